@@ -1,0 +1,32 @@
+//! What the host gives: its clock and its randomness. Everything else gets them as parameters.
+
+use cloudpc_model::{Clock, Rng, Sleep, Timestamp};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The host's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the host's clock")]
+        let now = SystemTime::now();
+        Timestamp(0) + now.duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn sleep_until(&self, until: Timestamp) -> Sleep<'_> {
+        Box::pin(tokio::time::sleep(until.since(self.now())))
+    }
+}
+
+/// The operating system's random numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemRng;
+
+impl Rng for SystemRng {
+    fn next_u64(&self) -> u64 {
+        SysRng.try_next_u64().expect("the operating system gives random numbers")
+    }
+}

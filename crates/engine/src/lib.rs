@@ -1,0 +1,55 @@
+//! The engine: takes requests for actions, plans and runs their steps, and brings every accepted action to an end.
+//!
+//! [`request`](Engine::request) makes an action durable; [`plan`] says, purely, what comes next; [`run`] does it under a lease; one file in [`actions`] per kind says
+//! which steps there are. This crate refuses to know HTTP, OData and which driver it has.
+
+pub mod actions;
+mod plan;
+mod request;
+mod run;
+
+use cloudpc_drivers::Driver;
+use cloudpc_model::{Clock, Rng};
+use cloudpc_store::Store;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use request::{Asked, Deployed};
+
+/// What the engine is made of.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where everything durable is.
+    pub store: Store,
+    /// What runs the machines.
+    pub driver: Arc<dyn Driver>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub rng: Arc<dyn Rng>,
+    /// Settings.
+    pub settings: Settings,
+}
+
+/// Settings of the engine.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether partners may deploy to Business Cloud PCs only, as in the real service.
+    pub business_only: bool,
+    /// How long a claim holds without being renewed.
+    pub lease: Duration,
+    /// Actions that run at the same time.
+    pub running_max: usize,
+    /// Largest agent, bytes.
+    pub agent_bytes_max: u64,
+    /// Free disk that an agent needs, bytes.
+    pub agent_disk_bytes_min: u64,
+    /// Longest run of an agent's installer.
+    pub install_time_max: Duration,
+}
+
+/// The engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    parts: Arc<Parts>,
+}

@@ -1,0 +1,1 @@
+//! What comes next, decided without doing anything.

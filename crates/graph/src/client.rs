@@ -1,0 +1,1 @@
+//! A small client for this service: what the command line uses.

@@ -1,0 +1,24 @@
+//! The contract: what Microsoft Graph's Cloud PC API looks like on the wire, as data and as pure functions over it.
+//!
+//! [`Edm`] is loaded from `contract/` and says which operations and types there are. A request path is resolved against it into a [`Target`], the
+//! query into [`Options`], the body into checked JSON; answers get their context, links and error envelopes here.
+//!
+//! This crate refuses to know the domain, the database and the server. Nothing in it does I/O but the client (feature `client`).
+
+pub mod body;
+#[cfg(feature = "client")]
+pub mod client;
+pub mod edm;
+pub mod error;
+pub mod filter;
+pub mod link;
+pub mod metadata;
+pub mod options;
+pub mod resolve;
+
+pub use edm::{Edm, Operation, OperationKind, TypeRef, Version};
+pub use error::{Envelope, GraphError};
+pub use filter::Filter;
+pub use link::{LinkSigner, next_link};
+pub use options::Options;
+pub use resolve::{Method, Target};

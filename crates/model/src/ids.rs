@@ -1,0 +1,109 @@
+//! Typed ids. A bare UUID or string never names a thing outside this module.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+use crate::Rng;
+
+macro_rules! guid_id {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// A new random id.
+            pub fn random(rng: &dyn Rng) -> Self {
+                Self(rng.uuid())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.hyphenated().fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+    )+};
+}
+
+guid_id! {
+    /// The boundary that no data crosses; the `tid` of a token.
+    TenantId,
+    /// A Cloud PC, and the machine that a driver runs for it. Unique over all tenants.
+    CloudPcId,
+    /// The same machine as device management sees it.
+    ManagedDeviceId,
+    /// The deployments that one `deployAgent` call started.
+    ActivityId,
+    /// The entity id of an external partner; not its `partnerId`.
+    PartnerId,
+    /// A local user.
+    UserId,
+    /// An application that may ask for tokens; its `client_id`.
+    AppId,
+    /// A size that a Cloud PC can have.
+    ServicePlanId,
+}
+
+macro_rules! text_id {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub String);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )+};
+}
+
+text_id! {
+    /// A restore point: `CPC_<Cloud PC GUID>_<GUID>`.
+    SnapshotId,
+    /// An image of the gallery: `<publisher>_<offer>_<sku>`.
+    ImageId,
+}
+
+impl SnapshotId {
+    /// The id of the restore point `point` of a Cloud PC.
+    pub fn new(cloud_pc: CloudPcId, point: Uuid) -> Self {
+        Self(format!("CPC_{cloud_pc}_{point}"))
+    }
+}
+
+/// A durable action. Numbers rise in the order in which actions were committed, over all tenants, which is what makes paging by key exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ActionId(pub i64);
+
+impl fmt::Display for ActionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for ActionId {
+    type Err = std::num::ParseIntError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}

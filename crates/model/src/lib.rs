@@ -1,0 +1,30 @@
+//! The domain of cloudpc, as values and pure functions.
+//!
+//! What a Cloud PC is, what an action on it is, which state may follow which, and whether a request may be accepted now.
+//! This crate refuses to know how anything is stored, sent or run: no async runtime, no SQL, no HTTP, no system clock.
+
+mod action;
+mod admit;
+mod cloud_pc;
+mod error;
+mod ids;
+mod partner;
+mod rng;
+mod time;
+
+pub use action::{
+    Action, Actor, ActorKind, Event, EventKind, Failure, IllegalEvent, Kind, Params, State, StepRecord, StepState,
+};
+pub use admit::{Admission, Denial, admit};
+pub use cloud_pc::{
+    CloudPc, CloudPcStatus, GalleryImage, OsVersion, Power, Product, ServicePlan, Snapshot, SnapshotType, StatusDetail,
+    UserAccountType,
+};
+pub use error::{Error, ErrorKind};
+pub use ids::{
+    ActionId, ActivityId, AppId, CloudPcId, ImageId, ManagedDeviceId, PartnerId, ServicePlanId, SnapshotId, TenantId,
+    UserId,
+};
+pub use partner::{AgentSetting, ConnectionStatus, Partner};
+pub use rng::{Rng, SeededRng};
+pub use time::{Clock, Sleep, Timestamp};

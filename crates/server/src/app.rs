@@ -1,0 +1,38 @@
+//! What every request handler may reach.
+
+use cloudpc_engine::Engine;
+use cloudpc_graph::LinkSigner;
+use cloudpc_model::{Clock, Rng};
+use cloudpc_store::Store;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How closely the rules of the real service that hurt self-hosters are followed; each is listed in `docs/API.md`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fidelity {
+    /// Just those rules are relaxed.
+    #[default]
+    Open,
+    /// Exactly as Graph does it.
+    Strict,
+}
+
+/// The parts of a running server. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// Everything durable.
+    pub store: Store,
+    /// Takes requests for actions.
+    pub engine: Engine,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub rng: Arc<dyn Rng>,
+    /// Signs the links between pages.
+    pub signer: LinkSigner,
+    /// Fidelity to the rules that may be relaxed.
+    pub fidelity: Fidelity,
+    /// How long a partner may be silent before it counts as unhealthy.
+    pub heartbeat_silence_max: Duration,
+}

@@ -1,0 +1,43 @@
+//! Who is calling, as a verified token says.
+
+use cloudpc_model::{Actor, ActorKind, AppId, TenantId, UserId};
+use std::collections::BTreeSet;
+
+/// The caller of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// `tid`
+    pub tenant_id: TenantId,
+    /// `appid` or `azp`
+    pub app_id: Option<AppId>,
+    /// `app_displayname`, or the id again.
+    pub app_name: String,
+    /// `oid` and `upn` of a delegated token; none for an application's own.
+    pub user: Option<CallerUser>,
+    /// `roles` of an application's token, `scp` of a delegated one.
+    pub permissions: BTreeSet<String>,
+}
+
+/// The user behind a delegated token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerUser {
+    /// `oid`
+    pub id: UserId,
+    /// `upn` or `preferred_username`
+    pub user_principal_name: String,
+    /// Directory roles, e.g. `Global Administrator`.
+    pub roles: Vec<String>,
+}
+
+impl Caller {
+    /// The caller as the log of an action and the audit log name it.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            kind: if self.user.is_some() { ActorKind::User } else { ActorKind::Application },
+            app_id: self.app_id,
+            app_name: self.app_name.clone(),
+            user_id: self.user.as_ref().map(|user| user.id),
+            user_principal_name: self.user.as_ref().map(|user| user.user_principal_name.clone()).unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The edge: sockets, TLS, limits, request ids.

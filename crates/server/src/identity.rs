@@ -1,0 +1,1 @@
+//! Identity: the token service, and the check of every token.

@@ -1,0 +1,1 @@
+//! One pipeline for every Graph request: resolve, authorise, check, call, shape.

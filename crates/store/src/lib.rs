@@ -1,0 +1,68 @@
+//! The store: what is durable, in SQL.
+//!
+//! Work is handed in as a closure: [`Store::read`] runs it on one of a few reader threads, [`Store::write`] on the one writer, which takes whatever is
+//! queued into one transaction and one sync and answers each caller after the commit. Methods are named noun first, one file per noun; those of
+//! [`Reader`] look, those of [`Tx`] change. Every query names the tenant, and every page is a range scan on a key.
+//!
+//! This crate refuses to know HTTP, OData and drivers, and decides nothing: which event may follow is the model's business, when is the engine's.
+
+mod actions;
+mod apps;
+mod audit;
+mod catalog;
+mod cloud_pcs;
+mod connection;
+mod deployments;
+mod partners;
+mod reports;
+mod rows;
+mod settings;
+mod snapshots;
+mod users;
+
+pub use actions::{ActionFilter, NewAction, Place};
+pub use apps::App;
+pub use audit::AuditEntry;
+pub use connection::{Reader, Store, Tx, WriteMode};
+pub use deployments::{Deployment, DeploymentFilter};
+pub use reports::{Report, ReportType};
+pub use users::User;
+
+/// What can go wrong with the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite said no.
+    #[error("the database failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A row holds what no version of this program writes.
+    #[error("the database holds something impossible in {table}: {what}")]
+    Corrupt {
+        /// Where.
+        table: &'static str,
+        /// What.
+        what: String,
+    },
+    /// Another claim owns the action now; the writer must stop quietly.
+    #[error("another worker has taken the action over")]
+    LeaseLost,
+    /// The event does not fit the action's state.
+    #[error(transparent)]
+    IllegalEvent(#[from] cloudpc_model::IllegalEvent),
+    /// The row is there already.
+    #[error("{0} exists already")]
+    Exists(&'static str),
+    /// The data directory cannot be used.
+    #[error("the data directory cannot be used: {0}")]
+    Directory(#[from] std::io::Error),
+    /// The database was written by a newer version of this program.
+    #[error("the database has schema version {found}, this program knows {known}; use the newer program")]
+    TooNew {
+        /// In the file.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+}

@@ -1,0 +1,1 @@
+//! Reading columns into model types.
