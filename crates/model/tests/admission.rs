@@ -1,0 +1,33 @@
+//! Which status takes which action, on one page.
+
+use cloudpc_model::{Admission, CloudPcStatus, Denial, Kind, admit};
+use std::fmt::Write;
+use strum::IntoEnumIterator;
+
+#[test]
+fn which_status_takes_which_action() {
+    let mut table = String::new();
+    for status in CloudPcStatus::iter() {
+        let taken: Vec<_> =
+            Kind::iter().filter(|kind| admit(*kind, status, None) == Admission::Accept).map(Kind::name).collect();
+        writeln!(table, "{:24} {}", <&str>::from(status), taken.join(" ")).unwrap();
+    }
+    insta::assert_snapshot!(table, @"
+    notProvisioned           deployAgent
+    provisioning             deployAgent
+    provisioned              reprovision resize restore rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent
+    provisionedWithWarnings  reprovision resize restore rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent
+    inGracePeriod            rename reboot troubleshoot deployAgent
+    deprovisioning           deployAgent
+    failed                   reprovision troubleshoot deployAgent
+    resizing                 deployAgent
+    restoring                deployAgent
+    ");
+}
+
+#[test]
+fn a_refusal_says_what_is_wrong() {
+    let Admission::Deny(denial) = admit(Kind::Resize, CloudPcStatus::InGracePeriod, None) else { panic!("taken") };
+    assert_eq!(denial, Denial::Status { status: CloudPcStatus::InGracePeriod, kind: Kind::Resize });
+    insta::assert_snapshot!(denial, @"A Cloud PC whose status is 'inGracePeriod' does not take the action 'resize'.");
+}

@@ -1,0 +1,65 @@
+//! Times, ids, chance and derived values.
+
+use cloudpc_model::{
+    AgentSetting, CloudPcId, ConnectionStatus, Partner, PartnerId, Rng, SeededRng, TenantId, Timestamp,
+};
+use std::time::Duration;
+use uuid::Uuid;
+
+#[test]
+fn times_are_written_as_dot_net_writes_them() {
+    assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.0000000Z");
+    assert_eq!(Timestamp(1_619_316_293_472_200).to_string(), "2021-04-25T02:04:53.4722000Z");
+}
+
+#[test]
+fn time_does_not_run_over() {
+    assert_eq!(Timestamp(5) + Duration::MAX, Timestamp(i64::MAX));
+    assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);
+    assert_eq!(Timestamp(-1).unix_seconds(), -1);
+}
+
+#[test]
+fn a_seed_replays() {
+    let ids = |seed| {
+        let rng = SeededRng::new(seed);
+        [CloudPcId::random(&rng), CloudPcId::random(&rng)]
+    };
+    assert_eq!(ids(7), ids(7));
+    assert_ne!(ids(7), ids(8));
+    assert_ne!(ids(7)[0], ids(7)[1]);
+    assert_eq!(ids(7)[0].0.get_version_num(), 4);
+    assert!(SeededRng::new(1).below(0) == 0);
+}
+
+#[test]
+fn an_agent_is_named_by_the_end_of_its_address() {
+    let named = |url: &str| {
+        let agent =
+            AgentSetting { url: url.into(), sha256: String::new(), install_parameters: vec![], auto_deploy: false };
+        agent.agent_name().to_owned()
+    };
+    assert_eq!(named("https://partner.test/files/agent.msi?token=secret#x"), "agent.msi");
+    assert_eq!(named("https://partner.test/"), "");
+}
+
+#[test]
+fn a_connection_goes_through_its_four_states() {
+    let silence_max = Duration::from_secs(60);
+    let mut partner = Partner {
+        tenant_id: TenantId(Uuid::nil()),
+        id: PartnerId(Uuid::nil()),
+        partner_id: String::new(),
+        enable_connection: true,
+        agent: None,
+        allowed_urls: vec![],
+        last_sync_at: None,
+    };
+    let at = |seconds| Timestamp(0) + Duration::from_secs(seconds);
+    assert_eq!(partner.connection_status(at(0), silence_max), ConnectionStatus::Available);
+    partner.last_sync_at = Some(at(10));
+    assert_eq!(partner.connection_status(at(70), silence_max), ConnectionStatus::Healthy);
+    assert_eq!(partner.connection_status(at(71), silence_max), ConnectionStatus::Unhealthy);
+    partner.enable_connection = false;
+    assert_eq!(partner.connection_status(at(10), silence_max), ConnectionStatus::NotAvailable);
+}
