@@ -68,8 +68,8 @@ pub trait Guest: Send + Sync {
     /// Free space on the system disk, bytes.
     async fn free_disk_bytes(&self) -> Result<u64, GuestError>;
 
-    /// Whether the host of `url` can be reached from inside.
-    async fn reach(&self, url: &Url) -> Result<(), GuestError>;
+    /// Whether the host of `url` can be reached from inside, within `policy`.
+    async fn reach(&self, url: &Url, policy: &FetchPolicy) -> Result<(), GuestError>;
 
     /// Downloads `url` to a file of `tag`, within `policy`; returns its size in bytes.
     async fn fetch(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError>;

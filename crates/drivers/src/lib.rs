@@ -21,7 +21,7 @@ use cloudpc_model::{CloudPcId, ImageId, Power, SnapshotId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-pub use fetch::{FetchPolicy, Fetcher};
+pub use fetch::{FetchPolicy, Fetched, Fetcher, HEAD_BYTES};
 pub use guest::{Exit, FileFormat, Guest, GuestError, Sha256Digest};
 pub use host::{SystemClock, SystemRng};
 

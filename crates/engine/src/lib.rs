@@ -4,6 +4,7 @@
 //! which steps there are. This crate refuses to know HTTP, OData and which driver it has.
 
 pub mod actions;
+mod faults;
 mod plan;
 mod request;
 mod run;
@@ -14,6 +15,7 @@ use cloudpc_store::Store;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use faults::{Effect, FaultRule, Faults};
 pub use request::{Asked, Deployed};
 
 /// What the engine is made of.
@@ -27,6 +29,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub rng: Arc<dyn Rng>,
+    /// Scripted trouble; without rules it does nothing.
+    pub faults: Arc<Faults>,
     /// Settings.
     pub settings: Settings,
 }

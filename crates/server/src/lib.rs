@@ -4,10 +4,14 @@
 //!
 //! A request goes [`edge`] → [`identity`] → [`pipeline`] → one file under [`operations`] → engine or store → [`views`] → back.
 
+pub mod admin;
 pub mod app;
 pub mod caller;
+pub mod config;
 pub mod edge;
 pub mod identity;
 pub mod operations;
 pub mod pipeline;
+pub mod scenario;
+pub mod start;
 pub mod views;

@@ -1,0 +1,1 @@
+//! The configuration file: one struct per section, unknown names refused.
