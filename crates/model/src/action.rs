@@ -452,7 +452,7 @@ impl Action {
             step.state = state;
             step.ended_at = Some(at);
             step.due_at = None;
-            step.message = message.or(step.message.take());
+            step.message = message.or_else(|| step.message.take());
         }
     }
 

@@ -1,0 +1,40 @@
+# Everything a person does with this repository. `make` alone lists it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-tests run lint test test-rust deny
+
+# cargo-nextest is quicker and tells more; without it the same tests run under cargo's own runner.
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+
+help: ## List what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what building needs
+	@scripts/setup build
+
+setup-tests: ## Install what the tests need besides
+	@scripts/setup tests
+
+run: setup ## Build, and serve a simulated fleet from ./cloudpc-data on ports 8365 and 8366
+	cargo build --locked --bin cloudpc
+	@exec target/debug/cloudpc serve --demo
+
+# The seams between the crates are drawn before everything behind them is there; until then dead code is no error.
+lint: ## Check formatting and lints; warnings are errors
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings -A dead_code
+
+test: setup-tests lint test-rust ## Set up, lint and run every test
+
+test-rust: ## The Rust tests
+ifdef NEXTEST
+	cargo nextest run --locked --workspace
+else
+	@echo "cargo-nextest is not installed; running the same tests under cargo test."
+	cargo test --locked --workspace --all-targets
+endif
+
+deny: ## Check licences and sources of the dependencies (needs cargo-deny)
+	cargo deny check licenses bans sources
