@@ -57,7 +57,7 @@ pub struct Artifact {
 
 /// What ails one machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields)]
 pub struct Ailment {
     /// Nearly no free disk.
     pub disk_full: bool,

@@ -31,6 +31,11 @@ impl Reader<'_> {
         unimplemented!()
     }
 
+    /// All users of a tenant, by id; there are few.
+    pub fn user_list(&self, _tenant: TenantId) -> Result<Vec<User>, StoreError> {
+        unimplemented!()
+    }
+
     /// One user by name.
     pub fn user_by_name(&self, _tenant: TenantId, _user_principal_name: &str) -> Result<Option<User>, StoreError> {
         unimplemented!()
