@@ -66,3 +66,18 @@ pub enum StoreError {
     #[error("the store is closed")]
     Closed,
 }
+
+/// So that work handed to the store can answer with the domain's own error; the cause goes to the log.
+impl From<StoreError> for cloudpc_model::Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Closed => Self {
+                kind: cloudpc_model::ErrorKind::Unavailable,
+                code: "ServiceUnavailable",
+                message: "The service is shutting down; try again later.".into(),
+                source: Some(error.into()),
+            },
+            _ => Self::internal(error),
+        }
+    }
+}
