@@ -1,21 +1,335 @@
 //! Scenarios: a fleet described in TOML, loaded into the store and the simulation in one go, and saved again.
+//!
+//! [`file`] says what may be written, [`resolve`] what it comes to, [`describe`] how the present fleet is written down. Loading finds every mistake before it changes
+//! anything; then the store changes in one transaction, and the machines follow. A crash in between is made good by [`resume`].
+//!
+//! This module refuses to know how a machine is simulated and who may load a scenario.
 
-use cloudpc_model::{Error, TenantId};
+mod cloud_pcs;
+mod describe;
+mod file;
+mod resolve;
 
-use crate::app::App;
+use argon2::Argon2;
+use argon2::password_hash::PasswordHasher;
+use argon2::password_hash::phc::PasswordHash;
+use cloudpc_drivers::sim::{Artifact, Pace};
+use cloudpc_model::{Error, ErrorKind, Rng, TenantId, Timestamp};
+use cloudpc_store::{Reader, StoreError, Tx};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use crate::app::{App, Simulation};
+use resolve::{World, machine_spec, resolve};
+
+/// The setting that holds what the simulation was told besides its machines.
+const CONDITIONS: &str = "scenario.conditions";
+/// The setting that holds the text of a scenario whose machines are not all there yet; else empty.
+const UNFINISHED: &str = "scenario.unfinished";
+
+/// What holds for a whole simulation.
+#[derive(Default, Serialize, Deserialize)]
+struct Conditions {
+    pace: Pace,
+    artifacts: Vec<Artifact>,
+}
 
 /// Replaces everything but settings, tenants' signing keys and applications with what the scenario describes.
 ///
 /// # Errors
 /// Invalid, naming the line or entry; nothing has changed then.
-pub async fn load(_app: &App, _text: &str) -> Result<Vec<TenantId>, Error> {
-    unimplemented!()
+pub async fn load(app: &App, text: &str) -> Result<Vec<TenantId>, Error> {
+    let simulation = simulation(app)?;
+    let world = read(text.to_owned(), app.clock.now(), app.rng.clone()).await?;
+    let conditions = Conditions { pace: world.pace.clone(), artifacts: world.artifacts.clone() };
+    let conditions = serde_json::to_vec(&conditions).map_err(Error::internal)?;
+    let unfinished = text.as_bytes().to_vec();
+    let world = app
+        .store
+        .write(move |tx| {
+            replace(tx, &world)?;
+            tx.setting_put(CONDITIONS, &conditions)?;
+            tx.setting_put(UNFINISHED, &unfinished)?;
+            Ok::<_, Error>(world)
+        })
+        .await?;
+
+    let levers = simulation.clone();
+    let tenants = tokio::task::spawn_blocking(move || populate(&levers, world)).await.map_err(Error::internal)??;
+    app.store.write(|tx| tx.setting_put(UNFINISHED, b"")).await?;
+    Ok(tenants)
 }
 
-/// The present fleet as a scenario that [`load`] takes.
+/// Tells a simulation that was just opened what it was told before the process ended, and finishes a loading that a crash cut short.
+///
+/// # Errors
+/// The store or the simulation fails.
+pub async fn resume(app: &App) -> Result<(), Error> {
+    let simulation = simulation(app)?;
+    let (conditions, unfinished) =
+        app.store.read(|reader| Ok::<_, StoreError>((conditions(reader)?, reader.setting(UNFINISHED)?))).await?;
+    simulation.driver.configure(conditions.pace, conditions.artifacts);
+    match unfinished.filter(|text| !text.is_empty()) {
+        Some(text) => load(app, &String::from_utf8_lossy(&text)).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+/// The present fleet as a scenario that [`load`] takes. It has no applications, for they belong to the installation; a change under way is
+/// written down as if it had not begun.
 ///
 /// # Errors
 /// The store fails.
-pub async fn save(_app: &App) -> Result<String, Error> {
-    unimplemented!()
+pub async fn save(app: &App) -> Result<String, Error> {
+    let simulation = simulation(app)?;
+    let ailment = move |id| simulation.driver.ailment(id).unwrap_or_default();
+    let rules = simulation.faults.list().into_iter().map(|(_, rule, _)| rule).collect();
+    let scenario = app.store.read(move |reader| describe::describe(reader, rules, &ailment)).await?;
+    toml::to_string(&scenario).map_err(Error::internal)
+}
+
+fn simulation(app: &App) -> Result<Simulation, Error> {
+    app.simulation.clone().ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotFound,
+            "notSimulated",
+            "The machines of this installation are real; scenarios are for simulated ones.",
+        )
+    })
+}
+
+/// Parses and resolves off the async threads: a large fleet and each password take a while.
+async fn read(text: String, now: Timestamp, rng: Arc<dyn Rng>) -> Result<World, Error> {
+    let work = move || resolve(parse(&text)?, now, &|password| hash_password(&*rng, password));
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+}
+
+fn parse(text: &str) -> Result<file::Scenario, Error> {
+    toml::from_str(text)
+        .map_err(|error| Error::invalid(format!("The scenario cannot be read: {}", error.to_string().trim_end())))
+}
+
+/// The Argon2 hash of a password, in PHC form.
+fn hash_password(rng: &dyn Rng, password: &str) -> Result<String, Error> {
+    let salt = rng.uuid();
+    let hash: PasswordHash =
+        Argon2::default().hash_password_with_salt(password.as_bytes(), salt.as_bytes()).map_err(Error::internal)?;
+    Ok(hash.to_string())
+}
+
+/// Puts the world into the store in place of what is there. Applications stay, and so do the tenants that have any.
+fn replace(tx: &mut Tx<'_>, world: &World) -> Result<(), StoreError> {
+    let mut kept = Vec::new();
+    for (id, name) in tx.tenant_list()? {
+        let apps = tx.app_list(id)?;
+        if !apps.is_empty() {
+            kept.push((id, name, apps));
+        }
+    }
+    tx.reset()?;
+    for (id, name, apps) in &kept {
+        tx.tenant_put(*id, name)?;
+        apps.iter().try_for_each(|app| tx.app_put(app))?;
+    }
+    for tenant in &world.tenants {
+        tx.tenant_put(tenant.id, &tenant.name)?;
+        tenant.users.iter().try_for_each(|user| tx.user_put(user))?;
+        tenant.apps.iter().try_for_each(|app| tx.app_put(app))?;
+        tenant.service_plans.iter().try_for_each(|plan| tx.service_plan_put(tenant.id, plan))?;
+        tenant.gallery_images.iter().try_for_each(|image| tx.gallery_image_put(tenant.id, image))?;
+        tenant.cloud_pcs.iter().try_for_each(|cloud_pc| tx.cloud_pc_insert(cloud_pc))?;
+        tenant.partners.iter().try_for_each(|partner| tx.partner_insert(partner))?;
+    }
+    Ok(())
+}
+
+/// Makes the simulation match: its machines, their ailments, its pace and its scripted trouble.
+fn populate(simulation: &Simulation, world: World) -> Result<Vec<TenantId>, Error> {
+    simulation.faults.clear();
+    simulation.driver.reset().map_err(Error::internal)?;
+    simulation.driver.configure(world.pace, world.artifacts);
+    for tenant in &world.tenants {
+        for cloud_pc in &tenant.cloud_pcs {
+            let plan = tenant.service_plans.iter().find(|plan| plan.id == cloud_pc.service_plan_id);
+            let plan = plan.expect("a resolved Cloud PC has a service plan of its tenant");
+            let ailment = tenant.ailments.get(&cloud_pc.id).cloned().unwrap_or_default();
+            simulation.driver.seed(&machine_spec(cloud_pc, plan), ailment).map_err(Error::internal)?;
+        }
+    }
+    for rule in world.faults {
+        simulation.faults.add(rule);
+    }
+    Ok(world.tenants.into_iter().map(|tenant| tenant.id).collect())
+}
+
+fn conditions(reader: &Reader<'_>) -> Result<Conditions, StoreError> {
+    let stored = reader.setting(CONDITIONS)?;
+    let read = stored.map(|json| serde_json::from_slice(&json)).transpose();
+    read.map(Option::unwrap_or_default)
+        .map_err(|error| StoreError::Corrupt { table: "settings", what: format!("{CONDITIONS}: {error}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudpc_model::{CloudPcStatus, Product};
+    use insta::assert_snapshot;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
+    const BASE: &str = r#"
+        [[tenants]]
+        name = "Contoso"
+        domain = "contoso.test"
+        users = [{ name = "ada" }, { name = "grace@contoso.test" }]
+        service_plans = [
+            { name = "small", vcpu_count = 2, ram_gib = 8, storage_gib = 128, product = "business" },
+            { name = "large", vcpu_count = 4, ram_gib = 16, storage_gib = 256, product = "enterprise" },
+        ]
+        gallery_images = [{ id = "a_b_c", name = "Windows 11", size_gib = 64, os_version = "windows11" }]
+    "#;
+
+    fn world(text: &str) -> Result<World, Error> {
+        let scenario = parse(text)?;
+        resolve(scenario, NOW, &|password| Ok(format!("hash of {password}")))
+    }
+
+    fn refusal(rest: &str) -> String {
+        world(&format!("{BASE}{rest}")).err().expect("it is refused").message
+    }
+
+    #[test]
+    fn the_scenarios_that_come_with_the_program_are_right() {
+        for (name, count) in [("demo", 60), ("faulty", 12), ("fleet-1000", 1_000)] {
+            let path = format!("{}/../../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+            let world = world(&std::fs::read_to_string(path).unwrap()).map_err(|error| error.message);
+            assert_eq!(world.map(|world| world.tenants[0].cloud_pcs.len()), Ok(count), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_fleet_deals_sizes_and_owners_in_turn_and_always_gets_the_same_ids() {
+        let text = format!(
+            "{BASE}\nfleets = [{{ count = 10, name = 'desk-{{number}}', service_plans = ['small', 'small', 'large'] }}]"
+        );
+        let describe = |world: World| {
+            let mut cloud_pcs = world.tenants.into_iter().next().unwrap().cloud_pcs;
+            assert!(cloud_pcs.is_sorted_by_key(|pc| pc.id), "the store takes them fastest in the order of their ids");
+            cloud_pcs.sort_by(|a, b| a.display_name.cmp(&b.display_name));
+            let line = |pc: &cloudpc_model::CloudPc| {
+                format!(
+                    "{} {} {} {} {:?}\n",
+                    pc.display_name, pc.user_principal_name, pc.managed_device_name, pc.id, pc.product
+                )
+            };
+            cloud_pcs.iter().take(4).map(line).collect::<String>()
+        };
+        let first = describe(world(&text).unwrap());
+        assert_eq!(first, describe(world(&text).unwrap()));
+        assert_snapshot!(first, @"
+        desk-01 ada@contoso.test CPC-ada-3YGX3 5415d085-50a2-4378-8f80-c99df3052a9e Business
+        desk-02 grace@contoso.test CPC-grace-858XG 034a4376-801e-4c18-a00d-d9416386fb8d Business
+        desk-03 ada@contoso.test CPC-ada-PFKM7 241cd4cc-afb0-4eb3-bb58-76a50934a9dc Enterprise
+        desk-04 grace@contoso.test CPC-grace-5FG84 8bc03c3b-bb3b-4521-8f92-e042962a22a6 Business
+        ");
+    }
+
+    #[test]
+    fn an_entry_gets_what_it_says_and_else_what_its_plan_and_image_say() {
+        let world = world(&format!(
+            "{BASE}\ncloud_pcs = [{{ name = 'one', user = 'ada', service_plan = 'large', status = 'inGracePeriod', ailment = {{ disk_full = true }} }}]"
+        ));
+        let tenant = world.unwrap().tenants.remove(0);
+        let pc = &tenant.cloud_pcs[0];
+        assert_eq!((pc.product, pc.status), (Product::Enterprise, CloudPcStatus::InGracePeriod));
+        assert_eq!(pc.grace_ends_at.unwrap().since(NOW).as_secs(), 7 * 24 * 3600);
+        assert!(tenant.ailments[&pc.id].disk_full);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_what_to_do() {
+        let cases = [
+            "surprise = 1",
+            "users = 3",
+            "cloud_pcs = [{ name = 'one', user = 'eve', service_plan = 'small' }]",
+            "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'tiny' }]",
+            "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', image = 'x' }]",
+            "cloud_pcs = [{ name = '', user = 'ada', service_plan = 'small' }]",
+            "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', created_at = 2026-01-01 }]",
+            "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small' }, { name = 'one', user = 'ada', service_plan = 'small' }]",
+            "fleets = [{ count = 2, name = 'one', service_plans = ['small'] }]",
+            "fleets = [{ count = 2, name = 'one-{number}', service_plans = [] }]",
+            "fleets = [{ count = 1_000_001, name = 'one-{number}', service_plans = ['small'] }]",
+            "partners = [{ partner_id = 'p', enable_connection = true, agent = { url = 'https://a.test/b.msi', sha256 = '12' } }]",
+            "[[faults]]\neffect = 'fail'",
+            "[[faults]]\neffect = 'slowDown'\ncode = 'x'",
+            "[[faults]]\neffect = 'hang'\ncloud_pcs = ['nobody']",
+            "[[faults]]\neffect = 'hang'\nshare_percent = 101",
+            "[[faults]]\neffect = 'hang'\nnth = 0",
+            "[[tenants]]\nname = 'Contoso'",
+            "[[tenants]]\nname = 'Other'\nusers = [{ name = 'bob' }]",
+        ];
+        let told: String =
+            cases.iter().map(|case| format!("{case}\n  {}\n", refusal(case).replace('\n', "\n  "))).collect();
+        assert_snapshot!(told, @"
+        surprise = 1
+          The scenario cannot be read: TOML parse error at line 11, column 5
+             |
+          11 |     surprise = 1
+             |     ^^^^^^^^
+          unknown field `surprise`, expected one of `id`, `name`, `domain`, `users`, `apps`, `service_plans`, `gallery_images`, `cloud_pcs`, `fleets`, `partners`
+        users = 3
+          The scenario cannot be read: TOML parse error at line 11, column 5
+             |
+          11 |     users = 3
+             |     ^^^^^
+          duplicate key
+        cloud_pcs = [{ name = 'one', user = 'eve', service_plan = 'small' }]
+          The scenario cannot be loaded: Cloud PC 'one': there is no user 'eve@contoso.test' in its tenant; add one under [[tenants.users]].
+        cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'tiny' }]
+          The scenario cannot be loaded: Cloud PC 'one': there is no service plan 'tiny' in its tenant; add one under [[tenants.service_plans]].
+        cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', image = 'x' }]
+          The scenario cannot be loaded: Cloud PC 'one': there is no gallery image 'x' in its tenant; add one under [[tenants.gallery_images]].
+        cloud_pcs = [{ name = '', user = 'ada', service_plan = 'small' }]
+          The scenario cannot be loaded: Cloud PC '': its name has to have 1 to 64 characters.
+        cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', created_at = 2026-01-01 }]
+          The scenario cannot be loaded: Cloud PC 'one': 2026-01-01 is no point in time; write it like 2026-01-31T08:00:00Z.
+        cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small' }, { name = 'one', user = 'ada', service_plan = 'small' }]
+          The scenario cannot be loaded: Cloud PC 'one': there are two of it; give them different names, or ids if they have any.
+        fleets = [{ count = 2, name = 'one', service_plans = ['small'] }]
+          The scenario cannot be loaded: fleet 'one': write {number} in its name, so that its Cloud PCs can be told apart.
+        fleets = [{ count = 2, name = 'one-{number}', service_plans = [] }]
+          The scenario cannot be loaded: fleet 'one-{number}': name at least one of the tenant's service plans in service_plans.
+        fleets = [{ count = 1_000_001, name = 'one-{number}', service_plans = ['small'] }]
+          The scenario cannot be loaded: it has 1000001 Cloud PCs; the most is 1000000.
+        partners = [{ partner_id = 'p', enable_connection = true, agent = { url = 'https://a.test/b.msi', sha256 = '12' } }]
+          The scenario cannot be loaded: agent of partner 'p': sha256 has to be 64 hex digits; sha256sum FILE prints them.
+        [[faults]]
+        effect = 'fail'
+          The scenario cannot be loaded: fault 1: effect 'fail' needs a code, may have a message, and nothing else.
+        [[faults]]
+        effect = 'slowDown'
+        code = 'x'
+          The scenario cannot be loaded: fault 1: effect 'slowDown' needs by_ms and nothing else.
+        [[faults]]
+        effect = 'hang'
+        cloud_pcs = ['nobody']
+          The scenario cannot be loaded: fault 1: no Cloud PC of the scenario has the name or id 'nobody'.
+        [[faults]]
+        effect = 'hang'
+        share_percent = 101
+          The scenario cannot be loaded: fault 1: share_percent has to be 0 to 100.
+        [[faults]]
+        effect = 'hang'
+        nth = 0
+          The scenario cannot be loaded: fault 1: nth counts from 1.
+        [[tenants]]
+        name = 'Contoso'
+          The scenario cannot be loaded: tenant 'Contoso': there are two of it; give them different names, or ids if they have any.
+        [[tenants]]
+        name = 'Other'
+        users = [{ name = 'bob' }]
+          The scenario cannot be loaded: user 'bob' of tenant 'Other': 'bob' has no @; write the whole name or give the tenant a domain.
+        ");
+        assert_snapshot!(world("").err().unwrap().message, @"The scenario cannot be loaded: it has no tenant; add a [[tenants]] entry with a name.");
+    }
 }

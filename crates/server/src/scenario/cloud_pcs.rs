@@ -1,0 +1,167 @@
+//! The Cloud PCs of a scenario: those written one by one, and those that a fleet stands for.
+
+use cloudpc_drivers::sim::Ailment;
+use cloudpc_model::{
+    CloudPc, CloudPcId, CloudPcStatus, Error, GalleryImage, ManagedDeviceId, Power, ServicePlan, TenantId, Timestamp,
+    UserAccountType,
+};
+use cloudpc_store::User;
+use std::time::Duration;
+use toml::value::Datetime;
+use uuid::Uuid;
+
+use super::file;
+use super::resolve::{derived, timestamp, user_principal_name, wrong};
+
+/// Longest display name, as in the contract.
+const NAME_CHARS_MAX: usize = 64;
+/// How long a grace period lasts in the real service.
+const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
+const REGION: &str = "westeurope";
+
+/// What the Cloud PCs of a tenant refer to.
+pub(super) struct Lookup {
+    pub(super) tenant_id: TenantId,
+    pub(super) domain: Option<String>,
+    pub(super) now: Timestamp,
+    pub(super) users: Vec<User>,
+    pub(super) service_plans: Vec<ServicePlan>,
+    pub(super) gallery_images: Vec<GalleryImage>,
+}
+
+impl Lookup {
+    fn user(&self, name: &str, place: &str) -> Result<&User, Error> {
+        let full = user_principal_name(name, self.domain.as_deref(), place)?;
+        self.users.iter().find(|user| user.user_principal_name.eq_ignore_ascii_case(&full)).ok_or_else(|| {
+            wrong(place, format!("there is no user '{full}' in its tenant; add one under [[tenants.users]]"))
+        })
+    }
+
+    fn service_plan(&self, name: &str, place: &str) -> Result<&ServicePlan, Error> {
+        let id = name.parse().ok();
+        self.service_plans.iter().find(|plan| plan.display_name == name || Some(plan.id) == id).ok_or_else(|| {
+            wrong(
+                place,
+                format!("there is no service plan '{name}' in its tenant; add one under [[tenants.service_plans]]"),
+            )
+        })
+    }
+
+    fn image(&self, id: Option<&str>, place: &str) -> Result<&GalleryImage, Error> {
+        let found = match id {
+            Some(id) => self.gallery_images.iter().find(|image| image.id.0 == id),
+            None => self.gallery_images.first(),
+        };
+        found.ok_or_else(|| match id {
+            Some(id) => wrong(
+                place,
+                format!("there is no gallery image '{id}' in its tenant; add one under [[tenants.gallery_images]]"),
+            ),
+            None => wrong(
+                place,
+                "its tenant has no gallery image to make it from; add one under [[tenants.gallery_images]]",
+            ),
+        })
+    }
+
+    /// One Cloud PC, complete, and what ails it.
+    pub(super) fn cloud_pc(&self, entry: file::CloudPc) -> Result<(CloudPc, Ailment), Error> {
+        let place = format!("Cloud PC '{}'", entry.name);
+        if entry.name.is_empty() || entry.name.chars().count() > NAME_CHARS_MAX {
+            return Err(wrong(&place, format!("its name has to have 1 to {NAME_CHARS_MAX} characters")));
+        }
+        let user = self.user(&entry.user, &place)?;
+        let plan = self.service_plan(&entry.service_plan, &place)?;
+        let image = self.image(entry.image.as_deref(), &place)?;
+        let derive = |what| derived(self.tenant_id.0, what, &entry.name);
+        let time = |value: Option<Datetime>| value.map(|value| timestamp(value, &place)).transpose();
+        let provisioned = !matches!(entry.status, CloudPcStatus::NotProvisioned | CloudPcStatus::Failed);
+        let in_grace = entry.status == CloudPcStatus::InGracePeriod;
+        let cloud_pc = CloudPc {
+            tenant_id: self.tenant_id,
+            id: CloudPcId(entry.id.unwrap_or_else(|| derive("cloudPC"))),
+            managed_device_id: ManagedDeviceId(entry.managed_device_id.unwrap_or_else(|| derive("managedDevice"))),
+            aad_device_id: entry.aad_device_id.unwrap_or_else(|| derive("aadDevice")),
+            managed_device_name: entry
+                .managed_device_name
+                .unwrap_or_else(|| device_name(&user.user_principal_name, derive("deviceName"))),
+            display_name: entry.name.clone(),
+            user_id: user.id,
+            user_principal_name: user.user_principal_name.clone(),
+            service_plan_id: plan.id,
+            image_id: image.id.clone(),
+            provisioning_policy_id: match entry.provisioning_policy.as_str() {
+                "" => String::new(),
+                name => derived(self.tenant_id.0, "provisioningPolicy", name).to_string(),
+            },
+            provisioning_policy_name: entry.provisioning_policy,
+            region: entry.region.unwrap_or_else(|| REGION.to_owned()),
+            product: entry.product.unwrap_or(plan.product),
+            status: entry.status,
+            status_detail: entry.status_detail,
+            power_intended: Power::Running,
+            power_observed: Power::Running,
+            os_version: entry.os_version.unwrap_or(image.os_version),
+            user_account_type: entry.user_account_type.unwrap_or(UserAccountType::StandardUser),
+            provisioned_at: time(entry.provisioned_at)?.or_else(|| provisioned.then_some(self.now)),
+            grace_ends_at: time(entry.grace_ends_at)?.or_else(|| in_grace.then(|| self.now + GRACE)),
+            modified_at: self.now,
+            created_at: time(entry.created_at)?.unwrap_or(self.now),
+        };
+        Ok((cloud_pc, entry.ailment))
+    }
+}
+
+/// The Cloud PCs that a fleet stands for.
+pub(super) fn members<'a>(
+    fleet: &'a file::Fleet,
+    lookup: &'a Lookup,
+) -> Result<impl Iterator<Item = file::CloudPc> + use<'a>, Error> {
+    let place = format!("fleet '{}'", fleet.name);
+    if fleet.count > 1 && !fleet.name.contains("{number}") {
+        return Err(wrong(&place, "write {number} in its name, so that its Cloud PCs can be told apart"));
+    }
+    if fleet.service_plans.is_empty() {
+        return Err(wrong(&place, "name at least one of the tenant's service plans in service_plans"));
+    }
+    if fleet.users.is_empty() && lookup.users.is_empty() {
+        return Err(wrong(&place, "its tenant has no user to give the Cloud PCs to; add one under [[tenants.users]]"));
+    }
+    let width = fleet.count.to_string().len();
+    Ok((0..fleet.count).map(move |index| {
+        let turn = index as usize;
+        let user = match fleet.users.len() {
+            0 => &lookup.users[turn % lookup.users.len()].user_principal_name,
+            count => &fleet.users[turn % count],
+        };
+        file::CloudPc {
+            id: None,
+            managed_device_id: None,
+            managed_device_name: None,
+            aad_device_id: None,
+            name: fleet.name.replace("{number}", &format!("{:0width$}", index + 1)),
+            user: user.clone(),
+            service_plan: fleet.service_plans[turn % fleet.service_plans.len()].clone(),
+            product: None,
+            image: fleet.image.clone(),
+            os_version: None,
+            user_account_type: None,
+            region: fleet.region.clone(),
+            provisioning_policy: fleet.provisioning_policy.clone(),
+            status: fleet.status,
+            created_at: None,
+            provisioned_at: None,
+            grace_ends_at: None,
+            status_detail: None,
+            ailment: fleet.ailment.clone(),
+        }
+    }))
+}
+
+/// A device name of at most 15 characters, as Windows wants it: `CPC-ada-4F7Q2`.
+fn device_name(user_principal_name: &str, id: Uuid) -> String {
+    const LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+    let alias: String = user_principal_name.chars().take_while(|c| c.is_ascii_alphanumeric()).take(5).collect();
+    let end: String = id.as_bytes()[..5].iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();
+    format!("CPC-{alias}-{end}")
+}

@@ -1,0 +1,174 @@
+//! From the present fleet back to the text of a scenario.
+
+use cloudpc_drivers::sim::Ailment;
+use cloudpc_engine::{Effect, FaultRule};
+use cloudpc_model::{CloudPc, CloudPcId, CloudPcStatus, GalleryImage, Partner, ServicePlan, TenantId, Timestamp};
+use cloudpc_store::{Reader, StoreError, User};
+use toml::value::Datetime;
+
+use super::{conditions, file};
+
+/// Rows read at a time.
+const PAGE_ROWS: usize = 1_000;
+
+/// The scenario of everything in the store.
+pub(super) fn describe(
+    reader: &Reader<'_>,
+    rules: Vec<FaultRule>,
+    ailment: &dyn Fn(CloudPcId) -> Ailment,
+) -> Result<file::Scenario, StoreError> {
+    let conditions = conditions(reader)?;
+    let tenants = reader.tenant_list()?.into_iter().map(|(id, name)| tenant(reader, id, name, ailment));
+    Ok(file::Scenario {
+        pace: Some(conditions.pace),
+        artifacts: conditions.artifacts,
+        faults: rules.into_iter().map(fault).collect(),
+        tenants: tenants.collect::<Result<_, _>>()?,
+    })
+}
+
+fn tenant(
+    reader: &Reader<'_>,
+    id: TenantId,
+    name: String,
+    ailment: &dyn Fn(CloudPcId) -> Ailment,
+) -> Result<file::Tenant, StoreError> {
+    let mut cloud_pcs = Vec::new();
+    let mut after = None;
+    loop {
+        let page = reader.cloud_pc_list(id, None, after, PAGE_ROWS)?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        for pc in page {
+            let ailment = ailment(pc.id);
+            let busy = reader.action_open_remote(id, &pc.id.to_string())?.is_some();
+            cloud_pcs.push(cloud_pc(pc, busy, ailment));
+        }
+    }
+    let mut partners = Vec::new();
+    let mut after = None;
+    loop {
+        let page = reader.partner_list(id, after, PAGE_ROWS)?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        partners.extend(page.into_iter().map(partner));
+    }
+    Ok(file::Tenant {
+        id: Some(id.0),
+        name,
+        domain: None,
+        users: reader.user_list(id)?.into_iter().map(user).collect(),
+        apps: Vec::new(),
+        service_plans: reader.service_plan_list(id)?.into_iter().map(service_plan).collect(),
+        gallery_images: reader.gallery_image_list(id)?.into_iter().map(gallery_image).collect(),
+        cloud_pcs,
+        fleets: Vec::new(),
+        partners,
+    })
+}
+
+fn cloud_pc(pc: CloudPc, busy: bool, ailment: Ailment) -> file::CloudPc {
+    let status = match pc.status {
+        CloudPcStatus::Provisioning | CloudPcStatus::Resizing | CloudPcStatus::Restoring if busy => {
+            CloudPcStatus::Provisioned
+        }
+        status => status,
+    };
+    file::CloudPc {
+        id: Some(pc.id.0),
+        managed_device_id: Some(pc.managed_device_id.0),
+        managed_device_name: Some(pc.managed_device_name),
+        aad_device_id: Some(pc.aad_device_id),
+        name: pc.display_name,
+        user: pc.user_principal_name,
+        service_plan: pc.service_plan_id.to_string(),
+        product: Some(pc.product),
+        image: Some(pc.image_id.0),
+        os_version: Some(pc.os_version),
+        user_account_type: Some(pc.user_account_type),
+        region: Some(pc.region),
+        provisioning_policy: pc.provisioning_policy_name,
+        status,
+        created_at: Some(datetime(pc.created_at)),
+        provisioned_at: pc.provisioned_at.map(datetime),
+        grace_ends_at: pc.grace_ends_at.map(datetime),
+        status_detail: pc.status_detail,
+        ailment,
+    }
+}
+
+fn user(user: User) -> file::User {
+    file::User {
+        id: Some(user.id.0),
+        name: user.user_principal_name,
+        display_name: user.display_name,
+        password: None,
+        password_hash: user.password_hash,
+        roles: user.roles,
+        permissions: user.permissions,
+        enabled: user.enabled,
+    }
+}
+
+fn service_plan(plan: ServicePlan) -> file::ServicePlan {
+    file::ServicePlan {
+        id: Some(plan.id.0),
+        name: plan.display_name,
+        vcpu_count: plan.vcpu_count,
+        ram_gib: plan.ram_gib,
+        storage_gib: plan.storage_gib,
+        product: plan.product,
+        gpu: plan.gpu,
+    }
+}
+
+fn gallery_image(image: GalleryImage) -> file::GalleryImage {
+    file::GalleryImage {
+        id: image.id.0,
+        name: image.display_name,
+        size_gib: image.size_gib,
+        os_version: image.os_version,
+    }
+}
+
+fn partner(partner: Partner) -> file::Partner {
+    file::Partner {
+        id: Some(partner.id.0),
+        partner_id: partner.partner_id,
+        enable_connection: partner.enable_connection,
+        allowed_urls: partner.allowed_urls,
+        last_sync_at: partner.last_sync_at.map(datetime),
+        agent: partner.agent.map(|agent| file::Agent {
+            url: agent.url,
+            sha256: agent.sha256,
+            install_parameters: agent.install_parameters,
+            auto_deploy: agent.auto_deploy,
+        }),
+    }
+}
+
+fn fault(rule: FaultRule) -> file::Fault {
+    let (effect, code, message, by_ms) = match rule.effect {
+        Effect::Fail { code, message } => (file::Effect::Fail, Some(code), Some(message), None),
+        Effect::Hang => (file::Effect::Hang, None, None, None),
+        Effect::SlowDown { by_ms } => (file::Effect::SlowDown, None, None, Some(by_ms)),
+        Effect::LoseOutcome => (file::Effect::LoseOutcome, None, None, None),
+        Effect::Crash => (file::Effect::Crash, None, None, None),
+    };
+    file::Fault {
+        cloud_pcs: rule.cloud_pcs.iter().map(ToString::to_string).collect(),
+        share_percent: rule.share_percent,
+        kind: rule.kind,
+        step: rule.step,
+        nth: rule.nth,
+        undo: rule.undo,
+        effect,
+        code,
+        message,
+        by_ms,
+    }
+}
+
+fn datetime(at: Timestamp) -> Datetime {
+    at.to_string().parse().expect("a timestamp of ours is a TOML date and time")
+}

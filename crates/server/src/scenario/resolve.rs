@@ -1,0 +1,342 @@
+//! From a scenario's text to the values of the domain: every name looked up, every id filled in, every mistake found before anything is changed.
+//!
+//! Pure but for the hashing of passwords, which the caller passes in.
+
+use cloudpc_drivers::MachineSpec;
+use cloudpc_drivers::sim::{Ailment, Artifact, Pace};
+use cloudpc_engine::{Effect, FaultRule};
+use cloudpc_model::{
+    AgentSetting, AppId, CloudPc, CloudPcId, Error, GalleryImage, ImageId, Partner, PartnerId, ServicePlan,
+    ServicePlanId, TenantId, Timestamp, UserId,
+};
+use cloudpc_store::{App, User};
+use sha2::{Digest, Sha256};
+use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
+use toml::value::Datetime;
+use uuid::Uuid;
+
+use super::cloud_pcs::{Lookup, members};
+use super::file;
+
+/// Most Cloud PCs in a scenario.
+pub(super) const CLOUD_PCS_MAX: usize = 1_000_000;
+
+/// What a scenario comes to.
+pub(super) struct World {
+    pub pace: Pace,
+    pub artifacts: Vec<Artifact>,
+    pub faults: Vec<FaultRule>,
+    pub tenants: Vec<Tenant>,
+}
+
+/// One tenant, complete.
+pub(super) struct Tenant {
+    pub id: TenantId,
+    pub name: String,
+    pub users: Vec<User>,
+    pub apps: Vec<App>,
+    pub service_plans: Vec<ServicePlan>,
+    pub gallery_images: Vec<GalleryImage>,
+    pub partners: Vec<Partner>,
+    /// In the order of their ids, which is the order in which the store takes them fastest.
+    pub cloud_pcs: Vec<CloudPc>,
+    /// Those that are not well.
+    pub ailments: HashMap<CloudPcId, Ailment>,
+}
+
+/// Resolves a scenario as of `now`.
+///
+/// # Errors
+/// Invalid, naming the entry and what to do.
+pub(super) fn resolve(
+    scenario: file::Scenario,
+    now: Timestamp,
+    hash_password: &dyn Fn(&str) -> Result<String, Error>,
+) -> Result<World, Error> {
+    check_count(&scenario.tenants)?;
+    if scenario.tenants.is_empty() {
+        return Err(Error::invalid(
+            "The scenario cannot be loaded: it has no tenant; add a [[tenants]] entry with a name.",
+        ));
+    }
+    for artifact in &scenario.artifacts {
+        check_sha256(&artifact.sha256, &format!("artifact '{}'", artifact.url))?;
+    }
+    let tenants = scenario
+        .tenants
+        .into_iter()
+        .map(|tenant| resolve_tenant(tenant, now, hash_password))
+        .collect::<Result<Vec<_>, _>>()?;
+    unique("tenant", tenants.iter().map(|tenant| (tenant.id, tenant.name.as_str())))?;
+    unique(
+        "Cloud PC",
+        tenants.iter().flat_map(|tenant| &tenant.cloud_pcs).map(|pc| (pc.id, pc.display_name.as_str())),
+    )?;
+    let faults = scenario
+        .faults
+        .into_iter()
+        .enumerate()
+        .map(|(index, fault)| resolve_fault(fault, index + 1, &tenants))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(World { pace: scenario.pace.unwrap_or_default(), artifacts: scenario.artifacts, faults, tenants })
+}
+
+/// The machine of a Cloud PC.
+pub(super) fn machine_spec(cloud_pc: &CloudPc, plan: &ServicePlan) -> MachineSpec {
+    MachineSpec {
+        id: cloud_pc.id,
+        hostname: cloud_pc.managed_device_name.clone(),
+        vcpu_count: plan.vcpu_count,
+        ram_gib: plan.ram_gib,
+        storage_gib: plan.storage_gib,
+        gpu: plan.gpu,
+        image: cloud_pc.image_id.clone(),
+    }
+}
+
+fn check_count(tenants: &[file::Tenant]) -> Result<(), Error> {
+    let generated = tenants.iter().flat_map(|tenant| &tenant.fleets).map(|fleet| u64::from(fleet.count));
+    let single = tenants.iter().map(|tenant| tenant.cloud_pcs.len() as u64);
+    let count: u64 = generated.chain(single).sum();
+    if count > CLOUD_PCS_MAX as u64 {
+        return Err(Error::invalid(format!(
+            "The scenario cannot be loaded: it has {count} Cloud PCs; the most is {CLOUD_PCS_MAX}."
+        )));
+    }
+    Ok(())
+}
+
+fn resolve_tenant(
+    tenant: file::Tenant,
+    now: Timestamp,
+    hash_password: &dyn Fn(&str) -> Result<String, Error>,
+) -> Result<Tenant, Error> {
+    let place = format!("tenant '{}'", tenant.name);
+    let id = TenantId(tenant.id.unwrap_or_else(|| derived(Uuid::nil(), "tenant", &tenant.name)));
+    let users = resolve_users(tenant.users, id, tenant.domain.as_deref(), &place, hash_password)?;
+    let service_plans: Vec<_> = tenant.service_plans.into_iter().map(|plan| service_plan(plan, id)).collect();
+    unique("service plan", service_plans.iter().map(|plan| (plan.id, plan.display_name.as_str())))?;
+    let gallery_images: Vec<_> = tenant.gallery_images.into_iter().map(gallery_image).collect();
+    unique("gallery image", gallery_images.iter().map(|image| (&image.id, image.display_name.as_str())))?;
+    let partners =
+        tenant.partners.into_iter().map(|partner| resolve_partner(partner, id)).collect::<Result<Vec<_>, _>>()?;
+    unique("partner", partners.iter().map(|partner| (&partner.partner_id, partner.partner_id.as_str())))?;
+
+    let lookup = Lookup { tenant_id: id, domain: tenant.domain, now, users, service_plans, gallery_images };
+    let mut cloud_pcs = Vec::new();
+    let mut ailments = HashMap::new();
+    let generated = tenant.fleets.iter().map(|fleet| members(fleet, &lookup)).collect::<Result<Vec<_>, _>>()?;
+    for entry in tenant.cloud_pcs.into_iter().chain(generated.into_iter().flatten()) {
+        let (cloud_pc, ailment) = lookup.cloud_pc(entry)?;
+        if ailment != Ailment::default() {
+            ailments.insert(cloud_pc.id, ailment);
+        }
+        cloud_pcs.push(cloud_pc);
+    }
+    cloud_pcs.sort_unstable_by_key(|cloud_pc| cloud_pc.id);
+
+    Ok(Tenant {
+        id,
+        apps: tenant.apps.into_iter().map(|app| resolve_app(app, id)).collect(),
+        name: tenant.name,
+        users: lookup.users,
+        service_plans: lookup.service_plans,
+        gallery_images: lookup.gallery_images,
+        partners,
+        cloud_pcs,
+        ailments,
+    })
+}
+
+fn resolve_users(
+    users: Vec<file::User>,
+    tenant_id: TenantId,
+    domain: Option<&str>,
+    tenant: &str,
+    hash_password: &dyn Fn(&str) -> Result<String, Error>,
+) -> Result<Vec<User>, Error> {
+    let users = users
+        .into_iter()
+        .map(|user| {
+            let place = format!("user '{}' of {tenant}", user.name);
+            let user_principal_name = user_principal_name(&user.name, domain, &place)?;
+            let password_hash = match (user.password, user.password_hash) {
+                (Some(_), Some(_)) => return Err(wrong(&place, "give either password or password_hash, not both")),
+                (Some(password), None) => Some(hash_password(&password)?),
+                (None, hash) => hash,
+            };
+            Ok(User {
+                tenant_id,
+                id: UserId(user.id.unwrap_or_else(|| derived(tenant_id.0, "user", &user_principal_name))),
+                display_name: if user.display_name.is_empty() { user.name } else { user.display_name },
+                user_principal_name,
+                password_hash,
+                roles: user.roles,
+                permissions: user.permissions,
+                enabled: user.enabled,
+            })
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    unique(
+        "user",
+        users.iter().map(|user| (user.user_principal_name.to_ascii_lowercase(), user.display_name.as_str())),
+    )?;
+    unique("user", users.iter().map(|user| (user.id, user.user_principal_name.as_str())))?;
+    Ok(users)
+}
+
+fn resolve_app(app: file::App, tenant_id: TenantId) -> App {
+    App {
+        tenant_id,
+        id: AppId(app.id.unwrap_or_else(|| derived(tenant_id.0, "app", &app.name))),
+        name: app.name,
+        secret_hash: app.secret.map(|secret| Sha256::digest(secret.as_bytes()).into()),
+        permissions: app.permissions,
+        enabled: true,
+    }
+}
+
+fn service_plan(plan: file::ServicePlan, tenant_id: TenantId) -> ServicePlan {
+    ServicePlan {
+        id: ServicePlanId(plan.id.unwrap_or_else(|| derived(tenant_id.0, "servicePlan", &plan.name))),
+        display_name: plan.name,
+        vcpu_count: plan.vcpu_count,
+        ram_gib: plan.ram_gib,
+        storage_gib: plan.storage_gib,
+        product: plan.product,
+        gpu: plan.gpu,
+    }
+}
+
+fn gallery_image(image: file::GalleryImage) -> GalleryImage {
+    GalleryImage {
+        id: ImageId(image.id),
+        display_name: image.name,
+        size_gib: image.size_gib,
+        os_version: image.os_version,
+    }
+}
+
+fn resolve_partner(partner: file::Partner, tenant_id: TenantId) -> Result<Partner, Error> {
+    let place = format!("partner '{}'", partner.partner_id);
+    let agent = partner
+        .agent
+        .map(|agent| {
+            check_sha256(&agent.sha256, &format!("agent of {place}"))?;
+            Ok::<_, Error>(AgentSetting {
+                url: agent.url,
+                sha256: agent.sha256.to_ascii_lowercase(),
+                install_parameters: agent.install_parameters,
+                auto_deploy: agent.auto_deploy,
+            })
+        })
+        .transpose()?;
+    Ok(Partner {
+        tenant_id,
+        id: PartnerId(partner.id.unwrap_or_else(|| derived(tenant_id.0, "externalPartner", &partner.partner_id))),
+        last_sync_at: partner.last_sync_at.map(|at| timestamp(at, &place)).transpose()?,
+        partner_id: partner.partner_id,
+        enable_connection: partner.enable_connection,
+        agent,
+        allowed_urls: partner.allowed_urls,
+    })
+}
+
+fn resolve_fault(fault: file::Fault, number: usize, tenants: &[Tenant]) -> Result<FaultRule, Error> {
+    let place = format!("fault {number}");
+    let mut cloud_pcs = Vec::new();
+    for name in fault.cloud_pcs {
+        let id = name.parse().ok();
+        let before = cloud_pcs.len();
+        let all = tenants.iter().flat_map(|tenant| &tenant.cloud_pcs);
+        cloud_pcs.extend(all.filter(|pc| pc.display_name == name || Some(pc.id) == id).map(|pc| pc.id));
+        if cloud_pcs.len() == before {
+            return Err(wrong(&place, format!("no Cloud PC of the scenario has the name or id '{name}'")));
+        }
+    }
+    if fault.share_percent.is_some_and(|share| share > 100) {
+        return Err(wrong(&place, "share_percent has to be 0 to 100"));
+    }
+    if fault.nth == Some(0) {
+        return Err(wrong(&place, "nth counts from 1"));
+    }
+    let effect = match (fault.effect, fault.code, fault.message, fault.by_ms) {
+        (file::Effect::Fail, Some(code), message, None) => Effect::Fail { code, message: message.unwrap_or_default() },
+        (file::Effect::Fail, ..) => {
+            return Err(wrong(&place, "effect 'fail' needs a code, may have a message, and nothing else"));
+        }
+        (file::Effect::SlowDown, None, None, Some(by_ms)) => Effect::SlowDown { by_ms },
+        (file::Effect::SlowDown, ..) => return Err(wrong(&place, "effect 'slowDown' needs by_ms and nothing else")),
+        (file::Effect::Hang, None, None, None) => Effect::Hang,
+        (file::Effect::LoseOutcome, None, None, None) => Effect::LoseOutcome,
+        (file::Effect::Crash, None, None, None) => Effect::Crash,
+        _ => return Err(wrong(&place, "its effect takes neither code nor message nor by_ms")),
+    };
+    Ok(FaultRule {
+        cloud_pcs,
+        share_percent: fault.share_percent,
+        kind: fault.kind,
+        step: fault.step,
+        nth: fault.nth,
+        undo: fault.undo,
+        effect,
+    })
+}
+
+/// An id that is always the same for the same name in the same place. It looks like a random (version 4) UUID, as the real service's do.
+pub(super) fn derived(within: Uuid, what: &str, name: &str) -> Uuid {
+    let digest = Sha256::new()
+        .chain_update(within.as_bytes())
+        .chain_update(what.as_bytes())
+        .chain_update([0])
+        .chain_update(name.as_bytes())
+        .finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}
+
+pub(super) fn user_principal_name(name: &str, domain: Option<&str>, place: &str) -> Result<String, Error> {
+    match (name.split_once('@'), domain) {
+        (Some((alias, host)), _) if !alias.is_empty() && !host.is_empty() => Ok(name.to_owned()),
+        (None, Some(domain)) if !name.is_empty() => Ok(format!("{name}@{domain}")),
+        (None, None) => {
+            Err(wrong(place, format!("'{name}' has no @; write the whole name or give the tenant a domain")))
+        }
+        _ => Err(wrong(place, format!("'{name}' is no user name; write it like ada@contoso.test"))),
+    }
+}
+
+pub(super) fn timestamp(value: Datetime, place: &str) -> Result<Timestamp, Error> {
+    let text = value.to_string();
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| wrong(place, format!("{text} is no point in time; write it like 2026-01-31T08:00:00Z")))?;
+    Ok(Timestamp(time.as_microsecond()))
+}
+
+fn check_sha256(sha256: &str, place: &str) -> Result<(), Error> {
+    if sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(());
+    }
+    Err(wrong(place, "sha256 has to be 64 hex digits; sha256sum FILE prints them"))
+}
+
+/// Refuses two things with one key.
+fn unique<'a, K: Eq + std::hash::Hash>(what: &str, things: impl Iterator<Item = (K, &'a str)>) -> Result<(), Error> {
+    let mut seen = HashSet::new();
+    for (key, name) in things {
+        if !seen.insert(key) {
+            return Err(wrong(
+                &format!("{what} '{name}'"),
+                "there are two of it; give them different names, or ids if they have any",
+            ));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn wrong(place: &str, what: impl Display) -> Error {
+    Error::invalid(format!("The scenario cannot be loaded: {place}: {what}."))
+}
