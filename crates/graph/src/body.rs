@@ -1,15 +1,189 @@
 //! Request bodies, checked against the model before any operation sees them.
+//!
+//! Refuses to know which parameters an operation cannot do without, and which properties a caller may write.
 
 use serde_json::{Map, Value};
 
+use crate::edm::{BodyShape, Enum, TypeRef};
 use crate::{Edm, GraphError, Operation};
 
+mod json;
+mod primitive;
+
+pub use json::DEPTH_MAX;
+pub use primitive::STRING_BYTES_MAX;
+
+const TYPE_ANNOTATION: &str = "@odata.type";
+
 /// Reads and checks the body of a request: JSON, an object, known properties only, right types, known enum members (any case; given back in the model's
-/// spelling), well-formed GUID and date forms where the type says so. `@odata.type` and other annotations are taken out. An empty body is an empty object where every
-/// parameter may be left out.
+/// spelling), well-formed GUID and date forms where the type says so. Names come in any case and are given back in the model's spelling.
+///
+/// Annotations are taken out, but for an `@odata.type` that names a type derived from the declared one: that is part of the value. An empty body is an
+/// empty object where every parameter may be left out, which the model says of all actions; a body that is an entity has to be there.
+///
+/// `null` for a parameter of an action is as good as leaving it out. In an entity or a complex value it clears the property; where the model says the
+/// property cannot be null, and in place of a collection, it is refused.
 ///
 /// # Errors
 /// 400 naming the property, with what was expected.
-pub fn parse(_edm: &'static Edm, _operation: &Operation, _bytes: &[u8]) -> Result<Map<String, Value>, GraphError> {
-    unimplemented!()
+pub fn parse(edm: &'static Edm, operation: &Operation, bytes: &[u8]) -> Result<Map<String, Value>, GraphError> {
+    let given = if bytes.iter().all(u8::is_ascii_whitespace) {
+        if let BodyShape::Type(name) = &operation.body {
+            let needed = edm.qualified(name);
+            return Err(GraphError::bad_request(format!("{} needs a {needed} as its body.", operation.key)));
+        }
+        Map::new()
+    } else {
+        match json::parse(bytes)? {
+            Value::Object(given) => given,
+            other => return Err(mismatch("", "a JSON object as the body", &other)),
+        }
+    };
+    match &operation.body {
+        BodyShape::None => {
+            let owner = format!("the body of {}, which takes none", operation.key);
+            members(edm, &owner, |_| None, given, "")
+        }
+        BodyShape::Parameters(parameters) => {
+            let owner = format!("the parameters of {}", operation.key);
+            let declared = |name: &str| parameters.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+            let given =
+                given.into_iter().filter(|(name, value)| !value.is_null() || declared(name).is_none()).collect();
+            members(edm, &owner, declared, given, "")
+        }
+        BodyShape::Type(name) => object(edm, name, given, ""),
+    }
+}
+
+/// Checks the members of a JSON object, of which `declared` gives the name in the model's spelling and the type.
+fn members<'a>(
+    edm: &'static Edm,
+    owner: &str,
+    declared: impl Fn(&str) -> Option<(&'a String, &'a TypeRef)>,
+    given: Map<String, Value>,
+    path: &str,
+) -> Result<Map<String, Value>, GraphError> {
+    let mut checked = Map::new();
+    for (name, value) in given {
+        if name.contains('@') {
+            continue;
+        }
+        let Some((spelled, type_ref)) = declared(&name) else {
+            return Err(wrong(&join(path, &name), format!("The property '{name}' does not exist on {owner}.")));
+        };
+        let place = join(path, spelled);
+        let value = property(edm, type_ref, value, &place)?;
+        if checked.insert(spelled.clone(), value).is_some() {
+            return Err(wrong(&place, format!("The property '{spelled}' is given twice.")));
+        }
+    }
+    Ok(checked)
+}
+
+/// Checks an object against a type, or against the one derived from it that the object says it is of.
+fn object(
+    edm: &'static Edm,
+    type_name: &str,
+    mut given: Map<String, Value>,
+    path: &str,
+) -> Result<Map<String, Value>, GraphError> {
+    let place = join(path, TYPE_ANNOTATION);
+    let actual = match given.remove(TYPE_ANNOTATION) {
+        None => type_name.to_owned(),
+        Some(Value::String(named)) => {
+            let bare = named.trim_start_matches('#');
+            let known = edm.types.keys().find(|known| edm.qualified(known).eq_ignore_ascii_case(bare));
+            known.filter(|known| edm.is_a(known, type_name)).cloned().ok_or_else(|| {
+                let expected = edm.qualified(type_name);
+                wrong(&place, format!("'{named}' is not the type {expected} or one derived from it."))
+            })?
+        }
+        Some(other) => return Err(mismatch(&place, "the name of a type", &other)),
+    };
+    let Some(declared) = edm.type_named(&actual) else {
+        // A type that the contract names without describing it: nothing can be said about its members.
+        return Ok(given);
+    };
+    if declared.is_abstract {
+        let message = format!("'{TYPE_ANNOTATION}' has to say which type derived from {actual} this is.");
+        return Err(wrong(&place, message));
+    }
+    let owner = format!("the type {}", edm.qualified(&actual));
+    let known = |name: &str| declared.property(name).map(|property| (&property.name, &property.type_ref));
+    let mut checked = members(edm, &owner, known, given, path)?;
+    if actual != type_name {
+        checked.insert(TYPE_ANNOTATION.into(), Value::String(format!("#{}", edm.qualified(&actual))));
+    }
+    Ok(checked)
+}
+
+/// Checks the value of a property, which may be null and may be a collection.
+fn property(edm: &'static Edm, type_ref: &TypeRef, value: Value, path: &str) -> Result<Value, GraphError> {
+    match value {
+        Value::Null if type_ref.nullable && !type_ref.collection => Ok(Value::Null),
+        Value::Array(elements) if type_ref.collection => {
+            let check = |(place, element)| single(edm, type_ref, element, &format!("{path}/{place}"));
+            elements.into_iter().enumerate().map(check).collect::<Result<_, _>>().map(Value::Array)
+        }
+        other if type_ref.collection => {
+            Err(mismatch(path, &format!("a collection of {}", edm.qualified(&type_ref.name)), &other))
+        }
+        other => single(edm, type_ref, other, path),
+    }
+}
+
+/// Checks one value that is not null.
+fn single(edm: &'static Edm, type_ref: &TypeRef, value: Value, path: &str) -> Result<Value, GraphError> {
+    let name = type_ref.name.as_str();
+    if let Some(declared) = edm.enum_named(name) {
+        return match value {
+            Value::String(text) => member(declared, &text, path).map(Value::String),
+            other => Err(mismatch(path, &format!("a member of {}", edm.qualified(name)), &other)),
+        };
+    }
+    if name.starts_with("Edm.") {
+        return primitive::check(name, value, path);
+    }
+    match value {
+        Value::Object(given) => object(edm, name, given, path).map(Value::Object),
+        other => Err(mismatch(path, &format!("an object of type {}", edm.qualified(name)), &other)),
+    }
+}
+
+/// A member, or of a flags enum several with commas, in the model's spelling.
+fn member(declared: &Enum, text: &str, path: &str) -> Result<String, GraphError> {
+    let spelled = |name: &str| {
+        declared.member(name.trim()).ok_or_else(|| {
+            let members = declared.members.join(", ");
+            wrong(path, format!("'{name}' is no member of {}; its members are {members}.", declared.name))
+        })
+    };
+    if !declared.flags {
+        return spelled(text).map(str::to_owned);
+    }
+    let members: Vec<&str> = text.split(',').map(spelled).collect::<Result<_, _>>()?;
+    Ok(members.join(","))
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
+}
+
+fn wrong(path: &str, message: impl Into<String>) -> GraphError {
+    GraphError::bad_request(message).about(path)
+}
+
+fn mismatch(path: &str, expected: &str, given: &Value) -> GraphError {
+    let given = match given {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "a boolean".to_owned(),
+        Value::Number(number) => format!("the number {number}"),
+        Value::String(_) => "a text".to_owned(),
+        Value::Array(_) => "an array".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+    };
+    if path.is_empty() {
+        return GraphError::bad_request(format!("Expected {expected}, but got {given}."));
+    }
+    wrong(path, format!("The property '{path}' has to be {expected}, but is {given}."))
 }

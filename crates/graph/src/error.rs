@@ -1,5 +1,9 @@
 //! Errors as Graph sends them.
 
+use serde::Serialize;
+
+use crate::Method;
+
 /// An error on its way to a client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{status} {code}: {message}")]
@@ -12,12 +16,14 @@ pub struct GraphError {
     pub message: String,
     /// `error.target`: the property, parameter or option that is wrong.
     pub target: Option<String>,
+    /// With 405: the methods that the path takes, for the `Allow` header.
+    pub allow: Vec<Method>,
 }
 
 impl GraphError {
     /// An error.
     pub fn new(status: u16, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { status, code: code.into(), message: message.into(), target: None }
+        Self { status, code: code.into(), message: message.into(), target: None, allow: Vec::new() }
     }
 
     /// 400 `BadRequest`.
@@ -45,7 +51,68 @@ pub struct Envelope<'a> {
 
 impl Envelope<'_> {
     /// The JSON body of `error`: `{"error": {"code", "message", "target"?, "innerError": {"date", "request-id", "client-request-id"}}}`.
-    pub fn render(&self, _error: &GraphError) -> Vec<u8> {
-        unimplemented!()
+    pub fn render(&self, error: &GraphError) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            error: Outer<'a>,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Outer<'a> {
+            code: &'a str,
+            message: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            target: Option<&'a str>,
+            inner_error: Inner<'a>,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "kebab-case")]
+        struct Inner<'a> {
+            date: &'a str,
+            request_id: &'a str,
+            client_request_id: &'a str,
+        }
+        let body = Body {
+            error: Outer {
+                code: &error.code,
+                message: &error.message,
+                target: error.target.as_deref(),
+                inner_error: Inner {
+                    date: self.date,
+                    request_id: self.request_id,
+                    client_request_id: self.client_request_id,
+                },
+            },
+        };
+        serde_json::to_vec(&body).expect("text always becomes JSON")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope() -> Envelope<'static> {
+        Envelope {
+            request_id: "0f5a1f3c-0000-4000-8000-000000000001",
+            client_request_id: "0f5a1f3c-0000-4000-8000-000000000002",
+            date: "2025-02-13T10:17:05",
+        }
+    }
+
+    fn rendered(error: &GraphError) -> String {
+        String::from_utf8(envelope().render(error)).unwrap()
+    }
+
+    #[test]
+    fn an_error_with_a_target() {
+        let error = GraphError::bad_request("There is no \"colour\".").about("colour");
+        insta::assert_snapshot!(rendered(&error), @r#"{"error":{"code":"BadRequest","message":"There is no \"colour\".","target":"colour","innerError":{"date":"2025-02-13T10:17:05","request-id":"0f5a1f3c-0000-4000-8000-000000000001","client-request-id":"0f5a1f3c-0000-4000-8000-000000000002"}}}"#);
+    }
+
+    #[test]
+    fn an_error_about_nothing_in_particular() {
+        let error = GraphError::new(404, "ResourceNotFound", "There is no such Cloud PC.");
+        insta::assert_snapshot!(rendered(&error), @r#"{"error":{"code":"ResourceNotFound","message":"There is no such Cloud PC.","innerError":{"date":"2025-02-13T10:17:05","request-id":"0f5a1f3c-0000-4000-8000-000000000001","client-request-id":"0f5a1f3c-0000-4000-8000-000000000002"}}}"#);
     }
 }

@@ -1,6 +1,10 @@
 //! Query options: `$select`, `$filter`, `$top`, `$skip`, `$count`, `$orderby`, `$expand`, `$search`, `$skiptoken`.
+//!
+//! Refuses to know how many rows a page has and what properties are sent when nothing is selected.
 
-use crate::{Edm, Filter, GraphError, Operation};
+use crate::edm::{ResponseShape, TypeRef};
+use crate::resolve::{Method, decode};
+use crate::{Edm, Filter, GraphError, Operation, Version};
 
 /// The options of a request, checked against the operation and its type.
 #[derive(Clone, Debug, Default)]
@@ -23,12 +27,171 @@ pub struct Options {
     pub filter_text: Option<String>,
 }
 
+/// Options that are known, by their names without `$`.
+const KNOWN: [&str; 9] = ["select", "filter", "top", "skip", "count", "orderby", "skiptoken", "expand", "search"];
+
 impl Options {
     /// Reads the raw query of a request. Arguments of functions and parameter aliases are not options and are passed over.
     ///
     /// # Errors
     /// 400 naming the option: unknown, given twice, unreadable, not offered by this operation, or naming a property that the type lacks.
-    pub fn parse(_edm: &'static Edm, _operation: &Operation, _query: &str) -> Result<Self, GraphError> {
-        unimplemented!()
+    pub fn parse(edm: &'static Edm, operation: &Operation, query: &str) -> Result<Self, GraphError> {
+        let mut options = Self::default();
+        let mut seen: Vec<&str> = Vec::new();
+        for (raw_name, raw_value) in pairs(query) {
+            let name = decode(raw_name, "query option")?;
+            if name.starts_with('@') || operation.parameters.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+                continue;
+            }
+            let bare = match name.strip_prefix('$') {
+                Some(bare) => bare,
+                None if edm.version == Version::Beta => &name,
+                None => return Err(unknown(&name)),
+            };
+            let known =
+                KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(bare)).ok_or_else(|| unknown(&name))?;
+            if seen.contains(&known) {
+                return Err(wrong(known, "it is given twice"));
+            }
+            seen.push(known);
+            check_offered(operation, known)?;
+            let spaced = raw_value.replace('+', " ");
+            options.set(edm, operation, known, decode(&spaced, "value of a query option")?.trim())?;
+        }
+        Ok(options)
     }
+
+    fn set(&mut self, edm: &'static Edm, operation: &Operation, name: &str, value: &str) -> Result<(), GraphError> {
+        let item_type = operation.item_type.as_deref().unwrap_or_default();
+        match name {
+            "select" => self.select = Some(select(edm, item_type, value)?),
+            "orderby" => self.orderby = orderby(edm, item_type, value)?,
+            "filter" => {
+                self.filter = Some(Filter::parse(edm, item_type, value)?);
+                self.filter_text = Some(value.to_owned());
+            }
+            "top" => match number(name, value)? {
+                0 => return Err(wrong(name, "it has to be 1 or more")),
+                top => self.top = Some(top),
+            },
+            "skip" => self.skip = Some(number(name, value)?),
+            "skiptoken" if value.is_empty() => return Err(wrong(name, "it is empty")),
+            "skiptoken" => self.skiptoken = Some(value.to_owned()),
+            "count" => {
+                self.count = match value {
+                    _ if value.eq_ignore_ascii_case("true") => true,
+                    _ if value.eq_ignore_ascii_case("false") => false,
+                    _ => return Err(wrong(name, &format!("'{value}' is neither true nor false"))),
+                }
+            }
+            _ => unreachable!("options that are not offered are refused before they are read"),
+        }
+        Ok(())
+    }
+}
+
+/// The `name=value` pairs of a raw query, still encoded; empty ones are passed over.
+pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Whether the raw name of a query pair is that of this option, with `$`, `%24` or nothing before it.
+pub(crate) fn is_option(raw_name: &str, option: &str) -> bool {
+    let bare = raw_name.strip_prefix('$').or_else(|| raw_name.strip_prefix("%24")).unwrap_or(raw_name);
+    bare.eq_ignore_ascii_case(option)
+}
+
+fn check_offered(operation: &Operation, name: &str) -> Result<(), GraphError> {
+    match name {
+        "expand" => {
+            return Err(wrong(name, "this service expands nothing; ask for the related resource by its own path"));
+        }
+        "search" => return Err(wrong(name, "this service does not search; use $filter")),
+        _ => {}
+    }
+    let structured = matches!(
+        operation.response,
+        ResponseShape::Entity(_) | ResponseShape::Complex(_) | ResponseShape::Collection(_)
+    );
+    let collection = matches!(operation.response, ResponseShape::Collection(_));
+    // The contract lists what its clients offer. Of what is described elsewhere, these can be had wherever they mean something.
+    let implied = operation.method == Method::Get
+        && match name {
+            "select" => structured,
+            "skiptoken" => collection,
+            _ => false,
+        };
+    let listed = operation.query.iter().any(|offered| is_option(offered, name));
+    if implied || listed { Ok(()) } else { Err(wrong(name, &format!("{} does not take it", operation.key))) }
+}
+
+fn select(edm: &Edm, item_type: &str, value: &str) -> Result<Vec<String>, GraphError> {
+    let mut selected: Vec<String> = Vec::new();
+    for path in value.split(',').map(str::trim) {
+        let spelled = match path {
+            "" => return Err(wrong("select", "it names an empty property")),
+            "*" => "*".to_owned(),
+            path => edm.property_path(item_type, path).map_err(|error| within("select", error))?.0,
+        };
+        if !selected.contains(&spelled) {
+            selected.push(spelled);
+        }
+    }
+    Ok(selected)
+}
+
+fn orderby(edm: &Edm, item_type: &str, value: &str) -> Result<Vec<(String, bool)>, GraphError> {
+    let mut order: Vec<(String, bool)> = Vec::new();
+    for part in value.split(',') {
+        let mut words = part.split_ascii_whitespace();
+        let path = words.next().ok_or_else(|| wrong("orderby", "it names an empty property"))?;
+        let descending = match words.next() {
+            None => false,
+            Some(word) if word.eq_ignore_ascii_case("asc") => false,
+            Some(word) if word.eq_ignore_ascii_case("desc") => true,
+            Some(word) => return Err(wrong("orderby", &format!("'{word}' is neither asc nor desc"))),
+        };
+        if let Some(word) = words.next() {
+            return Err(wrong(
+                "orderby",
+                &format!("'{word}' is one word too many; properties are set apart by commas"),
+            ));
+        }
+        let (spelled, type_ref) = edm.property_path(item_type, path).map_err(|error| within("orderby", error))?;
+        if !sortable(edm, type_ref) {
+            return Err(wrong("orderby", &format!("'{spelled}' has no order")));
+        }
+        if order.iter().any(|(earlier, _)| *earlier == spelled) {
+            return Err(wrong("orderby", &format!("'{spelled}' is named twice")));
+        }
+        order.push((spelled, descending));
+    }
+    Ok(order)
+}
+
+fn sortable(edm: &Edm, type_ref: &TypeRef) -> bool {
+    let single_value = type_ref.name.starts_with("Edm.") || edm.enum_named(&type_ref.name).is_some();
+    single_value && !type_ref.collection && type_ref.name != "Edm.Untyped"
+}
+
+fn number(name: &str, value: &str) -> Result<usize, GraphError> {
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    match value.parse() {
+        Ok(number) if digits => Ok(number),
+        _ => Err(wrong(name, &format!("'{value}' is no whole number from 0 to {}", usize::MAX))),
+    }
+}
+
+fn unknown(name: &str) -> GraphError {
+    GraphError::bad_request(format!("The query option '{name}' is not known.")).about(name)
+}
+
+fn wrong(name: &str, why: &str) -> GraphError {
+    GraphError::bad_request(format!("The query option '${name}' is wrong: {why}.")).about(format!("${name}"))
+}
+
+/// The same error, told as one of this option.
+fn within(name: &str, error: GraphError) -> GraphError {
+    GraphError { message: format!("The query option '${name}' is wrong: {}", error.message), ..error }
+        .about(format!("${name}"))
 }

@@ -1,0 +1,80 @@
+//! Values of the `Edm.` types.
+
+use serde_json::Value;
+
+use super::{mismatch, wrong};
+use crate::GraphError;
+
+/// The longest text in a body.
+pub const STRING_BYTES_MAX: usize = 16 * 1024;
+
+/// Checks one value that is not null.
+pub(super) fn check(type_name: &str, value: Value, path: &str) -> Result<Value, GraphError> {
+    let fits = match (type_name, &value) {
+        ("Edm.Untyped" | "Edm.Stream", _) => true,
+        ("Edm.Boolean", Value::Bool(_)) => true,
+        ("Edm.Int32", Value::Number(number)) => number.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
+        ("Edm.Int64", Value::Number(number)) => number.is_i64(),
+        ("Edm.Double", Value::Number(_)) => true,
+        ("Edm.Double", Value::String(text)) => matches!(text.as_str(), "NaN" | "INF" | "-INF"),
+        (_, Value::String(text)) => {
+            if text.len() > STRING_BYTES_MAX {
+                let message = format!("The text of '{path}' has {} bytes; it may have {STRING_BYTES_MAX}.", text.len());
+                return Err(wrong(path, message));
+            }
+            match type_name {
+                "Edm.String" if text.contains('\0') => {
+                    return Err(wrong(path, format!("The text of '{path}' has a NUL character.")));
+                }
+                "Edm.String" => true,
+                "Edm.DateTimeOffset" => instant(text).is_some(),
+                "Edm.Date" => date(text),
+                "Edm.Guid" => is_guid(text),
+                _ => false,
+            }
+        }
+        _ => false,
+    };
+    match &value {
+        _ if fits => Ok(value),
+        Value::String(text) if matches!(type_name, "Edm.DateTimeOffset" | "Edm.Date" | "Edm.Guid") => {
+            let expected = expected(type_name);
+            Err(wrong(path, format!("The property '{path}' has to be {expected}, but is '{text:.64}'.")))
+        }
+        _ => Err(mismatch(path, expected(type_name), &value)),
+    }
+}
+
+fn expected(type_name: &str) -> &str {
+    match type_name {
+        "Edm.String" => "a text",
+        "Edm.Boolean" => "true or false",
+        "Edm.Int32" => "a whole number of 32 bits",
+        "Edm.Int64" => "a whole number of 64 bits",
+        "Edm.Double" => "a number",
+        "Edm.DateTimeOffset" => "a date and time with a zone, such as 2025-01-31T08:30:00Z",
+        "Edm.Date" => "a date such as 2025-01-31",
+        "Edm.Guid" => "a GUID such as 8f3c1b52-6d0e-4a57-9d5b-0f2a6c7e4b19",
+        other => other,
+    }
+}
+
+/// The instant that a date and time with a zone names.
+pub(crate) fn instant(text: &str) -> Option<jiff::Timestamp> {
+    // Other forms that the parser takes, as with a blank or a zone's name, are not OData's.
+    let form = text.bytes().all(|byte| byte.is_ascii_digit() || b"-+:.TtZz".contains(&byte));
+    form.then(|| text.parse().ok()).flatten()
+}
+
+fn date(text: &str) -> bool {
+    text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
+}
+
+/// Whether this is a GUID in its usual form.
+pub(crate) fn is_guid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}

@@ -1,0 +1,295 @@
+//! From the contract files to an [`Edm`].
+//!
+//! The files are compiled in, so what is wrong with them shows in the first test that loads them; a running service never sees it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use super::{
+    BodyShape, Edm, Enum, GRAPH_NAMESPACE, OWN_NAMESPACE, Operation, OperationKind, Property, ResponseShape, Type,
+    TypeKind, TypeRef, Version,
+};
+use crate::Method;
+use crate::resolve::Trie;
+
+const V1_OPERATIONS: &str = include_str!("../../../../contract/operations.v1.json");
+const V1_TYPES: &str = include_str!("../../../../contract/types.v1.json");
+const BETA_OPERATIONS: &str = include_str!("../../../../contract/operations.beta.json");
+const BETA_TYPES: &str = include_str!("../../../../contract/types.beta.json");
+const EXTENSIONS: &str = include_str!("../../../../contract/extensions.json");
+
+#[derive(Deserialize)]
+struct OperationsFile {
+    operations: Vec<RawOperation>,
+}
+
+#[derive(Deserialize)]
+struct TypesFile {
+    types: BTreeMap<String, RawType>,
+    enums: BTreeMap<String, RawEnum>,
+}
+
+#[derive(Deserialize)]
+struct RawOperation {
+    /// The versions it is in; only in the extensions, the other files are of one version each.
+    #[serde(default)]
+    api: Vec<String>,
+    kind: OperationKind,
+    method: Method,
+    path: String,
+    #[serde(default)]
+    query: Vec<String>,
+    body: Option<RawShape>,
+    response: RawShape,
+}
+
+#[derive(Deserialize)]
+struct RawShape {
+    kind: ShapeKind,
+    #[serde(rename = "type")]
+    type_name: Option<String>,
+    #[serde(default)]
+    parameters: BTreeMap<String, RawTypeRef>,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+enum ShapeKind {
+    None,
+    Entity,
+    Complex,
+    Collection,
+    Primitive,
+    Stream,
+    Parameters,
+}
+
+#[derive(Deserialize)]
+struct RawType {
+    kind: TypeKind,
+    base: Option<String>,
+    #[serde(default, rename = "abstract")]
+    is_abstract: bool,
+    #[serde(default)]
+    key: Vec<String>,
+    properties: BTreeMap<String, RawTypeRef>,
+}
+
+#[derive(Deserialize)]
+struct RawTypeRef {
+    #[serde(rename = "type")]
+    type_name: String,
+    #[serde(default)]
+    collection: bool,
+    nullable: Option<bool>,
+    #[serde(default)]
+    navigation: bool,
+}
+
+#[derive(Deserialize)]
+struct RawEnum {
+    #[serde(default)]
+    flags: bool,
+    members: Vec<String>,
+}
+
+/// Builds the model of a version.
+pub(super) fn load(version: Version) -> Edm {
+    let (operations, types) = match version {
+        Version::V1 => (V1_OPERATIONS, V1_TYPES),
+        Version::Beta => (BETA_OPERATIONS, BETA_TYPES),
+    };
+    let own: OperationsFile = read(EXTENSIONS);
+    let own_operations = own.operations.into_iter().filter(|raw| raw.api.iter().any(|api| api == version.segment()));
+    let graph: OperationsFile = read(operations);
+    let all: Vec<(RawOperation, bool)> =
+        graph.operations.into_iter().map(|raw| (raw, false)).chain(own_operations.map(|raw| (raw, true))).collect();
+
+    let (graph_types, own_types): (TypesFile, TypesFile) = (read(types), read(EXTENSIONS));
+    let mut edm =
+        Edm { version, operations: Vec::new(), types: BTreeMap::new(), enums: BTreeMap::new(), trie: Trie::default() };
+    for (file, namespace) in [(&graph_types, GRAPH_NAMESPACE), (&own_types, OWN_NAMESPACE)] {
+        for name in file.types.keys() {
+            let earlier = edm.types.insert(name.clone(), read_type(name, namespace, &file.types));
+            assert!(earlier.is_none(), "{name} is declared in both namespaces");
+        }
+        for (name, raw) in &file.enums {
+            let read = Enum { name: name.clone(), namespace, flags: raw.flags, members: raw.members.clone() };
+            let earlier = edm.enums.insert(name.clone(), read);
+            assert!(earlier.is_none(), "{name} is declared in both namespaces");
+        }
+    }
+
+    let names = Names::of(&all, &edm.types);
+    edm.operations = all.into_iter().map(|(raw, extension)| read_operation(raw, extension, &names)).collect();
+    edm.trie = Trie::of(&edm.operations);
+    edm
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> T {
+    serde_json::from_str(text).expect("the contract files are well-formed")
+}
+
+fn read_type(name: &str, namespace: &'static str, file: &BTreeMap<String, RawType>) -> Type {
+    let raw = &file[name];
+    let mut properties = match &raw.base {
+        Some(base) => read_type(base, namespace, file).properties,
+        None => Vec::new(),
+    };
+    let inherited = properties.len();
+    properties
+        .extend(raw.properties.iter().map(|(name, raw)| Property { name: name.clone(), type_ref: read_type_ref(raw) }));
+    Type {
+        name: name.to_owned(),
+        namespace,
+        kind: raw.kind,
+        base: raw.base.clone(),
+        is_abstract: raw.is_abstract,
+        key: raw.key.clone(),
+        properties,
+        inherited,
+    }
+}
+
+fn read_type_ref(raw: &RawTypeRef) -> TypeRef {
+    TypeRef {
+        name: type_name(&raw.type_name),
+        collection: raw.collection,
+        // OData's default, except that a collection itself is never null.
+        nullable: raw.nullable.unwrap_or(!raw.collection),
+        navigation: raw.navigation,
+    }
+}
+
+/// The contract leaves some widths open.
+fn type_name(name: &str) -> String {
+    match name {
+        "integer" => "Edm.Int32".into(),
+        "number" => "Edm.Double".into(),
+        name => name.into(),
+    }
+}
+
+fn read_operation(raw: RawOperation, extension: bool, names: &Names) -> Operation {
+    let key = names.key(&raw);
+    let response_type = raw.response.type_name.as_deref().map(type_name);
+    let response = match (raw.response.kind, response_type.clone()) {
+        (ShapeKind::Entity, Some(name)) => ResponseShape::Entity(name),
+        (ShapeKind::Complex, Some(name)) => ResponseShape::Complex(name),
+        (ShapeKind::Collection, Some(name)) => ResponseShape::Collection(name),
+        (ShapeKind::Primitive, Some(name)) => ResponseShape::Primitive(name),
+        (ShapeKind::Stream, _) => ResponseShape::Stream,
+        (ShapeKind::None, _) => ResponseShape::None,
+        _ => panic!("{} has no readable response", raw.path),
+    };
+    let body = match raw.body {
+        None => BodyShape::None,
+        Some(shape) if shape.kind == ShapeKind::Parameters => BodyShape::Parameters(
+            shape.parameters.iter().map(|(name, raw)| (name.clone(), read_type_ref(raw))).collect(),
+        ),
+        Some(shape) => BodyShape::Type(shape.type_name.expect("a body that is no parameters has a type")),
+    };
+    let item_type = match (raw.kind, raw.response.kind) {
+        (OperationKind::Count, _) => names.collections.get(owner_of(&raw.path)).cloned(),
+        (_, ShapeKind::Entity | ShapeKind::Complex | ShapeKind::Collection) => response_type,
+        _ => None,
+    };
+    Operation {
+        key,
+        parameters: parameters_of(&raw.path),
+        path: raw.path,
+        kind: raw.kind,
+        method: raw.method,
+        query: raw.query,
+        body,
+        response,
+        item_type,
+        extension,
+    }
+}
+
+/// The names before the `=` signs in the parentheses at a path's end, in order.
+fn parameters_of(path: &str) -> Vec<String> {
+    let Some((_, arguments)) = path.split_once('(') else { return Vec::new() };
+    arguments.split(',').filter_map(|part| part.split_once('=')).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// The path up to its last segment.
+fn owner_of(path: &str) -> &str {
+    path.rsplit_once('/').expect("a path begins with a slash").0
+}
+
+/// What the keys of operations are made of.
+struct Names {
+    /// The element type of each collection, by path.
+    collections: BTreeMap<String, String>,
+    /// The type of each single resource, by path.
+    resources: BTreeMap<String, String>,
+    /// Element types that are reached by collections of different names.
+    shared: BTreeSet<String>,
+    /// Types that have a key in some path.
+    keyed: BTreeSet<String>,
+}
+
+impl Names {
+    fn of(operations: &[(RawOperation, bool)], types: &BTreeMap<String, Type>) -> Self {
+        let mut collections = BTreeMap::new();
+        let mut resources = BTreeMap::new();
+        for (raw, _) in operations {
+            let element = match raw.kind {
+                OperationKind::List | OperationKind::Get => raw.response.type_name.as_ref(),
+                OperationKind::Create => raw.body.as_ref().and_then(|body| body.type_name.as_ref()),
+                _ => None,
+            };
+            let Some(element) = element else { continue };
+            let map = if raw.kind == OperationKind::Get { &mut resources } else { &mut collections };
+            map.insert(raw.path.clone(), element.clone());
+        }
+        let mut segments: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (path, element) in &collections {
+            segments.entry(element).or_default().insert(last_of(path));
+        }
+        let shared = segments.iter().filter(|(_, names)| names.len() > 1).map(|(&name, _)| name.to_owned()).collect();
+        let keyed = types.values().filter(|declared| declared.kind == TypeKind::Entity);
+        Self { shared, keyed: keyed.map(|declared| declared.name.clone()).collect(), collections, resources }
+    }
+
+    fn key(&self, raw: &RawOperation) -> String {
+        let (owner, verb) = match raw.kind {
+            OperationKind::Action | OperationKind::Function => {
+                let call = last_of(&raw.path).trim_start_matches("cloudpc.");
+                (owner_of(&raw.path), call.split('(').next().expect("splitting gives at least one part"))
+            }
+            OperationKind::Count => (owner_of(&raw.path), "count"),
+            OperationKind::List => (raw.path.as_str(), "list"),
+            OperationKind::Get => (raw.path.as_str(), "get"),
+            OperationKind::Create => (raw.path.as_str(), "create"),
+            OperationKind::Update => (raw.path.as_str(), "update"),
+            OperationKind::Delete => (raw.path.as_str(), "delete"),
+        };
+        format!("{}.{verb}", self.noun(owner))
+    }
+
+    fn noun<'a>(&'a self, owner: &'a str) -> &'a str {
+        let last = last_of(owner);
+        let (collection, element) = match last.strip_prefix('{').and_then(|key| key.strip_suffix('}')) {
+            Some(key) => {
+                let element = key.rsplit_once("-id").expect("a key is named after its type").0;
+                (owner_of(owner), Some(element))
+            }
+            None => (owner, self.collections.get(owner).map(String::as_str)),
+        };
+        match element {
+            Some(element) if self.shared.contains(element) => last_of(collection),
+            Some(element) => element,
+            None if self.keyed.contains(last) => self.resources.get(owner).map_or(last, String::as_str),
+            None => last.split('(').next().expect("splitting gives at least one part"),
+        }
+    }
+}
+
+/// The last segment of a path.
+fn last_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, last)| last)
+}

@@ -1,0 +1,199 @@
+//! What stands between the parentheses of a segment: a function's arguments in all their spellings, or a key.
+
+use std::collections::BTreeMap;
+
+use super::decode;
+use crate::GraphError;
+use crate::options::pairs;
+
+/// How one argument is written.
+enum Written<'a> {
+    /// The value itself.
+    Value(String),
+    /// `@name` or `'@name'`: the value is in the query, if anywhere.
+    Alias(&'a str),
+}
+
+/// Reads `a='x',b='y'`, where commas may be missing, of a function with these parameters.
+pub(super) fn arguments(
+    parameters: &[String],
+    function: &str,
+    inner: &str,
+    query: &str,
+) -> Result<BTreeMap<String, String>, GraphError> {
+    let mut arguments = BTreeMap::new();
+    let mut seen: Vec<&str> = Vec::new();
+    let mut rest = inner.trim_start();
+    while !rest.is_empty() {
+        let (name, after) = rest
+            .split_once('=')
+            .ok_or_else(|| unreadable(function, &format!("'{rest}' is no argument of the form name=value")))?;
+        let parameter =
+            parameter_named(parameters, name.trim()).ok_or_else(|| unknown(function, name.trim(), parameters))?;
+        if seen.contains(&parameter) {
+            return Err(given_twice(parameter));
+        }
+        seen.push(parameter);
+        let (written, after) = value(parameters, function, parameter, after.trim_start())?;
+        let given = match written {
+            Written::Value(value) => Some(value),
+            Written::Alias(alias) => from_query(alias, query)?,
+        };
+        if let Some(given) = given.filter(|given| !given.is_empty()) {
+            arguments.insert(parameter.to_owned(), given);
+        }
+        rest = after.trim_start();
+        if let Some(after_comma) = rest.strip_prefix(',') {
+            rest = after_comma.trim_start();
+            if rest.is_empty() {
+                return Err(unreadable(function, "a comma has to be followed by an argument"));
+            }
+        }
+    }
+    Ok(arguments)
+}
+
+/// Adds the arguments that were given as query options (`?a=x&b=y`) and not in the path.
+pub(super) fn add_from_query(
+    parameters: &[String],
+    query: &str,
+    arguments: &mut BTreeMap<String, String>,
+) -> Result<(), GraphError> {
+    for parameter in parameters {
+        if arguments.contains_key(parameter) {
+            continue;
+        }
+        if let Some(given) = from_query(parameter, query)?.filter(|given| !given.is_empty()) {
+            arguments.insert(parameter.clone(), given);
+        }
+    }
+    Ok(())
+}
+
+/// Reads the key in `('id')`, `(id)` or `(id='id')`.
+pub(super) fn key(inner: &str) -> Option<String> {
+    let inner = inner.trim();
+    let inner = match inner.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("id") => value.trim(),
+        _ => inner,
+    };
+    if inner.starts_with('\'') {
+        let (value, rest) = quoted(inner)?;
+        return (rest.is_empty() && !value.is_empty()).then_some(value);
+    }
+    (!inner.is_empty() && !inner.contains('\'')).then(|| inner.to_owned())
+}
+
+/// Reads one value, and what comes after it.
+fn value<'a>(
+    parameters: &[String],
+    function: &str,
+    parameter: &str,
+    text: &'a str,
+) -> Result<(Written<'a>, &'a str), GraphError> {
+    if text.starts_with('\'') {
+        let (value, rest) =
+            quoted(text).ok_or_else(|| unreadable(function, &format!("the quote of '{parameter}' is not closed")))?;
+        let raw = &text[1..text.len() - rest.len() - 1];
+        return Ok(match raw.strip_prefix('@') {
+            Some(alias) if is_name(alias) => (Written::Alias(alias), rest),
+            _ => (Written::Value(value), rest),
+        });
+    }
+    let end = text.find(',').unwrap_or(text.len());
+    let end = match text[..end].find('=') {
+        // The comma is lost: what stands before the sign ends with the name of the next parameter.
+        Some(sign) => {
+            let before = &text[..sign];
+            let next = parameters
+                .iter()
+                .filter(|name| {
+                    let start = before.len().checked_sub(name.len());
+                    start.and_then(|start| before.get(start..)).is_some_and(|tail| tail.eq_ignore_ascii_case(name))
+                })
+                .map(String::len)
+                .max()
+                .ok_or_else(|| unreadable(function, &format!("the value of '{parameter}' has a stray '='")))?;
+            sign - next
+        }
+        None => end,
+    };
+    let (bare, rest) = (text[..end].trim_end(), &text[end..]);
+    if bare.contains('\'') {
+        return Err(unreadable(function, &format!("the value of '{parameter}' has a stray quote")));
+    }
+    match bare.strip_prefix('@') {
+        Some(alias) if is_name(alias) => Ok((Written::Alias(alias), rest)),
+        _ if bare.is_empty() => Err(unreadable(function, &format!("'{parameter}' has no value"))),
+        _ => Ok((Written::Value(bare.to_owned()), rest)),
+    }
+}
+
+/// Reads a quoted text at the start, with doubled quotes for one, and gives what comes after it.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut rest = text.strip_prefix('\'')?;
+    loop {
+        let end = rest.find('\'')?;
+        value.push_str(&rest[..end]);
+        rest = &rest[end + 1..];
+        match rest.strip_prefix('\'') {
+            Some(after) => {
+                value.push('\'');
+                rest = after;
+            }
+            None => return Some((value, rest)),
+        }
+    }
+}
+
+/// The value of a query option `name` or `@name`, with quotes taken off.
+fn from_query(name: &str, query: &str) -> Result<Option<String>, GraphError> {
+    let mut found = None;
+    for (raw_name, raw_value) in pairs(query) {
+        let decoded = decode(raw_name, "query option")?;
+        if !decoded.strip_prefix('@').unwrap_or(&decoded).eq_ignore_ascii_case(name) {
+            continue;
+        }
+        if found.is_some() {
+            return Err(given_twice(name));
+        }
+        let spaced = raw_value.replace('+', " ");
+        let decoded = decode(&spaced, "query option")?;
+        found = Some(match decoded.starts_with('\'') {
+            true => match quoted(&decoded) {
+                Some((value, "")) => value,
+                _ => {
+                    return Err(GraphError::bad_request(format!("The quotes of the argument '{name}' do not match."))
+                        .about(name));
+                }
+            },
+            false => decoded.into_owned(),
+        });
+    }
+    Ok(found)
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|letter| letter.is_alphanumeric() || letter == '_')
+}
+
+fn parameter_named<'a>(parameters: &'a [String], name: &str) -> Option<&'a str> {
+    parameters.iter().map(String::as_str).find(|parameter| parameter.eq_ignore_ascii_case(name))
+}
+
+fn unknown(function: &str, name: &str, parameters: &[String]) -> GraphError {
+    let known = match parameters {
+        [] => "it takes none".to_owned(),
+        known => format!("it takes {}", known.join(", ")),
+    };
+    GraphError::bad_request(format!("The function '{function}' has no parameter '{name}'; {known}.")).about(name)
+}
+
+fn given_twice(name: &str) -> GraphError {
+    GraphError::bad_request(format!("The argument '{name}' is given twice.")).about(name)
+}
+
+fn unreadable(function: &str, why: &str) -> GraphError {
+    GraphError::bad_request(format!("The arguments of '{function}' cannot be read: {why}.")).about(function)
+}

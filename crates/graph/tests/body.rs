@@ -1,0 +1,366 @@
+//! Bodies, as data.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
+
+use cloudpc_graph::body::{DEPTH_MAX, STRING_BYTES_MAX, parse};
+use cloudpc_graph::{Edm, GraphError, Method, Operation, Version};
+use proptest::prelude::*;
+use serde_json::Value;
+
+const ROOT: &str = "/deviceManagement/virtualEndpoint";
+
+fn operation(version: Version, request: &str) -> &'static Operation {
+    let (method, path) = request.split_once(' ').unwrap();
+    Edm::of(version).resolve(Method::named(method).unwrap(), &format!("{ROOT}/{path}"), "").unwrap().operation
+}
+
+fn told(result: Result<serde_json::Map<String, Value>, GraphError>) -> String {
+    match result {
+        Ok(object) => Value::Object(object).to_string(),
+        Err(error) => format!("{error} [{}]", error.target.as_deref().unwrap_or_default()),
+    }
+}
+
+fn check_in(version: Version, request: &str, bodies: &[&str]) -> String {
+    let operation = operation(version, request);
+    let answer = |body: &&str| format!("{body}\n    {}\n", told(parse(Edm::of(version), operation, body.as_bytes())));
+    bodies.iter().map(answer).collect()
+}
+
+fn check(request: &str, bodies: &[&str]) -> String {
+    check_in(Version::Beta, request, bodies)
+}
+
+#[test]
+fn parameters_of_an_action() {
+    insta::assert_snapshot!(check("POST cloudPCs/x/reprovision", &[
+        "",
+        "  \r\n",
+        "{}",
+        r#"{"osVersion": "windows11", "userAccountType": "standardUser"}"#,
+        r#"{"OSVERSION": "Windows11"}"#,
+        r#"{"osVersion": null}"#,
+        r##"{"@odata.type": "#microsoft.graph.whatever", "osVersion@odata.type": "x", "osVersion": "windows10"}"##,
+        r#"{"osVersion": "windows12"}"#,
+        r#"{"osVersion": ""}"#,
+        r#"{"osVersion": 1}"#,
+        r#"{"osVersion": ["windows11"]}"#,
+        r#"{"colour": "red"}"#,
+        r#"{"colour": null}"#,
+        r#"{"osVersion": "windows11", "osVersion": "windows10"}"#,
+        r#"{"osVersion": "windows11", "OsVersion": "windows10"}"#,
+        "[]",
+        "null",
+        "\"text\"",
+        "{\n  \"osVersion\": windows11\n}",
+        "{\"osVersion\": \"windows11\"",
+        "{\"osVersion\": \"windows11\"} x",
+        "{'osVersion': 'windows11'}",
+        "\u{feff}{}",
+    ]), @r##"
+        {}
+      
+
+        {}
+    {}
+        {}
+    {"osVersion": "windows11", "userAccountType": "standardUser"}
+        {"osVersion":"windows11","userAccountType":"standardUser"}
+    {"OSVERSION": "Windows11"}
+        {"osVersion":"windows11"}
+    {"osVersion": null}
+        {}
+    {"@odata.type": "#microsoft.graph.whatever", "osVersion@odata.type": "x", "osVersion": "windows10"}
+        {"osVersion":"windows10"}
+    {"osVersion": "windows12"}
+        400 BadRequest: 'windows12' is no member of cloudPcOperatingSystem; its members are windows10, windows11, unknownFutureValue. [osVersion]
+    {"osVersion": ""}
+        400 BadRequest: '' is no member of cloudPcOperatingSystem; its members are windows10, windows11, unknownFutureValue. [osVersion]
+    {"osVersion": 1}
+        400 BadRequest: The property 'osVersion' has to be a member of microsoft.graph.cloudPcOperatingSystem, but is the number 1. [osVersion]
+    {"osVersion": ["windows11"]}
+        400 BadRequest: The property 'osVersion' has to be a member of microsoft.graph.cloudPcOperatingSystem, but is an array. [osVersion]
+    {"colour": "red"}
+        400 BadRequest: The property 'colour' does not exist on the parameters of cloudPC.reprovision. [colour]
+    {"colour": null}
+        400 BadRequest: The property 'colour' does not exist on the parameters of cloudPC.reprovision. [colour]
+    {"osVersion": "windows11", "osVersion": "windows10"}
+        400 BadRequest: The body is not the JSON that is needed: the name "osVersion" twice in one object at line 1 column 38. []
+    {"osVersion": "windows11", "OsVersion": "windows10"}
+        400 BadRequest: The property 'osVersion' is given twice. [osVersion]
+    []
+        400 BadRequest: Expected a JSON object as the body, but got an array. []
+    null
+        400 BadRequest: Expected a JSON object as the body, but got null. []
+    "text"
+        400 BadRequest: Expected a JSON object as the body, but got a text. []
+    {
+      "osVersion": windows11
+    }
+        400 BadRequest: The body is not the JSON that is needed: expected value at line 2 column 16. []
+    {"osVersion": "windows11"
+        400 BadRequest: The body is not the JSON that is needed: EOF while parsing an object at line 1 column 25. []
+    {"osVersion": "windows11"} x
+        400 BadRequest: The body is not the JSON that is needed: trailing characters at line 1 column 28. []
+    {'osVersion': 'windows11'}
+        400 BadRequest: The body is not the JSON that is needed: key must be a string at line 1 column 2. []
+    ﻿{}
+        400 BadRequest: The body is not the JSON that is needed: expected value at line 1 column 1. []
+    "##);
+}
+
+#[test]
+fn actions_without_parameters() {
+    insta::assert_snapshot!(check("POST cloudPCs/x/reboot", &["", "{}", r#"{"@odata.context": "x"}"#, r#"{"force": true}"#, "[]"]), @r#"
+        {}
+    {}
+        {}
+    {"@odata.context": "x"}
+        {}
+    {"force": true}
+        400 BadRequest: The property 'force' does not exist on the body of cloudPC.reboot, which takes none. [force]
+    []
+        400 BadRequest: Expected a JSON object as the body, but got an array. []
+    "#);
+}
+
+#[test]
+fn collections_and_nested_values() {
+    insta::assert_snapshot!(check("POST externalPartners/p/deployAgent", &[
+        r#"{"cloudPcIds": ["a", "b"]}"#,
+        r#"{"cloudPcIds": []}"#,
+        r#"{"cloudPcIds": null}"#,
+        r#"{"cloudPcIds": "a"}"#,
+        r#"{"cloudPcIds": ["a", 2]}"#,
+        r#"{"cloudPcIds": ["a", null]}"#,
+        r#"{"cloudPcIds": ["a", ["b"]]}"#,
+        r#"{"cloudPcIds": ["a\u0000"]}"#,
+    ]), @r#"
+    {"cloudPcIds": ["a", "b"]}
+        {"cloudPcIds":["a","b"]}
+    {"cloudPcIds": []}
+        {"cloudPcIds":[]}
+    {"cloudPcIds": null}
+        {}
+    {"cloudPcIds": "a"}
+        400 BadRequest: The property 'cloudPcIds' has to be a collection of Edm.String, but is a text. [cloudPcIds]
+    {"cloudPcIds": ["a", 2]}
+        400 BadRequest: The property 'cloudPcIds/1' has to be a text, but is the number 2. [cloudPcIds/1]
+    {"cloudPcIds": ["a", null]}
+        400 BadRequest: The property 'cloudPcIds/1' has to be a text, but is null. [cloudPcIds/1]
+    {"cloudPcIds": ["a", ["b"]]}
+        400 BadRequest: The property 'cloudPcIds/1' has to be a text, but is an array. [cloudPcIds/1]
+    {"cloudPcIds": ["a\u0000"]}
+        400 BadRequest: The text of 'cloudPcIds/0' has a NUL character. [cloudPcIds/0]
+    "#);
+    insta::assert_snapshot!(check("POST externalPartners/p/configureAgent", &[
+        r#"{"agentSetting": {"agentUrl": "https://a.test/a.exe", "AGENTSHA256": "00", "installParameters": ["/q"], "autoDeploymentEnabled": true}}"#,
+        r##"{"agentSetting": {"@odata.type": "#microsoft.graph.cloudPcExternalPartnerAgentSetting", "agentUrl": null}}"##,
+        r#"{"agentSetting": {"installParameters": null}}"#,
+        r#"{"agentSetting": {"autoDeploymentEnabled": "true"}}"#,
+        r#"{"agentSetting": {"installParameters": ["/q", {}]}}"#,
+        r#"{"agentSetting": {"colour": "red"}}"#,
+        r#"{"agentSetting": []}"#,
+        r##"{"agentSetting": {"@odata.type": "#microsoft.graph.cloudPC"}}"##,
+        r#"{"agentSetting": {"@odata.type": 1}}"#,
+        r#"{"agentSetting": null}"#,
+    ]), @r##"
+    {"agentSetting": {"agentUrl": "https://a.test/a.exe", "AGENTSHA256": "00", "installParameters": ["/q"], "autoDeploymentEnabled": true}}
+        {"agentSetting":{"agentSha256":"00","agentUrl":"https://a.test/a.exe","autoDeploymentEnabled":true,"installParameters":["/q"]}}
+    {"agentSetting": {"@odata.type": "#microsoft.graph.cloudPcExternalPartnerAgentSetting", "agentUrl": null}}
+        {"agentSetting":{"agentUrl":null}}
+    {"agentSetting": {"installParameters": null}}
+        400 BadRequest: The property 'agentSetting/installParameters' has to be a collection of Edm.String, but is null. [agentSetting/installParameters]
+    {"agentSetting": {"autoDeploymentEnabled": "true"}}
+        400 BadRequest: The property 'agentSetting/autoDeploymentEnabled' has to be true or false, but is a text. [agentSetting/autoDeploymentEnabled]
+    {"agentSetting": {"installParameters": ["/q", {}]}}
+        400 BadRequest: The property 'agentSetting/installParameters/1' has to be a text, but is an object. [agentSetting/installParameters/1]
+    {"agentSetting": {"colour": "red"}}
+        400 BadRequest: The property 'colour' does not exist on the type microsoft.graph.cloudPcExternalPartnerAgentSetting. [agentSetting/colour]
+    {"agentSetting": []}
+        400 BadRequest: The property 'agentSetting' has to be an object of type microsoft.graph.cloudPcExternalPartnerAgentSetting, but is an array. [agentSetting]
+    {"agentSetting": {"@odata.type": "#microsoft.graph.cloudPC"}}
+        400 BadRequest: '#microsoft.graph.cloudPC' is not the type microsoft.graph.cloudPcExternalPartnerAgentSetting or one derived from it. [agentSetting/@odata.type]
+    {"agentSetting": {"@odata.type": 1}}
+        400 BadRequest: The property 'agentSetting/@odata.type' has to be the name of a type, but is the number 1. [agentSetting/@odata.type]
+    {"agentSetting": null}
+        {}
+    "##);
+}
+
+#[test]
+fn entities() {
+    insta::assert_snapshot!(check("POST externalPartners", &[
+        "",
+        "{}",
+        r##"{"@odata.type": "#microsoft.graph.cloudPcExternalPartner", "partnerId": "p", "enableConnection": true}"##,
+        r#"{"partnerId": null, "id": null}"#,
+        r#"{"id": "x", "connectionStatus": "HEALTHY", "lastSyncDateTime": "2025-01-31T08:30:00.1234567Z"}"#,
+        r#"{"lastSyncDateTime": "2025-01-31T08:30:00+02:00"}"#,
+        r#"{"lastSyncDateTime": "2025-01-31T08:30:00"}"#,
+        r#"{"lastSyncDateTime": "2025-02-30T08:30:00Z"}"#,
+        r#"{"lastSyncDateTime": "yesterday"}"#,
+        r#"{"lastSyncDateTime": "2025-01-31 08:30Z[Etc/UTC]"}"#,
+        r#"{"enableConnection": 1}"#,
+    ]), @r##"
+        400 BadRequest: cloudPcExternalPartner.create needs a microsoft.graph.cloudPcExternalPartner as its body. []
+    {}
+        {}
+    {"@odata.type": "#microsoft.graph.cloudPcExternalPartner", "partnerId": "p", "enableConnection": true}
+        {"enableConnection":true,"partnerId":"p"}
+    {"partnerId": null, "id": null}
+        400 BadRequest: The property 'id' has to be a text, but is null. [id]
+    {"id": "x", "connectionStatus": "HEALTHY", "lastSyncDateTime": "2025-01-31T08:30:00.1234567Z"}
+        {"connectionStatus":"healthy","id":"x","lastSyncDateTime":"2025-01-31T08:30:00.1234567Z"}
+    {"lastSyncDateTime": "2025-01-31T08:30:00+02:00"}
+        {"lastSyncDateTime":"2025-01-31T08:30:00+02:00"}
+    {"lastSyncDateTime": "2025-01-31T08:30:00"}
+        400 BadRequest: The property 'lastSyncDateTime' has to be a date and time with a zone, such as 2025-01-31T08:30:00Z, but is '2025-01-31T08:30:00'. [lastSyncDateTime]
+    {"lastSyncDateTime": "2025-02-30T08:30:00Z"}
+        400 BadRequest: The property 'lastSyncDateTime' has to be a date and time with a zone, such as 2025-01-31T08:30:00Z, but is '2025-02-30T08:30:00Z'. [lastSyncDateTime]
+    {"lastSyncDateTime": "yesterday"}
+        400 BadRequest: The property 'lastSyncDateTime' has to be a date and time with a zone, such as 2025-01-31T08:30:00Z, but is 'yesterday'. [lastSyncDateTime]
+    {"lastSyncDateTime": "2025-01-31 08:30Z[Etc/UTC]"}
+        400 BadRequest: The property 'lastSyncDateTime' has to be a date and time with a zone, such as 2025-01-31T08:30:00Z, but is '2025-01-31 08:30Z[Etc/UTC]'. [lastSyncDateTime]
+    {"enableConnection": 1}
+        400 BadRequest: The property 'enableConnection' has to be true or false, but is the number 1. [enableConnection]
+    "##);
+    insta::assert_snapshot!(check("POST deviceImages", &[
+        r#"{"expirationDate": "2026-04-14", "sizeInGB": 64}"#,
+        r#"{"expirationDate": "2026-04-14T00:00:00Z"}"#,
+        r#"{"expirationDate": "2026-4-14"}"#,
+        r#"{"sizeInGB": 64.5}"#,
+        r#"{"sizeInGB": 2147483647}"#,
+        r#"{"sizeInGB": 2147483648}"#,
+        r#"{"sizeInGB": "64"}"#,
+        r#"{"sizeInGB": 1e400}"#,
+    ]), @r#"
+    {"expirationDate": "2026-04-14", "sizeInGB": 64}
+        {"expirationDate":"2026-04-14","sizeInGB":64}
+    {"expirationDate": "2026-04-14T00:00:00Z"}
+        400 BadRequest: The property 'expirationDate' has to be a date such as 2025-01-31, but is '2026-04-14T00:00:00Z'. [expirationDate]
+    {"expirationDate": "2026-4-14"}
+        400 BadRequest: The property 'expirationDate' has to be a date such as 2025-01-31, but is '2026-4-14'. [expirationDate]
+    {"sizeInGB": 64.5}
+        400 BadRequest: The property 'sizeInGB' has to be a whole number of 32 bits, but is the number 64.5. [sizeInGB]
+    {"sizeInGB": 2147483647}
+        {"sizeInGB":2147483647}
+    {"sizeInGB": 2147483648}
+        400 BadRequest: The property 'sizeInGB' has to be a whole number of 32 bits, but is the number 2147483648. [sizeInGB]
+    {"sizeInGB": "64"}
+        400 BadRequest: The property 'sizeInGB' has to be a whole number of 32 bits, but is a text. [sizeInGB]
+    {"sizeInGB": 1e400}
+        400 BadRequest: The body is not the JSON that is needed: number out of range at line 1 column 18. []
+    "#);
+}
+
+#[test]
+fn derived_types() {
+    let bodies = [
+        r##"{"assignments": [{"target": {"@odata.type": "#microsoft.graph.cloudPcManagementGroupAssignmentTarget", "groupId": "g"}}]}"##,
+        r##"{"assignments": [{"target": {"@odata.type": "microsoft.graph.CLOUDPCMANAGEMENTGROUPASSIGNMENTTARGET", "groupId": "g"}}]}"##,
+        r##"{"assignments": [{"target": {"@odata.type": "#microsoft.graph.cloudPcManagementAssignmentTarget"}}]}"##,
+        r##"{"assignments": [{"target": {"@odata.type": "#microsoft.graph.cloudPC"}}]}"##,
+        r##"{"assignments": [{"target": {"groupId": "g"}}]}"##,
+    ];
+    insta::assert_snapshot!(check("POST provisioningPolicies/p/assign", &bodies), @r##"
+    {"assignments": [{"target": {"@odata.type": "#microsoft.graph.cloudPcManagementGroupAssignmentTarget", "groupId": "g"}}]}
+        {"assignments":[{"target":{"@odata.type":"#microsoft.graph.cloudPcManagementGroupAssignmentTarget","groupId":"g"}}]}
+    {"assignments": [{"target": {"@odata.type": "microsoft.graph.CLOUDPCMANAGEMENTGROUPASSIGNMENTTARGET", "groupId": "g"}}]}
+        {"assignments":[{"target":{"@odata.type":"#microsoft.graph.cloudPcManagementGroupAssignmentTarget","groupId":"g"}}]}
+    {"assignments": [{"target": {"@odata.type": "#microsoft.graph.cloudPcManagementAssignmentTarget"}}]}
+        {"assignments":[{"target":{}}]}
+    {"assignments": [{"target": {"@odata.type": "#microsoft.graph.cloudPC"}}]}
+        400 BadRequest: '#microsoft.graph.cloudPC' is not the type microsoft.graph.cloudPcManagementAssignmentTarget or one derived from it. [assignments/0/target/@odata.type]
+    {"assignments": [{"target": {"groupId": "g"}}]}
+        400 BadRequest: The property 'groupId' does not exist on the type microsoft.graph.cloudPcManagementAssignmentTarget. [assignments/0/target/groupId]
+    "##);
+    insta::assert_snapshot!(check_in(Version::V1, "POST provisioningPolicies/p/assign", &bodies), @r##"
+    {"assignments": [{"target": {"@odata.type": "#microsoft.graph.cloudPcManagementGroupAssignmentTarget", "groupId": "g"}}]}
+        {"assignments":[{"target":{"@odata.type":"#microsoft.graph.cloudPcManagementGroupAssignmentTarget","groupId":"g"}}]}
+    {"assignments": [{"target": {"@odata.type": "microsoft.graph.CLOUDPCMANAGEMENTGROUPASSIGNMENTTARGET", "groupId": "g"}}]}
+        {"assignments":[{"target":{"@odata.type":"#microsoft.graph.cloudPcManagementGroupAssignmentTarget","groupId":"g"}}]}
+    {"assignments": [{"target": {"@odata.type": "#microsoft.graph.cloudPcManagementAssignmentTarget"}}]}
+        400 BadRequest: '@odata.type' has to say which type derived from cloudPcManagementAssignmentTarget this is. [assignments/0/target/@odata.type]
+    {"assignments": [{"target": {"@odata.type": "#microsoft.graph.cloudPC"}}]}
+        400 BadRequest: '#microsoft.graph.cloudPC' is not the type microsoft.graph.cloudPcManagementAssignmentTarget or one derived from it. [assignments/0/target/@odata.type]
+    {"assignments": [{"target": {"groupId": "g"}}]}
+        400 BadRequest: '@odata.type' has to say which type derived from cloudPcManagementAssignmentTarget this is. [assignments/0/target/@odata.type]
+    "##);
+}
+
+#[test]
+fn several_members_of_a_flags_enum() {
+    insta::assert_snapshot!(check("POST provisioningPolicies", &[
+        r#"{"managedBy": "windows365"}"#,
+        r#"{"managedBy": "Windows365, DEVBOX"}"#,
+        r#"{"managedBy": "windows365,"}"#,
+        r#"{"managedBy": ["windows365"]}"#,
+        r#"{"provisioningType": "dedicated,shared"}"#,
+    ]), @r#"
+    {"managedBy": "windows365"}
+        {"managedBy":"windows365"}
+    {"managedBy": "Windows365, DEVBOX"}
+        {"managedBy":"windows365,devBox"}
+    {"managedBy": "windows365,"}
+        400 BadRequest: '' is no member of cloudPcManagementService; its members are windows365, devBox, unknownFutureValue, rpaBox, microsoft365Opal, microsoft365BizChat. [managedBy]
+    {"managedBy": ["windows365"]}
+        400 BadRequest: The property 'managedBy' has to be a member of microsoft.graph.cloudPcManagementService, but is an array. [managedBy]
+    {"provisioningType": "dedicated,shared"}
+        400 BadRequest: 'dedicated,shared' is no member of cloudPcProvisioningType; its members are dedicated, shared, unknownFutureValue, sharedByUser, sharedByEntraGroup, reserve. [provisioningType]
+    "#);
+}
+
+#[test]
+fn a_body_may_be_so_deep_and_no_deeper() {
+    let partners = operation(Version::Beta, "POST externalPartners");
+    let message = |levels: usize| {
+        let body = format!("{{\"partnerId\": {}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+        parse(Edm::of(Version::Beta), partners, body.as_bytes()).unwrap_err().message
+    };
+    insta::assert_snapshot!(message(DEPTH_MAX), @"The property 'partnerId' has to be a text, but is an array.");
+    insta::assert_snapshot!(message(DEPTH_MAX + 1), @"The body is not the JSON that is needed: more than 32 levels of arrays and objects at line 1 column 47.");
+    insta::assert_snapshot!(message(100_000), @"The body is not the JSON that is needed: more than 32 levels of arrays and objects at line 1 column 46.");
+}
+
+#[test]
+fn a_text_may_be_so_long_and_no_longer() {
+    let partners = operation(Version::Beta, "POST externalPartners");
+    let answer = |bytes: usize| {
+        let body = format!("{{\"partnerId\": \"{}\"}}", "x".repeat(bytes));
+        parse(Edm::of(Version::Beta), partners, body.as_bytes()).map_err(|error| error.target)
+    };
+    assert!(answer(STRING_BYTES_MAX).is_ok());
+    assert_eq!(answer(STRING_BYTES_MAX + 1), Err(Some("partnerId".into())));
+}
+
+#[test]
+fn our_own_actions_have_bodies_too() {
+    insta::assert_snapshot!(check("POST externalPartners/p/cloudpc.allowUrls", &[
+        r#"{"urls": ["https://a.test/agents/"]}"#,
+        r#"{"urls": "https://a.test/agents/"}"#,
+        r#"{"url": []}"#,
+    ]), @r#"
+    {"urls": ["https://a.test/agents/"]}
+        {"urls":["https://a.test/agents/"]}
+    {"urls": "https://a.test/agents/"}
+        400 BadRequest: The property 'urls' has to be a collection of Edm.String, but is a text. [urls]
+    {"url": []}
+        400 BadRequest: The property 'url' does not exist on the parameters of cloudPcExternalPartner.allowUrls. [url]
+    "#);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        _ = parse(Edm::of(Version::Beta), operation(Version::Beta, "POST externalPartners"), &bytes);
+    }
+
+    #[test]
+    fn no_value_makes_it_panic(name in "(agentSetting|cloudPcIds|partnerId|x)", value in r#"[\[\]{}":,a-z0-9.eE+-]{0,40}"#) {
+        for request in ["POST externalPartners/p/configureAgent", "POST externalPartners"] {
+            let body = format!("{{\"{name}\":{value}}}");
+            _ = parse(Edm::of(Version::Beta), operation(Version::Beta, request), body.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Query options, as data.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
+
+use cloudpc_graph::{Edm, Method, Options, Version};
+
+/// The options of `GET path?query`, on one line; or the error.
+fn told(version: Version, request: &str) -> String {
+    let (path, query) = request.split_once('?').unwrap_or((request, ""));
+    let edm = Edm::of(version);
+    let target = edm.resolve(Method::Get, path, query).unwrap();
+    match Options::parse(edm, target.operation, query) {
+        Ok(options) => {
+            let Options { select, filter, top, skip, count, orderby, skiptoken, filter_text } = options;
+            assert_eq!(filter.is_some(), filter_text.is_some());
+            let mut parts = Vec::new();
+            parts.extend(select.map(|select| format!("select {select:?}")));
+            parts.extend(filter_text.map(|text| format!("filter {text:?}")));
+            parts.extend(top.map(|top| format!("top {top}")));
+            parts.extend(skip.map(|skip| format!("skip {skip}")));
+            parts.extend(count.then(|| "count".to_owned()));
+            parts.extend((!orderby.is_empty()).then(|| format!("orderby {orderby:?}")));
+            parts.extend(skiptoken.map(|token| format!("skiptoken {token:?}")));
+            parts.join(", ")
+        }
+        Err(error) => format!("{error} [{}]", error.target.as_deref().unwrap_or_default()),
+    }
+}
+
+fn check(version: Version, path: &str, queries: &[&str]) -> String {
+    let lines = queries.iter().map(|query| format!("{query}\n    {}\n", told(version, &format!("{path}?{query}"))));
+    lines.collect()
+}
+
+const CLOUD_PCS: &str = "/deviceManagement/virtualEndpoint/cloudPCs";
+const RESULTS: &str = "/deviceManagement/virtualEndpoint/externalPartners/p/retrieveDeployAgentActionResults(activityId='@activityId'cloudPcId='@cloudPcId')";
+
+#[test]
+fn options_on_beta() {
+    insta::assert_snapshot!(check(Version::Beta, CLOUD_PCS, &[
+        "$select=id,displayName",
+        "$select=ID,%20DISPLAYNAME",
+        "%24select=id",
+        "select=id",
+        "$SELECT=id",
+        "$select=*",
+        "$select=*,id",
+        "$select=id,id",
+        "$select=disasterRecoveryCapability/capabilityType,id",
+        "$select=",
+        "$select=id,",
+        "$select=colour",
+        "$select=id/length",
+        "$select=disasterRecoveryCapability/colour",
+        "$top=5",
+        "top=5&&",
+        "$top=0",
+        "$top=-1",
+        "$top=+1",
+        "$top=five",
+        "$top=",
+        "$top=99999999999999999999",
+        "$top=5&$top=6",
+        "$top=5&top=6",
+        "$skip=0",
+        "$skip=x",
+        "$count=true",
+        "$count=FALSE",
+        "$count=yes",
+        "$orderby=displayName",
+        "$orderby=displayName%20desc,lastModifiedDateTime",
+        "$orderby=displayname+DESC,status+asc",
+        "$orderby=disasterRecoveryCapability/capabilityType",
+        "$orderby=displayName+up",
+        "$orderby=displayName+desc+id",
+        "$orderby=displayName,displayName+desc",
+        "$orderby=statusDetail",
+        "$orderby=colour",
+        "$orderby=",
+        "$skiptoken=abc-_",
+        "$skiptoken=",
+        "$expand=assignments",
+        "$search=%22a%22",
+        "$format=json",
+        "colour=red",
+        "$",
+        "=",
+        "$top=%zz",
+        "$top=%00",
+        "@a='1'",
+    ]), @r#"
+    $select=id,displayName
+        select ["id", "displayName"]
+    $select=ID,%20DISPLAYNAME
+        select ["id", "displayName"]
+    %24select=id
+        select ["id"]
+    select=id
+        select ["id"]
+    $SELECT=id
+        select ["id"]
+    $select=*
+        select ["*"]
+    $select=*,id
+        select ["*", "id"]
+    $select=id,id
+        select ["id"]
+    $select=disasterRecoveryCapability/capabilityType,id
+        select ["disasterRecoveryCapability/capabilityType", "id"]
+    $select=
+        400 BadRequest: The query option '$select' is wrong: it names an empty property. [$select]
+    $select=id,
+        400 BadRequest: The query option '$select' is wrong: it names an empty property. [$select]
+    $select=colour
+        400 BadRequest: The query option '$select' is wrong: Could not find a property named 'colour' on type 'microsoft.graph.cloudPC'. [$select]
+    $select=id/length
+        400 BadRequest: The query option '$select' is wrong: Could not find a property named 'length' on type 'Edm.String'. [$select]
+    $select=disasterRecoveryCapability/colour
+        400 BadRequest: The query option '$select' is wrong: Could not find a property named 'colour' on type 'microsoft.graph.cloudPcDisasterRecoveryCapability'. [$select]
+    $top=5
+        top 5
+    top=5&&
+        top 5
+    $top=0
+        400 BadRequest: The query option '$top' is wrong: it has to be 1 or more. [$top]
+    $top=-1
+        400 BadRequest: The query option '$top' is wrong: '-1' is no whole number from 0 to 18446744073709551615. [$top]
+    $top=+1
+        top 1
+    $top=five
+        400 BadRequest: The query option '$top' is wrong: 'five' is no whole number from 0 to 18446744073709551615. [$top]
+    $top=
+        400 BadRequest: The query option '$top' is wrong: '' is no whole number from 0 to 18446744073709551615. [$top]
+    $top=99999999999999999999
+        400 BadRequest: The query option '$top' is wrong: '99999999999999999999' is no whole number from 0 to 18446744073709551615. [$top]
+    $top=5&$top=6
+        400 BadRequest: The query option '$top' is wrong: it is given twice. [$top]
+    $top=5&top=6
+        400 BadRequest: The query option '$top' is wrong: it is given twice. [$top]
+    $skip=0
+        skip 0
+    $skip=x
+        400 BadRequest: The query option '$skip' is wrong: 'x' is no whole number from 0 to 18446744073709551615. [$skip]
+    $count=true
+        count
+    $count=FALSE
+        
+    $count=yes
+        400 BadRequest: The query option '$count' is wrong: 'yes' is neither true nor false. [$count]
+    $orderby=displayName
+        orderby [("displayName", false)]
+    $orderby=displayName%20desc,lastModifiedDateTime
+        orderby [("displayName", true), ("lastModifiedDateTime", false)]
+    $orderby=displayname+DESC,status+asc
+        orderby [("displayName", true), ("status", false)]
+    $orderby=disasterRecoveryCapability/capabilityType
+        orderby [("disasterRecoveryCapability/capabilityType", false)]
+    $orderby=displayName+up
+        400 BadRequest: The query option '$orderby' is wrong: 'up' is neither asc nor desc. [$orderby]
+    $orderby=displayName+desc+id
+        400 BadRequest: The query option '$orderby' is wrong: 'id' is one word too many; properties are set apart by commas. [$orderby]
+    $orderby=displayName,displayName+desc
+        400 BadRequest: The query option '$orderby' is wrong: 'displayName' is named twice. [$orderby]
+    $orderby=statusDetail
+        400 BadRequest: The query option '$orderby' is wrong: 'statusDetail' has no order. [$orderby]
+    $orderby=colour
+        400 BadRequest: The query option '$orderby' is wrong: Could not find a property named 'colour' on type 'microsoft.graph.cloudPC'. [$orderby]
+    $orderby=
+        400 BadRequest: The query option '$orderby' is wrong: it names an empty property. [$orderby]
+    $skiptoken=abc-_
+        skiptoken "abc-_"
+    $skiptoken=
+        400 BadRequest: The query option '$skiptoken' is wrong: it is empty. [$skiptoken]
+    $expand=assignments
+        400 BadRequest: The query option '$expand' is wrong: this service expands nothing; ask for the related resource by its own path. [$expand]
+    $search=%22a%22
+        400 BadRequest: The query option '$search' is wrong: this service does not search; use $filter. [$search]
+    $format=json
+        400 BadRequest: The query option '$format' is not known. [$format]
+    colour=red
+        400 BadRequest: The query option 'colour' is not known. [colour]
+    $
+        400 BadRequest: The query option '$' is not known. [$]
+    =
+        400 BadRequest: The query option '' is not known. []
+    $top=%zz
+        400 BadRequest: The value of a query option '%zz' cannot be read: a % has to be followed by two hexadecimal digits. [%zz]
+    $top=%00
+        400 BadRequest: The value of a query option '%00' cannot be read: it has a control character. [%00]
+    @a='1'
+    "#);
+}
+
+#[test]
+fn options_on_v1() {
+    insta::assert_snapshot!(check(Version::V1, CLOUD_PCS, &[
+        "$select=id&$top=2&$count=true",
+        "select=id",
+        "top=2",
+        "$Top=2",
+        "$select=status",
+        "@a='1'",
+    ]), @r#"
+    $select=id&$top=2&$count=true
+        select ["id"], top 2, count
+    select=id
+        400 BadRequest: The query option 'select' is not known. [select]
+    top=2
+        400 BadRequest: The query option 'top' is not known. [top]
+    $Top=2
+        top 2
+    $select=status
+        400 BadRequest: The query option '$select' is wrong: Could not find a property named 'status' on type 'microsoft.graph.cloudPC'. [$select]
+    @a='1'
+    "#);
+}
+
+#[test]
+fn each_operation_offers_its_own() {
+    let told = |path: &str| told(Version::Beta, path);
+    let paths = [
+        format!("{RESULTS}?activityId=a&cloudPcId=c&$top=5"),
+        format!("{RESULTS}?ACTIVITYID=a&@cloudPcId=c&$select=state"),
+        format!("{RESULTS}?$orderby=state"),
+        format!("{RESULTS}?$skiptoken=t"),
+        format!("{CLOUD_PCS}/x?$select=id"),
+        format!("{CLOUD_PCS}/x?$top=1"),
+        format!("{CLOUD_PCS}/x?$skiptoken=t"),
+        format!("{CLOUD_PCS}/x?activityId=a"),
+        format!("{CLOUD_PCS}/$count?$top=1"),
+        format!("{CLOUD_PCS}/$count?$select=id"),
+        format!("{CLOUD_PCS}/x/cloudpc.actions?$select=id,state&$top=1"),
+        format!("{CLOUD_PCS}/x/retrieveReviewStatus?$select=inReview"),
+        format!("{CLOUD_PCS}/x/getSupportedCloudPcRemoteActions?$select=actionName"),
+        "/deviceManagement/managedDevices/x/getCloudPcRemoteActionResults()?$top=1&$count=true".into(),
+        "/deviceManagement/virtualEndpoint/auditEvents/getAuditActivityTypes()?$select=x".into(),
+    ];
+    let lines: Vec<String> = paths.iter().map(|path| format!("{path}\n    {}\n", told(path))).collect();
+    insta::assert_snapshot!(lines.concat(), @r#"
+    /deviceManagement/virtualEndpoint/externalPartners/p/retrieveDeployAgentActionResults(activityId='@activityId'cloudPcId='@cloudPcId')?activityId=a&cloudPcId=c&$top=5
+        top 5
+    /deviceManagement/virtualEndpoint/externalPartners/p/retrieveDeployAgentActionResults(activityId='@activityId'cloudPcId='@cloudPcId')?ACTIVITYID=a&@cloudPcId=c&$select=state
+        select ["state"]
+    /deviceManagement/virtualEndpoint/externalPartners/p/retrieveDeployAgentActionResults(activityId='@activityId'cloudPcId='@cloudPcId')?$orderby=state
+        400 BadRequest: The query option '$orderby' is wrong: cloudPcExternalPartner.retrieveDeployAgentActionResults does not take it. [$orderby]
+    /deviceManagement/virtualEndpoint/externalPartners/p/retrieveDeployAgentActionResults(activityId='@activityId'cloudPcId='@cloudPcId')?$skiptoken=t
+        skiptoken "t"
+    /deviceManagement/virtualEndpoint/cloudPCs/x?$select=id
+        select ["id"]
+    /deviceManagement/virtualEndpoint/cloudPCs/x?$top=1
+        400 BadRequest: The query option '$top' is wrong: cloudPC.get does not take it. [$top]
+    /deviceManagement/virtualEndpoint/cloudPCs/x?$skiptoken=t
+        400 BadRequest: The query option '$skiptoken' is wrong: cloudPC.get does not take it. [$skiptoken]
+    /deviceManagement/virtualEndpoint/cloudPCs/x?activityId=a
+        400 BadRequest: The query option 'activityId' is not known. [activityId]
+    /deviceManagement/virtualEndpoint/cloudPCs/$count?$top=1
+        400 BadRequest: The query option '$top' is wrong: cloudPC.count does not take it. [$top]
+    /deviceManagement/virtualEndpoint/cloudPCs/$count?$select=id
+        400 BadRequest: The query option '$select' is wrong: cloudPC.count does not take it. [$select]
+    /deviceManagement/virtualEndpoint/cloudPCs/x/cloudpc.actions?$select=id,state&$top=1
+        select ["id", "state"], top 1
+    /deviceManagement/virtualEndpoint/cloudPCs/x/retrieveReviewStatus?$select=inReview
+        select ["inReview"]
+    /deviceManagement/virtualEndpoint/cloudPCs/x/getSupportedCloudPcRemoteActions?$select=actionName
+        select ["actionName"]
+    /deviceManagement/managedDevices/x/getCloudPcRemoteActionResults()?$top=1&$count=true
+        top 1, count
+    /deviceManagement/virtualEndpoint/auditEvents/getAuditActivityTypes()?$select=x
+        400 BadRequest: The query option '$select' is wrong: Could not find a property named 'x' on type 'Edm.String'. [$select]
+    "#);
+}
