@@ -1,15 +1,38 @@
 //! Guarded downloads: outbound requests to addresses that a caller chose.
+//!
+//! What may be asked for is decided twice: by the address as written ([`Fetcher::check`], for every redirect again), and by what its host resolves to, in
+//! the resolver of the very connection, so that a name cannot point elsewhere between the check and the connection. Proxies of the environment are ignored.
+//!
+//! Without an allow-list any `https` address on the public internet may be fetched. With one, only addresses under its prefixes, and those wherever they
+//! are: who lists a host vouches for it.
 
+mod address;
+mod prefix;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{ACCEPT_ENCODING, LOCATION};
+use reqwest::{Certificate, Client, Response, redirect};
+use sha2::{Digest, Sha256};
+use std::error::Error as StdError;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
-use url::Url;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use url::{Host, Url};
 
 use crate::{GuestError, Sha256Digest};
+use address::is_public;
 
 /// What a download may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchPolicy {
     /// URL prefixes that may be fetched, redirects included; empty: any public https address. A prefix that names a private host allows that host.
+    ///
+    /// A prefix covers its own path and what lies under it by whole segments: `https://a.test/x` covers `/x`, `/x/` and `/x/y` but not `/xy`; `https://a.test/x/` does
+    /// not cover `/x`. Scheme, host and port must be the same. A prefix with a user, a query or a fragment covers nothing.
     pub allowed_urls: Vec<String>,
     /// Largest file, bytes.
     pub size_bytes_max: u64,
@@ -31,34 +54,238 @@ pub struct Fetched {
 /// How many first bytes of a file are kept to tell its format.
 pub const HEAD_BYTES: usize = 512;
 
-/// The client that obeys a [`FetchPolicy`].
+/// How many redirects are followed.
+pub const REDIRECTS_MAX: usize = 5;
+
+/// Longest address, bytes.
+pub const URL_BYTES_MAX: usize = 8 << 10;
+
+/// How long a connection may take.
+pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The client that obeys a [`FetchPolicy`]. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Fetcher {}
+pub struct Fetcher {
+    /// Connects to public addresses only.
+    public: Client,
+    /// Connects anywhere: for hosts that an allow-list names.
+    anywhere: Client,
+}
+
+/// Where a host may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whereabouts {
+    Public,
+    Anywhere,
+}
 
 impl Fetcher {
     /// A client that trusts public authorities and, besides, those of the PEM file `extra_roots`.
     ///
     /// # Errors
     /// The file cannot be read or holds no certificate.
-    pub fn new(_extra_roots: Option<&Path>) -> std::io::Result<Self> {
-        unimplemented!()
+    pub fn new(extra_roots: Option<&Path>) -> io::Result<Self> {
+        let extra_roots = extra_roots.map(read_roots).transpose()?.unwrap_or_default();
+        let client = |whereabouts| {
+            Client::builder()
+                .no_proxy()
+                .redirect(redirect::Policy::none())
+                .referer(false)
+                .connect_timeout(CONNECT_TIME_MAX)
+                .pool_max_idle_per_host(0)
+                .tls_certs_merge(extra_roots.clone())
+                .dns_resolver(Arc::new(whereabouts))
+                .user_agent(concat!("cloudpc/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .map_err(io::Error::other)
+        };
+        Ok(Self { public: client(Whereabouts::Public)?, anywhere: client(Whereabouts::Anywhere)? })
     }
 
     /// Whether `policy` lets `url` be fetched at all: its scheme, prefix and host as written; what the name resolves to is looked at when connecting.
     ///
     /// # Errors
     /// What is wrong, for the person who gave the address.
-    pub fn check(_url: &Url, _policy: &FetchPolicy) -> Result<(), String> {
-        unimplemented!()
+    pub fn check(url: &Url, policy: &FetchPolicy) -> Result<(), String> {
+        whereabouts(url, policy).map(drop)
     }
 
     /// Whether the host of `url` accepts a connection.
-    pub async fn reach(&self, _url: &Url, _policy: &FetchPolicy) -> Result<(), GuestError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// [`GuestError::Unreachable`], also if `policy` forbids the address.
+    pub async fn reach(&self, url: &Url, policy: &FetchPolicy) -> Result<(), GuestError> {
+        let whereabouts = whereabouts(url, policy).map_err(GuestError::Unreachable)?;
+        let unreachable = |why: String| GuestError::Unreachable(format!("{} cannot be reached: {why}", shown(url)));
+        let port = url.port_or_known_default().expect("http and https have a default port");
+        let connect = async {
+            let addresses = match url.host().expect("a checked address has a host") {
+                Host::Ipv4(address) => vec![SocketAddr::from((address, port))],
+                Host::Ipv6(address) => vec![SocketAddr::from((address, port))],
+                Host::Domain(name) => whereabouts.resolve(name, port).await?,
+            };
+            TcpStream::connect(addresses.as_slice()).await.map(drop)
+        };
+        match timeout(CONNECT_TIME_MAX.min(policy.time_max), connect).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(unreachable(error.to_string())),
+            Err(_) => Err(unreachable("no answer in time".into())),
+        }
     }
 
     /// Downloads and hashes; keeps only what [`Fetched`] holds.
-    pub async fn fetch(&self, _url: &Url, _policy: &FetchPolicy) -> Result<Fetched, GuestError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// [`GuestError::Unreachable`] if no connection came about; [`GuestError::FileNotFound`] if one did but there was no acceptable file: an error status, too
+    /// large, too slow, broken off, or a redirect that `policy` forbids; also if it forbids the address itself.
+    pub async fn fetch(&self, url: &Url, policy: &FetchPolicy) -> Result<Fetched, GuestError> {
+        timeout(policy.time_max, self.follow(url, policy)).await.unwrap_or_else(|_| {
+            let seconds = policy.time_max.as_secs_f32();
+            Err(GuestError::FileNotFound(format!("{} was not delivered within {seconds} seconds", shown(url))))
+        })
     }
+
+    async fn follow(&self, url: &Url, policy: &FetchPolicy) -> Result<Fetched, GuestError> {
+        let mut url = url.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            let client = match whereabouts(&url, policy).map_err(GuestError::FileNotFound)? {
+                Whereabouts::Public => &self.public,
+                Whereabouts::Anywhere => &self.anywhere,
+            };
+            // A file is taken as it is served; its digest is that of these bytes.
+            let request = client.get(url.clone()).header(ACCEPT_ENCODING, "identity");
+            let response = request.send().await.map_err(|error| trouble(&url, &error))?;
+            match redirected(&url, &response)? {
+                Some(next) => url = next,
+                None => return keep(&url, response, policy).await,
+            }
+        }
+        Err(GuestError::FileNotFound(format!("{} redirects more than {REDIRECTS_MAX} times", shown(&url))))
+    }
+}
+
+/// Where the host of `url` may be, if it may be fetched at all.
+fn whereabouts(url: &Url, policy: &FetchPolicy) -> Result<Whereabouts, String> {
+    let shown = shown(url);
+    if url.as_str().len() > URL_BYTES_MAX {
+        return Err(format!("an address has at most {URL_BYTES_MAX} bytes"));
+    }
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(format!("{shown}: only https addresses can be fetched"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(format!("{shown}: an address must not hold a user name or password"));
+    }
+    if !policy.allowed_urls.is_empty() {
+        return match policy.allowed_urls.iter().any(|allowed| prefix::covers(allowed, url)) {
+            true => Ok(Whereabouts::Anywhere),
+            false => Err(format!("{shown} is not under any of the allowed URL prefixes")),
+        };
+    }
+    if url.scheme() == "http" {
+        return Err(format!("{shown}: http is fetched only if an allowed URL prefix names the host; use https"));
+    }
+    let address = match url.host() {
+        Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+        Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+        Some(Host::Domain(_)) => None,
+        None => return Err(format!("{shown}: the address has no host")),
+    };
+    if let Some(address) = address.filter(|address| !is_public(*address)) {
+        return Err(format!("{shown}: {}", not_public(address)));
+    }
+    Ok(Whereabouts::Public)
+}
+
+impl Whereabouts {
+    /// The addresses of a name, those that are allowed.
+    async fn resolve(self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let all: Vec<_> = tokio::net::lookup_host((name, port)).await?.collect();
+        let allowed: Vec<_> = all.iter().copied().filter(|at| self == Self::Anywhere || is_public(at.ip())).collect();
+        match (allowed.is_empty(), all.first()) {
+            (true, Some(refused)) => Err(io::Error::other(format!("{name}: {}", not_public(refused.ip())))),
+            (true, None) => Err(io::Error::other(format!("{name} has no address"))),
+            (false, _) => Ok(allowed),
+        }
+    }
+}
+
+impl Resolve for Whereabouts {
+    fn resolve(&self, name: Name) -> Resolving {
+        let whereabouts = *self;
+        Box::pin(async move {
+            let addresses = whereabouts.resolve(name.as_str(), 0).await?;
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn not_public(address: IpAddr) -> String {
+    format!("{address} is not a public address; an allowed URL prefix that names the host would allow it")
+}
+
+/// Where a response leads on to.
+fn redirected(url: &Url, response: &Response) -> Result<Option<Url>, GuestError> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+    match location.and_then(|location| url.join(location).ok()) {
+        Some(next) => Ok(Some(next)),
+        None => Err(GuestError::FileNotFound(format!("{} redirects to nowhere", shown(url)))),
+    }
+}
+
+async fn keep(url: &Url, mut response: Response, policy: &FetchPolicy) -> Result<Fetched, GuestError> {
+    let status = response.status();
+    if status.as_u16() != 200 {
+        return Err(GuestError::FileNotFound(format!("{} answered {status}", shown(url))));
+    }
+    let too_large = || {
+        let max = policy.size_bytes_max;
+        GuestError::FileNotFound(format!("{} is larger than the {max} bytes that are taken", shown(url)))
+    };
+    if response.content_length().is_some_and(|length| length > policy.size_bytes_max) {
+        return Err(too_large());
+    }
+    let (mut size_bytes, mut hasher, mut head) = (0, Sha256::new(), Vec::new());
+    while let Some(chunk) = response.chunk().await.map_err(|error| trouble(url, &error))? {
+        size_bytes += chunk.len() as u64;
+        if size_bytes > policy.size_bytes_max {
+            return Err(too_large());
+        }
+        hasher.update(&chunk);
+        let wanted = chunk.len().min(HEAD_BYTES - head.len());
+        head.extend_from_slice(&chunk[..wanted]);
+    }
+    Ok(Fetched { size_bytes, sha256: hasher.finalize().into(), head })
+}
+
+/// What went wrong with a connection or on it.
+fn trouble(url: &Url, error: &reqwest::Error) -> GuestError {
+    // The innermost cause says most; the outer ones repeat the address, query and all.
+    let mut cause: &dyn StdError = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    match error.is_connect() {
+        true => GuestError::Unreachable(format!("{} cannot be reached: {cause}", shown(url))),
+        false => GuestError::FileNotFound(format!("{} was not delivered: {cause}", shown(url))),
+    }
+}
+
+/// The address for messages: without user, query and fragment, which may hold secrets.
+fn shown(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let shown = format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path());
+    shown.chars().take(200).collect()
+}
+
+fn read_roots(path: &Path) -> io::Result<Vec<Certificate>> {
+    let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", path.display()));
+    let roots = Certificate::from_pem_bundle(&std::fs::read(path)?).map_err(|error| wrong(error.to_string()))?;
+    if roots.is_empty() {
+        return Err(wrong("the file holds no certificate".into()));
+    }
+    Ok(roots)
 }

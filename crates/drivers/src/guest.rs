@@ -3,6 +3,7 @@
 //! A [`Tag`] names one installation; a file fetched and a program begun under it are found again after a crash of ours.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{DriverError, FetchPolicy, Tag};
@@ -11,7 +12,8 @@ use crate::{DriverError, FetchPolicy, Tag};
 pub type Sha256Digest = [u8; 32];
 
 /// What the first bytes of a file say it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum FileFormat {
     /// A Windows program (`MZ`).
     Exe,
@@ -25,6 +27,21 @@ pub enum FileFormat {
     Elf,
     /// None of these, e.g. an error page.
     Unknown,
+}
+
+impl FileFormat {
+    /// The format of a file that begins with `head`.
+    pub fn of(head: &[u8]) -> Self {
+        const COMPOUND_FILE: &[u8] = &[0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1];
+        match head {
+            [b'M', b'Z', ..] => Self::Exe,
+            head if head.starts_with(COMPOUND_FILE) => Self::Msi,
+            head if head.starts_with(b"!<arch>\n") => Self::Deb,
+            head if head.starts_with(b"\x7fELF") => Self::Elf,
+            [b'#', b'!', ..] => Self::Script,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// How a program ended.
@@ -94,4 +111,28 @@ pub trait Guest: Send + Sync {
 
     /// Reads a small file; none if it is not there.
     async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>, GuestError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_tell_the_format() {
+        let cases: [(&[u8], FileFormat); 10] = [
+            (b"MZ\x90\0", FileFormat::Exe),
+            (b"MZ", FileFormat::Exe),
+            (b"M", FileFormat::Unknown),
+            (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1\0", FileFormat::Msi),
+            (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A", FileFormat::Unknown),
+            (b"!<arch>\ndebian-binary", FileFormat::Deb),
+            (b"#!/bin/sh\n", FileFormat::Script),
+            (b"\x7fELF\x02", FileFormat::Elf),
+            (b"<!DOCTYPE html>", FileFormat::Unknown),
+            (b"", FileFormat::Unknown),
+        ];
+        for (head, format) in cases {
+            assert_eq!(FileFormat::of(head), format, "{head:?}");
+        }
+    }
 }

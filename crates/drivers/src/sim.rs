@@ -4,16 +4,25 @@
 //! process, as real ones do: what a verb has changed is written to the simulation's own directory before the verb returns.
 
 mod clock;
+mod driver;
+mod guest;
+mod journal;
+mod machine;
+mod world;
 
 use cloudpc_model::{Clock, CloudPcId, Rng};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 use crate::{DriverError, Fetcher, MachineSpec};
+use machine::Machine;
+use world::World;
 
-pub use clock::SimClock;
+pub use clock::{QUIET_TIME, QUIET_YIELDS, SimClock};
+pub use machine::{FULL_DISK_FREE_BYTES, IMAGE_GIB};
 
 /// How long simulated work takes. Each figure is a mean; a seeded spread of a quarter either way is laid over it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,41 +92,77 @@ pub struct SimParts {
 }
 
 /// The driver of simulated machines. Cheap to clone.
+///
+/// Work that was begun goes on by itself and takes effect at its time, even if the caller is gone or this process is. A verb that finds work under
+/// way on its machine waits for its end, whoever began it, and looks again; that is how a repeated call joins in.
 #[derive(Clone)]
-pub struct SimDriver {}
+pub struct SimDriver {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    parts: SimParts,
+    /// Never held over an await.
+    world: Mutex<World>,
+    /// Told of what has no time at which it will happen: power coming and going, a run killed.
+    stirred: Notify,
+}
 
 impl SimDriver {
     /// Opens the simulation kept in `directory`, or makes an empty one; none: in memory only.
     ///
     /// # Errors
     /// The directory cannot be used.
-    pub fn open(_directory: Option<&Path>, _parts: SimParts) -> std::io::Result<Self> {
-        unimplemented!()
+    pub fn open(directory: Option<&Path>, parts: SimParts) -> std::io::Result<Self> {
+        let world = Mutex::new(World::open(directory)?);
+        Ok(Self { inner: Arc::new(Inner { parts, world, stirred: Notify::new() }) })
     }
 
     /// Sets how long work takes and which artifacts are declared.
-    pub fn configure(&self, _pace: Pace, _artifacts: Vec<Artifact>) {
-        unimplemented!()
+    pub fn configure(&self, pace: Pace, artifacts: Vec<Artifact>) {
+        self.inner.lock().configure(pace, artifacts);
     }
 
     /// Adds a machine that has been running for long, without the time that making one takes; present already is fine.
-    pub fn seed(&self, _spec: &MachineSpec, _ailment: Ailment) -> Result<(), DriverError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn seed(&self, spec: &MachineSpec, ailment: Ailment) -> Result<(), DriverError> {
+        let mut world = self.inner.lock();
+        if world.machine(spec.id).is_some() {
+            return Ok(());
+        }
+        world.put(Machine::settled(spec, ailment, self.inner.parts.clock.now()))
     }
 
     /// The ailment of a machine, for saving a scenario.
-    pub fn ailment(&self, _id: CloudPcId) -> Option<Ailment> {
-        unimplemented!()
+    pub fn ailment(&self, id: CloudPcId) -> Option<Ailment> {
+        self.inner.lock().machine(id).map(|machine| machine.ailment.clone())
     }
 
     /// Names of agents installed on a machine.
-    pub fn installed_agents(&self, _id: CloudPcId) -> Vec<String> {
-        unimplemented!()
+    pub fn installed_agents(&self, id: CloudPcId) -> Vec<String> {
+        let now = self.inner.parts.clock.now();
+        let mut world = self.inner.lock();
+        let disk = world.look(id, now).ok().and_then(|machine| machine.disk.as_ref());
+        disk.map(|disk| disk.agents.clone()).unwrap_or_default()
     }
 
     /// Drops every machine.
+    ///
+    /// # Errors
+    /// It cannot be written down.
     pub fn reset(&self) -> std::io::Result<()> {
-        unimplemented!()
+        self.inner.lock().clear()?;
+        self.inner.stirred.notify_waiters();
+        Ok(())
+    }
+}
+
+impl Ailment {
+    /// Whether nothing ails the machine.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -133,6 +178,63 @@ impl Default for Pace {
             enrol_ms: minutes(5),
             fetch_ms: ms(Duration::from_secs(30)),
             install_ms: minutes(2),
+        }
+    }
+}
+
+/// What the tests of this module share.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudpc_model::{ImageId, SeededRng, Sleep, Timestamp};
+
+    /// A clock that lets nobody wait: whoever sleeps finds that it is time.
+    #[derive(Clone)]
+    pub struct HastyClock(pub SimClock);
+
+    impl Clock for HastyClock {
+        fn now(&self) -> Timestamp {
+            self.0.now()
+        }
+
+        fn sleep_until(&self, until: Timestamp) -> Sleep<'_> {
+            Box::pin(async move { self.0.advance(until.since(self.now())).await })
+        }
+    }
+
+    pub struct Sim {
+        pub driver: SimDriver,
+        pub clock: HastyClock,
+    }
+
+    impl Sim {
+        pub fn new(seed: u64) -> Self {
+            Self::open(seed, HastyClock(SimClock::paused(Timestamp(1_000_000))), None)
+        }
+
+        pub fn open(seed: u64, clock: HastyClock, directory: Option<&Path>) -> Self {
+            let parts = SimParts {
+                clock: Arc::new(clock.clone()),
+                rng: Arc::new(SeededRng::new(seed)),
+                fetcher: Fetcher::new(None).unwrap(),
+            };
+            Self { driver: SimDriver::open(directory, parts).unwrap(), clock }
+        }
+    }
+
+    pub fn minutes(n: u64) -> Duration {
+        Duration::from_secs(60 * n)
+    }
+
+    pub fn spec(number: u128) -> MachineSpec {
+        MachineSpec {
+            id: format!("{number:032x}").parse().unwrap(),
+            hostname: format!("CPC-{number}"),
+            vcpu_count: 2,
+            ram_gib: 8,
+            storage_gib: 128,
+            gpu: false,
+            image: ImageId("a_b_old".into()),
         }
     }
 }

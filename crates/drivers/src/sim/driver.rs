@@ -1,0 +1,209 @@
+//! The verbs of the simulated driver: look at the machine, begin what it needs, wait, look again.
+
+use async_trait::async_trait;
+use cloudpc_model::{CloudPcId, SnapshotId};
+
+use super::Ailment;
+use super::SimDriver;
+use super::guest::SimGuest;
+use super::machine::{Change, Disk, Look, Machine, Takes};
+use crate::{Capabilities, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
+
+#[async_trait]
+impl Driver for SimDriver {
+    fn capabilities(&self, spec: &MachineSpec) -> Capabilities {
+        Capabilities { resize: !spec.gpu, snapshots: true }
+    }
+
+    async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {
+        let now = self.inner.parts.clock.now();
+        self.inner.lock().look(id, now).map(Machine::observed)
+    }
+
+    async fn ensure_present(&self, spec: &MachineSpec) -> Result<(), DriverError> {
+        {
+            let mut world = self.inner.lock();
+            if world.machine(spec.id).is_none() {
+                let disk = Disk::from_image(spec, None)?;
+                let mut machine = Machine::new(spec, Ailment::default());
+                let takes = self.inner.spread(world.pace.mean_ms(Takes::Disk));
+                machine.begin(Change::MakeDisk(disk), self.inner.parts.clock.now() + takes);
+                world.put(machine)?;
+            }
+        }
+        self.ensure(spec.id, |_| Ok(Look::Fine)).await
+    }
+
+    async fn ensure_absent(&self, id: CloudPcId) -> Result<(), DriverError> {
+        {
+            let mut world = self.inner.lock();
+            if world.machine(id).is_some() {
+                world.remove(id)?;
+            }
+        }
+        self.inner.stirred.notify_waiters();
+        Ok(())
+    }
+
+    async fn ensure_running(&self, id: CloudPcId) -> Result<(), DriverError> {
+        let boot = self.draw_boot();
+        self.ensure(id, |machine| machine.look_running(boot)).await
+    }
+
+    async fn ensure_stopped(&self, id: CloudPcId, how: StopMode) -> Result<(), DriverError> {
+        if how == StopMode::Force {
+            self.cut_short(id, |change| matches!(change, Change::PowerOff | Change::Restart { .. }))?;
+        }
+        self.ensure(id, |machine| Ok(machine.look_stopped(how))).await
+    }
+
+    async fn ensure_restarted(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
+        let boot = self.draw_boot();
+        self.ensure(id, |machine| machine.look_restarted(tag, boot)).await
+    }
+
+    async fn ensure_disk_aside(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
+        self.ensure(id, |machine| machine.look_disk_aside(tag)).await
+    }
+
+    async fn ensure_disk_from_image(&self, spec: &MachineSpec, tag: &Tag) -> Result<(), DriverError> {
+        self.ensure(spec.id, |machine| machine.look_disk_from_image(spec, tag)).await
+    }
+
+    async fn ensure_disk_from_snapshot(
+        &self,
+        id: CloudPcId,
+        snapshot: &SnapshotId,
+        tag: &Tag,
+    ) -> Result<(), DriverError> {
+        self.ensure(id, |machine| machine.look_disk_from_snapshot(snapshot, tag)).await
+    }
+
+    async fn ensure_disk_back(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
+        // A disk that would be dropped need not be finished first.
+        self.cut_short(id, |change| change.makes_disk_of(tag))?;
+        self.ensure(id, |machine| machine.look_disk_back(tag)).await
+    }
+
+    async fn ensure_aside_dropped(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
+        self.ensure(id, |machine| Ok(machine.look_aside_dropped(tag))).await
+    }
+
+    async fn ensure_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {
+        self.ensure(spec.id, |machine| machine.look_size(spec)).await
+    }
+
+    async fn ensure_snapshot(&self, id: CloudPcId, snapshot: &SnapshotId) -> Result<(), DriverError> {
+        self.ensure(id, |machine| machine.look_snapshot(snapshot)).await
+    }
+
+    async fn ensure_snapshot_absent(&self, id: CloudPcId, snapshot: &SnapshotId) -> Result<(), DriverError> {
+        self.ensure(id, |machine| Ok(machine.look_snapshot_absent(snapshot))).await
+    }
+
+    async fn guest(&self, id: CloudPcId) -> Result<Box<dyn Guest>, DriverError> {
+        self.observe(id).await?;
+        Ok(Box::new(SimGuest::new(self.inner.clone(), id)))
+    }
+
+    async fn list(&self) -> Result<Vec<CloudPcId>, DriverError> {
+        Ok(self.inner.lock().ids())
+    }
+}
+
+impl SimDriver {
+    /// Looks, begins what is needed, waits for its end and looks again, until the machine is as it should be.
+    async fn ensure(
+        &self,
+        id: CloudPcId,
+        look: impl Fn(&Machine) -> Result<Look, DriverError> + Send,
+    ) -> Result<(), DriverError> {
+        while let Some(ends_at) = self.advance(id, &look)? {
+            self.inner.parts.clock.sleep_until(ends_at).await;
+        }
+        Ok(())
+    }
+
+    /// One look, without waiting: when the work under way ends, or none if the machine is as it should be.
+    fn advance(
+        &self,
+        id: CloudPcId,
+        look: impl Fn(&Machine) -> Result<Look, DriverError>,
+    ) -> Result<Option<cloudpc_model::Timestamp>, DriverError> {
+        let inner = &self.inner;
+        let now = inner.parts.clock.now();
+        let mut world = inner.lock();
+        let machine = world.look(id, now)?;
+        if let Some(ends_at) = machine.work_ends_at() {
+            return Ok(Some(ends_at));
+        }
+        let Look::Needs(change, takes) = look(machine)? else { return Ok(None) };
+        let mean_ms = world.pace.mean_ms(takes);
+        let ends_at = now + inner.spread(mean_ms);
+        world.change(id, |machine| {
+            machine.begin(change, ends_at);
+            machine.catch_up(now);
+        })?;
+        drop(world);
+        inner.stirred.notify_waiters();
+        Ok(Some(ends_at))
+    }
+
+    /// Gives up the work under way if `which` says so.
+    fn cut_short(&self, id: CloudPcId, which: impl Fn(&Change) -> bool) -> Result<(), DriverError> {
+        let now = self.inner.parts.clock.now();
+        let mut world = self.inner.lock();
+        if world.look(id, now)?.work().is_some_and(which) {
+            world.change(id, Machine::cut_short)?;
+        }
+        Ok(())
+    }
+
+    /// How long the next boot takes.
+    fn draw_boot(&self) -> std::time::Duration {
+        let mean_ms = self.inner.lock().pace.boot_ms;
+        self.inner.spread(mean_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Sim, minutes, spec};
+    use super::*;
+    use cloudpc_model::{Clock, Power};
+
+    #[tokio::test]
+    async fn a_reprovision_replaces_the_disk_and_its_undo_brings_it_back() {
+        let sim = Sim::new(1);
+        let (spec, tag) = (spec(1), Tag("action-1".into()));
+        sim.driver.seed(&spec, Ailment::default()).unwrap();
+        let guest = sim.driver.guest(spec.id).await.unwrap();
+        guest.write_file("C:\\here", b"before").await.unwrap();
+
+        let aside = sim.driver.ensure_disk_aside(spec.id, &tag).await;
+        assert!(matches!(aside, Err(DriverError::Conflict(_))), "the machine runs: {aside:?}");
+        sim.driver.ensure_stopped(spec.id, StopMode::Graceful).await.unwrap();
+        sim.driver.ensure_disk_aside(spec.id, &tag).await.unwrap();
+        let start = sim.driver.ensure_running(spec.id).await;
+        assert!(matches!(start, Err(DriverError::Conflict(_))), "there is no disk: {start:?}");
+        let image = MachineSpec { image: cloudpc_model::ImageId("a_b_new".into()), ..spec.clone() };
+        let before = sim.clock.now();
+        sim.driver.ensure_disk_from_image(&image, &tag).await.unwrap();
+        let took = sim.clock.now().since(before);
+        assert!((minutes(9)..=minutes(15)).contains(&took), "{took:?}");
+        sim.driver.ensure_running(spec.id).await.unwrap();
+        assert!(matches!(guest.read_file("C:\\here").await, Err(crate::GuestError::NotReady(_))));
+        guest.wait_ready().await.unwrap();
+        assert_eq!(guest.read_file("C:\\here").await, Ok(None));
+        let observed = sim.driver.observe(spec.id).await.unwrap();
+        assert_eq!(observed, Observed { power: Power::Running, boots: 2, spec: image, disk: Some(tag.clone()) });
+
+        sim.driver.ensure_stopped(spec.id, StopMode::Force).await.unwrap();
+        sim.driver.ensure_disk_back(spec.id, &tag).await.unwrap();
+        sim.driver.ensure_running(spec.id).await.unwrap();
+        guest.wait_ready().await.unwrap();
+        assert_eq!(guest.read_file("C:\\here").await, Ok(Some(b"before".to_vec())));
+        let observed = sim.driver.observe(spec.id).await.unwrap();
+        assert_eq!(observed, Observed { power: Power::Running, boots: 3, spec, disk: None });
+    }
+}

@@ -1,0 +1,340 @@
+//! The guest of a simulated machine: it boots, enrols, downloads, runs installers and keeps files, all on the machine's present disk.
+
+use async_trait::async_trait;
+use cloudpc_model::{CloudPcId, Power, Timestamp};
+use std::future::pending;
+use std::pin::pin;
+use std::sync::Arc;
+use url::Url;
+
+use super::machine::{Chore, ChoreKind, Disk, Download, Machine};
+use super::world::World;
+use super::{Artifact, Inner};
+use crate::{Exit, FetchPolicy, Fetcher, FileFormat, Guest, GuestError, Sha256Digest, Tag};
+
+/// Exit code of a file that is no program, as Windows reports it.
+const BAD_FORMAT_EXIT_CODE: i32 = 193;
+
+/// Largest small file, bytes.
+const FILE_BYTES_MAX: usize = 64 << 10;
+
+pub struct SimGuest {
+    inner: Arc<Inner>,
+    id: CloudPcId,
+}
+
+/// What to do next.
+enum Next<T> {
+    Return(T),
+    Wait(Wait),
+}
+
+/// What to wait for before looking again.
+enum Wait {
+    Until(Timestamp),
+    /// For something that has no time.
+    Stir,
+    Forever,
+}
+
+#[async_trait]
+impl Guest for SimGuest {
+    async fn wait_ready(&self) -> Result<(), GuestError> {
+        self.repeat(|world, now| {
+            let machine = world.look(self.id, now)?;
+            Ok(match machine.power {
+                _ if machine.ailment.guest_hangs => Next::Wait(Wait::Forever),
+                _ if machine.answering(now).is_some() => Next::Return(()),
+                Power::Running if machine.ready_at > now => Next::Wait(Wait::Until(machine.ready_at)),
+                // It is going down, or off; off without an end until somebody starts it.
+                _ => Next::Wait(machine.work_ends_at().map_or(Wait::Stir, Wait::Until)),
+            })
+        })
+        .await
+    }
+
+    async fn enrol(&self, hostname: &str) -> Result<(), GuestError> {
+        let is_it =
+            |chore: &ChoreKind| matches!(chore, ChoreKind::Enrol { hostname: under_way } if under_way == hostname);
+        self.repeat(|world, now| {
+            let (machine, disk) = self.answering(world, now)?;
+            if disk.enrolled_as.as_deref() == Some(hostname) {
+                return Ok(Next::Return(()));
+            }
+            if let Some(chore) = machine.chore(is_it) {
+                return Ok(Next::Wait(Wait::of(chore)));
+            }
+            if machine.ailment.no_network {
+                return Err(GuestError::Unreachable("device management cannot be reached: no network".into()));
+            }
+            let mean_ms = world.pace.enrol_ms;
+            let chore = ChoreKind::Enrol { hostname: hostname.to_owned() };
+            self.begin(world, now, chore, Some(mean_ms)).map(Next::Wait)
+        })
+        .await
+    }
+
+    async fn free_disk_bytes(&self) -> Result<u64, GuestError> {
+        self.look(|machine, disk| Ok(machine.free_disk_bytes(disk)))
+    }
+
+    async fn reach(&self, url: &Url, policy: &FetchPolicy) -> Result<(), GuestError> {
+        self.look(|machine, _| must_have_network(machine, url))?;
+        Fetcher::check(url, policy).map_err(GuestError::Unreachable)?;
+        if self.inner.lock().declares_host(url) {
+            return Ok(());
+        }
+        self.inner.parts.fetcher.reach(url, policy).await
+    }
+
+    async fn fetch(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError> {
+        Fetcher::check(url, policy).map_err(GuestError::FileNotFound)?;
+        let declared = self.inner.lock().artifact(url.as_str());
+        match declared {
+            Some(artifact) => self.fetch_declared(tag, url, policy, &artifact).await,
+            None => self.fetch_really(tag, url, policy).await,
+        }
+    }
+
+    async fn format(&self, tag: &Tag) -> Result<FileFormat, GuestError> {
+        self.look(|_, disk| downloaded(disk, tag).map(|download| download.format))
+    }
+
+    async fn sha256(&self, tag: &Tag) -> Result<Sha256Digest, GuestError> {
+        self.look(|_, disk| downloaded(disk, tag).map(|download| download.sha256))
+    }
+
+    async fn run(&self, tag: &Tag, _arguments: &[String]) -> Result<Exit, GuestError> {
+        let is_it = |chore: &ChoreKind| matches!(chore, ChoreKind::Run { tag: of, .. } if of == tag);
+        let mut begun = false;
+        self.repeat(|world, now| {
+            let (machine, disk) = self.answering(world, now)?;
+            let download = downloaded(disk, tag)?;
+            if let Some(code) = download.exit_code {
+                return Ok(Next::Return(Exit { code, output: format!("The program ended with exit code {code}.") }));
+            }
+            if let Some(chore) = machine.chore(is_it) {
+                return Ok(Next::Wait(Wait::of(chore)));
+            }
+            if begun {
+                return Err(GuestError::NotReady("the machine was restarted while the program ran".into()));
+            }
+            begun = true;
+            let (download, ailment) = (download.clone(), machine.ailment.clone());
+            let artifact = world.artifact(&download.url);
+            let declared = artifact.as_ref().map_or(0, |artifact| artifact.exit_code);
+            let exit_code = match download.format {
+                FileFormat::Unknown => BAD_FORMAT_EXIT_CODE,
+                _ => ailment.install_exit_code.unwrap_or(declared),
+            };
+            let mean_ms = artifact.and_then(|artifact| artifact.install_ms).unwrap_or(world.pace.install_ms);
+            let chore = ChoreKind::Run { tag: tag.clone(), exit_code };
+            self.begin(world, now, chore, (!ailment.install_hangs).then_some(mean_ms)).map(Next::Wait)
+        })
+        .await
+    }
+
+    async fn kill(&self, tag: &Tag) -> Result<(), GuestError> {
+        let now = self.inner.parts.clock.now();
+        {
+            let mut world = self.inner.lock();
+            self.answering(&mut world, now)?;
+            world.change(self.id, |machine| machine.kill(tag))?;
+        }
+        self.inner.stirred.notify_waiters();
+        Ok(())
+    }
+
+    async fn clean(&self, tag: &Tag) -> Result<(), GuestError> {
+        self.change(|disk| disk.drop_download(tag))
+    }
+
+    async fn write_file(&self, path: &str, content: &[u8]) -> Result<(), GuestError> {
+        if content.len() > FILE_BYTES_MAX {
+            return Err(GuestError::DiskFull(format!(
+                "{path} has {} bytes; a small file has at most {FILE_BYTES_MAX}",
+                content.len()
+            )));
+        }
+        self.change(|disk| disk.put_file(path, content))
+    }
+
+    async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>, GuestError> {
+        self.look(|_, disk| Ok(disk.file(path).map(<[u8]>::to_vec)))
+    }
+}
+
+impl SimGuest {
+    pub fn new(inner: Arc<Inner>, id: CloudPcId) -> Self {
+        Self { inner, id }
+    }
+
+    /// Takes one step after the other, and waits between them without a lock, until there is something to return.
+    async fn repeat<T>(
+        &self,
+        mut step: impl FnMut(&mut World, Timestamp) -> Result<Next<T>, GuestError>,
+    ) -> Result<T, GuestError> {
+        loop {
+            // Listens before it looks, so that nothing that happens in between is missed.
+            let mut stirred = pin!(self.inner.stirred.notified());
+            stirred.as_mut().enable();
+            let now = self.inner.parts.clock.now();
+            let next = step(&mut self.inner.lock(), now)?;
+            match next {
+                Next::Return(value) => return Ok(value),
+                Next::Wait(Wait::Until(at)) => self.inner.parts.clock.sleep_until(at).await,
+                Next::Wait(Wait::Stir) => stirred.await,
+                Next::Wait(Wait::Forever) => pending().await,
+            }
+        }
+    }
+
+    /// The machine and its disk, if its guest answers.
+    fn answering<'w>(&self, world: &'w mut World, now: Timestamp) -> Result<(&'w Machine, &'w Disk), GuestError> {
+        let machine = world.look(self.id, now)?;
+        let disk = machine.answering(now).ok_or_else(|| GuestError::NotReady(format!("machine {}", self.id)))?;
+        Ok((machine, disk))
+    }
+
+    /// Looks at a guest that answers.
+    fn look<T>(&self, look: impl FnOnce(&Machine, &Disk) -> Result<T, GuestError>) -> Result<T, GuestError> {
+        let now = self.inner.parts.clock.now();
+        let mut world = self.inner.lock();
+        let (machine, disk) = self.answering(&mut world, now)?;
+        look(machine, disk)
+    }
+
+    /// Changes the disk of a guest that answers, at once.
+    fn change(&self, change: impl FnOnce(&mut Disk)) -> Result<(), GuestError> {
+        let now = self.inner.parts.clock.now();
+        let mut world = self.inner.lock();
+        self.answering(&mut world, now)?;
+        world.change(self.id, |machine| machine.disk.as_mut().map(change))?;
+        Ok(())
+    }
+
+    /// Has the guest begin something.
+    fn begin(
+        &self,
+        world: &mut World,
+        now: Timestamp,
+        what: ChoreKind,
+        mean_ms: Option<u64>,
+    ) -> Result<Wait, GuestError> {
+        let chore = Chore { what, ends_at: mean_ms.map(|mean_ms| now + self.inner.spread(mean_ms)) };
+        let wait = Wait::of(&chore);
+        world.change(self.id, |machine| machine.chores.push(chore))?;
+        Ok(wait)
+    }
+
+    async fn fetch_declared(
+        &self,
+        tag: &Tag,
+        url: &Url,
+        policy: &FetchPolicy,
+        artifact: &Artifact,
+    ) -> Result<u64, GuestError> {
+        let is_it = |chore: &ChoreKind| matches!(chore, ChoreKind::Fetch(download) if is_of(download, tag, url));
+        self.repeat(|world, now| {
+            let (machine, disk) = self.answering(world, now)?;
+            if let Some(download) = disk.download(tag).filter(|download| is_of(download, tag, url)) {
+                return Ok(Next::Return(download.size_bytes));
+            }
+            if let Some(chore) = machine.chore(is_it) {
+                return Ok(Next::Wait(Wait::of(chore)));
+            }
+            must_have_network(machine, url)?;
+            if artifact.size_bytes > policy.size_bytes_max {
+                return Err(GuestError::FileNotFound(format!(
+                    "{url} has {} bytes; at most {} are taken",
+                    artifact.size_bytes, policy.size_bytes_max
+                )));
+            }
+            must_have_space(machine, disk, artifact.size_bytes)?;
+            let mut sha256 = Sha256Digest::default();
+            // A scenario may declare a checksum that no file has; then none matches it.
+            let _ = hex::decode_to_slice(&artifact.sha256, &mut sha256);
+            let download = Download {
+                tag: tag.clone(),
+                url: url.to_string(),
+                size_bytes: artifact.size_bytes,
+                sha256,
+                format: declared_format(&artifact.format),
+                exit_code: None,
+            };
+            let mean_ms = world.pace.fetch_ms;
+            self.begin(world, now, ChoreKind::Fetch(download), Some(mean_ms)).map(Next::Wait)
+        })
+        .await
+    }
+
+    /// Downloads what no scenario declares. A download that was dropped is begun anew: nothing of it was kept.
+    async fn fetch_really(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError> {
+        let (present, boots) = self.look(|machine, disk| {
+            let present = disk.download(tag).filter(|download| is_of(download, tag, url));
+            must_have_network(machine, url)?;
+            Ok((present.map(|download| download.size_bytes), machine.boots))
+        })?;
+        if let Some(size_bytes) = present {
+            return Ok(size_bytes);
+        }
+        let fetched = self.inner.parts.fetcher.fetch(url, policy).await?;
+        let download = Download {
+            tag: tag.clone(),
+            url: url.to_string(),
+            size_bytes: fetched.size_bytes,
+            sha256: fetched.sha256,
+            format: FileFormat::of(&fetched.head),
+            exit_code: None,
+        };
+        let now = self.inner.parts.clock.now();
+        let mut world = self.inner.lock();
+        let (machine, disk) = self.answering(&mut world, now)?;
+        if machine.boots != boots {
+            return Err(GuestError::NotReady("the machine was restarted during the download".into()));
+        }
+        must_have_space(machine, disk, fetched.size_bytes)?;
+        world.change(self.id, |machine| machine.disk.as_mut().map(|disk| disk.put_download(download)))?;
+        Ok(fetched.size_bytes)
+    }
+}
+
+impl Wait {
+    fn of(chore: &Chore) -> Self {
+        chore.ends_at.map_or(Self::Stir, Self::Until)
+    }
+}
+
+fn is_of(download: &Download, tag: &Tag, url: &Url) -> bool {
+    download.tag == *tag && download.url == url.as_str()
+}
+
+fn downloaded<'d>(disk: &'d Disk, tag: &Tag) -> Result<&'d Download, GuestError> {
+    disk.download(tag).ok_or_else(|| GuestError::FileNotFound(format!("no file was fetched for {tag}")))
+}
+
+fn must_have_network(machine: &Machine, url: &Url) -> Result<(), GuestError> {
+    match machine.ailment.no_network {
+        true => Err(GuestError::Unreachable(format!("{} cannot be reached: no network", url.host_str().unwrap_or("")))),
+        false => Ok(()),
+    }
+}
+
+fn must_have_space(machine: &Machine, disk: &Disk, size_bytes: u64) -> Result<(), GuestError> {
+    let free = machine.free_disk_bytes(disk);
+    if size_bytes > free {
+        return Err(GuestError::DiskFull(format!("the file has {size_bytes} bytes; the disk has {free} free")));
+    }
+    Ok(())
+}
+
+fn declared_format(name: &str) -> FileFormat {
+    match name {
+        "exe" => FileFormat::Exe,
+        "msi" => FileFormat::Msi,
+        "deb" => FileFormat::Deb,
+        "script" => FileFormat::Script,
+        "elf" => FileFormat::Elf,
+        _ => FileFormat::Unknown,
+    }
+}

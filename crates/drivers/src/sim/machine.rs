@@ -1,0 +1,541 @@
+//! One simulated machine, as a value: what it is, what is being done to it, and what a verb finds when it looks.
+//!
+//! Work under way has an end time and takes effect at that time, whoever waits for it and whether anyone does: [`Machine::catch_up`] applies
+//! what is due. This module refuses to know waiting, locks and files.
+
+use cloudpc_model::{ImageId, Power, SnapshotId, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Ailment;
+use crate::{DriverError, FileFormat, MachineSpec, Observed, Sha256Digest, StopMode, Tag};
+
+/// What an image takes of a disk, GiB; a disk smaller than this cannot be made from one.
+pub const IMAGE_GIB: u32 = 32;
+
+/// Free space of a disk that is nearly full, bytes.
+pub const FULL_DISK_FREE_BYTES: u64 = 16 << 20;
+
+/// Restarts that a machine remembers; the action of an older one has long ended.
+const RESTARTS_MAX: usize = 16;
+
+/// Exit code of a program that was killed, as Windows reports it.
+const KILLED_EXIT_CODE: i32 = 1;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    pub spec: MachineSpec,
+    pub power: Power,
+    pub boots: u64,
+    /// When the guest answers, or began to, after the latest boot.
+    pub ready_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    asides: Vec<(Tag, Disk)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    snapshots: Vec<(SnapshotId, Disk)>,
+    /// The latest restarts, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    restarts: Vec<Tag>,
+    /// What is being done to it from outside: one thing at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    work: Option<Box<Work>>,
+    /// What its guest is doing; lost with its power.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chores: Vec<Chore>,
+    #[serde(default, skip_serializing_if = "Ailment::is_none")]
+    pub ailment: Ailment,
+}
+
+/// A disk and everything on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// The action that made it; none: the machine was born with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<Tag>,
+    image: ImageId,
+    size_gib: u32,
+    /// The name under which it was enrolled, once it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrolled_as: Option<String>,
+    /// Names of installed agents.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    downloads: Vec<Download>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    files: BTreeMap<String, Content>,
+}
+
+/// Content of a small file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Content(#[serde(with = "hex")] Vec<u8>);
+
+/// A file that was fetched. Its content was looked at and is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Download {
+    pub tag: Tag,
+    pub url: String,
+    pub size_bytes: u64,
+    #[serde(with = "hex")]
+    pub sha256: Sha256Digest,
+    pub format: FileFormat,
+    /// How its run ended, once it has.
+    pub exit_code: Option<i32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Work {
+    change: Change,
+    ends_at: Timestamp,
+}
+
+/// What is done to a machine from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    PowerOn { boot: Duration },
+    PowerOff,
+    Restart { tag: Tag, boot: Duration },
+    MakeDisk(Disk),
+    SetAside(Tag),
+    PutBack(Tag),
+    DropAside(Tag),
+    Resize { vcpu_count: u32, ram_gib: u32, storage_gib: u32 },
+    Snapshot(SnapshotId),
+    DropSnapshot(SnapshotId),
+}
+
+/// Something that the guest is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chore {
+    pub what: ChoreKind,
+    /// None: it never ends by itself.
+    pub ends_at: Option<Timestamp>,
+}
+
+/// What a guest does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChoreKind {
+    Enrol { hostname: String },
+    Fetch(Download),
+    Run { tag: Tag, exit_code: i32 },
+}
+
+/// What a verb finds.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It is as it should be.
+    Fine,
+    /// This has to be done to it, and takes so long.
+    Needs(Change, Takes),
+}
+
+/// How long something takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    NoTime,
+    Stop,
+    Disk,
+    Touch,
+}
+
+impl Machine {
+    /// A machine without a disk, powered off.
+    pub fn new(spec: &MachineSpec, ailment: Ailment) -> Self {
+        Self {
+            spec: spec.clone(),
+            power: Power::PoweredOff,
+            boots: 0,
+            ready_at: Timestamp(0),
+            disk: None,
+            asides: Vec::new(),
+            snapshots: Vec::new(),
+            restarts: Vec::new(),
+            work: None,
+            chores: Vec::new(),
+            ailment,
+        }
+    }
+
+    /// A machine that has been running for long at `now`.
+    pub fn settled(spec: &MachineSpec, ailment: Ailment, now: Timestamp) -> Self {
+        let disk = Disk { enrolled_as: Some(spec.hostname.clone()), ..Disk::blank(spec, None) };
+        Self { power: Power::Running, boots: 1, ready_at: now, disk: Some(disk), ..Self::new(spec, ailment) }
+    }
+
+    pub fn observed(&self) -> Observed {
+        let image = self.disk.as_ref().map_or(&self.spec.image, |disk| &disk.image);
+        Observed {
+            power: self.power,
+            boots: self.boots,
+            spec: MachineSpec { image: image.clone(), ..self.spec.clone() },
+            disk: self.disk.as_ref().and_then(|disk| disk.tag.clone()),
+        }
+    }
+
+    /// When the work under way ends, if there is any.
+    pub fn work_ends_at(&self) -> Option<Timestamp> {
+        self.work.as_ref().map(|work| work.ends_at)
+    }
+
+    /// The work under way.
+    pub fn work(&self) -> Option<&Change> {
+        self.work.as_ref().map(|work| &work.change)
+    }
+
+    /// Gives up the work under way: it has no effect.
+    pub fn cut_short(&mut self) {
+        self.work = None;
+    }
+
+    /// Begins work that ends at `ends_at`. There is none under way.
+    pub fn begin(&mut self, change: Change, ends_at: Timestamp) {
+        debug_assert!(self.work.is_none(), "one thing at a time");
+        if let Change::Restart { tag, .. } = &change {
+            // The tag is recorded before acting, so that a restart once begun is never begun again.
+            self.restarts.push(tag.clone());
+            let forgotten = self.restarts.len().saturating_sub(RESTARTS_MAX);
+            self.restarts.drain(..forgotten);
+        }
+        self.work = Some(Box::new(Work { change, ends_at }));
+    }
+
+    /// When the next thing under way is due.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        self.chores.iter().filter_map(|chore| chore.ends_at).chain(self.work_ends_at()).min()
+    }
+
+    /// Lets everything that is due by `now` take effect, in order.
+    pub fn catch_up(&mut self, now: Timestamp) {
+        while let Some(at) = self.due_at().filter(|at| *at <= now) {
+            match self.chores.iter().position(|chore| chore.ends_at == Some(at)) {
+                Some(chore) => {
+                    let chore = self.chores.remove(chore);
+                    self.finish(chore.what);
+                }
+                None => {
+                    let work = self.work.take().expect("what is due is a chore or the work");
+                    self.apply(work.change, at);
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, change: Change, at: Timestamp) {
+        match change {
+            Change::PowerOn { boot } => self.power_on(at, boot),
+            Change::PowerOff => self.power_off(),
+            Change::Restart { boot, .. } => {
+                self.power_off();
+                self.power_on(at, boot);
+            }
+            Change::MakeDisk(disk) => self.disk = Some(disk),
+            Change::SetAside(tag) => self.asides.extend(self.disk.take().map(|disk| (tag, disk))),
+            Change::PutBack(tag) => {
+                self.disk.take_if(|disk| disk.tag.as_ref() == Some(&tag));
+                let aside = self.asides.iter().position(|(of, _)| *of == tag);
+                if let Some(aside) = aside {
+                    self.disk = Some(self.asides.remove(aside).1);
+                }
+            }
+            Change::DropAside(tag) => self.asides.retain(|(of, _)| *of != tag),
+            Change::Resize { vcpu_count, ram_gib, storage_gib } => {
+                self.spec = MachineSpec { vcpu_count, ram_gib, storage_gib, ..self.spec.clone() };
+                if let Some(disk) = &mut self.disk {
+                    disk.size_gib = storage_gib;
+                }
+            }
+            Change::Snapshot(id) => self.snapshots.extend(self.disk.clone().map(|disk| (id, disk))),
+            Change::DropSnapshot(id) => self.snapshots.retain(|(of, _)| *of != id),
+        }
+    }
+
+    fn power_on(&mut self, at: Timestamp, boot: Duration) {
+        self.power = Power::Running;
+        self.boots += 1;
+        self.ready_at = at + boot;
+    }
+
+    fn power_off(&mut self) {
+        self.power = Power::PoweredOff;
+        self.chores.clear();
+    }
+
+    fn is_running(&self) -> bool {
+        self.power == Power::Running
+    }
+
+    fn disk_tag_is(&self, tag: &Tag) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.tag.as_ref() == Some(tag))
+    }
+
+    fn has_aside(&self, tag: &Tag) -> bool {
+        self.asides.iter().any(|(of, _)| of == tag)
+    }
+
+    fn snapshot(&self, id: &SnapshotId) -> Option<&Disk> {
+        self.snapshots.iter().find(|(of, _)| of == id).map(|(_, disk)| disk)
+    }
+
+    /// Fails unless the machine is powered off.
+    fn must_be_off(&self, what: &str) -> Result<(), DriverError> {
+        match self.is_running() {
+            true => Err(DriverError::Conflict(format!("machine {} is running; stop it before {what}", self.spec.id))),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What each verb of the driver finds.
+impl Machine {
+    pub fn look_running(&self, boot: Duration) -> Result<Look, DriverError> {
+        if self.is_running() {
+            return Ok(Look::Fine);
+        }
+        if self.disk.is_none() {
+            return Err(DriverError::Conflict(format!("machine {} has no disk to start from", self.spec.id)));
+        }
+        Ok(Look::Needs(Change::PowerOn { boot }, Takes::NoTime))
+    }
+
+    pub fn look_stopped(&self, how: StopMode) -> Look {
+        match (self.is_running(), how) {
+            (false, _) => Look::Fine,
+            (true, StopMode::Graceful) => Look::Needs(Change::PowerOff, Takes::Stop),
+            (true, StopMode::Force) => Look::Needs(Change::PowerOff, Takes::NoTime),
+        }
+    }
+
+    pub fn look_restarted(&self, tag: &Tag, boot: Duration) -> Result<Look, DriverError> {
+        if self.restarts.contains(tag) {
+            return Ok(Look::Fine);
+        }
+        if !self.is_running() {
+            return Err(DriverError::Conflict(format!("machine {} is off and cannot be restarted", self.spec.id)));
+        }
+        Ok(Look::Needs(Change::Restart { tag: tag.clone(), boot }, Takes::Stop))
+    }
+
+    pub fn look_disk_aside(&self, tag: &Tag) -> Result<Look, DriverError> {
+        // A disk made under this tag shows that the old one was set aside, even if that has been dropped since.
+        if self.has_aside(tag) || self.disk_tag_is(tag) {
+            return Ok(Look::Fine);
+        }
+        if self.disk.is_none() {
+            return Err(DriverError::NotFound(format!("machine {} has no disk to set aside", self.spec.id)));
+        }
+        self.must_be_off("its disk is set aside")?;
+        Ok(Look::Needs(Change::SetAside(tag.clone()), Takes::Touch))
+    }
+
+    /// Looks whether the present disk is the one that `spec` and `tag` ask for.
+    pub fn look_disk_from_image(&self, spec: &MachineSpec, tag: &Tag) -> Result<Look, DriverError> {
+        if self.disk_tag_is(tag) {
+            return Ok(Look::Fine);
+        }
+        self.must_take_disk()?;
+        let disk = Disk::from_image(spec, Some(tag.clone()))?;
+        Ok(Look::Needs(Change::MakeDisk(disk), Takes::Disk))
+    }
+
+    pub fn look_disk_from_snapshot(&self, snapshot: &SnapshotId, tag: &Tag) -> Result<Look, DriverError> {
+        if self.disk_tag_is(tag) {
+            return Ok(Look::Fine);
+        }
+        let Some(disk) = self.snapshot(snapshot) else {
+            return Err(DriverError::NotFound(format!("restore point {snapshot} of machine {}", self.spec.id)));
+        };
+        self.must_take_disk()?;
+        let size_gib = disk.size_gib.max(self.spec.storage_gib);
+        let disk = Disk { tag: Some(tag.clone()), size_gib, ..disk.clone() };
+        Ok(Look::Needs(Change::MakeDisk(disk), Takes::Disk))
+    }
+
+    pub fn look_disk_back(&self, tag: &Tag) -> Result<Look, DriverError> {
+        if !self.has_aside(tag) && !self.disk_tag_is(tag) {
+            return Ok(Look::Fine);
+        }
+        self.must_be_off("its disk is put back")?;
+        if self.disk.is_some() && !self.disk_tag_is(tag) {
+            return Err(DriverError::Conflict(format!(
+                "machine {} has a disk that {tag} did not make; it is in the way of the one set aside",
+                self.spec.id
+            )));
+        }
+        Ok(Look::Needs(Change::PutBack(tag.clone()), Takes::Touch))
+    }
+
+    pub fn look_aside_dropped(&self, tag: &Tag) -> Look {
+        match self.has_aside(tag) {
+            true => Look::Needs(Change::DropAside(tag.clone()), Takes::Touch),
+            false => Look::Fine,
+        }
+    }
+
+    pub fn look_size(&self, spec: &MachineSpec) -> Result<Look, DriverError> {
+        let MachineSpec { vcpu_count, ram_gib, storage_gib, .. } = *spec;
+        if (vcpu_count, ram_gib, storage_gib) == (self.spec.vcpu_count, self.spec.ram_gib, self.spec.storage_gib) {
+            return Ok(Look::Fine);
+        }
+        if self.spec.gpu {
+            return Err(rejected(
+                "gpuResizeNotSupported",
+                format!("machine {} has a graphics processor; such machines cannot be resized", self.spec.id),
+            ));
+        }
+        if storage_gib < self.spec.storage_gib {
+            return Err(rejected(
+                "storageShrinkNotSupported",
+                format!(
+                    "machine {} has a disk of {} GiB, which cannot be made smaller ({storage_gib} GiB)",
+                    self.spec.id, self.spec.storage_gib
+                ),
+            ));
+        }
+        self.must_be_off("its size is changed")?;
+        Ok(Look::Needs(Change::Resize { vcpu_count, ram_gib, storage_gib }, Takes::Touch))
+    }
+
+    pub fn look_snapshot(&self, snapshot: &SnapshotId) -> Result<Look, DriverError> {
+        if self.snapshot(snapshot).is_some() {
+            return Ok(Look::Fine);
+        }
+        if self.disk.is_none() {
+            return Err(DriverError::Conflict(format!("machine {} has no disk to copy", self.spec.id)));
+        }
+        Ok(Look::Needs(Change::Snapshot(snapshot.clone()), Takes::Touch))
+    }
+
+    pub fn look_snapshot_absent(&self, snapshot: &SnapshotId) -> Look {
+        match self.snapshot(snapshot) {
+            Some(_) => Look::Needs(Change::DropSnapshot(snapshot.clone()), Takes::Touch),
+            None => Look::Fine,
+        }
+    }
+
+    fn must_take_disk(&self) -> Result<(), DriverError> {
+        if self.disk.is_some() {
+            return Err(DriverError::Conflict(format!("machine {} has a disk; set it aside first", self.spec.id)));
+        }
+        self.must_be_off("it is given a disk")
+    }
+}
+
+/// The guest's side.
+impl Machine {
+    /// The disk of a guest that answers at `now`.
+    pub fn answering(&self, now: Timestamp) -> Option<&Disk> {
+        let disk = self.disk.as_ref()?;
+        let going_down = matches!(self.work(), Some(Change::PowerOff | Change::Restart { .. }));
+        let answers = self.is_running() && self.ready_at <= now && !going_down && !self.ailment.guest_hangs;
+        answers.then_some(disk)
+    }
+
+    pub fn free_disk_bytes(&self, disk: &Disk) -> u64 {
+        let free = (u64::from(disk.size_gib) << 30).saturating_sub(disk.used_bytes());
+        if self.ailment.disk_full { free.min(FULL_DISK_FREE_BYTES) } else { free }
+    }
+
+    pub fn chore(&self, is_it: impl Fn(&ChoreKind) -> bool) -> Option<&Chore> {
+        self.chores.iter().find(|chore| is_it(&chore.what))
+    }
+
+    fn finish(&mut self, chore: ChoreKind) {
+        let Some(disk) = &mut self.disk else { return };
+        match chore {
+            ChoreKind::Enrol { hostname } => disk.enrolled_as = Some(hostname),
+            ChoreKind::Fetch(download) => disk.put_download(download),
+            ChoreKind::Run { tag, exit_code } => disk.end_run(&tag, exit_code),
+        }
+    }
+
+    /// Ends the run of `tag`, if there is one.
+    pub fn kill(&mut self, tag: &Tag) {
+        let before = self.chores.len();
+        self.chores.retain(|chore| !matches!(&chore.what, ChoreKind::Run { tag: of, .. } if of == tag));
+        if let Some(disk) = self.disk.as_mut().filter(|_| self.chores.len() < before) {
+            disk.end_run(tag, KILLED_EXIT_CODE);
+        }
+    }
+}
+
+impl Disk {
+    /// A fresh disk.
+    pub fn from_image(spec: &MachineSpec, tag: Option<Tag>) -> Result<Self, DriverError> {
+        if spec.storage_gib < IMAGE_GIB {
+            return Err(rejected(
+                "imageDiskSizeOverMatch",
+                format!("image {} needs {IMAGE_GIB} GiB; the disk has {}", spec.image, spec.storage_gib),
+            ));
+        }
+        Ok(Self::blank(spec, tag))
+    }
+
+    /// A fresh disk of any size.
+    fn blank(spec: &MachineSpec, tag: Option<Tag>) -> Self {
+        Self {
+            tag,
+            image: spec.image.clone(),
+            size_gib: spec.storage_gib,
+            enrolled_as: None,
+            agents: Vec::new(),
+            downloads: Vec::new(),
+            files: BTreeMap::new(),
+        }
+    }
+
+    fn used_bytes(&self) -> u64 {
+        let downloads: u64 = self.downloads.iter().map(|download| download.size_bytes).sum();
+        let files: usize = self.files.values().map(|content| content.0.len()).sum();
+        (u64::from(IMAGE_GIB) << 30) + downloads + files as u64
+    }
+
+    pub fn download(&self, tag: &Tag) -> Option<&Download> {
+        self.downloads.iter().find(|download| download.tag == *tag)
+    }
+
+    pub fn put_download(&mut self, download: Download) {
+        self.drop_download(&download.tag);
+        self.downloads.push(download);
+    }
+
+    pub fn drop_download(&mut self, tag: &Tag) {
+        self.downloads.retain(|download| download.tag != *tag);
+    }
+
+    fn end_run(&mut self, tag: &Tag, exit_code: i32) {
+        let Some(download) = self.downloads.iter_mut().find(|download| download.tag == *tag) else { return };
+        download.exit_code = Some(exit_code);
+        let agent = agent_name(&download.url);
+        if exit_code == 0 && !self.agents.iter().any(|installed| installed == agent) {
+            self.agents.push(agent.to_owned());
+        }
+    }
+
+    pub fn file(&self, path: &str) -> Option<&[u8]> {
+        self.files.get(path).map(|content| content.0.as_slice())
+    }
+
+    pub fn put_file(&mut self, path: &str, content: &[u8]) {
+        self.files.insert(path.to_owned(), Content(content.to_owned()));
+    }
+}
+
+impl Change {
+    /// Whether it makes the disk of `tag`.
+    pub fn makes_disk_of(&self, tag: &Tag) -> bool {
+        matches!(self, Self::MakeDisk(disk) if disk.tag.as_ref() == Some(tag))
+    }
+}
+
+fn rejected(code: &str, message: String) -> DriverError {
+    DriverError::Rejected { code: code.into(), message }
+}
+
+/// The file name at the end of an address, by which an installed agent is known.
+fn agent_name(url: &str) -> &str {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    path.rsplit('/').next().unwrap_or(path)
+}

@@ -1,0 +1,147 @@
+//! All machines of a simulation, kept in step with their journal, and what is true for all of them.
+
+use cloudpc_model::{CloudPcId, Timestamp};
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+use url::Url;
+
+use super::journal::{Journal, Machines};
+use super::machine::{Machine, Takes};
+use super::{Artifact, Inner, Pace};
+use crate::DriverError;
+
+pub struct World {
+    machines: Machines,
+    /// None: in memory only.
+    journal: Option<Journal>,
+    pub pace: Pace,
+    /// By address.
+    artifacts: HashMap<String, Arc<Artifact>>,
+}
+
+impl World {
+    pub fn open(directory: Option<&Path>) -> io::Result<Self> {
+        let (journal, machines) = directory.map(Journal::open).transpose()?.unzip();
+        let machines = machines.unwrap_or_default();
+        Ok(Self { machines, journal, pace: Pace::default(), artifacts: HashMap::new() })
+    }
+
+    pub fn configure(&mut self, pace: Pace, artifacts: Vec<Artifact>) {
+        self.pace = pace;
+        // An address is compared as it is after parsing, so that its spelling does not matter.
+        let address =
+            |artifact: &Artifact| Url::parse(&artifact.url).map_or_else(|_| artifact.url.clone(), String::from);
+        self.artifacts = artifacts.into_iter().map(|artifact| (address(&artifact), Arc::new(artifact))).collect();
+    }
+
+    /// The artifact declared at an address.
+    pub fn artifact(&self, url: &str) -> Option<Arc<Artifact>> {
+        self.artifacts.get(url).cloned()
+    }
+
+    /// Whether an artifact is declared on the host of this address.
+    pub fn declares_host(&self, url: &Url) -> bool {
+        let host =
+            |address: &String| Url::parse(address).ok().and_then(|address| address.host_str().map(str::to_owned));
+        self.artifacts.keys().filter_map(host).any(|host| url.host_str() == Some(&host))
+    }
+
+    /// The machine as it was when it was last looked at.
+    pub fn machine(&self, id: CloudPcId) -> Option<&Machine> {
+        self.machines.get(&id).map(Box::as_ref)
+    }
+
+    pub fn ids(&self) -> Vec<CloudPcId> {
+        let mut ids: Vec<_> = self.machines.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The machine as it is now: what is due has taken effect and is written down.
+    pub fn look(&mut self, id: CloudPcId, now: Timestamp) -> Result<&Machine, DriverError> {
+        let machine = self.machine(id).ok_or_else(|| no_machine(id))?;
+        if machine.due_at().is_some_and(|at| at <= now) {
+            let mut machine = machine.clone();
+            machine.catch_up(now);
+            self.put(machine)?;
+        }
+        self.machine(id).ok_or_else(|| no_machine(id))
+    }
+
+    /// Changes a machine that is there. What `change` does is written down, or not done at all.
+    pub fn change<T>(&mut self, id: CloudPcId, change: impl FnOnce(&mut Machine) -> T) -> Result<T, DriverError> {
+        let mut machine = self.machine(id).ok_or_else(|| no_machine(id))?.clone();
+        let result = change(&mut machine);
+        self.put(machine)?;
+        Ok(result)
+    }
+
+    /// Adds or replaces a machine.
+    pub fn put(&mut self, machine: Machine) -> Result<(), DriverError> {
+        if let Some(journal) = &mut self.journal {
+            journal.put(&machine).map_err(unwritable)?;
+        }
+        self.machines.insert(machine.spec.id, Box::new(machine));
+        self.compact();
+        Ok(())
+    }
+
+    /// Drops a machine.
+    pub fn remove(&mut self, id: CloudPcId) -> Result<(), DriverError> {
+        if let Some(journal) = &mut self.journal {
+            journal.remove(id).map_err(unwritable)?;
+        }
+        self.machines.remove(&id);
+        self.compact();
+        Ok(())
+    }
+
+    /// Drops every machine.
+    pub fn clear(&mut self) -> io::Result<()> {
+        self.journal.as_mut().map_or(Ok(()), Journal::clear)?;
+        self.machines.clear();
+        Ok(())
+    }
+
+    fn compact(&mut self) {
+        let Some(journal) = &mut self.journal else { return };
+        // The long file is as true as a short one, so this does not concern the caller.
+        if let Err(error) = journal.compact_if_due(&self.machines) {
+            tracing::warn!(%error, "rewrite the simulation's journal");
+        }
+    }
+}
+
+impl Inner {
+    pub fn lock(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A duration whose mean is `mean_ms`, a quarter more or less.
+    pub fn spread(&self, mean_ms: u64) -> Duration {
+        let mean = mean_ms.saturating_mul(1_000);
+        Duration::from_micros(mean - mean / 4 + self.parts.rng.below(mean / 2 + 1))
+    }
+}
+
+impl Pace {
+    pub(super) fn mean_ms(&self, takes: Takes) -> u64 {
+        match takes {
+            Takes::NoTime => 0,
+            Takes::Stop => self.stop_ms,
+            Takes::Disk => self.disk_ms,
+            Takes::Touch => self.touch_ms,
+        }
+    }
+}
+
+fn no_machine(id: CloudPcId) -> DriverError {
+    DriverError::NotFound(format!("machine {id}"))
+}
+
+fn unwritable(error: io::Error) -> DriverError {
+    DriverError::Unavailable(format!("the simulation's journal cannot be written: {error}"))
+}
