@@ -3,9 +3,28 @@
 //! Each open action stands in the line of its target, by number. The first of a line is *at the front*: only it can be claimed, and a partial
 //! unique index over (tenant, target) where `at_front` is what makes "one running action per machine" a fact of the database.
 
-use cloudpc_model::{Action, ActionId, Actor, Event, EventKind, Params, TenantId, Timestamp};
+mod change;
 
-use crate::{Reader, StoreError, Tx};
+use cloudpc_model::{Action, ActionId, Actor, CloudPcId, Event, Params, TenantId, Timestamp};
+use rusqlite::params;
+
+use crate::rows::{self, Columns};
+use crate::{Reader, StoreError};
+
+const TABLE: &str = "actions";
+
+/// What an action is read from, in the order of the struct. The steps are left out where no one looks at them.
+macro_rules! columns {
+    ($steps:literal) => {
+        concat!(
+            "id, tenant_id, target, params, requested_by, requested_at, deadline_at, state, epoch, started_at, updated_at, ",
+            "cancel_requested_at, outcome, ",
+            $steps,
+            ", events"
+        )
+    };
+}
+use columns;
 
 /// An action to be accepted.
 #[derive(Clone, Debug)]
@@ -46,97 +65,144 @@ pub struct Place {
 
 impl Reader<'_> {
     /// An action with its steps.
-    pub fn action(&self, _tenant: TenantId, _id: ActionId) -> Result<Option<Action>, StoreError> {
-        unimplemented!()
+    pub fn action(&self, tenant: TenantId, id: ActionId) -> Result<Option<Action>, StoreError> {
+        self.row(
+            concat!("SELECT ", columns!("steps"), " FROM actions WHERE tenant_id = ?1 AND id = ?2"),
+            params![tenant.0, id.0],
+            |row| action(&mut Columns::new(row, TABLE)),
+        )
     }
 
     /// The log of an action, oldest first.
-    pub fn action_events(&self, _id: ActionId) -> Result<Vec<Event>, StoreError> {
-        unimplemented!()
+    pub fn action_events(&self, id: ActionId) -> Result<Vec<Event>, StoreError> {
+        self.rows(
+            "SELECT at, epoch, event FROM action_events WHERE action_id = ?1 ORDER BY number",
+            params![id.0],
+            |row| {
+                let mut columns = Columns::new(row, "action_events");
+                Ok(Event { at: columns.time()?, epoch: columns.get()?, kind: columns.json()? })
+            },
+        )
     }
 
     /// Actions on a target, newest first, those with a number below `before`; without their steps.
     pub fn action_list(
         &self,
-        _tenant: TenantId,
-        _target: &str,
-        _filter: ActionFilter,
-        _before: Option<ActionId>,
-        _limit: usize,
+        tenant: TenantId,
+        target: &str,
+        filter: ActionFilter,
+        before: Option<ActionId>,
+        limit: usize,
     ) -> Result<Vec<Action>, StoreError> {
-        unimplemented!()
+        let Some(line) = self.line(tenant, target)? else { return Ok(Vec::new()) };
+        let sql = match filter {
+            ActionFilter::Remote => concat!(
+                "SELECT ",
+                columns!("'[]'"),
+                " FROM actions WHERE line_id = ?1 AND remote = 1 AND id < ?2 ORDER BY id DESC LIMIT ?3"
+            ),
+            // Two range scans that are merged by number as they are read.
+            ActionFilter::All => concat!(
+                "SELECT ",
+                columns!("'[]'"),
+                " FROM actions WHERE line_id = ?1 AND remote = 1 AND id < ?2 UNION ALL SELECT ",
+                columns!("'[]'"),
+                " FROM actions WHERE line_id = ?1 AND remote = 0 AND id < ?2 ORDER BY id DESC LIMIT ?3"
+            ),
+        };
+        let before = before.map_or(i64::MAX, |id| id.0);
+        self.rows(sql, params![line, before, rows::limit(limit)], |row| action(&mut Columns::new(row, TABLE)))
     }
 
     /// How many actions `action_list` would list in all.
-    pub fn action_count(&self, _tenant: TenantId, _target: &str, _filter: ActionFilter) -> Result<u64, StoreError> {
-        unimplemented!()
+    pub fn action_count(&self, tenant: TenantId, target: &str, filter: ActionFilter) -> Result<u64, StoreError> {
+        let Some(line) = self.line(tenant, target)? else { return Ok(0) };
+        match filter {
+            ActionFilter::All => self.count("SELECT count(*) FROM actions WHERE line_id = ?1", params![line]),
+            ActionFilter::Remote => {
+                self.count("SELECT count(*) FROM actions WHERE line_id = ?1 AND remote = 1", params![line])
+            }
+        }
     }
 
     /// The open remote action on a target.
-    pub fn action_open_remote(&self, _tenant: TenantId, _target: &str) -> Result<Option<Action>, StoreError> {
-        unimplemented!()
+    pub fn action_open_remote(&self, tenant: TenantId, target: &str) -> Result<Option<Action>, StoreError> {
+        let Some(line) = self.line(tenant, target)? else { return Ok(None) };
+        self.row(
+            concat!("SELECT ", columns!("steps"), " FROM actions WHERE line_id = ?1 AND remote = 1 AND open = 1"),
+            params![line],
+            |row| action(&mut Columns::new(row, TABLE)),
+        )
     }
 
     /// Where an open action stands.
-    pub fn action_place(&self, _action: &Action) -> Result<Place, StoreError> {
-        unimplemented!()
+    pub fn action_place(&self, action: &Action) -> Result<Place, StoreError> {
+        if action.state.is_final() {
+            return Ok(Place { ahead: 0, behind: None });
+        }
+        let ahead = self.count(
+            "SELECT count(*) FROM actions
+             WHERE line_id = (SELECT line_id FROM actions WHERE tenant_id = ?1 AND id = ?2) AND open = 1 AND id < ?2",
+            params![action.tenant_id.0, action.id.0],
+        )?;
+        let front = self.row(
+            "SELECT id FROM actions
+             WHERE line_id = (SELECT line_id FROM actions WHERE tenant_id = ?1 AND id = ?2) AND at_front = 1",
+            params![action.tenant_id.0, action.id.0],
+            |row| Ok(ActionId(row.get(0)?)),
+        )?;
+        Ok(Place { ahead, behind: front.filter(|front| *front != action.id) })
     }
 
     /// Open actions of all tenants.
     pub fn action_open_count(&self) -> Result<u64, StoreError> {
-        unimplemented!()
+        self.count("SELECT count(*) FROM actions WHERE open = 1", [])
     }
 
     /// When the next action becomes claimable, by its due time or its lease's end; none if none is at a front.
     pub fn action_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        unimplemented!()
+        self.row(
+            "SELECT claim_at FROM actions WHERE at_front = 1 AND claim_at IS NOT NULL ORDER BY claim_at, id LIMIT 1",
+            [],
+            |row| Columns::new(row, TABLE).time(),
+        )
+    }
+
+    /// The number of the line of a target, if anything was ever asked for on it.
+    pub(crate) fn line(&self, tenant: TenantId, target: &str) -> Result<Option<i64>, StoreError> {
+        self.row(
+            "SELECT id FROM lines WHERE tenant_id = ?1 AND name = ?2",
+            params![tenant.0, line_name(target)],
+            |row| Ok(row.get(0)?),
+        )
     }
 }
 
-impl Tx<'_> {
-    /// Accepts an action: its row, its first event, and for a deployment its result row. Due at once.
-    pub fn action_insert(&mut self, _new: &NewAction) -> Result<ActionId, StoreError> {
-        unimplemented!()
+/// The line of a target: the same for every spelling of a GUID, or else of a text in another case. One machine has one line.
+fn line_name(target: &str) -> String {
+    match target.parse::<CloudPcId>() {
+        Ok(id) => id.to_string(),
+        Err(_) => target.to_ascii_lowercase(),
     }
+}
 
-    /// Claims up to `limit` actions that are at the front and due or whose lease has ended, oldest due first: sets the lease, raises the epoch and
-    /// logs the claim. Returns them with their steps.
-    pub fn action_claim(
-        &mut self,
-        _now: Timestamp,
-        _lease_until: Timestamp,
-        _limit: usize,
-    ) -> Result<Vec<Action>, StoreError> {
-        unimplemented!()
-    }
-
-    /// Appends an event, applies it and stores the result; returns the action after it. A final state frees the machine and brings the next in line
-    /// to the front. A deployment's result row follows.
-    ///
-    /// # Errors
-    /// [`StoreError::LeaseLost`] unless `epoch` is the action's; [`StoreError::IllegalEvent`] from the model.
-    pub fn action_append(
-        &mut self,
-        _id: ActionId,
-        _epoch: i64,
-        _at: Timestamp,
-        _kind: EventKind,
-    ) -> Result<Action, StoreError> {
-        unimplemented!()
-    }
-
-    /// Extends the lease, if `epoch` still owns it.
-    pub fn action_renew(&mut self, _id: ActionId, _epoch: i64, _lease_until: Timestamp) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// Gives an open action up until `due_at`, if `epoch` still owns it.
-    pub fn action_release(&mut self, _id: ActionId, _epoch: i64, _due_at: Timestamp) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// Ends every lease. At start-up the directory's lock proves that no one else holds any.
-    pub fn action_expire_leases(&mut self) -> Result<(), StoreError> {
-        unimplemented!()
-    }
+/// Reads what `columns!` selects.
+fn action(columns: &mut Columns<'_>) -> Result<Action, StoreError> {
+    Ok(Action {
+        id: ActionId(columns.get()?),
+        tenant_id: TenantId(columns.get()?),
+        target: columns.get()?,
+        params: columns.json()?,
+        requested_by: columns.json()?,
+        requested_at: columns.time()?,
+        deadline_at: columns.time()?,
+        state: columns.word()?,
+        epoch: columns.get()?,
+        started_at: columns.time_opt()?,
+        updated_at: columns.time()?,
+        cancel_requested_at: columns.time_opt()?,
+        outcome: columns.json_opt()?,
+        steps: columns.json()?,
+        events: columns.get()?,
+    })
 }

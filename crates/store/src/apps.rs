@@ -2,6 +2,9 @@
 
 use cloudpc_model::{AppId, TenantId};
 
+use rusqlite::{Row, params};
+
+use crate::rows::{Columns, json};
 use crate::{Reader, StoreError, Tx};
 
 /// An application.
@@ -24,28 +27,58 @@ pub struct App {
 impl Reader<'_> {
     /// Names of all tenants by id.
     pub fn tenant_list(&self) -> Result<Vec<(TenantId, String)>, StoreError> {
-        unimplemented!()
+        self.rows("SELECT id, name FROM tenants ORDER BY id", [], |row| Ok((TenantId(row.get(0)?), row.get(1)?)))
     }
 
     /// One application of a tenant.
-    pub fn app(&self, _tenant: TenantId, _id: AppId) -> Result<Option<App>, StoreError> {
-        unimplemented!()
+    pub fn app(&self, tenant: TenantId, id: AppId) -> Result<Option<App>, StoreError> {
+        self.row(
+            "SELECT tenant_id, id, name, secret_hash, permissions, enabled FROM apps WHERE tenant_id = ?1 AND id = ?2",
+            params![tenant.0, id.0],
+            app,
+        )
     }
 
     /// All applications of a tenant, by id; there are few.
-    pub fn app_list(&self, _tenant: TenantId) -> Result<Vec<App>, StoreError> {
-        unimplemented!()
+    pub fn app_list(&self, tenant: TenantId) -> Result<Vec<App>, StoreError> {
+        self.rows(
+            "SELECT tenant_id, id, name, secret_hash, permissions, enabled FROM apps WHERE tenant_id = ?1 ORDER BY id",
+            params![tenant.0],
+            app,
+        )
     }
 }
 
 impl Tx<'_> {
     /// Adds a tenant or renames it.
-    pub fn tenant_put(&mut self, _id: TenantId, _name: &str) -> Result<(), StoreError> {
-        unimplemented!()
+    pub fn tenant_put(&mut self, id: TenantId, name: &str) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO tenants (id, name) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET name = excluded.name",
+            params![id.0, name],
+        )?;
+        Ok(())
     }
 
     /// Adds or replaces an application.
-    pub fn app_put(&mut self, _app: &App) -> Result<(), StoreError> {
-        unimplemented!()
+    pub fn app_put(&mut self, app: &App) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO apps (tenant_id, id, name, secret_hash, permissions, enabled) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (tenant_id, id) DO UPDATE SET name = excluded.name, secret_hash = excluded.secret_hash,
+             permissions = excluded.permissions, enabled = excluded.enabled",
+            params![app.tenant_id.0, app.id.0, app.name, app.secret_hash, json(&app.permissions), app.enabled],
+        )?;
+        Ok(())
     }
+}
+
+fn app(row: &Row<'_>) -> Result<App, StoreError> {
+    let mut columns = Columns::new(row, "apps");
+    Ok(App {
+        tenant_id: TenantId(columns.get()?),
+        id: AppId(columns.get()?),
+        name: columns.get()?,
+        secret_hash: columns.get()?,
+        permissions: columns.json()?,
+        enabled: columns.get()?,
+    })
 }

@@ -2,6 +2,9 @@
 
 use cloudpc_model::{Actor, TenantId, Timestamp};
 
+use rusqlite::params;
+
+use crate::rows::{self, Columns, json};
 use crate::{Reader, StoreError, Tx};
 
 /// One row of the audit log.
@@ -29,17 +32,47 @@ impl Reader<'_> {
     /// The audit log of a tenant, newest first, rows numbered below `before`.
     pub fn audit_list(
         &self,
-        _tenant: TenantId,
-        _before: Option<i64>,
-        _limit: usize,
+        tenant: TenantId,
+        before: Option<i64>,
+        limit: usize,
     ) -> Result<Vec<AuditEntry>, StoreError> {
-        unimplemented!()
+        self.rows(
+            "SELECT id, tenant_id, at, actor, activity, resource_type, resource_id, request_id FROM audit
+             WHERE tenant_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+            params![tenant.0, before.unwrap_or(i64::MAX), rows::limit(limit)],
+            |row| {
+                let mut columns = Columns::new(row, "audit");
+                Ok(AuditEntry {
+                    id: columns.get()?,
+                    tenant_id: TenantId(columns.get()?),
+                    at: columns.time()?,
+                    actor: columns.json()?,
+                    activity: columns.get()?,
+                    resource_type: columns.get()?,
+                    resource_id: columns.get()?,
+                    request_id: columns.get()?,
+                })
+            },
+        )
     }
 }
 
 impl Tx<'_> {
-    /// Adds a row.
-    pub fn audit_insert(&mut self, _entry: &AuditEntry) -> Result<(), StoreError> {
-        unimplemented!()
+    /// Adds a row; the store numbers it, within its tenant.
+    pub fn audit_insert(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO audit (tenant_id, id, at, actor, activity, resource_type, resource_id, request_id)
+             VALUES (?1, (SELECT coalesce(max(id), 0) + 1 FROM audit WHERE tenant_id = ?1), ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                entry.tenant_id.0,
+                entry.at.0,
+                json(&entry.actor),
+                entry.activity,
+                entry.resource_type,
+                entry.resource_id,
+                entry.request_id,
+            ],
+        )?;
+        Ok(())
     }
 }

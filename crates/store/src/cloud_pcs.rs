@@ -1,59 +1,203 @@
 //! Cloud PCs.
 
-use cloudpc_model::{CloudPc, CloudPcId, ManagedDeviceId, TenantId, UserId};
+use cloudpc_model::{CloudPc, CloudPcId, ImageId, ManagedDeviceId, ServicePlanId, TenantId, UserId};
 
+use rusqlite::{Row, params};
+
+use crate::rows::{self, Columns, guid_after, json_opt, micros, or_exists, word};
 use crate::{Reader, StoreError, Tx};
+
+/// Every column, in the order of the struct.
+macro_rules! columns {
+    () => {
+        "tenant_id, id, managed_device_id, aad_device_id, display_name, managed_device_name, user_id, \
+         user_principal_name, service_plan_id, image_id, provisioning_policy_id, provisioning_policy_name, region, \
+         product, status, status_detail, power_intended, power_observed, os_version, user_account_type, \
+         provisioned_at, grace_ends_at, modified_at, created_at"
+    };
+}
 
 impl Reader<'_> {
     /// One Cloud PC.
-    pub fn cloud_pc(&self, _tenant: TenantId, _id: CloudPcId) -> Result<Option<CloudPc>, StoreError> {
-        unimplemented!()
+    pub fn cloud_pc(&self, tenant: TenantId, id: CloudPcId) -> Result<Option<CloudPc>, StoreError> {
+        self.row(
+            concat!("SELECT ", columns!(), " FROM cloud_pcs WHERE tenant_id = ?1 AND id = ?2"),
+            params![tenant.0, id.0],
+            cloud_pc,
+        )
     }
 
     /// The Cloud PC that is this managed device.
     pub fn cloud_pc_by_managed_device(
         &self,
-        _tenant: TenantId,
-        _id: ManagedDeviceId,
+        tenant: TenantId,
+        id: ManagedDeviceId,
     ) -> Result<Option<CloudPc>, StoreError> {
-        unimplemented!()
+        self.row(
+            concat!("SELECT ", columns!(), " FROM cloud_pcs WHERE tenant_id = ?1 AND managed_device_id = ?2"),
+            params![tenant.0, id.0],
+            cloud_pc,
+        )
     }
 
     /// Cloud PCs by id, those above `after`; of one user if `user` is given.
     pub fn cloud_pc_list(
         &self,
-        _tenant: TenantId,
-        _user: Option<UserId>,
-        _after: Option<CloudPcId>,
-        _limit: usize,
+        tenant: TenantId,
+        user: Option<UserId>,
+        after: Option<CloudPcId>,
+        limit: usize,
     ) -> Result<Vec<CloudPc>, StoreError> {
-        unimplemented!()
+        match user {
+            None => self.rows(
+                concat!("SELECT ", columns!(), " FROM cloud_pcs WHERE tenant_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3"),
+                params![tenant.0, guid_after(after.map(|id| id.0)), rows::limit(limit)],
+                cloud_pc,
+            ),
+            Some(user) => self.rows(
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM cloud_pcs WHERE tenant_id = ?1 AND user_id = ?2 AND id > ?3 ORDER BY id LIMIT ?4"
+                ),
+                params![tenant.0, user.0, guid_after(after.map(|id| id.0)), rows::limit(limit)],
+                cloud_pc,
+            ),
+        }
     }
 
     /// The same by managed device id.
     pub fn cloud_pc_list_by_managed_device(
         &self,
-        _tenant: TenantId,
-        _after: Option<ManagedDeviceId>,
-        _limit: usize,
+        tenant: TenantId,
+        after: Option<ManagedDeviceId>,
+        limit: usize,
     ) -> Result<Vec<CloudPc>, StoreError> {
-        unimplemented!()
+        self.rows(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM cloud_pcs WHERE tenant_id = ?1 AND managed_device_id > ?2 ORDER BY managed_device_id LIMIT ?3"
+            ),
+            params![tenant.0, guid_after(after.map(|id| id.0)), rows::limit(limit)],
+            cloud_pc,
+        )
     }
 
     /// How many there are; of one user if `user` is given.
-    pub fn cloud_pc_count(&self, _tenant: TenantId, _user: Option<UserId>) -> Result<u64, StoreError> {
-        unimplemented!()
+    pub fn cloud_pc_count(&self, tenant: TenantId, user: Option<UserId>) -> Result<u64, StoreError> {
+        match user {
+            None => self.count("SELECT count(*) FROM cloud_pcs WHERE tenant_id = ?1", params![tenant.0]),
+            Some(user) => self.count(
+                "SELECT count(*) FROM cloud_pcs WHERE tenant_id = ?1 AND user_id = ?2",
+                params![tenant.0, user.0],
+            ),
+        }
     }
 }
 
 impl Tx<'_> {
     /// Adds a Cloud PC.
-    pub fn cloud_pc_insert(&mut self, _cloud_pc: &CloudPc) -> Result<(), StoreError> {
-        unimplemented!()
+    pub fn cloud_pc_insert(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
+        self.execute(
+            concat!(
+                "INSERT INTO cloud_pcs (",
+                columns!(),
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)"
+            ),
+            params![
+                cloud_pc.tenant_id.0,
+                cloud_pc.id.0,
+                cloud_pc.managed_device_id.0,
+                cloud_pc.aad_device_id,
+                cloud_pc.display_name,
+                cloud_pc.managed_device_name,
+                cloud_pc.user_id.0,
+                cloud_pc.user_principal_name,
+                cloud_pc.service_plan_id.0,
+                cloud_pc.image_id.0,
+                cloud_pc.provisioning_policy_id,
+                cloud_pc.provisioning_policy_name,
+                cloud_pc.region,
+                word(cloud_pc.product),
+                word(cloud_pc.status),
+                json_opt(cloud_pc.status_detail.as_ref()),
+                word(cloud_pc.power_intended),
+                word(cloud_pc.power_observed),
+                word(cloud_pc.os_version),
+                word(cloud_pc.user_account_type),
+                micros(cloud_pc.provisioned_at),
+                micros(cloud_pc.grace_ends_at),
+                cloud_pc.modified_at.0,
+                cloud_pc.created_at.0,
+            ],
+        )
+        .map_err(or_exists("a Cloud PC with this id or managed device"))?;
+        Ok(())
     }
 
     /// Stores every changeable column of a Cloud PC that was read in this transaction.
-    pub fn cloud_pc_update(&mut self, _cloud_pc: &CloudPc) -> Result<(), StoreError> {
-        unimplemented!()
+    pub fn cloud_pc_update(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE cloud_pcs SET display_name = ?3, managed_device_name = ?4, user_id = ?5, user_principal_name = ?6, service_plan_id =
+             ?7, image_id = ?8, provisioning_policy_id = ?9, provisioning_policy_name = ?10, region = ?11, product =
+             ?12, status = ?13, status_detail = ?14, power_intended = ?15, power_observed = ?16, os_version = ?17,
+             user_account_type = ?18, provisioned_at = ?19, grace_ends_at = ?20, modified_at = ?21
+             WHERE tenant_id = ?1 AND id = ?2",
+            params![
+                cloud_pc.tenant_id.0,
+                cloud_pc.id.0,
+                cloud_pc.display_name,
+                cloud_pc.managed_device_name,
+                cloud_pc.user_id.0,
+                cloud_pc.user_principal_name,
+                cloud_pc.service_plan_id.0,
+                cloud_pc.image_id.0,
+                cloud_pc.provisioning_policy_id,
+                cloud_pc.provisioning_policy_name,
+                cloud_pc.region,
+                word(cloud_pc.product),
+                word(cloud_pc.status),
+                json_opt(cloud_pc.status_detail.as_ref()),
+                word(cloud_pc.power_intended),
+                word(cloud_pc.power_observed),
+                word(cloud_pc.os_version),
+                word(cloud_pc.user_account_type),
+                micros(cloud_pc.provisioned_at),
+                micros(cloud_pc.grace_ends_at),
+                cloud_pc.modified_at.0,
+            ],
+        )?;
+        Ok(())
     }
+}
+
+fn cloud_pc(row: &Row<'_>) -> Result<CloudPc, StoreError> {
+    let mut columns = Columns::new(row, "cloud_pcs");
+    Ok(CloudPc {
+        tenant_id: TenantId(columns.get()?),
+        id: CloudPcId(columns.get()?),
+        managed_device_id: ManagedDeviceId(columns.get()?),
+        aad_device_id: columns.get()?,
+        display_name: columns.get()?,
+        managed_device_name: columns.get()?,
+        user_id: UserId(columns.get()?),
+        user_principal_name: columns.get()?,
+        service_plan_id: ServicePlanId(columns.get()?),
+        image_id: ImageId(columns.get()?),
+        provisioning_policy_id: columns.get()?,
+        provisioning_policy_name: columns.get()?,
+        region: columns.get()?,
+        product: columns.word()?,
+        status: columns.word()?,
+        status_detail: columns.json_opt()?,
+        power_intended: columns.word()?,
+        power_observed: columns.word()?,
+        os_version: columns.word()?,
+        user_account_type: columns.word()?,
+        provisioned_at: columns.time_opt()?,
+        grace_ends_at: columns.time_opt()?,
+        modified_at: columns.time()?,
+        created_at: columns.time()?,
+    })
 }

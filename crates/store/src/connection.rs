@@ -1,8 +1,37 @@
-//! Opening the database, the reader threads and the writer.
+//! The store's threads and how work gets to them.
+//!
+//! ```text
+//! read ──▶ queue ──▶ reader threads (each its own connection, one snapshot per closure)
+//! write ─▶ queue ──▶ writer thread: BEGIN, a savepoint per closure, COMMIT with one sync, then the answers
+//!                        └──▶ checkpointer thread: moves the log into the database while no one waits for it
+//! ```
+//!
+//! A closure that fails or panics takes back its own writes and nobody else's. This module refuses to know what the closures do.
 
+mod checkpoint;
+mod database;
+mod writer;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, TransactionBehavior};
 
 use crate::StoreError;
+use checkpoint::Checkpointer;
+use database::{DirectoryLock, Durability};
+use writer::{Answer, WriteJob};
+
+/// Reader threads. A constant: each has a page cache, and SQLite's readers are bound by the processor, not by waiting.
+pub const READERS: usize = 4;
+/// Closures that wait for a reader; more wait outside, in their callers.
+pub const READ_QUEUE_MAX: usize = 1024;
+/// Closures that wait for the writer; more wait outside, in their callers.
+pub const WRITE_QUEUE_MAX: usize = 1024;
+/// Closures in one transaction.
+pub const WRITE_BATCH_MAX: usize = 512;
 
 /// How writes are carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,16 +39,19 @@ pub enum WriteMode {
     /// By one writer thread, grouped: the way a server runs.
     Grouped,
     /// By the calling task, one transaction each, reads too: the way a simulation on a virtual clock runs, so that a seed replays exactly.
+    /// Nothing is synced: what it wrote outlives the process, but not a power cut.
     Inline,
 }
 
-/// The store. Cheap to clone.
+/// The store. Cheap to clone. The last one to be dropped finishes what is queued and closes the database.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    inner: Arc<Inner>,
+}
 
 /// A view of the database for reading.
 pub struct Reader<'a> {
-    pub(crate) connection: &'a rusqlite::Connection,
+    pub(crate) connection: &'a Connection,
 }
 
 /// A write transaction. It can do whatever a [`Reader`] can.
@@ -36,27 +68,177 @@ impl<'a> std::ops::Deref for Tx<'a> {
 
 impl Store {
     /// Opens or makes the database `cloudpc.db` in `directory`, migrates it, and takes the directory's lock.
-    pub fn open(_directory: &Path, _mode: WriteMode) -> Result<Self, StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if another process has the directory open, [`StoreError::TooNew`] if a newer version wrote it.
+    pub fn open(directory: &Path, mode: WriteMode) -> Result<Self, StoreError> {
+        let lock = DirectoryLock::take(directory)?;
+        let work = match mode {
+            WriteMode::Grouped => Work::Threads(Threads::start(directory)?),
+            WriteMode::Inline => Work::Inline(Mutex::new(database::open_for_writing(directory, Durability::Process)?)),
+        };
+        Ok(Self { inner: Arc::new(Inner { work, _lock: lock }) })
     }
 
     /// Runs `work` against a consistent view.
-    pub async fn read<T, E, F>(&self, _work: F) -> Result<T, E>
+    ///
+    /// # Errors
+    /// Whatever `work` returns; [`StoreError::Panicked`] if it panics.
+    pub async fn read<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: FnOnce(&Reader<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        unimplemented!()
+        match &self.inner.work {
+            Work::Inline(connection) => run_read(&lock(connection), work),
+            Work::Threads(threads) => {
+                let (answer, answered) = tokio::sync::oneshot::channel();
+                let job: ReadJob = Box::new(move |connection| {
+                    // The caller may have gone away; then no one needs the answer.
+                    let _ = answer.send(run_read(connection, work));
+                });
+                threads.reads.send(job).await.map_err(|_| StoreError::Closed)?;
+                answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
+            }
+        }
     }
 
-    /// Runs `work` in a transaction and returns after its commit is on disk. If `work` fails, nothing it wrote remains.
-    pub async fn write<T, E, F>(&self, _work: F) -> Result<T, E>
+    /// Runs `work` in a transaction and returns after its commit is on disk. If `work` fails, nothing it wrote remains. A caller that stops waiting
+    /// does not stop the work.
+    ///
+    /// # Errors
+    /// Whatever `work` returns; [`StoreError::Panicked`] if it panics; [`StoreError::NotCommitted`] if the disk said no in the end.
+    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        unimplemented!()
+        match &self.inner.work {
+            Work::Inline(connection) => run_alone(&mut lock(connection), work),
+            Work::Threads(threads) => {
+                let (answer, answered) = tokio::sync::oneshot::channel();
+                let job: WriteJob = Box::new(move |connection| {
+                    let result = connection.map_err(E::from).and_then(|connection| run_write(connection, work));
+                    let keep = result.is_ok();
+                    let answer: Answer = Box::new(move |commit| {
+                        // The caller may have gone away; then no one needs the answer.
+                        let _ = answer.send(result.and_then(|value| commit.map(|()| value).map_err(E::from)));
+                    });
+                    (keep, answer)
+                });
+                threads.writes.send(job).await.map_err(|_| StoreError::Closed)?;
+                answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
+            }
+        }
     }
+}
+
+type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
+
+/// Fields are dropped in order: the lock goes last, after the database is closed.
+struct Inner {
+    work: Work,
+    _lock: DirectoryLock,
+}
+
+enum Work {
+    Threads(Threads),
+    Inline(Mutex<Connection>),
+}
+
+struct Threads {
+    reads: async_channel::Sender<ReadJob>,
+    writes: async_channel::Sender<WriteJob>,
+    readers: Vec<JoinHandle<()>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Threads {
+    fn start(directory: &Path) -> Result<Self, StoreError> {
+        // The writer migrates; readers open what it leaves.
+        let connection = database::open_for_writing(directory, Durability::Disk)?;
+        let checkpointer = Checkpointer::start(database::open_for_checkpoints(directory)?)?;
+        let (writes, write_queue) = async_channel::bounded(WRITE_QUEUE_MAX);
+        let (reads, read_queue) = async_channel::bounded::<ReadJob>(READ_QUEUE_MAX);
+        let mut threads = Self { reads, writes, readers: Vec::with_capacity(READERS), writer: None };
+        for number in 0..READERS {
+            let connection = database::open_for_reading(directory)?;
+            let queue = read_queue.clone();
+            threads.readers.push(thread(&format!("store-read-{number}"), move || {
+                while let Ok(job) = queue.recv_blocking() {
+                    job(&connection);
+                }
+            })?);
+        }
+        threads.writer =
+            Some(thread("store-write", move || writer::run(connection, &write_queue, WRITE_BATCH_MAX, checkpointer))?);
+        Ok(threads)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.reads.close();
+        self.writes.close();
+        // Readers first: the writer's last checkpoint empties the log only when no one reads from it.
+        for handle in self.readers.drain(..).chain(self.writer.take()) {
+            // A closure may have held the last handle; a thread cannot wait for itself.
+            if handle.thread().id() != std::thread::current().id() && handle.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
+    }
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    Ok(std::thread::Builder::new().name(name.to_owned()).spawn(work)?)
+}
+
+/// A panic under the lock is caught and rolled back, so the connection is sound.
+fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn run_read<T, E: From<StoreError>>(
+    connection: &Connection,
+    work: impl FnOnce(&Reader<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let snapshot = connection.unchecked_transaction().map_err(StoreError::from)?;
+    let result = guarded(|| work(&Reader { connection }));
+    // Nothing was written, so how the transaction ends says nothing.
+    let _ = snapshot.finish();
+    result
+}
+
+fn run_write<T, E: From<StoreError>>(
+    connection: &Connection,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    guarded(|| work(&mut Tx { reader: Reader { connection } }))
+}
+
+/// One closure in a transaction of its own.
+fn run_alone<T, E: From<StoreError>>(
+    connection: &mut Connection,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+    // Dropping the transaction on an error rolls it back.
+    let value = run_write(&transaction, work)?;
+    transaction.commit().map_err(|error| StoreError::NotCommitted(Arc::new(error)))?;
+    Ok(value)
+}
+
+/// A panic in a closure fails its call. The closure is gone then and its writes are rolled back, so nothing half-done can be seen.
+fn guarded<T, E: From<StoreError>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".to_owned());
+        Err(StoreError::Panicked(message).into())
+    })
 }

@@ -1,8 +1,18 @@
 //! Deployment results: one row per deployment, clustered in the order in which they are served (partner, number).
 
-use cloudpc_model::{ActionId, ActivityId, Failure, PartnerId, State, TenantId, Timestamp};
+use cloudpc_model::{Action, ActionId, ActivityId, Failure, Params, PartnerId, State, TenantId, Timestamp};
+use rusqlite::{Row, params};
 
-use crate::{Reader, StoreError};
+use crate::rows::{self, Columns, word};
+use crate::{Reader, StoreError, Tx};
+
+/// What a result is read from, in the order of the struct.
+macro_rules! columns {
+    () => {
+        "d.action_id, d.activity_id, d.target, d.state, d.at_front, d.step, d.failure_code, d.failure_message, d.started_at, \
+         d.modified_at"
+    };
+}
 
 /// What a deployment has come to so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +37,7 @@ pub struct Deployment {
     pub modified_at: Timestamp,
 }
 
-/// Which results to list. Texts are compared as they are, ignoring the case of ASCII letters.
+/// Which results to list. Texts are compared ignoring the case of ASCII letters; a GUID is the same in every spelling.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentFilter {
     /// Of one activity.
@@ -40,28 +50,224 @@ impl Reader<'_> {
     /// Results of a partner in the order in which they were asked for: those numbered above `after` and up to `until`.
     pub fn deployment_list(
         &self,
-        _tenant: TenantId,
-        _partner: PartnerId,
-        _filter: &DeploymentFilter,
-        _after: ActionId,
-        _until: ActionId,
-        _limit: usize,
+        tenant: TenantId,
+        partner: PartnerId,
+        filter: &DeploymentFilter,
+        after: ActionId,
+        until: ActionId,
+        limit: usize,
     ) -> Result<Vec<Deployment>, StoreError> {
-        unimplemented!()
+        match self.selection(tenant, partner, filter)? {
+            Selection::Nothing => Ok(Vec::new()),
+            Selection::Stretch { activity, line, first, last } => self.rows(
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM deployments AS d WHERE tenant_id = ?1 AND partner_id = ?2 AND action_id > ?3 AND action_id <= ?4
+                     AND (?5 IS NULL OR activity_id = ?5) AND (?6 IS NULL OR line_id = ?6) ORDER BY action_id LIMIT ?7"
+                ),
+                params![
+                    tenant.0,
+                    partner.0,
+                    after.0.max(first - 1),
+                    until.0.min(last),
+                    activity.map(|id| id.0),
+                    line,
+                    rows::limit(limit)
+                ],
+                deployment,
+            ),
+            Selection::Line(line) => self.rows(
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM actions AS a CROSS JOIN deployments AS d
+                     ON d.tenant_id = ?1 AND d.partner_id = ?2 AND d.action_id = a.id
+                     WHERE a.line_id = ?3 AND a.remote = 0 AND a.id > ?4 AND a.id <= ?5 ORDER BY a.id LIMIT ?6"
+                ),
+                params![tenant.0, partner.0, line, after.0, until.0, rows::limit(limit)],
+                deployment,
+            ),
+        }
     }
 
-    /// How many `deployment_list` would list in all.
+    /// How many `deployment_list` would list in all. Kept in a row for a whole partner and for a whole activity; for one Cloud PC its deployments
+    /// are counted.
     pub fn deployment_count(
         &self,
-        _tenant: TenantId,
-        _partner: PartnerId,
-        _filter: &DeploymentFilter,
+        tenant: TenantId,
+        partner: PartnerId,
+        filter: &DeploymentFilter,
     ) -> Result<u64, StoreError> {
-        unimplemented!()
+        match self.selection(tenant, partner, filter)? {
+            Selection::Nothing => Ok(0),
+            Selection::Stretch { activity: None, .. } => {
+                let total = self.row(
+                    "SELECT deployments FROM partner_totals WHERE tenant_id = ?1 AND partner_id = ?2",
+                    params![tenant.0, partner.0],
+                    |row| Ok(row.get::<_, u32>(0)?),
+                )?;
+                Ok(total.unwrap_or(0).into())
+            }
+            Selection::Stretch { activity: Some(activity), line: None, .. } => self.count(
+                "SELECT deployments FROM activities WHERE tenant_id = ?1 AND id = ?2",
+                params![tenant.0, activity.0],
+            ),
+            Selection::Stretch { activity: Some(activity), line: Some(line), first, last } => self.count(
+                "SELECT count(*) FROM deployments WHERE tenant_id = ?1 AND partner_id = ?2 AND action_id >= ?3
+                 AND action_id <= ?4 AND activity_id = ?5 AND line_id = ?6",
+                params![tenant.0, partner.0, first, last, activity.0, line],
+            ),
+            Selection::Line(line) => self.count(
+                "SELECT count(*) FROM actions AS a CROSS JOIN deployments AS d
+                 ON d.tenant_id = ?1 AND d.partner_id = ?2 AND d.action_id = a.id WHERE a.line_id = ?3 AND a.remote = 0",
+                params![tenant.0, partner.0, line],
+            ),
+        }
     }
 
     /// The highest number that a deployment of this partner has now; zero if it has none.
-    pub fn deployment_latest(&self, _tenant: TenantId, _partner: PartnerId) -> Result<ActionId, StoreError> {
-        unimplemented!()
+    pub fn deployment_latest(&self, tenant: TenantId, partner: PartnerId) -> Result<ActionId, StoreError> {
+        let latest: Option<i64> = self.value(
+            "SELECT max(action_id) FROM deployments WHERE tenant_id = ?1 AND partner_id = ?2",
+            params![tenant.0, partner.0],
+        )?;
+        Ok(ActionId(latest.unwrap_or(0)))
     }
+
+    /// Whose activity it is, if there is such an activity.
+    pub fn activity_partner(&self, tenant: TenantId, activity: ActivityId) -> Result<Option<PartnerId>, StoreError> {
+        self.row(
+            "SELECT partner_id FROM activities WHERE tenant_id = ?1 AND id = ?2",
+            params![tenant.0, activity.0],
+            |row| Ok(PartnerId(row.get(0)?)),
+        )
+    }
+
+    fn selection(
+        &self,
+        tenant: TenantId,
+        partner: PartnerId,
+        filter: &DeploymentFilter,
+    ) -> Result<Selection, StoreError> {
+        let line = match &filter.target {
+            None => None,
+            Some(target) => match self.line(tenant, target)? {
+                None => return Ok(Selection::Nothing),
+                line => line,
+            },
+        };
+        let Some(activity) = &filter.activity else {
+            return Ok(match line {
+                Some(line) => Selection::Line(line),
+                None => Selection::Stretch { activity: None, line: None, first: 1, last: i64::MAX },
+            });
+        };
+        let Ok(activity) = activity.parse::<ActivityId>() else { return Ok(Selection::Nothing) };
+        let stretch = self.row(
+            "SELECT first_action_id, last_action_id FROM activities WHERE tenant_id = ?1 AND id = ?2 AND partner_id = ?3",
+            params![tenant.0, activity.0, partner.0],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        Ok(match stretch {
+            Some((first, last)) => Selection::Stretch { activity: Some(activity), line, first, last },
+            None => Selection::Nothing,
+        })
+    }
+}
+
+impl Tx<'_> {
+    /// Adds the result row of a deployment that was just accepted.
+    pub(crate) fn deployment_insert(
+        &mut self,
+        action: &Action,
+        partner: PartnerId,
+        activity: ActivityId,
+        line: i64,
+        at_front: bool,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO deployments (tenant_id, partner_id, action_id, activity_id, line_id, target, state, at_front,
+             started_at, modified_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)",
+            params![
+                action.tenant_id.0,
+                partner.0,
+                action.id.0,
+                activity.0,
+                line,
+                action.target,
+                word(action.state),
+                at_front,
+                action.requested_at.0,
+            ],
+        )?;
+        self.execute(
+            "INSERT INTO activities (tenant_id, id, partner_id, first_action_id, last_action_id, deployments)
+             VALUES (?1, ?2, ?3, ?4, ?4, 1) ON CONFLICT (tenant_id, id)
+             DO UPDATE SET last_action_id = excluded.last_action_id, deployments = deployments + 1",
+            params![action.tenant_id.0, activity.0, partner.0, action.id.0],
+        )?;
+        self.execute(
+            "INSERT INTO partner_totals (tenant_id, partner_id, deployments, reports) VALUES (?1, ?2, 1, 0)
+             ON CONFLICT (tenant_id, partner_id) DO UPDATE SET deployments = deployments + 1",
+            params![action.tenant_id.0, partner.0],
+        )?;
+        Ok(())
+    }
+
+    /// Makes the result row of an action, if it is a deployment, say what the action says after a change at `at`.
+    pub(crate) fn deployment_follow(
+        &mut self,
+        action: &Action,
+        at_front: bool,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Params::DeployAgent { partner_id, .. } = &action.params else { return Ok(()) };
+        // Before the end a failure is only how it would end if nothing better happens.
+        let failure = action.failure().filter(|_| action.state.is_final() || action.state == State::Stuck);
+        self.execute(
+            "UPDATE deployments SET state = ?4, at_front = ?5, step = ?6, failure_code = ?7, failure_message = ?8,
+             modified_at = max(modified_at, ?9) WHERE tenant_id = ?1 AND partner_id = ?2 AND action_id = ?3",
+            params![
+                action.tenant_id.0,
+                partner_id.0,
+                action.id.0,
+                word(action.state),
+                at_front,
+                action.steps.last().map(|step| &step.name),
+                failure.map(|failure| &failure.code),
+                failure.map(|failure| &failure.message),
+                action.updated_at.max(at).0,
+            ],
+        )?;
+        Ok(())
+    }
+}
+
+/// What a filter comes to, once its names are looked up.
+enum Selection {
+    /// It names what was never heard of.
+    Nothing,
+    /// A stretch of the partner's results, of which those of one activity and of one line count if given.
+    Stretch { activity: Option<ActivityId>, line: Option<i64>, first: i64, last: i64 },
+    /// The results of one line.
+    Line(i64),
+}
+
+fn deployment(row: &Row<'_>) -> Result<Deployment, StoreError> {
+    let mut columns = Columns::new(row, "deployments");
+    Ok(Deployment {
+        action_id: ActionId(columns.get()?),
+        activity_id: ActivityId(columns.get()?),
+        target: columns.get()?,
+        state: columns.word()?,
+        at_front: columns.get()?,
+        step: columns.get()?,
+        failure: match (columns.get()?, columns.get()?) {
+            (Some(code), Some(message)) => Some(Failure { code, message }),
+            _ => None,
+        },
+        started_at: columns.time()?,
+        modified_at: columns.time()?,
+    })
 }

@@ -23,7 +23,7 @@ mod users;
 pub use actions::{ActionFilter, NewAction, Place};
 pub use apps::App;
 pub use audit::AuditEntry;
-pub use connection::{Reader, Store, Tx, WriteMode};
+pub use connection::{READ_QUEUE_MAX, READERS, Reader, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode};
 pub use deployments::{Deployment, DeploymentFilter};
 pub use reports::{Report, ReportType};
 pub use users::User;
@@ -51,6 +51,15 @@ pub enum StoreError {
     /// The row is there already.
     #[error("{0} exists already")]
     Exists(&'static str),
+    /// Another process has the data directory open.
+    #[error("the data directory {} is in use by another process; stop it, or choose another directory", .0.display())]
+    InUse(std::path::PathBuf),
+    /// The work did what it should, but the disk did not take it: nothing of it remains.
+    #[error("the database could not commit: {0}")]
+    NotCommitted(std::sync::Arc<rusqlite::Error>),
+    /// A defect: the work panicked, and what it wrote was taken back.
+    #[error("the work on the database panicked: {0}")]
+    Panicked(String),
     /// The data directory cannot be used.
     #[error("the data directory cannot be used: {0}")]
     Directory(#[from] std::io::Error),

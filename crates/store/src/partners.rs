@@ -2,27 +2,40 @@
 
 use cloudpc_model::{Partner, PartnerId, TenantId};
 
+use rusqlite::{Row, params};
+
+use crate::rows::{self, Columns, guid_after, json, json_opt, micros, or_exists};
 use crate::{Reader, StoreError, Tx};
 
 impl Reader<'_> {
     /// One partner.
-    pub fn partner(&self, _tenant: TenantId, _id: PartnerId) -> Result<Option<Partner>, StoreError> {
-        unimplemented!()
+    pub fn partner(&self, tenant: TenantId, id: PartnerId) -> Result<Option<Partner>, StoreError> {
+        self.row(
+            "SELECT tenant_id, id, partner_id, enable_connection, agent, allowed_urls, last_sync_at FROM partners
+             WHERE tenant_id = ?1 AND id = ?2",
+            params![tenant.0, id.0],
+            partner,
+        )
     }
 
     /// Partners by id, those above `after`.
     pub fn partner_list(
         &self,
-        _tenant: TenantId,
-        _after: Option<PartnerId>,
-        _limit: usize,
+        tenant: TenantId,
+        after: Option<PartnerId>,
+        limit: usize,
     ) -> Result<Vec<Partner>, StoreError> {
-        unimplemented!()
+        self.rows(
+            "SELECT tenant_id, id, partner_id, enable_connection, agent, allowed_urls, last_sync_at FROM partners
+             WHERE tenant_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+            params![tenant.0, guid_after(after.map(|id| id.0)), rows::limit(limit)],
+            partner,
+        )
     }
 
     /// How many there are.
-    pub fn partner_count(&self, _tenant: TenantId) -> Result<u64, StoreError> {
-        unimplemented!()
+    pub fn partner_count(&self, tenant: TenantId) -> Result<u64, StoreError> {
+        self.count("SELECT count(*) FROM partners WHERE tenant_id = ?1", params![tenant.0])
     }
 }
 
@@ -31,17 +44,57 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`StoreError::Exists`] if the tenant has one with this `partner_id`.
-    pub fn partner_insert(&mut self, _partner: &Partner) -> Result<(), StoreError> {
-        unimplemented!()
+    pub fn partner_insert(&mut self, partner: &Partner) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO partners (tenant_id, id, partner_id, enable_connection, agent, allowed_urls, last_sync_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                partner.tenant_id.0,
+                partner.id.0,
+                partner.partner_id,
+                partner.enable_connection,
+                json_opt(partner.agent.as_ref()),
+                json(&partner.allowed_urls),
+                micros(partner.last_sync_at),
+            ],
+        )
+        .map_err(or_exists("a partner with this partnerId"))?;
+        Ok(())
     }
 
-    /// Stores every changeable column of a partner that was read in this transaction.
-    pub fn partner_update(&mut self, _partner: &Partner) -> Result<(), StoreError> {
-        unimplemented!()
+    /// Stores every changeable column of a partner that was read in this transaction: all but its ids.
+    pub fn partner_update(&mut self, partner: &Partner) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE partners SET enable_connection = ?3, agent = ?4, allowed_urls = ?5, last_sync_at = ?6
+             WHERE tenant_id = ?1 AND id = ?2",
+            params![
+                partner.tenant_id.0,
+                partner.id.0,
+                partner.enable_connection,
+                json_opt(partner.agent.as_ref()),
+                json(&partner.allowed_urls),
+                micros(partner.last_sync_at),
+            ],
+        )?;
+        Ok(())
     }
 
     /// Drops a partner; its results and reports stay in the store.
-    pub fn partner_delete(&mut self, _tenant: TenantId, _id: PartnerId) -> Result<(), StoreError> {
-        unimplemented!()
+    pub fn partner_delete(&mut self, tenant: TenantId, id: PartnerId) -> Result<(), StoreError> {
+        self.execute("DELETE FROM partners WHERE tenant_id = ?1 AND id = ?2", params![tenant.0, id.0])?;
+        Ok(())
     }
+}
+
+fn partner(row: &Row<'_>) -> Result<Partner, StoreError> {
+    let mut columns = Columns::new(row, "partners");
+    Ok(Partner {
+        tenant_id: TenantId(columns.get()?),
+        id: PartnerId(columns.get()?),
+        partner_id: columns.get()?,
+        enable_connection: columns.get()?,
+        agent: columns.json_opt()?,
+        allowed_urls: columns.json()?,
+        last_sync_at: columns.time_opt()?,
+    })
 }

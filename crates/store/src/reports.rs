@@ -1,13 +1,15 @@
 //! Action reports of partners: who configured and who deployed what. Never changed.
 
 use cloudpc_model::{ActivityId, Actor, AgentSetting, PartnerId, TenantId, Timestamp};
-use serde::{Deserialize, Serialize};
+use rusqlite::params;
+use strum::{EnumString, IntoStaticStr};
 
+use crate::rows::{self, Columns, json, json_opt, word};
 use crate::{Reader, StoreError, Tx};
 
 /// `cloudPcExternalPartnerActionType`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "camelCase")]
 pub enum ReportType {
     /// The agent was configured.
     ConfigureAgent,
@@ -48,23 +50,73 @@ impl Reader<'_> {
     /// Reports of a partner, newest first, those numbered below `before`.
     pub fn report_list(
         &self,
-        _tenant: TenantId,
-        _partner: PartnerId,
-        _before: Option<i64>,
-        _limit: usize,
+        tenant: TenantId,
+        partner: PartnerId,
+        before: Option<i64>,
+        limit: usize,
     ) -> Result<Vec<Report>, StoreError> {
-        unimplemented!()
+        self.rows(
+            "SELECT id, tenant_id, partner_id, report_type, actor, created_at, target, cloud_pc_name, agent_name, activity_id, message, agent
+             FROM reports WHERE tenant_id = ?1 AND partner_id = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4",
+            params![tenant.0, partner.0, before.unwrap_or(i64::MAX), rows::limit(limit)],
+            |row| {
+                let mut columns = Columns::new(row, "reports");
+                Ok(Report {
+                    id: columns.get()?,
+                    tenant_id: TenantId(columns.get()?),
+                    partner_id: PartnerId(columns.get()?),
+                    report_type: columns.word()?,
+                    actor: columns.json()?,
+                    created_at: columns.time()?,
+                    target: columns.get()?,
+                    cloud_pc_name: columns.get()?,
+                    agent_name: columns.get()?,
+                    activity_id: columns.get::<Option<_>>()?.map(ActivityId),
+                    message: columns.get()?,
+                    agent: columns.json_opt()?,
+                })
+            },
+        )
     }
 
     /// How many there are.
-    pub fn report_count(&self, _tenant: TenantId, _partner: PartnerId) -> Result<u64, StoreError> {
-        unimplemented!()
+    pub fn report_count(&self, tenant: TenantId, partner: PartnerId) -> Result<u64, StoreError> {
+        let count = self.row(
+            "SELECT reports FROM partner_totals WHERE tenant_id = ?1 AND partner_id = ?2",
+            params![tenant.0, partner.0],
+            |row| Ok(row.get::<_, u32>(0)?),
+        )?;
+        Ok(count.unwrap_or(0).into())
     }
 }
 
 impl Tx<'_> {
-    /// Adds a report.
-    pub fn report_insert(&mut self, _report: &Report) -> Result<(), StoreError> {
-        unimplemented!()
+    /// Adds a report; the store numbers it, within its partner.
+    pub fn report_insert(&mut self, report: &Report) -> Result<(), StoreError> {
+        // Reports are never dropped one by one, so their count is the latest number.
+        let id: i64 = self.value(
+            "INSERT INTO partner_totals (tenant_id, partner_id, deployments, reports) VALUES (?1, ?2, 0, 1)
+             ON CONFLICT (tenant_id, partner_id) DO UPDATE SET reports = reports + 1 RETURNING reports",
+            params![report.tenant_id.0, report.partner_id.0],
+        )?;
+        self.execute(
+            "INSERT INTO reports (tenant_id, partner_id, id, report_type, actor, created_at, target, cloud_pc_name, agent_name,
+             activity_id, message, agent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            params![
+                report.tenant_id.0,
+                report.partner_id.0,
+                id,
+                word(report.report_type),
+                json(&report.actor),
+                report.created_at.0,
+                report.target,
+                report.cloud_pc_name,
+                report.agent_name,
+                report.activity_id.map(|id| id.0),
+                report.message,
+                json_opt(report.agent.as_ref()),
+            ],
+        )?;
+        Ok(())
     }
 }

@@ -1,22 +1,51 @@
 //! Small values that belong to the installation, such as signing keys.
 
+use rusqlite::params;
+
 use crate::{Reader, StoreError, Tx};
+
+/// Every table but the settings, those that refer to others first.
+const BELONGINGS: &[&str] = &[
+    "audit",
+    "reports",
+    "partner_totals",
+    "activities",
+    "deployments",
+    "action_events",
+    "actions",
+    "lines",
+    "partners",
+    "snapshots",
+    "cloud_pcs",
+    "gallery_images",
+    "service_plans",
+    "users",
+    "apps",
+    "tenants",
+];
 
 impl Reader<'_> {
     /// A value.
-    pub fn setting(&self, _name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        unimplemented!()
+    pub fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.row("SELECT value FROM settings WHERE name = ?1", [name], |row| Ok(row.get(0)?))
     }
 }
 
 impl Tx<'_> {
     /// Stores a value.
-    pub fn setting_put(&mut self, _name: &str, _value: &[u8]) -> Result<(), StoreError> {
-        unimplemented!()
+    pub fn setting_put(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            params![name, value],
+        )?;
+        Ok(())
     }
 
     /// Drops everything that belongs to simulated fleets: all rows but the settings.
     pub fn reset(&mut self) -> Result<(), StoreError> {
-        unimplemented!()
+        for table in BELONGINGS {
+            self.execute(&format!("DELETE FROM {table}"), [])?;
+        }
+        Ok(())
     }
 }

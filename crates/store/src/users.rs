@@ -2,6 +2,9 @@
 
 use cloudpc_model::{TenantId, UserId};
 
+use rusqlite::{Row, params};
+
+use crate::rows::{Columns, json, or_exists};
 use crate::{Reader, StoreError, Tx};
 
 /// A local user.
@@ -27,24 +30,74 @@ pub struct User {
 
 impl Reader<'_> {
     /// One user by id.
-    pub fn user(&self, _tenant: TenantId, _id: UserId) -> Result<Option<User>, StoreError> {
-        unimplemented!()
-    }
-
-    /// All users of a tenant, by id; there are few.
-    pub fn user_list(&self, _tenant: TenantId) -> Result<Vec<User>, StoreError> {
-        unimplemented!()
+    pub fn user(&self, tenant: TenantId, id: UserId) -> Result<Option<User>, StoreError> {
+        self.row(
+            "SELECT tenant_id, id, user_principal_name, display_name, password_hash, roles, permissions, enabled
+             FROM users WHERE tenant_id = ?1 AND id = ?2",
+            params![tenant.0, id.0],
+            user,
+        )
     }
 
     /// One user by name.
-    pub fn user_by_name(&self, _tenant: TenantId, _user_principal_name: &str) -> Result<Option<User>, StoreError> {
-        unimplemented!()
+    pub fn user_by_name(&self, tenant: TenantId, user_principal_name: &str) -> Result<Option<User>, StoreError> {
+        self.row(
+            "SELECT tenant_id, id, user_principal_name, display_name, password_hash, roles, permissions, enabled
+             FROM users WHERE tenant_id = ?1 AND lower(user_principal_name) = lower(?2)",
+            params![tenant.0, user_principal_name],
+            user,
+        )
+    }
+
+    /// All users of a tenant, by id; there are few.
+    pub fn user_list(&self, tenant: TenantId) -> Result<Vec<User>, StoreError> {
+        self.rows(
+            "SELECT tenant_id, id, user_principal_name, display_name, password_hash, roles, permissions, enabled
+             FROM users WHERE tenant_id = ?1 ORDER BY id",
+            params![tenant.0],
+            user,
+        )
     }
 }
 
 impl Tx<'_> {
     /// Adds or replaces a user.
-    pub fn user_put(&mut self, _user: &User) -> Result<(), StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if another user of the tenant has this name.
+    pub fn user_put(&mut self, user: &User) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO users (tenant_id, id, user_principal_name, display_name, password_hash, roles, permissions, enabled)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (tenant_id, id) DO UPDATE SET user_principal_name = excluded.user_principal_name,
+             display_name = excluded.display_name, password_hash = excluded.password_hash, roles = excluded.roles,
+             permissions = excluded.permissions, enabled = excluded.enabled",
+            params![
+                user.tenant_id.0,
+                user.id.0,
+                user.user_principal_name,
+                user.display_name,
+                user.password_hash,
+                json(&user.roles),
+                json(&user.permissions),
+                user.enabled,
+            ],
+        )
+        .map_err(or_exists("a user of this name"))?;
+        Ok(())
     }
+}
+
+fn user(row: &Row<'_>) -> Result<User, StoreError> {
+    let mut columns = Columns::new(row, "users");
+    Ok(User {
+        tenant_id: TenantId(columns.get()?),
+        id: UserId(columns.get()?),
+        user_principal_name: columns.get()?,
+        display_name: columns.get()?,
+        password_hash: columns.get()?,
+        roles: columns.json()?,
+        permissions: columns.json()?,
+        enabled: columns.get()?,
+    })
 }

@@ -1,0 +1,271 @@
+//! What changes actions: accepting them, claiming them, and appending to their logs.
+//!
+//! Each change is the model's: the store applies the event, logs it, and writes the action after it, all in the caller's transaction.
+
+use cloudpc_model::{Action, ActionId, Event, EventKind, Params, State, TenantId, Timestamp};
+use rusqlite::{Row, params};
+
+use super::{NewAction, TABLE, action, columns, line_name};
+use crate::rows::{self, Columns, json, json_opt, micros, or_exists, word};
+use crate::{StoreError, Tx};
+
+impl Tx<'_> {
+    /// Accepts an action: its row, its first event, and for a deployment its result row. Due at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if it is a remote action and the target has an open one.
+    pub fn action_insert(&mut self, new: &NewAction) -> Result<ActionId, StoreError> {
+        if let Some(key) = &new.idempotency_key {
+            let known = self.row(
+                "SELECT id FROM actions WHERE tenant_id = ?1 AND idempotency_key = ?2",
+                params![new.tenant_id.0, key],
+                |row| Ok(ActionId(row.get(0)?)),
+            )?;
+            if let Some(id) = known {
+                return Ok(id);
+            }
+        }
+        let line = self.line_ensure(new.tenant_id, &new.target)?;
+        let mut action = Action {
+            id: ActionId(0),
+            tenant_id: new.tenant_id,
+            target: new.target.clone(),
+            params: new.params.clone(),
+            requested_by: new.requested_by.clone(),
+            requested_at: new.requested_at,
+            deadline_at: new.deadline_at,
+            state: State::Pending,
+            epoch: 0,
+            started_at: None,
+            updated_at: new.requested_at,
+            cancel_requested_at: None,
+            outcome: None,
+            steps: Vec::new(),
+            events: 0,
+        };
+        let accepted = Event { at: new.requested_at, epoch: 0, kind: EventKind::Accepted };
+        action.apply(&accepted)?;
+        let (id, at_front) = self.action_insert_row(&action, line, new.idempotency_key.as_deref())?;
+        action.id = id;
+        self.event_insert(&action, &accepted)?;
+        if let Params::DeployAgent { partner_id, activity_id, .. } = &action.params {
+            self.deployment_insert(&action, *partner_id, *activity_id, line, at_front)?;
+        }
+        Ok(id)
+    }
+
+    /// Claims up to `limit` actions that are at the front and due or whose lease has ended, oldest due first: sets the lease, raises the epoch and
+    /// logs the claim. Returns them with their steps.
+    pub fn action_claim(
+        &mut self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Action>, StoreError> {
+        let claimable = self.rows(
+            concat!(
+                "SELECT ",
+                columns!("steps"),
+                ", line_id, at_front, claim_at, leased FROM actions
+                 WHERE at_front = 1 AND claim_at IS NOT NULL AND claim_at <= ?1 ORDER BY claim_at, id LIMIT ?2"
+            ),
+            params![now.0, rows::limit(limit)],
+            action_and_hold,
+        )?;
+        let mut claimed = Vec::with_capacity(claimable.len());
+        for (mut action, mut hold) in claimable {
+            let event = Event { at: now, epoch: action.epoch + 1, kind: EventKind::Claimed };
+            action.apply(&event)?;
+            hold.claim_at = Some(lease_until);
+            hold.leased = true;
+            self.event_insert(&action, &event)?;
+            self.action_store(&action, &hold)?;
+            self.deployment_follow(&action, hold.at_front, now)?;
+            claimed.push(action);
+        }
+        Ok(claimed)
+    }
+
+    /// Appends an event, applies it and stores the result; returns the action after it. A final state frees the machine and brings the next in line
+    /// to the front. A deployment's result row follows.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] unless `epoch` is the action's; [`StoreError::IllegalEvent`] from the model.
+    pub fn action_append(
+        &mut self,
+        id: ActionId,
+        epoch: i64,
+        at: Timestamp,
+        kind: EventKind,
+    ) -> Result<Action, StoreError> {
+        // An action that a reset has dropped under its worker is lost to it just as one that was claimed again.
+        let Some((mut action, mut hold)) = self.action_and_hold(id)? else { return Err(StoreError::LeaseLost) };
+        if epoch != action.epoch {
+            return Err(StoreError::LeaseLost);
+        }
+        let event = Event { at, epoch, kind };
+        action.apply(&event)?;
+        self.event_insert(&action, &event)?;
+        let was_at_front = hold.at_front;
+        if action.state.is_final() {
+            hold.at_front = false;
+        }
+        if action.state.is_final() || action.state == State::Stuck {
+            hold.claim_at = None;
+            hold.leased = false;
+        }
+        self.action_store(&action, &hold)?;
+        self.deployment_follow(&action, hold.at_front, at)?;
+        if was_at_front && !hold.at_front {
+            self.line_advance(hold.line_id, at)?;
+        }
+        Ok(action)
+    }
+
+    /// Extends the lease, if `epoch` still owns it.
+    pub fn action_renew(&mut self, id: ActionId, epoch: i64, lease_until: Timestamp) -> Result<(), StoreError> {
+        let changed = self.execute(
+            "UPDATE actions SET claim_at = ?3 WHERE id = ?1 AND epoch = ?2 AND leased = 1",
+            params![id.0, epoch, lease_until.0],
+        )?;
+        if changed == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
+    }
+
+    /// Gives an open action up until `due_at`, if `epoch` still owns it. One that no one holds is put off, or brought forward, in the same way.
+    pub fn action_release(&mut self, id: ActionId, epoch: i64, due_at: Timestamp) -> Result<(), StoreError> {
+        let changed = self.execute(
+            "UPDATE actions SET leased = 0, claim_at = ?3 WHERE id = ?1 AND epoch = ?2 AND open = 1 AND state <> 'stuck'",
+            params![id.0, epoch, due_at.0],
+        )?;
+        if changed == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
+    }
+
+    /// Ends every lease. At start-up the directory's lock proves that no one else holds any.
+    pub fn action_expire_leases(&mut self) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE actions SET leased = 0, claim_at = updated_at
+             WHERE at_front = 1 AND claim_at IS NOT NULL AND leased = 1",
+            [],
+        )?;
+        Ok(())
+    }
+
+    fn line_ensure(&mut self, tenant: TenantId, target: &str) -> Result<i64, StoreError> {
+        match self.line(tenant, target)? {
+            Some(line) => Ok(line),
+            None => self.value(
+                "INSERT INTO lines (tenant_id, name) VALUES (?1, ?2) RETURNING id",
+                params![tenant.0, line_name(target)],
+            ),
+        }
+    }
+
+    /// Brings the first of a line to its front.
+    fn line_advance(&mut self, line: i64, at: Timestamp) -> Result<(), StoreError> {
+        let first = self.row(
+            "UPDATE actions SET at_front = 1
+             WHERE id = (SELECT id FROM actions WHERE line_id = ?1 AND open = 1 ORDER BY id LIMIT 1) RETURNING id",
+            params![line],
+            |row| Ok(ActionId(row.get(0)?)),
+        )?;
+        match first.map(|id| self.action_and_hold(id)).transpose()?.flatten() {
+            Some((action, hold)) => self.deployment_follow(&action, hold.at_front, at),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the new number, and whether the action stands at the front.
+    fn action_insert_row(
+        &mut self,
+        action: &Action,
+        line: i64,
+        idempotency_key: Option<&str>,
+    ) -> Result<(ActionId, bool), StoreError> {
+        let inserted = self.row(
+            "INSERT INTO actions (tenant_id, line_id, target, kind, params, requested_by, requested_at, deadline_at,
+             idempotency_key, state, epoch, updated_at, steps, events, claim_at, leased, at_front)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 0,
+             NOT EXISTS (SELECT 1 FROM actions WHERE line_id = ?2 AND at_front = 1)) RETURNING id, at_front",
+            params![
+                action.tenant_id.0,
+                line,
+                action.target,
+                action.kind().name(),
+                json(&action.params),
+                json(&action.requested_by),
+                action.requested_at.0,
+                action.deadline_at.0,
+                idempotency_key,
+                word(action.state),
+                action.epoch,
+                action.updated_at.0,
+                json(&action.steps),
+                action.events,
+                action.requested_at.0,
+            ],
+            |row| Ok((ActionId(row.get(0)?), row.get(1)?)),
+        );
+        let inserted = inserted.map_err(or_exists("an open remote action on this Cloud PC"))?;
+        Ok(inserted.expect("an INSERT that does not fail returns its row"))
+    }
+
+    /// Appends to the log an event that was just applied.
+    fn event_insert(&mut self, action: &Action, event: &Event) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO action_events (action_id, number, at, epoch, event) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![action.id.0, action.events, event.at.0, event.epoch, json(&event.kind)],
+        )?;
+        Ok(())
+    }
+
+    /// Stores what events and claims change.
+    fn action_store(&mut self, action: &Action, hold: &Hold) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE actions SET state = ?2, epoch = ?3, started_at = ?4, updated_at = ?5, cancel_requested_at = ?6,
+             outcome = ?7, steps = ?8, events = ?9, claim_at = ?10, leased = ?11, at_front = ?12 WHERE id = ?1",
+            params![
+                action.id.0,
+                word(action.state),
+                action.epoch,
+                micros(action.started_at),
+                action.updated_at.0,
+                micros(action.cancel_requested_at),
+                json_opt(action.outcome.as_ref()),
+                json(&action.steps),
+                action.events,
+                micros(hold.claim_at),
+                hold.leased,
+                hold.at_front,
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn action_and_hold(&self, id: ActionId) -> Result<Option<(Action, Hold)>, StoreError> {
+        self.row(
+            concat!("SELECT ", columns!("steps"), ", line_id, at_front, claim_at, leased FROM actions WHERE id = ?1"),
+            params![id.0],
+            action_and_hold,
+        )
+    }
+}
+
+/// Who may take an action, and when.
+struct Hold {
+    line_id: i64,
+    at_front: bool,
+    claim_at: Option<Timestamp>,
+    leased: bool,
+}
+
+fn action_and_hold(row: &Row<'_>) -> Result<(Action, Hold), StoreError> {
+    let mut columns = Columns::new(row, TABLE);
+    let action = action(&mut columns)?;
+    let hold = Hold {
+        line_id: columns.get()?,
+        at_front: columns.get()?,
+        claim_at: columns.time_opt()?,
+        leased: columns.get()?,
+    };
+    Ok((action, hold))
+}

@@ -1,0 +1,78 @@
+//! Moving the write-ahead log into the database, off the reply path.
+//!
+//! The bulk is copied by a thread of its own while the writer goes on. What was written meanwhile is a short tail, which the writer copies itself
+//! between two batches: only a log that has been copied to its end can be begun anew, so without this it would grow for as long as writes come in.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+
+use super::thread;
+use crate::StoreError;
+
+/// Length of the log, in pages of 4 KiB, at which it is copied: 64 MiB.
+const LOG_PAGES: i32 = 16_000;
+
+/// The thread, and what the writer and it tell each other.
+pub(super) struct Checkpointer {
+    wake: async_channel::Sender<()>,
+    log_pages: Arc<AtomicI32>,
+    copied: Arc<AtomicBool>,
+    handle: JoinHandle<()>,
+}
+
+impl Checkpointer {
+    pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
+        let (wake, woken) = async_channel::bounded::<()>(1);
+        let copied = Arc::new(AtomicBool::new(false));
+        let handle = thread("store-checkpoint", {
+            let copied = Arc::clone(&copied);
+            move || {
+                while woken.recv_blocking().is_ok() {
+                    copy(&connection);
+                    copied.store(true, Ordering::Release);
+                }
+            }
+        })?;
+        Ok(Self { wake, log_pages: Arc::default(), copied, handle })
+    }
+
+    /// Follows the length of the log through the writer's connection.
+    pub(super) fn watch(&self, writer: &mut Connection) {
+        let log_pages = Arc::clone(&self.log_pages);
+        let watched = writer.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
+            log_pages.store(pages, Ordering::Relaxed);
+            Ok(())
+        }));
+        if let Err(error) = watched {
+            tracing::error!(%error, "the length of the write-ahead log cannot be followed: it is emptied only at the end");
+        }
+    }
+
+    /// Called by the writer when it has answered everyone.
+    pub(super) fn finish_between_batches(&self, writer: &Connection) {
+        if self.copied.swap(false, Ordering::Acquire) {
+            copy(writer);
+            self.log_pages.store(0, Ordering::Relaxed);
+        } else if self.log_pages.load(Ordering::Relaxed) >= LOG_PAGES {
+            // A full queue means that the thread has been told.
+            let _ = self.wake.try_send(());
+        }
+    }
+
+    pub(super) fn stop(self) {
+        self.wake.close();
+        if self.handle.join().is_err() {
+            tracing::error!("the checkpoint thread panicked");
+        }
+    }
+}
+
+fn copy(connection: &Connection) {
+    // Passive: it waits for no one and stops where a reader still looks at an older page; the next round goes on from there.
+    if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        tracing::warn!(%error, "a checkpoint failed; the next one will try again");
+    }
+}

@@ -1,0 +1,121 @@
+//! The database file: its directory's lock, how connections to it are set up, and its migrations.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::READERS;
+use crate::StoreError;
+
+const DATABASE: &str = "cloudpc.db";
+const LOCK: &str = "lock";
+
+/// Page caches of all connections together; a cache belongs to one connection, so each gets its share.
+const CACHE_KIB: usize = 64 * 1024;
+/// The writer touches every table, a reader mostly one page of one: the writer gets as much as all readers together.
+const CACHE_KIB_WRITER: usize = CACHE_KIB / 2;
+const CACHE_KIB_READER: usize = CACHE_KIB / 2 / READERS;
+/// Prepared statements that a connection keeps; more than there are in this crate.
+const STATEMENTS: usize = 256;
+/// The log file is cut to this after a checkpoint, so that one long burst does not hold the disk for ever.
+const LOG_BYTES_KEPT: u64 = 128 * 1024 * 1024;
+
+/// Forward only, in order; applied files never change. The version of a database is how many of these it has seen.
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_first.sql")];
+
+/// What a commit outlives.
+#[derive(Clone, Copy)]
+pub(super) enum Durability {
+    /// A power cut.
+    Disk,
+    /// The end of the process.
+    Process,
+}
+
+/// Proves that no other process uses the directory. Freed when it is dropped, and by the system when the process dies.
+pub(super) struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    pub(super) fn take(directory: &Path) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(directory)?;
+        let file = open_private(&directory.join(LOCK))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(directory.to_owned())),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// Opens or makes the database and migrates it.
+pub(super) fn open_for_writing(directory: &Path, durability: Durability) -> Result<Connection, StoreError> {
+    let path = directory.join(DATABASE);
+    // It holds keys. SQLite gives its log the same permissions.
+    drop(open_private(&path)?);
+    let mut connection =
+        Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    set_up(&connection, CACHE_KIB_WRITER)?;
+    let synchronous = match durability {
+        Durability::Disk => "FULL",
+        Durability::Process => "OFF",
+    };
+    connection.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA journal_size_limit = {LOG_BYTES_KEPT};"
+    ))?;
+    if let Durability::Disk = durability {
+        // Checkpoints are the checkpoint thread's work.
+        connection.execute_batch("PRAGMA wal_autocheckpoint = 0")?;
+    }
+    migrate(&mut connection, MIGRATIONS)?;
+    Ok(connection)
+}
+
+/// Opens the migrated database for reading only.
+pub(super) fn open_for_reading(directory: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(directory.join(DATABASE), flags)?;
+    set_up(&connection, CACHE_KIB_READER)?;
+    Ok(connection)
+}
+
+/// Opens the migrated database for checkpoints. It syncs what it copies before the log may be overwritten.
+pub(super) fn open_for_checkpoints(directory: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(directory.join(DATABASE), flags)?;
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0")?;
+    Ok(connection)
+}
+
+fn set_up(connection: &Connection, cache_kib: usize) -> Result<(), StoreError> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.execute_batch(&format!("PRAGMA foreign_keys = ON; PRAGMA cache_size = -{cache_kib};"))?;
+    Ok(())
+}
+
+/// Brings the schema to the newest version, each step in a transaction of its own.
+fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = i64::try_from(migrations.len()).expect("there are few migrations");
+    let Some(applied) = usize::try_from(found).ok().filter(|applied| *applied <= migrations.len()) else {
+        return Err(StoreError::TooNew { found, known });
+    };
+    for (version, migration) in (1_usize..).zip(migrations).skip(applied) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(migration)?;
+        transaction.execute_batch(&format!("PRAGMA user_version = {version}"))?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Opens or makes a file that only its owner may read.
+fn open_private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}

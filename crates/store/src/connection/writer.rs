@@ -1,0 +1,98 @@
+//! The writer: whatever is queued goes into one transaction and one sync.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::checkpoint::Checkpointer;
+use crate::StoreError;
+
+/// Runs a closure in the open transaction, or fails with why there is none. Says whether to keep what it wrote, and how to answer its caller
+/// once the fate of the transaction is known.
+pub(super) type WriteJob = Box<dyn FnOnce(Result<&Connection, StoreError>) -> (bool, Answer) + Send>;
+/// Answers a caller, who hears of a failed commit unless the closure itself failed.
+pub(super) type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// Writes until the queue is closed and empty, at most `batch_max` closures to a transaction.
+pub(super) fn run(
+    mut connection: Connection,
+    queue: &async_channel::Receiver<WriteJob>,
+    batch_max: usize,
+    checkpointer: Checkpointer,
+) {
+    checkpointer.watch(&mut connection);
+    while let Ok(first) = queue.recv_blocking() {
+        let more = std::iter::from_fn(|| queue.try_recv().ok());
+        write_batch(&connection, std::iter::once(first).chain(more).take(batch_max));
+        checkpointer.finish_between_batches(&connection);
+    }
+    checkpointer.stop();
+    if let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+        // The log stays and is read at the next start; nothing is lost.
+        tracing::warn!(%error, "the last checkpoint failed");
+    }
+}
+
+fn write_batch(connection: &Connection, jobs: impl Iterator<Item = WriteJob>) {
+    let mut answers = Vec::new();
+    for job in jobs {
+        // SQLite ends the whole transaction by itself on some errors, e.g. a full disk. What ran before is lost then; what comes gets a new one.
+        if connection.is_autocommit() {
+            answer_all(&mut answers, &Err(rolled_back()));
+            if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
+                let (_, answer) = job(Err(error.into()));
+                answer(Ok(()));
+                continue;
+            }
+        }
+        answers.push(write_one(connection, job));
+    }
+    let committed = if connection.is_autocommit() { Err(rolled_back()) } else { commit(connection) };
+    answer_all(&mut answers, &committed);
+}
+
+/// Runs one job in a savepoint, so that if it fails only its own writes go.
+fn write_one(connection: &Connection, job: WriteJob) -> Answer {
+    if let Err(error) = execute(connection, "SAVEPOINT job") {
+        return job(Err(error.into())).1;
+    }
+    let (keep, answer) = job(Ok(connection));
+    let ended = match keep {
+        true => execute(connection, "RELEASE job"),
+        // Not if SQLite has taken back everything already.
+        false if connection.is_autocommit() => Ok(()),
+        false => execute(connection, "ROLLBACK TO job").and_then(|()| execute(connection, "RELEASE job")),
+    };
+    if let Err(error) = ended {
+        tracing::error!(%error, "a savepoint could not be ended; the transaction is rolled back");
+        roll_back(connection);
+    }
+    answer
+}
+
+fn commit(connection: &Connection) -> Result<(), Arc<rusqlite::Error>> {
+    execute(connection, "COMMIT").map_err(|error| {
+        roll_back(connection);
+        Arc::new(error)
+    })
+}
+
+fn answer_all(answers: &mut Vec<Answer>, committed: &Result<(), Arc<rusqlite::Error>>) {
+    for answer in answers.drain(..) {
+        answer(committed.clone().map_err(StoreError::NotCommitted));
+    }
+}
+
+fn roll_back(connection: &Connection) {
+    // It fails only when SQLite has rolled back already.
+    let _ = execute(connection, "ROLLBACK");
+}
+
+fn rolled_back() -> Arc<rusqlite::Error> {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
+    Arc::new(rusqlite::Error::SqliteFailure(code, Some("another write of the same transaction failed".to_owned())))
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
+}

@@ -1,0 +1,114 @@
+//! Stores in fresh directories, and things to put into them.
+
+use std::path::Path;
+
+use cloudpc_model::{
+    Action, ActionId, ActivityId, Actor, AgentSetting, EventKind, Params, PartnerId, State, TenantId, Timestamp,
+};
+use cloudpc_store::{NewAction, Reader, Store, StoreError, Tx, WriteMode};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+pub const TENANT: TenantId = TenantId(Uuid::from_u128(0x1));
+pub const OTHER_TENANT: TenantId = TenantId(Uuid::from_u128(0x2));
+pub const PARTNER: PartnerId = PartnerId(Uuid::from_u128(0x50));
+pub const ACTIVITY: ActivityId = ActivityId(Uuid::from_u128(0xac));
+pub const MACHINE: &str = "00000000-0000-0000-0000-0000000000a1";
+pub const OTHER_MACHINE: &str = "00000000-0000-0000-0000-0000000000a2";
+
+/// A store whose work is done at once, so that stories need no runtime.
+pub struct Book {
+    pub store: Store,
+    pub directory: TempDir,
+}
+
+impl Book {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { store: Store::open(directory.path(), WriteMode::Inline).unwrap(), directory }
+    }
+
+    pub fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        block_on(self.store.write(work))
+    }
+
+    pub fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> T {
+        block_on(self.store.read(work)).unwrap()
+    }
+
+    pub fn insert(&self, new: NewAction) -> Result<ActionId, StoreError> {
+        self.write(move |tx| tx.action_insert(&new))
+    }
+
+    pub fn claim(&self, now: i64, lease_until: i64) -> Vec<Action> {
+        self.write(move |tx| tx.action_claim(Timestamp(now), Timestamp(lease_until), 10)).unwrap()
+    }
+
+    pub fn append(&self, id: ActionId, epoch: i64, at: i64, kind: EventKind) -> Result<Action, StoreError> {
+        self.write(move |tx| tx.action_append(id, epoch, Timestamp(at), kind))
+    }
+
+    pub fn action(&self, id: ActionId) -> Action {
+        self.read(move |reader| reader.action(TENANT, id)).unwrap()
+    }
+
+    /// A second look at the file, past the store.
+    pub fn sql(&self) -> rusqlite::Connection {
+        open_sql(self.directory.path())
+    }
+}
+
+pub fn open_sql(directory: &Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(directory.join("cloudpc.db")).unwrap()
+}
+
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+pub fn action(target: &str, params: Params, at: i64) -> NewAction {
+    NewAction {
+        tenant_id: TENANT,
+        target: target.to_owned(),
+        params,
+        requested_by: Actor::system(),
+        requested_at: Timestamp(at),
+        deadline_at: Timestamp(at + 1_000_000),
+        idempotency_key: None,
+    }
+}
+
+pub fn reboot(target: &str, at: i64) -> NewAction {
+    action(target, Params::Reboot, at)
+}
+
+pub fn deploy(target: &str, at: i64) -> NewAction {
+    deploy_in(PARTNER, ACTIVITY, target, at)
+}
+
+pub fn deploy_in(partner_id: PartnerId, activity_id: ActivityId, target: &str, at: i64) -> NewAction {
+    action(target, Params::DeployAgent { partner_id, activity_id, agent: agent() }, at)
+}
+
+pub fn agent() -> AgentSetting {
+    AgentSetting {
+        url: "https://partner.test/agent.msi".into(),
+        sha256: "00".repeat(32),
+        install_parameters: vec!["TOKEN=secret".into()],
+        auto_deploy: false,
+    }
+}
+
+pub fn started(step: &str) -> EventKind {
+    EventKind::StepStarted { step: step.into() }
+}
+
+pub fn finished(outcome: State) -> EventKind {
+    EventKind::Finished { outcome, failure: None }
+}

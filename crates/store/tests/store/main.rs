@@ -1,0 +1,7 @@
+//! What the store promises, told by using it. One program, so that it is linked once.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be unwrapped has failed the test")]
+
+mod actions;
+mod fixture;
+mod writing;
