@@ -12,6 +12,7 @@ mod primitive;
 
 pub use json::DEPTH_MAX;
 pub use primitive::STRING_BYTES_MAX;
+pub(crate) use primitive::{instant, is_date, is_guid};
 
 const TYPE_ANNOTATION: &str = "@odata.type";
 

@@ -1,22 +1,290 @@
 //! `$filter`: parsed against a type, evaluated on the JSON that would be sent.
+//!
+//! Comparisons, `in`, `has`, `and or not`, `contains startswith endswith tolower toupper`, and `any` over collections; properties by path (`a/b`).
+//! Texts compare exactly, members of an enum and GUIDs in any case, dates as instants. A property that is not there is null: equal to null alone, in no
+//! order with anything, and what a function says of it is unknown, so that such an element is left out with and without `not`.
+//!
+//! Refuses to know where the objects come from; `docs/decisions/0001-filter-parser.md` says why it is our own.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use crate::body::instant;
 use crate::{Edm, GraphError};
+
+mod lexer;
+mod parser;
+
+/// The longest condition.
+pub const FILTER_BYTES_MAX: usize = 4096;
+/// How deep parentheses, `not`, functions and `any` may be in one another.
+pub const DEPTH_MAX: usize = 16;
 
 /// A condition.
 #[derive(Clone, Debug)]
-pub struct Filter {}
+pub struct Filter {
+    condition: Condition,
+}
 
 impl Filter {
     /// Reads a condition on values of this type.
     ///
     /// # Errors
     /// 400 `BadRequest` about `$filter`, with the position of what is wrong.
-    pub(crate) fn parse(_edm: &'static Edm, _type_name: &str, _text: &str) -> Result<Self, GraphError> {
-        Err(GraphError::new(501, "NotImplemented", "$filter is not carried out yet.").about("$filter"))
+    pub fn parse(edm: &Edm, type_name: &str, text: &str) -> Result<Self, GraphError> {
+        if text.len() > FILTER_BYTES_MAX {
+            let message = format!("$filter has {} bytes; it may have {FILTER_BYTES_MAX}.", text.len());
+            return Err(GraphError::bad_request(message).about("$filter"));
+        }
+        let condition = parser::parse(edm, type_name, text).map_err(|error| {
+            let place = text[..error.at].chars().count() + 1;
+            let message = format!("$filter cannot be read at character {place}: {}.", error.why);
+            GraphError::bad_request(message).about("$filter")
+        })?;
+        Ok(Self { condition })
     }
 
     /// Whether this JSON object meets the condition.
-    pub fn matches(&self, _object: &serde_json::Value) -> bool {
-        unimplemented!()
+    pub fn matches(&self, object: &Value) -> bool {
+        self.condition.holds(object, &mut Vec::new()) == Some(true)
     }
+}
+
+#[derive(Clone, Debug)]
+enum Condition {
+    All(Vec<Condition>),
+    Either(Vec<Condition>),
+    Not(Box<Condition>),
+    Compare { left: Operand, comparison: Comparison, right: Operand },
+    In { left: Operand, literals: Vec<Literal> },
+    Has { left: Operand, members: Vec<String> },
+    Text { function: TextFunction, whole: Operand, part: Operand },
+    Any { path: Path, condition: Option<Box<Condition>> },
+    IsTrue(Operand),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Comparison {
+    Eq,
+    Ne,
+    Gt,
+    Lt,
+    Ge,
+    Le,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum TextFunction {
+    Contains,
+    StartsWith,
+    EndsWith,
+}
+
+#[derive(Clone, Debug)]
+enum Operand {
+    Path(Path),
+    Literal(Literal),
+    Lower(Box<Operand>),
+    Upper(Box<Operand>),
+}
+
+/// A property of the object, or of an element that `any` looks at.
+#[derive(Clone, Debug)]
+struct Path {
+    /// Which variable of the enclosing `any`s, counted from the outermost; none: the object.
+    variable: Option<usize>,
+    segments: Vec<String>,
+    is_instant: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Literal {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Decimal(f64),
+    Text(String),
+    Guid(String),
+    Instant(jiff::Timestamp),
+}
+
+/// What an operand comes to.
+enum Scalar<'a> {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Decimal(f64),
+    Text(Cow<'a, str>),
+    Guid(&'a str),
+    Instant(jiff::Timestamp),
+}
+
+impl Condition {
+    /// None where it cannot be said, as of a function of null.
+    fn holds<'a>(&'a self, object: &'a Value, variables: &mut Vec<&'a Value>) -> Option<bool> {
+        match self {
+            Self::All(parts) => decide(parts, false, object, variables),
+            Self::Either(parts) => decide(parts, true, object, variables),
+            Self::Not(inner) => inner.holds(object, variables).map(|holds| !holds),
+            Self::Compare { left, comparison, right } => {
+                let (left, right) = (left.value(object, variables), right.value(object, variables));
+                Some(comparison.accepts(&left, &right))
+            }
+            Self::In { left, literals } => {
+                let left = left.value(object, variables);
+                Some(literals.iter().any(|literal| Comparison::Eq.accepts(&left, &literal.value())))
+            }
+            Self::Has { left, members } => match left.value(object, variables) {
+                Scalar::Text(text) => {
+                    let present =
+                        |member: &String| text.split(',').any(|part| part.trim().eq_ignore_ascii_case(member));
+                    Some(members.iter().all(present))
+                }
+                _ => None,
+            },
+            Self::Text { function, whole, part } => {
+                match (whole.value(object, variables), part.value(object, variables)) {
+                    (Scalar::Text(whole), Scalar::Text(part)) => Some(function.finds(&whole, &part)),
+                    _ => None,
+                }
+            }
+            Self::Any { path, condition } => {
+                let Some(elements) = path.find(object, variables).and_then(Value::as_array) else {
+                    return Some(false);
+                };
+                let Some(condition) = condition else { return Some(!elements.is_empty()) };
+                let found = elements.iter().any(|element| {
+                    variables.push(element);
+                    let holds = condition.holds(object, variables);
+                    variables.pop();
+                    holds == Some(true)
+                });
+                Some(found)
+            }
+            Self::IsTrue(operand) => match operand.value(object, variables) {
+                Scalar::Boolean(value) => Some(value),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// `and` and `or` over what may be unknown. `decisive` decides alone: false for `and`, true for `or`.
+fn decide<'a>(
+    parts: &'a [Condition],
+    decisive: bool,
+    object: &'a Value,
+    variables: &mut Vec<&'a Value>,
+) -> Option<bool> {
+    let mut known = true;
+    for part in parts {
+        match part.holds(object, variables) {
+            Some(value) if value == decisive => return Some(decisive),
+            Some(_) => {}
+            None => known = false,
+        }
+    }
+    known.then_some(!decisive)
+}
+
+impl Comparison {
+    fn accepts(self, left: &Scalar<'_>, right: &Scalar<'_>) -> bool {
+        let order = left.order(right);
+        match self {
+            Self::Eq => order == Some(Ordering::Equal),
+            Self::Ne => order != Some(Ordering::Equal),
+            // A null is equal to another, but neither above nor below it.
+            _ if matches!(left, Scalar::Null) => false,
+            Self::Gt => order == Some(Ordering::Greater),
+            Self::Lt => order == Some(Ordering::Less),
+            Self::Ge => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
+            Self::Le => matches!(order, Some(Ordering::Less | Ordering::Equal)),
+        }
+    }
+}
+
+impl TextFunction {
+    fn finds(self, whole: &str, part: &str) -> bool {
+        match self {
+            Self::Contains => whole.contains(part),
+            Self::StartsWith => whole.starts_with(part),
+            Self::EndsWith => whole.ends_with(part),
+        }
+    }
+}
+
+impl Operand {
+    fn value<'a>(&'a self, object: &'a Value, variables: &[&'a Value]) -> Scalar<'a> {
+        let text = |inner: &'a Self, change: fn(&str) -> String| match inner.value(object, variables) {
+            Scalar::Text(text) => Scalar::Text(Cow::Owned(change(&text))),
+            other => other,
+        };
+        match self {
+            Self::Literal(literal) => literal.value(),
+            Self::Lower(inner) => text(inner, str::to_lowercase),
+            Self::Upper(inner) => text(inner, str::to_uppercase),
+            Self::Path(path) => match path.find(object, variables) {
+                Some(Value::Bool(value)) => Scalar::Boolean(*value),
+                Some(Value::Number(number)) => match number.as_i64() {
+                    Some(integer) => Scalar::Integer(integer),
+                    None => number.as_f64().map_or(Scalar::Null, Scalar::Decimal),
+                },
+                Some(Value::String(text)) if path.is_instant => instant(text).map_or(Scalar::Null, Scalar::Instant),
+                Some(Value::String(text)) => Scalar::Text(Cow::Borrowed(text)),
+                _ => Scalar::Null,
+            },
+        }
+    }
+}
+
+impl Path {
+    fn find<'a>(&self, object: &'a Value, variables: &[&'a Value]) -> Option<&'a Value> {
+        let start = self.variable.map_or(object, |place| variables[place]);
+        self.segments.iter().try_fold(start, |value, segment| value.get(segment))
+    }
+}
+
+impl Literal {
+    fn value(&self) -> Scalar<'_> {
+        match self {
+            Self::Null => Scalar::Null,
+            Self::Boolean(value) => Scalar::Boolean(*value),
+            Self::Integer(number) => Scalar::Integer(*number),
+            Self::Decimal(number) => Scalar::Decimal(*number),
+            Self::Text(text) => Scalar::Text(Cow::Borrowed(text)),
+            Self::Guid(text) => Scalar::Guid(text),
+            Self::Instant(instant) => Scalar::Instant(*instant),
+        }
+    }
+}
+
+impl Scalar<'_> {
+    fn order(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Null, Self::Null) => Some(Ordering::Equal),
+            (Self::Boolean(left), Self::Boolean(right)) => Some(left.cmp(right)),
+            (Self::Instant(left), Self::Instant(right)) => Some(left.cmp(right)),
+            (Self::Text(left), Self::Text(right)) => Some(left.cmp(right)),
+            (Self::Guid(left), Self::Guid(right)) => Some(any_case(left, right)),
+            (Self::Guid(left), Self::Text(right)) => Some(any_case(left, right)),
+            (Self::Text(left), Self::Guid(right)) => Some(any_case(left, right)),
+            (Self::Integer(left), Self::Integer(right)) => Some(left.cmp(right)),
+            _ => self.number()?.partial_cmp(&other.number()?),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a whole number meets a fraction, which has no more precision")]
+    fn number(&self) -> Option<f64> {
+        match self {
+            Self::Integer(number) => Some(*number as f64),
+            Self::Decimal(number) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
+fn any_case(left: &str, right: &str) -> Ordering {
+    left.bytes().map(|byte| byte.to_ascii_lowercase()).cmp(right.bytes().map(|byte| byte.to_ascii_lowercase()))
 }

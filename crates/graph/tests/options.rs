@@ -77,6 +77,10 @@ fn options_on_beta() {
         "$orderby=statusDetail",
         "$orderby=colour",
         "$orderby=",
+        "$filter=displayName%20eq%20'a%26b'&$top=1",
+        "$filter=status+eq+%27provisioned%27",
+        "$filter=",
+        "$filter=colour%20eq%20'red'",
         "$skiptoken=abc-_",
         "$skiptoken=",
         "$expand=assignments",
@@ -167,6 +171,14 @@ fn options_on_beta() {
         400 BadRequest: The query option '$orderby' is wrong: Could not find a property named 'colour' on type 'microsoft.graph.cloudPC'. [$orderby]
     $orderby=
         400 BadRequest: The query option '$orderby' is wrong: it names an empty property. [$orderby]
+    $filter=displayName%20eq%20'a%26b'&$top=1
+        filter "displayName eq 'a&b'", top 1
+    $filter=status+eq+%27provisioned%27
+        filter "status eq 'provisioned'"
+    $filter=
+        400 BadRequest: $filter cannot be read at character 1: expected a property, a value or a function. [$filter]
+    $filter=colour%20eq%20'red'
+        400 BadRequest: $filter cannot be read at character 1: there is no property 'colour' on microsoft.graph.cloudPC (texts and members of an enum stand in quotes). [$filter]
     $skiptoken=abc-_
         skiptoken "abc-_"
     $skiptoken=

@@ -28,7 +28,7 @@ pub(super) fn check(type_name: &str, value: Value, path: &str) -> Result<Value, 
                 }
                 "Edm.String" => true,
                 "Edm.DateTimeOffset" => instant(text).is_some(),
-                "Edm.Date" => date(text),
+                "Edm.Date" => is_date(text),
                 "Edm.Guid" => is_guid(text),
                 _ => false,
             }
@@ -66,7 +66,8 @@ pub(crate) fn instant(text: &str) -> Option<jiff::Timestamp> {
     form.then(|| text.parse().ok()).flatten()
 }
 
-fn date(text: &str) -> bool {
+/// Whether this is a date without a time.
+pub(crate) fn is_date(text: &str) -> bool {
     text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
 }
 

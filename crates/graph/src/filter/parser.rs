@@ -1,0 +1,486 @@
+//! Tokens to a condition that is typed against the model.
+//!
+//! ```text
+//! either     = all { "or" all }
+//! all        = one { "and" one }
+//! one        = "not" one | "(" either ")" | test
+//! test       = operand [ comparison operand | "in" "(" literal { "," literal } ")" | "has" text ]
+//! operand    = literal | path [ "/any(" [ variable ":" either ] ")" ] | function "(" operand { "," operand } ")"
+//! path       = name { "/" name }
+//! ```
+
+use super::lexer::{Token, tokens};
+use super::{Comparison, Condition, DEPTH_MAX, Literal, Operand, Path, TextFunction};
+use crate::Edm;
+use crate::body::{instant, is_date, is_guid};
+use crate::edm::{Enum, TypeRef};
+
+/// What is wrong, and the byte where it is.
+#[derive(Debug)]
+pub(super) struct Error {
+    pub(super) at: usize,
+    pub(super) why: String,
+}
+
+/// What kind of value an operand has.
+#[derive(Clone, Copy)]
+enum Class<'e> {
+    Null,
+    Boolean,
+    Number,
+    Text,
+    /// A date and time.
+    Instant,
+    Date,
+    Enum(&'e Enum),
+}
+
+impl Class<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Null => "null",
+            Self::Boolean => "a boolean",
+            Self::Number => "a number",
+            Self::Text => "a text",
+            Self::Instant => "a date and time",
+            Self::Date => "a date",
+            Self::Enum(declared) => &declared.name,
+        }
+    }
+}
+
+/// What stands at one side of a comparison, or alone.
+enum Term<'e> {
+    Operand(Operand, Class<'e>),
+    Condition(Condition),
+}
+
+/// Reads the whole text.
+pub(super) fn parse(edm: &Edm, type_name: &str, text: &str) -> Result<Condition, Error> {
+    let item = TypeRef { name: type_name.to_owned(), collection: false, nullable: false, navigation: false };
+    let mut parser =
+        Parser { edm, item, tokens: tokens(text)?, next: 0, end: text.len(), variables: Vec::new(), depth: 0 };
+    let condition = parser.either()?;
+    match parser.peek() {
+        None => Ok(condition),
+        Some(_) => Err(parser.error("expected 'and', 'or' or the end")),
+    }
+}
+
+struct Parser<'e, 't> {
+    edm: &'e Edm,
+    /// The type of the objects that the condition is about.
+    item: TypeRef,
+    tokens: Vec<(usize, Token<'t>)>,
+    next: usize,
+    /// Where the text ends.
+    end: usize,
+    /// The variables of the enclosing `any`s with what they stand for.
+    variables: Vec<(&'t str, TypeRef)>,
+    depth: usize,
+}
+
+impl<'e, 't> Parser<'e, 't> {
+    fn either(&mut self) -> Result<Condition, Error> {
+        self.deeper(|parser| {
+            let mut parts = vec![parser.all()?];
+            while parser.take_word("or") {
+                parts.push(parser.all()?);
+            }
+            Ok(if parts.len() == 1 { parts.remove(0) } else { Condition::Either(parts) })
+        })
+    }
+
+    fn all(&mut self) -> Result<Condition, Error> {
+        let mut parts = vec![self.one()?];
+        while self.take_word("and") {
+            parts.push(self.one()?);
+        }
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Condition::All(parts) })
+    }
+
+    fn one(&mut self) -> Result<Condition, Error> {
+        if self.take_word("not") {
+            return Ok(Condition::Not(Box::new(self.deeper(Self::one)?)));
+        }
+        if self.take_sign('(') {
+            let inner = self.either()?;
+            self.expect_sign(')')?;
+            return Ok(inner);
+        }
+        self.test()
+    }
+
+    fn test(&mut self) -> Result<Condition, Error> {
+        let at = self.at();
+        let (left, class) = match self.term()? {
+            Term::Operand(left, class) => (left, class),
+            Term::Condition(condition) => return self.compared_with_boolean(condition),
+        };
+        let operator_at = self.at();
+        if self.take_word("in") {
+            return self.is_in(left, class);
+        }
+        if self.take_word("has") {
+            return self.has(left, class, operator_at);
+        }
+        let Some(comparison) = self.take_comparison() else {
+            return match class {
+                Class::Boolean => Ok(Condition::IsTrue(left)),
+                _ => Err(Error { at, why: format!("{} is no condition; compare it with something", class.name()) }),
+            };
+        };
+        if matches!(class, Class::Enum(_)) && !matches!(comparison, Comparison::Eq | Comparison::Ne) {
+            return Err(Error { at: operator_at, why: format!("members of {} have no order", class.name()) });
+        }
+        let right_at = self.at();
+        let Term::Operand(right, right_class) = self.term()? else {
+            return Err(Error { at: right_at, why: "a condition cannot be compared".into() });
+        };
+        let (left, right) = match (left, right) {
+            (Operand::Literal(left), right) => (Operand::Literal(fit(left, class, right_class, at)?), right),
+            (left, Operand::Literal(right)) => (left, Operand::Literal(fit(right, right_class, class, right_at)?)),
+            (left, right) if same(class, right_class) => (left, right),
+            _ => return Err(unlike(right_class, class, right_at)),
+        };
+        Ok(Condition::Compare { left, comparison, right })
+    }
+
+    /// `contains(…) eq true`, as some clients write it.
+    fn compared_with_boolean(&mut self, condition: Condition) -> Result<Condition, Error> {
+        let negated = match self.take_comparison() {
+            None => return Ok(condition),
+            Some(Comparison::Eq) => false,
+            Some(Comparison::Ne) => true,
+            Some(_) => return Err(self.error("conditions have no order")),
+        };
+        let (at, word) = self.word("true or false")?;
+        let value = boolean(word).ok_or_else(|| Error { at, why: "expected true or false".into() })?;
+        Ok(if value == negated { Condition::Not(Box::new(condition)) } else { condition })
+    }
+
+    fn is_in(&mut self, left: Operand, class: Class<'e>) -> Result<Condition, Error> {
+        self.expect_sign('(')?;
+        let mut literals = Vec::new();
+        loop {
+            let at = self.at();
+            let Term::Operand(Operand::Literal(literal), literal_class) = self.term()? else {
+                return Err(Error { at, why: "the list after 'in' takes values only".into() });
+            };
+            literals.push(fit(literal, literal_class, class, at)?);
+            if !self.take_sign(',') {
+                break;
+            }
+        }
+        self.expect_sign(')')?;
+        Ok(Condition::In { left, literals })
+    }
+
+    fn has(&mut self, left: Operand, class: Class<'e>, operator_at: usize) -> Result<Condition, Error> {
+        let Class::Enum(declared) = class else {
+            return Err(Error {
+                at: operator_at,
+                why: format!("'has' is about members of an enum, not {}", class.name()),
+            });
+        };
+        let at = self.at();
+        let Some((_, Token::Text(text))) = self.advance() else {
+            return Err(Error { at, why: "expected members in quotes".into() });
+        };
+        let members = text.split(',').map(|name| member(declared, name.trim(), at)).collect::<Result<_, _>>()?;
+        Ok(Condition::Has { left, members })
+    }
+
+    fn term(&mut self) -> Result<Term<'e>, Error> {
+        let at = self.at();
+        match self.advance() {
+            Some((_, Token::Text(text))) => Ok(text_literal(text)),
+            Some((_, Token::Word(word))) => {
+                if self.take_sign('(') {
+                    return self.deeper(|parser| parser.function(word, at));
+                }
+                match literal(word) {
+                    Some((literal, class)) => Ok(Term::Operand(Operand::Literal(literal), class)),
+                    None if begins_as_number(word) => {
+                        Err(Error { at, why: format!("'{word}' is no number, date or GUID") })
+                    }
+                    None => self.path(word, at),
+                }
+            }
+            _ => Err(Error { at, why: "expected a property, a value or a function".into() }),
+        }
+    }
+
+    /// A function, after its opening parenthesis.
+    fn function(&mut self, name: &'t str, at: usize) -> Result<Term<'e>, Error> {
+        let known = |known: &str| name.eq_ignore_ascii_case(known);
+        let change: Option<fn(Box<Operand>) -> Operand> = match () {
+            () if known("tolower") => Some(Operand::Lower),
+            () if known("toupper") => Some(Operand::Upper),
+            () => None,
+        };
+        if let Some(change) = change {
+            let inner = self.text()?;
+            self.expect_sign(')')?;
+            return Ok(Term::Operand(change(Box::new(inner)), Class::Text));
+        }
+        let function = match () {
+            () if known("contains") => TextFunction::Contains,
+            () if known("startswith") => TextFunction::StartsWith,
+            () if known("endswith") => TextFunction::EndsWith,
+            () => {
+                let known = "contains, startswith, endswith, tolower, toupper";
+                return Err(Error { at, why: format!("there is no function '{name}'; there are {known}") });
+            }
+        };
+        let whole = self.text()?;
+        self.expect_sign(',')?;
+        let part = self.text()?;
+        self.expect_sign(')')?;
+        Ok(Term::Condition(Condition::Text { function, whole, part }))
+    }
+
+    /// An argument that is a text; a member of an enum is one.
+    fn text(&mut self) -> Result<Operand, Error> {
+        let at = self.at();
+        match self.term()? {
+            Term::Operand(Operand::Literal(Literal::Guid(text)), _) => Ok(Operand::Literal(Literal::Text(text))),
+            Term::Operand(operand, Class::Text | Class::Enum(_)) => Ok(operand),
+            Term::Operand(_, class) => Err(unlike(class, Class::Text, at)),
+            Term::Condition(_) => Err(Error { at, why: "expected a text, not a condition".into() }),
+        }
+    }
+
+    /// A property path, after its first name.
+    fn path(&mut self, first: &'t str, at: usize) -> Result<Term<'e>, Error> {
+        let variable = self.variables.iter().rposition(|(name, _)| *name == first);
+        let (mut type_ref, mut segments) = match variable {
+            Some(place) => (self.variables[place].1.clone(), Vec::new()),
+            None => {
+                let property = self.property(&self.item, first, at).map_err(|error| Error {
+                    why: format!("{} (texts and members of an enum stand in quotes)", error.why),
+                    ..error
+                })?;
+                (property.1, vec![property.0])
+            }
+        };
+        while self.take_sign('/') {
+            let (at, name) = self.word("the name of a property")?;
+            if self.take_sign('(') {
+                let path = Path { variable, segments, is_instant: false };
+                return self.deeper(|parser| parser.any(path, &type_ref, name, at));
+            }
+            if type_ref.collection {
+                return Err(Error { at, why: "the elements of a collection are looked at with any(x: …)".into() });
+            }
+            let property = self.property(&type_ref, name, at)?;
+            type_ref = property.1;
+            segments.push(property.0);
+        }
+        let class = self.class(&type_ref).ok_or_else(|| Error {
+            at,
+            why: match type_ref.collection {
+                true => format!("'{first}' is a collection; look at its elements with any(x: …)"),
+                false => format!("'{first}' has properties of its own; name one of them after a /"),
+            },
+        })?;
+        let is_instant = matches!(class, Class::Instant);
+        Ok(Term::Operand(Operand::Path(Path { variable, segments, is_instant }), class))
+    }
+
+    /// `any(x: …)`, after its opening parenthesis.
+    fn any(&mut self, path: Path, type_ref: &TypeRef, name: &str, at: usize) -> Result<Term<'e>, Error> {
+        if !name.eq_ignore_ascii_case("any") {
+            return Err(Error { at, why: format!("there is no '{name}' here; there is any") });
+        }
+        if !type_ref.collection {
+            return Err(Error { at, why: "any is about a collection".into() });
+        }
+        if self.take_sign(')') {
+            return Ok(Term::Condition(Condition::Any { path, condition: None }));
+        }
+        let (_, variable) = self.word("the name of a variable")?;
+        self.expect_sign(':')?;
+        self.variables.push((variable, TypeRef { collection: false, ..type_ref.clone() }));
+        let condition = self.either()?;
+        self.variables.pop();
+        self.expect_sign(')')?;
+        Ok(Term::Condition(Condition::Any { path, condition: Some(Box::new(condition)) }))
+    }
+
+    /// A property in the model's spelling, with its type.
+    fn property(&self, owner: &TypeRef, name: &str, at: usize) -> Result<(String, TypeRef), Error> {
+        let declared = self.edm.type_named(&owner.name).and_then(|declared| declared.property(name));
+        let property = declared.ok_or_else(|| Error {
+            at,
+            why: format!("there is no property '{name}' on {}", self.edm.qualified(&owner.name)),
+        })?;
+        Ok((property.name.clone(), property.type_ref.clone()))
+    }
+
+    fn class(&self, type_ref: &TypeRef) -> Option<Class<'e>> {
+        if type_ref.collection {
+            return None;
+        }
+        match type_ref.name.as_str() {
+            "Edm.String" | "Edm.Guid" => Some(Class::Text),
+            "Edm.Boolean" => Some(Class::Boolean),
+            "Edm.Int32" | "Edm.Int64" | "Edm.Double" => Some(Class::Number),
+            "Edm.DateTimeOffset" => Some(Class::Instant),
+            "Edm.Date" => Some(Class::Date),
+            name => self.edm.enum_named(name).map(Class::Enum),
+        }
+    }
+
+    /// One level further in.
+    fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        if self.depth == DEPTH_MAX {
+            return Err(self.error(&format!("there are more than {DEPTH_MAX} levels here")));
+        }
+        self.depth += 1;
+        let read = read(self);
+        self.depth -= 1;
+        read
+    }
+
+    fn peek(&self) -> Option<&Token<'t>> {
+        self.tokens.get(self.next).map(|(_, token)| token)
+    }
+
+    fn advance(&mut self) -> Option<(usize, Token<'t>)> {
+        let token = self.tokens.get(self.next).cloned();
+        self.next += usize::from(token.is_some());
+        token
+    }
+
+    /// Where the next token is.
+    fn at(&self) -> usize {
+        self.tokens.get(self.next).map_or(self.end, |(at, _)| *at)
+    }
+
+    fn error(&self, why: &str) -> Error {
+        Error { at: self.at(), why: why.to_owned() }
+    }
+
+    fn take_word(&mut self, word: &str) -> bool {
+        let found = matches!(self.peek(), Some(Token::Word(next)) if next.eq_ignore_ascii_case(word));
+        self.next += usize::from(found);
+        found
+    }
+
+    fn take_comparison(&mut self) -> Option<Comparison> {
+        let words = [
+            ("eq", Comparison::Eq),
+            ("ne", Comparison::Ne),
+            ("gt", Comparison::Gt),
+            ("lt", Comparison::Lt),
+            ("ge", Comparison::Ge),
+            ("le", Comparison::Le),
+        ];
+        words.into_iter().find_map(|(word, comparison)| self.take_word(word).then_some(comparison))
+    }
+
+    fn word(&mut self, what: &str) -> Result<(usize, &'t str), Error> {
+        let at = self.at();
+        match self.advance() {
+            Some((_, Token::Word(word))) => Ok((at, word)),
+            _ => Err(Error { at, why: format!("expected {what}") }),
+        }
+    }
+
+    fn take_sign(&mut self, sign: char) -> bool {
+        let found = self.peek() == Some(&Token::Sign(sign));
+        self.next += usize::from(found);
+        found
+    }
+
+    fn expect_sign(&mut self, sign: char) -> Result<(), Error> {
+        if self.take_sign(sign) { Ok(()) } else { Err(self.error(&format!("expected '{sign}'"))) }
+    }
+}
+
+fn boolean(word: &str) -> Option<bool> {
+    match word {
+        _ if word.eq_ignore_ascii_case("true") => Some(true),
+        _ if word.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+fn text_literal<'e>(text: String) -> Term<'e> {
+    let literal = if is_guid(&text) { Literal::Guid(text) } else { Literal::Text(text) };
+    Term::Operand(Operand::Literal(literal), Class::Text)
+}
+
+/// A value without quotes.
+fn literal<'e>(word: &str) -> Option<(Literal, Class<'e>)> {
+    if word.eq_ignore_ascii_case("null") {
+        return Some((Literal::Null, Class::Null));
+    }
+    if let Some(value) = boolean(word) {
+        return Some((Literal::Boolean(value), Class::Boolean));
+    }
+    if is_guid(word) {
+        return Some((Literal::Guid(word.to_owned()), Class::Text));
+    }
+    if is_date(word) {
+        return Some((Literal::Text(word.to_owned()), Class::Date));
+    }
+    if let Some(instant) = instant(word) {
+        return Some((Literal::Instant(instant), Class::Instant));
+    }
+    if let Ok(number) = word.parse() {
+        return Some((Literal::Integer(number), Class::Number));
+    }
+    // `inf`, `nan` and the like would be read as numbers too, but are names here.
+    let number = word.parse::<f64>().ok().filter(|_| begins_as_number(word));
+    number.filter(|number| number.is_finite()).map(|number| (Literal::Decimal(number), Class::Number))
+}
+
+fn begins_as_number(word: &str) -> bool {
+    word.starts_with(|first: char| "+-.0123456789".contains(first))
+}
+
+/// A literal as one of the other side's kind.
+fn fit(literal: Literal, from: Class<'_>, to: Class<'_>, at: usize) -> Result<Literal, Error> {
+    match (from, to, literal) {
+        (Class::Null, _, literal) | (_, Class::Null, literal) => Ok(literal),
+        (Class::Text, Class::Enum(declared), Literal::Text(text)) => members(declared, &text, at).map(Literal::Text),
+        (Class::Text | Class::Date, Class::Instant, Literal::Text(text)) => {
+            let midnight = || instant(&format!("{text}T00:00:00Z"));
+            let read = if is_date(&text) { midnight() } else { instant(&text) };
+            let expected = "expected a date and time such as 2025-01-31T08:30:00Z";
+            read.map(Literal::Instant).ok_or_else(|| Error { at, why: expected.into() })
+        }
+        (Class::Text, Class::Date, Literal::Text(text)) if is_date(&text) => Ok(Literal::Text(text)),
+        (from, to, literal) if same(from, to) => Ok(literal),
+        (from, to, _) => Err(unlike(from, to, at)),
+    }
+}
+
+fn same(left: Class<'_>, right: Class<'_>) -> bool {
+    match (left, right) {
+        (Class::Enum(left), Class::Enum(right)) => left.name == right.name,
+        (left, right) => std::mem::discriminant(&left) == std::mem::discriminant(&right),
+    }
+}
+
+/// Members of an enum in the model's spelling; several, with commas, of a flags enum.
+fn members(declared: &Enum, text: &str, at: usize) -> Result<String, Error> {
+    if !declared.flags {
+        return member(declared, text, at);
+    }
+    let members: Vec<String> =
+        text.split(',').map(|name| member(declared, name.trim(), at)).collect::<Result<_, _>>()?;
+    Ok(members.join(","))
+}
+
+fn member(declared: &Enum, name: &str, at: usize) -> Result<String, Error> {
+    let known = declared.members.join(", ");
+    let why = || format!("'{name}' is no member of {}; its members are {known}", declared.name);
+    declared.member(name).map(str::to_owned).ok_or_else(|| Error { at, why: why() })
+}
+
+fn unlike(given: Class<'_>, expected: Class<'_>, at: usize) -> Error {
+    Error { at, why: format!("expected {}, not {}", expected.name(), given.name()) }
+}
