@@ -1,1 +1,123 @@
 //! The operations: one file each, registered in one table.
+//!
+//! A row names the operation by its key in the contract, says who may call it, and what answers. What the contract has and this table has not is
+//! answered with 501 by the pipeline.
+
+mod action;
+mod activity;
+mod audit_event;
+mod cloud_pc;
+mod gallery_image;
+mod managed_device;
+mod partner;
+mod service_plan;
+mod snapshot;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+
+use crate::pipeline::{
+    ADMINISTER, Access, Answer, CONFIGURE_AGENT, Call, DEPLOY_AGENT, Problem, READ, READ_DEVICES, READ_SIGNED_IN, WRITE,
+};
+
+/// What a handler returns.
+pub type Answering = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
+
+/// One operation.
+pub struct Row {
+    /// Its key in the contract.
+    pub key: &'static str,
+    /// Who may call it.
+    pub access: &'static Access,
+    /// What answers.
+    pub handler: fn(Arc<Call>) -> Answering,
+}
+
+macro_rules! table {
+    ($($key:literal, $access:ident => $run:path;)+) => {
+        &[$(Row { key: $key, access: &$access, handler: |call| Box::pin($run(call)) }),+]
+    };
+}
+
+/// Every operation that this server carries out.
+pub static TABLE: &[Row] = table! {
+    "cloudPC.list", READ_SIGNED_IN => cloud_pc::list::run;
+    "cloudPC.count", READ_SIGNED_IN => cloud_pc::count::run;
+    "cloudPC.get", READ => cloud_pc::get::run;
+    "cloudPC.retrieveCloudPcCountByStatus", READ => cloud_pc::count_by_status::run;
+    "cloudPC.reprovision", WRITE => cloud_pc::reprovision::run;
+    "cloudPC.resize", WRITE => cloud_pc::resize::run;
+    "cloudPC.restore", WRITE => cloud_pc::restore::run;
+    "cloudPC.rename", WRITE => cloud_pc::rename::run;
+    "cloudPC.reboot", WRITE => cloud_pc::reboot::run;
+    "cloudPC.powerOn", WRITE => cloud_pc::power_on::run;
+    "cloudPC.powerOff", WRITE => cloud_pc::power_off::run;
+    "cloudPC.createSnapshot", WRITE => cloud_pc::create_snapshot::run;
+    "cloudPC.troubleshoot", WRITE => cloud_pc::troubleshoot::run;
+    "cloudPC.retrieveSnapshots", READ => cloud_pc::snapshots::run;
+    "cloudPC.retrieveCloudPCRemoteActionResults", WRITE => cloud_pc::results::run;
+    "cloudPC.getSupportedCloudPcRemoteActions", READ => cloud_pc::supported_actions::run;
+    "cloudPC.actions", READ => action::list::run;
+    "action.get", READ => action::get::run;
+    "action.cancel", WRITE => action::cancel::run;
+    "action.settle", WRITE => action::settle::run;
+    "managedDevice.list", READ_DEVICES => managed_device::list::run;
+    "managedDevice.count", READ_DEVICES => managed_device::count::run;
+    "managedDevice.get", READ_DEVICES => managed_device::get::run;
+    "managedDevice.reprovisionCloudPc", WRITE => managed_device::reprovision::run;
+    "managedDevice.resizeCloudPc", WRITE => managed_device::resize::run;
+    "managedDevice.restoreCloudPc", WRITE => managed_device::restore::run;
+    "managedDevice.getCloudPcRemoteActionResults", READ => managed_device::results::run;
+    "cloudPcServicePlan.list", READ => service_plan::list::run;
+    "cloudPcServicePlan.count", READ => service_plan::count::run;
+    "cloudPcServicePlan.get", READ => service_plan::get::run;
+    "cloudPcGalleryImage.list", READ => gallery_image::list::run;
+    "cloudPcGalleryImage.count", READ => gallery_image::count::run;
+    "cloudPcGalleryImage.get", READ => gallery_image::get::run;
+    "cloudPcSnapshot.list", READ => snapshot::list::run;
+    "cloudPcSnapshot.count", READ => snapshot::count::run;
+    "cloudPcSnapshot.get", READ => snapshot::get::run;
+    "cloudPcAuditEvent.list", READ => audit_event::list::run;
+    "cloudPcAuditEvent.count", READ => audit_event::count::run;
+    "cloudPcAuditEvent.get", READ => audit_event::get::run;
+    "cloudPcExternalPartner.list", READ => partner::list::run;
+    "cloudPcExternalPartner.count", READ => partner::count::run;
+    "cloudPcExternalPartner.get", READ => partner::get::run;
+    "cloudPcExternalPartner.create", WRITE => partner::create::run;
+    "cloudPcExternalPartner.update", WRITE => partner::update::run;
+    "cloudPcExternalPartner.delete", WRITE => partner::delete::run;
+    "cloudPcExternalPartner.configureAgent", CONFIGURE_AGENT => partner::configure_agent::run;
+    "cloudPcExternalPartner.deployAgent", DEPLOY_AGENT => partner::deploy_agent::run;
+    "cloudPcExternalPartner.retrieveDeployAgentActionResults", READ => partner::results::run;
+    "cloudPcExternalPartner.retrieveActionReports", READ => partner::reports::run;
+    "cloudPcExternalPartner.heartbeat", WRITE => partner::heartbeat::run;
+    "cloudPcExternalPartner.allowUrls", ADMINISTER => partner::allow_urls::run;
+    "activity.actions", READ => activity::actions::run;
+    "activity.cancel", WRITE => activity::cancel::run;
+};
+
+/// The row of an operation, if this server carries it out.
+pub fn row(key: &str) -> Option<&'static Row> {
+    static ROWS: LazyLock<HashMap<&str, &Row>> = LazyLock::new(|| TABLE.iter().map(|row| (row.key, row)).collect());
+    ROWS.get(key).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudpc_graph::{Edm, Version};
+
+    #[test]
+    fn every_row_is_an_operation_of_the_contract_and_stands_once() {
+        let known =
+            |key| [Version::V1, Version::Beta].iter().any(|v| Edm::of(*v).operations.iter().any(|o| o.key == key));
+        let unknown: Vec<_> = TABLE.iter().map(|row| row.key).filter(|key| !known(*key)).collect();
+        assert_eq!(unknown, Vec::<&str>::new());
+        let mut keys: Vec<_> = TABLE.iter().map(|row| row.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), TABLE.len());
+    }
+}

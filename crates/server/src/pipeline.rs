@@ -1,11 +1,186 @@
-//! One pipeline for every Graph request: resolve, authorise, check, call, shape.
+//! One pipeline for every Graph request: authenticate, resolve, authorise, check, call, shape.
+//!
+//! The order is part of the answer. A caller without a token learns nothing about paths; an unknown path is unknown to everyone; whoever lacks a
+//! permission is told so before the body is read. Which operation needs what stands in one table, [`crate::operations`]. The pipeline refuses to know
+//! what any of them does.
+
+mod access;
+mod answer;
+mod body;
+mod call;
+pub mod list;
+mod problem;
+mod service;
 
 use axum::body::Body;
-use http::{Request, Response};
+use cloudpc_graph::{Edm, Envelope, GraphError, Method, Options, Target, Version};
+use http::header::ALLOW;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use std::sync::Arc;
 
 use crate::app::App;
+use crate::caller::Caller;
+use crate::edge::{BaseAddress, RequestIds};
+use crate::operations;
+
+pub use access::{ADMINISTER, Access, READ, READ_SIGNED_IN, WRITE};
+pub(crate) use access::{CONFIGURE_AGENT, DEPLOY_AGENT, READ_DEVICES};
+pub use answer::Answer;
+pub use body::BODY_BYTES_MAX;
+pub(crate) use call::required;
+pub use call::{Call, Prefer};
+pub use problem::{CODES, Problem};
+
+/// How Graph labels its JSON.
+pub const CONTENT_TYPE_JSON: &str =
+    "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8";
+
+const ODATA_VERSION: HeaderName = HeaderName::from_static("odata-version");
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
+const DIAGNOSTIC: HeaderName = HeaderName::from_static("x-ms-ags-diagnostic");
+const DIAGNOSTIC_VALUE: HeaderValue = HeaderValue::from_static(
+    r#"{"ServerInfo":{"DataCenter":"cloudpc","Slice":"E","Ring":"1","ScaleUnit":"000","RoleInstance":"cloudpc"}}"#,
+);
 
 /// Answers a request below `/v1.0` or `/beta`. The edge has put [`crate::edge::RequestIds`] and [`crate::edge::BaseAddress`] into its extensions.
-pub async fn handle(_app: App, _request: Request<Body>) -> Response<Body> {
-    unimplemented!()
+pub async fn handle(app: App, request: Request<Body>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let ids = head.extensions.get::<RequestIds>().cloned().expect("the edge gives every request its ids");
+    let mut response = match route(&app, &head, body, &ids).await {
+        Ok(response) => response,
+        Err(error) => refuse(&app, &ids, &error),
+    };
+    stamp(response.headers_mut(), &ids);
+    response
+}
+
+fn refuse(app: &App, ids: &RequestIds, error: &GraphError) -> Response<Body> {
+    let mut response = answer::with_body(envelope(app, ids, error), CONTENT_TYPE_JSON);
+    *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if error.status == 405 {
+        let allow: Vec<_> = error.allow.iter().map(|method| method.name()).collect();
+        let allow = HeaderValue::from_str(&allow.join(", ")).expect("names of methods are plain text");
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    response
+}
+
+/// The body of an error.
+pub(crate) fn envelope(app: &App, ids: &RequestIds, error: &GraphError) -> Vec<u8> {
+    debug_assert!(CODES.contains(&error.code.as_str()), "{} is not in the list of codes", error.code);
+    let now = app.clock.now().to_string();
+    let date = now.split_once('.').map_or(now.as_str(), |(seconds, _)| seconds);
+    Envelope { request_id: &ids.request_id, client_request_id: &ids.client_request_id, date }.render(error)
+}
+
+async fn route(app: &App, head: &Parts, body: Body, ids: &RequestIds) -> Result<Response<Body>, GraphError> {
+    let (version, path) = split_root(head.uri.path())?;
+    let edm = Edm::of(version);
+    let base = head.extensions.get::<BaseAddress>().expect("the edge gives every request its base address");
+    let root = format!("{}/{}", base.0, version.segment());
+    if head.method == http::Method::GET
+        && let Some(response) = service::public(edm, &root, path)
+    {
+        return Ok(response);
+    }
+    let caller = app.identity.authenticate(&head.headers).await?;
+    let query = head.uri.query().unwrap_or_default();
+    let target = resolve(edm, &head.method, path, query)?;
+    let address = format!("{}{}", base.0, head.uri.path());
+    let request = Incoming { edm, caller, target, root, address, query, headers: &head.headers, ids };
+    request.answer(app, body).await
+}
+
+/// A request whose sender and target are known.
+struct Incoming<'a> {
+    edm: &'static Edm,
+    caller: Arc<Caller>,
+    target: Target,
+    root: String,
+    address: String,
+    query: &'a str,
+    headers: &'a HeaderMap,
+    ids: &'a RequestIds,
+}
+
+impl Incoming<'_> {
+    async fn answer(self, app: &App, body: Body) -> Result<Response<Body>, GraphError> {
+        let operation = self.target.operation;
+        let row = operations::row(&operation.key).ok_or_else(|| not_implemented(operation))?;
+        let options = Options::parse(self.edm, operation, self.query)?;
+        access::check(row.access, &self.caller, &self.target.scope, app.fidelity)?;
+        let body = match operation.method {
+            Method::Get | Method::Delete => serde_json::Map::new(),
+            Method::Post | Method::Patch | Method::Put => {
+                let bytes = body::read(self.headers, body).await?;
+                cloudpc_graph::body::parse(self.edm, operation, &bytes)?
+            }
+        };
+        let prefer = Prefer::of(self.headers);
+        let call = Arc::new(Call {
+            app: app.clone(),
+            caller: self.caller,
+            edm: self.edm,
+            target: self.target,
+            options,
+            body,
+            prefer,
+            request_id: self.ids.request_id.clone(),
+            root: self.root,
+            address: self.address,
+            query: self.query.to_owned(),
+        });
+        let answer =
+            (row.handler)(call).await.map_err(|problem| problem.into_graph(&operation.key, &self.ids.request_id))?;
+        Ok(answer.into_response(prefer))
+    }
+}
+
+fn not_implemented(operation: &cloudpc_graph::Operation) -> GraphError {
+    let message = format!(
+        "The operation '{}' ({}) is part of the contract, and this server does not implement it yet.",
+        operation.key, operation.path
+    );
+    GraphError::new(501, "NotImplemented", message)
+}
+
+/// Takes the root off a path, in any case.
+fn split_root(path: &str) -> Result<(Version, &str), GraphError> {
+    for version in [Version::Beta, Version::V1] {
+        let name = version.segment();
+        if let Some((head, rest)) = path.strip_prefix('/').and_then(|path| path.split_at_checked(name.len()))
+            && head.eq_ignore_ascii_case(name)
+            && (rest.is_empty() || rest.starts_with('/'))
+        {
+            return Ok((version, rest));
+        }
+    }
+    Err(GraphError::bad_request("The path has to begin with /v1.0 or /beta."))
+}
+
+fn resolve(edm: &'static Edm, method: &http::Method, path: &str, query: &str) -> Result<Target, GraphError> {
+    if let Some(method) = Method::named(method.as_str()) {
+        return edm.resolve(method, path, query);
+    }
+    // No operation takes this method, nor PUT, which stands in for it here: the path has its say first.
+    let mut error = GraphError::new(405, "Request_BadRequest", format!("This path does not take the method {method}."));
+    match edm.resolve(Method::Put, path, query) {
+        Err(refusal) if refusal.status == 405 => error.allow = refusal.allow,
+        Err(refusal) => return Err(refusal),
+        Ok(_) => {}
+    }
+    Err(error)
+}
+
+/// The headers that every answer has.
+fn stamp(headers: &mut HeaderMap, ids: &RequestIds) {
+    for (name, id) in [(REQUEST_ID, &ids.request_id), (CLIENT_REQUEST_ID, &ids.client_request_id)] {
+        if let Ok(value) = HeaderValue::from_str(id) {
+            headers.insert(name, value);
+        }
+    }
+    headers.insert(ODATA_VERSION, HeaderValue::from_static("4.0"));
+    headers.insert(DIAGNOSTIC, DIAGNOSTIC_VALUE);
 }

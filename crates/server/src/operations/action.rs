@@ -1,0 +1,22 @@
+//! Operations on the actions of one Cloud PC: ours, in our namespace.
+
+pub(super) mod cancel;
+pub(super) mod get;
+pub(super) mod list;
+pub(super) mod settle;
+
+use cloudpc_model::{Action, ActionId};
+use cloudpc_store::Reader;
+
+use super::cloud_pc;
+use crate::pipeline::{Call, Problem};
+
+/// The action that the path names, if it is one of the Cloud PC before it.
+fn find(call: &Call, reader: &Reader<'_>) -> Result<Action, Problem> {
+    let cloud_pc = cloud_pc::find(call, reader)?;
+    let id: ActionId = call.id(1, "action")?;
+    reader
+        .action(call.tenant(), id)?
+        .filter(|action| action.cloud_pc_id() == Some(cloud_pc.id))
+        .ok_or_else(|| Problem::not_found("action", call.key(1)))
+}

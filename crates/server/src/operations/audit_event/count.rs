@@ -1,0 +1,11 @@
+//! `GET …/auditEvents/$count`
+
+use std::sync::Arc;
+
+use super::list::AuditEvents;
+use crate::pipeline::list::count;
+use crate::pipeline::{Answer, Call, Problem};
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    count(&call, AuditEvents(call.clone())).await
+}

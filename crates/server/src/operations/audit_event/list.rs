@@ -1,0 +1,33 @@
+//! `GET …/auditEvents`
+
+use cloudpc_store::{AuditEntry, Reader};
+use serde::Serialize;
+use std::sync::Arc;
+
+use crate::pipeline::list::{Collection, PropertySet, bad_token, page};
+use crate::pipeline::{Answer, Call, Problem};
+use crate::views::audit::audit_event;
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    page(&call, AuditEvents(call.clone())).await
+}
+
+/// The audit log of a tenant, newest first.
+pub(super) struct AuditEvents(pub(super) Arc<Call>);
+
+impl Collection for AuditEvents {
+    type Row = AuditEntry;
+
+    fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<AuditEntry>, Problem> {
+        let before = position.map(str::parse::<i64>).transpose().map_err(|_| bad_token())?;
+        Ok(reader.audit_list(self.0.tenant(), before, limit)?)
+    }
+
+    fn position(&self, row: &AuditEntry) -> String {
+        row.id.to_string()
+    }
+
+    fn view<'a>(&'a self, row: &'a AuditEntry, _: PropertySet) -> impl Serialize + 'a {
+        audit_event(row, self.0.version())
+    }
+}

@@ -1,0 +1,11 @@
+//! `GET …/cloudPCs/$count`
+
+use std::sync::Arc;
+
+use super::list::CloudPcs;
+use crate::pipeline::list::count;
+use crate::pipeline::{Answer, Call, Problem};
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    count(&call, CloudPcs::new(&call)).await
+}

@@ -1,0 +1,43 @@
+//! `GET …/cloudPCs/retrieveCloudPcCountByStatus`
+
+use cloudpc_model::{CloudPcId, CloudPcStatus};
+use cloudpc_store::Reader;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::pipeline::list::whole;
+use crate::pipeline::{Answer, Call, Problem};
+use crate::views::cloud_pc::status;
+
+/// Cloud PCs looked at in one read.
+const CHUNK_ROWS: usize = 1000;
+
+/// `cloudPcStatusSummary`
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Summary {
+    status: &'static str,
+    count: u32,
+}
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    let request = call.clone();
+    let counts = call.app.store.read(move |reader| counts(&request, reader)).await?;
+    let mut summary: Vec<_> = counts.into_iter().map(|(of, count)| Summary { status: status(of), count }).collect();
+    summary.sort_unstable_by_key(|summary| summary.status);
+    whole(&call, summary).await
+}
+
+fn counts(call: &Call, reader: &Reader<'_>) -> Result<HashMap<CloudPcStatus, u32>, Problem> {
+    let owner = super::owner(call, reader)?;
+    let mut counts = HashMap::new();
+    let mut after: Option<CloudPcId> = None;
+    loop {
+        let cloud_pcs = reader.cloud_pc_list(call.tenant(), owner, after, CHUNK_ROWS)?;
+        cloud_pcs.iter().for_each(|cloud_pc| *counts.entry(cloud_pc.status).or_default() += 1);
+        if cloud_pcs.len() < CHUNK_ROWS {
+            return Ok(counts);
+        }
+        after = cloud_pcs.last().map(|cloud_pc| cloud_pc.id);
+    }
+}

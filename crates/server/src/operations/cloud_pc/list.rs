@@ -1,0 +1,84 @@
+//! `GET …/cloudPCs`
+
+use cloudpc_model::{ActionId, CloudPcId, TenantId, UserId};
+use cloudpc_store::{ActionFilter, Reader};
+use serde::Serialize;
+use std::sync::Arc;
+
+use crate::pipeline::list::{Collection, PropertySet, bad_token, page};
+use crate::pipeline::{Answer, Call, Problem};
+use crate::views::catalog::Catalog;
+use crate::views::cloud_pc::{CloudPcRow, Look, cloud_pc};
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    page(&call, CloudPcs::new(&call)).await
+}
+
+/// The Cloud PCs that the path is about, by id.
+pub(super) struct CloudPcs {
+    call: Arc<Call>,
+    owner: Option<UserId>,
+    catalog: Catalog,
+    look: Look,
+    with_last_action: bool,
+}
+
+impl CloudPcs {
+    pub(super) fn new(call: &Arc<Call>) -> Self {
+        Self {
+            call: call.clone(),
+            owner: None,
+            catalog: Catalog::default(),
+            look: super::look(call),
+            with_last_action: wants_last_action(call),
+        }
+    }
+}
+
+/// Whether the request speaks of the latest action, which costs a look for each Cloud PC.
+pub(super) fn wants_last_action(call: &Call) -> bool {
+    call.mentions("lastRemoteActionResult")
+}
+
+/// A Cloud PC with what the request speaks of.
+pub(super) fn row(
+    reader: &Reader<'_>,
+    tenant: TenantId,
+    cloud_pc: cloudpc_model::CloudPc,
+    with_last_action: bool,
+) -> Result<CloudPcRow, Problem> {
+    let latest = |reader: &Reader<'_>| {
+        reader.action_list(tenant, &cloud_pc.id.to_string(), ActionFilter::Remote, None::<ActionId>, 1)
+    };
+    let last_action = if with_last_action { latest(reader)?.pop() } else { None };
+    Ok(CloudPcRow { cloud_pc, last_action })
+}
+
+impl Collection for CloudPcs {
+    type Row = CloudPcRow;
+
+    fn begin(&mut self, reader: &Reader<'_>, _: Option<&str>) -> Result<(), Problem> {
+        self.owner = super::owner(&self.call, reader)?;
+        self.catalog = Catalog::read(reader, self.call.tenant())?;
+        Ok(())
+    }
+
+    fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<CloudPcRow>, Problem> {
+        let after = position.map(str::parse::<CloudPcId>).transpose().map_err(|_| bad_token())?;
+        let tenant = self.call.tenant();
+        let cloud_pcs = reader.cloud_pc_list(tenant, self.owner, after, limit)?;
+        cloud_pcs.into_iter().map(|cloud_pc| row(reader, tenant, cloud_pc, self.with_last_action)).collect()
+    }
+
+    fn position(&self, row: &CloudPcRow) -> String {
+        row.cloud_pc.id.to_string()
+    }
+
+    fn count(&self, reader: &Reader<'_>) -> Result<Option<u64>, Problem> {
+        Ok(Some(reader.cloud_pc_count(self.call.tenant(), self.owner)?))
+    }
+
+    fn view<'a>(&'a self, row: &'a CloudPcRow, set: PropertySet) -> impl Serialize + 'a {
+        cloud_pc(row, &self.catalog, self.look, set)
+    }
+}

@@ -1,0 +1,44 @@
+//! `POST …/cloudPCs/{id}/rename`
+
+use cloudpc_graph::GraphError;
+use cloudpc_model::Params;
+use std::sync::Arc;
+
+use crate::pipeline::{Answer, Call, Problem};
+
+/// Longest display name.
+pub const DISPLAY_NAME_CHARS_MAX: usize = 64;
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    super::ask(call, |call, _| {
+        Ok(Params::Rename { display_name: check(call.required_text("displayName")?)?.to_owned() })
+    })
+    .await
+}
+
+fn check(name: &str) -> Result<&str, GraphError> {
+    let wrong = |message: String| Err(GraphError::bad_request(message).about("displayName"));
+    if name.trim().is_empty() {
+        return wrong("The display name is empty.".into());
+    }
+    if name.chars().count() > DISPLAY_NAME_CHARS_MAX {
+        return wrong(format!("The display name is longer than {DISPLAY_NAME_CHARS_MAX} characters."));
+    }
+    if name.chars().any(char::is_control) {
+        return wrong("The display name holds a control character.".into());
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_short_and_visible() {
+        assert!(check(&"ä".repeat(DISPLAY_NAME_CHARS_MAX)).is_ok());
+        for name in ["", "  ", "a\u{0}", "a\nb", &"a".repeat(DISPLAY_NAME_CHARS_MAX + 1)] {
+            assert_eq!(check(name).unwrap_err().target.as_deref(), Some("displayName"), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! `GET …/galleryImages/$count`
+
+use std::sync::Arc;
+
+use super::list::GalleryImages;
+use crate::pipeline::list::count;
+use crate::pipeline::{Answer, Call, Problem};
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    count(&call, GalleryImages(call.clone())).await
+}

@@ -1,0 +1,69 @@
+//! `GET /deviceManagement/managedDevices`
+
+use cloudpc_model::ManagedDeviceId;
+use cloudpc_store::{ActionFilter, Reader};
+use serde::Serialize;
+use std::sync::Arc;
+
+use crate::pipeline::list::{Collection, PAGE_ROWS, PropertySet, bad_token, page};
+use crate::pipeline::{Answer, Call, Problem};
+use crate::views::catalog::Catalog;
+use crate::views::managed_device::{ManagedDeviceRow, managed_device};
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    page(&call, ManagedDevices::new(&call)).await
+}
+
+/// The managed devices of a tenant, by id.
+pub(super) struct ManagedDevices {
+    call: Arc<Call>,
+    catalog: Catalog,
+    with_actions: bool,
+}
+
+impl ManagedDevices {
+    pub(super) fn new(call: &Arc<Call>) -> Self {
+        let with_actions = call.mentions("cloudPcRemoteActionResults");
+        Self { call: call.clone(), catalog: Catalog::default(), with_actions }
+    }
+}
+
+/// A managed device, with its latest remote actions if they are wanted.
+pub(super) fn row(
+    call: &Call,
+    reader: &Reader<'_>,
+    cloud_pc: cloudpc_model::CloudPc,
+    with_actions: bool,
+) -> Result<ManagedDeviceRow, Problem> {
+    let target = cloud_pc.id.to_string();
+    let latest = || reader.action_list(call.tenant(), &target, ActionFilter::Remote, None, PAGE_ROWS);
+    let actions = with_actions.then(latest).transpose()?;
+    Ok(ManagedDeviceRow { cloud_pc, actions })
+}
+
+impl Collection for ManagedDevices {
+    type Row = ManagedDeviceRow;
+
+    fn begin(&mut self, reader: &Reader<'_>, _: Option<&str>) -> Result<(), Problem> {
+        self.catalog = Catalog::read(reader, self.call.tenant())?;
+        Ok(())
+    }
+
+    fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Self::Row>, Problem> {
+        let after = position.map(str::parse::<ManagedDeviceId>).transpose().map_err(|_| bad_token())?;
+        let cloud_pcs = reader.cloud_pc_list_by_managed_device(self.call.tenant(), after, limit)?;
+        cloud_pcs.into_iter().map(|cloud_pc| row(&self.call, reader, cloud_pc, self.with_actions)).collect()
+    }
+
+    fn position(&self, row: &Self::Row) -> String {
+        row.cloud_pc.managed_device_id.to_string()
+    }
+
+    fn count(&self, reader: &Reader<'_>) -> Result<Option<u64>, Problem> {
+        Ok(Some(reader.cloud_pc_count(self.call.tenant(), None)?))
+    }
+
+    fn view<'a>(&'a self, row: &'a Self::Row, _: PropertySet) -> impl Serialize + 'a {
+        managed_device(row, &self.catalog, self.call.version())
+    }
+}

@@ -1,0 +1,45 @@
+//! Operations on external partners, their agent and its deployments.
+
+pub(super) mod allow_urls;
+pub(super) mod configure_agent;
+pub(super) mod count;
+pub(super) mod create;
+pub(super) mod delete;
+pub(super) mod deploy_agent;
+pub(super) mod get;
+pub(super) mod heartbeat;
+pub(super) mod list;
+pub(super) mod reports;
+pub(super) mod results;
+pub(super) mod update;
+
+use cloudpc_model::{Partner, PartnerId, Timestamp};
+use cloudpc_store::{AuditEntry, Reader};
+
+use crate::pipeline::{Call, Problem};
+use crate::views::partner::{PartnerView, partner};
+
+/// The partner that the path names.
+pub(super) fn find(call: &Call, reader: &Reader<'_>) -> Result<Partner, Problem> {
+    let id: PartnerId = call.id(0, "external partner")?;
+    reader.partner(call.tenant(), id)?.ok_or_else(|| Problem::not_found("external partner", call.key(0)))
+}
+
+/// A partner as it is sent now.
+fn view<'a>(call: &Call, found: &'a Partner) -> PartnerView<'a> {
+    partner(found, call.app.clock.now(), call.app.heartbeat_silence_max)
+}
+
+/// The audit row of a change to a partner.
+fn audit(call: &Call, at: Timestamp, verb: &str, id: PartnerId) -> AuditEntry {
+    AuditEntry {
+        id: 0,
+        tenant_id: call.tenant(),
+        at,
+        actor: call.caller.actor(),
+        activity: format!("{verb} CloudPcExternalPartner"),
+        resource_type: "CloudPcExternalPartner".into(),
+        resource_id: id.to_string(),
+        request_id: call.request_id.clone(),
+    }
+}

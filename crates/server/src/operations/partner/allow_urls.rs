@@ -1,0 +1,69 @@
+//! `POST …/externalPartners/{id}/cloudpc.allowUrls`: replaces the URL prefixes that the partner's agent may be fetched from. Ours.
+
+use cloudpc_graph::GraphError;
+use cloudpc_store::Tx;
+use serde_json::Value;
+use std::sync::Arc;
+use url::Url;
+
+use crate::pipeline::{Answer, Call, Problem, required};
+
+/// Most prefixes of one partner.
+pub const URLS_MAX: usize = 100;
+/// Longest prefix.
+pub const URL_BYTES_MAX: usize = 2048;
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    let request = call.clone();
+    let write = move |tx: &mut Tx<'_>| {
+        let mut partner = super::find(&request, tx)?;
+        let given = request.body.get("urls").and_then(Value::as_array).ok_or_else(|| required("urls"))?;
+        partner.allowed_urls = read(given)?;
+        tx.partner_update(&partner)?;
+        tx.audit_insert(&super::audit(&request, request.app.clock.now(), "AllowUrls", partner.id))?;
+        Ok::<_, Problem>(())
+    };
+    call.app.store.write(write).await?;
+    Ok(Answer::NoContent)
+}
+
+fn read(given: &[Value]) -> Result<Vec<String>, GraphError> {
+    let wrong = |message: String| GraphError::bad_request(message).about("urls");
+    if given.len() > URLS_MAX {
+        return Err(wrong(format!("There are more than {URLS_MAX} URL prefixes.")));
+    }
+    let check = |value: &Value| {
+        let text = value.as_str().unwrap_or_default();
+        let url = Url::parse(text).map_err(|error| wrong(format!("'{text}' is not a URL prefix: {error}.")))?;
+        // Without a path, `https://host` would also let `https://host.elsewhere` through.
+        let whole_host = text.splitn(4, '/').count() == 4;
+        if text.len() > URL_BYTES_MAX || !matches!(url.scheme(), "https" | "http") || !whole_host {
+            let form = "http or https, with at least one slash after the host";
+            return Err(wrong(format!(
+                "'{text}' is not a URL prefix: it has to be {form}, in up to {URL_BYTES_MAX} bytes."
+            )));
+        }
+        Ok(text.to_owned())
+    };
+    given.iter().map(check).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_prefix_names_a_whole_host() {
+        assert_eq!(read(&[json!("https://agents.contoso.test/v1/")]).unwrap().len(), 1);
+        for wrong in ["", "agents", "https://agents.contoso.test", "file:///etc/", "ftp://a/"] {
+            assert_eq!(read(&[json!(wrong)]).unwrap_err().status, 400, "{wrong}");
+        }
+        let many = |count| vec![json!("https://agents.contoso.test/"); count];
+        assert!(read(&many(URLS_MAX)).is_ok());
+        assert!(read(&many(URLS_MAX + 1)).is_err());
+        let long = |bytes| json!(format!("{:a<bytes$}", "https://h/"));
+        assert!(read(&[long(URL_BYTES_MAX)]).is_ok());
+        assert!(read(&[long(URL_BYTES_MAX + 1)]).is_err());
+    }
+}

@@ -1,0 +1,142 @@
+//! `POST …/externalPartners/{id}/configureAgent`
+
+use cloudpc_drivers::{FetchPolicy, Fetcher};
+use cloudpc_graph::GraphError;
+use cloudpc_model::{AgentSetting, Partner};
+use cloudpc_store::{Report, ReportType, Tx};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+use crate::pipeline::{Answer, Call, Problem, required};
+use crate::views::partner::MASK;
+
+/// Longest `agentUrl`.
+pub const AGENT_URL_BYTES_MAX: usize = 2048;
+/// Most `installParameters`.
+pub const INSTALL_PARAMETERS_MAX: usize = 64;
+/// Longest of them.
+pub const INSTALL_PARAMETER_BYTES_MAX: usize = 1024;
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    let request = call.clone();
+    let write = move |tx: &mut Tx<'_>| {
+        let mut partner = super::find(&request, tx)?;
+        let given = request.body.get("agentSetting").and_then(Value::as_object);
+        let agent = read(given.ok_or_else(|| required("agentSetting"))?, &partner)?;
+        let at = request.app.clock.now();
+        partner.agent = Some(agent.clone());
+        tx.partner_update(&partner)?;
+        tx.report_insert(&Report {
+            id: 0,
+            tenant_id: request.tenant(),
+            partner_id: partner.id,
+            report_type: ReportType::ConfigureAgent,
+            actor: request.caller.actor(),
+            created_at: at,
+            target: String::new(),
+            cloud_pc_name: String::new(),
+            agent_name: agent.agent_name().to_owned(),
+            activity_id: None,
+            message: "The agent was configured.".into(),
+            agent: Some(masked(agent)),
+        })?;
+        tx.audit_insert(&super::audit(&request, at, "ConfigureAgent", partner.id))?;
+        Ok::<_, Problem>(())
+    };
+    call.app.store.write(write).await?;
+    Ok(Answer::NoContent)
+}
+
+/// Reports are kept for good, so they never hold what may be secret.
+fn masked(agent: AgentSetting) -> AgentSetting {
+    AgentSetting { install_parameters: vec![MASK.to_owned(); agent.install_parameters.len()], ..agent }
+}
+
+fn read(given: &Map<String, Value>, partner: &Partner) -> Result<AgentSetting, GraphError> {
+    let text = |name: &str| given.get(name).and_then(Value::as_str).ok_or_else(|| required(name).about(target(name)));
+    Ok(AgentSetting {
+        url: url(text("agentUrl")?, partner)?,
+        sha256: sha256(text("agentSha256")?)?,
+        install_parameters: install_parameters(given.get("installParameters"))?,
+        auto_deploy: given.get("autoDeploymentEnabled").and_then(Value::as_bool).unwrap_or(false),
+    })
+}
+
+fn url(text: &str, partner: &Partner) -> Result<String, GraphError> {
+    let wrong =
+        |why: &str| GraphError::bad_request(format!("The agent URL cannot be used: {why}")).about(target("agentUrl"));
+    if text.len() > AGENT_URL_BYTES_MAX {
+        return Err(wrong(&format!("it is longer than {AGENT_URL_BYTES_MAX} bytes.")));
+    }
+    let url = Url::parse(text).map_err(|error| wrong(&format!("{error}.")))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("it holds a user name or password, which everyone who may read the partner would see."));
+    }
+    // Whether it may be fetched depends on where it leads; sizes and times matter only to the download itself.
+    let policy =
+        FetchPolicy { allowed_urls: partner.allowed_urls.clone(), size_bytes_max: u64::MAX, time_max: Duration::MAX };
+    Fetcher::check(&url, &policy).map_err(|why| wrong(&why))?;
+    Ok(text.to_owned())
+}
+
+fn sha256(text: &str) -> Result<String, GraphError> {
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    let message =
+        format!("The agent's SHA-256 has to be 64 hexadecimal digits; this has {} characters.", text.chars().count());
+    Err(GraphError::bad_request(message).about(target("agentSha256")))
+}
+
+fn install_parameters(given: Option<&Value>) -> Result<Vec<String>, GraphError> {
+    let wrong = |message: String| GraphError::bad_request(message).about(target("installParameters"));
+    let given = given.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if given.len() > INSTALL_PARAMETERS_MAX {
+        return Err(wrong(format!("There are more than {INSTALL_PARAMETERS_MAX} install parameters.")));
+    }
+    let check = |value: &Value| match value.as_str() {
+        None => Err(wrong("An install parameter is not a text.".into())),
+        Some(text) if text.len() > INSTALL_PARAMETER_BYTES_MAX => {
+            Err(wrong(format!("An install parameter is longer than {INSTALL_PARAMETER_BYTES_MAX} bytes.")))
+        }
+        Some(text) if text.contains('\0') => Err(wrong("An install parameter holds a null character.".into())),
+        // Whoever sends a masked setting back would wipe out the parameters without noticing.
+        Some(MASK) => {
+            Err(wrong(format!("'{MASK}' stands for a parameter that is not shown; send the parameter itself.")))
+        }
+        Some(text) => Ok(text.to_owned()),
+    };
+    given.iter().map(check).collect()
+}
+
+fn target(name: &str) -> String {
+    format!("agentSetting/{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_checksum_has_64_hexadecimal_digits() {
+        assert_eq!(sha256(&"AB".repeat(32)).unwrap(), "ab".repeat(32));
+        for wrong in ["", "ab", &"ab".repeat(33), &"xy".repeat(32), &"é".repeat(32)] {
+            assert_eq!(sha256(wrong).unwrap_err().status, 400, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn install_parameters_have_limits() {
+        let check = |value: Value| install_parameters(Some(&value)).map(|parameters| parameters.len());
+        assert_eq!(install_parameters(None).unwrap(), Vec::<String>::new());
+        assert_eq!(check(json!(vec!["/quiet"; INSTALL_PARAMETERS_MAX])).unwrap(), INSTALL_PARAMETERS_MAX);
+        assert!(check(json!(vec!["/quiet"; INSTALL_PARAMETERS_MAX + 1])).is_err());
+        assert!(check(json!(["x".repeat(INSTALL_PARAMETER_BYTES_MAX)])).is_ok());
+        assert!(check(json!(["x".repeat(INSTALL_PARAMETER_BYTES_MAX + 1)])).is_err());
+        assert!(check(json!(["a\u{0}b"])).is_err());
+        assert!(check(json!([MASK])).is_err());
+    }
+}

@@ -1,0 +1,11 @@
+//! `GET …/externalPartners/$count`
+
+use std::sync::Arc;
+
+use super::list::Partners;
+use crate::pipeline::list::count;
+use crate::pipeline::{Answer, Call, Problem};
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    count(&call, Partners(call.clone())).await
+}

@@ -1,0 +1,18 @@
+//! `DELETE …/externalPartners/{id}`
+
+use cloudpc_store::Tx;
+use std::sync::Arc;
+
+use crate::pipeline::{Answer, Call, Problem};
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    let request = call.clone();
+    let write = move |tx: &mut Tx<'_>| {
+        let partner = super::find(&request, tx)?;
+        tx.partner_delete(request.tenant(), partner.id)?;
+        tx.audit_insert(&super::audit(&request, request.app.clock.now(), "Delete", partner.id))?;
+        Ok::<_, Problem>(())
+    };
+    call.app.store.write(write).await?;
+    Ok(Answer::NoContent)
+}

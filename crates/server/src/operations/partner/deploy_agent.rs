@@ -1,0 +1,39 @@
+//! `POST …/externalPartners/{id}/deployAgent`
+
+use cloudpc_graph::GraphError;
+use serde_json::Value;
+use std::sync::Arc;
+
+use crate::pipeline::{Answer, Call, Problem, required};
+
+/// Most Cloud PCs of one call.
+pub const CLOUD_PC_IDS_MAX: usize = 50;
+/// Longest id that is taken; what it names is looked up later.
+pub const CLOUD_PC_ID_BYTES_MAX: usize = 128;
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    let request = call.clone();
+    let partner = call.app.store.read(move |reader| super::find(&request, reader)).await?;
+    let targets = targets(&call)?;
+    let deployed = call.app.engine.deploy(&call.asked(), partner.id, targets).await?;
+    Ok(call.value(&deployed.activity_id.to_string()))
+}
+
+fn targets(call: &Call) -> Result<Vec<String>, GraphError> {
+    const NAME: &str = "cloudPcIds";
+    let wrong = |message: String| GraphError::bad_request(message).about(NAME);
+    let given = call.body.get(NAME).and_then(Value::as_array).ok_or_else(|| required(NAME))?;
+    if given.is_empty() || given.len() > CLOUD_PC_IDS_MAX {
+        return Err(wrong(format!(
+            "One call takes 1 to {CLOUD_PC_IDS_MAX} ids of Cloud PCs; this has {}.",
+            given.len()
+        )));
+    }
+    let check = |value: &Value| match value.as_str() {
+        Some(id) if !id.trim().is_empty() && id.len() <= CLOUD_PC_ID_BYTES_MAX && !id.contains(char::is_control) => {
+            Ok(id.to_owned())
+        }
+        _ => Err(wrong(format!("Each id has to be a text of 1 to {CLOUD_PC_ID_BYTES_MAX} visible characters."))),
+    };
+    given.iter().map(check).collect()
+}

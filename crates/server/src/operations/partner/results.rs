@@ -1,0 +1,67 @@
+//! `GET …/externalPartners/{id}/retrieveDeployAgentActionResults(activityId='…',cloudPcId='…')`
+//!
+//! Paging is exact while results arrive: the first page notes the latest result there is, the links carry it on, and nothing later is shown.
+
+use cloudpc_model::{ActionId, PartnerId};
+use cloudpc_store::{Deployment, DeploymentFilter, Reader};
+use serde::Serialize;
+use std::sync::Arc;
+use uuid::Uuid;
+
+use crate::pipeline::list::{Collection, PAGE_ROWS, PropertySet, bad_token, page};
+use crate::pipeline::{Answer, Call, Problem};
+use crate::views::partner::deployment;
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    let argument = |name: &str| call.target.arguments.get(name).filter(|text| !text.is_empty()).cloned();
+    let filter = DeploymentFilter { activity: argument("activityId"), target: argument("cloudPcId") };
+    let nowhere = (PartnerId(Uuid::nil()), ActionId(0));
+    page(&call, Deployments { call: call.clone(), filter, partner: nowhere.0, until: nowhere.1 }).await
+}
+
+/// The results of one partner, in the order in which they were asked for.
+struct Deployments {
+    call: Arc<Call>,
+    filter: DeploymentFilter,
+    partner: PartnerId,
+    until: ActionId,
+}
+
+/// `after.until`
+fn parse(position: &str) -> Result<(ActionId, ActionId), Problem> {
+    let numbers = position.split_once('.').and_then(|(after, until)| Some((after.parse().ok()?, until.parse().ok()?)));
+    Ok(numbers.ok_or_else(bad_token)?)
+}
+
+impl Collection for Deployments {
+    type Row = Deployment;
+
+    const PAGE_ROWS_MAX: usize = PAGE_ROWS;
+
+    fn begin(&mut self, reader: &Reader<'_>, position: Option<&str>) -> Result<(), Problem> {
+        self.partner = super::find(&self.call, reader)?.id;
+        self.until = match position {
+            Some(position) => parse(position)?.1,
+            None => reader.deployment_latest(self.call.tenant(), self.partner)?,
+        };
+        Ok(())
+    }
+
+    fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Deployment>, Problem> {
+        let after = position.map_or(Ok(ActionId(0)), |position| parse(position).map(|(after, _)| after))?;
+        let tenant = self.call.tenant();
+        Ok(reader.deployment_list(tenant, self.partner, &self.filter, after, self.until, limit)?)
+    }
+
+    fn position(&self, row: &Deployment) -> String {
+        format!("{}.{}", row.action_id, self.until)
+    }
+
+    fn count(&self, reader: &Reader<'_>) -> Result<Option<u64>, Problem> {
+        Ok(Some(reader.deployment_count(self.call.tenant(), self.partner, &self.filter)?))
+    }
+
+    fn view<'a>(&'a self, row: &'a Deployment, _: PropertySet) -> impl Serialize + 'a {
+        deployment(row)
+    }
+}

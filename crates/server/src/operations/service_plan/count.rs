@@ -1,0 +1,11 @@
+//! `GET …/servicePlans/$count`
+
+use std::sync::Arc;
+
+use super::list::ServicePlans;
+use crate::pipeline::list::count;
+use crate::pipeline::{Answer, Call, Problem};
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    count(&call, ServicePlans(call.clone())).await
+}

@@ -1,0 +1,142 @@
+//! Who may call an operation.
+
+use cloudpc_graph::GraphError;
+use cloudpc_graph::resolve::Scope;
+
+use crate::app::Fidelity;
+use crate::caller::Caller;
+
+/// What a token needs for an operation. Any one permission of a list will do.
+#[derive(Debug)]
+pub struct Access {
+    /// With a delegated token.
+    pub delegated: &'static [&'static str],
+    /// With an application's own token.
+    pub application: &'static [&'static str],
+    /// Whether an application's own token may be used below `/me` and `/users`.
+    pub application_on_users: bool,
+    /// Under strict fidelity: only users who hold one of these directory roles, whatever the token's permissions, and no application.
+    pub strict_roles: Option<&'static [&'static str]>,
+}
+
+const READERS: &[&str] = &["CloudPC.Read.All", "CloudPC.ReadWrite.All"];
+const WRITERS: &[&str] = &["CloudPC.ReadWrite.All"];
+const DEVICE_READERS: &[&str] = &[
+    "CloudPC.Read.All",
+    "CloudPC.ReadWrite.All",
+    "DeviceManagementManagedDevices.Read.All",
+    "DeviceManagementManagedDevices.ReadWrite.All",
+];
+const ADMINISTRATORS: &[&str] = &["Cloudpc.Administer.All"];
+
+const fn any_of(permissions: &'static [&'static str]) -> Access {
+    Access { delegated: permissions, application: permissions, application_on_users: true, strict_roles: None }
+}
+
+/// Reads.
+pub static READ: Access = any_of(READERS);
+/// Reads that an application's own token cannot do below `/me` and `/users`.
+pub static READ_SIGNED_IN: Access = Access { application_on_users: false, ..any_of(READERS) };
+/// Reads of managed devices.
+pub static READ_DEVICES: Access = any_of(DEVICE_READERS);
+/// Changes.
+pub static WRITE: Access = any_of(WRITERS);
+/// What only an administrator of this installation may do.
+pub static ADMINISTER: Access = any_of(ADMINISTRATORS);
+/// `configureAgent`
+pub static CONFIGURE_AGENT: Access = Access { strict_roles: Some(&["Global Administrator"]), ..any_of(WRITERS) };
+/// `deployAgent`
+pub static DEPLOY_AGENT: Access =
+    Access { strict_roles: Some(&["Windows 365 Administrator", "Global Administrator"]), ..any_of(WRITERS) };
+
+/// Checks a caller against an operation's row.
+pub(super) fn check(access: &Access, caller: &Caller, scope: &Scope, fidelity: Fidelity) -> Result<(), GraphError> {
+    let on_users = *scope != Scope::Tenant;
+    match (&caller.user, access.strict_roles) {
+        (None, _) if on_users && !access.application_on_users => {
+            Err(forbidden("This operation is for signed-in users; an application's own token cannot be used for it."))
+        }
+        (None, Some(_)) if fidelity == Fidelity::Strict => {
+            Err(forbidden("This operation is for signed-in users; an application's own token cannot be used for it."))
+        }
+        (Some(user), Some(roles)) if fidelity == Fidelity::Strict => {
+            if roles.iter().any(|role| user.roles.iter().any(|held| held == role)) {
+                return Ok(());
+            }
+            Err(forbidden(format!("The signed-in user lacks the directory role: {}.", roles.join(" or "))))
+        }
+        (None, _) => require(caller, access.application, "application"),
+        (Some(_), _) => require(caller, access.delegated, "delegated"),
+    }
+}
+
+fn require(caller: &Caller, permissions: &[&str], kind: &str) -> Result<(), GraphError> {
+    if permissions.iter().any(|permission| caller.permissions.contains(*permission)) {
+        return Ok(());
+    }
+    Err(forbidden(format!("The token lacks the {kind} permission {}.", permissions.join(" or "))))
+}
+
+fn forbidden(message: impl Into<String>) -> GraphError {
+    GraphError::new(403, "Forbidden", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caller::CallerUser;
+    use cloudpc_model::{TenantId, UserId};
+    use uuid::Uuid;
+
+    fn application(permission: &str) -> Caller {
+        Caller {
+            tenant_id: TenantId(Uuid::nil()),
+            app_id: None,
+            app_name: "app".into(),
+            user: None,
+            permissions: [permission.to_owned()].into(),
+        }
+    }
+
+    fn user(permission: &str, role: &str) -> Caller {
+        let user = CallerUser {
+            id: UserId(Uuid::nil()),
+            user_principal_name: "ada@contoso.test".into(),
+            roles: vec![role.into()],
+        };
+        Caller { user: Some(user), ..application(permission) }
+    }
+
+    #[test]
+    fn writing_implies_reading_and_not_the_other_way() {
+        let check = |access, permission| check(access, &application(permission), &Scope::Tenant, Fidelity::Open);
+        assert!(check(&READ, "CloudPC.Read.All").is_ok());
+        assert!(check(&READ, "CloudPC.ReadWrite.All").is_ok());
+        assert!(check(&WRITE, "CloudPC.ReadWrite.All").is_ok());
+        let error = check(&WRITE, "CloudPC.Read.All").unwrap_err();
+        assert_eq!(error.status, 403);
+        assert_eq!(error.message, "The token lacks the application permission CloudPC.ReadWrite.All.");
+        assert!(check(&WRITE, "DeviceManagementManagedDevices.PrivilegedOperations.All").is_err());
+    }
+
+    #[test]
+    fn applications_list_no_users_cloud_pcs() {
+        let caller = application("CloudPC.ReadWrite.All");
+        assert!(check(&READ_SIGNED_IN, &caller, &Scope::Tenant, Fidelity::Open).is_ok());
+        assert_eq!(check(&READ_SIGNED_IN, &caller, &Scope::Me, Fidelity::Open).unwrap_err().status, 403);
+        assert!(check(&READ, &caller, &Scope::User("ada".into()), Fidelity::Open).is_ok());
+    }
+
+    #[test]
+    fn partners_actions_are_for_administrators_when_strict() {
+        let writer = "CloudPC.ReadWrite.All";
+        let strict = |access, caller: &Caller| check(access, caller, &Scope::Tenant, Fidelity::Strict).is_ok();
+        let open = |access, caller: &Caller| check(access, caller, &Scope::Tenant, Fidelity::Open).is_ok();
+        assert!(!strict(&DEPLOY_AGENT, &application(writer)));
+        assert!(open(&DEPLOY_AGENT, &application(writer)));
+        assert!(strict(&DEPLOY_AGENT, &user("User.Read", "Windows 365 Administrator")));
+        assert!(!strict(&CONFIGURE_AGENT, &user(writer, "Windows 365 Administrator")));
+        assert!(strict(&CONFIGURE_AGENT, &user(writer, "Global Administrator")));
+        assert!(open(&CONFIGURE_AGENT, &user(writer, "none")));
+    }
+}

@@ -1,0 +1,102 @@
+//! What an operation answers, and how that becomes a response.
+
+use axum::body::Body;
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use super::{CONTENT_TYPE_JSON, Prefer};
+
+/// What an operation answers. JSON is finished text: it was written straight into its buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// 204.
+    NoContent,
+    /// 200 with a number or word as it is, for `$count`.
+    Text(String),
+    /// 200 with JSON.
+    Json(Vec<u8>),
+    /// 201 with the entity and its address, or 204 if the client wants no body.
+    Created {
+        /// Where it is now.
+        location: String,
+        /// The entity.
+        body: Vec<u8>,
+    },
+    /// 200 with the entity after its change, or 204 if the client wants no body.
+    Updated(Vec<u8>),
+}
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const ODATA_ENTITY_ID: HeaderName = HeaderName::from_static("odata-entityid");
+
+impl Answer {
+    /// The response, but for the headers that every one has.
+    pub(super) fn into_response(self, prefer: Prefer) -> Response<Body> {
+        let mut applied = Vec::new();
+        if prefer.unknown_enum_members {
+            applied.push("include-unknown-enum-members");
+        }
+        let mut response = match self {
+            Self::NoContent => no_content(),
+            Self::Text(text) => with_body(text.into_bytes(), "text/plain"),
+            Self::Json(body) => with_body(body, CONTENT_TYPE_JSON),
+            Self::Updated(_) if prefer.minimal => {
+                applied.push("return=minimal");
+                no_content()
+            }
+            Self::Updated(body) => with_body(body, CONTENT_TYPE_JSON),
+            Self::Created { location, body } => {
+                let mut response = if prefer.minimal {
+                    applied.push("return=minimal");
+                    no_content()
+                } else {
+                    let mut response = with_body(body, CONTENT_TYPE_JSON);
+                    *response.status_mut() = StatusCode::CREATED;
+                    response
+                };
+                if let Ok(location) = HeaderValue::from_str(&location) {
+                    if prefer.minimal {
+                        response.headers_mut().insert(ODATA_ENTITY_ID, location.clone());
+                    }
+                    response.headers_mut().insert(LOCATION, location);
+                }
+                response
+            }
+        };
+        if let Ok(applied) = HeaderValue::from_str(&applied.join(", "))
+            && !applied.is_empty()
+        {
+            response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+        }
+        response
+    }
+}
+
+fn no_content() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+pub(super) fn with_body(body: Vec<u8>, content_type: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_may_ask_for_no_body() {
+        let minimal = Prefer { minimal: true, unknown_enum_members: false };
+        let created = Answer::Created { location: "https://h/beta/x/1".into(), body: b"{}".to_vec() };
+        let response = created.into_response(minimal);
+        assert_eq!(response.status(), 204);
+        assert_eq!(response.headers()["location"], "https://h/beta/x/1");
+        assert_eq!(response.headers()["odata-entityid"], "https://h/beta/x/1");
+        assert_eq!(response.headers()["preference-applied"], "return=minimal");
+        assert_eq!(Answer::Json(b"{}".to_vec()).into_response(minimal).status(), 200);
+    }
+}

@@ -1,0 +1,83 @@
+//! Reading the body of a request, within limits.
+
+use axum::body::Body;
+use bytes::Bytes;
+use cloudpc_graph::GraphError;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+/// Largest body of a request.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Reads the body. Compressed bodies are refused, so that a small one cannot grow.
+pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, GraphError> {
+    if let Some(encoding) = headers.get(CONTENT_ENCODING)
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(unsupported("Compressed request bodies are not taken; leave Content-Encoding out."));
+    }
+    let bytes = match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let message = format!("The body is larger than {BODY_BYTES_MAX} bytes.");
+            return Err(GraphError::new(413, "RequestEntityTooLarge", message));
+        }
+        Err(_) => return Err(GraphError::bad_request("The body ended before it was complete.")),
+    };
+    if !bytes.is_empty() && !is_json(headers) {
+        return Err(unsupported("A body has to be sent with Content-Type: application/json."));
+    }
+    Ok(bytes)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(text) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let mut parts = text.split(';').map(str::trim);
+    let media = parts.next().unwrap_or_default();
+    // JSON is UTF-8; any other character set would be read wrongly.
+    let utf8 = |part: &str| match part.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    };
+    media.eq_ignore_ascii_case("application/json") && parts.all(utf8)
+}
+
+fn unsupported(message: &str) -> GraphError {
+    GraphError::new(415, "UnsupportedMediaType", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    async fn status(pairs: &[(&'static str, &'static str)], body: Vec<u8>) -> u16 {
+        read(&headers(pairs), Body::from(body)).await.map_or_else(|error| error.status, |_| 200)
+    }
+
+    #[tokio::test]
+    async fn the_limit_is_exact() {
+        let json = [("content-type", "application/json")];
+        assert_eq!(status(&json, vec![b' '; BODY_BYTES_MAX]).await, 200);
+        assert_eq!(status(&json, vec![b' '; BODY_BYTES_MAX + 1]).await, 413);
+    }
+
+    #[tokio::test]
+    async fn only_plain_json_is_taken() {
+        assert_eq!(status(&[], Vec::new()).await, 200);
+        assert_eq!(status(&[], b"{}".to_vec()).await, 415);
+        assert_eq!(status(&[("content-type", "text/plain")], b"{}".to_vec()).await, 415);
+        assert_eq!(status(&[("content-type", "Application/JSON; charset=\"UTF-8\"")], b"{}".to_vec()).await, 200);
+        assert_eq!(status(&[("content-type", "application/json;charset=utf-16")], b"{}".to_vec()).await, 415);
+        let gzip = [("content-type", "application/json"), ("content-encoding", "gzip")];
+        assert_eq!(status(&gzip, vec![0x1f, 0x8b]).await, 415);
+    }
+}

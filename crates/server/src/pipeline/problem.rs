@@ -1,0 +1,93 @@
+//! What can go wrong in an operation, and what of it the client is told.
+
+use cloudpc_graph::GraphError;
+use cloudpc_model::ErrorKind;
+use cloudpc_store::StoreError;
+use std::error::Error as StdError;
+
+/// Every `error.code` that this server sends; each has its entry in `docs/ERRORS.md`.
+pub const CODES: &[&str] = &[
+    "BadRequest",
+    "InvalidAuthenticationToken",
+    "Forbidden",
+    "ResourceNotFound",
+    "notSimulated",
+    "Request_BadRequest",
+    "nameAlreadyExists",
+    "remoteActionInProgress",
+    "cloudPcStatusNotAllowed",
+    "partnerConnectionDisabled",
+    "agentNotConfigured",
+    "tooLateToCancel",
+    "notStuck",
+    "RequestEntityTooLarge",
+    "RequestUriTooLong",
+    "UnsupportedMediaType",
+    "FailedDependency",
+    "InternalServerError",
+    "NotImplemented",
+    "ServiceUnavailable",
+];
+
+/// What can go wrong in an operation.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The request is wrong.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The domain says no.
+    #[error(transparent)]
+    Domain(#[from] cloudpc_model::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Problem {
+    /// There is no such thing, or it is another tenant's.
+    pub fn not_found(what: &str, id: &str) -> Self {
+        Self::Graph(GraphError::new(404, "ResourceNotFound", format!("There is no {what} with the id '{id}'.")))
+    }
+
+    /// What the client is told. What it is not told goes to the log here, once.
+    pub(super) fn into_graph(self, operation: &str, request_id: &str) -> GraphError {
+        match self {
+            Self::Graph(error) => error,
+            Self::Domain(error) => {
+                if error.kind == ErrorKind::Internal {
+                    log(operation, request_id, &error);
+                }
+                GraphError::new(status(error.kind), error.code, error.message)
+            }
+            Self::Store(StoreError::Closed) => {
+                GraphError::new(503, "ServiceUnavailable", "The service is shutting down. Try again later.")
+            }
+            Self::Store(error) => {
+                log(operation, request_id, &error);
+                GraphError::new(500, "InternalServerError", "The service could not complete the request.")
+            }
+        }
+    }
+}
+
+fn status(kind: ErrorKind) -> u16 {
+    match kind {
+        ErrorKind::NotFound => 404,
+        ErrorKind::Conflict => 409,
+        ErrorKind::Invalid => 400,
+        ErrorKind::Forbidden => 403,
+        ErrorKind::Unavailable => 503,
+        ErrorKind::Internal => 500,
+    }
+}
+
+fn log(operation: &str, request_id: &str, error: &dyn StdError) {
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        chain.push_str(": ");
+        chain.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    tracing::error!(operation, request.id = request_id, error = chain, "answer a request");
+}

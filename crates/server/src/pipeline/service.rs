@@ -1,0 +1,41 @@
+//! What anyone may read about a root: its metadata and its service document.
+
+use axum::body::Body;
+use cloudpc_graph::{Edm, Version, metadata};
+use http::Response;
+use serde_json::json;
+use std::sync::OnceLock;
+
+use super::CONTENT_TYPE_JSON;
+use super::answer::with_body;
+
+/// The answer for `/$metadata` and for the root itself; none for any other path.
+pub(super) fn public(edm: &'static Edm, root: &str, path: &str) -> Option<Response<Body>> {
+    match path.trim_matches('/') {
+        "" => Some(with_body(document(root), CONTENT_TYPE_JSON)),
+        "$metadata" | "%24metadata" => Some(with_body(metadata_of(edm).as_bytes().to_vec(), "application/xml")),
+        _ => None,
+    }
+}
+
+fn metadata_of(edm: &'static Edm) -> &'static str {
+    static V1: OnceLock<String> = OnceLock::new();
+    static BETA: OnceLock<String> = OnceLock::new();
+    let text = match edm.version {
+        Version::V1 => &V1,
+        Version::Beta => &BETA,
+    };
+    text.get_or_init(|| metadata::render(edm))
+}
+
+fn document(root: &str) -> Vec<u8> {
+    let document = json!({
+        "@odata.context": format!("{root}/$metadata"),
+        "value": [
+            {"name": "users", "kind": "EntitySet", "url": "users"},
+            {"name": "me", "kind": "Singleton", "url": "me"},
+            {"name": "deviceManagement", "kind": "Singleton", "url": "deviceManagement"},
+        ],
+    });
+    super::call::to_json(&document)
+}

@@ -1,0 +1,100 @@
+//! `cloudPcAuditEvent`
+
+use cloudpc_graph::Version;
+use cloudpc_model::{ActorKind, AppId, UserId};
+use cloudpc_store::AuditEntry;
+use serde::Serialize;
+
+use super::{Shown, Time, none_if_empty};
+
+/// `cloudPcAuditEvent`
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditEventView<'a> {
+    id: String,
+    display_name: &'a str,
+    component_name: &'static str,
+    activity: Option<&'a str>,
+    activity_date_time: Time,
+    activity_type: &'a str,
+    activity_operation_type: &'static str,
+    activity_result: &'static str,
+    correlation_id: &'a str,
+    category: &'static str,
+    actor: Actor<'a>,
+    resources: [Resource<'a>; 1],
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Actor<'a> {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    actor_type: Option<&'static str>,
+    user_permissions: [(); 0],
+    application_id: Option<Shown<AppId>>,
+    application_display_name: Option<&'a str>,
+    user_principal_name: Option<&'a str>,
+    service_principal_name: Option<&'a str>,
+    ip_address: Option<&'a str>,
+    user_id: Option<Shown<UserId>>,
+    user_role_scope_tags: [(); 0],
+    remote_tenant_id: Option<&'a str>,
+    remote_user_id: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Resource<'a> {
+    display_name: Option<&'a str>,
+    resource_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_type: Option<&'a str>,
+    modified_properties: [(); 0],
+}
+
+/// A row of the audit log. Only what was done is in it, so every row is a success.
+pub fn audit_event(entry: &AuditEntry, version: Version) -> AuditEventView<'_> {
+    let beta = version == Version::Beta;
+    AuditEventView {
+        id: entry.id.to_string(),
+        display_name: &entry.activity,
+        component_name: "cloudpc",
+        activity: None,
+        activity_date_time: Time(entry.at),
+        activity_type: &entry.activity,
+        activity_operation_type: operation_type(&entry.activity),
+        activity_result: "success",
+        correlation_id: &entry.request_id,
+        category: "cloudPC",
+        actor: Actor {
+            actor_type: beta.then_some(match entry.actor.kind {
+                ActorKind::User => "itPro",
+                ActorKind::Application | ActorKind::System => "application",
+            }),
+            user_permissions: [],
+            application_id: entry.actor.app_id.map(Shown),
+            application_display_name: none_if_empty(&entry.actor.app_name),
+            user_principal_name: none_if_empty(&entry.actor.user_principal_name),
+            service_principal_name: None,
+            ip_address: None,
+            user_id: entry.actor.user_id.map(Shown),
+            user_role_scope_tags: [],
+            remote_tenant_id: None,
+            remote_user_id: None,
+        },
+        resources: [Resource {
+            display_name: None,
+            resource_id: &entry.resource_id,
+            resource_type: beta.then_some(entry.resource_type.as_str()),
+            modified_properties: [],
+        }],
+    }
+}
+
+fn operation_type(activity: &str) -> &'static str {
+    match activity.split(' ').next() {
+        Some("Create") => "create",
+        Some("Delete") => "delete",
+        _ => "patch",
+    }
+}

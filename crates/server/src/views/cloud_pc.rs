@@ -1,0 +1,190 @@
+//! `cloudPC`
+
+use cloudpc_model::{Action, CloudPc, CloudPcStatus, Power, Product};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::catalog::Catalog;
+use super::remote_action::{RemoteActionResult, result};
+use super::{Detail, Shown, Time, late_member, none_if_empty};
+use crate::pipeline::list::PropertySet;
+use cloudpc_graph::Version;
+
+/// A Cloud PC with what its view needs besides.
+#[derive(Debug)]
+pub struct CloudPcRow {
+    /// It.
+    pub cloud_pc: CloudPc,
+    /// Its latest remote action, if that was asked for.
+    pub last_action: Option<Action>,
+}
+
+/// `cloudPC`: each set of properties holds the one before.
+#[derive(Debug, Serialize)]
+pub struct CloudPcView<'a> {
+    #[serde(flatten)]
+    v1: V1<'a>,
+    #[serde(flatten)]
+    beta: Option<Beta<'a>>,
+    #[serde(flatten)]
+    selectable: Option<Selectable<'a>>,
+}
+
+/// All that v1.0 has.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct V1<'a> {
+    id: Shown<cloudpc_model::CloudPcId>,
+    display_name: &'a str,
+    managed_device_id: Shown<cloudpc_model::ManagedDeviceId>,
+    managed_device_name: &'a str,
+    aad_device_id: Shown<Uuid>,
+    user_principal_name: &'a str,
+    image_display_name: Option<&'a str>,
+    provisioning_policy_id: Option<&'a str>,
+    provisioning_policy_name: Option<&'a str>,
+    on_premises_connection_name: Option<&'a str>,
+    service_plan_id: Shown<cloudpc_model::ServicePlanId>,
+    service_plan_name: Option<&'a str>,
+    provisioning_type: &'static str,
+    last_modified_date_time: Time,
+    grace_period_end_date_time: Option<Time>,
+}
+
+/// What beta sends besides.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Beta<'a> {
+    status: &'static str,
+    status_detail: Option<Detail<'a>>,
+    status_details: Option<Detail<'a>>,
+    service_plan_type: &'static str,
+    product_type: &'static str,
+    user_experience_type: &'static str,
+    disk_encryption_state: &'static str,
+    device_region_name: &'a str,
+    provisioned_date_time: Option<Time>,
+    partner_agent_install_results: [(); 0],
+    allotment_display_name: Option<&'a str>,
+    connection_setting: Option<&'a str>,
+    connection_settings: Option<&'a str>,
+    scope_ids: [&'static str; 1],
+    group_detail: Option<&'a str>,
+    user_detail: Option<&'a str>,
+    shared_device_detail: Option<&'a str>,
+    is_disaster_recovery_active: bool,
+}
+
+/// What beta sends only if `$select` names it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Selectable<'a> {
+    os_version: &'static str,
+    user_account_type: &'static str,
+    power_state: Option<&'static str>,
+    last_remote_action_result: Option<RemoteActionResult<'a>>,
+    last_login_result: Option<&'a str>,
+    last_logoff_date_time: Option<&'a str>,
+    connectivity_result: Option<&'a str>,
+    disaster_recovery_capability: Option<&'a str>,
+    provisioning_configuration: Option<&'a str>,
+    frontline_cloud_pc_availability: &'static str,
+}
+
+/// How to show it.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// By which root.
+    pub version: Version,
+    /// Enum members declared after `unknownFutureValue` by their names.
+    pub unknown_enum_members: bool,
+}
+
+/// A Cloud PC.
+pub fn cloud_pc<'a>(row: &'a CloudPcRow, catalog: &'a Catalog, look: Look, set: PropertySet) -> CloudPcView<'a> {
+    let beta = look.version == Version::Beta;
+    CloudPcView {
+        v1: v1(&row.cloud_pc, catalog, look.unknown_enum_members && beta),
+        beta: beta.then(|| self::beta(&row.cloud_pc)),
+        selectable: (beta && set == PropertySet::All).then(|| selectable(row)),
+    }
+}
+
+/// `status`
+pub fn status(status: CloudPcStatus) -> &'static str {
+    status.into()
+}
+
+fn v1<'a>(cloud_pc: &'a CloudPc, catalog: &'a Catalog, unknown_enum_members: bool) -> V1<'a> {
+    V1 {
+        id: Shown(cloud_pc.id),
+        display_name: &cloud_pc.display_name,
+        managed_device_id: Shown(cloud_pc.managed_device_id),
+        managed_device_name: &cloud_pc.managed_device_name,
+        aad_device_id: Shown(cloud_pc.aad_device_id),
+        user_principal_name: &cloud_pc.user_principal_name,
+        image_display_name: catalog.image_name(&cloud_pc.image_id),
+        provisioning_policy_id: none_if_empty(&cloud_pc.provisioning_policy_id),
+        provisioning_policy_name: none_if_empty(&cloud_pc.provisioning_policy_name),
+        on_premises_connection_name: None,
+        service_plan_id: Shown(cloud_pc.service_plan_id),
+        service_plan_name: catalog.plan_name(cloud_pc.service_plan_id),
+        provisioning_type: match cloud_pc.product {
+            Product::Enterprise | Product::Business => "dedicated",
+            Product::Frontline => late_member("sharedByUser", unknown_enum_members),
+        },
+        last_modified_date_time: Time(cloud_pc.modified_at),
+        grace_period_end_date_time: cloud_pc.grace_ends_at.map(Time),
+    }
+}
+
+fn beta(cloud_pc: &CloudPc) -> Beta<'_> {
+    let detail = cloud_pc.status_detail.as_ref().map(|detail| Detail::new(&detail.code, &detail.message));
+    Beta {
+        status: status(cloud_pc.status),
+        status_detail: detail,
+        status_details: detail,
+        service_plan_type: match cloud_pc.product {
+            Product::Enterprise | Product::Frontline => "enterprise",
+            Product::Business => "business",
+        },
+        product_type: match cloud_pc.product {
+            Product::Enterprise => "enterprise",
+            Product::Business => "business",
+            Product::Frontline => "frontline",
+        },
+        user_experience_type: "cloudPc",
+        disk_encryption_state: "notAvailable",
+        device_region_name: &cloud_pc.region,
+        provisioned_date_time: cloud_pc.provisioned_at.map(Time),
+        partner_agent_install_results: [],
+        allotment_display_name: None,
+        connection_setting: None,
+        connection_settings: None,
+        scope_ids: ["0"],
+        group_detail: None,
+        user_detail: None,
+        shared_device_detail: None,
+        is_disaster_recovery_active: false,
+    }
+}
+
+fn selectable(row: &CloudPcRow) -> Selectable<'_> {
+    let cloud_pc = &row.cloud_pc;
+    Selectable {
+        os_version: cloud_pc.os_version.into(),
+        user_account_type: cloud_pc.user_account_type.into(),
+        power_state: match cloud_pc.power_observed {
+            Power::Running => Some("running"),
+            Power::PoweredOff => Some("poweredOff"),
+            Power::Unknown => None,
+        },
+        last_remote_action_result: row.last_action.as_ref().map(|action| result(action, cloud_pc)),
+        last_login_result: None,
+        last_logoff_date_time: None,
+        connectivity_result: None,
+        disaster_recovery_capability: None,
+        provisioning_configuration: None,
+        frontline_cloud_pc_availability: "notApplicable",
+    }
+}

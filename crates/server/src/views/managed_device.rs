@@ -1,0 +1,117 @@
+//! `managedDevice`: a Cloud PC as device management sees it. What this server cannot know is left out, and null if `$select` names it.
+
+use cloudpc_graph::Version;
+use cloudpc_model::{Action, CloudPc, ManagedDeviceId, UserId};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::catalog::Catalog;
+use super::remote_action::{RemoteActionResult, result};
+use super::{Shown, Time};
+
+/// A managed device with what its view needs besides.
+#[derive(Debug)]
+pub struct ManagedDeviceRow {
+    /// The Cloud PC that it is.
+    pub cloud_pc: CloudPc,
+    /// Its remote actions, newest first, if they were asked for.
+    pub actions: Option<Vec<Action>>,
+}
+
+/// `managedDevice`
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedDeviceView<'a> {
+    id: Shown<ManagedDeviceId>,
+    user_id: Shown<UserId>,
+    device_name: &'a str,
+    managed_device_name: &'a str,
+    managed_device_owner_type: &'static str,
+    enrolled_date_time: Time,
+    last_sync_date_time: Time,
+    operating_system: &'static str,
+    os_version: Option<&'a str>,
+    compliance_state: &'static str,
+    management_agent: &'static str,
+    device_enrollment_type: &'static str,
+    device_registration_state: &'static str,
+    #[serde(rename = "azureADRegistered")]
+    azure_ad_registered: bool,
+    #[serde(rename = "azureADDeviceId")]
+    azure_ad_device_id: Shown<Uuid>,
+    email_address: &'a str,
+    user_principal_name: &'a str,
+    model: String,
+    manufacturer: &'static str,
+    is_encrypted: bool,
+    total_storage_space_in_bytes: u64,
+    physical_memory_in_bytes: u64,
+    #[serde(flatten)]
+    beta: Option<Beta<'a>>,
+}
+
+/// What beta sends besides.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Beta<'a> {
+    azure_active_directory_device_id: Shown<Uuid>,
+    device_type: &'static str,
+    join_type: &'static str,
+    management_state: &'static str,
+    processor_architecture: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cloud_pc_remote_action_results: Option<Vec<RemoteActionResult<'a>>>,
+}
+
+const GIB: u64 = 1 << 30;
+
+/// A managed device.
+pub fn managed_device<'a>(row: &'a ManagedDeviceRow, catalog: &'a Catalog, version: Version) -> ManagedDeviceView<'a> {
+    let cloud_pc = &row.cloud_pc;
+    let plan = catalog.plan(cloud_pc.service_plan_id);
+    ManagedDeviceView {
+        id: Shown(cloud_pc.managed_device_id),
+        user_id: Shown(cloud_pc.user_id),
+        device_name: &cloud_pc.managed_device_name,
+        managed_device_name: &cloud_pc.managed_device_name,
+        managed_device_owner_type: "company",
+        enrolled_date_time: Time(cloud_pc.provisioned_at.unwrap_or(cloud_pc.created_at)),
+        last_sync_date_time: Time(cloud_pc.modified_at),
+        operating_system: "Windows",
+        os_version: None,
+        compliance_state: "unknown",
+        management_agent: "mdm",
+        device_enrollment_type: "windowsAzureADJoin",
+        device_registration_state: "registered",
+        azure_ad_registered: true,
+        azure_ad_device_id: Shown(cloud_pc.aad_device_id),
+        email_address: &cloud_pc.user_principal_name,
+        user_principal_name: &cloud_pc.user_principal_name,
+        model: model(plan.map_or("", |plan| &plan.display_name)),
+        // Clients tell Cloud PCs from other devices by these two texts.
+        manufacturer: "Microsoft Corporation",
+        is_encrypted: false,
+        total_storage_space_in_bytes: plan.map_or(0, |plan| u64::from(plan.storage_gib) * GIB),
+        physical_memory_in_bytes: plan.map_or(0, |plan| u64::from(plan.ram_gib) * GIB),
+        beta: (version == Version::Beta).then(|| beta(row)),
+    }
+}
+
+fn model(plan: &str) -> String {
+    if plan.starts_with("Cloud PC") { plan.to_owned() } else { format!("Cloud PC {plan}").trim_end().to_owned() }
+}
+
+fn beta(row: &ManagedDeviceRow) -> Beta<'_> {
+    let cloud_pc = &row.cloud_pc;
+    Beta {
+        azure_active_directory_device_id: Shown(cloud_pc.aad_device_id),
+        device_type: "cloudPC",
+        join_type: "azureADJoined",
+        management_state: "managed",
+        processor_architecture: "x64",
+        cloud_pc_remote_action_results: row
+            .actions
+            .as_ref()
+            .map(|actions| actions.iter().map(|action| result(action, cloud_pc)).collect()),
+    }
+}

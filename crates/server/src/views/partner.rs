@@ -1,0 +1,166 @@
+//! `cloudPcExternalPartner`, its agent, its deployments and its reports.
+
+use cloudpc_model::{
+    ActivityId, ActorKind, AgentSetting, ConnectionStatus, Failure, Partner, PartnerId, State, Timestamp,
+};
+use cloudpc_store::{Deployment, Report, ReportType};
+use serde::{Serialize, Serializer};
+use std::time::Duration;
+
+use super::{Shown, Time};
+
+/// `cloudPcExternalPartner`
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartnerView<'a> {
+    id: Shown<PartnerId>,
+    partner_id: &'a str,
+    enable_connection: bool,
+    connection_status: &'static str,
+    last_sync_date_time: Option<Time>,
+    status_details: &'static str,
+    agent_setting: Option<AgentSettingView<'a>>,
+}
+
+/// A partner as it stands at `now`.
+pub fn partner(partner: &Partner, now: Timestamp, silence_max: Duration) -> PartnerView<'_> {
+    let (connection_status, status_details) = match partner.connection_status(now, silence_max) {
+        ConnectionStatus::NotAvailable => ("notAvailable", "The connection to the external partner is disabled"),
+        ConnectionStatus::Available => ("available", "The external partner is available"),
+        ConnectionStatus::Healthy => ("healthy", "The external partner is healthy"),
+        ConnectionStatus::Unhealthy => ("unhealthy", "The external partner has stopped sending heartbeats"),
+    };
+    PartnerView {
+        id: Shown(partner.id),
+        partner_id: &partner.partner_id,
+        enable_connection: partner.enable_connection,
+        connection_status,
+        last_sync_date_time: partner.last_sync_at.map(Time),
+        status_details,
+        agent_setting: partner.agent.as_ref().map(agent_setting),
+    }
+}
+
+/// `cloudPcExternalPartnerAgentSetting`
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentSettingView<'a> {
+    agent_url: &'a str,
+    agent_sha256: &'a str,
+    install_parameters: Masked<'a>,
+    auto_deployment_enabled: bool,
+}
+
+/// An agent, without what may be secret in it.
+fn agent_setting(agent: &AgentSetting) -> AgentSettingView<'_> {
+    AgentSettingView {
+        agent_url: &agent.url,
+        agent_sha256: &agent.sha256,
+        install_parameters: Masked(&agent.install_parameters),
+        auto_deployment_enabled: agent.auto_deploy,
+    }
+}
+
+/// What is sent in place of an install parameter: that there is one, and nothing of it.
+pub const MASK: &str = "***";
+
+#[derive(Debug)]
+struct Masked<'a>(&'a [String]);
+
+impl Serialize for Masked<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|_| MASK))
+    }
+}
+
+/// `cloudPcExternalPartnerActionResult`
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentView<'a> {
+    activity_id: Shown<ActivityId>,
+    cloud_pc_id: &'a str,
+    state: &'static str,
+    start_date_time: Time,
+    last_modified_date_time: Time,
+    error_code: &'static str,
+    error_message: &'a str,
+}
+
+/// The result of a deployment, so far.
+pub fn deployment(deployment: &Deployment) -> DeploymentView<'_> {
+    let failure = deployment.failure.as_ref().filter(|_| deployment.state.is_final());
+    DeploymentView {
+        activity_id: Shown(deployment.activity_id),
+        cloud_pc_id: &deployment.target,
+        state: match deployment.state {
+            State::Pending if deployment.at_front => "created",
+            State::Pending => "pending",
+            State::Running | State::Undoing | State::Stuck => "running",
+            State::Done => "succeeded",
+            State::Failed => "failed",
+            State::Canceled | State::NotSupported => "canceled",
+        },
+        start_date_time: Time(deployment.started_at),
+        last_modified_date_time: Time(deployment.modified_at),
+        error_code: failure.map_or("none", error_code),
+        error_message: failure.map_or("", |failure| &failure.message),
+    }
+}
+
+/// `cloudPcExternalPartnerActionErrorCode`: what else may stop a deployment counts as a failed run.
+fn error_code(failure: &Failure) -> &'static str {
+    const CODES: [&str; 9] = [
+        "executeActionFailed",
+        "executeActionTimeout",
+        "deviceNotFound",
+        "deviceNotAvailable",
+        "checkDiskSpaceFailed",
+        "checkNetworkConnectionFailed",
+        "agentNotFound",
+        "invalidAgentFormat",
+        "invalidAgentChecksum",
+    ];
+    CODES.into_iter().find(|code| *code == failure.code).unwrap_or("executeActionFailed")
+}
+
+/// `cloudPcExternalPartnerActionReport`
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportView<'a> {
+    action_type: &'static str,
+    authenticated_method: &'static str,
+    authenticated_app_id: Option<Shown<cloudpc_model::AppId>>,
+    authenticated_app_name: &'a str,
+    authenticated_user_principal_name: &'a str,
+    created_date_time: Time,
+    cloud_pc_id: &'a str,
+    cloud_pc_name: &'a str,
+    agent_name: &'a str,
+    activity_id: Option<Shown<ActivityId>>,
+    activity_message: &'a str,
+    agent_setting: Option<AgentSettingView<'a>>,
+}
+
+/// A report.
+pub fn report(report: &Report) -> ReportView<'_> {
+    ReportView {
+        action_type: match report.report_type {
+            ReportType::ConfigureAgent => "configureAgent",
+            ReportType::DeployAgent => "deployAgent",
+        },
+        authenticated_method: match report.actor.kind {
+            ActorKind::User => "normalUser",
+            ActorKind::Application | ActorKind::System => "appOnly",
+        },
+        authenticated_app_id: report.actor.app_id.map(Shown),
+        authenticated_app_name: &report.actor.app_name,
+        authenticated_user_principal_name: &report.actor.user_principal_name,
+        created_date_time: Time(report.created_at),
+        cloud_pc_id: &report.target,
+        cloud_pc_name: &report.cloud_pc_name,
+        agent_name: &report.agent_name,
+        activity_id: report.activity_id.map(Shown),
+        activity_message: &report.message,
+        agent_setting: report.agent.as_ref().map(agent_setting),
+    }
+}

@@ -1,0 +1,89 @@
+//! `cloudPcRemoteActionResult` and `cloudPcRemoteActionCapability`.
+
+use cloudpc_model::{Action, CloudPc, CloudPcId, Kind, ManagedDeviceId, State};
+use serde::Serialize;
+
+use super::{Detail, Shown, Time, late_member};
+
+/// `cloudPcRemoteActionResult`
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemoteActionResult<'a> {
+    action_name: &'static str,
+    action_state: &'static str,
+    start_date_time: Time,
+    last_updated_date_time: Time,
+    cloud_pc_id: Shown<CloudPcId>,
+    managed_device_id: Shown<ManagedDeviceId>,
+    status_detail: Option<Detail<'a>>,
+    status_details: Option<Detail<'a>>,
+}
+
+/// A remote action as its result.
+pub fn result<'a>(action: &'a Action, cloud_pc: &CloudPc) -> RemoteActionResult<'a> {
+    let detail = action.failure().map(|failure| Detail::new(&failure.code, &failure.message));
+    RemoteActionResult {
+        action_name: name(action.kind()),
+        action_state: state(action.state),
+        start_date_time: Time(action.requested_at),
+        last_updated_date_time: Time(action.updated_at),
+        cloud_pc_id: Shown(cloud_pc.id),
+        managed_device_id: Shown(cloud_pc.managed_device_id),
+        status_detail: detail,
+        status_details: detail,
+    }
+}
+
+/// `cloudPcRemoteActionCapability`
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Capability {
+    action_name: &'static str,
+    action_capability: &'static str,
+}
+
+/// Whether a remote action can be asked for now.
+pub fn capability(kind: Kind, enabled: bool, unknown_enum_members: bool) -> Capability {
+    let late = |name| late_member(name, unknown_enum_members);
+    let action_name = match kind {
+        Kind::Reboot => "restart",
+        Kind::Rename => "rename",
+        Kind::Resize => "resize",
+        Kind::Restore => "restore",
+        Kind::Reprovision => "reprovision",
+        Kind::Troubleshoot => "troubleshoot",
+        Kind::CreateSnapshot => late("createSnapshot"),
+        Kind::PowerOn => late("powerOn"),
+        Kind::PowerOff => late("powerOff"),
+        Kind::DeployAgent => "unknown",
+    };
+    Capability { action_name, action_capability: if enabled { "enabled" } else { "disabled" } }
+}
+
+/// `actionName`: free text, in the spelling of Graph's samples.
+fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Reprovision => "Reprovision",
+        Kind::Resize => "Resize",
+        Kind::Restore => "Restore",
+        Kind::Rename => "Rename",
+        Kind::Reboot => "Reboot",
+        Kind::PowerOn => "CloudPcPowerOn",
+        Kind::PowerOff => "CloudPcPowerOff",
+        Kind::CreateSnapshot => "CreateSnapshot",
+        Kind::Troubleshoot => "Troubleshoot",
+        Kind::DeployAgent => "DeployAgent",
+    }
+}
+
+/// `actionState`
+fn state(state: State) -> &'static str {
+    match state {
+        State::Pending => "pending",
+        State::Running | State::Undoing | State::Stuck => "active",
+        State::Done => "done",
+        State::Failed => "failed",
+        State::Canceled => "canceled",
+        State::NotSupported => "notSupported",
+    }
+}
