@@ -144,6 +144,8 @@ CREATE UNIQUE INDEX actions_open_remote ON actions (line_id) WHERE remote = 1 AN
 CREATE UNIQUE INDEX actions_idempotency ON actions (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX actions_line ON actions (line_id, id) WHERE open = 1;
 CREATE INDEX actions_claim ON actions (claim_at, id) WHERE at_front = 1 AND claim_at IS NOT NULL;
+-- Those that wait behind another one, by when they have waited too long.
+CREATE INDEX actions_waiting ON actions (deadline_at, id) WHERE at_front = 0 AND open = 1;
 CREATE INDEX actions_by_target ON actions (line_id, remote, id);
 
 CREATE TABLE action_events (

@@ -168,6 +168,28 @@ impl Reader<'_> {
         )
     }
 
+    /// Actions of all tenants that wait behind another one and were to have ended by `now`, earliest deadline first; without their steps.
+    pub fn action_overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Action>, StoreError> {
+        self.rows(
+            concat!(
+                "SELECT ",
+                columns!("'[]'"),
+                " FROM actions WHERE at_front = 0 AND open = 1 AND deadline_at <= ?1 ORDER BY deadline_at, id LIMIT ?2"
+            ),
+            params![now.0, rows::limit(limit)],
+            |row| action(&mut Columns::new(row, TABLE)),
+        )
+    }
+
+    /// The earliest deadline of an action that waits behind another one.
+    pub fn action_next_deadline(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.row(
+            "SELECT deadline_at FROM actions WHERE at_front = 0 AND open = 1 ORDER BY deadline_at, id LIMIT 1",
+            [],
+            |row| Columns::new(row, TABLE).time(),
+        )
+    }
+
     /// The number of the line of a target, if anything was ever asked for on it.
     pub(crate) fn line(&self, tenant: TenantId, target: &str) -> Result<Option<i64>, StoreError> {
         self.row(

@@ -172,6 +172,26 @@ fn a_lease_can_be_renewed_and_given_up() {
 }
 
 #[test]
+fn who_waits_behind_another_is_overdue_at_its_deadline() {
+    let book = Book::new();
+    let overdue = |now| {
+        let listed = book.read(move |reader| reader.action_overdue(Timestamp(now), 10));
+        listed.iter().map(|action| action.id).collect::<Vec<ActionId>>()
+    };
+    let next_deadline = || book.read(|reader| reader.action_next_deadline());
+    let first = book.insert(NewAction { deadline_at: Timestamp(50), ..deploy(MACHINE, 10) }).unwrap();
+    assert_eq!((next_deadline(), overdue(1_000)), (None, vec![]), "the first of a line is claimed instead");
+    let late = book.insert(NewAction { deadline_at: Timestamp(90), ..deploy(MACHINE, 11) }).unwrap();
+    let soon = book.insert(NewAction { deadline_at: Timestamp(70), ..deploy(MACHINE, 12) }).unwrap();
+    assert_eq!(next_deadline(), Some(Timestamp(70)));
+    assert_eq!((overdue(69), overdue(70), overdue(90)), (vec![], vec![soon], vec![soon, late]));
+    book.append(soon, 0, 70, finished(State::Failed)).unwrap();
+    assert_eq!(next_deadline(), Some(Timestamp(90)));
+    book.append(first, 0, 71, finished(State::Canceled)).unwrap();
+    assert_eq!((next_deadline(), overdue(1_000)), (None, vec![]));
+}
+
+#[test]
 fn a_start_ends_every_lease_but_no_waiting() {
     let book = Book::new();
     let running = book.insert(reboot(MACHINE, 10)).unwrap();
