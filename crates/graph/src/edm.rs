@@ -107,7 +107,9 @@ pub struct Operation {
     /// HTTP method.
     pub method: Method,
     /// Parameters of a function, in order.
-    pub parameters: Vec<String>,
+    pub parameters: Vec<Property>,
+    /// What an action or a function is bound to.
+    pub binding: Option<TypeRef>,
     /// Query options that the contract lists for it, with their `$`.
     pub query: Vec<String>,
     /// Its body.
@@ -150,7 +152,7 @@ pub struct Type {
     inherited: usize,
 }
 
-/// A property of a type.
+/// A property of a type, or a parameter of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Property {
     /// Its name in the model's spelling.

@@ -40,7 +40,8 @@ impl Options {
         let mut seen: Vec<&str> = Vec::new();
         for (raw_name, raw_value) in pairs(query) {
             let name = decode(raw_name, "query option")?;
-            if name.starts_with('@') || operation.parameters.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+            if name.starts_with('@') || operation.parameters.iter().any(|known| known.name.eq_ignore_ascii_case(&name))
+            {
                 continue;
             }
             let bare = match name.strip_prefix('$') {

@@ -39,6 +39,8 @@ struct RawOperation {
     method: Method,
     path: String,
     #[serde(default)]
+    parameters: BTreeMap<String, RawTypeRef>,
+    #[serde(default)]
     query: Vec<String>,
     body: Option<RawShape>,
     response: RawShape,
@@ -172,7 +174,7 @@ fn type_name(name: &str) -> String {
 }
 
 fn read_operation(raw: RawOperation, extension: bool, names: &Names) -> Operation {
-    let key = names.key(&raw);
+    let (key, binding) = (names.key(&raw), names.binding(&raw));
     let response_type = raw.response.type_name.as_deref().map(type_name);
     let response = match (raw.response.kind, response_type.clone()) {
         (ShapeKind::Entity, Some(name)) => ResponseShape::Entity(name),
@@ -195,9 +197,14 @@ fn read_operation(raw: RawOperation, extension: bool, names: &Names) -> Operatio
         (_, ShapeKind::Entity | ShapeKind::Complex | ShapeKind::Collection) => response_type,
         _ => None,
     };
+    let parameters = parameters_of(&raw.path).map(|name| {
+        let declared = raw.parameters.get(name).expect("what is in the path is among the parameters");
+        Property { name: name.to_owned(), type_ref: read_type_ref(declared) }
+    });
     Operation {
         key,
-        parameters: parameters_of(&raw.path),
+        parameters: parameters.collect(),
+        binding,
         path: raw.path,
         kind: raw.kind,
         method: raw.method,
@@ -210,9 +217,9 @@ fn read_operation(raw: RawOperation, extension: bool, names: &Names) -> Operatio
 }
 
 /// The names before the `=` signs in the parentheses at a path's end, in order.
-fn parameters_of(path: &str) -> Vec<String> {
-    let Some((_, arguments)) = path.split_once('(') else { return Vec::new() };
-    arguments.split(',').filter_map(|part| part.split_once('=')).map(|(name, _)| name.to_owned()).collect()
+fn parameters_of(path: &str) -> impl Iterator<Item = &str> {
+    let arguments = path.split_once('(').map_or("", |(_, arguments)| arguments);
+    arguments.split(',').filter_map(|part| part.split_once('=')).map(|(name, _)| name)
 }
 
 /// The path up to its last segment.
@@ -271,13 +278,11 @@ impl Names {
         format!("{}.{verb}", self.noun(owner))
     }
 
+    /// What the name of an operation on `owner` begins with.
     fn noun<'a>(&'a self, owner: &'a str) -> &'a str {
         let last = last_of(owner);
-        let (collection, element) = match last.strip_prefix('{').and_then(|key| key.strip_suffix('}')) {
-            Some(key) => {
-                let element = key.rsplit_once("-id").expect("a key is named after its type").0;
-                (owner_of(owner), Some(element))
-            }
+        let (collection, element) = match key_type(last) {
+            Some(element) => (owner_of(owner), Some(element)),
             None => (owner, self.collections.get(owner).map(String::as_str)),
         };
         match element {
@@ -287,6 +292,25 @@ impl Names {
             None => last.split('(').next().expect("splitting gives at least one part"),
         }
     }
+
+    /// What an action or a function is bound to.
+    fn binding(&self, raw: &RawOperation) -> Option<TypeRef> {
+        if !matches!(raw.kind, OperationKind::Action | OperationKind::Function) {
+            return None;
+        }
+        let owner = owner_of(&raw.path);
+        let element = self.collections.get(owner);
+        let name =
+            element.or_else(|| self.resources.get(owner)).map(String::as_str).or_else(|| key_type(last_of(owner)));
+        let name = name.unwrap_or_else(|| panic!("{} is bound to nothing that is known", raw.path)).to_owned();
+        Some(TypeRef { name, collection: element.is_some(), nullable: false, navigation: false })
+    }
+}
+
+/// The type that a key segment such as `{cloudPC-id}` is named after; none for other segments.
+fn key_type(segment: &str) -> Option<&str> {
+    let key = segment.strip_prefix('{')?.strip_suffix('}')?;
+    Some(key.rsplit_once("-id").expect("a key is named after its type").0)
 }
 
 /// The last segment of a path.

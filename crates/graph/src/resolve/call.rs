@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::decode;
 use crate::GraphError;
+use crate::edm::Property;
 use crate::options::pairs;
 
 /// How one argument is written.
@@ -16,7 +17,7 @@ enum Written<'a> {
 
 /// Reads `a='x',b='y'`, where commas may be missing, of a function with these parameters.
 pub(super) fn arguments(
-    parameters: &[String],
+    parameters: &[Property],
     function: &str,
     inner: &str,
     query: &str,
@@ -55,11 +56,11 @@ pub(super) fn arguments(
 
 /// Adds the arguments that were given as query options (`?a=x&b=y`) and not in the path.
 pub(super) fn add_from_query(
-    parameters: &[String],
+    parameters: &[Property],
     query: &str,
     arguments: &mut BTreeMap<String, String>,
 ) -> Result<(), GraphError> {
-    for parameter in parameters {
+    for Property { name: parameter, .. } in parameters {
         if arguments.contains_key(parameter) {
             continue;
         }
@@ -86,7 +87,7 @@ pub(super) fn key(inner: &str) -> Option<String> {
 
 /// Reads one value, and what comes after it.
 fn value<'a>(
-    parameters: &[String],
+    parameters: &[Property],
     function: &str,
     parameter: &str,
     text: &'a str,
@@ -107,11 +108,12 @@ fn value<'a>(
             let before = &text[..sign];
             let next = parameters
                 .iter()
+                .map(|parameter| parameter.name.as_str())
                 .filter(|name| {
                     let start = before.len().checked_sub(name.len());
                     start.and_then(|start| before.get(start..)).is_some_and(|tail| tail.eq_ignore_ascii_case(name))
                 })
-                .map(String::len)
+                .map(str::len)
                 .max()
                 .ok_or_else(|| unreadable(function, &format!("the value of '{parameter}' has a stray '='")))?;
             sign - next
@@ -178,15 +180,13 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|letter| letter.is_alphanumeric() || letter == '_')
 }
 
-fn parameter_named<'a>(parameters: &'a [String], name: &str) -> Option<&'a str> {
-    parameters.iter().map(String::as_str).find(|parameter| parameter.eq_ignore_ascii_case(name))
+fn parameter_named<'a>(parameters: &'a [Property], name: &str) -> Option<&'a str> {
+    parameters.iter().map(|parameter| parameter.name.as_str()).find(|known| known.eq_ignore_ascii_case(name))
 }
 
-fn unknown(function: &str, name: &str, parameters: &[String]) -> GraphError {
-    let known = match parameters {
-        [] => "it takes none".to_owned(),
-        known => format!("it takes {}", known.join(", ")),
-    };
+fn unknown(function: &str, name: &str, parameters: &[Property]) -> GraphError {
+    let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    let known = if names.is_empty() { "it takes none".to_owned() } else { format!("it takes {}", names.join(", ")) };
     GraphError::bad_request(format!("The function '{function}' has no parameter '{name}'; {known}.")).about(name)
 }
 

@@ -1,6 +1,7 @@
 //! All paths of a version as one tree of segments.
 
 use super::Method;
+use crate::edm::Property;
 use crate::{Operation, OperationKind};
 
 /// The alias of `/users/{user-id}` for the caller.
@@ -31,8 +32,8 @@ struct Node {
 /// What a function takes.
 #[derive(Debug)]
 pub(super) struct Function {
-    /// Names of its parameters.
-    pub(super) parameters: Vec<String>,
+    /// Its parameters.
+    pub(super) parameters: Vec<Property>,
 }
 
 impl Default for Trie {
