@@ -1,3 +1,27 @@
-//! The `cloudpc` binary: the server, and the verbs that talk to one.
+//! The `cloudpc` program: `serve` runs the service, every other verb is a client of one.
+//!
+//! Data goes to standard output, everything else to standard error, and the exit code says how it went; see [`failure`].
 
-fn main() {}
+mod cli;
+mod commands;
+mod connection;
+mod failure;
+mod output;
+mod wait;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return failure::Failure::local(format!("The program cannot start its threads: {error}.")).report();
+        }
+    };
+    match runtime.block_on(Box::pin(commands::run(cli))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

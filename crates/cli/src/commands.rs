@@ -1,0 +1,57 @@
+//! The commands, one file each under the noun they are about.
+
+mod app;
+pub mod cloud_pc;
+mod completions;
+mod partner;
+mod serve;
+mod sim;
+mod token;
+
+use clap::Subcommand;
+use std::path::PathBuf;
+
+use crate::cli::Cli;
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::output::Format;
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Serve(serve::Serve),
+    #[command(flatten)]
+    CloudPc(cloud_pc::Command),
+    #[command(subcommand)]
+    Partner(partner::Command),
+    #[command(subcommand)]
+    App(app::Command),
+    Token(token::Token),
+    #[command(subcommand)]
+    Sim(sim::Command),
+    Completions(completions::Completions),
+}
+
+/// What a client verb needs: the service it talks to, and how to print.
+pub struct Session {
+    pub connection: Connection,
+    pub format: Format,
+}
+
+/// Runs the command.
+pub async fn run(cli: Cli) -> Result<(), Failure> {
+    let (data, format) = (cli.global.data, cli.global.output);
+    match cli.command {
+        Command::Serve(serve) => serve.run(data).await,
+        Command::Completions(completions) => completions.run(),
+        Command::CloudPc(command) => command.run(&open(data, format).await?).await,
+        Command::Partner(command) => command.run(&open(data, format).await?).await,
+        Command::App(command) => command.run(&open(data, format).await?).await,
+        Command::Token(command) => command.run(&open(data, format).await?).await,
+        Command::Sim(command) => command.run(&open(data, format).await?).await,
+    }
+}
+
+async fn open(data: Option<PathBuf>, format: Format) -> Result<Session, Failure> {
+    Ok(Session { connection: Connection::open(data).await?, format })
+}

@@ -1,0 +1,77 @@
+//! `cloudpc app`: applications that may ask for tokens.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::commands::Session;
+use crate::failure::Failure;
+use crate::output::{Column, tell, text};
+
+const APPS: &str = "/_cloudpc/apps";
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudpc app create --name ci --permission CloudPC.ReadWrite.All
+  cloudpc app list";
+
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  cloudpc app create --name ci --permission CloudPC.ReadWrite.All
+  cloudpc app create --name dashboard --permission CloudPC.Read.All -o json";
+
+/// Create and list applications that may ask for tokens
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub enum Command {
+    Create(Create),
+    List(List),
+}
+
+/// Create an application and print its credentials; the secret is shown this once
+#[derive(Debug, Args)]
+#[command(after_help = CREATE_EXAMPLES)]
+pub struct Create {
+    /// Its name
+    #[arg(long, value_name = "NAME")]
+    name: String,
+    /// What it may do, e.g. CloudPC.Read.All; may be given several times
+    #[arg(long = "permission", value_name = "PERMISSION", required = true)]
+    permissions: Vec<String>,
+}
+
+/// List the applications
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cloudpc app list")]
+pub struct List {}
+
+const CREATED_COLUMNS: &[Column] = &[
+    ("TENANT", |row| text(row, "tenantId")),
+    ("CLIENT ID", |row| text(row, "clientId")),
+    ("CLIENT SECRET", |row| text(row, "clientSecret")),
+];
+
+const COLUMNS: &[Column] = &[
+    ("NAME", |row| text(row, "name")),
+    ("CLIENT ID", |row| text(row, "clientId")),
+    ("PERMISSIONS", permissions),
+    ("ENABLED", |row| text(row, "enabled")),
+];
+
+impl Command {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Create(Create { name, permissions }) => {
+                let body = json!({ "name": name, "permissions": permissions });
+                session.format.row(&session.connection.post(APPS, &body).await?, CREATED_COLUMNS)?;
+                tell("Keep the secret: it cannot be shown again.");
+                Ok(())
+            }
+            Self::List(List {}) => session.format.rows(&session.connection.rows(APPS, &[], None).await?, COLUMNS),
+        }
+    }
+}
+
+fn permissions(row: &Value) -> String {
+    let names = row.get("permissions").and_then(Value::as_array);
+    names.into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+}

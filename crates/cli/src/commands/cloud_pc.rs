@@ -1,0 +1,213 @@
+//! The verbs on Cloud PCs, and what they share: finding one by name, and asking for an action.
+
+mod actions;
+mod cancel;
+mod list;
+mod power;
+mod reboot;
+mod rename;
+mod reprovision;
+mod resize;
+mod restore;
+mod results;
+mod settle;
+mod snapshot;
+mod troubleshoot;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use crate::commands::Session;
+use crate::failure::{Exit, Failure};
+use crate::output::{Column, tell, text, time};
+use crate::wait;
+
+/// Where the Cloud PCs are.
+pub const CLOUD_PCS: &str = "/beta/deviceManagement/virtualEndpoint/cloudPCs";
+
+/// How an action is shown.
+const ACTION_COLUMNS: &[Column] = &[
+    ("ACTION", |row| text(row, "id")),
+    ("KIND", |row| text(row, "kind")),
+    ("STATE", |row| text(row, "state")),
+    ("STEP", |row| text(row, "step")),
+    ("WAITS FOR", |row| text(row, "waitsFor")),
+    ("PLACE", |row| text(row, "queuePlace")),
+    ("ASKED BY", asked_by),
+    ("REQUESTED", |row| time(row, "requestedDateTime")),
+    ("UPDATED", |row| time(row, "lastUpdatedDateTime")),
+    ("ERROR", |row| text(row, "errorCode")),
+];
+
+/// A verb on Cloud PCs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    List(list::List),
+    Reprovision(reprovision::Reprovision),
+    Results(results::Results),
+    Actions(actions::Actions),
+    Cancel(cancel::Cancel),
+    Settle(settle::Settle),
+    Reboot(reboot::Reboot),
+    Rename(rename::Rename),
+    Resize(resize::Resize),
+    Restore(restore::Restore),
+    #[command(subcommand)]
+    Snapshot(snapshot::Command),
+    #[command(subcommand)]
+    Power(power::Command),
+    Troubleshoot(troubleshoot::Troubleshoot),
+}
+
+impl Command {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::List(verb) => verb.run(session).await,
+            Self::Reprovision(verb) => verb.run(session).await,
+            Self::Results(verb) => verb.run(session).await,
+            Self::Actions(verb) => verb.run(session).await,
+            Self::Cancel(verb) => verb.run(session).await,
+            Self::Settle(verb) => verb.run(session).await,
+            Self::Reboot(verb) => verb.run(session).await,
+            Self::Rename(verb) => verb.run(session).await,
+            Self::Resize(verb) => verb.run(session).await,
+            Self::Restore(verb) => verb.run(session).await,
+            Self::Snapshot(verb) => verb.run(session).await,
+            Self::Power(verb) => verb.run(session).await,
+            Self::Troubleshoot(verb) => verb.run(session).await,
+        }
+    }
+}
+
+/// A remote action on one Cloud PC.
+#[derive(Debug, Args)]
+pub struct Request {
+    /// The Cloud PC: its display name, device name or id
+    #[arg(value_name = "CLOUD_PC")]
+    cloud_pc: String,
+    /// Watch the action until it has ended; the exit code says how
+    #[arg(long)]
+    wait: bool,
+}
+
+impl Request {
+    /// Asks for the action `verb`, as Graph names it, and shows it: as it was accepted, or with `--wait` as it ended.
+    pub async fn make(&self, session: &Session, verb: &str, body: &Value) -> Result<(), Failure> {
+        let found = find(session, &self.cloud_pc).await?;
+        session.connection.post(&format!("{CLOUD_PCS}/{}/{verb}", found.id), body).await?;
+        // Only one remote action can be open, so the newest of this kind is the one that was just accepted.
+        let actions = actions_of(session, &found.id).await?;
+        let newest = actions.into_iter().find(|action| text(action, "kind") == verb);
+        let Some(action) = newest else {
+            return Err(Failure::new(
+                Exit::Unreachable,
+                format!("The service accepted the {verb} and does not list it."),
+            ));
+        };
+        if !self.wait {
+            session.format.row(&action, ACTION_COLUMNS)?;
+            tell(&format!("Accepted. `cloudpc results {}` shows what becomes of it.", found.name));
+            return Ok(());
+        }
+        let ended = wait::action(session, &found, &text(&action, "id")).await?;
+        session.format.row(&ended, ACTION_COLUMNS)?;
+        match text(&ended, "state").as_str() {
+            "done" => Ok(()),
+            state => Err(Failure::local(format!("The {verb} of {} ended as {state}: {}", found.name, why(&ended)))),
+        }
+    }
+}
+
+/// A Cloud PC that was asked for by name.
+pub struct Found {
+    pub id: String,
+    /// What to call it: as the caller did.
+    pub name: String,
+}
+
+/// Finds a Cloud PC by its id, display name or device name.
+pub async fn find(session: &Session, name: &str) -> Result<Found, Failure> {
+    if is_guid(name) {
+        return Ok(Found { id: name.to_owned(), name: name.to_owned() });
+    }
+    let quoted = name.replace('\'', "''");
+    let filter = format!("displayName eq '{quoted}' or managedDeviceName eq '{quoted}'");
+    let rows = session.connection.rows(CLOUD_PCS, &[("$filter", &filter)], None).await?;
+    match rows.as_slice() {
+        [one] => Ok(Found { id: text(one, "id"), name: name.to_owned() }),
+        [] => Err(Failure::new(
+            Exit::NotFound,
+            format!("No Cloud PC has the name '{name}'. `cloudpc list` shows them all."),
+        )),
+        several => Err(Failure::new(Exit::NotFound, ambiguous(name, several))),
+    }
+}
+
+fn ambiguous(name: &str, rows: &[Value]) -> String {
+    let line = |row| {
+        format!("\n  {}  {}  {}", text(row, "id"), text(row, "managedDeviceName"), text(row, "userPrincipalName"))
+    };
+    let lines: String = rows.iter().map(line).collect();
+    format!("{} Cloud PCs have the name '{name}'. Name one by its id or device name:{lines}", rows.len())
+}
+
+/// The actions on a Cloud PC, newest first.
+async fn actions_of(session: &Session, cloud_pc: &str) -> Result<Vec<Value>, Failure> {
+    session.connection.rows(&format!("{CLOUD_PCS}/{cloud_pc}/cloudpc.actions"), &[], Some(100)).await
+}
+
+/// Why an action did not end well, for people.
+fn why(action: &Value) -> String {
+    match (text(action, "errorMessage"), text(action, "errorCode")) {
+        (message, code) if message.is_empty() && code.is_empty() => "no reason was given.".to_owned(),
+        (message, code) if code.is_empty() => message,
+        (message, code) => format!("{message} ({code})"),
+    }
+}
+
+fn asked_by(action: &Value) -> String {
+    match text(action, "requestedBy/userPrincipalName") {
+        user if user.is_empty() => text(action, "requestedBy/appName"),
+        user => user,
+    }
+}
+
+fn is_guid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use insta::assert_snapshot;
+    use serde_json::json;
+
+    #[test]
+    fn only_a_guid_is_taken_for_an_id() {
+        assert!(is_guid("c0de0000-0000-4000-8000-00000000C0DE"));
+        for other in ["", "desk-07", "c0de0000-0000-4000-8000-00000000c0dg", "c0de0000x0000-4000-8000-00000000c0de"] {
+            assert!(!is_guid(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn candidates_are_listed_when_a_name_is_not_unique() {
+        let row =
+            |id| json!({"id": id, "managedDeviceName": format!("CPC-{id}"), "userPrincipalName": "ada@contoso.test"});
+        assert_snapshot!(ambiguous("desk", &[row("1"), row("2")]), @"
+        2 Cloud PCs have the name 'desk'. Name one by its id or device name:
+          1  CPC-1  ada@contoso.test
+          2  CPC-2  ada@contoso.test
+        ");
+    }
+
+    #[test]
+    fn the_reason_of_a_bad_end_is_told() {
+        assert_snapshot!(why(&json!({"errorCode": "imageGone", "errorMessage": "There is no such image."})), @"There is no such image. (imageGone)");
+        assert_snapshot!(why(&json!({"errorCode": null})), @"no reason was given.");
+    }
+}

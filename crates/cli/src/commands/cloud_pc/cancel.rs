@@ -1,0 +1,81 @@
+//! `cloudpc cancel`
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::commands::Session;
+use crate::commands::cloud_pc::{CLOUD_PCS, actions_of, find};
+use crate::failure::{Exit, Failure};
+use crate::output::{tell, text};
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudpc cancel desk-07
+  cloudpc cancel desk-07 17";
+
+/// Cancel an action on a Cloud PC
+///
+/// It is refused when the action is past its point of no return. What was done until then is undone.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Cancel {
+    /// The Cloud PC: its display name, device name or id
+    #[arg(value_name = "CLOUD_PC")]
+    cloud_pc: String,
+    /// Number of the action; may be left out if only one is open
+    #[arg(value_name = "ACTION")]
+    action: Option<u64>,
+}
+
+impl Cancel {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let found = find(session, &self.cloud_pc).await?;
+        let number = match self.action {
+            Some(number) => number.to_string(),
+            None => only_open(&found.name, &actions_of(session, &found.id).await?)?,
+        };
+        let path = format!("{CLOUD_PCS}/{}/cloudpc.actions/{number}/cloudpc.cancel", found.id);
+        session.connection.post(&path, &Value::Null).await?;
+        tell(&format!("Action {number} on {} is being canceled.", found.name));
+        Ok(())
+    }
+}
+
+/// The number of the only open action.
+fn only_open(name: &str, actions: &[Value]) -> Result<String, Failure> {
+    let open: Vec<_> =
+        actions.iter().filter(|action| matches!(text(action, "state").as_str(), "pending" | "running")).collect();
+    match open.as_slice() {
+        [one] => Ok(text(one, "id")),
+        [] => Err(Failure::new(Exit::NotFound, format!("No action on {name} can be canceled: none is open."))),
+        several => {
+            let line = |action: &&Value| {
+                format!("\n  {}  {}  {}", text(action, "id"), text(action, "kind"), text(action, "state"))
+            };
+            let lines: String = several.iter().map(line).collect();
+            Err(Failure::new(
+                Exit::Usage,
+                format!("{} actions on {name} are open; say which one:{lines}", several.len()),
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_only_open_action_is_meant_and_none_of_several() {
+        let action = |id: &str, state: &str| json!({"id": id, "kind": "deployAgent", "state": state});
+        let of = |actions: &[Value]| only_open("desk-07", actions).map_err(|failure| failure.message);
+        assert_eq!(of(&[action("2", "running"), action("1", "done")]), Ok("2".to_owned()));
+        insta::assert_snapshot!(of(&[action("1", "failed")]).unwrap_err(), @"No action on desk-07 can be canceled: none is open.");
+        insta::assert_snapshot!(of(&[action("2", "pending"), action("1", "running")]).unwrap_err(), @"
+        2 actions on desk-07 are open; say which one:
+          2  deployAgent  pending
+          1  deployAgent  running
+        ");
+    }
+}

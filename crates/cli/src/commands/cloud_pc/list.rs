@@ -1,0 +1,43 @@
+//! `cloudpc list`
+
+use clap::Args;
+
+use crate::commands::Session;
+use crate::commands::cloud_pc::CLOUD_PCS;
+use crate::failure::Failure;
+use crate::output::{Column, text};
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudpc list
+  cloudpc list --filter \"status eq 'inGracePeriod'\"
+  cloudpc list --top 10 -o json";
+
+const COLUMNS: &[Column] = &[
+    ("NAME", |row| text(row, "displayName")),
+    ("DEVICE", |row| text(row, "managedDeviceName")),
+    ("USER", |row| text(row, "userPrincipalName")),
+    ("SIZE", |row| text(row, "servicePlanName")),
+    ("STATUS", |row| text(row, "status")),
+    ("ID", |row| text(row, "id")),
+];
+
+/// List the Cloud PCs
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct List {
+    /// Only those that meet an OData condition
+    #[arg(long, value_name = "CONDITION")]
+    filter: Option<String>,
+    /// At most this many
+    #[arg(long, value_name = "NUMBER")]
+    top: Option<usize>,
+}
+
+impl List {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let query: Vec<_> = self.filter.iter().map(|filter| ("$filter", filter.as_str())).collect();
+        let rows = session.connection.rows(CLOUD_PCS, &query, self.top).await?;
+        session.format.rows(&rows, COLUMNS)
+    }
+}

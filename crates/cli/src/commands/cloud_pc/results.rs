@@ -1,0 +1,42 @@
+//! `cloudpc results`
+
+use clap::Args;
+
+use crate::commands::Session;
+use crate::commands::cloud_pc::{CLOUD_PCS, find};
+use crate::failure::Failure;
+use crate::output::{Column, text, time};
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudpc results desk-07
+  cloudpc results desk-07 --top 1 -o json";
+
+const COLUMNS: &[Column] = &[
+    ("ACTION", |row| text(row, "actionName")),
+    ("STATE", |row| text(row, "actionState")),
+    ("STARTED", |row| time(row, "startDateTime")),
+    ("UPDATED", |row| time(row, "lastUpdatedDateTime")),
+    ("DETAIL", |row| text(row, "statusDetail/message")),
+];
+
+/// Show the results of the remote actions on a Cloud PC, newest first
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Results {
+    /// The Cloud PC: its display name, device name or id
+    #[arg(value_name = "CLOUD_PC")]
+    cloud_pc: String,
+    /// At most this many
+    #[arg(long, value_name = "NUMBER")]
+    top: Option<usize>,
+}
+
+impl Results {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let found = find(session, &self.cloud_pc).await?;
+        let path = format!("{CLOUD_PCS}/{}/retrieveCloudPCRemoteActionResults", found.id);
+        let rows = session.connection.rows(&path, &[], self.top).await?;
+        session.format.rows(&rows, COLUMNS)
+    }
+}

@@ -1,0 +1,38 @@
+//! `cloudpc settle`
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::commands::Session;
+use crate::commands::cloud_pc::{CLOUD_PCS, find};
+use crate::failure::Failure;
+use crate::output::tell;
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudpc actions desk-07
+  cloudpc settle desk-07 17";
+
+/// Free a Cloud PC whose action is stuck, after you have put the machine right
+///
+/// An action is stuck when a step failed and could not be undone. Settling it ends it as failed.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Settle {
+    /// The Cloud PC: its display name, device name or id
+    #[arg(value_name = "CLOUD_PC")]
+    cloud_pc: String,
+    /// Number of the stuck action
+    #[arg(value_name = "ACTION")]
+    action: u64,
+}
+
+impl Settle {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let found = find(session, &self.cloud_pc).await?;
+        let path = format!("{CLOUD_PCS}/{}/cloudpc.actions/{}/cloudpc.settle", found.id, self.action);
+        session.connection.post(&path, &Value::Null).await?;
+        tell(&format!("Action {} on {} is settled.", self.action, found.name));
+        Ok(())
+    }
+}

@@ -1,0 +1,48 @@
+//! `cloudpc completions`
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use crate::cli::Cli;
+use crate::failure::Failure;
+use crate::output::print;
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudpc completions bash > ~/.local/share/bash-completion/completions/cloudpc
+  cloudpc completions zsh > ~/.zfunc/_cloudpc
+  cloudpc completions fish > ~/.config/fish/completions/cloudpc.fish";
+
+/// Print a completion script for a shell
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+impl Completions {
+    pub fn run(self) -> Result<(), Failure> {
+        print(&script(self.shell))
+    }
+}
+
+fn script(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "cloudpc", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+
+    #[test]
+    fn every_shell_gets_a_script_that_knows_the_verbs() {
+        for shell in Shell::value_variants() {
+            assert!(script(*shell).contains("reprovision"), "{shell}");
+        }
+    }
+}

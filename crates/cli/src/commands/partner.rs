@@ -1,0 +1,91 @@
+//! The verbs on external partners, and how one is found.
+
+mod allow;
+mod cancel;
+mod configure;
+mod create;
+mod delete;
+mod deploy;
+mod heartbeat;
+mod list;
+mod reports;
+mod results;
+
+use clap::Subcommand;
+
+use crate::commands::Session;
+use crate::failure::{Exit, Failure};
+use crate::output::{Column, text, time};
+
+/// Where the partners are.
+const PARTNERS: &str = "/beta/deviceManagement/virtualEndpoint/externalPartners";
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudpc partner list
+  cloudpc partner deploy fab00000-0000-4000-8000-000000000fab desk-01 desk-02 --wait
+  cloudpc partner results fab00000-0000-4000-8000-000000000fab";
+
+/// How a partner is shown.
+const COLUMNS: &[Column] = &[
+    ("PARTNER", |row| text(row, "partnerId")),
+    ("STATUS", |row| text(row, "connectionStatus")),
+    ("AGENT", |row| text(row, "agentSetting/agentUrl")),
+    ("AUTOMATIC", |row| text(row, "agentSetting/autoDeploymentEnabled")),
+    ("LAST SYNC", |row| time(row, "lastSyncDateTime")),
+    ("ID", |row| text(row, "id")),
+];
+
+/// How the result of a deployment is shown.
+const RESULT_COLUMNS: &[Column] = &[
+    ("CLOUD PC", |row| text(row, "cloudPcId")),
+    ("STATE", |row| text(row, "state")),
+    ("STARTED", |row| time(row, "startDateTime")),
+    ("UPDATED", |row| time(row, "lastModifiedDateTime")),
+    ("ERROR", |row| text(row, "errorCode")),
+    ("MESSAGE", |row| text(row, "errorMessage")),
+    ("ACTIVITY", |row| text(row, "activityId")),
+];
+
+/// Manage external partners and roll their agents out
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub enum Command {
+    List(list::List),
+    Create(create::Create),
+    Configure(configure::Configure),
+    Allow(allow::Allow),
+    Deploy(deploy::Deploy),
+    Results(results::Results),
+    Cancel(cancel::Cancel),
+    Reports(reports::Reports),
+    Heartbeat(heartbeat::Heartbeat),
+    Delete(delete::Delete),
+}
+
+impl Command {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::List(verb) => verb.run(session).await,
+            Self::Create(verb) => verb.run(session).await,
+            Self::Configure(verb) => verb.run(session).await,
+            Self::Allow(verb) => verb.run(session).await,
+            Self::Deploy(verb) => verb.run(session).await,
+            Self::Results(verb) => verb.run(session).await,
+            Self::Cancel(verb) => verb.run(session).await,
+            Self::Reports(verb) => verb.run(session).await,
+            Self::Heartbeat(verb) => verb.run(session).await,
+            Self::Delete(verb) => verb.run(session).await,
+        }
+    }
+}
+
+/// The path of a partner, who is named by its own id or by the id that the service gave it.
+async fn find(session: &Session, name: &str) -> Result<String, Failure> {
+    let partners = session.connection.rows(PARTNERS, &[], None).await?;
+    let is_meant = |value: String| value.eq_ignore_ascii_case(name);
+    let found = partners.iter().find(|row| is_meant(text(row, "id")) || is_meant(text(row, "partnerId")));
+    found.map(|row| format!("{PARTNERS}/{}", text(row, "id"))).ok_or_else(|| {
+        Failure::new(Exit::NotFound, format!("There is no partner '{name}'. `cloudpc partner list` shows them all."))
+    })
+}

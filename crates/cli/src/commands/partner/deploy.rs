@@ -1,0 +1,83 @@
+//! `cloudpc partner deploy`
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::commands::partner::{RESULT_COLUMNS, find};
+use crate::commands::{Session, cloud_pc};
+use crate::failure::{Exit, Failure};
+use crate::output::{Column, tell, text};
+use crate::wait;
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudpc partner deploy fab00000-0000-4000-8000-000000000fab desk-01 desk-02
+  cloudpc partner deploy fab00000-0000-4000-8000-000000000fab desk-01 desk-02 --wait
+  cloudpc partner deploy fab00000-0000-4000-8000-000000000fab $(cloudpc list --top 50 -o json | jq -r '.[].id') --wait";
+
+const ACTIVITY_COLUMNS: &[Column] = &[("ACTIVITY", |row| text(row, "value"))];
+
+/// Deploy the agent of a partner to Cloud PCs
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Deploy {
+    /// The partner: its own id, or its id here
+    #[arg(value_name = "PARTNER")]
+    partner: String,
+    /// The Cloud PCs, at most 50: display names, device names or ids
+    #[arg(value_name = "CLOUD_PC", required = true)]
+    cloud_pcs: Vec<String>,
+    /// Watch the deployments until all have ended; the exit code says how
+    #[arg(long)]
+    wait: bool,
+}
+
+impl Deploy {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let partner = find(session, &self.partner).await?;
+        let mut ids = Vec::new();
+        for name in &self.cloud_pcs {
+            ids.push(cloud_pc::find(session, name).await?.id);
+        }
+        let body = json!({ "cloudPcIds": ids });
+        let accepted = session.connection.post(&format!("{partner}/deployAgent"), &body).await?;
+        let activity = text(&accepted, "value");
+        if activity.is_empty() {
+            return Err(Failure::new(
+                Exit::Unreachable,
+                "The service accepted the deployment and did not name its activity.",
+            ));
+        }
+        if !self.wait {
+            session.format.row(&accepted, ACTIVITY_COLUMNS)?;
+            tell(&format!(
+                "Accepted. `cloudpc partner results {} --activity {activity}` shows what becomes of it.",
+                self.partner
+            ));
+            return Ok(());
+        }
+        let results = wait::activity(session, &partner, &activity).await?;
+        session.format.rows(&results, RESULT_COLUMNS)?;
+        judge(&results)
+    }
+}
+
+/// Whether all went well.
+fn judge(results: &[Value]) -> Result<(), Failure> {
+    match results.iter().filter(|result| text(result, "state") != "succeeded").count() {
+        0 => Ok(()),
+        bad => Err(Failure::local(format!("{bad} of {} deployments did not succeed.", results.len()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bad_deployment_spoils_the_exit_code() {
+        let (good, bad) = (json!({"state": "succeeded"}), json!({"state": "canceled"}));
+        assert_eq!(judge(std::slice::from_ref(&good)), Ok(()));
+        insta::assert_snapshot!(judge(&[good, bad]).unwrap_err(), @"1 of 2 deployments did not succeed.");
+    }
+}

@@ -1,0 +1,18 @@
+//! `cloudpc partner list`
+
+use clap::Args;
+
+use crate::commands::Session;
+use crate::commands::partner::{COLUMNS, PARTNERS};
+use crate::failure::Failure;
+
+/// List the partners
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cloudpc partner list\n  cloudpc partner list -o json")]
+pub struct List {}
+
+impl List {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        session.format.rows(&session.connection.rows(PARTNERS, &[], None).await?, COLUMNS)
+    }
+}

@@ -1,0 +1,47 @@
+//! `cloudpc partner results`
+
+use clap::Args;
+
+use crate::commands::partner::{RESULT_COLUMNS, find};
+use crate::commands::{Session, cloud_pc};
+use crate::failure::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudpc partner results fab00000-0000-4000-8000-000000000fab
+  cloudpc partner results fab00000-0000-4000-8000-000000000fab --cloud-pc desk-07
+  cloudpc partner results fab00000-0000-4000-8000-000000000fab -o json | jq -r '.[] | select(.state == \"failed\").errorCode'";
+
+/// Show the results of a partner's deployments, oldest first
+///
+/// All pages are read, however many there are.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Results {
+    /// The partner: its own id, or its id here
+    #[arg(value_name = "PARTNER")]
+    partner: String,
+    /// Only of this activity
+    #[arg(long, value_name = "ACTIVITY", default_value = "", hide_default_value = true)]
+    activity: String,
+    /// Only of this Cloud PC
+    #[arg(long, value_name = "CLOUD_PC")]
+    cloud_pc: Option<String>,
+    /// At most this many
+    #[arg(long, value_name = "NUMBER")]
+    top: Option<usize>,
+}
+
+impl Results {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let partner = find(session, &self.partner).await?;
+        let cloud_pc = match &self.cloud_pc {
+            Some(name) => cloud_pc::find(session, name).await?.id,
+            None => String::new(),
+        };
+        let activity = self.activity.replace('\'', "''");
+        let path =
+            format!("{partner}/retrieveDeployAgentActionResults(activityId='{activity}',cloudPcId='{cloud_pc}')");
+        session.format.rows(&session.connection.rows(&path, &[], self.top).await?, RESULT_COLUMNS)
+    }
+}

@@ -1,0 +1,142 @@
+//! `cloudpc serve`
+
+mod tour;
+
+use clap::Args;
+use cloudpc_server::start::{Options, Server};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::connection::DATA_DEFAULT;
+use crate::failure::{Exit, Failure};
+use crate::output::{print, tell};
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudpc serve --demo
+  cloudpc serve --scenario scenarios/fleet-1000.toml --data /tmp/fleet
+  cloudpc serve --data /var/lib/cloudpc --listen off --tls-listen 0.0.0.0:443 --config /etc/cloudpc.toml
+
+The first SIGINT or SIGTERM lets open requests and steps end; the second stops at once. RUST_LOG sets what is logged.";
+
+/// The fleet of `--demo`.
+const DEMO: &str = include_str!("../../../../scenarios/demo.toml");
+
+/// Run the service
+///
+/// The first start makes the data directory with a database, a certificate authority, a tenant and an administrator application, and writes
+/// the application's credentials to admin.json there, readable by the owner alone.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Serve {
+    /// Address for plain HTTP, or off
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8365", value_parser = address)]
+    listen: Listen,
+    /// Address for HTTPS, or off
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8366", value_parser = address)]
+    tls_listen: Listen,
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Begin with the simulated fleet of the demo, and print a tour of it
+    #[arg(long)]
+    demo: bool,
+    /// Begin with the simulated fleet of a scenario, if the data directory is new
+    #[arg(long, value_name = "FILE", conflicts_with = "demo")]
+    scenario: Option<PathBuf>,
+}
+
+/// Where to listen, if at all.
+#[derive(Clone, Copy, Debug)]
+struct Listen(Option<SocketAddr>);
+
+impl Serve {
+    pub async fn run(self, data: Option<PathBuf>) -> Result<(), Failure> {
+        let data = data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+        let scenario = match (self.demo, self.scenario) {
+            (true, _) => Some(DEMO.to_owned()),
+            (false, Some(file)) => Some(std::fs::read_to_string(&file).map_err(|error| {
+                Failure::new(Exit::NotFound, format!("The scenario {} cannot be read: {error}.", file.display()))
+            })?),
+            (false, None) => None,
+        };
+        log_to_standard_error();
+        let mut signals = Signals::new()?;
+        let options = Options {
+            data: data.clone(),
+            listen: self.listen.0,
+            tls_listen: self.tls_listen.0,
+            config: self.config,
+            scenario,
+        };
+        let server = Server::start(options)
+            .await
+            .map_err(|error| Failure::local(format!("The service cannot start: {error}.")))?;
+        print(&tour::addresses(&server, &data))?;
+        if self.demo {
+            match tour::tour(&data).await {
+                Ok(text) => print(&text)?,
+                Err(failure) => tell(&format!("The tour cannot be shown: {failure}")),
+            }
+        }
+        signals.next().await;
+        tell("Stopping. What is under way may end; press Ctrl-C again to stop at once.");
+        tokio::select! {
+            () = server.stop() => Ok(()),
+            () = signals.next() => Err(Failure::local("Stopped at once. What was under way goes on at the next start.")),
+        }
+    }
+}
+
+/// The signals that ask the service to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::local(format!("The program cannot listen to signals: {error}.")))
+        };
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+fn log_to_standard_error() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::IsTerminal::is_terminal(&std::io::stderr()) { log.init() } else { log.json().init() }
+}
+
+fn address(text: &str) -> Result<Listen, String> {
+    match text {
+        "off" => Ok(Listen(None)),
+        text => text.parse().map(|address| Listen(Some(address))).map_err(|_| {
+            format!(
+                "'{text}' is no address to listen on; write it like 127.0.0.1:8365 (port 0 for any free one), or off"
+            )
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_or_explained() {
+        assert_eq!(address("127.0.0.1:0").unwrap().0, Some("127.0.0.1:0".parse().unwrap()));
+        assert_eq!(address("off").unwrap().0, None);
+        insta::assert_snapshot!(address("localhost").unwrap_err(), @"'localhost' is no address to listen on; write it like 127.0.0.1:8365 (port 0 for any free one), or off");
+    }
+}

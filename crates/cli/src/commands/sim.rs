@@ -1,0 +1,42 @@
+//! `cloudpc sim`: the levers of a simulated fleet.
+
+mod clock;
+mod fault;
+mod reset;
+mod scenario;
+
+use clap::Subcommand;
+
+use crate::commands::Session;
+use crate::failure::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudpc sim clock pause
+  cloudpc sim clock advance 1h30m
+  cloudpc sim fault add --cloud-pc desk-07 --step bootGuest --hang
+  cloudpc sim scenario load scenarios/fleet-1000.toml";
+
+/// Move the clock, script trouble and change the scenario of a simulated fleet
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub enum Command {
+    #[command(subcommand)]
+    Clock(clock::Command),
+    #[command(subcommand)]
+    Fault(fault::Command),
+    #[command(subcommand)]
+    Scenario(scenario::Command),
+    Reset(reset::Reset),
+}
+
+impl Command {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Clock(command) => command.run(session).await,
+            Self::Fault(command) => command.run(session).await,
+            Self::Scenario(command) => command.run(session).await,
+            Self::Reset(command) => command.run(session).await,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Finding the service and signing in to it: by its data directory, or by the environment.
+
+use cloudpc_graph::client::{Client, ClientError, Credentials};
+use serde::Deserialize;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Exit, Failure};
+
+/// Where a service keeps its data unless it is told.
+pub const DATA_DEFAULT: &str = "./cloudpc-data";
+
+/// What a running service leaves in its data directory for its own command line.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AdminFile {
+    tenant_id: String,
+    client_id: String,
+    client_secret: String,
+    #[serde(default)]
+    http_url: Option<String>,
+    #[serde(default)]
+    https_url: Option<String>,
+}
+
+/// A service, signed in to.
+pub struct Connection {
+    client: Client,
+}
+
+impl Connection {
+    /// Signs in. A directory that was named wins over the environment, and the environment over the default directory.
+    pub async fn open(data: Option<PathBuf>) -> Result<Self, Failure> {
+        let client = match (data, variable("CLOUDPC_URL")) {
+            (Some(data), _) => by_directory(&data).await?,
+            (None, Some(url)) => by_environment(&url)?,
+            (None, None) => by_directory(Path::new(DATA_DEFAULT)).await?,
+        };
+        Ok(Self { client })
+    }
+
+    /// The token that calls are made with.
+    pub fn token(&self) -> String {
+        self.client.token()
+    }
+
+    /// The address of the service.
+    pub fn address(&self) -> &str {
+        self.client.address()
+    }
+
+    pub async fn get(&self, path: &str) -> Result<Value, Failure> {
+        Ok(self.client.get(path).await?)
+    }
+
+    pub async fn get_text(&self, path: &str) -> Result<String, Failure> {
+        Ok(self.client.get_text(path).await?)
+    }
+
+    /// The rows of a collection over all its pages, at most `limit`.
+    pub async fn rows(&self, path: &str, query: &[(&str, &str)], limit: Option<usize>) -> Result<Vec<Value>, Failure> {
+        Ok(self.client.rows(path, query, limit).await?)
+    }
+
+    /// Posts JSON, or nothing if it is null.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        Ok(self.client.post(path, body).await?)
+    }
+
+    pub async fn post_text(&self, path: &str, media_type: &str, body: &str) -> Result<Value, Failure> {
+        Ok(self.client.post_text(path, media_type, body).await?)
+    }
+
+    pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        Ok(self.client.patch(path, body).await?)
+    }
+
+    pub async fn delete(&self, path: &str) -> Result<(), Failure> {
+        Ok(self.client.delete(path).await?)
+    }
+}
+
+async fn by_directory(data: &Path) -> Result<Client, Failure> {
+    let path = data.join("admin.json");
+    let text = std::fs::read(&path).map_err(|error| {
+        let message = format!(
+            "No service was found: {} cannot be read ({error}). Start one with `cloudpc serve --demo`, name its data \
+             directory with --data, or set CLOUDPC_URL and CLOUDPC_TOKEN.",
+            path.display()
+        );
+        Failure::new(Exit::Unreachable, message)
+    })?;
+    let file: AdminFile = serde_json::from_slice(&text)
+        .map_err(|error| Failure::local(format!("{} is not what a service writes: {error}.", path.display())))?;
+    let credentials =
+        Credentials { tenant_id: file.tenant_id, client_id: file.client_id, client_secret: file.client_secret };
+    match (file.http_url, file.https_url) {
+        (Some(http), _) => Ok(Client::sign_in(&http, credentials, None).await?),
+        (None, Some(https)) => {
+            let authority = read(&data.join("ca.pem"))?;
+            Ok(Client::sign_in(&https, credentials, Some(&authority)).await?)
+        }
+        (None, None) => Err(Failure::new(
+            Exit::Unreachable,
+            format!("{} names no address. Start the service once with `cloudpc serve`.", path.display()),
+        )),
+    }
+}
+
+fn by_environment(url: &str) -> Result<Client, Failure> {
+    let token = variable("CLOUDPC_TOKEN").ok_or_else(|| {
+        let message = "CLOUDPC_URL is set and CLOUDPC_TOKEN is not. Set it to an access token of that service, or name its data \
+                       directory with --data.";
+        Failure::new(Exit::NotPermitted, message)
+    })?;
+    let authority = variable("CLOUDPC_CA").map(|path| read(Path::new(&path))).transpose()?;
+    Ok(Client::with_token(url, &token, authority.as_deref())?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| Failure::local(format!("{} cannot be read: {error}.", path.display())))
+}
+
+/// An environment variable that says something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Answer(error) => Self::answered(error.status, &error.code, &error.message),
+            ClientError::Address { .. } => Self::new(Exit::Usage, format!("The service's address is wrong: {error}.")),
+            ClientError::Certificate => Self::local(format!("The service cannot be trusted: {error}.")),
+            ClientError::Unreachable { .. } => {
+                Self::new(Exit::Unreachable, format!("The service cannot be reached: {error}. Is it running?"))
+            }
+            ClientError::Unreadable { .. } => {
+                Self::new(Exit::Unreachable, format!("The answer cannot be read: {error}."))
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What is printed: a table for people, or the rows of Graph as JSON for programs.
+
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, TableStyle};
+use serde_json::Value;
+use std::io::{IsTerminal, Write};
+
+use crate::failure::Failure;
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns, for people
+    #[default]
+    Table,
+    /// The rows as Graph sends them, for programs
+    Json,
+}
+
+/// A column of a table: its heading, and what a row has in it.
+pub type Column = (&'static str, fn(&Value) -> String);
+
+impl Format {
+    /// Prints rows.
+    pub fn rows(self, rows: &[Value], columns: &[Column]) -> Result<(), Failure> {
+        print(&match self {
+            Self::Json => json(&Value::Array(rows.to_vec())),
+            Self::Table => table(rows, columns, std::io::stdout().is_terminal()),
+        })
+    }
+
+    /// Prints one thing: as JSON it is an object and no list.
+    pub fn row(self, row: &Value, columns: &[Column]) -> Result<(), Failure> {
+        match self {
+            Self::Json => print(&json(row)),
+            Self::Table => self.rows(std::slice::from_ref(row), columns),
+        }
+    }
+}
+
+/// Prints text to standard output.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever reads it, such as `head`, has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| Failure::local(format!("The output cannot be written: {error}."))),
+    }
+}
+
+/// Tells something that is not data.
+pub fn tell(text: &str) {
+    eprintln!("{text}");
+}
+
+/// The text at a property, which may be a path such as `requestedBy/appName`; empty if there is none.
+pub fn text(row: &Value, path: &str) -> String {
+    let value = path.split('/').try_fold(row, |value, name| value.get(name));
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// A time to the second: `2026-04-25 02:04:53Z`.
+pub fn time(row: &Value, path: &str) -> String {
+    let full = text(row, path);
+    match (full.get(..10), full.get(11..19)) {
+        (Some(date), Some(time)) => format!("{date} {time}Z"),
+        _ => full,
+    }
+}
+
+fn json(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+fn table(rows: &[Value], columns: &[Column], for_terminal: bool) -> String {
+    let mut table = Table::new();
+    table.load_style(TableStyle::new()).set_header(columns.iter().map(|(heading, _)| *heading));
+    // A pipe has no width; only a terminal makes long cells wrap.
+    table.set_content_arrangement(if for_terminal {
+        ContentArrangement::Dynamic
+    } else {
+        ContentArrangement::Disabled
+    });
+    for row in rows {
+        table.add_row(columns.iter().map(|(_, cell)| cell(row)));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use insta::assert_snapshot;
+    use serde_json::json;
+
+    const COLUMNS: &[Column] = &[("NAME", |row| text(row, "displayName")), ("AT", |row| time(row, "a/at"))];
+
+    #[test]
+    fn rows_are_a_table_for_people_and_themselves_for_programs() {
+        let rows = [
+            json!({"displayName": "desk-01", "a": {"at": "2026-04-25T02:04:53.4722000Z"}}),
+            json!({"displayName": "a much longer name", "a": null}),
+        ];
+        assert_snapshot!(table(&rows, COLUMNS, false), @"
+        NAME                AT
+        desk-01             2026-04-25 02:04:53Z
+        a much longer name
+        ");
+        assert_snapshot!(table(&[], COLUMNS, false), @"NAME  AT");
+        assert_snapshot!(super::json(&rows[1]), @r#"
+        {
+          "a": null,
+          "displayName": "a much longer name"
+        }
+        "#);
+    }
+}

@@ -1,0 +1,65 @@
+//! Watching work until it has ended, with a bar on standard error while a person looks on.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value;
+use std::time::Duration;
+
+use crate::commands::Session;
+use crate::commands::cloud_pc::{CLOUD_PCS, Found};
+use crate::failure::Failure;
+use crate::output::text;
+
+/// How long after one look the next one follows.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Watches one action; returns it as it ended. A stuck one counts as ended: it goes on only when a person settles it.
+pub async fn action(session: &Session, cloud_pc: &Found, id: &str) -> Result<Value, Failure> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    bar.set_style(style("{spinner} {msg} ({elapsed})"));
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let path = format!("{CLOUD_PCS}/{}/cloudpc.actions/{id}", cloud_pc.id);
+    loop {
+        let action = session.connection.get(&path).await?;
+        if matches!(text(&action, "state").as_str(), "done" | "failed" | "canceled" | "notSupported" | "stuck") {
+            bar.finish_and_clear();
+            return Ok(action);
+        }
+        bar.set_message(describe(&cloud_pc.name, &action));
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Watches the deployments of an activity; returns their results once all have ended.
+pub async fn activity(session: &Session, partner: &str, activity: &str) -> Result<Vec<Value>, Failure> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    bar.set_style(style("{bar:30} {pos} of {len} Cloud PCs {msg} ({elapsed})"));
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let path = format!("{partner}/retrieveDeployAgentActionResults(activityId='{activity}',cloudPcId='')");
+    loop {
+        let results = session.connection.rows(&path, &[], None).await?;
+        let count =
+            |states: &[&str]| results.iter().filter(|result| states.contains(&text(result, "state").as_str())).count();
+        let ended = count(&["succeeded", "failed", "canceled"]);
+        bar.set_length(results.len() as u64);
+        bar.set_position(ended as u64);
+        bar.set_message(format!("done, {} running, {} not well", count(&["running"]), count(&["failed", "canceled"])));
+        if ended == results.len() {
+            bar.finish_and_clear();
+            return Ok(results);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+fn describe(name: &str, action: &Value) -> String {
+    let what = format!("{name}: {} {}", text(action, "kind"), text(action, "state"));
+    match (text(action, "waitsFor"), text(action, "step")) {
+        (waits, _) if !waits.is_empty() => format!("{what}, waits for {waits}"),
+        (_, step) if !step.is_empty() => format!("{what}, step {step}"),
+        _ => what,
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the templates here are well formed")
+}
