@@ -131,8 +131,9 @@ CREATE TABLE actions (
     claim_at INTEGER,
     leased INTEGER NOT NULL CHECK (leased IN (0, 1)),
     at_front INTEGER NOT NULL CHECK (at_front IN (0, 1)),
-    remote INTEGER NOT NULL GENERATED ALWAYS AS (kind <> 'deployAgent') STORED,
-    open INTEGER NOT NULL GENERATED ALWAYS AS (state IN ('pending', 'running', 'undoing', 'stuck')) STORED,
+    -- What Graph calls a remote action, and what has not ended. Plain columns under a CHECK: SQLite does not read generated ones from an index.
+    remote INTEGER NOT NULL CHECK (remote = (kind <> 'deployAgent')),
+    open INTEGER NOT NULL CHECK (open = (state IN ('pending', 'running', 'undoing', 'stuck'))),
     CHECK (open = 1 OR (at_front = 0 AND claim_at IS NULL)),
     CHECK (leased = 0 OR (at_front = 1 AND claim_at IS NOT NULL))
 ) STRICT;
@@ -140,7 +141,7 @@ CREATE TABLE actions (
 -- At most one action of a line can be claimed, so at most one runs on a machine.
 CREATE UNIQUE INDEX actions_front ON actions (line_id) WHERE at_front = 1;
 -- A machine takes one open remote action at a time.
-CREATE UNIQUE INDEX actions_open_remote ON actions (line_id) WHERE remote = 1 AND open = 1;
+CREATE UNIQUE INDEX actions_open_remote ON actions (line_id, remote) WHERE remote = 1 AND open = 1;
 CREATE UNIQUE INDEX actions_idempotency ON actions (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX actions_line ON actions (line_id, id) WHERE open = 1;
 CREATE INDEX actions_claim ON actions (claim_at, id) WHERE at_front = 1 AND claim_at IS NOT NULL;
@@ -162,11 +163,12 @@ BEGIN
     SELECT RAISE(ABORT, 'the log of an action is append-only');
 END;
 
--- The result of a deployment, clustered in the order in which it is served.
+-- The result of a deployment, clustered in the order in which it is served. It names its action without a reference: without an index by
+-- action, which nothing else needs, checking a reference is a walk over the table.
 CREATE TABLE deployments (
     tenant_id BLOB NOT NULL,
     partner_id BLOB NOT NULL,
-    action_id INTEGER NOT NULL REFERENCES actions (id),
+    action_id INTEGER NOT NULL,
     activity_id BLOB NOT NULL,
     line_id INTEGER NOT NULL,
     target TEXT NOT NULL,

@@ -54,11 +54,13 @@ impl Reader<'_> {
                 params![tenant.0, guid_after(after.map(|id| id.0)), rows::limit(limit)],
                 cloud_pc,
             ),
+            // The ids from the index by user, then their rows: in one step SQLite would walk the rows of everyone.
             Some(user) => self.rows(
                 concat!(
                     "SELECT ",
                     columns!(),
-                    " FROM cloud_pcs WHERE tenant_id = ?1 AND user_id = ?2 AND id > ?3 ORDER BY id LIMIT ?4"
+                    " FROM cloud_pcs WHERE tenant_id = ?1 AND id IN (SELECT id FROM cloud_pcs
+                     WHERE tenant_id = ?1 AND user_id = ?2 AND id > ?3 ORDER BY id LIMIT ?4) ORDER BY id"
                 ),
                 params![tenant.0, user.0, guid_after(after.map(|id| id.0)), rows::limit(limit)],
                 cloud_pc,

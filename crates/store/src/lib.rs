@@ -14,6 +14,8 @@ mod cloud_pcs;
 mod connection;
 mod deployments;
 mod partners;
+#[cfg(test)]
+mod plans;
 mod reports;
 mod rows;
 mod settings;

@@ -183,8 +183,8 @@ impl Tx<'_> {
     ) -> Result<(ActionId, bool), StoreError> {
         let inserted = self.row(
             "INSERT INTO actions (tenant_id, line_id, target, kind, params, requested_by, requested_at, deadline_at,
-             idempotency_key, state, epoch, updated_at, steps, events, claim_at, leased, at_front)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 0,
+             idempotency_key, state, epoch, updated_at, steps, events, remote, open, claim_at, leased, at_front)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1, ?16, 0,
              NOT EXISTS (SELECT 1 FROM actions WHERE line_id = ?2 AND at_front = 1)) RETURNING id, at_front",
             params![
                 action.tenant_id.0,
@@ -201,6 +201,7 @@ impl Tx<'_> {
                 action.updated_at.0,
                 json(&action.steps),
                 action.events,
+                action.kind().is_remote_action(),
                 action.requested_at.0,
             ],
             |row| Ok((ActionId(row.get(0)?), row.get(1)?)),
@@ -222,7 +223,8 @@ impl Tx<'_> {
     fn action_store(&mut self, action: &Action, hold: &Hold) -> Result<(), StoreError> {
         self.execute(
             "UPDATE actions SET state = ?2, epoch = ?3, started_at = ?4, updated_at = ?5, cancel_requested_at = ?6,
-             outcome = ?7, steps = ?8, events = ?9, claim_at = ?10, leased = ?11, at_front = ?12 WHERE id = ?1",
+             outcome = ?7, steps = ?8, events = ?9, claim_at = ?10, leased = ?11, at_front = ?12,
+             open = ?13 WHERE id = ?1",
             params![
                 action.id.0,
                 word(action.state),
@@ -236,6 +238,7 @@ impl Tx<'_> {
                 micros(hold.claim_at),
                 hold.leased,
                 hold.at_front,
+                !action.state.is_final(),
             ],
         )?;
         Ok(())

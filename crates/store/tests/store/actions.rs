@@ -126,9 +126,9 @@ fn the_database_itself_holds_the_two_limits() {
     let sql = book.sql();
     let front = sql.execute("UPDATE actions SET at_front = 1 WHERE id = ?1", [second.0]).unwrap_err();
     assert_eq!(front.to_string(), "UNIQUE constraint failed: actions.line_id");
-    let remote = sql.execute("UPDATE actions SET kind = 'reboot'", []).unwrap_err();
-    assert_eq!(remote.to_string(), "UNIQUE constraint failed: actions.line_id");
-    let ended = sql.execute("UPDATE actions SET state = 'done' WHERE id = ?1", [first.0]).unwrap_err();
+    let remote = sql.execute("UPDATE actions SET kind = 'reboot', remote = 1", []).unwrap_err();
+    assert_eq!(remote.to_string(), "UNIQUE constraint failed: actions.line_id, actions.remote");
+    let ended = sql.execute("UPDATE actions SET state = 'done', open = 0 WHERE id = ?1", [first.0]).unwrap_err();
     assert!(ended.to_string().starts_with("CHECK constraint failed"), "{ended}");
 }
 

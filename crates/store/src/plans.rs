@@ -1,0 +1,237 @@
+//! The plan of every statement that the store runs, caught while each method runs once.
+//!
+//! Nothing here walks a table that grows or sorts what it found: every list is a range scan on a key, in the order of the key.
+
+use std::sync::{Arc, Mutex};
+
+use cloudpc_model::{
+    ActionId, ActivityId, Actor, AgentSetting, AppId, CloudPcId, EventKind, GalleryImage, ImageId, ManagedDeviceId,
+    OsVersion, Params, Partner, PartnerId, Product, ServicePlan, ServicePlanId, Snapshot, SnapshotId, SnapshotType,
+    State, TenantId, Timestamp, UserId,
+};
+use rusqlite::Connection;
+use rusqlite::trace::{TraceEvent, TraceEventCodes};
+use uuid::Uuid;
+
+use crate::{
+    ActionFilter, App, AuditEntry, DeploymentFilter, NewAction, Reader, Report, ReportType, Store, StoreError, Tx,
+    User, WriteMode,
+};
+
+const TENANT: TenantId = TenantId(Uuid::from_u128(1));
+const PARTNER: PartnerId = PartnerId(Uuid::from_u128(2));
+const ACTIVITY: ActivityId = ActivityId(Uuid::from_u128(3));
+const GUID: Uuid = Uuid::from_u128(4);
+const TARGET: &str = "machine";
+
+#[test]
+fn every_list_is_a_range_scan_on_a_key() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Store::open(directory.path(), WriteMode::Inline).unwrap());
+    let mut connection = Connection::open(directory.path().join("cloudpc.db")).unwrap();
+    let statements = Arc::new(Mutex::new(Vec::new()));
+    let caught = Arc::clone(&statements);
+    let catch = move |event: TraceEvent<'_>| {
+        if let TraceEvent::Stmt(statement, _) = event {
+            let sql = statement.sql().split_whitespace().collect::<Vec<_>>().join(" ");
+            let mut caught = caught.lock().unwrap();
+            if !caught.contains(&sql) {
+                caught.push(sql);
+            }
+        }
+    };
+    connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(catch)).unwrap();
+    let mut tx = Tx { reader: Reader { connection: &connection } };
+    change(&mut tx).unwrap();
+    look(&tx).unwrap();
+    tx.reset().unwrap();
+
+    let statements = statements.lock().unwrap().clone();
+    let plans = statements.iter().filter_map(|sql| Some(format!("{sql}\n{}", plan(directory.path(), sql)?)));
+    let plans = plans.collect::<Vec<_>>().join("\n");
+    insta::assert_snapshot!(plans);
+    // Tenants are few.
+    for line in plans.lines().filter(|line| line.starts_with("  ")) {
+        let walks = line.trim_start().starts_with("SCAN") && !line.contains("USING") && !line.contains("CONSTANT ROW");
+        assert!(!walks || line.ends_with("SCAN tenants"), "{line}");
+        assert!(!line.contains("TEMP B-TREE"), "{line}");
+    }
+}
+
+fn plan(directory: &std::path::Path, sql: &str) -> Option<String> {
+    if sql.starts_with("--") || sql.starts_with("DELETE FROM") && !sql.contains("WHERE") {
+        return None;
+    }
+    let connection = Connection::open(directory.join("cloudpc.db")).unwrap();
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let mut rows = statement.raw_query();
+    let mut plan = String::new();
+    while let Some(row) = rows.next().unwrap() {
+        plan.push_str(&format!("  {}\n", row.get::<_, String>(3).unwrap()));
+    }
+    (!plan.is_empty()).then_some(plan)
+}
+
+fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let new = NewAction {
+        tenant_id: TENANT,
+        target: TARGET.into(),
+        params: Params::DeployAgent { partner_id: PARTNER, activity_id: ACTIVITY, agent: agent() },
+        requested_by: Actor::system(),
+        requested_at: Timestamp(1),
+        deadline_at: Timestamp(9),
+        idempotency_key: Some("key".into()),
+    };
+    let first = tx.action_insert(&new)?;
+    tx.action_insert(&NewAction { idempotency_key: None, ..new.clone() })?;
+    tx.action_insert(&NewAction { idempotency_key: None, params: Params::Reboot, ..new })?;
+    tx.action_claim(Timestamp(2), Timestamp(3), 1)?;
+    tx.action_renew(first, 1, Timestamp(4))?;
+    tx.action_release(first, 1, Timestamp(4))?;
+    tx.action_expire_leases()?;
+    tx.action_append(first, 1, Timestamp(5), EventKind::Finished { outcome: State::Done, failure: None })?;
+
+    tx.tenant_put(TENANT, "Contoso")?;
+    tx.app_put(&App {
+        tenant_id: TENANT,
+        id: AppId(GUID),
+        name: String::new(),
+        secret_hash: None,
+        permissions: Vec::new(),
+        enabled: true,
+    })?;
+    tx.user_put(&User {
+        tenant_id: TENANT,
+        id: UserId(GUID),
+        user_principal_name: "ada@contoso.test".into(),
+        display_name: String::new(),
+        password_hash: None,
+        roles: Vec::new(),
+        permissions: Vec::new(),
+        enabled: true,
+    })?;
+    tx.service_plan_put(
+        TENANT,
+        &ServicePlan {
+            id: ServicePlanId(GUID),
+            display_name: String::new(),
+            vcpu_count: 2,
+            ram_gib: 8,
+            storage_gib: 64,
+            product: Product::Business,
+            gpu: false,
+        },
+    )?;
+    tx.gallery_image_put(
+        TENANT,
+        &GalleryImage {
+            id: ImageId("image".into()),
+            display_name: String::new(),
+            size_gib: 64,
+            os_version: OsVersion::Windows11,
+        },
+    )?;
+    let partner = Partner {
+        tenant_id: TENANT,
+        id: PARTNER,
+        partner_id: "partner".into(),
+        enable_connection: true,
+        agent: None,
+        allowed_urls: Vec::new(),
+        last_sync_at: None,
+    };
+    tx.partner_insert(&partner)?;
+    tx.partner_update(&partner)?;
+    tx.partner_delete(TENANT, PARTNER)?;
+    let id = SnapshotId("snapshot".into());
+    tx.snapshot_put(&Snapshot {
+        tenant_id: TENANT,
+        id: id.clone(),
+        cloud_pc_id: CloudPcId(GUID),
+        snapshot_type: SnapshotType::Manual,
+        created_at: Timestamp(1),
+        last_restored_at: None,
+    })?;
+    tx.snapshot_restored(TENANT, &id, Timestamp(2))?;
+    tx.snapshot_delete(TENANT, &id)?;
+    tx.report_insert(&Report {
+        id: 0,
+        tenant_id: TENANT,
+        partner_id: PARTNER,
+        report_type: ReportType::ConfigureAgent,
+        actor: Actor::system(),
+        created_at: Timestamp(1),
+        target: String::new(),
+        cloud_pc_name: String::new(),
+        agent_name: String::new(),
+        activity_id: None,
+        message: String::new(),
+        agent: None,
+    })?;
+    tx.audit_insert(&AuditEntry {
+        id: 0,
+        tenant_id: TENANT,
+        at: Timestamp(1),
+        actor: Actor::system(),
+        activity: String::new(),
+        resource_type: String::new(),
+        resource_id: String::new(),
+        request_id: String::new(),
+    })?;
+    tx.setting_put("name", b"value")
+}
+
+fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
+    let action = reader.action(TENANT, ActionId(2))?.unwrap();
+    reader.action_events(action.id)?;
+    for filter in [ActionFilter::All, ActionFilter::Remote] {
+        reader.action_list(TENANT, TARGET, filter, None, 1)?;
+        reader.action_count(TENANT, TARGET, filter)?;
+    }
+    reader.action_open_remote(TENANT, TARGET)?;
+    reader.action_place(&action)?;
+    reader.action_open_count()?;
+    reader.action_next_due()?;
+    reader.action_overdue(Timestamp(1), 1)?;
+    reader.action_next_deadline()?;
+    for activity in [None, Some(ACTIVITY.to_string())] {
+        for target in [None, Some(TARGET.to_owned())] {
+            let filter = DeploymentFilter { activity: activity.clone(), target };
+            reader.deployment_list(TENANT, PARTNER, &filter, ActionId(0), ActionId(9), 1)?;
+            reader.deployment_count(TENANT, PARTNER, &filter)?;
+        }
+    }
+    reader.deployment_latest(TENANT, PARTNER)?;
+    reader.activity_partner(TENANT, ACTIVITY)?;
+    reader.tenant_list()?;
+    reader.app(TENANT, AppId(GUID))?;
+    reader.app_list(TENANT)?;
+    reader.user(TENANT, UserId(GUID))?;
+    reader.user_by_name(TENANT, "ada")?;
+    reader.user_list(TENANT)?;
+    reader.service_plan(TENANT, ServicePlanId(GUID))?;
+    reader.service_plan_list(TENANT)?;
+    reader.gallery_image(TENANT, &ImageId("image".into()))?;
+    reader.gallery_image_list(TENANT)?;
+    reader.cloud_pc(TENANT, CloudPcId(GUID))?;
+    reader.cloud_pc_by_managed_device(TENANT, ManagedDeviceId(GUID))?;
+    reader.cloud_pc_list_by_managed_device(TENANT, None, 1)?;
+    for user in [None, Some(UserId(GUID))] {
+        reader.cloud_pc_list(TENANT, user, None, 1)?;
+        reader.cloud_pc_count(TENANT, user)?;
+    }
+    reader.partner(TENANT, PARTNER)?;
+    reader.partner_list(TENANT, None, 1)?;
+    reader.partner_count(TENANT)?;
+    reader.snapshot(TENANT, &SnapshotId("snapshot".into()))?;
+    reader.snapshot_list(TENANT, CloudPcId(GUID), None, 1)?;
+    reader.report_list(TENANT, PARTNER, None, 1)?;
+    reader.report_count(TENANT, PARTNER)?;
+    reader.audit_list(TENANT, None, 1)?;
+    reader.setting("name")?;
+    Ok(())
+}
+
+fn agent() -> AgentSetting {
+    AgentSetting { url: String::new(), sha256: String::new(), install_parameters: Vec::new(), auto_deploy: false }
+}
