@@ -17,10 +17,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
 use crate::StoreError;
-use checkpoint::Checkpointer;
+use checkpoint::{Checkpointer, LOG_PAGES};
 use database::{DirectoryLock, Durability};
 use writer::{Answer, WriteJob};
 
@@ -46,7 +46,7 @@ pub enum WriteMode {
 /// The store. Cheap to clone. The last one to be dropped finishes what is queued and closes the database.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    work: Arc<Work>,
 }
 
 /// A view of the database for reading.
@@ -74,10 +74,13 @@ impl Store {
     pub fn open(directory: &Path, mode: WriteMode) -> Result<Self, StoreError> {
         let lock = DirectoryLock::take(directory)?;
         let work = match mode {
-            WriteMode::Grouped => Work::Threads(Threads::start(directory)?),
-            WriteMode::Inline => Work::Inline(Mutex::new(database::open_for_writing(directory, Durability::Process)?)),
+            WriteMode::Grouped => Work::Threads(Threads::start(directory, lock)?),
+            WriteMode::Inline => {
+                let connection = database::open_for_writing(directory, Durability::Process)?;
+                Work::Inline { connection: Mutex::new(connection), _lock: lock }
+            }
         };
-        Ok(Self { inner: Arc::new(Inner { work, _lock: lock }) })
+        Ok(Self { work: Arc::new(work) })
     }
 
     /// Runs `work` against a consistent view.
@@ -90,8 +93,8 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        match &self.inner.work {
-            Work::Inline(connection) => run_read(&lock(connection), work),
+        match &*self.work {
+            Work::Inline { connection, .. } => run_read(&lock(connection), work),
             Work::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
                 let job: ReadJob = Box::new(move |connection| {
@@ -115,8 +118,8 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        match &self.inner.work {
-            Work::Inline(connection) => run_alone(&mut lock(connection), work),
+        match &*self.work {
+            Work::Inline { connection, .. } => run_alone(&lock(connection), work),
             Work::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
                 let job: WriteJob = Box::new(move |connection| {
@@ -137,15 +140,13 @@ impl Store {
 
 type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 
-/// Fields are dropped in order: the lock goes last, after the database is closed.
-struct Inner {
-    work: Work,
-    _lock: DirectoryLock,
-}
-
 enum Work {
     Threads(Threads),
-    Inline(Mutex<Connection>),
+    /// Fields are dropped in order: the lock goes after the database is closed.
+    Inline {
+        connection: Mutex<Connection>,
+        _lock: DirectoryLock,
+    },
 }
 
 struct Threads {
@@ -156,10 +157,10 @@ struct Threads {
 }
 
 impl Threads {
-    fn start(directory: &Path) -> Result<Self, StoreError> {
+    fn start(directory: &Path, lock: DirectoryLock) -> Result<Self, StoreError> {
         // The writer migrates; readers open what it leaves.
         let connection = database::open_for_writing(directory, Durability::Disk)?;
-        let checkpointer = Checkpointer::start(database::open_for_checkpoints(directory)?)?;
+        let checkpointer = Checkpointer::start(database::open_for_checkpoints(directory)?, LOG_PAGES)?;
         let (writes, write_queue) = async_channel::bounded(WRITE_QUEUE_MAX);
         let (reads, read_queue) = async_channel::bounded::<ReadJob>(READ_QUEUE_MAX);
         let mut threads = Self { reads, writes, readers: Vec::with_capacity(READERS), writer: None };
@@ -172,8 +173,11 @@ impl Threads {
                 }
             })?);
         }
-        threads.writer =
-            Some(thread("store-write", move || writer::run(connection, &write_queue, WRITE_BATCH_MAX, checkpointer))?);
+        threads.writer = Some(thread("store-write", move || {
+            writer::run(connection, &write_queue, checkpointer);
+            // Whoever takes the directory next finds it at rest.
+            drop(lock);
+        })?);
         Ok(threads)
     }
 }
@@ -205,10 +209,9 @@ fn run_read<T, E: From<StoreError>>(
     connection: &Connection,
     work: impl FnOnce(&Reader<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let snapshot = connection.unchecked_transaction().map_err(StoreError::from)?;
+    execute(connection, "BEGIN").map_err(StoreError::from)?;
     let result = guarded(|| work(&Reader { connection }));
-    // Nothing was written, so how the transaction ends says nothing.
-    let _ = snapshot.finish();
+    execute(connection, "COMMIT").map_err(StoreError::from)?;
     result
 }
 
@@ -221,14 +224,18 @@ fn run_write<T, E: From<StoreError>>(
 
 /// One closure in a transaction of its own.
 fn run_alone<T, E: From<StoreError>>(
-    connection: &mut Connection,
+    connection: &Connection,
     work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
-    // Dropping the transaction on an error rolls it back.
-    let value = run_write(&transaction, work)?;
-    transaction.commit().map_err(|error| StoreError::NotCommitted(Arc::new(error)))?;
-    Ok(value)
+    execute(connection, "BEGIN IMMEDIATE").map_err(StoreError::from)?;
+    let result = run_write(connection, work).and_then(|value| {
+        execute(connection, "COMMIT").map_err(|error| StoreError::NotCommitted(Arc::new(error)))?;
+        Ok(value)
+    });
+    if !connection.is_autocommit() {
+        execute(connection, "ROLLBACK").map_err(StoreError::from)?;
+    }
+    result
 }
 
 /// A panic in a closure fails its call. The closure is gone then and its writes are rolled back, so nothing half-done can be seen.
@@ -241,4 +248,8 @@ fn guarded<T, E: From<StoreError>>(work: impl FnOnce() -> Result<T, E>) -> Resul
             .unwrap_or_else(|| "no message".to_owned());
         Err(StoreError::Panicked(message).into())
     })
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
 }

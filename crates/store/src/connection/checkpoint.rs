@@ -13,10 +13,11 @@ use super::thread;
 use crate::StoreError;
 
 /// Length of the log, in pages of 4 KiB, at which it is copied: 64 MiB.
-const LOG_PAGES: i32 = 16_000;
+pub(super) const LOG_PAGES: i32 = 16_000;
 
 /// The thread, and what the writer and it tell each other.
 pub(super) struct Checkpointer {
+    log_pages_max: i32,
     wake: async_channel::Sender<()>,
     log_pages: Arc<AtomicI32>,
     copied: Arc<AtomicBool>,
@@ -24,7 +25,7 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
+    pub(super) fn start(connection: Connection, log_pages_max: i32) -> Result<Self, StoreError> {
         let (wake, woken) = async_channel::bounded::<()>(1);
         let copied = Arc::new(AtomicBool::new(false));
         let handle = thread("store-checkpoint", {
@@ -36,7 +37,7 @@ impl Checkpointer {
                 }
             }
         })?;
-        Ok(Self { wake, log_pages: Arc::default(), copied, handle })
+        Ok(Self { log_pages_max, wake, log_pages: Arc::default(), copied, handle })
     }
 
     /// Follows the length of the log through the writer's connection.
@@ -56,7 +57,7 @@ impl Checkpointer {
         if self.copied.swap(false, Ordering::Acquire) {
             copy(writer);
             self.log_pages.store(0, Ordering::Relaxed);
-        } else if self.log_pages.load(Ordering::Relaxed) >= LOG_PAGES {
+        } else if self.log_pages.load(Ordering::Relaxed) >= self.log_pages_max {
             // A full queue means that the thread has been told.
             let _ = self.wake.try_send(());
         }
@@ -74,5 +75,36 @@ fn copy(connection: &Connection) {
     // Passive: it waits for no one and stops where a reader still looks at an older page; the next round goes on from there.
     if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
         tracing::warn!(%error, "a checkpoint failed; the next one will try again");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::database::{Durability, open_for_checkpoints, open_for_reading, open_for_writing};
+    use super::*;
+
+    #[test]
+    fn the_log_is_begun_anew_while_writes_go_on() {
+        const LOG_PAGES: i32 = 50;
+        const COMMITS_MAX: usize = 200_000;
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = open_for_writing(directory.path(), Durability::Process).unwrap();
+        writer.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
+        let checkpointer = Checkpointer::start(open_for_checkpoints(directory.path()).unwrap(), LOG_PAGES).unwrap();
+        checkpointer.watch(&mut writer);
+        let reader = open_for_reading(directory.path()).unwrap();
+        let put = "INSERT INTO settings (name, value) VALUES ('n', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1";
+        let mut longest = 0;
+        let begun_anew = (0..COMMITS_MAX).find(|number| {
+            writer.execute(put, [number.to_string().as_bytes()]).unwrap();
+            checkpointer.finish_between_batches(&writer);
+            let read: Vec<u8> = reader.query_row("SELECT value FROM settings", [], |row| row.get(0)).unwrap();
+            assert_eq!(read, number.to_string().as_bytes());
+            let pages = checkpointer.log_pages.load(Ordering::Relaxed);
+            longest = longest.max(pages);
+            longest > LOG_PAGES && (1..LOG_PAGES).contains(&pages)
+        });
+        assert!(begun_anew.is_some(), "the log has grown to {longest} pages");
+        checkpointer.stop();
     }
 }

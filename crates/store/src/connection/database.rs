@@ -119,3 +119,62 @@ fn open_private(path: &Path) -> std::io::Result<File> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_set_up_as_promised() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = open_for_writing(directory.path(), Durability::Disk).unwrap();
+        let number = |connection: &Connection, pragma: &str| -> i64 {
+            connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0)).unwrap()
+        };
+        let journal: String = disk.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        assert_eq!(journal, "wal");
+        const FULL: i64 = 2;
+        assert_eq!(number(&disk, "synchronous"), FULL);
+        assert_eq!(number(&disk, "foreign_keys"), 1);
+        assert_eq!(number(&disk, "wal_autocheckpoint"), 0);
+        assert_eq!(number(&disk, "page_size"), 4096);
+        let readers = i64::try_from(READERS).unwrap();
+        let reader = open_for_reading(directory.path()).unwrap();
+        let cache_kib = -number(&disk, "cache_size") - readers * number(&reader, "cache_size");
+        assert_eq!(cache_kib, i64::try_from(CACHE_KIB).unwrap());
+        assert!(reader.execute("DELETE FROM settings", []).is_err(), "a reader cannot write");
+    }
+
+    #[test]
+    fn migrations_run_once_in_order_and_a_failing_one_leaves_the_version_before_it() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let version = |connection: &Connection| -> i64 {
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+        };
+        let first = "CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1);";
+        let second = "INSERT INTO t SELECT a + 1 FROM t;";
+        migrate(&mut connection, &[first]).unwrap();
+        migrate(&mut connection, &[first, second]).unwrap();
+        migrate(&mut connection, &[first, second]).unwrap();
+        assert_eq!(version(&connection), 2);
+        let broken = "INSERT INTO t VALUES (9); INSERT INTO nowhere VALUES (1);";
+        migrate(&mut connection, &[first, second, broken]).unwrap_err();
+        assert_eq!(version(&connection), 2);
+        let sum: i64 = connection.query_row("SELECT sum(a) FROM t", [], |row| row.get(0)).unwrap();
+        assert_eq!(sum, 1 + 2);
+        let newer = migrate(&mut connection, &[first]).unwrap_err();
+        assert!(matches!(newer, StoreError::TooNew { found: 2, known: 1 }));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_can_read_the_database() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let _open = open_for_writing(directory.path(), Durability::Disk).unwrap();
+        for name in [DATABASE, "cloudpc.db-wal"] {
+            let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{name}");
+        }
+    }
+}

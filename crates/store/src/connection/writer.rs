@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::checkpoint::Checkpointer;
+use super::{WRITE_BATCH_MAX, execute};
 use crate::StoreError;
 
 /// Runs a closure in the open transaction, or fails with why there is none. Says whether to keep what it wrote, and how to answer its caller
@@ -13,17 +14,12 @@ pub(super) type WriteJob = Box<dyn FnOnce(Result<&Connection, StoreError>) -> (b
 /// Answers a caller, who hears of a failed commit unless the closure itself failed.
 pub(super) type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// Writes until the queue is closed and empty, at most `batch_max` closures to a transaction.
-pub(super) fn run(
-    mut connection: Connection,
-    queue: &async_channel::Receiver<WriteJob>,
-    batch_max: usize,
-    checkpointer: Checkpointer,
-) {
+/// Writes until the queue is closed and empty.
+pub(super) fn run(mut connection: Connection, queue: &async_channel::Receiver<WriteJob>, checkpointer: Checkpointer) {
     checkpointer.watch(&mut connection);
     while let Ok(first) = queue.recv_blocking() {
         let more = std::iter::from_fn(|| queue.try_recv().ok());
-        write_batch(&connection, std::iter::once(first).chain(more).take(batch_max));
+        write_batch(&connection, std::iter::once(first).chain(more).take(WRITE_BATCH_MAX));
         checkpointer.finish_between_batches(&connection);
     }
     checkpointer.stop();
@@ -91,8 +87,4 @@ fn roll_back(connection: &Connection) {
 fn rolled_back() -> Arc<rusqlite::Error> {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
     Arc::new(rusqlite::Error::SqliteFailure(code, Some("another write of the same transaction failed".to_owned())))
-}
-
-fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
-    connection.prepare_cached(sql)?.execute([]).map(|_| ())
 }

@@ -3,5 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "what cannot be unwrapped has failed the test")]
 
 mod actions;
+mod crash;
+mod deployments;
 mod fixture;
+mod invariants;
+mod nouns;
+mod schema;
 mod writing;
