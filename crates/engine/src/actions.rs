@@ -1,1 +1,123 @@
-//! One file per kind of action: its steps, their undo, its deadline and its point of no return.
+//! What each kind of action does: its steps, how each is taken back, and what is stored when it ends.
+//!
+//! [`recipe`] is the one list. A recipe is data with two kinds of functions in it: steps, which talk to a driver or a guest and may be repeated
+//! at any time, and changes of the Cloud PC's row, which happen in the commit that ends the action. When a step is run, under which lease, and what
+//! becomes of its trouble is not decided here.
+
+mod create_snapshot;
+mod deploy_agent;
+mod machine;
+mod power_off;
+mod power_on;
+mod reboot;
+mod rename;
+mod reprovision;
+mod resize;
+mod restore;
+mod step;
+mod troubleshoot;
+
+use cloudpc_model::{Action, CloudPc, CloudPcStatus, Kind, Rng, StatusDetail, Timestamp};
+use cloudpc_store::{StoreError, Tx};
+use std::time::Duration;
+
+pub use deploy_agent::ERROR_CODES as DEPLOY_ERROR_CODES;
+pub(crate) use rename::DISPLAY_NAME_CHARS_MAX;
+pub use step::{Cancel, Late, Step, TimeMax};
+pub(crate) use step::{Context, Said, Trouble};
+
+/// How one kind of action is carried out.
+#[derive(Debug)]
+pub struct Recipe {
+    /// The kind.
+    pub kind: Kind,
+    /// Its steps, in order. None: it is done in the commit that takes it.
+    pub steps: &'static [Step],
+    /// From its request to its end, waiting in line included.
+    pub time_max: Duration,
+    /// The status of the Cloud PC while it runs, if it is not usable meanwhile.
+    pub status: Option<CloudPcStatus>,
+    /// What changes in the store when it is done.
+    pub(crate) done: Done,
+    /// What it leaves behind when it ends badly and nothing of it was taken back.
+    pub(crate) left: fn(&Action) -> Left,
+}
+
+/// Changes the Cloud PC's row, and whatever else is stored, in the commit that ends an action well.
+pub(crate) type Done = fn(&mut Ending<'_, '_>) -> Result<(), StoreError>;
+
+/// What an ending action changes.
+pub(crate) struct Ending<'a, 'tx> {
+    pub tx: &'a mut Tx<'tx>,
+    pub rng: &'a dyn Rng,
+    pub now: Timestamp,
+    pub action: &'a Action,
+    pub cloud_pc: &'a mut CloudPc,
+}
+
+/// What an action that ended badly has left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// The machine is what it was.
+    AsBefore,
+    /// The machine is as it was meant to be; something beside it is not.
+    Warned,
+    /// Neither.
+    Broken,
+}
+
+/// How a kind of action is carried out.
+pub fn recipe(kind: Kind) -> &'static Recipe {
+    match kind {
+        Kind::Reprovision => &reprovision::RECIPE,
+        Kind::Resize => &resize::RECIPE,
+        Kind::Restore => &restore::RECIPE,
+        Kind::Rename => &rename::RECIPE,
+        Kind::Reboot => &reboot::RECIPE,
+        Kind::PowerOn => &power_on::RECIPE,
+        Kind::PowerOff => &power_off::RECIPE,
+        Kind::CreateSnapshot => &create_snapshot::RECIPE,
+        Kind::Troubleshoot => &troubleshoot::RECIPE,
+        Kind::DeployAgent => &deploy_agent::RECIPE,
+    }
+}
+
+impl Recipe {
+    /// The step of this name.
+    pub fn step(&self, name: &str) -> Option<&'static Step> {
+        self.steps.iter().find(|step| step.name == name)
+    }
+
+    /// Whether a step was begun after which there is no way back.
+    pub(crate) fn past_return(&self, action: &Action) -> bool {
+        self.steps.iter().any(|step| step.no_return && action.step(step.name).is_some())
+    }
+}
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(60 * count)
+}
+
+fn as_before(_action: &Action) -> Left {
+    Left::AsBefore
+}
+
+fn nothing(_ending: &mut Ending<'_, '_>) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// The status of a machine that is usable, after an action that had taken it out of use. Its old status is not stored anywhere; only a status that
+/// is not plain `provisioned` has a detail, and the detail is kept while an action runs.
+pub(crate) fn status_before(cloud_pc: &CloudPc, kind: Kind) -> CloudPcStatus {
+    match (&cloud_pc.status_detail, kind) {
+        (None, _) => CloudPcStatus::Provisioned,
+        // Of all that take a machine out of use, only a reprovision is admitted on a failed one.
+        (Some(_), Kind::Reprovision) => CloudPcStatus::Failed,
+        (Some(_), _) => CloudPcStatus::ProvisionedWithWarnings,
+    }
+}
+
+/// The detail that a failed Cloud PC without one is given before it is worked on.
+pub(crate) fn detail_of_failed() -> StatusDetail {
+    StatusDetail { code: "internalError".into(), message: "The Cloud PC failed before; nothing more is known.".into() }
+}

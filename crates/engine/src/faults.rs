@@ -4,7 +4,8 @@
 
 use cloudpc_model::{Action, CloudPcId, Kind, Rng};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Which steps a rule touches, and what it does to them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,44 +59,175 @@ pub enum Effect {
 }
 
 /// The rules in force.
-pub struct Faults {}
+pub struct Faults {
+    crash: Box<dyn Fn() + Send + Sync>,
+    rules: Mutex<Rules>,
+}
+
+#[derive(Default)]
+struct Rules {
+    added: u64,
+    by_number: BTreeMap<u64, Rule>,
+}
+
+struct Rule {
+    rule: FaultRule,
+    matched: u32,
+    /// Which Cloud PCs are in its share, drawn when each is first seen.
+    share: BTreeMap<CloudPcId, bool>,
+}
 
 impl Faults {
     /// No rules. `crash` is called by [`Effect::Crash`]; in a server it ends the process.
-    pub fn new(_crash: Box<dyn Fn() + Send + Sync>) -> Self {
-        unimplemented!()
+    pub fn new(crash: Box<dyn Fn() + Send + Sync>) -> Self {
+        Self { crash, rules: Mutex::default() }
     }
 
     /// Adds a rule; returns its number.
-    pub fn add(&self, _rule: FaultRule) -> u64 {
-        unimplemented!()
+    pub fn add(&self, rule: FaultRule) -> u64 {
+        let mut rules = self.rules();
+        rules.added += 1;
+        let number = rules.added;
+        rules.by_number.insert(number, Rule { rule, matched: 0, share: BTreeMap::new() });
+        number
     }
 
     /// The rules by number, with how often each has matched.
     pub fn list(&self) -> Vec<(u64, FaultRule, u32)> {
-        unimplemented!()
+        self.rules().by_number.iter().map(|(number, rule)| (*number, rule.rule.clone(), rule.matched)).collect()
     }
 
     /// Drops a rule; false if there is none of this number.
-    pub fn remove(&self, _number: u64) -> bool {
-        unimplemented!()
+    pub fn remove(&self, number: u64) -> bool {
+        self.rules().by_number.remove(&number).is_some()
     }
 
     /// Drops all rules.
     pub fn clear(&self) {
-        unimplemented!()
+        self.rules().by_number.clear();
     }
 
     /// What is to happen to this step now: the effect of the first rule that matches.
-    pub(crate) fn strike(&self, _action: &Action, _step: &str, _undo: bool, _rng: &dyn Rng) -> Option<Effect> {
-        unimplemented!()
+    pub(crate) fn strike(&self, action: &Action, step: &str, undo: bool, rng: &dyn Rng) -> Option<Effect> {
+        let mut rules = self.rules();
+        let (number, effect) = rules.by_number.iter_mut().find_map(|(number, rule)| {
+            rule.strikes(action, step, undo, rng).then(|| (*number, rule.rule.effect.clone()))
+        })?;
+        if effect == Effect::Crash {
+            rules.by_number.remove(&number);
+        }
+        Some(effect)
+    }
+
+    /// Ends the process, if that is what was given to [`Faults::new`].
+    pub(crate) fn crash(&self) {
+        (self.crash)();
+    }
+
+    fn rules(&self) -> MutexGuard<'_, Rules> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How much later a step begins.
-pub(crate) fn delay(effect: &Effect) -> Duration {
-    match effect {
-        Effect::SlowDown { by_ms } => Duration::from_millis(*by_ms),
-        Effect::Fail { .. } | Effect::Hang | Effect::LoseOutcome | Effect::Crash => Duration::ZERO,
+impl Rule {
+    fn strikes(&mut self, action: &Action, step: &str, undo: bool, rng: &dyn Rng) -> bool {
+        let rule = &self.rule;
+        let cloud_pc = action.cloud_pc_id();
+        let named = rule.cloud_pcs.is_empty() || cloud_pc.is_some_and(|id| rule.cloud_pcs.contains(&id));
+        let fits = named
+            && rule.undo == undo
+            && rule.kind.is_none_or(|kind| kind == action.kind())
+            && rule.step.as_deref().is_none_or(|wanted| wanted == step);
+        if !fits || !self.shares(cloud_pc, rng) {
+            return false;
+        }
+        self.matched += 1;
+        self.rule.nth.is_none_or(|nth| nth == self.matched)
+    }
+
+    fn shares(&mut self, cloud_pc: Option<CloudPcId>, rng: &dyn Rng) -> bool {
+        match (self.rule.share_percent, cloud_pc) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(percent), Some(id)) => *self.share.entry(id).or_insert_with(|| rng.below(100) < u64::from(percent)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudpc_model::{ActionId, Actor, Params, SeededRng, State, TenantId, Timestamp};
+
+    fn rule(effect: Effect) -> FaultRule {
+        FaultRule { cloud_pcs: vec![], share_percent: None, kind: None, step: None, nth: None, undo: false, effect }
+    }
+
+    fn action(on: CloudPcId) -> Action {
+        Action {
+            id: ActionId(1),
+            tenant_id: TenantId(on.0),
+            target: on.to_string(),
+            params: Params::Reboot,
+            requested_by: Actor::system(),
+            requested_at: Timestamp(0),
+            deadline_at: Timestamp(1),
+            state: State::Running,
+            epoch: 1,
+            started_at: None,
+            updated_at: Timestamp(0),
+            cancel_requested_at: None,
+            outcome: None,
+            steps: vec![],
+            events: 1,
+        }
+    }
+
+    #[test]
+    fn a_rule_touches_what_it_names_and_no_more() {
+        let rng = SeededRng::new(1);
+        let (here, there) = (CloudPcId::random(&rng), CloudPcId::random(&rng));
+        let faults = Faults::new(Box::new(|| {}));
+        let number = faults.add(FaultRule {
+            cloud_pcs: vec![here],
+            kind: Some(Kind::Reboot),
+            step: Some("restart".into()),
+            nth: Some(2),
+            ..rule(Effect::Hang)
+        });
+        let strike = |id, step, undo| faults.strike(&action(id), step, undo, &rng);
+        assert_eq!(strike(there, "restart", false), None);
+        assert_eq!(strike(here, "waitForGuest", false), None);
+        assert_eq!(strike(here, "restart", true), None);
+        assert_eq!(faults.list()[0].2, 0);
+        assert_eq!(strike(here, "restart", false), None, "the first match");
+        assert_eq!(strike(here, "restart", false), Some(Effect::Hang), "the second");
+        assert_eq!(strike(here, "restart", false), None, "the third");
+        assert_eq!(faults.list()[0].2, 3);
+        assert!(faults.remove(number) && !faults.remove(number));
+    }
+
+    #[test]
+    fn a_share_is_drawn_once_per_cloud_pc() {
+        let rng = SeededRng::new(3);
+        let ids: Vec<_> = (0..200).map(|_| CloudPcId::random(&rng)).collect();
+        let faults = Faults::new(Box::new(|| {}));
+        faults.add(FaultRule { share_percent: Some(30), ..rule(Effect::Hang) });
+        let draw = || -> Vec<bool> {
+            ids.iter().map(|id| faults.strike(&action(*id), "restart", false, &rng).is_some()).collect()
+        };
+        let first = draw();
+        assert_eq!(first, draw());
+        assert!((40..=80).contains(&first.iter().filter(|hit| **hit).count()));
+    }
+
+    #[test]
+    fn a_crash_acts_once() {
+        let rng = SeededRng::new(3);
+        let faults = Faults::new(Box::new(|| {}));
+        faults.add(rule(Effect::Crash));
+        let action = action(CloudPcId::random(&rng));
+        assert_eq!(faults.strike(&action, "restart", false, &rng), Some(Effect::Crash));
+        assert_eq!(faults.strike(&action, "restart", false, &rng), None);
     }
 }

@@ -4,7 +4,10 @@
 //! which steps there are. This crate refuses to know HTTP, OData and which driver it has.
 
 pub mod actions;
+mod cancel;
+mod deploy;
 mod faults;
+mod image;
 mod plan;
 mod request;
 mod run;
@@ -15,8 +18,9 @@ use cloudpc_store::Store;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use deploy::{Deployed, TARGETS_MAX};
 pub use faults::{Effect, FaultRule, Faults};
-pub use request::{Asked, Deployed};
+pub use request::Asked;
 
 /// What the engine is made of.
 #[derive(Clone)]
@@ -56,4 +60,12 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Engine {
     parts: Arc<Parts>,
+    work: Arc<run::Work>,
+}
+
+impl Engine {
+    /// The engine over these parts. Nothing runs until [`Engine::run`].
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts), work: Arc::default() }
+    }
 }

@@ -1,0 +1,55 @@
+//! Create a restore point of the present disk.
+
+use cloudpc_model::{Kind, Params, Snapshot, SnapshotId, SnapshotType};
+
+use super::{Cancel, Context, Recipe, Said, Step, Trouble, as_before, minutes};
+
+pub(super) static RECIPE: Recipe = Recipe {
+    kind: Kind::CreateSnapshot,
+    steps: &[
+        Step::new("checkSupport", "snapshotNotSupported", minutes(1), |context| {
+            Box::pin(async move {
+                if !context.parts.driver.capabilities(&context.spec(None, None).await?).snapshots {
+                    return Err(Trouble::not_supported("This machine cannot have restore points."));
+                }
+                Ok(Said::nothing())
+            })
+        }),
+        Step {
+            cancel: Cancel::AfterStep,
+            ..Step::new("takeSnapshot", "snapshotFailed", minutes(20), |context| {
+                Box::pin(async move {
+                    context.parts.driver.ensure_snapshot(context.cloud_pc()?.id, snapshot_id(context)?).await?;
+                    Ok(Said::nothing())
+                })
+            })
+        }
+        .undone_by(|context| {
+            Box::pin(async move {
+                context.parts.driver.ensure_snapshot_absent(context.cloud_pc()?.id, snapshot_id(context)?).await?;
+                Ok(Said::nothing())
+            })
+        }),
+    ],
+    time_max: minutes(2 * 60),
+    status: None,
+    done: |ending| {
+        let Params::CreateSnapshot { snapshot_id } = &ending.action.params else { return Ok(()) };
+        ending.tx.snapshot_put(&Snapshot {
+            tenant_id: ending.action.tenant_id,
+            id: snapshot_id.clone(),
+            cloud_pc_id: ending.cloud_pc.id,
+            snapshot_type: SnapshotType::Manual,
+            created_at: ending.now,
+            last_restored_at: None,
+        })
+    },
+    left: as_before,
+};
+
+fn snapshot_id(context: &Context) -> Result<&SnapshotId, Trouble> {
+    match &context.action.params {
+        Params::CreateSnapshot { snapshot_id } => Ok(snapshot_id),
+        _ => Err(Trouble::failed("This action names no restore point.")),
+    }
+}

@@ -1,0 +1,338 @@
+//! Deploy a partner's agent: look the Cloud PC up, see that it is usable, then inside it: disk, network, download, format, checksum, run.
+//!
+//! Each step yields the error code that the contract has for it, in the order in which the contract lists them.
+
+use cloudpc_drivers::{Exit, FetchPolicy, Fetcher, FileFormat, GuestError};
+use cloudpc_model::{AgentSetting, CloudPcStatus, Kind, Params, PartnerId, Power, Product, State};
+use std::time::Duration;
+use url::Url;
+
+use super::step::Doing;
+use super::{Context, Late, Recipe, Said, Step, TimeMax, Trouble, as_before, minutes, nothing};
+
+/// Members of `cloudPcExternalPartnerActionErrorCode`; a deployment's failure has no other code.
+pub const ERROR_CODES: [&str; 10] = [
+    "none",
+    "executeActionFailed",
+    "executeActionTimeout",
+    "deviceNotFound",
+    "deviceNotAvailable",
+    "checkDiskSpaceFailed",
+    "checkNetworkConnectionFailed",
+    "agentNotFound",
+    "invalidAgentFormat",
+    "invalidAgentChecksum",
+];
+
+/// The longest download.
+const FETCH_TIME_MAX: Duration = minutes(10);
+
+/// How long a guest may take to answer when an installer has to be ended.
+const KILL_TIME_MAX: Duration = minutes(1);
+
+/// How much of the end of an installer's output is shown, characters.
+const OUTPUT_CHARS_MAX: usize = 400;
+
+/// Shortest word of the install parameters that is masked in an installer's output; shorter ones would blank out half of it.
+const SECRET_CHARS_MIN: usize = 4;
+
+pub(super) static RECIPE: Recipe = Recipe {
+    kind: Kind::DeployAgent,
+    steps: &[
+        Step { fails_as: State::Canceled, ..Step::new("lookUp", "deviceNotFound", minutes(1), look_up) },
+        Step {
+            fails_as: State::Canceled,
+            ..Step::new("checkAvailable", "deviceNotAvailable", minutes(1), check_available)
+        },
+        Step {
+            late: Late::Fail("executeActionTimeout"),
+            ..Step::new("waitForGuest", "executeActionTimeout", minutes(10), super::machine::wait_for_guest)
+        },
+        Step::new("checkDiskSpace", "checkDiskSpaceFailed", minutes(1), check_disk_space),
+        Step {
+            attempts_max: 3,
+            ..Step::new("checkNetwork", "checkNetworkConnectionFailed", minutes(1), check_network)
+        },
+        Step { attempts_max: 3, ..Step::new("fetchAgent", "agentNotFound", minutes(11), fetch_agent) }
+            .undone_by(try_to_clean),
+        Step::new("checkFormat", "invalidAgentFormat", minutes(1), check_format),
+        Step::new("checkChecksum", "invalidAgentChecksum", minutes(5), check_checksum),
+        Step {
+            time_max: TimeMax::Install,
+            late: Late::Fail("executeActionTimeout"),
+            ..Step::new("runInstaller", "executeActionFailed", minutes(60), run_installer)
+        }
+        .undone_by(kill),
+        // The agent is installed now, whatever becomes of the file.
+        Step { no_return: true, ..Step::new("cleanUp", "executeActionFailed", minutes(1), clean_up) },
+    ],
+    time_max: minutes(12 * 60),
+    status: None,
+    done: nothing,
+    left: as_before,
+};
+
+fn deployment(context: &Context) -> Result<(PartnerId, &AgentSetting), Trouble> {
+    match &context.action.params {
+        Params::DeployAgent { partner_id, agent, .. } => Ok((*partner_id, agent)),
+        _ => Err(Trouble::failed("This action deploys no agent.")),
+    }
+}
+
+fn look_up(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let Some(cloud_pc) = &context.cloud_pc else {
+            return Err(Trouble::failed("Cloud PC not found or invalid"));
+        };
+        if context.parts.settings.business_only && cloud_pc.product != Product::Business {
+            return Err(Trouble::failed(
+                "Cloud PC not found or invalid: partners deploy to Business Cloud PCs only (fidelity is strict).",
+            ));
+        }
+        Ok(Said::nothing())
+    })
+}
+
+fn check_available(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let cloud_pc = context.cloud_pc()?;
+        if !matches!(cloud_pc.status, CloudPcStatus::Provisioned | CloudPcStatus::ProvisionedWithWarnings) {
+            let status: &str = cloud_pc.status.into();
+            return Err(Trouble::failed(format!(
+                "The Cloud PC's status is '{status}'. Deploy again when it is 'provisioned'."
+            )));
+        }
+        let observed = context.parts.driver.observe(cloud_pc.id).await?;
+        match observed.power {
+            Power::Running => Ok(Said::power(Power::Running)),
+            Power::PoweredOff => {
+                Err(Trouble::failed("The Cloud PC is powered off. Power it on, then deploy the agent again."))
+            }
+            Power::Unknown => Err(Trouble::Passing("The machine's power state is not known yet.".into())),
+        }
+    })
+}
+
+fn check_disk_space(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let (free, needed) =
+            (context.guest().await?.free_disk_bytes().await?, context.parts.settings.agent_disk_bytes_min);
+        if free < needed {
+            return Err(Trouble::failed(format!(
+                "The system disk has {free} bytes free and the agent needs {needed}. Free some space or resize the Cloud PC."
+            )));
+        }
+        Ok(Said::nothing())
+    })
+}
+
+/// A URL that may not be fetched at all is the download's failure, not the network's: this step then lets it pass.
+fn check_network(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let Ok((url, policy)) = source(context).await else { return Ok(Said::nothing()) };
+        match context.guest().await?.reach(&url, &policy).await {
+            Ok(()) => Ok(Said::nothing()),
+            Err(GuestError::Unreachable(why)) => Err(Trouble::Passing(format!(
+                "The Cloud PC does not reach {host}: {why}",
+                host = url.host_str().unwrap_or("the agent's host")
+            ))),
+            Err(GuestError::FileNotFound(_)) => Ok(Said::nothing()),
+            Err(error) => Err(error.into()),
+        }
+    })
+}
+
+fn fetch_agent(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let (url, policy) = source(context).await?;
+        match context.guest().await?.fetch(&context.tag(), &url, &policy).await {
+            Ok(size_bytes) => Ok(Said::message(format!("{size_bytes} bytes"))),
+            Err(GuestError::Unreachable(why)) => {
+                Err(Trouble::Passing(format!("The agent could not be downloaded: {why}")))
+            }
+            Err(GuestError::DiskFull(why)) => {
+                Err(Trouble::Final { outcome: None, code: Some("checkDiskSpaceFailed".into()), message: why })
+            }
+            Err(GuestError::FileNotFound(why)) => {
+                Err(Trouble::failed(format!("There is no agent at its address: {why}")))
+            }
+            Err(error) => Err(error.into()),
+        }
+    })
+}
+
+/// Where the agent is fetched from, if its partner may fetch from there.
+async fn source(context: &Context) -> Result<(Url, FetchPolicy), Trouble> {
+    let (partner_id, agent) = deployment(context)?;
+    let tenant = context.action.tenant_id;
+    let partner = context.parts.store.read(move |reader| reader.partner(tenant, partner_id)).await?;
+    let partner = partner.ok_or_else(|| Trouble::failed("The partner was deleted, and its allowed URLs with it."))?;
+    let policy = FetchPolicy {
+        allowed_urls: partner.allowed_urls,
+        size_bytes_max: context.parts.settings.agent_bytes_max,
+        time_max: FETCH_TIME_MAX,
+    };
+    let refused = |why: String| {
+        Trouble::failed(format!("The agent's address is refused: {why} Configure the agent with another one."))
+    };
+    let url = Url::parse(&agent.url).map_err(|error| refused(format!("{error}.")))?;
+    Fetcher::check(&url, &policy).map_err(refused)?;
+    Ok((url, policy))
+}
+
+fn check_format(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let (_, agent) = deployment(context)?;
+        let extension = agent.agent_name().rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase());
+        let expected = match extension.as_deref() {
+            Some("exe") => FileFormat::Exe,
+            Some("msi") => FileFormat::Msi,
+            _ => {
+                return Err(Trouble::failed(format!(
+                    "The agent's address has to end in .exe or .msi, and '{}' does not.",
+                    agent.agent_name()
+                )));
+            }
+        };
+        let found = context.guest().await?.format(&context.tag()).await?;
+        if found != expected {
+            return Err(Trouble::failed(format!(
+                "'{}' is by its content {}. Often that is an error page; look at what the address serves.",
+                agent.agent_name(),
+                described(found)
+            )));
+        }
+        Ok(Said::nothing())
+    })
+}
+
+fn described(format: FileFormat) -> &'static str {
+    match format {
+        FileFormat::Exe => "a Windows program (.exe)",
+        FileFormat::Msi => "a Windows installer (.msi)",
+        FileFormat::Deb => "a Debian package",
+        FileFormat::Script => "a script",
+        FileFormat::Elf => "a Linux program",
+        FileFormat::Unknown => "no installer",
+    }
+}
+
+fn check_checksum(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let (_, agent) = deployment(context)?;
+        let digest = context.guest().await?.sha256(&context.tag()).await?;
+        let found: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        if !found.eq_ignore_ascii_case(&agent.sha256) {
+            return Err(Trouble::failed(format!(
+                "The file's SHA-256 is {found}, configured is {}. The file was changed, or the agent was configured for another one.",
+                agent.sha256
+            )));
+        }
+        Ok(Said::nothing())
+    })
+}
+
+fn run_installer(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let (_, agent) = deployment(context)?;
+        let exit = context.guest().await?.run(&context.tag(), &agent.install_parameters).await?;
+        match exit.code {
+            0 => Ok(Said::message("exit code 0")),
+            _ => Err(Trouble::failed(exited(&exit, &agent.install_parameters))),
+        }
+    })
+}
+
+fn exited(exit: &Exit, parameters: &[String]) -> String {
+    let output = masked(&exit.output, parameters);
+    let output = output.trim();
+    let skipped = output.chars().count().saturating_sub(OUTPUT_CHARS_MAX);
+    let tail: String = output.chars().skip(skipped).collect();
+    match (tail.is_empty(), skipped) {
+        (true, _) => format!("The installer ended with exit code {} and printed nothing.", exit.code),
+        (false, 0) => format!("The installer ended with exit code {}: {tail}", exit.code),
+        (false, _) => format!("The installer ended with exit code {}: …{tail}", exit.code),
+    }
+}
+
+/// The text without the words of the install parameters, which may be secrets.
+fn masked(text: &str, parameters: &[String]) -> String {
+    let mut words: Vec<&str> = parameters
+        .iter()
+        .flat_map(|parameter| {
+            std::iter::once(parameter.as_str()).chain(parameter.split([' ', '=', ':', '"', '\''])).map(str::trim)
+        })
+        .filter(|word| word.chars().count() >= SECRET_CHARS_MIN)
+        .collect();
+    words.sort_unstable_by_key(|word| std::cmp::Reverse(word.len()));
+    words.iter().fold(text.to_owned(), |text, word| text.replace(word, "***"))
+}
+
+/// Ends the installer. A guest that does not answer, or is off, cannot be told and has no one to tell: the machine is not held for it.
+fn kill(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let guest = context.guest().await?;
+        let killed = async {
+            guest.wait_ready().await?;
+            guest.kill(&context.tag()).await
+        };
+        let until = context.parts.clock.now() + KILL_TIME_MAX;
+        tokio::select! {
+            biased;
+            killed = killed => Ok(killed.map(|()| Said::nothing())?),
+            () = context.parts.clock.sleep_until(until) => Ok(Said::nothing()),
+        }
+    })
+}
+
+fn clean(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        context.guest().await?.clean(&context.tag()).await?;
+        Ok(Said::nothing())
+    })
+}
+
+/// Takes a download back, if the guest answers; a file that stays is not worth a person's time.
+fn try_to_clean(context: &Context) -> Doing<'_> {
+    Box::pin(async move { Ok(clean(context).await.unwrap_or_default()) })
+}
+
+/// The installer's file is of no more use. That it stays is worth a word, not a failed deployment.
+fn clean_up(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        match clean(context).await {
+            Err(Trouble::Final { message, .. }) => Ok(Said::message(format!("The installer's file stays: {message}"))),
+            other => other,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_installers_output_is_cut_and_shows_no_parameter() {
+        let parameters = ["/p token=hunter22 /q".to_owned(), "abc".to_owned()];
+        let exit = Exit { code: 7, output: "bad hunter22 abc /p token=hunter22 /q\n".into() };
+        assert_eq!(exited(&exit, &parameters), "The installer ended with exit code 7: bad *** abc ***");
+        let exit = Exit { code: 1, output: format!("{}end", "é".repeat(OUTPUT_CHARS_MAX)) };
+        let text = exited(&exit, &[]);
+        assert!(text.ends_with("éend") && text.contains(": …é"), "{text}");
+        assert_eq!(text.chars().filter(|c| *c == 'é').count(), OUTPUT_CHARS_MAX - 3);
+        assert_eq!(
+            exited(&Exit { code: 2, output: "  ".into() }, &[]),
+            "The installer ended with exit code 2 and printed nothing."
+        );
+    }
+
+    #[test]
+    fn no_step_has_a_code_that_is_not_in_the_contract() {
+        for step in RECIPE.steps {
+            assert!(ERROR_CODES.contains(&step.code), "{}", step.name);
+            if let Late::Fail(code) = step.late {
+                assert!(ERROR_CODES.contains(&code), "{}", step.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Steps that several kinds of action share: power, disks and the guest's first answer.
+
+use cloudpc_drivers::StopMode;
+use cloudpc_model::Power;
+
+use super::step::Doing;
+use super::{Cancel, Context, Late, Said, Step, minutes};
+
+/// Powers the machine off. Undone by giving it back the power state that it should have.
+pub(super) const STOP: Step =
+    Step { cancel: Cancel::AfterStep, powers: true, ..Step::new("stop", "stopFailed", minutes(5), stop) }
+        .undone_by(power_back);
+
+/// Sets the disk aside. Undone by putting it back, in place of whatever disk was made since.
+pub(super) const SET_DISK_ASIDE: Step = Step {
+    cancel: Cancel::AfterStep,
+    ..Step::new("setDiskAside", "diskFailed", minutes(10), |context| {
+        Box::pin(async move {
+            let driver = &context.parts.driver;
+            driver.ensure_disk_aside(context.cloud_pc()?.id, &context.tag()).await?;
+            Ok(Said::nothing())
+        })
+    })
+}
+.undone_by(|context| {
+    Box::pin(async move {
+        context.parts.driver.ensure_disk_back(context.cloud_pc()?.id, &context.tag()).await?;
+        Ok(Said::nothing())
+    })
+});
+
+/// Powers the machine on, if it should be on. Undone by cutting the power: what runs is about to lose its disk or its size.
+pub(super) const START: Step =
+    Step { cancel: Cancel::AfterStep, powers: true, ..Step::new("start", "startFailed", minutes(5), power_back) }
+        .undone_by(cut);
+
+/// Waits until the guest answers, if the machine should be on. Waiting for longer than this is what its failure means.
+pub(super) const WAIT_FOR_GUEST: Step = Step {
+    late: Late::Fail("guestNotReady"),
+    ..Step::new("waitForGuest", "guestNotReady", minutes(15), |context| {
+        Box::pin(async move {
+            match context.cloud_pc()?.power_intended {
+                Power::PoweredOff => Ok(Said::nothing()),
+                Power::Running | Power::Unknown => wait_for_guest(context).await,
+            }
+        })
+    })
+};
+
+/// Drops the disk that was set aside. No way back: from here on the old disk may be gone.
+pub(super) const DROP_OLD_DISK: Step = Step {
+    no_return: true,
+    attempts_max: 10,
+    ..Step::new("dropOldDisk", "oldDiskLeft", minutes(10), |context| {
+        Box::pin(async move {
+            context.parts.driver.ensure_aside_dropped(context.cloud_pc()?.id, &context.tag()).await?;
+            Ok(Said::nothing())
+        })
+    })
+};
+
+/// Powers the machine off, asking its guest first.
+pub(super) fn stop(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        context.parts.driver.ensure_stopped(context.cloud_pc()?.id, StopMode::Graceful).await?;
+        Ok(Said::power(Power::PoweredOff))
+    })
+}
+
+/// Powers the machine on.
+pub(super) fn start(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        context.parts.driver.ensure_running(context.cloud_pc()?.id).await?;
+        Ok(Said::power(Power::Running))
+    })
+}
+
+/// Cuts the power.
+pub(super) fn cut(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        context.parts.driver.ensure_stopped(context.cloud_pc()?.id, StopMode::Force).await?;
+        Ok(Said::power(Power::PoweredOff))
+    })
+}
+
+/// Gives the machine the power state that it should have; what that is changes only when an action is done.
+pub(super) fn power_back(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        match context.cloud_pc()?.power_intended {
+            Power::PoweredOff => stop(context).await,
+            Power::Running | Power::Unknown => start(context).await,
+        }
+    })
+}
+
+/// Waits until the guest answers.
+pub(super) fn wait_for_guest(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        context.guest().await?.wait_ready().await?;
+        Ok(Said::nothing())
+    })
+}

@@ -1,0 +1,25 @@
+//! Power on.
+
+use cloudpc_model::{Kind, Power};
+
+use super::{Cancel, Recipe, Step, as_before, machine, minutes};
+
+pub(super) static RECIPE: Recipe = Recipe {
+    kind: Kind::PowerOn,
+    steps: &[
+        Step {
+            cancel: Cancel::AfterStep,
+            powers: true,
+            ..Step::new("start", "startFailed", minutes(5), machine::start)
+        }
+        .undone_by(machine::power_back),
+        Step { act: machine::wait_for_guest, ..machine::WAIT_FOR_GUEST },
+    ],
+    time_max: minutes(2 * 60),
+    status: None,
+    done: |ending| {
+        ending.cloud_pc.power_intended = Power::Running;
+        Ok(())
+    },
+    left: as_before,
+};

@@ -1,0 +1,22 @@
+//! Rename: another display name. Nothing happens on the machine, so there are no steps.
+
+use cloudpc_model::{Kind, Params};
+
+use super::{Recipe, as_before, minutes};
+
+/// Most characters of a display name.
+pub(crate) const DISPLAY_NAME_CHARS_MAX: usize = 64;
+
+pub(super) static RECIPE: Recipe = Recipe {
+    kind: Kind::Rename,
+    steps: &[],
+    time_max: minutes(60),
+    status: None,
+    done: |ending| {
+        if let Params::Rename { display_name } = &ending.action.params {
+            ending.cloud_pc.display_name.clone_from(display_name);
+        }
+        Ok(())
+    },
+    left: as_before,
+};

@@ -1,0 +1,152 @@
+//! Reprovision: a new disk from the image, in place of the old one.
+
+use cloudpc_drivers::{GuestError, MachineSpec};
+use cloudpc_model::{ActionId, ActivityId, Actor, CloudPcStatus, Kind, OsVersion, Params, PartnerId, Power, State};
+use cloudpc_store::{DeploymentFilter, StoreError, Tx};
+
+use super::step::Doing;
+use super::{Cancel, Context, Ending, Left, Recipe, Said, Step, Trouble, machine, minutes};
+use crate::deploy;
+use crate::image;
+
+pub(super) static RECIPE: Recipe = Recipe {
+    kind: Kind::Reprovision,
+    steps: &[
+        machine::STOP,
+        machine::SET_DISK_ASIDE,
+        // What undoes the step before drops this disk as well.
+        Step { cancel: Cancel::AfterStep, ..Step::new("makeDisk", "diskFailed", minutes(40), make_disk) },
+        Step { act: machine::start, ..machine::START },
+        Step { act: machine::wait_for_guest, ..machine::WAIT_FOR_GUEST },
+        Step::new("enrol", "intuneEnrollFailed", minutes(20), enrol),
+        Step::new("deployAgents", "internalError", minutes(1), deploy_agents).undone_by(recall_agents),
+        machine::DROP_OLD_DISK,
+    ],
+    time_max: minutes(6 * 60),
+    status: Some(CloudPcStatus::Provisioning),
+    done,
+    left: |action| match action.step(machine::DROP_OLD_DISK.name) {
+        Some(_) => Left::Warned,
+        None => Left::AsBefore,
+    },
+};
+
+fn wanted_os(params: &Params) -> Option<OsVersion> {
+    match params {
+        Params::Reprovision { os_version, .. } => *os_version,
+        _ => None,
+    }
+}
+
+fn make_disk(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        context.parts.driver.ensure_disk_from_image(&new_spec(context).await?, &context.tag()).await?;
+        Ok(Said::nothing())
+    })
+}
+
+async fn new_spec(context: &Context) -> Result<MachineSpec, Trouble> {
+    let cloud_pc = context.cloud_pc()?.clone();
+    let os_version = wanted_os(&context.action.params);
+    let image = context.parts.store.read(move |reader| image::choose(reader, &cloud_pc, os_version)).await?;
+    let image = image.ok_or_else(|| Trouble::failed("The gallery has no image of this operating system any more."))?;
+    context.spec(None, Some(image.id)).await
+}
+
+fn enrol(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        match context.guest().await?.enrol(&context.cloud_pc()?.managed_device_name).await {
+            // A network that has only just come up may yet find its way.
+            Err(GuestError::Unreachable(why)) => Err(Trouble::Passing(why)),
+            other => Ok(other.map(|()| Said::nothing())?),
+        }
+    })
+}
+
+/// Puts one deployment for each partner that deploys automatically in line behind this action. The activity's id is derived from the action's, so
+/// that a second attempt finds the first one's work.
+fn deploy_agents(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let cloud_pc = context.cloud_pc()?.clone();
+        let (action_id, now) = (context.action.id, context.parts.clock.now());
+        let business_only = context.parts.settings.business_only;
+        let asked = context.parts.store.write(move |tx| {
+            let mut asked = Vec::new();
+            for partner in deploy::partners_that_deploy_automatically(tx, &cloud_pc, business_only)? {
+                let activity = activity(action_id, partner.id);
+                if let Some(agent) = &partner.agent
+                    && deployed(tx, cloud_pc.tenant_id, partner.id, activity)?.is_empty()
+                {
+                    let targets = [cloud_pc.id.to_string()];
+                    deploy::accept(tx, &partner, agent, activity, &targets, &Actor::system(), now)?;
+                }
+                asked.push(partner.partner_id);
+            }
+            Ok::<_, StoreError>(asked)
+        });
+        let asked = asked.await?;
+        Ok(if asked.is_empty() {
+            Said::nothing()
+        } else {
+            Said::message(format!("Agents of these partners will be deployed: {}.", asked.join(", ")))
+        })
+    })
+}
+
+/// The machine goes back to its old disk, which has its agents. They wait behind this action, so none has begun.
+fn recall_agents(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let cloud_pc = context.cloud_pc()?.clone();
+        let (action_id, now) = (context.action.id, context.parts.clock.now());
+        let recalled = context.parts.store.write(move |tx| {
+            for partner in deploy::partners_of(tx, cloud_pc.tenant_id)? {
+                for deployment in deployed(tx, cloud_pc.tenant_id, partner.id, activity(action_id, partner.id))? {
+                    if let Some(action) = tx.action(cloud_pc.tenant_id, deployment)?
+                        && action.state == State::Pending
+                    {
+                        let why = "The reprovision that asked for this deployment was taken back.";
+                        crate::cancel::end_pending(tx, &action, &Actor::system(), why, now)?;
+                    }
+                }
+            }
+            Ok::<_, StoreError>(())
+        });
+        recalled.await?;
+        Ok(Said::nothing())
+    })
+}
+
+fn activity(action: ActionId, partner: PartnerId) -> ActivityId {
+    let spread = u128::from(action.0.unsigned_abs()).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    let bytes = (partner.0.as_u128() ^ spread).to_be_bytes();
+    ActivityId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+}
+
+fn deployed(
+    tx: &Tx<'_>,
+    tenant: cloudpc_model::TenantId,
+    partner: PartnerId,
+    activity: ActivityId,
+) -> Result<Vec<ActionId>, StoreError> {
+    let filter = DeploymentFilter { activity: Some(activity.to_string()), target: None };
+    let rows = tx.deployment_list(tenant, partner, &filter, ActionId(0), ActionId(i64::MAX), 1)?;
+    Ok(rows.into_iter().map(|row| row.action_id).collect())
+}
+
+fn done(ending: &mut Ending<'_, '_>) -> Result<(), StoreError> {
+    if let Some(image) = image::choose(ending.tx, ending.cloud_pc, wanted_os(&ending.action.params))? {
+        ending.cloud_pc.os_version = image.os_version;
+        ending.cloud_pc.image_id = image.id;
+    }
+    let cloud_pc = &mut *ending.cloud_pc;
+    if let Params::Reprovision { user_account_type: Some(wanted), .. } = ending.action.params {
+        cloud_pc.user_account_type = wanted;
+    }
+    cloud_pc.status = CloudPcStatus::Provisioned;
+    cloud_pc.status_detail = None;
+    cloud_pc.power_intended = Power::Running;
+    cloud_pc.provisioned_at = Some(ending.now);
+    // To the directory it is a new device; to device management it stays the same one (see the model).
+    cloud_pc.aad_device_id = ending.rng.uuid();
+    Ok(())
+}

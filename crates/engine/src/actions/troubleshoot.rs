@@ -1,0 +1,158 @@
+//! Troubleshoot: look at the machine from outside and inside, and write what is wrong into the Cloud PC's detail.
+//!
+//! What a step finds is its message, or [`FINE`]. Only a machine that cannot be looked at fails the action.
+
+use cloudpc_drivers::{FetchPolicy, Fetcher, GuestError};
+use cloudpc_model::{Action, CloudPcStatus, Kind, Power, StatusDetail};
+use std::time::Duration;
+use url::Url;
+
+use super::step::Doing;
+use super::{Context, Ending, Recipe, Said, Step, Trouble, as_before, minutes};
+use crate::deploy;
+
+/// The code of the detail that this action writes, and takes back when all is well again.
+const DETAIL_CODE: &str = "healthCheckFailed";
+
+/// The message of a step that has found nothing wrong.
+const FINE: &str = "Nothing wrong.";
+
+/// How long a guest may take to answer before that is a finding.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+
+pub(super) static RECIPE: Recipe = Recipe {
+    kind: Kind::Troubleshoot,
+    steps: &[
+        Step::new("observe", "hostNotAvailable", minutes(1), observe),
+        Step::new("checkGuest", "hostNotAvailable", minutes(2), check_guest),
+        Step::new("checkDiskSpace", "hostNotAvailable", minutes(2), check_disk_space),
+        Step::new("checkNetwork", "hostNotAvailable", minutes(5), check_network),
+    ],
+    time_max: minutes(2 * 60),
+    status: None,
+    done,
+    left: as_before,
+};
+
+fn observe(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let cloud_pc = context.cloud_pc()?;
+        let observed = context.parts.driver.observe(cloud_pc.id).await?;
+        let intended = cloud_pc.power_intended;
+        let message = if observed.power == intended {
+            FINE.to_owned()
+        } else {
+            let (is, should): (&str, &str) = (observed.power.into(), intended.into());
+            format!("The machine is {is} and should be {should}.")
+        };
+        Ok(Said { message: Some(message), power: Some(observed.power) })
+    })
+}
+
+fn check_guest(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        if !runs(context)? {
+            return Ok(Said::message(FINE));
+        }
+        let guest = context.guest().await?;
+        let until = context.parts.clock.now() + ANSWER_TIME_MAX;
+        tokio::select! {
+            biased;
+            answer = guest.wait_ready() => finding(answer),
+            () = context.parts.clock.sleep_until(until) => {
+                let seconds = ANSWER_TIME_MAX.as_secs();
+                Ok(Said::message(format!("The guest does not answer within {seconds} seconds.")))
+            }
+        }
+    })
+}
+
+fn check_disk_space(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        if !answers(context)? {
+            return Ok(Said::message(FINE));
+        }
+        let needed = context.parts.settings.agent_disk_bytes_min;
+        match context.guest().await?.free_disk_bytes().await {
+            Ok(free) if free < needed => {
+                Ok(Said::message(format!("The system disk has only {free} bytes free; agents need {needed}.")))
+            }
+            other => finding(other.map(|_| ())),
+        }
+    })
+}
+
+/// Whether the guest reaches the hosts that the tenant's partners deploy from.
+fn check_network(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        if !answers(context)? {
+            return Ok(Said::message(FINE));
+        }
+        let tenant = context.action.tenant_id;
+        let partners = context.parts.store.read(move |reader| deploy::partners_of(reader, tenant)).await?;
+        let guest = context.guest().await?;
+        let mut unreached = Vec::new();
+        for partner in partners {
+            let Some(url) = partner.agent.as_ref().and_then(|agent| Url::parse(&agent.url).ok()) else { continue };
+            let policy = FetchPolicy {
+                allowed_urls: partner.allowed_urls,
+                size_bytes_max: context.parts.settings.agent_bytes_max,
+                time_max: ANSWER_TIME_MAX,
+            };
+            if Fetcher::check(&url, &policy).is_err() {
+                continue;
+            }
+            match guest.reach(&url, &policy).await {
+                Err(GuestError::Unreachable(why)) => unreached.push(why),
+                other => {
+                    finding(other)?;
+                }
+            }
+        }
+        unreached.dedup();
+        Ok(if unreached.is_empty() { Said::message(FINE) } else { Said::message(unreached.join(" ")) })
+    })
+}
+
+/// What a guest says is wrong with it is a finding; trouble on the way to it is not.
+fn finding(answer: Result<(), GuestError>) -> Result<Said, Trouble> {
+    match answer {
+        Ok(()) => Ok(Said::message(FINE)),
+        Err(GuestError::Driver(error)) => Err(error.into()),
+        Err(error) => Ok(Said::message(error.to_string())),
+    }
+}
+
+fn runs(context: &Context) -> Result<bool, Trouble> {
+    Ok(context.cloud_pc()?.power_observed == Power::Running)
+}
+
+fn answers(context: &Context) -> Result<bool, Trouble> {
+    let silent = context.action.step("checkGuest").is_some_and(|step| step.message.as_deref() != Some(FINE));
+    Ok(runs(context)? && !silent)
+}
+
+fn done(ending: &mut Ending<'_, '_>) -> Result<(), cloudpc_store::StoreError> {
+    let findings = findings(ending.action);
+    let cloud_pc = &mut *ending.cloud_pc;
+    match cloud_pc.status {
+        CloudPcStatus::Provisioned | CloudPcStatus::ProvisionedWithWarnings if !findings.is_empty() => {
+            cloud_pc.status = CloudPcStatus::ProvisionedWithWarnings;
+            cloud_pc.status_detail = Some(StatusDetail { code: DETAIL_CODE.into(), message: findings });
+        }
+        CloudPcStatus::ProvisionedWithWarnings
+            if cloud_pc.status_detail.as_ref().is_some_and(|detail| detail.code == DETAIL_CODE) =>
+        {
+            cloud_pc.status = CloudPcStatus::Provisioned;
+            cloud_pc.status_detail = None;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn findings(action: &Action) -> String {
+    let found: Vec<&str> =
+        action.steps.iter().filter_map(|step| step.message.as_deref()).filter(|said| *said != FINE).collect();
+    found.join(" ")
+}

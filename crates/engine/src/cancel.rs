@@ -1,0 +1,154 @@
+//! Canceling actions, and settling those that are stuck.
+
+use cloudpc_model::{
+    Action, ActionId, ActivityId, Actor, CloudPcStatus, Error, ErrorKind, EventKind, State, Timestamp,
+};
+use cloudpc_store::{DeploymentFilter, StoreError, Tx};
+
+use crate::actions::recipe;
+use crate::deploy::{TARGETS_MAX, partners_of};
+use crate::request::{Asked, activity, audit};
+use crate::{Engine, plan};
+
+impl Engine {
+    /// Asks to cancel an action: at once if it waits, between or during steps if it runs.
+    ///
+    /// # Errors
+    /// Not found; conflict (`tooLateToCancel`: it has ended or is past its point of no return).
+    pub async fn cancel(&self, asked: &Asked, action: ActionId) -> Result<(), Error> {
+        let (asked, now) = (asked.clone(), self.parts.clock.now());
+        let canceled = self.parts.store.write(move |tx| {
+            let action = tx.action(asked.tenant_id, action)?.ok_or_else(|| no_action(action))?;
+            cancel(tx, &action, &asked, now)
+        });
+        let canceled = canceled.await?;
+        self.work.signal(&[canceled]);
+        Ok(())
+    }
+
+    /// Asks to cancel every deployment of an activity that can still be canceled; returns how many.
+    ///
+    /// # Errors
+    /// Not found; conflict if none could be.
+    pub async fn cancel_activity(&self, asked: &Asked, activity: ActivityId) -> Result<u64, Error> {
+        let (asked, now) = (asked.clone(), self.parts.clock.now());
+        let canceled = self.parts.store.write(move |tx| {
+            let mut canceled = Vec::new();
+            for action in deployments_of(tx, &asked, activity)? {
+                match cancel(tx, &action, &asked, now) {
+                    Ok(id) => canceled.push(id),
+                    Err(error) if error.kind == ErrorKind::Conflict => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if canceled.is_empty() {
+                return Err(too_late("Every deployment of this activity has ended or can no longer be canceled."));
+            }
+            Ok(canceled)
+        });
+        let canceled = canceled.await?;
+        self.work.signal(&canceled);
+        Ok(canceled.len() as u64)
+    }
+
+    /// Settles a stuck action after a person has put the machine right: it ends as failed and frees the machine.
+    ///
+    /// # Errors
+    /// Not found; conflict unless it is stuck.
+    pub async fn settle(&self, asked: &Asked, action: ActionId) -> Result<(), Error> {
+        let (asked, now) = (asked.clone(), self.parts.clock.now());
+        let settled = self.parts.store.write(move |tx| {
+            let action = tx.action(asked.tenant_id, action)?.ok_or_else(|| no_action(action))?;
+            if action.state != State::Stuck {
+                let state: &str = action.state.into();
+                let message = format!("Action {} is {state}; only a stuck action is settled.", action.id);
+                return Err(Error::new(ErrorKind::Conflict, "notStuck", message));
+            }
+            tx.action_append(action.id, action.epoch, now, EventKind::Settled { by: asked.by.clone() })?;
+            if let Some(id) = action.cloud_pc_id()
+                && let Some(mut cloud_pc) = tx.cloud_pc(asked.tenant_id, id)?
+            {
+                cloud_pc.status = CloudPcStatus::Provisioned;
+                cloud_pc.status_detail = None;
+                cloud_pc.modified_at = now;
+                tx.cloud_pc_update(&cloud_pc)?;
+            }
+            audit_of(tx, &action, &asked, "Settle", now)?;
+            Ok::<_, Error>(())
+        });
+        settled.await?;
+        self.work.wake.notify_one();
+        Ok(())
+    }
+}
+
+fn cancel(tx: &mut Tx<'_>, action: &Action, asked: &Asked, now: Timestamp) -> Result<ActionId, Error> {
+    match action.state {
+        State::Pending => {
+            let who = if asked.by.user_principal_name.is_empty() {
+                &asked.by.app_name
+            } else {
+                &asked.by.user_principal_name
+            };
+            end_pending(tx, action, &asked.by, &format!("{who} canceled it before it began."), now)?;
+        }
+        State::Running if recipe(action.kind()).past_return(action) => {
+            return Err(too_late(format!("Action {} is past the point from which it can be undone.", action.id)));
+        }
+        State::Running => {
+            if action.cancel_requested_at.is_none() {
+                let requested = EventKind::CancelRequested { by: asked.by.clone() };
+                tx.action_append(action.id, action.epoch, now, requested)?;
+            }
+        }
+        State::Undoing | State::Stuck => {
+            return Err(too_late(format!("Action {} has failed already and is being undone.", action.id)));
+        }
+        State::Done | State::Failed | State::Canceled | State::NotSupported => {
+            let state: &str = action.state.into();
+            return Err(too_late(format!("Action {} has ended already ({state}).", action.id)));
+        }
+    }
+    audit_of(tx, action, asked, "Cancel", now)?;
+    Ok(action.id)
+}
+
+/// Ends an action that no worker has taken as canceled.
+pub(crate) fn end_pending(
+    tx: &mut Tx<'_>,
+    action: &Action,
+    by: &Actor,
+    why: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.action_append(action.id, action.epoch, now, EventKind::CancelRequested { by: by.clone() })?;
+    let failure = Some(plan::canceled(action, why));
+    tx.action_append(action.id, action.epoch, now, EventKind::Finished { outcome: State::Canceled, failure })?;
+    Ok(())
+}
+
+fn deployments_of(tx: &Tx<'_>, asked: &Asked, activity: ActivityId) -> Result<Vec<Action>, Error> {
+    let filter = DeploymentFilter { activity: Some(activity.to_string()), target: None };
+    let (first, last) = (ActionId(0), ActionId(i64::MAX));
+    for partner in partners_of(tx, asked.tenant_id)? {
+        let rows = tx.deployment_list(asked.tenant_id, partner.id, &filter, first, last, TARGETS_MAX)?;
+        if !rows.is_empty() {
+            let actions = rows.iter().map(|row| tx.action(asked.tenant_id, row.action_id));
+            return Ok(actions.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect());
+        }
+    }
+    Err(Error::not_found(format!("There is no activity '{activity}' in this tenant.")))
+}
+
+fn no_action(id: ActionId) -> Error {
+    Error::not_found(format!("There is no action '{id}' in this tenant."))
+}
+
+fn too_late(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Conflict, "tooLateToCancel", message)
+}
+
+fn audit_of(tx: &mut Tx<'_>, action: &Action, asked: &Asked, verb: &str, now: Timestamp) -> Result<(), StoreError> {
+    let activity = format!("{verb} {}", activity(action.kind()));
+    audit(tx, &asked.by, &action.target, asked.tenant_id, now, activity, asked.request_id.clone())
+}

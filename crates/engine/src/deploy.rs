@@ -1,0 +1,183 @@
+//! Taking deployments: one action, result row and report for each Cloud PC that the caller named, in one transaction.
+
+use cloudpc_model::{
+    ActivityId, Actor, AgentSetting, CloudPc, CloudPcId, Error, ErrorKind, Params, Partner, PartnerId, Product,
+    TenantId, Timestamp,
+};
+use cloudpc_store::{AuditEntry, NewAction, Reader, Report, ReportType, StoreError, Tx};
+use std::collections::BTreeSet;
+
+use crate::Engine;
+use crate::actions::recipe;
+use crate::request::Asked;
+
+/// Most Cloud PCs of one call.
+pub const TARGETS_MAX: usize = 50;
+
+/// How many partners are read at a time.
+const PARTNERS_PAGE: usize = 100;
+
+/// What a call to deploy started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployed {
+    /// The activity over all of them.
+    pub activity_id: ActivityId,
+}
+
+impl Engine {
+    /// Deploys a partner's agent to Cloud PCs as named by the caller (1 to 50; duplicates count once). Writes one action, result row and report per name.
+    ///
+    /// # Errors
+    /// Not found (partner); conflict (connection disabled `partnerConnectionDisabled`, no agent configured `agentNotConfigured`).
+    pub async fn deploy(&self, asked: &Asked, partner: PartnerId, targets: Vec<String>) -> Result<Deployed, Error> {
+        let targets = distinct(targets)?;
+        let (asked, now) = (asked.clone(), self.parts.clock.now());
+        let activity_id = ActivityId::random(&*self.parts.rng);
+        let written = self.parts.store.write(move |tx| {
+            let partner = tx
+                .partner(asked.tenant_id, partner)?
+                .ok_or_else(|| Error::not_found(format!("There is no external partner '{partner}' in this tenant.")))?;
+            let agent = usable_agent(&partner)?;
+            accept(tx, &partner, agent, activity_id, &targets, &asked.by, now)?;
+            tx.audit_insert(&AuditEntry {
+                id: 0,
+                tenant_id: asked.tenant_id,
+                at: now,
+                actor: asked.by,
+                activity: "DeployAgent CloudPcExternalPartner".into(),
+                resource_type: "CloudPcExternalPartner".into(),
+                resource_id: partner.id.to_string(),
+                request_id: asked.request_id,
+            })?;
+            Ok::<_, Error>(())
+        });
+        written.await?;
+        self.work.wake.notify_one();
+        Ok(Deployed { activity_id })
+    }
+}
+
+/// The targets without those named twice: GUIDs are compared as such, whatever the case of their letters.
+fn distinct(targets: Vec<String>) -> Result<Vec<String>, Error> {
+    if targets.is_empty() || targets.len() > TARGETS_MAX {
+        return Err(Error::invalid(format!("'cloudPcIds' has to name 1 to {TARGETS_MAX} Cloud PCs.")));
+    }
+    let mut seen = BTreeSet::new();
+    Ok(targets
+        .into_iter()
+        .filter(|target| {
+            seen.insert(match target.parse::<CloudPcId>() {
+                Ok(id) => id.to_string(),
+                Err(_) => target.to_ascii_lowercase(),
+            })
+        })
+        .collect())
+}
+
+/// Writes the action, the result row and the report of each target.
+pub(crate) fn accept(
+    tx: &mut Tx<'_>,
+    partner: &Partner,
+    agent: &AgentSetting,
+    activity_id: ActivityId,
+    targets: &[String],
+    by: &Actor,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for target in targets {
+        let cloud_pc = match target.parse() {
+            Ok(id) => tx.cloud_pc(partner.tenant_id, id)?,
+            Err(_) => None,
+        };
+        let params = Params::DeployAgent { partner_id: partner.id, activity_id, agent: agent.clone() };
+        tx.action_insert(&NewAction {
+            tenant_id: partner.tenant_id,
+            target: target.clone(),
+            deadline_at: now + recipe(params.kind()).time_max,
+            params,
+            requested_by: by.clone(),
+            requested_at: now,
+            idempotency_key: None,
+        })?;
+        let name = cloud_pc.map(|cloud_pc| cloud_pc.managed_device_name).unwrap_or_default();
+        tx.report_insert(&Report {
+            id: 0,
+            tenant_id: partner.tenant_id,
+            partner_id: partner.id,
+            report_type: ReportType::DeployAgent,
+            actor: by.clone(),
+            created_at: now,
+            message: match &*name {
+                "" => format!("Asked to deploy {} to '{target}', which is not a known Cloud PC.", agent.agent_name()),
+                name => format!("Asked to deploy {} to {name}.", agent.agent_name()),
+            },
+            target: target.clone(),
+            cloud_pc_name: name,
+            agent_name: agent.agent_name().to_owned(),
+            activity_id: Some(activity_id),
+            agent: None,
+        })?;
+    }
+    Ok(())
+}
+
+fn usable_agent(partner: &Partner) -> Result<&AgentSetting, Error> {
+    let refuse = |code, message: &str| Error::new(ErrorKind::Conflict, code, message);
+    if !partner.enable_connection {
+        return Err(refuse(
+            "partnerConnectionDisabled",
+            "The partner's connection is disabled. Set 'enableConnection' to true first.",
+        ));
+    }
+    partner
+        .agent
+        .as_ref()
+        .ok_or_else(|| refuse("agentNotConfigured", "The partner has no agent. Call 'configureAgent' first."))
+}
+
+/// All partners of a tenant.
+pub(crate) fn partners_of(reader: &Reader<'_>, tenant: TenantId) -> Result<Vec<Partner>, StoreError> {
+    let mut partners: Vec<Partner> = Vec::new();
+    loop {
+        let page = reader.partner_list(tenant, partners.last().map(|partner| partner.id), PARTNERS_PAGE)?;
+        let whole = page.len() == PARTNERS_PAGE;
+        partners.extend(page);
+        if !whole {
+            return Ok(partners);
+        }
+    }
+}
+
+/// The partners whose agent is deployed to this Cloud PC after each reprovision.
+pub(crate) fn partners_that_deploy_automatically(
+    reader: &Reader<'_>,
+    cloud_pc: &CloudPc,
+    business_only: bool,
+) -> Result<Vec<Partner>, StoreError> {
+    if business_only && cloud_pc.product != Product::Business {
+        return Ok(Vec::new());
+    }
+    let mut partners = partners_of(reader, cloud_pc.tenant_id)?;
+    partners
+        .retain(|partner| partner.enable_connection && partner.agent.as_ref().is_some_and(|agent| agent.auto_deploy));
+    Ok(partners)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_named_twice_counts_once() {
+        let id = "0d0d0d0d-aaaa-4bbb-8ccc-0123456789ab";
+        let names = [id.to_uppercase(), id.to_owned(), "nothing".into(), "Nothing".into(), format!("{{{id}}}")];
+        assert_eq!(distinct(names.to_vec()).unwrap(), [id.to_uppercase(), "nothing".into()]);
+    }
+
+    #[test]
+    fn one_to_fifty_targets() {
+        let named = |count: usize| distinct((0..count).map(|n| n.to_string()).collect());
+        assert!(named(0).is_err() && named(51).is_err());
+        assert_eq!((named(1).unwrap().len(), named(50).unwrap().len()), (1, 50));
+    }
+}

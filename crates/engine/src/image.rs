@@ -1,0 +1,20 @@
+//! Which image a Cloud PC is made from.
+
+use cloudpc_model::{CloudPc, GalleryImage, OsVersion};
+use cloudpc_store::{Reader, StoreError};
+
+/// The image for a reprovision: the Cloud PC's own, unless another operating system is wanted; then the first of the gallery that has it.
+pub(crate) fn choose(
+    reader: &Reader<'_>,
+    cloud_pc: &CloudPc,
+    wanted: Option<OsVersion>,
+) -> Result<Option<GalleryImage>, StoreError> {
+    let own = reader.gallery_image(cloud_pc.tenant_id, &cloud_pc.image_id)?;
+    let fits = |image: &GalleryImage| wanted.is_none_or(|wanted| image.os_version == wanted);
+    match own {
+        Some(image) if fits(&image) => Ok(Some(image)),
+        _ => {
+            Ok(reader.gallery_image_list(cloud_pc.tenant_id)?.into_iter().find(|image| wanted.is_some() && fits(image)))
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What runs in this process: which claims are held here, and how to reach the tasks that carry them.
+
+use cloudpc_model::{ActionId, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// The claims held in this process.
+#[derive(Default)]
+pub(crate) struct Work {
+    /// Wakes the loop: something was accepted, freed or ended.
+    pub wake: Notify,
+    held: Mutex<BTreeMap<ActionId, Held>>,
+}
+
+struct Held {
+    epoch: i64,
+    lease_until: Timestamp,
+    lost: CancellationToken,
+    cancel: CancellationToken,
+}
+
+/// A claim, held until this is dropped. Made inside the transaction that claims: whoever asks to cancel after it finds the claim here.
+pub(crate) struct Holding {
+    work: Arc<Work>,
+    id: ActionId,
+    epoch: i64,
+    /// Cancelled when the claim is someone else's.
+    pub lost: CancellationToken,
+    /// Cancelled when someone has asked to cancel the action.
+    pub cancel: CancellationToken,
+}
+
+impl Work {
+    pub fn hold(self: &Arc<Self>, id: ActionId, epoch: i64, lease_until: Timestamp) -> Holding {
+        let (lost, cancel) = (CancellationToken::new(), CancellationToken::new());
+        let held = Held { epoch, lease_until, lost: lost.clone(), cancel: cancel.clone() };
+        if let Some(earlier) = self.held().insert(id, held) {
+            earlier.lost.cancel();
+        }
+        Holding { work: Arc::clone(self), id, epoch, lost, cancel }
+    }
+
+    pub fn count(&self) -> usize {
+        self.held().len()
+    }
+
+    pub fn all(&self) -> Vec<(ActionId, i64)> {
+        self.held().iter().map(|(id, held)| (*id, held.epoch)).collect()
+    }
+
+    pub fn renewed(&self, id: ActionId, epoch: i64, lease_until: Timestamp) {
+        if let Some(held) = self.held().get_mut(&id).filter(|held| held.epoch == epoch) {
+            held.lease_until = lease_until;
+        }
+    }
+
+    pub fn lose(&self, id: ActionId, epoch: i64) {
+        if let Some(held) = self.held().get(&id).filter(|held| held.epoch == epoch) {
+            held.lost.cancel();
+        }
+    }
+
+    /// Lets go of claims whose lease has run out before it could be renewed: a call must not outlive its lease, because the next worker's may
+    /// have begun.
+    pub fn drop_lapsed(&self, now: Timestamp) {
+        for held in self.held().values().filter(|held| held.lease_until <= now) {
+            held.lost.cancel();
+        }
+    }
+
+    /// Tells the tasks of these actions that someone has asked to cancel them, and the loop that lines may have moved.
+    pub fn signal(&self, ids: &[ActionId]) {
+        for id in ids {
+            if let Some(held) = self.held().get(id) {
+                held.cancel.cancel();
+            }
+        }
+        self.wake.notify_one();
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<ActionId, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        let mut held = self.work.held();
+        if held.get(&self.id).is_some_and(|held| held.epoch == self.epoch) {
+            held.remove(&self.id);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The engine against the simulated driver and a real store, on a clock that is moved by hand.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
+mod matrix;
+mod requests;
+mod world;

@@ -1,0 +1,434 @@
+//! Every kind of action × every step × everything that can go wrong with it: a loop over the registry, so a new step is covered when it is added.
+
+use cloudpc_drivers::sim::Ailment;
+use cloudpc_drivers::{Driver, DriverError, Observed, StopMode, Tag};
+use cloudpc_engine::actions::{Cancel, Late, Recipe, Step, recipe};
+use cloudpc_engine::{Effect, FaultRule};
+use cloudpc_model::{
+    Action, ActionId, CloudPc, CloudPcId, CloudPcStatus, ErrorKind, Kind, OsVersion, Params, Power, SnapshotId, State,
+    StepState, UserAccountType,
+};
+use strum::IntoEnumIterator;
+use uuid::Uuid;
+
+use crate::world::{World, asked, big, fail, image, rule, small, tenant};
+
+/// What goes wrong with a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// Nothing.
+    None,
+    /// It fails for good.
+    Fails,
+    /// It has its effect and says that it does not know: it runs twice.
+    LosesOutcome,
+    /// It hangs until its deadline, once.
+    HangsOnce,
+    /// It hangs whenever it is tried.
+    HangsAlways,
+    /// The process dies after it has had its effect and before that is logged.
+    Crashes,
+    /// Another engine takes the action over while it is under way.
+    LosesLease,
+    /// The action is canceled while the step before it is under way, or before it is claimed.
+    CanceledBefore,
+    /// The action is canceled while it is under way.
+    CanceledDuring,
+    /// The step after it fails for good, and its own undo runs twice.
+    UndoneTwice,
+    /// The step after it fails for good, and the process dies while it is undone.
+    UndoCrashes,
+    /// The step after it fails for good, and it cannot be undone.
+    UndoFails,
+}
+
+const TROUBLES: [Trouble; 12] = [
+    Trouble::None,
+    Trouble::Fails,
+    Trouble::LosesOutcome,
+    Trouble::HangsOnce,
+    Trouble::HangsAlways,
+    Trouble::Crashes,
+    Trouble::LosesLease,
+    Trouble::CanceledBefore,
+    Trouble::CanceledDuring,
+    Trouble::UndoneTwice,
+    Trouble::UndoCrashes,
+    Trouble::UndoFails,
+];
+
+#[tokio::test]
+async fn every_kind_every_step_every_trouble() {
+    let mut cases = 0;
+    for kind in Kind::iter() {
+        for step in recipe(kind).steps {
+            for trouble in TROUBLES {
+                if applies(recipe(kind), step, trouble) {
+                    cases += 1;
+                    Case::new(kind, step, trouble).await.run().await;
+                }
+            }
+        }
+    }
+    assert!(cases > 300, "{cases}");
+}
+
+/// The step after `step`, if failing there would have `step` undone.
+fn after(recipe: &'static Recipe, step: &Step) -> &'static Step {
+    let place = recipe.steps.iter().position(|other| other.name == step.name).unwrap();
+    recipe.steps.get(place + 1).filter(|next| !next.no_return).unwrap_or(&recipe.steps[place])
+}
+
+fn past_return(recipe: &'static Recipe, step: &Step) -> bool {
+    recipe.steps.iter().take_while(|other| other.name != step.name).any(|other| other.no_return) || step.no_return
+}
+
+fn is_past_return(action: &Action) -> bool {
+    recipe(action.kind()).steps.iter().any(|step| step.no_return && action.step(step.name).is_some())
+}
+
+fn applies(recipe: &'static Recipe, step: &Step, trouble: Trouble) -> bool {
+    match trouble {
+        Trouble::UndoneTwice | Trouble::UndoCrashes | Trouble::UndoFails => step.has_undo(),
+        _ => !recipe.steps.is_empty(),
+    }
+}
+
+struct Case {
+    world: World,
+    id: CloudPcId,
+    kind: Kind,
+    step: &'static Step,
+    trouble: Trouble,
+    snapshot: SnapshotId,
+    machine: Observed,
+    cloud_pc: CloudPc,
+}
+
+impl Case {
+    async fn new(kind: Kind, step: &'static Step, trouble: Trouble) -> Self {
+        let mut world = World::new(1).await;
+        let id = world.add(1, Ailment::default()).await;
+        world.start();
+        world.write_marker(id, "restored").await;
+        let snapshot = SnapshotId::new(id, Uuid::from_u128(77));
+        if kind == Kind::Restore {
+            let params = Params::CreateSnapshot { snapshot_id: snapshot.clone() };
+            let made = world.engine.request(&asked(), id, params).await.unwrap();
+            assert_eq!(world.end(made).await.state, State::Done);
+        }
+        world.write_marker(id, "before").await;
+        if kind == Kind::PowerOn {
+            let off = world.engine.request(&asked(), id, Params::PowerOff).await.unwrap();
+            assert_eq!(world.end(off).await.state, State::Done);
+        }
+        let machine = world.driver.observe(id).await.unwrap();
+        let cloud_pc = world.cloud_pc(id).await;
+        Self { world, id, kind, step, trouble, snapshot, machine, cloud_pc }
+    }
+
+    async fn run(mut self) {
+        self.set_trouble();
+        let action = match self.kind {
+            Kind::DeployAgent => self.world.deploy(&self.id.to_string()).await,
+            _ => self.world.engine.request(&asked(), self.id, self.params()).await.unwrap(),
+        };
+        match self.trouble {
+            Trouble::CanceledBefore => self.cancel_before(action).await,
+            Trouble::CanceledDuring => self.cancel_during(action).await,
+            Trouble::LosesLease => self.lose_lease(action).await,
+            _ => {}
+        }
+        let ended = self.world.end(action).await;
+        let name = self.name();
+        assert_eq!(ended.state, self.expected(), "{name}: {ended:#?}");
+        self.world.check_log(action).await;
+        self.check_audit(&ended).await;
+        match ended.state {
+            State::Done => self.check_done(action).await,
+            State::Stuck => self.check_stuck(action).await,
+            _ if is_past_return(&ended) => self.check_not_undone(&ended).await,
+            _ => self.check_as_before(action).await,
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("{:?} {} {:?}", self.kind, self.step.name, self.trouble)
+    }
+
+    fn params(&self) -> Params {
+        match self.kind {
+            Kind::Reprovision => Params::Reprovision {
+                os_version: Some(OsVersion::Windows10),
+                user_account_type: Some(UserAccountType::Administrator),
+            },
+            Kind::Resize => Params::Resize { target_service_plan_id: big() },
+            Kind::Restore => Params::Restore { snapshot_id: self.snapshot.clone() },
+            Kind::Rename => Params::Rename { display_name: "new".into() },
+            Kind::Reboot => Params::Reboot,
+            Kind::PowerOn => Params::PowerOn,
+            Kind::PowerOff => Params::PowerOff,
+            Kind::CreateSnapshot => Params::CreateSnapshot { snapshot_id: self.snapshot.clone() },
+            Kind::Troubleshoot => Params::Troubleshoot,
+            Kind::DeployAgent => unreachable!("deployed by its partner"),
+        }
+    }
+
+    fn set_trouble(&self) {
+        let add = |step: &Step, nth, undo, effect| {
+            let step = Some(step.name.to_owned());
+            self.world.faults.add(FaultRule { kind: Some(self.kind), step, nth, undo, ..rule(effect) });
+        };
+        let here = |nth, effect| add(self.step, nth, false, effect);
+        match self.trouble {
+            Trouble::None | Trouble::CanceledBefore => {}
+            Trouble::Fails => here(None, fail()),
+            Trouble::LosesOutcome => here(Some(1), Effect::LoseOutcome),
+            Trouble::HangsOnce => here(Some(1), Effect::Hang),
+            Trouble::HangsAlways => here(None, Effect::Hang),
+            Trouble::Crashes => here(None, Effect::Crash),
+            Trouble::LosesLease | Trouble::CanceledDuring => here(Some(1), Effect::SlowDown { by_ms: 20_000 }),
+            Trouble::UndoneTwice | Trouble::UndoCrashes | Trouble::UndoFails => {
+                add(after(recipe(self.kind), self.step), None, false, fail());
+                let undo = match self.trouble {
+                    Trouble::UndoneTwice => Effect::LoseOutcome,
+                    Trouble::UndoCrashes => Effect::Crash,
+                    _ => fail(),
+                };
+                add(self.step, Some(1), true, undo);
+            }
+        }
+    }
+
+    fn expected(&self) -> State {
+        let recipe = recipe(self.kind);
+        match self.trouble {
+            Trouble::None | Trouble::LosesOutcome | Trouble::Crashes | Trouble::LosesLease => State::Done,
+            Trouble::HangsOnce if self.step.late == Late::LookAgain => State::Done,
+            Trouble::HangsOnce | Trouble::HangsAlways if self.step.late != Late::LookAgain => State::Failed,
+            Trouble::Fails | Trouble::HangsOnce | Trouble::HangsAlways => self.step.fails_as,
+            // Asked for after the point of no return, it is refused and the action goes on.
+            Trouble::CanceledDuring if past_return(recipe, self.step) => State::Done,
+            Trouble::CanceledBefore if self.before().is_some_and(|before| past_return(recipe, before)) => State::Done,
+            Trouble::CanceledBefore | Trouble::CanceledDuring => State::Canceled,
+            Trouble::UndoneTwice | Trouble::UndoCrashes => State::Failed,
+            Trouble::UndoFails => State::Stuck,
+        }
+    }
+
+    fn before(&self) -> Option<&'static Step> {
+        let steps = recipe(self.kind).steps;
+        let place = steps.iter().position(|step| step.name == self.step.name).unwrap();
+        place.checked_sub(1).map(|place| &steps[place])
+    }
+
+    async fn cancel_before(&mut self, action: ActionId) {
+        if let Some(before) = self.before() {
+            self.world.faults.add(FaultRule {
+                kind: Some(self.kind),
+                step: Some(before.name.into()),
+                ..rule(Effect::SlowDown { by_ms: 1 })
+            });
+            self.world.until(action, |action| action.step(before.name).is_some()).await;
+        }
+        self.cancel(action).await;
+    }
+
+    async fn cancel_during(&mut self, action: ActionId) {
+        let step = self.step.name;
+        self.world.until(action, |action| action.step(step).is_some()).await;
+        self.cancel(action).await;
+        let cancelable = !past_return(recipe(self.kind), self.step);
+        if cancelable && self.step.cancel == Cancel::AtOnce {
+            self.world.rest().await;
+            let state = self.world.action(action).await.state;
+            assert_ne!(state, State::Running, "{}: it should not wait for the step", self.name());
+        }
+    }
+
+    async fn cancel(&self, action: ActionId) {
+        let past = is_past_return(&self.world.action(action).await);
+        match self.world.engine.cancel(&asked(), action).await {
+            Ok(()) => assert!(!past, "{}", self.name()),
+            Err(error) => {
+                assert!(past, "{}", self.name());
+                assert_eq!((error.kind, error.code), (ErrorKind::Conflict, "tooLateToCancel"));
+            }
+        }
+    }
+
+    async fn lose_lease(&mut self, action: ActionId) {
+        let step = self.step.name;
+        let epoch = self.world.until(action, |action| action.step(step).is_some()).await.epoch;
+        self.world.change(|tx| tx.action_expire_leases()).await;
+        self.world.start_another();
+        self.world.rest().await;
+        assert_eq!(self.world.action(action).await.epoch, epoch + 1, "{}: taken over", self.name());
+    }
+
+    async fn check_audit(&self, ended: &Action) {
+        let audit = self.world.audit().await;
+        let name = format!("{}{} CloudPC", self.kind.name()[..1].to_uppercase(), &self.kind.name()[1..]);
+        let state: &str = ended.state.into();
+        let ends = audit.iter().filter(|row| **row == format!("{name}: {state}")).count();
+        if ended.epoch > 0 {
+            assert_eq!(ends, 1, "{}: {audit:?}", self.name());
+        }
+        let asked = if self.kind == Kind::DeployAgent { "DeployAgent CloudPcExternalPartner".into() } else { name };
+        assert!(audit.contains(&asked), "{}: {audit:?}", self.name());
+    }
+
+    async fn check_done(&mut self, action: ActionId) {
+        let name = self.name();
+        let machine = self.world.driver.observe(self.id).await.unwrap();
+        let cloud_pc = self.world.cloud_pc(self.id).await;
+        assert_eq!(cloud_pc.status, CloudPcStatus::Provisioned, "{name}");
+        assert_eq!(cloud_pc.status_detail, None, "{name}");
+        assert_eq!(cloud_pc.power_observed, machine.power, "{name}");
+        assert_eq!(cloud_pc.power_intended, machine.power, "{name}");
+        let tag = tag(action);
+        match self.kind {
+            Kind::Reprovision => {
+                assert_eq!(machine.disk, Some(tag), "{name}");
+                assert_eq!(machine.spec.image, image(OsVersion::Windows10), "{name}");
+                assert_eq!(self.world.marker(self.id).await, None, "{name}: what was on the disk is gone");
+                assert_eq!(cloud_pc.image_id, image(OsVersion::Windows10), "{name}");
+                assert_eq!(cloud_pc.os_version, OsVersion::Windows10, "{name}");
+                assert_eq!(cloud_pc.user_account_type, UserAccountType::Administrator, "{name}");
+                assert!(cloud_pc.provisioned_at > self.cloud_pc.provisioned_at, "{name}");
+                assert_eq!(cloud_pc.managed_device_id, self.cloud_pc.managed_device_id, "{name}");
+            }
+            Kind::Resize => {
+                assert_eq!(cloud_pc.service_plan_id, big(), "{name}");
+                let spec = &machine.spec;
+                assert_eq!((spec.vcpu_count, spec.ram_gib, spec.storage_gib), (4, 16, 256), "{name}");
+                assert_eq!(self.world.marker(self.id).await.as_deref(), Some("before"), "{name}: the data stays");
+            }
+            Kind::Restore => {
+                assert_eq!(machine.disk, Some(tag), "{name}");
+                assert_eq!(self.world.marker(self.id).await.as_deref(), Some("restored"), "{name}");
+                let (id, snapshot) = (self.id, self.snapshot.clone());
+                let stored = self.world.change(move |tx| tx.snapshot(tenant(), &snapshot)).await.unwrap();
+                assert_eq!(stored.cloud_pc_id, id);
+                assert!(stored.last_restored_at.is_some(), "{name}");
+            }
+            Kind::Rename => assert_eq!(cloud_pc.display_name, "new"),
+            Kind::Reboot => assert_eq!(machine.boots, self.machine.boots + 1, "{name}: once"),
+            Kind::PowerOn => assert_eq!(machine.power, Power::Running, "{name}"),
+            Kind::PowerOff => assert_eq!(machine.power, Power::PoweredOff, "{name}"),
+            Kind::CreateSnapshot => {
+                assert!(self.has_snapshot().await, "{name}");
+                let snapshot = self.snapshot.clone();
+                assert!(self.world.change(move |tx| tx.snapshot(tenant(), &snapshot)).await.is_some(), "{name}");
+            }
+            Kind::Troubleshoot => assert_eq!(machine, self.machine, "{name}"),
+            Kind::DeployAgent => {
+                assert_eq!(self.world.driver.installed_agents(self.id), ["agent.msi"], "{name}");
+                let guest = self.world.driver.guest(self.id).await.unwrap();
+                assert!(guest.format(&tag).await.is_err(), "{name}: the installer's file is gone");
+            }
+        }
+        assert!(!self.old_disk_left(action).await, "{name}: the old disk is gone");
+    }
+
+    /// It ended badly before its point of no return.
+    async fn check_as_before(&mut self, action: ActionId) {
+        let name = self.name();
+        let machine = self.world.driver.observe(self.id).await.unwrap();
+        let cloud_pc = self.world.cloud_pc(self.id).await;
+        assert_eq!(machine.power, self.machine.power, "{name}");
+        assert_eq!(machine.disk, self.machine.disk, "{name}");
+        let size = |machine: &Observed| (machine.spec.vcpu_count, machine.spec.ram_gib);
+        assert_eq!(size(&machine), size(&self.machine), "{name}");
+        assert!(machine.spec.storage_gib >= self.machine.spec.storage_gib, "{name}");
+        if machine.power == Power::Running {
+            let guest = self.world.driver.guest(self.id).await.unwrap();
+            while guest.free_disk_bytes().await.is_err() {
+                // The undo powers the machine on and does not wait for its guest.
+                self.world.clock.advance(std::time::Duration::from_secs(10)).await;
+            }
+            assert_eq!(self.world.marker(self.id).await.as_deref(), Some("before"), "{name}");
+        }
+        let CloudPc { modified_at, .. } = cloud_pc;
+        assert_eq!(cloud_pc, CloudPc { modified_at, ..self.cloud_pc.clone() }, "{name}");
+        if self.kind == Kind::CreateSnapshot {
+            assert!(!self.has_snapshot().await, "{name}");
+        }
+        if self.kind == Kind::DeployAgent {
+            assert_eq!(self.world.driver.installed_agents(self.id), [""; 0], "{name}");
+        }
+        assert!(!self.old_disk_left(action).await, "{name}");
+    }
+
+    /// It failed after its point of no return: the machine is what it was to become, and the Cloud PC says what is amiss.
+    async fn check_not_undone(&self, ended: &Action) {
+        let name = self.name();
+        let cloud_pc = self.world.cloud_pc(self.id).await;
+        let expected = match (self.kind, self.step.name) {
+            (Kind::Reboot, "restart") | (Kind::DeployAgent, _) => CloudPcStatus::Provisioned,
+            (Kind::Reboot, _) => CloudPcStatus::Failed,
+            _ => CloudPcStatus::ProvisionedWithWarnings,
+        };
+        assert_eq!(cloud_pc.status, expected, "{name}");
+        if expected != CloudPcStatus::Provisioned {
+            assert_eq!(cloud_pc.status_detail.unwrap().code, ended.failure().unwrap().code, "{name}");
+        }
+        let machine = self.world.driver.observe(self.id).await.unwrap();
+        assert_eq!(machine.power, Power::Running, "{name}");
+        if matches!(self.kind, Kind::Reprovision | Kind::Restore) {
+            assert_eq!(machine.disk, Some(tag(ended.id)), "{name}");
+        }
+        let plan = cloud_pc.service_plan_id;
+        assert_eq!(plan, small(), "{name}");
+    }
+
+    /// It holds the machine and says so, until a person has settled it.
+    async fn check_stuck(&mut self, action: ActionId) {
+        let name = self.name();
+        let cloud_pc = self.world.cloud_pc(self.id).await;
+        let stuck = self.world.action(action).await;
+        assert_eq!(cloud_pc.status, CloudPcStatus::Failed, "{name}");
+        assert_eq!(cloud_pc.status_detail.unwrap().code, stuck.failure().unwrap().code, "{name}");
+        assert_eq!(stuck.step(self.step.name).unwrap().state, StepState::UndoFailed, "{name}");
+        let behind = self.world.deploy(&self.id.to_string()).await;
+        self.world.clock.advance(std::time::Duration::from_secs(3600)).await;
+        assert_eq!(self.world.action(behind).await.state, State::Pending, "{name}: the machine is held");
+        let too_late = self.world.engine.cancel(&asked(), action).await.unwrap_err();
+        assert_eq!(too_late.code, "tooLateToCancel", "{name}");
+        self.world.engine.settle(&asked(), action).await.unwrap();
+        assert_eq!(self.world.action(action).await.state, State::Failed, "{name}");
+        assert_eq!(self.world.cloud_pc(self.id).await.status, CloudPcStatus::Provisioned, "{name}");
+        self.world.check_log(action).await;
+        assert_eq!(self.world.engine.settle(&asked(), action).await.unwrap_err().code, "notStuck", "{name}");
+        self.world.end(behind).await;
+    }
+
+    /// A restore point that is there finds a disk in its way; one that is not is not found.
+    async fn has_snapshot(&self) -> bool {
+        let probe = Tag("probe".into());
+        match self.world.driver.ensure_disk_from_snapshot(self.id, &self.snapshot, &probe).await {
+            Err(DriverError::NotFound(_)) => false,
+            Err(DriverError::Conflict(_)) => true,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Whether the disk that the action set aside is still there. Takes the machine apart to see.
+    async fn old_disk_left(&self, action: ActionId) -> bool {
+        let (driver, clock) = (self.world.driver.clone(), self.world.clock.clone());
+        let (id, tag) = (self.id, tag(action));
+        let had_its_own = driver.observe(id).await.unwrap().disk.as_ref() == Some(&tag);
+        let probe = tokio::spawn(async move {
+            driver.ensure_stopped(id, StopMode::Force).await.unwrap();
+            driver.ensure_disk_back(id, &tag).await.unwrap();
+            driver.ensure_running(id).await.is_ok()
+        });
+        clock.advance(std::time::Duration::from_secs(600)).await;
+        // Without its own disk and without one to put back, it does not start.
+        probe.await.unwrap() && had_its_own
+    }
+}
+
+fn tag(action: ActionId) -> Tag {
+    Tag(format!("action-{action}"))
+}

@@ -1,0 +1,335 @@
+//! What is taken, what is refused and how, and what waits.
+
+use cloudpc_drivers::Driver;
+use cloudpc_drivers::sim::Ailment;
+use cloudpc_engine::{Asked, Effect, FaultRule};
+use cloudpc_model::{
+    ActionId, Clock, CloudPcId, CloudPcStatus, Error, ErrorKind, OsVersion, Params, Power, SnapshotId, State,
+    StatusDetail, TenantId, UserAccountType,
+};
+use cloudpc_store::ActionFilter;
+use std::time::Duration;
+use uuid::Uuid;
+
+use crate::world::{World, asked, big, gpu, rule, small, tenant};
+
+const REPROVISION: Params = Params::Reprovision { os_version: None, user_account_type: None };
+
+async fn refused(world: &World, id: CloudPcId, params: Params) -> Error {
+    let before = world.change(|tx| tx.action_open_count()).await;
+    let audited = world.audit().await.len();
+    let error = world.engine.request(&asked(), id, params).await.unwrap_err();
+    assert_eq!(world.change(|tx| tx.action_open_count()).await, before);
+    assert_eq!(world.audit().await.len(), audited, "a refusal changes nothing");
+    error
+}
+
+#[tokio::test]
+async fn every_kind_ends_well_on_a_healthy_machine() {
+    let (mut world, id) = World::started(5).await;
+    let snapshot = SnapshotId::new(id, Uuid::from_u128(1));
+    let all = [
+        Params::CreateSnapshot { snapshot_id: snapshot.clone() },
+        REPROVISION,
+        Params::Resize { target_service_plan_id: big() },
+        Params::Restore { snapshot_id: snapshot },
+        Params::Rename { display_name: "other".into() },
+        Params::Reboot,
+        Params::PowerOff,
+        Params::PowerOn,
+        Params::Troubleshoot,
+    ];
+    for params in all {
+        let kind = params.kind();
+        let action = world.engine.request(&asked(), id, params).await.unwrap();
+        let ended = world.end(action).await;
+        assert_eq!(ended.state, State::Done, "{kind:?}: {ended:#?}");
+        world.check_log(action).await;
+        assert_eq!(world.cloud_pc(id).await.status, CloudPcStatus::Provisioned, "{kind:?}");
+    }
+    let deployment = world.deploy(&id.to_string()).await;
+    assert_eq!(world.end(deployment).await.state, State::Done);
+    assert_eq!(world.driver.installed_agents(id), ["agent.msi"]);
+    let steps: Vec<_> = world.action(deployment).await.steps.into_iter().map(|step| step.name).collect();
+    insta::assert_snapshot!(steps.join(" "), @"lookUp checkAvailable waitForGuest checkDiskSpace checkNetwork fetchAgent checkFormat checkChecksum runInstaller cleanUp");
+    insta::assert_snapshot!(world.audit().await.join("\n"), @"
+    CreateSnapshot CloudPC
+    CreateSnapshot CloudPC: done
+    Reprovision CloudPC
+    Reprovision CloudPC: done
+    Resize CloudPC
+    Resize CloudPC: done
+    Restore CloudPC
+    Restore CloudPC: done
+    Rename CloudPC
+    Rename CloudPC: done
+    Reboot CloudPC
+    Reboot CloudPC: done
+    PowerOff CloudPC
+    PowerOff CloudPC: done
+    PowerOn CloudPC
+    PowerOn CloudPC: done
+    Troubleshoot CloudPC
+    Troubleshoot CloudPC: done
+    DeployAgent CloudPcExternalPartner
+    DeployAgent CloudPC: done
+    ");
+}
+
+#[tokio::test]
+async fn what_could_never_work_is_the_callers_answer() {
+    let (world, id) = World::started(1).await;
+    let other = world.add(2, Ailment::default()).await;
+    let big_one = world.add_on(3, big(), Ailment::default()).await;
+    let nowhere = CloudPcId(Uuid::from_u128(404));
+    let mut said = String::new();
+    for (id, params) in [
+        (nowhere, Params::Reboot),
+        (id, Params::Resize { target_service_plan_id: cloudpc_model::ServicePlanId(Uuid::nil()) }),
+        (id, Params::Resize { target_service_plan_id: small() }),
+        (big_one, Params::Resize { target_service_plan_id: small() }),
+        (id, Params::Restore { snapshot_id: SnapshotId("CPC_none".into()) }),
+        (id, Params::CreateSnapshot { snapshot_id: SnapshotId::new(other, Uuid::nil()) }),
+        (id, Params::Rename { display_name: String::new() }),
+        (id, Params::Rename { display_name: "é".repeat(65) }),
+    ] {
+        let error = refused(&world, id, params).await;
+        said += &format!("{:?} {}: {}\n", error.kind, error.code, error.message);
+    }
+    insta::assert_snapshot!(said, @"
+    NotFound ResourceNotFound: There is no Cloud PC '00000000-0000-0000-0000-000000000194' in this tenant.
+    Invalid BadRequest: There is no service plan '00000000-0000-0000-0000-000000000000'. Name one of the service plans.
+    Invalid BadRequest: The Cloud PC has the service plan 'Cloud PC 2vCPU/128GB' already.
+    Invalid BadRequest: The service plan 'Cloud PC 2vCPU/128GB' has less storage (128 GB) than the Cloud PC has now (256 GB). A disk cannot shrink.
+    Invalid BadRequest: The Cloud PC has no restore point 'CPC_none'.
+    Invalid BadRequest: 'CPC_00000000-0000-0000-0000-c10d00000002_00000000-0000-0000-0000-000000000000' cannot be a restore point of this Cloud PC.
+    Invalid BadRequest: 'displayName' has to be 1 to 64 characters long.
+    Invalid BadRequest: 'displayName' has to be 1 to 64 characters long.
+    ");
+    world.engine.request(&asked(), id, Params::Rename { display_name: "é".repeat(64) }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restore_point_of_another_cloud_pc_is_refused() {
+    let (mut world, id) = World::started(1).await;
+    let other = world.add(2, Ailment::default()).await;
+    let snapshot_id = SnapshotId::new(other, Uuid::from_u128(3));
+    let made = Params::CreateSnapshot { snapshot_id: snapshot_id.clone() };
+    let made = world.engine.request(&asked(), other, made).await.unwrap();
+    assert_eq!(world.end(made).await.state, State::Done);
+    assert_eq!(refused(&world, id, Params::Restore { snapshot_id }).await.kind, ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn another_tenant_sees_nothing() {
+    let (world, id) = World::started(1).await;
+    let action = world.engine.request(&asked(), id, Params::Reboot).await.unwrap();
+    let stranger = Asked { tenant_id: TenantId(Uuid::from_u128(666)), ..asked() };
+    let kind = |error: Error| error.kind;
+    let reboot = world.engine.request(&stranger, id, Params::Reboot).await;
+    assert_eq!(reboot.map_err(kind), Err(ErrorKind::NotFound));
+    assert_eq!(world.engine.cancel(&stranger, action).await.map_err(kind), Err(ErrorKind::NotFound));
+    assert_eq!(world.engine.settle(&stranger, action).await.map_err(kind), Err(ErrorKind::NotFound));
+    let deployed = world.engine.deploy(&stranger, world.partner, vec![id.to_string()]).await;
+    assert_eq!(deployed.map(drop).map_err(kind), Err(ErrorKind::NotFound));
+}
+
+#[tokio::test]
+async fn a_second_remote_action_is_refused_and_told_why() {
+    let (mut world, id) = World::started(1).await;
+    let first = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
+    let error = refused(&world, id, Params::Reboot).await;
+    assert_eq!((error.kind, error.code), (ErrorKind::Conflict, "remoteActionInProgress"));
+    insta::assert_snapshot!(error.message, @"A reprovision is already pending on this Cloud PC (action 1). Wait for its result or cancel it, then ask again.");
+    world.until(first, |action| action.state == State::Running).await;
+    assert_eq!(refused(&world, id, Params::Reboot).await.code, "remoteActionInProgress");
+    assert_eq!(world.end(first).await.state, State::Done);
+    world.engine.request(&asked(), id, Params::Reboot).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_many_that_race_one_is_taken() {
+    let (mut world, id) = World::started(1).await;
+    let asks = (0..50).map(|_| {
+        let engine = world.engine.clone();
+        tokio::spawn(async move { engine.request(&asked(), id, Params::Reboot).await })
+    });
+    let mut taken = 0;
+    for ask in asks.collect::<Vec<_>>() {
+        match ask.await.unwrap() {
+            Ok(_) => taken += 1,
+            Err(error) => assert_eq!(error.code, "remoteActionInProgress"),
+        }
+    }
+    assert_eq!(taken, 1);
+    world.idle().await;
+    assert_eq!(world.driver.observe(id).await.unwrap().boots, 2);
+}
+
+#[tokio::test]
+async fn a_status_that_does_not_allow_it_refuses() {
+    let (world, id) = World::started(1).await;
+    world.update(id, |cloud_pc| cloud_pc.status = CloudPcStatus::InGracePeriod).await;
+    let error = refused(&world, id, REPROVISION).await;
+    assert_eq!((error.kind, error.code), (ErrorKind::Conflict, "cloudPcStatusNotAllowed"));
+    world.engine.request(&asked(), id, Params::Reboot).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_status_turns_when_the_action_begins_and_not_before() {
+    let (mut world, id) = World::started(1).await;
+    let deployment = world.deploy(&id.to_string()).await;
+    world.until(deployment, |action| action.step("runInstaller").is_some()).await;
+    let reprovision = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
+    world.rest().await;
+    assert_eq!(world.action(reprovision).await.state, State::Pending, "it waits for the deployment");
+    assert_eq!(world.cloud_pc(id).await.status, CloudPcStatus::Provisioned);
+    let waiting = world.action(reprovision).await;
+    let place = world.change(move |tx| tx.action_place(&waiting)).await;
+    assert_eq!((place.ahead, place.behind), (1, Some(deployment)));
+    assert_eq!(world.end(deployment).await.state, State::Done);
+    world.until(reprovision, |action| action.step("stop").is_some()).await;
+    assert_eq!(world.cloud_pc(id).await.status, CloudPcStatus::Provisioning);
+    assert_eq!(world.end(reprovision).await.state, State::Done);
+}
+
+#[tokio::test]
+async fn a_machine_with_a_graphics_processor_is_not_resized() {
+    let mut world = World::new(1).await;
+    let id = world.add_on(1, gpu(), Ailment::default()).await;
+    world
+        .change(|tx| {
+            let plan = tx.service_plan(tenant(), gpu())?.unwrap();
+            let id = cloudpc_model::ServicePlanId(Uuid::from_u128(5));
+            tx.service_plan_put(tenant(), &cloudpc_model::ServicePlan { id, ..plan })
+        })
+        .await;
+    world.start();
+    let bigger = Params::Resize { target_service_plan_id: cloudpc_model::ServicePlanId(Uuid::from_u128(5)) };
+    let action = world.engine.request(&asked(), id, bigger).await.unwrap();
+    let ended = world.end(action).await;
+    assert_eq!(ended.state, State::NotSupported);
+    assert_eq!(ended.failure().unwrap().code, "resizeNotSupported");
+    assert_eq!(world.cloud_pc(id).await.status, CloudPcStatus::Provisioned);
+    assert_eq!(world.driver.observe(id).await.unwrap().boots, 1, "nothing was tried");
+}
+
+#[tokio::test]
+async fn a_reprovision_of_a_failed_one_that_fails_leaves_it_failed() {
+    let (mut world, id) = World::started(1).await;
+    world.update(id, |cloud_pc| cloud_pc.status = CloudPcStatus::Failed).await;
+    world.faults.add(FaultRule { step: Some("enrol".into()), nth: Some(1), ..rule(crate::world::fail()) });
+    let first = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
+    assert_eq!(world.end(first).await.state, State::Failed);
+    let cloud_pc = world.cloud_pc(id).await;
+    assert_eq!(cloud_pc.status, CloudPcStatus::Failed);
+    assert!(cloud_pc.status_detail.is_some());
+    let second = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
+    assert_eq!(world.end(second).await.state, State::Done);
+    let cloud_pc = world.cloud_pc(id).await;
+    assert_eq!((cloud_pc.status, cloud_pc.status_detail), (CloudPcStatus::Provisioned, None));
+}
+
+#[tokio::test]
+async fn a_powered_off_machine_stays_off_over_a_resize_and_comes_up_from_a_reprovision() {
+    let (mut world, id) = World::started(1).await;
+    for params in [Params::PowerOff, Params::Resize { target_service_plan_id: big() }] {
+        let action = world.engine.request(&asked(), id, params).await.unwrap();
+        assert_eq!(world.end(action).await.state, State::Done);
+        assert_eq!(world.driver.observe(id).await.unwrap().power, Power::PoweredOff);
+    }
+    let reboot = world.engine.request(&asked(), id, Params::Reboot).await.unwrap();
+    let reboot = world.end(reboot).await;
+    assert_eq!((reboot.state, &*reboot.failure().unwrap().code), (State::Failed, "poweredOff"));
+    let action = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
+    assert_eq!(world.end(action).await.state, State::Done);
+    assert_eq!(world.driver.observe(id).await.unwrap().power, Power::Running);
+    assert_eq!(world.cloud_pc(id).await.power_intended, Power::Running);
+}
+
+#[tokio::test]
+async fn a_reprovision_with_its_body_and_without() {
+    let (mut world, id) = World::started(1).await;
+    let wanted = Params::Reprovision {
+        os_version: Some(OsVersion::Windows10),
+        user_account_type: Some(UserAccountType::Administrator),
+    };
+    for params in [wanted, REPROVISION] {
+        let action = world.engine.request(&asked(), id, params).await.unwrap();
+        assert_eq!(world.end(action).await.state, State::Done);
+        let cloud_pc = world.cloud_pc(id).await;
+        assert_eq!(cloud_pc.os_version, OsVersion::Windows10, "the second keeps what the first set");
+        assert_eq!(cloud_pc.user_account_type, UserAccountType::Administrator);
+        assert_eq!(world.driver.observe(id).await.unwrap().spec.image, cloud_pc.image_id);
+    }
+}
+
+#[tokio::test]
+async fn troubleshooting_writes_what_it_finds_and_takes_it_back() {
+    let mut world = World::new(1).await;
+    let ailing = world.add(1, Ailment { no_network: true, disk_full: true, ..Ailment::default() }).await;
+    let silent = world.add(2, Ailment { guest_hangs: true, ..Ailment::default() }).await;
+    world.start();
+    let mut said = String::new();
+    for id in [ailing, silent] {
+        let action = world.engine.request(&asked(), id, Params::Troubleshoot).await.unwrap();
+        assert_eq!(world.end(action).await.state, State::Done);
+        let cloud_pc = world.cloud_pc(id).await;
+        assert_eq!(cloud_pc.status, CloudPcStatus::ProvisionedWithWarnings);
+        said += &format!("{}\n", cloud_pc.status_detail.unwrap().message);
+    }
+    insta::assert_snapshot!(said, @"
+    The system disk has only 16777216 bytes free; agents need 1073741824. agents.partner.test cannot be reached: no network
+    The guest does not answer within 30 seconds.
+    ");
+    let well = world.add(3, Ailment::default()).await;
+    for (code, status) in
+        [("healthCheckFailed", CloudPcStatus::Provisioned), ("somethingElse", CloudPcStatus::ProvisionedWithWarnings)]
+    {
+        world
+            .update(well, |cloud_pc| {
+                cloud_pc.status = CloudPcStatus::ProvisionedWithWarnings;
+                cloud_pc.status_detail = Some(StatusDetail { code: code.into(), message: String::new() });
+            })
+            .await;
+        let action = world.engine.request(&asked(), well, Params::Troubleshoot).await.unwrap();
+        assert_eq!(world.end(action).await.state, State::Done);
+        assert_eq!(world.cloud_pc(well).await.status, status, "only its own warning is taken back");
+    }
+}
+
+#[tokio::test]
+async fn an_action_that_does_not_end_in_time_fails_and_is_undone() {
+    let (mut world, id) = World::started(1).await;
+    // Each attempt is late but the step has more attempts than there is time for.
+    for (step, by_ms) in [("makeDisk", 35 * 60_000), ("enrol", 15 * 60_000)] {
+        world.faults.add(FaultRule { step: Some(step.into()), ..rule(Effect::SlowDown { by_ms }) });
+    }
+    world.faults.add(FaultRule { step: Some("deployAgents".into()), ..rule(Effect::Hang) });
+    world
+        .change(move |tx| {
+            let new = cloudpc_store::NewAction {
+                tenant_id: tenant(),
+                target: id.to_string(),
+                params: REPROVISION,
+                requested_by: asked().by,
+                requested_at: crate::world::START,
+                deadline_at: crate::world::START + Duration::from_secs(3600),
+                idempotency_key: None,
+            };
+            tx.action_insert(&new)
+        })
+        .await;
+    world.engine.deploy(&asked(), world.partner, vec![id.to_string()]).await.unwrap();
+    let action = first_of(&world, id).await;
+    let ended = world.end(action).await;
+    assert_eq!((ended.state, &*ended.failure().unwrap().code), (State::Failed, "actionTimeout"));
+    assert_eq!(world.driver.observe(id).await.unwrap().disk, None, "the old disk");
+    assert!(world.clock.now() < crate::world::START + Duration::from_secs(3600 + 600));
+}
+
+async fn first_of(world: &World, id: CloudPcId) -> ActionId {
+    let target = id.to_string();
+    let list = world.change(move |tx| tx.action_list(tenant(), &target, ActionFilter::All, None, 100)).await;
+    list.last().unwrap().id
+}

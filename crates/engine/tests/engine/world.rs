@@ -1,0 +1,407 @@
+//! A small fleet, its store and an engine over them, and ways to crash that engine and to look at what it left.
+
+use cloudpc_drivers::sim::{Ailment, Artifact, Pace, SimClock, SimDriver, SimParts};
+use cloudpc_drivers::{Driver, Fetcher, MachineSpec};
+use cloudpc_engine::{Asked, Effect, Engine, FaultRule, Faults, Parts, Settings};
+use cloudpc_model::{
+    Action, ActionId, Actor, AgentSetting, Clock, CloudPc, CloudPcId, CloudPcStatus, Event, EventKind, GalleryImage,
+    ImageId, ManagedDeviceId, OsVersion, Partner, PartnerId, Power, Product, Rng, SeededRng, ServicePlan,
+    ServicePlanId, State, TenantId, Timestamp, UserAccountType, UserId,
+};
+use cloudpc_store::{Store, StoreError, WriteMode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub const AGENT_URL: &str = "https://agents.partner.test/files/agent.msi";
+pub const START: Timestamp = Timestamp(1_700_000_000_000_000);
+
+pub struct World {
+    pub store: Store,
+    pub driver: SimDriver,
+    pub clock: SimClock,
+    pub rng: Arc<SeededRng>,
+    pub faults: Arc<Faults>,
+    pub engine: Engine,
+    pub settings: Settings,
+    pub partner: PartnerId,
+    crashed: Arc<AtomicBool>,
+    running: Vec<JoinHandle<()>>,
+    _directory: tempfile::TempDir,
+}
+
+pub fn tenant() -> TenantId {
+    TenantId(Uuid::from_u128(1))
+}
+
+/// 2 processors, 8 GiB, 128 GiB.
+pub fn small() -> ServicePlanId {
+    ServicePlanId(Uuid::from_u128(2))
+}
+
+/// 4 processors, 16 GiB, 256 GiB.
+pub fn big() -> ServicePlanId {
+    ServicePlanId(Uuid::from_u128(3))
+}
+
+/// With a graphics processor.
+pub fn gpu() -> ServicePlanId {
+    ServicePlanId(Uuid::from_u128(4))
+}
+
+pub fn image(os_version: OsVersion) -> ImageId {
+    match os_version {
+        OsVersion::Windows10 => ImageId("publisher_offer_win10".into()),
+        OsVersion::Windows11 => ImageId("publisher_offer_win11".into()),
+    }
+}
+
+pub fn asked() -> Asked {
+    let by = Actor { user_principal_name: "ada@contoso.test".into(), ..Actor::system() };
+    Asked { tenant_id: tenant(), by, request_id: "request-1".into() }
+}
+
+pub fn agent() -> AgentSetting {
+    AgentSetting {
+        url: AGENT_URL.into(),
+        sha256: "ab".repeat(32),
+        install_parameters: vec!["/token=hunter22".into()],
+        auto_deploy: false,
+    }
+}
+
+pub fn artifact() -> Artifact {
+    Artifact {
+        url: AGENT_URL.into(),
+        sha256: "ab".repeat(32),
+        size_bytes: 5_000_000,
+        format: "msi".into(),
+        exit_code: 0,
+        install_ms: None,
+    }
+}
+
+/// A rule that touches everything.
+pub fn rule(effect: Effect) -> FaultRule {
+    FaultRule { cloud_pcs: vec![], share_percent: None, kind: None, step: None, nth: None, undo: false, effect }
+}
+
+pub fn fail() -> Effect {
+    Effect::Fail { code: "scripted".into(), message: "A fault rule says so.".into() }
+}
+
+pub fn settings() -> Settings {
+    Settings {
+        business_only: false,
+        lease: Duration::from_secs(60),
+        running_max: 4096,
+        agent_bytes_max: 1 << 30,
+        agent_disk_bytes_min: 1 << 30,
+        install_time_max: Duration::from_secs(1800),
+    }
+}
+
+impl World {
+    pub async fn new(seed: u64) -> Self {
+        Self::with(seed, settings()).await
+    }
+
+    pub async fn with(seed: u64, settings: Settings) -> Self {
+        let directory = tempdir();
+        let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
+        let clock = SimClock::paused(START);
+        let rng = Arc::new(SeededRng::new(seed));
+        let parts = SimParts {
+            clock: Arc::new(clock.clone()),
+            rng: Arc::clone(&rng) as Arc<dyn Rng>,
+            fetcher: Fetcher::new(None).unwrap(),
+        };
+        let driver = SimDriver::open(None, parts).unwrap();
+        driver.configure(Pace::default(), vec![artifact()]);
+        let crashed = Arc::new(AtomicBool::new(false));
+        let crash = Arc::clone(&crashed);
+        let faults = Arc::new(Faults::new(Box::new(move || crash.store(true, Ordering::SeqCst))));
+        let partner = Partner {
+            tenant_id: tenant(),
+            id: PartnerId(Uuid::from_u128(9)),
+            partner_id: "partner".into(),
+            enable_connection: true,
+            agent: Some(agent()),
+            allowed_urls: vec![],
+            last_sync_at: None,
+        };
+        let partner_id = partner.id;
+        store
+            .write(move |tx| {
+                tx.tenant_put(tenant(), "Contoso")?;
+                for (id, vcpu_count, storage_gib, gpu) in
+                    [(small(), 2, 128, false), (big(), 4, 256, false), (gpu(), 8, 512, true)]
+                {
+                    tx.service_plan_put(tenant(), &plan(id, vcpu_count, storage_gib, gpu))?;
+                }
+                for os_version in [OsVersion::Windows10, OsVersion::Windows11] {
+                    let display_name = "Windows".into();
+                    let id = image(os_version);
+                    tx.gallery_image_put(tenant(), &GalleryImage { id, display_name, size_gib: 64, os_version })?;
+                }
+                tx.partner_insert(&partner)
+            })
+            .await
+            .unwrap();
+        let engine = Engine::new(Parts {
+            store: store.clone(),
+            driver: Arc::new(driver.clone()),
+            clock: Arc::new(clock.clone()),
+            rng: Arc::clone(&rng) as Arc<dyn Rng>,
+            faults: Arc::clone(&faults),
+            settings: settings.clone(),
+        });
+        Self {
+            store,
+            driver,
+            clock,
+            rng,
+            faults,
+            engine,
+            settings,
+            partner: partner_id,
+            crashed,
+            running: Vec::new(),
+            _directory: directory,
+        }
+    }
+
+    /// A fleet of one, and its engine runs.
+    pub async fn started(seed: u64) -> (Self, CloudPcId) {
+        let mut world = Self::new(seed).await;
+        let id = world.add(1, Ailment::default()).await;
+        world.start();
+        (world, id)
+    }
+
+    /// Adds a Cloud PC that has been running for long.
+    pub async fn add(&self, number: u32, ailment: Ailment) -> CloudPcId {
+        self.add_on(number, small(), ailment).await
+    }
+
+    pub async fn add_on(&self, number: u32, plan_id: ServicePlanId, ailment: Ailment) -> CloudPcId {
+        let id = CloudPcId(Uuid::from_u128(0xc10d << 32 | u128::from(number)));
+        let now = self.clock.now();
+        let cloud_pc = CloudPc {
+            tenant_id: tenant(),
+            id,
+            managed_device_id: ManagedDeviceId(Uuid::from_u128(0xde1ce << 32 | u128::from(number))),
+            aad_device_id: Uuid::from_u128(u128::from(number)),
+            display_name: format!("Cloud PC {number}"),
+            managed_device_name: format!("CPC-{number}"),
+            user_id: UserId(Uuid::from_u128(7)),
+            user_principal_name: "ada@contoso.test".into(),
+            service_plan_id: plan_id,
+            image_id: image(OsVersion::Windows11),
+            provisioning_policy_id: String::new(),
+            provisioning_policy_name: String::new(),
+            region: "westus3".into(),
+            product: Product::Enterprise,
+            status: CloudPcStatus::Provisioned,
+            status_detail: None,
+            power_intended: Power::Running,
+            power_observed: Power::Running,
+            os_version: OsVersion::Windows11,
+            user_account_type: UserAccountType::StandardUser,
+            provisioned_at: Some(now),
+            grace_ends_at: None,
+            modified_at: now,
+            created_at: now,
+        };
+        let plan = self.store.read(move |reader| reader.service_plan(tenant(), plan_id)).await;
+        let plan: ServicePlan = plan.map_err(|error: StoreError| error).unwrap().unwrap();
+        let spec = MachineSpec {
+            id,
+            hostname: cloud_pc.managed_device_name.clone(),
+            vcpu_count: plan.vcpu_count,
+            ram_gib: plan.ram_gib,
+            storage_gib: plan.storage_gib,
+            gpu: plan.gpu,
+            image: cloud_pc.image_id.clone(),
+        };
+        self.driver.seed(&spec, ailment).unwrap();
+        self.change(move |tx| tx.cloud_pc_insert(&cloud_pc)).await;
+        id
+    }
+
+    /// Starts an engine, the first or one more.
+    pub fn start(&mut self) {
+        let engine = self.engine.clone();
+        self.running.push(tokio::spawn(async move { engine.run(CancellationToken::new()).await }));
+    }
+
+    /// A second engine over the same store and machines, as another process would be.
+    pub fn start_another(&mut self) {
+        self.engine = self.new_engine();
+        self.start();
+    }
+
+    fn new_engine(&self) -> Engine {
+        Engine::new(Parts {
+            store: self.store.clone(),
+            driver: Arc::new(self.driver.clone()),
+            clock: Arc::new(self.clock.clone()),
+            rng: Arc::clone(&self.rng) as Arc<dyn Rng>,
+            faults: Arc::clone(&self.faults),
+            settings: self.settings.clone(),
+        })
+    }
+
+    /// The process dies where it stands, and another one starts.
+    pub async fn crash(&mut self) {
+        for running in self.running.drain(..) {
+            running.abort();
+            let _ = running.await;
+        }
+        self.crashed.store(false, Ordering::SeqCst);
+        self.change(|tx| tx.action_expire_leases()).await;
+        self.start_another();
+    }
+
+    pub async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut cloudpc_store::Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> T {
+        self.store.write(change).await.unwrap()
+    }
+
+    pub async fn cloud_pc(&self, id: CloudPcId) -> CloudPc {
+        self.change(move |tx| tx.cloud_pc(tenant(), id)).await.unwrap()
+    }
+
+    pub async fn update(&self, id: CloudPcId, update: impl FnOnce(&mut CloudPc) + Send + 'static) {
+        self.change(move |tx| {
+            let mut cloud_pc = tx.cloud_pc(tenant(), id)?.unwrap();
+            update(&mut cloud_pc);
+            tx.cloud_pc_update(&cloud_pc)
+        })
+        .await;
+    }
+
+    pub async fn action(&self, id: ActionId) -> Action {
+        self.change(move |tx| tx.action(tenant(), id)).await.unwrap()
+    }
+
+    pub async fn events(&self, id: ActionId) -> Vec<Event> {
+        self.change(move |tx| tx.action_events(id)).await
+    }
+
+    /// Lets everything run that can without time passing.
+    pub async fn rest(&mut self) {
+        self.clock.advance(Duration::ZERO).await;
+        if self.crashed.load(Ordering::SeqCst) {
+            self.crash().await;
+            self.clock.advance(Duration::ZERO).await;
+        }
+    }
+
+    /// Moves on to the next thing that happens; false if nothing will.
+    pub async fn tick(&mut self) -> bool {
+        self.rest().await;
+        let Some(next) = self.clock.next_wake() else { return false };
+        self.clock.advance(next.since(self.clock.now())).await;
+        self.rest().await;
+        true
+    }
+
+    /// Moves on until the action is as `wanted`.
+    pub async fn until(&mut self, id: ActionId, wanted: impl Fn(&Action) -> bool) -> Action {
+        loop {
+            self.rest().await;
+            let action = self.action(id).await;
+            if wanted(&action) {
+                return action;
+            }
+            assert!(!action.state.is_final(), "ended otherwise: {action:#?}");
+            assert!(self.clock.now().since(START) < Duration::from_secs(14 * 86400), "takes for ever: {action:#?}");
+            assert!(self.tick().await, "nothing will ever happen: {action:#?}");
+        }
+    }
+
+    /// Moves on until the action has ended, or is stuck.
+    pub async fn end(&mut self, id: ActionId) -> Action {
+        self.until(id, |action| action.state.is_final() || action.state == State::Stuck).await
+    }
+
+    /// Moves on until no action is open.
+    pub async fn idle(&mut self) {
+        loop {
+            self.rest().await;
+            if self.change(|tx| tx.action_open_count()).await == 0 {
+                return;
+            }
+            assert!(self.tick().await, "actions are open and nothing will ever happen");
+        }
+    }
+
+    /// The action that a deployment of the partner's agent to `target` is.
+    pub async fn deploy(&self, target: &str) -> ActionId {
+        self.engine.deploy(&asked(), self.partner, vec![target.to_owned()]).await.unwrap();
+        let target = target.to_owned();
+        let list = self.change(move |tx| tx.action_list(tenant(), &target, cloudpc_store::ActionFilter::All, None, 1));
+        list.await[0].id
+    }
+
+    pub async fn write_marker(&self, id: CloudPcId, content: &str) {
+        let guest = self.driver.guest(id).await.unwrap();
+        guest.write_file("C:\\marker", content.as_bytes()).await.unwrap();
+    }
+
+    pub async fn marker(&self, id: CloudPcId) -> Option<String> {
+        let guest = self.driver.guest(id).await.unwrap();
+        guest.read_file("C:\\marker").await.unwrap().map(|content| String::from_utf8(content).unwrap())
+    }
+
+    /// What holds for every action at any time: its row is the fold of its log, and nothing follows its one end.
+    pub async fn check_log(&self, id: ActionId) {
+        let (action, events) = (self.action(id).await, self.events(id).await);
+        let mut fold = Action {
+            state: State::Pending,
+            epoch: 0,
+            started_at: None,
+            updated_at: action.requested_at,
+            cancel_requested_at: None,
+            outcome: None,
+            steps: vec![],
+            events: 0,
+            ..action.clone()
+        };
+        for event in &events {
+            fold.apply(event).unwrap();
+        }
+        assert_eq!(fold, action);
+        let is_end = |event: &&Event| matches!(event.kind, EventKind::Finished { .. } | EventKind::Settled { .. });
+        assert_eq!(events.iter().filter(is_end).count(), usize::from(action.state.is_final()), "{events:#?}");
+    }
+
+    /// What the audit log says, oldest first.
+    pub async fn audit(&self) -> Vec<String> {
+        let rows = self.change(|tx| tx.audit_list(tenant(), None, 1000)).await;
+        rows.into_iter().rev().map(|row| row.activity).collect()
+    }
+}
+
+fn plan(id: ServicePlanId, vcpu_count: u32, storage_gib: u32, gpu: bool) -> ServicePlan {
+    ServicePlan {
+        id,
+        display_name: format!("Cloud PC {vcpu_count}vCPU/{storage_gib}GB"),
+        vcpu_count,
+        ram_gib: vcpu_count * 4,
+        storage_gib,
+        product: Product::Enterprise,
+        gpu,
+    }
+}
+
+/// In memory where there is such a place: what is tested here is not the disk.
+fn tempdir() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
