@@ -11,6 +11,7 @@
 //!
 //! This crate refuses to know the database, HTTP servers, tenants and permissions.
 
+pub mod conformance;
 mod fetch;
 mod guest;
 mod host;
@@ -21,7 +22,7 @@ use cloudpc_model::{CloudPcId, ImageId, Power, SnapshotId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-pub use fetch::{FetchPolicy, Fetched, Fetcher, HEAD_BYTES};
+pub use fetch::{FetchPolicy, Fetched, Fetcher, HEAD_BYTES, REDIRECTS_MAX, URL_BYTES_MAX};
 pub use guest::{Exit, FileFormat, Guest, GuestError, Sha256Digest};
 pub use host::{SystemClock, SystemRng};
 

@@ -186,7 +186,9 @@ impl Default for Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::FetchPolicy;
     use cloudpc_model::{ImageId, SeededRng, Sleep, Timestamp};
+    use std::sync::LazyLock;
 
     /// A clock that lets nobody wait: whoever sleeps finds that it is time.
     #[derive(Clone)]
@@ -212,13 +214,12 @@ mod tests {
             Self::open(seed, HastyClock(SimClock::paused(Timestamp(1_000_000))), None)
         }
 
-        pub fn open(seed: u64, clock: HastyClock, directory: Option<&Path>) -> Self {
-            let parts = SimParts {
-                clock: Arc::new(clock.clone()),
-                rng: Arc::new(SeededRng::new(seed)),
-                fetcher: Fetcher::new(None).unwrap(),
-            };
-            Self { driver: SimDriver::open(directory, parts).unwrap(), clock }
+        pub fn open(seed: u64, hasty: HastyClock, directory: Option<&Path>) -> Self {
+            // Reading the authorities takes long.
+            static FETCHER: LazyLock<Fetcher> = LazyLock::new(|| Fetcher::new(None).unwrap());
+            let (clock, rng) = (Arc::new(hasty.clone()), Arc::new(SeededRng::new(seed)));
+            let parts = SimParts { clock, rng, fetcher: FETCHER.clone() };
+            Self { driver: SimDriver::open(directory, parts).unwrap(), clock: hasty }
         }
     }
 
@@ -236,5 +237,20 @@ mod tests {
             gpu: false,
             image: ImageId("a_b_old".into()),
         }
+    }
+
+    pub fn agent() -> Artifact {
+        Artifact {
+            url: "https://agents.contoso.test/agent.msi".into(),
+            sha256: "ab".repeat(32),
+            size_bytes: 40 << 20,
+            format: "msi".into(),
+            exit_code: 0,
+            install_ms: None,
+        }
+    }
+
+    pub fn policy() -> FetchPolicy {
+        FetchPolicy { allowed_urls: Vec::new(), size_bytes_max: 1 << 30, time_max: minutes(1) }
     }
 }

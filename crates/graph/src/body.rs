@@ -2,9 +2,11 @@
 //!
 //! Refuses to know which parameters an operation cannot do without, and which properties a caller may write.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
-use crate::edm::{BodyShape, Enum, TypeRef};
+use crate::edm::{BodyShape, Enum, Type, TypeRef};
 use crate::{Edm, GraphError, Operation};
 
 mod json;
@@ -37,32 +39,77 @@ pub fn parse(edm: &'static Edm, operation: &Operation, bytes: &[u8]) -> Result<M
     } else {
         match json::parse(bytes)? {
             Value::Object(given) => given,
-            other => return Err(mismatch("", "a JSON object as the body", &other)),
+            other => {
+                let given = named(&other);
+                return Err(GraphError::bad_request(format!("Expected a JSON object as the body, but got {given}.")));
+            }
         }
     };
+    let root = Place::root();
     match &operation.body {
         BodyShape::None => {
-            let owner = format!("the body of {}, which takes none", operation.key);
-            members(edm, &owner, |_| None, given, "")
+            let owner = || format!("the body of {}, which takes none", operation.key);
+            members(edm, &owner, |_| None, given, &root)
         }
         BodyShape::Parameters(parameters) => {
-            let owner = format!("the parameters of {}", operation.key);
+            let owner = || format!("the parameters of {}", operation.key);
             let declared = |name: &str| parameters.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
             let given =
                 given.into_iter().filter(|(name, value)| !value.is_null() || declared(name).is_none()).collect();
-            members(edm, &owner, declared, given, "")
+            members(edm, &owner, declared, given, &root)
         }
-        BodyShape::Type(name) => object(edm, name, given, ""),
+        BodyShape::Type(name) => object(edm, name, given, &root),
+    }
+}
+
+/// Where in the body something is. Written out only when it is wrong.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    above: Option<&'a Place<'a>>,
+    step: Step<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Root,
+    Member(&'a str),
+    Element(usize),
+}
+
+impl<'a> Place<'a> {
+    fn root() -> Self {
+        Self { above: None, step: Step::Root }
+    }
+
+    fn member(&'a self, name: &'a str) -> Self {
+        Self { above: Some(self), step: Step::Member(name) }
+    }
+
+    fn element(&'a self, index: usize) -> Self {
+        Self { above: Some(self), step: Step::Element(index) }
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(above) = self.above.filter(|above| !matches!(above.step, Step::Root)) {
+            write!(formatter, "{above}/")?;
+        }
+        match self.step {
+            Step::Root => Ok(()),
+            Step::Member(name) => formatter.write_str(name),
+            Step::Element(index) => write!(formatter, "{index}"),
+        }
     }
 }
 
 /// Checks the members of a JSON object, of which `declared` gives the name in the model's spelling and the type.
 fn members<'a>(
     edm: &'static Edm,
-    owner: &str,
+    owner: &dyn Fn() -> String,
     declared: impl Fn(&str) -> Option<(&'a String, &'a TypeRef)>,
     given: Map<String, Value>,
-    path: &str,
+    place: &Place<'_>,
 ) -> Result<Map<String, Value>, GraphError> {
     let mut checked = Map::new();
     for (name, value) in given {
@@ -70,9 +117,10 @@ fn members<'a>(
             continue;
         }
         let Some((spelled, type_ref)) = declared(&name) else {
-            return Err(wrong(&join(path, &name), format!("The property '{name}' does not exist on {owner}.")));
+            let message = format!("The property '{name}' does not exist on {}.", owner());
+            return Err(wrong(&place.member(&name), message));
         };
-        let place = join(path, spelled);
+        let place = place.member(spelled);
         let value = property(edm, type_ref, value, &place)?;
         if checked.insert(spelled.clone(), value).is_some() {
             return Err(wrong(&place, format!("The property '{spelled}' is given twice.")));
@@ -86,20 +134,24 @@ fn object(
     edm: &'static Edm,
     type_name: &str,
     mut given: Map<String, Value>,
-    path: &str,
+    place: &Place<'_>,
 ) -> Result<Map<String, Value>, GraphError> {
-    let place = join(path, TYPE_ANNOTATION);
+    let annotation = place.member(TYPE_ANNOTATION);
     let actual = match given.remove(TYPE_ANNOTATION) {
         None => type_name.to_owned(),
         Some(Value::String(named)) => {
-            let bare = named.trim_start_matches('#');
-            let known = edm.types.keys().find(|known| edm.qualified(known).eq_ignore_ascii_case(bare));
-            known.filter(|known| edm.is_a(known, type_name)).cloned().ok_or_else(|| {
+            let known = named.trim_start_matches('#').rsplit_once('.').and_then(|(namespace, name)| {
+                let is_it = |declared: &&Type| {
+                    declared.name.eq_ignore_ascii_case(name) && declared.namespace.eq_ignore_ascii_case(namespace)
+                };
+                edm.types.values().find(is_it).map(|declared| declared.name.clone())
+            });
+            known.filter(|known| edm.is_a(known, type_name)).ok_or_else(|| {
                 let expected = edm.qualified(type_name);
-                wrong(&place, format!("'{named}' is not the type {expected} or one derived from it."))
+                wrong(&annotation, format!("'{named}' is not the type {expected} or one derived from it."))
             })?
         }
-        Some(other) => return Err(mismatch(&place, "the name of a type", &other)),
+        Some(other) => return Err(mismatch(&annotation, "the name of a type", &other)),
     };
     let Some(declared) = edm.type_named(&actual) else {
         // A type that the contract names without describing it: nothing can be said about its members.
@@ -107,11 +159,11 @@ fn object(
     };
     if declared.is_abstract {
         let message = format!("'{TYPE_ANNOTATION}' has to say which type derived from {actual} this is.");
-        return Err(wrong(&place, message));
+        return Err(wrong(&annotation, message));
     }
-    let owner = format!("the type {}", edm.qualified(&actual));
+    let owner = || format!("the type {}", edm.qualified(&actual));
     let known = |name: &str| declared.property(name).map(|property| (&property.name, &property.type_ref));
-    let mut checked = members(edm, &owner, known, given, path)?;
+    let mut checked = members(edm, &owner, known, given, place)?;
     if actual != type_name {
         checked.insert(TYPE_ANNOTATION.into(), Value::String(format!("#{}", edm.qualified(&actual))));
     }
@@ -119,44 +171,44 @@ fn object(
 }
 
 /// Checks the value of a property, which may be null and may be a collection.
-fn property(edm: &'static Edm, type_ref: &TypeRef, value: Value, path: &str) -> Result<Value, GraphError> {
+fn property(edm: &'static Edm, type_ref: &TypeRef, value: Value, place: &Place<'_>) -> Result<Value, GraphError> {
     match value {
         Value::Null if type_ref.nullable && !type_ref.collection => Ok(Value::Null),
         Value::Array(elements) if type_ref.collection => {
-            let check = |(place, element)| single(edm, type_ref, element, &format!("{path}/{place}"));
+            let check = |(index, element)| single(edm, type_ref, element, &place.element(index));
             elements.into_iter().enumerate().map(check).collect::<Result<_, _>>().map(Value::Array)
         }
         other if type_ref.collection => {
-            Err(mismatch(path, &format!("a collection of {}", edm.qualified(&type_ref.name)), &other))
+            Err(mismatch(place, &format!("a collection of {}", edm.qualified(&type_ref.name)), &other))
         }
-        other => single(edm, type_ref, other, path),
+        other => single(edm, type_ref, other, place),
     }
 }
 
 /// Checks one value that is not null.
-fn single(edm: &'static Edm, type_ref: &TypeRef, value: Value, path: &str) -> Result<Value, GraphError> {
+fn single(edm: &'static Edm, type_ref: &TypeRef, value: Value, place: &Place<'_>) -> Result<Value, GraphError> {
     let name = type_ref.name.as_str();
+    if name.starts_with("Edm.") {
+        return primitive::check(name, value, place);
+    }
     if let Some(declared) = edm.enum_named(name) {
         return match value {
-            Value::String(text) => member(declared, &text, path).map(Value::String),
-            other => Err(mismatch(path, &format!("a member of {}", edm.qualified(name)), &other)),
+            Value::String(text) => member(declared, &text, place).map(Value::String),
+            other => Err(mismatch(place, &format!("a member of {}", edm.qualified(name)), &other)),
         };
     }
-    if name.starts_with("Edm.") {
-        return primitive::check(name, value, path);
-    }
     match value {
-        Value::Object(given) => object(edm, name, given, path).map(Value::Object),
-        other => Err(mismatch(path, &format!("an object of type {}", edm.qualified(name)), &other)),
+        Value::Object(given) => object(edm, name, given, place).map(Value::Object),
+        other => Err(mismatch(place, &format!("an object of type {}", edm.qualified(name)), &other)),
     }
 }
 
 /// A member, or of a flags enum several with commas, in the model's spelling.
-fn member(declared: &Enum, text: &str, path: &str) -> Result<String, GraphError> {
+fn member(declared: &Enum, text: &str, place: &Place<'_>) -> Result<String, GraphError> {
     let spelled = |name: &str| {
         declared.member(name.trim()).ok_or_else(|| {
             let members = declared.members.join(", ");
-            wrong(path, format!("'{name}' is no member of {}; its members are {members}.", declared.name))
+            wrong(place, format!("'{name}' is no member of {}; its members are {members}.", declared.name))
         })
     };
     if !declared.flags {
@@ -166,25 +218,22 @@ fn member(declared: &Enum, text: &str, path: &str) -> Result<String, GraphError>
     Ok(members.join(","))
 }
 
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
+fn wrong(place: &Place<'_>, message: impl Into<String>) -> GraphError {
+    GraphError::bad_request(message).about(place.to_string())
 }
 
-fn wrong(path: &str, message: impl Into<String>) -> GraphError {
-    GraphError::bad_request(message).about(path)
+fn mismatch(place: &Place<'_>, expected: &str, given: &Value) -> GraphError {
+    wrong(place, format!("The property '{place}' has to be {expected}, but is {}.", named(given)))
 }
 
-fn mismatch(path: &str, expected: &str, given: &Value) -> GraphError {
-    let given = match given {
+/// What a value is, without telling a text that may be a secret.
+fn named(value: &Value) -> String {
+    match value {
         Value::Null => "null".to_owned(),
         Value::Bool(_) => "a boolean".to_owned(),
         Value::Number(number) => format!("the number {number}"),
         Value::String(_) => "a text".to_owned(),
         Value::Array(_) => "an array".to_owned(),
         Value::Object(_) => "an object".to_owned(),
-    };
-    if path.is_empty() {
-        return GraphError::bad_request(format!("Expected {expected}, but got {given}."));
     }
-    wrong(path, format!("The property '{path}' has to be {expected}, but is {given}."))
 }

@@ -271,6 +271,10 @@ fn segment_not_found(segment: &str) -> GraphError {
 
 /// Takes percent-encoding off. `what` says in an error what could not be read.
 pub(crate) fn decode<'a>(text: &'a str, what: &str) -> Result<Cow<'a, str>, GraphError> {
+    // Most texts are plain.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'%') {
+        return Ok(Cow::Borrowed(text));
+    }
     let well_formed = |rest: &[u8]| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit);
     let bytes = text.as_bytes();
     for (place, byte) in bytes.iter().enumerate() {

@@ -241,6 +241,7 @@ fn each_operation_offers_its_own() {
         format!("{CLOUD_PCS}/x?activityId=a"),
         format!("{CLOUD_PCS}/$count?$top=1"),
         format!("{CLOUD_PCS}/$count?$select=id"),
+        format!("{CLOUD_PCS}/$count?$filter=status+eq+'failed'"),
         format!("{CLOUD_PCS}/x/cloudpc.actions?$select=id,state&$top=1"),
         format!("{CLOUD_PCS}/x/retrieveReviewStatus?$select=inReview"),
         format!("{CLOUD_PCS}/x/getSupportedCloudPcRemoteActions?$select=actionName"),
@@ -269,6 +270,8 @@ fn each_operation_offers_its_own() {
         400 BadRequest: The query option '$top' is wrong: cloudPC.count does not take it. [$top]
     /deviceManagement/virtualEndpoint/cloudPCs/$count?$select=id
         400 BadRequest: The query option '$select' is wrong: cloudPC.count does not take it. [$select]
+    /deviceManagement/virtualEndpoint/cloudPCs/$count?$filter=status+eq+'failed'
+        filter "status eq 'failed'"
     /deviceManagement/virtualEndpoint/cloudPCs/x/cloudpc.actions?$select=id,state&$top=1
         select ["id", "state"], top 1
     /deviceManagement/virtualEndpoint/cloudPCs/x/retrieveReviewStatus?$select=inReview

@@ -6,6 +6,7 @@
 
 mod access;
 mod answer;
+mod batch;
 mod body;
 mod call;
 pub mod list;
@@ -48,12 +49,16 @@ const DIAGNOSTIC_VALUE: HeaderValue = HeaderValue::from_static(
 pub async fn handle(app: App, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let ids = head.extensions.get::<RequestIds>().cloned().expect("the edge gives every request its ids");
-    let mut response = match route(&app, &head, body, &ids).await {
-        Ok(response) => response,
-        Err(error) => refuse(&app, &ids, &error),
-    };
+    let mut response = respond(&app, &head, body, &ids).await;
     stamp(response.headers_mut(), &ids);
     response
+}
+
+async fn respond(app: &App, head: &Parts, body: Body, ids: &RequestIds) -> Response<Body> {
+    match route(app, head, body, ids).await {
+        Ok(response) => response,
+        Err(error) => refuse(app, ids, &error),
+    }
 }
 
 fn refuse(app: &App, ids: &RequestIds, error: &GraphError) -> Response<Body> {
@@ -86,6 +91,9 @@ async fn route(app: &App, head: &Parts, body: Body, ids: &RequestIds) -> Result<
         return Ok(response);
     }
     let caller = app.identity.authenticate(&head.headers).await?;
+    if is_batch(path) {
+        return batch::answer(app, edm, head, body, ids).await;
+    }
     let query = head.uri.query().unwrap_or_default();
     let target = resolve(edm, &head.method, path, query)?;
     let address = format!("{}{}", base.0, head.uri.path());
@@ -136,6 +144,11 @@ impl Incoming<'_> {
             (row.handler)(call).await.map_err(|problem| problem.into_graph(&operation.key, &self.ids.request_id))?;
         Ok(answer.into_response(prefer))
     }
+}
+
+fn is_batch(path: &str) -> bool {
+    let name = path.trim_matches('/');
+    name.eq_ignore_ascii_case("$batch") || name.eq_ignore_ascii_case("%24batch")
 }
 
 fn not_implemented(operation: &cloudpc_graph::Operation) -> GraphError {

@@ -16,6 +16,7 @@ use argon2::password_hash::phc::PasswordHash;
 use cloudpc_drivers::sim::{Artifact, Pace};
 use cloudpc_model::{Error, ErrorKind, Rng, TenantId, Timestamp};
 use cloudpc_store::{Reader, StoreError, Tx};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use resolve::{World, machine_spec, resolve};
 
 /// The setting that holds what the simulation was told besides its machines.
 const CONDITIONS: &str = "scenario.conditions";
-/// The setting that holds the text of a scenario whose machines are not all there yet; else empty.
+/// The setting that holds the scenario whose machines are not all there yet; else empty.
 const UNFINISHED: &str = "scenario.unfinished";
 
 /// What holds for a whole simulation.
@@ -34,16 +35,31 @@ struct Conditions {
     artifacts: Vec<Artifact>,
 }
 
-/// Replaces everything but settings, tenants' signing keys and applications with what the scenario describes.
+/// A loading that has reached the store and perhaps not the machines.
+#[derive(Serialize, Deserialize)]
+struct Unfinished {
+    home: Option<TenantId>,
+    text: String,
+}
+
+/// Replaces everything but settings, tenants' signing keys and applications with what the scenario describes. Returns its tenants.
 ///
 /// # Errors
 /// Invalid, naming the line or entry; nothing has changed then.
 pub async fn load(app: &App, text: &str) -> Result<Vec<TenantId>, Error> {
+    load_at(app, None, text).await
+}
+
+/// The same for a caller of the tenant `home`: the first tenant of the scenario that names no id becomes theirs, so that they see what they have loaded.
+///
+/// # Errors
+/// Invalid, naming the line or entry; nothing has changed then.
+pub async fn load_at(app: &App, home: Option<TenantId>, text: &str) -> Result<Vec<TenantId>, Error> {
     let simulation = simulation(app)?;
-    let world = read(text.to_owned(), app.clock.now(), app.rng.clone()).await?;
+    let world = read(text.to_owned(), home, app.clock.now(), app.rng.clone()).await?;
     let conditions = Conditions { pace: world.pace.clone(), artifacts: world.artifacts.clone() };
     let conditions = serde_json::to_vec(&conditions).map_err(Error::internal)?;
-    let unfinished = text.as_bytes().to_vec();
+    let unfinished = serde_json::to_vec(&Unfinished { home, text: text.to_owned() }).map_err(Error::internal)?;
     let world = app
         .store
         .write(move |tx| {
@@ -67,10 +83,10 @@ pub async fn load(app: &App, text: &str) -> Result<Vec<TenantId>, Error> {
 pub async fn resume(app: &App) -> Result<(), Error> {
     let simulation = simulation(app)?;
     let (conditions, unfinished) =
-        app.store.read(|reader| Ok::<_, StoreError>((conditions(reader)?, reader.setting(UNFINISHED)?))).await?;
+        app.store.read(|reader| Ok::<_, StoreError>((conditions(reader)?, setting(reader, UNFINISHED)?))).await?;
     simulation.driver.configure(conditions.pace, conditions.artifacts);
-    match unfinished.filter(|text| !text.is_empty()) {
-        Some(text) => load(app, &String::from_utf8_lossy(&text)).await.map(drop),
+    match unfinished {
+        Some(Unfinished { home, text }) => load_at(app, home, &text).await.map(drop),
         None => Ok(()),
     }
 }
@@ -99,8 +115,8 @@ fn simulation(app: &App) -> Result<Simulation, Error> {
 }
 
 /// Parses and resolves off the async threads: a large fleet and each password take a while.
-async fn read(text: String, now: Timestamp, rng: Arc<dyn Rng>) -> Result<World, Error> {
-    let work = move || resolve(parse(&text)?, now, &|password| hash_password(&*rng, password));
+async fn read(text: String, home: Option<TenantId>, now: Timestamp, rng: Arc<dyn Rng>) -> Result<World, Error> {
+    let work = move || resolve(parse(&text)?, home, now, &|password| hash_password(&*rng, password));
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
 }
 
@@ -163,10 +179,14 @@ fn populate(simulation: &Simulation, world: World) -> Result<Vec<TenantId>, Erro
 }
 
 fn conditions(reader: &Reader<'_>) -> Result<Conditions, StoreError> {
-    let stored = reader.setting(CONDITIONS)?;
+    Ok(setting(reader, CONDITIONS)?.unwrap_or_default())
+}
+
+/// What a setting holds as JSON; an empty one holds nothing.
+fn setting<T: DeserializeOwned>(reader: &Reader<'_>, name: &str) -> Result<Option<T>, StoreError> {
+    let stored = reader.setting(name)?.filter(|json| !json.is_empty());
     let read = stored.map(|json| serde_json::from_slice(&json)).transpose();
-    read.map(Option::unwrap_or_default)
-        .map_err(|error| StoreError::Corrupt { table: "settings", what: format!("{CONDITIONS}: {error}") })
+    read.map_err(|error| StoreError::Corrupt { table: "settings", what: format!("{name}: {error}") })
 }
 
 #[cfg(test)]
@@ -190,7 +210,7 @@ mod tests {
 
     fn world(text: &str) -> Result<World, Error> {
         let scenario = parse(text)?;
-        resolve(scenario, NOW, &|password| Ok(format!("hash of {password}")))
+        resolve(scenario, None, NOW, &|password| Ok(format!("hash of {password}")))
     }
 
     fn refusal(rest: &str) -> String {
@@ -226,10 +246,10 @@ mod tests {
         let first = describe(world(&text).unwrap());
         assert_eq!(first, describe(world(&text).unwrap()));
         assert_snapshot!(first, @"
-        desk-01 ada@contoso.test CPC-ada-3YGX3 5415d085-50a2-4378-8f80-c99df3052a9e Business
-        desk-02 grace@contoso.test CPC-grace-858XG 034a4376-801e-4c18-a00d-d9416386fb8d Business
-        desk-03 ada@contoso.test CPC-ada-PFKM7 241cd4cc-afb0-4eb3-bb58-76a50934a9dc Enterprise
-        desk-04 grace@contoso.test CPC-grace-5FG84 8bc03c3b-bb3b-4521-8f92-e042962a22a6 Business
+        desk-01 ada@contoso.test CPC-ada-Y78MV 64a7461d-8253-4234-a0f1-61b3ed48dc50 Business
+        desk-02 grace@contoso.test CPC-grace-PJHV9 dcf217a8-73a7-4275-9c2a-6acab3426b05 Business
+        desk-03 ada@contoso.test CPC-ada-JR69T 49fe4d7d-0d6e-4052-aa97-74013147e04b Enterprise
+        desk-04 grace@contoso.test CPC-grace-X3SUD 365cd291-75c3-41ea-9d2d-58ab64b4ebb6 Business
         ");
     }
 
@@ -243,6 +263,18 @@ mod tests {
         assert_eq!((pc.product, pc.status), (Product::Enterprise, CloudPcStatus::InGracePeriod));
         assert_eq!(pc.grace_ends_at.unwrap().since(NOW).as_secs(), 7 * 24 * 3600);
         assert!(tenant.ailments[&pc.id].disk_full);
+    }
+
+    #[test]
+    fn a_tenant_without_an_id_becomes_that_of_the_caller_and_its_machines_stay_the_same() {
+        let text = format!("{BASE}\nfleets = [{{ count = 1, name = 'desk', service_plans = ['small'] }}]");
+        let home = TenantId(uuid::Uuid::from_u128(7));
+        let resolve =
+            |home| resolve(parse(&text).unwrap(), home, NOW, &|_| Ok(String::new())).unwrap().tenants.remove(0);
+        let (own, derived) = (resolve(Some(home)), resolve(None));
+        assert_eq!((own.id, own.cloud_pcs[0].tenant_id), (home, home));
+        assert_ne!(derived.id, home);
+        assert_eq!(own.cloud_pcs[0].id, derived.cloud_pcs[0].id);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The verbs of the simulated driver: look at the machine, begin what it needs, wait, look again.
 
 use async_trait::async_trait;
-use cloudpc_model::{CloudPcId, SnapshotId};
+use cloudpc_model::{CloudPcId, SnapshotId, Timestamp};
 
 use super::Ailment;
 use super::SimDriver;
@@ -129,7 +129,7 @@ impl SimDriver {
         &self,
         id: CloudPcId,
         look: impl Fn(&Machine) -> Result<Look, DriverError>,
-    ) -> Result<Option<cloudpc_model::Timestamp>, DriverError> {
+    ) -> Result<Option<Timestamp>, DriverError> {
         let inner = &self.inner;
         let now = inner.parts.clock.now();
         let mut world = inner.lock();
@@ -168,9 +168,13 @@ impl SimDriver {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Sim, minutes, spec};
+    use super::super::tests::{HastyClock, Sim, agent, minutes, policy, spec};
+    use super::super::{Pace, SimClock};
     use super::*;
+    use crate::FileFormat;
+    use crate::conformance::{self, Program, Subject};
     use cloudpc_model::{Clock, Power};
+    use std::sync::Arc;
 
     #[tokio::test]
     async fn a_reprovision_replaces_the_disk_and_its_undo_brings_it_back() {
@@ -205,5 +209,52 @@ mod tests {
         assert_eq!(guest.read_file("C:\\here").await, Ok(Some(b"before".to_vec())));
         let observed = sim.driver.observe(spec.id).await.unwrap();
         assert_eq!(observed, Observed { power: Power::Running, boots: 3, spec, disk: None });
+    }
+
+    /// A simulation on disk, opened anew at each death.
+    struct OnDisk {
+        directory: tempfile::TempDir,
+        sim: Sim,
+        deaths: u64,
+    }
+
+    #[async_trait]
+    impl Subject for OnDisk {
+        fn driver(&self) -> Arc<dyn Driver> {
+            Arc::new(self.sim.driver.clone())
+        }
+
+        async fn restart(&mut self) {
+            self.deaths += 1;
+            self.sim = Sim::open(self.deaths, self.sim.clock.clone(), Some(self.directory.path()));
+            self.sim.driver.configure(Pace::default(), vec![agent()]);
+        }
+
+        fn spec(&self, number: u32) -> MachineSpec {
+            spec(number.into())
+        }
+
+        fn program(&self) -> Program {
+            Program {
+                url: agent().url.parse().unwrap(),
+                policy: policy(),
+                size_bytes: agent().size_bytes,
+                sha256: [0xab; 32],
+                format: FileFormat::Msi,
+                arguments: vec!["/quiet".into()],
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_simulation_keeps_the_promises_of_a_driver() {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = HastyClock(SimClock::paused(Timestamp(1_000_000)));
+        let sim = Sim::open(0, clock, Some(directory.path()));
+        let mut subject = OnDisk { directory, sim, deaths: 0 };
+        subject.restart().await;
+        let (checks, violations) = conformance::check(&mut subject).await;
+        let violations: Vec<_> = violations.iter().map(ToString::to_string).collect();
+        assert!(violations.is_empty(), "{} of {checks} checks failed:\n{}", violations.len(), violations.join("\n"));
     }
 }

@@ -16,7 +16,7 @@ const FILE_NAME: &str = "machines.jsonl";
 const NEW_FILE_NAME: &str = "machines.jsonl.new";
 
 /// The file is rewritten when it holds this many lines and more than twice as many as there are machines.
-pub const COMPACT_LINES_MIN: usize = 4_096;
+pub const COMPACT_LINES_MIN: usize = 1_024;
 
 pub type Machines = HashMap<CloudPcId, Box<Machine>>;
 
@@ -128,5 +128,130 @@ impl Journal {
         self.size_bytes += self.buffer.len() as u64;
         self.lines += 1;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Ailment;
+    use super::super::tests::spec;
+    use super::*;
+    use cloudpc_model::Timestamp;
+    use proptest::prelude::*;
+    use std::fs;
+
+    fn machine(number: u128) -> Machine {
+        Machine::settled(&spec(number), Ailment::default(), Timestamp(5))
+    }
+
+    fn booted(number: u128, boots: u64) -> Machine {
+        let mut machine = machine(number);
+        machine.boots = boots;
+        machine
+    }
+
+    fn read(directory: &Path) -> Machines {
+        Journal::open(directory).unwrap().1
+    }
+
+    #[test]
+    fn a_line_of_the_journal() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(directory.path()).unwrap();
+        journal.put(&machine(1)).unwrap();
+        journal.remove(spec(1).id).unwrap();
+        insta::assert_snapshot!(fs::read_to_string(directory.path().join(FILE_NAME)).unwrap(), @r#"
+        {"is":{"spec":{"id":"00000000-0000-0000-0000-000000000001","hostname":"CPC-1","vcpu_count":2,"ram_gib":8,"storage_gib":128,"gpu":false,"image":"a_b_old"},"power":"running","boots":1,"ready_at":5,"disk":{"image":"a_b_old","size_gib":128,"enrolled_as":"CPC-1"}}}
+        {"gone":"00000000-0000-0000-0000-000000000001"}
+        "#);
+    }
+
+    #[test]
+    fn the_latest_line_of_a_machine_is_the_truth() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut journal, machines) = Journal::open(directory.path()).unwrap();
+        assert!(machines.is_empty());
+        for number in [1, 2, 3] {
+            journal.put(&machine(number)).unwrap();
+        }
+        let later = booted(2, 9);
+        journal.put(&later).unwrap();
+        journal.remove(spec(3).id).unwrap();
+        let expected = [machine(1), later].map(|machine| (machine.spec.id, Box::new(machine)));
+        assert_eq!(read(directory.path()), Machines::from(expected));
+        journal.clear().unwrap();
+        journal.put(&machine(4)).unwrap();
+        assert_eq!(read(directory.path()), Machines::from([(spec(4).id, Box::new(machine(4)))]));
+    }
+
+    #[test]
+    fn a_broken_line_before_the_last_one_is_an_error_that_says_where() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(directory.path()).unwrap();
+        journal.put(&machine(1)).unwrap();
+        let path = directory.path().join(FILE_NAME);
+        fs::write(&path, [fs::read(&path).unwrap(), b"{\"is\"\n".to_vec()].concat()).unwrap();
+        let error = Journal::open(directory.path()).err().unwrap();
+        assert!(error.to_string().contains("machines.jsonl:2: "), "{error}");
+    }
+
+    #[test]
+    fn a_journal_that_is_mostly_garbage_is_rewritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut journal, mut machines) = Journal::open(directory.path()).unwrap();
+        let mut put = |journal: &mut Journal, machine: Machine| {
+            journal.put(&machine).unwrap();
+            machines.insert(machine.spec.id, Box::new(machine));
+            journal.compact_if_due(&machines).unwrap();
+        };
+        for boots in 1..COMPACT_LINES_MIN as u64 {
+            put(&mut journal, booted(1, boots));
+        }
+        assert_eq!(journal.lines, COMPACT_LINES_MIN - 1);
+        put(&mut journal, booted(1, 0));
+        assert_eq!(journal.lines, 1);
+        // It goes on in the new file.
+        put(&mut journal, machine(2));
+        assert_eq!(read(directory.path()), machines);
+        // A rewrite that was interrupted leaves the old file whole.
+        fs::write(directory.path().join(NEW_FILE_NAME), "{\"is").unwrap();
+        assert_eq!(read(directory.path()), machines);
+        assert!(!directory.path().join(NEW_FILE_NAME).exists());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_journal_cut_off_anywhere_gives_the_machines_of_its_whole_lines(
+            changes in proptest::collection::vec((1u128..5, any::<Option<u64>>()), 1..12),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let (mut journal, mut machines) = Journal::open(directory.path()).unwrap();
+            // The file's length and the machines after each change.
+            let mut history = vec![(0, machines.clone())];
+            for (number, boots) in changes {
+                match boots {
+                    Some(boots) => {
+                        let machine = booted(number, boots);
+                        journal.put(&machine).unwrap();
+                        machines.insert(machine.spec.id, Box::new(machine));
+                    }
+                    None => {
+                        journal.remove(spec(number).id).unwrap();
+                        machines.remove(&spec(number).id);
+                    }
+                }
+                history.push((journal.size_bytes, machines.clone()));
+            }
+            let cut = cut.index(usize::try_from(journal.size_bytes).unwrap() + 1) as u64;
+            journal.file.set_len(cut).unwrap();
+            let (_, expected) = history.iter().rfind(|(length, _)| *length <= cut).unwrap();
+            let (mut journal, found) = Journal::open(directory.path()).unwrap();
+            assert_eq!(&found, expected);
+            // What comes next is not spoiled by what was cut off.
+            journal.put(&machine(9)).unwrap();
+            assert_eq!(read(directory.path()).len(), expected.len() + 1);
+        }
     }
 }

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::{mismatch, wrong};
+use super::{Place, mismatch, wrong};
 use crate::GraphError;
 
 /// The longest text in a body.
 pub const STRING_BYTES_MAX: usize = 16 * 1024;
 
 /// Checks one value that is not null.
-pub(super) fn check(type_name: &str, value: Value, path: &str) -> Result<Value, GraphError> {
+pub(super) fn check(type_name: &str, value: Value, place: &Place<'_>) -> Result<Value, GraphError> {
     let fits = match (type_name, &value) {
         ("Edm.Untyped" | "Edm.Stream", _) => true,
         ("Edm.Boolean", Value::Bool(_)) => true,
@@ -19,12 +19,13 @@ pub(super) fn check(type_name: &str, value: Value, path: &str) -> Result<Value, 
         ("Edm.Double", Value::String(text)) => matches!(text.as_str(), "NaN" | "INF" | "-INF"),
         (_, Value::String(text)) => {
             if text.len() > STRING_BYTES_MAX {
-                let message = format!("The text of '{path}' has {} bytes; it may have {STRING_BYTES_MAX}.", text.len());
-                return Err(wrong(path, message));
+                let message =
+                    format!("The text of '{place}' has {} bytes; it may have {STRING_BYTES_MAX}.", text.len());
+                return Err(wrong(place, message));
             }
             match type_name {
                 "Edm.String" if text.contains('\0') => {
-                    return Err(wrong(path, format!("The text of '{path}' has a NUL character.")));
+                    return Err(wrong(place, format!("The text of '{place}' has a NUL character.")));
                 }
                 "Edm.String" => true,
                 "Edm.DateTimeOffset" => instant(text).is_some(),
@@ -39,9 +40,9 @@ pub(super) fn check(type_name: &str, value: Value, path: &str) -> Result<Value, 
         _ if fits => Ok(value),
         Value::String(text) if matches!(type_name, "Edm.DateTimeOffset" | "Edm.Date" | "Edm.Guid") => {
             let expected = expected(type_name);
-            Err(wrong(path, format!("The property '{path}' has to be {expected}, but is '{text:.64}'.")))
+            Err(wrong(place, format!("The property '{place}' has to be {expected}, but is '{text:.64}'.")))
         }
-        _ => Err(mismatch(path, expected(type_name), &value)),
+        _ => Err(mismatch(place, expected(type_name), &value)),
     }
 }
 

@@ -476,9 +476,10 @@ fn members(declared: &Enum, text: &str, at: usize) -> Result<String, Error> {
 }
 
 fn member(declared: &Enum, name: &str, at: usize) -> Result<String, Error> {
-    let known = declared.members.join(", ");
-    let why = || format!("'{name}' is no member of {}; its members are {known}", declared.name);
-    declared.member(name).map(str::to_owned).ok_or_else(|| Error { at, why: why() })
+    declared.member(name).map(str::to_owned).ok_or_else(|| {
+        let known = declared.members.join(", ");
+        Error { at, why: format!("'{name}' is no member of {}; its members are {known}", declared.name) }
+    })
 }
 
 fn unlike(given: Class<'_>, expected: Class<'_>, at: usize) -> Error {

@@ -13,6 +13,7 @@ pub const CODES: &[&str] = &[
     "ResourceNotFound",
     "notSimulated",
     "Request_BadRequest",
+    "RequestTimeout",
     "nameAlreadyExists",
     "remoteActionInProgress",
     "cloudPcStatusNotAllowed",
@@ -90,4 +91,28 @@ fn log(operation: &str, request_id: &str, error: &dyn StdError) {
         source = cause.source();
     }
     tracing::error!(operation, request.id = request_id, error = chain, "answer a request");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_errors_has_an_entry_for_each_code() {
+        let page = include_str!("../../../../docs/ERRORS.md");
+        let entries = page.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
+        let (mut entries, mut codes) = (entries.collect::<Vec<_>>(), CODES.to_vec());
+        entries.sort_unstable();
+        codes.sort_unstable();
+        assert_eq!(entries, codes);
+    }
+
+    #[test]
+    fn a_cause_of_ours_is_not_told() {
+        let problem = Problem::Domain(cloudpc_model::Error::internal("the disk is on fire"));
+        let error = problem.into_graph("cloudPC.list", "1");
+        assert_eq!((error.status, error.code.as_str()), (500, "InternalServerError"));
+        assert!(!error.message.contains("fire"));
+        assert_eq!(Problem::Store(StoreError::Closed).into_graph("cloudPC.list", "1").status, 503);
+    }
 }

@@ -2,7 +2,7 @@
 
 use cloudpc_drivers::sim::Ailment;
 use cloudpc_model::{
-    CloudPc, CloudPcId, CloudPcStatus, Error, GalleryImage, ManagedDeviceId, Power, ServicePlan, TenantId, Timestamp,
+    CloudPc, CloudPcId, CloudPcStatus, Error, GalleryImage, ManagedDeviceId, Power, ServicePlan, Timestamp,
     UserAccountType,
 };
 use cloudpc_store::User;
@@ -11,7 +11,7 @@ use toml::value::Datetime;
 use uuid::Uuid;
 
 use super::file;
-use super::resolve::{derived, timestamp, user_principal_name, wrong};
+use super::resolve::{Within, timestamp, user_principal_name, wrong};
 
 /// Longest display name, as in the contract.
 const NAME_CHARS_MAX: usize = 64;
@@ -20,8 +20,8 @@ const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
 const REGION: &str = "westeurope";
 
 /// What the Cloud PCs of a tenant refer to.
-pub(super) struct Lookup {
-    pub(super) tenant_id: TenantId,
+pub(super) struct Lookup<'a> {
+    pub(super) within: Within<'a>,
     pub(super) domain: Option<String>,
     pub(super) now: Timestamp,
     pub(super) users: Vec<User>,
@@ -29,7 +29,7 @@ pub(super) struct Lookup {
     pub(super) gallery_images: Vec<GalleryImage>,
 }
 
-impl Lookup {
+impl Lookup<'_> {
     fn user(&self, name: &str, place: &str) -> Result<&User, Error> {
         let full = user_principal_name(name, self.domain.as_deref(), place)?;
         self.users.iter().find(|user| user.user_principal_name.eq_ignore_ascii_case(&full)).ok_or_else(|| {
@@ -73,12 +73,12 @@ impl Lookup {
         let user = self.user(&entry.user, &place)?;
         let plan = self.service_plan(&entry.service_plan, &place)?;
         let image = self.image(entry.image.as_deref(), &place)?;
-        let derive = |what| derived(self.tenant_id.0, what, &entry.name);
+        let derive = |what| self.within.derived(what, &entry.name);
         let time = |value: Option<Datetime>| value.map(|value| timestamp(value, &place)).transpose();
         let provisioned = !matches!(entry.status, CloudPcStatus::NotProvisioned | CloudPcStatus::Failed);
         let in_grace = entry.status == CloudPcStatus::InGracePeriod;
         let cloud_pc = CloudPc {
-            tenant_id: self.tenant_id,
+            tenant_id: self.within.id,
             id: CloudPcId(entry.id.unwrap_or_else(|| derive("cloudPC"))),
             managed_device_id: ManagedDeviceId(entry.managed_device_id.unwrap_or_else(|| derive("managedDevice"))),
             aad_device_id: entry.aad_device_id.unwrap_or_else(|| derive("aadDevice")),
@@ -92,7 +92,7 @@ impl Lookup {
             image_id: image.id.clone(),
             provisioning_policy_id: match entry.provisioning_policy.as_str() {
                 "" => String::new(),
-                name => derived(self.tenant_id.0, "provisioningPolicy", name).to_string(),
+                name => self.within.derived("provisioningPolicy", name).to_string(),
             },
             provisioning_policy_name: entry.provisioning_policy,
             region: entry.region.unwrap_or_else(|| REGION.to_owned()),
@@ -115,7 +115,7 @@ impl Lookup {
 /// The Cloud PCs that a fleet stands for.
 pub(super) fn members<'a>(
     fleet: &'a file::Fleet,
-    lookup: &'a Lookup,
+    lookup: &'a Lookup<'a>,
 ) -> Result<impl Iterator<Item = file::CloudPc> + use<'a>, Error> {
     let place = format!("fleet '{}'", fleet.name);
     if fleet.count > 1 && !fleet.name.contains("{number}") {

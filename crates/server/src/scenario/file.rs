@@ -26,11 +26,11 @@ pub(super) struct Scenario {
     pub tenants: Vec<Tenant>,
 }
 
-/// A tenant. Ids that are left out below it are derived from its id and the entry's name, so that the same file always gives the same fleet.
+/// A tenant. Ids that are left out below it are derived from its name and the entry's, so that the same file always gives the same fleet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tenant {
-    /// Its id; derived from its name if left out.
+    /// Its id; if left out that of whoever loads it, or else derived from its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
     /// Its name.

@@ -45,12 +45,13 @@ pub(super) struct Tenant {
     pub ailments: HashMap<CloudPcId, Ailment>,
 }
 
-/// Resolves a scenario as of `now`.
+/// Resolves a scenario as of `now`. The first tenant without an id becomes `home`, if there is one.
 ///
 /// # Errors
 /// Invalid, naming the entry and what to do.
 pub(super) fn resolve(
-    scenario: file::Scenario,
+    mut scenario: file::Scenario,
+    home: Option<TenantId>,
     now: Timestamp,
     hash_password: &dyn Fn(&str) -> Result<String, Error>,
 ) -> Result<World, Error> {
@@ -63,12 +64,16 @@ pub(super) fn resolve(
     for artifact in &scenario.artifacts {
         check_sha256(&artifact.sha256, &format!("artifact '{}'", artifact.url))?;
     }
+    if let (Some(home), Some(tenant)) = (home, scenario.tenants.iter_mut().find(|tenant| tenant.id.is_none())) {
+        tenant.id = Some(home.0);
+    }
     let tenants = scenario
         .tenants
         .into_iter()
         .map(|tenant| resolve_tenant(tenant, now, hash_password))
         .collect::<Result<Vec<_>, _>>()?;
     unique("tenant", tenants.iter().map(|tenant| (tenant.id, tenant.name.as_str())))?;
+    unique("tenant", tenants.iter().map(|tenant| (tenant.name.as_str(), tenant.name.as_str())))?;
     unique(
         "Cloud PC",
         tenants.iter().flat_map(|tenant| &tenant.cloud_pcs).map(|pc| (pc.id, pc.display_name.as_str())),
@@ -113,17 +118,18 @@ fn resolve_tenant(
     hash_password: &dyn Fn(&str) -> Result<String, Error>,
 ) -> Result<Tenant, Error> {
     let place = format!("tenant '{}'", tenant.name);
-    let id = TenantId(tenant.id.unwrap_or_else(|| derived(Uuid::nil(), "tenant", &tenant.name)));
-    let users = resolve_users(tenant.users, id, tenant.domain.as_deref(), &place, hash_password)?;
-    let service_plans: Vec<_> = tenant.service_plans.into_iter().map(|plan| service_plan(plan, id)).collect();
+    let id = TenantId(tenant.id.unwrap_or_else(|| derived(&tenant.name, "tenant", "")));
+    let within = Within { id, name: &tenant.name };
+    let users = resolve_users(tenant.users, within, tenant.domain.as_deref(), &place, hash_password)?;
+    let service_plans: Vec<_> = tenant.service_plans.into_iter().map(|plan| service_plan(plan, within)).collect();
     unique("service plan", service_plans.iter().map(|plan| (plan.id, plan.display_name.as_str())))?;
     let gallery_images: Vec<_> = tenant.gallery_images.into_iter().map(gallery_image).collect();
     unique("gallery image", gallery_images.iter().map(|image| (&image.id, image.display_name.as_str())))?;
     let partners =
-        tenant.partners.into_iter().map(|partner| resolve_partner(partner, id)).collect::<Result<Vec<_>, _>>()?;
+        tenant.partners.into_iter().map(|partner| resolve_partner(partner, within)).collect::<Result<Vec<_>, _>>()?;
     unique("partner", partners.iter().map(|partner| (&partner.partner_id, partner.partner_id.as_str())))?;
 
-    let lookup = Lookup { tenant_id: id, domain: tenant.domain, now, users, service_plans, gallery_images };
+    let lookup = Lookup { within, domain: tenant.domain, now, users, service_plans, gallery_images };
     let mut cloud_pcs = Vec::new();
     let mut ailments = HashMap::new();
     let generated = tenant.fleets.iter().map(|fleet| members(fleet, &lookup)).collect::<Result<Vec<_>, _>>()?;
@@ -138,20 +144,20 @@ fn resolve_tenant(
 
     Ok(Tenant {
         id,
-        apps: tenant.apps.into_iter().map(|app| resolve_app(app, id)).collect(),
-        name: tenant.name,
+        apps: tenant.apps.into_iter().map(|app| resolve_app(app, within)).collect(),
         users: lookup.users,
         service_plans: lookup.service_plans,
         gallery_images: lookup.gallery_images,
         partners,
         cloud_pcs,
         ailments,
+        name: tenant.name,
     })
 }
 
 fn resolve_users(
     users: Vec<file::User>,
-    tenant_id: TenantId,
+    within: Within<'_>,
     domain: Option<&str>,
     tenant: &str,
     hash_password: &dyn Fn(&str) -> Result<String, Error>,
@@ -167,8 +173,8 @@ fn resolve_users(
                 (None, hash) => hash,
             };
             Ok(User {
-                tenant_id,
-                id: UserId(user.id.unwrap_or_else(|| derived(tenant_id.0, "user", &user_principal_name))),
+                tenant_id: within.id,
+                id: UserId(user.id.unwrap_or_else(|| within.derived("user", &user_principal_name))),
                 display_name: if user.display_name.is_empty() { user.name } else { user.display_name },
                 user_principal_name,
                 password_hash,
@@ -186,10 +192,10 @@ fn resolve_users(
     Ok(users)
 }
 
-fn resolve_app(app: file::App, tenant_id: TenantId) -> App {
+fn resolve_app(app: file::App, within: Within<'_>) -> App {
     App {
-        tenant_id,
-        id: AppId(app.id.unwrap_or_else(|| derived(tenant_id.0, "app", &app.name))),
+        tenant_id: within.id,
+        id: AppId(app.id.unwrap_or_else(|| within.derived("app", &app.name))),
         name: app.name,
         secret_hash: app.secret.map(|secret| Sha256::digest(secret.as_bytes()).into()),
         permissions: app.permissions,
@@ -197,9 +203,9 @@ fn resolve_app(app: file::App, tenant_id: TenantId) -> App {
     }
 }
 
-fn service_plan(plan: file::ServicePlan, tenant_id: TenantId) -> ServicePlan {
+fn service_plan(plan: file::ServicePlan, within: Within<'_>) -> ServicePlan {
     ServicePlan {
-        id: ServicePlanId(plan.id.unwrap_or_else(|| derived(tenant_id.0, "servicePlan", &plan.name))),
+        id: ServicePlanId(plan.id.unwrap_or_else(|| within.derived("servicePlan", &plan.name))),
         display_name: plan.name,
         vcpu_count: plan.vcpu_count,
         ram_gib: plan.ram_gib,
@@ -218,7 +224,7 @@ fn gallery_image(image: file::GalleryImage) -> GalleryImage {
     }
 }
 
-fn resolve_partner(partner: file::Partner, tenant_id: TenantId) -> Result<Partner, Error> {
+fn resolve_partner(partner: file::Partner, within: Within<'_>) -> Result<Partner, Error> {
     let place = format!("partner '{}'", partner.partner_id);
     let agent = partner
         .agent
@@ -233,8 +239,8 @@ fn resolve_partner(partner: file::Partner, tenant_id: TenantId) -> Result<Partne
         })
         .transpose()?;
     Ok(Partner {
-        tenant_id,
-        id: PartnerId(partner.id.unwrap_or_else(|| derived(tenant_id.0, "externalPartner", &partner.partner_id))),
+        tenant_id: within.id,
+        id: PartnerId(partner.id.unwrap_or_else(|| within.derived("externalPartner", &partner.partner_id))),
         last_sync_at: partner.last_sync_at.map(|at| timestamp(at, &place)).transpose()?,
         partner_id: partner.partner_id,
         enable_connection: partner.enable_connection,
@@ -284,16 +290,25 @@ fn resolve_fault(fault: file::Fault, number: usize, tenants: &[Tenant]) -> Resul
     })
 }
 
-/// An id that is always the same for the same name in the same place. It looks like a random (version 4) UUID, as the real service's do.
-pub(super) fn derived(within: Uuid, what: &str, name: &str) -> Uuid {
-    let digest = Sha256::new()
-        .chain_update(within.as_bytes())
-        .chain_update(what.as_bytes())
-        .chain_update([0])
-        .chain_update(name.as_bytes())
-        .finalize();
+/// The tenant that something is in.
+#[derive(Clone, Copy)]
+pub(super) struct Within<'a> {
+    pub id: TenantId,
+    pub name: &'a str,
+}
+
+impl Within<'_> {
+    /// The id of a thing that has none of its own.
+    pub fn derived(self, what: &str, name: &str) -> Uuid {
+        derived(self.name, what, name)
+    }
+}
+
+/// An id that is always the same for the same name in a tenant of the same name. It looks like a random (version 4) UUID, as the real service's do.
+fn derived(tenant: &str, what: &str, name: &str) -> Uuid {
+    let text = [tenant, what, name].join("\0");
     let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
+    bytes.copy_from_slice(&Sha256::digest(text)[..16]);
     uuid::Builder::from_random_bytes(bytes).into_uuid()
 }
 

@@ -1,0 +1,352 @@
+//! Every verb in every way: once, twice, at once, dropped, and over the death of the driver.
+
+use cloudpc_model::{ImageId, Power};
+use futures_util::future::{BoxFuture, join};
+use std::future::poll_fn;
+use std::task::Poll;
+
+use super::{Bench, Checked, Report, Step, Subject, Wrong, must_be};
+use crate::{DriverError, MachineSpec, StopMode};
+
+/// Awaits after which a call is dropped.
+const DROPPED_AFTER: [u32; 5] = [0, 1, 3, 70, 200];
+
+struct Case {
+    name: &'static str,
+    /// Brings a machine that is not there to where the verb is called.
+    prepare: Step,
+    verb: fn(&Bench) -> BoxFuture<'_, Result<(), DriverError>>,
+    /// What is true when the verb has returned, however often it was called.
+    holds: Step,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Once,
+    Twice,
+    AtOnce,
+    Dropped { awaits: u32 },
+    DiedAfter { awaits: u32 },
+}
+
+pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
+    let dropped = DROPPED_AFTER.map(|awaits| Way::Dropped { awaits });
+    let died = DROPPED_AFTER.map(|awaits| Way::DiedAfter { awaits });
+    let ways = [Way::Once, Way::Twice, Way::AtOnce].into_iter().chain(dropped).chain(died);
+    for way in ways {
+        for case in cases() {
+            let mut bench = report.bench(subject);
+            let result = check_case(subject, &mut bench, &case, way).await;
+            report.add(format!("{} {way:?}", case.name), result);
+        }
+    }
+}
+
+async fn check_case(subject: &mut dyn Subject, bench: &mut Bench, case: &Case, way: Way) -> Checked {
+    (case.prepare)(bench).await.map_err(|Wrong(why)| Wrong(format!("prepare: {why}")))?;
+    match way {
+        Way::Once => {}
+        Way::Twice => (case.verb)(bench).await?,
+        Way::AtOnce => {
+            let (first, second) = join((case.verb)(bench), (case.verb)(bench)).await;
+            first.and(second)?;
+        }
+        Way::Dropped { awaits } => drop_after(awaits, (case.verb)(bench)).await?,
+        Way::DiedAfter { awaits } => {
+            drop_after(awaits, (case.verb)(bench)).await?;
+            subject.restart().await;
+            bench.driver = subject.driver();
+        }
+    }
+    (case.verb)(bench).await?;
+    if let Way::DiedAfter { .. } = way {
+        // What was brought about does not depend on the process that did it either.
+        subject.restart().await;
+        bench.driver = subject.driver();
+    }
+    (case.holds)(bench).await?;
+    Ok(bench.driver.ensure_absent(bench.spec.id).await?)
+}
+
+/// Drops a call at an await, unless it ends before.
+async fn drop_after(awaits: u32, mut call: BoxFuture<'_, Result<(), DriverError>>) -> Result<(), DriverError> {
+    let mut left = awaits;
+    poll_fn(|context| match call.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending if left == 0 => Poll::Ready(Ok(())),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+fn cases() -> Vec<Case> {
+    vec![
+        Case {
+            name: "ensure_present",
+            prepare: |_| Box::pin(async { Ok(()) }),
+            verb: |b| Box::pin(async { b.driver.ensure_present(&b.spec).await }),
+            holds: |b| {
+                Box::pin(async {
+                    b.must_be(Power::PoweredOff, 0, None).await?;
+                    must_be("listed", b.driver.list().await?.contains(&b.spec.id), true)?;
+                    must_be("the spec", &b.driver.observe(b.spec.id).await?.spec, &b.spec)?;
+                    b.must_boot_with_mark(None).await
+                })
+            },
+        },
+        Case {
+            name: "ensure_absent",
+            prepare: |b| Box::pin(b.ready()),
+            verb: |b| Box::pin(async { b.driver.ensure_absent(b.spec.id).await }),
+            holds: |b| {
+                Box::pin(async {
+                    must_be("listed", b.driver.list().await?.contains(&b.spec.id), false)?;
+                    let observed = b.driver.observe(b.spec.id).await;
+                    must_be("not found", matches!(observed, Err(DriverError::NotFound(_))), true)?;
+                    // A machine made anew under the same id has nothing of the old one.
+                    b.present().await?;
+                    b.must_be(Power::PoweredOff, 0, None).await
+                })
+            },
+        },
+        Case {
+            name: "ensure_running",
+            prepare: |b| Box::pin(b.present()),
+            verb: |b| Box::pin(async { b.driver.ensure_running(b.spec.id).await }),
+            holds: |b| {
+                Box::pin(async {
+                    b.must_be(Power::Running, 1, None).await?;
+                    b.guest().await?.wait_ready().await?;
+                    b.must_be(Power::Running, 1, None).await
+                })
+            },
+        },
+        Case {
+            name: "ensure_stopped Graceful",
+            prepare: |b| Box::pin(b.ready()),
+            verb: |b| Box::pin(async { b.driver.ensure_stopped(b.spec.id, StopMode::Graceful).await }),
+            holds: |b| Box::pin(async { b.must_be(Power::PoweredOff, 1, None).await }),
+        },
+        Case {
+            name: "ensure_stopped Force",
+            prepare: |b| Box::pin(b.ready()),
+            verb: |b| Box::pin(async { b.driver.ensure_stopped(b.spec.id, StopMode::Force).await }),
+            holds: |b| Box::pin(async { b.must_be(Power::PoweredOff, 1, None).await }),
+        },
+        Case {
+            name: "ensure_restarted",
+            prepare: |b| Box::pin(b.ready()),
+            verb: |b| Box::pin(async { b.driver.ensure_restarted(b.spec.id, &b.tag).await }),
+            holds: |b| {
+                Box::pin(async {
+                    b.must_be(Power::Running, 2, None).await?;
+                    Ok(b.guest().await?.wait_ready().await?)
+                })
+            },
+        },
+        Case {
+            name: "ensure_disk_aside",
+            prepare: |b| Box::pin(marked_and_stopped(b)),
+            verb: |b| Box::pin(async { b.driver.ensure_disk_aside(b.spec.id, &b.tag).await }),
+            holds: |b| {
+                Box::pin(async {
+                    let start = b.driver.ensure_running(b.spec.id).await;
+                    must_be("a start without a disk is a conflict", is_conflict(&start), true)?;
+                    b.driver.ensure_disk_back(b.spec.id, &b.tag).await?;
+                    b.must_boot_with_mark(Some("old")).await
+                })
+            },
+        },
+        Case {
+            name: "ensure_disk_from_image",
+            prepare: |b| Box::pin(aside(b)),
+            verb: |b| Box::pin(async { b.driver.ensure_disk_from_image(&other_image(b), &b.tag).await }),
+            holds: |b| {
+                Box::pin(async {
+                    b.must_be(Power::PoweredOff, 1, Some(&b.tag)).await?;
+                    must_be("the image", b.driver.observe(b.spec.id).await?.spec.image, other_image(b).image)?;
+                    b.must_boot_with_mark(None).await
+                })
+            },
+        },
+        Case {
+            name: "ensure_disk_aside after the disk was made",
+            prepare: |b| Box::pin(new_disk(b)),
+            verb: |b| Box::pin(async { b.driver.ensure_disk_aside(b.spec.id, &b.tag).await }),
+            holds: |b| Box::pin(async { b.must_be(Power::PoweredOff, 1, Some(&b.tag)).await }),
+        },
+        Case {
+            name: "ensure_disk_from_snapshot",
+            prepare: |b| {
+                Box::pin(async {
+                    b.ready().await?;
+                    b.mark("restore point").await?;
+                    b.driver.ensure_snapshot(b.spec.id, &b.snapshot).await?;
+                    b.mark("later").await?;
+                    b.stop().await?;
+                    Ok(b.driver.ensure_disk_aside(b.spec.id, &b.tag).await?)
+                })
+            },
+            verb: |b| Box::pin(async { b.driver.ensure_disk_from_snapshot(b.spec.id, &b.snapshot, &b.tag).await }),
+            holds: |b| {
+                Box::pin(async {
+                    b.must_be(Power::PoweredOff, 1, Some(&b.tag)).await?;
+                    b.must_boot_with_mark(Some("restore point")).await
+                })
+            },
+        },
+        Case {
+            name: "ensure_disk_back",
+            prepare: |b| {
+                Box::pin(async {
+                    new_disk(b).await?;
+                    b.boot().await?;
+                    b.mark("new").await?;
+                    b.stop().await
+                })
+            },
+            verb: |b| Box::pin(async { b.driver.ensure_disk_back(b.spec.id, &b.tag).await }),
+            holds: |b| {
+                Box::pin(async {
+                    b.must_be(Power::PoweredOff, 2, None).await?;
+                    must_be("the image", b.driver.observe(b.spec.id).await?.spec.image, b.spec.image.clone())?;
+                    b.must_boot_with_mark(Some("old")).await
+                })
+            },
+        },
+        Case {
+            name: "ensure_disk_back without a new disk",
+            prepare: |b| Box::pin(aside(b)),
+            verb: |b| Box::pin(async { b.driver.ensure_disk_back(b.spec.id, &b.tag).await }),
+            holds: |b| Box::pin(async { b.must_boot_with_mark(Some("old")).await }),
+        },
+        Case {
+            name: "ensure_disk_back without a disk aside",
+            prepare: |b| Box::pin(marked_and_stopped(b)),
+            verb: |b| Box::pin(async { b.driver.ensure_disk_back(b.spec.id, &b.tag).await }),
+            holds: |b| Box::pin(async { b.must_boot_with_mark(Some("old")).await }),
+        },
+        Case {
+            name: "ensure_disk_back while the new disk is made",
+            prepare: |b| {
+                Box::pin(async {
+                    aside(b).await?;
+                    let image = other_image(b);
+                    Ok(drop_after(0, Box::pin(b.driver.ensure_disk_from_image(&image, &b.tag))).await?)
+                })
+            },
+            verb: |b| Box::pin(async { b.driver.ensure_disk_back(b.spec.id, &b.tag).await }),
+            holds: |b| Box::pin(async { b.must_boot_with_mark(Some("old")).await }),
+        },
+        Case {
+            name: "ensure_aside_dropped",
+            prepare: |b| {
+                Box::pin(async {
+                    new_disk(b).await?;
+                    b.boot().await
+                })
+            },
+            verb: |b| Box::pin(async { b.driver.ensure_aside_dropped(b.spec.id, &b.tag).await }),
+            holds: |b| {
+                Box::pin(async {
+                    b.must_be(Power::Running, 2, Some(&b.tag)).await?;
+                    b.stop().await?;
+                    // There is no way back, and the new disk is not taken for the old one.
+                    b.driver.ensure_disk_aside(b.spec.id, &b.tag).await?;
+                    b.must_boot_with_mark(None).await
+                })
+            },
+        },
+        Case {
+            name: "ensure_size",
+            prepare: |b| Box::pin(marked_and_stopped(b)),
+            verb: |b| {
+                Box::pin(async {
+                    match b.driver.capabilities(&b.spec).resize {
+                        true => b.driver.ensure_size(&larger(b)).await,
+                        false => Ok(()),
+                    }
+                })
+            },
+            holds: |b| {
+                Box::pin(async {
+                    if b.driver.capabilities(&b.spec).resize {
+                        must_be("the spec", b.driver.observe(b.spec.id).await?.spec, larger(b))?;
+                    }
+                    b.must_boot_with_mark(Some("old")).await
+                })
+            },
+        },
+        Case {
+            name: "ensure_snapshot",
+            prepare: |b| {
+                Box::pin(async {
+                    b.ready().await?;
+                    b.mark("old").await
+                })
+            },
+            verb: |b| Box::pin(async { b.driver.ensure_snapshot(b.spec.id, &b.snapshot).await }),
+            holds: |b| {
+                Box::pin(async {
+                    b.must_be(Power::Running, 1, None).await?;
+                    // Once made it stays as it is.
+                    b.mark("later").await?;
+                    b.driver.ensure_snapshot(b.spec.id, &b.snapshot).await?;
+                    b.stop().await?;
+                    b.driver.ensure_disk_aside(b.spec.id, &b.tag).await?;
+                    b.driver.ensure_disk_from_snapshot(b.spec.id, &b.snapshot, &b.tag).await?;
+                    b.must_boot_with_mark(Some("old")).await
+                })
+            },
+        },
+        Case {
+            name: "ensure_snapshot_absent",
+            prepare: |b| {
+                Box::pin(async {
+                    b.ready().await?;
+                    Ok(b.driver.ensure_snapshot(b.spec.id, &b.snapshot).await?)
+                })
+            },
+            verb: |b| Box::pin(async { b.driver.ensure_snapshot_absent(b.spec.id, &b.snapshot).await }),
+            holds: |b| {
+                Box::pin(async {
+                    b.stop().await?;
+                    b.driver.ensure_disk_aside(b.spec.id, &b.tag).await?;
+                    let restored = b.driver.ensure_disk_from_snapshot(b.spec.id, &b.snapshot, &b.tag).await;
+                    must_be("the restore point is gone", matches!(restored, Err(DriverError::NotFound(_))), true)
+                })
+            },
+        },
+    ]
+}
+
+async fn marked_and_stopped(b: &Bench) -> Checked {
+    b.ready().await?;
+    b.mark("old").await?;
+    b.stop().await
+}
+
+async fn aside(b: &Bench) -> Checked {
+    marked_and_stopped(b).await?;
+    Ok(b.driver.ensure_disk_aside(b.spec.id, &b.tag).await?)
+}
+
+async fn new_disk(b: &Bench) -> Checked {
+    aside(b).await?;
+    Ok(b.driver.ensure_disk_from_image(&other_image(b), &b.tag).await?)
+}
+
+fn other_image(b: &Bench) -> MachineSpec {
+    MachineSpec { image: ImageId(format!("{}-next", b.spec.image)), ..b.spec.clone() }
+}
+
+fn larger(b: &Bench) -> MachineSpec {
+    MachineSpec { vcpu_count: b.spec.vcpu_count * 2, storage_gib: b.spec.storage_gib + 1, ..b.spec.clone() }
+}
+
+fn is_conflict(result: &Result<(), DriverError>) -> bool {
+    matches!(result, Err(DriverError::Conflict(_)))
+}

@@ -1,0 +1,268 @@
+//! `$batch`: up to twenty requests in one, each answered by this same pipeline.
+//!
+//! Requests that depend on nothing run side by side; one that names others waits for them and fails with 424 if any of them failed.
+
+use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use cloudpc_graph::{Edm, GraphError};
+use futures_util::future::join_all;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Collected};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use std::collections::BTreeMap;
+
+use super::answer::with_body;
+use super::{CONTENT_TYPE_JSON, DIAGNOSTIC, body, respond};
+use crate::app::App;
+use crate::edge::RequestIds;
+
+/// Most requests of one batch.
+pub const REQUESTS_MAX: usize = 20;
+
+/// What clients leave unencoded in the addresses of a batch, though no address may hold it.
+const UNENCODED: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch {
+    requests: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Item {
+    id: String,
+    method: String,
+    url: String,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(default)]
+    body: Option<Value>,
+    #[serde(default)]
+    depends_on: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Answers {
+    responses: Vec<Answered>,
+}
+
+#[derive(Serialize)]
+struct Answered {
+    id: String,
+    status: u16,
+    headers: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<Box<RawValue>>,
+}
+
+/// Answers a batch whose sender is known.
+pub(super) async fn answer(
+    app: &App,
+    edm: &'static Edm,
+    head: &Parts,
+    body: Body,
+    ids: &RequestIds,
+) -> Result<Response<Body>, GraphError> {
+    if head.method != http::Method::POST {
+        let mut error = GraphError::new(405, "Request_BadRequest", "A batch is sent with POST.");
+        error.allow = vec![cloudpc_graph::Method::Post];
+        return Err(error);
+    }
+    let bytes = body::read(&head.headers, body).await?;
+    let batch: Batch = serde_json::from_slice(&bytes)
+        .map_err(|error| GraphError::bad_request(format!("The batch cannot be read: {error}.")))?;
+    check(&batch)?;
+    let mut answers: Vec<Option<Answered>> = batch.requests.iter().map(|_| None).collect();
+    loop {
+        let ready = ready(&batch.requests, &answers);
+        if ready.is_empty() {
+            break;
+        }
+        let run = ready.iter().map(|place| {
+            let item = &batch.requests[*place];
+            let failed = item.depends_on.iter().any(|id| !succeeded(&batch.requests, &answers, id));
+            async move {
+                let response =
+                    if failed { Err(failed_dependency(item)) } else { Ok(run(app, edm, head, item, ids).await) };
+                let response = response.unwrap_or_else(|error| super::refuse(app, ids, &error));
+                (*place, wrap(item.id.clone(), response).await)
+            }
+        });
+        for (place, answered) in join_all(run).await {
+            answers[place] = Some(answered);
+        }
+    }
+    let responses = answers.into_iter().flatten().collect();
+    Ok(with_body(super::call::to_json(&Answers { responses }), CONTENT_TYPE_JSON))
+}
+
+fn same(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b)
+}
+
+/// What is wrong with the batch as a whole.
+fn check(batch: &Batch) -> Result<(), GraphError> {
+    let wrong = |message: String| Err(GraphError::bad_request(message).about("requests"));
+    let requests = &batch.requests;
+    if requests.is_empty() || requests.len() > REQUESTS_MAX {
+        return wrong(format!("A batch has 1 to {REQUESTS_MAX} requests; this has {}.", requests.len()));
+    }
+    for (place, item) in requests.iter().enumerate() {
+        if item.id.is_empty() {
+            return wrong("Each request of a batch needs an id.".into());
+        }
+        if requests[..place].iter().any(|other| same(&other.id, &item.id)) {
+            return wrong(format!("Two requests of the batch have the id '{}'.", item.id));
+        }
+        let known = |id: &String| requests.iter().any(|other| same(&other.id, id));
+        if let Some(id) = item.depends_on.iter().find(|id| !known(id)) {
+            return wrong(format!("The request '{}' depends on '{id}', which is not in the batch.", item.id));
+        }
+    }
+    if has_circle(requests) {
+        return wrong("Requests of the batch depend on each other in a circle.".into());
+    }
+    Ok(())
+}
+
+fn has_circle(requests: &[Item]) -> bool {
+    let mut left: Vec<&Item> = requests.iter().collect();
+    loop {
+        let before = left.len();
+        let waits = |item: &Item, left: &[&Item]| item.depends_on.iter().any(|id| left.iter().any(|o| same(&o.id, id)));
+        left = left.iter().copied().filter(|item| waits(item, &left)).collect();
+        if left.is_empty() || left.len() == before {
+            return !left.is_empty();
+        }
+    }
+}
+
+/// Places of the requests that are not answered and depend on nothing unanswered.
+fn ready(requests: &[Item], answers: &[Option<Answered>]) -> Vec<usize> {
+    let answered =
+        |id: &String| requests.iter().zip(answers).any(|(item, answer)| same(&item.id, id) && answer.is_some());
+    let is_ready = |place: &usize| answers[*place].is_none() && requests[*place].depends_on.iter().all(answered);
+    (0..requests.len()).filter(is_ready).collect()
+}
+
+fn succeeded(requests: &[Item], answers: &[Option<Answered>], id: &str) -> bool {
+    let answer =
+        requests.iter().zip(answers).find(|(item, _)| same(&item.id, id)).and_then(|(_, answer)| answer.as_ref());
+    answer.is_some_and(|answer| answer.status < 400)
+}
+
+fn failed_dependency(item: &Item) -> GraphError {
+    let message = format!("A request that '{}' depends on has failed.", item.id);
+    GraphError::new(424, "FailedDependency", message)
+}
+
+async fn run(app: &App, edm: &'static Edm, head: &Parts, item: &Item, ids: &RequestIds) -> Response<Body> {
+    match request(edm, head, item) {
+        Ok(request) => {
+            let (head, body) = request.into_parts();
+            // A batch within a batch is refused below, so this does not go deeper than once.
+            Box::pin(respond(app, &head, body, ids)).await
+        }
+        Err(error) => super::refuse(app, ids, &error),
+    }
+}
+
+/// The request that an item stands for: below the same root, with the sender's token.
+fn request(edm: &Edm, head: &Parts, item: &Item) -> Result<Request<Body>, GraphError> {
+    let wrong =
+        |what: &str, text: &str| GraphError::bad_request(format!("The {what} '{text}' cannot be used in a batch."));
+    let url = item.url.trim_start_matches('/');
+    if super::is_batch(url.split('?').next().unwrap_or_default()) {
+        return Err(wrong("address", &item.url));
+    }
+    let uri = format!("/{}/{}", edm.version.segment(), utf8_percent_encode(url, UNENCODED));
+    let mut request = Request::builder().method(item.method.to_ascii_uppercase().as_str()).uri(uri);
+    for (name, value) in &item.headers {
+        let known = (HeaderName::try_from(name), HeaderValue::try_from(value));
+        let (Ok(name), Ok(value)) = known else { return Err(wrong("header", name)) };
+        request = request.header(name, value);
+    }
+    let body = match &item.body {
+        None => Vec::new(),
+        Some(Value::String(text)) => {
+            URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| wrong("body of", &item.id))?
+        }
+        Some(value) => super::call::to_json(value),
+    };
+    let mut request = request.body(Body::from(body)).map_err(|_| wrong("address or method", &item.url))?;
+    if let Some(token) = head.headers.get(AUTHORIZATION) {
+        request.headers_mut().insert(AUTHORIZATION, token.clone());
+    }
+    *request.extensions_mut() = head.extensions.clone();
+    Ok(request)
+}
+
+async fn wrap(id: String, response: Response<Body>) -> Answered {
+    let (head, body) = response.into_parts();
+    let bytes = body.collect().await.map(Collected::to_bytes).expect("bodies of this pipeline are in memory");
+    let shown = head.headers.iter().filter(|(name, _)| **name != DIAGNOSTIC);
+    let headers =
+        shown.filter_map(|(name, value)| Some((title_case(name.as_str()), value.to_str().ok()?.to_owned()))).collect();
+    let media = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Answered { id, status: head.status.as_u16(), headers, body: embed(media, &bytes) }
+}
+
+/// A body within JSON: JSON as it is, text as a text, anything else in base64.
+fn embed(media: &str, bytes: &Bytes) -> Option<Box<RawValue>> {
+    if bytes.is_empty() {
+        return None;
+    }
+    let text = std::str::from_utf8(bytes).ok();
+    match text {
+        Some(text) if media.starts_with("application/json") => RawValue::from_string(text.to_owned()).ok(),
+        Some(text) if media.starts_with("text/plain") => to_raw_value(text).ok(),
+        _ => to_raw_value(&STANDARD.encode(bytes)).ok(),
+    }
+}
+
+/// `content-type` as `Content-Type`, as people write it.
+fn title_case(name: &str) -> String {
+    let capital = |part: &str| part[..1].to_ascii_uppercase() + &part[1..];
+    name.split('-').filter(|part| !part.is_empty()).map(capital).collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn checked(requests: Value) -> Result<(), String> {
+        let batch = serde_json::from_value(json!({"requests": requests})).map_err(|error| error.to_string())?;
+        check(&batch).map_err(|error| error.message)
+    }
+
+    fn item(id: &str, depends_on: &[&str]) -> Value {
+        json!({"id": id, "method": "GET", "url": "/me/cloudPCs", "dependsOn": depends_on})
+    }
+
+    #[test]
+    fn a_batch_is_checked_as_a_whole() {
+        let many = |count: usize| Value::from((0..count).map(|n| item(&n.to_string(), &[])).collect::<Vec<_>>());
+        assert_eq!(checked(many(REQUESTS_MAX)), Ok(()));
+        assert!(checked(many(REQUESTS_MAX + 1)).is_err());
+        assert!(checked(many(0)).is_err());
+        assert_eq!(
+            checked(json!([item("a", &[]), item("A", &[])])).unwrap_err(),
+            "Two requests of the batch have the id 'A'."
+        );
+        assert!(checked(json!([item("a", &["b"])])).is_err());
+        assert!(checked(json!([item("a", &["b"]), item("b", &["a"])])).unwrap_err().contains("circle"));
+        assert!(checked(json!([item("a", &["a"])])).unwrap_err().contains("circle"));
+        assert_eq!(checked(json!([item("a", &["B"]), item("b", &[])])), Ok(()));
+        assert!(checked(json!([{"id": "a"}])).is_err());
+    }
+}

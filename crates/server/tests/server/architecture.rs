@@ -1,0 +1,92 @@
+//! The arrows between our crates.
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+/// What each crate may use of ours.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("graph", &[]),
+    ("store", &["model"]),
+    ("drivers", &["model"]),
+    ("engine", &["model", "store", "drivers"]),
+    ("server", &["model", "graph", "store", "drivers", "engine"]),
+    ("cli", &["graph", "server"]),
+];
+
+/// What a crate must not be able to reach, not even by a detour over other crates.
+const BANNED: &[(&str, &[&str])] = &[
+    ("model", &["tokio", "rusqlite", "axum", "http", "hyper", "reqwest"]),
+    ("graph", &["rusqlite", "axum"]),
+    ("store", &["axum", "hyper", "reqwest"]),
+    ("engine", &["axum"]),
+];
+
+fn metadata() -> Value {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap()
+}
+
+fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value[name].as_array().unwrap()
+}
+
+fn ours(name: &str) -> Option<String> {
+    match name {
+        "cloudpc" => Some("cli".into()),
+        name => name.strip_prefix("cloudpc-").map(str::to_owned),
+    }
+}
+
+#[test]
+fn arrows_point_downwards() {
+    let metadata = metadata();
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for package in list(&metadata, "packages") {
+        let Some(name) = ours(text(package, "name")) else { continue };
+        let normal = list(package, "dependencies").iter().filter(|dependency| dependency["kind"].is_null());
+        found.insert(name, normal.filter_map(|dependency| ours(text(dependency, "name"))).collect());
+    }
+    for (name, uses) in &found {
+        let (_, allowed) =
+            ALLOWED.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("{name} is not drawn"));
+        let forbidden: Vec<_> = uses.iter().filter(|used| !allowed.contains(&used.as_str())).collect();
+        assert!(forbidden.is_empty(), "{name} uses {forbidden:?}, which no arrow allows");
+    }
+    assert_eq!(found.len(), ALLOWED.len());
+}
+
+#[test]
+fn what_a_crate_refuses_to_know_is_out_of_its_reach() {
+    let metadata = metadata();
+    let name_of: BTreeMap<&str, &str> =
+        list(&metadata, "packages").iter().map(|package| (text(package, "id"), text(package, "name"))).collect();
+    let normal = |dependency: &&Value| list(dependency, "dep_kinds").iter().any(|kind| kind["kind"].is_null());
+    let uses: BTreeMap<&str, Vec<&str>> = list(&metadata["resolve"], "nodes")
+        .iter()
+        .map(|node| (text(node, "id"), list(node, "deps").iter().filter(normal).map(|to| text(to, "pkg")).collect()))
+        .collect();
+    for (name, banned) in BANNED {
+        let start = name_of.iter().find(|(_, of)| ours(of).as_deref() == Some(name)).unwrap().0;
+        let (mut reached, mut open) = (BTreeSet::new(), vec![*start]);
+        while let Some(id) = open.pop() {
+            if reached.insert(id) {
+                // What the client of the contract needs is a feature that only the command line switches on.
+                open.extend(uses[id].iter().filter(|to| *name != "graph" || !matches!(name_of[*to], "reqwest")));
+            }
+        }
+        let seen: Vec<_> = reached.iter().map(|id| name_of[id]).filter(|name| banned.contains(name)).collect();
+        assert!(seen.is_empty(), "{name} reaches {seen:?}");
+    }
+}
