@@ -1,0 +1,292 @@
+//! What is in a token, and the rules by which one is believed.
+
+use cloudpc_graph::GraphError;
+use cloudpc_model::{AppId, Rng, TenantId, Timestamp, UserId};
+use cloudpc_store::{App, User};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use super::{CLOCK_SKEW_MAX, TOKEN_LIFETIME, rejected};
+use crate::caller::{Caller, CallerUser};
+use crate::config::IssuerConfig;
+use crate::edge::BaseAddress;
+
+/// Algorithms that are believed. Only asymmetric ones: with a shared secret, whoever checks a token could make one.
+const ALGORITHMS: [Algorithm; 9] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
+
+/// Directory roles that tokens name by the id of their template.
+const DIRECTORY_ROLES: [(&str, &str); 4] = [
+    ("Global Administrator", "62e90394-69f5-4237-9190-012177145e10"),
+    ("Global Reader", "f2ef992c-3afb-46b9-b7cf-a126ee74c451"),
+    ("Intune Administrator", "3a2c62db-5318-420d-8d74-23affee5d9d5"),
+    ("Windows 365 Administrator", "11451d60-acb2-45eb-a7d6-43d0f0125c13"),
+];
+
+/// For whom a token is made.
+pub(super) enum Subject<'a> {
+    /// An application itself.
+    App(&'a App),
+    /// An application on behalf of a user.
+    User {
+        /// The user.
+        user: &'a User,
+        /// The application.
+        client: AppId,
+        /// Its name.
+        client_name: &'a str,
+        /// What it may do on their behalf.
+        permissions: &'a [String],
+    },
+}
+
+/// The claims of an access token that mean something here.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Claims {
+    aud: Audiences,
+    iss: String,
+    #[serde(default)]
+    iat: i64,
+    #[serde(default)]
+    nbf: i64,
+    exp: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    app_displayname: Option<String>,
+    /// The application, as v1.0 tokens name it. Both are written, because clients look at either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    appid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    azp: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    idtyp: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    oid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    preferred_username: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scp: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sub: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    upn: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uti: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ver: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    wids: Vec<String>,
+}
+
+/// `aud`: one or several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Audiences {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Default for Audiences {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
+/// The header of a token that may be looked at further.
+pub(super) fn header(token: &str) -> Result<Header, GraphError> {
+    // An algorithm that the library has no name for, `none` among them, makes the header unreadable.
+    let header = jsonwebtoken::decode_header(token)
+        .map_err(|_| rejected("The access token is not a JWT signed with an algorithm that is accepted here."))?;
+    if !ALGORITHMS.contains(&header.alg) {
+        return Err(rejected("The access token is signed with an algorithm that is not accepted here."));
+    }
+    if header.crit.is_some() {
+        return Err(rejected("The access token has critical header fields that are not understood here."));
+    }
+    Ok(header)
+}
+
+/// The claims of a token that `key` has signed. Whether they are to be believed is not looked at yet.
+pub(super) fn open(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Claims, GraphError> {
+    let mut validation = Validation::new(algorithm);
+    // Times, audience and issuer are checked below: by the clock that was passed in, and with a message for each.
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    validation.required_spec_claims.clear();
+    jsonwebtoken::decode(token, key, &validation).map(|data| data.claims).map_err(|error| match error.kind() {
+        jsonwebtoken::errors::ErrorKind::Json(_) => rejected("The claims of the access token cannot be read."),
+        _ => rejected("The signature of the access token is not valid."),
+    })
+}
+
+/// The `iss` of a token that nobody has checked, only to find out who could.
+pub(super) fn unchecked_issuer(token: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Issuer {
+        iss: String,
+    }
+    jsonwebtoken::dangerous::insecure_decode_claims::<Issuer>(token).ok().map(|claims| claims.iss)
+}
+
+/// The issuer of tokens of a tenant, as clients that use this address see it.
+pub(super) fn issuer(base: &BaseAddress, tenant: &str) -> String {
+    format!("{}/{tenant}/v2.0", base.0)
+}
+
+impl Claims {
+    /// Claims of an access token.
+    pub(super) fn access(
+        base: &BaseAddress,
+        audience: &str,
+        subject: &Subject<'_>,
+        now: Timestamp,
+        rng: &dyn Rng,
+    ) -> Self {
+        let tenant = match subject {
+            Subject::App(app) => app.tenant_id,
+            Subject::User { user, .. } => user.tenant_id,
+        };
+        let common = Self {
+            aud: Audiences::One(audience.to_owned()),
+            iss: issuer(base, &tenant.to_string()),
+            iat: now.unix_seconds(),
+            nbf: now.unix_seconds(),
+            exp: (now + TOKEN_LIFETIME).unix_seconds(),
+            tid: Some(tenant.to_string()),
+            uti: Some(rng.uuid().simple().to_string()),
+            ver: Some("2.0".into()),
+            ..Self::default()
+        };
+        match subject {
+            Subject::App(app) => Self {
+                app_displayname: Some(app.name.clone()),
+                appid: Some(app.id.to_string()),
+                azp: Some(app.id.to_string()),
+                idtyp: Some("app".into()),
+                oid: Some(app.id.to_string()),
+                sub: Some(app.id.to_string()),
+                roles: app.permissions.clone(),
+                ..common
+            },
+            Subject::User { user, client, client_name, permissions } => Self {
+                app_displayname: Some((*client_name).to_owned()),
+                appid: Some(client.to_string()),
+                azp: Some(client.to_string()),
+                idtyp: Some("user".into()),
+                name: Some(user.display_name.clone()),
+                oid: Some(user.id.to_string()),
+                preferred_username: Some(user.user_principal_name.clone()),
+                sub: Some(user.id.to_string()),
+                scp: Some(permissions.join(" ")),
+                upn: Some(user.user_principal_name.clone()),
+                wids: user.roles.iter().filter_map(|name| role_template(name)).map(str::to_owned).collect(),
+                ..common
+            },
+        }
+    }
+
+    /// When the token ends.
+    pub(super) fn expires(&self) -> Timestamp {
+        Timestamp(self.exp.saturating_mul(1_000_000))
+    }
+
+    /// Whether the token is good now.
+    pub(super) fn check_times(&self, now: Timestamp) -> Result<(), GraphError> {
+        if now >= self.expires() {
+            return Err(rejected("The access token has expired."));
+        }
+        if Timestamp(self.nbf.saturating_mul(1_000_000)) > now + CLOCK_SKEW_MAX {
+            return Err(rejected("The access token is not valid yet."));
+        }
+        Ok(())
+    }
+
+    /// Whether a token that our own key signed is an access token for us; returns its tenant.
+    pub(super) fn check_local(&self, is_ours: impl Fn(&str) -> bool) -> Result<TenantId, GraphError> {
+        self.check_audience(is_ours)?;
+        let tenant = self.tid.as_deref().and_then(|tid| tid.parse::<TenantId>().ok());
+        // The host in front differs with the address that the client used; our own signature says that the rest was written here.
+        tenant
+            .filter(|tenant| self.iss.ends_with(&format!("/{tenant}/v2.0")))
+            .ok_or_else(|| rejected("The issuer of the access token does not fit its tenant."))
+    }
+
+    /// Whether a token that an outside issuer's key signed is its own and meant for us.
+    pub(super) fn check_outside(&self, issuer: &IssuerConfig) -> Result<(), GraphError> {
+        if self.iss != issuer.issuer {
+            return Err(rejected("The access token was not made by the issuer whose key signed it."));
+        }
+        self.check_audience(|audience| audience == issuer.audience)
+    }
+
+    /// `appid` or `azp`, if it is a GUID.
+    pub(super) fn app_id(&self) -> Option<AppId> {
+        self.client()?.parse().ok()
+    }
+
+    /// The user of a delegated token: `oid`, or `sub` where that is a GUID.
+    pub(super) fn user_id(&self) -> Option<UserId> {
+        self.scp.as_ref()?;
+        [&self.oid, &self.sub].into_iter().flatten().find_map(|id| id.parse().ok())
+    }
+
+    /// `scp` of a delegated token, `roles` of an application's own.
+    pub(super) fn permissions(&self) -> impl Iterator<Item = &str> {
+        let roles = if self.scp.is_none() { self.roles.as_slice() } else { &[] };
+        self.scp.as_deref().unwrap_or_default().split_ascii_whitespace().chain(roles.iter().map(String::as_str))
+    }
+
+    /// The caller as an outside issuer describes it.
+    pub(super) fn outside_caller(&self, issuer: &IssuerConfig) -> Result<Caller, GraphError> {
+        let user = match (&self.scp, self.user_id()) {
+            (None, _) => None,
+            (Some(_), None) => return Err(rejected("The access token does not name its user by a GUID.")),
+            (Some(_), Some(id)) => Some(CallerUser {
+                id,
+                user_principal_name: self.upn.clone().or_else(|| self.preferred_username.clone()).unwrap_or_default(),
+                roles: self.wids.iter().map(|id| role_name(id).unwrap_or(id).to_owned()).collect(),
+            }),
+        };
+        Ok(Caller {
+            tenant_id: issuer.tenant,
+            app_id: self.app_id(),
+            app_name: self.app_displayname.as_deref().or_else(|| self.client()).unwrap_or_default().to_owned(),
+            user,
+            permissions: self.permissions().map(str::to_owned).collect(),
+        })
+    }
+
+    fn client(&self) -> Option<&str> {
+        self.appid.as_deref().or(self.azp.as_deref())
+    }
+
+    fn check_audience(&self, is_ours: impl Fn(&str) -> bool) -> Result<(), GraphError> {
+        let ours = match &self.aud {
+            Audiences::One(audience) => is_ours(audience),
+            Audiences::Several(audiences) => audiences.iter().any(|audience| is_ours(audience)),
+        };
+        if ours { Ok(()) } else { Err(rejected("The access token is meant for another audience.")) }
+    }
+}
+
+fn role_template(name: &str) -> Option<&'static str> {
+    DIRECTORY_ROLES.iter().find(|(known, _)| *known == name).map(|(_, id)| *id)
+}
+
+fn role_name(template: &str) -> Option<&'static str> {
+    DIRECTORY_ROLES.iter().find(|(_, id)| *id == template).map(|(name, _)| *name)
+}

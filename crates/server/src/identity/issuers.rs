@@ -1,0 +1,223 @@
+//! Outside issuers: their keys, found by OIDC discovery, kept, and fetched again when they rotate.
+//!
+//! An issuer that does not answer costs its own callers a 503 and nobody else anything: tokens made here never get this far.
+
+use cloudpc_graph::GraphError;
+use cloudpc_model::{Clock, Error, Timestamp};
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+use super::claims::{self, Claims};
+use super::rejected;
+use crate::config::{IssuerConfig, is_trustworthy};
+
+/// Longest wait for an issuer's answer.
+pub(super) const ISSUER_TIME_MAX: Duration = Duration::from_secs(5);
+/// Largest document taken from an issuer.
+pub(super) const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
+/// Shortest time between two tries to fetch an issuer's keys, so that made-up key names cannot make us hammer it.
+pub(super) const REFETCH_INTERVAL_MIN: Duration = Duration::from_secs(30);
+/// Age at which an issuer's keys are fetched anew, so that a key that it has withdrawn is not believed for ever.
+pub(super) const FETCHED_AGE_MAX: Duration = Duration::from_hours(1);
+
+/// All outside issuers.
+pub(super) struct Issuers {
+    issuers: Vec<Issuer>,
+}
+
+/// One outside issuer.
+pub(super) struct Issuer {
+    config: IssuerConfig,
+    client: reqwest::Client,
+    clock: Arc<dyn Clock>,
+    fetched: RwLock<Fetched>,
+    /// Held while fetching, so that many requests at once fetch once.
+    fetching: Mutex<()>,
+}
+
+/// A key of an outside issuer.
+#[derive(Clone)]
+pub(super) struct OutsideKey {
+    kid: String,
+    algorithm: Option<KeyAlgorithm>,
+    decoding: Arc<DecodingKey>,
+}
+
+/// What is known about an issuer's keys.
+#[derive(Clone, Default)]
+struct Fetched {
+    keys: Vec<OutsideKey>,
+    tried_at: Option<Timestamp>,
+    succeeded_at: Option<Timestamp>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error("it does not answer")]
+    Http(#[from] reqwest::Error),
+    #[error("its answer is too large")]
+    TooLarge,
+    #[error("its answer cannot be read")]
+    Json(#[from] serde_json::Error),
+    #[error("its discovery document is about {0}")]
+    OtherIssuer(String),
+    #[error("its keys are at {0}, which is neither https nor the loopback")]
+    Insecure(String),
+}
+
+impl Issuers {
+    /// The issuers of the configuration. Nothing is fetched before it is needed.
+    pub(super) fn new(configs: Vec<IssuerConfig>, clock: &Arc<dyn Clock>) -> Result<Self, Error> {
+        let issuer = |config| {
+            let client = reqwest::Client::builder()
+                .timeout(ISSUER_TIME_MAX)
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .map_err(Error::internal)?;
+            Ok(Issuer {
+                config,
+                client,
+                clock: Arc::clone(clock),
+                fetched: RwLock::default(),
+                fetching: Mutex::new(()),
+            })
+        };
+        Ok(Self { issuers: configs.into_iter().map(issuer).collect::<Result<_, Error>>()? })
+    }
+
+    /// The issuer that a token says it is from.
+    pub(super) fn of(&self, token: &str) -> Result<&Issuer, GraphError> {
+        let name = claims::unchecked_issuer(token);
+        self.issuers
+            .iter()
+            .find(|issuer| Some(&issuer.config.issuer) == name.as_ref())
+            .ok_or_else(|| rejected("The access token is signed by nobody who is trusted here."))
+    }
+}
+
+impl Issuer {
+    /// What the configuration says about it.
+    pub(super) fn config(&self) -> &IssuerConfig {
+        &self.config
+    }
+
+    /// The key of this name.
+    pub(super) async fn key(&self, kid: &str) -> Result<OutsideKey, GraphError> {
+        if let Some(key) = self.fresh_key(kid) {
+            return Ok(key);
+        }
+        let _fetching = self.fetching.lock().await;
+        if let Some(key) = self.fresh_key(kid) {
+            return Ok(key);
+        }
+        let now = self.clock.now();
+        let known = self.fetched();
+        if known.tried_at.is_none_or(|at| now.since(at) >= REFETCH_INTERVAL_MIN) {
+            let mut next = Fetched { tried_at: Some(now), ..known };
+            match self.fetch().await {
+                Ok(keys) => (next.keys, next.succeeded_at) = (keys, Some(now)),
+                Err(error) => {
+                    tracing::warn!(issuer = self.config.issuer, error = &error as &dyn std::error::Error, "fetch keys");
+                }
+            }
+            *self.fetched.write().unwrap_or_else(PoisonError::into_inner) = next;
+        }
+        // Keys whose renewal failed are still good: the issuer being down is no reason to believe that it has withdrawn them.
+        let known = self.fetched();
+        match known.find(kid) {
+            Some(key) => Ok(key),
+            None if known.succeeded_at == known.tried_at => {
+                Err(rejected("The access token is signed with a key that its issuer does not have."))
+            }
+            None => Err(GraphError::new(
+                503,
+                "ServiceUnavailable",
+                format!("The issuer {} of the access token does not answer; try again later.", self.config.issuer),
+            )),
+        }
+    }
+
+    fn fetched(&self) -> Fetched {
+        self.fetched.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn fresh_key(&self, kid: &str) -> Option<OutsideKey> {
+        let fetched = self.fetched.read().unwrap_or_else(PoisonError::into_inner);
+        let at = fetched.succeeded_at?;
+        if self.clock.now().since(at) < FETCHED_AGE_MAX { fetched.find(kid) } else { None }
+    }
+
+    async fn fetch(&self) -> Result<Vec<OutsideKey>, FetchError> {
+        #[derive(Deserialize)]
+        struct Discovery {
+            issuer: String,
+            jwks_uri: String,
+        }
+        #[derive(Deserialize)]
+        struct Keys {
+            keys: Vec<serde_json::Value>,
+        }
+        let discovery: Discovery = self
+            .document(&format!("{}/.well-known/openid-configuration", self.config.issuer.trim_end_matches('/')))
+            .await?;
+        if discovery.issuer != self.config.issuer {
+            return Err(FetchError::OtherIssuer(discovery.issuer));
+        }
+        if !is_trustworthy(&discovery.jwks_uri) {
+            return Err(FetchError::Insecure(discovery.jwks_uri));
+        }
+        let keys: Keys = self.document(&discovery.jwks_uri).await?;
+        // A key of a kind that we do not know must not cost us the others.
+        Ok(keys
+            .keys
+            .into_iter()
+            .filter_map(|key| serde_json::from_value(key).ok())
+            .filter_map(OutsideKey::new)
+            .collect())
+    }
+
+    async fn document<T: DeserializeOwned>(&self, address: &str) -> Result<T, FetchError> {
+        let mut response = self.client.get(address).send().await?.error_for_status()?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > DOCUMENT_BYTES_MAX {
+                return Err(FetchError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(serde_json::from_slice(&body)?)
+    }
+}
+
+impl Fetched {
+    fn find(&self, kid: &str) -> Option<OutsideKey> {
+        self.keys.iter().find(|key| key.kid == kid).cloned()
+    }
+}
+
+impl OutsideKey {
+    fn new(jwk: Jwk) -> Option<Self> {
+        let for_signing = jwk.common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
+        if !for_signing || matches!(jwk.algorithm, AlgorithmParameters::OctetKey(_)) {
+            return None;
+        }
+        Some(Self {
+            decoding: Arc::new(DecodingKey::from_jwk(&jwk).ok()?),
+            kid: jwk.common.key_id?,
+            algorithm: jwk.common.key_algorithm,
+        })
+    }
+
+    /// The claims of a token that this key has signed.
+    pub(super) fn open(&self, token: &str, algorithm: Algorithm) -> Result<Claims, GraphError> {
+        if self.algorithm.is_some_and(|declared| declared != KeyAlgorithm::from(algorithm)) {
+            return Err(rejected("The access token is signed with another algorithm than its key is meant for."));
+        }
+        claims::open(token, &self.decoding, algorithm)
+    }
+}
