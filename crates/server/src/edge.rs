@@ -1,4 +1,58 @@
 //! The edge: sockets, TLS, limits, request ids.
+//!
+//! What reaches the routes behind it is whole, within limits, and knows its ids and its address. It refuses to know what any route means.
+
+mod listen;
+mod tls;
+
+use axum::Router;
+use axum::body::{Body, HttpBody as _};
+use axum::extract::{MatchedPath, State};
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use bytes::Bytes;
+use cloudpc_graph::GraphError;
+use cloudpc_model::Rng;
+use futures_util::FutureExt as _;
+use http::header::{self, HeaderName};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::identity::GRAPH_AUDIENCES;
+use crate::{admin, identity, pipeline};
+
+pub use listen::{CONNECTIONS_MAX, Listener, serve};
+pub use tls::{AUTHORITY_FILE, TlsError, server_config};
+
+/// Longest path and query.
+pub const URL_BYTES_MAX: usize = 16 * 1024;
+/// Largest head of a request.
+pub const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Longest wait for the head of a request to be complete.
+pub const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
+/// Largest body of a request, as sent.
+pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest wait for the body of a request to be complete.
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+/// Requests that are answered at the same time.
+pub const REQUESTS_MAX: usize = 1_024;
+/// What a client that came when there were too many is told to wait.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Longest `client-request-id` that is echoed.
+pub const CLIENT_REQUEST_ID_BYTES_MAX: usize = 128;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 
 /// The ids of a request, in its answer's headers and in every error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,3 +66,263 @@ pub struct RequestIds {
 /// Scheme and authority that the client used, e.g. `https://127.0.0.1:8366`, so that links lead back the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseAddress(pub String);
+
+/// What was asked for, as the log names it. Whoever answers puts it into the extensions of the answer, and the [`Caller`] as an `Arc` beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route(pub String);
+
+/// What a request came over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain.
+    Http,
+    /// TLS.
+    Https,
+}
+
+/// Whether the parts that work in the background do.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// The engine claims and runs actions.
+    pub engine_runs: AtomicBool,
+}
+
+/// Everything between a connection and the routes.
+pub struct Edge {
+    app: App,
+    router: Router,
+    requests: Semaphore,
+}
+
+impl Edge {
+    /// The edge in front of all routes.
+    pub fn new(app: App, health: Arc<Health>) -> Self {
+        Self { router: router(app.clone(), health), app, requests: Semaphore::new(REQUESTS_MAX) }
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, request: Request<Body>, scheme: Scheme) -> Response<Body> {
+        let started = Instant::now();
+        let ids = RequestIds::of(request.headers(), self.app.rng.as_ref());
+        let (method, base) = (request.method().clone(), base_address(&request, scheme));
+        let answer = match (self.requests.try_acquire(), &base) {
+            (Err(_), _) => Err(GraphError::new(503, "ServiceUnavailable", "Too many requests at once; try again.")),
+            (_, Err(error)) => Err(error.clone()),
+            (Ok(_place), Ok(base)) => self.route(request, ids.clone(), base.clone()).await,
+        };
+        let mut response = answer.unwrap_or_else(|error| error_response(&self.app, &ids, &error));
+        self.finish(&mut response, &ids, base.ok().as_ref());
+        log(&method, &response, &ids, started.elapsed());
+        if method == Method::HEAD {
+            response = without_body(response);
+        }
+        response
+    }
+
+    /// Brings a request into the form that the routes expect, and hands it to them.
+    async fn route(
+        &self,
+        request: Request<Body>,
+        ids: RequestIds,
+        base: BaseAddress,
+    ) -> Result<Response<Body>, GraphError> {
+        let (mut parts, body) = request.into_parts();
+        if parts.uri.path_and_query().is_some_and(|text| text.as_str().len() > URL_BYTES_MAX) {
+            return Err(url_too_long());
+        }
+        let body = whole_body(body).await?;
+        if parts.method == Method::HEAD {
+            parts.method = Method::GET;
+        }
+        parts.extensions.insert(ids);
+        parts.extensions.insert(base);
+        let routed = self.router.clone();
+        let answer = tower::ServiceExt::oneshot(routed, Request::from_parts(parts, Body::from(body)));
+        match AssertUnwindSafe(answer).catch_unwind().await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(never)) => match never {},
+            // What panicked has told standard error where; the caller learns no more than the ids.
+            Err(_) => Err(GraphError::new(500, "InternalServerError", "The service could not complete the request.")),
+        }
+    }
+
+    fn finish(&self, response: &mut Response<Body>, ids: &RequestIds, base: Option<&BaseAddress>) {
+        let problem = response.extensions().get::<GraphError>().map(|error| error.message.clone());
+        let status = response.status();
+        let headers = response.headers_mut();
+        for (name, id) in [(REQUEST_ID, &ids.request_id), (CLIENT_REQUEST_ID, &ids.client_request_id)] {
+            headers.insert(name, HeaderValue::try_from(id).expect("ids are visible ASCII"));
+        }
+        if let (StatusCode::UNAUTHORIZED, Some(base)) = (status, base) {
+            headers.entry(header::WWW_AUTHENTICATE).or_insert_with(|| challenge(base, problem.as_deref()));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.entry(header::RETRY_AFTER).or_insert_with(|| RETRY_AFTER.as_secs().into());
+        }
+    }
+}
+
+/// An error as an answer: the Graph envelope with the ids of the request. [`Edge`] adds the headers that its status needs.
+pub fn error_response(app: &App, ids: &RequestIds, error: &GraphError) -> Response<Body> {
+    let mut response = Response::new(Body::from(pipeline::envelope(app, ids, error)));
+    *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let json = HeaderValue::from_static(pipeline::CONTENT_TYPE_JSON);
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response.extensions_mut().insert(error.clone());
+    response
+}
+
+impl RequestIds {
+    fn of(headers: &HeaderMap, rng: &dyn Rng) -> Self {
+        let request_id = rng.uuid().to_string();
+        let is_sane = |id: &&str| {
+            (1..=CLIENT_REQUEST_ID_BYTES_MAX).contains(&id.len())
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.{}".contains(&b))
+        };
+        let own = headers.get(CLIENT_REQUEST_ID).and_then(|value| value.to_str().ok()).filter(is_sane);
+        Self { client_request_id: own.unwrap_or(&request_id).to_owned(), request_id }
+    }
+}
+
+fn router(app: App, health: Arc<Health>) -> Router {
+    let ready = |State(app): State<App>| async move { ready(&app, &health).await };
+    Router::new()
+        .merge(identity::routes())
+        .nest("/_cloudpc", admin::routes())
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
+        .layer(from_fn(name_route))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(graph)
+        .with_state(app)
+}
+
+/// Graph's own paths are many and oddly spelled (any case, double slashes), so they are resolved by the pipeline and not by the router.
+async fn graph(State(app): State<App>, request: Request<Body>) -> Response<Body> {
+    let root = request.uri().path().split('/').nth(1).unwrap_or_default();
+    if ["v1.0", "beta"].iter().any(|known| known.eq_ignore_ascii_case(root)) {
+        return pipeline::handle(app, request).await;
+    }
+    let problem = format!("There is nothing at {}; Graph is below /v1.0 and /beta.", request.uri().path());
+    refuse(&app, &request, &GraphError::new(404, "ResourceNotFound", problem))
+}
+
+async fn method_not_allowed(State(app): State<App>, request: Request<Body>) -> Response<Body> {
+    let problem = format!("{} is not supported at {}.", request.method(), request.uri().path());
+    refuse(&app, &request, &GraphError::new(405, "Request_BadRequest", problem))
+}
+
+async fn ready(app: &App, health: &Health) -> Response<Body> {
+    let store = app.store.read(|reader| reader.tenant_list()).await;
+    let problem = match store {
+        Err(error) => Some(format!("the store does not answer: {error}")),
+        Ok(_) if !health.engine_runs.load(Ordering::Acquire) => Some("the engine does not run".into()),
+        Ok(_) => None,
+    };
+    match problem {
+        None => "ready".into_response(),
+        Some(problem) => {
+            tracing::warn!(problem, "not ready");
+            (StatusCode::SERVICE_UNAVAILABLE, problem).into_response()
+        }
+    }
+}
+
+async fn name_route(request: Request<Body>, next: Next) -> Response<Body> {
+    let route = request.extensions().get::<MatchedPath>().map(|path| Route(path.as_str().to_owned()));
+    let mut response = next.run(request).await;
+    if let Some(route) = route {
+        response.extensions_mut().get_or_insert(route);
+    }
+    response
+}
+
+fn refuse(app: &App, request: &Request<Body>, error: &GraphError) -> Response<Body> {
+    let ids = request.extensions().get::<RequestIds>().expect("the edge has put them there");
+    error_response(app, ids, error)
+}
+
+fn url_too_long() -> GraphError {
+    GraphError::new(414, "RequestUriTooLong", format!("The path and query are longer than {URL_BYTES_MAX} bytes."))
+}
+
+/// Reads a body here, whole, so that one place keeps the limits and no handler waits for a slow client while it holds anything.
+async fn whole_body(body: Body) -> Result<Bytes, GraphError> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let too_large =
+        || GraphError::new(413, "RequestEntityTooLarge", format!("The body is larger than {BODY_BYTES_MAX} bytes."));
+    // One that says so itself is refused before it is sent.
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(BODY_TIME_MAX, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(GraphError::bad_request("The body was not sent to its end.")),
+        Err(_) => {
+            let problem = format!("The body was not complete after {} seconds.", BODY_TIME_MAX.as_secs());
+            Err(GraphError::new(408, "RequestTimeout", problem))
+        }
+    }
+}
+
+/// The address by which the client knows us. HTTP/2 has it in the request's own URI, HTTP/1.1 in a header.
+fn base_address(request: &Request<Body>, scheme: Scheme) -> Result<BaseAddress, GraphError> {
+    let invalid = || GraphError::bad_request("The Host header is missing, there twice, or not a host and port.");
+    let authority = match request.uri().authority() {
+        Some(authority) => authority.clone(),
+        None => {
+            let mut hosts = request.headers().get_all(header::HOST).iter();
+            let host = hosts.next().filter(|_| hosts.next().is_none()).ok_or_else(invalid)?;
+            host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()).ok_or_else(invalid)?
+        }
+    };
+    // It is written into links and headers, so only what a host name, an address and a port are made of may be in it.
+    let sane = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b);
+    if authority.host().is_empty() || authority.as_str().len() > 255 || !authority.as_str().bytes().all(sane) {
+        return Err(invalid());
+    }
+    let scheme = match scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    Ok(BaseAddress(format!("{scheme}://{}", authority.as_str().to_ascii_lowercase())))
+}
+
+/// `WWW-Authenticate` as Graph sends it (RFC 6750 §3).
+fn challenge(base: &BaseAddress, problem: Option<&str>) -> HeaderValue {
+    // The message may quote what a stranger sent; only what is safe inside a quoted string of a header goes in.
+    let is_safe = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+    let problem: String = problem.unwrap_or("The access token is not valid.").chars().filter(is_safe).collect();
+    let text = format!(
+        "Bearer realm=\"\", authorization_uri=\"{}/common/oauth2/v2.0/authorize\", client_id=\"{}\", error=\"invalid_token\", error_description=\"{problem}\"",
+        base.0, GRAPH_AUDIENCES[1]
+    );
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
+}
+
+/// The answer to HEAD: that of GET without its body, but with its length.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        parts.headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    Response::from_parts(parts, Body::empty())
+}
+
+fn log(method: &Method, response: &Response<Body>, ids: &RequestIds, took: Duration) {
+    let extensions = response.extensions();
+    let app_id = extensions.get::<Arc<Caller>>().and_then(|caller| caller.app_id).map(tracing::field::display);
+    tracing::info!(
+        %method,
+        route = extensions.get::<Route>().map_or("-", |route| route.0.as_str()),
+        status = response.status().as_u16(),
+        duration_ms = took.as_secs_f64() * 1_000.0,
+        app_id,
+        error = extensions.get::<GraphError>().map(|error| error.code.as_str()),
+        request_id = ids.request_id,
+        "request",
+    );
+}

@@ -12,6 +12,7 @@ pub mod edge;
 pub mod identity;
 pub mod operations;
 pub mod pipeline;
+mod private_file;
 pub mod scenario;
 pub mod start;
 pub mod views;

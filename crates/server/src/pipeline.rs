@@ -17,12 +17,12 @@ use axum::body::Body;
 use cloudpc_graph::{Edm, Envelope, GraphError, Method, Options, Target, Version};
 use http::header::ALLOW;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use std::sync::Arc;
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::edge::{BaseAddress, RequestIds};
+use crate::edge::{BaseAddress, RequestIds, Route};
 use crate::operations;
 
 pub use access::{ADMINISTER, Access, READ, READ_SIGNED_IN, WRITE};
@@ -55,15 +55,19 @@ pub async fn handle(app: App, request: Request<Body>) -> Response<Body> {
 }
 
 async fn respond(app: &App, head: &Parts, body: Body, ids: &RequestIds) -> Response<Body> {
-    match route(app, head, body, ids).await {
+    let mut seen = Extensions::new();
+    let mut response = match route(app, head, body, ids, &mut seen).await {
         Ok(response) => response,
         Err(error) => refuse(app, ids, &error),
-    }
+    };
+    response.extensions_mut().extend(seen);
+    response
 }
 
 fn refuse(app: &App, ids: &RequestIds, error: &GraphError) -> Response<Body> {
     let mut response = answer::with_body(envelope(app, ids, error), CONTENT_TYPE_JSON);
     *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.extensions_mut().insert(error.clone());
     if error.status == 405 {
         let allow: Vec<_> = error.allow.iter().map(|method| method.name()).collect();
         let allow = HeaderValue::from_str(&allow.join(", ")).expect("names of methods are plain text");
@@ -80,7 +84,14 @@ pub(crate) fn envelope(app: &App, ids: &RequestIds, error: &GraphError) -> Vec<u
     Envelope { request_id: &ids.request_id, client_request_id: &ids.client_request_id, date }.render(error)
 }
 
-async fn route(app: &App, head: &Parts, body: Body, ids: &RequestIds) -> Result<Response<Body>, GraphError> {
+/// Notes in `seen` who called what, as far as that is known, for the edge's log.
+async fn route(
+    app: &App,
+    head: &Parts,
+    body: Body,
+    ids: &RequestIds,
+    seen: &mut Extensions,
+) -> Result<Response<Body>, GraphError> {
     let (version, path) = split_root(head.uri.path())?;
     let edm = Edm::of(version);
     let base = head.extensions.get::<BaseAddress>().expect("the edge gives every request its base address");
@@ -91,11 +102,14 @@ async fn route(app: &App, head: &Parts, body: Body, ids: &RequestIds) -> Result<
         return Ok(response);
     }
     let caller = app.identity.authenticate(&head.headers).await?;
+    seen.insert(Arc::clone(&caller));
     if is_batch(path) {
+        seen.insert(Route("$batch".into()));
         return batch::answer(app, edm, head, body, ids).await;
     }
     let query = head.uri.query().unwrap_or_default();
     let target = resolve(edm, &head.method, path, query)?;
+    seen.insert(Route(target.operation.key.clone()));
     let address = format!("{}{}", base.0, head.uri.path());
     let request = Incoming { edm, caller, target, root, address, query, headers: &head.headers, ids };
     request.answer(app, body).await

@@ -1,7 +1,38 @@
 //! The composition root: from options to a running server.
 
-use std::net::SocketAddr;
+mod administrator;
+
+use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
+use cloudpc_drivers::{Fetcher, SystemClock, SystemRng};
+use cloudpc_engine::{Engine, Faults, Settings};
+use cloudpc_graph::LinkSigner;
+use cloudpc_model::{Clock, Error, Rng};
+use cloudpc_store::{Store, StoreError, WriteMode};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::{App, Fidelity, Simulation};
+use crate::config::{Config, ConfigError};
+use crate::edge::{self, Edge, Health, Listener, TlsError};
+use crate::identity::{self, Identity};
+use crate::scenario;
+
+pub use administrator::{ADMIN_FILE, AdminFile, PERMISSIONS};
+
+/// How long open requests and running steps may take to end when the server stops.
+pub const STOP_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// The setting that holds the key of the links between pages.
+const LINK_KEY: &str = "links.key";
 
 /// What `cloudpc serve` was asked for.
 #[derive(Clone, Debug)]
@@ -19,30 +50,259 @@ pub struct Options {
 }
 
 /// A running server.
-pub struct Server {}
+pub struct Server {
+    http_address: Option<SocketAddr>,
+    https_address: Option<SocketAddr>,
+    stop: CancellationToken,
+    /// Listeners and connections.
+    connections: TaskTracker,
+    engine: JoinHandle<()>,
+}
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {}
+pub enum StartError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data directory cannot be used, e.g. because another server does.
+    #[error("the data directory {path}: {source}")]
+    Store {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// A file of the data directory cannot be used.
+    #[error("{path} cannot be used: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something that a first start makes could not be made, or the scenario is wrong.
+    #[error(transparent)]
+    Domain(#[from] Error),
+}
+
+/// What an [`App`] over a simulated fleet is assembled from.
+pub struct Parts {
+    /// Everything durable.
+    pub store: Store,
+    /// The machines.
+    pub driver: SimDriver,
+    /// Their clock.
+    pub clock: SimClock,
+    /// The host's clock, by which tokens are made and checked.
+    pub host_clock: Arc<dyn Clock>,
+    /// Chance.
+    pub rng: Arc<dyn Rng>,
+    /// Scripted trouble.
+    pub faults: Arc<Faults>,
+    /// Settings.
+    pub config: Config,
+}
+
+/// Puts the parts together. Nothing runs yet.
+///
+/// # Errors
+/// The store fails, or an issuer of the configuration cannot be used.
+pub async fn assemble(parts: Parts) -> Result<App, Error> {
+    let Parts { store, driver, clock, host_clock, rng, faults, config } = parts;
+    let signer = LinkSigner::new(&link_key(&store, rng.as_ref()).await?);
+    let identity = Identity::open(identity::Parts {
+        store: store.clone(),
+        clock: host_clock,
+        rng: Arc::clone(&rng),
+        names: names(&config),
+        issuers: config.identity.issuers.clone(),
+    })
+    .await?;
+    let engine = Engine::new(cloudpc_engine::Parts {
+        store: store.clone(),
+        driver: Arc::new(driver.clone()),
+        clock: Arc::new(clock.clone()),
+        rng: Arc::clone(&rng),
+        faults: Arc::clone(&faults),
+        settings: Settings {
+            business_only: config.identity.fidelity == Fidelity::Strict,
+            lease: Duration::from_secs(config.engine.lease_s),
+            running_max: config.engine.running_max,
+            agent_bytes_max: config.downloads.size_bytes_max,
+            agent_disk_bytes_min: config.engine.agent_disk_bytes_min,
+            install_time_max: Duration::from_secs(config.engine.install_time_max_s),
+        },
+    });
+    Ok(App {
+        store,
+        engine,
+        clock: Arc::new(clock.clone()),
+        rng,
+        signer,
+        identity: Arc::new(identity),
+        fidelity: config.identity.fidelity,
+        heartbeat_silence_max: Duration::from_secs(config.partners.heartbeat_silence_max_s),
+        simulation: Some(Simulation { clock, driver, faults }),
+    })
+}
 
 impl Server {
     /// Opens the data directory, makes what a first start needs, binds the addresses and begins to serve and to run actions.
-    pub async fn start(_options: Options) -> Result<Self, StartError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// Whatever keeps it from that; nothing runs then.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let config = options.config.as_deref().map_or_else(|| Ok(Config::default()), Config::load)?;
+        let host_clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let rng: Arc<dyn Rng> = Arc::new(SystemRng);
+        // Bound first: an address that is taken is the most likely trouble, and nothing has been made yet.
+        let http = bind(options.listen).await?;
+        let https = bind(options.tls_listen).await?;
+        let addresses = [http.as_ref().map(|(_, address)| *address), https.as_ref().map(|(_, address)| *address)];
+        let [http_address, https_address] = addresses;
+
+        let store = open_store(&options.data)?;
+        let tls = edge::server_config(&options.data, &names(&config), host_clock.now(), rng.as_ref())?;
+        let app = assemble(simulated_fleet(&options, store, config, host_clock, rng)?).await?;
+        first_start(&app, options.scenario.as_deref()).await?;
+        administrator::ensure(&app, &options.data, http_address, https_address).await?;
+        // The directory's lock says that nobody else runs these actions, so what was under way at a crash can go on at once.
+        app.store.write(|tx| Ok::<_, Error>(tx.action_expire_leases()?)).await?;
+
+        let (stop, connections, health) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Health::default()));
+        let engine = run_engine(app.engine.clone(), stop.clone(), Arc::clone(&health));
+        let edge = Arc::new(Edge::new(app, health));
+        let plain = http.map(|(socket, _)| (socket, None));
+        let secured = https.map(|(socket, _)| (socket, Some(TlsAcceptor::from(tls))));
+        for (socket, tls) in plain.into_iter().chain(secured) {
+            let listener = Listener { socket, tls, connections_max: edge::CONNECTIONS_MAX };
+            connections.spawn(edge::serve(Arc::clone(&edge), listener, stop.clone(), connections.clone()));
+        }
+        Ok(Self { http_address, https_address, stop, connections, engine })
     }
 
     /// Where it serves plain HTTP.
     pub fn http_address(&self) -> Option<SocketAddr> {
-        unimplemented!()
+        self.http_address
     }
 
     /// Where it serves HTTPS.
     pub fn https_address(&self) -> Option<SocketAddr> {
-        unimplemented!()
+        self.https_address
     }
 
-    /// Stops claiming, answers open requests, lets the current steps end within a grace time.
+    /// Stops claiming, answers open requests, lets the current steps end within a grace time. What does not end in time keeps its log and goes on at the next start.
     pub async fn stop(self) {
-        unimplemented!()
+        self.stop.cancel();
+        self.connections.close();
+        let ended = async {
+            self.connections.wait().await;
+            self.engine.await
+        };
+        if tokio::time::timeout(STOP_TIME_MAX, ended).await.is_err() {
+            tracing::warn!("stopped before every request and step had ended");
+        }
     }
+}
+
+/// The simulated fleet of a data directory.
+fn simulated_fleet(
+    options: &Options,
+    store: Store,
+    config: Config,
+    host_clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+) -> Result<Parts, StartError> {
+    let clock = SimClock::following(Arc::clone(&host_clock));
+    let fetcher = Fetcher::new(config.downloads.extra_roots.as_deref()).map_err(|source| StartError::File {
+        path: config.downloads.extra_roots.clone().unwrap_or_default(),
+        source,
+    })?;
+    let directory = options.data.join("sim");
+    let parts = SimParts { clock: Arc::new(clock.clone()), rng: Arc::clone(&rng), fetcher };
+    let driver = SimDriver::open(Some(&directory), parts)
+        .map_err(|source| StartError::File { path: directory.clone(), source })?;
+    // A scripted crash is a real one: nothing is flushed, closed or said.
+    let faults = Arc::new(Faults::new(Box::new(|| std::process::abort())));
+    Ok(Parts { store, driver, clock, host_clock, rng, faults, config })
+}
+
+/// Fills a new data directory; finishes what a crash cut short in an old one.
+async fn first_start(app: &App, scenario: Option<&str>) -> Result<(), Error> {
+    let is_new = app.store.read(|reader| Ok::<_, Error>(reader.tenant_list()?.is_empty())).await?;
+    match scenario {
+        Some(text) if is_new => scenario::load(app, text).await.map(drop),
+        _ => scenario::resume(app).await,
+    }
+}
+
+fn run_engine(engine: Engine, stop: CancellationToken, health: Arc<Health>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        health.engine_runs.store(true, Ordering::Release);
+        // If it panics, the flag has to fall too: a server that runs no actions must not look ready.
+        let _fallen = Falling(Arc::clone(&health));
+        engine.run(stop).await;
+    })
+}
+
+struct Falling(Arc<Health>);
+
+impl Drop for Falling {
+    fn drop(&mut self) {
+        self.0.engine_runs.store(false, Ordering::Release);
+    }
+}
+
+fn open_store(path: &std::path::Path) -> Result<Store, StartError> {
+    std::fs::create_dir_all(path).map_err(|source| StartError::File { path: path.to_owned(), source })?;
+    Store::open(path, WriteMode::Grouped).map_err(|source| StartError::Store { path: path.to_owned(), source })
+}
+
+async fn bind(address: Option<SocketAddr>) -> Result<Option<(TcpListener, SocketAddr)>, StartError> {
+    let Some(address) = address else { return Ok(None) };
+    let listen = |source| StartError::Listen { address, source };
+    let socket = TcpListener::bind(address).await.map_err(listen)?;
+    let bound = socket.local_addr().map_err(listen)?;
+    Ok(Some((socket, bound)))
+}
+
+async fn link_key(store: &Store, rng: &dyn Rng) -> Result<Vec<u8>, Error> {
+    let fresh: Vec<u8> = (0..4).flat_map(|_| rng.next_u64().to_be_bytes()).collect();
+    store
+        .write(move |tx| {
+            if let Some(key) = tx.setting(LINK_KEY)? {
+                return Ok(key);
+            }
+            tx.setting_put(LINK_KEY, &fresh)?;
+            Ok(fresh)
+        })
+        .await
+}
+
+/// Every name and address that is ours.
+fn names(config: &Config) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".into(), "::1".into()];
+    // Where the host does not say its name there, it can be configured.
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let more = config.server.names.iter().map(String::as_str).chain([host.trim()]);
+    for name in more.filter(|name| crate::config::is_host(name)) {
+        // A certificate has an address in one form only.
+        let name = name.parse::<IpAddr>().map_or_else(|_| name.to_ascii_lowercase(), |address| address.to_string());
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }

@@ -25,6 +25,7 @@ pub const CODES: &[&str] = &[
     "RequestUriTooLong",
     "UnsupportedMediaType",
     "FailedDependency",
+    "RequestTimeout",
     "InternalServerError",
     "NotImplemented",
     "ServiceUnavailable",

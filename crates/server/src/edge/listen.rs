@@ -1,0 +1,220 @@
+//! Sockets: accepting connections, speaking TLS and HTTP on them, and letting them end.
+
+use axum::body::Body;
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use std::convert::Infallible;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Edge, HEADER_BYTES_MAX, HEADER_TIME_MAX, RequestIds, Scheme, URL_BYTES_MAX, error_response, url_too_long};
+
+/// Connections that are open at the same time; more wait until one is closed.
+pub const CONNECTIONS_MAX: usize = 4_096;
+
+/// Longest TLS handshake.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// Pause after the system had no connection to give, e.g. because there are too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How much of a request that is too long is still read, so that the client gets to read the answer.
+const DRAIN_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// How long.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// Requests at the same time on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 128;
+/// How often a silent HTTP/2 connection is asked whether anyone is there.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// A bound socket.
+pub struct Listener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// With it, HTTPS.
+    pub tls: Option<TlsAcceptor>,
+    /// Connections that are open at the same time, [`CONNECTIONS_MAX`] in a server.
+    pub connections_max: usize,
+}
+
+/// Serves a socket until `stop` is cancelled. Open connections go on, as tasks of `connections`, until their requests are answered.
+pub async fn serve(edge: Arc<Edge>, listener: Listener, stop: CancellationToken, connections: TaskTracker) {
+    let places = Arc::new(Semaphore::new(listener.connections_max));
+    loop {
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await.expect("it is never closed");
+            listener.socket.accept().await.map(|(stream, _)| (stream, place))
+        };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, place)) => {
+                let (edge, tls, stop) = (Arc::clone(&edge), listener.tls.clone(), stop.clone());
+                connections.spawn(async move {
+                    connect(&edge, stream, tls, &stop).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One connection, to its end. What goes wrong on it is the client's business, and it has been told or is gone.
+async fn connect(edge: &Arc<Edge>, stream: TcpStream, tls: Option<TlsAcceptor>, stop: &CancellationToken) {
+    // Answers are written in one piece; waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    match tls {
+        None => converse(edge, stream, Scheme::Http, stop).await,
+        Some(acceptor) => {
+            if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await {
+                converse(edge, stream, Scheme::Https, stop).await;
+            }
+        }
+    }
+}
+
+async fn converse<S>(edge: &Arc<Edge>, mut stream: S, scheme: Scheme, stop: &CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let begun = tokio::select! {
+        () = stop.cancelled() => return,
+        begun = tokio::time::timeout(HEADER_TIME_MAX, first_line(&mut stream)) => begun,
+    };
+    let begun = match begun {
+        Ok(Ok(FirstLine::Read(begun))) => begun,
+        Ok(Ok(FirstLine::TooLong)) => {
+            let _ = tokio::time::timeout(DRAIN_TIME_MAX, refuse(edge, &mut stream)).await;
+            return;
+        }
+        Ok(Err(_)) | Err(_) => return,
+    };
+
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME_MAX)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .pipeline_flush(true);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).expect("it is small"))
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(PING_INTERVAL);
+    let service = service_fn(|request: Request<Incoming>| {
+        let edge = Arc::clone(edge);
+        async move { Ok::<_, Infallible>(edge.answer(request.map(Body::new), scheme).await) }
+    });
+    let mut connection = pin!(http.serve_connection(TokioIo::new(Begun { begun, stream }), service));
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+enum FirstLine {
+    /// What has been read; its first line is complete.
+    Read(Bytes),
+    TooLong,
+}
+
+/// Reads until the first line is complete. The HTTP library would answer 431 to a very long one, and close the connection while the client still sends, so that
+/// the client sees no answer at all.
+async fn first_line(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<FirstLine> {
+    /// Longest method and version around the path and query, with blanks.
+    const AROUND_BYTES_MAX: usize = 64;
+    let mut begun = BytesMut::with_capacity(1024);
+    loop {
+        let seen = begun.len();
+        if stream.read_buf(&mut begun).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let line_end = begun[seen..].iter().position(|b| *b == b'\n').map(|at| seen + at);
+        match line_end {
+            Some(end) if end <= URL_BYTES_MAX + AROUND_BYTES_MAX => return Ok(FirstLine::Read(begun.freeze())),
+            None if begun.len() <= URL_BYTES_MAX + AROUND_BYTES_MAX => {}
+            Some(_) | None => return Ok(FirstLine::TooLong),
+        }
+    }
+}
+
+/// Answers 414 by hand, and lets the client finish so that it reads the answer.
+async fn refuse(edge: &Edge, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
+    let ids = RequestIds::of(&HeaderMap::new(), edge.app.rng.as_ref());
+    let mut response = error_response(&edge.app, &ids, &url_too_long());
+    edge.finish(&mut response, &ids, None);
+    let mut text = format!("HTTP/1.1 {}\r\nconnection: close\r\n", response.status()).into_bytes();
+    for (name, value) in response.headers() {
+        text.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    let body = response.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+    text.extend(format!("content-length: {}\r\n\r\n", body.len()).into_bytes());
+    text.extend(body);
+    stream.write_all(&text).await?;
+    stream.flush().await?;
+    tokio::io::copy(&mut stream.take(DRAIN_BYTES_MAX), &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
+/// A stream of which something has been read already.
+struct Begun<S> {
+    begun: Bytes,
+    stream: S,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.begun.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let n = self.begun.len().min(buf.remaining());
+        buf.put_slice(&self.begun[..n]);
+        self.begun.advance(n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Begun<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,127 @@
+//! The certificate of the server, and the authority of its own that signs it.
+//!
+//! The authority is made on the first start and kept; clients are told to trust it. The server's certificate is made anew at each start, so that it fits the
+//! names of the day and is never old; its key is nowhere but in memory.
+
+use cloudpc_model::{Rng, Timestamp};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
+
+use crate::private_file;
+
+/// The authority's certificate, in the data directory, for clients to trust.
+pub const AUTHORITY_FILE: &str = "ca.pem";
+/// Its key, readable by the owner alone.
+const AUTHORITY_KEY_FILE: &str = "ca-key.pem";
+
+/// How long the authority is good. Whoever trusts it has to be told again after that.
+const AUTHORITY_LIFETIME: Duration = Duration::from_hours(20 * 365 * 24);
+/// How long the server's certificate is good. Some clients accept no more than 825 days.
+const CERTIFICATE_LIFETIME: Duration = Duration::from_hours(800 * 24);
+/// How far a client's clock may be behind ours.
+const CLOCK_SKEW_MAX: Duration = Duration::from_hours(24);
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be used.
+    #[error("{path} cannot be used: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// One of the two files of the authority is broken.
+    #[error(
+        "{path} does not hold what was written there ({source}); delete ca.pem and ca-key.pem to make a new authority, which clients have to trust anew"
+    )]
+    Authority {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: rcgen::Error,
+    },
+    /// A certificate cannot be made.
+    #[error("the server's certificate cannot be made: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// TLS does not accept it.
+    #[error("TLS cannot be set up: {0}")]
+    Rustls(#[from] rustls::Error),
+}
+
+/// TLS for these names and addresses, with a certificate that the authority in `directory` has signed; makes the authority if there is none.
+///
+/// # Errors
+/// The authority's files cannot be used, or a name is not one.
+pub fn server_config(
+    directory: &Path,
+    names: &[String],
+    now: Timestamp,
+    rng: &dyn Rng,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let issuer = authority(directory, now, rng)?;
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name.push(DnType::CommonName, "cloudpc");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    set_validity(&mut params, now, CERTIFICATE_LIFETIME);
+    let certificate = params.signed_by(&key, &issuer)?;
+
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The authority that signs; makes it if there is none.
+fn authority(directory: &Path, now: Timestamp, rng: &dyn Rng) -> Result<Issuer<'static, KeyPair>, TlsError> {
+    let (path, key_path) = (directory.join(AUTHORITY_FILE), directory.join(AUTHORITY_KEY_FILE));
+    let file = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TlsError::File { path, source }
+    };
+    let broken = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TlsError::Authority { path, source }
+    };
+    if !path.exists() {
+        let key = KeyPair::generate()?;
+        // The key is written first, so that a certificate that someone may trust already always has its key.
+        private_file::write(&key_path, key.serialize_pem().as_bytes()).map_err(file(&key_path))?;
+        let mut params = CertificateParams::default();
+        // Two installations must not have authorities of one name, or clients that trust both mix them up.
+        let name = format!("cloudpc authority {:08x}", rng.below(1 << 32));
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        set_validity(&mut params, now, AUTHORITY_LIFETIME);
+        let unfinished = path.with_extension("unfinished");
+        fs::write(&unfinished, params.self_signed(&key)?.pem()).map_err(file(&unfinished))?;
+        fs::rename(&unfinished, &path).map_err(file(&path))?;
+    }
+    let certificate = fs::read_to_string(&path).map_err(file(&path))?;
+    let key = fs::read_to_string(&key_path).map_err(file(&key_path))?;
+    let key = KeyPair::from_pem(&key).map_err(broken(&key_path))?;
+    Issuer::from_ca_cert_pem(&certificate, key).map_err(broken(&path))
+}
+
+/// From a little before now until the end of `lifetime`.
+fn set_validity(params: &mut CertificateParams, now: Timestamp, lifetime: Duration) {
+    let at = |time: Timestamp| rcgen::date_time_ymd(1970, 1, 1) + time.since(Timestamp(0));
+    params.not_before = at(now - CLOCK_SKEW_MAX);
+    params.not_after = at(now + lifetime);
+}

@@ -1,0 +1,113 @@
+//! The first tenant, its administrator application, and the file by which the owner of the data directory finds them.
+
+use cloudpc_model::{AppId, Error, TenantId};
+use cloudpc_store::App as Application;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::StartError;
+use crate::app::App;
+use crate::identity::Identity;
+use crate::private_file;
+
+/// The file, in the data directory.
+pub const ADMIN_FILE: &str = "admin.json";
+
+/// Every permission that there is: what the administrator application has.
+pub const PERMISSIONS: [&str; 6] = [
+    "CloudPC.Read.All",
+    "CloudPC.ReadWrite.All",
+    "Cloudpc.Administer.All",
+    "Cloudpc.Simulate.All",
+    "DeviceManagementManagedDevices.Read.All",
+    "DeviceManagementManagedDevices.ReadWrite.All",
+];
+
+/// How a client on this machine finds the server and proves that it may use it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdminFile {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// The administrator application.
+    pub client_id: AppId,
+    /// Its secret.
+    pub client_secret: String,
+    /// Where plain HTTP is served, if it is.
+    pub http_url: Option<String>,
+    /// Where HTTPS is served, if it is.
+    pub https_url: Option<String>,
+}
+
+/// Makes what is missing, and writes the addresses of this start into the file.
+///
+/// Whoever may write the data directory owns everything in it, so a lost file is simply replaced, with a new application; the old one stays and can be disabled.
+pub(super) async fn ensure(
+    app: &App,
+    directory: &Path,
+    http: Option<SocketAddr>,
+    https: Option<SocketAddr>,
+) -> Result<(), StartError> {
+    let path = directory.join(ADMIN_FILE);
+    let mut file = match known(app, &path).await? {
+        Some(file) => file,
+        None => make(app).await?,
+    };
+    file.http_url = http.map(|address| format!("http://{}", reachable(address)));
+    file.https_url = https.map(|address| format!("https://{}", reachable(address)));
+    let mut text = serde_json::to_vec_pretty(&file).map_err(Error::internal)?;
+    text.push(b'\n');
+    private_file::write(&path, &text).map_err(|source| StartError::File { path, source })
+}
+
+/// What the file says, if it can be read and its application is there.
+async fn known(app: &App, path: &Path) -> Result<Option<AdminFile>, Error> {
+    let Some(file) = fs::read(path).ok().and_then(|text| serde_json::from_slice::<AdminFile>(&text).ok()) else {
+        return Ok(None);
+    };
+    let (tenant, id) = (file.tenant_id, file.client_id);
+    let application = app.store.read(move |reader| Ok::<_, Error>(reader.app(tenant, id)?)).await?;
+    Ok(application.map(|_| file))
+}
+
+async fn make(app: &App) -> Result<AdminFile, Error> {
+    let secret = Identity::new_app_secret(app.rng.as_ref());
+    let new_tenant = TenantId::random(app.rng.as_ref());
+    let client_id = AppId::random(app.rng.as_ref());
+    let tenant_id = app
+        .store
+        .write(move |tx| {
+            let tenant_id = match tx.tenant_list()?.first() {
+                Some((id, _)) => *id,
+                None => {
+                    tx.tenant_put(new_tenant, "Default")?;
+                    new_tenant
+                }
+            };
+            tx.app_put(&Application {
+                tenant_id,
+                id: client_id,
+                name: "Administrator".into(),
+                secret_hash: Some(secret.hash),
+                permissions: PERMISSIONS.map(str::to_owned).to_vec(),
+                enabled: true,
+            })?;
+            Ok::<_, Error>(tenant_id)
+        })
+        .await?;
+    Ok(AdminFile { tenant_id, client_id, client_secret: secret.secret, http_url: None, https_url: None })
+}
+
+/// An address that a client on this machine can connect to: one that stands for every interface stands for the loopback.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    address
+}
