@@ -186,23 +186,10 @@ pub struct Enum {
     pub members: Vec<String>,
 }
 
-/// The sentinel of an evolvable enum: members declared after it are for clients that ask for them.
-const SENTINEL: &str = "unknownFutureValue";
-
 impl Enum {
     /// A member's name in the model's spelling, from any case.
     pub fn member(&self, name: &str) -> Option<&str> {
         self.members.iter().map(String::as_str).find(|member| member.eq_ignore_ascii_case(name))
-    }
-
-    /// The member as a client gets it that does not ask for unknown members (`Prefer: include-unknown-enum-members`): one declared after
-    /// `unknownFutureValue` is hidden behind it.
-    pub fn for_old_clients<'a>(&self, member: &'a str) -> &'a str {
-        let place = |name: &str| self.members.iter().position(|known| known == name);
-        match (place(SENTINEL), place(member)) {
-            (Some(sentinel), Some(member)) if member > sentinel => SENTINEL,
-            _ => member,
-        }
     }
 }
 

@@ -1,0 +1,13 @@
+//! Any text as a condition, evaluated on a Cloud PC if it is one.
+
+#![no_main]
+
+use cloudpc_graph::{Edm, Filter, Version};
+use libfuzzer_sys::fuzz_target;
+use serde_json::json;
+
+fuzz_target!(|text: &str| {
+    if let Ok(filter) = Filter::parse(Edm::of(Version::Beta), "cloudPC", text) {
+        filter.matches(&json!({"id": "x", "status": "provisioned", "scopeIds": ["0"], "managedDeviceName": null}));
+    }
+});

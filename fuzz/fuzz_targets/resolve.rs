@@ -1,0 +1,19 @@
+//! Any text as the path and the query of a request, with its options.
+
+#![no_main]
+
+use cloudpc_graph::{Edm, Method, Options, Version};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|address: &str| {
+    let (path, query) = address.split_once('?').unwrap_or((address, ""));
+    for version in [Version::V1, Version::Beta] {
+        let edm = Edm::of(version);
+        // Nearly every path ends at its first segment; these get further.
+        for root in ["", "/deviceManagement/virtualEndpoint/externalPartners/p/retrieveDeployAgentActionResults"] {
+            if let Ok(target) = edm.resolve(Method::Get, &format!("{root}{path}"), query) {
+                _ = Options::parse(edm, target.operation, query);
+            }
+        }
+    }
+});
