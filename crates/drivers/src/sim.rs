@@ -4,6 +4,7 @@
 //! process, as real ones do: what a verb has changed is written to the simulation's own directory before the verb returns.
 
 mod clock;
+mod disk;
 mod driver;
 mod guest;
 mod journal;
@@ -22,7 +23,8 @@ use machine::Machine;
 use world::World;
 
 pub use clock::{QUIET_TIME, QUIET_YIELDS, SimClock};
-pub use machine::{FULL_DISK_FREE_BYTES, IMAGE_GIB};
+pub use disk::IMAGE_GIB;
+pub use machine::FULL_DISK_FREE_BYTES;
 
 /// How long simulated work takes. Each figure is a mean; a seeded spread of a quarter either way is laid over it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

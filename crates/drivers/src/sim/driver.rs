@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use cloudpc_model::{CloudPcId, SnapshotId, Timestamp};
 
-use super::Ailment;
-use super::SimDriver;
+use super::disk::Disk;
 use super::guest::SimGuest;
-use super::machine::{Change, Disk, Look, Machine, Takes};
+use super::machine::{Change, Look, Machine, Takes};
+use super::{Ailment, SimDriver};
 use crate::{Capabilities, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
 
 #[async_trait]
@@ -167,94 +167,4 @@ impl SimDriver {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::{HastyClock, Sim, agent, minutes, policy, spec};
-    use super::super::{Pace, SimClock};
-    use super::*;
-    use crate::FileFormat;
-    use crate::conformance::{self, Program, Subject};
-    use cloudpc_model::{Clock, Power};
-    use std::sync::Arc;
-
-    #[tokio::test]
-    async fn a_reprovision_replaces_the_disk_and_its_undo_brings_it_back() {
-        let sim = Sim::new(1);
-        let (spec, tag) = (spec(1), Tag("action-1".into()));
-        sim.driver.seed(&spec, Ailment::default()).unwrap();
-        let guest = sim.driver.guest(spec.id).await.unwrap();
-        guest.write_file("C:\\here", b"before").await.unwrap();
-
-        let aside = sim.driver.ensure_disk_aside(spec.id, &tag).await;
-        assert!(matches!(aside, Err(DriverError::Conflict(_))), "the machine runs: {aside:?}");
-        sim.driver.ensure_stopped(spec.id, StopMode::Graceful).await.unwrap();
-        sim.driver.ensure_disk_aside(spec.id, &tag).await.unwrap();
-        let start = sim.driver.ensure_running(spec.id).await;
-        assert!(matches!(start, Err(DriverError::Conflict(_))), "there is no disk: {start:?}");
-        let image = MachineSpec { image: cloudpc_model::ImageId("a_b_new".into()), ..spec.clone() };
-        let before = sim.clock.now();
-        sim.driver.ensure_disk_from_image(&image, &tag).await.unwrap();
-        let took = sim.clock.now().since(before);
-        assert!((minutes(9)..=minutes(15)).contains(&took), "{took:?}");
-        sim.driver.ensure_running(spec.id).await.unwrap();
-        assert!(matches!(guest.read_file("C:\\here").await, Err(crate::GuestError::NotReady(_))));
-        guest.wait_ready().await.unwrap();
-        assert_eq!(guest.read_file("C:\\here").await, Ok(None));
-        let observed = sim.driver.observe(spec.id).await.unwrap();
-        assert_eq!(observed, Observed { power: Power::Running, boots: 2, spec: image, disk: Some(tag.clone()) });
-
-        sim.driver.ensure_stopped(spec.id, StopMode::Force).await.unwrap();
-        sim.driver.ensure_disk_back(spec.id, &tag).await.unwrap();
-        sim.driver.ensure_running(spec.id).await.unwrap();
-        guest.wait_ready().await.unwrap();
-        assert_eq!(guest.read_file("C:\\here").await, Ok(Some(b"before".to_vec())));
-        let observed = sim.driver.observe(spec.id).await.unwrap();
-        assert_eq!(observed, Observed { power: Power::Running, boots: 3, spec, disk: None });
-    }
-
-    /// A simulation on disk, opened anew at each death.
-    struct OnDisk {
-        directory: tempfile::TempDir,
-        sim: Sim,
-        deaths: u64,
-    }
-
-    #[async_trait]
-    impl Subject for OnDisk {
-        fn driver(&self) -> Arc<dyn Driver> {
-            Arc::new(self.sim.driver.clone())
-        }
-
-        async fn restart(&mut self) {
-            self.deaths += 1;
-            self.sim = Sim::open(self.deaths, self.sim.clock.clone(), Some(self.directory.path()));
-            self.sim.driver.configure(Pace::default(), vec![agent()]);
-        }
-
-        fn spec(&self, number: u32) -> MachineSpec {
-            spec(number.into())
-        }
-
-        fn program(&self) -> Program {
-            Program {
-                url: agent().url.parse().unwrap(),
-                policy: policy(),
-                size_bytes: agent().size_bytes,
-                sha256: [0xab; 32],
-                format: FileFormat::Msi,
-                arguments: vec!["/quiet".into()],
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn the_simulation_keeps_the_promises_of_a_driver() {
-        let directory = tempfile::tempdir().unwrap();
-        let clock = HastyClock(SimClock::paused(Timestamp(1_000_000)));
-        let sim = Sim::open(0, clock, Some(directory.path()));
-        let mut subject = OnDisk { directory, sim, deaths: 0 };
-        subject.restart().await;
-        let (checks, violations) = conformance::check(&mut subject).await;
-        let violations: Vec<_> = violations.iter().map(ToString::to_string).collect();
-        assert!(violations.is_empty(), "{} of {checks} checks failed:\n{}", violations.len(), violations.join("\n"));
-    }
-}
+mod tests;

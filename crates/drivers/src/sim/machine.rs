@@ -3,16 +3,13 @@
 //! Work under way has an end time and takes effect at that time, whoever waits for it and whether anyone does: [`Machine::catch_up`] applies
 //! what is due. This module refuses to know waiting, locks and files.
 
-use cloudpc_model::{ImageId, Power, SnapshotId, Timestamp};
+use cloudpc_model::{Power, SnapshotId, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Ailment;
-use crate::{DriverError, FileFormat, MachineSpec, Observed, Sha256Digest, StopMode, Tag};
-
-/// What an image takes of a disk, GiB; a disk smaller than this cannot be made from one.
-pub const IMAGE_GIB: u32 = 32;
+use super::disk::{Disk, Download};
+use crate::{DriverError, MachineSpec, Observed, StopMode, Tag};
 
 /// Free space of a disk that is nearly full, bytes.
 pub const FULL_DISK_FREE_BYTES: u64 = 16 << 20;
@@ -47,43 +44,6 @@ pub struct Machine {
     pub chores: Vec<Chore>,
     #[serde(default, skip_serializing_if = "Ailment::is_none")]
     pub ailment: Ailment,
-}
-
-/// A disk and everything on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Disk {
-    /// The action that made it; none: the machine was born with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tag: Option<Tag>,
-    image: ImageId,
-    size_gib: u32,
-    /// The name under which it was enrolled, once it was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub enrolled_as: Option<String>,
-    /// Names of installed agents.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub agents: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    downloads: Vec<Download>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    files: BTreeMap<String, Content>,
-}
-
-/// Content of a small file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Content(#[serde(with = "hex")] Vec<u8>);
-
-/// A file that was fetched. Its content was looked at and is not kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Download {
-    pub tag: Tag,
-    pub url: String,
-    pub size_bytes: u64,
-    #[serde(with = "hex")]
-    pub sha256: Sha256Digest,
-    pub format: FileFormat,
-    /// How its run ended, once it has.
-    pub exit_code: Option<i32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,7 +121,8 @@ impl Machine {
 
     /// A machine that has been running for long at `now`.
     pub fn settled(spec: &MachineSpec, ailment: Ailment, now: Timestamp) -> Self {
-        let disk = Disk { enrolled_as: Some(spec.hostname.clone()), ..Disk::blank(spec, None) };
+        let mut disk = Disk::blank(spec, None);
+        disk.enrolled_as = Some(spec.hostname.clone());
         Self { power: Power::Running, boots: 1, ready_at: now, disk: Some(disk), ..Self::new(spec, ailment) }
     }
 
@@ -348,8 +309,9 @@ impl Machine {
             return Err(DriverError::NotFound(format!("restore point {snapshot} of machine {}", self.spec.id)));
         };
         self.must_take_disk()?;
-        let size_gib = disk.size_gib.max(self.spec.storage_gib);
-        let disk = Disk { tag: Some(tag.clone()), size_gib, ..disk.clone() };
+        let mut disk = disk.clone();
+        disk.tag = Some(tag.clone());
+        disk.size_gib = disk.size_gib.max(self.spec.storage_gib);
         Ok(Look::Needs(Change::MakeDisk(disk), Takes::Disk))
     }
 
@@ -461,68 +423,6 @@ impl Machine {
     }
 }
 
-impl Disk {
-    /// A fresh disk.
-    pub fn from_image(spec: &MachineSpec, tag: Option<Tag>) -> Result<Self, DriverError> {
-        if spec.storage_gib < IMAGE_GIB {
-            return Err(rejected(
-                "imageDiskSizeOverMatch",
-                format!("image {} needs {IMAGE_GIB} GiB; the disk has {}", spec.image, spec.storage_gib),
-            ));
-        }
-        Ok(Self::blank(spec, tag))
-    }
-
-    /// A fresh disk of any size.
-    fn blank(spec: &MachineSpec, tag: Option<Tag>) -> Self {
-        Self {
-            tag,
-            image: spec.image.clone(),
-            size_gib: spec.storage_gib,
-            enrolled_as: None,
-            agents: Vec::new(),
-            downloads: Vec::new(),
-            files: BTreeMap::new(),
-        }
-    }
-
-    fn used_bytes(&self) -> u64 {
-        let downloads: u64 = self.downloads.iter().map(|download| download.size_bytes).sum();
-        let files: usize = self.files.values().map(|content| content.0.len()).sum();
-        (u64::from(IMAGE_GIB) << 30) + downloads + files as u64
-    }
-
-    pub fn download(&self, tag: &Tag) -> Option<&Download> {
-        self.downloads.iter().find(|download| download.tag == *tag)
-    }
-
-    pub fn put_download(&mut self, download: Download) {
-        self.drop_download(&download.tag);
-        self.downloads.push(download);
-    }
-
-    pub fn drop_download(&mut self, tag: &Tag) {
-        self.downloads.retain(|download| download.tag != *tag);
-    }
-
-    fn end_run(&mut self, tag: &Tag, exit_code: i32) {
-        let Some(download) = self.downloads.iter_mut().find(|download| download.tag == *tag) else { return };
-        download.exit_code = Some(exit_code);
-        let agent = agent_name(&download.url);
-        if exit_code == 0 && !self.agents.iter().any(|installed| installed == agent) {
-            self.agents.push(agent.to_owned());
-        }
-    }
-
-    pub fn file(&self, path: &str) -> Option<&[u8]> {
-        self.files.get(path).map(|content| content.0.as_slice())
-    }
-
-    pub fn put_file(&mut self, path: &str, content: &[u8]) {
-        self.files.insert(path.to_owned(), Content(content.to_owned()));
-    }
-}
-
 impl Change {
     /// Whether it makes the disk of `tag`.
     pub fn makes_disk_of(&self, tag: &Tag) -> bool {
@@ -530,12 +430,7 @@ impl Change {
     }
 }
 
-fn rejected(code: &str, message: String) -> DriverError {
+/// It will never work like this.
+pub fn rejected(code: &str, message: String) -> DriverError {
     DriverError::Rejected { code: code.into(), message }
-}
-
-/// The file name at the end of an address, by which an installed agent is known.
-fn agent_name(url: &str) -> &str {
-    let path = url.split(['?', '#']).next().unwrap_or(url);
-    path.rsplit('/').next().unwrap_or(path)
 }

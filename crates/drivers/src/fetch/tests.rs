@@ -1,0 +1,228 @@
+use super::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+fn policy(allowed: &[String]) -> FetchPolicy {
+    FetchPolicy { allowed_urls: allowed.to_vec(), size_bytes_max: 1_000, time_max: Duration::from_secs(20) }
+}
+
+fn url(text: &str) -> Url {
+    Url::parse(text).unwrap()
+}
+
+#[test]
+fn addresses_are_checked_as_they_are_written() {
+    let no_list = policy(&[]);
+    let list = policy(&["https://agents.test/a".into(), "http://10.0.0.7:8080/".into()]);
+    let table = [
+        // Without a list, with one.
+        ("https://agents.test/a/agent.msi", true, true),
+        ("https://agents.test:8443/agent.msi", true, false),
+        ("https://agents.test/agent.msi", true, false),
+        ("https://agents.test/a/../agent.msi", true, false),
+        ("https://agents.test.evil.test/a/", true, false),
+        ("http://agents.test/a/agent.msi", false, false),
+        ("http://10.0.0.7:8080/agent.msi", false, true),
+        ("http://10.0.0.7/agent.msi", false, false),
+        ("https://10.0.0.7:8080/agent.msi", false, false),
+        ("https://8.8.8.8/a", true, false),
+        ("https://127.0.0.1/a", false, false),
+        ("https://2130706433/a", false, false),
+        ("https://0x7f.1/a", false, false),
+        ("https://0177.0.0.1/a", false, false),
+        ("https://[::1]/a", false, false),
+        ("https://[::ffff:8.8.8.8]/a", false, false),
+        ("https://[2606:4700::1111]/a", true, false),
+        ("https://169.254.169.254/latest/meta-data", false, false),
+        ("https://user@agents.test/a/", false, false),
+        ("https://user:secret@agents.test/a/", false, false),
+        ("https://:secret@agents.test/a/", false, false),
+        ("file:///etc/passwd", false, false),
+        ("ftp://agents.test/a", false, false),
+        ("data:text/plain,MZ", false, false),
+        ("blob:https://agents.test/a", false, false),
+        ("javascript:0", false, false),
+        ("unix:/run/docker.sock", false, false),
+    ];
+    for (text, without, with) in table {
+        assert_eq!(Fetcher::check(&url(text), &no_list).is_ok(), without, "{text} without a list");
+        assert_eq!(Fetcher::check(&url(text), &list).is_ok(), with, "{text} with a list");
+    }
+    let long = |length: usize| url(&format!("https://a.test/{}", "x".repeat(length - "https://a.test/".len())));
+    assert!(Fetcher::check(&long(URL_BYTES_MAX), &no_list).is_ok());
+    assert!(Fetcher::check(&long(URL_BYTES_MAX + 1), &no_list).is_err());
+}
+
+#[test]
+fn messages_name_the_address_without_its_secrets() {
+    let refused = |text: &str| Fetcher::check(&url(text), &policy(&[])).unwrap_err();
+    insta::assert_snapshot!(refused("ftp://user:secret@a.test:21/f?secret#secret"), @"ftp://a.test/f: only https addresses can be fetched");
+    insta::assert_snapshot!(refused("http://a.test:81/f?secret"), @"http://a.test:81/f: http is fetched only if an allowed URL prefix names the host; use https");
+    insta::assert_snapshot!(refused("https://user:secret@a.test/f"), @"https://a.test/f: an address must not hold a user name or password");
+    insta::assert_snapshot!(refused("https://10.1.2.3/f?secret"), @"https://10.1.2.3/f: 10.1.2.3 is not a public address; an allowed URL prefix that names the host would allow it");
+}
+
+/// A server that answers by hand; the program for each path is in [`answer`].
+async fn serve() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(stream.read_u8().await.unwrap());
+                }
+                let request = String::from_utf8(request).unwrap();
+                let path = request.split(' ').nth(1).unwrap();
+                for part in answer(path, &request) {
+                    if stream.write_all(&part).await.is_err() {
+                        return;
+                    }
+                    if path == "/slow" {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+            });
+        }
+    });
+    base
+}
+
+/// The parts of the answer.
+fn answer(path: &str, request: &str) -> Vec<Vec<u8>> {
+    let whole = |status: &str, headers: &str, body: &[u8]| {
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+        vec![[head.as_bytes(), body].concat()]
+    };
+    let redirect = |to: &str| whole("302 Found", &format!("Location: {to}\r\n"), b"");
+    match path {
+        "/exact" => whole("200 OK", "", &[b'M'; 1_000]),
+        "/large" => whole("200 OK", "", &[b'M'; 1_001]),
+        "/gzip" => whole("200 OK", "Content-Encoding: gzip\r\n", b"\x1f\x8b not really"),
+        "/encodings" => whole(
+            "200 OK",
+            "",
+            request.to_ascii_lowercase().contains("accept-encoding: identity").to_string().as_bytes(),
+        ),
+        "/endless" => {
+            let mut parts = vec![b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec()];
+            parts.extend((0..1_000).map(|_| [b"64\r\n".as_slice(), &[b'M'; 100], b"\r\n"].concat()));
+            parts
+        }
+        "/slow" => {
+            let mut parts = vec![b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n".to_vec()];
+            parts.extend((0..900).map(|_| b"M".to_vec()));
+            parts
+        }
+        "/torn" => vec![b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nMZ".to_vec()],
+        "/nonsense" => vec![b"220 mail.test ESMTP\r\n".to_vec()],
+        "/to-exact" => redirect("exact"),
+        "/to-private" => redirect("http://127.0.0.2/exact"),
+        "/to-file" => redirect("file:///etc/passwd"),
+        "/to-user" => {
+            redirect(&format!("http://user@{}/exact", request.split("ost: ").nth(1).unwrap().lines().next().unwrap()))
+        }
+        "/to-nowhere" => whole("302 Found", "", b""),
+        "/not-modified" => whole("304 Not Modified", "", b""),
+        "/part" => whole("206 Partial Content", "", b"MZ"),
+        _ => match path.strip_prefix("/hops/").and_then(|left| left.parse::<usize>().ok()) {
+            Some(0) => whole("200 OK", "", b"MZ"),
+            Some(left) => redirect(&format!("/hops/{}", left - 1)),
+            None => whole("404 Not Found", "", b"<!DOCTYPE html>"),
+        },
+    }
+}
+
+fn not_found(result: Result<Fetched, GuestError>) -> String {
+    match result {
+        Err(GuestError::FileNotFound(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_taken_as_it_is_served() {
+    let (base, fetcher) = (serve().await, Fetcher::new(None).unwrap());
+    let policy = policy(&[format!("{base}/")]);
+    let fetch = async |path: &str| fetcher.fetch(&url(&format!("{base}{path}")), &policy).await;
+    let fetched = fetch("/exact").await.unwrap();
+    let sha256: Sha256Digest = Sha256::digest([b'M'; 1_000]).into();
+    assert_eq!(fetched, Fetched { size_bytes: 1_000, sha256, head: vec![b'M'; HEAD_BYTES] });
+    assert_eq!(fetch("/to-exact").await.unwrap(), fetched, "the limit of size is not one too low");
+    assert_eq!(fetch("/gzip").await.unwrap().head, b"\x1f\x8b not really");
+    assert_eq!(fetch("/encodings").await.unwrap().head, b"true");
+    assert_eq!(fetch(&format!("/hops/{REDIRECTS_MAX}")).await.unwrap().head, b"MZ");
+    fetcher.reach(&url(&format!("{base}/anything")), &policy).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_acceptable_file_is_refused() {
+    let (base, fetcher) = (serve().await, Fetcher::new(None).unwrap());
+    let policy = policy(&[format!("{base}/")]);
+    let port = base.rsplit(':').next().unwrap().to_owned();
+    let table = [
+        ("/none", "answered 404"),
+        ("/not-modified", "answered 304"),
+        ("/part", "answered 206"),
+        ("/large", "larger than the 1000 bytes"),
+        ("/endless", "larger than the 1000 bytes"),
+        ("/torn", "was not delivered"),
+        ("/nonsense", "was not delivered"),
+        ("/to-private", "http://127.0.0.2/exact is not under any of the allowed URL prefixes"),
+        ("/to-file", "file:///etc/passwd: only https"),
+        ("/to-user", "must not hold a user name"),
+        ("/to-nowhere", "redirects to nowhere"),
+    ];
+    for (path, why) in table {
+        let found = not_found(fetcher.fetch(&url(&format!("{base}{path}")), &policy).await).replace(&port, "PORT");
+        assert!(found.contains(why), "{path}: {found}");
+    }
+    let too_many = format!("{base}/hops/{}", REDIRECTS_MAX + 1);
+    assert!(not_found(fetcher.fetch(&url(&too_many), &policy).await).contains("redirects more than 5 times"));
+    let hasty = FetchPolicy { time_max: Duration::from_millis(200), ..policy };
+    let slow = not_found(fetcher.fetch(&url(&format!("{base}/slow")), &hasty).await);
+    assert!(slow.contains("within 0.2 seconds"), "{slow}");
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_a_private_address_is_not_connected_to() {
+    let (base, fetcher) = (serve().await, Fetcher::new(None).unwrap());
+    let port = url(&base).port().unwrap();
+    let named = url(&format!("https://localhost:{port}/exact"));
+    for result in [fetcher.fetch(&named, &policy(&[])).await.map(drop), fetcher.reach(&named, &policy(&[])).await] {
+        let Err(GuestError::Unreachable(why)) = result else { panic!("{result:?}") };
+        assert!(why.contains("is not a public address"), "{why}");
+    }
+    // A prefix that names the host allows it.
+    let named = url(&format!("http://localhost:{port}/exact"));
+    let listed = policy(&[format!("http://localhost:{port}")]);
+    assert_eq!(fetcher.fetch(&named, &listed).await.unwrap().size_bytes, 1_000);
+    fetcher.reach(&named, &listed).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_host_that_refuses_or_does_not_exist_is_unreachable() {
+    let fetcher = Fetcher::new(None).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    for text in [closed.as_str(), "http://no-such-host.invalid/"] {
+        let listed = policy(&[text.to_owned()]);
+        let (reached, fetched) = (fetcher.reach(&url(text), &listed).await, fetcher.fetch(&url(text), &listed).await);
+        assert!(matches!(reached, Err(GuestError::Unreachable(_))), "{reached:?}");
+        assert!(matches!(fetched, Err(GuestError::Unreachable(_))), "{fetched:?}");
+    }
+}
+
+#[test]
+fn extra_authorities_must_be_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("roots.pem");
+    assert_eq!(Fetcher::new(Some(&path)).unwrap_err().kind(), io::ErrorKind::NotFound);
+    for content in ["", "no certificate"] {
+        std::fs::write(&path, content).unwrap();
+        let error = Fetcher::new(Some(&path)).unwrap_err();
+        assert!(error.to_string().contains("roots.pem"), "{error}");
+    }
+}
