@@ -3,6 +3,7 @@
 use cloudpc_model::{Action, ActionId, ActivityId, Failure, Params, PartnerId, State, TenantId, Timestamp};
 use rusqlite::{Row, params};
 
+use crate::pages::PAGE_DEPLOYMENTS;
 use crate::rows::{self, Columns, word};
 use crate::{Reader, StoreError, Tx};
 
@@ -13,6 +14,7 @@ macro_rules! columns {
          d.modified_at"
     };
 }
+pub(crate) use columns;
 
 /// What a deployment has come to so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,11 +209,14 @@ impl Tx<'_> {
              DO UPDATE SET last_action_id = excluded.last_action_id, deployments = deployments + 1",
             params![action.tenant_id.0, activity.0, partner.0, action.id.0],
         )?;
-        self.execute(
+        let total: u64 = self.count(
             "INSERT INTO partner_totals (tenant_id, partner_id, deployments, reports) VALUES (?1, ?2, 1, 0)
-             ON CONFLICT (tenant_id, partner_id) DO UPDATE SET deployments = deployments + 1",
+             ON CONFLICT (tenant_id, partner_id) DO UPDATE SET deployments = deployments + 1 RETURNING deployments",
             params![action.tenant_id.0, partner.0],
         )?;
+        if total.is_multiple_of(PAGE_DEPLOYMENTS as u64) {
+            self.deployment_page_insert(action.tenant_id, partner, action.id)?;
+        }
         Ok(())
     }
 
@@ -254,7 +259,8 @@ enum Selection {
     Line(i64),
 }
 
-fn deployment(row: &Row<'_>) -> Result<Deployment, StoreError> {
+/// Reads what `columns!` selects.
+pub(crate) fn deployment(row: &Row<'_>) -> Result<Deployment, StoreError> {
     let mut columns = Columns::new(row, "deployments");
     Ok(Deployment {
         action_id: ActionId(columns.get()?),

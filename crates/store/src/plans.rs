@@ -91,6 +91,11 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.action_expire_leases()?;
     tx.action_append(first, 1, Timestamp(5), EventKind::Finished { outcome: State::Done, failure: None })?;
 
+    tx.deployment_page_insert(TENANT, PARTNER, first)?;
+    let (pages, _) = tx.deployment_pages_ended(0, |_| Vec::new())?;
+    tx.deployment_page_put(&pages[0], 1)?;
+    tx.deployment_pages_forget(2)?;
+
     tx.tenant_put(TENANT, "Contoso")?;
     tx.app_put(&App {
         tenant_id: TENANT,
@@ -202,6 +207,7 @@ fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
         }
     }
     reader.deployment_latest(TENANT, PARTNER)?;
+    reader.deployment_page(TENANT, PARTNER, ActionId(0), ActionId(9), 1)?;
     reader.activity_partner(TENANT, ACTIVITY)?;
     reader.tenant_list()?;
     reader.app(TENANT, AppId(GUID))?;

@@ -10,6 +10,7 @@ const BELONGINGS: &[&str] = &[
     "reports",
     "partner_totals",
     "activities",
+    "deployment_pages",
     "deployments",
     "action_events",
     "actions",

@@ -8,5 +8,6 @@ mod deployments;
 mod fixture;
 mod invariants;
 mod nouns;
+mod pages;
 mod schema;
 mod writing;

@@ -1,0 +1,168 @@
+//! Finished pages of deployment results: written once every deployment on them has ended, and read as one value from then on.
+//!
+//! A page holds [`PAGE_DEPLOYMENTS`] results, counted from a partner's first. Nothing is ever inserted between them, so its bounds are known when
+//! its last result is asked for. What a page's text looks like is the business of whoever writes it; the store keeps the bytes, and with them
+//! the writer's format number, so that a later version does not read what an earlier one wrote.
+
+use cloudpc_model::{ActionId, PartnerId, State, TenantId};
+use rusqlite::params;
+
+use crate::deployments::{columns, deployment};
+use crate::rows::{self, Columns};
+use crate::{Deployment, Reader, Store, StoreError, Tx};
+
+/// Results on a finished page.
+pub const PAGE_DEPLOYMENTS: usize = 100;
+/// Pages looked at in one read, and written in one transaction: a few milliseconds of either.
+const PAGES_AT_ONCE: usize = 16;
+
+/// The text of a page, as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinishedPage {
+    /// The text.
+    pub body: Vec<u8>,
+    /// The last result on it.
+    pub last: ActionId,
+}
+
+/// Bounds of a page whose text is not written yet.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    id: i64,
+    tenant: TenantId,
+    partner: PartnerId,
+    after: ActionId,
+    last: ActionId,
+}
+
+/// A page and its text, on the way to be kept.
+pub(crate) struct Written {
+    page: Bounds,
+    body: Vec<u8>,
+}
+
+impl Store {
+    /// Writes the text of every page whose deployments have all ended, by `write`; returns how many. `format` is above zero and rises whenever
+    /// `write` changes: pages of lower formats are written anew.
+    ///
+    /// # Errors
+    /// The store fails; what was written until then stays.
+    pub async fn deployment_pages_finish(
+        &self,
+        format: u32,
+        write: fn(&[Deployment]) -> Vec<u8>,
+    ) -> Result<usize, StoreError> {
+        self.write(move |tx| tx.deployment_pages_forget(format)).await?;
+        let (mut finished, mut seen) = (0, 0);
+        loop {
+            let (pages, next) = self.read(move |reader| reader.deployment_pages_ended(seen, write)).await?;
+            finished += pages.len();
+            if !pages.is_empty() {
+                self.write(move |tx| pages.iter().try_for_each(|written| tx.deployment_page_put(written, format)))
+                    .await?;
+            }
+            match next {
+                Some(next) => seen = next,
+                None => return Ok(finished),
+            }
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// The page of a partner's results that follows `after`, if its text is kept in this format and it ends by `until`.
+    pub fn deployment_page(
+        &self,
+        tenant: TenantId,
+        partner: PartnerId,
+        after: ActionId,
+        until: ActionId,
+        format: u32,
+    ) -> Result<Option<FinishedPage>, StoreError> {
+        self.row(
+            "SELECT last_action_id, body FROM deployment_pages WHERE tenant_id = ?1 AND partner_id = ?2 AND after_action_id = ?3
+             AND last_action_id <= ?4 AND format = ?5",
+            params![tenant.0, partner.0, after.0, until.0, format],
+            |row| Ok(FinishedPage { last: ActionId(row.get(0)?), body: row.get(1)? }),
+        )
+    }
+
+    /// Of the next few unwritten pages numbered above `seen`, those that can be written, with their text; and up to which number was looked, unless
+    /// that was all.
+    pub(crate) fn deployment_pages_ended(
+        &self,
+        seen: i64,
+        write: fn(&[Deployment]) -> Vec<u8>,
+    ) -> Result<(Vec<Written>, Option<i64>), StoreError> {
+        let pages = self.rows(
+            "SELECT id, tenant_id, partner_id, after_action_id, last_action_id FROM deployment_pages
+             WHERE format = 0 AND id > ?1 ORDER BY id LIMIT ?2",
+            params![seen, rows::limit(PAGES_AT_ONCE)],
+            |row| {
+                let mut columns = Columns::new(row, "deployment_pages");
+                Ok(Bounds {
+                    id: columns.get()?,
+                    tenant: TenantId(columns.get()?),
+                    partner: PartnerId(columns.get()?),
+                    after: ActionId(columns.get()?),
+                    last: ActionId(columns.get()?),
+                })
+            },
+        )?;
+        let next = pages.last().filter(|_| pages.len() == PAGES_AT_ONCE).map(|page| page.id);
+        let mut ended = Vec::new();
+        for page in pages {
+            let deployments = self.rows(
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM deployments AS d WHERE tenant_id = ?1 AND partner_id = ?2 AND action_id > ?3 AND action_id <= ?4
+                     ORDER BY action_id"
+                ),
+                params![page.tenant.0, page.partner.0, page.after.0, page.last.0],
+                deployment,
+            )?;
+            if deployments.iter().map(|deployment| deployment.state).all(State::is_final) {
+                ended.push(Written { page, body: write(&deployments) });
+            }
+        }
+        Ok((ended, next))
+    }
+}
+
+impl Tx<'_> {
+    /// Sets the bounds of the page that ends with a partner's latest deployment.
+    pub(crate) fn deployment_page_insert(
+        &mut self,
+        tenant: TenantId,
+        partner: PartnerId,
+        last: ActionId,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO deployment_pages (tenant_id, partner_id, after_action_id, last_action_id, format)
+             VALUES (?1, ?2, coalesce((SELECT last_action_id FROM deployment_pages WHERE tenant_id = ?1 AND partner_id = ?2
+             ORDER BY after_action_id DESC LIMIT 1), 0), ?3, 0)",
+            params![tenant.0, partner.0, last.0],
+        )?;
+        Ok(())
+    }
+
+    /// Named by its bounds: numbers of actions are never given twice, those of pages are after a reset.
+    pub(crate) fn deployment_page_put(&mut self, written: &Written, format: u32) -> Result<(), StoreError> {
+        let Written { page, body } = written;
+        self.execute(
+            "UPDATE deployment_pages SET format = ?5, body = ?6
+             WHERE tenant_id = ?1 AND partner_id = ?2 AND after_action_id = ?3 AND last_action_id = ?4",
+            params![page.tenant.0, page.partner.0, page.after.0, page.last.0, format, body],
+        )?;
+        Ok(())
+    }
+
+    pub(crate) fn deployment_pages_forget(&mut self, below_format: u32) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE deployment_pages SET format = 0, body = NULL WHERE format > 0 AND format < ?1",
+            params![below_format],
+        )?;
+        Ok(())
+    }
+}
