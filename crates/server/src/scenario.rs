@@ -91,6 +91,17 @@ pub async fn resume(app: &App) -> Result<(), Error> {
     }
 }
 
+/// Empties the fleet: everything goes but settings, tenants' signing keys, applications and the tenants that have any.
+///
+/// # Errors
+/// The store or the simulation fails.
+pub async fn clear(app: &App) -> Result<(), Error> {
+    let simulation = simulation(app)?;
+    app.store.write(|tx| Ok::<_, Error>(empty(tx)?)).await?;
+    simulation.faults.clear();
+    simulation.driver.reset().map_err(Error::internal)
+}
+
 /// The present fleet as a scenario that [`load`] takes. It has no applications, for they belong to the installation; a change under way is
 /// written down as if it had not begun.
 ///
@@ -133,8 +144,23 @@ fn hash_password(rng: &dyn Rng, password: &str) -> Result<String, Error> {
     Ok(hash.to_string())
 }
 
-/// Puts the world into the store in place of what is there. Applications stay, and so do the tenants that have any.
+/// Puts the world into the store in place of what is there.
 fn replace(tx: &mut Tx<'_>, world: &World) -> Result<(), StoreError> {
+    empty(tx)?;
+    for tenant in &world.tenants {
+        tx.tenant_put(tenant.id, &tenant.name)?;
+        tenant.users.iter().try_for_each(|user| tx.user_put(user))?;
+        tenant.apps.iter().try_for_each(|app| tx.app_put(app))?;
+        tenant.service_plans.iter().try_for_each(|plan| tx.service_plan_put(tenant.id, plan))?;
+        tenant.gallery_images.iter().try_for_each(|image| tx.gallery_image_put(tenant.id, image))?;
+        tenant.cloud_pcs.iter().try_for_each(|cloud_pc| tx.cloud_pc_insert(cloud_pc))?;
+        tenant.partners.iter().try_for_each(|partner| tx.partner_insert(partner))?;
+    }
+    Ok(())
+}
+
+/// Drops everything but the settings, the applications, and the tenants that have any.
+fn empty(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let mut kept = Vec::new();
     for (id, name) in tx.tenant_list()? {
         let apps = tx.app_list(id)?;
@@ -146,15 +172,6 @@ fn replace(tx: &mut Tx<'_>, world: &World) -> Result<(), StoreError> {
     for (id, name, apps) in &kept {
         tx.tenant_put(*id, name)?;
         apps.iter().try_for_each(|app| tx.app_put(app))?;
-    }
-    for tenant in &world.tenants {
-        tx.tenant_put(tenant.id, &tenant.name)?;
-        tenant.users.iter().try_for_each(|user| tx.user_put(user))?;
-        tenant.apps.iter().try_for_each(|app| tx.app_put(app))?;
-        tenant.service_plans.iter().try_for_each(|plan| tx.service_plan_put(tenant.id, plan))?;
-        tenant.gallery_images.iter().try_for_each(|image| tx.gallery_image_put(tenant.id, image))?;
-        tenant.cloud_pcs.iter().try_for_each(|cloud_pc| tx.cloud_pc_insert(cloud_pc))?;
-        tenant.partners.iter().try_for_each(|partner| tx.partner_insert(partner))?;
     }
     Ok(())
 }

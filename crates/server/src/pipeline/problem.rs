@@ -52,7 +52,7 @@ impl Problem {
     }
 
     /// What the client is told. What it is not told goes to the log here, once.
-    pub(super) fn into_graph(self, operation: &str, request_id: &str) -> GraphError {
+    pub(crate) fn into_graph(self, operation: &str, request_id: &str) -> GraphError {
         match self {
             Self::Graph(error) => error,
             Self::Domain(error) => {

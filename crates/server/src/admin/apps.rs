@@ -1,0 +1,73 @@
+//! Applications that may ask for tokens.
+
+use bytes::Bytes;
+use cloudpc_graph::GraphError;
+use cloudpc_model::{AppId, Error};
+use cloudpc_store::App as Application;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Call, Reply, read};
+use crate::identity::Identity;
+use crate::pipeline::Problem;
+use crate::start::PERMISSIONS;
+
+/// Longest name of an application.
+const NAME_CHARS_MAX: usize = 256;
+
+/// An application to be made.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewApp {
+    name: String,
+    permissions: Vec<String>,
+}
+
+pub async fn list(call: Call, _body: Bytes) -> Result<Value, Problem> {
+    let tenant = call.caller.tenant_id;
+    let apps = call.app.store.read(move |reader| reader.app_list(tenant)).await?;
+    Ok(json!({ "value": apps.iter().map(describe).collect::<Vec<_>>() }))
+}
+
+pub async fn create(call: Call, body: Bytes) -> Result<Reply, Problem> {
+    let NewApp { name, permissions } = read(&body)?;
+    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
+        return Err(GraphError::bad_request(format!("The name has to have 1 to {NAME_CHARS_MAX} characters."))
+            .about("name")
+            .into());
+    }
+    if let Some(unknown) = permissions.iter().find(|permission| !PERMISSIONS.contains(&permission.as_str())) {
+        let message = format!("There is no permission '{unknown}'. There are: {}.", PERMISSIONS.join(", "));
+        return Err(GraphError::bad_request(message).about("permissions").into());
+    }
+    let secret = Identity::new_app_secret(call.app.rng.as_ref());
+    let app = Application {
+        tenant_id: call.caller.tenant_id,
+        id: AppId::random(call.app.rng.as_ref()),
+        name,
+        secret_hash: Some(secret.hash),
+        permissions,
+        enabled: true,
+    };
+    let mut answer = describe(&app);
+    answer["clientSecret"] = secret.secret.into();
+    let entry = call.audit("Create application", "Application", app.id.to_string());
+    call.app
+        .store
+        .write(move |tx| {
+            tx.app_put(&app)?;
+            Ok::<_, Error>(tx.audit_insert(&entry)?)
+        })
+        .await?;
+    Ok(Reply::Created(answer))
+}
+
+fn describe(app: &Application) -> Value {
+    json!({
+        "tenantId": app.tenant_id,
+        "clientId": app.id,
+        "name": app.name,
+        "permissions": app.permissions,
+        "enabled": app.enabled,
+    })
+}

@@ -1,0 +1,135 @@
+//! The clock of a simulated fleet.
+//!
+//! A call that moves the clock ends after [`REAL_TIME_MAX`] whatever happens, so that no request hangs; it says how far it came, and may be repeated.
+
+use bytes::Bytes;
+use cloudpc_graph::GraphError;
+use cloudpc_model::{Clock as _, Error, Timestamp};
+use jiff::{SignedDuration, Span, SpanRelativeTo};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::Instant;
+
+use super::{Call, read};
+use crate::app::Simulation;
+use crate::pipeline::Problem;
+
+/// Furthest that one call moves the clock.
+const MOVE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Longest that one call takes, in real time.
+const REAL_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long work outside the clock (a download, a write) may take before it is looked at again, in real time.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// By how much the clock is moved.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    by: String,
+}
+
+pub async fn show(call: Call, _body: Bytes) -> Result<Value, Problem> {
+    Ok(describe(&call, &call.simulation()?).await?)
+}
+
+pub async fn pause(call: Call, _body: Bytes) -> Result<Value, Problem> {
+    let simulation = call.simulation()?;
+    simulation.clock.pause();
+    call.write_audit("Pause clock", "Clock", "").await?;
+    Ok(describe(&call, &simulation).await?)
+}
+
+pub async fn resume(call: Call, _body: Bytes) -> Result<Value, Problem> {
+    let simulation = call.simulation()?;
+    simulation.clock.resume();
+    call.write_audit("Resume clock", "Clock", "").await?;
+    Ok(describe(&call, &simulation).await?)
+}
+
+pub async fn advance(call: Call, body: Bytes) -> Result<Value, Problem> {
+    let simulation = call.simulation()?;
+    let Advance { by } = read(&body)?;
+    let by = duration(&by)?;
+    let from = simulation.clock.now();
+    // One that is not over in time is dropped, which leaves the clock at its latest stop.
+    let _ = tokio::time::timeout(REAL_TIME_MAX, simulation.clock.advance(by)).await;
+    moved(&call, &simulation, "Advance clock", from).await
+}
+
+/// Moves the clock from one thing that happens to the next until no action is open, or until the limits are reached.
+pub async fn advance_to_idle(call: Call, _body: Bytes) -> Result<Value, Problem> {
+    let simulation = call.simulation()?;
+    let from = simulation.clock.now();
+    let began = Instant::now();
+    while open_actions(&call).await? > 0 && began.elapsed() < REAL_TIME_MAX {
+        let now = simulation.clock.now();
+        match simulation.clock.next_wake() {
+            Some(wake) if wake.since(from) > MOVE_MAX => break,
+            Some(wake) => {
+                let left = REAL_TIME_MAX.saturating_sub(began.elapsed());
+                let _ = tokio::time::timeout(left, simulation.clock.advance(wake.since(now))).await;
+            }
+            // Nobody waits for the clock, so something else is under way.
+            None => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    }
+    moved(&call, &simulation, "Advance clock to idle", from).await
+}
+
+async fn moved(call: &Call, simulation: &Simulation, activity: &str, from: Timestamp) -> Result<Value, Problem> {
+    call.write_audit(activity, "Clock", "").await?;
+    let mut answer = describe(call, simulation).await?;
+    let by = simulation.clock.now().since(from);
+    answer["movedBy"] = SignedDuration::try_from(by).map_err(Error::internal)?.to_string().into();
+    Ok(answer)
+}
+
+async fn describe(call: &Call, simulation: &Simulation) -> Result<Value, Error> {
+    Ok(json!({
+        "now": simulation.clock.now().to_string(),
+        "paused": simulation.clock.is_paused(),
+        "nextWake": simulation.clock.next_wake().map(|wake| wake.to_string()),
+        "openActions": open_actions(call).await?,
+    }))
+}
+
+async fn open_actions(call: &Call) -> Result<u64, Error> {
+    call.app.store.read(|reader| Ok(reader.action_open_count()?)).await
+}
+
+/// A duration such as `90s`, `1h30m`, `7d` or `PT1H30M`.
+fn duration(text: &str) -> Result<Duration, GraphError> {
+    let span: Result<Span, _> = text.parse();
+    let span = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
+    let wrong = |why: &str| GraphError::bad_request(format!("'{text}' {why}")).about("by");
+    let by = span.map_err(|_| wrong("is no duration; write it like 90s, 1h30m, 7d or PT1H30M."))?;
+    let by = Duration::try_from(by).map_err(|_| wrong("goes back; the clock only goes on."))?;
+    if by > MOVE_MAX {
+        return Err(wrong(&format!("is too far; the most is {} days at a time.", MOVE_MAX.as_secs() / 86_400)));
+    }
+    Ok(by)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_in_both_spellings_and_within_the_limit() {
+        let seconds = |text| duration(text).map(|by| by.as_secs()).map_err(|error| error.message);
+        assert_eq!(seconds("90s"), Ok(90));
+        assert_eq!(seconds("1h30m"), Ok(5_400));
+        assert_eq!(seconds("PT1H30M"), Ok(5_400));
+        assert_eq!(seconds("7d"), Ok(7 * 86_400));
+        assert_eq!(seconds("366d"), Ok(366 * 86_400));
+        let told = ["366d 1s", "-1s", "soon", "", "1 month"].map(|text| seconds(text).unwrap_err()).join("\n");
+        insta::assert_snapshot!(told, @"
+        '366d 1s' is too far; the most is 366 days at a time.
+        '-1s' goes back; the clock only goes on.
+        'soon' is no duration; write it like 90s, 1h30m, 7d or PT1H30M.
+        '' is no duration; write it like 90s, 1h30m, 7d or PT1H30M.
+        '1 month' is no duration; write it like 90s, 1h30m, 7d or PT1H30M.
+        ");
+    }
+}

@@ -1,0 +1,30 @@
+//! A simulated fleet as a whole: dropped, replaced by a scenario, saved as one.
+
+use bytes::Bytes;
+use cloudpc_graph::GraphError;
+use serde_json::{Value, json};
+
+use super::{Call, Reply};
+use crate::pipeline::Problem;
+use crate::scenario;
+
+pub async fn reset(call: Call, _body: Bytes) -> Result<(), Problem> {
+    call.simulation()?;
+    scenario::clear(&call.app).await?;
+    call.app.identity.forget_verified();
+    Ok(call.write_audit("Reset fleet", "Fleet", "").await?)
+}
+
+pub async fn load(call: Call, body: Bytes) -> Result<Value, Problem> {
+    call.simulation()?;
+    let text = std::str::from_utf8(&body).map_err(|_| GraphError::bad_request("The scenario is not UTF-8 text."))?;
+    let tenants = scenario::load_at(&call.app, Some(call.caller.tenant_id), text).await?;
+    call.app.identity.forget_verified();
+    call.write_audit("Load scenario", "Fleet", "").await?;
+    Ok(json!({ "tenantIds": tenants }))
+}
+
+pub async fn save(call: Call, _body: Bytes) -> Result<Reply, Problem> {
+    call.simulation()?;
+    Ok(Reply::Toml(scenario::save(&call.app).await?))
+}

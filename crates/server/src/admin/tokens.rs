@@ -1,0 +1,35 @@
+//! Tokens for tests and scripts, made without signing in.
+
+use bytes::Bytes;
+use cloudpc_model::AppId;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Call, read};
+use crate::pipeline::Problem;
+
+/// For whom a token is made.
+#[derive(Deserialize)]
+#[serde(untagged, deny_unknown_fields, expecting = "give either user (with permissions, if not all) or app")]
+enum Wanted {
+    User {
+        user: String,
+        #[serde(default)]
+        permissions: Option<Vec<String>>,
+    },
+    App {
+        app: AppId,
+    },
+}
+
+pub async fn create(call: Call, body: Bytes) -> Result<Value, Problem> {
+    let (identity, tenant) = (&call.app.identity, call.caller.tenant_id);
+    let (token, whose) = match read(&body)? {
+        Wanted::User { user, permissions } => {
+            (identity.issue_for_user(&call.base, tenant, &user, permissions.as_deref()).await?, user)
+        }
+        Wanted::App { app } => (identity.issue_for_app(&call.base, tenant, app).await?, app.to_string()),
+    };
+    call.write_audit("Create access token", "AccessToken", whose).await?;
+    Ok(json!({ "accessToken": token.token, "expiresIn": token.expires_in.as_secs() }))
+}
