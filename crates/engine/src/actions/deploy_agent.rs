@@ -45,7 +45,7 @@ pub(super) static RECIPE: Recipe = Recipe {
             ..Step::new("checkAvailable", "deviceNotAvailable", minutes(1), check_available)
         },
         Step {
-            late: Late::Fail("executeActionTimeout"),
+            late: Late::Fail("executeActionTimeout", "The guest did not answer"),
             ..Step::new("waitForGuest", "executeActionTimeout", minutes(10), super::machine::wait_for_guest)
         },
         Step::new("checkDiskSpace", "checkDiskSpaceFailed", minutes(1), check_disk_space),
@@ -59,7 +59,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step::new("checkChecksum", "invalidAgentChecksum", minutes(5), check_checksum),
         Step {
             time_max: TimeMax::Install,
-            late: Late::Fail("executeActionTimeout"),
+            late: Late::Fail("executeActionTimeout", "The installer did not end"),
             ..Step::new("runInstaller", "executeActionFailed", minutes(60), run_installer)
         }
         .undone_by(kill),
@@ -173,9 +173,9 @@ async fn source(context: &Context) -> Result<(Url, FetchPolicy), Trouble> {
         time_max: FETCH_TIME_MAX,
     };
     let refused = |why: String| {
-        Trouble::failed(format!("The agent's address is refused: {why} Configure the agent with another one."))
+        Trouble::failed(format!("The agent's address is refused: {why}. Configure the agent with another one."))
     };
-    let url = Url::parse(&agent.url).map_err(|error| refused(format!("{error}.")))?;
+    let url = Url::parse(&agent.url).map_err(|error| refused(error.to_string()))?;
     Fetcher::check(&url, &policy).map_err(refused)?;
     Ok((url, policy))
 }
@@ -330,7 +330,7 @@ mod tests {
     fn no_step_has_a_code_that_is_not_in_the_contract() {
         for step in RECIPE.steps {
             assert!(ERROR_CODES.contains(&step.code), "{}", step.name);
-            if let Late::Fail(code) = step.late {
+            if let Late::Fail(code, _) = step.late {
                 assert!(ERROR_CODES.contains(&code), "{}", step.name);
             }
         }

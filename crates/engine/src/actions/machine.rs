@@ -36,7 +36,7 @@ pub(super) const START: Step =
 
 /// Waits until the guest answers, if the machine should be on. Waiting for longer than this is what its failure means.
 pub(super) const WAIT_FOR_GUEST: Step = Step {
-    late: Late::Fail("guestNotReady"),
+    late: Late::Fail("guestNotReady", "The guest did not answer"),
     ..Step::new("waitForGuest", "guestNotReady", minutes(15), |context| {
         Box::pin(async move {
             match context.cloud_pc()?.power_intended {

@@ -48,8 +48,8 @@ pub enum TimeMax {
 pub enum Late {
     /// It may have had its effect: look again.
     LookAgain,
-    /// It has failed for good, with this code.
-    Fail(&'static str),
+    /// It has failed for good, with this code; what did not happen, for people.
+    Fail(&'static str, &'static str),
 }
 
 /// What a request to cancel does to a step under way.

@@ -183,8 +183,8 @@ impl Engine {
 fn late(step: &Step, time_max: Duration) -> Trouble {
     match step.late {
         Late::LookAgain => looks_again(time_max),
-        Late::Fail(code) => {
-            let message = format!("'{}' did not end within {} seconds.", step.name, time_max.as_secs());
+        Late::Fail(code, what) => {
+            let message = format!("{what} within {} seconds.", time_max.as_secs());
             Trouble::Final { outcome: Some(State::Failed), code: Some(code.into()), message }
         }
     }

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
+mod cancel;
+mod deploy;
 mod matrix;
 mod requests;
+mod running;
 mod world;

@@ -9,8 +9,8 @@ use cloudpc_model::{
     ServicePlanId, State, TenantId, Timestamp, UserAccountType, UserId,
 };
 use cloudpc_store::{Store, StoreError, WriteMode};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -114,11 +114,8 @@ impl World {
         let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
         let clock = SimClock::paused(START);
         let rng = Arc::new(SeededRng::new(seed));
-        let parts = SimParts {
-            clock: Arc::new(clock.clone()),
-            rng: Arc::clone(&rng) as Arc<dyn Rng>,
-            fetcher: Fetcher::new(None).unwrap(),
-        };
+        let parts =
+            SimParts { clock: Arc::new(clock.clone()), rng: Arc::clone(&rng) as Arc<dyn Rng>, fetcher: fetcher() };
         let driver = SimDriver::open(None, parts).unwrap();
         driver.configure(Pace::default(), vec![artifact()]);
         let crashed = Arc::new(AtomicBool::new(false));
@@ -286,6 +283,16 @@ impl World {
         .await;
     }
 
+    pub async fn update_partner(&self, update: impl FnOnce(&mut Partner) + Send + 'static) {
+        let id = self.partner;
+        self.change(move |tx| {
+            let mut partner = tx.partner(tenant(), id)?.unwrap();
+            update(&mut partner);
+            tx.partner_update(&partner)
+        })
+        .await;
+    }
+
     pub async fn action(&self, id: ActionId) -> Action {
         self.change(move |tx| tx.action(tenant(), id)).await.unwrap()
     }
@@ -296,7 +303,11 @@ impl World {
 
     /// Lets everything run that can without time passing.
     pub async fn rest(&mut self) {
-        self.clock.advance(Duration::ZERO).await;
+        self.advance(Duration::ZERO).await;
+    }
+
+    pub async fn advance(&mut self, by: Duration) {
+        self.clock.advance(by).await;
         if self.crashed.load(Ordering::SeqCst) {
             self.crash().await;
             self.clock.advance(Duration::ZERO).await;
@@ -305,17 +316,15 @@ impl World {
 
     /// Moves on to the next thing that happens; false if nothing will.
     pub async fn tick(&mut self) -> bool {
-        self.rest().await;
         let Some(next) = self.clock.next_wake() else { return false };
-        self.clock.advance(next.since(self.clock.now())).await;
-        self.rest().await;
+        self.advance(next.since(self.clock.now())).await;
         true
     }
 
     /// Moves on until the action is as `wanted`.
     pub async fn until(&mut self, id: ActionId, wanted: impl Fn(&Action) -> bool) -> Action {
+        self.rest().await;
         loop {
-            self.rest().await;
             let action = self.action(id).await;
             if wanted(&action) {
                 return action;
@@ -333,8 +342,8 @@ impl World {
 
     /// Moves on until no action is open.
     pub async fn idle(&mut self) {
+        self.rest().await;
         loop {
-            self.rest().await;
             if self.change(|tx| tx.action_open_count()).await == 0 {
                 return;
             }
@@ -399,6 +408,12 @@ fn plan(id: ServicePlanId, vcpu_count: u32, storage_gib: u32, gpu: bool) -> Serv
         product: Product::Enterprise,
         gpu,
     }
+}
+
+/// Reading the public authorities takes longer than most tests.
+fn fetcher() -> Fetcher {
+    static FETCHER: OnceLock<Fetcher> = OnceLock::new();
+    FETCHER.get_or_init(|| Fetcher::new(None).unwrap()).clone()
 }
 
 /// In memory where there is such a place: what is tested here is not the disk.

@@ -1,0 +1,79 @@
+//! Canceling by hand what the matrix cancels step by step: waiting actions, activities, and what can no longer be canceled.
+
+use cloudpc_drivers::Driver;
+use cloudpc_drivers::sim::Ailment;
+use cloudpc_engine::{Effect, FaultRule};
+use cloudpc_model::{ActionId, ActivityId, Error, ErrorKind, EventKind, Params, Power, State};
+use uuid::Uuid;
+
+use crate::world::{World, asked, rule};
+
+fn what(error: Error) -> (ErrorKind, &'static str) {
+    (error.kind, error.code)
+}
+
+const TOO_LATE: Result<(), (ErrorKind, &str)> = Err((ErrorKind::Conflict, "tooLateToCancel"));
+
+#[tokio::test]
+async fn what_waits_is_canceled_at_once_and_once() {
+    let (mut world, id) = World::started(1).await;
+    let deployment = world.deploy(&id.to_string()).await;
+    let off = world.engine.request(&asked(), id, Params::PowerOff).await.unwrap();
+    world.rest().await;
+    world.engine.cancel(&asked(), off).await.unwrap();
+    let canceled = world.action(off).await;
+    assert_eq!(canceled.state, State::Canceled);
+    insta::assert_snapshot!(canceled.failure().unwrap().message, @"ada@contoso.test canceled it before it began.");
+    assert_eq!(world.engine.cancel(&asked(), off).await.map_err(what), TOO_LATE);
+    world.check_log(off).await;
+    assert!(world.audit().await.contains(&"Cancel PowerOff CloudPC".to_owned()));
+    // The machine is free for another remote action while the deployment goes on.
+    let reboot = world.engine.request(&asked(), id, Params::Reboot).await.unwrap();
+    assert_eq!(world.end(deployment).await.state, State::Done);
+    assert_eq!(world.end(reboot).await.state, State::Done);
+    assert_eq!(world.engine.cancel(&asked(), reboot).await.map_err(what), TOO_LATE);
+    let unknown = world.engine.cancel(&asked(), ActionId(404)).await.map_err(what);
+    assert_eq!(unknown, Err((ErrorKind::NotFound, "ResourceNotFound")));
+}
+
+#[tokio::test]
+async fn asking_again_while_it_is_being_canceled_changes_nothing() {
+    let (mut world, id) = World::started(1).await;
+    let off = world.engine.request(&asked(), id, Params::PowerOff).await.unwrap();
+    world.until(off, |action| action.step("stop").is_some()).await;
+    world.engine.cancel(&asked(), off).await.unwrap();
+    world.engine.cancel(&asked(), off).await.unwrap();
+    let requests = |events: Vec<cloudpc_model::Event>| {
+        events.iter().filter(|event| matches!(event.kind, EventKind::CancelRequested { .. })).count()
+    };
+    assert_eq!(requests(world.events(off).await), 1);
+    world.faults.add(FaultRule { undo: true, ..rule(Effect::SlowDown { by_ms: 10 }) });
+    world.until(off, |action| action.state == State::Undoing).await;
+    assert_eq!(world.engine.cancel(&asked(), off).await.map_err(what), TOO_LATE);
+    assert_eq!(world.end(off).await.state, State::Canceled);
+    assert_eq!(world.driver.observe(id).await.unwrap().power, Power::Running);
+    assert_eq!(world.cloud_pc(id).await.power_observed, Power::Running);
+}
+
+#[tokio::test]
+async fn an_activity_is_canceled_where_it_still_can_be() {
+    let mut world = World::new(1).await;
+    let mut targets = Vec::new();
+    for number in 1..=5 {
+        targets.push(world.add(number, Ailment::default()).await.to_string());
+    }
+    targets.push("unknown".into());
+    world.start();
+    let activity = world.engine.deploy(&asked(), world.partner, targets).await.unwrap().activity_id;
+    // The last one ends at once: there is no such Cloud PC.
+    world.rest().await;
+    assert_eq!(world.engine.cancel_activity(&asked(), activity).await.unwrap(), 5);
+    world.idle().await;
+    let again = world.engine.cancel_activity(&asked(), activity).await.map(drop).map_err(what);
+    assert_eq!(again, TOO_LATE);
+    let unknown = world.engine.cancel_activity(&asked(), ActivityId(Uuid::nil())).await.map_err(what);
+    assert_eq!(unknown, Err((ErrorKind::NotFound, "ResourceNotFound")));
+    for number in 1..=5 {
+        assert_eq!(world.action(ActionId(number)).await.state, State::Canceled);
+    }
+}

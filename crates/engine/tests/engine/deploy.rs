@@ -1,0 +1,418 @@
+//! Deployments: every error code out of the real pipeline, in its order, waiting in line, and those that follow a reprovision by themselves.
+
+use cloudpc_drivers::sim::{Ailment, Artifact, Pace};
+use cloudpc_engine::FaultRule;
+use cloudpc_model::{
+    ActionId, ActorKind, AgentSetting, Clock, CloudPcId, CloudPcStatus, ErrorKind, Params, PartnerId, Power, Product,
+    State, TenantId,
+};
+use cloudpc_store::{ActionFilter, Deployment, DeploymentFilter, ReportType};
+use std::fmt::Write;
+use std::time::Duration;
+use uuid::Uuid;
+
+use crate::world::{AGENT_URL, World, agent, artifact, asked, fail, rule, settings, tenant};
+
+const REPROVISION: Params = Params::Reprovision { os_version: None, user_account_type: None };
+
+/// All results of the partner, in order.
+async fn results(world: &World) -> Vec<Deployment> {
+    let (partner, filter) = (world.partner, DeploymentFilter::default());
+    let (first, last) = (ActionId(0), ActionId(i64::MAX));
+    world.change(move |tx| tx.deployment_list(tenant(), partner, &filter, first, last, 1000)).await
+}
+
+/// How a deployment to `target` ends.
+async fn ends(world: &mut World, target: &str) -> String {
+    let id = world.deploy(target).await;
+    let ended = world.end(id).await;
+    world.check_log(id).await;
+    let result = results(world).await.pop().unwrap();
+    assert_eq!((result.action_id, result.state, result.failure.as_ref()), (id, ended.state, ended.failure()));
+    assert_eq!(result.target, target, "as the caller named it");
+    let state: &str = ended.state.into();
+    match ended.failure() {
+        Some(failure) => format!("{state} {}: {}", failure.code, failure.message),
+        None => state.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn every_error_code_comes_from_the_pipeline() {
+    let mut world = World::with(1, cloudpc_engine::Settings { agent_bytes_max: 10_000_000, ..settings() }).await;
+    let mut table = String::new();
+    let mut ailments = vec![
+        ("healthy", Ailment::default()),
+        ("a full disk", Ailment { disk_full: true, ..Ailment::default() }),
+        ("no network", Ailment { no_network: true, ..Ailment::default() }),
+        ("a guest that hangs", Ailment { guest_hangs: true, ..Ailment::default() }),
+        ("an installer that fails", Ailment { install_exit_code: Some(1603), ..Ailment::default() }),
+        ("an installer that hangs", Ailment { install_hangs: true, ..Ailment::default() }),
+    ];
+    let mut ids = Vec::new();
+    for (number, (_, ailment)) in (1..).zip(&ailments) {
+        ids.push(world.add(number, ailment.clone()).await);
+    }
+    world.start();
+    for ((what, _), id) in ailments.drain(..).zip(&ids) {
+        writeln!(table, "{what}\n  {}", ends(&mut world, &id.to_string()).await).unwrap();
+    }
+    let healthy = ids[0];
+
+    for (what, target) in [("an unknown id", Uuid::from_u128(404).to_string()), ("no id", "desk 4'; --".into())] {
+        writeln!(table, "{what}\n  {}", ends(&mut world, &target).await).unwrap();
+    }
+    world.update(healthy, |cloud_pc| cloud_pc.status = CloudPcStatus::InGracePeriod).await;
+    writeln!(table, "in its grace period\n  {}", ends(&mut world, &healthy.to_string()).await).unwrap();
+    world.update(healthy, |cloud_pc| cloud_pc.status = CloudPcStatus::Provisioned).await;
+    let off = world.engine.request(&asked(), healthy, Params::PowerOff).await.unwrap();
+    assert_eq!(world.end(off).await.state, State::Done);
+    writeln!(table, "powered off\n  {}", ends(&mut world, &healthy.to_string()).await).unwrap();
+    let on = world.engine.request(&asked(), healthy, Params::PowerOn).await.unwrap();
+    assert_eq!(world.end(on).await.state, State::Done);
+
+    for (what, url) in [
+        ("a plain http address", "http://agents.partner.test/files/agent.msi"),
+        ("an address of this host", "https://127.0.0.1/agent.msi"),
+        ("a local file", "file:///etc/agent.msi"),
+        ("no address", "agent.msi"),
+    ] {
+        world.update_partner(move |partner| partner.agent = Some(AgentSetting { url: url.into(), ..agent() })).await;
+        writeln!(table, "{what}\n  {}", ends(&mut world, &healthy.to_string()).await).unwrap();
+    }
+    let exe = "https://agents.partner.test/files/agent.EXE";
+    for (what, url, sha256, served) in [
+        ("a huge file", AGENT_URL, "ab", Artifact { size_bytes: 10_000_001, ..artifact() }),
+        ("another extension", "https://agents.partner.test/a.zip", "ab", artifact()),
+        ("an error page", AGENT_URL, "ab", Artifact { format: "html".into(), ..artifact() }),
+        ("an msi named exe", exe, "ab", artifact()),
+        ("another checksum", AGENT_URL, "cd", artifact()),
+        ("an exe", exe, "AB", Artifact { format: "exe".into(), ..artifact() }),
+    ] {
+        let url = url.to_owned();
+        world.driver.configure(Pace::default(), vec![Artifact { url: url.clone(), ..served }]);
+        let sha256 = sha256.repeat(32);
+        world.update_partner(move |partner| partner.agent = Some(AgentSetting { url, sha256, ..agent() })).await;
+        writeln!(table, "{what}\n  {}", ends(&mut world, &healthy.to_string()).await).unwrap();
+    }
+    world.driver.configure(Pace::default(), vec![artifact()]);
+    let held = world.deploy(&healthy.to_string()).await;
+    let partner = world.partner;
+    world.change(move |tx| tx.partner_delete(tenant(), partner)).await;
+    let ended = world.end(held).await;
+    let failure = ended.failure().unwrap();
+    writeln!(table, "a partner that was deleted\n  {} {}", failure.code, failure.message).unwrap();
+    insta::assert_snapshot!(table, @"
+    healthy
+      done
+    a full disk
+      failed checkDiskSpaceFailed: The system disk has 16777216 bytes free and the agent needs 1073741824. Free some space or resize the Cloud PC.
+    no network
+      failed checkNetworkConnectionFailed: The Cloud PC does not reach agents.partner.test: agents.partner.test cannot be reached: no network (after 3 attempts)
+    a guest that hangs
+      failed executeActionTimeout: The guest did not answer within 600 seconds.
+    an installer that fails
+      failed executeActionFailed: The installer ended with exit code 1603: The program ended with exit code 1603.
+    an installer that hangs
+      failed executeActionTimeout: The installer did not end within 1800 seconds.
+    an unknown id
+      canceled deviceNotFound: Cloud PC not found or invalid
+    no id
+      canceled deviceNotFound: Cloud PC not found or invalid
+    in its grace period
+      canceled deviceNotAvailable: The Cloud PC's status is 'inGracePeriod'. Deploy again when it is 'provisioned'.
+    powered off
+      canceled deviceNotAvailable: The Cloud PC is powered off. Power it on, then deploy the agent again.
+    a plain http address
+      failed agentNotFound: The agent's address is refused: http://agents.partner.test/files/agent.msi: http is fetched only if an allowed URL prefix names the host; use https. Configure the agent with another one.
+    an address of this host
+      failed agentNotFound: The agent's address is refused: https://127.0.0.1/agent.msi: 127.0.0.1 is not a public address; an allowed URL prefix that names the host would allow it. Configure the agent with another one.
+    a local file
+      failed agentNotFound: The agent's address is refused: file:///etc/agent.msi: only https addresses can be fetched. Configure the agent with another one.
+    no address
+      failed agentNotFound: The agent's address is refused: relative URL without a base. Configure the agent with another one.
+    a huge file
+      failed agentNotFound: There is no agent at its address: https://agents.partner.test/files/agent.msi has 10000001 bytes; at most 10000000 are taken
+    another extension
+      failed invalidAgentFormat: The agent's address has to end in .exe or .msi, and 'a.zip' does not.
+    an error page
+      failed invalidAgentFormat: 'agent.msi' is by its content no installer. Often that is an error page; look at what the address serves.
+    an msi named exe
+      failed invalidAgentFormat: 'agent.EXE' is by its content a Windows installer (.msi). Often that is an error page; look at what the address serves.
+    another checksum
+      failed invalidAgentChecksum: The file's SHA-256 is abababababababababababababababababababababababababababababababab, configured is cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd. The file was changed, or the agent was configured for another one.
+    an exe
+      done
+    a partner that was deleted
+      agentNotFound The partner was deleted, and its allowed URLs with it.
+    ");
+    for code in cloudpc_engine::actions::DEPLOY_ERROR_CODES {
+        assert!(code == "none" || table.contains(&format!(" {code}")), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn the_checks_come_in_the_order_of_the_contract() {
+    let mut world = World::new(1).await;
+    let ailing = [
+        Ailment { disk_full: true, no_network: true, install_exit_code: Some(1), ..Ailment::default() },
+        Ailment { no_network: true, install_exit_code: Some(1), ..Ailment::default() },
+        Ailment { install_exit_code: Some(1), ..Ailment::default() },
+    ];
+    let mut ids = Vec::new();
+    for (number, ailment) in (1..).zip(ailing) {
+        ids.push(world.add(number, ailment).await);
+    }
+    world.start();
+    let mut codes = Vec::new();
+    let mut serve = async |world: &mut World, id: CloudPcId, format: &str, sha256: &str| {
+        world.driver.configure(Pace::default(), vec![Artifact { format: format.into(), ..artifact() }]);
+        let sha256 = sha256.repeat(32);
+        world.update_partner(move |partner| partner.agent = Some(AgentSetting { sha256, ..agent() })).await;
+        let deployment = world.deploy(&id.to_string()).await;
+        codes.push(world.end(deployment).await.failure().unwrap().code.clone());
+    };
+    // Everything is wrong; then one thing less at a time.
+    world.update(ids[0], |cloud_pc| cloud_pc.status = CloudPcStatus::NotProvisioned).await;
+    serve(&mut world, CloudPcId(Uuid::nil()), "html", "cd").await;
+    serve(&mut world, ids[0], "html", "cd").await;
+    world.update(ids[0], |cloud_pc| cloud_pc.status = CloudPcStatus::Provisioned).await;
+    serve(&mut world, ids[0], "html", "cd").await;
+    serve(&mut world, ids[1], "html", "cd").await;
+    serve(&mut world, ids[2], "html", "cd").await;
+    serve(&mut world, ids[2], "msi", "cd").await;
+    serve(&mut world, ids[2], "msi", "ab").await;
+    assert_eq!(
+        codes,
+        [
+            "deviceNotFound",
+            "deviceNotAvailable",
+            "checkDiskSpaceFailed",
+            "checkNetworkConnectionFailed",
+            "invalidAgentFormat",
+            "invalidAgentChecksum",
+            "executeActionFailed"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_installer_that_hangs_is_ended_in_time() {
+    let mut world = World::new(1).await;
+    let id = world.add(1, Ailment { install_hangs: true, ..Ailment::default() }).await;
+    world.start();
+    let deployment = world.deploy(&id.to_string()).await;
+    let begun = world.until(deployment, |action| action.step("runInstaller").is_some()).await;
+    let begun = begun.step("runInstaller").unwrap().started_at;
+    world.end(deployment).await;
+    let took = world.clock.now().since(begun);
+    assert_eq!(took, world.settings.install_time_max);
+    assert_eq!(world.driver.installed_agents(id), [""; 0]);
+}
+
+#[tokio::test]
+async fn deployments_wait_in_line_and_are_never_refused() {
+    let (mut world, id) = World::started(1).await;
+    let reprovision = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
+    world.until(reprovision, |action| action.state == State::Running).await;
+    let target = id.to_string();
+    let (first, second, third) =
+        (world.deploy(&target).await, world.deploy(&target).await, world.deploy(&target).await);
+    for (ahead, deployment) in [(1, first), (2, second), (3, third)] {
+        let action = world.action(deployment).await;
+        let place = world.change(move |tx| tx.action_place(&action)).await;
+        assert_eq!((place.ahead, place.behind), (ahead, Some(reprovision)));
+    }
+    world.engine.cancel(&asked(), second).await.unwrap();
+    assert_eq!(world.end(third).await.state, State::Done);
+    let ended = [world.action(reprovision).await, world.action(first).await, world.action(third).await];
+    assert!(ended.iter().all(|action| action.state == State::Done));
+    assert!(ended.is_sorted_by_key(|action| action.started_at));
+    assert!(ended[1].started_at >= Some(ended[0].updated_at) && ended[2].started_at >= Some(ended[1].updated_at));
+    let canceled = world.action(second).await;
+    assert_eq!((canceled.state, canceled.started_at), (State::Canceled, None));
+}
+
+#[tokio::test]
+async fn who_waits_too_long_has_failed() {
+    let (mut world, id) = World::started(1).await;
+    world.faults.add(FaultRule { step: Some("enrol".into()), ..rule(fail()) });
+    world.faults.add(FaultRule { step: Some("start".into()), undo: true, ..rule(fail()) });
+    let stuck = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
+    assert_eq!(world.end(stuck).await.state, State::Stuck);
+    let asked_at = world.clock.now();
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(world.deploy(&id.to_string()).await);
+    }
+    for deployment in waiting {
+        let ended = world.end(deployment).await;
+        assert_eq!((ended.state, &*ended.failure().unwrap().code), (State::Failed, "executeActionTimeout"));
+        assert_eq!(ended.updated_at, ended.deadline_at, "neither sooner nor later");
+        assert!(ended.deadline_at > asked_at);
+        world.check_log(deployment).await;
+    }
+    assert_eq!(world.action(stuck).await.state, State::Stuck);
+    assert_eq!(results(&world).await[0].state, State::Failed);
+}
+
+#[tokio::test]
+async fn every_machine_works_at_the_same_time() {
+    let mut world = World::new(1).await;
+    let mut ids = Vec::new();
+    for number in 1..=100 {
+        ids.push(world.add(number, Ailment::default()).await.to_string());
+    }
+    world.start();
+    let begun = world.clock.now();
+    for fifty in ids.chunks(50) {
+        world.engine.deploy(&asked(), world.partner, fifty.to_vec()).await.unwrap();
+    }
+    world.idle().await;
+    assert!(results(&world).await.iter().all(|result| result.state == State::Done));
+    // 30 s of download and 2 min of installing, each with its spread.
+    assert!(world.clock.now().since(begun) < Duration::from_secs(38 + 151));
+}
+
+#[tokio::test]
+async fn a_call_makes_one_action_result_and_report_per_name() {
+    let (mut world, id) = World::started(1).await;
+    let unknown = Uuid::from_u128(404).to_string();
+    let names = [id.to_string(), id.to_string().to_uppercase(), unknown.clone(), unknown.clone()];
+    let deployed = world.engine.deploy(&asked(), world.partner, names.to_vec()).await.unwrap();
+    world.idle().await;
+    let results = results(&world).await;
+    let ended: Vec<_> = results.iter().map(|result| (result.target.as_str(), result.state)).collect();
+    assert_eq!(ended, [(names[0].as_str(), State::Done), (unknown.as_str(), State::Canceled)]);
+    assert!(results.iter().all(|result| result.activity_id == deployed.activity_id));
+    let partner = world.partner;
+    let reports = world.change(move |tx| tx.report_list(tenant(), partner, None, 100)).await;
+    assert!(reports.iter().all(|report| report.report_type == ReportType::DeployAgent
+        && report.activity_id == Some(deployed.activity_id)
+        && report.agent_name == "agent.msi"
+        && report.agent.is_none()));
+    let said: Vec<_> = reports.iter().rev().map(|report| (&*report.cloud_pc_name, &*report.message)).collect();
+    insta::assert_debug_snapshot!(said, @r#"
+    [
+        (
+            "CPC-1",
+            "Asked to deploy agent.msi to CPC-1.",
+        ),
+        (
+            "",
+            "Asked to deploy agent.msi to '00000000-0000-0000-0000-000000000194', which is not a known Cloud PC.",
+        ),
+    ]
+    "#);
+    assert_eq!(world.audit().await.iter().filter(|row| **row == "DeployAgent CloudPcExternalPartner").count(), 1);
+}
+
+#[tokio::test]
+async fn what_the_partner_lacks_is_the_callers_answer() {
+    let (world, id) = World::started(1).await;
+    let deploy = async |partner, targets: usize| {
+        let targets = (0..targets).map(|n| if n == 0 { id.to_string() } else { n.to_string() }).collect();
+        let error = world.engine.deploy(&asked(), partner, targets).await.unwrap_err();
+        (error.kind, error.code)
+    };
+    assert_eq!(deploy(PartnerId(Uuid::nil()), 1).await, (ErrorKind::NotFound, "ResourceNotFound"));
+    assert_eq!(deploy(world.partner, 0).await, (ErrorKind::Invalid, "BadRequest"));
+    assert_eq!(deploy(world.partner, 51).await, (ErrorKind::Invalid, "BadRequest"));
+    world.update_partner(|partner| partner.agent = None).await;
+    assert_eq!(deploy(world.partner, 1).await, (ErrorKind::Conflict, "agentNotConfigured"));
+    world.update_partner(|partner| partner.enable_connection = false).await;
+    assert_eq!(deploy(world.partner, 1).await, (ErrorKind::Conflict, "partnerConnectionDisabled"));
+    assert_eq!(results(&world).await, []);
+}
+
+#[tokio::test]
+async fn strictly_partners_deploy_to_business_cloud_pcs_only() {
+    let mut world = World::with(1, cloudpc_engine::Settings { business_only: true, ..settings() }).await;
+    let (enterprise, business) = (world.add(1, Ailment::default()).await, world.add(2, Ailment::default()).await);
+    world.update(business, |cloud_pc| cloud_pc.product = Product::Business).await;
+    world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
+    world.start();
+    for (id, state) in [(enterprise, State::Canceled), (business, State::Done)] {
+        let deployment = world.deploy(&id.to_string()).await;
+        assert_eq!(world.end(deployment).await.state, state);
+        let reprovision = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
+        assert_eq!(world.end(reprovision).await.state, State::Done);
+    }
+    assert_eq!(results(&world).await.len(), 3, "automatically to the second one only");
+}
+
+#[tokio::test]
+async fn a_machine_of_another_tenant_is_not_found() {
+    let (mut world, id) = World::started(1).await;
+    let stranger = TenantId(Uuid::from_u128(666));
+    world
+        .change(move |tx| {
+            let mut partner = tx.partner_list(tenant(), None, 1)?.remove(0);
+            partner.tenant_id = stranger;
+            tx.partner_insert(&partner)
+        })
+        .await;
+    let asked = cloudpc_engine::Asked { tenant_id: stranger, ..asked() };
+    world.engine.deploy(&asked, world.partner, vec![id.to_string()]).await.unwrap();
+    world.idle().await;
+    let target = id.to_string();
+    let theirs = world.change(move |tx| tx.action_list(stranger, &target, ActionFilter::All, None, 10)).await;
+    assert_eq!(theirs.len(), 1);
+    assert_eq!(theirs[0].failure().unwrap().code, "deviceNotFound");
+    assert_eq!(world.driver.installed_agents(id), [""; 0]);
+}
+
+#[tokio::test]
+async fn agents_follow_a_reprovision_by_themselves() {
+    let (mut world, id) = World::started(1).await;
+    world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
+    world
+        .change(|tx| {
+            let template = tx.partner_list(tenant(), None, 1)?.remove(0);
+            for (number, enable_connection) in [(10, true), (11, false)] {
+                let id = PartnerId(Uuid::from_u128(number));
+                let url = format!("https://agents.partner.test/files/{number}.msi");
+                let agent = Some(AgentSetting { url, ..template.agent.clone().unwrap() });
+                let partner_id = format!("partner-{number}");
+                tx.partner_insert(&cloudpc_model::Partner {
+                    id,
+                    partner_id,
+                    agent,
+                    enable_connection,
+                    ..template.clone()
+                })?;
+            }
+            Ok(())
+        })
+        .await;
+    let other = Artifact { url: "https://agents.partner.test/files/10.msi".into(), ..artifact() };
+    world.driver.configure(Pace::default(), vec![artifact(), other]);
+    let reprovision = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
+    let asked_by = world.until(reprovision, |action| action.step("dropOldDisk").is_some()).await;
+    let message = asked_by.step("deployAgents").unwrap().message.as_deref().unwrap_or_default();
+    insta::assert_snapshot!(message, @"Agents of these partners will be deployed: partner, partner-10.");
+    world.idle().await;
+    let mut installed = world.driver.installed_agents(id);
+    installed.sort();
+    assert_eq!(installed, ["10.msi", "agent.msi"]);
+    let target = id.to_string();
+    let actions = world.change(move |tx| tx.action_list(tenant(), &target, ActionFilter::All, None, 10)).await;
+    assert_eq!(actions.len(), 3);
+    assert!(actions[..2].iter().all(|action| action.requested_by.kind == ActorKind::System));
+    let activities: Vec<_> = actions[..2].iter().map(|action| &action.params).collect();
+    assert_ne!(activities[0], activities[1], "each partner sees its own activity");
+}
+
+#[tokio::test]
+async fn no_agent_follows_a_reprovision_that_is_taken_back() {
+    let (mut world, id) = World::started(1).await;
+    world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
+    world.faults.add(FaultRule { step: Some("deployAgents".into()), ..rule(cloudpc_engine::Effect::LoseOutcome) });
+    let reprovision = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
+    assert_eq!(world.end(reprovision).await.state, State::Failed);
+    let results = results(&world).await;
+    assert_eq!(results.iter().map(|result| result.state).collect::<Vec<_>>(), [State::Canceled]);
+    world.idle().await;
+    assert_eq!(world.driver.installed_agents(id), [""; 0]);
+    assert_eq!(world.cloud_pc(id).await.power_observed, Power::Running);
+}

@@ -1,0 +1,260 @@
+//! How actions are carried: passing trouble, panics, two engines, limits, stopping and starting.
+
+use async_trait::async_trait;
+use cloudpc_drivers::sim::{Ailment, SimDriver};
+use cloudpc_drivers::{Capabilities, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
+use cloudpc_engine::{Effect, Engine, FaultRule, Parts, Settings};
+use cloudpc_model::{ActionId, Clock, CloudPcId, EventKind, Params, Power, SnapshotId, State};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{START, World, asked, rule, settings};
+
+/// What `ensure_running` does next instead of what it should.
+enum Mood {
+    Panic,
+    Fail(DriverError),
+}
+
+/// A simulated driver that has moods.
+struct Moody {
+    sim: SimDriver,
+    moods: Mutex<VecDeque<Mood>>,
+}
+
+#[async_trait]
+impl Driver for Moody {
+    fn capabilities(&self, spec: &MachineSpec) -> Capabilities {
+        self.sim.capabilities(spec)
+    }
+    async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {
+        self.sim.observe(id).await
+    }
+    async fn ensure_present(&self, spec: &MachineSpec) -> Result<(), DriverError> {
+        self.sim.ensure_present(spec).await
+    }
+    async fn ensure_absent(&self, id: CloudPcId) -> Result<(), DriverError> {
+        self.sim.ensure_absent(id).await
+    }
+    async fn ensure_running(&self, id: CloudPcId) -> Result<(), DriverError> {
+        let mood = self.moods.lock().unwrap().pop_front();
+        match mood {
+            Some(Mood::Panic) => panic!("a bad mood"),
+            Some(Mood::Fail(error)) => Err(error),
+            None => self.sim.ensure_running(id).await,
+        }
+    }
+    async fn ensure_stopped(&self, id: CloudPcId, how: StopMode) -> Result<(), DriverError> {
+        self.sim.ensure_stopped(id, how).await
+    }
+    async fn ensure_restarted(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
+        self.sim.ensure_restarted(id, tag).await
+    }
+    async fn ensure_disk_aside(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
+        self.sim.ensure_disk_aside(id, tag).await
+    }
+    async fn ensure_disk_from_image(&self, spec: &MachineSpec, tag: &Tag) -> Result<(), DriverError> {
+        self.sim.ensure_disk_from_image(spec, tag).await
+    }
+    async fn ensure_disk_from_snapshot(&self, id: CloudPcId, of: &SnapshotId, tag: &Tag) -> Result<(), DriverError> {
+        self.sim.ensure_disk_from_snapshot(id, of, tag).await
+    }
+    async fn ensure_disk_back(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
+        self.sim.ensure_disk_back(id, tag).await
+    }
+    async fn ensure_aside_dropped(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
+        self.sim.ensure_aside_dropped(id, tag).await
+    }
+    async fn ensure_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {
+        self.sim.ensure_size(spec).await
+    }
+    async fn ensure_snapshot(&self, id: CloudPcId, snapshot: &SnapshotId) -> Result<(), DriverError> {
+        self.sim.ensure_snapshot(id, snapshot).await
+    }
+    async fn ensure_snapshot_absent(&self, id: CloudPcId, snapshot: &SnapshotId) -> Result<(), DriverError> {
+        self.sim.ensure_snapshot_absent(id, snapshot).await
+    }
+    async fn guest(&self, id: CloudPcId) -> Result<Box<dyn Guest>, DriverError> {
+        self.sim.guest(id).await
+    }
+    async fn list(&self) -> Result<Vec<CloudPcId>, DriverError> {
+        self.sim.list().await
+    }
+}
+
+/// A fleet of one that is off, and a driver of these moods.
+async fn moody(moods: Vec<Mood>) -> (World, CloudPcId, ActionId) {
+    let mut world = World::new(1).await;
+    let id = world.add(1, Ailment::default()).await;
+    let sim = world.driver.clone();
+    let clock = world.clock.clone();
+    let stopped = tokio::spawn(async move { sim.ensure_stopped(id, StopMode::Force).await });
+    clock.advance(Duration::from_secs(1)).await;
+    stopped.await.unwrap().unwrap();
+    world.update(id, |cloud_pc| cloud_pc.power_intended = Power::PoweredOff).await;
+    world.engine = Engine::new(Parts {
+        store: world.store.clone(),
+        driver: Arc::new(Moody { sim: world.driver.clone(), moods: Mutex::new(moods.into()) }),
+        clock: Arc::new(world.clock.clone()),
+        rng: Arc::clone(&world.rng) as Arc<dyn cloudpc_model::Rng>,
+        faults: Arc::clone(&world.faults),
+        settings: world.settings.clone(),
+    });
+    world.start();
+    let action = world.engine.request(&asked(), id, Params::PowerOn).await.unwrap();
+    (world, id, action)
+}
+
+fn unavailable() -> Mood {
+    Mood::Fail(DriverError::Unavailable("its host reboots".into()))
+}
+
+#[tokio::test]
+async fn passing_trouble_passes_and_the_pauses_double() {
+    let (mut world, _, action) = moody((0..4).map(|_| unavailable()).collect()).await;
+    let ended = world.end(action).await;
+    assert_eq!(ended.state, State::Done);
+    assert_eq!(ended.step("start").unwrap().attempts, 5);
+    let pauses: Vec<_> = (world.events(action).await.iter())
+        .filter_map(|event| match &event.kind {
+            EventKind::StepRetried { due_at, .. } => Some(due_at.since(event.at).as_secs_f32()),
+            _ => None,
+        })
+        .collect();
+    for (pause, mean) in pauses.iter().zip([1.0, 2.0, 4.0, 8.0]) {
+        assert!((mean * 0.75..=mean * 1.25).contains(pause), "{pauses:?}");
+    }
+    assert_eq!(pauses.len(), 4);
+}
+
+#[tokio::test]
+async fn trouble_that_does_not_pass_fails_in_the_end() {
+    let (mut world, id, action) = moody((0..5).map(|_| unavailable()).collect()).await;
+    let ended = world.end(action).await;
+    assert_eq!(ended.state, State::Failed);
+    insta::assert_snapshot!(ended.failure().unwrap().message, @"the machine's host is not available: its host reboots (after 5 attempts)");
+    assert_eq!(world.cloud_pc(id).await.power_observed, Power::PoweredOff);
+}
+
+#[tokio::test]
+async fn a_panic_fails_the_attempt_and_not_the_process() {
+    let (mut world, _, action) = moody(vec![Mood::Panic]).await;
+    let ended = world.end(action).await;
+    assert_eq!((ended.state, ended.step("start").unwrap().attempts), (State::Done, 2));
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_tried_again_and_keeps_its_code() {
+    let refused = DriverError::Rejected { code: "quotaExceeded".into(), message: "No host has room.".into() };
+    let (mut world, _, action) = moody(vec![Mood::Fail(refused)]).await;
+    let ended = world.end(action).await;
+    let failure = ended.failure().unwrap();
+    assert_eq!((ended.state, &*failure.code, &*failure.message), (State::Failed, "quotaExceeded", "No host has room."));
+    assert_eq!(ended.step("start").unwrap().attempts, 1);
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_makes_the_power_unknown_until_it_is_looked_at() {
+    let (mut world, id, action) = moody(vec![Mood::Fail(DriverError::OutcomeUnknown("lost".into()))]).await;
+    world.faults.add(FaultRule { step: Some("start".into()), nth: Some(2), ..rule(Effect::SlowDown { by_ms: 10 }) });
+    world.until(action, |action| action.step("start").is_some_and(|step| step.attempts == 2)).await;
+    assert_eq!(world.cloud_pc(id).await.power_observed, Power::Unknown);
+    assert_eq!(world.end(action).await.state, State::Done);
+    assert_eq!(world.cloud_pc(id).await.power_observed, Power::Running);
+}
+
+#[tokio::test]
+async fn two_engines_share_the_work_and_double_none_of_it() {
+    let mut world = World::new(1).await;
+    let mut ids = Vec::new();
+    for number in 1..=20 {
+        ids.push(world.add(number, Ailment::default()).await);
+    }
+    world.start();
+    world.start_another();
+    let mut actions = Vec::new();
+    for id in &ids {
+        actions.push(world.engine.request(&asked(), *id, Params::Reboot).await.unwrap());
+    }
+    world.idle().await;
+    for (id, action) in ids.iter().zip(actions) {
+        assert_eq!(world.action(action).await.state, State::Done);
+        assert_eq!(world.driver.observe(*id).await.unwrap().boots, 2);
+        world.check_log(action).await;
+    }
+}
+
+#[tokio::test]
+async fn no_more_run_at_once_than_may() {
+    let mut world = World::with(1, Settings { running_max: 3, ..settings() }).await;
+    for number in 1..=10 {
+        let id = world.add(number, Ailment::default()).await;
+        world.engine.request(&asked(), id, Params::Reboot).await.unwrap();
+    }
+    world.start();
+    let mut most = 0;
+    world.rest().await;
+    loop {
+        let mut running = 0;
+        for number in 1..=10 {
+            running += usize::from(world.action(ActionId(number)).await.state == State::Running);
+        }
+        most = most.max(running);
+        if !world.tick().await {
+            break;
+        }
+    }
+    assert_eq!(most, 3);
+    assert_eq!(world.change(|tx| tx.action_open_count()).await, 0);
+}
+
+#[tokio::test]
+async fn a_stopped_engine_ends_its_step_and_gives_the_action_up() {
+    let mut world = World::new(1).await;
+    let id = world.add(1, Ailment::default()).await;
+    let (engine, stop) = (world.engine.clone(), CancellationToken::new());
+    let running = tokio::spawn({
+        let stop = stop.clone();
+        async move { engine.run(stop).await }
+    });
+    let action = world.engine.request(&asked(), id, Params::Reboot).await.unwrap();
+    world.until(action, |action| action.step("restart").is_some()).await;
+    stop.cancel();
+    world.rest().await;
+    assert!(!running.is_finished(), "a step is under way");
+    assert!(world.tick().await);
+    running.await.unwrap();
+    let given_up = world.action(action).await;
+    assert_eq!(given_up.state, State::Running);
+    assert_eq!(given_up.steps.len(), 2, "the step ended, the next did not begin");
+    world.start_another();
+    assert_eq!(world.end(action).await.state, State::Done);
+    assert_eq!(world.driver.observe(id).await.unwrap().boots, 2);
+}
+
+#[tokio::test]
+async fn an_idle_engine_sleeps() {
+    let (mut world, id) = World::started(1).await;
+    world.rest().await;
+    assert!(!world.tick().await, "nothing is due, so nothing wakes it");
+    let action = world.engine.request(&asked(), id, Params::Rename { display_name: "x".into() }).await.unwrap();
+    world.rest().await;
+    assert_eq!(world.action(action).await.state, State::Done, "a request does");
+    assert_eq!(world.clock.now(), START);
+    assert!(!world.tick().await);
+}
+
+#[tokio::test]
+async fn a_crash_does_not_use_up_an_attempt() {
+    let (mut world, id) = World::started(1).await;
+    let action = world.engine.request(&asked(), id, Params::PowerOff).await.unwrap();
+    for crashes in 1..=20 {
+        world.until(action, |action| action.epoch == crashes).await;
+        world.crash().await;
+    }
+    let ended = world.end(action).await;
+    assert_eq!((ended.state, ended.epoch, ended.step("stop").unwrap().attempts), (State::Done, 21, 1));
+    world.check_log(action).await;
+}
