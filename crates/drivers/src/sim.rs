@@ -1,7 +1,8 @@
 //! Simulated machines: disks with files on them, power, sizes, restore points, guests with a network and installed agents.
 //!
 //! Only the last inch is simulated: the engine, the steps and the agent pipeline above are those of a real host. The machines outlive the
-//! process, as real ones do: what a verb has changed is written to the simulation's own directory before the verb returns.
+//! process, as real ones do: what a verb has changed is written to the simulation's own directory before the verb returns. It is handed to the
+//! operating system and not forced to the disk, so it survives the death of the process at any moment, but a power cut may take the latest changes back.
 
 mod clock;
 mod disk;

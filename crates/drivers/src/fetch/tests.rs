@@ -1,4 +1,5 @@
 use super::*;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -225,4 +226,41 @@ fn extra_authorities_must_be_there() {
         let error = Fetcher::new(Some(&path)).unwrap_err();
         assert!(error.to_string().contains("roots.pem"), "{error}");
     }
+}
+
+/// Serves one byte over TLS at `localhost`; writes the authority to trust to `ca_pem`.
+async fn serve_tls(ca_pem: &Path) -> Url {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["localhost".into()]).unwrap().signed_by(&key, &ca).unwrap();
+    std::fs::write(ca_pem, ca.pem()).unwrap();
+    let config = tokio_rustls::rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], key.into())
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // A client that does not trust us hangs up.
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nM").await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    });
+    url(&format!("https://localhost:{port}/f"))
+}
+
+#[tokio::test]
+async fn an_authority_is_trusted_only_if_it_is_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca_pem = directory.path().join("ca.pem");
+    let served = serve_tls(&ca_pem).await;
+    let listed = policy(&[served.to_string()]);
+    let untrusted = Fetcher::new(None).unwrap().fetch(&served, &listed).await;
+    assert!(matches!(untrusted, Err(GuestError::Unreachable(_))), "{untrusted:?}");
+    assert_eq!(Fetcher::new(Some(&ca_pem)).unwrap().fetch(&served, &listed).await.unwrap().head, b"M");
 }

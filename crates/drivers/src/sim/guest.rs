@@ -112,7 +112,7 @@ impl Guest for SimGuest {
             let (machine, disk) = self.answering(world, now)?;
             let download = downloaded(disk, tag)?;
             if let Some(code) = download.exit_code {
-                return Ok(Next::Return(Exit { code, output: format!("The program ended with exit code {code}.") }));
+                return Ok(Next::Return(Exit { code, output: output_of(code) }));
             }
             if let Some(chore) = machine.chore(is_it) {
                 return Ok(Next::Wait(Wait::of(chore)));
@@ -139,7 +139,8 @@ impl Guest for SimGuest {
         let now = self.inner.parts.clock.now();
         {
             let mut world = self.inner.lock();
-            self.answering(&mut world, now)?;
+            world.look(self.id, now)?;
+            // A machine that is off or starting runs nothing.
             world.change(self.id, |machine| machine.kill(tag))?;
         }
         self.inner.stirred.notify_waiters();
@@ -273,7 +274,9 @@ impl SimGuest {
     async fn fetch_really(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError> {
         let (present, boots) = self.look(|machine, disk| {
             let present = disk.download(tag).filter(|download| is_of(download, tag, url));
-            must_have_network(machine, url)?;
+            if present.is_none() {
+                must_have_network(machine, url)?;
+            }
             Ok((present.map(|download| download.size_bytes), machine.boots))
         })?;
         if let Some(size_bytes) = present {
@@ -303,6 +306,14 @@ impl SimGuest {
 impl Wait {
     fn of(chore: &Chore) -> Self {
         chore.ends_at.map_or(Self::Stir, Self::Until)
+    }
+}
+
+/// What an installer prints.
+fn output_of(exit_code: i32) -> String {
+    match exit_code {
+        0 => "Installed.".into(),
+        _ => format!("Not installed: error {exit_code}."),
     }
 }
 

@@ -73,9 +73,12 @@ impl World {
 
     /// Changes a machine that is there. What `change` does is written down, or not done at all.
     pub fn change<T>(&mut self, id: CloudPcId, change: impl FnOnce(&mut Machine) -> T) -> Result<T, DriverError> {
-        let mut machine = self.machine(id).ok_or_else(|| no_machine(id))?.clone();
+        let before = self.machine(id).ok_or_else(|| no_machine(id))?;
+        let mut machine = before.clone();
         let result = change(&mut machine);
-        self.put(machine)?;
+        if machine != *before {
+            self.put(machine)?;
+        }
         Ok(result)
     }
 

@@ -112,7 +112,7 @@ async fn every_error_code_comes_from_the_pipeline() {
     a guest that hangs
       failed executeActionTimeout: The guest did not answer within 600 seconds.
     an installer that fails
-      failed executeActionFailed: The installer ended with exit code 1603: The program ended with exit code 1603.
+      failed executeActionFailed: The installer ended with exit code 1603: Not installed: error 1603.
     an installer that hangs
       failed executeActionTimeout: The installer did not end within 1800 seconds.
     an unknown id

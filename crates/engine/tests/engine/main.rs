@@ -7,5 +7,4 @@ mod deploy;
 mod matrix;
 mod requests;
 mod running;
-mod simulation;
 mod world;
