@@ -7,4 +7,5 @@ mod deploy;
 mod matrix;
 mod requests;
 mod running;
+mod simulation;
 mod world;

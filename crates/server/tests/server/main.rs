@@ -2,4 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be unwrapped has failed the test")]
 
+mod answers;
 mod architecture;
+mod batch;
+mod failures;
+mod lists;
+mod paging;
+mod world;

@@ -1,0 +1,145 @@
+//! Batches, through the whole pipeline.
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::world::{DESK_1, Who, World};
+
+fn item(id: &str, method: &str, url: &str) -> Value {
+    json!({"id": id, "method": method, "url": url})
+}
+
+#[tokio::test]
+async fn each_item_is_a_request_of_its_own() {
+    let world = World::new().await;
+    let body = json!({"requests": [
+        item("count", "GET", "/deviceManagement/managedDevices/$count"),
+        item("named", "get", "deviceManagement/virtualEndpoint/cloudPCs?$filter=displayName eq 'desk-2'&$select=displayName"),
+        item("missing", "GET", "/deviceManagement/virtualEndpoint/cloudPCs/10000000-0000-4000-8000-0000000000d9?$select=id"),
+        {"id": "rename", "method": "POST", "url": format!("/deviceManagement/virtualEndpoint/cloudPCs/{DESK_1}/rename"),
+         "headers": {"Content-Type": "application/json"}, "body": {"displayName": "one"}},
+        {"id": "untyped", "method": "POST", "url": format!("/deviceManagement/virtualEndpoint/cloudPCs/{DESK_1}/rename"),
+         "body": {"displayName": "two"}},
+        {"id": "late", "method": "GET", "url": "/deviceManagement/managedDevices/$count", "dependsOn": ["missing"]},
+        item("nested", "POST", "/$batch"),
+    ]});
+    let reply = world.call(Who::Writer, "POST", "/beta/$batch", Some(body)).await;
+    assert_snapshot!(reply, @r#"
+    200
+    content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
+    {
+      "responses": [
+        {
+          "body": "3",
+          "headers": {
+            "Content-Type": "text/plain"
+          },
+          "id": "count",
+          "status": 200
+        },
+        {
+          "body": {
+            "@odata.context": "https://cloudpc.test/beta/$metadata#deviceManagement/virtualEndpoint/cloudPCs(displayName)",
+            "value": [
+              {
+                "displayName": "desk-2"
+              }
+            ]
+          },
+          "headers": {
+            "Content-Type": "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
+          },
+          "id": "named",
+          "status": 200
+        },
+        {
+          "body": {
+            "error": {
+              "code": "ResourceNotFound",
+              "innerError": {
+                "client-request-id": "00000000-0000-4000-8000-000000000001",
+                "date": "2026-03-01T12:00:00",
+                "request-id": "00000000-0000-4000-8000-000000000001"
+              },
+              "message": "There is no Cloud PC with the id '10000000-0000-4000-8000-0000000000d9'."
+            }
+          },
+          "headers": {
+            "Content-Type": "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
+          },
+          "id": "missing",
+          "status": 404
+        },
+        {
+          "headers": {},
+          "id": "rename",
+          "status": 204
+        },
+        {
+          "body": {
+            "error": {
+              "code": "UnsupportedMediaType",
+              "innerError": {
+                "client-request-id": "00000000-0000-4000-8000-000000000001",
+                "date": "2026-03-01T12:00:00",
+                "request-id": "00000000-0000-4000-8000-000000000001"
+              },
+              "message": "A body has to be sent with Content-Type: application/json."
+            }
+          },
+          "headers": {
+            "Content-Type": "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
+          },
+          "id": "untyped",
+          "status": 415
+        },
+        {
+          "body": {
+            "error": {
+              "code": "FailedDependency",
+              "innerError": {
+                "client-request-id": "00000000-0000-4000-8000-000000000001",
+                "date": "2026-03-01T12:00:00",
+                "request-id": "00000000-0000-4000-8000-000000000001"
+              },
+              "message": "A request that 'late' depends on has failed."
+            }
+          },
+          "headers": {
+            "Content-Type": "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
+          },
+          "id": "late",
+          "status": 424
+        },
+        {
+          "body": {
+            "error": {
+              "code": "BadRequest",
+              "innerError": {
+                "client-request-id": "00000000-0000-4000-8000-000000000001",
+                "date": "2026-03-01T12:00:00",
+                "request-id": "00000000-0000-4000-8000-000000000001"
+              },
+              "message": "The address '/$batch' cannot be used in a batch."
+            }
+          },
+          "headers": {
+            "Content-Type": "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
+          },
+          "id": "nested",
+          "status": 400
+        }
+      ]
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn a_batch_needs_a_token_and_a_sound_envelope() {
+    let world = World::new().await;
+    let request = http::Request::post("/beta/$batch").body(axum::body::Body::empty()).unwrap();
+    assert_eq!(world.send(request).await.error().0, 401);
+    assert_eq!(world.get(Who::Writer, "/beta/$batch").await.error().0, 405);
+    let twice = json!({"requests": [item("1", "GET", "/me/cloudPCs"), item("1", "GET", "/me/cloudPCs")]});
+    assert_eq!(world.call(Who::Writer, "POST", "/v1.0/$batch", Some(twice)).await.error(), (400, "BadRequest".into()));
+}

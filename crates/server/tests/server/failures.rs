@@ -1,0 +1,440 @@
+//! Every registered operation against everything that a caller may get wrong: one table, and a registered operation without a row fails the test.
+
+use axum::body::Body;
+use cloudpc_model::{CloudPcId, Snapshot, SnapshotId, SnapshotType, TenantId};
+use cloudpc_server::operations::TABLE;
+use cloudpc_server::pipeline::BODY_BYTES_MAX;
+use http::Request;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+use crate::world::{DESK_1, DEVICE_1, PARTNER, PLAN_2, Reply, START, Who, World};
+
+/// How an operation is called rightly. `{…}` in the path is an id that is there.
+struct Case {
+    key: &'static str,
+    method: &'static str,
+    path: &'static str,
+    /// A body that is right, for an operation that cannot do without one.
+    body: Option<Value>,
+    /// A property of the body, and a value that is not of its type.
+    wrong: Option<(&'static str, Value)>,
+}
+
+fn case(key: &'static str, request: &'static str) -> Case {
+    let (method, path) = request.split_once(' ').unwrap();
+    Case { key, method, path, body: None, wrong: None }
+}
+
+impl Case {
+    fn with(self, body: Value, property: &'static str, wrong: Value) -> Self {
+        Self { body: Some(body), wrong: Some((property, wrong)), ..self }
+    }
+
+    /// A body that may be left out.
+    fn may_have(self, property: &'static str, wrong: Value) -> Self {
+        Self { wrong: Some((property, wrong)), ..self }
+    }
+
+    fn changes_something(&self) -> bool {
+        self.method != "GET"
+    }
+
+    fn takes_body(&self) -> bool {
+        matches!(self.method, "POST" | "PATCH")
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let setting = json!({"agentUrl": "https://agents.fabrikam.test/a.msi", "agentSha256": "ab".repeat(32)});
+    let partner = json!({"partnerId": "fab00000-0000-4000-8000-000000000009", "enableConnection": true});
+    vec![
+        case("cloudPC.list", "GET /cloudPCs"),
+        case("cloudPC.count", "GET /cloudPCs/$count"),
+        case("cloudPC.get", "GET /cloudPCs/{cloudPC}"),
+        case("cloudPC.retrieveCloudPcCountByStatus", "GET /cloudPCs/retrieveCloudPcCountByStatus"),
+        case("cloudPC.reprovision", "POST /cloudPCs/{cloudPC}/reprovision").may_have("osVersion", json!("windows95")),
+        case("cloudPC.resize", "POST /cloudPCs/{cloudPC}/resize").with(
+            json!({"targetServicePlanId": PLAN_2}),
+            "targetServicePlanId",
+            json!(2),
+        ),
+        case("cloudPC.restore", "POST /cloudPCs/{cloudPC}/restore").with(
+            json!({"cloudPcSnapshotId": "{snapshot}"}),
+            "cloudPcSnapshotId",
+            json!([]),
+        ),
+        case("cloudPC.rename", "POST /cloudPCs/{cloudPC}/rename").with(
+            json!({"displayName": "new"}),
+            "displayName",
+            json!(true),
+        ),
+        case("cloudPC.reboot", "POST /cloudPCs/{cloudPC}/reboot"),
+        case("cloudPC.powerOn", "POST /cloudPCs/{cloudPC}/powerOn"),
+        case("cloudPC.powerOff", "POST /cloudPCs/{cloudPC}/powerOff"),
+        case("cloudPC.createSnapshot", "POST /cloudPCs/{cloudPC}/createSnapshot").may_have("accessTier", json!("warm")),
+        case("cloudPC.troubleshoot", "POST /cloudPCs/{cloudPC}/troubleshoot"),
+        case("cloudPC.retrieveSnapshots", "GET /cloudPCs/{cloudPC}/retrieveSnapshots"),
+        case(
+            "cloudPC.retrieveCloudPCRemoteActionResults",
+            "GET /cloudPCs/{cloudPC}/retrieveCloudPCRemoteActionResults",
+        ),
+        case("cloudPC.getSupportedCloudPcRemoteActions", "GET /cloudPCs/{cloudPC}/getSupportedCloudPcRemoteActions"),
+        case("cloudPC.actions", "GET /cloudPCs/{cloudPC}/cloudpc.actions"),
+        case("action.get", "GET /cloudPCs/{cloudPC}/cloudpc.actions/{action}"),
+        case("action.cancel", "POST /cloudPCs/{cloudPC}/cloudpc.actions/{action}/cloudpc.cancel"),
+        case("action.settle", "POST /cloudPCs/{cloudPC}/cloudpc.actions/{action}/cloudpc.settle"),
+        case("managedDevice.list", "GET ../managedDevices"),
+        case("managedDevice.count", "GET ../managedDevices/$count"),
+        case("managedDevice.get", "GET ../managedDevices/{managedDevice}"),
+        case("managedDevice.reprovisionCloudPc", "POST ../managedDevices/{managedDevice}/reprovisionCloudPc"),
+        case("managedDevice.resizeCloudPc", "POST ../managedDevices/{managedDevice}/resizeCloudPc").with(
+            json!({"targetServicePlanId": PLAN_2}),
+            "targetServicePlanId",
+            json!({}),
+        ),
+        case("managedDevice.restoreCloudPc", "POST ../managedDevices/{managedDevice}/restoreCloudPc").with(
+            json!({"cloudPcSnapshotId": "{snapshot}"}),
+            "cloudPcSnapshotId",
+            json!(7),
+        ),
+        case(
+            "managedDevice.getCloudPcRemoteActionResults",
+            "GET ../managedDevices/{managedDevice}/getCloudPcRemoteActionResults",
+        ),
+        case("cloudPcServicePlan.list", "GET /servicePlans"),
+        case("cloudPcServicePlan.count", "GET /servicePlans/$count"),
+        case("cloudPcServicePlan.get", "GET /servicePlans/{servicePlan}"),
+        case("cloudPcGalleryImage.list", "GET /galleryImages"),
+        case("cloudPcGalleryImage.count", "GET /galleryImages/$count"),
+        case("cloudPcGalleryImage.get", "GET /galleryImages/{galleryImage}"),
+        case("cloudPcSnapshot.list", "GET /snapshots"),
+        case("cloudPcSnapshot.count", "GET /snapshots/$count"),
+        case("cloudPcSnapshot.get", "GET /snapshots/{snapshot}"),
+        case("cloudPcAuditEvent.list", "GET /auditEvents"),
+        case("cloudPcAuditEvent.count", "GET /auditEvents/$count"),
+        case("cloudPcAuditEvent.get", "GET /auditEvents/{auditEvent}"),
+        case("cloudPcExternalPartner.list", "GET /externalPartners"),
+        case("cloudPcExternalPartner.count", "GET /externalPartners/$count"),
+        case("cloudPcExternalPartner.get", "GET /externalPartners/{partner}"),
+        case("cloudPcExternalPartner.create", "POST /externalPartners").with(partner, "enableConnection", json!("yes")),
+        case("cloudPcExternalPartner.update", "PATCH /externalPartners/{partner}").with(
+            json!({"enableConnection": false}),
+            "enableConnection",
+            json!(1),
+        ),
+        case("cloudPcExternalPartner.delete", "DELETE /externalPartners/{partner}"),
+        case("cloudPcExternalPartner.configureAgent", "POST /externalPartners/{partner}/configureAgent").with(
+            json!({"agentSetting": setting}),
+            "agentSetting",
+            json!({"agentUrl": 1}),
+        ),
+        case("cloudPcExternalPartner.deployAgent", "POST /externalPartners/{partner}/deployAgent").with(
+            json!({"cloudPcIds": [DESK_1]}),
+            "cloudPcIds",
+            json!([DESK_1, null]),
+        ),
+        case(
+            "cloudPcExternalPartner.retrieveDeployAgentActionResults",
+            "GET /externalPartners/{partner}/retrieveDeployAgentActionResults(activityId='',cloudPcId='')",
+        ),
+        case("cloudPcExternalPartner.retrieveActionReports", "GET /externalPartners/{partner}/retrieveActionReports"),
+        case("cloudPcExternalPartner.heartbeat", "POST /externalPartners/{partner}/cloudpc.heartbeat"),
+        case("cloudPcExternalPartner.allowUrls", "POST /externalPartners/{partner}/cloudpc.allowUrls").with(
+            json!({"urls": ["https://agents.fabrikam.test/"]}),
+            "urls",
+            json!(["https://no-slash.test"]),
+        ),
+        case("activity.actions", "GET /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.actions"),
+        case("activity.cancel", "POST /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.cancel"),
+    ]
+}
+
+/// A world in which everything that the cases name is there, and the means to name it.
+struct Scene {
+    world: World,
+    ids: Vec<(&'static str, String)>,
+}
+
+const ROOT: &str = "/beta/deviceManagement/virtualEndpoint";
+const IMAGE: &str = "microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc";
+
+impl Scene {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let cloud_pc: CloudPcId = DESK_1.parse().unwrap();
+        let snapshot = SnapshotId::new(cloud_pc, cloud_pc.0);
+        let restore_point = Snapshot {
+            tenant_id: "10000000-0000-4000-8000-000000000001".parse::<TenantId>().unwrap(),
+            id: snapshot.clone(),
+            cloud_pc_id: cloud_pc,
+            snapshot_type: SnapshotType::Manual,
+            created_at: START,
+            last_restored_at: None,
+        };
+        world.app.store.write(move |tx| tx.snapshot_put(&restore_point)).await.unwrap();
+        let ids = json!({"cloudPcIds": [DESK_1]});
+        let deploy = format!("{ROOT}/externalPartners/{PARTNER}/deployAgent");
+        let deployed = world.call(Who::Writer, "POST", &deploy, Some(ids)).await;
+        let activity = deployed.json()["value"].as_str().unwrap().to_owned();
+        let action =
+            world.get(Who::Writer, &format!("{ROOT}/cloudPCs/{DESK_1}/cloudpc.actions")).await.rows()[0]["id"].clone();
+        let audit = world.get(Who::Writer, &format!("{ROOT}/auditEvents")).await.rows()[0]["id"].clone();
+        let ids = vec![
+            ("{cloudPC}", DESK_1.to_owned()),
+            ("{managedDevice}", DEVICE_1.to_owned()),
+            ("{servicePlan}", PLAN_2.to_owned()),
+            ("{galleryImage}", IMAGE.to_owned()),
+            ("{snapshot}", snapshot.0),
+            ("{partner}", PARTNER.to_owned()),
+            ("{activity}", activity),
+            ("{action}", action.as_str().unwrap().to_owned()),
+            ("{auditEvent}", audit.as_str().unwrap().to_owned()),
+        ];
+        Self { world, ids }
+    }
+
+    fn path(&self, case: &Case) -> String {
+        self.fill(case.path.to_owned())
+    }
+
+    /// The path with its `place`th id replaced.
+    fn path_with(&self, case: &Case, place: usize, id: &str) -> Option<String> {
+        let mut names: Vec<_> = self.ids.iter().filter_map(|(name, _)| Some((case.path.find(name)?, *name))).collect();
+        names.sort_unstable();
+        names.get(place).map(|(_, name)| self.fill(case.path.replace(name, id)))
+    }
+
+    fn fill(&self, path: String) -> String {
+        let filled = self.ids.iter().fold(path, |path, (name, id)| path.replace(name, id));
+        match filled.strip_prefix("..") {
+            Some(path) => format!("/beta/deviceManagement{path}"),
+            None => format!("{ROOT}{filled}"),
+        }
+    }
+
+    fn body(&self, case: &Case) -> Option<Value> {
+        let text = case.body.as_ref()?.to_string();
+        let filled = self.ids.iter().fold(text, |text, (name, id)| text.replace(name, id));
+        Some(serde_json::from_str(&filled).unwrap())
+    }
+
+    async fn send(
+        &self,
+        token: Option<&str>,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Reply {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.world.send(request.body(Body::from(body)).unwrap()).await
+    }
+
+    async fn json(&self, token: &str, case: &Case, body: impl Into<Vec<u8>>) -> Reply {
+        self.send(Some(token), case.method, &self.path(case), &[("content-type", "application/json")], body.into())
+            .await
+    }
+
+    /// Everything that a refused request must not have touched.
+    async fn traces(&self) -> Vec<String> {
+        let mut traces = Vec::new();
+        for path in ["auditEvents", "externalPartners", "cloudPCs?$select=*", "snapshots"] {
+            traces.push(self.world.get(Who::Writer, &format!("{ROOT}/{path}")).await.body);
+        }
+        traces.push(self.world.get(Who::Writer, &format!("{ROOT}/cloudPCs/{DESK_1}/cloudpc.actions")).await.body);
+        traces
+    }
+}
+
+fn refused(case: &Case, what: &str, reply: &Reply, status: u16, code: &str) {
+    assert_eq!(reply.error(), (status, code.to_owned()), "{}: {what}: {}", case.key, reply.body);
+    let error = &reply.json()["error"];
+    assert!(error["message"].as_str().unwrap().len() > 10, "{}: {what}: {error}", case.key);
+    assert!(error["innerError"]["request-id"].is_string() && error["innerError"]["date"].is_string());
+}
+
+#[tokio::test]
+async fn a_registered_operation_has_a_row_here() {
+    let cases = cases();
+    let missing: Vec<_> =
+        TABLE.iter().map(|row| row.key).filter(|key| !cases.iter().any(|case| case.key == *key)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+    assert_eq!(cases.len(), TABLE.len());
+}
+
+#[tokio::test]
+async fn each_case_is_a_right_request() {
+    let shared = Scene::new().await;
+    for case in cases() {
+        // Changes take away what other cases need, so each of them has a world of its own.
+        let own = if case.changes_something() { Some(Scene::new().await) } else { None };
+        let scene = own.as_ref().unwrap_or(&shared);
+        let reply = scene.world.call(Who::Writer, case.method, &scene.path(&case), scene.body(&case)).await;
+        let right = if case.key == "action.settle" { reply.status == 409 } else { reply.status.is_success() };
+        assert!(right, "{}: {reply}", case.key);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_told_or_done_without_a_good_token() {
+    let scene = Scene::new().await;
+    let before = scene.traces().await;
+    let good = scene.world.token(Who::Writer).await;
+    let garbage = format!("{}x", &good[..good.len() - 1]);
+    for case in cases() {
+        for (what, token) in
+            [("no token", None), ("garbage", Some("garbage")), ("bad signature", Some(garbage.as_str()))]
+        {
+            let reply = scene.send(token, case.method, &scene.path(&case), &[], Vec::new()).await;
+            refused(&case, what, &reply, 401, "InvalidAuthenticationToken");
+        }
+    }
+    let unknown = scene.send(None, "GET", "/beta/no/such/path", &[], Vec::new()).await;
+    assert_eq!(unknown.error().0, 401, "a stranger learns nothing about paths");
+    assert_eq!(scene.traces().await, before);
+
+    scene.world.host_clock.advance(Duration::from_secs(2 * 3600)).await;
+    for case in cases() {
+        let reply = scene.send(Some(&good), case.method, &scene.path(&case), &[], Vec::new()).await;
+        refused(&case, "expired token", &reply, 401, "InvalidAuthenticationToken");
+    }
+}
+
+#[tokio::test]
+async fn whoever_lacks_the_permission_is_told_before_anything_else() {
+    let scene = Scene::new().await;
+    let before = scene.traces().await;
+    let (nobody, reader) = (scene.world.token(Who::Nobody).await, scene.world.token(Who::Reader).await);
+    for case in cases() {
+        refused(&case, "no permission", &scene.json(&nobody, &case, "").await, 403, "Forbidden");
+        if case.changes_something() {
+            refused(&case, "reads only", &scene.json(&reader, &case, "").await, 403, "Forbidden");
+            refused(&case, "reads only, broken body", &scene.json(&reader, &case, "{").await, 403, "Forbidden");
+        }
+    }
+    assert_eq!(scene.traces().await, before);
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_another_tenants_is_not_found() {
+    let scene = Scene::new().await;
+    let before = scene.traces().await;
+    let (writer, stranger) = (scene.world.token(Who::Writer).await, scene.world.token(Who::Stranger).await);
+    let json = [("content-type", "application/json")];
+    for case in cases() {
+        let body = || scene.body(&case).map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        for place in 0..2 {
+            for id in ["10000000-0000-4000-8000-00000000dead", "no-id", "%27%20or%201=1"] {
+                let Some(path) = scene.path_with(&case, place, id) else { continue };
+                let reply = scene.send(Some(&writer), case.method, &path, &json, body()).await;
+                refused(&case, id, &reply, 404, "ResourceNotFound");
+            }
+        }
+        if case.path.contains('{') {
+            let reply = scene.send(Some(&stranger), case.method, &scene.path(&case), &json, body()).await;
+            refused(&case, "another tenant", &reply, 404, "ResourceNotFound");
+        }
+    }
+    assert_eq!(scene.traces().await, before);
+}
+
+#[tokio::test]
+async fn a_body_that_is_wrong_changes_nothing() {
+    let scene = Scene::new().await;
+    let before = scene.traces().await;
+    let writer = scene.world.token(Who::Writer).await;
+    for case in cases().into_iter().filter(Case::takes_body) {
+        for body in
+            ["{", "[]", "\"text\"", "{\"a\":1,}", "{\"noSuchProperty\":1}", "{\"a\":\"\\ud800\"}", "\u{feff}{}x"]
+        {
+            refused(&case, body, &scene.json(&writer, &case, body).await, 400, "BadRequest");
+        }
+        let large = format!("{{\"a\":\"{}\"}}", "a".repeat(BODY_BYTES_MAX));
+        refused(&case, "too large", &scene.json(&writer, &case, large).await, 413, "RequestEntityTooLarge");
+        let path = scene.path(&case);
+        for headers in [
+            [("content-type", "text/plain"), ("accept", "*/*")],
+            [("content-type", "application/json"), ("content-encoding", "gzip")],
+        ] {
+            let reply = scene.send(Some(&writer), case.method, &path, &headers, b"{}".to_vec()).await;
+            refused(&case, "media type", &reply, 415, "UnsupportedMediaType");
+        }
+        if let Some((property, wrong)) = &case.wrong {
+            let body = |value: &Value| {
+                let mut body = scene.body(&case).unwrap_or_else(|| json!({}));
+                body[*property] = value.clone();
+                body.to_string()
+            };
+            refused(&case, "wrong type", &scene.json(&writer, &case, body(wrong)).await, 400, "BadRequest");
+            if case.body.is_some() {
+                refused(&case, "null", &scene.json(&writer, &case, body(&Value::Null)).await, 400, "BadRequest");
+                refused(&case, "nothing", &scene.json(&writer, &case, "{}").await, 400, "BadRequest");
+            }
+        }
+    }
+    assert_eq!(scene.traces().await, before);
+}
+
+#[tokio::test]
+async fn options_and_methods_that_an_operation_does_not_take() {
+    let scene = Scene::new().await;
+    let before = scene.traces().await;
+    let writer = scene.world.token(Who::Writer).await;
+    for case in cases() {
+        let path = scene.path(&case);
+        for query in
+            ["$noSuchOption=1", "noSuchOption=1", "$top=-1", "$select=noSuchProperty", "$top=1&$top=2", "$expand=x"]
+        {
+            let reply = scene.send(Some(&writer), case.method, &format!("{path}?{query}"), &[], Vec::new()).await;
+            refused(&case, query, &reply, 400, "BadRequest");
+        }
+        for method in ["PUT", "OPTIONS", "BREW"] {
+            let reply = scene.send(Some(&writer), method, &path, &[], Vec::new()).await;
+            refused(&case, method, &reply, 405, "Request_BadRequest");
+            assert!(
+                reply.headers["allow"].to_str().unwrap().contains(case.method),
+                "{}: {:?}",
+                case.key,
+                reply.headers
+            );
+        }
+    }
+    assert_eq!(scene.traces().await, before);
+}
+
+#[tokio::test]
+async fn limits_of_a_deployment() {
+    let scene = Scene::new().await;
+    let path = format!("{ROOT}/externalPartners/{PARTNER}/deployAgent");
+    let ids =
+        |count: usize| Some(json!({"cloudPcIds": (0..count).map(|n| format!("machine-{n}")).collect::<Vec<_>>()}));
+    for (count, status) in [(0, 400), (1, 200), (50, 200), (51, 400)] {
+        assert_eq!(scene.world.call(Who::Writer, "POST", &path, ids(count)).await.status, status, "{count} ids");
+    }
+    for id in ["", " ", "a\u{0}b", &"x".repeat(129)] {
+        let reply = scene.world.call(Who::Writer, "POST", &path, Some(json!({"cloudPcIds": [id]}))).await;
+        assert_eq!(reply.error(), (400, "BadRequest".into()), "{id:?}");
+    }
+    let disabled = format!("{ROOT}/externalPartners/{}/deployAgent", crate::world::PARTNER_DISABLED);
+    let reply = scene.world.call(Who::Writer, "POST", &disabled, ids(1)).await;
+    assert_eq!(reply.error(), (409, "partnerConnectionDisabled".into()));
+}
+
+#[tokio::test]
+async fn a_second_remote_action_is_refused_and_told_by_what() {
+    let scene = Scene::new().await;
+    let path = format!("{ROOT}/cloudPCs/{DESK_1}/reboot");
+    assert_eq!(scene.world.post(Who::Writer, &path).await.status, 204);
+    let reply = scene.world.post(Who::Writer, &path).await;
+    assert_eq!(reply.error(), (409, "remoteActionInProgress".into()));
+    assert!(reply.json()["error"]["message"].as_str().unwrap().contains("reboot is already pending"), "{reply}");
+    let failed = format!("{ROOT}/cloudPCs/10000000-0000-4000-8000-0000000000d3/reboot");
+    assert_eq!(scene.world.post(Who::Writer, &failed).await.error(), (409, "cloudPcStatusNotAllowed".into()));
+}

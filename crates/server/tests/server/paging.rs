@@ -1,0 +1,65 @@
+//! Paging of results while more of them arrive.
+
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+use crate::world::{PARTNER, Who, World};
+
+const PATH: &str = "/beta/deviceManagement/virtualEndpoint/externalPartners";
+/// Results that are there when the client begins.
+const RESULTS: usize = 1_234;
+
+/// Deploys to `count` Cloud PCs that are not there, `first` and up: each is a result.
+async fn deploy(world: &World, first: usize, count: usize) {
+    for chunk in (first..first + count).collect::<Vec<_>>().chunks(50) {
+        let ids: Vec<_> = chunk.iter().map(|number| format!("machine-{number}")).collect();
+        let body = Some(json!({"cloudPcIds": ids}));
+        let reply = world.call(Who::Writer, "POST", &format!("{PATH}/{PARTNER}/deployAgent"), body).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+    }
+}
+
+#[tokio::test]
+async fn a_client_sees_every_result_that_was_there_exactly_once() {
+    let world = World::new().await;
+    deploy(&world, 0, RESULTS).await;
+    let mut seen = Vec::new();
+    let mut sizes = Vec::new();
+    let mut arrived = RESULTS;
+    let results = format!("{PATH}/{PARTNER}/retrieveDeployAgentActionResults(activityId='',cloudPcId='')");
+    let mut next = Some(results);
+    while let Some(link) = next {
+        let page = world.get(Who::Reader, &link).await;
+        deploy(&world, arrived, 3).await;
+        arrived += 3;
+        let again = world.get(Who::Reader, &link).await;
+        if seen.is_empty() {
+            // The first page has no token yet; a client that begins anew sees what has come since.
+            assert_eq!(page.rows(), again.rows());
+        } else {
+            assert_eq!(page.body, again.body, "the same link gives the same page");
+        }
+        sizes.push(page.rows().len());
+        seen.extend(page.rows().iter().map(|row| row["cloudPcId"].as_str().unwrap().to_owned()));
+        next = page.next_link();
+    }
+    assert_eq!(sizes.iter().filter(|size| **size == 100).count(), 12);
+    assert_eq!(seen.len(), RESULTS);
+    let expected: BTreeSet<_> = (0..RESULTS).map(|number| format!("machine-{number}")).collect();
+    assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), expected);
+}
+
+#[tokio::test]
+async fn a_page_has_at_most_100_results() {
+    let world = World::new().await;
+    deploy(&world, 0, 101).await;
+    let results = format!("{PATH}/{PARTNER}/retrieveDeployAgentActionResults");
+    let sizes = |reply: &crate::world::Reply| (reply.rows().len(), reply.json().get("@odata.nextLink").is_some());
+    assert_eq!(sizes(&world.get(Who::Reader, &results).await), (100, true));
+    assert_eq!(sizes(&world.get(Who::Reader, &format!("{results}?$top=500")).await), (100, true));
+    assert_eq!(sizes(&world.get(Who::Reader, &format!("{results}?$top=7")).await), (7, true));
+    let counted = world.get(Who::Reader, &format!("{results}?$top=1&$count=true")).await.json();
+    assert_eq!(counted["@odata.count"], 101);
+    let filtered = world.get(Who::Reader, &format!("{results}?$filter=cloudPcId%20eq%20'machine-100'")).await;
+    assert_eq!(filtered.rows().iter().map(|row| row["cloudPcId"].clone()).collect::<Vec<Value>>(), ["machine-100"]);
+}

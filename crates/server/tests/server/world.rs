@@ -1,0 +1,229 @@
+//! A whole server in this process, over the fleet of `world.toml`: real SQLite, simulated machines, a clock that is moved by hand, chance from a seed.
+
+use axum::body::Body;
+use cloudpc_drivers::Fetcher;
+use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
+use cloudpc_engine::Faults;
+use cloudpc_model::{AppId, SeededRng, TenantId, Timestamp};
+use cloudpc_server::app::App;
+use cloudpc_server::config::Config;
+use cloudpc_server::edge::{BaseAddress, RequestIds};
+use cloudpc_server::start::{Parts, assemble};
+use cloudpc_server::{pipeline, scenario};
+use cloudpc_store::{Store, WriteMode};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use std::fmt::{self, Write as _};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// Where the clock stands at first: 2026-03-01T12:00:00Z.
+pub const START: Timestamp = Timestamp(1_772_366_400_000_000);
+/// The address by which these tests reach the server.
+pub const BASE: &str = "https://cloudpc.test";
+
+/// The fleet of the tests.
+pub const FLEET: &str = include_str!("world.toml");
+
+/// Ids of `world.toml`.
+pub const DESK_1: &str = "10000000-0000-4000-8000-0000000000d1";
+pub const DEVICE_1: &str = "10000000-0000-4000-8000-0000000000e1";
+pub const DESK_2: &str = "10000000-0000-4000-8000-0000000000d2";
+pub const PLAN_2: &str = "10000000-0000-4000-8000-0000000000c2";
+pub const PARTNER: &str = "10000000-0000-4000-8000-00000000fab1";
+pub const PARTNER_DISABLED: &str = "10000000-0000-4000-8000-00000000fab2";
+
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// An application that may do everything to Cloud PCs.
+    Writer,
+    /// An application that may read them.
+    Reader,
+    /// An application without permissions.
+    Nobody,
+    /// An application of another tenant that may do everything there.
+    Stranger,
+    /// A user who may do everything.
+    Ada,
+    /// A user without directory roles.
+    Alan,
+}
+
+/// The server.
+pub struct World {
+    pub app: App,
+    pub clock: SimClock,
+    /// The clock by which tokens expire.
+    pub host_clock: SimClock,
+    stop: CancellationToken,
+    _directory: TempDir,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl World {
+    /// The server with its defaults. Nothing runs until [`World::run`].
+    pub async fn new() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    pub async fn with(config: Config) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (clock, host_clock) = (SimClock::paused(START), SimClock::paused(START));
+        let rng = Arc::new(SeededRng::new(42));
+        let fetcher = Fetcher::new(None).unwrap();
+        let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
+        lend_signing_key(&store).await;
+        let sim = SimParts { clock: Arc::new(clock.clone()), rng: rng.clone(), fetcher };
+        let parts = Parts {
+            store: store.clone(),
+            driver: SimDriver::open(None, sim).unwrap(),
+            clock: clock.clone(),
+            host_clock: Arc::new(host_clock.clone()),
+            rng,
+            faults: Arc::new(Faults::new(Box::new(|| panic!("no test crashes this process")))),
+            config,
+        };
+        let app = assemble(parts).await.unwrap();
+        keep_signing_key(&store).await;
+        scenario::load(&app, FLEET).await.unwrap();
+        Self { app, clock, host_clock, stop: CancellationToken::new(), _directory: directory }
+    }
+
+    /// Lets actions run.
+    pub fn run(&self) {
+        let (engine, stop) = (self.app.engine.clone(), self.stop.clone());
+        tokio::spawn(async move { engine.run(stop).await });
+    }
+
+    /// Moves the clock until no action is open.
+    pub async fn rest(&self) {
+        for _ in 0..10_000 {
+            if self.app.store.read(|reader| reader.action_open_count()).await.unwrap() == 0 {
+                return;
+            }
+            self.clock.advance(Duration::from_secs(10)).await;
+            tokio::task::yield_now().await;
+        }
+        panic!("actions are open and do not end");
+    }
+
+    pub async fn token(&self, who: Who) -> String {
+        let base = BaseAddress(BASE.into());
+        let tenant = |n: u8| format!("{n}0000000-0000-4000-8000-000000000001").parse::<TenantId>().unwrap();
+        let app = |n: u8, last: &str| format!("{n}0000000-0000-4000-8000-0000000000{last}").parse::<AppId>().unwrap();
+        let identity = &self.app.identity;
+        let token = match who {
+            Who::Writer => identity.issue_for_app(&base, tenant(1), app(1, "b1")).await,
+            Who::Reader => identity.issue_for_app(&base, tenant(1), app(1, "b2")).await,
+            Who::Nobody => identity.issue_for_app(&base, tenant(1), app(1, "b3")).await,
+            Who::Stranger => identity.issue_for_app(&base, tenant(2), app(2, "b1")).await,
+            Who::Ada => identity.issue_for_user(&base, tenant(1), "ada@contoso.test", None).await,
+            Who::Alan => identity.issue_for_user(&base, tenant(1), "alan@contoso.test", None).await,
+        };
+        token.unwrap().token
+    }
+
+    /// `GET` of a path below the host, or of a whole address.
+    pub async fn get(&self, who: Who, path: &str) -> Reply {
+        self.call(who, "GET", path, None).await
+    }
+
+    /// `POST` without a body.
+    pub async fn post(&self, who: Who, path: &str) -> Reply {
+        self.call(who, "POST", path, None).await
+    }
+
+    pub async fn call(&self, who: Who, method: &str, path: &str, body: Option<Value>) -> Reply {
+        let request = Request::builder()
+            .method(method)
+            .uri(path.strip_prefix(BASE).unwrap_or(path))
+            .header("authorization", format!("Bearer {}", self.token(who).await));
+        let request = match body {
+            Some(body) => request.header("content-type", "application/json").body(Body::from(body.to_string())),
+            None => request.body(Body::empty()),
+        };
+        self.send(request.unwrap()).await
+    }
+
+    /// Sends a request as it is, with ids that are always the same.
+    pub async fn send(&self, mut request: Request<Body>) -> Reply {
+        let request_id = "00000000-0000-4000-8000-000000000001".to_owned();
+        request.extensions_mut().insert(RequestIds { client_request_id: request_id.clone(), request_id });
+        request.extensions_mut().insert(BaseAddress(BASE.into()));
+        let response = pipeline::handle(self.app.clone(), request).await;
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let body = String::from_utf8(bytes.to_vec()).unwrap();
+        Reply { status: head.status, headers: head.headers, body }
+    }
+}
+
+/// Making a signing key takes longer than most tests, so they share the first one.
+static SIGNING_KEY: OnceLock<Vec<u8>> = OnceLock::new();
+const SIGNING_KEY_SETTING: &str = "identity.keys";
+
+async fn lend_signing_key(store: &Store) {
+    if let Some(key) = SIGNING_KEY.get() {
+        store.write(|tx| tx.setting_put(SIGNING_KEY_SETTING, key)).await.unwrap();
+    }
+}
+
+async fn keep_signing_key(store: &Store) {
+    let key = store.read(|reader| reader.setting(SIGNING_KEY_SETTING)).await.unwrap();
+    SIGNING_KEY.get_or_init(|| key.expect("the identity has made a key"));
+}
+
+/// An answer. Shown as its status, its headers and its body, the JSON in it set out in lines.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The rows of a collection.
+    pub fn rows(&self) -> Vec<Value> {
+        self.json()["value"].as_array().unwrap_or_else(|| panic!("no collection: {}", self.body)).clone()
+    }
+
+    pub fn next_link(&self) -> Option<String> {
+        self.json()["@odata.nextLink"].as_str().map(str::to_owned)
+    }
+
+    /// Status and `error.code`.
+    pub fn error(&self) -> (u16, String) {
+        let code = if self.body.is_empty() { Value::Null } else { self.json()["error"]["code"].clone() };
+        (self.status.as_u16(), code.as_str().unwrap_or_default().to_owned())
+    }
+}
+
+/// Headers that are the same in every answer, and so shown in one test only.
+const CONSTANT: [&str; 4] = ["request-id", "client-request-id", "odata-version", "x-ms-ags-diagnostic"];
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = format!("{}\n", self.status.as_u16());
+        for (name, value) in self.headers.iter().filter(|(name, _)| !CONSTANT.contains(&name.as_str())) {
+            writeln!(text, "{name}: {}", value.to_str().unwrap())?;
+        }
+        match serde_json::from_str::<Value>(&self.body) {
+            Ok(value) if value.is_object() => writeln!(text, "{}", serde_json::to_string_pretty(&value).unwrap())?,
+            _ => writeln!(text, "{}", self.body)?,
+        }
+        f.write_str(text.trim_end())
+    }
+}
