@@ -25,11 +25,15 @@ use crate::config::{Config, ConfigError};
 use crate::edge::{self, Edge, Health, Listener, TlsError};
 use crate::identity::{self, Identity};
 use crate::scenario;
+use crate::views::partner::{DEPLOYMENT_FORMAT, finished_page};
 
 pub use administrator::{ADMIN_FILE, AdminFile, PERMISSIONS};
 
 /// How long open requests and running steps may take to end when the server stops.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// How often finished pages are looked for. Process time: answers are the same without them, only slower.
+const FINISH_PAGES_EVERY: Duration = Duration::from_secs(5);
 
 /// The setting that holds the key of the links between pages.
 const LINK_KEY: &str = "links.key";
@@ -183,6 +187,7 @@ impl Server {
 
         let (stop, connections, health) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Health::default()));
         let engine = run_engine(app.engine.clone(), stop.clone(), Arc::clone(&health));
+        connections.spawn(finish_pages(app.store.clone(), stop.clone()));
         let edge = Arc::new(Edge::new(app, health));
         let plain = http.map(|(socket, _)| (socket, None));
         let secured = https.map(|(socket, _)| (socket, Some(TlsAcceptor::from(tls))));
@@ -255,6 +260,18 @@ fn run_engine(engine: Engine, stop: CancellationToken, health: Arc<Health>) -> J
         let _fallen = Falling(Arc::clone(&health));
         engine.run(stop).await;
     })
+}
+
+/// Keeps the text of pages that can never change again.
+async fn finish_pages(store: Store, stop: CancellationToken) {
+    let round = async || {
+        match store.deployment_pages_finish(DEPLOYMENT_FORMAT, finished_page).await {
+            Ok(pages) => tracing::debug!(pages, "finished pages are kept"),
+            Err(error) => tracing::warn!(%error, "finished pages could not be kept; they are read row by row"),
+        }
+        tokio::time::sleep(FINISH_PAGES_EVERY).await;
+    };
+    while stop.run_until_cancelled(round()).await.is_some() {}
 }
 
 struct Falling(Arc<Health>);

@@ -51,6 +51,11 @@ pub trait Collection: Send + 'static {
     /// Where a row is.
     fn position(&self, row: &Self::Row) -> String;
 
+    /// The page of `limit` rows after `position`, if its text is kept from before.
+    fn kept(&self, _reader: &Reader<'_>, _position: Option<&str>, _limit: usize) -> Result<Option<KeptPage>, Problem> {
+        Ok(None)
+    }
+
     /// How many rows there are, if that is cheaper to know than by looking at each.
     fn count(&self, _reader: &Reader<'_>) -> Result<Option<u64>, Problem> {
         Ok(None)
@@ -60,6 +65,14 @@ pub trait Collection: Send + 'static {
     fn view<'a>(&'a self, row: &'a Self::Row, set: PropertySet) -> impl Serialize + 'a;
 }
 
+/// A page that was written before.
+pub struct KeptPage {
+    /// Its rows as JSON, with commas between them.
+    pub rows: Vec<u8>,
+    /// Position of the last row, if there are more.
+    pub next: Option<String>,
+}
+
 /// Answers a page of a collection.
 pub async fn page<C: Collection>(call: &Arc<Call>, mut collection: C) -> Result<Answer, Problem> {
     let position = call.position()?;
@@ -67,12 +80,18 @@ pub async fn page<C: Collection>(call: &Arc<Call>, mut collection: C) -> Result<
     let work = move |reader: &Reader<'_>| {
         collection.begin(reader, position.as_deref())?;
         let options = &request.options;
+        let count = if options.count { Some(count_rows(&collection, reader, options)?) } else { None };
+        if shows_rows_as_they_are(options)
+            && let Some(kept) = collection.kept(reader, position.as_deref(), page_rows::<C>(options))?
+        {
+            let next_link = kept.next.map(|position| request.next_link(&position));
+            return Ok(write_kept(&request.context(), &kept.rows, count, next_link.as_deref()));
+        }
         let page = if options.orderby.is_empty() {
             in_own_order(&collection, reader, options, position)?
         } else {
             sorted(&collection, reader, options, position.as_deref())?
         };
-        let count = if options.count { Some(count_rows(&collection, reader, options)?) } else { None };
         let next_link = page.next.map(|position| request.next_link(&position));
         Ok::<_, Problem>(write(&collection, &request, &page.rows, count, next_link.as_deref()))
     };
@@ -123,6 +142,12 @@ struct Page<R> {
     rows: Vec<R>,
     /// Position of the last row, if there are more.
     next: Option<String>,
+}
+
+/// Whether a page is a stretch of the collection, its rows whole and in its order.
+fn shows_rows_as_they_are(options: &Options) -> bool {
+    let Options { filter, orderby, select, skip, .. } = options;
+    filter.is_none() && orderby.is_empty() && select.is_none() && skip.is_none()
 }
 
 fn page_rows<C: Collection>(options: &Options) -> usize {
@@ -282,6 +307,27 @@ fn compare(a: &Value, b: &Value) -> Ordering {
     }
 }
 
+#[derive(Serialize)]
+struct Wrapped<'a, T> {
+    #[serde(rename = "@odata.context")]
+    context: &'a str,
+    #[serde(rename = "@odata.count", skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+    #[serde(rename = "@odata.nextLink", skip_serializing_if = "Option::is_none")]
+    next_link: Option<&'a str>,
+    value: T,
+}
+
+/// The same text as [`write()`] makes of the same rows.
+fn write_kept(context: &str, rows: &[u8], count: Option<u64>, next_link: Option<&str>) -> Vec<u8> {
+    const END: &[u8] = b"]}";
+    let mut text = to_json(&Wrapped { context, count, next_link, value: [(); 0] });
+    text.truncate(text.len() - END.len());
+    text.extend_from_slice(rows);
+    text.extend_from_slice(END);
+    text
+}
+
 fn write<C: Collection>(
     collection: &C,
     call: &Call,
@@ -289,16 +335,6 @@ fn write<C: Collection>(
     count: Option<u64>,
     next_link: Option<&str>,
 ) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Wrapped<'a, T> {
-        #[serde(rename = "@odata.context")]
-        context: &'a str,
-        #[serde(rename = "@odata.count", skip_serializing_if = "Option::is_none")]
-        count: Option<u64>,
-        #[serde(rename = "@odata.nextLink", skip_serializing_if = "Option::is_none")]
-        next_link: Option<&'a str>,
-        value: T,
-    }
     let context = &call.context();
     match &call.options.select {
         Some(names) => {
@@ -368,6 +404,14 @@ mod tests {
         for pair in sorted.windows(2) {
             assert_eq!(compare(&pair[0], &pair[1]), Ordering::Less, "{pair:?}");
             assert_eq!(compare(&pair[1], &pair[0]), Ordering::Greater, "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn a_kept_page_reads_like_a_fresh_one() {
+        for (count, next_link) in [(None, None), (Some(2), Some("https://h/next"))] {
+            let fresh = to_json(&Wrapped { context: "https://h/$metadata#x", count, next_link, value: ["a", "b"] });
+            assert_eq!(write_kept("https://h/$metadata#x", br#""a","b""#, count, next_link), fresh);
         }
     }
 }

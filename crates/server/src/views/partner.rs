@@ -86,6 +86,19 @@ pub struct DeploymentView<'a> {
     error_message: &'a str,
 }
 
+/// The format of what [`finished_page`] writes. Raise it whenever [`deployment`] shows an ended deployment in another way: finished pages are kept.
+pub const DEPLOYMENT_FORMAT: u32 = 1;
+
+/// The rows of a page as they are kept: JSON with commas between them.
+pub fn finished_page(deployments: &[Deployment]) -> Vec<u8> {
+    let mut rows =
+        serde_json::to_vec(&deployments.iter().map(deployment).collect::<Vec<_>>()).expect("a view is plain data");
+    // Without the brackets of the array.
+    rows.pop();
+    rows.remove(0);
+    rows
+}
+
 /// The result of a deployment, so far.
 pub fn deployment(deployment: &Deployment) -> DeploymentView<'_> {
     let failure = deployment.failure.as_ref().filter(|_| deployment.state.is_final());
@@ -162,5 +175,43 @@ pub fn report(report: &Report) -> ReportView<'_> {
         activity_id: report.activity_id.map(Shown),
         activity_message: &report.message,
         agent_setting: report.agent.as_ref().map(agent_setting),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudpc_model::ActionId;
+    use uuid::Uuid;
+
+    #[test]
+    fn kept_pages_have_this_format() {
+        let done = Deployment {
+            action_id: ActionId(7),
+            activity_id: ActivityId(Uuid::from_u128(1)),
+            target: "a \"PC\"".into(),
+            state: State::Done,
+            at_front: false,
+            step: Some("verify".into()),
+            failure: None,
+            started_at: Timestamp(0),
+            modified_at: Timestamp(1_500_000),
+        };
+        let failure = Failure { code: "invalidAgentChecksum".into(), message: "Another file.".into() };
+        let failed = Deployment { state: State::Failed, failure: Some(failure), ..done.clone() };
+        let ended = [
+            done.clone(),
+            failed.clone(),
+            Deployment { state: State::Canceled, ..done.clone() },
+            Deployment { state: State::NotSupported, ..failed },
+        ];
+        // If this changes, raise the format: pages that were kept are then written anew.
+        assert_eq!(DEPLOYMENT_FORMAT, 1);
+        insta::assert_snapshot!(String::from_utf8(finished_page(&ended)).unwrap().replace("},{", "},\n{"), @r#"
+        {"activityId":"00000000-0000-0000-0000-000000000001","cloudPcId":"a \"PC\"","state":"succeeded","startDateTime":"1970-01-01T00:00:00.0000000Z","lastModifiedDateTime":"1970-01-01T00:00:01.5000000Z","errorCode":"none","errorMessage":""},
+        {"activityId":"00000000-0000-0000-0000-000000000001","cloudPcId":"a \"PC\"","state":"failed","startDateTime":"1970-01-01T00:00:00.0000000Z","lastModifiedDateTime":"1970-01-01T00:00:01.5000000Z","errorCode":"invalidAgentChecksum","errorMessage":"Another file."},
+        {"activityId":"00000000-0000-0000-0000-000000000001","cloudPcId":"a \"PC\"","state":"canceled","startDateTime":"1970-01-01T00:00:00.0000000Z","lastModifiedDateTime":"1970-01-01T00:00:01.5000000Z","errorCode":"none","errorMessage":""},
+        {"activityId":"00000000-0000-0000-0000-000000000001","cloudPcId":"a \"PC\"","state":"canceled","startDateTime":"1970-01-01T00:00:00.0000000Z","lastModifiedDateTime":"1970-01-01T00:00:01.5000000Z","errorCode":"invalidAgentChecksum","errorMessage":"Another file."}
+        "#);
     }
 }

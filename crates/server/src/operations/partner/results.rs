@@ -3,14 +3,14 @@
 //! Paging is exact while results arrive: the first page notes the latest result there is, the links carry it on, and nothing later is shown.
 
 use cloudpc_model::{ActionId, PartnerId};
-use cloudpc_store::{Deployment, DeploymentFilter, Reader};
+use cloudpc_store::{Deployment, DeploymentFilter, PAGE_DEPLOYMENTS, Reader};
 use serde::Serialize;
 use std::sync::Arc;
 use uuid::Uuid;
 
-use crate::pipeline::list::{Collection, PAGE_ROWS, PropertySet, bad_token, page};
+use crate::pipeline::list::{Collection, KeptPage, PAGE_ROWS, PropertySet, bad_token, page};
 use crate::pipeline::{Answer, Call, Problem};
-use crate::views::partner::deployment;
+use crate::views::partner::{DEPLOYMENT_FORMAT, deployment};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let argument = |name: &str| call.target.arguments.get(name).filter(|text| !text.is_empty()).cloned();
@@ -25,6 +25,16 @@ struct Deployments {
     filter: DeploymentFilter,
     partner: PartnerId,
     until: ActionId,
+}
+
+impl Deployments {
+    fn position_of(&self, last: ActionId) -> String {
+        format!("{last}.{}", self.until)
+    }
+}
+
+fn after(position: Option<&str>) -> Result<ActionId, Problem> {
+    position.map_or(Ok(ActionId(0)), |position| parse(position).map(|(after, _)| after))
 }
 
 /// `after.until`
@@ -48,13 +58,26 @@ impl Collection for Deployments {
     }
 
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Deployment>, Problem> {
-        let after = position.map_or(Ok(ActionId(0)), |position| parse(position).map(|(after, _)| after))?;
+        let after = after(position)?;
         let tenant = self.call.tenant();
         Ok(reader.deployment_list(tenant, self.partner, &self.filter, after, self.until, limit)?)
     }
 
     fn position(&self, row: &Deployment) -> String {
-        format!("{}.{}", row.action_id, self.until)
+        self.position_of(row.action_id)
+    }
+
+    fn kept(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Option<KeptPage>, Problem> {
+        if self.filter != DeploymentFilter::default() || limit != PAGE_DEPLOYMENTS {
+            return Ok(None);
+        }
+        let (tenant, after) = (self.call.tenant(), after(position)?);
+        let page = reader.deployment_page(tenant, self.partner, after, self.until, DEPLOYMENT_FORMAT)?;
+        Ok(page.map(|page| {
+            // The latest result that may be shown is one of this partner's.
+            let more = page.last < self.until;
+            KeptPage { rows: page.body, next: more.then(|| self.position_of(page.last)) }
+        }))
     }
 
     fn count(&self, reader: &Reader<'_>) -> Result<Option<u64>, Problem> {
