@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use crate::app::{App, Simulation};
+pub(crate) use resolve::problem;
 use resolve::{World, machine_spec, resolve};
 
 /// The setting that holds what the simulation was told besides its machines.
@@ -314,6 +315,7 @@ mod tests {
             "[[faults]]\neffect = 'hang'\ncloud_pcs = ['nobody']",
             "[[faults]]\neffect = 'hang'\nshare_percent = 101",
             "[[faults]]\neffect = 'hang'\nnth = 0",
+            "[[faults]]\neffect = 'hang'\nkind = 'reboot'\nstep = 'runInstaller'",
             "[[tenants]]\nname = 'Contoso'",
             "[[tenants]]\nname = 'Other'\nusers = [{ name = 'bob' }]",
         ];
@@ -366,11 +368,16 @@ mod tests {
         [[faults]]
         effect = 'hang'
         share_percent = 101
-          The scenario cannot be loaded: fault 1: share_percent has to be 0 to 100.
+          The scenario cannot be loaded: fault 1: the share is more than 100 percent.
         [[faults]]
         effect = 'hang'
         nth = 0
-          The scenario cannot be loaded: fault 1: nth counts from 1.
+          The scenario cannot be loaded: fault 1: the nth match counts from 1.
+        [[faults]]
+        effect = 'hang'
+        kind = 'reboot'
+        step = 'runInstaller'
+          The scenario cannot be loaded: fault 1: there is no step 'runInstaller'; there are checkPower, restart, waitForGuest.
         [[tenants]]
         name = 'Contoso'
           The scenario cannot be loaded: tenant 'Contoso': there are two of it; give them different names, or ids if they have any.

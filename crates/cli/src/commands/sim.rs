@@ -14,7 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   cloudpc sim clock pause
   cloudpc sim clock advance 1h30m
-  cloudpc sim fault add --cloud-pc desk-07 --step bootGuest --hang
+  cloudpc sim fault add --cloud-pc desk-07 --step runInstaller --hang
   cloudpc sim scenario load scenarios/fleet-1000.toml";
 
 /// Move the clock, script trouble and change the scenario of a simulated fleet

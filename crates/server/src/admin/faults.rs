@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Reply, read};
 use crate::pipeline::Problem;
+use crate::scenario;
 
 pub async fn list(call: Call, _body: Bytes) -> Result<Value, Problem> {
     let rules = call.simulation()?.faults.list();
@@ -17,11 +18,8 @@ pub async fn list(call: Call, _body: Bytes) -> Result<Value, Problem> {
 pub async fn add(call: Call, body: Bytes) -> Result<Reply, Problem> {
     let simulation = call.simulation()?;
     let rule: FaultRule = read(&body)?;
-    if rule.share_percent.is_some_and(|share| share > 100) {
-        return Err(GraphError::bad_request("The share has to be 0 to 100 percent.").about("sharePercent").into());
-    }
-    if rule.nth == Some(0) {
-        return Err(GraphError::bad_request("The nth match counts from 1.").about("nth").into());
+    if let Some(problem) = scenario::problem(&rule) {
+        return Err(GraphError::bad_request(format!("The rule would never match: {problem}.")).into());
     }
     let number = simulation.faults.add(rule.clone());
     call.write_audit("Add fault", "Fault", number.to_string()).await?;

@@ -4,15 +4,17 @@
 
 use cloudpc_drivers::MachineSpec;
 use cloudpc_drivers::sim::{Ailment, Artifact, Pace};
+use cloudpc_engine::actions::recipe;
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_model::{
-    AgentSetting, AppId, CloudPc, CloudPcId, Error, GalleryImage, ImageId, Partner, PartnerId, ServicePlan,
+    AgentSetting, AppId, CloudPc, CloudPcId, Error, GalleryImage, ImageId, Kind, Partner, PartnerId, ServicePlan,
     ServicePlanId, TenantId, Timestamp, UserId,
 };
 use cloudpc_store::{App, User};
 use sha2::{Digest, Sha256};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
+use strum::IntoEnumIterator as _;
 use toml::value::Datetime;
 use uuid::Uuid;
 
@@ -261,12 +263,6 @@ fn resolve_fault(fault: file::Fault, number: usize, tenants: &[Tenant]) -> Resul
             return Err(wrong(&place, format!("no Cloud PC of the scenario has the name or id '{name}'")));
         }
     }
-    if fault.share_percent.is_some_and(|share| share > 100) {
-        return Err(wrong(&place, "share_percent has to be 0 to 100"));
-    }
-    if fault.nth == Some(0) {
-        return Err(wrong(&place, "nth counts from 1"));
-    }
     let effect = match (fault.effect, fault.code, fault.message, fault.by_ms) {
         (file::Effect::Fail, Some(code), message, None) => Effect::Fail { code, message: message.unwrap_or_default() },
         (file::Effect::Fail, ..) => {
@@ -279,7 +275,7 @@ fn resolve_fault(fault: file::Fault, number: usize, tenants: &[Tenant]) -> Resul
         (file::Effect::Crash, None, None, None) => Effect::Crash,
         _ => return Err(wrong(&place, "its effect takes neither code nor message nor by_ms")),
     };
-    Ok(FaultRule {
+    let rule = FaultRule {
         cloud_pcs,
         share_percent: fault.share_percent,
         kind: fault.kind,
@@ -287,7 +283,25 @@ fn resolve_fault(fault: file::Fault, number: usize, tenants: &[Tenant]) -> Resul
         nth: fault.nth,
         undo: fault.undo,
         effect,
-    })
+    };
+    match problem(&rule) {
+        None => Ok(rule),
+        Some(problem) => Err(wrong(&place, problem)),
+    }
+}
+
+/// Why a rule would never match anything, if so.
+pub(crate) fn problem(rule: &FaultRule) -> Option<String> {
+    if rule.share_percent.is_some_and(|share| share > 100) {
+        return Some("the share is more than 100 percent".to_owned());
+    }
+    if rule.nth == Some(0) {
+        return Some("the nth match counts from 1".to_owned());
+    }
+    let kinds = Kind::iter().filter(|kind| rule.kind.is_none_or(|only| only == *kind));
+    let names: BTreeSet<_> = kinds.flat_map(|kind| recipe(kind).steps).map(|step| step.name).collect();
+    let step = rule.step.as_deref().filter(|step| !names.contains(step))?;
+    Some(format!("there is no step '{step}'; there are {}", Vec::from_iter(names).join(", ")))
 }
 
 /// The tenant that something is in.
