@@ -1,0 +1,135 @@
+//! What a newcomer does with the demo, by the client verbs alone, and how the program fails.
+
+use serde_json::Value;
+
+use crate::service::{Run, Service, run};
+
+const PARTNER: &str = "fab00000-0000-4000-8000-000000000fab";
+
+fn texts<'a>(rows: &'a Value, name: &str) -> Vec<&'a str> {
+    rows.as_array().unwrap().iter().map(|row| row[name].as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_tour_of_the_demo() {
+    let mut service = Service::start(&["--demo"]);
+
+    let machines = service.json(&["list"]);
+    assert_eq!(machines.as_array().unwrap().len(), 60);
+    assert!(texts(&machines, "status").iter().all(|status| *status == "provisioned"));
+    let table = service.run(&["list", "--top", "2"]).out;
+    assert_eq!(table.lines().count(), 3, "{table}");
+    assert!(table.starts_with("NAME"), "{table}");
+
+    let reprovisioned = service.run(&["reprovision", "desk-07", "--wait"]);
+    assert_eq!(reprovisioned.exit, 0, "{}", reprovisioned.err);
+    let results = service.json(&["results", "desk-07"]);
+    assert_eq!((texts(&results, "actionName"), texts(&results, "actionState")), (vec!["Reprovision"], vec!["done"]));
+
+    let ten: Vec<_> = (1..=10).map(|number| format!("desk-{number:02}")).collect();
+    let deploy: Vec<_> =
+        ["partner", "deploy", PARTNER, "--wait"].into_iter().chain(ten.iter().map(String::as_str)).collect();
+    let deployed = service.json(&deploy);
+    assert_eq!(texts(&deployed, "state"), ["succeeded"; 10]);
+    assert_eq!(service.json(&["partner", "results", PARTNER]), deployed);
+    assert_eq!(texts(&service.json(&["partner", "reports", PARTNER]), "actionType"), ["deployAgent"; 10]);
+
+    let sick = service.run(&["partner", "deploy", PARTNER, "desk-59", "desk-60", "--wait", "-o", "json"]);
+    assert_eq!((sick.exit, sick.err.trim_end()), (1, "error: 2 of 2 deployments did not succeed."));
+    let codes = serde_json::from_str(&sick.out).unwrap();
+    assert_eq!(texts(&codes, "errorCode"), ["checkDiskSpaceFailed", "checkNetworkConnectionFailed"]);
+
+    assert_eq!(service.stop(), Some(0));
+    assert_eq!(service.run(&["list"]).exit, 6, "it has stopped");
+    service.start_again(&["--demo"]);
+    assert_eq!(service.json(&["partner", "results", PARTNER]).as_array().unwrap().len(), 12, "nothing was lost");
+}
+
+#[test]
+fn levers_of_the_simulation() {
+    let service = Service::start(&["--demo"]);
+    service.json(&["sim", "clock", "pause"]);
+    service.json(&["sim", "fault", "add", "--cloud-pc", "desk-05", "--kind", "reprovision", "--fail", "imageGone"]);
+    service.json(&["reprovision", "desk-05"]);
+    service.json(&["reprovision", "desk-06"]);
+
+    let again = service.run(&["reboot", "desk-06"]);
+    assert_eq!(again.exit, 4, "{}", again.err);
+    assert!(again.err.contains("(remoteActionInProgress)"), "{}", again.err);
+    let waiting = service.json(&["actions", "desk-06"]);
+    assert!(["pending", "running"].contains(&texts(&waiting, "state")[0]), "{waiting}");
+    assert_eq!(service.run(&["cancel", "desk-06"]).exit, 0);
+
+    let idle = service.json(&["sim", "clock", "idle"]);
+    assert_eq!(idle["openActions"], 0, "{idle}");
+    let failed = service.json(&["actions", "desk-05"]);
+    assert_eq!((texts(&failed, "state"), texts(&failed, "errorCode")), (vec!["failed"], vec!["imageGone"]));
+    assert_eq!(texts(&service.json(&["actions", "desk-06"]), "state"), ["canceled"]);
+    assert_eq!(service.json(&["sim", "fault", "list"])[0]["matches"], 1);
+
+    let saved = service.run(&["sim", "scenario", "save"]).out;
+    let file = service.data().join("saved.toml");
+    std::fs::write(&file, &saved).unwrap();
+    assert_eq!(service.run(&["sim", "reset"]).exit, 0);
+    assert_eq!(service.json(&["list"]), serde_json::json!([]));
+    let loaded = service.run(&["sim", "scenario", "load", file.to_str().unwrap()]);
+    assert_eq!(loaded.exit, 0, "{}", loaded.err);
+    assert_eq!(service.run(&["sim", "scenario", "save"]).out, saved);
+    assert_eq!(service.json(&["list"]).as_array().unwrap().len(), 60);
+}
+
+#[test]
+fn failures_say_what_was_wrong_and_what_to_do() {
+    let service = Service::start(&["--demo"]);
+    let token = service.run(&["token", "--user", "alan@contoso.test"]);
+    assert_eq!((token.exit, token.out.lines().count()), (0, 1), "{}", token.err);
+    let authority = service.data().join("ca.pem");
+    let reader = [
+        ("CLOUDPC_URL", service.https()),
+        ("CLOUDPC_TOKEN", token.out.trim()),
+        ("CLOUDPC_CA", authority.to_str().unwrap()),
+    ];
+    assert_eq!(run(&["list"], &reader).exit, 0, "over TLS, by the environment");
+
+    let told = |run: Run| format!("{}: {}", run.exit, run.err);
+    let told = [
+        told(run(&["reprovision", "desk-07"], &reader)),
+        told(run(&["list"], &[("CLOUDPC_URL", "http://127.0.0.1:1"), ("CLOUDPC_TOKEN", "x")])),
+        told(run(&["list"], &[("CLOUDPC_URL", "nonsense"), ("CLOUDPC_TOKEN", "x")])),
+        told(run(&["list"], &[("CLOUDPC_URL", "http://127.0.0.1:1")])),
+        told(run(&["list", "--data", "/nowhere"], &[])),
+        told(service.run(&["results", "desk-99"])),
+        told(service.run(&["results", "00000000-0000-4000-8000-000000000000"])),
+        told(service.run(&["cancel", "desk-08"])),
+        told(service.run(&["partner", "results", "nobody"])),
+        told(service.run(&["resize", "desk-08", "huge"])),
+        told(service.run(&["app", "create", "--name", "x", "--permission", "y"])),
+        told(service.run(&["sim", "clock", "advance", "soon"])),
+        told(service.run(&["sim", "scenario", "load", "/nowhere.toml"])),
+        told(service.run(&["list", "--filter", "displayName eq"])),
+        told(run(&["serve", "--scenario", "/nowhere.toml"], &[])),
+        told(run(&["serve", "--listen", "localhost"], &[])),
+    ];
+    insta::assert_snapshot!(told.concat(), @"
+    5: error: The token lacks the delegated permission CloudPC.ReadWrite.All. (Forbidden)
+    6: error: The service cannot be reached: http://127.0.0.1:1 does not answer: Connection refused (os error 111). Is it running?
+    2: error: The service's address is wrong: 'nonsense' is no address; write it like https://127.0.0.1:8366.
+    5: error: CLOUDPC_URL is set and CLOUDPC_TOKEN is not. Set it to an access token of that service, or name its data directory with --data.
+    6: error: No service was found: /nowhere/admin.json cannot be read (No such file or directory (os error 2)). Start one with `cloudpc serve --demo`, name its data directory with --data, or set CLOUDPC_URL and CLOUDPC_TOKEN.
+    3: error: No Cloud PC has the name 'desk-99'. `cloudpc list` shows them all.
+    3: error: There is no Cloud PC with the id '00000000-0000-4000-8000-000000000000'. (ResourceNotFound)
+    3: error: No action on desk-08 can be canceled: none is open.
+    3: error: There is no partner 'nobody'. `cloudpc partner list` shows them all.
+    3: error: No service plan has the name 'huge'. There are:
+      Cloud PC Business 2vCPU/8GB/128GB
+      Cloud PC Enterprise 4vCPU/16GB/256GB
+    4: error: There is no permission 'y'. There are: CloudPC.Read.All, CloudPC.ReadWrite.All, Cloudpc.Administer.All, Cloudpc.Simulate.All, DeviceManagementManagedDevices.Read.All, DeviceManagementManagedDevices.ReadWrite.All. (BadRequest)
+    4: error: 'soon' is no duration; write it like 90s, 1h30m, 7d or PT1H30M. (BadRequest)
+    3: error: /nowhere.toml cannot be read: No such file or directory (os error 2).
+    4: error: $filter cannot be read at character 15: expected a property, a value or a function. (BadRequest)
+    3: error: The scenario /nowhere.toml cannot be read: No such file or directory (os error 2).
+    2: error: invalid value 'localhost' for '--listen <ADDR>': 'localhost' is no address to listen on; write it like 127.0.0.1:8365 (port 0 for any free one), or off
+
+    For more information, try '--help'.
+    ");
+}
