@@ -21,10 +21,9 @@ run: setup ## Build, and serve a simulated fleet from ./cloudpc-data on ports 83
 	cargo build --locked --bin cloudpc
 	@exec target/debug/cloudpc serve --demo
 
-# The seams between the crates are drawn before everything behind them is there; until then dead code is no error.
 lint: ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings -A dead_code
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 test: setup-tests lint test-rust ## Set up, lint and run every test
 

@@ -178,7 +178,7 @@ async fn nothing_accepted_is_lost_doubled_or_left_half_done_by_kills() {
 
     let client = service.client().await;
     wait_for_the_end(&client, &cloud_pcs).await;
-    let ledger = ledger.lock().unwrap();
+    let ledger = std::mem::take(&mut *ledger.lock().unwrap());
     println!(
         "{} accepted, {} calls cut off",
         ledger.accepted(),
