@@ -76,7 +76,10 @@ fn json(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
+/// A column in which no row has anything is left out: it would only push the others apart.
 fn table(rows: &[Value], columns: &[Column], for_terminal: bool) -> String {
+    let filled = |(_, cell): &&Column| rows.is_empty() || rows.iter().any(|row| !cell(row).is_empty());
+    let columns: Vec<_> = columns.iter().filter(filled).collect();
     let mut table = Table::new();
     table.load_style(TableStyle::new()).set_header(columns.iter().map(|(heading, _)| *heading));
     // A pipe has no width; only a terminal makes long cells wrap.
@@ -114,6 +117,10 @@ mod tests {
         a much longer name
         ");
         assert_snapshot!(table(&[], COLUMNS, false), @"NAME  AT");
+        assert_snapshot!(table(&rows[1..], COLUMNS, false), @"
+        NAME
+        a much longer name
+        ");
         assert_snapshot!(super::json(&rows[1]), @r#"
         {
           "a": null,

@@ -16,6 +16,7 @@ mod troubleshoot;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use std::collections::HashMap;
 
 use crate::commands::Session;
 use crate::failure::{Exit, Failure};
@@ -141,6 +142,12 @@ pub async fn find(session: &Session, name: &str) -> Result<Found, Failure> {
         )),
         several => Err(Failure::new(Exit::NotFound, ambiguous(name, several))),
     }
+}
+
+/// The display name of each Cloud PC, by its id.
+pub async fn names(session: &Session) -> Result<HashMap<String, String>, Failure> {
+    let rows = session.connection.rows(CLOUD_PCS, &[("$select", "id,displayName")], None).await?;
+    Ok(rows.iter().map(|row| (text(row, "id"), text(row, "displayName"))).collect())
 }
 
 fn ambiguous(name: &str, rows: &[Value]) -> String {

@@ -12,10 +12,11 @@ mod reports;
 mod results;
 
 use clap::Subcommand;
+use serde_json::Value;
 
-use crate::commands::Session;
+use crate::commands::{Session, cloud_pc};
 use crate::failure::{Exit, Failure};
-use crate::output::{Column, text, time};
+use crate::output::{Column, Format, text, time};
 
 /// Where the partners are.
 const PARTNERS: &str = "/beta/deviceManagement/virtualEndpoint/externalPartners";
@@ -36,9 +37,12 @@ const COLUMNS: &[Column] = &[
     ("ID", |row| text(row, "id")),
 ];
 
+/// Where a table keeps the name of a result's Cloud PC; Graph sends its id only.
+const NAME: &str = "cloudPcName";
+
 /// How the result of a deployment is shown.
 const RESULT_COLUMNS: &[Column] = &[
-    ("CLOUD PC", |row| text(row, "cloudPcId")),
+    ("CLOUD PC", |row| text(row, NAME)),
     ("STATE", |row| text(row, "state")),
     ("STARTED", |row| time(row, "startDateTime")),
     ("UPDATED", |row| time(row, "lastModifiedDateTime")),
@@ -78,6 +82,19 @@ impl Command {
             Self::Delete(verb) => verb.run(session).await,
         }
     }
+}
+
+/// Shows the results of deployments: to people with the names of the Cloud PCs.
+async fn show(session: &Session, mut results: Vec<Value>) -> Result<(), Failure> {
+    if session.format == Format::Table {
+        let names = cloud_pc::names(session).await?;
+        for result in &mut results {
+            let id = text(result, "cloudPcId");
+            // One that is gone, or never was there, has its id only.
+            result[NAME] = names.get(&id).cloned().unwrap_or(id).into();
+        }
+    }
+    session.format.rows(&results, RESULT_COLUMNS)
 }
 
 /// The path of a partner, who is named by its own id or by the id that the service gave it.

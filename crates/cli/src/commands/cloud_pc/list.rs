@@ -22,7 +22,7 @@ const COLUMNS: &[Column] = &[
     ("ID", |row| text(row, "id")),
 ];
 
-/// List the Cloud PCs
+/// List the Cloud PCs, by name
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct List {
@@ -37,7 +37,8 @@ pub struct List {
 impl List {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let query: Vec<_> = self.filter.iter().map(|filter| ("$filter", filter.as_str())).collect();
-        let rows = session.connection.rows(CLOUD_PCS, &query, self.top).await?;
+        let mut rows = session.connection.rows(CLOUD_PCS, &query, self.top).await?;
+        rows.sort_by_cached_key(|row| text(row, "displayName"));
         session.format.rows(&rows, COLUMNS)
     }
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::commands::partner::{RESULT_COLUMNS, find};
+use crate::commands::partner::{find, show};
 use crate::commands::{Session, cloud_pc};
 use crate::failure::{Exit, Failure};
 use crate::output::{Column, tell, text};
@@ -57,8 +57,9 @@ impl Deploy {
             return Ok(());
         }
         let results = wait::activity(session, &partner, &activity).await?;
-        session.format.rows(&results, RESULT_COLUMNS)?;
-        judge(&results)
+        let verdict = judge(&results);
+        show(session, results).await?;
+        verdict
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::commands::partner::{RESULT_COLUMNS, find};
+use crate::commands::partner::{find, show};
 use crate::commands::{Session, cloud_pc};
 use crate::failure::Failure;
 
@@ -42,6 +42,6 @@ impl Results {
         let activity = self.activity.replace('\'', "''");
         let path =
             format!("{partner}/retrieveDeployAgentActionResults(activityId='{activity}',cloudPcId='{cloud_pc}')");
-        session.format.rows(&session.connection.rows(&path, &[], self.top).await?, RESULT_COLUMNS)
+        show(session, session.connection.rows(&path, &[], self.top).await?).await
     }
 }
