@@ -4,10 +4,14 @@
 //! configuration names them. Nothing here knows what a permission allows; that is the pipeline's business.
 
 mod claims;
+mod delegated;
 mod device;
+mod directory;
+mod endpoints;
+mod grants;
 mod issuers;
 mod keys;
-mod token;
+mod oauth;
 
 use axum::Router;
 use cloudpc_graph::GraphError;
@@ -39,6 +43,9 @@ pub const GRAPH_AUDIENCES: [&str; 2] = ["https://graph.microsoft.com", "00000003
 
 /// The public client that is there without being registered: people sign in with it by device code, and administrators make tokens for users with it.
 pub const BUILT_IN_CLIENT: AppId = AppId(Uuid::from_u128(0x6b1f_09a2_5c0e_4d5b_9a53_2f3c_8e41_7d10));
+
+/// Name of [`BUILT_IN_CLIENT`].
+const BUILT_IN_NAME: &str = "cloudpc command line";
 
 /// How long an access token is good. One second short of an hour, as Entra says it.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(3599);
@@ -219,8 +226,7 @@ impl Identity {
             )));
         }
         let permissions = permissions.unwrap_or(&user.permissions);
-        let subject =
-            Subject::User { user: &user, client: BUILT_IN_CLIENT, client_name: token::BUILT_IN_NAME, permissions };
+        let subject = Subject::User { user: &user, client: BUILT_IN_CLIENT, client_name: BUILT_IN_NAME, permissions };
         self.access_token(base, GRAPH_AUDIENCES[0], &subject)
     }
 
@@ -288,7 +294,7 @@ impl Identity {
             }
             (Some(_), _) => return Err(rejected("The user of the access token is not known here, or disabled.")),
         };
-        let app_name = app.map_or_else(|| token::BUILT_IN_NAME.to_owned(), |app| app.name);
+        let app_name = app.map_or_else(|| BUILT_IN_NAME.to_owned(), |app| app.name);
         Ok(Caller { tenant_id: tenant, app_id: Some(app_id), app_name, user, permissions })
     }
 
@@ -299,7 +305,7 @@ impl Identity {
 
 /// Discovery, keys, tokens and the device code page, below `/{tenant}/…`.
 pub fn routes() -> Router<App> {
-    token::routes().merge(device::routes())
+    endpoints::routes().merge(device::routes())
 }
 
 /// Whether tokens for this audience are meant for us: Graph's, or `http(s)://<one of our names>`.

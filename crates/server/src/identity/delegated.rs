@@ -1,0 +1,190 @@
+//! What a user who has signed in gets: an access token for what they and their client both may, an id token, a refresh token.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use cloudpc_model::{AppId, TenantId, Timestamp, UserId};
+use cloudpc_store::User;
+use jsonwebtoken::{Algorithm, Validation};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::claims::{self, Subject};
+use super::directory::PublicClient;
+use super::oauth::OAuthError;
+use super::{GRAPH_AUDIENCES, Identity, REFRESH_LIFETIME, TOKEN_LIFETIME};
+use crate::edge::BaseAddress;
+
+/// `aud` of refresh tokens, which is never that of an access token.
+const REFRESH_AUDIENCE: &str = "cloudpc:refresh";
+
+/// What a client asks a delegated token for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Scopes {
+    /// For whom the token is meant.
+    audience: String,
+    /// Each permission, and how the client wrote it; clients find a kept token by what they wrote.
+    permissions: Vec<(String, String)>,
+    /// `…/.default` as it was written: all that the user has.
+    all: Option<String>,
+    openid: bool,
+    offline: bool,
+}
+
+/// A refresh token: whom it stands for, and a trace of the password it was given for, so that a new password ends it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct RefreshClaims {
+    aud: String,
+    exp: i64,
+    pub(super) tid: TenantId,
+    pub(super) oid: UserId,
+    pub(super) client: AppId,
+    pub(super) scope: String,
+    password: String,
+    jti: String,
+}
+
+impl Identity {
+    /// The answer to a user's sign-in or its refresh.
+    pub(super) fn delegated(
+        &self,
+        base: &BaseAddress,
+        user: &User,
+        client: &PublicClient,
+        scope: &str,
+    ) -> Result<Value, OAuthError> {
+        let scopes = self.scopes(scope)?;
+        let may_have = |permission: &String| {
+            user.permissions.contains(permission)
+                && client.permissions.as_ref().is_none_or(|granted| granted.contains(permission))
+        };
+        let (granted, mut written): (Vec<String>, Vec<String>) = match &scopes.all {
+            Some(default) => {
+                let granted: Vec<String> = user.permissions.iter().filter(|name| may_have(name)).cloned().collect();
+                let resource = default.trim_end_matches(".default");
+                let written = granted.iter().map(|name| format!("{resource}{name}")).chain([default.clone()]).collect();
+                (granted, written)
+            }
+            None => scopes.permissions.iter().filter(|(name, _)| may_have(name)).cloned().unzip(),
+        };
+        if scopes.openid {
+            written.extend(["openid", "profile"].map(str::to_owned));
+        }
+        let subject = Subject::User { user, client: client.id, client_name: &client.name, permissions: &granted };
+        let token = self.access_token(base, &scopes.audience, &subject)?;
+        let now = self.clock.now();
+        let mut answer = json!({
+            "token_type": "Bearer",
+            "scope": written.join(" "),
+            "expires_in": TOKEN_LIFETIME.as_secs(),
+            "ext_expires_in": TOKEN_LIFETIME.as_secs(),
+            "access_token": token.token,
+            "client_info": client_info(user),
+        });
+        if scopes.offline {
+            answer["refresh_token"] = self.keys().sign(&self.refresh_claims(user, client.id, scope, now))?.into();
+        }
+        if scopes.openid {
+            answer["id_token"] = self.keys().sign(&self.id_claims(base, user, client.id, now))?.into();
+        }
+        Ok(answer)
+    }
+
+    fn refresh_claims(&self, user: &User, client: AppId, scope: &str, now: Timestamp) -> RefreshClaims {
+        RefreshClaims {
+            aud: REFRESH_AUDIENCE.into(),
+            exp: (now + REFRESH_LIFETIME).unix_seconds(),
+            tid: user.tenant_id,
+            oid: user.id,
+            client,
+            scope: scope.to_owned(),
+            password: password_trace(user),
+            jti: self.rng.uuid().to_string(),
+        }
+    }
+
+    fn id_claims(&self, base: &BaseAddress, user: &User, client: AppId, now: Timestamp) -> Value {
+        json!({
+            "aud": client,
+            "iss": claims::issuer(base, &user.tenant_id.to_string()),
+            "iat": now.unix_seconds(),
+            "nbf": now.unix_seconds(),
+            "exp": (now + TOKEN_LIFETIME).unix_seconds(),
+            "name": user.display_name,
+            "oid": user.id,
+            "preferred_username": user.user_principal_name,
+            "sub": user.id,
+            "tid": user.tenant_id,
+            "uti": self.rng.uuid().simple().to_string(),
+            "ver": "2.0",
+        })
+    }
+
+    /// What a refresh token says, if it is one of ours and good now.
+    pub(super) fn read_refresh_token(&self, token: &str) -> Option<RefreshClaims> {
+        let header = claims::header(token).ok()?;
+        let keys = self.keys();
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.set_audience(&[REFRESH_AUDIENCE]);
+        // By the clock that was passed in, below.
+        validation.validate_exp = false;
+        let claims: RefreshClaims =
+            jsonwebtoken::decode(token, keys.verifying(header.kid.as_deref()?)?, &validation).ok()?.claims;
+        (self.clock.now().unix_seconds() < claims.exp).then_some(claims)
+    }
+
+    /// Reads the scopes that a client asks for on behalf of a user.
+    pub(super) fn scopes(&self, scope: &str) -> Result<Scopes, OAuthError> {
+        let invalid = |problem: String| OAuthError::new("invalid_scope", 70_011, problem);
+        let mut scopes =
+            Scopes { audience: String::new(), permissions: Vec::new(), all: None, openid: false, offline: false };
+        for word in scope.split_ascii_whitespace() {
+            let (audience, permission) = match word {
+                "openid" => {
+                    scopes.openid = true;
+                    continue;
+                }
+                "offline_access" => {
+                    scopes.offline = true;
+                    continue;
+                }
+                "profile" | "email" => continue,
+                _ => word.rsplit_once('/').unwrap_or((GRAPH_AUDIENCES[0], word)),
+            };
+            if !self.is_our_audience(audience) {
+                return Err(invalid(format!("The scope {word:?} is for another service than this one.")));
+            }
+            if !scopes.audience.is_empty() && scopes.audience != audience {
+                return Err(invalid("All scopes of one token must be for the same audience.".into()));
+            }
+            audience.clone_into(&mut scopes.audience);
+            if permission == ".default" {
+                scopes.all = Some(word.to_owned());
+            } else {
+                scopes.permissions.push((permission.to_owned(), word.to_owned()));
+            }
+        }
+        if scopes.audience.is_empty() {
+            GRAPH_AUDIENCES[0].clone_into(&mut scopes.audience);
+        }
+        Ok(scopes)
+    }
+}
+
+impl RefreshClaims {
+    /// Whether the user's password is still the one that the token was given for.
+    pub(super) fn fits_password(&self, user: &User) -> bool {
+        self.password == password_trace(user)
+    }
+}
+
+/// What a refresh token remembers of a password: enough to see that it has changed, useless for guessing it, since the hash is salted and slow.
+fn password_trace(user: &User) -> String {
+    let digest = Sha256::digest(user.password_hash.as_deref().unwrap_or_default());
+    hex::encode(&digest[..8])
+}
+
+/// Who has signed in, in the form by which MSAL files the account.
+fn client_info(user: &User) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(json!({"uid": user.id, "utid": user.tenant_id}).to_string())
+}

@@ -1,0 +1,128 @@
+//! The page `/devicelogin`, as a person sees it in a browser.
+
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Form, Router};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+
+use super::Refusal;
+use crate::app::App;
+use crate::edge::BaseAddress;
+use crate::identity::random_text;
+
+/// Holds the form's token, so that only this page's own form is taken.
+const COOKIE: &str = "cloudpc-devicelogin";
+
+/// What the page is asked for.
+#[derive(Deserialize)]
+struct PageQuery {
+    #[serde(default)]
+    user_code: String,
+}
+
+#[derive(Deserialize)]
+struct SignIn {
+    user_code: String,
+    user_name: String,
+    password: String,
+    form_token: String,
+}
+
+/// The routes.
+pub(in crate::identity) fn routes() -> Router<App> {
+    Router::new().route("/devicelogin", get(show_page).post(sign_in))
+}
+
+async fn show_page(
+    State(app): State<App>,
+    Extension(base): Extension<BaseAddress>,
+    Query(query): Query<PageQuery>,
+) -> Response {
+    page(&app, &base, StatusCode::OK, &query.user_code, "")
+}
+
+async fn sign_in(
+    State(app): State<App>,
+    Extension(base): Extension<BaseAddress>,
+    headers: HeaderMap,
+    Form(form): Form<SignIn>,
+) -> Response {
+    // The form carries what the page's cookie holds. Another site can send a form here, but can neither read nor set that cookie.
+    if form.form_token.is_empty() || cookie(&headers) != Some(form.form_token.as_str()) {
+        let problem = "The form has expired or was not sent from this page. Please try again.";
+        return page(&app, &base, StatusCode::FORBIDDEN, &form.user_code, problem);
+    }
+    let code: String = form.user_code.chars().filter(char::is_ascii_alphanumeric).collect();
+    let code = code.to_ascii_uppercase();
+    let (status, problem) = match app.identity.sign_in(&code, &form.user_name, &form.password).await {
+        Ok(client) => {
+            let text = format!("<p>You have signed in to {}. You may close this page.</p>", escaped(&client));
+            return html(StatusCode::OK, &text);
+        }
+        Err(Refusal::Code) => (StatusCode::BAD_REQUEST, "That code is not known or has expired."),
+        Err(Refusal::NameOrPassword) => (StatusCode::FORBIDDEN, "The user name or the password is wrong."),
+        Err(Refusal::TooManyFailures) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many wrong passwords for this user; try again in a quarter of an hour.",
+        ),
+        Err(Refusal::Service) => (StatusCode::SERVICE_UNAVAILABLE, "The service does not answer; try again later."),
+    };
+    page(&app, &base, status, &code, problem)
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+}
+
+fn page(app: &App, base: &BaseAddress, status: StatusCode, user_code: &str, problem: &str) -> Response {
+    let form_token = random_text(app.rng.as_ref());
+    let problem =
+        if problem.is_empty() { String::new() } else { format!("<p role=\"alert\">{}</p>", escaped(problem)) };
+    let mut response = html(
+        status,
+        &format!(
+            "{problem}<form method=\"post\" action=\"/devicelogin\">\
+             <label>Code <input name=\"user_code\" value=\"{code}\" required autocomplete=\"off\"></label>\
+             <label>User name <input name=\"user_name\" required autocomplete=\"username\"></label>\
+             <label>Password <input name=\"password\" type=\"password\" required autocomplete=\"current-password\"></label>\
+             <input type=\"hidden\" name=\"form_token\" value=\"{form_token}\"><button>Sign in</button></form>\
+             <p>Enter a code only if you have asked for it yourself, on a device of yours.</p>",
+            code = escaped(user_code),
+        ),
+    );
+    let secure = if base.0.starts_with("https:") { "; Secure" } else { "" };
+    let cookie = format!("{COOKIE}={form_token}; Path=/devicelogin; HttpOnly; SameSite=Strict{secure}");
+    let cookie = HeaderValue::try_from(cookie).expect("the token is base64");
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    response
+}
+
+fn html(status: StatusCode, content: &str) -> Response {
+    const STYLE: &str = "body{font:1.1em sans-serif;max-width:26em;margin:4em auto;padding:0 1em}label{display:block;margin:1em 0}input{display:block;width:100%;font:inherit}[role=alert]{color:#a00}";
+    let text = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>Sign in to cloudpc</title><style>{STYLE}</style><h1>Sign in</h1>{content}</html>"
+    );
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        ),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (status, headers, text).into_response()
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+}

@@ -1,0 +1,86 @@
+//! Who there is that a token can be for: tenants, users, and clients without a secret.
+
+use cloudpc_model::{AppId, Error, TenantId, UserId};
+use cloudpc_store::User;
+
+use super::oauth::OAuthError;
+use super::{BUILT_IN_CLIENT, BUILT_IN_NAME, Identity};
+
+/// The tenant that a path names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TenantPath {
+    /// By its id.
+    One(TenantId),
+    /// `common` or `organizations`: the tenant of whoever signs in.
+    Any,
+}
+
+/// A public client.
+pub(super) struct PublicClient {
+    pub(super) id: AppId,
+    pub(super) name: String,
+    /// None: it may have whatever the user has.
+    pub(super) permissions: Option<Vec<String>>,
+}
+
+impl Identity {
+    /// The tenant of a path.
+    pub(super) async fn tenant(&self, path: &str) -> Result<TenantPath, OAuthError> {
+        if ["common", "organizations"].contains(&path) {
+            return Ok(TenantPath::Any);
+        }
+        let known = self.tenants().await?;
+        path.parse()
+            .ok()
+            .filter(|id| known.contains(id))
+            .map(TenantPath::One)
+            .ok_or_else(|| OAuthError::new("invalid_tenant", 90_002, format!("There is no tenant {path:?} here.")))
+    }
+
+    pub(super) async fn tenants(&self) -> Result<Vec<TenantId>, Error> {
+        self.store.read(|reader| Ok(reader.tenant_list()?.into_iter().map(|(id, _)| id).collect())).await
+    }
+
+    /// A user who may sign in.
+    pub(super) async fn user(&self, tenant: TenantId, id: UserId) -> Result<User, OAuthError> {
+        self.store
+            .read(move |reader| Ok::<_, Error>(reader.user(tenant, id)?))
+            .await?
+            .filter(|user| user.enabled)
+            .ok_or_else(|| OAuthError::new("invalid_grant", 50_057, "The user is disabled or not there any more."))
+    }
+
+    /// A client that needs no secret: the built-in one, or a registered one that has none.
+    pub(super) async fn public_client(&self, tenant: TenantPath, client_id: &str) -> Result<PublicClient, OAuthError> {
+        let unknown = || {
+            let problem = format!("There is no application {client_id:?} in this tenant.");
+            OAuthError::new("unauthorized_client", 700_016, problem)
+        };
+        let id: AppId = client_id.parse().map_err(|_| unknown())?;
+        if id == BUILT_IN_CLIENT {
+            return Ok(PublicClient { id, name: BUILT_IN_NAME.into(), permissions: None });
+        }
+        let tenants = match tenant {
+            TenantPath::One(tenant) => vec![tenant],
+            TenantPath::Any => self.tenants().await?,
+        };
+        let app = self
+            .store
+            .read(move |reader| {
+                for tenant in tenants {
+                    if let Some(app) = reader.app(tenant, id)? {
+                        return Ok::<_, Error>(Some(app));
+                    }
+                }
+                Ok(None)
+            })
+            .await?
+            .filter(|app| app.enabled)
+            .ok_or_else(unknown)?;
+        if app.secret_hash.is_some() {
+            let problem = "The application has a secret; users sign in to public clients, which have none.";
+            return Err(OAuthError::new("invalid_client", 7_000_218, problem));
+        }
+        Ok(PublicClient { id, name: app.name, permissions: Some(app.permissions) })
+    }
+}

@@ -1,0 +1,121 @@
+//! The endpoints below `/{tenant}/`: discovery, keys and tokens, as HTTP.
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::directory::TenantPath;
+use super::grants::DEVICE_CODE_GRANT;
+use super::oauth::OAuthError;
+use super::{Identity, claims};
+use crate::app::App;
+use crate::edge::{BaseAddress, RequestIds};
+
+/// The routes.
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/{tenant}/v2.0/.well-known/openid-configuration", get(discovery))
+        .route("/{tenant}/discovery/v2.0/keys", get(keys))
+        .route("/{tenant}/oauth2/v2.0/token", post(token))
+        .route("/{tenant}/oauth2/v2.0/devicecode", post(device_code))
+        .route("/{tenant}/oauth2/v2.0/authorize", get(authorize))
+}
+
+async fn discovery(
+    State(app): State<App>,
+    Path(tenant): Path<String>,
+    Extension(base): Extension<BaseAddress>,
+    Extension(ids): Extension<RequestIds>,
+) -> Response {
+    let document = app.identity.tenant(&tenant).await.map(|found| {
+        let issuer_tenant = match found {
+            TenantPath::One(id) => id.to_string(),
+            TenantPath::Any => "{tenantid}".into(),
+        };
+        let at = |path: &str| format!("{}/{tenant}/{path}", base.0);
+        json!({
+            "issuer": claims::issuer(&base, &issuer_tenant),
+            "token_endpoint": at("oauth2/v2.0/token"),
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+            "authorization_endpoint": at("oauth2/v2.0/authorize"),
+            "device_authorization_endpoint": at("oauth2/v2.0/devicecode"),
+            "jwks_uri": at("discovery/v2.0/keys"),
+            "grant_types_supported": ["client_credentials", DEVICE_CODE_GRANT, "refresh_token"],
+            "response_types_supported": [],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "scopes_supported": ["openid", "profile", "email", "offline_access"],
+            "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nbf", "name", "oid", "preferred_username", "tid", "ver"],
+            "request_uri_parameter_supported": false,
+        })
+    });
+    app.identity.reply(&ids, document)
+}
+
+async fn keys(State(app): State<App>, Path(tenant): Path<String>, Extension(ids): Extension<RequestIds>) -> Response {
+    match app.identity.tenant(&tenant).await {
+        Ok(_) => Json(app.identity.keys().public()).into_response(),
+        Err(error) => app.identity.reply(&ids, Err(error)),
+    }
+}
+
+async fn token(
+    State(app): State<App>,
+    Path(tenant): Path<String>,
+    Extension(base): Extension<BaseAddress>,
+    Extension(ids): Extension<RequestIds>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let answer = app.identity.token(&base, &tenant, &headers, &body).await;
+    app.identity.reply(&ids, answer)
+}
+
+async fn device_code(
+    State(app): State<App>,
+    Path(tenant): Path<String>,
+    Extension(base): Extension<BaseAddress>,
+    Extension(ids): Extension<RequestIds>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let answer = app.identity.device_code(&base, &tenant, &headers, &body).await;
+    app.identity.reply(&ids, answer)
+}
+
+/// Named in the discovery document because clients insist on it; a browser that comes here is told what works.
+async fn authorize(State(app): State<App>, Extension(ids): Extension<RequestIds>) -> Response {
+    let description = "This token service has no sign-in by redirect; use the device code flow or client credentials.";
+    app.identity.reply(&ids, Err(OAuthError::new("unsupported_response_type", 700_051, description)))
+}
+
+impl Identity {
+    fn reply(&self, ids: &RequestIds, answer: Result<Value, OAuthError>) -> Response {
+        let (status, body) = match answer {
+            Ok(body) => (StatusCode::OK, body),
+            Err(OAuthError { status, error, number, description }) => {
+                let body = json!({
+                    "error": error,
+                    "error_description": description,
+                    "error_codes": [number],
+                    "timestamp": self.clock.now().to_string(),
+                    "trace_id": ids.request_id,
+                    "correlation_id": ids.client_request_id,
+                });
+                (status, body)
+            }
+        };
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"cloudpc\""));
+        }
+        response
+    }
+}

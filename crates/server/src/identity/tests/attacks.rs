@@ -1,0 +1,226 @@
+//! What is believed of a token, and what is not.
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rcgen::KeyPair;
+
+use super::*;
+
+#[tokio::test]
+async fn only_what_we_signed_for_ourselves_is_believed() {
+    let world = World::new().await;
+    let good = world.app_token().await;
+    let (head, claims) = (part(&good, 0), part(&good, 1));
+    let signature = good.rsplit('.').next().unwrap().to_owned();
+    let keys = world.identity.keys();
+
+    // With our own key, as if we had made a mistake, so that each check is seen to work alone.
+    let with = |name: &str, value: Value| {
+        let mut claims = claims.clone();
+        match value {
+            Value::Null => claims.as_object_mut().unwrap().remove(name),
+            value => claims.as_object_mut().unwrap().insert(name.into(), value),
+        };
+        keys.sign(&claims).unwrap()
+    };
+    let raw =
+        |head: &Value, claims: &Value, signature: &str| format!("{}.{}.{signature}", encoded(head), encoded(claims));
+    let replaced = |name: &str, value: Value| {
+        let mut head = head.clone();
+        head[name] = value;
+        head
+    };
+    let mut more = claims.clone();
+    more["roles"] = json!(["Cloudpc.Administer.All"]);
+
+    let mut foreign = claims.clone();
+    foreign["tid"] = json!("00000000-0000-0000-0000-000000000009");
+    foreign["iss"] = json!("https://127.0.0.1:8366/00000000-0000-0000-0000-000000000009/v2.0");
+
+    // The classic confusion: our public key, which anybody can fetch, used as the secret of an HMAC.
+    let mut hmac_head = Header::new(Algorithm::HS256);
+    hmac_head.kid = head["kid"].as_str().map(str::to_owned);
+    let public_key = serde_json::to_vec(&keys.public().keys[0]).unwrap();
+    let hmac = jsonwebtoken::encode(&hmac_head, &claims, &EncodingKey::from_secret(&public_key)).unwrap();
+
+    // A stranger's key under the name of ours.
+    let stranger = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+    let stranger = EncodingKey::from_rsa_pem(stranger.serialize_pem().as_bytes()).unwrap();
+    let mut stranger_head = Header::new(Algorithm::RS256);
+    stranger_head.kid = head["kid"].as_str().map(str::to_owned);
+    let forged = jsonwebtoken::encode(&stranger_head, &claims, &stranger).unwrap();
+    stranger_head.jwk = Some(jsonwebtoken::jwk::Jwk::from_encoding_key(&stranger, Algorithm::RS256).unwrap());
+    let forged_with_key = jsonwebtoken::encode(&stranger_head, &claims, &stranger).unwrap();
+
+    let now = START.unix_seconds();
+    let attacks = [
+        ("alg none", raw(&replaced("alg", json!("none")), &claims, "")),
+        ("alg None, signature kept", raw(&replaced("alg", json!("None")), &claims, &signature)),
+        ("HS256 with the public key", hmac),
+        ("RS512 in the header", raw(&replaced("alg", json!("RS512")), &claims, &signature)),
+        ("ES256 in the header", raw(&replaced("alg", json!("ES256")), &claims, &signature)),
+        ("another kid", raw(&replaced("kid", json!("other")), &claims, &signature)),
+        ("no kid", raw(&json!({"alg": "RS256", "typ": "JWT"}), &claims, &signature)),
+        ("critical header", raw(&replaced("crit", json!(["exp"])), &claims, &signature)),
+        ("more roles", raw(&head, &more, &signature)),
+        ("no signature", raw(&head, &claims, "")),
+        ("a stranger's key", forged),
+        ("a stranger's key in the header", forged_with_key),
+        ("expired", with("exp", json!(now))),
+        ("no exp", with("exp", Value::Null)),
+        ("exp is text", with("exp", json!("tomorrow"))),
+        ("not valid yet", with("nbf", json!(now + 61))),
+        ("wrong audience", with("aud", json!("https://vault.example.com"))),
+        ("audience that only begins like ours", with("aud", json!("https://graph.microsoft.com.evil.test"))),
+        ("our name as a user name", with("aud", json!("https://localhost@evil.test"))),
+        ("no audience", with("aud", json!([]))),
+        ("audience of a refresh token", with("aud", json!("cloudpc:refresh"))),
+        ("wrong issuer", with("iss", json!("https://login.example.com/"))),
+        (
+            "issuer of another tenant",
+            with("iss", json!("https://127.0.0.1:8366/00000000-0000-0000-0000-000000000009/v2.0")),
+        ),
+        ("foreign tenant", keys.sign(&foreign).unwrap()),
+        ("no tenant", with("tid", Value::Null)),
+        ("unknown application", with("appid", json!("00000000-0000-0000-0000-000000000009"))),
+        ("built-in client without a user", with("appid", json!(BUILT_IN_CLIENT))),
+        ("delegated, but no user", with("scp", json!("CloudPC.Read.All"))),
+        ("not a JWT", "abc".into()),
+        ("five parts", "a.b.c.d.e".into()),
+        ("dots", "..".into()),
+        ("not base64", "%%%.%%%.%%%".into()),
+        ("too long", "a".repeat(TOKEN_BYTES_MAX + 1)),
+    ];
+    let mut table = String::new();
+    for (name, token) in &attacks {
+        table += &format!("{name}: {}\n", world.refusal(token).await);
+    }
+    insta::assert_snapshot!(table, @"
+    alg none: The access token is not a JWT signed with an algorithm that is accepted here.
+    alg None, signature kept: The access token is not a JWT signed with an algorithm that is accepted here.
+    HS256 with the public key: The access token is signed with an algorithm that is not accepted here.
+    RS512 in the header: The signature of the access token is not valid.
+    ES256 in the header: The signature of the access token is not valid.
+    another kid: The access token is signed by nobody who is trusted here.
+    no kid: The access token does not name its key.
+    critical header: The access token has critical header fields that are not understood here.
+    more roles: The signature of the access token is not valid.
+    no signature: The signature of the access token is not valid.
+    a stranger's key: The signature of the access token is not valid.
+    a stranger's key in the header: The signature of the access token is not valid.
+    expired: The access token has expired.
+    no exp: The claims of the access token cannot be read.
+    exp is text: The claims of the access token cannot be read.
+    not valid yet: The access token is not valid yet.
+    wrong audience: The access token is meant for another audience.
+    audience that only begins like ours: The access token is meant for another audience.
+    our name as a user name: The access token is meant for another audience.
+    no audience: The access token is meant for another audience.
+    audience of a refresh token: The access token is meant for another audience.
+    wrong issuer: The issuer of the access token does not fit its tenant.
+    issuer of another tenant: The issuer of the access token does not fit its tenant.
+    foreign tenant: The tenant of the access token is not known here.
+    no tenant: The issuer of the access token does not fit its tenant.
+    unknown application: The application of the access token is not known here, or disabled.
+    built-in client without a user: The application of the access token is not known here, or disabled.
+    delegated, but no user: The user of the access token is not known here, or disabled.
+    not a JWT: The access token is not a JWT signed with an algorithm that is accepted here.
+    five parts: The access token is not a JWT signed with an algorithm that is accepted here.
+    dots: The access token is not a JWT signed with an algorithm that is accepted here.
+    not base64: The access token is not a JWT signed with an algorithm that is accepted here.
+    too long: The access token is too long.
+    ");
+
+    // At the limits, on the good side of each.
+    for good in [with("nbf", json!(now + 60)), with("exp", json!(now + 1)), with("aud", json!(GRAPH_AUDIENCES[1]))] {
+        assert!(world.identity.authenticate(&bearing(&good)).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn authorization_headers_that_carry_no_token_are_refused() {
+    let world = World::new().await;
+    let token = world.app_token().await;
+    let good = |scheme: &str| HeaderValue::try_from(format!("{scheme} {token}")).unwrap();
+    assert!(
+        world.identity.authenticate(&HeaderMap::from_iter([(header::AUTHORIZATION, good("bearer"))])).await.is_ok()
+    );
+
+    let mut table = String::new();
+    for values in [
+        vec![],
+        vec![good("Bearer"), good("Bearer")],
+        vec![good("Basic")],
+        vec![HeaderValue::from_static("Bearer")],
+        vec![HeaderValue::from_static("Bearer ")],
+        vec![HeaderValue::from_bytes(b"Bearer \xff\xfe").unwrap()],
+    ] {
+        let headers = values.iter().map(|value| (header::AUTHORIZATION, value.clone())).collect();
+        let error = world.identity.authenticate(&headers).await.unwrap_err();
+        table += &format!("{}: {error}\n", values.len());
+    }
+    insta::assert_snapshot!(table, @r#"
+    0: 401 InvalidAuthenticationToken: Access token is empty: the Authorization header is missing.
+    2: 401 InvalidAuthenticationToken: There is more than one Authorization header.
+    1: 401 InvalidAuthenticationToken: The Authorization header must be "Bearer" and an access token.
+    1: 401 InvalidAuthenticationToken: The Authorization header must be "Bearer" and an access token.
+    1: 401 InvalidAuthenticationToken: Access token is empty.
+    1: 401 InvalidAuthenticationToken: The Authorization header must be "Bearer" and an access token.
+    "#);
+}
+
+#[tokio::test]
+async fn a_token_ends_on_time_even_if_it_is_kept() {
+    let world = World::new().await;
+    let token = world.app_token().await;
+    assert!(world.identity.authenticate(&bearing(&token)).await.is_ok());
+    world.clock.advance(TOKEN_LIFETIME - Duration::from_secs(1)).await;
+    assert!(world.identity.authenticate(&bearing(&token)).await.is_ok());
+    world.clock.advance(Duration::from_secs(1)).await;
+    assert_eq!(world.refusal(&token).await, "The access token has expired.");
+}
+
+#[tokio::test]
+async fn what_is_taken_away_is_gone_at_once() {
+    let world = World::new().await;
+    let (app_token, user_token) = (world.app_token().await, world.user_token().await);
+    let permissions = async |token: &str| {
+        let caller = world.identity.authenticate(&bearing(token)).await.unwrap();
+        caller.permissions.iter().cloned().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(permissions(&app_token).await, "CloudPC.ReadWrite.All");
+    assert_eq!(permissions(&user_token).await, "CloudPC.Read.All CloudPC.ReadWrite.All");
+
+    world
+        .change(
+            Application { permissions: vec![], ..application() },
+            User { permissions: vec!["CloudPC.Read.All".into()], ..ada() },
+        )
+        .await;
+    assert_eq!(permissions(&app_token).await, "");
+    assert_eq!(permissions(&user_token).await, "CloudPC.Read.All");
+
+    world.change(Application { enabled: false, ..application() }, User { enabled: false, ..ada() }).await;
+    insta::assert_snapshot!(world.refusal(&app_token).await, @"The application of the access token is not known here, or disabled.");
+    insta::assert_snapshot!(world.refusal(&user_token).await, @"The user of the access token is not known here, or disabled.");
+}
+
+#[test]
+fn audiences_of_ours() {
+    let names = ["localhost".to_owned(), "::1".into(), "cloudpc.example.com".into()];
+    for (audience, expected) in [
+        ("https://graph.microsoft.com", true),
+        ("https://graph.microsoft.com/", true),
+        ("00000003-0000-0000-c000-000000000000", true),
+        ("https://localhost:8366", true),
+        ("http://LOCALHOST:1", true),
+        ("https://[::1]:8366", true),
+        ("https://cloudpc.example.com/", true),
+        ("https://cloudpc.example.com/beta", false),
+        ("ftp://localhost", false),
+        ("localhost", false),
+        ("https://cloudpc.example.com.evil.test", false),
+        ("", false),
+    ] {
+        assert_eq!(is_our_audience(&names, audience), expected, "{audience}");
+    }
+}
