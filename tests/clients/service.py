@@ -1,0 +1,131 @@
+"""A real `cloudpc serve`, and the levers of its simulated fleet.
+
+It speaks to the process as any client does, over TLS, and to the administration with the credentials that the process wrote for its owner.
+It refuses to know what any test is about.
+"""
+
+import json
+import os
+import ssl
+import subprocess
+import tempfile
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PROGRAM = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")).resolve() / "debug" / "cloudpc"
+SCENARIOS = Path(__file__).parent / "scenarios"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer of the administration."""
+
+    status: int
+    text: str
+
+    def json(self):
+        return json.loads(self.text)
+
+
+class Service:
+    """A service on free ports of this machine, with its data in a directory of its own. Ends with the `with` block."""
+
+    def __init__(self, scenario: Path, config: Path | None = None):
+        self._directory = tempfile.TemporaryDirectory(prefix="cloudpc-clients-")
+        self.data = Path(self._directory.name) / "data"
+        self.log = Path(self._directory.name) / "log"
+        command = [PROGRAM, "serve", "--data", self.data, "--scenario", scenario]
+        command += ["--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0"]
+        command += ["--config", config] if config else []
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, env={**os.environ, "RUST_LOG": "info"}
+            )
+        first_line = self._process.stdout.readline()
+        assert first_line == b"cloudpc is ready.\n", (first_line, self.log.read_text())
+        admin = json.loads((self.data / "admin.json").read_text())
+        self.https, self.http = admin["httpsUrl"], admin["httpUrl"]
+        self.tenant_id, self.client_id, self.client_secret = admin["tenantId"], admin["clientId"], admin["clientSecret"]
+        self.authority_file = self.data / "ca.pem"
+        self._token = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+        self._directory.cleanup()
+
+    def requests(self) -> list[dict]:
+        """What the service has logged of the requests that it has answered."""
+        lines = (json.loads(line) for line in self.log.read_text().splitlines())
+        return [line["fields"] for line in lines if line["fields"]["message"] == "request"]
+
+    def call(self, method: str, path: str, body: str | dict | None = None) -> Reply:
+        """Calls the service as its administrator."""
+        text = json.dumps(body) if isinstance(body, dict) else body
+        request = urllib.request.Request(
+            self.https + path,
+            method=method,
+            data=None if text is None else text.encode(),
+            headers={"Authorization": f"Bearer {self.token()}", "Content-Type": "application/json"},
+        )
+        return self._open(request)
+
+    def token(self) -> str:
+        """An access token of the administrator application."""
+        if self._token is None:
+            form = {
+                "grant_type": "client_credentials",
+                "client_id": self.client_id,
+                "client_secret": self.client_secret,
+                "scope": "https://graph.microsoft.com/.default",
+            }
+            address = f"{self.https}/{self.tenant_id}/oauth2/v2.0/token"
+            request = urllib.request.Request(address, data=urllib.parse.urlencode(form).encode())
+            self._token = self._open(request).json()["access_token"]
+        return self._token
+
+    def pause(self) -> None:
+        """Stops the fleet's clock, so that what is under way can be looked at."""
+        self._lever("POST", "/clock/pause")
+
+    def resume(self) -> None:
+        self._lever("POST", "/clock/resume")
+
+    def advance(self, by: str) -> None:
+        """Moves the fleet's clock, by a duration such as `90s`."""
+        self._lever("POST", "/clock/advance", {"by": by})
+
+    def rest(self) -> None:
+        """Moves the fleet's clock until no action is open."""
+        assert self._lever("POST", "/clock/advanceToIdle").json()["openActions"] == 0
+
+    def fault(self, **rule) -> None:
+        """Scripts trouble."""
+        self._lever("POST", "/faults", rule)
+
+    def clear_faults(self) -> None:
+        self._lever("DELETE", "/faults")
+
+    def saved(self) -> str:
+        """The whole fleet, written as a scenario."""
+        return self._lever("GET", "/scenario").text
+
+    def _lever(self, method, path, body=None) -> Reply:
+        reply = self.call(method, f"/_cloudpc{path}", body)
+        assert reply.status in (200, 201, 204), reply
+        return reply
+
+    def _open(self, request) -> Reply:
+        context = ssl.create_default_context(cafile=self.authority_file)
+        try:
+            with urllib.request.urlopen(request, context=context, timeout=90) as response:
+                return Reply(response.status, response.read().decode())
+        except urllib.error.HTTPError as error:
+            return Reply(error.code, error.read().decode())
