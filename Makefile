@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests run lint test test-rust deny
+.PHONY: help setup setup-tests run build lint test test-rust deny docs picture
 
 # cargo-nextest is quicker and tells more; without it the same tests run under cargo's own runner.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
@@ -21,6 +21,9 @@ run: setup ## Build, and serve a simulated fleet from ./cloudpc-data on ports 83
 	cargo build --locked --bin cloudpc
 	@exec target/debug/cloudpc serve --demo
 
+build: setup ## Build the program for use, into target/release
+	cargo build --locked --release --bin cloudpc
+
 lint: ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -37,3 +40,9 @@ endif
 
 deny: ## Check licences and sources of the dependencies (needs cargo-deny)
 	cargo deny check licenses bans sources
+
+docs: ## Write the parts of docs/ that follow from the code
+	UPDATE_DOCS=1 cargo test --locked --quiet -p cloudpc-server --test server docs::
+
+picture: ## Draw the picture in the README anew
+	scripts/draw-tour

@@ -47,8 +47,8 @@ const RESULT_COLUMNS: &[Column] = &[
     ("STARTED", |row| time(row, "startDateTime")),
     ("UPDATED", |row| time(row, "lastModifiedDateTime")),
     ("ERROR", |row| text(row, "errorCode")),
-    ("MESSAGE", |row| text(row, "errorMessage")),
     ("ACTIVITY", |row| text(row, "activityId")),
+    ("MESSAGE", |row| text(row, "errorMessage")),
 ];
 
 /// Manage external partners and roll their agents out

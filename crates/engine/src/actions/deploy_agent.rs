@@ -119,7 +119,9 @@ fn check_disk_space(context: &Context) -> Doing<'_> {
             (context.guest().await?.free_disk_bytes().await?, context.parts.settings.agent_disk_bytes_min);
         if free < needed {
             return Err(Trouble::failed(format!(
-                "The system disk has {free} bytes free and the agent needs {needed}. Free some space or resize the Cloud PC."
+                "The system disk has {} MiB free and the agent needs {}. Free some space or resize the Cloud PC.",
+                free >> 20,
+                needed >> 20
             )));
         }
         Ok(Said::nothing())

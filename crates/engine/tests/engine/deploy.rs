@@ -106,7 +106,7 @@ async fn every_error_code_comes_from_the_pipeline() {
     healthy
       done
     a full disk
-      failed checkDiskSpaceFailed: The system disk has 16777216 bytes free and the agent needs 1073741824. Free some space or resize the Cloud PC.
+      failed checkDiskSpaceFailed: The system disk has 16 MiB free and the agent needs 1024. Free some space or resize the Cloud PC.
     no network
       failed checkNetworkConnectionFailed: The Cloud PC does not reach agents.partner.test: agents.partner.test cannot be reached: no network (after 3 attempts)
     a guest that hangs

@@ -5,6 +5,7 @@
 mod answers;
 mod architecture;
 mod batch;
+mod docs;
 mod failures;
 mod lists;
 mod paging;

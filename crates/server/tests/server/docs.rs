@@ -1,0 +1,76 @@
+//! What `docs/API.md` says of operations and of the codes of results is what the server does.
+
+use cloudpc_engine::actions::{Late, recipe};
+use cloudpc_graph::{Edm, Version};
+use cloudpc_model::Kind;
+use cloudpc_server::operations::{Row, TABLE};
+use cloudpc_server::pipeline::Access;
+use std::collections::BTreeSet;
+use strum::IntoEnumIterator;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/API.md");
+const BEGIN: &str = "<!-- Written by `make docs` from the table of operations. -->\n";
+const END: &str = "<!-- The end of what `make docs` writes. -->";
+
+/// With `UPDATE_DOCS` set, the table is written instead.
+#[test]
+fn the_table_of_operations_is_the_servers() {
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (written, after) = rest.split_once(END).unwrap();
+    let table = table();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(PAGE, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+    } else {
+        assert_eq!(written, table, "docs/API.md is out of date; `make docs` writes its table anew");
+    }
+}
+
+#[test]
+fn every_code_of_a_result_is_explained() {
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let mut codes = BTreeSet::new();
+    for step in Kind::iter().flat_map(|kind| recipe(kind).steps) {
+        codes.insert(step.code);
+        if let Late::Fail(code, _) = step.late {
+            codes.insert(code);
+        }
+    }
+    codes.extend(cloudpc_engine::actions::DEPLOY_ERROR_CODES);
+    let unexplained: Vec<_> = codes.iter().filter(|code| !page.contains(&format!("| `{code}` |"))).collect();
+    assert_eq!(unexplained, Vec::<&&str>::new());
+}
+
+fn table() -> String {
+    let mut table = String::from("| | path | roots | permission |\n| --- | --- | --- | --- |\n");
+    let mut lines: Vec<_> = TABLE.iter().map(line).collect();
+    lines.sort();
+    table.extend(lines.into_iter().map(|(_, line)| line));
+    table
+}
+
+/// The line of an operation, and what it is sorted by. It may be reached by further roots; the page says so once, above.
+fn line(row: &Row) -> ((String, &'static str), String) {
+    let of = |version| Edm::of(version).operations.iter().find(|operation| operation.key == row.key);
+    let (beta, v1) = (of(Version::Beta), of(Version::V1));
+    let operation = beta.or(v1).unwrap();
+    let roots = match (beta, v1) {
+        (Some(_), Some(_)) => "both",
+        (Some(_), None) => "beta",
+        _ => "v1.0",
+    };
+    let path = operation.path.replace("/deviceManagement/virtualEndpoint", "…");
+    let method = operation.method.name();
+    let line = format!("| {method} | `{path}` | {roots} | {} |\n", permission(row.access));
+    ((path, method), line)
+}
+
+/// The weakest permission that will do, and what else is asked for.
+fn permission(access: &Access) -> String {
+    let weakest = access.application.first().unwrap();
+    match (access.application_on_users, access.strict_roles) {
+        (_, Some(roles)) => format!("`{weakest}`; strict: role {}", roles.join(" or ")),
+        (false, _) => format!("`{weakest}`; below users: delegated only"),
+        _ => format!("`{weakest}`"),
+    }
+}
