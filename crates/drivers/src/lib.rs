@@ -15,6 +15,7 @@ pub mod conformance;
 mod fetch;
 mod guest;
 mod host;
+pub mod qemu;
 pub mod sim;
 
 use async_trait::async_trait;

@@ -1,0 +1,49 @@
+//! Recorded conversations, played to a client under test.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::JoinHandle;
+
+/// A conversation of lines: `< ` is sent to the client, `> ` is what the client has to send, `~` is silence without an end. `ÿ` stands for the byte 0xFF.
+pub struct Transcript(JoinHandle<()>);
+
+impl Transcript {
+    /// The client's end of the conversation.
+    pub fn play(text: &str) -> (DuplexStream, Self) {
+        let (client, mut server) = tokio::io::duplex(1 << 20);
+        let lines: Vec<String> =
+            text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+        let playing = tokio::spawn(async move {
+            for line in lines {
+                match line.split_at(1) {
+                    ("<", sent) => server.write_all(&bytes(&sent[1..])).await.unwrap(),
+                    (">", expected) => {
+                        let expected = bytes(&expected[1..]);
+                        let mut found = vec![0; expected.len()];
+                        server.read_exact(&mut found).await.unwrap();
+                        assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(&expected));
+                    }
+                    _ => std::future::pending().await,
+                }
+            }
+        });
+        (client, Self(playing))
+    }
+
+    /// Fails if the client has not said what was recorded, or has not heard it all.
+    pub async fn finished(self) {
+        self.0.await.expect("the conversation went as recorded");
+    }
+}
+
+/// The bytes of a line, its end included.
+fn bytes(line: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for character in line.chars() {
+        match character {
+            'ÿ' => bytes.push(0xFF),
+            other => bytes.extend(other.to_string().bytes()),
+        }
+    }
+    bytes.push(b'\n');
+    bytes
+}
