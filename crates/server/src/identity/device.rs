@@ -45,7 +45,7 @@ pub(super) struct DeviceCodes {
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     table: Mutex<Table>,
-    password_checks: Semaphore,
+    pub(super) password_checks: Semaphore,
 }
 
 /// A new pair of codes.
@@ -89,6 +89,7 @@ enum CodeState {
     Waiting,
     Entered(TenantId, UserId),
     Spoiled,
+    Declined,
 }
 
 struct Failures {
@@ -167,6 +168,10 @@ impl DeviceCodes {
                 table.codes.swap_remove(position);
                 Err(OAuthError::new("access_denied", 65_004, "The code was entered with a wrong password too often."))
             }
+            CodeState::Declined => {
+                table.codes.swap_remove(position);
+                Err(OAuthError::new("access_denied", 65_004, "Whoever has the code has declined to sign in."))
+            }
             CodeState::Entered(tenant_id, user_id) => {
                 let code = table.codes.swap_remove(position);
                 if matches!(tenant, TenantPath::One(id) if id != tenant_id) {
@@ -175,6 +180,13 @@ impl DeviceCodes {
                 Ok(Redeemed { tenant_id, user_id, scope: code.scope })
             }
         }
+    }
+
+    /// Makes the code worthless; whoever shows it is told why. Knowing the code is enough, since it can do no more harm than not entering it.
+    fn decline(&self, user_code: &str) -> Result<(), Refusal> {
+        let mut table = self.table();
+        table.waiting(user_code).ok_or(Refusal::Code)?.state = CodeState::Declined;
+        Ok(())
     }
 
     /// Counts an attempt to sign in with a code; returns the tenant to look for the user in.
@@ -244,7 +256,8 @@ impl Table {
 }
 
 /// Why a person could not sign in.
-enum Refusal {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
     Code,
     NameOrPassword,
     TooManyFailures,
@@ -252,8 +265,13 @@ enum Refusal {
 }
 
 impl Identity {
+    /// Refuses the client that shows `user_code`.
+    pub(super) fn decline(&self, user_code: &str) -> Result<(), Refusal> {
+        self.device_codes.decline(user_code)
+    }
+
     /// Signs a user in for the client that shows `user_code`; returns the client's name.
-    async fn sign_in(&self, user_code: &str, name: &str, password: &str) -> Result<String, Refusal> {
+    pub(super) async fn sign_in(&self, user_code: &str, name: &str, password: &str) -> Result<String, Refusal> {
         let tenant = self.device_codes.attempt(user_code).ok_or(Refusal::Code)?;
         let users = self.users_named(tenant, name).await.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "look a user up");

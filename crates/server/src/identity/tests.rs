@@ -1,6 +1,7 @@
 //! A token service over a real store, on a clock that is moved by hand.
 
 mod attacks;
+mod device;
 mod grants;
 mod keys;
 
@@ -19,8 +20,10 @@ use super::*;
 
 const START: Timestamp = Timestamp(1_795_000_000_000_000);
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
+const OTHER_TENANT: TenantId = TenantId(Uuid::from_u128(4));
 const CLIENT: AppId = AppId(Uuid::from_u128(2));
 const ADA: UserId = UserId(Uuid::from_u128(3));
+const PASSWORD: &str = "correct horse";
 
 /// A token service over a real store, on a clock that stands still.
 struct World {
@@ -43,6 +46,7 @@ impl World {
         store
             .write(move |tx| {
                 tx.tenant_put(TENANT, "Contoso")?;
+                tx.tenant_put(OTHER_TENANT, "Fabrikam")?;
                 tx.app_put(&Application { secret_hash: Some(hash), ..application() })?;
                 tx.user_put(&ada())
             })
@@ -123,7 +127,7 @@ fn ada() -> User {
         id: ADA,
         user_principal_name: "ada@contoso.test".into(),
         display_name: "Ada".into(),
-        password_hash: Some(hash("correct horse")),
+        password_hash: Some(hash(PASSWORD)),
         roles: vec!["Global Administrator".into()],
         permissions: vec!["CloudPC.Read.All".into(), "CloudPC.ReadWrite.All".into()],
         enabled: true,

@@ -22,12 +22,16 @@ struct PageQuery {
     user_code: String,
 }
 
-#[derive(Deserialize)]
+/// What the page's form sends. What is left out is wrong in the same way as what is left empty.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct SignIn {
     user_code: String,
     user_name: String,
     password: String,
     form_token: String,
+    /// There if the button to decline was pressed.
+    decline: Option<String>,
 }
 
 /// The routes.
@@ -56,20 +60,32 @@ async fn sign_in(
     }
     let code: String = form.user_code.chars().filter(char::is_ascii_alphanumeric).collect();
     let code = code.to_ascii_uppercase();
-    let (status, problem) = match app.identity.sign_in(&code, &form.user_name, &form.password).await {
-        Ok(client) => {
-            let text = format!("<p>You have signed in to {}. You may close this page.</p>", escaped(&client));
-            return html(StatusCode::OK, &text);
+    let ended = if form.decline.is_some() {
+        app.identity.decline(&code).map(|()| "You have declined. Nobody was signed in; you may close this page.".into())
+    } else {
+        let client = app.identity.sign_in(&code, &form.user_name, &form.password).await;
+        client.map(|client| format!("You have signed in to {client}. You may close this page."))
+    };
+    match ended {
+        Ok(text) => html(StatusCode::OK, &format!("<p>{}</p>", escaped(&text))),
+        Err(refusal) => {
+            let (status, problem) = explain(refusal);
+            page(&app, &base, status, &code, problem)
         }
-        Err(Refusal::Code) => (StatusCode::BAD_REQUEST, "That code is not known or has expired."),
-        Err(Refusal::NameOrPassword) => (StatusCode::FORBIDDEN, "The user name or the password is wrong."),
-        Err(Refusal::TooManyFailures) => (
+    }
+}
+
+/// What a person is told.
+fn explain(refusal: Refusal) -> (StatusCode, &'static str) {
+    match refusal {
+        Refusal::Code => (StatusCode::BAD_REQUEST, "That code is not known or has expired."),
+        Refusal::NameOrPassword => (StatusCode::FORBIDDEN, "The user name or the password is wrong."),
+        Refusal::TooManyFailures => (
             StatusCode::TOO_MANY_REQUESTS,
             "Too many wrong passwords for this user; try again in a quarter of an hour.",
         ),
-        Err(Refusal::Service) => (StatusCode::SERVICE_UNAVAILABLE, "The service does not answer; try again later."),
-    };
-    page(&app, &base, status, &code, problem)
+        Refusal::Service => (StatusCode::SERVICE_UNAVAILABLE, "The service does not answer; try again later."),
+    }
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
@@ -92,7 +108,8 @@ fn page(app: &App, base: &BaseAddress, status: StatusCode, user_code: &str, prob
              <label>Code <input name=\"user_code\" value=\"{code}\" required autocomplete=\"off\"></label>\
              <label>User name <input name=\"user_name\" required autocomplete=\"username\"></label>\
              <label>Password <input name=\"password\" type=\"password\" required autocomplete=\"current-password\"></label>\
-             <input type=\"hidden\" name=\"form_token\" value=\"{form_token}\"><button>Sign in</button></form>\
+             <input type=\"hidden\" name=\"form_token\" value=\"{form_token}\"><button>Sign in</button> \
+             <button name=\"decline\" value=\"yes\" formnovalidate>I did not ask for this</button></form>\
              <p>Enter a code only if you have asked for it yourself, on a device of yours.</p>",
             code = escaped(user_code),
         ),
