@@ -137,7 +137,10 @@ impl Issuer {
             None => Err(GraphError::new(
                 503,
                 "ServiceUnavailable",
-                format!("The issuer {} of the access token does not answer; try again later.", self.config.issuer),
+                format!(
+                    "The keys of the issuer {} cannot be fetched at the moment; try again later.",
+                    self.config.issuer
+                ),
             )),
         }
     }

@@ -3,6 +3,7 @@
 mod attacks;
 mod device;
 mod grants;
+mod issuers;
 mod keys;
 
 use base64::Engine as _;

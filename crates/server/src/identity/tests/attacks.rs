@@ -51,6 +51,20 @@ async fn only_what_we_signed_for_ourselves_is_believed() {
     stranger_head.jwk = Some(jsonwebtoken::jwk::Jwk::from_encoding_key(&stranger, Algorithm::RS256).unwrap());
     let forged_with_key = jsonwebtoken::encode(&stranger_head, &claims, &stranger).unwrap();
 
+    // Headers that tell where a key may be found. Whoever follows them asks the attacker; the socket sees that nobody does.
+    let lure = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    lure.set_nonblocking(true).unwrap();
+    let address = format!("http://{}/keys", lure.local_addr().unwrap());
+    stranger_head.jwk = None;
+    (stranger_head.jku, stranger_head.x5u) = (Some(address.clone()), Some(address));
+    let luring = jsonwebtoken::encode(&stranger_head, &claims, &stranger).unwrap();
+    stranger_head.kid = Some("stranger".into());
+    let luring_under_its_own_name = jsonwebtoken::encode(&stranger_head, &claims, &stranger).unwrap();
+
+    let mut of_other_tenant = claims.clone();
+    of_other_tenant["tid"] = json!(OTHER_TENANT);
+    of_other_tenant["iss"] = json!(format!("https://127.0.0.1:8366/{OTHER_TENANT}/v2.0"));
+
     let now = START.unix_seconds();
     let attacks = [
         ("alg none", raw(&replaced("alg", json!("none")), &claims, "")),
@@ -65,6 +79,8 @@ async fn only_what_we_signed_for_ourselves_is_believed() {
         ("no signature", raw(&head, &claims, "")),
         ("a stranger's key", forged),
         ("a stranger's key in the header", forged_with_key),
+        ("a place to find a stranger's key", luring),
+        ("the same under its own name", luring_under_its_own_name),
         ("expired", with("exp", json!(now))),
         ("no exp", with("exp", Value::Null)),
         ("exp is text", with("exp", json!("tomorrow"))),
@@ -79,6 +95,8 @@ async fn only_what_we_signed_for_ourselves_is_believed() {
             "issuer of another tenant",
             with("iss", json!("https://127.0.0.1:8366/00000000-0000-0000-0000-000000000009/v2.0")),
         ),
+        ("issuer of another tenant of ours", with("iss", of_other_tenant["iss"].clone())),
+        ("application in another tenant of ours", keys.sign(&of_other_tenant).unwrap()),
         ("foreign tenant", keys.sign(&foreign).unwrap()),
         ("no tenant", with("tid", Value::Null)),
         ("unknown application", with("appid", json!("00000000-0000-0000-0000-000000000009"))),
@@ -87,13 +105,21 @@ async fn only_what_we_signed_for_ourselves_is_believed() {
         ("not a JWT", "abc".into()),
         ("five parts", "a.b.c.d.e".into()),
         ("dots", "..".into()),
+        ("cut short", good[..good.len() - 1].into()),
+        ("without its last part", good.rsplit_once('.').unwrap().0.into()),
+        ("one dot more", format!("{good}.")),
+        ("one dot more before", format!(".{good}")),
+        ("two tokens", format!("{good} {good}")),
+        ("padded", format!("{good}==")),
         ("not base64", "%%%.%%%.%%%".into()),
+        ("as long as may be", "a".repeat(TOKEN_BYTES_MAX)),
         ("too long", "a".repeat(TOKEN_BYTES_MAX + 1)),
     ];
     let mut table = String::new();
     for (name, token) in &attacks {
         table += &format!("{name}: {}\n", world.refusal(token).await);
     }
+    assert!(lure.accept().is_err(), "somebody has followed a header");
     insta::assert_snapshot!(table, @"
     alg none: The access token is not a JWT signed with an algorithm that is accepted here.
     alg None, signature kept: The access token is not a JWT signed with an algorithm that is accepted here.
@@ -107,6 +133,8 @@ async fn only_what_we_signed_for_ourselves_is_believed() {
     no signature: The signature of the access token is not valid.
     a stranger's key: The signature of the access token is not valid.
     a stranger's key in the header: The signature of the access token is not valid.
+    a place to find a stranger's key: The signature of the access token is not valid.
+    the same under its own name: The access token is signed by nobody who is trusted here.
     expired: The access token has expired.
     no exp: The claims of the access token cannot be read.
     exp is text: The claims of the access token cannot be read.
@@ -118,6 +146,8 @@ async fn only_what_we_signed_for_ourselves_is_believed() {
     audience of a refresh token: The access token is meant for another audience.
     wrong issuer: The issuer of the access token does not fit its tenant.
     issuer of another tenant: The issuer of the access token does not fit its tenant.
+    issuer of another tenant of ours: The issuer of the access token does not fit its tenant.
+    application in another tenant of ours: The application of the access token is not known here, or disabled.
     foreign tenant: The tenant of the access token is not known here.
     no tenant: The issuer of the access token does not fit its tenant.
     unknown application: The application of the access token is not known here, or disabled.
@@ -126,7 +156,14 @@ async fn only_what_we_signed_for_ourselves_is_believed() {
     not a JWT: The access token is not a JWT signed with an algorithm that is accepted here.
     five parts: The access token is not a JWT signed with an algorithm that is accepted here.
     dots: The access token is not a JWT signed with an algorithm that is accepted here.
+    cut short: The signature of the access token is not valid.
+    without its last part: The access token is not a JWT signed with an algorithm that is accepted here.
+    one dot more: The access token is not a JWT signed with an algorithm that is accepted here.
+    one dot more before: The access token is not a JWT signed with an algorithm that is accepted here.
+    two tokens: The access token is not a JWT signed with an algorithm that is accepted here.
+    padded: The signature of the access token is not valid.
     not base64: The access token is not a JWT signed with an algorithm that is accepted here.
+    as long as may be: The access token is not a JWT signed with an algorithm that is accepted here.
     too long: The access token is too long.
     ");
 

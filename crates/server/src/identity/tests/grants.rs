@@ -2,6 +2,7 @@
 
 use base64::prelude::BASE64_STANDARD;
 
+use super::super::oauth::FORM_BYTES_MAX;
 use super::*;
 
 #[tokio::test]
@@ -108,6 +109,40 @@ async fn what_is_wrong_with_a_token_request_is_said_as_oauth_says_it() {
     00000000-0000-0000-0000-000000000009 -> 400 invalid_tenant 90002: There is no tenant "00000000-0000-0000-0000-000000000009" here.
     contoso -> 400 invalid_tenant 90002: There is no tenant "contoso" here.
     twice -> 400 invalid_request 9002313: The form has the parameter "grant_type" twice.
+    "#);
+}
+
+#[tokio::test]
+async fn only_a_form_of_bearable_size_is_read() {
+    let world = World::new().await;
+    let ask = async |content_type: Option<&'static str>, body: String| {
+        let headers = content_type.map(|value| (header::CONTENT_TYPE, HeaderValue::from_static(value)));
+        let headers = HeaderMap::from_iter(headers);
+        world.identity.token(&base(), &TENANT.to_string(), &headers, &Bytes::from(body)).await
+    };
+    let form = format!(
+        "client_id={CLIENT}&client_secret={}&grant_type=client_credentials&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default",
+        world.secret
+    );
+    let long = |bytes: usize| format!("{form}&padding={}", "x".repeat(bytes - form.len() - "&padding=".len()));
+    let good = Some("Application/X-WWW-Form-Urlencoded; charset=UTF-8");
+    assert!(ask(good, long(FORM_BYTES_MAX)).await.is_ok());
+    let mut told = String::new();
+    for (what, content_type, body) in [
+        ("too long", good, long(FORM_BYTES_MAX + 1)),
+        ("JSON", Some("application/json"), r#"{"grant_type": "client_credentials"}"#.into()),
+        ("no content type", None, form.clone()),
+        ("empty", good, String::new()),
+        ("not text", good, "%ff%fe=%00".into()),
+    ] {
+        told += &format!("{what} -> {}\n", shown(&ask(content_type, body).await.unwrap_err()));
+    }
+    insta::assert_snapshot!(told, @r#"
+    too long -> 400 invalid_request 9002313: The form is too large.
+    JSON -> 400 invalid_request 9002313: The body must be a form: application/x-www-form-urlencoded.
+    no content type -> 400 invalid_request 9002313: The body must be a form: application/x-www-form-urlencoded.
+    empty -> 400 invalid_request 900144: The form must have the parameter "grant_type".
+    not text -> 400 invalid_request 900144: The form must have the parameter "grant_type".
     "#);
 }
 

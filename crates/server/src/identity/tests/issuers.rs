@@ -1,0 +1,394 @@
+//! Outside issuers: a scripted one on the loopback, asked over real HTTP.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rcgen::KeyPair;
+use std::sync::Mutex;
+
+use super::super::issuers::{DOCUMENT_BYTES_MAX, FETCHED_AGE_MAX, ISSUER_TIME_MAX, REFETCH_INTERVAL_MIN};
+use super::*;
+
+const AUDIENCE: &str = "api://cloudpc";
+
+/// A token service that is not ours.
+struct OutsideIssuer {
+    name: String,
+    script: Arc<Mutex<Script>>,
+}
+
+/// What it does.
+struct Script {
+    discovery: Value,
+    keys: Value,
+    /// How long its answers are made by blanks at their end.
+    padding: usize,
+    trouble: Trouble,
+    /// Documents that were asked for.
+    asked: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Trouble {
+    None,
+    Down,
+    Silent,
+    Moved,
+    Nonsense,
+}
+
+/// A key of an issuer, and what it is published as.
+struct SigningKey {
+    encoding: EncodingKey,
+    jwk: Value,
+}
+
+impl SigningKey {
+    fn new(kid: &str) -> Self {
+        let pair = KeyPair::generate().unwrap();
+        let encoding = EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap();
+        let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&encoding, Algorithm::ES256).unwrap()).unwrap();
+        jwk["kid"] = kid.into();
+        jwk["use"] = "sig".into();
+        Self { encoding, jwk }
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        let header = Header { kid: self.jwk["kid"].as_str().map(str::to_owned), ..Header::new(Algorithm::ES256) };
+        jsonwebtoken::encode(&header, claims, &self.encoding).unwrap()
+    }
+}
+
+impl OutsideIssuer {
+    async fn start(key: &SigningKey) -> Self {
+        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let name = format!("http://{}/realm", socket.local_addr().unwrap());
+        let script = Arc::new(Mutex::new(Script {
+            discovery: json!({"issuer": name, "jwks_uri": format!("{name}/keys")}),
+            keys: json!({"keys": [key.jwk]}),
+            padding: 0,
+            trouble: Trouble::None,
+            asked: 0,
+        }));
+        let discovery =
+            async |State(script): State<Arc<Mutex<Script>>>| answer(&script, |script| &script.discovery).await;
+        let keys = async |State(script): State<Arc<Mutex<Script>>>| answer(&script, |script| &script.keys).await;
+        let routes = Router::new()
+            .route("/realm/.well-known/openid-configuration", get(discovery))
+            .route("/realm/keys", get(keys))
+            .with_state(Arc::clone(&script));
+        tokio::spawn(async move { axum::serve(socket, routes).await });
+        Self { name, script }
+    }
+
+    fn config(&self) -> IssuerConfig {
+        IssuerConfig { issuer: self.name.clone(), audience: AUDIENCE.into(), tenant: TENANT }
+    }
+
+    fn script(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.script.lock().unwrap());
+    }
+
+    /// How many documents were asked for since this was asked.
+    fn asked(&self) -> usize {
+        std::mem::take(&mut self.script.lock().unwrap().asked)
+    }
+
+    /// What it says about an application.
+    fn claims(&self) -> Value {
+        let now = START.unix_seconds();
+        json!({
+            "iss": self.name, "aud": AUDIENCE, "nbf": now, "exp": now + 365 * 24 * 3600, "azp": CLIENT, "oid": CLIENT,
+            "roles": ["CloudPC.Read.All"],
+        })
+    }
+}
+
+async fn answer(script: &Mutex<Script>, of: fn(&Script) -> &Value) -> Response {
+    let (trouble, text) = {
+        let mut script = script.lock().unwrap();
+        script.asked += 1;
+        (script.trouble, of(&script).to_string() + &" ".repeat(script.padding))
+    };
+    match trouble {
+        Trouble::None => text.into_response(),
+        Trouble::Down => StatusCode::BAD_GATEWAY.into_response(),
+        Trouble::Silent => std::future::pending().await,
+        Trouble::Moved => Redirect::temporary("http://127.0.0.1:1/").into_response(),
+        Trouble::Nonsense => "<html>".into_response(),
+    }
+}
+
+/// A key under another name.
+fn named(kid: &str, key: &SigningKey) -> SigningKey {
+    SigningKey { jwk: json!({"kid": kid}), encoding: key.encoding.clone() }
+}
+
+fn with(mut claims: Value, name: &str, value: Value) -> Value {
+    claims[name] = value;
+    claims
+}
+
+impl World {
+    async fn caller(&self, token: &str) -> Result<Caller, GraphError> {
+        self.identity.authenticate(&bearing(token)).await.map(|caller| (*caller).clone())
+    }
+
+    /// Status and message.
+    async fn verdict(&self, token: &str) -> String {
+        match self.caller(token).await {
+            Ok(_) => "believed".into(),
+            Err(error) => format!("{} {}", error.status, error.message),
+        }
+    }
+}
+
+#[tokio::test]
+async fn tokens_of_an_outside_issuer_are_believed() {
+    let key = SigningKey::new("one");
+    let issuer = OutsideIssuer::start(&key).await;
+    let world = World::trusting(vec![issuer.config()]).await;
+
+    let application = world.caller(&key.sign(&issuer.claims())).await.unwrap();
+    let expected = Caller {
+        tenant_id: TENANT,
+        app_id: Some(CLIENT),
+        app_name: CLIENT.to_string(),
+        user: None,
+        permissions: BTreeSet::from(["CloudPC.Read.All".into()]),
+    };
+    assert_eq!(application, expected);
+
+    let mut claims = issuer.claims();
+    claims["scp"] = "CloudPC.ReadWrite.All openid".into();
+    claims["oid"] = ADA.to_string().into();
+    claims["preferred_username"] = "ada@idp.test".into();
+    claims["app_displayname"] = "Rollout".into();
+    claims["wids"] = json!(["62e90394-69f5-4237-9190-012177145e10", "11111111-1111-1111-1111-111111111111"]);
+    // A tenant of the issuer's own counts for nothing; the configuration says whose callers these are.
+    claims["tid"] = OTHER_TENANT.to_string().into();
+    let user = world.caller(&key.sign(&claims)).await.unwrap();
+    let expected = Caller {
+        app_name: "Rollout".into(),
+        user: Some(CallerUser {
+            id: ADA,
+            user_principal_name: "ada@idp.test".into(),
+            roles: vec!["Global Administrator".into(), "11111111-1111-1111-1111-111111111111".into()],
+        }),
+        permissions: BTreeSet::from(["CloudPC.ReadWrite.All".into(), "openid".into()]),
+        ..expected
+    };
+    assert_eq!(user, expected);
+    assert_eq!(issuer.asked(), 2, "discovery and keys, once");
+}
+
+#[tokio::test]
+async fn an_outside_issuer_speaks_only_for_itself() {
+    let (key, other_key) = (SigningKey::new("one"), SigningKey::new("two"));
+    let (issuer, other) = (OutsideIssuer::start(&key).await, OutsideIssuer::start(&other_key).await);
+    let world = World::trusting(vec![issuer.config(), other.config()]).await;
+    let local = world.app_token().await;
+    let ours = part(&local, 0)["kid"].as_str().unwrap().to_owned();
+    let claims = issuer.claims();
+    let now = START.unix_seconds();
+
+    let mut table = String::new();
+    for (what, token) in [
+        ("its own", key.sign(&claims)),
+        ("signed by another key under its name", named("one", &other_key).sign(&claims)),
+        ("signed by another trusted issuer", other_key.sign(&claims)),
+        ("in the name of another trusted issuer", key.sign(&other.claims())),
+        ("in the name of ours", key.sign(&part(&local, 1))),
+        ("under the name of our key", named(&ours, &key).sign(&claims)),
+        ("in the name of a stranger", key.sign(&with(claims.clone(), "iss", json!("http://127.0.0.1:1/realm")))),
+        (
+            "of an issuer whose name begins like its",
+            key.sign(&with(claims.clone(), "iss", json!(format!("{}/", issuer.name)))),
+        ),
+        ("without an issuer", key.sign(&with(claims.clone(), "iss", Value::Null))),
+        ("for another audience", key.sign(&with(claims.clone(), "aud", json!(GRAPH_AUDIENCES[0])))),
+        ("for us among others", key.sign(&with(claims.clone(), "aud", json!(["other", AUDIENCE])))),
+        ("expired", key.sign(&with(claims.clone(), "exp", json!(now)))),
+        ("not valid yet", key.sign(&with(claims.clone(), "nbf", json!(now + 24 * 3600)))),
+        ("for a user without a GUID", key.sign(&with(with(claims.clone(), "scp", json!("a")), "oid", json!("ada")))),
+        ("without a key's name", jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &key.encoding).unwrap()),
+    ] {
+        // Each is looked at as if it were the first, or the limit on fetching would hide what is wrong with it.
+        world.clock.advance(REFETCH_INTERVAL_MIN).await;
+        table += &format!("{what} -> {}\n", world.verdict(&token).await);
+    }
+    insta::assert_snapshot!(table, @"
+    its own -> believed
+    signed by another key under its name -> 401 The signature of the access token is not valid.
+    signed by another trusted issuer -> 401 The access token is signed with a key that its issuer does not have.
+    in the name of another trusted issuer -> 401 The access token is signed with a key that its issuer does not have.
+    in the name of ours -> 401 The access token is signed by nobody who is trusted here.
+    under the name of our key -> 401 The signature of the access token is not valid.
+    in the name of a stranger -> 401 The access token is signed by nobody who is trusted here.
+    of an issuer whose name begins like its -> 401 The access token is signed by nobody who is trusted here.
+    without an issuer -> 401 The access token is signed by nobody who is trusted here.
+    for another audience -> 401 The access token is meant for another audience.
+    for us among others -> believed
+    expired -> 401 The access token has expired.
+    not valid yet -> 401 The access token is not valid yet.
+    for a user without a GUID -> 401 The access token does not name its user by a GUID.
+    without a key's name -> 401 The access token does not name its key.
+    ");
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_fetched_but_not_at_every_made_up_name() {
+    let (first, second) = (SigningKey::new("one"), SigningKey::new("two"));
+    let issuer = OutsideIssuer::start(&first).await;
+    let world = World::trusting(vec![issuer.config()]).await;
+    assert_eq!(world.verdict(&first.sign(&issuer.claims())).await, "believed");
+    assert_eq!(issuer.asked(), 2);
+
+    issuer.script(|script| script.keys = json!({"keys": [second.jwk]}));
+    let rotated = second.sign(&issuer.claims());
+    world.clock.advance(REFETCH_INTERVAL_MIN - Duration::from_secs(1)).await;
+    for _ in 0..3 {
+        let verdict = world.verdict(&rotated).await;
+        assert_eq!(verdict, "401 The access token is signed with a key that its issuer does not have.");
+    }
+    assert_eq!(issuer.asked(), 0, "not so soon after the last time");
+    world.clock.advance(Duration::from_secs(1)).await;
+    assert_eq!(world.verdict(&rotated).await, "believed");
+    assert_eq!(issuer.asked(), 2);
+
+    for n in 0..100 {
+        let made_up = named(&format!("made-up-{n}"), &first);
+        assert!(world.verdict(&made_up.sign(&issuer.claims())).await.starts_with("401"));
+    }
+    assert_eq!(issuer.asked(), 0);
+    world.identity.forget_verified();
+    assert!(
+        world.verdict(&first.sign(&issuer.claims())).await.starts_with("401"),
+        "what it has withdrawn is not believed"
+    );
+}
+
+#[tokio::test]
+async fn keys_that_an_issuer_withdraws_are_believed_no_longer_than_they_are_kept() {
+    let (first, second) = (SigningKey::new("one"), SigningKey::new("two"));
+    let issuer = OutsideIssuer::start(&first).await;
+    let world = World::trusting(vec![issuer.config()]).await;
+    let token = first.sign(&issuer.claims());
+    assert_eq!(world.verdict(&token).await, "believed");
+    issuer.script(|script| script.keys = json!({"keys": [second.jwk]}));
+    world.clock.advance(FETCHED_AGE_MAX - Duration::from_secs(1)).await;
+    assert_eq!(world.verdict(&token).await, "believed");
+    world.clock.advance(VERIFIED_AGE_MAX).await;
+    assert_eq!(world.verdict(&token).await, "401 The access token is signed with a key that its issuer does not have.");
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_down_costs_only_its_own_callers() {
+    let key = SigningKey::new("one");
+    let issuer = OutsideIssuer::start(&key).await;
+    let world = World::trusting(vec![issuer.config()]).await;
+    let token = key.sign(&issuer.claims());
+    issuer.script(|script| script.trouble = Trouble::Down);
+    let refused = world.caller(&token).await.unwrap_err();
+    assert_eq!((refused.status, refused.code.as_str()), (503, "ServiceUnavailable"));
+    let message = refused.message.replace(&issuer.name, "<issuer>");
+    insta::assert_snapshot!(message, @"The keys of the issuer <issuer> cannot be fetched at the moment; try again later.");
+    assert_eq!(issuer.asked(), 1);
+    assert!(world.verdict(&token).await.starts_with("503"));
+    assert_eq!(issuer.asked(), 0, "nor is one that is down asked again at once");
+    assert_eq!(world.verdict(&world.app_token().await).await, "believed");
+
+    issuer.script(|script| script.trouble = Trouble::None);
+    world.clock.advance(REFETCH_INTERVAL_MIN).await;
+    assert_eq!(world.verdict(&token).await, "believed");
+    issuer.script(|script| script.trouble = Trouble::Down);
+    world.clock.advance(FETCHED_AGE_MAX * 5).await;
+    assert_eq!(world.verdict(&token).await, "believed", "that it is down does not mean that it has withdrawn its keys");
+    issuer.asked();
+    assert!(world.verdict(&SigningKey::new("new").sign(&issuer.claims())).await.starts_with("503"));
+    assert_eq!(issuer.asked(), 0);
+}
+
+#[tokio::test]
+async fn what_an_issuer_may_answer_and_what_not() {
+    let key = SigningKey::new("one");
+    let issuer = OutsideIssuer::start(&key).await;
+    let token = key.sign(&issuer.claims());
+    let elsewhere = OutsideIssuer::start(&key).await;
+    let (name, base) =
+        (issuer.name.clone(), json!({"issuer": issuer.name, "jwks_uri": format!("{}/keys", issuer.name)}));
+    let room = |document: &Value| DOCUMENT_BYTES_MAX - document.to_string().len();
+    let foreign = [
+        json!({"kty": "oct", "kid": "one", "k": "c2VjcmV0"}),
+        json!({"kty": "quantum", "kid": "two"}),
+        json!("not even a key"),
+    ];
+    let keys = |more: &[Value]| json!({"keys": Value::Array([more, std::slice::from_ref(&key.jwk)].concat())});
+    let for_encryption = json!({"keys": [with(key.jwk.clone(), "use", json!("enc"))]});
+    let for_another_algorithm = json!({"keys": [with(key.jwk.clone(), "alg", json!("RS256"))]});
+    let (good, longest) = (keys(&[]), room(&keys(&[])));
+    let jwks_at = |address: String| with(base.clone(), "jwks_uri", json!(address));
+    let mut table = String::new();
+    for (what, discovery, keys, padding, trouble) in [
+        ("as it should", base.clone(), good.clone(), 0, Trouble::None),
+        ("keys of unknown kinds among them", base.clone(), keys(&foreign), 0, Trouble::None),
+        ("as much as may be", base.clone(), good.clone(), longest, Trouble::None),
+        ("too much", base.clone(), good.clone(), longest + 1, Trouble::None),
+        ("about another issuer", with(base.clone(), "issuer", json!(elsewhere.name)), good.clone(), 0, Trouble::None),
+        ("keys at a plain address", jwks_at("http://keys.example.com/".into()), good.clone(), 0, Trouble::None),
+        ("keys in a file", jwks_at("file:///etc/passwd".into()), good.clone(), 0, Trouble::None),
+        ("keys at nobody", jwks_at("http://127.0.0.1:1/".into()), good.clone(), 0, Trouble::None),
+        ("keys at an address that is not there", jwks_at(format!("{name}/nowhere")), good.clone(), 0, Trouble::None),
+        ("without keys", base.clone(), json!({"keys": []}), 0, Trouble::None),
+        ("a secret as a key", base.clone(), json!({"keys": [&foreign[0]]}), 0, Trouble::None),
+        ("a key for encryption", base.clone(), for_encryption, 0, Trouble::None),
+        ("a key for another algorithm", base.clone(), for_another_algorithm, 0, Trouble::None),
+        ("no discovery", json!({}), good.clone(), 0, Trouble::None),
+        ("no list of keys", base.clone(), json!([]), 0, Trouble::None),
+        ("a redirect", base.clone(), good.clone(), 0, Trouble::Moved),
+        ("not JSON", base.clone(), good.clone(), 0, Trouble::Nonsense),
+    ] {
+        issuer.script(|script| {
+            (script.discovery, script.keys, script.padding, script.trouble) = (discovery, keys, padding, trouble);
+        });
+        let world = World::trusting(vec![issuer.config()]).await;
+        table += &format!("{what} -> {}\n", world.verdict(&token).await.replace(&name, "<issuer>"));
+    }
+    insta::assert_snapshot!(table, @"
+    as it should -> believed
+    keys of unknown kinds among them -> believed
+    as much as may be -> believed
+    too much -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
+    about another issuer -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
+    keys at a plain address -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
+    keys in a file -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
+    keys at nobody -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
+    keys at an address that is not there -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
+    without keys -> 401 The access token is signed with a key that its issuer does not have.
+    a secret as a key -> 401 The access token is signed with a key that its issuer does not have.
+    a key for encryption -> 401 The access token is signed with a key that its issuer does not have.
+    a key for another algorithm -> 401 The access token is signed with another algorithm than its key is meant for.
+    no discovery -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
+    no list of keys -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
+    a redirect -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
+    not JSON -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_issuer_is_waited_for_only_so_long_and_asked_once() {
+    let key = SigningKey::new("one");
+    let issuer = OutsideIssuer::start(&key).await;
+    let world = World::trusting(vec![issuer.config()]).await;
+    issuer.script(|script| script.trouble = Trouble::Silent);
+    let token = key.sign(&issuer.claims());
+    let began = tokio::time::Instant::now();
+    let told = futures_util::future::join_all((0..20).map(|_| world.verdict(&token))).await;
+    assert!(told.iter().all(|told| told.starts_with("503")), "{told:?}");
+    assert!(began.elapsed() >= ISSUER_TIME_MAX && began.elapsed() < ISSUER_TIME_MAX * 2, "{:?}", began.elapsed());
+    assert_eq!(issuer.asked(), 1);
+}
