@@ -3,6 +3,7 @@
 mod app;
 pub mod cloud_pc;
 mod completions;
+mod keys;
 mod partner;
 mod serve;
 mod sim;
@@ -28,6 +29,8 @@ pub enum Command {
     App(app::Command),
     Token(token::Token),
     #[command(subcommand)]
+    Keys(keys::Command),
+    #[command(subcommand)]
     Sim(sim::Command),
     Completions(completions::Completions),
 }
@@ -47,6 +50,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::CloudPc(command) => command.run(&open(data, format).await?).await,
         Command::Partner(command) => command.run(&open(data, format).await?).await,
         Command::App(command) => command.run(&open(data, format).await?).await,
+        Command::Keys(command) => command.run(&open(data, format).await?).await,
         Command::Token(command) => command.run(&open(data, format).await?).await,
         Command::Sim(command) => command.run(&open(data, format).await?).await,
     }

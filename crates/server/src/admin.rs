@@ -1,4 +1,4 @@
-//! `/_cloudpc/`: administration, apart from Graph: applications and tokens, and for simulated fleets the clock, faults and scenarios.
+//! `/_cloudpc/`: administration, apart from Graph: applications, tokens and keys, and for simulated fleets the clock, faults and scenarios.
 //!
 //! Each call is authenticated, checked for its permission and answered here; what it does is in one file per noun. Errors leave in the Graph envelope, and
 //! every change writes an audit row. It refuses to know how tokens are made and what a fault does.
@@ -7,12 +7,13 @@ mod apps;
 mod clock;
 mod faults;
 mod fleet;
+mod keys;
 mod tokens;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
 use cloudpc_model::Error;
@@ -28,7 +29,7 @@ use crate::caller::Caller;
 use crate::edge::{BaseAddress, RequestIds, error_response};
 use crate::pipeline::Problem;
 
-/// May make applications and tokens.
+/// May make applications and tokens, and what tokens are signed with.
 const ADMINISTER: &str = "Cloudpc.Administer.All";
 /// May use the levers of a simulated fleet.
 const SIMULATE: &str = "Cloudpc.Simulate.All";
@@ -44,8 +45,13 @@ pub fn routes() -> Router<App> {
     let remove_fault = |State(app): State<App>, Path(number): Path<String>, request: Request<Body>| {
         answer(app, request, SIMULATE, move |call, _| faults::remove(call, number))
     };
+    let change_app = |State(app): State<App>, Path(id): Path<String>, request: Request<Body>| {
+        answer(app, request, ADMINISTER, move |call, body| apps::change(call, id, body))
+    };
     Router::new()
         .route("/apps", get(call!(ADMINISTER, apps::list)).post(call!(ADMINISTER, apps::create)))
+        .route("/apps/{id}", patch(change_app))
+        .route("/keys/rotate", post(call!(ADMINISTER, keys::rotate)))
         .route("/tokens", post(call!(ADMINISTER, tokens::create)))
         .route("/clock", get(call!(SIMULATE, clock::show)))
         .route("/clock/pause", post(call!(SIMULATE, clock::pause)))

@@ -12,19 +12,24 @@ const APPS: &str = "/_cloudpc/apps";
 const EXAMPLES: &str = "\
 Examples:
   cloudpc app create --name ci --permission CloudPC.ReadWrite.All
-  cloudpc app list";
+  cloudpc app list
+  cloudpc app disable 8d7e0c1a-5a3e-4b57-9d0b-2f1c6a7e9b10";
 
 const CREATE_EXAMPLES: &str = "\
 Examples:
   cloudpc app create --name ci --permission CloudPC.ReadWrite.All
   cloudpc app create --name dashboard --permission CloudPC.Read.All -o json";
 
-/// Create and list applications that may ask for tokens
+/// Create, list, disable and enable applications that may ask for tokens
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
     Create(Create),
     List(List),
+    /// Disable an application: it gets no tokens, and those that it has are refused from now on
+    Disable(Named),
+    /// Enable an application again
+    Enable(Named),
 }
 
 /// Create an application and print its credentials; the secret is shown this once
@@ -43,6 +48,20 @@ pub struct Create {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc app list")]
 pub struct List {}
+
+const NAMED_EXAMPLES: &str = "\
+Examples:
+  cloudpc app disable 8d7e0c1a-5a3e-4b57-9d0b-2f1c6a7e9b10
+  cloudpc app enable 8d7e0c1a-5a3e-4b57-9d0b-2f1c6a7e9b10";
+
+/// One application.
+#[derive(Debug, Args)]
+#[command(after_help = NAMED_EXAMPLES)]
+pub struct Named {
+    /// Its client id
+    #[arg(value_name = "CLIENT_ID")]
+    client_id: String,
+}
 
 const CREATED_COLUMNS: &[Column] = &[
     ("TENANT", |row| text(row, "tenantId")),
@@ -66,8 +85,17 @@ impl Command {
                 tell("Keep the secret: it cannot be shown again.");
                 Ok(())
             }
+            Self::Disable(named) => named.change(session, false).await,
+            Self::Enable(named) => named.change(session, true).await,
             Self::List(List {}) => session.format.rows(&session.connection.rows(APPS, &[], None).await?, COLUMNS),
         }
+    }
+}
+
+impl Named {
+    async fn change(self, session: &Session, enabled: bool) -> Result<(), Failure> {
+        let path = format!("{APPS}/{}", self.client_id);
+        session.format.row(&session.connection.patch(&path, &json!({ "enabled": enabled })).await?, COLUMNS)
     }
 }
 

@@ -79,6 +79,32 @@ fn levers_of_the_simulation() {
 }
 
 #[test]
+fn applications_and_keys() {
+    let service = Service::start(&["--demo"]);
+    let app = service.json(&["app", "create", "--name", "ci", "--permission", "CloudPC.Read.All"]);
+    let id = app["clientId"].as_str().unwrap();
+    let token = service.run(&["token", "--app", id]).out;
+    let authority = service.data().join("ca.pem");
+    let list = || {
+        let environment = [
+            ("CLOUDPC_URL", service.https()),
+            ("CLOUDPC_TOKEN", token.trim()),
+            ("CLOUDPC_CA", authority.to_str().unwrap()),
+        ];
+        run(&["list"], &environment).exit
+    };
+    assert_eq!(list(), 0);
+    assert_eq!(service.json(&["app", "disable", id])["enabled"], false);
+    assert_eq!(list(), 5);
+    assert_eq!(service.json(&["app", "enable", id])["enabled"], true);
+    assert_eq!(list(), 0);
+    assert_eq!((service.run(&["keys", "rotate"]).exit, list()), (0, 0));
+    assert_eq!((service.run(&["keys", "rotate", "--drop-old"]).exit, list()), (0, 5));
+    assert_eq!(service.run(&["list"]).exit, 0, "whoever signs in anew is not concerned");
+    assert_eq!(service.run(&["app", "disable", "nobody"]).exit, 3);
+}
+
+#[test]
 fn failures_say_what_was_wrong_and_what_to_do() {
     let service = Service::start(&["--demo"]);
     let token = service.run(&["token", "--user", "alan@contoso.test"]);

@@ -23,6 +23,13 @@ struct NewApp {
     permissions: Vec<String>,
 }
 
+/// What changes about an application.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    enabled: bool,
+}
+
 pub async fn list(call: Call, _body: Bytes) -> Result<Value, Problem> {
     let tenant = call.caller.tenant_id;
     let apps = call.app.store.read(move |reader| reader.app_list(tenant)).await?;
@@ -60,6 +67,29 @@ pub async fn create(call: Call, body: Bytes) -> Result<Reply, Problem> {
         })
         .await?;
     Ok(Reply::Created(answer))
+}
+
+/// Takes effect at once: the tokens of a disabled application are refused from the next request on.
+pub async fn change(call: Call, id: String, body: Bytes) -> Result<Value, Problem> {
+    let Change { enabled } = read(&body)?;
+    let unknown = || Problem::not_found("application", &id);
+    let (tenant, app_id) = (call.caller.tenant_id, id.parse::<AppId>().map_err(|_| unknown())?);
+    let activity = if enabled { "Enable application" } else { "Disable application" };
+    let entry = call.audit(activity, "Application", app_id.to_string());
+    let changed = call
+        .app
+        .store
+        .write(move |tx| {
+            let Some(app) = tx.app(tenant, app_id)? else { return Ok(None) };
+            let app = Application { enabled, ..app };
+            tx.app_put(&app)?;
+            tx.audit_insert(&entry)?;
+            Ok::<_, Error>(Some(app))
+        })
+        .await?
+        .ok_or_else(unknown)?;
+    call.app.identity.forget_verified();
+    Ok(describe(&changed))
 }
 
 fn describe(app: &Application) -> Value {
