@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests run build lint test test-rust deny docs picture
+.PHONY: help setup setup-tests run build lint test test-rust bench deny docs picture
 
 # cargo-nextest is quicker and tells more; without it the same tests run under cargo's own runner.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
@@ -37,6 +37,10 @@ else
 	@echo "cargo-nextest is not installed; running the same tests under cargo test."
 	cargo test --locked --workspace --all-targets
 endif
+
+bench: setup ## Measure what requests cost, and print a table with the goals beside it
+	cargo build --release --locked -p cloudpc-bench
+	@target/release/cloudpc-bench
 
 deny: ## Check licences and sources of the dependencies (needs cargo-deny)
 	cargo deny check licenses bans sources

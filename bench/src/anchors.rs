@@ -1,0 +1,92 @@
+//! The anchors: the best that this machine, this HTTP library and this disk can do at a task like ours.
+//!
+//! Both are served by the process that is measured, beside the real server, on an address of their own: nothing of the real server is in their way, and
+//! whatever slows the machine down slows both.
+
+use axum::Router;
+use axum::extract::{Path as UrlPath, State};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+/// Largest constant body.
+pub const CONSTANT_BYTES_MAX: usize = 1 << 20;
+/// What is logged for one accept: two rows of a small JSON object each.
+const RECORD: [u8; 540] = [b'x'; 540];
+/// Records of one sync, as many as the store's writer takes.
+const GROUP_MAX: usize = cloudpc_store::WRITE_BATCH_MAX;
+/// Length of the log; begun anew at its end.
+const LOG_BYTES: u64 = 256 << 20;
+
+/// The routes: `GET /constant/{bytes}` answers as many bytes; `POST /log` answers 204 once a record is on the disk.
+#[derive(Clone)]
+struct Anchors {
+    constant: Bytes,
+    log: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+/// Serves the anchors, the log in `directory`, until the process ends.
+pub async fn serve(listener: TcpListener, directory: &Path) -> io::Result<()> {
+    let (log, queue) = mpsc::channel(cloudpc_store::WRITE_QUEUE_MAX);
+    let file = preallocated(&directory.join("anchor.log"))?;
+    std::thread::Builder::new().name("anchor-log".into()).spawn(move || write_groups(&file, queue))?;
+    let routes = Router::new()
+        .route("/constant/{bytes}", get(constant))
+        .route("/log", post(logged))
+        .with_state(Anchors { constant: vec![b'x'; CONSTANT_BYTES_MAX].into(), log });
+    axum::serve(axum::serve::ListenerExt::tap_io(listener, |stream| drop(stream.set_nodelay(true))), routes).await
+}
+
+async fn constant(
+    State(anchors): State<Anchors>,
+    UrlPath(bytes): UrlPath<usize>,
+) -> ([(http::HeaderName, &'static str); 1], Bytes) {
+    ([(CONTENT_TYPE, "application/json")], anchors.constant.slice(..bytes.min(CONSTANT_BYTES_MAX)))
+}
+
+async fn logged(State(anchors): State<Anchors>, _body: Bytes) -> StatusCode {
+    let (written, on_disk) = oneshot::channel();
+    if anchors.log.send(written).await.is_ok() && on_disk.await.is_ok() {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+}
+
+/// A file whose blocks are all written, so that a sync has nothing but data to write.
+fn preallocated(path: &Path) -> io::Result<File> {
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
+    let zeros = vec![0; 1 << 20];
+    for _ in 0..LOG_BYTES >> 20 {
+        file.write_all(&zeros)?;
+    }
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// Whatever is queued goes into one write and one sync. A failure drops the senders, which their callers see.
+fn write_groups(file: &File, mut queue: mpsc::Receiver<oneshot::Sender<()>>) {
+    let (mut group, mut text, mut end) = (Vec::new(), Vec::new(), 0);
+    while queue.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+        text.clear();
+        group.iter().for_each(|_| text.extend_from_slice(&RECORD));
+        if end + text.len() as u64 > LOG_BYTES {
+            end = 0;
+        }
+        if file.write_all_at(&text, end).and_then(|()| file.sync_data()).is_err() {
+            return;
+        }
+        end += text.len() as u64;
+        for written in group.drain(..) {
+            // The caller may have gone away; then no one needs the answer.
+            let _ = written.send(());
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The data that is measured: a simulated fleet, and the results of roll-outs over it, written by the store's own methods as the engine calls them.
+//!
+//! It is kept from run to run, because a million results take a while to make.
+
+use cloudpc_model::{
+    ActionId, ActivityId, Actor, AgentSetting, CloudPc, EventKind, Params, PartnerId, SeededRng, State, TenantId,
+    Timestamp,
+};
+use cloudpc_server::views::partner::{DEPLOYMENT_FORMAT, finished_page};
+use cloudpc_store::{NewAction, Store, StoreError, Tx, WriteMode};
+use indicatif::ProgressBar;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Failure;
+use crate::server::{Server, Serving};
+
+/// The partner with all the results, in URLs.
+pub const PARTNER: &str = "fab00000-0000-4000-8000-000000000001";
+/// The partner whose deployments are open, in URLs.
+pub const PARTNER_BUSY: &str = "fab00000-0000-4000-8000-000000000002";
+/// Remote actions that the first Cloud PC of the list has behind it.
+pub const HISTORY: u64 = 100;
+/// Cloud PCs of one roll-out call.
+const ACTIVITY_TARGETS: u64 = 50;
+/// Roll-out calls written in one transaction.
+const ACTIVITIES_AT_ONCE: u64 = 10;
+
+const TENANT: TenantId = TenantId(uuid::Uuid::from_u128(0xc0de_0000_0000_4000_8000_0000_0000_bec4));
+/// When everything in the data happened: 2026-03-01T12:00:00Z.
+const THEN: Timestamp = Timestamp(1_772_366_400_000_000);
+/// Raised whenever this module makes the data in another way.
+const FORMAT: u32 = 1;
+
+/// The data directory with so many Cloud PCs and results; makes it if it is not there from before.
+pub async fn prepare(directory: &Path, machines: u64, rows: u64, progress: &ProgressBar) -> Result<PathBuf, Failure> {
+    let data = directory.join(format!("{machines}-machines-{rows}-rows"));
+    let (mark, recipe) = (data.join("made-by-bench"), format!("format {FORMAT}, pages {DEPLOYMENT_FORMAT}\n"));
+    if fs::read_to_string(&mark).is_ok_and(|found| found == recipe) {
+        return Ok(data);
+    }
+    if data.exists() {
+        fs::remove_dir_all(&data)?;
+    }
+    fs::create_dir_all(&data)?;
+    progress.set_message(format!("a fleet of {machines} Cloud PCs"));
+    let scenario = directory.join("scenario.toml");
+    fs::write(&scenario, fleet(machines))?;
+    Server::start(&data, Some(&scenario), Serving::Alone).await?.stop()?;
+    progress.set_message(format!("{rows} deployment results"));
+    progress.set_length(rows);
+    let store = Store::open(&data, WriteMode::Inline)?;
+    fill(&store, rows, progress).await?;
+    store.deployment_pages_finish(DEPLOYMENT_FORMAT, finished_page).await?;
+    drop(store);
+    fs::write(mark, recipe)?;
+    Ok(data)
+}
+
+/// Every Cloud PC is well, and both partners have an agent.
+fn fleet(machines: u64) -> String {
+    let partner = |id: &str| {
+        format!(
+            r#"{{ id = "{id}", partner_id = "{id}", enable_connection = true, allowed_urls = ["https://agents.fabrikam.test/"], agent = {{ url = "https://agents.fabrikam.test/agent.msi", sha256 = "{}", install_parameters = ["/quiet"] }} }}"#,
+            "ab".repeat(32)
+        )
+    };
+    format!(
+        r#"
+[[tenants]]
+id = "{TENANT}"
+name = "Bench"
+domain = "bench.test"
+users = [{{ name = "ada", display_name = "Ada Lovelace" }}]
+service_plans = [{{ name = "small", vcpu_count = 2, ram_gib = 8, storage_gib = 128, product = "business" }}]
+gallery_images = [{{ id = "publisher_offer_win11", name = "Windows 11", size_gib = 64, os_version = "windows11" }}]
+fleets = [{{ count = {machines}, name = "desk-{{number}}", service_plans = ["small"], provisioning_policy = "Everyone" }}]
+partners = [{}, {}]
+"#,
+        partner(PARTNER),
+        partner(PARTNER_BUSY)
+    )
+}
+
+async fn fill(store: &Store, rows: u64, progress: &ProgressBar) -> Result<(), Failure> {
+    let fleet = Arc::new(store.read(|reader| reader.cloud_pc_list(TENANT, None, None, 1_000)).await?);
+    let first = Arc::clone(&fleet);
+    store.write(move |tx| history(tx, &first)).await?;
+    let chance = Arc::new(SeededRng::new(1));
+    let partner: PartnerId = PARTNER.parse()?;
+    let mut written = 0;
+    while written < rows {
+        let (fleet, chance) = (Arc::clone(&fleet), Arc::clone(&chance));
+        let in_one = move |tx: &mut Tx<'_>| {
+            let mut done = 0;
+            for activity in 0..ACTIVITIES_AT_ONCE {
+                let count = ACTIVITY_TARGETS.min(rows - written - done);
+                let begin = (written / ACTIVITY_TARGETS + activity) * ACTIVITY_TARGETS;
+                let agent = AgentSetting {
+                    url: "https://agents.fabrikam.test/agent.msi".into(),
+                    sha256: "ab".repeat(32),
+                    install_parameters: vec!["/quiet".into()],
+                    auto_deploy: false,
+                };
+                let params =
+                    Params::DeployAgent { partner_id: partner, activity_id: ActivityId::random(&*chance), agent };
+                for number in begin..begin + count {
+                    accept(tx, &fleet[usize::try_from(number).unwrap_or(0) % fleet.len()], params.clone())?;
+                }
+                succeed_all(tx)?;
+                done += count;
+            }
+            Ok::<_, StoreError>(done)
+        };
+        written += store.write(in_one).await?;
+        progress.set_position(written);
+    }
+    Ok(())
+}
+
+/// Gives the first Cloud PC a past of reboots.
+fn history(tx: &mut Tx<'_>, fleet: &[CloudPc]) -> Result<(), StoreError> {
+    let Some(cloud_pc) = fleet.first() else { return Ok(()) };
+    for _ in 0..HISTORY {
+        accept(tx, cloud_pc, Params::Reboot)?;
+        succeed_all(tx)?;
+    }
+    Ok(())
+}
+
+fn accept(tx: &mut Tx<'_>, cloud_pc: &CloudPc, params: Params) -> Result<ActionId, StoreError> {
+    tx.action_insert(&NewAction {
+        tenant_id: TENANT,
+        target: cloud_pc.id.to_string(),
+        params,
+        requested_by: Actor::system(),
+        requested_at: THEN,
+        deadline_at: THEN + Duration::from_hours(1),
+        idempotency_key: None,
+    })
+}
+
+/// Brings every open action to a good end.
+fn succeed_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let claimed = tx.action_claim(THEN, THEN + Duration::from_mins(1), usize::MAX)?;
+    let end = THEN + Duration::from_secs(30);
+    for action in claimed {
+        let done = EventKind::Finished { outcome: State::Done, failure: None };
+        tx.action_append(action.id, action.epoch, end, done)?;
+    }
+    Ok(())
+}

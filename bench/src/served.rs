@@ -1,0 +1,69 @@
+//! The process that is measured: the server as `cloudpc serve` puts it together, and the anchors beside it.
+
+use clap::Args;
+use cloudpc_server::start::{Options, Server};
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+use crate::{Failure, anchors};
+
+/// What the server is started with.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Its data directory.
+    #[arg(long)]
+    data: PathBuf,
+    /// The fleet of a first start.
+    #[arg(long)]
+    scenario: Option<PathBuf>,
+    /// Serve the anchors as well.
+    #[arg(long)]
+    anchors: bool,
+}
+
+/// The line by which the parent learns where the server is.
+pub const READY: &str = "serving at";
+
+impl Serve {
+    /// Serves until standard input is closed, that is until the parent ends or wants it.
+    pub fn run(self) -> Result<(), Failure> {
+        crate::server::keep_to_core(0);
+        // As the program logs, so that what its lines cost is counted.
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+        tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
+        tokio::runtime::Runtime::new()?.block_on(Box::pin(self.serve()))
+    }
+
+    async fn serve(self) -> Result<(), Failure> {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let scenario = self.scenario.map(std::fs::read_to_string).transpose()?;
+        let options = Options {
+            data: self.data.clone(),
+            listen: Some(any_port),
+            tls_listen: Some(any_port),
+            config: None,
+            scenario,
+        };
+        let server = Server::start(options).await?;
+        let address = server.http_address().ok_or("plain HTTP is served")?;
+        let anchor_address = if self.anchors {
+            let listener = TcpListener::bind(any_port).await?;
+            let address = listener.local_addr()?;
+            let directory = self.data.clone();
+            tokio::spawn(async move { anchors::serve(listener, &directory).await });
+            address
+        } else {
+            address
+        };
+        let mut out = std::io::stdout();
+        writeln!(out, "{READY} {address} {anchor_address}")?;
+        out.flush()?;
+        let closed = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        closed.await??;
+        server.stop().await;
+        Ok(())
+    }
+}
