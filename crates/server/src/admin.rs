@@ -26,8 +26,8 @@ use std::sync::Arc;
 
 use crate::app::{App, Simulation};
 use crate::caller::Caller;
-use crate::edge::{BaseAddress, RequestIds, error_response};
-use crate::pipeline::Problem;
+use crate::pipeline::{Problem, refuse};
+use crate::request::{BaseAddress, RequestIds};
 
 /// May make applications and tokens, and what tokens are signed with.
 const ADMINISTER: &str = "Cloudpc.Administer.All";
@@ -117,7 +117,7 @@ where
         Ok(reply) => render(reply),
         Err(problem) => {
             let problem: Problem = problem;
-            error_response(&app, &ids, &problem.into_graph(head.uri.path(), &ids.request_id))
+            refuse(&app, &ids, &problem.into_graph(head.uri.path(), &ids.request_id))
         }
     }
 }

@@ -8,18 +8,8 @@ use cloudpc_store::Store;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::Fidelity;
 use crate::identity::Identity;
-
-/// How closely the rules of the real service that hurt self-hosters are followed; each is listed in `docs/API.md`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fidelity {
-    /// Just those rules are relaxed.
-    #[default]
-    Open,
-    /// Exactly as Graph does it.
-    Strict,
-}
 
 /// The parts of a running server. Cheap to clone.
 #[derive(Clone)]

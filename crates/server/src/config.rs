@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use url::Url;
 
-use crate::app::Fidelity;
-
 /// The whole file. Everything in it may be left out; `docs/config.example.toml` shows every name with its default.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -98,6 +96,17 @@ pub struct LogConfig {
     pub filter: String,
     /// `text` for people or `json` for programs.
     pub format: LogFormat,
+}
+
+/// How closely the rules of the real service that hurt self-hosters are followed; each is listed in `docs/API.md`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fidelity {
+    /// Just those rules are relaxed.
+    #[default]
+    Open,
+    /// Exactly as Graph does it.
+    Strict,
 }
 
 /// How a log line looks.

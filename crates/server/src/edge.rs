@@ -13,11 +13,10 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
-use cloudpc_model::Rng;
 use futures_util::FutureExt as _;
-use http::header::{self, HeaderName};
+use http::header;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -29,6 +28,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::identity::GRAPH_AUDIENCES;
+use crate::request::{BaseAddress, CLIENT_REQUEST_ID, REQUEST_ID, RequestIds, Route};
 use crate::{admin, identity, pipeline};
 
 pub use listen::{CONNECTIONS_MAX, Listener, serve};
@@ -48,28 +48,6 @@ pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 pub const REQUESTS_MAX: usize = 1_024;
 /// What a client that came when there were too many is told to wait.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Longest `client-request-id` that is echoed.
-pub const CLIENT_REQUEST_ID_BYTES_MAX: usize = 128;
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
-
-/// The ids of a request, in its answer's headers and in every error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestIds {
-    /// Ours, a GUID.
-    pub request_id: String,
-    /// The client's own, from the header `client-request-id` if it is a sane one; else ours.
-    pub client_request_id: String,
-}
-
-/// Scheme and authority that the client used, e.g. `https://127.0.0.1:8366`, so that links lead back the same way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BaseAddress(pub String);
-
-/// What was asked for, as the log names it. Whoever answers puts it into the extensions of the answer, and the [`Caller`] as an `Arc` beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route(pub String);
 
 /// What a request came over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +88,7 @@ impl Edge {
             (_, Err(error)) => Err(error.clone()),
             (Ok(_place), Ok(base)) => self.route(request, ids.clone(), base.clone()).await,
         };
-        let mut response = answer.unwrap_or_else(|error| error_response(&self.app, &ids, &error));
+        let mut response = answer.unwrap_or_else(|error| pipeline::refuse(&self.app, &ids, &error));
         self.finish(&mut response, &ids, base.ok().as_ref());
         log(&method, &response, &ids, started.elapsed());
         if method == Method::HEAD {
@@ -162,32 +140,10 @@ impl Edge {
     }
 }
 
-/// An error as an answer: the Graph envelope with the ids of the request. [`Edge`] adds the headers that its status needs.
-pub fn error_response(app: &App, ids: &RequestIds, error: &GraphError) -> Response<Body> {
-    let mut response = Response::new(Body::from(pipeline::envelope(app, ids, error)));
-    *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let json = HeaderValue::from_static(pipeline::CONTENT_TYPE_JSON);
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response.extensions_mut().insert(error.clone());
-    response
-}
-
-impl RequestIds {
-    fn of(headers: &HeaderMap, rng: &dyn Rng) -> Self {
-        let request_id = rng.uuid().to_string();
-        let is_sane = |id: &&str| {
-            (1..=CLIENT_REQUEST_ID_BYTES_MAX).contains(&id.len())
-                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.{}".contains(&b))
-        };
-        let own = headers.get(CLIENT_REQUEST_ID).and_then(|value| value.to_str().ok()).filter(is_sane);
-        Self { client_request_id: own.unwrap_or(&request_id).to_owned(), request_id }
-    }
-}
-
 fn router(app: App, health: Arc<Health>) -> Router {
     let ready = |State(app): State<App>| async move { ready(&app, &health).await };
     Router::new()
-        .merge(identity::routes())
+        .merge(identity::routes().with_state(Arc::clone(&app.identity)))
         .nest("/_cloudpc", admin::routes())
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
@@ -239,7 +195,7 @@ async fn name_route(request: Request<Body>, next: Next) -> Response<Body> {
 
 fn refuse(app: &App, request: &Request<Body>, error: &GraphError) -> Response<Body> {
     let ids = request.extensions().get::<RequestIds>().expect("the edge has put them there");
-    error_response(app, ids, error)
+    pipeline::refuse(app, ids, error)
 }
 
 fn url_too_long() -> GraphError {

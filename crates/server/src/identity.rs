@@ -27,10 +27,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use uuid::Uuid;
 
-use crate::app::App;
 use crate::caller::{Caller, CallerUser};
 use crate::config::IssuerConfig;
-use crate::edge::BaseAddress;
+use crate::request::BaseAddress;
 use claims::{Claims, Subject};
 use device::DeviceCodes;
 use issuers::Issuers;
@@ -304,7 +303,7 @@ impl Identity {
 }
 
 /// Discovery, keys, tokens and the device code page, below `/{tenant}/…`.
-pub fn routes() -> Router<App> {
+pub fn routes() -> Router<Arc<Identity>> {
     endpoints::routes().merge(device::routes())
 }
 

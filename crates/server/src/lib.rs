@@ -13,6 +13,7 @@ pub mod identity;
 pub mod operations;
 pub mod pipeline;
 mod private_file;
+pub mod request;
 pub mod scenario;
 pub mod start;
 pub mod views;

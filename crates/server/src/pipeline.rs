@@ -22,10 +22,10 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::edge::{BaseAddress, RequestIds, Route};
 use crate::operations;
+use crate::request::{BaseAddress, CLIENT_REQUEST_ID, REQUEST_ID, RequestIds, Route};
 
-pub use access::{ADMINISTER, Access, READ, READ_SIGNED_IN, WRITE};
+pub use access::{ADMINISTER, Access, PERMISSIONS, READ, READ_SIGNED_IN, WRITE};
 pub(crate) use access::{CONFIGURE_AGENT, DEPLOY_AGENT, READ_DEVICES};
 pub use answer::Answer;
 pub use body::BODY_BYTES_MAX;
@@ -38,14 +38,12 @@ pub const CONTENT_TYPE_JSON: &str =
     "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8";
 
 const ODATA_VERSION: HeaderName = HeaderName::from_static("odata-version");
-const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 const DIAGNOSTIC: HeaderName = HeaderName::from_static("x-ms-ags-diagnostic");
 const DIAGNOSTIC_VALUE: HeaderValue = HeaderValue::from_static(
     r#"{"ServerInfo":{"DataCenter":"cloudpc","Slice":"E","Ring":"1","ScaleUnit":"000","RoleInstance":"cloudpc"}}"#,
 );
 
-/// Answers a request below `/v1.0` or `/beta`. The edge has put [`crate::edge::RequestIds`] and [`crate::edge::BaseAddress`] into its extensions.
+/// Answers a request below `/v1.0` or `/beta`. The edge has put [`crate::request::RequestIds`] and [`crate::request::BaseAddress`] into its extensions.
 pub async fn handle(app: App, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let ids = head.extensions.get::<RequestIds>().cloned().expect("the edge gives every request its ids");
@@ -64,7 +62,8 @@ async fn respond(app: &App, head: &Parts, body: Body, ids: &RequestIds) -> Respo
     response
 }
 
-fn refuse(app: &App, ids: &RequestIds, error: &GraphError) -> Response<Body> {
+/// An error as an answer: Graph's envelope with the ids of the request. The edge adds the headers that its status needs.
+pub fn refuse(app: &App, ids: &RequestIds, error: &GraphError) -> Response<Body> {
     let mut response = answer::with_body(envelope(app, ids, error), CONTENT_TYPE_JSON);
     *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.extensions_mut().insert(error.clone());
@@ -77,7 +76,7 @@ fn refuse(app: &App, ids: &RequestIds, error: &GraphError) -> Response<Body> {
 }
 
 /// The body of an error.
-pub(crate) fn envelope(app: &App, ids: &RequestIds, error: &GraphError) -> Vec<u8> {
+fn envelope(app: &App, ids: &RequestIds, error: &GraphError) -> Vec<u8> {
     debug_assert!(CODES.contains(&error.code.as_str()), "{} is not in the list of codes", error.code);
     let now = app.clock.now().to_string();
     let date = now.split_once('.').map_or(now.as_str(), |(seconds, _)| seconds);

@@ -20,14 +20,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::{App, Fidelity, Simulation};
-use crate::config::{Config, ConfigError};
+use crate::app::{App, Simulation};
+use crate::config::{Config, ConfigError, Fidelity};
 use crate::edge::{self, Edge, Health, Listener, TlsError};
 use crate::identity::{self, Identity};
 use crate::scenario;
 use crate::views::partner::{DEPLOYMENT_FORMAT, finished_page};
 
-pub use administrator::{ADMIN_FILE, AdminFile, PERMISSIONS};
+pub use administrator::{ADMIN_FILE, AdminFile};
 
 /// How long open requests and running steps may take to end when the server stops.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(20);

@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Reply, read};
 use crate::identity::Identity;
-use crate::pipeline::Problem;
-use crate::start::PERMISSIONS;
+use crate::pipeline::{PERMISSIONS, Problem};
 
 /// Longest name of an application.
 const NAME_CHARS_MAX: usize = 256;

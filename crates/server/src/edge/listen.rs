@@ -21,7 +21,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Edge, HEADER_BYTES_MAX, HEADER_TIME_MAX, RequestIds, Scheme, URL_BYTES_MAX, error_response, url_too_long};
+use super::{Edge, HEADER_BYTES_MAX, HEADER_TIME_MAX, Scheme, URL_BYTES_MAX, url_too_long};
+use crate::pipeline;
+use crate::request::RequestIds;
 
 /// Connections that are open at the same time; more wait until one is closed.
 pub const CONNECTIONS_MAX: usize = 4_096;
@@ -160,7 +162,7 @@ async fn first_line(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<FirstLi
 /// Answers 414 by hand, and lets the client finish so that it reads the answer.
 async fn refuse(edge: &Edge, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
     let ids = RequestIds::of(&HeaderMap::new(), edge.app.rng.as_ref());
-    let mut response = error_response(&edge.app, &ids, &url_too_long());
+    let mut response = pipeline::refuse(&edge.app, &ids, &url_too_long());
     edge.finish(&mut response, &ids, None);
     let mut text = format!("HTTP/1.1 {}\r\nconnection: close\r\n", response.status()).into_bytes();
     for (name, value) in response.headers() {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{CLOCK_SKEW_MAX, TOKEN_LIFETIME, rejected};
 use crate::caller::{Caller, CallerUser};
 use crate::config::IssuerConfig;
-use crate::edge::BaseAddress;
+use crate::request::BaseAddress;
 
 /// Algorithms that are believed. Only asymmetric ones: with a shared secret, whoever checks a token could make one.
 const ALGORITHMS: [Algorithm; 9] = [

@@ -13,7 +13,7 @@ use super::claims::{self, Subject};
 use super::directory::PublicClient;
 use super::oauth::OAuthError;
 use super::{GRAPH_AUDIENCES, Identity, REFRESH_LIFETIME, TOKEN_LIFETIME};
-use crate::edge::BaseAddress;
+use crate::request::BaseAddress;
 
 /// `aud` of refresh tokens, which is never that of an access token.
 const REFRESH_AUDIENCE: &str = "cloudpc:refresh";

@@ -7,16 +7,16 @@ use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 use super::directory::TenantPath;
 use super::grants::DEVICE_CODE_GRANT;
 use super::oauth::OAuthError;
 use super::{Identity, claims};
-use crate::app::App;
-use crate::edge::{BaseAddress, RequestIds};
+use crate::request::{BaseAddress, RequestIds};
 
 /// The routes.
-pub(super) fn routes() -> Router<App> {
+pub(super) fn routes() -> Router<Arc<Identity>> {
     Router::new()
         .route("/{tenant}/v2.0/.well-known/openid-configuration", get(discovery))
         .route("/{tenant}/discovery/v2.0/keys", get(keys))
@@ -26,12 +26,12 @@ pub(super) fn routes() -> Router<App> {
 }
 
 async fn discovery(
-    State(app): State<App>,
+    State(identity): State<Arc<Identity>>,
     Path(tenant): Path<String>,
     Extension(base): Extension<BaseAddress>,
     Extension(ids): Extension<RequestIds>,
 ) -> Response {
-    let document = app.identity.tenant(&tenant).await.map(|found| {
+    let document = identity.tenant(&tenant).await.map(|found| {
         let issuer_tenant = match found {
             TenantPath::One(id) => id.to_string(),
             TenantPath::Any => "{tenantid}".into(),
@@ -53,44 +53,48 @@ async fn discovery(
             "request_uri_parameter_supported": false,
         })
     });
-    app.identity.reply(&ids, document)
+    identity.reply(&ids, document)
 }
 
-async fn keys(State(app): State<App>, Path(tenant): Path<String>, Extension(ids): Extension<RequestIds>) -> Response {
-    match app.identity.tenant(&tenant).await {
-        Ok(_) => Json(app.identity.keys().public()).into_response(),
-        Err(error) => app.identity.reply(&ids, Err(error)),
+async fn keys(
+    State(identity): State<Arc<Identity>>,
+    Path(tenant): Path<String>,
+    Extension(ids): Extension<RequestIds>,
+) -> Response {
+    match identity.tenant(&tenant).await {
+        Ok(_) => Json(identity.keys().public()).into_response(),
+        Err(error) => identity.reply(&ids, Err(error)),
     }
 }
 
 async fn token(
-    State(app): State<App>,
+    State(identity): State<Arc<Identity>>,
     Path(tenant): Path<String>,
     Extension(base): Extension<BaseAddress>,
     Extension(ids): Extension<RequestIds>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let answer = app.identity.token(&base, &tenant, &headers, &body).await;
-    app.identity.reply(&ids, answer)
+    let answer = identity.token(&base, &tenant, &headers, &body).await;
+    identity.reply(&ids, answer)
 }
 
 async fn device_code(
-    State(app): State<App>,
+    State(identity): State<Arc<Identity>>,
     Path(tenant): Path<String>,
     Extension(base): Extension<BaseAddress>,
     Extension(ids): Extension<RequestIds>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let answer = app.identity.device_code(&base, &tenant, &headers, &body).await;
-    app.identity.reply(&ids, answer)
+    let answer = identity.device_code(&base, &tenant, &headers, &body).await;
+    identity.reply(&ids, answer)
 }
 
 /// Named in the discovery document because clients insist on it; a browser that comes here is told what works.
-async fn authorize(State(app): State<App>, Extension(ids): Extension<RequestIds>) -> Response {
+async fn authorize(State(identity): State<Arc<Identity>>, Extension(ids): Extension<RequestIds>) -> Response {
     let description = "This token service has no sign-in by redirect; use the device code flow or client credentials.";
-    app.identity.reply(&ids, Err(OAuthError::new("unsupported_response_type", 700_051, description)))
+    identity.reply(&ids, Err(OAuthError::new("unsupported_response_type", 700_051, description)))
 }
 
 impl Identity {

@@ -12,7 +12,7 @@ use super::device::Redeemed;
 use super::directory::TenantPath;
 use super::oauth::{Form, OAuthError, basic_credentials};
 use super::{GRAPH_AUDIENCES, Identity, TOKEN_LIFETIME};
-use crate::edge::BaseAddress;
+use crate::request::BaseAddress;
 
 /// Name of the grant by which a device code is redeemed (RFC 8628 §3.4).
 pub(super) const DEVICE_CODE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";

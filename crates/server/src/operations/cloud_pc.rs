@@ -23,7 +23,7 @@ use cloudpc_model::{CloudPc, CloudPcId, Params, Product, ServicePlanId, Snapshot
 use cloudpc_store::Reader;
 use std::sync::Arc;
 
-use crate::app::Fidelity;
+use crate::config::Fidelity;
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::cloud_pc::Look;
 

@@ -3,8 +3,18 @@
 use cloudpc_graph::GraphError;
 use cloudpc_graph::resolve::Scope;
 
-use crate::app::Fidelity;
 use crate::caller::Caller;
+use crate::config::Fidelity;
+
+/// Every permission that there is.
+pub const PERMISSIONS: [&str; 6] = [
+    "CloudPC.Read.All",
+    "CloudPC.ReadWrite.All",
+    "Cloudpc.Administer.All",
+    "Cloudpc.Simulate.All",
+    "DeviceManagementManagedDevices.Read.All",
+    "DeviceManagementManagedDevices.ReadWrite.All",
+];
 
 /// What a token needs for an operation. Any one permission of a list will do.
 #[derive(Debug)]

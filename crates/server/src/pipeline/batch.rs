@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use super::answer::with_body;
 use super::{CONTENT_TYPE_JSON, DIAGNOSTIC, body, respond};
 use crate::app::App;
-use crate::edge::RequestIds;
+use crate::request::RequestIds;
 
 /// Most requests of one batch.
 pub const REQUESTS_MAX: usize = 20;

@@ -10,20 +10,11 @@ use std::path::Path;
 use super::StartError;
 use crate::app::App;
 use crate::identity::Identity;
+use crate::pipeline::PERMISSIONS;
 use crate::private_file;
 
 /// The file, in the data directory.
 pub const ADMIN_FILE: &str = "admin.json";
-
-/// Every permission that there is: what the administrator application has.
-pub const PERMISSIONS: [&str; 6] = [
-    "CloudPC.Read.All",
-    "CloudPC.ReadWrite.All",
-    "Cloudpc.Administer.All",
-    "Cloudpc.Simulate.All",
-    "DeviceManagementManagedDevices.Read.All",
-    "DeviceManagementManagedDevices.ReadWrite.All",
-];
 
 /// How a client on this machine finds the server and proves that it may use it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use cloudpc_engine::Faults;
 use cloudpc_model::{AppId, SeededRng, TenantId, Timestamp};
 use cloudpc_server::app::App;
 use cloudpc_server::config::Config;
-use cloudpc_server::edge::{BaseAddress, RequestIds};
+use cloudpc_server::request::{BaseAddress, RequestIds};
 use cloudpc_server::start::{Parts, assemble};
 use cloudpc_server::{pipeline, scenario};
 use cloudpc_store::{Store, WriteMode};

@@ -6,11 +6,11 @@ use axum::routing::get;
 use axum::{Extension, Form, Router};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
+use std::sync::Arc;
 
 use super::Refusal;
-use crate::app::App;
-use crate::edge::BaseAddress;
-use crate::identity::random_text;
+use crate::identity::{Identity, random_text};
+use crate::request::BaseAddress;
 
 /// Holds the form's token, so that only this page's own form is taken.
 const COOKIE: &str = "cloudpc-devicelogin";
@@ -35,20 +35,20 @@ struct SignIn {
 }
 
 /// The routes.
-pub(in crate::identity) fn routes() -> Router<App> {
+pub(in crate::identity) fn routes() -> Router<Arc<Identity>> {
     Router::new().route("/devicelogin", get(show_page).post(sign_in))
 }
 
 async fn show_page(
-    State(app): State<App>,
+    State(identity): State<Arc<Identity>>,
     Extension(base): Extension<BaseAddress>,
     Query(query): Query<PageQuery>,
 ) -> Response {
-    page(&app, &base, StatusCode::OK, &query.user_code, "")
+    page(&identity, &base, StatusCode::OK, &query.user_code, "")
 }
 
 async fn sign_in(
-    State(app): State<App>,
+    State(identity): State<Arc<Identity>>,
     Extension(base): Extension<BaseAddress>,
     headers: HeaderMap,
     Form(form): Form<SignIn>,
@@ -56,21 +56,21 @@ async fn sign_in(
     // The form carries what the page's cookie holds. Another site can send a form here, but can neither read nor set that cookie.
     if form.form_token.is_empty() || cookie(&headers) != Some(form.form_token.as_str()) {
         let problem = "The form has expired or was not sent from this page. Please try again.";
-        return page(&app, &base, StatusCode::FORBIDDEN, &form.user_code, problem);
+        return page(&identity, &base, StatusCode::FORBIDDEN, &form.user_code, problem);
     }
     let code: String = form.user_code.chars().filter(char::is_ascii_alphanumeric).collect();
     let code = code.to_ascii_uppercase();
     let ended = if form.decline.is_some() {
-        app.identity.decline(&code).map(|()| "You have declined. Nobody was signed in; you may close this page.".into())
+        identity.decline(&code).map(|()| "You have declined. Nobody was signed in; you may close this page.".into())
     } else {
-        let client = app.identity.sign_in(&code, &form.user_name, &form.password).await;
+        let client = identity.sign_in(&code, &form.user_name, &form.password).await;
         client.map(|client| format!("You have signed in to {client}. You may close this page."))
     };
     match ended {
         Ok(text) => html(StatusCode::OK, &format!("<p>{}</p>", escaped(&text))),
         Err(refusal) => {
             let (status, problem) = explain(refusal);
-            page(&app, &base, status, &code, problem)
+            page(&identity, &base, status, &code, problem)
         }
     }
 }
@@ -97,8 +97,8 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
         .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 
-fn page(app: &App, base: &BaseAddress, status: StatusCode, user_code: &str, problem: &str) -> Response {
-    let form_token = random_text(app.rng.as_ref());
+fn page(identity: &Identity, base: &BaseAddress, status: StatusCode, user_code: &str, problem: &str) -> Response {
+    let form_token = random_text(identity.rng.as_ref());
     let problem =
         if problem.is_empty() { String::new() } else { format!("<p role=\"alert\">{}</p>", escaped(problem)) };
     let mut response = html(

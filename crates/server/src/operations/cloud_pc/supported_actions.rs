@@ -3,7 +3,7 @@
 use cloudpc_model::{Action, Admission, CloudPc, Kind, Product, ServicePlan, admit};
 use std::sync::Arc;
 
-use crate::app::Fidelity;
+use crate::config::Fidelity;
 use crate::pipeline::list::whole;
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::remote_action::capability;
