@@ -5,7 +5,7 @@ use clap::Args;
 use crate::commands::Session;
 use crate::commands::cloud_pc::CLOUD_PCS;
 use crate::failure::Failure;
-use crate::output::{Column, text};
+use crate::output::{Column, tell, text};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,6 +39,10 @@ impl List {
         let query: Vec<_> = self.filter.iter().map(|filter| ("$filter", filter.as_str())).collect();
         let mut rows = session.connection.rows(CLOUD_PCS, &query, self.top).await?;
         rows.sort_by_cached_key(|row| text(row, "displayName"));
-        session.format.rows(&rows, COLUMNS)
+        session.format.rows(&rows, COLUMNS)?;
+        if rows.is_empty() && self.filter.is_none() {
+            tell("There are no Cloud PCs yet. `cloudpc sim scenario load FILE` brings a simulated fleet.");
+        }
+        Ok(())
     }
 }
