@@ -1,0 +1,216 @@
+//! What Cloud PCs and managed devices answer.
+
+use insta::assert_snapshot;
+
+use super::{CLOUD_PCS, DEVICES};
+use crate::world::{DESK_1, DESK_2, DEVICE_1, Who, World};
+
+#[tokio::test]
+async fn a_cloud_pc_in_beta() {
+    let world = World::new().await;
+    assert_snapshot!(world.get(Who::Reader, &format!("/beta/{CLOUD_PCS}/{DESK_1}")).await, @r#"
+    200
+    content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
+    {
+      "@odata.context": "https://cloudpc.test/beta/$metadata#deviceManagement/virtualEndpoint/cloudPCs/$entity",
+      "aadDeviceId": "10000000-0000-4000-8000-0000000000f1",
+      "allotmentDisplayName": null,
+      "connectionSetting": null,
+      "connectionSettings": null,
+      "deviceRegionName": "westus3",
+      "diskEncryptionState": "notAvailable",
+      "displayName": "desk-1",
+      "gracePeriodEndDateTime": null,
+      "groupDetail": null,
+      "id": "10000000-0000-4000-8000-0000000000d1",
+      "imageDisplayName": "Windows 11 Enterprise 24H2",
+      "isDisasterRecoveryActive": false,
+      "lastModifiedDateTime": "2026-03-01T12:00:00.0000000Z",
+      "managedDeviceId": "10000000-0000-4000-8000-0000000000e1",
+      "managedDeviceName": "CPC-ada-1",
+      "onPremisesConnectionName": null,
+      "partnerAgentInstallResults": [],
+      "productType": "business",
+      "provisionedDateTime": "2026-01-02T03:04:05.0000000Z",
+      "provisioningPolicyId": "c05855f0-e7af-4581-9a81-1b0431c79e8c",
+      "provisioningPolicyName": "Everyone",
+      "provisioningType": "dedicated",
+      "scopeIds": [
+        "0"
+      ],
+      "servicePlanId": "10000000-0000-4000-8000-0000000000c1",
+      "servicePlanName": "Cloud PC Business 2vCPU/8GB/128GB",
+      "servicePlanType": "business",
+      "sharedDeviceDetail": null,
+      "status": "provisioned",
+      "statusDetail": null,
+      "statusDetails": null,
+      "userDetail": null,
+      "userExperienceType": "cloudPc",
+      "userPrincipalName": "ada@contoso.test"
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn a_cloud_pc_in_v1() {
+    let world = World::new().await;
+    assert_snapshot!(world.get(Who::Reader, &format!("/v1.0/{CLOUD_PCS}/{DESK_1}")).await, @r#"
+    200
+    content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
+    {
+      "@odata.context": "https://cloudpc.test/v1.0/$metadata#deviceManagement/virtualEndpoint/cloudPCs/$entity",
+      "aadDeviceId": "10000000-0000-4000-8000-0000000000f1",
+      "displayName": "desk-1",
+      "gracePeriodEndDateTime": null,
+      "id": "10000000-0000-4000-8000-0000000000d1",
+      "imageDisplayName": "Windows 11 Enterprise 24H2",
+      "lastModifiedDateTime": "2026-03-01T12:00:00.0000000Z",
+      "managedDeviceId": "10000000-0000-4000-8000-0000000000e1",
+      "managedDeviceName": "CPC-ada-1",
+      "onPremisesConnectionName": null,
+      "provisioningPolicyId": "c05855f0-e7af-4581-9a81-1b0431c79e8c",
+      "provisioningPolicyName": "Everyone",
+      "provisioningType": "dedicated",
+      "servicePlanId": "10000000-0000-4000-8000-0000000000c1",
+      "servicePlanName": "Cloud PC Business 2vCPU/8GB/128GB",
+      "userPrincipalName": "ada@contoso.test"
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn only_what_is_selected() {
+    let world = World::new().await;
+    let path = format!("/beta/{CLOUD_PCS}?$select=id,displayName,osVersion,powerState,lastRemoteActionResult&$top=1");
+    assert_snapshot!(world.get(Who::Reader, &path).await, @r#"
+    200
+    content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
+    {
+      "@odata.context": "https://cloudpc.test/beta/$metadata#deviceManagement/virtualEndpoint/cloudPCs(id,displayName,osVersion,powerState,lastRemoteActionResult)",
+      "@odata.nextLink": "https://cloudpc.test/beta/deviceManagement/virtualEndpoint/cloudPCs?$select=id,displayName,osVersion,powerState,lastRemoteActionResult&$top=1&$skiptoken=4KxxUVJPotZhmJUqbnB10TEwMDAwMDAwLTAwMDAtNDAwMC04MDAwLTAwMDAwMDAwMDBkMQ",
+      "value": [
+        {
+          "displayName": "desk-1",
+          "id": "10000000-0000-4000-8000-0000000000d1",
+          "lastRemoteActionResult": null,
+          "osVersion": "windows11",
+          "powerState": "running"
+        }
+      ]
+    }
+    "#);
+    let path = format!("/beta/{CLOUD_PCS}/{DESK_2}?$select=displayName,userAccountType");
+    assert_snapshot!(world.get(Who::Reader, &path).await, @r#"
+    200
+    content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
+    {
+      "@odata.context": "https://cloudpc.test/beta/$metadata#deviceManagement/virtualEndpoint/cloudPCs(displayName,userAccountType)/$entity",
+      "displayName": "desk-2",
+      "userAccountType": "standardUser"
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn a_managed_device() {
+    let world = World::new().await;
+    assert_snapshot!(world.get(Who::Reader, &format!("/beta/{DEVICES}/{DEVICE_1}")).await, @r#"
+    200
+    content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
+    {
+      "@odata.context": "https://cloudpc.test/beta/$metadata#deviceManagement/managedDevices/$entity",
+      "azureADDeviceId": "10000000-0000-4000-8000-0000000000f1",
+      "azureADRegistered": true,
+      "azureActiveDirectoryDeviceId": "10000000-0000-4000-8000-0000000000f1",
+      "cloudPcRemoteActionResults": [],
+      "complianceState": "unknown",
+      "deviceEnrollmentType": "windowsAzureADJoin",
+      "deviceName": "CPC-ada-1",
+      "deviceRegistrationState": "registered",
+      "deviceType": "cloudPC",
+      "emailAddress": "ada@contoso.test",
+      "enrolledDateTime": "2026-01-02T03:04:05.0000000Z",
+      "id": "10000000-0000-4000-8000-0000000000e1",
+      "isEncrypted": false,
+      "joinType": "azureADJoined",
+      "lastSyncDateTime": "2026-03-01T12:00:00.0000000Z",
+      "managedDeviceName": "CPC-ada-1",
+      "managedDeviceOwnerType": "company",
+      "managementAgent": "mdm",
+      "managementState": "managed",
+      "manufacturer": "Microsoft Corporation",
+      "model": "Cloud PC Business 2vCPU/8GB/128GB",
+      "operatingSystem": "Windows",
+      "osVersion": null,
+      "physicalMemoryInBytes": 8589934592,
+      "processorArchitecture": "x64",
+      "totalStorageSpaceInBytes": 137438953472,
+      "userId": "10000000-0000-4000-8000-0000000000a1",
+      "userPrincipalName": "ada@contoso.test"
+    }
+    "#);
+    let path = format!("/v1.0/{DEVICES}?$top=1&$select=id,deviceName,imei");
+    assert_snapshot!(world.get(Who::Reader, &path).await, @r#"
+    200
+    content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
+    {
+      "@odata.context": "https://cloudpc.test/v1.0/$metadata#deviceManagement/managedDevices(id,deviceName,imei)",
+      "@odata.nextLink": "https://cloudpc.test/v1.0/deviceManagement/managedDevices?$top=1&$select=id,deviceName,imei&$skiptoken=OKNPySzXa-LXpkRotgOeXDEwMDAwMDAwLTAwMDAtNDAwMC04MDAwLTAwMDAwMDAwMDBlMQ",
+      "value": [
+        {
+          "deviceName": "CPC-ada-1",
+          "id": "10000000-0000-4000-8000-0000000000e1",
+          "imei": null
+        }
+      ]
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn whose_cloud_pcs() {
+    let world = World::new().await;
+    let names =
+        |reply: crate::world::Reply| reply.rows().iter().map(|row| row["displayName"].clone()).collect::<Vec<_>>();
+    assert_eq!(names(world.get(Who::Alan, "/beta/me/cloudPCs").await), ["desk-2", "desk-3"]);
+    assert_eq!(names(world.get(Who::Alan, "/v1.0/users/ADA@contoso.test/cloudPCs").await), ["desk-1"]);
+    let by_id = "/v1.0/users/10000000-0000-4000-8000-0000000000a2/cloudPCs";
+    assert_eq!(names(world.get(Who::Ada, by_id).await), ["desk-2", "desk-3"]);
+    assert_eq!(world.get(Who::Alan, "/v1.0/me/cloudPCs/$count").await.body, "2");
+    assert_eq!(
+        world.get(Who::Ada, "/v1.0/users/nobody@contoso.test/cloudPCs").await.error(),
+        (404, "ResourceNotFound".into())
+    );
+    assert_eq!(
+        world.get(Who::Alan, &format!("/v1.0/me/cloudPCs/{DESK_1}")).await.error(),
+        (404, "ResourceNotFound".into())
+    );
+    assert_eq!(world.get(Who::Writer, "/v1.0/me/cloudPCs").await.error(), (403, "Forbidden".into()));
+    assert_eq!(
+        world.post(Who::Writer, &format!("/v1.0/me/cloudPCs/{DESK_1}/reboot")).await.error(),
+        (400, "BadRequest".into())
+    );
+}
+
+#[tokio::test]
+async fn what_can_be_asked_for_now() {
+    let world = World::new().await;
+    let path = format!("/beta/{CLOUD_PCS}/10000000-0000-4000-8000-0000000000d3/getSupportedCloudPcRemoteActions");
+    let shown = |reply: crate::world::Reply| {
+        let line =
+            |row: &serde_json::Value| format!("{} {}", row["actionName"], row["actionCapability"]).replace('"', "");
+        reply.rows().iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    assert_snapshot!(shown(world.get(Who::Reader, &path).await), @"
+    restart disabled
+    rename disabled
+    resize disabled
+    restore disabled
+    reprovision enabled
+    troubleshoot enabled
+    unknownFutureValue disabled
+    unknownFutureValue disabled
+    unknownFutureValue disabled
+    ");
+}
