@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests run build lint test test-rust bench deny docs picture
+.PHONY: help setup setup-tests run build lint test test-rust test-clients bench deny docs picture
 
 # cargo-nextest is quicker and tells more; without it the same tests run under cargo's own runner.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
@@ -28,7 +28,7 @@ lint: ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-test: setup-tests lint test-rust ## Set up, lint and run every test
+test: setup-tests lint test-rust test-clients ## Set up, lint and run every test
 
 test-rust: ## The Rust tests
 ifdef NEXTEST
@@ -37,6 +37,10 @@ else
 	@echo "cargo-nextest is not installed; running the same tests under cargo test."
 	cargo test --locked --workspace --all-targets
 endif
+
+test-clients: setup-tests ## The official Graph clients against the real program
+	cargo build --locked --bin cloudpc
+	cd tests/clients && python/.venv/bin/python -m pytest python
 
 bench: setup ## Measure what requests cost, and print a table with the goals beside it
 	cargo build --release --locked -p cloudpc-bench

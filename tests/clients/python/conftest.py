@@ -1,15 +1,13 @@
 """The official Python clients of today, over TLS against a real service."""
 
-import ssl
-
-import httpx
+import msgraph
+import msgraph.graph_request_adapter
+import msgraph_beta
+import msgraph_beta.graph_request_adapter
 import pytest
 from azure.identity.aio import ClientSecretCredential
-from kiota_authentication_azure.azure_identity_authentication_provider import AzureIdentityAuthenticationProvider
-from msgraph_beta import GraphServiceClient
-from msgraph_beta.graph_request_adapter import GraphRequestAdapter, options
-from msgraph_core import GraphClientFactory
 
+from graph import client
 from service import SCENARIOS, Service
 
 
@@ -21,8 +19,14 @@ def office():
 
 
 @pytest.fixture(scope="session")
-async def beta(office):
-    """The beta SDK as a self-hoster sets it up: another address, another authority, another CA."""
+def answered():
+    """By which root each request of an SDK was answered, under the id that the service gave it."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+async def credential(office):
+    """The administrator application's own."""
     async with ClientSecretCredential(
         office.tenant_id,
         office.client_id,
@@ -31,11 +35,30 @@ async def beta(office):
         disable_instance_discovery=True,
         connection_verify=str(office.authority_file),
     ) as credential:
-        trust = ssl.create_default_context(cafile=office.authority_file)
-        client = GraphClientFactory.create_with_default_middleware(
-            client=httpx.AsyncClient(verify=trust, http2=True, timeout=60), options=options
-        )
-        adapter = GraphRequestAdapter(AzureIdentityAuthenticationProvider(credential), client)
-        adapter.base_url = f"{office.https}/beta"
-        yield GraphServiceClient(request_adapter=adapter)
-        await client.aclose()
+        yield credential
+
+
+@pytest.fixture(scope="session")
+async def beta(office, credential, answered):
+    """The beta SDK."""
+    async with client(msgraph_beta, "beta", office, credential, noting(answered, "beta")) as graph:
+        yield graph
+
+
+@pytest.fixture(scope="session")
+async def v1(office, credential, answered):
+    """The v1.0 SDK."""
+    async with client(msgraph, "v1.0", office, credential, noting(answered, "v1.0")) as graph:
+        yield graph
+
+
+def noting(answered, root):
+    async def note(response):
+        answered[response.headers["request-id"]] = root
+
+    return note
+
+
+def pytest_collection_modifyitems(items):
+    """What looks back on all that was called comes last."""
+    items.sort(key=lambda item: item.path.name == "test_coverage.py")
