@@ -144,7 +144,8 @@ impl Tx<'_> {
             "UPDATE cloud_pcs SET display_name = ?3, managed_device_name = ?4, user_id = ?5, user_principal_name = ?6, service_plan_id =
              ?7, image_id = ?8, provisioning_policy_id = ?9, provisioning_policy_name = ?10, region = ?11, product =
              ?12, status = ?13, status_detail = ?14, power_intended = ?15, power_observed = ?16, os_version = ?17,
-             user_account_type = ?18, provisioned_at = ?19, grace_ends_at = ?20, modified_at = ?21
+             user_account_type = ?18, provisioned_at = ?19, grace_ends_at = ?20, modified_at = ?21, aad_device_id =
+             ?22
              WHERE tenant_id = ?1 AND id = ?2",
             params![
                 cloud_pc.tenant_id.0,
@@ -168,6 +169,7 @@ impl Tx<'_> {
                 micros(cloud_pc.provisioned_at),
                 micros(cloud_pc.grace_ends_at),
                 cloud_pc.modified_at.0,
+                cloud_pc.aad_device_id,
             ],
         )?;
         Ok(())

@@ -37,6 +37,7 @@ fn cloud_pcs_are_changed_and_listed_in_the_order_of_either_id() {
     assert_eq!(counts, (5, 3));
 
     let changed = CloudPc {
+        aad_device_id: Uuid::from_u128(99),
         display_name: "Renamed".into(),
         managed_device_name: "CPC-other".into(),
         user_principal_name: "grace@contoso.test".into(),
