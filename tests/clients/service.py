@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import urllib.parse
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,12 +92,15 @@ class Service:
             self._token = self._open(request).json()["access_token"]
         return self._token
 
-    def pause(self) -> None:
-        """Stops the fleet's clock, so that what is under way can be looked at."""
+    @contextmanager
+    def paused(self):
+        """Within, the fleet's clock stands still, so that what is under way can be looked at; afterwards all of it is let come to its end."""
         self._lever("POST", "/clock/pause")
-
-    def resume(self) -> None:
-        self._lever("POST", "/clock/resume")
+        try:
+            yield
+        finally:
+            self._lever("POST", "/clock/resume")
+            self.rest()
 
     def advance(self, by: str) -> None:
         """Moves the fleet's clock, by a duration such as `90s`."""
@@ -106,12 +110,14 @@ class Service:
         """Moves the fleet's clock until no action is open."""
         assert self._lever("POST", "/clock/advanceToIdle").json()["openActions"] == 0
 
-    def fault(self, **rule) -> None:
-        """Scripts trouble."""
-        self._lever("POST", "/faults", rule)
-
-    def clear_faults(self) -> None:
-        self._lever("DELETE", "/faults")
+    @contextmanager
+    def fault(self, effect: dict, **where):
+        """Scripted trouble, for as long as the block lasts."""
+        number = self._lever("POST", "/faults", {**where, "effect": effect}).json()["number"]
+        try:
+            yield
+        finally:
+            self._lever("DELETE", f"/faults/{number}")
 
     def saved(self) -> str:
         """The whole fleet, written as a scenario."""
