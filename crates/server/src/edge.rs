@@ -7,22 +7,23 @@ mod tls;
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{MatchedPath, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use cloudpc_graph::GraphError;
 use futures_util::FutureExt as _;
 use http::header;
 use http::uri::Authority;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use percent_encoding::percent_decode_str;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::app::App;
@@ -44,8 +45,14 @@ pub const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
 pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest wait for the body of a request to be complete.
 pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
-/// Requests that are answered at the same time.
+/// Memory for bodies, of requests that are still being read or are being answered. However slow clients are, they hold no more.
+pub const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Requests that are answered at the same time. One whose body is still on its way does not count, or slow clients could keep everybody else out.
 pub const REQUESTS_MAX: usize = 1_024;
+/// How much of a body that is too large is still read, so that the client, which reads only when it has sent everything, gets to read the answer.
+const DRAIN_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How long.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 /// What a client that came when there were too many is told to wait.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -70,12 +77,18 @@ pub struct Edge {
     app: App,
     router: Router,
     requests: Semaphore,
+    body_bytes: Semaphore,
 }
 
 impl Edge {
     /// The edge in front of all routes.
     pub fn new(app: App, health: Arc<Health>) -> Self {
-        Self { router: router(app.clone(), health), app, requests: Semaphore::new(REQUESTS_MAX) }
+        Self {
+            router: router(app.clone(), health),
+            app,
+            requests: Semaphore::new(REQUESTS_MAX),
+            body_bytes: Semaphore::new(BODIES_BYTES_MAX),
+        }
     }
 
     /// Answers one request.
@@ -83,10 +96,9 @@ impl Edge {
         let started = Instant::now();
         let ids = RequestIds::of(request.headers(), self.app.rng.as_ref());
         let (method, base) = (request.method().clone(), base_address(&request, scheme));
-        let answer = match (self.requests.try_acquire(), &base) {
-            (Err(_), _) => Err(GraphError::new(503, "ServiceUnavailable", "Too many requests at once; try again.")),
-            (_, Err(error)) => Err(error.clone()),
-            (Ok(_place), Ok(base)) => self.route(request, ids.clone(), base.clone()).await,
+        let answer = match &base {
+            Ok(base) => self.route(request, ids.clone(), base.clone()).await,
+            Err(error) => Err(error.clone()),
         };
         let mut response = answer.unwrap_or_else(|error| pipeline::refuse(&self.app, &ids, &error));
         self.finish(&mut response, &ids, base.ok().as_ref());
@@ -108,7 +120,12 @@ impl Edge {
         if parts.uri.path_and_query().is_some_and(|text| text.as_str().len() > URL_BYTES_MAX) {
             return Err(url_too_long());
         }
-        let body = whole_body(body).await?;
+        if percent_decode_str(parts.uri.path()).decode_utf8().is_err() {
+            return Err(GraphError::bad_request("The path is not UTF-8 text."));
+        }
+        // Both are held until the answer is there.
+        let (body, _room) = self.whole_body(&parts.headers, body).await?;
+        let _place = self.requests.try_acquire().map_err(|_| too_many("Too many requests at once; try again."))?;
         if parts.method == Method::HEAD {
             parts.method = Method::GET;
         }
@@ -122,6 +139,58 @@ impl Edge {
             // What panicked has told standard error where; the caller learns no more than the ids.
             Err(_) => Err(GraphError::new(500, "InternalServerError", "The service could not complete the request.")),
         }
+    }
+
+    /// Reads a body here, whole, so that one place keeps the limits and no handler waits for a slow client while it holds anything.
+    async fn whole_body(
+        &self,
+        headers: &HeaderMap,
+        mut body: Body,
+    ) -> Result<(Bytes, Option<SemaphorePermit<'_>>), GraphError> {
+        if body.is_end_stream() {
+            return Ok((Bytes::new(), None));
+        }
+        let plain = headers.get_all(header::CONTENT_ENCODING).iter().all(|value| value == "identity");
+        if !plain {
+            // A small one could grow without bounds.
+            let problem = "Compressed request bodies are not taken; leave Content-Encoding out.";
+            return Err(GraphError::new(415, "UnsupportedMediaType", problem));
+        }
+        // One that says so itself is refused before it is sent.
+        let fits = body.size_hint().lower() <= BODY_BYTES_MAX as u64;
+        let read = match fits {
+            true => tokio::time::timeout(BODY_TIME_MAX, self.read_body(&mut body)).await.unwrap_or_else(|_| {
+                let problem = format!("The body was not complete after {} seconds.", BODY_TIME_MAX.as_secs());
+                Err(GraphError::new(408, "RequestTimeout", problem))
+            }),
+            false => Err(body_too_large()),
+        };
+        // A client that waits to be told to go on has not sent anything.
+        if read.as_ref().is_err_and(|error| error.status == 413) && !headers.contains_key(header::EXPECT) {
+            let _ = tokio::time::timeout(DRAIN_TIME_MAX, Limited::new(body, DRAIN_BYTES_MAX).collect()).await;
+        }
+        read
+    }
+
+    async fn read_body(&self, body: &mut Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>), GraphError> {
+        let (mut bytes, mut room) = (BytesMut::new(), None::<SemaphorePermit<'_>>);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| GraphError::bad_request("The body was not sent to its end."))?;
+            // What is not data comes after it, and nobody asks for it.
+            let Ok(data) = frame.into_data() else { continue };
+            if bytes.len() + data.len() > BODY_BYTES_MAX {
+                return Err(body_too_large());
+            }
+            let more = u32::try_from(data.len()).expect("it is no longer than a body");
+            let more =
+                self.body_bytes.try_acquire_many(more).map_err(|_| too_many("Too many large bodies at once."))?;
+            match &mut room {
+                None => room = Some(more),
+                Some(room) => room.merge(more),
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok((bytes.freeze(), room))
     }
 
     fn finish(&self, response: &mut Response<Body>, ids: &RequestIds, base: Option<&BaseAddress>) {
@@ -150,6 +219,8 @@ fn router(app: App, health: Arc<Health>) -> Router {
         .layer(from_fn(name_route))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(graph)
+        // The edge has kept the limit, and says so in a form that clients read.
+        .layer(DefaultBodyLimit::disable())
         .with_state(app)
 }
 
@@ -198,30 +269,16 @@ fn refuse(app: &App, request: &Request<Body>, error: &GraphError) -> Response<Bo
     pipeline::refuse(app, ids, error)
 }
 
-fn url_too_long() -> GraphError {
-    GraphError::new(414, "RequestUriTooLong", format!("The path and query are longer than {URL_BYTES_MAX} bytes."))
+fn too_many(problem: &str) -> GraphError {
+    GraphError::new(503, "ServiceUnavailable", problem)
 }
 
-/// Reads a body here, whole, so that one place keeps the limits and no handler waits for a slow client while it holds anything.
-async fn whole_body(body: Body) -> Result<Bytes, GraphError> {
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    let too_large =
-        || GraphError::new(413, "RequestEntityTooLarge", format!("The body is larger than {BODY_BYTES_MAX} bytes."));
-    // One that says so itself is refused before it is sent.
-    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
-        return Err(too_large());
-    }
-    match tokio::time::timeout(BODY_TIME_MAX, Limited::new(body, BODY_BYTES_MAX).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(GraphError::bad_request("The body was not sent to its end.")),
-        Err(_) => {
-            let problem = format!("The body was not complete after {} seconds.", BODY_TIME_MAX.as_secs());
-            Err(GraphError::new(408, "RequestTimeout", problem))
-        }
-    }
+fn body_too_large() -> GraphError {
+    GraphError::new(413, "RequestEntityTooLarge", format!("The body is larger than {BODY_BYTES_MAX} bytes."))
+}
+
+fn url_too_long() -> GraphError {
+    GraphError::new(414, "RequestUriTooLong", format!("The path and query are longer than {URL_BYTES_MAX} bytes."))
 }
 
 /// The address by which the client knows us. HTTP/2 has it in the request's own URI, HTTP/1.1 in a header.
@@ -282,3 +339,6 @@ fn log(method: &Method, response: &Response<Body>, ids: &RequestIds, took: Durat
         "request",
     );
 }
+
+#[cfg(test)]
+mod tests;

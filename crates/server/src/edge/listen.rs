@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use bytes::{Buf as _, Bytes, BytesMut};
+use cloudpc_graph::GraphError;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -17,11 +18,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutWriter;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Edge, HEADER_BYTES_MAX, HEADER_TIME_MAX, Scheme, URL_BYTES_MAX, url_too_long};
+use super::{
+    DRAIN_BYTES_MAX, DRAIN_TIME_MAX, Edge, HEADER_BYTES_MAX, HEADER_TIME_MAX, Scheme, URL_BYTES_MAX, url_too_long,
+};
 use crate::pipeline;
 use crate::request::RequestIds;
 
@@ -29,17 +33,19 @@ use crate::request::RequestIds;
 pub const CONNECTIONS_MAX: usize = 4_096;
 
 /// Longest TLS handshake.
-const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+pub(super) const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Pause after the system had no connection to give, e.g. because there are too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How much of a request that is too long is still read, so that the client gets to read the answer.
-const DRAIN_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// How long.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// First byte of a TLS connection.
+const TLS_HANDSHAKE: u8 = 0x16;
+/// Longest time in which a client takes nothing of an answer.
+pub(super) const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 /// Requests at the same time on one HTTP/2 connection.
-const STREAMS_MAX: u32 = 128;
+pub(super) const STREAMS_MAX: u32 = 128;
+/// Requests of one HTTP/2 connection that its client has taken back and that are not cleaned up yet; one with more is closed.
+pub(super) const RESETS_MAX: usize = 20;
 /// How often a silent HTTP/2 connection is asked whether anyone is there.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
+pub(super) const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// A bound socket.
 pub struct Listener {
@@ -80,17 +86,33 @@ pub async fn serve(edge: Arc<Edge>, listener: Listener, stop: CancellationToken,
 }
 
 /// One connection, to its end. What goes wrong on it is the client's business, and it has been told or is gone.
-async fn connect(edge: &Arc<Edge>, stream: TcpStream, tls: Option<TlsAcceptor>, stop: &CancellationToken) {
+async fn connect(edge: &Arc<Edge>, mut stream: TcpStream, tls: Option<TlsAcceptor>, stop: &CancellationToken) {
     // Answers are written in one piece; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
-    match tls {
-        None => converse(edge, stream, Scheme::Http, stop).await,
-        Some(acceptor) => {
-            if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await {
-                converse(edge, stream, Scheme::Https, stop).await;
-            }
+    let Some(acceptor) = tls else { return converse(edge, stream, Scheme::Http, stop).await };
+    let shaken = async {
+        if begins_tls(&stream).await? {
+            return acceptor.accept(stream).await.map(Some);
         }
+        refuse(edge, &mut stream, &plain_on_tls()).await.map(|()| None)
+    };
+    let shaken = tokio::select! {
+        () = stop.cancelled() => return,
+        shaken = tokio::time::timeout(HANDSHAKE_TIME_MAX, shaken) => shaken,
+    };
+    if let Ok(Ok(Some(stream))) = shaken {
+        converse(edge, stream, Scheme::Https, stop).await;
     }
+}
+
+/// Whether the client speaks TLS, as its first byte tells. Plain HTTP begins with a letter.
+async fn begins_tls(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    Ok(stream.peek(&mut first).await? == 0 || !first[0].is_ascii_alphabetic())
+}
+
+fn plain_on_tls() -> GraphError {
+    GraphError::bad_request("This port speaks HTTPS, and the request came without TLS; use an https address.")
 }
 
 async fn converse<S>(edge: &Arc<Edge>, mut stream: S, scheme: Scheme, stop: &CancellationToken)
@@ -104,7 +126,7 @@ where
     let begun = match begun {
         Ok(Ok(FirstLine::Read(begun))) => begun,
         Ok(Ok(FirstLine::TooLong)) => {
-            let _ = tokio::time::timeout(DRAIN_TIME_MAX, refuse(edge, &mut stream)).await;
+            let _ = tokio::time::timeout(DRAIN_TIME_MAX, refuse(edge, &mut stream, &url_too_long())).await;
             return;
         }
         Ok(Err(_)) | Err(_) => return,
@@ -115,17 +137,21 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME_MAX)
         .max_buf_size(HEADER_BYTES_MAX)
-        .pipeline_flush(true);
+        // A client may say that it will send no more and still wait for its answer.
+        .half_close(true);
     http.http2()
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).expect("it is small"))
         .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESETS_MAX)
         .keep_alive_interval(PING_INTERVAL);
     let service = service_fn(|request: Request<Incoming>| {
         let edge = Arc::clone(edge);
         async move { Ok::<_, Infallible>(edge.answer(request.map(Body::new), scheme).await) }
     });
-    let mut connection = pin!(http.serve_connection(TokioIo::new(Begun { begun, stream }), service));
+    let mut stream = TimeoutWriter::new(Begun { begun, stream });
+    stream.set_timeout(Some(WRITE_TIME_MAX));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
     tokio::select! {
         _ = connection.as_mut() => return,
         () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
@@ -150,6 +176,10 @@ async fn first_line(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<FirstLi
         if stream.read_buf(&mut begun).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        if begun[0] == TLS_HANDSHAKE {
+            // TLS on the plain port: no line will ever come.
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         let line_end = begun[seen..].iter().position(|b| *b == b'\n').map(|at| seen + at);
         match line_end {
             Some(end) if end <= URL_BYTES_MAX + AROUND_BYTES_MAX => return Ok(FirstLine::Read(begun.freeze())),
@@ -159,10 +189,10 @@ async fn first_line(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<FirstLi
     }
 }
 
-/// Answers 414 by hand, and lets the client finish so that it reads the answer.
-async fn refuse(edge: &Edge, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
+/// Answers by hand what never becomes a request, and lets the client finish so that it reads the answer.
+async fn refuse(edge: &Edge, stream: &mut (impl AsyncRead + AsyncWrite + Unpin), error: &GraphError) -> io::Result<()> {
     let ids = RequestIds::of(&HeaderMap::new(), edge.app.rng.as_ref());
-    let mut response = pipeline::refuse(&edge.app, &ids, &url_too_long());
+    let mut response = pipeline::refuse(&edge.app, &ids, error);
     edge.finish(&mut response, &ids, None);
     let mut text = format!("HTTP/1.1 {}\r\nconnection: close\r\n", response.status()).into_bytes();
     for (name, value) in response.headers() {
@@ -172,8 +202,8 @@ async fn refuse(edge: &Edge, stream: &mut (impl AsyncRead + AsyncWrite + Unpin))
     text.extend(format!("content-length: {}\r\n\r\n", body.len()).into_bytes());
     text.extend(body);
     stream.write_all(&text).await?;
-    stream.flush().await?;
-    tokio::io::copy(&mut stream.take(DRAIN_BYTES_MAX), &mut tokio::io::sink()).await?;
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream.take(DRAIN_BYTES_MAX as u64), &mut tokio::io::sink()).await?;
     Ok(())
 }
 

@@ -4,19 +4,14 @@ use axum::body::Body;
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 /// Largest body of a request.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// Reads the body. Compressed bodies are refused, so that a small one cannot grow.
+/// Reads the body, which the edge has seen to be uncompressed.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, GraphError> {
-    if let Some(encoding) = headers.get(CONTENT_ENCODING)
-        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
-        return Err(unsupported("Compressed request bodies are not taken; leave Content-Encoding out."));
-    }
     let bytes = match Limited::new(body, BODY_BYTES_MAX).collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
@@ -77,7 +72,5 @@ mod tests {
         assert_eq!(status(&[("content-type", "text/plain")], b"{}".to_vec()).await, 415);
         assert_eq!(status(&[("content-type", "Application/JSON; charset=\"UTF-8\"")], b"{}".to_vec()).await, 200);
         assert_eq!(status(&[("content-type", "application/json;charset=utf-16")], b"{}".to_vec()).await, 415);
-        let gzip = [("content-type", "application/json"), ("content-encoding", "gzip")];
-        assert_eq!(status(&gzip, vec![0x1f, 0x8b]).await, 415);
     }
 }

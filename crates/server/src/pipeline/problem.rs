@@ -25,7 +25,6 @@ pub const CODES: &[&str] = &[
     "RequestUriTooLong",
     "UnsupportedMediaType",
     "FailedDependency",
-    "RequestTimeout",
     "InternalServerError",
     "NotImplemented",
     "ServiceUnavailable",

@@ -359,13 +359,9 @@ async fn a_body_that_is_wrong_changes_nothing() {
         let large = format!("{{\"a\":\"{}\"}}", "a".repeat(BODY_BYTES_MAX));
         refused(&case, "too large", &scene.json(&writer, &case, large).await, 413, "RequestEntityTooLarge");
         let path = scene.path(&case);
-        for headers in [
-            [("content-type", "text/plain"), ("accept", "*/*")],
-            [("content-type", "application/json"), ("content-encoding", "gzip")],
-        ] {
-            let reply = scene.send(Some(&writer), case.method, &path, &headers, b"{}".to_vec()).await;
-            refused(&case, "media type", &reply, 415, "UnsupportedMediaType");
-        }
+        let headers = [("content-type", "text/plain"), ("accept", "*/*")];
+        let reply = scene.send(Some(&writer), case.method, &path, &headers, b"{}".to_vec()).await;
+        refused(&case, "media type", &reply, 415, "UnsupportedMediaType");
         if let Some((property, wrong)) = &case.wrong {
             let body = |value: &Value| {
                 let mut body = scene.body(&case).unwrap_or_else(|| json!({}));

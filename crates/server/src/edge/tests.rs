@@ -1,0 +1,225 @@
+//! The edge over real sockets. Behind it are the real routes and a few that answer slowly, panic or measure what reached them.
+
+mod bodies;
+mod heads;
+mod http2;
+mod overload;
+mod secured;
+mod stopping;
+
+use axum::extract::Path;
+use axum::routing::{any, post};
+use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
+use cloudpc_drivers::{Fetcher, SystemClock};
+use cloudpc_engine::Faults;
+use cloudpc_model::{Clock as _, SeededRng};
+use cloudpc_store::{Store, WriteMode};
+use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
+use std::net::SocketAddr;
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::config::Config;
+use crate::start::{Parts, assemble};
+
+/// What `/test/large/{bytes}` answers with, however much.
+const FILLING: u8 = b'x';
+
+/// A server with one plain and one secured socket.
+struct World {
+    edge: Arc<Edge>,
+    plain: SocketAddr,
+    secured: SocketAddr,
+    stop: CancellationToken,
+    connections: TaskTracker,
+    /// Lets `/test/wait` answer.
+    go_on: Arc<Notify>,
+    directory: TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with_connections(CONNECTIONS_MAX).await
+    }
+
+    async fn with_connections(connections_max: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let app = app(&directory).await;
+        let go_on = Arc::new(Notify::new());
+        let health = Arc::new(Health::default());
+        let mut edge = Edge::new(app, health);
+        edge.router = edge.router.merge(routes(Arc::clone(&go_on)));
+        let edge = Arc::new(edge);
+        let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
+        // The certificate has to be good by the clock of the client, which is the host's.
+        let config =
+            server_config(directory.path(), &["localhost".into()], SystemClock.now(), &SeededRng::new(1)).unwrap();
+        let mut addresses = Vec::new();
+        for tls in [None, Some(TlsAcceptor::from(config))] {
+            let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            addresses.push(socket.local_addr().unwrap());
+            let listener = Listener { socket, tls, connections_max };
+            tokio::spawn(serve(Arc::clone(&edge), listener, stop.clone(), connections.clone()));
+        }
+        let [plain, secured] = addresses[..] else { unreachable!() };
+        Self { edge, plain, secured, stop, connections, go_on, directory }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.plain).await.unwrap()
+    }
+
+    /// Sends this and returns everything that comes until the connection ends.
+    async fn exchange(&self, request: impl AsRef<[u8]>) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_ref()).await.unwrap();
+        rest(&mut stream).await
+    }
+
+    /// The same, of a request that is only a line and these headers; the answer as status and envelope.
+    async fn ask(&self, line: &str, headers: &str) -> String {
+        told(
+            &self
+                .exchange(format!("{line} HTTP/1.1\r\nHost: cloudpc.test\r\nConnection: close\r\n{headers}\r\n"))
+                .await,
+        )
+    }
+
+    /// A TLS connection to the secured socket, by a client that trusts the authority.
+    async fn secure(&self, name: &str, protocols: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
+        let authority = std::fs::read(self.directory.path().join(AUTHORITY_FILE)).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(rustls::pki_types::CertificateDer::from_pem_slice(&authority).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let stream = TcpStream::connect(self.secured).await.unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    }
+
+    /// Returns when this many connections are open.
+    async fn until_open(&self, count: usize) {
+        while self.connections.len() != count {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn app(directory: &TempDir) -> App {
+    let clock = SimClock::paused(SystemClock.now());
+    let rng = Arc::new(SeededRng::new(7));
+    let sim = SimParts { clock: Arc::new(clock.clone()), rng: rng.clone(), fetcher: Fetcher::new(None).unwrap() };
+    let parts = Parts {
+        store: Store::open(directory.path(), WriteMode::Inline).unwrap(),
+        driver: SimDriver::open(None, sim).unwrap(),
+        clock: clock.clone(),
+        host_clock: Arc::new(clock),
+        rng,
+        faults: Arc::new(Faults::new(Box::new(|| panic!("no test crashes this process")))),
+        config: Config::default(),
+    };
+    assemble(parts).await.unwrap()
+}
+
+fn routes(go_on: Arc<Notify>) -> Router {
+    let wait = move || {
+        let go_on = Arc::clone(&go_on);
+        async move {
+            go_on.notified().await;
+            "gone on"
+        }
+    };
+    let large = async |Path(bytes): Path<usize>| vec![FILLING; bytes];
+    let panic = async || -> String { panic!("an operation panics") };
+    let length = async |body: Bytes| body.len().to_string();
+    Router::new()
+        .route("/test/wait", get(wait))
+        .route("/test/large/{bytes}", get(large))
+        .route("/test/panic", get(panic))
+        .route("/test/length", post(length))
+        .route("/test/any", any(length))
+        .layer(DefaultBodyLimit::disable())
+}
+
+async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The next answer on a connection that stays open.
+async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut text = String::new();
+    loop {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await.unwrap();
+        text.push(byte[0].into());
+        if let Some(head) = text.strip_suffix("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+            let mut body = vec![0; length.parse().unwrap()];
+            stream.read_exact(&mut body).await.unwrap();
+            return text + &String::from_utf8(body).unwrap();
+        }
+    }
+}
+
+/// Status, and code and message of the envelope or the whole body.
+fn told(answer: &str) -> String {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
+    let status = head.lines().next().unwrap_or_default().trim_start_matches("HTTP/1.1 ");
+    match serde_json::from_str::<Value>(body) {
+        Ok(body) if body["error"].is_object() => {
+            let error = &body["error"];
+            assert!(error["innerError"]["request-id"].is_string(), "{body}");
+            format!("{status}: {}: {}", error["code"].as_str().unwrap(), error["message"].as_str().unwrap())
+        }
+        _ => format!("{status}: {body}"),
+    }
+}
+
+/// Makes time stand still but for [`tokio::time::advance`]. Without this, a paused clock jumps ahead whenever everyone waits for a socket.
+struct StandingClock {
+    _end: std::sync::mpsc::Sender<()>,
+}
+
+impl StandingClock {
+    fn new() -> Self {
+        let (end, ended) = std::sync::mpsc::channel();
+        // While such a task runs, the clock does not advance by itself.
+        tokio::task::spawn_blocking(move || ended.recv());
+        tokio::time::pause();
+        Self { _end: end }
+    }
+
+    async fn advance(&self, by: Duration) {
+        tokio::time::advance(by).await;
+    }
+}
+
+/// Lets everything that can go on without the clock go on.
+async fn settle() {
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+}

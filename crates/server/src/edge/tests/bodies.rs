@@ -1,0 +1,192 @@
+//! Bodies: how large they may be, how slow, and how they are framed.
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::Write as _;
+
+use super::*;
+
+const HEAD: &str = "POST /test/length HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
+
+fn declared(bytes: usize) -> Vec<u8> {
+    let mut request = format!("{HEAD}Content-Length: {bytes}\r\n\r\n").into_bytes();
+    request.resize(request.len() + bytes, FILLING);
+    request
+}
+
+fn chunked(bytes: usize) -> Vec<u8> {
+    const CHUNK: usize = 64 * 1024;
+    let mut request = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n").into_bytes();
+    let mut left = bytes;
+    while left > 0 {
+        let chunk = left.min(CHUNK);
+        request.extend(format!("{chunk:x}\r\n").into_bytes());
+        request.resize(request.len() + chunk, FILLING);
+        request.extend(b"\r\n");
+        left -= chunk;
+    }
+    request.extend(b"0\r\n\r\n");
+    request
+}
+
+#[tokio::test]
+async fn a_body_may_be_so_large_and_no_larger() {
+    let world = World::new().await;
+    let over = "413 Payload Too Large: RequestEntityTooLarge: The body is larger than 4194304 bytes.";
+    for framed in [declared, chunked] {
+        let at_limit = told(&world.exchange(framed(BODY_BYTES_MAX)).await);
+        assert_eq!(at_limit, format!("200 OK: {BODY_BYTES_MAX}"));
+        // However much the client sends before it looks, it gets to read the answer.
+        for bytes in [BODY_BYTES_MAX + 1, 3 * BODY_BYTES_MAX] {
+            assert_eq!(told(&world.exchange(framed(bytes)).await), over, "{bytes}");
+        }
+    }
+    // One that is far too large to be read to its end is refused by what it says of itself.
+    let mut stream = world.connect().await;
+    let head = format!("{HEAD}Content-Length: {}\r\nExpect: 100-continue\r\n\r\n", u64::MAX / 2);
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(told(&rest(&mut stream).await), over);
+}
+
+#[tokio::test]
+async fn a_client_may_wait_to_be_told_to_go_on() {
+    let world = World::new().await;
+    let ask = async |bytes: usize| {
+        let mut stream = world.connect().await;
+        let head = format!("{HEAD}Content-Length: {bytes}\r\nExpect: 100-continue\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let answer = answer(&mut stream).await;
+        (stream, answer)
+    };
+    let (mut stream, go_on) = ask(5).await;
+    assert_eq!(go_on, "HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"hello").await.unwrap();
+    assert_eq!(told(&rest(&mut stream).await), "200 OK: 5");
+    let (_, refused) = ask(BODY_BYTES_MAX + 1).await;
+    assert!(refused.starts_with("HTTP/1.1 413"), "before anything is sent: {refused}");
+}
+
+#[tokio::test]
+async fn a_body_has_to_come_in_time() {
+    let world = World::new().await;
+    let clock = StandingClock::new();
+    let begun = format!("{HEAD}Content-Length: 5\r\n\r\nhell");
+    let (mut slow, mut slower) = (world.connect().await, world.connect().await);
+    for stream in [&mut slow, &mut slower] {
+        stream.write_all(begun.as_bytes()).await.unwrap();
+    }
+    world.until_open(2).await;
+    settle().await;
+    clock.advance(BODY_TIME_MAX - Duration::from_secs(1)).await;
+    slow.write_all(b"o").await.unwrap();
+    assert_eq!(told(&rest(&mut slow).await), "200 OK: 5");
+    settle().await;
+    clock.advance(Duration::from_secs(2)).await;
+    let refused = told(&rest(&mut slower).await);
+    assert_eq!(refused, "408 Request Timeout: RequestTimeout: The body was not complete after 30 seconds.");
+}
+
+#[tokio::test]
+async fn how_a_body_may_be_framed() {
+    let world = World::new().await;
+    let mut table = String::new();
+    for (what, headers_and_body) in [
+        ("no body", "\r\n"),
+        ("chunks with extensions", "Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\n\r\n"),
+        ("a trailer", "Transfer-Encoding: chunked\r\nTrailer: x\r\n\r\n5\r\nhello\r\n0\r\nx: 1\r\n\r\n"),
+        ("both lengths", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+        ("two lengths", "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
+        ("one length twice", "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
+        ("a negative length", "Content-Length: -5\r\n\r\nhello"),
+        ("a length that is no number", "Content-Length: five\r\n\r\nhello"),
+        ("a length with a sign", "Content-Length: +5\r\n\r\nhello"),
+        ("an unknown coding", "Transfer-Encoding: gzip\r\n\r\nhello"),
+        ("chunked, but not last", "Transfer-Encoding: chunked, gzip\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+        ("a chunk whose length is no number", "Transfer-Encoding: chunked\r\n\r\nfive\r\nhello\r\n0\r\n\r\n"),
+        ("a chunk longer than anything", "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nhello"),
+    ] {
+        table += &format!("{what} -> {}\n", told(&world.exchange(format!("{HEAD}{headers_and_body}")).await));
+    }
+    for (what, headers_and_body) in [
+        ("cut off", "Content-Length: 5\r\n\r\nhell"),
+        ("cut off in a chunk", "Transfer-Encoding: chunked\r\n\r\n5\r\nhel"),
+        ("cut off between chunks", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"),
+    ] {
+        let mut stream = world.connect().await;
+        stream.write_all(format!("{HEAD}{headers_and_body}").as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        table += &format!("{what} -> {}\n", told(&rest(&mut stream).await));
+    }
+    insta::assert_snapshot!(table, @"
+    no body -> 200 OK: 0
+    chunks with extensions -> 200 OK: 5
+    a trailer -> 200 OK: 5
+    both lengths -> 200 OK: 5
+    two lengths -> 400 Bad Request: 
+    one length twice -> 200 OK: 5
+    a negative length -> 400 Bad Request: 
+    a length that is no number -> 400 Bad Request: 
+    a length with a sign -> 400 Bad Request: 
+    an unknown coding -> 400 Bad Request: 
+    chunked, but not last -> 400 Bad Request: 
+    a chunk whose length is no number -> 400 Bad Request: BadRequest: The body was not sent to its end.
+    a chunk longer than anything -> 400 Bad Request: BadRequest: The body was not sent to its end.
+    cut off -> 400 Bad Request: BadRequest: The body was not sent to its end.
+    cut off in a chunk -> 400 Bad Request: BadRequest: The body was not sent to its end.
+    cut off between chunks -> 400 Bad Request: BadRequest: The body was not sent to its end.
+    ");
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_never_unpacked() {
+    let world = World::new().await;
+    let token = administrator(&world).await;
+    let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
+    for _ in 0..64 {
+        bomb.write_all(&[b' '; 1024 * 1024]).unwrap();
+    }
+    let bomb = bomb.finish().unwrap();
+    assert!(bomb.len() < 100_000);
+    let paths = [
+        "/beta/deviceManagement/virtualEndpoint/externalPartners",
+        "/beta/$batch",
+        "/_cloudpc/apps",
+        "/_cloudpc/scenario",
+        "/common/oauth2/v2.0/token",
+    ];
+    let mut told_so = Vec::new();
+    for path in paths {
+        for encoding in ["gzip", "deflate", "br", "zstd", "identity, gzip"] {
+            let mut request = format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Encoding: {encoding}\r\nContent-Length: {}\r\n\r\n",
+                bomb.len()
+            )
+            .into_bytes();
+            request.extend(&bomb);
+            told_so.push(told(&world.exchange(request).await));
+        }
+    }
+    told_so.dedup();
+    insta::assert_snapshot!(told_so.join("\n"), @"415 Unsupported Media Type: UnsupportedMediaType: Compressed request bodies are not taken; leave Content-Encoding out.");
+}
+
+/// A token with which everything may be done.
+async fn administrator(world: &World) -> String {
+    let app = &world.edge.app;
+    let (tenant_id, id) =
+        (cloudpc_model::TenantId::random(app.rng.as_ref()), cloudpc_model::AppId::random(app.rng.as_ref()));
+    let application = cloudpc_store::App {
+        tenant_id,
+        id,
+        name: "Administrator".into(),
+        secret_hash: None,
+        permissions: crate::pipeline::PERMISSIONS.map(str::to_owned).to_vec(),
+        enabled: true,
+    };
+    let stored = app.store.write(move |tx| {
+        tx.tenant_put(tenant_id, "Contoso")?;
+        tx.app_put(&application)
+    });
+    stored.await.unwrap();
+    app.identity.issue_for_app(&BaseAddress("http://a".into()), tenant_id, id).await.unwrap().token
+}

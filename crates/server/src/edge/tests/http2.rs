@@ -1,0 +1,138 @@
+//! HTTP/2, with a client that keeps to the protocol but not to good manners.
+
+use futures_util::future::join_all;
+use h2::client::SendRequest;
+use h2::{Reason, RecvStream};
+
+use super::*;
+use crate::edge::listen::{RESETS_MAX, STREAMS_MAX};
+
+/// A client over TLS; its connection runs in the background and ends with a reason.
+async fn client(world: &World) -> (SendRequest<Bytes>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
+    let stream = world.secure("localhost", &["h2"]).await.unwrap();
+    // More streams than the server allows until it has said so, or its limit would never be met.
+    let builder =
+        h2::client::Builder::new().initial_max_send_streams(10_000).max_concurrent_reset_streams(10_000).clone();
+    let (send, connection) = builder.handshake(stream).await.unwrap();
+    (send, tokio::spawn(connection))
+}
+
+fn request(path: &str) -> Request<()> {
+    Request::get(format!("https://localhost{path}")).body(()).unwrap()
+}
+
+async fn text(mut body: RecvStream) -> String {
+    let mut text = Vec::new();
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        text.extend(data);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn one_connection_carries_many_requests() {
+    let world = World::new().await;
+    let (send, _connection) = client(&world).await;
+    let asked = (0..50).map(|_| {
+        let mut send = send.clone();
+        async move {
+            let (answer, _) = send.send_request(request("/beta/me/cloudPCs"), true).unwrap();
+            let (head, body) = answer.await.unwrap().into_parts();
+            assert_eq!(head.status, 401);
+            let challenge = head.headers["www-authenticate"].to_str().unwrap();
+            assert!(challenge.contains("authorization_uri=\"https://localhost/common/"), "{challenge}");
+            serde_json::from_str::<Value>(&text(body).await).unwrap()
+        }
+    });
+    let ids: std::collections::HashSet<String> = join_all(asked)
+        .await
+        .iter()
+        .map(|envelope| envelope["error"]["innerError"]["request-id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(ids.len(), 50, "each has an id of its own");
+}
+
+#[tokio::test]
+async fn bodies_and_urls_have_the_same_limits() {
+    let world = World::new().await;
+    let (mut send, _connection) = client(&world).await;
+    let mut post = async |bytes: usize| {
+        let request = Request::post("https://localhost/test/length").body(()).unwrap();
+        let (answer, mut body) = send.send_request(request, false).unwrap();
+        // It is buffered here and sent as the server takes it.
+        body.send_data(vec![FILLING; bytes].into(), true).unwrap();
+        let (head, body) = answer.await.unwrap().into_parts();
+        format!("{}: {}", head.status.as_u16(), text(body).await)
+    };
+    assert_eq!(post(BODY_BYTES_MAX).await, format!("200: {BODY_BYTES_MAX}"));
+    assert!(post(BODY_BYTES_MAX + 1).await.starts_with("413: {\"error\""));
+    let long = request(&format!("/{}", "a".repeat(URL_BYTES_MAX)));
+    let (answer, _) = send.send_request(long, true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 414);
+    let mut large = request("/healthz");
+    large.headers_mut().insert("x", "1".repeat(HEADER_BYTES_MAX).parse().unwrap());
+    let (answer, _) = send.send_request(large, true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 431);
+}
+
+#[tokio::test]
+async fn more_streams_than_there_may_be_are_refused() {
+    let world = World::new().await;
+    let (mut send, _connection) = client(&world).await;
+    let asked: Vec<_> =
+        (0..STREAMS_MAX + 10).map(|_| send.send_request(request("/test/wait"), true).unwrap().0).collect();
+    let mut asked: Vec<_> = asked.into_iter().map(Box::pin).collect();
+    let mut refused = 0;
+    while refused < 10 {
+        let (answer, place, _) = futures_util::future::select_all(asked.iter_mut()).await;
+        assert_eq!(answer.unwrap_err().reason(), Some(Reason::REFUSED_STREAM));
+        drop(asked.remove(place));
+        refused += 1;
+    }
+    settle().await;
+    world.go_on.notify_waiters();
+    for answer in join_all(asked).await {
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_and_takes_back_again_and_again_is_sent_away() {
+    let world = World::new().await;
+    let (mut send, connection) = client(&world).await;
+    for _ in 0..RESETS_MAX * 10 {
+        let Ok((_, mut stream)) = send.send_request(request("/test/wait"), true) else { break };
+        stream.send_reset(Reason::CANCEL);
+    }
+    // It may still be sending when the other side has closed, and then learns no reason.
+    let ended = connection.await.unwrap().unwrap_err();
+    assert!([None, Some(Reason::ENHANCE_YOUR_CALM)].contains(&ended.reason()), "{ended}");
+    assert_eq!(world.ask("GET /healthz", "").await, "200 OK: ok");
+}
+
+#[tokio::test]
+async fn it_works_without_tls_for_clients_that_know() {
+    let world = World::new().await;
+    let (mut send, connection) = h2::client::handshake(world.connect().await).await.unwrap();
+    tokio::spawn(connection);
+    let (answer, _) = send.send_request(request("/healthz"), true).unwrap();
+    assert_eq!(text(answer.await.unwrap().into_body()).await, "ok");
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nobody_is_there_is_closed() {
+    let world = World::new().await;
+    let mut stream = world.connect().await;
+    // It begins as it should and then is silent: it answers no ping.
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    world.until_open(1).await;
+    let clock = StandingClock::new();
+    settle().await;
+    for _ in 0..2 {
+        clock.advance(listen::PING_INTERVAL + Duration::from_secs(1)).await;
+        settle().await;
+    }
+    world.until_open(0).await;
+}
