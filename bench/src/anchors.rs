@@ -23,7 +23,7 @@ const RECORD: [u8; 540] = [b'x'; 540];
 /// Records of one sync, as many as the store's writer takes.
 const GROUP_MAX: usize = cloudpc_store::WRITE_BATCH_MAX;
 /// Length of the log; begun anew at its end.
-const LOG_BYTES: u64 = 256 << 20;
+const LOG_BYTES: u64 = 64 << 20;
 
 /// The routes: `GET /constant/{bytes}` answers as many bytes; `POST /log` answers 204 once a record is on the disk.
 #[derive(Clone)]

@@ -3,8 +3,8 @@
 //! It is kept from run to run, because a million results take a while to make.
 
 use cloudpc_model::{
-    ActionId, ActivityId, Actor, AgentSetting, CloudPc, EventKind, Params, PartnerId, SeededRng, State, TenantId,
-    Timestamp,
+    ActionId, ActivityId, Actor, AgentSetting, AppId, CloudPc, EventKind, Params, PartnerId, SeededRng, State,
+    TenantId, Timestamp,
 };
 use cloudpc_server::views::partner::{DEPLOYMENT_FORMAT, finished_page};
 use cloudpc_store::{NewAction, Store, StoreError, Tx, WriteMode};
@@ -13,6 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 use crate::Failure;
 use crate::server::{Server, Serving};
@@ -28,7 +29,10 @@ const ACTIVITY_TARGETS: u64 = 50;
 /// Roll-out calls written in one transaction.
 const ACTIVITIES_AT_ONCE: u64 = 10;
 
-const TENANT: TenantId = TenantId(uuid::Uuid::from_u128(0xc0de_0000_0000_4000_8000_0000_0000_bec4));
+/// The tenant of everything.
+pub const TENANT: TenantId = TenantId(Uuid::from_u128(0xc0de_0000_0000_4000_8000_0000_0000_bec4));
+/// An application of its own, for tokens.
+pub const APP: AppId = AppId(Uuid::from_u128(0xc0de_0000_0000_4000_8000_0000_0000_bec5));
 /// When everything in the data happened: 2026-03-01T12:00:00Z.
 const THEN: Timestamp = Timestamp(1_772_366_400_000_000);
 /// Raised whenever this module makes the data in another way.
@@ -57,6 +61,30 @@ pub async fn prepare(directory: &Path, machines: u64, rows: u64, progress: &Prog
     drop(store);
     fs::write(mark, recipe)?;
     Ok(data)
+}
+
+/// A copy of the fleet without results, which may be changed.
+pub async fn copy_without_results(directory: &Path, machines: u64, progress: &ProgressBar) -> Result<PathBuf, Failure> {
+    let (source, copy) = (prepare(directory, machines, 0, progress).await?, directory.join("changed"));
+    if copy.exists() {
+        fs::remove_dir_all(&copy)?;
+    }
+    copy_directory(&source, &copy)?;
+    Ok(copy)
+}
+
+fn copy_directory(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy_directory(&from, &to)?;
+        } else {
+            fs::copy(from, to)?;
+        }
+    }
+    Ok(())
 }
 
 /// Every Cloud PC is well, and both partners have an agent.

@@ -4,7 +4,7 @@ use futures_util::future::try_join_all;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -63,6 +63,8 @@ impl Answer {
 pub struct Load {
     /// Processor time of the server for each request, microseconds.
     pub processor_us: f64,
+    /// Requests answered each second.
+    pub rate: f64,
 }
 
 /// Sends `requests` requests, the nth as `write` writes it, over `clients` connections. Every answer has to have this status.
@@ -79,11 +81,11 @@ pub async fn run(
     for _ in 0..clients {
         connections.push(Connection::open(address).await?);
     }
-    let spent = server.processor_time()?;
+    let (spent, began) = (server.processor_time()?, Instant::now());
     let work = connections.into_iter().map(|connection| converse(connection, &next, requests, status, &write));
     try_join_all(work).await?;
-    let spent = server.processor_time()? - spent;
-    Ok(Load { processor_us: micros(spent) / as_f64(requests) })
+    let (took, spent) = (began.elapsed(), server.processor_time()? - spent);
+    Ok(Load { processor_us: micros(spent) / as_f64(requests), rate: as_f64(requests) / took.as_secs_f64() })
 }
 
 /// One request on a connection of its own.

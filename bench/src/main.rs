@@ -6,6 +6,7 @@
 
 mod anchors;
 mod data;
+mod fleet;
 mod load;
 mod measure;
 mod report;

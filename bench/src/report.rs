@@ -9,9 +9,9 @@ pub struct Row {
     pub what: String,
     /// The measurement, with its unit.
     pub value: String,
-    /// What is compared with the goal, e.g. `43 % of the constant body`; empty: nothing is.
+    /// What is compared with the goal; empty: the measurement itself, or nothing.
     pub ratio: String,
-    /// The goal, in the same words; empty: none is set.
+    /// The goal; empty: none is set.
     pub goal: String,
     /// Whether it is met; none: there is none.
     pub met: Option<bool>,
@@ -22,6 +22,28 @@ impl Row {
     pub fn anchor(what: impl Into<String>, value: String) -> Self {
         Self { what: what.into(), value, ratio: String::new(), goal: String::new(), met: None }
     }
+}
+
+/// A share of what the machine can do at best, to be no less than a goal.
+pub fn at_least(what: String, value: String, share: f64, goal: f64) -> Row {
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    Row { what, value, ratio: percent(share), goal: format!(">= {}", percent(goal)), met: Some(share >= goal) }
+}
+
+/// The cost of one case over another's, to be no more than a goal.
+pub fn at_most(what: String, value: String, ratio: f64, goal: f64) -> Row {
+    Row { what, value, ratio: format!("{ratio:.2}"), goal: format!("<= {goal:.2}"), met: Some(ratio <= goal) }
+}
+
+/// A measurement to be no more than a goal, both of the same unit, as `show` writes them.
+pub fn within(what: String, value: f64, goal: f64, show: fn(f64) -> String) -> Row {
+    let goal_text = format!("<= {}", show(goal));
+    Row { what, value: show(value), ratio: String::new(), goal: goal_text, met: Some(value <= goal) }
+}
+
+/// Processor time.
+pub fn micros(microseconds: f64) -> String {
+    format!("{microseconds:.1} µs")
 }
 
 /// The middle of several measurements.

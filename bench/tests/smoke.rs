@@ -6,20 +6,39 @@ use std::process::Command;
 fn everything_is_measured() {
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_cloudpc-bench"))
-        .args(["--rows", "300", "--machines", "60", "--requests", "50", "--rounds", "1", "--directory"])
+        .args([
+            "--rows",
+            "300",
+            "--machines",
+            "200",
+            "--requests",
+            "50",
+            "--writes",
+            "20",
+            "--rounds",
+            "1",
+            "--directory",
+        ])
         .arg(directory.path())
         .output()
         .unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{err}");
     let lines = [
-        "ready, without a fleet",
-        "ready, 60 Cloud PCs and 300 results",
-        "memory of an idle server",
-        "memory of one of 60",
+        "a token verified before",
+        "start to ready, no fleet",
+        "start to ready, 200 Cloud PCs and 300 results",
+        "memory, idle",
+        "memory of one of 200",
         "constant body",
-        "hot page out of 300",
-        "finished pages at random out of 300",
+        "one page of 300 results",
+        "all pages of 300 results",
+        "last 99 of 300 results",
+        "a page of deployments under way",
+        "getCloudPcRemoteActionResults, 100 actions",
+        "raw log, 64 clients",
+        "reprovisionCloudPc, 256 clients",
+        "deployAgent, 1 clients",
     ];
     for line in lines {
         assert!(out.contains(line), "{line} is missing:\n{out}");

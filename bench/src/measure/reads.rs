@@ -1,101 +1,207 @@
-//! Pages of deployment results, against a constant body of the same size.
+//! Pages of results, against a constant body of the same size.
 
 use indicatif::ProgressBar;
 use std::net::SocketAddr;
 use std::slice;
 
-use crate::data::PARTNER;
+use crate::data::{HISTORY, PARTNER, PARTNER_BUSY};
+use crate::fleet;
 use crate::load::{self, Request};
-use crate::report::{Row, median};
+use crate::report::{Row, at_least, at_most, median, micros};
 use crate::server::Server;
 use crate::{Failure, Plan};
 
 /// Connections that read.
 const CLIENTS: u64 = 32;
+/// Pages of a working set that a cache may hold: 52 MB of them.
+const WORKING_SET: usize = 2_000;
+/// Rows of a page that is never one of those kept whole.
+const ODD_TOP: u64 = 99;
 
-/// The pages of all results, as requests.
-struct Pages {
-    /// In order.
-    requests: Vec<Vec<u8>>,
-    /// Size of one in the middle, bytes.
-    bytes: usize,
+/// Goals of `bench/README.md`.
+const HOT_GOAL: f64 = 0.7;
+const STORED_GOAL: f64 = 0.4;
+const OPEN_GOAL: f64 = 0.13;
+const LAST_GOAL: f64 = 1.2;
+
+/// Processor time of each case in each round, microseconds.
+struct Rounds {
+    anchor: Vec<f64>,
+    cases: Vec<Vec<f64>>,
 }
 
-/// Pages out of `rows` results.
-pub async fn measure(server: &Server, plan: &Plan, rows: u64, progress: &ProgressBar) -> Result<Vec<Row>, Failure> {
+/// Pages out of `rows` results of ended deployments. Returns the lines, and the processor time of a stored page.
+pub async fn stored(
+    server: &Server,
+    plan: &Plan,
+    rows: u64,
+    progress: &ProgressBar,
+) -> Result<(Vec<Row>, f64), Failure> {
     let token = server.token().await?;
     progress.set_message(format!("walk through {rows} results"));
     let pages = walk(server, &token, rows, progress).await?;
-    let constant = Request::get(&format!("/constant/{}", pages.bytes), &token).bytes(server.anchors);
-    let middle = &pages.requests[pages.requests.len() / 2];
+    let all: Vec<_> = pages.paths.iter().map(|path| Request::get(path, &token).bytes(server.address)).collect();
+    let working_set: Vec<_> = all.iter().step_by(all.len().div_ceil(WORKING_SET)).cloned().collect();
+    let odd = |path: &String| {
+        let path = format!("{path}{}$top={ODD_TOP}", if path.contains('?') { '&' } else { '?' });
+        vec![Request::get(&path, &token).bytes(server.address)]
+    };
+    let (first, last) = (odd(&pages.paths[0]), odd(&pages.paths[pages.paths.len() - 1]));
+    let hot = slice::from_ref(&all[all.len() / 2]);
+    progress.set_message("pages of ended deployments");
+    let cases: [&[Vec<u8>]; 5] = [hot, &working_set, &all, &first, &last];
+    let measured = rounds(server, plan, &token, pages.bytes, &cases, progress).await?;
+    let [hot, working_set, all, first, last] = [0, 1, 2, 3, 4].map(|case| measured.median(case));
+    let last_to_first = measured.ratio(4, 3);
+    let lines = vec![
+        Row::anchor(
+            format!("constant body of {} bytes (anchor)", pages.bytes),
+            micros(median(measured.anchor.clone())),
+        ),
+        at_least(format!("one page of {rows} results, again and again"), micros(hot), measured.share(0), HOT_GOAL),
+        at_least(
+            format!("{WORKING_SET} pages of {rows} results, at random"),
+            micros(working_set),
+            measured.share(1),
+            STORED_GOAL,
+        ),
+        at_least(format!("all pages of {rows} results, at random"), micros(all), measured.share(2), STORED_GOAL),
+        Row::anchor(format!("first {ODD_TOP} of {rows} results, row by row"), micros(first)),
+        at_most(format!("last {ODD_TOP} of {rows} results, row by row"), micros(last), last_to_first, LAST_GOAL),
+    ];
+    Ok((lines, all))
+}
 
-    let (mut anchors, mut hot, mut stored) = (Vec::new(), Vec::new(), Vec::new());
-    progress.set_message("pages");
+/// A page of deployments that are under way, and a page of a Cloud PC's remote actions.
+pub async fn live(server: &Server, plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, Failure> {
+    let token = server.token().await?;
+    progress.set_message("pages of what is under way");
+    let ids = fleet::ids(server, &token, "virtualEndpoint/cloudPCs").await?;
+    for some in ids.chunks(50).take(2) {
+        let request = fleet::deploy(server, &token, PARTNER_BUSY, some);
+        let answer = load::once(server.address, &request).await?;
+        if answer.status != 200 {
+            return Err(format!("deployAgent got {}: {}", answer.status, answer.json()?).into());
+        }
+    }
+    let page = async |path: String| {
+        let request = Request::get(&path, &token).bytes(server.address);
+        let bytes = load::once(server.address, &request).await?.body.len();
+        Ok::<_, Failure>((request, bytes))
+    };
+    let mut lines = Vec::new();
+    let (open, bytes) = page(results_path(PARTNER_BUSY)).await?;
+    let measured = rounds(server, plan, &token, bytes, &[slice::from_ref(&open)], progress).await?;
+    let what = "a page of deployments under way".to_owned();
+    lines.push(at_least(what, micros(measured.median(0)), measured.share(0), OPEN_GOAL));
+
+    let device = fleet::device_of(server, &token, &ids[0]).await?;
+    let path = format!("/beta/deviceManagement/managedDevices/{device}/getCloudPcRemoteActionResults()");
+    let (history, bytes) = page(path).await?;
+    let measured = rounds(server, plan, &token, bytes, &[slice::from_ref(&history)], progress).await?;
+    let mut line = at_least(
+        format!("getCloudPcRemoteActionResults, {HISTORY} actions, {bytes} bytes"),
+        micros(measured.median(0)),
+        measured.share(0),
+        OPEN_GOAL,
+    );
+    (line.goal, line.met) = (String::new(), None);
+    lines.push(line);
+    Ok(lines)
+}
+
+/// Measures the cases, each a set of requests, side by side with a constant body of so many bytes.
+async fn rounds(
+    server: &Server,
+    plan: &Plan,
+    token: &str,
+    bytes: usize,
+    cases: &[&[Vec<u8>]],
+    progress: &ProgressBar,
+) -> Result<Rounds, Failure> {
+    let constant = Request::get(&format!("/constant/{bytes}"), token).bytes(server.anchors);
+    let mut measured = Rounds { anchor: Vec::new(), cases: vec![Vec::new(); cases.len()] };
     progress.set_length(plan.rounds as u64);
     progress.set_position(0);
     for _ in 0..plan.rounds {
-        anchors.push(read(server, server.anchors, plan, slice::from_ref(&constant)).await?);
-        hot.push(read(server, server.address, plan, slice::from_ref(middle)).await?);
-        stored.push(read(server, server.address, plan, &pages.requests).await?);
+        measured.anchor.push(read(server, server.anchors, plan.requests, slice::from_ref(&constant)).await?);
+        for (case, requests) in cases.iter().enumerate() {
+            // Once unmeasured, so that a cache holds what it would hold in the long run.
+            read(server, server.address, (requests.len() as u64).min(plan.requests), requests).await?;
+            measured.cases[case].push(read(server, server.address, plan.requests, requests).await?);
+        }
         progress.inc(1);
     }
-    let share = |of: &[f64]| median(anchors.iter().zip(of).map(|(anchor, us)| anchor / us).collect());
-    let row = |what: String, of: Vec<f64>, goal: f64| Row {
-        ratio: format!("{:.0} %", share(&of) * 100.0),
-        goal: format!(">= {:.0} %", goal * 100.0),
-        met: Some(share(&of) >= goal),
-        value: format!("{:.1} µs", median(of)),
-        what,
-    };
-    Ok(vec![
-        Row::anchor(
-            format!("constant body of {} bytes (anchor)", pages.bytes),
-            format!("{:.1} µs", median(anchors.clone())),
-        ),
-        row(format!("hot page out of {rows} results"), hot, 0.7),
-        row(format!("finished pages at random out of {rows} results"), stored, 0.4),
-    ])
+    Ok(measured)
+}
+
+impl Rounds {
+    fn median(&self, case: usize) -> f64 {
+        median(self.cases[case].clone())
+    }
+
+    /// The anchor's cost as a share of the case's: how near it comes to the best.
+    fn share(&self, case: usize) -> f64 {
+        median(self.anchor.iter().zip(&self.cases[case]).map(|(anchor, us)| anchor / us).collect())
+    }
+
+    /// The cost of one case over that of another.
+    fn ratio(&self, case: usize, to: usize) -> f64 {
+        median(self.cases[case].iter().zip(&self.cases[to]).map(|(us, to)| us / to).collect())
+    }
 }
 
 /// Processor time of one of these requests, microseconds.
-async fn read(server: &Server, address: SocketAddr, plan: &Plan, requests: &[Vec<u8>]) -> Result<f64, Failure> {
-    let count = requests.len() as u64;
+async fn read(server: &Server, address: SocketAddr, requests: u64, of: &[Vec<u8>]) -> Result<f64, Failure> {
+    let count = of.len() as u64;
     // A stride from one far away to the next, which comes back to none before it was at all of them.
     let stride = (1..=count * 618 / 1_000).rev().find(|stride| gcd(*stride, count) == 1).unwrap_or(1);
     let pick = |number: u64| usize::try_from(number % count * stride % count).unwrap_or(0);
-    let write = |number, text: &mut Vec<u8>| text.extend_from_slice(&requests[pick(number)]);
-    Ok(load::run(server, address, CLIENTS, plan.requests, 200, write).await?.processor_us)
+    let write = |number, text: &mut Vec<u8>| text.extend_from_slice(&of[pick(number)]);
+    Ok(load::run(server, address, CLIENTS, requests, 200, write).await?.processor_us)
 }
 
 fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
+/// The pages of all results, by the links between them.
+struct Pages {
+    /// In order.
+    paths: Vec<String>,
+    /// Size of one in the middle, bytes.
+    bytes: usize,
+}
+
 /// Follows the links from the first page to the last, and checks that every result was there.
 async fn walk(server: &Server, token: &str, rows: u64, progress: &ProgressBar) -> Result<Pages, Failure> {
-    let (mut requests, mut sizes, mut seen) = (Vec::new(), Vec::new(), 0);
-    let mut path = format!(
-        "/beta/deviceManagement/virtualEndpoint/externalPartners/{PARTNER}/retrieveDeployAgentActionResults(activityId='',cloudPcId='')"
-    );
+    let (mut paths, mut sizes, mut seen) = (Vec::new(), Vec::new(), 0);
+    let mut path = results_path(PARTNER);
     progress.set_length(rows);
     progress.set_position(0);
     loop {
-        let request = Request::get(&path, token).bytes(server.address);
-        let answer = load::once(server.address, &request).await?;
+        let answer = load::once(server.address, &Request::get(&path, token).bytes(server.address)).await?;
         let page = answer.json()?;
         seen += page["value"].as_array().map_or(0, Vec::len) as u64;
         progress.set_position(seen);
         sizes.push(answer.body.len());
-        requests.push(request);
+        paths.push(path);
         match page["@odata.nextLink"].as_str() {
-            Some(link) => path = path_of(link)?.to_owned(),
-            None if seen == rows => return Ok(Pages { bytes: sizes[sizes.len() / 2], requests }),
+            Some(link) => path = fleet::path_of(link)?.to_owned(),
+            None if seen == rows => return Ok(Pages { bytes: sizes[sizes.len() / 2], paths }),
             None => return Err(format!("{seen} results were seen instead of {rows}").into()),
         }
     }
 }
 
-fn path_of(link: &str) -> Result<&str, Failure> {
-    let rest = link.split_once("://").map(|(_, rest)| rest).ok_or("a link is an address")?;
-    Ok(&rest[rest.find('/').ok_or("a link has a path")?..])
+fn results_path(partner: &str) -> String {
+    format!(
+        "/beta/deviceManagement/virtualEndpoint/externalPartners/{partner}/retrieveDeployAgentActionResults(activityId='',cloudPcId='')"
+    )
+}
+
+/// The cost of a stored page at one number of results against another.
+pub fn growth(few: (u64, f64), many: (u64, f64)) -> Row {
+    const GOAL: f64 = 1.1;
+    at_most(format!("a stored page out of {} results against {}", many.0, few.0), micros(many.1), many.1 / few.1, GOAL)
 }

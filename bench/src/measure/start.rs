@@ -3,14 +3,15 @@
 use indicatif::ProgressBar;
 use std::path::Path;
 
-use crate::report::{Row, median};
+use crate::load::as_f64;
+use crate::report::{Row, median, within};
 use crate::server::{Server, Serving};
 use crate::{Failure, Plan};
 
 /// Longest start, seconds.
 const READY_GOAL_S: f64 = 0.1;
-/// Most memory of an idle server without a fleet, MiB.
-const IDLE_GOAL_MIB: f64 = 25.0;
+/// Most memory of an idle server without a fleet, bytes.
+const IDLE_GOAL_BYTES: f64 = 25.0 * MIB;
 /// Most memory of a simulated Cloud PC, bytes.
 const MACHINE_GOAL_BYTES: f64 = 1_500.0;
 
@@ -24,35 +25,19 @@ pub async fn measure(data: &Path, plan: &Plan, rows: u64, progress: &ProgressBar
     Server::start(&empty, None, Serving::Alone).await?.stop()?;
     let (idle_s, idle_bytes) = starts(&empty, plan.rounds).await?;
     let (full_s, full_bytes) = starts(data, plan.rounds).await?;
-    let machine_bytes = (full_bytes - idle_bytes) / crate::load::as_f64(plan.machines);
+    let machine_bytes = (full_bytes - idle_bytes) / as_f64(plan.machines);
+    let ms = |seconds: f64| format!("{:.0} ms", seconds * 1e3);
     Ok(vec![
-        ready("ready, without a fleet".into(), idle_s),
-        ready(format!("ready, {} Cloud PCs and {rows} results", plan.machines), full_s),
-        Row {
-            what: "memory of an idle server".into(),
-            value: format!("{:.1} MiB", idle_bytes / MIB),
-            ratio: String::new(),
-            goal: format!("<= {IDLE_GOAL_MIB} MiB"),
-            met: Some(idle_bytes <= IDLE_GOAL_MIB * MIB),
-        },
-        Row {
-            what: format!("memory of one of {} simulated Cloud PCs", plan.machines),
-            value: format!("{machine_bytes:.0} B"),
-            ratio: String::new(),
-            goal: format!("<= {MACHINE_GOAL_BYTES} B"),
-            met: Some(machine_bytes <= MACHINE_GOAL_BYTES),
-        },
+        within("start to ready, no fleet".into(), idle_s, READY_GOAL_S, ms),
+        within(format!("start to ready, {} Cloud PCs and {rows} results", plan.machines), full_s, READY_GOAL_S, ms),
+        within("memory, idle, no fleet".into(), idle_bytes, IDLE_GOAL_BYTES, |bytes| format!("{:.1} MiB", bytes / MIB)),
+        within(
+            format!("memory of one of {} simulated Cloud PCs", plan.machines),
+            machine_bytes,
+            MACHINE_GOAL_BYTES,
+            |bytes| format!("{bytes:.0} B"),
+        ),
     ])
-}
-
-fn ready(what: String, seconds: f64) -> Row {
-    Row {
-        what,
-        value: format!("{:.0} ms", seconds * 1e3),
-        ratio: String::new(),
-        goal: format!("<= {:.0} ms", READY_GOAL_S * 1e3),
-        met: Some(seconds <= READY_GOAL_S),
-    }
 }
 
 /// Seconds until it is ready, and bytes that it holds then.
@@ -61,7 +46,7 @@ async fn starts(data: &Path, rounds: usize) -> Result<(f64, f64), Failure> {
     for _ in 0..rounds {
         let server = Server::start(data, None, Serving::Alone).await?;
         seconds.push(server.ready_after.as_secs_f64());
-        bytes.push(crate::load::as_f64(server.memory()?));
+        bytes.push(as_f64(server.memory()?));
         server.stop()?;
     }
     Ok((median(seconds), median(bytes)))

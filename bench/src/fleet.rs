@@ -1,0 +1,55 @@
+//! The fleet as a client sees it: its ids, and the requests that ask something of it.
+
+use serde_json::json;
+
+use crate::Failure;
+use crate::load::{self, Request};
+use crate::server::Server;
+
+/// The ids of a whole collection below `/beta/deviceManagement`, in its order.
+pub async fn ids(server: &Server, token: &str, collection: &str) -> Result<Vec<String>, Failure> {
+    let mut path = format!("/beta/deviceManagement/{collection}?$select=id&$top=999");
+    let mut ids = Vec::new();
+    loop {
+        let page = load::once(server.address, &Request::get(&path, token).bytes(server.address)).await?.json()?;
+        let rows = page["value"].as_array().ok_or_else(|| format!("no collection: {page}"))?;
+        ids.extend(rows.iter().filter_map(|row| row["id"].as_str()).map(str::to_owned));
+        match page["@odata.nextLink"].as_str() {
+            Some(link) => path = path_of(link)?.to_owned(),
+            None => return Ok(ids),
+        }
+    }
+}
+
+/// The managed device of a Cloud PC.
+pub async fn device_of(server: &Server, token: &str, cloud_pc: &str) -> Result<String, Failure> {
+    let path = format!("/beta/deviceManagement/virtualEndpoint/cloudPCs/{cloud_pc}");
+    let answer = load::once(server.address, &Request::get(&path, token).bytes(server.address)).await?.json()?;
+    Ok(answer["managedDeviceId"].as_str().ok_or_else(|| format!("no Cloud PC: {answer}"))?.to_owned())
+}
+
+/// Asks a partner to deploy its agent.
+pub fn deploy(server: &Server, token: &str, partner: &str, cloud_pcs: &[String]) -> Vec<u8> {
+    let path = format!("/beta/deviceManagement/virtualEndpoint/externalPartners/{partner}/deployAgent");
+    let body = json!({ "cloudPcIds": cloud_pcs }).to_string();
+    Request { method: "POST", path: &path, token, body: Some(("application/json", body)) }.bytes(server.address)
+}
+
+/// Asks to reprovision a managed device.
+pub fn reprovision(server: &Server, token: &str, device: &str) -> Vec<u8> {
+    let path = format!("/beta/deviceManagement/managedDevices/{device}/reprovisionCloudPc");
+    Request { method: "POST", path: &path, token, body: None }.bytes(server.address)
+}
+
+/// Stops the clock of the fleet: what is accepted from now on begins, and then waits for a time that does not come.
+pub async fn pause(server: &Server, token: &str) -> Result<(), Failure> {
+    let request = Request { method: "POST", path: "/_cloudpc/clock/pause", token, body: None };
+    let answer = load::once(server.address, &request.bytes(server.address)).await?;
+    if answer.status == 200 { Ok(()) } else { Err(format!("the clock does not stop: {}", answer.status).into()) }
+}
+
+/// Path and query of an address.
+pub fn path_of(link: &str) -> Result<&str, Failure> {
+    let rest = link.split_once("://").map(|(_, rest)| rest).ok_or("a link is an address")?;
+    Ok(&rest[rest.find('/').ok_or("a link has a path")?..])
+}

@@ -1,0 +1,80 @@
+//! What it costs to believe a token: one that is new, and one that was verified a moment ago.
+
+use cloudpc_drivers::{SystemClock, SystemRng};
+use cloudpc_server::identity::{Identity, Parts};
+use cloudpc_server::request::BaseAddress;
+use cloudpc_store::{App, Store, WriteMode};
+use http::{HeaderMap, header};
+use indicatif::ProgressBar;
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::load::as_f64;
+use crate::report::{Row, median, within};
+use crate::{Failure, Plan, data};
+
+/// Most for a token that was verified before, microseconds.
+const KNOWN_GOAL_US: f64 = 3.5;
+/// Most for a new one, microseconds.
+const NEW_GOAL_US: f64 = 50.0;
+
+/// Calls the check of tokens by itself, on this thread.
+pub async fn measure(plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, Failure> {
+    progress.set_message("tokens");
+    let directory = plan.directory.join("tokens");
+    fs::create_dir_all(&directory)?;
+    let store = Store::open(&directory, WriteMode::Inline)?;
+    let app = App {
+        tenant_id: data::TENANT,
+        id: data::APP,
+        name: "Bench".into(),
+        secret_hash: None,
+        permissions: vec!["CloudPC.ReadWrite.All".into()],
+        enabled: true,
+    };
+    store
+        .write(move |tx| {
+            tx.tenant_put(data::TENANT, "Bench")?;
+            tx.app_put(&app)
+        })
+        .await?;
+    let parts = Parts {
+        store,
+        clock: Arc::new(SystemClock),
+        rng: Arc::new(SystemRng),
+        names: vec!["localhost".into()],
+        issuers: Vec::new(),
+    };
+    let identity = Identity::open(parts).await?;
+    let base = BaseAddress("http://localhost".into());
+    let token = identity.issue_for_app(&base, data::TENANT, data::APP).await?.token;
+    let headers = HeaderMap::from_iter([(header::AUTHORIZATION, format!("Bearer {token}").parse()?)]);
+
+    let (mut known, mut new) = (Vec::new(), Vec::new());
+    for _ in 0..plan.rounds {
+        let spent = processor_time()?;
+        for _ in 0..plan.requests {
+            identity.forget_verified();
+            identity.authenticate(&headers).await.map_err(|error| error.message)?;
+        }
+        let between = processor_time()?;
+        for _ in 0..plan.requests {
+            identity.authenticate(&headers).await.map_err(|error| error.message)?;
+        }
+        let each = |spent: Duration| spent.as_secs_f64() * 1e6 / as_f64(plan.requests);
+        new.push(each(between - spent));
+        known.push(each(processor_time()? - between));
+    }
+    let us = |us: f64| format!("{us:.2} µs");
+    Ok(vec![
+        within("a token seen for the first time".into(), median(new), NEW_GOAL_US, us),
+        within("a token verified before".into(), median(known), KNOWN_GOAL_US, us),
+    ])
+}
+
+/// What this thread has spent.
+fn processor_time() -> Result<Duration, Failure> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(Duration::from_nanos(text.split_whitespace().next().unwrap_or_default().parse()?))
+}
