@@ -2,8 +2,17 @@
 
 import pytest
 
+from service import SCENARIOS, Service
+
 
 @pytest.fixture(scope="session")
 def anyio_backend():
     """One event loop for all tests, so that they can share a client and its connections."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def office():
+    """A service over the fleet of `office.toml`."""
+    with Service(SCENARIOS / "office.toml") as service:
+        yield service

@@ -5,17 +5,9 @@ import msgraph.graph_request_adapter
 import msgraph_beta
 import msgraph_beta.graph_request_adapter
 import pytest
-from azure.identity.aio import ClientSecretCredential
 
-from graph import client
+from graph import administrator, client
 from service import REPOSITORY, SCENARIOS, Service
-
-
-@pytest.fixture(scope="session")
-def office():
-    """A service over the fleet of `office.toml`."""
-    with Service(SCENARIOS / "office.toml") as service:
-        yield service
 
 
 @pytest.fixture(scope="session")
@@ -70,18 +62,6 @@ async def trouble_beta(trouble):
 async def roll_out_beta(roll_out):
     async with administrator(roll_out) as credential, client(msgraph_beta, "beta", roll_out, credential) as graph:
         yield graph
-
-
-def administrator(service):
-    """The credential of a service's administrator application."""
-    return ClientSecretCredential(
-        service.tenant_id,
-        service.client_id,
-        service.client_secret,
-        authority=service.https,
-        disable_instance_discovery=True,
-        connection_verify=str(service.authority_file),
-    )
 
 
 def noting(answered, root):

@@ -115,7 +115,7 @@ async def test_a_person_signs_in_with_a_device_code_and_sees_their_own(office, m
         answered[response.headers["request-id"]] = "beta"
 
     async with client(msgraph_beta, "beta", office, Ready(token["access_token"]), note) as graph:
-        own = graph.me.cloud_p_cs if not callable(graph.me) else graph.me().cloud_p_cs
+        own = graph.me().cloud_p_cs
         cloud_pcs = (await own.get()).value
         assert len(cloud_pcs) == 20
         assert {cloud_pc.user_principal_name for cloud_pc in cloud_pcs} == {"alan@contoso.test"}

@@ -4,6 +4,7 @@ import ssl
 from contextlib import asynccontextmanager
 
 import httpx
+from azure.identity.aio import ClientSecretCredential
 from kiota_abstractions.base_request_configuration import RequestConfiguration
 from kiota_authentication_azure.azure_identity_authentication_provider import AzureIdentityAuthenticationProvider
 from msgraph_core import GraphClientFactory
@@ -12,6 +13,18 @@ from service import Service
 
 # Longest wait for an answer, seconds.
 ANSWER_TIME_MAX = 60
+
+
+def administrator(service: Service) -> ClientSecretCredential:
+    """The credential of a service's administrator application."""
+    return ClientSecretCredential(
+        service.tenant_id,
+        service.client_id,
+        service.client_secret,
+        authority=service.https,
+        disable_instance_discovery=True,
+        connection_verify=str(service.authority_file),
+    )
 
 
 @asynccontextmanager
