@@ -8,15 +8,15 @@ use http::Request;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use crate::world::{DESK_1, DEVICE_1, PARTNER, PLAN_2, Reply, START, Who, World};
+use crate::world::{DESK_1, PARTNER, PLAN_2, Reply, START, Who, World};
 
 /// How an operation is called rightly. `{…}` in the path is an id that is there.
-struct Case {
-    key: &'static str,
-    method: &'static str,
-    path: &'static str,
+pub struct Case {
+    pub key: &'static str,
+    pub method: &'static str,
+    pub path: &'static str,
     /// A body that is right, for an operation that cannot do without one.
-    body: Option<Value>,
+    pub body: Option<Value>,
     /// A property of the body, and a value that is not of its type.
     wrong: Option<(&'static str, Value)>,
 }
@@ -45,7 +45,7 @@ impl Case {
     }
 }
 
-fn cases() -> Vec<Case> {
+pub fn cases() -> Vec<Case> {
     let setting = json!({"agentUrl": "https://agents.fabrikam.test/a.msi", "agentSha256": "ab".repeat(32)});
     let partner = json!({"partnerId": "fab00000-0000-4000-8000-000000000009", "enableConnection": true});
     vec![
@@ -151,46 +151,50 @@ fn cases() -> Vec<Case> {
 }
 
 /// A world in which everything that the cases name is there, and the means to name it.
-struct Scene {
-    world: World,
-    ids: Vec<(&'static str, String)>,
+pub struct Scene {
+    pub world: World,
+    pub ids: Vec<(&'static str, String)>,
 }
 
-const ROOT: &str = "/beta/deviceManagement/virtualEndpoint";
+pub const ROOT: &str = "/beta/deviceManagement/virtualEndpoint";
 const IMAGE: &str = "microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc";
 
+/// Something of each kind in the `n`th tenant of `world.toml`, by its place in the paths of the cases; made by `who` where it is not there from the start.
+pub async fn things(world: &World, who: Who, n: u8, plan: &str, image: &str) -> Vec<(&'static str, String)> {
+    let id = |last: &str| format!("{n}0000000-0000-4000-8000-{last:0>12}");
+    let (desk, partner) = (id("d1"), id("fab1"));
+    let cloud_pc: CloudPcId = desk.parse().unwrap();
+    let snapshot = SnapshotId::new(cloud_pc, cloud_pc.0);
+    let restore_point = Snapshot {
+        tenant_id: id("1").parse::<TenantId>().unwrap(),
+        id: snapshot.clone(),
+        cloud_pc_id: cloud_pc,
+        snapshot_type: SnapshotType::Manual,
+        created_at: START,
+        last_restored_at: None,
+    };
+    world.app.store.write(move |tx| tx.snapshot_put(&restore_point)).await.unwrap();
+    let deploy = format!("{ROOT}/externalPartners/{partner}/deployAgent");
+    let deployed = world.call(who, "POST", &deploy, Some(json!({"cloudPcIds": [desk]}))).await;
+    let first =
+        async |path: &str| world.get(who, &format!("{ROOT}/{path}")).await.rows()[0]["id"].as_str().unwrap().to_owned();
+    vec![
+        ("{action}", first(&format!("cloudPCs/{desk}/cloudpc.actions")).await),
+        ("{auditEvent}", first("auditEvents").await),
+        ("{cloudPC}", desk),
+        ("{managedDevice}", id("e1")),
+        ("{servicePlan}", plan.to_owned()),
+        ("{galleryImage}", image.to_owned()),
+        ("{snapshot}", snapshot.0),
+        ("{partner}", partner),
+        ("{activity}", deployed.json()["value"].as_str().unwrap().to_owned()),
+    ]
+}
+
 impl Scene {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let world = World::new().await;
-        let cloud_pc: CloudPcId = DESK_1.parse().unwrap();
-        let snapshot = SnapshotId::new(cloud_pc, cloud_pc.0);
-        let restore_point = Snapshot {
-            tenant_id: "10000000-0000-4000-8000-000000000001".parse::<TenantId>().unwrap(),
-            id: snapshot.clone(),
-            cloud_pc_id: cloud_pc,
-            snapshot_type: SnapshotType::Manual,
-            created_at: START,
-            last_restored_at: None,
-        };
-        world.app.store.write(move |tx| tx.snapshot_put(&restore_point)).await.unwrap();
-        let ids = json!({"cloudPcIds": [DESK_1]});
-        let deploy = format!("{ROOT}/externalPartners/{PARTNER}/deployAgent");
-        let deployed = world.call(Who::Writer, "POST", &deploy, Some(ids)).await;
-        let activity = deployed.json()["value"].as_str().unwrap().to_owned();
-        let action =
-            world.get(Who::Writer, &format!("{ROOT}/cloudPCs/{DESK_1}/cloudpc.actions")).await.rows()[0]["id"].clone();
-        let audit = world.get(Who::Writer, &format!("{ROOT}/auditEvents")).await.rows()[0]["id"].clone();
-        let ids = vec![
-            ("{cloudPC}", DESK_1.to_owned()),
-            ("{managedDevice}", DEVICE_1.to_owned()),
-            ("{servicePlan}", PLAN_2.to_owned()),
-            ("{galleryImage}", IMAGE.to_owned()),
-            ("{snapshot}", snapshot.0),
-            ("{partner}", PARTNER.to_owned()),
-            ("{activity}", activity),
-            ("{action}", action.as_str().unwrap().to_owned()),
-            ("{auditEvent}", audit.as_str().unwrap().to_owned()),
-        ];
+        let ids = things(&world, Who::Writer, 1, PLAN_2, IMAGE).await;
         Self { world, ids }
     }
 
@@ -205,8 +209,8 @@ impl Scene {
         names.get(place).map(|(_, name)| self.fill(case.path.replace(name, id)))
     }
 
-    fn fill(&self, path: String) -> String {
-        let filled = self.ids.iter().fold(path, |path, (name, id)| path.replace(name, id));
+    pub fn fill(&self, path: String) -> String {
+        let filled = self.named(path);
         match filled.strip_prefix("..") {
             Some(path) => format!("/beta/deviceManagement{path}"),
             None => format!("{ROOT}{filled}"),
@@ -215,11 +219,15 @@ impl Scene {
 
     fn body(&self, case: &Case) -> Option<Value> {
         let text = case.body.as_ref()?.to_string();
-        let filled = self.ids.iter().fold(text, |text, (name, id)| text.replace(name, id));
-        Some(serde_json::from_str(&filled).unwrap())
+        Some(serde_json::from_str(&self.named(text)).unwrap())
     }
 
-    async fn send(
+    /// The text with ids in the places of their names.
+    pub fn named(&self, text: String) -> String {
+        self.ids.iter().fold(text, |text, (name, id)| text.replace(name, id))
+    }
+
+    pub async fn send(
         &self,
         token: Option<&str>,
         method: &str,

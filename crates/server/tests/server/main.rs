@@ -10,4 +10,5 @@ mod docs;
 mod failures;
 mod lists;
 mod paging;
+mod tenants;
 mod world;

@@ -1,0 +1,147 @@
+//! Tenants cannot see each other: whatever names a thing of another tenant is answered like one that names nothing.
+
+use serde_json::{Value, json};
+
+use crate::failures::{ROOT, Scene, cases, things};
+use crate::world::{DESK_1, PLAN_2, Reply, Who};
+
+/// Ids that nobody has, each in the form of what it stands for.
+fn nobodys(name: &str) -> &'static str {
+    match name {
+        "{action}" | "{auditEvent}" => "999999",
+        "{galleryImage}" => "nobody_nothing_nowhere",
+        "{snapshot}" => "CPC_90000000-0000-4000-8000-0000000000d1_90000000-0000-4000-8000-0000000000d1",
+        _ => "90000000-0000-4000-8000-0000000000d1",
+    }
+}
+
+/// A right request of our own tenant, with the names of ids in their places.
+struct Asked {
+    what: String,
+    method: &'static str,
+    path: String,
+    body: String,
+}
+
+/// Every operation, and every other way to name a thing.
+fn everything() -> Vec<Asked> {
+    let named = |body: Value| body.to_string().replace(DESK_1, "{cloudPC}").replace(PLAN_2, "{servicePlan}");
+    let of_cases = cases().into_iter().map(|case| Asked {
+        what: case.key.to_owned(),
+        method: case.method,
+        path: case.path.to_owned(),
+        body: case.body.map(named).unwrap_or_default(),
+    });
+    let results = "/externalPartners/{partner}/retrieveDeployAgentActionResults";
+    let paths = [
+        format!("{results}(activityId='{{activity}}',cloudPcId='')"),
+        format!("{results}(activityId='',cloudPcId='{{cloudPC}}')"),
+        format!("{results}(activityId='{{activity}}',cloudPcId='{{cloudPC}}')"),
+        format!(
+            "{results}(activityId='@activityId',cloudPcId='@cloudPcId')?activityId={{activity}}&cloudPcId={{cloudPC}}"
+        ),
+        "/cloudPCs?$filter=id%20eq%20'{cloudPC}'".to_owned(),
+        "/cloudPCs?$filter=managedDeviceId%20eq%20'{managedDevice}'&$count=true".to_owned(),
+        "/snapshots?$filter=cloudPcId%20eq%20'{cloudPC}'".to_owned(),
+        "/auditEvents?$filter=id%20eq%20'{auditEvent}'".to_owned(),
+        "../managedDevices?$filter=id%20eq%20'{managedDevice}'".to_owned(),
+    ];
+    let of_paths = paths.into_iter().map(|path| Asked { what: path.clone(), method: "GET", path, body: String::new() });
+    of_cases.chain(of_paths).collect()
+}
+
+#[tokio::test]
+async fn a_thing_of_another_tenant_is_answered_like_one_that_is_not_there() {
+    let scene = Scene::new().await;
+    let plan = "20000000-0000-4000-8000-0000000000c1";
+    let theirs = async || things(&scene.world, Who::Stranger, 2, plan, "fabrikam_desktop_large").await;
+    // Each tenant counts its audit rows from 1; the second round makes one whose number we do not have.
+    theirs().await;
+    let foreign = theirs().await;
+    let token = scene.world.token(Who::Writer).await;
+    let send = async |asked: &Asked, name: &str, other: &str| {
+        let json = [("content-type", "application/json")];
+        let path = scene.fill(asked.path.replace(name, other));
+        let body = scene.named(asked.body.replace(name, other)).into_bytes();
+        scene.send(Some(&token), asked.method, &path, &json, body).await
+    };
+    let mut compared = 0;
+    for asked in everything() {
+        for (name, _) in &scene.ids {
+            // A deployment to what is not there is accepted; the next test looks at what becomes of it.
+            let deployed = asked.what.ends_with("deployAgent") && *name == "{cloudPC}";
+            if deployed || !asked.path.contains(name) && !asked.body.contains(name) {
+                continue;
+            }
+            let theirs = &foreign.iter().find(|(other, _)| other == name).unwrap().1;
+            let (theirs, nobodys) = (theirs.as_str(), nobodys(name));
+            let mut seen = Vec::new();
+            for other in [theirs, nobodys] {
+                let reply = send(&asked, name, other).await;
+                let empty = asked.method == "GET" && (reply.body.contains("\"value\":[]") || reply.body == "0");
+                assert!(empty || [400, 404].contains(&reply.status.as_u16()), "{}: {name}: {reply}", asked.what);
+                seen.push(shown(&reply, other));
+            }
+            assert_eq!(seen[0], seen[1], "{}: {name}", asked.what);
+            compared += 1;
+        }
+    }
+    // One for each place of an id at least.
+    assert!(compared > 60, "{compared}");
+}
+
+/// Status, headers and body, without the id and what was made from it.
+fn shown(reply: &Reply, id: &str) -> String {
+    // A number may be in a date too.
+    let (id, hidden) = if id.len() < 10 { (format!("'{id}'"), "'<id>'") } else { (id.to_owned(), "<id>") };
+    reply.to_string().replace(&id, hidden).replace(&id.to_ascii_lowercase(), hidden)
+}
+
+#[tokio::test]
+async fn a_deployment_to_a_foreign_machine_ends_like_one_to_a_machine_that_is_not_there() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let (theirs, nobodys) = ("20000000-0000-4000-8000-0000000000d1", nobodys("{cloudPC}"));
+    let partner = &scene.ids.iter().find(|(name, _)| *name == "{partner}").unwrap().1;
+    let path = format!("{ROOT}/externalPartners/{partner}");
+    world.run();
+    let body = json!({"cloudPcIds": [theirs, nobodys, DESK_1]});
+    let activity =
+        world.call(Who::Writer, "POST", &format!("{path}/deployAgent"), Some(body)).await.json()["value"].clone();
+    world.rest().await;
+    let activity = activity.as_str().unwrap();
+    let results = format!("{path}/retrieveDeployAgentActionResults(activityId='{activity}',cloudPcId='')");
+    let rows = world.get(Who::Writer, &results).await.rows();
+    let row = |id: &str| {
+        let mut row = rows.iter().find(|row| row["cloudPcId"] == id).unwrap().clone();
+        for property in ["cloudPcId", "actionId", "id"] {
+            if let Some(value) = row.get_mut(property) {
+                *value = Value::Null;
+            }
+        }
+        row.to_string().replace(id, "<id>")
+    };
+    assert_eq!(row(theirs), row(nobodys));
+    assert!(row(theirs).contains("deviceNotFound"), "{}", row(theirs));
+    assert!(row(DESK_1).contains("succeeded"), "{}", row(DESK_1));
+
+    // And the other tenant has noticed nothing.
+    for list in [format!("cloudPCs/{theirs}/cloudpc.actions"), "auditEvents".to_owned()] {
+        assert_eq!(world.get(Who::Stranger, &format!("{ROOT}/{list}")).await.rows(), Vec::<Value>::new(), "{list}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_user_is_answered_like_one_that_is_not_there() {
+    let scene = Scene::new().await;
+    let ask = async |user: &str, path: &str| {
+        let reply = scene.world.get(Who::Ada, &format!("/beta/users/{user}/cloudPCs{path}")).await;
+        shown(&reply, user)
+    };
+    for path in ["", "/$count", "?$filter=status%20eq%20'provisioned'", &format!("/{DESK_1}")] {
+        let by_id = ask("20000000-0000-4000-8000-0000000000a1", path).await;
+        assert_eq!(by_id, ask(nobodys("{user}"), path).await, "{path}");
+        let by_name = ask("grace@fabrikam.test", path).await;
+        assert_eq!(by_name, ask("nobody@fabrikam.test", path).await, "{path}");
+    }
+}
