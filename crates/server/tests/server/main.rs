@@ -10,5 +10,6 @@ mod docs;
 mod failures;
 mod lists;
 mod paging;
+mod sign_in;
 mod tenants;
 mod world;
