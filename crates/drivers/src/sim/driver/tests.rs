@@ -253,28 +253,3 @@ async fn drop_after(awaits: u32, future: impl Future) {
     })
     .await;
 }
-
-/// Prints what 100,000 machines take; run it by name, in release.
-#[test]
-#[ignore = "measures, and proves nothing"]
-fn measure_100_000_machines() {
-    let resident_kib = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-    };
-    let directory = tempfile::tempdir().unwrap();
-    let clock = HastyClock(SimClock::paused(Timestamp(1_000_000)));
-    let sim = Sim::open(1, clock.clone(), Some(directory.path()));
-    let before = resident_kib();
-    for number in 0..100_000 {
-        let spec = MachineSpec { hostname: format!("CPC-user{number:06}-4F7Q2"), ..spec(number) };
-        sim.driver.seed(&spec, Ailment::default()).unwrap();
-    }
-    println!("{} bytes a machine", (resident_kib() - before) * 1024 / 100_000);
-    drop(sim);
-    let start = std::time::Instant::now();
-    let sim = Sim::open(1, clock, Some(directory.path()));
-    println!("opened in {:?}", start.elapsed());
-    drop(sim);
-}
