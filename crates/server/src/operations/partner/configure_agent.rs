@@ -85,8 +85,11 @@ fn sha256(text: &str) -> Result<String, GraphError> {
     if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(text.to_ascii_lowercase());
     }
-    let message =
-        format!("The agent's SHA-256 has to be 64 hexadecimal digits; this has {} characters.", text.chars().count());
+    let seen = match text.chars().count() {
+        64 => "this has other characters too".to_owned(),
+        count => format!("this has {count} characters"),
+    };
+    let message = format!("The agent's SHA-256 has to be 64 hexadecimal digits; {seen}.");
     Err(GraphError::bad_request(message).about(target("agentSha256")))
 }
 
@@ -126,6 +129,8 @@ mod tests {
         for wrong in ["", "ab", &"ab".repeat(33), &"xy".repeat(32), &"é".repeat(32)] {
             assert_eq!(sha256(wrong).unwrap_err().status, 400, "{wrong}");
         }
+        assert!(sha256(&"xy".repeat(32)).unwrap_err().message.ends_with("; this has other characters too."));
+        assert!(sha256(&"ab".repeat(33)).unwrap_err().message.ends_with("; this has 66 characters."));
     }
 
     #[test]
