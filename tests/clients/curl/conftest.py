@@ -1,0 +1,40 @@
+"""Plain curl against a real service."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+
+import pytest
+
+# Longest that one request may take, seconds.
+ANSWER_TIME_MAX = 30
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What curl got."""
+
+    status: int
+    headers: dict
+    body: str
+
+    def json(self) -> dict:
+        return json.loads(self.body)
+
+
+@pytest.fixture(scope="session")
+def curl(office):
+    """Calls curl with the office's authority and its administrator's token; `body` is what `@-` stands for."""
+
+    administrator = office.token()
+
+    def call(path, *options, token=administrator, body=b"") -> Answer:
+        command = ["curl", "--silent", "--show-error", "--path-as-is", "--globoff", "--max-time", str(ANSWER_TIME_MAX)]
+        command += ["--cacert", office.authority_file, "--write-out", "%{stderr}%{http_code} %{header_json}"]
+        command += ["--header", f"Authorization: Bearer {token}"] if token else []
+        done = subprocess.run([*command, *options, office.https + path], input=body, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        status, headers = done.stderr.decode().split(" ", 1)
+        return Answer(int(status), json.loads(headers), done.stdout.decode())
+
+    return call
