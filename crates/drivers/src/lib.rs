@@ -67,6 +67,17 @@ pub struct Observed {
     pub spec: MachineSpec,
     /// The tag of the action that made the current disk; none for the disk it was born with.
     pub disk: Option<Tag>,
+    /// The disks that were set aside, by the tag under which each was.
+    pub asides: Vec<Aside>,
+}
+
+/// A disk that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aside {
+    /// Under which tag.
+    pub tag: Tag,
+    /// What it takes of the host's disk, bytes. Does not change while it is set aside.
+    pub size_bytes: u64,
 }
 
 /// How to stop.
@@ -125,10 +136,11 @@ pub trait Driver: Send + Sync {
         tag: &Tag,
     ) -> Result<(), DriverError>;
 
-    /// Undo: drops the disk that carries `tag`, if any, and puts the disk set aside under `tag` back, if there is one.
+    /// Undo: drops the disk that carries `tag`, if any, and puts the disk set aside under `tag` back, if there is one, grown to the machine's
+    /// size. A disk that carries another tag is in the way of it; one that was set aside under another tag is not.
     async fn ensure_disk_back(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError>;
 
-    /// Drops the disk set aside under `tag`. There is no way back after this.
+    /// Drops the disk set aside under `tag`, whatever else is under way on the machine. There is no way back after this.
     async fn ensure_aside_dropped(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError>;
 
     /// Changes processors, memory and disk of a stopped machine to those of `spec`.

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use super::{Bench, Checked, Report, Step, Subject, Wrong, must_be};
-use crate::{DriverError, MachineSpec, StopMode};
+use crate::{DriverError, MachineSpec, StopMode, Tag};
 
 /// Awaits after which a call is dropped.
 const DROPPED_AFTER: [u32; 5] = [0, 1, 3, 70, 200];
@@ -155,6 +155,7 @@ fn cases() -> Vec<Case> {
                 Box::pin(async {
                     let start = b.driver.ensure_running(b.spec.id).await;
                     must_be("a start without a disk is a conflict", is_conflict(&start), true)?;
+                    must_have_aside(b, &[&b.tag]).await?;
                     b.driver.ensure_disk_back(b.spec.id, &b.tag).await?;
                     b.must_boot_with_mark(Some("old")).await
                 })
@@ -253,10 +254,45 @@ fn cases() -> Vec<Case> {
             holds: |b| {
                 Box::pin(async {
                     b.must_be(Power::Running, 2, Some(&b.tag)).await?;
+                    must_have_aside(b, &[]).await?;
                     b.stop().await?;
                     // There is no way back, and the new disk is not taken for the old one.
                     b.driver.ensure_disk_aside(b.spec.id, &b.tag).await?;
                     b.must_boot_with_mark(None).await
+                })
+            },
+        },
+        Case {
+            name: "ensure_disk_back in place of a newer disk that is set aside itself",
+            prepare: |b| Box::pin(newer_aside(b)),
+            verb: |b| Box::pin(async { b.driver.ensure_disk_back(b.spec.id, &b.tag).await }),
+            holds: |b| {
+                Box::pin(async {
+                    b.must_be(Power::PoweredOff, 2, None).await?;
+                    must_have_aside(b, &[&later(b)]).await?;
+                    b.must_boot_with_mark(Some("old")).await
+                })
+            },
+        },
+        Case {
+            name: "ensure_disk_back of the newer disk",
+            prepare: |b| {
+                Box::pin(async {
+                    newer_aside(b).await?;
+                    Ok(b.driver.ensure_disk_back(b.spec.id, &b.tag).await?)
+                })
+            },
+            verb: |b| {
+                Box::pin(async {
+                    b.driver.ensure_disk_aside(b.spec.id, &b.tag).await?;
+                    b.driver.ensure_disk_back(b.spec.id, &later(b)).await
+                })
+            },
+            holds: |b| {
+                Box::pin(async {
+                    b.must_be(Power::PoweredOff, 2, Some(&b.tag)).await?;
+                    must_have_aside(b, &[&b.tag]).await?;
+                    b.must_boot_with_mark(Some("new")).await
                 })
             },
         },
@@ -337,6 +373,25 @@ async fn aside(b: &Bench) -> Checked {
 async fn new_disk(b: &Bench) -> Checked {
     aside(b).await?;
     Ok(b.driver.ensure_disk_from_image(&other_image(b), &b.tag).await?)
+}
+
+/// The old disk is set aside, and so is the new one, under a later tag.
+async fn newer_aside(b: &Bench) -> Checked {
+    new_disk(b).await?;
+    b.boot().await?;
+    b.mark("new").await?;
+    b.stop().await?;
+    Ok(b.driver.ensure_disk_aside(b.spec.id, &later(b)).await?)
+}
+
+fn later(b: &Bench) -> Tag {
+    Tag(format!("{}-later", b.tag))
+}
+
+async fn must_have_aside(b: &Bench, tags: &[&Tag]) -> Checked {
+    let asides = b.driver.observe(b.spec.id).await?.asides;
+    must_be("the tags of the disks aside", asides.iter().map(|aside| &aside.tag).collect(), tags.to_vec())?;
+    must_be("a disk aside takes no space", asides.iter().any(|aside| aside.size_bytes == 0), false)
 }
 
 fn other_image(b: &Bench) -> MachineSpec {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Ailment;
 use super::disk::{Disk, Download};
-use crate::{DriverError, MachineSpec, Observed, StopMode, Tag};
+use crate::{Aside, DriverError, MachineSpec, Observed, StopMode, Tag};
 
 /// Free space of a disk that is nearly full, bytes.
 pub const FULL_DISK_FREE_BYTES: u64 = 16 << 20;
@@ -133,6 +133,11 @@ impl Machine {
             boots: self.boots,
             spec: MachineSpec { image: image.clone(), ..self.spec.clone() },
             disk: self.disk.as_ref().and_then(|disk| disk.tag.clone()),
+            asides: self
+                .asides
+                .iter()
+                .map(|(tag, disk)| Aside { tag: tag.clone(), size_bytes: disk.used_bytes() })
+                .collect(),
         }
     }
 
@@ -198,7 +203,9 @@ impl Machine {
                 self.disk.take_if(|disk| disk.tag.as_ref() == Some(&tag));
                 let aside = self.asides.iter().position(|(of, _)| *of == tag);
                 if let Some(aside) = aside {
-                    self.disk = Some(self.asides.remove(aside).1);
+                    let mut disk = self.asides.remove(aside).1;
+                    disk.size_gib = disk.size_gib.max(self.spec.storage_gib);
+                    self.disk = Some(disk);
                 }
             }
             Change::DropAside(tag) => self.asides.retain(|(of, _)| *of != tag),
