@@ -1,6 +1,8 @@
 """Setting the official SDKs up for a service of one's own, and what their fluent form takes too many words for."""
 
+import asyncio
 import ssl
+import time
 from contextlib import asynccontextmanager
 
 import httpx
@@ -58,3 +60,11 @@ def ask(builder, headers: dict | None = None, **options) -> RequestConfiguration
 async def get(builder, headers: dict | None = None, **options):
     """GET with query options."""
     return await builder.get(ask(builder, headers, **options))
+
+
+async def eventually(look, expected):
+    """Looks until it sees what is expected. For what the service does by itself, clock or no clock."""
+    deadline = time.monotonic() + ANSWER_TIME_MAX
+    while (seen := await look()) != expected:
+        assert time.monotonic() < deadline, seen
+        await asyncio.sleep(0.02)

@@ -32,7 +32,7 @@ from msgraph_beta.generated.models.cloud_pc_status import CloudPcStatus
 from msgraph_beta.generated.models.cloud_pc_user_account_type import CloudPcUserAccountType
 from msgraph_beta.generated.models.o_data_errors.o_data_error import ODataError
 
-from graph import get
+from graph import eventually, get
 
 BIGGER_PLAN = "0ff1ce00-0000-4000-8000-0000000000c2"
 ENTERPRISE_PLAN = "0ff1ce00-0000-4000-8000-0000000000c4"
@@ -61,8 +61,7 @@ async def test_reprovision_from_the_request_to_done(office, beta):
     before = await look(cloud_pc, "aadDeviceId", "provisionedDateTime")
     with office.paused():
         assert await cloud_pc.reprovision.post(ReprovisionPostRequestBody()) is None
-        office.advance("500ms")
-        assert await results(cloud_pc) == [("Reprovision", ActionState.Active)]
+        await eventually(lambda: results(cloud_pc), [("Reprovision", ActionState.Active)])
         assert (await cloud_pc.get()).status is CloudPcStatus.Provisioning
         office.rest()
         assert await results(cloud_pc) == [("Reprovision", ActionState.Done)]
@@ -176,9 +175,14 @@ async def test_a_remote_action_waits_for_a_deployment(office, beta):
     cloud_pc = await desk(beta, "desk-29")
     identity = (await cloud_pc.get()).id
     partner = "/beta/deviceManagement/virtualEndpoint/externalPartners/0ff1ce00-0000-4000-8000-00000000fab1"
+
+    async def first_state():
+        rows = office.call("GET", f"{partner}/retrieveDeployAgentActionResults(cloudPcId='{identity}')").json()
+        return rows["value"][0]["state"]
+
     with office.paused():
         assert office.call("POST", f"{partner}/deployAgent", {"cloudPcIds": [identity]}).status == 200
-        office.advance("200ms")
+        await eventually(first_state, "running")
         await cloud_pc.reboot.post()
         assert await results(cloud_pc) == [("Reboot", ActionState.Pending)]
     assert await results(cloud_pc) == [("Reboot", ActionState.Done)]
