@@ -40,8 +40,7 @@ endif
 
 test-clients: setup-tests ## The official Graph clients against the real program
 	cargo build --locked --bin cloudpc
-	cd tests/clients && python/.venv/bin/python -m pytest python curl
-	cd tests/clients && python-1.11/.venv/bin/python -m pytest python-1.11
+	tests/clients/run
 
 bench: setup ## Measure what requests cost, and print a table with the goals beside it
 	cargo build --release --locked -p cloudpc-bench

@@ -1,0 +1,82 @@
+/**
+ * A real `cloudpc serve`, and the levers of its simulated fleet.
+ *
+ * `run.js` starts it, since a Node process learns at its own start alone which authorities it trusts; the tests find it by what `run.js` says in
+ * the environment. It refuses to know what any test is about.
+ */
+
+import { spawn } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const CLIENTS = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const TARGET = path.resolve(process.env.CARGO_TARGET_DIR ?? path.join(CLIENTS, "../../target"));
+
+/** Starts a service over a scenario of the tests, on free ports. Returns its data directory and what ends it. */
+export async function start(scenario) {
+  const directory = await mkdtemp(path.join(tmpdir(), "cloudpc-clients-"));
+  const data = path.join(directory, "data");
+  const listen = ["--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0"];
+  const file = path.join(CLIENTS, "scenarios", scenario);
+  const child = spawn(path.join(TARGET, "debug", "cloudpc"), ["serve", "--data", data, "--scenario", file, ...listen], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const { value: firstLine } = await createInterface(child.stdout)[Symbol.asyncIterator]().next();
+  if (firstLine !== "cloudpc is ready.") throw new Error(`cloudpc does not start: ${firstLine}`);
+  const stop = async () => {
+    child.kill("SIGKILL");
+    await rm(directory, { recursive: true });
+  };
+  return { data, stop };
+}
+
+/** The service whose data directory is given. */
+export class Service {
+  static async at(data) {
+    return new Service(JSON.parse(await readFile(path.join(data, "admin.json"), "utf8")));
+  }
+
+  constructor(admin) {
+    Object.assign(this, { url: admin.httpsUrl, ...admin });
+  }
+
+  /** Calls the service as its administrator. */
+  async call(method, address, body) {
+    const headers = { authorization: `Bearer ${await this.token()}`, "content-type": "application/json" };
+    return fetch(this.url + address, { method, headers, body: body && JSON.stringify(body) });
+  }
+
+  /** An access token of the administrator application. */
+  async token() {
+    const body = new URLSearchParams({
+      grant_type: "client_credentials",
+      client_id: this.clientId,
+      client_secret: this.clientSecret,
+      scope: "https://graph.microsoft.com/.default",
+    });
+    this.accessToken ??= (
+      await (await fetch(`${this.url}/${this.tenantId}/oauth2/v2.0/token`, { method: "POST", body })).json()
+    ).access_token;
+    return this.accessToken;
+  }
+
+  /** Moves the fleet's clock until no action is open. */
+  async rest() {
+    const { openActions } = await (await this.call("POST", "/_cloudpc/clock/advanceToIdle")).json();
+    if (openActions !== 0) throw new Error(`${openActions} actions do not end`);
+  }
+
+  /** Does `work` while the fleet's clock stands still; then all that is under way ends. */
+  async paused(work) {
+    await this.call("POST", "/_cloudpc/clock/pause");
+    try {
+      await work();
+    } finally {
+      await this.call("POST", "/_cloudpc/clock/resume");
+      await this.rest();
+    }
+  }
+}
