@@ -13,6 +13,7 @@ use cloudpc_model::{Power, SnapshotId};
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use url::Url;
 use uuid::Uuid;
 
@@ -32,6 +33,44 @@ pub trait Subject: Send + Sync {
 
     /// A program that its guests can fetch and run.
     fn program(&self) -> Program;
+
+    /// Where its guests keep a file of this name.
+    fn path(&self, name: &str) -> String {
+        format!("C:\\{name}")
+    }
+}
+
+/// A way to call a verb. Afterwards it is called once more, and must then have had its effect.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    /// Not at all before.
+    Once,
+    /// Once before.
+    Twice,
+    /// Two times before, at the same time.
+    AtOnce,
+    /// Once before, dropped at some moment.
+    Dropped(Moment),
+    /// Once before; at some moment the driver's process dies.
+    Died(Moment),
+}
+
+/// A moment of a call.
+#[derive(Clone, Copy, Debug)]
+pub enum Moment {
+    /// After so many awaits.
+    Awaits(u32),
+    /// After so long, for calls that wait for work done elsewhere.
+    Elapsed(Duration),
+}
+
+impl Way {
+    /// Every way, at moments for calls whose work is done in their own awaits.
+    pub fn all() -> Vec<Self> {
+        let moments = [0, 1, 3, 70, 200].map(Moment::Awaits);
+        let ways = [Self::Once, Self::Twice, Self::AtOnce].into_iter();
+        ways.chain(moments.map(Self::Dropped)).chain(moments.map(Self::Died)).collect()
+    }
 }
 
 /// A program that succeeds, for guests to run.
@@ -59,13 +98,43 @@ pub struct Violation {
     pub found: String,
 }
 
-/// Puts the driver through every check; returns how many there were, and what they found.
-pub async fn check(subject: &mut dyn Subject) -> (usize, Vec<Violation>) {
-    let mut report = Report { number: 0, violations: Vec::new() };
-    verbs::check(subject, &mut report).await;
+/// What checks came to.
+#[derive(Debug)]
+pub struct Report {
+    /// How many there were; each has a machine of its own.
+    pub checks: u32,
+    /// What they found.
+    pub violations: Vec<Violation>,
+}
+
+/// Puts the driver through every check.
+pub async fn check(subject: &mut dyn Subject) -> Report {
+    let mut report = Report { checks: 0, violations: Vec::new() };
+    verbs::check(subject, &Way::all(), &mut report).await;
     refusals::check(subject, &mut report).await;
     guest::check(subject, &mut report).await;
-    (report.number as usize, report.violations)
+    report
+}
+
+/// Checks what each verb brings about when it is called in these ways.
+pub async fn check_verbs(subject: &mut dyn Subject, ways: &[Way]) -> Report {
+    let mut report = Report { checks: 0, violations: Vec::new() };
+    verbs::check(subject, ways, &mut report).await;
+    report
+}
+
+/// Checks what is refused.
+pub async fn check_refusals(subject: &mut dyn Subject) -> Report {
+    let mut report = Report { checks: 0, violations: Vec::new() };
+    refusals::check(subject, &mut report).await;
+    report
+}
+
+/// Checks the guests.
+pub async fn check_guests(subject: &mut dyn Subject) -> Report {
+    let mut report = Report { checks: 0, violations: Vec::new() };
+    guest::check(subject, &mut report).await;
+    report
 }
 
 impl fmt::Display for Violation {
@@ -92,17 +161,20 @@ impl From<GuestError> for Wrong {
     }
 }
 
-struct Report {
-    /// Checks so far; each has a machine of its own.
-    number: u32,
-    violations: Vec<Violation>,
-}
-
 impl Report {
+    /// Fails with all that was found.
+    ///
+    /// # Panics
+    /// A promise was not kept.
+    pub fn must_be_clean(&self) {
+        let found: Vec<_> = self.violations.iter().map(ToString::to_string).collect();
+        assert!(found.is_empty(), "{} of {} checks failed:\n{}", found.len(), self.checks, found.join("\n"));
+    }
+
     /// The next check's machine.
     fn bench(&mut self, subject: &dyn Subject) -> Bench {
-        self.number += 1;
-        Bench::new(subject, self.number)
+        self.checks += 1;
+        Bench::new(subject, self.checks)
     }
 
     fn add(&mut self, check: String, result: Checked) {
@@ -118,16 +190,20 @@ struct Bench {
     spec: MachineSpec,
     tag: Tag,
     snapshot: SnapshotId,
+    /// A file that tells disks apart.
+    mark: String,
+    /// Another, and one that nobody writes.
+    file: String,
+    none: String,
 }
-
-/// A file that tells disks apart.
-const MARK: &str = "C:\\mark.txt";
 
 impl Bench {
     fn new(subject: &dyn Subject, number: u32) -> Self {
         let spec = subject.spec(number);
         let snapshot = SnapshotId::new(spec.id, Uuid::from_u128(number.into()));
-        Self { driver: subject.driver(), spec, tag: Tag(format!("action-{number}")), snapshot }
+        let tag = Tag(format!("action-{number}"));
+        let [mark, file, none] = ["mark.txt", "file", "none"].map(|name| subject.path(name));
+        Self { driver: subject.driver(), spec, tag, snapshot, mark, file, none }
     }
 
     async fn guest(&self) -> Result<Box<dyn Guest>, DriverError> {
@@ -156,13 +232,13 @@ impl Bench {
 
     /// Marks the disk of a machine that is ready.
     async fn mark(&self, mark: &str) -> Checked {
-        Ok(self.guest().await?.write_file(MARK, mark.as_bytes()).await?)
+        Ok(self.guest().await?.write_file(&self.mark, mark.as_bytes()).await?)
     }
 
     /// Boots and looks which mark the disk has.
     async fn must_boot_with_mark(&self, mark: Option<&str>) -> Checked {
         self.boot().await?;
-        let found = self.guest().await?.read_file(MARK).await?;
+        let found = self.guest().await?.read_file(&self.mark).await?;
         must_be("the mark on the disk", found.as_deref(), mark.map(str::as_bytes))
     }
 

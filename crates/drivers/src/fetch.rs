@@ -19,11 +19,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::{Host, Url};
 
-use crate::{GuestError, Sha256Digest};
+use crate::{DriverError, GuestError, Sha256Digest};
 use address::is_public;
 
 /// What a download may do.
@@ -139,13 +140,31 @@ impl Fetcher {
     /// [`GuestError::Unreachable`] if no connection came about; [`GuestError::FileNotFound`] if one did but there was no acceptable file: an error status, too
     /// large, too slow, broken off, or a redirect that `policy` forbids; also if it forbids the address itself.
     pub async fn fetch(&self, url: &Url, policy: &FetchPolicy) -> Result<Fetched, GuestError> {
-        timeout(policy.time_max, self.follow(url, policy)).await.unwrap_or_else(|_| {
+        self.fetch_into(url, policy, &mut tokio::io::sink()).await
+    }
+
+    /// The same, with the bytes written to `sink` as they come.
+    ///
+    /// # Errors
+    /// Those of [`Fetcher::fetch`]; [`DriverError::Unavailable`] if `sink` does not take them.
+    pub async fn fetch_into(
+        &self,
+        url: &Url,
+        policy: &FetchPolicy,
+        sink: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<Fetched, GuestError> {
+        timeout(policy.time_max, self.follow(url, policy, sink)).await.unwrap_or_else(|_| {
             let seconds = policy.time_max.as_secs_f32();
             Err(GuestError::FileNotFound(format!("{} was not delivered within {seconds} seconds", shown(url))))
         })
     }
 
-    async fn follow(&self, url: &Url, policy: &FetchPolicy) -> Result<Fetched, GuestError> {
+    async fn follow(
+        &self,
+        url: &Url,
+        policy: &FetchPolicy,
+        sink: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<Fetched, GuestError> {
         let mut url = url.clone();
         for _ in 0..=REDIRECTS_MAX {
             let client = match whereabouts(&url, policy).map_err(GuestError::FileNotFound)? {
@@ -157,7 +176,7 @@ impl Fetcher {
             let response = request.send().await.map_err(|error| trouble(&url, &error))?;
             match redirected(&url, &response)? {
                 Some(next) => url = next,
-                None => return keep(&url, response, policy).await,
+                None => return keep(&url, response, policy, sink).await,
             }
         }
         Err(GuestError::FileNotFound(format!("{} redirects more than {REDIRECTS_MAX} times", shown(&url))))
@@ -236,7 +255,12 @@ fn redirected(url: &Url, response: &Response) -> Result<Option<Url>, GuestError>
     }
 }
 
-async fn keep(url: &Url, mut response: Response, policy: &FetchPolicy) -> Result<Fetched, GuestError> {
+async fn keep(
+    url: &Url,
+    mut response: Response,
+    policy: &FetchPolicy,
+    sink: &mut (dyn AsyncWrite + Send + Unpin),
+) -> Result<Fetched, GuestError> {
     let status = response.status();
     if status.as_u16() != 200 {
         return Err(GuestError::FileNotFound(format!("{} answered {status}", shown(url))));
@@ -255,9 +279,11 @@ async fn keep(url: &Url, mut response: Response, policy: &FetchPolicy) -> Result
             return Err(too_large());
         }
         hasher.update(&chunk);
+        sink.write_all(&chunk).await.map_err(|error| DriverError::Unavailable(error.to_string()))?;
         let wanted = chunk.len().min(HEAD_BYTES - head.len());
         head.extend_from_slice(&chunk[..wanted]);
     }
+    sink.flush().await.map_err(|error| DriverError::Unavailable(error.to_string()))?;
     Ok(Fetched { size_bytes, sha256: hasher.finalize().into(), head })
 }
 

@@ -44,6 +44,16 @@ impl FileFormat {
     }
 }
 
+/// The family of an operating system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum GuestOs {
+    /// Windows.
+    Windows,
+    /// Linux.
+    Linux,
+}
+
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
@@ -76,6 +86,9 @@ pub enum GuestError {
 /// What a deployment needs of a guest. Every verb may be repeated.
 #[async_trait]
 pub trait Guest: Send + Sync {
+    /// The family of the operating system.
+    fn os(&self) -> GuestOs;
+
     /// Ends when the guest answers. The caller sets the deadline.
     async fn wait_ready(&self) -> Result<(), GuestError>;
 

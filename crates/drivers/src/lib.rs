@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 pub use fetch::{FetchPolicy, Fetched, Fetcher, HEAD_BYTES, REDIRECTS_MAX, URL_BYTES_MAX};
-pub use guest::{Exit, FileFormat, Guest, GuestError, Sha256Digest};
+pub use guest::{Exit, FileFormat, Guest, GuestError, GuestOs, Sha256Digest};
 pub use host::{SystemClock, SystemRng};
 
 /// What a machine should be like.

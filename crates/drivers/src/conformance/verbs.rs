@@ -5,11 +5,8 @@ use futures_util::future::{BoxFuture, join};
 use std::future::poll_fn;
 use std::task::Poll;
 
-use super::{Bench, Checked, Report, Step, Subject, Wrong, must_be};
+use super::{Bench, Checked, Moment, Report, Step, Subject, Way, Wrong, must_be};
 use crate::{DriverError, MachineSpec, StopMode, Tag};
-
-/// Awaits after which a call is dropped.
-const DROPPED_AFTER: [u32; 5] = [0, 1, 3, 70, 200];
 
 struct Case {
     name: &'static str,
@@ -20,23 +17,11 @@ struct Case {
     holds: Step,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Way {
-    Once,
-    Twice,
-    AtOnce,
-    Dropped { awaits: u32 },
-    DiedAfter { awaits: u32 },
-}
-
-pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
-    let dropped = DROPPED_AFTER.map(|awaits| Way::Dropped { awaits });
-    let died = DROPPED_AFTER.map(|awaits| Way::DiedAfter { awaits });
-    let ways = [Way::Once, Way::Twice, Way::AtOnce].into_iter().chain(dropped).chain(died);
+pub async fn check(subject: &mut dyn Subject, ways: &[Way], report: &mut Report) {
     for way in ways {
         for case in cases() {
             let mut bench = report.bench(subject);
-            let result = check_case(subject, &mut bench, &case, way).await;
+            let result = check_case(subject, &mut bench, &case, *way).await;
             report.add(format!("{} {way:?}", case.name), result);
         }
     }
@@ -51,15 +36,15 @@ async fn check_case(subject: &mut dyn Subject, bench: &mut Bench, case: &Case, w
             let (first, second) = join((case.verb)(bench), (case.verb)(bench)).await;
             first.and(second)?;
         }
-        Way::Dropped { awaits } => drop_after(awaits, (case.verb)(bench)).await?,
-        Way::DiedAfter { awaits } => {
-            drop_after(awaits, (case.verb)(bench)).await?;
+        Way::Dropped(moment) => drop_at(moment, (case.verb)(bench)).await?,
+        Way::Died(moment) => {
+            drop_at(moment, (case.verb)(bench)).await?;
             subject.restart().await;
             bench.driver = subject.driver();
         }
     }
     (case.verb)(bench).await?;
-    if let Way::DiedAfter { .. } = way {
+    if let Way::Died(_) = way {
         // What was brought about does not depend on the process that did it either.
         subject.restart().await;
         bench.driver = subject.driver();
@@ -68,9 +53,12 @@ async fn check_case(subject: &mut dyn Subject, bench: &mut Bench, case: &Case, w
     Ok(bench.driver.ensure_absent(bench.spec.id).await?)
 }
 
-/// Drops a call at an await, unless it ends before.
-async fn drop_after(awaits: u32, mut call: BoxFuture<'_, Result<(), DriverError>>) -> Result<(), DriverError> {
-    let mut left = awaits;
+/// Drops a call at a moment, unless it ends before.
+async fn drop_at(moment: Moment, mut call: BoxFuture<'_, Result<(), DriverError>>) -> Result<(), DriverError> {
+    let mut left = match moment {
+        Moment::Elapsed(time) => return tokio::time::timeout(time, call).await.unwrap_or(Ok(())),
+        Moment::Awaits(awaits) => awaits,
+    };
     poll_fn(|context| match call.as_mut().poll(context) {
         Poll::Ready(result) => Poll::Ready(result),
         Poll::Pending if left == 0 => Poll::Ready(Ok(())),
@@ -236,7 +224,8 @@ fn cases() -> Vec<Case> {
                 Box::pin(async {
                     aside(b).await?;
                     let image = other_image(b);
-                    Ok(drop_after(0, Box::pin(b.driver.ensure_disk_from_image(&image, &b.tag))).await?)
+                    let call = Box::pin(b.driver.ensure_disk_from_image(&image, &b.tag));
+                    Ok(drop_at(Moment::Awaits(0), call).await?)
                 })
             },
             verb: |b| Box::pin(async { b.driver.ensure_disk_back(b.spec.id, &b.tag).await }),

@@ -11,7 +11,7 @@ use super::disk::{Disk, Download};
 use super::machine::{Chore, ChoreKind, Machine};
 use super::world::World;
 use super::{Artifact, Inner};
-use crate::{Exit, FetchPolicy, Fetcher, FileFormat, Guest, GuestError, Sha256Digest, Tag};
+use crate::{Exit, FetchPolicy, Fetcher, FileFormat, Guest, GuestError, GuestOs, Sha256Digest, Tag};
 
 /// Exit code of a file that is no program, as Windows reports it.
 const BAD_FORMAT_EXIT_CODE: i32 = 193;
@@ -40,6 +40,10 @@ enum Wait {
 
 #[async_trait]
 impl Guest for SimGuest {
+    fn os(&self) -> GuestOs {
+        GuestOs::Windows
+    }
+
     async fn wait_ready(&self) -> Result<(), GuestError> {
         self.repeat(|world, now| {
             let machine = world.look(self.id, now)?;
