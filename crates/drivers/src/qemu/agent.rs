@@ -116,6 +116,7 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::qemu::layout::RUN_FOLDER;
     use crate::qemu::transcript::Transcript;
     use cloudpc_model::SeededRng;
     use tokio::net::UnixListener;
@@ -151,7 +152,10 @@ mod tests {
 
     /// An agent that answers `answers` commands on each connection, and then closes it or says nothing more.
     fn serve(folder: &std::path::Path, answers: usize, closes: bool) {
-        let listener = UnixListener::bind(folder.join(AGENT_SOCKET)).unwrap();
+        let listener = {
+            std::fs::create_dir_all(folder.join(RUN_FOLDER)).unwrap();
+            UnixListener::bind(folder.join(RUN_FOLDER).join(AGENT_SOCKET)).unwrap()
+        };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (mut lines, mut served) = (Lines::new(stream), 0);

@@ -2,14 +2,17 @@
 //!
 //! ```text
 //! images/<image>/          image.json, disk.qcow2, vmlinuz and initrd if it is started without a boot loader
-//! machines/<Cloud PC>/     mode 0700
+//! machines/                mode 0700
+//! machines/<Cloud PC>/     mode 0700, or 0710 for the group of a QEMU that runs as another user
 //!   machine.json           what the machine should be, and what was done to it
 //!   disk/                  the present disk: disk.qcow2, disk.json, and links to what it is made from
 //!   aside-<tag>/           a disk that was set aside; a folder like disk/
 //!   snapshots/<id>/        a restore point; a folder like disk/
 //!   new-…/, gone-…/        a folder that is being made or removed; swept away when seen
-//!   pid, *.sock            of the QEMU process
-//!   console.log, qemu.log  what the guest and QEMU have said since the last start
+//!   lock                   held by the QEMU process for as long as it lives
+//!   pid                    its number
+//!   qemu.log               what it has said since the last start
+//!   run/                   its working folder: sockets, and the guest's console.log
 //! ```
 //!
 //! A disk is a folder, so that one rename sets it aside or brings it back with all that belongs to it. It holds hard links to the files of its image: those stay for as
@@ -25,9 +28,13 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 
+/// What the name of the folder of a disk set aside begins with; its tag follows.
+pub const ASIDE: &str = "aside-";
 pub const MACHINE_FILE: &str = "machine.json";
 pub const DISK_FOLDER: &str = "disk";
 pub const SNAPSHOTS_FOLDER: &str = "snapshots";
+pub const RUN_FOLDER: &str = "run";
+pub const LOCK_FILE: &str = "lock";
 pub const PID_FILE: &str = "pid";
 pub const QMP_SOCKET: &str = "qmp.sock";
 pub const AGENT_SOCKET: &str = "agent.sock";
@@ -61,9 +68,9 @@ impl MachineFolder {
         self.0.join(name)
     }
 
-    /// Connects to a socket in it. The way over the folder's descriptor is short, however long its path: a socket's address has at most 107 bytes.
+    /// Connects to a socket of its QEMU. The way over the folder's descriptor is short, however long its path: a socket's address has at most 107 bytes.
     pub async fn connect(&self, socket: &str) -> io::Result<UnixStream> {
-        let folder = File::open(&self.0)?;
+        let folder = File::open(self.join(RUN_FOLDER))?;
         UnixStream::connect(format!("/proc/self/fd/{}/{socket}", folder.as_raw_fd())).await
     }
 
@@ -94,10 +101,22 @@ pub fn make_private(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).recursive(true).create(path)
 }
 
-/// A tag or id as a file name: what is in it never leads out of its folder.
+/// A tag or id as a file name: what is in it never leads out of its folder. [`original_name`] reads it back.
 pub fn file_name(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    text.chars().map(|c| if plain(c) { c.to_string() } else { format!("%{:02x}", u32::from(c)) }).collect()
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") }).collect()
+}
+
+/// The tag or id of a file name.
+pub fn original_name(name: &str) -> String {
+    let mut parts = name.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        bytes.extend(u8::from_str_radix(code, 16));
+        bytes.extend(rest.as_bytes());
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Reads a JSON file; none if it is not there.
@@ -130,6 +149,10 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
 pub fn remove(folder: &Path) -> io::Result<()> {
     let name = folder.file_name().expect("a folder has a name").to_string_lossy().into_owned();
     let gone = folder.with_file_name(format!("gone-{name}"));
+    match fs::remove_dir_all(&gone) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     match rename(folder, &gone) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         renamed => renamed.and_then(|()| fs::remove_dir_all(&gone)),
@@ -157,7 +180,9 @@ mod tests {
     #[test]
     fn a_name_never_leads_out_of_its_folder() {
         assert_eq!(file_name("action-17"), "action-17");
-        assert_eq!(file_name("../x/.. \0é"), "%2e%2e%2fx%2f%2e%2e%20%00%e9");
+        let odd = "../x/.. \0é%2";
+        assert_eq!(file_name(odd), "%2e%2e%2fx%2f%2e%2e%20%00%c3%a9%252");
+        assert_eq!(original_name(&file_name(odd)), odd);
     }
 
     #[test]
@@ -172,6 +197,8 @@ mod tests {
         left.sort();
         assert_eq!(left, ["aside-action-1", "disk", "snapshots"]);
         assert_eq!(names(&folder.join("snapshots")).unwrap(), ["a"]);
+        fs::create_dir(folder.join("gone-disk")).unwrap();
+        fs::write(folder.join("gone-disk/x"), "").unwrap();
         remove(&folder.join("disk")).unwrap();
         remove(&folder.join("disk")).unwrap();
         assert!(!folder.join("disk").exists() && !folder.join("gone-disk").exists());
@@ -196,10 +223,10 @@ mod tests {
     async fn a_socket_is_reached_however_long_the_way_and_its_folder_is_private() {
         let root = tempfile::tempdir().unwrap();
         let deep = root.path().join("d".repeat(120));
-        make_private(&deep).unwrap();
+        make_private(&deep.join(RUN_FOLDER)).unwrap();
         assert_eq!(fs::metadata(&deep).unwrap().permissions().mode() & 0o777, 0o700);
         let folder = MachineFolder::at(&deep);
-        let open = File::open(&deep).unwrap();
+        let open = File::open(folder.join(RUN_FOLDER)).unwrap();
         let _listener =
             tokio::net::UnixListener::bind(format!("/proc/self/fd/{}/{QMP_SOCKET}", open.as_raw_fd())).unwrap();
         folder.connect(QMP_SOCKET).await.unwrap();

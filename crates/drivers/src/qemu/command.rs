@@ -1,0 +1,150 @@
+//! The command line of a QEMU process. Pure.
+
+use cloudpc_model::CloudPcId;
+
+use super::accelerator::Accelerator;
+use super::image::{INITRD_FILE, KERNEL_FILE};
+use super::layout::{AGENT_SOCKET, CONSOLE_LOG, QMP_SOCKET, VNC_SOCKET};
+use super::record::DiskRecord;
+use crate::MachineSpec;
+
+/// The program.
+pub const QEMU: &str = "qemu-system-x86_64";
+
+/// The block node of the disk, by which commands name it.
+pub const DISK_NODE: &str = "disk";
+
+/// What QEMU may never do, from its first instruction on: gain rights, start programs, change its limits.
+const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+/// Code that software emulation has translated is kept in so many MiB; more makes every machine larger and hardly faster.
+const TRANSLATED_CODE_MIB: u32 = 32;
+
+/// What a process is told of itself, so that it can be told apart later: the Cloud PC and the number of the boot.
+pub fn name(id: CloudPcId, boot: u64) -> String {
+    format!("{id}/boot-{boot}")
+}
+
+/// The number of the boot in the arguments of a process that runs this machine.
+pub fn boot_of(id: CloudPcId, arguments: &[impl AsRef<str>]) -> Option<u64> {
+    let name = arguments.iter().map(AsRef::as_ref).skip_while(|word| *word != "-name").nth(1)?;
+    name.strip_prefix(&format!("{id}/boot-"))?.parse().ok()
+}
+
+/// The arguments of a process that runs this machine, in the working folder `run` of the machine's folder.
+pub fn arguments(spec: &MachineSpec, disk: &DiskRecord, accelerator: Accelerator, boot: u64) -> Vec<String> {
+    let about = &disk.about;
+    let (accel, cpu) = match accelerator {
+        Accelerator::Kvm => ("kvm".to_owned(), "host"),
+        Accelerator::Tcg => {
+            (format!("tcg,tb-size={TRANSLATED_CODE_MIB}"), about.emulated_cpu.as_deref().unwrap_or("max"))
+        }
+    };
+    let mut words = Words::default();
+    words.add("-name", name(spec.id, boot));
+    words.add("-uuid", spec.id.to_string());
+    words.add("-machine", "q35");
+    words.add("-accel", accel);
+    words.add("-cpu", cpu);
+    words.add("-smp", spec.vcpu_count.to_string());
+    words.add("-m", format!("{}G", spec.ram_gib));
+    words.flag("-nodefaults");
+    words.flag("-no-user-config");
+    words.add("-sandbox", SANDBOX);
+    words.add("-serial", format!("file:{CONSOLE_LOG}"));
+    if let Some(parameters) = &about.kernel_parameters {
+        words.add("-kernel", format!("../disk/{KERNEL_FILE}"));
+        words.add("-initrd", format!("../disk/{INITRD_FILE}"));
+        words.add("-append", parameters.as_str());
+    }
+    words.add("-chardev", format!("socket,id=qmp,path={QMP_SOCKET},server=on,wait=off"));
+    words.add("-mon", "chardev=qmp,mode=control");
+    words.add("-chardev", format!("socket,id=agent,path={AGENT_SOCKET},server=on,wait=off"));
+    words.add("-device", "virtio-serial-pci");
+    words.add("-device", "virtserialport,chardev=agent,id=agent,name=org.qemu.guest_agent.0");
+    words.add(
+        "-blockdev",
+        format!("driver=qcow2,node-name={DISK_NODE},discard=unmap,file.driver=file,file.filename=../disk/disk.qcow2"),
+    );
+    // On a full host the machine stops, and goes on when there is room again.
+    words.add("-device", format!("virtio-blk-pci,drive={DISK_NODE},id=root,werror=enospc"));
+    // The guest reaches nothing: neither the host's own services nor a network.
+    words.add("-netdev", "user,id=net,restrict=on");
+    words.add("-device", "virtio-net-pci,netdev=net,romfile=");
+    words.add("-device", "pvpanic-pci");
+    match about.display {
+        true => {
+            words.add("-device", "VGA,vgamem_mb=16");
+            words.add("-device", "virtio-tablet-pci");
+            words.add("-vnc", format!("unix:{VNC_SOCKET}"));
+        }
+        false => words.add("-display", "none"),
+    }
+    words.0
+}
+
+#[derive(Default)]
+struct Words(Vec<String>);
+
+impl Words {
+    fn flag(&mut self, name: &str) {
+        self.0.push(name.to_owned());
+    }
+
+    fn add(&mut self, name: &str, value: impl Into<String>) {
+        self.0.extend([name.to_owned(), value.into()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::GuestOs;
+    use crate::qemu::image::About;
+    use cloudpc_model::ImageId;
+
+    fn spec() -> MachineSpec {
+        MachineSpec {
+            id: CloudPcId(uuid::Uuid::from_u128(7)),
+            hostname: "CPC-ada-4F7Q2".into(),
+            vcpu_count: 2,
+            ram_gib: 4,
+            storage_gib: 64,
+            gpu: false,
+            image: ImageId("a_b_c".into()),
+        }
+    }
+
+    fn disk(about: About) -> DiskRecord {
+        DiskRecord { tag: None, image: ImageId("a_b_c".into()), about }
+    }
+
+    #[test]
+    fn a_process_is_told_what_it_runs_and_can_be_told_apart() {
+        let about = About {
+            os: GuestOs::Linux,
+            kernel_parameters: Some("quiet".into()),
+            emulated_cpu: Some("qemu64".into()),
+            display: false,
+        };
+        let arguments = arguments(&spec(), &disk(about), Accelerator::Tcg, 3);
+        assert_eq!(boot_of(spec().id, &arguments), Some(3));
+        assert_eq!(boot_of(CloudPcId(uuid::Uuid::from_u128(8)), &arguments), None);
+        assert_eq!(boot_of(spec().id, &["-name"]), None);
+        insta::assert_snapshot!(
+            arguments.join("\n").replace("\n-", "\u{0}-").replace("\n", " ").replace("\u{0}", "\n")
+        );
+    }
+
+    #[test]
+    fn nothing_listens_on_an_address() {
+        let about = About { os: GuestOs::Windows, kernel_parameters: None, emulated_cpu: None, display: true };
+        let arguments = arguments(&spec(), &disk(about), Accelerator::Kvm, 1);
+        for word in &arguments {
+            assert!(!word.contains("hostfwd") && !word.contains("tcp:") && !word.contains("0.0.0.0"), "{word}");
+        }
+        assert!(arguments.contains(&"unix:vnc.sock".to_owned()));
+        assert!(arguments.contains(&"host".to_owned()));
+        assert!(!arguments.contains(&"-kernel".to_owned()));
+    }
+}

@@ -1,0 +1,147 @@
+//! Disks: folders that hold a qcow2 file and links to what it is made from.
+//!
+//! A disk is made in a folder of another name and renamed when it is whole. This module refuses to know whether the machine runs; who calls it has seen to that.
+
+use cloudpc_model::ImageId;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::account::Account;
+use super::image::{DISK_FILE, INITRD_FILE, Image, KERNEL_FILE};
+use super::layout::{link, make_private, read_json, remove, rename, sync_folder, write_json};
+use super::record::DiskRecord;
+use crate::Tag;
+
+/// The image's disk, which the qcow2 file holds the differences to.
+pub const BASE_FILE: &str = "base.qcow2";
+const RECORD_FILE: &str = "disk.json";
+
+/// The record of the disk in a folder; none if there is no disk.
+pub fn read(folder: &Path) -> io::Result<Option<DiskRecord>> {
+    read_json(&folder.join(RECORD_FILE))
+}
+
+/// What a disk takes of the host's, bytes; what it shares with its image is not counted.
+pub fn size_bytes(folder: &Path) -> io::Result<u64> {
+    // In blocks of 512 bytes, whatever the file system's.
+    Ok(fs::metadata(folder.join(DISK_FILE))?.blocks() * 512)
+}
+
+/// Makes a disk from an image, of `size_gib` unless the image is larger. Blocks.
+pub fn make_from_image(
+    folder: &Path,
+    image: &Image,
+    id: &ImageId,
+    tag: Option<&Tag>,
+    size_gib: u32,
+    account: Account,
+) -> io::Result<()> {
+    make(folder, account, |draft| {
+        image.link_to(draft, BASE_FILE)?;
+        create_over_base(draft)?;
+        grow(draft, size_gib)?;
+        Ok(DiskRecord { tag: tag.cloned(), image: id.clone(), about: image.about.clone() })
+    })
+}
+
+/// Makes a disk that is a copy of another, which must not change meanwhile. Blocks.
+pub fn make_from_copy(folder: &Path, original: &Path, tag: Option<&Tag>, account: Account) -> io::Result<()> {
+    make(folder, account, |draft| {
+        link_what_it_is_made_from(original, draft)?;
+        fs::copy(original.join(DISK_FILE), draft.join(DISK_FILE))?;
+        copied_record(original, tag)
+    })
+}
+
+/// Begins a copy whose qcow2 file a running QEMU fills: a draft with an empty file. [`finish_draft`] makes a disk of it.
+pub fn begin_draft(draft: &Path, original: &Path, account: Account) -> io::Result<()> {
+    remove(draft)?;
+    make_private(draft)?;
+    link_what_it_is_made_from(original, draft)?;
+    create_over_base(draft)?;
+    grow_to_bytes(draft, virtual_bytes(&original.join(DISK_FILE))?)?;
+    write_json(
+        &draft.join(RECORD_FILE),
+        &copied_record(original, read(original)?.and_then(|disk| disk.tag).as_ref())?,
+    )?;
+    give(draft, account)
+}
+
+/// Makes a disk of a draft that is filled.
+pub fn finish_draft(draft: &Path, folder: &Path) -> io::Result<()> {
+    File::open(draft.join(DISK_FILE))?.sync_all()?;
+    sync_folder(draft)?;
+    rename(draft, folder)
+}
+
+/// Makes the disk at least so large. It never becomes smaller.
+pub fn grow(folder: &Path, size_gib: u32) -> io::Result<()> {
+    grow_to_bytes(folder, u64::from(size_gib) << 30)
+}
+
+fn make(folder: &Path, account: Account, fill: impl FnOnce(&Path) -> io::Result<DiskRecord>) -> io::Result<()> {
+    let name = folder.file_name().expect("a folder has a name").to_string_lossy();
+    let draft = folder.with_file_name(format!("new-{name}"));
+    remove(&draft)?;
+    make_private(&draft)?;
+    let record = fill(&draft)?;
+    write_json(&draft.join(RECORD_FILE), &record)?;
+    give(&draft, account)?;
+    finish_draft(&draft, folder)
+}
+
+/// Lets QEMU's account read what is in the folder and write the qcow2 file.
+fn give(folder: &Path, account: Account) -> io::Result<()> {
+    account.let_in(folder)?;
+    account.give(&folder.join(DISK_FILE))
+}
+
+fn link_what_it_is_made_from(original: &Path, draft: &Path) -> io::Result<()> {
+    for file in [BASE_FILE, KERNEL_FILE, INITRD_FILE] {
+        if original.join(file).exists() {
+            link(&original.join(file), &draft.join(file))?;
+        }
+    }
+    Ok(())
+}
+
+fn copied_record(original: &Path, tag: Option<&Tag>) -> io::Result<DiskRecord> {
+    let record = read(original)?.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no disk to copy"))?;
+    Ok(DiskRecord { tag: tag.cloned(), ..record })
+}
+
+fn create_over_base(folder: &Path) -> io::Result<()> {
+    qemu_img(folder, &["create", "-q", "-f", "qcow2", "-b", BASE_FILE, "-F", "qcow2", DISK_FILE]).map(drop)
+}
+
+fn grow_to_bytes(folder: &Path, bytes: u64) -> io::Result<()> {
+    if virtual_bytes(&folder.join(DISK_FILE))? < bytes {
+        qemu_img(folder, &["resize", "-q", "-f", "qcow2", DISK_FILE, &bytes.to_string()])?;
+    }
+    Ok(())
+}
+
+/// The size that the guest sees: eight bytes in the file's header, by the qcow2 specification.
+fn virtual_bytes(file: &Path) -> io::Result<u64> {
+    use std::os::unix::fs::FileExt;
+    let mut header = [0; 32];
+    File::open(file)?.read_exact_at(&mut header, 0)?;
+    if header[..4] != *b"QFI\xfb" {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is no qcow2 file", file.display())));
+    }
+    let size = header[24..32].try_into().expect("eight bytes are eight bytes");
+    Ok(u64::from_be_bytes(size))
+}
+
+fn qemu_img(folder: &Path, arguments: &[&str]) -> io::Result<Vec<u8>> {
+    let output = Command::new("qemu-img").args(arguments).current_dir(folder).stdin(Stdio::null()).output().map_err(
+        |error| io::Error::new(error.kind(), format!("qemu-img cannot be run ({error}); install qemu-utils")),
+    )?;
+    match output.status.success() {
+        true => Ok(output.stdout),
+        false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+    }
+}

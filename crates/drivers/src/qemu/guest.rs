@@ -1,0 +1,382 @@
+//! The operating system inside, over the guest agent.
+//!
+//! The network of a machine leads nowhere, so what is downloaded is fetched by us, under the guard of [`Fetcher`], and handed in over the agent's channel.
+//! A program runs in a session of its own under a small shell that writes its exit code to a file. Whoever asks later finds the folder, the
+//! process or the code: it does not matter whether they had begun it. This module refuses to know disks and processes of the host.
+
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use cloudpc_model::CloudPcId;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use url::Url;
+
+use super::layout::{MACHINE_FILE, MachineFolder, file_name};
+use super::machine::of_host;
+use super::wire::WireError;
+use super::{Host, Slot};
+use crate::{DriverError, Exit, FetchPolicy, FileFormat, Guest, GuestError, GuestOs, HEAD_BYTES, Sha256Digest, Tag};
+
+/// Where files and runs of ours are kept inside, in a folder for each tag.
+const FOLDER: &str = "/var/lib/cloudpc";
+
+/// How much of a file goes into one command, bytes.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// How often a guest that does not answer is asked again.
+const READY_POLL: Duration = Duration::from_millis(100);
+
+/// The pauses between looks at a program that runs: doubled from the first to the longest.
+const LOOK_PAUSE_MIN: Duration = Duration::from_millis(5);
+const LOOK_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// So many looks may find a run that has no process yet; then its start has failed.
+const STARTING_LOOKS_MAX: u32 = 20;
+
+/// Largest small file, bytes.
+const FILE_BYTES_MAX: usize = 64 << 10;
+
+/// Begins the program in folder `$1` with the other arguments, unless that was done. The run's folder can be made but once.
+const RUN: &str = r#"
+cd "$1" && [ -e payload ] || exit 8
+shift
+mkdir run 2> /dev/null || exit 0
+chmod 700 payload
+case "$(head -c 7 payload)" in
+    '!<arch>') set -- dpkg "$@" -i payload ;;
+    *) set -- ./payload "$@" ;;
+esac
+setsid sh -c '
+    cat /proc/sys/kernel/random/boot_id > run/boot
+    echo $$ > run/pid.new && mv run/pid.new run/pid
+    "$@" < /dev/null >> run/output 2>&1
+    echo $? > run/exit.new && mv run/exit.new run/exit
+' sh "$@" < /dev/null > /dev/null 2>&1 &
+"#;
+
+/// Says how the run in folder `$1` is, then the end of what it has printed, which is kept from filling the disk.
+const LOOK: &str = r#"
+cd "$1/run" 2> /dev/null || { echo none; exit; }
+state=starting
+if [ -e pid ]; then
+    state=lost
+    [ "$(cat boot)" = "$(cat /proc/sys/kernel/random/boot_id)" ] && kill -0 "$(cat pid)" 2> /dev/null && state=running
+fi
+[ -e exit ] && state="exit $(cat exit)"
+echo "$state"
+[ -e output ] || exit 0
+tail -c 16384 output
+if [ "$(stat -c %s output)" -gt 1048576 ]; then : > output; fi
+"#;
+
+/// Ends the run in folder `$1` with all its children.
+const KILL: &str = r#"
+cd "$1/run" 2> /dev/null || exit 0
+[ -e exit ] && exit 0
+[ -e pid ] && [ "$(cat boot)" = "$(cat /proc/sys/kernel/random/boot_id)" ] && kill -9 "-$(cat pid)" 2> /dev/null
+echo 137 > exit.new && mv exit.new exit
+"#;
+
+/// A guest.
+pub struct QemuGuest {
+    pub host: Arc<Host>,
+    pub slot: Arc<Slot>,
+    pub id: CloudPcId,
+    pub os: GuestOs,
+}
+
+/// What a command inside has said.
+struct Said {
+    code: i64,
+    out: Vec<u8>,
+    err: String,
+}
+
+#[async_trait]
+impl Guest for QemuGuest {
+    fn os(&self) -> GuestOs {
+        self.os
+    }
+
+    async fn wait_ready(&self) -> Result<(), GuestError> {
+        while let Err(error) = self.ask("guest-ping", json!({})).await {
+            if !matches!(error, GuestError::NotReady(_)) {
+                return Err(error);
+            }
+            tokio::time::sleep(READY_POLL).await;
+        }
+        Ok(())
+    }
+
+    async fn enrol(&self, hostname: &str) -> Result<(), GuestError> {
+        let said = self.shell(r#"hostname "$1" && echo "$1" > /etc/hostname"#, &[hostname]).await?;
+        self.must_be_zero("its name cannot be set", &said)
+    }
+
+    async fn free_disk_bytes(&self) -> Result<u64, GuestError> {
+        let disks = self.ask("guest-get-fsinfo", json!({})).await?;
+        let system = disks.as_array().into_iter().flatten().find(|disk| {
+            let mounted_at = disk["mountpoint"].as_str().unwrap_or_default();
+            matches!(mounted_at, "/" | "C:\\")
+        });
+        let bytes = |name: &str| system.and_then(|disk| disk[name].as_u64());
+        match (bytes("total-bytes"), bytes("used-bytes")) {
+            (Some(total), Some(used)) => Ok(total.saturating_sub(used)),
+            _ => Err(self.not_understood("guest-get-fsinfo", &disks)),
+        }
+    }
+
+    async fn reach(&self, url: &Url, policy: &FetchPolicy) -> Result<(), GuestError> {
+        self.ask("guest-ping", json!({})).await?;
+        self.host.fetcher.reach(url, policy).await
+    }
+
+    async fn fetch(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError> {
+        let folder = self.folder(tag);
+        let said = self.shell(r#"mkdir -p "$1""#, &[&folder]).await?;
+        self.must_be_zero("a folder cannot be made", &said)?;
+        let mut download = Download::new(&self.host.downloads, self.id, tag).await?;
+        let fetched = self.host.fetcher.fetch_into(url, policy, &mut download.file).await?;
+        download.file.rewind().await.map_err(of_host)?;
+        self.write(&format!("{folder}/payload.part"), &mut download.file).await?;
+        let said = self.shell(r#"cd "$1" && mv payload.part payload && stat -c %s payload"#, &[&folder]).await?;
+        self.must_be_zero("the file cannot be kept", &said)?;
+        let size = String::from_utf8_lossy(&said.out).trim().to_owned();
+        if size != fetched.size_bytes.to_string() {
+            let message = format!("{size} bytes of {} have arrived in the guest", fetched.size_bytes);
+            return Err(DriverError::Unavailable(message).into());
+        }
+        Ok(fetched.size_bytes)
+    }
+
+    async fn format(&self, tag: &Tag) -> Result<FileFormat, GuestError> {
+        match self.read(&self.payload(tag), HEAD_BYTES).await? {
+            Some(head) => Ok(FileFormat::of(&head)),
+            None => Err(self.no_file(tag)),
+        }
+    }
+
+    async fn sha256(&self, tag: &Tag) -> Result<Sha256Digest, GuestError> {
+        let said = self.shell(r#"[ -e "$1" ] || exit 8; sha256sum "$1""#, &[&self.payload(tag)]).await?;
+        if said.code == 8 {
+            return Err(self.no_file(tag));
+        }
+        self.must_be_zero("the digest cannot be computed", &said)?;
+        let mut digest = [0; 32];
+        match said.out.get(..64).map(|hex| hex::decode_to_slice(hex, &mut digest)) {
+            Some(Ok(())) => Ok(digest),
+            _ => Err(self.not_understood("sha256sum", &json!(String::from_utf8_lossy(&said.out)))),
+        }
+    }
+
+    async fn run(&self, tag: &Tag, arguments: &[String]) -> Result<Exit, GuestError> {
+        let folder = self.folder(tag);
+        let words: Vec<&str> = std::iter::once(folder.as_str()).chain(arguments.iter().map(String::as_str)).collect();
+        let begun = self.shell(RUN, &words).await?;
+        if begun.code == 8 {
+            return Err(self.no_file(tag));
+        }
+        self.must_be_zero("the program cannot be begun", &begun)?;
+        let (mut pause, mut starting) = (LOOK_PAUSE_MIN, 0);
+        loop {
+            let said = self.shell(LOOK, &[&folder]).await?;
+            let text = String::from_utf8_lossy(&said.out);
+            let (state, output) = text.split_once('\n').unwrap_or((&text, ""));
+            starting += u32::from(state == "starting");
+            match state.split_once(' ') {
+                Some(("exit", code)) => {
+                    let code = code.parse().map_err(|_| self.not_understood("exit", &json!(code)))?;
+                    return Ok(Exit { code, output: output.to_owned() });
+                }
+                _ if state == "running" || (state == "starting" && starting < STARTING_LOOKS_MAX) => {}
+                _ => {
+                    // Nobody is left to say how it would have ended. The next call begins it anew.
+                    self.shell(r#"rm -rf "$1/run""#, &[&folder]).await?;
+                    return Err(GuestError::NotReady("the machine was restarted while the program ran".into()));
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LOOK_PAUSE_MAX);
+        }
+    }
+
+    async fn kill(&self, tag: &Tag) -> Result<(), GuestError> {
+        self.shell(KILL, &[&self.folder(tag)]).await.map(drop)
+    }
+
+    async fn clean(&self, tag: &Tag) -> Result<(), GuestError> {
+        let said = self.shell(r#"rm -rf "$1""#, &[&self.folder(tag)]).await?;
+        self.must_be_zero("files cannot be removed", &said)
+    }
+
+    async fn write_file(&self, path: &str, content: &[u8]) -> Result<(), GuestError> {
+        if content.len() > FILE_BYTES_MAX {
+            let size = content.len();
+            let message = format!("{path} has {size} bytes; a small file has at most {FILE_BYTES_MAX}");
+            return Err(GuestError::DiskFull(message));
+        }
+        self.write(path, &mut &content[..]).await
+    }
+
+    async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>, GuestError> {
+        self.read(path, FILE_BYTES_MAX).await
+    }
+}
+
+impl QemuGuest {
+    /// Runs a short script to its end.
+    async fn shell(&self, script: &str, arguments: &[&str]) -> Result<Said, GuestError> {
+        if self.os != GuestOs::Linux {
+            let message = "programs are run in Linux guests only, so far".to_owned();
+            return Err(DriverError::Rejected { code: "guestNotSupported".into(), message }.into());
+        }
+        let words: Vec<&str> = ["-c", script, "sh"].into_iter().chain(arguments.iter().copied()).collect();
+        let begin = json!({ "path": "/bin/sh", "arg": words, "capture-output": true });
+        let begun = self.ask("guest-exec", begin).await?;
+        let mut pause = LOOK_PAUSE_MIN;
+        loop {
+            let status = self.ask("guest-exec-status", json!({ "pid": begun["pid"] })).await?;
+            if status["exited"] == true {
+                let text = |name: &str| BASE64.decode(status[name].as_str().unwrap_or_default()).unwrap_or_default();
+                let killed = status["signal"].as_i64().map(|signal| 128 + signal);
+                let Some(code) = status["exitcode"].as_i64().or(killed) else {
+                    return Err(self.not_understood("guest-exec-status", &status));
+                };
+                let err = String::from_utf8_lossy(&text("err-data")).trim().to_owned();
+                return Ok(Said { code, out: text("out-data"), err });
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LOOK_PAUSE_MAX);
+        }
+    }
+
+    /// Writes a file in place of the one that is there.
+    async fn write(
+        &self,
+        path: &str,
+        content: &mut (dyn tokio::io::AsyncRead + Send + Unpin),
+    ) -> Result<(), GuestError> {
+        let handle = self.ask("guest-file-open", json!({ "path": path, "mode": "wb" })).await?;
+        let written = async {
+            let mut piece = Vec::with_capacity(PIECE_BYTES);
+            while content.take(PIECE_BYTES as u64).read_to_end(&mut piece).await.map_err(of_host)? > 0 {
+                let command = json!({ "handle": handle, "buf-b64": BASE64.encode(&piece) });
+                self.ask("guest-file-write", command).await?;
+                piece.clear();
+            }
+            // What the agent still holds may find the disk full.
+            self.ask("guest-file-flush", json!({ "handle": handle })).await.map(drop)
+        }
+        .await;
+        let closed = self.ask("guest-file-close", json!({ "handle": handle })).await;
+        written?;
+        closed.map(drop)
+    }
+
+    /// The first bytes of a file; none if it is not there.
+    async fn read(&self, path: &str, bytes_max: usize) -> Result<Option<Vec<u8>>, GuestError> {
+        let handle = match self.ask("guest-file-open", json!({ "path": path, "mode": "rb" })).await {
+            Err(GuestError::FileNotFound(_)) => return Ok(None),
+            handle => handle?,
+        };
+        let read = async {
+            let mut content = Vec::new();
+            loop {
+                let count = bytes_max - content.len();
+                let piece = self.ask("guest-file-read", json!({ "handle": handle, "count": count })).await?;
+                let bytes = piece["buf-b64"].as_str().map(|text| BASE64.decode(text));
+                let Some(Ok(bytes)) = bytes else { return Err(self.not_understood("guest-file-read", &piece)) };
+                content.extend(bytes);
+                if piece["eof"] == true || content.len() >= bytes_max {
+                    return Ok(content);
+                }
+            }
+        }
+        .await;
+        self.ask("guest-file-close", json!({ "handle": handle })).await?;
+        read.map(Some)
+    }
+
+    /// Has the agent do one thing.
+    async fn ask(&self, command: &str, arguments: Value) -> Result<Value, GuestError> {
+        match self.slot.channel.execute(command, arguments).await {
+            Ok(answer) => Ok(answer),
+            Err(_) if !MachineFolder::of(&self.host.machines, self.id).join(MACHINE_FILE).exists() => {
+                Err(DriverError::NotFound(format!("machine {}", self.id)).into())
+            }
+            Err(WireError::Refused { description, .. }) => Err(refused(command, description)),
+            Err(error) => Err(GuestError::NotReady(format!("machine {}: {error}", self.id))),
+        }
+    }
+
+    fn must_be_zero(&self, what: &str, said: &Said) -> Result<(), GuestError> {
+        match said.code {
+            0 => Ok(()),
+            _ if said.err.contains("No space left") => Err(GuestError::DiskFull(said.err.clone())),
+            code => {
+                Err(DriverError::Unavailable(format!("in the guest: {what}: exit code {code}: {}", said.err)).into())
+            }
+        }
+    }
+
+    fn not_understood(&self, command: &str, answer: &Value) -> GuestError {
+        let answer: String = answer.to_string().chars().take(200).collect();
+        DriverError::Unavailable(format!("the guest agent's answer to {command} is not understood: {answer}")).into()
+    }
+
+    fn no_file(&self, tag: &Tag) -> GuestError {
+        GuestError::FileNotFound(format!("machine {} has no file of {tag}", self.id))
+    }
+
+    fn folder(&self, tag: &Tag) -> String {
+        format!("{FOLDER}/{}", file_name(&tag.0))
+    }
+
+    fn payload(&self, tag: &Tag) -> String {
+        format!("{}/payload", self.folder(tag))
+    }
+}
+
+/// What the agent's refusals mean. They are for people; these words in them have been the same for ten years.
+fn refused(command: &str, description: String) -> GuestError {
+    if description.contains("No such file") {
+        return GuestError::FileNotFound(description);
+    }
+    if description.contains("No space left") {
+        return GuestError::DiskFull(description);
+    }
+    match command {
+        // The agent was restarted, with the guest or without, and knows its old handles and programs no more.
+        "guest-exec-status" | "guest-file-read" | "guest-file-write" | "guest-file-flush" | "guest-file-close" => {
+            GuestError::NotReady(description)
+        }
+        _ => DriverError::Rejected { code: "guestRefused".into(), message: format!("{command}: {description}") }.into(),
+    }
+}
+
+/// A file on the host for what is on its way into a guest; gone when it is dropped.
+struct Download {
+    file: tokio::fs::File,
+    path: PathBuf,
+}
+
+impl Download {
+    async fn new(folder: &std::path::Path, id: CloudPcId, tag: &Tag) -> Result<Self, DriverError> {
+        let path = folder.join(format!("{id}-{}", file_name(&tag.0)));
+        let mut options = tokio::fs::OpenOptions::new();
+        let options = options.create(true).truncate(true).read(true).write(true);
+        let file = options.open(&path).await.map_err(of_host)?;
+        Ok(Self { file, path })
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        // What cannot be removed now is written over or removed by the next start.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

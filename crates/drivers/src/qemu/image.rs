@@ -1,0 +1,201 @@
+//! The images that disks are made from: a folder each, read and never written after it was registered.
+
+use cloudpc_model::ImageId;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::layout::{file_name, make_private, read_json, remove, rename, write_json};
+use crate::{DriverError, GuestOs};
+
+pub const DISK_FILE: &str = "disk.qcow2";
+pub const KERNEL_FILE: &str = "vmlinuz";
+pub const INITRD_FILE: &str = "initrd";
+const ABOUT_FILE: &str = "image.json";
+
+/// The kernel parameters of the test guest. Most of them leave work out that takes a second under software emulation.
+const TEST_KERNEL_PARAMETERS: &str = "console=ttyS0 quiet cryptomgr.notests no_timer_check mitigations=off nokaslr audit=0 ipv6.disable=1 lsm= rodata=off \
+     i8042.noaux random.trust_cpu=on initcall_blacklist=init_kprobe_trace,load_system_certificate_list";
+
+/// What `image build test` unpacks and runs.
+const TEST_BUILD: [(&str, &str); 4] = [
+    ("build.sh", include_str!("image/test/build.sh")),
+    ("guest-init", include_str!("image/test/guest-init")),
+    ("disk-init", include_str!("image/test/disk-init")),
+    ("shutdown", include_str!("image/test/shutdown")),
+];
+
+/// `image.json`: how a machine with a disk of this image is started and spoken to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct About {
+    /// The family of its operating system.
+    pub os: GuestOs,
+    /// Parameters of the kernel that comes with the image; none: the disk has a boot loader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_parameters: Option<String>,
+    /// Processor model under software emulation; none: everything that QEMU can emulate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emulated_cpu: Option<String>,
+    /// Whether it has a picture to look at.
+    #[serde(default)]
+    pub display: bool,
+}
+
+/// All images of this host.
+#[derive(Clone, Debug)]
+pub struct Images(PathBuf);
+
+/// One image.
+#[derive(Clone, Debug)]
+pub struct Image {
+    pub about: About,
+    folder: PathBuf,
+}
+
+impl Images {
+    /// The images under a folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        make_private(folder)?;
+        Ok(Self(folder.to_owned()))
+    }
+
+    /// Whether there is an image of this id.
+    pub fn has(&self, id: &ImageId) -> bool {
+        self.folder(id).join(ABOUT_FILE).exists()
+    }
+
+    /// The image of this id.
+    pub(super) fn get(&self, id: &ImageId) -> Result<Image, DriverError> {
+        let folder = self.folder(id);
+        match read_json(&folder.join(ABOUT_FILE)) {
+            Ok(Some(about)) => Ok(Image { about, folder }),
+            Ok(None) => Err(DriverError::Rejected {
+                code: "imageNotOnHost".into(),
+                message: format!("this host has no image '{id}'; build or import it with `cloudpc image`"),
+            }),
+            Err(error) => Err(DriverError::Unavailable(error.to_string())),
+        }
+    }
+
+    /// Builds the test image from Debian packages, in place of the one that is there. Takes some seconds, and programs that `scripts/setup qemu` installs. Blocks.
+    ///
+    /// # Errors
+    /// A program is missing or fails; the message holds what it said.
+    pub fn build_test(&self, id: &ImageId) -> io::Result<()> {
+        self.register(id, |folder| {
+            let scripts = folder.join("build");
+            fs::create_dir(&scripts)?;
+            for (name, text) in TEST_BUILD {
+                fs::write(scripts.join(name), text)?;
+            }
+            let output =
+                Command::new("bash").arg(scripts.join("build.sh")).arg(folder).stdin(Stdio::null()).output()?;
+            if !output.status.success() {
+                let said = String::from_utf8_lossy(&output.stderr);
+                return Err(io::Error::other(format!("the image was not built: {}", said.trim())));
+            }
+            fs::remove_dir_all(&scripts)?;
+            Ok(About {
+                os: GuestOs::Linux,
+                kernel_parameters: Some(TEST_KERNEL_PARAMETERS.into()),
+                emulated_cpu: Some("qemu64".into()),
+                display: false,
+            })
+        })
+    }
+
+    /// Gives an image a second id.
+    ///
+    /// # Errors
+    /// It is not there, or its files cannot be linked.
+    pub fn alias(&self, id: &ImageId, alias: &ImageId) -> io::Result<()> {
+        let image = self.get(id).map_err(io::Error::other)?;
+        self.register(alias, |folder| {
+            image.link_to(folder, DISK_FILE)?;
+            Ok(image.about.clone())
+        })
+    }
+
+    /// Registers what `fill` puts into a new folder. An image of the same id is replaced; disks made from it keep its files.
+    fn register(&self, id: &ImageId, fill: impl FnOnce(&Path) -> io::Result<About>) -> io::Result<()> {
+        let name = file_name(&id.0);
+        let draft = self.0.join(format!("new-{name}"));
+        remove(&draft)?;
+        make_private(&draft)?;
+        let about = fill(&draft)?;
+        for file in [DISK_FILE, KERNEL_FILE, INITRD_FILE] {
+            let path = draft.join(file);
+            if path.exists() {
+                fs::File::open(&path)?.sync_all()?;
+                fs::set_permissions(&path, Permissions::from_mode(0o444))?;
+            }
+        }
+        write_json(&draft.join(ABOUT_FILE), &about)?;
+        remove(&self.folder(id))?;
+        rename(&draft, &self.folder(id))
+    }
+
+    fn folder(&self, id: &ImageId) -> PathBuf {
+        self.0.join(file_name(&id.0))
+    }
+}
+
+impl Image {
+    /// Links its files into a folder, its disk under the name `disk`.
+    pub fn link_to(&self, folder: &Path, disk: &str) -> io::Result<()> {
+        super::layout::link(&self.folder.join(DISK_FILE), &folder.join(disk))?;
+        for file in [KERNEL_FILE, INITRD_FILE] {
+            if self.folder.join(file).exists() {
+                super::layout::link(&self.folder.join(file), &folder.join(file))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about() -> About {
+        About { os: GuestOs::Linux, kernel_parameters: None, emulated_cpu: None, display: false }
+    }
+
+    #[test]
+    fn an_image_is_whole_or_not_there_and_links_outlive_it() {
+        let root = tempfile::tempdir().unwrap();
+        let images = Images::open(&root.path().join("images")).unwrap();
+        let (id, alias) = (ImageId("a_b_c".into()), ImageId("a/../b".into()));
+        assert!(matches!(images.get(&id), Err(DriverError::Rejected { code, .. }) if code == "imageNotOnHost"));
+        let failed = images.register(&id, |folder| {
+            fs::write(folder.join(DISK_FILE), "half")?;
+            Err(io::Error::other("no"))
+        });
+        assert!(failed.is_err() && !images.has(&id));
+        for content in ["one", "two"] {
+            images
+                .register(&id, |folder| {
+                    fs::write(folder.join(DISK_FILE), content)?;
+                    Ok(about())
+                })
+                .unwrap();
+            if content == "one" {
+                images.alias(&id, &alias).unwrap();
+            }
+        }
+        assert!(images.has(&id) && images.has(&alias));
+        for (id, content) in [(id, "two"), (alias, "one")] {
+            let folder = root.path().join(content);
+            fs::create_dir(&folder).unwrap();
+            images.get(&id).unwrap().link_to(&folder, "base.qcow2").unwrap();
+            assert_eq!(fs::read_to_string(folder.join("base.qcow2")).unwrap(), content);
+        }
+    }
+}

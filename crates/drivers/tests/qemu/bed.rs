@@ -1,0 +1,165 @@
+//! What the tests on real machines stand on: the test image, and a driver with a folder of its own.
+
+use cloudpc_drivers::qemu::{AcceleratorSetting, Capacity, Images, QemuDriver, QemuParts};
+use cloudpc_drivers::{Driver, Fetcher, Guest, MachineSpec, StopMode, SystemClock, SystemRng};
+use cloudpc_model::{CloudPcId, ImageId};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+/// The image of every machine under test.
+pub fn image() -> ImageId {
+    ImageId("cloudpc_test_guest".into())
+}
+
+/// The images that all tests share. `make test-vm` builds them; see `build_images`.
+pub fn images() -> Images {
+    let images = Images::open(&folder().join("images")).unwrap();
+    assert!(images.has(&image()), "the test image is missing; `make test-vm` builds it first");
+    images
+}
+
+/// Outlives a test run, so that images need not be built for each.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("qemu")
+}
+
+/// A driver with a folder of its own, whose machines end with it.
+pub struct Bed {
+    folder: tempfile::TempDir,
+    /// Where the driver's work is done: what ends with its process ends with this.
+    process: Option<Runtime>,
+    pub driver: QemuDriver,
+}
+
+/// How long a guest may take to shut down.
+pub const STOP_TIME_MAX: Duration = Duration::from_secs(15);
+
+impl Bed {
+    pub fn new() -> Self {
+        Self::in_folder(tempfile::tempdir_in(folder()).unwrap())
+    }
+
+    /// On another file system, say.
+    pub fn in_folder(folder: tempfile::TempDir) -> Self {
+        let (process, driver) = open(folder.path());
+        Self { folder, process: Some(process), driver }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The folder of a machine.
+    pub fn machine(&self, spec: &MachineSpec) -> PathBuf {
+        self.path().join("machines").join(spec.id.to_string())
+    }
+
+    /// The driver's process dies, with whatever it was doing, and another takes over.
+    pub fn restart(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.shutdown_background();
+        }
+        let (process, driver) = open(self.folder.path());
+        (self.process, self.driver) = (Some(process), driver);
+    }
+
+    /// The process of a machine, by the file that it writes.
+    pub fn pid(&self, spec: &MachineSpec) -> String {
+        std::fs::read_to_string(self.machine(spec).join("pid")).unwrap()
+    }
+
+    /// A signal to the process of a machine.
+    pub fn signal(&self, spec: &MachineSpec, signal: &str) {
+        let killed = std::process::Command::new("kill").args([signal, &self.pid(spec)]).status().unwrap();
+        assert!(killed.success());
+    }
+
+    /// What QEMU says of a machine.
+    pub fn status(&self, spec: &MachineSpec) -> String {
+        // The address of a socket is short; the path is not.
+        let short = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(self.machine(spec).join("run"), short.path().join("run")).unwrap();
+        let stream = std::os::unix::net::UnixStream::connect(short.path().join("run/qmp.sock")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        (&stream).write_all(b"{\"execute\":\"qmp_capabilities\"}{\"execute\":\"query-status\"}\n").unwrap();
+        let lines = BufReader::new(&stream).lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap());
+        let mut statuses =
+            lines.filter_map(|line: serde_json::Value| Some(line["return"]["status"].as_str()?.to_owned()));
+        statuses.next().unwrap()
+    }
+
+    pub async fn guest(&self, spec: &MachineSpec) -> Box<dyn Guest> {
+        self.driver.guest(spec.id).await.unwrap()
+    }
+
+    /// A machine that runs, with a guest that answers.
+    pub async fn ready(&self, spec: &MachineSpec) -> Box<dyn Guest> {
+        self.driver.ensure_present(spec).await.unwrap();
+        self.boot(spec).await
+    }
+
+    pub async fn boot(&self, spec: &MachineSpec) -> Box<dyn Guest> {
+        self.driver.ensure_running(spec.id).await.unwrap();
+        let guest = self.guest(spec).await;
+        wait_ready(&*guest).await;
+        guest
+    }
+
+    pub async fn stop(&self, spec: &MachineSpec, how: StopMode) {
+        self.driver.ensure_stopped(spec.id, how).await.unwrap();
+    }
+}
+
+/// Fails with a word to say about it if the guest does not come up at all.
+pub async fn wait_ready(guest: &dyn Guest) {
+    let limit = Duration::from_secs(120);
+    tokio::time::timeout(limit, guest.wait_ready()).await.expect("the guest answers at last").unwrap();
+}
+
+fn open(folder: &Path) -> (Runtime, QemuDriver) {
+    let process = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let driver = QemuDriver::open(QemuParts {
+        folder: folder.to_owned(),
+        images: images(),
+        accelerator: AcceleratorSetting::Tcg,
+        capacity: Capacity { ram_gib: 8, free_disk_bytes_min: 1 << 20, ..Capacity::of_host().unwrap() },
+        stop_time_max: STOP_TIME_MAX,
+        clock: Arc::new(SystemClock),
+        rng: Arc::new(SystemRng),
+        fetcher: Fetcher::new(None).unwrap(),
+        runtime: process.handle().clone(),
+    });
+    (process, driver.unwrap())
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.shutdown_background();
+        }
+        // Whatever the test has left running.
+        for machine in std::fs::read_dir(self.path().join("machines")).into_iter().flatten().flatten() {
+            let pid = std::fs::read_to_string(machine.path().join("pid")).unwrap_or_default();
+            let command_line = std::fs::read_to_string(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
+            if command_line.contains(&*machine.file_name().to_string_lossy()) {
+                let _ = std::process::Command::new("kill").args(["-9", pid.trim()]).status();
+            }
+        }
+    }
+}
+
+pub fn spec(number: u32) -> MachineSpec {
+    MachineSpec {
+        id: CloudPcId(Uuid::from_u128(0x0c10_0d9c << 96 | u128::from(number))),
+        hostname: format!("CPC-test-{number}"),
+        vcpu_count: 1,
+        ram_gib: 1,
+        storage_gib: 2,
+        gpu: false,
+        image: image(),
+    }
+}

@@ -1,0 +1,93 @@
+//! The suite that every driver is put through.
+
+use async_trait::async_trait;
+use cloudpc_drivers::conformance::{self, Moment, Program, Subject, Way};
+use cloudpc_drivers::{Driver, FetchPolicy, FileFormat, MachineSpec};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bed::{Bed, spec};
+use crate::web;
+
+const SCRIPT: &[u8] = b"#!/bin/sh\n[ \"$1\" = /quiet ] && echo installed\n";
+
+struct OnQemu {
+    bed: Bed,
+    program: String,
+}
+
+impl OnQemu {
+    async fn new() -> Self {
+        Self { bed: Bed::new(), program: web::serve(SCRIPT.to_vec()).await }
+    }
+}
+
+#[async_trait]
+impl Subject for OnQemu {
+    fn driver(&self) -> Arc<dyn Driver> {
+        Arc::new(self.bed.driver.clone())
+    }
+
+    async fn restart(&mut self) {
+        self.bed.restart();
+    }
+
+    fn spec(&self, number: u32) -> MachineSpec {
+        spec(number)
+    }
+
+    fn program(&self) -> Program {
+        Program {
+            url: self.program.parse().unwrap(),
+            policy: FetchPolicy {
+                allowed_urls: vec![self.program.clone()],
+                size_bytes_max: 1 << 20,
+                time_max: Duration::from_secs(10),
+            },
+            size_bytes: SCRIPT.len() as u64,
+            sha256: Sha256::digest(SCRIPT).into(),
+            format: FileFormat::Script,
+            arguments: vec!["/quiet".into()],
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("/root/{name}")
+    }
+}
+
+async fn verbs_keep_their_promises(way: Way) {
+    let mut subject = OnQemu::new().await;
+    conformance::check_verbs(&mut subject, &[way]).await.must_be_clean();
+}
+
+#[tokio::test]
+#[ignore = "needs QEMU: make test-vm"]
+async fn verbs_called_at_once() {
+    verbs_keep_their_promises(Way::AtOnce).await;
+}
+
+#[tokio::test]
+#[ignore = "needs QEMU: make test-vm"]
+async fn verbs_that_are_dropped() {
+    verbs_keep_their_promises(Way::Dropped(Moment::Elapsed(Duration::from_millis(5)))).await;
+}
+
+#[tokio::test]
+#[ignore = "needs QEMU: make test-vm"]
+async fn verbs_whose_driver_dies() {
+    verbs_keep_their_promises(Way::Died(Moment::Elapsed(Duration::from_millis(25)))).await;
+}
+
+#[tokio::test]
+#[ignore = "needs QEMU: make test-vm"]
+async fn refusals() {
+    conformance::check_refusals(&mut OnQemu::new().await).await.must_be_clean();
+}
+
+#[tokio::test]
+#[ignore = "needs QEMU: make test-vm"]
+async fn guests() {
+    conformance::check_guests(&mut OnQemu::new().await).await.must_be_clean();
+}
