@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests run build lint test test-rust test-clients bench deny docs picture
+.PHONY: help setup setup-tests run build lint test test-rust test-vm test-clients bench deny docs picture
 
 # cargo-nextest is quicker and tells more; without it the same tests run under cargo's own runner.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
@@ -41,6 +41,9 @@ endif
 test-clients: setup-tests ## The official Graph clients against the real program
 	cargo build --locked --bin cloudpc
 	tests/clients/run
+
+test-vm: setup ## The QEMU driver on real virtual machines, under software emulation
+	@scripts/test-vm
 
 bench: setup ## Measure what requests cost, and print a table with the goals beside it
 	cargo build --release --locked -p cloudpc-bench
