@@ -6,9 +6,11 @@ wrote for its owner. It refuses to know what any test is about.
 
 import json
 import os
+import re
 import ssl
 import subprocess
 import tempfile
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,6 +21,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")).resolve() / "debug" / "cloudpc"
 SCENARIOS = Path(__file__).parent / "scenarios"
+
+# Longest wait for everything that is under way, seconds.
+REST_TIME_MAX = 240
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Service:
 
     def __init__(self, scenario: Path, config: Path | None = None):
         self._directory = tempfile.TemporaryDirectory(prefix="cloudpc-clients-")
-        self.data = Path(self._directory.name) / "data"
+        self.data = Path(self._directory.name) / "cloudpc-data"
         self.log = Path(self._directory.name) / "log"
         command = [PROGRAM, "serve", "--data", self.data, "--scenario", scenario]
         command += ["--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0"]
@@ -94,6 +99,16 @@ class Service:
             self._token = self._open(request).json()["access_token"]
         return self._token
 
+    def sign_in(self, page: str, code: str, user: str, password: str) -> None:
+        """What a person does who was shown a code and the page to enter it on."""
+        browser = urllib.request.build_opener(
+            urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=self.authority_file)),
+            urllib.request.HTTPCookieProcessor(),
+        )
+        form_token = re.search(r'name="form_token" value="([^"]+)"', browser.open(page).read().decode())[1]
+        form = {"user_code": code, "user_name": user, "password": password, "form_token": form_token}
+        browser.open(page, data=urllib.parse.urlencode(form).encode())
+
     @contextmanager
     def paused(self):
         """Within, the fleet's clock stands still, so that what is under way can be looked at. Then all of it ends."""
@@ -111,6 +126,13 @@ class Service:
     def rest(self) -> None:
         """Moves the fleet's clock until no action is open."""
         assert self._lever("POST", "/clock/advanceToIdle").json()["openActions"] == 0
+
+    def wait_for_rest(self) -> None:
+        """Waits until no action is open. With many under way this is quicker than moving the clock to each event."""
+        deadline = time.monotonic() + REST_TIME_MAX
+        while open_actions := self._lever("GET", "/clock").json()["openActions"]:
+            assert time.monotonic() < deadline, open_actions
+            time.sleep(0.1)
 
     @contextmanager
     def fault(self, effect: dict, **where):

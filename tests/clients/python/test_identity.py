@@ -1,11 +1,6 @@
 """Signing in: applications with azure-identity in both its forms, people with MSAL and a device code."""
 
-import re
-import ssl
 import urllib.error
-import urllib.parse
-import urllib.request
-from http.cookiejar import CookieJar
 
 import azure.identity
 import azure.identity.aio
@@ -158,18 +153,7 @@ def device_code_token(office, application, user, password):
     """What MSAL gets for a person who enters the code on the page that it shows."""
     flow = application.initiate_device_flow(scopes=SCOPES)
     assert "user_code" in flow, flow
-    sign_in(office, flow["verification_uri"], flow["user_code"], user, password)
+    office.sign_in(flow["verification_uri"], flow["user_code"], user, password)
     token = application.acquire_token_by_device_flow(flow)
     assert "access_token" in token, token
     return token
-
-
-def sign_in(office, page, code, user, password):
-    """A person at the page."""
-    context = ssl.create_default_context(cafile=office.authority_file)
-    browser = urllib.request.build_opener(
-        urllib.request.HTTPSHandler(context=context), urllib.request.HTTPCookieProcessor(CookieJar())
-    )
-    form_token = re.search(r'name="form_token" value="([^"]+)"', browser.open(page).read().decode())[1]
-    form = {"user_code": code, "user_name": user, "password": password, "form_token": form_token}
-    browser.open(page, data=urllib.parse.urlencode(form).encode())

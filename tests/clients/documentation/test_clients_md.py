@@ -1,0 +1,89 @@
+"""The snippets of `docs/CLIENTS.md` do what they say, as they stand there."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from service import PROGRAM, REPOSITORY, Service
+
+# A fenced block: its language and its text.
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NODE_PACKAGES = REPOSITORY / "tests" / "clients" / "javascript" / "node_modules"
+# Longest that a snippet may take, seconds.
+SNIPPET_TIME_MAX = 120
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """What `make run` serves."""
+    with Service(REPOSITORY / "scenarios" / "demo.toml") as service:
+        yield service
+
+
+def section(title):
+    """The blocks of a section by their language."""
+    page = (REPOSITORY / "docs" / "CLIENTS.md").read_text()
+    (text,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    blocks = {}
+    for language, block in BLOCK.findall(text):
+        blocks.setdefault(language, []).append(block)
+    return blocks
+
+
+def start(demo, title, command):
+    """A command where `cloudpc-data` is, with the variables that the section exports and no others that matter."""
+    exports = re.findall(r"^export (\w+)=(\S+)", "".join(section(title).get("sh", [])), re.MULTILINE)
+    ours = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+    environment = {name: value for name, value in os.environ.items() if name not in ours} | dict(exports)
+    environment |= {"PATH": f"{PROGRAM.parent}:{environment['PATH']}", "PYTHONUNBUFFERED": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=demo.data.parent, env=environment, **pipes)
+
+
+def finish(process):
+    """What it printed; it has to end well."""
+    out, err = process.communicate(timeout=SNIPPET_TIME_MAX)
+    assert process.returncode == 0, err
+    return out
+
+
+def test_curl(demo):
+    here = [block.replace("https://127.0.0.1:8366", demo.https) for block in section("curl")["sh"]]
+    command = ["bash", "-euo", "pipefail", "-c"]
+    cloud_pcs, token = [json.loads(finish(start(demo, "curl", [*command, block]))) for block in here]
+    assert len(cloud_pcs["value"]) == 3
+    assert set(cloud_pcs["value"][0]) == {"id", "displayName", "status"}
+    assert token["token_type"] == "Bearer"
+
+
+def test_python(demo):
+    snippet = section("Python")["python"][0]
+    out = finish(start(demo, "Python", [sys.executable, "-c", snippet]))
+    assert re.fullmatch(r"desk-\d\d Reprovision \w*\.?\w+\n", out), out
+
+
+def test_python_for_a_person(demo):
+    snippet = section("Python")["python"][1]
+    process = start(demo, "Python", [sys.executable, "-c", snippet])
+    told = process.stdout.readline()
+    page, code = re.search(r"(https://\S+) and enter the code (\w+)", told).groups()
+    demo.sign_in(page, code, "ada@contoso.test", "demo-only-ada")
+    names = finish(process).splitlines()
+    assert len(names) == 20
+    assert all(name.startswith("desk-") for name in names)
+
+
+def test_javascript(demo):
+    (snippet,) = section("JavaScript")["javascript"]
+    # Packages are found from where a module lies.
+    module = NODE_PACKAGES / ".snippet.mjs"
+    module.write_text(snippet)
+    try:
+        names = finish(start(demo, "JavaScript", ["node", module])).split()
+    finally:
+        module.unlink()
+    assert sorted(names) == [f"desk-{number:02}" for number in range(1, 61)]
