@@ -1,6 +1,7 @@
 //! The process that is measured: the server as `cloudpc serve` puts it together, and the anchors beside it.
 
 use clap::Args;
+use cloudpc_server::config::Config;
 use cloudpc_server::start::{Options, Server};
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -44,7 +45,7 @@ impl Serve {
             data: self.data.clone(),
             listen: Some(any_port),
             tls_listen: Some(any_port),
-            config: None,
+            config: Config::default(),
             scenario,
         };
         let server = Server::start(options).await?;

@@ -92,9 +92,9 @@ pub struct DownloadsConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
-    /// Which lines are written, e.g. `info` or `info,cloudpc_engine=debug`.
+    /// Which lines are written, e.g. `info`, which has one for each request, or `warn,cloudpc_engine=debug`.
     pub filter: String,
-    /// `text` for people or `json` for programs.
+    /// How they look.
     pub format: LogFormat,
 }
 
@@ -113,8 +113,10 @@ pub enum Fidelity {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// For people where one looks on, for programs elsewhere.
     #[default]
+    Auto,
+    /// For people.
     Text,
     /// For programs.
     Json,
@@ -256,7 +258,7 @@ impl Default for DownloadsConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: "info".into(), format: LogFormat::Text }
+        Self { filter: "warn".into(), format: LogFormat::Auto }
     }
 }
 

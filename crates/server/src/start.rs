@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Simulation};
-use crate::config::{Config, ConfigError, Fidelity};
+use crate::config::{Config, Fidelity};
 use crate::edge::{self, Edge, Health, Listener, TlsError};
 use crate::identity::{self, Identity};
 use crate::scenario;
@@ -47,8 +47,8 @@ pub struct Options {
     pub listen: Option<SocketAddr>,
     /// HTTPS; none: not served.
     pub tls_listen: Option<SocketAddr>,
-    /// Configuration file.
-    pub config: Option<PathBuf>,
+    /// Settings.
+    pub config: Config,
     /// The scenario's text to load if the data directory is new.
     pub scenario: Option<String>,
 }
@@ -66,9 +66,6 @@ pub struct Server {
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The configuration is wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
     /// The data directory cannot be used, e.g. because another server does.
     #[error("the data directory {path}: {source}")]
     Store {
@@ -168,7 +165,6 @@ impl Server {
     /// # Errors
     /// Whatever keeps it from that; nothing runs then.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let config = options.config.as_deref().map_or_else(|| Ok(Config::default()), Config::load)?;
         let host_clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
         // Bound first: an address that is taken is the most likely trouble, and nothing has been made yet.
@@ -178,8 +174,8 @@ impl Server {
         let [http_address, https_address] = addresses;
 
         let store = open_store(&options.data)?;
-        let tls = edge::server_config(&options.data, &names(&config), host_clock.now(), rng.as_ref())?;
-        let app = assemble(simulated_fleet(&options, store, config, host_clock, rng)?).await?;
+        let tls = edge::server_config(&options.data, &names(&options.config), host_clock.now(), rng.as_ref())?;
+        let app = assemble(simulated_fleet(&options, store, host_clock, rng)?).await?;
         first_start(&app, options.scenario.as_deref()).await?;
         administrator::ensure(&app, &options.data, http_address, https_address).await?;
         // The directory's lock says that nobody else runs these actions, so what was under way at a crash can go on at once.
@@ -226,10 +222,10 @@ impl Server {
 fn simulated_fleet(
     options: &Options,
     store: Store,
-    config: Config,
     host_clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
 ) -> Result<Parts, StartError> {
+    let config = options.config.clone();
     let clock = SimClock::following(Arc::clone(&host_clock));
     let fetcher = Fetcher::new(config.downloads.extra_roots.as_deref()).map_err(|source| StartError::File {
         path: config.downloads.extra_roots.clone().unwrap_or_default(),

@@ -3,7 +3,9 @@
 mod tour;
 
 use clap::Args;
+use cloudpc_server::config::{Config, LogConfig, LogFormat};
 use cloudpc_server::start::{Options, Server};
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -62,15 +64,16 @@ impl Serve {
             })?),
             (false, None) => None,
         };
-        log_to_standard_error();
-        let mut signals = Signals::new()?;
-        let options = Options {
-            data: data.clone(),
-            listen: self.listen.0,
-            tls_listen: self.tls_listen.0,
-            config: self.config,
-            scenario,
+        let config = match &self.config {
+            Some(file) => {
+                Config::load(file).map_err(|error| Failure::local(format!("The service cannot start: {error}.")))?
+            }
+            None => Config::default(),
         };
+        log_to_standard_error(&config.log)?;
+        let mut signals = Signals::new()?;
+        let options =
+            Options { data: data.clone(), listen: self.listen.0, tls_listen: self.tls_listen.0, config, scenario };
         let server = Server::start(options)
             .await
             .map_err(|error| Failure::local(format!("The service cannot start: {error}.")))?;
@@ -112,10 +115,26 @@ impl Signals {
     }
 }
 
-fn log_to_standard_error() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+/// `RUST_LOG`, if it is set, goes before the configured filter.
+fn log_to_standard_error(config: &LogConfig) -> Result<(), Failure> {
+    let (source, filter) = match std::env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(filter) => (EnvFilter::DEFAULT_ENV, filter),
+        Err(_) => ("log.filter in the configuration file", config.filter.clone()),
+    };
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| Failure::new(Exit::Usage, format!("{source} cannot be understood: {error}.")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::IsTerminal::is_terminal(&std::io::stderr()) { log.init() } else { log.json().init() }
+    let for_people = match config.format {
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    if for_people {
+        log.init()
+    } else {
+        log.json().init()
+    }
+    Ok(())
 }
 
 fn address(text: &str) -> Result<Listen, String> {

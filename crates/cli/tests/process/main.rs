@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "what cannot be unwrapped has failed the test")]
 
 mod kill;
+mod log;
 mod service;
 mod tour;

@@ -111,8 +111,9 @@ impl Engine {
                 EventKind::UndoRetried { step: step_name, message, due_at }
             }
             Trouble::Passing(message) | Trouble::Unknown(message) | Trouble::Final { message, .. } => {
-                let why = turn.action.failure().map_or("It was canceled.", |failure| &failure.message);
-                let message = format!("{why} Then '{}' could not be undone: {message}", step.name);
+                let why =
+                    turn.action.failure().map_or("It was canceled", |failure| failure.message.trim_end_matches('.'));
+                let message = format!("{why}. Then '{}' could not be undone: {message}", step.name);
                 EventKind::UndoFailed { step: step_name, failure: step.failure(&turn.action, None, message) }
             }
         };
