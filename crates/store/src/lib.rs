@@ -56,8 +56,8 @@ pub enum StoreError {
     #[error("{0} exists already")]
     Exists(&'static str),
     /// Another process has the data directory open.
-    #[error("the data directory {} is in use by another process; stop it, or choose another directory", .0.display())]
-    InUse(std::path::PathBuf),
+    #[error("another process uses it; stop that one, or choose another directory")]
+    InUse,
     /// The work did what it should, but the disk did not take it: nothing of it remains.
     #[error("the database could not commit: {0}")]
     NotCommitted(std::sync::Arc<rusqlite::Error>),
@@ -65,7 +65,7 @@ pub enum StoreError {
     #[error("the work on the database panicked: {0}")]
     Panicked(String),
     /// The data directory cannot be used.
-    #[error("the data directory cannot be used: {0}")]
+    #[error("it cannot be used: {0}")]
     Directory(#[from] std::io::Error),
     /// The database was written by a newer version of this program.
     #[error("the database has schema version {found}, this program knows {known}; use the newer program")]
@@ -80,17 +80,55 @@ pub enum StoreError {
     Closed,
 }
 
+impl StoreError {
+    /// What a caller is told if it is the disk or the hour, and not us: nothing has changed, and the same may work later.
+    fn excuse(&self) -> Option<&'static str> {
+        let full = |error: &rusqlite::Error| error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
+        match self {
+            Self::Closed => Some("The service is shutting down; try again later."),
+            Self::Sqlite(error) if full(error) => {
+                Some("The disk of the service is full, so nothing was changed; try again later.")
+            }
+            Self::NotCommitted(_) => {
+                Some("The disk of the service did not take the change, so nothing was changed; try again later.")
+            }
+            _ => None,
+        }
+    }
+}
+
 /// So that work handed to the store can answer with the domain's own error; the cause goes to the log.
 impl From<StoreError> for cloudpc_model::Error {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Closed => Self {
+        match error.excuse() {
+            Some(excuse) => Self {
                 kind: cloudpc_model::ErrorKind::Unavailable,
                 code: "ServiceUnavailable",
-                message: "The service is shutting down; try again later.".into(),
+                message: excuse.into(),
                 source: Some(error.into()),
             },
-            _ => Self::internal(error),
+            None => Self::internal(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudpc_model::{Error, ErrorKind};
+    use rusqlite::ffi;
+
+    fn sqlite(code: i32) -> rusqlite::Error {
+        rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
+    }
+
+    #[test]
+    fn what_may_work_later_is_said_to() {
+        let kind = |error: StoreError| Error::from(error).kind;
+        assert_eq!(kind(StoreError::Closed), ErrorKind::Unavailable);
+        assert_eq!(kind(sqlite(ffi::SQLITE_FULL).into()), ErrorKind::Unavailable);
+        assert_eq!(kind(StoreError::NotCommitted(sqlite(ffi::SQLITE_IOERR).into())), ErrorKind::Unavailable);
+        assert_eq!(kind(sqlite(ffi::SQLITE_CONSTRAINT).into()), ErrorKind::Internal);
+        assert_eq!(kind(StoreError::Panicked("no".into())), ErrorKind::Internal);
     }
 }

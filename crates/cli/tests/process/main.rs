@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be unwrapped has failed the test")]
 
+mod disk;
 mod kill;
 mod log;
 mod service;
+mod start;
 mod tour;

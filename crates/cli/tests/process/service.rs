@@ -4,17 +4,20 @@ use cloudpc_graph::client::{Client, Credentials};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudpc");
 
 /// A service that ends with this value. Its data directory outlives a kill and a restart.
 pub struct Service {
+    #[expect(dead_code, reason = "it is deleted when this is dropped")]
     directory: TempDir,
     process: Child,
     http: String,
     https: String,
+    data: PathBuf,
 }
 
 /// What a client verb did.
@@ -27,14 +30,39 @@ pub struct Run {
 impl Service {
     /// Starts a service on free ports; returns when it is ready.
     pub fn start(options: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), options)
+    }
+
+    fn start_in(directory: TempDir, options: &[&str]) -> Self {
+        let data = directory.path().join("data");
+        let (process, http, https) = ready(command(&data, options));
+        Self { directory, process, http, https, data }
+    }
+
+    /// Starts one where a first start was killed after this time.
+    pub fn start_after_a_kill(after: Duration, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (process, http, https) = spawn(&directory.path().join("data"), options);
-        Self { directory, process, http, https }
+        let mut first = command(&directory.path().join("data"), options).stdout(Stdio::null()).spawn().unwrap();
+        pause(after);
+        first.kill().unwrap();
+        first.wait().unwrap();
+        Self::start_in(directory, options)
+    }
+
+    /// Starts one whose data directory is a disk of its own with this many bytes; none if this environment lets nobody make one.
+    pub fn start_on_a_disk_of(bytes: usize, options: &[&str]) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let (process, http, https) = ready(on_own_disk(&data, &format!("size={bytes}"), &command(&data, options))?);
+        // Only the service sees that disk; its process leads there.
+        let data = PathBuf::from(format!("/proc/{}/root{}", process.id(), data.display()));
+        Some(Self { directory, process, http, https, data })
     }
 
     /// Starts it again on the same data directory.
     pub fn start_again(&mut self, options: &[&str]) {
-        (self.process, self.http, self.https) = spawn(&self.data(), options);
+        (self.process, self.http, self.https) = ready(command(&self.data, options));
     }
 
     /// SIGKILL: it gets no chance to do anything more.
@@ -45,13 +73,28 @@ impl Service {
 
     /// Asks it to stop; returns its exit code.
     pub fn stop(&mut self) -> Option<i32> {
+        self.ask_to_stop();
+        self.wait()
+    }
+
+    /// SIGTERM.
+    pub fn ask_to_stop(&self) {
         let process = self.process.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
+    }
+
+    /// Waits for its end; returns its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
         self.process.wait().unwrap().code()
     }
 
     pub fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.data.clone()
+    }
+
+    /// Host and port of plain HTTP.
+    pub fn http(&self) -> &str {
+        self.http.trim_start_matches("http://")
     }
 
     pub fn https(&self) -> &str {
@@ -95,18 +138,50 @@ impl Drop for Service {
 /// Runs the program with nothing of the environment but `variables`.
 pub fn run(words: &[&str], variables: &[(&str, &str)]) -> Run {
     let output = Command::new(PROGRAM).args(words).env_clear().envs(variables.iter().copied()).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Run { exit: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
+    Run::from(&output)
 }
 
-fn spawn(data: &Path, options: &[&str]) -> (Child, String, String) {
-    let mut process = Command::new(PROGRAM)
-        .args(["serve", "--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0", "--data"])
-        .arg(data)
-        .args(options)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+impl From<&Output> for Run {
+    fn from(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { exit: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+}
+
+fn command(data: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0", "--data"]).arg(data).args(options);
+    command
+}
+
+/// A start that is expected to fail, on a data directory that may only be read; none if this environment lets nobody make one.
+pub fn run_on_a_read_only_disk() -> Option<Run> {
+    let data = tempfile::tempdir().unwrap();
+    let output = on_own_disk(data.path(), "ro", &command(data.path(), &[]))?.output().unwrap();
+    let mut run = Run::from(&output);
+    run.err = run.err.replace(data.path().to_str().unwrap(), "<data>");
+    Some(run)
+}
+
+/// The program with a new disk at `path` that nobody else sees; none if nobody may make one.
+fn on_own_disk(path: &Path, mount_options: &str, program: &Command) -> Option<Command> {
+    let mount = r#"mount -t tmpfs -o "$0" tmpfs "$1" && shift && exec "$@""#;
+    let own_disk = |program: &Command| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "--map-root-user", "sh", "-c", mount, mount_options]).arg(path);
+        unshare.arg(program.get_program()).args(program.get_args());
+        unshare
+    };
+    let allowed = own_disk(&Command::new("true")).status().is_ok_and(|status| status.success());
+    if !allowed {
+        println!("NOT TESTED: this environment lets nobody mount a disk of their own (unshare --mount).");
+    }
+    allowed.then(|| own_disk(program))
+}
+
+/// Starts it, and returns when it tells where it serves.
+fn ready(mut command: Command) -> (Child, String, String) {
+    let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut address = |name: &str| {
         let line = lines.find(|line| line.trim_start().starts_with(name)).expect("it tells where it serves");
@@ -116,4 +191,12 @@ fn spawn(data: &Path, options: &[&str]) -> (Child, String, String) {
     // What it prints later must not fill the pipe.
     std::thread::spawn(move || lines.for_each(drop));
     (process, http, https)
+}
+
+/// Lets time go by in which another process does something that cannot be seen from here.
+pub fn pause(time: Duration) {
+    let began = Instant::now();
+    while let Some(left) = time.checked_sub(began.elapsed()) {
+        std::thread::park_timeout(left);
+    }
 }

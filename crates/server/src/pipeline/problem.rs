@@ -54,18 +54,13 @@ impl Problem {
     pub(crate) fn into_graph(self, operation: &str, request_id: &str) -> GraphError {
         match self {
             Self::Graph(error) => error,
+            Self::Store(error) => Self::Domain(error.into()).into_graph(operation, request_id),
             Self::Domain(error) => {
-                if error.kind == ErrorKind::Internal {
+                // Whoever has a cause that is not told is ours to look at.
+                if error.source.is_some() {
                     log(operation, request_id, &error);
                 }
                 GraphError::new(status(error.kind), error.code, error.message)
-            }
-            Self::Store(StoreError::Closed) => {
-                GraphError::new(503, "ServiceUnavailable", "The service is shutting down. Try again later.")
-            }
-            Self::Store(error) => {
-                log(operation, request_id, &error);
-                GraphError::new(500, "InternalServerError", "The service could not complete the request.")
             }
         }
     }

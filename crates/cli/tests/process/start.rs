@@ -1,0 +1,159 @@
+//! Starting where something is wrong, or was cut short, and stopping while something is under way.
+
+use serde_json::Value;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::service::{Run, Service, pause, run};
+
+/// After how long a first start is killed, milliseconds; the last few are later than it needs, and kill a service that is ready.
+const KILLED_AFTER_MS: [u64; 12] = [1, 5, 10, 20, 40, 70, 100, 150, 200, 300, 500, 800];
+
+/// Long enough for the service to notice something, even if the machine is busy.
+const A_WHILE: Duration = Duration::from_millis(500);
+
+fn serve(data: &Path, options: &[&str]) -> Run {
+    let listen: &[&str] = if options.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
+    let words = ["serve", "--tls-listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
+    run(&[&words, listen, options].concat(), &[])
+}
+
+/// How a start that cannot be is explained.
+fn told(data: &Path, options: &[&str]) -> String {
+    let run = serve(data, options);
+    assert_eq!((run.exit, run.out.as_str()), (1, ""), "{}", run.err);
+    run.err.replace(data.to_str().unwrap(), "<data>")
+}
+
+#[test]
+fn a_start_that_cannot_be_says_why() {
+    let service = Service::start(&["--demo"]);
+    let mut table = format!("in use: {}", told(&service.data(), &[]));
+    assert_eq!(service.run(&["list"]).exit, 0, "the first one is not disturbed");
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let empty = tempfile::tempdir().unwrap();
+    let listening = told(empty.path(), &["--listen", &address]);
+    table += &format!("address taken: {}", listening.replace(&address, "<address>"));
+    assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0, "and has left nothing behind");
+
+    let config = empty.path().join("config.toml");
+    fs::write(&config, "[engine]\nlease_s = 0\n").unwrap();
+    table +=
+        &format!("wrong configuration: {}", told(&empty.path().join("x"), &["--config", config.to_str().unwrap()]));
+    table += &format!("no configuration: {}", told(&empty.path().join("x"), &["--config", "/nowhere.toml"]));
+    table += &format!("a file in its place: {}", told(&config, &[]));
+
+    let broken = |name: &str, content: &[u8]| {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(name), content).unwrap();
+        told(directory.path(), &[])
+    };
+    table += &format!("not a database: {}", broken("cloudpc.db", &[b'x'; 8192]));
+    table += &format!("a directory in its place: {}", {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("cloudpc.db")).unwrap();
+        told(directory.path(), &[])
+    });
+    table += &format!("not a certificate: {}", {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("ca-key.pem"), "x").unwrap();
+        fs::write(directory.path().join("ca.pem"), "x").unwrap();
+        told(directory.path(), &[])
+    });
+    insta::assert_snapshot!(table, @"
+    in use: error: The service cannot start: the data directory <data>: another process uses it; stop that one, or choose another directory.
+    address taken: error: The service cannot start: cannot listen on <address>: Address already in use (os error 98).
+    wrong configuration: error: The service cannot start: engine.lease_s in the configuration file: must be at least 1.
+    no configuration: error: The service cannot start: the configuration file /nowhere.toml cannot be read: No such file or directory (os error 2).
+    a file in its place: error: The service cannot start: <data> cannot be used: File exists (os error 17).
+    not a database: error: The service cannot start: the data directory <data>: the database failed: file is not a database.
+    a directory in its place: error: The service cannot start: the data directory <data>: it cannot be used: Is a directory (os error 21).
+    not a certificate: error: The service cannot start: <data>/ca-key.pem does not hold what was written there (PEM error: malformedframing); delete ca.pem and ca-key.pem to make a new authority, which clients have to trust anew.
+    ");
+}
+
+#[test]
+fn a_database_that_lost_its_end_is_not_taken_for_a_whole_one() {
+    let mut service = Service::start(&["--demo"]);
+    assert_eq!(service.stop(), Some(0));
+    let path = service.data().join("cloudpc.db");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    insta::assert_snapshot!(told(&service.data(), &[]), @"error: The service cannot start: the data directory <data>: the database failed: database disk image is malformed.");
+    // Nothing was made worse: with its end back it starts.
+    fs::write(&path, &whole).unwrap();
+    service.start_again(&[]);
+    assert_eq!(service.json(&["list"]).as_array().unwrap().len(), 60);
+}
+
+#[test]
+fn a_lost_admin_file_is_made_anew() {
+    let mut service = Service::start(&["--demo"]);
+    assert_eq!(service.stop(), Some(0));
+    let path = service.data().join("admin.json");
+    for content in [None, Some("{"), Some("")] {
+        match content {
+            None => fs::remove_file(&path).unwrap(),
+            Some(text) => fs::write(&path, text).unwrap(),
+        }
+        service.start_again(&[]);
+        assert_eq!(service.json(&["list"]).as_array().unwrap().len(), 60, "{content:?}");
+        assert_eq!(service.stop(), Some(0));
+    }
+}
+
+#[test]
+fn a_first_start_that_was_killed_is_finished_by_the_next() {
+    for after_ms in KILLED_AFTER_MS {
+        let service = Service::start_after_a_kill(Duration::from_millis(after_ms), &["--demo"]);
+        let machines = service.json(&["list"]);
+        let machines = machines.as_array().unwrap();
+        assert_eq!(machines.len(), 60, "killed after {after_ms} ms");
+        assert!(machines.iter().all(|machine| machine["status"] == "provisioned"), "killed after {after_ms} ms");
+        let admin: Value = serde_json::from_slice(&fs::read(service.data().join("admin.json")).unwrap()).unwrap();
+        assert!(admin["clientSecret"].is_string());
+        service.json(&["reprovision", "desk-07"]);
+        service.json(&["sim", "clock", "idle"]);
+        assert_eq!(service.json(&["results", "desk-07"])[0]["actionState"], "done", "killed after {after_ms} ms");
+    }
+}
+
+/// A request of which the last byte is still to come.
+fn begin_request(service: &Service) -> TcpStream {
+    let mut stream = TcpStream::connect(service.http()).unwrap();
+    stream.write_all(b"POST /common/oauth2/v2.0/token HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\na=b&").unwrap();
+    // The service has to have seen it before it is asked to stop.
+    pause(A_WHILE);
+    stream
+}
+
+#[test]
+fn a_stop_answers_what_is_under_way() {
+    let mut service = Service::start(&["--demo"]);
+    let mut stream = begin_request(&service);
+    service.ask_to_stop();
+    pause(A_WHILE);
+    assert!(TcpStream::connect(service.http()).is_err(), "nothing new begins");
+    stream.write_all(b"c").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n") && answer.contains("invalid_request"), "{answer}");
+    assert_eq!(service.wait(), Some(0));
+}
+
+#[test]
+fn a_second_request_to_stop_waits_for_nothing() {
+    let mut service = Service::start(&["--demo"]);
+    let _under_way = begin_request(&service);
+    service.ask_to_stop();
+    pause(A_WHILE);
+    service.ask_to_stop();
+    assert_eq!(service.wait(), Some(1));
+    service.start_again(&[]);
+    assert_eq!(service.json(&["list"]).as_array().unwrap().len(), 60);
+}
