@@ -8,6 +8,7 @@ mod architecture;
 mod batch;
 mod docs;
 mod failures;
+mod fuzz;
 mod lists;
 mod paging;
 mod sign_in;
