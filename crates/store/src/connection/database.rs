@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::READERS;
@@ -92,6 +93,9 @@ pub(super) fn open_for_checkpoints(directory: &Path) -> Result<Connection, Store
 
 fn set_up(connection: &Connection, cache_kib: usize) -> Result<(), StoreError> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // A plan may not depend on what is bound. Otherwise SQLite looks at the bound values when it plans, and plans nearly every statement anew each
+    // time that it is run with others.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch(&format!("PRAGMA foreign_keys = ON; PRAGMA cache_size = -{cache_kib};"))?;
     Ok(())
 }
@@ -144,6 +148,21 @@ mod tests {
         let cache_kib = -number(&disk, "cache_size") - readers * number(&reader, "cache_size");
         assert_eq!(cache_kib, i64::try_from(CACHE_KIB).unwrap());
         assert!(reader.execute("DELETE FROM settings", []).is_err(), "a reader cannot write");
+    }
+
+    #[test]
+    fn a_statement_is_planned_once_whatever_is_bound() {
+        let directory = tempfile::tempdir().unwrap();
+        let writer = open_for_writing(directory.path(), Durability::Disk).unwrap();
+        let reader = open_for_reading(directory.path()).unwrap();
+        for connection in [&writer, &reader] {
+            let mut statement =
+                connection.prepare("SELECT * FROM actions WHERE line_id = ?1 AND remote = ?2 LIMIT ?3").unwrap();
+            for number in 0..3 {
+                assert!(!statement.exists([number, number, number + 1]).unwrap());
+            }
+            assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
+        }
     }
 
     #[test]
