@@ -5,15 +5,21 @@ use cloudpc_engine::{Engine, Faults};
 use cloudpc_graph::LinkSigner;
 use cloudpc_model::{Clock, Rng};
 use cloudpc_store::Store;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Fidelity;
 use crate::identity::Identity;
 
-/// The parts of a running server. Cheap to clone.
+/// A running server, as a handler sees it. Every request clones it, so a clone is one pointer.
 #[derive(Clone)]
 pub struct App {
+    parts: Arc<Parts>,
+}
+
+/// The parts of a running server.
+pub struct Parts {
     /// Everything durable.
     pub store: Store,
     /// Takes requests for actions.
@@ -32,6 +38,19 @@ pub struct App {
     pub heartbeat_silence_max: Duration,
     /// What only a simulated fleet has; none with real machines.
     pub simulation: Option<Simulation>,
+}
+
+impl From<Parts> for App {
+    fn from(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 /// The levers of a simulated fleet.

@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::{App, Simulation};
+use crate::app::{self, App, Simulation};
 use crate::config::{Config, Fidelity};
 use crate::edge::{self, Edge, Health, Listener, TlsError};
 use crate::identity::{self, Identity};
@@ -146,7 +146,7 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
             install_time_max: Duration::from_secs(config.engine.install_time_max_s),
         },
     });
-    Ok(App {
+    Ok(App::from(app::Parts {
         store,
         engine,
         clock: Arc::new(clock.clone()),
@@ -156,7 +156,7 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
         fidelity: config.identity.fidelity,
         heartbeat_silence_max: Duration::from_secs(config.partners.heartbeat_silence_max_s),
         simulation: Some(Simulation { clock, driver, faults }),
-    })
+    }))
 }
 
 impl Server {
