@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use cloudpc_model::{CloudPcId, ImageId, Power, SnapshotId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use fetch::{FetchPolicy, Fetched, Fetcher, HEAD_BYTES, REDIRECTS_MAX, URL_BYTES_MAX};
 pub use guest::{Exit, FileFormat, Guest, GuestError, GuestOs, Sha256Digest};
@@ -155,9 +156,20 @@ pub trait Driver: Send + Sync {
     /// The operating system inside. Reaching it may still fail; see [`Guest::wait_ready`].
     async fn guest(&self, id: CloudPcId) -> Result<Box<dyn Guest>, DriverError>;
 
+    /// The screen, keyboard and pointer of a running machine. A machine that has none rejects it with [`NO_DISPLAY`].
+    async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError>;
+
     /// The machines that are ours.
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError>;
 }
+
+/// A connection to a machine's screen. It speaks RFB (RFC 6143): the machine greets first, and asks for no password.
+pub trait Display: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Display for T {}
+
+/// The code with which a machine that has no screen rejects to show one.
+pub const NO_DISPLAY: &str = "noDisplay";
 
 /// What can go wrong with a machine. The engine decides by the variant and never reads the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

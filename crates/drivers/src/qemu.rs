@@ -46,7 +46,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, watch};
 
-use crate::{Capabilities, Driver, DriverError, Fetcher, Guest, GuestOs, MachineSpec, Observed, StopMode, Tag};
+use crate::{
+    Capabilities, Display, Driver, DriverError, Fetcher, Guest, GuestOs, MachineSpec, Observed, StopMode, Tag,
+};
 use account::Account;
 use agent::Channel;
 use guest::QemuGuest;
@@ -281,6 +283,11 @@ impl Driver for QemuDriver {
         }
         let os = disk::read(&folder.join(DISK_FOLDER)).map_err(of_host)?.map_or(GuestOs::Linux, |disk| disk.about.os);
         Ok(Box::new(QemuGuest { host: Arc::clone(&self.0), slot: self.0.slot(id), id, os }))
+    }
+
+    async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError> {
+        let machine = Machine::look(&self.0, &self.0.slot(id), &self.0.folder(id))?;
+        Ok(Box::new(machine.ok_or_else(|| not_found(id))?.display().await?))
     }
 
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError> {

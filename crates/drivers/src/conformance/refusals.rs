@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use super::{Bench, Checked, Report, Step, Subject, Wrong, must_be};
-use crate::{DriverError, MachineSpec, Tag};
+use crate::{DriverError, MachineSpec, NO_DISPLAY, Tag};
 
 /// A verb, and a machine that must refuse it.
 struct Case {
@@ -117,6 +117,14 @@ fn cases() -> Vec<Case> {
             refused: is_conflict,
         },
         Case {
+            name: "a machine that is off shows nothing",
+            prepare: |b| Box::pin(b.present()),
+            verb: |b| Box::pin(async { b.driver.display(b.spec.id).await.map(drop) }),
+            refused: |error| {
+                is_conflict(error) || matches!(error, DriverError::Rejected { code, .. } if code == NO_DISPLAY)
+            },
+        },
+        Case {
             name: "an unknown restore point is not found",
             prepare: |b| {
                 Box::pin(async {
@@ -137,6 +145,7 @@ fn on_nothing() -> Vec<(&'static str, Verb)> {
     vec![
         ("observe", |b| Box::pin(async { b.driver.observe(b.spec.id).await.map(drop) })),
         ("guest", |b| Box::pin(async { b.driver.guest(b.spec.id).await.map(drop) })),
+        ("display", |b| Box::pin(async { b.driver.display(b.spec.id).await.map(drop) })),
         ("ensure_running", |b| Box::pin(async { b.driver.ensure_running(b.spec.id).await })),
         ("ensure_stopped", |b| Box::pin(async { b.driver.ensure_stopped(b.spec.id, crate::StopMode::Force).await })),
         ("ensure_restarted", |b| Box::pin(async { b.driver.ensure_restarted(b.spec.id, &b.tag).await })),

@@ -8,18 +8,19 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::UnixStream;
 
 use super::disk;
 use super::layout::{
-    ASIDE, DISK_FOLDER, MACHINE_FILE, MachineFolder, SNAPSHOTS_FOLDER, file_name, make_private, original_name,
-    read_json, remove, rename, write_json,
+    ASIDE, DISK_FOLDER, MACHINE_FILE, MachineFolder, SNAPSHOTS_FOLDER, VNC_SOCKET, file_name, make_private,
+    original_name, read_json, remove, rename, write_json,
 };
 use super::process::{self, Process};
 use super::qmp::Qmp;
 use super::record::{DiskRecord, MachineRecord};
 use super::wire::WireError;
 use super::{Host, Slot, command};
-use crate::{Aside, DriverError, MachineSpec, Observed, StopMode, Tag};
+use crate::{Aside, DriverError, MachineSpec, NO_DISPLAY, Observed, StopMode, Tag};
 
 /// How often a guest that was asked to stop is asked again: one that is only just starting does not hear it.
 const ASK_AGAIN: Duration = Duration::from_secs(4);
@@ -123,6 +124,17 @@ impl Machine {
 
     pub fn is_running(&self) -> bool {
         self.process.is_some()
+    }
+
+    /// Connects to its screen, which QEMU shows to any number of clients at the same time.
+    pub async fn display(&self) -> Result<UnixStream, DriverError> {
+        if self.disk()?.is_some_and(|disk| !disk.about.display) {
+            return Err(rejected(NO_DISPLAY, format!("{} has no screen: its image is made without one", self.name())));
+        }
+        if !self.is_running() {
+            return Err(DriverError::Conflict(format!("{} is off and shows nothing", self.name())));
+        }
+        self.folder.connect(VNC_SOCKET).await.map_err(of_host)
     }
 
     pub async fn ensure_absent(mut self) -> Done {

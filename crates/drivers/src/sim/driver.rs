@@ -7,7 +7,7 @@ use super::disk::Disk;
 use super::guest::SimGuest;
 use super::machine::{Change, Look, Machine, Takes};
 use super::{Ailment, SimDriver};
-use crate::{Capabilities, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
+use crate::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, NO_DISPLAY, Observed, StopMode, Tag};
 
 #[async_trait]
 impl Driver for SimDriver {
@@ -104,6 +104,11 @@ impl Driver for SimDriver {
     async fn guest(&self, id: CloudPcId) -> Result<Box<dyn Guest>, DriverError> {
         self.observe(id).await?;
         Ok(Box::new(SimGuest::new(self.inner.clone(), id)))
+    }
+
+    async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError> {
+        self.observe(id).await?;
+        Err(DriverError::Rejected { code: NO_DISPLAY.into(), message: "a simulated machine has no screen".into() })
     }
 
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError> {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use cloudpc_drivers::sim::{Ailment, SimDriver};
-use cloudpc_drivers::{Capabilities, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
+use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
 use cloudpc_engine::{Effect, Engine, FaultRule, Parts, Settings};
 use cloudpc_model::{ActionId, Clock, CloudPcId, EventKind, Params, Power, SnapshotId, State};
 use std::collections::VecDeque;
@@ -78,6 +78,9 @@ impl Driver for Moody {
     }
     async fn guest(&self, id: CloudPcId) -> Result<Box<dyn Guest>, DriverError> {
         self.sim.guest(id).await
+    }
+    async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError> {
+        self.sim.display(id).await
     }
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError> {
         self.sim.list().await
