@@ -1,14 +1,23 @@
-//! Files that only their owner may read, replaced in one step, so that a crash leaves the old one or the new one and never half of one.
+//! Files that are replaced in one step, so that a crash or a power cut leaves the old one or the new one and never half of one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-/// Writes a file that only its owner may read.
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Its owner alone: it holds a secret.
+    Owner,
+    /// Everyone.
+    Everyone,
+}
+
+/// Writes a file.
 ///
 /// # Errors
 /// It cannot be written; what was there before still is.
-pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &Path, readers: Readers, content: &[u8]) -> io::Result<()> {
     let unfinished = path.with_extension("unfinished");
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -17,11 +26,39 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::os::unix::fs::OpenOptionsExt::mode(
+        &mut options,
+        match readers {
+            Readers::Owner => 0o600,
+            Readers::Everyone => 0o644,
+        },
+    );
     let mut file = options.open(&unfinished)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
     // The new name is on disk only when the directory is.
     path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_replaced_whole_and_read_by_whom_it_may_be() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.pem");
+        for (readers, others, content) in [(Readers::Everyone, 0o044, "old"), (Readers::Owner, 0, "new")] {
+            // What a crash has left lies in nobody's way.
+            fs::write(path.with_extension("unfinished"), "half").unwrap();
+            write(&path, readers, content.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+            // The mask of the process may take more away.
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o077 & !others, 0);
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
 }

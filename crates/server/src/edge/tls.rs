@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
-use crate::private_file;
+use crate::durable_file::{self, Readers};
 
 /// The authority's certificate, in the data directory, for clients to trust.
 pub const AUTHORITY_FILE: &str = "ca.pem";
@@ -101,7 +101,7 @@ fn authority(directory: &Path, now: Timestamp, rng: &dyn Rng) -> Result<Issuer<'
     if !path.exists() {
         let key = KeyPair::generate()?;
         // The key is written first, so that a certificate that someone may trust already always has its key.
-        private_file::write(&key_path, key.serialize_pem().as_bytes()).map_err(file(&key_path))?;
+        durable_file::write(&key_path, Readers::Owner, key.serialize_pem().as_bytes()).map_err(file(&key_path))?;
         let mut params = CertificateParams::default();
         // Two installations must not have authorities of one name, or clients that trust both mix them up.
         let name = format!("cloudpc authority {:08x}", rng.below(1 << 32));
@@ -109,9 +109,8 @@ fn authority(directory: &Path, now: Timestamp, rng: &dyn Rng) -> Result<Issuer<'
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         set_validity(&mut params, now, AUTHORITY_LIFETIME);
-        let unfinished = path.with_extension("unfinished");
-        fs::write(&unfinished, params.self_signed(&key)?.pem()).map_err(file(&unfinished))?;
-        fs::rename(&unfinished, &path).map_err(file(&path))?;
+        let certificate = params.self_signed(&key)?.pem();
+        durable_file::write(&path, Readers::Everyone, certificate.as_bytes()).map_err(file(&path))?;
     }
     let certificate = fs::read_to_string(&path).map_err(file(&path))?;
     let key = fs::read_to_string(&key_path).map_err(file(&key_path))?;

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use super::StartError;
 use crate::app::App;
+use crate::durable_file::{self, Readers};
 use crate::identity::Identity;
 use crate::pipeline::PERMISSIONS;
-use crate::private_file;
 
 /// The file, in the data directory.
 pub const ADMIN_FILE: &str = "admin.json";
@@ -50,7 +50,7 @@ pub(super) async fn ensure(
     file.https_url = https.map(|address| format!("https://{}", reachable(address)));
     let mut text = serde_json::to_vec_pretty(&file).map_err(Error::internal)?;
     text.push(b'\n');
-    private_file::write(&path, &text).map_err(|source| StartError::File { path, source })
+    durable_file::write(&path, Readers::Owner, &text).map_err(|source| StartError::File { path, source })
 }
 
 /// What the file says, if it can be read and its application is there.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use crate::world::{DESK_1, DESK_2, DEVICE_1, PARTNER, PLAN_2, Reply, Who, World};
 
-const CASES: u32 = 4_000;
+const CASES: u32 = 1_500;
 const SEED: u64 = 2;
 
 /// What stands in the place of a key or an argument: what is there, what is not, and what should not be.

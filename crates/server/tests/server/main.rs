@@ -8,6 +8,7 @@ mod architecture;
 mod batch;
 mod docs;
 mod failures;
+mod federation;
 mod fuzz;
 mod lists;
 mod paging;

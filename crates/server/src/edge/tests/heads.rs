@@ -221,3 +221,19 @@ async fn a_panic_becomes_an_error_with_its_ids() {
     assert!(!answer.contains("an operation panics"));
     assert_eq!(world.ask("GET /healthz", "").await, "200 OK: ok", "and the next one is answered");
 }
+
+#[tokio::test]
+async fn a_challenge_is_as_graph_writes_it_and_carries_nothing_of_the_senders() {
+    let world = World::new().await;
+    let ask = async |authorization: &str| {
+        let request =
+            format!("GET /beta/me HTTP/1.1\r\nHost: Cloudpc.test:8366\r\nConnection: close\r\n{authorization}\r\n");
+        let answer = world.exchange(request).await;
+        answer.lines().find_map(|line| line.strip_prefix("www-authenticate: ")).unwrap().to_owned()
+    };
+    insta::assert_snapshot!(ask("").await, @r#"Bearer realm="", authorization_uri="http://cloudpc.test:8366/common/oauth2/v2.0/authorize", client_id="00000003-0000-0000-c000-000000000000", error="invalid_token", error_description="Access token is empty: the Authorization header is missing.""#);
+    let spiteful = ask("Authorization: Bearer a\"b\\c\u{e9}.d.e\r\n").await;
+    insta::assert_snapshot!(spiteful, @r#"Bearer realm="", authorization_uri="http://cloudpc.test:8366/common/oauth2/v2.0/authorize", client_id="00000003-0000-0000-c000-000000000000", error="invalid_token", error_description="The Authorization header must be Bearer and an access token.""#);
+    let told = world.exchange("GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(!told.contains("www-authenticate"), "{told}");
+}

@@ -217,6 +217,23 @@ async fn a_token_ends_on_time_even_if_it_is_kept() {
 }
 
 #[tokio::test]
+async fn verified_tokens_take_no_more_memory_than_they_may() {
+    let world = World::new().await;
+    let token = world.app_token().await;
+    let caller = world.identity.authenticate(&bearing(&token)).await.unwrap();
+    let verified = &world.identity.verified;
+    assert_eq!(verified.len(), 1);
+    let until = START + TOKEN_LIFETIME;
+    for n in 0..2 * VERIFIED_BYTES_MAX / TOKEN_BYTES_MAX as u64 {
+        let token = format!("{n:0>TOKEN_BYTES_MAX$}").into_boxed_str();
+        verified.insert(token, Verified { caller: Arc::clone(&caller), until, generation: 0 });
+        assert!(verified.weight() <= VERIFIED_BYTES_MAX, "{n}");
+    }
+    assert!(verified.len() > 1);
+    assert!(world.identity.authenticate(&bearing(&token)).await.is_ok(), "one that was pushed out is looked at anew");
+}
+
+#[tokio::test]
 async fn what_is_taken_away_is_gone_at_once() {
     let world = World::new().await;
     let (app_token, user_token) = (world.app_token().await, world.user_token().await);
