@@ -5,6 +5,7 @@ mod tour;
 use clap::Args;
 use cloudpc_server::config::{Config, LogConfig, LogFormat};
 use cloudpc_server::start::{Options, Server};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -71,6 +72,7 @@ impl Serve {
             None => Config::default(),
         };
         log_to_standard_error(&config.log)?;
+        open_as_many_files_as_may_be();
         let mut signals = Signals::new()?;
         let options =
             Options { data: data.clone(), listen: self.listen.0, tls_listen: self.tls_listen.0, config, scenario };
@@ -90,6 +92,15 @@ impl Serve {
             () = server.stop() => Ok(()),
             () = signals.next() => Err(Failure::local("Stopped at once. What was under way goes on at the next start.")),
         }
+    }
+}
+
+/// Raises the soft limit on open files, which is 1,024 on most systems, to the hard one: every connection takes one, and once they are used up neither
+/// machines nor agents can be read any more.
+fn open_as_many_files_as_may_be() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit on open files cannot be raised; fewer connections can be held than usual");
     }
 }
 

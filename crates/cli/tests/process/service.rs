@@ -49,6 +49,25 @@ impl Service {
         Self::start_in(directory, options)
     }
 
+    /// Starts one that may open only this many files unless it asks for more.
+    pub fn start_with_open_files(soft_limit: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        let program = command(&data, &[]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"ulimit -Sn "$0" && exec "$@""#]).arg(soft_limit.to_string());
+        let (process, http, https) = {
+            shell.arg(program.get_program()).args(program.get_args());
+            ready(shell)
+        };
+        Self { directory, process, http, https, data }
+    }
+
+    /// What the system says of its limits.
+    pub fn limits(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/limits", self.process.id())).unwrap()
+    }
+
     /// Starts one whose data directory is a disk of its own with this many bytes; none if this environment lets nobody make one.
     pub fn start_on_a_disk_of(bytes: usize, options: &[&str]) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();

@@ -157,3 +157,16 @@ fn a_second_request_to_stop_waits_for_nothing() {
     service.start_again(&[]);
     assert_eq!(service.json(&["list"]).as_array().unwrap().len(), 60);
 }
+
+#[test]
+fn it_opens_as_many_files_as_it_may() {
+    const SOFT: usize = 256;
+    let service = Service::start_with_open_files(SOFT);
+    let limits = service.limits();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let [soft, hard] = line.split_whitespace().skip(3).take(2).collect::<Vec<_>>()[..] else { panic!("{line}") };
+    assert_eq!(soft, hard);
+    let open: Vec<_> = (0..2 * SOFT).map_while(|_| TcpStream::connect(service.http()).ok()).collect();
+    assert_eq!(open.len(), 2 * SOFT);
+    assert_eq!(service.run(&["list"]).exit, 0, "it is still answering");
+}
