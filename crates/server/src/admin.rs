@@ -29,6 +29,8 @@ use crate::caller::Caller;
 use crate::pipeline::{Problem, refuse};
 use crate::request::{BaseAddress, RequestIds};
 
+pub use apps::NAME_CHARS_MAX;
+
 /// May make applications and tokens, and what tokens are signed with.
 const ADMINISTER: &str = "Cloudpc.Administer.All";
 /// May use the levers of a simulated fleet.

@@ -12,7 +12,7 @@ use crate::identity::Identity;
 use crate::pipeline::{PERMISSIONS, Problem};
 
 /// Longest name of an application.
-const NAME_CHARS_MAX: usize = 256;
+pub const NAME_CHARS_MAX: usize = 256;
 
 /// An application to be made.
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 //! `/_cloudpc/`: every call of the administration × every way to be refused, and what applications and keys do.
 
 use axum::body::Body;
+use cloudpc_server::admin::NAME_CHARS_MAX;
 use cloudpc_server::edge::{Edge, Health, Scheme};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -121,4 +122,17 @@ async fn old_keys_are_retired_or_dropped() {
     assert_eq!(administration.ask("POST", "/_cloudpc/keys/rotate", json!({"dropOld": true})).await.0, 204);
     assert_eq!(administration.status_of(&old).await, 401);
     assert_eq!(administration.status_of(&administration.world.token(Who::Reader).await).await, 200);
+}
+
+#[tokio::test]
+async fn the_name_of_an_application_may_be_so_long() {
+    let administration = Administration::new().await;
+    for (name, status) in [("x".repeat(NAME_CHARS_MAX), 201), ("\u{1f4bb}".repeat(NAME_CHARS_MAX), 201)]
+        .into_iter()
+        .chain([("x".repeat(NAME_CHARS_MAX + 1), 400), (String::new(), 400)])
+    {
+        let (answered, body) =
+            administration.ask("POST", "/_cloudpc/apps", json!({"name": name, "permissions": []})).await;
+        assert_eq!(answered.as_u16(), status, "{body}");
+    }
 }
