@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use super::answer::with_body;
 use super::{CONTENT_TYPE_JSON, DIAGNOSTIC, body, respond};
 use crate::app::App;
-use crate::request::RequestIds;
+use crate::request::{BaseAddress, RequestIds};
 
 /// Most requests of one batch.
 pub const REQUESTS_MAX: usize = 20;
@@ -46,7 +46,8 @@ struct Item {
     headers: BTreeMap<String, String>,
     #[serde(default)]
     body: Option<Value>,
-    #[serde(default)]
+    /// Microsoft's SDK for Python writes it in its own spelling.
+    #[serde(default, alias = "depends_on")]
     depends_on: Vec<String>,
 }
 
@@ -180,7 +181,7 @@ async fn run(app: &App, edm: &'static Edm, head: &Parts, item: &Item, ids: &Requ
 fn request(edm: &Edm, head: &Parts, item: &Item) -> Result<Request<Body>, GraphError> {
     let wrong =
         |what: &str, text: &str| GraphError::bad_request(format!("The {what} '{text}' cannot be used in a batch."));
-    let url = item.url.trim_start_matches('/');
+    let url = below_root(edm, head, &item.url).trim_start_matches('/');
     if super::is_batch(url.split('?').next().unwrap_or_default()) {
         return Err(wrong("address", &item.url));
     }
@@ -204,6 +205,16 @@ fn request(edm: &Edm, head: &Parts, item: &Item) -> Result<Request<Body>, GraphE
     }
     *request.extensions_mut() = head.extensions.clone();
     Ok(request)
+}
+
+/// What an address says after the root of the batch. Addresses are meant to begin there; Microsoft's SDK for Python writes them whole.
+fn below_root<'a>(edm: &Edm, head: &Parts, url: &'a str) -> &'a str {
+    let base = head.extensions.get::<BaseAddress>().expect("the edge gives every request its base address");
+    let root = format!("{}/{}/", base.0, edm.version.segment());
+    match url.split_at_checked(root.len()) {
+        Some((start, rest)) if start.eq_ignore_ascii_case(&root) => rest,
+        _ => url,
+    }
 }
 
 async fn wrap(id: String, response: Response<Body>) -> Answered {

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::world::{DESK_1, Who, World};
 
+const BASE_OF_BETA: &str = "https://cloudpc.test/beta";
+
 fn item(id: &str, method: &str, url: &str) -> Value {
     json!({"id": id, "method": method, "url": url})
 }
@@ -132,6 +134,28 @@ async fn each_item_is_a_request_of_its_own() {
       ]
     }
     "#);
+}
+
+/// `msgraph-core` 1.5.2 sends whole addresses, and `depends_on` where `dependsOn` is meant.
+#[tokio::test]
+async fn a_batch_is_read_as_the_python_sdk_writes_it() {
+    let world = World::new().await;
+    let count = |id: &str, address: &str, depends_on: &[&str]| {
+        json!({"id": id, "method": "GET", "url": format!("{address}/deviceManagement/managedDevices/$count"), "depends_on": depends_on,
+               "headers": {"accept": "text/plain"}})
+    };
+    let body = json!({"requests": [
+        count("here", BASE_OF_BETA, &[]),
+        count("shouted", "HTTPS://CLOUDPC.TEST/BETA", &[]),
+        count("another root", "https://cloudpc.test/v1.0", &[]),
+        count("another host", "https://elsewhere.test/beta", &[]),
+        count("late", BASE_OF_BETA, &["another host"]),
+    ]});
+    let reply = world.call(Who::Writer, "POST", "/beta/$batch", Some(body)).await;
+    let answers = reply.json()["responses"].as_array().unwrap().clone();
+    let statuses: Vec<_> = answers.iter().map(|answer| (answer["id"].clone(), answer["status"].clone())).collect();
+    let expected = [("here", 200), ("shouted", 200), ("another root", 400), ("another host", 400), ("late", 424)];
+    assert_eq!(statuses, expected.map(|(id, status)| (json!(id), json!(status))));
 }
 
 #[tokio::test]
