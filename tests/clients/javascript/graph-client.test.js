@@ -5,7 +5,13 @@ import { randomUUID } from "node:crypto";
 import { before, test } from "node:test";
 
 import { ClientSecretCredential } from "@azure/identity";
-import { Client, GraphError, PageIterator } from "@microsoft/microsoft-graph-client";
+import {
+  BatchRequestContent,
+  BatchResponseContent,
+  Client,
+  GraphError,
+  PageIterator,
+} from "@microsoft/microsoft-graph-client";
 import { TokenCredentialAuthenticationProvider } from "@microsoft/microsoft-graph-client/authProviders/azureTokenCredentials/index.js";
 
 import { Service } from "./service.js";
@@ -161,6 +167,25 @@ test("a partner is taken on, configured, deploys, reports and is let go", async 
   assert.equal((await of().patch({ enableConnection: false })).connectionStatus, "notAvailable");
   await of().delete();
   await assert.rejects(of().get(), { statusCode: 404, code: "ResourceNotFound" });
+});
+
+test("several requests in one", async () => {
+  const { id } = await desk("desk-08");
+  const request = (id, address, init) => ({ id, request: new Request(`${office.url}${address}`, init) });
+  const content = new BatchRequestContent([
+    request("one", `${ENDPOINT}/cloudPCs/${id}?$select=displayName`),
+    request("nobody", `${ENDPOINT}/cloudPCs/nobody`),
+    request("rename", `${ENDPOINT}/cloudPCs/${id}/rename`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ displayName: "desk-08" }),
+    }),
+  ]);
+  const answer = new BatchResponseContent(await graph.api("/$batch").post(await content.getContent()));
+  assert.equal((await answer.getResponseById("one").json()).displayName, "desk-08");
+  assert.equal((await answer.getResponseById("nobody").json()).error.code, "ResourceNotFound");
+  assert.equal(answer.getResponseById("rename").status, 204);
+  await office.rest();
 });
 
 test("the page iterator collects each result once while more arrive", async () => {
