@@ -13,6 +13,7 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -44,6 +45,8 @@ pub(super) const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 pub(super) const STREAMS_MAX: u32 = 128;
 /// Requests of one HTTP/2 connection that its client has taken back and that are not cleaned up yet; one with more is closed.
 pub(super) const RESETS_MAX: usize = 20;
+/// How long a connection may be open without a request on it; one of HTTP/1.1 has to begin its next one within [`HEADER_TIME_MAX`] anyway.
+pub(super) const IDLE_TIME_MAX: Duration = Duration::from_mins(2);
 /// How often a silent HTTP/2 connection is asked whether anyone is there.
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -145,9 +148,14 @@ where
         .max_concurrent_streams(STREAMS_MAX)
         .max_pending_accept_reset_streams(RESETS_MAX)
         .keep_alive_interval(PING_INTERVAL);
+    let requests = Arc::new(Requests::default());
     let service = service_fn(|request: Request<Incoming>| {
-        let edge = Arc::clone(edge);
-        async move { Ok::<_, Infallible>(edge.answer(request.map(Body::new), scheme).await) }
+        let (edge, request_is_open) = (Arc::clone(edge), requests.open());
+        async move {
+            let answer = edge.answer(request.map(Body::new), scheme).await;
+            drop(request_is_open);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut stream = TimeoutWriter::new(Begun { begun, stream });
     stream.set_timeout(Some(WRITE_TIME_MAX));
@@ -155,8 +163,44 @@ where
     tokio::select! {
         _ = connection.as_mut() => return,
         () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = requests.idle() => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
+}
+
+/// The requests of one connection, counted to see whether it is used.
+#[derive(Default)]
+struct Requests {
+    begun: AtomicUsize,
+    ended: AtomicUsize,
+}
+
+/// A request that is being answered, or whose client has gone away.
+struct OpenRequest(Arc<Requests>);
+
+impl Requests {
+    fn open(self: &Arc<Self>) -> OpenRequest {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        OpenRequest(Arc::clone(self))
+    }
+
+    /// Returns when there was none for [`IDLE_TIME_MAX`], or a little later.
+    async fn idle(&self) {
+        loop {
+            let begun = self.begun.load(Ordering::Relaxed);
+            let was_idle = self.ended.load(Ordering::Relaxed) == begun;
+            tokio::time::sleep(IDLE_TIME_MAX).await;
+            if was_idle && self.begun.load(Ordering::Relaxed) == begun {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 enum FirstLine {

@@ -5,7 +5,7 @@ use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 
 use super::*;
-use crate::edge::listen::{RESETS_MAX, STREAMS_MAX};
+use crate::edge::listen::{IDLE_TIME_MAX, RESETS_MAX, STREAMS_MAX};
 
 /// A client over TLS; its connection runs in the background and ends with a reason.
 async fn client(world: &World) -> (SendRequest<Bytes>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
@@ -135,4 +135,25 @@ async fn a_connection_on_which_nobody_is_there_is_closed() {
         settle().await;
     }
     world.until_open(0).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_is_closed_and_one_with_a_request_is_not() {
+    let world = World::new().await;
+    let (mut idle, idle_connection) = client(&world).await;
+    let (answer, _) = idle.send_request(request("/healthz"), true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 200);
+    let (mut used, _used_connection) = client(&world).await;
+    let (waiting, _) = used.send_request(request("/test/wait"), true).unwrap();
+    settle().await;
+    let clock = StandingClock::new();
+    // In steps, so that both sides go on to answer each other's pings.
+    for _ in 0..2 * IDLE_TIME_MAX.as_secs() / 10 + 1 {
+        clock.advance(Duration::from_secs(10)).await;
+        settle().await;
+    }
+    world.until_open(1).await;
+    idle_connection.await.unwrap().unwrap();
+    world.go_on.notify_one();
+    assert_eq!(waiting.await.unwrap().status(), 200);
 }
