@@ -124,15 +124,18 @@ class Service:
         self._lever("POST", "/clock/advance", {"by": by})
 
     def rest(self) -> None:
-        """Moves the fleet's clock until no action is open."""
-        assert self._lever("POST", "/clock/advanceToIdle").json()["openActions"] == 0
+        """Moves the fleet's clock until no action is open. One call moves it for a limited time; several may be due."""
+        self._until_idle(lambda: self._lever("POST", "/clock/advanceToIdle"))
 
     def wait_for_rest(self) -> None:
         """Waits until no action is open. With many under way this is quicker than moving the clock to each event."""
+        self._until_idle(lambda: time.sleep(0.1) or self._lever("GET", "/clock"))
+
+    @staticmethod
+    def _until_idle(look) -> None:
         deadline = time.monotonic() + REST_TIME_MAX
-        while open_actions := self._lever("GET", "/clock").json()["openActions"]:
-            assert time.monotonic() < deadline, open_actions
-            time.sleep(0.1)
+        while open_actions := look().json()["openActions"]:
+            assert time.monotonic() < deadline, f"{open_actions} actions do not end"
 
     @contextmanager
     def fault(self, effect: dict, **where):
