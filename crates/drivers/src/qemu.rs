@@ -12,6 +12,7 @@
 //!     capacity.rs    whether the host has room
 //!   guest.rs         the operating system inside, over the guest agent
 //!   image.rs         the images that disks are made from
+//!   warm.rs          images that hold a guest's memory, for tests and demonstrations
 //!   qmp.rs agent.rs  what is said to QEMU and to the agent, both over wire.rs: bounded lines of JSON
 //! ```
 //!
@@ -33,10 +34,11 @@ mod qmp;
 mod record;
 #[cfg(test)]
 mod transcript;
+mod warm;
 mod wire;
 
 use async_trait::async_trait;
-use cloudpc_model::{Clock, CloudPcId, Rng, SnapshotId};
+use cloudpc_model::{Clock, CloudPcId, ImageId, Rng, SnapshotId};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -47,7 +49,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, watch};
 
 use crate::{
-    Capabilities, Display, Driver, DriverError, Fetcher, Guest, GuestOs, MachineSpec, Observed, StopMode, Tag,
+    Capabilities, Display, Driver, DriverError, Fetcher, Guest, GuestError, GuestOs, MachineSpec, Observed, StopMode,
+    Tag,
 };
 use account::Account;
 use agent::Channel;
@@ -150,6 +153,19 @@ impl QemuDriver {
     /// What runs the guests' instructions; found out at the first question.
     pub async fn accelerator(&self) -> Accelerator {
         self.0.accelerator().await
+    }
+
+    /// Makes a warm image `warm` of a machine of this spec: see [`About::warm`]. Takes a boot.
+    ///
+    /// # Errors
+    /// The machine cannot be made or run, or the image cannot be kept.
+    pub async fn warm_up(&self, spec: &MachineSpec, warm: &ImageId) -> Result<(), GuestError> {
+        self.ensure_present(spec).await?;
+        self.ensure_running(spec.id).await?;
+        self.guest(spec.id).await?.wait_ready().await?;
+        let warm = warm.clone();
+        self.carry(spec.id, move |machine| machine.become_image(warm)).await?;
+        Ok(self.ensure_absent(spec.id).await?)
     }
 
     /// Carries a verb on a machine to its end, even if the caller goes away.

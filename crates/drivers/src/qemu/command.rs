@@ -4,7 +4,7 @@ use cloudpc_model::CloudPcId;
 
 use super::accelerator::Accelerator;
 use super::image::{INITRD_FILE, KERNEL_FILE};
-use super::layout::{AGENT_SOCKET, CONSOLE_LOG, QMP_SOCKET, VNC_SOCKET};
+use super::layout::{AGENT_SOCKET, CONSOLE_LOG, INCOMING_SOCKET, QMP_SOCKET, VNC_SOCKET};
 use super::record::DiskRecord;
 use crate::MachineSpec;
 
@@ -32,7 +32,13 @@ pub fn boot_of(id: CloudPcId, arguments: &[impl AsRef<str>]) -> Option<u64> {
 }
 
 /// The arguments of a process that runs this machine, in the working folder `run` of the machine's folder.
-pub fn arguments(spec: &MachineSpec, disk: &DiskRecord, accelerator: Accelerator, boot: u64) -> Vec<String> {
+pub fn arguments(
+    spec: &MachineSpec,
+    disk: &DiskRecord,
+    accelerator: Accelerator,
+    boot: u64,
+    waits_for_memory: bool,
+) -> Vec<String> {
     let about = &disk.about;
     let (accel, cpu) = match accelerator {
         Accelerator::Kvm => ("kvm".to_owned(), "host"),
@@ -80,6 +86,9 @@ pub fn arguments(spec: &MachineSpec, disk: &DiskRecord, accelerator: Accelerator
         }
         false => words.add("-display", "none"),
     }
+    if waits_for_memory {
+        words.add("-incoming", format!("unix:{INCOMING_SOCKET}"));
+    }
     words.0
 }
 
@@ -126,8 +135,9 @@ mod tests {
             kernel_parameters: Some("quiet".into()),
             emulated_cpu: Some("qemu64".into()),
             display: false,
+            warm: None,
         };
-        let arguments = arguments(&spec(), &disk(about), Accelerator::Tcg, 3);
+        let arguments = arguments(&spec(), &disk(about), Accelerator::Tcg, 3, false);
         assert_eq!(boot_of(spec().id, &arguments), Some(3));
         assert_eq!(boot_of(CloudPcId(uuid::Uuid::from_u128(8)), &arguments), None);
         assert_eq!(boot_of(spec().id, &["-name"]), None);
@@ -138,8 +148,9 @@ mod tests {
 
     #[test]
     fn nothing_listens_on_an_address() {
-        let about = About { os: GuestOs::Windows, kernel_parameters: None, emulated_cpu: None, display: true };
-        let arguments = arguments(&spec(), &disk(about), Accelerator::Kvm, 1);
+        let about =
+            About { os: GuestOs::Windows, kernel_parameters: None, emulated_cpu: None, display: true, warm: None };
+        let arguments = arguments(&spec(), &disk(about), Accelerator::Kvm, 1, true);
         for word in &arguments {
             assert!(!word.contains("hostfwd") && !word.contains("tcp:") && !word.contains("0.0.0.0"), "{word}");
         }

@@ -77,6 +77,17 @@ pub fn finish_draft(draft: &Path, folder: &Path) -> io::Result<()> {
     rename(draft, folder)
 }
 
+/// Copies the disk, as one file that needs no other, and what starts it into a folder.
+pub fn flatten(original: &Path, folder: &Path) -> io::Result<()> {
+    for file in [KERNEL_FILE, INITRD_FILE] {
+        if original.join(file).exists() {
+            link(&original.join(file), &folder.join(file))?;
+        }
+    }
+    let target = folder.join(DISK_FILE);
+    qemu_img(original, &["convert", "-q", "-O", "qcow2", DISK_FILE, &target.to_string_lossy()]).map(drop)
+}
+
 /// Makes the disk at least so large. It never becomes smaller.
 pub fn grow(folder: &Path, size_gib: u32) -> io::Result<()> {
     grow_to_bytes(folder, u64::from(size_gib) << 30)

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::layout::{file_name, make_private, read_json, remove, rename, write_json};
+use super::warm::{MEMORY_FILE, Shape};
 use crate::{DriverError, GuestOs};
 
 pub const DISK_FILE: &str = "disk.qcow2";
@@ -43,6 +44,9 @@ pub struct About {
     /// Whether it has a picture to look at.
     #[serde(default)]
     pub display: bool,
+    /// The machine whose memory it has besides; see [`super::warm`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm: Option<Shape>,
 }
 
 /// All images of this host.
@@ -107,6 +111,7 @@ impl Images {
                 kernel_parameters: Some(TEST_KERNEL_PARAMETERS.into()),
                 emulated_cpu: Some("qemu64".into()),
                 display: false,
+                warm: None,
             })
         })
     }
@@ -124,13 +129,13 @@ impl Images {
     }
 
     /// Registers what `fill` puts into a new folder. An image of the same id is replaced; disks made from it keep its files.
-    fn register(&self, id: &ImageId, fill: impl FnOnce(&Path) -> io::Result<About>) -> io::Result<()> {
+    pub(super) fn register(&self, id: &ImageId, fill: impl FnOnce(&Path) -> io::Result<About>) -> io::Result<()> {
         let name = file_name(&id.0);
         let draft = self.0.join(format!("new-{name}"));
         remove(&draft)?;
         make_private(&draft)?;
         let about = fill(&draft)?;
-        for file in [DISK_FILE, KERNEL_FILE, INITRD_FILE] {
+        for file in [DISK_FILE, KERNEL_FILE, INITRD_FILE, MEMORY_FILE] {
             let path = draft.join(file);
             if path.exists() {
                 fs::File::open(&path)?.sync_all()?;
@@ -151,7 +156,7 @@ impl Image {
     /// Links its files into a folder, its disk under the name `disk`.
     pub fn link_to(&self, folder: &Path, disk: &str) -> io::Result<()> {
         super::layout::link(&self.folder.join(DISK_FILE), &folder.join(disk))?;
-        for file in [KERNEL_FILE, INITRD_FILE] {
+        for file in [KERNEL_FILE, INITRD_FILE, MEMORY_FILE] {
             if self.folder.join(file).exists() {
                 super::layout::link(&self.folder.join(file), &folder.join(file))?;
             }
@@ -165,7 +170,7 @@ mod tests {
     use super::*;
 
     fn about() -> About {
-        About { os: GuestOs::Linux, kernel_parameters: None, emulated_cpu: None, display: false }
+        About { os: GuestOs::Linux, kernel_parameters: None, emulated_cpu: None, display: false, warm: None }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Where things are on the disk of the host, and how files there change so that a crash leaves the old or the new and nothing between.
 //!
 //! ```text
-//! images/<image>/          image.json, disk.qcow2, vmlinuz and initrd if it is started without a boot loader
+//! images/<image>/          image.json, disk.qcow2; vmlinuz and initrd if it is started without a boot loader; memory if it is warm
 //! machines/                mode 0700
 //! machines/<Cloud PC>/     mode 0700, or 0710 for the group of a QEMU that runs as another user
 //!   machine.json           what the machine should be, and what was done to it
@@ -38,6 +38,8 @@ pub const LOCK_FILE: &str = "lock";
 pub const PID_FILE: &str = "pid";
 pub const QMP_SOCKET: &str = "qmp.sock";
 pub const AGENT_SOCKET: &str = "agent.sock";
+pub const INCOMING_SOCKET: &str = "incoming.sock";
+pub const OUTGOING_SOCKET: &str = "outgoing.sock";
 pub const VNC_SOCKET: &str = "vnc.sock";
 pub const CONSOLE_LOG: &str = "console.log";
 pub const QEMU_LOG: &str = "qemu.log";

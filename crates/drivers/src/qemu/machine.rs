@@ -2,7 +2,7 @@
 //!
 //! Whoever calls them holds the machine's lock. A verb may end at any await with the process that runs it; the next one sweeps up and begins where the folder says.
 
-use cloudpc_model::{Power, SnapshotId};
+use cloudpc_model::{ImageId, Power, SnapshotId};
 use serde_json::json;
 use std::io;
 use std::path::PathBuf;
@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
 
+use super::accelerator::Accelerator;
 use super::disk;
+use super::image::About;
 use super::layout::{
     ASIDE, DISK_FOLDER, MACHINE_FILE, MachineFolder, SNAPSHOTS_FOLDER, VNC_SOCKET, file_name, make_private,
     original_name, read_json, remove, rename, write_json,
@@ -18,6 +20,7 @@ use super::layout::{
 use super::process::{self, Process};
 use super::qmp::Qmp;
 use super::record::{DiskRecord, MachineRecord};
+use super::warm::{self, MEMORY_FILE, Shape};
 use super::wire::WireError;
 use super::{Host, Slot, command};
 use crate::{Aside, DriverError, MachineSpec, NO_DISPLAY, Observed, StopMode, Tag};
@@ -36,6 +39,13 @@ const KILL_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The job that copies a disk, and the node that it copies to.
 const COPY: &str = "copy";
+
+/// Whether a machine that has a process can run its guest.
+enum Awake {
+    Yes,
+    /// It waits for a memory that nobody is going to hand to it.
+    No,
+}
 
 /// A machine that is there, under its lock.
 pub struct Machine {
@@ -146,12 +156,19 @@ impl Machine {
     pub async fn ensure_running(mut self) -> Done {
         let Some(process) = &self.process else { return self.start().await };
         let woken = self.wake().await;
+        // Whoever was handing it its memory has died.
+        if let Ok(Awake::No) = woken {
+            // Nothing was booted.
+            self.record.boots = process.boot.saturating_sub(1);
+            self.stop(StopMode::Force).await?;
+            return self.start().await;
+        }
         // It may have been about to end when we looked.
         if woken.is_err() && tokio::time::timeout(END_TIME_MAX, process.ended()).await.is_ok() {
             self.process = None;
             return self.start().await;
         }
-        woken
+        woken.map(drop)
     }
 
     pub async fn ensure_stopped(mut self, how: StopMode) -> Done {
@@ -300,9 +317,24 @@ impl Machine {
         let _admission = self.host.admit(&self.record.spec).await?;
         let (present, size_gib) = (self.present(), self.record.spec.storage_gib);
         blocking(move || disk::grow(&present, size_gib)).await?;
-        let boot = self.record.boots + 1;
         let accelerator = self.host.accelerator().await;
-        let arguments = command::arguments(&self.record.spec, &disk, accelerator, boot);
+        let fits = accelerator == Accelerator::Tcg && disk.about.warm == Some(Shape::of(&self.record.spec));
+        if fits && self.present().join(MEMORY_FILE).exists() {
+            self.start_process(&disk, accelerator, true).await?;
+            match warm::load(&self.folder, &self.present().join(MEMORY_FILE)).await {
+                Ok(()) => return self.wake().await.map(drop),
+                Err(error) => tracing::warn!(%error, "{} cannot take its image's memory and boots", self.name()),
+            }
+            self.record.boots -= 1;
+            self.stop(StopMode::Force).await?;
+        }
+        warm::forget(&self.present()).map_err(of_host)?;
+        self.start_process(&disk, accelerator, false).await
+    }
+
+    async fn start_process(&mut self, disk: &DiskRecord, accelerator: Accelerator, waits_for_memory: bool) -> Done {
+        let boot = self.record.boots + 1;
+        let arguments = command::arguments(&self.record.spec, disk, accelerator, boot, waits_for_memory);
         let child = process::start(&self.folder, &arguments, self.host.account)
             .await
             .map_err(|error| DriverError::Unavailable(error.to_string()))?;
@@ -312,14 +344,38 @@ impl Machine {
         self.save()
     }
 
+    /// Makes a warm image of it: its memory and its disk at one moment. It ends with that.
+    pub async fn become_image(mut self, id: ImageId) -> Done {
+        let Some(record) = self.disk()? else {
+            return Err(DriverError::Conflict(format!("{} has no disk", self.name())));
+        };
+        let memory = self.folder.join(MEMORY_FILE);
+        warm::save(&self.folder, &memory, self.host.account).await.map_err(of_wire)?;
+        self.stop(StopMode::Force).await?;
+        let (images, present, shape) = (self.host.images.clone(), self.present(), Shape::of(&self.record.spec));
+        blocking(move || {
+            images.register(&id, |draft| {
+                disk::flatten(&present, draft)?;
+                std::fs::rename(&memory, draft.join(MEMORY_FILE))?;
+                Ok(About { warm: Some(shape), ..record.about })
+            })
+        })
+        .await
+    }
+
     /// Lets a machine that stands still go on: one whose host's disk was full, or that was paused by hand.
-    async fn wake(&self) -> Done {
+    async fn wake(&self) -> Result<Awake, DriverError> {
         let mut qmp = Qmp::connect(&self.folder).await.map_err(of_wire)?;
-        if let "paused" | "io-error" | "prelaunch" = qmp.status().await.map_err(of_wire)?.as_str() {
-            self.host.capacity.admit_disk(self.folder.path())?;
-            qmp.execute("cont", json!({})).await.map_err(of_wire)?;
+        match qmp.status().await.map_err(of_wire)?.as_str() {
+            "inmigrate" => return Ok(Awake::No),
+            "paused" | "io-error" | "prelaunch" => {
+                self.host.capacity.admit_disk(self.folder.path())?;
+                warm::forget(&self.present()).map_err(of_host)?;
+                qmp.execute("cont", json!({})).await.map_err(of_wire)?;
+            }
+            _ => {}
         }
-        Ok(())
+        Ok(Awake::Yes)
     }
 
     async fn stop(&mut self, how: StopMode) -> Done {

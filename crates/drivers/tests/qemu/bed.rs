@@ -10,9 +10,19 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-/// The image of every machine under test.
+/// An image that boots.
 pub fn image() -> ImageId {
     ImageId("cloudpc_test_guest".into())
+}
+
+/// The same, which need not boot the first time. The boots of a test under software emulation are most of its time.
+pub fn warm_image() -> ImageId {
+    ImageId("cloudpc_test_guest-warm".into())
+}
+
+/// Another name for an image.
+pub fn next(image: &ImageId) -> ImageId {
+    ImageId(format!("{image}-next"))
 }
 
 /// The images that all tests share. `make test-vm` builds them; see `build_images`.
@@ -162,4 +172,9 @@ pub fn spec(number: u32) -> MachineSpec {
         gpu: false,
         image: image(),
     }
+}
+
+/// A machine that is up in a moment when it is started for the first time.
+pub fn warm_spec(number: u32) -> MachineSpec {
+    MachineSpec { image: warm_image(), ..spec(number) }
 }

@@ -9,13 +9,15 @@ mod promises;
 mod web;
 
 use cloudpc_drivers::qemu::Images;
-use cloudpc_model::ImageId;
 
 /// Run by itself before the others.
-#[test]
+#[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-fn build_images() {
+async fn build_images() {
     let images = Images::open(&bed::folder().join("images")).unwrap();
     images.build_test(&bed::image()).unwrap();
-    images.alias(&bed::image(), &ImageId(format!("{}-next", bed::image()))).unwrap();
+    images.alias(&bed::image(), &bed::next(&bed::image())).unwrap();
+    let bed = bed::Bed::new();
+    bed.driver.warm_up(&bed::spec(1), &bed::warm_image()).await.unwrap();
+    images.alias(&bed::warm_image(), &bed::next(&bed::warm_image())).unwrap();
 }

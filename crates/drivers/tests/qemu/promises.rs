@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bed::{Bed, spec};
+use crate::bed::{Bed, warm_spec};
 use crate::web;
 
 const SCRIPT: &[u8] = b"#!/bin/sh\n[ \"$1\" = /quiet ] && echo installed\n";
@@ -34,7 +34,7 @@ impl Subject for OnQemu {
     }
 
     fn spec(&self, number: u32) -> MachineSpec {
-        spec(number)
+        warm_spec(number)
     }
 
     fn program(&self) -> Program {
@@ -57,27 +57,18 @@ impl Subject for OnQemu {
     }
 }
 
-async fn verbs_keep_their_promises(way: Way) {
-    let mut subject = OnQemu::new().await;
-    conformance::check_verbs(&mut subject, &[way]).await.must_be_clean();
-}
-
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn verbs_called_at_once() {
-    verbs_keep_their_promises(Way::AtOnce).await;
-}
-
-#[tokio::test]
-#[ignore = "needs QEMU: make test-vm"]
-async fn verbs_that_are_dropped() {
-    verbs_keep_their_promises(Way::Dropped(Moment::Elapsed(Duration::from_millis(5)))).await;
+async fn verbs_called_at_once_or_dropped() {
+    let ways = [Way::AtOnce, Way::Dropped(Moment::Elapsed(Duration::from_millis(5)))];
+    conformance::check_verbs_in_turn(&mut OnQemu::new().await, &ways).await.must_be_clean();
 }
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
 async fn verbs_whose_driver_dies() {
-    verbs_keep_their_promises(Way::Died(Moment::Elapsed(Duration::from_millis(25)))).await;
+    let ways = [25, 100, 400].map(|ms| Way::Died(Moment::Elapsed(Duration::from_millis(ms))));
+    conformance::check_verbs_in_turn(&mut OnQemu::new().await, &ways).await.must_be_clean();
 }
 
 #[tokio::test]
