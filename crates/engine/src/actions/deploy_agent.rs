@@ -2,7 +2,7 @@
 //!
 //! Each step yields the error code that the contract has for it, in the order in which the contract lists them.
 
-use cloudpc_drivers::{Exit, FetchPolicy, Fetcher, FileFormat, GuestError};
+use cloudpc_drivers::{Exit, FetchPolicy, Fetcher, FileFormat, GuestError, GuestOs};
 use cloudpc_model::{AgentSetting, CloudPcStatus, Kind, Params, PartnerId, Power, Product, State};
 use std::time::Duration;
 use url::Url;
@@ -185,18 +185,9 @@ async fn source(context: &Context) -> Result<(Url, FetchPolicy), Trouble> {
 fn check_format(context: &Context) -> Doing<'_> {
     Box::pin(async move {
         let (_, agent) = deployment(context)?;
-        let extension = agent.agent_name().rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase());
-        let expected = match extension.as_deref() {
-            Some("exe") => FileFormat::Exe,
-            Some("msi") => FileFormat::Msi,
-            _ => {
-                return Err(Trouble::failed(format!(
-                    "The agent's address has to end in .exe or .msi, and '{}' does not.",
-                    agent.agent_name()
-                )));
-            }
-        };
-        let found = context.guest().await?.format(&context.tag()).await?;
+        let guest = context.guest().await?;
+        let expected = expected_format(guest.os(), agent.agent_name()).map_err(Trouble::failed)?;
+        let found = guest.format(&context.tag()).await?;
         if found != expected {
             return Err(Trouble::failed(format!(
                 "'{}' is by its content {}. Often that is an error page; look at what the address serves.",
@@ -206,6 +197,22 @@ fn check_format(context: &Context) -> Doing<'_> {
         }
         Ok(Said::nothing())
     })
+}
+
+/// What an installer of this name has to be on this system.
+fn expected_format(os: GuestOs, name: &str) -> Result<FileFormat, String> {
+    let extension = name.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase());
+    match (os, extension.as_deref()) {
+        (GuestOs::Windows, Some("exe")) => Ok(FileFormat::Exe),
+        (GuestOs::Windows, Some("msi")) => Ok(FileFormat::Msi),
+        (GuestOs::Windows, _) => Err(format!("The agent's address has to end in .exe or .msi, and '{name}' does not.")),
+        (GuestOs::Linux, Some("deb")) => Ok(FileFormat::Deb),
+        (GuestOs::Linux, Some("sh")) => Ok(FileFormat::Script),
+        (GuestOs::Linux, Some("exe" | "msi")) => {
+            Err(format!("'{name}' is for Windows, and this Cloud PC runs Linux: .deb, .sh or a Linux program."))
+        }
+        (GuestOs::Linux, _) => Ok(FileFormat::Elf),
+    }
 }
 
 fn described(format: FileFormat) -> &'static str {
@@ -326,6 +333,23 @@ mod tests {
             exited(&Exit { code: 2, output: "  ".into() }, &[]),
             "The installer ended with exit code 2 and printed nothing."
         );
+    }
+
+    #[test]
+    fn each_system_has_installers_of_its_own() {
+        use FileFormat::{Deb, Elf, Exe, Msi, Script};
+        for (os, name, expected) in [
+            (GuestOs::Windows, "a.EXE", Some(Exe)),
+            (GuestOs::Windows, "a.b.msi", Some(Msi)),
+            (GuestOs::Windows, "a.sh", None),
+            (GuestOs::Windows, "a", None),
+            (GuestOs::Linux, "a.deb", Some(Deb)),
+            (GuestOs::Linux, "a.sh", Some(Script)),
+            (GuestOs::Linux, "agent-4.2", Some(Elf)),
+            (GuestOs::Linux, "a.msi", None),
+        ] {
+            assert_eq!(expected_format(os, name).ok(), expected, "{name} on {os:?}");
+        }
     }
 
     #[test]
