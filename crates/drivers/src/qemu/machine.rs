@@ -91,11 +91,17 @@ impl Machine {
             record,
             process,
         };
-        // Whoever started it may have died before they could write that down.
-        if let Some(process) = &machine.process {
-            machine.record.boots = machine.record.boots.max(process.boot);
-        }
+        machine.count_boot();
         Ok(Some(machine))
+    }
+
+    /// Whoever started the process may have died before they could write that down. One that still has to take its memory runs no guest yet.
+    fn count_boot(&mut self) {
+        if let Some(process) = &self.process
+            && !self.present().join(MEMORY_FILE).exists()
+        {
+            self.record.boots = self.record.boots.max(process.boot);
+        }
     }
 
     /// The same, for a verb that changes it: what unfinished work has left is swept away.
@@ -103,9 +109,7 @@ impl Machine {
         let machine = Self::look(host, slot, folder)?;
         if let Some(machine) = &machine {
             machine.folder.sweep().map_err(of_host)?;
-            if machine.process.as_ref().is_some_and(|process| process.boot > machine.boots_written) {
-                machine.save()?;
-            }
+            machine.save_boots()?;
         }
         Ok(machine)
     }
@@ -158,8 +162,6 @@ impl Machine {
         let woken = self.wake().await;
         // Whoever was handing it its memory has died.
         if let Ok(Awake::No) = woken {
-            // Nothing was booted.
-            self.record.boots = process.boot.saturating_sub(1);
             self.stop(StopMode::Force).await?;
             return self.start().await;
         }
@@ -168,7 +170,9 @@ impl Machine {
             self.process = None;
             return self.start().await;
         }
-        woken.map(drop)
+        woken?;
+        self.count_boot();
+        self.save_boots()
     }
 
     pub async fn ensure_stopped(mut self, how: StopMode) -> Done {
@@ -322,10 +326,13 @@ impl Machine {
         if fits && self.present().join(MEMORY_FILE).exists() {
             self.start_process(&disk, accelerator, true).await?;
             match warm::load(&self.folder, &self.present().join(MEMORY_FILE)).await {
-                Ok(()) => return self.wake().await.map(drop),
+                Ok(()) => {
+                    self.wake().await?;
+                    self.count_boot();
+                    return self.save();
+                }
                 Err(error) => tracing::warn!(%error, "{} cannot take its image's memory and boots", self.name()),
             }
-            self.record.boots -= 1;
             self.stop(StopMode::Force).await?;
         }
         warm::forget(&self.present()).map_err(of_host)?;
@@ -340,7 +347,7 @@ impl Machine {
             .map_err(|error| DriverError::Unavailable(error.to_string()))?;
         self.slot.keep_child(child);
         self.process = Process::find(&self.folder, self.record.spec.id).map_err(of_host)?;
-        self.record.boots = boot;
+        self.count_boot();
         self.save()
     }
 
@@ -491,6 +498,10 @@ impl Machine {
             return Err(DriverError::Conflict(format!("{} has a disk; set it aside first", self.name())));
         }
         self.must_be_off("it is given a disk")
+    }
+
+    fn save_boots(&self) -> Done {
+        if self.record.boots > self.boots_written { self.save() } else { Ok(()) }
     }
 
     fn save(&self) -> Done {
