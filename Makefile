@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests run build lint test test-rust test-vm test-clients bench deny docs picture
+.PHONY: help setup setup-tests run run-qemu stop-qemu build lint test test-rust test-vm test-clients bench deny docs picture
 
 # cargo-nextest is quicker and tells more; without it the same tests run under cargo's own runner.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
@@ -20,6 +20,13 @@ setup-tests: ## Install what the tests need besides
 run: setup ## Build, and serve a simulated fleet from ./cloudpc-data on ports 8365 and 8366
 	cargo build --locked --bin cloudpc
 	@exec target/debug/cloudpc serve --demo
+
+run-qemu: setup ## The same with six real machines under QEMU, from ./cloudpc-data-qemu
+	cargo build --locked --bin cloudpc
+	@exec scripts/run-qemu
+
+stop-qemu: ## End the machines of run-qemu, which outlive the service
+	@scripts/stop-qemu
 
 build: setup ## Build the program for use, into target/release
 	cargo build --locked --release --bin cloudpc

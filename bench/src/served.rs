@@ -2,7 +2,7 @@
 
 use clap::Args;
 use cloudpc_server::config::Config;
-use cloudpc_server::start::{Options, Server};
+use cloudpc_server::start::{DriverKind, Options, Server};
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -47,6 +47,7 @@ impl Serve {
             tls_listen: Some(any_port),
             config: Config::default(),
             scenario,
+            driver: DriverKind::Sim,
         };
         let server = Server::start(options).await?;
         let address = server.http_address().ok_or("plain HTTP is served")?;

@@ -3,6 +3,7 @@
 mod app;
 pub mod cloud_pc;
 mod completions;
+mod image;
 mod keys;
 mod partner;
 mod serve;
@@ -32,6 +33,8 @@ pub enum Command {
     Keys(keys::Command),
     #[command(subcommand)]
     Sim(sim::Command),
+    #[command(subcommand)]
+    Image(image::Command),
     Completions(completions::Completions),
 }
 
@@ -47,6 +50,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(serve) => serve.run(data).await,
         Command::Completions(completions) => completions.run(),
+        Command::Image(command) => command.run(data).await,
         Command::CloudPc(command) => command.run(&open(data, format).await?).await,
         Command::Partner(command) => command.run(&open(data, format).await?).await,
         Command::App(command) => command.run(&open(data, format).await?).await,

@@ -1,5 +1,6 @@
 //! What every request handler may reach.
 
+use cloudpc_drivers::Driver;
 use cloudpc_drivers::sim::{SimClock, SimDriver};
 use cloudpc_engine::{Engine, Faults};
 use cloudpc_graph::LinkSigner;
@@ -24,6 +25,8 @@ pub struct Parts {
     pub store: Store,
     /// Takes requests for actions.
     pub engine: Engine,
+    /// What runs the machines.
+    pub driver: Arc<dyn Driver>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Chance.

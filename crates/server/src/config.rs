@@ -1,5 +1,6 @@
 //! The configuration file: one struct per section, unknown names refused.
 
+use cloudpc_drivers::qemu::AcceleratorSetting;
 use cloudpc_model::TenantId;
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -21,6 +22,8 @@ pub struct Config {
     pub partners: PartnersConfig,
     /// `[downloads]`
     pub downloads: DownloadsConfig,
+    /// `[qemu]`
+    pub qemu: QemuConfig,
     /// `[log]`
     pub log: LogConfig,
 }
@@ -86,6 +89,18 @@ pub struct DownloadsConfig {
     pub extra_roots: Option<PathBuf>,
     /// Largest agent, bytes.
     pub size_bytes_max: u64,
+}
+
+/// Real machines on this host.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QemuConfig {
+    /// What runs the guests' instructions: `auto`, `kvm` or `tcg`.
+    pub accelerator: AcceleratorSetting,
+    /// Memory that all machines together may have, GiB; all of the host's but one if left out.
+    pub ram_gib_max: Option<u32>,
+    /// How long a guest may take to shut down before its power is cut, seconds.
+    pub stop_time_max_s: u64,
 }
 
 /// The log.
@@ -200,6 +215,7 @@ impl Config {
             ("engine.install_time_max_s", engine.install_time_max_s),
             ("partners.heartbeat_silence_max_s", self.partners.heartbeat_silence_max_s),
             ("downloads.size_bytes_max", self.downloads.size_bytes_max),
+            ("qemu.stop_time_max_s", self.qemu.stop_time_max_s),
         ] {
             if value == 0 {
                 return Err(wrong(key, "must be at least 1"));
@@ -253,6 +269,13 @@ impl Default for PartnersConfig {
 impl Default for DownloadsConfig {
     fn default() -> Self {
         Self { extra_roots: None, size_bytes_max: 1024 * 1024 * 1024 }
+    }
+}
+
+impl Default for QemuConfig {
+    fn default() -> Self {
+        let stop_time_max_s = cloudpc_drivers::qemu::STOP_TIME_MAX.as_secs();
+        Self { accelerator: AcceleratorSetting::default(), ram_gib_max: None, stop_time_max_s }
     }
 }
 

@@ -8,6 +8,7 @@
 mod cloud_pcs;
 mod describe;
 mod file;
+mod provision;
 mod resolve;
 
 use argon2::Argon2;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use crate::app::{App, Simulation};
+pub use provision::{provision, resume_provision};
 pub(crate) use resolve::problem;
 use resolve::{World, machine_spec, resolve};
 
@@ -237,7 +239,7 @@ mod tests {
 
     #[test]
     fn the_scenarios_that_come_with_the_program_are_right() {
-        for (name, count) in [("demo", 60), ("faulty", 12), ("fleet-1000", 1_000)] {
+        for (name, count) in [("demo", 60), ("faulty", 12), ("fleet-1000", 1_000), ("qemu", 6)] {
             let path = format!("{}/../../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
             let world = world(&std::fs::read_to_string(path).unwrap()).map_err(|error| error.message);
             assert_eq!(world.map(|world| world.tenants[0].cloud_pcs.len()), Ok(count), "{name}");

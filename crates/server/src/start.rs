@@ -1,9 +1,10 @@
 //! The composition root: from options to a running server.
 
 mod administrator;
+mod qemu;
 
 use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
-use cloudpc_drivers::{Fetcher, SystemClock, SystemRng};
+use cloudpc_drivers::{Driver, Fetcher, SystemClock, SystemRng};
 use cloudpc_engine::{Engine, Faults, Settings};
 use cloudpc_graph::LinkSigner;
 use cloudpc_model::{Clock, Error, Rng};
@@ -28,6 +29,7 @@ use crate::scenario;
 use crate::views::partner::{DEPLOYMENT_FORMAT, finished_page};
 
 pub use administrator::{ADMIN_FILE, AdminFile};
+pub use qemu::build_test_image;
 
 /// How long open requests and running steps may take to end when the server stops.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(20);
@@ -51,6 +53,8 @@ pub struct Options {
     pub config: Config,
     /// The scenario's text to load if the data directory is new.
     pub scenario: Option<String>,
+    /// What runs the machines.
+    pub driver: DriverKind,
 }
 
 /// A running server.
@@ -98,22 +102,36 @@ pub enum StartError {
     Domain(#[from] Error),
 }
 
-/// What an [`App`] over a simulated fleet is assembled from.
+/// What an [`App`] is assembled from.
 pub struct Parts {
     /// Everything durable.
     pub store: Store,
     /// The machines.
-    pub driver: SimDriver,
-    /// Their clock.
-    pub clock: SimClock,
+    pub machines: Machines,
     /// The host's clock, by which tokens are made and checked.
     pub host_clock: Arc<dyn Clock>,
     /// Chance.
     pub rng: Arc<dyn Rng>,
-    /// Scripted trouble.
-    pub faults: Arc<Faults>,
     /// Settings.
     pub config: Config,
+}
+
+/// The machines of a server.
+pub enum Machines {
+    /// Simulated ones, which live by a clock of their own.
+    Simulated(Simulation),
+    /// Real ones.
+    Real(Arc<dyn Driver>),
+}
+
+/// What runs the machines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriverKind {
+    /// Nothing: they are simulated.
+    #[default]
+    Sim,
+    /// QEMU, on this host.
+    Qemu,
 }
 
 /// Puts the parts together. Nothing runs yet.
@@ -121,7 +139,14 @@ pub struct Parts {
 /// # Errors
 /// The store fails, or an issuer of the configuration cannot be used.
 pub async fn assemble(parts: Parts) -> Result<App, Error> {
-    let Parts { store, driver, clock, host_clock, rng, faults, config } = parts;
+    let Parts { store, machines, host_clock, rng, config } = parts;
+    let (driver, clock, faults, simulation): (Arc<dyn Driver>, Arc<dyn Clock>, _, _) = match machines {
+        Machines::Simulated(levers) => {
+            let driver = Arc::new(levers.driver.clone());
+            (driver, Arc::new(levers.clock.clone()), Arc::clone(&levers.faults), Some(levers))
+        }
+        Machines::Real(driver) => (driver, Arc::clone(&host_clock), no_faults(), None),
+    };
     let signer = LinkSigner::new(&link_key(&store, rng.as_ref()).await?);
     let identity = Identity::open(identity::Parts {
         store: store.clone(),
@@ -133,10 +158,10 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
     .await?;
     let engine = Engine::new(cloudpc_engine::Parts {
         store: store.clone(),
-        driver: Arc::new(driver.clone()),
-        clock: Arc::new(clock.clone()),
+        driver: Arc::clone(&driver),
+        clock: Arc::clone(&clock),
         rng: Arc::clone(&rng),
-        faults: Arc::clone(&faults),
+        faults,
         settings: Settings {
             business_only: config.identity.fidelity == Fidelity::Strict,
             lease: Duration::from_secs(config.engine.lease_s),
@@ -149,13 +174,14 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
     Ok(App::from(app::Parts {
         store,
         engine,
-        clock: Arc::new(clock.clone()),
+        driver,
+        clock,
         rng,
         signer,
         identity: Arc::new(identity),
         fidelity: config.identity.fidelity,
         heartbeat_silence_max: Duration::from_secs(config.partners.heartbeat_silence_max_s),
-        simulation: Some(Simulation { clock, driver, faults }),
+        simulation,
     }))
 }
 
@@ -175,7 +201,11 @@ impl Server {
 
         let store = open_store(&options.data)?;
         let tls = edge::server_config(&options.data, &names(&options.config), host_clock.now(), rng.as_ref())?;
-        let app = assemble(simulated_fleet(&options, store, host_clock, rng)?).await?;
+        let machines = match options.driver {
+            DriverKind::Sim => simulated_machines(&options, &host_clock, &rng)?,
+            DriverKind::Qemu => qemu::machines(&options, &host_clock, &rng)?,
+        };
+        let app = assemble(Parts { store, machines, host_clock, rng, config: options.config.clone() }).await?;
         first_start(&app, options.scenario.as_deref()).await?;
         administrator::ensure(&app, &options.data, http_address, https_address).await?;
         // The directory's lock says that nobody else runs these actions, so what was under way at a crash can go on at once.
@@ -218,34 +248,39 @@ impl Server {
     }
 }
 
-/// The simulated fleet of a data directory.
-fn simulated_fleet(
+/// The simulated machines of a data directory.
+fn simulated_machines(
     options: &Options,
-    store: Store,
-    host_clock: Arc<dyn Clock>,
-    rng: Arc<dyn Rng>,
-) -> Result<Parts, StartError> {
-    let config = options.config.clone();
-    let clock = SimClock::following(Arc::clone(&host_clock));
-    let fetcher = Fetcher::new(config.downloads.extra_roots.as_deref()).map_err(|source| StartError::File {
-        path: config.downloads.extra_roots.clone().unwrap_or_default(),
-        source,
-    })?;
+    host_clock: &Arc<dyn Clock>,
+    rng: &Arc<dyn Rng>,
+) -> Result<Machines, StartError> {
+    let clock = SimClock::following(Arc::clone(host_clock));
+    let fetcher = fetcher(&options.config)?;
     let directory = options.data.join("sim");
-    let parts = SimParts { clock: Arc::new(clock.clone()), rng: Arc::clone(&rng), fetcher };
+    let parts = SimParts { clock: Arc::new(clock.clone()), rng: Arc::clone(rng), fetcher };
     let driver = SimDriver::open(Some(&directory), parts)
         .map_err(|source| StartError::File { path: directory.clone(), source })?;
-    // A scripted crash is a real one: nothing is flushed, closed or said.
-    let faults = Arc::new(Faults::new(Box::new(|| std::process::abort())));
-    Ok(Parts { store, driver, clock, host_clock, rng, faults, config })
+    Ok(Machines::Simulated(Simulation { clock, driver, faults: no_faults() }))
+}
+
+/// No trouble yet. A scripted crash is a real one: nothing is flushed, closed or said.
+fn no_faults() -> Arc<Faults> {
+    Arc::new(Faults::new(Box::new(|| std::process::abort())))
+}
+
+fn fetcher(config: &Config) -> Result<Fetcher, StartError> {
+    Fetcher::new(config.downloads.extra_roots.as_deref())
+        .map_err(|source| StartError::File { path: config.downloads.extra_roots.clone().unwrap_or_default(), source })
 }
 
 /// Fills a new data directory; finishes what a crash cut short in an old one.
 async fn first_start(app: &App, scenario: Option<&str>) -> Result<(), Error> {
     let is_new = app.store.read(|reader| Ok::<_, Error>(reader.tenant_list()?.is_empty())).await?;
-    match scenario {
-        Some(text) if is_new => scenario::load(app, text).await.map(drop),
-        _ => scenario::resume(app).await,
+    match (scenario, &app.simulation) {
+        (Some(text), Some(_)) if is_new => scenario::load(app, text).await.map(drop),
+        (_, Some(_)) => scenario::resume(app).await,
+        (Some(text), None) if is_new => scenario::provision(app, text).await,
+        (_, None) => scenario::resume_provision(app).await,
     }
 }
 

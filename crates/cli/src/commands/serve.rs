@@ -2,9 +2,9 @@
 
 mod tour;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use cloudpc_server::config::{Config, LogConfig, LogFormat};
-use cloudpc_server::start::{Options, Server};
+use cloudpc_server::start::{DriverKind, Options, Server};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -19,6 +19,7 @@ use crate::output::{print, tell};
 const EXAMPLES: &str = "\
 Examples:
   cloudpc serve --demo
+  cloudpc serve --driver qemu --demo            After cloudpc image build test
   cloudpc serve --scenario scenarios/fleet-1000.toml --data /tmp/fleet
   cloudpc serve --data /var/lib/cloudpc --listen off --tls-listen 0.0.0.0:443 --config /etc/cloudpc.toml
 
@@ -26,6 +27,9 @@ The first SIGINT or SIGTERM lets open requests and steps end; the second stops a
 
 /// The fleet of `--demo`.
 const DEMO: &str = include_str!("../../../../scenarios/demo.toml");
+
+/// The same with real machines.
+const DEMO_QEMU: &str = include_str!("../../../../scenarios/qemu.toml");
 
 /// Run the service
 ///
@@ -43,12 +47,43 @@ pub struct Serve {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Begin with the simulated fleet of the demo, and print a tour of it
+    /// What runs the machines
+    #[arg(long, value_enum, default_value_t)]
+    driver: Driver,
+    /// Begin with the fleet of the demo, and print a tour of it
     #[arg(long)]
     demo: bool,
-    /// Begin with the simulated fleet of a scenario, if the data directory is new
+    /// Begin with the fleet of a scenario, if the data directory is new
     #[arg(long, value_name = "FILE", conflicts_with = "demo")]
     scenario: Option<PathBuf>,
+}
+
+/// What runs the machines.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Driver {
+    /// Nothing: they are simulated
+    #[default]
+    Sim,
+    /// QEMU, on this host
+    Qemu,
+}
+
+impl Driver {
+    fn demo(self) -> &'static str {
+        match self {
+            Self::Sim => DEMO,
+            Self::Qemu => DEMO_QEMU,
+        }
+    }
+}
+
+impl From<Driver> for DriverKind {
+    fn from(driver: Driver) -> Self {
+        match driver {
+            Driver::Sim => Self::Sim,
+            Driver::Qemu => Self::Qemu,
+        }
+    }
 }
 
 /// Where to listen, if at all.
@@ -59,7 +94,7 @@ impl Serve {
     pub async fn run(self, data: Option<PathBuf>) -> Result<(), Failure> {
         let data = data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         let scenario = match (self.demo, self.scenario) {
-            (true, _) => Some(DEMO.to_owned()),
+            (true, _) => Some(self.driver.demo().to_owned()),
             (false, Some(file)) => Some(std::fs::read_to_string(&file).map_err(|error| {
                 Failure::new(Exit::NotFound, format!("The scenario {} cannot be read: {error}.", file.display()))
             })?),
@@ -74,8 +109,14 @@ impl Serve {
         log_to_standard_error(&config.log)?;
         open_as_many_files_as_may_be();
         let mut signals = Signals::new()?;
-        let options =
-            Options { data: data.clone(), listen: self.listen.0, tls_listen: self.tls_listen.0, config, scenario };
+        let options = Options {
+            data: data.clone(),
+            listen: self.listen.0,
+            tls_listen: self.tls_listen.0,
+            config,
+            scenario,
+            driver: self.driver.into(),
+        };
         let server = Server::start(options)
             .await
             .map_err(|error| Failure::local(format!("The service cannot start: {error}.")))?;

@@ -5,6 +5,7 @@
 mod disk;
 mod kill;
 mod log;
+mod machines;
 mod service;
 mod start;
 mod tour;

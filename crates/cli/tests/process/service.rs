@@ -33,7 +33,8 @@ impl Service {
         Self::start_in(tempfile::tempdir().unwrap(), options)
     }
 
-    fn start_in(directory: TempDir, options: &[&str]) -> Self {
+    /// Starts one in a directory that may hold something already.
+    pub fn start_in(directory: TempDir, options: &[&str]) -> Self {
         let data = directory.path().join("data");
         let (process, http, https) = ready(command(&data, options));
         Self { directory, process, http, https, data }

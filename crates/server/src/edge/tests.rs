@@ -29,8 +29,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::app::Simulation;
 use crate::config::Config;
-use crate::start::{Parts, assemble};
+use crate::start::{Machines, Parts, assemble};
 
 /// What `/test/large/{bytes}` answers with, however much.
 const FILLING: u8 = b'x';
@@ -132,11 +133,13 @@ async fn app(directory: &TempDir) -> App {
     let sim = SimParts { clock: Arc::new(clock.clone()), rng: rng.clone(), fetcher: Fetcher::new(None).unwrap() };
     let parts = Parts {
         store: Store::open(directory.path(), WriteMode::Inline).unwrap(),
-        driver: SimDriver::open(None, sim).unwrap(),
-        clock: clock.clone(),
+        machines: Machines::Simulated(Simulation {
+            driver: SimDriver::open(None, sim).unwrap(),
+            clock: clock.clone(),
+            faults: Arc::new(Faults::new(Box::new(|| panic!("no test crashes this process")))),
+        }),
         host_clock: Arc::new(clock),
         rng,
-        faults: Arc::new(Faults::new(Box::new(|| panic!("no test crashes this process")))),
         config: Config::default(),
     };
     assemble(parts).await.unwrap()

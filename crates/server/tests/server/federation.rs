@@ -1,7 +1,7 @@
 //! Two servers: one believes the tokens of the other, found by discovery over HTTP, as it would those of any outside issuer.
 
 use cloudpc_server::config::Config;
-use cloudpc_server::start::{AdminFile, Options, Server};
+use cloudpc_server::start::{AdminFile, DriverKind, Options, Server};
 use http::StatusCode;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -10,7 +10,16 @@ use tempfile::TempDir;
 async fn start(data: &TempDir, config: Config) -> Server {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let data = data.path().to_owned();
-    Server::start(Options { data, listen: Some(any), tls_listen: None, config, scenario: None }).await.unwrap()
+    Server::start(Options {
+        data,
+        listen: Some(any),
+        tls_listen: None,
+        config,
+        scenario: None,
+        driver: DriverKind::Sim,
+    })
+    .await
+    .unwrap()
 }
 
 fn admin(data: &TempDir) -> AdminFile {

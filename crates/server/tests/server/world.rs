@@ -5,10 +5,10 @@ use cloudpc_drivers::Fetcher;
 use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
 use cloudpc_engine::Faults;
 use cloudpc_model::{AppId, SeededRng, TenantId, Timestamp};
-use cloudpc_server::app::App;
+use cloudpc_server::app::{App, Simulation};
 use cloudpc_server::config::Config;
 use cloudpc_server::request::{BaseAddress, RequestIds};
-use cloudpc_server::start::{Parts, assemble};
+use cloudpc_server::start::{Machines, Parts, assemble};
 use cloudpc_server::{pipeline, scenario};
 use cloudpc_store::{Store, WriteMode};
 use http::{HeaderMap, Request, StatusCode};
@@ -85,11 +85,13 @@ impl World {
         let sim = SimParts { clock: Arc::new(clock.clone()), rng: rng.clone(), fetcher };
         let parts = Parts {
             store: store.clone(),
-            driver: SimDriver::open(None, sim).unwrap(),
-            clock: clock.clone(),
+            machines: Machines::Simulated(Simulation {
+                driver: SimDriver::open(None, sim).unwrap(),
+                clock: clock.clone(),
+                faults: Arc::new(Faults::new(Box::new(|| panic!("no test crashes this process")))),
+            }),
             host_clock: Arc::new(host_clock.clone()),
             rng,
-            faults: Arc::new(Faults::new(Box::new(|| panic!("no test crashes this process")))),
             config,
         };
         let app = assemble(parts).await.unwrap();
