@@ -3,6 +3,7 @@
 import datetime
 
 import pytest
+from kiota_abstractions.api_error import APIError
 from msgraph_beta.generated.models.cloud_pc_provisioning_type import CloudPcProvisioningType
 from msgraph_beta.generated.models.cloud_pc_service_plan_type import CloudPcServicePlanType
 from msgraph_beta.generated.models.cloud_pc_status import CloudPcStatus
@@ -89,6 +90,28 @@ async def test_managed_devices(either):
 
 async def test_managed_devices_are_counted(either):
     assert await either.device_management.managed_devices.count.get() == 41
+
+
+@pytest.mark.parametrize(
+    ("sdk", "function"),
+    [
+        ("beta", "retrieve_cloud_pc_launch_detail"),
+        ("beta", "get_cloud_pc_launch_info"),
+        ("v1", "retrieve_cloud_pc_launch_detail"),
+    ],
+)
+async def test_where_a_cloud_pc_can_be_opened(request, office, sdk, function):
+    builder = getattr(cloud_pcs(request.getfixturevalue(sdk)).by_cloud_p_c_id(GPU), function)
+    try:
+        first, second = await builder.get(), await builder.get()
+    except APIError as problem:
+        # A service that shows no desktops says so.
+        assert (problem.response_status_code, problem.error.code) == (501, "NotImplemented")
+        return
+    assert (first.cloud_pc_id, first.windows365_switch_compatible) == (GPU, False)
+    assert first.cloud_pc_launch_url.startswith(f"{office.https}/")
+    # Each address is good once.
+    assert first.cloud_pc_launch_url != second.cloud_pc_launch_url
 
 
 async def test_an_unknown_cloud_pc_is_an_error_that_programs_can_read(beta):
