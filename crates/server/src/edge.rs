@@ -131,14 +131,16 @@ impl Edge {
         }
         parts.extensions.insert(ids);
         parts.extensions.insert(base);
-        let routed = self.router.clone();
-        let answer = tower::ServiceExt::oneshot(routed, Request::from_parts(parts, Body::from(body)));
-        match AssertUnwindSafe(answer).catch_unwind().await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(never)) => match never {},
-            // What panicked has told standard error where; the caller learns no more than the ids.
-            Err(_) => Err(GraphError::new(500, "InternalServerError", "The service could not complete the request.")),
-        }
+        let only_looks = parts.method == Method::GET;
+        let answer = routed(self.app.clone(), self.router.clone(), Request::from_parts(parts, Body::from(body)));
+        let answer = if only_looks {
+            AssertUnwindSafe(answer).catch_unwind().await.ok()
+        } else {
+            // A change that was begun is carried to its end even if the client goes away, with all that has to follow its commit.
+            tokio::spawn(answer).await.ok()
+        };
+        // What panicked has told standard error where; the caller learns no more than the ids.
+        answer.ok_or_else(|| GraphError::new(500, "InternalServerError", "The service could not complete the request."))
     }
 
     /// Reads a body here, whole, so that one place keeps the limits and no handler waits for a slow client while it holds anything.
@@ -218,18 +220,25 @@ fn router(app: App, health: Arc<Health>) -> Router {
         .route("/readyz", get(ready))
         .layer(from_fn(name_route))
         .method_not_allowed_fallback(method_not_allowed)
-        .fallback(graph)
+        .fallback(unknown)
         // The edge has kept the limit, and says so in a form that clients read.
         .layer(DefaultBodyLimit::disable())
         .with_state(app)
 }
 
 /// Graph's own paths are many and oddly spelled (any case, double slashes), so they are resolved by the pipeline and not by the router.
-async fn graph(State(app): State<App>, request: Request<Body>) -> Response<Body> {
+async fn routed(app: App, router: Router, request: Request<Body>) -> Response<Body> {
     let root = request.uri().path().split('/').nth(1).unwrap_or_default();
     if ["v1.0", "beta"].iter().any(|known| known.eq_ignore_ascii_case(root)) {
         return pipeline::handle(app, request).await;
     }
+    match tower::ServiceExt::oneshot(router, request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+async fn unknown(State(app): State<App>, request: Request<Body>) -> Response<Body> {
     let problem = format!("There is nothing at {}; Graph is below /v1.0 and /beta.", request.uri().path());
     refuse(&app, &request, &GraphError::new(404, "ResourceNotFound", problem))
 }
