@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::config::Fidelity;
 use crate::identity::Identity;
+use crate::pipeline::LastingAnswers;
 
 /// A running server, as a handler sees it. Every request clones it, so a clone is one pointer.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub rng: Arc<dyn Rng>,
+    /// Answers that can never change.
+    pub lasting: LastingAnswers,
     /// Signs the links between pages.
     pub signer: LinkSigner,
     /// Issues and checks tokens.

@@ -9,6 +9,7 @@ mod answer;
 mod batch;
 mod body;
 mod call;
+mod lasting;
 pub mod list;
 mod problem;
 mod service;
@@ -31,6 +32,8 @@ pub use answer::Answer;
 pub use body::BODY_BYTES_MAX;
 pub(crate) use call::required;
 pub use call::{Call, Prefer};
+use lasting::Asked;
+pub use lasting::{LASTING_BYTES_MAX, LastingAnswers};
 pub use problem::{CODES, Problem};
 
 /// How Graph labels its JSON.
@@ -106,11 +109,18 @@ async fn route(
         seen.insert(Route("$batch".into()));
         return batch::answer(app, edm, head, body, ids).await;
     }
+    if head.method == http::Method::GET
+        && let Some(lasting) = app.lasting.get(&Asked::by(&caller, base, head))
+    {
+        seen.insert(Route(lasting.row.key.into()));
+        access::check(lasting.row.access, &caller, &lasting.scope, app.fidelity)?;
+        return Ok(Answer::Lasting(lasting.body).into_response(Prefer::of(&head.headers)));
+    }
     let query = head.uri.query().unwrap_or_default();
     let target = resolve(edm, &head.method, path, query)?;
     seen.insert(Route(target.operation.key.clone()));
     let address = format!("{}{}", base.0, head.uri.path());
-    let request = Incoming { edm, caller, target, root, address, query, headers: &head.headers, ids };
+    let request = Incoming { edm, caller, target, base, root, address, query, head, ids };
     request.answer(app, body).await
 }
 
@@ -119,10 +129,11 @@ struct Incoming<'a> {
     edm: &'static Edm,
     caller: Arc<Caller>,
     target: Target,
+    base: &'a BaseAddress,
     root: String,
     address: String,
     query: &'a str,
-    headers: &'a HeaderMap,
+    head: &'a Parts,
     ids: &'a RequestIds,
 }
 
@@ -135,11 +146,12 @@ impl Incoming<'_> {
         let body = match operation.method {
             Method::Get | Method::Delete => serde_json::Map::new(),
             Method::Post | Method::Patch | Method::Put => {
-                let bytes = body::read(self.headers, body).await?;
+                let bytes = body::read(&self.head.headers, body).await?;
                 cloudpc_graph::body::parse(self.edm, operation, &bytes)?
             }
         };
-        let prefer = Prefer::of(self.headers);
+        let prefer = Prefer::of(&self.head.headers);
+        let generation = app.lasting.generation();
         let call = Arc::new(Call {
             app: app.clone(),
             caller: self.caller,
@@ -153,8 +165,13 @@ impl Incoming<'_> {
             address: self.address,
             query: self.query.to_owned(),
         });
-        let answer =
-            (row.handler)(call).await.map_err(|problem| problem.into_graph(&operation.key, &self.ids.request_id))?;
+        let answer = (row.handler)(Arc::clone(&call))
+            .await
+            .map_err(|problem| problem.into_graph(&operation.key, &self.ids.request_id))?;
+        if let Answer::Lasting(body) = &answer {
+            let asked = Asked::by(&call.caller, self.base, self.head);
+            app.lasting.keep(&asked, body.clone(), row, call.target.scope.clone(), generation);
+        }
         Ok(answer.into_response(prefer))
     }
 }

@@ -72,6 +72,7 @@ pub async fn load_at(app: &App, home: Option<TenantId>, text: &str) -> Result<Ve
             Ok::<_, Error>(world)
         })
         .await?;
+    app.lasting.forget();
 
     let levers = simulation.clone();
     let tenants = tokio::task::spawn_blocking(move || populate(&levers, world)).await.map_err(Error::internal)??;
@@ -101,6 +102,7 @@ pub async fn resume(app: &App) -> Result<(), Error> {
 pub async fn clear(app: &App) -> Result<(), Error> {
     let simulation = simulation(app)?;
     app.store.write(|tx| Ok::<_, Error>(empty(tx)?)).await?;
+    app.lasting.forget();
     simulation.faults.clear();
     simulation.driver.reset().map_err(Error::internal)
 }

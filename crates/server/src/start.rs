@@ -25,6 +25,7 @@ use crate::app::{self, App, Simulation};
 use crate::config::{Config, Fidelity};
 use crate::edge::{self, Edge, Health, Listener, TlsError};
 use crate::identity::{self, Identity};
+use crate::pipeline::LastingAnswers;
 use crate::scenario;
 use crate::views::partner::{DEPLOYMENT_FORMAT, finished_page};
 
@@ -177,6 +178,7 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
         driver,
         clock,
         rng,
+        lasting: LastingAnswers::default(),
         signer,
         identity: Arc::new(identity),
         fidelity: config.identity.fidelity,

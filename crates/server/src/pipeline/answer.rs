@@ -1,6 +1,7 @@
 //! What an operation answers, and how that becomes a response.
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
@@ -15,6 +16,8 @@ pub enum Answer {
     Text(String),
     /// 200 with JSON.
     Json(Vec<u8>),
+    /// 200 with JSON that will be the same whenever this address is asked for.
+    Lasting(Bytes),
     /// 201 with the entity and its address, or 204 if the client wants no body.
     Created {
         /// Where it is now.
@@ -40,6 +43,7 @@ impl Answer {
             Self::NoContent => no_content(),
             Self::Text(text) => with_body(text.into_bytes(), "text/plain"),
             Self::Json(body) => with_body(body, CONTENT_TYPE_JSON),
+            Self::Lasting(body) => with_body(body, CONTENT_TYPE_JSON),
             Self::Updated(_) if prefer.minimal => {
                 applied.push("return=minimal");
                 no_content()
@@ -78,8 +82,8 @@ fn no_content() -> Response<Body> {
     response
 }
 
-pub(super) fn with_body(body: Vec<u8>, content_type: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
+pub(super) fn with_body(body: impl Into<Body>, content_type: &'static str) -> Response<Body> {
+    let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

@@ -76,6 +76,8 @@ pub struct KeptPage {
 /// Answers a page of a collection.
 pub async fn page<C: Collection>(call: &Arc<Call>, mut collection: C) -> Result<Answer, Problem> {
     let position = call.position()?;
+    // A link notes what there was when the first page was asked for; an address without one shows what there is now.
+    let by_link = position.is_some();
     let request = call.clone();
     let work = move |reader: &Reader<'_>| {
         collection.begin(reader, position.as_deref())?;
@@ -85,7 +87,8 @@ pub async fn page<C: Collection>(call: &Arc<Call>, mut collection: C) -> Result<
             && let Some(kept) = collection.kept(reader, position.as_deref(), page_rows::<C>(options))?
         {
             let next_link = kept.next.map(|position| request.next_link(&position));
-            return Ok(write_kept(&request.context(), &kept.rows, count, next_link.as_deref()));
+            let text = write_kept(&request.context(), &kept.rows, count, next_link.as_deref());
+            return Ok(if by_link && count.is_none() { Answer::Lasting(text.into()) } else { Answer::Json(text) });
         }
         let page = if options.orderby.is_empty() {
             in_own_order(&collection, reader, options, position)?
@@ -93,9 +96,9 @@ pub async fn page<C: Collection>(call: &Arc<Call>, mut collection: C) -> Result<
             sorted(&collection, reader, options, position.as_deref())?
         };
         let next_link = page.next.map(|position| request.next_link(&position));
-        Ok::<_, Problem>(write(&collection, &request, &page.rows, count, next_link.as_deref()))
+        Ok::<_, Problem>(Answer::Json(write(&collection, &request, &page.rows, count, next_link.as_deref())))
     };
-    Ok(Answer::Json(call.app.store.read(work).await?))
+    call.app.store.read(work).await
 }
 
 /// Answers a collection that is at hand whole and has an order of its own.

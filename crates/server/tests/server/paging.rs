@@ -1,5 +1,6 @@
 //! Paging of results while more of them arrive.
 
+use cloudpc_server::views::partner::{DEPLOYMENT_FORMAT, finished_page};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -62,4 +63,44 @@ async fn a_page_has_at_most_100_results() {
     assert_eq!(counted["@odata.count"], 101);
     let filtered = world.get(Who::Reader, &format!("{results}?$filter=cloudPcId%20eq%20'machine-100'")).await;
     assert_eq!(filtered.rows().iter().map(|row| row["cloudPcId"].clone()).collect::<Vec<Value>>(), ["machine-100"]);
+}
+
+/// The link to the second page of 201 results that have all ended.
+async fn link_between_ended_pages(world: &World) -> String {
+    deploy(world, 0, 201).await;
+    world.run();
+    world.rest().await;
+    let finished = world.app.store.deployment_pages_finish(DEPLOYMENT_FORMAT, finished_page).await.unwrap();
+    assert_eq!(finished, 2);
+    let results = format!("{PATH}/{PARTNER}/retrieveDeployAgentActionResults");
+    world.get(Who::Reader, &results).await.next_link().unwrap()
+}
+
+#[tokio::test]
+async fn a_page_that_is_kept_is_shown_to_nobody_who_may_not_see_it() {
+    let world = World::new().await;
+    let link = link_between_ended_pages(&world).await;
+    let page = world.get(Who::Reader, &link).await;
+    assert_eq!((page.status.as_u16(), page.rows().len()), (200, 100));
+    // The second time it comes whole, and is the same.
+    assert_eq!(world.get(Who::Reader, &link).await.body, page.body);
+    assert_eq!(world.get(Who::Writer, &link).await.body, page.body, "links belong to a tenant");
+    let refused = [Who::Nobody, Who::Stranger, Who::Ada];
+    let mut errors = Vec::new();
+    for who in refused {
+        errors.push(world.get(who, &link).await.error().0);
+    }
+    assert_eq!(errors, [403, 400, 400], "no permission; a link of another tenant; a link of an application");
+    assert_eq!(world.call(Who::Reader, "POST", &link, None).await.error().0, 405);
+}
+
+#[tokio::test]
+async fn a_page_that_is_kept_goes_with_its_partner() {
+    let world = World::new().await;
+    let link = link_between_ended_pages(&world).await;
+    for _ in 0..2 {
+        assert_eq!(world.get(Who::Reader, &link).await.status, 200);
+    }
+    assert_eq!(world.call(Who::Writer, "DELETE", &format!("{PATH}/{PARTNER}"), None).await.status, 204);
+    assert_eq!(world.get(Who::Reader, &link).await.status, 404);
 }

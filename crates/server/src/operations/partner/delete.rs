@@ -14,5 +14,6 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         Ok::<_, Problem>(())
     };
     call.app.store.write(write).await?;
+    call.app.lasting.forget();
     Ok(Answer::NoContent)
 }
