@@ -12,6 +12,9 @@ pub(crate) struct Work {
     /// Wakes the loop: something was accepted, freed or ended.
     pub wake: Notify,
     held: Mutex<BTreeMap<ActionId, Held>>,
+    /// No lease held here ends before this. It is looked at with every accepted action, when the claims themselves need not be; changed with `held`
+    /// locked.
+    lapse_after: Mutex<Timestamp>,
 }
 
 struct Held {
@@ -36,9 +39,13 @@ impl Work {
     pub fn hold(self: &Arc<Self>, id: ActionId, epoch: i64, lease_until: Timestamp) -> Holding {
         let (lost, cancel) = (CancellationToken::new(), CancellationToken::new());
         let held = Held { epoch, lease_until, lost: lost.clone(), cancel: cancel.clone() };
-        if let Some(earlier) = self.held().insert(id, held) {
+        let mut all = self.held();
+        if let Some(earlier) = all.insert(id, held) {
             earlier.lost.cancel();
         }
+        let mut lapse_after = self.lapse_after();
+        *lapse_after = lease_until.min(*lapse_after);
+        drop((lapse_after, all));
         Holding { work: Arc::clone(self), id, epoch, lost, cancel }
     }
 
@@ -65,9 +72,19 @@ impl Work {
     /// Lets go of claims whose lease has run out before it could be renewed: a call must not outlive its lease, because the next worker's may
     /// have begun.
     pub fn drop_lapsed(&self, now: Timestamp) {
-        for held in self.held().values().filter(|held| held.lease_until <= now) {
-            held.lost.cancel();
+        if now < *self.lapse_after() {
+            return;
         }
+        let all = self.held();
+        let mut lapse_after = Timestamp(i64::MAX);
+        for held in all.values() {
+            if held.lease_until <= now {
+                held.lost.cancel();
+            } else {
+                lapse_after = held.lease_until.min(lapse_after);
+            }
+        }
+        *self.lapse_after() = lapse_after;
     }
 
     /// Tells the tasks of these actions that someone has asked to cancel them, and the loop that lines may have moved.
@@ -78,6 +95,10 @@ impl Work {
             }
         }
         self.wake.notify_one();
+    }
+
+    fn lapse_after(&self) -> MutexGuard<'_, Timestamp> {
+        self.lapse_after.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn held(&self) -> MutexGuard<'_, BTreeMap<ActionId, Held>> {
