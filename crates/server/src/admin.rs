@@ -99,29 +99,41 @@ async fn answer<F, R>(
     handler: impl FnOnce(Call, Bytes) -> F + Send,
 ) -> Response<Body>
 where
-    F: Future<Output = Result<R, Problem>> + Send,
-    R: Into<Reply>,
+    F: Future<Output = Result<R, Problem>> + Send + 'static,
+    R: Into<Reply> + Send + 'static,
 {
     let (head, body) = request.into_parts();
     let ids = head.extensions.get::<RequestIds>().cloned().expect("the edge gives every request its ids");
     let base = head.extensions.get::<BaseAddress>().cloned().expect("the edge gives every request its address");
+    let mut seen = None;
     let work = async {
         let caller = app.identity.authenticate(&head.headers).await?;
+        seen = Some(Arc::clone(&caller));
         if !caller.permissions.contains(permission) {
             let message = format!("The token lacks the permission {permission}.");
             return Err(GraphError::new(403, "Forbidden", message).into());
         }
         let body = body.collect().await.map_err(|_| GraphError::bad_request("The body cannot be read."))?.to_bytes();
         let call = Call { app: app.clone(), caller, base, ids: ids.clone() };
-        handler(call, body).await.map(Into::into)
+        to_its_end(handler(call, body)).await.map(Into::into)
     };
-    match work.await {
+    let mut response = match work.await {
         Ok(reply) => render(reply),
         Err(problem) => {
             let problem: Problem = problem;
             refuse(&app, &ids, &problem.into_graph(head.uri.path(), &ids.request_id))
         }
+    };
+    if let Some(caller) = seen {
+        // For the edge's log.
+        response.extensions_mut().insert::<Arc<Caller>>(caller);
     }
+    response
+}
+
+/// Goes on though the client goes away: a lever that was pulled is not in the store, and its audit row comes after it.
+async fn to_its_end<T: Send + 'static>(call: impl Future<Output = T> + Send + 'static) -> T {
+    tokio::spawn(call).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 fn render(reply: Reply) -> Response<Body> {

@@ -3,10 +3,12 @@
 use axum::body::Body;
 use cloudpc_server::admin::NAME_CHARS_MAX;
 use cloudpc_server::edge::{Edge, Health, Scheme};
+use futures_util::FutureExt as _;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::world::{Who, World};
 
@@ -135,4 +137,22 @@ async fn the_name_of_an_application_may_be_so_long() {
             administration.ask("POST", "/_cloudpc/apps", json!({"name": name, "permissions": []})).await;
         assert_eq!(answered.as_u16(), status, "{body}");
     }
+}
+
+#[tokio::test]
+async fn what_was_begun_is_written_down_though_the_client_has_gone() {
+    let administration = Administration::new().await;
+    let token = administration.world.token(Who::Ada).await;
+    let body = json!({"by": "1h"}).to_string();
+    let mut asked = Box::pin(administration.send(Some(&token), "POST", "/_cloudpc/clock/advance", &body));
+    assert!(asked.as_mut().now_or_never().is_none(), "it takes a while");
+    drop(asked);
+    let path = "/beta/deviceManagement/virtualEndpoint/auditEvents";
+    let written_down = async {
+        while administration.world.get(Who::Writer, path).await.rows().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), written_down).await.expect("there is an audit row");
+    assert_eq!(administration.world.get(Who::Writer, path).await.rows()[0]["displayName"], "Advance clock");
 }
