@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Fidelity;
+use crate::desktop::Desktops;
 use crate::identity::Identity;
 use crate::pipeline::LastingAnswers;
 
@@ -38,6 +39,8 @@ pub struct Parts {
     pub signer: LinkSigner,
     /// Issues and checks tokens.
     pub identity: Arc<Identity>,
+    /// Admits to the screens of machines.
+    pub desktops: Arc<Desktops>,
     /// Fidelity to the rules that may be relaxed.
     pub fidelity: Fidelity,
     /// How long a partner may be silent before it counts as unhealthy.

@@ -24,6 +24,8 @@ pub struct Config {
     pub downloads: DownloadsConfig,
     /// `[qemu]`
     pub qemu: QemuConfig,
+    /// `[desktop]`
+    pub desktop: DesktopConfig,
     /// `[log]`
     pub log: LogConfig,
 }
@@ -101,6 +103,14 @@ pub struct QemuConfig {
     pub ram_gib_max: Option<u32>,
     /// How long a guest may take to shut down before its power is cut, seconds.
     pub stop_time_max_s: u64,
+}
+
+/// Screens of machines, in browsers.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DesktopConfig {
+    /// The folder in which noVNC is installed.
+    pub novnc: PathBuf,
 }
 
 /// The log.
@@ -276,6 +286,12 @@ impl Default for QemuConfig {
     fn default() -> Self {
         let stop_time_max_s = cloudpc_drivers::qemu::STOP_TIME_MAX.as_secs();
         Self { accelerator: AcceleratorSetting::default(), ram_gib_max: None, stop_time_max_s }
+    }
+}
+
+impl Default for DesktopConfig {
+    fn default() -> Self {
+        Self { novnc: "/usr/share/novnc".into() }
     }
 }
 

@@ -30,7 +30,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::identity::GRAPH_AUDIENCES;
 use crate::request::{BaseAddress, CLIENT_REQUEST_ID, REQUEST_ID, RequestIds, Route};
-use crate::{admin, identity, pipeline};
+use crate::{admin, desktop, identity, pipeline};
 
 pub use listen::{CONNECTIONS_MAX, Listener, serve};
 pub use tls::{AUTHORITY_FILE, TlsError, server_config};
@@ -215,6 +215,7 @@ fn router(app: App, health: Arc<Health>) -> Router {
     let ready = |State(app): State<App>| async move { ready(&app, &health).await };
     Router::new()
         .merge(identity::routes().with_state(Arc::clone(&app.identity)))
+        .merge(desktop::routes(&app))
         .nest("/_cloudpc", admin::routes())
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))

@@ -320,7 +320,7 @@ fn is_our_audience(names: &[String], audience: &str) -> bool {
 }
 
 /// 256 random bits as text.
-fn random_text(rng: &dyn Rng) -> String {
+pub(crate) fn random_text(rng: &dyn Rng) -> String {
     use base64::Engine as _;
     let bytes: Vec<u8> = (0..4).flat_map(|_| rng.next_u64().to_be_bytes()).collect();
     base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(bytes)

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::{self, App, Simulation};
 use crate::config::{Config, Fidelity};
+use crate::desktop::Desktops;
 use crate::edge::{self, Edge, Health, Listener, TlsError};
 use crate::identity::{self, Identity};
 use crate::pipeline::LastingAnswers;
@@ -149,6 +150,7 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
         Machines::Real(driver) => (driver, Arc::clone(&host_clock), no_faults(), None),
     };
     let signer = LinkSigner::new(&link_key(&store, rng.as_ref()).await?);
+    let desktops = Arc::new(Desktops::new(&host_clock, &rng, config.desktop.novnc.clone()));
     let identity = Identity::open(identity::Parts {
         store: store.clone(),
         clock: host_clock,
@@ -181,6 +183,7 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
         lasting: LastingAnswers::default(),
         signer,
         identity: Arc::new(identity),
+        desktops,
         fidelity: config.identity.fidelity,
         heartbeat_silence_max: Duration::from_secs(config.partners.heartbeat_silence_max_s),
         simulation,

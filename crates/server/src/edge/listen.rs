@@ -60,7 +60,8 @@ pub struct Listener {
     pub connections_max: usize,
 }
 
-/// Serves a socket until `stop` is cancelled. Open connections go on, as tasks of `connections`, until their requests are answered.
+/// Serves a socket until `stop` is cancelled. Open connections go on, as tasks of `connections`, until their requests are answered. One that has become something
+/// else than HTTP is no longer ours, and whoever it was handed to counts it.
 pub async fn serve(edge: Arc<Edge>, listener: Listener, stop: CancellationToken, connections: TaskTracker) {
     let places = Arc::new(Semaphore::new(listener.connections_max));
     loop {
@@ -159,7 +160,7 @@ where
     });
     let mut stream = TimeoutWriter::new(Begun { begun, stream });
     stream.set_timeout(Some(WRITE_TIME_MAX));
-    let mut connection = pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
+    let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service));
     tokio::select! {
         _ = connection.as_mut() => return,
         () = stop.cancelled() => connection.as_mut().graceful_shutdown(),

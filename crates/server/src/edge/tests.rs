@@ -1,6 +1,7 @@
 //! The edge over real sockets. Behind it are the real routes and a few that answer slowly, panic or measure what reached them.
 
 mod bodies;
+mod desktop;
 mod heads;
 mod http2;
 mod overload;
@@ -54,8 +55,12 @@ impl World {
     }
 
     async fn with_connections(connections_max: usize) -> Self {
+        Self::with_app(connections_max, async |app| app).await
+    }
+
+    async fn with_app(connections_max: usize, change: impl AsyncFnOnce(App) -> App) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let app = app(&directory).await;
+        let app = change(app(&directory).await).await;
         let go_on = Arc::new(Notify::new());
         let health = Arc::new(Health::default());
         let mut edge = Edge::new(app, health);

@@ -4,6 +4,8 @@ pub(super) mod count;
 pub(super) mod count_by_status;
 pub(super) mod create_snapshot;
 pub(super) mod get;
+pub(super) mod launch_detail;
+pub(super) mod launch_info;
 pub(super) mod list;
 pub(super) mod power_off;
 pub(super) mod power_on;

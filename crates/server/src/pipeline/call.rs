@@ -67,6 +67,11 @@ impl Call {
         self.caller.tenant_id
     }
 
+    /// Scheme and authority by which the client reached the server.
+    pub fn host(&self) -> &str {
+        self.root.strip_suffix(self.version().segment()).map_or(&self.root, |host| host.trim_end_matches('/'))
+    }
+
     /// By which root.
     pub fn version(&self) -> Version {
         self.edm.version

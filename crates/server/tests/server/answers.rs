@@ -2,6 +2,7 @@
 
 mod action;
 mod cloud_pc;
+mod launch;
 mod partner;
 
 use insta::assert_snapshot;

@@ -80,6 +80,8 @@ pub fn cases() -> Vec<Case> {
             "GET /cloudPCs/{cloudPC}/retrieveCloudPCRemoteActionResults",
         ),
         case("cloudPC.getSupportedCloudPcRemoteActions", "GET /cloudPCs/{cloudPC}/getSupportedCloudPcRemoteActions"),
+        case("cloudPC.retrieveCloudPcLaunchDetail", "GET /cloudPCs/{cloudPC}/retrieveCloudPcLaunchDetail"),
+        case("cloudPC.getCloudPcLaunchInfo", "GET /cloudPCs/{cloudPC}/getCloudPcLaunchInfo"),
         case("cloudPC.actions", "GET /cloudPCs/{cloudPC}/cloudpc.actions"),
         case("action.get", "GET /cloudPCs/{cloudPC}/cloudpc.actions/{action}"),
         case("action.cancel", "POST /cloudPCs/{cloudPC}/cloudpc.actions/{action}/cloudpc.cancel"),

@@ -1,7 +1,7 @@
 //! The page `/devicelogin`, as a person sees it in a browser.
 
 use axum::extract::{Query, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Form, Router};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -9,6 +9,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 
 use super::Refusal;
+use crate::html::{cookie, escaped};
 use crate::identity::{Identity, random_text};
 use crate::request::BaseAddress;
 
@@ -54,7 +55,7 @@ async fn sign_in(
     Form(form): Form<SignIn>,
 ) -> Response {
     // The form carries what the page's cookie holds. Another site can send a form here, but can neither read nor set that cookie.
-    if form.form_token.is_empty() || cookie(&headers) != Some(form.form_token.as_str()) {
+    if form.form_token.is_empty() || cookie(&headers, COOKIE) != Some(form.form_token.as_str()) {
         let problem = "The form has expired or was not sent from this page. Please try again.";
         return page(&identity, &base, StatusCode::FORBIDDEN, &form.user_code, problem);
     }
@@ -88,15 +89,6 @@ fn explain(refusal: Refusal) -> (StatusCode, &'static str) {
     }
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
-}
-
 fn page(identity: &Identity, base: &BaseAddress, status: StatusCode, user_code: &str, problem: &str) -> Response {
     let form_token = random_text(identity.rng.as_ref());
     let problem =
@@ -123,23 +115,6 @@ fn page(identity: &Identity, base: &BaseAddress, status: StatusCode, user_code: 
 
 fn html(status: StatusCode, content: &str) -> Response {
     const STYLE: &str = "body{font:1.1em sans-serif;max-width:26em;margin:4em auto;padding:0 1em}label{display:block;margin:1em 0}input{display:block;width:100%;font:inherit}[role=alert]{color:#a00}";
-    let text = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>Sign in to cloudpc</title><style>{STYLE}</style><h1>Sign in</h1>{content}</html>"
-    );
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-store"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-        ),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (status, headers, text).into_response()
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+    let content = format!("<style>{STYLE}</style><h1>Sign in</h1>{content}");
+    crate::html::page(status, "Sign in to cloudpc", "style-src 'unsafe-inline'; form-action 'self'", &content)
 }

@@ -1,0 +1,356 @@
+//! The screen of a machine in a browser: the page that a ticket opens, and its WebSocket, before a machine whose screen is a unix socket.
+
+use async_trait::async_trait;
+use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
+use cloudpc_model::{Actor, ActorKind, CloudPcId, SnapshotId, TenantId, UserId};
+use futures_util::{SinkExt as _, StreamExt as _};
+use std::path::PathBuf;
+use tokio::net::{UnixListener, UnixStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use super::*;
+use crate::desktop::{Admission, BRIDGES_MAX, Desktops, MESSAGE_BYTES_MAX, SILENCE_MAX, TICKET_TIME_MAX};
+use crate::{app, scenario};
+
+/// The fleet has this machine; see `world.toml`.
+const DESK: &str = "10000000-0000-4000-8000-0000000000d1";
+const TENANT: &str = "10000000-0000-4000-8000-000000000001";
+/// What a screen says first.
+const GREETING: &[u8] = b"RFB 003.008\n";
+
+/// A machine that only has a screen.
+struct Screen(PathBuf);
+
+#[rustfmt::skip]
+#[async_trait]
+impl Driver for Screen {
+    async fn display(&self, _: CloudPcId) -> Result<Box<dyn Display>, DriverError> {
+        let stream = UnixStream::connect(&self.0).await.map_err(|error| DriverError::Conflict(error.to_string()))?;
+        Ok(Box::new(stream))
+    }
+    fn capabilities(&self, _: &MachineSpec) -> Capabilities { unreachable!() }
+    async fn observe(&self, _: CloudPcId) -> Result<Observed, DriverError> { unreachable!() }
+    async fn ensure_present(&self, _: &MachineSpec) -> Result<(), DriverError> { unreachable!() }
+    async fn ensure_absent(&self, _: CloudPcId) -> Result<(), DriverError> { unreachable!() }
+    async fn ensure_running(&self, _: CloudPcId) -> Result<(), DriverError> { unreachable!() }
+    async fn ensure_stopped(&self, _: CloudPcId, _: StopMode) -> Result<(), DriverError> { unreachable!() }
+    async fn ensure_restarted(&self, _: CloudPcId, _: &Tag) -> Result<(), DriverError> { unreachable!() }
+    async fn ensure_disk_aside(&self, _: CloudPcId, _: &Tag) -> Result<(), DriverError> { unreachable!() }
+    async fn ensure_disk_from_image(&self, _: &MachineSpec, _: &Tag) -> Result<(), DriverError> { unreachable!() }
+    async fn ensure_disk_from_snapshot(&self, _: CloudPcId, _: &SnapshotId, _: &Tag) -> Result<(), DriverError> { unreachable!() }
+    async fn ensure_disk_back(&self, _: CloudPcId, _: &Tag) -> Result<(), DriverError> { unreachable!() }
+    async fn ensure_aside_dropped(&self, _: CloudPcId, _: &Tag) -> Result<(), DriverError> { unreachable!() }
+    async fn ensure_size(&self, _: &MachineSpec) -> Result<(), DriverError> { unreachable!() }
+    async fn ensure_snapshot(&self, _: CloudPcId, _: &SnapshotId) -> Result<(), DriverError> { unreachable!() }
+    async fn ensure_snapshot_absent(&self, _: CloudPcId, _: &SnapshotId) -> Result<(), DriverError> { unreachable!() }
+    async fn guest(&self, _: CloudPcId) -> Result<Box<dyn Guest>, DriverError> { unreachable!() }
+    async fn list(&self) -> Result<Vec<CloudPcId>, DriverError> { unreachable!() }
+}
+
+/// A server whose machines have one screen between them.
+struct Room {
+    world: World,
+    desktops: Arc<Desktops>,
+    clock: SimClock,
+    screen: UnixListener,
+    novnc: TempDir,
+}
+
+type Socket = WebSocketStream<TcpStream>;
+
+impl Room {
+    async fn new() -> Self {
+        let novnc = tempfile::tempdir().unwrap();
+        std::fs::create_dir(novnc.path().join("core")).unwrap();
+        std::fs::write(novnc.path().join("core/rfb.js"), "export default null;").unwrap();
+        std::fs::write(novnc.path().join("secret.js"), "no").unwrap();
+        let socket = novnc.path().join("vnc.sock");
+        let screen = UnixListener::bind(&socket).unwrap();
+        let clock = SimClock::paused(SystemClock.now());
+        let host_clock: Arc<dyn cloudpc_model::Clock> = Arc::new(clock.clone());
+        let rng: Arc<dyn cloudpc_model::Rng> = Arc::new(SeededRng::new(3));
+        let desktops = Arc::new(Desktops::new(&host_clock, &rng, novnc.path().to_owned()));
+        let mine = Arc::clone(&desktops);
+        let world = World::with_app(CONNECTIONS_MAX, async |app| {
+            scenario::load(&app, include_str!("../../../tests/server/world.toml")).await.unwrap();
+            App::from(app::Parts {
+                driver: Arc::new(Screen(socket)),
+                desktops: mine,
+                store: app.store.clone(),
+                engine: app.engine.clone(),
+                clock: Arc::clone(&app.clock),
+                rng: Arc::clone(&app.rng),
+                lasting: Default::default(),
+                signer: app.signer.clone(),
+                identity: Arc::clone(&app.identity),
+                fidelity: app.fidelity,
+                heartbeat_silence_max: app.heartbeat_silence_max,
+                simulation: app.simulation.clone(),
+            })
+        })
+        .await;
+        Self { world, desktops, clock, screen, novnc }
+    }
+
+    fn ticket(&self, admission: Admission) -> String {
+        self.desktops.tickets.issue(admission).unwrap()
+    }
+
+    /// The answer to `GET /desktop/{ticket}`.
+    async fn open(&self, ticket: &str) -> String {
+        let host = self.world.plain;
+        self.world
+            .exchange(format!("GET /desktop/{ticket} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+            .await
+    }
+
+    /// A page that is open, as its ticket and its cookie.
+    async fn page(&self) -> (String, String) {
+        let ticket = self.ticket(admission());
+        let page = self.open(&ticket).await;
+        assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
+        // To open the page, its screen is looked for.
+        self.screen.accept().await.unwrap();
+        let cookie = page.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+        let (cookie, rest) = cookie.split_once("; ").unwrap();
+        assert_eq!(rest, format!("Path=/desktop/{ticket}/screen; HttpOnly; SameSite=Strict"));
+        (ticket, cookie.to_owned())
+    }
+
+    /// Asks for the WebSocket of a page; the status if it is refused.
+    async fn connect(&self, ticket: &str, cookie: &str, origin: &str) -> Result<Socket, u16> {
+        let host = self.world.plain;
+        let mut request = format!("ws://{host}/desktop/{ticket}/screen").into_client_request().unwrap();
+        for (name, value) in [("cookie", cookie), ("origin", origin)] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        match tokio_tungstenite::client_async(request, self.world.connect().await).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A page that looks at the screen, and the screen.
+    async fn looking(&self) -> (Socket, UnixStream) {
+        let (ticket, cookie) = self.page().await;
+        let socket = self.connect(&ticket, &cookie, &self.origin()).await.unwrap();
+        (socket, self.screen.accept().await.unwrap().0)
+    }
+
+    fn origin(&self) -> String {
+        format!("http://{}", self.world.plain)
+    }
+}
+
+fn admission() -> Admission {
+    let actor = Actor {
+        kind: ActorKind::Application,
+        app_id: None,
+        app_name: "test".into(),
+        user_id: None,
+        user_principal_name: String::new(),
+    };
+    Admission {
+        tenant_id: TENANT.parse::<TenantId>().unwrap(),
+        cloud_pc_id: DESK.parse::<CloudPcId>().unwrap(),
+        owner: None,
+        actor,
+    }
+}
+
+/// The next message that is not about the connection itself.
+async fn next(socket: &mut Socket) -> Message {
+    loop {
+        match socket.next().await.unwrap().unwrap() {
+            Message::Ping(_) | Message::Pong(_) => {}
+            message => return message,
+        }
+    }
+}
+
+async fn closed_with(socket: &mut Socket) -> CloseCode {
+    match next(socket).await {
+        Message::Close(Some(frame)) => frame.code,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn bytes_go_both_ways_until_the_screen_ends() {
+    let room = Room::new().await;
+    let (mut socket, mut screen) = room.looking().await;
+    screen.write_all(GREETING).await.unwrap();
+    assert_eq!(next(&mut socket).await.into_data(), GREETING);
+    socket.send(Message::binary(GREETING)).await.unwrap();
+    let mut said = [0; GREETING.len()];
+    screen.read_exact(&mut said).await.unwrap();
+    assert_eq!(said, GREETING);
+
+    // A whole picture, more than any buffer on the way holds.
+    let picture: Vec<u8> = (0..4_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
+    let (sent, shown) = (picture.clone(), async {
+        let mut shown = Vec::new();
+        while shown.len() < picture.len() {
+            shown.extend(next(&mut socket).await.into_data());
+        }
+        shown
+    });
+    let (wrote, shown) = tokio::join!(screen.write_all(&sent), shown);
+    wrote.unwrap();
+    assert!(shown == picture);
+
+    drop(screen);
+    assert_eq!(closed_with(&mut socket).await, CloseCode::Normal);
+}
+
+#[tokio::test]
+async fn the_screen_is_let_go_when_the_browser_leaves() {
+    let room = Room::new().await;
+    let (socket, mut screen) = room.looking().await;
+    drop(socket);
+    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_ticket_opens_one_page_and_a_page_one_socket() {
+    let room = Room::new().await;
+    let (ticket, cookie) = room.page().await;
+    let used = room.open(&ticket).await;
+    assert!(used.starts_with("HTTP/1.1 403 ") && used.contains("opened before"), "{used}");
+
+    let mut socket = room.connect(&ticket, &cookie, &room.origin()).await.unwrap();
+    assert_eq!(room.connect(&ticket, &cookie, &room.origin()).await.err(), Some(403), "the key is used");
+    drop(room.screen.accept().await.unwrap());
+    assert_eq!(closed_with(&mut socket).await, CloseCode::Normal);
+}
+
+#[tokio::test]
+async fn whoever_is_not_admitted_stays_outside() {
+    let room = Room::new().await;
+    let refused = async |ticket: &str| room.open(ticket).await.lines().next().unwrap().to_owned();
+
+    let good = room.ticket(admission());
+    let forged = format!("{}x", &good[..good.len() - 1]);
+    assert_eq!(refused(&forged).await, "HTTP/1.1 403 Forbidden");
+    room.clock.advance(TICKET_TIME_MAX).await;
+    assert_eq!(refused(&good).await, "HTTP/1.1 403 Forbidden", "expired");
+    let tenant_id = "20000000-0000-4000-8000-000000000001".parse().unwrap();
+    let foreign = room.ticket(Admission { tenant_id, ..admission() });
+    assert_eq!(refused(&foreign).await, "HTTP/1.1 404 Not Found", "the machine is another tenant's");
+    let others = room.ticket(Admission { owner: Some(UserId(uuid::Uuid::nil())), ..admission() });
+    assert_eq!(refused(&others).await, "HTTP/1.1 404 Not Found", "the machine has been given to another user");
+
+    // Of two pages, neither can use the other's key, not even once it is shown in the wrong place.
+    let ((first, its_key), (second, _)) = (room.page().await, room.page().await);
+    assert_eq!(room.connect(&second, &its_key, &room.origin()).await.err(), Some(403));
+    assert_eq!(room.connect(&first, &its_key, &room.origin()).await.err(), Some(403));
+    // Another site's page.
+    let (ticket, key) = room.page().await;
+    for origin in ["http://evil.test", "null", &format!("{}0", room.origin()), "https://localhost"] {
+        assert_eq!(room.connect(&ticket, &key, origin).await.err(), Some(403), "{origin}");
+    }
+    // A page that waits too long.
+    room.clock.advance(TICKET_TIME_MAX).await;
+    assert_eq!(room.connect(&ticket, &key, &room.origin()).await.err(), Some(403));
+    let plain = room.world.ask("GET /desktop/x/screen", "").await;
+    assert!(plain.starts_with("400") || plain.starts_with("426"), "{plain}");
+}
+
+#[tokio::test]
+async fn a_page_says_why_there_is_nothing_to_see() {
+    let room = Room::new().await;
+    std::fs::remove_file(room.novnc.path().join("core/rfb.js")).unwrap();
+    let page = room.open(&room.ticket(admission())).await;
+    assert!(page.starts_with("HTTP/1.1 503 ") && page.contains("apt-get install novnc"), "{page}");
+    std::fs::remove_file(room.novnc.path().join("vnc.sock")).unwrap();
+    let page = room.open(&room.ticket(admission())).await;
+    assert!(page.starts_with("HTTP/1.1 409 ") && page.contains("powered off"), "{page}");
+}
+
+#[tokio::test]
+async fn a_page_loads_what_it_needs_and_nothing_else() {
+    let room = Room::new().await;
+    let page = room.open(&room.ticket(admission())).await;
+    let host = room.world.plain;
+    let policy = page.lines().find_map(|line| line.strip_prefix("content-security-policy: ")).unwrap();
+    assert_eq!(
+        policy,
+        format!(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src ws://{host}; \
+             form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+        )
+    );
+    assert!(page.contains("<title>desk-1</title>"), "{page}");
+    for (path, status) in [
+        ("page.js", "200 OK"),
+        ("page.css", "200 OK"),
+        ("novnc/core/rfb.js", "200 OK"),
+        ("novnc/core/none.js", "404 Not Found"),
+        ("novnc/core/../secret.js", "404 Not Found"),
+        ("novnc/core/%2e%2e/secret.js", "404 Not Found"),
+        ("novnc/secret.js", "404 Not Found"),
+    ] {
+        let answer = room.world.ask(&format!("GET /desktop/{path}"), "").await;
+        assert!(answer.starts_with(status), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_taken_at_the_limit_and_no_longer() {
+    let room = Room::new().await;
+    let (mut socket, mut screen) = room.looking().await;
+    let longest = vec![7; MESSAGE_BYTES_MAX];
+    let mut said = vec![0; MESSAGE_BYTES_MAX];
+    let (sent, read) = tokio::join!(socket.send(Message::binary(longest.clone())), screen.read_exact(&mut said));
+    sent.unwrap();
+    read.unwrap();
+    assert!(said == longest);
+    // The rest of it is not read, so sending it may fail.
+    let _ = socket.send(Message::binary(vec![7; MESSAGE_BYTES_MAX + 1])).await;
+    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0, "nothing of it has got through");
+
+    let (mut socket, _screen) = room.looking().await;
+    socket.send(Message::text("hello")).await.unwrap();
+    assert_eq!(closed_with(&mut socket).await, CloseCode::Unsupported);
+}
+
+#[tokio::test]
+async fn a_browser_that_says_nothing_is_given_up() {
+    let room = Room::new().await;
+    let (mut socket, mut screen) = room.looking().await;
+    let time = StandingClock::new();
+    // Reading answers the question whether anybody is there.
+    for _ in 0..6 {
+        time.advance(SILENCE_MAX / 2).await;
+        settle().await;
+        screen.write_all(b"x").await.unwrap();
+        assert_eq!(next(&mut socket).await.into_data(), "x");
+        settle().await;
+    }
+    time.advance(SILENCE_MAX + Duration::from_secs(1)).await;
+    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn so_many_look_and_no_more() {
+    let room = Room::new().await;
+    let (mut pages, mut open) = (Vec::new(), Vec::new());
+    for _ in 0..BRIDGES_MAX {
+        pages.push(room.page().await);
+    }
+    for (ticket, cookie) in &pages {
+        let socket = room.connect(ticket, cookie, &room.origin()).await.unwrap();
+        open.push((socket, room.screen.accept().await.unwrap().0));
+    }
+    let (ticket, cookie) = room.page().await;
+    assert_eq!(room.connect(&ticket, &cookie, &room.origin()).await.err(), Some(503));
+    let (socket, mut screen) = open.pop().unwrap();
+    drop(socket);
+    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
+    settle().await;
+    room.looking().await;
+}
