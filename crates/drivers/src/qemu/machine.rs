@@ -32,7 +32,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(4);
 const QUIT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long a process that does not answer may take to be gone, if that is why.
-const END_TIME_MAX: Duration = Duration::from_secs(1);
+const END_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long a killed process may take to be gone.
 const KILL_TIME_MAX: Duration = Duration::from_secs(10);
