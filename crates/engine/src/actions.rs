@@ -16,8 +16,9 @@ mod resize;
 mod restore;
 mod step;
 mod troubleshoot;
+mod undo;
 
-use cloudpc_model::{Action, CloudPc, CloudPcStatus, Kind, Rng, StatusDetail, Timestamp};
+use cloudpc_model::{Action, Before, CloudPc, CloudPcStatus, Kind, Rng, Timestamp, UndoRecord};
 use cloudpc_store::{StoreError, Tx};
 use std::time::Duration;
 
@@ -51,6 +52,7 @@ pub(crate) struct Ending<'a, 'tx> {
     pub tx: &'a mut Tx<'tx>,
     pub rng: &'a dyn Rng,
     pub now: Timestamp,
+    pub undo_window: Duration,
     pub action: &'a Action,
     pub cloud_pc: &'a mut CloudPc,
 }
@@ -60,9 +62,7 @@ pub(crate) struct Ending<'a, 'tx> {
 pub(crate) enum Left {
     /// The machine is what it was.
     AsBefore,
-    /// The machine is as it was meant to be; something beside it is not.
-    Warned,
-    /// Neither.
+    /// It is not.
     Broken,
 }
 
@@ -72,6 +72,7 @@ pub fn recipe(kind: Kind) -> &'static Recipe {
         Kind::Reprovision => &reprovision::RECIPE,
         Kind::Resize => &resize::RECIPE,
         Kind::Restore => &restore::RECIPE,
+        Kind::Undo => &undo::RECIPE,
         Kind::Rename => &rename::RECIPE,
         Kind::Reboot => &reboot::RECIPE,
         Kind::PowerOn => &power_on::RECIPE,
@@ -106,18 +107,19 @@ fn nothing(_ending: &mut Ending<'_, '_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The status of a machine that is usable, after an action that had taken it out of use. Its old status is not stored anywhere; only a status that
-/// is not plain `provisioned` has a detail, and the detail is kept while an action runs.
-pub(crate) fn status_before(cloud_pc: &CloudPc, kind: Kind) -> CloudPcStatus {
-    match (&cloud_pc.status_detail, kind) {
-        (None, _) => CloudPcStatus::Provisioned,
-        // Of all that take a machine out of use, only a reprovision is admitted on a failed one.
-        (Some(_), Kind::Reprovision) => CloudPcStatus::Failed,
-        (Some(_), _) => CloudPcStatus::ProvisionedWithWarnings,
+impl Ending<'_, '_> {
+    /// Keeps what undoing this action needs: what the Cloud PC is before its end changes it, and the disk, if the action has set it aside. From here
+    /// on a step forward and a step back are the same: whatever is taken away stays for the undo window.
+    fn leave_way_back(&mut self, disk_aside: bool) -> Result<(), StoreError> {
+        let record = UndoRecord {
+            tenant_id: self.action.tenant_id,
+            cloud_pc_id: self.cloud_pc.id,
+            action_id: self.action.id,
+            before: Before::of(self.cloud_pc, disk_aside),
+            kept_until: self.now + self.undo_window,
+            size_bytes: None,
+            dropping: false,
+        };
+        self.tx.undo_record_put(&record, self.now)
     }
-}
-
-/// The detail that a failed Cloud PC without one is given before it is worked on.
-pub(crate) fn detail_of_failed() -> StatusDetail {
-    StatusDetail { code: "internalError".into(), message: "The Cloud PC failed before; nothing more is known.".into() }
 }

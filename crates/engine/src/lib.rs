@@ -12,8 +12,8 @@ mod plan;
 mod request;
 mod run;
 
-use cloudpc_drivers::Driver;
-use cloudpc_model::{Clock, Rng};
+use cloudpc_drivers::{Driver, Tag};
+use cloudpc_model::{ActionId, Clock, Rng};
 use cloudpc_store::Store;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +54,10 @@ pub struct Settings {
     pub agent_disk_bytes_min: u64,
     /// Longest run of an agent's installer.
     pub install_time_max: Duration,
+    /// How long an action can be undone after its end.
+    pub undo_window: Duration,
+    /// What the disks that are kept for it may take of the host's disk, bytes.
+    pub undo_disk_bytes_max: u64,
 }
 
 /// The engine. Cheap to clone.
@@ -61,6 +65,11 @@ pub struct Settings {
 pub struct Engine {
     parts: Arc<Parts>,
     work: Arc<run::Work>,
+}
+
+/// Names what an action does to its machine.
+fn tag(action: ActionId) -> Tag {
+    Tag(format!("action-{action}"))
 }
 
 impl Engine {

@@ -4,12 +4,16 @@
 //! begins: until then the machine is as usable as it was, and a deployment ahead in line has to find it so.
 
 use cloudpc_model::{
-    ActionId, Actor, Admission, CloudPc, CloudPcId, Denial, Error, ErrorKind, Kind, Params, TenantId, Timestamp, admit,
+    ActionId, Actor, Admission, CloudPc, CloudPcId, Denial, Error, ErrorKind, Kind, Params, State, TenantId, Timestamp,
+    admit,
 };
-use cloudpc_store::{AuditEntry, NewAction, StoreError, Tx};
+use cloudpc_store::{ActionFilter, AuditEntry, NewAction, StoreError, Tx};
 
 use crate::actions::{DISPLAY_NAME_CHARS_MAX, recipe};
 use crate::{Engine, image};
+
+/// How far back it is looked for what could have been undone.
+const ACTIONS_SEEN: usize = 100;
 
 /// Who asks, and by which request.
 #[derive(Clone, Debug)]
@@ -33,19 +37,52 @@ impl Engine {
         self.work.wake.notify_one();
         Ok(id)
     }
+
+    /// Asks for the last reprovision, restore, resize or undo of a Cloud PC to be undone. When this returns, the undo is on disk.
+    ///
+    /// # Errors
+    /// Not found; conflict as for every request, and `nothingToUndo` or `undoWindowPassed`.
+    pub async fn undo(&self, asked: &Asked, cloud_pc: CloudPcId) -> Result<ActionId, Error> {
+        let (asked, now) = (asked.clone(), self.parts.clock.now());
+        let id = self.parts.store.write(move |tx| undo(tx, &asked, cloud_pc, now)).await?;
+        self.work.wake.notify_one();
+        Ok(id)
+    }
 }
 
 fn request(tx: &mut Tx<'_>, asked: &Asked, id: CloudPcId, params: Params, now: Timestamp) -> Result<ActionId, Error> {
-    let tenant = asked.tenant_id;
-    let cloud_pc = tx
-        .cloud_pc(tenant, id)?
-        .ok_or_else(|| Error::not_found(format!("There is no Cloud PC '{id}' in this tenant.")))?;
+    let cloud_pc = find(tx, asked, id)?;
     validate(tx, &cloud_pc, &params)?;
-    let target = id.to_string();
-    let kind = params.kind();
-    if let Admission::Deny(denial) = admit(kind, cloud_pc.status, tx.action_open_remote(tenant, &target)?) {
-        return Err(denied(&denial));
+    must_be_admitted(tx, &cloud_pc, params.kind())?;
+    accept(tx, asked, id, params, now)
+}
+
+/// What is under way on a machine says more than what could be undone on it, so that is looked at first.
+fn undo(tx: &mut Tx<'_>, asked: &Asked, id: CloudPcId, now: Timestamp) -> Result<ActionId, Error> {
+    let cloud_pc = find(tx, asked, id)?;
+    must_be_admitted(tx, &cloud_pc, Kind::Undo)?;
+    let record = tx.undo_record_of(asked.tenant_id, &id.to_string())?;
+    match record.filter(|record| record.kept_until > now) {
+        Some(record) => accept(tx, asked, id, Params::Undo { action_id: record.action_id }, now),
+        None => Err(no_way_back(tx, &cloud_pc)?),
     }
+}
+
+fn find(tx: &Tx<'_>, asked: &Asked, id: CloudPcId) -> Result<CloudPc, Error> {
+    let cloud_pc = tx.cloud_pc(asked.tenant_id, id)?;
+    cloud_pc.ok_or_else(|| Error::not_found(format!("There is no Cloud PC '{id}' in this tenant.")))
+}
+
+fn must_be_admitted(tx: &Tx<'_>, cloud_pc: &CloudPc, kind: Kind) -> Result<(), Error> {
+    let open = tx.action_open_remote(cloud_pc.tenant_id, &cloud_pc.id.to_string())?;
+    match admit(kind, cloud_pc.status, open) {
+        Admission::Accept => Ok(()),
+        Admission::Deny(denial) => Err(denied(&denial)),
+    }
+}
+
+fn accept(tx: &mut Tx<'_>, asked: &Asked, id: CloudPcId, params: Params, now: Timestamp) -> Result<ActionId, Error> {
+    let (tenant, target, kind) = (asked.tenant_id, id.to_string(), params.kind());
     let inserted = tx.action_insert(&NewAction {
         tenant_id: tenant,
         target: target.clone(),
@@ -121,10 +158,34 @@ fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &Params) -> Result<(), Erro
                 return Err(Error::invalid(format!("'{snapshot_id}' cannot be a restore point of this Cloud PC.")));
             }
         }
+        Params::Undo { .. } => return Err(Error::invalid("What there is to undo is looked up and not asked for.")),
         Params::DeployAgent { .. } => return Err(Error::invalid("An agent is deployed by its partner.")),
         Params::Reboot | Params::PowerOn | Params::PowerOff | Params::Troubleshoot => {}
     }
     Ok(())
+}
+
+/// Why nothing can be undone on a Cloud PC.
+fn no_way_back(tx: &Tx<'_>, cloud_pc: &CloudPc) -> Result<Error, StoreError> {
+    let latest =
+        tx.action_list(cloud_pc.tenant_id, &cloud_pc.id.to_string(), ActionFilter::Remote, None, ACTIONS_SEEN)?;
+    let passed = latest.into_iter().find(|action| action.state == State::Done && action.kind().can_be_undone());
+    let (code, message) = match passed {
+        Some(action) => (
+            "undoWindowPassed",
+            format!(
+                "The {} of {} (action {}) can no longer be undone: the time for it has passed, or the disk from before had to make room for younger ones.",
+                action.kind().name(),
+                action.updated_at,
+                action.id
+            ),
+        ),
+        None => (
+            "nothingToUndo",
+            "There is nothing to undo on this Cloud PC: a reprovision, restore or resize can be undone once it is done.".into(),
+        ),
+    };
+    Ok(Error::new(ErrorKind::Conflict, code, message))
 }
 
 fn denied(denial: &Denial) -> Error {

@@ -1,16 +1,17 @@
 //! Running actions: claim, step, log, until each has ended.
 //!
-//! One loop claims what is at the front of a line and due, renews the leases of what runs here, and ends what has waited too long; all of that is one
-//! transaction. Each claimed action is then carried by its own task, one transaction per step: the result of one step and the start of the
+//! One loop claims what is at the front of a line and due, renews the leases of what runs here, ends what has waited too long, and sees to what is kept
+//! for undo; all of that is one transaction. Each claimed action is then carried by its own task, one transaction per step: the result of one step and the start of the
 //! next are logged together. An action whose lease has run out is claimed like any other, which is all there is to crash recovery.
 //!
 //! The loop sleeps until something is due or someone has written; it never polls.
 
 mod attempt;
+mod keep;
 mod turn;
 mod work;
 
-use cloudpc_model::Timestamp;
+use cloudpc_model::{Timestamp, UndoRecord};
 use cloudpc_store::StoreError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,7 @@ const RENEWALS_PER_LEASE: u32 = 3;
 /// What one transaction of the loop has found.
 struct Round {
     turns: Vec<(Turn, Holding)>,
+    keep: Vec<UndoRecord>,
     next_due: Option<Timestamp>,
 }
 
@@ -65,6 +67,9 @@ impl Engine {
                 Ok(round) => {
                     for (turn, holding) in round.turns {
                         carried.spawn(self.clone().carry(turn, holding, stop.clone()));
+                    }
+                    for record in round.keep {
+                        carried.spawn(self.clone().keep(record, stop.clone()));
                     }
                     round.next_due
                 }
@@ -113,10 +118,12 @@ impl Engine {
                     turns.push((turn, work.hold(id, epoch, lease_until)));
                 }
             }
+            let keep = tx.undo_record_claim(now, now + keep::TIME_MAX, keep::RECORDS_MAX)?;
             // With every place taken nothing can be claimed before something ends, and that wakes the loop.
             let claimable = if free > turns.len() { tx.action_next_due()? } else { None };
-            let next_due = [claimable, tx.action_next_deadline()?].into_iter().flatten().min();
-            Ok(Round { turns, next_due })
+            let next_due =
+                [claimable, tx.action_next_deadline()?, tx.undo_record_next_due()?].into_iter().flatten().min();
+            Ok(Round { turns, keep, next_due })
         });
         let round = round.await;
         self.work.drop_lapsed(now);

@@ -226,6 +226,8 @@ fn excerpts() {
     <Property Name="state" Type="cloudpc.state" Nullable="false"/>
     <Property Name="step" Type="Edm.String"/>
     <Property Name="steps" Type="Collection(cloudpc.actionStep)" Nullable="false"/>
+    <Property Name="undoUntilDateTime" Type="Edm.DateTimeOffset"/>
+    <Property Name="undoneActionId" Type="Edm.String"/>
     <Property Name="waitsFor" Type="Edm.String"/>
     </EntityType>
     <ComplexType Name="actionEvent">
@@ -265,6 +267,9 @@ fn excerpts() {
     </Action>
     <Action Name="settle" IsBound="true">
     <Parameter Name="bindingParameter" Type="cloudpc.action" Nullable="false"/>
+    </Action>
+    <Action Name="undo" IsBound="true">
+    <Parameter Name="bindingParameter" Type="microsoft.graph.cloudPC" Nullable="false"/>
     </Action>
     <Action Name="allowUrls" IsBound="true">
     <Parameter Name="bindingParameter" Type="microsoft.graph.cloudPcExternalPartner" Nullable="false"/>

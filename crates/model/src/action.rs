@@ -61,11 +61,12 @@ impl State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr, Serialize, Deserialize)]
 #[strum(serialize_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "each is named after the Graph action it carries out")]
+#[expect(missing_docs, reason = "each is named after the Graph action it carries out; undo is our own")]
 pub enum Kind {
     Reprovision,
     Resize,
     Restore,
+    Undo,
     Rename,
     Reboot,
     PowerOn,
@@ -81,6 +82,11 @@ impl Kind {
         self != Self::DeployAgent
     }
 
+    /// Whether it leaves a way back to what the Cloud PC was before it. An undo does too: what it takes away is not lost either.
+    pub fn can_be_undone(self) -> bool {
+        matches!(self, Self::Reprovision | Self::Resize | Self::Restore | Self::Undo)
+    }
+
     /// The name, as stored and shown.
     pub fn name(self) -> &'static str {
         self.into()
@@ -90,11 +96,15 @@ impl Kind {
 /// What exactly was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
-#[expect(missing_docs, reason = "the fields are the parameters of the Graph action of the same name")]
+#[expect(
+    missing_docs,
+    reason = "the fields are the parameters of the Graph action of the same name, or what an undo undoes"
+)]
 pub enum Params {
     Reprovision { os_version: Option<OsVersion>, user_account_type: Option<UserAccountType> },
     Resize { target_service_plan_id: ServicePlanId },
     Restore { snapshot_id: SnapshotId },
+    Undo { action_id: ActionId },
     Rename { display_name: String },
     Reboot,
     PowerOn,
@@ -111,6 +121,7 @@ impl Params {
             Self::Reprovision { .. } => Kind::Reprovision,
             Self::Resize { .. } => Kind::Resize,
             Self::Restore { .. } => Kind::Restore,
+            Self::Undo { .. } => Kind::Undo,
             Self::Rename { .. } => Kind::Rename,
             Self::Reboot => Kind::Reboot,
             Self::PowerOn => Kind::PowerOn,

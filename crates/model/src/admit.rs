@@ -42,7 +42,7 @@ pub fn admit(kind: Kind, status: CloudPcStatus, open_remote_action: Option<Actio
 fn allows(status: CloudPcStatus, kind: Kind) -> bool {
     match status {
         CloudPcStatus::Provisioned | CloudPcStatus::ProvisionedWithWarnings => true,
-        CloudPcStatus::Failed => matches!(kind, Kind::Reprovision | Kind::Troubleshoot),
+        CloudPcStatus::Failed => matches!(kind, Kind::Reprovision | Kind::Undo | Kind::Troubleshoot),
         CloudPcStatus::InGracePeriod => matches!(kind, Kind::Reboot | Kind::Rename | Kind::Troubleshoot),
         CloudPcStatus::NotProvisioned
         | CloudPcStatus::Provisioning

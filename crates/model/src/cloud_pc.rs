@@ -41,6 +41,8 @@ pub struct CloudPc {
     pub product: Product,
     /// Life cycle.
     pub status: CloudPcStatus,
+    /// The status before the action that has taken it out of use, while that is under way.
+    pub status_before: Option<CloudPcStatus>,
     /// Why the status is what it is, when there is something to say.
     pub status_detail: Option<StatusDetail>,
     /// What the power state should be.

@@ -11,6 +11,7 @@ mod ids;
 mod partner;
 mod rng;
 mod time;
+mod undo;
 
 pub use action::{
     Action, Actor, ActorKind, Event, EventKind, Failure, IllegalEvent, Kind, Params, State, StepRecord, StepState,
@@ -28,3 +29,4 @@ pub use ids::{
 pub use partner::{AgentSetting, ConnectionStatus, Partner};
 pub use rng::{Rng, SeededRng};
 pub use time::{Clock, Sleep, Timestamp};
+pub use undo::{Before, UndoRecord};

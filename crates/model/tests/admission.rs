@@ -15,11 +15,11 @@ fn which_status_takes_which_action() {
     insta::assert_snapshot!(table, @"
     notProvisioned           deployAgent
     provisioning             deployAgent
-    provisioned              reprovision resize restore rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent
-    provisionedWithWarnings  reprovision resize restore rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent
+    provisioned              reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent
+    provisionedWithWarnings  reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent
     inGracePeriod            rename reboot troubleshoot deployAgent
     deprovisioning           deployAgent
-    failed                   reprovision troubleshoot deployAgent
+    failed                   reprovision undo troubleshoot deployAgent
     resizing                 deployAgent
     restoring                deployAgent
     ");

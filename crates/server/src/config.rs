@@ -18,6 +18,8 @@ pub struct Config {
     pub identity: IdentityConfig,
     /// `[engine]`
     pub engine: EngineConfig,
+    /// `[undo]`
+    pub undo: UndoConfig,
     /// `[partners]`
     pub partners: PartnersConfig,
     /// `[downloads]`
@@ -73,6 +75,16 @@ pub struct EngineConfig {
     pub agent_disk_bytes_min: u64,
     /// Longest run of an agent's installer, seconds.
     pub install_time_max_s: u64,
+}
+
+/// What undoing an action needs.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UndoConfig {
+    /// How long after its end a reprovision, restore, resize or undo can be undone, seconds. 0: not at all.
+    pub window_s: u64,
+    /// What the old disks that are kept for it may take together, bytes.
+    pub disk_bytes_max: u64,
 }
 
 /// Partners.
@@ -267,6 +279,12 @@ impl Default for EngineConfig {
             agent_disk_bytes_min: 1024 * 1024 * 1024,
             install_time_max_s: Duration::from_mins(30).as_secs(),
         }
+    }
+}
+
+impl Default for UndoConfig {
+    fn default() -> Self {
+        Self { window_s: Duration::from_hours(7 * 24).as_secs(), disk_bytes_max: 1 << 40 }
     }
 }
 

@@ -56,6 +56,7 @@ pub static TABLE: &[Row] = table! {
     "cloudPC.powerOff", WRITE => cloud_pc::power_off::run;
     "cloudPC.createSnapshot", WRITE => cloud_pc::create_snapshot::run;
     "cloudPC.troubleshoot", WRITE => cloud_pc::troubleshoot::run;
+    "cloudPC.undo", WRITE => cloud_pc::undo::run;
     "cloudPC.retrieveSnapshots", READ => cloud_pc::snapshots::run;
     "cloudPC.retrieveCloudPCRemoteActionResults", WRITE => cloud_pc::results::run;
     "cloudPC.getSupportedCloudPcRemoteActions", READ => cloud_pc::supported_actions::run;

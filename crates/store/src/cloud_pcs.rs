@@ -12,7 +12,7 @@ macro_rules! columns {
     () => {
         "tenant_id, id, managed_device_id, aad_device_id, display_name, managed_device_name, user_id, \
          user_principal_name, service_plan_id, image_id, provisioning_policy_id, provisioning_policy_name, region, \
-         product, status, status_detail, power_intended, power_observed, os_version, user_account_type, \
+         product, status, status_before, status_detail, power_intended, power_observed, os_version, user_account_type, \
          provisioned_at, grace_ends_at, modified_at, created_at"
     };
 }
@@ -105,7 +105,7 @@ impl Tx<'_> {
             concat!(
                 "INSERT INTO cloud_pcs (",
                 columns!(),
-                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)"
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)"
             ),
             params![
                 cloud_pc.tenant_id.0,
@@ -123,6 +123,7 @@ impl Tx<'_> {
                 cloud_pc.region,
                 word(cloud_pc.product),
                 word(cloud_pc.status),
+                cloud_pc.status_before.map(word),
                 json_opt(cloud_pc.status_detail.as_ref()),
                 word(cloud_pc.power_intended),
                 word(cloud_pc.power_observed),
@@ -145,7 +146,7 @@ impl Tx<'_> {
              ?7, image_id = ?8, provisioning_policy_id = ?9, provisioning_policy_name = ?10, region = ?11, product =
              ?12, status = ?13, status_detail = ?14, power_intended = ?15, power_observed = ?16, os_version = ?17,
              user_account_type = ?18, provisioned_at = ?19, grace_ends_at = ?20, modified_at = ?21, aad_device_id =
-             ?22
+             ?22, status_before = ?23
              WHERE tenant_id = ?1 AND id = ?2",
             params![
                 cloud_pc.tenant_id.0,
@@ -170,6 +171,7 @@ impl Tx<'_> {
                 micros(cloud_pc.grace_ends_at),
                 cloud_pc.modified_at.0,
                 cloud_pc.aad_device_id,
+                cloud_pc.status_before.map(word),
             ],
         )?;
         Ok(())
@@ -194,6 +196,7 @@ fn cloud_pc(row: &Row<'_>) -> Result<CloudPc, StoreError> {
         region: columns.get()?,
         product: columns.word()?,
         status: columns.word()?,
+        status_before: columns.word_opt()?,
         status_detail: columns.json_opt()?,
         power_intended: columns.word()?,
         power_observed: columns.word()?,

@@ -21,6 +21,7 @@ mod reports;
 mod rows;
 mod settings;
 mod snapshots;
+mod undo;
 mod users;
 
 pub use actions::{ActionFilter, NewAction, Place};

@@ -5,9 +5,9 @@
 use std::sync::{Arc, Mutex};
 
 use cloudpc_model::{
-    ActionId, ActivityId, Actor, AgentSetting, AppId, CloudPcId, EventKind, GalleryImage, ImageId, ManagedDeviceId,
-    OsVersion, Params, Partner, PartnerId, Product, ServicePlan, ServicePlanId, Snapshot, SnapshotId, SnapshotType,
-    State, TenantId, Timestamp, UserId,
+    ActionId, ActivityId, Actor, AgentSetting, AppId, Before, CloudPcId, CloudPcStatus, EventKind, GalleryImage,
+    ImageId, ManagedDeviceId, OsVersion, Params, Partner, PartnerId, Product, ServicePlan, ServicePlanId, Snapshot,
+    SnapshotId, SnapshotType, State, TenantId, Timestamp, UndoRecord, UserAccountType, UserId,
 };
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
@@ -159,6 +159,30 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     })?;
     tx.snapshot_restored(TENANT, &id, Timestamp(2))?;
     tx.snapshot_delete(TENANT, &id)?;
+    let record = UndoRecord {
+        tenant_id: TENANT,
+        cloud_pc_id: CloudPcId(GUID),
+        action_id: first,
+        before: Before {
+            disk_aside: true,
+            service_plan_id: ServicePlanId(GUID),
+            image_id: ImageId("image".into()),
+            os_version: OsVersion::Windows11,
+            user_account_type: UserAccountType::StandardUser,
+            provisioned_at: None,
+            aad_device_id: GUID,
+            status: CloudPcStatus::Provisioned,
+            status_detail: None,
+        },
+        kept_until: Timestamp(9),
+        size_bytes: None,
+        dropping: false,
+    };
+    tx.undo_record_put(&record, Timestamp(1))?;
+    tx.undo_record_claim(Timestamp(2), Timestamp(3), 1)?;
+    tx.undo_record_measured(first, 2, 1, Timestamp(3))?;
+    tx.undo_record_put_off(first, Timestamp(4))?;
+    tx.undo_record_delete(first)?;
     tx.report_insert(&Report {
         id: 0,
         tenant_id: TENANT,
@@ -231,6 +255,9 @@ fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.partner_count(TENANT)?;
     reader.snapshot(TENANT, &SnapshotId("snapshot".into()))?;
     reader.snapshot_list(TENANT, CloudPcId(GUID), None, 1)?;
+    reader.undo_record(TENANT, ActionId(1))?;
+    reader.undo_record_of(TENANT, TARGET)?;
+    reader.undo_record_next_due()?;
     reader.report_list(TENANT, PARTNER, None, 1)?;
     reader.report_count(TENANT, PARTNER)?;
     reader.audit_list(TENANT, None, 1)?;

@@ -47,6 +47,11 @@ impl<'a> Columns<'a> {
         text.parse().map_err(|_| self.corrupt(format!("the word {text:?}")))
     }
 
+    /// A word that may be missing.
+    pub(crate) fn word_opt<T: FromStr>(&mut self) -> Result<Option<T>, StoreError> {
+        if self.skip_null()? { Ok(None) } else { self.word().map(Some) }
+    }
+
     /// A JSON text.
     pub(crate) fn json<T: DeserializeOwned>(&mut self) -> Result<T, StoreError> {
         let text = self.text()?;
@@ -55,12 +60,14 @@ impl<'a> Columns<'a> {
 
     /// A JSON text that may be missing.
     pub(crate) fn json_opt<T: DeserializeOwned>(&mut self) -> Result<Option<T>, StoreError> {
-        let column = self.next;
-        if self.row.get_ref(column)? == ValueRef::Null {
-            self.next += 1;
-            return Ok(None);
-        }
-        self.json().map(Some)
+        if self.skip_null()? { Ok(None) } else { self.json().map(Some) }
+    }
+
+    /// Skips the next column if nothing is in it.
+    fn skip_null(&mut self) -> Result<bool, StoreError> {
+        let is_null = self.row.get_ref(self.next)? == ValueRef::Null;
+        self.next += usize::from(is_null);
+        Ok(is_null)
     }
 
     /// A text, not copied.

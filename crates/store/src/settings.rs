@@ -12,6 +12,7 @@ const BELONGINGS: &[&str] = &[
     "activities",
     "deployment_pages",
     "deployments",
+    "undo_records",
     "action_events",
     "actions",
     "lines",

@@ -1,10 +1,10 @@
-//! Steps that several kinds of action share: power, disks and the guest's first answer.
+//! Steps that several kinds of action share: power, disks, size and the guest's first answer.
 
 use cloudpc_drivers::StopMode;
-use cloudpc_model::Power;
+use cloudpc_model::{Power, ServicePlanId};
 
 use super::step::Doing;
-use super::{Cancel, Context, Late, Said, Step, minutes};
+use super::{Cancel, Context, Late, Said, Step, Trouble, minutes};
 
 /// Powers the machine off. Undone by giving it back the power state that it should have.
 pub(super) const STOP: Step =
@@ -12,22 +12,14 @@ pub(super) const STOP: Step =
         .undone_by(power_back);
 
 /// Sets the disk aside. Undone by putting it back, in place of whatever disk was made since.
-pub(super) const SET_DISK_ASIDE: Step = Step {
-    cancel: Cancel::AfterStep,
-    ..Step::new("setDiskAside", "diskFailed", minutes(10), |context| {
-        Box::pin(async move {
-            let driver = &context.parts.driver;
-            driver.ensure_disk_aside(context.cloud_pc()?.id, &context.tag()).await?;
-            Ok(Said::nothing())
-        })
-    })
-}
-.undone_by(|context| {
-    Box::pin(async move {
-        context.parts.driver.ensure_disk_back(context.cloud_pc()?.id, &context.tag()).await?;
-        Ok(Said::nothing())
-    })
-});
+pub(super) const SET_DISK_ASIDE: Step =
+    Step { cancel: Cancel::AfterStep, ..Step::new("setDiskAside", "diskFailed", minutes(10), set_disk_aside) }
+        .undone_by(|context| {
+            Box::pin(async move {
+                context.parts.driver.ensure_disk_back(context.cloud_pc()?.id, &context.tag()).await?;
+                Ok(Said::nothing())
+            })
+        });
 
 /// Powers the machine on, if it should be on. Undone by cutting the power: what runs is about to lose its disk or its size.
 pub(super) const START: Step =
@@ -47,17 +39,13 @@ pub(super) const WAIT_FOR_GUEST: Step = Step {
     })
 };
 
-/// Drops the disk that was set aside. No way back: from here on the old disk may be gone.
-pub(super) const DROP_OLD_DISK: Step = Step {
-    no_return: true,
-    attempts_max: 10,
-    ..Step::new("dropOldDisk", "oldDiskLeft", minutes(10), |context| {
-        Box::pin(async move {
-            context.parts.driver.ensure_aside_dropped(context.cloud_pc()?.id, &context.tag()).await?;
-            Ok(Said::nothing())
-        })
+/// Sets the disk aside under this action's tag.
+pub(super) fn set_disk_aside(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        context.parts.driver.ensure_disk_aside(context.cloud_pc()?.id, &context.tag()).await?;
+        Ok(Said::nothing())
     })
-};
+}
 
 /// Powers the machine off, asking its guest first.
 pub(super) fn stop(context: &Context) -> Doing<'_> {
@@ -91,6 +79,15 @@ pub(super) fn power_back(context: &Context) -> Doing<'_> {
             Power::Running | Power::Unknown => start(context).await,
         }
     })
+}
+
+/// Gives the stopped machine the processors and the memory of a service plan, or of its own. A disk grows and never shrinks.
+pub(super) async fn size(context: &Context, plan: Option<ServicePlanId>) -> Result<Said, Trouble> {
+    let mut spec = context.spec(plan, None).await?;
+    let observed = context.parts.driver.observe(spec.id).await?;
+    spec.storage_gib = spec.storage_gib.max(observed.spec.storage_gib);
+    context.parts.driver.ensure_size(&spec).await?;
+    Ok(Said::nothing())
 }
 
 /// Waits until the guest answers.

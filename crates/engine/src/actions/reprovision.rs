@@ -1,11 +1,11 @@
-//! Reprovision: a new disk from the image, in place of the old one.
+//! Reprovision: a new disk from the image, in place of the old one, which is kept for the undo window.
 
 use cloudpc_drivers::{GuestError, MachineSpec};
 use cloudpc_model::{ActionId, ActivityId, Actor, CloudPcStatus, Kind, OsVersion, Params, PartnerId, Power, State};
 use cloudpc_store::{DeploymentFilter, StoreError, Tx};
 
 use super::step::Doing;
-use super::{Cancel, Context, Ending, Left, Recipe, Said, Step, Trouble, machine, minutes};
+use super::{Cancel, Context, Ending, Recipe, Said, Step, Trouble, as_before, machine, minutes};
 use crate::deploy;
 use crate::image;
 
@@ -20,15 +20,11 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step { act: machine::wait_for_guest, ..machine::WAIT_FOR_GUEST },
         Step::new("enrol", "intuneEnrollFailed", minutes(20), enrol),
         Step::new("deployAgents", "internalError", minutes(1), deploy_agents).undone_by(recall_agents),
-        machine::DROP_OLD_DISK,
     ],
     time_max: minutes(6 * 60),
     status: Some(CloudPcStatus::Provisioning),
     done,
-    left: |action| match action.step(machine::DROP_OLD_DISK.name) {
-        Some(_) => Left::Warned,
-        None => Left::AsBefore,
-    },
+    left: as_before,
 };
 
 fn wanted_os(params: &Params) -> Option<OsVersion> {
@@ -134,6 +130,7 @@ fn deployed(
 }
 
 fn done(ending: &mut Ending<'_, '_>) -> Result<(), StoreError> {
+    ending.leave_way_back(true)?;
     if let Some(image) = image::choose(ending.tx, ending.cloud_pc, wanted_os(&ending.action.params))? {
         ending.cloud_pc.os_version = image.os_version;
         ending.cloud_pc.image_id = image.id;

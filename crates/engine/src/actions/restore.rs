@@ -1,9 +1,9 @@
-//! Restore: a copy of a restore point, in place of the present disk.
+//! Restore: a copy of a restore point, in place of the present disk, which is kept for the undo window.
 
 use cloudpc_model::{CloudPcStatus, Kind, Params};
 
 use super::step::Doing;
-use super::{Cancel, Context, Left, Recipe, Said, Step, Trouble, machine, minutes, status_before};
+use super::{Cancel, Context, Recipe, Said, Step, Trouble, as_before, machine, minutes};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Restore,
@@ -22,21 +22,17 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step { cancel: Cancel::AfterStep, ..Step::new("copySnapshot", "diskFailed", minutes(40), copy_snapshot) },
         machine::START,
         machine::WAIT_FOR_GUEST,
-        machine::DROP_OLD_DISK,
     ],
     time_max: minutes(4 * 60),
     status: Some(CloudPcStatus::Restoring),
     done: |ending| {
+        ending.leave_way_back(true)?;
         if let Params::Restore { snapshot_id } = &ending.action.params {
             ending.tx.snapshot_restored(ending.action.tenant_id, snapshot_id, ending.now)?;
         }
-        ending.cloud_pc.status = status_before(ending.cloud_pc, Kind::Restore);
         Ok(())
     },
-    left: |action| match action.step(machine::DROP_OLD_DISK.name) {
-        Some(_) => Left::Warned,
-        None => Left::AsBefore,
-    },
+    left: as_before,
 };
 
 fn copy_snapshot(context: &Context) -> Doing<'_> {

@@ -158,7 +158,7 @@ impl Context {
 
     /// Names what this action does to the machine.
     pub fn tag(&self) -> Tag {
-        Tag(format!("action-{}", self.action.id))
+        crate::tag(self.action.id)
     }
 
     /// The machine as it should be, with another size or image than the stored one where these are given.

@@ -7,7 +7,7 @@ use cloudpc_model::{
 use cloudpc_store::{StoreError, Tx};
 
 use crate::Parts;
-use crate::actions::{Ending, Left, Recipe, Step, detail_of_failed, recipe, status_before};
+use crate::actions::{Ending, Left, Recipe, Step, recipe};
 use crate::plan::{self, Next};
 use crate::request::{activity, audit};
 
@@ -61,9 +61,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, parts: &Parts, action: Action, now: Timesta
     if let (State::Running, Some(status), Some(cloud_pc)) = (action.state, recipe.status, &mut cloud_pc)
         && cloud_pc.status != status
     {
-        if cloud_pc.status == CloudPcStatus::Failed {
-            cloud_pc.status_detail.get_or_insert_with(detail_of_failed);
-        }
+        cloud_pc.status_before = Some(cloud_pc.status);
         cloud_pc.status = status;
         cloud_pc.modified_at = now;
         tx.cloud_pc_update(cloud_pc)?;
@@ -178,29 +176,28 @@ fn end(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let before = cloud_pc.clone();
-    let left = match (outcome, action.state) {
-        (State::Done, _) => None,
-        (_, State::Undoing) => Some(Left::AsBefore),
-        _ => Some((recipe.left)(action)),
-    };
-    if matches!(left, None | Some(Left::Warned)) {
-        (recipe.done)(&mut Ending { tx: &mut *tx, rng: &*parts.rng, now, action, cloud_pc: &mut *cloud_pc })?;
+    if let Some(status) = cloud_pc.status_before {
+        // What it goes back to, unless its end says otherwise.
+        cloud_pc.status = status;
     }
-    match left {
-        None => {}
-        Some(Left::AsBefore) if recipe.status.is_some() => cloud_pc.status = status_before(cloud_pc, recipe.kind),
-        Some(Left::AsBefore) => {}
-        Some(Left::Warned) => {
-            cloud_pc.status = CloudPcStatus::ProvisionedWithWarnings;
-            cloud_pc.status_detail = detail(failure);
+    match (outcome, action.state) {
+        (State::Done, _) => {
+            let (rng, undo_window) = (&*parts.rng, parts.settings.undo_window);
+            (recipe.done)(&mut Ending { tx: &mut *tx, rng, now, undo_window, action, cloud_pc: &mut *cloud_pc })?;
         }
-        Some(Left::Broken) => broken(cloud_pc, failure),
+        (_, State::Undoing) => {}
+        _ => match (recipe.left)(action) {
+            Left::AsBefore => {}
+            Left::Broken => broken(cloud_pc, failure),
+        },
     }
+    cloud_pc.status_before = None;
     store(tx, &before, cloud_pc, now)
 }
 
 fn broken(cloud_pc: &mut CloudPc, failure: Option<&Failure>) {
     cloud_pc.status = CloudPcStatus::Failed;
+    cloud_pc.status_before = None;
     cloud_pc.status_detail = detail(failure);
 }
 

@@ -8,4 +8,5 @@ mod matrix;
 mod requests;
 mod running;
 mod simulation;
+mod undo;
 mod world;

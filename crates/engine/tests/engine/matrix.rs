@@ -1,7 +1,7 @@
 //! Every kind of action × every step × everything that can go wrong with it: a loop over the registry, so a new step is covered when it is added.
 
 use cloudpc_drivers::sim::Ailment;
-use cloudpc_drivers::{Driver, DriverError, Observed, StopMode, Tag};
+use cloudpc_drivers::{Driver, DriverError, Observed, Tag};
 use cloudpc_engine::actions::{Cancel, Late, Recipe, Step, recipe};
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_model::{
@@ -87,6 +87,7 @@ kinds! {
     reprovision: Reprovision,
     resize: Resize,
     restore: Restore,
+    undo: Undo,
     rename: Rename,
     reboot: Reboot,
     power_on: PowerOn,
@@ -124,6 +125,10 @@ struct Case {
     step: &'static Step,
     trouble: Trouble,
     snapshot: SnapshotId,
+    /// What an undo undoes.
+    undoes: ActionId,
+    /// The Cloud PC as it was at first.
+    born: CloudPc,
     machine: Observed,
     cloud_pc: CloudPc,
 }
@@ -134,27 +139,41 @@ impl Case {
         let id = world.add(1, Ailment::default()).await;
         world.start();
         world.write_marker(id, "restored").await;
+        let born = world.cloud_pc(id).await;
         let snapshot = SnapshotId::new(id, Uuid::from_u128(77));
         if kind == Kind::Restore {
             let params = Params::CreateSnapshot { snapshot_id: snapshot.clone() };
             let made = world.engine.request(&asked(), id, params).await.unwrap();
             assert_eq!(world.end(made).await.state, State::Done);
         }
-        world.write_marker(id, "before").await;
+        let marker = if kind == Kind::Undo { "before the reprovision" } else { "before" };
+        world.write_marker(id, marker).await;
         world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
+        let mut undoes = ActionId(0);
+        if kind == Kind::Undo {
+            let params = Params::Reprovision {
+                os_version: Some(OsVersion::Windows10),
+                user_account_type: Some(UserAccountType::Administrator),
+            };
+            undoes = world.engine.request(&asked(), id, params).await.unwrap();
+            assert_eq!(world.end(undoes).await.state, State::Done);
+            world.idle().await;
+            world.write_marker(id, "before").await;
+        }
         if kind == Kind::PowerOn {
             let off = world.engine.request(&asked(), id, Params::PowerOff).await.unwrap();
             assert_eq!(world.end(off).await.state, State::Done);
         }
         let machine = world.driver.observe(id).await.unwrap();
         let cloud_pc = world.cloud_pc(id).await;
-        Self { world, id, kind, step, trouble, snapshot, machine, cloud_pc }
+        Self { world, id, kind, step, trouble, snapshot, undoes, born, machine, cloud_pc }
     }
 
     async fn run(mut self) {
         self.set_trouble();
         let action = match self.kind {
             Kind::DeployAgent => self.world.deploy(&self.id.to_string()).await,
+            Kind::Undo => self.world.engine.undo(&asked(), self.id).await.unwrap(),
             _ => self.world.engine.request(&asked(), self.id, self.params()).await.unwrap(),
         };
         match self.trouble {
@@ -172,7 +191,7 @@ impl Case {
             State::Done => self.check_done(action).await,
             State::Stuck => self.check_stuck(action).await,
             _ if is_past_return(&ended) => self.check_not_undone(&ended).await,
-            _ => self.check_as_before(action).await,
+            _ => self.check_as_before().await,
         }
     }
 
@@ -194,7 +213,7 @@ impl Case {
             Kind::PowerOff => Params::PowerOff,
             Kind::CreateSnapshot => Params::CreateSnapshot { snapshot_id: self.snapshot.clone() },
             Kind::Troubleshoot => Params::Troubleshoot,
-            Kind::DeployAgent => unreachable!("deployed by its partner"),
+            Kind::Undo | Kind::DeployAgent => unreachable!("asked for in another way"),
         }
     }
 
@@ -337,6 +356,13 @@ impl Case {
                 assert_eq!(stored.cloud_pc_id, id);
                 assert!(stored.last_restored_at.is_some(), "{name}");
             }
+            Kind::Undo => {
+                assert_eq!(machine.disk, None, "{name}: it has the disk that it was born with");
+                assert_eq!(machine.spec.image, image(OsVersion::Windows11), "{name}");
+                assert_eq!(self.world.marker(self.id).await.as_deref(), Some("before the reprovision"), "{name}");
+                let CloudPc { modified_at, .. } = cloud_pc;
+                assert_eq!(cloud_pc, CloudPc { modified_at, ..self.born.clone() }, "{name}");
+            }
             Kind::Rename => assert_eq!(cloud_pc.display_name, "new"),
             Kind::Reboot => assert_eq!(machine.boots, self.machine.boots + 1, "{name}: once"),
             Kind::PowerOn => assert_eq!(machine.power, Power::Running, "{name}"),
@@ -353,11 +379,17 @@ impl Case {
                 assert!(guest.format(&tag).await.is_err(), "{name}: the installer's file is gone");
             }
         }
-        assert!(!self.old_disk_left(action).await, "{name}: the old disk is gone");
+        let kept = matches!(self.kind, Kind::Reprovision | Kind::Restore | Kind::Undo).then(|| self::tag(action).0);
+        assert_eq!(
+            self.world.asides(self.id).await,
+            Vec::from_iter(kept),
+            "{name}: the old disk is kept, and no other"
+        );
+        assert_eq!(self.way_back().await, self.kind.can_be_undone().then_some(action), "{name}");
     }
 
     /// It ended badly before its point of no return.
-    async fn check_as_before(&mut self, action: ActionId) {
+    async fn check_as_before(&mut self) {
         let name = self.name();
         let machine = self.world.driver.observe(self.id).await.unwrap();
         let cloud_pc = self.world.cloud_pc(self.id).await;
@@ -379,21 +411,23 @@ impl Case {
         if self.kind == Kind::CreateSnapshot {
             assert!(!self.has_snapshot().await, "{name}");
         }
-        assert_eq!(self.world.driver.installed_agents(self.id), [""; 0], "{name}");
+        let installed: &[&str] = if self.kind == Kind::Undo { &["agent.msi"] } else { &[] };
+        assert_eq!(self.world.driver.installed_agents(self.id), installed, "{name}");
         if self.kind == Kind::Reprovision {
             assert!(self.deployments().await.iter().all(|state| *state == State::Canceled), "{name}: recalled");
         }
-        assert!(!self.old_disk_left(action).await, "{name}");
+        let undoes = (self.kind == Kind::Undo).then_some(self.undoes);
+        assert_eq!(self.world.asides(self.id).await, Vec::from_iter(undoes.map(|undoes| tag(undoes).0)), "{name}");
+        assert_eq!(self.way_back().await, undoes, "{name}");
     }
 
-    /// It failed after its point of no return: the machine is what it was to become, and the Cloud PC says what is amiss.
+    /// It failed after its point of no return: what has happened to the machine has, and the Cloud PC says what is amiss.
     async fn check_not_undone(&self, ended: &Action) {
         let name = self.name();
         let cloud_pc = self.world.cloud_pc(self.id).await;
         let expected = match (self.kind, self.step.name) {
-            (Kind::Reboot, "restart") | (Kind::DeployAgent, _) => CloudPcStatus::Provisioned,
-            (Kind::Reboot, _) => CloudPcStatus::Failed,
-            _ => CloudPcStatus::ProvisionedWithWarnings,
+            (Kind::Reboot, "waitForGuest") => CloudPcStatus::Failed,
+            _ => CloudPcStatus::Provisioned,
         };
         assert_eq!(cloud_pc.status, expected, "{name}");
         if expected != CloudPcStatus::Provisioned {
@@ -401,9 +435,6 @@ impl Case {
         }
         let machine = self.world.driver.observe(self.id).await.unwrap();
         assert_eq!(machine.power, Power::Running, "{name}");
-        if matches!(self.kind, Kind::Reprovision | Kind::Restore) {
-            assert_eq!(machine.disk, Some(tag(ended.id)), "{name}");
-        }
         let plan = cloud_pc.service_plan_id;
         assert_eq!(plan, small(), "{name}");
     }
@@ -446,19 +477,11 @@ impl Case {
         }
     }
 
-    /// Whether the disk that the action set aside is still there. Takes the machine apart to see.
-    async fn old_disk_left(&self, action: ActionId) -> bool {
-        let (driver, clock) = (self.world.driver.clone(), self.world.clock.clone());
-        let (id, tag) = (self.id, tag(action));
-        let had_its_own = driver.observe(id).await.unwrap().disk.as_ref() == Some(&tag);
-        let probe = tokio::spawn(async move {
-            driver.ensure_stopped(id, StopMode::Force).await.unwrap();
-            driver.ensure_disk_back(id, &tag).await.unwrap();
-            driver.ensure_running(id).await.is_ok()
-        });
-        clock.advance(std::time::Duration::from_secs(600)).await;
-        // Without its own disk and without one to put back, it does not start.
-        probe.await.unwrap() && had_its_own
+    /// The action that could be undone now.
+    async fn way_back(&self) -> Option<ActionId> {
+        let target = self.id.to_string();
+        let record = self.world.change(move |tx| tx.undo_record_of(tenant(), &target)).await;
+        record.map(|record| record.action_id)
     }
 }
 

@@ -215,15 +215,19 @@ async fn a_machine_with_a_graphics_processor_is_not_resized() {
 }
 
 #[tokio::test]
-async fn a_reprovision_of_a_failed_one_that_fails_leaves_it_failed() {
+async fn a_reprovision_that_fails_leaves_the_status_that_was_there() {
     let (mut world, id) = World::started(1).await;
-    world.update(id, |cloud_pc| cloud_pc.status = CloudPcStatus::Failed).await;
-    world.faults.add(FaultRule { step: Some("enrol".into()), nth: Some(1), ..rule(crate::world::fail()) });
-    let first = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
-    assert_eq!(world.end(first).await.state, State::Failed);
-    let cloud_pc = world.cloud_pc(id).await;
-    assert_eq!(cloud_pc.status, CloudPcStatus::Failed);
-    assert!(cloud_pc.status_detail.is_some());
+    for status in [CloudPcStatus::ProvisionedWithWarnings, CloudPcStatus::Failed] {
+        let detail = Some(StatusDetail { code: "code".into(), message: "message".into() });
+        let before = detail.clone();
+        world.update(id, move |cloud_pc| (cloud_pc.status, cloud_pc.status_detail) = (status, before)).await;
+        world.faults.clear();
+        world.faults.add(FaultRule { step: Some("enrol".into()), nth: Some(1), ..rule(crate::world::fail()) });
+        let first = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
+        assert_eq!(world.end(first).await.state, State::Failed);
+        let cloud_pc = world.cloud_pc(id).await;
+        assert_eq!((cloud_pc.status, cloud_pc.status_before, cloud_pc.status_detail), (status, None, detail));
+    }
     let second = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
     assert_eq!(world.end(second).await.state, State::Done);
     let cloud_pc = world.cloud_pc(id).await;

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{START, World, asked, rule, settings};
+use crate::world::{START, UNDO_WINDOW, World, asked, rule, settings};
 
-/// What `ensure_running` does next instead of what it should.
+/// What the next call of `ensure_running` or `ensure_aside_dropped` does.
 enum Mood {
+    Obey,
     Panic,
     Fail(DriverError),
 }
@@ -22,6 +23,17 @@ enum Mood {
 struct Moody {
     sim: SimDriver,
     moods: Mutex<VecDeque<Mood>>,
+}
+
+impl Moody {
+    fn mood(&self) -> Result<(), DriverError> {
+        let mood = self.moods.lock().unwrap().pop_front();
+        match mood {
+            Some(Mood::Panic) => panic!("a bad mood"),
+            Some(Mood::Fail(error)) => Err(error),
+            Some(Mood::Obey) | None => Ok(()),
+        }
+    }
 }
 
 #[async_trait]
@@ -39,12 +51,8 @@ impl Driver for Moody {
         self.sim.ensure_absent(id).await
     }
     async fn ensure_running(&self, id: CloudPcId) -> Result<(), DriverError> {
-        let mood = self.moods.lock().unwrap().pop_front();
-        match mood {
-            Some(Mood::Panic) => panic!("a bad mood"),
-            Some(Mood::Fail(error)) => Err(error),
-            None => self.sim.ensure_running(id).await,
-        }
+        self.mood()?;
+        self.sim.ensure_running(id).await
     }
     async fn ensure_stopped(&self, id: CloudPcId, how: StopMode) -> Result<(), DriverError> {
         self.sim.ensure_stopped(id, how).await
@@ -65,6 +73,7 @@ impl Driver for Moody {
         self.sim.ensure_disk_back(id, tag).await
     }
     async fn ensure_aside_dropped(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
+        self.mood()?;
         self.sim.ensure_aside_dropped(id, tag).await
     }
     async fn ensure_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {
@@ -166,6 +175,22 @@ async fn an_unknown_outcome_makes_the_power_unknown_until_it_is_looked_at() {
     assert_eq!(world.cloud_pc(id).await.power_observed, Power::Unknown);
     assert_eq!(world.end(action).await.state, State::Done);
     assert_eq!(world.cloud_pc(id).await.power_observed, Power::Running);
+}
+
+#[tokio::test]
+async fn an_old_disk_that_cannot_be_dropped_now_is_dropped_later() {
+    let (mut world, id, action) = moody(vec![Mood::Obey, Mood::Obey, unavailable(), Mood::Panic]).await;
+    assert_eq!(world.end(action).await.state, State::Done);
+    let reprovision = Params::Reprovision { os_version: None, user_account_type: None };
+    let reprovision = world.engine.request(&asked(), id, reprovision).await.unwrap();
+    assert_eq!(world.end(reprovision).await.state, State::Done);
+    world.advance(UNDO_WINDOW).await;
+    assert_eq!(world.asides(id).await, [format!("action-{reprovision}")], "its host did not answer");
+    assert_eq!(world.engine.undo(&asked(), id).await.unwrap_err().code, "undoWindowPassed", "and yet it is given up");
+    // The pause after a failure, the time that an attempt may take, and the drop.
+    world.advance(Duration::from_secs(300 + 600 + 60)).await;
+    assert_eq!(world.asides(id).await, [""; 0]);
+    assert_eq!(world.change(|tx| tx.undo_record_next_due()).await, None, "nothing is left to do");
 }
 
 #[tokio::test]

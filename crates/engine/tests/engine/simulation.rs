@@ -1,5 +1,5 @@
-//! Weeks in the life of a fleet, in seconds: random requests, deployments, cancellations, faults, clock jumps, crashes and second engines, all from
-//! one seed. `CLOUDPC_SEED` runs one seed alone.
+//! Weeks in the life of a fleet, in seconds: random requests, files written, deployments, cancellations, faults, clock jumps, crashes and second
+//! engines, all from one seed. `CLOUDPC_SEED` runs one seed alone.
 
 use cloudpc_drivers::sim::Ailment;
 use cloudpc_drivers::{Driver, DriverError, StopMode, Tag};
@@ -7,7 +7,7 @@ use cloudpc_engine::actions::recipe;
 use cloudpc_engine::{Effect, FaultRule, Settings};
 use cloudpc_model::{
     Action, ActionId, AgentSetting, Clock, CloudPcId, CloudPcStatus, Kind, OsVersion, Params, Power, Rng, SeededRng,
-    SnapshotId, State,
+    SnapshotId, State, UndoRecord,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -18,6 +18,9 @@ use crate::world::{World, agent, asked, big, fail, rule, settings, small, tenant
 
 const MACHINES: u32 = 24;
 const ROUNDS: usize = 120;
+
+/// What the disks kept for undo may take: nine that hold an image, so that the budget is met as well as the window.
+const UNDO_DISK_BYTES_MAX: u64 = 9 * (33 << 30);
 
 /// No more seeds are begun after this.
 const TIME_MAX: Duration = Duration::from_secs(12);
@@ -31,20 +34,29 @@ fn whatever_happens_every_action_ends_and_every_machine_is_what_the_store_says()
     match std::env::var("CLOUDPC_SEED") {
         Ok(seed) => drop(live(seed.parse().unwrap())),
         Err(_) => {
-            (1..=50).take_while(|seed| *seed == 1 || begun.elapsed() < TIME_MAX).for_each(|seed| drop(live(seed)))
+            let lives = (1..=50).take_while(|seed| *seed == 1 || begun.elapsed() < TIME_MAX).map(live);
+            let came_back: usize = lives.map(|life| life.came_back).sum();
+            assert!(came_back > 0, "no life has brought a file back: it proves nothing about undo");
         }
     }
 }
 
 #[test]
 fn a_seed_replays_exactly() {
-    let (first, second) = (live(7), live(7));
+    let (first, second) = (live(7).log, live(7).log);
     assert!(first.lines().count() > 100, "{first}");
     assert_eq!(first, second);
 }
 
-/// Lives one life; returns all that was logged in it.
-fn live(seed: u64) -> String {
+/// What is left of a life.
+struct Lived {
+    /// All that was logged in it.
+    log: String,
+    /// How many files were found again after the undo of what had taken them away.
+    came_back: usize,
+}
+
+fn live(seed: u64) -> Lived {
     println!("CLOUDPC_SEED={seed}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -54,8 +66,10 @@ fn live(seed: u64) -> String {
             life.check_ends().await;
         }
         life.come_to_rest().await;
+        life.check_undo().await;
+        let came_back = life.undo_what_can_be().await;
         life.check().await;
-        life.log().await
+        Lived { log: life.log().await, came_back }
     })
 }
 
@@ -64,6 +78,8 @@ struct Life {
     dice: SeededRng,
     ids: Vec<CloudPcId>,
     snapshots: Vec<SnapshotId>,
+    /// What was last written to each disk of each machine. A disk is known by the action that made it.
+    files: BTreeMap<(CloudPcId, Option<String>), String>,
     /// Actions that were seen to have ended, and how.
     ended: BTreeMap<ActionId, Action>,
 }
@@ -71,7 +87,8 @@ struct Life {
 impl Life {
     async fn begin(seed: u64) -> Self {
         let lease = Duration::from_secs(600);
-        let mut world = World::with(seed, Settings { lease, ..settings() }).await;
+        let mut world =
+            World::with(seed, Settings { lease, undo_disk_bytes_max: UNDO_DISK_BYTES_MAX, ..settings() }).await;
         let dice = SeededRng::new(!seed);
         let mut ids = Vec::new();
         for number in 1..=MACHINES {
@@ -85,7 +102,7 @@ impl Life {
         }
         world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
         world.start();
-        Self { world, dice, ids, snapshots: Vec::new(), ended: BTreeMap::new() }
+        Self { world, dice, ids, snapshots: Vec::new(), files: BTreeMap::new(), ended: BTreeMap::new() }
     }
 
     fn below(&self, bound: usize) -> usize {
@@ -97,7 +114,7 @@ impl Life {
     }
 
     async fn round(&mut self) {
-        match self.below(20) {
+        match self.below(24) {
             0..=6 => {
                 for _ in 0..3 {
                     self.request().await;
@@ -111,6 +128,7 @@ impl Life {
             16 => self.world.start_another(),
             17 => self.world.change(|tx| tx.action_expire_leases()).await,
             18 => self.settle().await,
+            19..=22 => self.write_file().await,
             _ => self.world.advance(Duration::from_secs(self.dice.below(6 * 3600))).await,
         }
         let seconds = match self.below(4) {
@@ -124,6 +142,9 @@ impl Life {
 
     async fn request(&mut self) {
         let id = self.any_id();
+        if self.below(6) == 0 {
+            return self.undo(id).await;
+        }
         let params = match self.below(10) {
             0..=1 => Params::Reprovision {
                 os_version: [None, Some(OsVersion::Windows10), Some(OsVersion::Windows11)][self.below(3)],
@@ -152,6 +173,36 @@ impl Life {
         }
     }
 
+    async fn undo(&self, id: CloudPcId) {
+        if let Err(error) = self.world.engine.undo(&asked(), id).await {
+            let expected = ["remoteActionInProgress", "cloudPcStatusNotAllowed", "nothingToUndo", "undoWindowPassed"];
+            assert!(expected.contains(&error.code), "{error:?}");
+        }
+    }
+
+    /// Writes a file on each machine that answers, after a look at what is there.
+    async fn write_file(&mut self) {
+        for id in self.ids.clone() {
+            if let Some((disk, _)) = self.read_file(id).await {
+                let content = format!("{}", self.dice.uuid());
+                self.world.write_marker(id, &content).await;
+                self.files.insert((id, disk), content);
+            }
+        }
+    }
+
+    /// Which disk a machine has and what file is on it, if it answers. What was written to a disk is on it, wherever that disk has been since.
+    async fn read_file(&self, id: CloudPcId) -> Option<(Option<String>, Option<String>)> {
+        let driver = &self.world.driver;
+        let disk = driver.observe(id).await.unwrap().disk.map(|tag| tag.0);
+        let file = driver.guest(id).await.unwrap().read_file("C:\\marker").await.ok()?;
+        let file = file.map(|content| String::from_utf8(content).unwrap());
+        if let Some(written) = self.files.get(&(id, disk.clone())) {
+            assert_eq!(file.as_ref(), Some(written), "{id} {disk:?}");
+        }
+        Some((disk, file))
+    }
+
     async fn deploy(&mut self) {
         let mut targets: Vec<_> = (0..=self.below(6)).map(|_| self.any_id().to_string()).collect();
         if self.below(4) == 0 {
@@ -172,7 +223,7 @@ impl Life {
     }
 
     fn add_fault(&mut self) {
-        let kind = Kind::iter().nth(self.below(10)).unwrap();
+        let kind = Kind::iter().nth(self.below(Kind::iter().count())).unwrap();
         let steps = recipe(kind).steps;
         let effect = match self.below(6) {
             0 => fail(),
@@ -203,6 +254,15 @@ impl Life {
             let plan = self.world.change(move |tx| tx.service_plan(tenant(), plan)).await.unwrap();
             let by_hand = tokio::spawn(async move {
                 driver.ensure_stopped(id, StopMode::Force).await?;
+                if let Params::Undo { action_id } = action.params
+                    && driver.observe(id).await?.asides.iter().any(|aside| aside.tag == tag)
+                {
+                    // The old disk, which an undo must not drop, goes where it came from.
+                    match driver.ensure_disk_aside(id, &self::tag(action_id)).await {
+                        Err(DriverError::NotFound(_)) => {}
+                        returned => returned?,
+                    }
+                }
                 driver.ensure_disk_back(id, &tag).await?;
                 let mut spec = driver.observe(id).await?.spec;
                 (spec.vcpu_count, spec.ram_gib) = (plan.vcpu_count, plan.ram_gib);
@@ -235,8 +295,52 @@ impl Life {
             }
             assert!(self.world.tick().await, "{open} actions are open and nothing will ever happen");
         }
-        // Whoever was powered on last has booted by then.
-        self.world.advance(Duration::from_secs(600)).await;
+        // Whoever was powered on last has booted by then, and what a crash has kept from being dropped is dropped.
+        self.world.advance(Duration::from_secs(1800)).await;
+    }
+
+    /// What is kept is what can be undone, and not more than it may be.
+    async fn check_undo(&self) {
+        let mut kept = 0;
+        for id in &self.ids {
+            let asides = self.world.driver.observe(*id).await.unwrap().asides;
+            let record = self.way_back(*id).await;
+            let expected = record.iter().filter(|record| record.before.disk_aside).map(|record| tag(record.action_id));
+            assert_eq!(
+                asides.iter().map(|aside| aside.tag.clone()).collect::<Vec<_>>(),
+                Vec::from_iter(expected),
+                "{id}"
+            );
+            assert!(
+                record
+                    .is_none_or(|record| record.size_bytes == Some(asides.iter().map(|aside| aside.size_bytes).sum()))
+            );
+            kept += asides.iter().map(|aside| aside.size_bytes).sum::<u64>();
+        }
+        assert!(kept <= UNDO_DISK_BYTES_MAX, "{kept}");
+    }
+
+    async fn way_back(&self, id: CloudPcId) -> Option<UndoRecord> {
+        self.world.change(move |tx| tx.undo_record_of(tenant(), &id.to_string())).await
+    }
+
+    /// Undoes whatever can still be undone; returns how many files were there again that had been taken away.
+    async fn undo_what_can_be(&mut self) -> usize {
+        let mut came_back = 0;
+        for id in self.ids.clone() {
+            let Some(record) = self.way_back(id).await else { continue };
+            let Ok(undo) = self.world.engine.undo(&asked(), id).await else { continue };
+            assert_eq!(self.world.end(undo).await.state, State::Done);
+            if let Some((disk, Some(_))) = self.read_file(id).await
+                && record.before.disk_aside
+            {
+                came_back += usize::from(self.files.contains_key(&(id, disk)));
+            }
+        }
+        self.world.idle().await;
+        self.world.advance(Duration::from_secs(1800)).await;
+        self.check_undo().await;
+        came_back
     }
 
     async fn actions(&self) -> Vec<Action> {
@@ -292,12 +396,9 @@ impl Life {
         assert!(machine.spec.storage_gib >= plan.storage_gib, "{id}");
 
         let mine: Vec<_> = actions.iter().filter(|action| action.cloud_pc_id() == Some(id)).collect();
-        let remakes = |action: &Action| matches!(action.kind(), Kind::Reprovision | Kind::Restore);
-        let remade = mine
-            .iter()
-            .rfind(|action| remakes(action) && (action.state == State::Done || action.step("dropOldDisk").is_some()));
-        assert_eq!(machine.disk, remade.map(|action| tag(action.id)), "{id}: {mine:#?}");
-        let since = remade.map_or(ActionId(0), |action| action.id);
+        let disk = disk_after(&mine);
+        assert_eq!(machine.disk, disk.map(tag), "{id}: {mine:#?}");
+        let since = mine.iter().rfind(|action| replaces_disk(action)).map_or(ActionId(0), |action| action.id);
         let deployed =
             |action: &Action| action.kind() == Kind::DeployAgent && action.state == State::Done && action.id > since;
         if mine.iter().any(|action| deployed(action)) {
@@ -308,16 +409,6 @@ impl Life {
             // It is there, and finds the present disk in its way.
             let probe = driver.ensure_disk_from_snapshot(id, &snapshot.id, &Tag("probe".into())).await;
             assert!(matches!(probe, Err(DriverError::Conflict(_))), "{probe:?}");
-        }
-        driver.ensure_stopped(id, StopMode::Force).await.unwrap();
-        for action in mine.iter().filter(|action| remakes(action) && Some(tag(action.id)) != machine.disk) {
-            if action.state == State::Failed && action.step("dropOldDisk").is_some() {
-                // It says so itself: the old disk is still there.
-                continue;
-            }
-            // What would be put back was either put back or dropped long ago.
-            driver.ensure_disk_back(id, &tag(action.id)).await.unwrap();
-            assert_eq!(driver.observe(id).await.unwrap().disk, machine.disk, "{id} {action:#?}");
         }
     }
 
@@ -335,6 +426,28 @@ impl Life {
         writeln!(log, "{:?}", self.world.audit().await).unwrap();
         log
     }
+}
+
+/// Which action made the disk that a machine has after all that was done to it; none: it was born with it.
+fn disk_after(actions: &[&Action]) -> Option<ActionId> {
+    let mut disk = None;
+    let mut way_back = None;
+    for action in actions.iter().filter(|action| action.state == State::Done && action.kind().can_be_undone()) {
+        way_back = match action.params {
+            Params::Undo { action_id } => {
+                let (undone, before) = way_back.expect("there was something to undo");
+                assert_eq!(action_id, undone, "{action:#?}");
+                Some((action.id, std::mem::replace(&mut disk, before)))
+            }
+            Params::Resize { .. } => Some((action.id, disk)),
+            _ => Some((action.id, disk.replace(action.id))),
+        };
+    }
+    disk
+}
+
+fn replaces_disk(action: &Action) -> bool {
+    action.state == State::Done && matches!(action.kind(), Kind::Reprovision | Kind::Restore | Kind::Undo)
 }
 
 fn was_stuck(action: &Action) -> bool {

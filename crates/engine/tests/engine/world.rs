@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub const AGENT_URL: &str = "https://agents.partner.test/files/agent.msi";
+pub const UNDO_WINDOW: Duration = Duration::from_secs(7 * 86_400);
 pub const START: Timestamp = Timestamp(1_700_000_000_000_000);
 
 pub struct World {
@@ -101,6 +102,8 @@ pub fn settings() -> Settings {
         agent_bytes_max: 1 << 30,
         agent_disk_bytes_min: 1 << 30,
         install_time_max: Duration::from_secs(1800),
+        undo_window: UNDO_WINDOW,
+        undo_disk_bytes_max: 1 << 50,
     }
 }
 
@@ -203,6 +206,7 @@ impl World {
             region: "westus3".into(),
             product: Product::Enterprise,
             status: CloudPcStatus::Provisioned,
+            status_before: None,
             status_detail: None,
             power_intended: Power::Running,
             power_observed: Power::Running,
@@ -330,7 +334,7 @@ impl World {
                 return action;
             }
             assert!(!action.state.is_final(), "ended otherwise: {action:#?}");
-            assert!(self.clock.now().since(START) < Duration::from_secs(14 * 86400), "takes for ever: {action:#?}");
+            assert!(self.clock.now().since(START) < Duration::from_secs(90 * 86400), "takes for ever: {action:#?}");
             assert!(self.tick().await, "nothing will ever happen: {action:#?}");
         }
     }
@@ -367,6 +371,12 @@ impl World {
     pub async fn marker(&self, id: CloudPcId) -> Option<String> {
         let guest = self.driver.guest(id).await.unwrap();
         guest.read_file("C:\\marker").await.unwrap().map(|content| String::from_utf8(content).unwrap())
+    }
+
+    /// The disks that are set aside on a machine.
+    pub async fn asides(&self, id: CloudPcId) -> Vec<String> {
+        let asides = self.driver.observe(id).await.unwrap().asides;
+        asides.into_iter().map(|aside| aside.tag.0).collect()
     }
 
     /// What holds for every action at any time: its row is the fold of its log, and nothing follows its one end.

@@ -18,6 +18,7 @@ pub(super) mod results;
 pub(super) mod snapshots;
 pub(super) mod supported_actions;
 pub(super) mod troubleshoot;
+pub(super) mod undo;
 
 use cloudpc_graph::GraphError;
 use cloudpc_graph::resolve::Scope;

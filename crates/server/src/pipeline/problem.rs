@@ -19,6 +19,8 @@ pub const CODES: &[&str] = &[
     "cloudPcStatusNotAllowed",
     "partnerConnectionDisabled",
     "agentNotConfigured",
+    "nothingToUndo",
+    "undoWindowPassed",
     "tooLateToCancel",
     "notStuck",
     "RequestEntityTooLarge",

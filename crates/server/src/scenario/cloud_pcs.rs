@@ -98,6 +98,7 @@ impl Lookup<'_> {
             region: entry.region.unwrap_or_else(|| REGION.to_owned()),
             product: entry.product.unwrap_or(plan.product),
             status: entry.status,
+            status_before: None,
             status_detail: entry.status_detail,
             power_intended: Power::Running,
             power_observed: Power::Running,

@@ -1,7 +1,8 @@
 //! `cloudpc.action`: an action with everything that is known about it. Ours, not Graph's.
 
 use cloudpc_model::{
-    Action, ActionId, ActivityId, Actor, ActorKind, AppId, Event, Params, StepRecord, StepState, UserId,
+    Action, ActionId, ActivityId, Actor, ActorKind, AppId, Event, Params, State, StepRecord, StepState, Timestamp,
+    UserId,
 };
 use cloudpc_store::{Place, Reader, StoreError};
 use serde::Serialize;
@@ -18,6 +19,8 @@ pub struct ActionRow {
     pub events: Vec<Event>,
     /// Where it stands, while open.
     pub place: Option<Place>,
+    /// Until when it can be undone, if it can.
+    pub undo_until: Option<Timestamp>,
 }
 
 impl ActionRow {
@@ -25,7 +28,11 @@ impl ActionRow {
     pub fn read(reader: &Reader<'_>, action: Action) -> Result<Self, StoreError> {
         let events = reader.action_events(action.id)?;
         let place = if action.state.is_final() { None } else { Some(reader.action_place(&action)?) };
-        Ok(Self { action, events, place })
+        let undo_until = match action.kind().can_be_undone() && action.state == State::Done {
+            true => reader.undo_record(action.tenant_id, action.id)?.map(|record| record.kept_until),
+            false => None,
+        };
+        Ok(Self { action, events, place, undo_until })
     }
 }
 
@@ -38,6 +45,8 @@ pub struct ActionView<'a> {
     state: &'static str,
     cloud_pc_id: &'a str,
     activity_id: Option<Shown<ActivityId>>,
+    undone_action_id: Option<Shown<ActionId>>,
+    undo_until_date_time: Option<Time>,
     step: Option<&'a str>,
     steps: Vec<Step<'a>>,
     events: Vec<LogEvent>,
@@ -98,6 +107,11 @@ pub fn action(row: &ActionRow) -> ActionView<'_> {
             Params::DeployAgent { activity_id, .. } => Some(Shown(*activity_id)),
             _ => None,
         },
+        undone_action_id: match action.params {
+            Params::Undo { action_id } => Some(Shown(action_id)),
+            _ => None,
+        },
+        undo_until_date_time: row.undo_until.map(Time),
         step: current(action).map(|step| step.name.as_str()),
         steps: action.steps.iter().map(step).collect(),
         events: row.events.iter().map(event).collect(),
@@ -132,7 +146,7 @@ fn waits_for(row: &ActionRow) -> Option<String> {
     if let Some(behind) = place.behind {
         return Some(format!("Action {behind}, which is at work on the same Cloud PC."));
     }
-    if row.action.state == cloudpc_model::State::Stuck {
+    if row.action.state == State::Stuck {
         return Some(
             "A person: what it did could not be undone. Put the machine right, then settle the action.".into(),
         );

@@ -55,7 +55,8 @@ pub fn capability(kind: Kind, enabled: bool, unknown_enum_members: bool) -> Capa
         Kind::CreateSnapshot => late("createSnapshot"),
         Kind::PowerOn => late("powerOn"),
         Kind::PowerOff => late("powerOff"),
-        Kind::DeployAgent => "unknown",
+        // Graph's enumeration has no member for these, so they are not among the capabilities.
+        Kind::Undo | Kind::DeployAgent => "unknown",
     };
     Capability { action_name, action_capability: if enabled { "enabled" } else { "disabled" } }
 }
@@ -66,6 +67,7 @@ fn name(kind: Kind) -> &'static str {
         Kind::Reprovision => "Reprovision",
         Kind::Resize => "Resize",
         Kind::Restore => "Restore",
+        Kind::Undo => "Undo",
         Kind::Rename => "Rename",
         Kind::Reboot => "Reboot",
         Kind::PowerOn => "CloudPcPowerOn",

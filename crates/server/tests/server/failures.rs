@@ -1,7 +1,7 @@
 //! Every registered operation against everything that a caller may get wrong: one table, and a registered operation without a row fails the test.
 
 use axum::body::Body;
-use cloudpc_model::{CloudPcId, Snapshot, SnapshotId, SnapshotType, TenantId};
+use cloudpc_model::{ActionId, Before, CloudPcId, Snapshot, SnapshotId, SnapshotType, TenantId, UndoRecord};
 use cloudpc_server::operations::TABLE;
 use cloudpc_server::pipeline::BODY_BYTES_MAX;
 use http::Request;
@@ -74,6 +74,7 @@ pub fn cases() -> Vec<Case> {
         case("cloudPC.powerOff", "POST /cloudPCs/{cloudPC}/powerOff"),
         case("cloudPC.createSnapshot", "POST /cloudPCs/{cloudPC}/createSnapshot").may_have("accessTier", json!("warm")),
         case("cloudPC.troubleshoot", "POST /cloudPCs/{cloudPC}/troubleshoot"),
+        case("cloudPC.undo", "POST /cloudPCs/{cloudPC}/cloudpc.undo"),
         case("cloudPC.retrieveSnapshots", "GET /cloudPCs/{cloudPC}/retrieveSnapshots"),
         case(
             "cloudPC.retrieveCloudPCRemoteActionResults",
@@ -175,13 +176,29 @@ pub async fn things(world: &World, who: Who, n: u8, plan: &str, image: &str) -> 
         created_at: START,
         last_restored_at: None,
     };
+    let tenant = restore_point.tenant_id;
     world.app.store.write(move |tx| tx.snapshot_put(&restore_point)).await.unwrap();
     let deploy = format!("{ROOT}/externalPartners/{partner}/deployAgent");
     let deployed = world.call(who, "POST", &deploy, Some(json!({"cloudPcIds": [desk]}))).await;
     let first =
         async |path: &str| world.get(who, &format!("{ROOT}/{path}")).await.rows()[0]["id"].as_str().unwrap().to_owned();
+    let action = first(&format!("cloudPCs/{desk}/cloudpc.actions")).await;
+    let action_id: ActionId = action.parse().unwrap();
+    let made = world.app.store.write(move |tx| {
+        let way_back = UndoRecord {
+            tenant_id: tenant,
+            cloud_pc_id: cloud_pc,
+            action_id,
+            before: Before::of(&tx.cloud_pc(tenant, cloud_pc)?.expect("the fleet has it"), true),
+            kept_until: START + Duration::from_hours(24),
+            size_bytes: None,
+            dropping: false,
+        };
+        tx.undo_record_put(&way_back, START)
+    });
+    made.await.unwrap();
     vec![
-        ("{action}", first(&format!("cloudPCs/{desk}/cloudpc.actions")).await),
+        ("{action}", action),
         ("{auditEvent}", first("auditEvents").await),
         ("{cloudPC}", desk),
         ("{managedDevice}", id("e1")),

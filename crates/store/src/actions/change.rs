@@ -150,7 +150,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn line_ensure(&mut self, tenant: TenantId, target: &str) -> Result<i64, StoreError> {
+    pub(crate) fn line_ensure(&mut self, tenant: TenantId, target: &str) -> Result<i64, StoreError> {
         match self.line(tenant, target)? {
             Some(line) => Ok(line),
             None => self.value(

@@ -23,8 +23,11 @@ const STATEMENTS: usize = 256;
 const LOG_BYTES_KEPT: u64 = 128 * 1024 * 1024;
 
 /// Forward only, in order; applied files never change. The version of a database is how many of these it has seen.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001_first.sql"), include_str!("../../migrations/0002_pages.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_first.sql"),
+    include_str!("../../migrations/0002_pages.sql"),
+    include_str!("../../migrations/0003_undo.sql"),
+];
 
 /// What a commit outlives.
 #[derive(Clone, Copy)]

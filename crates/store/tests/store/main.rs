@@ -10,4 +10,5 @@ mod invariants;
 mod nouns;
 mod pages;
 mod schema;
+mod undo;
 mod writing;

@@ -88,7 +88,11 @@ fn a_database_from_before_pages_gets_the_same_bounds() {
     let Book { store, directory } = book;
     drop(store);
     let sql = crate::fixture::open_sql(directory.path());
-    sql.execute_batch("DROP TABLE deployment_pages; PRAGMA user_version = 1").unwrap();
+    sql.execute_batch(
+        "DROP TABLE deployment_pages; DROP TABLE undo_records; ALTER TABLE cloud_pcs DROP COLUMN status_before;
+         PRAGMA user_version = 1",
+    )
+    .unwrap();
     drop(sql);
     let upgraded = Book { store: Store::open(directory.path(), WriteMode::Inline).unwrap(), directory };
     assert_eq!(bounds(&upgraded), as_inserted);

@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 use serde_json::json;
+use std::time::Duration;
 
 use super::{CLOUD_PCS, DEVICES};
 use crate::world::{DESK_1, DEVICE_1, PLAN_2, Who, World};
@@ -110,6 +111,8 @@ async fn an_action_that_waits_can_be_seen_and_cancelled() {
           "state": "pending",
           "step": null,
           "steps": [],
+          "undoUntilDateTime": null,
+          "undoneActionId": null,
           "waitsFor": null
         }
       ]
@@ -159,4 +162,40 @@ async fn every_remote_action_is_taken_and_ends() {
     assert_eq!(selected["displayName"], "desk one");
     assert_eq!(selected["servicePlanId"], PLAN_2);
     assert_eq!(selected["userAccountType"], "administrator");
+}
+
+#[tokio::test]
+async fn a_reprovision_and_its_undo() {
+    let world = World::new().await;
+    let path = |action: &str| format!("/v1.0/{CLOUD_PCS}/{DESK_1}/{action}");
+    let results = format!("/beta/{CLOUD_PCS}/{DESK_1}/retrieveCloudPCRemoteActionResults");
+    assert_eq!(world.post(Who::Writer, &path("cloudpc.undo")).await.error(), (409, "nothingToUndo".into()));
+    world.run();
+    assert_eq!(world.post(Who::Writer, &path("reprovision")).await.status, 204);
+    world.rest().await;
+    assert_snapshot!(world.post(Who::Ada, &format!("/beta/me/cloudPCs/{DESK_1}/cloudpc.undo")).await, @"204");
+    let busy = world.post(Who::Writer, &path("cloudpc.undo")).await;
+    assert_eq!(busy.error(), (409, "remoteActionInProgress".into()));
+    world.rest().await;
+
+    // `actionName` is free text, so the undo is told there by its name.
+    let rows = world.get(Who::Writer, &results).await.rows();
+    let told: Vec<_> = rows.iter().map(|row| format!("{} {}", row["actionName"], row["actionState"])).collect();
+    assert_snapshot!(told.join(", "), @r#""Undo" "done", "Reprovision" "done""#);
+    // The names of capabilities are an enumeration, which has none for it.
+    let capabilities = format!("/beta/{CLOUD_PCS}/{DESK_1}/getSupportedCloudPcRemoteActions");
+    let capabilities = world.get(Who::Writer, &capabilities).await.rows();
+    assert_eq!(capabilities.len(), 9);
+    assert!(capabilities.iter().all(|row| row["actionName"] != "unknown"), "{capabilities:?}");
+
+    let actions = world.get(Who::Writer, &path("cloudpc.actions")).await.rows();
+    let undo = ["kind", "state", "undoneActionId"].map(|name| (name, actions[0][name].clone()));
+    assert_snapshot!(serde_json::to_string(&undo).unwrap(), @r#"[["kind","undo"],["state","done"],["undoneActionId","1"]]"#);
+    let in_seven_days = "2026-03-08T12:";
+    assert!(actions[0]["undoUntilDateTime"].as_str().unwrap().starts_with(in_seven_days), "{}", actions[0]);
+    assert_eq!(actions[1]["undoUntilDateTime"], serde_json::Value::Null, "it was undone");
+
+    world.clock.advance(Duration::from_hours(7 * 24)).await;
+    let late = world.post(Who::Writer, &path("cloudpc.undo")).await;
+    assert_eq!(late.error(), (409, "undoWindowPassed".into()));
 }

@@ -1,0 +1,105 @@
+//! Undo: the machine becomes what it was before its last reprovision, restore, resize or undo.
+//!
+//! The disk that it has now changes places with the one that was set aside, so that a failed undo leads back to the present one, and a
+//! successful one can be undone. After a resize there is no such disk: the one that the machine has stays, and its size goes back.
+
+use cloudpc_drivers::DriverError;
+use cloudpc_model::{ActionId, Before, CloudPcStatus, Kind, Params};
+use cloudpc_store::StoreError;
+
+use super::step::Doing;
+use super::{Cancel, Context, Ending, Recipe, Said, Step, Trouble, as_before, machine, minutes};
+
+pub(super) static RECIPE: Recipe = Recipe {
+    kind: Kind::Undo,
+    steps: &[
+        Step::new("findOldDisk", "oldDiskGone", minutes(1), find_old_disk),
+        machine::STOP,
+        Step { act: set_disk_aside, ..machine::SET_DISK_ASIDE },
+        Step { cancel: Cancel::AfterStep, ..Step::new("takeOldDisk", "diskFailed", minutes(10), take_old_disk) }
+            .undone_by(return_old_disk),
+        Step { cancel: Cancel::AfterStep, ..Step::new("changeSize", "sizeFailed", minutes(10), change_size) }
+            .undone_by(|context| Box::pin(machine::size(context, None))),
+        machine::START,
+        machine::WAIT_FOR_GUEST,
+    ],
+    time_max: minutes(3 * 60),
+    status: Some(CloudPcStatus::Restoring),
+    done,
+    left: as_before,
+};
+
+/// The action that is undone, and what there was before it. The record stays as it is while the undo is open.
+async fn way_back(context: &Context) -> Result<(ActionId, Before), Trouble> {
+    let Params::Undo { action_id } = context.action.params else {
+        return Err(Trouble::failed("This action names none to undo."));
+    };
+    let tenant = context.action.tenant_id;
+    let record = context.parts.store.read(move |reader| reader.undo_record(tenant, action_id)).await?;
+    let record = record.ok_or_else(|| Trouble::failed(format!("Action {action_id} can no longer be undone.")))?;
+    Ok((action_id, record.before))
+}
+
+/// Looks before anything is touched.
+fn find_old_disk(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let (action_id, before) = way_back(context).await?;
+        if before.disk_aside {
+            let tag = crate::tag(action_id);
+            let observed = context.parts.driver.observe(context.cloud_pc()?.id).await?;
+            if !observed.asides.iter().any(|aside| aside.tag == tag) {
+                return Err(Trouble::failed(format!("The disk that action {action_id} has set aside is gone.")));
+            }
+        }
+        Ok(Said::nothing())
+    })
+}
+
+fn set_disk_aside(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        match way_back(context).await?.1.disk_aside {
+            true => machine::set_disk_aside(context).await,
+            false => Ok(Said::nothing()),
+        }
+    })
+}
+
+fn take_old_disk(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let (action_id, before) = way_back(context).await?;
+        if before.disk_aside {
+            let tag = crate::tag(action_id);
+            context.parts.driver.ensure_disk_back(context.cloud_pc()?.id, &tag).await?;
+        }
+        Ok(Said::nothing())
+    })
+}
+
+fn return_old_disk(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let (action_id, before) = way_back(context).await?;
+        if before.disk_aside {
+            let tag = crate::tag(action_id);
+            match context.parts.driver.ensure_disk_aside(context.cloud_pc()?.id, &tag).await {
+                // It was never taken.
+                Err(DriverError::NotFound(_)) => {}
+                other => other?,
+            }
+        }
+        Ok(Said::nothing())
+    })
+}
+
+fn change_size(context: &Context) -> Doing<'_> {
+    Box::pin(async move { machine::size(context, Some(way_back(context).await?.1.service_plan_id)).await })
+}
+
+fn done(ending: &mut Ending<'_, '_>) -> Result<(), StoreError> {
+    let Params::Undo { action_id } = ending.action.params else { return Ok(()) };
+    if let Some(record) = ending.tx.undo_record(ending.action.tenant_id, action_id)? {
+        ending.tx.undo_record_delete(action_id)?;
+        ending.leave_way_back(record.before.disk_aside)?;
+        record.before.give_back(ending.cloud_pc);
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! Ways back: what the undo of an action needs, and what has to be done about it when.
+//!
+//! A record is due when its size is to be asked for, when its time is over, and again when an attempt at either has not ended. One whose
+//! machine has an open remote action is never due: that action may be the undo itself.
+
+use cloudpc_model::{ActionId, CloudPcId, TenantId, Timestamp, UndoRecord};
+use rusqlite::{Row, params};
+
+use crate::rows::{self, Columns, json};
+use crate::{Reader, StoreError, Tx};
+
+const TABLE: &str = "undo_records";
+
+/// Every column that makes the struct, in its order.
+macro_rules! columns {
+    () => {
+        "tenant_id, cloud_pc_id, action_id, before, kept_until, size_bytes, dropping"
+    };
+}
+
+/// Whether no remote action is open on the machine.
+macro_rules! at_rest {
+    () => {
+        "NOT EXISTS (SELECT 1 FROM actions WHERE actions.line_id = undo_records.line_id AND remote = 1 AND open = 1)"
+    };
+}
+
+impl Reader<'_> {
+    /// The way back from an action, if there still is one.
+    pub fn undo_record(&self, tenant: TenantId, action: ActionId) -> Result<Option<UndoRecord>, StoreError> {
+        self.row(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM undo_records WHERE action_id = ?2 AND tenant_id = ?1 AND dropping = 0"
+            ),
+            params![tenant.0, action.0],
+            undo_record,
+        )
+    }
+
+    /// The way back of a Cloud PC.
+    pub fn undo_record_of(&self, tenant: TenantId, target: &str) -> Result<Option<UndoRecord>, StoreError> {
+        let Some(line) = self.line(tenant, target)? else { return Ok(None) };
+        self.row(
+            concat!("SELECT ", columns!(), " FROM undo_records WHERE line_id = ?1 AND dropping = 0"),
+            params![line],
+            undo_record,
+        )
+    }
+
+    /// When the next record is due; none if none is.
+    pub fn undo_record_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.row(
+            concat!("SELECT due_at FROM undo_records WHERE ", at_rest!(), " ORDER BY due_at, action_id LIMIT 1"),
+            [],
+            |row| Columns::new(row, TABLE).time(),
+        )
+    }
+}
+
+impl Tx<'_> {
+    /// Adds the way back from an action, due at once. It takes the place of the one that its machine had, which is to be dropped.
+    pub fn undo_record_put(&mut self, record: &UndoRecord, now: Timestamp) -> Result<(), StoreError> {
+        let line = self.line_ensure(record.tenant_id, &record.cloud_pc_id.to_string())?;
+        self.execute(
+            "UPDATE undo_records SET dropping = 1, due_at = ?2 WHERE line_id = ?1 AND dropping = 0",
+            params![line, now.0],
+        )?;
+        self.execute(
+            "INSERT INTO undo_records (action_id, tenant_id, line_id, cloud_pc_id, before, kept_until, size_bytes, dropping, due_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            params![
+                record.action_id.0,
+                record.tenant_id.0,
+                line,
+                record.cloud_pc_id.0,
+                json(&record.before),
+                record.kept_until.0,
+                record.size_bytes.map(u64::cast_signed),
+                record.dropping,
+                now.0,
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Takes up to `limit` records that are due, and makes each due again at `again_at`, in case nothing comes of it. Those whose time is over
+    /// are to be dropped from here on.
+    pub fn undo_record_claim(
+        &mut self,
+        now: Timestamp,
+        again_at: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<UndoRecord>, StoreError> {
+        let due: Vec<i64> = self.rows(
+            concat!(
+                "SELECT action_id FROM undo_records WHERE due_at <= ?1 AND ",
+                at_rest!(),
+                " ORDER BY due_at, action_id LIMIT ?2"
+            ),
+            params![now.0, rows::limit(limit)],
+            |row| Ok(row.get(0)?),
+        )?;
+        let mut claimed = Vec::with_capacity(due.len());
+        for action in due {
+            claimed.extend(self.row(
+                concat!(
+                    "UPDATE undo_records SET dropping = (dropping = 1 OR kept_until <= ?2), due_at = ?3 WHERE action_id = ?1 RETURNING ",
+                    columns!()
+                ),
+                params![action, now.0, again_at.0],
+                undo_record,
+            )?);
+        }
+        Ok(claimed)
+    }
+
+    /// Notes what is set aside; the record is due when its time is over. Then, while all of them together are more than `bytes_max`, the oldest
+    /// that no open action needs is to be dropped.
+    pub fn undo_record_measured(
+        &mut self,
+        action: ActionId,
+        size_bytes: u64,
+        bytes_max: u64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE undo_records SET size_bytes = ?2, due_at = kept_until WHERE action_id = ?1 AND dropping = 0",
+            params![action.0, size_bytes.cast_signed()],
+        )?;
+        let mut kept = self
+            .count("SELECT coalesce(sum(size_bytes), 0) FROM undo_records WHERE dropping = 0 AND size_bytes > 0", [])?;
+        while kept > bytes_max {
+            let oldest: Option<(i64, i64)> = self.row(
+                concat!(
+                    "SELECT action_id, size_bytes FROM undo_records WHERE dropping = 0 AND size_bytes > 0 AND ",
+                    at_rest!(),
+                    " ORDER BY action_id LIMIT 1"
+                ),
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
+            let Some((oldest, size_bytes)) = oldest else { break };
+            self.execute(
+                "UPDATE undo_records SET dropping = 1, due_at = ?2 WHERE action_id = ?1",
+                params![oldest, now.0],
+            )?;
+            kept = kept.saturating_sub(size_bytes.cast_unsigned());
+        }
+        Ok(())
+    }
+
+    /// Makes a record due at `due_at`.
+    pub fn undo_record_put_off(&mut self, action: ActionId, due_at: Timestamp) -> Result<(), StoreError> {
+        self.execute("UPDATE undo_records SET due_at = ?2 WHERE action_id = ?1", params![action.0, due_at.0])?;
+        Ok(())
+    }
+
+    /// Forgets a record: it was used, or what was set aside is gone. Forgotten already is fine.
+    pub fn undo_record_delete(&mut self, action: ActionId) -> Result<(), StoreError> {
+        self.execute("DELETE FROM undo_records WHERE action_id = ?1", params![action.0])?;
+        Ok(())
+    }
+}
+
+/// Reads what `columns!` selects.
+fn undo_record(row: &Row<'_>) -> Result<UndoRecord, StoreError> {
+    let mut columns = Columns::new(row, TABLE);
+    Ok(UndoRecord {
+        tenant_id: TenantId(columns.get()?),
+        cloud_pc_id: CloudPcId(columns.get()?),
+        action_id: ActionId(columns.get()?),
+        before: columns.json()?,
+        kept_until: columns.time()?,
+        size_bytes: columns.get::<Option<i64>>()?.map(i64::cast_unsigned),
+        dropping: columns.get()?,
+    })
+}
