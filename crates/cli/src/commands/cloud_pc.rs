@@ -13,6 +13,7 @@ mod results;
 mod settle;
 mod snapshot;
 mod troubleshoot;
+mod undo;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -53,6 +54,7 @@ pub enum Command {
     Rename(rename::Rename),
     Resize(resize::Resize),
     Restore(restore::Restore),
+    Undo(undo::Undo),
     #[command(subcommand)]
     Snapshot(snapshot::Command),
     #[command(subcommand)]
@@ -73,6 +75,7 @@ impl Command {
             Self::Rename(verb) => verb.run(session).await,
             Self::Resize(verb) => verb.run(session).await,
             Self::Restore(verb) => verb.run(session).await,
+            Self::Undo(verb) => verb.run(session).await,
             Self::Snapshot(verb) => verb.run(session).await,
             Self::Power(verb) => verb.run(session).await,
             Self::Troubleshoot(verb) => verb.run(session).await,
@@ -92,10 +95,11 @@ pub struct Request {
 }
 
 impl Request {
-    /// Asks for the action `verb`, as Graph names it, and shows it: as it was accepted, or with `--wait` as it ended.
+    /// Asks for the action `verb`, as its path names it, and shows it: as it was accepted, or with `--wait` as it ended.
     pub async fn make(&self, session: &Session, verb: &str, body: &Value) -> Result<(), Failure> {
         let found = find(session, &self.cloud_pc).await?;
         session.connection.post(&format!("{CLOUD_PCS}/{}/{verb}", found.id), body).await?;
+        let verb = verb.strip_prefix("cloudpc.").unwrap_or(verb);
         // Only one remote action can be open, so the newest of this kind is the one that was just accepted.
         let actions = actions_of(session, &found.id).await?;
         let newest = actions.into_iter().find(|action| text(action, "kind") == verb);

@@ -79,6 +79,41 @@ fn levers_of_the_simulation() {
 }
 
 #[test]
+fn an_undo_within_its_window_and_after_it() {
+    let service = Service::start(&["--demo"]);
+    let refused = |code: &str| {
+        let undo = service.run(&["undo", "desk-07"]);
+        assert_eq!(undo.exit, 4, "{}", undo.err);
+        assert!(undo.err.contains(code), "{}", undo.err);
+    };
+    refused("(nothingToUndo)");
+    service.json(&["partner", "deploy", PARTNER, "desk-07", "--wait"]);
+    assert_eq!(agents_on(&service, "desk-07"), ["agent-4.2.msi"], "what marks the disk");
+
+    service.json(&["reprovision", "desk-07", "--wait"]);
+    assert_eq!(agents_on(&service, "desk-07"), [""; 0], "the disk is a new one");
+    let undone = service.json(&["undo", "desk-07", "--wait"]);
+    assert_eq!((&undone["kind"], &undone["state"]), (&"undo".into(), &"done".into()));
+    assert_eq!(agents_on(&service, "desk-07"), ["agent-4.2.msi"], "the marker is back");
+    let results = service.json(&["results", "desk-07"]);
+    assert_eq!(texts(&results, "actionName"), ["Undo", "Reprovision"]);
+
+    service.json(&["sim", "clock", "advance", "7d"]);
+    refused("(undoWindowPassed)");
+}
+
+/// The agents on the disk of a simulated machine, as it was last written down.
+fn agents_on(service: &Service, name: &str) -> Vec<String> {
+    let listed = service.json(&["list", "--filter", &format!("displayName eq '{name}'")]);
+    let machines = std::fs::read_to_string(service.data().join("sim/machines.jsonl")).unwrap();
+    let mut lines = machines.lines().rev().map(|line| serde_json::from_str::<Value>(line).unwrap()["is"].take());
+    let machine = lines.find(|machine| machine["spec"]["id"] == listed[0]["id"]).unwrap();
+    machine["disk"]["agents"]
+        .as_array()
+        .map_or_else(Vec::new, |agents| agents.iter().map(|agent| agent.as_str().unwrap().to_owned()).collect())
+}
+
+#[test]
 fn applications_and_keys() {
     let service = Service::start(&["--demo"]);
     let app = service.json(&["app", "create", "--name", "ci", "--permission", "CloudPC.Read.All"]);

@@ -15,7 +15,7 @@ Examples:
 
 /// Wipe a Cloud PC and set it up again from its image
 ///
-/// All data, applications and settings on it are lost.
+/// All data, applications and settings on it are gone. The old disk is kept for some days: `cloudpc undo` brings it back.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Reprovision {

@@ -14,7 +14,7 @@ Examples:
 
 /// Take a Cloud PC back to a restore point
 ///
-/// Whatever was changed on it since then is lost.
+/// Whatever was changed on it since then is gone. The present disk is kept for some days: `cloudpc undo` brings it back.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Restore {

@@ -1,0 +1,29 @@
+//! `cloudpc undo`
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::commands::Session;
+use crate::commands::cloud_pc::Request;
+use crate::failure::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudpc undo desk-07
+  cloudpc undo desk-07 --wait";
+
+/// Make a Cloud PC what it was before its last reprovision, restore, resize or undo
+///
+/// The disk that it has now is set aside in turn, so that undoing once more brings it back.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Undo {
+    #[command(flatten)]
+    request: Request,
+}
+
+impl Undo {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        self.request.make(session, "cloudpc.undo", &Value::Null).await
+    }
+}
