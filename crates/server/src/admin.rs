@@ -99,8 +99,8 @@ async fn answer<F, R>(
     handler: impl FnOnce(Call, Bytes) -> F + Send,
 ) -> Response<Body>
 where
-    F: Future<Output = Result<R, Problem>> + Send + 'static,
-    R: Into<Reply> + Send + 'static,
+    F: Future<Output = Result<R, Problem>> + Send,
+    R: Into<Reply>,
 {
     let (head, body) = request.into_parts();
     let ids = head.extensions.get::<RequestIds>().cloned().expect("the edge gives every request its ids");
@@ -115,7 +115,7 @@ where
         }
         let body = body.collect().await.map_err(|_| GraphError::bad_request("The body cannot be read."))?.to_bytes();
         let call = Call { app: app.clone(), caller, base, ids: ids.clone() };
-        to_its_end(handler(call, body)).await.map(Into::into)
+        handler(call, body).await.map(Into::into)
     };
     let mut response = match work.await {
         Ok(reply) => render(reply),
@@ -129,11 +129,6 @@ where
         response.extensions_mut().insert::<Arc<Caller>>(caller);
     }
     response
-}
-
-/// Goes on though the client goes away: a lever that was pulled is not in the store, and its audit row comes after it.
-async fn to_its_end<T: Send + 'static>(call: impl Future<Output = T> + Send + 'static) -> T {
-    tokio::spawn(call).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 fn render(reply: Reply) -> Response<Body> {

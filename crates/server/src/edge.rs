@@ -23,7 +23,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::app::App;
@@ -76,8 +76,8 @@ pub struct Health {
 pub struct Edge {
     app: App,
     router: Router,
-    requests: Semaphore,
-    body_bytes: Semaphore,
+    requests: Arc<Semaphore>,
+    body_bytes: Arc<Semaphore>,
 }
 
 impl Edge {
@@ -86,8 +86,8 @@ impl Edge {
         Self {
             router: router(app.clone(), health),
             app,
-            requests: Semaphore::new(REQUESTS_MAX),
-            body_bytes: Semaphore::new(BODIES_BYTES_MAX),
+            requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            body_bytes: Arc::new(Semaphore::new(BODIES_BYTES_MAX)),
         }
     }
 
@@ -123,16 +123,22 @@ impl Edge {
         if percent_decode_str(parts.uri.path()).decode_utf8().is_err() {
             return Err(GraphError::bad_request("The path is not UTF-8 text."));
         }
-        // Both are held until the answer is there.
-        let (body, _room) = self.whole_body(&parts.headers, body).await?;
-        let _place = self.requests.try_acquire().map_err(|_| too_many("Too many requests at once; try again."))?;
+        // Both are held until the answer is there, even if nobody waits for it any more.
+        let (body, room) = self.whole_body(&parts.headers, body).await?;
+        let place = Arc::clone(&self.requests)
+            .try_acquire_owned()
+            .map_err(|_| too_many("Too many requests at once; try again."))?;
         if parts.method == Method::HEAD {
             parts.method = Method::GET;
         }
         parts.extensions.insert(ids);
         parts.extensions.insert(base);
         let only_looks = parts.method == Method::GET;
-        let answer = routed(self.app.clone(), self.router.clone(), Request::from_parts(parts, Body::from(body)));
+        let (app, router) = (self.app.clone(), self.router.clone());
+        let answer = async move {
+            let _held = (room, place);
+            routed(app, router, Request::from_parts(parts, Body::from(body))).await
+        };
         let answer = if only_looks {
             AssertUnwindSafe(answer).catch_unwind().await.ok()
         } else {
@@ -148,7 +154,7 @@ impl Edge {
         &self,
         headers: &HeaderMap,
         mut body: Body,
-    ) -> Result<(Bytes, Option<SemaphorePermit<'_>>), GraphError> {
+    ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), GraphError> {
         if body.is_end_stream() {
             return Ok((Bytes::new(), None));
         }
@@ -174,8 +180,8 @@ impl Edge {
         read
     }
 
-    async fn read_body(&self, body: &mut Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>), GraphError> {
-        let (mut bytes, mut room) = (BytesMut::new(), None::<SemaphorePermit<'_>>);
+    async fn read_body(&self, body: &mut Body) -> Result<(Bytes, Option<OwnedSemaphorePermit>), GraphError> {
+        let (mut bytes, mut room) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| GraphError::bad_request("The body was not sent to its end."))?;
             // What is not data comes after it, and nobody asks for it.
@@ -184,8 +190,9 @@ impl Edge {
                 return Err(body_too_large());
             }
             let more = u32::try_from(data.len()).expect("it is no longer than a body");
-            let more =
-                self.body_bytes.try_acquire_many(more).map_err(|_| too_many("Too many large bodies at once."))?;
+            let more = Arc::clone(&self.body_bytes)
+                .try_acquire_many_owned(more)
+                .map_err(|_| too_many("Too many large bodies at once."))?;
             match &mut room {
                 None => room = Some(more),
                 Some(room) => room.merge(more),

@@ -42,6 +42,21 @@ async fn more_requests_than_there_may_be_are_told_to_come_again() {
 }
 
 #[tokio::test]
+async fn a_change_whose_client_has_gone_still_takes_its_place() {
+    let world = World::new().await;
+    let change = || Request::post("/test/wait").header("host", "a").body(Body::from("x")).unwrap();
+    let free = || (world.edge.requests.available_permits(), world.edge.body_bytes.available_permits());
+    let mut asked = Box::pin(world.edge.answer(change(), Scheme::Http));
+    assert!(asked.as_mut().now_or_never().is_none());
+    drop(asked);
+    settle().await;
+    assert_eq!(free(), (REQUESTS_MAX - 1, BODIES_BYTES_MAX - 1));
+    world.go_on.notify_waiters();
+    settle().await;
+    assert_eq!(free(), (REQUESTS_MAX, BODIES_BYTES_MAX));
+}
+
+#[tokio::test]
 async fn clients_that_send_slowly_keep_nobody_else_out() {
     let world = World::new().await;
     let slow = || {
