@@ -3,6 +3,7 @@
 mod actions;
 mod cancel;
 mod list;
+mod open;
 mod power;
 mod reboot;
 mod rename;
@@ -45,6 +46,7 @@ const ACTION_COLUMNS: &[Column] = &[
 #[derive(Debug, Subcommand)]
 pub enum Command {
     List(list::List),
+    Open(open::Open),
     Reprovision(reprovision::Reprovision),
     Results(results::Results),
     Actions(actions::Actions),
@@ -66,6 +68,7 @@ impl Command {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
             Self::List(verb) => verb.run(session).await,
+            Self::Open(verb) => verb.run(session).await,
             Self::Reprovision(verb) => verb.run(session).await,
             Self::Results(verb) => verb.run(session).await,
             Self::Actions(verb) => verb.run(session).await,

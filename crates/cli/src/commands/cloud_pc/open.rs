@@ -1,0 +1,56 @@
+//! `cloudpc open`
+
+use clap::Args;
+use std::process::{Command, Stdio};
+
+use crate::commands::Session;
+use crate::commands::cloud_pc::{CLOUD_PCS, find};
+use crate::failure::Failure;
+use crate::output::{Format, print, tell, text};
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudpc open desk-07
+  cloudpc open desk-07 --print";
+
+/// Open the desktop of a Cloud PC in the browser, and print its address, which is good once and for a minute
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Open {
+    /// The Cloud PC: its display name, device name or id
+    #[arg(value_name = "CLOUD_PC")]
+    cloud_pc: String,
+    /// Only print the address
+    #[arg(long)]
+    print: bool,
+}
+
+impl Open {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let found = find(session, &self.cloud_pc).await?;
+        let path = format!("{CLOUD_PCS}/{}/retrieveCloudPcLaunchDetail", found.id);
+        let detail = session.connection.get(&path).await?;
+        let url = text(&detail, "cloudPcLaunchUrl");
+        match session.format {
+            Format::Json => session.format.row(&detail, &[])?,
+            Format::Table => print(&format!("{url}\n"))?,
+        }
+        if !self.print && has_screen() {
+            browse(&url);
+        }
+        Ok(())
+    }
+}
+
+/// Whether whoever sits here has a screen of their own.
+fn has_screen() -> bool {
+    ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+fn browse(url: &str) {
+    let mut command = Command::new("xdg-open");
+    command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if let Err(error) = command.spawn() {
+        tell(&format!("No browser was opened (xdg-open: {error}); open the address yourself."));
+    }
+}
