@@ -18,7 +18,7 @@ pub const INITRD_FILE: &str = "initrd";
 const ABOUT_FILE: &str = "image.json";
 
 /// The kernel parameters of the test guest. Most of them leave work out that takes a second under software emulation.
-const TEST_KERNEL_PARAMETERS: &str = "console=ttyS0 quiet cryptomgr.notests no_timer_check mitigations=off nokaslr audit=0 ipv6.disable=1 lsm= rodata=off \
+const TEST_KERNEL_PARAMETERS: &str = "console=ttyS0 console=tty0 quiet cryptomgr.notests no_timer_check mitigations=off nokaslr audit=0 ipv6.disable=1 lsm= rodata=off \
      i8042.noaux random.trust_cpu=on initcall_blacklist=init_kprobe_trace,load_system_certificate_list";
 
 /// What `image build test` unpacks and runs.
@@ -110,7 +110,7 @@ impl Images {
                 os: GuestOs::Linux,
                 kernel_parameters: Some(TEST_KERNEL_PARAMETERS.into()),
                 emulated_cpu: Some("qemu64".into()),
-                display: false,
+                display: true,
                 warm: None,
             })
         })
