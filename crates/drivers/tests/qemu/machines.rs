@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::bed::{Bed, images, spec, wait_ready};
 
-const FILE: &str = "/root/mark";
+const FILE: &str = "/var/lib/mark";
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
@@ -96,7 +96,7 @@ async fn a_machine_stands_still_on_a_full_host_and_goes_on_when_there_is_room() 
     let spec = spec(1);
     let guest = bed.ready(&spec).await;
     let tag = Tag("writes".into());
-    let script = b"#!/bin/sh\ndd if=/dev/urandom of=/root/much bs=1M count=16 && sync";
+    let script = b"#!/bin/sh\ndd if=/dev/urandom of=/var/lib/much bs=1M count=16 && sync";
     crate::programs::fetched(&*guest, &tag, script).await;
     let filler = mount.0.path().join("filler");
     let fill = Command::new("dd").arg("if=/dev/zero").arg(format!("of={}", filler.display())).output().unwrap();

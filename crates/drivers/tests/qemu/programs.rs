@@ -50,7 +50,7 @@ async fn programs_end_well_and_badly_and_not_at_all() {
     );
     assert_eq!(ran(guest, "bad", "exit 42", &[]).await, exit(42, ""));
     assert_eq!(ran(guest, "killed", "kill -9 $$", &[]).await.unwrap().code, 137);
-    assert_eq!(ran(guest, "once", "echo x >> /root/once; wc -l < /root/once", &[]).await, exit(0, "1\n"));
+    assert_eq!(ran(guest, "once", "echo x >> /var/lib/once; wc -l < /var/lib/once", &[]).await, exit(0, "1\n"));
     assert_eq!(guest.run(&Tag("once".into()), &[]).await, exit(0, "1\n"), "it is not run again");
     // One that leaves a daemon behind, which holds on to its output, has ended.
     assert_eq!(ran(guest, "daemon", "sleep 1000 & echo begun", &[]).await, exit(0, "begun\n"));
@@ -70,9 +70,9 @@ async fn programs_end_well_and_badly_and_not_at_all() {
     assert!(output.len() == 16384 && output.ends_with("0123456789\nend\n"), "{}", output.len());
 
     let hang = Tag("hang".into());
-    let script = "sleep 1000 & echo $! > /root/child; touch /root/hangs; sleep 1000";
-    dropped_when(guest, "/root/hangs", ran(guest, &hang.0, script, &[])).await;
-    let child = String::from_utf8(guest.read_file("/root/child").await.unwrap().unwrap()).unwrap();
+    let script = "sleep 1000 & echo $! > /var/lib/child; touch /var/lib/hangs; sleep 1000";
+    dropped_when(guest, "/var/lib/hangs", ran(guest, &hang.0, script, &[])).await;
+    let child = String::from_utf8(guest.read_file("/var/lib/child").await.unwrap().unwrap()).unwrap();
     let status = format!("/proc/{}/stat", child.trim());
     assert!(guest.read_file(&status).await.unwrap().is_some(), "the child runs");
     for _ in 0..2 {
@@ -90,9 +90,9 @@ async fn programs_end_well_and_badly_and_not_at_all() {
 async fn a_program_goes_on_without_us_but_not_without_its_machine() {
     let mut bed = Bed::new();
     let (spec, tag) = (spec(1), Tag("action-1".into()));
-    let script = "echo x >> /root/begun; sleep 3; wc -l < /root/begun; exit 5";
+    let script = "echo x >> /var/lib/begun; sleep 3; wc -l < /var/lib/begun; exit 5";
     let guest = bed.ready(&spec).await;
-    dropped_when(&*guest, "/root/begun", ran(&*guest, &tag.0, script, &[])).await;
+    dropped_when(&*guest, "/var/lib/begun", ran(&*guest, &tag.0, script, &[])).await;
     drop(guest);
     bed.restart();
     let guest = bed.guest(&spec).await;
@@ -100,8 +100,8 @@ async fn a_program_goes_on_without_us_but_not_without_its_machine() {
     assert_eq!(guest.run(&tag, &[]).await, Ok(Exit { code: 5, output: "1\n".into() }), "begun once");
 
     let again = Tag("action-2".into());
-    let script = "echo x >> /root/again; [ -e /root/second ] && exit 0; touch /root/second; sleep 1000";
-    dropped_when(&*guest, "/root/second", ran(&*guest, &again.0, script, &[])).await;
+    let script = "echo x >> /var/lib/again; [ -e /var/lib/second ] && exit 0; touch /var/lib/second; sleep 1000";
+    dropped_when(&*guest, "/var/lib/second", ran(&*guest, &again.0, script, &[])).await;
     // So that the disk has it when the power is cut.
     let sync = ran(&*guest, "sync", "sync", &[]).await.unwrap();
     assert_eq!(sync.code, 0);

@@ -53,7 +53,7 @@ impl Subject for OnQemu {
     }
 
     fn path(&self, name: &str) -> String {
-        format!("/root/{name}")
+        format!("/var/lib/{name}")
     }
 }
 

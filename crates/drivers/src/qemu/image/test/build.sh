@@ -31,7 +31,7 @@ cp "$P"/boot/vmlinuz-* "$OUT/vmlinuz"
 version=$(basename "$P"/lib/modules/*)
 depmod -b "$P" "$version"
 I=$W/initrd
-mkdir -p "$I"/{bin,m,dev,proc,sys,root}
+mkdir -p "$I"/{bin,m,dev,proc,sys,sysroot}
 cp "$P/bin/busybox" "$I/bin/"
 install -m755 "$HERE/guest-init" "$I/init"
 for module in virtio_pci virtio_blk virtio_console virtio_net evdev button pvpanic-pci; do
