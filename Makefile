@@ -35,7 +35,7 @@ lint: ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-test: setup-tests lint test-rust test-clients ## Set up, lint and run every test
+test: setup-tests lint test-rust test-clients test-vm ## Set up, lint and run every test
 
 test-rust: ## The Rust tests
 ifdef NEXTEST
