@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! qemu.rs            the driver: one lock for each machine, and every verb carried to its end under it
-//!   machine.rs       the verbs: look at one machine's folder and process, act, look again
+//!   machine.rs       the verbs: look at one machine's folder and process, act, look again; machine/power.rs and machine/disks.rs
 //!     layout.rs      where files are, and how they change so that a crash leaves the old or the new
 //!     record.rs      what is written down of a machine
 //!     disk.rs        disks: made from an image or a restore point, grown, copied

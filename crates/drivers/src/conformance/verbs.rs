@@ -8,6 +8,9 @@ use std::task::Poll;
 use super::{Bench, Checked, Moment, Report, Step, Subject, Way, Wrong, must_be};
 use crate::{DriverError, MachineSpec, StopMode, Tag};
 
+/// By how much [`larger`] disks are larger.
+const GROWTH_BYTES: u64 = 1 << 30;
+
 struct Case {
     name: &'static str,
     /// Brings a machine that is not there to where the verb is called.
@@ -224,6 +227,24 @@ fn cases() -> Vec<Case> {
             holds: |b| Box::pin(async { b.must_boot_with_mark(Some("old")).await }),
         },
         Case {
+            name: "ensure_disk_back into a machine that has grown",
+            prepare: |b| Box::pin(free_noted_and_grown(b)),
+            verb: |b| Box::pin(async { b.driver.ensure_disk_back(b.spec.id, &b.tag).await }),
+            holds: |b| {
+                Box::pin(async {
+                    b.boot().await?;
+                    if !b.driver.capabilities(&b.spec).resize {
+                        return Ok(());
+                    }
+                    let noted = b.guest().await?.read_file(&b.file).await?.unwrap_or_default();
+                    let before = String::from_utf8_lossy(&noted).parse().unwrap_or(u64::MAX);
+                    let grown = b.guest().await?.free_disk_bytes().await?.saturating_sub(before);
+                    // File systems keep some of it for themselves.
+                    must_be("the old disk has grown with its machine", grown > GROWTH_BYTES - GROWTH_BYTES / 8, true)
+                })
+            },
+        },
+        Case {
             name: "ensure_disk_back while the new disk is made",
             prepare: |b| {
                 Box::pin(async {
@@ -362,6 +383,19 @@ async fn marked_and_stopped(b: &Bench) -> Checked {
 async fn aside(b: &Bench) -> Checked {
     marked_and_stopped(b).await?;
     Ok(b.driver.ensure_disk_aside(b.spec.id, &b.tag).await?)
+}
+
+/// The disk, on which is noted what was free of it, is set aside, and its machine has grown since.
+async fn free_noted_and_grown(b: &Bench) -> Checked {
+    b.ready().await?;
+    let free = b.guest().await?.free_disk_bytes().await?;
+    b.guest().await?.write_file(&b.file, free.to_string().as_bytes()).await?;
+    b.stop().await?;
+    b.driver.ensure_disk_aside(b.spec.id, &b.tag).await?;
+    match b.driver.capabilities(&b.spec).resize {
+        true => Ok(b.driver.ensure_size(&larger(b)).await?),
+        false => Ok(()),
+    }
 }
 
 async fn new_disk(b: &Bench) -> Checked {
