@@ -9,6 +9,7 @@ use cloudpc_engine::{Engine, Faults, Settings};
 use cloudpc_graph::LinkSigner;
 use cloudpc_model::{Clock, Error, Rng};
 use cloudpc_store::{Store, StoreError, WriteMode};
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -41,6 +42,9 @@ const FINISH_PAGES_EVERY: Duration = Duration::from_secs(5);
 
 /// The setting that holds the key of the links between pages.
 const LINK_KEY: &str = "links.key";
+
+/// The setting that says of which kind the machines of a data directory are. What the database says of one kind is not true of the other.
+const DRIVER: &str = "driver";
 
 /// What `cloudpc serve` was asked for.
 #[derive(Clone, Debug)]
@@ -79,6 +83,14 @@ pub enum StartError {
         path: PathBuf,
         /// Why.
         source: StoreError,
+    },
+    /// The data directory belongs to machines of the other kind.
+    #[error("the data directory {path} has {found} machines; serve it with --driver {}, or choose another one with --data", .found.option())]
+    Driver {
+        /// Which.
+        path: PathBuf,
+        /// Of which kind its machines are.
+        found: DriverKind,
     },
     /// A file of the data directory cannot be used.
     #[error("{path} cannot be used: {source}")]
@@ -134,6 +146,25 @@ pub enum DriverKind {
     Sim,
     /// QEMU, on this host.
     Qemu,
+}
+
+impl DriverKind {
+    /// Its name on the command line.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Sim => "sim",
+            Self::Qemu => "qemu",
+        }
+    }
+}
+
+impl fmt::Display for DriverKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sim => "simulated",
+            Self::Qemu => "real",
+        })
+    }
 }
 
 /// Puts the parts together. Nothing runs yet.
@@ -207,6 +238,7 @@ impl Server {
         let [http_address, https_address] = addresses;
 
         let store = open_store(&options.data)?;
+        keep_driver(&store, &options).await?;
         let tls = edge::server_config(&options.data, &names(&options.config), host_clock.now(), rng.as_ref())?;
         let machines = match options.driver {
             DriverKind::Sim => simulated_machines(&options, &host_clock, &rng)?,
@@ -323,6 +355,24 @@ impl Drop for Falling {
 fn open_store(path: &std::path::Path) -> Result<Store, StartError> {
     std::fs::create_dir_all(path).map_err(|source| StartError::File { path: path.to_owned(), source })?;
     Store::open(path, WriteMode::Grouped).map_err(|source| StartError::Store { path: path.to_owned(), source })
+}
+
+/// Writes down of which kind the machines are, and refuses another kind once there is a fleet.
+async fn keep_driver(store: &Store, options: &Options) -> Result<(), StartError> {
+    let asked = options.driver;
+    let kept = store.write(move |tx| {
+        let kept = if tx.tenant_list()?.is_empty() { None } else { tx.setting(DRIVER)? };
+        if kept.is_none() {
+            tx.setting_put(DRIVER, asked.option().as_bytes())?;
+        }
+        Ok::<_, Error>(kept)
+    });
+    let Some(kept) = kept.await? else { return Ok(()) };
+    let is_kept = |kind: &DriverKind| *kind != asked && kept == kind.option().as_bytes();
+    match [DriverKind::Sim, DriverKind::Qemu].into_iter().find(is_kept) {
+        Some(found) => Err(StartError::Driver { path: options.data.clone(), found }),
+        None => Ok(()),
+    }
 }
 
 async fn bind(address: Option<SocketAddr>) -> Result<Option<(TcpListener, SocketAddr)>, StartError> {

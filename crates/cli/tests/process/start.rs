@@ -48,6 +48,12 @@ fn a_start_that_cannot_be_says_why() {
     table += &format!("no configuration: {}", told(&empty.path().join("x"), &["--config", "/nowhere.toml"]));
     table += &format!("a file in its place: {}", told(&config, &[]));
 
+    table += &format!("of the other kind: {}", {
+        let mut simulated = Service::start(&[]);
+        assert_eq!(simulated.stop(), Some(0));
+        told(&simulated.data(), &["--driver", "qemu"])
+    });
+
     let broken = |name: &str, content: &[u8]| {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(name), content).unwrap();
@@ -71,6 +77,7 @@ fn a_start_that_cannot_be_says_why() {
     wrong configuration: error: The service cannot start: engine.lease_s in the configuration file: must be at least 1.
     no configuration: error: The service cannot start: the configuration file /nowhere.toml cannot be read: No such file or directory (os error 2).
     a file in its place: error: The service cannot start: <data> cannot be used: File exists (os error 17).
+    of the other kind: error: The service cannot start: the data directory <data> has simulated machines; serve it with --driver sim, or choose another one with --data.
     not a database: error: The service cannot start: the data directory <data>: the database failed: file is not a database.
     a directory in its place: error: The service cannot start: the data directory <data>: it cannot be used: Is a directory (os error 21).
     not a certificate: error: The service cannot start: <data>/ca-key.pem does not hold what was written there (PEM error: malformedframing); delete ca.pem and ca-key.pem to make a new authority, which clients have to trust anew.
