@@ -7,7 +7,7 @@ use cloudpc_model::{
     ActionId, Actor, Admission, CloudPc, CloudPcId, Denial, Error, ErrorKind, Kind, Params, State, TenantId, Timestamp,
     admit,
 };
-use cloudpc_store::{ActionFilter, AuditEntry, NewAction, StoreError, Tx};
+use cloudpc_store::{ActionFilter, AuditEntry, NewAction, Reader, StoreError, Tx};
 
 use crate::actions::{DISPLAY_NAME_CHARS_MAX, recipe};
 use crate::{Engine, image};
@@ -32,8 +32,25 @@ impl Engine {
     /// # Errors
     /// Not found; conflict (`remoteActionInProgress` naming the open action, `cloudPcStatusNotAllowed`); invalid (an unknown service plan or restore point).
     pub async fn request(&self, asked: &Asked, cloud_pc: CloudPcId, params: Params) -> Result<ActionId, Error> {
+        let tenant = asked.tenant_id;
+        self.request_found(asked, move |reader| Ok((find(reader, tenant, cloud_pc)?, params))).await
+    }
+
+    /// The same for a Cloud PC that `find` looks up together with what is to be done to it, in the transaction that writes the action.
+    ///
+    /// # Errors
+    /// Those of `find`, and as above.
+    pub async fn request_found<E, F>(&self, asked: &Asked, find: F) -> Result<ActionId, E>
+    where
+        F: FnOnce(&Reader<'_>) -> Result<(CloudPc, Params), E> + Send + 'static,
+        E: From<Error> + From<StoreError> + Send + 'static,
+    {
         let (asked, now) = (asked.clone(), self.parts.clock.now());
-        let id = self.parts.store.write(move |tx| request(tx, &asked, cloud_pc, params, now)).await?;
+        let written = self.parts.store.write(move |tx| {
+            let (cloud_pc, params) = find(tx)?;
+            Ok::<_, E>(request(tx, &asked, &cloud_pc, params, now)?)
+        });
+        let id = written.await?;
         self.work.wake.notify_one();
         Ok(id)
     }
@@ -50,16 +67,24 @@ impl Engine {
     }
 }
 
-fn request(tx: &mut Tx<'_>, asked: &Asked, id: CloudPcId, params: Params, now: Timestamp) -> Result<ActionId, Error> {
-    let cloud_pc = find(tx, asked, id)?;
-    validate(tx, &cloud_pc, &params)?;
-    must_be_admitted(tx, &cloud_pc, params.kind())?;
-    accept(tx, asked, id, params, now)
+fn request(
+    tx: &mut Tx<'_>,
+    asked: &Asked,
+    cloud_pc: &CloudPc,
+    params: Params,
+    now: Timestamp,
+) -> Result<ActionId, Error> {
+    validate(tx, cloud_pc, &params)?;
+    // Where the status allows it nothing more is looked up: whether another action is open is told by the index when this one is written.
+    if admit(params.kind(), cloud_pc.status, None) != Admission::Accept {
+        must_be_admitted(tx, cloud_pc, params.kind())?;
+    }
+    accept(tx, asked, cloud_pc.id, params, now)
 }
 
 /// What is under way on a machine says more than what could be undone on it, so that is looked at first.
 fn undo(tx: &mut Tx<'_>, asked: &Asked, id: CloudPcId, now: Timestamp) -> Result<ActionId, Error> {
-    let cloud_pc = find(tx, asked, id)?;
+    let cloud_pc = find(tx, asked.tenant_id, id)?;
     must_be_admitted(tx, &cloud_pc, Kind::Undo)?;
     let record = tx.undo_record_of(asked.tenant_id, &id.to_string())?;
     match record.filter(|record| record.kept_until > now) {
@@ -68,8 +93,8 @@ fn undo(tx: &mut Tx<'_>, asked: &Asked, id: CloudPcId, now: Timestamp) -> Result
     }
 }
 
-fn find(tx: &Tx<'_>, asked: &Asked, id: CloudPcId) -> Result<CloudPc, Error> {
-    let cloud_pc = tx.cloud_pc(asked.tenant_id, id)?;
+fn find(reader: &Reader<'_>, tenant: TenantId, id: CloudPcId) -> Result<CloudPc, Error> {
+    let cloud_pc = reader.cloud_pc(tenant, id)?;
     cloud_pc.ok_or_else(|| Error::not_found(format!("There is no Cloud PC '{id}' in this tenant.")))
 }
 

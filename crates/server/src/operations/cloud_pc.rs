@@ -65,12 +65,15 @@ pub(super) fn find(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem>
 /// Asks for a remote action on the Cloud PC that the path names: 404 comes before what is wrong with the body.
 async fn ask(
     call: Arc<Call>,
-    params: impl FnOnce(&Call, &CloudPc) -> Result<Params, Problem>,
+    params: impl FnOnce(&Call, &CloudPc) -> Result<Params, Problem> + Send + 'static,
 ) -> Result<Answer, Problem> {
-    let request = call.clone();
-    let cloud_pc = call.app.store.read(move |reader| find(&request, reader)).await?;
-    let params = params(&call, &cloud_pc)?;
-    call.app.engine.request(&call.asked(), cloud_pc.id, params).await?;
+    let (asked, engine) = (call.asked(), call.app.engine.clone());
+    let find = move |reader: &Reader<'_>| {
+        let cloud_pc = find(&call, reader)?;
+        let params = params(&call, &cloud_pc)?;
+        Ok::<_, Problem>((cloud_pc, params))
+    };
+    engine.request_found(&asked, find).await?;
     Ok(Answer::NoContent)
 }
 

@@ -22,9 +22,11 @@ fn find(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem> {
 }
 
 /// Asks for a remote action on it: 404 comes before what is wrong with the body.
-async fn ask(call: Arc<Call>, params: impl FnOnce(&Call) -> Result<Params, Problem>) -> Result<Answer, Problem> {
-    let request = call.clone();
-    let cloud_pc = call.app.store.read(move |reader| find(&request, reader)).await?;
-    call.app.engine.request(&call.asked(), cloud_pc.id, params(&call)?).await?;
+async fn ask(
+    call: Arc<Call>,
+    params: impl FnOnce(&Call) -> Result<Params, Problem> + Send + 'static,
+) -> Result<Answer, Problem> {
+    let (asked, engine) = (call.asked(), call.app.engine.clone());
+    engine.request_found(&asked, move |reader| Ok::<_, Problem>((find(&call, reader)?, params(&call)?))).await?;
     Ok(Answer::NoContent)
 }

@@ -12,10 +12,17 @@ pub const CLOUD_PC_IDS_MAX: usize = 50;
 pub const CLOUD_PC_ID_BYTES_MAX: usize = 128;
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
-    let request = call.clone();
-    let partner = call.app.store.read(move |reader| super::find(&request, reader)).await?;
-    let targets = targets(&call)?;
-    let deployed = call.app.engine.deploy(&call.asked(), partner.id, targets).await?;
+    let targets = match targets(&call) {
+        Ok(targets) => targets,
+        Err(wrong) => {
+            // 404 comes before what is wrong with the body.
+            let request = call.clone();
+            call.app.store.read(move |reader| super::find(&request, reader)).await?;
+            return Err(wrong.into());
+        }
+    };
+    let partner = call.id(0, "external partner")?;
+    let deployed = call.app.engine.deploy(&call.asked(), partner, targets).await?;
     Ok(call.value(&deployed.activity_id.to_string()))
 }
 
