@@ -125,11 +125,15 @@ impl Reader<'_> {
         }
     }
 
-    /// The open remote action on a target.
+    /// The open remote action on a target, found as its index spells it.
     pub fn action_open_remote(&self, tenant: TenantId, target: &str) -> Result<Option<Action>, StoreError> {
         let Some(line) = self.line(tenant, target)? else { return Ok(None) };
         self.row(
-            concat!("SELECT ", columns!("steps"), " FROM actions WHERE line_id = ?1 AND remote = 1 AND open = 1"),
+            concat!(
+                "SELECT ",
+                columns!("steps"),
+                " FROM actions WHERE line_id = ?1 AND nullif(remote, 0) = 1 AND open = 1"
+            ),
             params![line],
             |row| action(&mut Columns::new(row, TABLE)),
         )

@@ -209,9 +209,13 @@ impl Tx<'_> {
              DO UPDATE SET last_action_id = excluded.last_action_id, deployments = deployments + 1",
             params![action.tenant_id.0, activity.0, partner.0, action.id.0],
         )?;
-        let total: u64 = self.count(
-            "INSERT INTO partner_totals (tenant_id, partner_id, deployments, reports) VALUES (?1, ?2, 1, 0)
-             ON CONFLICT (tenant_id, partner_id) DO UPDATE SET deployments = deployments + 1 RETURNING deployments",
+        self.execute(
+            "INSERT INTO partner_totals (tenant_id, partner_id, deployments) VALUES (?1, ?2, 1)
+             ON CONFLICT (tenant_id, partner_id) DO UPDATE SET deployments = deployments + 1",
+            params![action.tenant_id.0, partner.0],
+        )?;
+        let total = self.count(
+            "SELECT deployments FROM partner_totals WHERE tenant_id = ?1 AND partner_id = ?2",
             params![action.tenant_id.0, partner.0],
         )?;
         if total.is_multiple_of(PAGE_DEPLOYMENTS as u64) {

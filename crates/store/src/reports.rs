@@ -79,33 +79,26 @@ impl Reader<'_> {
         )
     }
 
-    /// How many there are.
+    /// How many there are: reports are numbered from one, and never dropped one by one.
     pub fn report_count(&self, tenant: TenantId, partner: PartnerId) -> Result<u64, StoreError> {
-        let count = self.row(
-            "SELECT reports FROM partner_totals WHERE tenant_id = ?1 AND partner_id = ?2",
+        self.count(
+            "SELECT coalesce(max(id), 0) FROM reports WHERE tenant_id = ?1 AND partner_id = ?2",
             params![tenant.0, partner.0],
-            |row| Ok(row.get::<_, u32>(0)?),
-        )?;
-        Ok(count.unwrap_or(0).into())
+        )
     }
 }
 
 impl Tx<'_> {
     /// Adds a report; the store numbers it, within its partner.
     pub fn report_insert(&mut self, report: &Report) -> Result<(), StoreError> {
-        // Reports are never dropped one by one, so their count is the latest number.
-        let id: i64 = self.value(
-            "INSERT INTO partner_totals (tenant_id, partner_id, deployments, reports) VALUES (?1, ?2, 0, 1)
-             ON CONFLICT (tenant_id, partner_id) DO UPDATE SET reports = reports + 1 RETURNING reports",
-            params![report.tenant_id.0, report.partner_id.0],
-        )?;
         self.execute(
             "INSERT INTO reports (tenant_id, partner_id, id, report_type, actor, created_at, target, cloud_pc_name, agent_name,
-             activity_id, message, agent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             activity_id, message, agent)
+             VALUES (?1, ?2, (SELECT coalesce(max(id), 0) + 1 FROM reports WHERE tenant_id = ?1 AND partner_id = ?2),
+             ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             params![
                 report.tenant_id.0,
                 report.partner_id.0,
-                id,
                 word(report.report_type),
                 json(&report.actor),
                 report.created_at.0,

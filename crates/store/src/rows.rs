@@ -128,6 +128,11 @@ impl Tx<'_> {
     pub(crate) fn execute(&mut self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
         Ok(self.connection.prepare_cached(sql)?.execute(params)?)
     }
+
+    /// Adds one row; returns its number. `RETURNING` would tell it as well, at the cost of a table of its own and a journal of the statement.
+    pub(crate) fn insert(&mut self, sql: &str, params: impl Params) -> Result<i64, StoreError> {
+        Ok(self.connection.prepare_cached(sql)?.insert(params)?)
+    }
 }
 
 /// Reads a broken unique index as [`StoreError::Exists`]: `what` is there already.

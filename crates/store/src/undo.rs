@@ -21,7 +21,7 @@ macro_rules! columns {
 /// Whether no remote action is open on the machine.
 macro_rules! at_rest {
     () => {
-        "NOT EXISTS (SELECT 1 FROM actions WHERE actions.line_id = undo_records.line_id AND remote = 1 AND open = 1)"
+        "NOT EXISTS (SELECT 1 FROM actions WHERE actions.line_id = undo_records.line_id AND nullif(remote, 0) = 1 AND open = 1)"
     };
 }
 
@@ -62,7 +62,7 @@ impl Reader<'_> {
 impl Tx<'_> {
     /// Adds the way back from an action, due at once. It takes the place of the one that its machine had, which is to be dropped.
     pub fn undo_record_put(&mut self, record: &UndoRecord, now: Timestamp) -> Result<(), StoreError> {
-        let line = self.line_ensure(record.tenant_id, &record.cloud_pc_id.to_string())?;
+        let (line, _) = self.line_ensure(record.tenant_id, &record.cloud_pc_id.to_string())?;
         self.execute(
             "UPDATE undo_records SET dropping = 1, due_at = ?2 WHERE line_id = ?1 AND dropping = 0",
             params![line, now.0],

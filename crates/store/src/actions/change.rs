@@ -25,7 +25,7 @@ impl Tx<'_> {
                 return Ok(id);
             }
         }
-        let line = self.line_ensure(new.tenant_id, &new.target)?;
+        let (line, has_front) = self.line_ensure(new.tenant_id, &new.target)?;
         let mut action = Action {
             id: ActionId(0),
             tenant_id: new.tenant_id,
@@ -45,13 +45,12 @@ impl Tx<'_> {
         };
         let accepted = Event { at: new.requested_at, epoch: 0, kind: EventKind::Accepted };
         action.apply(&accepted)?;
-        let (id, at_front) = self.action_insert_row(&action, line, new.idempotency_key.as_deref())?;
-        action.id = id;
+        action.id = self.action_insert_row(&action, line, !has_front, new.idempotency_key.as_deref())?;
         self.event_insert(&action, &accepted)?;
         if let Params::DeployAgent { partner_id, activity_id, .. } = &action.params {
-            self.deployment_insert(&action, *partner_id, *activity_id, line, at_front)?;
+            self.deployment_insert(&action, *partner_id, *activity_id, line, !has_front)?;
         }
-        Ok(id)
+        Ok(action.id)
     }
 
     /// Claims up to `limit` actions that are at the front and due or whose lease has ended, oldest due first: sets the lease, raises the epoch and
@@ -150,13 +149,22 @@ impl Tx<'_> {
         Ok(())
     }
 
-    pub(crate) fn line_ensure(&mut self, tenant: TenantId, target: &str) -> Result<i64, StoreError> {
-        match self.line(tenant, target)? {
-            Some(line) => Ok(line),
-            None => self.value(
-                "INSERT INTO lines (tenant_id, name) VALUES (?1, ?2) RETURNING id",
-                params![tenant.0, line_name(target)],
-            ),
+    /// The line of a target, made if there is none, and whether anyone stands at its front.
+    pub(crate) fn line_ensure(&mut self, tenant: TenantId, target: &str) -> Result<(i64, bool), StoreError> {
+        let name = line_name(target);
+        let known = self.row(
+            "SELECT id, EXISTS (SELECT 1 FROM actions WHERE line_id = lines.id AND at_front = 1) FROM lines
+             WHERE tenant_id = ?1 AND name = ?2",
+            params![tenant.0, name],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        match known {
+            Some(known) => Ok(known),
+            None => {
+                let line =
+                    self.insert("INSERT INTO lines (tenant_id, name) VALUES (?1, ?2)", params![tenant.0, name])?;
+                Ok((line, false))
+            }
         }
     }
 
@@ -164,7 +172,7 @@ impl Tx<'_> {
     fn line_advance(&mut self, line: i64, at: Timestamp) -> Result<(), StoreError> {
         let first = self.row(
             "UPDATE actions SET at_front = 1
-             WHERE id = (SELECT id FROM actions WHERE line_id = ?1 AND open = 1 ORDER BY id LIMIT 1) RETURNING id",
+             WHERE id = (SELECT min(id) FROM actions WHERE line_id = ?1 AND open = 1) RETURNING id",
             params![line],
             |row| Ok(ActionId(row.get(0)?)),
         )?;
@@ -174,18 +182,18 @@ impl Tx<'_> {
         }
     }
 
-    /// Returns the new number, and whether the action stands at the front.
+    /// Returns the new number.
     fn action_insert_row(
         &mut self,
         action: &Action,
         line: i64,
+        at_front: bool,
         idempotency_key: Option<&str>,
-    ) -> Result<(ActionId, bool), StoreError> {
-        let inserted = self.row(
+    ) -> Result<ActionId, StoreError> {
+        let inserted = self.insert(
             "INSERT INTO actions (tenant_id, line_id, target, kind, params, requested_by, requested_at, deadline_at,
              idempotency_key, state, epoch, updated_at, steps, events, remote, open, claim_at, leased, at_front)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1, ?16, 0,
-             NOT EXISTS (SELECT 1 FROM actions WHERE line_id = ?2 AND at_front = 1)) RETURNING id, at_front",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1, ?7, 0, ?16)",
             params![
                 action.tenant_id.0,
                 line,
@@ -202,12 +210,10 @@ impl Tx<'_> {
                 json(&action.steps),
                 action.events,
                 action.kind().is_remote_action(),
-                action.requested_at.0,
+                at_front,
             ],
-            |row| Ok((ActionId(row.get(0)?), row.get(1)?)),
         );
-        let inserted = inserted.map_err(or_exists("an open remote action on this Cloud PC"))?;
-        Ok(inserted.expect("an INSERT that does not fail returns its row"))
+        inserted.map(ActionId).map_err(or_exists("an open remote action on this Cloud PC"))
     }
 
     /// Appends to the log an event that was just applied.

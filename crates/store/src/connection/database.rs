@@ -14,9 +14,9 @@ const LOCK: &str = "lock";
 
 /// Page caches of all connections together; a cache belongs to one connection, so each gets its share.
 const CACHE_KIB: usize = 64 * 1024;
-/// The writer touches every table, a reader mostly one page of one: the writer gets as much as all readers together.
-const CACHE_KIB_WRITER: usize = CACHE_KIB / 2;
-const CACHE_KIB_READER: usize = CACHE_KIB / 2 / READERS;
+/// SQLite walks the whole cache of the writer at the end of nearly every commit, so it is a small one; what it has not, the system has.
+const CACHE_KIB_WRITER: usize = 8 * 1024;
+const CACHE_KIB_READER: usize = (CACHE_KIB - CACHE_KIB_WRITER) / READERS;
 /// Prepared statements that a connection keeps; more than there are in this crate.
 const STATEMENTS: usize = 256;
 /// The log file is cut to this after a checkpoint, so that one long burst does not hold the disk for ever.
@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_first.sql"),
     include_str!("../../migrations/0002_pages.sql"),
     include_str!("../../migrations/0003_undo.sql"),
+    include_str!("../../migrations/0004_accepts.sql"),
 ];
 
 /// What a commit outlives.
@@ -67,8 +68,10 @@ pub(super) fn open_for_writing(directory: &Path, durability: Durability) -> Resu
         Durability::Disk => "FULL",
         Durability::Process => "OFF",
     };
+    // What a closure may have to take back is kept in memory: nothing of it has to outlive the process.
     connection.execute_batch(&format!(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA journal_size_limit = {LOG_BYTES_KEPT};"
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA journal_size_limit = {LOG_BYTES_KEPT};
+         PRAGMA temp_store = MEMORY;"
     ))?;
     if let Durability::Disk = durability {
         // Checkpoints are the checkpoint thread's work.

@@ -127,7 +127,7 @@ fn the_database_itself_holds_the_two_limits() {
     let front = sql.execute("UPDATE actions SET at_front = 1 WHERE id = ?1", [second.0]).unwrap_err();
     assert_eq!(front.to_string(), "UNIQUE constraint failed: actions.line_id");
     let remote = sql.execute("UPDATE actions SET kind = 'reboot', remote = 1", []).unwrap_err();
-    assert_eq!(remote.to_string(), "UNIQUE constraint failed: actions.line_id, actions.remote");
+    assert_eq!(remote.to_string(), "UNIQUE constraint failed: index 'actions_open'");
     let ended = sql.execute("UPDATE actions SET state = 'done', open = 0 WHERE id = ?1", [first.0]).unwrap_err();
     assert!(ended.to_string().starts_with("CHECK constraint failed"), "{ended}");
 }
