@@ -51,6 +51,14 @@ pub async fn activity(session: &Session, partner: &str, activity: &str) -> Resul
     }
 }
 
+/// A bar for work on this host that knows how much of it is done.
+pub fn percent_bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(100), ProgressDrawTarget::stderr());
+    bar.set_style(style("{bar:30} {percent} % {msg} ({elapsed})"));
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
 fn describe(name: &str, action: &Value) -> String {
     let what = format!("{name}: {} {}", text(action, "kind"), text(action, "state"));
     match (text(action, "waitsFor"), text(action, "step")) {

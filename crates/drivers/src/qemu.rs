@@ -61,7 +61,7 @@ use process::Process;
 
 pub use accelerator::{Accelerator, AcceleratorSetting};
 pub use capacity::Capacity;
-pub use image::{About, Images};
+pub use image::{About, Images, Progress, Recipe};
 
 /// How long a guest that was asked to shut down may take; then its power is cut.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(90);

@@ -13,6 +13,7 @@ mod durable_file;
 pub mod edge;
 mod html;
 pub mod identity;
+pub mod images;
 pub mod operations;
 pub mod pipeline;
 pub mod request;

@@ -32,7 +32,6 @@ use crate::scenario;
 use crate::views::partner::{DEPLOYMENT_FORMAT, finished_page};
 
 pub use administrator::{ADMIN_FILE, AdminFile};
-pub use qemu::build_test_image;
 
 /// How long open requests and running steps may take to end when the server stops.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(20);

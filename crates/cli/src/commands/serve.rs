@@ -19,7 +19,7 @@ use crate::output::{print, tell};
 const EXAMPLES: &str = "\
 Examples:
   cloudpc serve --demo
-  cloudpc serve --driver qemu --demo            After cloudpc image build test
+  cloudpc serve --driver qemu --demo            After cloudpc image build test and desktop
   cloudpc serve --scenario scenarios/fleet-1000.toml --data /tmp/fleet
   cloudpc serve --data /var/lib/cloudpc --listen off --tls-listen 0.0.0.0:443 --config /etc/cloudpc.toml
 
@@ -122,7 +122,7 @@ impl Serve {
             .map_err(|error| Failure::local(format!("The service cannot start: {error}.")))?;
         print(&tour::addresses(&server, &data))?;
         if self.demo {
-            match tour::tour(&data).await {
+            match tour::tour(&data, matches!(self.driver, Driver::Qemu)).await {
                 Ok(text) => print(&text)?,
                 Err(failure) => tell(&format!("The tour cannot be shown: {failure}")),
             }

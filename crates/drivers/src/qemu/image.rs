@@ -1,33 +1,24 @@
 //! The images that disks are made from: a folder each, read and never written after it was registered.
 
+mod build;
+
 use cloudpc_model::ImageId;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use super::layout::{file_name, make_private, read_json, remove, rename, write_json};
 use super::warm::{MEMORY_FILE, Shape};
 use crate::{DriverError, GuestOs};
 
+pub use build::{Progress, Recipe};
+
 pub const DISK_FILE: &str = "disk.qcow2";
 pub const KERNEL_FILE: &str = "vmlinuz";
 pub const INITRD_FILE: &str = "initrd";
 const ABOUT_FILE: &str = "image.json";
-
-/// The kernel parameters of the test guest. Most of them leave work out that takes a second under software emulation.
-const TEST_KERNEL_PARAMETERS: &str = "console=ttyS0 console=tty0 quiet cryptomgr.notests no_timer_check mitigations=off nokaslr audit=0 ipv6.disable=1 lsm= rodata=off \
-     i8042.noaux random.trust_cpu=on initcall_blacklist=init_kprobe_trace,load_system_certificate_list";
-
-/// What `image build test` unpacks and runs.
-const TEST_BUILD: [(&str, &str); 4] = [
-    ("build.sh", include_str!("image/test/build.sh")),
-    ("guest-init", include_str!("image/test/guest-init")),
-    ("disk-init", include_str!("image/test/disk-init")),
-    ("shutdown", include_str!("image/test/shutdown")),
-];
 
 /// `image.json`: how a machine with a disk of this image is started and spoken to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,34 +79,6 @@ impl Images {
         }
     }
 
-    /// Builds the test image from Debian packages, in place of the one that is there. Takes some seconds, and programs that `scripts/setup qemu` installs. Blocks.
-    ///
-    /// # Errors
-    /// A program is missing or fails; the message holds what it said.
-    pub fn build_test(&self, id: &ImageId) -> io::Result<()> {
-        self.register(id, |folder| {
-            let scripts = folder.join("build");
-            fs::create_dir(&scripts)?;
-            for (name, text) in TEST_BUILD {
-                fs::write(scripts.join(name), text)?;
-            }
-            let output =
-                Command::new("bash").arg(scripts.join("build.sh")).arg(folder).stdin(Stdio::null()).output()?;
-            if !output.status.success() {
-                let said = String::from_utf8_lossy(&output.stderr);
-                return Err(io::Error::other(format!("the image was not built: {}", said.trim())));
-            }
-            fs::remove_dir_all(&scripts)?;
-            Ok(About {
-                os: GuestOs::Linux,
-                kernel_parameters: Some(TEST_KERNEL_PARAMETERS.into()),
-                emulated_cpu: Some("qemu64".into()),
-                display: true,
-                warm: None,
-            })
-        })
-    }
-
     /// Gives an image a second id.
     ///
     /// # Errors
@@ -134,7 +97,7 @@ impl Images {
         let draft = self.0.join(format!("new-{name}"));
         remove(&draft)?;
         make_private(&draft)?;
-        let about = fill(&draft)?;
+        let about = fill(&draft).inspect_err(|_| drop(remove(&draft)))?;
         for file in [DISK_FILE, KERNEL_FILE, INITRD_FILE, MEMORY_FILE] {
             let path = draft.join(file);
             if path.exists() {

@@ -8,14 +8,14 @@ mod programs;
 mod promises;
 mod web;
 
-use cloudpc_drivers::qemu::Images;
+use cloudpc_drivers::qemu::{Images, Recipe};
 
 /// Run by itself before the others.
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
 async fn build_images() {
     let images = Images::open(&bed::folder().join("images")).unwrap();
-    images.build_test(&bed::image()).unwrap();
+    images.build(Recipe::Test, &bed::image(), &mut |_| {}).unwrap();
     images.alias(&bed::image(), &bed::next(&bed::image())).unwrap();
     let bed = bed::Bed::new();
     bed.driver.warm_up(&bed::spec(1), &bed::warm_image()).await.unwrap();

@@ -28,29 +28,39 @@ pub fn addresses(server: &Server, data: &Path) -> String {
     told
 }
 
-/// Commands to paste, for the machines and the partner that are there.
-pub async fn tour(data: &Path) -> Result<String, Failure> {
+/// Commands to paste, for the machines and the partner that are there. Of machines with screens the last one has a desktop.
+pub async fn tour(data: &Path, have_screens: bool) -> Result<String, Failure> {
     let connection = Connection::open(Some(data.to_owned())).await?;
     let machines = connection.rows(CLOUD_PCS, &[("$filter", "startsWith(displayName,'desk-')")], None).await?;
     let partners = connection.rows("/beta/deviceManagement/virtualEndpoint/externalPartners", &[], Some(1)).await?;
     let mut names: Vec<_> = machines.iter().map(|row| text(row, "displayName")).collect();
     names.sort();
     let partner = partners.first().map(|row| text(row, "partnerId")).unwrap_or_default();
-    Ok(write_tour(&program(), data, connection.address(), &connection.token(), &names, &partner))
+    let desktop = names.last().filter(|_| have_screens).map(String::as_str);
+    Ok(write_tour(&program(), data, connection.address(), &connection.token(), &names, desktop, &partner))
 }
 
-fn write_tour(program: &str, data: &Path, address: &str, token: &str, names: &[String], partner: &str) -> String {
+fn write_tour(
+    program: &str,
+    data: &Path,
+    address: &str,
+    token: &str,
+    names: &[String],
+    desktop: Option<&str>,
+    partner: &str,
+) -> String {
     let data = if data == Path::new(DATA_DEFAULT) { String::new() } else { format!(" --data {}", data.display()) };
     let call = |words: &str| format!("{program} {words}{data}");
     let one = names.get(6).or_else(|| names.first()).map_or("NAME", String::as_str);
-    let ten = names.iter().take(DEPLOYED).cloned().collect::<Vec<_>>().join(" ");
-    let steps = [
+    let deployed = &names[..names.len().min(DEPLOYED)];
+    let mut steps = vec![
         ("List the machines", call("list")),
         ("Reprovision one and watch it", call(&format!("reprovision {one} --wait"))),
         ("What became of it", call(&format!("results {one}"))),
-        ("Deploy the partner's agent to ten", call(&format!("partner deploy {partner} {ten} --wait"))),
+        ("Deploy the partner's agent", call(&format!("partner deploy {partner} {} --wait", deployed.join(" ")))),
         ("Page through the results", call(&format!("partner results {partner}"))),
     ];
+    steps.extend(desktop.map(|name| ("Look at a desktop in the browser", call(&format!("open {name}")))));
     let mut told = String::from("\nA tour, to paste into another terminal:\n");
     for (what, command) in steps {
         let _ = write!(told, "\n  # {what}\n  {command}\n");
@@ -76,7 +86,8 @@ mod tests {
     #[test]
     fn the_tour_can_be_pasted() {
         let names: Vec<_> = (1..=12).map(|number| format!("desk-{number:02}")).collect();
-        let tour = write_tour("cloudpc", Path::new("/tmp/x"), "http://127.0.0.1:8365", "eyJ", &names, "fab");
+        let tour =
+            write_tour("cloudpc", Path::new("/tmp/x"), "http://127.0.0.1:8365", "eyJ", &names, Some("desk-12"), "fab");
         insta::assert_snapshot!(tour, @r#"
         A tour, to paste into another terminal:
 
@@ -89,11 +100,14 @@ mod tests {
           # What became of it
           cloudpc results desk-07 --data /tmp/x
 
-          # Deploy the partner's agent to ten
+          # Deploy the partner's agent
           cloudpc partner deploy fab desk-01 desk-02 desk-03 desk-04 desk-05 desk-06 desk-07 desk-08 desk-09 desk-10 --wait --data /tmp/x
 
           # Page through the results
           cloudpc partner results fab --data /tmp/x
+
+          # Look at a desktop in the browser
+          cloudpc open desk-12 --data /tmp/x
 
         The same API for every Graph client, for instance curl. The token is good for an hour; `cloudpc token --data /tmp/x` prints another one.
 
