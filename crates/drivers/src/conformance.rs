@@ -5,11 +5,12 @@
 //! to know which driver they have.
 
 mod guest;
+mod mishaps;
 mod refusals;
 mod verbs;
 
 use async_trait::async_trait;
-use cloudpc_model::{Power, SnapshotId};
+use cloudpc_model::{CloudPcId, Power, SnapshotId};
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{Driver, DriverError, FetchPolicy, FileFormat, Guest, GuestError, MachineSpec, Sha256Digest, Tag};
+use crate::{Driver, DriverError, FetchPolicy, FileFormat, Guest, GuestError, MachineSpec, Mishap, Sha256Digest, Tag};
 
 /// A driver that is put through the checks.
 #[async_trait]
@@ -27,6 +28,9 @@ pub trait Subject: Send + Sync {
 
     /// Its process dies, and another takes over the machines.
     async fn restart(&mut self);
+
+    /// Lets something befall a machine whose guest answers.
+    async fn befall(&self, id: CloudPcId, mishap: Mishap);
 
     /// A machine that it can run, other than those of other numbers, without a graphics processor and with a disk that may grow.
     fn spec(&self, number: u32) -> MachineSpec;
@@ -112,6 +116,7 @@ pub async fn check(subject: &mut dyn Subject) -> Report {
     let mut report = Report { checks: 0, violations: Vec::new() };
     verbs::check(subject, &Way::all(), &mut report).await;
     refusals::check(subject, &mut report).await;
+    mishaps::check(subject, &mut report).await;
     guest::check(subject, &mut report).await;
     report
 }
@@ -127,6 +132,13 @@ pub async fn check_verbs_in_turn(subject: &mut dyn Subject, ways: &[Way]) -> Rep
 pub async fn check_refusals(subject: &mut dyn Subject) -> Report {
     let mut report = Report { checks: 0, violations: Vec::new() };
     refusals::check(subject, &mut report).await;
+    report
+}
+
+/// Checks what becomes of machines that nobody has asked to change.
+pub async fn check_mishaps(subject: &mut dyn Subject) -> Report {
+    let mut report = Report { checks: 0, violations: Vec::new() };
+    mishaps::check(subject, &mut report).await;
     report
 }
 

@@ -11,6 +11,7 @@
 //!
 //! This crate refuses to know the database, HTTP servers, tenants and permissions.
 
+mod changes;
 pub mod conformance;
 mod fetch;
 mod guest;
@@ -20,6 +21,7 @@ pub mod sim;
 
 use async_trait::async_trait;
 use cloudpc_model::{CloudPcId, ImageId, Power, SnapshotId};
+use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -70,6 +72,24 @@ pub struct Observed {
     pub disk: Option<Tag>,
     /// The disks that were set aside, by the tag under which each was.
     pub asides: Vec<Aside>,
+    /// What has become of it without being asked for, as far as is known.
+    pub trouble: Option<Trouble>,
+}
+
+/// What has become of a machine without being asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Trouble {
+    /// It is off, because its process or its host's power was lost.
+    Crashed,
+    /// It is off, because its operating system has given up.
+    Panicked,
+    /// It is off, because somebody in it has shut it down.
+    ShutDown,
+    /// It stands still, because its host's disk is full. It goes on by itself when there is room.
+    HostDiskFull,
+    /// It runs, and its guest has not answered for long.
+    GuestSilent,
 }
 
 /// A disk that was set aside.
@@ -79,6 +99,17 @@ pub struct Aside {
     pub tag: Tag,
     /// What it takes of the host's disk, bytes. Does not change while it is set aside.
     pub size_bytes: u64,
+}
+
+/// What may befall a running machine without anyone asking for it. Simulations and tests let it happen; no driver does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// It loses its power.
+    Crash,
+    /// Its operating system gives up.
+    Panic,
+    /// Its user shuts it down.
+    ShutDown,
 }
 
 /// How to stop.
@@ -158,6 +189,10 @@ pub trait Driver: Send + Sync {
 
     /// The screen, keyboard and pointer of a running machine. A machine that has none rejects it with [`NO_DISPLAY`].
     async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError>;
+
+    /// The machines that may have changed without being asked to, each to be looked at with [`Driver::observe`]: first those of which that is not known, then each as it is
+    /// noticed. Never ends. Several may watch.
+    fn watch(&self) -> BoxStream<'static, CloudPcId>;
 
     /// The machines that are ours.
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError>;

@@ -10,6 +10,7 @@
 //!       command.rs   its command line
 //!     accelerator.rs whether KVM really runs guests here
 //!     capacity.rs    whether the host has room
+//!   watch.rs         what becomes of a process without being asked for
 //!   guest.rs         the operating system inside, over the guest agent
 //!   image.rs         the images that disks are made from
 //!   warm.rs          images that hold a guest's memory, for tests and demonstrations
@@ -35,10 +36,12 @@ mod record;
 #[cfg(test)]
 mod transcript;
 mod warm;
+mod watch;
 mod wire;
 
 use async_trait::async_trait;
 use cloudpc_model::{Clock, CloudPcId, ImageId, Rng, SnapshotId};
+use futures_util::stream::BoxStream;
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -46,8 +49,9 @@ use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::OnceCell;
 
+use crate::changes::Changes;
 use crate::{
     Capabilities, Display, Driver, DriverError, Fetcher, Guest, GuestError, GuestOs, MachineSpec, Observed, StopMode,
     Tag,
@@ -58,6 +62,7 @@ use guest::QemuGuest;
 use layout::{DISK_FOLDER, MACHINE_FILE, MachineFolder};
 use machine::{Machine, of_host};
 use process::Process;
+use watch::Watch;
 
 pub use accelerator::{Accelerator, AcceleratorSetting};
 pub use capacity::Capacity;
@@ -65,6 +70,9 @@ pub use image::{About, Images, Progress, Recipe};
 
 /// How long a guest that was asked to shut down may take; then its power is cut.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(90);
+
+/// How long a guest may be silent before that is trouble: longer than most boots.
+pub const GUEST_SILENCE_MAX: Duration = Duration::from_secs(300);
 
 /// What the driver is made of.
 pub struct QemuParts {
@@ -78,6 +86,8 @@ pub struct QemuParts {
     pub capacity: Capacity,
     /// How long a guest that was asked to shut down may take; then its power is cut.
     pub stop_time_max: Duration,
+    /// How long a guest may be silent before that is trouble.
+    pub guest_silence_max: Duration,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
@@ -100,6 +110,7 @@ struct Host {
     account: Account,
     capacity: Capacity,
     stop_time_max: Duration,
+    guest_silence_max: Duration,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     fetcher: Fetcher,
@@ -108,6 +119,7 @@ struct Host {
     /// One machine is let in at a time, so that each sees those before it.
     admission: Arc<tokio::sync::Mutex<()>>,
     slots: Mutex<HashMap<CloudPcId, Arc<Slot>>>,
+    changes: Changes,
 }
 
 /// What we hold of one machine, none of which has to outlive us.
@@ -115,8 +127,9 @@ struct Slot {
     /// One verb at a time.
     lock: Arc<tokio::sync::Mutex<()>>,
     /// How many callers wait for the power to be cut.
-    forcing: watch::Sender<usize>,
+    forcing: tokio::sync::watch::Sender<usize>,
     channel: Channel,
+    watch: Watch,
     /// Processes that we have started and whose end has to be collected.
     children: Mutex<Vec<Child>>,
 }
@@ -127,19 +140,31 @@ impl QemuDriver {
     /// # Errors
     /// The folder cannot be used.
     pub fn open(parts: QemuParts) -> io::Result<Self> {
-        let QemuParts { folder, images, accelerator, capacity, stop_time_max, clock, rng, fetcher, runtime } = parts;
+        let QemuParts {
+            folder,
+            images,
+            accelerator,
+            capacity,
+            stop_time_max,
+            guest_silence_max,
+            clock,
+            rng,
+            fetcher,
+            runtime,
+        } = parts;
         let (machines, downloads) = (folder.join("machines"), folder.join("downloads"));
         layout::make_private(&machines)?;
         MachineFolder::at(&machines).sweep()?;
         layout::remove(&downloads)?;
         layout::make_private(&downloads)?;
-        Ok(Self(Arc::new(Host {
+        let driver = Self(Arc::new(Host {
             machines,
             downloads,
             images,
             account: Account::of_qemu(),
             capacity,
             stop_time_max,
+            guest_silence_max,
             clock,
             rng,
             fetcher,
@@ -147,7 +172,13 @@ impl QemuDriver {
             accelerator: (accelerator, OnceCell::new()),
             admission: Arc::default(),
             slots: Mutex::default(),
-        })))
+            changes: Changes::new(),
+        }));
+        for id in driver.0.ids()? {
+            // Looking at a machine that runs is what has it watched. One that cannot be looked at now is looked at later.
+            let _ = Machine::look(&driver.0, &driver.0.slot(id), &driver.0.folder(id));
+        }
+        Ok(driver)
     }
 
     /// What runs the guests' instructions; found out at the first question.
@@ -306,14 +337,24 @@ impl Driver for QemuDriver {
         Ok(Box::new(machine.ok_or_else(|| not_found(id))?.display().await?))
     }
 
+    fn watch(&self) -> BoxStream<'static, CloudPcId> {
+        let host = Arc::clone(&self.0);
+        self.0.changes.watch(move || host.ids().unwrap_or_default())
+    }
+
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError> {
-        let names = layout::names(&self.0.machines).map_err(of_host)?;
-        let ids = names.iter().filter(|name| self.0.machines.join(name).join(MACHINE_FILE).exists());
-        Ok(ids.filter_map(|name| name.parse().ok()).collect())
+        self.0.ids().map_err(of_host)
     }
 }
 
 impl Host {
+    /// The machines that are there.
+    fn ids(&self) -> io::Result<Vec<CloudPcId>> {
+        let names = layout::names(&self.machines)?;
+        let ids = names.iter().filter(|name| self.machines.join(name).join(MACHINE_FILE).exists());
+        Ok(ids.filter_map(|name| name.parse().ok()).collect())
+    }
+
     fn folder(&self, id: CloudPcId) -> MachineFolder {
         MachineFolder::of(&self.machines, id)
     }
@@ -321,8 +362,9 @@ impl Host {
     fn slot(&self, id: CloudPcId) -> Arc<Slot> {
         let slot = || Slot {
             lock: Arc::default(),
-            forcing: watch::Sender::new(0),
+            forcing: tokio::sync::watch::Sender::new(0),
             channel: Channel::new(self.folder(id), Arc::clone(&self.rng)),
+            watch: Watch::default(),
             children: Mutex::default(),
         };
         Arc::clone(lock(&self.slots).entry(id).or_insert_with(|| Arc::new(slot())))

@@ -19,7 +19,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-use crate::{DriverError, Fetcher, MachineSpec};
+use crate::changes::Changes;
+use crate::{DriverError, Fetcher, MachineSpec, Mishap};
 use machine::Machine;
 use world::World;
 
@@ -109,6 +110,7 @@ struct Inner {
     world: Mutex<World>,
     /// Told of what has no time at which it will happen: power coming and going, a run killed.
     stirred: Notify,
+    changes: Changes,
 }
 
 impl SimDriver {
@@ -118,7 +120,7 @@ impl SimDriver {
     /// The directory cannot be used.
     pub fn open(directory: Option<&Path>, parts: SimParts) -> std::io::Result<Self> {
         let world = Mutex::new(World::open(directory)?);
-        Ok(Self { inner: Arc::new(Inner { parts, world, stirred: Notify::new() }) })
+        Ok(Self { inner: Arc::new(Inner { parts, world, stirred: Notify::new(), changes: Changes::new() }) })
     }
 
     /// Sets how long work takes and which artifacts are declared.
@@ -136,6 +138,22 @@ impl SimDriver {
             return Ok(());
         }
         world.put(Machine::settled(spec, ailment, self.inner.parts.clock.now()))
+    }
+
+    /// Lets something befall a machine. It has no effect on one that is off.
+    ///
+    /// # Errors
+    /// There is no such machine, or it cannot be written down.
+    pub fn befall(&self, id: CloudPcId, mishap: Mishap) -> Result<(), DriverError> {
+        let now = self.inner.parts.clock.now();
+        {
+            let mut world = self.inner.lock();
+            world.look(id, now)?;
+            world.change(id, |machine| machine.suffer(mishap))?;
+        }
+        self.inner.stirred.notify_waiters();
+        self.inner.changes.tell(id);
+        Ok(())
     }
 
     /// The ailment of a machine, for saving a scenario.

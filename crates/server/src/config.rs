@@ -1,6 +1,6 @@
 //! The configuration file: one struct per section, unknown names refused.
 
-use cloudpc_drivers::qemu::AcceleratorSetting;
+use cloudpc_drivers::qemu::{self, AcceleratorSetting};
 use cloudpc_model::TenantId;
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -115,6 +115,8 @@ pub struct QemuConfig {
     pub ram_gib_max: Option<u32>,
     /// How long a guest may take to shut down before its power is cut, seconds.
     pub stop_time_max_s: u64,
+    /// How long a guest may be silent before its Cloud PC is shown with a warning, seconds.
+    pub guest_silence_max_s: u64,
 }
 
 /// Screens of machines, in browsers.
@@ -238,6 +240,7 @@ impl Config {
             ("partners.heartbeat_silence_max_s", self.partners.heartbeat_silence_max_s),
             ("downloads.size_bytes_max", self.downloads.size_bytes_max),
             ("qemu.stop_time_max_s", self.qemu.stop_time_max_s),
+            ("qemu.guest_silence_max_s", self.qemu.guest_silence_max_s),
         ] {
             if value == 0 {
                 return Err(wrong(key, "must be at least 1"));
@@ -302,8 +305,12 @@ impl Default for DownloadsConfig {
 
 impl Default for QemuConfig {
     fn default() -> Self {
-        let stop_time_max_s = cloudpc_drivers::qemu::STOP_TIME_MAX.as_secs();
-        Self { accelerator: AcceleratorSetting::default(), ram_gib_max: None, stop_time_max_s }
+        Self {
+            accelerator: AcceleratorSetting::default(),
+            ram_gib_max: None,
+            stop_time_max_s: qemu::STOP_TIME_MAX.as_secs(),
+            guest_silence_max_s: qemu::GUEST_SILENCE_MAX.as_secs(),
+        }
     }
 }
 

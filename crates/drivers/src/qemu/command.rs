@@ -4,7 +4,7 @@ use cloudpc_model::CloudPcId;
 
 use super::accelerator::Accelerator;
 use super::image::{INITRD_FILE, KERNEL_FILE};
-use super::layout::{AGENT_SOCKET, CONSOLE_LOG, INCOMING_SOCKET, QMP_SOCKET, VNC_SOCKET};
+use super::layout::{AGENT_SOCKET, CONSOLE_LOG, INCOMING_SOCKET, QMP_SOCKET, VNC_SOCKET, WATCH_SOCKET};
 use super::record::DiskRecord;
 use crate::MachineSpec;
 
@@ -13,6 +13,9 @@ pub const QEMU: &str = "qemu-system-x86_64";
 
 /// The block node of the disk, by which commands name it.
 pub const DISK_NODE: &str = "disk";
+
+/// The host's end of the guest agent's port.
+pub const AGENT_CHARDEV: &str = "agent";
 
 /// What QEMU may never do, from its first instruction on: gain rights, start programs, change its limits.
 const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
@@ -63,11 +66,15 @@ pub fn arguments(
         words.add("-initrd", format!("../disk/{INITRD_FILE}"));
         words.add("-append", parameters.as_str());
     }
-    words.add("-chardev", format!("socket,id=qmp,path={QMP_SOCKET},server=on,wait=off"));
-    words.add("-mon", "chardev=qmp,mode=control");
-    words.add("-chardev", format!("socket,id=agent,path={AGENT_SOCKET},server=on,wait=off"));
+    // A guest that ends leaves the process standing until it was seen why.
+    words.add("-action", "shutdown=pause,panic=pause");
+    for (id, socket) in [("qmp", QMP_SOCKET), ("watch", WATCH_SOCKET)] {
+        words.add("-chardev", format!("socket,id={id},path={socket},server=on,wait=off"));
+        words.add("-mon", format!("chardev={id},mode=control"));
+    }
+    words.add("-chardev", format!("socket,id={AGENT_CHARDEV},path={AGENT_SOCKET},server=on,wait=off"));
     words.add("-device", "virtio-serial-pci");
-    words.add("-device", "virtserialport,chardev=agent,id=agent,name=org.qemu.guest_agent.0");
+    words.add("-device", format!("virtserialport,chardev={AGENT_CHARDEV},id=agent,name=org.qemu.guest_agent.0"));
     words.add(
         "-blockdev",
         format!("driver=qcow2,node-name={DISK_NODE},discard=unmap,file.driver=file,file.filename=../disk/disk.qcow2"),

@@ -12,6 +12,7 @@
 //!   lock                   held by the QEMU process for as long as it lives
 //!   pid                    its number
 //!   qemu.log               what it has said since the last start
+//!   ended.json             how its guest has ended by itself, and in which boot
 //!   run/                   its working folder: sockets, and the guest's console.log
 //! ```
 //!
@@ -31,12 +32,15 @@ use tokio::net::UnixStream;
 /// What the name of the folder of a disk set aside begins with; its tag follows.
 pub const ASIDE: &str = "aside-";
 pub const MACHINE_FILE: &str = "machine.json";
+pub const ENDED_FILE: &str = "ended.json";
 pub const DISK_FOLDER: &str = "disk";
 pub const SNAPSHOTS_FOLDER: &str = "snapshots";
 pub const RUN_FOLDER: &str = "run";
 pub const LOCK_FILE: &str = "lock";
 pub const PID_FILE: &str = "pid";
 pub const QMP_SOCKET: &str = "qmp.sock";
+/// The same, for the watch alone.
+pub const WATCH_SOCKET: &str = "watch.sock";
 pub const AGENT_SOCKET: &str = "agent.sock";
 pub const INCOMING_SOCKET: &str = "incoming.sock";
 pub const OUTGOING_SOCKET: &str = "outgoing.sock";

@@ -12,15 +12,15 @@ use tokio::net::UnixStream;
 
 use super::disk;
 use super::layout::{
-    ASIDE, DISK_FOLDER, MACHINE_FILE, MachineFolder, VNC_SOCKET, make_private, original_name, read_json, remove,
-    write_json,
+    ASIDE, DISK_FOLDER, ENDED_FILE, MACHINE_FILE, MachineFolder, VNC_SOCKET, make_private, original_name, read_json,
+    remove, write_json,
 };
 use super::process::Process;
-use super::record::MachineRecord;
+use super::record::{Ended, How, MachineRecord};
 use super::warm::MEMORY_FILE;
 use super::wire::WireError;
-use super::{Host, Slot};
-use crate::{Aside, DriverError, MachineSpec, NO_DISPLAY, Observed, StopMode, Tag};
+use super::{Host, Slot, watch};
+use crate::{Aside, DriverError, MachineSpec, NO_DISPLAY, Observed, StopMode, Tag, Trouble};
 
 /// A machine that is there, under its lock.
 pub struct Machine {
@@ -67,6 +67,7 @@ impl Machine {
             process,
         };
         machine.count_boot();
+        machine.have_watched()?;
         Ok(Some(machine))
     }
 
@@ -98,7 +99,35 @@ impl Machine {
             spec: MachineSpec { image, ..self.record.spec.clone() },
             disk: disk.and_then(|disk| disk.tag),
             asides: self.asides().map_err(of_host)?,
+            trouble: self.trouble()?,
         })
+    }
+
+    fn trouble(&self) -> Result<Option<Trouble>, DriverError> {
+        let boot = self.record.boots;
+        if self.is_running() {
+            return Ok(self.slot.watch.trouble());
+        }
+        if boot == 0 || self.record.stopped == Some(boot) {
+            return Ok(None);
+        }
+        let ended = read_json::<Ended>(&self.folder.join(ENDED_FILE)).map_err(of_host)?;
+        Ok(match ended.filter(|ended| ended.boot == boot).map(|ended| ended.how) {
+            Some(How::ShutDown) => Some(Trouble::ShutDown),
+            Some(How::Panicked) => Some(Trouble::Panicked),
+            None => Some(Trouble::Crashed),
+        })
+    }
+
+    /// Whoever started the process may have died since, and their watch with them.
+    fn have_watched(&self) -> Done {
+        match &self.process {
+            Some(process) => {
+                let id = self.record.spec.id;
+                watch::begin(&self.host, &self.slot, &self.folder, id, process).map_err(of_host)
+            }
+            None => Ok(()),
+        }
     }
 
     fn asides(&self) -> io::Result<Vec<Aside>> {

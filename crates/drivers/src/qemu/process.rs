@@ -49,7 +49,7 @@ impl Process {
         // Whoever started it may have died before they could note its number.
         match noted.and_then(|pid| Self::with_number(pid, id)).or_else(|| Self::search(id)) {
             Some(process) => Ok(Some(process)),
-            None if !is_locked(folder)? => Ok(None),
+            None if noted.is_some_and(is_ending) || !is_locked(folder)? => Ok(None),
             None => Err(io::Error::other(format!("the process of machine {id} is starting or ending"))),
         }
     }
@@ -66,6 +66,10 @@ impl Process {
     fn search(id: CloudPcId) -> Option<Self> {
         let names = super::layout::names("/proc".as_ref()).ok()?;
         names.iter().filter_map(|name| name.parse().ok()).find_map(|pid| Self::with_number(pid, id))
+    }
+
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { descriptor: self.descriptor.try_clone()?, boot: self.boot })
     }
 
     /// Ends when the process has.
@@ -164,6 +168,11 @@ fn is_locked(folder: &MachineFolder) -> io::Result<bool> {
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Whether a process has let go of its memory, and with it of its command line; its files follow in a moment.
+fn is_ending(pid: i32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command_line| command_line.is_empty())
 }
 
 /// The end of what QEMU has said.

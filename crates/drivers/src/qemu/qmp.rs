@@ -1,14 +1,15 @@
 //! QMP: how a QEMU process is asked and told.
 //!
-//! A connection is made for each conversation and closed after it. QEMU serves one client at a time, and a connection that is not kept cannot be stale. Events
-//! are not listened to: what is, is asked for, because events that came while nobody listened are never told again.
+//! A connection is made for each conversation and closed after it: a socket serves one client at a time, and a connection that is not kept cannot be stale. Only the
+//! watch keeps one, on a socket of its own. What an event says is not read: it tells that there is something to ask for, because events that came while nobody listened are never told
+//! again.
 
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
-use super::layout::MachineFolder;
+use super::layout::{MachineFolder, QMP_SOCKET};
 use super::wire::{Lines, WireError, answer, within};
 
 /// How long QEMU may take to greet. It greets at once unless another client is connected.
@@ -24,19 +25,26 @@ const JOB_POLL: Duration = Duration::from_millis(20);
 pub struct Qmp<S = UnixStream> {
     lines: Lines<S>,
     last_id: u64,
+    /// An event has come since it was last asked for.
+    event: bool,
 }
 
 impl Qmp {
     /// Connects to the QEMU of a machine.
     pub async fn connect(folder: &MachineFolder) -> Result<Self, WireError> {
-        within(GREETING_TIME_MAX, async { Self::greet(folder.connect(super::layout::QMP_SOCKET).await?).await }).await
+        Self::connect_to(folder, QMP_SOCKET).await
+    }
+
+    /// The same, by one of its sockets.
+    pub async fn connect_to(folder: &MachineFolder, socket: &str) -> Result<Self, WireError> {
+        within(GREETING_TIME_MAX, async { Self::greet(folder.connect(socket).await?).await }).await
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Qmp<S> {
     /// Takes the greeting and leaves the negotiation of capabilities, none of which we need.
     pub async fn greet(stream: S) -> Result<Self, WireError> {
-        let mut qmp = Self { lines: Lines::new(stream), last_id: 0 };
+        let mut qmp = Self { lines: Lines::new(stream), last_id: 0, event: false };
         let greeting = qmp.lines.receive().await?;
         if greeting.get("QMP").is_none() {
             return Err(WireError::Nonsense("this is not QMP".into()));
@@ -56,10 +64,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Qmp<S> {
                 if line["id"] == id {
                     return answer(line);
                 }
-                // An event, or the late answer to a command that was given up.
+                // Else the late answer to a command that was given up.
+                self.event |= line.get("event").is_some();
             }
         })
         .await
+    }
+
+    /// Ends when an event has come since this last ended. May be dropped at any await.
+    pub async fn event(&mut self) -> Result<(), WireError> {
+        while !self.event {
+            self.event = self.lines.receive().await?.get("event").is_some();
+        }
+        self.event = false;
+        Ok(())
     }
 
     /// What the virtual processors do: `running`, `paused`, `io-error`, …

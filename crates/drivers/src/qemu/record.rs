@@ -19,6 +19,9 @@ pub struct MachineRecord {
     pub boots: u64,
     /// Restarts that were begun, the last ones.
     pub restarts: Vec<Restart>,
+    /// The last boot that was ended as somebody had asked; none before any was.
+    #[serde(default)]
+    pub stopped: Option<u64>,
 }
 
 /// A restart, written down before it is begun. It has happened when there were so many boots.
@@ -27,6 +30,21 @@ pub struct MachineRecord {
 pub struct Restart {
     pub tag: Tag,
     pub boots: u64,
+}
+
+/// `ended.json`
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    pub boot: u64,
+    pub how: How,
+}
+
+/// How a guest has ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum How {
+    ShutDown,
+    Panicked,
 }
 
 /// `disk.json`
@@ -43,7 +61,7 @@ pub struct DiskRecord {
 
 impl MachineRecord {
     pub fn new(spec: &MachineSpec) -> Self {
-        Self { spec: spec.clone(), boots: 0, restarts: Vec::new() }
+        Self { spec: spec.clone(), boots: 0, restarts: Vec::new(), stopped: None }
     }
 
     /// The restart of this tag, if it was begun.

@@ -2,6 +2,8 @@
 
 use async_trait::async_trait;
 use cloudpc_model::{CloudPcId, SnapshotId, Timestamp};
+use futures_util::stream::BoxStream;
+use std::sync::Arc;
 
 use super::disk::Disk;
 use super::guest::SimGuest;
@@ -109,6 +111,12 @@ impl Driver for SimDriver {
     async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError> {
         self.observe(id).await?;
         Err(DriverError::Rejected { code: NO_DISPLAY.into(), message: "a simulated machine has no screen".into() })
+    }
+
+    fn watch(&self) -> BoxStream<'static, CloudPcId> {
+        let inner = Arc::clone(&self.inner);
+        // A machine that runs has come to no harm.
+        self.inner.changes.watch(move || inner.lock().off())
     }
 
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Ailment;
 use super::disk::{Disk, Download};
-use crate::{Aside, DriverError, MachineSpec, Observed, StopMode, Tag};
+use crate::{Aside, DriverError, MachineSpec, Mishap, Observed, StopMode, Tag, Trouble};
 
 /// Free space of a disk that is nearly full, bytes.
 pub const FULL_DISK_FREE_BYTES: u64 = 16 << 20;
@@ -39,6 +39,9 @@ pub struct Machine {
     /// What is being done to it from outside: one thing at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     work: Option<Box<Work>>,
+    /// What is wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
     /// What its guest is doing; lost with its power.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chores: Vec<Chore>,
@@ -114,6 +117,7 @@ impl Machine {
             snapshots: Vec::new(),
             restarts: Vec::new(),
             work: None,
+            trouble: None,
             chores: Vec::new(),
             ailment,
         }
@@ -138,6 +142,19 @@ impl Machine {
                 .iter()
                 .map(|(tag, disk)| Aside { tag: tag.clone(), size_bytes: disk.used_bytes() })
                 .collect(),
+            trouble: self.trouble,
+        }
+    }
+
+    /// Lets something befall it. It has no effect on a machine that is off.
+    pub fn suffer(&mut self, mishap: Mishap) {
+        if self.is_running() {
+            self.power_off();
+            self.trouble = Some(match mishap {
+                Mishap::Crash => Trouble::Crashed,
+                Mishap::Panic => Trouble::Panicked,
+                Mishap::ShutDown => Trouble::ShutDown,
+            });
         }
     }
 
@@ -222,12 +239,14 @@ impl Machine {
 
     fn power_on(&mut self, at: Timestamp, boot: Duration) {
         self.power = Power::Running;
+        self.trouble = None;
         self.boots += 1;
         self.ready_at = at + boot;
     }
 
     fn power_off(&mut self) {
         self.power = Power::PoweredOff;
+        self.trouble = None;
         self.chores.clear();
     }
 
@@ -270,7 +289,9 @@ impl Machine {
 
     pub fn look_stopped(&self, how: StopMode) -> Look {
         match (self.is_running(), how) {
-            (false, _) => Look::Fine,
+            (false, _) if self.trouble.is_none() => Look::Fine,
+            // From here on it is off because somebody wants it so.
+            (false, _) => Look::Needs(Change::PowerOff, Takes::NoTime),
             (true, StopMode::Graceful) => Look::Needs(Change::PowerOff, Takes::Stop),
             (true, StopMode::Force) => Look::Needs(Change::PowerOff, Takes::NoTime),
         }

@@ -1,6 +1,6 @@
 //! All machines of a simulation, kept in step with their journal, and what is true for all of them.
 
-use cloudpc_model::{CloudPcId, Timestamp};
+use cloudpc_model::{CloudPcId, Power, Timestamp};
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -56,6 +56,14 @@ impl World {
 
     pub fn ids(&self) -> Vec<CloudPcId> {
         let mut ids: Vec<_> = self.machines.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The machines that are off.
+    pub fn off(&self) -> Vec<CloudPcId> {
+        let off = self.machines.values().filter(|machine| machine.power == Power::PoweredOff);
+        let mut ids: Vec<_> = off.map(|machine| machine.spec.id).collect();
         ids.sort_unstable();
         ids
     }

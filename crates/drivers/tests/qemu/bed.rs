@@ -1,7 +1,7 @@
 //! What the tests on real machines stand on: the test image, and a driver with a folder of its own.
 
-use cloudpc_drivers::qemu::{AcceleratorSetting, Capacity, Images, QemuDriver, QemuParts};
-use cloudpc_drivers::{Driver, Fetcher, Guest, MachineSpec, StopMode, SystemClock, SystemRng};
+use cloudpc_drivers::qemu::{self, AcceleratorSetting, Capacity, Images, QemuDriver, QemuParts};
+use cloudpc_drivers::{Driver, Fetcher, Guest, MachineSpec, StopMode, SystemClock, SystemRng, Trouble};
 use cloudpc_model::{CloudPcId, ImageId};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -43,6 +43,7 @@ pub struct Bed {
     /// Where the driver's work is done: what ends with its process ends with this.
     process: Option<Runtime>,
     pub driver: QemuDriver,
+    guest_silence_max: Duration,
 }
 
 /// How long a guest may take to shut down.
@@ -55,8 +56,17 @@ impl Bed {
 
     /// On another file system, say.
     pub fn in_folder(folder: tempfile::TempDir) -> Self {
-        let (process, driver) = open(folder.path());
-        Self { folder, process: Some(process), driver }
+        Self::with(folder, qemu::GUEST_SILENCE_MAX)
+    }
+
+    /// One whose guests may be silent for so long.
+    pub fn impatient(guest_silence_max: Duration) -> Self {
+        Self::with(tempfile::tempdir_in(folder()).unwrap(), guest_silence_max)
+    }
+
+    fn with(folder: tempfile::TempDir, guest_silence_max: Duration) -> Self {
+        let (process, driver) = open(folder.path(), guest_silence_max);
+        Self { folder, process: Some(process), driver, guest_silence_max }
     }
 
     pub fn path(&self) -> &Path {
@@ -65,7 +75,11 @@ impl Bed {
 
     /// The folder of a machine.
     pub fn machine(&self, spec: &MachineSpec) -> PathBuf {
-        self.path().join("machines").join(spec.id.to_string())
+        self.machine_of(spec.id)
+    }
+
+    fn machine_of(&self, id: CloudPcId) -> PathBuf {
+        self.path().join("machines").join(id.to_string())
     }
 
     /// The driver's process dies, with whatever it was doing, and another takes over.
@@ -73,7 +87,7 @@ impl Bed {
         if let Some(process) = self.process.take() {
             process.shutdown_background();
         }
-        let (process, driver) = open(self.folder.path());
+        let (process, driver) = open(self.folder.path(), self.guest_silence_max);
         (self.process, self.driver) = (Some(process), driver);
     }
 
@@ -84,8 +98,20 @@ impl Bed {
 
     /// A signal to the process of a machine.
     pub fn signal(&self, spec: &MachineSpec, signal: &str) {
-        let killed = std::process::Command::new("kill").args([signal, &self.pid(spec)]).status().unwrap();
+        self.signal_id(spec.id, signal);
+    }
+
+    pub fn signal_id(&self, id: CloudPcId, signal: &str) {
+        let pid = std::fs::read_to_string(self.machine_of(id).join("pid")).unwrap();
+        let killed = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
         assert!(killed.success());
+    }
+
+    /// Has the kernel of a guest do what a key of the magic System Request stands for. It may not live to answer.
+    pub async fn sysrq(&self, id: CloudPcId, key: &str) {
+        let guest = self.driver.guest(id).await.unwrap();
+        let press = guest.write_file("/proc/sysrq-trigger", key.as_bytes());
+        let _ = tokio::time::timeout(Duration::from_secs(1), press).await;
     }
 
     /// What QEMU says of a machine.
@@ -124,13 +150,23 @@ impl Bed {
     }
 }
 
+/// Waits until a driver says that this is wrong with a machine, or that nothing is.
+pub async fn wait_for_trouble(driver: &QemuDriver, spec: &MachineSpec, trouble: Option<Trouble>) {
+    let found = async {
+        while driver.observe(spec.id).await.unwrap().trouble != trouble {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), found).await.unwrap_or_else(|_| panic!("{trouble:?} is never seen"));
+}
+
 /// Fails with a word to say about it if the guest does not come up at all.
 pub async fn wait_ready(guest: &dyn Guest) {
     let limit = Duration::from_secs(120);
     tokio::time::timeout(limit, guest.wait_ready()).await.expect("the guest answers at last").unwrap();
 }
 
-fn open(folder: &Path) -> (Runtime, QemuDriver) {
+fn open(folder: &Path, guest_silence_max: Duration) -> (Runtime, QemuDriver) {
     let process = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let driver = QemuDriver::open(QemuParts {
         folder: folder.to_owned(),
@@ -138,6 +174,7 @@ fn open(folder: &Path) -> (Runtime, QemuDriver) {
         accelerator: AcceleratorSetting::Tcg,
         capacity: Capacity { ram_gib: 8, free_disk_bytes_min: 1 << 20, ..Capacity::of_host().unwrap() },
         stop_time_max: STOP_TIME_MAX,
+        guest_silence_max,
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng),
         fetcher: Fetcher::new(None).unwrap(),

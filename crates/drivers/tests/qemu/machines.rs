@@ -1,11 +1,11 @@
 //! Machines that live: what is on their disks, what becomes of them when something dies.
 
-use cloudpc_drivers::{Driver, DriverError, StopMode, Tag};
+use cloudpc_drivers::{Driver, DriverError, StopMode, Tag, Trouble};
 use cloudpc_model::{CloudPcId, Power};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::bed::{Bed, images, spec, wait_ready};
+use crate::bed::{Bed, images, spec, wait_for_trouble, wait_ready, warm_spec};
 
 const FILE: &str = "/var/lib/mark";
 
@@ -113,11 +113,47 @@ async fn a_machine_stands_still_on_a_full_host_and_goes_on_when_there_is_room() 
     let other = crate::bed::spec(2);
     let refused = bed.driver.ensure_present(&other).await;
     assert!(matches!(&refused, Err(DriverError::Unavailable(why)) if why.contains("full")), "{refused:?}");
+    wait_for_trouble(&bed.driver, &spec, Some(Trouble::HostDiskFull)).await;
     std::fs::remove_file(filler).unwrap();
-    bed.driver.ensure_running(spec.id).await.unwrap();
+    wait_for_trouble(&bed.driver, &spec, None).await;
     wait_ready(&*guest).await;
     assert_eq!(guest.run(&tag, &[]).await.unwrap().code, 0, "what stood still has gone on");
     bed.driver.ensure_snapshot(spec.id, &snapshot).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs QEMU: make test-vm"]
+async fn a_guest_whose_agent_is_silent_is_noticed_until_it_speaks_again() {
+    let bed = Bed::impatient(Duration::from_secs(3));
+    let spec = warm_spec(1);
+    let guest = bed.ready(&spec).await;
+    wait_for_trouble(&bed.driver, &spec, None).await;
+    let tag = Tag("hushes".into());
+    let script = b"#!/bin/sh\nagent=$(pidof qemu-ga)\nkill -STOP $agent\nsleep 15\nkill -CONT $agent";
+    crate::programs::fetched(&*guest, &tag, script).await;
+    let hushed = tokio::time::timeout(Duration::from_secs(3), guest.run(&tag, &[])).await;
+    assert!(hushed.is_err(), "{hushed:?}");
+    wait_for_trouble(&bed.driver, &spec, Some(Trouble::GuestSilent)).await;
+    assert_eq!(bed.driver.observe(spec.id).await.unwrap().power, Power::Running);
+    wait_for_trouble(&bed.driver, &spec, None).await;
+    assert_eq!(guest.run(&tag, &[]).await.unwrap().code, 0);
+}
+
+#[tokio::test]
+#[ignore = "needs QEMU: make test-vm"]
+async fn thirty_machines_are_made_at_once() {
+    let bed = Bed::new();
+    let specs: Vec<_> = (1..=30).map(spec).collect();
+    let made = futures_util::future::join_all(specs.iter().map(|spec| bed.driver.ensure_present(spec))).await;
+    assert_eq!(made.into_iter().filter_map(Result::err).collect::<Vec<_>>(), []);
+    let tag = Tag("action-1".into());
+    let copied = specs.iter().map(async |spec| {
+        bed.driver.ensure_snapshot(spec.id, &cloudpc_model::SnapshotId::new(spec.id, uuid::Uuid::nil())).await?;
+        bed.driver.ensure_disk_aside(spec.id, &tag).await?;
+        bed.driver.ensure_disk_from_image(spec, &tag).await
+    });
+    let copied = futures_util::future::join_all(copied).await;
+    assert_eq!(copied.into_iter().filter_map(Result::err).collect::<Vec<_>>(), []);
 }
 
 #[tokio::test]

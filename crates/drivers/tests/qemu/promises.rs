@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use cloudpc_drivers::conformance::{self, Moment, Program, Subject, Way};
-use cloudpc_drivers::{Driver, FetchPolicy, FileFormat, MachineSpec};
+use cloudpc_drivers::{Driver, FetchPolicy, FileFormat, MachineSpec, Mishap};
+use cloudpc_model::CloudPcId;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,14 @@ impl Subject for OnQemu {
 
     async fn restart(&mut self) {
         self.bed.restart();
+    }
+
+    async fn befall(&self, id: CloudPcId, mishap: Mishap) {
+        match mishap {
+            Mishap::Crash => self.bed.signal_id(id, "-KILL"),
+            Mishap::Panic => self.bed.sysrq(id, "c").await,
+            Mishap::ShutDown => self.bed.sysrq(id, "o").await,
+        }
     }
 
     fn spec(&self, number: u32) -> MachineSpec {
@@ -75,6 +84,12 @@ async fn verbs_whose_driver_dies() {
 #[ignore = "needs QEMU: make test-vm"]
 async fn refusals() {
     conformance::check_refusals(&mut OnQemu::new().await).await.must_be_clean();
+}
+
+#[tokio::test]
+#[ignore = "needs QEMU: make test-vm"]
+async fn mishaps() {
+    conformance::check_mishaps(&mut OnQemu::new().await).await.must_be_clean();
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use cloudpc_drivers::sim::{Ailment, SimDriver};
 use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
 use cloudpc_engine::{Effect, Engine, FaultRule, Parts, Settings};
 use cloudpc_model::{ActionId, Clock, CloudPcId, EventKind, Params, Power, SnapshotId, State};
+use futures_util::stream::BoxStream;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -90,6 +91,9 @@ impl Driver for Moody {
     }
     async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError> {
         self.sim.display(id).await
+    }
+    fn watch(&self) -> BoxStream<'static, CloudPcId> {
+        self.sim.watch()
     }
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError> {
         self.sim.list().await

@@ -20,6 +20,7 @@ pub(super) fn machines(options: &Options, clock: &Arc<dyn Clock>, rng: &Arc<dyn 
         accelerator: settings.accelerator,
         capacity: Capacity { ram_gib: settings.ram_gib_max.unwrap_or(host.ram_gib), ..host },
         stop_time_max: Duration::from_secs(settings.stop_time_max_s),
+        guest_silence_max: Duration::from_secs(settings.guest_silence_max_s),
         clock: Arc::clone(clock),
         rng: Arc::clone(rng),
         fetcher: fetcher(&options.config)?,

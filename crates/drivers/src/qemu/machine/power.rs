@@ -30,7 +30,7 @@ const KILL_TIME_MAX: Duration = Duration::from_secs(10);
 /// Whether a machine that has a process can run its guest.
 enum Awake {
     Yes,
-    /// It waits for a memory that nobody is going to hand to it.
+    /// It waits for a memory that nobody is going to hand to it, or its guest has ended.
     No,
 }
 
@@ -38,7 +38,6 @@ impl Machine {
     pub async fn ensure_running(mut self) -> Done {
         let Some(process) = &self.process else { return self.start().await };
         let woken = self.wake().await;
-        // Whoever was handing it its memory has died.
         if let Ok(Awake::No) = woken {
             self.stop(StopMode::Force).await?;
             return self.start().await;
@@ -126,6 +125,7 @@ impl Machine {
             .map_err(|error| DriverError::Unavailable(error.to_string()))?;
         self.slot.keep_child(child);
         self.process = Process::find(&self.folder, self.record.spec.id).map_err(of_host)?;
+        self.have_watched()?;
         self.count_boot();
         self.save()
     }
@@ -134,7 +134,7 @@ impl Machine {
     async fn wake(&self) -> Result<Awake, DriverError> {
         let mut qmp = Qmp::connect(&self.folder).await.map_err(of_wire)?;
         match qmp.status().await.map_err(of_wire)?.as_str() {
-            "inmigrate" => return Ok(Awake::No),
+            "inmigrate" | "shutdown" | "guest-panicked" | "internal-error" => return Ok(Awake::No),
             "paused" | "io-error" | "prelaunch" => {
                 self.host.capacity.admit_disk(self.folder.path())?;
                 warm::forget(&self.present()).map_err(of_host)?;
@@ -145,11 +145,22 @@ impl Machine {
         Ok(Awake::Yes)
     }
 
+    /// Afterwards it is off because somebody has asked for it, whatever it was off for before.
     pub(super) async fn stop(&mut self, how: StopMode) -> Done {
-        let Some(process) = self.process.take() else { return Ok(()) };
-        if how == StopMode::Graceful && self.ended_when_asked(&process).await? {
-            return Ok(());
+        if let Some(process) = self.process.take()
+            && !(how == StopMode::Graceful && self.ended_when_asked(&process).await?)
+        {
+            self.end(&process).await?;
         }
+        let stopped = Some(self.record.boots);
+        if self.record.stopped < stopped {
+            self.record.stopped = stopped;
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    async fn end(&self, process: &Process) -> Done {
         if let Ok(mut qmp) = Qmp::connect(&self.folder).await {
             // What is in QEMU's own memory gets to the disk. It may end before it can answer.
             let _ = tokio::time::timeout(QUIT_TIME_MAX, qmp.execute("quit", json!({}))).await;
@@ -169,19 +180,24 @@ impl Machine {
         let asked = async {
             loop {
                 // A guest that stands still cannot hear.
-                if self.wake().await.is_ok()
+                let woken = self.wake().await;
+                if woken.is_ok()
                     && let Ok(mut qmp) = Qmp::connect(&self.folder).await
                 {
                     let _ = qmp.execute("system_powerdown", json!({})).await;
                 }
+                // The watch lets the process of a guest that has shut down end.
                 if let Ok(ended) = tokio::time::timeout(ASK_AGAIN, process.ended()).await {
-                    return ended.map_err(of_host);
+                    return ended.map(|()| true).map_err(of_host);
+                }
+                if let Ok(Awake::No) = woken {
+                    return Ok(false);
                 }
             }
         };
         tokio::select! {
             biased;
-            ended = asked => ended.map(|()| true),
+            ended = asked => ended,
             () = self.slot.forced() => Ok(false),
             () = self.host.clock.sleep_until(self.host.clock.now() + self.host.stop_time_max) => Ok(false),
         }

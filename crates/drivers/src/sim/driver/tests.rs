@@ -2,7 +2,7 @@ use super::*;
 use crate::conformance::{self, Program, Subject};
 use crate::sim::tests::{HastyClock, Sim, agent, minutes, policy, spec};
 use crate::sim::{Pace, SimClock};
-use crate::{Aside, FileFormat, GuestError};
+use crate::{Aside, FileFormat, GuestError, Mishap};
 use cloudpc_model::{Clock, Power, Timestamp};
 use proptest::prelude::*;
 use std::future::poll_fn;
@@ -36,7 +36,10 @@ async fn a_reprovision_replaces_the_disk_and_its_undo_brings_it_back() {
     let observed = sim.driver.observe(spec.id).await.unwrap();
     // What the image takes, and the six bytes that were written.
     let asides = vec![Aside { tag: tag.clone(), size_bytes: (32 << 30) + 6 }];
-    assert_eq!(observed, Observed { power: Power::Running, boots: 2, spec: image, disk: Some(tag.clone()), asides });
+    assert_eq!(
+        observed,
+        Observed { power: Power::Running, boots: 2, spec: image, disk: Some(tag.clone()), asides, trouble: None }
+    );
 
     sim.driver.ensure_stopped(spec.id, StopMode::Force).await.unwrap();
     sim.driver.ensure_disk_back(spec.id, &tag).await.unwrap();
@@ -44,7 +47,7 @@ async fn a_reprovision_replaces_the_disk_and_its_undo_brings_it_back() {
     guest.wait_ready().await.unwrap();
     assert_eq!(guest.read_file("C:\\here").await, Ok(Some(b"before".to_vec())));
     let observed = sim.driver.observe(spec.id).await.unwrap();
-    assert_eq!(observed, Observed { power: Power::Running, boots: 3, spec, disk: None, asides: vec![] });
+    assert_eq!(observed, Observed { power: Power::Running, boots: 3, spec, disk: None, asides: vec![], trouble: None });
 }
 
 /// A simulation on disk, opened anew at each death.
@@ -64,6 +67,10 @@ impl Subject for OnDisk {
         self.deaths += 1;
         self.sim = Sim::open(self.deaths, self.sim.clock.clone(), Some(self.directory.path()));
         self.sim.driver.configure(Pace::default(), vec![agent()]);
+    }
+
+    async fn befall(&self, id: CloudPcId, mishap: Mishap) {
+        self.sim.driver.befall(id, mishap).unwrap();
     }
 
     fn spec(&self, number: u32) -> MachineSpec {

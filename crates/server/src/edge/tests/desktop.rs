@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
 use cloudpc_model::{Actor, ActorKind, CloudPcId, SnapshotId, TenantId, UserId};
+use futures_util::stream::BoxStream;
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::path::PathBuf;
 use tokio::net::{UnixListener, UnixStream};
@@ -47,6 +48,7 @@ impl Driver for Screen {
     async fn ensure_snapshot(&self, _: CloudPcId, _: &SnapshotId) -> Result<(), DriverError> { unreachable!() }
     async fn ensure_snapshot_absent(&self, _: CloudPcId, _: &SnapshotId) -> Result<(), DriverError> { unreachable!() }
     async fn guest(&self, _: CloudPcId) -> Result<Box<dyn Guest>, DriverError> { unreachable!() }
+    fn watch(&self) -> BoxStream<'static, CloudPcId> { unreachable!() }
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError> { unreachable!() }
 }
 

@@ -1,0 +1,159 @@
+//! What becomes of a process without being asked for: noticed, written down, told.
+//!
+//! Each process has one watch, from when it is first seen until its end, on a socket of its own. An event of QEMU is only a bell: when it rings, and every few seconds, the watch
+//! asks how things stand, so that what came while nobody listened is not missed. A guest that has ended leaves its process standing, for nobody else knows why it ended; the watch writes
+//! that down and lets the process go.
+//!
+//! The watch does nothing to a machine that runs but to let one go on that stood still for want of room. What else is to be done about trouble is decided elsewhere.
+
+use cloudpc_model::{CloudPcId, Timestamp};
+use serde_json::json;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::command::AGENT_CHARDEV;
+use super::layout::{ENDED_FILE, MachineFolder, WATCH_SOCKET, write_json};
+use super::process::Process;
+use super::qmp::Qmp;
+use super::record::{Ended, How};
+use super::wire::{WireError, within};
+use super::{Host, Slot, lock};
+use crate::Trouble;
+
+/// How often it is asked how things stand when no bell rings.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a guest may take to answer one look. One that is late is asked again at the next.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(4);
+
+/// The watch of one machine.
+#[derive(Default)]
+pub struct Watch(Mutex<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    /// Which boot is watched, or was.
+    boot: Option<u64>,
+    /// What is wrong with a machine that runs, as last seen.
+    trouble: Option<Trouble>,
+}
+
+impl Watch {
+    /// What is wrong with a machine that runs, as last seen.
+    pub fn trouble(&self) -> Option<Trouble> {
+        lock(&self.0).trouble
+    }
+
+    /// Whether that is news.
+    fn see(&self, trouble: Option<Trouble>) -> bool {
+        std::mem::replace(&mut lock(&self.0).trouble, trouble) != trouble
+    }
+}
+
+/// Has a process watched, unless it is.
+pub fn begin(
+    host: &Arc<Host>,
+    slot: &Arc<Slot>,
+    folder: &MachineFolder,
+    id: CloudPcId,
+    process: &Process,
+) -> io::Result<()> {
+    let watcher = {
+        let mut seen = lock(&slot.watch.0);
+        if seen.boot == Some(process.boot) {
+            return Ok(());
+        }
+        let process = process.try_clone()?;
+        *seen = Seen { boot: Some(process.boot), trouble: None };
+        Watcher { host: Arc::clone(host), slot: Arc::clone(slot), folder: folder.clone(), id, process }
+    };
+    host.runtime.spawn(watcher.watch());
+    Ok(())
+}
+
+struct Watcher {
+    host: Arc<Host>,
+    slot: Arc<Slot>,
+    folder: MachineFolder,
+    id: CloudPcId,
+    process: Process,
+}
+
+impl Watcher {
+    async fn watch(self) {
+        tokio::select! {
+            biased;
+            _ = self.process.ended() => {}
+            () = self.attend() => {}
+        }
+        self.slot.collect_children();
+        self.slot.watch.see(None);
+        self.host.changes.tell(self.id);
+    }
+
+    /// Looks until the process has ended, which whoever calls this waits for.
+    async fn attend(&self) {
+        let mut heard_at = self.host.clock.now();
+        loop {
+            if let Ok(mut qmp) = Qmp::connect_to(&self.folder, WATCH_SOCKET).await {
+                while self.look(&mut qmp, &mut heard_at).await.is_ok() {
+                    if let Ok(Err(_)) = tokio::time::timeout(LOOK_EVERY, qmp.event()).await {
+                        break;
+                    }
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Looks once. `heard_at` is when the guest was last heard of.
+    async fn look(&self, qmp: &mut Qmp, heard_at: &mut Timestamp) -> Result<(), WireError> {
+        let trouble = match qmp.status().await?.as_str() {
+            "shutdown" => return self.let_go(qmp, How::ShutDown).await,
+            "guest-panicked" => return self.let_go(qmp, How::Panicked).await,
+            "internal-error" => return Ok(self.process.kill()?),
+            "io-error" => {
+                // Not in the middle of what somebody else does.
+                if let Ok(_turn) = self.slot.lock.try_lock()
+                    && self.host.capacity.admit_disk(self.folder.path()).is_ok()
+                {
+                    qmp.execute("cont", json!({})).await?;
+                }
+                Some(Trouble::HostDiskFull)
+            }
+            "running" if !self.hears_guest(qmp).await? => {
+                let silent = self.host.clock.now().since(*heard_at) >= self.host.guest_silence_max;
+                silent.then_some(Trouble::GuestSilent)
+            }
+            _ => {
+                *heard_at = self.host.clock.now();
+                None
+            }
+        };
+        if self.slot.watch.see(trouble) {
+            self.host.changes.tell(self.id);
+        }
+        Ok(())
+    }
+
+    /// Whether the guest's agent answers. One that is not there is not asked: others may be waiting for it to come.
+    async fn hears_guest(&self, qmp: &mut Qmp) -> Result<bool, WireError> {
+        let chardevs = qmp.execute("query-chardev", json!({})).await?;
+        let is_there =
+            |chardev: &serde_json::Value| chardev["label"] == AGENT_CHARDEV && chardev["frontend-open"] == true;
+        if !chardevs.as_array().is_some_and(|all| all.iter().any(is_there)) {
+            return Ok(false);
+        }
+        let answer = within(ANSWER_TIME_MAX, self.slot.channel.execute("guest-ping", json!({}))).await;
+        Ok(matches!(answer, Ok(_) | Err(WireError::Refused { .. })))
+    }
+
+    /// Writes down how the guest has ended, and lets its process end.
+    async fn let_go(&self, qmp: &mut Qmp, how: How) -> Result<(), WireError> {
+        let (file, ended) = (self.folder.join(ENDED_FILE), Ended { boot: self.process.boot, how });
+        let written = tokio::task::spawn_blocking(move || write_json(&file, &ended)).await;
+        written.map_err(|_| WireError::Closed)??;
+        qmp.execute("quit", json!({})).await.map(drop)
+    }
+}
