@@ -131,6 +131,7 @@ async fn fill(store: &Store, rows: u64, progress: &ProgressBar) -> Result<(), Fa
                     sha256: "ab".repeat(32),
                     install_parameters: vec!["/quiet".into()],
                     auto_deploy: false,
+                    detection: None,
                 };
                 let params =
                     Params::DeployAgent { partner_id: partner, activity_id: ActivityId::random(&*chance), agent };

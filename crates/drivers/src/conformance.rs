@@ -91,6 +91,8 @@ pub struct Program {
     pub format: FileFormat,
     /// Arguments with which it succeeds.
     pub arguments: Vec<String>,
+    /// A command that finds it once it has succeeded, and not before.
+    pub detection: String,
 }
 
 /// A promise that was not kept.

@@ -4,9 +4,13 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use url::Url;
 
 use crate::{DriverError, FetchPolicy, Tag};
+
+/// The longest that a detection command may take.
+pub const DETECT_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A SHA-256 digest.
 pub type Sha256Digest = [u8; 32];
@@ -112,6 +116,10 @@ pub trait Guest: Send + Sync {
 
     /// Runs the file of `tag` with `arguments`, or joins the run that is under way or has ended under this tag.
     async fn run(&self, tag: &Tag, arguments: &[String]) -> Result<Exit, GuestError>;
+
+    /// Runs a line in the system's shell, which looks whether a program is installed. It is run anew at each call, and ended after
+    /// [`DETECT_TIME_MAX`] with a code other than 0.
+    async fn detect(&self, command: &str) -> Result<Exit, GuestError>;
 
     /// Ends the run of `tag` with all its children, if there is one.
     async fn kill(&self, tag: &Tag) -> Result<(), GuestError>;

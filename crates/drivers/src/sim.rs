@@ -63,6 +63,9 @@ pub struct Artifact {
     /// Exit code of the installer.
     #[serde(default)]
     pub exit_code: i32,
+    /// Exit code of the detection command once the installer has succeeded; before that it is 1.
+    #[serde(default)]
+    pub detection_exit_code: i32,
     /// How long the installer runs, milliseconds; none: the pace's.
     #[serde(default)]
     pub install_ms: Option<u64>,
@@ -267,6 +270,7 @@ mod tests {
             size_bytes: 40 << 20,
             format: "msi".into(),
             exit_code: 0,
+            detection_exit_code: 0,
             install_ms: None,
         }
     }

@@ -103,6 +103,7 @@ fn keys_are_as_documented() {
         "cloudPcExternalPartner.retrieveDeployAgentActionResults",
         "cloudPcExternalPartner.retrieveActionReports",
         "cloudPcExternalPartner.heartbeat",
+        "cloudPcExternalPartner.setDetection",
         "cloudPcExternalPartner.allowUrls",
         "activity.actions",
         "activity.cancel",

@@ -278,6 +278,10 @@ fn excerpts() {
     <Action Name="heartbeat" IsBound="true">
     <Parameter Name="bindingParameter" Type="microsoft.graph.cloudPcExternalPartner" Nullable="false"/>
     </Action>
+    <Action Name="setDetection" IsBound="true">
+    <Parameter Name="bindingParameter" Type="microsoft.graph.cloudPcExternalPartner" Nullable="false"/>
+    <Parameter Name="command" Type="Edm.String" Nullable="false"/>
+    </Action>
     <Function Name="actions" IsBound="true">
     <Parameter Name="bindingParameter" Type="cloudpc.activity" Nullable="false"/>
     <ReturnType Type="Collection(cloudpc.action)"/>

@@ -35,6 +35,9 @@ pub struct AgentSetting {
     pub install_parameters: Vec<String>,
     /// Whether the agent is deployed after each provisioning and reprovisioning.
     pub auto_deploy: bool,
+    /// A line for the shell of the guest that succeeds where the agent is installed; ours, and no part of Graph's setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detection: Option<String>,
 }
 
 impl AgentSetting {

@@ -35,8 +35,13 @@ fn a_seed_replays() {
 #[test]
 fn an_agent_is_named_by_the_end_of_its_address() {
     let named = |url: &str| {
-        let agent =
-            AgentSetting { url: url.into(), sha256: String::new(), install_parameters: vec![], auto_deploy: false };
+        let agent = AgentSetting {
+            url: url.into(),
+            sha256: String::new(),
+            install_parameters: vec![],
+            auto_deploy: false,
+            detection: None,
+        };
         agent.agent_name().to_owned()
     };
     assert_eq!(named("https://partner.test/files/agent.msi?token=secret#x"), "agent.msi");

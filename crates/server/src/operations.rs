@@ -96,6 +96,7 @@ pub static TABLE: &[Row] = table! {
     "cloudPcExternalPartner.retrieveDeployAgentActionResults", READ => partner::results::run;
     "cloudPcExternalPartner.retrieveActionReports", READ => partner::reports::run;
     "cloudPcExternalPartner.heartbeat", WRITE => partner::heartbeat::run;
+    "cloudPcExternalPartner.setDetection", CONFIGURE_AGENT => partner::set_detection::run;
     "cloudPcExternalPartner.allowUrls", ADMINISTER => partner::allow_urls::run;
     "activity.actions", READ => activity::actions::run;
     "activity.cancel", WRITE => activity::cancel::run;

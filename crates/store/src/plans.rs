@@ -266,5 +266,11 @@ fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
 }
 
 fn agent() -> AgentSetting {
-    AgentSetting { url: String::new(), sha256: String::new(), install_parameters: Vec::new(), auto_deploy: false }
+    AgentSetting {
+        url: String::new(),
+        sha256: String::new(),
+        install_parameters: Vec::new(),
+        auto_deploy: false,
+        detection: None,
+    }
 }

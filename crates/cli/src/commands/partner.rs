@@ -6,6 +6,7 @@ mod configure;
 mod create;
 mod delete;
 mod deploy;
+mod detect;
 mod heartbeat;
 mod list;
 mod reports;
@@ -58,6 +59,7 @@ pub enum Command {
     List(list::List),
     Create(create::Create),
     Configure(configure::Configure),
+    Detect(detect::Detect),
     Allow(allow::Allow),
     Deploy(deploy::Deploy),
     Results(results::Results),
@@ -73,6 +75,7 @@ impl Command {
             Self::List(verb) => verb.run(session).await,
             Self::Create(verb) => verb.run(session).await,
             Self::Configure(verb) => verb.run(session).await,
+            Self::Detect(verb) => verb.run(session).await,
             Self::Allow(verb) => verb.run(session).await,
             Self::Deploy(verb) => verb.run(session).await,
             Self::Results(verb) => verb.run(session).await,

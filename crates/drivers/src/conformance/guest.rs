@@ -64,7 +64,11 @@ async fn runs(subject: &mut dyn Subject, b: &mut Bench, program: &Program) -> Ch
     }
     must_be("format", guest.format(&b.tag).await?, program.format)?;
     must_be("digest", guest.sha256(&b.tag).await?, program.sha256)?;
+    must_be("nothing is detected yet", guest.detect(&program.detection).await?.code != 0, true)?;
     must_be("exit code", guest.run(&b.tag, &program.arguments).await?.code, 0)?;
+    for _ in 0..2 {
+        must_be("detection", guest.detect(&program.detection).await?.code, 0)?;
+    }
     // After a crash of ours, the file and the exit are found again under the tag.
     drop(guest);
     subject.restart().await;

@@ -19,7 +19,10 @@ use super::layout::{MACHINE_FILE, MachineFolder, file_name};
 use super::machine::of_host;
 use super::wire::WireError;
 use super::{Host, Slot};
-use crate::{DriverError, Exit, FetchPolicy, FileFormat, Guest, GuestError, GuestOs, HEAD_BYTES, Sha256Digest, Tag};
+use crate::{
+    DETECT_TIME_MAX, DriverError, Exit, FetchPolicy, FileFormat, Guest, GuestError, GuestOs, HEAD_BYTES, Sha256Digest,
+    Tag,
+};
 
 /// Where files and runs of ours are kept inside, in a folder for each tag.
 const FOLDER: &str = "/var/lib/cloudpc";
@@ -71,6 +74,13 @@ echo "$state"
 [ -e output ] || exit 0
 tail -c 16384 output
 if [ "$(stat -c %s output)" -gt 1048576 ]; then : > output; fi
+"#;
+
+/// Runs the line `$1` in a shell of its own for at most `$2` seconds, and shows the end of what it prints.
+const DETECT: &str = r#"
+exec 4>&1
+code=$({ { timeout -s KILL "$2" sh -c "$1" < /dev/null 2>&1 3>&- 4>&-; echo $? >&3; } | tail -c 16384 >&4; } 3>&1)
+exit "$code"
 "#;
 
 /// Ends the run in folder `$1` with all its children.
@@ -202,6 +212,13 @@ impl Guest for QemuGuest {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LOOK_PAUSE_MAX);
         }
+    }
+
+    async fn detect(&self, command: &str) -> Result<Exit, GuestError> {
+        let seconds = DETECT_TIME_MAX.as_secs().to_string();
+        let said = self.shell(DETECT, &[command, &seconds]).await?;
+        let code = said.code.try_into().map_err(|_| self.not_understood("detection", &json!(said.code)))?;
+        Ok(Exit { code, output: String::from_utf8_lossy(&said.out).into_owned() })
     }
 
     async fn kill(&self, tag: &Tag) -> Result<(), GuestError> {

@@ -21,7 +21,7 @@ pub struct Disk {
     /// The name under which it was enrolled, once it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrolled_as: Option<String>,
-    /// Names of installed agents.
+    /// Names of installed agents, the last one at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub agents: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -96,7 +96,8 @@ impl Disk {
         let Some(download) = self.downloads.iter_mut().find(|download| download.tag == *tag) else { return };
         download.exit_code = Some(exit_code);
         let agent = agent_name(&download.url);
-        if exit_code == 0 && !self.agents.iter().any(|installed| installed == agent) {
+        if exit_code == 0 {
+            self.agents.retain(|installed| installed != agent);
             self.agents.push(agent.to_owned());
         }
     }
@@ -111,7 +112,7 @@ impl Disk {
 }
 
 /// The file name at the end of an address, by which an installed agent is known.
-fn agent_name(url: &str) -> &str {
+pub fn agent_name(url: &str) -> &str {
     let path = url.split(['?', '#']).next().unwrap_or(url);
     path.rsplit('/').next().unwrap_or(path)
 }

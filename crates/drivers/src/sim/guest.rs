@@ -139,6 +139,17 @@ impl Guest for SimGuest {
         .await
     }
 
+    /// The command is not read: it finds the agent that was installed last, unless its artifact says otherwise.
+    async fn detect(&self, _command: &str) -> Result<Exit, GuestError> {
+        let installed = self.look(|_, disk| Ok(disk.agents.last().cloned()))?;
+        let declared =
+            |agent: &str| self.inner.lock().artifact_of(agent).map_or(0, |artifact| artifact.detection_exit_code);
+        match installed.as_deref().map_or(1, declared) {
+            0 => Ok(Exit { code: 0, output: "Found.".into() }),
+            code => Ok(Exit { code, output: "Not found.".into() }),
+        }
+    }
+
     async fn kill(&self, tag: &Tag) -> Result<(), GuestError> {
         let now = self.inner.parts.clock.now();
         {

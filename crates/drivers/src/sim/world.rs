@@ -8,6 +8,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use url::Url;
 
+use super::disk::agent_name;
 use super::journal::{Journal, Machines};
 use super::machine::{Machine, Takes};
 use super::{Artifact, Inner, Pace};
@@ -40,6 +41,11 @@ impl World {
     /// The artifact declared at an address.
     pub fn artifact(&self, url: &str) -> Option<Arc<Artifact>> {
         self.artifacts.get(url).cloned()
+    }
+
+    /// The artifact that installs an agent of this name.
+    pub fn artifact_of(&self, agent: &str) -> Option<Arc<Artifact>> {
+        self.artifacts.iter().find(|(url, _)| agent_name(url) == agent).map(|(_, artifact)| Arc::clone(artifact))
     }
 
     /// Whether an artifact is declared on the host of this address.

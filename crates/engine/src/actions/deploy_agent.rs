@@ -1,4 +1,4 @@
-//! Deploy a partner's agent: look the Cloud PC up, see that it is usable, then inside it: disk, network, download, format, checksum, run.
+//! Deploy a partner's agent: look the Cloud PC up, see that it is usable, then inside it: disk, network, download, format, checksum, run, detection.
 //!
 //! Each step yields the error code that the contract has for it, in the order in which the contract lists them.
 
@@ -65,6 +65,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         .undone_by(kill),
         // The agent is installed now, whatever becomes of the file.
         Step { no_return: true, ..Step::new("cleanUp", "executeActionFailed", minutes(1), clean_up) },
+        Step { attempts_max: 3, ..Step::new("detectAgent", "executeActionFailed", minutes(2), detect_agent) },
     ],
     time_max: minutes(12 * 60),
     status: None,
@@ -247,20 +248,36 @@ fn run_installer(context: &Context) -> Doing<'_> {
         let exit = context.guest().await?.run(&context.tag(), &agent.install_parameters).await?;
         match exit.code {
             0 => Ok(Said::message("exit code 0")),
-            _ => Err(Trouble::failed(exited(&exit, &agent.install_parameters))),
+            _ => Err(Trouble::failed(exited("The installer", &exit, &agent.install_parameters))),
         }
     })
 }
 
-fn exited(exit: &Exit, parameters: &[String]) -> String {
+/// An agent may need a moment after its installer has ended, so a detection that finds nothing is tried again.
+fn detect_agent(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        let (_, agent) = deployment(context)?;
+        let Some(command) = &agent.detection else { return Ok(Said::nothing()) };
+        let exit = context.guest().await?.detect(command).await?;
+        match exit.code {
+            0 => Ok(Said::message("the agent was detected")),
+            _ => Err(Trouble::Passing(format!(
+                "The installer ended well, but {}",
+                exited("the detection command", &exit, &agent.install_parameters)
+            ))),
+        }
+    })
+}
+
+fn exited(what: &str, exit: &Exit, parameters: &[String]) -> String {
     let output = masked(&exit.output, parameters);
     let output = output.trim();
     let skipped = output.chars().count().saturating_sub(OUTPUT_CHARS_MAX);
     let tail: String = output.chars().skip(skipped).collect();
     match (tail.is_empty(), skipped) {
-        (true, _) => format!("The installer ended with exit code {} and printed nothing.", exit.code),
-        (false, 0) => format!("The installer ended with exit code {}: {tail}", exit.code),
-        (false, _) => format!("The installer ended with exit code {}: …{tail}", exit.code),
+        (true, _) => format!("{what} ended with exit code {} and printed nothing.", exit.code),
+        (false, 0) => format!("{what} ended with exit code {}: {tail}", exit.code),
+        (false, _) => format!("{what} ended with exit code {}: …{tail}", exit.code),
     }
 }
 
@@ -324,13 +341,16 @@ mod tests {
     fn an_installers_output_is_cut_and_shows_no_parameter() {
         let parameters = ["/p token=hunter22 /q".to_owned(), "abc".to_owned()];
         let exit = Exit { code: 7, output: "bad hunter22 abc /p token=hunter22 /q\n".into() };
-        assert_eq!(exited(&exit, &parameters), "The installer ended with exit code 7: bad *** abc ***");
+        assert_eq!(
+            exited("The installer", &exit, &parameters),
+            "The installer ended with exit code 7: bad *** abc ***"
+        );
         let exit = Exit { code: 1, output: format!("{}end", "é".repeat(OUTPUT_CHARS_MAX)) };
-        let text = exited(&exit, &[]);
+        let text = exited("The installer", &exit, &[]);
         assert!(text.ends_with("éend") && text.contains(": …é"), "{text}");
         assert_eq!(text.chars().filter(|c| *c == 'é').count(), OUTPUT_CHARS_MAX - 3);
         assert_eq!(
-            exited(&Exit { code: 2, output: "  ".into() }, &[]),
+            exited("The installer", &Exit { code: 2, output: "  ".into() }, &[]),
             "The installer ended with exit code 2 and printed nothing."
         );
     }

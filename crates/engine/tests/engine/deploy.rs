@@ -211,6 +211,31 @@ async fn an_installer_that_hangs_is_ended_in_time() {
 }
 
 #[tokio::test]
+async fn an_installer_that_ends_well_has_not_succeeded_until_its_agent_is_detected() {
+    let (mut world, id) = World::started(1).await;
+    let detection = Some("agent --version".to_owned());
+    world.update_partner(move |partner| partner.agent = Some(AgentSetting { detection, ..agent() })).await;
+
+    let deployment = world.deploy(&id.to_string()).await;
+    let found = world.end(deployment).await;
+    assert_eq!(found.step("detectAgent").unwrap().message.as_deref(), Some("the agent was detected"));
+
+    world.driver.configure(Pace::default(), vec![Artifact { detection_exit_code: 3, ..artifact() }]);
+    let deployment = world.deploy(&id.to_string()).await;
+    let not_found = world.end(deployment).await;
+    assert_eq!(not_found.step("detectAgent").unwrap().attempts, 3);
+    let failure = not_found.failure().unwrap();
+    assert_eq!(failure.code, "executeActionFailed");
+    assert!(
+        failure
+            .message
+            .contains("The installer ended well, but the detection command ended with exit code 3: Not found."),
+        "{}",
+        failure.message
+    );
+}
+
+#[tokio::test]
 async fn deployments_wait_in_line_and_are_never_refused() {
     let (mut world, id) = World::started(1).await;
     let reprovision = world.engine.request(&asked(), id, REPROVISION).await.unwrap();

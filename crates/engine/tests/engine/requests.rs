@@ -51,7 +51,7 @@ async fn every_kind_ends_well_on_a_healthy_machine() {
     assert_eq!(world.end(deployment).await.state, State::Done);
     assert_eq!(world.driver.installed_agents(id), ["agent.msi"]);
     let steps: Vec<_> = world.action(deployment).await.steps.into_iter().map(|step| step.name).collect();
-    insta::assert_snapshot!(steps.join(" "), @"lookUp checkAvailable waitForGuest checkDiskSpace checkNetwork fetchAgent checkFormat checkChecksum runInstaller cleanUp");
+    insta::assert_snapshot!(steps.join(" "), @"lookUp checkAvailable waitForGuest checkDiskSpace checkNetwork fetchAgent checkFormat checkChecksum runInstaller cleanUp detectAgent");
     insta::assert_snapshot!(world.audit().await.join("\n"), @"
     CreateSnapshot CloudPC
     CreateSnapshot CloudPC: done

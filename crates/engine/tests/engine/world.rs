@@ -71,6 +71,7 @@ pub fn agent() -> AgentSetting {
         sha256: "ab".repeat(32),
         install_parameters: vec!["/token=hunter22".into()],
         auto_deploy: false,
+        detection: None,
     }
 }
 
@@ -81,6 +82,7 @@ pub fn artifact() -> Artifact {
         size_bytes: 5_000_000,
         format: "msi".into(),
         exit_code: 0,
+        detection_exit_code: 0,
         install_ms: None,
     }
 }

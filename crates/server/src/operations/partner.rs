@@ -11,6 +11,7 @@ pub(super) mod heartbeat;
 pub(super) mod list;
 pub(super) mod reports;
 pub(super) mod results;
+pub(super) mod set_detection;
 pub(super) mod update;
 
 use cloudpc_model::{Partner, PartnerId, Timestamp};

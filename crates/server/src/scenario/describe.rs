@@ -143,6 +143,7 @@ fn partner(partner: Partner) -> file::Partner {
             sha256: agent.sha256,
             install_parameters: agent.install_parameters,
             auto_deploy: agent.auto_deploy,
+            detection: agent.detection,
         }),
     }
 }

@@ -228,6 +228,9 @@ pub(super) struct Agent {
     pub install_parameters: Vec<String>,
     #[serde(default, skip_serializing_if = "is_no")]
     pub auto_deploy: bool,
+    /// Succeeds in a guest where the agent is installed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detection: Option<String>,
 }
 
 /// A rule of scripted trouble; see `cloudpc_engine::FaultRule`.

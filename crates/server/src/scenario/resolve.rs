@@ -237,6 +237,7 @@ fn resolve_partner(partner: file::Partner, within: Within<'_>) -> Result<Partner
                 sha256: agent.sha256.to_ascii_lowercase(),
                 install_parameters: agent.install_parameters,
                 auto_deploy: agent.auto_deploy,
+                detection: agent.detection,
             })
         })
         .transpose()?;

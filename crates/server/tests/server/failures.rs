@@ -148,6 +148,11 @@ pub fn cases() -> Vec<Case> {
             "urls",
             json!(["https://no-slash.test"]),
         ),
+        case("cloudPcExternalPartner.setDetection", "POST /externalPartners/{partner}/cloudpc.setDetection").with(
+            json!({"command": "test -e /opt/agent"}),
+            "command",
+            json!("null\u{0}character"),
+        ),
         case("activity.actions", "GET /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.actions"),
         case("activity.cancel", "POST /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.cancel"),
     ]

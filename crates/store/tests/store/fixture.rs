@@ -102,6 +102,7 @@ pub fn agent() -> AgentSetting {
         sha256: "00".repeat(32),
         install_parameters: vec!["TOKEN=secret".into()],
         auto_deploy: false,
+        detection: None,
     }
 }
 

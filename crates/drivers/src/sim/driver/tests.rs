@@ -85,6 +85,7 @@ impl Subject for OnDisk {
             sha256: [0xab; 32],
             format: FileFormat::Msi,
             arguments: vec!["/quiet".into()],
+            detection: "agent --version".into(),
         }
     }
 }

@@ -61,6 +61,7 @@ fn read(given: &Map<String, Value>, partner: &Partner) -> Result<AgentSetting, G
         sha256: sha256(text("agentSha256")?)?,
         install_parameters: install_parameters(given.get("installParameters"))?,
         auto_deploy: given.get("autoDeploymentEnabled").and_then(Value::as_bool).unwrap_or(false),
+        detection: partner.agent.as_ref().and_then(|agent| agent.detection.clone()),
     })
 }
 

@@ -202,10 +202,20 @@ async fn an_agent_is_configured_and_its_parameters_are_never_sent_back() {
         assert_eq!(reply.error(), (400, "BadRequest".into()), "{wrong}: {}", reply.body);
         assert_eq!(reply.json()["error"]["target"], "agentSetting/agentUrl");
     }
+    let detection = format!("{path}/cloudpc.setDetection");
+    for (command, status) in [(json!("agent --version"), 204), (json!(""), 204), (json!(null), 400)] {
+        let reply = world.call(Who::Writer, "POST", &detection, Some(json!({"command": command}))).await;
+        assert_eq!(reply.status, status, "{}", reply.body);
+    }
+    let reply = world.call(Who::Writer, "POST", &detection, Some(json!({"command": "agent --version"}))).await;
+    assert_eq!(reply.status, 204, "{}", reply.body);
     let allow = json!({"urls": ["https://10.0.0.1/agents/"]});
     assert_eq!(world.call(Who::Writer, "POST", &format!("{path}/cloudpc.allowUrls"), Some(allow)).await.status, 204);
     let reply = world.call(Who::Writer, "POST", &configure, Some(setting("https://10.0.0.1/agents/agent.exe"))).await;
     assert_eq!(reply.status, 204, "{}", reply.body);
+    let (tenant, partner) = ("10000000-0000-4000-8000-000000000001".parse().unwrap(), PARTNER.parse().unwrap());
+    let stored = world.app.store.read(move |reader| reader.partner(tenant, partner)).await.unwrap().unwrap();
+    assert_eq!(stored.agent.unwrap().detection.as_deref(), Some("agent --version"), "a new installer keeps it");
 }
 
 #[tokio::test]

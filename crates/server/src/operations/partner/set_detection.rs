@@ -1,0 +1,58 @@
+//! `POST …/externalPartners/{id}/cloudpc.setDetection`: sets the command that has to succeed in a guest before the agent counts as deployed. Ours.
+
+use cloudpc_graph::GraphError;
+use cloudpc_store::Tx;
+use serde_json::Value;
+use std::sync::Arc;
+
+use crate::pipeline::{Answer, Call, Problem, required};
+
+/// Longest command.
+pub const COMMAND_BYTES_MAX: usize = 2048;
+
+/// An empty command is none: the installer's exit code alone counts.
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    let request = call.clone();
+    let write = move |tx: &mut Tx<'_>| {
+        let mut partner = super::find(&request, tx)?;
+        let command = request.body.get("command").and_then(Value::as_str).ok_or_else(|| required("command"))?;
+        let detection = read(command)?;
+        let Some(agent) = &mut partner.agent else {
+            let message = "The partner has no agent yet. Configure it first, then how it is detected.";
+            return Err(GraphError::bad_request(message).into());
+        };
+        agent.detection = detection;
+        tx.partner_update(&partner)?;
+        tx.audit_insert(&super::audit(&request, request.app.clock.now(), "SetDetection", partner.id))?;
+        Ok::<_, Problem>(())
+    };
+    call.app.store.write(write).await?;
+    Ok(Answer::NoContent)
+}
+
+fn read(command: &str) -> Result<Option<String>, GraphError> {
+    let wrong = |message: String| Err(GraphError::bad_request(message).about("command"));
+    match command.trim() {
+        "" => Ok(None),
+        long if long.len() > COMMAND_BYTES_MAX => {
+            wrong(format!("The detection command is longer than {COMMAND_BYTES_MAX} bytes."))
+        }
+        odd if odd.contains('\0') => wrong("The detection command holds a null character.".into()),
+        command => Ok(Some(command.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detection_command_has_limits() {
+        assert_eq!(read(" test -x /usr/bin/agent\n").unwrap().as_deref(), Some("test -x /usr/bin/agent"));
+        assert_eq!(read(" ").unwrap(), None);
+        assert!(read(&"x".repeat(COMMAND_BYTES_MAX)).is_ok());
+        for wrong in ["a\0b", &"x".repeat(COMMAND_BYTES_MAX + 1)] {
+            assert_eq!(read(wrong).unwrap_err().status, 400, "{wrong:?}");
+        }
+    }
+}
