@@ -11,7 +11,7 @@
 //!     accelerator.rs whether KVM really runs guests here
 //!     capacity.rs    whether the host has room
 //!   watch.rs         what becomes of a process without being asked for
-//!   guest.rs         the operating system inside, over the guest agent
+//!   guest.rs         the operating system inside, over the guest agent; what Linux and Windows are told, in guest/
 //!   image.rs         the images that disks are made from
 //!   warm.rs          images that hold a guest's memory, for tests and demonstrations
 //!   qmp.rs agent.rs  what is said to QEMU and to the agent, both over wire.rs: bounded lines of JSON

@@ -1,8 +1,12 @@
 //! The operating system inside, over the guest agent.
 //!
 //! The network of a machine leads nowhere, so what is downloaded is fetched by us, under the guard of [`Fetcher`], and handed in over the agent's channel.
-//! A program runs in a session of its own under a small shell that writes its exit code to a file. Whoever asks later finds the folder, the
-//! process or the code: it does not matter whether they had begun it. This module refuses to know disks and processes of the host.
+//! What is done inside is done by short scripts for the system's own shell. A program is begun by one and looked at by others: it does not matter whether those who
+//! look had begun it. This module refuses to know disks and processes of the host.
+
+mod linux;
+mod shell;
+mod windows;
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -15,6 +19,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use url::Url;
 
+use self::linux::LINUX;
+use self::shell::{NO_FILE, Shell};
+use self::windows::WINDOWS;
 use super::layout::{MACHINE_FILE, MachineFolder, file_name};
 use super::machine::of_host;
 use super::wire::WireError;
@@ -23,9 +30,6 @@ use crate::{
     DETECT_TIME_MAX, DriverError, Exit, FetchPolicy, FileFormat, Guest, GuestError, GuestOs, HEAD_BYTES, Sha256Digest,
     Tag,
 };
-
-/// Where files and runs of ours are kept inside, in a folder for each tag.
-const FOLDER: &str = "/var/lib/cloudpc";
 
 /// How much of a file goes into one command, bytes.
 const PIECE_BYTES: usize = 256 << 10;
@@ -42,54 +46,6 @@ const STARTING_LOOKS_MAX: u32 = 20;
 
 /// Largest small file, bytes.
 const FILE_BYTES_MAX: usize = 64 << 10;
-
-/// Begins the program in folder `$1` with the other arguments, unless that was done. The run's folder can be made but once.
-const RUN: &str = r#"
-cd "$1" && [ -e payload ] || exit 8
-shift
-mkdir run 2> /dev/null || exit 0
-chmod 700 payload
-case "$(head -c 7 payload)" in
-    '!<arch>') set -- dpkg "$@" -i payload ;;
-    *) set -- ./payload "$@" ;;
-esac
-setsid sh -c '
-    cat /proc/sys/kernel/random/boot_id > run/boot
-    echo $$ > run/pid.new && mv run/pid.new run/pid
-    "$@" < /dev/null >> run/output 2>&1
-    echo $? > run/exit.new && mv run/exit.new run/exit
-' sh "$@" < /dev/null > /dev/null 2>&1 &
-"#;
-
-/// Says how the run in folder `$1` is, then the end of what it has printed, which is kept from filling the disk.
-const LOOK: &str = r#"
-cd "$1/run" 2> /dev/null || { echo none; exit; }
-state=starting
-if [ -e pid ]; then
-    state=lost
-    [ "$(cat boot)" = "$(cat /proc/sys/kernel/random/boot_id)" ] && kill -0 "$(cat pid)" 2> /dev/null && state=running
-fi
-[ -e exit ] && state="exit $(cat exit)"
-echo "$state"
-[ -e output ] || exit 0
-tail -c 16384 output
-if [ "$(stat -c %s output)" -gt 1048576 ]; then : > output; fi
-"#;
-
-/// Runs the line `$1` in a shell of its own for at most `$2` seconds, and shows the end of what it prints.
-const DETECT: &str = r#"
-exec 4>&1
-code=$({ { timeout -s KILL "$2" sh -c "$1" < /dev/null 2>&1 3>&- 4>&-; echo $? >&3; } | tail -c 16384 >&4; } 3>&1)
-exit "$code"
-"#;
-
-/// Ends the run in folder `$1` with all its children.
-const KILL: &str = r#"
-cd "$1/run" 2> /dev/null || exit 0
-[ -e exit ] && exit 0
-[ -e pid ] && [ "$(cat boot)" = "$(cat /proc/sys/kernel/random/boot_id)" ] && kill -9 "-$(cat pid)" 2> /dev/null
-echo 137 > exit.new && mv exit.new exit
-"#;
 
 /// A guest.
 pub struct QemuGuest {
@@ -123,7 +79,7 @@ impl Guest for QemuGuest {
     }
 
     async fn enrol(&self, hostname: &str) -> Result<(), GuestError> {
-        let said = self.shell(r#"hostname "$1" && echo "$1" > /etc/hostname"#, &[hostname]).await?;
+        let said = self.script(self.shell().name, &[hostname]).await?;
         self.must_be_zero("its name cannot be set", &said)
     }
 
@@ -147,13 +103,13 @@ impl Guest for QemuGuest {
 
     async fn fetch(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError> {
         let folder = self.folder(tag);
-        let said = self.shell(r#"mkdir -p "$1""#, &[&folder]).await?;
+        let said = self.script(self.shell().make_folder, &[&folder]).await?;
         self.must_be_zero("a folder cannot be made", &said)?;
         let mut download = Download::new(&self.host.downloads, self.id, tag).await?;
         let fetched = self.host.fetcher.fetch_into(url, policy, &mut download.file).await?;
         download.file.rewind().await.map_err(of_host)?;
         self.write(&format!("{folder}/payload.part"), &mut download.file).await?;
-        let said = self.shell(r#"cd "$1" && mv payload.part payload && stat -c %s payload"#, &[&folder]).await?;
+        let said = self.script(self.shell().keep, &[&folder]).await?;
         self.must_be_zero("the file cannot be kept", &said)?;
         let size = String::from_utf8_lossy(&said.out).trim().to_owned();
         if size != fetched.size_bytes.to_string() {
@@ -171,29 +127,30 @@ impl Guest for QemuGuest {
     }
 
     async fn sha256(&self, tag: &Tag) -> Result<Sha256Digest, GuestError> {
-        let said = self.shell(r#"[ -e "$1" ] || exit 8; sha256sum "$1""#, &[&self.payload(tag)]).await?;
-        if said.code == 8 {
+        let said = self.script(self.shell().digest, &[&self.payload(tag)]).await?;
+        if said.code == NO_FILE {
             return Err(self.no_file(tag));
         }
         self.must_be_zero("the digest cannot be computed", &said)?;
         let mut digest = [0; 32];
         match said.out.get(..64).map(|hex| hex::decode_to_slice(hex, &mut digest)) {
             Some(Ok(())) => Ok(digest),
-            _ => Err(self.not_understood("sha256sum", &json!(String::from_utf8_lossy(&said.out)))),
+            _ => Err(self.not_understood("the digest", &json!(String::from_utf8_lossy(&said.out)))),
         }
     }
 
     async fn run(&self, tag: &Tag, arguments: &[String]) -> Result<Exit, GuestError> {
         let folder = self.folder(tag);
+        let arguments = (self.shell().installer_arguments)(arguments);
         let words: Vec<&str> = std::iter::once(folder.as_str()).chain(arguments.iter().map(String::as_str)).collect();
-        let begun = self.shell(RUN, &words).await?;
-        if begun.code == 8 {
+        let begun = self.script(self.shell().run, &words).await?;
+        if begun.code == NO_FILE {
             return Err(self.no_file(tag));
         }
         self.must_be_zero("the program cannot be begun", &begun)?;
         let (mut pause, mut starting) = (LOOK_PAUSE_MIN, 0);
         loop {
-            let said = self.shell(LOOK, &[&folder]).await?;
+            let said = self.script(self.shell().look, &[&folder]).await?;
             let text = String::from_utf8_lossy(&said.out);
             let (state, output) = text.split_once('\n').unwrap_or((&text, ""));
             starting += u32::from(state == "starting");
@@ -205,7 +162,7 @@ impl Guest for QemuGuest {
                 _ if state == "running" || (state == "starting" && starting < STARTING_LOOKS_MAX) => {}
                 _ => {
                     // Nobody is left to say how it would have ended. The next call begins it anew.
-                    self.shell(r#"rm -rf "$1/run""#, &[&folder]).await?;
+                    self.script(self.shell().forget, &[&folder]).await?;
                     return Err(GuestError::NotReady("the machine was restarted while the program ran".into()));
                 }
             }
@@ -216,17 +173,17 @@ impl Guest for QemuGuest {
 
     async fn detect(&self, command: &str) -> Result<Exit, GuestError> {
         let seconds = DETECT_TIME_MAX.as_secs().to_string();
-        let said = self.shell(DETECT, &[command, &seconds]).await?;
+        let said = self.script(self.shell().detect, &[command, &seconds]).await?;
         let code = said.code.try_into().map_err(|_| self.not_understood("detection", &json!(said.code)))?;
         Ok(Exit { code, output: String::from_utf8_lossy(&said.out).into_owned() })
     }
 
     async fn kill(&self, tag: &Tag) -> Result<(), GuestError> {
-        self.shell(KILL, &[&self.folder(tag)]).await.map(drop)
+        self.script(self.shell().kill, &[&self.folder(tag)]).await.map(drop)
     }
 
     async fn clean(&self, tag: &Tag) -> Result<(), GuestError> {
-        let said = self.shell(r#"rm -rf "$1""#, &[&self.folder(tag)]).await?;
+        let said = self.script(self.shell().remove, &[&self.folder(tag)]).await?;
         self.must_be_zero("files cannot be removed", &said)
     }
 
@@ -245,14 +202,17 @@ impl Guest for QemuGuest {
 }
 
 impl QemuGuest {
-    /// Runs a short script to its end.
-    async fn shell(&self, script: &str, arguments: &[&str]) -> Result<Said, GuestError> {
-        if self.os != GuestOs::Linux {
-            let message = "programs are run in Linux guests only, so far".to_owned();
-            return Err(DriverError::Rejected { code: "guestNotSupported".into(), message }.into());
+    fn shell(&self) -> &'static Shell {
+        match self.os {
+            GuestOs::Linux => &LINUX,
+            GuestOs::Windows => &WINDOWS,
         }
-        let words: Vec<&str> = ["-c", script, "sh"].into_iter().chain(arguments.iter().copied()).collect();
-        let begin = json!({ "path": "/bin/sh", "arg": words, "capture-output": true });
+    }
+
+    /// Runs a short script to its end.
+    async fn script(&self, script: &str, arguments: &[&str]) -> Result<Said, GuestError> {
+        let (program, words) = (self.shell().command)(script, arguments);
+        let begin = json!({ "path": program, "arg": words, "capture-output": true });
         let begun = self.ask("guest-exec", begin).await?;
         let mut pause = LOOK_PAUSE_MIN;
         loop {
@@ -350,7 +310,7 @@ impl QemuGuest {
     }
 
     fn folder(&self, tag: &Tag) -> String {
-        format!("{FOLDER}/{}", file_name(&tag.0))
+        format!("{}/{}", self.shell().folder, file_name(&tag.0))
     }
 
     fn payload(&self, tag: &Tag) -> String {
@@ -358,12 +318,13 @@ impl QemuGuest {
     }
 }
 
-/// What the agent's refusals mean. They are for people; these words in them have been the same for ten years.
+/// What the agent's refusals mean. They are for people; these words in them have been the same for ten years, in Windows where it speaks English.
 fn refused(command: &str, description: String) -> GuestError {
-    if description.contains("No such file") {
+    let says = |words: [&str; 3]| words.iter().any(|words| description.contains(words));
+    if says(["No such file", "cannot find the file", "cannot find the path"]) {
         return GuestError::FileNotFound(description);
     }
-    if description.contains("No space left") {
+    if says(["No space left", "not enough space", "disk is full"]) {
         return GuestError::DiskFull(description);
     }
     match command {

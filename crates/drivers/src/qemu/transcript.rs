@@ -1,6 +1,6 @@
 //! Recorded conversations, played to a client under test.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 
 /// A conversation of lines: `< ` is sent to the client, `> ` is what the client has to send, `~` is silence without an end. `ÿ` stands for the byte 0xFF.
@@ -9,10 +9,15 @@ pub struct Transcript(JoinHandle<()>);
 impl Transcript {
     /// The client's end of the conversation.
     pub fn play(text: &str) -> (DuplexStream, Self) {
-        let (client, mut server) = tokio::io::duplex(1 << 20);
+        let (client, server) = tokio::io::duplex(1 << 20);
+        (client, Self::over(server, text))
+    }
+
+    /// The same over a stream that is there.
+    pub fn over(mut server: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, text: &str) -> Self {
         let lines: Vec<String> =
             text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
-        let playing = tokio::spawn(async move {
+        Self(tokio::spawn(async move {
             for line in lines {
                 match line.split_at(1) {
                     ("<", sent) => server.write_all(&bytes(&sent[1..])).await.unwrap(),
@@ -25,8 +30,7 @@ impl Transcript {
                     _ => std::future::pending().await,
                 }
             }
-        });
-        (client, Self(playing))
+        }))
     }
 
     /// Fails if the client has not said what was recorded, or has not heard it all.

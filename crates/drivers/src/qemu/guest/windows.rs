@@ -1,0 +1,180 @@
+//! What a Windows guest is told, by PowerShell 5, which every Windows has.
+//!
+//! Neither PowerShell nor the guest agent have a way to pass arguments that survives every quotation mark, so scripts and arguments travel as one encoded
+//! text. These scripts have been checked against the language's grammar and played against transcripts; no Windows was at hand to run them.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::shell::Shell;
+
+pub static WINDOWS: Shell = Shell {
+    // Only administrators may write there, so that nobody changes an installer between its check and its run.
+    folder: "C:/Program Files/cloudpc",
+    command: |script, arguments| {
+        let script = format!("{PRELUDE}{}{script}", literals(arguments));
+        let utf16: Vec<u8> = script.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let words = ["-NoProfile", "-NonInteractive", "-EncodedCommand", &BASE64.encode(utf16)];
+        ("powershell.exe", words.map(str::to_owned).to_vec())
+    },
+    installer_arguments: |parameters| vec![command_line(parameters)],
+    name: "if ($env:COMPUTERNAME -ne $a[0]) { Rename-Computer -NewName $a[0] -Force 3> $null }",
+    make_folder: "[void][IO.Directory]::CreateDirectory($a[0])",
+    keep: r#"
+Move-Item -Force -LiteralPath "$($a[0])/payload.part" -Destination "$($a[0])/payload"
+(Get-Item -LiteralPath "$($a[0])/payload").Length
+"#,
+    digest: r"
+if (-not (Test-Path -LiteralPath $a[0])) { exit 8 }
+(Get-FileHash -Algorithm SHA256 -LiteralPath $a[0]).Hash
+",
+    run: RUN,
+    look: LOOK,
+    forget: r#"Remove-Item -Recurse -Force -LiteralPath "$($a[0])/run""#,
+    kill: KILL,
+    remove: "if (Test-Path -LiteralPath $a[0]) { Remove-Item -Recurse -Force -LiteralPath $a[0] }",
+    detect: DETECT,
+};
+
+/// Before every script: errors end it, and a full disk is named as it is on Linux, in whatever language Windows speaks.
+const PRELUDE: &str = r#"
+$ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue'
+trap {
+    $full = $_.Exception.HResult -eq 0x80070070
+    [Console]::Error.Write($(if ($full) { 'No space left on device' } else { "$_" }))
+    exit 1
+}
+try { [Console]::OutputEncoding = New-Object Text.UTF8Encoding $false } catch { }
+function Write-End($path) {
+    if (-not (Test-Path -LiteralPath $path)) { return }
+    $file = [IO.File]::Open($path, 'Open', 'Read', 'ReadWrite')
+    [void]$file.Seek([Math]::Max(0, $file.Length - 8192), 'Begin')
+    [Console]::Out.Write((New-Object IO.StreamReader $file, ([Text.Encoding]::Default)).ReadToEnd())
+    $file.Close()
+}
+"#;
+
+/// A second PowerShell outlives this one and writes the exit code down. It is started by the shell of Windows, so that it does not inherit the pipe whose end the guest
+/// agent waits for. What has to be passed to it lies in files, and so does what to call the installer: the kind of file decides. Windows Installer shows
+/// nothing, because nobody would see it, and does not restart the machine; that it asks for a restart (3010, 1641) is a success.
+const RUN: &str = r#"
+$folder = $a[0]
+if (-not (Test-Path -LiteralPath "$folder/payload")) { exit 8 }
+$run = "$folder\run".Replace('/', '\')
+[void][IO.Directory]::CreateDirectory($run)
+try { [IO.File]::Open("$run/begun", 'CreateNew').Close() } catch {
+    if (Test-Path -LiteralPath "$run/begun") { exit 0 }
+    throw
+}
+$head = New-Object byte[] 2
+$file = [IO.File]::OpenRead("$folder/payload")
+[void]$file.Read($head, 0, 2)
+$file.Close()
+if ($head[0] -eq 0xD0) {
+    [void](New-Item -ItemType HardLink -Path "$run/payload.msi" -Target "$folder/payload")
+    $program = 'msiexec.exe'
+    $arguments = "/i `"$run\payload.msi`" /qn /norestart $($a[1])"
+} else {
+    [void](New-Item -ItemType HardLink -Path "$run/payload.exe" -Target "$folder/payload")
+    $program = "$run\payload.exe"
+    $arguments = $a[1]
+}
+[IO.File]::WriteAllText("$run/program", $program)
+[IO.File]::WriteAllText("$run/arguments", $arguments)
+[IO.File]::WriteAllText("$run/runner.ps1", @'
+$me = Get-Process -Id $PID
+[IO.File]::WriteAllText("$run/pid.new", "$PID $($me.StartTime.Ticks)")
+Move-Item -LiteralPath "$run/pid.new" -Destination "$run/pid"
+$start = @{ FilePath = [IO.File]::ReadAllText("$run/program"); NoNewWindow = $true; PassThru = $true }
+$arguments = [IO.File]::ReadAllText("$run/arguments")
+if ($arguments.Trim()) { $start.ArgumentList = $arguments }
+try {
+    $installer = Start-Process @start -RedirectStandardOutput "$run/output" -RedirectStandardError "$run/errors"
+    $null = $installer.Handle
+    $installer.WaitForExit()
+    $code = $installer.ExitCode
+    if (3010, 1641 -contains $code) { $code = 0 }
+} catch {
+    [IO.File]::WriteAllText("$run/errors", "$_")
+    $code = 193
+}
+[IO.File]::WriteAllText("$run/exit.new", "$code")
+Move-Item -LiteralPath "$run/exit.new" -Destination "$run/exit"
+'@)
+$quoted = $run.Replace("'", "''")
+$command = "`$run = '$quoted'; Invoke-Expression ([IO.File]::ReadAllText(`"`$run/runner.ps1`"))"
+$encoded = [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($command))
+Start-Process powershell.exe -WindowStyle Hidden -ArgumentList "-NoProfile -NonInteractive -EncodedCommand $encoded"
+"#;
+
+/// A process is known by its number and the time at which it began, since numbers come again.
+const LOOK: &str = r#"
+$run = "$($a[0])/run"
+$state = 'none'
+if (Test-Path -LiteralPath "$run/begun") { $state = 'starting' }
+if (Test-Path -LiteralPath "$run/pid") {
+    $id, $ticks = [IO.File]::ReadAllText("$run/pid") -split ' '
+    $runner = Get-Process -Id $id -ErrorAction SilentlyContinue
+    $state = if ($runner -and "$($runner.StartTime.Ticks)" -eq $ticks) { 'running' } else { 'lost' }
+}
+if (Test-Path -LiteralPath "$run/exit") { $state = 'exit ' + [IO.File]::ReadAllText("$run/exit") }
+[Console]::Out.Write("$state`n")
+Write-End "$run/output"
+Write-End "$run/errors"
+"#;
+
+const KILL: &str = r#"
+$run = "$($a[0])/run"
+if (-not (Test-Path -LiteralPath "$run/begun") -or (Test-Path -LiteralPath "$run/exit")) { exit 0 }
+if (Test-Path -LiteralPath "$run/pid") {
+    $id, $ticks = [IO.File]::ReadAllText("$run/pid") -split ' '
+    $runner = Get-Process -Id $id -ErrorAction SilentlyContinue
+    if ($runner -and "$($runner.StartTime.Ticks)" -eq $ticks) { cmd.exe /c "taskkill /T /F /PID $id > nul 2>&1" }
+}
+[IO.File]::WriteAllText("$run/exit", '137')
+exit 0
+"#;
+
+const DETECT: &str = r#"
+$base = Join-Path $env:TEMP ([IO.Path]::GetRandomFileName())
+$encoded = [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($a[0]))
+$start = @{ FilePath = 'powershell.exe'; ArgumentList = "-NoProfile -NonInteractive -EncodedCommand $encoded" }
+$shell = Start-Process @start -NoNewWindow -PassThru -RedirectStandardOutput "$base.out" -RedirectStandardError "$base.err"
+$null = $shell.Handle
+$code = 137
+if ($shell.WaitForExit(1000 * [int]$a[1])) { $code = $shell.ExitCode } else { cmd.exe /c "taskkill /T /F /PID $($shell.Id) > nul 2>&1" }
+Write-End "$base.out"
+Write-End "$base.err"
+Remove-Item -Force -ErrorAction SilentlyContinue -LiteralPath "$base.out", "$base.err"
+exit $code
+"#;
+
+/// The arguments as an array `$a` of texts in which nothing is special but the quotation mark itself.
+fn literals(arguments: &[&str]) -> String {
+    let literals: Vec<_> = arguments.iter().map(|argument| format!("'{}'", doubled(argument))).collect();
+    format!("$a = @({})\n", literals.join(", "))
+}
+
+/// `PowerShell` takes typographic quotation marks for straight ones (about Quoting Rules).
+fn doubled(text: &str) -> String {
+    let is_quote = |c| matches!(c, '\'' | '\u{2018}' | '\u{2019}' | '\u{201A}' | '\u{201B}');
+    text.chars().flat_map(|c| std::iter::repeat_n(c, if is_quote(c) { 2 } else { 1 })).collect()
+}
+
+/// A Windows program gets one line. A parameter with white space is put into quotation marks, unless it has some itself: then it is quoted already, as in `DIR="C:\a b"`,
+/// which Windows Installer wants in this way.
+fn command_line(parameters: &[String]) -> String {
+    let quoted = |parameter: &String| {
+        if parameter.contains('"') || !(parameter.is_empty() || parameter.contains(char::is_whitespace)) {
+            return parameter.clone();
+        }
+        // Backslashes before the closing mark would take its meaning.
+        let backslashes = parameter.len() - parameter.trim_end_matches('\\').len();
+        format!("\"{parameter}{}\"", "\\".repeat(backslashes))
+    };
+    parameters.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;

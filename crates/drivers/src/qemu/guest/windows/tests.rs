@@ -1,0 +1,196 @@
+use super::*;
+use crate::qemu::guest::QemuGuest;
+use crate::qemu::layout::{AGENT_SOCKET, MACHINE_FILE, RUN_FOLDER};
+use crate::qemu::transcript::Transcript;
+use crate::qemu::wire::{Lines, SENTINEL};
+use crate::qemu::{AcceleratorSetting, Capacity, Images, QemuDriver, QemuParts};
+use crate::{Exit, Fetcher, Guest, GuestError, GuestOs, SystemClock, SystemRng, Tag};
+use cloudpc_model::CloudPcId;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UnixListener;
+use tokio::sync::oneshot;
+use tree_sitter::{Node, Parser};
+
+const FOLDER: &str = "C:/Program Files/cloudpc/action-7";
+
+/// A guest whose agent says what the transcript says.
+struct Bed {
+    guest: QemuGuest,
+    transcript: oneshot::Receiver<Transcript>,
+    _folder: tempfile::TempDir,
+}
+
+impl Bed {
+    fn new(text: String) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(SystemClock);
+        let parts = QemuParts {
+            folder: folder.path().to_owned(),
+            images: Images::open(&folder.path().join("images")).unwrap(),
+            accelerator: AcceleratorSetting::Tcg,
+            capacity: Capacity::of_host().unwrap(),
+            stop_time_max: Duration::from_secs(1),
+            clock,
+            rng: Arc::new(SystemRng),
+            fetcher: Fetcher::new(None).unwrap(),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let host = QemuDriver::open(parts).unwrap().0;
+        let id = CloudPcId(uuid::Uuid::from_u128(7));
+        let machine = folder.path().join("machines").join(id.to_string());
+        std::fs::create_dir_all(machine.join(RUN_FOLDER)).unwrap();
+        std::fs::write(machine.join(MACHINE_FILE), "").unwrap();
+        let agent = UnixListener::bind(machine.join(RUN_FOLDER).join(AGENT_SOCKET)).unwrap();
+        let (playing, transcript) = oneshot::channel();
+        tokio::spawn(async move {
+            let (mut stream, _) = agent.accept().await.unwrap();
+            let mut lines = Lines::new(&mut stream);
+            let sync = lines.receive().await.unwrap();
+            lines.send_raw(&[SENTINEL]).await.unwrap();
+            lines.send(&json!({ "return": sync["arguments"]["id"] })).await.unwrap();
+            let _ = playing.send(Transcript::over(stream, &text));
+        });
+        let guest = QemuGuest { slot: host.slot(id), host, id, os: GuestOs::Windows };
+        Self { guest, transcript, _folder: folder }
+    }
+
+    async fn finished(self) {
+        self.transcript.await.unwrap().finished().await;
+    }
+}
+
+/// A script that is begun, asked after, and has ended with a code and an output.
+fn ran(script: &str, arguments: &[&str], code: i32, output: &str) -> String {
+    let (program, words) = (WINDOWS.command)(script, arguments);
+    let begin =
+        json!({ "execute": "guest-exec", "arguments": { "path": program, "arg": words, "capture-output": true } });
+    let ask = json!({ "execute": "guest-exec-status", "arguments": { "pid": 2868 } });
+    let ended = json!({ "return": { "exited": true, "exitcode": code, "out-data": BASE64.encode(output) } });
+    format!(
+        "> {begin}\n< {{\"return\": {{\"pid\": 2868}}}}\n> {ask}\n< {{\"return\": {{\"exited\": false}}}}\n> {ask}\n< {ended}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_program_is_run_to_its_end() {
+    let digest = "AB".repeat(32);
+    let text = [
+        ran(WINDOWS.digest, &[&format!("{FOLDER}/payload")], 0, &format!("{digest}\r\n")),
+        ran(WINDOWS.run, &[FOLDER, r#"/quiet DIR="C:\a b" "x y""#], 0, ""),
+        ran(WINDOWS.look, &[FOLDER], 0, "starting\n"),
+        ran(WINDOWS.look, &[FOLDER], 0, "running\nunpacking\r\n"),
+        ran(WINDOWS.look, &[FOLDER], 0, "exit 1603\nunpacking\r\nno licence\r\n"),
+        ran(WINDOWS.kill, &[FOLDER], 0, ""),
+        ran(WINDOWS.remove, &[FOLDER], 0, ""),
+    ];
+    let bed = Bed::new(text.concat());
+    let (guest, tag) = (&bed.guest, Tag("action-7".into()));
+    assert_eq!(guest.sha256(&tag).await, Ok([0xAB; 32]));
+    let parameters = ["/quiet", r#"DIR="C:\a b""#, "x y"].map(str::to_owned);
+    let exit = Exit { code: 1603, output: "unpacking\r\nno licence\r\n".into() };
+    assert_eq!(guest.run(&tag, &parameters).await, Ok(exit));
+    guest.kill(&tag).await.unwrap();
+    guest.clean(&tag).await.unwrap();
+    bed.finished().await;
+}
+
+#[tokio::test]
+async fn what_is_amiss_inside_is_told() {
+    let full =
+        json!({ "return": { "exited": true, "exitcode": 1, "err-data": BASE64.encode("No space left on device") } });
+    let (program, words) = (WINDOWS.command)(WINDOWS.name, &["CPC-7"]);
+    let begin =
+        json!({ "execute": "guest-exec", "arguments": { "path": program, "arg": words, "capture-output": true } });
+    let no_program =
+        "Guest agent command failed, error was 'Failed to execute helper program (No such file or directory)'";
+    let text = [
+        r#"
+        > {"arguments":{},"execute":"guest-get-fsinfo"}
+        < {"return": [{"name": "\\\\?\\Volume{4c1b02c1}\\", "mountpoint": "System Reserved", "disk": [], "type": "NTFS"}, {"name": "\\\\?\\Volume{4c1b02c4}\\", "total-bytes": 68718428160, "used-bytes": 21474836480, "mountpoint": "C:\\", "disk": [], "type": "NTFS"}]}
+        "#.to_owned(),
+        ran(WINDOWS.digest, &[&format!("{FOLDER}/payload")], 8, ""),
+        ran(WINDOWS.run, &[FOLDER, ""], 0, ""),
+        ran(WINDOWS.look, &[FOLDER], 0, "lost\n"),
+        ran(WINDOWS.forget, &[FOLDER], 0, ""),
+        ran(WINDOWS.detect, &["exit 3", "60"], 3, "not there\r\n"),
+        format!("> {begin}\n< {{\"return\": {{\"pid\": 9}}}}\n"),
+        format!("> {}\n< {full}\n", json!({ "execute": "guest-exec-status", "arguments": { "pid": 9 } })),
+        format!("> {begin}\n< {}\n", json!({ "error": { "class": "GenericError", "desc": no_program } })),
+    ];
+    let bed = Bed::new(text.concat());
+    let (guest, tag) = (&bed.guest, Tag("action-7".into()));
+    assert_eq!(guest.free_disk_bytes().await, Ok(68_718_428_160 - 21_474_836_480));
+    assert!(matches!(guest.sha256(&tag).await, Err(GuestError::FileNotFound(_))));
+    assert!(matches!(guest.run(&tag, &[]).await, Err(GuestError::NotReady(_))));
+    assert_eq!(guest.detect("exit 3").await, Ok(Exit { code: 3, output: "not there\r\n".into() }));
+    assert!(matches!(guest.enrol("CPC-7").await, Err(GuestError::DiskFull(_))));
+    assert!(matches!(guest.enrol("CPC-7").await, Err(GuestError::FileNotFound(_))));
+    bed.finished().await;
+}
+
+#[test]
+fn every_script_is_in_the_language() {
+    let mut parser = Parser::new();
+    parser.set_language(&tree_sitter_powershell::LANGUAGE.into()).unwrap();
+    let mut check = |what: &str, script: &str| {
+        let tree = parser.parse(script, None).unwrap();
+        assert_eq!(first_error(tree.root_node()).map(|node| node.to_string()), None, "{what}:\n{script}");
+    };
+    let Shell { name, make_folder, keep, digest, run, look, forget, kill, remove, detect, .. } = WINDOWS;
+    let scripts = [
+        ("name", name),
+        ("make_folder", make_folder),
+        ("keep", keep),
+        ("digest", digest),
+        ("run", run),
+        ("look", look),
+        ("forget", forget),
+        ("kill", kill),
+        ("remove", remove),
+        ("detect", detect),
+    ];
+    for (what, script) in scripts {
+        let (_, words) = (WINDOWS.command)(script, &["it's", "a \"b\" $c `d"]);
+        let utf16: Vec<u16> =
+            BASE64.decode(&words[3]).unwrap().chunks(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
+        let whole = String::from_utf16(&utf16).unwrap();
+        assert!(whole.ends_with(script), "{what}");
+        // The longest command line of Windows, in characters (page `CreateProcess` function).
+        assert!(words.join(" ").len() < 32_767 / 2, "{what} leaves room for arguments");
+        check(what, &whole);
+    }
+    let runner = RUN.split_once("@'\n").and_then(|(_, rest)| rest.split_once("\n'@")).unwrap().0;
+    check("runner", runner);
+}
+
+#[test]
+#[should_panic(expected = "ERROR")]
+fn a_script_with_a_mistake_is_found() {
+    let mut parser = Parser::new();
+    parser.set_language(&tree_sitter_powershell::LANGUAGE.into()).unwrap();
+    let tree = parser.parse("if ($a { exit 1 }", None).unwrap();
+    assert_eq!(first_error(tree.root_node()).map(|node| node.to_string()), None);
+}
+
+fn first_error(node: Node<'_>) -> Option<Node<'_>> {
+    if node.is_error() || node.is_missing() {
+        return Some(node);
+    }
+    (0..node.child_count()).filter_map(|at| node.child(at.try_into().ok()?)).find_map(first_error)
+}
+
+#[test]
+fn texts_stay_what_they_are() {
+    assert_eq!(
+        literals(&["a", "it's", "", "$x `y` \"z\"", "l’été"]),
+        "$a = @('a', 'it''s', '', '$x `y` \"z\"', 'l’’été')\n"
+    );
+    let line =
+        |parameters: &[&str]| command_line(&parameters.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+    assert_eq!(line(&[]), "");
+    assert_eq!(line(&["/qn", "TOKEN=s3cret"]), "/qn TOKEN=s3cret");
+    assert_eq!(line(&["DIR=\"C:\\a b\"", "two words", ""]), "DIR=\"C:\\a b\" \"two words\" \"\"");
+    assert_eq!(line(&["C:\\a b\\", "C:\\c\\"]), "\"C:\\a b\\\\\" C:\\c\\");
+}
