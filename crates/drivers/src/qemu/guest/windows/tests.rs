@@ -32,6 +32,7 @@ impl Bed {
             accelerator: AcceleratorSetting::Tcg,
             capacity: Capacity::of_host().unwrap(),
             stop_time_max: Duration::from_secs(1),
+            guest_silence_max: Duration::from_secs(60),
             clock,
             rng: Arc::new(SystemRng),
             fetcher: Fetcher::new(None).unwrap(),
