@@ -18,6 +18,8 @@ use cloudpc_model::{Actor, Clock, CloudPcId, Rng, TenantId, UserId};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 
@@ -55,6 +57,10 @@ pub struct Desktops {
     keys: Tickets<Key>,
     /// Screens that may be looked at besides those that are.
     places: Arc<Semaphore>,
+    /// Bridges that are open.
+    bridges: TaskTracker,
+    /// The service stops.
+    stop: CancellationToken,
     /// The folder in which noVNC is installed.
     novnc: PathBuf,
 }
@@ -66,8 +72,17 @@ impl Desktops {
             tickets: Tickets::new(Arc::clone(clock), Arc::clone(rng)),
             keys: Tickets::new(Arc::clone(clock), Arc::clone(rng)),
             places: Arc::new(Semaphore::new(BRIDGES_MAX)),
+            bridges: TaskTracker::new(),
+            stop: CancellationToken::new(),
             novnc,
         }
+    }
+
+    /// Closes every bridge, and tells the browsers why.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.bridges.close();
+        self.bridges.wait().await;
     }
 }
 

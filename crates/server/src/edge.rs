@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::identity::GRAPH_AUDIENCES;
-use crate::request::{BaseAddress, CLIENT_REQUEST_ID, REQUEST_ID, RequestIds, Route};
+use crate::request::{BaseAddress, CLIENT_REQUEST_ID, REQUEST_ID, RequestIds, Route, WithoutBody};
 use crate::{admin, desktop, identity, pipeline};
 
 pub use listen::{CONNECTIONS_MAX, Listener, serve};
@@ -130,6 +130,7 @@ impl Edge {
             .map_err(|_| too_many("Too many requests at once; try again."))?;
         if parts.method == Method::HEAD {
             parts.method = Method::GET;
+            parts.extensions.insert(WithoutBody);
         }
         parts.extensions.insert(ids);
         parts.extensions.insert(base);

@@ -38,3 +38,7 @@ impl RequestIds {
         Self { client_request_id: own.unwrap_or(&request_id).to_owned(), request_id }
     }
 }
+
+/// The request was HEAD, which is answered as GET: what GET would change must stay as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct WithoutBody;

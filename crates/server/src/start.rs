@@ -70,6 +70,7 @@ pub struct Server {
     /// Listeners and connections.
     connections: TaskTracker,
     engine: JoinHandle<()>,
+    desktops: Arc<Desktops>,
 }
 
 /// Why a server did not start.
@@ -252,6 +253,7 @@ impl Server {
         let (stop, connections, health) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Health::default()));
         let engine = run_engine(app.engine.clone(), stop.clone(), Arc::clone(&health));
         connections.spawn(finish_pages(app.store.clone(), stop.clone()));
+        let desktops = Arc::clone(&app.desktops);
         let edge = Arc::new(Edge::new(app, health));
         let plain = http.map(|(socket, _)| (socket, None));
         let secured = https.map(|(socket, _)| (socket, Some(TlsAcceptor::from(tls))));
@@ -259,7 +261,7 @@ impl Server {
             let listener = Listener { socket, tls, connections_max: edge::CONNECTIONS_MAX };
             connections.spawn(edge::serve(Arc::clone(&edge), listener, stop.clone(), connections.clone()));
         }
-        Ok(Self { http_address, https_address, stop, connections, engine })
+        Ok(Self { http_address, https_address, stop, connections, engine, desktops })
     }
 
     /// Where it serves plain HTTP.
@@ -277,6 +279,7 @@ impl Server {
         self.stop.cancel();
         self.connections.close();
         let ended = async {
+            self.desktops.close().await;
             self.connections.wait().await;
             self.engine.await
         };

@@ -15,6 +15,7 @@ use http::{HeaderMap, StatusCode, header};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio_util::sync::CancellationToken;
 
 use super::{COOKIE, Closed};
 use crate::app::App;
@@ -65,11 +66,12 @@ async fn open(
         }
     };
     let (cloud_pc_id, actor) = (key.admission.cloud_pc_id, key.admission.actor);
+    let (open, stop) = (app.desktops.bridges.token(), app.desktops.stop.clone());
     upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX).on_upgrade(async move |socket| {
         tracing::info!(%cloud_pc_id, app = actor.app_name, user = actor.user_principal_name, "a desktop is opened");
-        carry(socket, display).await;
+        carry(socket, display, &stop).await;
         tracing::info!(%cloud_pc_id, "a desktop is closed");
-        drop(place);
+        drop((place, open));
     })
 }
 
@@ -77,13 +79,14 @@ fn refuse(status: StatusCode, problem: &'static str) -> Response {
     (status, problem).into_response()
 }
 
-/// Carries bytes both ways until either side ends, and says so to the browser.
-async fn carry(socket: WebSocket, display: Box<dyn Display>) {
+/// Carries bytes both ways until either side ends or the service stops, and says so to the browser.
+async fn carry(socket: WebSocket, display: Box<dyn Display>, stop: &CancellationToken) {
     let (mut to_browser, from_browser) = socket.split();
     let (from_screen, to_screen) = tokio::io::split(display);
     let (code, reason) = tokio::select! {
         reason = type_and_point(from_browser, to_screen) => reason,
         reason = show(from_screen, &mut to_browser) => reason,
+        () = stop.cancelled() => (close_code::AWAY, "the service stops"),
     };
     let _ = to_browser.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
 }

@@ -11,7 +11,7 @@ use tower_http::services::ServeDir;
 use super::{COOKIE, Closed, Key};
 use crate::app::App;
 use crate::html::{escaped, page};
-use crate::request::BaseAddress;
+use crate::request::{BaseAddress, WithoutBody};
 
 const SCRIPT: &str = include_str!("page/page.js");
 const STYLE: &str = include_str!("page/page.css");
@@ -29,7 +29,16 @@ pub(super) fn routes(app: &App) -> Router<App> {
         .nest_service("/desktop/novnc/vendor", part("vendor"))
 }
 
-async fn open(State(app): State<App>, Extension(base): Extension<BaseAddress>, Path(ticket): Path<String>) -> Response {
+async fn open(
+    State(app): State<App>,
+    Extension(base): Extension<BaseAddress>,
+    without_body: Option<Extension<WithoutBody>>,
+    Path(ticket): Path<String>,
+) -> Response {
+    // Whoever only looks whether something is there, as programs do that show a link to people, does not use the ticket up.
+    if without_body.is_some() {
+        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response();
+    }
     let Some(admission) = app.desktops.tickets.redeem(&ticket) else {
         return refuse(
             StatusCode::FORBIDDEN,

@@ -218,8 +218,30 @@ async fn the_screen_is_let_go_when_the_browser_leaves() {
 }
 
 #[tokio::test]
+async fn when_the_service_stops_the_browser_is_told_and_waited_for() {
+    let room = Room::new().await;
+    let (mut socket, mut screen) = room.looking().await;
+    let (ticket, cookie) = room.page().await;
+    let closing = room.desktops.close();
+    let told = async {
+        assert_eq!(closed_with(&mut socket).await, CloseCode::Away);
+        assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
+    };
+    tokio::join!(closing, told);
+    // A page that connects only now.
+    let mut late = room.connect(&ticket, &cookie, &room.origin()).await.unwrap();
+    assert_eq!(closed_with(&mut late).await, CloseCode::Away);
+}
+
+#[tokio::test]
 async fn a_ticket_opens_one_page_and_a_page_one_socket() {
     let room = Room::new().await;
+    let ticket = room.ticket(admission());
+    let looked_for = room.world.ask(&format!("HEAD /desktop/{ticket}"), "").await;
+    assert!(looked_for.starts_with("405"), "{looked_for}");
+    assert!(room.open(&ticket).await.starts_with("HTTP/1.1 200 "), "looking for it has not used it up");
+    room.screen.accept().await.unwrap();
+
     let (ticket, cookie) = room.page().await;
     let used = room.open(&ticket).await;
     assert!(used.starts_with("HTTP/1.1 403 ") && used.contains("opened before"), "{used}");
