@@ -57,6 +57,10 @@ impl Connection {
         Ok(self.client.get_text(path).await?)
     }
 
+    pub async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        Ok(self.client.get_bytes(path).await?)
+    }
+
     /// The rows of a collection over all its pages, at most `limit`.
     pub async fn rows(&self, path: &str, query: &[(&str, &str)], limit: Option<usize>) -> Result<Vec<Value>, Failure> {
         Ok(self.client.rows(path, query, limit).await?)

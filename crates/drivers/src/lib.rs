@@ -190,6 +190,9 @@ pub trait Driver: Send + Sync {
     /// The screen, keyboard and pointer of a running machine. A machine that has none rejects it with [`NO_DISPLAY`].
     async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError>;
 
+    /// What its screen shows now, as a PNG. A machine that has none rejects it with [`NO_DISPLAY`].
+    async fn screenshot(&self, id: CloudPcId) -> Result<Vec<u8>, DriverError>;
+
     /// The machines that may have changed without being asked to, each to be looked at with [`Driver::observe`]: first those of which that is not known, then each as it is
     /// noticed. Never ends. Several may watch.
     fn watch(&self) -> BoxStream<'static, CloudPcId>;

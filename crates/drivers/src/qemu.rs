@@ -10,6 +10,7 @@
 //!       command.rs   its command line
 //!     accelerator.rs whether KVM really runs guests here
 //!     capacity.rs    whether the host has room
+//!     screen.rs      pictures of the screen
 //!   watch.rs         what becomes of a process without being asked for
 //!   guest.rs         the operating system inside, over the guest agent; what Linux and Windows are told, in guest/
 //!   image.rs         the images that disks are made from
@@ -33,6 +34,7 @@ mod machine;
 mod process;
 mod qmp;
 mod record;
+mod screen;
 #[cfg(test)]
 mod transcript;
 mod warm;
@@ -335,6 +337,11 @@ impl Driver for QemuDriver {
     async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError> {
         let machine = Machine::look(&self.0, &self.0.slot(id), &self.0.folder(id))?;
         Ok(Box::new(machine.ok_or_else(|| not_found(id))?.display().await?))
+    }
+
+    async fn screenshot(&self, id: CloudPcId) -> Result<Vec<u8>, DriverError> {
+        let machine = Machine::look(&self.0, &self.0.slot(id), &self.0.folder(id))?;
+        machine.ok_or_else(|| not_found(id))?.screenshot().await
     }
 
     fn watch(&self) -> BoxStream<'static, CloudPcId> {

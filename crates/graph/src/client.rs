@@ -147,6 +147,16 @@ impl Client {
         response.text().await.map_err(|error| self.unreachable(&error))
     }
 
+    /// Gets bytes.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        let url = self.url(path)?;
+        let response = self.call(&|| self.http.get(url.clone())).await?;
+        Ok(response.bytes().await.map_err(|error| self.unreachable(&error))?.into())
+    }
+
     /// Gets the rows of a collection over all its pages, at most `limit` if one is given.
     ///
     /// # Errors

@@ -271,6 +271,10 @@ fn excerpts() {
     <Action Name="undo" IsBound="true">
     <Parameter Name="bindingParameter" Type="microsoft.graph.cloudPC" Nullable="false"/>
     </Action>
+    <Function Name="screenshot" IsBound="true">
+    <Parameter Name="bindingParameter" Type="microsoft.graph.cloudPC" Nullable="false"/>
+    <ReturnType Type="Edm.Stream"/>
+    </Function>
     <Action Name="allowUrls" IsBound="true">
     <Parameter Name="bindingParameter" Type="microsoft.graph.cloudPcExternalPartner" Nullable="false"/>
     <Parameter Name="urls" Type="Collection(Edm.String)" Nullable="false"/>

@@ -62,6 +62,7 @@ pub static TABLE: &[Row] = table! {
     "cloudPC.getSupportedCloudPcRemoteActions", READ => cloud_pc::supported_actions::run;
     "cloudPC.retrieveCloudPcLaunchDetail", READ_SIGNED_IN => cloud_pc::launch_detail::run;
     "cloudPC.getCloudPcLaunchInfo", READ_SIGNED_IN => cloud_pc::launch_info::run;
+    "cloudPC.screenshot", READ_SIGNED_IN => cloud_pc::screenshot::run;
     "cloudPC.actions", READ => action::list::run;
     "action.get", READ => action::get::run;
     "action.cancel", WRITE => action::cancel::run;

@@ -11,6 +11,7 @@ mod reprovision;
 mod resize;
 mod restore;
 mod results;
+mod screenshot;
 mod settle;
 mod snapshot;
 mod troubleshoot;
@@ -47,6 +48,7 @@ const ACTION_COLUMNS: &[Column] = &[
 pub enum Command {
     List(list::List),
     Open(open::Open),
+    Screenshot(screenshot::Screenshot),
     Reprovision(reprovision::Reprovision),
     Results(results::Results),
     Actions(actions::Actions),
@@ -69,6 +71,7 @@ impl Command {
         match self {
             Self::List(verb) => verb.run(session).await,
             Self::Open(verb) => verb.run(session).await,
+            Self::Screenshot(verb) => verb.run(session).await,
             Self::Reprovision(verb) => verb.run(session).await,
             Self::Results(verb) => verb.run(session).await,
             Self::Actions(verb) => verb.run(session).await,

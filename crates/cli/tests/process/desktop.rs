@@ -17,6 +17,9 @@ fn a_desktop_has_an_address_that_is_good_once() {
     let again = get(address);
     assert!(again.starts_with("HTTP/1.1 403 "), "{again}");
     assert_ne!(service.json(&["open", "desk-07", "--print"])["cloudPcLaunchUrl"], address);
+    let screenshot = service.run(&["screenshot", "desk-07", "-"]);
+    assert_eq!((screenshot.exit, screenshot.out.as_str()), (service.run(&["undo", "desk-08"]).exit, ""));
+    assert!(screenshot.err.contains("a simulated machine has no screen") && screenshot.err.contains("noDisplay"));
     assert_eq!(service.run(&["open", "nobody"]).exit, service.run(&["results", "nobody"]).exit);
 }
 

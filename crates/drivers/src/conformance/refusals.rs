@@ -120,9 +120,13 @@ fn cases() -> Vec<Case> {
             name: "a machine that is off shows nothing",
             prepare: |b| Box::pin(b.present()),
             verb: |b| Box::pin(async { b.driver.display(b.spec.id).await.map(drop) }),
-            refused: |error| {
-                is_conflict(error) || matches!(error, DriverError::Rejected { code, .. } if code == NO_DISPLAY)
-            },
+            refused: shows_nothing,
+        },
+        Case {
+            name: "there is no picture of a machine that is off",
+            prepare: |b| Box::pin(b.present()),
+            verb: |b| Box::pin(async { b.driver.screenshot(b.spec.id).await.map(drop) }),
+            refused: shows_nothing,
         },
         Case {
             name: "an unknown restore point is not found",
@@ -146,6 +150,7 @@ fn on_nothing() -> Vec<(&'static str, Verb)> {
         ("observe", |b| Box::pin(async { b.driver.observe(b.spec.id).await.map(drop) })),
         ("guest", |b| Box::pin(async { b.driver.guest(b.spec.id).await.map(drop) })),
         ("display", |b| Box::pin(async { b.driver.display(b.spec.id).await.map(drop) })),
+        ("screenshot", |b| Box::pin(async { b.driver.screenshot(b.spec.id).await.map(drop) })),
         ("ensure_running", |b| Box::pin(async { b.driver.ensure_running(b.spec.id).await })),
         ("ensure_stopped", |b| Box::pin(async { b.driver.ensure_stopped(b.spec.id, crate::StopMode::Force).await })),
         ("ensure_restarted", |b| Box::pin(async { b.driver.ensure_restarted(b.spec.id, &b.tag).await })),
@@ -162,6 +167,10 @@ fn on_nothing() -> Vec<(&'static str, Verb)> {
             Box::pin(async { b.driver.ensure_snapshot_absent(b.spec.id, &b.snapshot).await })
         }),
     ]
+}
+
+fn shows_nothing(error: &DriverError) -> bool {
+    is_conflict(error) || matches!(error, DriverError::Rejected { code, .. } if code == NO_DISPLAY)
 }
 
 fn is_conflict(error: &DriverError) -> bool {

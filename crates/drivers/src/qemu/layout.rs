@@ -45,6 +45,7 @@ pub const AGENT_SOCKET: &str = "agent.sock";
 pub const INCOMING_SOCKET: &str = "incoming.sock";
 pub const OUTGOING_SOCKET: &str = "outgoing.sock";
 pub const VNC_SOCKET: &str = "vnc.sock";
+pub const SCREENSHOT: &str = "screen.png";
 pub const CONSOLE_LOG: &str = "console.log";
 pub const QEMU_LOG: &str = "qemu.log";
 

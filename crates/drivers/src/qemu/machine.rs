@@ -19,7 +19,7 @@ use super::process::Process;
 use super::record::{Ended, How, MachineRecord};
 use super::warm::MEMORY_FILE;
 use super::wire::WireError;
-use super::{Host, Slot, watch};
+use super::{Host, Slot, screen, watch};
 use crate::{Aside, DriverError, MachineSpec, NO_DISPLAY, Observed, StopMode, Tag, Trouble};
 
 /// A machine that is there, under its lock.
@@ -146,13 +146,24 @@ impl Machine {
 
     /// Connects to its screen, which QEMU shows to any number of clients at the same time.
     pub async fn display(&self) -> Result<UnixStream, DriverError> {
+        self.must_show_something()?;
+        self.folder.connect(VNC_SOCKET).await.map_err(of_host)
+    }
+
+    /// A picture of its screen, PNG.
+    pub async fn screenshot(&self) -> Result<Vec<u8>, DriverError> {
+        self.must_show_something()?;
+        screen::picture(&self.folder).await.map_err(of_wire)
+    }
+
+    fn must_show_something(&self) -> Done {
         if self.disk()?.is_some_and(|disk| !disk.about.display) {
             return Err(rejected(NO_DISPLAY, format!("{} has no screen: its image is made without one", self.name())));
         }
         if !self.is_running() {
             return Err(DriverError::Conflict(format!("{} is off and shows nothing", self.name())));
         }
-        self.folder.connect(VNC_SOCKET).await.map_err(of_host)
+        Ok(())
     }
 
     pub async fn ensure_absent(mut self) -> Done {

@@ -110,7 +110,12 @@ impl Driver for SimDriver {
 
     async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError> {
         self.observe(id).await?;
-        Err(DriverError::Rejected { code: NO_DISPLAY.into(), message: "a simulated machine has no screen".into() })
+        Err(no_display())
+    }
+
+    async fn screenshot(&self, id: CloudPcId) -> Result<Vec<u8>, DriverError> {
+        self.observe(id).await?;
+        Err(no_display())
     }
 
     fn watch(&self) -> BoxStream<'static, CloudPcId> {
@@ -122,6 +127,10 @@ impl Driver for SimDriver {
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError> {
         Ok(self.inner.lock().ids())
     }
+}
+
+fn no_display() -> DriverError {
+    DriverError::Rejected { code: NO_DISPLAY.into(), message: "a simulated machine has no screen".into() }
 }
 
 impl SimDriver {

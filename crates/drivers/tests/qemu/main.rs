@@ -6,6 +6,7 @@ mod bed;
 mod machines;
 mod programs;
 mod promises;
+mod screen;
 mod web;
 
 use cloudpc_drivers::qemu::{Images, Recipe};

@@ -92,6 +92,9 @@ impl Driver for Moody {
     async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError> {
         self.sim.display(id).await
     }
+    async fn screenshot(&self, id: CloudPcId) -> Result<Vec<u8>, DriverError> {
+        self.sim.screenshot(id).await
+    }
     fn watch(&self) -> BoxStream<'static, CloudPcId> {
         self.sim.watch()
     }

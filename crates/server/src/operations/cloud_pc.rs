@@ -15,6 +15,7 @@ pub(super) mod reprovision;
 pub(super) mod resize;
 pub(super) mod restore;
 pub(super) mod results;
+pub(super) mod screenshot;
 pub(super) mod snapshots;
 pub(super) mod supported_actions;
 pub(super) mod troubleshoot;

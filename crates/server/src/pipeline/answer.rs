@@ -14,6 +14,8 @@ pub enum Answer {
     NoContent,
     /// 200 with a number or word as it is, for `$count`.
     Text(String),
+    /// 200 with a PNG, which no cache may keep.
+    Picture(Vec<u8>),
     /// 200 with JSON.
     Json(Vec<u8>),
     /// 200 with JSON that will be the same whenever this address is asked for.
@@ -42,6 +44,7 @@ impl Answer {
         let mut response = match self {
             Self::NoContent => no_content(),
             Self::Text(text) => with_body(text.into_bytes(), "text/plain"),
+            Self::Picture(png) => with_body(png, "image/png"),
             Self::Json(body) => with_body(body, CONTENT_TYPE_JSON),
             Self::Lasting(body) => with_body(body, CONTENT_TYPE_JSON),
             Self::Updated(_) if prefer.minimal => {

@@ -17,6 +17,7 @@ pub const CODES: &[&str] = &[
     "nameAlreadyExists",
     "remoteActionInProgress",
     "cloudPcStatusNotAllowed",
+    "noDisplay",
     "partnerConnectionDisabled",
     "agentNotConfigured",
     "nothingToUndo",

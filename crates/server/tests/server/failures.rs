@@ -83,6 +83,7 @@ pub fn cases() -> Vec<Case> {
         case("cloudPC.getSupportedCloudPcRemoteActions", "GET /cloudPCs/{cloudPC}/getSupportedCloudPcRemoteActions"),
         case("cloudPC.retrieveCloudPcLaunchDetail", "GET /cloudPCs/{cloudPC}/retrieveCloudPcLaunchDetail"),
         case("cloudPC.getCloudPcLaunchInfo", "GET /cloudPCs/{cloudPC}/getCloudPcLaunchInfo"),
+        case("cloudPC.screenshot", "GET /cloudPCs/{cloudPC}/cloudpc.screenshot"),
         case("cloudPC.actions", "GET /cloudPCs/{cloudPC}/cloudpc.actions"),
         case("action.get", "GET /cloudPCs/{cloudPC}/cloudpc.actions/{action}"),
         case("action.cancel", "POST /cloudPCs/{cloudPC}/cloudpc.actions/{action}/cloudpc.cancel"),
@@ -309,7 +310,9 @@ async fn each_case_is_a_right_request() {
         let own = if case.changes_something() { Some(Scene::new().await) } else { None };
         let scene = own.as_ref().unwrap_or(&shared);
         let reply = scene.world.call(Who::Writer, case.method, &scene.path(&case), scene.body(&case)).await;
-        let right = if case.key == "action.settle" { reply.status == 409 } else { reply.status.is_success() };
+        // No action here is stuck, and simulated machines have no screens.
+        let in_vain = ["action.settle", "cloudPC.screenshot"].contains(&case.key);
+        let right = if in_vain { reply.status == 409 } else { reply.status.is_success() };
         assert!(right, "{}: {reply}", case.key);
     }
 }

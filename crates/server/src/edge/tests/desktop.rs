@@ -49,6 +49,7 @@ impl Driver for Screen {
     async fn ensure_snapshot_absent(&self, _: CloudPcId, _: &SnapshotId) -> Result<(), DriverError> { unreachable!() }
     async fn guest(&self, _: CloudPcId) -> Result<Box<dyn Guest>, DriverError> { unreachable!() }
     fn watch(&self) -> BoxStream<'static, CloudPcId> { unreachable!() }
+    async fn screenshot(&self, _: CloudPcId) -> Result<Vec<u8>, DriverError> { unreachable!() }
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError> { unreachable!() }
 }
 

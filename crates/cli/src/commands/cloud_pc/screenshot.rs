@@ -1,0 +1,52 @@
+//! `cloudpc screenshot`
+
+use clap::Args;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use crate::commands::Session;
+use crate::commands::cloud_pc::{CLOUD_PCS, find};
+use crate::failure::{Exit, Failure};
+use crate::output::tell;
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudpc screenshot desk-07
+  cloudpc screenshot desk-07 screens/desk-07.png
+  cloudpc screenshot desk-07 - | file -";
+
+/// Take a picture of the screen of a Cloud PC
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Screenshot {
+    /// The Cloud PC: its display name, device name or id
+    #[arg(value_name = "CLOUD_PC")]
+    cloud_pc: String,
+    /// Where to write the PNG, - for standard output; otherwise a file that is named as the Cloud PC
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+impl Screenshot {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let file = self.file.unwrap_or_else(|| format!("{}.png", self.cloud_pc.replace('/', "_")).into());
+        let to_standard_output = file == Path::new("-");
+        if to_standard_output && std::io::stdout().is_terminal() {
+            return Err(Failure::new(
+                Exit::Usage,
+                "A terminal shows no pictures; name a file or pipe it to a program.",
+            ));
+        }
+        let found = find(session, &self.cloud_pc).await?;
+        let picture = session.connection.get_bytes(&format!("{CLOUD_PCS}/{}/cloudpc.screenshot", found.id)).await?;
+        let written = match to_standard_output {
+            true => std::io::stdout().lock().write_all(&picture),
+            false => std::fs::write(&file, &picture),
+        };
+        written.map_err(|error| Failure::local(format!("{} cannot be written: {error}.", file.display())))?;
+        if !to_standard_output {
+            tell(&format!("{} has what the screen of {} shows.", file.display(), found.name));
+        }
+        Ok(())
+    }
+}
