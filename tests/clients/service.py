@@ -41,11 +41,14 @@ class Reply:
 class Service:
     """A service on free ports of this machine, with its data in a directory of its own. Ends with the `with` block."""
 
+    driver = "sim"
+
     def __init__(self, scenario: Path, config: Path | None = None):
         self._directory = tempfile.TemporaryDirectory(prefix="cloudpc-clients-")
         self.data = Path(self._directory.name) / "cloudpc-data"
         self.log = Path(self._directory.name) / "log"
-        command = [PROGRAM, "serve", "--data", self.data, "--scenario", scenario]
+        self.prepare()
+        command = [PROGRAM, "serve", "--data", self.data, "--scenario", scenario, "--driver", self.driver]
         command += ["--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0"]
         command += ["--config", config] if config else []
         with self.log.open("wb") as log:
@@ -59,6 +62,9 @@ class Service:
         self.tenant_id, self.client_id, self.client_secret = admin["tenantId"], admin["clientId"], admin["clientSecret"]
         self.authority_file = self.data / "ca.pem"
         self._token = None
+
+    def prepare(self) -> None:
+        """What has to be in the data directory before the first start."""
 
     def __enter__(self):
         return self

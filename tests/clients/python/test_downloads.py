@@ -1,9 +1,7 @@
 """What no scenario declares is really downloaded and hashed, and only from where the partner may fetch."""
 
 import hashlib
-import threading
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from msgraph_beta.generated.device_management.virtual_endpoint.external_partners.item.configure_agent.configure_agent_post_request_body import (
@@ -22,42 +20,10 @@ from msgraph_beta.generated.models.cloud_pc_external_partner_action_status impor
 from msgraph_beta.generated.models.cloud_pc_external_partner_agent_setting import CloudPcExternalPartnerAgentSetting
 
 from graph import eventually, get
+from web import Web
 
 PROGRAM = b"MZ" + b"\0" * 1000
 PAGE = b"<!doctype html><title>Please sign in</title>"
-
-
-class Web:
-    """A web server of this machine that answers as it is told, and remembers what it was asked."""
-
-    def __init__(self):
-        asked = self.asked = []
-        answers = self.answers = {}
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                asked.append(self.path)
-                status, location, body = answers.get(self.path, (404, None, b""))
-                self.send_response(status)
-                if location:
-                    self.send_header("Location", location)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture

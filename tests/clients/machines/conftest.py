@@ -1,0 +1,122 @@
+"""The official beta SDK over real machines: QEMU under software emulation. `make test-vm` runs this."""
+
+import hashlib
+import os
+import subprocess
+import uuid
+
+import msgraph_beta
+import msgraph_beta.graph_request_adapter
+import pytest
+from msgraph_beta.generated.device_management.virtual_endpoint.external_partners.item.configure_agent.configure_agent_post_request_body import (
+    ConfigureAgentPostRequestBody,
+)
+from msgraph_beta.generated.device_management.virtual_endpoint.external_partners.item.deploy_agent.deploy_agent_post_request_body import (
+    DeployAgentPostRequestBody,
+)
+from msgraph_beta.generated.models.action_state import ActionState
+from msgraph_beta.generated.models.cloud_pc_external_partner import CloudPcExternalPartner
+from msgraph_beta.generated.models.cloud_pc_external_partner_action_status import (
+    CloudPcExternalPartnerActionStatus as Status,
+)
+from msgraph_beta.generated.models.cloud_pc_external_partner_agent_setting import CloudPcExternalPartnerAgentSetting
+
+from graph import administrator, client, eventually, get
+from service import PROGRAM, REPOSITORY, SCENARIOS, Service
+from web import Web
+
+ENDPOINT = "/beta/deviceManagement/virtualEndpoint"
+
+
+class Machines(Service):
+    """A service with real machines, which end with it."""
+
+    driver = "qemu"
+
+    def prepare(self):
+        subprocess.run([PROGRAM, "image", "build", "test", "--data", self.data], check=True, capture_output=True)
+
+    def __exit__(self, *everything):
+        self._process.kill()
+        environment = {**os.environ, "CLOUDPC_DATA": str(self.data)}
+        subprocess.run([REPOSITORY / "scripts" / "stop-qemu"], env=environment, check=True, stdout=subprocess.DEVNULL)
+        super().__exit__(*everything)
+
+
+@pytest.fixture(scope="session")
+def machines():
+    with Machines(SCENARIOS / "machines.toml", SCENARIOS / "machines-config.toml") as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+async def endpoint(machines):
+    """The virtual endpoint of the machines' administrator."""
+    async with administrator(machines) as credential, client(msgraph_beta, "beta", machines, credential) as graph:
+        yield graph.device_management.virtual_endpoint
+
+
+class Desk:
+    """One machine: what is asked of it as remote actions, and what is done inside by deploying scripts."""
+
+    def __init__(self, service, endpoint, identity, partner, web):
+        self.service, self.web, self.identity, self.partner = service, web, identity, partner
+        self.cloud_pc = endpoint.cloud_p_cs.by_cloud_p_c_id(identity)
+        self._partner = endpoint.external_partners.by_cloud_pc_external_partner_id(partner)
+
+    async def done(self, name=None):
+        """The newest remote action is done."""
+
+        async def state():
+            newest = (await self.cloud_pc.retrieve_cloud_p_c_remote_action_results.get()).value[0]
+            assert name in (None, newest.action_name), newest
+            assert newest.action_state is not ActionState.Failed, newest.status_detail
+            return newest.action_state
+
+        await eventually(state, ActionState.Done)
+
+    async def deploy(self, path, sha256=None, parameters=()):
+        """Deploys what is at a path of the web server, or at another address, and tells what came of it."""
+        content = self.web.answers.get(path, (404, None, b""))[2]
+        setting = CloudPcExternalPartnerAgentSetting(
+            agent_url=path if "://" in path else self.web.address + path,
+            agent_sha256=sha256 or hashlib.sha256(content).hexdigest(),
+            install_parameters=list(parameters),
+        )
+        await self._partner.configure_agent.post(ConfigureAgentPostRequestBody(agent_setting=setting))
+        body = DeployAgentPostRequestBody(cloud_pc_ids=[self.identity])
+        activity = (await self._partner.deploy_agent.post(body)).value
+        results = self._partner.retrieve_deploy_agent_action_resultsactivity_id_activity_id_cloud_pc_id_cloud_pc_id
+
+        async def has_ended():
+            state = (await get(results, activity_id=activity)).value[0].state
+            return state in (Status.Succeeded, Status.Failed, Status.Canceled)
+
+        await eventually(has_ended, True)
+        return (await get(results, activity_id=activity)).value[0]
+
+    async def run(self, script):
+        """Runs a script inside, which has to end well."""
+        self.web.answers["/script.sh"] = (200, None, f"#!/bin/sh\n{script}\n".encode())
+        row = await self.deploy("/script.sh")
+        assert row.state is Status.Succeeded, row.error_message
+
+    async def said(self, script):
+        """What a script prints inside. Only of installers that fail is the output told."""
+        self.web.answers["/script.sh"] = (200, None, f"#!/bin/sh\n{script}\nexit 42\n".encode())
+        message = (await self.deploy("/script.sh")).error_message
+        before, _, output = message.partition("exit code 42")
+        assert before and output, message
+        return output.removeprefix(": ")
+
+
+@pytest.fixture(scope="session")
+async def desk(machines, endpoint):
+    with Web() as web:
+        new = CloudPcExternalPartner(partner_id=str(uuid.uuid4()), enable_connection=True)
+        partner = (await endpoint.external_partners.post(new)).id
+        # An address at which nobody listens may be tried as well.
+        allowed = {"urls": [f"{web.address}/", "http://127.0.0.1:9/"]}
+        assert machines.call("POST", f"{ENDPOINT}/externalPartners/{partner}/cloudpc.allowUrls", allowed).status == 204
+        (found,) = (await get(endpoint.cloud_p_cs)).value
+        yield Desk(machines, endpoint, found.id, partner, web)
