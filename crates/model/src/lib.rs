@@ -7,6 +7,7 @@ mod action;
 mod admit;
 mod cloud_pc;
 mod error;
+mod health;
 mod ids;
 mod partner;
 mod rng;
@@ -22,6 +23,7 @@ pub use cloud_pc::{
     UserAccountType,
 };
 pub use error::{Error, ErrorKind};
+pub use health::{HealthCheck, HealthEvent};
 pub use ids::{
     ActionId, ActivityId, AppId, CloudPcId, ImageId, ManagedDeviceId, PartnerId, ServicePlanId, SnapshotId, TenantId,
     UserId,

@@ -13,6 +13,7 @@ mod catalog;
 mod cloud_pcs;
 mod connection;
 mod deployments;
+mod health;
 mod pages;
 mod partners;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use apps::App;
 pub use audit::AuditEntry;
 pub use connection::{READ_QUEUE_MAX, READERS, Reader, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode};
 pub use deployments::{Deployment, DeploymentFilter};
+pub use health::HEALTH_EVENTS_MAX;
 pub use pages::{FinishedPage, PAGE_DEPLOYMENTS};
 pub use reports::{Report, ReportType};
 pub use users::User;

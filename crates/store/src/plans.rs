@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use cloudpc_model::{
     ActionId, ActivityId, Actor, AgentSetting, AppId, Before, CloudPcId, CloudPcStatus, EventKind, GalleryImage,
-    ImageId, ManagedDeviceId, OsVersion, Params, Partner, PartnerId, Product, ServicePlan, ServicePlanId, Snapshot,
-    SnapshotId, SnapshotType, State, TenantId, Timestamp, UndoRecord, UserAccountType, UserId,
+    HealthCheck, HealthEvent, ImageId, ManagedDeviceId, OsVersion, Params, Partner, PartnerId, Product, ServicePlan,
+    ServicePlanId, Snapshot, SnapshotId, SnapshotType, State, TenantId, Timestamp, UndoRecord, UserAccountType, UserId,
 };
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
@@ -183,6 +183,14 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.undo_record_measured(first, 2, 1, Timestamp(3))?;
     tx.undo_record_put_off(first, Timestamp(4))?;
     tx.undo_record_delete(first)?;
+    let check =
+        HealthCheck { tenant_id: TENANT, cloud_pc_id: CloudPcId(GUID), restarts: 0, restart_at: None, forget_at: None };
+    tx.health_check_ask(check.cloud_pc_id, Timestamp(1))?;
+    tx.health_check_claim(Timestamp(2), Timestamp(3), 1)?;
+    tx.health_check_put_off(&check, Timestamp(4))?;
+    tx.health_check_delete(TENANT, check.cloud_pc_id)?;
+    let event = HealthEvent { id: 0, at: Timestamp(1), name: String::new(), well: true, message: String::new() };
+    tx.health_event_insert(TENANT, check.cloud_pc_id, &event)?;
     tx.report_insert(&Report {
         id: 0,
         tenant_id: TENANT,
@@ -258,6 +266,8 @@ fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.undo_record(TENANT, ActionId(1))?;
     reader.undo_record_of(TENANT, TARGET)?;
     reader.undo_record_next_due()?;
+    reader.health_check_next_due()?;
+    reader.health_event_list(TENANT, CloudPcId(GUID), None, 1)?;
     reader.report_list(TENANT, PARTNER, None, 1)?;
     reader.report_count(TENANT, PARTNER)?;
     reader.audit_list(TENANT, None, 1)?;

@@ -11,6 +11,18 @@ use uuid::Uuid;
 
 use crate::{Reader, StoreError, Tx};
 
+/// Whether no remote action is open on the machine whose line a row of this table names.
+macro_rules! at_rest {
+    ($table:literal) => {
+        concat!(
+            "NOT EXISTS (SELECT 1 FROM actions WHERE actions.line_id = ",
+            $table,
+            ".line_id AND nullif(remote, 0) = 1 AND open = 1)"
+        )
+    };
+}
+pub(crate) use at_rest;
+
 /// Reads the columns of a row from left to right. Struct fields are filled in the order in which they are written, so a mapping reads like its
 /// SELECT list.
 pub(crate) struct Columns<'a> {

@@ -13,6 +13,8 @@ const BELONGINGS: &[&str] = &[
     "deployment_pages",
     "deployments",
     "undo_records",
+    "health_checks",
+    "health_events",
     "action_events",
     "actions",
     "lines",

@@ -6,7 +6,7 @@
 use cloudpc_model::{ActionId, CloudPcId, TenantId, Timestamp, UndoRecord};
 use rusqlite::{Row, params};
 
-use crate::rows::{self, Columns, json};
+use crate::rows::{self, Columns, at_rest, json};
 use crate::{Reader, StoreError, Tx};
 
 const TABLE: &str = "undo_records";
@@ -15,13 +15,6 @@ const TABLE: &str = "undo_records";
 macro_rules! columns {
     () => {
         "tenant_id, cloud_pc_id, action_id, before, kept_until, size_bytes, dropping"
-    };
-}
-
-/// Whether no remote action is open on the machine.
-macro_rules! at_rest {
-    () => {
-        "NOT EXISTS (SELECT 1 FROM actions WHERE actions.line_id = undo_records.line_id AND nullif(remote, 0) = 1 AND open = 1)"
     };
 }
 
@@ -52,7 +45,11 @@ impl Reader<'_> {
     /// When the next record is due; none if none is.
     pub fn undo_record_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.row(
-            concat!("SELECT due_at FROM undo_records WHERE ", at_rest!(), " ORDER BY due_at, action_id LIMIT 1"),
+            concat!(
+                "SELECT due_at FROM undo_records WHERE ",
+                at_rest!("undo_records"),
+                " ORDER BY due_at, action_id LIMIT 1"
+            ),
             [],
             |row| Columns::new(row, TABLE).time(),
         )
@@ -96,7 +93,7 @@ impl Tx<'_> {
         let due: Vec<i64> = self.rows(
             concat!(
                 "SELECT action_id FROM undo_records WHERE due_at <= ?1 AND ",
-                at_rest!(),
+                at_rest!("undo_records"),
                 " ORDER BY due_at, action_id LIMIT ?2"
             ),
             params![now.0, rows::limit(limit)],
@@ -135,7 +132,7 @@ impl Tx<'_> {
             let oldest: Option<(i64, i64)> = self.row(
                 concat!(
                     "SELECT action_id, size_bytes FROM undo_records WHERE dropping = 0 AND size_bytes > 0 AND ",
-                    at_rest!(),
+                    at_rest!("undo_records"),
                     " ORDER BY action_id LIMIT 1"
                 ),
                 [],

@@ -28,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0002_pages.sql"),
     include_str!("../../migrations/0003_undo.sql"),
     include_str!("../../migrations/0004_accepts.sql"),
+    include_str!("../../migrations/0005_health.sql"),
 ];
 
 /// What a commit outlives.

@@ -6,6 +6,7 @@ mod actions;
 mod crash;
 mod deployments;
 mod fixture;
+mod health;
 mod invariants;
 mod nouns;
 mod pages;
