@@ -7,6 +7,7 @@ pub mod actions;
 mod cancel;
 mod deploy;
 mod faults;
+mod health;
 mod image;
 mod plan;
 mod request;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use deploy::{Deployed, TARGETS_MAX};
 pub use faults::{Effect, FaultRule, Faults};
+pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, Restart, WELL_TIME};
 pub use request::Asked;
 
 /// What the engine is made of.
@@ -56,6 +58,8 @@ pub struct Settings {
     pub install_time_max: Duration,
     /// How long an action can be undone after its end.
     pub undo_window: Duration,
+    /// When machines that have crashed or panicked are started again.
+    pub restart: Restart,
     /// What the disks that are kept for it may take of the host's disk, bytes.
     pub undo_disk_bytes_max: u64,
 }

@@ -106,7 +106,13 @@ fn must_be_admitted(tx: &Tx<'_>, cloud_pc: &CloudPc, kind: Kind) -> Result<(), E
     }
 }
 
-fn accept(tx: &mut Tx<'_>, asked: &Asked, id: CloudPcId, params: Params, now: Timestamp) -> Result<ActionId, Error> {
+pub(crate) fn accept(
+    tx: &mut Tx<'_>,
+    asked: &Asked,
+    id: CloudPcId,
+    params: Params,
+    now: Timestamp,
+) -> Result<ActionId, Error> {
     let (tenant, target, kind) = (asked.tenant_id, id.to_string(), params.kind());
     let inserted = tx.action_insert(&NewAction {
         tenant_id: tenant,

@@ -1,17 +1,19 @@
 //! Running actions: claim, step, log, until each has ended.
 //!
 //! One loop claims what is at the front of a line and due, renews the leases of what runs here, ends what has waited too long, and sees to what is kept
-//! for undo; all of that is one transaction. Each claimed action is then carried by its own task, one transaction per step: the result of one step and the start of the
-//! next are logged together. An action whose lease has run out is claimed like any other, which is all there is to crash recovery.
+//! for undo and to machines that may have changed by themselves; all of that is one transaction. Each claimed action is then carried by its own task, one
+//! transaction per step: the result of one step and the start of the next are logged together. An action whose lease has run out is claimed like any other, which
+//! is all there is to crash recovery.
 //!
 //! The loop sleeps until something is due or someone has written; it never polls.
 
 mod attempt;
 mod keep;
 mod turn;
+mod watch;
 mod work;
 
-use cloudpc_model::{Timestamp, UndoRecord};
+use cloudpc_model::{HealthCheck, Timestamp, UndoRecord};
 use cloudpc_store::StoreError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +46,7 @@ const RENEWALS_PER_LEASE: u32 = 3;
 struct Round {
     turns: Vec<(Turn, Holding)>,
     keep: Vec<UndoRecord>,
+    checks: Vec<HealthCheck>,
     next_due: Option<Timestamp>,
 }
 
@@ -51,6 +54,7 @@ impl Engine {
     /// Claims and runs actions until `stop` is cancelled; then lets the steps under way end within a grace time.
     pub async fn run(&self, stop: CancellationToken) {
         let mut carried = JoinSet::new();
+        carried.spawn(self.clone().watch(stop.clone()));
         let mut renew_at = self.parts.clock.now();
         while !stop.is_cancelled() {
             while let Some(ended) = carried.try_join_next() {
@@ -70,6 +74,9 @@ impl Engine {
                     }
                     for record in round.keep {
                         carried.spawn(self.clone().keep(record, stop.clone()));
+                    }
+                    for check in round.checks {
+                        carried.spawn(self.clone().look_at(check, stop.clone()));
                     }
                     round.next_due
                 }
@@ -119,11 +126,12 @@ impl Engine {
                 }
             }
             let keep = tx.undo_record_claim(now, now + keep::TIME_MAX, keep::RECORDS_MAX)?;
+            let checks = tx.health_check_claim(now, now + watch::TIME_MAX, watch::CHECKS_MAX)?;
             // With every place taken nothing can be claimed before something ends, and that wakes the loop.
             let claimable = if free > turns.len() { tx.action_next_due()? } else { None };
-            let next_due =
-                [claimable, tx.action_next_deadline()?, tx.undo_record_next_due()?].into_iter().flatten().min();
-            Ok(Round { turns, keep, next_due })
+            let others = [tx.action_next_deadline()?, tx.undo_record_next_due()?, tx.health_check_next_due()?];
+            let next_due = others.into_iter().chain([claimable]).flatten().min();
+            Ok(Round { turns, keep, checks, next_due })
         });
         let round = round.await;
         self.work.drop_lapsed(now);

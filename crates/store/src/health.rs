@@ -28,6 +28,14 @@ impl Reader<'_> {
         )
     }
 
+    /// When a machine is due for a look.
+    pub fn health_check_due_at(&self, tenant: TenantId, cloud_pc: CloudPcId) -> Result<Option<Timestamp>, StoreError> {
+        let Some(line) = self.line(tenant, &cloud_pc.to_string())? else { return Ok(None) };
+        self.row("SELECT due_at FROM health_checks WHERE line_id = ?1", params![line], |row| {
+            Columns::new(row, CHECKS).time()
+        })
+    }
+
     /// What was found of a Cloud PC, newest first, numbers below `before`.
     pub fn health_event_list(
         &self,
@@ -91,7 +99,7 @@ impl Tx<'_> {
         for line in due {
             claimed.extend(self.row(
                 "UPDATE health_checks SET due_at = ?2 WHERE line_id = ?1
-                 RETURNING tenant_id, cloud_pc_id, restarts, restart_at, forget_at",
+                 RETURNING tenant_id, cloud_pc_id, restarts, restart_at, forget_at, due_at",
                 params![line, again_at.0],
                 health_check,
             )?);
@@ -146,5 +154,6 @@ fn health_check(row: &Row<'_>) -> Result<HealthCheck, StoreError> {
         restarts: columns.get()?,
         restart_at: columns.time_opt()?,
         forget_at: columns.time_opt()?,
+        due_at: columns.time()?,
     })
 }

@@ -183,8 +183,14 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.undo_record_measured(first, 2, 1, Timestamp(3))?;
     tx.undo_record_put_off(first, Timestamp(4))?;
     tx.undo_record_delete(first)?;
-    let check =
-        HealthCheck { tenant_id: TENANT, cloud_pc_id: CloudPcId(GUID), restarts: 0, restart_at: None, forget_at: None };
+    let check = HealthCheck {
+        tenant_id: TENANT,
+        cloud_pc_id: CloudPcId(GUID),
+        restarts: 0,
+        restart_at: None,
+        forget_at: None,
+        due_at: Timestamp(1),
+    };
     tx.health_check_ask(check.cloud_pc_id, Timestamp(1))?;
     tx.health_check_claim(Timestamp(2), Timestamp(3), 1)?;
     tx.health_check_put_off(&check, Timestamp(4))?;
@@ -267,6 +273,7 @@ fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.undo_record_of(TENANT, TARGET)?;
     reader.undo_record_next_due()?;
     reader.health_check_next_due()?;
+    reader.health_check_due_at(TENANT, CloudPcId(GUID))?;
     reader.health_event_list(TENANT, CloudPcId(GUID), None, 1)?;
     reader.report_list(TENANT, PARTNER, None, 1)?;
     reader.report_count(TENANT, PARTNER)?;

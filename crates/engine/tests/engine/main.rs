@@ -4,6 +4,7 @@
 
 mod cancel;
 mod deploy;
+mod health;
 mod matrix;
 mod requests;
 mod running;

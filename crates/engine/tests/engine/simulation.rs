@@ -1,8 +1,8 @@
-//! Weeks in the life of a fleet, in seconds: random requests, files written, deployments, cancellations, faults, clock jumps, crashes and second
+//! Weeks in the life of a fleet, in seconds: random requests, files written, deployments, cancellations, faults, mishaps, clock jumps, crashes and second
 //! engines, all from one seed. `CLOUDPC_SEED` runs one seed alone.
 
 use cloudpc_drivers::sim::Ailment;
-use cloudpc_drivers::{Driver, DriverError, StopMode, Tag};
+use cloudpc_drivers::{Driver, DriverError, Mishap, StopMode, Tag};
 use cloudpc_engine::actions::recipe;
 use cloudpc_engine::{Effect, FaultRule, Settings};
 use cloudpc_model::{
@@ -114,7 +114,7 @@ impl Life {
     }
 
     async fn round(&mut self) {
-        match self.below(24) {
+        match self.below(26) {
             0..=6 => {
                 for _ in 0..3 {
                     self.request().await;
@@ -129,6 +129,7 @@ impl Life {
             17 => self.world.change(|tx| tx.action_expire_leases()).await,
             18 => self.settle().await,
             19..=22 => self.write_file().await,
+            23..=24 => self.befall(),
             _ => self.world.advance(Duration::from_secs(self.dice.below(6 * 3600))).await,
         }
         let seconds = match self.below(4) {
@@ -138,6 +139,11 @@ impl Life {
             _ => self.dice.below(1800),
         };
         self.world.advance(Duration::from_secs(seconds)).await;
+    }
+
+    fn befall(&self) {
+        let mishap = [Mishap::Crash, Mishap::Panic, Mishap::ShutDown][self.below(3)];
+        self.world.driver.befall(self.any_id(), mishap).unwrap();
     }
 
     async fn request(&mut self) {

@@ -2,7 +2,7 @@
 
 use cloudpc_drivers::sim::{Ailment, Artifact, Pace, SimClock, SimDriver, SimParts};
 use cloudpc_drivers::{Driver, Fetcher, MachineSpec};
-use cloudpc_engine::{Asked, Effect, Engine, FaultRule, Faults, Parts, Settings};
+use cloudpc_engine::{Asked, Effect, Engine, FaultRule, Faults, Parts, Restart, Settings};
 use cloudpc_model::{
     Action, ActionId, Actor, AgentSetting, Clock, CloudPc, CloudPcId, CloudPcStatus, Event, EventKind, GalleryImage,
     ImageId, ManagedDeviceId, OsVersion, Partner, PartnerId, Power, Product, Rng, SeededRng, ServicePlan,
@@ -105,6 +105,7 @@ pub fn settings() -> Settings {
         agent_disk_bytes_min: 1 << 30,
         install_time_max: Duration::from_secs(1800),
         undo_window: UNDO_WINDOW,
+        restart: Restart::OnFailure,
         undo_disk_bytes_max: 1 << 50,
     }
 }

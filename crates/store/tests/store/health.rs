@@ -71,7 +71,14 @@ fn a_machine_is_looked_at_when_asked_and_again_if_nothing_came_of_it() {
     assert_eq!(book.next_check(), None, "it is nobody's");
     book.ask(5);
     book.ask(7);
-    let check = HealthCheck { tenant_id: TENANT, cloud_pc_id: id(), restarts: 0, restart_at: None, forget_at: None };
+    let check = HealthCheck {
+        tenant_id: TENANT,
+        cloud_pc_id: id(),
+        restarts: 0,
+        restart_at: None,
+        forget_at: None,
+        due_at: Timestamp(15),
+    };
     assert_eq!((book.checks(4), book.checks(5)), (vec![], vec![check.clone()]));
     assert_eq!(book.next_check(), Some(15), "the one who took it may have died");
 
@@ -79,7 +86,9 @@ fn a_machine_is_looked_at_when_asked_and_again_if_nothing_came_of_it() {
     let kept = known.clone();
     book.write(move |tx| tx.health_check_put_off(&kept, Timestamp(40))).unwrap();
     book.ask(20);
-    assert_eq!(book.checks(20), [known], "what is known of it stays");
+    assert_eq!(book.read(|reader| reader.health_check_due_at(TENANT, id())), Some(Timestamp(20)));
+    let due_at = Timestamp(30);
+    assert_eq!(book.checks(20), [HealthCheck { due_at, ..known }], "what is known of it stays");
     book.write(|tx| tx.health_check_delete(TENANT, id())).unwrap();
     book.write(|tx| tx.health_check_delete(TENANT, id())).unwrap();
     assert_eq!(book.next_check(), None);

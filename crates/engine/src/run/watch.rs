@@ -1,0 +1,116 @@
+//! Watching machines: what befalls one without being asked for is looked at, recorded, and mended where the policy says so.
+//!
+//! The driver tells which machines may have changed; each is then due for a look in the store, which holds it back while the machine has an open remote action. Mending
+//! is an action like any other, asked for by nobody. What a look means is decided by [`crate::health`].
+
+use cloudpc_drivers::{DriverError, Observed};
+use cloudpc_model::{Actor, CloudPcId, Error, HealthCheck, Params, Timestamp};
+use cloudpc_store::{StoreError, Tx};
+use futures_util::StreamExt;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+use crate::health::{self, Restart, Then};
+use crate::request::{accept, audit};
+use crate::{Asked, Engine};
+
+/// Most machines looked at or asked for in one transaction.
+pub(super) const CHECKS_MAX: usize = 64;
+
+/// The longest look. After it, and after a crash of ours, the machine is due again.
+pub(super) const TIME_MAX: Duration = Duration::from_secs(60);
+
+/// The pause after a look that has failed.
+const PAUSE: Duration = Duration::from_secs(30);
+
+impl Engine {
+    /// Has machines looked at that may have changed by themselves, until `stop` is cancelled.
+    pub(super) async fn watch(self, stop: CancellationToken) {
+        let mut changes = self.parts.driver.watch().ready_chunks(CHECKS_MAX);
+        while let Some(Some(ids)) = stop.run_until_cancelled(changes.next()).await {
+            while let Err(error) = self.ask_for_looks(ids.clone()).await {
+                if matches!(error, StoreError::Closed) {
+                    return;
+                }
+                tracing::error!(%error, "machines that may have changed are not looked at yet");
+                self.parts.clock.sleep_until(self.parts.clock.now() + super::STORE_PAUSE).await;
+            }
+            self.work.wake.notify_one();
+        }
+    }
+
+    async fn ask_for_looks(&self, ids: Vec<CloudPcId>) -> Result<(), StoreError> {
+        let now = self.parts.clock.now();
+        self.parts.store.write(move |tx| ids.into_iter().try_for_each(|id| tx.health_check_ask(id, now))).await
+    }
+
+    /// Looks at a machine that is due for it.
+    pub(super) async fn look_at(self, check: HealthCheck, stop: CancellationToken) {
+        let id = check.cloud_pc_id;
+        let observed = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            observed = self.parts.driver.observe(id) => observed,
+        };
+        let (now, restart) = (self.parts.clock.now(), self.parts.settings.restart);
+        let recorded = self.parts.store.write(move |tx| record(tx, check, observed, restart, now)).await;
+        if let Err(error) = recorded {
+            // The machine is due again when the look could have lasted longest.
+            tracing::warn!(%error, cloud_pc.id = %id, "what a look at a machine has found was not recorded");
+        }
+        self.work.wake.notify_one();
+    }
+}
+
+/// Records what a look has found, and begins what is to be done about it.
+fn record(
+    tx: &mut Tx<'_>,
+    mut check: HealthCheck,
+    observed: Result<Observed, DriverError>,
+    restart: Restart,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let (tenant, id, target) = (check.tenant_id, check.cloud_pc_id, check.cloud_pc_id.to_string());
+    if tx.health_check_due_at(tenant, id)? != Some(check.due_at) {
+        // The machine has changed again, and is looked at again.
+        return Ok(());
+    }
+    if tx.action_open_remote(tenant, &target)?.is_some() {
+        // It was accepted meanwhile. When it has ended, the machine is looked at again.
+        return Ok(tx.health_check_put_off(&check, now)?);
+    }
+    let observed = match observed {
+        Ok(observed) => observed,
+        Err(DriverError::NotFound(_)) => {
+            tracing::warn!(cloud_pc.id = %id, "a Cloud PC has no machine");
+            return Ok(tx.health_check_delete(tenant, id)?);
+        }
+        Err(error) => {
+            tracing::warn!(%error, cloud_pc.id = %id, "a machine cannot be looked at; it is tried again");
+            return Ok(tx.health_check_put_off(&check, now + PAUSE)?);
+        }
+    };
+    let Some(before) = tx.cloud_pc(tenant, id)? else { return Ok(tx.health_check_delete(tenant, id)?) };
+    let mut cloud_pc = before.clone();
+    let verdict = health::judge(&mut cloud_pc, &mut check, &observed, restart, now);
+    if cloud_pc != before {
+        cloud_pc.modified_at = now;
+        tx.cloud_pc_update(&cloud_pc)?;
+    }
+    if let Some(event) = verdict.event {
+        tracing::warn!(cloud_pc.id = %id, check = event.name, well = event.well, "{}", event.message);
+        tx.health_event_insert(tenant, id, &event)?;
+        let found = if event.well { "well" } else { "failed" };
+        audit(tx, &Actor::system(), &target, tenant, now, format!("{} CloudPC: {found}", event.name), String::new())?;
+    }
+    match verdict.then {
+        Then::Nothing => Ok(tx.health_check_delete(tenant, id)?),
+        Then::LookAgain(at) => Ok(tx.health_check_put_off(&check, at)?),
+        Then::PowerOn => {
+            let nobody = Asked { tenant_id: tenant, by: Actor::system(), request_id: String::new() };
+            accept(tx, &nobody, id, Params::PowerOn, now)?;
+            // Looked at again when that has ended.
+            Ok(tx.health_check_put_off(&check, now)?)
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What befalls machines without being asked for, on the virtual clock: noticed, recorded, and mended as far as the policy says.
+
+use cloudpc_drivers::sim::Ailment;
+use cloudpc_drivers::{Driver, Mishap};
+use cloudpc_engine::{RESTART_PAUSE_MIN, RESTARTS_MAX, Restart, Settings, WELL_TIME};
+use cloudpc_model::{Action, ActorKind, Clock, CloudPcId, CloudPcStatus, HealthEvent, Kind, Params, Power, State};
+use cloudpc_store::ActionFilter;
+use std::time::Duration;
+
+use crate::world::{World, asked, settings, tenant};
+
+impl World {
+    async fn befall(&mut self, id: CloudPcId, mishap: Mishap) {
+        self.driver.befall(id, mishap).unwrap();
+        self.rest().await;
+    }
+
+    /// The actions on a machine, oldest first.
+    async fn actions(&self, id: CloudPcId) -> Vec<Action> {
+        let list = move |tx: &mut cloudpc_store::Tx<'_>| {
+            tx.action_list(tenant(), &id.to_string(), ActionFilter::All, None, 100)
+        };
+        self.change(list).await.into_iter().rev().collect()
+    }
+
+    /// What was found, oldest first: what was looked at, and whether it was well.
+    async fn found(&self, id: CloudPcId) -> Vec<(String, bool)> {
+        let events = self.change(move |tx| tx.health_event_list(tenant(), id, None, 100)).await;
+        events.into_iter().rev().map(|HealthEvent { name, well, .. }| (name, well)).collect()
+    }
+
+    async fn detail(&self, id: CloudPcId) -> Option<String> {
+        self.cloud_pc(id).await.status_detail.map(|detail| detail.code)
+    }
+}
+
+fn power(well: bool) -> (String, bool) {
+    ("PowerCheck".to_owned(), well)
+}
+
+#[tokio::test]
+async fn a_machine_that_crashes_is_noticed_told_and_started_again() {
+    for (mishap, code) in [(Mishap::Crash, "machineCrashed"), (Mishap::Panic, "guestPanicked")] {
+        let (mut world, id) = World::started(1).await;
+        world.befall(id, mishap).await;
+        let cloud_pc = world.cloud_pc(id).await;
+        assert_eq!((cloud_pc.power_observed, cloud_pc.power_intended), (Power::PoweredOff, Power::Running));
+        assert_eq!(
+            (cloud_pc.status, world.detail(id).await.as_deref()),
+            (CloudPcStatus::ProvisionedWithWarnings, Some(code))
+        );
+        assert_eq!(world.found(id).await, [power(false)]);
+
+        world.advance(RESTART_PAUSE_MIN - Duration::from_millis(1)).await;
+        assert_eq!(world.actions(id).await, []);
+        world.advance(Duration::from_millis(1)).await;
+        let actions = world.actions(id).await;
+        assert_eq!(actions.iter().map(Action::kind).collect::<Vec<_>>(), [Kind::PowerOn]);
+        assert_eq!(actions[0].requested_by.kind, ActorKind::System);
+        let ended = world.end(actions[0].id).await;
+        world.rest().await;
+        assert_eq!(ended.state, State::Done);
+        let cloud_pc = world.cloud_pc(id).await;
+        assert_eq!((cloud_pc.status, cloud_pc.power_observed), (CloudPcStatus::Provisioned, Power::Running));
+        assert_eq!((world.detail(id).await, world.found(id).await), (None, vec![power(false), power(true)]));
+        let audit = world.audit().await;
+        assert_eq!(audit[0], "PowerCheck CloudPC: failed");
+        assert_eq!(audit.last().unwrap(), "PowerCheck CloudPC: well");
+
+        // Once it has been well for long, nothing is remembered and nothing is due.
+        world.advance(WELL_TIME).await;
+        assert_eq!(world.change(|tx| tx.health_check_next_due()).await, None);
+        assert_eq!(world.actions(id).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_was_shut_down_from_inside_is_left_off() {
+    let (mut world, id) = World::started(1).await;
+    world.befall(id, Mishap::ShutDown).await;
+    let cloud_pc = world.cloud_pc(id).await;
+    assert_eq!((cloud_pc.power_observed, cloud_pc.power_intended), (Power::PoweredOff, Power::PoweredOff));
+    assert_eq!((cloud_pc.status, cloud_pc.status_detail), (CloudPcStatus::Provisioned, None));
+    world.advance(Duration::from_secs(86_400)).await;
+    assert_eq!((world.actions(id).await, world.found(id).await), (vec![], vec![power(true)]));
+    // Another engine looks at what is off, and finds no news.
+    world.crash().await;
+    world.rest().await;
+    assert_eq!(world.found(id).await, [power(true)]);
+}
+
+#[tokio::test]
+async fn a_machine_that_crashes_again_and_again_is_left_off_at_last() {
+    let (mut world, id) = World::started(1).await;
+    let mut waited = Vec::new();
+    for _ in 0..RESTARTS_MAX {
+        world.befall(id, Mishap::Crash).await;
+        let (begun, before) = (world.clock.now(), world.actions(id).await.len());
+        while world.actions(id).await.len() == before {
+            assert!(world.tick().await);
+        }
+        waited.push(world.clock.now().since(begun) / u32::try_from(RESTART_PAUSE_MIN.as_secs()).unwrap());
+        let last = world.actions(id).await.pop().unwrap();
+        assert_eq!(world.end(last.id).await.state, State::Done);
+    }
+    assert_eq!(waited.iter().map(Duration::as_secs).collect::<Vec<_>>(), [1, 2, 4, 8, 16], "longer and longer");
+    world.befall(id, Mishap::Crash).await;
+    world.advance(Duration::from_secs(7 * 86_400)).await;
+    assert_eq!(world.actions(id).await.len(), waited.len());
+    let detail = world.cloud_pc(id).await.status_detail.unwrap();
+    assert!(detail.message.contains("several times"), "{detail:?}");
+
+    // A person may still start it.
+    let id_of = world.engine.request(&asked(), id, Params::PowerOn).await.unwrap();
+    assert_eq!(world.end(id_of).await.state, State::Done);
+}
+
+#[tokio::test]
+async fn a_machine_that_crashes_while_it_is_started_again_comes_back_all_the_same() {
+    let (mut world, id) = World::started(1).await;
+    world.befall(id, Mishap::Crash).await;
+    world.advance(RESTART_PAUSE_MIN).await;
+    let start = world.actions(id).await[0].id;
+    world.until(start, |action| action.step("waitForGuest").is_some()).await;
+    world.befall(id, Mishap::Crash).await;
+    // Its end gives the machine the power that it should have.
+    assert_eq!(world.end(start).await.state, State::Failed);
+    world.rest().await;
+    assert_eq!(world.cloud_pc(id).await.power_observed, Power::Running);
+    assert_eq!(world.found(id).await, [power(false), power(true)]);
+}
+
+#[tokio::test]
+async fn nothing_is_started_where_the_policy_or_the_status_says_so() {
+    let mut world = World::with(1, Settings { restart: Restart::Never, ..settings() }).await;
+    let id = world.add(1, Ailment::default()).await;
+    world.start();
+    world.befall(id, Mishap::Crash).await;
+    world.advance(Duration::from_secs(86_400)).await;
+    assert_eq!((world.actions(id).await, world.detail(id).await.as_deref()), (vec![], Some("machineCrashed")));
+
+    let (mut world, id) = World::started(1).await;
+    world.update(id, |cloud_pc| cloud_pc.status = CloudPcStatus::InGracePeriod).await;
+    world.befall(id, Mishap::Crash).await;
+    world.advance(Duration::from_secs(86_400)).await;
+    let cloud_pc = world.cloud_pc(id).await;
+    assert_eq!((cloud_pc.status, cloud_pc.power_observed), (CloudPcStatus::InGracePeriod, Power::PoweredOff));
+    assert_eq!((world.actions(id).await, world.found(id).await), (vec![], vec![power(false)]));
+}
+
+#[tokio::test]
+async fn what_befalls_a_machine_in_the_middle_of_an_action_is_looked_at_after_it() {
+    let (mut world, id) = World::started(1).await;
+    let reprovision = Params::Reprovision { os_version: None, user_account_type: None };
+    let reprovision = world.engine.request(&asked(), id, reprovision).await.unwrap();
+    world.until(reprovision, |action| action.step("waitForGuest").is_some()).await;
+    world.befall(id, Mishap::Crash).await;
+    assert_eq!(world.found(id).await, []);
+    let ended = world.end(reprovision).await;
+    assert_eq!(ended.state, State::Failed, "its guest never came");
+    world.advance(Duration::from_secs(60)).await;
+    let cloud_pc = world.cloud_pc(id).await;
+    assert_eq!(cloud_pc.power_observed, world.driver.observe(id).await.unwrap().power);
+}
+
+#[tokio::test]
+async fn what_befalls_a_machine_while_nobody_looks_is_found_by_the_next_engine() {
+    let mut world = World::new(1).await;
+    let id = world.add(1, Ailment::default()).await;
+    world.driver.befall(id, Mishap::Panic).unwrap();
+    world.start();
+    world.rest().await;
+    assert_eq!(world.detail(id).await.as_deref(), Some("guestPanicked"));
+    // It dies before the machine is started again, and so does the next, right after it has begun.
+    world.crash().await;
+    world.advance(RESTART_PAUSE_MIN).await;
+    world.crash().await;
+    world.advance(Duration::from_secs(600)).await;
+    let kinds: Vec<_> = world.actions(id).await.iter().map(|action| (action.kind(), action.state)).collect();
+    assert_eq!(kinds, [(Kind::PowerOn, State::Done)], "started once");
+    assert_eq!(world.detail(id).await, None);
+}
+
+#[tokio::test]
+async fn a_machine_that_is_off_as_it_should_be_has_no_trouble() {
+    let (mut world, id) = World::started(1).await;
+    let off = world.engine.request(&asked(), id, Params::PowerOff).await.unwrap();
+    world.end(off).await;
+    // Nor has one that crashed on its way there.
+    world.befall(id, Mishap::Crash).await;
+    world.advance(Duration::from_secs(3600)).await;
+    assert_eq!((world.found(id).await, world.actions(id).await.len()), (vec![], 1));
+}
