@@ -1,6 +1,7 @@
 //! The configuration file: one struct per section, unknown names refused.
 
 use cloudpc_drivers::qemu::{self, AcceleratorSetting};
+use cloudpc_engine::Restart;
 use cloudpc_model::TenantId;
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -20,6 +21,8 @@ pub struct Config {
     pub engine: EngineConfig,
     /// `[undo]`
     pub undo: UndoConfig,
+    /// `[machines]`
+    pub machines: MachinesConfig,
     /// `[partners]`
     pub partners: PartnersConfig,
     /// `[downloads]`
@@ -85,6 +88,14 @@ pub struct UndoConfig {
     pub window_s: u64,
     /// What the old disks that are kept for it may take together, bytes.
     pub disk_bytes_max: u64,
+}
+
+/// What becomes of machines without being asked for.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MachinesConfig {
+    /// Whether machines that have crashed or panicked are started again: `onFailure` or `never`.
+    pub restart: Restart,
 }
 
 /// Partners.

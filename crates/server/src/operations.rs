@@ -58,6 +58,7 @@ pub static TABLE: &[Row] = table! {
     "cloudPC.troubleshoot", WRITE => cloud_pc::troubleshoot::run;
     "cloudPC.undo", WRITE => cloud_pc::undo::run;
     "cloudPC.retrieveSnapshots", READ => cloud_pc::snapshots::run;
+    "cloudPC.getCloudPcConnectivityHistory", READ => cloud_pc::connectivity_history::run;
     "cloudPC.retrieveCloudPCRemoteActionResults", WRITE => cloud_pc::results::run;
     "cloudPC.getSupportedCloudPcRemoteActions", READ => cloud_pc::supported_actions::run;
     "cloudPC.retrieveCloudPcLaunchDetail", READ_SIGNED_IN => cloud_pc::launch_detail::run;

@@ -204,6 +204,7 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
             agent_disk_bytes_min: config.engine.agent_disk_bytes_min,
             install_time_max: Duration::from_secs(config.engine.install_time_max_s),
             undo_window: Duration::from_secs(config.undo.window_s),
+            restart: config.machines.restart,
             undo_disk_bytes_max: config.undo.disk_bytes_max,
         },
     });

@@ -6,6 +6,7 @@ pub mod action;
 pub mod audit;
 pub mod catalog;
 pub mod cloud_pc;
+pub mod connectivity;
 pub mod launch;
 pub mod managed_device;
 pub mod partner;

@@ -1,5 +1,6 @@
 //! Operations on Cloud PCs.
 
+pub(super) mod connectivity_history;
 pub(super) mod count;
 pub(super) mod count_by_status;
 pub(super) mod create_snapshot;

@@ -75,6 +75,7 @@ pub fn cases() -> Vec<Case> {
         case("cloudPC.createSnapshot", "POST /cloudPCs/{cloudPC}/createSnapshot").may_have("accessTier", json!("warm")),
         case("cloudPC.troubleshoot", "POST /cloudPCs/{cloudPC}/troubleshoot"),
         case("cloudPC.undo", "POST /cloudPCs/{cloudPC}/cloudpc.undo"),
+        case("cloudPC.getCloudPcConnectivityHistory", "GET /cloudPCs/{cloudPC}/getCloudPcConnectivityHistory"),
         case("cloudPC.retrieveSnapshots", "GET /cloudPCs/{cloudPC}/retrieveSnapshots"),
         case(
             "cloudPC.retrieveCloudPCRemoteActionResults",

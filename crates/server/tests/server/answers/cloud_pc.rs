@@ -1,6 +1,9 @@
 //! What Cloud PCs and managed devices answer.
 
+use cloudpc_drivers::Mishap;
+use cloudpc_engine::RESTART_PAUSE_MIN;
 use insta::assert_snapshot;
+use std::time::Duration;
 
 use super::{CLOUD_PCS, DEVICES};
 use crate::world::{DESK_1, DESK_2, DEVICE_1, Who, World};
@@ -213,4 +216,59 @@ async fn what_can_be_asked_for_now() {
     unknownFutureValue disabled
     unknownFutureValue disabled
     ");
+}
+
+#[tokio::test]
+async fn what_befalls_a_machine_is_told() {
+    let world = World::new().await;
+    world.run();
+    let desk = DESK_1.parse().unwrap();
+    world.app.simulation.as_ref().unwrap().driver.befall(desk, Mishap::Crash).unwrap();
+    world.clock.advance(Duration::ZERO).await;
+    let cloud_pc = format!("/beta/{CLOUD_PCS}/{DESK_1}");
+    assert_snapshot!(world.get(Who::Reader, &format!("{cloud_pc}?$select=status,statusDetail,powerState")).await, @r#"
+    200
+    content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
+    {
+      "@odata.context": "https://cloudpc.test/beta/$metadata#deviceManagement/virtualEndpoint/cloudPCs(status,statusDetail,powerState)/$entity",
+      "powerState": "poweredOff",
+      "status": "provisionedWithWarnings",
+      "statusDetail": {
+        "additionalInformation": [],
+        "code": "machineCrashed",
+        "message": "The machine has lost its power."
+      }
+    }
+    "#);
+    world.clock.advance(RESTART_PAUSE_MIN).await;
+    world.rest().await;
+    world.clock.advance(Duration::ZERO).await;
+    let history = format!("{cloud_pc}/getCloudPcConnectivityHistory");
+    assert_snapshot!(world.get(Who::Reader, &history).await, @r#"
+    200
+    content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
+    {
+      "@odata.context": "https://cloudpc.test/beta/$metadata#Collection(microsoft.graph.cloudPcConnectivityEvent)",
+      "value": [
+        {
+          "activityId": "10000000-0000-4000-8000-0000000000d1-2",
+          "eventDateTime": "2026-03-01T12:00:58.4087810Z",
+          "eventName": "PowerCheck",
+          "eventResult": "success",
+          "eventType": "deviceHealthCheck",
+          "message": "It is well again."
+        },
+        {
+          "activityId": "10000000-0000-4000-8000-0000000000d1-1",
+          "eventDateTime": "2026-03-01T12:00:00.0000000Z",
+          "eventName": "PowerCheck",
+          "eventResult": "failure",
+          "eventType": "deviceHealthCheck",
+          "message": "The machine has lost its power."
+        }
+      ]
+    }
+    "#);
+    let failures = world.get(Who::Reader, &format!("{history}?$filter=eventResult%20eq%20'failure'")).await;
+    assert_eq!(failures.rows().len(), 1);
 }
