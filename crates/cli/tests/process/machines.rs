@@ -37,7 +37,7 @@ fn serve_agents() -> u16 {
     port
 }
 
-fn sha256(text: &str) -> String {
+pub fn sha256(text: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file"), text).unwrap();
     let output = Command::new("sha256sum").arg(folder.path().join("file")).output().unwrap();
@@ -64,7 +64,7 @@ fn scenario(port: u16) -> String {
 }
 
 /// Ends the machines of a data directory, which outlive their service.
-struct Machines<'a>(&'a Path);
+pub struct Machines<'a>(pub &'a Path);
 
 impl Drop for Machines<'_> {
     fn drop(&mut self) {

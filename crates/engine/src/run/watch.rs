@@ -98,7 +98,10 @@ fn record(
         tx.cloud_pc_update(&cloud_pc)?;
     }
     if let Some(event) = verdict.event {
-        tracing::warn!(cloud_pc.id = %id, check = event.name, well = event.well, "{}", event.message);
+        match event.well {
+            true => tracing::info!(cloud_pc.id = %id, check = event.name, "{}", event.message),
+            false => tracing::warn!(cloud_pc.id = %id, check = event.name, "{}", event.message),
+        }
         tx.health_event_insert(tenant, id, &event)?;
         let found = if event.well { "well" } else { "failed" };
         audit(tx, &Actor::system(), &target, tenant, now, format!("{} CloudPC: {found}", event.name), String::new())?;
