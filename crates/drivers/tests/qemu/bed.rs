@@ -107,6 +107,15 @@ impl Bed {
         assert!(killed.success());
     }
 
+    /// Kills the process of a machine, if it has one.
+    pub fn kill_if_running(&self, spec: &MachineSpec) {
+        let pid = std::fs::read_to_string(self.machine(spec).join("pid")).unwrap_or_default();
+        let command_line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if command_line.contains(&spec.id.to_string()) {
+            self.signal(spec, "-KILL");
+        }
+    }
+
     /// Has the kernel of a guest do what a key of the magic System Request stands for. It may not live to answer.
     pub async fn sysrq(&self, id: CloudPcId, key: &str) {
         let guest = self.driver.guest(id).await.unwrap();
