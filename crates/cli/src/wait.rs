@@ -14,9 +14,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Watches one action; returns it as it ended. A stuck one counts as ended: it goes on only when a person settles it.
 pub async fn action(session: &Session, cloud_pc: &Found, id: &str) -> Result<Value, Failure> {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    bar.set_style(style("{spinner} {msg} ({elapsed})"));
-    bar.enable_steady_tick(Duration::from_millis(100));
+    let bar = spinner("");
     let path = format!("{CLOUD_PCS}/{}/cloudpc.actions/{id}", cloud_pc.id);
     loop {
         let action = session.connection.get(&path).await?;
@@ -49,6 +47,15 @@ pub async fn activity(session: &Session, partner: &str, activity: &str) -> Resul
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
+}
+
+/// A sign that something goes on, of which nobody knows how much is done.
+pub fn spinner(message: &str) -> ProgressBar {
+    let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    spinner.set_style(style("{spinner} {msg} ({elapsed})"));
+    spinner.set_message(message.to_owned());
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
 }
 
 /// A bar for work on this host that knows how much of it is done.

@@ -68,7 +68,7 @@ use watch::Watch;
 
 pub use accelerator::{Accelerator, AcceleratorSetting};
 pub use capacity::Capacity;
-pub use image::{About, Images, Progress, Recipe};
+pub use image::{About, Firmware, Images, Import, Progress, Recipe};
 
 /// How long a guest that was asked to shut down may take; then its power is cut.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(90);

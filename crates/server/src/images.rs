@@ -1,15 +1,85 @@
 //! The images of real machines in a data directory, which the command line makes. Needs no running service.
 
+use cloudpc_drivers::qemu::{AcceleratorSetting, Capacity, QemuDriver, QemuParts};
+use cloudpc_drivers::{Driver, Fetcher, GuestError, MachineSpec, SystemClock, SystemRng};
+use cloudpc_model::{CloudPcId, Rng as _};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-pub use cloudpc_drivers::qemu::{Images, Progress, Recipe};
+pub use cloudpc_drivers::GuestOs;
+pub use cloudpc_drivers::qemu::{Firmware, Images, Import, Progress, Recipe};
 pub use cloudpc_model::ImageId;
+
+/// Below the data directory.
+const IMAGES: &str = "qemu/images";
+
+/// Machines that only try an image out, apart from those of the service, which may be running.
+const TRIALS: &str = "qemu/trials";
+
+/// How long the guest agent of an image that is tried out may take to answer. Windows takes minutes under software emulation.
+pub const TRIAL_TIME_MAX: Duration = Duration::from_mins(10);
 
 /// The images of a data directory.
 ///
 /// # Errors
 /// Their folder cannot be made.
 pub fn open(data: &Path) -> io::Result<Images> {
-    Images::open(&data.join("qemu/images"))
+    Images::open(&data.join(IMAGES))
+}
+
+/// What came of trying an image out.
+#[derive(Debug)]
+pub enum Trial {
+    /// Its guest agent answers.
+    Good,
+    /// It does not.
+    Silent {
+        /// What the screen showed at the end, PNG.
+        screen: Option<Vec<u8>>,
+    },
+}
+
+/// Starts a machine from an image of a data directory, to see whether its guest agent answers, and removes it again.
+///
+/// # Errors
+/// The machine cannot be made or started.
+pub async fn try_out(data: &Path, id: &ImageId) -> Result<Trial, GuestError> {
+    let unavailable = |error: io::Error| cloudpc_drivers::DriverError::Unavailable(error.to_string());
+    let driver = QemuDriver::open(QemuParts {
+        folder: data.join(TRIALS),
+        images: open(data).map_err(unavailable)?,
+        accelerator: AcceleratorSetting::Auto,
+        capacity: Capacity::of_host().map_err(unavailable)?,
+        stop_time_max: Duration::from_secs(30),
+        guest_silence_max: TRIAL_TIME_MAX,
+        clock: Arc::new(SystemClock),
+        rng: Arc::new(SystemRng),
+        fetcher: Fetcher::new(None).map_err(unavailable)?,
+        runtime: tokio::runtime::Handle::current(),
+    })
+    .map_err(unavailable)?;
+    let spec = MachineSpec {
+        id: CloudPcId(SystemRng.uuid()),
+        hostname: "CPC-TRIAL".into(),
+        vcpu_count: 2,
+        ram_gib: 4,
+        storage_gib: 1,
+        gpu: false,
+        image: id.clone(),
+    };
+    let tried = watch(&driver, &spec).await;
+    driver.ensure_absent(spec.id).await?;
+    tried
+}
+
+async fn watch(driver: &QemuDriver, spec: &MachineSpec) -> Result<Trial, GuestError> {
+    driver.ensure_present(spec).await?;
+    driver.ensure_running(spec.id).await?;
+    let guest = driver.guest(spec.id).await?;
+    match tokio::time::timeout(TRIAL_TIME_MAX, guest.wait_ready()).await {
+        Ok(ready) => ready.map(|()| Trial::Good),
+        Err(_) => Ok(Trial::Silent { screen: driver.screenshot(spec.id).await.ok() }),
+    }
 }

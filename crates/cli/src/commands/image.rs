@@ -1,17 +1,23 @@
 //! `cloudpc image`: what real machines are made from, on this host. Needs no running service.
 
 mod build;
+mod import;
 
 use clap::Subcommand;
-use cloudpc_server::images::{self, Images};
+use cloudpc_server::images::{self, Images, Progress};
+use indicatif::ProgressBar;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use crate::connection::DATA_DEFAULT;
 use crate::failure::Failure;
+use crate::output::tell;
+use crate::wait::percent_bar;
 
 const EXAMPLES: &str = "\
 Examples:
   cloudpc image build desktop
+  cloudpc image import debian-12-generic-amd64.qcow2 --os linux --check
   cloudpc image build test --id cloudpc_linux_test --data /var/lib/cloudpc";
 
 /// Make the images of real machines
@@ -19,6 +25,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub enum Command {
     Build(build::Build),
+    Import(import::Import),
 }
 
 impl Command {
@@ -28,16 +35,28 @@ impl Command {
             .map_err(|error| Failure::local(format!("{} cannot be used: {error}.", data.display())))?;
         match self {
             Self::Build(verb) => verb.run(images).await,
+            Self::Import(verb) => verb.run(images, &data).await,
         }
     }
 }
 
-/// Does what takes a while beside the runtime.
-async fn apart(
+/// Makes an image beside the runtime, and shows how far it is.
+async fn make(
     images: Images,
-    work: impl FnOnce(Images) -> std::io::Result<()> + Send + 'static,
-) -> Result<(), Failure> {
-    let done = tokio::task::spawn_blocking(move || work(images)).await;
-    let done = done.map_err(|error| Failure::local(format!("The image was not made: {error}.")))?;
-    done.map_err(|error| Failure::local(format!("The image was not made: {error}")))
+    work: impl FnOnce(&Images, &mut dyn FnMut(Progress)) -> io::Result<()> + Send + 'static,
+) -> io::Result<()> {
+    let bar = percent_bar();
+    let shown = bar.clone();
+    let made = tokio::task::spawn_blocking(move || work(&images, &mut |come_to| show(&shown, come_to))).await;
+    bar.finish_and_clear();
+    made.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// Without a terminal, on which there is a bar, each step is told once.
+fn show(bar: &ProgressBar, come_to: Progress) {
+    if !io::stderr().is_terminal() && bar.message() != come_to.doing {
+        tell(&come_to.doing);
+    }
+    bar.set_position(come_to.percent);
+    bar.set_message(come_to.doing);
 }

@@ -3,13 +3,16 @@
 use cloudpc_model::CloudPcId;
 
 use super::accelerator::Accelerator;
-use super::image::{INITRD_FILE, KERNEL_FILE};
+use super::image::{Firmware, INITRD_FILE, KERNEL_FILE};
 use super::layout::{AGENT_SOCKET, CONSOLE_LOG, INCOMING_SOCKET, QMP_SOCKET, VNC_SOCKET, WATCH_SOCKET};
 use super::record::DiskRecord;
-use crate::MachineSpec;
+use crate::{GuestOs, MachineSpec};
 
 /// The program.
 pub const QEMU: &str = "qemu-system-x86_64";
+
+/// UEFI for machines, in one file, as Debian's package ovmf has it.
+pub const UEFI_FILE: &str = "/usr/share/ovmf/OVMF.fd";
 
 /// The block node of the disk, by which commands name it.
 pub const DISK_NODE: &str = "disk";
@@ -55,12 +58,19 @@ pub fn arguments(
     words.add("-machine", "q35");
     words.add("-accel", accel);
     words.add("-cpu", cpu);
+    if about.os == GuestOs::Windows {
+        // Windows keeps the clock of the board in local time.
+        words.add("-rtc", "base=localtime");
+    }
     words.add("-smp", spec.vcpu_count.to_string());
     words.add("-m", format!("{}G", spec.ram_gib));
     words.flag("-nodefaults");
     words.flag("-no-user-config");
     words.add("-sandbox", SANDBOX);
     words.add("-serial", format!("file:{CONSOLE_LOG}"));
+    if about.firmware == Firmware::Uefi {
+        words.add("-bios", UEFI_FILE);
+    }
     if let Some(parameters) = &about.kernel_parameters {
         words.add("-kernel", format!("../disk/{KERNEL_FILE}"));
         words.add("-initrd", format!("../disk/{INITRD_FILE}"));
@@ -88,7 +98,14 @@ pub fn arguments(
     match about.display {
         true => {
             words.add("-device", "VGA,vgamem_mb=16");
-            words.add("-device", "virtio-tablet-pci");
+            match about.os {
+                GuestOs::Linux => words.add("-device", "virtio-tablet-pci"),
+                // It knows this one without a driver of ours.
+                GuestOs::Windows => {
+                    words.add("-device", "qemu-xhci");
+                    words.add("-device", "usb-tablet");
+                }
+            }
             words.add("-vnc", format!("unix:{VNC_SOCKET}"));
         }
         false => words.add("-display", "none"),
@@ -115,7 +132,6 @@ impl Words {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::GuestOs;
     use crate::qemu::image::About;
     use cloudpc_model::ImageId;
 
@@ -140,6 +156,7 @@ mod tests {
         let about = About {
             os: GuestOs::Linux,
             kernel_parameters: Some("quiet".into()),
+            firmware: Firmware::Bios,
             emulated_cpu: Some("qemu64".into()),
             display: false,
             warm: None,
@@ -155,14 +172,20 @@ mod tests {
 
     #[test]
     fn nothing_listens_on_an_address() {
-        let about =
-            About { os: GuestOs::Windows, kernel_parameters: None, emulated_cpu: None, display: true, warm: None };
+        let about = About {
+            os: GuestOs::Windows,
+            kernel_parameters: None,
+            firmware: Firmware::Uefi,
+            emulated_cpu: None,
+            display: true,
+            warm: None,
+        };
         let arguments = arguments(&spec(), &disk(about), Accelerator::Kvm, 1, true);
         for word in &arguments {
             assert!(!word.contains("hostfwd") && !word.contains("tcp:") && !word.contains("0.0.0.0"), "{word}");
         }
         assert!(arguments.contains(&"unix:vnc.sock".to_owned()));
         assert!(arguments.contains(&"host".to_owned()));
-        assert!(!arguments.contains(&"-kernel".to_owned()));
+        assert!(!arguments.contains(&"-kernel".to_owned()) && arguments.contains(&UEFI_FILE.to_owned()));
     }
 }

@@ -147,7 +147,8 @@ fn virtual_bytes(file: &Path) -> io::Result<u64> {
     Ok(u64::from_be_bytes(size))
 }
 
-fn qemu_img(folder: &Path, arguments: &[&str]) -> io::Result<Vec<u8>> {
+/// Runs `qemu-img` in a folder; returns what it tells. Blocks.
+pub fn qemu_img(folder: &Path, arguments: &[&str]) -> io::Result<Vec<u8>> {
     let output = Command::new("qemu-img").args(arguments).current_dir(folder).stdin(Stdio::null()).output().map_err(
         |error| io::Error::new(error.kind(), format!("qemu-img cannot be run ({error}); install qemu-utils")),
     )?;

@@ -1,6 +1,7 @@
 //! The images that disks are made from: a folder each, read and never written after it was registered.
 
 mod build;
+mod import;
 
 use cloudpc_model::ImageId;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use super::warm::{MEMORY_FILE, Shape};
 use crate::{DriverError, GuestOs};
 
 pub use build::{Progress, Recipe};
+pub use import::{Firmware, Import};
 
 pub const DISK_FILE: &str = "disk.qcow2";
 pub const KERNEL_FILE: &str = "vmlinuz";
@@ -29,6 +31,9 @@ pub struct About {
     /// Parameters of the kernel that comes with the image; none: the disk has a boot loader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel_parameters: Option<String>,
+    /// What starts its boot loader.
+    #[serde(default, skip_serializing_if = "Firmware::is_bios")]
+    pub firmware: Firmware,
     /// Processor model under software emulation; none: everything that QEMU can emulate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emulated_cpu: Option<String>,
@@ -133,7 +138,14 @@ mod tests {
     use super::*;
 
     fn about() -> About {
-        About { os: GuestOs::Linux, kernel_parameters: None, emulated_cpu: None, display: false, warm: None }
+        About {
+            os: GuestOs::Linux,
+            kernel_parameters: None,
+            firmware: Firmware::Bios,
+            emulated_cpu: None,
+            display: false,
+            warm: None,
+        }
     }
 
     #[test]

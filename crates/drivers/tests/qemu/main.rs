@@ -4,6 +4,7 @@
 
 mod bed;
 mod deaths;
+mod import;
 mod machines;
 mod programs;
 mod promises;

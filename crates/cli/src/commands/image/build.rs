@@ -2,11 +2,9 @@
 
 use clap::{Args, ValueEnum};
 use cloudpc_server::images::{ImageId, Images, Recipe};
-use std::io::IsTerminal as _;
 
 use crate::failure::Failure;
-use crate::output::{print, tell};
-use crate::wait::percent_bar;
+use crate::output::print;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,19 +40,9 @@ impl Build {
             Kind::Desktop => (Recipe::Desktop, "cloudpc_linux_desktop"),
         };
         let id = ImageId(self.id.unwrap_or_else(|| id.to_owned()));
-        let bar = percent_bar();
-        let (name, shown) = (id.clone(), bar.clone());
-        let look = move |come_to: cloudpc_server::images::Progress| {
-            // Without somebody who looks at the bar, each step is told once.
-            if !std::io::stderr().is_terminal() && shown.message() != come_to.doing {
-                tell(&come_to.doing);
-            }
-            shown.set_position(come_to.percent);
-            shown.set_message(come_to.doing);
-        };
-        let built = super::apart(images, move |images| images.build(recipe, &name, &mut { look })).await;
-        bar.finish_and_clear();
-        built?;
+        let name = id.clone();
+        let built = super::make(images, move |images, progress| images.build(recipe, &name, progress)).await;
+        built.map_err(|error| Failure::local(format!("The image was not built: {error}")))?;
         print(&format!("{id}\n"))
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::{About, Images};
+use super::{About, Firmware, Images};
 use crate::GuestOs;
 
 /// The kernel parameters of our guests. Most of them leave work out that takes a second under software emulation.
@@ -77,6 +77,7 @@ impl Images {
             Ok(About {
                 os: GuestOs::Linux,
                 kernel_parameters: Some(KERNEL_PARAMETERS.into()),
+                firmware: Firmware::Bios,
                 emulated_cpu: Some("qemu64".into()),
                 display: true,
                 warm: None,
