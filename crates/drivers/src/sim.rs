@@ -137,7 +137,7 @@ impl SimDriver {
     /// It cannot be written down.
     pub fn seed(&self, spec: &MachineSpec, ailment: Ailment) -> Result<(), DriverError> {
         let mut world = self.inner.lock();
-        if world.machine(spec.id).is_some() {
+        if world.has(spec.id) {
             return Ok(());
         }
         world.put(Machine::settled(spec, ailment, self.inner.parts.clock.now()))
@@ -161,7 +161,7 @@ impl SimDriver {
 
     /// The ailment of a machine, for saving a scenario.
     pub fn ailment(&self, id: CloudPcId) -> Option<Ailment> {
-        self.inner.lock().machine(id).map(|machine| machine.ailment.clone())
+        self.inner.lock().machine(id).ok().map(|machine| machine.ailment.clone())
     }
 
     /// Names of agents installed on a machine.

@@ -25,7 +25,7 @@ impl Driver for SimDriver {
     async fn ensure_present(&self, spec: &MachineSpec) -> Result<(), DriverError> {
         {
             let mut world = self.inner.lock();
-            if world.machine(spec.id).is_none() {
+            if !world.has(spec.id) {
                 let disk = Disk::from_image(spec, None)?;
                 let mut machine = Machine::new(spec, Ailment::default());
                 let takes = self.inner.spread(world.pace.mean_ms(Takes::Disk));
@@ -39,7 +39,7 @@ impl Driver for SimDriver {
     async fn ensure_absent(&self, id: CloudPcId) -> Result<(), DriverError> {
         {
             let mut world = self.inner.lock();
-            if world.machine(id).is_some() {
+            if world.has(id) {
                 world.remove(id)?;
             }
         }

@@ -2,8 +2,10 @@
 //!
 //! A line is written to the operating system before the verb that wrote it returns, so it survives the death of this process at any moment. It is not forced to
 //! the disk: after a power cut the latest changes may be missing, as if they had not happened. A last line cut off in the middle is dropped.
+//!
+//! Most machines are never looked at between two starts, so at a start only the id of a line is read; the rest of it is when its machine is asked for.
 
-use cloudpc_model::CloudPcId;
+use cloudpc_model::{CloudPcId, Power};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -18,7 +20,15 @@ const NEW_FILE_NAME: &str = "machines.jsonl.new";
 /// The file is rewritten when it holds this many lines and more than twice as many as there are machines.
 pub const COMPACT_LINES_MIN: usize = 1_024;
 
-pub type Machines = HashMap<CloudPcId, Box<Machine>>;
+pub type Machines = HashMap<CloudPcId, Kept>;
+
+/// A machine as it is kept in memory.
+pub enum Kept {
+    /// Its line, which nobody has read yet.
+    Line(Box<[u8]>),
+    /// Read.
+    Machine(Box<Machine>),
+}
 
 pub struct Journal {
     directory: PathBuf,
@@ -42,11 +52,57 @@ enum Line {
     Gone(CloudPcId),
 }
 
+/// How the line of a machine begins, up to its id.
+const ID_FOLLOWS: &[u8] = br#"{"is":{"spec":{"id":""#;
+const ID_BYTES: usize = uuid::fmt::Hyphenated::LENGTH;
+
+impl Line {
+    fn read(line: &[u8]) -> io::Result<Self> {
+        serde_json::from_slice(line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// The id in a line that looks like the whole line of a machine.
+    fn id(line: &[u8]) -> Option<CloudPcId> {
+        let rest = line.strip_prefix(ID_FOLLOWS)?.strip_suffix(b"}}\n")?;
+        std::str::from_utf8(rest.get(..ID_BYTES)?).ok()?.parse().ok()
+    }
+}
+
+/// What is in the line of a machine that is off, and in no other: a quotation mark within a text has a backslash before it.
+const OFF: &str = r#","power":"poweredOff","#;
+
+impl Kept {
+    /// Whether the machine is off.
+    pub fn is_off(&self) -> bool {
+        match self {
+            Self::Line(line) => std::str::from_utf8(line).is_ok_and(|line| line.contains(OFF)),
+            Self::Machine(machine) => machine.power == Power::PoweredOff,
+        }
+    }
+
+    /// The machine.
+    ///
+    /// # Errors
+    /// Its line cannot be read.
+    pub fn machine(&mut self) -> io::Result<&mut Machine> {
+        if let Self::Line(line) = self {
+            *self = match Line::read(line)? {
+                Line::Is(machine) => Self::Machine(machine),
+                Line::Gone(id) => unreachable!("the line that begins with {id} is that of a machine"),
+            };
+        }
+        match self {
+            Self::Machine(machine) => Ok(machine),
+            Self::Line(_) => unreachable!("it has been read"),
+        }
+    }
+}
+
 impl Journal {
     /// Opens the journal of `directory` and reads its machines, or makes an empty one.
     ///
     /// # Errors
-    /// The file cannot be used, or a line before the last one cannot be read.
+    /// The file cannot be used, or a line before the last one is not one of a journal.
     pub fn open(directory: &Path) -> io::Result<(Self, Machines)> {
         std::fs::create_dir_all(directory)?;
         // What a rewrite left when it was interrupted; the old file is whole.
@@ -61,12 +117,15 @@ impl Journal {
         let (mut size_bytes, mut lines) = (0, 0);
         while reader.read_until(b'\n', &mut buffer)? > 0 && buffer.last() == Some(&b'\n') {
             lines += 1;
-            let line = serde_json::from_slice(&buffer).map_err(|error| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("{}:{lines}: {error}", path.display()))
-            })?;
-            match line {
-                Line::Is(machine) => drop(machines.insert(machine.spec.id, machine)),
-                Line::Gone(id) => drop(machines.remove(&id)),
+            if let Some(id) = Line::id(&buffer) {
+                machines.insert(id, Kept::Line(buffer.as_slice().into()));
+            } else {
+                let line = Line::read(&buffer)
+                    .map_err(|error| io::Error::new(error.kind(), format!("{}:{lines}: {error}", path.display())))?;
+                match line {
+                    Line::Is(machine) => drop(machines.insert(machine.spec.id, Kept::Machine(machine))),
+                    Line::Gone(id) => drop(machines.remove(&id)),
+                }
             }
             size_bytes += buffer.len() as u64;
             buffer.clear();
@@ -103,8 +162,13 @@ impl Journal {
         let new_path = self.directory.join(NEW_FILE_NAME);
         let mut writer = BufWriter::with_capacity(1 << 18, File::create(&new_path)?);
         for machine in machines.values() {
-            serde_json::to_writer(&mut writer, &LineRef::Is(machine))?;
-            writer.write_all(b"\n")?;
+            match machine {
+                Kept::Line(line) => writer.write_all(line)?,
+                Kept::Machine(machine) => {
+                    serde_json::to_writer(&mut writer, &LineRef::Is(machine))?;
+                    writer.write_all(b"\n")?;
+                }
+            }
         }
         // The new content must be on disk before its name is, or a power cut could leave an empty file.
         writer.into_inner()?.sync_all()?;
@@ -150,8 +214,18 @@ mod tests {
         machine
     }
 
-    fn read(directory: &Path) -> Machines {
-        Journal::open(directory).unwrap().1
+    type Read = HashMap<CloudPcId, Machine>;
+
+    fn read(directory: &Path) -> Read {
+        all(Journal::open(directory).unwrap().1)
+    }
+
+    fn all(machines: Machines) -> Read {
+        machines.into_iter().map(|(id, mut kept)| (id, kept.machine().unwrap().clone())).collect()
+    }
+
+    fn kept(machine: &Machine) -> Kept {
+        Kept::Machine(Box::new(machine.clone()))
     }
 
     #[test]
@@ -177,11 +251,30 @@ mod tests {
         let later = booted(2, 9);
         journal.put(&later).unwrap();
         journal.remove(spec(3).id).unwrap();
-        let expected = [machine(1), later].map(|machine| (machine.spec.id, Box::new(machine)));
-        assert_eq!(read(directory.path()), Machines::from(expected));
+        let expected = [machine(1), later].map(|machine| (machine.spec.id, machine));
+        assert_eq!(read(directory.path()), Read::from(expected));
         journal.clear().unwrap();
         journal.put(&machine(4)).unwrap();
-        assert_eq!(read(directory.path()), Machines::from([(spec(4).id, Box::new(machine(4)))]));
+        assert_eq!(read(directory.path()), Read::from([(spec(4).id, machine(4))]));
+    }
+
+    #[test]
+    fn a_line_is_read_when_its_machine_is_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(directory.path()).unwrap();
+        journal.put(&machine(1)).unwrap();
+        journal.put(&machine(2)).unwrap();
+        let path = directory.path().join(FILE_NAME);
+        fs::write(&path, fs::read_to_string(&path).unwrap().replacen("vcpu_count", "vcpu_cuont", 1)).unwrap();
+        let off = Machine::new(&spec(3), Ailment::default());
+        journal.put(&off).unwrap();
+        let (_, mut machines) = Journal::open(directory.path()).unwrap();
+        assert!(machines.values().all(|kept| matches!(kept, Kept::Line(_))));
+        let is_off = |number| machines[&spec(number).id].is_off();
+        assert_eq!([1, 2, 3].map(is_off), [false, false, true]);
+        let mut ask = |number| machines.get_mut(&spec(number).id).unwrap().machine().cloned();
+        assert!(ask(1).unwrap_err().to_string().contains("vcpu_count"));
+        assert_eq!([ask(2).unwrap(), ask(3).unwrap()], [machine(2), off]);
     }
 
     #[test]
@@ -201,7 +294,7 @@ mod tests {
         let (mut journal, mut machines) = Journal::open(directory.path()).unwrap();
         let mut put = |journal: &mut Journal, machine: Machine| {
             journal.put(&machine).unwrap();
-            machines.insert(machine.spec.id, Box::new(machine));
+            machines.insert(machine.spec.id, kept(&machine));
             journal.compact_if_due(&machines).unwrap();
         };
         for boots in 1..COMPACT_LINES_MIN as u64 {
@@ -212,6 +305,7 @@ mod tests {
         assert_eq!(journal.lines, 1);
         // It goes on in the new file.
         put(&mut journal, machine(2));
+        let machines = all(machines);
         assert_eq!(read(directory.path()), machines);
         // A rewrite that was interrupted leaves the old file whole.
         fs::write(directory.path().join(NEW_FILE_NAME), "{\"is").unwrap();
@@ -227,7 +321,8 @@ mod tests {
             cut in any::<prop::sample::Index>(),
         ) {
             let directory = tempfile::tempdir().unwrap();
-            let (mut journal, mut machines) = Journal::open(directory.path()).unwrap();
+            let (mut journal, machines) = Journal::open(directory.path()).unwrap();
+            let mut machines = all(machines);
             // The file's length and the machines after each change.
             let mut history = vec![(0, machines.clone())];
             for (number, boots) in changes {
@@ -235,7 +330,7 @@ mod tests {
                     Some(boots) => {
                         let machine = booted(number, boots);
                         journal.put(&machine).unwrap();
-                        machines.insert(machine.spec.id, Box::new(machine));
+                        machines.insert(machine.spec.id, machine);
                     }
                     None => {
                         journal.remove(spec(number).id).unwrap();
@@ -248,7 +343,7 @@ mod tests {
             journal.file.set_len(cut).unwrap();
             let (_, expected) = history.iter().rfind(|(length, _)| *length <= cut).unwrap();
             let (mut journal, found) = Journal::open(directory.path()).unwrap();
-            assert_eq!(&found, expected);
+            assert_eq!(&all(found), expected);
             // What comes next is not spoiled by what was cut off.
             journal.put(&machine(9)).unwrap();
             assert_eq!(read(directory.path()).len(), expected.len() + 1);

@@ -1,6 +1,6 @@
 //! All machines of a simulation, kept in step with their journal, and what is true for all of them.
 
-use cloudpc_model::{CloudPcId, Power, Timestamp};
+use cloudpc_model::{CloudPcId, Timestamp};
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::disk::agent_name;
-use super::journal::{Journal, Machines};
+use super::journal::{Journal, Kept, Machines};
 use super::machine::{Machine, Takes};
 use super::{Artifact, Inner, Pace};
 use crate::DriverError;
@@ -56,8 +56,13 @@ impl World {
     }
 
     /// The machine as it was when it was last looked at.
-    pub fn machine(&self, id: CloudPcId) -> Option<&Machine> {
-        self.machines.get(&id).map(Box::as_ref)
+    pub fn machine(&mut self, id: CloudPcId) -> Result<&Machine, DriverError> {
+        let kept = self.machines.get_mut(&id).ok_or_else(|| no_machine(id))?;
+        kept.machine().map(|machine| &*machine).map_err(unreadable)
+    }
+
+    pub fn has(&self, id: CloudPcId) -> bool {
+        self.machines.contains_key(&id)
     }
 
     pub fn ids(&self) -> Vec<CloudPcId> {
@@ -68,26 +73,25 @@ impl World {
 
     /// The machines that are off.
     pub fn off(&self) -> Vec<CloudPcId> {
-        let off = self.machines.values().filter(|machine| machine.power == Power::PoweredOff);
-        let mut ids: Vec<_> = off.map(|machine| machine.spec.id).collect();
+        let mut ids: Vec<_> = self.machines.iter().filter(|(_, kept)| kept.is_off()).map(|(id, _)| *id).collect();
         ids.sort_unstable();
         ids
     }
 
     /// The machine as it is now: what is due has taken effect and is written down.
     pub fn look(&mut self, id: CloudPcId, now: Timestamp) -> Result<&Machine, DriverError> {
-        let machine = self.machine(id).ok_or_else(|| no_machine(id))?;
+        let machine = self.machine(id)?;
         if machine.due_at().is_some_and(|at| at <= now) {
             let mut machine = machine.clone();
             machine.catch_up(now);
             self.put(machine)?;
         }
-        self.machine(id).ok_or_else(|| no_machine(id))
+        self.machine(id)
     }
 
     /// Changes a machine that is there. What `change` does is written down, or not done at all.
     pub fn change<T>(&mut self, id: CloudPcId, change: impl FnOnce(&mut Machine) -> T) -> Result<T, DriverError> {
-        let before = self.machine(id).ok_or_else(|| no_machine(id))?;
+        let before = self.machine(id)?;
         let mut machine = before.clone();
         let result = change(&mut machine);
         if machine != *before {
@@ -101,7 +105,7 @@ impl World {
         if let Some(journal) = &mut self.journal {
             journal.put(&machine).map_err(unwritable)?;
         }
-        self.machines.insert(machine.spec.id, Box::new(machine));
+        self.machines.insert(machine.spec.id, Kept::Machine(Box::new(machine)));
         self.compact();
         Ok(())
     }
@@ -157,6 +161,10 @@ impl Pace {
 
 fn no_machine(id: CloudPcId) -> DriverError {
     DriverError::NotFound(format!("machine {id}"))
+}
+
+fn unreadable(error: io::Error) -> DriverError {
+    DriverError::Unavailable(format!("the simulation's journal cannot be read: {error}"))
 }
 
 fn unwritable(error: io::Error) -> DriverError {
