@@ -1,8 +1,7 @@
 //! What the host gives: its clock and its randomness. Everything else gets them as parameters.
 
 use cloudpc_model::{Clock, Rng, Sleep, Timestamp};
-use rand::TryRng;
-use rand::rngs::SysRng;
+use rand::Rng as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The host's clock.
@@ -21,12 +20,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// The operating system's random numbers.
+/// Random numbers of a generator that each thread has for itself. The operating system seeds it, again and again, and it is fit for secrets.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRng;
 
 impl Rng for SystemRng {
     fn next_u64(&self) -> u64 {
-        SysRng.try_next_u64().expect("the operating system gives random numbers")
+        rand::rng().next_u64()
     }
 }

@@ -178,7 +178,7 @@ impl Call {
             activity: activity.to_owned(),
             resource_type: resource_type.to_owned(),
             resource_id: resource_id.into(),
-            request_id: self.ids.request_id.clone(),
+            request_id: self.ids.request_id.to_string(),
         }
     }
 

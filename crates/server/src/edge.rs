@@ -14,15 +14,19 @@ use axum::routing::get;
 use bytes::{Bytes, BytesMut};
 use cloudpc_graph::GraphError;
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use http::header;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use percent_encoding::percent_decode_str;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -136,15 +140,14 @@ impl Edge {
         parts.extensions.insert(base);
         let only_looks = parts.method == Method::GET;
         let (app, router) = (self.app.clone(), self.router.clone());
-        let answer = async move {
+        let answer = AssertUnwindSafe(async move {
             let _held = (room, place);
             routed(app, router, Request::from_parts(parts, Body::from(body))).await
-        };
+        });
         let answer = if only_looks {
-            AssertUnwindSafe(answer).catch_unwind().await.ok()
+            answer.catch_unwind().await.ok()
         } else {
-            // A change that was begun is carried to its end even if the client goes away, with all that has to follow its commit.
-            tokio::spawn(answer).await.ok()
+            Carried(Some(answer.catch_unwind().boxed())).await.ok()
         };
         // What panicked has told standard error where; the caller learns no more than the ids.
         answer.ok_or_else(|| GraphError::new(500, "InternalServerError", "The service could not complete the request."))
@@ -208,13 +211,35 @@ impl Edge {
         let status = response.status();
         let headers = response.headers_mut();
         for (name, id) in [(REQUEST_ID, &ids.request_id), (CLIENT_REQUEST_ID, &ids.client_request_id)] {
-            headers.insert(name, HeaderValue::try_from(id).expect("ids are visible ASCII"));
+            headers.insert(name, HeaderValue::from_str(id).expect("ids are visible ASCII"));
         }
         if let (StatusCode::UNAUTHORIZED, Some(base)) = (status, base) {
             headers.entry(header::WWW_AUTHENTICATE).or_insert_with(|| challenge(base, problem.as_deref()));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.entry(header::RETRY_AFTER).or_insert_with(|| RETRY_AFTER.as_secs().into());
+        }
+    }
+}
+
+/// A change that was begun is carried to its end even if the client goes away, with all that has to follow its commit: by a task of its own from then on.
+struct Carried(Option<BoxFuture<'static, std::thread::Result<Response<Body>>>>);
+
+impl Future for Carried {
+    type Output = std::thread::Result<Response<Body>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let change = self.0.as_mut().expect("what has ended is not polled again");
+        let answer = ready!(change.poll_unpin(cx));
+        self.0 = None;
+        Poll::Ready(answer)
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        if let (Some(rest), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(rest);
         }
     }
 }
@@ -319,7 +344,9 @@ fn base_address(request: &Request<Body>, scheme: Scheme) -> Result<BaseAddress, 
         Scheme::Http => "http",
         Scheme::Https => "https",
     };
-    Ok(BaseAddress(format!("{scheme}://{}", authority.as_str().to_ascii_lowercase())))
+    let mut base = [scheme, "://", authority.as_str()].concat();
+    base.make_ascii_lowercase();
+    Ok(BaseAddress(base.into()))
 }
 
 /// `WWW-Authenticate` as Graph sends it (RFC 6750 §3).
@@ -353,7 +380,7 @@ fn log(method: &Method, response: &Response<Body>, ids: &RequestIds, took: Durat
         duration_ms = took.as_secs_f64() * 1_000.0,
         app_id,
         error = extensions.get::<GraphError>().map(|error| error.code.as_str()),
-        request_id = ids.request_id,
+        request_id = &*ids.request_id,
         "request",
     );
 }

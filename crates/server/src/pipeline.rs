@@ -18,13 +18,13 @@ use axum::body::Body;
 use cloudpc_graph::{Edm, Envelope, GraphError, Method, Options, Target, Version};
 use http::header::ALLOW;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{Extensions, HeaderName, HeaderValue, Request, Response, StatusCode};
 use std::sync::Arc;
 
 use crate::app::App;
 use crate::caller::Caller;
 use crate::operations;
-use crate::request::{BaseAddress, CLIENT_REQUEST_ID, REQUEST_ID, RequestIds, Route};
+use crate::request::{BaseAddress, RequestIds, Route};
 
 pub use access::{ADMINISTER, Access, PERMISSIONS, READ, READ_SIGNED_IN, WRITE};
 pub(crate) use access::{CONFIGURE_AGENT, DEPLOY_AGENT, READ_DEVICES};
@@ -49,9 +49,11 @@ const DIAGNOSTIC_VALUE: HeaderValue = HeaderValue::from_static(
 /// Answers a request below `/v1.0` or `/beta`. The edge has put [`crate::request::RequestIds`] and [`crate::request::BaseAddress`] into its extensions.
 pub async fn handle(app: App, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let ids = head.extensions.get::<RequestIds>().cloned().expect("the edge gives every request its ids");
-    let mut response = respond(&app, &head, body, &ids).await;
-    stamp(response.headers_mut(), &ids);
+    let ids = head.extensions.get::<RequestIds>().expect("the edge gives every request its ids");
+    let mut response = respond(&app, &head, body, ids).await;
+    let headers = response.headers_mut();
+    headers.insert(ODATA_VERSION, HeaderValue::from_static("4.0"));
+    headers.insert(DIAGNOSTIC, DIAGNOSTIC_VALUE);
     response
 }
 
@@ -160,7 +162,7 @@ impl Incoming<'_> {
             options,
             body,
             prefer,
-            request_id: self.ids.request_id.clone(),
+            request_id: Arc::clone(&self.ids.request_id),
             root: self.root,
             address: self.address,
             query: self.query.to_owned(),
@@ -215,15 +217,4 @@ fn resolve(edm: &'static Edm, method: &http::Method, path: &str, query: &str) ->
         Ok(_) => {}
     }
     Err(error)
-}
-
-/// The headers that every answer has.
-fn stamp(headers: &mut HeaderMap, ids: &RequestIds) {
-    for (name, id) in [(REQUEST_ID, &ids.request_id), (CLIENT_REQUEST_ID, &ids.client_request_id)] {
-        if let Ok(value) = HeaderValue::from_str(id) {
-            headers.insert(name, value);
-        }
-    }
-    headers.insert(ODATA_VERSION, HeaderValue::from_static("4.0"));
-    headers.insert(DIAGNOSTIC, DIAGNOSTIC_VALUE);
 }

@@ -48,7 +48,7 @@ async fn open(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    if headers.get(header::ORIGIN).is_none_or(|origin| origin != base.0.as_str()) {
+    if headers.get(header::ORIGIN).is_none_or(|origin| *origin != *base.0) {
         return refuse(StatusCode::FORBIDDEN, "The page that asks is not ours.");
     }
     let key = cookie(&headers, COOKIE).and_then(|key| app.desktops.keys.redeem(key)).filter(|key| key.ticket == ticket);

@@ -107,8 +107,8 @@ impl Identity {
                     "error_description": description,
                     "error_codes": [number],
                     "timestamp": self.clock.now().to_string(),
-                    "trace_id": ids.request_id,
-                    "correlation_id": ids.client_request_id,
+                    "trace_id": &*ids.request_id,
+                    "correlation_id": &*ids.client_request_id,
                 });
                 (status, body)
             }

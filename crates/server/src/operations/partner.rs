@@ -41,6 +41,6 @@ fn audit(call: &Call, at: Timestamp, verb: &str, id: PartnerId) -> AuditEntry {
         activity: format!("{verb} CloudPcExternalPartner"),
         resource_type: "CloudPcExternalPartner".into(),
         resource_id: id.to_string(),
-        request_id: call.request_id.clone(),
+        request_id: call.request_id.to_string(),
     }
 }

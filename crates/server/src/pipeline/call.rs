@@ -31,7 +31,7 @@ pub struct Call {
     /// What the client prefers.
     pub prefer: Prefer,
     /// Ours, for the audit log.
-    pub request_id: String,
+    pub request_id: Arc<str>,
     /// Address of the root, e.g. `https://127.0.0.1:8366/beta`.
     pub(super) root: String,
     /// Address of this request, without its query.
@@ -79,7 +79,7 @@ impl Call {
 
     /// Who asks, for the engine.
     pub fn asked(&self) -> Asked {
-        Asked { tenant_id: self.tenant(), by: self.caller.actor(), request_id: self.request_id.clone() }
+        Asked { tenant_id: self.tenant(), by: self.caller.actor(), request_id: self.request_id.to_string() }
     }
 
     /// A key of the path.

@@ -158,8 +158,8 @@ impl World {
 
     /// Sends a request as it is, with ids that are always the same.
     pub async fn send(&self, mut request: Request<Body>) -> Reply {
-        let request_id = "00000000-0000-4000-8000-000000000001".to_owned();
-        request.extensions_mut().insert(RequestIds { client_request_id: request_id.clone(), request_id });
+        let id = "00000000-0000-4000-8000-000000000001";
+        request.extensions_mut().insert(RequestIds { client_request_id: id.into(), request_id: id.into() });
         request.extensions_mut().insert(BaseAddress(BASE.into()));
         let response = pipeline::handle(self.app.clone(), request).await;
         let (head, body) = response.into_parts();
