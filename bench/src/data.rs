@@ -27,7 +27,7 @@ pub const HISTORY: u64 = 100;
 /// Cloud PCs of one roll-out call.
 const ACTIVITY_TARGETS: u64 = 50;
 /// Roll-out calls written in one transaction.
-const ACTIVITIES_AT_ONCE: u64 = 10;
+const ACTIVITIES_AT_ONCE: u64 = 100;
 
 /// The tenant of everything.
 pub const TENANT: TenantId = TenantId(Uuid::from_u128(0xc0de_0000_0000_4000_8000_0000_0000_bec4));

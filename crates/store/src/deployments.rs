@@ -10,8 +10,7 @@ use crate::{Reader, StoreError, Tx};
 /// What a result is read from, in the order of the struct.
 macro_rules! columns {
     () => {
-        "d.action_id, d.activity_id, d.target, d.state, d.at_front, d.step, d.failure_code, d.failure_message, d.started_at, \
-         d.modified_at"
+        "d.action_id, d.activity_id, d.target, d.state, d.at_front, d.failure_code, d.failure_message, d.started_at, d.modified_at"
     };
 }
 pub(crate) use columns;
@@ -29,8 +28,6 @@ pub struct Deployment {
     pub state: State,
     /// Whether it is first in its machine's line.
     pub at_front: bool,
-    /// The step begun last.
-    pub step: Option<String>,
     /// Why it did not end well.
     pub failure: Option<Failure>,
     /// When it was asked for.
@@ -235,15 +232,14 @@ impl Tx<'_> {
         // Before the end a failure is only how it would end if nothing better happens.
         let failure = action.failure().filter(|_| action.state.is_final() || action.state == State::Stuck);
         self.execute(
-            "UPDATE deployments SET state = ?4, at_front = ?5, step = ?6, failure_code = ?7, failure_message = ?8,
-             modified_at = max(modified_at, ?9) WHERE tenant_id = ?1 AND partner_id = ?2 AND action_id = ?3",
+            "UPDATE deployments SET state = ?4, at_front = ?5, failure_code = ?6, failure_message = ?7,
+             modified_at = max(modified_at, ?8) WHERE tenant_id = ?1 AND partner_id = ?2 AND action_id = ?3",
             params![
                 action.tenant_id.0,
                 partner_id.0,
                 action.id.0,
                 word(action.state),
                 at_front,
-                action.steps.last().map(|step| &step.name),
                 failure.map(|failure| &failure.code),
                 failure.map(|failure| &failure.message),
                 action.updated_at.max(at).0,
@@ -272,7 +268,6 @@ pub(crate) fn deployment(row: &Row<'_>) -> Result<Deployment, StoreError> {
         target: columns.get()?,
         state: columns.word()?,
         at_front: columns.get()?,
-        step: columns.get()?,
         failure: match (columns.get()?, columns.get()?) {
             (Some(code), Some(message)) => Some(Failure { code, message }),
             _ => None,

@@ -192,7 +192,6 @@ mod tests {
             target: "a \"PC\"".into(),
             state: State::Done,
             at_front: false,
-            step: Some("verify".into()),
             failure: None,
             started_at: Timestamp(0),
             modified_at: Timestamp(1_500_000),

@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0003_undo.sql"),
     include_str!("../../migrations/0004_accepts.sql"),
     include_str!("../../migrations/0005_health.sql"),
+    include_str!("../../migrations/0006_step.sql"),
 ];
 
 /// What a commit outlives.

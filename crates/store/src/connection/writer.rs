@@ -18,6 +18,8 @@ pub(super) type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 pub(super) fn run(mut connection: Connection, queue: &async_channel::Receiver<WriteJob>, checkpointer: Checkpointer) {
     checkpointer.watch(&mut connection);
     while let Ok(first) = queue.recv_blocking() {
+        // Whoever waits for this core is let through, for what they queue is synced with the first.
+        std::thread::yield_now();
         let more = std::iter::from_fn(|| queue.try_recv().ok());
         write_batch(&connection, std::iter::once(first).chain(more).take(WRITE_BATCH_MAX));
         checkpointer.finish_between_batches(&connection);
@@ -41,14 +43,24 @@ fn write_batch(connection: &Connection, jobs: impl Iterator<Item = WriteJob>) {
                 continue;
             }
         }
-        answers.push(write_one(connection, job));
+        // The first of a transaction needs no savepoint: nothing else would go with it.
+        let answer = if answers.is_empty() { write_first(connection, job) } else { write_next(connection, job) };
+        answers.push(answer);
     }
     let committed = if connection.is_autocommit() { Err(rolled_back()) } else { commit(connection) };
     answer_all(&mut answers, &committed);
 }
 
+fn write_first(connection: &Connection, job: WriteJob) -> Answer {
+    let (keep, answer) = job(Ok(connection));
+    if !keep {
+        roll_back(connection);
+    }
+    answer
+}
+
 /// Runs one job in a savepoint, so that if it fails only its own writes go.
-fn write_one(connection: &Connection, job: WriteJob) -> Answer {
+fn write_next(connection: &Connection, job: WriteJob) -> Answer {
     if let Err(error) = execute(connection, "SAVEPOINT job") {
         return job(Err(error.into())).1;
     }
