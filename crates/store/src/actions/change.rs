@@ -170,13 +170,11 @@ impl Tx<'_> {
 
     /// Brings the first of a line to its front.
     fn line_advance(&mut self, line: i64, at: Timestamp) -> Result<(), StoreError> {
-        let first = self.row(
-            "UPDATE actions SET at_front = 1
-             WHERE id = (SELECT min(id) FROM actions WHERE line_id = ?1 AND open = 1) RETURNING id",
-            params![line],
-            |row| Ok(ActionId(row.get(0)?)),
-        )?;
-        match first.map(|id| self.action_and_hold(id)).transpose()?.flatten() {
+        let first: Option<i64> =
+            self.value("SELECT min(id) FROM actions WHERE line_id = ?1 AND open = 1", params![line])?;
+        let Some(first) = first else { return Ok(()) };
+        self.execute("UPDATE actions SET at_front = 1 WHERE id = ?1", params![first])?;
+        match self.action_and_hold(ActionId(first))? {
             Some((action, hold)) => self.deployment_follow(&action, hold.at_front, at),
             None => Ok(()),
         }

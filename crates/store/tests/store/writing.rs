@@ -47,15 +47,16 @@ fn many_concurrent_writes_end_in_few_commits_and_all_are_there() {
 #[test]
 fn a_failing_write_takes_back_its_own_work_only() {
     each_mode(async |store| {
-        let (good, bad, panicking, also_good) = tokio::join!(
+        // The first of a transaction fails, and one in its midst.
+        let (panicking, good, bad, also_good) = tokio::join!(
+            write(&store, |tx| {
+                tx.setting_put("panicking", b"1")?;
+                panic!("on purpose")
+            }),
             write(&store, |tx| tx.setting_put("good", b"1")),
             write(&store, |tx| {
                 tx.setting_put("bad", b"1")?;
                 Err(StoreError::LeaseLost)
-            }),
-            write(&store, |tx| {
-                tx.setting_put("panicking", b"1")?;
-                panic!("on purpose")
             }),
             write(&store, |tx| tx.setting_put("also good", b"1")),
         );
