@@ -102,7 +102,8 @@ pub struct Aside {
 }
 
 /// What may befall a running machine without anyone asking for it. Simulations and tests let it happen; no driver does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Mishap {
     /// It loses its power.
     Crash,

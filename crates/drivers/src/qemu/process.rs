@@ -1,13 +1,16 @@
 //! The QEMU process of a machine: found again by the lock that it holds, started, ended.
 //!
 //! The lock is on a file that we open, lock and hand to the process as its standard input. It is held from before the process begins until it is gone, however it
-//! goes and whoever else dies meanwhile, so there are never two. Its number is only written down, and believed if the process says the machine's name.
+//! goes and whoever else dies meanwhile, so there are never two. Its number is only written down, and believed if the process says the machine's name and
+//! works in its folder: another service on this host may run a machine of the same name.
 
 use cloudpc_model::CloudPcId;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::io::Interest;
@@ -47,7 +50,7 @@ impl Process {
         }
         let noted = fs::read_to_string(folder.join(PID_FILE)).unwrap_or_default().parse().ok();
         // Whoever started it may have died before they could note its number.
-        match noted.and_then(|pid| Self::with_number(pid, id)).or_else(|| Self::search(id)) {
+        match noted.and_then(|pid| Self::with_number(pid, folder, id)).or_else(|| Self::search(folder, id)) {
             Some(process) => Ok(Some(process)),
             None if noted.is_some_and(is_ending) || !is_locked(folder)? => Ok(None),
             None => Err(io::Error::other(format!("the process of machine {id} is starting or ending"))),
@@ -55,17 +58,20 @@ impl Process {
     }
 
     /// The process with this number, if it runs this machine.
-    fn with_number(pid: i32, id: CloudPcId) -> Option<Self> {
+    fn with_number(pid: i32, folder: &MachineFolder, id: CloudPcId) -> Option<Self> {
         let descriptor = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
         // Read when we have hold of it, so that it is of this process and no later one.
         let command_line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let words: Vec<_> = command_line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-        Some(Self { descriptor, boot: command::boot_of(id, &words)? })
+        let boot = command::boot_of(id, &words)?;
+        let at = |path: &Path| fs::metadata(path).ok().map(|folder| (folder.dev(), folder.ino()));
+        let works_here = at(format!("/proc/{pid}/cwd").as_ref()) == at(&folder.join(RUN_FOLDER));
+        works_here.then_some(Self { descriptor, boot })
     }
 
-    fn search(id: CloudPcId) -> Option<Self> {
+    fn search(folder: &MachineFolder, id: CloudPcId) -> Option<Self> {
         let names = super::layout::names("/proc".as_ref()).ok()?;
-        names.iter().filter_map(|name| name.parse().ok()).find_map(|pid| Self::with_number(pid, id))
+        names.iter().filter_map(|name| name.parse().ok()).find_map(|pid| Self::with_number(pid, folder, id))
     }
 
     pub fn try_clone(&self) -> io::Result<Self> {

@@ -142,6 +142,23 @@ async fn a_guest_whose_agent_is_silent_is_noticed_until_it_speaks_again() {
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
+async fn a_machine_of_another_service_with_the_same_name_is_left_alone() {
+    let (mut ours, theirs) = (Bed::new(), Bed::new());
+    let spec = warm_spec(1);
+    for bed in [&theirs, &ours] {
+        bed.ready(&spec).await;
+    }
+    // So that it has to be searched for, and the other is found first.
+    std::fs::write(ours.machine(&spec).join("pid"), theirs.pid(&spec)).unwrap();
+    ours.restart();
+    ours.stop(&spec, StopMode::Force).await;
+    assert_eq!(ours.driver.observe(spec.id).await.unwrap().power, Power::PoweredOff);
+    assert_eq!(theirs.driver.observe(spec.id).await.unwrap().power, Power::Running);
+    wait_ready(&*theirs.guest(&spec).await).await;
+}
+
+#[tokio::test]
+#[ignore = "needs QEMU: make test-vm"]
 async fn thirty_machines_are_made_at_once() {
     let bed = Bed::new();
     let specs: Vec<_> = (1..=30).map(spec).collect();
