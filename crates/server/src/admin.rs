@@ -8,6 +8,7 @@ mod clock;
 mod faults;
 mod fleet;
 mod keys;
+mod mishaps;
 mod tokens;
 
 use axum::Router;
@@ -67,6 +68,7 @@ pub fn routes() -> Router<App> {
                 .delete(call!(SIMULATE, faults::clear)),
         )
         .route("/faults/{number}", delete(remove_fault))
+        .route("/mishaps", post(call!(SIMULATE, mishaps::befall)))
         .route("/reset", post(call!(SIMULATE, fleet::reset)))
         .route("/scenario", get(call!(SIMULATE, fleet::save)).post(call!(SIMULATE, fleet::load)))
 }

@@ -2,6 +2,7 @@
 
 mod clock;
 mod fault;
+mod mishap;
 mod reset;
 mod scenario;
 
@@ -15,6 +16,7 @@ Examples:
   cloudpc sim clock pause
   cloudpc sim clock advance 1h30m
   cloudpc sim fault add --cloud-pc desk-07 --step runInstaller --hang
+  cloudpc sim mishap desk-07 crash
   cloudpc sim scenario load scenarios/fleet-1000.toml";
 
 /// Move the clock, script trouble and change the scenario of a simulated fleet
@@ -25,6 +27,7 @@ pub enum Command {
     Clock(clock::Command),
     #[command(subcommand)]
     Fault(fault::Command),
+    Mishap(mishap::Mishap),
     #[command(subcommand)]
     Scenario(scenario::Command),
     Reset(reset::Reset),
@@ -35,6 +38,7 @@ impl Command {
         match self {
             Self::Clock(command) => command.run(session).await,
             Self::Fault(command) => command.run(session).await,
+            Self::Mishap(mishap) => mishap.run(session).await,
             Self::Scenario(command) => command.run(session).await,
             Self::Reset(command) => command.run(session).await,
         }

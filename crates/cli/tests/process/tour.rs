@@ -79,6 +79,23 @@ fn levers_of_the_simulation() {
 }
 
 #[test]
+fn a_machine_that_something_befalls() {
+    let service = Service::start(&["--demo"]);
+    service.json(&["sim", "clock", "pause"]);
+    for (name, mishap) in [("desk-07", "crash"), ("desk-08", "shut-down")] {
+        let befallen = service.run(&["sim", "mishap", name, mishap]);
+        assert_eq!(befallen.exit, 0, "{}", befallen.err);
+    }
+    service.json(&["sim", "clock", "advance", "1m"]);
+    service.json(&["sim", "clock", "idle"]);
+    let started = service.json(&["actions", "desk-07"]);
+    assert_eq!((texts(&started, "kind"), texts(&started, "state")), (vec!["powerOn"], vec!["done"]));
+    assert_eq!(service.json(&["actions", "desk-08"]), Value::Array(vec![]), "its user wants it off");
+    let nobody = service.run(&["sim", "mishap", "desk-99", "panic"]);
+    assert_eq!(nobody.exit, 3, "{}", nobody.err);
+}
+
+#[test]
 fn an_undo_within_its_window_and_after_it() {
     let service = Service::start(&["--demo"]);
     let refused = |code: &str| {

@@ -28,6 +28,7 @@ const CALLS: &[(&str, &str, Option<&str>)] = &[
     ("POST", "/_cloudpc/faults", Some(r#"{"kind": "haunt"}"#)),
     ("DELETE", "/_cloudpc/faults", None),
     ("DELETE", "/_cloudpc/faults/1", None),
+    ("POST", "/_cloudpc/mishaps", Some(r#"{"cloudPcId": "10000000-0000-4000-8000-0000000000d1", "mishap": "fire"}"#)),
     ("POST", "/_cloudpc/reset", None),
     ("GET", "/_cloudpc/scenario", None),
     ("POST", "/_cloudpc/scenario", Some("tenants = 7")),
