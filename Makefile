@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests run run-qemu stop-qemu build lint test test-rust test-vm test-clients bench deny docs picture
+.PHONY: help setup setup-tests run run-qemu stop-qemu build lint test test-rust test-vm test-browser test-clients bench deny docs picture
 
 # cargo-nextest is quicker and tells more; without it the same tests run under cargo's own runner.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
@@ -35,7 +35,7 @@ lint: ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-test: setup-tests lint test-rust test-clients test-vm ## Set up, lint and run every test
+test: setup-tests lint test-rust test-clients test-vm test-browser ## Set up, lint and run every test
 
 test-rust: ## The Rust tests
 ifdef NEXTEST
@@ -51,6 +51,9 @@ test-clients: setup-tests ## The official Graph clients against the real program
 
 test-vm: setup ## The QEMU driver on real virtual machines, under software emulation
 	@scripts/test-vm
+
+test-browser: setup ## The desktop of a real virtual machine in a browser
+	@scripts/test-browser
 
 bench: setup ## Measure what requests cost, and print a table with the goals beside it
 	cargo build --release --locked -p cloudpc-bench

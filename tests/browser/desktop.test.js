@@ -1,0 +1,216 @@
+/** The desktop of a real machine in a real browser: seen, typed into, and shown to nobody else. */
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { chromium } from "playwright-core";
+
+import { PICTURES, Service, serveText } from "./service.js";
+
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const FLAGS =
+  "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
+
+/** The guest agent, the network and the desktop of a machine that boots under software emulation, ms. */
+const BOOT_TIME_MAX = 180_000;
+
+/** From one key to the next, ms. */
+const KEY_TIME = 40;
+
+/** How long a ticket is good, ms. */
+const TICKET_TIME = 60_000;
+
+const PARTNER = "fab00000-0000-4000-8000-00000000000a";
+const TYPED = `echo "6 * 7 = $((6*7))" > /root/Typed_by_a_browser`;
+
+/** Says by its exit code whether the command was typed as it is. */
+const LOOK = `#!/bin/sh
+[ "$(cat /root/Typed_by_a_browser)" = "6 * 7 = 42" ] || { ls /root; cat /root/Typed_by_a_browser; exit 42; }
+`;
+
+let agent;
+let service;
+let browser;
+let profile;
+let unused;
+
+before(async () => {
+  agent = await serveText(LOOK);
+  service = await Service.start(`
+    [[tenants]]
+    name = "Contoso"
+    domain = "contoso.test"
+    users = [{ name = "ada" }]
+    service_plans = [{ name = "small", vcpu_count = 1, ram_gib = 1, storage_gib = 3, product = "business" }]
+    gallery_images = [{ id = "cloudpc_linux_desktop", name = "Linux", size_gib = 1, os_version = "windows11" }]
+    cloud_pcs = [{ name = "desk", user = "ada", service_plan = "small" }]
+
+    [[tenants.partners]]
+    partner_id = "${PARTNER}"
+    enable_connection = true
+    allowed_urls = ["${agent.address}"]
+    agent = { url = "${agent.address}look.sh", sha256 = "${createHash("sha256").update(LOOK).digest("hex")}" }
+  `);
+  profile = await mkdtemp(path.join(tmpdir(), "cloudpc-browser-"));
+  browser = await chromium.launchPersistentContext(profile, {
+    executablePath: CHROMIUM,
+    headless: true,
+    args: FLAGS.split(" "),
+    viewport: { width: 1280, height: 800 },
+  });
+  const boot = path.join(PICTURES, "boot.png");
+  await until("the machine runs", () => service.run("screenshot", "desk", boot).then(() => true, () => false));
+  unused = { address: await ticket(), issued: Date.now() };
+});
+
+after(async () => {
+  await browser?.close();
+  await service?.end();
+  agent?.close();
+  if (profile) await rm(profile, { recursive: true });
+});
+
+test("the desktop is painted, and what is typed into it happens in the guest", async () => {
+  const page = await open(await ticket());
+  await until("the desktop is painted", async () => isPainted(await colours(page)));
+  await page.screenshot({ path: path.join(PICTURES, "painted.png") });
+  const before = await textInTerminal(page);
+
+  await page.mouse.click(400, 400);
+  await type(page, TYPED);
+  await page.screenshot({ path: path.join(PICTURES, "typed.png") });
+  await until("the command is seen", async () => (await textInTerminal(page)) > before * 1.2);
+  await page.keyboard.press("Enter");
+  await until("the guest has carried it out", async () => {
+    const deployed = await service.run("partner", "deploy", PARTNER, "desk", "--wait", "-o", "json").catch((error) => error.stdout);
+    const [{ state, errorMessage }] = JSON.parse(deployed);
+    if (state !== "succeeded") console.log(errorMessage);
+    return state === "succeeded";
+  });
+  await service.run("screenshot", "desk", path.join(PICTURES, "screenshot.png"));
+  await page.close();
+});
+
+test("an address is good once", async () => {
+  const address = await ticket();
+  const first = await open(address);
+  const second = await browser.newPage();
+  const answer = await second.goto(address);
+  assert.equal(answer.status(), 403);
+  assert.match(await second.innerText("#state"), /opened before/);
+  await second.screenshot({ path: path.join(PICTURES, "refused.png") });
+  await first.close();
+  await second.close();
+});
+
+test("an address that nobody was given is refused", async () => {
+  const address = await ticket();
+  const page = await browser.newPage();
+  for (const forged of [`${address}x`, address.replace(/.$/, (last) => (last === "A" ? "B" : "A"))]) {
+    assert.equal((await page.goto(forged)).status(), 403);
+  }
+  await page.close();
+});
+
+test("another page gets no connection to the screen", async () => {
+  const mine = await open(await ticket());
+  const other = await open(await ticket());
+  // The key of a page is used up by its own connection, even for pages of the same browser.
+  assert.equal(await connects(other, `${mine.url()}/screen`), false);
+  const stranger = await browser.newPage();
+  await stranger.goto("data:text/html,elsewhere");
+  assert.equal(await connects(stranger, `${mine.url()}/screen`), false);
+  await Promise.all([mine.close(), other.close(), stranger.close()]);
+});
+
+test("an address that lay about for too long is refused", async () => {
+  await sleep(Math.max(0, unused.issued + TICKET_TIME + 1000 - Date.now()));
+  const page = await browser.newPage();
+  assert.equal((await page.goto(unused.address)).status(), 403);
+  await page.close();
+});
+
+test("a page says so when the service stops", async () => {
+  const page = await open(await ticket());
+  await service.stop();
+  await page.waitForFunction(() => document.body.dataset.state === "ended", null, { timeout: 30_000 });
+  assert.match(await page.innerText("#state"), /connection has ended/);
+  await page.close();
+});
+
+/** A new address of the desktop. */
+async function ticket() {
+  return (await service.run("open", "desk", "--print")).trim();
+}
+
+/** A page that shows the desktop. */
+async function open(address) {
+  const page = await browser.newPage();
+  const answer = await page.goto(address);
+  assert.equal(answer.status(), 200, await page.innerText("body"));
+  await page.waitForFunction(() => document.body.dataset.state === "connected", null, { timeout: 30_000 });
+  return page;
+}
+
+/** Tries until it is so. */
+async function until(what, isSo) {
+  for (const end = Date.now() + BOOT_TIME_MAX; Date.now() < end; await sleep(500)) if (await isSo()) return;
+  throw new Error(`in ${BOOT_TIME_MAX / 1000} s it has not come to this: ${what}`);
+}
+
+/** How much of the screen has the colours of the desktop, of the terminal, and of text in it: parts of all that is there, or of an area. */
+async function colours(page, area) {
+  return page.evaluate((area) => {
+    const canvas = document.querySelector("#screen canvas");
+    const { data } = canvas.getContext("2d").getImageData(...(area ?? [0, 0, canvas.width, canvas.height]));
+    const like = (r, g, b) => {
+      let count = 0;
+      for (let at = 0; at < data.length; at += 4) {
+        const far = Math.abs(data[at] - r) + Math.abs(data[at + 1] - g) + Math.abs(data[at + 2] - b);
+        if (far < 24) count += 1;
+      }
+      return count / (data.length / 4);
+    };
+    const size = [canvas.width, canvas.height];
+    return { size, desktop: like(0x1f, 0x3a, 0x5f), terminal: like(0x10, 0x14, 0x18), light: like(0xe8, 0xe8, 0xe8) };
+  }, area);
+}
+
+/** How much of the terminal is not its background. */
+async function textInTerminal(page) {
+  return 1 - (await colours(page, [50, 80, 690, 450])).terminal;
+}
+
+function isPainted({ size, desktop, terminal, light }) {
+  return size.join() === "1280,800" && desktop > 0.3 && terminal > 0.2 && light > 0.0005;
+}
+
+/** Types on a keyboard of the United States. A screen is told of keys, not of letters, so that Shift is a key too. */
+async function type(page, text) {
+  for (const letter of text) {
+    // The keyboard of a PC remembers few keys, and the machine is slow.
+    await sleep(KEY_TIME);
+    const shifted = /[A-Z"$()*>_]/.test(letter);
+    if (shifted) await page.keyboard.down("Shift");
+    await page.keyboard.press(letter === " " ? "Space" : letter);
+    if (shifted) await page.keyboard.up("Shift");
+  }
+}
+
+/** Whether a page gets a connection to a screen. */
+async function connects(page, address) {
+  return page.evaluate(
+    (url) =>
+      new Promise((resolve) => {
+        const socket = new WebSocket(url);
+        socket.onopen = () => resolve(true);
+        socket.onerror = () => resolve(false);
+      }),
+    address.replace(/^http/, "ws"),
+  );
+}
