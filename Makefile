@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests run run-qemu stop-qemu build lint test test-rust test-vm test-browser test-clients bench deny docs picture
+.PHONY: help setup setup-tests run run-qemu stop-qemu build lint test test-rust test-vm test-browser test-clients bench bench-vm deny docs picture
 
 # cargo-nextest is quicker and tells more; without it the same tests run under cargo's own runner.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
@@ -58,6 +58,11 @@ test-browser: setup ## The desktop of a real virtual machine in a browser
 bench: setup ## Measure what requests cost, and print a table with the goals beside it
 	cargo build --release --locked -p cloudpc-bench
 	@target/release/cloudpc-bench
+
+bench-vm: setup ## Measure what a reprovision of a real machine costs, against QEMU alone
+	@scripts/setup qemu
+	cargo build --release --locked -p cloudpc-bench
+	@target/release/cloudpc-bench machines
 
 deny: ## Check licences and sources of the dependencies (needs cargo-deny)
 	cargo deny check licenses bans sources

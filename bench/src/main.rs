@@ -8,6 +8,7 @@ mod anchors;
 mod data;
 mod fleet;
 mod load;
+mod machines;
 mod measure;
 mod report;
 mod served;
@@ -36,6 +37,7 @@ enum Role {
     /// The server that is measured; this program starts it.
     #[command(hide = true)]
     Serve(served::Serve),
+    Machines(machines::Machines),
 }
 
 /// How much is measured.
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.role {
         Some(Role::Serve(serve)) => serve.run(),
+        Some(Role::Machines(machines)) => machines.run(),
         None => measure::run(&cli.plan),
     };
     match done {

@@ -23,6 +23,9 @@ pub struct Serve {
     /// Serve the anchors as well.
     #[arg(long)]
     anchors: bool,
+    /// Run real machines.
+    #[arg(long)]
+    machines: bool,
 }
 
 /// The line by which the parent learns where the server is.
@@ -31,7 +34,9 @@ pub const READY: &str = "serving at";
 impl Serve {
     /// Serves until standard input is closed, that is until the parent ends or wants it.
     pub fn run(self) -> Result<(), Failure> {
-        crate::server::keep_to_core(0);
+        if !self.machines {
+            crate::server::keep_to_core(0);
+        }
         // As the program logs, so that what its lines cost is counted.
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
         tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -47,7 +52,7 @@ impl Serve {
             tls_listen: Some(any_port),
             config: Config::default(),
             scenario,
-            driver: DriverKind::Sim,
+            driver: if self.machines { DriverKind::Qemu } else { DriverKind::Sim },
         };
         let server = Server::start(options).await?;
         let address = server.http_address().ok_or("plain HTTP is served")?;

@@ -32,6 +32,8 @@ pub enum Serving {
     Alone,
     /// The server, and the anchors beside it.
     WithAnchors,
+    /// The server alone, with real machines; it may use every core, as they do.
+    Machines,
 }
 
 /// Keeps this process to one core, if there are others for the rest. Where that cannot be done, the measurements are only noisier.
@@ -51,8 +53,10 @@ impl Server {
         if let Some(scenario) = scenario {
             command.arg("--scenario").arg(scenario);
         }
-        if serving == Serving::WithAnchors {
-            command.arg("--anchors");
+        match serving {
+            Serving::Alone => {}
+            Serving::WithAnchors => _ = command.arg("--anchors"),
+            Serving::Machines => _ = command.arg("--machines"),
         }
         let began = Instant::now();
         let mut process = command.spawn()?;
