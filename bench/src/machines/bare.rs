@@ -14,6 +14,9 @@ use crate::Failure;
 /// How often something that comes up is tried.
 const POLL: Duration = Duration::from_millis(10);
 
+/// How long a guest may take to shut down before the button is pressed again.
+const BUTTON_TIME_MAX: Duration = Duration::from_millis(500);
+
 /// How long the agent may take to answer one ping.
 const PING_TIME_MAX: Duration = Duration::from_millis(200);
 
@@ -73,18 +76,24 @@ impl Bare {
     /// Asks it to power off and lets the process end when it has.
     async fn power_off(&mut self) -> Result<(), Failure> {
         let mut lines = BufReader::new(self.connect("qmp.sock").await?);
-        for command in ["qmp_capabilities", "system_powerdown"] {
-            lines.write_all(format!("{}\n", json!({ "execute": command })).as_bytes()).await?;
-        }
+        let say = |command: &str| format!("{}\n", json!({ "execute": command }));
+        lines.write_all(say("qmp_capabilities").as_bytes()).await?;
         let mut line = String::new();
+        // A guest whose agent answers may not hear the button yet.
         while !line.contains("\"SHUTDOWN\"") {
-            line.clear();
-            if lines.read_line(&mut line).await? == 0 {
-                break;
+            lines.write_all(say("system_powerdown").as_bytes()).await?;
+            let shut_down = async {
+                while !line.contains("\"SHUTDOWN\"") {
+                    line.clear();
+                    lines.read_line(&mut line).await?;
+                }
+                Ok::<_, Failure>(())
+            };
+            if let Ok(read) = tokio::time::timeout(BUTTON_TIME_MAX, shut_down).await {
+                read?;
             }
         }
-        // It may have ended by itself.
-        let _ = lines.write_all(format!("{}\n", json!({ "execute": "quit" })).as_bytes()).await;
+        lines.write_all(say("quit").as_bytes()).await?;
         while self.process.try_wait()?.is_none() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

@@ -17,6 +17,9 @@ use cloudpc_model::Rng;
 /// How long an agent that is up may take to sync.
 pub const SYNC_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// How long a sync is waited for before the next one is sent.
+const SYNC_PAUSE: Duration = Duration::from_millis(100);
+
 /// How long one command may take. Programs are begun by a command and asked after with others.
 pub const COMMAND_TIME_MAX: Duration = Duration::from_secs(20);
 
@@ -26,25 +29,55 @@ pub struct Agent<S = UnixStream> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Agent<S> {
-    /// Throws away whatever is on the way on a new connection; `id` has to be one that was not used before.
+    /// Throws away whatever is on the way on a new connection; `id` and those after it have to be numbers that were not used before.
+    ///
+    /// What is sent while the guest has not opened the port is lost, so the sync is sent again and again, until one is answered: then nothing is lost any more, and
+    /// what answers the last one comes after all else.
     pub async fn sync(stream: S, id: u64) -> Result<Self, WireError> {
         let mut agent = Self { lines: Lines::new(stream) };
-        within(SYNC_TIME_MAX, async {
-            // The sentinel ends half a command that a dead client has sent.
-            let mut command = vec![SENTINEL];
-            command.extend(json!({ "execute": "guest-sync-delimited", "arguments": { "id": id } }).to_string().bytes());
-            command.push(b'\n');
-            agent.lines.send_raw(&command).await?;
-            loop {
-                match agent.lines.receive().await {
-                    Ok(line) if line["return"] == id => return Ok(()),
-                    Ok(_) | Err(WireError::TooLong | WireError::NotJson(_)) => {}
-                    Err(error) => return Err(error),
+        let tries = async {
+            let mut last = id;
+            agent.send_sync(last).await?;
+            let mut answered = loop {
+                match within(SYNC_PAUSE, agent.answered()).await {
+                    Ok(answered) if (id..=last).contains(&answered) => break answered,
+                    Err(WireError::Late(_)) => {
+                        last += 1;
+                        agent.send_sync(last).await?;
+                    }
+                    other => _ = other?,
                 }
+            };
+            while answered != last {
+                answered = agent.answered().await?;
             }
-        })
-        .await?;
+            Ok(())
+        };
+        within(SYNC_TIME_MAX, tries).await?;
         Ok(agent)
+    }
+
+    async fn send_sync(&mut self, id: u64) -> Result<(), WireError> {
+        // The sentinel ends half a command that a dead client has sent.
+        let mut command = vec![SENTINEL];
+        command.extend(json!({ "execute": "guest-sync-delimited", "arguments": { "id": id } }).to_string().bytes());
+        command.push(b'\n');
+        self.lines.send_raw(&command).await
+    }
+
+    /// The next number that is an answer, to a sync of ours or of a dead client.
+    async fn answered(&mut self) -> Result<u64, WireError> {
+        loop {
+            match self.lines.receive().await {
+                Ok(line) => {
+                    if let Some(number) = line["return"].as_u64() {
+                        return Ok(number);
+                    }
+                }
+                Err(WireError::TooLong | WireError::NotJson(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Executes one command. After any error but [`WireError::Refused`] this connection is of no more use.
@@ -140,6 +173,23 @@ mod tests {
         let mut agent = Agent::sync(stream, 6).await.unwrap();
         let refused = agent.execute("guest-exec", json!({ "path": "/bin/none" }), COMMAND_TIME_MAX).await.unwrap_err();
         assert!(matches!(refused, WireError::Refused { .. }), "{refused}");
+        assert_eq!(agent.execute("guest-ping", json!({}), COMMAND_TIME_MAX).await.unwrap(), json!({}));
+        transcript.finished().await;
+    }
+
+    #[tokio::test]
+    async fn a_sync_that_was_lost_is_sent_again() {
+        let (stream, transcript) = Transcript::play(
+            r#"
+            > ÿ{"arguments":{"id":6},"execute":"guest-sync-delimited"}
+            > ÿ{"arguments":{"id":7},"execute":"guest-sync-delimited"}
+            < ÿ{"return": 6}
+            < ÿ{"return": 7}
+            > {"arguments":{},"execute":"guest-ping"}
+            < {"return": {}}
+            "#,
+        );
+        let mut agent = Agent::sync(stream, 6).await.unwrap();
         assert_eq!(agent.execute("guest-ping", json!({}), COMMAND_TIME_MAX).await.unwrap(), json!({}));
         transcript.finished().await;
     }
