@@ -7,6 +7,7 @@
 mod guest;
 mod mishaps;
 mod refusals;
+mod screen;
 mod verbs;
 
 use async_trait::async_trait;
@@ -120,6 +121,7 @@ pub async fn check(subject: &mut dyn Subject) -> Report {
     refusals::check(subject, &mut report).await;
     mishaps::check(subject, &mut report).await;
     guest::check(subject, &mut report).await;
+    screen::check(subject, &mut report).await;
     report
 }
 
@@ -144,10 +146,11 @@ pub async fn check_mishaps(subject: &mut dyn Subject) -> Report {
     report
 }
 
-/// Checks the guests.
+/// Checks the guests and what is seen of them.
 pub async fn check_guests(subject: &mut dyn Subject) -> Report {
     let mut report = Report { checks: 0, violations: Vec::new() };
     guest::check(subject, &mut report).await;
+    screen::check(subject, &mut report).await;
     report
 }
 
