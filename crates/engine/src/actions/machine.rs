@@ -26,14 +26,16 @@ pub(super) const START: Step =
     Step { cancel: Cancel::AfterStep, powers: true, ..Step::new("start", "startFailed", minutes(5), power_back) }
         .undone_by(cut);
 
-/// Waits until the guest answers, if the machine should be on. Waiting for longer than this is what its failure means.
+/// Waits until the guest answers, if the machine should be on. One that goes off meanwhile is started again. Waiting for longer than this is what its
+/// failure means.
 pub(super) const WAIT_FOR_GUEST: Step = Step {
+    needs_power: true,
     late: Late::Fail("guestNotReady", "The guest did not answer"),
     ..Step::new("waitForGuest", "guestNotReady", minutes(15), |context| {
         Box::pin(async move {
             match context.cloud_pc()?.power_intended {
                 Power::PoweredOff => Ok(Said::nothing()),
-                Power::Running | Power::Unknown => wait_for_guest(context).await,
+                Power::Running | Power::Unknown => bring_up(context).await,
             }
         })
     })
@@ -88,6 +90,15 @@ pub(super) async fn size(context: &Context, plan: Option<ServicePlanId>) -> Resu
     spec.storage_gib = spec.storage_gib.max(observed.spec.storage_gib);
     context.parts.driver.ensure_size(&spec).await?;
     Ok(Said::nothing())
+}
+
+/// Waits until the guest answers of a machine that is to run.
+pub(super) fn bring_up(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        context.parts.driver.ensure_running(context.cloud_pc()?.id).await?;
+        wait_for_guest(context).await?;
+        Ok(Said::power(Power::Running))
+    })
 }
 
 /// Waits until the guest answers.

@@ -13,7 +13,7 @@ pub(super) static RECIPE: Recipe = Recipe {
             ..Step::new("start", "startFailed", minutes(5), machine::start)
         }
         .undone_by(machine::power_back),
-        Step { act: machine::wait_for_guest, ..machine::WAIT_FOR_GUEST },
+        Step { act: machine::bring_up, ..machine::WAIT_FOR_GUEST },
     ],
     time_max: minutes(2 * 60),
     status: None,

@@ -25,7 +25,7 @@ pub(super) static RECIPE: Recipe = Recipe {
             powers: true,
             ..Step::new("restart", "restartFailed", minutes(5), restart)
         },
-        Step { act: machine::wait_for_guest, ..machine::WAIT_FOR_GUEST },
+        Step { act: machine::bring_up, ..machine::WAIT_FOR_GUEST },
     ],
     time_max: minutes(2 * 60),
     status: None,

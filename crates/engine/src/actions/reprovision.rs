@@ -17,7 +17,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         // What undoes the step before drops this disk as well.
         Step { cancel: Cancel::AfterStep, ..Step::new("makeDisk", "diskFailed", minutes(40), make_disk) },
         Step { act: machine::start, ..machine::START },
-        Step { act: machine::wait_for_guest, ..machine::WAIT_FOR_GUEST },
+        Step { act: machine::bring_up, ..machine::WAIT_FOR_GUEST },
         Step::new("enrol", "intuneEnrollFailed", minutes(20), enrol),
         Step::new("deployAgents", "internalError", minutes(1), deploy_agents).undone_by(recall_agents),
     ],

@@ -30,6 +30,8 @@ pub struct Step {
     pub no_return: bool,
     /// Whether it changes the machine's power state, so that an unknown outcome makes that unknown.
     pub powers: bool,
+    /// Whether an attempt has failed when the machine goes off by itself.
+    pub needs_power: bool,
     pub(crate) act: Call,
     pub(crate) undo: Option<Call>,
 }
@@ -197,6 +199,7 @@ impl Step {
             cancel: Cancel::AtOnce,
             no_return: false,
             powers: false,
+            needs_power: false,
             act,
             undo: None,
         }

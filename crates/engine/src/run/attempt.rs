@@ -136,6 +136,9 @@ impl Engine {
             biased;
             () = holding.lost.cancelled() => Call::Lost,
             () = holding.cancel.cancelled(), if cancelable => Call::Canceled,
+            () = self.goes_off(turn.action.cloud_pc_id()), if step.needs_power && !undo => {
+                Call::Answered(Err(Trouble::Passing("The machine has gone off.".into())))
+            }
             answer = call => Call::Answered(answer.unwrap_or_else(|panic| {
                 let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
                 let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();

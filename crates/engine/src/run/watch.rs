@@ -4,10 +4,12 @@
 //! is an action like any other, asked for by nobody. What a look means is decided by [`crate::health`].
 
 use cloudpc_drivers::{DriverError, Observed};
-use cloudpc_model::{Actor, CloudPcId, Error, HealthCheck, Params, Timestamp};
+use cloudpc_model::{Actor, CloudPcId, Error, HealthCheck, Params, Power, Timestamp};
 use cloudpc_store::{StoreError, Tx};
 use futures_util::StreamExt;
+use std::future::pending;
 use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::{self, Restart, Then};
@@ -28,6 +30,9 @@ impl Engine {
     pub(super) async fn watch(self, stop: CancellationToken) {
         let mut changes = self.parts.driver.watch().ready_chunks(CHECKS_MAX);
         while let Some(Some(ids)) = stop.run_until_cancelled(changes.next()).await {
+            for id in &ids {
+                self.work.changed.tell(*id);
+            }
             while let Err(error) = self.ask_for_looks(ids.clone()).await {
                 if matches!(error, StoreError::Closed) {
                     return;
@@ -36,6 +41,22 @@ impl Engine {
                 self.parts.clock.sleep_until(self.parts.clock.now() + super::STORE_PAUSE).await;
             }
             self.work.wake.notify_one();
+        }
+    }
+
+    /// Ends when a machine has gone off by itself.
+    pub(super) async fn goes_off(&self, id: Option<CloudPcId>) {
+        let (Some(id), mut changed) = (id, self.work.changed.listen()) else { return pending().await };
+        loop {
+            match changed.recv().await {
+                Ok(other) if other != id => {}
+                Ok(_) | Err(RecvError::Lagged(_)) => {
+                    if let Ok(Observed { power: Power::PoweredOff, .. }) = self.parts.driver.observe(id).await {
+                        return;
+                    }
+                }
+                Err(RecvError::Closed) => return pending().await,
+            }
         }
     }
 

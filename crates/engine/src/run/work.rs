@@ -1,9 +1,9 @@
 //! What runs in this process: which claims are held here, and how to reach the tasks that carry them.
 
-use cloudpc_model::{ActionId, Timestamp};
+use cloudpc_model::{ActionId, CloudPcId, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 /// The claims held in this process.
@@ -11,10 +11,36 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Work {
     /// Wakes the loop: something was accepted, freed or ended.
     pub wake: Notify,
+    /// Told of machines that may have changed by themselves, for the actions on them.
+    pub changed: Changed,
     held: Mutex<BTreeMap<ActionId, Held>>,
     /// No lease held here ends before this. It is looked at with every accepted action, when the claims themselves need not be; changed with `held`
     /// locked.
     lapse_after: Mutex<Timestamp>,
+}
+
+/// Which machines may have changed by themselves.
+pub(crate) struct Changed(broadcast::Sender<CloudPcId>);
+
+/// Changes that an action may be behind; beyond them it looks at its machine without having been told.
+const CHANGED_KEPT: usize = 64;
+
+impl Default for Changed {
+    fn default() -> Self {
+        Self(broadcast::Sender::new(CHANGED_KEPT))
+    }
+}
+
+impl Changed {
+    pub fn tell(&self, id: CloudPcId) {
+        // Without an action that waits, nobody has to be told.
+        let _ = self.0.send(id);
+    }
+
+    /// What is told from here on.
+    pub fn listen(&self) -> broadcast::Receiver<CloudPcId> {
+        self.0.subscribe()
+    }
 }
 
 struct Held {

@@ -156,7 +156,7 @@ async fn the_window_is_as_long_as_it_is_set_and_no_longer() {
     assert_eq!(world.asides(id).await, [""; 0], "it was dropped by itself");
     let error = world.engine.undo(&asked(), id).await.unwrap_err();
     assert_eq!((error.kind, error.code), (ErrorKind::Conflict, "undoWindowPassed"));
-    insta::assert_snapshot!(error.message, @"The reprovision of 2023-11-14T22:32:01.8553870Z (action 1) can no longer be undone: the time for it has passed, or the disk from before had to make room for younger ones.");
+    insta::assert_snapshot!(error.message, @"The reprovision of 2023-11-14T22:33:32.9771090Z (action 1) can no longer be undone: the time for it has passed, or the disk from before had to make room for younger ones.");
 
     world.done(id, REPROVISION).await;
     let end = world.kept_until(id).await;
