@@ -38,6 +38,8 @@ const SAID_BYTES_MAX: usize = 1000;
 pub struct Process {
     /// Holds on to this very process, whatever happens to its number.
     descriptor: OwnedFd,
+    /// Its number.
+    pub pid: i32,
     /// The number of the boot that it is.
     pub boot: u64,
 }
@@ -66,7 +68,7 @@ impl Process {
         let boot = command::boot_of(id, &words)?;
         let at = |path: &Path| fs::metadata(path).ok().map(|folder| (folder.dev(), folder.ino()));
         let works_here = at(format!("/proc/{pid}/cwd").as_ref()) == at(&folder.join(RUN_FOLDER));
-        works_here.then_some(Self { descriptor, boot })
+        works_here.then_some(Self { descriptor, pid, boot })
     }
 
     fn search(folder: &MachineFolder, id: CloudPcId) -> Option<Self> {
@@ -75,7 +77,7 @@ impl Process {
     }
 
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { descriptor: self.descriptor.try_clone()?, boot: self.boot })
+        Ok(Self { descriptor: self.descriptor.try_clone()?, ..*self })
     }
 
     /// Ends when the process has.

@@ -33,8 +33,8 @@ pub struct Watch(Mutex<Seen>);
 
 #[derive(Default)]
 struct Seen {
-    /// Which boot is watched, or was.
-    boot: Option<u64>,
+    /// Which process is watched, or was: a boot may take two.
+    pid: Option<i32>,
     /// What is wrong with a machine that runs, as last seen.
     trouble: Option<Trouble>,
 }
@@ -45,9 +45,10 @@ impl Watch {
         lock(&self.0).trouble
     }
 
-    /// Whether that is news.
-    fn see(&self, trouble: Option<Trouble>) -> bool {
-        std::mem::replace(&mut lock(&self.0).trouble, trouble) != trouble
+    /// Whether what was seen of a process is news. What is seen of an earlier one is not.
+    fn see(&self, process: &Process, trouble: Option<Trouble>) -> bool {
+        let mut seen = lock(&self.0);
+        seen.pid == Some(process.pid) && std::mem::replace(&mut seen.trouble, trouble) != trouble
     }
 }
 
@@ -61,11 +62,11 @@ pub fn begin(
 ) -> io::Result<()> {
     let watcher = {
         let mut seen = lock(&slot.watch.0);
-        if seen.boot == Some(process.boot) {
+        if seen.pid == Some(process.pid) {
             return Ok(());
         }
         let process = process.try_clone()?;
-        *seen = Seen { boot: Some(process.boot), trouble: None };
+        *seen = Seen { pid: Some(process.pid), trouble: None };
         Watcher { host: Arc::clone(host), slot: Arc::clone(slot), folder: folder.clone(), id, process }
     };
     host.runtime.spawn(watcher.watch());
@@ -88,7 +89,7 @@ impl Watcher {
             () = self.attend() => {}
         }
         self.slot.collect_children();
-        self.slot.watch.see(None);
+        self.slot.watch.see(&self.process, None);
         self.host.changes.tell(self.id);
     }
 
@@ -131,7 +132,7 @@ impl Watcher {
                 None
             }
         };
-        if self.slot.watch.see(trouble) {
+        if self.slot.watch.see(&self.process, trouble) {
             self.host.changes.tell(self.id);
         }
         Ok(())
