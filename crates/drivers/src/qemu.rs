@@ -10,6 +10,7 @@
 //!       command.rs   its command line
 //!     accelerator.rs whether KVM really runs guests here
 //!     capacity.rs    whether the host has room
+//!     network.rs     what a network card leads to
 //!     screen.rs      pictures of the screen
 //!   watch.rs         what becomes of a process without being asked for
 //!   guest.rs         the operating system inside, over the guest agent; what Linux and Windows are told, in guest/
@@ -31,6 +32,7 @@ mod guest;
 mod image;
 mod layout;
 mod machine;
+mod network;
 mod process;
 mod qmp;
 mod record;
@@ -69,6 +71,7 @@ use watch::Watch;
 pub use accelerator::{Accelerator, AcceleratorSetting};
 pub use capacity::Capacity;
 pub use image::{About, Firmware, Images, Import, Progress, Recipe};
+pub use network::Network;
 
 /// How long a guest that was asked to shut down may take; then its power is cut.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(90);
@@ -86,6 +89,8 @@ pub struct QemuParts {
     pub accelerator: AcceleratorSetting,
     /// What the machines may take of the host together.
     pub capacity: Capacity,
+    /// What the machines' network cards lead to.
+    pub network: Network,
     /// How long a guest that was asked to shut down may take; then its power is cut.
     pub stop_time_max: Duration,
     /// How long a guest may be silent before that is trouble.
@@ -111,6 +116,7 @@ struct Host {
     images: Images,
     account: Account,
     capacity: Capacity,
+    network: Network,
     stop_time_max: Duration,
     guest_silence_max: Duration,
     clock: Arc<dyn Clock>,
@@ -140,13 +146,14 @@ impl QemuDriver {
     /// The driver of the machines in a folder, those that run already included.
     ///
     /// # Errors
-    /// The folder cannot be used.
+    /// The folder cannot be used, or the host has no such network.
     pub fn open(parts: QemuParts) -> io::Result<Self> {
         let QemuParts {
             folder,
             images,
             accelerator,
             capacity,
+            network,
             stop_time_max,
             guest_silence_max,
             clock,
@@ -154,6 +161,7 @@ impl QemuDriver {
             fetcher,
             runtime,
         } = parts;
+        network.check()?;
         let (machines, downloads) = (folder.join("machines"), folder.join("downloads"));
         layout::make_private(&machines)?;
         MachineFolder::at(&machines).sweep()?;
@@ -165,6 +173,7 @@ impl QemuDriver {
             images,
             account: Account::of_qemu(),
             capacity,
+            network,
             stop_time_max,
             guest_silence_max,
             clock,

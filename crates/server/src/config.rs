@@ -124,6 +124,8 @@ pub struct QemuConfig {
     pub accelerator: AcceleratorSetting,
     /// Memory that all machines together may have, GiB; all of the host's but one if left out.
     pub ram_gib_max: Option<u32>,
+    /// The bridge of the host that machines are on; none: their network cards lead nowhere.
+    pub bridge: Option<String>,
     /// How long a guest may take to shut down before its power is cut, seconds.
     pub stop_time_max_s: u64,
     /// How long a guest may be silent before its Cloud PC is shown with a warning, seconds.
@@ -319,6 +321,7 @@ impl Default for QemuConfig {
         Self {
             accelerator: AcceleratorSetting::default(),
             ram_gib_max: None,
+            bridge: None,
             stop_time_max_s: qemu::STOP_TIME_MAX.as_secs(),
             guest_silence_max_s: qemu::GUEST_SILENCE_MAX.as_secs(),
         }

@@ -5,6 +5,7 @@ use cloudpc_model::CloudPcId;
 use super::accelerator::Accelerator;
 use super::image::{Firmware, INITRD_FILE, KERNEL_FILE};
 use super::layout::{AGENT_SOCKET, CONSOLE_LOG, INCOMING_SOCKET, QMP_SOCKET, VNC_SOCKET, WATCH_SOCKET};
+use super::network::Network;
 use super::record::DiskRecord;
 use crate::{GuestOs, MachineSpec};
 
@@ -41,6 +42,7 @@ pub fn boot_of(id: CloudPcId, arguments: &[impl AsRef<str>]) -> Option<u64> {
 pub fn arguments(
     spec: &MachineSpec,
     disk: &DiskRecord,
+    network: &Network,
     accelerator: Accelerator,
     boot: u64,
     waits_for_memory: bool,
@@ -91,9 +93,9 @@ pub fn arguments(
     );
     // On a full host the machine stops, and goes on when there is room again.
     words.add("-device", format!("virtio-blk-pci,drive={DISK_NODE},id=root,werror=enospc"));
-    // The guest reaches nothing: neither the host's own services nor a network.
-    words.add("-netdev", "user,id=net,restrict=on");
-    words.add("-device", "virtio-net-pci,netdev=net,romfile=");
+    let (network, card) = network.arguments(spec.id);
+    words.add("-netdev", network);
+    words.add("-device", card);
     words.add("-device", "pvpanic-pci");
     match about.display {
         true => {
@@ -161,7 +163,7 @@ mod tests {
             display: false,
             warm: None,
         };
-        let arguments = arguments(&spec(), &disk(about), Accelerator::Tcg, 3, false);
+        let arguments = arguments(&spec(), &disk(about), &Network::Closed, Accelerator::Tcg, 3, false);
         assert_eq!(boot_of(spec().id, &arguments), Some(3));
         assert_eq!(boot_of(CloudPcId(uuid::Uuid::from_u128(8)), &arguments), None);
         assert_eq!(boot_of(spec().id, &["-name"]), None);
@@ -180,7 +182,7 @@ mod tests {
             display: true,
             warm: None,
         };
-        let arguments = arguments(&spec(), &disk(about), Accelerator::Kvm, 1, true);
+        let arguments = arguments(&spec(), &disk(about), &Network::Closed, Accelerator::Kvm, 1, true);
         for word in &arguments {
             assert!(!word.contains("hostfwd") && !word.contains("tcp:") && !word.contains("0.0.0.0"), "{word}");
         }

@@ -168,8 +168,12 @@ impl Machine {
 
     pub async fn ensure_absent(mut self) -> Done {
         self.stop(StopMode::Force).await?;
-        let folder = self.folder.path().to_owned();
-        blocking(move || remove(&folder)).await
+        let (folder, network, id) = (self.folder.path().to_owned(), self.host.network.clone(), self.record.spec.id);
+        blocking(move || {
+            network.remove(id)?;
+            remove(&folder)
+        })
+        .await
     }
 
     fn save_boots(&self) -> Done {

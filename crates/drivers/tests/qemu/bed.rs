@@ -1,6 +1,6 @@
 //! What the tests on real machines stand on: the test image, and a driver with a folder of its own.
 
-use cloudpc_drivers::qemu::{self, AcceleratorSetting, Capacity, Images, QemuDriver, QemuParts};
+use cloudpc_drivers::qemu::{self, AcceleratorSetting, Capacity, Images, Network, QemuDriver, QemuParts};
 use cloudpc_drivers::{Driver, Fetcher, Guest, MachineSpec, StopMode, SystemClock, SystemRng, Trouble};
 use cloudpc_model::{CloudPcId, ImageId};
 use std::io::{BufRead, BufReader, Write};
@@ -43,7 +43,20 @@ pub struct Bed {
     /// Where the driver's work is done: what ends with its process ends with this.
     process: Option<Runtime>,
     pub driver: QemuDriver,
-    guest_silence_max: Duration,
+    settings: Settings,
+}
+
+/// What a driver may be told.
+#[derive(Clone)]
+pub struct Settings {
+    pub guest_silence_max: Duration,
+    pub network: Network,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { guest_silence_max: qemu::GUEST_SILENCE_MAX, network: Network::Closed }
+    }
 }
 
 /// How long a guest may take to shut down.
@@ -56,17 +69,24 @@ impl Bed {
 
     /// On another file system, say.
     pub fn in_folder(folder: tempfile::TempDir) -> Self {
-        Self::with(folder, qemu::GUEST_SILENCE_MAX)
+        Self::with(folder, Settings::default())
     }
 
     /// One whose guests may be silent for so long.
     pub fn impatient(guest_silence_max: Duration) -> Self {
-        Self::with(tempfile::tempdir_in(folder()).unwrap(), guest_silence_max)
+        let settings = Settings { guest_silence_max, ..Settings::default() };
+        Self::with(tempfile::tempdir_in(folder()).unwrap(), settings)
     }
 
-    fn with(folder: tempfile::TempDir, guest_silence_max: Duration) -> Self {
-        let (process, driver) = open(folder.path(), guest_silence_max);
-        Self { folder, process: Some(process), driver, guest_silence_max }
+    /// One whose machines are on a network.
+    pub fn on(network: Network) -> Self {
+        let settings = Settings { network, ..Settings::default() };
+        Self::with(tempfile::tempdir_in(folder()).unwrap(), settings)
+    }
+
+    fn with(folder: tempfile::TempDir, settings: Settings) -> Self {
+        let (process, driver) = open(folder.path(), settings.clone());
+        Self { folder, process: Some(process), driver, settings }
     }
 
     pub fn path(&self) -> &Path {
@@ -87,7 +107,7 @@ impl Bed {
         if let Some(process) = self.process.take() {
             process.shutdown_background();
         }
-        let (process, driver) = open(self.folder.path(), self.guest_silence_max);
+        let (process, driver) = open(self.folder.path(), self.settings.clone());
         (self.process, self.driver) = (Some(process), driver);
     }
 
@@ -175,13 +195,14 @@ pub async fn wait_ready(guest: &dyn Guest) {
     tokio::time::timeout(limit, guest.wait_ready()).await.expect("the guest answers at last").unwrap();
 }
 
-fn open(folder: &Path, guest_silence_max: Duration) -> (Runtime, QemuDriver) {
+fn open(folder: &Path, Settings { guest_silence_max, network }: Settings) -> (Runtime, QemuDriver) {
     let process = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let driver = QemuDriver::open(QemuParts {
         folder: folder.to_owned(),
         images: images(),
         accelerator: AcceleratorSetting::Tcg,
         capacity: Capacity { ram_gib: 8, free_disk_bytes_min: 1 << 20, ..Capacity::of_host().unwrap() },
+        network,
         stop_time_max: STOP_TIME_MAX,
         guest_silence_max,
         clock: Arc::new(SystemClock),

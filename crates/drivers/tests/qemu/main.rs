@@ -6,6 +6,7 @@ mod bed;
 mod deaths;
 mod import;
 mod machines;
+mod network;
 mod programs;
 mod promises;
 mod screen;

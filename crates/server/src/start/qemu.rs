@@ -1,6 +1,6 @@
 //! Real machines, run by QEMU on this host, below the data directory.
 
-use cloudpc_drivers::qemu::{Capacity, QemuDriver, QemuParts};
+use cloudpc_drivers::qemu::{Capacity, Network, QemuDriver, QemuParts};
 use cloudpc_model::{Clock, Rng};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ pub(super) fn machines(options: &Options, clock: &Arc<dyn Clock>, rng: &Arc<dyn 
         images: images::open(&options.data).map_err(cannot_use)?,
         accelerator: settings.accelerator,
         capacity: Capacity { ram_gib: settings.ram_gib_max.unwrap_or(host.ram_gib), ..host },
+        network: settings.bridge.clone().map_or(Network::Closed, Network::Bridge),
         stop_time_max: Duration::from_secs(settings.stop_time_max_s),
         guest_silence_max: Duration::from_secs(settings.guest_silence_max_s),
         clock: Arc::clone(clock),

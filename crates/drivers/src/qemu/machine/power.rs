@@ -119,7 +119,10 @@ impl Machine {
 
     async fn start_process(&mut self, disk: &DiskRecord, accelerator: Accelerator, waits_for_memory: bool) -> Done {
         let boot = self.record.boots + 1;
-        let arguments = command::arguments(&self.record.spec, disk, accelerator, boot, waits_for_memory);
+        let (network, id, account) = (self.host.network.clone(), self.record.spec.id, self.host.account);
+        blocking(move || network.ensure(id, account)).await?;
+        let (spec, network) = (&self.record.spec, &self.host.network);
+        let arguments = command::arguments(spec, disk, network, accelerator, boot, waits_for_memory);
         let child = process::start(&self.folder, &arguments, self.host.account)
             .await
             .map_err(|error| DriverError::Unavailable(error.to_string()))?;

@@ -1,0 +1,134 @@
+//! What a machine's network card leads to: nowhere, or to a bridge of the host.
+//!
+//! A machine on a bridge has a tap device there, named after it and owned by the account of its QEMU, which therefore needs no right of its own to use it. The device stays
+//! for as long as the machine does. Making one takes the right to administer the host's network (`CAP_NET_ADMIN`).
+
+use cloudpc_model::CloudPcId;
+use sha2::{Digest, Sha256};
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::account::Account;
+
+/// Where the system lists its network devices.
+const DEVICES: &str = "/sys/class/net";
+
+/// What network cards lead to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// Nowhere: neither to the host's own services nor to a network.
+    #[default]
+    Closed,
+    /// To this bridge.
+    Bridge(String),
+}
+
+impl Network {
+    /// Whether it is there.
+    ///
+    /// # Errors
+    /// The host has no such bridge.
+    pub fn check(&self) -> io::Result<()> {
+        match self {
+            Self::Bridge(name) if !Path::new(DEVICES).join(name).join("bridge").is_dir() => {
+                let message = format!("this host has no network bridge '{name}'; make it, or leave qemu.bridge out");
+                Err(io::Error::new(io::ErrorKind::NotFound, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The values of `-netdev` and of the card's `-device`.
+    pub fn arguments(&self, id: CloudPcId) -> (String, String) {
+        let card = "virtio-net-pci,netdev=net,romfile=";
+        match self {
+            Self::Closed => ("user,id=net,restrict=on".into(), card.into()),
+            Self::Bridge(_) => (
+                format!("tap,id=net,ifname={},script=no,downscript=no", device(id)),
+                format!("{card},mac={}", address(id)),
+            ),
+        }
+    }
+
+    /// Makes the way of a machine to its bridge, if it has one. Blocks.
+    pub fn ensure(&self, id: CloudPcId, account: Account) -> io::Result<()> {
+        let Self::Bridge(bridge) = self else { return Ok(()) };
+        self.check()?;
+        let device = device(id);
+        if !exists(&device) {
+            let owner = account.uid().to_string();
+            ip(&["tuntap", "add", "dev", &device, "mode", "tap", "user", &owner])?;
+        }
+        ip(&["link", "set", "dev", &device, "master", bridge, "up"])
+    }
+
+    /// Removes it. Blocks.
+    pub fn remove(&self, id: CloudPcId) -> io::Result<()> {
+        let device = device(id);
+        match self {
+            Self::Bridge(_) if exists(&device) => ip(&["link", "delete", "dev", &device]),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn exists(device: &str) -> bool {
+    Path::new(DEVICES).join(device).exists()
+}
+
+/// The tap device of a machine. Its name has at most 15 characters (`ip-link(8)`), which no id fits into.
+fn device(id: CloudPcId) -> String {
+    format!("cpc-{}", &digest(id)[..11])
+}
+
+/// The Ethernet address of a machine: its own, and the same at every start. The first octet says that it was administered locally.
+fn address(id: CloudPcId) -> String {
+    let digits = digest(id);
+    let octets: Vec<_> = (0..5).map(|at| &digits[2 * at..2 * at + 2]).collect();
+    format!("02:{}", octets.join(":"))
+}
+
+fn digest(id: CloudPcId) -> String {
+    hex::encode(Sha256::digest(id.0))
+}
+
+fn ip(words: &[&str]) -> io::Result<()> {
+    let output = Command::new("ip")
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| io::Error::new(error.kind(), format!("`ip` cannot be run ({error}); install iproute2")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let message =
+        format!("`ip {}` says: {}; the service needs CAP_NET_ADMIN for bridges", words.join(" "), said.trim());
+    Err(io::Error::other(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_has_a_device_and_an_address_of_its_own() {
+        let id = |number| CloudPcId(uuid::Uuid::from_u128(number));
+        let (netdev, card) = Network::Bridge("br0".into()).arguments(id(7));
+        insta::assert_snapshot!(format!("{netdev}\n{card}"), @r"
+        tap,id=net,ifname=cpc-6bae426822d,script=no,downscript=no
+        virtio-net-pci,netdev=net,romfile=,mac=02:6b:ae:42:68:22
+        ");
+        assert_ne!(device(id(7)), device(id(8)));
+        assert_ne!(address(id(7)), address(id(8)));
+        assert!(device(id(7)).len() <= 15);
+    }
+
+    #[test]
+    fn a_bridge_that_is_not_there_is_named() {
+        assert!(Network::Closed.check().is_ok());
+        let error = Network::Bridge("lo".into()).check().unwrap_err();
+        assert_eq!(error.to_string(), "this host has no network bridge 'lo'; make it, or leave qemu.bridge out");
+    }
+}
