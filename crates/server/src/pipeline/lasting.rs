@@ -58,7 +58,9 @@ struct Weight;
 
 impl Default for LastingAnswers {
     fn default() -> Self {
-        const ANSWER_BYTES: u64 = 32 * 1024;
+        // A full cache lets in what it has seen before, and it remembers half as many as it is told to expect: more than it can hold, so that whatever fits
+        // comes to stay.
+        const ANSWER_BYTES: u64 = 8 * 1024;
         let count = usize::try_from(LASTING_BYTES_MAX / ANSWER_BYTES).expect("there are few");
         Self { answers: Cache::with_weighter(count, LASTING_BYTES_MAX, Weight), generation: AtomicU64::new(0) }
     }
@@ -156,5 +158,25 @@ mod tests {
         let limit = usize::try_from(LASTING_BYTES_MAX).unwrap();
         assert!(kept <= limit && kept > limit / 2, "{kept}");
         assert!(answers.answers.weight() <= LASTING_BYTES_MAX);
+    }
+    #[test]
+    fn what_is_asked_for_again_and_again_comes_to_stay_if_it_fits() {
+        const BYTES: usize = 26_000;
+        let answers = LastingAnswers::default();
+        let fits = LASTING_BYTES_MAX * 4 / 5 / BYTES as u64;
+        let others: Vec<_> = (0..fits).map(|number| format!("/other/{number}")).collect();
+        let paths: Vec<_> = (0..fits).map(|number| format!("/{number}")).collect();
+        let ask = |path: &String| {
+            let found = answers.get(&asked(path)).is_some();
+            if !found {
+                keep(&answers, &asked(path), BYTES);
+            }
+            found
+        };
+        let ask_all = |paths: &[String]| paths.iter().filter(|path| ask(path)).count();
+        let before = (0..2).map(|_| ask_all(&others)).sum::<usize>();
+        assert_eq!(before, others.len(), "an empty cache lets in all");
+        let found = [(); 4].map(|()| ask_all(&paths))[3];
+        assert!(found > paths.len() * 9 / 10, "{found} of {}", paths.len());
     }
 }
