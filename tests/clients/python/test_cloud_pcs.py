@@ -3,13 +3,14 @@
 import datetime
 
 import pytest
+from msgraph_beta.generated.models.cloud_pc_connectivity_event_result import CloudPcConnectivityEventResult
 from msgraph_beta.generated.models.cloud_pc_provisioning_type import CloudPcProvisioningType
 from msgraph_beta.generated.models.cloud_pc_service_plan_type import CloudPcServicePlanType
 from msgraph_beta.generated.models.cloud_pc_status import CloudPcStatus
 from msgraph_beta.generated.models.o_data_errors.o_data_error import ODataError as BetaError
 from msgraph_core import PageIterator
 
-from graph import get
+from graph import eventually, get
 
 DESKS = [f"desk-{number:02}" for number in range(1, 41)]
 GPU = "0ff1ce00-0000-4000-8000-0000000000d1"
@@ -106,6 +107,22 @@ async def test_where_a_cloud_pc_can_be_opened(request, office, sdk, function):
     assert first.cloud_pc_launch_url.startswith(f"{office.https}/")
     # Each address is good once.
     assert first.cloud_pc_launch_url != second.cloud_pc_launch_url
+
+
+async def test_what_was_found_on_a_machine(beta, office):
+    (found,) = (await get(cloud_pcs(beta), filter="displayName eq 'desk-34'")).value
+    history = cloud_pcs(beta).by_cloud_p_c_id(found.id).get_cloud_pc_connectivity_history
+    assert (await history.get()).value == []
+    reply = office.call("POST", "/_cloudpc/mishaps", {"cloudPcId": found.id, "mishap": "crash"})
+    assert reply.status == 204, reply
+
+    async def results():
+        return [event.event_result for event in (await history.get()).value]
+
+    await eventually(results, [CloudPcConnectivityEventResult.Failure])
+    office.advance("1m")
+    await eventually(results, [CloudPcConnectivityEventResult.Success, CloudPcConnectivityEventResult.Failure])
+    office.rest()
 
 
 async def test_an_unknown_cloud_pc_is_an_error_that_programs_can_read(beta):
