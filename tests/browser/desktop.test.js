@@ -26,11 +26,11 @@ const KEY_TIME = 40;
 const TICKET_TIME = 60_000;
 
 const PARTNER = "fab00000-0000-4000-8000-00000000000a";
-const TYPED = `echo "6 * 7 = $((6*7))" > /root/Typed_by_a_browser`;
+const TYPED = `echo "6 * 7 = $((6*7))" > /opt/Typed_by_a_browser`;
 
 /** Says by its exit code whether the command was typed as it is. */
 const LOOK = `#!/bin/sh
-[ "$(cat /root/Typed_by_a_browser)" = "6 * 7 = 42" ] || { ls /root; cat /root/Typed_by_a_browser; exit 42; }
+[ "$(cat /opt/Typed_by_a_browser)" = "6 * 7 = 42" ] || { ls /opt; cat /opt/Typed_by_a_browser; exit 42; }
 `;
 
 let agent;
