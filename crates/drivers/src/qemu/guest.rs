@@ -1,6 +1,7 @@
 //! The operating system inside, over the guest agent.
 //!
-//! The network of a machine leads nowhere, so what is downloaded is fetched by us, under the guard of [`Fetcher`], and handed in over the agent's channel.
+//! The network of a machine leads nowhere, or where we cannot guard it, so what is downloaded is fetched by us, under the guard of [`Fetcher`], and handed
+//! in over the agent's channel.
 //! What is done inside is done by short scripts for the system's own shell. A program is begun by one and looked at by others: it does not matter whether those who
 //! look had begun it. This module refuses to know disks and processes of the host.
 
