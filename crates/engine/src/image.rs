@@ -1,7 +1,20 @@
 //! Which image a Cloud PC is made from.
 
-use cloudpc_model::{CloudPc, GalleryImage, OsVersion};
+use cloudpc_model::{CloudPc, GalleryImage, OsVersion, Params};
 use cloudpc_store::{Reader, StoreError};
+
+/// The image of a reprovision: the one that was chosen when it was accepted. Those that were accepted by an older version of ours choose now.
+pub(crate) fn chosen(
+    reader: &Reader<'_>,
+    cloud_pc: &CloudPc,
+    params: &Params,
+) -> Result<Option<GalleryImage>, StoreError> {
+    match params {
+        Params::Reprovision { image_id: Some(id), .. } => reader.gallery_image(cloud_pc.tenant_id, id),
+        Params::Reprovision { os_version, .. } => choose(reader, cloud_pc, *os_version),
+        _ => Ok(None),
+    }
+}
 
 /// The image for a reprovision: the Cloud PC's own, unless another operating system is wanted; then the first of the gallery that has it.
 pub(crate) fn choose(

@@ -71,10 +71,10 @@ fn request(
     tx: &mut Tx<'_>,
     asked: &Asked,
     cloud_pc: &CloudPc,
-    params: Params,
+    mut params: Params,
     now: Timestamp,
 ) -> Result<ActionId, Error> {
-    validate(tx, cloud_pc, &params)?;
+    validate(tx, cloud_pc, &mut params)?;
     // Where the status allows it nothing more is looked up: whether another action is open is told by the index when this one is written.
     if admit(params.kind(), cloud_pc.status, None) != Admission::Accept {
         must_be_admitted(tx, cloud_pc, params.kind())?;
@@ -135,15 +135,14 @@ pub(crate) fn accept(
     Ok(action)
 }
 
-/// Refuses what could never work, so that it is the caller's answer and not the action's result.
-fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &Params) -> Result<(), Error> {
+/// Refuses what could never work, so that it is the caller's answer and not the action's result. Chooses the image of a reprovision.
+fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), Error> {
     let tenant = cloud_pc.tenant_id;
     match params {
-        Params::Reprovision { os_version, .. } => {
-            if image::choose(tx, cloud_pc, *os_version)?.is_none() {
-                return Err(Error::invalid("The gallery has no image to reprovision this Cloud PC from."));
-            }
-        }
+        Params::Reprovision { os_version, image_id, .. } => match image::choose(tx, cloud_pc, *os_version)? {
+            Some(image) => *image_id = Some(image.id),
+            None => return Err(Error::invalid("The gallery has no image to reprovision this Cloud PC from.")),
+        },
         Params::Resize { target_service_plan_id: wanted } => {
             let Some(target) = tx.service_plan(tenant, *wanted)? else {
                 return Err(Error::invalid(format!(

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumString, IntoStaticStr};
 
 use crate::{
-    ActionId, ActivityId, AgentSetting, AppId, CloudPcId, OsVersion, PartnerId, ServicePlanId, SnapshotId, TenantId,
-    Timestamp, UserAccountType, UserId,
+    ActionId, ActivityId, AgentSetting, AppId, CloudPcId, ImageId, OsVersion, PartnerId, ServicePlanId, SnapshotId,
+    TenantId, Timestamp, UserAccountType, UserId,
 };
 
 /// Where an action stands.
@@ -101,17 +101,37 @@ impl Kind {
     reason = "the fields are the parameters of the Graph action of the same name, or what an undo undoes"
 )]
 pub enum Params {
-    Reprovision { os_version: Option<OsVersion>, user_account_type: Option<UserAccountType> },
-    Resize { target_service_plan_id: ServicePlanId },
-    Restore { snapshot_id: SnapshotId },
-    Undo { action_id: ActionId },
-    Rename { display_name: String },
+    Reprovision {
+        os_version: Option<OsVersion>,
+        user_account_type: Option<UserAccountType>,
+        /// From which image, as it was chosen when the action was accepted: the gallery may be another one when it runs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        image_id: Option<ImageId>,
+    },
+    Resize {
+        target_service_plan_id: ServicePlanId,
+    },
+    Restore {
+        snapshot_id: SnapshotId,
+    },
+    Undo {
+        action_id: ActionId,
+    },
+    Rename {
+        display_name: String,
+    },
     Reboot,
     PowerOn,
     PowerOff,
-    CreateSnapshot { snapshot_id: SnapshotId },
+    CreateSnapshot {
+        snapshot_id: SnapshotId,
+    },
     Troubleshoot,
-    DeployAgent { partner_id: PartnerId, activity_id: ActivityId, agent: AgentSetting },
+    DeployAgent {
+        partner_id: PartnerId,
+        activity_id: ActivityId,
+        agent: AgentSetting,
+    },
 }
 
 impl Params {

@@ -1,7 +1,7 @@
 //! Reprovision: a new disk from the image, in place of the old one, which is kept for the undo window.
 
 use cloudpc_drivers::{GuestError, MachineSpec};
-use cloudpc_model::{ActionId, ActivityId, Actor, CloudPcStatus, Kind, OsVersion, Params, PartnerId, Power, State};
+use cloudpc_model::{ActionId, ActivityId, Actor, CloudPcStatus, Kind, Params, PartnerId, Power, State};
 use cloudpc_store::{DeploymentFilter, StoreError, Tx};
 
 use super::step::Doing;
@@ -27,13 +27,6 @@ pub(super) static RECIPE: Recipe = Recipe {
     left: as_before,
 };
 
-fn wanted_os(params: &Params) -> Option<OsVersion> {
-    match params {
-        Params::Reprovision { os_version, .. } => *os_version,
-        _ => None,
-    }
-}
-
 fn make_disk(context: &Context) -> Doing<'_> {
     Box::pin(async move {
         context.parts.driver.ensure_disk_from_image(&new_spec(context).await?, &context.tag()).await?;
@@ -42,9 +35,8 @@ fn make_disk(context: &Context) -> Doing<'_> {
 }
 
 async fn new_spec(context: &Context) -> Result<MachineSpec, Trouble> {
-    let cloud_pc = context.cloud_pc()?.clone();
-    let os_version = wanted_os(&context.action.params);
-    let image = context.parts.store.read(move |reader| image::choose(reader, &cloud_pc, os_version)).await?;
+    let (cloud_pc, params) = (context.cloud_pc()?.clone(), context.action.params.clone());
+    let image = context.parts.store.read(move |reader| image::chosen(reader, &cloud_pc, &params)).await?;
     let image = image.ok_or_else(|| Trouble::failed("The gallery has no image of this operating system any more."))?;
     context.spec(None, Some(image.id)).await
 }
@@ -131,7 +123,7 @@ fn deployed(
 
 fn done(ending: &mut Ending<'_, '_>) -> Result<(), StoreError> {
     ending.leave_way_back(true)?;
-    if let Some(image) = image::choose(ending.tx, ending.cloud_pc, wanted_os(&ending.action.params))? {
+    if let Some(image) = image::chosen(ending.tx, ending.cloud_pc, &ending.action.params)? {
         ending.cloud_pc.os_version = image.os_version;
         ending.cloud_pc.image_id = image.id;
     }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::world::{AGENT_URL, World, agent, artifact, asked, fail, rule, settings, tenant};
 
-const REPROVISION: Params = Params::Reprovision { os_version: None, user_account_type: None };
+const REPROVISION: Params = Params::Reprovision { os_version: None, user_account_type: None, image_id: None };
 
 /// All results of the partner, in order.
 async fn results(world: &World) -> Vec<Deployment> {

@@ -119,7 +119,7 @@ async fn a_machine_that_crashes_again_and_again_is_left_off_at_last() {
 async fn a_machine_that_goes_off_while_an_action_waits_for_its_guest_is_started_by_that_action() {
     for mishap in [Mishap::Crash, Mishap::Panic, Mishap::ShutDown] {
         let (mut world, id) = World::started(1).await;
-        let reprovision = Params::Reprovision { os_version: None, user_account_type: None };
+        let reprovision = Params::Reprovision { os_version: None, user_account_type: None, image_id: None };
         let reprovision = world.engine.request(&asked(), id, reprovision).await.unwrap();
         world.until(reprovision, |action| action.step("waitForGuest").is_some()).await;
         world.befall(id, mishap).await;

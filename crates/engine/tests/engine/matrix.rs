@@ -154,6 +154,7 @@ impl Case {
             let params = Params::Reprovision {
                 os_version: Some(OsVersion::Windows10),
                 user_account_type: Some(UserAccountType::Administrator),
+                image_id: None,
             };
             undoes = world.engine.request(&asked(), id, params).await.unwrap();
             assert_eq!(world.end(undoes).await.state, State::Done);
@@ -204,6 +205,7 @@ impl Case {
             Kind::Reprovision => Params::Reprovision {
                 os_version: Some(OsVersion::Windows10),
                 user_account_type: Some(UserAccountType::Administrator),
+                image_id: None,
             },
             Kind::Resize => Params::Resize { target_service_plan_id: big() },
             Kind::Restore => Params::Restore { snapshot_id: self.snapshot.clone() },

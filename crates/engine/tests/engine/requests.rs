@@ -4,16 +4,16 @@ use cloudpc_drivers::Driver;
 use cloudpc_drivers::sim::Ailment;
 use cloudpc_engine::{Asked, Effect, FaultRule};
 use cloudpc_model::{
-    ActionId, Clock, CloudPcId, CloudPcStatus, Error, ErrorKind, OsVersion, Params, Power, SnapshotId, State,
-    StatusDetail, TenantId, UserAccountType,
+    ActionId, Clock, CloudPcId, CloudPcStatus, Error, ErrorKind, GalleryImage, ImageId, OsVersion, Params, Power,
+    SnapshotId, State, StatusDetail, TenantId, UserAccountType,
 };
 use cloudpc_store::ActionFilter;
 use std::time::Duration;
 use uuid::Uuid;
 
-use crate::world::{World, asked, big, gpu, rule, small, tenant};
+use crate::world::{World, asked, big, gpu, image, rule, small, tenant};
 
-const REPROVISION: Params = Params::Reprovision { os_version: None, user_account_type: None };
+const REPROVISION: Params = Params::Reprovision { os_version: None, user_account_type: None, image_id: None };
 
 async fn refused(world: &World, id: CloudPcId, params: Params) -> Error {
     let before = world.change(|tx| tx.action_open_count()).await;
@@ -257,6 +257,7 @@ async fn a_reprovision_with_its_body_and_without() {
     let wanted = Params::Reprovision {
         os_version: Some(OsVersion::Windows10),
         user_account_type: Some(UserAccountType::Administrator),
+        image_id: None,
     };
     for params in [wanted, REPROVISION] {
         let action = world.engine.request(&asked(), id, params).await.unwrap();
@@ -266,6 +267,25 @@ async fn a_reprovision_with_its_body_and_without() {
         assert_eq!(cloud_pc.user_account_type, UserAccountType::Administrator);
         assert_eq!(world.driver.observe(id).await.unwrap().spec.image, cloud_pc.image_id);
     }
+}
+
+#[tokio::test]
+async fn an_image_that_comes_into_the_gallery_changes_nothing_about_what_was_asked_for_before() {
+    let (mut world, id) = World::started(1).await;
+    let wanted =
+        Params::Reprovision { os_version: Some(OsVersion::Windows10), user_account_type: None, image_id: None };
+    let action = world.engine.request(&asked(), id, wanted).await.unwrap();
+    world.until(action, |action| action.step("start").is_some()).await;
+    let first = GalleryImage {
+        id: ImageId("a".into()),
+        display_name: "First by its id".into(),
+        size_gib: 64,
+        os_version: OsVersion::Windows10,
+    };
+    world.change(move |tx| tx.gallery_image_put(tenant(), &first)).await;
+    assert_eq!(world.end(action).await.state, State::Done);
+    assert_eq!(world.cloud_pc(id).await.image_id, image(OsVersion::Windows10));
+    assert_eq!(world.driver.observe(id).await.unwrap().spec.image, image(OsVersion::Windows10));
 }
 
 #[tokio::test]

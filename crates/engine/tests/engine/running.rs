@@ -188,7 +188,7 @@ async fn an_unknown_outcome_makes_the_power_unknown_until_it_is_looked_at() {
 async fn an_old_disk_that_cannot_be_dropped_now_is_dropped_later() {
     let (mut world, id, action) = moody(vec![Mood::Obey, Mood::Obey, unavailable(), Mood::Panic]).await;
     assert_eq!(world.end(action).await.state, State::Done);
-    let reprovision = Params::Reprovision { os_version: None, user_account_type: None };
+    let reprovision = Params::Reprovision { os_version: None, user_account_type: None, image_id: None };
     let reprovision = world.engine.request(&asked(), id, reprovision).await.unwrap();
     assert_eq!(world.end(reprovision).await.state, State::Done);
     world.advance(UNDO_WINDOW).await;

@@ -155,6 +155,7 @@ impl Life {
             0..=1 => Params::Reprovision {
                 os_version: [None, Some(OsVersion::Windows10), Some(OsVersion::Windows11)][self.below(3)],
                 user_account_type: None,
+                image_id: None,
             },
             2 => Params::Resize { target_service_plan_id: [small(), big()][self.below(2)] },
             3 if !self.snapshots.is_empty() => {

@@ -15,6 +15,7 @@ use crate::world::{START, UNDO_WINDOW, World, asked, big, fail, image, rule, set
 const REPROVISION: Params = Params::Reprovision {
     os_version: Some(OsVersion::Windows10),
     user_account_type: Some(UserAccountType::Administrator),
+    image_id: None,
 };
 
 /// What the simulated disk of a machine takes, with a file of six bytes on it.

@@ -10,6 +10,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         Ok(Params::Reprovision {
             os_version: call.member("osVersion")?,
             user_account_type: call.member("userAccountType")?,
+            image_id: None,
         })
     })
     .await
