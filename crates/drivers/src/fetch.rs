@@ -1,6 +1,6 @@
 //! Guarded downloads: outbound requests to addresses that a caller chose.
 //!
-//! What may be asked for is decided twice: by the address as written ([`Fetcher::check`], for every redirect again), and by what its host resolves to, in
+//! What may be asked for is decided twice: by the address as written (`route.rs`, for every redirect again), and by what its host resolves to, in
 //! the resolver of the very connection, so that a name cannot point elsewhere between the check and the connection. Proxies of the environment are ignored.
 //!
 //! Without an allow-list any `https` address on the public internet may be fetched. With one, only addresses under its prefixes, and those wherever they
@@ -8,6 +8,7 @@
 
 mod address;
 mod prefix;
+mod route;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT_ENCODING, LOCATION};
@@ -15,7 +16,7 @@ use reqwest::{Certificate, Client, Response, redirect};
 use sha2::{Digest, Sha256};
 use std::error::Error as StdError;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,10 @@ use tokio::time::timeout;
 use url::{Host, Url};
 
 use crate::{DriverError, GuestError, Sha256Digest};
-use address::is_public;
+use route::Answer;
+
+pub use route::{REDIRECTS_MAX, URL_BYTES_MAX};
+pub(crate) use route::{Route, Whereabouts, too_slow};
 
 /// What a download may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,12 +59,6 @@ pub struct Fetched {
 /// How many first bytes of a file are kept to tell its format.
 pub const HEAD_BYTES: usize = 512;
 
-/// How many redirects are followed.
-pub const REDIRECTS_MAX: usize = 5;
-
-/// Longest address, bytes.
-pub const URL_BYTES_MAX: usize = 8 << 10;
-
 /// How long a connection may take.
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -71,13 +69,6 @@ pub struct Fetcher {
     public: Client,
     /// Connects anywhere: for hosts that an allow-list names.
     anywhere: Client,
-}
-
-/// Where a host may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whereabouts {
-    Public,
-    Anywhere,
 }
 
 impl Fetcher {
@@ -108,7 +99,7 @@ impl Fetcher {
     /// # Errors
     /// What is wrong, for the person who gave the address.
     pub fn check(url: &Url, policy: &FetchPolicy) -> Result<(), String> {
-        whereabouts(url, policy).map(drop)
+        Route::from(url, policy).map(drop)
     }
 
     /// Whether the host of `url` accepts a connection.
@@ -116,21 +107,20 @@ impl Fetcher {
     /// # Errors
     /// [`GuestError::Unreachable`], also if `policy` forbids the address.
     pub async fn reach(&self, url: &Url, policy: &FetchPolicy) -> Result<(), GuestError> {
-        let whereabouts = whereabouts(url, policy).map_err(GuestError::Unreachable)?;
-        let unreachable = |why: String| GuestError::Unreachable(format!("{} cannot be reached: {why}", shown(url)));
+        let route = Route::from(url, policy).map_err(GuestError::Unreachable)?;
         let port = url.port_or_known_default().expect("http and https have a default port");
         let connect = async {
             let addresses = match url.host().expect("a checked address has a host") {
                 Host::Ipv4(address) => vec![SocketAddr::from((address, port))],
                 Host::Ipv6(address) => vec![SocketAddr::from((address, port))],
-                Host::Domain(name) => whereabouts.resolve(name, port).await?,
+                Host::Domain(name) => resolve(route.whereabouts(), name, port).await?,
             };
             TcpStream::connect(addresses.as_slice()).await.map(drop)
         };
         match timeout(CONNECT_TIME_MAX.min(policy.time_max), connect).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(unreachable(error.to_string())),
-            Err(_) => Err(unreachable("no answer in time".into())),
+            Ok(Err(error)) => Err(route.unreachable(&error.to_string())),
+            Err(_) => Err(route.unreachable("no answer in time")),
         }
     }
 
@@ -153,10 +143,8 @@ impl Fetcher {
         policy: &FetchPolicy,
         sink: &mut (dyn AsyncWrite + Send + Unpin),
     ) -> Result<Fetched, GuestError> {
-        timeout(policy.time_max, self.follow(url, policy, sink)).await.unwrap_or_else(|_| {
-            let seconds = policy.time_max.as_secs_f32();
-            Err(GuestError::FileNotFound(format!("{} was not delivered within {seconds} seconds", shown(url))))
-        })
+        let followed = timeout(policy.time_max, self.follow(url, policy, sink)).await;
+        followed.unwrap_or_else(|_| Err(too_slow(url, policy)))
     }
 
     async fn follow(
@@ -165,118 +153,54 @@ impl Fetcher {
         policy: &FetchPolicy,
         sink: &mut (dyn AsyncWrite + Send + Unpin),
     ) -> Result<Fetched, GuestError> {
-        let mut url = url.clone();
-        for _ in 0..=REDIRECTS_MAX {
-            let client = match whereabouts(&url, policy).map_err(GuestError::FileNotFound)? {
+        let mut route = Route::from(url, policy).map_err(GuestError::FileNotFound)?;
+        loop {
+            let client = match route.whereabouts() {
                 Whereabouts::Public => &self.public,
                 Whereabouts::Anywhere => &self.anywhere,
             };
             // A file is taken as it is served; its digest is that of these bytes.
-            let request = client.get(url.clone()).header(ACCEPT_ENCODING, "identity");
-            let response = request.send().await.map_err(|error| trouble(&url, &error))?;
-            match redirected(&url, &response)? {
-                Some(next) => url = next,
-                None => return keep(&url, response, policy, sink).await,
+            let request = client.get(route.url().clone()).header(ACCEPT_ENCODING, "identity");
+            let response = request.send().await.map_err(|error| trouble(&route, &error))?;
+            let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+            match route.answered(response.status().as_u16(), location)? {
+                Answer::File => return keep(&route, response, policy, sink).await,
+                Answer::Redirect => {}
             }
         }
-        Err(GuestError::FileNotFound(format!("{} redirects more than {REDIRECTS_MAX} times", shown(&url))))
     }
 }
 
-/// Where the host of `url` may be, if it may be fetched at all.
-fn whereabouts(url: &Url, policy: &FetchPolicy) -> Result<Whereabouts, String> {
-    let shown = shown(url);
-    if url.as_str().len() > URL_BYTES_MAX {
-        return Err(format!("an address has at most {URL_BYTES_MAX} bytes"));
-    }
-    if !matches!(url.scheme(), "https" | "http") {
-        return Err(format!("{shown}: only https addresses can be fetched"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(format!("{shown}: an address must not hold a user name or password"));
-    }
-    if !policy.allowed_urls.is_empty() {
-        return match policy.allowed_urls.iter().any(|allowed| prefix::covers(allowed, url)) {
-            true => Ok(Whereabouts::Anywhere),
-            false => Err(format!("{shown} is not under any of the allowed URL prefixes")),
-        };
-    }
-    if url.scheme() == "http" {
-        return Err(format!("{shown}: http is fetched only if an allowed URL prefix names the host; use https"));
-    }
-    let address = match url.host() {
-        Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
-        Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
-        Some(Host::Domain(_)) => None,
-        None => return Err(format!("{shown}: the address has no host")),
-    };
-    if let Some(address) = address.filter(|address| !is_public(*address)) {
-        return Err(format!("{shown}: {}", not_public(address)));
-    }
-    Ok(Whereabouts::Public)
-}
-
-impl Whereabouts {
-    /// The addresses of a name, those that are allowed.
-    async fn resolve(self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        let all: Vec<_> = tokio::net::lookup_host((name, port)).await?.collect();
-        let allowed: Vec<_> = all.iter().copied().filter(|at| self == Self::Anywhere || is_public(at.ip())).collect();
-        match (allowed.is_empty(), all.first()) {
-            (true, Some(refused)) => Err(io::Error::other(format!("{name}: {}", not_public(refused.ip())))),
-            (true, None) => Err(io::Error::other(format!("{name} has no address"))),
-            (false, _) => Ok(allowed),
-        }
-    }
+/// The addresses of a name, those that are allowed.
+async fn resolve(whereabouts: Whereabouts, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let all: Vec<_> = tokio::net::lookup_host((name, port)).await?.collect();
+    whereabouts.allowed(name, &all).map_err(io::Error::other)
 }
 
 impl Resolve for Whereabouts {
     fn resolve(&self, name: Name) -> Resolving {
         let whereabouts = *self;
         Box::pin(async move {
-            let addresses = whereabouts.resolve(name.as_str(), 0).await?;
+            let addresses = resolve(whereabouts, name.as_str(), 0).await?;
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }
 
-fn not_public(address: IpAddr) -> String {
-    format!("{address} is not a public address; an allowed URL prefix that names the host would allow it")
-}
-
-/// Where a response leads on to.
-fn redirected(url: &Url, response: &Response) -> Result<Option<Url>, GuestError> {
-    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return Ok(None);
-    }
-    let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-    match location.and_then(|location| url.join(location).ok()) {
-        Some(next) => Ok(Some(next)),
-        None => Err(GuestError::FileNotFound(format!("{} redirects to nowhere", shown(url)))),
-    }
-}
-
 async fn keep(
-    url: &Url,
+    route: &Route<'_>,
     mut response: Response,
     policy: &FetchPolicy,
     sink: &mut (dyn AsyncWrite + Send + Unpin),
 ) -> Result<Fetched, GuestError> {
-    let status = response.status();
-    if status.as_u16() != 200 {
-        return Err(GuestError::FileNotFound(format!("{} answered {status}", shown(url))));
-    }
-    let too_large = || {
-        let max = policy.size_bytes_max;
-        GuestError::FileNotFound(format!("{} is larger than the {max} bytes that are taken", shown(url)))
-    };
     if response.content_length().is_some_and(|length| length > policy.size_bytes_max) {
-        return Err(too_large());
+        return Err(route.too_large());
     }
     let (mut size_bytes, mut hasher, mut head) = (0, Sha256::new(), Vec::new());
-    while let Some(chunk) = response.chunk().await.map_err(|error| trouble(url, &error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| trouble(route, &error))? {
         size_bytes += chunk.len() as u64;
         if size_bytes > policy.size_bytes_max {
-            return Err(too_large());
+            return Err(route.too_large());
         }
         hasher.update(&chunk);
         sink.write_all(&chunk).await.map_err(|error| DriverError::Unavailable(error.to_string()))?;
@@ -288,23 +212,16 @@ async fn keep(
 }
 
 /// What went wrong with a connection or on it.
-fn trouble(url: &Url, error: &reqwest::Error) -> GuestError {
+fn trouble(route: &Route<'_>, error: &reqwest::Error) -> GuestError {
     // The innermost cause says most; the outer ones repeat the address, query and all.
     let mut cause: &dyn StdError = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
     match error.is_connect() {
-        true => GuestError::Unreachable(format!("{} cannot be reached: {cause}", shown(url))),
-        false => GuestError::FileNotFound(format!("{} was not delivered: {cause}", shown(url))),
+        true => route.unreachable(&cause.to_string()),
+        false => route.undelivered(&cause.to_string()),
     }
-}
-
-/// The address for messages: without user, query and fragment, which may hold secrets.
-fn shown(url: &Url) -> String {
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let shown = format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path());
-    shown.chars().take(200).collect()
 }
 
 fn read_roots(path: &Path) -> io::Result<Vec<Certificate>> {

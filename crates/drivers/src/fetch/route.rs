@@ -1,0 +1,167 @@
+//! Which addresses a download asks, one after another, and what their answers mean: the rules, whoever does the asking.
+
+use std::net::{IpAddr, SocketAddr};
+use url::{Host, Url};
+
+use super::address::is_public;
+use super::{FetchPolicy, prefix};
+use crate::GuestError;
+
+/// How many redirects are followed.
+pub const REDIRECTS_MAX: usize = 5;
+
+/// Longest address, bytes.
+pub const URL_BYTES_MAX: usize = 8 << 10;
+
+/// Where a host may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    Public,
+    Anywhere,
+}
+
+/// The way of one download.
+pub struct Route<'a> {
+    policy: &'a FetchPolicy,
+    url: Url,
+    whereabouts: Whereabouts,
+    redirects: usize,
+}
+
+/// What an answer has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The file.
+    File,
+    /// Another address to ask.
+    Redirect,
+}
+
+impl<'a> Route<'a> {
+    /// A route that begins at `url`.
+    ///
+    /// # Errors
+    /// Why `policy` does not let it be fetched, for the person who gave the address.
+    pub fn from(url: &Url, policy: &'a FetchPolicy) -> Result<Self, String> {
+        let whereabouts = whereabouts(url, policy)?;
+        Ok(Self { policy, url: url.clone(), whereabouts, redirects: 0 })
+    }
+
+    /// The address to ask now.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Where its host may be.
+    pub fn whereabouts(&self) -> Whereabouts {
+        self.whereabouts
+    }
+
+    /// Goes by the answer to where it leads: its status, and its `Location`, which may be relative.
+    ///
+    /// # Errors
+    /// [`GuestError::FileNotFound`]: it is no success, or leads nowhere, too far, or to where the policy forbids.
+    pub fn answered(&mut self, status: u16, location: Option<&str>) -> Result<Answer, GuestError> {
+        match status {
+            200 => return Ok(Answer::File),
+            301 | 302 | 303 | 307 | 308 => {}
+            other => {
+                let status =
+                    reqwest::StatusCode::from_u16(other).map_or_else(|_| other.to_string(), |known| known.to_string());
+                return Err(GuestError::FileNotFound(format!("{} answered {status}", shown(&self.url))));
+            }
+        }
+        let Some(next) = location.and_then(|location| self.url.join(location).ok()) else {
+            return Err(GuestError::FileNotFound(format!("{} redirects to nowhere", shown(&self.url))));
+        };
+        if self.redirects == REDIRECTS_MAX {
+            let shown = shown(&self.url);
+            return Err(GuestError::FileNotFound(format!("{shown} redirects more than {REDIRECTS_MAX} times")));
+        }
+        self.whereabouts = whereabouts(&next, self.policy).map_err(GuestError::FileNotFound)?;
+        self.url = next;
+        self.redirects += 1;
+        Ok(Answer::Redirect)
+    }
+
+    /// No connection came about.
+    pub fn unreachable(&self, why: &str) -> GuestError {
+        GuestError::Unreachable(format!("{} cannot be reached: {why}", shown(&self.url)))
+    }
+
+    /// A connection came about, but no whole file over it.
+    pub fn undelivered(&self, why: &str) -> GuestError {
+        GuestError::FileNotFound(format!("{} was not delivered: {why}", shown(&self.url)))
+    }
+
+    /// The file is larger than the policy allows.
+    pub fn too_large(&self) -> GuestError {
+        let max = self.policy.size_bytes_max;
+        GuestError::FileNotFound(format!("{} is larger than the {max} bytes that are taken", shown(&self.url)))
+    }
+}
+
+/// The file at `url` took longer than the policy allows.
+pub fn too_slow(url: &Url, policy: &FetchPolicy) -> GuestError {
+    let seconds = policy.time_max.as_secs_f32();
+    GuestError::FileNotFound(format!("{} was not delivered within {seconds} seconds", shown(url)))
+}
+
+impl Whereabouts {
+    /// Those addresses of a name that are allowed.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn allowed(self, name: &str, all: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
+        let allowed: Vec<_> = all.iter().copied().filter(|at| self == Self::Anywhere || is_public(at.ip())).collect();
+        match (allowed.is_empty(), all.first()) {
+            (true, Some(refused)) => Err(format!("{name}: {}", not_public(refused.ip()))),
+            (true, None) => Err(format!("{name} has no address")),
+            (false, _) => Ok(allowed),
+        }
+    }
+}
+
+/// Where the host of `url` may be, if it may be fetched at all.
+fn whereabouts(url: &Url, policy: &FetchPolicy) -> Result<Whereabouts, String> {
+    let shown = shown(url);
+    if url.as_str().len() > URL_BYTES_MAX {
+        return Err(format!("an address has at most {URL_BYTES_MAX} bytes"));
+    }
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(format!("{shown}: only https addresses can be fetched"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(format!("{shown}: an address must not hold a user name or password"));
+    }
+    if !policy.allowed_urls.is_empty() {
+        return match policy.allowed_urls.iter().any(|allowed| prefix::covers(allowed, url)) {
+            true => Ok(Whereabouts::Anywhere),
+            false => Err(format!("{shown} is not under any of the allowed URL prefixes")),
+        };
+    }
+    if url.scheme() == "http" {
+        return Err(format!("{shown}: http is fetched only if an allowed URL prefix names the host; use https"));
+    }
+    let address = match url.host() {
+        Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+        Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+        Some(Host::Domain(_)) => None,
+        None => return Err(format!("{shown}: the address has no host")),
+    };
+    if let Some(address) = address.filter(|address| !is_public(*address)) {
+        return Err(format!("{shown}: {}", not_public(address)));
+    }
+    Ok(Whereabouts::Public)
+}
+
+fn not_public(address: IpAddr) -> String {
+    format!("{address} is not a public address; an allowed URL prefix that names the host would allow it")
+}
+
+/// The address for messages: without user, query and fragment, which may hold secrets.
+fn shown(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let shown = format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path());
+    shown.chars().take(200).collect()
+}
