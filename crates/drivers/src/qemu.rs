@@ -10,6 +10,7 @@
 //!       command.rs   its command line
 //!     accelerator.rs whether KVM really runs guests here
 //!     capacity.rs    whether the host has room
+//!     limits.rs      what a process may take of the host
 //!     network.rs     what a network card leads to
 //!     screen.rs      pictures of the screen
 //!   watch.rs         what becomes of a process without being asked for
@@ -31,6 +32,7 @@ mod disk;
 mod guest;
 mod image;
 mod layout;
+mod limits;
 mod machine;
 mod network;
 mod process;
@@ -64,6 +66,7 @@ use account::Account;
 use agent::Channel;
 use guest::QemuGuest;
 use layout::{DISK_FOLDER, MACHINE_FILE, MachineFolder};
+use limits::Limits;
 use machine::{Machine, of_host};
 use process::Process;
 use watch::Watch;
@@ -71,6 +74,7 @@ use watch::Watch;
 pub use accelerator::{Accelerator, AcceleratorSetting};
 pub use capacity::Capacity;
 pub use image::{About, Firmware, Images, Import, Progress, Recipe};
+pub use limits::LimitsSetting;
 pub use network::Network;
 
 /// How long a guest that was asked to shut down may take; then its power is cut.
@@ -89,6 +93,8 @@ pub struct QemuParts {
     pub accelerator: AcceleratorSetting,
     /// What the machines may take of the host together.
     pub capacity: Capacity,
+    /// What holds each machine to what it was promised.
+    pub limits: LimitsSetting,
     /// What the machines' network cards lead to.
     pub network: Network,
     /// How long a guest that was asked to shut down may take; then its power is cut.
@@ -116,6 +122,7 @@ struct Host {
     images: Images,
     account: Account,
     capacity: Capacity,
+    limits: Limits,
     network: Network,
     stop_time_max: Duration,
     guest_silence_max: Duration,
@@ -146,13 +153,14 @@ impl QemuDriver {
     /// The driver of the machines in a folder, those that run already included.
     ///
     /// # Errors
-    /// The folder cannot be used, or the host has no such network.
+    /// The folder cannot be used, the host has no such network, or cannot limit machines and has to.
     pub fn open(parts: QemuParts) -> io::Result<Self> {
         let QemuParts {
             folder,
             images,
             accelerator,
             capacity,
+            limits,
             network,
             stop_time_max,
             guest_silence_max,
@@ -173,6 +181,7 @@ impl QemuDriver {
             images,
             account: Account::of_qemu(),
             capacity,
+            limits: limits.resolve()?,
             network,
             stop_time_max,
             guest_silence_max,

@@ -1,6 +1,6 @@
 //! The configuration file: one struct per section, unknown names refused.
 
-use cloudpc_drivers::qemu::{self, AcceleratorSetting};
+use cloudpc_drivers::qemu::{self, AcceleratorSetting, LimitsSetting};
 use cloudpc_engine::Restart;
 use cloudpc_model::TenantId;
 use serde::Deserialize;
@@ -124,6 +124,8 @@ pub struct QemuConfig {
     pub accelerator: AcceleratorSetting,
     /// Memory that all machines together may have, GiB; all of the host's but one if left out.
     pub ram_gib_max: Option<u32>,
+    /// What holds each machine to the memory and processors of its service plan: `auto`, `systemd` or `off`.
+    pub limits: LimitsSetting,
     /// The bridge of the host that machines are on; none: their network cards lead nowhere.
     pub bridge: Option<String>,
     /// How long a guest may take to shut down before its power is cut, seconds.
@@ -321,6 +323,7 @@ impl Default for QemuConfig {
         Self {
             accelerator: AcceleratorSetting::default(),
             ram_gib_max: None,
+            limits: LimitsSetting::default(),
             bridge: None,
             stop_time_max_s: qemu::STOP_TIME_MAX.as_secs(),
             guest_silence_max_s: qemu::GUEST_SILENCE_MAX.as_secs(),

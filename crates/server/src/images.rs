@@ -1,6 +1,6 @@
 //! The images of real machines in a data directory, which the command line makes. Needs no running service.
 
-use cloudpc_drivers::qemu::{AcceleratorSetting, Capacity, Network, QemuDriver, QemuParts};
+use cloudpc_drivers::qemu::{AcceleratorSetting, Capacity, LimitsSetting, Network, QemuDriver, QemuParts};
 use cloudpc_drivers::{Driver, Fetcher, GuestError, MachineSpec, SystemClock, SystemRng};
 use cloudpc_model::{CloudPcId, Rng as _};
 use std::io;
@@ -52,6 +52,7 @@ pub async fn try_out(data: &Path, id: &ImageId) -> Result<Trial, GuestError> {
         images: open(data).map_err(unavailable)?,
         accelerator: AcceleratorSetting::Auto,
         capacity: Capacity::of_host().map_err(unavailable)?,
+        limits: LimitsSetting::Auto,
         network: Network::Closed,
         stop_time_max: Duration::from_secs(30),
         guest_silence_max: TRIAL_TIME_MAX,

@@ -76,10 +76,9 @@ fn proof(folder: &Path, accelerator: &str, cpu: &str, limit: Duration) -> io::Re
     image[510..512].copy_from_slice(&[0x55, 0xAA]);
     let disk = folder.join("proof.img");
     fs::write(&disk, image)?;
-    let account = Account::of_qemu().command();
     let begun = Instant::now();
-    let mut process = Command::new(&account[0])
-        .args(&account[1..])
+    let mut process = Command::new("setsid")
+        .args(Account::of_qemu().command())
         .args([QEMU, "-machine", "q35", "-accel", accelerator, "-cpu", cpu, "-m", "16", "-display", "none"])
         .args(["-nodefaults", "-no-user-config", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x01"])
         // The file is opened by us: QEMU's account may not reach the folder.

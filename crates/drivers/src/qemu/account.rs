@@ -52,9 +52,9 @@ impl Account {
         Ok(())
     }
 
-    /// The words before a command that run it in a session of its own, which outlives us, under this account.
+    /// The words before a command that run it under this account.
     pub fn command(self) -> Vec<String> {
-        let mut words = vec!["setsid".to_owned()];
+        let mut words = Vec::new();
         if self == Self::Nobody {
             let groups = match fs::metadata(KVM) {
                 Ok(device) => format!("--groups={}", device.gid()),

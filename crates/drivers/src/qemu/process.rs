@@ -99,8 +99,13 @@ impl Process {
     }
 }
 
-/// Starts the process of a machine and waits until it can be spoken to. Returns our child, whose end has to be collected.
-pub async fn start(folder: &MachineFolder, arguments: &[String], account: Account) -> Result<Child, StartError> {
+/// Starts the process of a machine, behind the words that limit it, and waits until it can be spoken to. Returns our child, whose end has to be collected.
+pub async fn start(
+    folder: &MachineFolder,
+    limits: &[String],
+    arguments: &[String],
+    account: Account,
+) -> Result<Child, StartError> {
     let run = folder.join(RUN_FOLDER);
     make_private(&run)?;
     account.give(&run)?;
@@ -111,9 +116,10 @@ pub async fn start(folder: &MachineFolder, arguments: &[String], account: Accoun
         _ => {}
     }
     let lock = take_lock(folder).await?;
-    let words = account.command();
-    let mut child = Command::new(&words[0])
-        .args(&words[1..])
+    // In a session of its own it outlives us, whatever ends ours. None of these words forks: the child becomes QEMU.
+    let mut child = Command::new("setsid")
+        .args(limits)
+        .args(account.command())
         .arg(command::QEMU)
         .args(arguments)
         .current_dir(&run)

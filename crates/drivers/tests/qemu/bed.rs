@@ -1,6 +1,8 @@
 //! What the tests on real machines stand on: the test image, and a driver with a folder of its own.
 
-use cloudpc_drivers::qemu::{self, AcceleratorSetting, Capacity, Images, Network, QemuDriver, QemuParts};
+use cloudpc_drivers::qemu::{
+    self, AcceleratorSetting, Capacity, Images, LimitsSetting, Network, QemuDriver, QemuParts,
+};
 use cloudpc_drivers::{Driver, Fetcher, Guest, MachineSpec, StopMode, SystemClock, SystemRng, Trouble};
 use cloudpc_model::{CloudPcId, ImageId};
 use std::io::{BufRead, BufReader, Write};
@@ -51,11 +53,12 @@ pub struct Bed {
 pub struct Settings {
     pub guest_silence_max: Duration,
     pub network: Network,
+    pub limits: LimitsSetting,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { guest_silence_max: qemu::GUEST_SILENCE_MAX, network: Network::Closed }
+        Self { guest_silence_max: qemu::GUEST_SILENCE_MAX, network: Network::Closed, limits: LimitsSetting::Off }
     }
 }
 
@@ -76,6 +79,11 @@ impl Bed {
     pub fn impatient(guest_silence_max: Duration) -> Self {
         let settings = Settings { guest_silence_max, ..Settings::default() };
         Self::with(tempfile::tempdir_in(folder()).unwrap(), settings)
+    }
+
+    /// One whose machines may not take more of the host than they were promised.
+    pub fn limited(folder: tempfile::TempDir) -> Self {
+        Self::with(folder, Settings { limits: LimitsSetting::Systemd, ..Settings::default() })
     }
 
     /// One whose machines are on a network.
@@ -195,13 +203,14 @@ pub async fn wait_ready(guest: &dyn Guest) {
     tokio::time::timeout(limit, guest.wait_ready()).await.expect("the guest answers at last").unwrap();
 }
 
-fn open(folder: &Path, Settings { guest_silence_max, network }: Settings) -> (Runtime, QemuDriver) {
+fn open(folder: &Path, Settings { guest_silence_max, network, limits }: Settings) -> (Runtime, QemuDriver) {
     let process = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let driver = QemuDriver::open(QemuParts {
         folder: folder.to_owned(),
         images: images(),
         accelerator: AcceleratorSetting::Tcg,
         capacity: Capacity { ram_gib: 8, free_disk_bytes_min: 1 << 20, ..Capacity::of_host().unwrap() },
+        limits,
         network,
         stop_time_max: STOP_TIME_MAX,
         guest_silence_max,

@@ -5,6 +5,7 @@
 mod bed;
 mod deaths;
 mod import;
+mod limits;
 mod machines;
 mod network;
 mod programs;

@@ -19,6 +19,7 @@ pub(super) fn machines(options: &Options, clock: &Arc<dyn Clock>, rng: &Arc<dyn 
         images: images::open(&options.data).map_err(cannot_use)?,
         accelerator: settings.accelerator,
         capacity: Capacity { ram_gib: settings.ram_gib_max.unwrap_or(host.ram_gib), ..host },
+        limits: settings.limits,
         network: settings.bridge.clone().map_or(Network::Closed, Network::Bridge),
         stop_time_max: Duration::from_secs(settings.stop_time_max_s),
         guest_silence_max: Duration::from_secs(settings.guest_silence_max_s),

@@ -123,7 +123,8 @@ impl Machine {
         blocking(move || network.ensure(id, account)).await?;
         let (spec, network) = (&self.record.spec, &self.host.network);
         let arguments = command::arguments(spec, disk, network, accelerator, boot, waits_for_memory);
-        let child = process::start(&self.folder, &arguments, self.host.account)
+        let limits = self.host.limits.command(spec);
+        let child = process::start(&self.folder, &limits, &arguments, self.host.account)
             .await
             .map_err(|error| DriverError::Unavailable(error.to_string()))?;
         self.slot.keep_child(child);

@@ -3,7 +3,7 @@ use crate::qemu::guest::QemuGuest;
 use crate::qemu::layout::{AGENT_SOCKET, MACHINE_FILE, RUN_FOLDER};
 use crate::qemu::transcript::Transcript;
 use crate::qemu::wire::{Lines, SENTINEL};
-use crate::qemu::{AcceleratorSetting, Capacity, Images, Network, QemuDriver, QemuParts};
+use crate::qemu::{AcceleratorSetting, Capacity, Images, LimitsSetting, Network, QemuDriver, QemuParts};
 use crate::{Exit, Fetcher, Guest, GuestError, GuestOs, SystemClock, SystemRng, Tag};
 use cloudpc_model::CloudPcId;
 use serde_json::json;
@@ -31,6 +31,7 @@ impl Bed {
             images: Images::open(&folder.path().join("images")).unwrap(),
             accelerator: AcceleratorSetting::Tcg,
             capacity: Capacity::of_host().unwrap(),
+            limits: LimitsSetting::Off,
             network: Network::Closed,
             stop_time_max: Duration::from_secs(1),
             guest_silence_max: Duration::from_secs(60),

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# debian.sh OUT TEST FOLDER PROGRAM AT: makes the image OUT of a Debian with systemd and QEMU, started like the image TEST, with that image in FOLDER
+# and the test program PROGRAM at AT in it. Takes root.
+set -euo pipefail
+OUT=$1 TEST=$2 FOLDER=$3 PROGRAM=$4 AT=$5
+W=$(mktemp -d)
+trap 'rm -rf "$W"' EXIT
+export PATH=$PATH:/usr/sbin:/sbin
+mmdebstrap --quiet --variant=minbase --aptopt='APT::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+    --include=systemd-sysv,udev,dbus,dbus-user-session,libpam-systemd,ca-certificates,qemu-guest-agent,qemu-system-x86,qemu-utils \
+    --customize-hook='chroot "$1" useradd --create-home cpc' \
+    --customize-hook='mkdir -p "$1/var/lib/systemd/linger" && touch "$1/var/lib/systemd/linger/cpc"' \
+    bookworm "$W/root"
+strip -o "$W/root$AT" "$PROGRAM"
+mkdir -p "$W/root$FOLDER/images"
+cp -r "$TEST" "$W/root$FOLDER/images/"
+truncate -s 1500M "$W/disk.img"
+mke2fs -q -t ext4 -d "$W/root" "$W/disk.img"
+rm -rf "$OUT"
+cp -r "$TEST" "$OUT"
+qemu-img convert -f raw -O qcow2 "$W/disk.img" "$OUT/disk.qcow2"
