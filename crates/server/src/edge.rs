@@ -57,6 +57,8 @@ pub const REQUESTS_MAX: usize = 1_024;
 const DRAIN_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// By which a proxy that ends TLS tells the scheme that the client has used, as all of them do; no RFC has it.
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
 /// What a client that came when there were too many is told to wait.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -341,12 +343,18 @@ fn base_address(request: &Request<Body>, scheme: Scheme) -> Result<BaseAddress, 
         return Err(invalid());
     }
     let scheme = match scheme {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
+        Scheme::Http if !is_behind_https(request.headers()) => "http",
+        Scheme::Http | Scheme::Https => "https",
     };
     let mut base = [scheme, "://", authority.as_str()].concat();
     base.make_ascii_lowercase();
     Ok(BaseAddress(base.into()))
+}
+
+/// Whether a proxy says that the client has spoken TLS with it (`X-Forwarded-Proto`, the client's own scheme first). Whoever lies gets the wrong links back, and nobody else does.
+fn is_behind_https(headers: &HeaderMap) -> bool {
+    let told = headers.get(FORWARDED_PROTO).and_then(|told| told.to_str().ok()).unwrap_or_default();
+    told.split(',').next().is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
 }
 
 /// `WWW-Authenticate` as Graph sends it (RFC 6750 §3).

@@ -74,6 +74,25 @@ async fn a_connection_on_which_nothing_more_is_asked_is_closed() {
 }
 
 #[tokio::test]
+async fn links_have_the_scheme_that_the_client_has_used_with_a_proxy() {
+    let world = World::new().await;
+    for (forwarded, scheme) in [
+        ("", "http"),
+        ("X-Forwarded-Proto: http\r\n", "http"),
+        ("X-Forwarded-Proto: gopher\r\n", "http"),
+        ("X-Forwarded-Proto: http, https\r\n", "http"),
+        ("X-Forwarded-Proto: https\r\n", "https"),
+        ("x-forwarded-proto: HTTPS, http\r\n", "https"),
+    ] {
+        let request = format!(
+            "GET /common/v2.0/.well-known/openid-configuration HTTP/1.1\r\nHost: pc.test\r\n{forwarded}Connection: close\r\n\r\n"
+        );
+        let answer = world.exchange(&request).await;
+        assert!(answer.contains(&format!("\"{scheme}://pc.test/common/oauth2/v2.0/token\"")), "{forwarded}{answer}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_request_may_look_like() {
     let world = World::new().await;
     let mut table = String::new();
