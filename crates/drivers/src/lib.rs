@@ -137,6 +137,9 @@ pub trait Driver: Send + Sync {
     /// What this machine is able to do.
     fn capabilities(&self, spec: &MachineSpec) -> Capabilities;
 
+    /// Whether disks can be made from an image. One that the host does not have is rejected with [`IMAGE_NOT_ON_HOST`].
+    async fn check_image(&self, image: &ImageId) -> Result<(), DriverError>;
+
     /// The truth about a machine.
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError>;
 
@@ -209,6 +212,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Display for T {}
 
 /// The code with which a machine that has no screen rejects to show one.
 pub const NO_DISPLAY: &str = "noDisplay";
+
+/// The code with which an image is rejected that the host does not have.
+pub const IMAGE_NOT_ON_HOST: &str = "imageNotOnHost";
 
 /// What can go wrong with a machine. The engine decides by the variant and never reads the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

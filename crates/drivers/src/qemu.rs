@@ -256,6 +256,10 @@ impl Driver for QemuDriver {
         Capabilities { resize: true, snapshots: true }
     }
 
+    async fn check_image(&self, image: &ImageId) -> Result<(), DriverError> {
+        self.0.images.get(image).map(drop)
+    }
+
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {
         let machine = Machine::look(&self.0, &self.0.slot(id), &self.0.folder(id))?;
         machine.ok_or_else(|| not_found(id))?.observed()

@@ -134,6 +134,29 @@ pub enum OsVersion {
     Windows11,
 }
 
+/// With this build of version 10.0 Windows 11 begins, as Microsoft counts.
+const WINDOWS_11_BUILD: u32 = 22000;
+
+impl OsVersion {
+    /// The system that a version number of Windows is of, such as `10.0.22631.3880`; none if it is of neither.
+    pub fn of_number(number: &str) -> Option<Self> {
+        let parts: Vec<u32> = number.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+        match parts[..] {
+            [10, 0, build] | [10, 0, build, _] if build < WINDOWS_11_BUILD => Some(Self::Windows10),
+            [10, 0, _] | [10, 0, _, _] => Some(Self::Windows11),
+            _ => None,
+        }
+    }
+
+    /// A version number that stands for the system where no better one is known.
+    pub fn number(self) -> &'static str {
+        match self {
+            Self::Windows10 => "10.0.19045",
+            Self::Windows11 => "10.0.22000",
+        }
+    }
+}
+
 /// `cloudPcUserAccountType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr, Serialize, Deserialize)]
 #[strum(serialize_all = "camelCase")]
@@ -175,6 +198,9 @@ pub struct GalleryImage {
     pub size_gib: u32,
     /// Operating system in it.
     pub os_version: OsVersion,
+    /// Version number of that, such as `10.0.22631.3880`, if somebody has told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_version_number: Option<String>,
 }
 
 /// `cloudPcSnapshot`: a restore point.

@@ -90,6 +90,22 @@ impl SnapshotId {
     }
 }
 
+/// Longest id of an image, so that it makes a file name.
+pub const IMAGE_ID_BYTES_MAX: usize = 128;
+
+impl ImageId {
+    /// What an id has to be like, for people.
+    pub const FORM: &str =
+        "it has to have 1 to 128 letters, digits and '.', '-', '_', and begin with a letter or digit";
+
+    /// An id that somebody has chosen; none if it is not of the form.
+    pub fn new(text: &str) -> Option<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let begins_well = text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
+        (begins_well && text.len() <= IMAGE_ID_BYTES_MAX && text.bytes().all(plain)).then(|| Self(text.to_owned()))
+    }
+}
+
 /// A durable action. Numbers rise in the order in which actions were committed, over all tenants, which is what makes paging by key exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

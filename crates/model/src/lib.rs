@@ -25,8 +25,8 @@ pub use cloud_pc::{
 pub use error::{Error, ErrorKind};
 pub use health::{HealthCheck, HealthEvent};
 pub use ids::{
-    ActionId, ActivityId, AppId, CloudPcId, ImageId, ManagedDeviceId, PartnerId, ServicePlanId, SnapshotId, TenantId,
-    UserId,
+    ActionId, ActivityId, AppId, CloudPcId, IMAGE_ID_BYTES_MAX, ImageId, ManagedDeviceId, PartnerId, ServicePlanId,
+    SnapshotId, TenantId, UserId,
 };
 pub use partner::{AgentSetting, ConnectionStatus, Partner};
 pub use rng::{Rng, SeededRng};

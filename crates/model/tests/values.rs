@@ -1,7 +1,8 @@
 //! Times, ids, chance and derived values.
 
 use cloudpc_model::{
-    AgentSetting, CloudPcId, ConnectionStatus, Partner, PartnerId, Rng, SeededRng, TenantId, Timestamp,
+    AgentSetting, CloudPcId, ConnectionStatus, IMAGE_ID_BYTES_MAX, ImageId, OsVersion, Partner, PartnerId, Rng,
+    SeededRng, TenantId, Timestamp,
 };
 use std::time::Duration;
 use uuid::Uuid;
@@ -30,6 +31,29 @@ fn a_seed_replays() {
     assert_ne!(ids(7)[0], ids(7)[1]);
     assert_eq!(ids(7)[0].0.get_version_num(), 4);
     assert!(SeededRng::new(1).below(0) == 0);
+}
+
+#[test]
+fn the_id_of_an_image_has_a_form() {
+    for right in ["cloudpc_linux_test", "debian-12-generic-amd64.2", "7", &"x".repeat(IMAGE_ID_BYTES_MAX)] {
+        assert_eq!(ImageId::new(right).unwrap().0, right);
+    }
+    for wrong in ["", "..", "_x", "a b", "a/b", "ä", "a%2f", "a'", &"x".repeat(IMAGE_ID_BYTES_MAX + 1)] {
+        assert_eq!(ImageId::new(wrong), None, "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_version_number_tells_the_system() {
+    let number = OsVersion::of_number;
+    assert_eq!(["10.0.21999", "10.0.19045.4651"].map(number), [Some(OsVersion::Windows10); 2]);
+    assert_eq!(["10.0.22000", "10.0.26100.1"].map(number), [Some(OsVersion::Windows11); 2]);
+    for none in ["", "11", "10.0", "10.0.x", "10.0.22000.", "10.0.22000.1.1", "6.1.7601", "10.1.22000", "-10.0.22000"] {
+        assert_eq!(number(none), None, "{none}");
+    }
+    for system in [OsVersion::Windows10, OsVersion::Windows11] {
+        assert_eq!(number(system.number()), Some(system));
+    }
 }
 
 #[test]

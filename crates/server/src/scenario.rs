@@ -313,6 +313,7 @@ mod tests {
             "fleets = [{ count = 2, name = 'one', service_plans = ['small'] }]",
             "fleets = [{ count = 2, name = 'one-{number}', service_plans = [] }]",
             "fleets = [{ count = 1_000_001, name = 'one-{number}', service_plans = ['small'] }]",
+            "[[tenants]]\nname = 'Other'\ngallery_images = [{ id = 'a', name = 'A', size_gib = 1, os_version = 'windows11', os_version_number = '10.0.19045' }]",
             "partners = [{ partner_id = 'p', enable_connection = true, agent = { url = 'https://a.test/b.msi', sha256 = '12' } }]",
             "[[faults]]\neffect = 'fail'",
             "[[faults]]\neffect = 'slowDown'\ncode = 'x'",
@@ -356,6 +357,10 @@ mod tests {
           The scenario cannot be loaded: fleet 'one-{number}': name at least one of the tenant's service plans in service_plans.
         fleets = [{ count = 1_000_001, name = 'one-{number}', service_plans = ['small'] }]
           The scenario cannot be loaded: it has 1000001 Cloud PCs; the most is 1000000.
+        [[tenants]]
+        name = 'Other'
+        gallery_images = [{ id = 'a', name = 'A', size_gib = 1, os_version = 'windows11', os_version_number = '10.0.19045' }]
+          The scenario cannot be loaded: gallery image 'a': '10.0.19045' is no version number of its os_version; leave it out, or write one like 10.0.22631.3880.
         partners = [{ partner_id = 'p', enable_connection = true, agent = { url = 'https://a.test/b.msi', sha256 = '12' } }]
           The scenario cannot be loaded: agent of partner 'p': sha256 has to be 64 hex digits; sha256sum FILE prints them.
         [[faults]]

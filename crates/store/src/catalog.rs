@@ -4,7 +4,7 @@ use cloudpc_model::{GalleryImage, ImageId, ServicePlan, ServicePlanId, TenantId}
 
 use rusqlite::params;
 
-use crate::rows::{Columns, json};
+use crate::rows::{Columns, json, or_exists};
 use crate::{Reader, StoreError, Tx};
 
 impl Reader<'_> {
@@ -35,6 +35,35 @@ impl Reader<'_> {
             Columns::new(row, "gallery_images").json()
         })
     }
+
+    /// What holds an image of a tenant in the gallery.
+    pub fn gallery_image_uses(&self, tenant: TenantId, id: &ImageId) -> Result<ImageUses, StoreError> {
+        let key = params![tenant.0, id.0];
+        Ok(ImageUses {
+            cloud_pcs: self.count("SELECT count(*) FROM cloud_pcs WHERE tenant_id = ?1 AND image_id = ?2", key)?,
+            reprovisions: self.count(
+                "SELECT count(*) FROM lines CROSS JOIN actions ON line_id = lines.id
+                 WHERE lines.tenant_id = ?1 AND open = 1 AND kind = 'reprovision' AND params ->> 'imageId' = ?2",
+                key,
+            )?,
+            ways_back: self.count(
+                "SELECT count(*) FROM lines CROSS JOIN undo_records ON line_id = lines.id
+                 WHERE lines.tenant_id = ?1 AND dropping = 0 AND before ->> 'imageId' = ?2",
+                key,
+            )?,
+        })
+    }
+}
+
+/// What holds an image in the gallery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImageUses {
+    /// Cloud PCs that were made from it.
+    pub cloud_pcs: u64,
+    /// Reprovisions that are open and make one from it.
+    pub reprovisions: u64,
+    /// Undos that would lead back to it.
+    pub ways_back: u64,
 }
 
 impl Tx<'_> {
@@ -45,6 +74,24 @@ impl Tx<'_> {
              ON CONFLICT (tenant_id, id) DO UPDATE SET plan = excluded.plan",
             params![tenant.0, plan.id.0, json(plan)],
         )?;
+        Ok(())
+    }
+
+    /// Adds an image.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if the tenant has one with this id.
+    pub fn gallery_image_insert(&mut self, tenant: TenantId, image: &GalleryImage) -> Result<(), StoreError> {
+        let inserted = self.execute(
+            "INSERT INTO gallery_images (tenant_id, id, image) VALUES (?1, ?2, ?3)",
+            params![tenant.0, image.id.0, json(image)],
+        );
+        inserted.map(drop).map_err(or_exists("the gallery image"))
+    }
+
+    /// Removes an image; it need not be there.
+    pub fn gallery_image_delete(&mut self, tenant: TenantId, id: &ImageId) -> Result<(), StoreError> {
+        self.execute("DELETE FROM gallery_images WHERE tenant_id = ?1 AND id = ?2", params![tenant.0, id.0])?;
         Ok(())
     }
 

@@ -127,6 +127,7 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
             gpu: false,
         },
     )?;
+    tx.gallery_image_delete(TENANT, &ImageId("gone".into()))?;
     tx.gallery_image_put(
         TENANT,
         &GalleryImage {
@@ -134,6 +135,7 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
             display_name: String::new(),
             size_gib: 64,
             os_version: OsVersion::Windows11,
+            os_version_number: None,
         },
     )?;
     let partner = Partner {
@@ -257,6 +259,7 @@ fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.service_plan_list(TENANT)?;
     reader.gallery_image(TENANT, &ImageId("image".into()))?;
     reader.gallery_image_list(TENANT)?;
+    reader.gallery_image_uses(TENANT, &ImageId("image".into()))?;
     reader.cloud_pc(TENANT, CloudPcId(GUID))?;
     reader.cloud_pc_by_managed_device(TENANT, ManagedDeviceId(GUID))?;
     reader.cloud_pc_list_by_managed_device(TENANT, None, 1)?;

@@ -1,5 +1,7 @@
 """What Cloud PCs are made from, and the audit log, through both SDKs."""
 
+import importlib
+
 from msgraph_beta.generated.models.cloud_pc_audit_activity_operation_type import CloudPcAuditActivityOperationType
 
 from graph import get
@@ -27,6 +29,21 @@ async def test_gallery_images(either):
     again = await builder.by_cloud_pc_gallery_image_id(IMAGE).get()
     assert (image.display_name, image.size_in_g_b) == (again.display_name, again.size_in_g_b)
     assert (image.display_name, image.publisher_name) == ("Windows 11 Enterprise 24H2", "microsoftwindowsdesktop")
+    assert await builder.count.get() == 2
+
+
+async def test_an_image_added_by_the_administrator(either):
+    models = importlib.import_module(f"{type(either).__module__.split('.')[0]}.generated.models.cloud_pc_gallery_image")
+    builder = either.device_management.virtual_endpoint.gallery_images
+    wanted = models.CloudPcGalleryImage(
+        id="contoso_debian_12", display_name="Debian 12", size_in_g_b=2, os_version_number="10.0.19045"
+    )
+    added = await builder.post(wanted)
+    assert (added.id, added.os_version_number, added.sku_name) == ("contoso_debian_12", "10.0.19045", "12")
+    one = builder.by_cloud_pc_gallery_image_id(added.id)
+    added.display_name = "Debian 12, bookworm"
+    assert (await one.patch(added)).display_name == "Debian 12, bookworm"
+    await one.delete()
     assert await builder.count.get() == 2
 
 

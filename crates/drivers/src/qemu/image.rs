@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::layout::{file_name, make_private, read_json, remove, rename, write_json};
 use super::warm::{MEMORY_FILE, Shape};
-use crate::{DriverError, GuestOs};
+use crate::{DriverError, GuestOs, IMAGE_NOT_ON_HOST};
 
 pub use build::{Progress, Recipe};
 pub use import::{Firmware, Import};
@@ -77,7 +77,7 @@ impl Images {
         match read_json(&folder.join(ABOUT_FILE)) {
             Ok(Some(about)) => Ok(Image { about, folder }),
             Ok(None) => Err(DriverError::Rejected {
-                code: "imageNotOnHost".into(),
+                code: IMAGE_NOT_ON_HOST.into(),
                 message: format!("this host has no image '{id}'; build or import it with `cloudpc image`"),
             }),
             Err(error) => Err(DriverError::Unavailable(error.to_string())),
@@ -153,7 +153,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let images = Images::open(&root.path().join("images")).unwrap();
         let (id, alias) = (ImageId("a_b_c".into()), ImageId("a/../b".into()));
-        assert!(matches!(images.get(&id), Err(DriverError::Rejected { code, .. }) if code == "imageNotOnHost"));
+        assert!(matches!(images.get(&id), Err(DriverError::Rejected { code, .. }) if code == IMAGE_NOT_ON_HOST));
         let failed = images.register(&id, |folder| {
             fs::write(folder.join(DISK_FILE), "half")?;
             Err(io::Error::other("no"))

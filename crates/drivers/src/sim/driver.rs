@@ -1,7 +1,7 @@
 //! The verbs of the simulated driver: look at the machine, begin what it needs, wait, look again.
 
 use async_trait::async_trait;
-use cloudpc_model::{CloudPcId, SnapshotId, Timestamp};
+use cloudpc_model::{CloudPcId, ImageId, SnapshotId, Timestamp};
 use futures_util::stream::BoxStream;
 use std::sync::Arc;
 
@@ -15,6 +15,11 @@ use crate::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, NO_D
 impl Driver for SimDriver {
     fn capabilities(&self, spec: &MachineSpec) -> Capabilities {
         Capabilities { resize: !spec.gpu, snapshots: true }
+    }
+
+    /// A simulated disk needs none.
+    async fn check_image(&self, _image: &ImageId) -> Result<(), DriverError> {
+        Ok(())
     }
 
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {

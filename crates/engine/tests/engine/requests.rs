@@ -281,6 +281,7 @@ async fn an_image_that_comes_into_the_gallery_changes_nothing_about_what_was_ask
         display_name: "First by its id".into(),
         size_gib: 64,
         os_version: OsVersion::Windows10,
+        os_version_number: None,
     };
     world.change(move |tx| tx.gallery_image_put(tenant(), &first)).await;
     assert_eq!(world.end(action).await.state, State::Done);

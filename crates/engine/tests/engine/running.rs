@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use cloudpc_drivers::sim::{Ailment, SimDriver};
 use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
 use cloudpc_engine::{Effect, Engine, FaultRule, Parts, Settings};
-use cloudpc_model::{ActionId, Clock, CloudPcId, EventKind, Params, Power, SnapshotId, State};
+use cloudpc_model::{ActionId, Clock, CloudPcId, EventKind, ImageId, Params, Power, SnapshotId, State};
 use futures_util::stream::BoxStream;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -41,6 +41,9 @@ impl Moody {
 impl Driver for Moody {
     fn capabilities(&self, spec: &MachineSpec) -> Capabilities {
         self.sim.capabilities(spec)
+    }
+    async fn check_image(&self, image: &ImageId) -> Result<(), DriverError> {
+        self.sim.check_image(image).await
     }
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {
         self.sim.observe(id).await

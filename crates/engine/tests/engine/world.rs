@@ -148,7 +148,10 @@ impl World {
                 for os_version in [OsVersion::Windows10, OsVersion::Windows11] {
                     let display_name = "Windows".into();
                     let id = image(os_version);
-                    tx.gallery_image_put(tenant(), &GalleryImage { id, display_name, size_gib: 64, os_version })?;
+                    tx.gallery_image_put(
+                        tenant(),
+                        &GalleryImage { id, display_name, size_gib: 64, os_version, os_version_number: None },
+                    )?;
                 }
                 tx.partner_insert(&partner)
             })

@@ -111,6 +111,31 @@ impl Call {
         self.text(name).map(parse).transpose()
     }
 
+    /// Refuses a new entity that is given more than these of its properties; the rest is the service's to set.
+    pub fn must_only_give(&self, properties: &[&str]) -> Result<(), Problem> {
+        let other = |(name, value): &(&String, &Value)| !properties.contains(&name.as_str()) && !value.is_null();
+        match self.body.iter().find(other) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let message = format!("The property '{name}' is set by the service; leave it out.");
+                Err(GraphError::bad_request(message).about(name).into())
+            }
+        }
+    }
+
+    /// Refuses an update that changes more than these properties of an entity. Clients send back what they were sent, which is fine as long as it is the same; what
+    /// cannot be changed is not passed over in silence.
+    pub fn must_only_change(&self, properties: &[&str], present: &impl Serialize) -> Result<(), Problem> {
+        let present = serde_json::to_value(present).expect("a view is plain data");
+        for (name, value) in &self.body {
+            if !properties.contains(&name.as_str()) && present.get(name) != Some(value) {
+                let message = format!("The property '{name}' cannot be changed by an update.");
+                return Err(GraphError::bad_request(message).about(name).into());
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the options speak of a property, so that it has to be looked up.
     pub fn mentions(&self, property: &str) -> bool {
         let Options { select, filter_text, orderby, .. } = &self.options;

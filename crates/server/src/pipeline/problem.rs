@@ -18,6 +18,8 @@ pub const CODES: &[&str] = &[
     "remoteActionInProgress",
     "cloudPcStatusNotAllowed",
     "noDisplay",
+    "imageNotOnHost",
+    "imageInUse",
     "partnerConnectionDisabled",
     "agentNotConfigured",
     "nothingToUndo",

@@ -128,6 +128,7 @@ fn gallery_image(image: GalleryImage) -> file::GalleryImage {
         name: image.display_name,
         size_gib: image.size_gib,
         os_version: image.os_version,
+        os_version_number: image.os_version_number,
     }
 }
 

@@ -122,6 +122,9 @@ pub(super) struct GalleryImage {
     pub name: String,
     pub size_gib: u32,
     pub os_version: OsVersion,
+    /// Its version number, such as `10.0.22631.3880`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_version_number: Option<String>,
 }
 
 /// One Cloud PC.

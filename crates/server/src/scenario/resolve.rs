@@ -7,8 +7,8 @@ use cloudpc_drivers::sim::{Ailment, Artifact, Pace};
 use cloudpc_engine::actions::recipe;
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_model::{
-    AgentSetting, AppId, CloudPc, CloudPcId, Error, GalleryImage, ImageId, Kind, Partner, PartnerId, ServicePlan,
-    ServicePlanId, TenantId, Timestamp, UserId,
+    AgentSetting, AppId, CloudPc, CloudPcId, Error, GalleryImage, ImageId, Kind, OsVersion, Partner, PartnerId,
+    ServicePlan, ServicePlanId, TenantId, Timestamp, UserId,
 };
 use cloudpc_store::{App, User};
 use sha2::{Digest, Sha256};
@@ -125,7 +125,7 @@ fn resolve_tenant(
     let users = resolve_users(tenant.users, within, tenant.domain.as_deref(), &place, hash_password)?;
     let service_plans: Vec<_> = tenant.service_plans.into_iter().map(|plan| service_plan(plan, within)).collect();
     unique("service plan", service_plans.iter().map(|plan| (plan.id, plan.display_name.as_str())))?;
-    let gallery_images: Vec<_> = tenant.gallery_images.into_iter().map(gallery_image).collect();
+    let gallery_images: Vec<_> = tenant.gallery_images.into_iter().map(gallery_image).collect::<Result<_, _>>()?;
     unique("gallery image", gallery_images.iter().map(|image| (&image.id, image.display_name.as_str())))?;
     let partners =
         tenant.partners.into_iter().map(|partner| resolve_partner(partner, within)).collect::<Result<Vec<_>, _>>()?;
@@ -217,13 +217,25 @@ fn service_plan(plan: file::ServicePlan, within: Within<'_>) -> ServicePlan {
     }
 }
 
-fn gallery_image(image: file::GalleryImage) -> GalleryImage {
-    GalleryImage {
+fn gallery_image(image: file::GalleryImage) -> Result<GalleryImage, Error> {
+    if let Some(number) = &image.os_version_number
+        && OsVersion::of_number(number) != Some(image.os_version)
+    {
+        let place = format!("gallery image '{}'", image.id);
+        return Err(wrong(
+            &place,
+            format!(
+                "'{number}' is no version number of its os_version; leave it out, or write one like 10.0.22631.3880"
+            ),
+        ));
+    }
+    Ok(GalleryImage {
         id: ImageId(image.id),
         display_name: image.name,
         size_gib: image.size_gib,
         os_version: image.os_version,
-    }
+        os_version_number: image.os_version_number,
+    })
 }
 
 fn resolve_partner(partner: file::Partner, within: Within<'_>) -> Result<Partner, Error> {

@@ -98,7 +98,7 @@ pub struct GalleryImageView<'a> {
     #[serde(rename = "sizeInGB")]
     size_gib: u32,
     status: &'static str,
-    os_version_number: Option<&'a str>,
+    os_version_number: &'a str,
     start_date: Option<&'a str>,
     end_date: Option<&'a str>,
     expiration_date: Option<&'a str>,
@@ -139,7 +139,7 @@ pub fn gallery_image(image: &GalleryImage, version: Version) -> GalleryImageView
         sku_name: sku,
         size_gib: image.size_gib,
         status: "supported",
-        os_version_number: None,
+        os_version_number: image.os_version_number.as_deref().unwrap_or_else(|| image.os_version.number()),
         start_date: None,
         end_date: None,
         expiration_date: None,

@@ -2,6 +2,7 @@
 
 mod action;
 mod cloud_pc;
+mod gallery_image;
 mod launch;
 mod partner;
 
@@ -62,7 +63,7 @@ async fn the_catalog() {
           "offer": "windows-ent-cpc",
           "offerDisplayName": "windows-ent-cpc",
           "offerName": "windows-ent-cpc",
-          "osVersionNumber": null,
+          "osVersionNumber": "10.0.22000",
           "publisher": "microsoftwindowsdesktop",
           "publisherName": "microsoftwindowsdesktop",
           "recommendedSku": null,

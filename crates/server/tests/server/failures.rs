@@ -1,9 +1,13 @@
 //! Every registered operation against everything that a caller may get wrong: one table, and a registered operation without a row fails the test.
 
 use axum::body::Body;
-use cloudpc_model::{ActionId, Before, CloudPcId, Snapshot, SnapshotId, SnapshotType, TenantId, UndoRecord};
+use cloudpc_model::{
+    ActionId, Before, CloudPcId, GalleryImage, ImageId, OsVersion, Snapshot, SnapshotId, SnapshotType, TenantId,
+    UndoRecord,
+};
 use cloudpc_server::operations::TABLE;
 use cloudpc_server::pipeline::BODY_BYTES_MAX;
+use cloudpc_store::Tx;
 use http::Request;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -48,6 +52,7 @@ impl Case {
 pub fn cases() -> Vec<Case> {
     let setting = json!({"agentUrl": "https://agents.fabrikam.test/a.msi", "agentSha256": "ab".repeat(32)});
     let partner = json!({"partnerId": "fab00000-0000-4000-8000-000000000009", "enableConnection": true});
+    let image = json!({"id": "a", "displayName": "A", "sizeInGB": 1, "osVersionNumber": "10.0.22000"});
     vec![
         case("cloudPC.list", "GET /cloudPCs"),
         case("cloudPC.count", "GET /cloudPCs/$count"),
@@ -113,6 +118,13 @@ pub fn cases() -> Vec<Case> {
         case("cloudPcGalleryImage.list", "GET /galleryImages"),
         case("cloudPcGalleryImage.count", "GET /galleryImages/$count"),
         case("cloudPcGalleryImage.get", "GET /galleryImages/{galleryImage}"),
+        case("cloudPcGalleryImage.create", "POST /galleryImages").with(image, "osVersionNumber", json!("windows11")),
+        case("cloudPcGalleryImage.update", "PATCH /galleryImages/{galleryImage}").with(
+            json!({"displayName": "New"}),
+            "displayName",
+            json!(" "),
+        ),
+        case("cloudPcGalleryImage.delete", "DELETE /galleryImages/{unusedImage}"),
         case("cloudPcSnapshot.list", "GET /snapshots"),
         case("cloudPcSnapshot.count", "GET /snapshots/$count"),
         case("cloudPcSnapshot.get", "GET /snapshots/{snapshot}"),
@@ -184,7 +196,19 @@ pub async fn things(world: &World, who: Who, n: u8, plan: &str, image: &str) -> 
         last_restored_at: None,
     };
     let tenant = restore_point.tenant_id;
-    world.app.store.write(move |tx| tx.snapshot_put(&restore_point)).await.unwrap();
+    let unused = GalleryImage {
+        id: ImageId(format!("nobodys_unused_{n}")),
+        display_name: "Unused".into(),
+        size_gib: 1,
+        os_version: OsVersion::Windows11,
+        os_version_number: None,
+    };
+    let unused_id = unused.id.0.clone();
+    let put = move |tx: &mut Tx<'_>| {
+        tx.snapshot_put(&restore_point)?;
+        tx.gallery_image_put(tenant, &unused)
+    };
+    world.app.store.write(put).await.unwrap();
     let deploy = format!("{ROOT}/externalPartners/{partner}/deployAgent");
     let deployed = world.call(who, "POST", &deploy, Some(json!({"cloudPcIds": [desk]}))).await;
     let first =
@@ -211,6 +235,7 @@ pub async fn things(world: &World, who: Who, n: u8, plan: &str, image: &str) -> 
         ("{managedDevice}", id("e1")),
         ("{servicePlan}", plan.to_owned()),
         ("{galleryImage}", image.to_owned()),
+        ("{unusedImage}", unused_id),
         ("{snapshot}", snapshot.0),
         ("{partner}", partner),
         ("{activity}", deployed.json()["value"].as_str().unwrap().to_owned()),
@@ -279,7 +304,7 @@ impl Scene {
     /// Everything that a refused request must not have touched.
     async fn traces(&self) -> Vec<String> {
         let mut traces = Vec::new();
-        for path in ["auditEvents", "externalPartners", "cloudPCs?$select=*", "snapshots"] {
+        for path in ["auditEvents", "externalPartners", "cloudPCs?$select=*", "snapshots", "galleryImages"] {
             traces.push(self.world.get(Who::Writer, &format!("{ROOT}/{path}")).await.body);
         }
         traces.push(self.world.get(Who::Writer, &format!("{ROOT}/cloudPCs/{DESK_1}/cloudpc.actions")).await.body);

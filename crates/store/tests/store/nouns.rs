@@ -271,6 +271,7 @@ fn tenants_apps_and_the_catalog_are_put_and_listed() {
         display_name: "Windows".into(),
         size_gib: 64,
         os_version: OsVersion::Windows11,
+        os_version_number: None,
     };
     let (old, new) = (app("old"), App { secret_hash: None, enabled: false, ..app("new") });
     let (expected, stored_plan, stored_image) = (new.clone(), plan.clone(), image.clone());
@@ -282,7 +283,11 @@ fn tenants_apps_and_the_catalog_are_put_and_listed() {
         tx.service_plan_put(TENANT, &ServicePlan { vcpu_count: 1, ..stored_plan.clone() })?;
         tx.service_plan_put(TENANT, &stored_plan)?;
         tx.gallery_image_put(TENANT, &stored_image)?;
-        tx.gallery_image_put(TENANT, &stored_image)
+        tx.gallery_image_put(TENANT, &stored_image)?;
+        tx.gallery_image_insert(OTHER_TENANT, &stored_image)?;
+        let twice = tx.gallery_image_insert(OTHER_TENANT, &stored_image);
+        assert!(matches!(twice, Err(StoreError::Exists(_))), "{twice:?}");
+        tx.gallery_image_delete(OTHER_TENANT, &stored_image.id)
     })
     .unwrap();
     let (plan_id, image_id, app_id) = (plan.id, image.id.clone(), expected.id);

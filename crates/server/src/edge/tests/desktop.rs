@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
-use cloudpc_model::{Actor, ActorKind, CloudPcId, SnapshotId, TenantId, UserId};
+use cloudpc_model::{Actor, ActorKind, CloudPcId, ImageId, SnapshotId, TenantId, UserId};
 use futures_util::stream::BoxStream;
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::path::PathBuf;
@@ -33,6 +33,7 @@ impl Driver for Screen {
         Ok(Box::new(stream))
     }
     fn capabilities(&self, _: &MachineSpec) -> Capabilities { unreachable!() }
+    async fn check_image(&self, _: &ImageId) -> Result<(), DriverError> { unreachable!() }
     async fn observe(&self, _: CloudPcId) -> Result<Observed, DriverError> { unreachable!() }
     async fn ensure_present(&self, _: &MachineSpec) -> Result<(), DriverError> { unreachable!() }
     async fn ensure_absent(&self, _: CloudPcId) -> Result<(), DriverError> { unreachable!() }

@@ -25,12 +25,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
 }
 
 fn read(call: &Call) -> Result<Partner, Problem> {
-    let known = ["partnerId", "enableConnection"];
-    if let Some(name) = call.body.iter().find(|(name, value)| !known.contains(&name.as_str()) && !value.is_null()) {
-        let name = name.0;
-        let message = format!("The property '{name}' is set by the service; leave it out when a partner is created.");
-        return Err(GraphError::bad_request(message).about(name).into());
-    }
+    call.must_only_give(&["partnerId", "enableConnection"])?;
     let text = call.required_text("partnerId")?;
     let wrong = || GraphError::bad_request(format!("The partner id '{text}' is not a GUID.")).about("partnerId");
     let partner_id = Uuid::parse_str(text).map_err(|_| wrong())?;

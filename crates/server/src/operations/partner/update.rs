@@ -1,7 +1,5 @@
 //! `PATCH …/externalPartners/{id}`
 
-use cloudpc_graph::GraphError;
-use cloudpc_model::Partner;
 use cloudpc_store::Tx;
 use serde_json::Value;
 use std::sync::Arc;
@@ -12,7 +10,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
     let write = move |tx: &mut Tx<'_>| {
         let mut partner = super::find(&request, tx)?;
-        check_unchanged(&request, &partner)?;
+        request.must_only_change(&["enableConnection"], &super::view(&request, &partner))?;
         let enable = request.body.get("enableConnection").and_then(Value::as_bool);
         let enable = enable.ok_or_else(|| required("enableConnection"))?;
         if enable && !partner.enable_connection {
@@ -26,16 +24,4 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     };
     let partner = call.app.store.write(write).await?;
     Ok(call.updated(&super::view(&call, &partner)))
-}
-
-/// Clients send back what they were sent. That is fine as long as it is the same; what cannot be changed is not passed over in silence.
-fn check_unchanged(call: &Call, partner: &Partner) -> Result<(), Problem> {
-    let now = serde_json::to_value(super::view(call, partner)).expect("a view is plain data");
-    for (name, value) in &call.body {
-        if name != "enableConnection" && now.get(name) != Some(value) {
-            let message = format!("The property '{name}' cannot be changed by an update.");
-            return Err(GraphError::bad_request(message).about(name).into());
-        }
-    }
-    Ok(())
 }

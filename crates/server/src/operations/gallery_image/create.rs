@@ -1,0 +1,71 @@
+//! `POST …/galleryImages`
+
+use cloudpc_drivers::{DriverError, IMAGE_NOT_ON_HOST};
+use cloudpc_graph::GraphError;
+use cloudpc_model::{GalleryImage, ImageId};
+use cloudpc_store::{StoreError, Tx};
+use std::sync::Arc;
+
+use super::properties::{CHANGEABLE, Properties};
+use crate::pipeline::{Answer, Call, Problem, required};
+use crate::views::catalog::gallery_image;
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    let image = read(&call)?;
+    call.app.driver.check_image(&image.id).await.map_err(refused)?;
+    let (request, new) = (call.clone(), image.clone());
+    let write = move |tx: &mut Tx<'_>| {
+        tx.gallery_image_insert(request.tenant(), &new).map_err(|error| match error {
+            StoreError::Exists(_) => taken(&new.id),
+            other => other.into(),
+        })?;
+        tx.audit_insert(&super::audit(&request, "Create", &new.id))?;
+        Ok::<_, Problem>(())
+    };
+    call.app.store.write(write).await?;
+    Ok(call.created(&image.id.0, &gallery_image(&image, call.version())))
+}
+
+/// Publisher, offer and SKU are in the id and are not given besides.
+fn read(call: &Call) -> Result<GalleryImage, Problem> {
+    call.must_only_give(&[&["id"], &CHANGEABLE[..]].concat())?;
+    let id = call.required_text("id")?;
+    let id = ImageId::new(id).ok_or_else(|| {
+        let message = format!("'{id}' cannot be the id of a gallery image: {}.", ImageId::FORM);
+        GraphError::bad_request(message).about("id")
+    })?;
+    let given = Properties::of(call)?;
+    let (os_version, number) = given.os.ok_or_else(|| required("osVersionNumber"))?;
+    Ok(GalleryImage {
+        id,
+        display_name: given.display_name.ok_or_else(|| required("displayName"))?,
+        size_gib: given.size_gib.ok_or_else(|| required("sizeInGB"))?,
+        os_version,
+        os_version_number: Some(number),
+    })
+}
+
+fn taken(id: &ImageId) -> Problem {
+    GraphError::new(409, "nameAlreadyExists", format!("There is a gallery image with the id '{id}' already."))
+        .about("id")
+        .into()
+}
+
+fn refused(error: DriverError) -> GraphError {
+    match error {
+        DriverError::Rejected { code, message } if code == IMAGE_NOT_ON_HOST => GraphError::new(
+            409,
+            IMAGE_NOT_ON_HOST,
+            format!("No machine could be made from it: {message}, then add it."),
+        )
+        .about("id"),
+        error => {
+            tracing::warn!(%error, "look for an image");
+            GraphError::new(
+                503,
+                "ServiceUnavailable",
+                "The images of the host cannot be looked at now; try again later.",
+            )
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! `PATCH …/galleryImages/{id}`: what is told of an image. Cloud PCs that were made from it stay what they are.
+
+use cloudpc_graph::GraphError;
+use cloudpc_store::Tx;
+use std::sync::Arc;
+
+use super::properties::{CHANGEABLE, Properties};
+use crate::pipeline::{Answer, Call, Problem};
+use crate::views::catalog::gallery_image;
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    let request = call.clone();
+    let write = move |tx: &mut Tx<'_>| {
+        let mut image = super::find(&request, tx)?;
+        request.must_only_change(&CHANGEABLE, &gallery_image(&image, request.version()))?;
+        match Properties::of(&request)? {
+            Properties { display_name: None, os: None, size_gib: None } => {
+                let message = format!("The update names nothing that can be changed: {}.", CHANGEABLE.join(", "));
+                return Err(GraphError::bad_request(message).into());
+            }
+            Properties { display_name, os, size_gib } => {
+                image.display_name = display_name.unwrap_or(image.display_name);
+                image.size_gib = size_gib.unwrap_or(image.size_gib);
+                if let Some((system, number)) = os {
+                    (image.os_version, image.os_version_number) = (system, Some(number));
+                }
+            }
+        }
+        tx.gallery_image_put(request.tenant(), &image)?;
+        tx.audit_insert(&super::audit(&request, "Update", &image.id))?;
+        Ok::<_, Problem>(image)
+    };
+    let image = call.app.store.write(write).await?;
+    Ok(call.updated(&gallery_image(&image, call.version())))
+}

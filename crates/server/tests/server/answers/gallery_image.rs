@@ -1,0 +1,144 @@
+//! What the gallery answers to those who change it.
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::world::{DESK_1, Reply, Who, World};
+
+const IMAGES: &str = "/v1.0/deviceManagement/virtualEndpoint/galleryImages";
+const WINDOWS_11: &str = "microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc";
+
+fn debian() -> Value {
+    json!({
+        "@odata.type": "#microsoft.graph.cloudPcGalleryImage",
+        "id": "debian-12.5_cloud",
+        "displayName": "Debian 12",
+        "sizeInGB": 2,
+        "osVersionNumber": "10.0.19045.4651",
+    })
+}
+
+/// What an error says, without what changes from run to run.
+fn told(reply: &Reply) -> String {
+    let error = &reply.json()["error"];
+    let text = |name: &str| error[name].as_str().unwrap_or("-").to_owned();
+    format!("{} {} [{}] {}\n", reply.status.as_u16(), text("code"), text("target"), text("message"))
+}
+
+#[tokio::test]
+async fn an_image_from_its_addition_to_its_removal() {
+    let world = World::new().await;
+    let created = world.call(Who::Writer, "POST", IMAGES, Some(debian())).await;
+    assert_snapshot!(created, @r#"
+    201
+    content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
+    location: https://cloudpc.test/v1.0/deviceManagement/virtualEndpoint/galleryImages/debian-12.5_cloud
+    {
+      "@odata.context": "https://cloudpc.test/v1.0/$metadata#deviceManagement/virtualEndpoint/galleryImages/$entity",
+      "displayName": "Debian 12",
+      "endDate": null,
+      "expirationDate": null,
+      "id": "debian-12.5_cloud",
+      "offerName": "cloud",
+      "osVersionNumber": "10.0.19045.4651",
+      "publisherName": "debian-12.5",
+      "sizeInGB": 2,
+      "skuName": "",
+      "startDate": null,
+      "status": "supported"
+    }
+    "#);
+    let path = format!("{IMAGES}/debian-12.5_cloud");
+    assert_eq!(world.get(Who::Reader, created.headers["location"].to_str().unwrap()).await.json(), created.json());
+
+    // It is chosen by its system, and held by whatever is made from it.
+    world.run();
+    let desk = format!("/beta/deviceManagement/virtualEndpoint/cloudPCs/{DESK_1}");
+    let body = Some(json!({"osVersion": "windows10"}));
+    assert_eq!(world.call(Who::Writer, "POST", &format!("{desk}/reprovision"), body).await.status, 204);
+    let mut refusals = told(&world.call(Who::Writer, "DELETE", &path, None).await);
+    world.rest().await;
+    assert_eq!(world.get(Who::Reader, &desk).await.json()["imageDisplayName"], "Debian 12");
+    refusals += &told(&world.call(Who::Writer, "DELETE", &path, None).await);
+    let body = Some(json!({"osVersion": "windows11"}));
+    assert_eq!(world.call(Who::Writer, "POST", &format!("{desk}/reprovision"), body).await.status, 204);
+    world.rest().await;
+    refusals += &told(&world.call(Who::Writer, "DELETE", &path, None).await);
+    assert_snapshot!(refusals, @"
+    409 imageInUse [-] The gallery image 'debian-12.5_cloud' cannot be removed: open reprovisions make Cloud PCs from it (1). Wait until they have ended, or cancel them.
+    409 imageInUse [-] The gallery image 'debian-12.5_cloud' cannot be removed: Cloud PCs are made from it (1). Reprovision them with another operating system first.
+    409 imageInUse [-] The gallery image 'debian-12.5_cloud' cannot be removed: an undo would bring Cloud PCs back to it (1). Wait until the time for that has passed.
+    ");
+    world.clock.advance(std::time::Duration::from_hours(7 * 24 + 1)).await;
+    world.rest().await;
+    let removed = world.call(Who::Writer, "DELETE", &path, None).await;
+    assert_eq!((removed.status.as_u16(), removed.body.as_str()), (204, ""));
+    assert_eq!(world.get(Who::Reader, &path).await.error(), (404, "ResourceNotFound".into()));
+
+    let audited = world.get(Who::Reader, "/beta/deviceManagement/virtualEndpoint/auditEvents?$top=100").await.rows();
+    let of_images = audited.iter().filter(|row| row["resources"][0]["resourceId"] == "debian-12.5_cloud");
+    let told: Vec<_> = of_images.map(|row| row["activityType"].as_str().unwrap()).collect();
+    assert_eq!(told, ["Delete CloudPcGalleryImage", "Create CloudPcGalleryImage"]);
+}
+
+#[tokio::test]
+async fn what_is_told_of_an_image_can_be_changed_and_its_id_cannot() {
+    let world = World::new().await;
+    let path = format!("{IMAGES}/{WINDOWS_11}");
+    let mut whole = world.get(Who::Reader, &path).await.json();
+    whole.as_object_mut().unwrap().remove("@odata.context");
+    whole["displayName"] = json!(" Windows 11, ours ");
+    whole["osVersionNumber"] = json!("10.0.26100.1742");
+    let changed = world.call(Who::Writer, "PATCH", &path, Some(whole.clone())).await;
+    assert_eq!(changed.status, 200, "{changed}");
+    let now = world.get(Who::Reader, &path).await.json();
+    assert_eq!(
+        (&now["displayName"], &now["osVersionNumber"], &now["sizeInGB"]),
+        (&json!("Windows 11, ours"), &json!("10.0.26100.1742"), &json!(64))
+    );
+    let mut refusals = String::new();
+    for body in [json!({"id": "another"}), json!({"status": "notSupported"}), json!({"displayName": null})] {
+        refusals += &told(&world.call(Who::Writer, "PATCH", &path, Some(body)).await);
+    }
+    assert_snapshot!(refusals, @"
+    400 BadRequest [id] The property 'id' cannot be changed by an update.
+    400 BadRequest [status] The property 'status' cannot be changed by an update.
+    400 BadRequest [-] The update names nothing that can be changed: displayName, osVersionNumber, sizeInGB.
+    ");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_new_image_is_told() {
+    let world = World::new().await;
+    let mut refusals = String::new();
+    let but = |name: &str, value: Value| {
+        let mut body = debian();
+        body[name] = value;
+        body
+    };
+    for body in [
+        but("id", json!(WINDOWS_11)),
+        but("id", json!("a/../b")),
+        but("id", Value::Null),
+        but("displayName", json!("")),
+        but("sizeInGB", json!(0)),
+        but("osVersionNumber", json!("12")),
+        but("osVersionNumber", Value::Null),
+        but("publisherName", json!("Contoso")),
+    ] {
+        refusals += &told(&world.call(Who::Writer, "POST", IMAGES, Some(body)).await);
+    }
+    let body = debian().to_string();
+    refusals += &told(&world.call(Who::Reader, "POST", IMAGES, Some(serde_json::from_str(&body).unwrap())).await);
+    assert_snapshot!(refusals, @"
+    409 nameAlreadyExists [id] There is a gallery image with the id 'microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc' already.
+    400 BadRequest [id] 'a/../b' cannot be the id of a gallery image: it has to have 1 to 128 letters, digits and '.', '-', '_', and begin with a letter or digit.
+    400 BadRequest [id] The property 'id' has to be a text, but is null.
+    400 BadRequest [displayName] The display name has to have 1 to 128 characters.
+    400 BadRequest [sizeInGB] A disk of 0 GB holds no image; 'sizeInGB' has to be 1 at least.
+    400 BadRequest [osVersionNumber] '12' is no version number of Windows 10 or 11. It is what reprovisioning chooses images by: write one like 10.0.19045 or 10.0.22000, for a Linux image too.
+    400 BadRequest [osVersionNumber] The property 'osVersionNumber' is required.
+    400 BadRequest [publisherName] The property 'publisherName' is set by the service; leave it out.
+    403 Forbidden [-] The token lacks the application permission Cloudpc.Administer.All.
+    ");
+}
