@@ -26,10 +26,8 @@ use tokio::time::timeout;
 use url::{Host, Url};
 
 use crate::{DriverError, GuestError, Sha256Digest};
-use route::Answer;
-
+pub(crate) use route::{Answer, Route, Whereabouts, too_slow};
 pub use route::{REDIRECTS_MAX, URL_BYTES_MAX};
-pub(crate) use route::{Route, Whereabouts, too_slow};
 
 /// What a download may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +60,9 @@ pub const HEAD_BYTES: usize = 512;
 /// How long a connection may take.
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// What a download says of who asks.
+pub(crate) const USER_AGENT: &str = concat!("cloudpc/", env!("CARGO_PKG_VERSION"));
+
 /// The client that obeys a [`FetchPolicy`]. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
@@ -87,7 +88,7 @@ impl Fetcher {
                 .pool_max_idle_per_host(0)
                 .tls_certs_merge(extra_roots.clone())
                 .dns_resolver(Arc::new(whereabouts))
-                .user_agent(concat!("cloudpc/", env!("CARGO_PKG_VERSION")))
+                .user_agent(USER_AGENT)
                 .build()
                 .map_err(io::Error::other)
         };

@@ -73,7 +73,7 @@ use watch::Watch;
 
 pub use accelerator::{Accelerator, AcceleratorSetting};
 pub use capacity::Capacity;
-pub use image::{About, Firmware, Images, Import, Progress, Recipe};
+pub use image::{About, Downloads, Firmware, Images, Import, Progress, Recipe};
 pub use limits::LimitsSetting;
 pub use network::Network;
 
@@ -352,8 +352,10 @@ impl Driver for QemuDriver {
         if !folder.join(MACHINE_FILE).exists() {
             return Err(not_found(id));
         }
-        let os = disk::read(&folder.join(DISK_FOLDER)).map_err(of_host)?.map_or(GuestOs::Linux, |disk| disk.about.os);
-        Ok(Box::new(QemuGuest { host: Arc::clone(&self.0), slot: self.0.slot(id), id, os }))
+        let about = disk::read(&folder.join(DISK_FOLDER)).map_err(of_host)?.map(|disk| disk.about);
+        let (os, downloads) = about.map_or((GuestOs::Linux, Downloads::Pushed), |about| (about.os, about.downloads));
+        let downloads = downloads.on(&self.0.network);
+        Ok(Box::new(QemuGuest { host: Arc::clone(&self.0), slot: self.0.slot(id), id, os, downloads }))
     }
 
     async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use cloudpc_drivers::GuestOs;
-pub use cloudpc_drivers::qemu::{Firmware, Images, Import, Progress, Recipe};
+pub use cloudpc_drivers::qemu::{Downloads, Firmware, Images, Import, Progress, Recipe};
 pub use cloudpc_model::ImageId;
 
 /// Below the data directory.

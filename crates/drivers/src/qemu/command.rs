@@ -134,7 +134,7 @@ impl Words {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::qemu::image::About;
+    use crate::qemu::image::{About, Downloads};
     use cloudpc_model::ImageId;
 
     fn spec() -> MachineSpec {
@@ -161,6 +161,7 @@ mod tests {
             firmware: Firmware::Bios,
             emulated_cpu: Some("qemu64".into()),
             display: false,
+            downloads: Downloads::Pushed,
             warm: None,
         };
         let arguments = arguments(&spec(), &disk(about), &Network::Closed, Accelerator::Tcg, 3, false);
@@ -180,6 +181,7 @@ mod tests {
             firmware: Firmware::Uefi,
             emulated_cpu: None,
             display: true,
+            downloads: Downloads::Pushed,
             warm: None,
         };
         let arguments = arguments(&spec(), &disk(about), &Network::Closed, Accelerator::Kvm, 1, true);

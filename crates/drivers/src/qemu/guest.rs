@@ -1,10 +1,10 @@
 //! The operating system inside, over the guest agent.
 //!
-//! The network of a machine leads nowhere, or where we cannot guard it, so what is downloaded is fetched by us, under the guard of [`Fetcher`], and handed
-//! in over the agent's channel.
+//! What is downloaded is fetched by us, under the guard of [`Fetcher`](crate::Fetcher), and handed in over the agent's channel, or by the guest itself, as its image says ([`Downloads`]).
 //! What is done inside is done by short scripts for the system's own shell. A program is begun by one and looked at by others: it does not matter whether those who
 //! look had begun it. This module refuses to know disks and processes of the host.
 
+mod inside;
 mod linux;
 mod shell;
 mod windows;
@@ -23,6 +23,7 @@ use url::Url;
 use self::linux::LINUX;
 use self::shell::{NO_FILE, Shell};
 use self::windows::WINDOWS;
+use super::image::Downloads;
 use super::layout::{MACHINE_FILE, MachineFolder, file_name};
 use super::machine::of_host;
 use super::wire::WireError;
@@ -54,6 +55,7 @@ pub struct QemuGuest {
     pub slot: Arc<Slot>,
     pub id: CloudPcId,
     pub os: GuestOs,
+    pub downloads: Downloads,
 }
 
 /// What a command inside has said.
@@ -99,25 +101,17 @@ impl Guest for QemuGuest {
 
     async fn reach(&self, url: &Url, policy: &FetchPolicy) -> Result<(), GuestError> {
         self.ask("guest-ping", json!({})).await?;
-        self.host.fetcher.reach(url, policy).await
+        match self.downloads {
+            Downloads::Pushed => self.host.fetcher.reach(url, policy).await,
+            Downloads::Inside => self.reach_inside(url, policy).await,
+        }
     }
 
     async fn fetch(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError> {
-        let folder = self.folder(tag);
-        let said = self.script(self.shell().make_folder, &[&folder]).await?;
-        self.must_be_zero("a folder cannot be made", &said)?;
-        let mut download = Download::new(&self.host.downloads, self.id, tag).await?;
-        let fetched = self.host.fetcher.fetch_into(url, policy, &mut download.file).await?;
-        download.file.rewind().await.map_err(of_host)?;
-        self.write(&format!("{folder}/payload.part"), &mut download.file).await?;
-        let said = self.script(self.shell().keep, &[&folder]).await?;
-        self.must_be_zero("the file cannot be kept", &said)?;
-        let size = String::from_utf8_lossy(&said.out).trim().to_owned();
-        if size != fetched.size_bytes.to_string() {
-            let message = format!("{size} bytes of {} have arrived in the guest", fetched.size_bytes);
-            return Err(DriverError::Unavailable(message).into());
+        match self.downloads {
+            Downloads::Pushed => self.push(tag, url, policy).await,
+            Downloads::Inside => self.fetch_inside(tag, url, policy).await,
         }
-        Ok(fetched.size_bytes)
     }
 
     async fn format(&self, tag: &Tag) -> Result<FileFormat, GuestError> {
@@ -142,7 +136,7 @@ impl Guest for QemuGuest {
 
     async fn run(&self, tag: &Tag, arguments: &[String]) -> Result<Exit, GuestError> {
         let folder = self.folder(tag);
-        let arguments = (self.shell().installer_arguments)(arguments);
+        let arguments = (self.shell().program_arguments)(arguments);
         let words: Vec<&str> = std::iter::once(folder.as_str()).chain(arguments.iter().map(String::as_str)).collect();
         let begun = self.script(self.shell().run, &words).await?;
         if begun.code == NO_FILE {
@@ -208,6 +202,31 @@ impl QemuGuest {
             GuestOs::Linux => &LINUX,
             GuestOs::Windows => &WINDOWS,
         }
+    }
+
+    /// Downloads a file and hands it in.
+    async fn push(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError> {
+        let folder = self.folder(tag);
+        let said = self.script(self.shell().make_folder, &[&folder]).await?;
+        self.must_be_zero("a folder cannot be made", &said)?;
+        let mut download = Download::new(&self.host.downloads, self.id, tag).await?;
+        let fetched = self.host.fetcher.fetch_into(url, policy, &mut download.file).await?;
+        download.file.rewind().await.map_err(of_host)?;
+        self.write(&format!("{folder}/payload.part"), &mut download.file).await?;
+        let size_bytes = self.keep(&folder, &folder).await?;
+        if size_bytes != fetched.size_bytes {
+            let message = format!("{size_bytes} bytes of {} have arrived in the guest", fetched.size_bytes);
+            return Err(DriverError::Unavailable(message).into());
+        }
+        Ok(size_bytes)
+    }
+
+    /// Keeps the file that has arrived in one folder as the payload of another; returns its size in bytes.
+    async fn keep(&self, folder: &str, arrived_in: &str) -> Result<u64, GuestError> {
+        let said = self.script(self.shell().keep, &[folder, arrived_in]).await?;
+        self.must_be_zero("the file cannot be kept", &said)?;
+        let size = String::from_utf8_lossy(&said.out);
+        size.trim().parse().map_err(|_| self.not_understood("its size", &json!(size)))
     }
 
     /// Runs a short script to its end.

@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::layout::{file_name, make_private, read_json, remove, rename, write_json};
+use super::network::Network;
 use super::warm::{MEMORY_FILE, Shape};
 use crate::{DriverError, GuestOs, IMAGE_NOT_ON_HOST};
 
@@ -40,9 +41,37 @@ pub struct About {
     /// Whether it has a picture to look at.
     #[serde(default)]
     pub display: bool,
+    /// How what its guests are to install comes into them.
+    #[serde(default, skip_serializing_if = "Downloads::is_pushed")]
+    pub downloads: Downloads,
     /// The machine whose memory it has besides; see [`super::warm`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm: Option<Shape>,
+}
+
+/// How what a guest is to install comes into it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Downloads {
+    /// The service downloads it and hands it in over the guest agent's channel. The guest needs no network.
+    #[default]
+    Pushed,
+    /// The guest downloads it over its own network. A machine that has none has it pushed.
+    Inside,
+}
+
+impl Downloads {
+    fn is_pushed(&self) -> bool {
+        *self == Self::Pushed
+    }
+
+    /// What comes of it on a network.
+    pub(super) fn on(self, network: &Network) -> Self {
+        match network {
+            Network::Closed => Self::Pushed,
+            Network::Bridge(_) => self,
+        }
+    }
 }
 
 /// All images of this host.
@@ -144,6 +173,7 @@ mod tests {
             firmware: Firmware::Bios,
             emulated_cpu: None,
             display: false,
+            downloads: Downloads::Pushed,
             warm: None,
         }
     }

@@ -1,6 +1,6 @@
 //! Disks that were made elsewhere and boot by themselves.
 
-use cloudpc_drivers::qemu::{Firmware, Import};
+use cloudpc_drivers::qemu::{Downloads, Firmware, Import};
 use cloudpc_drivers::{GuestOs, MachineSpec};
 use cloudpc_model::ImageId;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,12 @@ fn qemu_img(arguments: &[&str]) {
 async fn a_disk_that_boots_by_itself_is_imported_whole() {
     let room = tempfile::tempdir_in(folder()).unwrap();
     let disk = bootable(room.path());
-    let import = |file: &Path, firmware| Import { file: file.to_owned(), os: GuestOs::Linux, firmware };
+    let import = |file: &Path, firmware| Import {
+        file: file.to_owned(),
+        os: GuestOs::Linux,
+        firmware,
+        downloads: Downloads::Inside,
+    };
     let refused = |file: &Path| {
         let refused = images().import(&import(file, None), &ImageId("refused".into()), &mut |_| {});
         refused.unwrap_err().to_string()

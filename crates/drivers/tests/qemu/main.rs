@@ -4,10 +4,12 @@
 
 mod bed;
 mod deaths;
+mod downloads;
 mod import;
 mod limits;
 mod machines;
 mod network;
+mod origin;
 mod programs;
 mod promises;
 mod screen;

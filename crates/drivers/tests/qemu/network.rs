@@ -1,10 +1,11 @@
 //! Machines on a network, and machines on none. The host's own network is left alone: the test runs again, by itself, in one of its own.
 
 use cloudpc_drivers::qemu::Network;
-use cloudpc_drivers::{Driver, Guest, Tag};
+use cloudpc_drivers::{Driver, Guest, MachineSpec, Tag};
 use std::process::Command;
 
 use crate::bed::{Bed, spec};
+use crate::downloads::{self, image_that_downloads};
 use crate::programs::fetched;
 
 /// Set for the process that has a network of its own.
@@ -13,18 +14,18 @@ const INSIDE: &str = "CLOUDPC_TEST_NETWORK";
 /// The test image's guests expect their way out here.
 const HOST: &str = "10.0.2.2";
 
+/// Where somebody else would be on the public internet. In a network of one's own it is the host, too.
+pub const PUBLIC: &str = "11.0.0.1";
+
 const BRIDGE: &str = "cpc-test";
 
 fn ip(words: &str) {
     assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "ip {words}");
 }
 
-/// Whether a guest reaches a port of the host, by a program that it runs.
-async fn reaches(guest: &dyn Guest, port: u16, tag: &str) -> bool {
-    let tag = Tag(tag.into());
-    let script = format!("#!/bin/sh\ntimeout 5 nc {HOST} {port} < /dev/null\n");
-    fetched(guest, &tag, script.as_bytes()).await;
-    guest.run(&tag, &[]).await.unwrap().code == 0
+/// Whether a guest reaches a port of the host.
+async fn reaches(guest: &dyn Guest, port: u16) -> bool {
+    guest.detect(&format!("timeout 5 nc {HOST} {port} < /dev/null")).await.unwrap().code == 0
 }
 
 #[tokio::test]
@@ -53,6 +54,7 @@ async fn inside() {
     ip("link set lo up");
     ip(&format!("link add {BRIDGE} type bridge"));
     ip(&format!("address add {HOST}/24 dev {BRIDGE}"));
+    ip(&format!("address add {PUBLIC}/32 dev {BRIDGE}"));
     ip(&format!("link set {BRIDGE} up"));
     let listener = tokio::net::TcpListener::bind((HOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -61,17 +63,22 @@ async fn inside() {
         while listener.accept().await.is_ok() {}
     });
 
-    let bed = Bed::on(Network::Bridge(BRIDGE.into()));
-    let guest = bed.ready(&spec(1)).await;
-    assert!(reaches(&*guest, port, "there").await);
+    let mut bed = Bed::on(Network::Bridge(BRIDGE.into()));
+    let image = image_that_downloads();
+    let with_way_out = MachineSpec { image: image.clone(), ..spec(1) };
+    let guest = bed.ready(&with_way_out).await;
+    assert!(reaches(&*guest, port).await);
     drop(guest);
+    downloads::check(&mut bed, &with_way_out, HOST).await;
     let devices = || std::fs::read_dir("/sys/class/net").unwrap().count();
     let with_one = devices();
-    bed.driver.ensure_absent(spec(1).id).await.unwrap();
+    bed.driver.ensure_absent(with_way_out.id).await.unwrap();
     assert_eq!(devices(), with_one - 1, "its device goes with it");
     drop(bed);
 
     let bed = Bed::new();
-    let guest = bed.ready(&spec(2)).await;
-    assert!(!reaches(&*guest, port, "not there").await);
+    let guest = bed.ready(&MachineSpec { image, ..spec(2) }).await;
+    assert!(!reaches(&*guest, port).await);
+    // It has no network to download over, whatever its image says; this server is nowhere but on the host.
+    fetched(&*guest, &Tag("pushed".into()), b"#!/bin/sh\n").await;
 }

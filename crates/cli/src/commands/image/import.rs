@@ -1,7 +1,9 @@
 //! `cloudpc image import`
 
 use clap::{Args, ValueEnum};
-use cloudpc_server::images::{self, Firmware, GuestOs, ImageId, Images, Import as Disk, TRIAL_TIME_MAX, Trial};
+use cloudpc_server::images::{
+    self, Downloads, Firmware, GuestOs, ImageId, Images, Import as Disk, TRIAL_TIME_MAX, Trial,
+};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
@@ -35,6 +37,9 @@ pub struct Import {
     /// What starts the disk; otherwise what its first sector asks for
     #[arg(long, value_enum)]
     firmware: Option<StartedBy>,
+    /// How the agents that are deployed come into machines of it
+    #[arg(long, value_enum, default_value_t = Way::Pushed)]
+    downloads: Way,
     /// Start a machine from it and see whether its guest agent answers within ten minutes
     #[arg(long)]
     check: bool,
@@ -52,6 +57,14 @@ enum StartedBy {
     Uefi,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Way {
+    /// The service downloads them and hands them in through the guest agent
+    Pushed,
+    /// The guest downloads them itself, with curl; on a machine without a network they are pushed
+    Inside,
+}
+
 impl Import {
     pub async fn run(self, images: Images, data: &Path) -> Result<(), Failure> {
         let named = || self.file.file_stem().map(|name| name.to_string_lossy().into_owned());
@@ -64,7 +77,11 @@ impl Import {
             StartedBy::Bios => Firmware::Bios,
             StartedBy::Uefi => Firmware::Uefi,
         });
-        let (disk, name) = (Disk { file: self.file.clone(), os, firmware }, id.clone());
+        let downloads = match self.downloads {
+            Way::Pushed => Downloads::Pushed,
+            Way::Inside => Downloads::Inside,
+        };
+        let (disk, name) = (Disk { file: self.file.clone(), os, firmware, downloads }, id.clone());
         let imported = super::make(images, move |images, progress| images.import(&disk, &name, progress)).await;
         imported.map_err(|error| Failure::local(format!("{} was not imported: {error}.", self.file.display())))?;
         if self.check {

@@ -5,21 +5,61 @@ use super::shell::Shell;
 pub static LINUX: Shell = Shell {
     folder: "/var/lib/cloudpc",
     command: |script, arguments| {
-        let words = ["-c", script, "sh"].into_iter().chain(arguments.iter().copied());
+        let script = format!("{PRELUDE}{script}");
+        let words = ["-c", &script, "sh"].into_iter().chain(arguments.iter().copied());
         ("/bin/sh", words.map(str::to_owned).collect())
     },
-    installer_arguments: <[String]>::to_vec,
+    program_arguments: <[String]>::to_vec,
+    null: "/dev/null",
     name: r#"hostname "$1" && echo "$1" > /etc/hostname"#,
     make_folder: r#"mkdir -p "$1""#,
-    keep: r#"cd "$1" && mv payload.part payload && stat -c %s payload"#,
+    keep: r#"mv "$2/payload.part" "$1/payload" && stat -c %s "$1/payload" && end_downloads "$1""#,
+    resolve: r#"need getent; getent ahosts "$1" || [ $? = 2 ]"#,
+    ask: r#"need curl; told=$(curl "$@"); echo "$?"; echo "$told""#,
+    begin_download: r#"end_downloads "$1"; mkdir -p "$2""#,
+    download: DOWNLOAD,
     digest: r#"[ -e "$1" ] || exit 8; sha256sum "$1""#,
     run: RUN,
     look: LOOK,
     forget: r#"rm -rf "$1/run""#,
     kill: KILL,
-    remove: r#"rm -rf "$1""#,
+    remove: r#"end_downloads "$1"; rm -rf "$1""#,
     detect: DETECT,
 };
+
+/// Before every script. A process group is known by its number and the boot in which it began, since numbers come again; both are in its folder.
+const PRELUDE: &str = r#"
+need() { command -v "$1" > /dev/null || { echo "$1" >&2; exit 9; }; }
+noted() { [ -e "$1/pid" ] && [ "$(cat "$1/boot")" = "$(cat /proc/sys/kernel/random/boot_id)" ] && cat "$1/pid"; }
+end() { pid=$(noted "$1") && kill -9 "-$pid" 2> /dev/null; }
+end_downloads() {
+    for attempt in "$1"/download-*; do
+        end "$attempt"
+        rm -rf "$attempt"
+    done
+}
+"#;
+
+/// The limit is the kernel's, in blocks of 512 bytes: curl keeps to its own only if the server says beforehand how much there is, or if it is new.
+const DOWNLOAD: &str = r#"
+need curl
+cd "$1" || exit
+shift
+setsid sh -c '
+    cat /proc/sys/kernel/random/boot_id > boot && echo $$ > pid.new && mv pid.new pid && : > payload.part || exit
+    max=$1
+    shift
+    trap "" XFSZ
+    ulimit -f $((max / 512 + 1))
+    told=$(curl "$@" --output payload.part < /dev/null)
+    code=$?
+    rm -f pid
+    size=$(stat -c %s payload.part) || exit
+    [ "$size" -gt "$max" ] && code=63
+    echo "$code"
+    echo "$told"
+' sh "$@"
+"#;
 
 /// The program runs in a session of its own under a small shell that writes its exit code down. The run's folder can be made but once.
 const RUN: &str = r#"
@@ -45,7 +85,7 @@ cd "$1/run" 2> /dev/null || { echo none; exit; }
 state=starting
 if [ -e pid ]; then
     state=lost
-    [ "$(cat boot)" = "$(cat /proc/sys/kernel/random/boot_id)" ] && kill -0 "$(cat pid)" 2> /dev/null && state=running
+    pid=$(noted .) && kill -0 "$pid" 2> /dev/null && state=running
 fi
 [ -e exit ] && state="exit $(cat exit)"
 echo "$state"
@@ -55,9 +95,10 @@ if [ "$(stat -c %s output)" -gt 1048576 ]; then : > output; fi
 "#;
 
 const KILL: &str = r#"
+end_downloads "$1"
 cd "$1/run" 2> /dev/null || exit 0
 [ -e exit ] && exit 0
-[ -e pid ] && [ "$(cat boot)" = "$(cat /proc/sys/kernel/random/boot_id)" ] && kill -9 "-$(cat pid)" 2> /dev/null
+end .
 echo 137 > exit.new && mv exit.new exit
 "#;
 

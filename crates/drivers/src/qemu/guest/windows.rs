@@ -17,13 +17,19 @@ pub static WINDOWS: Shell = Shell {
         let words = ["-NoProfile", "-NonInteractive", "-EncodedCommand", &BASE64.encode(utf16)];
         ("powershell.exe", words.map(str::to_owned).to_vec())
     },
-    installer_arguments: |parameters| vec![command_line(parameters)],
+    program_arguments: |parameters| vec![command_line(parameters)],
+    null: "NUL",
     name: "if ($env:COMPUTERNAME -ne $a[0]) { Rename-Computer -NewName $a[0] -Force 3> $null }",
     make_folder: "[void][IO.Directory]::CreateDirectory($a[0])",
     keep: r#"
-Move-Item -Force -LiteralPath "$($a[0])/payload.part" -Destination "$($a[0])/payload"
+Move-Item -Force -LiteralPath "$($a[1])/payload.part" -Destination "$($a[0])/payload"
 (Get-Item -LiteralPath "$($a[0])/payload").Length
+Stop-Downloads $a[0]
 "#,
+    resolve: RESOLVE,
+    ask: ASK,
+    begin_download: "Stop-Downloads $a[0]; [void][IO.Directory]::CreateDirectory($a[1])",
+    download: DOWNLOAD,
     digest: r"
 if (-not (Test-Path -LiteralPath $a[0])) { exit 8 }
 (Get-FileHash -Algorithm SHA256 -LiteralPath $a[0]).Hash
@@ -32,11 +38,12 @@ if (-not (Test-Path -LiteralPath $a[0])) { exit 8 }
     look: LOOK,
     forget: r#"Remove-Item -Recurse -Force -LiteralPath "$($a[0])/run""#,
     kill: KILL,
-    remove: "if (Test-Path -LiteralPath $a[0]) { Remove-Item -Recurse -Force -LiteralPath $a[0] }",
+    remove: "Stop-Downloads $a[0]; if (Test-Path -LiteralPath $a[0]) { Remove-Item -Recurse -Force -LiteralPath $a[0] }",
     detect: DETECT,
 };
 
-/// Before every script: errors end it, and a full disk is named as it is on Linux, in whatever language Windows speaks.
+/// Before every script: errors end it, and a full disk is named as it is on Linux, in whatever language Windows speaks. A process is known by its number and the time at
+/// which it began, since numbers come again; both are in a file.
 const PRELUDE: &str = r#"
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
@@ -53,6 +60,71 @@ function Write-End($path) {
     [Console]::Out.Write((New-Object IO.StreamReader $file, ([Text.Encoding]::Default)).ReadToEnd())
     $file.Close()
 }
+function Get-Noted($path) {
+    if (-not (Test-Path -LiteralPath $path)) { return }
+    $id, $ticks = [IO.File]::ReadAllText($path) -split ' '
+    Get-Process -Id $id -ErrorAction SilentlyContinue | Where-Object { "$($_.StartTime.Ticks)" -eq $ticks }
+}
+function Stop-Noted($path) {
+    $noted = Get-Noted $path
+    if (-not $noted) { return }
+    cmd.exe /c "taskkill /T /F /PID $($noted.Id) > nul 2>&1"
+    [void]$noted.WaitForExit(5000)
+}
+function Stop-Downloads($folder) {
+    foreach ($attempt in Get-ChildItem -Directory -Path "$folder/download-*" -ErrorAction SilentlyContinue) {
+        Stop-Noted "$($attempt.FullName)/pid"
+        Remove-Item -Recurse -Force -ErrorAction SilentlyContinue -LiteralPath $attempt.FullName
+    }
+}
+function Find-Curl {
+    $path = "$env:SystemRoot\System32\curl.exe"
+    if (-not (Test-Path -LiteralPath $path)) {
+        [Console]::Error.Write('curl.exe')
+        exit 9
+    }
+    $path
+}
+"#;
+
+const RESOLVE: &str = r#"
+try { $found = [Net.Dns]::GetHostAddresses($a[0]) } catch [Net.Sockets.SocketException] { exit 0 }
+$found | ForEach-Object { $_.IPAddressToString }
+"#;
+
+const ASK: &str = r#"
+$curl = Find-Curl
+$told = & $curl @a
+"$LASTEXITCODE"
+"$told"
+"#;
+
+/// The size is looked at while it grows, because curl keeps to its limit only if the server says beforehand how much there is, or if it is new. Its length is asked of an open
+/// file: what the folder says of it lags behind.
+const DOWNLOAD: &str = r#"
+$attempt, $max, $arguments = $a
+$curl = Find-Curl
+[IO.File]::WriteAllText("$attempt/pid.new", "$PID $((Get-Process -Id $PID).StartTime.Ticks)")
+Move-Item -LiteralPath "$attempt/pid.new" -Destination "$attempt/pid"
+$path = "$attempt/payload.part"
+[IO.File]::WriteAllText($path, '')
+function Get-Size {
+    $file = [IO.File]::Open($path, 'Open', 'Read', 'ReadWrite')
+    $file.Length
+    $file.Close()
+}
+$start = @{ FilePath = $curl; ArgumentList = "$arguments --output `"$path`""; NoNewWindow = $true; PassThru = $true }
+$asking = Start-Process @start -RedirectStandardOutput "$attempt/told" -RedirectStandardError "$attempt/errors"
+$null = $asking.Handle
+while (-not $asking.WaitForExit(100)) {
+    if ((Get-Size) -gt [long]$max) { cmd.exe /c "taskkill /F /PID $($asking.Id) > nul 2>&1" }
+}
+$code = $asking.ExitCode
+if ((Get-Size) -gt [long]$max) { $code = 63 }
+Remove-Item -LiteralPath "$attempt/pid"
+"$code"
+[IO.File]::ReadAllText("$attempt/told")
+[Console]::Error.Write([IO.File]::ReadAllText("$attempt/errors"))
 "#;
 
 /// A second PowerShell outlives this one and writes the exit code down. It is started by the shell of Windows, so that it does not inherit the pipe whose end the guest
@@ -108,16 +180,11 @@ $encoded = [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($command)
 Start-Process powershell.exe -WindowStyle Hidden -ArgumentList "-NoProfile -NonInteractive -EncodedCommand $encoded"
 "#;
 
-/// A process is known by its number and the time at which it began, since numbers come again.
 const LOOK: &str = r#"
 $run = "$($a[0])/run"
 $state = 'none'
 if (Test-Path -LiteralPath "$run/begun") { $state = 'starting' }
-if (Test-Path -LiteralPath "$run/pid") {
-    $id, $ticks = [IO.File]::ReadAllText("$run/pid") -split ' '
-    $runner = Get-Process -Id $id -ErrorAction SilentlyContinue
-    $state = if ($runner -and "$($runner.StartTime.Ticks)" -eq $ticks) { 'running' } else { 'lost' }
-}
+if (Test-Path -LiteralPath "$run/pid") { $state = if (Get-Noted "$run/pid") { 'running' } else { 'lost' } }
 if (Test-Path -LiteralPath "$run/exit") { $state = 'exit ' + [IO.File]::ReadAllText("$run/exit") }
 [Console]::Out.Write("$state`n")
 Write-End "$run/output"
@@ -125,13 +192,10 @@ Write-End "$run/errors"
 "#;
 
 const KILL: &str = r#"
+Stop-Downloads $a[0]
 $run = "$($a[0])/run"
 if (-not (Test-Path -LiteralPath "$run/begun") -or (Test-Path -LiteralPath "$run/exit")) { exit 0 }
-if (Test-Path -LiteralPath "$run/pid") {
-    $id, $ticks = [IO.File]::ReadAllText("$run/pid") -split ' '
-    $runner = Get-Process -Id $id -ErrorAction SilentlyContinue
-    if ($runner -and "$($runner.StartTime.Ticks)" -eq $ticks) { cmd.exe /c "taskkill /T /F /PID $id > nul 2>&1" }
-}
+Stop-Noted "$run/pid"
 [IO.File]::WriteAllText("$run/exit", '137')
 exit 0
 "#;

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::{About, Firmware, Images};
+use super::{About, Downloads, Firmware, Images};
 use crate::GuestOs;
 
 /// The kernel parameters of our guests. Most of them leave work out that takes a second under software emulation.
@@ -80,6 +80,7 @@ impl Images {
                 firmware: Firmware::Bios,
                 emulated_cpu: Some("qemu64".into()),
                 display: true,
+                downloads: Downloads::Pushed,
                 warm: None,
             })
         })

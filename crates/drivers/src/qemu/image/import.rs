@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{About, DISK_FILE, Images, Progress};
+use super::{About, DISK_FILE, Downloads, Images, Progress};
 use crate::GuestOs;
 use crate::qemu::command::UEFI_FILE;
 use crate::qemu::disk::qemu_img;
@@ -50,6 +50,8 @@ pub struct Import {
     pub os: GuestOs,
     /// What starts it; none: what its first sector asks for.
     pub firmware: Option<Firmware>,
+    /// How what its guests are to install comes into them.
+    pub downloads: Downloads,
 }
 
 /// What `qemu-img info` tells of a file, as far as we ask.
@@ -103,6 +105,7 @@ impl Images {
                 firmware,
                 emulated_cpu: None,
                 display: true,
+                downloads: import.downloads,
                 warm: None,
             })
         })
@@ -267,7 +270,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let images = Images::open(&root.path().join("images")).unwrap();
         let file = root.path().join("disk.img");
-        let import = Import { file: file.clone(), os: GuestOs::Linux, firmware: None };
+        let import = Import { file: file.clone(), os: GuestOs::Linux, firmware: None, downloads: Downloads::Pushed };
         let id = ImageId("a".into());
         assert!(images.import(&import, &id, &mut |_| {}).is_err(), "there is no file");
         for content in ["", "QFI", "a raw disk"] {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::qemu::guest::QemuGuest;
+use crate::qemu::image::Downloads;
 use crate::qemu::layout::{AGENT_SOCKET, MACHINE_FILE, RUN_FOLDER};
 use crate::qemu::transcript::Transcript;
 use crate::qemu::wire::{Lines, SENTINEL};
@@ -55,7 +56,7 @@ impl Bed {
             lines.send(&json!({ "return": sync["arguments"]["id"] })).await.unwrap();
             let _ = playing.send(Transcript::over(stream, &text));
         });
-        let guest = QemuGuest { slot: host.slot(id), host, id, os: GuestOs::Windows };
+        let guest = QemuGuest { slot: host.slot(id), host, id, os: GuestOs::Windows, downloads: Downloads::Inside };
         Self { guest, transcript, _folder: folder }
     }
 
@@ -141,11 +142,16 @@ fn every_script_is_in_the_language() {
         let tree = parser.parse(script, None).unwrap();
         assert_eq!(first_error(tree.root_node()).map(|node| node.to_string()), None, "{what}:\n{script}");
     };
-    let Shell { name, make_folder, keep, digest, run, look, forget, kill, remove, detect, .. } = WINDOWS;
+    let Shell { name, make_folder, keep, resolve, ask, begin_download, download, .. } = WINDOWS;
+    let Shell { digest, run, look, forget, kill, remove, detect, .. } = WINDOWS;
     let scripts = [
         ("name", name),
         ("make_folder", make_folder),
         ("keep", keep),
+        ("resolve", resolve),
+        ("ask", ask),
+        ("begin_download", begin_download),
+        ("download", download),
         ("digest", digest),
         ("run", run),
         ("look", look),
