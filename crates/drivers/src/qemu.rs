@@ -73,7 +73,7 @@ use watch::Watch;
 
 pub use accelerator::{Accelerator, AcceleratorSetting};
 pub use capacity::Capacity;
-pub use image::{About, Downloads, Firmware, Images, Import, Progress, Recipe};
+pub use image::{About, Downloads, Firmware, Images, Import, OnHost, Progress, Recipe};
 pub use limits::LimitsSetting;
 pub use network::Network;
 

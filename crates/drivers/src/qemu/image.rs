@@ -4,13 +4,16 @@ mod build;
 mod import;
 
 use cloudpc_model::ImageId;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, Permissions};
-use std::io;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::layout::{file_name, make_private, read_json, remove, rename, write_json};
+use super::layout::{
+    file_name, make_private, names, original_name, read_json, remove, rename, sync_folder, write_json,
+};
 use super::network::Network;
 use super::warm::{MEMORY_FILE, Shape};
 use crate::{DriverError, GuestOs, IMAGE_NOT_ON_HOST};
@@ -78,6 +81,15 @@ impl Downloads {
 #[derive(Clone, Debug)]
 pub struct Images(PathBuf);
 
+/// What is known of an image without making a disk from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnHost {
+    /// The family of its operating system.
+    pub os: GuestOs,
+    /// Size of its disk, GiB, rounded up.
+    pub size_gib: u32,
+}
+
 /// One image.
 #[derive(Clone, Debug)]
 pub struct Image {
@@ -127,26 +139,85 @@ impl Images {
 
     /// Registers what `fill` puts into a new folder. An image of the same id is replaced; disks made from it keep its files.
     pub(super) fn register(&self, id: &ImageId, fill: impl FnOnce(&Path) -> io::Result<About>) -> io::Result<()> {
-        let name = file_name(&id.0);
-        let draft = self.0.join(format!("new-{name}"));
+        let draft = self.unfinished("new", id);
         remove(&draft)?;
         make_private(&draft)?;
         let about = fill(&draft).inspect_err(|_| drop(remove(&draft)))?;
         for file in [DISK_FILE, KERNEL_FILE, INITRD_FILE, MEMORY_FILE] {
             let path = draft.join(file);
             if path.exists() {
-                fs::File::open(&path)?.sync_all()?;
+                File::open(&path)?.sync_all()?;
                 fs::set_permissions(&path, Permissions::from_mode(0o444))?;
             }
         }
         write_json(&draft.join(ABOUT_FILE), &about)?;
-        remove(&self.folder(id))?;
-        rename(&draft, &self.folder(id))
+        match exchange(&draft, &self.folder(id)) {
+            // Now it is the image that was there.
+            Ok(()) => remove(&draft),
+            // There was none, or the file system cannot do it.
+            Err(_) => {
+                self.remove(id)?;
+                rename(&draft, &self.folder(id))
+            }
+        }
+    }
+
+    /// The images, by id.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn list(&self) -> io::Result<Vec<ImageId>> {
+        let mut ids: Vec<_> = names(&self.0)?.iter().map(|name| ImageId(original_name(name))).collect();
+        ids.retain(|id| self.has(id));
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// What is known of an image; none if it is not there.
+    ///
+    /// # Errors
+    /// Its files cannot be read.
+    pub fn look(&self, id: &ImageId) -> io::Result<Option<OnHost>> {
+        let Some(about) = read_json::<About>(&self.folder(id).join(ABOUT_FILE))? else { return Ok(None) };
+        let disk_bytes = disk_bytes(&self.folder(id).join(DISK_FILE))?;
+        Ok(Some(OnHost { os: about.os, size_gib: u32::try_from(disk_bytes.div_ceil(1 << 30)).unwrap_or(u32::MAX) }))
+    }
+
+    /// Removes an image, which need not be there; disks made from it keep its files.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove(&self, id: &ImageId) -> io::Result<()> {
+        let gone = self.unfinished("gone", id);
+        remove(&gone)?;
+        match rename(&self.folder(id), &gone) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed.and_then(|()| remove(&gone)),
+        }
     }
 
     fn folder(&self, id: &ImageId) -> PathBuf {
         self.0.join(file_name(&id.0))
     }
+
+    /// A name that no image has.
+    fn unfinished(&self, what: &str, id: &ImageId) -> PathBuf {
+        self.0.join(format!(".{what}-{}", file_name(&id.0)))
+    }
+}
+
+/// Two folders change names, so that each name has a whole folder at any time.
+fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?;
+    sync_folder(one.parent().expect("what is renamed is in a folder"))
+}
+
+/// The size of the disk in a qcow2 file, as its header tells it.
+fn disk_bytes(file: &Path) -> io::Result<u64> {
+    const SIZE_AT: usize = 24;
+    let mut header = [0; SIZE_AT + 8];
+    File::open(file)?.read_exact(&mut header)?;
+    Ok(u64::from_be_bytes(header[SIZE_AT..].try_into().expect("it is eight bytes")))
 }
 
 impl Image {
@@ -176,6 +247,32 @@ mod tests {
             downloads: Downloads::Pushed,
             warm: None,
         }
+    }
+
+    #[test]
+    fn images_are_listed_looked_at_and_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let images = Images::open(&root.path().join("images")).unwrap();
+        // The first is named like what is unfinished elsewhere, the last is removed and made anew beside it.
+        let ids = ["gone-a", "a.b", "a"].map(|id| ImageId(id.into()));
+        let mut header = *b"QFI\xfb\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0\0\0\x40\0\0\x01";
+        for id in &ids {
+            let fill = |folder: &Path| fs::write(folder.join(DISK_FILE), header).map(|()| about());
+            images.register(id, fill).unwrap();
+        }
+        let failed = images.register(&ImageId("unfinished".into()), |_| Err(io::Error::other("no")));
+        assert!(failed.is_err());
+        assert_eq!(images.list().unwrap(), ["a", "a.b", "gone-a"].map(|id| ImageId(id.into())));
+        assert_eq!(images.look(&ids[2]).unwrap(), Some(OnHost { os: GuestOs::Linux, size_gib: 2 }));
+        header[31] = 0;
+        images.register(&ids[2], |folder| fs::write(folder.join(DISK_FILE), header).map(|()| about())).unwrap();
+        assert_eq!(images.look(&ids[2]).unwrap(), Some(OnHost { os: GuestOs::Linux, size_gib: 1 }));
+        for _ in 0..2 {
+            images.remove(&ids[2]).unwrap();
+        }
+        assert_eq!(images.list().unwrap(), ["a.b", "gone-a"].map(|id| ImageId(id.into())));
+        assert_eq!(images.look(&ids[2]).unwrap(), None);
+        assert_eq!(names(&root.path().join("images")).unwrap().len(), 2, "nothing else is left");
     }
 
     #[test]
