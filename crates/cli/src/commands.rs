@@ -50,7 +50,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(serve) => serve.run(data).await,
         Command::Completions(completions) => completions.run(),
-        Command::Image(command) => command.run(data).await,
+        Command::Image(command) => command.run(data, format).await,
         Command::CloudPc(command) => command.run(&open(data, format).await?).await,
         Command::Partner(command) => command.run(&open(data, format).await?).await,
         Command::App(command) => command.run(&open(data, format).await?).await,

@@ -7,6 +7,7 @@ mod commands;
 mod connection;
 mod failure;
 mod output;
+mod signals;
 mod wait;
 
 use clap::Parser;

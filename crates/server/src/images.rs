@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub use cloudpc_drivers::GuestOs;
 pub use cloudpc_drivers::qemu::{Downloads, Firmware, Images, Import, Progress, Recipe};
-pub use cloudpc_model::ImageId;
+pub use cloudpc_model::{ImageId, OsVersion};
 
 /// Below the data directory.
 const IMAGES: &str = "qemu/images";
@@ -18,7 +18,7 @@ const IMAGES: &str = "qemu/images";
 /// Machines that only try an image out, apart from those of the service, which may be running.
 const TRIALS: &str = "qemu/trials";
 
-/// How long the guest agent of an image that is tried out may take to answer. Windows takes minutes under software emulation.
+/// How long the guest agent of an image that is tried out may usually take to answer. Windows takes minutes under software emulation.
 pub const TRIAL_TIME_MAX: Duration = Duration::from_mins(10);
 
 /// The images of a data directory.
@@ -34,18 +34,25 @@ pub fn open(data: &Path) -> io::Result<Images> {
 pub enum Trial {
     /// Its guest agent answers.
     Good,
-    /// It does not.
+    /// Somebody did not want to wait.
+    CutShort,
+    /// It does not, in the time that it had.
     Silent {
         /// What the screen showed at the end, PNG.
         screen: Option<Vec<u8>>,
     },
 }
 
-/// Starts a machine from an image of a data directory, to see whether its guest agent answers, and removes it again.
+/// Starts a machine from an image of a data directory, to see whether its guest agent answers within `time_max`, and removes it again. Ends early when `stop` does.
 ///
 /// # Errors
 /// The machine cannot be made or started.
-pub async fn try_out(data: &Path, id: &ImageId) -> Result<Trial, GuestError> {
+pub async fn try_out(
+    data: &Path,
+    id: &ImageId,
+    time_max: Duration,
+    stop: impl Future<Output = ()>,
+) -> Result<Trial, GuestError> {
     let unavailable = |error: io::Error| cloudpc_drivers::DriverError::Unavailable(error.to_string());
     let driver = QemuDriver::open(QemuParts {
         folder: data.join(TRIALS),
@@ -55,7 +62,7 @@ pub async fn try_out(data: &Path, id: &ImageId) -> Result<Trial, GuestError> {
         limits: LimitsSetting::Auto,
         network: Network::Closed,
         stop_time_max: Duration::from_secs(30),
-        guest_silence_max: TRIAL_TIME_MAX,
+        guest_silence_max: time_max,
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng),
         fetcher: Fetcher::new(None).map_err(unavailable)?,
@@ -71,16 +78,19 @@ pub async fn try_out(data: &Path, id: &ImageId) -> Result<Trial, GuestError> {
         gpu: false,
         image: id.clone(),
     };
-    let tried = watch(&driver, &spec).await;
+    let tried = tokio::select! {
+        tried = watch(&driver, &spec, time_max) => tried,
+        () = stop => Ok(Trial::CutShort),
+    };
     driver.ensure_absent(spec.id).await?;
     tried
 }
 
-async fn watch(driver: &QemuDriver, spec: &MachineSpec) -> Result<Trial, GuestError> {
+async fn watch(driver: &QemuDriver, spec: &MachineSpec, time_max: Duration) -> Result<Trial, GuestError> {
     driver.ensure_present(spec).await?;
     driver.ensure_running(spec.id).await?;
     let guest = driver.guest(spec.id).await?;
-    match tokio::time::timeout(TRIAL_TIME_MAX, guest.wait_ready()).await {
+    match tokio::time::timeout(time_max, guest.wait_ready()).await {
         Ok(ready) => ready.map(|()| Trial::Good),
         Err(_) => Ok(Trial::Silent { screen: driver.screenshot(spec.id).await.ok() }),
     }

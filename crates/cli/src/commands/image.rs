@@ -1,43 +1,64 @@
-//! `cloudpc image`: what real machines are made from, on this host. Needs no running service.
+//! `cloudpc image`: what real machines are made from, on this host, and the gallery of the service there. Building and importing need no running service.
 
+mod add;
 mod build;
+mod delete;
+mod gallery;
 mod import;
+mod list;
 
 use clap::Subcommand;
-use cloudpc_server::images::{self, Images, Progress};
+use cloudpc_server::images::{self, ImageId, Images, Progress};
 use indicatif::ProgressBar;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use crate::connection::DATA_DEFAULT;
-use crate::failure::Failure;
-use crate::output::tell;
+use crate::failure::{Exit, Failure};
+use crate::output::{Format, tell};
 use crate::wait::percent_bar;
 
 const EXAMPLES: &str = "\
 Examples:
   cloudpc image build desktop
   cloudpc image import debian-12-generic-amd64.qcow2 --os linux --check
-  cloudpc image build test --id cloudpc_linux_test --data /var/lib/cloudpc";
+  cloudpc image build test --id cloudpc_linux_test --data /var/lib/cloudpc
+  cloudpc image list";
 
-/// Make the images of real machines
+/// Make the images of real machines, and put them into the gallery
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
     Build(build::Build),
     Import(import::Import),
+    List(list::List),
+    Add(add::Add),
+    Delete(delete::Delete),
 }
 
 impl Command {
-    pub async fn run(self, data: Option<PathBuf>) -> Result<(), Failure> {
+    pub async fn run(self, data: Option<PathBuf>, format: Format) -> Result<(), Failure> {
         let data = data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         let images = images::open(&data)
             .map_err(|error| Failure::local(format!("{} cannot be used: {error}.", data.display())))?;
         match self {
-            Self::Build(verb) => verb.run(images).await,
+            Self::Build(verb) => verb.run(images, &data).await,
             Self::Import(verb) => verb.run(images, &data).await,
+            Self::List(verb) => verb.run(images, &data, format).await,
+            Self::Add(verb) => verb.run(images, &data).await,
+            Self::Delete(verb) => verb.run(images, &data).await,
         }
     }
+}
+
+/// The id of an image, refused before any work is done for it.
+fn image_id(text: &str) -> Result<ImageId, Failure> {
+    ImageId::new(text).ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            format!("'{text}' cannot be the id of an image: {}. Name another one.", ImageId::FORM),
+        )
+    })
 }
 
 /// Makes an image beside the runtime, and shows how far it is.

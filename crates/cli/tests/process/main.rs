@@ -5,6 +5,7 @@
 mod deaths;
 mod desktop;
 mod disk;
+mod images;
 mod kill;
 mod log;
 mod machines;

@@ -1,8 +1,11 @@
 //! `cloudpc image build`
 
 use clap::{Args, ValueEnum};
-use cloudpc_server::images::{ImageId, Images, Recipe};
+use cloudpc_server::images::{Images, Recipe};
+use std::path::Path;
 
+use super::gallery::{self, Entry};
+use super::image_id;
 use crate::failure::Failure;
 use crate::output::print;
 
@@ -13,7 +16,8 @@ Examples:
 
 /// Build an image from Debian packages, and print its id
 ///
-/// An image of the same id is replaced; machines that were made from it keep what they have of it. A gallery image of a scenario that has this id is made from it.
+/// An image of the same id is replaced; machines that were made from it keep what they have of it. If a service runs on the data directory, the image is put into its
+/// gallery; otherwise a scenario can name it, or `cloudpc image add`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Build {
@@ -23,6 +27,8 @@ pub struct Build {
     /// The id of the image; otherwise cloudpc_linux_ and what is built
     #[arg(long, value_name = "ID")]
     id: Option<String>,
+    #[command(flatten)]
+    entry: Entry,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -34,15 +40,17 @@ enum Kind {
 }
 
 impl Build {
-    pub async fn run(self, images: Images) -> Result<(), Failure> {
-        let (recipe, id) = match self.kind {
-            Kind::Test => (Recipe::Test, "cloudpc_linux_test"),
-            Kind::Desktop => (Recipe::Desktop, "cloudpc_linux_desktop"),
+    pub async fn run(self, images: Images, data: &Path) -> Result<(), Failure> {
+        let (recipe, id, called) = match self.kind {
+            Kind::Test => (Recipe::Test, "cloudpc_linux_test", "Linux, small, without a desktop"),
+            Kind::Desktop => (Recipe::Desktop, "cloudpc_linux_desktop", "Linux, small, with a desktop"),
         };
-        let id = ImageId(self.id.unwrap_or_else(|| id.to_owned()));
+        let id = image_id(self.id.as_deref().unwrap_or(id))?;
         let name = id.clone();
-        let built = super::make(images, move |images, progress| images.build(recipe, &name, progress)).await;
+        let work = move |images: &Images, progress: &mut dyn FnMut(_)| images.build(recipe, &name, progress);
+        let built = super::make(images.clone(), work).await;
         built.map_err(|error| Failure::local(format!("The image was not built: {error}")))?;
+        gallery::enter(data, &images, &id, called, self.entry).await?;
         print(&format!("{id}\n"))
     }
 }
