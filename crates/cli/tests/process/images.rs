@@ -1,6 +1,13 @@
 //! Images of a host and the gallery of the service that runs on it.
 
-use crate::service::{Service, run};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+use crate::machines::Machines;
+use crate::service::{Service, pause, run};
 
 const FLEET: &str = "
 [[tenants]]
@@ -12,7 +19,10 @@ gallery_images = [{ id = 'first', name = 'First', size_gib = 1, os_version = 'wi
 ";
 
 fn start(driver: &str, more: &str) -> Service {
-    let folder = tempfile::tempdir().unwrap();
+    start_in(tempfile::tempdir().unwrap(), driver, more)
+}
+
+fn start_in(folder: TempDir, driver: &str, more: &str) -> Service {
     let file = folder.path().join("fleet.toml");
     std::fs::write(&file, format!("{FLEET}{more}")).unwrap();
     let options = ["--driver", driver, "--scenario", file.to_str().unwrap()];
@@ -34,7 +44,7 @@ fn an_image_of_a_running_service_is_added_said_anew_used_and_deleted() {
     first        windows11       First
     ");
     let rows = service.json(&["image", "list"]);
-    assert_eq!((&rows[0]["gallery"]["sizeInGB"], &rows[0]["onHost"]), (&3.into(), &serde_json::Value::Null));
+    assert_eq!((&rows[0]["gallery"]["sizeInGB"], &rows[0]["onHost"]), (&3.into(), &Value::Null));
 
     let made = service.run(&["reprovision", "desk", "--os", "windows10"]);
     assert_eq!(made.exit, 0, "{}", made.err);
@@ -73,4 +83,84 @@ fn without_a_service_the_gallery_is_not_shown() {
     assert_eq!(added.exit, 6, "{}", added.err);
     let wrong = run(&["image", "build", "test", "--id", "a/b", "--data", data], &[]);
     assert_eq!(wrong.exit, 2, "{}", wrong.err);
+}
+
+#[test]
+#[ignore = "needs QEMU: make test-vm"]
+fn a_reprovision_makes_a_real_machine_from_an_image_that_was_built_beside_it() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let data = folder.path().join("data");
+    let first = run(&["image", "build", "test", "--id", "first", "--data", data.to_str().unwrap()], &[]);
+    assert_eq!(first.exit, 0, "{}", first.err);
+    assert!(first.err.contains("no service runs on"), "{}", first.err);
+    let service = start_in(folder, "qemu", "cloud_pcs = [{ name = 'desk', user = 'ada', service_plan = 'small' }]");
+    let _machines = Machines(&data);
+
+    let second = ["image", "build", "test", "--id", "second", "--os-version", "windows10", "--name", "Second"];
+    let second = service.run(&second);
+    assert_eq!((second.exit, second.out.trim()), (0, "second"), "{}", second.err);
+    let again = service.run(&["reprovision", "desk", "--os", "windows10", "--wait"]);
+    assert_eq!(again.exit, 0, "{}", again.err);
+    let desk = &service.json(&["list"])[0];
+    assert_eq!(desk["imageDisplayName"], "Second", "{desk}");
+    let disk = data.join("qemu/machines").join(desk["id"].as_str().unwrap()).join("disk/disk.json");
+    let disk: Value = serde_json::from_slice(&std::fs::read(disk).unwrap()).unwrap();
+    assert_eq!(disk["image"], "second");
+    assert_eq!(service.run(&["image", "delete", "second"]).exit, 4);
+}
+
+/// Imports a disk on which there is nothing, with a trial of so many seconds; the command runs in the folder.
+fn import_nothing(folder: &Path, seconds: &str) -> Command {
+    let mut make = Command::new("qemu-img");
+    make.args(["create", "-q", "-f", "qcow2", "nothing.qcow2", "1G"]).current_dir(folder);
+    assert!(make.status().unwrap().success());
+    let mut import = Command::new(env!("CARGO_BIN_EXE_cloudpc"));
+    import.args(["image", "import", "nothing.qcow2", "--os", "linux", "--firmware", "bios", "--data", "data"]);
+    import.args(["--check", "--check-time", seconds]).current_dir(folder);
+    import
+}
+
+/// What a trial has left of its machine.
+fn left(folder: &Path) -> Vec<PathBuf> {
+    let machines = std::fs::read_dir(folder.join("data/qemu/trials/machines")).unwrap();
+    machines.map(|machine| machine.unwrap().path()).collect()
+}
+
+#[test]
+#[ignore = "needs QEMU: make test-vm"]
+fn a_disk_that_starts_nothing_is_told_with_a_picture_and_its_machine_is_gone() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let tried = import_nothing(folder.path(), "4").output().unwrap();
+    let told = String::from_utf8_lossy(&tried.stderr).into_owned();
+    assert_eq!(tried.status.code(), Some(1), "{told}");
+    assert!(told.contains("did not answer within 4 seconds") && told.contains("in nothing.png"), "{told}");
+    let picture = std::fs::read(folder.path().join("nothing.png")).unwrap();
+    assert!(picture.starts_with(b"\x89PNG"));
+    assert_eq!(left(folder.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+#[ignore = "needs QEMU: make test-vm"]
+fn a_trial_that_nobody_waits_for_leaves_no_machine() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut trial = import_nothing(folder.path(), "600").stderr(Stdio::piped()).spawn().unwrap();
+    let pid = |machine: &PathBuf| std::fs::read_to_string(machine.join("pid")).ok();
+    let until = Instant::now() + Duration::from_secs(60);
+    let runs = loop {
+        let machines =
+            if folder.path().join("data/qemu/trials/machines").exists() { left(folder.path()) } else { vec![] };
+        match machines.iter().find_map(pid) {
+            Some(pid) => break pid,
+            None if Instant::now() > until => panic!("no machine was started"),
+            None => pause(Duration::from_millis(50)),
+        }
+    };
+    let interrupt = Command::new("kill").args(["-INT", &trial.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    let ended = trial.wait().unwrap();
+    let told = std::io::read_to_string(trial.stderr.take().unwrap()).unwrap();
+    assert_eq!(ended.code(), Some(1), "{told}");
+    assert!(told.contains("cut short"), "{told}");
+    assert_eq!(left(folder.path()), Vec::<PathBuf>::new());
+    assert!(!Path::new("/proc").join(runs.trim()).join("cmdline").exists(), "its process is gone");
 }
