@@ -11,9 +11,11 @@ use std::process::{Command, Stdio};
 
 use super::account::Account;
 use super::image::{DISK_FILE, INITRD_FILE, Image, KERNEL_FILE};
-use super::layout::{link, make_private, read_json, remove, rename, sync_folder, write_json};
+use super::layout::{
+    ASIDE, link, make_private, names, original_name, read_json, remove, rename, sync_folder, write_json,
+};
 use super::record::DiskRecord;
-use crate::Tag;
+use crate::{Aside, Tag};
 
 /// The image's disk, which the qcow2 file holds the differences to.
 pub const BASE_FILE: &str = "base.qcow2";
@@ -28,6 +30,20 @@ pub fn read(folder: &Path) -> io::Result<Option<DiskRecord>> {
 pub fn size_bytes(folder: &Path) -> io::Result<u64> {
     // In blocks of 512 bytes, whatever the file system's.
     Ok(fs::metadata(folder.join(DISK_FILE))?.blocks() * 512)
+}
+
+/// The disks that are set aside in the folder of a machine, by their tags. Verbs that move one may be under way: it may be missed, and takes nothing from the others.
+pub fn asides(machine: &Path) -> io::Result<Vec<Aside>> {
+    let mut names = names(machine)?;
+    names.sort();
+    let aside = |name: &String| {
+        let tag = Tag(original_name(name.strip_prefix(ASIDE)?));
+        match size_bytes(&machine.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            size => Some(size.map(|size_bytes| Aside { tag, size_bytes })),
+        }
+    };
+    names.iter().filter_map(aside).collect()
 }
 
 /// Makes a disk from an image, of `size_gib` unless the image is larger. Blocks.
@@ -155,5 +171,35 @@ pub fn qemu_img(folder: &Path, arguments: &[&str]) -> io::Result<Vec<u8>> {
     match output.status.success() {
         true => Ok(output.stdout),
         false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_moves_while_it_is_looked_for_takes_nothing_from_the_others() {
+        let machine = tempfile::tempdir().unwrap();
+        let names = ["aside-action-1", "disk", "aside-action-2"].map(|name| machine.path().join(name));
+        for name in [&names[0], &names[2]] {
+            fs::create_dir(name).unwrap();
+            fs::write(name.join(DISK_FILE), "a disk").unwrap();
+        }
+        let [moved, away, stays] = names;
+        std::thread::scope(|scope| {
+            let moving = scope.spawn(|| {
+                for _ in 0..2_000 {
+                    fs::rename(&moved, &away).unwrap();
+                    fs::rename(&away, &moved).unwrap();
+                }
+            });
+            while !moving.is_finished() {
+                let found = asides(machine.path()).unwrap();
+                assert!(found.iter().any(|aside| aside.tag.0 == "action-2"), "{found:?}");
+            }
+        });
+        assert_eq!(asides(machine.path()).unwrap().len(), 2);
+        assert!(stays.exists());
     }
 }

@@ -12,15 +12,14 @@ use tokio::net::UnixStream;
 
 use super::disk;
 use super::layout::{
-    ASIDE, DISK_FOLDER, ENDED_FILE, MACHINE_FILE, MachineFolder, VNC_SOCKET, make_private, original_name, read_json,
-    remove, write_json,
+    DISK_FOLDER, ENDED_FILE, MACHINE_FILE, MachineFolder, VNC_SOCKET, make_private, read_json, remove, write_json,
 };
 use super::process::Process;
 use super::record::{Ended, How, MachineRecord};
 use super::warm::MEMORY_FILE;
 use super::wire::WireError;
 use super::{Host, Slot, screen, watch};
-use crate::{Aside, DriverError, MachineSpec, NO_DISPLAY, Observed, StopMode, Tag, Trouble};
+use crate::{DriverError, MachineSpec, NO_DISPLAY, Observed, StopMode, Trouble};
 
 /// A machine that is there, under its lock.
 pub struct Machine {
@@ -98,7 +97,7 @@ impl Machine {
             boots: self.record.boots,
             spec: MachineSpec { image, ..self.record.spec.clone() },
             disk: disk.and_then(|disk| disk.tag),
-            asides: self.asides().map_err(of_host)?,
+            asides: disk::asides(self.folder.path()).map_err(of_host)?,
             trouble: self.trouble()?,
         })
     }
@@ -128,16 +127,6 @@ impl Machine {
             }
             None => Ok(()),
         }
-    }
-
-    fn asides(&self) -> io::Result<Vec<Aside>> {
-        let mut names = super::layout::names(self.folder.path())?;
-        names.sort();
-        let aside = |name: &String| {
-            let tag = Tag(original_name(name.strip_prefix(ASIDE)?));
-            Some(disk::size_bytes(&self.folder.join(name)).map(|size_bytes| Aside { tag, size_bytes }))
-        };
-        names.iter().filter_map(aside).collect()
     }
 
     pub fn is_running(&self) -> bool {

@@ -71,8 +71,7 @@ impl Engine {
         };
         let aside = asides.into_iter().find(|aside| aside.tag == tag);
         if record.before.disk_aside && aside.is_none() {
-            // Someone has cleared it away by hand.
-            return self.forget(record).await;
+            return self.miss(record).await;
         }
         let size_bytes = aside.map_or(0, |aside| aside.size_bytes);
         let (action, bytes_max, now) =
@@ -80,6 +79,16 @@ impl Engine {
         let measured =
             move |tx: &mut cloudpc_store::Tx<'_>| tx.undo_record_measured(action, size_bytes, bytes_max, now);
         Ok(self.parts.store.write(measured).await?)
+    }
+
+    /// Someone has cleared the old disk away by hand, unless an undo that was asked for meanwhile has it in its hands. That one ends first; the record is due again.
+    async fn miss(&self, record: &UndoRecord) -> Result<(), Trouble> {
+        let (tenant, target, action) = (record.tenant_id, record.cloud_pc_id.to_string(), record.action_id);
+        let missed = move |tx: &mut cloudpc_store::Tx<'_>| match tx.action_open_remote(tenant, &target)? {
+            Some(_) => Ok(()),
+            None => tx.undo_record_delete(action),
+        };
+        Ok(self.parts.store.write(missed).await?)
     }
 
     async fn forget(&self, record: &UndoRecord) -> Result<(), Trouble> {
