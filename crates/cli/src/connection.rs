@@ -135,7 +135,9 @@ impl From<ClientError> for Failure {
         match error {
             ClientError::Answer(error) => Self::answered(error.status, &error.code, &error.message),
             ClientError::Address { .. } => Self::new(Exit::Usage, format!("The service's address is wrong: {error}.")),
-            ClientError::Certificate => Self::local(format!("The service cannot be trusted: {error}.")),
+            ClientError::Certificate | ClientError::NoAuthorities => {
+                Self::local(format!("The service cannot be trusted: {error}."))
+            }
             ClientError::Unreachable { .. } => {
                 Self::new(Exit::Unreachable, format!("The service cannot be reached: {error}. Is it running?"))
             }

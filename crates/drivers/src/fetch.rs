@@ -18,7 +18,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -65,34 +65,53 @@ pub(crate) const USER_AGENT: &str = concat!("cloudpc/", env!("CARGO_PKG_VERSION"
 
 /// The client that obeys a [`FetchPolicy`]. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Fetcher {
+pub struct Fetcher(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    extra_roots: Vec<Certificate>,
     /// Connects to public addresses only.
-    public: Client,
+    public: OnceLock<Client>,
     /// Connects anywhere: for hosts that an allow-list names.
-    anywhere: Client,
+    anywhere: OnceLock<Client>,
 }
 
 impl Fetcher {
-    /// A client that trusts public authorities and, besides, those of the PEM file `extra_roots`.
+    /// A client that trusts the authorities of this host and, besides, those of the PEM file `extra_roots`.
     ///
     /// # Errors
     /// The file cannot be read or holds no certificate.
     pub fn new(extra_roots: Option<&Path>) -> io::Result<Self> {
         let extra_roots = extra_roots.map(read_roots).transpose()?.unwrap_or_default();
-        let client = |whereabouts| {
-            Client::builder()
-                .no_proxy()
-                .redirect(redirect::Policy::none())
-                .referer(false)
-                .connect_timeout(CONNECT_TIME_MAX)
-                .pool_max_idle_per_host(0)
-                .tls_certs_merge(extra_roots.clone())
-                .dns_resolver(Arc::new(whereabouts))
-                .user_agent(USER_AGENT)
-                .build()
-                .map_err(io::Error::other)
+        Ok(Self(Arc::new(Inner { extra_roots, public: OnceLock::new(), anywhere: OnceLock::new() })))
+    }
+
+    /// Made for the first download that needs it: reading the host's authorities takes milliseconds, and there are hosts without any, such as small containers.
+    fn client(&self, whereabouts: Whereabouts) -> Result<&Client, GuestError> {
+        let place = match whereabouts {
+            Whereabouts::Public => &self.0.public,
+            Whereabouts::Anywhere => &self.0.anywhere,
         };
-        Ok(Self { public: client(Whereabouts::Public)?, anywhere: client(Whereabouts::Anywhere)? })
+        if let Some(client) = place.get() {
+            return Ok(client);
+        }
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(CONNECT_TIME_MAX)
+            .pool_max_idle_per_host(0)
+            .tls_certs_merge(self.0.extra_roots.clone())
+            .dns_resolver(Arc::new(whereabouts))
+            .user_agent(USER_AGENT)
+            .build()
+            .map_err(|error| {
+                let why = innermost(&error);
+                GuestError::Unreachable(format!(
+                    "the service can download nothing: {why}; its host may lack the package ca-certificates"
+                ))
+            })?;
+        Ok(place.get_or_init(|| client))
     }
 
     /// Whether `policy` lets `url` be fetched at all: its scheme, prefix and host as written; what the name resolves to is looked at when connecting.
@@ -156,10 +175,7 @@ impl Fetcher {
     ) -> Result<Fetched, GuestError> {
         let mut route = Route::from(url, policy).map_err(GuestError::FileNotFound)?;
         loop {
-            let client = match route.whereabouts() {
-                Whereabouts::Public => &self.public,
-                Whereabouts::Anywhere => &self.anywhere,
-            };
+            let client = self.client(route.whereabouts())?;
             // A file is taken as it is served; its digest is that of these bytes.
             let request = client.get(route.url().clone()).header(ACCEPT_ENCODING, "identity");
             let response = request.send().await.map_err(|error| trouble(&route, &error))?;
@@ -214,15 +230,19 @@ async fn keep(
 
 /// What went wrong with a connection or on it.
 fn trouble(route: &Route<'_>, error: &reqwest::Error) -> GuestError {
-    // The innermost cause says most; the outer ones repeat the address, query and all.
+    match error.is_connect() {
+        true => route.unreachable(&innermost(error)),
+        false => route.undelivered(&innermost(error)),
+    }
+}
+
+/// The innermost cause says most; the outer ones repeat the address, query and all.
+fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn StdError = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    match error.is_connect() {
-        true => route.unreachable(&cause.to_string()),
-        false => route.undelivered(&cause.to_string()),
-    }
+    cause.to_string()
 }
 
 fn read_roots(path: &Path) -> io::Result<Vec<Certificate>> {

@@ -47,6 +47,9 @@ pub enum ClientError {
     /// The certificate authority's file is no PEM file with certificates.
     #[error("the certificate authority's file holds no certificate in PEM form")]
     Certificate,
+    /// The host has no certificate authorities.
+    #[error("this host knows no certificate authorities; install them (ca-certificates), or name the service's own")]
+    NoAuthorities,
     /// There was no answer.
     #[error("{address} does not answer: {reason}")]
     Unreachable {
@@ -113,8 +116,11 @@ impl Client {
                 return Err(ClientError::Certificate);
             }
             builder = builder.tls_certs_only(certificates);
+        } else if url.scheme() == "http" {
+            // Otherwise a host without any authorities, such as a small container, could not even be spoken to without them.
+            builder = builder.tls_certs_only([]);
         }
-        let http = builder.build().map_err(|_| ClientError::Certificate)?;
+        let http = builder.build().map_err(|_| ClientError::NoAuthorities)?;
         Ok(Self { http, address: url, token: RwLock::new(token), credentials })
     }
 

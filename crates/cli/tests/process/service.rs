@@ -20,6 +20,9 @@ pub struct Service {
     data: PathBuf,
 }
 
+/// Where OpenSSL's programs, and ours, look for authorities.
+pub const NO_AUTHORITIES: [(&str, &str); 2] = [("SSL_CERT_FILE", "/nowhere"), ("SSL_CERT_DIR", "/nowhere")];
+
 /// What a client verb did.
 pub struct Run {
     pub exit: i32,
@@ -61,6 +64,16 @@ impl Service {
             shell.arg(program.get_program()).args(program.get_args());
             ready(shell)
         };
+        Self { directory, process, http, https, data }
+    }
+
+    /// Starts one on a host that knows no certificate authorities, as small containers are.
+    pub fn start_without_authorities(options: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        let mut program = command(&data, options);
+        program.envs(NO_AUTHORITIES);
+        let (process, http, https) = ready(program);
         Self { directory, process, http, https, data }
     }
 

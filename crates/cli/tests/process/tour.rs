@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::service::{Run, Service, run};
+use crate::service::{NO_AUTHORITIES, Run, Service, run};
 
 const PARTNER: &str = "fab00000-0000-4000-8000-000000000fab";
 
@@ -43,6 +43,28 @@ fn the_tour_of_the_demo() {
     assert_eq!(service.run(&["list"]).exit, 6, "it has stopped");
     service.start_again(&["--demo"]);
     assert_eq!(service.json(&["partner", "results", PARTNER]).as_array().unwrap().len(), 12, "nothing was lost");
+}
+
+#[test]
+fn a_host_without_certificate_authorities_serves_and_says_what_it_lacks() {
+    let service = Service::start_without_authorities(&["--demo"]);
+    let data = service.data();
+    // It can be reached, and that is all that comes of it.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let agent = &format!("https://{}/agent.exe", listener.local_addr().unwrap());
+    for words in [
+        &["list"][..],
+        &["partner", "allow", PARTNER, agent],
+        &["partner", "configure", PARTNER, "--agent-url", agent, "--agent-sha256", &"a".repeat(64)],
+    ] {
+        let run = run(&[words, &["--data", data.to_str().unwrap()]].concat(), &NO_AUTHORITIES);
+        assert_eq!((run.exit, run.err.contains("certificate")), (0, false), "{words:?}: {}", run.err);
+    }
+    let deployed = service.run(&["partner", "deploy", PARTNER, "desk-01", "--wait"]);
+    assert!(deployed.exit == 1 && deployed.out.contains("ca-certificates"), "{}{}", deployed.out, deployed.err);
+    let elsewhere = [("CLOUDPC_URL", "https://127.0.0.1:1"), ("CLOUDPC_TOKEN", "x")];
+    let outside = run(&["list"], &[NO_AUTHORITIES, elsewhere].concat());
+    assert!(outside.err.contains("ca-certificates"), "{}", outside.err);
 }
 
 #[test]
