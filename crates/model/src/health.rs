@@ -15,6 +15,8 @@ pub struct HealthCheck {
     pub restart_at: Option<Timestamp>,
     /// When it has been well for long enough to forget its restarts; none while something is wrong.
     pub forget_at: Option<Timestamp>,
+    /// Whether its guest has yet to be told its name.
+    pub enrol: bool,
     /// When it is due again. Whoever looks keeps it: if it was asked for meanwhile, what they have seen is of yesterday.
     pub due_at: Timestamp,
 }

@@ -79,6 +79,19 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The same for a machine that was just made, whose guest has yet to be told its name.
+    pub fn health_check_ask_to_enrol(
+        &mut self,
+        tenant: TenantId,
+        cloud_pc: CloudPcId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.health_check_ask(cloud_pc, now)?;
+        let (line, _) = self.line_ensure(tenant, &cloud_pc.to_string())?;
+        self.execute("UPDATE health_checks SET enrol = 1 WHERE line_id = ?1", params![line])?;
+        Ok(())
+    }
+
     /// Takes up to `limit` checks that are due, and makes each due again at `again_at`, in case nothing comes of it.
     pub fn health_check_claim(
         &mut self,
@@ -99,7 +112,7 @@ impl Tx<'_> {
         for line in due {
             claimed.extend(self.row(
                 "UPDATE health_checks SET due_at = ?2 WHERE line_id = ?1
-                 RETURNING tenant_id, cloud_pc_id, restarts, restart_at, forget_at, due_at",
+                 RETURNING tenant_id, cloud_pc_id, restarts, restart_at, forget_at, enrol, due_at",
                 params![line, again_at.0],
                 health_check,
             )?);
@@ -111,8 +124,8 @@ impl Tx<'_> {
     pub fn health_check_put_off(&mut self, check: &HealthCheck, due_at: Timestamp) -> Result<(), StoreError> {
         let (line, _) = self.line_ensure(check.tenant_id, &check.cloud_pc_id.to_string())?;
         self.execute(
-            "UPDATE health_checks SET restarts = ?2, restart_at = ?3, forget_at = ?4, due_at = ?5 WHERE line_id = ?1",
-            params![line, check.restarts, micros(check.restart_at), micros(check.forget_at), due_at.0],
+            "UPDATE health_checks SET restarts = ?2, restart_at = ?3, forget_at = ?4, enrol = ?5, due_at = ?6 WHERE line_id = ?1",
+            params![line, check.restarts, micros(check.restart_at), micros(check.forget_at), check.enrol, due_at.0],
         )?;
         Ok(())
     }
@@ -154,6 +167,7 @@ fn health_check(row: &Row<'_>) -> Result<HealthCheck, StoreError> {
         restarts: columns.get()?,
         restart_at: columns.time_opt()?,
         forget_at: columns.time_opt()?,
+        enrol: columns.get()?,
         due_at: columns.time()?,
     })
 }

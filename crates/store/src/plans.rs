@@ -191,9 +191,11 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         restarts: 0,
         restart_at: None,
         forget_at: None,
+        enrol: false,
         due_at: Timestamp(1),
     };
     tx.health_check_ask(check.cloud_pc_id, Timestamp(1))?;
+    tx.health_check_ask_to_enrol(TENANT, check.cloud_pc_id, Timestamp(1))?;
     tx.health_check_claim(Timestamp(2), Timestamp(3), 1)?;
     tx.health_check_put_off(&check, Timestamp(4))?;
     tx.health_check_delete(TENANT, check.cloud_pc_id)?;

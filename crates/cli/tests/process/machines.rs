@@ -13,7 +13,7 @@ use crate::service::{Service, pause, run};
 const MARK: &str = "#!/bin/sh\necho \"$1\" > /opt/mark\n";
 
 /// Says by its exit code whether the mark is there.
-const LOOK: &str = "#!/bin/sh\n[ -e /opt/mark ] || { echo \"no mark, $1\"; exit 42; }\n";
+const LOOK: &str = "#!/bin/sh\n[ -e /opt/mark ] || { echo \"no mark, $1, on $(hostname)\"; exit 42; }\n";
 
 const PARTNERS: [&str; 2] = ["fab00000-0000-4000-8000-00000000000a", "fab00000-0000-4000-8000-00000000000b"];
 
@@ -101,6 +101,13 @@ fn a_reprovision_wipes_a_real_disk_and_an_agent_really_runs() {
     let options = ["--driver", "qemu", "--scenario", file.to_str().unwrap(), "--config", config.to_str().unwrap()];
     let mut service = Service::start_in(folder, &options);
     let _machines = Machines(&data);
+
+    // Nothing was asked for yet, and still the guest comes to be called like its device.
+    let device = service.json(&["list"]).as_array().unwrap().iter().find(|row| row["displayName"] == "desk-1").unwrap()
+        ["managedDeviceName"]
+        .clone();
+    let is_named = |looked: &Value| looked["errorMessage"].as_str().unwrap().contains(device.as_str().unwrap());
+    assert!((0..20).any(|_| is_named(&deploy(&service, PARTNERS[1]))), "{device}");
 
     let marked = deploy(&service, PARTNERS[0]);
     assert_eq!(marked["state"], "succeeded", "{marked}");

@@ -1,10 +1,10 @@
 //! Watching machines: what befalls one without being asked for is looked at, recorded, and mended where the policy says so.
 //!
 //! The driver tells which machines may have changed; each is then due for a look in the store, which holds it back while the machine has an open remote action. Mending
-//! is an action like any other, asked for by nobody. What a look means is decided by [`crate::health`].
+//! is an action like any other, asked for by nobody. A machine of a first start is looked at until its guest has been told its name. What a look means is decided by [`crate::health`].
 
-use cloudpc_drivers::{DriverError, Observed};
-use cloudpc_model::{Actor, CloudPcId, Error, HealthCheck, Params, Power, Timestamp};
+use cloudpc_drivers::{DriverError, GuestError, Observed};
+use cloudpc_model::{Actor, CloudPcId, Error, HealthCheck, Params, Power, TenantId, Timestamp};
 use cloudpc_store::{StoreError, Tx};
 use futures_util::StreamExt;
 use std::future::pending;
@@ -24,6 +24,9 @@ pub(super) const TIME_MAX: Duration = Duration::from_secs(60);
 
 /// The pause after a look that has failed.
 const PAUSE: Duration = Duration::from_secs(30);
+
+/// The longest that a look waits for the guest of a new machine, to tell it its name; less than a look may take.
+const ENROL_TIME_MAX: Duration = Duration::from_secs(45);
 
 impl Engine {
     /// Has machines looked at that may have changed by themselves, until `stop` is cancelled.
@@ -66,13 +69,16 @@ impl Engine {
     }
 
     /// Looks at a machine that is due for it.
-    pub(super) async fn look_at(self, check: HealthCheck, stop: CancellationToken) {
+    pub(super) async fn look_at(self, mut check: HealthCheck, stop: CancellationToken) {
         let id = check.cloud_pc_id;
-        let observed = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            observed = self.parts.driver.observe(id) => observed,
+        let look = async {
+            let observed = self.parts.driver.observe(id).await;
+            if check.enrol && matches!(observed, Ok(Observed { power: Power::Running, trouble: None, .. })) {
+                check.enrol = !self.enrol(check.tenant_id, id).await;
+            }
+            observed
         };
+        let Some(observed) = stop.run_until_cancelled(look).await else { return };
         let (now, restart) = (self.parts.clock.now(), self.parts.settings.restart);
         let recorded = self.parts.store.write(move |tx| record(tx, check, observed, restart, now)).await;
         if let Err(error) = recorded {
@@ -80,6 +86,29 @@ impl Engine {
             tracing::warn!(%error, cloud_pc.id = %id, "what a look at a machine has found was not recorded");
         }
         self.work.wake.notify_one();
+    }
+
+    /// Tells the guest of a new machine its name, as a reprovision does; whether it knows it now. That takes nothing from an action that is asked for meanwhile.
+    async fn enrol(&self, tenant: TenantId, id: CloudPcId) -> bool {
+        let until = self.parts.clock.now() + ENROL_TIME_MAX;
+        let ended = tokio::select! {
+            biased;
+            ended = self.tell_name(tenant, id) => ended,
+            () = self.parts.clock.sleep_until(until) => return false,
+        };
+        if let Err(error) = &ended {
+            tracing::warn!(%error, cloud_pc.id = %id, "a guest was not told its name; it is tried again");
+        }
+        ended.is_ok()
+    }
+
+    async fn tell_name(&self, tenant: TenantId, id: CloudPcId) -> Result<(), GuestError> {
+        let unavailable = |error: StoreError| DriverError::Unavailable(error.to_string());
+        let cloud_pc = self.parts.store.read(move |reader| reader.cloud_pc(tenant, id)).await.map_err(unavailable)?;
+        let Some(cloud_pc) = cloud_pc else { return Ok(()) };
+        let guest = self.parts.driver.guest(id).await?;
+        guest.wait_ready().await?;
+        guest.enrol(&cloud_pc.managed_device_name).await
     }
 }
 
@@ -128,6 +157,7 @@ fn record(
         audit(tx, &Actor::system(), &target, tenant, now, format!("{} CloudPC: {found}", event.name), String::new())?;
     }
     match verdict.then {
+        Then::Nothing if check.enrol => Ok(tx.health_check_put_off(&check, now + PAUSE)?),
         Then::Nothing => Ok(tx.health_check_delete(tenant, id)?),
         Then::LookAgain(at) => Ok(tx.health_check_put_off(&check, at)?),
         Then::PowerOn => {

@@ -1,10 +1,11 @@
 //! What befalls machines without being asked for, on the virtual clock: noticed, recorded, and mended as far as the policy says.
 
-use cloudpc_drivers::Mishap;
 use cloudpc_drivers::sim::Ailment;
+use cloudpc_drivers::{Driver, Mishap, StopMode, Tag};
 use cloudpc_engine::{RESTART_PAUSE_MIN, RESTARTS_MAX, Restart, Settings, WELL_TIME};
 use cloudpc_model::{Action, ActorKind, Clock, CloudPcId, CloudPcStatus, HealthEvent, Kind, Params, Power, State};
 use cloudpc_store::ActionFilter;
+use futures_util::FutureExt;
 use std::time::Duration;
 
 use crate::world::{World, asked, settings, tenant};
@@ -193,4 +194,66 @@ async fn a_machine_that_is_off_as_it_should_be_has_no_trouble() {
     world.befall(id, Mishap::Crash).await;
     world.advance(Duration::from_secs(3600)).await;
     assert_eq!((world.found(id).await, world.actions(id).await.len()), (vec![], 1));
+}
+
+impl World {
+    /// A Cloud PC whose machine was just made and powered on, and whose guest does not know its name yet.
+    async fn just_made(&mut self, ailment: Ailment) -> CloudPcId {
+        let id = self.add(1, ailment).await;
+        let driver = self.driver.clone();
+        let made = tokio::spawn(async move {
+            let spec = driver.observe(id).await.unwrap().spec;
+            let tag = Tag("birth".into());
+            driver.ensure_stopped(id, StopMode::Force).await.unwrap();
+            driver.ensure_disk_aside(id, &tag).await.unwrap();
+            driver.ensure_disk_from_image(&spec, &tag).await.unwrap();
+            driver.ensure_running(id).await.unwrap();
+        });
+        for _ in 0..1_000 {
+            self.rest().await;
+            if made.is_finished() {
+                break;
+            }
+            self.tick().await;
+        }
+        made.await.unwrap();
+        let now = self.clock.now();
+        self.change(move |tx| tx.health_check_ask_to_enrol(tenant(), id, now)).await;
+        id
+    }
+
+    /// Whether the guest knows its name: to tell it again then takes no time.
+    async fn is_enrolled(&self, id: CloudPcId) -> bool {
+        let guest = self.driver.guest(id).await.unwrap();
+        matches!(guest.enrol("CPC-1").now_or_never(), Some(Ok(())))
+    }
+}
+
+#[tokio::test]
+async fn the_guest_of_a_new_machine_is_told_its_name_once_it_answers() {
+    let mut world = World::new(1).await;
+    let id = world.just_made(Ailment::default()).await;
+    world.start();
+    world.rest().await;
+    // The service dies while it waits for the guest; the next one goes on with it.
+    world.crash().await;
+    world.advance(Duration::from_secs(3_600)).await;
+    assert!(world.is_enrolled(id).await);
+    assert_eq!(world.change(|tx| tx.health_check_next_due()).await, None);
+    assert_eq!((world.actions(id).await, world.found(id).await), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_guest_of_a_new_machine_keeps_no_action_from_it() {
+    let mut world = World::new(1).await;
+    let id = world.just_made(Ailment { guest_hangs: true, ..Ailment::default() }).await;
+    world.start();
+    world.rest().await;
+    let action = world.engine.request(&asked(), id, Params::Reboot).await.unwrap();
+    world.rest().await;
+    assert_eq!(world.action(action).await.state, State::Running, "at once");
+    world.advance(Duration::from_secs(24 * 3_600)).await;
+    // It is tried again, since it may answer one day.
+    let due = world.change(|tx| tx.health_check_next_due()).await;
+    assert!(due.is_some(), "{due:?}");
 }

@@ -10,12 +10,14 @@ use crate::app::App;
 /// Machines that are made at the same time.
 const AT_ONCE: usize = 4;
 
-/// Puts what the scenario describes into a new store, then makes its machines and powers them on. It does not wait for their guests.
+/// Puts what the scenario describes into a new store, then makes its machines and powers them on. It does not wait for their guests, which the
+/// engine tells their names when they answer.
 ///
 /// # Errors
 /// Invalid, naming the line or entry; nothing has changed then. The driver fails; [`resume_provision`] goes on with it.
 pub async fn provision(app: &App, text: &str) -> Result<(), Error> {
-    let world = read(text.to_owned(), None, app.clock.now(), app.rng.clone()).await?;
+    let now = app.clock.now();
+    let world = read(text.to_owned(), None, now, app.rng.clone()).await?;
     must_be_real(&world)?;
     let unfinished = Unfinished { home: None, text: text.to_owned() };
     let unfinished = serde_json::to_vec(&unfinished).map_err(Error::internal)?;
@@ -23,6 +25,9 @@ pub async fn provision(app: &App, text: &str) -> Result<(), Error> {
         .store
         .write(move |tx| {
             replace(tx, &world)?;
+            for cloud_pc in world.tenants.iter().flat_map(|tenant| &tenant.cloud_pcs) {
+                tx.health_check_ask_to_enrol(cloud_pc.tenant_id, cloud_pc.id, now)?;
+            }
             tx.setting_put(UNFINISHED, &unfinished)?;
             Ok::<_, Error>(world)
         })

@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0004_accepts.sql"),
     include_str!("../../migrations/0005_health.sql"),
     include_str!("../../migrations/0006_step.sql"),
+    include_str!("../../migrations/0007_enrol.sql"),
 ];
 
 /// What a commit outlives.

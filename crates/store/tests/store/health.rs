@@ -77,6 +77,7 @@ fn a_machine_is_looked_at_when_asked_and_again_if_nothing_came_of_it() {
         restarts: 0,
         restart_at: None,
         forget_at: None,
+        enrol: false,
         due_at: Timestamp(15),
     };
     assert_eq!((book.checks(4), book.checks(5)), (vec![], vec![check.clone()]));
@@ -128,4 +129,16 @@ fn the_latest_findings_are_kept_and_the_oldest_make_room() {
     book.write(move |tx| tx.health_event_insert(TENANT, id(), &event)).unwrap();
     assert_eq!((ids(None, 1), ids(Some(3), 9)), (vec![(1001, 2000, true)], vec![(2, 2, true)]));
     assert_eq!(book.read(|reader| reader.health_event_list(OTHER_TENANT, id(), None, 9)), []);
+}
+
+#[test]
+fn a_new_machine_is_looked_at_until_somebody_says_that_its_guest_knows_its_name() {
+    let book = Book::with_machine();
+    book.write(move |tx| tx.health_check_ask_to_enrol(TENANT, id(), Timestamp(5))).unwrap();
+    book.ask(3);
+    let [check] = book.checks(5).try_into().unwrap();
+    assert!(check.enrol, "a further reason to look takes nothing away");
+    let told = HealthCheck { enrol: false, ..check };
+    book.write(move |tx| tx.health_check_put_off(&told, Timestamp(40))).unwrap();
+    assert!(!book.checks(40)[0].enrol);
 }
