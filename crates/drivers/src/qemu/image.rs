@@ -276,6 +276,26 @@ mod tests {
     }
 
     #[test]
+    fn images_of_before_downloads_could_be_chosen_have_them_pushed() {
+        let old = r#"{ "os": "linux", "display": true }"#;
+        let old: About = serde_json::from_str(old).unwrap();
+        assert_eq!(old.downloads, Downloads::Pushed);
+        assert!(!serde_json::to_string(&old).unwrap().contains("downloads"), "and programs of before can read it");
+        let new = About { downloads: Downloads::Inside, ..old };
+        let told = serde_json::to_string(&new).unwrap();
+        assert!(told.contains(r#""downloads":"inside""#), "{told}");
+        assert_eq!(serde_json::from_str::<About>(&told).unwrap(), new);
+    }
+
+    #[test]
+    fn what_has_no_network_has_downloads_pushed() {
+        for (downloads, bridged) in [(Downloads::Pushed, Downloads::Pushed), (Downloads::Inside, Downloads::Inside)] {
+            assert_eq!(downloads.on(&Network::Closed), Downloads::Pushed);
+            assert_eq!(downloads.on(&Network::Bridge("br0".into())), bridged);
+        }
+    }
+
+    #[test]
     fn an_image_is_whole_or_not_there_and_links_outlive_it() {
         let root = tempfile::tempdir().unwrap();
         let images = Images::open(&root.path().join("images")).unwrap();

@@ -73,7 +73,7 @@ impl QemuGuest {
             let answer = asked.status.map(|status| route.answered(status, asked.location.as_deref())).transpose()?;
             match (answer, asked.code) {
                 (Some(Answer::File), 0) => break,
-                (Some(Answer::Redirect), code) if code != TOO_LARGE => {}
+                (Some(Answer::Redirect), _) => {}
                 _ => return Err(asked.trouble(&route, policy)),
             }
         }
@@ -199,6 +199,102 @@ impl Asked {
             // What the server says is no answer, or a part of one.
             1 | 8 | 16 | 18 | 43 | 52 | 55 | 56 | 61 | 92 | 95 | 96 => route.undelivered(&self.why),
             code => DriverError::Unavailable(format!("in the guest: curl ended with {code}: {}", self.why)).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_is_no_option_and_its_brackets_are_its_own() {
+        let bound_to = Some("a.test:443:1.1.1.1".to_owned());
+        let arguments =
+            arguments(&url("https://a.test/[1-3]{a}?--output=/etc/passwd"), bound_to, Duration::from_millis(2500));
+        insta::assert_snapshot!(arguments.join("\n").replace(USER_AGENT, "USER_AGENT"), @r"
+        -q
+        --silent
+        --show-error
+        --fail
+        --noproxy
+        *
+        --proto
+        =https
+        --user-agent
+        USER_AGENT
+        --header
+        Accept-Encoding: identity
+        --connect-timeout
+        2.500
+        --max-time
+        2.500
+        --write-out
+        %{http_code} %{time_pretransfer} %{redirect_url}
+        --resolve
+        a.test:443:1.1.1.1
+        --globoff
+        --url
+        https://a.test/[1-3]%7Ba%7D?--output=/etc/passwd
+        ");
+    }
+
+    #[test]
+    fn addresses_are_the_first_words() {
+        // As getent prints them, and as PowerShell does.
+        let told = "1.1.1.1         STREAM a.test\n1.1.1.1         DGRAM  \n2606:4700::1111 STREAM \nfe80::1%eth0\r\n\r\nfd00::1\r\n";
+        let found: Vec<_> = addresses(told, 443).iter().map(|at| bracketed(at.ip())).collect();
+        assert_eq!(found, ["1.1.1.1", "[2606:4700::1111]", "[fd00::1]"]);
+    }
+
+    #[test]
+    fn what_curl_prints_is_read() {
+        let asked = |code, status, connected, location: Option<&str>, why: &str| {
+            Some(Asked { code, status, connected, location: location.map(str::to_owned), why: why.into() })
+        };
+        assert_eq!(Asked::parse("0\n200 0.031415 \n", ""), asked(0, Some(200), true, None, ""));
+        // From Windows; and an address with a blank, as curl passes it on.
+        let to = "https://b.test/a b";
+        assert_eq!(Asked::parse(&format!("0\r\n302 0.01 {to}\r\n"), ""), asked(0, Some(302), true, Some(to), ""));
+        let err = "curl: (60) SSL certificate problem: self-signed certificate\nMore details here: https://curl.se/docs/sslcerts.html";
+        let why = "SSL certificate problem: self-signed certificate";
+        assert_eq!(Asked::parse("60\n000 0.000000 \n", err), asked(60, None, false, None, why));
+        assert_eq!(Asked::parse("63\r\n", ""), asked(63, None, false, None, ""), "it was ended");
+        assert_eq!(Asked::parse("", "curl: not found"), None);
+    }
+
+    #[test]
+    fn how_curl_ends_is_told_as_our_own_downloads_tell_it() {
+        let policy = FetchPolicy {
+            allowed_urls: vec!["http://a.test/".into()],
+            size_bytes_max: 9,
+            time_max: Duration::from_secs(5),
+        };
+        let route = Route::from(&url("http://a.test/f?secret"), &policy).unwrap();
+        let trouble = |code, connected| {
+            let asked = Asked { code, status: None, connected, location: None, why: "why".into() };
+            asked.trouble(&route, &policy)
+        };
+        let unreachable = GuestError::Unreachable("http://a.test/f cannot be reached: why".into());
+        for code in [6, 7, 28, 35, 60, 77] {
+            assert_eq!(trouble(code, false), unreachable, "{code}");
+        }
+        for code in [1, 18, 52, 56, 92] {
+            let undelivered = GuestError::FileNotFound("http://a.test/f was not delivered: why".into());
+            assert_eq!(trouble(code, true), undelivered, "{code}");
+        }
+        let late = GuestError::FileNotFound("http://a.test/f was not delivered within 5 seconds".into());
+        assert_eq!(trouble(28, true), late);
+        let large = GuestError::FileNotFound("http://a.test/f is larger than the 9 bytes that are taken".into());
+        assert_eq!(trouble(TOO_LARGE, true), large);
+        assert!(matches!(trouble(23, true), GuestError::DiskFull(_)));
+        // Options that it does not know, libraries that it misses, an end by the kernel for want of memory.
+        for code in [2, 127, 137] {
+            assert!(matches!(trouble(code, false), GuestError::Driver(DriverError::Unavailable(_))), "{code}");
         }
     }
 }

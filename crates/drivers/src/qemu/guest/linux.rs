@@ -111,9 +111,11 @@ exit "$code"
 
 #[cfg(test)]
 mod tests {
-    use super::super::shell::KILLED;
+    use super::super::shell::{KILLED, NO_PROGRAM, TOO_LARGE};
     use super::*;
-    use std::process::Command;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::process::{Command, Stdio};
 
     #[test]
     fn a_detection_shows_its_code_and_the_end_of_its_output_and_is_ended_in_time() {
@@ -130,5 +132,88 @@ mod tests {
         assert_eq!((code, waits.lines().next()), (KILLED, Some("waits")));
         let (code, much) = detect("i=0; while [ $i -lt 3000 ]; do echo 0123456789; i=$((i + 1)); done");
         assert_eq!((code, much.len()), (0, 16384));
+    }
+
+    /// A script with a program of this text for curl.
+    fn with_curl(folder: &Path, curl: &str, script: &str, arguments: &[&str]) -> Command {
+        let programs = folder.join("programs");
+        std::fs::create_dir_all(&programs).unwrap();
+        std::fs::write(programs.join("curl"), format!("#!/bin/sh\n{curl}\n")).unwrap();
+        std::fs::set_permissions(programs.join("curl"), PermissionsExt::from_mode(0o755)).unwrap();
+        let (program, arguments) = (LINUX.command)(script, arguments);
+        let mut command = Command::new(program);
+        command.args(arguments).env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
+        command
+    }
+
+    #[test]
+    fn a_download_has_a_limit_and_leaves_nothing_but_the_file() {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, attempt) = (root.path().join("tag 1"), root.path().join("tag 1/download-7"));
+        let (folder, attempt) = (folder.to_str().unwrap(), attempt.to_str().unwrap());
+        let run = |curl: &str, script, arguments: &[&str]| {
+            let output = with_curl(root.path(), curl, script, arguments).output().unwrap();
+            (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+        };
+        // What curl does when a write fails.
+        let curl = "head -c \"$2\" /dev/zero > payload.part || code=23; echo \"200 0.1 $3 $4\"; exit $code";
+        for (size, code) in [("1000", 0), ("1001", TOO_LARGE), ("100000", TOO_LARGE)] {
+            assert_eq!(run(curl, LINUX.begin_download, &[folder, attempt]), (0, String::new()));
+            let told = run(curl, LINUX.download, &[attempt, "1000", "-s", size]);
+            assert_eq!(told, (0, format!("{code}\n200 0.1 --output payload.part\n")), "{size}");
+            let written = std::fs::metadata(Path::new(attempt).join("payload.part")).unwrap().len();
+            assert!(written <= 1024, "{written} bytes of {size}");
+        }
+        assert_eq!(run(curl, LINUX.begin_download, &[folder, attempt]).0, 0);
+        assert_eq!(run("exit 7", LINUX.download, &[attempt, "1000"]), (0, "7\n\n".into()));
+        assert_eq!(run("", LINUX.keep, &[folder, attempt]), (0, "0\n".into()), "there is a file even if it is empty");
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
+        // One whose folder was taken away by another attempt.
+        assert_ne!(run(curl, LINUX.download, &[attempt, "1000", "-s", "1"]).0, 0);
+    }
+
+    #[test]
+    fn a_download_is_ended_by_whoever_comes_next() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("tag-1");
+        let name = folder.to_str().unwrap();
+        for script in [LINUX.begin_download, LINUX.kill, LINUX.remove] {
+            let attempt = folder.join("download-1");
+            let words = [name, attempt.to_str().unwrap()];
+            assert!(with_curl(root.path(), "", LINUX.begin_download, &words).status().unwrap().success());
+            let curl = "echo M > payload.part; sleep 1000";
+            let mut hangs = with_curl(root.path(), curl, LINUX.download, &[words[1], "1000"]);
+            let mut hangs = hangs.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            while std::fs::read(attempt.join("payload.part")).unwrap_or_default().is_empty() {
+                std::thread::yield_now();
+            }
+            let next = folder.join("download-2");
+            let words = [name, next.to_str().unwrap()];
+            assert!(with_curl(root.path(), "", script, &words).status().unwrap().success());
+            assert_eq!(hangs.wait().unwrap().code().map(i64::from), Some(KILLED));
+            assert!(!attempt.exists());
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        for (script, missing) in [(LINUX.ask, "curl"), (LINUX.download, "curl"), (LINUX.resolve, "getent")] {
+            let (program, arguments) = (LINUX.command)(script, &["/", "1000"]);
+            let output = Command::new(program).args(arguments).env("PATH", "/nowhere").output().unwrap();
+            assert_eq!(output.status.code().map(i64::from), Some(NO_PROGRAM));
+            assert_eq!(String::from_utf8_lossy(&output.stderr).trim(), missing);
+        }
+    }
+
+    #[test]
+    fn a_name_is_looked_up() {
+        let look_up = |name: &str| {
+            let (program, arguments) = (LINUX.command)(LINUX.resolve, &[name]);
+            let output = Command::new(program).args(arguments).output().unwrap();
+            (output.status.code(), String::from_utf8(output.stdout).unwrap())
+        };
+        let (code, found) = look_up("127.0.0.1");
+        assert!(code == Some(0) && found.starts_with("127.0.0.1 "), "{found}");
+        assert_eq!(look_up("no-such-host.invalid"), (Some(0), String::new()));
     }
 }

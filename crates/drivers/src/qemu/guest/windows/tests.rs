@@ -5,8 +5,8 @@ use crate::qemu::layout::{AGENT_SOCKET, MACHINE_FILE, RUN_FOLDER};
 use crate::qemu::transcript::Transcript;
 use crate::qemu::wire::{Lines, SENTINEL};
 use crate::qemu::{AcceleratorSetting, Capacity, Images, LimitsSetting, Network, QemuDriver, QemuParts};
-use crate::{Exit, Fetcher, Guest, GuestError, GuestOs, SystemClock, SystemRng, Tag};
-use cloudpc_model::CloudPcId;
+use crate::{DriverError, Exit, FetchPolicy, Fetcher, Guest, GuestError, GuestOs, SystemClock, Tag, URL_BYTES_MAX};
+use cloudpc_model::{CloudPcId, Rng};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,15 @@ use tokio::sync::oneshot;
 use tree_sitter::{Node, Parser};
 
 const FOLDER: &str = "C:/Program Files/cloudpc/action-7";
+
+/// Chance that is always the same.
+struct NoChance;
+
+impl Rng for NoChance {
+    fn next_u64(&self) -> u64 {
+        7
+    }
+}
 
 /// A guest whose agent says what the transcript says.
 struct Bed {
@@ -37,7 +46,7 @@ impl Bed {
             stop_time_max: Duration::from_secs(1),
             guest_silence_max: Duration::from_secs(60),
             clock,
-            rng: Arc::new(SystemRng),
+            rng: Arc::new(NoChance),
             fetcher: Fetcher::new(None).unwrap(),
             runtime: tokio::runtime::Handle::current(),
         };
@@ -134,6 +143,89 @@ async fn what_is_amiss_inside_is_told() {
     bed.finished().await;
 }
 
+fn policy(allowed: &[&str]) -> FetchPolicy {
+    FetchPolicy {
+        allowed_urls: allowed.iter().map(|url| (*url).to_owned()).collect(),
+        size_bytes_max: 9000,
+        time_max: Duration::from_secs(60),
+    }
+}
+
+/// What a download is told to do.
+fn line(bound_to: Option<&str>, url: &str) -> String {
+    let bound_to = bound_to.map(|bound_to| format!("--resolve {bound_to} ")).unwrap_or_default();
+    format!(
+        "-q --silent --show-error --fail --noproxy * --proto =https --user-agent {} --header \"Accept-Encoding: identity\" --connect-timeout 10.000 --max-time 60.000 \
+         --write-out \"%{{http_code}} %{{time_pretransfer}} %{{redirect_url}}\" {bound_to}--globoff --url {url} --max-filesize 9000",
+        crate::fetch::USER_AGENT
+    )
+}
+
+#[tokio::test]
+async fn a_file_is_downloaded_inside() {
+    let attempt = format!("{FOLDER}/download-0000000000000007");
+    let (first, second) = ("https://a.test/f?x=%22", "https://b.test:8443/f");
+    let download =
+        |bound_to, url, told| ran(WINDOWS.download, &[&attempt, "9000", &line(Some(bound_to), url)], 0, told);
+    let text = [
+        "> {\"arguments\":{},\"execute\":\"guest-ping\"}\n< {\"return\": {}}\n".to_owned(),
+        ran(WINDOWS.resolve, &["a.test"], 0, "10.0.0.7\r\n"),
+        ran(WINDOWS.begin_download, &[FOLDER, &attempt], 0, ""),
+        ran(WINDOWS.resolve, &["a.test"], 0, "2606:4700::1111\r\n10.0.0.7\r\n1.1.1.1\r\n"),
+        download("a.test:443:[2606:4700::1111],1.1.1.1", first, &format!("0\r\n302 0.021 {second}\r\n")),
+        ran(WINDOWS.resolve, &["b.test"], 0, "1.1.1.1\r\n"),
+        download("b.test:8443:1.1.1.1", second, "0\r\n200 0.031 \r\n"),
+        ran(WINDOWS.keep, &[FOLDER, &attempt], 0, "8999\r\n"),
+    ];
+    let bed = Bed::new(text.concat());
+    let (guest, tag, url) = (&bed.guest, Tag("action-7".into()), first.parse().unwrap());
+    let Err(GuestError::Unreachable(why)) = guest.reach(&url, &policy(&[])).await else { panic!("it is private") };
+    assert!(why.contains("10.0.0.7 is not a public address"), "{why}");
+    assert_eq!(guest.fetch(&tag, &url, &policy(&[])).await, Ok(8999));
+    bed.finished().await;
+}
+
+#[tokio::test]
+async fn what_is_amiss_with_a_download_inside_is_told() {
+    let attempt = format!("{FOLDER}/download-0000000000000007");
+    let url = "https://a.test/f";
+    let begun = ran(WINDOWS.begin_download, &[FOLDER, &attempt], 0, "");
+    let download =
+        |code, told| [begun.clone(), ran(WINDOWS.download, &[&attempt, "9000", &line(None, url)], code, told)].concat();
+    let text = [
+        download(0, "22\r\n404 0.021 \r\n"),
+        download(0, "63\r\n"),
+        download(0, "6\r\n000 0.000 \r\n"),
+        download(9, ""),
+        download(1, ""),
+    ];
+    let bed = Bed::new(text.concat());
+    let (guest, tag) = (&bed.guest, Tag("action-7".into()));
+    let mut fetched = Vec::new();
+    for _ in &text {
+        fetched.push(guest.fetch(&tag, &url.parse().unwrap(), &policy(&[url])).await.unwrap_err());
+    }
+    assert!(matches!(&fetched[0], GuestError::FileNotFound(why) if why.contains("404 Not Found")), "{fetched:?}");
+    assert!(matches!(&fetched[1], GuestError::FileNotFound(why) if why.contains("larger than")), "{fetched:?}");
+    assert!(matches!(&fetched[2], GuestError::Unreachable(_)), "{fetched:?}");
+    assert!(matches!(&fetched[3], GuestError::Driver(DriverError::Rejected { .. })), "{fetched:?}");
+    assert!(matches!(&fetched[4], GuestError::Driver(DriverError::Unavailable(_))), "{fetched:?}");
+    bed.finished().await;
+}
+
+#[test]
+fn the_longest_address_fits_on_the_command_line() {
+    let url = format!("https://a.test/{}", "x".repeat(URL_BYTES_MAX - "https://a.test/".len()));
+    let bound_to = format!("a.test:443:{}", ["[2606:4700:4700:4700:4700:4700:4700:1111]"; 8].join(","));
+    let attempt = format!("{FOLDER}-{}/download-0000000000000007", "0".repeat(36));
+    let (program, words) = (WINDOWS.command)(WINDOWS.download, &[&attempt, "1073741824", &line(Some(&bound_to), &url)]);
+    let length = [program, &words.join(" ")].join(" ").len();
+    assert!(length < COMMAND_LINE_MAX, "{length}");
+}
+
+/// The longest command line of Windows, in characters (page `CreateProcess` function).
+const COMMAND_LINE_MAX: usize = 32_767;
+
 #[test]
 fn every_script_is_in_the_language() {
     let mut parser = Parser::new();
@@ -166,8 +258,7 @@ fn every_script_is_in_the_language() {
             BASE64.decode(&words[3]).unwrap().chunks(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
         let whole = String::from_utf16(&utf16).unwrap();
         assert!(whole.ends_with(script), "{what}");
-        // The longest command line of Windows, in characters (page `CreateProcess` function).
-        assert!(words.join(" ").len() < 32_767 / 2, "{what} leaves room for arguments");
+        assert!(words.join(" ").len() < COMMAND_LINE_MAX / 2, "{what} leaves room for arguments");
         check(what, &whole);
     }
     let runner = RUN.split_once("@'\n").and_then(|(_, rest)| rest.split_once("\n'@")).unwrap().0;
