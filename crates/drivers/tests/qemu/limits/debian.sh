@@ -11,6 +11,8 @@ mmdebstrap --quiet --variant=minbase --aptopt='APT::Install-Recommends "false"' 
     --customize-hook='chroot "$1" useradd --create-home cpc' \
     --customize-hook='mkdir -p "$1/var/lib/systemd/linger" && touch "$1/var/lib/systemd/linger/cpc"' \
     bookworm "$W/root"
+# Nothing is swept away at boot: FOLDER may be below /tmp.
+ln -s /dev/null "$W/root/etc/tmpfiles.d/tmp.conf"
 strip -o "$W/root$AT" "$PROGRAM"
 mkdir -p "$W/root$FOLDER/images"
 cp -r "$TEST" "$W/root$FOLDER/images/"
