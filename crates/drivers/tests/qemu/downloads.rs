@@ -10,6 +10,9 @@ use url::Url;
 use crate::bed::{Bed, folder, image, images, wait_ready};
 use crate::origin::{FILE, Origin, PROGRAM};
 
+/// The home of the account that the agent of the test guest runs under.
+const HOME: &str = "/root";
+
 /// The test image, with guests that download by themselves.
 pub fn image_that_downloads() -> ImageId {
     let id = ImageId(format!("{}-inside", image()));
@@ -61,7 +64,7 @@ async fn files_are_taken_as_they_are_served(guest: &dyn Guest, origin: &Origin) 
     let policy = policy(&[&origin.url("/")]);
     let tag = Tag("../good; x".into());
     // Whoever runs curl in the guest has settings; they are none of ours.
-    guest.write_file("/root/.curlrc", b"proxy = \"http://127.0.0.1:9\"\n").await.unwrap();
+    guest.write_file(&format!("{HOME}/.curlrc"), b"proxy = \"http://127.0.0.1:9\"\n").await.unwrap();
     guest.reach(&url(&origin.url("/none")), &policy).await.unwrap();
     assert_eq!(origin.asked("/none"), 0, "nobody is asked for a file to see that he is there");
     for path in ["/file", "/to-file", "/hops/5", "/unsized", "/file?a=b&c=[1-3]{d,e}%20'$(x)`y`"] {

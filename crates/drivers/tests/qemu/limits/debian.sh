@@ -10,14 +10,14 @@ mmdebstrap --quiet --variant=minbase --aptopt='APT::Install-Recommends "false"' 
     --include=systemd-sysv,udev,dbus,dbus-user-session,libpam-systemd,ca-certificates,qemu-guest-agent,qemu-system-x86,qemu-utils \
     --customize-hook='chroot "$1" useradd --create-home cpc' \
     --customize-hook='mkdir -p "$1/var/lib/systemd/linger" && touch "$1/var/lib/systemd/linger/cpc"' \
-    bookworm "$W/root"
+    bookworm "$W/debian"
 # Nothing is swept away at boot: FOLDER may be below /tmp.
-ln -s /dev/null "$W/root/etc/tmpfiles.d/tmp.conf"
-strip -o "$W/root$AT" "$PROGRAM"
-mkdir -p "$W/root$FOLDER/images"
-cp -r "$TEST" "$W/root$FOLDER/images/"
+ln -s /dev/null "$W/debian/etc/tmpfiles.d/tmp.conf"
+strip -o "$W/debian$AT" "$PROGRAM"
+mkdir -p "$W/debian$FOLDER/images"
+cp -r "$TEST" "$W/debian$FOLDER/images/"
 truncate -s 1500M "$W/disk.img"
-mke2fs -q -t ext4 -d "$W/root" "$W/disk.img"
+mke2fs -q -t ext4 -d "$W/debian" "$W/disk.img"
 rm -rf "$OUT"
 cp -r "$TEST" "$OUT"
 qemu-img convert -f raw -O qcow2 "$W/disk.img" "$OUT/disk.qcow2"
