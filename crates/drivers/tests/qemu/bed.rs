@@ -131,16 +131,15 @@ impl Bed {
 
     pub fn signal_id(&self, id: CloudPcId, signal: &str) {
         let pid = std::fs::read_to_string(self.machine_of(id).join("pid")).unwrap();
-        let killed = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
-        assert!(killed.success());
+        assert!(send(signal, &pid), "{signal} to the machine of {id}, process {pid}");
     }
 
     /// Kills the process of a machine, if it has one.
     pub fn kill_if_running(&self, spec: &MachineSpec) {
         let pid = std::fs::read_to_string(self.machine(spec).join("pid")).unwrap_or_default();
-        let command_line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        if command_line.contains(&spec.id.to_string()) {
-            self.signal(spec, "-KILL");
+        let running = || runs(&spec.id.to_string(), &pid);
+        if running() && !send("-KILL", &pid) {
+            assert!(!running(), "process {pid} cannot be killed, but has not ended by itself either");
         }
     }
 
@@ -230,12 +229,21 @@ impl Drop for Bed {
         // Whatever the test has left running.
         for machine in std::fs::read_dir(self.path().join("machines")).into_iter().flatten().flatten() {
             let pid = std::fs::read_to_string(machine.path().join("pid")).unwrap_or_default();
-            let command_line = std::fs::read_to_string(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
-            if command_line.contains(&*machine.file_name().to_string_lossy()) {
-                let _ = std::process::Command::new("kill").args(["-9", pid.trim()]).status();
+            if runs(&machine.file_name().to_string_lossy(), &pid) {
+                send("-KILL", &pid);
             }
         }
     }
+}
+
+/// Whether a process is the machine's: a pid may be another's by now.
+fn runs(machine: &str, pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(machine))
+}
+
+/// Whether there was a process to take the signal.
+fn send(signal: &str, pid: &str) -> bool {
+    std::process::Command::new("kill").args([signal, pid]).status().unwrap().success()
 }
 
 pub fn spec(number: u32) -> MachineSpec {
