@@ -354,7 +354,7 @@ impl Driver for QemuDriver {
         }
         let about = disk::read(&folder.join(DISK_FOLDER)).map_err(of_host)?.map(|disk| disk.about);
         let (os, downloads) = about.map_or((GuestOs::Linux, Downloads::Pushed), |about| (about.os, about.downloads));
-        let downloads = downloads.on(&self.0.network);
+        let downloads = if self.0.network.leads_out(id) { downloads } else { Downloads::Pushed };
         Ok(Box::new(QemuGuest { host: Arc::clone(&self.0), slot: self.0.slot(id), id, os, downloads }))
     }
 

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use super::layout::{
     file_name, make_private, names, original_name, read_json, remove, rename, sync_folder, write_json,
 };
-use super::network::Network;
 use super::warm::{MEMORY_FILE, Shape};
 use crate::{DriverError, GuestOs, IMAGE_NOT_ON_HOST};
 
@@ -66,14 +65,6 @@ pub enum Downloads {
 impl Downloads {
     fn is_pushed(&self) -> bool {
         *self == Self::Pushed
-    }
-
-    /// What comes of it on a network.
-    pub(super) fn on(self, network: &Network) -> Self {
-        match network {
-            Network::Closed => Self::Pushed,
-            Network::Bridge(_) => self,
-        }
     }
 }
 
@@ -285,14 +276,6 @@ mod tests {
         let told = serde_json::to_string(&new).unwrap();
         assert!(told.contains(r#""downloads":"inside""#), "{told}");
         assert_eq!(serde_json::from_str::<About>(&told).unwrap(), new);
-    }
-
-    #[test]
-    fn what_has_no_network_has_downloads_pushed() {
-        for (downloads, bridged) in [(Downloads::Pushed, Downloads::Pushed), (Downloads::Inside, Downloads::Inside)] {
-            assert_eq!(downloads.on(&Network::Closed), Downloads::Pushed);
-            assert_eq!(downloads.on(&Network::Bridge("br0".into())), bridged);
-        }
     }
 
     #[test]

@@ -51,6 +51,14 @@ impl Network {
         }
     }
 
+    /// Whether a machine's card leads out. One that was started before there was a bridge leads nowhere until its next start.
+    pub fn leads_out(&self, id: CloudPcId) -> bool {
+        match self {
+            Self::Closed => false,
+            Self::Bridge(_) => exists(&device(id)),
+        }
+    }
+
     /// Makes the way of a machine to its bridge, if it has one. Blocks.
     pub fn ensure(&self, id: CloudPcId, account: Account) -> io::Result<()> {
         let Self::Bridge(bridge) = self else { return Ok(()) };

@@ -119,6 +119,12 @@ impl Bed {
         (self.process, self.driver) = (Some(process), driver);
     }
 
+    /// The same, and the next one knows another network.
+    pub fn restart_on(&mut self, network: Network) {
+        self.settings.network = network;
+        self.restart();
+    }
+
     /// The process of a machine, by the file that it writes.
     pub fn pid(&self, spec: &MachineSpec) -> String {
         std::fs::read_to_string(self.machine(spec).join("pid")).unwrap()

@@ -76,9 +76,14 @@ async fn inside() {
     assert_eq!(devices(), with_one - 1, "its device goes with it");
     drop(bed);
 
-    let bed = Bed::new();
-    let guest = bed.ready(&MachineSpec { image, ..spec(2) }).await;
+    let mut bed = Bed::new();
+    let without = MachineSpec { image, ..spec(2) };
+    let guest = bed.ready(&without).await;
     assert!(!reaches(&*guest, port).await);
     // It has no network to download over, whatever its image says; this server is nowhere but on the host.
     fetched(&*guest, &Tag("pushed".into()), b"#!/bin/sh\n").await;
+    drop(guest);
+    // Nor has it one before its next start, whatever its host has by now.
+    bed.restart_on(Network::Bridge(BRIDGE.into()));
+    fetched(&*bed.guest(&without).await, &Tag("pushed-again".into()), b"#!/bin/sh\n").await;
 }
