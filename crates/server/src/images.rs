@@ -1,8 +1,9 @@
 //! The images of real machines in a data directory, which the command line makes. Needs no running service.
 
 use cloudpc_drivers::qemu::{AcceleratorSetting, Capacity, LimitsSetting, Network, QemuDriver, QemuParts};
-use cloudpc_drivers::{Driver, Fetcher, GuestError, MachineSpec, SystemClock, SystemRng};
+use cloudpc_drivers::{Driver, DriverError, Fetcher, GuestError, MachineSpec, SystemClock, SystemRng};
 use cloudpc_model::{CloudPcId, Rng as _};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ const TRIALS: &str = "qemu/trials";
 
 /// How long the guest agent of an image that is tried out may usually take to answer. Windows takes minutes under software emulation.
 pub const TRIAL_TIME_MAX: Duration = Duration::from_mins(10);
+
+/// How often a trial looks whether the one before it has ended.
+const TURN_POLL: Duration = Duration::from_millis(200);
 
 /// The images of a data directory.
 ///
@@ -44,6 +48,7 @@ pub enum Trial {
 }
 
 /// Starts a machine from an image of a data directory, to see whether its guest agent answers within `time_max`, and removes it again. Ends early when `stop` does.
+/// One trial at a time: it removes what one whose process was killed has left.
 ///
 /// # Errors
 /// The machine cannot be made or started.
@@ -53,22 +58,16 @@ pub async fn try_out(
     time_max: Duration,
     stop: impl Future<Output = ()>,
 ) -> Result<Trial, GuestError> {
-    let unavailable = |error: io::Error| cloudpc_drivers::DriverError::Unavailable(error.to_string());
-    let driver = QemuDriver::open(QemuParts {
-        folder: data.join(TRIALS),
-        images: open(data).map_err(unavailable)?,
-        accelerator: AcceleratorSetting::Auto,
-        capacity: Capacity::of_host().map_err(unavailable)?,
-        limits: LimitsSetting::Auto,
-        network: Network::Closed,
-        stop_time_max: Duration::from_secs(30),
-        guest_silence_max: time_max,
-        clock: Arc::new(SystemClock),
-        rng: Arc::new(SystemRng),
-        fetcher: Fetcher::new(None).map_err(unavailable)?,
-        runtime: tokio::runtime::Handle::current(),
-    })
-    .map_err(unavailable)?;
+    let folder = data.join(TRIALS);
+    tokio::pin!(stop);
+    let _turn = tokio::select! {
+        turn = turn(&folder) => turn.map_err(unavailable)?,
+        () = &mut stop => return Ok(Trial::CutShort),
+    };
+    let driver = driver(data, time_max).map_err(unavailable)?;
+    for left in driver.list().await? {
+        driver.ensure_absent(left).await?;
+    }
     let spec = MachineSpec {
         id: CloudPcId(SystemRng.uuid()),
         hostname: "CPC-TRIAL".into(),
@@ -84,6 +83,41 @@ pub async fn try_out(
     };
     driver.ensure_absent(spec.id).await?;
     tried
+}
+
+/// Waits for other trials in a folder. The turn ends with the file, or with our process.
+async fn turn(folder: &Path) -> io::Result<File> {
+    std::fs::create_dir_all(folder)?;
+    let file = File::create(folder.join("lock"))?;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(TURN_POLL).await,
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// The driver of the machines that are tried out.
+fn driver(data: &Path, time_max: Duration) -> io::Result<QemuDriver> {
+    QemuDriver::open(QemuParts {
+        folder: data.join(TRIALS),
+        images: open(data)?,
+        accelerator: AcceleratorSetting::Auto,
+        capacity: Capacity::of_host()?,
+        limits: LimitsSetting::Auto,
+        network: Network::Closed,
+        stop_time_max: Duration::from_secs(30),
+        guest_silence_max: time_max,
+        clock: Arc::new(SystemClock),
+        rng: Arc::new(SystemRng),
+        fetcher: Fetcher::new(None)?,
+        runtime: tokio::runtime::Handle::current(),
+    })
+}
+
+fn unavailable(error: io::Error) -> DriverError {
+    DriverError::Unavailable(error.to_string())
 }
 
 async fn watch(driver: &QemuDriver, spec: &MachineSpec, time_max: Duration) -> Result<Trial, GuestError> {

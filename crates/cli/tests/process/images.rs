@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -122,7 +122,7 @@ fn import_nothing(folder: &Path, seconds: &str) -> Command {
 
 /// What a trial has left of its machine.
 fn left(folder: &Path) -> Vec<PathBuf> {
-    let machines = std::fs::read_dir(folder.join("data/qemu/trials/machines")).unwrap();
+    let machines = std::fs::read_dir(folder.join("data/qemu/trials/machines")).into_iter().flatten();
     machines.map(|machine| machine.unwrap().path()).collect()
 }
 
@@ -139,22 +139,30 @@ fn a_disk_that_starts_nothing_is_told_with_a_picture_and_its_machine_is_gone() {
     assert_eq!(left(folder.path()), Vec::<PathBuf>::new());
 }
 
+/// A trial whose machine runs, and the process of that.
+fn long_trial(folder: &Path) -> (Child, String) {
+    let trial = import_nothing(folder, "600").stderr(Stdio::piped()).spawn().unwrap();
+    let pid = |machine: &PathBuf| std::fs::read_to_string(machine.join("pid")).ok().filter(|pid| !pid.is_empty());
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        match left(folder).iter().find_map(pid) {
+            Some(pid) => return (trial, pid),
+            None if Instant::now() > until => panic!("no machine was started"),
+            None => pause(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// Whether a process has not ended. One that nobody has collected has no command line.
+fn runs(pid: &str) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
+}
+
 #[test]
 #[ignore = "needs QEMU: make test-vm"]
 fn a_trial_that_nobody_waits_for_leaves_no_machine() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut trial = import_nothing(folder.path(), "600").stderr(Stdio::piped()).spawn().unwrap();
-    let pid = |machine: &PathBuf| std::fs::read_to_string(machine.join("pid")).ok();
-    let until = Instant::now() + Duration::from_secs(60);
-    let runs = loop {
-        let machines =
-            if folder.path().join("data/qemu/trials/machines").exists() { left(folder.path()) } else { vec![] };
-        match machines.iter().find_map(pid) {
-            Some(pid) => break pid,
-            None if Instant::now() > until => panic!("no machine was started"),
-            None => pause(Duration::from_millis(50)),
-        }
-    };
+    let (mut trial, machine) = long_trial(folder.path());
     let interrupt = Command::new("kill").args(["-INT", &trial.id().to_string()]).status().unwrap();
     assert!(interrupt.success());
     let ended = trial.wait().unwrap();
@@ -162,5 +170,21 @@ fn a_trial_that_nobody_waits_for_leaves_no_machine() {
     assert_eq!(ended.code(), Some(1), "{told}");
     assert!(told.contains("cut short"), "{told}");
     assert_eq!(left(folder.path()), Vec::<PathBuf>::new());
-    assert!(!Path::new("/proc").join(runs.trim()).join("cmdline").exists(), "its process is gone");
+    assert!(!runs(&machine), "its process is gone");
+}
+
+#[test]
+#[ignore = "needs QEMU: make test-vm"]
+fn what_a_killed_trial_leaves_is_removed_by_the_next() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (mut trial, machine) = long_trial(folder.path());
+    trial.kill().unwrap();
+    trial.wait().unwrap();
+    assert!(runs(&machine), "its machine runs on");
+
+    let next = import_nothing(folder.path(), "1").output().unwrap();
+    let told = String::from_utf8_lossy(&next.stderr).into_owned();
+    assert!(told.contains("did not answer within 1 seconds"), "{told}");
+    assert_eq!(left(folder.path()), Vec::<PathBuf>::new());
+    assert!(!runs(&machine), "its process is gone");
 }
