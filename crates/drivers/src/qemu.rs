@@ -117,20 +117,12 @@ pub struct QemuDriver(Arc<Host>);
 
 /// What all machines share.
 struct Host {
+    parts: QemuParts,
     machines: PathBuf,
     downloads: PathBuf,
-    images: Images,
     account: Account,
-    capacity: Capacity,
     limits: Limits,
-    network: Network,
-    stop_time_max: Duration,
-    guest_silence_max: Duration,
-    clock: Arc<dyn Clock>,
-    rng: Arc<dyn Rng>,
-    fetcher: Fetcher,
-    runtime: Handle,
-    accelerator: (AcceleratorSetting, OnceCell<Accelerator>),
+    accelerator: OnceCell<Accelerator>,
     /// One machine is let in at a time, so that each sees those before it.
     admission: Arc<tokio::sync::Mutex<()>>,
     slots: Mutex<HashMap<CloudPcId, Arc<Slot>>>,
@@ -155,41 +147,19 @@ impl QemuDriver {
     /// # Errors
     /// The folder cannot be used, the host has no such network, or cannot limit machines and has to.
     pub fn open(parts: QemuParts) -> io::Result<Self> {
-        let QemuParts {
-            folder,
-            images,
-            accelerator,
-            capacity,
-            limits,
-            network,
-            stop_time_max,
-            guest_silence_max,
-            clock,
-            rng,
-            fetcher,
-            runtime,
-        } = parts;
-        network.check()?;
-        let (machines, downloads) = (folder.join("machines"), folder.join("downloads"));
+        parts.network.check()?;
+        let (machines, downloads) = (parts.folder.join("machines"), parts.folder.join("downloads"));
         layout::make_private(&machines)?;
         MachineFolder::at(&machines).sweep()?;
         layout::remove(&downloads)?;
         layout::make_private(&downloads)?;
         let driver = Self(Arc::new(Host {
+            limits: parts.limits.resolve()?,
+            parts,
             machines,
             downloads,
-            images,
             account: Account::of_qemu(),
-            capacity,
-            limits: limits.resolve()?,
-            network,
-            stop_time_max,
-            guest_silence_max,
-            clock,
-            rng,
-            fetcher,
-            runtime,
-            accelerator: (accelerator, OnceCell::new()),
+            accelerator: OnceCell::new(),
             admission: Arc::default(),
             slots: Mutex::default(),
             changes: Changes::new(),
@@ -242,7 +212,7 @@ impl QemuDriver {
         let slot = self.0.slot(id);
         // A caller that goes away while it waits for its turn has not called.
         let turn = Arc::clone(&slot.lock).lock_owned().await;
-        let work = self.0.runtime.spawn(async move {
+        let work = self.0.parts.runtime.spawn(async move {
             let _turn = turn;
             verb(slot).await
         });
@@ -257,7 +227,7 @@ impl Driver for QemuDriver {
     }
 
     async fn check_image(&self, image: &ImageId) -> Result<(), DriverError> {
-        self.0.images.get(image).map(drop)
+        self.0.parts.images.get(image).map(drop)
     }
 
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {
@@ -354,7 +324,7 @@ impl Driver for QemuDriver {
         }
         let about = disk::read(&folder.join(DISK_FOLDER)).map_err(of_host)?.map(|disk| disk.about);
         let (os, downloads) = about.map_or((GuestOs::Linux, Downloads::Pushed), |about| (about.os, about.downloads));
-        let downloads = if self.0.network.leads_out(id) { downloads } else { Downloads::Pushed };
+        let downloads = if self.0.parts.network.leads_out(id) { downloads } else { Downloads::Pushed };
         Ok(Box::new(QemuGuest { host: Arc::clone(&self.0), slot: self.0.slot(id), id, os, downloads }))
     }
 
@@ -394,7 +364,7 @@ impl Host {
         let slot = || Slot {
             lock: Arc::default(),
             forcing: tokio::sync::watch::Sender::new(0),
-            channel: Channel::new(self.folder(id), Arc::clone(&self.rng)),
+            channel: Channel::new(self.folder(id), Arc::clone(&self.parts.rng)),
             watch: Watch::default(),
             children: Mutex::default(),
         };
@@ -402,15 +372,14 @@ impl Host {
     }
 
     async fn accelerator(&self) -> Accelerator {
-        let (setting, found) = &self.accelerator;
-        let (setting, folder) = (*setting, self.downloads.clone());
+        let (setting, folder) = (self.parts.accelerator, self.downloads.clone());
         let find = async || {
             let found = machine::blocking(move || Ok(setting.resolve(&folder))).await;
             let found = found.unwrap_or(Accelerator::Tcg);
             tracing::info!(?setting, ?found, "what runs the guests' instructions");
             found
         };
-        *found.get_or_init(find).await
+        *self.accelerator.get_or_init(find).await
     }
 
     /// Lets a machine in if there is room for it beside those that run. Others wait until the guard is dropped.
@@ -427,7 +396,7 @@ impl Host {
                 others.push(record.spec);
             }
         }
-        self.capacity.admit(spec, others.into_iter())?;
+        self.parts.capacity.admit(spec, others.into_iter())?;
         Ok(guard)
     }
 }

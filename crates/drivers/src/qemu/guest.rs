@@ -102,7 +102,7 @@ impl Guest for QemuGuest {
     async fn reach(&self, url: &Url, policy: &FetchPolicy) -> Result<(), GuestError> {
         self.ask("guest-ping", json!({})).await?;
         match self.downloads {
-            Downloads::Pushed => self.host.fetcher.reach(url, policy).await,
+            Downloads::Pushed => self.host.parts.fetcher.reach(url, policy).await,
             Downloads::Inside => self.reach_inside(url, policy).await,
         }
     }
@@ -210,7 +210,7 @@ impl QemuGuest {
         let said = self.script(self.shell().make_folder, &[&folder]).await?;
         self.must_be_zero("a folder cannot be made", &said)?;
         let mut download = Download::new(&self.host.downloads, self.id, tag).await?;
-        let fetched = self.host.fetcher.fetch_into(url, policy, &mut download.file).await?;
+        let fetched = self.host.parts.fetcher.fetch_into(url, policy, &mut download.file).await?;
         download.file.rewind().await.map_err(of_host)?;
         self.write(&format!("{folder}/payload.part"), &mut download.file).await?;
         let size_bytes = self.keep(&folder, &folder).await?;

@@ -40,8 +40,8 @@ impl Machine {
         if spec.gpu {
             return Err(rejected("gpuNotSupported", "this host gives machines no graphics processor".into()));
         }
-        host.capacity.could_ever_run(spec)?;
-        host.capacity.admit_disk(&host.machines)?;
+        host.parts.capacity.could_ever_run(spec)?;
+        host.parts.capacity.admit_disk(&host.machines)?;
         make_private(folder.path()).map_err(of_host)?;
         folder.sweep().map_err(of_host)?;
         if disk::read(&folder.join(DISK_FOLDER)).map_err(of_host)?.is_none() {
@@ -157,7 +157,8 @@ impl Machine {
 
     pub async fn ensure_absent(mut self) -> Done {
         self.stop(StopMode::Force).await?;
-        let (folder, network, id) = (self.folder.path().to_owned(), self.host.network.clone(), self.record.spec.id);
+        let (folder, network, id) =
+            (self.folder.path().to_owned(), self.host.parts.network.clone(), self.record.spec.id);
         blocking(move || {
             network.remove(id)?;
             remove(&folder)

@@ -69,7 +69,7 @@ pub fn begin(
         *seen = Seen { pid: Some(process.pid), trouble: None };
         Watcher { host: Arc::clone(host), slot: Arc::clone(slot), folder: folder.clone(), id, process }
     };
-    host.runtime.spawn(watcher.watch());
+    host.parts.runtime.spawn(watcher.watch());
     Ok(())
 }
 
@@ -95,7 +95,7 @@ impl Watcher {
 
     /// Looks until the process has ended, which whoever calls this waits for.
     async fn attend(&self) {
-        let mut heard_at = self.host.clock.now();
+        let mut heard_at = self.host.parts.clock.now();
         loop {
             if let Ok(mut qmp) = Qmp::connect_to(&self.folder, WATCH_SOCKET).await {
                 while self.look(&mut qmp, &mut heard_at).await.is_ok() {
@@ -117,18 +117,18 @@ impl Watcher {
             "io-error" => {
                 // Not in the middle of what somebody else does.
                 if let Ok(_turn) = self.slot.lock.try_lock()
-                    && self.host.capacity.admit_disk(self.folder.path()).is_ok()
+                    && self.host.parts.capacity.admit_disk(self.folder.path()).is_ok()
                 {
                     qmp.execute("cont", json!({})).await?;
                 }
                 Some(Trouble::HostDiskFull)
             }
             "running" if !self.hears_guest(qmp).await? => {
-                let silent = self.host.clock.now().since(*heard_at) >= self.host.guest_silence_max;
+                let silent = self.host.parts.clock.now().since(*heard_at) >= self.host.parts.guest_silence_max;
                 silent.then_some(Trouble::GuestSilent)
             }
             _ => {
-                *heard_at = self.host.clock.now();
+                *heard_at = self.host.parts.clock.now();
                 None
             }
         };

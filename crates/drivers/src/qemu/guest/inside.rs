@@ -64,7 +64,7 @@ impl QemuGuest {
     async fn follow(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError> {
         let mut route = Route::from(url, policy).map_err(GuestError::FileNotFound)?;
         let folder = self.folder(tag);
-        let attempt = format!("{folder}/download-{:016x}", self.host.rng.next_u64());
+        let attempt = format!("{folder}/download-{:016x}", self.host.parts.rng.next_u64());
         let said = self.script(self.shell().begin_download, &[&folder, &attempt]).await?;
         self.must_be_zero("a folder cannot be made", &said)?;
         loop {

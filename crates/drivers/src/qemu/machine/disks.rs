@@ -53,7 +53,7 @@ impl Machine {
             return Err(DriverError::NotFound(format!("restore point {snapshot} of {}", self.name())));
         }
         self.must_take_disk()?;
-        self.host.capacity.admit_disk(self.folder.path())?;
+        self.host.parts.capacity.admit_disk(self.folder.path())?;
         let (present, account) = (self.present(), self.host.account);
         blocking(move || disk::make_from_copy(&present, &original, Some(&tag), account)).await
     }
@@ -100,7 +100,7 @@ impl Machine {
             );
             return Err(rejected("storageShrinkNotSupported", message));
         }
-        self.host.capacity.could_ever_run(spec)?;
+        self.host.parts.capacity.could_ever_run(spec)?;
         self.must_be_off("its size is changed")?;
         (self.record.spec.vcpu_count, self.record.spec.ram_gib, self.record.spec.storage_gib) = size(spec);
         self.save()
@@ -114,7 +114,7 @@ impl Machine {
         if self.disk()?.is_none() {
             return Err(DriverError::Conflict(format!("{} has no disk to copy", self.name())));
         }
-        self.host.capacity.admit_disk(self.folder.path())?;
+        self.host.parts.capacity.admit_disk(self.folder.path())?;
         let snapshots = self.folder.join(SNAPSHOTS_FOLDER);
         make_private(&snapshots).map_err(of_host)?;
         self.host.account.let_in(&snapshots).map_err(of_host)?;
@@ -206,8 +206,8 @@ impl Machine {
 }
 
 pub(super) async fn make_disk(host: &Arc<Host>, folder: PathBuf, spec: &MachineSpec, tag: Option<Tag>) -> Done {
-    let image = host.images.get(&spec.image)?;
-    host.capacity.admit_disk(&host.machines)?;
+    let image = host.parts.images.get(&spec.image)?;
+    host.parts.capacity.admit_disk(&host.machines)?;
     let (id, size_gib, account) = (spec.image.clone(), spec.storage_gib, host.account);
     blocking(move || disk::make_from_image(&folder, &image, &id, tag.as_ref(), size_gib, account)).await
 }

@@ -80,7 +80,7 @@ impl Machine {
         let memory = self.folder.join(MEMORY_FILE);
         warm::save(&self.folder, &memory, self.host.account).await.map_err(of_wire)?;
         self.stop(StopMode::Force).await?;
-        let (images, present, shape) = (self.host.images.clone(), self.present(), Shape::of(&self.record.spec));
+        let (images, present, shape) = (self.host.parts.images.clone(), self.present(), Shape::of(&self.record.spec));
         blocking(move || {
             images.register(&id, |draft| {
                 disk::flatten(&present, draft)?;
@@ -95,7 +95,7 @@ impl Machine {
         let Some(disk) = self.disk()? else {
             return Err(DriverError::Conflict(format!("{} has no disk to start from", self.name())));
         };
-        self.host.capacity.admit_disk(self.folder.path())?;
+        self.host.parts.capacity.admit_disk(self.folder.path())?;
         let _admission = self.host.admit(&self.record.spec).await?;
         let (present, size_gib) = (self.present(), self.record.spec.storage_gib);
         blocking(move || disk::grow(&present, size_gib)).await?;
@@ -119,9 +119,9 @@ impl Machine {
 
     async fn start_process(&mut self, disk: &DiskRecord, accelerator: Accelerator, waits_for_memory: bool) -> Done {
         let boot = self.record.boots + 1;
-        let (network, id, account) = (self.host.network.clone(), self.record.spec.id, self.host.account);
+        let (network, id, account) = (self.host.parts.network.clone(), self.record.spec.id, self.host.account);
         blocking(move || network.ensure(id, account)).await?;
-        let (spec, network) = (&self.record.spec, &self.host.network);
+        let (spec, network) = (&self.record.spec, &self.host.parts.network);
         let arguments = command::arguments(spec, disk, network, accelerator, boot, waits_for_memory);
         let limits = self.host.limits.command(spec);
         let child = process::start(&self.folder, &limits, &arguments, self.host.account)
@@ -140,7 +140,7 @@ impl Machine {
         match qmp.status().await.map_err(of_wire)?.as_str() {
             "inmigrate" | "shutdown" | "guest-panicked" | "internal-error" => return Ok(Awake::No),
             "paused" | "io-error" | "prelaunch" => {
-                self.host.capacity.admit_disk(self.folder.path())?;
+                self.host.parts.capacity.admit_disk(self.folder.path())?;
                 warm::forget(&self.present()).map_err(of_host)?;
                 qmp.execute("cont", json!({})).await.map_err(of_wire)?;
             }
@@ -203,7 +203,7 @@ impl Machine {
             biased;
             ended = asked => ended,
             () = self.slot.forced() => Ok(false),
-            () = self.host.clock.sleep_until(self.host.clock.now() + self.host.stop_time_max) => Ok(false),
+            () = self.host.parts.clock.sleep_until(self.host.parts.clock.now() + self.host.parts.stop_time_max) => Ok(false),
         }
     }
 }
