@@ -5,15 +5,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Web:
-    """A web server of this machine that answers as it is told, and remembers what it was asked."""
+    """A web server of this machine that answers as it is told, and remembers what it was asked, and from where."""
 
-    def __init__(self):
+    def __init__(self, host="127.0.0.1"):
         asked = self.asked = []
+        clients = self.clients = set()
         answers = self.answers = {}
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 asked.append(self.path)
+                clients.add(self.client_address[0])
                 status, location, body = answers.get(self.path, (404, None, b""))
                 self.send_response(status)
                 if location:
@@ -25,8 +27,8 @@ class Web:
             def log_message(self, *_):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = ThreadingHTTPServer((host, 0), Handler)
+        self.address = f"http://{host}:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def __enter__(self):

@@ -1,9 +1,15 @@
-"""The official beta SDK over real machines: QEMU under software emulation. `make test-vm` runs this."""
+"""The official beta SDK over real machines: QEMU under software emulation. `make test-vm` runs this.
+
+Agents are handed to the machines. With `--bridge` the machines are on that bridge of the host and download them.
+"""
 
 import hashlib
+import json
 import os
+import shutil
 import subprocess
 import uuid
+from pathlib import Path
 
 import msgraph_beta
 import msgraph_beta.graph_request_adapter
@@ -22,10 +28,18 @@ from msgraph_beta.generated.models.cloud_pc_external_partner_action_status impor
 from msgraph_beta.generated.models.cloud_pc_external_partner_agent_setting import CloudPcExternalPartnerAgentSetting
 
 from graph import administrator, client, eventually, get
-from service import PROGRAM, REPOSITORY, SCENARIOS, Service
+from service import REPOSITORY, SCENARIOS, Service
 from web import Web
 
 ENDPOINT = "/beta/deviceManagement/virtualEndpoint"
+
+# Where the test image's guests expect their host, and where they are themselves.
+HOST, GUEST = "10.0.2.2", "10.0.2.15"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--images", type=Path, required=True, help="a folder of images with the test image in it")
+    parser.addoption("--bridge", help="a bridge of this host, which has the address " + HOST)
 
 
 class Machines(Service):
@@ -33,8 +47,12 @@ class Machines(Service):
 
     driver = "qemu"
 
+    def __init__(self, images, config):
+        self._images = images
+        super().__init__(SCENARIOS / "machines.toml", config)
+
     def prepare(self):
-        subprocess.run([PROGRAM, "image", "build", "test", "--data", self.data], check=True, capture_output=True)
+        shutil.copytree(self._images, self.data / "qemu" / "images")
 
     def __exit__(self, *everything):
         self._process.kill()
@@ -43,9 +61,30 @@ class Machines(Service):
         super().__exit__(*everything)
 
 
+class BridgedMachines(Machines):
+    """The same, and the machines download by themselves."""
+
+    def prepare(self):
+        super().prepare()
+        # What an image says of itself is a file for people to change, too.
+        about = self.data / "qemu" / "images" / "cloudpc_linux_test" / "image.json"
+        about.write_text(json.dumps(json.loads(about.read_text()) | {"downloads": "inside"}))
+
+
 @pytest.fixture(scope="session")
-def machines():
-    with Machines(SCENARIOS / "machines.toml", SCENARIOS / "machines-config.toml") as service:
+def bridge(pytestconfig):
+    return pytestconfig.getoption("bridge")
+
+
+@pytest.fixture(scope="session")
+def machines(bridge, pytestconfig, tmp_path_factory):
+    config = SCENARIOS / "machines-config.toml"
+    if bridge is None:
+        kind = Machines
+    else:
+        kind, closed, config = BridgedMachines, config.read_text(), tmp_path_factory.mktemp("bridge") / "config.toml"
+        config.write_text(closed.replace("[qemu]", f'[qemu]\nbridge = "{bridge}"'))
+    with kind(pytestconfig.getoption("images"), config) as service:
         yield service
 
 
@@ -111,8 +150,8 @@ class Desk:
 
 
 @pytest.fixture(scope="session")
-async def desk(machines, endpoint):
-    with Web() as web:
+async def desk(machines, endpoint, bridge):
+    with Web() if bridge is None else Web(HOST) as web:
         new = CloudPcExternalPartner(partner_id=str(uuid.uuid4()), enable_connection=True)
         partner = (await endpoint.external_partners.post(new)).id
         # An address at which nobody listens may be tried as well.
