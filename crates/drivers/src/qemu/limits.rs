@@ -44,7 +44,7 @@ const OWN_MEMORY_MIB: u64 = 512;
 const OWN_CPU_PERCENT: u32 = 50;
 
 /// How long making a scope may take, seconds.
-const SCOPE_TIME_MAX_S: &str = "10";
+const SCOPE_TIME_MAX_S: &str = "30";
 
 /// Prints the limits of the control group that it runs in, as the kernel has them.
 const LOOK: &str = r#"cd "/sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)" && cat memory.max cpu.max"#;

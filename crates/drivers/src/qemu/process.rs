@@ -21,14 +21,14 @@ use super::command;
 use super::layout::{CONSOLE_LOG, LOCK_FILE, MachineFolder, PID_FILE, QEMU_LOG, RUN_FOLDER, make_private};
 use super::qmp::Qmp;
 
-/// How long a process may take from its start to its greeting.
-const START_TIME_MAX: Duration = Duration::from_secs(20);
+/// How long a process may take from its start to its greeting. One that ends instead is noticed at once.
+const START_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// How often a starting process is looked at.
 const START_POLL: Duration = Duration::from_millis(10);
 
-/// How often a lock that is held is tried again.
-const LOCK_LOOKS_MAX: u32 = 20;
+/// How often a lock that is held is tried again. A process that was killed holds it until its guest's memory is freed, which takes seconds on a busy host.
+const LOCK_LOOKS_MAX: u32 = 500;
 
 /// How much of what QEMU said goes into a message, bytes.
 const SAID_BYTES_MAX: usize = 1000;
