@@ -65,9 +65,18 @@ export class Service {
       const pid = await readFile(path.join(machines, machine, "pid"), "utf8").catch(() => "none");
       const commandLine = await readFile(`/proc/${pid.trim()}/cmdline`, "utf8").catch(() => "");
       // The number alone might be another's by now.
-      if (commandLine.includes(machine)) process.kill(Number(pid), "SIGKILL");
+      if (commandLine.includes(machine)) killIfThere(Number(pid));
     }
     await rm(this.directory, { recursive: true });
+  }
+}
+
+/** Kills a process that may end by itself meanwhile. */
+function killIfThere(pid) {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (error.code !== "ESRCH") throw error;
   }
 }
 

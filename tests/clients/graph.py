@@ -62,9 +62,9 @@ async def get(builder, headers: dict | None = None, **options):
     return await builder.get(ask(builder, headers, **options))
 
 
-async def eventually(look, expected):
-    """Looks until it sees what is expected. For what the service does by itself, clock or no clock."""
-    deadline = time.monotonic() + ANSWER_TIME_MAX
+async def eventually(look, expected, time_max=ANSWER_TIME_MAX):
+    """Looks until it sees what is expected, for some seconds. For what the service does by itself, clock or no clock."""
+    deadline = time.monotonic() + time_max
     while (seen := await look()) != expected:
         assert time.monotonic() < deadline, seen
         await asyncio.sleep(0.02)

@@ -6,6 +6,7 @@
  */
 
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -30,7 +31,9 @@ export async function start(scenario) {
   const { value: firstLine } = await createInterface(child.stdout)[Symbol.asyncIterator]().next();
   if (firstLine !== "cloudpc is ready.") throw new Error(`cloudpc does not start: ${firstLine}`);
   const stop = async () => {
+    const ended = once(child, "exit");
     child.kill("SIGKILL");
+    await ended;
     await rm(directory, { recursive: true });
   };
   return { data, stop };

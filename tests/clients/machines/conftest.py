@@ -33,6 +33,9 @@ from web import Web
 
 ENDPOINT = "/beta/deviceManagement/virtualEndpoint"
 
+# Longest wait for an action on a machine, seconds: a boot under software emulation is most of it.
+ACTION_TIME_MAX = 300
+
 # Where the test image's guests expect their host, and where they are themselves.
 HOST, GUEST = "10.0.2.2", "10.0.2.15"
 
@@ -112,7 +115,7 @@ class Desk:
             assert newest.action_state is not ActionState.Failed, newest.status_detail
             return newest.action_state
 
-        await eventually(state, ActionState.Done)
+        await eventually(state, ActionState.Done, ACTION_TIME_MAX)
 
     async def deploy(self, path, sha256=None, parameters=()):
         """Deploys what is at a path of the web server, or at another address, and tells what came of it."""
@@ -131,7 +134,7 @@ class Desk:
             state = (await get(results, activity_id=activity)).value[0].state
             return state in (Status.Succeeded, Status.Failed, Status.Canceled)
 
-        await eventually(has_ended, True)
+        await eventually(has_ended, True, ACTION_TIME_MAX)
         return (await get(results, activity_id=activity)).value[0]
 
     async def run(self, script):

@@ -22,7 +22,7 @@ const PARTNERS: &str = "/beta/deviceManagement/virtualEndpoint/externalPartners"
 const IMAGE: &str = "cloudpc_test_guest-warm";
 
 /// How long anything may take here.
-const TIME_MAX: Duration = Duration::from_secs(180);
+const TIME_MAX: Duration = Duration::from_mins(10);
 
 /// A service with so many machines, which run.
 struct Hall {

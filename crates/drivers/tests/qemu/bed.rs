@@ -8,6 +8,7 @@ use cloudpc_model::{CloudPcId, ImageId};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -46,6 +47,8 @@ pub struct Bed {
     process: Option<Runtime>,
     pub driver: QemuDriver,
     settings: Settings,
+    /// How many processes [`Bed::kill_if_running`] has killed.
+    pub killed: AtomicU32,
 }
 
 /// What a driver may be told.
@@ -94,7 +97,7 @@ impl Bed {
 
     fn with(folder: tempfile::TempDir, settings: Settings) -> Self {
         let (process, driver) = open(folder.path(), settings.clone());
-        Self { folder, process: Some(process), driver, settings }
+        Self { folder, process: Some(process), driver, settings, killed: AtomicU32::new(0) }
     }
 
     pub fn path(&self) -> &Path {
@@ -113,7 +116,9 @@ impl Bed {
     /// The driver's process dies, with whatever it was doing, and another takes over.
     pub fn restart(&mut self) {
         if let Some(process) = self.process.take() {
-            process.shutdown_background();
+            // Work on files that a process has begun dies with it, but a runtime's goes on: it is waited for. Waiting is not done in a runtime.
+            let ended = std::thread::spawn(move || process.shutdown_timeout(Duration::from_secs(60)));
+            ended.join().unwrap();
         }
         let (process, driver) = open(self.folder.path(), self.settings.clone());
         (self.process, self.driver) = (Some(process), driver);
@@ -140,12 +145,14 @@ impl Bed {
         assert!(send(signal, &pid), "{signal} to the machine of {id}, process {pid}");
     }
 
-    /// Kills the process of a machine, if it has one.
+    /// Kills the process of a machine, if it has one, and counts it.
     pub fn kill_if_running(&self, spec: &MachineSpec) {
         let pid = std::fs::read_to_string(self.machine(spec).join("pid")).unwrap_or_default();
         let running = || runs(&spec.id.to_string(), &pid);
-        if running() && !send("-KILL", &pid) {
-            assert!(!running(), "process {pid} cannot be killed, but has not ended by itself either");
+        if running() {
+            let killed = send("-KILL", &pid);
+            assert!(killed || !running(), "process {pid} cannot be killed, but has not ended by itself either");
+            self.killed.fetch_add(killed.into(), Relaxed);
         }
     }
 
@@ -153,7 +160,7 @@ impl Bed {
     pub async fn sysrq(&self, id: CloudPcId, key: &str) {
         let guest = self.driver.guest(id).await.unwrap();
         let press = guest.write_file("/proc/sysrq-trigger", key.as_bytes());
-        let _ = tokio::time::timeout(Duration::from_secs(1), press).await;
+        let _ = tokio::time::timeout(Duration::from_secs(20), press).await;
     }
 
     /// What QEMU says of a machine.
@@ -204,7 +211,7 @@ pub async fn wait_for_trouble(driver: &QemuDriver, spec: &MachineSpec, trouble: 
 
 /// Fails with a word to say about it if the guest does not come up at all.
 pub async fn wait_ready(guest: &dyn Guest) {
-    let limit = Duration::from_secs(120);
+    let limit = Duration::from_mins(10);
     tokio::time::timeout(limit, guest.wait_ready()).await.expect("the guest answers at last").unwrap();
 }
 

@@ -3,6 +3,7 @@
 use cloudpc_drivers::{Driver, DriverError, Guest, MachineSpec, StopMode, Tag};
 use cloudpc_model::{Power, SnapshotId};
 use futures_util::future::BoxFuture;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -12,6 +13,9 @@ const MARK: &str = "/var/lib/mark";
 
 /// When it is killed, from the beginning of the verb.
 const MOMENTS: [Duration; 2] = [Duration::from_millis(15), Duration::from_millis(120)];
+
+/// So many of the kills have to find a process; a graceful stop and a restart always have one.
+const KILLS_MIN: u32 = 3;
 
 /// A call that fails because its QEMU has died may be made again so often.
 const CALLS_MAX: u32 = 3;
@@ -107,4 +111,6 @@ async fn a_verb_whose_qemu_is_killed_has_its_effect_when_called_again() {
     })
     .await;
     assert!(matches!(bed.driver.observe(spec.id).await, Err(DriverError::NotFound(_))));
+    let killed = bed.killed.load(Relaxed);
+    assert!(killed >= KILLS_MIN, "only {killed} verbs were struck");
 }

@@ -119,16 +119,17 @@ mod tests {
 
     #[test]
     fn a_detection_shows_its_code_and_the_end_of_its_output_and_is_ended_in_time() {
-        let detect = |command: &str| {
-            let (program, arguments) = (LINUX.command)(LINUX.detect, &[command, "1"]);
+        let detect_within = |seconds: &str, command: &str| {
+            let (program, arguments) = (LINUX.command)(LINUX.detect, &[command, seconds]);
             let output = Command::new(program).args(arguments).output().unwrap();
             (i64::from(output.status.code().unwrap()), String::from_utf8(output.stdout).unwrap())
         };
+        let detect = |command: &str| detect_within("60", command);
         assert_eq!(detect("echo found; echo really >&2"), (0, "found\nreally\n".into()));
         assert_eq!(detect("echo 'not \"found\"'; exit 3"), (3, "not \"found\"\n".into()));
         assert_eq!(detect("no-such-program 2> /dev/null"), (127, String::new()));
         // Some shells add a word about what was killed.
-        let (code, waits) = detect("echo waits; sleep 1000");
+        let (code, waits) = detect_within("2", "echo waits; sleep 1000");
         assert_eq!((code, waits.lines().next()), (KILLED, Some("waits")));
         let (code, much) = detect("i=0; while [ $i -lt 3000 ]; do echo 0123456789; i=$((i + 1)); done");
         assert_eq!((code, much.len()), (0, 16384));
