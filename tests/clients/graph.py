@@ -63,7 +63,7 @@ async def get(builder, headers: dict | None = None, **options):
 
 
 async def eventually(look, expected, time_max=ANSWER_TIME_MAX):
-    """Looks until it sees what is expected, for some seconds. For what the service does by itself, clock or no clock."""
+    """Looks for some seconds until it sees what is expected, which the service does by itself, clock or no clock."""
     deadline = time.monotonic() + time_max
     while (seen := await look()) != expected:
         assert time.monotonic() < deadline, seen
