@@ -270,7 +270,7 @@ fn detect_agent(context: &Context) -> Doing<'_> {
 }
 
 fn exited(what: &str, exit: &Exit, parameters: &[String]) -> String {
-    let output = masked(&exit.output, parameters);
+    let output = readable(&masked(&exit.output, parameters));
     let output = output.trim();
     let skipped = output.chars().count().saturating_sub(OUTPUT_CHARS_MAX);
     let tail: String = output.chars().skip(skipped).collect();
@@ -279,6 +279,12 @@ fn exited(what: &str, exit: &Exit, parameters: &[String]) -> String {
         (false, 0) => format!("{what} ended with exit code {}: {tail}", exit.code),
         (false, _) => format!("{what} ended with exit code {}: …{tail}", exit.code),
     }
+}
+
+/// The text without what would tell a terminal to do something else than show it.
+fn readable(text: &str) -> String {
+    let shown = |letter: char| matches!(letter, '\n' | '\t') || !letter.is_control();
+    text.replace("\r\n", "\n").replace(|letter| !shown(letter), "\u{FFFD}")
 }
 
 /// The text without the words of the install parameters, which may be secrets.
@@ -345,6 +351,9 @@ mod tests {
             exited("The installer", &exit, &parameters),
             "The installer ended with exit code 7: bad *** abc ***"
         );
+        let exit = Exit { code: 1, output: "a\r\nb\tc\u{1b}]52;c;eA==\u{7}\u{9b}2J".into() };
+        let text = exited("It", &exit, &[]);
+        assert_eq!(text, "It ended with exit code 1: a\nb\tc\u{FFFD}]52;c;eA==\u{FFFD}\u{FFFD}2J");
         let exit = Exit { code: 1, output: format!("{}end", "é".repeat(OUTPUT_CHARS_MAX)) };
         let text = exited("The installer", &exit, &[]);
         assert!(text.ends_with("éend") && text.contains(": …é"), "{text}");
