@@ -73,6 +73,16 @@ pub(super) fn cut(context: &Context) -> Doing<'_> {
     })
 }
 
+/// Powers the machine off, if it should be off. One that should run and cannot be started is no better off for being tried further here.
+pub(super) fn off_again(context: &Context) -> Doing<'_> {
+    Box::pin(async move {
+        match context.cloud_pc()?.power_intended {
+            Power::PoweredOff => stop(context).await,
+            Power::Running | Power::Unknown => Ok(Said::nothing()),
+        }
+    })
+}
+
 /// Gives the machine the power state that it should have; what that is changes only when an action is done.
 pub(super) fn power_back(context: &Context) -> Doing<'_> {
     Box::pin(async move {

@@ -12,7 +12,7 @@ pub(super) static RECIPE: Recipe = Recipe {
             powers: true,
             ..Step::new("start", "startFailed", minutes(5), machine::start)
         }
-        .undone_by(machine::power_back),
+        .undone_by(machine::off_again),
         Step { act: machine::bring_up, ..machine::WAIT_FOR_GUEST },
     ],
     time_max: minutes(2 * 60),
