@@ -54,15 +54,16 @@ impl Account {
 
     /// The words before a command that run it under this account.
     pub fn command(self) -> Vec<String> {
-        let mut words = Vec::new();
+        let mut words = vec!["setpriv".to_owned()];
         if self == Self::Nobody {
             let groups = match fs::metadata(KVM) {
                 Ok(device) => format!("--groups={}", device.gid()),
                 Err(_) => "--clear-groups".to_owned(),
             };
-            words.extend(["setpriv".into(), format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), groups]);
-            words.extend(["--no-new-privs".into(), "--".into()]);
+            words.extend([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), groups]);
         }
+        // Rights that we were given, such as that to make tap devices, are none of QEMU's.
+        words.extend(["--inh-caps=-all", "--ambient-caps=-all", "--no-new-privs", "--"].map(str::to_owned));
         words
     }
 }
