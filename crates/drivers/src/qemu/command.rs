@@ -69,7 +69,13 @@ pub fn arguments(
     words.flag("-nodefaults");
     words.flag("-no-user-config");
     words.add("-sandbox", SANDBOX);
-    words.add("-serial", format!("file:{CONSOLE_LOG}"));
+    // Appended to, so that it can be cut while it is written.
+    words.add("-chardev", format!("file,id=console,path={CONSOLE_LOG},append=on"));
+    words.add("-serial", "chardev:console");
+    // Nobody would wake a guest that has gone to sleep.
+    for sleep in ["disable_s3", "disable_s4"] {
+        words.add("-global", format!("ICH9-LPC.{sleep}=1"));
+    }
     if about.firmware == Firmware::Uefi {
         words.add("-bios", UEFI_FILE);
     }

@@ -7,13 +7,16 @@
 //! The watch does nothing to a machine that runs but to let one go on that stood still for want of room. What else is to be done about trouble is decided elsewhere.
 
 use cloudpc_model::{CloudPcId, Timestamp};
+use rustix::fs::{Mode, OFlags};
 use serde_json::json;
+use std::fs::{self, File};
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::command::AGENT_CHARDEV;
-use super::layout::{ENDED_FILE, MachineFolder, WATCH_SOCKET, write_json};
+use super::layout::{CONSOLE_LOG, ENDED_FILE, MachineFolder, RUN_FOLDER, WATCH_SOCKET, write_json};
 use super::process::Process;
 use super::qmp::Qmp;
 use super::record::{Ended, How};
@@ -26,6 +29,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// How long a guest may take to answer one look. One that is late is asked again at the next.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(4);
+
+/// What a guest may have written to its console, bytes; then that is cut, or it could fill the host's disk.
+pub const CONSOLE_BYTES_MAX: u64 = 1 << 20;
 
 /// The watch of one machine.
 #[derive(Default)]
@@ -110,6 +116,7 @@ impl Watcher {
 
     /// Looks once. `heard_at` is when the guest was last heard of.
     async fn look(&self, qmp: &mut Qmp, heard_at: &mut Timestamp) -> Result<(), WireError> {
+        cut(&self.folder.join(RUN_FOLDER).join(CONSOLE_LOG))?;
         let trouble = match qmp.status().await?.as_str() {
             "shutdown" => return self.let_go(qmp, How::ShutDown).await,
             "guest-panicked" => return self.let_go(qmp, How::Panicked).await,
@@ -156,5 +163,39 @@ impl Watcher {
         let written = tokio::task::spawn_blocking(move || write_json(&file, &ended)).await;
         written.map_err(|_| WireError::Closed)??;
         qmp.execute("quit", json!({})).await.map(drop)
+    }
+}
+
+/// Empties a console's log that has become too long. It lies in QEMU's own folder, so that no link there is followed.
+fn cut(log: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(log) {
+        Ok(about) if about.is_file() && about.len() > CONSOLE_BYTES_MAX => {
+            let opened = rustix::fs::open(log, OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+            File::from(opened).set_len(0)
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_console_that_is_too_long_is_cut_and_no_link_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, other) = (folder.path().join("log"), folder.path().join("other"));
+        cut(&log).unwrap();
+        for (length, left) in [(CONSOLE_BYTES_MAX, CONSOLE_BYTES_MAX), (CONSOLE_BYTES_MAX + 1, 0)] {
+            File::create(&log).unwrap().set_len(length).unwrap();
+            cut(&log).unwrap();
+            assert_eq!(fs::metadata(&log).unwrap().len(), left);
+        }
+        File::create(&other).unwrap().set_len(CONSOLE_BYTES_MAX + 1).unwrap();
+        fs::remove_file(&log).unwrap();
+        std::os::unix::fs::symlink(&other, &log).unwrap();
+        cut(&log).unwrap();
+        assert_eq!(fs::metadata(&other).unwrap().len(), CONSOLE_BYTES_MAX + 1);
     }
 }
