@@ -107,7 +107,11 @@ impl Machine {
         if self.is_running() {
             return Ok(self.slot.watch.trouble());
         }
-        if boot == 0 || self.record.stopped == Some(boot) {
+        if self.record.stopped == Some(boot) {
+            // It was stopped for a restart, of which the other half has failed.
+            return Ok(self.record.is_restarting().then_some(Trouble::Crashed));
+        }
+        if boot == 0 {
             return Ok(None);
         }
         let ended = read_json::<Ended>(&self.folder.join(ENDED_FILE)).map_err(of_host)?;

@@ -69,6 +69,11 @@ impl MachineRecord {
         self.restarts.iter().find(|restart| restart.tag == *tag)
     }
 
+    /// Whether the last restart was begun and has not brought the machine up again.
+    pub fn is_restarting(&self) -> bool {
+        self.restarts.last().is_some_and(|restart| restart.boots > self.boots)
+    }
+
     /// Writes down that the next boot is the restart of this tag.
     pub fn begin_restart(&mut self, tag: &Tag) {
         self.restarts.push(Restart { tag: tag.clone(), boots: self.boots + 1 });

@@ -90,6 +90,23 @@ async fn a_guest_that_does_not_hear_is_forced() {
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
+async fn a_restart_of_which_half_has_failed_is_a_crash() {
+    let bed = Bed::new();
+    let spec = crate::bed::warm_spec(1);
+    bed.ready(&spec).await;
+    let (base, away) = (bed.machine(&spec).join("disk/base.qcow2"), bed.path().join("away"));
+    std::fs::rename(&base, &away).unwrap();
+    let restarted = bed.driver.ensure_restarted(spec.id, &Tag("restart".into())).await;
+    assert!(matches!(restarted, Err(DriverError::Unavailable(_))), "{restarted:?}");
+    let observed = bed.driver.observe(spec.id).await.unwrap();
+    assert_eq!((observed.power, observed.trouble), (Power::PoweredOff, Some(Trouble::Crashed)));
+    std::fs::rename(&away, &base).unwrap();
+    bed.boot(&spec).await;
+    assert_eq!(bed.driver.observe(spec.id).await.unwrap().trouble, None);
+}
+
+#[tokio::test]
+#[ignore = "needs QEMU: make test-vm"]
 async fn a_machine_stands_still_on_a_full_host_and_goes_on_when_there_is_room() {
     let Some(mount) = Tmpfs::mount("100m") else { return };
     let bed = Bed::in_folder(tempfile::tempdir_in(mount.0.path()).unwrap());
@@ -116,6 +133,9 @@ async fn a_machine_stands_still_on_a_full_host_and_goes_on_when_there_is_room() 
     let snapshot = cloudpc_model::SnapshotId::new(spec.id, uuid::Uuid::nil());
     let refused = bed.driver.ensure_snapshot(spec.id, &snapshot).await;
     assert!(matches!(&refused, Err(DriverError::Unavailable(why)) if why.contains("full")), "{refused:?}");
+    let refused = bed.driver.ensure_restarted(spec.id, &Tag("restart".into())).await;
+    assert!(matches!(&refused, Err(DriverError::Unavailable(why)) if why.contains("full")), "{refused:?}");
+    assert_eq!(bed.driver.observe(spec.id).await.unwrap().power, Power::Running, "it was not stopped for it");
     let other = crate::bed::spec(2);
     let refused = bed.driver.ensure_present(&other).await;
     assert!(matches!(&refused, Err(DriverError::Unavailable(why)) if why.contains("full")), "{refused:?}");

@@ -64,6 +64,8 @@ impl Machine {
                 return Err(DriverError::Conflict(format!("{} is off and cannot be restarted", self.name())));
             }
             None => {
+                // Without room it would be off and stay so.
+                self.host.parts.capacity.admit_disk(self.folder.path())?;
                 self.record.begin_restart(&tag);
                 self.save()?;
             }
