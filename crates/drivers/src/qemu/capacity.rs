@@ -81,14 +81,19 @@ impl Capacity {
 
     /// Whether there is room to write to.
     pub fn admit_disk(&self, folder: &Path) -> Result<(), DriverError> {
+        self.admit_bytes(folder, 0)
+    }
+
+    /// Whether there is room for so many bytes and more to write to.
+    pub fn admit_bytes(&self, folder: &Path, bytes: u64) -> Result<(), DriverError> {
         let stat = statvfs(folder).map_err(|error| DriverError::Unavailable(error.to_string()))?;
         let free = stat.f_bavail * stat.f_frsize;
-        match free >= self.free_disk_bytes_min {
+        let wanted = self.free_disk_bytes_min.saturating_add(bytes);
+        match free >= wanted {
             true => Ok(()),
             false => Err(DriverError::Unavailable(format!(
-                "the host's disk is full: {free} bytes are free in {}, {} are wanted",
+                "the host's disk is full: {free} bytes are free in {}, {wanted} are wanted",
                 folder.display(),
-                self.free_disk_bytes_min
             ))),
         }
     }
@@ -126,6 +131,7 @@ mod tests {
         let host = Capacity::of_host().unwrap();
         assert!(host.ram_gib >= 1 && host.vcpu_count_max >= VCPUS_PER_CPU);
         assert_eq!(host.admit_disk(Path::new("/")), Ok(()));
+        assert!(host.admit_bytes(Path::new("/"), u64::MAX).is_err());
         let full = Capacity { free_disk_bytes_min: u64::MAX, ..host };
         assert!(full.admit_disk(Path::new("/")).is_err());
     }

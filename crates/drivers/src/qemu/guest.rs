@@ -209,6 +209,7 @@ impl QemuGuest {
         let folder = self.folder(tag);
         let said = self.script(self.shell().make_folder, &[&folder]).await?;
         self.must_be_zero("a folder cannot be made", &said)?;
+        self.host.parts.capacity.admit_disk(&self.host.downloads)?;
         let mut download = Download::new(&self.host.downloads, self.id, tag).await?;
         let fetched = self.host.parts.fetcher.fetch_into(url, policy, &mut download.file).await?;
         download.file.rewind().await.map_err(of_host)?;

@@ -2,9 +2,11 @@
 
 use cloudpc_model::SnapshotId;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::super::agent::COMMAND_TIME_MAX;
 use super::super::disk;
 use super::super::image::DISK_FILE;
 use super::super::layout::{ASIDE, DISK_FOLDER, SNAPSHOTS_FOLDER, file_name, make_private, remove, rename};
@@ -14,6 +16,10 @@ use super::super::wire::WireError;
 use super::super::{Host, command};
 use super::{Done, Machine, blocking, of_host, of_wire, rejected};
 use crate::{DriverError, MachineSpec, Tag};
+
+/// How often a guest that was late to freeze is thawed, and the pauses between. It has minutes to write what it holds in memory.
+const THAWS_MAX: u32 = 60;
+const THAW_PAUSE: Duration = Duration::from_secs(2);
 
 /// The job that copies a disk, and the node that it copies to.
 const COPY: &str = "copy";
@@ -53,7 +59,7 @@ impl Machine {
             return Err(DriverError::NotFound(format!("restore point {snapshot} of {}", self.name())));
         }
         self.must_take_disk()?;
-        self.host.parts.capacity.admit_disk(self.folder.path())?;
+        self.admit_copy(&original)?;
         let (present, account) = (self.present(), self.host.account);
         blocking(move || disk::make_from_copy(&present, &original, Some(&tag), account)).await
     }
@@ -114,7 +120,7 @@ impl Machine {
         if self.disk()?.is_none() {
             return Err(DriverError::Conflict(format!("{} has no disk to copy", self.name())));
         }
-        self.host.parts.capacity.admit_disk(self.folder.path())?;
+        self.admit_copy(&self.present())?;
         let snapshots = self.folder.join(SNAPSHOTS_FOLDER);
         make_private(&snapshots).map_err(of_host)?;
         self.host.account.let_in(&snapshots).map_err(of_host)?;
@@ -132,6 +138,12 @@ impl Machine {
     pub async fn ensure_snapshot_absent(self, snapshot: &SnapshotId) -> Done {
         let target = self.snapshot(snapshot);
         blocking(move || remove(&target)).await
+    }
+
+    /// Whether the host has room for a copy of the disk in a folder.
+    fn admit_copy(&self, folder: &Path) -> Done {
+        let bytes = disk::size_bytes(folder).map_err(of_host)?;
+        self.host.parts.capacity.admit_bytes(self.folder.path(), bytes)
     }
 
     /// Copies the disk of a running machine, as it is at one moment, with what the guest still held in memory.
@@ -158,20 +170,40 @@ impl Machine {
         let node = json!({ "driver": "qcow2", "node-name": COPY, "backing": null, "file": { "driver": "file", "filename": file } });
         qmp.execute("blockdev-add", node).await?;
         // A guest without an agent is copied as if its power had been cut.
-        let frozen = self.slot.channel.execute("guest-fsfreeze-freeze", json!({})).await.is_ok();
+        let frozen = self.slot.channel.execute("guest-fsfreeze-freeze", json!({})).await;
         let begun = qmp
             .execute(
                 "blockdev-backup",
                 json!({ "job-id": COPY, "device": command::DISK_NODE, "target": COPY, "sync": "top", "auto-dismiss": false }),
             )
             .await;
-        if frozen {
-            self.slot.channel.execute("guest-fsfreeze-thaw", json!({})).await?;
+        match frozen {
+            Ok(_) => self.thaw().await?,
+            // It was told, and freezes later than it had time to say so.
+            Err(WireError::Late(COMMAND_TIME_MAX)) => self.thaw_late().await?,
+            Err(_) => {}
         }
         begun?;
         let finished = qmp.finish_job(COPY).await;
         qmp.execute("blockdev-del", json!({ "node-name": COPY })).await?;
         finished
+    }
+
+    async fn thaw(&self) -> Result<(), WireError> {
+        self.slot.channel.execute("guest-fsfreeze-thaw", json!({})).await.map(drop)
+    }
+
+    /// Thaws a guest that may still be freezing, and answers nothing until it has.
+    async fn thaw_late(&self) -> Result<(), WireError> {
+        let mut thawed = self.thaw().await;
+        for _ in 1..THAWS_MAX {
+            if thawed.is_ok() {
+                break;
+            }
+            tokio::time::sleep(THAW_PAUSE).await;
+            thawed = self.thaw().await;
+        }
+        thawed
     }
 
     pub(super) fn disk(&self) -> Result<Option<DiskRecord>, DriverError> {
