@@ -140,6 +140,9 @@ pub trait Driver: Send + Sync {
     /// Whether disks can be made from an image. One that the host does not have is rejected with [`IMAGE_NOT_ON_HOST`].
     async fn check_image(&self, image: &ImageId) -> Result<(), DriverError>;
 
+    /// Whether a machine of this size would fit on an empty host. One that never does is rejected.
+    fn check_size(&self, spec: &MachineSpec) -> Result<(), DriverError>;
+
     /// The truth about a machine.
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError>;
 

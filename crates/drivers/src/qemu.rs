@@ -230,6 +230,10 @@ impl Driver for QemuDriver {
         self.0.parts.images.get(image).map(drop)
     }
 
+    fn check_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {
+        self.0.parts.capacity.could_ever_run(spec)
+    }
+
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {
         let machine = Machine::look(&self.0, &self.0.slot(id), &self.0.folder(id))?;
         machine.ok_or_else(|| not_found(id))?.observed()

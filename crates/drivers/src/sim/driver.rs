@@ -22,6 +22,11 @@ impl Driver for SimDriver {
         Ok(())
     }
 
+    /// Its host is as large as anyone likes.
+    fn check_size(&self, _spec: &MachineSpec) -> Result<(), DriverError> {
+        Ok(())
+    }
+
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {
         let now = self.inner.parts.clock.now();
         self.inner.lock().look(id, now).map(Machine::observed)

@@ -218,8 +218,9 @@ async fn a_larger_machine_is_larger_inside_and_one_too_large_is_refused() {
     assert!(memory > 1_800_000, "{memory} KiB");
 
     let huge = cloudpc_drivers::MachineSpec { id: CloudPcId(uuid::Uuid::nil()), ram_gib: 9, ..small };
-    let refused = bed.driver.ensure_present(&huge).await;
-    assert!(matches!(&refused, Err(DriverError::Rejected { code, .. }) if code == "hostTooSmall"), "{refused:?}");
+    for refused in [bed.driver.check_size(&huge), bed.driver.ensure_present(&huge).await] {
+        assert!(matches!(&refused, Err(DriverError::Rejected { code, .. }) if code == "hostTooSmall"), "{refused:?}");
+    }
     assert!(images().has(&large.image));
 }
 

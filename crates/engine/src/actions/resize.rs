@@ -1,8 +1,8 @@
 //! Resize: other processors, memory and disk; the data stays.
 
-use cloudpc_model::{CloudPcStatus, Kind, Params};
+use cloudpc_model::{CloudPcStatus, Kind, Params, ServicePlanId};
 
-use super::{Cancel, Recipe, Said, Step, Trouble, as_before, machine, minutes};
+use super::{Cancel, Context, Recipe, Said, Step, Trouble, as_before, machine, minutes};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Resize,
@@ -12,6 +12,8 @@ pub(super) static RECIPE: Recipe = Recipe {
                 if !context.parts.driver.capabilities(&context.spec(None, None).await?).resize {
                     return Err(Trouble::not_supported("This machine's size cannot be changed."));
                 }
+                // Nobody is disturbed for a size that there never is.
+                context.parts.driver.check_size(&context.spec(target(context), None).await?)?;
                 Ok(Said::nothing())
             })
         }),
@@ -19,13 +21,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step {
             cancel: Cancel::AfterStep,
             ..Step::new("changeSize", "sizeFailed", minutes(10), |context| {
-                Box::pin(async move {
-                    let plan = match context.action.params {
-                        Params::Resize { target_service_plan_id } => Some(target_service_plan_id),
-                        _ => None,
-                    };
-                    machine::size(context, plan).await
-                })
+                Box::pin(machine::size(context, target(context)))
             })
         }
         .undone_by(|context| Box::pin(machine::size(context, None))),
@@ -43,3 +39,11 @@ pub(super) static RECIPE: Recipe = Recipe {
     },
     left: as_before,
 };
+
+/// The service plan that is asked for.
+fn target(context: &Context) -> Option<ServicePlanId> {
+    match context.action.params {
+        Params::Resize { target_service_plan_id } => Some(target_service_plan_id),
+        _ => None,
+    }
+}

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{START, UNDO_WINDOW, World, asked, rule, settings};
+use crate::world::{START, UNDO_WINDOW, World, asked, big, rule, settings};
 
-/// What the next call of `ensure_running` or `ensure_aside_dropped` does.
+/// What the next call of `ensure_running`, `ensure_aside_dropped` or `check_size` does.
 enum Mood {
     Obey,
     Panic,
@@ -44,6 +44,10 @@ impl Driver for Moody {
     }
     async fn check_image(&self, image: &ImageId) -> Result<(), DriverError> {
         self.sim.check_image(image).await
+    }
+    fn check_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {
+        self.mood()?;
+        self.sim.check_size(spec)
     }
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {
         self.sim.observe(id).await
@@ -175,6 +179,20 @@ async fn a_refusal_is_not_tried_again_and_keeps_its_code() {
     let failure = ended.failure().unwrap();
     assert_eq!((ended.state, &*failure.code, &*failure.message), (State::Failed, "quotaExceeded", "No host has room."));
     assert_eq!(ended.step("start").unwrap().attempts, 1);
+}
+
+#[tokio::test]
+async fn a_size_that_the_host_never_has_stops_no_machine() {
+    let refused = DriverError::Rejected { code: "hostTooSmall".into(), message: "It has 2 GiB.".into() };
+    let (mut world, id, action) = moody(vec![Mood::Obey, Mood::Obey, Mood::Fail(refused)]).await;
+    assert_eq!(world.end(action).await.state, State::Done);
+    let resize = Params::Resize { target_service_plan_id: big() };
+    let resize = world.engine.request(&asked(), id, resize).await.unwrap();
+    let ended = world.end(resize).await;
+    let failure = ended.failure().unwrap();
+    assert_eq!((ended.state, &*failure.code, &*failure.message), (State::Failed, "hostTooSmall", "It has 2 GiB."));
+    assert!(ended.step("stop").is_none(), "{ended:?}");
+    assert_eq!(world.cloud_pc(id).await.power_observed, Power::Running);
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ impl Driver for Screen {
     }
     fn capabilities(&self, _: &MachineSpec) -> Capabilities { unreachable!() }
     async fn check_image(&self, _: &ImageId) -> Result<(), DriverError> { unreachable!() }
+    fn check_size(&self, _: &MachineSpec) -> Result<(), DriverError> { unreachable!() }
     async fn observe(&self, _: CloudPcId) -> Result<Observed, DriverError> { unreachable!() }
     async fn ensure_present(&self, _: &MachineSpec) -> Result<(), DriverError> { unreachable!() }
     async fn ensure_absent(&self, _: CloudPcId) -> Result<(), DriverError> { unreachable!() }
