@@ -110,8 +110,13 @@ impl Driver for Moody {
     }
 }
 
-/// A fleet of one that is off, and a driver of these moods.
+/// A fleet of one that is off, as it should be, and is powered on by a driver of these moods.
 async fn moody(moods: Vec<Mood>) -> (World, CloudPcId, ActionId) {
+    moody_about(Power::PoweredOff, moods).await
+}
+
+/// The same with another power that it should have.
+async fn moody_about(intended: Power, moods: Vec<Mood>) -> (World, CloudPcId, ActionId) {
     let mut world = World::new(1).await;
     let id = world.add(1, Ailment::default()).await;
     let sim = world.driver.clone();
@@ -119,7 +124,7 @@ async fn moody(moods: Vec<Mood>) -> (World, CloudPcId, ActionId) {
     let stopped = tokio::spawn(async move { sim.ensure_stopped(id, StopMode::Force).await });
     clock.advance(Duration::from_secs(1)).await;
     stopped.await.unwrap().unwrap();
-    world.update(id, |cloud_pc| cloud_pc.power_intended = Power::PoweredOff).await;
+    world.update(id, move |cloud_pc| cloud_pc.power_intended = intended).await;
     world.engine = Engine::new(Parts {
         store: world.store.clone(),
         driver: Arc::new(Moody { sim: world.driver.clone(), moods: Mutex::new(moods.into()) }),
@@ -162,6 +167,15 @@ async fn trouble_that_does_not_pass_fails_in_the_end() {
     assert_eq!(ended.state, State::Failed);
     insta::assert_snapshot!(ended.failure().unwrap().message, @"the machine's host is not available: its host reboots (after 5 attempts)");
     assert_eq!(world.cloud_pc(id).await.power_observed, Power::PoweredOff);
+}
+
+/// Nothing is undone of it by trying further. Whoever watches the machine asks for another start.
+#[tokio::test]
+async fn a_start_of_what_should_run_anyway_fails_and_does_not_stick() {
+    let (mut world, id, action) = moody_about(Power::Running, (0..20).map(|_| unavailable()).collect()).await;
+    let ended = world.end(action).await;
+    assert_eq!((ended.state, ended.step("start").unwrap().attempts), (State::Failed, 5));
+    assert_eq!(world.cloud_pc(id).await.power_intended, Power::Running);
 }
 
 #[tokio::test]
