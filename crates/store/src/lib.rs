@@ -13,6 +13,7 @@ mod catalog;
 mod cloud_pcs;
 mod connection;
 mod deployments;
+mod device_codes;
 mod health;
 mod pages;
 mod partners;
@@ -21,6 +22,7 @@ mod plans;
 mod reports;
 mod rows;
 mod settings;
+mod sign_in_counters;
 mod snapshots;
 mod undo;
 mod users;
@@ -31,9 +33,11 @@ pub use audit::AuditEntry;
 pub use catalog::ImageUses;
 pub use connection::{READ_QUEUE_MAX, READERS, Reader, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode};
 pub use deployments::{Deployment, DeploymentFilter};
+pub use device_codes::{DeviceCode, DeviceCodeShare};
 pub use health::HEALTH_EVENTS_MAX;
 pub use pages::{FinishedPage, PAGE_DEPLOYMENTS};
 pub use reports::{Report, ReportType};
+pub use sign_in_counters::{SIGN_IN_COUNTERS_MAX, SignInCounter};
 pub use users::User;
 
 /// What can go wrong with the store.

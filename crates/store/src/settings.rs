@@ -23,6 +23,8 @@ const BELONGINGS: &[&str] = &[
     "cloud_pcs",
     "gallery_images",
     "service_plans",
+    "device_codes",
+    "sign_in_counters",
     "users",
     "apps",
     "tenants",

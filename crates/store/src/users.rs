@@ -49,6 +49,16 @@ impl Reader<'_> {
         )
     }
 
+    /// The tenants that have users in a domain, ignoring case: up to two, which is enough to see that a domain is not of one tenant only.
+    pub fn tenants_by_domain(&self, domain: &str) -> Result<Vec<TenantId>, StoreError> {
+        self.rows(
+            "SELECT DISTINCT tenant_id FROM users
+             WHERE lower(substr(user_principal_name, instr(user_principal_name, '@') + 1)) = lower(?1) LIMIT 2",
+            [domain],
+            |row| Ok(TenantId(row.get(0)?)),
+        )
+    }
+
     /// All users of a tenant, by id; there are few.
     pub fn user_list(&self, tenant: TenantId) -> Result<Vec<User>, StoreError> {
         self.rows(

@@ -1,0 +1,187 @@
+//! Codes of the device authorization grant (RFC 8628) that wait to be entered or redeemed.
+
+use cloudpc_model::{AppId, TenantId, Timestamp, UserId};
+use rusqlite::{Row, params};
+use std::time::Duration;
+use uuid::Uuid;
+
+use crate::rows::{Columns, micros};
+use crate::{Reader, StoreError, Tx};
+
+const TABLE: &str = "device_codes";
+
+macro_rules! columns {
+    () => {
+        "tenant_id, device_code, user_code, client_id, client_name, peer, scope, attempts, declined, user_tenant_id,
+         user_id, interval_s, polled_at, seen_at, expires_at"
+    };
+}
+
+/// A pair of codes: one for the device, one for the person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceCode {
+    /// The tenant that the client asked at; none: that of whoever signs in.
+    pub tenant_id: Option<TenantId>,
+    /// SHA-256 of the device's code.
+    pub device_code: [u8; 32],
+    /// SHA-256 of the person's code.
+    pub user_code: [u8; 32],
+    /// The client that asked for the codes.
+    pub client_id: AppId,
+    /// The client's name.
+    pub client_name: String,
+    /// The network peer that asked for the codes.
+    pub peer: String,
+    /// What the client asked for.
+    pub scope: String,
+    /// Sign-ins that were tried with the code.
+    pub attempts: u32,
+    /// Whether the person has refused the client.
+    pub declined: bool,
+    /// Who has signed in with the code.
+    pub user: Option<(TenantId, UserId)>,
+    /// How long the client has to wait between two polls, in whole seconds.
+    pub interval: Duration,
+    /// The last poll.
+    pub polled_at: Option<Timestamp>,
+    /// The last poll, or when the codes were made.
+    pub seen_at: Timestamp,
+    /// When the codes expire.
+    pub expires_at: Timestamp,
+}
+
+/// Which codes share a limit.
+#[derive(Clone, Copy, Debug)]
+pub enum DeviceCodeShare<'a> {
+    /// All codes.
+    Installation,
+    /// Those of one client.
+    Client(AppId),
+    /// Those of one network peer.
+    Peer(&'a str),
+}
+
+impl Reader<'_> {
+    /// The unexpired code of this device code hash.
+    pub fn device_code(&self, device_code: &[u8; 32], now: Timestamp) -> Result<Option<DeviceCode>, StoreError> {
+        self.row(
+            concat!("SELECT ", columns!(), " FROM device_codes WHERE device_code = ?1 AND expires_at > ?2"),
+            params![device_code, now.0],
+            device_code_row,
+        )
+    }
+
+    /// The unexpired code of this user code hash.
+    pub fn device_code_by_user_code(
+        &self,
+        user_code: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<DeviceCode>, StoreError> {
+        self.row(
+            concat!("SELECT ", columns!(), " FROM device_codes WHERE user_code = ?1 AND expires_at > ?2"),
+            params![user_code, now.0],
+            device_code_row,
+        )
+    }
+
+    /// Codes in a share, expired ones included.
+    pub fn device_code_count(&self, share: DeviceCodeShare<'_>) -> Result<u64, StoreError> {
+        let (client, peer) = share.columns();
+        self.count(
+            "SELECT count(*) FROM device_codes WHERE (?1 IS NULL OR client_id = ?1) AND (?2 IS NULL OR peer = ?2)",
+            params![client, peer],
+        )
+    }
+}
+
+impl Tx<'_> {
+    /// Adds or replaces a code.
+    pub fn device_code_put(&mut self, code: &DeviceCode) -> Result<(), StoreError> {
+        self.execute(
+            concat!(
+                "INSERT OR REPLACE INTO device_codes (",
+                columns!(),
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+            ),
+            params![
+                code.tenant_id.map_or(Uuid::nil(), |tenant| tenant.0),
+                code.device_code,
+                code.user_code,
+                code.client_id.0,
+                code.client_name,
+                code.peer,
+                code.scope,
+                code.attempts,
+                code.declined,
+                code.user.map(|(tenant, _)| tenant.0),
+                code.user.map(|(_, user)| user.0),
+                code.interval.as_secs().cast_signed(),
+                micros(code.polled_at),
+                code.seen_at.0,
+                code.expires_at.0,
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Deletes a code by its device code hash.
+    pub fn device_code_delete(&mut self, device_code: &[u8; 32]) -> Result<(), StoreError> {
+        self.execute("DELETE FROM device_codes WHERE device_code = ?1", [device_code])?;
+        Ok(())
+    }
+
+    /// Deletes the code of a share that has not been polled for longest; `untouched`: only one that nobody has tried to sign in with. Returns
+    /// whether there was one.
+    pub fn device_code_evict(&mut self, share: DeviceCodeShare<'_>, untouched: bool) -> Result<bool, StoreError> {
+        let (client, peer) = share.columns();
+        let deleted = self.execute(
+            "DELETE FROM device_codes WHERE device_code = (
+                 SELECT device_code FROM device_codes
+                 WHERE (?1 IS NULL OR client_id = ?1) AND (?2 IS NULL OR peer = ?2)
+                 AND (?3 = 0 OR (attempts = 0 AND declined = 0)) ORDER BY seen_at LIMIT 1)",
+            params![client, peer, untouched],
+        )?;
+        Ok(deleted > 0)
+    }
+
+    /// Deletes the codes that have expired.
+    pub fn device_codes_sweep(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.execute("DELETE FROM device_codes WHERE expires_at <= ?1", [now.0])?;
+        Ok(())
+    }
+}
+
+impl<'a> DeviceCodeShare<'a> {
+    /// The columns that its codes have in common.
+    fn columns(self) -> (Option<Uuid>, Option<&'a str>) {
+        match self {
+            Self::Installation => (None, None),
+            Self::Client(client) => (Some(client.0), None),
+            Self::Peer(peer) => (None, Some(peer)),
+        }
+    }
+}
+
+/// Reads what `columns!` selects.
+fn device_code_row(row: &Row<'_>) -> Result<DeviceCode, StoreError> {
+    let mut columns = Columns::new(row, TABLE);
+    Ok(DeviceCode {
+        tenant_id: Some(columns.get::<Uuid>()?).filter(|tenant| !tenant.is_nil()).map(TenantId),
+        device_code: columns.get()?,
+        user_code: columns.get()?,
+        client_id: AppId(columns.get()?),
+        client_name: columns.get()?,
+        peer: columns.get()?,
+        scope: columns.get()?,
+        attempts: columns.get()?,
+        declined: columns.get()?,
+        user: {
+            let (tenant, user): (Option<Uuid>, Option<Uuid>) = (columns.get()?, columns.get()?);
+            tenant.zip(user).map(|(tenant, user)| (TenantId(tenant), UserId(user)))
+        },
+        interval: Duration::from_secs(columns.get::<i64>()?.cast_unsigned()),
+        polled_at: columns.time_opt()?,
+        seen_at: columns.time()?,
+        expires_at: columns.time()?,
+    })
+}

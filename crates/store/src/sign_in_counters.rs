@@ -1,0 +1,83 @@
+//! How often someone has tried to prove who they are: counts within a window of time, as the token service limits them.
+
+use cloudpc_model::{TenantId, Timestamp};
+use rusqlite::params;
+use std::time::Duration;
+use uuid::Uuid;
+
+use crate::{Reader, StoreError, Tx};
+
+/// Counters that are kept. Beyond it the one that would expire first is given up, so that made-up names take a bounded amount of disk.
+pub const SIGN_IN_COUNTERS_MAX: u64 = 100_000;
+
+/// What a counter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignInCounter {
+    /// The tenant of what is counted; none: the count is of no tenant.
+    pub tenant_id: Option<TenantId>,
+    /// SHA-256 of what is counted.
+    pub subject: [u8; 32],
+    /// How long it counts, from its first event on.
+    pub window: Duration,
+}
+
+impl Reader<'_> {
+    /// The count within the current window.
+    pub fn sign_in_count(&self, counter: &SignInCounter, now: Timestamp) -> Result<u64, StoreError> {
+        self.count(
+            "SELECT coalesce((SELECT count FROM sign_in_counters
+             WHERE tenant_id = ?1 AND subject = ?2 AND expires_at > ?3 AND expires_at <= ?4), 0)",
+            params![counter.tenant(), counter.subject, now.0, (now + counter.window).0],
+        )
+    }
+}
+
+impl Tx<'_> {
+    /// Counts one event; returns the count with it. A window that could not have begun yet, because the clock was set back, begins anew.
+    pub fn sign_in_count_add(&mut self, counter: &SignInCounter, now: Timestamp) -> Result<u64, StoreError> {
+        let count = self.sign_in_count(counter, now)?;
+        let expires = (now + counter.window).0;
+        if count == 0 {
+            self.sign_in_counters_sweep(now, SIGN_IN_COUNTERS_MAX - 1)?;
+            self.execute(
+                "INSERT OR REPLACE INTO sign_in_counters (tenant_id, subject, count, expires_at) VALUES (?1, ?2, 1, ?3)",
+                params![counter.tenant(), counter.subject, expires],
+            )?;
+        } else {
+            self.execute(
+                "UPDATE sign_in_counters SET count = count + 1 WHERE tenant_id = ?1 AND subject = ?2",
+                params![counter.tenant(), counter.subject],
+            )?;
+        }
+        Ok(count + 1)
+    }
+
+    /// Takes `events` back from a count.
+    pub fn sign_in_count_subtract(&mut self, counter: &SignInCounter, events: u64) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE sign_in_counters SET count = max(count - ?3, 0) WHERE tenant_id = ?1 AND subject = ?2",
+            params![counter.tenant(), counter.subject, events.cast_signed()],
+        )?;
+        Ok(())
+    }
+
+    /// Deletes the counters whose window is over, and beyond `kept` those that would expire first.
+    pub fn sign_in_counters_sweep(&mut self, now: Timestamp, kept: u64) -> Result<(), StoreError> {
+        self.execute("DELETE FROM sign_in_counters WHERE expires_at <= ?1", [now.0])?;
+        let surplus = self.count("SELECT count(*) FROM sign_in_counters", [])?.saturating_sub(kept);
+        if surplus > 0 {
+            self.execute(
+                "DELETE FROM sign_in_counters WHERE (tenant_id, subject) IN
+                 (SELECT tenant_id, subject FROM sign_in_counters ORDER BY expires_at LIMIT ?1)",
+                [surplus.cast_signed()],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl SignInCounter {
+    fn tenant(&self) -> Uuid {
+        self.tenant_id.map_or(Uuid::nil(), |tenant| tenant.0)
+    }
+}
