@@ -95,13 +95,16 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Adds or replaces a code.
+    /// Adds a code, or stores what has become of it: attempts, answer and polls.
     pub fn device_code_put(&mut self, code: &DeviceCode) -> Result<(), StoreError> {
         self.execute(
             concat!(
-                "INSERT OR REPLACE INTO device_codes (",
+                "INSERT INTO device_codes (",
                 columns!(),
-                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                 ON CONFLICT (tenant_id, device_code) DO UPDATE SET attempts = excluded.attempts, declined = excluded.declined,
+                 user_tenant_id = excluded.user_tenant_id, user_id = excluded.user_id, interval_s = excluded.interval_s,
+                 polled_at = excluded.polled_at, seen_at = excluded.seen_at"
             ),
             params![
                 code.tenant_id.map_or(Uuid::nil(), |tenant| tenant.0),
