@@ -111,7 +111,8 @@ class Service:
             urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=self.authority_file)),
             urllib.request.HTTPCookieProcessor(),
         )
-        form_token = re.search(r'name="form_token" value="([^"]+)"', browser.open(page).read().decode())[1]
+        asked = browser.open(f"{page}?{urllib.parse.urlencode({'user_code': code})}").read().decode()
+        form_token = re.search(r'name="form_token" value="([^"]+)"', asked)[1]
         form = {"user_code": code, "user_name": user, "password": password, "form_token": form_token}
         browser.open(page, data=urllib.parse.urlencode(form).encode())
 

@@ -3,6 +3,7 @@
 //! The token service is shaped like Entra's v2.0 endpoints, so that azure-identity and MSAL work against it unchanged. Tokens of outside issuers are believed if the
 //! configuration names them. Nothing here knows what a permission allows; that is the pipeline's business.
 
+mod attempts;
 mod claims;
 mod delegated;
 mod device;
@@ -12,6 +13,8 @@ mod grants;
 mod issuers;
 mod keys;
 mod oauth;
+mod passwords;
+mod sign_in;
 
 use axum::Router;
 use cloudpc_graph::GraphError;
@@ -31,9 +34,10 @@ use crate::caller::{Caller, CallerUser};
 use crate::config::IssuerConfig;
 use crate::request::BaseAddress;
 use claims::{Claims, Subject};
-use device::DeviceCodes;
 use issuers::Issuers;
 use keys::Keys;
+use passwords::PasswordChecks;
+use sign_in::SignInPlaces;
 
 pub use keys::{OldKeys, SIGNING_KEY_AGE_MAX};
 
@@ -86,7 +90,8 @@ pub struct Identity {
     names: Vec<String>,
     keys: RwLock<Arc<Keys>>,
     issuers: Issuers,
-    device_codes: DeviceCodes,
+    passwords: PasswordChecks,
+    sign_in_places: SignInPlaces,
     verified: Cache<Box<str>, Verified, TokenBytes>,
     /// Rises whenever something may have made a verified token worthless.
     generation: AtomicU64,
@@ -136,7 +141,8 @@ impl Identity {
         Ok(Self {
             keys: RwLock::new(Arc::new(keys)),
             issuers: Issuers::new(parts.issuers, &parts.clock)?,
-            device_codes: DeviceCodes::new(Arc::clone(&parts.clock), Arc::clone(&parts.rng)),
+            passwords: PasswordChecks::new(),
+            sign_in_places: SignInPlaces::default(),
             verified: Cache::with_weighter(1_024, VERIFIED_BYTES_MAX, TokenBytes),
             generation: AtomicU64::new(0),
             store: parts.store,
@@ -307,16 +313,19 @@ pub fn routes() -> Router<Arc<Identity>> {
     endpoints::routes().merge(device::routes())
 }
 
-/// Whether tokens for this audience are meant for us: Graph's, or `http(s)://<one of our names>`.
+/// Whether tokens for this audience are meant for us: Graph's, or `http(s)://<one of our names>`. GUIDs and hosts are compared without case.
 fn is_our_audience(names: &[String], audience: &str) -> bool {
-    let audience = audience.trim_end_matches('/');
-    GRAPH_AUDIENCES.contains(&audience)
-        || url::Url::parse(audience).is_ok_and(|url| {
-            let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-            matches!(url.scheme(), "http" | "https")
-                && url.path() == "/"
-                && names.iter().any(|name| name.eq_ignore_ascii_case(host))
-        })
+    if let Ok(id) = Uuid::parse_str(audience) {
+        return Uuid::parse_str(GRAPH_AUDIENCES[1]) == Ok(id);
+    }
+    url::Url::parse(audience).is_ok_and(|url| {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_origin = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+        let is_graph = url.origin().ascii_serialization() == GRAPH_AUDIENCES[0];
+        let is_ours =
+            matches!(url.scheme(), "http" | "https") && names.iter().any(|name| name.eq_ignore_ascii_case(host));
+        is_origin && url.username().is_empty() && (is_graph || is_ours)
+    })
 }
 
 /// 256 random bits as text.

@@ -5,6 +5,7 @@ use cloudpc_model::{AppId, Rng, TenantId, Timestamp, UserId};
 use cloudpc_store::{App, User};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{CLOCK_SKEW_MAX, TOKEN_LIFETIME, rejected};
 use crate::caller::{Caller, CallerUser};
@@ -230,7 +231,7 @@ impl Claims {
         if self.iss != issuer.issuer {
             return Err(rejected("The access token was not made by the issuer whose key signed it."));
         }
-        self.check_audience(|audience| audience == issuer.audience)
+        self.check_audience(|audience| is_same_audience(audience, &issuer.audience))
     }
 
     /// `appid` or `azp`, if it is a GUID.
@@ -288,5 +289,10 @@ fn role_template(name: &str) -> Option<&'static str> {
 }
 
 fn role_name(template: &str) -> Option<&'static str> {
-    DIRECTORY_ROLES.iter().find(|(_, id)| *id == template).map(|(name, _)| *name)
+    DIRECTORY_ROLES.iter().find(|(_, id)| id.eq_ignore_ascii_case(template)).map(|(name, _)| *name)
+}
+
+/// Whether two audiences are the same; GUIDs are compared without case.
+fn is_same_audience(a: &str, b: &str) -> bool {
+    a == b || Uuid::parse_str(a).is_ok_and(|a| Uuid::parse_str(b) == Ok(a))
 }

@@ -8,6 +8,7 @@ use jsonwebtoken::{Algorithm, Validation};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 use super::claims::{self, Subject};
 use super::directory::PublicClient;
@@ -24,11 +25,13 @@ pub(super) struct Scopes {
     /// For whom the token is meant.
     audience: String,
     /// Each permission, and how the client wrote it; clients find a kept token by what they wrote.
-    permissions: Vec<(String, String)>,
+    pub(super) permissions: Vec<(String, String)>,
     /// `…/.default` as it was written: all that the user has.
-    all: Option<String>,
+    pub(super) all: Option<String>,
+    /// The permissions that the sign-in granted, of which a refresh gives none besides; none: no such limit.
+    granted: Option<BTreeSet<String>>,
     openid: bool,
-    offline: bool,
+    pub(super) offline: bool,
 }
 
 /// A refresh token: whom it stands for, and a trace of the password it was given for, so that a new password ends it.
@@ -45,17 +48,18 @@ pub(super) struct RefreshClaims {
 }
 
 impl Identity {
-    /// The answer to a user's sign-in or its refresh.
+    /// The answer to a user's sign-in or its refresh. `sign_in_scope`: what was asked for at the sign-in, which a new refresh token keeps.
     pub(super) fn delegated(
         &self,
         base: &BaseAddress,
         user: &User,
         client: &PublicClient,
-        scope: &str,
+        scopes: &Scopes,
+        sign_in_scope: &str,
     ) -> Result<Value, OAuthError> {
-        let scopes = self.scopes(scope)?;
         let may_have = |permission: &String| {
             user.permissions.contains(permission)
+                && scopes.granted.as_ref().is_none_or(|granted| granted.contains(permission))
                 && client.permissions.as_ref().is_none_or(|granted| granted.contains(permission))
         };
         let (granted, mut written): (Vec<String>, Vec<String>) = match &scopes.all {
@@ -82,7 +86,8 @@ impl Identity {
             "client_info": client_info(user),
         });
         if scopes.offline {
-            answer["refresh_token"] = self.keys().sign(&self.refresh_claims(user, client.id, scope, now))?.into();
+            answer["refresh_token"] =
+                self.keys().sign(&self.refresh_claims(user, client.id, sign_in_scope, now))?.into();
         }
         if scopes.openid {
             answer["id_token"] = self.keys().sign(&self.id_claims(base, user, client.id, now))?.into();
@@ -136,8 +141,14 @@ impl Identity {
     /// Reads the scopes that a client asks for on behalf of a user.
     pub(super) fn scopes(&self, scope: &str) -> Result<Scopes, OAuthError> {
         let invalid = |problem: String| OAuthError::new("invalid_scope", 70_011, problem);
-        let mut scopes =
-            Scopes { audience: String::new(), permissions: Vec::new(), all: None, openid: false, offline: false };
+        let mut scopes = Scopes {
+            audience: String::new(),
+            permissions: Vec::new(),
+            all: None,
+            granted: None,
+            openid: false,
+            offline: false,
+        };
         for word in scope.split_ascii_whitespace() {
             let (audience, permission) = match word {
                 "openid" => {
@@ -152,10 +163,15 @@ impl Identity {
                 _ => word.rsplit_once('/').unwrap_or((GRAPH_AUDIENCES[0], word)),
             };
             if !self.is_our_audience(audience) {
-                return Err(invalid(format!("The scope {word:?} is for another service than this one.")));
+                return Err(invalid(format!(
+                    "The scope {word:?} is of another service. Ask for scopes of {}.",
+                    GRAPH_AUDIENCES[0]
+                )));
             }
             if !scopes.audience.is_empty() && scopes.audience != audience {
-                return Err(invalid("All scopes of one token must be for the same audience.".into()));
+                return Err(invalid(
+                    "The scopes are of several services. Ask for the scopes of one service at a time.".into(),
+                ));
             }
             audience.clone_into(&mut scopes.audience);
             if permission == ".default" {
@@ -168,6 +184,23 @@ impl Identity {
             GRAPH_AUDIENCES[0].clone_into(&mut scopes.audience);
         }
         Ok(scopes)
+    }
+}
+
+impl Scopes {
+    /// These scopes at a refresh of a sign-in that asked for `granted` (RFC 6749 §6): no more than that, `.default` included.
+    pub(super) fn within(mut self, granted: &Self) -> Result<Self, OAuthError> {
+        if granted.all.is_none() {
+            let names: BTreeSet<String> = granted.permissions.iter().map(|(name, _)| name.clone()).collect();
+            if let Some((_, wider)) = self.permissions.iter().find(|(name, _)| !names.contains(name)) {
+                let problem =
+                    format!("The scope {wider:?} was not granted at the sign-in. Sign in again and ask for it.");
+                return Err(OAuthError::new("invalid_grant", 65_001, problem));
+            }
+            self.granted = Some(names);
+        }
+        self.openid &= granted.openid;
+        Ok(self)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who there is that a token can be for: tenants, users, and clients without a secret.
 
 use cloudpc_model::{AppId, Error, TenantId, UserId};
-use cloudpc_store::User;
+use cloudpc_store::{Reader, StoreError, User};
 
 use super::oauth::OAuthError;
 use super::{BUILT_IN_CLIENT, BUILT_IN_NAME, Identity};
@@ -9,7 +9,7 @@ use super::{BUILT_IN_CLIENT, BUILT_IN_NAME, Identity};
 /// The tenant that a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TenantPath {
-    /// By its id.
+    /// By its id, or by a domain of its users' names.
     One(TenantId),
     /// `common` or `organizations`: the tenant of whoever signs in.
     Any,
@@ -23,18 +23,38 @@ pub(super) struct PublicClient {
     pub(super) permissions: Option<Vec<String>>,
 }
 
+impl TenantPath {
+    /// The tenant's id; none: that of whoever signs in.
+    pub(super) fn id(self) -> Option<TenantId> {
+        match self {
+            Self::One(id) => Some(id),
+            Self::Any => None,
+        }
+    }
+}
+
 impl Identity {
     /// The tenant of a path.
     pub(super) async fn tenant(&self, path: &str) -> Result<TenantPath, OAuthError> {
-        if ["common", "organizations"].contains(&path) {
+        if ["common", "organizations"].iter().any(|any| any.eq_ignore_ascii_case(path)) {
             return Ok(TenantPath::Any);
         }
-        let known = self.tenants().await?;
-        path.parse()
-            .ok()
-            .filter(|id| known.contains(id))
-            .map(TenantPath::One)
-            .ok_or_else(|| OAuthError::new("invalid_tenant", 90_002, format!("There is no tenant {path:?} here.")))
+        let (id, domain): (Option<TenantId>, _) = (path.parse().ok(), path.to_owned());
+        let found = self
+            .store
+            .read(move |reader| match id {
+                Some(id) => {
+                    Ok(reader.tenant_list()?.into_iter().map(|(known, _)| known).filter(|known| *known == id).collect())
+                }
+                None => Ok::<Vec<TenantId>, Error>(reader.tenants_by_domain(&domain)?),
+            })
+            .await?;
+        let problem = match found[..] {
+            [tenant] => return Ok(TenantPath::One(tenant)),
+            [] => format!("Unknown tenant {path:?}. Use the tenant's id, or a domain of its users' names."),
+            _ => format!("More than one tenant has users in the domain {path:?}. Use the tenant's id."),
+        };
+        Err(OAuthError::new("invalid_tenant", 90_002, problem))
     }
 
     pub(super) async fn tenants(&self) -> Result<Vec<TenantId>, Error> {
@@ -47,13 +67,21 @@ impl Identity {
             .read(move |reader| Ok::<_, Error>(reader.user(tenant, id)?))
             .await?
             .filter(|user| user.enabled)
-            .ok_or_else(|| OAuthError::new("invalid_grant", 50_057, "The user is disabled or not there any more."))
+            .ok_or_else(|| {
+                OAuthError::new(
+                    "invalid_grant",
+                    50_057,
+                    "The user is disabled or was deleted. Sign in as another user.",
+                )
+            })
     }
 
     /// A client that needs no secret: the built-in one, or a registered one that has none.
     pub(super) async fn public_client(&self, tenant: TenantPath, client_id: &str) -> Result<PublicClient, OAuthError> {
         let unknown = || {
-            let problem = format!("There is no application {client_id:?} in this tenant.");
+            let problem = format!(
+                "There is no enabled application {client_id:?} in this tenant. Use the client id of a registered one."
+            );
             OAuthError::new("unauthorized_client", 700_016, problem)
         };
         let id: AppId = client_id.parse().map_err(|_| unknown())?;
@@ -78,9 +106,19 @@ impl Identity {
             .filter(|app| app.enabled)
             .ok_or_else(unknown)?;
         if app.secret_hash.is_some() {
-            let problem = "The application has a secret; users sign in to public clients, which have none.";
+            let problem = "The application has a secret. Users sign in to public clients, which have none.";
             return Err(OAuthError::new("invalid_client", 7_000_218, problem));
         }
         Ok(PublicClient { id, name: app.name, permissions: Some(app.permissions) })
     }
+}
+
+/// The users of this name, ignoring case; `tenant`: only there.
+pub(super) fn users_named(reader: &Reader<'_>, tenant: Option<TenantId>, name: &str) -> Result<Vec<User>, StoreError> {
+    let tenants = match tenant {
+        Some(tenant) => vec![tenant],
+        None => reader.tenant_list()?.into_iter().map(|(id, _)| id).collect(),
+    };
+    let users = tenants.into_iter().map(|tenant| reader.user_by_name(tenant, name));
+    Ok(users.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }

@@ -7,13 +7,14 @@ use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::directory::TenantPath;
 use super::grants::DEVICE_CODE_GRANT;
-use super::oauth::OAuthError;
+use super::oauth::{OAuthError, TokenRequest};
 use super::{Identity, claims};
-use crate::request::{BaseAddress, RequestIds};
+use crate::request::{BaseAddress, Peer, RequestIds};
 
 /// The routes.
 pub(super) fn routes() -> Router<Arc<Identity>> {
@@ -23,6 +24,11 @@ pub(super) fn routes() -> Router<Arc<Identity>> {
         .route("/{tenant}/oauth2/v2.0/token", post(token))
         .route("/{tenant}/oauth2/v2.0/devicecode", post(device_code))
         .route("/{tenant}/oauth2/v2.0/authorize", get(authorize))
+        .route("/{tenant}/.well-known/openid-configuration", get(discovery_v1))
+        .route("/{tenant}/discovery/keys", get(keys))
+        .route("/{tenant}/oauth2/token", post(token_v1))
+        .route("/{tenant}/oauth2/devicecode", post(device_code_v1))
+        .route("/{tenant}/oauth2/authorize", get(authorize))
 }
 
 async fn discovery(
@@ -31,27 +37,22 @@ async fn discovery(
     Extension(base): Extension<BaseAddress>,
     Extension(ids): Extension<RequestIds>,
 ) -> Response {
-    let document = identity.tenant(&tenant).await.map(|found| {
-        let issuer_tenant = match found {
-            TenantPath::One(id) => id.to_string(),
-            TenantPath::Any => "{tenantid}".into(),
-        };
-        let at = |path: &str| format!("{}/{tenant}/{path}", base.0);
-        json!({
-            "issuer": claims::issuer(&base, &issuer_tenant),
-            "token_endpoint": at("oauth2/v2.0/token"),
-            "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
-            "authorization_endpoint": at("oauth2/v2.0/authorize"),
-            "device_authorization_endpoint": at("oauth2/v2.0/devicecode"),
-            "jwks_uri": at("discovery/v2.0/keys"),
-            "grant_types_supported": ["client_credentials", DEVICE_CODE_GRANT, "refresh_token"],
-            "response_types_supported": [],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["RS256"],
-            "scopes_supported": ["openid", "profile", "email", "offline_access"],
-            "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nbf", "name", "oid", "preferred_username", "tid", "ver"],
-            "request_uri_parameter_supported": false,
-        })
+    let document = identity.discovery(&base, &tenant).await;
+    identity.reply(&ids, document)
+}
+
+/// Discovery for clients of the v1 endpoint, which has tokens for applications only.
+async fn discovery_v1(
+    State(identity): State<Arc<Identity>>,
+    Path(tenant): Path<String>,
+    Extension(base): Extension<BaseAddress>,
+    Extension(ids): Extension<RequestIds>,
+) -> Response {
+    let document = identity.discovery(&base, &tenant).await.map(|mut document| {
+        document["token_endpoint"] = format!("{}/{tenant}/oauth2/token", base.0).into();
+        document["jwks_uri"] = format!("{}/{tenant}/discovery/keys", base.0).into();
+        document["grant_types_supported"] = json!(["client_credentials"]);
+        document
     });
     identity.reply(&ids, document)
 }
@@ -72,10 +73,24 @@ async fn token(
     Path(tenant): Path<String>,
     Extension(base): Extension<BaseAddress>,
     Extension(ids): Extension<RequestIds>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let answer = identity.token(&base, &tenant, &headers, &body).await;
+    let answer = identity.token(&request(&base, peer, &ids, &tenant, &headers, &body)).await;
+    identity.reply(&ids, answer)
+}
+
+async fn token_v1(
+    State(identity): State<Arc<Identity>>,
+    Path(tenant): Path<String>,
+    Extension(base): Extension<BaseAddress>,
+    Extension(ids): Extension<RequestIds>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let answer = identity.token_v1(&request(&base, peer, &ids, &tenant, &headers, &body)).await;
     identity.reply(&ids, answer)
 }
 
@@ -84,24 +99,78 @@ async fn device_code(
     Path(tenant): Path<String>,
     Extension(base): Extension<BaseAddress>,
     Extension(ids): Extension<RequestIds>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let answer = identity.device_code(&base, &tenant, &headers, &body).await;
+    let answer = identity.device_code(&request(&base, peer, &ids, &tenant, &headers, &body)).await;
     identity.reply(&ids, answer)
+}
+
+/// Refuses the device code flow of the v1 endpoint.
+async fn device_code_v1(
+    State(identity): State<Arc<Identity>>,
+    Path(tenant): Path<String>,
+    Extension(base): Extension<BaseAddress>,
+    Extension(ids): Extension<RequestIds>,
+) -> Response {
+    let problem = format!("The v1 endpoint has no device code flow. Use {}/{tenant}/oauth2/v2.0/devicecode.", base.0);
+    identity.reply(&ids, Err(OAuthError::new("invalid_request", 70_003, problem)))
 }
 
 /// Named in the discovery document because clients insist on it; a browser that comes here is told what works.
 async fn authorize(State(identity): State<Arc<Identity>>, Extension(ids): Extension<RequestIds>) -> Response {
-    let description = "This token service has no sign-in by redirect; use the device code flow or client credentials.";
+    let description = "This token service has no sign-in by redirect. Use the device code flow or client credentials.";
     identity.reply(&ids, Err(OAuthError::new("unsupported_response_type", 700_051, description)))
 }
 
+fn request<'a>(
+    base: &'a BaseAddress,
+    peer: Option<Extension<Peer>>,
+    ids: &'a RequestIds,
+    tenant: &'a str,
+    headers: &'a HeaderMap,
+    body: &'a Bytes,
+) -> TokenRequest<'a> {
+    TokenRequest { base, peer: peer_of(peer), request_id: &ids.request_id, tenant, headers, body }
+}
+
+/// The peer of a request. Requests that did not come over a socket are one peer.
+pub(super) fn peer_of(peer: Option<Extension<Peer>>) -> Peer {
+    peer.map_or(Peer(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), |Extension(peer)| peer)
+}
+
 impl Identity {
+    /// The discovery document of a tenant.
+    async fn discovery(&self, base: &BaseAddress, tenant: &str) -> Result<Value, OAuthError> {
+        let issuer_tenant = match self.tenant(tenant).await? {
+            TenantPath::One(id) => id.to_string(),
+            TenantPath::Any => "{tenantid}".into(),
+        };
+        let at = |path: &str| format!("{}/{tenant}/{path}", base.0);
+        Ok(json!({
+            "issuer": claims::issuer(base, &issuer_tenant),
+            "token_endpoint": at("oauth2/v2.0/token"),
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+            "authorization_endpoint": at("oauth2/v2.0/authorize"),
+            "device_authorization_endpoint": at("oauth2/v2.0/devicecode"),
+            "jwks_uri": at("discovery/v2.0/keys"),
+            "grant_types_supported": ["client_credentials", DEVICE_CODE_GRANT, "refresh_token"],
+            "response_types_supported": [],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "scopes_supported": ["openid", "profile", "email", "offline_access"],
+            "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nbf", "name", "oid", "preferred_username", "tid", "ver"],
+            "request_uri_parameter_supported": false,
+        }))
+    }
+
     fn reply(&self, ids: &RequestIds, answer: Result<Value, OAuthError>) -> Response {
+        let mut retry_after = None;
         let (status, body) = match answer {
             Ok(body) => (StatusCode::OK, body),
-            Err(OAuthError { status, error, number, description }) => {
+            Err(OAuthError { status, error, number, description, retry_after: after }) => {
+                retry_after = after;
                 let body = json!({
                     "error": error,
                     "error_description": description,
@@ -117,6 +186,9 @@ impl Identity {
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        if let Some(after) = retry_after {
+            headers.insert(header::RETRY_AFTER, after.as_secs().into());
+        }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"cloudpc\""));
         }

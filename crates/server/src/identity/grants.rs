@@ -1,89 +1,87 @@
 //! Tokens against proof of who asks: an application's secret, a code that a person has entered, or a refresh token.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use bytes::Bytes;
-use cloudpc_model::{AppId, Error};
-use http::HeaderMap;
+use cloudpc_model::{AppId, Error, TenantId, Timestamp};
+use cloudpc_store::{App, StoreError, Tx};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::attempts::{Attempts, PEER_WINDOW, SECRET_ATTEMPTS};
 use super::claims::Subject;
-use super::device::Redeemed;
+use super::device::{CODE_LIFETIME, POLL_INTERVAL, Redeemed};
 use super::directory::TenantPath;
-use super::oauth::{Form, OAuthError, basic_credentials};
+use super::oauth::{Form, OAuthError, TokenRequest, basic_credentials};
 use super::{GRAPH_AUDIENCES, Identity, TOKEN_LIFETIME};
-use crate::request::BaseAddress;
+use crate::request::Peer;
 
 /// Name of the grant by which a device code is redeemed (RFC 8628 §3.4).
 pub(super) const DEVICE_CODE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
+/// Scopes of OpenID Connect. MSAL for Java and for Go send them for applications too, for which they mean nothing.
+const OPENID_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
+
 impl Identity {
     /// Answers the token endpoint.
-    pub(super) async fn token(
-        &self,
-        base: &BaseAddress,
-        tenant: &str,
-        headers: &HeaderMap,
-        body: &Bytes,
-    ) -> Result<Value, OAuthError> {
-        let tenant = self.tenant(tenant).await?;
-        let form = Form::read(headers, body)?;
+    pub(super) async fn token(&self, request: &TokenRequest<'_>) -> Result<Value, OAuthError> {
+        let tenant = self.tenant(request.tenant).await?;
+        let form = Form::read(request.headers, request.body)?;
         match form.required("grant_type")? {
-            "client_credentials" => self.client_credentials(base, tenant, headers, &form).await,
+            "client_credentials" => self.client_credentials(request, tenant, &form).await,
             // Older MSAL libraries use the name that the grant had before the RFC.
-            DEVICE_CODE_GRANT | "device_code" => self.redeem_device_code(base, tenant, &form).await,
-            "refresh_token" => self.refresh(base, tenant, &form).await,
+            DEVICE_CODE_GRANT | "device_code" => self.redeem_device_code(request, tenant, &form).await,
+            "refresh_token" => self.refresh(request, tenant, &form).await,
             other => Err(OAuthError::new(
                 "unsupported_grant_type",
                 70_003,
                 format!(
-                    "The grant type {other:?} is not supported; use client_credentials, device_code or refresh_token."
+                    "The grant type {other:?} is not supported. Use client_credentials, device_code or refresh_token."
                 ),
             )),
         }
     }
 
+    /// Answers the token endpoint of v1, by which older clients ask for a `resource` in place of a scope.
+    pub(super) async fn token_v1(&self, request: &TokenRequest<'_>) -> Result<Value, OAuthError> {
+        let tenant = self.tenant(request.tenant).await?;
+        let form = Form::read(request.headers, request.body)?;
+        let grant = form.required("grant_type")?;
+        if grant != "client_credentials" {
+            let problem = format!(
+                "The v1 endpoint does not support the grant type {grant:?}, only client_credentials. \
+                 Use {}/{}/oauth2/v2.0/token.",
+                request.base.0, request.tenant
+            );
+            return Err(OAuthError::new("unsupported_grant_type", 70_003, problem));
+        }
+        let app = self.authenticated_app(request, tenant, &form).await?;
+        let resource = form.required("resource")?;
+        if !self.is_our_audience(resource) {
+            let problem = format!("The resource {resource:?} is unknown. Use {}.", GRAPH_AUDIENCES[0]);
+            return Err(OAuthError::new("invalid_resource", 500_011, problem));
+        }
+        let now = self.clock.now();
+        let token = self.access_token(request.base, resource, &Subject::App(&app))?;
+        // v1 writes numbers as text.
+        Ok(json!({
+            "token_type": "Bearer",
+            "expires_in": TOKEN_LIFETIME.as_secs().to_string(),
+            "ext_expires_in": TOKEN_LIFETIME.as_secs().to_string(),
+            "expires_on": (now + TOKEN_LIFETIME).unix_seconds().to_string(),
+            "not_before": now.unix_seconds().to_string(),
+            "resource": resource,
+            "access_token": token.token,
+        }))
+    }
+
     async fn client_credentials(
         &self,
-        base: &BaseAddress,
+        request: &TokenRequest<'_>,
         tenant: TenantPath,
-        headers: &HeaderMap,
         form: &Form,
     ) -> Result<Value, OAuthError> {
-        let TenantPath::One(tenant) = tenant else {
-            return Err(OAuthError::new(
-                "invalid_request",
-                50_194,
-                "An application gets its token from its own tenant: put the tenant's id in place of \"common\".",
-            ));
-        };
-        let (client_id, secret) = match basic_credentials(headers)? {
-            Some((id, secret)) => (id, Some(secret)),
-            None => (form.required("client_id")?.to_owned(), form.get("client_secret").map(str::to_owned)),
-        };
-        let secret = secret.filter(|secret| !secret.is_empty()).ok_or_else(|| {
-            OAuthError::new(
-                "invalid_client",
-                7_000_216,
-                "The form must have \"client_secret\"; other proofs are not supported.",
-            )
-        })?;
-        let unknown = || {
-            let problem = format!("There is no application {client_id:?} in this tenant.");
-            OAuthError::new("unauthorized_client", 700_016, problem)
-        };
-        let id: AppId = client_id.parse().map_err(|_| unknown())?;
-        let app = self.store.read(move |reader| Ok::<_, Error>(reader.app(tenant, id)?)).await?.ok_or_else(unknown)?;
-        let given: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
-        let fits = app.secret_hash.is_some_and(|hash| verify_slices_are_equal(&hash, &given).is_ok());
-        if !fits {
-            return Err(OAuthError::new("invalid_client", 7_000_215, "The client secret is wrong."));
-        }
-        if !app.enabled {
-            return Err(OAuthError::new("unauthorized_client", 7_000_112, "The application is disabled."));
-        }
+        let app = self.authenticated_app(request, tenant, form).await?;
         let audience = self.default_scope(form.required("scope")?)?;
-        let token = self.access_token(base, &audience, &Subject::App(&app))?;
+        let token = self.access_token(request.base, &audience, &Subject::App(&app))?;
         Ok(json!({
             "token_type": "Bearer",
             "expires_in": TOKEN_LIFETIME.as_secs(),
@@ -92,57 +90,83 @@ impl Identity {
         }))
     }
 
-    /// Answers the endpoint at which a device begins to sign someone in (RFC 8628 §3.1).
-    pub(super) async fn device_code(
+    /// The application that proves by its secret who it is.
+    async fn authenticated_app(
         &self,
-        base: &BaseAddress,
-        tenant: &str,
-        headers: &HeaderMap,
-        body: &Bytes,
-    ) -> Result<Value, OAuthError> {
-        let tenant = self.tenant(tenant).await?;
-        let form = Form::read(headers, body)?;
+        request: &TokenRequest<'_>,
+        tenant: TenantPath,
+        form: &Form,
+    ) -> Result<App, OAuthError> {
+        let TenantPath::One(tenant) = tenant else {
+            let problem = format!(
+                "{:?} names no tenant, and an application gets its token from its own. Put the tenant's id in its place.",
+                request.tenant
+            );
+            return Err(OAuthError::new("invalid_request", 50_194, problem));
+        };
+        let (client_id, secret) = match basic_credentials(request.headers)? {
+            Some((id, secret)) => (id, Some(secret)),
+            None => (form.required("client_id")?.to_owned(), form.get("client_secret").map(str::to_owned)),
+        };
+        let secret = secret.filter(|secret| !secret.is_empty()).ok_or_else(|| {
+            let problem = "The form lacks the parameter \"client_secret\". Other proofs are not supported.";
+            OAuthError::new("invalid_client", 7_000_216, problem)
+        })?;
+        let unknown = || {
+            let problem =
+                format!("There is no application {client_id:?} in this tenant. Use the client id of a registered one.");
+            OAuthError::new("unauthorized_client", 700_016, problem)
+        };
+        let id: AppId = client_id.parse().map_err(|_| unknown())?;
+        let (peer, given, now) = (request.peer, Sha256::digest(secret.as_bytes()).into(), self.clock.now());
+        self.store
+            .write(move |tx| Ok::<_, Error>(check_secret(tx, tenant, id, &given, peer, now)?))
+            .await?
+            .ok_or_else(unknown)?
+    }
+
+    /// Answers the endpoint at which a device begins to sign someone in (RFC 8628 §3.1).
+    pub(super) async fn device_code(&self, request: &TokenRequest<'_>) -> Result<Value, OAuthError> {
+        let tenant = self.tenant(request.tenant).await?;
+        let form = Form::read(request.headers, request.body)?;
         let client = self.public_client(tenant, form.required("client_id")?).await?;
         let scope = form.required("scope")?;
         self.scopes(scope)?;
-        let code = self.device_codes.start(tenant, client.id, &client.name, scope)?;
-        let page = format!("{}/devicelogin", base.0);
+        let code = self.start_device_code(request.peer, tenant, client, scope).await?;
+        let page = format!("{}/devicelogin", request.base.0);
         Ok(json!({
             "message": format!("To sign in, open the page {page} and enter the code {}.", code.user_code),
             "user_code": code.user_code,
             "device_code": code.device_code,
             "verification_uri": page,
-            "expires_in": code.expires_in.as_secs(),
-            "interval": code.interval.as_secs(),
+            "expires_in": CODE_LIFETIME.as_secs(),
+            "interval": POLL_INTERVAL.as_secs(),
         }))
     }
 
     async fn redeem_device_code(
         &self,
-        base: &BaseAddress,
+        request: &TokenRequest<'_>,
         tenant: TenantPath,
         form: &Form,
     ) -> Result<Value, OAuthError> {
         let device_code = form.get("device_code").or_else(|| form.get("code"));
         let device_code = device_code.ok_or_else(|| OAuthError::missing("device_code"))?;
         let client_id = form.required("client_id")?;
-        let Redeemed { tenant_id, user_id, scope } = self.device_codes.redeem(device_code, tenant, client_id)?;
+        let Redeemed { tenant_id, user_id, scope } = self.redeem(device_code, tenant, client_id).await?;
         let client = self.public_client(TenantPath::One(tenant_id), client_id).await?;
         let user = self.user(tenant_id, user_id).await?;
-        self.delegated(base, &user, &client, &scope)
+        self.delegated(request.base, &user, &client, &self.scopes(&scope)?, &scope)
     }
 
-    async fn refresh(&self, base: &BaseAddress, tenant: TenantPath, form: &Form) -> Result<Value, OAuthError> {
-        let ended =
-            || OAuthError::new("invalid_grant", 700_082, "The refresh token is not valid any more; sign in again.");
-        let token = form.required("refresh_token")?;
-        let claims = self.read_refresh_token(token).ok_or_else(ended)?;
-        let client_id = form.required("client_id")?;
-        let fits_tenant = match tenant {
-            TenantPath::One(id) => id == claims.tid,
-            TenantPath::Any => true,
+    async fn refresh(&self, request: &TokenRequest<'_>, tenant: TenantPath, form: &Form) -> Result<Value, OAuthError> {
+        let ended = || {
+            let problem = "The refresh token is invalid, expired or revoked. Sign in again.";
+            OAuthError::new("invalid_grant", 700_082, problem)
         };
-        if !fits_tenant || client_id.parse() != Ok(claims.client) {
+        let claims = self.read_refresh_token(form.required("refresh_token")?).ok_or_else(ended)?;
+        let client_id = form.required("client_id")?;
+        if tenant.id().is_some_and(|id| id != claims.tid) || client_id.parse() != Ok(claims.client) {
             return Err(ended());
         }
         let client = self.public_client(TenantPath::One(claims.tid), client_id).await?;
@@ -150,19 +174,56 @@ impl Identity {
         if !claims.fits_password(&user) {
             return Err(ended());
         }
-        self.delegated(base, &user, &client, form.get("scope").unwrap_or(&claims.scope))
+        let granted = self.scopes(&claims.scope)?;
+        let wanted = self.scopes(form.get("scope").unwrap_or(&claims.scope))?.within(&granted)?;
+        self.delegated(request.base, &user, &client, &wanted, &claims.scope)
     }
 
-    /// The audience of a scope that must be one `…/.default`.
+    /// The audience of an application's scope: one `…/.default`, and scopes of OpenID Connect in any order beside it.
     fn default_scope(&self, scope: &str) -> Result<String, OAuthError> {
-        scope.strip_suffix("/.default").filter(|audience| self.is_our_audience(audience)).map(str::to_owned).ok_or_else(
-            || {
-                let problem = format!(
-                    "The scope {scope:?} is not valid. An application asks for {}/.default, or for https://<name>/.default with one of this server's names.",
-                    GRAPH_AUDIENCES[0]
-                );
-                OAuthError::new("invalid_scope", 70_011, problem)
-            },
-        )
+        let mut rest = scope.split_ascii_whitespace().filter(|word| !OPENID_SCOPES.contains(word));
+        let audience = match (rest.next(), rest.next()) {
+            (Some(word), None) => word.strip_suffix("/.default"),
+            _ => None,
+        };
+        audience.filter(|audience| self.is_our_audience(audience)).map(str::to_owned).ok_or_else(|| {
+            let problem = format!(
+                "The scope {scope:?} is not valid for an application. Use {}/.default, or https://NAME/.default with a name of this server.",
+                GRAPH_AUDIENCES[0]
+            );
+            OAuthError::new("invalid_scope", 70_011, problem)
+        })
     }
+}
+
+/// The application, if the secret is its own. None: the tenant has no such application. The secret is looked at in the transaction that counts, so
+/// that secrets tried at once are counted like those tried one after the other.
+fn check_secret(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    id: AppId,
+    secret_hash: &[u8; 32],
+    peer: Peer,
+    now: Timestamp,
+) -> Result<Option<Result<App, OAuthError>>, StoreError> {
+    let Some(app) = tx.app(tenant, id)? else { return Ok(None) };
+    let attempts = Attempts::on(&SECRET_ATTEMPTS, Some(tenant), &id.to_string(), peer);
+    if !attempts.is_allowed(tx, now)? {
+        let problem = format!(
+            "Too many requests with a wrong client secret came from this address. Try again in {} minutes.",
+            PEER_WINDOW.as_secs() / 60
+        );
+        return Ok(Some(Err(OAuthError::too_many(PEER_WINDOW, problem))));
+    }
+    if !app.secret_hash.is_some_and(|hash| verify_slices_are_equal(&hash, secret_hash).is_ok()) {
+        attempts.count(tx, now)?;
+        let problem = "The client secret is wrong. Use the application's current secret.";
+        return Ok(Some(Err(OAuthError::new("invalid_client", 7_000_215, problem))));
+    }
+    attempts.give_back(tx, now)?;
+    if !app.enabled {
+        let problem = "The application is disabled. Have an administrator enable it.";
+        return Ok(Some(Err(OAuthError::new("unauthorized_client", 7_000_112, problem))));
+    }
+    Ok(Some(Ok(app)))
 }

@@ -8,9 +8,24 @@ use bytes::Bytes;
 use cloudpc_model::Error;
 use http::{HeaderMap, StatusCode, header};
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::request::{BaseAddress, Peer};
 
 /// Largest form that is read.
 pub(super) const FORM_BYTES_MAX: usize = 64 * 1024;
+
+/// A request to an endpoint of the token service.
+pub(super) struct TokenRequest<'a> {
+    pub(super) base: &'a BaseAddress,
+    /// Whose shares the request takes from.
+    pub(super) peer: Peer,
+    pub(super) request_id: &'a str,
+    /// The tenant as the path names it.
+    pub(super) tenant: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a Bytes,
+}
 
 /// An error as RFC 6749 §5.2 and RFC 8628 §3.5 shape it, with the numbers that Entra's clients know it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +34,8 @@ pub(super) struct OAuthError {
     pub(super) error: &'static str,
     pub(super) number: u32,
     pub(super) description: String,
+    /// When the client may try again.
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl OAuthError {
@@ -29,22 +46,31 @@ impl OAuthError {
             "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };
-        Self { status, error, number, description: description.into() }
+        Self { status, error, number, description: description.into(), retry_after: None }
+    }
+
+    /// 429: the client has used up its share of something until `retry_after` from now.
+    pub(super) fn too_many(retry_after: Duration, description: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            retry_after: Some(retry_after),
+            ..Self::new("temporarily_unavailable", 90_055, description)
+        }
     }
 
     pub(super) fn missing(parameter: &str) -> Self {
-        Self::new("invalid_request", 900_144, format!("The form must have the parameter {parameter:?}."))
+        Self::new("invalid_request", 900_144, format!("The form lacks the parameter {parameter:?}."))
     }
 }
 
 impl From<Error> for OAuthError {
     fn from(error: Error) -> Self {
         tracing::error!(error = &error as &dyn std::error::Error, "the token service failed");
-        Self::new("server_error", 90_033, "The token service could not complete the request; try again later.")
+        Self::new("server_error", 90_033, "The token service could not complete the request. Try again later.")
     }
 }
 
-/// The parameters of a request, each there once.
+/// The parameters of a request, each there once. Their names are not case-sensitive, since some clients write `Grant_Type`.
 pub(super) struct Form(BTreeMap<String, String>);
 
 impl Form {
@@ -54,16 +80,21 @@ impl Form {
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let content_type = content_type.split(';').next().unwrap_or_default().trim();
         if !content_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            return Err(invalid("The body must be a form: application/x-www-form-urlencoded."));
+            return Err(invalid("The body is not a form. Send it as application/x-www-form-urlencoded."));
         }
         if body.len() > FORM_BYTES_MAX {
-            return Err(invalid("The form is too large."));
+            return Err(invalid(&format!(
+                "The form is {} bytes long; at most {FORM_BYTES_MAX} are allowed.",
+                body.len()
+            )));
         }
         let mut form = BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(body) {
-            if form.insert(name.clone().into_owned(), value.into_owned()).is_some() {
-                return Err(invalid(&format!("The form has the parameter {name:?} twice.")));
+            let name = name.to_ascii_lowercase();
+            if form.contains_key(&name) {
+                return Err(invalid(&format!("The form has the parameter {name:?} more than once. Send it once.")));
             }
+            form.insert(name, value.into_owned());
         }
         Ok(Self(form))
     }
@@ -98,7 +129,7 @@ pub(super) fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, S
             OAuthError::new(
                 "invalid_client",
                 7_000_216,
-                "The Authorization header must be \"Basic\" with id and secret.",
+                "The Authorization header is not \"Basic\" with a client id and secret.",
             )
         })
 }

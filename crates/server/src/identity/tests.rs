@@ -5,6 +5,7 @@ mod device;
 mod grants;
 mod issuers;
 mod keys;
+mod sign_in;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -14,16 +15,20 @@ use cloudpc_model::{SeededRng, UserId};
 use cloudpc_store::{App as Application, WriteMode};
 use http::HeaderValue;
 use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
 use tempfile::TempDir;
 
-use super::oauth::OAuthError;
+use super::oauth::{OAuthError, TokenRequest};
 use super::*;
+use crate::request::Peer;
 
 const START: Timestamp = Timestamp(1_795_000_000_000_000);
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
 const OTHER_TENANT: TenantId = TenantId(Uuid::from_u128(4));
 const CLIENT: AppId = AppId(Uuid::from_u128(2));
 const ADA: UserId = UserId(Uuid::from_u128(3));
+const PEER: Peer = Peer(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+const OTHER_PEER: Peer = Peer(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)));
 const PASSWORD: &str = "correct horse";
 
 /// A token service over a real store, on a clock that stands still.
@@ -31,7 +36,7 @@ struct World {
     identity: Identity,
     clock: SimClock,
     secret: String,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl World {
@@ -54,14 +59,17 @@ impl World {
             .await
             .unwrap();
         let clock = SimClock::paused(START);
-        let parts = Parts {
-            store,
-            clock: Arc::new(clock.clone()),
-            rng: Arc::new(rng),
-            names: vec!["localhost".into(), "127.0.0.1".into(), "::1".into()],
-            issuers,
-        };
-        Self { identity: Identity::open(parts).await.unwrap(), clock, secret, _directory: directory }
+        let identity = Identity::open(parts(store, &clock, rng, issuers)).await.unwrap();
+        Self { identity, clock, secret, directory }
+    }
+
+    /// The same after a restart.
+    async fn restarted(self) -> Self {
+        let Self { identity, clock, secret, directory } = self;
+        drop(identity);
+        let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
+        let identity = Identity::open(parts(store, &clock, SeededRng::new(8), Vec::new())).await.unwrap();
+        Self { identity, clock, secret, directory }
     }
 
     async fn app_token(&self) -> String {
@@ -93,7 +101,12 @@ impl World {
     /// Posts a form to the token endpoint of a tenant.
     async fn post(&self, tenant: &str, form: &[(&str, &str)]) -> Result<Value, OAuthError> {
         let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        self.identity.token(&base(), tenant, &form_headers(), &Bytes::from(form)).await
+        self.token(tenant, PEER, &form_headers(), &form).await
+    }
+
+    async fn token(&self, tenant: &str, peer: Peer, headers: &HeaderMap, form: &str) -> Result<Value, OAuthError> {
+        let (base, body) = (base(), Bytes::from(form.to_owned()));
+        self.identity.token(&TokenRequest { base: &base, peer, request_id: "r", tenant, headers, body: &body }).await
     }
 
     async fn client_credentials(&self, changes: &[(&str, &str)]) -> Result<Value, OAuthError> {
@@ -108,6 +121,16 @@ impl World {
         ]);
         form.extend(changes.iter().copied());
         self.post(&TENANT.to_string(), &form.into_iter().collect::<Vec<_>>()).await
+    }
+}
+
+fn parts(store: Store, clock: &SimClock, rng: SeededRng, issuers: Vec<IssuerConfig>) -> Parts {
+    Parts {
+        store,
+        clock: Arc::new(clock.clone()),
+        rng: Arc::new(rng),
+        names: vec!["localhost".into(), "127.0.0.1".into(), "::1".into()],
+        issuers,
     }
 }
 

@@ -75,7 +75,10 @@ impl Site {
     }
 
     async fn start(&self) -> Value {
-        let scope = "https://graph.microsoft.com/.default openid";
+        self.start_for("https://graph.microsoft.com/.default openid").await
+    }
+
+    async fn start_for(&self, scope: &str) -> Value {
         self.json("/common/oauth2/v2.0/devicecode", &[("client_id", CLIENT), ("scope", scope)]).await
     }
 
@@ -124,16 +127,28 @@ async fn a_person_signs_a_device_in() {
     assert_eq!(started["verification_uri"], "https://cloudpc.test/devicelogin");
     assert_eq!(site.poll(&started).await["error"], "authorization_pending");
 
-    let page = site.open("").await;
-    insta::assert_snapshot!(page.text(), @"
+    let first = site.open("").await;
+    insta::assert_snapshot!(first.text(), @"
     200 OK
     Sign in
     Code
+    Next
+    Enter a code only if you have asked for it yourself, on a device of yours.
+    ");
+    // As people write it: small letters, a blank, a dash.
+    let written = format!("{}%20{}-{}", &code[..3].to_lowercase(), &code[3..6], &code[6..]);
+    let page = site.open(&format!("?user_code={written}")).await;
+    insta::assert_snapshot!(page.text().replace(code, "<code>"), @"
+    200 OK
+    Sign in
+    If you sign in with the code <code>, cloudpc command line will be able to:
+    see your name and user name
+    use every permission that both you and it have
     User name
     Password
     Sign in
     I did not ask for this
-    Enter a code only if you have asked for it yourself, on a device of yours.
+    Sign in only if you have asked for the code yourself, on a device of yours.
     ");
     let header = |name: &str| page.headers[name].to_str().unwrap().to_owned();
     let told = ["cache-control", "content-security-policy", "referrer-policy", "x-content-type-options"].map(header);
@@ -146,20 +161,20 @@ async fn a_person_signs_a_device_in() {
     let cookie = header("set-cookie").replace(&page.form_token(), "<token>");
     insta::assert_snapshot!(cookie, @"cloudpc-devicelogin=<token>; Path=/devicelogin; HttpOnly; SameSite=Strict; Secure");
 
-    // As people write it: small letters, a blank, a dash.
-    let written = format!("{} {}-{}", &code[..3].to_lowercase(), &code[3..6], &code[6..]);
     let name = ("user_name", " ADA@contoso.test ");
-    let wrong = site.submit(&page, &[("user_code", &written), name, ("password", "guess")]).await;
-    insta::assert_snapshot!(wrong.text(), @"
+    let wrong = site.submit(&page, &[("user_code", code), name, ("password", "guess")]).await;
+    insta::assert_snapshot!(wrong.text().replace(code, "<code>"), @"
     403 Forbidden
     Sign in
-    The user name or the password is wrong.
-    Code
+    The user name or the password is wrong, or there were too many attempts. Check both, or try again in 15 minutes.
+    If you sign in with the code <code>, cloudpc command line will be able to:
+    see your name and user name
+    use every permission that both you and it have
     User name
     Password
     Sign in
     I did not ask for this
-    Enter a code only if you have asked for it yourself, on a device of yours.
+    Sign in only if you have asked for the code yourself, on a device of yours.
     ");
     assert!(wrong.html.contains(&format!("value=\"{code}\"")), "the code need not be entered again: {}", wrong.html);
     let done = site.submit(&wrong, &[("user_code", code), name, ("password", PASSWORD)]).await;
@@ -172,12 +187,9 @@ async fn a_person_signs_a_device_in() {
     insta::assert_snapshot!(gone.text(), @"
     400 Bad Request
     Sign in
-    That code is not known or has expired.
+    The code is unknown, expired or already used. Check it, or have your device show a new one.
     Code
-    User name
-    Password
-    Sign in
-    I did not ask for this
+    Next
     Enter a code only if you have asked for it yourself, on a device of yours.
     ");
 
@@ -194,13 +206,13 @@ async fn a_person_signs_a_device_in() {
 async fn a_person_declines() {
     let site = Site::new().await;
     let started = site.start().await;
-    let page = site.open("?user_code=XXXX").await;
     let code = started["user_code"].as_str().unwrap();
+    let page = site.open(&format!("?user_code={code}")).await;
     let declined = site.submit(&page, &[("user_code", code), ("decline", "yes")]).await;
     insta::assert_snapshot!(declined.text(), @"
     200 OK
     Sign in
-    You have declined. Nobody was signed in; you may close this page.
+    You declined. Nobody was signed in. You may close this page.
     ");
     assert_eq!(site.poll(&started).await["error"], "access_denied");
 }
@@ -209,7 +221,7 @@ async fn a_person_declines() {
 async fn only_the_pages_own_form_is_taken() {
     let site = Site::new().await;
     let started = site.start().await;
-    let page = site.open("").await;
+    let page = site.open(&format!("?user_code={}", started["user_code"].as_str().unwrap())).await;
     let (token, cookie) = (page.form_token(), page.cookie());
     let code = ("user_code", started["user_code"].as_str().unwrap());
     let (name, password) = (("user_name", "ada@contoso.test"), ("password", PASSWORD));
@@ -235,10 +247,55 @@ async fn what_a_stranger_writes_is_shown_as_text() {
     let site = Site::new().await;
     let attack = "%22%3E%3Cscript%3Ealert(1)%3C/script%3E%27%26";
     let page = site.open(&format!("?user_code={attack}")).await;
-    assert!(!page.html.contains("<script"), "{}", page.html);
-    assert!(page.html.contains("&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&#39;&amp;"), "{}", page.html);
-    let entered = site.submit(&page, &[("user_code", "\"><script>"), ("user_name", "<b>"), ("password", "<i>")]).await;
-    assert!(!entered.html.contains("<script") && !entered.html.contains("<b>"), "{}", entered.html);
+    assert_eq!(page.status, 400);
+    assert!(page.html.contains("value=\"SCRIPTALERT1SCRIPT\""), "a code has letters and digits only: {}", page.html);
+    let started = site.start_for("openid \"><script>x<b>").await;
+    let page = site.open(&format!("?user_code={}", started["user_code"].as_str().unwrap())).await;
+    let code = ("user_code", started["user_code"].as_str().unwrap());
+    let entered = site.submit(&page, &[code, ("user_name", "<b>"), ("password", "<i>")]).await;
+    for html in [page.html, entered.html] {
+        assert!(!html.contains("<script") && !html.contains("<b>") && !html.contains("<i>"), "{html}");
+    }
+}
+
+#[tokio::test]
+async fn a_person_sees_what_the_client_asks_for_before_signing_in() {
+    let site = Site::new().await;
+    let started = site.start_for("CloudPC.Read.All https://graph.microsoft.com/User.Read offline_access").await;
+    let code = started["user_code"].as_str().unwrap();
+    let page = site.open(&format!("?user_code={code}")).await;
+    insta::assert_snapshot!(page.text().replace(code, "<code>"), @"
+    200 OK
+    Sign in
+    If you sign in with the code <code>, cloudpc command line will be able to:
+    see your name and user name
+    use your permission CloudPC.Read.All
+    use your permission User.Read
+    stay signed in, for 14 days after each use
+    User name
+    Password
+    Sign in
+    I did not ask for this
+    Sign in only if you have asked for the code yourself, on a device of yours.
+    ");
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_try_again() {
+    let site = Site::new().await;
+    let mut page = site.open("?user_code=XXXX").await;
+    while page.status == 400 {
+        page = site.open("?user_code=XXXX").await;
+    }
+    assert_eq!((page.status.as_u16(), page.headers["retry-after"].to_str().unwrap()), (429, "900"));
+    insta::assert_snapshot!(page.text(), @"
+    429 Too Many Requests
+    Sign in
+    Too many sign-ins. Try again in 15 minutes.
+    Code
+    Next
+    Enter a code only if you have asked for it yourself, on a device of yours.
+    ");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The page `/devicelogin`, as a person sees it in a browser.
+//! The page `/devicelogin`, as a person sees it in a browser: first the code, then what the client asks for together with user name and password.
 
 use axum::extract::{Query, State};
 use axum::response::Response;
@@ -8,10 +8,12 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use std::sync::Arc;
 
-use super::Refusal;
+use super::CodeRequest;
 use crate::html::{cookie, escaped};
-use crate::identity::{Identity, random_text};
-use crate::request::BaseAddress;
+use crate::identity::endpoints::peer_of;
+use crate::identity::sign_in::{Refusal, SignIn};
+use crate::identity::{Identity, REFRESH_LIFETIME, random_text};
+use crate::request::{BaseAddress, Peer, RequestIds};
 
 /// Holds the form's token, so that only this page's own form is taken.
 const COOKIE: &str = "cloudpc-devicelogin";
@@ -26,7 +28,7 @@ struct PageQuery {
 /// What the page's form sends. What is left out is wrong in the same way as what is left empty.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct SignIn {
+struct SignInForm {
     user_code: String,
     user_name: String,
     password: String,
@@ -43,74 +45,151 @@ pub(in crate::identity) fn routes() -> Router<Arc<Identity>> {
 async fn show_page(
     State(identity): State<Arc<Identity>>,
     Extension(base): Extension<BaseAddress>,
+    peer: Option<Extension<Peer>>,
     Query(query): Query<PageQuery>,
 ) -> Response {
-    page(&identity, &base, StatusCode::OK, &query.user_code, "")
+    let code = normalized(&query.user_code);
+    if code.is_empty() {
+        code_page(StatusCode::OK, "", "")
+    } else {
+        sign_in_page(&identity, &base, peer_of(peer), &code, None).await
+    }
 }
 
 async fn sign_in(
     State(identity): State<Arc<Identity>>,
     Extension(base): Extension<BaseAddress>,
+    Extension(ids): Extension<RequestIds>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
-    Form(form): Form<SignIn>,
+    Form(form): Form<SignInForm>,
 ) -> Response {
+    let code = normalized(&form.user_code);
     // The form carries what the page's cookie holds. Another site can send a form here, but can neither read nor set that cookie.
     if form.form_token.is_empty() || cookie(&headers, COOKIE) != Some(form.form_token.as_str()) {
-        let problem = "The form has expired or was not sent from this page. Please try again.";
-        return page(&identity, &base, StatusCode::FORBIDDEN, &form.user_code, problem);
+        let problem = "The form has expired or was not sent from this page. Enter the code again.";
+        return code_page(StatusCode::FORBIDDEN, &code, problem);
     }
-    let code: String = form.user_code.chars().filter(char::is_ascii_alphanumeric).collect();
-    let code = code.to_ascii_uppercase();
+    let peer = peer_of(peer);
     let ended = if form.decline.is_some() {
-        identity.decline(&code).map(|()| "You have declined. Nobody was signed in; you may close this page.".into())
+        let declined = identity.decline(peer, &code).await;
+        declined.map(|()| "You declined. Nobody was signed in. You may close this page.".to_owned())
     } else {
-        let client = identity.sign_in(&code, &form.user_name, &form.password).await;
+        let (user_name, password) = (form.user_name.as_str(), form.password.as_str());
+        let sign_in = SignIn { peer, request_id: &ids.request_id, user_code: &code, user_name, password };
+        let client = identity.sign_in(sign_in).await;
         client.map(|client| format!("You have signed in to {client}. You may close this page."))
     };
     match ended {
         Ok(text) => html(StatusCode::OK, &format!("<p>{}</p>", escaped(&text))),
-        Err(refusal) => {
-            let (status, problem) = explain(refusal);
-            page(&identity, &base, status, &code, problem)
+        Err(Refusal::NameOrPassword) => {
+            sign_in_page(&identity, &base, peer, &code, Some(Refusal::NameOrPassword)).await
+        }
+        Err(refusal) => refused_page(&code, refusal),
+    }
+}
+
+/// A code as it was made. People write small letters, blanks and dashes.
+fn normalized(code: &str) -> String {
+    code.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase()
+}
+
+/// What a person is told.
+fn explain(refusal: Refusal) -> (StatusCode, String) {
+    match refusal {
+        Refusal::Code => (
+            StatusCode::BAD_REQUEST,
+            "The code is unknown, expired or already used. Check it, or have your device show a new one.".into(),
+        ),
+        Refusal::NameOrPassword => (
+            StatusCode::FORBIDDEN,
+            "The user name or the password is wrong, or there were too many attempts. Check both, or try again in 15 minutes.".into(),
+        ),
+        Refusal::TooMany(after) => {
+            let seconds = after.as_secs();
+            let when = if seconds < 60 { format!("{seconds} seconds") } else { format!("{} minutes", seconds / 60) };
+            (StatusCode::TOO_MANY_REQUESTS, format!("Too many sign-ins. Try again in {when}."))
+        }
+        Refusal::Service => {
+            (StatusCode::SERVICE_UNAVAILABLE, "The service could not check the sign-in. Try again later.".into())
         }
     }
 }
 
-/// What a person is told.
-fn explain(refusal: Refusal) -> (StatusCode, &'static str) {
-    match refusal {
-        Refusal::Code => (StatusCode::BAD_REQUEST, "That code is not known or has expired."),
-        Refusal::NameOrPassword => (StatusCode::FORBIDDEN, "The user name or the password is wrong."),
-        Refusal::TooManyFailures => (
-            StatusCode::TOO_MANY_REQUESTS,
-            "Too many wrong passwords for this user; try again in a quarter of an hour.",
-        ),
-        Refusal::Service => (StatusCode::SERVICE_UNAVAILABLE, "The service does not answer; try again later."),
+fn refused_page(code: &str, refusal: Refusal) -> Response {
+    let (status, problem) = explain(refusal);
+    let mut response = code_page(status, code, &problem);
+    if let Refusal::TooMany(after) = refusal {
+        response.headers_mut().insert(header::RETRY_AFTER, after.as_secs().into());
     }
+    response
 }
 
-fn page(identity: &Identity, base: &BaseAddress, status: StatusCode, user_code: &str, problem: &str) -> Response {
-    let form_token = random_text(identity.rng.as_ref());
-    let problem =
-        if problem.is_empty() { String::new() } else { format!("<p role=\"alert\">{}</p>", escaped(problem)) };
-    let mut response = html(
-        status,
-        &format!(
-            "{problem}<form method=\"post\" action=\"/devicelogin\">\
-             <label>Code <input name=\"user_code\" value=\"{code}\" required autocomplete=\"off\"></label>\
-             <label>User name <input name=\"user_name\" required autocomplete=\"username\"></label>\
-             <label>Password <input name=\"password\" type=\"password\" required autocomplete=\"current-password\"></label>\
-             <input type=\"hidden\" name=\"form_token\" value=\"{form_token}\"><button>Sign in</button> \
-             <button name=\"decline\" value=\"yes\" formnovalidate>I did not ask for this</button></form>\
-             <p>Enter a code only if you have asked for it yourself, on a device of yours.</p>",
-            code = escaped(user_code),
-        ),
+/// The page on which a code is entered.
+fn code_page(status: StatusCode, code: &str, problem: &str) -> Response {
+    let content = format!(
+        "{problem}<form method=\"get\" action=\"/devicelogin\">\
+         <label>Code <input name=\"user_code\" value=\"{code}\" required autocomplete=\"off\"></label>\
+         <button>Next</button></form>\
+         <p>Enter a code only if you have asked for it yourself, on a device of yours.</p>",
+        problem = alert(problem),
+        code = escaped(code),
     );
+    html(status, &content)
+}
+
+/// The page that shows what the client asks for, and takes user name and password.
+async fn sign_in_page(
+    identity: &Identity,
+    base: &BaseAddress,
+    peer: Peer,
+    code: &str,
+    refusal: Option<Refusal>,
+) -> Response {
+    let request = match identity.code_request(peer, code).await {
+        Ok(request) => request,
+        Err(other) => return refused_page(code, refusal.unwrap_or(other)),
+    };
+    let (status, problem) = refusal.map_or((StatusCode::OK, String::new()), explain);
+    let form_token = random_text(identity.rng.as_ref());
+    let asks: String = permissions(&request).iter().map(|line| format!("<li>{}</li>", escaped(line))).collect();
+    let content = format!(
+        "{problem}<p>If you sign in with the code {code}, {client} will be able to:</p><ul>{asks}</ul>\
+         <form method=\"post\" action=\"/devicelogin\"><input type=\"hidden\" name=\"user_code\" value=\"{code}\">\
+         <label>User name <input name=\"user_name\" required autocomplete=\"username\"></label>\
+         <label>Password <input name=\"password\" type=\"password\" required autocomplete=\"current-password\"></label>\
+         <input type=\"hidden\" name=\"form_token\" value=\"{form_token}\"><button>Sign in</button> \
+         <button name=\"decline\" value=\"yes\" formnovalidate>I did not ask for this</button></form>\
+         <p>Sign in only if you have asked for the code yourself, on a device of yours.</p>",
+        problem = alert(&problem),
+        client = escaped(&request.client_name),
+        code = escaped(code),
+    );
+    let mut response = html(status, &content);
     let secure = if base.0.starts_with("https:") { "; Secure" } else { "" };
     let cookie = format!("{COOKIE}={form_token}; Path=/devicelogin; HttpOnly; SameSite=Strict{secure}");
     let cookie = HeaderValue::try_from(cookie).expect("the token is base64");
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     response
+}
+
+/// What the client may do once the person has signed in, line by line.
+fn permissions(request: &CodeRequest) -> Vec<String> {
+    let scopes = &request.scopes;
+    let mut lines = vec!["see your name and user name".to_owned()];
+    match &scopes.all {
+        Some(_) => lines.push("use every permission that both you and it have".to_owned()),
+        None => lines.extend(scopes.permissions.iter().map(|(name, _)| format!("use your permission {name}"))),
+    }
+    if scopes.offline {
+        let days = REFRESH_LIFETIME.as_secs() / (24 * 3600);
+        lines.push(format!("stay signed in, for {days} days after each use"));
+    }
+    lines
+}
+
+fn alert(problem: &str) -> String {
+    if problem.is_empty() { String::new() } else { format!("<p role=\"alert\">{}</p>", escaped(problem)) }
 }
 
 fn html(status: StatusCode, content: &str) -> Response {

@@ -1,39 +1,66 @@
 //! The device code flow, from the code to the token, and everything that may come in between.
 
 use super::super::device::{
-    CODE_ATTEMPTS_MAX, CODE_LIFETIME, CODES_MAX, PASSWORD_BYTES_MAX, PASSWORD_CHECKS_MAX, POLL_INTERVAL, Refusal,
-    USER_FAILURES_MAX, USER_FAILURES_WINDOW,
+    CODE_ATTEMPTS_MAX, CODE_LIFETIME, CODE_SCOPE_BYTES_MAX, CODES_MAX, CODES_PER_CLIENT_MAX, CODES_PER_PEER_MAX,
+    POLL_INTERVAL, POLL_INTERVAL_MAX, code_hash,
 };
-use futures_util::FutureExt as _;
+use super::super::sign_in::{Refusal, SignIn};
+use cloudpc_store::{DeviceCode, DeviceCodeShare};
 
 use super::*;
 
-const NAME: &str = "ada@contoso.test";
+pub(super) const NAME: &str = "ada@contoso.test";
 const SCOPE: &str = "https://graph.microsoft.com/CloudPC.Read.All openid offline_access";
 
 /// A pair of codes, as the client that asked for it holds it.
-struct Started {
-    user_code: String,
-    device_code: String,
+pub(super) struct Started {
+    pub(super) user_code: String,
+    pub(super) device_code: String,
+}
+
+impl Started {
+    fn of(answer: &Value) -> Self {
+        let text = |name: &str| answer[name].as_str().unwrap().to_owned();
+        Self { user_code: text("user_code"), device_code: text("device_code") }
+    }
 }
 
 impl World {
-    async fn start(&self) -> Started {
-        let answer = self.ask_for_code(&[]).await.unwrap();
-        let text = |name: &str| answer[name].as_str().unwrap().to_owned();
-        Started { user_code: text("user_code"), device_code: text("device_code") }
+    pub(super) async fn start(&self) -> Started {
+        self.start_at(PEER).await
     }
 
-    async fn ask_for_code(&self, changes: &[(&str, &str)]) -> Result<Value, OAuthError> {
+    pub(super) async fn start_at(&self, peer: Peer) -> Started {
+        Started::of(&self.ask_for_code(peer, &[]).await.unwrap())
+    }
+
+    async fn ask_for_code(&self, peer: Peer, changes: &[(&str, &str)]) -> Result<Value, OAuthError> {
         let client = BUILT_IN_CLIENT.to_string();
         let mut form = std::collections::BTreeMap::from([("client_id", client.as_str()), ("scope", SCOPE)]);
         form.extend(changes.iter().copied());
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        self.identity.device_code(&base(), "common", &form_headers(), &Bytes::from(body)).await
+        let body = Bytes::from(url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish());
+        let (base, headers) = (base(), form_headers());
+        let request =
+            TokenRequest { base: &base, peer, request_id: "r", tenant: "common", headers: &headers, body: &body };
+        self.identity.device_code(&request).await
+    }
+
+    pub(super) async fn sign_in(&self, user_code: &str, user_name: &str, password: &str) -> Result<String, Refusal> {
+        self.sign_in_from(PEER, user_code, user_name, password).await
+    }
+
+    pub(super) async fn sign_in_from(
+        &self,
+        peer: Peer,
+        user_code: &str,
+        user_name: &str,
+        password: &str,
+    ) -> Result<String, Refusal> {
+        self.identity.sign_in(SignIn { peer, request_id: "r", user_code, user_name, password }).await
     }
 
     /// What the waiting client is told.
-    async fn poll(&self, started: &Started) -> Result<Value, OAuthError> {
+    pub(super) async fn poll(&self, started: &Started) -> Result<Value, OAuthError> {
         self.redeem("organizations", &BUILT_IN_CLIENT.to_string(), started).await
     }
 
@@ -43,17 +70,57 @@ impl World {
         self.post(tenant, &form).await
     }
 
+    /// Codes that there are, of one client or peer if it is given.
+    async fn codes(&self, client: Option<AppId>, peer: Option<Peer>) -> u64 {
+        let peer = peer.map(|peer| peer.0.to_string());
+        let count = self.identity.store.read(move |reader| {
+            let share = match (client, &peer) {
+                (Some(client), _) => DeviceCodeShare::Client(client),
+                (None, Some(peer)) => DeviceCodeShare::Peer(peer),
+                (None, None) => DeviceCodeShare::Installation,
+            };
+            Ok::<_, Error>(reader.device_code_count(share)?)
+        });
+        count.await.unwrap()
+    }
+
+    /// Adds codes, each of a client and a peer of its own.
+    async fn add_codes(&self, codes: u64) {
+        let seen_at = self.identity.clock.now();
+        let code = move |number: u64| DeviceCode {
+            tenant_id: None,
+            device_code: code_hash(&format!("device {number}")),
+            user_code: code_hash(&format!("user {number}")),
+            client_id: AppId(Uuid::from_u128(number.into())),
+            client_name: "Filler".into(),
+            peer: number.to_string(),
+            scope: SCOPE.into(),
+            attempts: 0,
+            declined: false,
+            user: None,
+            interval: POLL_INTERVAL,
+            polled_at: None,
+            seen_at,
+            expires_at: seen_at + CODE_LIFETIME,
+        };
+        let add = self
+            .identity
+            .store
+            .write(move |tx| (1_000..1_000 + codes).try_for_each(|number| tx.device_code_put(&code(number))));
+        add.await.unwrap();
+    }
+
     async fn told(&self, started: &Started) -> String {
         shown(&self.poll(started).await.unwrap_err())
     }
 
-    async fn signed_in(&self) -> Value {
+    pub(super) async fn signed_in(&self) -> Value {
         let started = self.start().await;
-        self.identity.sign_in(&started.user_code, NAME, PASSWORD).await.unwrap();
+        self.sign_in(&started.user_code, NAME, PASSWORD).await.unwrap();
         self.poll(&started).await.unwrap()
     }
 
-    async fn refresh(&self, tenant: &str, client: &str, token: &str) -> Result<Value, OAuthError> {
+    pub(super) async fn refresh(&self, tenant: &str, client: &str, token: &str) -> Result<Value, OAuthError> {
         self.post(tenant, &[("grant_type", "refresh_token"), ("client_id", client), ("refresh_token", token)]).await
     }
 }
@@ -61,11 +128,9 @@ impl World {
 #[tokio::test]
 async fn a_code_is_waited_for_entered_and_redeemed_once() {
     let world = World::new().await;
-    let mut answer = world.ask_for_code(&[]).await.unwrap();
-    let started = Started {
-        user_code: answer["user_code"].as_str().unwrap().into(),
-        device_code: answer["device_code"].take().as_str().unwrap().into(),
-    };
+    let mut answer = world.ask_for_code(PEER, &[]).await.unwrap();
+    let started = Started::of(&answer);
+    answer["device_code"].take();
     insta::assert_json_snapshot!(answer, @r#"
     {
       "device_code": null,
@@ -86,8 +151,8 @@ async fn a_code_is_waited_for_entered_and_redeemed_once() {
     poll("too soon for the longer interval").await;
     world.clock.advance(POLL_INTERVAL * 3).await;
     poll("in time").await;
-    assert_eq!(world.identity.sign_in(&started.user_code, NAME, PASSWORD).await.unwrap(), "cloudpc command line");
-    assert_eq!(world.identity.sign_in(&started.user_code, NAME, PASSWORD).await, Err(Refusal::Code), "entered once");
+    assert_eq!(world.sign_in(&started.user_code, NAME, PASSWORD).await.unwrap(), "cloudpc command line");
+    assert_eq!(world.sign_in(&started.user_code, NAME, PASSWORD).await, Err(Refusal::Code), "entered once");
 
     let answer = world.poll(&started).await.unwrap();
     assert_eq!(answer["scope"], "https://graph.microsoft.com/CloudPC.Read.All openid profile");
@@ -96,11 +161,11 @@ async fn a_code_is_waited_for_entered_and_redeemed_once() {
     assert_eq!(caller.permissions, BTreeSet::from(["CloudPC.Read.All".to_owned()]), "no more than was asked for");
     poll("again").await;
     insta::assert_snapshot!(told, @"
-    at once -> 400 authorization_pending 70016: The code has not been entered yet.
-    too soon -> 400 slow_down 70016: Ask every 10 seconds only.
-    too soon for the longer interval -> 400 slow_down 70016: Ask every 15 seconds only.
-    in time -> 400 authorization_pending 70016: The code has not been entered yet.
-    again -> 400 expired_token 70020: The device code is not known or has expired.
+    at once -> 400 authorization_pending 70016: The code has not been entered yet. Poll again.
+    too soon -> 400 slow_down 70016: Polled too often. Wait 10 seconds between two polls.
+    too soon for the longer interval -> 400 slow_down 70016: Polled too often. Wait 15 seconds between two polls.
+    in time -> 400 authorization_pending 70016: The code has not been entered yet. Poll again.
+    again -> 400 expired_token 70020: The device code is unknown, expired or already redeemed. Ask for a new one.
     ");
 }
 
@@ -109,11 +174,14 @@ async fn a_code_ends_on_time() {
     let world = World::new().await;
     let (entered, waiting) = (world.start().await, world.start().await);
     world.clock.advance(CODE_LIFETIME - Duration::from_secs(1)).await;
-    world.identity.sign_in(&entered.user_code, NAME, PASSWORD).await.unwrap();
+    world.sign_in(&entered.user_code, NAME, PASSWORD).await.unwrap();
     world.clock.advance(Duration::from_secs(1)).await;
-    assert_eq!(world.identity.sign_in(&waiting.user_code, NAME, PASSWORD).await, Err(Refusal::Code));
+    assert_eq!(world.sign_in(&waiting.user_code, NAME, PASSWORD).await, Err(Refusal::Code));
     for started in [entered, waiting] {
-        assert_eq!(world.told(&started).await, "400 expired_token 70020: The device code is not known or has expired.");
+        assert_eq!(
+            world.told(&started).await,
+            "400 expired_token 70020: The device code is unknown, expired or already redeemed. Ask for a new one."
+        );
     }
 }
 
@@ -121,11 +189,11 @@ async fn a_code_ends_on_time() {
 async fn a_code_is_declined_by_whoever_holds_it() {
     let world = World::new().await;
     let started = world.start().await;
-    assert_eq!(world.identity.decline("BBBBBBBB"), Err(Refusal::Code));
-    world.identity.decline(&started.user_code).unwrap();
-    assert_eq!(world.identity.sign_in(&started.user_code, NAME, PASSWORD).await, Err(Refusal::Code));
-    insta::assert_snapshot!(world.told(&started).await, @"400 access_denied 65004: Whoever has the code has declined to sign in.");
-    insta::assert_snapshot!(world.told(&started).await, @"400 expired_token 70020: The device code is not known or has expired.");
+    assert_eq!(world.identity.decline(PEER, "BBBBBBBB").await, Err(Refusal::Code));
+    world.identity.decline(PEER, &started.user_code).await.unwrap();
+    assert_eq!(world.sign_in(&started.user_code, NAME, PASSWORD).await, Err(Refusal::Code));
+    insta::assert_snapshot!(world.told(&started).await, @"400 access_denied 65004: The person who has the code declined to sign in.");
+    insta::assert_snapshot!(world.told(&started).await, @"400 access_denied 65004: The person who has the code declined to sign in.");
 }
 
 #[tokio::test]
@@ -134,83 +202,130 @@ async fn a_code_is_good_for_a_few_attempts_and_the_last_one_still_counts() {
     let (lost, saved) = (world.start().await, world.start().await);
     for started in [&lost, &saved] {
         for _ in 1..CODE_ATTEMPTS_MAX {
-            let wrong = world.identity.sign_in(&started.user_code, "nobody@contoso.test", "guess").await;
+            let wrong = world.sign_in(&started.user_code, "nobody@contoso.test", "guess").await;
             assert_eq!(wrong, Err(Refusal::NameOrPassword));
         }
     }
-    assert!(world.identity.sign_in(&saved.user_code, NAME, PASSWORD).await.is_ok());
+    assert!(world.sign_in(&saved.user_code, NAME, PASSWORD).await.is_ok());
     assert!(world.poll(&saved).await.is_ok());
-    let last = world.identity.sign_in(&lost.user_code, NAME, "guess").await;
+    let last = world.sign_in(&lost.user_code, NAME, "guess").await;
     assert_eq!(last, Err(Refusal::NameOrPassword));
-    assert_eq!(world.identity.sign_in(&lost.user_code, NAME, PASSWORD).await, Err(Refusal::Code));
-    insta::assert_snapshot!(world.told(&lost).await, @"400 access_denied 65004: The code was entered with a wrong password too often.");
+    assert_eq!(world.sign_in(&lost.user_code, NAME, PASSWORD).await, Err(Refusal::Code));
+    insta::assert_snapshot!(world.told(&lost).await, @"400 access_denied 65004: The code was entered 5 times with a wrong password. Ask for a new one.");
 }
 
 #[tokio::test]
-async fn passwords_of_one_user_cannot_be_guessed_with_many_codes() {
+async fn a_peer_has_a_share_of_the_codes() {
     let world = World::new().await;
-    let guess = async |password: &str| {
-        let started = world.start().await;
-        world.identity.sign_in(&started.user_code, NAME, password).await.map(drop)
-    };
-    for _ in 0..USER_FAILURES_MAX {
-        assert_eq!(guess("wrong").await, Err(Refusal::NameOrPassword));
-    }
-    world.clock.advance(USER_FAILURES_WINDOW - Duration::from_secs(1)).await;
-    assert_eq!(guess(PASSWORD).await, Err(Refusal::TooManyFailures), "not even the right one is looked at");
+    let (unpolled, polled) = (world.start().await, world.start().await);
     world.clock.advance(Duration::from_secs(1)).await;
-    assert_eq!(guess("wrong").await, Err(Refusal::NameOrPassword));
-    assert_eq!(guess(PASSWORD).await, Ok(()));
-    for _ in 0..USER_FAILURES_MAX {
-        assert_eq!(guess("wrong").await, Err(Refusal::NameOrPassword), "a success begins the count anew");
-    }
-}
-
-#[tokio::test]
-async fn who_may_not_sign_in_is_told_no_more_than_who_is_not_there() {
-    let world = World::new().await;
-    world.change(application(), User { enabled: false, ..ada() }).await;
-    for (name, password) in [(NAME, PASSWORD), ("nobody@contoso.test", PASSWORD), (NAME, "")] {
-        let started = world.start().await;
-        let refused = world.identity.sign_in(&started.user_code, name, password).await;
-        assert_eq!(refused, Err(Refusal::NameOrPassword), "{name}");
-    }
-    world.change(application(), User { password_hash: None, ..ada() }).await;
-    for password in ["", PASSWORD] {
-        let started = world.start().await;
-        let refused = world.identity.sign_in(&started.user_code, NAME, password).await;
-        assert_eq!(refused, Err(Refusal::NameOrPassword), "a user without a password");
-    }
-}
-
-#[tokio::test]
-async fn limits_of_passwords_and_codes() {
-    let world = World::new().await;
-    let longest = "x".repeat(PASSWORD_BYTES_MAX);
-    let longer = "x".repeat(PASSWORD_BYTES_MAX + 1);
-    for (password, fits) in [(&longest, true), (&longer, false)] {
-        world.change(application(), User { password_hash: Some(hash(password)), ..ada() }).await;
-        let started = world.start().await;
-        assert_eq!(world.identity.sign_in(&started.user_code, NAME, password).await.is_ok(), fits);
-    }
-
-    let world = World::new().await;
-    let checks = &world.identity.device_codes.password_checks;
-    assert_eq!(checks.available_permits(), PASSWORD_CHECKS_MAX);
-    let started = world.start().await;
-    let under_way = checks.acquire_many(u32::try_from(PASSWORD_CHECKS_MAX).unwrap()).await.unwrap();
-    let mut sign_in = Box::pin(world.identity.sign_in(&started.user_code, NAME, PASSWORD));
-    assert!(sign_in.as_mut().now_or_never().is_none(), "it waits for its turn");
-    drop(under_way);
-    assert!(sign_in.await.is_ok());
-
-    let world = World::new().await;
-    for _ in 0..CODES_MAX {
+    assert!(world.told(&polled).await.contains("authorization_pending"));
+    for _ in 0..CODES_PER_PEER_MAX - 1 {
         world.start().await;
     }
-    insta::assert_snapshot!(shown(&world.ask_for_code(&[]).await.unwrap_err()), @"503 temporarily_unavailable 90033: Too many sign-ins wait for their code to be entered; try again later.");
+    assert!(world.told(&unpolled).await.contains("expired_token"), "the one that was not polled went");
+    assert!(world.told(&polled).await.contains("slow_down"), "the one that was polled stays");
+    assert_eq!(world.codes(None, Some(PEER)).await, CODES_PER_PEER_MAX);
+
+    // Codes that were tried stay, so that no new attempts are had for new codes.
+    for _ in 0..CODES_PER_PEER_MAX {
+        let started = world.start().await;
+        world.identity.decline(PEER, &started.user_code).await.unwrap();
+    }
+    let refused = world.ask_for_code(PEER, &[]).await.unwrap_err();
+    assert_eq!((refused.status.as_u16(), refused.retry_after), (429, Some(CODE_LIFETIME)));
+    insta::assert_snapshot!(shown(&refused), @"429 temporarily_unavailable 90055: This address has 50 device codes that were tried and have not expired. Try again in 15 minutes.");
+    assert!(world.ask_for_code(OTHER_PEER, &[]).await.is_ok(), "others have shares of their own");
     world.clock.advance(CODE_LIFETIME).await;
-    assert!(world.ask_for_code(&[]).await.is_ok());
+    assert!(world.ask_for_code(PEER, &[]).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_client_and_all_clients_have_bounded_codes_and_the_longest_unpolled_goes() {
+    let world = World::new().await;
+    world.change(Application { secret_hash: None, ..application() }, ada()).await;
+    let client = CLIENT.to_string();
+    let others = world.ask_for_code(PEER, &[("client_id", client.as_str())]).await.unwrap();
+    let others = Started::of(&others);
+    let peer = |number: u64| Peer(Ipv4Addr::from_bits(u32::try_from(number / CODES_PER_PEER_MAX).unwrap()).into());
+    world.clock.advance(Duration::from_secs(1)).await;
+    let lost = world.start_at(peer(0)).await;
+    world.clock.advance(Duration::from_secs(1)).await;
+    for number in 1..CODES_PER_CLIENT_MAX + 1 {
+        world.start_at(peer(number)).await;
+    }
+    assert_eq!(world.codes(Some(BUILT_IN_CLIENT), None).await, CODES_PER_CLIENT_MAX);
+    assert!(world.told(&lost).await.contains("expired_token"), "the client's own oldest went");
+    let kept = world.redeem("common", &client, &others).await.unwrap_err();
+    assert_eq!(kept.error, "authorization_pending", "that of the other client did not");
+
+    world.add_codes(CODES_MAX - CODES_PER_CLIENT_MAX - 1).await;
+    assert!(world.redeem("common", &client, &others).await.unwrap_err().error == "slow_down", "all of them fit");
+    world.ask_for_code(OTHER_PEER, &[("client_id", client.as_str())]).await.unwrap();
+    assert_eq!(world.codes(None, None).await, CODES_MAX);
+}
+
+#[tokio::test]
+async fn codes_are_kept_as_hashes_and_outlive_a_restart() {
+    let world = World::new().await;
+    let started = world.start().await;
+    for file in std::fs::read_dir(world.directory.path()).unwrap() {
+        let text = std::fs::read(file.unwrap().path()).unwrap();
+        for code in [&started.user_code, &started.device_code] {
+            assert!(!text.windows(code.len()).any(|part| part == code.as_bytes()), "{code} is in clear");
+        }
+    }
+    let world = world.restarted().await;
+    world.sign_in(&started.user_code, NAME, PASSWORD).await.unwrap();
+    let world = world.restarted().await;
+    assert!(world.poll(&started).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_client_that_polls_too_often_is_slowed_down_to_a_bound() {
+    let world = World::new().await;
+    let started = world.start().await;
+    for _ in 0..20 {
+        world.poll(&started).await.unwrap_err();
+    }
+    let told = world.told(&started).await;
+    assert!(told.contains(&format!("Wait {} seconds", POLL_INTERVAL_MAX.as_secs())), "{told}");
+}
+
+#[tokio::test]
+async fn a_code_keeps_no_more_than_a_bounded_scope() {
+    let world = World::new().await;
+    let scope = |bytes: usize| format!("openid{}", " ".repeat(bytes - "openid".len()));
+    assert!(world.ask_for_code(PEER, &[("scope", &scope(CODE_SCOPE_BYTES_MAX))]).await.is_ok());
+    let refused = world.ask_for_code(PEER, &[("scope", &scope(CODE_SCOPE_BYTES_MAX + 1))]).await.unwrap_err();
+    assert_eq!(refused.error, "invalid_scope");
+}
+
+#[tokio::test]
+async fn a_refresh_gives_no_more_than_the_sign_in_did() {
+    let world = World::new().await;
+    let answer = world.signed_in().await;
+    let client = BUILT_IN_CLIENT.to_string();
+    let refresh = async |token: &Value, scope: &str| {
+        let form = [("refresh_token", token.as_str().unwrap()), ("scope", scope), ("client_id", client.as_str())];
+        world.post("common", &[&form[..], &[("grant_type", "refresh_token")]].concat()).await
+    };
+    let scp = |answer: &Value| part(answer["access_token"].as_str().unwrap(), 1)["scp"].clone();
+    let all = "https://graph.microsoft.com/.default openid offline_access";
+    let renewed = refresh(&answer["refresh_token"], all).await.unwrap();
+    assert_eq!(scp(&renewed), "CloudPC.Read.All", "not CloudPC.ReadWrite.All, which the user has");
+    let again = refresh(&renewed["refresh_token"], all).await.unwrap();
+    assert_eq!(scp(&again), "CloudPC.Read.All", "nor the token after it");
+    let wider = refresh(&answer["refresh_token"], "CloudPC.ReadWrite.All").await.unwrap_err();
+    insta::assert_snapshot!(shown(&wider), @r#"400 invalid_grant 65001: The scope "CloudPC.ReadWrite.All" was not granted at the sign-in. Sign in again and ask for it."#);
+
+    let started = Started::of(&world.ask_for_code(PEER, &[("scope", all)]).await.unwrap());
+    world.sign_in(&started.user_code, NAME, PASSWORD).await.unwrap();
+    let answer = world.poll(&started).await.unwrap();
+    let narrowed = refresh(&answer["refresh_token"], "CloudPC.Read.All offline_access").await.unwrap();
+    assert_eq!(scp(&narrowed), "CloudPC.Read.All");
+    let whole = refresh(&narrowed["refresh_token"], all).await.unwrap();
+    assert_eq!(scp(&whole), "CloudPC.Read.All CloudPC.ReadWrite.All", "a narrow token does not narrow the sign-in");
 }
 
 #[tokio::test]
@@ -219,11 +334,14 @@ async fn a_code_is_for_its_client_and_its_tenant() {
     let started = world.start().await;
     let other = CLIENT.to_string();
     let refused = world.redeem("common", &other, &started).await.unwrap_err();
-    assert_eq!(shown(&refused), "400 expired_token 70020: The device code is not known or has expired.");
-    assert!(world.identity.sign_in(&started.user_code, NAME, PASSWORD).await.is_ok(), "it was not used up by that");
+    assert_eq!(
+        shown(&refused),
+        "400 expired_token 70020: The device code is unknown, expired or already redeemed. Ask for a new one."
+    );
+    assert!(world.sign_in(&started.user_code, NAME, PASSWORD).await.is_ok(), "it was not used up by that");
     let built_in = BUILT_IN_CLIENT.to_string();
     let refused = world.redeem(&OTHER_TENANT.to_string(), &built_in, &started).await.unwrap_err();
-    insta::assert_snapshot!(shown(&refused), @"400 invalid_grant 70000: The user belongs to another tenant.");
+    insta::assert_snapshot!(shown(&refused), @"400 invalid_grant 70000: The user who signed in belongs to another tenant. Ask for a new code at the user's tenant.");
 
     let mut told = String::new();
     for changes in [
@@ -234,16 +352,16 @@ async fn a_code_is_for_its_client_and_its_tenant() {
         ("scope", "https://vault.example.com/Secrets.Read"),
         ("scope", "CloudPC.Read.All https://localhost/CloudPC.Read.All"),
     ] {
-        let refused = world.ask_for_code(&[changes]).await.unwrap_err();
+        let refused = world.ask_for_code(PEER, &[changes]).await.unwrap_err();
         told += &format!("{changes:?} -> {}\n", shown(&refused));
     }
     insta::assert_snapshot!(told, @r#"
-    ("client_id", "00000000-0000-0000-0000-000000000002") -> 401 invalid_client 7000218: The application has a secret; users sign in to public clients, which have none.
-    ("client_id", "00000000-0000-0000-0000-000000000009") -> 400 unauthorized_client 700016: There is no application "00000000-0000-0000-0000-000000000009" in this tenant.
-    ("client_id", "") -> 400 invalid_request 900144: The form must have the parameter "client_id".
-    ("scope", "") -> 400 invalid_request 900144: The form must have the parameter "scope".
-    ("scope", "https://vault.example.com/Secrets.Read") -> 400 invalid_scope 70011: The scope "https://vault.example.com/Secrets.Read" is for another service than this one.
-    ("scope", "CloudPC.Read.All https://localhost/CloudPC.Read.All") -> 400 invalid_scope 70011: All scopes of one token must be for the same audience.
+    ("client_id", "00000000-0000-0000-0000-000000000002") -> 401 invalid_client 7000218: The application has a secret. Users sign in to public clients, which have none.
+    ("client_id", "00000000-0000-0000-0000-000000000009") -> 400 unauthorized_client 700016: There is no enabled application "00000000-0000-0000-0000-000000000009" in this tenant. Use the client id of a registered one.
+    ("client_id", "") -> 400 invalid_request 900144: The form lacks the parameter "client_id".
+    ("scope", "") -> 400 invalid_request 900144: The form lacks the parameter "scope".
+    ("scope", "https://vault.example.com/Secrets.Read") -> 400 invalid_scope 70011: The scope "https://vault.example.com/Secrets.Read" is of another service. Ask for scopes of https://graph.microsoft.com.
+    ("scope", "CloudPC.Read.All https://localhost/CloudPC.Read.All") -> 400 invalid_scope 70011: The scopes are of several services. Ask for the scopes of one service at a time.
     "#);
 }
 
@@ -254,10 +372,10 @@ async fn a_public_client_gets_no_more_than_it_was_granted() {
     world.change(Application { secret_hash: None, permissions: granted, ..application() }, ada()).await;
     let client = CLIENT.to_string();
     let asked = [("client_id", client.as_str()), ("scope", "https://graph.microsoft.com/.default")];
-    let answer = world.ask_for_code(&asked).await.unwrap();
+    let answer = world.ask_for_code(PEER, &asked).await.unwrap();
     let text = |name: &str| answer[name].as_str().unwrap().to_owned();
     let started = Started { user_code: text("user_code"), device_code: text("device_code") };
-    assert_eq!(world.identity.sign_in(&started.user_code, NAME, PASSWORD).await.unwrap(), "Rollout");
+    assert_eq!(world.sign_in(&started.user_code, NAME, PASSWORD).await.unwrap(), "Rollout");
     let answer = world.redeem("common", &client, &started).await.unwrap();
     assert_eq!(part(answer["access_token"].as_str().unwrap(), 1)["scp"], "CloudPC.Read.All");
     assert!(answer.get("refresh_token").is_none() && answer.get("id_token").is_none(), "not asked for");
@@ -301,13 +419,13 @@ async fn a_sign_in_is_renewed_until_something_changes() {
     world.change(application(), User { enabled: false, ..ada() }).await;
     told += &format!("a disabled user -> {}\n", shown(&world.refresh("common", &client, second).await.unwrap_err()));
     insta::assert_snapshot!(told, @"
-    an access token -> 400 invalid_grant 700082: The refresh token is not valid any more; sign in again.
-    an id token -> 400 invalid_grant 700082: The refresh token is not valid any more; sign in again.
-    another client -> 400 invalid_grant 700082: The refresh token is not valid any more; sign in again.
-    another tenant -> 400 invalid_grant 700082: The refresh token is not valid any more; sign in again.
-    cut short -> 400 invalid_grant 700082: The refresh token is not valid any more; sign in again.
-    at its end -> 400 invalid_grant 700082: The refresh token is not valid any more; sign in again.
-    a new password -> 400 invalid_grant 700082: The refresh token is not valid any more; sign in again.
-    a disabled user -> 400 invalid_grant 50057: The user is disabled or not there any more.
+    an access token -> 400 invalid_grant 700082: The refresh token is invalid, expired or revoked. Sign in again.
+    an id token -> 400 invalid_grant 700082: The refresh token is invalid, expired or revoked. Sign in again.
+    another client -> 400 invalid_grant 700082: The refresh token is invalid, expired or revoked. Sign in again.
+    another tenant -> 400 invalid_grant 700082: The refresh token is invalid, expired or revoked. Sign in again.
+    cut short -> 400 invalid_grant 700082: The refresh token is invalid, expired or revoked. Sign in again.
+    at its end -> 400 invalid_grant 700082: The refresh token is invalid, expired or revoked. Sign in again.
+    a new password -> 400 invalid_grant 700082: The refresh token is invalid, expired or revoked. Sign in again.
+    a disabled user -> 400 invalid_grant 50057: The user is disabled or was deleted. Sign in as another user.
     ");
 }

@@ -2,6 +2,7 @@
 
 use base64::prelude::BASE64_STANDARD;
 
+use super::super::attempts::{PEER_WINDOW, SECRET_ATTEMPTS};
 use super::super::oauth::FORM_BYTES_MAX;
 use super::*;
 
@@ -62,7 +63,7 @@ async fn a_client_may_prove_itself_by_basic_authentication() {
     let mut headers = form_headers();
     let credentials = BASE64_STANDARD.encode(format!("{CLIENT}:{}", world.secret.replace('_', "%5F")));
     headers.insert(header::AUTHORIZATION, HeaderValue::try_from(format!("Basic {credentials}")).unwrap());
-    let answer = world.identity.token(&base(), &TENANT.to_string(), &headers, &Bytes::from(form)).await.unwrap();
+    let answer = world.token(&TENANT.to_string(), PEER, &headers, form).await.unwrap();
     let token = answer["access_token"].as_str().unwrap();
     assert_eq!(part(token, 1)["aud"], "https://127.0.0.1:8366");
     assert!(world.identity.authenticate(&bearing(token)).await.is_ok());
@@ -87,7 +88,7 @@ async fn what_is_wrong_with_a_token_request_is_said_as_oauth_says_it() {
         let error = world.client_credentials(&[changes]).await.unwrap_err();
         table += &format!("{changes:?} -> {}\n", shown(&error));
     }
-    for tenant in ["common", "00000000-0000-0000-0000-000000000009", "contoso"] {
+    for tenant in ["common", "00000000-0000-0000-0000-000000000009", "unknown.test"] {
         let form = [("grant_type", "client_credentials"), ("client_id", "x"), ("client_secret", "x")];
         let error = world.post(tenant, &form).await.unwrap_err();
         table += &format!("{tenant} -> {}\n", shown(&error));
@@ -95,20 +96,20 @@ async fn what_is_wrong_with_a_token_request_is_said_as_oauth_says_it() {
     let twice = [("grant_type", "client_credentials"), ("grant_type", "client_credentials")];
     table += &format!("twice -> {}\n", shown(&world.post("common", &twice).await.unwrap_err()));
     insta::assert_snapshot!(table, @r#"
-    ("client_secret", "wrong") -> 401 invalid_client 7000215: The client secret is wrong.
-    ("client_secret", "") -> 401 invalid_client 7000216: The form must have "client_secret"; other proofs are not supported.
-    ("client_id", "00000000-0000-0000-0000-000000000009") -> 400 unauthorized_client 700016: There is no application "00000000-0000-0000-0000-000000000009" in this tenant.
-    ("client_id", "rollout") -> 400 unauthorized_client 700016: There is no application "rollout" in this tenant.
-    ("client_id", "") -> 400 invalid_request 900144: The form must have the parameter "client_id".
-    ("scope", "") -> 400 invalid_request 900144: The form must have the parameter "scope".
-    ("scope", "https://graph.microsoft.com/CloudPC.Read.All") -> 400 invalid_scope 70011: The scope "https://graph.microsoft.com/CloudPC.Read.All" is not valid. An application asks for https://graph.microsoft.com/.default, or for https://<name>/.default with one of this server's names.
-    ("scope", "https://vault.example.com/.default") -> 400 invalid_scope 70011: The scope "https://vault.example.com/.default" is not valid. An application asks for https://graph.microsoft.com/.default, or for https://<name>/.default with one of this server's names.
-    ("grant_type", "password") -> 400 unsupported_grant_type 70003: The grant type "password" is not supported; use client_credentials, device_code or refresh_token.
-    ("grant_type", "") -> 400 invalid_request 900144: The form must have the parameter "grant_type".
-    common -> 400 invalid_request 50194: An application gets its token from its own tenant: put the tenant's id in place of "common".
-    00000000-0000-0000-0000-000000000009 -> 400 invalid_tenant 90002: There is no tenant "00000000-0000-0000-0000-000000000009" here.
-    contoso -> 400 invalid_tenant 90002: There is no tenant "contoso" here.
-    twice -> 400 invalid_request 9002313: The form has the parameter "grant_type" twice.
+    ("client_secret", "wrong") -> 401 invalid_client 7000215: The client secret is wrong. Use the application's current secret.
+    ("client_secret", "") -> 401 invalid_client 7000216: The form lacks the parameter "client_secret". Other proofs are not supported.
+    ("client_id", "00000000-0000-0000-0000-000000000009") -> 400 unauthorized_client 700016: There is no application "00000000-0000-0000-0000-000000000009" in this tenant. Use the client id of a registered one.
+    ("client_id", "rollout") -> 400 unauthorized_client 700016: There is no application "rollout" in this tenant. Use the client id of a registered one.
+    ("client_id", "") -> 400 invalid_request 900144: The form lacks the parameter "client_id".
+    ("scope", "") -> 400 invalid_request 900144: The form lacks the parameter "scope".
+    ("scope", "https://graph.microsoft.com/CloudPC.Read.All") -> 400 invalid_scope 70011: The scope "https://graph.microsoft.com/CloudPC.Read.All" is not valid for an application. Use https://graph.microsoft.com/.default, or https://NAME/.default with a name of this server.
+    ("scope", "https://vault.example.com/.default") -> 400 invalid_scope 70011: The scope "https://vault.example.com/.default" is not valid for an application. Use https://graph.microsoft.com/.default, or https://NAME/.default with a name of this server.
+    ("grant_type", "password") -> 400 unsupported_grant_type 70003: The grant type "password" is not supported. Use client_credentials, device_code or refresh_token.
+    ("grant_type", "") -> 400 invalid_request 900144: The form lacks the parameter "grant_type".
+    common -> 400 invalid_request 50194: "common" names no tenant, and an application gets its token from its own. Put the tenant's id in its place.
+    00000000-0000-0000-0000-000000000009 -> 400 invalid_tenant 90002: Unknown tenant "00000000-0000-0000-0000-000000000009". Use the tenant's id, or a domain of its users' names.
+    unknown.test -> 400 invalid_tenant 90002: Unknown tenant "unknown.test". Use the tenant's id, or a domain of its users' names.
+    twice -> 400 invalid_request 9002313: The form has the parameter "grant_type" more than once. Send it once.
     "#);
 }
 
@@ -118,7 +119,7 @@ async fn only_a_form_of_bearable_size_is_read() {
     let ask = async |content_type: Option<&'static str>, body: String| {
         let headers = content_type.map(|value| (header::CONTENT_TYPE, HeaderValue::from_static(value)));
         let headers = HeaderMap::from_iter(headers);
-        world.identity.token(&base(), &TENANT.to_string(), &headers, &Bytes::from(body)).await
+        world.token(&TENANT.to_string(), PEER, &headers, &body).await
     };
     let form = format!(
         "client_id={CLIENT}&client_secret={}&grant_type=client_credentials&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default",
@@ -138,11 +139,11 @@ async fn only_a_form_of_bearable_size_is_read() {
         told += &format!("{what} -> {}\n", shown(&ask(content_type, body).await.unwrap_err()));
     }
     insta::assert_snapshot!(told, @r#"
-    too long -> 400 invalid_request 9002313: The form is too large.
-    JSON -> 400 invalid_request 9002313: The body must be a form: application/x-www-form-urlencoded.
-    no content type -> 400 invalid_request 9002313: The body must be a form: application/x-www-form-urlencoded.
-    empty -> 400 invalid_request 900144: The form must have the parameter "grant_type".
-    not text -> 400 invalid_request 900144: The form must have the parameter "grant_type".
+    too long -> 400 invalid_request 9002313: The form is 65537 bytes long; at most 65536 are allowed.
+    JSON -> 400 invalid_request 9002313: The body is not a form. Send it as application/x-www-form-urlencoded.
+    no content type -> 400 invalid_request 9002313: The body is not a form. Send it as application/x-www-form-urlencoded.
+    empty -> 400 invalid_request 900144: The form lacks the parameter "grant_type".
+    not text -> 400 invalid_request 900144: The form lacks the parameter "grant_type".
     "#);
 }
 
@@ -205,4 +206,149 @@ async fn an_administrator_gets_tokens_for_users() {
 
     insta::assert_snapshot!(issue("eve@contoso.test", None).await.unwrap_err(), @r#"There is no enabled user "eve@contoso.test" in this tenant."#);
     insta::assert_snapshot!(issue("ada@contoso.test", Some(&["Root".into()])).await.unwrap_err(), @"ada@contoso.test does not have the permission Root.");
+}
+
+#[tokio::test]
+async fn openid_scopes_beside_default_mean_nothing_for_an_application() {
+    let world = World::new().await;
+    for scope in [
+        "https://graph.microsoft.com/.default openid profile offline_access",
+        "openid offline_access profile https://graph.microsoft.com/.default",
+        "email https://graph.microsoft.com/.default openid",
+        "00000003-0000-0000-C000-000000000000/.default",
+        "https://Graph.Microsoft.com/.default",
+    ] {
+        assert!(world.client_credentials(&[("scope", scope)]).await.is_ok(), "{scope}");
+    }
+    for scope in [
+        "openid profile offline_access",
+        "https://graph.microsoft.com/.default CloudPC.Read.All",
+        "https://graph.microsoft.com/.default https://graph.microsoft.com/.default",
+        "https://graph.microsoft.com/.default address",
+        "https://graph.microsoft.com/.default?x=1 openid",
+    ] {
+        let refused = world.client_credentials(&[("scope", scope)]).await.unwrap_err();
+        assert_eq!((refused.error, refused.number), ("invalid_scope", 70_011), "{scope}");
+    }
+}
+
+#[tokio::test]
+async fn names_of_parameters_are_not_case_sensitive() {
+    let world = World::new().await;
+    let form = format!(
+        "Grant_Type=client_credentials&SCOPE=https://graph.microsoft.com/.default&Client_Id={CLIENT}&Client_Secret={}",
+        world.secret
+    );
+    assert!(world.token(&TENANT.to_string(), PEER, &form_headers(), &form).await.is_ok());
+    let twice = world.token(&TENANT.to_string(), PEER, &form_headers(), &format!("{form}&grant_type=password")).await;
+    insta::assert_snapshot!(shown(&twice.unwrap_err()), @r#"400 invalid_request 9002313: The form has the parameter "grant_type" more than once. Send it once."#);
+}
+
+#[tokio::test]
+async fn a_tenant_is_known_by_the_domain_of_its_users() {
+    let world = World::new().await;
+    let ask = async |tenant: &str| {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", "00000000-0000-0000-0000-000000000002"),
+            ("client_secret", world.secret.as_str()),
+            ("scope", "https://graph.microsoft.com/.default"),
+        ];
+        world.post(tenant, &form).await
+    };
+    for tenant in ["contoso.test", "Contoso.TEST", &TENANT.to_string().to_uppercase()] {
+        assert!(ask(tenant).await.is_ok(), "{tenant}");
+    }
+    let guest = User { tenant_id: OTHER_TENANT, id: UserId(Uuid::from_u128(8)), ..ada() };
+    world.change(application(), User { user_principal_name: "guest@contoso.test".into(), ..guest }).await;
+    let mut told = String::new();
+    for tenant in ["contoso.test", "ada@contoso.test", "test", ""] {
+        told += &format!("{tenant} -> {}\n", shown(&ask(tenant).await.unwrap_err()));
+    }
+    insta::assert_snapshot!(told, @r#"
+    contoso.test -> 400 invalid_tenant 90002: More than one tenant has users in the domain "contoso.test". Use the tenant's id.
+    ada@contoso.test -> 400 invalid_tenant 90002: Unknown tenant "ada@contoso.test". Use the tenant's id, or a domain of its users' names.
+    test -> 400 invalid_tenant 90002: Unknown tenant "test". Use the tenant's id, or a domain of its users' names.
+     -> 400 invalid_tenant 90002: Unknown tenant "". Use the tenant's id, or a domain of its users' names.
+    "#);
+}
+
+#[tokio::test]
+async fn the_v1_endpoint_gives_applications_tokens_for_a_resource() {
+    let world = World::new().await;
+    let ask = async |changes: &[(&str, &str)]| {
+        let mut form = std::collections::BTreeMap::from([
+            ("client_id", "00000000-0000-0000-0000-000000000002"),
+            ("client_secret", world.secret.as_str()),
+            ("grant_type", "client_credentials"),
+            ("resource", "https://graph.microsoft.com/"),
+        ]);
+        form.extend(changes.iter().copied());
+        let body = Bytes::from(url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish());
+        let (base, headers) = (base(), form_headers());
+        let request = TokenRequest {
+            base: &base,
+            peer: PEER,
+            request_id: "r",
+            tenant: "contoso.test",
+            headers: &headers,
+            body: &body,
+        };
+        world.identity.token_v1(&request).await
+    };
+    let mut answer = ask(&[]).await.unwrap();
+    let token = answer["access_token"].take();
+    assert!(world.identity.authenticate(&bearing(token.as_str().unwrap())).await.is_ok());
+    insta::assert_json_snapshot!(answer, @r#"
+    {
+      "access_token": null,
+      "expires_in": "3599",
+      "expires_on": "1795003599",
+      "ext_expires_in": "3599",
+      "not_before": "1795000000",
+      "resource": "https://graph.microsoft.com/",
+      "token_type": "Bearer"
+    }
+    "#);
+    assert!(ask(&[("resource", "https://graph.microsoft.com")]).await.is_ok());
+    let mut told = String::new();
+    for changes in [
+        ("resource", ""),
+        ("resource", "https://vault.example.com"),
+        ("grant_type", "refresh_token"),
+        ("client_secret", "wrong"),
+    ] {
+        told += &format!("{changes:?} -> {}\n", shown(&ask(&[changes]).await.unwrap_err()));
+    }
+    insta::assert_snapshot!(told, @r#"
+    ("resource", "") -> 400 invalid_request 900144: The form lacks the parameter "resource".
+    ("resource", "https://vault.example.com") -> 400 invalid_resource 500011: The resource "https://vault.example.com" is unknown. Use https://graph.microsoft.com.
+    ("grant_type", "refresh_token") -> 400 unsupported_grant_type 70003: The v1 endpoint does not support the grant type "refresh_token", only client_credentials. Use https://127.0.0.1:8366/contoso.test/oauth2/v2.0/token.
+    ("client_secret", "wrong") -> 401 invalid_client 7000215: The client secret is wrong. Use the application's current secret.
+    "#);
+}
+
+#[tokio::test]
+async fn guesses_at_a_secret_are_limited_even_all_at_once() {
+    let world = World::new().await;
+    let client = CLIENT.to_string();
+    let ask = async |peer: Peer, secret: &str| {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", client.as_str()),
+            ("client_secret", secret),
+            ("scope", "https://graph.microsoft.com/.default"),
+        ];
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        world.token(&TENANT.to_string(), peer, &form_headers(), &form).await
+    };
+    let guesses = futures_util::future::join_all((0..301).map(|_| ask(PEER, "guess"))).await;
+    let looked_at = guesses.iter().filter(|answer| answer.as_ref().unwrap_err().number == 7_000_215).count();
+    assert_eq!(looked_at as u64, SECRET_ATTEMPTS.peer_max);
+    let refused = ask(PEER, &world.secret).await.unwrap_err();
+    assert_eq!((refused.status.as_u16(), refused.retry_after), (429, Some(PEER_WINDOW)));
+    insta::assert_snapshot!(shown(&refused), @"429 temporarily_unavailable 90055: Too many requests with a wrong client secret came from this address. Try again in 15 minutes.");
+    assert!(ask(OTHER_PEER, &world.secret).await.is_ok(), "nobody locks an application out for others");
+    world.clock.advance(PEER_WINDOW).await;
+    assert!(ask(PEER, &world.secret).await.is_ok());
 }

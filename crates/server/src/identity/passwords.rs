@@ -1,0 +1,110 @@
+//! Password checks: few at a time, in memory that is allocated once.
+//!
+//! An Argon2 check takes 19 MiB. The C library keeps such blocks for itself once they are freed, on every thread that has made a check, so the blocks
+//! are kept here and used again.
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use cloudpc_model::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Semaphore;
+
+/// Passwords checked at the same time; each takes 19 MiB and tens of milliseconds of a core.
+pub(super) const PASSWORD_CHECKS_MAX: usize = 2;
+/// Longest password, in bytes.
+pub(super) const PASSWORD_BYTES_MAX: usize = 256;
+/// Memory of a check, in blocks of 1 KiB: what a hash of ours takes.
+const CHECK_BLOCKS: usize = Params::DEFAULT_M_COST as usize;
+/// Most passes over the memory that a stored hash may ask for. A scenario may bring hashes of its own.
+const CHECK_PASSES_MAX: u32 = 8;
+/// The hash that the password of an unknown user is compared with, so that it takes as long as that of a known one. No password has it.
+const UNKNOWN_USER: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Checks passwords against their hashes.
+pub(super) struct PasswordChecks {
+    pub(super) places: Arc<Semaphore>,
+    memory: Arc<Memory>,
+    #[cfg(test)]
+    checks: std::sync::atomic::AtomicUsize,
+}
+
+/// Memory of checks that are not under way.
+#[derive(Default)]
+struct Memory(Mutex<Vec<Box<[Block]>>>);
+
+impl PasswordChecks {
+    pub(super) fn new() -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(PASSWORD_CHECKS_MAX)),
+            memory: Arc::default(),
+            #[cfg(test)]
+            checks: Default::default(),
+        }
+    }
+
+    /// Whether `password` has the Argon2 hash `hash`, in PHC form. Without a hash no password fits, after the same work.
+    pub(super) async fn fits(&self, password: &str, hash: Option<&str>) -> Result<bool, Error> {
+        if password.len() > PASSWORD_BYTES_MAX {
+            return Ok(false);
+        }
+        #[cfg(test)]
+        self.checks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(Error::internal)?;
+        let memory = Arc::clone(&self.memory);
+        let (password, hash) = (password.to_owned(), hash.unwrap_or(UNKNOWN_USER).to_owned());
+        let check = move || {
+            let _place = place;
+            let mut blocks = memory.take();
+            let fits = verify(&password, &hash, &mut blocks).unwrap_or_else(|error| {
+                tracing::warn!(%error, "the password hash of a user cannot be used; load the user with another one");
+                false
+            });
+            memory.put_back(blocks);
+            fits
+        };
+        tokio::task::spawn_blocking(check).await.map_err(Error::internal)
+    }
+
+    /// Checks so far.
+    #[cfg(test)]
+    pub(super) fn checks(&self) -> usize {
+        self.checks.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Blocks that wait for the next check.
+    #[cfg(test)]
+    pub(super) fn idle_memory(&self) -> usize {
+        self.memory.lock().len()
+    }
+}
+
+impl Memory {
+    fn take(&self) -> Box<[Block]> {
+        self.lock().pop().unwrap_or_else(|| vec![Block::new(); CHECK_BLOCKS].into_boxed_slice())
+    }
+
+    fn put_back(&self, blocks: Box<[Block]>) {
+        self.lock().push(blocks);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Box<[Block]>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Computes the hash of `password` with salt and parameters of `hash`, and compares.
+fn verify(password: &str, hash: &str, memory: &mut [Block]) -> argon2::password_hash::Result<bool> {
+    let hash = PasswordHash::new(hash).map_err(|_| argon2::password_hash::Error::EncodingInvalid)?;
+    let params = Params::try_from(&hash)?;
+    if params.t_cost() > CHECK_PASSES_MAX {
+        return Err(argon2::password_hash::Error::ParamInvalid { name: "t" });
+    }
+    let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else { return Ok(false) };
+    let version = hash.version.map_or(Ok(Version::default()), Version::try_from)?;
+    let argon2 = Argon2::new(Algorithm::try_from(hash.algorithm.as_str())?, version, params);
+    let mut computed = vec![0; expected.len()];
+    argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut computed, memory)?;
+    Ok(verify_slices_are_equal(&computed, expected.as_bytes()).is_ok())
+}

@@ -1,0 +1,180 @@
+//! A person signs in with user name and password, for a client that shows a code.
+//!
+//! A sign-in first takes a place, then its attempts, and only then is the password looked at. Whether the user exists, is disabled, has used up its
+//! attempts, or has another password: status, text and work are the same.
+
+use cloudpc_model::{Error, TenantId, Timestamp};
+use cloudpc_store::{StoreError, Tx, User};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Identity;
+use super::attempts::{self, Attempts, PASSWORD_ATTEMPTS, PEER_ATTEMPTS_MAX, PEER_WINDOW};
+use super::device::{code_hash, enterable};
+use super::directory::users_named;
+use crate::request::Peer;
+
+/// Sign-ins that are checked or wait for their check; more are refused. They hold no more than this of the places for requests.
+pub(super) const SIGN_INS_MAX: usize = 32;
+/// Those of one peer.
+pub(super) const SIGN_INS_PER_PEER_MAX: usize = 4;
+/// When a client that was refused for [`SIGN_INS_MAX`] may try again.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// Why a person could not sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The code is unknown, has expired or was used.
+    Code,
+    /// The user name or the password is wrong, or there were too many attempts.
+    NameOrPassword,
+    /// This peer, or all together, have asked too often; when to try again.
+    TooMany(Duration),
+    /// The service failed.
+    Service,
+}
+
+/// What the form of the page holds.
+pub(super) struct SignIn<'a> {
+    pub(super) peer: Peer,
+    pub(super) request_id: &'a str,
+    pub(super) user_code: &'a str,
+    pub(super) user_name: &'a str,
+    pub(super) password: &'a str,
+}
+
+/// Places for sign-ins, with a share for each peer.
+#[derive(Default)]
+pub(super) struct SignInPlaces(Arc<Mutex<HashMap<Peer, usize>>>);
+
+/// A place, held until it is dropped.
+pub(super) struct SignInPlace {
+    places: Arc<Mutex<HashMap<Peer, usize>>>,
+    peer: Peer,
+}
+
+/// A user who may be meant, or, if there is none, a stand-in of the same name.
+struct Candidate {
+    user: Option<User>,
+    attempts: Attempts,
+    /// Whether the attempt is within its limits; otherwise no password fits.
+    allowed: bool,
+}
+
+impl SignInPlaces {
+    /// Takes a place, if there is one and the peer has one left.
+    pub(super) fn take(&self, peer: Peer) -> Option<SignInPlace> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = taken.get(&peer).copied().unwrap_or_default();
+        if own >= SIGN_INS_PER_PEER_MAX || taken.values().sum::<usize>() >= SIGN_INS_MAX {
+            return None;
+        }
+        taken.insert(peer, own + 1);
+        Some(SignInPlace { places: Arc::clone(&self.0), peer })
+    }
+}
+
+impl Drop for SignInPlace {
+    fn drop(&mut self) {
+        let mut taken = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = taken.get(&self.peer).copied().unwrap_or_default();
+        match own {
+            0 | 1 => taken.remove(&self.peer),
+            more => taken.insert(self.peer, more - 1),
+        };
+    }
+}
+
+impl Identity {
+    /// Signs a user in for the client that shows `user_code`; returns the client's name.
+    pub(super) async fn sign_in(&self, sign_in: SignIn<'_>) -> Result<String, Refusal> {
+        let _place = self.sign_in_places.take(sign_in.peer).ok_or(Refusal::TooMany(BUSY_RETRY_AFTER))?;
+        let (peer, user_code, now) = (sign_in.peer, code_hash(sign_in.user_code), self.clock.now());
+        let name = sign_in.user_name.trim().to_ascii_lowercase();
+        let candidates = self.store.write(move |tx| Ok::<_, Error>(begin(tx, peer, &user_code, &name, now)?)).await??;
+        let mut signed_in = None;
+        for candidate in &candidates {
+            let user = candidate.user.as_ref().filter(|_| candidate.allowed);
+            let fits =
+                self.passwords.fits(sign_in.password, user.and_then(|user| user.password_hash.as_deref())).await?;
+            if let Some(user) = user.filter(|user| fits && user.enabled) {
+                signed_in = Some((user.clone(), candidate.attempts));
+                break;
+            }
+        }
+        let now = self.clock.now();
+        match signed_in {
+            Some((user, attempts)) => {
+                self.store
+                    .write(move |tx| Ok::<_, Error>(succeed(tx, peer, &user_code, &user, &attempts, now)?))
+                    .await?
+            }
+            None => Err(Refusal::NameOrPassword),
+        }
+    }
+}
+
+/// Takes an attempt of the code, of the peer, and of each user who may be meant.
+fn begin(
+    tx: &mut Tx<'_>,
+    peer: Peer,
+    user_code: &[u8; 32],
+    name: &str,
+    now: Timestamp,
+) -> Result<Result<Vec<Candidate>, Refusal>, StoreError> {
+    let mut code = match enterable(tx, peer, user_code, now)? {
+        Ok(code) => code,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    tx.sign_in_count_add(&attempts::of_peer(peer), now)?;
+    code.attempts += 1;
+    tx.device_code_put(&code)?;
+    let users = users_named(tx, code.tenant_id, name)?;
+    let meant: Vec<(Option<TenantId>, Option<User>)> = match users.is_empty() {
+        true => vec![(code.tenant_id, None)],
+        false => users.into_iter().map(|user| (Some(user.tenant_id), Some(user))).collect(),
+    };
+    let mut candidates = Vec::with_capacity(meant.len());
+    for (tenant, user) in meant {
+        let attempts = Attempts::on(&PASSWORD_ATTEMPTS, tenant, name, peer);
+        let allowed = attempts.is_allowed(tx, now)?;
+        if allowed {
+            attempts.count(tx, now)?;
+        }
+        candidates.push(Candidate { user, attempts, allowed });
+    }
+    Ok(Ok(candidates))
+}
+
+/// Gives the attempts back and hands the code to its client; returns the client's name.
+fn succeed(
+    tx: &mut Tx<'_>,
+    peer: Peer,
+    user_code: &[u8; 32],
+    user: &User,
+    attempts: &Attempts,
+    now: Timestamp,
+) -> Result<Result<String, Refusal>, StoreError> {
+    let own = attempts.give_back(tx, now)?;
+    tx.sign_in_count_subtract(&attempts::of_peer(peer), own)?;
+    // This attempt counts even if it was the last that the code allows.
+    let code = tx.device_code_by_user_code(user_code, now)?.filter(|code| code.user.is_none() && !code.declined);
+    let Some(mut code) = code else { return Ok(Err(Refusal::Code)) };
+    code.user = Some((user.tenant_id, user.id));
+    tx.device_code_put(&code)?;
+    Ok(Ok(code.client_name))
+}
+
+/// Whether the peer has used up its attempts; see [`PEER_ATTEMPTS_MAX`].
+pub(super) fn peer_may_try(tx: &Tx<'_>, peer: Peer, now: Timestamp) -> Result<Result<(), Refusal>, StoreError> {
+    let tried = tx.sign_in_count(&attempts::of_peer(peer), now)?;
+    Ok(if tried < PEER_ATTEMPTS_MAX { Ok(()) } else { Err(Refusal::TooMany(PEER_WINDOW)) })
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "a sign-in failed");
+        Self::Service
+    }
+}
