@@ -4,6 +4,7 @@
 //! configuration names them. Nothing here knows what a permission allows; that is the pipeline's business.
 
 mod attempts;
+mod audit;
 mod claims;
 mod delegated;
 mod device;

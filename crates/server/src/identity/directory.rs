@@ -67,13 +67,7 @@ impl Identity {
             .read(move |reader| Ok::<_, Error>(reader.user(tenant, id)?))
             .await?
             .filter(|user| user.enabled)
-            .ok_or_else(|| {
-                OAuthError::new(
-                    "invalid_grant",
-                    50_057,
-                    "The user is disabled or was deleted. Sign in as another user.",
-                )
-            })
+            .ok_or_else(disabled_user)
     }
 
     /// A client that needs no secret: the built-in one, or a registered one that has none.
@@ -121,4 +115,9 @@ pub(super) fn users_named(reader: &Reader<'_>, tenant: Option<TenantId>, name: &
     };
     let users = tenants.into_iter().map(|tenant| reader.user_by_name(tenant, name));
     Ok(users.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// The answer to a user who was able to sign in once.
+pub(super) fn disabled_user() -> OAuthError {
+    OAuthError::new("invalid_grant", 50_057, "The user is disabled or was deleted. Sign in as another user.")
 }

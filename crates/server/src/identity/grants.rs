@@ -1,18 +1,18 @@
 //! Tokens against proof of who asks: an application's secret, a code that a person has entered, or a refresh token.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use cloudpc_model::{AppId, Error, TenantId, Timestamp};
-use cloudpc_store::{App, StoreError, Tx};
+use cloudpc_model::{AppId, Error, TenantId};
+use cloudpc_store::{App, StoreError, Tx, User};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::attempts::{Attempts, PEER_WINDOW, SECRET_ATTEMPTS};
+use super::audit::{Principal, SignInSource};
 use super::claims::Subject;
 use super::device::{CODE_LIFETIME, POLL_INTERVAL, Redeemed};
-use super::directory::TenantPath;
+use super::directory::{TenantPath, disabled_user};
 use super::oauth::{Form, OAuthError, TokenRequest, basic_credentials};
 use super::{GRAPH_AUDIENCES, Identity, TOKEN_LIFETIME};
-use crate::request::Peer;
 
 /// Name of the grant by which a device code is redeemed (RFC 8628 §3.4).
 pub(super) const DEVICE_CODE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -118,9 +118,9 @@ impl Identity {
             OAuthError::new("unauthorized_client", 700_016, problem)
         };
         let id: AppId = client_id.parse().map_err(|_| unknown())?;
-        let (peer, given, now) = (request.peer, Sha256::digest(secret.as_bytes()).into(), self.clock.now());
+        let (source, given) = (self.source(request), Sha256::digest(secret.as_bytes()).into());
         self.store
-            .write(move |tx| Ok::<_, Error>(check_secret(tx, tenant, id, &given, peer, now)?))
+            .write(move |tx| Ok::<_, Error>(check_secret(tx, &source, tenant, id, &given)?))
             .await?
             .ok_or_else(unknown)?
     }
@@ -166,17 +166,45 @@ impl Identity {
         };
         let claims = self.read_refresh_token(form.required("refresh_token")?).ok_or_else(ended)?;
         let client_id = form.required("client_id")?;
-        if tenant.id().is_some_and(|id| id != claims.tid) || client_id.parse() != Ok(claims.client) {
-            return Err(ended());
+        let (tid, oid) = (claims.tid, claims.oid);
+        let user = self.store.read(move |reader| Ok::<_, Error>(reader.user(tid, oid)?)).await?;
+        let refused = match &user {
+            _ if tenant.id().is_some_and(|id| id != tid) || client_id.parse() != Ok(claims.client) => {
+                Some(("otherClient", ended()))
+            }
+            Some(user) if !claims.fits_password(user) => Some(("passwordChanged", ended())),
+            Some(user) if user.enabled => None,
+            _ => Some(("userDisabled", disabled_user())),
+        };
+        if let Some((reason, error)) = refused {
+            self.record_refused_refresh(request, tid, user, reason).await?;
+            return Err(error);
         }
-        let client = self.public_client(TenantPath::One(claims.tid), client_id).await?;
-        let user = self.user(claims.tid, claims.oid).await?;
-        if !claims.fits_password(&user) {
-            return Err(ended());
-        }
+        let user = user.ok_or_else(disabled_user)?;
+        let client = self.public_client(TenantPath::One(tid), client_id).await?;
         let granted = self.scopes(&claims.scope)?;
         let wanted = self.scopes(form.get("scope").unwrap_or(&claims.scope))?.within(&granted)?;
         self.delegated(request.base, &user, &client, &wanted, &claims.scope)
+    }
+
+    async fn record_refused_refresh(
+        &self,
+        request: &TokenRequest<'_>,
+        tenant: TenantId,
+        user: Option<User>,
+        reason: &'static str,
+    ) -> Result<(), Error> {
+        let source = self.source(request);
+        self.store
+            .write(move |tx| {
+                let principal = user.as_ref().map_or(Principal::UnknownUser, Principal::User);
+                Ok::<_, Error>(source.failed(tx, Some(tenant), principal, reason)?)
+            })
+            .await
+    }
+
+    fn source(&self, request: &TokenRequest<'_>) -> SignInSource {
+        SignInSource { peer: request.peer, request_id: request.request_id.to_owned(), at: self.clock.now() }
     }
 
     /// The audience of an application's scope: one `…/.default`, and scopes of OpenID Connect in any order beside it.
@@ -200,13 +228,21 @@ impl Identity {
 /// that secrets tried at once are counted like those tried one after the other.
 fn check_secret(
     tx: &mut Tx<'_>,
+    source: &SignInSource,
     tenant: TenantId,
     id: AppId,
     secret_hash: &[u8; 32],
-    peer: Peer,
-    now: Timestamp,
 ) -> Result<Option<Result<App, OAuthError>>, StoreError> {
-    let Some(app) = tx.app(tenant, id)? else { return Ok(None) };
+    let (peer, now) = (source.peer, source.at);
+    let Some(app) = tx.app(tenant, id)? else {
+        // Counted together, so that a stranger cannot have the log written without end.
+        let unknown = Attempts::on(&SECRET_ATTEMPTS, Some(tenant), "", peer);
+        if unknown.is_allowed(tx, now)? {
+            unknown.count(tx, now)?;
+            source.failed(tx, Some(tenant), Principal::UnknownApp, "unknownApplication")?;
+        }
+        return Ok(None);
+    };
     let attempts = Attempts::on(&SECRET_ATTEMPTS, Some(tenant), &id.to_string(), peer);
     if !attempts.is_allowed(tx, now)? {
         let problem = format!(
@@ -217,11 +253,13 @@ fn check_secret(
     }
     if !app.secret_hash.is_some_and(|hash| verify_slices_are_equal(&hash, secret_hash).is_ok()) {
         attempts.count(tx, now)?;
+        source.failed(tx, Some(tenant), Principal::App(&app), "wrongSecret")?;
         let problem = "The client secret is wrong. Use the application's current secret.";
         return Ok(Some(Err(OAuthError::new("invalid_client", 7_000_215, problem))));
     }
     attempts.give_back(tx, now)?;
     if !app.enabled {
+        source.failed(tx, Some(tenant), Principal::App(&app), "applicationDisabled")?;
         let problem = "The application is disabled. Have an administrator enable it.";
         return Ok(Some(Err(OAuthError::new("unauthorized_client", 7_000_112, problem))));
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::Identity;
 use super::attempts::{self, Attempts, PASSWORD_ATTEMPTS, PEER_ATTEMPTS_MAX, PEER_WINDOW};
+use super::audit::{Principal, SignInSource};
 use super::device::{code_hash, enterable};
 use super::directory::users_named;
 use crate::request::Peer;
@@ -56,6 +57,8 @@ pub(super) struct SignInPlace {
 
 /// A user who may be meant, or, if there is none, a stand-in of the same name.
 struct Candidate {
+    /// The tenant of the user, or the one that the client asked at.
+    tenant: Option<TenantId>,
     user: Option<User>,
     attempts: Attempts,
     /// Whether the attempt is within its limits; otherwise no password fits.
@@ -72,6 +75,20 @@ impl SignInPlaces {
         }
         taken.insert(peer, own + 1);
         Some(SignInPlace { places: Arc::clone(&self.0), peer })
+    }
+}
+
+impl Candidate {
+    /// Records that the sign-in was refused, with the reason that the person is not told.
+    fn record_failure(&self, tx: &mut Tx<'_>, source: &SignInSource) -> Result<(), StoreError> {
+        let reason = match &self.user {
+            _ if !self.allowed => "tooManyAttempts",
+            None => "unknownUser",
+            Some(user) if !user.enabled => "userDisabled",
+            Some(_) => "wrongPassword",
+        };
+        let principal = self.user.as_ref().map_or(Principal::UnknownUser, Principal::User);
+        source.failed(tx, self.tenant, principal, reason)
     }
 }
 
@@ -103,15 +120,18 @@ impl Identity {
                 break;
             }
         }
-        let now = self.clock.now();
-        match signed_in {
-            Some((user, attempts)) => {
-                self.store
-                    .write(move |tx| Ok::<_, Error>(succeed(tx, peer, &user_code, &user, &attempts, now)?))
-                    .await?
-            }
-            None => Err(Refusal::NameOrPassword),
-        }
+        let source = SignInSource { peer, request_id: sign_in.request_id.to_owned(), at: self.clock.now() };
+        self.store
+            .write(move |tx| {
+                Ok::<_, Error>(match signed_in {
+                    Some((user, attempts)) => succeed(tx, &source, &user_code, &user, &attempts)?,
+                    None => {
+                        candidates.iter().try_for_each(|candidate| candidate.record_failure(tx, &source))?;
+                        Err(Refusal::NameOrPassword)
+                    }
+                })
+            })
+            .await?
     }
 }
 
@@ -142,7 +162,7 @@ fn begin(
         if allowed {
             attempts.count(tx, now)?;
         }
-        candidates.push(Candidate { user, attempts, allowed });
+        candidates.push(Candidate { tenant, user, attempts, allowed });
     }
     Ok(Ok(candidates))
 }
@@ -150,19 +170,19 @@ fn begin(
 /// Gives the attempts back and hands the code to its client; returns the client's name.
 fn succeed(
     tx: &mut Tx<'_>,
-    peer: Peer,
+    source: &SignInSource,
     user_code: &[u8; 32],
     user: &User,
     attempts: &Attempts,
-    now: Timestamp,
 ) -> Result<Result<String, Refusal>, StoreError> {
-    let own = attempts.give_back(tx, now)?;
-    tx.sign_in_count_subtract(&attempts::of_peer(peer), own)?;
+    let own = attempts.give_back(tx, source.at)?;
+    tx.sign_in_count_subtract(&attempts::of_peer(source.peer), own)?;
     // This attempt counts even if it was the last that the code allows.
-    let code = tx.device_code_by_user_code(user_code, now)?.filter(|code| code.user.is_none() && !code.declined);
+    let code = tx.device_code_by_user_code(user_code, source.at)?.filter(|code| code.user.is_none() && !code.declined);
     let Some(mut code) = code else { return Ok(Err(Refusal::Code)) };
     code.user = Some((user.tenant_id, user.id));
     tx.device_code_put(&code)?;
+    source.succeeded(tx, user, code.client_id, &code.client_name)?;
     Ok(Ok(code.client_name))
 }
 

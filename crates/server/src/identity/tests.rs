@@ -1,6 +1,7 @@
 //! A token service over a real store, on a clock that is moved by hand.
 
 mod attacks;
+mod audit;
 mod device;
 mod grants;
 mod issuers;

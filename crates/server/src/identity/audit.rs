@@ -1,0 +1,134 @@
+//! Audit rows of sign-ins, in a number that strangers cannot raise.
+//!
+//! Each success has a row. Failures of one user or application have a row each at first; after that only every doubling of their number has one,
+//! which tells the number. All failures of a tenant together are bounded in the same way.
+
+use cloudpc_model::{Actor, ActorKind, AppId, TenantId, Timestamp};
+use cloudpc_store::{App, AuditEntry, SignInCounter, StoreError, Tx, User};
+use std::time::Duration;
+use uuid::Uuid;
+
+use super::attempts::subject;
+use crate::request::Peer;
+
+/// How long failures are counted.
+pub(super) const FAILURES_WINDOW: Duration = Duration::from_hours(24);
+/// Failures of one user or application within [`FAILURES_WINDOW`] that have a row each.
+pub(super) const FAILURE_ROWS_MAX: u64 = 10;
+/// Rows about failures of one tenant within [`FAILURES_WINDOW`], before only every doubling has one.
+pub(super) const TENANT_FAILURE_ROWS_MAX: u64 = 1_000;
+
+/// The request of a sign-in.
+#[derive(Clone, Debug)]
+pub(super) struct SignInSource {
+    pub(super) peer: Peer,
+    pub(super) request_id: String,
+    pub(super) at: Timestamp,
+}
+
+/// Who signs in, or is said to.
+#[derive(Clone, Copy)]
+pub(super) enum Principal<'a> {
+    User(&'a User),
+    App(&'a App),
+    /// A user whom nobody knows. The name is not kept, since people type passwords there by mistake.
+    UnknownUser,
+    UnknownApp,
+}
+
+impl SignInSource {
+    /// Records that `user` has signed in to a client.
+    pub(super) fn succeeded(
+        &self,
+        tx: &mut Tx<'_>,
+        user: &User,
+        client: AppId,
+        client_name: &str,
+    ) -> Result<(), StoreError> {
+        let actor = Actor {
+            kind: ActorKind::User,
+            app_id: Some(client),
+            app_name: client_name.to_owned(),
+            user_id: Some(user.id),
+            user_principal_name: user.user_principal_name.clone(),
+        };
+        tx.audit_insert(&self.entry(user.tenant_id, Principal::User(user), actor, &format!("from {}", self.peer.0)))
+    }
+
+    /// Records that a sign-in was refused. `tenant`: none if nothing says to which it would have been.
+    pub(super) fn failed(
+        &self,
+        tx: &mut Tx<'_>,
+        tenant: Option<TenantId>,
+        principal: Principal<'_>,
+        error_code: &str,
+    ) -> Result<(), StoreError> {
+        // Zeros stand for the installation.
+        let tenant = tenant.unwrap_or(TenantId(Uuid::nil()));
+        let id = principal.id();
+        let failures = tx.sign_in_count_add(&counter(tenant, &["failures", principal.kind(), &id]), self.at)?;
+        if !has_row(failures, FAILURE_ROWS_MAX) {
+            return Ok(());
+        }
+        let rows = tx.sign_in_count_add(&counter(tenant, &["failure rows"]), self.at)?;
+        if !has_row(rows, TENANT_FAILURE_ROWS_MAX) {
+            return Ok(());
+        }
+        let outcome = format!("from {}, {error_code}, {failures} in the last day: failed", self.peer.0);
+        tx.audit_insert(&self.entry(tenant, principal, principal.unproven(), &outcome))
+    }
+
+    fn entry(&self, tenant: TenantId, principal: Principal<'_>, actor: Actor, outcome: &str) -> AuditEntry {
+        AuditEntry {
+            id: 0,
+            tenant_id: tenant,
+            at: self.at,
+            actor,
+            activity: format!("SignIn {} {outcome}", principal.kind()),
+            resource_type: principal.kind().to_owned(),
+            resource_id: principal.id(),
+            request_id: self.request_id.clone(),
+        }
+    }
+}
+
+impl Principal<'_> {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::User(_) | Self::UnknownUser => "User",
+            Self::App(_) | Self::UnknownApp => "Application",
+        }
+    }
+
+    /// Empty if unknown.
+    fn id(self) -> String {
+        match self {
+            Self::User(user) => user.id.to_string(),
+            Self::App(app) => app.id.to_string(),
+            Self::UnknownUser | Self::UnknownApp => String::new(),
+        }
+    }
+
+    /// Someone who says to be it, and has not proved it.
+    fn unproven(self) -> Actor {
+        Actor {
+            kind: match self {
+                Self::User(_) | Self::UnknownUser => ActorKind::User,
+                Self::App(_) | Self::UnknownApp => ActorKind::Application,
+            },
+            app_id: None,
+            app_name: String::new(),
+            user_id: None,
+            user_principal_name: String::new(),
+        }
+    }
+}
+
+fn counter(tenant: TenantId, parts: &[&str]) -> SignInCounter {
+    SignInCounter { tenant_id: Some(tenant), subject: subject(parts), window: FAILURES_WINDOW }
+}
+
+/// Whether the event of this number has a row: each one up to `each_max`, then at every doubling.
+fn has_row(number: u64, each_max: u64) -> bool {
+    number <= each_max || number.is_power_of_two()
+}

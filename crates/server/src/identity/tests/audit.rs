@@ -1,0 +1,98 @@
+//! What the audit log says of sign-ins, and how little strangers can write there.
+
+use super::super::audit::{FAILURE_ROWS_MAX, Principal, SignInSource, TENANT_FAILURE_ROWS_MAX};
+use super::device::NAME;
+use super::*;
+use cloudpc_store::AuditEntry;
+
+impl World {
+    async fn audit(&self, tenant: TenantId) -> Vec<AuditEntry> {
+        let list = self.identity.store.read(move |reader| Ok::<_, Error>(reader.audit_list(tenant, None, 9_999)?));
+        let mut rows = list.await.unwrap();
+        rows.reverse();
+        rows
+    }
+
+    async fn audit_lines(&self, tenant: TenantId) -> String {
+        let line = |row: &AuditEntry| {
+            format!(
+                "{} {:?} by {:?}{:?}\n",
+                row.activity, row.resource_id, row.actor.app_name, row.actor.user_principal_name
+            )
+        };
+        self.audit(tenant).await.iter().map(line).collect()
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_sign_in_or_to_be_refused_has_a_row() {
+    let world = World::new().await;
+    let sign_in = async |name: &str, password: &str| {
+        let started = world.start().await;
+        let _ = world.sign_in(&started.user_code, name, password).await;
+        started
+    };
+    sign_in(NAME, "guess").await;
+    sign_in("secret-typed-as-name", "guess").await;
+    let started = sign_in(NAME, PASSWORD).await;
+    let answer = world.poll(&started).await.unwrap();
+    world.client_credentials(&[]).await.unwrap();
+    for changes in [("client_secret", "wrong"), ("client_id", "00000000-0000-0000-0000-000000000009")] {
+        world.client_credentials(&[changes]).await.unwrap_err();
+    }
+    let refresh = async |client: &str| {
+        world.refresh("common", client, answer["refresh_token"].as_str().unwrap()).await.unwrap_err();
+    };
+    let client = BUILT_IN_CLIENT.to_string();
+    refresh(&CLIENT.to_string()).await;
+    world.change(application(), User { password_hash: Some(hash("another")), ..ada() }).await;
+    refresh(&client).await;
+    world.change(application(), User { enabled: false, ..ada() }).await;
+    refresh(&client).await;
+    sign_in(NAME, PASSWORD).await;
+    world
+        .change(Application { enabled: false, secret_hash: Some(Sha256::digest("x").into()), ..application() }, ada())
+        .await;
+    world.client_credentials(&[("client_secret", "x")]).await.unwrap_err();
+    insta::assert_snapshot!(world.audit_lines(TENANT).await, @r#"
+    SignIn User from 192.0.2.1, wrongPassword, 1 in the last day: failed "00000000-0000-0000-0000-000000000003" by """"
+    SignIn User from 192.0.2.1 "00000000-0000-0000-0000-000000000003" by "cloudpc command line""ada@contoso.test"
+    SignIn Application from 192.0.2.1, wrongSecret, 1 in the last day: failed "00000000-0000-0000-0000-000000000002" by """"
+    SignIn Application from 192.0.2.1, unknownApplication, 1 in the last day: failed "" by """"
+    SignIn User from 192.0.2.1, otherClient, 2 in the last day: failed "00000000-0000-0000-0000-000000000003" by """"
+    SignIn User from 192.0.2.1, passwordChanged, 3 in the last day: failed "00000000-0000-0000-0000-000000000003" by """"
+    SignIn User from 192.0.2.1, userDisabled, 4 in the last day: failed "00000000-0000-0000-0000-000000000003" by """"
+    SignIn User from 192.0.2.1, userDisabled, 5 in the last day: failed "00000000-0000-0000-0000-000000000003" by """"
+    SignIn Application from 192.0.2.1, applicationDisabled, 2 in the last day: failed "00000000-0000-0000-0000-000000000002" by """"
+    "#);
+    insta::assert_snapshot!(world.audit_lines(TenantId(Uuid::nil())).await, @r#"SignIn User from 192.0.2.1, unknownUser, 1 in the last day: failed "" by """""#);
+}
+
+#[tokio::test]
+async fn strangers_write_few_rows_and_the_rows_tell_how_often_they_tried() {
+    let world = World::new().await;
+    let source = SignInSource { peer: PEER, request_id: "r".into(), at: world.identity.clock.now() };
+    let fail = async |user: u128, times: u64| {
+        let (source, user) = (source.clone(), User { id: UserId(Uuid::from_u128(user)), ..ada() });
+        let fail = world.identity.store.write(move |tx| {
+            (0..times).try_for_each(|_| source.failed(tx, Some(TENANT), Principal::User(&user), "wrongPassword"))
+        });
+        fail.await.unwrap();
+    };
+    fail(1, 5_000).await;
+    let counts: Vec<String> = world
+        .audit(TENANT)
+        .await
+        .iter()
+        .map(|row| row.activity.rsplit_once(" in the last day").unwrap().0.rsplit_once(' ').unwrap().1.to_owned())
+        .collect();
+    let doublings = ["16", "32", "64", "128", "256", "512", "1024", "2048", "4096"].map(str::to_owned);
+    let expected: Vec<String> = (1..=FAILURE_ROWS_MAX).map(|number| number.to_string()).chain(doublings).collect();
+    assert_eq!(counts, expected);
+
+    for user in 2..=200 {
+        fail(user, FAILURE_ROWS_MAX).await;
+    }
+    let rows = world.audit(TENANT).await.len() as u64;
+    assert_eq!(rows, TENANT_FAILURE_ROWS_MAX + 1, "the row of the 1,024th is the only one after that");
+}
