@@ -3,10 +3,11 @@
 //! Each success has a row. Failures of one user or application have a row each at first; after that only every doubling of their number has one,
 //! which tells the number. All failures of a tenant together are bounded in the same way.
 
-use cloudpc_model::{Actor, ActorKind, AppId, TenantId, Timestamp};
-use cloudpc_store::{App, AuditEntry, SignInCounter, StoreError, Tx, User};
+use cloudpc_model::{
+    Actor, ActorKind, AppId, AuditEntry, AuditResource, AuditResult, AuditVerb, ResourceType, TenantId, Timestamp,
+};
+use cloudpc_store::{App, SignInCounter, StoreError, Tx, User};
 use std::time::Duration;
-use uuid::Uuid;
 
 use super::attempts::subject;
 use crate::request::Peer;
@@ -51,8 +52,9 @@ impl SignInSource {
             app_name: client_name.to_owned(),
             user_id: Some(user.id),
             user_principal_name: user.user_principal_name.clone(),
+            ip_address: Some(self.peer.0),
         };
-        tx.audit_insert(&self.entry(user.tenant_id, Principal::User(user), actor, &format!("from {}", self.peer.0)))
+        tx.audit_insert(&self.entry(user.tenant_id, Principal::User(user), actor))
     }
 
     /// Records that a sign-in was refused. `tenant`: none if nothing says to which it would have been.
@@ -63,10 +65,9 @@ impl SignInSource {
         principal: Principal<'_>,
         error_code: &str,
     ) -> Result<(), StoreError> {
-        // Zeros stand for the installation.
-        let tenant = tenant.unwrap_or(TenantId(Uuid::nil()));
+        let tenant = tenant.unwrap_or(TenantId::INSTALLATION);
         let id = principal.id();
-        let failures = tx.sign_in_count_add(&counter(tenant, &["failures", principal.kind(), &id]), self.at)?;
+        let failures = tx.sign_in_count_add(&counter(tenant, &["failures", principal.kind().name(), &id]), self.at)?;
         if !has_row(failures, FAILURE_ROWS_MAX) {
             return Ok(());
         }
@@ -74,29 +75,22 @@ impl SignInSource {
         if !has_row(rows, TENANT_FAILURE_ROWS_MAX) {
             return Ok(());
         }
-        let outcome = format!("from {}, {error_code}, {failures} in the last day: failed", self.peer.0);
-        tx.audit_insert(&self.entry(tenant, principal, principal.unproven(), &outcome))
+        let actor = Actor { ip_address: Some(self.peer.0), ..principal.unproven() };
+        let entry = self.entry(tenant, principal, actor).ended(AuditResult::ClientError, Some(error_code));
+        tx.audit_insert(&entry.detail("failuresInLastDay", &failures.to_string()))
     }
 
-    fn entry(&self, tenant: TenantId, principal: Principal<'_>, actor: Actor, outcome: &str) -> AuditEntry {
-        AuditEntry {
-            id: 0,
-            tenant_id: tenant,
-            at: self.at,
-            actor,
-            activity: format!("SignIn {} {outcome}", principal.kind()),
-            resource_type: principal.kind().to_owned(),
-            resource_id: principal.id(),
-            request_id: self.request_id.clone(),
-        }
+    fn entry(&self, tenant: TenantId, principal: Principal<'_>, actor: Actor) -> AuditEntry {
+        let resource = AuditResource::new(principal.kind(), principal.id()).named(principal.name());
+        AuditEntry::new(tenant, self.at, actor, AuditVerb::SignIn, resource).by_request(&self.request_id)
     }
 }
 
 impl Principal<'_> {
-    fn kind(self) -> &'static str {
+    fn kind(self) -> ResourceType {
         match self {
-            Self::User(_) | Self::UnknownUser => "User",
-            Self::App(_) | Self::UnknownApp => "Application",
+            Self::User(_) | Self::UnknownUser => ResourceType::User,
+            Self::App(_) | Self::UnknownApp => ResourceType::Application,
         }
     }
 
@@ -109,17 +103,26 @@ impl Principal<'_> {
         }
     }
 
+    fn name(&self) -> &str {
+        match self {
+            Self::User(user) => &user.user_principal_name,
+            Self::App(app) => &app.name,
+            Self::UnknownUser | Self::UnknownApp => "",
+        }
+    }
+
     /// Someone who says to be it, and has not proved it.
     fn unproven(self) -> Actor {
         Actor {
-            kind: match self {
-                Self::User(_) | Self::UnknownUser => ActorKind::User,
-                Self::App(_) | Self::UnknownApp => ActorKind::Application,
+            kind: match self.kind() {
+                ResourceType::Application => ActorKind::Application,
+                _ => ActorKind::User,
             },
             app_id: None,
             app_name: String::new(),
             user_id: None,
             user_principal_name: String::new(),
+            ip_address: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::super::audit::{FAILURE_ROWS_MAX, Principal, SignInSource, TENANT_FAILURE_ROWS_MAX};
 use super::device::NAME;
 use super::*;
-use cloudpc_store::AuditEntry;
+use cloudpc_model::AuditEntry;
 
 impl World {
     async fn audit(&self, tenant: TenantId) -> Vec<AuditEntry> {
@@ -15,9 +15,17 @@ impl World {
 
     async fn audit_lines(&self, tenant: TenantId) -> String {
         let line = |row: &AuditEntry| {
+            let details: Vec<String> =
+                row.changes.iter().map(|change| format!("{}={}", change.name, change.new)).collect();
+            let by = format!("{}{}", row.actor.app_name, row.actor.user_principal_name);
             format!(
-                "{} {:?} by {:?}{:?}\n",
-                row.activity, row.resource_id, row.actor.app_name, row.actor.user_principal_name
+                "{} {:?} {} by {by:?} from {:?}: {:?} {}\n",
+                row.activity(),
+                row.resource.id,
+                row.resource.display_name,
+                row.actor.ip_address,
+                row.result,
+                details.join(" ")
             )
         };
         self.audit(tenant).await.iter().map(line).collect()
@@ -55,17 +63,17 @@ async fn every_way_to_sign_in_or_to_be_refused_has_a_row() {
         .await;
     world.client_credentials(&[("client_secret", "x")]).await.unwrap_err();
     insta::assert_snapshot!(world.audit_lines(TENANT).await, @r#"
-    SignIn User from 192.0.2.1, wrongPassword, 1 in the last day: failed "00000000-0000-0000-0000-000000000003" by """"
-    SignIn User from 192.0.2.1 "00000000-0000-0000-0000-000000000003" by "cloudpc command line""ada@contoso.test"
-    SignIn Application from 192.0.2.1, wrongSecret, 1 in the last day: failed "00000000-0000-0000-0000-000000000002" by """"
-    SignIn Application from 192.0.2.1, unknownApplication, 1 in the last day: failed "" by """"
-    SignIn User from 192.0.2.1, otherClient, 2 in the last day: failed "00000000-0000-0000-0000-000000000003" by """"
-    SignIn User from 192.0.2.1, passwordChanged, 3 in the last day: failed "00000000-0000-0000-0000-000000000003" by """"
-    SignIn User from 192.0.2.1, userDisabled, 4 in the last day: failed "00000000-0000-0000-0000-000000000003" by """"
-    SignIn User from 192.0.2.1, userDisabled, 5 in the last day: failed "00000000-0000-0000-0000-000000000003" by """"
-    SignIn Application from 192.0.2.1, applicationDisabled, 2 in the last day: failed "00000000-0000-0000-0000-000000000002" by """"
+    SignIn User "00000000-0000-0000-0000-000000000003" ada@contoso.test by "" from Some(192.0.2.1): ClientError errorCode=wrongPassword failuresInLastDay=1
+    SignIn User "00000000-0000-0000-0000-000000000003" ada@contoso.test by "cloudpc command lineada@contoso.test" from Some(192.0.2.1): Success 
+    SignIn Application "00000000-0000-0000-0000-000000000002" Rollout by "" from Some(192.0.2.1): ClientError errorCode=wrongSecret failuresInLastDay=1
+    SignIn Application ""  by "" from Some(192.0.2.1): ClientError errorCode=unknownApplication failuresInLastDay=1
+    SignIn User "00000000-0000-0000-0000-000000000003" ada@contoso.test by "" from Some(192.0.2.1): ClientError errorCode=otherClient failuresInLastDay=2
+    SignIn User "00000000-0000-0000-0000-000000000003" ada@contoso.test by "" from Some(192.0.2.1): ClientError errorCode=passwordChanged failuresInLastDay=3
+    SignIn User "00000000-0000-0000-0000-000000000003" ada@contoso.test by "" from Some(192.0.2.1): ClientError errorCode=userDisabled failuresInLastDay=4
+    SignIn User "00000000-0000-0000-0000-000000000003" ada@contoso.test by "" from Some(192.0.2.1): ClientError errorCode=userDisabled failuresInLastDay=5
+    SignIn Application "00000000-0000-0000-0000-000000000002" Rollout by "" from Some(192.0.2.1): ClientError errorCode=applicationDisabled failuresInLastDay=2
     "#);
-    insta::assert_snapshot!(world.audit_lines(TenantId(Uuid::nil())).await, @r#"SignIn User from 192.0.2.1, unknownUser, 1 in the last day: failed "" by """""#);
+    insta::assert_snapshot!(world.audit_lines(TenantId::INSTALLATION).await, @r#"SignIn User ""  by "" from Some(192.0.2.1): ClientError errorCode=unknownUser failuresInLastDay=1"#);
 }
 
 #[tokio::test]
@@ -80,12 +88,8 @@ async fn strangers_write_few_rows_and_the_rows_tell_how_often_they_tried() {
         fail.await.unwrap();
     };
     fail(1, 5_000).await;
-    let counts: Vec<String> = world
-        .audit(TENANT)
-        .await
-        .iter()
-        .map(|row| row.activity.rsplit_once(" in the last day").unwrap().0.rsplit_once(' ').unwrap().1.to_owned())
-        .collect();
+    let counts: Vec<String> =
+        world.audit(TENANT).await.iter().map(|row| row.changes.last().unwrap().new.clone()).collect();
     let doublings = ["16", "32", "64", "128", "256", "512", "1024", "2048", "4096"].map(str::to_owned);
     let expected: Vec<String> = (1..=FAILURE_ROWS_MAX).map(|number| number.to_string()).chain(doublings).collect();
     assert_eq!(counts, expected);
