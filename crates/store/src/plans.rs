@@ -14,8 +14,8 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use uuid::Uuid;
 
 use crate::{
-    ActionFilter, App, AuditEntry, DeploymentFilter, NewAction, Reader, Report, ReportType, Store, StoreError, Tx,
-    User, WriteMode,
+    ActionFilter, App, AuditEntry, DeploymentFilter, DesktopTicket, NewAction, Reader, Report, ReportType, Store,
+    StoreError, Tx, User, WriteMode,
 };
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
@@ -225,6 +225,16 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         resource_id: String::new(),
         request_id: String::new(),
     })?;
+    tx.desktop_ticket_insert(&DesktopTicket {
+        hash: [1; 32],
+        tenant_id: TENANT,
+        caller: String::new(),
+        admission: String::new(),
+        expires_at: Timestamp(9),
+    })?;
+    tx.desktop_ticket_open([1; 32], [2; 32], Timestamp(1), Timestamp(9))?;
+    tx.desktop_key_take([2; 32])?;
+    tx.desktop_tickets_expire(Timestamp(9))?;
     tx.setting_put("name", b"value")
 }
 
@@ -283,6 +293,9 @@ fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.report_list(TENANT, PARTNER, None, 1)?;
     reader.report_count(TENANT, PARTNER)?;
     reader.audit_list(TENANT, None, 1)?;
+    for caller in [None, Some("caller")] {
+        reader.desktop_ticket_count(TENANT, caller)?;
+    }
     reader.setting("name")?;
     Ok(())
 }
