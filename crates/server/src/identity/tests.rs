@@ -5,6 +5,7 @@ mod device;
 mod grants;
 mod issuers;
 mod keys;
+mod recheck;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
