@@ -10,6 +10,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use bytes::{Bytes, BytesMut};
 use cloudpc_drivers::Display;
+use cloudpc_store::{AuditEntry, StoreError};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderMap, StatusCode, header};
@@ -17,11 +18,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
+use super::places::Place;
 use super::rfb::ViewOnlyFilter;
-use super::{Admission, COOKIE, Closed};
+use super::{Admission, COOKIE, Closed, Entry};
 use crate::app::App;
 use crate::html::cookie;
-use crate::request::BaseAddress;
+use crate::request::{BaseAddress, RequestIds};
 
 /// Longest message from a browser. The longest that noVNC sends is a text that somebody pastes.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -46,63 +48,90 @@ pub(super) fn routes() -> Router<App> {
 async fn open(
     State(app): State<App>,
     Extension(base): Extension<BaseAddress>,
+    Extension(ids): Extension<RequestIds>,
     Path(ticket): Path<String>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     if headers.get(header::ORIGIN).is_none_or(|origin| *origin != *base.0) {
-        return refuse(StatusCode::FORBIDDEN, "The origin of this page is not this service.");
+        return refusal(StatusCode::FORBIDDEN, "The origin of this page is not this service.").into_response();
     }
     // Before anything is checked: a change that comes meanwhile closes the desktop as soon as it is open.
     let changes = app.identity.watch();
-    let admission = match cookie(&headers, COOKIE) {
-        Some(key) => app.desktops.tickets.open_screen(&ticket, key).await,
-        None => Ok(None),
-    };
-    let admission = match admission {
-        Ok(Some(admission)) => admission,
-        Ok(None) => return refuse(StatusCode::FORBIDDEN, "Only the page that a ticket opened may connect, once."),
-        Err(error) => {
-            tracing::warn!(%error, "redeem the key of a desktop");
-            return refuse(StatusCode::SERVICE_UNAVAILABLE, "The service cannot check the key now. Try again later.");
-        }
-    };
-    let entry = match super::check(&app, &admission).await {
-        Ok(entry) => entry,
-        Err(closed) => return explain(&closed),
-    };
-    let place = match app.desktops.places.take(admission.holder(entry.view_only)) {
-        Ok(place) => place,
-        Err(full) => return refuse(full.status(), &full.to_string()),
-    };
-    let display = match super::display(&app, &admission).await {
-        Ok(display) => display,
-        Err(closed) => return explain(&closed),
+    let Opened { admission, view_only, place, display } = match admit(&app, &ids, &ticket, &headers).await {
+        Ok(opened) => opened,
+        Err(refusal) => return refusal.into_response(),
     };
     let open = app.desktops.bridges.token();
     upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX).on_upgrade(async move |socket| {
         let (cloud_pc_id, actor) = (admission.cloud_pc_id, admission.caller.actor());
-        let (app_name, user, view_only) = (actor.app_name, actor.user_principal_name, entry.view_only);
-        tracing::info!(%cloud_pc_id, app = app_name, user, view_only, "a desktop is opened");
-        let bridge = Bridge { app, admission, view_only, changes };
-        bridge.carry(socket, display).await;
-        tracing::info!(%cloud_pc_id, "a desktop is closed");
+        let (app_name, user) = (actor.app_name, actor.user_principal_name);
+        tracing::info!(%cloud_pc_id, app = app_name, user, view_only, "desktop opened");
+        Bridge { app, admission, view_only, changes }.carry(socket, display).await;
+        tracing::info!(%cloud_pc_id, "desktop closed");
         drop((place, open));
     })
 }
 
-fn explain(closed: &Closed) -> Response {
+/// A desktop that may be opened, and its audit row is written.
+struct Opened {
+    admission: Admission,
+    view_only: bool,
+    place: Place,
+    display: Box<dyn Display>,
+}
+
+/// Status and reason of a WebSocket that is not opened.
+type Refusal = (StatusCode, String);
+
+/// Uses the key of a page up, and checks what it is worth.
+async fn admit(app: &App, ids: &RequestIds, ticket: &str, headers: &HeaderMap) -> Result<Opened, Refusal> {
+    let admission = match cookie(headers, COOKIE) {
+        Some(key) => app.desktops.tickets.open_screen(ticket, key).await.map_err(|error| store_failed(&error))?,
+        None => None,
+    };
+    let admission = admission
+        .ok_or_else(|| refusal(StatusCode::FORBIDDEN, "Only the page that a ticket opened may connect, once."))?;
+    let Entry { name: _, view_only } = super::check(app, &admission).await.map_err(|closed| explain(&closed))?;
+    let place =
+        app.desktops.places.take(admission.holder(view_only)).map_err(|full| (full.status(), full.to_string()))?;
+    let display = super::display(app, &admission).await.map_err(|closed| explain(&closed))?;
+    let row = audit_row(app, ids, &admission, view_only);
+    app.store.write(move |tx| tx.audit_insert(&row)).await.map_err(|error| store_failed(&error))?;
+    Ok(Opened { admission, view_only, place, display })
+}
+
+fn audit_row(app: &App, ids: &RequestIds, admission: &Admission, view_only: bool) -> AuditEntry {
+    let mode = if view_only { "viewOnly" } else { "control" };
+    AuditEntry {
+        id: 0,
+        tenant_id: admission.caller.tenant_id,
+        at: app.clock.now(),
+        actor: admission.caller.actor(),
+        activity: format!("OpenDesktop CloudPC ({mode})"),
+        resource_type: "CloudPC".into(),
+        resource_id: admission.cloud_pc_id.to_string(),
+        request_id: ids.request_id.to_string(),
+    }
+}
+
+fn explain(closed: &Closed) -> Refusal {
     match closed {
-        Closed::Gone => refuse(StatusCode::NOT_FOUND, "The Cloud PC does not exist any more."),
-        Closed::Withdrawn => refuse(StatusCode::FORBIDDEN, WITHDRAWN),
+        Closed::Gone => refusal(StatusCode::NOT_FOUND, "The Cloud PC does not exist any more."),
+        Closed::Withdrawn => refusal(StatusCode::FORBIDDEN, WITHDRAWN),
         Closed::Store | Closed::Driver(_) => {
-            refuse(StatusCode::SERVICE_UNAVAILABLE, "The screen cannot be reached now. Try again later.")
+            refusal(StatusCode::SERVICE_UNAVAILABLE, "The screen cannot be reached now. Try again later.")
         }
     }
 }
 
-fn refuse(status: StatusCode, problem: &str) -> Response {
-    (status, problem.to_owned()).into_response()
+fn store_failed(error: &StoreError) -> Refusal {
+    tracing::warn!(%error, "open a desktop");
+    refusal(StatusCode::SERVICE_UNAVAILABLE, "The service cannot open desktops now. Try again later.")
+}
+
+fn refusal(status: StatusCode, reason: &str) -> Refusal {
+    (status, reason.to_owned())
 }
 
 /// An open desktop.

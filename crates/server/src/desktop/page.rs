@@ -8,7 +8,7 @@ use cloudpc_drivers::DriverError;
 use http::{HeaderValue, StatusCode, header};
 use tower_http::services::ServeDir;
 
-use super::{COOKIE, Closed};
+use super::{COOKIE, Closed, Entry};
 use crate::app::App;
 use crate::html::{escaped, page};
 use crate::request::{BaseAddress, WithoutBody};
@@ -72,6 +72,11 @@ async fn open(
         );
         return refuse(StatusCode::SERVICE_UNAVAILABLE, &problem);
     }
+    show(&base, &ticket, &key, &entry)
+}
+
+/// The page of a ticket, with its key.
+fn show(base: &BaseAddress, ticket: &str, key: &str, entry: &Entry) -> Response {
     let socket = base.0.replacen("http", "ws", 1);
     // noVNC makes pictures of its own for the pointer.
     let policy =

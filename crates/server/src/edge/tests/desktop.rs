@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
 use cloudpc_model::{AppId, CloudPcId, ImageId, SnapshotId, TenantId, UserId};
-use cloudpc_store::{App as Application, User};
+use cloudpc_store::{App as Application, AuditEntry, User};
 use futures_util::stream::BoxStream;
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::path::PathBuf;
@@ -491,6 +491,26 @@ async fn who_may_write_controls_the_machine() {
     let mut received = vec![0; sent.len()];
     screen.read_exact(&mut received).await.unwrap();
     assert_eq!(received, sent);
+}
+
+#[tokio::test]
+async fn the_audit_log_has_every_desktop_that_was_opened_and_by_whom() {
+    let room = Room::new().await;
+    let rows = async || {
+        let rows = room.app().store.read(|reader| reader.audit_list(TENANT.parse().unwrap(), None, 9)).await.unwrap();
+        let told = |row: &AuditEntry| format!("{}: {} {}", row.actor.app_name, row.activity, row.resource_id);
+        rows.iter().map(told).collect::<Vec<_>>()
+    };
+    let before = rows().await;
+    room.page().await;
+    assert_eq!(rows().await, before, "a page has shown nothing yet");
+    let _viewed = room.looking_as(&room.viewing().await).await;
+    let _controlled = room.looking().await;
+    let expected = [
+        format!("writer: OpenDesktop CloudPC (control) {DESK}"),
+        format!("reader: OpenDesktop CloudPC (viewOnly) {DESK}"),
+    ];
+    assert_eq!(rows().await, [&expected[..], &before].concat());
 }
 
 #[tokio::test]
