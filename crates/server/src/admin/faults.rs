@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use cloudpc_engine::FaultRule;
 use cloudpc_graph::GraphError;
+use cloudpc_model::{AuditVerb, ResourceType};
 use serde_json::{Value, json};
 
 use super::{Call, Reply, read};
@@ -22,7 +23,7 @@ pub async fn add(call: Call, body: Bytes) -> Result<Reply, Problem> {
         return Err(GraphError::bad_request(format!("The rule would never match: {problem}.")).into());
     }
     let number = simulation.faults.add(rule.clone());
-    call.write_audit("Add fault", "Fault", number.to_string()).await?;
+    call.write_audit(call.audit(AuditVerb::Create, ResourceType::Fault, number)).await?;
     Ok(Reply::Created(describe(number, &rule, 0)))
 }
 
@@ -31,12 +32,12 @@ pub async fn remove(call: Call, number: String) -> Result<(), Problem> {
     if !number.parse().is_ok_and(|number| simulation.faults.remove(number)) {
         return Err(Problem::not_found("fault", &number));
     }
-    Ok(call.write_audit("Remove fault", "Fault", number).await?)
+    Ok(call.write_audit(call.audit(AuditVerb::Delete, ResourceType::Fault, number)).await?)
 }
 
 pub async fn clear(call: Call, _body: Bytes) -> Result<(), Problem> {
     call.simulation()?.faults.clear();
-    Ok(call.write_audit("Clear faults", "Fault", "").await?)
+    Ok(call.write_audit(call.audit(AuditVerb::Clear, ResourceType::Fault, "")).await?)
 }
 
 fn describe(number: u64, rule: &FaultRule, matches: u32) -> Value {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
+use cloudpc_model::{AuditVerb, ResourceType};
 use serde_json::{Value, json};
 
 use super::{Call, Reply};
@@ -12,7 +13,7 @@ pub async fn reset(call: Call, _body: Bytes) -> Result<(), Problem> {
     call.simulation()?;
     scenario::clear(&call.app).await?;
     call.app.identity.forget_verified();
-    Ok(call.write_audit("Reset fleet", "Fleet", "").await?)
+    Ok(call.write_audit(call.audit(AuditVerb::Reset, ResourceType::Fleet, "")).await?)
 }
 
 pub async fn load(call: Call, body: Bytes) -> Result<Value, Problem> {
@@ -20,7 +21,7 @@ pub async fn load(call: Call, body: Bytes) -> Result<Value, Problem> {
     let text = std::str::from_utf8(&body).map_err(|_| GraphError::bad_request("The scenario is not UTF-8 text."))?;
     let tenants = scenario::load_at(&call.app, Some(call.caller.tenant_id), text).await?;
     call.app.identity.forget_verified();
-    call.write_audit("Load scenario", "Fleet", "").await?;
+    call.write_audit(call.audit(AuditVerb::Load, ResourceType::Scenario, "")).await?;
     Ok(json!({ "tenantIds": tenants }))
 }
 

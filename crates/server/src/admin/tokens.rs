@@ -1,7 +1,7 @@
 //! Tokens for tests and scripts, made without signing in.
 
 use bytes::Bytes;
-use cloudpc_model::AppId;
+use cloudpc_model::{AppId, AuditVerb, ResourceType};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -30,6 +30,6 @@ pub async fn create(call: Call, body: Bytes) -> Result<Value, Problem> {
         }
         Wanted::App { app } => (identity.issue_for_app(&call.base, tenant, app).await?, app.to_string()),
     };
-    call.write_audit("Create access token", "AccessToken", whose).await?;
+    call.write_audit(call.audit(AuditVerb::Create, ResourceType::AccessToken, whose)).await?;
     Ok(json!({ "accessToken": token.token, "expiresIn": token.expires_in.as_secs() }))
 }

@@ -10,7 +10,8 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use bytes::{Bytes, BytesMut};
 use cloudpc_drivers::Display;
-use cloudpc_store::{AuditEntry, StoreError};
+use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, ResourceType};
+use cloudpc_store::StoreError;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderMap, StatusCode, header};
@@ -92,27 +93,22 @@ async fn admit(app: &App, ids: &RequestIds, ticket: &str, headers: &HeaderMap) -
     };
     let admission = admission
         .ok_or_else(|| refusal(StatusCode::FORBIDDEN, "Only the page that a ticket opened may connect, once."))?;
-    let Entry { name: _, view_only } = super::check(app, &admission).await.map_err(|closed| explain(&closed))?;
+    let entry = super::check(app, &admission).await.map_err(|closed| explain(&closed))?;
+    let view_only = entry.view_only;
     let place =
         app.desktops.places.take(admission.holder(view_only)).map_err(|full| (full.status(), full.to_string()))?;
     let display = super::display(app, &admission).await.map_err(|closed| explain(&closed))?;
-    let row = audit_row(app, ids, &admission, view_only);
+    let row = audit_row(app, ids, &admission, &entry);
     app.store.write(move |tx| tx.audit_insert(&row)).await.map_err(|error| store_failed(&error))?;
     Ok(Opened { admission, view_only, place, display })
 }
 
-fn audit_row(app: &App, ids: &RequestIds, admission: &Admission, view_only: bool) -> AuditEntry {
-    let mode = if view_only { "viewOnly" } else { "control" };
-    AuditEntry {
-        id: 0,
-        tenant_id: admission.caller.tenant_id,
-        at: app.clock.now(),
-        actor: admission.caller.actor(),
-        activity: format!("OpenDesktop CloudPC ({mode})"),
-        resource_type: "CloudPC".into(),
-        resource_id: admission.cloud_pc_id.to_string(),
-        request_id: ids.request_id.to_string(),
-    }
+fn audit_row(app: &App, ids: &RequestIds, admission: &Admission, entry: &Entry) -> AuditEntry {
+    let (tenant, actor) = (admission.caller.tenant_id, admission.caller.actor());
+    let resource = AuditResource::new(ResourceType::CloudPc, admission.cloud_pc_id).named(&entry.name);
+    AuditEntry::new(tenant, app.clock.now(), actor, AuditVerb::OpenDesktop, resource)
+        .by_request(&ids.request_id)
+        .detail("mode", if entry.view_only { "viewOnly" } else { "control" })
 }
 
 fn explain(closed: &Closed) -> Refusal {

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
-use cloudpc_model::{AppId, CloudPcId, ImageId, SnapshotId, TenantId, UserId};
-use cloudpc_store::{App as Application, AuditEntry, User};
+use cloudpc_model::{AppId, AuditEntry, CloudPcId, ImageId, SnapshotId, TenantId, UserId};
+use cloudpc_store::{App as Application, User};
 use futures_util::stream::BoxStream;
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::path::PathBuf;
@@ -498,7 +498,10 @@ async fn the_audit_log_has_every_desktop_that_was_opened_and_by_whom() {
     let room = Room::new().await;
     let rows = async || {
         let rows = room.app().store.read(|reader| reader.audit_list(TENANT.parse().unwrap(), None, 9)).await.unwrap();
-        let told = |row: &AuditEntry| format!("{}: {} {}", row.actor.app_name, row.activity, row.resource_id);
+        let told = |row: &AuditEntry| {
+            let details: Vec<_> = row.changes.iter().map(|change| format!("{} {}", change.name, change.new)).collect();
+            format!("{}: {} {}, {}", row.actor.app_name, row.activity(), row.resource.display_name, details.join(" "))
+        };
         rows.iter().map(told).collect::<Vec<_>>()
     };
     let before = rows().await;
@@ -506,10 +509,8 @@ async fn the_audit_log_has_every_desktop_that_was_opened_and_by_whom() {
     assert_eq!(rows().await, before, "a page has shown nothing yet");
     let _viewed = room.looking_as(&room.viewing().await).await;
     let _controlled = room.looking().await;
-    let expected = [
-        format!("writer: OpenDesktop CloudPC (control) {DESK}"),
-        format!("reader: OpenDesktop CloudPC (viewOnly) {DESK}"),
-    ];
+    let opened = |caller, mode| format!("{caller}: OpenDesktop CloudPC desk-1, mode {mode}");
+    let expected = [opened("writer", "control"), opened("reader", "viewOnly")];
     assert_eq!(rows().await, [&expected[..], &before].concat());
 }
 
