@@ -25,6 +25,9 @@ const KEY_TIMES = [40, 150, 500];
 /** How often it is looked whether what was typed has been carried out, before it is typed again. */
 const LOOKS_MAX = 10;
 
+/** How long typed text would take to be seen, several times over, ms. */
+const VIEW_ONLY_WAIT = 10_000;
+
 /** How long a ticket is good, ms. */
 const TICKET_TIME = 60_000;
 
@@ -100,6 +103,26 @@ test("the desktop is painted, and what is typed into it happens in the guest", a
   await page.close();
 });
 
+test("who may only read sees the desktop, and nothing that they type arrives", async () => {
+  // The page's own view-only mode is switched off, so that it is the service that drops what is typed.
+  const sendEverything = async (route) => {
+    const response = await route.fetch();
+    const script = await response.text();
+    assert.match(script, /rfb\.viewOnly = viewOnly;/);
+    await route.fulfill({ response, body: script.replace("rfb.viewOnly = viewOnly;", "rfb.viewOnly = false;") });
+  };
+  const page = await open(await viewerTicket(), sendEverything);
+  assert.match(await page.innerText("#state"), /View only/);
+  await until("the desktop is painted", async () => isPainted(await colours(page)));
+  const before = await textInTerminal(page);
+  await page.mouse.click(400, 400);
+  await type(page, TYPED, KEY_TIMES[0]);
+  await sleep(VIEW_ONLY_WAIT);
+  await page.screenshot({ path: path.join(PICTURES, "view-only.png") });
+  assert.ok((await textInTerminal(page)) < before * 1.1, "nothing is seen in the terminal");
+  await page.close();
+});
+
 test("an address is good once", async () => {
   const address = await ticket();
   const first = await open(address);
@@ -152,9 +175,24 @@ async function ticket() {
   return (await service.run("open", "desk", "--print")).trim();
 }
 
-/** A page that shows the desktop. */
-async function open(address) {
+/** A new address of the desktop, issued to an application that may only read. */
+async function viewerTicket() {
+  const created = await service.run("app", "create", "--name", "viewer", "--permission", "CloudPC.Read.All", "-o", "json");
+  const { tenantId, clientId, clientSecret } = JSON.parse(created);
+  const { origin } = new URL(await ticket());
+  const form = { grant_type: "client_credentials", client_id: clientId, client_secret: clientSecret, scope: "https://graph.microsoft.com/.default" };
+  const signedIn = await fetch(`${origin}/${tenantId}/oauth2/v2.0/token`, { method: "POST", body: new URLSearchParams(form) });
+  const headers = { authorization: `Bearer ${(await signedIn.json()).access_token}` };
+  const cloudPcs = `${origin}/beta/deviceManagement/virtualEndpoint/cloudPCs`;
+  const { value } = await (await fetch(cloudPcs, { headers })).json();
+  const launch = await fetch(`${cloudPcs}/${value[0].id}/retrieveCloudPcLaunchDetail`, { headers });
+  return (await launch.json()).cloudPcLaunchUrl;
+}
+
+/** A page that shows the desktop; its script may be changed on the way. */
+async function open(address, changeScript) {
   const page = await browser.newPage();
+  if (changeScript) await page.route("**/desktop/page.js", changeScript);
   const answer = await page.goto(address);
   assert.equal(answer.status(), 200, await page.innerText("body"));
   await page.waitForFunction(() => document.body.dataset.state === "connected", null, { timeout: 30_000 });

@@ -1,10 +1,11 @@
 //! Who is calling, as a verified token says.
 
-use cloudpc_model::{Actor, ActorKind, AppId, TenantId, UserId};
+use cloudpc_model::{Actor, ActorKind, AppId, TenantId, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// The caller of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// `tid`
     pub tenant_id: TenantId,
@@ -16,10 +17,29 @@ pub struct Caller {
     pub user: Option<CallerUser>,
     /// `roles` of an application's token, `scp` of a delegated one.
     pub permissions: BTreeSet<String>,
+    /// What the token rests on.
+    pub origin: TokenOrigin,
+}
+
+/// What a token rests on. Without it, nothing that the token has obtained is worth anything any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TokenOrigin {
+    /// A signing key of ours, and an application and user that the store knows.
+    Local {
+        /// `kid`
+        key_id: String,
+    },
+    /// An outside issuer. Nothing but the token itself says what its caller may do.
+    Outside {
+        /// `iss`
+        issuer: String,
+        /// `exp`
+        expires_at: Timestamp,
+    },
 }
 
 /// The user behind a delegated token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallerUser {
     /// `oid`
     pub id: UserId,
@@ -30,6 +50,16 @@ pub struct CallerUser {
 }
 
 impl Caller {
+    /// With whom limits per caller count this one, unique in the tenant: a user, whatever client they use, or an
+    /// application.
+    pub fn share_key(&self) -> String {
+        match (&self.user, self.app_id) {
+            (Some(user), _) => format!("user {}", user.id),
+            (None, Some(id)) => format!("application {id}"),
+            (None, None) => format!("application {}", self.app_name),
+        }
+    }
+
     /// The caller as the log of an action and the audit log name it.
     pub fn actor(&self) -> Actor {
         Actor {

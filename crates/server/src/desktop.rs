@@ -1,62 +1,68 @@
 //! Desktops: the screen of a machine, in a browser.
 //!
 //! ```text
-//! an operation of Graph ── issues a ticket ──► its address is opened in a browser
+//! an operation of Graph ── issues a ticket ──► its URL is opened in a browser
 //! page      uses the ticket up, gives the browser a key for one WebSocket
 //! bridge    uses the key up, carries bytes between the WebSocket and the machine's screen
 //! ```
 //!
-//! Who may have a ticket is the operation's business. Nothing here knows how a screen is reached, or what the bytes mean.
+//! A ticket, a key and an open desktop are never worth more than the permissions of the caller who asked for them: these are
+//! checked again at each stage, and while the desktop is open. Nothing here knows how a screen is reached.
 
 mod bridge;
 mod page;
+mod places;
+mod rfb;
 mod tickets;
 
 use axum::Router;
 use cloudpc_drivers::{Display, DriverError};
-use cloudpc_model::{Actor, Clock, CloudPcId, Rng, TenantId, UserId};
+use cloudpc_graph::resolve::Scope;
+use cloudpc_model::{Clock, CloudPc, CloudPcId, Rng, UserId};
+use cloudpc_store::Store;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::caller::Caller;
+use crate::config::Fidelity;
+use crate::pipeline::{READ_SIGNED_IN, WRITE, access};
 
-pub use bridge::{BRIDGES_MAX, MESSAGE_BYTES_MAX, PING_INTERVAL, SILENCE_MAX};
-pub use tickets::{TICKET_TIME_MAX, TICKETS_MAX, Tickets};
+pub use bridge::{MESSAGE_BYTES_MAX, PING_INTERVAL, RIGHTS_AGE_MAX, SILENCE_MAX};
+pub use places::{
+    BRIDGES_MAX, CALLER_BRIDGES_MAX, CALLER_MACHINE_BRIDGES_MAX, MACHINE_BRIDGES_MAX, MACHINE_VIEWERS_MAX,
+    TENANT_BRIDGES_MAX,
+};
+pub use rfb::ENCODINGS_MAX;
+pub use tickets::{CALLER_TICKETS_MAX, TENANT_TICKETS_MAX, TICKET_TIME_MAX, TicketError, Tickets};
 
-/// What a ticket admits to: one machine of one tenant, for whoever asked for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use places::{Holder, Places};
+
+/// What a ticket admits to: one machine of the caller's tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admission {
-    /// The tenant.
-    pub tenant_id: TenantId,
+    /// Who asked, and with what permissions.
+    pub caller: Caller,
     /// The machine.
     pub cloud_pc_id: CloudPcId,
     /// Whose the machine has to be; none: anyone's.
     pub owner: Option<UserId>,
-    /// Who asked.
-    pub actor: Actor,
+    /// Whether the machine may only be looked at.
+    pub view_only: bool,
 }
 
 /// Where a page keeps its key. Each page's cookie is sent to that page's WebSocket only.
 const COOKIE: &str = "cloudpc-desktop";
 
-/// What the key of a page admits to.
-struct Key {
-    /// The ticket that opened the page, which is in its address.
-    ticket: String,
-    admission: Admission,
-}
-
-/// All that is remembered of desktops.
+/// The desktops of a server.
 pub struct Desktops {
-    /// Those whose pages have not been opened yet.
-    pub tickets: Tickets<Admission>,
-    /// Those whose pages have not connected yet. They are tickets too: good once, and not for long.
-    keys: Tickets<Key>,
-    /// Screens that may be looked at besides those that are.
-    places: Arc<Semaphore>,
+    /// Tickets whose pages have not been opened yet, and keys whose pages have not connected yet.
+    pub tickets: Tickets,
+    /// Places for bridges.
+    places: Arc<Places>,
     /// Bridges that are open.
     bridges: TaskTracker,
     /// The service stops.
@@ -66,12 +72,11 @@ pub struct Desktops {
 }
 
 impl Desktops {
-    /// None yet.
-    pub fn new(clock: &Arc<dyn Clock>, rng: &Arc<dyn Rng>, novnc: PathBuf) -> Self {
+    /// The desktops of a server. `clock` is the host's, by which tickets expire.
+    pub fn new(store: &Store, clock: &Arc<dyn Clock>, rng: &Arc<dyn Rng>, novnc: PathBuf) -> Self {
         Self {
-            tickets: Tickets::new(Arc::clone(clock), Arc::clone(rng)),
-            keys: Tickets::new(Arc::clone(clock), Arc::clone(rng)),
-            places: Arc::new(Semaphore::new(BRIDGES_MAX)),
+            tickets: Tickets::new(store.clone(), Arc::clone(clock), Arc::clone(rng)),
+            places: Arc::default(),
             bridges: TaskTracker::new(),
             stop: CancellationToken::new(),
             novnc,
@@ -91,24 +96,59 @@ pub(crate) fn routes(app: &App) -> Router<App> {
     page::routes(app).merge(bridge::routes())
 }
 
+/// Whether a caller may type and point on a machine: their own, or any if they may write.
+pub(crate) fn may_control(caller: &Caller, cloud_pc: &CloudPc, scope: &Scope, fidelity: Fidelity) -> bool {
+    caller.user.as_ref().is_some_and(|user| user.id == cloud_pc.user_id)
+        || access::check(&WRITE, caller, scope, fidelity).is_ok()
+}
+
 /// Why there is no way in.
 enum Closed {
     /// The machine is not there any more, or is somebody else's by now.
     Gone,
+    /// The caller has lost the permission that the ticket was issued for.
+    Withdrawn,
     /// The store does not answer.
     Store,
     /// The machine shows nothing.
     Driver(DriverError),
 }
 
-/// Goes where a ticket or key admits to: the machine's display name, and its screen.
-async fn enter(app: &App, admission: &Admission) -> Result<(String, Box<dyn Display>), Closed> {
-    let &Admission { tenant_id, cloud_pc_id, owner, .. } = admission;
+/// What a ticket, key or bridge is worth now.
+struct Entry {
+    /// The display name of the machine.
+    name: String,
+    view_only: bool,
+}
+
+impl Admission {
+    fn holder(&self, view_only: bool) -> Holder {
+        let Caller { tenant_id, .. } = self.caller;
+        Holder { tenant_id, caller: self.caller.share_key(), cloud_pc_id: self.cloud_pc_id, view_only }
+    }
+}
+
+/// Checks what an admission is worth now: its caller may have lost permissions, its machine may have been deleted or given to
+/// another user. It never becomes worth more.
+async fn check(app: &App, admission: &Admission) -> Result<Entry, Closed> {
+    let caller = app.identity.recheck(&admission.caller).await.map_err(|error| match error.status {
+        401 => Closed::Withdrawn,
+        _ => Closed::Store,
+    })?;
+    // What the path was below decides what an application may do.
+    let scope = if admission.owner.is_some() { Scope::Me } else { Scope::Tenant };
+    access::check(&READ_SIGNED_IN, &caller, &scope, app.fidelity).map_err(|_| Closed::Withdrawn)?;
+    let (tenant_id, cloud_pc_id) = (caller.tenant_id, admission.cloud_pc_id);
     let cloud_pc = app.store.read(move |reader| reader.cloud_pc(tenant_id, cloud_pc_id)).await;
     let cloud_pc = cloud_pc.map_err(|_| Closed::Store)?.ok_or(Closed::Gone)?;
-    if owner.is_some_and(|owner| owner != cloud_pc.user_id) {
+    if admission.owner.is_some_and(|owner| owner != cloud_pc.user_id) {
         return Err(Closed::Gone);
     }
-    let display = app.driver.display(cloud_pc_id).await.map_err(Closed::Driver)?;
-    Ok((cloud_pc.display_name, display))
+    let view_only = admission.view_only || !may_control(&caller, &cloud_pc, &scope, app.fidelity);
+    Ok(Entry { name: cloud_pc.display_name, view_only })
+}
+
+/// The screen of the machine.
+async fn display(app: &App, admission: &Admission) -> Result<Box<dyn Display>, Closed> {
+    app.driver.display(admission.cloud_pc_id).await.map_err(Closed::Driver)
 }

@@ -218,7 +218,7 @@ impl Edge {
         if let (StatusCode::UNAUTHORIZED, Some(base)) = (status, base) {
             headers.entry(header::WWW_AUTHENTICATE).or_insert_with(|| challenge(base, problem.as_deref()));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.entry(header::RETRY_AFTER).or_insert_with(|| RETRY_AFTER.as_secs().into());
         }
     }

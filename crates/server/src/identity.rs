@@ -19,19 +19,19 @@ mod sign_in;
 
 use axum::Router;
 use cloudpc_graph::GraphError;
-use cloudpc_model::{AppId, Clock, Error, Rng, TenantId, Timestamp};
+use cloudpc_model::{AppId, Clock, Error, Rng, TenantId, Timestamp, UserId};
 use cloudpc_store::{Store, User};
 use http::{HeaderMap, header};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::caller::{Caller, CallerUser};
+use crate::caller::{Caller, CallerUser, TokenOrigin};
 use crate::config::IssuerConfig;
 use crate::request::BaseAddress;
 use claims::{Claims, Subject};
@@ -95,7 +95,7 @@ pub struct Identity {
     sign_in_places: SignInPlaces,
     verified: Cache<Box<str>, Verified, TokenBytes>,
     /// Rises whenever something may have made a verified token worthless.
-    generation: AtomicU64,
+    generation: watch::Sender<u64>,
 }
 
 /// A token made here.
@@ -145,7 +145,7 @@ impl Identity {
             passwords: PasswordChecks::new(),
             sign_in_places: SignInPlaces::default(),
             verified: Cache::with_weighter(1_024, VERIFIED_BYTES_MAX, TokenBytes),
-            generation: AtomicU64::new(0),
+            generation: watch::Sender::new(0),
             store: parts.store,
             clock: parts.clock,
             rng: parts.rng,
@@ -161,7 +161,7 @@ impl Identity {
         let token = bearer(headers)?;
         let now = self.clock.now();
         // Read before anything is looked up: whatever changes meanwhile makes what is put into the cache below worthless.
-        let generation = self.generation.load(Ordering::Acquire);
+        let generation = *self.generation.borrow();
         if let Some(verified) = self.verified.get(token)
             && verified.generation == generation
             && now < verified.until
@@ -178,8 +178,41 @@ impl Identity {
 
     /// Makes every token be looked at anew. To be called after an application or a user has lost something, so that it takes effect at once.
     pub fn forget_verified(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.generation.send_modify(|generation| *generation += 1);
         self.verified.clear();
+    }
+
+    /// Tells whenever something may have made a verified token worthless, so that whoever holds what a caller has obtained
+    /// calls [`recheck`](Self::recheck).
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    /// A caller that has been authenticated before, with those of its permissions that it still has.
+    ///
+    /// # Errors
+    /// 401 if its token is worthless by now for another reason than its age, or an outside issuer's and expired; 503 if that
+    /// cannot be found out.
+    pub async fn recheck(&self, caller: &Caller) -> Result<Caller, GraphError> {
+        match &caller.origin {
+            TokenOrigin::Local { key_id } => {
+                if self.keys().verifying(key_id).is_none() {
+                    return Err(rejected("The key that signed the access token is not used any more."));
+                }
+                let app_id = caller.app_id.ok_or_else(|| rejected("The caller has no application."))?;
+                let user_id = caller.user.as_ref().map(|user| user.id);
+                self.local_caller(caller.tenant_id, app_id, user_id, caller.permissions.clone(), key_id).await
+            }
+            TokenOrigin::Outside { issuer, expires_at } => {
+                if self.clock.now() >= *expires_at {
+                    return Err(rejected("The access token has expired."));
+                }
+                if !self.issuers.trusts(issuer, caller.tenant_id) {
+                    return Err(rejected("The issuer of the access token is not trusted any more."));
+                }
+                Ok(caller.clone())
+            }
+        }
     }
 
     /// Makes a new signing key.
@@ -260,7 +293,10 @@ impl Identity {
             let claims = claims::open(token, key, header.alg)?;
             claims.check_times(now)?;
             let tenant = claims.check_local(|audience| self.is_our_audience(audience))?;
-            return Ok((self.local_caller(tenant, &claims).await?, claims.expires()));
+            let app_id = claims.app_id().ok_or_else(|| rejected("The access token does not name its application."))?;
+            let permissions = claims.permissions().map(str::to_owned).collect();
+            let caller = self.local_caller(tenant, app_id, claims.user_id(), permissions, kid).await?;
+            return Ok((caller, claims.expires()));
         }
         let issuer = self.issuers.of(token)?;
         let key = issuer.key(kid).await?;
@@ -271,9 +307,14 @@ impl Identity {
     }
 
     /// The caller of a token made here: what it says, less what has been taken away since.
-    async fn local_caller(&self, tenant: TenantId, claims: &Claims) -> Result<Caller, GraphError> {
-        let app_id = claims.app_id().ok_or_else(|| rejected("The access token does not name its application."))?;
-        let user_id = claims.user_id();
+    async fn local_caller(
+        &self,
+        tenant: TenantId,
+        app_id: AppId,
+        user_id: Option<UserId>,
+        mut permissions: BTreeSet<String>,
+        key_id: &str,
+    ) -> Result<Caller, GraphError> {
         let (tenant_known, app, user) = self
             .store
             .read(move |reader| {
@@ -286,7 +327,6 @@ impl Identity {
         if !tenant_known {
             return Err(rejected("The tenant of the access token is not known here."));
         }
-        let mut permissions: BTreeSet<String> = claims.permissions().map(str::to_owned).collect();
         match &app {
             Some(app) if app.enabled => permissions.retain(|permission| app.permissions.contains(permission)),
             None if app_id == BUILT_IN_CLIENT && user_id.is_some() => {}
@@ -301,7 +341,8 @@ impl Identity {
             (Some(_), _) => return Err(rejected("The user of the access token is not known here, or disabled.")),
         };
         let app_name = app.map_or_else(|| BUILT_IN_NAME.to_owned(), |app| app.name);
-        Ok(Caller { tenant_id: tenant, app_id: Some(app_id), app_name, user, permissions })
+        let origin = TokenOrigin::Local { key_id: key_id.to_owned() };
+        Ok(Caller { tenant_id: tenant, app_id: Some(app_id), app_name, user, permissions, origin })
     }
 
     fn is_our_audience(&self, audience: &str) -> bool {

@@ -4,7 +4,7 @@
 //! permission is told so before the body is read. Which operation needs what stands in one table, [`crate::operations`]. The pipeline refuses to know
 //! what any of them does.
 
-mod access;
+pub(crate) mod access;
 mod answer;
 mod batch;
 mod body;

@@ -181,7 +181,7 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
         Machines::Real(driver) => (driver, Arc::clone(&host_clock), no_faults(), None),
     };
     let signer = LinkSigner::new(&link_key(&store, rng.as_ref()).await?);
-    let desktops = Arc::new(Desktops::new(&host_clock, &rng, config.desktop.novnc.clone()));
+    let desktops = Arc::new(Desktops::new(&store, &host_clock, &rng, config.desktop.novnc.clone()));
     let identity = Identity::open(identity::Parts {
         store: store.clone(),
         clock: host_clock,

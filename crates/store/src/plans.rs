@@ -15,7 +15,8 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use uuid::Uuid;
 
 use crate::{
-    ActionFilter, App, DeploymentFilter, NewAction, Reader, Report, ReportType, Store, StoreError, Tx, User, WriteMode,
+    ActionFilter, App, DeploymentFilter, DesktopTicket, NewAction, Reader, Report, ReportType, Store, StoreError, Tx,
+    User, WriteMode,
 };
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
@@ -217,6 +218,16 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     })?;
     let resource = AuditResource::new(ResourceType::Clock, "");
     tx.audit_insert(&AuditEntry::new(TENANT, Timestamp(1), Actor::system(), AuditVerb::Pause, resource))?;
+    tx.desktop_ticket_insert(&DesktopTicket {
+        hash: [1; 32],
+        tenant_id: TENANT,
+        caller: String::new(),
+        admission: String::new(),
+        expires_at: Timestamp(9),
+    })?;
+    tx.desktop_ticket_open([1; 32], [2; 32], Timestamp(1), Timestamp(9))?;
+    tx.desktop_key_take([2; 32])?;
+    tx.desktop_tickets_expire(Timestamp(9))?;
     tx.setting_put("name", b"value")
 }
 
@@ -276,6 +287,9 @@ fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.report_count(TENANT, PARTNER)?;
     reader.audit_list(TENANT, None, 1)?;
     reader.audit_count(TENANT)?;
+    for caller in [None, Some("caller")] {
+        reader.desktop_ticket_count(TENANT, caller)?;
+    }
     reader.setting("name")?;
     Ok(())
 }

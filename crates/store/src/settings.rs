@@ -6,6 +6,7 @@ use crate::{Reader, StoreError, Tx};
 
 /// Every table but the settings, those that refer to others first.
 const BELONGINGS: &[&str] = &[
+    "desktop_tickets",
     "audit",
     "reports",
     "partner_totals",

@@ -8,7 +8,7 @@ use cloudpc_drivers::DriverError;
 use http::{HeaderValue, StatusCode, header};
 use tower_http::services::ServeDir;
 
-use super::{COOKIE, Closed, Key};
+use super::{COOKIE, Closed, Entry};
 use crate::app::App;
 use crate::html::{escaped, page};
 use crate::request::{BaseAddress, WithoutBody};
@@ -39,17 +39,32 @@ async fn open(
     if without_body.is_some() {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response();
     }
-    let Some(admission) = app.desktops.tickets.redeem(&ticket) else {
-        return refuse(
-            StatusCode::FORBIDDEN,
-            "This address has been opened before, or has expired, or was never given out.",
-        );
+    let (admission, key) = match app.desktops.tickets.open_page(&ticket).await {
+        Ok(Some(opened)) => opened,
+        Ok(None) => {
+            return refuse(
+                StatusCode::FORBIDDEN,
+                "This address has been opened before, or has expired, or was never given out.",
+            );
+        }
+        Err(error) => {
+            tracing::warn!(%error, "redeem the ticket of a desktop");
+            return explain(&Closed::Store);
+        }
     };
-    let cloud_pc = match super::enter(&app, &admission).await {
-        // The page's own connection comes later.
-        Ok((cloud_pc, _)) => cloud_pc,
+    let entry = match super::check(&app, &admission).await {
+        Ok(entry) => entry,
         Err(closed) => return explain(&closed),
     };
+    // Held while the screen is tried. A browser does not tell its page why a WebSocket is refused, so the page is.
+    let place = match app.desktops.places.take(admission.holder(entry.view_only)) {
+        Ok(place) => place,
+        Err(full) => return refuse(full.status(), &full.to_string()),
+    };
+    if let Err(closed) = super::display(&app, &admission).await {
+        return explain(&closed);
+    }
+    drop(place);
     if !app.desktops.novnc.join(CLIENT).is_file() {
         let folder = app.desktops.novnc.display();
         let problem = format!(
@@ -57,16 +72,21 @@ async fn open(
         );
         return refuse(StatusCode::SERVICE_UNAVAILABLE, &problem);
     }
-    let Some(key) = app.desktops.keys.issue(Key { ticket: ticket.clone(), admission }) else {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "Too many desktops are being opened; try again later.");
-    };
+    show(&base, &ticket, &key, &entry)
+}
+
+/// The page of a ticket, with its key.
+fn show(base: &BaseAddress, ticket: &str, key: &str, entry: &Entry) -> Response {
     let socket = base.0.replacen("http", "ws", 1);
     // noVNC makes pictures of its own for the pointer.
     let policy =
         format!("script-src 'self'; style-src 'self'; img-src data:; connect-src {socket}; form-action 'none'");
-    let content = "<link rel=\"stylesheet\" href=\"/desktop/page.css\"><p id=\"state\" role=\"status\">Connecting…</p>\
-                   <main id=\"screen\"></main><script type=\"module\" src=\"/desktop/page.js\"></script>";
-    let mut response = page(StatusCode::OK, &cloud_pc, &policy, content);
+    let mode = if entry.view_only { " data-view-only" } else { "" };
+    let content = format!(
+        "<link rel=\"stylesheet\" href=\"/desktop/page.css\"><p id=\"state\" role=\"status\">Connecting…</p>\
+         <main id=\"screen\"{mode}></main><script type=\"module\" src=\"/desktop/page.js\"></script>"
+    );
+    let mut response = page(StatusCode::OK, &entry.name, &policy, &content);
     let secure = if base.0.starts_with("https:") { "; Secure" } else { "" };
     let cookie = format!("{COOKIE}={key}; Path=/desktop/{ticket}/screen; HttpOnly; SameSite=Strict{secure}");
     let cookie = HeaderValue::try_from(cookie).expect("a ticket that was good, and a key, are base64");
@@ -77,10 +97,16 @@ async fn open(
 /// What a person is told.
 fn explain(closed: &Closed) -> Response {
     match closed {
-        Closed::Gone => refuse(StatusCode::NOT_FOUND, "This Cloud PC is not there any more."),
-        Closed::Store => refuse(StatusCode::SERVICE_UNAVAILABLE, "The service does not answer; try again later."),
+        Closed::Gone => refuse(StatusCode::NOT_FOUND, "This Cloud PC does not exist any more."),
+        Closed::Withdrawn => refuse(
+            StatusCode::FORBIDDEN,
+            "The permission to open this desktop was withdrawn or has expired since the address was given out.",
+        ),
+        Closed::Store => {
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "The service cannot check this address now. Try again later.")
+        }
         Closed::Driver(DriverError::Rejected { message, .. }) => {
-            refuse(StatusCode::CONFLICT, &format!("There is nothing to see here: {message}."))
+            refuse(StatusCode::CONFLICT, &format!("This Cloud PC has no desktop: {message}."))
         }
         Closed::Driver(DriverError::Conflict(_)) => {
             refuse(StatusCode::CONFLICT, "This Cloud PC is powered off. Power it on and ask for a new address.")
@@ -97,7 +123,7 @@ fn explain(closed: &Closed) -> Response {
 
 fn refuse(status: StatusCode, problem: &str) -> Response {
     let content = format!(
-        "<link rel=\"stylesheet\" href=\"/desktop/page.css\"><p id=\"state\" role=\"alert\">{} An address is good for {} seconds, and once.</p>",
+        "<link rel=\"stylesheet\" href=\"/desktop/page.css\"><p id=\"state\" role=\"alert\">{} An address can be opened once, within {} seconds.</p>",
         escaped(problem),
         super::TICKET_TIME_MAX.as_secs(),
     );

@@ -1,96 +1,122 @@
-//! Tickets: each admits whoever shows it to one thing, once, and not for long.
+//! Tickets: each opens one page, once and soon, and the page's key one WebSocket.
 //!
-//! They are random and remembered in memory only, so that none can be forged and none outlives the process. This module refuses to know what they admit to.
+//! A ticket is random text of which the store keeps the hash, so that none can be forged, none is lost by a restart, and none
+//! can be read from the database. This module refuses to know how an admission is checked.
 
-use cloudpc_model::{Clock, Rng, Timestamp};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use cloudpc_model::{Clock, Rng};
+use cloudpc_store::{DesktopTicket, SecretHash, Store, StoreError};
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::Admission;
 use crate::identity::random_text;
 
-/// How long a ticket may lie before it is used.
+/// Lifetime of a ticket until its page is opened, and of a page's key until its WebSocket is.
 pub const TICKET_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Tickets that are good at the same time.
-pub const TICKETS_MAX: usize = 10_000;
+/// Unused tickets and keys of one caller.
+pub const CALLER_TICKETS_MAX: usize = 500;
 
-/// Tickets that admit to things of one kind.
-pub struct Tickets<T> {
+/// Unused tickets and keys of one tenant.
+pub const TENANT_TICKETS_MAX: usize = 4_000;
+
+/// Why there is no ticket.
+#[derive(Debug, thiserror::Error)]
+pub enum TicketError {
+    /// The caller has as many as it may have.
+    #[error(
+        "You have {max} desktop addresses that were not opened yet, which is the limit. Open them, or wait until they expire after {} seconds.",
+        TICKET_TIME_MAX.as_secs(),
+        max = CALLER_TICKETS_MAX
+    )]
+    CallerLimit,
+    /// The tenant has.
+    #[error("Your tenant has {max} desktop addresses that were not opened yet, which is the limit. Try again later.", max = TENANT_TICKETS_MAX)]
+    TenantLimit,
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The tickets of all tenants.
+pub struct Tickets {
+    store: Store,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
-    good: Mutex<HashMap<String, Ticket<T>>>,
 }
 
-struct Ticket<T> {
-    admits_to: T,
-    ends_at: Timestamp,
-}
-
-impl<T> Tickets<T> {
-    /// None yet.
-    pub fn new(clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
-        Self { clock, rng, good: Mutex::default() }
+impl Tickets {
+    pub(super) fn new(store: Store, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
+        Self { store, clock, rng }
     }
 
-    /// A new ticket, as text that is safe in an address; none if too many are good already.
-    pub fn issue(&self, admits_to: T) -> Option<String> {
-        let now = self.clock.now();
-        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        if good.len() >= TICKETS_MAX {
-            good.retain(|_, ticket| now < ticket.ends_at);
-        }
-        if good.len() >= TICKETS_MAX {
-            return None;
-        }
+    /// A new ticket, as text that is safe in a URL.
+    ///
+    /// # Errors
+    /// [`TicketError`]; those of others stay good.
+    pub async fn issue(&self, admission: &Admission) -> Result<String, TicketError> {
         let text = random_text(self.rng.as_ref());
-        good.insert(text.clone(), Ticket { admits_to, ends_at: now + TICKET_TIME_MAX });
-        Some(text)
+        let now = self.clock.now();
+        let ticket = DesktopTicket {
+            hash: hash(&text),
+            tenant_id: admission.caller.tenant_id,
+            caller: admission.caller.share_key(),
+            admission: serde_json::to_string(admission).expect("an admission is plain data"),
+            expires_at: now + TICKET_TIME_MAX,
+        };
+        self.store
+            .write(move |tx| {
+                tx.desktop_tickets_expire(now)?;
+                let count = |caller| tx.desktop_ticket_count(ticket.tenant_id, caller);
+                if count(Some(&*ticket.caller))? >= CALLER_TICKETS_MAX {
+                    return Err(TicketError::CallerLimit);
+                }
+                if count(None)? >= TENANT_TICKETS_MAX {
+                    return Err(TicketError::TenantLimit);
+                }
+                Ok(tx.desktop_ticket_insert(&ticket)?)
+            })
+            .await?;
+        Ok(text)
     }
 
-    /// What a ticket admits to. It is used by this; none if it was used before, has expired or never was one.
-    pub fn redeem(&self, text: &str) -> Option<T> {
-        let ticket = self.good.lock().unwrap_or_else(PoisonError::into_inner).remove(text)?;
-        (self.clock.now() < ticket.ends_at).then_some(ticket.admits_to)
+    /// Uses a ticket up; returns what it admits to, and the key of its page. None if it was used before, has expired or never
+    /// was one.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn open_page(&self, ticket: &str) -> Result<Option<(Admission, String)>, StoreError> {
+        let key = random_text(self.rng.as_ref());
+        let (ticket_hash, key_hash, now) = (hash(ticket), hash(&key), self.clock.now());
+        let opened = self
+            .store
+            .write(move |tx| tx.desktop_ticket_open(ticket_hash, key_hash, now, now + TICKET_TIME_MAX))
+            .await?;
+        Ok(opened.and_then(|admission| Some((read(&admission)?, key))))
     }
+
+    /// Uses the key of a page up, even if it is shown for another page; returns what it admits to. None if it was used
+    /// before, has expired or is not this page's.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn open_screen(&self, ticket: &str, key: &str) -> Result<Option<Admission>, StoreError> {
+        let (page_hash, key_hash) = (hash(ticket), hash(key));
+        let taken = self.store.write(move |tx| tx.desktop_key_take(key_hash)).await?;
+        let good = taken.filter(|key| key.page_hash == page_hash && self.clock.now() < key.expires_at);
+        Ok(good.and_then(|key| read(&key.admission)))
+    }
+}
+
+fn hash(secret: &str) -> SecretHash {
+    Sha256::digest(secret).into()
+}
+
+/// An admission as it was stored; none if another version of this program has stored it in another form.
+fn read(admission: &str) -> Option<Admission> {
+    serde_json::from_str(admission).inspect_err(|error| tracing::warn!(%error, "read the admission of a desktop")).ok()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use cloudpc_drivers::sim::SimClock;
-    use cloudpc_model::SeededRng;
-
-    fn tickets() -> (Tickets<usize>, SimClock) {
-        let clock = SimClock::paused(Timestamp(0));
-        (Tickets::new(Arc::new(clock.clone()), Arc::new(SeededRng::new(1))), clock)
-    }
-
-    #[tokio::test]
-    async fn a_ticket_is_good_once_and_not_for_long() {
-        let (tickets, clock) = tickets();
-        let [one, two, three] = [1, 2, 3].map(|n| tickets.issue(n).unwrap());
-        assert_eq!(tickets.redeem(&two), Some(2));
-        assert_eq!(tickets.redeem(&two), None, "used");
-        for forged in ["", "x", &two[1..], &one.to_ascii_uppercase()] {
-            assert_eq!(tickets.redeem(forged), None, "{forged}");
-        }
-        clock.advance(TICKET_TIME_MAX - Duration::from_micros(1)).await;
-        assert_eq!(tickets.redeem(&one), Some(1), "at the last moment");
-        clock.advance(Duration::from_micros(1)).await;
-        assert_eq!(tickets.redeem(&three), None, "expired");
-    }
-
-    #[tokio::test]
-    async fn there_are_so_many_and_no_more_until_they_expire() {
-        let (tickets, clock) = tickets();
-        let first = tickets.issue(0).unwrap();
-        assert!((1..TICKETS_MAX).all(|n| tickets.issue(n).is_some()));
-        assert_eq!(tickets.issue(0), None);
-        assert_eq!(tickets.redeem(&first), Some(0), "those that there are stay good");
-        assert!(tickets.issue(0).is_some());
-        assert_eq!(tickets.issue(0), None);
-        clock.advance(TICKET_TIME_MAX).await;
-        assert!(tickets.issue(0).is_some());
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{CLOCK_SKEW_MAX, TOKEN_LIFETIME, rejected};
-use crate::caller::{Caller, CallerUser};
+use crate::caller::{Caller, CallerUser, TokenOrigin};
 use crate::config::IssuerConfig;
 use crate::request::BaseAddress;
 
@@ -268,6 +268,7 @@ impl Claims {
             app_name: self.app_displayname.as_deref().or_else(|| self.client()).unwrap_or_default().to_owned(),
             user,
             permissions: self.permissions().map(str::to_owned).collect(),
+            origin: TokenOrigin::Outside { issuer: issuer.issuer.clone(), expires_at: self.expires() },
         })
     }
 

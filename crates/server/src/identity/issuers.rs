@@ -3,7 +3,7 @@
 //! An issuer that does not answer costs its own callers a 503 and nobody else anything: tokens made here never get this far.
 
 use cloudpc_graph::GraphError;
-use cloudpc_model::{Clock, Error, Timestamp};
+use cloudpc_model::{Clock, Error, TenantId, Timestamp};
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
@@ -88,6 +88,11 @@ impl Issuers {
             })
         };
         Ok(Self { issuers: configs.into_iter().map(issuer).collect::<Result<_, Error>>()? })
+    }
+
+    /// Whether the callers of an issuer are a tenant's.
+    pub(super) fn trusts(&self, issuer: &str, tenant: TenantId) -> bool {
+        self.issuers.iter().any(|known| known.config.issuer == issuer && known.config.tenant == tenant)
     }
 
     /// The issuer that a token says it is from.

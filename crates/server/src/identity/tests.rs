@@ -7,6 +7,7 @@ mod grants;
 mod issuers;
 mod keys;
 mod sign_in;
+mod recheck;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

@@ -60,7 +60,7 @@ pub static DEPLOY_AGENT: Access =
     Access { strict_roles: Some(&["Windows 365 Administrator", "Global Administrator"]), ..any_of(WRITERS) };
 
 /// Checks a caller against an operation's row.
-pub(super) fn check(access: &Access, caller: &Caller, scope: &Scope, fidelity: Fidelity) -> Result<(), GraphError> {
+pub(crate) fn check(access: &Access, caller: &Caller, scope: &Scope, fidelity: Fidelity) -> Result<(), GraphError> {
     let on_users = *scope != Scope::Tenant;
     match (&caller.user, access.strict_roles) {
         (None, _) if on_users && !access.application_on_users => {
@@ -94,7 +94,7 @@ fn forbidden(message: impl Into<String>) -> GraphError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::caller::CallerUser;
+    use crate::caller::{CallerUser, TokenOrigin};
     use cloudpc_model::{TenantId, UserId};
     use uuid::Uuid;
 
@@ -105,6 +105,7 @@ mod tests {
             app_name: "app".into(),
             user: None,
             permissions: [permission.to_owned()].into(),
+            origin: TokenOrigin::Local { key_id: "key".into() },
         }
     }
 

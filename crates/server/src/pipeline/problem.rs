@@ -26,6 +26,7 @@ pub const CODES: &[&str] = &[
     "undoWindowPassed",
     "tooLateToCancel",
     "notStuck",
+    "TooManyRequests",
     "RequestEntityTooLarge",
     "RequestUriTooLong",
     "UnsupportedMediaType",

@@ -33,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0007_enrol.sql"),
     include_str!("../../migrations/0008_audit.sql"),
     include_str!("../../migrations/0009_sign_in.sql"),
+    include_str!("../../migrations/0010_desktop.sql"),
 ];
 
 /// What a commit outlives.

@@ -1,7 +1,10 @@
-// Shows the screen of the Cloud PC whose ticket is in this page's address. `document.body.dataset.state` is "connecting", "connected" or "ended".
+// Shows the screen of the Cloud PC whose ticket is in this page's URL. `document.body.dataset.state` is "connecting", "connected" or "ended".
 import RFB from "/desktop/novnc/core/rfb.js";
 
 const state = document.getElementById("state");
+const screen = document.getElementById("screen");
+// The service drops keys, pointer and clipboard of such a page itself; this saves sending them.
+const viewOnly = "viewOnly" in screen.dataset;
 const address = new URL(`${location.pathname}/screen`, location.href);
 address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 
@@ -11,12 +14,19 @@ function show(name, text) {
 }
 
 show("connecting", "Connecting…");
-const rfb = new RFB(document.getElementById("screen"), address.href, { shared: true });
+let reason = "";
+const socket = new WebSocket(address.href);
+socket.addEventListener("close", (event) => {
+  reason = event.reason;
+});
+const rfb = new RFB(screen, socket, { shared: true });
 rfb.scaleViewport = true;
+rfb.viewOnly = viewOnly;
 rfb.addEventListener("connect", () => {
-  show("connected", "");
+  show("connected", viewOnly ? "View only: keyboard, pointer and clipboard are not sent." : "");
   rfb.focus();
 });
 rfb.addEventListener("disconnect", () => {
-  show("ended", "The connection has ended. Ask for a new address to connect again.");
+  const because = reason ? `: ${reason}` : "";
+  show("ended", `The connection has ended${because}. Ask for a new address to connect again.`);
 });

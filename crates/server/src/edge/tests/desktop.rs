@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
-use cloudpc_model::{Actor, ActorKind, CloudPcId, ImageId, SnapshotId, TenantId, UserId};
+use cloudpc_model::{AppId, AuditEntry, CloudPcId, ImageId, SnapshotId, TenantId, UserId};
+use cloudpc_store::{App as Application, User};
 use futures_util::stream::BoxStream;
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::path::PathBuf;
@@ -13,12 +14,24 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::*;
-use crate::desktop::{Admission, BRIDGES_MAX, Desktops, MESSAGE_BYTES_MAX, SILENCE_MAX, TICKET_TIME_MAX};
+use crate::caller::Caller;
+use crate::desktop::{
+    Admission, CALLER_MACHINE_BRIDGES_MAX, Desktops, MESSAGE_BYTES_MAX, RIGHTS_AGE_MAX, SILENCE_MAX, TICKET_TIME_MAX,
+};
+use crate::identity::OldKeys;
 use crate::{app, scenario};
 
 /// The fleet has this machine; see `world.toml`.
 const DESK: &str = "10000000-0000-4000-8000-0000000000d1";
 const TENANT: &str = "10000000-0000-4000-8000-000000000001";
+const OTHER_TENANT: &str = "20000000-0000-4000-8000-000000000001";
+/// An application that may write, one that may only read, and the first one's like in the other tenant.
+const WRITER: &str = "10000000-0000-4000-8000-0000000000b1";
+const READER: &str = "10000000-0000-4000-8000-0000000000b2";
+const STRANGER: &str = "20000000-0000-4000-8000-0000000000b1";
+/// Whose the machine is, and someone else who may write.
+const ADA: &str = "ada@contoso.test";
+const ALAN: &str = "alan@contoso.test";
 /// What a screen says first.
 const GREETING: &[u8] = b"RFB 003.008\n";
 
@@ -58,7 +71,6 @@ impl Driver for Screen {
 /// A server whose machines have one screen between them.
 struct Room {
     world: World,
-    desktops: Arc<Desktops>,
     clock: SimClock,
     screen: UnixListener,
     novnc: TempDir,
@@ -77,13 +89,13 @@ impl Room {
         let clock = SimClock::paused(SystemClock.now());
         let host_clock: Arc<dyn cloudpc_model::Clock> = Arc::new(clock.clone());
         let rng: Arc<dyn cloudpc_model::Rng> = Arc::new(SeededRng::new(3));
-        let desktops = Arc::new(Desktops::new(&host_clock, &rng, novnc.path().to_owned()));
-        let mine = Arc::clone(&desktops);
+        let path = novnc.path().to_owned();
         let world = World::with_app(CONNECTIONS_MAX, async |app| {
+            let desktops = Arc::new(Desktops::new(&app.store, &host_clock, &rng, path));
             scenario::load(&app, include_str!("../../../tests/server/world.toml")).await.unwrap();
             App::from(app::Parts {
                 driver: Arc::new(Screen(socket)),
-                desktops: mine,
+                desktops,
                 store: app.store.clone(),
                 engine: app.engine.clone(),
                 clock: Arc::clone(&app.clock),
@@ -97,11 +109,71 @@ impl Room {
             })
         })
         .await;
-        Self { world, desktops, clock, screen, novnc }
+        Self { world, clock, screen, novnc }
     }
 
-    fn ticket(&self, admission: Admission) -> String {
-        self.desktops.tickets.issue(admission).unwrap()
+    fn app(&self) -> &App {
+        &self.world.edge.app
+    }
+
+    /// An application as it is after its sign-in.
+    async fn caller(&self, tenant: &str, app: &str) -> Caller {
+        let base = BaseAddress("http://localhost".into());
+        let (tenant, app) = (tenant.parse::<TenantId>().unwrap(), app.parse::<AppId>().unwrap());
+        let token = self.app().identity.issue_for_app(&base, tenant, app).await.unwrap().token;
+        self.signed_in(&token).await
+    }
+
+    /// A user as they are after their sign-in.
+    async fn user(&self, name: &str) -> Caller {
+        let (base, tenant) = (BaseAddress("http://localhost".into()), TENANT.parse::<TenantId>().unwrap());
+        let token = self.app().identity.issue_for_user(&base, tenant, name, None).await.unwrap().token;
+        self.signed_in(&token).await
+    }
+
+    async fn signed_in(&self, token: &str) -> Caller {
+        let bearer = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]);
+        (*self.app().identity.authenticate(&headers).await.unwrap()).clone()
+    }
+
+    /// What the ticket of someone who may write says.
+    async fn admission(&self) -> Admission {
+        let caller = self.caller(TENANT, WRITER).await;
+        Admission { caller, cloud_pc_id: DESK.parse::<CloudPcId>().unwrap(), owner: None, view_only: false }
+    }
+
+    /// What the ticket of someone who may read says.
+    async fn viewing(&self) -> Admission {
+        Admission { caller: self.caller(TENANT, READER).await, view_only: true, ..self.admission().await }
+    }
+
+    async fn ticket(&self, admission: &Admission) -> String {
+        self.app().desktops.tickets.issue(admission).await.unwrap()
+    }
+
+    /// Changes a user of the tenant.
+    async fn change_user(&self, name: &'static str, change: impl FnOnce(User) -> User + Send + 'static) {
+        let tenant = TENANT.parse().unwrap();
+        let change = move |tx: &mut cloudpc_store::Tx<'_>| {
+            let user = tx.user_by_name(tenant, name)?.unwrap();
+            tx.user_put(&change(user))
+        };
+        self.app().store.write(change).await.unwrap();
+        self.app().identity.forget_verified();
+    }
+
+    /// Changes an application of the tenant, and has it take effect if that is `told`.
+    async fn change(&self, id: &str, told: bool, change: impl FnOnce(Application) -> Application + Send + 'static) {
+        let (tenant, id) = (TENANT.parse().unwrap(), id.parse().unwrap());
+        let change = move |tx: &mut cloudpc_store::Tx<'_>| {
+            let app = tx.app(tenant, id)?.unwrap();
+            tx.app_put(&change(app))
+        };
+        self.app().store.write(change).await.unwrap();
+        if told {
+            self.app().identity.forget_verified();
+        }
     }
 
     /// The answer to `GET /desktop/{ticket}`.
@@ -114,7 +186,11 @@ impl Room {
 
     /// A page that is open, as its ticket and its cookie.
     async fn page(&self) -> (String, String) {
-        let ticket = self.ticket(admission());
+        self.page_of(&self.admission().await).await
+    }
+
+    async fn page_of(&self, admission: &Admission) -> (String, String) {
+        let ticket = self.ticket(admission).await;
         let page = self.open(&ticket).await;
         assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
         // To open the page, its screen is looked for.
@@ -141,30 +217,17 @@ impl Room {
 
     /// A page that looks at the screen, and the screen.
     async fn looking(&self) -> (Socket, UnixStream) {
-        let (ticket, cookie) = self.page().await;
+        self.looking_as(&self.admission().await).await
+    }
+
+    async fn looking_as(&self, admission: &Admission) -> (Socket, UnixStream) {
+        let (ticket, cookie) = self.page_of(admission).await;
         let socket = self.connect(&ticket, &cookie, &self.origin()).await.unwrap();
         (socket, self.screen.accept().await.unwrap().0)
     }
 
     fn origin(&self) -> String {
         format!("http://{}", self.world.plain)
-    }
-}
-
-fn admission() -> Admission {
-    let actor = Actor {
-        kind: ActorKind::Application,
-        app_id: None,
-        app_name: "test".into(),
-        user_id: None,
-        user_principal_name: String::new(),
-        ip_address: None,
-    };
-    Admission {
-        tenant_id: TENANT.parse::<TenantId>().unwrap(),
-        cloud_pc_id: DESK.parse::<CloudPcId>().unwrap(),
-        owner: None,
-        actor,
     }
 }
 
@@ -226,7 +289,7 @@ async fn when_the_service_stops_the_browser_is_told_and_waited_for() {
     let room = Room::new().await;
     let (mut socket, mut screen) = room.looking().await;
     let (ticket, cookie) = room.page().await;
-    let closing = room.desktops.close();
+    let closing = room.app().desktops.close();
     let told = async {
         assert_eq!(closed_with(&mut socket).await, CloseCode::Away);
         assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
@@ -240,7 +303,7 @@ async fn when_the_service_stops_the_browser_is_told_and_waited_for() {
 #[tokio::test]
 async fn a_ticket_opens_one_page_and_a_page_one_socket() {
     let room = Room::new().await;
-    let ticket = room.ticket(admission());
+    let ticket = room.ticket(&room.admission().await).await;
     let looked_for = room.world.ask(&format!("HEAD /desktop/{ticket}"), "").await;
     assert!(looked_for.starts_with("405"), "{looked_for}");
     assert!(room.open(&ticket).await.starts_with("HTTP/1.1 200 "), "looking for it has not used it up");
@@ -261,15 +324,17 @@ async fn whoever_is_not_admitted_stays_outside() {
     let room = Room::new().await;
     let refused = async |ticket: &str| room.open(ticket).await.lines().next().unwrap().to_owned();
 
-    let good = room.ticket(admission());
+    let good = room.ticket(&room.admission().await).await;
     let forged = format!("{}x", &good[..good.len() - 1]);
     assert_eq!(refused(&forged).await, "HTTP/1.1 403 Forbidden");
     room.clock.advance(TICKET_TIME_MAX).await;
     assert_eq!(refused(&good).await, "HTTP/1.1 403 Forbidden", "expired");
-    let tenant_id = "20000000-0000-4000-8000-000000000001".parse().unwrap();
-    let foreign = room.ticket(Admission { tenant_id, ..admission() });
+    let foreign = Admission { caller: room.caller(OTHER_TENANT, STRANGER).await, ..room.admission().await };
+    let foreign = room.ticket(&foreign).await;
     assert_eq!(refused(&foreign).await, "HTTP/1.1 404 Not Found", "the machine is another tenant's");
-    let others = room.ticket(Admission { owner: Some(UserId(uuid::Uuid::nil())), ..admission() });
+    let caller = room.user(ADA).await;
+    let others = Admission { caller, owner: Some(UserId(uuid::Uuid::nil())), ..room.admission().await };
+    let others = room.ticket(&others).await;
     assert_eq!(refused(&others).await, "HTTP/1.1 404 Not Found", "the machine has been given to another user");
 
     // Of two pages, neither can use the other's key, not even once it is shown in the wrong place.
@@ -292,17 +357,17 @@ async fn whoever_is_not_admitted_stays_outside() {
 async fn a_page_says_why_there_is_nothing_to_see() {
     let room = Room::new().await;
     std::fs::remove_file(room.novnc.path().join("core/rfb.js")).unwrap();
-    let page = room.open(&room.ticket(admission())).await;
+    let page = room.open(&room.ticket(&room.admission().await).await).await;
     assert!(page.starts_with("HTTP/1.1 503 ") && page.contains("apt-get install novnc"), "{page}");
     std::fs::remove_file(room.novnc.path().join("vnc.sock")).unwrap();
-    let page = room.open(&room.ticket(admission())).await;
+    let page = room.open(&room.ticket(&room.admission().await).await).await;
     assert!(page.starts_with("HTTP/1.1 409 ") && page.contains("powered off"), "{page}");
 }
 
 #[tokio::test]
 async fn a_page_loads_what_it_needs_and_nothing_else() {
     let room = Room::new().await;
-    let page = room.open(&room.ticket(admission())).await;
+    let page = room.open(&room.ticket(&room.admission().await).await).await;
     let host = room.world.plain;
     let policy = page.lines().find_map(|line| line.strip_prefix("content-security-policy: ")).unwrap();
     assert_eq!(
@@ -364,21 +429,158 @@ async fn a_browser_that_says_nothing_is_given_up() {
 }
 
 #[tokio::test]
-async fn so_many_look_and_no_more() {
+async fn one_caller_does_not_use_up_the_connections_to_a_machine() {
     let room = Room::new().await;
-    let (mut pages, mut open) = (Vec::new(), Vec::new());
-    for _ in 0..BRIDGES_MAX {
-        pages.push(room.page().await);
+    let viewing = room.viewing().await;
+    let (ticket, cookie) = room.page_of(&viewing).await;
+    let mut open = Vec::new();
+    for _ in 0..CALLER_MACHINE_BRIDGES_MAX {
+        open.push(room.looking_as(&viewing).await);
     }
-    for (ticket, cookie) in &pages {
-        let socket = room.connect(ticket, cookie, &room.origin()).await.unwrap();
-        open.push((socket, room.screen.accept().await.unwrap().0));
-    }
-    let (ticket, cookie) = room.page().await;
-    assert_eq!(room.connect(&ticket, &cookie, &room.origin()).await.err(), Some(503));
+    let refused = room.open(&room.ticket(&viewing).await).await;
+    assert!(refused.starts_with("HTTP/1.1 429 ") && refused.contains("which is the limit"), "{refused}");
+    assert_eq!(room.connect(&ticket, &cookie, &room.origin()).await.err(), Some(429), "a page from before");
+    room.looking().await;
     let (socket, mut screen) = open.pop().unwrap();
     drop(socket);
     assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
     settle().await;
-    room.looking().await;
+    room.looking_as(&viewing).await;
+}
+
+/// What a browser sends first: it asks to be the only viewer.
+const HANDSHAKE: &[u8] = b"RFB 003.008\n\x01\x00";
+const SHARED_HANDSHAKE: &[u8] = b"RFB 003.008\n\x01\x01";
+/// Return pressed, the pointer's first button pressed, and "rm" pasted.
+const ACTING: &[u8] = b"\x04\x01\0\0\0\0\xff\x0d\x05\x01\0\x10\0\x10\x06\0\0\0\0\0\0\x02rm";
+const UPDATE_REQUEST: &[u8] = b"\x03\x01\0\0\0\0\x05\0\x03\x20";
+
+#[tokio::test]
+async fn who_may_only_read_sees_the_screen_and_does_nothing_to_it() {
+    let room = Room::new().await;
+    let viewing = room.viewing().await;
+    let page = room.open(&room.ticket(&viewing).await).await;
+    assert!(page.contains("id=\"screen\" data-view-only>"), "{page}");
+    room.screen.accept().await.unwrap();
+    let (mut socket, mut screen) = room.looking_as(&viewing).await;
+    screen.write_all(GREETING).await.unwrap();
+    assert_eq!(next(&mut socket).await.into_data(), GREETING, "what the screen says passes as it is");
+    let sent = [HANDSHAKE, ACTING, UPDATE_REQUEST, ACTING, UPDATE_REQUEST].concat();
+    for chunk in sent.chunks(7) {
+        socket.send(Message::binary(chunk.to_vec())).await.unwrap();
+    }
+    let expected = [SHARED_HANDSHAKE, UPDATE_REQUEST, UPDATE_REQUEST].concat();
+    let mut received = vec![0; expected.len()];
+    screen.read_exact(&mut received).await.unwrap();
+    assert_eq!(received, expected);
+    // A message whose end nobody knows.
+    socket.send(Message::binary(vec![99])).await.unwrap();
+    assert_eq!(closed_with(&mut socket).await, CloseCode::Protocol);
+    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0, "and nothing else has got through");
+}
+
+#[tokio::test]
+async fn who_may_write_controls_the_machine() {
+    let room = Room::new().await;
+    let page = room.open(&room.ticket(&room.admission().await).await).await;
+    assert!(page.contains("id=\"screen\">"), "{page}");
+    room.screen.accept().await.unwrap();
+    let (mut socket, mut screen) = room.looking().await;
+    let sent = [HANDSHAKE, ACTING].concat();
+    socket.send(Message::binary(sent.clone())).await.unwrap();
+    let mut received = vec![0; sent.len()];
+    screen.read_exact(&mut received).await.unwrap();
+    assert_eq!(received, sent);
+}
+
+#[tokio::test]
+async fn the_audit_log_has_every_desktop_that_was_opened_and_by_whom() {
+    let room = Room::new().await;
+    let rows = async || {
+        let rows = room.app().store.read(|reader| reader.audit_list(TENANT.parse().unwrap(), None, 9)).await.unwrap();
+        let told = |row: &AuditEntry| {
+            let details: Vec<_> = row.changes.iter().map(|change| format!("{} {}", change.name, change.new)).collect();
+            format!("{}: {} {}, {}", row.actor.app_name, row.activity(), row.resource.display_name, details.join(" "))
+        };
+        rows.iter().map(told).collect::<Vec<_>>()
+    };
+    let before = rows().await;
+    room.page().await;
+    assert_eq!(rows().await, before, "a page has shown nothing yet");
+    let _viewed = room.looking_as(&room.viewing().await).await;
+    let _controlled = room.looking().await;
+    let opened = |caller, mode| format!("{caller}: OpenDesktop CloudPC desk-1, mode {mode}");
+    let expected = [opened("writer", "control"), opened("reader", "viewOnly")];
+    assert_eq!(rows().await, [&expected[..], &before].concat());
+}
+
+#[tokio::test]
+async fn a_ticket_is_worth_no_more_than_its_caller_may_do_when_it_is_used() {
+    let room = Room::new().await;
+    let alan = Admission { caller: room.user(ALAN).await, ..room.admission().await };
+    let (unopened, lost) = (room.ticket(&alan).await, room.ticket(&room.viewing().await).await);
+    let (ticket, cookie) = room.page_of(&alan).await;
+    room.change_user(ALAN, |user| User { permissions: vec!["CloudPC.Read.All".into()], ..user }).await;
+    room.change(READER, true, |app| Application { permissions: Vec::new(), ..app }).await;
+    let page = room.open(&unopened).await;
+    assert!(page.contains("data-view-only"), "{page}");
+    room.screen.accept().await.unwrap();
+    let page = room.open(&lost).await;
+    assert!(page.starts_with("HTTP/1.1 403 ") && page.contains("withdrawn"), "{page}");
+    let mut socket = room.connect(&ticket, &cookie, &room.origin()).await.unwrap();
+    let mut screen = room.screen.accept().await.unwrap().0;
+    socket.send(Message::binary([HANDSHAKE, ACTING, UPDATE_REQUEST].concat())).await.unwrap();
+    let mut received = vec![0; SHARED_HANDSHAKE.len() + UPDATE_REQUEST.len()];
+    screen.read_exact(&mut received).await.unwrap();
+    assert_eq!(received, [SHARED_HANDSHAKE, UPDATE_REQUEST].concat());
+}
+
+#[tokio::test]
+async fn tickets_keys_and_desktops_end_with_their_application() {
+    let room = Room::new().await;
+    let (mut others, _screen) = room.looking_as(&room.viewing().await).await;
+    let unopened = room.ticket(&room.admission().await).await;
+    let (ticket, cookie) = room.page().await;
+    let (mut socket, mut screen) = room.looking().await;
+    room.change(WRITER, true, |app| Application { enabled: false, ..app }).await;
+    assert_eq!(closed_with(&mut socket).await, CloseCode::Policy);
+    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
+    assert!(room.open(&unopened).await.starts_with("HTTP/1.1 403 "));
+    assert_eq!(room.connect(&ticket, &cookie, &room.origin()).await.err(), Some(403));
+
+    // Of another application's nothing has ended, until the keys are dropped that signed its token.
+    others.send(Message::Ping(Bytes::new())).await.unwrap();
+    assert!(matches!(others.next().await, Some(Ok(Message::Ping(_) | Message::Pong(_)))));
+    room.app().identity.rotate_keys(OldKeys::Drop).await.unwrap();
+    assert_eq!(closed_with(&mut others).await, CloseCode::Policy);
+}
+
+#[tokio::test]
+async fn a_desktop_ends_when_its_caller_may_only_read_from_now_on() {
+    let room = Room::new().await;
+    let alan = Admission { caller: room.user(ALAN).await, ..room.admission().await };
+    let (mut socket, mut screen) = room.looking_as(&alan).await;
+    room.change_user(ALAN, |user| User { permissions: vec!["CloudPC.Read.All".into()], ..user }).await;
+    assert_eq!(closed_with(&mut socket).await, CloseCode::Policy);
+    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_desktop_ends_when_its_user_is_disabled() {
+    let room = Room::new().await;
+    let caller = room.user(ADA).await;
+    let owner = caller.user.as_ref().map(|user| user.id);
+    let (mut socket, _screen) = room.looking_as(&Admission { caller, owner, ..room.admission().await }).await;
+    room.change_user(ADA, |user| User { enabled: false, ..user }).await;
+    assert_eq!(closed_with(&mut socket).await, CloseCode::Policy);
+}
+
+#[tokio::test]
+async fn a_change_that_nobody_tells_of_ends_a_desktop_before_long() {
+    let room = Room::new().await;
+    let (_socket, mut screen) = room.looking().await;
+    room.change(WRITER, false, |app| Application { enabled: false, ..app }).await;
+    let time = StandingClock::new();
+    time.advance(RIGHTS_AGE_MAX + Duration::from_secs(1)).await;
+    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
 }

@@ -52,6 +52,7 @@ async fn an_application_gets_a_token_that_is_believed() {
             app_name: "Rollout".into(),
             user: None,
             permissions: BTreeSet::from(["CloudPC.ReadWrite.All".into()]),
+            origin: TokenOrigin::Local { key_id: part(token, 0)["kid"].as_str().unwrap().into() },
         }
     );
 }
@@ -182,7 +183,8 @@ async fn an_administrator_gets_tokens_for_users() {
     }
     "#);
     let caller = world.identity.authenticate(&bearing(&token.token)).await.unwrap();
-    insta::assert_debug_snapshot!(caller, @r#"
+    let origin = TokenOrigin::Local { key_id: "KEY".into() };
+    insta::assert_debug_snapshot!(Caller { origin, ..(*caller).clone() }, @r#"
     Caller {
         tenant_id: TenantId(00000000-0000-0000-0000-000000000001),
         app_id: Some(
@@ -200,6 +202,9 @@ async fn an_administrator_gets_tokens_for_users() {
         ),
         permissions: {
             "CloudPC.Read.All",
+        },
+        origin: Local {
+            key_id: "KEY",
         },
     }
     "#);

@@ -160,6 +160,10 @@ async fn tokens_of_an_outside_issuer_are_believed() {
         app_name: CLIENT.to_string(),
         user: None,
         permissions: BTreeSet::from(["CloudPC.Read.All".into()]),
+        origin: TokenOrigin::Outside {
+            issuer: issuer.config().issuer,
+            expires_at: Timestamp(issuer.claims()["exp"].as_i64().unwrap() * 1_000_000),
+        },
     };
     assert_eq!(application, expected);
 

@@ -3,7 +3,7 @@
 use cloudpc_graph::GraphError;
 use std::sync::Arc;
 
-use crate::desktop::Admission;
+use crate::desktop::{Admission, TicketError, may_control};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::launch::{Launch, launch_detail};
 
@@ -12,16 +12,23 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     Ok(call.entity(&launch_detail(&launch)))
 }
 
-/// An address at which the Cloud PC's screen can be opened once. The page there says so if there is nothing to see.
+/// A single-use URL of the Cloud PC's screen. Who may only read gets one for viewing only, unless the Cloud PC is their own.
 pub(super) async fn launch(call: &Arc<Call>) -> Result<Launch, Problem> {
     let request = call.clone();
     let read = move |reader: &cloudpc_store::Reader<'_>| {
-        Ok::<_, Problem>((super::find(&request, reader)?.id, super::owner(&request, reader)?))
+        Ok::<_, Problem>((super::find(&request, reader)?, super::owner(&request, reader)?))
     };
-    let (cloud_pc_id, owner) = call.app.store.read(read).await?;
-    let admission = Admission { tenant_id: call.tenant(), cloud_pc_id, owner, actor: call.caller.actor() };
-    let too_many =
-        || GraphError::new(503, "ServiceUnavailable", "Too many desktops are being opened; try again later.");
-    let ticket = call.app.desktops.tickets.issue(admission).ok_or_else(too_many)?;
-    Ok(Launch { cloud_pc_id, url: format!("{}/desktop/{ticket}", call.host()) })
+    let (cloud_pc, owner) = call.app.store.read(read).await?;
+    let view_only = !may_control(&call.caller, &cloud_pc, &call.target.scope, call.app.fidelity);
+    let admission = Admission { caller: (*call.caller).clone(), cloud_pc_id: cloud_pc.id, owner, view_only };
+    let ticket = call.app.desktops.tickets.issue(&admission).await.map_err(refused)?;
+    Ok(Launch { cloud_pc_id: cloud_pc.id, url: format!("{}/desktop/{ticket}", call.host()) })
+}
+
+fn refused(error: TicketError) -> Problem {
+    match error {
+        TicketError::CallerLimit => GraphError::new(429, "TooManyRequests", error.to_string()).into(),
+        TicketError::TenantLimit => GraphError::new(503, "ServiceUnavailable", error.to_string()).into(),
+        TicketError::Store(error) => error.into(),
+    }
 }

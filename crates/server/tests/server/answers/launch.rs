@@ -1,10 +1,10 @@
 //! Where Cloud PCs can be opened.
 
-use cloudpc_server::desktop::Admission;
+use cloudpc_server::desktop::{Admission, CALLER_TICKETS_MAX};
 use insta::assert_snapshot;
 
 use super::CLOUD_PCS;
-use crate::world::{BASE, DESK_1, Reply, Who, World};
+use crate::world::{BASE, DESK_1, DESK_2, Reply, Who, World};
 
 /// The answer without its ticket, and the ticket.
 fn parted(reply: &Reply) -> (String, String) {
@@ -47,21 +47,60 @@ async fn where_a_cloud_pc_can_be_opened() {
     "#);
 }
 
+/// What a ticket admits to that this caller gets.
+async fn admission(world: &World, who: Who, path: &str) -> Admission {
+    let (_, ticket) = parted(&world.get(who, path).await);
+    world.app.desktops.tickets.open_page(&ticket).await.unwrap().unwrap().0
+}
+
 #[tokio::test]
 async fn a_ticket_is_bound_to_who_asked_for_what() {
     let world = World::new().await;
-    let ask = async |who, path: &str| {
-        let (_, ticket) = parted(&world.get(who, &format!("{path}/{DESK_1}/retrieveCloudPcLaunchDetail")).await);
-        world.app.desktops.tickets.redeem(&ticket).unwrap()
-    };
-    let Admission { tenant_id, cloud_pc_id, owner, actor } = ask(Who::Reader, &format!("/beta/{CLOUD_PCS}")).await;
-    assert!(tenant_id.to_string().starts_with("10000000"));
-    assert_eq!((cloud_pc_id.to_string().as_str(), owner, actor.user_id), (DESK_1, None, None));
-    let own = ask(Who::Ada, "/v1.0/me/cloudPCs").await;
-    assert_eq!(own.actor.user_principal_name, "ada@contoso.test");
-    assert!(own.owner.is_some() && own.owner == own.actor.user_id);
+    let reader =
+        admission(&world, Who::Reader, &format!("/beta/{CLOUD_PCS}/{DESK_1}/retrieveCloudPcLaunchDetail")).await;
+    assert!(reader.caller.tenant_id.to_string().starts_with("10000000"));
+    assert_eq!((reader.cloud_pc_id.to_string().as_str(), reader.owner, reader.caller.user), (DESK_1, None, None));
+    let own = admission(&world, Who::Ada, &format!("/v1.0/me/cloudPCs/{DESK_1}/retrieveCloudPcLaunchDetail")).await;
+    let user = own.caller.user.unwrap();
+    assert_eq!((user.user_principal_name.as_str(), own.owner), ("ada@contoso.test", Some(user.id)));
     let others = world.get(Who::Alan, &format!("/beta/me/cloudPCs/{DESK_1}/retrieveCloudPcLaunchDetail")).await;
     assert_eq!(others.error(), (404, "ResourceNotFound".into()));
     let application = format!("/beta/users/ada@contoso.test/cloudPCs/{DESK_1}/getCloudPcLaunchInfo");
     assert_eq!(world.get(Who::Writer, &application).await.error(), (403, "Forbidden".into()));
+}
+
+#[tokio::test]
+async fn who_may_only_read_gets_a_ticket_to_view_unless_the_machine_is_their_own() {
+    let world = World::new().await;
+    let read_only = |tx: &mut cloudpc_store::Tx<'_>| {
+        let tenant = tx.tenant_list()?[0].0;
+        let ada = tx.user_by_name(tenant, "ada@contoso.test")?.unwrap();
+        tx.user_put(&cloudpc_store::User { permissions: vec!["CloudPC.Read.All".into()], ..ada })
+    };
+    world.app.store.write(read_only).await.unwrap();
+    for verb in ["retrieveCloudPcLaunchDetail", "getCloudPcLaunchInfo"] {
+        for (who, path, view_only) in [
+            (Who::Reader, format!("{CLOUD_PCS}/{DESK_1}"), true),
+            (Who::Writer, format!("{CLOUD_PCS}/{DESK_1}"), false),
+            (Who::Ada, format!("me/cloudPCs/{DESK_1}"), false),
+            (Who::Ada, format!("{CLOUD_PCS}/{DESK_1}"), false),
+            (Who::Ada, format!("{CLOUD_PCS}/{DESK_2}"), true),
+            (Who::Ada, format!("users/alan@contoso.test/cloudPCs/{DESK_2}"), true),
+            (Who::Alan, format!("users/ada@contoso.test/cloudPCs/{DESK_1}"), false),
+        ] {
+            let admission = admission(&world, who, &format!("/beta/{path}/{verb}")).await;
+            assert_eq!(admission.view_only, view_only, "{who:?} {path} {verb}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_hoards_tickets_is_refused_and_nobody_else_is() {
+    let world = World::new().await;
+    let path = format!("/beta/{CLOUD_PCS}/{DESK_1}/retrieveCloudPcLaunchDetail");
+    for _ in 0..CALLER_TICKETS_MAX {
+        assert_eq!(world.get(Who::Reader, &path).await.status.as_u16(), 200);
+    }
+    assert_eq!(world.get(Who::Reader, &path).await.error(), (429, "TooManyRequests".into()));
+    assert_eq!(world.get(Who::Writer, &path).await.status.as_u16(), 200);
 }

@@ -1,0 +1,186 @@
+//! Places for open desktops: how many there are, and what share of them one caller, tenant or machine has.
+
+use cloudpc_model::{CloudPcId, TenantId};
+use http::StatusCode;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Open desktops. Each takes two sockets and, with the longest messages, about 1.1 MiB.
+pub const BRIDGES_MAX: usize = 256;
+
+/// Open desktops of one tenant's callers.
+pub const TENANT_BRIDGES_MAX: usize = 128;
+
+/// Open desktops of one caller.
+pub const CALLER_BRIDGES_MAX: usize = 32;
+
+/// Open desktops of one machine. QEMU keeps 32 connections to a screen, and disconnects others beyond that.
+pub const MACHINE_BRIDGES_MAX: usize = 16;
+
+/// Those of them that are view-only, so that viewers leave room for those who work there.
+pub const MACHINE_VIEWERS_MAX: usize = 8;
+
+/// Open desktops of one machine and one caller.
+pub const CALLER_MACHINE_BRIDGES_MAX: usize = 4;
+
+/// Who takes a place, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The tenant of caller and machine.
+    pub tenant_id: TenantId,
+    /// The caller, by its [`share_key`](crate::caller::Caller::share_key).
+    pub caller: String,
+    /// The machine.
+    pub cloud_pc_id: CloudPcId,
+    /// Whether the machine is only looked at.
+    pub view_only: bool,
+}
+
+/// Which limit has been reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    #[error("You have {max} desktops of this Cloud PC open, which is the limit. Close one of them first.", max = CALLER_MACHINE_BRIDGES_MAX)]
+    CallerOnMachine,
+    #[error("You have {max} desktops open, which is the limit. Close one of them first.", max = CALLER_BRIDGES_MAX)]
+    Caller,
+    #[error("This Cloud PC is viewed {max} times, which is the limit without control of it. Try again later.", max = MACHINE_VIEWERS_MAX)]
+    MachineViewers,
+    #[error("The desktop of this Cloud PC is open {max} times, which is the limit. Try again later.", max = MACHINE_BRIDGES_MAX)]
+    Machine,
+    #[error("Your tenant has {max} desktops open, which is the limit. Try again later.", max = TENANT_BRIDGES_MAX)]
+    Tenant,
+    #[error("The service has {max} desktops open, which is the limit. Try again later.", max = BRIDGES_MAX)]
+    Service,
+}
+
+/// The places that are taken. They are few, so each question walks them all.
+#[derive(Default)]
+pub struct Places {
+    taken: Mutex<Vec<Holder>>,
+}
+
+/// A place that is held until it is dropped.
+pub struct Place {
+    places: Arc<Places>,
+    holder: Holder,
+}
+
+impl Places {
+    /// Takes a place.
+    pub fn take(self: &Arc<Self>, holder: Holder) -> Result<Place, Full> {
+        let mut taken = self.taken();
+        check(&taken, &holder)?;
+        taken.push(holder.clone());
+        Ok(Place { places: Arc::clone(self), holder })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Vec<Holder>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken();
+        if let Some(index) = taken.iter().position(|holder| *holder == self.holder) {
+            taken.swap_remove(index);
+        }
+    }
+}
+
+impl Full {
+    /// 429 if the caller can do something about it, else 503.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::CallerOnMachine | Self::Caller => StatusCode::TOO_MANY_REQUESTS,
+            Self::MachineViewers | Self::Machine | Self::Tenant | Self::Service => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// The narrowest limit comes first, so that its reason is told.
+fn check(taken: &[Holder], new: &Holder) -> Result<(), Full> {
+    let count = |same: &dyn Fn(&Holder) -> bool| taken.iter().filter(|holder| same(holder)).count();
+    let tenant = |holder: &Holder| holder.tenant_id == new.tenant_id;
+    let caller = |holder: &Holder| tenant(holder) && holder.caller == new.caller;
+    let machine = |holder: &Holder| tenant(holder) && holder.cloud_pc_id == new.cloud_pc_id;
+    if count(&|holder| caller(holder) && machine(holder)) >= CALLER_MACHINE_BRIDGES_MAX {
+        return Err(Full::CallerOnMachine);
+    }
+    if count(&caller) >= CALLER_BRIDGES_MAX {
+        return Err(Full::Caller);
+    }
+    if new.view_only && count(&|holder| machine(holder) && holder.view_only) >= MACHINE_VIEWERS_MAX {
+        return Err(Full::MachineViewers);
+    }
+    if count(&machine) >= MACHINE_BRIDGES_MAX {
+        return Err(Full::Machine);
+    }
+    if count(&tenant) >= TENANT_BRIDGES_MAX {
+        return Err(Full::Tenant);
+    }
+    if taken.len() >= BRIDGES_MAX {
+        return Err(Full::Service);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn holder(tenant: u128, caller: u128, machine: u128, view_only: bool) -> Holder {
+        Holder {
+            tenant_id: TenantId(Uuid::from_u128(tenant)),
+            caller: caller.to_string(),
+            cloud_pc_id: CloudPcId(Uuid::from_u128(machine)),
+            view_only,
+        }
+    }
+
+    /// Takes as many as there are; why there are no more, and the places.
+    fn fill(places: &Arc<Places>, next: impl Fn(u128) -> Holder) -> (Full, Vec<Place>) {
+        let mut held = Vec::new();
+        for number in 0.. {
+            match places.take(next(number)) {
+                Ok(place) => held.push(place),
+                Err(full) => return (full, held),
+            }
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn one_caller_keeps_nobody_out() {
+        let places = Arc::default();
+        let (full, on_machine) = fill(&places, |_| holder(1, 1, 1, false));
+        assert_eq!((full, on_machine.len()), (Full::CallerOnMachine, CALLER_MACHINE_BRIDGES_MAX));
+        let (full, on_others) = fill(&places, |number| holder(1, 1, 2 + number, false));
+        assert_eq!((full, on_machine.len() + on_others.len()), (Full::Caller, CALLER_BRIDGES_MAX));
+        for other in [holder(1, 2, 1, false), holder(2, 1, 1, true)] {
+            assert!(places.take(other).is_ok());
+        }
+    }
+
+    #[test]
+    fn viewers_leave_room_for_those_who_work_on_a_machine() {
+        let places = Arc::default();
+        let (full, viewers) = fill(&places, |number| holder(1, number, 1, true));
+        assert_eq!((full, viewers.len()), (Full::MachineViewers, MACHINE_VIEWERS_MAX));
+        let (full, workers) = fill(&places, |number| holder(1, number, 1, false));
+        assert_eq!((full, viewers.len() + workers.len()), (Full::Machine, MACHINE_BRIDGES_MAX));
+        assert!(places.take(holder(1, 1, 2, true)).is_ok());
+    }
+
+    #[test]
+    fn a_tenant_has_a_share_of_all_places() {
+        let places = Arc::default();
+        let (full, first) = fill(&places, |number| holder(1, number, number, true));
+        assert_eq!((full, first.len()), (Full::Tenant, TENANT_BRIDGES_MAX));
+        let (full, second) = fill(&places, |number| holder(2, number, number, true));
+        assert_eq!((full, first.len() + second.len()), (Full::Tenant, BRIDGES_MAX));
+        assert_eq!(places.take(holder(3, 1, 1, true)).err(), Some(Full::Service));
+        drop(first);
+        assert!(places.take(holder(3, 1, 1, true)).is_ok(), "places are given back");
+    }
+}

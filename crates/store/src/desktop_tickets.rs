@@ -1,0 +1,101 @@
+//! Tickets to desktops: each opens one page, and that page one WebSocket.
+//!
+//! A ticket is found by the hash of its secret, which stands in for the tenant as the key: whoever shows the secret is not
+//! signed in. Every step from one stage to the next is one statement, so that of many who show a secret at once one gets in.
+
+use cloudpc_model::{TenantId, Timestamp};
+use rusqlite::params;
+
+use crate::rows::Columns;
+use crate::{Reader, StoreError, Tx};
+
+const TABLE: &str = "desktop_tickets";
+
+/// SHA-256 of a secret that is random and long.
+pub type SecretHash = [u8; 32];
+
+/// A new ticket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesktopTicket {
+    /// Of the secret that opens its page.
+    pub hash: SecretHash,
+    /// Its tenant.
+    pub tenant_id: TenantId,
+    /// With whom limits count it, unique in the tenant.
+    pub caller: String,
+    /// What it admits to.
+    pub admission: String,
+    /// From when on it is worthless.
+    pub expires_at: Timestamp,
+}
+
+/// What the key of a page opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesktopKey {
+    /// Of the ticket that opened the page.
+    pub page_hash: SecretHash,
+    /// What it admits to.
+    pub admission: String,
+    /// From when on it is worthless.
+    pub expires_at: Timestamp,
+}
+
+impl Reader<'_> {
+    /// How many tickets of a tenant there are, keys included; of one caller, or of all.
+    pub fn desktop_ticket_count(&self, tenant: TenantId, caller: Option<&str>) -> Result<usize, StoreError> {
+        let count: i64 = match caller {
+            Some(caller) => self.value(
+                "SELECT count(*) FROM desktop_tickets WHERE tenant_id = ?1 AND caller = ?2",
+                params![tenant.0, caller],
+            )?,
+            None => self.value("SELECT count(*) FROM desktop_tickets WHERE tenant_id = ?1", [tenant.0])?,
+        };
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+}
+
+impl Tx<'_> {
+    /// Drops the tickets and keys that have expired.
+    pub fn desktop_tickets_expire(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.execute("DELETE FROM desktop_tickets WHERE expires_at <= ?1", [now.0])?;
+        Ok(())
+    }
+
+    /// Adds a ticket.
+    pub fn desktop_ticket_insert(&mut self, ticket: &DesktopTicket) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO desktop_tickets (hash, tenant_id, caller, admission, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![ticket.hash, ticket.tenant_id.0, ticket.caller, ticket.admission, ticket.expires_at.0],
+        )?;
+        Ok(())
+    }
+
+    /// Turns a ticket into the key of its page, good until `expires_at`; returns what it admits to. None if it was used
+    /// before, has expired or never was one.
+    pub fn desktop_ticket_open(
+        &mut self,
+        hash: SecretHash,
+        key_hash: SecretHash,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<Option<String>, StoreError> {
+        self.row(
+            "UPDATE desktop_tickets SET hash = ?2, page_hash = ?1, expires_at = ?4
+             WHERE hash = ?1 AND page_hash IS NULL AND expires_at > ?3 RETURNING admission",
+            params![hash, key_hash, now.0, expires_at.0],
+            |row| Columns::new(row, TABLE).get(),
+        )
+    }
+
+    /// Uses the key of a page up, whatever it is worth.
+    pub fn desktop_key_take(&mut self, hash: SecretHash) -> Result<Option<DesktopKey>, StoreError> {
+        self.row(
+            "DELETE FROM desktop_tickets WHERE hash = ?1 AND page_hash IS NOT NULL RETURNING page_hash, admission, expires_at",
+            [hash],
+            |row| {
+                let mut columns = Columns::new(row, TABLE);
+                Ok(DesktopKey { page_hash: columns.get()?, admission: columns.get()?, expires_at: columns.time()? })
+            },
+        )
+    }
+}
