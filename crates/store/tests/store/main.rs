@@ -11,5 +11,6 @@ mod invariants;
 mod nouns;
 mod pages;
 mod schema;
+mod secrets;
 mod undo;
 mod writing;
