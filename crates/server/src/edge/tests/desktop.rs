@@ -80,7 +80,9 @@ impl Room {
         let desktops = Arc::new(Desktops::new(&host_clock, &rng, novnc.path().to_owned()));
         let mine = Arc::clone(&desktops);
         let world = World::with_app(CONNECTIONS_MAX, async |app| {
-            scenario::load(&app, include_str!("../../../tests/server/world.toml")).await.unwrap();
+            let fleet = include_str!("../../../tests/server/world.toml");
+            let prepared = scenario::prepare(&app, None, fleet).await.unwrap();
+            scenario::load(&app, prepared).await.unwrap();
             App::from(app::Parts {
                 driver: Arc::new(Screen(socket)),
                 desktops: mine,
