@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{CLOCK_SKEW_MAX, TOKEN_LIFETIME, rejected};
 use crate::caller::{Caller, CallerUser};
 use crate::config::IssuerConfig;
+use crate::installation::GRANTED_BY_OWNER;
 use crate::request::BaseAddress;
 
 /// Algorithms that are believed. Only asymmetric ones: with a shared secret, whoever checks a token could make one.
@@ -266,7 +267,13 @@ impl Claims {
             app_id: self.app_id(),
             app_name: self.app_displayname.as_deref().or_else(|| self.client()).unwrap_or_default().to_owned(),
             user,
-            permissions: self.permissions().map(str::to_owned).collect(),
+            // An outside directory speaks for its tenant and grants nothing that is the owner's to grant.
+            permissions: self
+                .permissions()
+                .filter(|name| !GRANTED_BY_OWNER.contains(name))
+                .map(str::to_owned)
+                .collect(),
+            is_owner: false,
         })
     }
 

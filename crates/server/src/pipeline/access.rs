@@ -105,6 +105,7 @@ mod tests {
             app_name: "app".into(),
             user: None,
             permissions: [permission.to_owned()].into(),
+            is_owner: false,
         }
     }
 

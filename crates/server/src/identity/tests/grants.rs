@@ -51,6 +51,7 @@ async fn an_application_gets_a_token_that_is_believed() {
             app_name: "Rollout".into(),
             user: None,
             permissions: BTreeSet::from(["CloudPC.ReadWrite.All".into()]),
+            is_owner: false,
         }
     );
 }
@@ -200,6 +201,7 @@ async fn an_administrator_gets_tokens_for_users() {
         permissions: {
             "CloudPC.Read.All",
         },
+        is_owner: false,
     }
     "#);
 
