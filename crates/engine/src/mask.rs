@@ -9,21 +9,25 @@ use std::collections::BTreeSet;
 /// Stands for what is hidden.
 const MASK: &str = "***";
 
-/// Shortest text that is hidden wherever it occurs, characters. A shorter one is hidden where it stands alone, that is with
-/// no letter or digit beside it: with a parameter `1`, hiding every 1 would make the output unreadable.
+/// Shortest text that is hidden wherever it occurs, characters. A shorter one is hidden where it
+/// stands alone, that is with no letter or digit beside it: with a parameter `1`, hiding every 1
+/// would make the output unreadable.
 const ANYWHERE_CHARS_MIN: usize = 4;
 
-/// An output up to this length is whole, bytes. Guests hand over the last 16 KiB, so a longer one may begin within a secret.
+/// An output up to this length is whole, bytes. Guests hand over the last 16 KiB, so a longer one
+/// may begin within a secret.
 const WHOLE_BYTES_MAX: usize = 8 * 1024;
 
-/// Returns `text` with everything that comes from `parameters` hidden: each parameter, each of its words, what follows the
-/// first `=` or `:` of either, and the pieces between spaces, `=`, `:` and quotes.
+/// Returns `text` with everything that comes from `parameters` hidden: each parameter, each of its
+/// words, what follows the first `=` or `:` of either, and the pieces between spaces, `=`, `:` and
+/// quotes.
 pub(crate) fn masked(text: &str, parameters: &[String]) -> String {
     let secrets = secrets(parameters);
     // Only patterns of gigabytes are refused.
     let Ok(finder) = AhoCorasick::new(&secrets) else { return MASK.to_owned() };
     let mut hidden = vec![false; text.len()];
-    // Overlapping matches: where two secrets share characters, hiding one of them would leave the rest of the other.
+    // Overlapping matches: where two secrets share characters, hiding one of them would leave the
+    // rest of the other.
     for found in finder.find_overlapping_iter(text) {
         let secret = secrets[found.pattern().as_usize()];
         if is_long(secret) || stands_alone(text, found.start(), found.end()) {
@@ -67,13 +71,15 @@ fn stands_alone(text: &str, start: usize, end: usize) -> bool {
     !beside.into_iter().flatten().any(char::is_alphanumeric)
 }
 
-/// How much of the beginning of `text` is the end of `secret`, bytes; none if it is too short to be told from chance.
+/// How much of the beginning of `text` is the end of `secret`, bytes; none if it is too short to be
+/// told from chance.
 fn cut_secret_bytes(text: &str, secret: &str) -> Option<usize> {
     let ends = secret.char_indices().skip(1).map(|(at, _)| &secret[at..]);
     ends.take_while(|end| is_long(end)).find(|end| text.starts_with(end)).map(str::len)
 }
 
-/// Puts one mask in place of each run of hidden bytes. Runs begin and end between characters, as texts do that were found.
+/// Puts one mask in place of each run of hidden bytes. Runs begin and end between characters, as
+/// texts do that were found.
 fn replace(text: &str, hidden: &[bool]) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut was_hidden = false;

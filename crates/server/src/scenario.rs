@@ -44,8 +44,8 @@ struct Conditions {
     artifacts: Vec<Artifact>,
 }
 
-/// What a load that has reached the store has not told the simulation yet. The machines follow from the Cloud PCs in the store;
-/// the text of the scenario is not kept, for it may hold secrets.
+/// What a load that has reached the store has not told the simulation yet. The machines follow from
+/// the Cloud PCs in the store; the text of the scenario is not kept, for it may hold secrets.
 #[derive(Default, Serialize, Deserialize)]
 struct Pending {
     ailments: Vec<(CloudPcId, Ailment)>,
@@ -59,8 +59,8 @@ pub struct Prepared {
     pub passwords: Vec<GeneratedPassword>,
 }
 
-/// Reads a scenario, and changes nothing yet. The first tenant that names no id becomes `home`, if that is given, so that a caller
-/// sees what they load.
+/// Reads a scenario, and changes nothing yet. The first tenant that names no id becomes `home`, if
+/// that is given, so that a caller sees what they load.
 ///
 /// # Errors
 /// Invalid, naming the line or entry.
@@ -80,12 +80,12 @@ pub async fn prepare(app: &App, home: Option<TenantId>, text: &str) -> Result<Pr
     Ok(prepared)
 }
 
-/// Replaces everything but settings, tenants' signing keys and applications with what the scenario describes; then makes its machines.
-/// Returns its tenants.
+/// Replaces everything but settings, tenants' signing keys and applications with what the scenario
+/// describes; then makes its machines. Returns its tenants.
 ///
 /// # Errors
-/// Invalid: it has an application with the id of the owner's; nothing has changed then. The store or the machines' host fails;
-/// [`resume`] goes on with it.
+/// Invalid: it has an application with the id of the owner's; nothing has changed then.
+/// The store or the machines' host fails; [`resume`] goes on with it.
 pub async fn load(app: &App, Prepared { world, .. }: Prepared) -> Result<Vec<TenantId>, Error> {
     let tenants = world.tenants.iter().map(|tenant| tenant.id).collect();
     let conditions = Conditions { pace: world.pace.clone(), artifacts: world.artifacts.clone() };
@@ -114,7 +114,8 @@ pub async fn load(app: &App, Prepared { world, .. }: Prepared) -> Result<Vec<Ten
     Ok(tenants)
 }
 
-/// Tells a simulation that was just opened what it was told before the process ended, and finishes a load that a crash cut short.
+/// Tells a simulation that was just opened what it was told before the process ended, and finishes
+/// a load that a crash cut short.
 ///
 /// # Errors
 /// The store or the machines' host fails.

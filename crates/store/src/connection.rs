@@ -140,8 +140,9 @@ impl Store {
 }
 
 impl Store {
-    /// Has the write-ahead log emptied, so that what was deleted or replaced is in no file any more. To be called after a write that drops
-    /// a secret. If a reader still needs the log, it is emptied after a later write, at the latest when the store is closed.
+    /// Has the write-ahead log emptied, so that what was deleted or replaced is in no file any
+    /// more. To be called after a write that drops a secret. If a reader still needs the log, it is
+    /// emptied after a later write, at the latest when the store is closed.
     ///
     /// # Errors
     /// The store is closed or does not take writes.

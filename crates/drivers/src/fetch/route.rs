@@ -114,8 +114,8 @@ impl Whereabouts {
     /// Returns those addresses of a name that are allowed.
     ///
     /// # Errors
-    /// There are none. The message names the host only: its caller may be an outsider, who must not learn the
-    /// addresses of internal names. The log has them.
+    /// There are none. The message names the host only: its caller may be an outsider, who
+    /// must not learn the addresses of internal names. The log has them.
     pub fn allowed(self, name: &str, all: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
         let allowed: Vec<_> = all.iter().copied().filter(|at| self == Self::Anywhere || is_public(at.ip())).collect();
         match (allowed.is_empty(), all.first()) {

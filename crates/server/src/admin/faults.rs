@@ -1,4 +1,5 @@
-//! Scripted faults of a simulated fleet. The owner of the installation scripts those of all tenants, everyone else those of their own.
+//! Scripted faults of a simulated fleet. The owner of the installation scripts those of all
+//! tenants, everyone else those of their own.
 
 use bytes::Bytes;
 use cloudpc_engine::{Effect, FaultRule};

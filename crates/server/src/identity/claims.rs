@@ -267,7 +267,8 @@ impl Claims {
             app_id: self.app_id(),
             app_name: self.app_displayname.as_deref().or_else(|| self.client()).unwrap_or_default().to_owned(),
             user,
-            // An outside directory speaks for its tenant and grants nothing that is the owner's to grant.
+            // An outside directory speaks for its tenant and grants nothing that is the owner's to
+            // grant.
             permissions: self
                 .permissions()
                 .filter(|name| !GRANTED_BY_OWNER.contains(name))

@@ -72,7 +72,8 @@ pub(super) struct User {
     /// The same as a saved scenario has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_hash: Option<String>,
-    /// Whether loading makes a password up. The first start writes it to `passwords.json` in the data directory.
+    /// Whether loading makes a password up. The first start writes it to `passwords.json` in the
+    /// data directory.
     #[serde(default, skip_serializing_if = "is_no")]
     pub generate_password: bool,
     /// Directory roles, e.g. `Windows 365 Administrator`.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::file;
 use super::resolve::{user_principal_name, wrong};
 
-/// A user's generated password. The store keeps its hash only, so whoever loads the scenario has to keep it.
+/// A user's generated password. The store keeps its hash only, so whoever loads the scenario has to
+/// keep it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GeneratedPassword {
@@ -16,7 +17,8 @@ pub struct GeneratedPassword {
     pub password: String,
 }
 
-/// Letters and digits that are not easily taken for one another; 32 of them, so that each carries 5 bits.
+/// Letters and digits that are not easily taken for one another; 32 of them, so that each carries 5
+/// bits.
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// 4 groups of 5: 100 bits.
 const GROUPS: usize = 4;

@@ -103,7 +103,8 @@ async fn own(app: &App, tenant: TenantId, id: AppId) -> Result<(), Error> {
     app.store.write(move |tx| Ok(installation::set_owner(tx, tenant, id)?)).await
 }
 
-/// What the administrator of a tenant may have. The owner of the installation needs no more: the rest follows from being the owner.
+/// What the administrator of a tenant may have. The owner of the installation needs no more: the
+/// rest follows from being the owner.
 fn tenant_permissions() -> Vec<String> {
     PERMISSIONS.into_iter().filter(|name| !GRANTED_BY_OWNER.contains(name)).map(str::to_owned).collect()
 }

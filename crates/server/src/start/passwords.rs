@@ -10,7 +10,8 @@ use crate::scenario::GeneratedPassword;
 /// The file, in the data directory.
 pub const PASSWORDS_FILE: &str = "passwords.json";
 
-/// Writes the file. To be called before the store gets the hashes, so that no crash leaves users whose passwords nobody knows.
+/// Writes the file. To be called before the store gets the hashes, so that no crash leaves users
+/// whose passwords nobody knows.
 pub(super) fn keep(directory: &Path, passwords: &[GeneratedPassword]) -> Result<(), StartError> {
     if passwords.is_empty() {
         return Ok(());

@@ -72,7 +72,8 @@ impl Administration {
         self.send(Some(&self.world.token(Who::Owner).await), method, path, &body.to_string()).await
     }
 
-    /// A token of an application of the second tenant, which its owner has let both administer that tenant and use the simulation.
+    /// A token of an application of the second tenant, which its owner has let both administer that
+    /// tenant and use the simulation.
     async fn administrator_of_the_other_tenant(&self) -> String {
         let tenant_id = OTHER_TENANT.parse().unwrap();
         let app = Application {
@@ -206,7 +207,8 @@ async fn the_installation_is_its_owners_alone() {
 #[tokio::test]
 async fn nobody_grants_what_is_the_owners_to_grant() {
     let administration = Administration::new().await;
-    // They may use the simulation and administer their tenant, and hand on the one but not the other.
+    // They may use the simulation and administer their tenant, and hand on the one but not the
+    // other.
     let other = administration.administrator_of_the_other_tenant().await;
     let create = json!({"name": "more", "permissions": ["Cloudpc.Simulate.All"]});
     let (status, _) = administration.send(Some(&other), "POST", "/_cloudpc/apps", &create.to_string()).await;

@@ -93,7 +93,8 @@ fn copy(connection: &Connection) {
     }
 }
 
-/// Copies the whole log into the database and cuts its file to nothing, without waiting for anyone; false if someone still needs it.
+/// Copies the whole log into the database and cuts its file to nothing, without waiting for anyone;
+/// false if someone still needs it.
 pub(super) fn empty(writer: &Connection) -> bool {
     let truncated = writer.busy_timeout(Duration::ZERO).and_then(|()| {
         let busy: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
