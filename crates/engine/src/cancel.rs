@@ -1,14 +1,14 @@
 //! Canceling actions, and settling those that are stuck.
 
 use cloudpc_model::{
-    Action, ActionId, ActivityId, Actor, CloudPcStatus, Error, ErrorKind, EventKind, State, Timestamp,
+    Action, ActionId, ActivityId, Actor, AuditVerb, CloudPcStatus, Error, ErrorKind, EventKind, State, Timestamp,
 };
 use cloudpc_store::{DeploymentFilter, StoreError, Tx};
 
 use crate::actions::recipe;
 use crate::deploy::{TARGETS_MAX, partners_of};
-use crate::request::{Asked, activity, audit};
-use crate::{Engine, plan};
+use crate::request::Asked;
+use crate::{Engine, audit, plan};
 
 impl Engine {
     /// Asks to cancel an action: at once if it waits, between or during steps if it runs.
@@ -73,7 +73,7 @@ impl Engine {
                 cloud_pc.modified_at = now;
                 tx.cloud_pc_update(&cloud_pc)?;
             }
-            audit_of(tx, &action, &asked, "Settle", now)?;
+            audit::intervention(tx, &asked, &action, AuditVerb::SettleAction, now)?;
             Ok::<_, Error>(())
         });
         settled.await?;
@@ -85,6 +85,8 @@ impl Engine {
 fn cancel(tx: &mut Tx<'_>, action: &Action, asked: &Asked, now: Timestamp) -> Result<ActionId, Error> {
     match action.state {
         State::Pending => {
+            // Before the row of the end.
+            audit::intervention(tx, asked, action, AuditVerb::CancelAction, now)?;
             let who = if asked.by.user_principal_name.is_empty() {
                 &asked.by.app_name
             } else {
@@ -96,6 +98,7 @@ fn cancel(tx: &mut Tx<'_>, action: &Action, asked: &Asked, now: Timestamp) -> Re
             return Err(too_late(format!("Action {} is past the point from which it can be undone.", action.id)));
         }
         State::Running => {
+            audit::intervention(tx, asked, action, AuditVerb::CancelAction, now)?;
             if action.cancel_requested_at.is_none() {
                 let requested = EventKind::CancelRequested { by: asked.by.clone() };
                 tx.action_append(action.id, action.epoch, now, requested)?;
@@ -109,7 +112,6 @@ fn cancel(tx: &mut Tx<'_>, action: &Action, asked: &Asked, now: Timestamp) -> Re
             return Err(too_late(format!("Action {} has ended already ({state}).", action.id)));
         }
     }
-    audit_of(tx, action, asked, "Cancel", now)?;
     Ok(action.id)
 }
 
@@ -123,8 +125,9 @@ pub(crate) fn end_pending(
 ) -> Result<(), StoreError> {
     tx.action_append(action.id, action.epoch, now, EventKind::CancelRequested { by: by.clone() })?;
     let failure = Some(plan::canceled(action, why));
-    tx.action_append(action.id, action.epoch, now, EventKind::Finished { outcome: State::Canceled, failure })?;
-    Ok(())
+    let ended = EventKind::Finished { outcome: State::Canceled, failure };
+    let action = tx.action_append(action.id, action.epoch, now, ended)?;
+    audit::end(tx, &action, now)
 }
 
 fn deployments_of(tx: &Tx<'_>, asked: &Asked, activity: ActivityId) -> Result<Vec<Action>, Error> {
@@ -146,9 +149,4 @@ fn no_action(id: ActionId) -> Error {
 
 fn too_late(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Conflict, "tooLateToCancel", message)
-}
-
-fn audit_of(tx: &mut Tx<'_>, action: &Action, asked: &Asked, verb: &str, now: Timestamp) -> Result<(), StoreError> {
-    let activity = format!("{verb} {}", activity(action.kind()));
-    audit(tx, &asked.by, &action.target, asked.tenant_id, now, activity, asked.request_id.clone())
 }

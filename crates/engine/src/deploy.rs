@@ -1,15 +1,15 @@
 //! Taking deployments: one action, result row and report for each Cloud PC that the caller named, in one transaction.
 
 use cloudpc_model::{
-    ActivityId, Actor, AgentSetting, CloudPc, CloudPcId, Error, ErrorKind, Params, Partner, PartnerId, Product,
-    TenantId, Timestamp,
+    ActivityId, Actor, AgentSetting, AuditResource, AuditVerb, CloudPc, CloudPcId, Error, ErrorKind, Params, Partner,
+    PartnerId, Product, ResourceType, TenantId, Timestamp,
 };
-use cloudpc_store::{AuditEntry, NewAction, Reader, Report, ReportType, StoreError, Tx};
+use cloudpc_store::{NewAction, Reader, Report, ReportType, StoreError, Tx};
 use std::collections::BTreeSet;
 
-use crate::Engine;
 use crate::actions::recipe;
 use crate::request::Asked;
+use crate::{Engine, audit};
 
 /// Most Cloud PCs of one call.
 pub const TARGETS_MAX: usize = 50;
@@ -39,16 +39,11 @@ impl Engine {
                 .ok_or_else(|| Error::not_found(format!("There is no external partner '{partner}' in this tenant.")))?;
             let agent = usable_agent(&partner)?;
             accept(tx, &partner, agent, activity_id, &targets, &asked.by, now)?;
-            tx.audit_insert(&AuditEntry {
-                id: 0,
-                tenant_id: asked.tenant_id,
-                at: now,
-                actor: asked.by,
-                activity: "DeployAgent CloudPcExternalPartner".into(),
-                resource_type: "CloudPcExternalPartner".into(),
-                resource_id: partner.id.to_string(),
-                request_id: asked.request_id,
-            })?;
+            let resource = AuditResource::new(ResourceType::ExternalPartner, partner.id);
+            let entry = audit::asked_for(&asked, now, AuditVerb::DeployAgent, resource)
+                .detail("activityId", &activity_id.to_string())
+                .detail("cloudPcs", &targets.len().to_string());
+            tx.audit_insert(&entry)?;
             Ok::<_, Error>(())
         });
         written.await?;

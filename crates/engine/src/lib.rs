@@ -4,6 +4,7 @@
 //! which steps there are. This crate refuses to know HTTP, OData and which driver it has.
 
 pub mod actions;
+mod audit;
 mod cancel;
 mod deploy;
 mod faults;

@@ -94,9 +94,17 @@ pub(crate) fn canceled(action: &Action, message: impl Into<String>) -> Failure {
     Failure { code: code.into(), message: message.into() }
 }
 
+const OVERDUE: &str = "actionTimeout";
+const OVERDUE_DEPLOYMENT: &str = "executeActionTimeout";
+
+/// Whether an action has failed because it did not end in time.
+pub(crate) fn is_overdue(failure: &Failure) -> bool {
+    [OVERDUE, OVERDUE_DEPLOYMENT].contains(&&*failure.code)
+}
+
 /// The failure of an action that has not ended by its deadline.
 pub(crate) fn overdue(action: &Action) -> Failure {
-    let code = if action.kind().is_remote_action() { "actionTimeout" } else { "executeActionTimeout" };
+    let code = if action.kind().is_remote_action() { OVERDUE } else { OVERDUE_DEPLOYMENT };
     let message = match action.steps.last() {
         Some(step) => format!("It did not end before {}; its last step was '{}'.", action.deadline_at, step.name),
         None => format!(

@@ -4,13 +4,13 @@
 //! begins: until then the machine is as usable as it was, and a deployment ahead in line has to find it so.
 
 use cloudpc_model::{
-    ActionId, Actor, Admission, CloudPc, CloudPcId, Denial, Error, ErrorKind, Kind, Params, State, TenantId, Timestamp,
-    admit,
+    ActionId, Actor, Admission, AuditEntry, CloudPc, CloudPcId, Denial, Error, ErrorKind, Kind, Params, State,
+    TenantId, Timestamp, admit,
 };
-use cloudpc_store::{ActionFilter, AuditEntry, NewAction, Reader, StoreError, Tx};
+use cloudpc_store::{ActionFilter, NewAction, Reader, StoreError, Tx};
 
 use crate::actions::{DISPLAY_NAME_CHARS_MAX, recipe};
-use crate::{Engine, image};
+use crate::{Engine, audit, image};
 
 /// How far back it is looked for what could have been undone.
 const ACTIONS_SEEN: usize = 100;
@@ -79,7 +79,7 @@ fn request(
     if admit(params.kind(), cloud_pc.status, None) != Admission::Accept {
         must_be_admitted(tx, cloud_pc, params.kind())?;
     }
-    accept(tx, asked, cloud_pc.id, params, now)
+    accept(tx, asked, cloud_pc, params, now)
 }
 
 /// What is under way on a machine says more than what could be undone on it, so that is looked at first.
@@ -88,7 +88,7 @@ fn undo(tx: &mut Tx<'_>, asked: &Asked, id: CloudPcId, now: Timestamp) -> Result
     must_be_admitted(tx, &cloud_pc, Kind::Undo)?;
     let record = tx.undo_record_of(asked.tenant_id, &id.to_string())?;
     match record.filter(|record| record.kept_until > now) {
-        Some(record) => accept(tx, asked, id, Params::Undo { action_id: record.action_id }, now),
+        Some(record) => accept(tx, asked, &cloud_pc, Params::Undo { action_id: record.action_id }, now),
         None => Err(no_way_back(tx, &cloud_pc)?),
     }
 }
@@ -109,11 +109,12 @@ fn must_be_admitted(tx: &Tx<'_>, cloud_pc: &CloudPc, kind: Kind) -> Result<(), E
 pub(crate) fn accept(
     tx: &mut Tx<'_>,
     asked: &Asked,
-    id: CloudPcId,
+    cloud_pc: &CloudPc,
     params: Params,
     now: Timestamp,
 ) -> Result<ActionId, Error> {
-    let (tenant, target, kind) = (asked.tenant_id, id.to_string(), params.kind());
+    let (tenant, target, kind) = (asked.tenant_id, cloud_pc.id.to_string(), params.kind());
+    let entry = accepted(audit::asked_for(asked, now, kind, audit::resource(cloud_pc)), cloud_pc, &params);
     let inserted = tx.action_insert(&NewAction {
         tenant_id: tenant,
         target: target.clone(),
@@ -131,7 +132,7 @@ pub(crate) fn accept(
         }
         other => other?,
     };
-    audit(tx, &asked.by, &target, tenant, now, activity(kind), asked.request_id.clone())?;
+    tx.audit_insert(&entry.detail("actionId", &action.to_string()))?;
     Ok(action)
 }
 
@@ -226,30 +227,29 @@ fn denied(denial: &Denial) -> Error {
     Error::new(ErrorKind::Conflict, code, denial.to_string())
 }
 
-/// What the audit log calls a kind of action, e.g. `Reprovision CloudPC`.
-pub(crate) fn activity(kind: Kind) -> String {
-    let (first, rest) = kind.name().split_at(1);
-    format!("{}{rest} CloudPC", first.to_ascii_uppercase())
-}
-
-/// Writes an audit row about a Cloud PC.
-pub(crate) fn audit(
-    tx: &mut Tx<'_>,
-    by: &Actor,
-    target: &str,
-    tenant_id: TenantId,
-    at: Timestamp,
-    activity: String,
-    request_id: String,
-) -> Result<(), StoreError> {
-    tx.audit_insert(&AuditEntry {
-        id: 0,
-        tenant_id,
-        at,
-        actor: by.clone(),
-        activity,
-        resource_type: "CloudPC".into(),
-        resource_id: target.to_owned(),
-        request_id,
-    })
+/// The audit row of an accepted action, with what it was asked to change.
+fn accepted(entry: AuditEntry, cloud_pc: &CloudPc, params: &Params) -> AuditEntry {
+    match params {
+        Params::Reprovision { os_version, user_account_type, .. } => {
+            let wanted =
+                (os_version.unwrap_or(cloud_pc.os_version), user_account_type.unwrap_or(cloud_pc.user_account_type));
+            let (system, account): (&str, &str) = (wanted.0.into(), wanted.1.into());
+            entry.changed("osVersion", Some(cloud_pc.os_version.into()), system).changed(
+                "userAccountType",
+                Some(cloud_pc.user_account_type.into()),
+                account,
+            )
+        }
+        Params::Resize { target_service_plan_id: wanted } => {
+            entry.changed("servicePlanId", Some(&cloud_pc.service_plan_id.to_string()), &wanted.to_string())
+        }
+        Params::Rename { display_name } => entry.changed("displayName", Some(&cloud_pc.display_name), display_name),
+        Params::Restore { snapshot_id } | Params::CreateSnapshot { snapshot_id } => {
+            entry.detail("snapshotId", &snapshot_id.0)
+        }
+        Params::Undo { action_id } => entry.detail("undoes", &action_id.to_string()),
+        Params::Reboot | Params::PowerOn | Params::PowerOff | Params::Troubleshoot | Params::DeployAgent { .. } => {
+            entry
+        }
+    }
 }

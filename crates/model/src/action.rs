@@ -17,6 +17,7 @@
 //! action is stored.
 
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use strum::{EnumIter, EnumString, IntoStaticStr};
 
 use crate::{
@@ -167,6 +168,9 @@ pub struct Actor {
     pub user_id: Option<UserId>,
     /// Their name, e.g. `ada@contoso.test`.
     pub user_principal_name: String,
+    /// The address that the request came from, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_address: Option<IpAddr>,
 }
 
 impl Actor {
@@ -178,6 +182,7 @@ impl Actor {
             app_name: "cloudpc".into(),
             user_id: None,
             user_principal_name: String::new(),
+            ip_address: None,
         }
     }
 }

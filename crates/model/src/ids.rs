@@ -61,6 +61,11 @@ guid_id! {
     ServicePlanId,
 }
 
+impl TenantId {
+    /// Stands for the installation itself in the audit log. No tenant has this id.
+    pub const INSTALLATION: Self = Self(Uuid::nil());
+}
+
 macro_rules! text_id {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
         $(#[$doc])*

@@ -5,6 +5,7 @@
 
 mod action;
 mod admit;
+mod audit;
 mod cloud_pc;
 mod error;
 mod health;
@@ -18,6 +19,10 @@ pub use action::{
     Action, Actor, ActorKind, Event, EventKind, Failure, IllegalEvent, Kind, Params, State, StepRecord, StepState,
 };
 pub use admit::{Admission, Denial, admit};
+pub use audit::{
+    AUDIT_CHANGES_MAX, AUDIT_TEXT_CHARS_MAX, AuditChange, AuditEntry, AuditResource, AuditResult, AuditVerb,
+    OperationType, ResourceType,
+};
 pub use cloud_pc::{
     CloudPc, CloudPcStatus, GalleryImage, OsVersion, Power, Product, ServicePlan, Snapshot, SnapshotType, StatusDetail,
     UserAccountType,

@@ -20,8 +20,7 @@ use axum::extract::{Path, State};
 use axum::routing::{delete, get, patch, post};
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
-use cloudpc_model::{AppId, Error};
-use cloudpc_store::AuditEntry;
+use cloudpc_model::{AppId, AuditEntry, AuditResource, AuditVerb, Error, ResourceType};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
@@ -209,28 +208,15 @@ impl Call {
         }
     }
 
-    /// The audit row of what this call does.
-    fn audit(&self, activity: &str, resource_type: &str, resource_id: impl Into<String>) -> AuditEntry {
-        AuditEntry {
-            id: 0,
-            tenant_id: self.caller.tenant_id,
-            at: self.app.clock.now(),
-            actor: self.caller.actor(),
-            activity: activity.to_owned(),
-            resource_type: resource_type.to_owned(),
-            resource_id: resource_id.into(),
-            request_id: self.ids.request_id.to_string(),
-        }
+    /// The audit row of what this call does. `id` is empty for what there is one of.
+    fn audit(&self, verb: AuditVerb, kind: ResourceType, id: impl ToString) -> AuditEntry {
+        let (tenant, actor) = (self.caller.tenant_id, self.caller.actor());
+        let resource = AuditResource::new(kind, id);
+        AuditEntry::new(tenant, self.app.clock.now(), actor, verb, resource).by_request(&self.ids.request_id)
     }
 
-    /// Writes down what was done to a lever that is not in the store.
-    async fn write_audit(
-        &self,
-        activity: &str,
-        resource_type: &str,
-        resource_id: impl Into<String>,
-    ) -> Result<(), Error> {
-        let entry = self.audit(activity, resource_type, resource_id);
+    /// Writes the row of a change that is not in the store.
+    async fn write_audit(&self, entry: AuditEntry) -> Result<(), Error> {
         self.app.store.write(move |tx| Ok(tx.audit_insert(&entry)?)).await
     }
 }

@@ -40,6 +40,7 @@ impl Caller {
             app_name: self.app_name.clone(),
             user_id: self.user.as_ref().map(|user| user.id),
             user_principal_name: self.user.as_ref().map(|user| user.user_principal_name.clone()).unwrap_or_default(),
+            ip_address: None,
         }
     }
 }

@@ -27,7 +27,6 @@ mod users;
 
 pub use actions::{ActionFilter, NewAction, Place};
 pub use apps::App;
-pub use audit::AuditEntry;
 pub use catalog::ImageUses;
 pub use connection::{READ_QUEUE_MAX, READERS, Reader, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode};
 pub use deployments::{Deployment, DeploymentFilter};

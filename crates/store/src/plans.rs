@@ -5,17 +5,17 @@
 use std::sync::{Arc, Mutex};
 
 use cloudpc_model::{
-    ActionId, ActivityId, Actor, AgentSetting, AppId, Before, CloudPcId, CloudPcStatus, EventKind, GalleryImage,
-    HealthCheck, HealthEvent, ImageId, ManagedDeviceId, OsVersion, Params, Partner, PartnerId, Product, ServicePlan,
-    ServicePlanId, Snapshot, SnapshotId, SnapshotType, State, TenantId, Timestamp, UndoRecord, UserAccountType, UserId,
+    ActionId, ActivityId, Actor, AgentSetting, AppId, AuditEntry, AuditResource, AuditVerb, Before, CloudPcId,
+    CloudPcStatus, EventKind, GalleryImage, HealthCheck, HealthEvent, ImageId, ManagedDeviceId, OsVersion, Params,
+    Partner, PartnerId, Product, ResourceType, ServicePlan, ServicePlanId, Snapshot, SnapshotId, SnapshotType, State,
+    TenantId, Timestamp, UndoRecord, UserAccountType, UserId,
 };
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use uuid::Uuid;
 
 use crate::{
-    ActionFilter, App, AuditEntry, DeploymentFilter, NewAction, Reader, Report, ReportType, Store, StoreError, Tx,
-    User, WriteMode,
+    ActionFilter, App, DeploymentFilter, NewAction, Reader, Report, ReportType, Store, StoreError, Tx, User, WriteMode,
 };
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
@@ -215,16 +215,8 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         message: String::new(),
         agent: None,
     })?;
-    tx.audit_insert(&AuditEntry {
-        id: 0,
-        tenant_id: TENANT,
-        at: Timestamp(1),
-        actor: Actor::system(),
-        activity: String::new(),
-        resource_type: String::new(),
-        resource_id: String::new(),
-        request_id: String::new(),
-    })?;
+    let resource = AuditResource::new(ResourceType::Clock, "");
+    tx.audit_insert(&AuditEntry::new(TENANT, Timestamp(1), Actor::system(), AuditVerb::Pause, resource))?;
     tx.setting_put("name", b"value")
 }
 
@@ -283,6 +275,7 @@ fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.report_list(TENANT, PARTNER, None, 1)?;
     reader.report_count(TENANT, PARTNER)?;
     reader.audit_list(TENANT, None, 1)?;
+    reader.audit_count(TENANT)?;
     reader.setting("name")?;
     Ok(())
 }

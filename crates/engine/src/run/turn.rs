@@ -1,15 +1,13 @@
 //! One turn of an action: what the last step came to and what comes next, logged in one transaction together with what it means for the Cloud PC.
 
 use cloudpc_model::{
-    Action, ActionId, Actor, CloudPc, CloudPcStatus, EventKind, Failure, Power, State, StatusDetail, TenantId,
-    Timestamp,
+    Action, ActionId, CloudPc, CloudPcStatus, EventKind, Failure, Power, State, StatusDetail, TenantId, Timestamp,
 };
 use cloudpc_store::{StoreError, Tx};
 
-use crate::Parts;
 use crate::actions::{Ending, Left, Recipe, Step, recipe};
 use crate::plan::{self, Next};
-use crate::request::{activity, audit};
+use crate::{Parts, audit};
 
 /// An action as it stands after a transaction, and what its worker has to do.
 pub(crate) struct Turn {
@@ -98,7 +96,7 @@ pub(super) fn log(
     }
     if action.state == State::Stuck {
         tracing::error!(action.id = %id, action.kind = action.kind().name(), "an action is stuck; a person has to look at its machine and settle it");
-        audit_end(tx, &action, now)?;
+        audit::end(tx, &action, now)?;
         return Ok(Turn { action, cloud_pc, todo: Todo::Ended });
     }
     if stopping {
@@ -113,7 +111,7 @@ pub(super) fn end_overdue(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Resu
     for action in tx.action_overdue(now, limit)? {
         let ended = EventKind::Finished { outcome: State::Failed, failure: Some(plan::overdue(&action)) };
         let action = tx.action_append(action.id, action.epoch, now, ended)?;
-        audit_end(tx, &action, now)?;
+        audit::end(tx, &action, now)?;
     }
     Ok(())
 }
@@ -145,9 +143,7 @@ fn advance(
         };
         action = tx.action_append(action.id, action.epoch, now, event)?;
         if let Some(todo) = todo {
-            if action.state.is_final() {
-                audit_end(tx, &action, now)?;
-            }
+            audit::end(tx, &action, now)?;
             break todo;
         }
     };
@@ -218,10 +214,4 @@ fn cloud_pc(tx: &Tx<'_>, action: &Action) -> Result<Option<CloudPc>, StoreError>
         Some(id) => tx.cloud_pc(action.tenant_id, id),
         None => Ok(None),
     }
-}
-
-fn audit_end(tx: &mut Tx<'_>, action: &Action, now: Timestamp) -> Result<(), StoreError> {
-    let state: &str = action.state.into();
-    let what = format!("{}: {state}", activity(action.kind()));
-    audit(tx, &Actor::system(), &action.target, action.tenant_id, now, what, String::new())
 }

@@ -13,8 +13,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::{self, Restart, Then};
-use crate::request::{accept, audit};
-use crate::{Asked, Engine};
+use crate::request::accept;
+use crate::{Asked, Engine, audit};
 
 /// Most machines looked at or asked for in one transaction.
 pub(super) const CHECKS_MAX: usize = 64;
@@ -153,8 +153,7 @@ fn record(
             false => tracing::warn!(cloud_pc.id = %id, check = event.name, "{}", event.message),
         }
         tx.health_event_insert(tenant, id, &event)?;
-        let found = if event.well { "well" } else { "failed" };
-        audit(tx, &Actor::system(), &target, tenant, now, format!("{} CloudPC: {found}", event.name), String::new())?;
+        audit::health(tx, tenant, &cloud_pc, &event, now)?;
     }
     match verdict.then {
         Then::Nothing if check.enrol => Ok(tx.health_check_put_off(&check, now + PAUSE)?),
@@ -162,7 +161,7 @@ fn record(
         Then::LookAgain(at) => Ok(tx.health_check_put_off(&check, at)?),
         Then::PowerOn => {
             let nobody = Asked { tenant_id: tenant, by: Actor::system(), request_id: String::new() };
-            accept(tx, &nobody, id, Params::PowerOn, now)?;
+            accept(tx, &nobody, &cloud_pc, Params::PowerOn, now)?;
             // Looked at again when that has ended.
             Ok(tx.health_check_put_off(&check, now)?)
         }

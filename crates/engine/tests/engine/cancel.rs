@@ -26,7 +26,12 @@ async fn what_waits_is_canceled_at_once_and_once() {
     insta::assert_snapshot!(canceled.failure().unwrap().message, @"ada@contoso.test canceled it before it began.");
     assert_eq!(world.engine.cancel(&asked(), off).await.map_err(what), TOO_LATE);
     world.check_log(off).await;
-    assert!(world.audit().await.contains(&"Cancel PowerOff CloudPC".to_owned()));
+    let audit = world.audit().await;
+    assert_eq!(
+        audit[1..],
+        ["PowerOff CloudPC", "CancelAction CloudPC", "PowerOff CloudPC: ClientError"].map(str::to_owned),
+        "accepted, then what came of it"
+    );
     // The machine is free for another remote action while the deployment goes on.
     let reboot = world.engine.request(&asked(), id, Params::Reboot).await.unwrap();
     assert_eq!(world.end(deployment).await.state, State::Done);

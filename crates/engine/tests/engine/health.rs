@@ -65,8 +65,8 @@ async fn a_machine_that_crashes_is_noticed_told_and_started_again() {
         assert_eq!((cloud_pc.status, cloud_pc.power_observed), (CloudPcStatus::Provisioned, Power::Running));
         assert_eq!((world.detail(id).await, world.found(id).await), (None, vec![power(false), power(true)]));
         let audit = world.audit().await;
-        assert_eq!(audit[0], "PowerCheck CloudPC: failed");
-        assert_eq!(audit.last().unwrap(), "PowerCheck CloudPC: well");
+        assert_eq!(audit[0], "CheckHealth CloudPC: Failure");
+        assert_eq!(audit.last().unwrap(), "CheckHealth CloudPC");
 
         // Once it has been well for long, nothing is remembered and nothing is due.
         world.advance(WELL_TIME).await;

@@ -5,8 +5,8 @@ use cloudpc_drivers::{Driver, DriverError, Observed, Tag};
 use cloudpc_engine::actions::{Cancel, Late, Recipe, Step, recipe};
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_model::{
-    Action, ActionId, AgentSetting, CloudPc, CloudPcId, CloudPcStatus, ErrorKind, Kind, OsVersion, Params, Power,
-    SnapshotId, State, StepState, UserAccountType,
+    Action, ActionId, AgentSetting, AuditEntry, AuditResult, AuditVerb, CloudPc, CloudPcId, CloudPcStatus, ErrorKind,
+    Kind, OsVersion, Params, Power, ResourceType, SnapshotId, State, StepState, UserAccountType,
 };
 use cloudpc_store::ActionFilter;
 use strum::IntoEnumIterator;
@@ -311,16 +311,30 @@ impl Case {
         assert_eq!(self.world.action(action).await.epoch, epoch + 1, "{}: taken over", self.name());
     }
 
+    /// One row when it was accepted, and one more if it did not end as done.
     async fn check_audit(&self, ended: &Action) {
-        let audit = self.world.audit().await;
-        let name = format!("{}{} CloudPC", self.kind.name()[..1].to_uppercase(), &self.kind.name()[1..]);
+        let audit = self.world.audit_rows().await;
         let state: &str = ended.state.into();
-        let ends = audit.iter().filter(|row| **row == format!("{name}: {state}")).count();
-        if ended.epoch > 0 {
-            assert_eq!(ends, 1, "{}: {audit:?}", self.name());
-        }
-        let asked = if self.kind == Kind::DeployAgent { "DeployAgent CloudPcExternalPartner".into() } else { name };
-        assert!(audit.contains(&asked), "{}: {audit:?}", self.name());
+        let tells = |row: &&AuditEntry, name: &str, value: &str| {
+            row.changes.iter().any(|change| change.name == name && change.new == value)
+        };
+        let of_action = |row: &&AuditEntry| tells(row, "actionId", &ended.id.to_string());
+        let verb = AuditVerb::from(self.kind);
+        let (accepted, ends): (Vec<_>, Vec<_>) = audit
+            .iter()
+            .filter(|row| row.verb == verb && of_action(row))
+            .partition(|row| row.result == AuditResult::Success);
+        assert_eq!(ends.len(), usize::from(ended.state != State::Done), "{}: {audit:#?}", self.name());
+        let code = ended.failure().map_or("", |failure| &failure.code);
+        let truthful = |row: &&AuditEntry| tells(row, "actionState", state) && tells(row, "errorCode", code);
+        assert!(ends.iter().all(truthful), "{}: {ends:#?}", self.name());
+        // A deployment is accepted together with others, by one row of their partner.
+        let deployed = |row: &&AuditEntry| row.verb == verb && row.resource.kind == ResourceType::ExternalPartner;
+        let accepted = match self.kind {
+            Kind::DeployAgent => audit.iter().filter(deployed).count(),
+            _ => accepted.len(),
+        };
+        assert_eq!(accepted, 1, "{}: {audit:#?}", self.name());
     }
 
     async fn check_done(&mut self, action: ActionId) {

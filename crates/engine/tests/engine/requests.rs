@@ -54,25 +54,15 @@ async fn every_kind_ends_well_on_a_healthy_machine() {
     insta::assert_snapshot!(steps.join(" "), @"lookUp checkAvailable waitForGuest checkDiskSpace checkNetwork fetchAgent checkFormat checkChecksum runInstaller cleanUp detectAgent");
     insta::assert_snapshot!(world.audit().await.join("\n"), @"
     CreateSnapshot CloudPC
-    CreateSnapshot CloudPC: done
     Reprovision CloudPC
-    Reprovision CloudPC: done
     Resize CloudPC
-    Resize CloudPC: done
     Restore CloudPC
-    Restore CloudPC: done
     Rename CloudPC
-    Rename CloudPC: done
     Reboot CloudPC
-    Reboot CloudPC: done
     PowerOff CloudPC
-    PowerOff CloudPC: done
     PowerOn CloudPC
-    PowerOn CloudPC: done
     Troubleshoot CloudPC
-    Troubleshoot CloudPC: done
     DeployAgent CloudPcExternalPartner
-    DeployAgent CloudPC: done
     ");
 }
 

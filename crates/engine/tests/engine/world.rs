@@ -4,9 +4,9 @@ use cloudpc_drivers::sim::{Ailment, Artifact, Pace, SimClock, SimDriver, SimPart
 use cloudpc_drivers::{Driver, Fetcher, MachineSpec};
 use cloudpc_engine::{Asked, Effect, Engine, FaultRule, Faults, Parts, Restart, Settings};
 use cloudpc_model::{
-    Action, ActionId, Actor, AgentSetting, Clock, CloudPc, CloudPcId, CloudPcStatus, Event, EventKind, GalleryImage,
-    ImageId, ManagedDeviceId, OsVersion, Partner, PartnerId, Power, Product, Rng, SeededRng, ServicePlan,
-    ServicePlanId, State, TenantId, Timestamp, UserAccountType, UserId,
+    Action, ActionId, Actor, AgentSetting, AuditEntry, AuditResult, Clock, CloudPc, CloudPcId, CloudPcStatus, Event,
+    EventKind, GalleryImage, ImageId, ManagedDeviceId, OsVersion, Partner, PartnerId, Power, Product, Rng, SeededRng,
+    ServicePlan, ServicePlanId, State, TenantId, Timestamp, UserAccountType, UserId,
 };
 use cloudpc_store::{Store, StoreError, WriteMode};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -416,10 +416,20 @@ impl World {
         assert_eq!(events.iter().filter(is_end).count(), usize::from(action.state.is_final()), "{events:#?}");
     }
 
-    /// What the audit log says, oldest first.
+    /// The audit log, oldest first.
+    pub async fn audit_rows(&self) -> Vec<AuditEntry> {
+        let mut rows = self.change(|tx| tx.audit_list(tenant(), None, 1000)).await;
+        rows.reverse();
+        rows
+    }
+
+    /// What the audit log says, oldest first: each activity, and its result unless it is a success.
     pub async fn audit(&self) -> Vec<String> {
-        let rows = self.change(|tx| tx.audit_list(tenant(), None, 1000)).await;
-        rows.into_iter().rev().map(|row| row.activity).collect()
+        let told = |row: &AuditEntry| match row.result {
+            AuditResult::Success => row.activity(),
+            result => format!("{}: {result:?}", row.activity()),
+        };
+        self.audit_rows().await.iter().map(told).collect()
     }
 }
 

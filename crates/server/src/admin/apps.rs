@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
-use cloudpc_model::{AppId, Error};
+use cloudpc_model::{AppId, AuditVerb, Error, ResourceType};
 use cloudpc_store::App as Application;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -59,7 +59,10 @@ pub async fn create(call: Call, body: Bytes) -> Result<Reply, Problem> {
     };
     let mut answer = describe(&app);
     answer["clientSecret"] = secret.secret.into();
-    let entry = call.audit("Create application", "Application", app.id.to_string());
+    let entry = call
+        .audit(AuditVerb::Create, ResourceType::Application, app.id)
+        .detail("name", &app.name)
+        .detail("permissions", &app.permissions.join(" "));
     call.app
         .store
         .write(move |tx| {
@@ -76,8 +79,8 @@ pub async fn change(call: Call, id: String, body: Bytes) -> Result<Value, Proble
     let unknown = || Problem::not_found("application", &id);
     let (tenant, app_id) = (call.caller.tenant_id, id.parse::<AppId>().map_err(|_| unknown())?);
     call.must_not_be_the_owners(app_id).await?;
-    let activity = if enabled { "Enable application" } else { "Disable application" };
-    let entry = call.audit(activity, "Application", app_id.to_string());
+    let verb = if enabled { AuditVerb::Enable } else { AuditVerb::Disable };
+    let entry = call.audit(verb, ResourceType::Application, app_id);
     let caller = Arc::clone(&call.caller);
     let changed = call
         .app

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
-use cloudpc_model::{Clock as _, Error, Timestamp};
+use cloudpc_model::{AuditVerb, Clock as _, Error, ResourceType, Timestamp};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -36,14 +36,14 @@ pub async fn show(call: Call, _body: Bytes) -> Result<Value, Problem> {
 pub async fn pause(call: Call, _body: Bytes) -> Result<Value, Problem> {
     let simulation = call.simulation()?;
     simulation.clock.pause();
-    call.write_audit("Pause clock", "Clock", "").await?;
+    call.write_audit(call.audit(AuditVerb::Pause, ResourceType::Clock, "")).await?;
     Ok(describe(&call, &simulation).await?)
 }
 
 pub async fn resume(call: Call, _body: Bytes) -> Result<Value, Problem> {
     let simulation = call.simulation()?;
     simulation.clock.resume();
-    call.write_audit("Resume clock", "Clock", "").await?;
+    call.write_audit(call.audit(AuditVerb::Resume, ResourceType::Clock, "")).await?;
     Ok(describe(&call, &simulation).await?)
 }
 
@@ -54,7 +54,7 @@ pub async fn advance(call: Call, body: Bytes) -> Result<Value, Problem> {
     let from = simulation.clock.now();
     // One that is not over in time is dropped, which leaves the clock at its latest stop.
     let _ = tokio::time::timeout(REAL_TIME_MAX, simulation.clock.advance(by)).await;
-    moved(&call, &simulation, "Advance clock", from).await
+    moved(&call, &simulation, AuditVerb::Advance, from).await
 }
 
 /// Moves the clock from one thing that happens to the next until no action is open, or until the limits are reached.
@@ -74,11 +74,12 @@ pub async fn advance_to_idle(call: Call, _body: Bytes) -> Result<Value, Problem>
             None => tokio::time::sleep(LOOK_AGAIN).await,
         }
     }
-    moved(&call, &simulation, "Advance clock to idle", from).await
+    moved(&call, &simulation, AuditVerb::AdvanceToIdle, from).await
 }
 
-async fn moved(call: &Call, simulation: &Simulation, activity: &str, from: Timestamp) -> Result<Value, Problem> {
-    call.write_audit(activity, "Clock", "").await?;
+async fn moved(call: &Call, simulation: &Simulation, verb: AuditVerb, from: Timestamp) -> Result<Value, Problem> {
+    let (old, new) = (from.to_string(), simulation.clock.now().to_string());
+    call.write_audit(call.audit(verb, ResourceType::Clock, "").changed("now", Some(&old), &new)).await?;
     let mut answer = describe(call, simulation).await?;
     let by = simulation.clock.now().since(from);
     answer["movedBy"] = SignedDuration::try_from(by).map_err(Error::internal)?.to_string().into();

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_graph::GraphError;
+use cloudpc_model::{AuditVerb, ResourceType};
 use serde_json::{Value, json};
 
 use super::{Call, Reply, forbidden, read};
@@ -26,7 +27,7 @@ pub async fn add(call: Call, body: Bytes) -> Result<Reply, Problem> {
         confine(&call, &mut rule)?;
     }
     let number = simulation.faults.add(rule.clone());
-    call.write_audit("Add fault", "Fault", number.to_string()).await?;
+    call.write_audit(call.audit(AuditVerb::Create, ResourceType::Fault, number)).await?;
     Ok(Reply::Created(describe(number, &rule, 0)))
 }
 
@@ -39,7 +40,7 @@ pub async fn remove(call: Call, number: String) -> Result<(), Problem> {
     if !wanted.is_some_and(|number| simulation.faults.remove(number)) {
         return Err(Problem::not_found("fault", &number));
     }
-    Ok(call.write_audit("Remove fault", "Fault", number).await?)
+    Ok(call.write_audit(call.audit(AuditVerb::Delete, ResourceType::Fault, number)).await?)
 }
 
 pub async fn clear(call: Call, _body: Bytes) -> Result<(), Problem> {
@@ -47,7 +48,7 @@ pub async fn clear(call: Call, _body: Bytes) -> Result<(), Problem> {
     for (number, ..) in visible(&call)? {
         simulation.faults.remove(number);
     }
-    Ok(call.write_audit("Clear faults", "Fault", "").await?)
+    Ok(call.write_audit(call.audit(AuditVerb::Clear, ResourceType::Fault, "")).await?)
 }
 
 /// Returns the rules that the caller may see and remove.

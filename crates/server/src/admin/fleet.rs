@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
+use cloudpc_model::{AuditVerb, ResourceType};
 use serde_json::{Value, json};
 
 use super::{Call, Reply};
@@ -12,7 +13,7 @@ pub async fn reset(call: Call, _body: Bytes) -> Result<(), Problem> {
     call.simulation()?;
     scenario::clear(&call.app).await?;
     call.app.identity.forget_verified();
-    Ok(call.write_audit("Reset fleet", "Fleet", "").await?)
+    Ok(call.write_audit(call.audit(AuditVerb::Reset, ResourceType::Fleet, "")).await?)
 }
 
 pub async fn load(call: Call, body: Bytes) -> Result<Value, Problem> {
@@ -22,11 +23,14 @@ pub async fn load(call: Call, body: Bytes) -> Result<Value, Problem> {
     let passwords = prepared.passwords.clone();
     let tenants = scenario::load(&call.app, prepared).await?;
     call.app.identity.forget_verified();
-    call.write_audit("Load scenario", "Fleet", "").await?;
+    call.write_audit(call.audit(AuditVerb::Load, ResourceType::Scenario, "")).await?;
     Ok(json!({ "tenantIds": tenants, "generatedPasswords": passwords }))
 }
 
 pub async fn save(call: Call, _body: Bytes) -> Result<Reply, Problem> {
     call.simulation()?;
-    Ok(Reply::Toml(scenario::save(&call.app).await?))
+    let text = scenario::save(&call.app).await?;
+    // It holds the password hashes of all users.
+    call.write_audit(call.audit(AuditVerb::Save, ResourceType::Scenario, "")).await?;
+    Ok(Reply::Toml(text))
 }

@@ -1,6 +1,7 @@
 //! The keys that tokens are signed with.
 
 use bytes::Bytes;
+use cloudpc_model::{AuditVerb, ResourceType};
 use serde::Deserialize;
 
 use super::{Call, read};
@@ -17,10 +18,10 @@ struct Rotation {
 
 pub async fn rotate(call: Call, body: Bytes) -> Result<(), Problem> {
     let Rotation { drop_old } = read(&body)?;
-    let (old, activity) = match drop_old {
-        true => (OldKeys::Drop, "Replace signing keys"),
-        false => (OldKeys::Retire, "Rotate signing key"),
+    let (old, verb) = match drop_old {
+        true => (OldKeys::Drop, AuditVerb::Replace),
+        false => (OldKeys::Retire, AuditVerb::Rotate),
     };
     call.app.identity.rotate_keys(old).await?;
-    Ok(call.write_audit(activity, "SigningKey", "").await?)
+    Ok(call.write_audit(call.audit(verb, ResourceType::SigningKey, "")).await?)
 }

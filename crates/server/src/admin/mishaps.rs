@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use cloudpc_drivers::{DriverError, Mishap};
 use cloudpc_graph::GraphError;
-use cloudpc_model::{CloudPcId, Error};
+use cloudpc_model::{AuditVerb, CloudPcId, Error, ResourceType};
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{Call, read};
 use crate::pipeline::Problem;
@@ -25,5 +26,8 @@ pub async fn befall(call: Call, body: Bytes) -> Result<(), Problem> {
     }
     let cannot = |error: DriverError| GraphError::new(503, "ServiceUnavailable", format!("{error}."));
     simulation.driver.befall(id, mishap).map_err(cannot)?;
-    Ok(call.write_audit("Let mishap befall CloudPC", "CloudPC", id.to_string()).await?)
+    let name = json!(mishap);
+    let entry = call.audit(AuditVerb::Inject, ResourceType::CloudPc, id);
+    let entry = entry.detail("mishap", name.as_str().unwrap_or_default());
+    Ok(call.write_audit(entry).await?)
 }

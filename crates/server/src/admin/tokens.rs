@@ -1,7 +1,7 @@
 //! Tokens for tests and scripts, made without signing in.
 
 use bytes::Bytes;
-use cloudpc_model::AppId;
+use cloudpc_model::{AppId, AuditVerb, ResourceType};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -36,6 +36,7 @@ pub async fn create(call: Call, body: Bytes) -> Result<Value, Problem> {
         }
     };
     may_grant(&call.caller, &token.permissions)?;
-    call.write_audit("Create access token", "AccessToken", whose).await?;
+    let entry = call.audit(AuditVerb::Create, ResourceType::AccessToken, whose);
+    call.write_audit(entry.detail("permissions", &token.permissions.join(" "))).await?;
     Ok(json!({ "accessToken": token.token, "expiresIn": token.expires_in.as_secs() }))
 }

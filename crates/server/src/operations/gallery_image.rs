@@ -8,8 +8,8 @@ pub(super) mod list;
 mod properties;
 pub(super) mod update;
 
-use cloudpc_model::{GalleryImage, ImageId};
-use cloudpc_store::{AuditEntry, Reader};
+use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, GalleryImage, ImageId, ResourceType};
+use cloudpc_store::Reader;
 
 use crate::pipeline::{Call, Problem};
 
@@ -20,15 +20,6 @@ fn find(call: &Call, reader: &Reader<'_>) -> Result<GalleryImage, Problem> {
 }
 
 /// The audit row of a change to an image.
-fn audit(call: &Call, verb: &str, id: &ImageId) -> AuditEntry {
-    AuditEntry {
-        id: 0,
-        tenant_id: call.tenant(),
-        at: call.app.clock.now(),
-        actor: call.caller.actor(),
-        activity: format!("{verb} CloudPcGalleryImage"),
-        resource_type: "CloudPcGalleryImage".into(),
-        resource_id: id.0.clone(),
-        request_id: call.request_id.to_string(),
-    }
+fn audit(call: &Call, verb: AuditVerb, image: &GalleryImage) -> AuditEntry {
+    call.audit(verb, AuditResource::new(ResourceType::GalleryImage, &image.id).named(&image.display_name))
 }

@@ -14,8 +14,8 @@ pub(super) mod results;
 pub(super) mod set_detection;
 pub(super) mod update;
 
-use cloudpc_model::{Partner, PartnerId, Timestamp};
-use cloudpc_store::{AuditEntry, Reader};
+use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, Partner, PartnerId, ResourceType};
+use cloudpc_store::Reader;
 
 use crate::pipeline::{Call, Problem};
 use crate::views::partner::{PartnerView, partner};
@@ -32,15 +32,6 @@ fn view<'a>(call: &Call, found: &'a Partner) -> PartnerView<'a> {
 }
 
 /// The audit row of a change to a partner.
-fn audit(call: &Call, at: Timestamp, verb: &str, id: PartnerId) -> AuditEntry {
-    AuditEntry {
-        id: 0,
-        tenant_id: call.tenant(),
-        at,
-        actor: call.caller.actor(),
-        activity: format!("{verb} CloudPcExternalPartner"),
-        resource_type: "CloudPcExternalPartner".into(),
-        resource_id: id.to_string(),
-        request_id: call.request_id.to_string(),
-    }
+fn audit(call: &Call, verb: AuditVerb, partner: &Partner) -> AuditEntry {
+    call.audit(verb, AuditResource::new(ResourceType::ExternalPartner, partner.id).named(&partner.partner_id))
 }

@@ -2,7 +2,7 @@
 
 use cloudpc_engine::Asked;
 use cloudpc_graph::{Edm, GraphError, LinkSigner, Options, Target, Version, next_link};
-use cloudpc_model::TenantId;
+use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, TenantId};
 use http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -80,6 +80,12 @@ impl Call {
     /// Who asks, for the engine.
     pub fn asked(&self) -> Asked {
         Asked { tenant_id: self.tenant(), by: self.caller.actor(), request_id: self.request_id.to_string() }
+    }
+
+    /// The audit row of what this call does now.
+    pub fn audit(&self, verb: AuditVerb, resource: AuditResource) -> AuditEntry {
+        let (now, actor) = (self.app.clock.now(), self.caller.actor());
+        AuditEntry::new(self.tenant(), now, actor, verb, resource).by_request(&self.request_id)
     }
 
     /// A key of the path.

@@ -1,9 +1,9 @@
 //! `cloudPcAuditEvent`
 
 use cloudpc_graph::Version;
-use cloudpc_model::{ActorKind, AppId, UserId};
-use cloudpc_store::AuditEntry;
+use cloudpc_model::{ActorKind, AppId, AuditChange, AuditEntry, AuditResult, OperationType, UserId};
 use serde::Serialize;
+use std::net::IpAddr;
 
 use super::{Shown, Time, none_if_empty};
 
@@ -12,13 +12,13 @@ use super::{Shown, Time, none_if_empty};
 #[serde(rename_all = "camelCase")]
 pub struct AuditEventView<'a> {
     id: String,
-    display_name: &'a str,
+    display_name: String,
     component_name: &'static str,
     activity: Option<&'a str>,
     activity_date_time: Time,
-    activity_type: &'a str,
-    activity_operation_type: &'static str,
-    activity_result: &'static str,
+    activity_type: String,
+    activity_operation_type: OperationType,
+    activity_result: AuditResult,
     correlation_id: &'a str,
     category: &'static str,
     actor: Actor<'a>,
@@ -35,7 +35,7 @@ struct Actor<'a> {
     application_display_name: Option<&'a str>,
     user_principal_name: Option<&'a str>,
     service_principal_name: Option<&'a str>,
-    ip_address: Option<&'a str>,
+    ip_address: Option<IpAddr>,
     user_id: Option<Shown<UserId>>,
     user_role_scope_tags: [(); 0],
     remote_tenant_id: Option<&'a str>,
@@ -49,21 +49,29 @@ struct Resource<'a> {
     resource_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_type: Option<&'a str>,
-    modified_properties: [(); 0],
+    modified_properties: Vec<Property<'a>>,
 }
 
-/// A row of the audit log. Only what was done is in it, so every row is a success.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Property<'a> {
+    display_name: &'a str,
+    old_value: Option<&'a str>,
+    new_value: &'a str,
+}
+
+/// A row of the audit log.
 pub fn audit_event(entry: &AuditEntry, version: Version) -> AuditEventView<'_> {
     let beta = version == Version::Beta;
     AuditEventView {
         id: entry.id.to_string(),
-        display_name: &entry.activity,
+        display_name: entry.activity(),
         component_name: "cloudpc",
         activity: None,
         activity_date_time: Time(entry.at),
-        activity_type: &entry.activity,
-        activity_operation_type: operation_type(&entry.activity),
-        activity_result: "success",
+        activity_type: entry.activity(),
+        activity_operation_type: entry.verb.operation_type(),
+        activity_result: entry.result,
         correlation_id: &entry.request_id,
         category: "cloudPC",
         actor: Actor {
@@ -76,25 +84,21 @@ pub fn audit_event(entry: &AuditEntry, version: Version) -> AuditEventView<'_> {
             application_display_name: none_if_empty(&entry.actor.app_name),
             user_principal_name: none_if_empty(&entry.actor.user_principal_name),
             service_principal_name: None,
-            ip_address: None,
+            ip_address: entry.actor.ip_address,
             user_id: entry.actor.user_id.map(Shown),
             user_role_scope_tags: [],
             remote_tenant_id: None,
             remote_user_id: None,
         },
         resources: [Resource {
-            display_name: None,
-            resource_id: &entry.resource_id,
-            resource_type: beta.then_some(entry.resource_type.as_str()),
-            modified_properties: [],
+            display_name: none_if_empty(&entry.resource.display_name),
+            resource_id: &entry.resource.id,
+            resource_type: beta.then_some(entry.resource.kind.name()),
+            modified_properties: entry.changes.iter().map(property).collect(),
         }],
     }
 }
 
-fn operation_type(activity: &str) -> &'static str {
-    match activity.split(' ').next() {
-        Some("Create") => "create",
-        Some("Delete") => "delete",
-        _ => "patch",
-    }
+fn property(change: &AuditChange) -> Property<'_> {
+    Property { display_name: &change.name, old_value: change.old.as_deref(), new_value: &change.new }
 }

@@ -180,7 +180,7 @@ async fn what_was_begun_is_written_down_though_the_client_has_gone() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), written_down).await.expect("there is an audit row");
-    assert_eq!(administration.world.get(Who::Writer, path).await.rows()[0]["displayName"], "Advance clock");
+    assert_eq!(administration.world.get(Who::Writer, path).await.rows()[0]["displayName"], "Advance Clock");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 mod admin;
 mod answers;
 mod architecture;
+mod audit;
 mod batch;
 mod docs;
 mod failures;

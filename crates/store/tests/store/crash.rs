@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
+use cloudpc_model::{AuditEntry, AuditResource, ResourceType};
 use cloudpc_store::{Store, StoreError, WriteMode};
 
 use crate::fixture::{block_on, deploy, open_sql};
@@ -73,16 +74,9 @@ fn writes_until_it_is_killed() {
                 let new = new.clone();
                 let accepted = store.write(move |tx| {
                     let id = tx.action_insert(&new)?;
-                    tx.audit_insert(&cloudpc_store::AuditEntry {
-                        id: 0,
-                        tenant_id: new.tenant_id,
-                        at: new.requested_at,
-                        actor: new.requested_by.clone(),
-                        activity: "Deploy agent".into(),
-                        resource_type: "CloudPC".into(),
-                        resource_id: new.target.clone(),
-                        request_id: String::new(),
-                    })?;
+                    let resource = AuditResource::new(ResourceType::CloudPc, &new.target);
+                    let (at, actor) = (new.requested_at, new.requested_by.clone());
+                    tx.audit_insert(&AuditEntry::new(new.tenant_id, at, actor, new.params.kind(), resource))?;
                     Ok::<_, StoreError>(id)
                 });
                 let id = accepted.await.unwrap();

@@ -1,11 +1,11 @@
 //! Everything else that is kept: put in, read back, listed by key, kept apart by tenant.
 
 use cloudpc_model::{
-    AppId, CloudPc, CloudPcId, CloudPcStatus, GalleryImage, ImageId, ManagedDeviceId, OsVersion, Partner, PartnerId,
-    Power, Product, ServicePlan, ServicePlanId, Snapshot, SnapshotId, SnapshotType, StatusDetail, TenantId, Timestamp,
-    UserAccountType, UserId,
+    Actor, AppId, AuditEntry, AuditResource, AuditResult, AuditVerb, CloudPc, CloudPcId, CloudPcStatus, GalleryImage,
+    ImageId, ManagedDeviceId, OsVersion, Partner, PartnerId, Power, Product, ResourceType, ServicePlan, ServicePlanId,
+    Snapshot, SnapshotId, SnapshotType, StatusDetail, TenantId, Timestamp, UserAccountType, UserId,
 };
-use cloudpc_store::{App, AuditEntry, Report, ReportType, StoreError, User};
+use cloudpc_store::{App, Report, ReportType, StoreError, User};
 use uuid::Uuid;
 
 use crate::fixture::{ACTIVITY, Book, MACHINE, OTHER_TENANT, PARTNER, TENANT, agent, deploy};
@@ -161,22 +161,26 @@ fn reports_are_listed_newest_first_and_numbered_within_their_partner() {
 #[test]
 fn the_audit_log_is_listed_newest_first_and_cannot_be_rewritten() {
     let book = Book::new();
-    let entry = |tenant_id, resource_id: &str| AuditEntry {
-        id: 0,
-        tenant_id,
-        at: Timestamp(4),
-        actor: cloudpc_model::Actor::system(),
-        activity: "Reprovision CloudPC".into(),
-        resource_type: "CloudPC".into(),
-        resource_id: resource_id.into(),
-        request_id: "r".into(),
+    let entry = |tenant_id, resource_id: &str| {
+        let resource = AuditResource::new(ResourceType::CloudPc, resource_id).named("desk");
+        AuditEntry::new(tenant_id, Timestamp(4), Actor::system(), AuditVerb::Reprovision, resource)
+            .by_request("r")
+            .ended(AuditResult::Failure, Some("guestSilent"))
+            .changed("actionState", Some("running"), "failed")
     };
     for entry in [entry(TENANT, "a"), entry(OTHER_TENANT, "x"), entry(TENANT, "b"), entry(TENANT, "c")] {
         book.write(move |tx| tx.audit_insert(&entry)).unwrap();
     }
     let listed = book.read(|reader| reader.audit_list(TENANT, Some(3), 9));
-    assert_eq!(listed, [AuditEntry { id: 2, ..entry(TENANT, "b") }, AuditEntry { id: 1, ..entry(TENANT, "a") }]);
-    assert_eq!(book.read(|reader| reader.audit_list(TENANT, None, 1))[0].resource_id, "c");
+    let stored = |id, resource_id| {
+        let mut entry = entry(TENANT, resource_id);
+        entry.id = id;
+        entry
+    };
+    assert_eq!(listed, [stored(2, "b"), stored(1, "a")]);
+    assert_eq!(book.read(|reader| reader.audit_list(TENANT, None, 1))[0].resource.id, "c");
+    assert_eq!(book.read(|reader| reader.audit_count(TENANT)), 3);
+    assert_eq!(book.read(|reader| reader.audit_count(TenantId::INSTALLATION)), 0);
     let error = book.sql().execute("UPDATE audit SET actor = 'x'", []).unwrap_err();
     assert_eq!(error.to_string(), "the audit log is never updated");
 }

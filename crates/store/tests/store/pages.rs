@@ -93,7 +93,8 @@ fn a_database_from_before_pages_gets_the_same_bounds() {
          ALTER TABLE cloud_pcs DROP COLUMN status_before;
          CREATE INDEX actions_open_remote ON actions (line_id); CREATE INDEX actions_line ON actions (line_id);
          DROP INDEX actions_open; ALTER TABLE partner_totals ADD COLUMN reports INTEGER;
-         ALTER TABLE deployments ADD COLUMN step TEXT; PRAGMA user_version = 1",
+         ALTER TABLE deployments ADD COLUMN step TEXT; ALTER TABLE audit ADD COLUMN activity TEXT;
+         PRAGMA user_version = 1",
     )
     .unwrap();
     drop(sql);

@@ -1,8 +1,11 @@
 //! The schema, as a new database and as every upgraded one must have it.
 
-use cloudpc_store::{Store, WriteMode};
+use cloudpc_model::{AuditEntry, TenantId};
+use cloudpc_store::{Store, StoreError, WriteMode};
+use std::fmt::Write as _;
+use uuid::Uuid;
 
-use crate::fixture::{Book, open_sql};
+use crate::fixture::{Book, block_on, open_sql};
 
 #[test]
 fn the_schema_is_the_golden_one() {
@@ -80,4 +83,58 @@ fn a_database_of_version_2_is_brought_up_with_all_that_is_in_it() {
     };
     assert_eq!(undo("undo").unwrap(), 21, "a number is never given twice");
     assert!(undo("redo").unwrap_err().to_string().contains("CHECK"));
+}
+
+#[test]
+fn old_audit_rows_keep_their_text_and_tell_verb_and_result() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = open_sql(directory.path());
+    old.execute_batch(&VERSION_2.concat()).unwrap();
+    old.execute_batch("PRAGMA user_version = 2").unwrap();
+    let actor = r#"{"kind":"user","appId":null,"appName":"cli","userId":null,"userPrincipalName":"ada@contoso.test"}"#;
+    for (id, (activity, resource_type)) in (1_i64..).zip([
+        ("Reprovision CloudPC", "CloudPC"),
+        ("Reprovision CloudPC: failed", "CloudPC"),
+        ("PowerOff CloudPC: done", "CloudPC"),
+        ("DeployAgent CloudPC: notSupported", "CloudPC"),
+        ("Undo CloudPC: stuck", "CloudPC"),
+        ("Cancel PowerOff CloudPC", "CloudPC"),
+        ("Settle Undo CloudPC", "CloudPC"),
+        ("PowerCheck CloudPC: failed", "CloudPC"),
+        ("HostDiskCheck CloudPC: well", "CloudPC"),
+        ("Let mishap befall CloudPC", "CloudPC"),
+        ("ConfigureAgent CloudPcExternalPartner", "CloudPcExternalPartner"),
+        ("Delete CloudPcGalleryImage", "CloudPcGalleryImage"),
+        ("Create application", "Application"),
+        ("Rotate signing key", "SigningKey"),
+        ("Create access token", "AccessToken"),
+        ("Add fault", "Fault"),
+        ("Remove fault", "Fault"),
+        ("Clear faults", "Fault"),
+        ("Advance clock", "Clock"),
+        ("Advance clock to idle", "Clock"),
+        ("Load scenario", "Fleet"),
+        ("", "Fleet"),
+        ("Something else", "Fleet"),
+    ]) {
+        old.execute(
+            "INSERT INTO audit VALUES (?1, ?2, 5, ?3, ?4, ?5, 'which', 'request')",
+            rusqlite::params![Uuid::from_u128(1), id, actor, activity, resource_type],
+        )
+        .unwrap();
+    }
+    drop(old);
+    let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
+    let read = store.read(|reader| Ok::<_, StoreError>(reader.audit_list(TenantId(Uuid::from_u128(1)), None, 99)?));
+    let mut rows = block_on(read).unwrap();
+    rows.reverse();
+    let mut told = String::new();
+    for AuditEntry { old_activity, verb, result, .. } in &rows {
+        writeln!(told, "{}: {verb:?}, {result:?}", old_activity.as_deref().unwrap()).unwrap();
+    }
+    insta::assert_snapshot!(told);
+    let entry = &rows[1];
+    assert_eq!(entry.activity(), "Reprovision CloudPC: failed");
+    assert_eq!((&*entry.resource.id, &*entry.request_id, entry.at.0), ("which", "request", 5));
+    assert_eq!(entry.actor.user_principal_name, "ada@contoso.test");
 }

@@ -160,6 +160,7 @@ fn admission() -> Admission {
         app_name: "test".into(),
         user_id: None,
         user_principal_name: String::new(),
+        ip_address: None,
     };
     Admission {
         tenant_id: TENANT.parse::<TenantId>().unwrap(),

@@ -1,6 +1,7 @@
 //! `GET …/auditEvents`
 
-use cloudpc_store::{AuditEntry, Reader};
+use cloudpc_model::AuditEntry;
+use cloudpc_store::Reader;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -25,6 +26,10 @@ impl Collection for AuditEvents {
 
     fn position(&self, row: &AuditEntry) -> String {
         row.id.to_string()
+    }
+
+    fn count(&self, reader: &Reader<'_>) -> Result<Option<u64>, Problem> {
+        Ok(Some(reader.audit_count(self.0.tenant())?))
     }
 
     fn view<'a>(&'a self, row: &'a AuditEntry, _: PropertySet) -> impl Serialize + 'a {

@@ -2,7 +2,7 @@
 
 use cloudpc_drivers::{DriverError, IMAGE_NOT_ON_HOST};
 use cloudpc_graph::GraphError;
-use cloudpc_model::{GalleryImage, ImageId};
+use cloudpc_model::{AuditVerb, GalleryImage, ImageId};
 use cloudpc_store::{StoreError, Tx};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
             StoreError::Exists(_) => taken(&new.id),
             other => other.into(),
         })?;
-        tx.audit_insert(&super::audit(&request, "Create", &new.id))?;
+        tx.audit_insert(&super::audit(&request, AuditVerb::Create, &new))?;
         Ok::<_, Problem>(())
     };
     call.app.store.write(write).await?;

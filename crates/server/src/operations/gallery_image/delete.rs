@@ -1,7 +1,7 @@
 //! `DELETE …/galleryImages/{id}`: takes an image out of the gallery. Its files, if there are any, stay on the host.
 
 use cloudpc_graph::GraphError;
-use cloudpc_model::ImageId;
+use cloudpc_model::{AuditVerb, ImageId};
 use cloudpc_store::{ImageUses, Tx};
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use crate::pipeline::{Answer, Call, Problem};
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
     let write = move |tx: &mut Tx<'_>| {
-        let id = super::find(&request, tx)?.id;
-        if let Some(refusal) = held(&id, tx.gallery_image_uses(request.tenant(), &id)?) {
+        let image = super::find(&request, tx)?;
+        if let Some(refusal) = held(&image.id, tx.gallery_image_uses(request.tenant(), &image.id)?) {
             return Err(refusal.into());
         }
-        tx.gallery_image_delete(request.tenant(), &id)?;
-        tx.audit_insert(&super::audit(&request, "Delete", &id))?;
+        tx.gallery_image_delete(request.tenant(), &image.id)?;
+        tx.audit_insert(&super::audit(&request, AuditVerb::Delete, &image))?;
         Ok::<_, Problem>(())
     };
     call.app.store.write(write).await?;

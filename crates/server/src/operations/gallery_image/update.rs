@@ -1,6 +1,7 @@
 //! `PATCH …/galleryImages/{id}`: what is told of an image. Cloud PCs that were made from it stay what they are.
 
 use cloudpc_graph::GraphError;
+use cloudpc_model::AuditVerb;
 use cloudpc_store::Tx;
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use crate::views::catalog::gallery_image;
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
     let write = move |tx: &mut Tx<'_>| {
-        let mut image = super::find(&request, tx)?;
+        let before = super::find(&request, tx)?;
+        let mut image = before.clone();
         request.must_only_change(&CHANGEABLE, &gallery_image(&image, request.version()))?;
         match Properties::of(&request)? {
             Properties { display_name: None, os: None, size_gib: None } => {
@@ -27,7 +29,15 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
             }
         }
         tx.gallery_image_put(request.tenant(), &image)?;
-        tx.audit_insert(&super::audit(&request, "Update", &image.id))?;
+        let entry = super::audit(&request, AuditVerb::Update, &image)
+            .changed("displayName", Some(&before.display_name), &image.display_name)
+            .changed("sizeInGB", Some(&before.size_gib.to_string()), &image.size_gib.to_string())
+            .changed(
+                "osVersionNumber",
+                before.os_version_number.as_deref(),
+                image.os_version_number.as_deref().unwrap_or_default(),
+            );
+        tx.audit_insert(&entry)?;
         Ok::<_, Problem>(image)
     };
     let image = call.app.store.write(write).await?;

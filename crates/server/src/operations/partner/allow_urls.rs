@@ -1,6 +1,7 @@
 //! `POST …/externalPartners/{id}/cloudpc.allowUrls`: replaces the URL prefixes that the partner's agent may be fetched from. Ours.
 
 use cloudpc_graph::GraphError;
+use cloudpc_model::AuditVerb;
 use cloudpc_store::Tx;
 use serde_json::Value;
 use std::sync::Arc;
@@ -18,9 +19,11 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let write = move |tx: &mut Tx<'_>| {
         let mut partner = super::find(&request, tx)?;
         let given = request.body.get("urls").and_then(Value::as_array).ok_or_else(|| required("urls"))?;
+        let before = partner.allowed_urls.join(" ");
         partner.allowed_urls = read(given)?;
         tx.partner_update(&partner)?;
-        tx.audit_insert(&super::audit(&request, request.app.clock.now(), "AllowUrls", partner.id))?;
+        let entry = super::audit(&request, AuditVerb::AllowUrls, &partner);
+        tx.audit_insert(&entry.changed("urls", Some(&before), &partner.allowed_urls.join(" ")))?;
         Ok::<_, Problem>(())
     };
     call.app.store.write(write).await?;

@@ -2,7 +2,7 @@
 
 use cloudpc_drivers::{FetchPolicy, Fetcher};
 use cloudpc_graph::GraphError;
-use cloudpc_model::{AgentSetting, Partner};
+use cloudpc_model::{AgentSetting, AuditEntry, AuditVerb, Partner};
 use cloudpc_store::{Report, ReportType, Tx};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         let given = request.body.get("agentSetting").and_then(Value::as_object);
         let agent = read(given.ok_or_else(|| required("agentSetting"))?, &partner)?;
         let at = request.app.clock.now();
-        partner.agent = Some(agent.clone());
+        let before = partner.agent.replace(agent.clone());
         tx.partner_update(&partner)?;
         tx.report_insert(&Report {
             id: 0,
@@ -40,13 +40,28 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
             agent_name: agent.agent_name().to_owned(),
             activity_id: None,
             message: "The agent was configured.".into(),
-            agent: Some(masked(agent)),
+            agent: Some(masked(agent.clone())),
         })?;
-        tx.audit_insert(&super::audit(&request, at, "ConfigureAgent", partner.id))?;
+        let entry = super::audit(&request, AuditVerb::ConfigureAgent, &partner);
+        tx.audit_insert(&agent_changes(entry, before.as_ref(), &agent))?;
         Ok::<_, Problem>(())
     };
     call.app.store.write(write).await?;
     Ok(Answer::NoContent)
+}
+
+/// What the audit log tells of a new agent. The query of an address and the install parameters may be secret.
+fn agent_changes(entry: AuditEntry, before: Option<&AgentSetting>, agent: &AgentSetting) -> AuditEntry {
+    let place = |agent: &AgentSetting| agent.url.split(['?', '#']).next().unwrap_or_default().to_owned();
+    let auto_deploy = before.map(|before| before.auto_deploy.to_string());
+    let entry = entry
+        .changed("agentUrl", before.map(place).as_deref(), &place(agent))
+        .changed("agentSha256", before.map(|before| &*before.sha256), &agent.sha256)
+        .changed("autoDeploymentEnabled", auto_deploy.as_deref(), &agent.auto_deploy.to_string());
+    match before.map(|before| &before.install_parameters) == Some(&agent.install_parameters) {
+        true => entry,
+        false => entry.secret_changed("installParameters"),
+    }
 }
 
 /// Reports are kept for good, so they never hold what may be secret.

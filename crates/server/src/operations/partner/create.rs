@@ -1,7 +1,7 @@
 //! `POST …/externalPartners`
 
 use cloudpc_graph::GraphError;
-use cloudpc_model::{Partner, PartnerId};
+use cloudpc_model::{AuditVerb, Partner, PartnerId};
 use cloudpc_store::{StoreError, Tx};
 use serde_json::Value;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
             StoreError::Exists(_) => taken(&new.partner_id),
             other => other.into(),
         })?;
-        tx.audit_insert(&super::audit(&request, request.app.clock.now(), "Create", new.id))?;
+        let entry = super::audit(&request, AuditVerb::Create, &new);
+        tx.audit_insert(&entry.detail("enableConnection", &new.enable_connection.to_string()))?;
         Ok::<_, Problem>(())
     };
     call.app.store.write(write).await?;

@@ -1,5 +1,6 @@
 //! `DELETE …/externalPartners/{id}`
 
+use cloudpc_model::AuditVerb;
 use cloudpc_store::Tx;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let write = move |tx: &mut Tx<'_>| {
         let partner = super::find(&request, tx)?;
         tx.partner_delete(request.tenant(), partner.id)?;
-        tx.audit_insert(&super::audit(&request, request.app.clock.now(), "Delete", partner.id))?;
+        tx.audit_insert(&super::audit(&request, AuditVerb::Delete, &partner))?;
         Ok::<_, Problem>(())
     };
     call.app.store.write(write).await?;

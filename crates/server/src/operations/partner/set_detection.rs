@@ -1,6 +1,7 @@
 //! `POST …/externalPartners/{id}/cloudpc.setDetection`: sets the command that has to succeed in a guest before the agent counts as deployed. Ours.
 
 use cloudpc_graph::GraphError;
+use cloudpc_model::AuditVerb;
 use cloudpc_store::Tx;
 use serde_json::Value;
 use std::sync::Arc;
@@ -23,7 +24,9 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         };
         agent.detection = detection;
         tx.partner_update(&partner)?;
-        tx.audit_insert(&super::audit(&request, request.app.clock.now(), "SetDetection", partner.id))?;
+        // A command may hold a secret.
+        let entry = super::audit(&request, AuditVerb::SetDetection, &partner);
+        tx.audit_insert(&entry.secret_changed("command"))?;
         Ok::<_, Problem>(())
     };
     call.app.store.write(write).await?;

@@ -1,5 +1,6 @@
 //! `PATCH …/externalPartners/{id}`
 
+use cloudpc_model::AuditVerb;
 use cloudpc_store::Tx;
 use serde_json::Value;
 use std::sync::Arc;
@@ -17,9 +18,11 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
             // A connection made anew has not had a heartbeat yet.
             partner.last_sync_at = None;
         }
+        let entry = super::audit(&request, AuditVerb::Update, &partner);
+        let before = partner.enable_connection.to_string();
         partner.enable_connection = enable;
         tx.partner_update(&partner)?;
-        tx.audit_insert(&super::audit(&request, request.app.clock.now(), "Update", partner.id))?;
+        tx.audit_insert(&entry.changed("enableConnection", Some(&before), &enable.to_string()))?;
         Ok::<_, Problem>(partner)
     };
     let partner = call.app.store.write(write).await?;

@@ -111,8 +111,14 @@ async fn a_partner_from_its_creation_to_its_end() {
       "id": "1",
       "resources": [
         {
-          "displayName": null,
-          "modifiedProperties": [],
+          "displayName": "fab00000-0000-4000-8000-000000000009",
+          "modifiedProperties": [
+            {
+              "displayName": "enableConnection",
+              "newValue": "false",
+              "oldValue": null
+            }
+          ],
           "resourceId": "4edbbf01-5087-4314-8dca-9b0d2a122884"
         }
       ]

@@ -1,0 +1,83 @@
+//! Audit rows about actions: one when an action is accepted, one when it ends otherwise than done or is stuck.
+
+use cloudpc_model::{
+    Action, Actor, AuditEntry, AuditResource, AuditResult, AuditVerb, CloudPc, CloudPcId, Failure, HealthEvent, Kind,
+    ResourceType, State, TenantId, Timestamp,
+};
+use cloudpc_store::{StoreError, Tx};
+
+use crate::plan;
+use crate::request::Asked;
+
+/// A row about what a caller asks for.
+pub(crate) fn asked_for(
+    asked: &Asked,
+    at: Timestamp,
+    verb: impl Into<AuditVerb>,
+    resource: AuditResource,
+) -> AuditEntry {
+    AuditEntry::new(asked.tenant_id, at, asked.by.clone(), verb, resource).by_request(&asked.request_id)
+}
+
+/// A Cloud PC as the resource of a row.
+pub(crate) fn resource(cloud_pc: &CloudPc) -> AuditResource {
+    AuditResource::new(ResourceType::CloudPc, cloud_pc.id).named(&cloud_pc.display_name)
+}
+
+/// Writes the row of a caller's intervention in an action, such as canceling it.
+pub(crate) fn intervention(
+    tx: &mut Tx<'_>,
+    asked: &Asked,
+    action: &Action,
+    verb: AuditVerb,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let entry = asked_for(asked, now, verb, target(tx, action)?).detail("actionKind", action.kind().name());
+    tx.audit_insert(&entry.detail("actionId", &action.id.to_string()))
+}
+
+/// Writes the row of an action that has ended otherwise than done, or is stuck. One that is done was told of when it was accepted.
+pub(crate) fn end(tx: &mut Tx<'_>, action: &Action, now: Timestamp) -> Result<(), StoreError> {
+    let Some(result) = result(action.state, action.failure()) else { return Ok(()) };
+    let (kind, state): (Kind, &str) = (action.kind(), action.state.into());
+    let entry = AuditEntry::new(action.tenant_id, now, Actor::system(), kind, target(tx, action)?)
+        .ended(result, action.failure().map(|failure| &*failure.code))
+        .detail("actionId", &action.id.to_string())
+        .detail("actionState", state);
+    tx.audit_insert(&entry)
+}
+
+/// Writes the row of what a look at a machine has found.
+pub(crate) fn health(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    cloud_pc: &CloudPc,
+    event: &HealthEvent,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let result = if event.well { AuditResult::Success } else { AuditResult::Failure };
+    let entry = AuditEntry::new(tenant, now, Actor::system(), AuditVerb::CheckHealth, resource(cloud_pc))
+        .ended(result, None)
+        .detail(&event.name, &event.message);
+    tx.audit_insert(&entry)
+}
+
+/// What an action was asked for on. The target of a deployment may be no Cloud PC at all.
+fn target(tx: &Tx<'_>, action: &Action) -> Result<AuditResource, StoreError> {
+    let cloud_pc = match action.target.parse::<CloudPcId>() {
+        Ok(id) => tx.cloud_pc(action.tenant_id, id)?,
+        Err(_) => None,
+    };
+    Ok(cloud_pc.map_or_else(|| AuditResource::new(ResourceType::CloudPc, &action.target), |found| resource(&found)))
+}
+
+/// The result of an action that is not done; none if it is, or has not ended.
+fn result(state: State, failure: Option<&Failure>) -> Option<AuditResult> {
+    match state {
+        State::Pending | State::Running | State::Undoing | State::Done => None,
+        // Somebody wanted it so, or asked for what the machine cannot do.
+        State::Canceled | State::NotSupported => Some(AuditResult::ClientError),
+        State::Failed if failure.is_some_and(plan::is_overdue) => Some(AuditResult::Timeout),
+        State::Failed | State::Stuck => Some(AuditResult::Failure),
+    }
+}

@@ -1,0 +1,336 @@
+//! The audit log: who did what to which resource, with which result.
+//!
+//! Callers name a verb, a resource and a result; every text of the log is made here. This module refuses to know how rows are stored and sent.
+
+use serde::{Deserialize, Serialize};
+use strum::{EnumIter, EnumString, IntoStaticStr};
+
+use crate::{Actor, Kind, TenantId, Timestamp};
+
+/// Longest name or value of a row, in characters; what is longer is cut and ends in `…`.
+pub const AUDIT_TEXT_CHARS_MAX: usize = 256;
+/// Most changed properties of a row; later ones are dropped.
+pub const AUDIT_CHANGES_MAX: usize = 32;
+
+/// The new value shown for a secret that was changed.
+const SECRET_CHANGED: &str = "changed";
+
+/// One row of the audit log. Made by [`AuditEntry::new`] and the methods after it; rows are never updated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditEntry {
+    /// Number within the tenant, made by the store; zero before it is stored.
+    pub id: i64,
+    /// Tenant whose log this row belongs to; [`TenantId::INSTALLATION`] for the log of the installation.
+    pub tenant_id: TenantId,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Who did it, and from which address.
+    pub actor: Actor,
+    /// What was done.
+    pub verb: AuditVerb,
+    /// What it was done to.
+    pub resource: AuditResource,
+    /// How it ended.
+    pub result: AuditResult,
+    /// What changed, and details such as an error code.
+    pub changes: Vec<AuditChange>,
+    /// Id of the request that did it, so that its log line can be found; empty for cloudpc's own work.
+    pub request_id: String,
+    /// Text of a row from before rows were typed; none for every new row.
+    pub old_activity: Option<String>,
+}
+
+impl AuditEntry {
+    /// A row that tells of a success, of no request and without changes.
+    pub fn new(
+        tenant_id: TenantId,
+        at: Timestamp,
+        actor: Actor,
+        verb: impl Into<AuditVerb>,
+        resource: AuditResource,
+    ) -> Self {
+        Self {
+            id: 0,
+            tenant_id,
+            at,
+            actor,
+            verb: verb.into(),
+            resource,
+            result: AuditResult::Success,
+            changes: Vec::new(),
+            request_id: String::new(),
+            old_activity: None,
+        }
+    }
+
+    /// The same, done by a request.
+    #[must_use]
+    pub fn by_request(mut self, request_id: &str) -> Self {
+        self.request_id = capped(request_id);
+        self
+    }
+
+    /// The same with another result. `error_code` is shown as the property `errorCode`.
+    #[must_use]
+    pub fn ended(mut self, result: AuditResult, error_code: Option<&str>) -> Self {
+        self.result = result;
+        match error_code {
+            Some(code) => self.detail("errorCode", code),
+            None => self,
+        }
+    }
+
+    /// The same with a property that now has the value `new`. A property that has not changed is left out.
+    #[must_use]
+    pub fn changed(mut self, name: &str, old: Option<&str>, new: &str) -> Self {
+        if old != Some(new) && self.changes.len() < AUDIT_CHANGES_MAX {
+            self.changes.push(AuditChange { name: capped(name), old: old.map(capped), new: capped(new) });
+        }
+        self
+    }
+
+    /// The same with a detail that had no value before.
+    #[must_use]
+    pub fn detail(self, name: &str, value: &str) -> Self {
+        self.changed(name, None, value)
+    }
+
+    /// The same with a property whose values are secret: only that it was changed is told.
+    #[must_use]
+    pub fn secret_changed(self, name: &str) -> Self {
+        self.changed(name, None, SECRET_CHANGED)
+    }
+
+    /// What was done to what kind of resource, e.g. `Reprovision CloudPC`. An old row keeps its text.
+    pub fn activity(&self) -> String {
+        match &self.old_activity {
+            Some(text) => text.clone(),
+            None => format!("{} {}", self.verb.display_name(), self.resource.kind.name()),
+        }
+    }
+}
+
+/// What was done. Stored by its name in camel case; a new verb needs no migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "camelCase")]
+#[expect(missing_docs, reason = "each is named after the Graph action or the administration call it stands for")]
+pub enum AuditVerb {
+    Create,
+    Update,
+    Delete,
+    Reprovision,
+    Resize,
+    Restore,
+    Undo,
+    Rename,
+    Reboot,
+    PowerOn,
+    PowerOff,
+    CreateSnapshot,
+    Troubleshoot,
+    DeployAgent,
+    CancelAction,
+    SettleAction,
+    /// A machine has failed by itself (result `failure`) or is well again.
+    CheckHealth,
+    ConfigureAgent,
+    SetDetection,
+    AllowUrls,
+    /// Of a user or an application; a refused one has another result than success.
+    SignIn,
+    /// The screen of a machine; the detail `mode` is `viewOnly` or `control`.
+    OpenDesktop,
+    Enable,
+    Disable,
+    /// Other permissions than before.
+    Grant,
+    /// Tokens, sessions or keys that are worth nothing from now on.
+    Revoke,
+    /// A new signing key; the old one is still accepted until its tokens have expired.
+    Rotate,
+    /// New signing keys; tokens of the old ones are refused.
+    Replace,
+    Pause,
+    Resume,
+    Advance,
+    AdvanceToIdle,
+    Load,
+    Save,
+    Reset,
+    Clear,
+    /// A crash, panic or guest shutdown of a simulated machine.
+    Inject,
+    /// Of a row whose text was written before rows were typed, and says nothing that is known.
+    Unknown,
+}
+
+impl AuditVerb {
+    /// The name in Pascal case, e.g. `PowerOn`, as the first word of an activity.
+    pub fn display_name(self) -> String {
+        let name: &str = self.into();
+        name[..1].to_ascii_uppercase() + &name[1..]
+    }
+
+    /// What kind of change it is, as Graph tells them apart.
+    pub fn operation_type(self) -> OperationType {
+        match self {
+            Self::Create | Self::CreateSnapshot => OperationType::Create,
+            Self::Delete | Self::Clear => OperationType::Delete,
+            // They change nothing, and Graph's enum has nothing for them.
+            Self::SignIn | Self::OpenDesktop | Self::CheckHealth | Self::Save | Self::Unknown => {
+                OperationType::UnknownFutureValue
+            }
+            Self::Update
+            | Self::Reprovision
+            | Self::Resize
+            | Self::Restore
+            | Self::Undo
+            | Self::Rename
+            | Self::Reboot
+            | Self::PowerOn
+            | Self::PowerOff
+            | Self::Troubleshoot
+            | Self::DeployAgent
+            | Self::CancelAction
+            | Self::SettleAction
+            | Self::ConfigureAgent
+            | Self::SetDetection
+            | Self::AllowUrls
+            | Self::Enable
+            | Self::Disable
+            | Self::Grant
+            | Self::Revoke
+            | Self::Rotate
+            | Self::Replace
+            | Self::Pause
+            | Self::Resume
+            | Self::Advance
+            | Self::AdvanceToIdle
+            | Self::Load
+            | Self::Reset
+            | Self::Inject => OperationType::Patch,
+        }
+    }
+}
+
+impl From<Kind> for AuditVerb {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Reprovision => Self::Reprovision,
+            Kind::Resize => Self::Resize,
+            Kind::Restore => Self::Restore,
+            Kind::Undo => Self::Undo,
+            Kind::Rename => Self::Rename,
+            Kind::Reboot => Self::Reboot,
+            Kind::PowerOn => Self::PowerOn,
+            Kind::PowerOff => Self::PowerOff,
+            Kind::CreateSnapshot => Self::CreateSnapshot,
+            Kind::Troubleshoot => Self::Troubleshoot,
+            Kind::DeployAgent => Self::DeployAgent,
+        }
+    }
+}
+
+/// `cloudPcAuditActivityOperationType`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OperationType {
+    /// Something new.
+    Create,
+    /// Something gone.
+    Delete,
+    /// Something changed.
+    Patch,
+    /// None of the three.
+    UnknownFutureValue,
+}
+
+/// `cloudPcAuditActivityResult`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, EnumString, IntoStaticStr, Serialize)]
+#[strum(serialize_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub enum AuditResult {
+    /// It was done, or accepted if it is an action.
+    Success,
+    /// It was not done, because of what the caller asked for, or because a caller canceled it.
+    ClientError,
+    /// It was not done, because it failed.
+    Failure,
+    /// It was not done, because it took too long.
+    Timeout,
+}
+
+/// What something was done to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditResource {
+    /// Its kind.
+    pub kind: ResourceType,
+    /// Its id; empty for what an installation has one of.
+    pub id: String,
+    /// Its name; empty if it has none or it was not looked up.
+    pub display_name: String,
+}
+
+impl AuditResource {
+    /// A resource whose name is not told.
+    pub fn new(kind: ResourceType, id: impl ToString) -> Self {
+        Self { kind, id: capped(&id.to_string()), display_name: String::new() }
+    }
+
+    /// The same with a name.
+    #[must_use]
+    pub fn named(mut self, display_name: &str) -> Self {
+        self.display_name = capped(display_name);
+        self
+    }
+}
+
+/// The kind of a resource, stored and sent by the name that follows the verb of an activity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr)]
+#[expect(missing_docs, reason = "each is named after the thing itself")]
+pub enum ResourceType {
+    #[strum(serialize = "CloudPC")]
+    CloudPc,
+    #[strum(serialize = "CloudPcExternalPartner")]
+    ExternalPartner,
+    #[strum(serialize = "CloudPcGalleryImage")]
+    GalleryImage,
+    Tenant,
+    Application,
+    User,
+    AccessToken,
+    SigningKey,
+    Clock,
+    Fault,
+    Fleet,
+    Scenario,
+}
+
+impl ResourceType {
+    /// The name, as stored and sent.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// A property and its values, `cloudPcAuditProperty`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AuditChange {
+    /// Name of the property.
+    pub name: String,
+    /// Value before; none if there was none or it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<String>,
+    /// Value since.
+    pub new: String,
+}
+
+fn capped(text: &str) -> String {
+    match text.char_indices().nth(AUDIT_TEXT_CHARS_MAX) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(AUDIT_TEXT_CHARS_MAX - 1).chain(['…']).collect(),
+    }
+}
