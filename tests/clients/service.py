@@ -105,6 +105,11 @@ class Service:
             self._token = self._open(request).json()["access_token"]
         return self._token
 
+    def password(self, user: str) -> str:
+        """The password that the first start generated for a user."""
+        rows = json.loads((self.data / "passwords.json").read_text())
+        return next(row["password"] for row in rows if row["userPrincipalName"] == user)
+
     def sign_in(self, page: str, code: str, user: str, password: str) -> None:
         """What a person does who was shown a code and the page to enter it on."""
         browser = urllib.request.build_opener(

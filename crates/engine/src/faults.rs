@@ -2,7 +2,7 @@
 //!
 //! A rule lives in this process and is gone with it, so a rule that crashes the process acts once.
 
-use cloudpc_model::{Action, CloudPcId, Kind, Rng};
+use cloudpc_model::{Action, CloudPcId, Kind, Rng, TenantId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FaultRule {
+    /// Only actions of this tenant. None: of all tenants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<TenantId>,
     /// Only these Cloud PCs; empty: all.
     #[serde(default)]
     pub cloud_pcs: Vec<CloudPcId>,
@@ -135,6 +138,7 @@ impl Rule {
         let cloud_pc = action.cloud_pc_id();
         let named = rule.cloud_pcs.is_empty() || cloud_pc.is_some_and(|id| rule.cloud_pcs.contains(&id));
         let fits = named
+            && rule.tenant_id.is_none_or(|only| only == action.tenant_id)
             && rule.undo == undo
             && rule.kind.is_none_or(|kind| kind == action.kind())
             && rule.step.as_deref().is_none_or(|wanted| wanted == step);
@@ -160,7 +164,16 @@ mod tests {
     use cloudpc_model::{ActionId, Actor, Params, SeededRng, State, TenantId, Timestamp};
 
     fn rule(effect: Effect) -> FaultRule {
-        FaultRule { cloud_pcs: vec![], share_percent: None, kind: None, step: None, nth: None, undo: false, effect }
+        FaultRule {
+            tenant_id: None,
+            cloud_pcs: vec![],
+            share_percent: None,
+            kind: None,
+            step: None,
+            nth: None,
+            undo: false,
+            effect,
+        }
     }
 
     fn action(on: CloudPcId) -> Action {
@@ -205,6 +218,16 @@ mod tests {
         assert_eq!(strike(here, "restart", false), None, "the third");
         assert_eq!(faults.list()[0].2, 3);
         assert!(faults.remove(number) && !faults.remove(number));
+    }
+
+    #[test]
+    fn a_rule_of_a_tenant_touches_no_other_tenant() {
+        let rng = SeededRng::new(1);
+        let (ours, theirs) = (action(CloudPcId::random(&rng)), action(CloudPcId::random(&rng)));
+        let faults = Faults::new(Box::new(|| {}));
+        faults.add(FaultRule { tenant_id: Some(ours.tenant_id), ..rule(Effect::Hang) });
+        assert_eq!(faults.strike(&theirs, "restart", false, &rng), None);
+        assert_eq!(faults.strike(&ours, "restart", false, &rng), Some(Effect::Hang));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod deploy;
 mod faults;
 mod health;
 mod image;
+mod mask;
 mod plan;
 mod request;
 mod run;

@@ -1,7 +1,10 @@
 //! `/_cloudpc/`: administration, apart from Graph: applications, tokens and keys, and for simulated fleets the clock, faults and scenarios.
 //!
-//! Each call is authenticated, checked for its permission and answered here; what it does is in one file per noun. Errors leave in the Graph envelope, and
+//! Each call is authenticated, checked for its right and answered here; what it does is in one file per noun. Errors leave in the Graph envelope, and
 //! every change writes an audit row. It refuses to know how tokens are made and what a fault does.
+//!
+//! What reaches beyond a tenant belongs to the owner of the installation ([`crate::installation`]). A tenant's administrator stays
+//! within the tenant, and nobody grants a permission that is not theirs to grant.
 
 mod apps;
 mod clock;
@@ -17,7 +20,7 @@ use axum::extract::{Path, State};
 use axum::routing::{delete, get, patch, post};
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
-use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, Error, ResourceType};
+use cloudpc_model::{AppId, AuditEntry, AuditResource, AuditVerb, Error, ResourceType};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
@@ -26,50 +29,76 @@ use std::sync::Arc;
 
 use crate::app::{App, Simulation};
 use crate::caller::Caller;
+use crate::installation::{self, GRANTED_BY_OWNER};
 use crate::pipeline::{Problem, refuse};
 use crate::request::{BaseAddress, RequestIds};
 
 pub use apps::NAME_CHARS_MAX;
 
-/// May make applications and tokens, and what tokens are signed with.
-const ADMINISTER: &str = "Cloudpc.Administer.All";
-/// May use the levers of a simulated fleet.
-const SIMULATE: &str = "Cloudpc.Simulate.All";
+/// What a call needs. The owner of the installation may make every call.
+#[derive(Clone, Copy)]
+enum Right {
+    /// To administer one's own tenant.
+    Administer,
+    /// To use the controls of a simulated fleet.
+    Simulate,
+    /// To own the installation.
+    Own,
+}
+
+impl Right {
+    fn check(self, caller: &Caller) -> Result<(), GraphError> {
+        let permission = match self {
+            Self::Administer => "Cloudpc.Administer.All",
+            Self::Simulate => "Cloudpc.Simulate.All",
+            Self::Own if caller.is_owner => return Ok(()),
+            Self::Own => {
+                let message = "Only the owner of the installation may do this. Use the credentials in admin.json in the \
+                               service's data directory.";
+                return Err(forbidden(message));
+            }
+        };
+        match caller.is_owner || caller.permissions.contains(permission) {
+            true => Ok(()),
+            false => Err(forbidden(format!("The token lacks the permission {permission}."))),
+        }
+    }
+}
 
 /// The routes below `/_cloudpc`.
 pub fn routes() -> Router<App> {
-    // Every route is a handler of this module's own kind, behind the permission that it takes.
+    // Every route is a handler of this module's own kind, behind the right that it takes.
     macro_rules! call {
-        ($permission:expr, $handler:expr) => {
-            |State(app): State<App>, request: Request<Body>| answer(app, request, $permission, $handler)
+        ($right:ident, $handler:expr) => {
+            |State(app): State<App>, request: Request<Body>| answer(app, request, Right::$right, $handler)
         };
     }
     let remove_fault = |State(app): State<App>, Path(number): Path<String>, request: Request<Body>| {
-        answer(app, request, SIMULATE, move |call, _| faults::remove(call, number))
+        answer(app, request, Right::Simulate, move |call, _| faults::remove(call, number))
     };
     let change_app = |State(app): State<App>, Path(id): Path<String>, request: Request<Body>| {
-        answer(app, request, ADMINISTER, move |call, body| apps::change(call, id, body))
+        answer(app, request, Right::Administer, move |call, body| apps::change(call, id, body))
     };
     Router::new()
-        .route("/apps", get(call!(ADMINISTER, apps::list)).post(call!(ADMINISTER, apps::create)))
+        .route("/apps", get(call!(Administer, apps::list)).post(call!(Administer, apps::create)))
         .route("/apps/{id}", patch(change_app))
-        .route("/keys/rotate", post(call!(ADMINISTER, keys::rotate)))
-        .route("/tokens", post(call!(ADMINISTER, tokens::create)))
-        .route("/clock", get(call!(SIMULATE, clock::show)))
-        .route("/clock/pause", post(call!(SIMULATE, clock::pause)))
-        .route("/clock/resume", post(call!(SIMULATE, clock::resume)))
-        .route("/clock/advance", post(call!(SIMULATE, clock::advance)))
-        .route("/clock/advanceToIdle", post(call!(SIMULATE, clock::advance_to_idle)))
+        .route("/keys/rotate", post(call!(Own, keys::rotate)))
+        .route("/tokens", post(call!(Administer, tokens::create)))
+        .route("/clock", get(call!(Simulate, clock::show)))
+        .route("/clock/pause", post(call!(Simulate, clock::pause)))
+        .route("/clock/resume", post(call!(Simulate, clock::resume)))
+        .route("/clock/advance", post(call!(Simulate, clock::advance)))
+        .route("/clock/advanceToIdle", post(call!(Simulate, clock::advance_to_idle)))
         .route(
             "/faults",
-            get(call!(SIMULATE, faults::list))
-                .post(call!(SIMULATE, faults::add))
-                .delete(call!(SIMULATE, faults::clear)),
+            get(call!(Simulate, faults::list))
+                .post(call!(Simulate, faults::add))
+                .delete(call!(Simulate, faults::clear)),
         )
         .route("/faults/{number}", delete(remove_fault))
-        .route("/mishaps", post(call!(SIMULATE, mishaps::befall)))
-        .route("/reset", post(call!(SIMULATE, fleet::reset)))
-        .route("/scenario", get(call!(SIMULATE, fleet::save)).post(call!(SIMULATE, fleet::load)))
+        .route("/mishaps", post(call!(Simulate, mishaps::befall)))
+        .route("/reset", post(call!(Own, fleet::reset)))
+        .route("/scenario", get(call!(Own, fleet::save)).post(call!(Own, fleet::load)))
 }
 
 /// A call that may be made: who makes it, and what it reaches.
@@ -96,7 +125,7 @@ enum Reply {
 async fn answer<F, R>(
     app: App,
     request: Request<Body>,
-    permission: &'static str,
+    right: Right,
     handler: impl FnOnce(Call, Bytes) -> F + Send,
 ) -> Response<Body>
 where
@@ -110,10 +139,7 @@ where
     let work = async {
         let caller = app.identity.authenticate(&head.headers).await?;
         seen = Some(Arc::clone(&caller));
-        if !caller.permissions.contains(permission) {
-            let message = format!("The token lacks the permission {permission}.");
-            return Err(GraphError::new(403, "Forbidden", message).into());
-        }
+        right.check(&caller)?;
         let body = body.collect().await.map_err(|_| GraphError::bad_request("The body cannot be read."))?.to_bytes();
         let call = Call { app: app.clone(), caller, base, ids: ids.clone() };
         handler(call, body).await.map(Into::into)
@@ -169,6 +195,19 @@ impl Call {
         })
     }
 
+    /// Refuses to touch the application that owns the installation.
+    async fn must_not_be_the_owners(&self, app: AppId) -> Result<(), Problem> {
+        let owner = self.app.store.read(installation::owner).await.map_err(Error::from)?;
+        match owner == Some((self.caller.tenant_id, app)) {
+            true => Err(forbidden(
+                "This application owns the installation, and no request changes it or gets its tokens. To replace it, delete \
+                 admin.json and restart the service.",
+            )
+            .into()),
+            false => Ok(()),
+        }
+    }
+
     /// The audit row of what this call does. `id` is empty for what there is one of.
     fn audit(&self, verb: AuditVerb, kind: ResourceType, id: impl ToString) -> AuditEntry {
         let (tenant, actor) = (self.caller.tenant_id, self.caller.actor());
@@ -180,6 +219,20 @@ impl Call {
     async fn write_audit(&self, entry: AuditEntry) -> Result<(), Error> {
         self.app.store.write(move |tx| Ok(tx.audit_insert(&entry)?)).await
     }
+}
+
+/// Refuses what a caller may not hand on, be it in an application or in a token.
+fn may_grant(caller: &Caller, permissions: &[String]) -> Result<(), GraphError> {
+    match permissions.iter().find(|permission| GRANTED_BY_OWNER.contains(&permission.as_str())) {
+        Some(permission) if !caller.is_owner => {
+            Err(forbidden(format!("Only the owner of the installation grants {permission}.")).about("permissions"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn forbidden(message: impl Into<String>) -> GraphError {
+    GraphError::new(403, "Forbidden", message)
 }
 
 /// The body as what it has to be.

@@ -17,6 +17,8 @@ pub struct Caller {
     pub user: Option<CallerUser>,
     /// `roles` of an application's token, `scp` of a delegated one.
     pub permissions: BTreeSet<String>,
+    /// Whether this is the application that owns the installation (see [`crate::installation`]).
+    pub is_owner: bool,
     /// What the token rests on.
     pub origin: TokenOrigin,
 }

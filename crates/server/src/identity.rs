@@ -33,6 +33,7 @@ use uuid::Uuid;
 
 use crate::caller::{Caller, CallerUser, TokenOrigin};
 use crate::config::IssuerConfig;
+use crate::installation;
 use crate::request::BaseAddress;
 use claims::{Claims, Subject};
 use issuers::Issuers;
@@ -105,6 +106,8 @@ pub struct AccessToken {
     pub token: String,
     /// How long it is good from now on.
     pub expires_in: Duration,
+    /// The permissions that it carries.
+    pub permissions: Vec<String>,
 }
 
 /// A new secret of an application: what its owner is told, and what the store keeps.
@@ -223,6 +226,9 @@ impl Identity {
         let keys = Keys::rotate(&self.store, self.clock.now(), old).await?;
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         self.forget_verified();
+        if old == OldKeys::Drop {
+            self.store.empty_log().await?;
+        }
         Ok(())
     }
 
@@ -278,7 +284,8 @@ impl Identity {
 
     fn access_token(&self, base: &BaseAddress, audience: &str, subject: &Subject<'_>) -> Result<AccessToken, Error> {
         let claims = Claims::access(base, audience, subject, self.clock.now(), self.rng.as_ref());
-        Ok(AccessToken { token: self.keys().sign(&claims)?, expires_in: TOKEN_LIFETIME })
+        let permissions = claims.permissions().map(str::to_owned).collect();
+        Ok(AccessToken { token: self.keys().sign(&claims)?, expires_in: TOKEN_LIFETIME, permissions })
     }
 
     fn keys(&self) -> Arc<Keys> {
@@ -315,12 +322,12 @@ impl Identity {
         mut permissions: BTreeSet<String>,
         key_id: &str,
     ) -> Result<Caller, GraphError> {
-        let (tenant_known, app, user) = self
+        let (tenant_known, app, user, owner) = self
             .store
             .read(move |reader| {
                 let tenant_known = reader.tenant_list()?.iter().any(|(id, _)| *id == tenant);
                 let user = user_id.map(|id| reader.user(tenant, id)).transpose()?.flatten();
-                Ok::<_, Error>((tenant_known, reader.app(tenant, app_id)?, user))
+                Ok::<_, Error>((tenant_known, reader.app(tenant, app_id)?, user, installation::owner(reader)?))
             })
             .await
             .map_err(unavailable)?;
@@ -340,9 +347,10 @@ impl Identity {
             }
             (Some(_), _) => return Err(rejected("The user of the access token is not known here, or disabled.")),
         };
+        let is_owner = user.is_none() && owner == Some((tenant, app_id));
         let app_name = app.map_or_else(|| BUILT_IN_NAME.to_owned(), |app| app.name);
         let origin = TokenOrigin::Local { key_id: key_id.to_owned() };
-        Ok(Caller { tenant_id: tenant, app_id: Some(app_id), app_name, user, permissions, origin })
+        Ok(Caller { tenant_id: tenant, app_id: Some(app_id), app_name, user, permissions, origin, is_owner })
     }
 
     fn is_our_audience(&self, audience: &str) -> bool {

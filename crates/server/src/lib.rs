@@ -14,6 +14,7 @@ pub mod edge;
 mod html;
 pub mod identity;
 pub mod images;
+pub mod installation;
 pub mod operations;
 pub mod pipeline;
 pub mod request;

@@ -8,28 +8,34 @@
 mod cloud_pcs;
 mod describe;
 mod file;
+mod machines;
+mod passwords;
 mod provision;
 mod resolve;
 
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::phc::PasswordHash;
-use cloudpc_drivers::sim::{Artifact, Pace};
-use cloudpc_model::{Error, ErrorKind, Rng, TenantId, Timestamp};
+use cloudpc_drivers::sim::{Ailment, Artifact, Pace};
+use cloudpc_engine::FaultRule;
+use cloudpc_model::{CloudPcId, Error, ErrorKind, Rng, TenantId};
 use cloudpc_store::{Reader, StoreError, Tx};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::app::{App, Simulation};
-pub use provision::{provision, resume_provision};
+use crate::installation;
+use machines::{Machine, machines};
+pub use passwords::GeneratedPassword;
 pub(crate) use resolve::problem;
-use resolve::{World, machine_spec, resolve};
+use resolve::{World, resolve};
 
 /// The setting that holds what the simulation was told besides its machines.
 const CONDITIONS: &str = "scenario.conditions";
-/// The setting that holds the scenario whose machines are not all there yet; else empty.
-const UNFINISHED: &str = "scenario.unfinished";
+/// The setting that holds what a load still has to do; empty if there is none.
+const PENDING: &str = "scenario.pending";
 
 /// What holds for a whole simulation.
 #[derive(Default, Serialize, Deserialize)]
@@ -38,61 +44,98 @@ struct Conditions {
     artifacts: Vec<Artifact>,
 }
 
-/// A loading that has reached the store and perhaps not the machines.
-#[derive(Serialize, Deserialize)]
-struct Unfinished {
-    home: Option<TenantId>,
-    text: String,
+/// What a load that has reached the store has not told the simulation yet. The machines follow from
+/// the Cloud PCs in the store; the text of the scenario is not kept, for it may hold secrets.
+#[derive(Default, Serialize, Deserialize)]
+struct Pending {
+    ailments: Vec<(CloudPcId, Ailment)>,
+    faults: Vec<FaultRule>,
 }
 
-/// Replaces everything but settings, tenants' signing keys and applications with what the scenario describes. Returns its tenants.
-///
-/// # Errors
-/// Invalid, naming the line or entry; nothing has changed then.
-pub async fn load(app: &App, text: &str) -> Result<Vec<TenantId>, Error> {
-    load_at(app, None, text).await
+/// A scenario that was found to be right and is not loaded yet.
+pub struct Prepared {
+    world: World,
+    /// Passwords that were generated for its users. They are kept nowhere else.
+    pub passwords: Vec<GeneratedPassword>,
 }
 
-/// The same for a caller of the tenant `home`: the first tenant of the scenario that names no id becomes theirs, so that they see what they have loaded.
+/// Reads a scenario, and changes nothing yet. The first tenant that names no id becomes `home`, if
+/// that is given, so that a caller sees what they load.
 ///
 /// # Errors
-/// Invalid, naming the line or entry; nothing has changed then.
-pub async fn load_at(app: &App, home: Option<TenantId>, text: &str) -> Result<Vec<TenantId>, Error> {
-    let simulation = simulation(app)?;
-    let world = read(text.to_owned(), home, app.clock.now(), app.rng.clone()).await?;
+/// Invalid, naming the line or entry.
+pub async fn prepare(app: &App, home: Option<TenantId>, text: &str) -> Result<Prepared, Error> {
+    let (text, now, rng) = (text.to_owned(), app.clock.now(), Arc::clone(&app.rng));
+    // Off the async threads: a large fleet and each password take a while.
+    let read = move || {
+        let mut scenario = parse(&text)?;
+        let passwords = passwords::generate(&mut scenario, rng.as_ref())?;
+        let world = resolve(scenario, home, now, &|password| hash_password(rng.as_ref(), password))?;
+        Ok::<_, Error>(Prepared { world, passwords })
+    };
+    let prepared = tokio::task::spawn_blocking(read).await.map_err(Error::internal)??;
+    if app.simulation.is_none() {
+        provision::must_be_real(&prepared.world)?;
+    }
+    Ok(prepared)
+}
+
+/// Replaces everything but settings, tenants' signing keys and applications with what the scenario
+/// describes; then makes its machines. Returns its tenants.
+///
+/// # Errors
+/// Invalid: it has an application with the id of the owner's; nothing has changed then.
+/// The store or the machines' host fails; [`resume`] goes on with it.
+pub async fn load(app: &App, Prepared { world, .. }: Prepared) -> Result<Vec<TenantId>, Error> {
+    let tenants = world.tenants.iter().map(|tenant| tenant.id).collect();
     let conditions = Conditions { pace: world.pace.clone(), artifacts: world.artifacts.clone() };
     let conditions = serde_json::to_vec(&conditions).map_err(Error::internal)?;
-    let unfinished = serde_json::to_vec(&Unfinished { home, text: text.to_owned() }).map_err(Error::internal)?;
-    let world = app
-        .store
+    let ailments = world.tenants.iter().flat_map(|tenant| &tenant.ailments);
+    let pending = Pending {
+        ailments: ailments.map(|(id, ailment)| (*id, ailment.clone())).collect(),
+        faults: world.faults.clone(),
+    };
+    let pending = serde_json::to_vec(&pending).map_err(Error::internal)?;
+    let enrol_at = app.simulation.is_none().then(|| app.clock.now());
+    app.store
         .write(move |tx| {
+            spare_the_owner(tx, &world)?;
             replace(tx, &world)?;
+            if let Some(now) = enrol_at {
+                provision::ask_to_enrol(tx, &world, now)?;
+            }
             tx.setting_put(CONDITIONS, &conditions)?;
-            tx.setting_put(UNFINISHED, &unfinished)?;
-            Ok::<_, Error>(world)
+            Ok::<_, Error>(tx.setting_put(PENDING, &pending)?)
         })
         .await?;
     app.lasting.forget();
-
-    let levers = simulation.clone();
-    let tenants = tokio::task::spawn_blocking(move || populate(&levers, world)).await.map_err(Error::internal)??;
-    app.store.write(|tx| tx.setting_put(UNFINISHED, b"")).await?;
+    resume(app).await?;
+    app.store.empty_log().await?;
     Ok(tenants)
 }
 
-/// Tells a simulation that was just opened what it was told before the process ended, and finishes a loading that a crash cut short.
+/// Tells a simulation that was just opened what it was told before the process ended, and finishes
+/// a load that a crash cut short.
 ///
 /// # Errors
-/// The store or the simulation fails.
+/// The store or the machines' host fails.
 pub async fn resume(app: &App) -> Result<(), Error> {
-    let simulation = simulation(app)?;
-    let (conditions, unfinished) =
-        app.store.read(|reader| Ok::<_, StoreError>((conditions(reader)?, setting(reader, UNFINISHED)?))).await?;
-    simulation.driver.configure(conditions.pace, conditions.artifacts);
-    match unfinished {
-        Some(Unfinished { home, text }) => load_at(app, home, &text).await.map(drop),
-        None => Ok(()),
+    let (conditions, pending) =
+        app.store.read(|reader| Ok::<_, StoreError>((conditions(reader)?, setting(reader, PENDING)?))).await?;
+    let simulation = app.simulation.clone();
+    if let Some(simulation) = &simulation {
+        simulation.driver.configure(conditions.pace, conditions.artifacts);
     }
+    let Some(pending) = pending else { return Ok(()) };
+    let machines = app.store.read(machines).await?;
+    match simulation {
+        Some(simulation) => {
+            let work = move || populate(&simulation, machines, pending);
+            tokio::task::spawn_blocking(work).await.map_err(Error::internal)??;
+        }
+        None => provision::make_machines(app, machines).await?,
+    }
+    app.store.write(|tx| tx.setting_put(PENDING, b"")).await.map_err(Error::from)
 }
 
 /// Empties the fleet: everything goes but settings, tenants' signing keys, applications and the tenants that have any.
@@ -104,7 +147,8 @@ pub async fn clear(app: &App) -> Result<(), Error> {
     app.store.write(|tx| Ok::<_, Error>(empty(tx)?)).await?;
     app.lasting.forget();
     simulation.faults.clear();
-    simulation.driver.reset().map_err(Error::internal)
+    simulation.driver.reset().map_err(Error::internal)?;
+    app.store.empty_log().await.map_err(Error::from)
 }
 
 /// The present fleet as a scenario that [`load`] takes. It has no applications, for they belong to the installation; a change under way is
@@ -128,12 +172,6 @@ fn simulation(app: &App) -> Result<Simulation, Error> {
             "The machines of this installation are real; scenarios are for simulated ones.",
         )
     })
-}
-
-/// Parses and resolves off the async threads: a large fleet and each password take a while.
-async fn read(text: String, home: Option<TenantId>, now: Timestamp, rng: Arc<dyn Rng>) -> Result<World, Error> {
-    let work = move || resolve(parse(&text)?, home, now, &|password| hash_password(&*rng, password));
-    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
 }
 
 fn parse(text: &str) -> Result<file::Scenario, Error> {
@@ -181,23 +219,32 @@ fn empty(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes the simulation match: its machines, their ailments, its pace and its scripted trouble.
-fn populate(simulation: &Simulation, world: World) -> Result<Vec<TenantId>, Error> {
+/// Refuses a scenario that would replace the application that owns the installation.
+fn spare_the_owner(tx: &Tx<'_>, world: &World) -> Result<(), Error> {
+    let owner = installation::owner(tx)?;
+    let mut apps = world.tenants.iter().flat_map(|tenant| &tenant.apps);
+    match apps.find(|app| Some((app.tenant_id, app.id)) == owner) {
+        Some(app) => Err(resolve::wrong(
+            &format!("application '{}'", app.name),
+            "its id is that of the owner's application, which admin.json names; give it another one",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Makes the simulation match: its machines, their ailments and its scripted faults.
+fn populate(simulation: &Simulation, machines: Vec<Machine>, pending: Pending) -> Result<(), Error> {
     simulation.faults.clear();
     simulation.driver.reset().map_err(Error::internal)?;
-    simulation.driver.configure(world.pace, world.artifacts);
-    for tenant in &world.tenants {
-        for cloud_pc in &tenant.cloud_pcs {
-            let plan = tenant.service_plans.iter().find(|plan| plan.id == cloud_pc.service_plan_id);
-            let plan = plan.expect("a resolved Cloud PC has a service plan of its tenant");
-            let ailment = tenant.ailments.get(&cloud_pc.id).cloned().unwrap_or_default();
-            simulation.driver.seed(&machine_spec(cloud_pc, plan), ailment).map_err(Error::internal)?;
-        }
+    let mut ailments: HashMap<_, _> = pending.ailments.into_iter().collect();
+    for Machine { spec, .. } in machines {
+        let ailment = ailments.remove(&spec.id).unwrap_or_default();
+        simulation.driver.seed(&spec, ailment).map_err(Error::internal)?;
     }
-    for rule in world.faults {
+    for rule in pending.faults {
         simulation.faults.add(rule);
     }
-    Ok(world.tenants.into_iter().map(|tenant| tenant.id).collect())
+    Ok(())
 }
 
 fn conditions(reader: &Reader<'_>) -> Result<Conditions, StoreError> {
@@ -214,7 +261,7 @@ fn setting<T: DeserializeOwned>(reader: &Reader<'_>, name: &str) -> Result<Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cloudpc_model::{CloudPcStatus, Product};
+    use cloudpc_model::{CloudPcStatus, Product, SeededRng, Timestamp};
     use insta::assert_snapshot;
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
@@ -231,7 +278,8 @@ mod tests {
     "#;
 
     fn world(text: &str) -> Result<World, Error> {
-        let scenario = parse(text)?;
+        let mut scenario = parse(text)?;
+        passwords::generate(&mut scenario, &SeededRng::new(1))?;
         resolve(scenario, None, NOW, &|password| Ok(format!("hash of {password}")))
     }
 
@@ -246,6 +294,32 @@ mod tests {
             let world = world(&std::fs::read_to_string(path).unwrap()).map_err(|error| error.message);
             assert_eq!(world.map(|world| world.tenants[0].cloud_pcs.len()), Ok(count), "{name}");
         }
+    }
+
+    #[test]
+    fn published_scenarios_hold_no_credentials() {
+        for name in ["demo", "faulty", "fleet-1000", "qemu"] {
+            let path = format!("{}/../../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+            let scenario = parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+            for tenant in scenario.tenants {
+                assert!(
+                    tenant.users.iter().all(|user| user.password.is_none() && user.password_hash.is_none()),
+                    "{name}"
+                );
+                assert!(tenant.apps.iter().all(|app| app.secret.is_none()), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn generated_passwords_differ_and_are_told_with_whole_names() {
+        let text = BASE.replace("{ name = \"ada\" }", "{ name = \"ada\", generate_password = true }");
+        let generate = |seed| passwords::generate(&mut parse(&text).unwrap(), &SeededRng::new(seed)).unwrap();
+        let [first, second] = [generate(1), generate(2)];
+        assert_eq!(first.len(), 1);
+        assert_eq!(first[0].user_principal_name, "ada@contoso.test");
+        assert_ne!(first[0].password, second[0].password);
+        assert_eq!(first[0].password.len(), "abcde-abcde-abcde-abcde".len());
     }
 
     #[test]
@@ -304,6 +378,7 @@ mod tests {
         let cases = [
             "surprise = 1",
             "users = 3",
+            "[[tenants]]\nname = 'Other'\nusers = [{ name = 'bob@other.test', password = 'x', generate_password = true }]",
             "cloud_pcs = [{ name = 'one', user = 'eve', service_plan = 'small' }]",
             "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'tiny' }]",
             "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', image = 'x' }]",
@@ -339,6 +414,10 @@ mod tests {
           11 |     users = 3
              |     ^^^^^
           duplicate key
+        [[tenants]]
+        name = 'Other'
+        users = [{ name = 'bob@other.test', password = 'x', generate_password = true }]
+          The scenario cannot be loaded: user 'bob@other.test' of tenant 'Other': give one of password, password_hash and generate_password.
         cloud_pcs = [{ name = 'one', user = 'eve', service_plan = 'small' }]
           The scenario cannot be loaded: Cloud PC 'one': there is no user 'eve@contoso.test' in its tenant; add one under [[tenants.users]].
         cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'tiny' }]

@@ -1,6 +1,7 @@
 //! The composition root: from options to a running server.
 
 mod administrator;
+mod passwords;
 mod qemu;
 
 use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
@@ -32,6 +33,7 @@ use crate::scenario;
 use crate::views::partner::{DEPLOYMENT_FORMAT, finished_page};
 
 pub use administrator::{ADMIN_FILE, AdminFile};
+pub use passwords::PASSWORDS_FILE;
 
 /// How long open requests and running steps may take to end when the server stops.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(20);
@@ -246,7 +248,7 @@ impl Server {
             DriverKind::Qemu => qemu::machines(&options, &host_clock, &rng)?,
         };
         let app = assemble(Parts { store, machines, host_clock, rng, config: options.config.clone() }).await?;
-        first_start(&app, options.scenario.as_deref()).await?;
+        first_start(&app, &options).await?;
         administrator::ensure(&app, &options.data, http_address, https_address).await?;
         // The directory's lock says that nobody else runs these actions, so what was under way at a crash can go on at once.
         app.store.write(|tx| Ok::<_, Error>(tx.action_expire_leases()?)).await?;
@@ -316,14 +318,17 @@ fn fetcher(config: &Config) -> Result<Fetcher, StartError> {
 }
 
 /// Fills a new data directory; finishes what a crash cut short in an old one.
-async fn first_start(app: &App, scenario: Option<&str>) -> Result<(), Error> {
+async fn first_start(app: &App, options: &Options) -> Result<(), StartError> {
     let is_new = app.store.read(|reader| Ok::<_, Error>(reader.tenant_list()?.is_empty())).await?;
-    match (scenario, &app.simulation) {
-        (Some(text), Some(_)) if is_new => scenario::load(app, text).await.map(drop),
-        (_, Some(_)) => scenario::resume(app).await,
-        (Some(text), None) if is_new => scenario::provision(app, text).await,
-        (_, None) => scenario::resume_provision(app).await,
+    match &options.scenario {
+        Some(text) if is_new => {
+            let prepared = scenario::prepare(app, None, text).await?;
+            passwords::keep(&options.data, &prepared.passwords)?;
+            scenario::load(app, prepared).await?;
+        }
+        _ => scenario::resume(app).await?,
     }
+    Ok(())
 }
 
 fn run_engine(engine: Engine, stop: CancellationToken, health: Arc<Health>) -> JoinHandle<()> {

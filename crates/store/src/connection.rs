@@ -14,6 +14,7 @@ mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -138,6 +139,28 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Has the write-ahead log emptied, so that what was deleted or replaced is in no file any
+    /// more. To be called after a write that drops a secret. If a reader still needs the log, it is
+    /// emptied after a later write, at the latest when the store is closed.
+    ///
+    /// # Errors
+    /// The store is closed or does not take writes.
+    pub async fn empty_log(&self) -> Result<(), StoreError> {
+        match &*self.work {
+            Work::Inline { connection, .. } => {
+                checkpoint::empty(&lock(connection));
+                Ok(())
+            }
+            Work::Threads(threads) => {
+                threads.empty_log.store(true, Ordering::Release);
+                // Wakes the writer.
+                self.write(|_| Ok(())).await
+            }
+        }
+    }
+}
+
 type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 
 enum Work {
@@ -152,6 +175,7 @@ enum Work {
 struct Threads {
     reads: async_channel::Sender<ReadJob>,
     writes: async_channel::Sender<WriteJob>,
+    empty_log: Arc<AtomicBool>,
     readers: Vec<JoinHandle<()>>,
     writer: Option<JoinHandle<()>>,
 }
@@ -163,7 +187,8 @@ impl Threads {
         let checkpointer = Checkpointer::start(database::open_for_checkpoints(directory)?, LOG_PAGES)?;
         let (writes, write_queue) = async_channel::bounded(WRITE_QUEUE_MAX);
         let (reads, read_queue) = async_channel::bounded::<ReadJob>(READ_QUEUE_MAX);
-        let mut threads = Self { reads, writes, readers: Vec::with_capacity(READERS), writer: None };
+        let empty_log = checkpointer.empty_flag();
+        let mut threads = Self { reads, writes, empty_log, readers: Vec::with_capacity(READERS), writer: None };
         for number in 0..READERS {
             let connection = database::open_for_reading(directory)?;
             let queue = read_queue.clone();

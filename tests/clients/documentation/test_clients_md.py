@@ -71,7 +71,7 @@ def test_python_for_a_person(demo):
     process = start(demo, "Python", [sys.executable, "-c", snippet])
     told = process.stdout.readline()
     page, code = re.search(r"(https://\S+) and enter the code (\w+)", told).groups()
-    demo.sign_in(page, code, "ada@contoso.test", "demo-only-ada")
+    demo.sign_in(page, code, "ada@contoso.test", demo.password("ada@contoso.test"))
     names = finish(process).splitlines()
     assert len(names) == 20
     assert all(name.startswith("desk-") for name in names)

@@ -46,6 +46,33 @@ fn the_tour_of_the_demo() {
 }
 
 #[test]
+fn people_of_the_demo_have_generated_passwords_that_only_the_owner_can_read() {
+    let mut service = Service::start(&["--demo"]);
+    let path = service.data().join("passwords.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let passwords: Value = serde_json::from_str(&text).unwrap();
+    let names = texts(&passwords, "userPrincipalName");
+    assert_eq!(names, ["ada@contoso.test", "grace@contoso.test", "alan@contoso.test"]);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o077, 0);
+    service.stop();
+    service.start_again(&["--demo"]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "the tour of a restart shows them again");
+    let other = Service::start(&["--demo"]);
+    let others = std::fs::read_to_string(other.data().join("passwords.json")).unwrap();
+    assert_ne!(others, text, "each installation has its own");
+}
+
+#[test]
+fn a_demo_machine_is_resized() {
+    let service = Service::start(&["--demo"]);
+    let resized = service.run(&["resize", "desk-07", "Cloud PC Business 4vCPU/16GB/256GB", "--wait"]);
+    assert_eq!(resized.exit, 0, "{}", resized.err);
+    let listed = service.json(&["list", "--filter", "displayName eq 'desk-07'"]);
+    assert_eq!(listed[0]["servicePlanName"], "Cloud PC Business 4vCPU/16GB/256GB");
+}
+
+#[test]
 fn a_host_without_certificate_authorities_serves_and_says_what_it_lacks() {
     let service = Service::start_without_authorities(&["--demo"]);
     let data = service.data();
@@ -222,6 +249,7 @@ fn failures_say_what_was_wrong_and_what_to_do() {
     3: error: There is no partner 'nobody'. `cloudpc partner list` shows them all.
     3: error: No service plan has the name 'huge'. There are:
       Cloud PC Business 2vCPU/8GB/128GB
+      Cloud PC Business 4vCPU/16GB/256GB
       Cloud PC Enterprise 4vCPU/16GB/256GB
     4: error: There is no permission 'y'. There are: CloudPC.Read.All, CloudPC.ReadWrite.All, Cloudpc.Administer.All, Cloudpc.Simulate.All, DeviceManagementManagedDevices.Read.All, DeviceManagementManagedDevices.ReadWrite.All. (BadRequest)
     4: error: 'soon' is no duration; write it like 90s, 1h30m, 7d or PT1H30M. (BadRequest)

@@ -13,6 +13,9 @@ pub const REDIRECTS_MAX: usize = 5;
 /// Longest address, bytes.
 pub const URL_BYTES_MAX: usize = 8 << 10;
 
+/// What the caller can do about a host that is not public.
+const ALLOW: &str = "an allowed URL prefix that names the host would allow it";
+
 /// Where a host may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whereabouts {
@@ -108,14 +111,18 @@ pub fn too_slow(url: &Url, policy: &FetchPolicy) -> GuestError {
 }
 
 impl Whereabouts {
-    /// Those addresses of a name that are allowed.
+    /// Returns those addresses of a name that are allowed.
     ///
     /// # Errors
-    /// There are none.
+    /// There are none. The message names the host only: its caller may be an outsider, who
+    /// must not learn the addresses of internal names. The log has them.
     pub fn allowed(self, name: &str, all: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
         let allowed: Vec<_> = all.iter().copied().filter(|at| self == Self::Anywhere || is_public(at.ip())).collect();
         match (allowed.is_empty(), all.first()) {
-            (true, Some(refused)) => Err(format!("{name}: {}", not_public(refused.ip()))),
+            (true, Some(refused)) => {
+                tracing::info!(host = name, address = %refused.ip(), "a download from an address that is not public was refused");
+                Err(format!("{name} does not resolve to a public address; {ALLOW}"))
+            }
             (true, None) => Err(format!("{name} has no address")),
             (false, _) => Ok(allowed),
         }
@@ -150,13 +157,9 @@ fn whereabouts(url: &Url, policy: &FetchPolicy) -> Result<Whereabouts, String> {
         None => return Err(format!("{shown}: the address has no host")),
     };
     if let Some(address) = address.filter(|address| !is_public(*address)) {
-        return Err(format!("{shown}: {}", not_public(address)));
+        return Err(format!("{shown}: {address} is not a public address; {ALLOW}"));
     }
     Ok(Whereabouts::Public)
-}
-
-fn not_public(address: IpAddr) -> String {
-    format!("{address} is not a public address; an allowed URL prefix that names the host would allow it")
 }
 
 /// The address for messages: without user, query and fragment, which may hold secrets.

@@ -7,6 +7,8 @@ use cloudpc_model::{AgentSetting, CloudPcStatus, Kind, Params, PartnerId, Power,
 use std::time::Duration;
 use url::Url;
 
+use crate::mask::masked;
+
 use super::step::Doing;
 use super::{Context, Late, Recipe, Said, Step, TimeMax, Trouble, as_before, minutes, nothing};
 
@@ -32,9 +34,6 @@ const KILL_TIME_MAX: Duration = minutes(1);
 
 /// How much of the end of an installer's output is shown, characters.
 const OUTPUT_CHARS_MAX: usize = 400;
-
-/// Shortest word of the install parameters that is masked in an installer's output; shorter ones would blank out half of it.
-const SECRET_CHARS_MIN: usize = 4;
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::DeployAgent,
@@ -270,7 +269,9 @@ fn detect_agent(context: &Context) -> Doing<'_> {
 }
 
 fn exited(what: &str, exit: &Exit, parameters: &[String]) -> String {
-    let output = readable(&masked(&exit.output, parameters));
+    // Both are made readable first, so that what was replaced in the one is found in the other.
+    let parameters: Vec<_> = parameters.iter().map(|parameter| readable(parameter)).collect();
+    let output = masked(&readable(&exit.output), &parameters);
     let output = output.trim();
     let skipped = output.chars().count().saturating_sub(OUTPUT_CHARS_MAX);
     let tail: String = output.chars().skip(skipped).collect();
@@ -285,19 +286,6 @@ fn exited(what: &str, exit: &Exit, parameters: &[String]) -> String {
 fn readable(text: &str) -> String {
     let shown = |letter: char| matches!(letter, '\n' | '\t') || !letter.is_control();
     text.replace("\r\n", "\n").replace(|letter| !shown(letter), "\u{FFFD}")
-}
-
-/// The text without the words of the install parameters, which may be secrets.
-fn masked(text: &str, parameters: &[String]) -> String {
-    let mut words: Vec<&str> = parameters
-        .iter()
-        .flat_map(|parameter| {
-            std::iter::once(parameter.as_str()).chain(parameter.split([' ', '=', ':', '"', '\''])).map(str::trim)
-        })
-        .filter(|word| word.chars().count() >= SECRET_CHARS_MIN)
-        .collect();
-    words.sort_unstable_by_key(|word| std::cmp::Reverse(word.len()));
-    words.iter().fold(text.to_owned(), |text, word| text.replace(word, "***"))
 }
 
 /// Ends the installer. A guest that does not answer, or is off, cannot be told and has no one to tell: the machine is not held for it.
@@ -349,7 +337,7 @@ mod tests {
         let exit = Exit { code: 7, output: "bad hunter22 abc /p token=hunter22 /q\n".into() };
         assert_eq!(
             exited("The installer", &exit, &parameters),
-            "The installer ended with exit code 7: bad *** abc ***"
+            "The installer ended with exit code 7: bad *** *** ***"
         );
         let exit = Exit { code: 1, output: "a\r\nb\tc\u{1b}]52;c;eA==\u{7}\u{9b}2J".into() };
         let text = exited("It", &exit, &[]);

@@ -89,7 +89,16 @@ pub fn artifact() -> Artifact {
 
 /// A rule that touches everything.
 pub fn rule(effect: Effect) -> FaultRule {
-    FaultRule { cloud_pcs: vec![], share_percent: None, kind: None, step: None, nth: None, undo: false, effect }
+    FaultRule {
+        tenant_id: None,
+        cloud_pcs: vec![],
+        share_percent: None,
+        kind: None,
+        step: None,
+        nth: None,
+        undo: false,
+        effect,
+    }
 }
 
 pub fn fail() -> Effect {

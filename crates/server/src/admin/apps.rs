@@ -6,8 +6,9 @@ use cloudpc_model::{AppId, AuditVerb, Error, ResourceType};
 use cloudpc_store::App as Application;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
-use super::{Call, Reply, read};
+use super::{Call, Reply, may_grant, read};
 use crate::identity::Identity;
 use crate::pipeline::{PERMISSIONS, Problem};
 
@@ -46,6 +47,7 @@ pub async fn create(call: Call, body: Bytes) -> Result<Reply, Problem> {
         let message = format!("There is no permission '{unknown}'. There are: {}.", PERMISSIONS.join(", "));
         return Err(GraphError::bad_request(message).about("permissions").into());
     }
+    may_grant(&call.caller, &permissions)?;
     let secret = Identity::new_app_secret(call.app.rng.as_ref());
     let app = Application {
         tenant_id: call.caller.tenant_id,
@@ -76,17 +78,23 @@ pub async fn change(call: Call, id: String, body: Bytes) -> Result<Value, Proble
     let Change { enabled } = read(&body)?;
     let unknown = || Problem::not_found("application", &id);
     let (tenant, app_id) = (call.caller.tenant_id, id.parse::<AppId>().map_err(|_| unknown())?);
+    call.must_not_be_the_owners(app_id).await?;
     let verb = if enabled { AuditVerb::Enable } else { AuditVerb::Disable };
     let entry = call.audit(verb, ResourceType::Application, app_id);
+    let caller = Arc::clone(&call.caller);
     let changed = call
         .app
         .store
         .write(move |tx| {
             let Some(app) = tx.app(tenant, app_id)? else { return Ok(None) };
+            // To enable an application is to grant its permissions once more.
+            if enabled {
+                may_grant(&caller, &app.permissions)?;
+            }
             let app = Application { enabled, ..app };
             tx.app_put(&app)?;
             tx.audit_insert(&entry)?;
-            Ok::<_, Error>(Some(app))
+            Ok::<_, Problem>(Some(app))
         })
         .await?
         .ok_or_else(unknown)?;

@@ -19,13 +19,18 @@ pub async fn reset(call: Call, _body: Bytes) -> Result<(), Problem> {
 pub async fn load(call: Call, body: Bytes) -> Result<Value, Problem> {
     call.simulation()?;
     let text = std::str::from_utf8(&body).map_err(|_| GraphError::bad_request("The scenario is not UTF-8 text."))?;
-    let tenants = scenario::load_at(&call.app, Some(call.caller.tenant_id), text).await?;
+    let prepared = scenario::prepare(&call.app, Some(call.caller.tenant_id), text).await?;
+    let passwords = prepared.passwords.clone();
+    let tenants = scenario::load(&call.app, prepared).await?;
     call.app.identity.forget_verified();
     call.write_audit(call.audit(AuditVerb::Load, ResourceType::Scenario, "")).await?;
-    Ok(json!({ "tenantIds": tenants }))
+    Ok(json!({ "tenantIds": tenants, "generatedPasswords": passwords }))
 }
 
 pub async fn save(call: Call, _body: Bytes) -> Result<Reply, Problem> {
     call.simulation()?;
-    Ok(Reply::Toml(scenario::save(&call.app).await?))
+    let text = scenario::save(&call.app).await?;
+    // It holds the password hashes of all users.
+    call.write_audit(call.audit(AuditVerb::Save, ResourceType::Scenario, "")).await?;
+    Ok(Reply::Toml(text))
 }

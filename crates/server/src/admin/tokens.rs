@@ -5,7 +5,7 @@ use cloudpc_model::{AppId, AuditVerb, ResourceType};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Call, read};
+use super::{Call, may_grant, read};
 use crate::pipeline::Problem;
 
 /// For whom a token is made.
@@ -28,8 +28,15 @@ pub async fn create(call: Call, body: Bytes) -> Result<Value, Problem> {
         Wanted::User { user, permissions } => {
             (identity.issue_for_user(&call.base, tenant, &user, permissions.as_deref()).await?, user)
         }
-        Wanted::App { app } => (identity.issue_for_app(&call.base, tenant, app).await?, app.to_string()),
+        Wanted::App { app } => {
+            if !call.caller.is_owner {
+                call.must_not_be_the_owners(app).await?;
+            }
+            (identity.issue_for_app(&call.base, tenant, app).await?, app.to_string())
+        }
     };
-    call.write_audit(call.audit(AuditVerb::Create, ResourceType::AccessToken, whose)).await?;
+    may_grant(&call.caller, &token.permissions)?;
+    let entry = call.audit(AuditVerb::Create, ResourceType::AccessToken, whose);
+    call.write_audit(entry.detail("permissions", &token.permissions.join(" "))).await?;
     Ok(json!({ "accessToken": token.token, "expiresIn": token.expires_in.as_secs() }))
 }

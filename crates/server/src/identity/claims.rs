@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{CLOCK_SKEW_MAX, TOKEN_LIFETIME, rejected};
 use crate::caller::{Caller, CallerUser, TokenOrigin};
 use crate::config::IssuerConfig;
+use crate::installation::GRANTED_BY_OWNER;
 use crate::request::BaseAddress;
 
 /// Algorithms that are believed. Only asymmetric ones: with a shared secret, whoever checks a token could make one.
@@ -267,7 +268,14 @@ impl Claims {
             app_id: self.app_id(),
             app_name: self.app_displayname.as_deref().or_else(|| self.client()).unwrap_or_default().to_owned(),
             user,
-            permissions: self.permissions().map(str::to_owned).collect(),
+            // An outside directory speaks for its tenant and grants nothing that is the owner's to
+            // grant.
+            permissions: self
+                .permissions()
+                .filter(|name| !GRANTED_BY_OWNER.contains(name))
+                .map(str::to_owned)
+                .collect(),
+            is_owner: false,
             origin: TokenOrigin::Outside { issuer: issuer.issuer.clone(), expires_at: self.expires() },
         })
     }

@@ -106,6 +106,7 @@ mod tests {
             user: None,
             permissions: [permission.to_owned()].into(),
             origin: TokenOrigin::Local { key_id: "key".into() },
+            is_owner: false,
         }
     }
 

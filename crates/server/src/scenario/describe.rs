@@ -6,7 +6,7 @@ use cloudpc_model::{CloudPc, CloudPcId, CloudPcStatus, GalleryImage, Partner, Se
 use cloudpc_store::{Reader, StoreError, User};
 use toml::value::Datetime;
 
-use super::{conditions, file};
+use super::{conditions, file, machines};
 
 /// Rows read at a time.
 const PAGE_ROWS: usize = 1_000;
@@ -34,16 +34,10 @@ fn tenant(
     ailment: &dyn Fn(CloudPcId) -> Ailment,
 ) -> Result<file::Tenant, StoreError> {
     let mut cloud_pcs = Vec::new();
-    let mut after = None;
-    loop {
-        let page = reader.cloud_pc_list(id, None, after, PAGE_ROWS)?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id);
-        for pc in page {
-            let ailment = ailment(pc.id);
-            let busy = reader.action_open_remote(id, &pc.id.to_string())?.is_some();
-            cloud_pcs.push(cloud_pc(pc, busy, ailment));
-        }
+    for pc in machines::cloud_pcs(reader, id)? {
+        let ailment = ailment(pc.id);
+        let busy = reader.action_open_remote(id, &pc.id.to_string())?.is_some();
+        cloud_pcs.push(cloud_pc(pc, busy, ailment));
     }
     let mut partners = Vec::new();
     let mut after = None;
@@ -104,6 +98,7 @@ fn user(user: User) -> file::User {
         display_name: user.display_name,
         password: None,
         password_hash: user.password_hash,
+        generate_password: false,
         roles: user.roles,
         permissions: user.permissions,
         enabled: user.enabled,
@@ -158,6 +153,7 @@ fn fault(rule: FaultRule) -> file::Fault {
         Effect::Crash => (file::Effect::Crash, None, None, None),
     };
     file::Fault {
+        tenant_id: rule.tenant_id.map(|tenant| tenant.0),
         cloud_pcs: rule.cloud_pcs.iter().map(ToString::to_string).collect(),
         share_percent: rule.share_percent,
         kind: rule.kind,

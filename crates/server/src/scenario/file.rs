@@ -72,6 +72,10 @@ pub(super) struct User {
     /// The same as a saved scenario has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_hash: Option<String>,
+    /// Whether loading makes a password up. The first start writes it to `passwords.json` in the
+    /// data directory.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub generate_password: bool,
     /// Directory roles, e.g. `Windows 365 Administrator`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
@@ -240,6 +244,9 @@ pub(super) struct Agent {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fault {
+    /// Only actions of the tenant with this id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<Uuid>,
     /// Only these Cloud PCs, by display name or id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cloud_pcs: Vec<String>,

@@ -2,7 +2,6 @@
 //!
 //! Pure but for the hashing of passwords, which the caller passes in.
 
-use cloudpc_drivers::MachineSpec;
 use cloudpc_drivers::sim::{Ailment, Artifact, Pace};
 use cloudpc_engine::actions::recipe;
 use cloudpc_engine::{Effect, FaultRule};
@@ -87,19 +86,6 @@ pub(super) fn resolve(
         .map(|(index, fault)| resolve_fault(fault, index + 1, &tenants))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(World { pace: scenario.pace.unwrap_or_default(), artifacts: scenario.artifacts, faults, tenants })
-}
-
-/// The machine of a Cloud PC.
-pub(super) fn machine_spec(cloud_pc: &CloudPc, plan: &ServicePlan) -> MachineSpec {
-    MachineSpec {
-        id: cloud_pc.id,
-        hostname: cloud_pc.managed_device_name.clone(),
-        vcpu_count: plan.vcpu_count,
-        ram_gib: plan.ram_gib,
-        storage_gib: plan.storage_gib,
-        gpu: plan.gpu,
-        image: cloud_pc.image_id.clone(),
-    }
 }
 
 fn check_count(tenants: &[file::Tenant]) -> Result<(), Error> {
@@ -288,7 +274,12 @@ fn resolve_fault(fault: file::Fault, number: usize, tenants: &[Tenant]) -> Resul
         (file::Effect::Crash, None, None, None) => Effect::Crash,
         _ => return Err(wrong(&place, "its effect takes neither code nor message nor by_ms")),
     };
+    let tenant_id = fault.tenant_id.map(TenantId);
+    if let Some(id) = tenant_id.filter(|id| tenants.iter().all(|tenant| tenant.id != *id)) {
+        return Err(wrong(&place, format!("no tenant of the scenario has the id '{id}'")));
+    }
     let rule = FaultRule {
+        tenant_id,
         cloud_pcs,
         share_percent: fault.share_percent,
         kind: fault.kind,

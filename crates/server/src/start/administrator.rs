@@ -11,6 +11,7 @@ use super::StartError;
 use crate::app::App;
 use crate::durable_file::{self, Readers};
 use crate::identity::Identity;
+use crate::installation::{self, GRANTED_BY_OWNER};
 use crate::pipeline::PERMISSIONS;
 
 /// The file, in the data directory.
@@ -34,7 +35,8 @@ pub struct AdminFile {
 
 /// Makes what is missing, and writes the addresses of this start into the file.
 ///
-/// Whoever may write the data directory owns everything in it, so a lost file is simply replaced, with a new application; the old one stays and can be disabled.
+/// The application of the file owns the installation from here on. Whoever may write the data directory owns everything in it, so a lost
+/// file is replaced, with a new application. The old one becomes an ordinary administrator of its tenant and can be disabled.
 pub(super) async fn ensure(
     app: &App,
     directory: &Path,
@@ -46,6 +48,7 @@ pub(super) async fn ensure(
         Some(file) => file,
         None => make(app).await?,
     };
+    own(app, file.tenant_id, file.client_id).await?;
     file.http_url = http.map(|address| format!("http://{}", reachable(address)));
     file.https_url = https.map(|address| format!("https://{}", reachable(address)));
     let mut text = serde_json::to_vec_pretty(&file).map_err(Error::internal)?;
@@ -82,13 +85,28 @@ async fn make(app: &App) -> Result<AdminFile, Error> {
                 id: client_id,
                 name: "Administrator".into(),
                 secret_hash: Some(secret.hash),
-                permissions: PERMISSIONS.map(str::to_owned).to_vec(),
+                permissions: tenant_permissions(),
                 enabled: true,
             })?;
             Ok::<_, Error>(tenant_id)
         })
         .await?;
     Ok(AdminFile { tenant_id, client_id, client_secret: secret.secret, http_url: None, https_url: None })
+}
+
+/// Marks the application as the owner's.
+async fn own(app: &App, tenant: TenantId, id: AppId) -> Result<(), Error> {
+    let owner = app.store.read(installation::owner).await?;
+    if owner == Some((tenant, id)) {
+        return Ok(());
+    }
+    app.store.write(move |tx| Ok(installation::set_owner(tx, tenant, id)?)).await
+}
+
+/// What the administrator of a tenant may have. The owner of the installation needs no more: the
+/// rest follows from being the owner.
+fn tenant_permissions() -> Vec<String> {
+    PERMISSIONS.into_iter().filter(|name| !GRANTED_BY_OWNER.contains(name)).map(str::to_owned).collect()
 }
 
 /// An address that a client on this machine can connect to: one that stands for every interface stands for the loopback.

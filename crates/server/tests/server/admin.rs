@@ -3,6 +3,8 @@
 use axum::body::Body;
 use cloudpc_server::admin::NAME_CHARS_MAX;
 use cloudpc_server::edge::{Edge, Health, Scheme};
+use cloudpc_server::request::BaseAddress;
+use cloudpc_store::{App as Application, StoreError};
 use futures_util::FutureExt as _;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -10,7 +12,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::world::{Who, World};
+use crate::world::{BASE, FLEET, OWNER_APP, Who, World};
+
+const OTHER_TENANT: &str = "20000000-0000-4000-8000-000000000001";
 
 /// A call: its method and path, and a body that cannot be read, if it takes one.
 const CALLS: &[(&str, &str, Option<&str>)] = &[
@@ -64,6 +68,27 @@ impl Administration {
         self.send(Some(&self.world.token(Who::Ada).await), method, path, &body.to_string()).await
     }
 
+    async fn ask_as_owner(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+        self.send(Some(&self.world.token(Who::Owner).await), method, path, &body.to_string()).await
+    }
+
+    /// A token of an application of the second tenant, which its owner has let both administer that
+    /// tenant and use the simulation.
+    async fn administrator_of_the_other_tenant(&self) -> String {
+        let tenant_id = OTHER_TENANT.parse().unwrap();
+        let app = Application {
+            tenant_id,
+            id: "20000000-0000-4000-8000-0000000000b2".parse().unwrap(),
+            name: "administrator".into(),
+            secret_hash: None,
+            permissions: vec!["Cloudpc.Administer.All".into(), "Cloudpc.Simulate.All".into()],
+            enabled: true,
+        };
+        let (id, identity) = (app.id, &self.world.app.identity);
+        self.world.app.store.write::<_, StoreError, _>(move |tx| tx.app_put(&app)).await.unwrap();
+        identity.issue_for_app(&BaseAddress(BASE.into()), tenant_id, id).await.unwrap().token
+    }
+
     async fn status_of(&self, token: &str) -> StatusCode {
         let path = "/beta/deviceManagement/virtualEndpoint/cloudPCs/$count";
         self.send(Some(token), "GET", path, "").await.0
@@ -73,8 +98,8 @@ impl Administration {
 #[tokio::test]
 async fn every_call_refuses_who_may_not_and_what_cannot_be_read() {
     let administration = Administration::new().await;
-    let (reader, ada) = (administration.world.token(Who::Reader).await, administration.world.token(Who::Ada).await);
-    let before = administration.send(Some(&ada), "GET", "/_cloudpc/clock", "").await;
+    let (reader, owner) = (administration.world.token(Who::Reader).await, administration.world.token(Who::Owner).await);
+    let before = administration.send(Some(&owner), "GET", "/_cloudpc/clock", "").await;
     for (method, path, bad_body) in CALLS {
         let refused = async |token, body| {
             let (status, answer) = administration.send(token, method, path, body).await;
@@ -84,11 +109,11 @@ async fn every_call_refuses_who_may_not_and_what_cannot_be_read() {
         assert_eq!(refused(None, "").await, 401, "{method} {path}");
         assert_eq!(refused(Some(reader.as_str()), "").await, 403, "{method} {path}");
         if let Some(body) = bad_body {
-            assert_eq!(refused(Some(ada.as_str()), body).await, 400, "{method} {path}");
-            assert_eq!(refused(Some(ada.as_str()), "{").await, 400, "{method} {path}");
+            assert_eq!(refused(Some(owner.as_str()), body).await, 400, "{method} {path}");
+            assert_eq!(refused(Some(owner.as_str()), "{").await, 400, "{method} {path}");
         }
     }
-    assert_eq!(administration.send(Some(&ada), "GET", "/_cloudpc/clock", "").await, before, "nothing was changed");
+    assert_eq!(administration.send(Some(&owner), "GET", "/_cloudpc/clock", "").await, before, "nothing was changed");
 }
 
 #[tokio::test]
@@ -120,9 +145,9 @@ async fn a_disabled_application_is_out_at_once_and_comes_back() {
 async fn old_keys_are_retired_or_dropped() {
     let administration = Administration::new().await;
     let old = administration.world.token(Who::Reader).await;
-    assert_eq!(administration.ask("POST", "/_cloudpc/keys/rotate", json!({"dropOld": false})).await.0, 204);
+    assert_eq!(administration.ask_as_owner("POST", "/_cloudpc/keys/rotate", json!({"dropOld": false})).await.0, 204);
     assert_eq!(administration.status_of(&old).await, 200);
-    assert_eq!(administration.ask("POST", "/_cloudpc/keys/rotate", json!({"dropOld": true})).await.0, 204);
+    assert_eq!(administration.ask_as_owner("POST", "/_cloudpc/keys/rotate", json!({"dropOld": true})).await.0, 204);
     assert_eq!(administration.status_of(&old).await, 401);
     assert_eq!(administration.status_of(&administration.world.token(Who::Reader).await).await, 200);
 }
@@ -156,4 +181,135 @@ async fn what_was_begun_is_written_down_though_the_client_has_gone() {
     };
     tokio::time::timeout(Duration::from_secs(30), written_down).await.expect("there is an audit row");
     assert_eq!(administration.world.get(Who::Writer, path).await.rows()[0]["displayName"], "Advance Clock");
+}
+
+#[tokio::test]
+async fn the_installation_is_its_owners_alone() {
+    let administration = Administration::new().await;
+    let other = administration.administrator_of_the_other_tenant().await;
+    let ada = administration.world.token(Who::Ada).await;
+    let reader = administration.world.token(Who::Reader).await;
+    for token in [&other, &ada] {
+        for (method, path, body) in [
+            ("POST", "/_cloudpc/keys/rotate", r#"{"dropOld": true}"#),
+            ("POST", "/_cloudpc/reset", ""),
+            ("GET", "/_cloudpc/scenario", ""),
+            ("POST", "/_cloudpc/scenario", FLEET),
+        ] {
+            let (status, answer) = administration.send(Some(token), method, path, body).await;
+            assert_eq!((status.as_u16(), &answer["error"]["code"]), (403, &json!("Forbidden")), "{method} {path}");
+        }
+    }
+    assert_eq!(administration.status_of(&reader).await, 200, "keys, tenants and applications are as they were");
+    assert_eq!(administration.ask_as_owner("GET", "/_cloudpc/scenario", json!({})).await.0, 200);
+}
+
+#[tokio::test]
+async fn nobody_grants_what_is_the_owners_to_grant() {
+    let administration = Administration::new().await;
+    // They may use the simulation and administer their tenant, and hand on the one but not the
+    // other.
+    let other = administration.administrator_of_the_other_tenant().await;
+    let create = json!({"name": "more", "permissions": ["Cloudpc.Simulate.All"]});
+    let (status, _) = administration.send(Some(&other), "POST", "/_cloudpc/apps", &create.to_string()).await;
+    assert_eq!(status, 403);
+    assert_eq!(administration.ask_as_owner("POST", "/_cloudpc/apps", create).await.0, 201);
+
+    let writer = administration.world.token(Who::Writer).await;
+    let ask = async |method, path: &str, body: Value| {
+        administration.send(Some(&writer), method, path, &body.to_string()).await.0.as_u16()
+    };
+    assert_eq!(ask("POST", "/_cloudpc/tokens", json!({"app": OWNER_APP})).await, 403, "the owner's own token");
+    assert_eq!(ask("POST", "/_cloudpc/tokens", json!({"user": "ada@contoso.test"})).await, 403, "she may simulate");
+    let less = json!({"user": "ada@contoso.test", "permissions": ["CloudPC.ReadWrite.All"]});
+    assert_eq!(ask("POST", "/_cloudpc/tokens", less).await, 200);
+    let owners_app = format!("/_cloudpc/apps/{OWNER_APP}");
+    assert_eq!(ask("PATCH", &owners_app, json!({"enabled": false})).await, 403);
+}
+
+#[tokio::test]
+async fn an_application_that_the_owner_disabled_is_enabled_by_the_owner() {
+    let administration = Administration::new().await;
+    let other = administration.administrator_of_the_other_tenant().await;
+    let path = "/_cloudpc/apps/20000000-0000-4000-8000-0000000000b2";
+    let stranger = administration.world.token(Who::Stranger).await;
+    let turn = async |enabled: bool| {
+        let body = json!({"enabled": enabled}).to_string();
+        administration.send(Some(&stranger), "PATCH", path, &body).await.0.as_u16()
+    };
+    assert_eq!(turn(false).await, 200);
+    assert_eq!(administration.status_of(&other).await, 401);
+    assert_eq!(turn(true).await, 403, "it may simulate, which is the owner's to grant");
+}
+
+#[tokio::test]
+async fn faults_stay_within_their_tenant() {
+    let administration = Administration::new().await;
+    let other = administration.administrator_of_the_other_tenant().await;
+    let ask = async |method, path: &str, body: Value| {
+        administration.send(Some(&other), method, path, &body.to_string()).await
+    };
+    let hang = json!({"effect": {"effect": "hang"}});
+    let (status, owners) = administration.ask_as_owner("POST", "/_cloudpc/faults", hang.clone()).await;
+    assert_eq!((status.as_u16(), owners["rule"].get("tenantId")), (201, None), "the owner's are for all tenants");
+    let (status, theirs) = ask("POST", "/_cloudpc/faults", hang).await;
+    assert_eq!((status.as_u16(), &theirs["rule"]["tenantId"]), (201, &json!(OTHER_TENANT)));
+
+    let crash = json!({"effect": {"effect": "crash"}});
+    assert_eq!(ask("POST", "/_cloudpc/faults", crash).await.0, 403);
+    let elsewhere = json!({"tenantId": "10000000-0000-4000-8000-000000000001", "effect": {"effect": "hang"}});
+    assert_eq!(ask("POST", "/_cloudpc/faults", elsewhere).await.0, 403);
+
+    assert_eq!(ask("GET", "/_cloudpc/faults", json!({})).await.1["value"], json!([theirs]));
+    let owners_path = format!("/_cloudpc/faults/{}", owners["number"]);
+    assert_eq!(ask("DELETE", &owners_path, json!({})).await.0, 404);
+    assert_eq!(ask("DELETE", "/_cloudpc/faults", json!({})).await.0, 204);
+    let (_, left) = administration.ask_as_owner("GET", "/_cloudpc/faults", json!({})).await;
+    assert_eq!(left["value"], json!([owners]), "all but their own is there");
+}
+
+#[tokio::test]
+async fn a_scenario_does_not_replace_the_owners_application() {
+    let administration = Administration::new().await;
+    let reader = administration.world.token(Who::Reader).await;
+    let scenario = FLEET.replace("10000000-0000-4000-8000-0000000000b3", OWNER_APP);
+    let owner = administration.world.token(Who::Owner).await;
+    let (status, answer) = administration.send(Some(&owner), "POST", "/_cloudpc/scenario", &scenario).await;
+    assert_eq!(status, 400, "{answer}");
+    assert_eq!(administration.status_of(&reader).await, 200, "nothing was changed");
+}
+
+#[tokio::test]
+async fn no_secret_of_a_scenario_and_no_dropped_key_is_in_any_file() {
+    let administration = Administration::new().await;
+    let world = &administration.world;
+    let scenario = format!(
+        "{FLEET}\n[[tenants.users]]\nname = 'eve'\npassword = 'in-the-clear-1'\n\n[[tenants.apps]]\nname = 'ci'\nsecret = 'in-the-clear-2'\n"
+    );
+    let owner = world.token(Who::Owner).await;
+    let (status, answer) = administration.send(Some(&owner), "POST", "/_cloudpc/scenario", &scenario).await;
+    assert_eq!(status, 200, "{answer}");
+    for secret in ["in-the-clear-1", "in-the-clear-2"] {
+        assert!(!world.is_in_a_file(secret.as_bytes()), "{secret}");
+    }
+    let key = world.app.store.read(|reader| reader.setting("identity.keys")).await.unwrap().unwrap();
+    let part = &key[key.len() / 2..][..40];
+    assert!(world.is_in_a_file(part));
+    let (status, _) = administration.ask_as_owner("POST", "/_cloudpc/keys/rotate", json!({"dropOld": true})).await;
+    assert_eq!(status, 204);
+    assert!(!world.is_in_a_file(part), "the dropped key");
+}
+
+#[tokio::test]
+async fn generated_passwords_are_answered_once_and_stored_as_hashes() {
+    let administration = Administration::new().await;
+    let scenario = FLEET.replace("name = \"ada\"", "name = \"ada\"\ngenerate_password = true");
+    let owner = administration.world.token(Who::Owner).await;
+    let (status, answer) = administration.send(Some(&owner), "POST", "/_cloudpc/scenario", &scenario).await;
+    assert_eq!(status, 200, "{answer}");
+    let passwords = &answer["generatedPasswords"];
+    assert_eq!(passwords.as_array().map(Vec::len), Some(1));
+    assert_eq!(passwords[0]["userPrincipalName"], "ada@contoso.test");
+    let password = passwords[0]["password"].as_str().unwrap();
+    assert!(!administration.world.is_in_a_file(password.as_bytes()));
 }

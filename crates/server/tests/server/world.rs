@@ -9,8 +9,8 @@ use cloudpc_server::app::{App, Simulation};
 use cloudpc_server::config::Config;
 use cloudpc_server::request::{BaseAddress, RequestIds};
 use cloudpc_server::start::{Machines, Parts, assemble};
-use cloudpc_server::{pipeline, scenario};
-use cloudpc_store::{Store, WriteMode};
+use cloudpc_server::{installation, pipeline, scenario};
+use cloudpc_store::{App as Application, Store, StoreError, Tx, WriteMode};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -36,6 +36,10 @@ pub const PLAN_2: &str = "10000000-0000-4000-8000-0000000000c2";
 pub const PARTNER: &str = "10000000-0000-4000-8000-00000000fab1";
 pub const PARTNER_DISABLED: &str = "10000000-0000-4000-8000-00000000fab2";
 
+/// Ids of the owner's application.
+pub const OWNER_TENANT: &str = "10000000-0000-4000-8000-000000000001";
+pub const OWNER_APP: &str = "10000000-0000-4000-8000-0000000000b9";
+
 /// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
@@ -43,6 +47,8 @@ pub enum Who {
     Writer,
     /// An application that may read them.
     Reader,
+    /// The application that owns the installation, in the tenant of the others.
+    Owner,
     /// An application without permissions.
     Nobody,
     /// An application of another tenant that may do everything there.
@@ -60,7 +66,7 @@ pub struct World {
     /// The clock by which tokens expire.
     pub host_clock: SimClock,
     stop: CancellationToken,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Drop for World {
@@ -96,8 +102,18 @@ impl World {
         };
         let app = assemble(parts).await.unwrap();
         keep_signing_key(&store).await;
-        scenario::load(&app, FLEET).await.unwrap();
-        Self { app, clock, host_clock, stop: CancellationToken::new(), _directory: directory }
+        let prepared = scenario::prepare(&app, None, FLEET).await.unwrap();
+        scenario::load(&app, prepared).await.unwrap();
+        make_owner(&store).await;
+        Self { app, clock, host_clock, stop: CancellationToken::new(), directory }
+    }
+
+    /// Whether a file of the data directory holds these bytes.
+    pub fn is_in_a_file(&self, wanted: &[u8]) -> bool {
+        std::fs::read_dir(self.directory.path()).unwrap().any(|entry| {
+            let content = std::fs::read(entry.unwrap().path()).unwrap();
+            content.windows(wanted.len()).any(|window| window == wanted)
+        })
     }
 
     /// Lets actions run.
@@ -127,6 +143,7 @@ impl World {
             Who::Writer => identity.issue_for_app(&base, tenant(1), app(1, "b1")).await,
             Who::Reader => identity.issue_for_app(&base, tenant(1), app(1, "b2")).await,
             Who::Nobody => identity.issue_for_app(&base, tenant(1), app(1, "b3")).await,
+            Who::Owner => identity.issue_for_app(&base, tenant(1), app(1, "b9")).await,
             Who::Stranger => identity.issue_for_app(&base, tenant(2), app(2, "b1")).await,
             Who::Ada => identity.issue_for_user(&base, tenant(1), "ada@contoso.test", None).await,
             Who::Alan => identity.issue_for_user(&base, tenant(1), "alan@contoso.test", None).await,
@@ -167,6 +184,24 @@ impl World {
         let body = String::from_utf8(bytes.to_vec()).unwrap();
         Reply { status: head.status, headers: head.headers, body }
     }
+}
+
+/// Makes the application that `admin.json` names on a real server.
+async fn make_owner(store: &Store) {
+    let (tenant_id, id) = (OWNER_TENANT.parse().unwrap(), OWNER_APP.parse().unwrap());
+    let owner = Application {
+        tenant_id,
+        id,
+        name: "Administrator".into(),
+        secret_hash: None,
+        permissions: vec!["CloudPC.ReadWrite.All".into(), "Cloudpc.Administer.All".into()],
+        enabled: true,
+    };
+    let work = move |tx: &mut Tx<'_>| {
+        tx.app_put(&owner)?;
+        installation::set_owner(tx, tenant_id, id)
+    };
+    store.write::<_, StoreError, _>(work).await.unwrap();
 }
 
 /// Making a signing key takes longer than most tests, so they share the first one.

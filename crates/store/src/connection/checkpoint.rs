@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -15,12 +16,17 @@ use crate::StoreError;
 /// Length of the log, in pages of 4 KiB, at which it is copied: 64 MiB.
 pub(super) const LOG_PAGES: i32 = 16_000;
 
+/// How long the writer waits for a lock of the database; only a checkpoint ever holds one.
+const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// The thread, and what the writer and it tell each other.
 pub(super) struct Checkpointer {
     log_pages_max: i32,
     wake: async_channel::Sender<()>,
     log_pages: Arc<AtomicI32>,
     copied: Arc<AtomicBool>,
+    /// Whether the log is to be emptied between two batches.
+    empty: Arc<AtomicBool>,
     handle: JoinHandle<()>,
 }
 
@@ -37,7 +43,12 @@ impl Checkpointer {
                 }
             }
         })?;
-        Ok(Self { log_pages_max, wake, log_pages: Arc::default(), copied, handle })
+        Ok(Self { log_pages_max, wake, log_pages: Arc::default(), copied, empty: Arc::default(), handle })
+    }
+
+    /// Returns the flag that has the log emptied after the next batch.
+    pub(super) fn empty_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.empty)
     }
 
     /// Follows the length of the log through the writer's connection.
@@ -54,6 +65,10 @@ impl Checkpointer {
 
     /// Called by the writer when it has answered everyone.
     pub(super) fn finish_between_batches(&self, writer: &Connection) {
+        // A reader that still needs the log puts it off until after the next batch.
+        if self.empty.swap(false, Ordering::Acquire) && !empty(writer) {
+            self.empty.store(true, Ordering::Release);
+        }
         if self.copied.swap(false, Ordering::Acquire) {
             copy(writer);
             self.log_pages.store(0, Ordering::Relaxed);
@@ -76,6 +91,20 @@ fn copy(connection: &Connection) {
     if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
         tracing::warn!(%error, "a checkpoint failed; the next one will try again");
     }
+}
+
+/// Copies the whole log into the database and cuts its file to nothing, without waiting for anyone;
+/// false if someone still needs it.
+pub(super) fn empty(writer: &Connection) -> bool {
+    let truncated = writer.busy_timeout(Duration::ZERO).and_then(|()| {
+        let busy: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        writer.busy_timeout(BUSY_TIME_MAX)?;
+        Ok(busy == 0)
+    });
+    truncated.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the write-ahead log could not be emptied; it is tried again after the next write");
+        false
+    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod invariants;
 mod nouns;
 mod pages;
 mod schema;
+mod secrets;
 mod sign_ins;
 mod undo;
 mod writing;

@@ -12,7 +12,7 @@ const SERVICE_PLANS: &str = "/beta/deviceManagement/virtualEndpoint/servicePlans
 
 const EXAMPLES: &str = "\
 Examples:
-  cloudpc resize desk-07 \"Cloud PC Enterprise 4vCPU/16GB/256GB\" --wait
+  cloudpc resize desk-07 \"Cloud PC Business 4vCPU/16GB/256GB\" --wait
   cloudpc resize desk-07 7c0e3c9e-5d1b-4b0c-9a61-2f5f3b1d9a10";
 
 /// Change the size of a Cloud PC; its disk is kept

@@ -1,11 +1,12 @@
 //! `cloudpc sim scenario`
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 use std::path::PathBuf;
 
 use crate::commands::Session;
 use crate::failure::{Exit, Failure};
-use crate::output::{print, tell};
+use crate::output::{print, tell, text};
 
 const SCENARIO: &str = "/_cloudpc/scenario";
 
@@ -36,16 +37,29 @@ pub struct Load {
 #[command(after_help = "Examples:\n  cloudpc sim scenario save > before.toml")]
 pub struct Save {}
 
+fn rows(answer: &Value) -> &[Value] {
+    answer["generatedPasswords"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn lines(passwords: &[Value]) -> String {
+    passwords.iter().map(|row| format!("  {}  {}\n", text(row, "userPrincipalName"), text(row, "password"))).collect()
+}
+
 impl Command {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
             Self::Load(Load { file }) => {
-                let text = std::fs::read_to_string(&file).map_err(|error| {
+                let scenario = std::fs::read_to_string(&file).map_err(|error| {
                     Failure::new(Exit::NotFound, format!("{} cannot be read: {error}.", file.display()))
                 })?;
-                session.connection.post_text(SCENARIO, "application/toml", &text).await?;
+                let answer = session.connection.post_text(SCENARIO, "application/toml", &scenario).await?;
                 tell(&format!("The fleet is now that of {}.", file.display()));
-                Ok(())
+                match rows(&answer) {
+                    [] => Ok(()),
+                    passwords => {
+                        print(&format!("Generated passwords, which are shown only now:\n{}", lines(passwords)))
+                    }
+                }
             }
             Self::Save(Save {}) => print(&session.connection.get_text(SCENARIO).await?),
         }

@@ -29,6 +29,7 @@ fn admission(tenant: u128, caller: usize) -> Admission {
             user: None,
             permissions: ["CloudPC.Read.All".to_owned()].into(),
             origin: TokenOrigin::Local { key_id: "key".into() },
+            is_owner: false,
         },
         cloud_pc_id: CloudPcId(Uuid::from_u128(9)),
         owner: None,

@@ -92,7 +92,9 @@ impl Room {
         let path = novnc.path().to_owned();
         let world = World::with_app(CONNECTIONS_MAX, async |app| {
             let desktops = Arc::new(Desktops::new(&app.store, &host_clock, &rng, path));
-            scenario::load(&app, include_str!("../../../tests/server/world.toml")).await.unwrap();
+            let fleet = include_str!("../../../tests/server/world.toml");
+            let prepared = scenario::prepare(&app, None, fleet).await.unwrap();
+            scenario::load(&app, prepared).await.unwrap();
             App::from(app::Parts {
                 driver: Arc::new(Screen(socket)),
                 desktops,

@@ -53,6 +53,7 @@ async fn an_application_gets_a_token_that_is_believed() {
             user: None,
             permissions: BTreeSet::from(["CloudPC.ReadWrite.All".into()]),
             origin: TokenOrigin::Local { key_id: part(token, 0)["kid"].as_str().unwrap().into() },
+            is_owner: false,
         }
     );
 }
@@ -206,6 +207,7 @@ async fn an_administrator_gets_tokens_for_users() {
         origin: Local {
             key_id: "KEY",
         },
+        is_owner: false,
     }
     "#);
 

@@ -164,6 +164,7 @@ async fn tokens_of_an_outside_issuer_are_believed() {
             issuer: issuer.config().issuer,
             expires_at: Timestamp(issuer.claims()["exp"].as_i64().unwrap() * 1_000_000),
         },
+        is_owner: false,
     };
     assert_eq!(application, expected);
 
@@ -188,6 +189,24 @@ async fn tokens_of_an_outside_issuer_are_believed() {
     };
     assert_eq!(user, expected);
     assert_eq!(issuer.asked(), 2, "discovery and keys, once");
+}
+
+#[tokio::test]
+async fn an_outside_issuer_makes_nobody_owner_of_the_installation() {
+    let key = SigningKey::new("one");
+    let issuer = OutsideIssuer::start(&key).await;
+    let world = World::trusting(vec![issuer.config()]).await;
+    let own = |tx: &mut cloudpc_store::Tx<'_>| crate::installation::set_owner(tx, TENANT, CLIENT);
+    world.identity.store.write::<_, cloudpc_store::StoreError, _>(own).await.unwrap();
+    let mut claims = issuer.claims();
+    claims["roles"] = json!(["CloudPC.Read.All", "Cloudpc.Simulate.All"]);
+    let caller = world.caller(&key.sign(&claims)).await.unwrap();
+    assert_eq!((caller.app_id, caller.is_owner), (Some(CLIENT), false), "though it names the owner's application");
+    assert_eq!(
+        caller.permissions,
+        BTreeSet::from(["CloudPC.Read.All".into()]),
+        "what only the owner grants is dropped"
+    );
 }
 
 #[tokio::test]
