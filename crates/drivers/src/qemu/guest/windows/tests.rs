@@ -155,7 +155,7 @@ fn policy(allowed: &[&str]) -> FetchPolicy {
 fn line(bound_to: Option<&str>, url: &str) -> String {
     let bound_to = bound_to.map(|bound_to| format!("--resolve {bound_to} ")).unwrap_or_default();
     format!(
-        "-q --silent --show-error --fail --noproxy * --proto =https --user-agent {} --header \"Accept-Encoding: identity\" --connect-timeout 10.000 --max-time 60.000 \
+        "-q --silent --show-error --fail --noproxy * --proto =https --user-agent {} --header \"Accept-Encoding: identity\" --connect-timeout 10.000 --max-time 60.000 --speed-limit 1 --speed-time 30 \
          --write-out \"%{{http_code}} %{{time_pretransfer}} %{{redirect_url}}\" {bound_to}--globoff --url {url} --max-filesize 9000",
         crate::fetch::USER_AGENT
     )
