@@ -5,6 +5,7 @@ use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, Machine
 use cloudpc_model::{Actor, ActorKind, CloudPcId, ImageId, SnapshotId, TenantId, UserId};
 use futures_util::stream::BoxStream;
 use futures_util::{SinkExt as _, StreamExt as _};
+use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_tungstenite::WebSocketStream;
@@ -62,6 +63,8 @@ struct Room {
     clock: SimClock,
     screen: UnixListener,
     novnc: TempDir,
+    /// The address of the screen leads over it.
+    _folder: std::fs::File,
 }
 
 type Socket = WebSocketStream<TcpStream>;
@@ -72,7 +75,9 @@ impl Room {
         std::fs::create_dir(novnc.path().join("core")).unwrap();
         std::fs::write(novnc.path().join("core/rfb.js"), "export default null;").unwrap();
         std::fs::write(novnc.path().join("secret.js"), "no").unwrap();
-        let socket = novnc.path().join("vnc.sock");
+        // The address of a socket has at most 107 bytes, and a path may be longer.
+        let folder = std::fs::File::open(novnc.path()).unwrap();
+        let socket = PathBuf::from(format!("/proc/self/fd/{}/vnc.sock", folder.as_raw_fd()));
         let screen = UnixListener::bind(&socket).unwrap();
         let clock = SimClock::paused(SystemClock.now());
         let host_clock: Arc<dyn cloudpc_model::Clock> = Arc::new(clock.clone());
@@ -97,7 +102,7 @@ impl Room {
             })
         })
         .await;
-        Self { world, desktops, clock, screen, novnc }
+        Self { world, desktops, clock, screen, novnc, _folder: folder }
     }
 
     fn ticket(&self, admission: Admission) -> String {
