@@ -35,14 +35,15 @@ lint: ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-test: setup-tests lint test-rust test-clients test-vm test-browser ## Set up, lint and run every test
+test: ## Set up, lint and run every test; a table at the end says what passed
+	@scripts/test
 
 test-rust: ## The Rust tests
 ifdef NEXTEST
-	cargo nextest run --locked --workspace
+	cargo nextest run --locked --workspace --no-fail-fast
 else
 	@echo "cargo-nextest is not installed; running the same tests under cargo test."
-	cargo test --locked --workspace --all-targets
+	cargo test --locked --workspace --all-targets --no-fail-fast
 endif
 
 test-clients: setup-tests ## The official Graph clients against the real program
@@ -50,10 +51,10 @@ test-clients: setup-tests ## The official Graph clients against the real program
 	tests/clients/run
 
 test-vm: setup ## The QEMU driver on real virtual machines, under software emulation
-	@scripts/test-vm
+	@scripts/test-vm || [ $$? = 3 ]
 
 test-browser: setup ## The desktop of a real virtual machine in a browser
-	@scripts/test-browser
+	@scripts/test-browser || [ $$? = 3 ]
 
 bench: setup ## Measure what requests cost, and print a table with the goals beside it
 	cargo build --release --locked -p cloudpc-bench

@@ -14,7 +14,7 @@ import { PICTURES, Service, serveText } from "./service.js";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FLAGS =
-  "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
+  "--no-sandbox --no-proxy-server --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
 
 /** The guest agent, the network and the desktop of a machine that boots under software emulation, ms. */
 const BOOT_TIME_MAX = 180_000;

@@ -60,6 +60,10 @@ pub const HEAD_BYTES: usize = 512;
 /// How long a connection may take.
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// How long a server may send nothing, its answer's head included, before the download fails. A machine's other actions
+/// wait for the download meanwhile.
+pub const STALL_TIME_MAX: Duration = Duration::from_secs(30);
+
 /// What a download says of who asks.
 pub(crate) const USER_AGENT: &str = concat!("cloudpc/", env!("CARGO_PKG_VERSION"));
 
@@ -70,6 +74,8 @@ pub struct Fetcher(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     extra_roots: Vec<Certificate>,
+    /// [`STALL_TIME_MAX`], or less for tests.
+    stall_time_max: Duration,
     /// Connects to public addresses only.
     public: OnceLock<Client>,
     /// Connects anywhere: for hosts that an allow-list names.
@@ -83,7 +89,12 @@ impl Fetcher {
     /// The file cannot be read or holds no certificate.
     pub fn new(extra_roots: Option<&Path>) -> io::Result<Self> {
         let extra_roots = extra_roots.map(read_roots).transpose()?.unwrap_or_default();
-        Ok(Self(Arc::new(Inner { extra_roots, public: OnceLock::new(), anywhere: OnceLock::new() })))
+        Ok(Self::with(extra_roots, STALL_TIME_MAX))
+    }
+
+    fn with(extra_roots: Vec<Certificate>, stall_time_max: Duration) -> Self {
+        let (public, anywhere) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Inner { extra_roots, stall_time_max, public, anywhere }))
     }
 
     /// Made for the first download that needs it: reading the host's authorities takes milliseconds, and there are hosts without any, such as small containers.
@@ -100,6 +111,7 @@ impl Fetcher {
             .redirect(redirect::Policy::none())
             .referer(false)
             .connect_timeout(CONNECT_TIME_MAX)
+            .read_timeout(self.0.stall_time_max)
             .pool_max_idle_per_host(0)
             .tls_certs_merge(self.0.extra_roots.clone())
             .dns_resolver(Arc::new(whereabouts))
@@ -148,7 +160,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`GuestError::Unreachable`] if no connection came about; [`GuestError::FileNotFound`] if one did but there was no acceptable file: an error status, too
-    /// large, too slow, broken off, or a redirect that `policy` forbids; also if it forbids the address itself.
+    /// large, too slow, stalled, broken off, or a redirect that `policy` forbids; also if it forbids the address itself.
     pub async fn fetch(&self, url: &Url, policy: &FetchPolicy) -> Result<Fetched, GuestError> {
         self.fetch_into(url, policy, &mut tokio::io::sink()).await
     }
@@ -178,12 +190,46 @@ impl Fetcher {
             let client = self.client(route.whereabouts())?;
             // A file is taken as it is served; its digest is that of these bytes.
             let request = client.get(route.url().clone()).header(ACCEPT_ENCODING, "identity");
-            let response = request.send().await.map_err(|error| trouble(&route, &error))?;
+            let response = request.send().await.map_err(|error| self.failure(&route, &error))?;
             let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
             match route.answered(response.status().as_u16(), location)? {
-                Answer::File => return keep(&route, response, policy, sink).await,
+                Answer::File => return self.keep(&route, response, policy, sink).await,
                 Answer::Redirect => {}
             }
+        }
+    }
+
+    async fn keep(
+        &self,
+        route: &Route<'_>,
+        mut response: Response,
+        policy: &FetchPolicy,
+        sink: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<Fetched, GuestError> {
+        if response.content_length().is_some_and(|length| length > policy.size_bytes_max) {
+            return Err(route.too_large());
+        }
+        let (mut size_bytes, mut hasher, mut head) = (0, Sha256::new(), Vec::new());
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(route, &error))? {
+            size_bytes += chunk.len() as u64;
+            if size_bytes > policy.size_bytes_max {
+                return Err(route.too_large());
+            }
+            hasher.update(&chunk);
+            sink.write_all(&chunk).await.map_err(|error| DriverError::Unavailable(error.to_string()))?;
+            let wanted = chunk.len().min(HEAD_BYTES - head.len());
+            head.extend_from_slice(&chunk[..wanted]);
+        }
+        sink.flush().await.map_err(|error| DriverError::Unavailable(error.to_string()))?;
+        Ok(Fetched { size_bytes, sha256: hasher.finalize().into(), head })
+    }
+
+    /// What has gone wrong with a connection or on it.
+    fn failure(&self, route: &Route<'_>, error: &reqwest::Error) -> GuestError {
+        match error {
+            error if error.is_connect() => route.unreachable(&innermost(error)),
+            error if error.is_timeout() => route.stalled(self.0.stall_time_max),
+            error => route.undelivered(&innermost(error)),
         }
     }
 }
@@ -201,38 +247,6 @@ impl Resolve for Whereabouts {
             let addresses = resolve(whereabouts, name.as_str(), 0).await?;
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
-    }
-}
-
-async fn keep(
-    route: &Route<'_>,
-    mut response: Response,
-    policy: &FetchPolicy,
-    sink: &mut (dyn AsyncWrite + Send + Unpin),
-) -> Result<Fetched, GuestError> {
-    if response.content_length().is_some_and(|length| length > policy.size_bytes_max) {
-        return Err(route.too_large());
-    }
-    let (mut size_bytes, mut hasher, mut head) = (0, Sha256::new(), Vec::new());
-    while let Some(chunk) = response.chunk().await.map_err(|error| trouble(route, &error))? {
-        size_bytes += chunk.len() as u64;
-        if size_bytes > policy.size_bytes_max {
-            return Err(route.too_large());
-        }
-        hasher.update(&chunk);
-        sink.write_all(&chunk).await.map_err(|error| DriverError::Unavailable(error.to_string()))?;
-        let wanted = chunk.len().min(HEAD_BYTES - head.len());
-        head.extend_from_slice(&chunk[..wanted]);
-    }
-    sink.flush().await.map_err(|error| DriverError::Unavailable(error.to_string()))?;
-    Ok(Fetched { size_bytes, sha256: hasher.finalize().into(), head })
-}
-
-/// What went wrong with a connection or on it.
-fn trouble(route: &Route<'_>, error: &reqwest::Error) -> GuestError {
-    match error.is_connect() {
-        true => route.unreachable(&innermost(error)),
-        false => route.undelivered(&innermost(error)),
     }
 }
 

@@ -29,7 +29,9 @@ def curl(office):
     administrator = office.token()
 
     def call(path, *options, token=administrator, body=b"") -> Answer:
-        command = ["curl", "--silent", "--show-error", "--path-as-is", "--globoff", "--max-time", str(ANSWER_TIME_MAX)]
+        # Only as the first is this one heeded: no settings of whoever runs curl.
+        command = ["curl", "--disable", "--silent", "--show-error", "--path-as-is", "--globoff"]
+        command += ["--max-time", str(ANSWER_TIME_MAX)]
         command += ["--cacert", office.authority_file, "--write-out", "%{stderr}%{http_code} %{header_json}"]
         command += ["--header", f"Authorization: Bearer {token}"] if token else []
         done = subprocess.run([*command, *options, office.https + path], input=body, capture_output=True, check=False)

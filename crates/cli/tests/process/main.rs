@@ -9,6 +9,7 @@ mod images;
 mod kill;
 mod log;
 mod machines;
+mod scripts;
 mod service;
 mod start;
 mod tour;

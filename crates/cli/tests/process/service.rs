@@ -2,7 +2,7 @@
 
 use cloudpc_graph::client::{Client, Credentials};
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ impl Service {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
         let program = command(&data, &[]);
-        let mut shell = Command::new("sh");
+        let mut shell = bare("sh");
         shell.args(["-c", r#"ulimit -Sn "$0" && exec "$@""#]).arg(soft_limit.to_string());
         let (process, http, https) = {
             shell.arg(program.get_program()).args(program.get_args());
@@ -181,8 +181,16 @@ impl From<&Output> for Run {
     }
 }
 
+/// A program that sees nothing of the environment but where programs and temporary files are.
+fn bare(program: &str) -> Command {
+    let mut command = Command::new(program);
+    let kept = ["PATH", "TMPDIR"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    command.env_clear().envs(kept);
+    command
+}
+
 fn command(data: &Path, options: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
+    let mut command = bare(PROGRAM);
     command.args(["serve", "--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0", "--data"]).arg(data).args(options);
     command
 }
@@ -200,16 +208,28 @@ pub fn run_on_a_read_only_disk() -> Option<Run> {
 fn on_own_disk(path: &Path, mount_options: &str, program: &Command) -> Option<Command> {
     let mount = r#"mount -t tmpfs -o "$0" tmpfs "$1" && shift && exec "$@""#;
     let own_disk = |program: &Command| {
-        let mut unshare = Command::new("unshare");
+        let mut unshare = bare("unshare");
         unshare.args(["--mount", "--map-root-user", "sh", "-c", mount, mount_options]).arg(path);
         unshare.arg(program.get_program()).args(program.get_args());
         unshare
     };
     let allowed = own_disk(&Command::new("true")).status().is_ok_and(|status| status.success());
     if !allowed {
-        println!("NOT TESTED: this environment lets nobody mount a disk of their own (unshare --mount).");
+        not_run("nobody may mount a disk of their own here (unshare --mount)");
     }
     allowed.then(|| own_disk(program))
+}
+
+/// Says that a test cannot run on this machine. Written past the capture of the test runner, since the test passes; and to
+/// the file of `scripts/test`, which lists all of these at its end.
+fn not_run(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let line = format!("NOT RUN: {test}: {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    if let Some(path) = std::env::var_os("CLOUDPC_TEST_NOT_RUN") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        file.write_all(line.as_bytes()).unwrap();
+    }
 }
 
 /// Starts it, and returns when it tells where it serves.

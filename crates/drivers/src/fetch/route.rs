@@ -1,6 +1,7 @@
 //! Which addresses a download asks, one after another, and what their answers mean: the rules, whoever does the asking.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 use url::{Host, Url};
 
 use super::address::is_public;
@@ -95,6 +96,11 @@ impl<'a> Route<'a> {
     /// A connection came about, but no whole file over it.
     pub fn undelivered(&self, why: &str) -> GuestError {
         GuestError::FileNotFound(format!("{} was not delivered: {why}", shown(&self.url)))
+    }
+
+    /// The server has sent nothing for this long.
+    pub fn stalled(&self, time: Duration) -> GuestError {
+        self.undelivered(&format!("the server sent nothing for {} seconds", time.as_secs_f32()))
     }
 
     /// The file is larger than the policy allows.

@@ -84,6 +84,9 @@ async fn serve() -> String {
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
                 }
+                if path.starts_with("/silent") {
+                    std::future::pending::<()>().await;
+                }
             });
         }
     });
@@ -116,6 +119,10 @@ fn answer(path: &str, request: &str) -> Vec<Vec<u8>> {
             parts.extend((0..900).map(|_| b"M".to_vec()));
             parts
         }
+        "/silent" => vec![],
+        "/silent-in-head" => vec![b"HTTP/1.1 200 OK\r\nContent-".to_vec()],
+        "/silent-after-head" => vec![b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n".to_vec()],
+        "/silent-in-body" => vec![b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nMZ".to_vec()],
         "/torn" => vec![b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nMZ".to_vec()],
         "/nonsense" => vec![b"220 mail.test ESMTP\r\n".to_vec()],
         "/to-exact" => redirect("exact"),
@@ -184,6 +191,17 @@ async fn what_is_no_acceptable_file_is_refused() {
     let hasty = FetchPolicy { time_max: Duration::from_millis(200), ..policy };
     let slow = not_found(fetcher.fetch(&url(&format!("{base}/slow")), &hasty).await);
     assert!(slow.contains("within 0.2 seconds"), "{slow}");
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_given_up_long_before_the_whole_time_is_over() {
+    assert_eq!(Fetcher::new(None).unwrap().0.stall_time_max, STALL_TIME_MAX);
+    let (base, fetcher) = (serve().await, Fetcher::with(Vec::new(), Duration::from_millis(200)));
+    let policy = FetchPolicy { time_max: Duration::from_hours(1), ..policy(&[format!("{base}/")]) };
+    for path in ["/silent", "/silent-in-head", "/silent-after-head", "/silent-in-body"] {
+        let told = not_found(fetcher.fetch(&url(&format!("{base}{path}")), &policy).await);
+        assert_eq!(told, format!("{base}{path} was not delivered: the server sent nothing for 0.2 seconds"));
+    }
 }
 
 #[tokio::test]

@@ -27,14 +27,6 @@ impl Account {
         if geteuid().is_root() { Self::Nobody } else { Self::Own }
     }
 
-    /// Its number.
-    pub fn uid(self) -> u32 {
-        match self {
-            Self::Own => geteuid().as_raw(),
-            Self::Nobody => NOBODY,
-        }
-    }
-
     /// Lets it enter a folder, but not change what is in there.
     pub fn let_in(self, folder: &Path) -> io::Result<()> {
         if self == Self::Nobody {

@@ -152,7 +152,6 @@ mod tests {
     use crate::qemu::layout::RUN_FOLDER;
     use crate::qemu::transcript::Transcript;
     use cloudpc_model::SeededRng;
-    use tokio::net::UnixListener;
 
     #[tokio::test(start_paused = true)]
     async fn a_sync_skips_what_a_dead_client_has_left() {
@@ -202,10 +201,8 @@ mod tests {
 
     /// An agent that answers `answers` commands on each connection, and then closes it or says nothing more.
     fn serve(folder: &std::path::Path, answers: usize, closes: bool) {
-        let listener = {
-            std::fs::create_dir_all(folder.join(RUN_FOLDER)).unwrap();
-            UnixListener::bind(folder.join(RUN_FOLDER).join(AGENT_SOCKET)).unwrap()
-        };
+        std::fs::create_dir_all(folder.join(RUN_FOLDER)).unwrap();
+        let listener = MachineFolder::at(folder).listen(AGENT_SOCKET).unwrap();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (mut lines, mut served) = (Lines::new(stream), 0);

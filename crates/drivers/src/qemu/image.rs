@@ -6,7 +6,7 @@ mod import;
 use cloudpc_model::ImageId;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -89,12 +89,18 @@ pub struct Image {
 }
 
 impl Images {
-    /// The images under a folder, which is made if it is not there.
+    /// The images under a folder, which is made if it is not there. Removes what killed builds and imports have left.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder cannot be made, or leftovers cannot be removed.
     pub fn open(folder: &Path) -> io::Result<Self> {
         make_private(folder)?;
+        for name in names(folder)? {
+            // `remove` renames once more, so a leftover may be `gone-.new-…`. No image has a dot in its folder's name.
+            if name.trim_start_matches("gone-").starts_with('.') {
+                remove_unless_in_use(&folder.join(name))?;
+            }
+        }
         Ok(Self(folder.to_owned()))
     }
 
@@ -128,11 +134,16 @@ impl Images {
         })
     }
 
-    /// Registers what `fill` puts into a new folder. An image of the same id is replaced; disks made from it keep its files.
+    /// Registers what `fill` puts into a new folder, which is locked meanwhile. An image of the same id is replaced; disks
+    /// made from it keep its files.
     pub(super) fn register(&self, id: &ImageId, fill: impl FnOnce(&Path) -> io::Result<About>) -> io::Result<()> {
         let draft = self.unfinished("new", id);
-        remove(&draft)?;
+        if !remove_unless_in_use(&draft)? {
+            return Err(io::Error::other(format!("another process is making image '{id}'; wait until it has ended")));
+        }
         make_private(&draft)?;
+        let lock = File::open(&draft)?;
+        lock.try_lock()?;
         let about = fill(&draft).inspect_err(|_| drop(remove(&draft)))?;
         for file in [DISK_FILE, KERNEL_FILE, INITRD_FILE, MEMORY_FILE] {
             let path = draft.join(file);
@@ -194,6 +205,19 @@ impl Images {
     /// A name that no image has.
     fn unfinished(&self, what: &str, id: &ImageId) -> PathBuf {
         self.0.join(format!(".{what}-{}", file_name(&id.0)))
+    }
+}
+
+/// Removes an unfinished folder, which need not be there; `false` if a process is at work in it.
+fn remove_unless_in_use(folder: &Path) -> io::Result<bool> {
+    let lock = match File::open(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        opened => opened?,
+    };
+    match lock.try_lock() {
+        Ok(()) => remove(folder).map(|()| true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -264,6 +288,28 @@ mod tests {
         assert_eq!(images.list().unwrap(), ["a.b", "gone-a"].map(|id| ImageId(id.into())));
         assert_eq!(images.look(&ids[2]).unwrap(), None);
         assert_eq!(names(&root.path().join("images")).unwrap().len(), 2, "nothing else is left");
+    }
+
+    #[test]
+    fn leftovers_of_killed_builds_are_removed_at_the_next_start_and_work_under_way_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let (images, id) = (Images::open(root.path()).unwrap(), ImageId("gone-a".into()));
+        images.register(&id, |folder| fs::write(folder.join(DISK_FILE), "").map(|()| about())).unwrap();
+        for leftover in [".new-killed", ".gone-killed", "gone-.new-killed"] {
+            fs::create_dir_all(root.path().join(leftover).join("build")).unwrap();
+        }
+        let under_way = ImageId("b".into());
+        let fill = |folder: &Path| {
+            let other = Images::open(root.path()).unwrap();
+            assert!(folder.exists(), "another start leaves it alone");
+            let refused = other.register(&under_way, |_| panic!("two at a time")).unwrap_err();
+            assert_eq!(refused.to_string(), "another process is making image 'b'; wait until it has ended");
+            fs::write(folder.join(DISK_FILE), "").map(|()| about())
+        };
+        images.register(&under_way, fill).unwrap();
+        let mut left = names(root.path()).unwrap();
+        left.sort();
+        assert_eq!(left, ["b", "gone-a"]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use tokio::net::UnixStream;
+use tokio::net::{UnixListener, UnixStream};
 
 /// What the name of the folder of a disk set aside begins with; its tag follows.
 pub const ASIDE: &str = "aside-";
@@ -79,6 +79,12 @@ impl MachineFolder {
     pub async fn connect(&self, socket: &str) -> io::Result<UnixStream> {
         let folder = File::open(self.join(RUN_FOLDER))?;
         UnixStream::connect(format!("/proc/self/fd/{}/{socket}", folder.as_raw_fd())).await
+    }
+
+    /// Listens on a socket beside those of its QEMU.
+    pub fn listen(&self, socket: &str) -> io::Result<UnixListener> {
+        let folder = File::open(self.join(RUN_FOLDER))?;
+        UnixListener::bind(format!("/proc/self/fd/{}/{socket}", folder.as_raw_fd()))
     }
 
     /// Removes what unfinished work has left. The machine's lock is held: no work is under way.
@@ -233,9 +239,7 @@ mod tests {
         make_private(&deep.join(RUN_FOLDER)).unwrap();
         assert_eq!(fs::metadata(&deep).unwrap().permissions().mode() & 0o777, 0o700);
         let folder = MachineFolder::at(&deep);
-        let open = File::open(folder.join(RUN_FOLDER)).unwrap();
-        let _listener =
-            tokio::net::UnixListener::bind(format!("/proc/self/fd/{}/{QMP_SOCKET}", open.as_raw_fd())).unwrap();
+        let _listener = folder.listen(QMP_SOCKET).unwrap();
         folder.connect(QMP_SOCKET).await.unwrap();
         assert!(folder.connect(AGENT_SOCKET).await.is_err());
     }

@@ -1,18 +1,23 @@
 //! What a machine's network card leads to: nowhere, or to a bridge of the host.
 //!
-//! A machine on a bridge has a tap device there, named after it and owned by the account of its QEMU, which therefore needs no right of its own to use it. The device stays
-//! for as long as the machine does. Making one takes the right to administer the host's network (`CAP_NET_ADMIN`).
+//! A machine on a bridge has a tap device there, named after the machine. The service opens the device and hands the
+//! descriptor to QEMU, whose account therefore needs no right to `/dev/net/tun`. QEMU then holds the only descriptor: the
+//! device exists for exactly as long as the process runs, whatever the service does meanwhile.
+//! Opening one takes the right to administer the host's network (`CAP_NET_ADMIN`).
 
 use cloudpc_model::CloudPcId;
 use sha2::{Digest, Sha256};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
-
-use super::account::Account;
+use tun_rs::{DeviceBuilder, Layer};
 
 /// Where the system lists its network devices.
 const DEVICES: &str = "/sys/class/net";
+
+/// The descriptor under which QEMU finds the tap device of its machine. The first three are its lock and its logs.
+pub const TAP_FD: RawFd = 3;
 
 /// What network cards lead to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,10 +49,7 @@ impl Network {
         let card = "virtio-net-pci,netdev=net,romfile=";
         match self {
             Self::Closed => ("user,id=net,restrict=on".into(), card.into()),
-            Self::Bridge(_) => (
-                format!("tap,id=net,ifname={},script=no,downscript=no", device(id)),
-                format!("{card},mac={}", address(id)),
-            ),
+            Self::Bridge(_) => (format!("tap,id=net,fd={TAP_FD}"), format!("{card},mac={}", address(id))),
         }
     }
 
@@ -59,26 +61,43 @@ impl Network {
         }
     }
 
-    /// Makes the way of a machine to its bridge, if it has one. Blocks.
-    pub fn ensure(&self, id: CloudPcId, account: Account) -> io::Result<()> {
-        let Self::Bridge(bridge) = self else { return Ok(()) };
+    /// Opens the tap device of a machine that does not run, and joins it to the bridge; `None` without a bridge. Blocks.
+    ///
+    /// # Errors
+    /// The bridge is gone, the service may not make tap devices, or another process holds this one.
+    pub fn open(&self, id: CloudPcId) -> io::Result<Option<OwnedFd>> {
+        let Self::Bridge(bridge) = self else { return Ok(None) };
         self.check()?;
-        let device = device(id);
-        if !exists(&device) {
-            let owner = account.uid().to_string();
-            ip(&["tuntap", "add", "dev", &device, "mode", "tap", "user", &owner])?;
-        }
-        ip(&["link", "set", "dev", &device, "master", bridge, "up"])
+        let name = device(id);
+        let tap = open_tap(&name).map_err(|error| {
+            let message = format!(
+                "cannot open the tap device {name}: {error}; \
+                 the service needs CAP_NET_ADMIN, and read and write access to /dev/net/tun"
+            );
+            io::Error::new(error.kind(), message)
+        })?;
+        ip(&["link", "set", "dev", &name, "master", bridge, "up"])?;
+        Ok(Some(tap))
     }
 
-    /// Removes it. Blocks.
+    /// Deletes the tap device of a machine that does not run, if one is left. Only versions that made persistent devices
+    /// leave any. Blocks.
     pub fn remove(&self, id: CloudPcId) -> io::Result<()> {
-        let device = device(id);
         match self {
-            Self::Bridge(_) if exists(&device) => ip(&["link", "delete", "dev", &device]),
+            Self::Bridge(_) if exists(&device(id)) => ip(&["link", "delete", "dev", &device(id)]),
             _ => Ok(()),
         }
     }
+}
+
+/// Creates a tap device, or attaches to a persistent one. The descriptor is closed in every child that it is not handed to.
+fn open_tap(name: &str) -> io::Result<OwnedFd> {
+    // Offload puts a virtio header before each frame, which lets QEMU pass on checksums and large segments. Joining the
+    // bridge brings the device up; before that the host would give it an address.
+    let builder = DeviceBuilder::new().name(name).layer(Layer::L2).enable(false).with(|options| {
+        options.offload(true);
+    });
+    builder.build_sync()?.as_fd().try_clone_to_owned()
 }
 
 fn exists(device: &str) -> bool {
@@ -125,9 +144,10 @@ mod tests {
         let id = |number| CloudPcId(uuid::Uuid::from_u128(number));
         let (netdev, card) = Network::Bridge("br0".into()).arguments(id(7));
         insta::assert_snapshot!(format!("{netdev}\n{card}"), @r"
-        tap,id=net,ifname=cpc-6bae426822d,script=no,downscript=no
+        tap,id=net,fd=3
         virtio-net-pci,netdev=net,romfile=,mac=02:6b:ae:42:68:22
         ");
+        assert_eq!(device(id(7)), "cpc-6bae426822d");
         assert_ne!(device(id(7)), device(id(8)));
         assert_ne!(address(id(7)), address(id(8)));
         assert!(device(id(7)).len() <= 15);

@@ -5,6 +5,7 @@
 //! works in its folder: another service on this host may run a machine of the same name.
 
 use cloudpc_model::CloudPcId;
+use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -19,6 +20,7 @@ use tokio::io::unix::AsyncFd;
 use super::account::Account;
 use super::command;
 use super::layout::{CONSOLE_LOG, LOCK_FILE, MachineFolder, PID_FILE, QEMU_LOG, RUN_FOLDER, make_private};
+use super::network::{Network, TAP_FD};
 use super::qmp::Qmp;
 
 /// How long a process may take from its start to its greeting. One that ends instead is noticed at once.
@@ -105,6 +107,8 @@ pub async fn start(
     limits: &[String],
     arguments: &[String],
     account: Account,
+    network: &Network,
+    id: CloudPcId,
 ) -> Result<Child, StartError> {
     let run = folder.join(RUN_FOLDER);
     make_private(&run)?;
@@ -116,6 +120,10 @@ pub async fn start(
         _ => {}
     }
     let lock = take_lock(folder).await?;
+    // The last process has let go of the tap device once the lock is ours.
+    let network = network.clone();
+    let tap = tokio::task::spawn_blocking(move || network.open(id)).await.map_err(io::Error::other)??;
+    let descriptors = tap.map(|tap| FdMapping { parent_fd: tap, child_fd: TAP_FD });
     // In a session of its own it outlives us, whatever ends ours. None of these words forks: the child becomes QEMU.
     let mut child = Command::new("setsid")
         .args(limits)
@@ -126,6 +134,8 @@ pub async fn start(
         .stdin(lock)
         .stdout(Stdio::null())
         .stderr(File::create(folder.join(QEMU_LOG))?)
+        .fd_mappings(descriptors.into_iter().collect())
+        .map_err(io::Error::other)?
         .spawn()?;
     fs::write(folder.join(PID_FILE), child.id().to_string())?;
     let greeted = async {

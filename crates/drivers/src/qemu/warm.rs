@@ -5,13 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::UnixListener;
 
 use super::account::Account;
 use super::layout::{INCOMING_SOCKET, MachineFolder, OUTGOING_SOCKET, RUN_FOLDER, sync_folder};
@@ -69,8 +67,7 @@ pub async fn load(folder: &MachineFolder, memory: &Path) -> Result<(), WireError
 /// Stops the guest and writes its memory to a file.
 pub async fn save(folder: &MachineFolder, memory: &Path, account: Account) -> Result<(), WireError> {
     let run = folder.join(RUN_FOLDER);
-    let open = File::open(&run)?;
-    let listener = UnixListener::bind(format!("/proc/self/fd/{}/{OUTGOING_SOCKET}", open.as_raw_fd()))?;
+    let listener = folder.listen(OUTGOING_SOCKET)?;
     account.give(&run.join(OUTGOING_SOCKET))?;
     let mut qmp = Qmp::connect(folder).await?;
     qmp.execute("stop", json!({})).await?;

@@ -4,7 +4,8 @@
 set -euo pipefail
 IMAGE=$1
 OUT=$2
-W=$(mktemp -d)
+# Not in /tmp, which may be small, or may run no programs.
+W=$(mktemp -d -p "$(dirname "$OUT")")
 trap 'rm -rf "$W"' EXIT
 (
     cd "$W"

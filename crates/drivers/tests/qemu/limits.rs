@@ -6,7 +6,7 @@ use cloudpc_model::ImageId;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::bed::{Bed, folder, image, spec};
+use crate::bed::{Bed, folder, image, not_run, spec};
 use crate::programs::fetched;
 /// Set where the guest plays the host.
 const INSIDE: &str = "CLOUDPC_TEST_LIMITS";
@@ -30,8 +30,7 @@ async fn a_machine_is_held_to_what_it_was_promised_and_stays_when_its_service_is
         return inside().await;
     }
     if !rustix::process::geteuid().is_root() {
-        eprintln!("NOT RUN: only root may make the Debian that this test runs in.");
-        return;
+        return not_run("only root may make the Debian that this test runs in");
     }
     build_debian();
     let bed = Bed::new();

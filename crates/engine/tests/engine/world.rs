@@ -451,7 +451,18 @@ fn fetcher() -> Fetcher {
     FETCHER.get_or_init(|| Fetcher::new(None).unwrap()).clone()
 }
 
-/// In memory where there is such a place: what is tested here is not the disk.
+/// What all tests together need of a file system, bytes.
+const SCRATCH_BYTES_MIN: u64 = 1 << 30;
+
+/// In memory where there is room, since what is tested here is not the disk. In containers `/dev/shm` often has 64 MiB, and
+/// so may `/tmp`; there is room where this program was built.
 fn tempdir() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+    const MEMORY: &str = "/dev/shm";
+    static ROOMY: OnceLock<bool> = OnceLock::new();
+    let free_bytes = |path| rustix::fs::statvfs(path).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
+    let folder = match ROOMY.get_or_init(|| free_bytes(MEMORY) >= SCRATCH_BYTES_MIN) {
+        true => MEMORY,
+        false => env!("CARGO_TARGET_TMPDIR"),
+    };
+    tempfile::tempdir_in(folder).unwrap()
 }

@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 use super::shell::{NO_PROGRAM, TOO_LARGE};
 use super::{QemuGuest, Said};
-use crate::fetch::{Answer, CONNECT_TIME_MAX, Route, USER_AGENT, Whereabouts, too_slow};
+use crate::fetch::{Answer, CONNECT_TIME_MAX, Route, STALL_TIME_MAX, USER_AGENT, Whereabouts, too_slow};
 use crate::{DriverError, FetchPolicy, GuestError, Tag};
 
 /// What curl prints when it has ended: the status of the answer, the time after which the request could be sent, and where the answer leads.
@@ -135,6 +135,9 @@ fn arguments(url: &Url, bound_to: Option<String>, time_max: Duration) -> Vec<Str
         ("--header", "Accept-Encoding: identity".into()),
         ("--connect-timeout", seconds(CONNECT_TIME_MAX.min(time_max))),
         ("--max-time", seconds(time_max)),
+        // Ends a transfer that has brought less than one byte a second for this long; curl takes whole seconds here.
+        ("--speed-limit", "1".into()),
+        ("--speed-time", STALL_TIME_MAX.as_secs().to_string()),
         ("--write-out", TOLD.into()),
     ];
     let bound_to = bound_to.map(|bound_to| ("--resolve", bound_to));
@@ -193,6 +196,7 @@ impl Asked {
             5..=7 => route.unreachable(&self.why),
             _ if self.is_distrust() => route.unreachable(&self.why),
             28 if !self.connected => route.unreachable(&self.why),
+            28 if self.why.starts_with("Operation too slow") => route.stalled(STALL_TIME_MAX),
             28 => too_slow(route.url(), policy),
             23 => GuestError::DiskFull(format!("the guest's disk does not take the file: {}", self.why)),
             TOO_LARGE => route.too_large(),
@@ -233,6 +237,10 @@ mod tests {
         2.500
         --max-time
         2.500
+        --speed-limit
+        1
+        --speed-time
+        30
         --write-out
         %{http_code} %{time_pretransfer} %{redirect_url}
         --resolve
@@ -289,6 +297,10 @@ mod tests {
         }
         let late = GuestError::FileNotFound("http://a.test/f was not delivered within 5 seconds".into());
         assert_eq!(trouble(28, true), late);
+        let why = "Operation too slow. Less than 1 bytes/sec transferred the last 30 seconds".into();
+        let stalled = Asked { code: 28, status: Some(200), connected: true, location: None, why };
+        let told = "http://a.test/f was not delivered: the server sent nothing for 30 seconds";
+        assert_eq!(stalled.trouble(&route, &policy), GuestError::FileNotFound(told.into()));
         let large = GuestError::FileNotFound("http://a.test/f is larger than the 9 bytes that are taken".into());
         assert_eq!(trouble(TOO_LARGE, true), large);
         assert!(matches!(trouble(23, true), GuestError::DiskFull(_)));

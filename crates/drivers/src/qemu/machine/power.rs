@@ -121,12 +121,10 @@ impl Machine {
 
     async fn start_process(&mut self, disk: &DiskRecord, accelerator: Accelerator, waits_for_memory: bool) -> Done {
         let boot = self.record.boots + 1;
-        let (network, id, account) = (self.host.parts.network.clone(), self.record.spec.id, self.host.account);
-        blocking(move || network.ensure(id, account)).await?;
         let (spec, network) = (&self.record.spec, &self.host.parts.network);
         let arguments = command::arguments(spec, disk, network, accelerator, boot, waits_for_memory);
         let limits = self.host.limits.command(spec);
-        let child = process::start(&self.folder, &limits, &arguments, self.host.account)
+        let child = process::start(&self.folder, &limits, &arguments, self.host.account, network, spec.id)
             .await
             .map_err(|error| DriverError::Unavailable(error.to_string()))?;
         self.slot.keep_child(child);

@@ -3,7 +3,9 @@
 # and the test program PROGRAM at AT in it. Takes root.
 set -euo pipefail
 OUT=$1 TEST=$2 FOLDER=$3 PROGRAM=$4 AT=$5
-W=$(mktemp -d)
+umask 022
+# Not in /tmp, which may be small: this takes two gigabytes.
+W=$(mktemp -d -p "$FOLDER")
 trap 'rm -rf "$W"' EXIT
 export PATH=$PATH:/usr/sbin:/sbin
 mmdebstrap --quiet --variant=minbase --aptopt='APT::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \

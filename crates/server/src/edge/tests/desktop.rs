@@ -6,6 +6,7 @@ use cloudpc_model::{AppId, AuditEntry, CloudPcId, ImageId, SnapshotId, TenantId,
 use cloudpc_store::{App as Application, User};
 use futures_util::stream::BoxStream;
 use futures_util::{SinkExt as _, StreamExt as _};
+use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_tungstenite::WebSocketStream;
@@ -74,6 +75,8 @@ struct Room {
     clock: SimClock,
     screen: UnixListener,
     novnc: TempDir,
+    /// The address of the screen leads over it.
+    _folder: std::fs::File,
 }
 
 type Socket = WebSocketStream<TcpStream>;
@@ -84,7 +87,9 @@ impl Room {
         std::fs::create_dir(novnc.path().join("core")).unwrap();
         std::fs::write(novnc.path().join("core/rfb.js"), "export default null;").unwrap();
         std::fs::write(novnc.path().join("secret.js"), "no").unwrap();
-        let socket = novnc.path().join("vnc.sock");
+        // The address of a socket has at most 107 bytes, and a path may be longer.
+        let folder = std::fs::File::open(novnc.path()).unwrap();
+        let socket = PathBuf::from(format!("/proc/self/fd/{}/vnc.sock", folder.as_raw_fd()));
         let screen = UnixListener::bind(&socket).unwrap();
         let clock = SimClock::paused(SystemClock.now());
         let host_clock: Arc<dyn cloudpc_model::Clock> = Arc::new(clock.clone());
@@ -111,7 +116,7 @@ impl Room {
             })
         })
         .await;
-        Self { world, clock, screen, novnc }
+        Self { world, clock, screen, novnc, _folder: folder }
     }
 
     fn app(&self) -> &App {

@@ -10,7 +10,6 @@ use cloudpc_model::{CloudPcId, Rng};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 use tree_sitter::{Node, Parser};
 
@@ -52,10 +51,10 @@ impl Bed {
         };
         let host = QemuDriver::open(parts).unwrap().0;
         let id = CloudPcId(uuid::Uuid::from_u128(7));
-        let machine = folder.path().join("machines").join(id.to_string());
+        let machine = host.folder(id);
         std::fs::create_dir_all(machine.join(RUN_FOLDER)).unwrap();
         std::fs::write(machine.join(MACHINE_FILE), "").unwrap();
-        let agent = UnixListener::bind(machine.join(RUN_FOLDER).join(AGENT_SOCKET)).unwrap();
+        let agent = machine.listen(AGENT_SOCKET).unwrap();
         let (playing, transcript) = oneshot::channel();
         tokio::spawn(async move {
             let (mut stream, _) = agent.accept().await.unwrap();
@@ -155,7 +154,7 @@ fn policy(allowed: &[&str]) -> FetchPolicy {
 fn line(bound_to: Option<&str>, url: &str) -> String {
     let bound_to = bound_to.map(|bound_to| format!("--resolve {bound_to} ")).unwrap_or_default();
     format!(
-        "-q --silent --show-error --fail --noproxy * --proto =https --user-agent {} --header \"Accept-Encoding: identity\" --connect-timeout 10.000 --max-time 60.000 \
+        "-q --silent --show-error --fail --noproxy * --proto =https --user-agent {} --header \"Accept-Encoding: identity\" --connect-timeout 10.000 --max-time 60.000 --speed-limit 1 --speed-time 30 \
          --write-out \"%{{http_code}} %{{time_pretransfer}} %{{redirect_url}}\" {bound_to}--globoff --url {url} --max-filesize 9000",
         crate::fetch::USER_AGENT
     )

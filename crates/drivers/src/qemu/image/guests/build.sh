@@ -6,8 +6,12 @@
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 KIND=$1
-OUT=$2
-W=$(mktemp -d)
+# What is made here is read by other accounts, in the guest and on the host.
+umask 022
+mkdir -p "$2"
+OUT=$(cd "$2" && pwd)
+# Not in /tmp, which may be small, or may run no programs. It goes with the folder if this is killed.
+W=$(mktemp -d -p "$OUT")
 trap 'rm -rf "$W"' EXIT
 export PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
 # The packages, unpacked, and the root of the disk.
@@ -37,7 +41,6 @@ size_mib=512
 furnish() { :; }
 . "$HERE/$KIND.sh"
 
-mkdir -p "$OUT"
 step 0 "Looking for what building needs"
 missing=
 while read -r tool package; do
