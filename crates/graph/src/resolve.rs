@@ -52,6 +52,31 @@ impl Method {
     }
 }
 
+/// What a root serves beside the operations of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The root itself: the service document.
+    Root,
+    /// `$metadata`
+    Metadata,
+    /// `$batch`
+    Batch,
+}
+
+impl Endpoint {
+    /// The endpoint at a path below the root (still percent-encoded), in every spelling in which [`Edm::resolve`] would take a segment.
+    pub fn at(path: &str) -> Option<Self> {
+        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+        let Some(only) = segments.next() else { return Some(Self::Root) };
+        if segments.next().is_some() {
+            return None;
+        }
+        let name = decode(only, "segment").ok()?;
+        let endpoints = [("$metadata", Self::Metadata), ("$batch", Self::Batch)];
+        endpoints.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)).map(|(_, endpoint)| endpoint)
+    }
+}
+
 /// Whose Cloud PCs a path is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {

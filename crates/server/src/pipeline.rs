@@ -15,7 +15,7 @@ mod problem;
 mod service;
 
 use axum::body::Body;
-use cloudpc_graph::{Edm, Envelope, GraphError, Method, Options, Target, Version};
+use cloudpc_graph::{Edm, Endpoint, Envelope, GraphError, Method, Options, Target, Version};
 use http::header::ALLOW;
 use http::request::Parts;
 use http::{Extensions, HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -100,14 +100,15 @@ async fn route(
     let edm = Edm::of(version);
     let base = head.extensions.get::<BaseAddress>().expect("the edge gives every request its base address");
     let root = format!("{}/{}", base.0, version.segment());
+    let endpoint = Endpoint::at(path);
     if head.method == http::Method::GET
-        && let Some(response) = service::public(edm, &root, path)
+        && let Some(response) = endpoint.and_then(|endpoint| service::public(edm, &root, endpoint))
     {
         return Ok(response);
     }
     let caller = app.identity.authenticate(&head.headers).await?;
     seen.insert(Arc::clone(&caller));
-    if is_batch(path) {
+    if endpoint == Some(Endpoint::Batch) {
         seen.insert(Route("$batch".into()));
         return batch::answer(app, edm, head, body, ids).await;
     }
@@ -176,11 +177,6 @@ impl Incoming<'_> {
         }
         Ok(answer.into_response(prefer))
     }
-}
-
-fn is_batch(path: &str) -> bool {
-    let name = path.trim_matches('/');
-    name.eq_ignore_ascii_case("$batch") || name.eq_ignore_ascii_case("%24batch")
 }
 
 fn not_implemented(operation: &cloudpc_graph::Operation) -> GraphError {
