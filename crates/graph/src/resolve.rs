@@ -97,7 +97,7 @@ pub struct Target {
     pub scope: Scope,
     /// Keys in the path, in order, without the user's.
     pub keys: Vec<String>,
-    /// Arguments of a function that were given; an empty text and an alias that the query does not set are left out.
+    /// Arguments of a function that were given; null, an empty text and an alias that the query does not set are left out.
     pub arguments: BTreeMap<String, String>,
     /// The path as `@odata.context` and links spell it, without the root, with keys in parentheses and without the arguments of a function:
     /// `deviceManagement/virtualEndpoint/cloudPCs('…')`.
@@ -105,6 +105,14 @@ pub struct Target {
 }
 
 impl Target {
+    /// Checks that the arguments are of the types of their parameters, and GUIDs where those hold GUIDs.
+    ///
+    /// # Errors
+    /// 400 that names the parameter, with what was expected.
+    pub fn check_arguments(&self) -> Result<(), GraphError> {
+        call::check(&self.operation.parameters, &self.arguments)
+    }
+
     /// The `@odata.context` of the answer: `{root}/$metadata#…`, where the root is an absolute address up to the version. `select` is what `$select` asked for.
     /// None where the answer has no context: no content, bytes, a count.
     pub fn context(&self, edm: &Edm, root: &str, select: Option<&[String]>) -> Option<String> {

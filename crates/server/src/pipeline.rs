@@ -1,7 +1,7 @@
 //! One pipeline for every Graph request: authenticate, resolve, authorise, check, call, shape.
 //!
 //! The order is part of the answer. A caller without a token learns nothing about paths; an unknown path is unknown to everyone; whoever lacks a
-//! permission is told so before the body is read. Which operation needs what stands in one table, [`crate::operations`]. The pipeline refuses to know
+//! permission is told so before arguments, options and body are looked at. Which operation needs what stands in one table, [`crate::operations`]. The pipeline refuses to know
 //! what any of them does.
 
 mod access;
@@ -144,8 +144,9 @@ impl Incoming<'_> {
     async fn answer(self, app: &App, body: Body) -> Result<Response<Body>, GraphError> {
         let operation = self.target.operation;
         let row = operations::row(&operation.key).ok_or_else(|| not_implemented(operation))?;
-        let options = Options::parse(self.edm, operation, self.query)?;
         access::check(row.access, &self.caller, &self.target.scope, app.fidelity)?;
+        self.target.check_arguments()?;
+        let options = Options::parse(self.edm, operation, self.query)?;
         let body = match operation.method {
             Method::Get | Method::Delete => serde_json::Map::new(),
             Method::Post | Method::Patch | Method::Put => {
