@@ -12,6 +12,7 @@ mod call;
 mod lasting;
 pub mod list;
 mod problem;
+mod select;
 mod service;
 
 use axum::body::Body;
