@@ -49,12 +49,10 @@ impl Serialize for Picked<'_> {
             if self.names[..place].iter().any(seen) {
                 continue;
             }
-            match self.value.get(name) {
-                Some(value) => map.serialize_entry(name, value)?,
-                None => match self.absent(name) {
-                    Some(value) => map.serialize_entry(name, &value)?,
-                    None => {}
-                },
+            if let Some(value) = self.value.get(name) {
+                map.serialize_entry(name, value)?;
+            } else if let Some(value) = self.absent(name) {
+                map.serialize_entry(name, &value)?;
             }
         }
         map.end()
