@@ -104,8 +104,15 @@ fn cancel(tx: &mut Tx<'_>, action: &Action, asked: &Asked, now: Timestamp) -> Re
                 tx.action_append(action.id, action.epoch, now, requested)?;
             }
         }
-        State::Undoing | State::Stuck => {
-            return Err(too_late(format!("Action {} has failed already and is being undone.", action.id)));
+        State::Undoing => {
+            let why = plan::undo_reason(action);
+            return Err(too_late(format!("Action {} is being undone already. {why}.", action.id)));
+        }
+        State::Stuck => {
+            return Err(too_late(format!(
+                "Action {} is stuck: it could not be undone, and nothing more happens to it by itself. Repair the machine, then settle the action.",
+                action.id
+            )));
         }
         State::Done | State::Failed | State::Canceled | State::NotSupported => {
             let state: &str = action.state.into();

@@ -94,6 +94,11 @@ pub(crate) fn canceled(action: &Action, message: impl Into<String>) -> Failure {
     Failure { code: code.into(), message: message.into() }
 }
 
+/// Why an action is being undone: a sentence without its full stop.
+pub(crate) fn undo_reason(action: &Action) -> &str {
+    action.failure().map_or("It was canceled", |failure| failure.message.trim_end_matches('.'))
+}
+
 const OVERDUE: &str = "actionTimeout";
 const OVERDUE_DEPLOYMENT: &str = "executeActionTimeout";
 

@@ -12,7 +12,7 @@ use crate::{Edm, GraphError, Operation};
 mod json;
 mod primitive;
 
-pub use json::DEPTH_MAX;
+pub use json::{DEPTH_MAX, json, without_byte_order_mark};
 pub use primitive::STRING_BYTES_MAX;
 pub(crate) use primitive::{instant, is_date, is_guid};
 
@@ -30,14 +30,14 @@ const TYPE_ANNOTATION: &str = "@odata.type";
 /// # Errors
 /// 400 naming the property, with what was expected.
 pub fn parse(edm: &'static Edm, operation: &Operation, bytes: &[u8]) -> Result<Map<String, Value>, GraphError> {
-    let given = if bytes.iter().all(u8::is_ascii_whitespace) {
+    let given = if without_byte_order_mark(bytes).iter().all(u8::is_ascii_whitespace) {
         if let BodyShape::Type(name) = &operation.body {
             let needed = edm.qualified(name);
             return Err(GraphError::bad_request(format!("{} needs a {needed} as its body.", operation.key)));
         }
         Map::new()
     } else {
-        match json::parse(bytes)? {
+        match json(bytes, DEPTH_MAX)? {
             Value::Object(given) => given,
             other => {
                 let given = named(&other);
@@ -121,10 +121,7 @@ fn members<'a>(
             return Err(wrong(&place.member(&name), message));
         };
         let place = place.member(spelled);
-        let value = property(edm, type_ref, value, &place)?;
-        if checked.insert(spelled.clone(), value).is_some() {
-            return Err(wrong(&place, format!("The property '{spelled}' is given twice.")));
-        }
+        checked.insert(spelled.clone(), property(edm, type_ref, value, &place)?);
     }
     Ok(checked)
 }
@@ -137,7 +134,8 @@ fn object(
     place: &Place<'_>,
 ) -> Result<Map<String, Value>, GraphError> {
     let annotation = place.member(TYPE_ANNOTATION);
-    let actual = match given.remove(TYPE_ANNOTATION) {
+    let spelled = given.keys().find(|name| name.eq_ignore_ascii_case(TYPE_ANNOTATION)).cloned();
+    let actual = match spelled.and_then(|name| given.remove(&name)) {
         None => type_name.to_owned(),
         Some(Value::String(named)) => {
             let known = named.trim_start_matches('#').rsplit_once('.').and_then(|(namespace, name)| {

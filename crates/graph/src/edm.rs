@@ -9,6 +9,9 @@ use crate::resolve::Trie;
 use crate::{GraphError, Method};
 
 mod load;
+mod text;
+
+pub use text::TextKind;
 
 /// The namespace of Graph's types.
 pub const GRAPH_NAMESPACE: &str = "microsoft.graph";

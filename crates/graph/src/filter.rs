@@ -1,7 +1,7 @@
 //! `$filter`: parsed against a type, evaluated on the JSON that would be sent.
 //!
 //! Comparisons, `in`, `has`, `and or not`, `contains startswith endswith tolower toupper`, and `any` over collections; properties by path (`a/b`).
-//! Texts compare exactly, members of an enum and GUIDs in any case, dates as instants. A property that is not there is null: equal to null alone, in no
+//! Texts compare exactly; members of an enum, GUIDs and the names of users (see [`TextKind`]) in any case; dates as instants. A property that is not there is null: equal to null alone, in no
 //! order with anything, and what a function says of it is unknown, so that such an element is left out with and without `not`.
 //!
 //! Refuses to know where the objects come from; `docs/decisions/0001-filter-parser.md` says why it is our own.
@@ -12,6 +12,7 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use crate::body::instant;
+use crate::edm::TextKind;
 use crate::{Edm, GraphError};
 
 mod lexer;
@@ -97,6 +98,8 @@ struct Path {
     variable: Option<usize>,
     segments: Vec<String>,
     is_instant: bool,
+    /// Whether its text is the same in any case.
+    any_case: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -117,7 +120,8 @@ enum Scalar<'a> {
     Integer(i64),
     Decimal(f64),
     Text(Cow<'a, str>),
-    Guid(&'a str),
+    /// A text that is the same in any case: a GUID, or the name of a user.
+    AnyCase(&'a str),
     Instant(jiff::Timestamp),
 }
 
@@ -145,9 +149,13 @@ impl Condition {
                 _ => None,
             },
             Self::Text { function, whole, part } => {
-                match (whole.value(object, variables), part.value(object, variables)) {
-                    (Scalar::Text(whole), Scalar::Text(part)) => Some(function.finds(&whole, &part)),
-                    _ => None,
+                let (whole, part) = (whole.value(object, variables), part.value(object, variables));
+                let any_case = matches!(whole, Scalar::AnyCase(_)) || matches!(part, Scalar::AnyCase(_));
+                match (whole.text()?, part.text()?) {
+                    (whole, part) if any_case => {
+                        Some(function.finds(&whole.to_ascii_lowercase(), &part.to_ascii_lowercase()))
+                    }
+                    (whole, part) => Some(function.finds(whole, part)),
                 }
             }
             Self::Any { path, condition } => {
@@ -232,6 +240,7 @@ impl Operand {
                     None => number.as_f64().map_or(Scalar::Null, Scalar::Decimal),
                 },
                 Some(Value::String(text)) if path.is_instant => instant(text).map_or(Scalar::Null, Scalar::Instant),
+                Some(Value::String(text)) if path.any_case => Scalar::AnyCase(text),
                 Some(Value::String(text)) => Scalar::Text(Cow::Borrowed(text)),
                 _ => Scalar::Null,
             },
@@ -240,6 +249,17 @@ impl Operand {
 }
 
 impl Path {
+    /// A path to a value that is no instant and no text.
+    fn new(variable: Option<usize>, segments: Vec<String>) -> Self {
+        Self { variable, segments, is_instant: false, any_case: false }
+    }
+
+    /// A path to a text.
+    fn to_text(variable: Option<usize>, segments: Vec<String>) -> Self {
+        let any_case = segments.last().is_some_and(|name| TextKind::of(name) != TextKind::Plain);
+        Self { any_case, ..Self::new(variable, segments) }
+    }
+
     fn find<'a>(&self, object: &'a Value, variables: &[&'a Value]) -> Option<&'a Value> {
         let start = self.variable.map_or(object, |place| variables[place]);
         self.segments.iter().try_fold(start, |value, segment| value.get(segment))
@@ -254,22 +274,30 @@ impl Literal {
             Self::Integer(number) => Scalar::Integer(*number),
             Self::Decimal(number) => Scalar::Decimal(*number),
             Self::Text(text) => Scalar::Text(Cow::Borrowed(text)),
-            Self::Guid(text) => Scalar::Guid(text),
+            Self::Guid(text) => Scalar::AnyCase(text),
             Self::Instant(instant) => Scalar::Instant(*instant),
         }
     }
 }
 
 impl Scalar<'_> {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::AnyCase(text) => Some(text),
+            _ => None,
+        }
+    }
+
     fn order(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
             (Self::Null, Self::Null) => Some(Ordering::Equal),
             (Self::Boolean(left), Self::Boolean(right)) => Some(left.cmp(right)),
             (Self::Instant(left), Self::Instant(right)) => Some(left.cmp(right)),
             (Self::Text(left), Self::Text(right)) => Some(left.cmp(right)),
-            (Self::Guid(left), Self::Guid(right)) => Some(any_case(left, right)),
-            (Self::Guid(left), Self::Text(right)) => Some(any_case(left, right)),
-            (Self::Text(left), Self::Guid(right)) => Some(any_case(left, right)),
+            (Self::AnyCase(left), Self::AnyCase(right)) => Some(any_case(left, right)),
+            (Self::AnyCase(left), Self::Text(right)) => Some(any_case(left, right)),
+            (Self::Text(left), Self::AnyCase(right)) => Some(any_case(left, right)),
             (Self::Integer(left), Self::Integer(right)) => Some(left.cmp(right)),
             _ => self.number()?.partial_cmp(&other.number()?),
         }

@@ -21,4 +21,4 @@ pub use error::{Envelope, GraphError};
 pub use filter::Filter;
 pub use link::{LinkSigner, next_link};
 pub use options::Options;
-pub use resolve::{Method, Scope, Target};
+pub use resolve::{Endpoint, Method, Scope, Target};

@@ -1,4 +1,4 @@
-//! Query options: `$select`, `$filter`, `$top`, `$skip`, `$count`, `$orderby`, `$expand`, `$search`, `$skiptoken`.
+//! Query options: `$select`, `$filter`, `$top`, `$skip`, `$count`, `$orderby`, `$expand`, `$search`, `$skiptoken`, `$format`.
 //!
 //! Refuses to know how many rows a page has and what properties are sent when nothing is selected.
 
@@ -28,7 +28,8 @@ pub struct Options {
 }
 
 /// Options that are known, by their names without `$`.
-const KNOWN: [&str; 9] = ["select", "filter", "top", "skip", "count", "orderby", "skiptoken", "expand", "search"];
+const KNOWN: [&str; 10] =
+    ["select", "filter", "top", "skip", "count", "orderby", "skiptoken", "expand", "search", "format"];
 
 impl Options {
     /// Reads the raw query of a request. Arguments of functions and parameter aliases are not options and are passed over.
@@ -66,6 +67,8 @@ impl Options {
         let item_type = operation.item_type.as_deref().unwrap_or_default();
         match name {
             "select" => self.select = Some(select(edm, item_type, value)?),
+            "expand" => expand(edm, item_type, value)?,
+            "format" => format(value)?,
             "orderby" => self.orderby = orderby(edm, item_type, value)?,
             "filter" => {
                 self.filter = Some(Filter::parse(edm, item_type, value)?);
@@ -104,9 +107,7 @@ pub(crate) fn is_option(raw_name: &str, option: &str) -> bool {
 
 fn check_offered(operation: &Operation, name: &str) -> Result<(), GraphError> {
     match name {
-        "expand" => {
-            return Err(wrong(name, "this service expands nothing; ask for the related resource by its own path"));
-        }
+        "format" => return Ok(()),
         "search" => return Err(wrong(name, "this service does not search; use $filter")),
         _ => {}
     }
@@ -118,7 +119,7 @@ fn check_offered(operation: &Operation, name: &str) -> Result<(), GraphError> {
     // The contract lists what its clients offer. Of what is described elsewhere, these can be had wherever they mean something.
     let implied = operation.method == Method::Get
         && match name {
-            "select" => structured,
+            "select" | "expand" => structured,
             "skiptoken" => collection,
             _ => false,
         };
@@ -139,6 +140,30 @@ fn select(edm: &Edm, item_type: &str, value: &str) -> Result<Vec<String>, GraphE
         }
     }
     Ok(selected)
+}
+
+/// Nothing is expanded. `*` asks for all that there is, which is nothing on a type without navigation properties.
+fn expand(edm: &Edm, item_type: &str, value: &str) -> Result<(), GraphError> {
+    let navigations = edm.type_named(item_type).into_iter().flat_map(|declared| &declared.properties);
+    let navigations: Vec<&str> =
+        navigations.filter(|own| own.type_ref.navigation).map(|own| own.name.as_str()).collect();
+    match value {
+        "*" if navigations.is_empty() => Ok(()),
+        "*" => {
+            let names = navigations.join(", ");
+            Err(wrong("expand", &format!("this service expands nothing, and '*' stands for {names}; leave it out")))
+        }
+        _ => Err(wrong("expand", "this service expands nothing; ask for the related resource by its own path")),
+    }
+}
+
+/// Answers are JSON, by whichever name. Parameters such as `odata.metadata=full` are not followed.
+fn format(value: &str) -> Result<(), GraphError> {
+    let media = value.split(';').next().unwrap_or_default().trim();
+    if ["json", "application/json"].iter().any(|known| media.eq_ignore_ascii_case(known)) {
+        return Ok(());
+    }
+    Err(wrong("format", &format!("'{value:.64}' is not served; it has to be json or application/json")))
 }
 
 fn orderby(edm: &Edm, item_type: &str, value: &str) -> Result<Vec<(String, bool)>, GraphError> {

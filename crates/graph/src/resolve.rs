@@ -52,6 +52,31 @@ impl Method {
     }
 }
 
+/// What a root serves beside the operations of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The root itself: the service document.
+    Root,
+    /// `$metadata`
+    Metadata,
+    /// `$batch`
+    Batch,
+}
+
+impl Endpoint {
+    /// The endpoint at a path below the root (still percent-encoded), in every spelling in which [`Edm::resolve`] would take a segment.
+    pub fn at(path: &str) -> Option<Self> {
+        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+        let Some(only) = segments.next() else { return Some(Self::Root) };
+        if segments.next().is_some() {
+            return None;
+        }
+        let name = decode(only, "segment").ok()?;
+        let endpoints = [("$metadata", Self::Metadata), ("$batch", Self::Batch)];
+        endpoints.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)).map(|(_, endpoint)| endpoint)
+    }
+}
+
 /// Whose Cloud PCs a path is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -72,7 +97,7 @@ pub struct Target {
     pub scope: Scope,
     /// Keys in the path, in order, without the user's.
     pub keys: Vec<String>,
-    /// Arguments of a function that were given; an empty text and an alias that the query does not set are left out.
+    /// Arguments of a function that were given; null, an empty text and an alias that the query does not set are left out.
     pub arguments: BTreeMap<String, String>,
     /// The path as `@odata.context` and links spell it, without the root, with keys in parentheses and without the arguments of a function:
     /// `deviceManagement/virtualEndpoint/cloudPCs('…')`.
@@ -80,6 +105,14 @@ pub struct Target {
 }
 
 impl Target {
+    /// Checks that the arguments are of the types of their parameters, and GUIDs where those hold GUIDs.
+    ///
+    /// # Errors
+    /// 400 that names the parameter, with what was expected.
+    pub fn check_arguments(&self) -> Result<(), GraphError> {
+        call::check(&self.operation.parameters, &self.arguments)
+    }
+
     /// The `@odata.context` of the answer: `{root}/$metadata#…`, where the root is an absolute address up to the version. `select` is what `$select` asked for.
     /// None where the answer has no context: no content, bytes, a count.
     pub fn context(&self, edm: &Edm, root: &str, select: Option<&[String]>) -> Option<String> {

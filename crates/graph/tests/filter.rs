@@ -92,6 +92,30 @@ fn conditions_that_hold() {
 }
 
 #[test]
+fn names_of_users_and_guids_are_the_same_in_any_case() {
+    let id = "8f3c1b52-6d0e-4a57-9d5b-0f2a6c7e4b19";
+    let object = json!({"userPrincipalName": "Ada@Contoso.test", "servicePlanId": id, "displayName": "Ada"});
+    for text in [
+        "userPrincipalName eq 'ADA@contoso.TEST'",
+        "'ada@contoso.test' eq userPrincipalName",
+        "userPrincipalName in ('x', 'ada@contoso.test')",
+        "not (userPrincipalName ne 'ada@contoso.test')",
+        "startswith(userPrincipalName,'ADA@')",
+        "contains(userPrincipalName,'CONTOSO') and endswith(userPrincipalName,'.TEST')",
+        "tolower(userPrincipalName) eq 'ada@contoso.test' and toupper(userPrincipalName) eq 'ADA@CONTOSO.TEST'",
+        "contains(tolower(userPrincipalName),'ada')",
+        "servicePlanId eq '8F3C1B52-6D0E-4A57-9D5B-0F2A6C7E4B19'",
+        "servicePlanId eq 8F3C1B52-6D0E-4A57-9D5B-0F2A6C7E4B19",
+        "startswith(servicePlanId,'8F3C1B52')",
+        // Any other text is another one in another case.
+        "displayName ne 'ada' and not contains(displayName,'ADA')",
+    ] {
+        let filter = read(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert!(filter.matches(&object), "{text}");
+    }
+}
+
+#[test]
 fn conditions_that_do_not_hold() {
     for text in [
         "displayName eq 'ada''s pc'",

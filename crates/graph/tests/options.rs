@@ -84,6 +84,13 @@ fn options_on_beta() {
         "$skiptoken=abc-_",
         "$skiptoken=",
         "$expand=assignments",
+        "$expand=*",
+        "$format=json",
+        "$format=application/json;odata.metadata=minimal",
+        "format=JSON",
+        "$format=xml",
+        "$format=",
+        "$format=json&$format=json",
         "$search=%22a%22",
         "$format=json",
         "colour=red",
@@ -185,10 +192,24 @@ fn options_on_beta() {
         400 BadRequest: The query option '$skiptoken' is wrong: it is empty. [$skiptoken]
     $expand=assignments
         400 BadRequest: The query option '$expand' is wrong: this service expands nothing; ask for the related resource by its own path. [$expand]
+    $expand=*
+        
+    $format=json
+        
+    $format=application/json;odata.metadata=minimal
+        
+    format=JSON
+        
+    $format=xml
+        400 BadRequest: The query option '$format' is wrong: 'xml' is not served; it has to be json or application/json. [$format]
+    $format=
+        400 BadRequest: The query option '$format' is wrong: '' is not served; it has to be json or application/json. [$format]
+    $format=json&$format=json
+        400 BadRequest: The query option '$format' is wrong: it is given twice. [$format]
     $search=%22a%22
         400 BadRequest: The query option '$search' is wrong: this service does not search; use $filter. [$search]
     $format=json
-        400 BadRequest: The query option '$format' is not known. [$format]
+        
     colour=red
         400 BadRequest: The query option 'colour' is not known. [colour]
     $
@@ -282,5 +303,17 @@ fn each_operation_offers_its_own() {
         top 1, count
     /deviceManagement/virtualEndpoint/auditEvents/getAuditActivityTypes()?$select=x
         400 BadRequest: The query option '$select' is wrong: Could not find a property named 'x' on type 'Edm.String'. [$select]
+    "#);
+}
+
+#[test]
+fn nothing_is_expanded_where_there_is_something_to_expand() {
+    insta::assert_snapshot!(check(Version::V1, "/deviceManagement/managedDevices", &["$expand=*", "$expand=users", "$expand="]), @r#"
+    $expand=*
+        400 BadRequest: The query option '$expand' is wrong: this service expands nothing, and '*' stands for deviceCategory, deviceCompliancePolicyStates, deviceConfigurationStates, logCollectionRequests, users, windowsProtectionState; leave it out. [$expand]
+    $expand=users
+        400 BadRequest: The query option '$expand' is wrong: this service expands nothing; ask for the related resource by its own path. [$expand]
+    $expand=
+        400 BadRequest: The query option '$expand' is wrong: this service expands nothing; ask for the related resource by its own path. [$expand]
     "#);
 }

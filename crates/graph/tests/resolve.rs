@@ -156,6 +156,16 @@ fn arguments_in_every_spelling() {
         "(activityId='%zz')",
         "(activityId='%ff')",
         "(activity='a')",
+        "(activityId=null,cloudPcId=null)",
+        "(activityId=NULL,cloudPcId='c')",
+        "(activityId='null')",
+        "(activityId=nullcloudPcId=null)",
+        "(activityId=@a,cloudPcId=@c)?@a=null&@c=NULL",
+        "?activityId=null&cloudPcId=c",
+        "(activityId=undefined)",
+        "(activityId=$activityId)",
+        "(activityId=8f3c1b52-6d0e-4a57-9d5b-0f2a6c7e4b19,cloudPcId=0)",
+        "(activityId=8F3C1B52-6d0e-4a57-9d5b-0f2a6c7e4b19)",
         "(activityId='a',activityId='b')",
         "(activityId='@activityId')?activityId=a&ActivityId=b",
         "?activityId='a",
@@ -194,7 +204,7 @@ fn arguments_in_every_spelling() {
     (activityId='',cloudPcId='c')
         {"cloudPcId": "c"}
     (activityId=a,cloudPcId=c)
-        {"activityId": "a", "cloudPcId": "c"}
+        400 BadRequest: The arguments of 'retrieveDeployAgentActionResults' cannot be read: 'a' is no text; write activityId='a' for one, and activityId=null for none. [retrieveDeployAgentActionResults] []
     (activityId=@a,cloudPcId=@c)?@a='1'&@c='2'
         {"activityId": "1", "cloudPcId": "2"}
     (activityId=@a,cloudPcId=@c)?@a='1'
@@ -255,6 +265,26 @@ fn arguments_in_every_spelling() {
         400 BadRequest: The segment 'retrieveDeployAgentActionResults(activityId='%ff')' cannot be read: its bytes are not UTF-8. [retrieveDeployAgentActionResults(activityId='%ff')] []
     (activity='a')
         400 BadRequest: The function 'retrieveDeployAgentActionResults' has no parameter 'activity'; it takes activityId, cloudPcId. [activity] []
+    (activityId=null,cloudPcId=null)
+        {}
+    (activityId=NULL,cloudPcId='c')
+        {"cloudPcId": "c"}
+    (activityId='null')
+        {"activityId": "null"}
+    (activityId=nullcloudPcId=null)
+        {}
+    (activityId=@a,cloudPcId=@c)?@a=null&@c=NULL
+        {}
+    ?activityId=null&cloudPcId=c
+        {"cloudPcId": "c"}
+    (activityId=undefined)
+        400 BadRequest: The arguments of 'retrieveDeployAgentActionResults' cannot be read: 'undefined' is no text; write activityId='undefined' for one, and activityId=null for none. [retrieveDeployAgentActionResults] []
+    (activityId=$activityId)
+        400 BadRequest: The arguments of 'retrieveDeployAgentActionResults' cannot be read: '$activityId' is no text; write activityId='$activityId' for one, and activityId=null for none. [retrieveDeployAgentActionResults] []
+    (activityId=8f3c1b52-6d0e-4a57-9d5b-0f2a6c7e4b19,cloudPcId=0)
+        400 BadRequest: The arguments of 'retrieveDeployAgentActionResults' cannot be read: '0' is no text; write cloudPcId='0' for one, and cloudPcId=null for none. [retrieveDeployAgentActionResults] []
+    (activityId=8F3C1B52-6d0e-4a57-9d5b-0f2a6c7e4b19)
+        {"activityId": "8F3C1B52-6d0e-4a57-9d5b-0f2a6c7e4b19"}
     (activityId='a',activityId='b')
         400 BadRequest: The argument 'activityId' is given twice. [activityId] []
     (activityId='@activityId')?activityId=a&ActivityId=b
@@ -535,4 +565,38 @@ proptest! {
         prop_assert_eq!(&target.arguments["activityId"], &value);
         prop_assert_eq!(&target.arguments["cloudPcId"], "c");
     }
+}
+
+#[test]
+fn arguments_have_their_types() {
+    let check = |path: &str| {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let target = Edm::of(Version::Beta).resolve(Method::Get, path, query).unwrap();
+        target.check_arguments().map_err(|error| format!("{error} [{}]", error.target.as_deref().unwrap_or_default()))
+    };
+    let results = |arguments: &str| {
+        check(&format!(
+            "/deviceManagement/virtualEndpoint/externalPartners/p/retrieveDeployAgentActionResults{arguments}"
+        ))
+    };
+    let id = "8F3C1B52-6d0e-4a57-9d5b-0f2a6c7e4b19";
+    for right in [
+        String::new(),
+        "(activityId=null,cloudPcId='')".into(),
+        format!("(activityId='{id}',cloudPcId={id})"),
+        format!("(activityId='@activityId'cloudPcId='@cloudPcId')?cloudPcId={id}"),
+    ] {
+        assert_eq!(results(&right), Ok(()), "{right}");
+    }
+    for wrong in ["(activityId='a')", "(cloudPcId='null')", "?activityId=undefined", "(activityId=@a)?@a='{}'"] {
+        assert!(results(wrong).unwrap_err().starts_with("400"), "{wrong}");
+    }
+    insta::assert_snapshot!(results("(cloudPcId='desk-1')").unwrap_err(), @"400 BadRequest: The argument 'cloudPcId' has to be a GUID such as 8f3c1b52-6d0e-4a57-9d5b-0f2a6c7e4b19, but is 'desk-1'. [cloudPcId]");
+    let assigned = |transitive: &str| {
+        check(&format!(
+            "/roleManagement/cloudPC/roleDefinitions/r/assignedPrincipals(transitive={transitive},directoryScopeType='a',directoryScopeId='b')"
+        ))
+    };
+    assert!(assigned("true").is_ok() && assigned("@t").is_ok());
+    assert!(assigned("yes").is_err() && assigned("1").is_err());
 }

@@ -20,6 +20,7 @@ use axum::extract::{Path, State};
 use axum::routing::{delete, get, patch, post};
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
+use cloudpc_graph::body::{DEPTH_MAX, json};
 use cloudpc_model::{AppId, AuditEntry, AuditResource, AuditVerb, Error, ResourceType};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -237,6 +238,20 @@ fn forbidden(message: impl Into<String>) -> GraphError {
 
 /// The body as what it has to be.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body)
+    serde_json::from_value(json(body, DEPTH_MAX)?)
         .map_err(|error| GraphError::bad_request(format!("The body cannot be read: {error}.")).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_read_by_the_rules_of_every_json_body() {
+        let refused = |body: &str| read::<Value>(body.as_bytes()).is_err();
+        assert!(!refused("\u{feff}{\"user\": \"ada\"}"));
+        assert!(refused(r#"{"user": "ada", "User": "eve"}"#));
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(!refused(&deep(DEPTH_MAX)) && refused(&deep(DEPTH_MAX + 1)));
+    }
 }

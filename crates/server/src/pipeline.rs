@@ -1,7 +1,7 @@
 //! One pipeline for every Graph request: authenticate, resolve, authorise, check, call, shape.
 //!
 //! The order is part of the answer. A caller without a token learns nothing about paths; an unknown path is unknown to everyone; whoever lacks a
-//! permission is told so before the body is read. Which operation needs what stands in one table, [`crate::operations`]. The pipeline refuses to know
+//! permission is told so before arguments, options and body are looked at. Which operation needs what stands in one table, [`crate::operations`]. The pipeline refuses to know
 //! what any of them does.
 
 pub(crate) mod access;
@@ -12,10 +12,11 @@ mod call;
 mod lasting;
 pub mod list;
 mod problem;
+mod select;
 mod service;
 
 use axum::body::Body;
-use cloudpc_graph::{Edm, Envelope, GraphError, Method, Options, Target, Version};
+use cloudpc_graph::{Edm, Endpoint, Envelope, GraphError, Method, Options, Target, Version};
 use http::header::ALLOW;
 use http::request::Parts;
 use http::{Extensions, HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -100,14 +101,15 @@ async fn route(
     let edm = Edm::of(version);
     let base = head.extensions.get::<BaseAddress>().expect("the edge gives every request its base address");
     let root = format!("{}/{}", base.0, version.segment());
+    let endpoint = Endpoint::at(path);
     if head.method == http::Method::GET
-        && let Some(response) = service::public(edm, &root, path)
+        && let Some(response) = endpoint.and_then(|endpoint| service::public(edm, &root, endpoint))
     {
         return Ok(response);
     }
     let caller = app.identity.authenticate(&head.headers).await?;
     seen.insert(Arc::clone(&caller));
-    if is_batch(path) {
+    if endpoint == Some(Endpoint::Batch) {
         seen.insert(Route("$batch".into()));
         return batch::answer(app, edm, head, body, ids).await;
     }
@@ -143,8 +145,9 @@ impl Incoming<'_> {
     async fn answer(self, app: &App, body: Body) -> Result<Response<Body>, GraphError> {
         let operation = self.target.operation;
         let row = operations::row(&operation.key).ok_or_else(|| not_implemented(operation))?;
-        let options = Options::parse(self.edm, operation, self.query)?;
         access::check(row.access, &self.caller, &self.target.scope, app.fidelity)?;
+        self.target.check_arguments()?;
+        let options = Options::parse(self.edm, operation, self.query)?;
         let body = match operation.method {
             Method::Get | Method::Delete => serde_json::Map::new(),
             Method::Post | Method::Patch | Method::Put => {
@@ -176,11 +179,6 @@ impl Incoming<'_> {
         }
         Ok(answer.into_response(prefer))
     }
-}
-
-fn is_batch(path: &str) -> bool {
-    let name = path.trim_matches('/');
-    name.eq_ignore_ascii_case("$batch") || name.eq_ignore_ascii_case("%24batch")
 }
 
 fn not_implemented(operation: &cloudpc_graph::Operation) -> GraphError {

@@ -373,6 +373,23 @@ mod tests {
         assert_eq!(own.cloud_pcs[0].id, derived.cloud_pcs[0].id);
     }
 
+    /// The parser has a bound of its own, 80 levels; without it, a deep text would overflow the stack.
+    #[test]
+    fn a_deep_scenario_is_refused_and_a_byte_order_mark_is_skipped() {
+        parse("\u{feff}faults = []").unwrap();
+        const LEVELS: usize = 100_000;
+        for deep in [
+            format!("x = {}{}", "[".repeat(LEVELS), "]".repeat(LEVELS)),
+            format!("x = {}1{}", "{a=".repeat(LEVELS), "}".repeat(LEVELS)),
+            format!("x{} = 1", ".a".repeat(LEVELS)),
+            format!("[x{}]", ".a".repeat(LEVELS)),
+            format!("[[x{}]]", ".a".repeat(LEVELS)),
+            format!("x = {{ a{} = 1 }}", ".a".repeat(LEVELS)),
+        ] {
+            assert!(parse(&deep).is_err(), "{:.20}", deep);
+        }
+    }
+
     #[test]
     fn mistakes_are_named_with_what_to_do() {
         let cases = [

@@ -43,8 +43,13 @@ impl Tx<'_> {
     /// Adds a partner.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] if the tenant has one with this `partner_id`.
+    /// [`StoreError::Exists`] if the tenant has one with this `partner_id`, whose case makes no difference.
     pub fn partner_insert(&mut self, partner: &Partner) -> Result<(), StoreError> {
+        const WHAT: &str = "a partner with this partnerId";
+        let same = "SELECT count(*) FROM partners WHERE tenant_id = ?1 AND lower(partner_id) = lower(?2)";
+        if self.count(same, params![partner.tenant_id.0, partner.partner_id])? > 0 {
+            return Err(StoreError::Exists(WHAT));
+        }
         self.execute(
             "INSERT INTO partners (tenant_id, id, partner_id, enable_connection, agent, allowed_urls, last_sync_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -58,7 +63,7 @@ impl Tx<'_> {
                 micros(partner.last_sync_at),
             ],
         )
-        .map_err(or_exists("a partner with this partnerId"))?;
+        .map_err(or_exists(WHAT))?;
         Ok(())
     }
 

@@ -78,6 +78,7 @@ BODIES = {
     "a text": (DEPLOY, "text", None),
     "deep nesting": (DEPLOY, b'{"cloudPcIds":' + b"[" * 100_000, None),
     "a name twice": (PARTNERS, b'{"enableConnection": true, "enableConnection": false}', None),
+    "a name in two spellings": (PARTNERS, b'{"enableConnection": true, "EnableConnection": null}', None),
     "an unknown property": (DEPLOY, {"cloudPcIds": [NOBODY], "colour": "red"}, "colour"),
     "a body where none is taken": (f"{CLOUD_PC}/reboot", {"colour": "red"}, "colour"),
     "a text for a list": (DEPLOY, {"cloudPcIds": NOBODY}, "cloudPcIds"),
@@ -171,6 +172,10 @@ ARGUMENTS = {
     "no UTF-8": "(activityId='%ff',cloudPcId='')",
     "an unknown parameter": "(activityId='',colour='red')",
     "a parameter twice": "(activityId='',activityId='')",
+    "a variable that was not filled in": "(activityId=$activityId,cloudPcId='')",
+    "a word": "(activityId=undefined,cloudPcId=null)",
+    "a text that is no GUID": "(activityId='desk-1',cloudPcId='')",
+    "a doubled quote": "(activityId='it''s',cloudPcId='')",
 }
 
 
@@ -180,9 +185,8 @@ def test_arguments_of_functions(curl, arguments):
     check(answer, 400, "BadRequest", answer.json()["error"].get("target"))
 
 
-def test_a_doubled_quote_is_an_argument(curl):
-    answer = curl(RESULTS + "(activityId='it''s',cloudPcId='')")
-    assert (answer.status, answer.json()["value"]) == (200, [])
+def test_null_is_an_argument_that_is_not_given(curl):
+    assert curl(RESULTS + "(activityId=null,cloudPcId=null)").json()["value"] == curl(RESULTS).json()["value"]
 
 
 @pytest.mark.parametrize(
@@ -190,6 +194,7 @@ def test_a_doubled_quote_is_an_argument(curl):
     [
         ("$colour=red", "$colour"),
         ("$expand=assignments", "$expand"),
+        ("$format=xml", "$format"),
         ("$search=%22x%22", "$search"),
         ("$top=0", "$top"),
         ("$top=-1", "$top"),

@@ -81,7 +81,7 @@ async def test_a_partner_is_taken_on_configured_and_let_go(beta, office):
     assert await builder.configure_agent.post(agent(auto_deployment_enabled=True)) is None
     found = await builder.get()
     assert found.agent_setting.agent_url == "https://agents.fabrikam.test/agent.msi"
-    assert found.agent_setting.agent_sha256 == SHA256
+    assert found.agent_setting.agent_sha256 == SHA256.upper()
     assert found.agent_setting.auto_deployment_enabled is True
     # That there are parameters is told, what they are is not.
     assert found.agent_setting.install_parameters == ["***", "***"]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::turn::{Log, Turn};
 use super::work::Holding;
 use crate::actions::{Cancel, Context, Late, Said, Step, Trouble};
-use crate::{Effect, Engine};
+use crate::{Effect, Engine, plan};
 
 /// The pause before the second attempt; it doubles from there.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -111,8 +111,7 @@ impl Engine {
                 EventKind::UndoRetried { step: step_name, message, due_at }
             }
             Trouble::Passing(message) | Trouble::Unknown(message) | Trouble::Final { message, .. } => {
-                let why =
-                    turn.action.failure().map_or("It was canceled", |failure| failure.message.trim_end_matches('.'));
+                let why = plan::undo_reason(&turn.action);
                 let message = format!("{why}. Then '{}' could not be undone: {message}", step.name);
                 EventKind::UndoFailed { step: step_name, failure: step.failure(&turn.action, None, message) }
             }

@@ -54,7 +54,9 @@ async fn asking_again_while_it_is_being_canceled_changes_nothing() {
     assert_eq!(requests(world.events(off).await), 1);
     world.faults.add(FaultRule { undo: true, ..rule(Effect::SlowDown { by_ms: 10 }) });
     world.until(off, |action| action.state == State::Undoing).await;
-    assert_eq!(world.engine.cancel(&asked(), off).await.map_err(what), TOO_LATE);
+    let late = world.engine.cancel(&asked(), off).await.unwrap_err();
+    assert_eq!(late.message, format!("Action {off} is being undone already. It was canceled on request."));
+    assert_eq!(what(late), (ErrorKind::Conflict, "tooLateToCancel"));
     assert_eq!(world.end(off).await.state, State::Canceled);
     assert_eq!(world.driver.observe(id).await.unwrap().power, Power::Running);
     assert_eq!(world.cloud_pc(id).await.power_observed, Power::Running);

@@ -468,6 +468,7 @@ impl Case {
         assert_eq!(self.world.action(behind).await.state, State::Pending, "{name}: the machine is held");
         let too_late = self.world.engine.cancel(&asked(), action).await.unwrap_err();
         assert_eq!(too_late.code, "tooLateToCancel", "{name}");
+        assert!(too_late.message.contains("is stuck"), "{name}: {too_late}");
         self.world.engine.settle(&asked(), action).await.unwrap();
         assert_eq!(self.world.action(action).await.state, State::Failed, "{name}");
         assert_eq!(self.world.cloud_pc(self.id).await.status, CloudPcStatus::Provisioned, "{name}");

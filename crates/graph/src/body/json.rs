@@ -1,5 +1,6 @@
-//! JSON text to a value, more strictly than usual: no name twice in an object, and not too deep.
+//! JSON text to a value, more strictly than usual: no name twice in an object, in whatever case, and not too deep.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -10,26 +11,34 @@ use crate::GraphError;
 /// How deep arrays and objects may be in one another; the deepest body of the contract has six levels.
 pub const DEPTH_MAX: usize = 32;
 
-/// Reads the text.
+/// Reads a JSON text with at most `depth_max` levels of arrays and objects. Skips a byte order mark before it.
 ///
 /// # Errors
-/// 400 with line and column.
-pub(super) fn parse(bytes: &[u8]) -> Result<Value, GraphError> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: 0 }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+/// 400 with line and column: not JSON, too deep, or one name twice in an object, where case makes no difference.
+pub fn json(bytes: &[u8], depth_max: usize) -> Result<Value, GraphError> {
+    let mut reader = serde_json::Deserializer::from_slice(without_byte_order_mark(bytes));
+    let strict = Strict { depth: 0, depth_max };
+    let value = strict.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     value.map_err(|error| GraphError::bad_request(format!("The body is not the JSON that is needed: {error}.")))
 }
 
+/// The text without the byte order mark of UTF-8 that some editors and PowerShell write first.
+pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
+}
+
+#[derive(Clone, Copy)]
 struct Strict {
     depth: usize,
+    depth_max: usize,
 }
 
 impl Strict {
-    fn deeper<E: serde::de::Error>(&self) -> Result<usize, E> {
-        if self.depth == DEPTH_MAX {
-            return Err(E::custom(format_args!("more than {DEPTH_MAX} levels of arrays and objects")));
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        if self.depth == self.depth_max {
+            return Err(E::custom(format_args!("more than {} levels of arrays and objects", self.depth_max)));
         }
-        Ok(self.depth + 1)
+        Ok(Self { depth: self.depth + 1, ..self })
     }
 }
 
@@ -77,22 +86,25 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
-        let depth = self.deeper()?;
+        let deeper = self.deeper()?;
         let mut array = Vec::new();
-        while let Some(element) = elements.next_element_seed(Strict { depth })? {
+        while let Some(element) = elements.next_element_seed(deeper)? {
             array.push(element);
         }
         Ok(Value::Array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let depth = self.deeper()?;
+        let deeper = self.deeper()?;
         let mut object = Map::new();
+        let mut seen = HashSet::new();
         while let Some(name) = members.next_key::<String>()? {
-            if object.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("the name {name:?} twice in one object")));
+            if !seen.insert(name.to_ascii_lowercase()) {
+                return Err(A::Error::custom(format_args!(
+                    "the name {name:?} twice in one object, where case makes no difference"
+                )));
             }
-            let value = members.next_value_seed(Strict { depth })?;
+            let value = members.next_value_seed(deeper)?;
             object.insert(name, value);
         }
         Ok(Value::Object(object))

@@ -267,7 +267,7 @@ impl<'e, 't> Parser<'e, 't> {
         while self.take_sign('/') {
             let (at, name) = self.word("the name of a property")?;
             if self.take_sign('(') {
-                let path = Path { variable, segments, is_instant: false };
+                let path = Path::new(variable, segments);
                 return self.deeper(|parser| parser.any(path, &type_ref, name, at));
             }
             if type_ref.collection {
@@ -284,8 +284,12 @@ impl<'e, 't> Parser<'e, 't> {
                 false => format!("'{first}' has properties of its own; name one of them after a /"),
             },
         })?;
-        let is_instant = matches!(class, Class::Instant);
-        Ok(Term::Operand(Operand::Path(Path { variable, segments, is_instant }), class))
+        let path = match class {
+            Class::Text => Path::to_text(variable, segments),
+            Class::Instant => Path { is_instant: true, ..Path::new(variable, segments) },
+            _ => Path::new(variable, segments),
+        };
+        Ok(Term::Operand(Operand::Path(path), class))
     }
 
     /// `any(x: …)`, after its opening parenthesis.

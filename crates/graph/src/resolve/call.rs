@@ -1,14 +1,19 @@
 //! What stands between the parentheses of a segment: a function's arguments in all their spellings, or a key.
+//!
+//! `null` without quotes, an empty text and an alias without a value all say that an argument is not given.
 
 use std::collections::BTreeMap;
 
 use super::decode;
 use crate::GraphError;
-use crate::edm::Property;
+use crate::body::is_guid;
+use crate::edm::{Property, TextKind};
 use crate::options::pairs;
 
 /// How one argument is written.
 enum Written<'a> {
+    /// `null`
+    Nothing,
     /// The value itself.
     Value(String),
     /// `@name` or `'@name'`: the value is in the query, if anywhere.
@@ -29,14 +34,16 @@ pub(super) fn arguments(
         let (name, after) = rest
             .split_once('=')
             .ok_or_else(|| unreadable(function, &format!("'{rest}' is no argument of the form name=value")))?;
-        let parameter =
+        let declared =
             parameter_named(parameters, name.trim()).ok_or_else(|| unknown(function, name.trim(), parameters))?;
+        let parameter = declared.name.as_str();
         if seen.contains(&parameter) {
             return Err(given_twice(parameter));
         }
         seen.push(parameter);
-        let (written, after) = value(parameters, function, parameter, after.trim_start())?;
+        let (written, after) = value(parameters, function, declared, after.trim_start())?;
         let given = match written {
+            Written::Nothing => None,
             Written::Value(value) => Some(value),
             Written::Alias(alias) => from_query(alias, query)?,
         };
@@ -89,9 +96,10 @@ pub(super) fn key(inner: &str) -> Option<String> {
 fn value<'a>(
     parameters: &[Property],
     function: &str,
-    parameter: &str,
+    declared: &Property,
     text: &'a str,
 ) -> Result<(Written<'a>, &'a str), GraphError> {
+    let parameter = declared.name.as_str();
     if text.starts_with('\'') {
         let (value, rest) =
             quoted(text).ok_or_else(|| unreadable(function, &format!("the quote of '{parameter}' is not closed")))?;
@@ -127,6 +135,12 @@ fn value<'a>(
     match bare.strip_prefix('@') {
         Some(alias) if is_name(alias) => Ok((Written::Alias(alias), rest)),
         _ if bare.is_empty() => Err(unreadable(function, &format!("'{parameter}' has no value"))),
+        _ if is_null(bare) => Ok((Written::Nothing, rest)),
+        // A word in the place of a text is a variable that a script forgot to fill in, such as `undefined`.
+        _ if declared.type_ref.name == "Edm.String" && !is_guid(bare) => {
+            let why = format!("'{bare}' is no text; write {parameter}='{bare}' for one, and {parameter}=null for none");
+            Err(unreadable(function, &why))
+        }
         _ => Ok((Written::Value(bare.to_owned()), rest)),
     }
 }
@@ -172,16 +186,41 @@ fn from_query(name: &str, query: &str) -> Result<Option<String>, GraphError> {
             },
             false => decoded.into_owned(),
         });
+        if is_null(raw_value) {
+            found = Some(String::new());
+        }
     }
     Ok(found)
+}
+
+/// Whether this is the literal of no value.
+fn is_null(text: &str) -> bool {
+    text.eq_ignore_ascii_case("null")
+}
+
+/// Checks that each argument is of its parameter's type, and a GUID where the parameter holds one.
+pub(super) fn check(parameters: &[Property], arguments: &BTreeMap<String, String>) -> Result<(), GraphError> {
+    for (name, value) in arguments {
+        let declared = parameter_named(parameters, name);
+        let expected = match declared.map(|declared| declared.type_ref.name.as_str()) {
+            Some("Edm.Boolean") if !matches!(value.as_str(), "true" | "false") => "true or false",
+            Some("Edm.String") if TextKind::of(name) == TextKind::Guid && !is_guid(value) => {
+                "a GUID such as 8f3c1b52-6d0e-4a57-9d5b-0f2a6c7e4b19"
+            }
+            _ => continue,
+        };
+        let message = format!("The argument '{name}' has to be {expected}, but is '{value:.64}'.");
+        return Err(GraphError::bad_request(message).about(name));
+    }
+    Ok(())
 }
 
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|letter| letter.is_alphanumeric() || letter == '_')
 }
 
-fn parameter_named<'a>(parameters: &'a [Property], name: &str) -> Option<&'a str> {
-    parameters.iter().map(|parameter| parameter.name.as_str()).find(|known| known.eq_ignore_ascii_case(name))
+fn parameter_named<'a>(parameters: &'a [Property], name: &str) -> Option<&'a Property> {
+    parameters.iter().find(|parameter| parameter.name.eq_ignore_ascii_case(name))
 }
 
 fn unknown(function: &str, name: &str, parameters: &[Property]) -> GraphError {

@@ -6,6 +6,7 @@ use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use cloudpc_graph::body::{DEPTH_MAX, json};
 use cloudpc_graph::{Edm, GraphError};
 use futures_util::future::join_all;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -13,6 +14,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Collected};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
@@ -30,25 +32,78 @@ pub const REQUESTS_MAX: usize = 20;
 const UNENCODED: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
+/// How deep the JSON of a batch may be: the bodies of its requests are three levels down.
+const BATCH_DEPTH_MAX: usize = DEPTH_MAX + 3;
+
+/// Marks a request that came in a batch. Such a request cannot be a batch, so batches do not nest.
+#[derive(Clone, Copy, Debug)]
+struct InBatch;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Envelope {
+    requests: Vec<Value>,
+}
+
+/// A batch as it was read.
 struct Batch {
     requests: Vec<Item>,
 }
 
+/// The names are as [`members`] gives them.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 struct Item {
-    id: String,
+    id: ItemId,
     method: String,
     url: String,
     #[serde(default)]
     headers: BTreeMap<String, String>,
     #[serde(default)]
     body: Option<Value>,
-    /// Microsoft's SDK for Python writes it in its own spelling.
-    #[serde(default, alias = "depends_on")]
-    depends_on: Vec<String>,
+    /// Microsoft's SDK for Python writes `depends_on`.
+    #[serde(default, rename = "dependson", alias = "depends_on")]
+    depends_on: Vec<ItemId>,
+}
+
+/// A text. PowerShell and scripts send numbers, which are read as their text.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Value")]
+struct ItemId(String);
+
+impl TryFrom<Value> for ItemId {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Ok(Self(text)),
+            Value::Number(number) => Ok(Self(number.to_string())),
+            _ => Err("an id has to be a text or a number".into()),
+        }
+    }
+}
+
+impl ItemId {
+    fn is(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+/// Reads a batch. Names come in any case, and null is as good as leaving a member out.
+fn read(bytes: &[u8]) -> Result<Batch, GraphError> {
+    let wrong = |what: String| GraphError::bad_request(format!("The batch cannot be read: {what}."));
+    let envelope: Envelope = members(json(bytes, BATCH_DEPTH_MAX)?).map_err(wrong)?;
+    let item = |(place, value)| members(value).map_err(|why| wrong(format!("request {}: {why}", place + 1)));
+    let requests = envelope.requests.into_iter().enumerate().map(item).collect::<Result<_, _>>()?;
+    Ok(Batch { requests })
+}
+
+/// A value from the members of an object, whose names are put in lower case.
+fn members<T: DeserializeOwned>(value: Value) -> Result<T, String> {
+    let Value::Object(given) = value else { return Err("expected an object".into()) };
+    let given = given.into_iter().filter(|(_, value)| !value.is_null());
+    let given = given.map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+    serde_json::from_value(Value::Object(given)).map_err(|error| error.to_string())
 }
 
 #[derive(Serialize)]
@@ -73,14 +128,18 @@ pub(super) async fn answer(
     body: Body,
     ids: &RequestIds,
 ) -> Result<Response<Body>, GraphError> {
+    if head.extensions.get::<InBatch>().is_some() {
+        let message =
+            "A batch cannot be part of a batch. Send its requests in one batch, or one batch after the other.";
+        return Err(GraphError::bad_request(message));
+    }
     if head.method != http::Method::POST {
         let mut error = GraphError::new(405, "Request_BadRequest", "A batch is sent with POST.");
         error.allow = vec![cloudpc_graph::Method::Post];
         return Err(error);
     }
     let bytes = body::read(&head.headers, body).await?;
-    let batch: Batch = serde_json::from_slice(&bytes)
-        .map_err(|error| GraphError::bad_request(format!("The batch cannot be read: {error}.")))?;
+    let batch = read(&bytes)?;
     check(&batch)?;
     let mut answers: Vec<Option<Answered>> = batch.requests.iter().map(|_| None).collect();
     loop {
@@ -95,7 +154,7 @@ pub(super) async fn answer(
                 let response =
                     if failed { Err(failed_dependency(item)) } else { Ok(run(app, edm, head, item, ids).await) };
                 let response = response.unwrap_or_else(|error| super::refuse(app, ids, &error));
-                (*place, wrap(item.id.clone(), response).await)
+                (*place, wrap(item.id.0.clone(), response).await)
             }
         });
         for (place, answered) in join_all(run).await {
@@ -106,10 +165,6 @@ pub(super) async fn answer(
     Ok(with_body(super::call::to_json(&Answers { responses }), CONTENT_TYPE_JSON))
 }
 
-fn same(a: &str, b: &str) -> bool {
-    a.eq_ignore_ascii_case(b)
-}
-
 /// What is wrong with the batch as a whole.
 fn check(batch: &Batch) -> Result<(), GraphError> {
     let wrong = |message: String| Err(GraphError::bad_request(message).about("requests"));
@@ -118,15 +173,15 @@ fn check(batch: &Batch) -> Result<(), GraphError> {
         return wrong(format!("A batch has 1 to {REQUESTS_MAX} requests; this has {}.", requests.len()));
     }
     for (place, item) in requests.iter().enumerate() {
-        if item.id.is_empty() {
+        if item.id.0.is_empty() {
             return wrong("Each request of a batch needs an id.".into());
         }
-        if requests[..place].iter().any(|other| same(&other.id, &item.id)) {
-            return wrong(format!("Two requests of the batch have the id '{}'.", item.id));
+        if requests[..place].iter().any(|other| other.id.is(&item.id)) {
+            return wrong(format!("Two requests of the batch have the id '{}'.", item.id.0));
         }
-        let known = |id: &String| requests.iter().any(|other| same(&other.id, id));
+        let known = |id: &ItemId| requests.iter().any(|other| other.id.is(id));
         if let Some(id) = item.depends_on.iter().find(|id| !known(id)) {
-            return wrong(format!("The request '{}' depends on '{id}', which is not in the batch.", item.id));
+            return wrong(format!("The request '{}' depends on '{}', which is not in the batch.", item.id.0, id.0));
         }
     }
     if has_circle(requests) {
@@ -139,7 +194,8 @@ fn has_circle(requests: &[Item]) -> bool {
     let mut left: Vec<&Item> = requests.iter().collect();
     loop {
         let before = left.len();
-        let waits = |item: &Item, left: &[&Item]| item.depends_on.iter().any(|id| left.iter().any(|o| same(&o.id, id)));
+        let waits =
+            |item: &Item, left: &[&Item]| item.depends_on.iter().any(|id| left.iter().any(|other| other.id.is(id)));
         left = left.iter().copied().filter(|item| waits(item, &left)).collect();
         if left.is_empty() || left.len() == before {
             return !left.is_empty();
@@ -149,20 +205,18 @@ fn has_circle(requests: &[Item]) -> bool {
 
 /// Places of the requests that are not answered and depend on nothing unanswered.
 fn ready(requests: &[Item], answers: &[Option<Answered>]) -> Vec<usize> {
-    let answered =
-        |id: &String| requests.iter().zip(answers).any(|(item, answer)| same(&item.id, id) && answer.is_some());
+    let answered = |id: &ItemId| requests.iter().zip(answers).any(|(item, answer)| item.id.is(id) && answer.is_some());
     let is_ready = |place: &usize| answers[*place].is_none() && requests[*place].depends_on.iter().all(answered);
     (0..requests.len()).filter(is_ready).collect()
 }
 
-fn succeeded(requests: &[Item], answers: &[Option<Answered>], id: &str) -> bool {
-    let answer =
-        requests.iter().zip(answers).find(|(item, _)| same(&item.id, id)).and_then(|(_, answer)| answer.as_ref());
+fn succeeded(requests: &[Item], answers: &[Option<Answered>], id: &ItemId) -> bool {
+    let answer = requests.iter().zip(answers).find(|(item, _)| item.id.is(id)).and_then(|(_, answer)| answer.as_ref());
     answer.is_some_and(|answer| answer.status < 400)
 }
 
 fn failed_dependency(item: &Item) -> GraphError {
-    let message = format!("A request that '{}' depends on has failed.", item.id);
+    let message = format!("A request that '{}' depends on has failed.", item.id.0);
     GraphError::new(424, "FailedDependency", message)
 }
 
@@ -170,7 +224,7 @@ async fn run(app: &App, edm: &'static Edm, head: &Parts, item: &Item, ids: &Requ
     match request(edm, head, item) {
         Ok(request) => {
             let (head, body) = request.into_parts();
-            // A batch within a batch is refused below, so this does not go deeper than once.
+            // `InBatch` ends the recursion: a request of a batch is never a batch.
             Box::pin(respond(app, &head, body, ids)).await
         }
         Err(error) => super::refuse(app, ids, &error),
@@ -182,8 +236,9 @@ fn request(edm: &Edm, head: &Parts, item: &Item) -> Result<Request<Body>, GraphE
     let wrong =
         |what: &str, text: &str| GraphError::bad_request(format!("The {what} '{text}' cannot be used in a batch."));
     let url = below_root(edm, head, &item.url).trim_start_matches('/');
-    if super::is_batch(url.split('?').next().unwrap_or_default()) {
-        return Err(wrong("address", &item.url));
+    if url.contains('#') {
+        let message = format!("The address '{}' has a fragment. Write '#' as '%23'.", item.url);
+        return Err(GraphError::bad_request(message));
     }
     let uri = format!("/{}/{}", edm.version.segment(), utf8_percent_encode(url, UNENCODED));
     let mut request = Request::builder().method(item.method.to_ascii_uppercase().as_str()).uri(uri);
@@ -195,7 +250,7 @@ fn request(edm: &Edm, head: &Parts, item: &Item) -> Result<Request<Body>, GraphE
     let body = match &item.body {
         None => Vec::new(),
         Some(Value::String(text)) => {
-            URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| wrong("body of", &item.id))?
+            URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| wrong("body of", &item.id.0))?
         }
         Some(value) => super::call::to_json(value),
     };
@@ -204,6 +259,7 @@ fn request(edm: &Edm, head: &Parts, item: &Item) -> Result<Request<Body>, GraphE
         request.headers_mut().insert(AUTHORIZATION, token.clone());
     }
     *request.extensions_mut() = head.extensions.clone();
+    request.extensions_mut().insert(InBatch);
     Ok(request)
 }
 
@@ -252,8 +308,8 @@ mod tests {
     use serde_json::json;
 
     fn checked(requests: Value) -> Result<(), String> {
-        let batch = serde_json::from_value(json!({"requests": requests})).map_err(|error| error.to_string())?;
-        check(&batch).map_err(|error| error.message)
+        let batch = read(json!({"requests": requests}).to_string().as_bytes());
+        batch.and_then(|batch| check(&batch)).map_err(|error| error.message)
     }
 
     fn item(id: &str, depends_on: &[&str]) -> Value {
@@ -275,5 +331,38 @@ mod tests {
         assert!(checked(json!([item("a", &["a"])])).unwrap_err().contains("circle"));
         assert_eq!(checked(json!([item("a", &["B"]), item("b", &[])])), Ok(()));
         assert!(checked(json!([{"id": "a"}])).is_err());
+    }
+
+    #[test]
+    fn names_come_in_any_case_and_ids_as_numbers() {
+        let odd = json!([{"ID": 731904, "Method": "GET", "URL": "/a", "Headers": null, "BODY": null},
+                         {"id": "b", "method": "GET", "url": "/a", "DependsOn": [731904]}]);
+        let batch = read(json!({"Requests": odd}).to_string().as_bytes()).unwrap();
+        assert_eq!((check(&batch), batch.requests[0].id.0.as_str()), (Ok(()), "731904"));
+        assert_eq!(
+            checked(json!([item("1", &[]), {"id": 1, "method": "GET", "url": "/a"}])).unwrap_err(),
+            "Two requests of the batch have the id '1'."
+        );
+        assert!(
+            checked(json!([{"id": "a", "method": "GET", "url": "/a", "URL": "/b"}])).unwrap_err().contains("twice")
+        );
+        assert!(
+            checked(json!([{"id": "a", "method": "GET", "url": "/a", "dependsOn": [], "depends_on": []}])).is_err()
+        );
+        for wrong in [json!(true), json!([1]), json!({"a": 1}), json!("")] {
+            assert!(checked(json!([{"id": wrong, "method": "GET", "url": "/a"}])).is_err());
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_and_depth_has_a_bound() {
+        let text = json!({"requests": [item("a", &[])]}).to_string();
+        assert!(read(format!("\u{feff}{text}").as_bytes()).is_ok());
+        let deep = |levels: usize| {
+            let body = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+            read(format!(r#"{{"requests":[{{"id":"a","method":"GET","url":"/a","body":{body}}}]}}"#).as_bytes())
+        };
+        assert!(deep(DEPTH_MAX).is_ok());
+        assert!(deep(DEPTH_MAX + 1).is_err());
     }
 }

@@ -8,8 +8,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::str::FromStr;
 use std::sync::Arc;
+use uuid::Uuid;
 
-use super::list::Picked;
+use super::select::Picked;
 use super::{Answer, Problem};
 use crate::app::App;
 use crate::caller::Caller;
@@ -134,7 +135,7 @@ impl Call {
     pub fn must_only_change(&self, properties: &[&str], present: &impl Serialize) -> Result<(), Problem> {
         let present = serde_json::to_value(present).expect("a view is plain data");
         for (name, value) in &self.body {
-            if !properties.contains(&name.as_str()) && present.get(name) != Some(value) {
+            if !properties.contains(&name.as_str()) && !present.get(name).is_some_and(|present| same(present, value)) {
                 let message = format!("The property '{name}' cannot be changed by an update.");
                 return Err(GraphError::bad_request(message).about(name).into());
             }
@@ -189,7 +190,7 @@ impl Call {
         }
         let context = &self.context();
         match &self.options.select {
-            Some(names) => to_json(&Entity { context, view: Picked::new(view, names) }),
+            Some(names) => to_json(&Entity { context, view: Picked::new(self, view, names) }),
             None => to_json(&Entity { context, view }),
         }
     }
@@ -221,6 +222,14 @@ impl Call {
         let Options { filter_text, orderby, .. } = &self.options;
         let tenant = self.tenant();
         format!("{tenant} {} {scope:?} {user:?} {keys:?} {arguments:?} {filter_text:?} {orderby:?}", operation.key)
+    }
+}
+
+/// Whether a value that is sent back is the one that was sent; a GUID is the same in any case.
+fn same(present: &Value, given: &Value) -> bool {
+    match (present.as_str(), given.as_str()) {
+        (Some(present), Some(given)) if Uuid::parse_str(present).is_ok() => present.eq_ignore_ascii_case(given),
+        _ => present == given,
     }
 }
 

@@ -5,13 +5,14 @@
 
 use cloudpc_graph::{GraphError, Options};
 use cloudpc_store::Reader;
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::call::to_json;
+use super::select::Picked;
 use super::{Answer, Call, Problem};
 
 /// Rows of a page unless `$top` says otherwise.
@@ -30,6 +31,8 @@ pub enum PropertySet {
     Default,
     /// All, those sent only on `$select` included.
     All,
+    /// All, with every member of an enum by its name: what conditions and orders look at, whatever the client asks to be shown.
+    Stored,
 }
 
 /// A collection: where its rows come from, and how one is sent.
@@ -103,7 +106,17 @@ pub async fn page<C: Collection>(call: &Arc<Call>, mut collection: C) -> Result<
 
 /// Answers a collection that is at hand whole and has an order of its own.
 pub async fn whole<T: Serialize + Clone + Send + 'static>(call: &Arc<Call>, rows: Vec<T>) -> Result<Answer, Problem> {
-    page(call, Whole(rows)).await
+    whole_as(call, rows, |row: &T, _| row.clone()).await
+}
+
+/// The same of rows that `view` shows.
+pub async fn whole_as<T, V, F>(call: &Arc<Call>, rows: Vec<T>, view: F) -> Result<Answer, Problem>
+where
+    T: Clone + Send + 'static,
+    V: Serialize + 'static,
+    F: Fn(&T, PropertySet) -> V + Send + 'static,
+{
+    page(call, Whole { rows, view }).await
 }
 
 /// Answers `$count`.
@@ -116,23 +129,31 @@ pub async fn count<C: Collection>(call: &Arc<Call>, mut collection: C) -> Result
     Ok(Answer::Text(call.app.store.read(work).await?.to_string()))
 }
 
-struct Whole<T>(Vec<T>);
+struct Whole<T, F> {
+    rows: Vec<T>,
+    view: F,
+}
 
-impl<T: Serialize + Clone + Send + 'static> Collection for Whole<T> {
+impl<T, V, F> Collection for Whole<T, F>
+where
+    T: Clone + Send + 'static,
+    V: Serialize + 'static,
+    F: Fn(&T, PropertySet) -> V + Send + 'static,
+{
     type Row = (usize, T);
 
     fn rows(&self, _: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Self::Row>, Problem> {
         let start =
             position.map_or(Ok(0), |text| text.parse::<usize>().map(|last| last + 1)).map_err(|_| bad_token())?;
-        Ok(self.0.iter().cloned().enumerate().skip(start).take(limit).collect())
+        Ok(self.rows.iter().cloned().enumerate().skip(start).take(limit).collect())
     }
 
     fn position(&self, row: &Self::Row) -> String {
         row.0.to_string()
     }
 
-    fn view<'a>(&'a self, row: &'a Self::Row, _: PropertySet) -> impl Serialize + 'a {
-        &row.1
+    fn view<'a>(&'a self, row: &'a Self::Row, set: PropertySet) -> impl Serialize + 'a {
+        (self.view)(&row.1, set)
     }
 }
 
@@ -285,7 +306,7 @@ fn matches<C: Collection>(collection: &C, row: &C::Row, options: &Options) -> bo
 }
 
 fn as_value<C: Collection>(collection: &C, row: &C::Row) -> Value {
-    serde_json::to_value(collection.view(row, PropertySet::All)).expect("a view is plain data")
+    serde_json::to_value(collection.view(row, PropertySet::Stored)).expect("a view is plain data")
 }
 
 /// The value at a path such as `statusDetail/code`.
@@ -341,7 +362,8 @@ fn write<C: Collection>(
     let context = &call.context();
     match &call.options.select {
         Some(names) => {
-            let value = Sequence(|| rows.iter().map(|row| Picked::new(&collection.view(row, PropertySet::All), names)));
+            let value =
+                Sequence(|| rows.iter().map(|row| Picked::new(call, &collection.view(row, PropertySet::All), names)));
             to_json(&Wrapped { context, count, next_link, value })
         }
         None => {
@@ -360,46 +382,10 @@ impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Sequence<F> {
     }
 }
 
-/// The properties of a value that `$select` names, in its order; null for what the model has and this server does not.
-pub(super) struct Picked<'a> {
-    value: Value,
-    names: &'a [String],
-}
-
-impl<'a> Picked<'a> {
-    pub(super) fn new(view: &impl Serialize, names: &'a [String]) -> Self {
-        Self { value: serde_json::to_value(view).expect("a view is plain data"), names }
-    }
-}
-
-impl Serialize for Picked<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.names.iter().any(|name| name == "*") {
-            return self.value.serialize(serializer);
-        }
-        let mut map = serializer.serialize_map(None)?;
-        for (place, name) in self.names.iter().enumerate() {
-            let name = name.split('/').next().unwrap_or(name);
-            let seen = |other: &String| other.split('/').next() == Some(name);
-            if !self.names[..place].iter().any(seen) {
-                map.serialize_entry(name, &self.value.get(name))?;
-            }
-        }
-        map.end()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn select_keeps_its_order_and_fills_with_null() {
-        let names = ["b".to_owned(), "missing".to_owned(), "b/inner".to_owned()];
-        let picked = Picked::new(&json!({"a": 1, "b": {"inner": 2}}), &names);
-        assert_eq!(serde_json::to_string(&picked).unwrap(), r#"{"b":{"inner":2},"missing":null}"#);
-    }
 
     #[test]
     fn values_have_an_order() {

@@ -1,7 +1,7 @@
 //! What anyone may read about a root: its metadata and its service document.
 
 use axum::body::Body;
-use cloudpc_graph::{Edm, Version, metadata};
+use cloudpc_graph::{Edm, Endpoint, Version, metadata};
 use http::Response;
 use serde_json::json;
 use std::sync::OnceLock;
@@ -9,12 +9,12 @@ use std::sync::OnceLock;
 use super::CONTENT_TYPE_JSON;
 use super::answer::with_body;
 
-/// The answer for `/$metadata` and for the root itself; none for any other path.
-pub(super) fn public(edm: &'static Edm, root: &str, path: &str) -> Option<Response<Body>> {
-    match path.trim_matches('/') {
-        "" => Some(with_body(document(root), CONTENT_TYPE_JSON)),
-        "$metadata" | "%24metadata" => Some(with_body(metadata_of(edm).as_bytes().to_vec(), "application/xml")),
-        _ => None,
+/// The answer for `/$metadata` and for the root itself; none for `$batch`.
+pub(super) fn public(edm: &'static Edm, root: &str, endpoint: Endpoint) -> Option<Response<Body>> {
+    match endpoint {
+        Endpoint::Root => Some(with_body(document(root), CONTENT_TYPE_JSON)),
+        Endpoint::Metadata => Some(with_body(metadata_of(edm).as_bytes().to_vec(), "application/xml")),
+        Endpoint::Batch => None,
     }
 }
 

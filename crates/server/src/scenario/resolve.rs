@@ -115,7 +115,10 @@ fn resolve_tenant(
     unique("gallery image", gallery_images.iter().map(|image| (&image.id, image.display_name.as_str())))?;
     let partners =
         tenant.partners.into_iter().map(|partner| resolve_partner(partner, within)).collect::<Result<Vec<_>, _>>()?;
-    unique("partner", partners.iter().map(|partner| (&partner.partner_id, partner.partner_id.as_str())))?;
+    unique(
+        "partner",
+        partners.iter().map(|partner| (partner.partner_id.to_ascii_lowercase(), partner.partner_id.as_str())),
+    )?;
 
     let lookup = Lookup { within, domain: tenant.domain, now, users, service_plans, gallery_images };
     let mut cloud_pcs = Vec::new();
@@ -232,7 +235,7 @@ fn resolve_partner(partner: file::Partner, within: Within<'_>) -> Result<Partner
             check_sha256(&agent.sha256, &format!("agent of {place}"))?;
             Ok::<_, Error>(AgentSetting {
                 url: agent.url,
-                sha256: agent.sha256.to_ascii_lowercase(),
+                sha256: agent.sha256,
                 install_parameters: agent.install_parameters,
                 auto_deploy: agent.auto_deploy,
                 detection: agent.detection,

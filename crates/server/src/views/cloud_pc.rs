@@ -104,9 +104,9 @@ pub struct Look {
 pub fn cloud_pc<'a>(row: &'a CloudPcRow, catalog: &'a Catalog, look: Look, set: PropertySet) -> CloudPcView<'a> {
     let beta = look.version == Version::Beta;
     CloudPcView {
-        v1: v1(&row.cloud_pc, catalog, look.unknown_enum_members && beta),
+        v1: v1(&row.cloud_pc, catalog, beta && (look.unknown_enum_members || set == PropertySet::Stored)),
         beta: beta.then(|| self::beta(&row.cloud_pc)),
-        selectable: (beta && set == PropertySet::All).then(|| selectable(row)),
+        selectable: (beta && set != PropertySet::Default).then(|| selectable(row)),
     }
 }
 

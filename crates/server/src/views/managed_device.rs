@@ -1,4 +1,5 @@
-//! `managedDevice`: a Cloud PC as device management sees it. What this server cannot know is left out, and null if `$select` names it.
+//! `managedDevice`: a Cloud PC as device management sees it. What this server cannot know is left out, and null if `$select` names it; where the contract
+//! allows no null, it has the value that Intune gives a device which has not reported it.
 
 use cloudpc_graph::Version;
 use cloudpc_model::{Action, CloudPc, ManagedDeviceId, UserId};
@@ -46,9 +47,44 @@ pub struct ManagedDeviceView<'a> {
     is_encrypted: bool,
     total_storage_space_in_bytes: u64,
     physical_memory_in_bytes: u64,
+    management_state: &'static str,
+    #[serde(flatten)]
+    unreported: Unreported,
     #[serde(flatten)]
     beta: Option<Beta<'a>>,
 }
+
+/// What the service does not know of any machine, though the contract says that it is never null.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Unreported {
+    compliance_grace_period_expiration_date_time: &'static str,
+    eas_activated: bool,
+    eas_activation_date_time: &'static str,
+    exchange_access_state: &'static str,
+    exchange_access_state_reason: &'static str,
+    exchange_last_successful_sync_date_time: &'static str,
+    free_storage_space_in_bytes: u64,
+    is_supervised: bool,
+    management_certificate_expiration_date: &'static str,
+    partner_reported_threat_state: &'static str,
+}
+
+/// How Graph writes an instant that never was.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+const UNREPORTED: Unreported = Unreported {
+    compliance_grace_period_expiration_date_time: NEVER,
+    eas_activated: false,
+    eas_activation_date_time: NEVER,
+    exchange_access_state: "none",
+    exchange_access_state_reason: "none",
+    exchange_last_successful_sync_date_time: NEVER,
+    free_storage_space_in_bytes: 0,
+    is_supervised: false,
+    management_certificate_expiration_date: NEVER,
+    partner_reported_threat_state: "unknown",
+};
 
 /// What beta sends besides.
 #[derive(Debug, Serialize)]
@@ -57,7 +93,6 @@ struct Beta<'a> {
     azure_active_directory_device_id: Shown<Uuid>,
     device_type: &'static str,
     join_type: &'static str,
-    management_state: &'static str,
     processor_architecture: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     cloud_pc_remote_action_results: Option<Vec<RemoteActionResult<'a>>>,
@@ -93,6 +128,8 @@ pub fn managed_device<'a>(row: &'a ManagedDeviceRow, catalog: &'a Catalog, versi
         is_encrypted: false,
         total_storage_space_in_bytes: plan.map_or(0, |plan| u64::from(plan.storage_gib) * GIB),
         physical_memory_in_bytes: plan.map_or(0, |plan| u64::from(plan.ram_gib) * GIB),
+        management_state: "managed",
+        unreported: UNREPORTED,
         beta: (version == Version::Beta).then(|| beta(row)),
     }
 }
@@ -107,7 +144,6 @@ fn beta(row: &ManagedDeviceRow) -> Beta<'_> {
         azure_active_directory_device_id: Shown(cloud_pc.aad_device_id),
         device_type: "cloudPC",
         join_type: "azureADJoined",
-        management_state: "managed",
         processor_architecture: "x64",
         cloud_pc_remote_action_results: row
             .actions

@@ -87,7 +87,7 @@ pub struct DeploymentView<'a> {
 }
 
 /// The format of what [`finished_page`] writes. Raise it whenever [`deployment`] shows an ended deployment in another way: finished pages are kept.
-pub const DEPLOYMENT_FORMAT: u32 = 1;
+pub const DEPLOYMENT_FORMAT: u32 = 2;
 
 /// The rows of a page as they are kept: JSON with commas between them.
 pub fn finished_page(deployments: &[Deployment]) -> Vec<u8> {
@@ -120,9 +120,10 @@ pub fn deployment(deployment: &Deployment) -> DeploymentView<'_> {
     }
 }
 
-/// `cloudPcExternalPartnerActionErrorCode`: what else may stop a deployment counts as a failed run.
+/// `cloudPcExternalPartnerActionErrorCode`: `none` of a canceled deployment. What else may stop one counts as a failed run.
 fn error_code(failure: &Failure) -> &'static str {
-    const CODES: [&str; 9] = [
+    const CODES: [&str; 10] = [
+        "none",
         "executeActionFailed",
         "executeActionTimeout",
         "deviceNotFound",
@@ -198,18 +199,19 @@ mod tests {
         };
         let failure = Failure { code: "invalidAgentChecksum".into(), message: "Another file.".into() };
         let failed = Deployment { state: State::Failed, failure: Some(failure), ..done.clone() };
+        let canceled = Failure { code: "none".into(), message: "It was canceled on request.".into() };
         let ended = [
             done.clone(),
             failed.clone(),
-            Deployment { state: State::Canceled, ..done.clone() },
+            Deployment { state: State::Canceled, failure: Some(canceled), ..done.clone() },
             Deployment { state: State::NotSupported, ..failed },
         ];
         // If this changes, raise the format: pages that were kept are then written anew.
-        assert_eq!(DEPLOYMENT_FORMAT, 1);
+        assert_eq!(DEPLOYMENT_FORMAT, 2);
         insta::assert_snapshot!(String::from_utf8(finished_page(&ended)).unwrap().replace("},{", "},\n{"), @r#"
         {"activityId":"00000000-0000-0000-0000-000000000001","cloudPcId":"a \"PC\"","state":"succeeded","startDateTime":"1970-01-01T00:00:00.0000000Z","lastModifiedDateTime":"1970-01-01T00:00:01.5000000Z","errorCode":"none","errorMessage":""},
         {"activityId":"00000000-0000-0000-0000-000000000001","cloudPcId":"a \"PC\"","state":"failed","startDateTime":"1970-01-01T00:00:00.0000000Z","lastModifiedDateTime":"1970-01-01T00:00:01.5000000Z","errorCode":"invalidAgentChecksum","errorMessage":"Another file."},
-        {"activityId":"00000000-0000-0000-0000-000000000001","cloudPcId":"a \"PC\"","state":"canceled","startDateTime":"1970-01-01T00:00:00.0000000Z","lastModifiedDateTime":"1970-01-01T00:00:01.5000000Z","errorCode":"none","errorMessage":""},
+        {"activityId":"00000000-0000-0000-0000-000000000001","cloudPcId":"a \"PC\"","state":"canceled","startDateTime":"1970-01-01T00:00:00.0000000Z","lastModifiedDateTime":"1970-01-01T00:00:01.5000000Z","errorCode":"none","errorMessage":"It was canceled on request."},
         {"activityId":"00000000-0000-0000-0000-000000000001","cloudPcId":"a \"PC\"","state":"canceled","startDateTime":"1970-01-01T00:00:00.0000000Z","lastModifiedDateTime":"1970-01-01T00:00:01.5000000Z","errorCode":"invalidAgentChecksum","errorMessage":"Another file."}
         "#);
     }

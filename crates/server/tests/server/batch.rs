@@ -1,5 +1,7 @@
 //! Batches, through the whole pipeline.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
@@ -122,7 +124,7 @@ async fn each_item_is_a_request_of_its_own() {
                 "date": "2026-03-01T12:00:00",
                 "request-id": "00000000-0000-4000-8000-000000000001"
               },
-              "message": "The address '/$batch' cannot be used in a batch."
+              "message": "A batch cannot be part of a batch. Send its requests in one batch, or one batch after the other."
             }
           },
           "headers": {
@@ -134,6 +136,107 @@ async fn each_item_is_a_request_of_its_own() {
       ]
     }
     "#);
+}
+
+/// Ways to write the address of a batch. The last ones lead nowhere, and are no batch either.
+const NESTED: [&str; 45] = [
+    "/$batch",
+    "$batch",
+    "//$batch",
+    "///$batch//",
+    "/$batch/",
+    "/$batch?",
+    "/$batch?$top=1",
+    "/$batch/?x",
+    "/$batch#",
+    "$batch#",
+    "/$batch#fragment",
+    "/$batch?#",
+    "/$batch/#",
+    "/$batch#?a=b",
+    "/%24batch",
+    "%24batch",
+    "/%24batch#",
+    "/%24BATCH",
+    "/$%62atch",
+    "/$b%61tch",
+    "/$batc%68",
+    "/%24%62%61%74%63%68",
+    "/%24%42%41%54%43%48",
+    "/$BATCH",
+    "/$Batch/",
+    "/$BaTcH?x=1",
+    "//%24batch//",
+    "/%24batch?%24top=1",
+    "https://cloudpc.test/beta/$batch",
+    "https://cloudpc.test/beta//$batch",
+    "https://cloudpc.test/beta/%24batch",
+    "https://cloudpc.test/beta/$batch#",
+    "HTTPS://CLOUDPC.TEST/BETA/$BATCH",
+    "https://cloudpc.test/beta/$batch?x=y",
+    "/$batch ",
+    " /$batch",
+    "/$batch%20",
+    "/%2524batch",
+    "/./$batch",
+    "/x/../$batch",
+    "/$batch()",
+    "/$batch;a=b",
+    "/beta/$batch",
+    "/v1.0/$batch",
+    "https://elsewhere.test/beta/$batch",
+];
+
+#[tokio::test]
+async fn a_batch_in_a_batch_is_refused_in_every_spelling() {
+    let world = World::new().await;
+    let inner = json!({"requests": [item("inner", "GET", "/deviceManagement/managedDevices/$count")]});
+    for spellings in NESTED.chunks(20) {
+        let nested = |(id, url): (usize, &&str)| json!({"id": id, "method": "POST", "url": url, "headers": {"Content-Type": "application/json"}, "body": inner});
+        let body = json!({"requests": spellings.iter().enumerate().map(nested).collect::<Vec<_>>()});
+        let reply = world.call(Who::Writer, "POST", "/beta/$batch", Some(body)).await;
+        let answers = reply.json()["responses"].as_array().unwrap().clone();
+        assert_eq!(answers.len(), spellings.len());
+        for (spelling, answer) in spellings.iter().zip(answers) {
+            assert_eq!(answer["status"], 400, "{spelling}: {answer}");
+        }
+    }
+}
+
+/// A body in base64 is one text as JSON, so that no limit on the depth of JSON ends this.
+#[tokio::test]
+async fn batches_do_not_nest_at_any_depth() {
+    let world = World::new().await;
+    for url in ["/$batch", "/$batch#", "/%24batch"] {
+        let mut nested = json!({"requests": [item("1", "GET", "x")]});
+        for level in 0..80 {
+            let body = match level % 8 {
+                0 => Value::from(URL_SAFE_NO_PAD.encode(nested.to_string())),
+                _ => nested,
+            };
+            nested = json!({"requests": [{"id": "1", "method": "POST", "url": url,
+                                          "headers": {"Content-Type": "application/json"}, "body": body}]});
+        }
+        let reply = world.call(Who::Nobody, "POST", "/beta/$batch", Some(nested)).await;
+        assert_eq!(reply.json()["responses"][0]["status"], 400, "{url}: {}", reply.body);
+    }
+}
+
+/// PowerShell writes names as it likes, and numbers where a text is meant.
+#[tokio::test]
+async fn a_batch_takes_names_in_any_case_and_numbers_as_ids() {
+    let world = World::new().await;
+    let body =
+        r#"{"requests":[{"method":"GET","URL":"/deviceManagement/virtualEndpoint/cloudPCs/$count","id":731904}]}"#;
+    for mark in ["", "\u{feff}"] {
+        let request = http::Request::post("/v1.0/$batch")
+            .header("authorization", format!("Bearer {}", world.token(Who::Reader).await))
+            .header("content-type", "application/json")
+            .body(axum::body::Body::from(format!("{mark}{body}")))
+            .unwrap();
+        let reply = world.send(request).await.json();
+        assert_eq!((&reply["responses"][0]["id"], &reply["responses"][0]["body"]), (&json!("731904"), &json!("3")));
+    }
 }
 
 /// `msgraph-core` 1.5.2 sends whole addresses, and `depends_on` where `dependsOn` is meant.

@@ -443,7 +443,7 @@ async fn a_body_that_is_wrong_changes_nothing() {
 async fn options_and_methods_that_an_operation_does_not_take() {
     let scene = Scene::new().await;
     let before = scene.traces().await;
-    let writer = scene.world.token(Who::Writer).await;
+    let (writer, nobody) = (scene.world.token(Who::Writer).await, scene.world.token(Who::Nobody).await);
     for case in cases() {
         let path = scene.path(&case);
         for query in
@@ -451,6 +451,8 @@ async fn options_and_methods_that_an_operation_does_not_take() {
         {
             let reply = scene.send(Some(&writer), case.method, &format!("{path}?{query}"), &[], Vec::new()).await;
             refused(&case, query, &reply, 400, "BadRequest");
+            let reply = scene.send(Some(&nobody), case.method, &format!("{path}?{query}"), &[], Vec::new()).await;
+            refused(&case, query, &reply, 403, "Forbidden");
         }
         for method in ["PUT", "OPTIONS", "BREW"] {
             let reply = scene.send(Some(&writer), method, &path, &[], Vec::new()).await;

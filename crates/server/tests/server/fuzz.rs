@@ -386,6 +386,38 @@ fn whatever_is_asked_the_answer_is_one() {
     assert!(undone.get() > CASES as usize / 20, "{} of {CASES} are not carried out", undone.get());
 }
 
+#[test]
+fn a_batch_answers_what_a_request_alone_does() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let world = runtime.block_on(World::new());
+    let succeeded = Cell::new(0);
+    let tried = runner().run(&asked(), |asked| {
+        let path = format!("{}?{}", asked.path(), asked.query());
+        let root = asked.version.segment();
+        if Request::builder().uri(format!("/{root}{path}")).body(()).is_err() {
+            return Err(TestCaseError::reject("no request"));
+        }
+        // Only reads: a change cannot be asked for twice with the same answer.
+        let batch = json!({"requests": [{"id": 1, "method": "GET", "url": path}]});
+        let (alone, batch) = runtime.block_on(async {
+            let alone = world.get(asked.who, &format!("/{root}{path}")).await;
+            (alone, world.call(asked.who, "POST", &format!("/{root}/$batch"), Some(batch)).await.json())
+        });
+        succeeded.set(succeeded.get() + usize::from(alone.status.is_success()));
+        let item = &batch["responses"][0];
+        prop_assert_eq!(&item["status"], &json!(alone.status.as_u16()), "{}: {}", path, alone);
+        // Each opening of a desktop has a URL of its own.
+        if !alone.body.contains("/desktop/") {
+            let body = serde_json::from_str(&alone.body).unwrap_or_else(|_| json!(alone.body));
+            let is_count = item["headers"]["Content-Type"] == "text/plain";
+            prop_assert_eq!(&item["body"], &if is_count { json!(alone.body) } else { body }, "{}", path);
+        }
+        Ok(())
+    });
+    tried.unwrap_or_else(|error| panic!("{error}"));
+    assert!(succeeded.get() > CASES as usize / 20, "{} of {CASES} succeeded", succeeded.get());
+}
+
 const PLACES: [&str; 18] = [
     "/healthz",
     "/readyz",

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::world::{Reply, Who, World};
+use crate::world::{FLEET, Reply, Who, World};
 
 const CLOUD_PCS: &str = "/beta/deviceManagement/virtualEndpoint/cloudPCs";
 
@@ -29,6 +29,53 @@ async fn filters() {
     assert_eq!(count.body, "1");
     let counted = world.get(Who::Reader, &format!("{CLOUD_PCS}?$count=true&$top=1")).await.json();
     assert_eq!(counted["@odata.count"], 3);
+}
+
+#[tokio::test]
+async fn filters_take_names_of_users_and_guids_in_any_case() {
+    let world = World::new().await;
+    let device = crate::world::DEVICE_1.to_uppercase();
+    for condition in [
+        "userPrincipalName%20eq%20'ADA@contoso.test'".to_owned(),
+        "startswith(userPrincipalName,'Ada@')".to_owned(),
+        format!("managedDeviceId%20eq%20'{device}'"),
+        format!("id%20eq%20'{}'", crate::world::DESK_1.to_uppercase()),
+    ] {
+        assert_eq!(listed(&world, &format!("$filter={condition}")).await, ["desk-1"], "{condition}");
+    }
+}
+
+/// A client without `Prefer: include-unknown-enum-members` is shown `unknownFutureValue`, and filters by the member all the same.
+#[tokio::test]
+async fn filters_look_at_the_member_that_is_stored() {
+    let world = World::new().await;
+    let frontline = FLEET.replace("product = \"business\"", "product = \"frontline\"");
+    cloudpc_server::scenario::load(&world.app, &frontline).await.unwrap();
+    let shared = "$filter=provisioningType%20eq%20'sharedByUser'";
+    for list in ["cloudPCs", "servicePlans"] {
+        let path = format!("/beta/deviceManagement/virtualEndpoint/{list}");
+        let rows = world.get(Who::Reader, &format!("{path}?{shared}&$select=provisioningType")).await.rows();
+        assert!(rows.len() > 1, "{list}");
+        assert!(rows.iter().all(|row| row["provisioningType"] == "unknownFutureValue"), "{rows:?}");
+        let count = world.get(Who::Reader, &format!("{path}/$count?{shared}")).await;
+        assert_eq!(count.body, rows.len().to_string());
+    }
+    let actions = format!("{CLOUD_PCS}/{}/getSupportedCloudPcRemoteActions", crate::world::DESK_1);
+    let power = world.get(Who::Reader, &format!("{actions}?$filter=actionName%20eq%20'powerOn'")).await.rows();
+    assert_eq!(power, [serde_json::json!({"actionName": "unknownFutureValue", "actionCapability": "enabled"})]);
+}
+
+#[tokio::test]
+async fn formats_and_expansions() {
+    let world = World::new().await;
+    for query in ["$format=json", "$format=application/json;odata.metadata=none", "$expand=*", "$expand=*&$top=1"] {
+        assert_eq!(world.get(Who::Reader, &format!("{CLOUD_PCS}?{query}")).await.status, 200, "{query}");
+    }
+    for query in ["$format=xml", "$format=text/csv", "$expand=*,x", "$expand=assignments"] {
+        let reply = world.get(Who::Reader, &format!("{CLOUD_PCS}?{query}")).await;
+        assert_eq!(reply.error(), (400, "BadRequest".into()), "{query}");
+        assert_eq!(reply.json()["error"]["target"], query.split('=').next().unwrap(), "{query}");
+    }
 }
 
 #[tokio::test]

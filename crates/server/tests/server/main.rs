@@ -12,6 +12,7 @@ mod failures;
 mod federation;
 mod fuzz;
 mod lists;
+mod model;
 mod paging;
 mod sign_in;
 mod tenants;

@@ -93,9 +93,11 @@ fn partners_come_change_and_go() {
     for partner in [second.clone(), first.clone(), Partner { tenant_id: OTHER_TENANT, ..first.clone() }] {
         book.write(move |tx| tx.partner_insert(&partner)).unwrap();
     }
-    let twin = partner(0x52, "one");
-    let error = book.write(move |tx| tx.partner_insert(&twin)).unwrap_err();
-    assert!(matches!(error, StoreError::Exists("a partner with this partnerId")), "{error}");
+    for partner_id in ["one", "ONE"] {
+        let twin = partner(0x52, partner_id);
+        let error = book.write(move |tx| tx.partner_insert(&twin)).unwrap_err();
+        assert!(matches!(error, StoreError::Exists("a partner with this partnerId")), "{partner_id}: {error}");
+    }
     assert_eq!(book.read(|reader| reader.partner_list(TENANT, None, 9)), [first.clone(), second.clone()]);
     assert_eq!(book.read(|reader| reader.partner_list(TENANT, Some(PARTNER), 9)), [second]);
 

@@ -4,7 +4,7 @@ use cloudpc_model::{Action, Admission, CloudPc, Kind, Product, ServicePlan, admi
 use std::sync::Arc;
 
 use crate::config::Fidelity;
-use crate::pipeline::list::whole;
+use crate::pipeline::list::{PropertySet, whole_as};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::remote_action::capability;
 
@@ -34,11 +34,12 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         })
         .await?;
     let fidelity = call.app.fidelity;
-    let row = |kind| {
-        let enabled = enabled(kind, &cloud_pc, open.as_ref(), plan.as_ref(), fidelity);
-        capability(kind, enabled, call.prefer.unknown_enum_members)
+    let row = |kind| (kind, enabled(kind, &cloud_pc, open.as_ref(), plan.as_ref(), fidelity));
+    let unknown_enum_members = call.prefer.unknown_enum_members;
+    let view = move |&(kind, enabled): &(Kind, bool), set| {
+        capability(kind, enabled, set == PropertySet::Stored || unknown_enum_members)
     };
-    whole(&call, KINDS.map(row).into()).await
+    whole_as(&call, KINDS.map(row).into(), view).await
 }
 
 fn enabled(

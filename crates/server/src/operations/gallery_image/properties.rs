@@ -31,13 +31,11 @@ impl Properties {
 }
 
 fn read_name(text: &str) -> Result<String, GraphError> {
-    match text.trim() {
-        name if (1..=NAME_CHARS_MAX).contains(&name.chars().count()) => Ok(name.to_owned()),
-        _ => {
-            let message = format!("The display name has to have 1 to {NAME_CHARS_MAX} characters.");
-            Err(GraphError::bad_request(message).about("displayName"))
-        }
+    if text.trim().is_empty() || text.chars().count() > NAME_CHARS_MAX {
+        let message = format!("The display name has to have 1 to {NAME_CHARS_MAX} characters, not all of them blank.");
+        return Err(GraphError::bad_request(message).about("displayName"));
     }
+    Ok(text.to_owned())
 }
 
 fn read_number(text: &str) -> Result<(OsVersion, String), GraphError> {
@@ -65,7 +63,7 @@ mod tests {
 
     #[test]
     fn each_property_has_its_bounds() {
-        assert_eq!(read_name(" Debian 12 ").unwrap(), "Debian 12");
+        assert_eq!(read_name(" Debian 12 ").unwrap(), " Debian 12 ");
         assert!(read_name(&"ä".repeat(NAME_CHARS_MAX)).is_ok());
         for wrong in ["", "  ", &"ä".repeat(NAME_CHARS_MAX + 1)] {
             assert_eq!(read_name(wrong).unwrap_err().target.as_deref(), Some("displayName"), "{wrong:?}");

@@ -97,9 +97,10 @@ fn url(text: &str, partner: &Partner) -> Result<String, GraphError> {
     Ok(text.to_owned())
 }
 
+/// A digest in the spelling of the caller: it is compared without case, and sent back as it came.
 fn sha256(text: &str) -> Result<String, GraphError> {
     if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(text.to_ascii_lowercase());
+        return Ok(text.to_owned());
     }
     let seen = match text.chars().count() {
         64 => "this has other characters too".to_owned(),
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_checksum_has_64_hexadecimal_digits() {
-        assert_eq!(sha256(&"AB".repeat(32)).unwrap(), "ab".repeat(32));
+        assert_eq!(sha256(&"aB".repeat(32)).unwrap(), "aB".repeat(32));
         for wrong in ["", "ab", &"ab".repeat(33), &"xy".repeat(32), &"é".repeat(32)] {
             assert_eq!(sha256(wrong).unwrap_err().status, 400, "{wrong}");
         }

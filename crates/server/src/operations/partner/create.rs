@@ -28,13 +28,17 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
 fn read(call: &Call) -> Result<Partner, Problem> {
     call.must_only_give(&["partnerId", "enableConnection"])?;
     let text = call.required_text("partnerId")?;
-    let wrong = || GraphError::bad_request(format!("The partner id '{text}' is not a GUID.")).about("partnerId");
-    let partner_id = Uuid::parse_str(text).map_err(|_| wrong())?;
+    // Kept and sent back in the caller's spelling, in the one form that has hyphens alone.
+    if text.len() != 36 || Uuid::parse_str(text).is_err() {
+        let form = "Write one such as 8f3c1b52-6d0e-4a57-9d5b-0f2a6c7e4b19";
+        let message = format!("The partner id '{text}' is not a GUID. {form}.");
+        return Err(GraphError::bad_request(message).about("partnerId").into());
+    }
     let enable_connection = call.body.get("enableConnection").and_then(Value::as_bool);
     Ok(Partner {
         tenant_id: call.tenant(),
         id: PartnerId::random(&*call.app.rng),
-        partner_id: partner_id.to_string(),
+        partner_id: text.to_owned(),
         enable_connection: enable_connection.ok_or_else(|| required("enableConnection"))?,
         agent: None,
         allowed_urls: Vec::new(),

@@ -35,8 +35,8 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
 
 fn read(command: &str) -> Result<Option<String>, GraphError> {
     let wrong = |message: String| Err(GraphError::bad_request(message).about("command"));
-    match command.trim() {
-        "" => Ok(None),
+    match command {
+        blank if blank.trim().is_empty() => Ok(None),
         long if long.len() > COMMAND_BYTES_MAX => {
             wrong(format!("The detection command is longer than {COMMAND_BYTES_MAX} bytes."))
         }
@@ -51,7 +51,8 @@ mod tests {
 
     #[test]
     fn a_detection_command_has_limits() {
-        assert_eq!(read(" test -x /usr/bin/agent\n").unwrap().as_deref(), Some("test -x /usr/bin/agent"));
+        let command = " test -x /usr/bin/agent\n";
+        assert_eq!(read(command).unwrap().as_deref(), Some(command));
         assert_eq!(read(" ").unwrap(), None);
         assert!(read(&"x".repeat(COMMAND_BYTES_MAX)).is_ok());
         for wrong in ["a\0b", &"x".repeat(COMMAND_BYTES_MAX + 1)] {

@@ -31,7 +31,7 @@ impl Collection for ServicePlans {
         row.id.to_string()
     }
 
-    fn view<'a>(&'a self, row: &'a ServicePlan, _: PropertySet) -> impl Serialize + 'a {
-        service_plan(row, self.0.version(), self.0.prefer.unknown_enum_members)
+    fn view<'a>(&'a self, row: &'a ServicePlan, set: PropertySet) -> impl Serialize + 'a {
+        service_plan(row, self.0.version(), set == PropertySet::Stored || self.0.prefer.unknown_enum_members)
     }
 }

@@ -94,7 +94,7 @@ async fn what_is_told_of_an_image_can_be_changed_and_its_id_cannot() {
     let now = world.get(Who::Reader, &path).await.json();
     assert_eq!(
         (&now["displayName"], &now["osVersionNumber"], &now["sizeInGB"]),
-        (&json!("Windows 11, ours"), &json!("10.0.26100.1742"), &json!(64))
+        (&json!(" Windows 11, ours "), &json!("10.0.26100.1742"), &json!(64))
     );
     let mut refusals = String::new();
     for body in [json!({"id": "another"}), json!({"status": "notSupported"}), json!({"displayName": null})] {
@@ -130,15 +130,15 @@ async fn what_is_wrong_with_a_new_image_is_told() {
     }
     let body = debian().to_string();
     refusals += &told(&world.call(Who::Reader, "POST", IMAGES, Some(serde_json::from_str(&body).unwrap())).await);
-    assert_snapshot!(refusals, @"
+    assert_snapshot!(refusals, @r#"
     409 nameAlreadyExists [id] There is a gallery image with the id 'microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc' already.
     400 BadRequest [id] 'a/../b' cannot be the id of a gallery image: it has to have 1 to 128 letters, digits and '.', '-', '_', and begin with a letter or digit.
     400 BadRequest [id] The property 'id' has to be a text, but is null.
-    400 BadRequest [displayName] The display name has to have 1 to 128 characters.
+    400 BadRequest [displayName] The display name has to have 1 to 128 characters, not all of them blank.
     400 BadRequest [sizeInGB] A disk of 0 GB holds no image; 'sizeInGB' has to be 1 at least.
     400 BadRequest [osVersionNumber] '12' is no version number of Windows 10 or 11. It is what reprovisioning chooses images by: write one like 10.0.19045 or 10.0.22000, for a Linux image too.
     400 BadRequest [osVersionNumber] The property 'osVersionNumber' is required.
     400 BadRequest [publisherName] The property 'publisherName' is set by the service; leave it out.
     403 Forbidden [-] The token lacks the application permission Cloudpc.Administer.All.
-    ");
+    "#);
 }

@@ -26,7 +26,7 @@ async fn a_partner_from_its_creation_to_its_end() {
       "enableConnection": false,
       "id": "4edbbf01-5087-4314-8dca-9b0d2a122884",
       "lastSyncDateTime": null,
-      "partnerId": "fab00000-0000-4000-8000-000000000009",
+      "partnerId": "FAB00000-0000-4000-8000-000000000009",
       "statusDetails": "The connection to the external partner is disabled"
     }
     "#);
@@ -148,7 +148,7 @@ async fn an_agent_is_configured_and_its_parameters_are_never_sent_back() {
     {
       "@odata.context": "https://cloudpc.test/beta/$metadata#deviceManagement/virtualEndpoint/externalPartners/$entity",
       "agentSetting": {
-        "agentSha256": "abababababababababababababababababababababababababababababababab",
+        "agentSha256": "ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB",
         "agentUrl": "https://agents.fabrikam.test/new.exe",
         "autoDeploymentEnabled": true,
         "installParameters": [
@@ -176,7 +176,7 @@ async fn an_agent_is_configured_and_its_parameters_are_never_sent_back() {
           "activityMessage": "The agent was configured.",
           "agentName": "new.exe",
           "agentSetting": {
-            "agentSha256": "abababababababababababababababababababababababababababababababab",
+            "agentSha256": "ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB",
             "agentUrl": "https://agents.fabrikam.test/new.exe",
             "autoDeploymentEnabled": true,
             "installParameters": [
@@ -298,10 +298,26 @@ async fn a_deployment_from_asking_to_its_results() {
         (format!("?activityId={activity}&cloudPcId={DESK_1}"), 1),
         (format!("(activityId='@activityId'cloudPcId='@cloudPcId')?activityId={activity}"), 3),
         (format!("(activityId=@a,cloudPcId=@c)?@a='{activity}'&@c='{DESK_2}'"), 1),
-        ("(activityId='no%20such%20activity',cloudPcId='')".to_owned(), 0),
+        ("(activityId=null,cloudPcId=null)".to_owned(), 3),
+        (format!("(activityId={},cloudPcId=NULL)", activity.to_uppercase()), 3),
+        ("(activityId='10000000-0000-4000-8000-0000000000ff',cloudPcId='')".to_owned(), 0),
     ] {
         let reply = world.get(Who::Reader, &format!("{path}/retrieveDeployAgentActionResults{arguments}")).await;
         assert_eq!(reply.rows().len(), count, "{arguments}");
+    }
+    // A script that forgot to fill in a variable must not read that nothing has failed.
+    for arguments in [
+        "(activityId='no%20such%20activity',cloudPcId='')",
+        "(activityId=undefined,cloudPcId=null)",
+        "(activityId=$activityId,cloudPcId='')",
+        "(activityId='null',cloudPcId=null)",
+        "(activityId='',cloudPcId='desk-1')",
+        "(activityId='',cloudPcId=1)",
+        "(activityId='@activityId'cloudPcId='@cloudPcId')?activityId=undefined",
+        "?activityId=None",
+    ] {
+        let reply = world.get(Who::Reader, &format!("{path}/retrieveDeployAgentActionResults{arguments}")).await;
+        assert_eq!(reply.error(), (400, "BadRequest".into()), "{arguments}");
     }
     let reports = world.get(Who::Reader, &format!("{path}/retrieveActionReports?$top=1&$count=true")).await;
     assert_snapshot!(reports, @r#"
@@ -353,4 +369,34 @@ async fn an_activity_is_cancelled_while_it_waits() {
     "#);
     let results = world.get(Who::Reader, &format!("{path}/retrieveDeployAgentActionResults")).await.rows();
     assert_eq!(results.iter().filter(|row| row["state"] == "canceled").count(), 2);
+}
+
+/// Declarative tools compare what they sent with what they read, and would change a difference for ever.
+#[tokio::test]
+async fn what_was_sent_comes_back_as_it_was_sent() {
+    let world = World::new().await;
+    let id = "FAB00000-0000-4000-8000-00000000000A";
+    let partner = json!({"PARTNERID": id, "enableConnection": true});
+    let created = world.call(Who::Writer, "POST", &format!("/beta/{PARTNERS}"), Some(partner.clone())).await.json();
+    assert_eq!(created["partnerId"], id);
+    let again = json!({"partnerId": id.to_lowercase(), "enableConnection": true});
+    let again = world.call(Who::Writer, "POST", &format!("/beta/{PARTNERS}"), Some(again)).await;
+    assert_eq!(again.error(), (409, "nameAlreadyExists".into()));
+    let path = format!("/beta/{PARTNERS}/{}", created["id"].as_str().unwrap());
+    let setting = json!({
+        "agentUrl": "https://Agents.Fabrikam.test:443/A%2Fb/./agent.MSI?x=Y",
+        "agentSha256": "AB".repeat(32),
+        "autoDeploymentEnabled": true,
+    });
+    let body = json!({"AgentSetting": setting});
+    assert_eq!(world.call(Who::Writer, "POST", &format!("{path}/configureAgent"), Some(body)).await.status, 204);
+    let read = world.get(Who::Reader, &path).await.json();
+    for name in ["agentUrl", "agentSha256", "autoDeploymentEnabled"] {
+        assert_eq!(read["agentSetting"][name], setting[name], "{name}");
+    }
+    // The same id in another case is no change.
+    let same = json!({"partnerId": id.to_lowercase(), "enableConnection": false});
+    assert_eq!(world.call(Who::Writer, "PATCH", &path, Some(same)).await.json()["partnerId"], id);
+    let condition = format!("$filter=partnerId%20eq%20'{}'", id.to_lowercase());
+    assert_eq!(world.get(Who::Reader, &format!("/beta/{PARTNERS}?{condition}")).await.rows().len(), 1);
 }

@@ -1,0 +1,78 @@
+//! `$select`: the properties of a value that the client names.
+
+use cloudpc_graph::Edm;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::Value;
+
+use super::Call;
+
+/// The properties of a value that `$select` names, in its order. What the model has and this server does not is null, or an empty collection; a navigation
+/// property is left out, as it is without `$expand`.
+pub(super) struct Picked<'a> {
+    edm: &'static Edm,
+    type_name: &'a str,
+    value: Value,
+    names: &'a [String],
+}
+
+impl<'a> Picked<'a> {
+    pub(super) fn new(call: &'a Call, view: &impl Serialize, names: &'a [String]) -> Self {
+        let type_name = call.target.operation.item_type.as_deref().unwrap_or_default();
+        Self::of(call.edm, type_name, view, names)
+    }
+
+    fn of(edm: &'static Edm, type_name: &'a str, view: &impl Serialize, names: &'a [String]) -> Self {
+        Self { edm, type_name, value: serde_json::to_value(view).expect("a view is plain data"), names }
+    }
+
+    /// What stands for a property that the view lacks.
+    fn absent(&self, name: &str) -> Option<Value> {
+        let property = self.edm.type_named(self.type_name).and_then(|declared| declared.property(name));
+        match property.map(|property| &property.type_ref) {
+            Some(type_ref) if type_ref.navigation => None,
+            Some(type_ref) if type_ref.collection => Some(Value::Array(Vec::new())),
+            _ => Some(Value::Null),
+        }
+    }
+}
+
+impl Serialize for Picked<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.names.iter().any(|name| name == "*") {
+            return self.value.serialize(serializer);
+        }
+        let mut map = serializer.serialize_map(None)?;
+        for (place, name) in self.names.iter().enumerate() {
+            let name = name.split('/').next().unwrap_or(name);
+            let seen = |other: &String| other.split('/').next() == Some(name);
+            if self.names[..place].iter().any(seen) {
+                continue;
+            }
+            if let Some(value) = self.value.get(name) {
+                map.serialize_entry(name, value)?;
+            } else if let Some(value) = self.absent(name) {
+                map.serialize_entry(name, &value)?;
+            }
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudpc_graph::Version;
+    use serde_json::json;
+
+    #[test]
+    fn select_keeps_its_order_and_fills_what_is_absent() {
+        let names = ["notes", "deviceName", "usersLoggedOn", "users", "deviceName/inner"].map(str::to_owned);
+        let view = json!({"id": 1, "deviceName": {"inner": 2}});
+        let picked = Picked::of(Edm::of(Version::Beta), "managedDevice", &view, &names);
+        assert_eq!(
+            serde_json::to_string(&picked).unwrap(),
+            r#"{"notes":null,"deviceName":{"inner":2},"usersLoggedOn":[]}"#
+        );
+    }
+}

@@ -1,0 +1,165 @@
+//! Every answer is what `$metadata` of its version says: properties that exist, values of their types, no null where none may be.
+
+use cloudpc_graph::edm::{Edm, OperationKind, ResponseShape, TypeRef};
+use cloudpc_graph::{Operation, Version};
+use cloudpc_server::operations::row;
+use serde_json::{Map, Value, json};
+
+use crate::world::{DESK_1, DESK_2, DEVICE_1, PARTNER, Who, World};
+
+#[tokio::test]
+async fn every_answer_is_what_the_metadata_says() {
+    let world = World::new().await;
+    let keys = live(&world).await;
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for edm in [Edm::of(Version::V1), Edm::of(Version::Beta)] {
+        for operation in edm.operations.iter().filter(|operation| is_read(operation)) {
+            let path = format!("/{}{}", edm.version.segment(), fill(&operation.path, &keys));
+            let every = every_property(edm, operation).join(",");
+            for query in [String::new(), "?$select=*".into(), format!("?$select={every}")] {
+                let reply = world.get(Who::Ada, &format!("{path}{query}")).await;
+                assert_eq!(reply.status, 200, "{path}{query}: {}", reply.body);
+                let told = Told { edm, whole: query.ends_with(&every) && !every.is_empty() };
+                seen += told.answer(operation, &reply.json(), &path, &mut wrong);
+            }
+        }
+    }
+    wrong.sort();
+    wrong.dedup();
+    assert!(wrong.is_empty(), "{} mistakes:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(seen > 200, "{seen} values are too few to say anything");
+}
+
+/// A world in which every list has a row, and the keys of one.
+async fn live(world: &World) -> Vec<(&'static str, String)> {
+    const VE: &str = "/beta/deviceManagement/virtualEndpoint";
+    world.run();
+    let post = async |path: String, body: Option<Value>| {
+        let reply = world.call(Who::Ada, "POST", &path, body).await;
+        assert!(reply.status.is_success(), "{path}: {}", reply.body);
+        reply
+    };
+    post(format!("{VE}/cloudPCs/{DESK_1}/createSnapshot"), None).await;
+    world.rest().await;
+    post(format!("{VE}/cloudPCs/{DESK_1}/reprovision"), Some(json!({}))).await;
+    post(format!("{VE}/cloudPCs/{DESK_2}/reboot"), None).await;
+    world.rest().await;
+    let ids = json!({"cloudPcIds": [DESK_1, DESK_2, "nothing"]});
+    let deployed = post(format!("{VE}/externalPartners/{PARTNER}/deployAgent"), Some(ids)).await;
+    world.rest().await;
+    let first = async |path: String| world.get(Who::Ada, &path).await.rows()[0]["id"].as_str().unwrap().to_owned();
+    vec![
+        ("{user-id}", "ada@contoso.test".into()),
+        ("{cloudPC-id}", DESK_1.into()),
+        ("{managedDevice-id}", DEVICE_1.into()),
+        ("{cloudPcExternalPartner-id}", PARTNER.into()),
+        ("{activity-id}", deployed.json()["value"].as_str().unwrap().into()),
+        ("{action-id}", first(format!("{VE}/cloudPCs/{DESK_1}/cloudpc.actions")).await),
+        ("{cloudPcAuditEvent-id}", first(format!("{VE}/auditEvents")).await),
+        ("{cloudPcGalleryImage-id}", first(format!("{VE}/galleryImages")).await),
+        ("{cloudPcServicePlan-id}", first(format!("{VE}/servicePlans")).await),
+        ("{cloudPcSnapshot-id}", first(format!("{VE}/snapshots")).await),
+    ]
+}
+
+/// What is served, answers JSON and changes nothing. The screenshot is a picture, and `$count` a number.
+fn is_read(operation: &Operation) -> bool {
+    let kinds = [OperationKind::List, OperationKind::Get, OperationKind::Function];
+    row(&operation.key).is_some() && kinds.contains(&operation.kind) && operation.response != ResponseShape::Stream
+}
+
+fn fill(path: &str, keys: &[(&str, String)]) -> String {
+    let path = path.split('(').next().unwrap().to_owned();
+    keys.iter().fold(path, |path, (name, key)| path.replace(name, key))
+}
+
+fn every_property(edm: &'static Edm, operation: &Operation) -> Vec<&'static str> {
+    let declared = operation.item_type.as_deref().and_then(|name| edm.type_named(name));
+    declared.map_or_else(Vec::new, |declared| declared.properties.iter().map(|own| own.name.as_str()).collect())
+}
+
+/// An answer of this version; `whole` if every property was asked for.
+struct Told {
+    edm: &'static Edm,
+    whole: bool,
+}
+
+impl Told {
+    /// Notes what is wrong with an answer; returns how many properties it had.
+    fn answer(&self, operation: &Operation, body: &Value, path: &str, wrong: &mut Vec<String>) -> usize {
+        let object = |name: &str, value: &Value, wrong: &mut Vec<String>| {
+            let members = value.as_object().unwrap_or_else(|| panic!("{path}: {value}"));
+            self.object(name, members, self.whole, path, wrong);
+            members.len()
+        };
+        match &operation.response {
+            ResponseShape::Entity(name) | ResponseShape::Complex(name) => object(name, body, wrong),
+            ResponseShape::Collection(name) => {
+                let rows = body["value"].as_array().unwrap_or_else(|| panic!("{path}: {body}"));
+                rows.iter().map(|row| object(name, row, wrong)).sum()
+            }
+            other => panic!("{path} answers {other:?}, which this test does not read"),
+        }
+    }
+
+    fn object(&self, type_name: &str, given: &Map<String, Value>, whole: bool, path: &str, wrong: &mut Vec<String>) {
+        let Some(declared) = self.edm.type_named(type_name) else {
+            wrong.push(format!("{path}: there is no type {type_name}"));
+            return;
+        };
+        for (name, value) in given.iter().filter(|(name, _)| !name.contains('@')) {
+            let place = format!("{type_name}/{name} ({})", self.edm.version.segment());
+            match declared.properties.iter().find(|own| own.name == *name) {
+                Some(own) => self.property(&own.type_ref, value, &place, wrong),
+                None => wrong.push(format!("{place}: there is no such property")),
+            }
+        }
+        for own in declared.properties.iter().filter(|own| whole && !own.type_ref.navigation) {
+            if !given.contains_key(&own.name) {
+                wrong.push(format!("{type_name}/{}: was selected and is not there", own.name));
+            }
+        }
+    }
+
+    fn property(&self, type_ref: &TypeRef, value: &Value, place: &str, wrong: &mut Vec<String>) {
+        match value {
+            Value::Null if type_ref.nullable && !type_ref.collection => {}
+            Value::Array(elements) if type_ref.collection => {
+                elements.iter().for_each(|element| self.single(type_ref, element, place, wrong));
+            }
+            other if type_ref.collection => wrong.push(format!("{place}: {other} is no collection")),
+            other => self.single(type_ref, other, place, wrong),
+        }
+    }
+
+    fn single(&self, type_ref: &TypeRef, value: &Value, place: &str, wrong: &mut Vec<String>) {
+        let name = type_ref.name.as_str();
+        let text = value.as_str();
+        let fits = match name {
+            "Edm.Untyped" => true,
+            "Edm.String" => text.is_some(),
+            "Edm.Boolean" => value.is_boolean(),
+            "Edm.Int32" => value.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
+            "Edm.Int64" => value.is_i64(),
+            "Edm.Double" => value.is_number(),
+            // The earliest instant of OData is the year 1.
+            "Edm.DateTimeOffset" => text.is_some_and(|text| text.parse::<jiff::Timestamp>().is_ok()),
+            "Edm.Date" => text.is_some_and(|text| text.parse::<jiff::civil::Date>().is_ok()),
+            _ => match (self.edm.enum_named(name), value) {
+                (Some(declared), Value::String(text)) => {
+                    // Without the header `Prefer`, members after `unknownFutureValue` are not sent.
+                    let last = declared.members.iter().position(|member| member == "unknownFutureValue");
+                    let known = &declared.members[..last.map_or(declared.members.len(), |last| last + 1)];
+                    let parts = if declared.flags { text.split(',').collect() } else { vec![text.as_str()] };
+                    parts.iter().all(|part| known.iter().any(|member| member == part))
+                }
+                (Some(_), _) => false,
+                (None, Value::Object(given)) => return self.object(name, given, false, place, wrong),
+                (None, _) => false,
+            },
+        };
+        if !fits {
+            wrong.push(format!("{place}: {value} is no {name}"));
+        }
+    }
+}
