@@ -80,6 +80,7 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         requested_by: Actor::system(),
         requested_at: Timestamp(1),
         deadline_at: Timestamp(9),
+        tag_nonce: 1,
         idempotency_key: Some("key".into()),
     };
     let first = tx.action_insert(&new)?;
@@ -165,6 +166,7 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         tenant_id: TENANT,
         cloud_pc_id: CloudPcId(GUID),
         action_id: first,
+        tag_nonce: Some(1),
         before: Before {
             disk_aside: true,
             service_plan_id: ServicePlanId(GUID),

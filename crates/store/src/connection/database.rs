@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0005_health.sql"),
     include_str!("../../migrations/0006_step.sql"),
     include_str!("../../migrations/0007_enrol.sql"),
+    include_str!("../../migrations/0011_tag_nonce.sql"),
 ];
 
 /// What a commit outlives.
