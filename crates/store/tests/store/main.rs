@@ -5,6 +5,7 @@
 mod actions;
 mod crash;
 mod deployments;
+mod durability;
 mod fixture;
 mod health;
 mod invariants;
