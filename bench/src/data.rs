@@ -167,6 +167,7 @@ fn accept(tx: &mut Tx<'_>, cloud_pc: &CloudPc, params: Params) -> Result<ActionI
         requested_by: Actor::system(),
         requested_at: THEN,
         deadline_at: THEN + Duration::from_hours(1),
+        tag_nonce: 1,
         idempotency_key: None,
     })
 }

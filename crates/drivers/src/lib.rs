@@ -4,7 +4,7 @@
 //!
 //! * **Ensure.** Every verb looks, acts if needed and looks again. It may be called again after a crash, with the same arguments, and ends in the
 //!   same state.
-//! * **Tags.** What must happen once (a disk set aside, a restart) carries a [`Tag`] made from the action's id. A verb that meets its own
+//! * **Tags.** What must happen once (a disk set aside, a restart) carries a [`Tag`] that no other action ever has. A verb that meets its own
 //!   tag knows that it has been here.
 //! * **Honest outcomes.** A call whose outcome is not known says [`DriverError::OutcomeUnknown`]; the caller looks before it acts.
 //! * **Dropped futures.** A caller may drop a call at any await. The machine may go on changing; calling the verb again joins in.
@@ -28,7 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use fetch::{FetchPolicy, Fetched, Fetcher, HEAD_BYTES, REDIRECTS_MAX, URL_BYTES_MAX};
 pub use guest::{DETECT_TIME_MAX, Exit, FileFormat, Guest, GuestError, GuestOs, Sha256Digest};
-pub use host::{SystemClock, SystemRng};
+pub use host::{SteadyClock, SystemClock, SystemRng};
 
 /// What a machine should be like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub struct MachineSpec {
     pub image: ImageId,
 }
 
-/// Names one intention, e.g. `action-17`, so that a verb repeated after a crash recognises its own work.
+/// Names one intention, e.g. `action-17-5d1f0c83e6a94b27`, so that a verb repeated after a crash recognises its own work.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tag(pub String);
 

@@ -115,6 +115,7 @@ impl Ending<'_, '_> {
             tenant_id: self.action.tenant_id,
             cloud_pc_id: self.cloud_pc.id,
             action_id: self.action.id,
+            tag_nonce: self.action.tag_nonce,
             before: Before::of(self.cloud_pc, disk_aside),
             kept_until: self.now + self.undo_window,
             size_bytes: None,

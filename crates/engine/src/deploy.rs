@@ -92,6 +92,8 @@ pub(crate) fn accept(
             params,
             requested_by: by.clone(),
             requested_at: now,
+            // The activity is new for each call, and its id is random.
+            tag_nonce: activity_id.0.as_u64_pair().1,
             idempotency_key: None,
         })?;
         let name = cloud_pc.map(|cloud_pc| cloud_pc.managed_device_name).unwrap_or_default();

@@ -179,6 +179,7 @@ mod tests {
     fn action(on: CloudPcId) -> Action {
         Action {
             id: ActionId(1),
+            tag_nonce: None,
             tenant_id: TenantId(on.0),
             target: on.to_string(),
             params: Params::Reboot,

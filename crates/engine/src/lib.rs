@@ -73,14 +73,29 @@ pub struct Engine {
     work: Arc<run::Work>,
 }
 
-/// Names what an action does to its machine.
-fn tag(action: ActionId) -> Tag {
-    Tag(format!("action-{action}"))
+/// Returns the tag that marks an action's work on its machine. The number is for people; the nonce
+/// makes the tag unique, because a restored database gives the numbers of lost actions again.
+fn tag(action: ActionId, nonce: Option<u64>) -> Tag {
+    Tag(match nonce {
+        Some(nonce) => format!("action-{action}-{nonce:016x}"),
+        None => format!("action-{action}"),
+    })
 }
 
 impl Engine {
     /// The engine over these parts. Nothing runs until [`Engine::run`].
     pub fn new(parts: Parts) -> Self {
         Self { parts: Arc::new(parts), work: Arc::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_from_before_tags_had_a_nonce_keeps_its_tag() {
+        assert_eq!(tag(ActionId(17), None).0, "action-17");
+        assert_eq!(tag(ActionId(17), Some(0xbeef)).0, "action-17-000000000000beef");
     }
 }

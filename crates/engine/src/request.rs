@@ -26,6 +26,13 @@ pub struct Asked {
     pub request_id: String,
 }
 
+/// What an action is given when it is accepted, drawn before its transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    pub at: Timestamp,
+    pub tag_nonce: u64,
+}
+
 impl Engine {
     /// Asks for a remote action on a Cloud PC. When this returns, the action is on disk.
     ///
@@ -45,10 +52,10 @@ impl Engine {
         F: FnOnce(&Reader<'_>) -> Result<(CloudPc, Params), E> + Send + 'static,
         E: From<Error> + From<StoreError> + Send + 'static,
     {
-        let (asked, now) = (asked.clone(), self.parts.clock.now());
+        let (asked, stamp) = (asked.clone(), self.stamp());
         let written = self.parts.store.write(move |tx| {
             let (cloud_pc, params) = find(tx)?;
-            Ok::<_, E>(request(tx, &asked, &cloud_pc, params, now)?)
+            Ok::<_, E>(request(tx, &asked, &cloud_pc, params, stamp)?)
         });
         let id = written.await?;
         self.work.wake.notify_one();
@@ -60,10 +67,15 @@ impl Engine {
     /// # Errors
     /// Not found; conflict as for every request, and `nothingToUndo` or `undoWindowPassed`.
     pub async fn undo(&self, asked: &Asked, cloud_pc: CloudPcId) -> Result<ActionId, Error> {
-        let (asked, now) = (asked.clone(), self.parts.clock.now());
-        let id = self.parts.store.write(move |tx| undo(tx, &asked, cloud_pc, now)).await?;
+        let (asked, stamp) = (asked.clone(), self.stamp());
+        let id = self.parts.store.write(move |tx| undo(tx, &asked, cloud_pc, stamp)).await?;
         self.work.wake.notify_one();
         Ok(id)
+    }
+
+    /// The stamp of an action that is accepted now.
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp { at: self.parts.clock.now(), tag_nonce: self.parts.rng.next_u64() }
     }
 }
 
@@ -72,23 +84,23 @@ fn request(
     asked: &Asked,
     cloud_pc: &CloudPc,
     mut params: Params,
-    now: Timestamp,
+    stamp: Stamp,
 ) -> Result<ActionId, Error> {
     validate(tx, cloud_pc, &mut params)?;
     // Where the status allows it nothing more is looked up: whether another action is open is told by the index when this one is written.
     if admit(params.kind(), cloud_pc.status, None) != Admission::Accept {
         must_be_admitted(tx, cloud_pc, params.kind())?;
     }
-    accept(tx, asked, cloud_pc, params, now)
+    accept(tx, asked, cloud_pc, params, stamp)
 }
 
 /// What is under way on a machine says more than what could be undone on it, so that is looked at first.
-fn undo(tx: &mut Tx<'_>, asked: &Asked, id: CloudPcId, now: Timestamp) -> Result<ActionId, Error> {
+fn undo(tx: &mut Tx<'_>, asked: &Asked, id: CloudPcId, stamp: Stamp) -> Result<ActionId, Error> {
     let cloud_pc = find(tx, asked.tenant_id, id)?;
     must_be_admitted(tx, &cloud_pc, Kind::Undo)?;
     let record = tx.undo_record_of(asked.tenant_id, &id.to_string())?;
-    match record.filter(|record| record.kept_until > now) {
-        Some(record) => accept(tx, asked, &cloud_pc, Params::Undo { action_id: record.action_id }, now),
+    match record.filter(|record| record.kept_until > stamp.at) {
+        Some(record) => accept(tx, asked, &cloud_pc, Params::Undo { action_id: record.action_id }, stamp),
         None => Err(no_way_back(tx, &cloud_pc)?),
     }
 }
@@ -111,17 +123,18 @@ pub(crate) fn accept(
     asked: &Asked,
     cloud_pc: &CloudPc,
     params: Params,
-    now: Timestamp,
+    stamp: Stamp,
 ) -> Result<ActionId, Error> {
     let (tenant, target, kind) = (asked.tenant_id, cloud_pc.id.to_string(), params.kind());
-    let entry = accepted(audit::asked_for(asked, now, kind, audit::resource(cloud_pc)), cloud_pc, &params);
+    let entry = accepted(audit::asked_for(asked, stamp.at, kind, audit::resource(cloud_pc)), cloud_pc, &params);
     let inserted = tx.action_insert(&NewAction {
         tenant_id: tenant,
         target: target.clone(),
         params,
         requested_by: asked.by.clone(),
-        requested_at: now,
-        deadline_at: now + recipe(kind).time_max,
+        requested_at: stamp.at,
+        deadline_at: stamp.at + recipe(kind).time_max,
+        tag_nonce: stamp.tag_nonce,
         idempotency_key: None,
     });
     let action = match inserted {

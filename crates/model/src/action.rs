@@ -213,6 +213,10 @@ pub struct Failure {
 pub struct Action {
     /// Its number.
     pub id: ActionId,
+    /// The random part of the tag that marks the action's work on machines. Numbers come again after
+    /// an older database is restored; tags must not. None for actions accepted before
+    /// tags had one.
+    pub tag_nonce: Option<u64>,
     /// Its tenant.
     pub tenant_id: TenantId,
     /// The Cloud PC as the caller named it; for a deployment it may name nothing.

@@ -38,11 +38,15 @@ impl Sub<Duration> for Timestamp {
     }
 }
 
+/// The first moment of the year 0, in microseconds since 1970.
+const YEAR_0: i64 = -62_167_219_200_000_000;
+
 /// `2026-04-25T02:04:53.4722000Z`: UTC with seven fractional digits, as .NET writes a DateTimeOffset. Written by hand, because a page of results has
 /// two hundred of them.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let instant = jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::MAX);
+        // Only years of four digits have this form: other times are written as the nearest one that has.
+        let instant = jiff::Timestamp::from_microsecond(self.0.max(YEAR_0)).unwrap_or(jiff::Timestamp::MAX);
         let time = jiff::tz::Offset::UTC.to_datetime(instant);
         let mut text = *b"0000-00-00T00:00:00.0000000Z";
         put(&mut text[0..4], time.year().unsigned_abs().into());

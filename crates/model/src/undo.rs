@@ -18,6 +18,8 @@ pub struct UndoRecord {
     pub cloud_pc_id: CloudPcId,
     /// From which action.
     pub action_id: ActionId,
+    /// The random part of that action's tag, under which the disk was set aside.
+    pub tag_nonce: Option<u64>,
     /// To what.
     pub before: Before,
     /// Until when it can be gone.

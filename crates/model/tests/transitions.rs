@@ -8,6 +8,7 @@ use uuid::Uuid;
 fn action_in(state: State) -> Action {
     Action {
         id: ActionId(1),
+        tag_nonce: None,
         tenant_id: TenantId(Uuid::nil()),
         target: Uuid::nil().to_string(),
         params: Params::Reboot,

@@ -4,6 +4,7 @@ use cloudpc_model::{
     AgentSetting, CloudPcId, ConnectionStatus, IMAGE_ID_BYTES_MAX, ImageId, OsVersion, Partner, PartnerId, Rng,
     SeededRng, TenantId, Timestamp,
 };
+use proptest::{prop_assert, prop_assert_eq, proptest};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -18,6 +19,24 @@ fn time_does_not_run_over() {
     assert_eq!(Timestamp(5) + Duration::MAX, Timestamp(i64::MAX));
     assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);
     assert_eq!(Timestamp(-1).unix_seconds(), -1);
+}
+
+proptest! {
+    #[test]
+    fn no_time_is_too_early_or_too_late(micros: i64, seconds: u64, nanos in 0_u32..1_000_000_000) {
+        let (time, by) = (Timestamp(micros), Duration::new(seconds, nanos));
+        prop_assert!(time + by >= time);
+        prop_assert!(time - by <= time);
+        prop_assert!((time + by).since(time) <= by);
+        prop_assert_eq!(time.to_string().len(), "2021-04-25T02:04:53.4722000Z".len());
+        time.unix_seconds();
+    }
+
+    #[test]
+    fn times_are_written_in_their_order(one: i64, other: i64) {
+        let (early, late) = (one.min(other), one.max(other));
+        prop_assert!(Timestamp(early).to_string() <= Timestamp(late).to_string());
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Files that are replaced in one step, so that a crash or a power cut leaves the old one or the new one and never half of one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 /// Who may read a file.
@@ -23,17 +24,13 @@ pub(crate) fn write(path: &Path, readers: Readers, content: &[u8]) -> io::Result
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(
-        &mut options,
-        match readers {
-            Readers::Owner => 0o600,
-            Readers::Everyone => 0o644,
-        },
-    );
-    let mut file = options.open(&unfinished)?;
+    let mode = match readers {
+        Readers::Owner => 0o600,
+        Readers::Everyone => 0o644,
+    };
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished)?;
+    // The mask of the process may have taken away that others may read.
+    file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
@@ -45,19 +42,16 @@ pub(crate) fn write(path: &Path, readers: Readers, content: &[u8]) -> io::Result
 mod tests {
     use super::*;
 
-    #[cfg(unix)]
     #[test]
     fn a_file_is_replaced_whole_and_read_by_whom_it_may_be() {
-        use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.pem");
-        for (readers, others, content) in [(Readers::Everyone, 0o044, "old"), (Readers::Owner, 0, "new")] {
+        for (readers, mode, content) in [(Readers::Everyone, 0o644, "old"), (Readers::Owner, 0o600, "new")] {
             // What a crash has left lies in nobody's way.
             fs::write(path.with_extension("unfinished"), "half").unwrap();
             write(&path, readers, content.as_bytes()).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), content);
-            // The mask of the process may take more away.
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o077 & !others, 0);
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }

@@ -37,7 +37,7 @@ use crate::request::{BaseAddress, CLIENT_REQUEST_ID, REQUEST_ID, RequestIds, Rou
 use crate::{admin, desktop, identity, pipeline};
 
 pub use listen::{CONNECTIONS_MAX, Listener, serve};
-pub use tls::{AUTHORITY_FILE, TlsError, server_config};
+pub use tls::{AUTHORITY_FILE, AUTHORITY_KEY_FILE, TlsError, server_config};
 
 /// Longest path and query.
 pub const URL_BYTES_MAX: usize = 16 * 1024;
@@ -287,6 +287,9 @@ async fn method_not_allowed(State(app): State<App>, request: Request<Body>) -> R
 async fn ready(app: &App, health: &Health) -> Response<Body> {
     let store = app.store.read(|reader| reader.tenant_list()).await;
     let problem = match store {
+        _ if app.store.damage().is_some() => {
+            Some("the database is damaged; the log says where; stop the service and restore the last backup".into())
+        }
         Err(error) => Some(format!("the store does not answer: {error}")),
         Ok(_) if !health.engine_runs.load(Ordering::Acquire) => Some("the engine does not run".into()),
         Ok(_) => None,

@@ -1,14 +1,16 @@
 //! The composition root: from options to a running server.
 
 mod administrator;
+mod database;
+mod directory;
 mod passwords;
 mod qemu;
 
 use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
-use cloudpc_drivers::{Driver, Fetcher, SystemClock, SystemRng};
+use cloudpc_drivers::{Driver, Fetcher, SteadyClock, SystemClock, SystemRng};
 use cloudpc_engine::{Engine, Faults, Settings};
 use cloudpc_graph::LinkSigner;
-use cloudpc_model::{Clock, Error, Rng};
+use cloudpc_model::{Clock, Error, ErrorKind, Rng, Timestamp};
 use cloudpc_store::{Store, StoreError, WriteMode};
 use std::fmt;
 use std::io;
@@ -47,6 +49,12 @@ const LINK_KEY: &str = "links.key";
 /// The setting that says of which kind the machines of a data directory are. What the database says of one kind is not true of the other.
 const DRIVER: &str = "driver";
 
+/// The last year that the host's clock may show. Certificates and tokens name times some years later, and no date has five digits.
+const YEAR_MAX: i16 = 8999;
+
+/// The first moment after [`YEAR_MAX`].
+const CLOCK_END: Timestamp = Timestamp(221_845_392_000_000_000);
+
 /// What `cloudpc serve` was asked for.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -73,13 +81,21 @@ pub struct Server {
     connections: TaskTracker,
     engine: JoinHandle<()>,
     desktops: Arc<Desktops>,
+    store: Store,
+    data: PathBuf,
 }
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The host's clock cannot be right.
+    #[error("the host's clock shows {now}; years from 1970 to {} are allowed; set the clock and start again", YEAR_MAX)]
+    Clock {
+        /// What it shows.
+        now: Timestamp,
+    },
     /// The data directory cannot be used, e.g. because another server does.
-    #[error("the data directory {path}: {source}")]
+    #[error("the data directory {path}: {source}{}", remedy(.source))]
     Store {
         /// Which.
         path: PathBuf,
@@ -114,7 +130,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// Something that a first start makes could not be made, or the scenario is wrong.
-    #[error(transparent)]
+    #[error("{}", cause(.0))]
     Domain(#[from] Error),
 }
 
@@ -137,7 +153,12 @@ pub enum Machines {
     /// Simulated ones, which live by a clock of their own.
     Simulated(Simulation),
     /// Real ones.
-    Real(Arc<dyn Driver>),
+    Real {
+        /// What runs them.
+        driver: Arc<dyn Driver>,
+        /// The time by which their actions go.
+        clock: Arc<dyn Clock>,
+    },
 }
 
 /// What runs the machines.
@@ -169,6 +190,24 @@ impl fmt::Display for DriverKind {
     }
 }
 
+/// The cause of an error that a start met. It is told whole: whoever starts the service may read what strangers may not.
+fn cause(error: &Error) -> String {
+    match &error.source {
+        Some(source) => format!("{source}{}", source.downcast_ref().map_or("", remedy)),
+        None => error.message.clone(),
+    }
+}
+
+/// What to do about an error of the store, as the end of a sentence.
+fn remedy(error: &StoreError) -> &'static str {
+    error.remedy().unwrap_or_default()
+}
+
+/// Refuses a clock by which no certificate can be made.
+fn must_be_possible(now: Timestamp) -> Result<(), StartError> {
+    if (Timestamp(0)..CLOCK_END).contains(&now) { Ok(()) } else { Err(StartError::Clock { now }) }
+}
+
 /// Puts the parts together. Nothing runs yet.
 ///
 /// # Errors
@@ -180,7 +219,7 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
             let driver = Arc::new(levers.driver.clone());
             (driver, Arc::new(levers.clock.clone()), Arc::clone(&levers.faults), Some(levers))
         }
-        Machines::Real(driver) => (driver, Arc::clone(&host_clock), no_faults(), None),
+        Machines::Real { driver, clock } => (driver, clock, no_faults(), None),
     };
     let signer = LinkSigner::new(&link_key(&store, rng.as_ref()).await?);
     let desktops = Arc::new(Desktops::new(&store, &host_clock, &rng, config.desktop.novnc.clone()));
@@ -234,6 +273,9 @@ impl Server {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let host_clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
+        must_be_possible(host_clock.now())?;
+        // Actions go by a clock that never jumps; tokens and certificates by the one that the rest of the world has.
+        let steady_clock: Arc<dyn Clock> = Arc::new(SteadyClock::of_host());
         // Bound first: an address that is taken is the most likely trouble, and nothing has been made yet.
         let http = bind(options.listen).await?;
         let https = bind(options.tls_listen).await?;
@@ -242,20 +284,23 @@ impl Server {
 
         let store = open_store(&options.data)?;
         keep_driver(&store, &options).await?;
+        database::compare(&store, &options.data).await?;
         let tls = edge::server_config(&options.data, &names(&options.config), host_clock.now(), rng.as_ref())?;
         let machines = match options.driver {
-            DriverKind::Sim => simulated_machines(&options, &host_clock, &rng)?,
-            DriverKind::Qemu => qemu::machines(&options, &host_clock, &rng)?,
+            DriverKind::Sim => simulated_machines(&options, &steady_clock, &rng)?,
+            DriverKind::Qemu => qemu::machines(&options, &steady_clock, &rng)?,
         };
         let app = assemble(Parts { store, machines, host_clock, rng, config: options.config.clone() }).await?;
         first_start(&app, &options).await?;
         administrator::ensure(&app, &options.data, http_address, https_address).await?;
-        // The directory's lock says that nobody else runs these actions, so what was under way at a crash can go on at once.
-        app.store.write(|tx| Ok::<_, Error>(tx.action_expire_leases()?)).await?;
+        expire_leases(&app.store).await?;
 
         let (stop, connections, health) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Health::default()));
         let engine = run_engine(app.engine.clone(), stop.clone(), Arc::clone(&health));
         connections.spawn(finish_pages(app.store.clone(), stop.clone()));
+        connections.spawn(database::watch(app.store.clone(), options.data.clone(), stop.clone()));
+        connections.spawn(database::check(app.store.clone(), stop.clone()));
+        let store = app.store.clone();
         let desktops = Arc::clone(&app.desktops);
         let edge = Arc::new(Edge::new(app, health));
         let plain = http.map(|(socket, _)| (socket, None));
@@ -264,7 +309,7 @@ impl Server {
             let listener = Listener { socket, tls, connections_max: edge::CONNECTIONS_MAX };
             connections.spawn(edge::serve(Arc::clone(&edge), listener, stop.clone(), connections.clone()));
         }
-        Ok(Self { http_address, https_address, stop, connections, engine, desktops })
+        Ok(Self { http_address, https_address, stop, connections, engine, desktops, store, data: options.data })
     }
 
     /// Where it serves plain HTTP.
@@ -289,16 +334,17 @@ impl Server {
         if tokio::time::timeout(STOP_TIME_MAX, ended).await.is_err() {
             tracing::warn!("stopped before every request and step had ended");
         }
+        database::record(&self.store, &self.data, None).await;
     }
 }
 
 /// The simulated machines of a data directory.
 fn simulated_machines(
     options: &Options,
-    host_clock: &Arc<dyn Clock>,
+    steady_clock: &Arc<dyn Clock>,
     rng: &Arc<dyn Rng>,
 ) -> Result<Machines, StartError> {
-    let clock = SimClock::following(Arc::clone(host_clock));
+    let clock = SimClock::following(Arc::clone(steady_clock));
     let fetcher = fetcher(&options.config)?;
     let directory = options.data.join("sim");
     let parts = SimParts { clock: Arc::new(clock.clone()), rng: Arc::clone(rng), fetcher };
@@ -361,8 +407,20 @@ impl Drop for Falling {
 }
 
 fn open_store(path: &std::path::Path) -> Result<Store, StartError> {
-    std::fs::create_dir_all(path).map_err(|source| StartError::File { path: path.to_owned(), source })?;
+    directory::prepare(path).map_err(|source| StartError::File { path: path.to_owned(), source })?;
     Store::open(path, WriteMode::Grouped).map_err(|source| StartError::Store { path: path.to_owned(), source })
+}
+
+/// The directory's lock says that nobody else runs these actions, so what was under way at a crash can go on at once.
+async fn expire_leases(store: &Store) -> Result<(), Error> {
+    match store.write(|tx| Ok::<_, Error>(tx.action_expire_leases()?)).await {
+        // On a full disk what is known is still served, and the leases run out by themselves.
+        Err(error) if error.kind == ErrorKind::Unavailable => {
+            tracing::warn!(%error, "actions that were under way go on when their leases have run out");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// Writes down of which kind the machines are, and refuses another kind once there is a fleet.
@@ -418,4 +476,33 @@ fn names(config: &Config) -> Vec<String> {
         }
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_cannot_be_right_is_refused() {
+        let told = |now| must_be_possible(Timestamp(now)).map_err(|error| error.to_string());
+        assert_eq!(told(0), Ok(()));
+        assert_eq!(told(CLOCK_END.0 - 1), Ok(()));
+        assert_eq!(CLOCK_END.to_string(), format!("{}-01-01T00:00:00.0000000Z", YEAR_MAX + 1));
+        let told = [-1, CLOCK_END.0, i64::MIN, i64::MAX].map(|now| told(now).unwrap_err()).join("\n");
+        insta::assert_snapshot!(told, @"
+        the host's clock shows 1969-12-31T23:59:59.9999990Z; years from 1970 to 8999 are allowed; set the clock and start again
+        the host's clock shows 9000-01-01T00:00:00.0000000Z; years from 1970 to 8999 are allowed; set the clock and start again
+        the host's clock shows 0000-01-01T00:00:00.0000000Z; years from 1970 to 8999 are allowed; set the clock and start again
+        the host's clock shows 9999-12-30T22:00:00.9999999Z; years from 1970 to 8999 are allowed; set the clock and start again
+        ");
+    }
+
+    #[test]
+    fn an_error_of_a_start_tells_its_cause_and_what_to_do() {
+        let source = StoreError::Corrupt { table: "actions", what: "the word \"x\"".into() };
+        let told = StartError::from(Error::from(source)).to_string();
+        insta::assert_snapshot!(told, @r#"the database holds something impossible in actions: the word "x"; it is damaged; restore the last backup"#);
+        let told = StartError::from(Error::internal(io::Error::from(io::ErrorKind::OutOfMemory))).to_string();
+        insta::assert_snapshot!(told, @"out of memory");
+    }
 }

@@ -17,7 +17,7 @@ const TABLE: &str = "actions";
 macro_rules! columns {
     ($steps:literal) => {
         concat!(
-            "id, tenant_id, target, params, requested_by, requested_at, deadline_at, state, epoch, started_at, updated_at, ",
+            "id, tag_nonce, tenant_id, target, params, requested_by, requested_at, deadline_at, state, epoch, started_at, updated_at, ",
             "cancel_requested_at, outcome, ",
             $steps,
             ", events"
@@ -41,6 +41,8 @@ pub struct NewAction {
     pub requested_at: Timestamp,
     /// When it has to have ended.
     pub deadline_at: Timestamp,
+    /// The random part of its tag, new for each call: see [`Action::tag_nonce`].
+    pub tag_nonce: u64,
     /// Asking again with the same key gives the first action.
     pub idempotency_key: Option<String>,
 }
@@ -216,6 +218,7 @@ fn line_name(target: &str) -> String {
 fn action(columns: &mut Columns<'_>) -> Result<Action, StoreError> {
     Ok(Action {
         id: ActionId(columns.get()?),
+        tag_nonce: columns.get::<Option<i64>>()?.map(i64::cast_unsigned),
         tenant_id: TenantId(columns.get()?),
         target: columns.get()?,
         params: columns.json()?,

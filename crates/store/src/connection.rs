@@ -9,11 +9,12 @@
 //! A closure that fails or panics takes back its own writes and nobody else's. This module refuses to know what the closures do.
 
 mod checkpoint;
+mod damage;
 mod database;
 mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -22,7 +23,8 @@ use rusqlite::Connection;
 
 use crate::StoreError;
 use checkpoint::{Checkpointer, LOG_PAGES};
-use database::{DirectoryLock, Durability};
+pub(crate) use damage::Damage;
+use database::{DATABASE, DirectoryLock, Durability, FileId};
 use writer::{Answer, WriteJob};
 
 /// Reader threads. A constant: each has a page cache, and SQLite's readers are bound by the processor, not by waiting.
@@ -48,11 +50,15 @@ pub enum WriteMode {
 #[derive(Clone)]
 pub struct Store {
     work: Arc<Work>,
+    damage: Arc<Damage>,
+    directory: Arc<PathBuf>,
+    database: FileId,
 }
 
 /// A view of the database for reading.
 pub struct Reader<'a> {
     pub(crate) connection: &'a Connection,
+    pub(crate) damage: &'a Damage,
 }
 
 /// A write transaction. It can do whatever a [`Reader`] can.
@@ -74,6 +80,7 @@ impl Store {
     /// [`StoreError::InUse`] if another process has the directory open, [`StoreError::TooNew`] if a newer version wrote it.
     pub fn open(directory: &Path, mode: WriteMode) -> Result<Self, StoreError> {
         let lock = DirectoryLock::take(directory)?;
+        let database = lock.database()?;
         let work = match mode {
             WriteMode::Grouped => Work::Threads(Threads::start(directory, lock)?),
             WriteMode::Inline => {
@@ -81,7 +88,29 @@ impl Store {
                 Work::Inline { connection: Mutex::new(connection), _lock: lock }
             }
         };
-        Ok(Self { work: Arc::new(work) })
+        Ok(Self { work: Arc::new(work), damage: Arc::default(), directory: Arc::new(directory.to_owned()), database })
+    }
+
+    /// What was found to be damaged since this was opened; the first finding. A damaged store goes on answering what it can read.
+    pub fn damage(&self) -> Option<String> {
+        self.damage.found().map(str::to_owned)
+    }
+
+    /// Looks whether the database file is still the one that was opened. If it was removed or replaced, that counts as damage: what is written
+    /// goes to a file that nobody will find again.
+    pub fn check_file(&self) {
+        let path = self.directory.join(DATABASE);
+        if FileId::at(&path).ok() != Some(self.database) {
+            self.damage.note(format!("{} was removed or replaced while the service uses it", path.display()));
+        }
+    }
+
+    /// Reads the whole database file and notes damage. Blocks for as long as that takes; ends early once `stop` is true.
+    ///
+    /// # Errors
+    /// The file cannot be read. Damage is no error; see [`Store::damage`].
+    pub fn check_pages(&self, stop: impl Fn() -> bool + Send + 'static) -> Result<(), StoreError> {
+        damage::check_pages(&self.directory, &self.damage, stop)
     }
 
     /// Runs `work` against a consistent view.
@@ -95,12 +124,13 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         match &*self.work {
-            Work::Inline { connection, .. } => run_read(&lock(connection), work),
+            Work::Inline { connection, .. } => run_read(&lock(connection), &self.damage, work),
             Work::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
+                let damage = Arc::clone(&self.damage);
                 let job: ReadJob = Box::new(move |connection| {
                     // The caller may have gone away; then no one needs the answer.
-                    let _ = answer.send(run_read(connection, work));
+                    let _ = answer.send(run_read(connection, &damage, work));
                 });
                 threads.reads.send(job).await.map_err(|_| StoreError::Closed)?;
                 answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
@@ -120,15 +150,18 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         match &*self.work {
-            Work::Inline { connection, .. } => run_alone(&lock(connection), work),
+            Work::Inline { connection, .. } => run_alone(&lock(connection), &self.damage, work),
             Work::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
+                let damage = Arc::clone(&self.damage);
                 let job: WriteJob = Box::new(move |connection| {
-                    let result = connection.map_err(E::from).and_then(|connection| run_write(connection, work));
+                    let connection = damage.watch(connection).map_err(E::from);
+                    let result = connection.and_then(|connection| run_write(connection, &damage, work));
                     let keep = result.is_ok();
                     let answer: Answer = Box::new(move |commit| {
                         // The caller may have gone away; then no one needs the answer.
-                        let _ = answer.send(result.and_then(|value| commit.map(|()| value).map_err(E::from)));
+                        let _ =
+                            answer.send(result.and_then(|value| damage.watch(commit).map(|()| value).map_err(E::from)));
                     });
                     (keep, answer)
                 });
@@ -232,28 +265,31 @@ fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
 
 fn run_read<T, E: From<StoreError>>(
     connection: &Connection,
+    damage: &Damage,
     work: impl FnOnce(&Reader<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     execute(connection, "BEGIN").map_err(StoreError::from)?;
-    let result = guarded(|| work(&Reader { connection }));
+    let result = guarded(|| work(&Reader { connection, damage }));
     execute(connection, "COMMIT").map_err(StoreError::from)?;
     result
 }
 
 fn run_write<T, E: From<StoreError>>(
     connection: &Connection,
+    damage: &Damage,
     work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    guarded(|| work(&mut Tx { reader: Reader { connection } }))
+    guarded(|| work(&mut Tx { reader: Reader { connection, damage } }))
 }
 
 /// One closure in a transaction of its own.
 fn run_alone<T, E: From<StoreError>>(
     connection: &Connection,
+    damage: &Damage,
     work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     execute(connection, "BEGIN IMMEDIATE").map_err(StoreError::from)?;
-    let result = run_write(connection, work).and_then(|value| {
+    let result = run_write(connection, damage, work).and_then(|value| {
         execute(connection, "COMMIT").map_err(|error| StoreError::NotCommitted(Arc::new(error)))?;
         Ok(value)
     });

@@ -27,6 +27,7 @@ mod sign_in_counters;
 mod snapshots;
 mod undo;
 mod users;
+mod watermark;
 
 pub use actions::{ActionFilter, NewAction, Place};
 pub use apps::App;
@@ -40,6 +41,7 @@ pub use pages::{FinishedPage, PAGE_DEPLOYMENTS};
 pub use reports::{Report, ReportType};
 pub use sign_in_counters::{SIGN_IN_COUNTERS_MAX, SignInCounter};
 pub use users::User;
+pub use watermark::Watermark;
 
 /// What can go wrong with the store.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +92,25 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What the owner of the host can do about it, as the end of a sentence about the error.
+    pub fn remedy(&self) -> Option<&'static str> {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase, OutOfMemory};
+        let code = match self {
+            Self::Sqlite(error) => error.sqlite_error_code(),
+            Self::NotCommitted(error) => error.sqlite_error_code(),
+            Self::Corrupt { .. } => Some(DatabaseCorrupt),
+            _ => None,
+        };
+        match code? {
+            DiskFull => Some("; free space on the disk of the data directory, then start again"),
+            OutOfMemory => {
+                Some("; give the process more memory (ulimit -v, the limit of its container), then start again")
+            }
+            DatabaseCorrupt | NotADatabase => Some("; it is damaged; restore the last backup"),
+            _ => None,
+        }
+    }
+
     /// What a caller is told if it is the disk or the hour, and not us: nothing has changed, and the same may work later.
     fn excuse(&self) -> Option<&'static str> {
         let full = |error: &rusqlite::Error| error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
@@ -129,6 +150,16 @@ mod tests {
 
     fn sqlite(code: i32) -> rusqlite::Error {
         rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
+    }
+
+    #[test]
+    fn the_owner_of_the_host_learns_what_to_do() {
+        let remedy = |error: StoreError| error.remedy().unwrap_or_default();
+        assert!(remedy(sqlite(ffi::SQLITE_FULL).into()).contains("free space"));
+        assert!(remedy(StoreError::NotCommitted(sqlite(ffi::SQLITE_FULL).into())).contains("free space"));
+        assert!(remedy(sqlite(ffi::SQLITE_NOMEM).into()).contains("memory"));
+        assert!(remedy(sqlite(ffi::SQLITE_CORRUPT).into()).contains("backup"));
+        assert_eq!(StoreError::InUse.remedy(), None);
     }
 
     #[test]

@@ -42,7 +42,8 @@ fn every_list_is_a_range_scan_on_a_key() {
         }
     };
     connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(catch)).unwrap();
-    let mut tx = Tx { reader: Reader { connection: &connection } };
+    let damage = crate::connection::Damage::default();
+    let mut tx = Tx { reader: Reader { connection: &connection, damage: &damage } };
     change(&mut tx).unwrap();
     look(&tx).unwrap();
     tx.reset().unwrap();
@@ -81,6 +82,7 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         requested_by: Actor::system(),
         requested_at: Timestamp(1),
         deadline_at: Timestamp(9),
+        tag_nonce: 1,
         idempotency_key: Some("key".into()),
     };
     let first = tx.action_insert(&new)?;
@@ -166,6 +168,7 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         tenant_id: TENANT,
         cloud_pc_id: CloudPcId(GUID),
         action_id: first,
+        tag_nonce: Some(1),
         before: Before {
             disk_aside: true,
             service_plan_id: ServicePlanId(GUID),

@@ -102,13 +102,16 @@ impl Reader<'_> {
         params: impl Params,
         mut map: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params)?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            found.push(map(row)?);
-        }
-        Ok(found)
+        let look = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params)?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                found.push(map(row)?);
+            }
+            Ok(found)
+        };
+        self.damage.watch(look())
     }
 
     /// The first row of a query.
@@ -118,14 +121,18 @@ impl Reader<'_> {
         params: impl Params,
         map: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params)?;
-        rows.next()?.map(map).transpose()
+        let look = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params)?;
+            rows.next()?.map(map).transpose()
+        };
+        self.damage.watch(look())
     }
 
     /// The one value of a query that always has a row.
     pub(crate) fn value<T: FromSql>(&self, sql: &str, params: impl Params) -> Result<T, StoreError> {
-        Ok(self.connection.prepare_cached(sql)?.query_row(params, |row| row.get(0))?)
+        let look = || Ok(self.connection.prepare_cached(sql)?.query_row(params, |row| row.get(0))?);
+        self.damage.watch(look())
     }
 
     /// What a query counts.
@@ -138,12 +145,14 @@ impl Reader<'_> {
 impl Tx<'_> {
     /// Runs a statement; returns the number of rows that it changed.
     pub(crate) fn execute(&mut self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
-        Ok(self.connection.prepare_cached(sql)?.execute(params)?)
+        let change = || Ok(self.connection.prepare_cached(sql)?.execute(params)?);
+        self.damage.watch(change())
     }
 
     /// Adds one row; returns its number. `RETURNING` would tell it as well, at the cost of a table of its own and a journal of the statement.
     pub(crate) fn insert(&mut self, sql: &str, params: impl Params) -> Result<i64, StoreError> {
-        Ok(self.connection.prepare_cached(sql)?.insert(params)?)
+        let change = || Ok(self.connection.prepare_cached(sql)?.insert(params)?);
+        self.damage.watch(change())
     }
 }
 

@@ -50,6 +50,7 @@ impl Tx<'_> {
 
     /// Drops everything that belongs to simulated fleets: all rows but the settings.
     pub fn reset(&mut self) -> Result<(), StoreError> {
+        self.audit_count_dropped()?;
         for table in BELONGINGS {
             self.execute(&format!("DELETE FROM {table}"), [])?;
         }

@@ -14,7 +14,7 @@ const TABLE: &str = "undo_records";
 /// Every column that makes the struct, in its order.
 macro_rules! columns {
     () => {
-        "tenant_id, cloud_pc_id, action_id, before, kept_until, size_bytes, dropping"
+        "tenant_id, cloud_pc_id, action_id, tag_nonce, before, kept_until, size_bytes, dropping"
     };
 }
 
@@ -65,8 +65,8 @@ impl Tx<'_> {
             params![line, now.0],
         )?;
         self.execute(
-            "INSERT INTO undo_records (action_id, tenant_id, line_id, cloud_pc_id, before, kept_until, size_bytes, dropping, due_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO undo_records (action_id, tenant_id, line_id, cloud_pc_id, before, kept_until, size_bytes, dropping, due_at, tag_nonce)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             params![
                 record.action_id.0,
                 record.tenant_id.0,
@@ -77,6 +77,7 @@ impl Tx<'_> {
                 record.size_bytes.map(u64::cast_signed),
                 record.dropping,
                 now.0,
+                record.tag_nonce.map(u64::cast_signed),
             ],
         )?;
         Ok(())
@@ -168,6 +169,7 @@ fn undo_record(row: &Row<'_>) -> Result<UndoRecord, StoreError> {
         tenant_id: TenantId(columns.get()?),
         cloud_pc_id: CloudPcId(columns.get()?),
         action_id: ActionId(columns.get()?),
+        tag_nonce: columns.get::<Option<i64>>()?.map(i64::cast_unsigned),
         before: columns.json()?,
         kept_until: columns.time()?,
         size_bytes: columns.get::<Option<i64>>()?.map(i64::cast_unsigned),

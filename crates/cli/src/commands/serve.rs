@@ -117,9 +117,10 @@ impl Serve {
             scenario,
             driver: self.driver.into(),
         };
-        let server = Server::start(options)
-            .await
-            .map_err(|error| Failure::local(format!("The service cannot start: {error}.")))?;
+        let server = Server::start(options).await.map_err(|error| {
+            let why = error.to_string();
+            Failure::local(format!("The service cannot start: {}.", why.trim_end_matches('.')))
+        })?;
         print(&tour::addresses(&server, &data))?;
         if self.demo {
             match tour::tour(&data, matches!(self.driver, Driver::Qemu)).await {

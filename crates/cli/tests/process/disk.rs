@@ -67,6 +67,21 @@ async fn a_full_disk_refuses_what_is_new_and_loses_nothing() {
     }
 }
 
+#[tokio::test]
+async fn a_start_on_a_full_disk_answers_what_is_known() {
+    for signal in ["TERM", "KILL"] {
+        let Some(service) = Service::start_on_a_full_disk(DISK_BYTES, signal, &["--demo"]) else { return };
+        let client = service.client().await;
+        let machines = client.rows(CLOUD_PCS, &[("$select", "id")], None).await.unwrap();
+        assert_eq!(machines.len(), 60, "after SIG{signal}");
+        let path = format!("{CLOUD_PCS}/{}/reprovision", machines[0]["id"].as_str().unwrap());
+        let refused = client.post(&path, &Value::Null).await.unwrap_err().to_string();
+        assert!(refused.starts_with("503 ServiceUnavailable: "), "after SIG{signal}: {refused}");
+        fs::remove_file(service.data().join("filler")).unwrap();
+        client.post(&path, &Value::Null).await.unwrap();
+    }
+}
+
 #[test]
 fn a_disk_that_may_only_be_read_is_no_place_to_start() {
     let Some(run) = run_on_a_read_only_disk() else { return };

@@ -53,17 +53,15 @@ impl Service {
         Self::start_in(directory, options)
     }
 
-    /// Starts one that may open only this many files unless it asks for more.
-    pub fn start_with_open_files(soft_limit: usize) -> Self {
+    /// Starts one from a shell that has run a command before, such as `umask 0`.
+    pub fn start_after(before: &str, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
-        let program = command(&data, &[]);
+        let program = command(&data, options);
         let mut shell = bare("sh");
-        shell.args(["-c", r#"ulimit -Sn "$0" && exec "$@""#]).arg(soft_limit.to_string());
-        let (process, http, https) = {
-            shell.arg(program.get_program()).args(program.get_args());
-            ready(shell)
-        };
+        shell.args(["-c", &format!(r#"{before} && exec "$0" "$@""#)]);
+        shell.arg(program.get_program()).args(program.get_args());
+        let (process, http, https) = ready(shell);
         Self { directory, process, http, https, data }
     }
 
@@ -89,6 +87,30 @@ impl Service {
         std::fs::create_dir(&data).unwrap();
         let (process, http, https) = ready(on_own_disk(&data, &format!("size={bytes}"), &command(&data, options))?);
         // Only the service sees that disk; its process leads there.
+        let data = PathBuf::from(format!("/proc/{}/root{}", process.id(), data.display()));
+        Some(Self { directory, process, http, https, data })
+    }
+
+    /// Starts one whose data directory is a disk of its own that has no byte left: a first one has used it, was ended by `signal`, and then the
+    /// disk was filled. None if this environment lets nobody make a disk.
+    pub fn start_on_a_full_disk(bytes: usize, signal: &str, options: &[&str]) -> Option<Self> {
+        const FILL: &str = r#"
+            "$@" > "$0/out" & first=$!
+            until grep -q HTTPS "$0/out"; do sleep 0.05; done
+            kill -"$SIGNAL" $first; wait $first
+            cat /dev/zero > "$0/filler"
+            exec "$@""#;
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let program = command(&data, options);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", FILL]).arg(&data).arg(program.get_program()).args(program.get_args());
+        let mut shell = on_own_disk(&data, &format!("size={bytes}"), &shell)?;
+        let (process, http, https) = ready({
+            shell.env("SIGNAL", signal);
+            shell
+        });
         let data = PathBuf::from(format!("/proc/{}/root{}", process.id(), data.display()));
         Some(Self { directory, process, http, https, data })
     }

@@ -32,6 +32,8 @@ fn told(data: &Path, options: &[&str]) -> String {
 fn a_start_that_cannot_be_says_why() {
     let service = Service::start(&["--demo"]);
     let mut table = format!("in use: {}", told(&service.data(), &[]));
+    fs::remove_file(service.data().join("lock")).unwrap();
+    table += &format!("in use, its lock removed: {}", told(&service.data(), &[]));
     assert_eq!(service.run(&["list"]).exit, 0, "the first one is not disturbed");
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -73,12 +75,13 @@ fn a_start_that_cannot_be_says_why() {
     });
     insta::assert_snapshot!(table, @"
     in use: error: The service cannot start: the data directory <data>: another process uses it; stop that one, or choose another directory.
+    in use, its lock removed: error: The service cannot start: the data directory <data>: another process uses it; stop that one, or choose another directory.
     address taken: error: The service cannot start: cannot listen on <address>: Address already in use (os error 98).
     wrong configuration: error: The service cannot start: engine.lease_s in the configuration file: must be at least 1.
     no configuration: error: The service cannot start: the configuration file /nowhere.toml cannot be read: No such file or directory (os error 2).
     a file in its place: error: The service cannot start: <data> cannot be used: File exists (os error 17).
     of the other kind: error: The service cannot start: the data directory <data> has simulated machines; serve it with --driver sim, or choose another one with --data.
-    not a database: error: The service cannot start: the data directory <data>: the database failed: file is not a database.
+    not a database: error: The service cannot start: the data directory <data>: the database failed: file is not a database; it is damaged; restore the last backup.
     a directory in its place: error: The service cannot start: the data directory <data>: it cannot be used: Is a directory (os error 21).
     not a certificate: error: The service cannot start: <data>/ca-key.pem does not hold what was written there (PEM error: malformedframing); delete ca.pem and ca-key.pem to make a new authority, which clients have to trust anew.
     ");
@@ -91,11 +94,57 @@ fn a_database_that_lost_its_end_is_not_taken_for_a_whole_one() {
     let path = service.data().join("cloudpc.db");
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-    insta::assert_snapshot!(told(&service.data(), &[]), @"error: The service cannot start: the data directory <data>: the database failed: database disk image is malformed.");
+    insta::assert_snapshot!(told(&service.data(), &[]), @"error: The service cannot start: the data directory <data>: the database failed: database disk image is malformed; it is damaged; restore the last backup.");
     // Nothing was made worse: with its end back it starts.
     fs::write(&path, &whole).unwrap();
     service.start_again(&[]);
     assert_eq!(service.json(&["list"]).as_array().unwrap().len(), 60);
+}
+
+#[test]
+fn an_older_database_beside_newer_machines_gives_no_number_and_no_disk_twice() {
+    let mut service = Service::start(&["--demo"]);
+    assert_eq!(service.stop(), Some(0));
+    let path = service.data().join("cloudpc.db");
+    let backup = fs::read(&path).unwrap();
+    let reprovision = |service: &Service| {
+        service.json(&["reprovision", "desk-07"]);
+        service.json(&["sim", "clock", "idle"]);
+        let action = service.json(&["actions", "desk-07"])[0].clone();
+        assert_eq!(action["state"], "done");
+        action["id"].as_str().unwrap().parse::<i64>().unwrap()
+    };
+    service.start_again(&[]);
+    let lost = reprovision(&service);
+    assert_eq!(service.stop(), Some(0));
+
+    fs::write(&path, backup).unwrap();
+    service.start_again(&[]);
+    let again = reprovision(&service);
+    assert!(again > lost, "{again} was given before");
+    let machines = fs::read_to_string(service.data().join("sim/machines.jsonl")).unwrap();
+    let latest = machines.lines().rfind(|line| line.contains("desk-07")).unwrap();
+    assert!(latest.contains(&format!("action-{lost}-")) && latest.contains(&format!("action-{again}-")), "{latest}");
+}
+
+#[test]
+fn no_mask_of_the_process_opens_a_file_to_others_or_closes_the_certificate_to_them() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for mask in ["0", "077"] {
+        let mut service = Service::start_after(&format!("umask {mask}"), &["--demo"]);
+        service.json(&["reprovision", "desk-07"]);
+        let data = service.data();
+        assert_eq!(mode(&data), 0o711, "others may enter, to read ca.pem");
+        for name in
+            ["cloudpc.db", "cloudpc.db-wal", "cloudpc.db-shm", "lock", "admin.json", "ca-key.pem", "sim/machines.jsonl"]
+        {
+            assert_eq!(mode(&data.join(name)), 0o600, "{name} with mask {mask}");
+        }
+        assert_eq!((mode(&data.join("sim")), mode(&data.join("ca.pem"))), (0o700, 0o644), "with mask {mask}");
+        assert_eq!(service.stop(), Some(0));
+        assert_eq!(mode(&data.join("watermark.json")), 0o600);
+    }
 }
 
 #[test]
@@ -180,7 +229,7 @@ fn a_second_request_to_stop_waits_for_nothing() {
 #[test]
 fn it_opens_as_many_files_as_it_may() {
     const SOFT: usize = 256;
-    let service = Service::start_with_open_files(SOFT);
+    let service = Service::start_after(&format!("ulimit -Sn {SOFT}"), &[]);
     let limits = service.limits();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let [soft, hard] = line.split_whitespace().skip(3).take(2).collect::<Vec<_>>()[..] else { panic!("{line}") };

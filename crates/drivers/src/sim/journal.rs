@@ -8,14 +8,18 @@
 use cloudpc_model::{CloudPcId, Power};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::machine::Machine;
 
 const FILE_NAME: &str = "machines.jsonl";
 const NEW_FILE_NAME: &str = "machines.jsonl.new";
+
+/// The mode of the file: disks of machines, with what was installed and written there.
+const OWNER_ONLY: u32 = 0o600;
 
 /// The file is rewritten when it holds this many lines and more than twice as many as there are machines.
 pub const COMPACT_LINES_MIN: usize = 1_024;
@@ -98,20 +102,27 @@ impl Kept {
     }
 }
 
+/// Makes the folder, or closes one that others may enter.
+fn make_private(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    std::fs::set_permissions(directory, Permissions::from_mode(0o700))
+}
+
 impl Journal {
     /// Opens the journal of `directory` and reads its machines, or makes an empty one.
     ///
     /// # Errors
     /// The file cannot be used, or a line before the last one is not one of a journal.
     pub fn open(directory: &Path) -> io::Result<(Self, Machines)> {
-        std::fs::create_dir_all(directory)?;
+        make_private(directory)?;
         // What a rewrite left when it was interrupted; the old file is whole.
         match std::fs::remove_file(directory.join(NEW_FILE_NAME)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let path = directory.join(FILE_NAME);
-        let file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(OWNER_ONLY).open(&path)?;
+        file.set_permissions(Permissions::from_mode(OWNER_ONLY))?;
         let mut reader = BufReader::with_capacity(1 << 18, &file);
         let (mut machines, mut buffer) = (Machines::new(), Vec::new());
         let (mut size_bytes, mut lines) = (0, 0);
@@ -160,7 +171,8 @@ impl Journal {
             return Ok(());
         }
         let new_path = self.directory.join(NEW_FILE_NAME);
-        let mut writer = BufWriter::with_capacity(1 << 18, File::create(&new_path)?);
+        let new_file = OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&new_path)?;
+        let mut writer = BufWriter::with_capacity(1 << 18, new_file);
         for machine in machines.values() {
             match machine {
                 Kept::Line(line) => writer.write_all(line)?,

@@ -1,7 +1,7 @@
 //! Reprovision: a new disk from the image, in place of the old one, which is kept for the undo window.
 
 use cloudpc_drivers::{GuestError, MachineSpec};
-use cloudpc_model::{ActionId, ActivityId, Actor, CloudPcStatus, Kind, Params, PartnerId, Power, State};
+use cloudpc_model::{Action, ActionId, ActivityId, Actor, CloudPcStatus, Kind, Params, PartnerId, Power, State};
 use cloudpc_store::{DeploymentFilter, StoreError, Tx};
 
 use super::step::Doing;
@@ -56,12 +56,12 @@ fn enrol(context: &Context) -> Doing<'_> {
 fn deploy_agents(context: &Context) -> Doing<'_> {
     Box::pin(async move {
         let cloud_pc = context.cloud_pc()?.clone();
-        let (action_id, now) = (context.action.id, context.parts.clock.now());
+        let (action, now) = (context.action.clone(), context.parts.clock.now());
         let business_only = context.parts.settings.business_only;
         let asked = context.parts.store.write(move |tx| {
             let mut asked = Vec::new();
             for partner in deploy::partners_that_deploy_automatically(tx, &cloud_pc, business_only)? {
-                let activity = activity(action_id, partner.id);
+                let activity = activity(&action, partner.id);
                 if let Some(agent) = &partner.agent
                     && deployed(tx, cloud_pc.tenant_id, partner.id, activity)?.is_empty()
                 {
@@ -85,10 +85,10 @@ fn deploy_agents(context: &Context) -> Doing<'_> {
 fn recall_agents(context: &Context) -> Doing<'_> {
     Box::pin(async move {
         let cloud_pc = context.cloud_pc()?.clone();
-        let (action_id, now) = (context.action.id, context.parts.clock.now());
+        let (action, now) = (context.action.clone(), context.parts.clock.now());
         let recalled = context.parts.store.write(move |tx| {
             for partner in deploy::partners_of(tx, cloud_pc.tenant_id)? {
-                for deployment in deployed(tx, cloud_pc.tenant_id, partner.id, activity(action_id, partner.id))? {
+                for deployment in deployed(tx, cloud_pc.tenant_id, partner.id, activity(&action, partner.id))? {
                     if let Some(action) = tx.action(cloud_pc.tenant_id, deployment)?
                         && action.state == State::Pending
                     {
@@ -104,9 +104,9 @@ fn recall_agents(context: &Context) -> Doing<'_> {
     })
 }
 
-fn activity(action: ActionId, partner: PartnerId) -> ActivityId {
-    let spread = u128::from(action.0.unsigned_abs()).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-    let bytes = (partner.0.as_u128() ^ spread).to_be_bytes();
+fn activity(action: &Action, partner: PartnerId) -> ActivityId {
+    let spread = u128::from(action.id.0.unsigned_abs()).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    let bytes = (partner.0.as_u128() ^ spread ^ u128::from(action.tag_nonce.unwrap_or_default())).to_be_bytes();
     ActivityId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
 

@@ -160,7 +160,7 @@ impl Context {
 
     /// Names what this action does to the machine.
     pub fn tag(&self) -> Tag {
-        crate::tag(self.action.id)
+        crate::tag(self.action.id, self.action.tag_nonce)
     }
 
     /// The machine as it should be, with another size or image than the stored one where these are given.

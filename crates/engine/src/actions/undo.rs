@@ -4,7 +4,7 @@
 //! successful one can be undone. After a resize there is no such disk: the one that the machine has stays, and its size goes back.
 
 use cloudpc_drivers::DriverError;
-use cloudpc_model::{ActionId, Before, CloudPcStatus, Kind, Params};
+use cloudpc_model::{CloudPcStatus, Kind, Params, UndoRecord};
 use cloudpc_store::StoreError;
 
 use super::step::Doing;
@@ -29,26 +29,28 @@ pub(super) static RECIPE: Recipe = Recipe {
     left: as_before,
 };
 
-/// The action that is undone, and what there was before it. The record stays as it is while the undo is open.
-async fn way_back(context: &Context) -> Result<(ActionId, Before), Trouble> {
+/// The record of the action that is undone. It stays as it is while the undo is open.
+async fn way_back(context: &Context) -> Result<UndoRecord, Trouble> {
     let Params::Undo { action_id } = context.action.params else {
         return Err(Trouble::failed("This action names none to undo."));
     };
     let tenant = context.action.tenant_id;
     let record = context.parts.store.read(move |reader| reader.undo_record(tenant, action_id)).await?;
-    let record = record.ok_or_else(|| Trouble::failed(format!("Action {action_id} can no longer be undone.")))?;
-    Ok((action_id, record.before))
+    record.ok_or_else(|| Trouble::failed(format!("Action {action_id} can no longer be undone.")))
 }
 
 /// Looks before anything is touched.
 fn find_old_disk(context: &Context) -> Doing<'_> {
     Box::pin(async move {
-        let (action_id, before) = way_back(context).await?;
-        if before.disk_aside {
-            let tag = crate::tag(action_id);
+        let record = way_back(context).await?;
+        if record.before.disk_aside {
+            let tag = crate::tag(record.action_id, record.tag_nonce);
             let observed = context.parts.driver.observe(context.cloud_pc()?.id).await?;
             if !observed.asides.iter().any(|aside| aside.tag == tag) {
-                return Err(Trouble::failed(format!("The disk that action {action_id} has set aside is gone.")));
+                return Err(Trouble::failed(format!(
+                    "The disk that action {} has set aside is gone.",
+                    record.action_id
+                )));
             }
         }
         Ok(Said::nothing())
@@ -57,7 +59,7 @@ fn find_old_disk(context: &Context) -> Doing<'_> {
 
 fn set_disk_aside(context: &Context) -> Doing<'_> {
     Box::pin(async move {
-        match way_back(context).await?.1.disk_aside {
+        match way_back(context).await?.before.disk_aside {
             true => machine::set_disk_aside(context).await,
             false => Ok(Said::nothing()),
         }
@@ -66,9 +68,9 @@ fn set_disk_aside(context: &Context) -> Doing<'_> {
 
 fn take_old_disk(context: &Context) -> Doing<'_> {
     Box::pin(async move {
-        let (action_id, before) = way_back(context).await?;
-        if before.disk_aside {
-            let tag = crate::tag(action_id);
+        let record = way_back(context).await?;
+        if record.before.disk_aside {
+            let tag = crate::tag(record.action_id, record.tag_nonce);
             context.parts.driver.ensure_disk_back(context.cloud_pc()?.id, &tag).await?;
         }
         Ok(Said::nothing())
@@ -77,9 +79,9 @@ fn take_old_disk(context: &Context) -> Doing<'_> {
 
 fn return_old_disk(context: &Context) -> Doing<'_> {
     Box::pin(async move {
-        let (action_id, before) = way_back(context).await?;
-        if before.disk_aside {
-            let tag = crate::tag(action_id);
+        let record = way_back(context).await?;
+        if record.before.disk_aside {
+            let tag = crate::tag(record.action_id, record.tag_nonce);
             match context.parts.driver.ensure_disk_aside(context.cloud_pc()?.id, &tag).await {
                 // It was never taken.
                 Err(DriverError::NotFound(_)) => {}
@@ -91,7 +93,7 @@ fn return_old_disk(context: &Context) -> Doing<'_> {
 }
 
 fn change_size(context: &Context) -> Doing<'_> {
-    Box::pin(async move { machine::size(context, Some(way_back(context).await?.1.service_plan_id)).await })
+    Box::pin(async move { machine::size(context, Some(way_back(context).await?.before.service_plan_id)).await })
 }
 
 fn done(ending: &mut Ending<'_, '_>) -> Result<(), StoreError> {

@@ -56,14 +56,19 @@ impl Engine {
 
     /// The machine may be gone, and its disks with it.
     async fn drop_old_disk(&self, record: &UndoRecord) -> Result<(), Trouble> {
-        match self.parts.driver.ensure_aside_dropped(record.cloud_pc_id, &crate::tag(record.action_id)).await {
+        match self
+            .parts
+            .driver
+            .ensure_aside_dropped(record.cloud_pc_id, &crate::tag(record.action_id, record.tag_nonce))
+            .await
+        {
             Ok(()) | Err(DriverError::NotFound(_)) => self.forget(record).await,
             Err(error) => Err(error.into()),
         }
     }
 
     async fn measure(&self, record: &UndoRecord) -> Result<(), Trouble> {
-        let tag = crate::tag(record.action_id);
+        let tag = crate::tag(record.action_id, record.tag_nonce);
         let asides = match self.parts.driver.observe(record.cloud_pc_id).await {
             Ok(observed) => observed.asides,
             Err(DriverError::NotFound(_)) => Vec::new(),

@@ -4,7 +4,7 @@
 //! is an action like any other, asked for by nobody. A machine of a first start is looked at until its guest has been told its name. What a look means is decided by [`crate::health`].
 
 use cloudpc_drivers::{DriverError, GuestError, Observed};
-use cloudpc_model::{Actor, CloudPcId, Error, HealthCheck, Params, Power, TenantId, Timestamp};
+use cloudpc_model::{Actor, CloudPcId, Error, HealthCheck, Params, Power, TenantId};
 use cloudpc_store::{StoreError, Tx};
 use futures_util::StreamExt;
 use std::future::pending;
@@ -13,7 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::{self, Restart, Then};
-use crate::request::accept;
+use crate::request::{Stamp, accept};
 use crate::{Asked, Engine, audit};
 
 /// Most machines looked at or asked for in one transaction.
@@ -79,8 +79,8 @@ impl Engine {
             observed
         };
         let Some(observed) = stop.run_until_cancelled(look).await else { return };
-        let (now, restart) = (self.parts.clock.now(), self.parts.settings.restart);
-        let recorded = self.parts.store.write(move |tx| record(tx, check, observed, restart, now)).await;
+        let (stamp, restart) = (self.stamp(), self.parts.settings.restart);
+        let recorded = self.parts.store.write(move |tx| record(tx, check, observed, restart, stamp)).await;
         if let Err(error) = recorded {
             // The machine is due again when the look could have lasted longest.
             tracing::warn!(%error, cloud_pc.id = %id, "what a look at a machine has found was not recorded");
@@ -118,8 +118,9 @@ fn record(
     mut check: HealthCheck,
     observed: Result<Observed, DriverError>,
     restart: Restart,
-    now: Timestamp,
+    stamp: Stamp,
 ) -> Result<(), Error> {
+    let now = stamp.at;
     let (tenant, id, target) = (check.tenant_id, check.cloud_pc_id, check.cloud_pc_id.to_string());
     if tx.health_check_due_at(tenant, id)? != Some(check.due_at) {
         // The machine has changed again, and is looked at again.
@@ -161,7 +162,7 @@ fn record(
         Then::LookAgain(at) => Ok(tx.health_check_put_off(&check, at)?),
         Then::PowerOn => {
             let nobody = Asked { tenant_id: tenant, by: Actor::system(), request_id: String::new() };
-            accept(tx, &nobody, &cloud_pc, Params::PowerOn, now)?;
+            accept(tx, &nobody, &cloud_pc, Params::PowerOn, stamp)?;
             // Looked at again when that has ended.
             Ok(tx.health_check_put_off(&check, now)?)
         }

@@ -7,6 +7,7 @@ mod deploy;
 mod health;
 mod matrix;
 mod requests;
+mod restored;
 mod running;
 mod simulation;
 mod undo;

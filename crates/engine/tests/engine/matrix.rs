@@ -345,10 +345,10 @@ impl Case {
         assert_eq!(cloud_pc.status_detail, None, "{name}");
         assert_eq!(cloud_pc.power_observed, machine.power, "{name}");
         assert_eq!(cloud_pc.power_intended, machine.power, "{name}");
-        let tag = tag(action);
+        let tag = self.world.tag(action).await;
         match self.kind {
             Kind::Reprovision => {
-                assert_eq!(machine.disk, Some(tag), "{name}");
+                assert_eq!(machine.disk, Some(tag.clone()), "{name}");
                 assert_eq!(machine.spec.image, image(OsVersion::Windows10), "{name}");
                 assert_eq!(self.world.marker(self.id).await, None, "{name}: what was on the disk is gone");
                 assert_eq!(cloud_pc.image_id, image(OsVersion::Windows10), "{name}");
@@ -365,7 +365,7 @@ impl Case {
                 assert_eq!(self.world.marker(self.id).await.as_deref(), Some("before"), "{name}: the data stays");
             }
             Kind::Restore => {
-                assert_eq!(machine.disk, Some(tag), "{name}");
+                assert_eq!(machine.disk, Some(tag.clone()), "{name}");
                 assert_eq!(self.world.marker(self.id).await.as_deref(), Some("restored"), "{name}");
                 let (id, snapshot) = (self.id, self.snapshot.clone());
                 let stored = self.world.change(move |tx| tx.snapshot(tenant(), &snapshot)).await.unwrap();
@@ -395,7 +395,7 @@ impl Case {
                 assert!(guest.format(&tag).await.is_err(), "{name}: the installer's file is gone");
             }
         }
-        let kept = matches!(self.kind, Kind::Reprovision | Kind::Restore | Kind::Undo).then(|| self::tag(action).0);
+        let kept = matches!(self.kind, Kind::Reprovision | Kind::Restore | Kind::Undo).then_some(tag.0);
         assert_eq!(
             self.world.asides(self.id).await,
             Vec::from_iter(kept),
@@ -433,7 +433,11 @@ impl Case {
             assert!(self.deployments().await.iter().all(|state| *state == State::Canceled), "{name}: recalled");
         }
         let undoes = (self.kind == Kind::Undo).then_some(self.undoes);
-        assert_eq!(self.world.asides(self.id).await, Vec::from_iter(undoes.map(|undoes| tag(undoes).0)), "{name}");
+        let asides = match undoes {
+            Some(undoes) => vec![self.world.tag(undoes).await.0],
+            None => vec![],
+        };
+        assert_eq!(self.world.asides(self.id).await, asides, "{name}");
         assert_eq!(self.way_back().await, undoes, "{name}");
     }
 
@@ -500,8 +504,4 @@ impl Case {
         let record = self.world.change(move |tx| tx.undo_record_of(tenant(), &target)).await;
         record.map(|record| record.action_id)
     }
-}
-
-fn tag(action: ActionId) -> Tag {
-    Tag(format!("action-{action}"))
 }

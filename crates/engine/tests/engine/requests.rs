@@ -330,6 +330,7 @@ async fn an_action_that_does_not_end_in_time_fails_and_is_undone() {
                 requested_by: asked().by,
                 requested_at: crate::world::START,
                 deadline_at: crate::world::START + Duration::from_secs(3600),
+                tag_nonce: 1,
                 idempotency_key: None,
             };
             tx.action_insert(&new)

@@ -227,7 +227,7 @@ async fn an_old_disk_that_cannot_be_dropped_now_is_dropped_later() {
     let reprovision = world.engine.request(&asked(), id, reprovision).await.unwrap();
     assert_eq!(world.end(reprovision).await.state, State::Done);
     world.advance(UNDO_WINDOW).await;
-    assert_eq!(world.asides(id).await, [format!("action-{reprovision}")], "its host did not answer");
+    assert_eq!(world.asides(id).await, [world.tag(reprovision).await.0], "its host did not answer");
     assert_eq!(world.engine.undo(&asked(), id).await.unwrap_err().code, "undoWindowPassed", "and yet it is given up");
     // The pause after a failure, the time that an attempt may take, and the drop.
     world.advance(Duration::from_secs(300 + 600 + 60)).await;

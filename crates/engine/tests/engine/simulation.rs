@@ -259,16 +259,20 @@ impl Life {
         for action in stuck {
             let (driver, clock) = (self.world.driver.clone(), self.world.clock.clone());
             let cloud_pc = self.world.cloud_pc(action.cloud_pc_id().unwrap()).await;
-            let (id, tag) = (cloud_pc.id, tag(action.id));
+            let (id, tag) = (cloud_pc.id, tag(action.id, action.tag_nonce));
+            let undone = match action.params {
+                Params::Undo { action_id } => Some(self.world.tag(action_id).await),
+                _ => None,
+            };
             let plan = cloud_pc.service_plan_id;
             let plan = self.world.change(move |tx| tx.service_plan(tenant(), plan)).await.unwrap();
             let by_hand = tokio::spawn(async move {
                 driver.ensure_stopped(id, StopMode::Force).await?;
-                if let Params::Undo { action_id } = action.params
+                if let Some(undone) = undone
                     && driver.observe(id).await?.asides.iter().any(|aside| aside.tag == tag)
                 {
                     // The old disk, which an undo must not drop, goes where it came from.
-                    match driver.ensure_disk_aside(id, &self::tag(action_id)).await {
+                    match driver.ensure_disk_aside(id, &undone).await {
                         Err(DriverError::NotFound(_)) => {}
                         returned => returned?,
                     }
@@ -315,7 +319,10 @@ impl Life {
         for id in &self.ids {
             let asides = self.world.driver.observe(*id).await.unwrap().asides;
             let record = self.way_back(*id).await;
-            let expected = record.iter().filter(|record| record.before.disk_aside).map(|record| tag(record.action_id));
+            let expected = record
+                .iter()
+                .filter(|record| record.before.disk_aside)
+                .map(|record| tag(record.action_id, record.tag_nonce));
             assert_eq!(
                 asides.iter().map(|aside| aside.tag.clone()).collect::<Vec<_>>(),
                 Vec::from_iter(expected),
@@ -406,8 +413,11 @@ impl Life {
         assert!(machine.spec.storage_gib >= plan.storage_gib, "{id}");
 
         let mine: Vec<_> = actions.iter().filter(|action| action.cloud_pc_id() == Some(id)).collect();
-        let disk = disk_after(&mine);
-        assert_eq!(machine.disk, disk.map(tag), "{id}: {mine:#?}");
+        let disk = match disk_after(&mine) {
+            Some(made_by) => Some(self.world.tag(made_by).await),
+            None => None,
+        };
+        assert_eq!(machine.disk, disk, "{id}: {mine:#?}");
         let since = mine.iter().rfind(|action| replaces_disk(action)).map_or(ActionId(0), |action| action.id);
         let deployed =
             |action: &Action| action.kind() == Kind::DeployAgent && action.state == State::Done && action.id > since;
@@ -464,6 +474,6 @@ fn was_stuck(action: &Action) -> bool {
     action.steps.iter().any(|step| step.state == cloudpc_model::StepState::UndoFailed)
 }
 
-fn tag(action: ActionId) -> Tag {
-    Tag(format!("action-{action}"))
+fn tag(action: ActionId, nonce: Option<u64>) -> Tag {
+    Tag(format!("action-{action}-{:016x}", nonce.unwrap()))
 }

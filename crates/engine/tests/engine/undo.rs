@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::world::{START, UNDO_WINDOW, World, asked, big, fail, image, rule, settings, tenant};
 
-const REPROVISION: Params = Params::Reprovision {
+pub const REPROVISION: Params = Params::Reprovision {
     os_version: Some(OsVersion::Windows10),
     user_account_type: Some(UserAccountType::Administrator),
     image_id: None,
@@ -24,7 +24,7 @@ const DISK_BYTES: u64 = (32 << 30) + 6;
 const MOMENT: Duration = Duration::from_micros(1);
 
 impl World {
-    async fn done(&mut self, id: CloudPcId, params: Params) -> ActionId {
+    pub async fn done(&mut self, id: CloudPcId, params: Params) -> ActionId {
         let action = self.engine.request(&asked(), id, params).await.unwrap();
         assert_eq!(self.end(action).await.state, State::Done);
         self.idle().await;
@@ -71,7 +71,7 @@ async fn a_reprovision_is_undone_and_the_undo_too() {
     assert_eq!(world.marker(id).await.as_deref(), Some("before"));
     let CloudPc { modified_at, .. } = world.cloud_pc(id).await;
     assert_eq!(world.cloud_pc(id).await, CloudPc { modified_at, ..before });
-    assert_eq!(world.asides(id).await, [format!("action-{undo}")]);
+    assert_eq!(world.asides(id).await, [world.tag(undo).await.0]);
 
     let again = world.undone(id).await;
     assert_eq!(world.action(again).await.params, Params::Undo { action_id: undo });
@@ -157,7 +157,7 @@ async fn the_window_is_as_long_as_it_is_set_and_no_longer() {
     assert_eq!(world.asides(id).await, [""; 0], "it was dropped by itself");
     let error = world.engine.undo(&asked(), id).await.unwrap_err();
     assert_eq!((error.kind, error.code), (ErrorKind::Conflict, "undoWindowPassed"));
-    insta::assert_snapshot!(error.message, @"The reprovision of 2023-11-14T22:33:32.9771090Z (action 1) can no longer be undone: the time for it has passed, or the disk from before had to make room for younger ones.");
+    insta::assert_snapshot!(error.message, @"The reprovision of 2023-11-14T22:28:51.4923390Z (action 1) can no longer be undone: the time for it has passed, or the disk from before had to make room for younger ones.");
 
     world.done(id, REPROVISION).await;
     let end = world.kept_until(id).await;
@@ -193,7 +193,7 @@ async fn the_disk_of_the_action_before_the_last_goes_at_once() {
     world.write_marker(id, "between").await;
     let second = world.done(id, REPROVISION).await;
     world.advance(Duration::from_secs(60)).await;
-    assert_eq!(world.asides(id).await, [format!("action-{second}")]);
+    assert_eq!(world.asides(id).await, [world.tag(second).await.0]);
     world.undone(id).await;
     assert_eq!(world.marker(id).await.as_deref(), Some("between"));
 }
@@ -275,7 +275,7 @@ async fn an_old_disk_that_someone_has_cleared_away_is_missed_before_anything_is_
     let reprovision = world.done(id, REPROVISION).await;
     world.advance(Duration::from_secs(60)).await;
     let (driver, clock) = (world.driver.clone(), world.clock.clone());
-    let tag = cloudpc_drivers::Tag(format!("action-{reprovision}"));
+    let tag = world.tag(reprovision).await;
     let by_hand = tokio::spawn(async move { driver.ensure_aside_dropped(id, &tag).await });
     clock.advance(Duration::from_secs(60)).await;
     by_hand.await.unwrap().unwrap();
@@ -295,6 +295,7 @@ async fn a_record_of_a_disk_that_is_not_there_is_forgotten() {
         tenant_id: tenant(),
         cloud_pc_id,
         action_id: ActionId(action_id),
+        tag_nonce: None,
         before: Before::of(&cloud_pc, true),
         kept_until: START + UNDO_WINDOW,
         size_bytes: None,

@@ -1,7 +1,7 @@
 //! A small fleet, its store and an engine over them, and ways to crash that engine and to look at what it left.
 
 use cloudpc_drivers::sim::{Ailment, Artifact, Pace, SimClock, SimDriver, SimParts};
-use cloudpc_drivers::{Driver, Fetcher, MachineSpec};
+use cloudpc_drivers::{Driver, Fetcher, MachineSpec, Tag};
 use cloudpc_engine::{Asked, Effect, Engine, FaultRule, Faults, Parts, Restart, Settings};
 use cloudpc_model::{
     Action, ActionId, Actor, AgentSetting, AuditEntry, AuditResult, Clock, CloudPc, CloudPcId, CloudPcStatus, Event,
@@ -31,7 +31,7 @@ pub struct World {
     pub partner: PartnerId,
     crashed: Arc<AtomicBool>,
     running: Vec<JoinHandle<()>>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 pub fn tenant() -> TenantId {
@@ -185,7 +185,7 @@ impl World {
             partner: partner_id,
             crashed,
             running: Vec::new(),
-            _directory: directory,
+            directory,
         }
     }
 
@@ -282,6 +282,22 @@ impl World {
         self.start_another();
     }
 
+    /// Copies the database as it is now.
+    pub fn back_up(&self) -> tempfile::TempDir {
+        let backup = tempdir();
+        for name in ["cloudpc.db", "cloudpc.db-wal"] {
+            std::fs::copy(self.directory.path().join(name), backup.path().join(name)).unwrap();
+        }
+        backup
+    }
+
+    /// The process ends, and another one starts with an older database beside the same machines.
+    pub async fn restore(&mut self, backup: tempfile::TempDir) {
+        self.store = Store::open(backup.path(), WriteMode::Inline).unwrap();
+        self.directory = backup;
+        self.crash().await;
+    }
+
     pub async fn change<T: Send + 'static>(
         &self,
         change: impl FnOnce(&mut cloudpc_store::Tx<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -314,6 +330,12 @@ impl World {
 
     pub async fn action(&self, id: ActionId) -> Action {
         self.change(move |tx| tx.action(tenant(), id)).await.unwrap()
+    }
+
+    /// The tag of an action's work on its machine.
+    pub async fn tag(&self, id: ActionId) -> Tag {
+        let nonce = self.action(id).await.tag_nonce.expect("every new action has one");
+        Tag(format!("action-{id}-{nonce:016x}"))
     }
 
     pub async fn events(&self, id: ActionId) -> Vec<Event> {

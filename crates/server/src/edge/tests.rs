@@ -231,3 +231,13 @@ async fn settle() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn a_service_whose_database_is_damaged_is_not_ready() {
+    let world = World::new().await;
+    std::fs::remove_file(world.directory.path().join("cloudpc.db")).unwrap();
+    world.edge.app.store.check_file();
+    let told = world.ask("GET /readyz", "").await;
+    assert!(told.starts_with("503 Service Unavailable: the database is damaged"), "{told}");
+    assert_eq!(world.ask("GET /healthz", "").await, "200 OK: ok");
+}

@@ -19,12 +19,14 @@ use crate::durable_file::{self, Readers};
 /// The authority's certificate, in the data directory, for clients to trust.
 pub const AUTHORITY_FILE: &str = "ca.pem";
 /// Its key, readable by the owner alone.
-const AUTHORITY_KEY_FILE: &str = "ca-key.pem";
+pub const AUTHORITY_KEY_FILE: &str = "ca-key.pem";
 
 /// How long the authority is good. Whoever trusts it has to be told again after that.
 const AUTHORITY_LIFETIME: Duration = Duration::from_hours(20 * 365 * 24);
 /// How long the server's certificate is good. Some clients accept no more than 825 days.
 const CERTIFICATE_LIFETIME: Duration = Duration::from_hours(800 * 24);
+/// The last moment of the year 9999, the latest that a certificate can name (RFC 5280), in seconds since 1970.
+const CERTIFICATE_END_MAX: Duration = Duration::from_secs(253_402_300_799);
 /// How far a client's clock may be behind ours.
 const CLOCK_SKEW_MAX: Duration = Duration::from_hours(24);
 
@@ -120,7 +122,7 @@ fn authority(directory: &Path, now: Timestamp, rng: &dyn Rng) -> Result<Issuer<'
 
 /// From a little before now until the end of `lifetime`.
 fn set_validity(params: &mut CertificateParams, now: Timestamp, lifetime: Duration) {
-    let at = |time: Timestamp| rcgen::date_time_ymd(1970, 1, 1) + time.since(Timestamp(0));
+    let at = |time: Timestamp| rcgen::date_time_ymd(1970, 1, 1) + time.since(Timestamp(0)).min(CERTIFICATE_END_MAX);
     params.not_before = at(now - CLOCK_SKEW_MAX);
     params.not_after = at(now + lifetime);
 }

@@ -2,7 +2,7 @@
 //!
 //! The newest key signs. Older ones still verify until the last token made with them has ended, unless they were dropped.
 
-use cloudpc_model::{Error, Timestamp};
+use cloudpc_model::{Error, ErrorKind, Timestamp};
 use cloudpc_store::Store;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
@@ -53,7 +53,15 @@ impl Keys {
         let stored = store.read(|reader| stored_keys(reader.setting(SETTING)?.as_deref())).await?;
         match stored.first() {
             Some(newest) if now.since(newest.made_at) < SIGNING_KEY_AGE_MAX => Self::parse(&stored),
-            _ => Self::rotate(store, now, OldKeys::Retire).await,
+            Some(_) => match Self::rotate(store, now, OldKeys::Retire).await {
+                // A full disk keeps no one from signing in; the next start tries again.
+                Err(error) if error.kind == ErrorKind::Unavailable => {
+                    tracing::warn!(%error, "no new signing key could be stored; the old one goes on signing");
+                    Self::parse(&stored)
+                }
+                rotated => rotated,
+            },
+            None => Self::rotate(store, now, OldKeys::Retire).await,
         }
     }
 

@@ -44,16 +44,27 @@ pub(super) async fn ensure(
     https: Option<SocketAddr>,
 ) -> Result<(), StartError> {
     let path = directory.join(ADMIN_FILE);
-    let mut file = match known(app, &path).await? {
-        Some(file) => file,
+    let known = known(app, &path).await?;
+    let mut file = match &known {
+        Some(file) => file.clone(),
         None => make(app).await?,
     };
     own(app, file.tenant_id, file.client_id).await?;
     file.http_url = http.map(|address| format!("http://{}", reachable(address)));
     file.https_url = https.map(|address| format!("https://{}", reachable(address)));
+    if known.as_ref() == Some(&file) {
+        return Ok(());
+    }
     let mut text = serde_json::to_vec_pretty(&file).map_err(Error::internal)?;
     text.push(b'\n');
-    durable_file::write(&path, Readers::Owner, &text).map_err(|source| StartError::File { path, source })
+    match durable_file::write(&path, Readers::Owner, &text) {
+        // The secret is there; only addresses in the file are those of the last start.
+        Err(error) if known.is_some() => {
+            tracing::warn!(%error, "the addresses of this start cannot be written to {ADMIN_FILE}; the command line will look for the service at the old ones");
+            Ok(())
+        }
+        written => written.map_err(|source| StartError::File { path, source }),
+    }
 }
 
 /// What the file says, if it can be read and its application is there.

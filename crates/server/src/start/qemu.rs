@@ -29,5 +29,5 @@ pub(super) fn machines(options: &Options, clock: &Arc<dyn Clock>, rng: &Arc<dyn 
         runtime: tokio::runtime::Handle::current(),
     })
     .map_err(cannot_use)?;
-    Ok(Machines::Real(Arc::new(driver)))
+    Ok(Machines::Real { driver: Arc::new(driver), clock: Arc::clone(clock) })
 }

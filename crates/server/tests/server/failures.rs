@@ -220,6 +220,7 @@ pub async fn things(world: &World, who: Who, n: u8, plan: &str, image: &str) -> 
             tenant_id: tenant,
             cloud_pc_id: cloud_pc,
             action_id,
+            tag_nonce: None,
             before: Before::of(&tx.cloud_pc(tenant, cloud_pc)?.expect("the fleet has it"), true),
             kept_until: START + Duration::from_hours(24),
             size_bytes: None,

@@ -28,6 +28,7 @@ impl Tx<'_> {
         let (line, has_front) = self.line_ensure(new.tenant_id, &new.target)?;
         let mut action = Action {
             id: ActionId(0),
+            tag_nonce: Some(new.tag_nonce),
             tenant_id: new.tenant_id,
             target: new.target.clone(),
             params: new.params.clone(),
@@ -190,8 +191,8 @@ impl Tx<'_> {
     ) -> Result<ActionId, StoreError> {
         let inserted = self.insert(
             "INSERT INTO actions (tenant_id, line_id, target, kind, params, requested_by, requested_at, deadline_at,
-             idempotency_key, state, epoch, updated_at, steps, events, remote, open, claim_at, leased, at_front)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1, ?7, 0, ?16)",
+             idempotency_key, state, epoch, updated_at, steps, events, remote, open, claim_at, leased, at_front, tag_nonce)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1, ?7, 0, ?16, ?17)",
             params![
                 action.tenant_id.0,
                 line,
@@ -209,6 +210,7 @@ impl Tx<'_> {
                 action.events,
                 action.kind().is_remote_action(),
                 at_front,
+                action.tag_nonce.map(u64::cast_signed),
             ],
         );
         inserted.map(ActionId).map_err(or_exists("an open remote action on this Cloud PC"))

@@ -1,6 +1,8 @@
 //! The database file: its directory's lock, how connections to it are set up, and its migrations.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
@@ -9,13 +11,15 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::READERS;
 use crate::StoreError;
 
-const DATABASE: &str = "cloudpc.db";
+pub(super) const DATABASE: &str = "cloudpc.db";
 const LOCK: &str = "lock";
 
 /// Page caches of all connections together; a cache belongs to one connection, so each gets its share.
 const CACHE_KIB: usize = 64 * 1024;
 /// SQLite walks the whole cache of the writer at the end of nearly every commit, so it is a small one; what it has not, the system has.
 const CACHE_KIB_WRITER: usize = 8 * 1024;
+/// A check reads each page once.
+const CACHE_KIB_CHECK: usize = 1024;
 const CACHE_KIB_READER: usize = (CACHE_KIB - CACHE_KIB_WRITER) / READERS;
 /// Prepared statements that a connection keeps; more than there are in this crate.
 const STATEMENTS: usize = 256;
@@ -34,6 +38,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0008_audit.sql"),
     include_str!("../../migrations/0009_sign_in.sql"),
     include_str!("../../migrations/0010_desktop.sql"),
+    include_str!("../../migrations/0011_tag_nonce.sql"),
 ];
 
 /// What a commit outlives.
@@ -46,18 +51,58 @@ pub(super) enum Durability {
 }
 
 /// Proves that no other process uses the directory. Freed when it is dropped, and by the system when the process dies.
+///
+/// There are two locks, because the file `lock` can be removed by hand, and a new one locked by a second process. Nobody removes the database. Both
+/// are flock(2), which does not touch the POSIX locks that SQLite holds on the same file; but closing a file drops those, so the locks are
+/// dropped after every connection.
 pub(super) struct DirectoryLock {
-    _file: File,
+    _lock: File,
+    database: File,
 }
 
 impl DirectoryLock {
     pub(super) fn take(directory: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(directory)?;
-        let file = open_private(&directory.join(LOCK))?;
+        fs::create_dir_all(directory)?;
+        let lock = open_locked(&directory.join(LOCK))?;
+        let database = open_locked(&directory.join(DATABASE))?;
+        Ok(Self { _lock: lock, database })
+    }
+
+    /// The database file that is locked.
+    pub(super) fn database(&self) -> io::Result<FileId> {
+        FileId::of(&self.database)
+    }
+}
+
+/// A file as such, whatever its name is by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(file: &File) -> io::Result<Self> {
+        file.metadata().map(|file| Self { device: file.dev(), inode: file.ino() })
+    }
+
+    /// The file that has this name now.
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|file| Self { device: file.dev(), inode: file.ino() })
+    }
+}
+
+/// Opens or makes a file and locks it. A file that lost its name before it was locked keeps nobody away, so then the next one is taken.
+fn open_locked(path: &Path) -> Result<File, StoreError> {
+    loop {
+        let file = open_private(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
-            Err(TryLockError::Error(error)) => Err(error.into()),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        if FileId::at(path).ok() == Some(FileId::of(&file)?) {
+            return Ok(file);
         }
     }
 }
@@ -65,7 +110,6 @@ impl DirectoryLock {
 /// Opens or makes the database and migrates it.
 pub(super) fn open_for_writing(directory: &Path, durability: Durability) -> Result<Connection, StoreError> {
     let path = directory.join(DATABASE);
-    // It holds keys. SQLite gives its log the same permissions.
     drop(open_private(&path)?);
     let mut connection =
         Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -86,6 +130,8 @@ pub(super) fn open_for_writing(directory: &Path, durability: Durability) -> Resu
     if let Durability::Disk = durability {
         // Checkpoints are the checkpoint thread's work.
         connection.execute_batch("PRAGMA wal_autocheckpoint = 0")?;
+        // The log and its index stay where they are, empty: a start on a full disk has no room to make them.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     }
     migrate(&mut connection, MIGRATIONS)?;
     Ok(connection)
@@ -104,6 +150,14 @@ pub(super) fn open_for_checkpoints(directory: &Path) -> Result<Connection, Store
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(directory.join(DATABASE), flags)?;
     connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0")?;
+    Ok(connection)
+}
+
+/// Opens the database for a check. It is locked by then, so it is there.
+pub(super) fn open_for_check(directory: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(directory.join(DATABASE), flags)?;
+    set_up(&connection, CACHE_KIB_CHECK)?;
     Ok(connection)
 }
 
@@ -132,13 +186,16 @@ fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), Store
     Ok(())
 }
 
-/// Opens or makes a file that only its owner may read.
-fn open_private(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+/// Opens or makes a file that only its owner may read; the database holds keys, and SQLite gives its log the same permissions. One that others may
+/// read, such as a copy from a backup, is closed to them.
+fn open_private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    if file.metadata()?.permissions().mode() & 0o077 != 0
+        && let Err(error) = file.set_permissions(Permissions::from_mode(0o600))
+    {
+        tracing::warn!(%error, path = %path.display(), "others may read this file, and its mode cannot be changed");
+    }
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -80,6 +80,7 @@ pub fn action(target: &str, params: Params, at: i64) -> NewAction {
         requested_by: Actor::system(),
         requested_at: Timestamp(at),
         deadline_at: Timestamp(at + 1_000_000),
+        tag_nonce: u64::MAX,
         idempotency_key: None,
     }
 }

@@ -64,6 +64,11 @@ fn a_database_of_version_2_is_brought_up_with_all_that_is_in_it() {
     assert_eq!(text("PRAGMA integrity_check"), "ok");
     assert_eq!(text("SELECT group_concat(kind || ' ' || state, ', ') FROM actions"), "reboot done, restore running");
     assert_eq!(text("SELECT group_concat(action_id) FROM action_events"), "7,8");
+    assert_eq!(
+        text("SELECT group_concat(coalesce(tag_nonce, '-')) FROM actions"),
+        "-,-",
+        "their tags stay as they are"
+    );
     // One was dropping its old disk and does not turn back any more.
     assert_eq!(text("SELECT group_concat(deadline_at) FROM actions"), "9,31536000000009");
     assert_eq!(

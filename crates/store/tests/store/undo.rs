@@ -15,6 +15,7 @@ fn record(machine: &str, action_id: i64, kept_until: i64) -> UndoRecord {
         tenant_id: TENANT,
         cloud_pc_id: CloudPcId(machine.parse().unwrap()),
         action_id: ActionId(action_id),
+        tag_nonce: Some(u64::MAX),
         before: Before {
             disk_aside: true,
             service_plan_id: ServicePlanId(Uuid::from_u128(7)),

@@ -1,0 +1,81 @@
+//! Damage to the database file: the check that looks for it, and the memory that it was seen.
+//!
+//! SQLite notices a damaged page only when it reads that page, so the whole file is read once in a while beside the work.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use rusqlite::ErrorCode;
+
+use super::database::{DATABASE, open_for_check};
+use crate::StoreError;
+
+/// Pages, roughly, between two moments at which a check gives way and may be stopped.
+const CHECK_STEPS: i32 = 16;
+
+/// What was found to be damaged. The first finding stays until the process ends: a damaged file does not heal.
+#[derive(Debug, Default)]
+pub(crate) struct Damage(OnceLock<String>);
+
+impl Damage {
+    /// The first finding.
+    pub(super) fn found(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+
+    /// Remembers an error if only damage explains it. Returns the result as it is.
+    pub(crate) fn watch<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &result
+            && is_damage(error)
+        {
+            self.note(error.to_string());
+        }
+        result
+    }
+
+    pub(super) fn note(&self, finding: String) {
+        if self.0.set(finding).is_ok() {
+            tracing::error!(
+                file = DATABASE,
+                finding = self.found(),
+                "the database is damaged; stop the service and restore the last backup"
+            );
+        }
+    }
+}
+
+fn is_damage(error: &StoreError) -> bool {
+    let code = match error {
+        StoreError::Corrupt { .. } => return true,
+        StoreError::Sqlite(error) => error.sqlite_error_code(),
+        StoreError::NotCommitted(error) => error.sqlite_error_code(),
+        _ => None,
+    };
+    matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// Reads the whole database file with `PRAGMA quick_check`, and notes damage. Ends early, without a finding, once `stop` is true.
+pub(super) fn check_pages(
+    directory: &Path,
+    damage: &Damage,
+    stop: impl Fn() -> bool + Send + 'static,
+) -> Result<(), StoreError> {
+    let mut connection = damage.watch(open_for_check(directory))?;
+    let pause = move || {
+        std::thread::yield_now();
+        stop()
+    };
+    connection.progress_handler(CHECK_STEPS, Some(pause))?;
+    let found = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    match damage.watch(found.map_err(StoreError::from)) {
+        Ok(found) if found == "ok" => Ok(()),
+        Ok(found) => {
+            damage.note(found);
+            Ok(())
+        }
+        Err(StoreError::Sqlite(error)) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Ok(()),
+        // A finding is remembered, and no failure of the check.
+        Err(error) if is_damage(&error) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,63 @@
+//! How far a database has come, so that an older copy of it can be told from it.
+
+use rusqlite::params;
+use serde::{Deserialize, Serialize};
+
+use crate::{Reader, StoreError, Tx};
+
+/// The setting that counts the audit events which resets have dropped.
+const DROPPED: &str = "audit.dropped";
+
+/// Numbers that only rise over the life of an installation. A database that has less than was seen before is an older one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Watermark {
+    /// The highest number of an action.
+    pub actions: i64,
+    /// Audit events ever written, over all tenants.
+    pub audit_events: i64,
+}
+
+impl Reader<'_> {
+    /// How far this database has come.
+    pub fn watermark(&self) -> Result<Watermark, StoreError> {
+        Ok(Watermark {
+            actions: self.value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'actions'", [])?,
+            audit_events: self.audit_dropped()? + self.audit_written()?,
+        })
+    }
+
+    /// Audit events that are there. Each tenant numbers its own from 1.
+    fn audit_written(&self) -> Result<i64, StoreError> {
+        self.value(
+            "SELECT coalesce(sum((SELECT coalesce(max(id), 0) FROM audit WHERE tenant_id = tenants.id)), 0) FROM tenants",
+            [],
+        )
+    }
+
+    fn audit_dropped(&self) -> Result<i64, StoreError> {
+        let Some(text) = self.setting(DROPPED)? else { return Ok(0) };
+        let number = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+        number.ok_or_else(|| StoreError::Corrupt { table: "settings", what: format!("{DROPPED} is not a number") })
+    }
+}
+
+impl Tx<'_> {
+    /// Has the next action get a number beyond `number`, so that numbers which an older database has lost are not given again.
+    pub fn action_numbers_skip(&mut self, number: i64) -> Result<(), StoreError> {
+        let changed =
+            self.execute("UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'actions'", params![number])?;
+        if changed == 0 {
+            self.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('actions', ?1)", params![number])?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the count of audit events that are about to be dropped.
+    pub(crate) fn audit_count_dropped(&mut self) -> Result<(), StoreError> {
+        match self.audit_dropped()? + self.audit_written()? {
+            0 => Ok(()),
+            count => self.setting_put(DROPPED, count.to_string().as_bytes()),
+        }
+    }
+}
