@@ -2,6 +2,7 @@
 
 use cloudpc_model::Rng;
 use http::{HeaderMap, HeaderName};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -18,6 +19,25 @@ pub struct RequestIds {
     pub request_id: Arc<str>,
     /// The client's own, from the header `client-request-id` if it is a sane one; else ours.
     pub client_request_id: Arc<str>,
+}
+
+/// The network peer that a request comes from, for shares of what all peers use together: its address, or the one that
+/// a trusted proxy names. An IPv6 peer is its /64, the smallest network that a site is given, so its last 64 bits are 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Peer(pub IpAddr);
+
+impl Peer {
+    /// Returns the peer of an address. An IPv4 address that is written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address.
+    pub fn of(address: IpAddr) -> Self {
+        /// Bits of an IPv6 address that name an interface within its network.
+        const INTERFACE_BITS: u32 = 64;
+        match address.to_canonical() {
+            IpAddr::V6(address) => {
+                Self(Ipv6Addr::from_bits(address.to_bits() >> INTERFACE_BITS << INTERFACE_BITS).into())
+            }
+            address @ IpAddr::V4(_) => Self(address),
+        }
+    }
 }
 
 /// Scheme and authority that the client used, e.g. `https://127.0.0.1:8366`, so that links lead back the same way.
@@ -44,3 +64,17 @@ impl RequestIds {
 /// The request was HEAD, which is answered as GET: what GET would change must stay as it is.
 #[derive(Clone, Copy, Debug)]
 pub struct WithoutBody;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipv6_addresses_of_one_network_are_one_peer() {
+        let peer = |address: &str| Peer::of(address.parse().unwrap());
+        assert_eq!(peer("2001:db8:1:2:3::4"), peer("2001:db8:1:2:ffff::"));
+        assert_ne!(peer("2001:db8:1:2::"), peer("2001:db8:1:3::"));
+        assert_eq!(peer("::ffff:192.0.2.1"), peer("192.0.2.1"));
+        assert_ne!(peer("192.0.2.1"), peer("192.0.2.2"));
+    }
+}
