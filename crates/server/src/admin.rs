@@ -109,7 +109,7 @@ where
     let base = head.extensions.get::<BaseAddress>().cloned().expect("the edge gives every request its address");
     let mut seen = None;
     let work = async {
-        let caller = app.identity.authenticate(&head.headers).await?;
+        let caller = app.caller(&head).await?;
         seen = Some(Arc::clone(&caller));
         if !caller.permissions.contains(permission) {
             let message = format!("The token lacks the permission {permission}.");

@@ -105,7 +105,7 @@ async fn route(
     {
         return Ok(response);
     }
-    let caller = app.identity.authenticate(&head.headers).await?;
+    let caller = app.caller(head).await?;
     seen.insert(Arc::clone(&caller));
     if is_batch(path) {
         seen.insert(Route("$batch".into()));

@@ -26,6 +26,7 @@ pub const CODES: &[&str] = &[
     "undoWindowPassed",
     "tooLateToCancel",
     "notStuck",
+    "MisdirectedRequest",
     "RequestEntityTooLarge",
     "RequestUriTooLong",
     "UnsupportedMediaType",

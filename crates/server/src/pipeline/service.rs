@@ -13,7 +13,7 @@ use super::answer::with_body;
 pub(super) fn public(edm: &'static Edm, root: &str, path: &str) -> Option<Response<Body>> {
     match path.trim_matches('/') {
         "" => Some(with_body(document(root), CONTENT_TYPE_JSON)),
-        "$metadata" | "%24metadata" => Some(with_body(metadata_of(edm).as_bytes().to_vec(), "application/xml")),
+        "$metadata" | "%24metadata" => Some(with_body(metadata_of(edm), "application/xml")),
         _ => None,
     }
 }

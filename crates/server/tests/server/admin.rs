@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::world::{Who, World};
+use crate::world::{HOST, Who, World, arrival};
 
 /// A call: its method and path, and a body that cannot be read, if it takes one.
 const CALLS: &[(&str, &str, Option<&str>)] = &[
@@ -48,13 +48,13 @@ impl Administration {
     }
 
     async fn send(&self, token: Option<&str>, method: &str, path: &str, body: &str) -> (StatusCode, Value) {
-        let request = Request::builder().method(method).uri(path).header("host", "cloudpc.test");
+        let request = Request::builder().method(method).uri(path).header("host", HOST);
         let request = match token {
             Some(token) => request.header("authorization", format!("Bearer {token}")),
             None => request,
         };
         let request = request.header("content-type", "application/json").body(Body::from(body.to_owned())).unwrap();
-        let response = self.edge.answer(request, Scheme::Http).await;
+        let response = self.edge.answer(request, &arrival(Scheme::Http)).await;
         let status = response.status();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))

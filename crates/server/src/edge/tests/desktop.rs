@@ -79,11 +79,12 @@ impl Room {
         let rng: Arc<dyn cloudpc_model::Rng> = Arc::new(SeededRng::new(3));
         let desktops = Arc::new(Desktops::new(&host_clock, &rng, novnc.path().to_owned()));
         let mine = Arc::clone(&desktops);
-        let world = World::with_app(CONNECTIONS_MAX, async |app| {
+        let world = World::with_app(Limits::default(), Config::default(), async |app| {
             scenario::load(&app, include_str!("../../../tests/server/world.toml")).await.unwrap();
             App::from(app::Parts {
                 driver: Arc::new(Screen(socket)),
                 desktops: mine,
+                edge: app.edge.clone(),
                 store: app.store.clone(),
                 engine: app.engine.clone(),
                 clock: Arc::clone(&app.clock),
