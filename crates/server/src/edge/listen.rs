@@ -12,7 +12,7 @@ use hyper_util::server::conn::auto;
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -173,7 +173,7 @@ where
     let mut stream = TimeoutWriter::new(Begun { begun, stream });
     stream.set_timeout(Some(WRITE_TIME_MAX));
     let http = http();
-    let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service));
+    let mut connection = Box::pin(http.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service));
     tokio::select! {
         _ = connection.as_mut() => return,
         () = stop.cancelled() => {}
