@@ -138,7 +138,7 @@ where
     let base = head.extensions.get::<BaseAddress>().cloned().expect("the edge gives every request its address");
     let mut seen = None;
     let work = async {
-        let caller = app.identity.authenticate(&head.headers).await?;
+        let caller = app.caller(&head).await?;
         seen = Some(Arc::clone(&caller));
         right.check(&caller)?;
         let body = body.collect().await.map_err(|_| GraphError::bad_request("The body cannot be read."))?.to_bytes();

@@ -3,17 +3,20 @@
 use cloudpc_drivers::Driver;
 use cloudpc_drivers::sim::{SimClock, SimDriver};
 use cloudpc_engine::{Engine, Faults};
-use cloudpc_graph::LinkSigner;
+use cloudpc_graph::{GraphError, LinkSigner};
 use cloudpc_model::{Clock, Rng};
 use cloudpc_store::Store;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::caller::Caller;
 use crate::config::Fidelity;
 use crate::desktop::Desktops;
+use crate::edge;
 use crate::identity::Identity;
 use crate::pipeline::LastingAnswers;
+use crate::request::Authenticated;
 
 /// A running server, as a handler sees it. Every request clones it, so a clone is one pointer.
 #[derive(Clone)]
@@ -41,12 +44,27 @@ pub struct Parts {
     pub identity: Arc<Identity>,
     /// Admits to the screens of machines.
     pub desktops: Arc<Desktops>,
+    /// What the edge has to know.
+    pub edge: edge::Settings,
     /// Fidelity to the rules that may be relaxed.
     pub fidelity: Fidelity,
     /// How long a partner may be silent before it counts as unhealthy.
     pub heartbeat_silence_max: Duration,
     /// What only a simulated fleet has; none with real machines.
     pub simulation: Option<Simulation>,
+}
+
+impl App {
+    /// Returns the caller of a request: whom the edge has found when it judged the head, or else whom the token names.
+    ///
+    /// # Errors
+    /// As [`Identity::authenticate`].
+    pub async fn caller(&self, head: &http::request::Parts) -> Result<Arc<Caller>, GraphError> {
+        match head.extensions.get::<Authenticated>() {
+            Some(Authenticated(caller)) => caller.clone(),
+            None => self.identity.authenticate(&head.headers).await,
+        }
+    }
 }
 
 impl From<Parts> for App {

@@ -3,11 +3,15 @@
 use cloudpc_drivers::qemu::{self, AcceleratorSetting, LimitsSetting};
 use cloudpc_engine::Restart;
 use cloudpc_model::TenantId;
-use serde::Deserialize;
+use ipnet::IpNet;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use url::Url;
+
+use crate::edge::ANY_ORIGIN;
 
 /// The whole file. Everything in it may be left out; `docs/config.example.toml` shows every name with its default.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -36,12 +40,17 @@ pub struct Config {
 }
 
 /// How the server is reached.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Host names and addresses by which clients reach the server, besides `localhost`, `127.0.0.1`, `::1` and the machine's own name. The certificate is made for them, and
-    /// tokens may be asked for them.
+    /// Host names and addresses by which clients reach the server, besides `localhost`, `127.0.0.1`, `::1` and the machine's
+    /// own name. No other name is served. The certificate is made for them, and tokens may be asked for them.
     pub names: Vec<String>,
+    /// Addresses and networks of proxies whose `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host` are believed.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Origins whose pages may call Graph and the token service, such as `https://portal.example.com`; `*`: every origin.
+    pub cors_origins: Vec<String>,
 }
 
 /// Who may call.
@@ -233,6 +242,16 @@ impl Config {
                 ));
             }
         }
+        for (n, origin) in self.server.cors_origins.iter().enumerate() {
+            if !is_origin(origin) {
+                return Err(wrong(
+                    format!("server.cors_origins[{n}]"),
+                    format!(
+                        "{origin:?} is not an origin; write \"*\" or scheme, host and port as browsers do, such as \"https://portal.example.com\", without a path"
+                    ),
+                ));
+            }
+        }
         for (n, issuer) in self.identity.issuers.iter().enumerate() {
             let key = |name: &str| format!("identity.issuers[{n}].{name}");
             if !is_trustworthy(&issuer.issuer) {
@@ -276,6 +295,24 @@ pub(crate) fn is_trustworthy(address: &str) -> bool {
     })
 }
 
+/// Whether a browser writes this into `Origin`.
+fn is_origin(text: &str) -> bool {
+    let is_written_alike = |url: Url| url.origin().is_tuple() && url.origin().ascii_serialization() == text;
+    // The parser takes `*` for a part of a name, and whoever writes it means every name.
+    text == ANY_ORIGIN || (!text.contains('*') && Url::parse(text).is_ok_and(is_written_alike))
+}
+
+/// Networks in CIDR notation, and single addresses.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let network = |text: &String| {
+        let address = text.parse::<IpAddr>().map(IpNet::from);
+        address.or_else(|_| text.parse()).map_err(|_| {
+            D::Error::custom(format!("{text:?} is neither an IP address nor a network such as \"10.0.0.0/8\""))
+        })
+    };
+    Vec::<String>::deserialize(deserializer)?.iter().map(network).collect()
+}
+
 pub(crate) fn is_host(name: &str) -> bool {
     name.parse::<IpAddr>().is_ok()
         || (!name.is_empty()
@@ -287,6 +324,12 @@ pub(crate) fn is_host(name: &str) -> bool {
 
 fn wrong(key: impl Into<String>, problem: impl Into<String>) -> ConfigError {
     ConfigError::Value { key: key.into(), problem: problem.into() }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self { names: Vec::new(), trusted_proxies: Vec::new(), cors_origins: vec![ANY_ORIGIN.into()] }
+    }
 }
 
 impl Default for EngineConfig {
@@ -358,12 +401,23 @@ mod tests {
         let full = Config::parse(&uncommented).unwrap();
         assert_eq!(full.identity.issuers.len(), 1);
         assert!(!full.server.names.is_empty());
+        assert_eq!(full.server.trusted_proxies.len(), 3);
     }
 
     #[test]
     fn an_error_names_the_key() {
         let error = |text: &str| Config::parse(text).unwrap_err().to_string();
         insta::assert_snapshot!(error("[server]\nnames = [\"a.test\", \"http://b.test\"]"), @r#"server.names[1] in the configuration file: "http://b.test" is neither a host name nor an IP address; write it without scheme and port"#);
+        let proxy = error("[server]\ntrusted_proxies = [\"10.0.0.1\", \"proxy.test\"]");
+        assert!(
+            proxy.contains("\"proxy.test\" is neither an IP address nor a network such as \"10.0.0.0/8\""),
+            "{proxy}"
+        );
+        let origin = error("[server]\ncors_origins = [\"https://a.test/\"]");
+        assert!(
+            origin.starts_with("server.cors_origins[0] in the configuration file: \"https://a.test/\""),
+            "{origin}"
+        );
         insta::assert_snapshot!(error("[engine]\nrunning_max = 0"), @"engine.running_max in the configuration file: must be between 1 and 100000");
         insta::assert_snapshot!(error("[engine]\nlease_s = 0"), @"engine.lease_s in the configuration file: must be at least 1");
         insta::assert_snapshot!(error("[engine]\nleese = 1"), @"
@@ -381,6 +435,19 @@ mod tests {
         unknown variant `lax`, expected `open` or `strict`
         "#);
         insta::assert_snapshot!(error("[[identity.issuers]]\nissuer = \"http://idp.test\"\naudience = \"a\"\ntenant = \"00000000-0000-0000-0000-000000000001\""), @"identity.issuers[0].issuer in the configuration file: must be an https address, or http on the loopback");
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        let with = |origin: &str| Config::parse(&format!("[server]\ncors_origins = [{origin:?}]")).is_ok();
+        for origin in ["*", "https://a.test", "http://127.0.0.1:3000", "http://[::1]:3000"] {
+            assert!(with(origin), "{origin}");
+        }
+        for origin in
+            ["", "null", "a.test", "https://*.a.test", "https://A.test", "https://a.test:443", "https://a.test/b"]
+        {
+            assert!(!with(origin), "{origin}");
+        }
     }
 
     #[test]

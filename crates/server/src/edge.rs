@@ -1,8 +1,17 @@
 //! The edge: sockets, TLS, limits, request ids.
 //!
-//! What reaches the routes behind it is whole, within limits, and knows its ids and its address. It refuses to know what any route means.
+//! What reaches the routes behind it is whole, within limits, and knows its ids, its address, its peer and its caller. The
+//! head of a request is judged before its body is read: only a valid token gets a large one. The edge refuses to know what
+//! any route means, but for which of them take a token.
 
+mod body;
+mod connections;
+mod cors;
+mod delivery;
+pub mod limits;
 mod listen;
+mod origin;
+mod pool;
 mod tls;
 
 use axum::Router;
@@ -11,14 +20,13 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cloudpc_graph::GraphError;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::header;
-use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -27,87 +35,88 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tower_http::cors::CorsLayer;
 
 use crate::app::App;
 use crate::caller::Caller;
 use crate::identity::GRAPH_AUDIENCES;
-use crate::request::{BaseAddress, CLIENT_REQUEST_ID, REQUEST_ID, RequestIds, Route, WithoutBody};
+use crate::request::{Authenticated, BaseAddress, CLIENT_REQUEST_ID, Peer, REQUEST_ID, RequestIds, Route, WithoutBody};
 use crate::{admin, desktop, identity, pipeline};
+use body::Allowance;
+use limits::{BODY_BYTES_MAX, RETRY_AFTER, STRANGER_BODY_BYTES_MAX, URL_BYTES_MAX};
+use origin::Origin;
+use pool::{Full, Owner, Pools, Taken};
 
-pub use listen::{CONNECTIONS_MAX, Listener, serve};
+pub use cors::ANY_ORIGIN;
+pub use listen::{Listener, serve};
+pub use origin::{Arrival, Reach, Scheme};
 pub use tls::{AUTHORITY_FILE, AUTHORITY_KEY_FILE, TlsError, server_config};
-
-/// Longest path and query.
-pub const URL_BYTES_MAX: usize = 16 * 1024;
-/// Largest head of a request.
-pub const HEADER_BYTES_MAX: usize = 64 * 1024;
-/// Longest wait for the head of a request to be complete.
-pub const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
-/// Largest body of a request, as sent.
-pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Longest wait for the body of a request to be complete.
-pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
-/// Memory for bodies, of requests that are still being read or are being answered. However slow clients are, they hold no more.
-pub const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Requests that are answered at the same time. One whose body is still on its way does not count, or slow clients could keep everybody else out.
-pub const REQUESTS_MAX: usize = 1_024;
-/// How much of a body that is too large is still read, so that the client, which reads only when it has sent everything, gets to read the answer.
-const DRAIN_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// How long.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
-/// By which a proxy that ends TLS tells the scheme that the client has used, as all of them do; no RFC has it.
-const FORWARDED_PROTO: &str = "x-forwarded-proto";
-/// What a client that came when there were too many is told to wait.
-pub const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// What a request came over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Plain.
-    Http,
-    /// TLS.
-    Https,
-}
 
 /// Whether the parts that work in the background do.
 #[derive(Debug, Default)]
 pub struct Health {
     /// The engine claims and runs actions.
     pub engine_runs: AtomicBool,
+    /// The last answer of `/readyz` was that something does not work, which the log has been told.
+    not_ready: AtomicBool,
 }
+
+/// What the configuration says about the edge.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// By which names the server is reached, and through whom.
+    pub reach: Reach,
+    /// Origins whose pages may call Graph and the token service; [`ANY_ORIGIN`]: all of them.
+    pub cors_origins: Vec<String>,
+}
+
+/// The first segment of the paths of [`admin`].
+const ADMINISTRATION: &str = "_cloudpc";
 
 /// Everything between a connection and the routes.
 pub struct Edge {
     app: App,
     router: Router,
-    requests: Arc<Semaphore>,
-    body_bytes: Arc<Semaphore>,
+    cors: CorsLayer,
+    callers: Pools,
+    strangers: Pools,
 }
+
+/// A place among the requests that are answered at the same time. It is in the extensions of the answer, to be held until
+/// that has been taken.
+#[derive(Clone)]
+struct Place(#[expect(dead_code, reason = "held to be dropped")] Arc<Taken>);
 
 impl Edge {
     /// The edge in front of all routes.
     pub fn new(app: App, health: Arc<Health>) -> Self {
         Self {
             router: router(app.clone(), health),
+            cors: cors::layer(&app.edge.cors_origins),
+            callers: Pools::of_callers(),
+            strangers: Pools::of_strangers(),
             app,
-            requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
-            body_bytes: Arc::new(Semaphore::new(BODIES_BYTES_MAX)),
         }
     }
 
     /// Answers one request.
-    pub async fn answer(&self, request: Request<Body>, scheme: Scheme) -> Response<Body> {
+    pub async fn answer(&self, mut request: Request<Body>, arrival: &Arrival) -> Response<Body> {
         let started = Instant::now();
         let ids = RequestIds::of(request.headers(), self.app.rng.as_ref());
-        let (method, base) = (request.method().clone(), base_address(&request, scheme));
-        let answer = match &base {
-            Ok(base) => self.route(request, ids.clone(), base.clone()).await,
-            Err(error) => Err(error.clone()),
+        let method = request.method().clone();
+        let Origin { peer, base } = self.app.edge.reach.origin(&mut request, arrival);
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(ids.clone());
+        let respond = async |request: Request<Body>| {
+            let answer = match &base {
+                Ok(base) => self.route(request, base.clone(), arrival).await,
+                Err(error) => Err(error.clone()),
+            };
+            answer.unwrap_or_else(|error| pipeline::refuse(&self.app, &ids, &error))
         };
-        let mut response = answer.unwrap_or_else(|error| pipeline::refuse(&self.app, &ids, &error));
-        self.finish(&mut response, &ids, base.ok().as_ref());
+        let mut response = cors::answer(&self.cors, request, respond).await;
+        self.finish(&mut response, &ids, base.as_ref().ok());
         log(&method, &response, &ids, started.elapsed());
         if method == Method::HEAD {
             response = without_body(response);
@@ -119,8 +128,8 @@ impl Edge {
     async fn route(
         &self,
         request: Request<Body>,
-        ids: RequestIds,
         base: BaseAddress,
+        arrival: &Arrival,
     ) -> Result<Response<Body>, GraphError> {
         let (mut parts, body) = request.into_parts();
         if parts.uri.path_and_query().is_some_and(|text| text.as_str().len() > URL_BYTES_MAX) {
@@ -129,22 +138,40 @@ impl Edge {
         if percent_decode_str(parts.uri.path()).decode_utf8().is_err() {
             return Err(GraphError::bad_request("The path is not UTF-8 text."));
         }
-        // Both are held until the answer is there, even if nobody waits for it any more.
-        let (body, room) = self.whole_body(&parts.headers, body).await?;
-        let place = Arc::clone(&self.requests)
-            .try_acquire_owned()
-            .map_err(|_| too_many("Too many requests at once; try again."))?;
+        let mut caller = self.authenticate(&parts).await;
+        let (owner, pools, bytes_max) = self.standing(&parts, caller.as_ref());
+        let (body, room) = if matches!(caller, Some(Err(_))) {
+            // Whoever answers will refuse it, in words and headers of its own, and looks at nothing else before.
+            if !body.is_end_stream() {
+                body::drain(&parts.headers, body, &arrival.stop).await;
+            }
+            (Bytes::new(), None)
+        } else {
+            Allowance { bytes_max, pool: &pools.body_bytes, owner, stop: &arrival.stop }
+                .read(&parts.headers, body)
+                .await?
+        };
+        if room.is_some() {
+            // The token may have been withdrawn while the body was arriving.
+            caller = self.authenticate(&parts).await;
+        }
+        let place = Place(Arc::new(pools.requests.take(owner, 1).map_err(too_many_requests)?));
         if parts.method == Method::HEAD {
             parts.method = Method::GET;
             parts.extensions.insert(WithoutBody);
         }
-        parts.extensions.insert(ids);
         parts.extensions.insert(base);
+        if let Some(caller) = caller {
+            parts.extensions.insert(Authenticated(caller));
+        }
         let only_looks = parts.method == Method::GET;
         let (app, router) = (self.app.clone(), self.router.clone());
+        // Place and body are held until the answer is there, even if nobody waits for it any more.
         let answer = AssertUnwindSafe(async move {
-            let _held = (room, place);
-            routed(app, router, Request::from_parts(parts, Body::from(body))).await
+            let _room = room;
+            let mut response = routed(app, router, Request::from_parts(parts, Body::from(body))).await;
+            response.extensions_mut().insert(place);
+            response
         });
         let answer = if only_looks {
             answer.catch_unwind().await.ok()
@@ -155,57 +182,23 @@ impl Edge {
         answer.ok_or_else(|| GraphError::new(500, "InternalServerError", "The service could not complete the request."))
     }
 
-    /// Reads a body here, whole, so that one place keeps the limits and no handler waits for a slow client while it holds anything.
-    async fn whole_body(
-        &self,
-        headers: &HeaderMap,
-        mut body: Body,
-    ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), GraphError> {
-        if body.is_end_stream() {
-            return Ok((Bytes::new(), None));
-        }
-        let plain = headers.get_all(header::CONTENT_ENCODING).iter().all(|value| value == "identity");
-        if !plain {
-            // A small one could grow without bounds.
-            let problem = "Compressed request bodies are not taken; leave Content-Encoding out.";
-            return Err(GraphError::new(415, "UnsupportedMediaType", problem));
-        }
-        // One that says so itself is refused before it is sent.
-        let fits = body.size_hint().lower() <= BODY_BYTES_MAX as u64;
-        let read = match fits {
-            true => tokio::time::timeout(BODY_TIME_MAX, self.read_body(&mut body)).await.unwrap_or_else(|_| {
-                let problem = format!("The body was not complete after {} seconds.", BODY_TIME_MAX.as_secs());
-                Err(GraphError::new(408, "RequestTimeout", problem))
-            }),
-            false => Err(body_too_large()),
-        };
-        // A client that waits to be told to go on has not sent anything.
-        if read.as_ref().is_err_and(|error| error.status == 413) && !headers.contains_key(header::EXPECT) {
-            let _ = tokio::time::timeout(DRAIN_TIME_MAX, Limited::new(body, DRAIN_BYTES_MAX).collect()).await;
-        }
-        read
+    /// Who sends a request to a path that takes a token, or why that token is not believed; none: the path takes no token.
+    async fn authenticate(&self, parts: &Parts) -> Option<Result<Arc<Caller>, GraphError>> {
+        let path = parts.uri.path();
+        let takes_token = is_graph(path) || is_administration(path);
+        if takes_token { Some(self.app.identity.authenticate(&parts.headers).await) } else { None }
     }
 
-    async fn read_body(&self, body: &mut Body) -> Result<(Bytes, Option<OwnedSemaphorePermit>), GraphError> {
-        let (mut bytes, mut room) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| GraphError::bad_request("The body was not sent to its end."))?;
-            // What is not data comes after it, and nobody asks for it.
-            let Ok(data) = frame.into_data() else { continue };
-            if bytes.len() + data.len() > BODY_BYTES_MAX {
-                return Err(body_too_large());
+    /// In whose share a request is counted, of which pools, and how large its body may be.
+    fn standing(&self, parts: &Parts, caller: Option<&Result<Arc<Caller>, GraphError>>) -> (Owner, &Pools, usize) {
+        let peer = *parts.extensions.get::<Peer>().expect("every request has its peer");
+        match caller {
+            Some(Ok(caller)) if is_graph(parts.uri.path()) => {
+                (Owner::of(caller), &self.callers, pipeline::BODY_BYTES_MAX)
             }
-            let more = u32::try_from(data.len()).expect("it is no longer than a body");
-            let more = Arc::clone(&self.body_bytes)
-                .try_acquire_many_owned(more)
-                .map_err(|_| too_many("Too many large bodies at once."))?;
-            match &mut room {
-                None => room = Some(more),
-                Some(room) => room.merge(more),
-            }
-            bytes.extend_from_slice(&data);
+            Some(Ok(caller)) => (Owner::of(caller), &self.callers, BODY_BYTES_MAX),
+            Some(Err(_)) | None => (Owner::Stranger(peer), &self.strangers, STRANGER_BODY_BYTES_MAX),
         }
-        Ok((bytes.freeze(), room))
     }
 
     fn finish(&self, response: &mut Response<Body>, ids: &RequestIds, base: Option<&BaseAddress>) {
@@ -251,7 +244,7 @@ fn router(app: App, health: Arc<Health>) -> Router {
     Router::new()
         .merge(identity::routes().with_state(Arc::clone(&app.identity)))
         .merge(desktop::routes(&app))
-        .nest("/_cloudpc", admin::routes())
+        .nest(&format!("/{ADMINISTRATION}"), admin::routes())
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
         .layer(from_fn(name_route))
@@ -264,14 +257,24 @@ fn router(app: App, health: Arc<Health>) -> Router {
 
 /// Graph's own paths are many and oddly spelled (any case, double slashes), so they are resolved by the pipeline and not by the router.
 async fn routed(app: App, router: Router, request: Request<Body>) -> Response<Body> {
-    let root = request.uri().path().split('/').nth(1).unwrap_or_default();
-    if ["v1.0", "beta"].iter().any(|known| known.eq_ignore_ascii_case(root)) {
+    if is_graph(request.uri().path()) {
         return pipeline::handle(app, request).await;
     }
     match tower::ServiceExt::oneshot(router, request).await {
         Ok(response) => response,
         Err(never) => match never {},
     }
+}
+
+/// Whether Graph answers this path.
+fn is_graph(path: &str) -> bool {
+    let root = path.split('/').nth(1).unwrap_or_default();
+    ["v1.0", "beta"].iter().any(|known| known.eq_ignore_ascii_case(root))
+}
+
+/// Whether [`admin`] answers this path.
+fn is_administration(path: &str) -> bool {
+    path.split('/').nth(1) == Some(ADMINISTRATION)
 }
 
 async fn unknown(State(app): State<App>, request: Request<Body>) -> Response<Body> {
@@ -295,9 +298,15 @@ async fn ready(app: &App, health: &Health) -> Response<Body> {
         Ok(_) => None,
     };
     match problem {
-        None => "ready".into_response(),
+        None => {
+            health.not_ready.store(false, Ordering::Relaxed);
+            "ready".into_response()
+        }
         Some(problem) => {
-            tracing::warn!(problem, "not ready");
+            // Once, however often strangers ask.
+            if !health.not_ready.swap(true, Ordering::Relaxed) {
+                tracing::warn!(problem, "not ready");
+            }
             (StatusCode::SERVICE_UNAVAILABLE, problem).into_response()
         }
     }
@@ -321,43 +330,15 @@ fn too_many(problem: &str) -> GraphError {
     GraphError::new(503, "ServiceUnavailable", problem)
 }
 
-fn body_too_large() -> GraphError {
-    GraphError::new(413, "RequestEntityTooLarge", format!("The body is larger than {BODY_BYTES_MAX} bytes."))
+fn too_many_requests(full: Full) -> GraphError {
+    too_many(match full {
+        Full::Share => "Too many requests from this client at once; try again.",
+        Full::Pool => "Too many requests at once; try again.",
+    })
 }
 
 fn url_too_long() -> GraphError {
     GraphError::new(414, "RequestUriTooLong", format!("The path and query are longer than {URL_BYTES_MAX} bytes."))
-}
-
-/// The address by which the client knows us. HTTP/2 has it in the request's own URI, HTTP/1.1 in a header.
-fn base_address(request: &Request<Body>, scheme: Scheme) -> Result<BaseAddress, GraphError> {
-    let invalid = || GraphError::bad_request("The Host header is missing, there twice, or not a host and port.");
-    let authority = match request.uri().authority() {
-        Some(authority) => authority.clone(),
-        None => {
-            let mut hosts = request.headers().get_all(header::HOST).iter();
-            let host = hosts.next().filter(|_| hosts.next().is_none()).ok_or_else(invalid)?;
-            host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()).ok_or_else(invalid)?
-        }
-    };
-    // It is written into links and headers, so only what a host name, an address and a port are made of may be in it.
-    let sane = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b);
-    if authority.host().is_empty() || authority.as_str().len() > 255 || !authority.as_str().bytes().all(sane) {
-        return Err(invalid());
-    }
-    let scheme = match scheme {
-        Scheme::Http if !is_behind_https(request.headers()) => "http",
-        Scheme::Http | Scheme::Https => "https",
-    };
-    let mut base = [scheme, "://", authority.as_str()].concat();
-    base.make_ascii_lowercase();
-    Ok(BaseAddress(base.into()))
-}
-
-/// Whether a proxy says that the client has spoken TLS with it (`X-Forwarded-Proto`, the client's own scheme first). Whoever lies gets the wrong links back, and nobody else does.
-fn is_behind_https(headers: &HeaderMap) -> bool {
-    let told = headers.get(FORWARDED_PROTO).and_then(|told| told.to_str().ok()).unwrap_or_default();
-    told.split(',').next().is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
 }
 
 /// `WWW-Authenticate` as Graph sends it (RFC 6750 §3).

@@ -107,7 +107,7 @@ async fn route(
     {
         return Ok(response);
     }
-    let caller = app.identity.authenticate(&head.headers).await?;
+    let caller = app.caller(head).await?;
     seen.insert(Arc::clone(&caller));
     if endpoint == Some(Endpoint::Batch) {
         seen.insert(Route("$batch".into()));

@@ -1,10 +1,13 @@
 //! What is known of a request beside its text, handed from the edge to whoever answers.
 
+use cloudpc_graph::GraphError;
 use cloudpc_model::Rng;
 use http::{HeaderMap, HeaderName};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use uuid::Uuid;
+
+use crate::caller::Caller;
 
 /// Longest `client-request-id` that is echoed.
 pub const CLIENT_REQUEST_ID_BYTES_MAX: usize = 128;
@@ -60,6 +63,11 @@ impl RequestIds {
         Self { client_request_id: own.map_or_else(|| Arc::clone(&request_id), Arc::from), request_id }
     }
 }
+
+/// Who sends a request to a path that takes a token, or why the token is not believed. The edge puts it into the extensions
+/// of the request, and reads no body of one that is not believed.
+#[derive(Clone, Debug)]
+pub struct Authenticated(pub Result<Arc<Caller>, GraphError>);
 
 /// The request was HEAD, which is answered as GET: what GET would change must stay as it is.
 #[derive(Clone, Copy, Debug)]

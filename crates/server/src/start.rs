@@ -28,7 +28,8 @@ use tokio_util::task::TaskTracker;
 use crate::app::{self, App, Simulation};
 use crate::config::{Config, Fidelity};
 use crate::desktop::Desktops;
-use crate::edge::{self, Edge, Health, Listener, TlsError};
+use crate::edge::limits::Limits;
+use crate::edge::{self, Edge, Health, Listener, Reach, TlsError};
 use crate::identity::{self, Identity};
 use crate::pipeline::LastingAnswers;
 use crate::scenario;
@@ -259,6 +260,10 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
         signer,
         identity: Arc::new(identity),
         desktops,
+        edge: edge::Settings {
+            reach: Reach { names: names(&config), trusted_proxies: config.server.trusted_proxies.clone() },
+            cors_origins: config.server.cors_origins.clone(),
+        },
         fidelity: config.identity.fidelity,
         heartbeat_silence_max: Duration::from_secs(config.partners.heartbeat_silence_max_s),
         simulation,
@@ -306,7 +311,7 @@ impl Server {
         let plain = http.map(|(socket, _)| (socket, None));
         let secured = https.map(|(socket, _)| (socket, Some(TlsAcceptor::from(tls))));
         for (socket, tls) in plain.into_iter().chain(secured) {
-            let listener = Listener { socket, tls, connections_max: edge::CONNECTIONS_MAX };
+            let listener = Listener { socket, tls, limits: Limits::default() };
             connections.spawn(edge::serve(Arc::clone(&edge), listener, stop.clone(), connections.clone()));
         }
         Ok(Self { http_address, https_address, stop, connections, engine, desktops, store, data: options.data })

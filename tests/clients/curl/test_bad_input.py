@@ -140,12 +140,12 @@ def test_agent_urls(curl, url):
     check(curl(CONFIGURE, *options, body=data), 400, "BadRequest", "agentSetting/agentUrl")
 
 
-@pytest.mark.parametrize(("size", "limit"), [(2 * MIB, "1048576"), (5 * MIB, "4194304")], ids=["2 MiB", "5 MiB"])
-def test_oversized_bodies(curl, size, limit):
+@pytest.mark.parametrize("size", [2 * MIB, 5 * MIB], ids=["2 MiB", "5 MiB"])
+def test_oversized_bodies(curl, size):
     options, data = posted({"cloudPcIds": ["x" * size]})
     answer = curl(DEPLOY, *options, body=data)
     check(answer, 413, "RequestEntityTooLarge")
-    assert limit in answer.body
+    assert "1048576" in answer.body
 
 
 def test_a_gzip_bomb_is_not_opened(curl):
@@ -269,7 +269,7 @@ def test_an_address_of_10_mib(office):
     context = ssl.create_default_context(cafile=office.authority_file)
     with socket.create_connection((host, int(port)), timeout=30) as plain:
         with context.wrap_socket(plain, server_hostname=host) as secured:
-            secured.sendall(b"GET " + CLOUD_PCS.encode() + b"?x=" + b"x" * (10 * MIB) + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+            secured.sendall(b"GET " + CLOUD_PCS.encode() + b"?x=" + b"x" * (10 * MIB) + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
             head, body = secured.makefile("rb").read().split(b"\r\n\r\n", 1)
     assert head.startswith(b"HTTP/1.1 414 ")
     assert json.loads(body)["error"]["code"] == "RequestUriTooLong"

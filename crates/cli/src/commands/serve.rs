@@ -146,13 +146,17 @@ fn open_as_many_files_as_may_be() {
     }
 }
 
+/// Libraries that write a line at `warn` for what a stranger sends them, so that it could fill the log. A filter that names
+/// them goes before.
+const QUIET: &str = "h2=error,rustls=error,hyper=error,hyper_util=error,tungstenite=error";
+
 /// `RUST_LOG`, if it is set, goes before the configured filter.
 fn log_to_standard_error(config: &LogConfig) -> Result<(), Failure> {
     let (source, filter) = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(filter) => (EnvFilter::DEFAULT_ENV, filter),
         Err(_) => ("log.filter in the configuration file", config.filter.clone()),
     };
-    let filter = EnvFilter::try_new(filter)
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
         .map_err(|error| Failure::new(Exit::Usage, format!("{source} cannot be understood: {error}.")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let for_people = match config.format {

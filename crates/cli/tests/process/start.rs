@@ -182,8 +182,7 @@ fn a_first_start_that_was_killed_is_finished_by_the_next() {
 /// A request of which the last byte is still to come, and which the service waits for.
 fn begin_request(service: &Service) -> TcpStream {
     let mut stream = TcpStream::connect(service.http()).unwrap();
-    let head =
-        "POST /common/oauth2/v2.0/token HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    let head = "POST /common/oauth2/v2.0/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     let mut go_on = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
     stream.read_exact(&mut go_on).unwrap();

@@ -7,48 +7,35 @@ use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use std::convert::Infallible;
 use std::io;
-use std::pin::{Pin, pin};
+use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_io_timeout::TimeoutWriter;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{
-    DRAIN_BYTES_MAX, DRAIN_TIME_MAX, Edge, HEADER_BYTES_MAX, HEADER_TIME_MAX, Scheme, URL_BYTES_MAX, url_too_long,
+use super::connections::{Activity, Admitted, Connections, Full};
+use super::delivery::{Delivery, StreamExecutor};
+use super::limits::{
+    ACCEPT_LOG_INTERVAL, ACCEPT_PAUSE, CLOSE_TIME_MAX, DRAIN_BYTES_MAX, DRAIN_TIME_MAX, HANDSHAKE_TIME_MAX,
+    HEADER_BYTES_MAX, HEADER_TIME_MAX, IDLE_TIME_MAX, Limits, PING_INTERVAL, RESETS_MAX, STREAMS_MAX, URL_BYTES_MAX,
+    WRITE_TIME_MAX,
 };
+use super::{Arrival, Edge, Place, Scheme, url_too_long};
 use crate::pipeline;
-use crate::request::RequestIds;
+use crate::request::{Peer, RequestIds};
 
-/// Connections that are open at the same time; more wait until one is closed.
-pub const CONNECTIONS_MAX: usize = 4_096;
-
-/// Longest TLS handshake.
-pub(super) const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
-/// Pause after the system had no connection to give, e.g. because there are too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// First byte of a TLS connection.
 const TLS_HANDSHAKE: u8 = 0x16;
-/// Longest time in which a client takes nothing of an answer.
-pub(super) const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
-/// Requests at the same time on one HTTP/2 connection.
-pub(super) const STREAMS_MAX: u32 = 128;
-/// Requests of one HTTP/2 connection that its client has taken back and that are not cleaned up yet; one with more is closed.
-pub(super) const RESETS_MAX: usize = 20;
-/// How long a connection may be open without a request on it; one of HTTP/1.1 has to begin its next one within [`HEADER_TIME_MAX`] anyway.
-pub(super) const IDLE_TIME_MAX: Duration = Duration::from_mins(2);
-/// How often a silent HTTP/2 connection is asked whether anyone is there.
-pub(super) const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// A bound socket.
 pub struct Listener {
@@ -56,44 +43,81 @@ pub struct Listener {
     pub socket: TcpListener,
     /// With it, HTTPS.
     pub tls: Option<TlsAcceptor>,
-    /// Connections that are open at the same time, [`CONNECTIONS_MAX`] in a server.
-    pub connections_max: usize,
+    /// How many connections there may be.
+    pub limits: Limits,
 }
 
-/// Serves a socket until `stop` is cancelled. Open connections go on, as tasks of `connections`, until their requests are answered. One that has become something
-/// else than HTTP is no longer ours, and whoever it was handed to counts it.
-pub async fn serve(edge: Arc<Edge>, listener: Listener, stop: CancellationToken, connections: TaskTracker) {
-    let places = Arc::new(Semaphore::new(listener.connections_max));
-    loop {
-        let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await.expect("it is never closed");
-            listener.socket.accept().await.map(|(stream, _)| (stream, place))
-        };
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = accepted => accepted,
-        };
-        match accepted {
-            Ok((stream, place)) => {
-                let (edge, tls, stop) = (Arc::clone(&edge), listener.tls.clone(), stop.clone());
-                connections.spawn(async move {
-                    connect(&edge, stream, tls, &stop).await;
-                    drop(place);
-                });
-            }
+/// Serves a socket until `stop` is cancelled. Open connections go on, as tasks of `tasks`, until their requests are
+/// answered. One that has become something else than HTTP is no longer ours, and whoever it was handed to counts it.
+pub async fn serve(edge: Arc<Edge>, listener: Listener, stop: CancellationToken, tasks: TaskTracker) {
+    let connections = Connections::new(listener.limits);
+    let mut failures = AcceptFailures::default();
+    while let Some(accepted) = stop.run_until_cancelled(listener.socket.accept()).await {
+        let (stream, address) = match accepted {
+            Ok((stream, address)) => (stream, address.ip()),
             Err(error) => {
-                tracing::warn!(%error, "accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                failures.log(&error);
+                stop.run_until_cancelled(sleep(ACCEPT_PAUSE)).await;
+                continue;
             }
+        };
+        let Some(admitted) = stop.run_until_cancelled(admit(&edge, &connections, address)).await else { return };
+        let Some(admitted) = admitted else {
+            tracing::debug!(%address, "a connection is closed: its peer has a request on each of its connections");
+            continue;
+        };
+        let (edge, tls, stop) = (Arc::clone(&edge), listener.tls.clone(), stop.clone());
+        tasks.spawn(async move {
+            let arrival = |scheme| Arrival { scheme, address, stop: stop.clone() };
+            let evicted = &admitted.connection.evicted;
+            evicted.run_until_cancelled(connect(&edge, stream, tls, arrival, &admitted.connection.activity)).await;
+        });
+    }
+}
+
+/// Failures to accept a connection, which whoever opens many of them can cause without end.
+#[derive(Default)]
+struct AcceptFailures {
+    /// Not logged yet.
+    count: u64,
+    logged: Option<Instant>,
+}
+
+impl AcceptFailures {
+    /// Logs a failure, together with those that there were since the last line.
+    fn log(&mut self, error: &io::Error) {
+        self.count += 1;
+        if self.logged.is_none_or(|at| at.elapsed() >= ACCEPT_LOG_INTERVAL) {
+            tracing::warn!(%error, count = self.count, "accepting a connection failed; retrying");
+            *self = Self { count: 0, logged: Some(Instant::now()) };
+        }
+    }
+}
+
+/// Admits a connection, once there is room for it; none: its peer has its share.
+async fn admit(edge: &Edge, connections: &Arc<Connections>, address: IpAddr) -> Option<Admitted> {
+    let peer = if edge.app.edge.reach.is_trusted(address) { None } else { Some(Peer::of(address)) };
+    loop {
+        match connections.admit(peer) {
+            Ok(admitted) => return Some(admitted),
+            Err(Full::Share) => return None,
+            Err(Full::All) => connections.one_closed().await,
         }
     }
 }
 
 /// One connection, to its end. What goes wrong on it is the client's business, and it has been told or is gone.
-async fn connect(edge: &Arc<Edge>, mut stream: TcpStream, tls: Option<TlsAcceptor>, stop: &CancellationToken) {
+async fn connect(
+    edge: &Arc<Edge>,
+    mut stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    arrival: impl Fn(Scheme) -> Arrival,
+    activity: &Arc<Activity>,
+) {
     // Answers are written in one piece; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
-    let Some(acceptor) = tls else { return converse(edge, stream, Scheme::Http, stop).await };
+    let Some(acceptor) = tls else { return converse(edge, stream, arrival(Scheme::Http), activity).await };
+    let arrival = arrival(Scheme::Https);
     let shaken = async {
         if begins_tls(&stream).await? {
             return acceptor.accept(stream).await.map(Some);
@@ -101,11 +125,11 @@ async fn connect(edge: &Arc<Edge>, mut stream: TcpStream, tls: Option<TlsAccepto
         refuse(edge, &mut stream, &plain_on_tls()).await.map(|()| None)
     };
     let shaken = tokio::select! {
-        () = stop.cancelled() => return,
-        shaken = tokio::time::timeout(HANDSHAKE_TIME_MAX, shaken) => shaken,
+        () = arrival.stop.cancelled() => return,
+        shaken = timeout(HANDSHAKE_TIME_MAX, shaken) => shaken,
     };
     if let Ok(Ok(Some(stream))) = shaken {
-        converse(edge, stream, Scheme::Https, stop).await;
+        converse(edge, stream, arrival, activity).await;
     }
 }
 
@@ -119,24 +143,57 @@ fn plain_on_tls() -> GraphError {
     GraphError::bad_request("This port speaks HTTPS, and the request came without TLS; use an https address.")
 }
 
-async fn converse<S>(edge: &Arc<Edge>, mut stream: S, scheme: Scheme, stop: &CancellationToken)
+async fn converse<S>(edge: &Arc<Edge>, mut stream: S, arrival: Arrival, activity: &Arc<Activity>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let stop = arrival.stop.clone();
     let begun = tokio::select! {
         () = stop.cancelled() => return,
-        begun = tokio::time::timeout(HEADER_TIME_MAX, first_line(&mut stream)) => begun,
+        begun = timeout(HEADER_TIME_MAX, first_line(&mut stream)) => begun,
     };
     let begun = match begun {
         Ok(Ok(FirstLine::Read(begun))) => begun,
         Ok(Ok(FirstLine::TooLong)) => {
-            let _ = tokio::time::timeout(DRAIN_TIME_MAX, refuse(edge, &mut stream, &url_too_long())).await;
+            let error = url_too_long();
+            let refusal = timeout(DRAIN_TIME_MAX, refuse(edge, &mut stream, &error));
+            stop.run_until_cancelled(refusal).await;
             return;
         }
         Ok(Err(_)) | Err(_) => return,
     };
+    let service = service_fn(|request: Request<Incoming>| {
+        let (edge, arrival, open) = (Arc::clone(edge), arrival.clone(), activity.begin());
+        async move {
+            let mut answer = edge.answer(request.map(Body::new), &arrival).await;
+            let held = (open, answer.extensions_mut().remove::<Place>());
+            Ok::<_, Infallible>(answer.map(|body| Delivery::new(body, held)))
+        }
+    });
+    let mut stream = TimeoutWriter::new(Begun { begun, stream });
+    stream.set_timeout(Some(WRITE_TIME_MAX));
+    let http = http();
+    let mut connection = Box::pin(http.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service));
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stop.cancelled() => {}
+        () = activity.idle_for(IDLE_TIME_MAX) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    // The client may keep the connection open in spite of that.
+    let closed = async {
+        sleep(CLOSE_TIME_MAX).await;
+        activity.idle_for(CLOSE_TIME_MAX).await;
+    };
+    tokio::select! {
+        _ = connection => {}
+        () = closed => {}
+    }
+}
 
-    let mut http = auto::Builder::new(TokioExecutor::new());
+/// HTTP within the limits.
+fn http() -> auto::Builder<StreamExecutor> {
+    let mut http = auto::Builder::new(StreamExecutor);
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME_MAX)
@@ -149,59 +206,7 @@ where
         .max_concurrent_streams(STREAMS_MAX)
         .max_pending_accept_reset_streams(RESETS_MAX)
         .keep_alive_interval(PING_INTERVAL);
-    let requests = Arc::new(Requests::default());
-    let service = service_fn(|request: Request<Incoming>| {
-        let (edge, request_is_open) = (Arc::clone(edge), requests.open());
-        async move {
-            let answer = edge.answer(request.map(Body::new), scheme).await;
-            drop(request_is_open);
-            Ok::<_, Infallible>(answer)
-        }
-    });
-    let mut stream = TimeoutWriter::new(Begun { begun, stream });
-    stream.set_timeout(Some(WRITE_TIME_MAX));
-    let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service));
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
-        () = requests.idle() => connection.as_mut().graceful_shutdown(),
-    }
-    let _ = connection.await;
-}
-
-/// The requests of one connection, counted to see whether it is used.
-#[derive(Default)]
-struct Requests {
-    begun: AtomicUsize,
-    ended: AtomicUsize,
-}
-
-/// A request that is being answered, or whose client has gone away.
-struct OpenRequest(Arc<Requests>);
-
-impl Requests {
-    fn open(self: &Arc<Self>) -> OpenRequest {
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        OpenRequest(Arc::clone(self))
-    }
-
-    /// Returns when there was none for [`IDLE_TIME_MAX`], or a little later.
-    async fn idle(&self) {
-        loop {
-            let begun = self.begun.load(Ordering::Relaxed);
-            let was_idle = self.ended.load(Ordering::Relaxed) == begun;
-            tokio::time::sleep(IDLE_TIME_MAX).await;
-            if was_idle && self.begun.load(Ordering::Relaxed) == begun {
-                return;
-            }
-        }
-    }
-}
-
-impl Drop for OpenRequest {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
-    }
+    http
 }
 
 enum FirstLine {

@@ -1,6 +1,7 @@
 //! The edge over real sockets. Behind it are the real routes and a few that answer slowly, panic or measure what reached them.
 
 mod bodies;
+mod cors;
 mod desktop;
 mod heads;
 mod http2;
@@ -13,7 +14,7 @@ use axum::routing::{any, post};
 use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
 use cloudpc_drivers::{Fetcher, SystemClock};
 use cloudpc_engine::Faults;
-use cloudpc_model::{Clock as _, SeededRng};
+use cloudpc_model::{AppId, Clock as _, SeededRng, TenantId};
 use cloudpc_store::{Store, WriteMode};
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
@@ -29,6 +30,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::limits::*;
 use super::*;
 use crate::app::Simulation;
 use crate::config::Config;
@@ -51,16 +53,17 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        Self::with_connections(CONNECTIONS_MAX).await
+        Self::with(Limits::default(), Config::default()).await
     }
 
-    async fn with_connections(connections_max: usize) -> Self {
-        Self::with_app(connections_max, async |app| app).await
+    async fn with(limits: Limits, config: Config) -> Self {
+        Self::with_app(limits, config, async |app| app).await
     }
 
-    async fn with_app(connections_max: usize, change: impl AsyncFnOnce(App) -> App) -> Self {
+    async fn with_app(limits: Limits, mut config: Config, change: impl AsyncFnOnce(App) -> App) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let app = change(app(&directory).await).await;
+        config.server.names.extend(["a", "pc.test", "cloudpc.test"].map(str::to_owned));
+        let app = change(app(&directory, config).await).await;
         let go_on = Arc::new(Notify::new());
         let health = Arc::new(Health::default());
         let mut edge = Edge::new(app, health);
@@ -74,7 +77,7 @@ impl World {
         for tls in [None, Some(TlsAcceptor::from(config))] {
             let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
             addresses.push(socket.local_addr().unwrap());
-            let listener = Listener { socket, tls, connections_max };
+            let listener = Listener { socket, tls, limits };
             tokio::spawn(serve(Arc::clone(&edge), listener, stop.clone(), connections.clone()));
         }
         let [plain, secured] = addresses[..] else { unreachable!() };
@@ -99,6 +102,31 @@ impl World {
                 .exchange(format!("{line} HTTP/1.1\r\nHost: cloudpc.test\r\nConnection: close\r\n{headers}\r\n"))
                 .await,
         )
+    }
+
+    /// Answers a request of this peer without a connection.
+    async fn answer_peer(&self, request: Request<Body>, peer: u8) -> Response<Body> {
+        self.edge.answer(request, &arrival(peer)).await
+    }
+
+    /// A token with which everything may be done.
+    async fn administrator(&self) -> String {
+        let app = &self.edge.app;
+        let (tenant_id, id) = (TenantId::random(app.rng.as_ref()), AppId::random(app.rng.as_ref()));
+        let application = cloudpc_store::App {
+            tenant_id,
+            id,
+            name: "Administrator".into(),
+            secret_hash: None,
+            permissions: crate::pipeline::PERMISSIONS.map(str::to_owned).to_vec(),
+            enabled: true,
+        };
+        let stored = app.store.write(move |tx| {
+            tx.tenant_put(tenant_id, "Contoso")?;
+            tx.app_put(&application)
+        });
+        stored.await.unwrap();
+        app.identity.issue_for_app(&BaseAddress("http://a".into()), tenant_id, id).await.unwrap().token
     }
 
     /// A TLS connection to the secured socket, by a client that trusts the authority.
@@ -132,7 +160,12 @@ impl Drop for World {
     }
 }
 
-async fn app(directory: &TempDir) -> App {
+/// A connection of a peer, known by the last number of its address.
+fn arrival(peer: u8) -> Arrival {
+    Arrival { scheme: Scheme::Http, address: [192, 0, 2, peer].into(), stop: CancellationToken::new() }
+}
+
+async fn app(directory: &TempDir, config: Config) -> App {
     let clock = SimClock::paused(SystemClock.now());
     let rng = Arc::new(SeededRng::new(7));
     let sim = SimParts { clock: Arc::new(clock.clone()), rng: rng.clone(), fetcher: Fetcher::new(None).unwrap() };
@@ -145,7 +178,7 @@ async fn app(directory: &TempDir) -> App {
         }),
         host_clock: Arc::new(clock),
         rng,
-        config: Config::default(),
+        config,
     };
     assemble(parts).await.unwrap()
 }
@@ -166,6 +199,7 @@ fn routes(go_on: Arc<Notify>) -> Router {
         .route("/test/large/{bytes}", get(large))
         .route("/test/panic", get(panic))
         .route("/test/length", post(length))
+        .route("/_cloudpc/test/length", post(length))
         .route("/test/any", any(length))
         .layer(DefaultBodyLimit::disable())
 }

@@ -27,6 +27,7 @@ pub const CODES: &[&str] = &[
     "tooLateToCancel",
     "notStuck",
     "TooManyRequests",
+    "MisdirectedRequest",
     "RequestEntityTooLarge",
     "RequestUriTooLong",
     "UnsupportedMediaType",

@@ -13,7 +13,7 @@ use super::answer::with_body;
 pub(super) fn public(edm: &'static Edm, root: &str, endpoint: Endpoint) -> Option<Response<Body>> {
     match endpoint {
         Endpoint::Root => Some(with_body(document(root), CONTENT_TYPE_JSON)),
-        Endpoint::Metadata => Some(with_body(metadata_of(edm).as_bytes().to_vec(), "application/xml")),
+        Endpoint::Metadata => Some(with_body(metadata_of(edm), "application/xml")),
         Endpoint::Batch => None,
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::world::{BASE, FLEET, OWNER_APP, Who, World};
+use crate::world::{BASE, FLEET, HOST, OWNER_APP, Who, World, arrival};
 
 const OTHER_TENANT: &str = "20000000-0000-4000-8000-000000000001";
 
@@ -52,13 +52,13 @@ impl Administration {
     }
 
     async fn send(&self, token: Option<&str>, method: &str, path: &str, body: &str) -> (StatusCode, Value) {
-        let request = Request::builder().method(method).uri(path).header("host", "cloudpc.test");
+        let request = Request::builder().method(method).uri(path).header("host", HOST);
         let request = match token {
             Some(token) => request.header("authorization", format!("Bearer {token}")),
             None => request,
         };
         let request = request.header("content-type", "application/json").body(Body::from(body.to_owned())).unwrap();
-        let response = self.edge.answer(request, Scheme::Http).await;
+        let response = self.edge.answer(request, &arrival(Scheme::Http)).await;
         let status = response.status();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))

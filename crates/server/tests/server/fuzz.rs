@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use std::cell::Cell;
 use std::sync::Arc;
 
-use crate::world::{DESK_1, DESK_2, DEVICE_1, PARTNER, PLAN_2, Reply, Who, World};
+use crate::world::{DESK_1, DESK_2, DEVICE_1, HOST, PARTNER, PLAN_2, Reply, Who, World, arrival};
 
 const CASES: u32 = 1_500;
 const SEED: u64 = 2;
@@ -473,7 +473,7 @@ fn whatever_is_asked_beside_graph_the_answer_is_one() {
         runner().run(&(path, query, method, body, media, authorised), |(path, query, method, body, media, who)| {
             let address = query.map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
             let request =
-                Request::builder().method(method).uri(&address).header("host", "a").header("content-type", media);
+                Request::builder().method(method).uri(&address).header("host", HOST).header("content-type", media);
             let request = match who {
                 Some(who) => {
                     let token = runtime.block_on(world.token(who));
@@ -485,7 +485,7 @@ fn whatever_is_asked_beside_graph_the_answer_is_one() {
                 return Err(TestCaseError::reject("no request"));
             };
             let (status, media, text) = runtime.block_on(async {
-                let answer = edge.answer(request, Scheme::Https).await;
+                let answer = edge.answer(request, &arrival(Scheme::Https)).await;
                 let (head, body) = answer.into_parts();
                 let media = head.headers.get("content-type").map(|media| media.to_str().unwrap().to_owned());
                 let bytes = body.collect().await.unwrap().to_bytes();

@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::world::{START, Who, World};
+use crate::world::{HOST, START, Who, World, arrival};
 
 const PASSWORD: &str = "correct horse";
 const CLIENT: &str = "6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10";
@@ -45,8 +45,8 @@ impl Site {
     }
 
     async fn send(&self, request: http::request::Builder, scheme: Scheme, body: String) -> Page {
-        let request = request.header("host", "cloudpc.test").body(Body::from(body)).unwrap();
-        let (head, body) = self.edge.answer(request, scheme).await.into_parts();
+        let request = request.header("host", HOST).body(Body::from(body)).unwrap();
+        let (head, body) = self.edge.answer(request, &arrival(scheme)).await.into_parts();
         let html = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         Page { status: head.status, headers: head.headers, html }
     }

@@ -7,6 +7,7 @@ use cloudpc_engine::Faults;
 use cloudpc_model::{AppId, SeededRng, TenantId, Timestamp};
 use cloudpc_server::app::{App, Simulation};
 use cloudpc_server::config::Config;
+use cloudpc_server::edge::{Arrival, Scheme};
 use cloudpc_server::request::{BaseAddress, RequestIds};
 use cloudpc_server::start::{Machines, Parts, assemble};
 use cloudpc_server::{installation, pipeline, scenario};
@@ -15,6 +16,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use std::fmt::{self, Write as _};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -22,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Where the clock stands at first: 2026-03-01T12:00:00Z.
 pub const START: Timestamp = Timestamp(1_772_366_400_000_000);
+/// The name by which these tests reach the server.
+pub const HOST: &str = "cloudpc.test";
 /// The address by which these tests reach the server.
 pub const BASE: &str = "https://cloudpc.test";
 
@@ -59,6 +63,11 @@ pub enum Who {
     Alan,
 }
 
+/// The connection that requests to a whole edge come from.
+pub fn arrival(scheme: Scheme) -> Arrival {
+    Arrival { scheme, address: Ipv4Addr::LOCALHOST.into(), stop: CancellationToken::new() }
+}
+
 /// The server.
 pub struct World {
     pub app: App,
@@ -81,7 +90,8 @@ impl World {
         Self::with(Config::default()).await
     }
 
-    pub async fn with(config: Config) -> Self {
+    pub async fn with(mut config: Config) -> Self {
+        config.server.names.push(HOST.to_owned());
         let directory = tempfile::tempdir().unwrap();
         let (clock, host_clock) = (SimClock::paused(START), SimClock::paused(START));
         let rng = Arc::new(SeededRng::new(42));

@@ -8,15 +8,20 @@ use super::*;
 
 const HEAD: &str = "POST /test/length HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
 
-fn declared(bytes: usize) -> Vec<u8> {
-    let mut request = format!("{HEAD}Content-Length: {bytes}\r\n\r\n").into_bytes();
+/// The head of a request to a path that takes a token.
+fn with_token(token: &str) -> String {
+    format!("{}Authorization: Bearer {token}\r\n", HEAD.replace("/test", "/_cloudpc/test"))
+}
+
+fn declared(head: &str, bytes: usize) -> Vec<u8> {
+    let mut request = format!("{head}Content-Length: {bytes}\r\n\r\n").into_bytes();
     request.resize(request.len() + bytes, FILLING);
     request
 }
 
-fn chunked(bytes: usize) -> Vec<u8> {
+fn chunked(head: &str, bytes: usize) -> Vec<u8> {
     const CHUNK: usize = 64 * 1024;
-    let mut request = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n").into_bytes();
+    let mut request = format!("{head}Transfer-Encoding: chunked\r\n\r\n").into_bytes();
     let mut left = bytes;
     while left > 0 {
         let chunk = left.min(CHUNK);
@@ -32,20 +37,43 @@ fn chunked(bytes: usize) -> Vec<u8> {
 #[tokio::test]
 async fn a_body_may_be_so_large_and_no_larger() {
     let world = World::new().await;
-    let over = "413 Payload Too Large: RequestEntityTooLarge: The body is larger than 4194304 bytes.";
-    for framed in [declared, chunked] {
-        let at_limit = told(&world.exchange(framed(BODY_BYTES_MAX)).await);
-        assert_eq!(at_limit, format!("200 OK: {BODY_BYTES_MAX}"));
-        // However much the client sends before it looks, it gets to read the answer.
-        for bytes in [BODY_BYTES_MAX + 1, 3 * BODY_BYTES_MAX] {
-            assert_eq!(told(&world.exchange(framed(bytes)).await), over, "{bytes}");
+    let caller = with_token(&world.administrator().await);
+    for (head, bytes_max) in [(caller.as_str(), BODY_BYTES_MAX), (HEAD, STRANGER_BODY_BYTES_MAX)] {
+        let over = format!("413 Payload Too Large: RequestEntityTooLarge: The body is larger than {bytes_max} bytes.");
+        for framed in [declared, chunked] {
+            let at_limit = told(&world.exchange(framed(head, bytes_max)).await);
+            assert_eq!(at_limit, format!("200 OK: {bytes_max}"));
+            // However much the client sends before it looks, it gets to read the answer.
+            for bytes in [bytes_max + 1, 3 * BODY_BYTES_MAX] {
+                assert_eq!(told(&world.exchange(framed(head, bytes)).await), over, "{bytes}");
+            }
         }
+        // One that is far too large to be read to its end is refused by what it says of itself.
+        let mut stream = world.connect().await;
+        let head = format!("{head}Content-Length: {}\r\nExpect: 100-continue\r\n\r\n", u64::MAX / 2);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        assert_eq!(told(&rest(&mut stream).await), over);
     }
-    // One that is far too large to be read to its end is refused by what it says of itself.
-    let mut stream = world.connect().await;
-    let head = format!("{HEAD}Content-Length: {}\r\nExpect: 100-continue\r\n\r\n", u64::MAX / 2);
-    stream.write_all(head.as_bytes()).await.unwrap();
-    assert_eq!(told(&rest(&mut stream).await), over);
+}
+
+#[tokio::test]
+async fn a_token_is_checked_before_the_body_is_read() {
+    let world = World::new().await;
+    for path in ["/beta/$batch", "/v1.0/deviceManagement/virtualEndpoint/externalPartners", "/_cloudpc/scenario"] {
+        for token in ["", "Authorization: Bearer forged\r\n"] {
+            let mut stream = world.connect().await;
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\n{token}Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let refused = answer(&mut stream).await;
+            assert!(refused.starts_with("HTTP/1.1 401"), "nothing is asked for: {refused}");
+        }
+        // What is sent nevertheless is counted nowhere, and its sender gets to read the answer.
+        let head = HEAD.replace("/test/length", path);
+        let refused = told(&world.exchange(declared(&head, BODY_BYTES_MAX)).await);
+        assert!(refused.starts_with("401 Unauthorized: InvalidAuthenticationToken"), "{refused}");
+    }
 }
 
 #[tokio::test]
@@ -140,7 +168,7 @@ async fn how_a_body_may_be_framed() {
 #[tokio::test]
 async fn a_compressed_body_is_never_unpacked() {
     let world = World::new().await;
-    let token = administrator(&world).await;
+    let token = world.administrator().await;
     let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
     for _ in 0..64 {
         bomb.write_all(&[b' '; 1024 * 1024]).unwrap();
@@ -168,25 +196,4 @@ async fn a_compressed_body_is_never_unpacked() {
     }
     told_so.dedup();
     insta::assert_snapshot!(told_so.join("\n"), @"415 Unsupported Media Type: UnsupportedMediaType: Compressed request bodies are not taken; leave Content-Encoding out.");
-}
-
-/// A token with which everything may be done.
-async fn administrator(world: &World) -> String {
-    let app = &world.edge.app;
-    let (tenant_id, id) =
-        (cloudpc_model::TenantId::random(app.rng.as_ref()), cloudpc_model::AppId::random(app.rng.as_ref()));
-    let application = cloudpc_store::App {
-        tenant_id,
-        id,
-        name: "Administrator".into(),
-        secret_hash: None,
-        permissions: crate::pipeline::PERMISSIONS.map(str::to_owned).to_vec(),
-        enabled: true,
-    };
-    let stored = app.store.write(move |tx| {
-        tx.tenant_put(tenant_id, "Contoso")?;
-        tx.app_put(&application)
-    });
-    stored.await.unwrap();
-    app.identity.issue_for_app(&BaseAddress("http://a".into()), tenant_id, id).await.unwrap().token
 }

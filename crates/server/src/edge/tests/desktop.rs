@@ -95,7 +95,7 @@ impl Room {
         let host_clock: Arc<dyn cloudpc_model::Clock> = Arc::new(clock.clone());
         let rng: Arc<dyn cloudpc_model::Rng> = Arc::new(SeededRng::new(3));
         let path = novnc.path().to_owned();
-        let world = World::with_app(CONNECTIONS_MAX, async |app| {
+        let world = World::with_app(Limits::default(), Config::default(), async |app| {
             let desktops = Arc::new(Desktops::new(&app.store, &host_clock, &rng, path));
             let fleet = include_str!("../../../tests/server/world.toml");
             let prepared = scenario::prepare(&app, None, fleet).await.unwrap();
@@ -103,6 +103,7 @@ impl Room {
             App::from(app::Parts {
                 driver: Arc::new(Screen(socket)),
                 desktops,
+                edge: app.edge.clone(),
                 store: app.store.clone(),
                 engine: app.engine.clone(),
                 clock: Arc::clone(&app.clock),

@@ -74,21 +74,47 @@ async fn a_connection_on_which_nothing_more_is_asked_is_closed() {
 }
 
 #[tokio::test]
-async fn links_have_the_scheme_that_the_client_has_used_with_a_proxy() {
+async fn links_have_the_scheme_and_host_that_a_trusted_proxy_names() {
+    for (trusted, believed) in [(None, false), (Some("192.0.2.0/24"), false), (Some("127.0.0.0/8"), true)] {
+        let mut config = Config::default();
+        config.server.trusted_proxies.extend(trusted.map(|network| network.parse::<ipnet::IpNet>().unwrap()));
+        let world = World::with(Limits::default(), config).await;
+        for (forwarded, base) in [
+            ("", "http://pc.test"),
+            ("X-Forwarded-Proto: http\r\n", "http://pc.test"),
+            ("X-Forwarded-Proto: gopher\r\n", "http://pc.test"),
+            ("X-Forwarded-Proto: http, https\r\n", "http://pc.test"),
+            ("X-Forwarded-Proto: https\r\n", "https://pc.test"),
+            ("x-forwarded-proto: HTTPS, http\r\n", "https://pc.test"),
+            ("X-Forwarded-Host: cloudpc.test:8443\r\n", "http://cloudpc.test:8443"),
+        ] {
+            let base = if believed { base } else { "http://pc.test" };
+            let request = format!(
+                "GET /common/v2.0/.well-known/openid-configuration HTTP/1.1\r\nHost: pc.test\r\n{forwarded}Connection: close\r\n\r\n"
+            );
+            let answer = world.exchange(&request).await;
+            assert!(
+                answer.contains(&format!("\"{base}/common/oauth2/v2.0/token\"")),
+                "{trusted:?} {forwarded}{answer}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_ours_is_misdirected() {
     let world = World::new().await;
-    for (forwarded, scheme) in [
-        ("", "http"),
-        ("X-Forwarded-Proto: http\r\n", "http"),
-        ("X-Forwarded-Proto: gopher\r\n", "http"),
-        ("X-Forwarded-Proto: http, https\r\n", "http"),
-        ("X-Forwarded-Proto: https\r\n", "https"),
-        ("x-forwarded-proto: HTTPS, http\r\n", "https"),
-    ] {
-        let request = format!(
-            "GET /common/v2.0/.well-known/openid-configuration HTTP/1.1\r\nHost: pc.test\r\n{forwarded}Connection: close\r\n\r\n"
-        );
-        let answer = world.exchange(&request).await;
-        assert!(answer.contains(&format!("\"{scheme}://pc.test/common/oauth2/v2.0/token\"")), "{forwarded}{answer}");
+    for path in ["/", "/healthz", "/devicelogin", "/beta/$metadata", "/common/oauth2/v2.0/token"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: rebind.evil.test:8365\r\nConnection: close\r\n\r\n");
+        let answer = world.exchange(request).await;
+        assert!(answer.contains("\r\nrequest-id: "), "{answer}");
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(told(&answer), @"421 Misdirected Request: MisdirectedRequest: The host 'rebind.evil.test' is not a name of this server. Use localhost, an IP address, the machine's own name or a name from server.names; to serve this name, add it to server.names in the configuration file.");
+        }
+    }
+    for host in ["127.0.0.1:1", "[::1]", "192.0.2.200", "LOCALHOST.:2", "Pc.Test"] {
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        assert_eq!(told(&world.exchange(request).await), "200 OK: ok", "{host}");
     }
 }
 
@@ -136,12 +162,12 @@ async fn what_a_request_may_look_like() {
     two hosts -> 400 Bad Request: BadRequest: The Host header is missing, there twice, or not a host and port.
     a host with a user -> 400 Bad Request: BadRequest: The Host header is missing, there twice, or not a host and port.
     a host that is markup -> 400 Bad Request: BadRequest: The Host header is missing, there twice, or not a host and port.
-    an absolute address -> 200 OK: ok
+    an absolute address -> 421 Misdirected Request: MisdirectedRequest: The host 'other.test' is not a name of this server. Use localhost, an IP address, the machine's own name or a name from server.names; to serve this name, add it to server.names in the configuration file.
     OPTIONS of the server -> 404 Not Found: ResourceNotFound: There is nothing at *; Graph is below /v1.0 and /beta.
     OPTIONS -> 405 Method Not Allowed: Request_BadRequest: OPTIONS is not supported at /healthz.
     TRACE -> 405 Method Not Allowed: Request_BadRequest: TRACE is not supported at /healthz.
     TRACE of Graph -> 401 Unauthorized: InvalidAuthenticationToken: Access token is empty: the Authorization header is missing.
-    CONNECT -> 404 Not Found: ResourceNotFound: There is nothing at ; Graph is below /v1.0 and /beta.
+    CONNECT -> 421 Misdirected Request: MisdirectedRequest: The host 'other.test' is not a name of this server. Use localhost, an IP address, the machine's own name or a name from server.names; to serve this name, add it to server.names in the configuration file.
     no such method -> 405 Method Not Allowed: Request_BadRequest: BREW is not supported at /healthz.
     no such version -> 400 Bad Request: 
     no such protocol -> 400 Bad Request: 

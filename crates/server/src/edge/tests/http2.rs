@@ -5,7 +5,6 @@ use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 
 use super::*;
-use crate::edge::listen::{IDLE_TIME_MAX, RESETS_MAX, STREAMS_MAX};
 
 /// A client over TLS; its connection runs in the background and ends with a reason.
 async fn client(world: &World) -> (SendRequest<Bytes>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
@@ -58,16 +57,19 @@ async fn one_connection_carries_many_requests() {
 async fn bodies_and_urls_have_the_same_limits() {
     let world = World::new().await;
     let (mut send, _connection) = client(&world).await;
-    let mut post = async |bytes: usize| {
-        let request = Request::post("https://localhost/test/length").body(()).unwrap();
-        let (answer, mut body) = send.send_request(request, false).unwrap();
+    let authorization = format!("Bearer {}", world.administrator().await);
+    let mut post = async |path: &str, bytes: usize| {
+        let request = Request::post(format!("https://localhost{path}")).header("authorization", &authorization);
+        let (answer, mut body) = send.send_request(request.body(()).unwrap(), false).unwrap();
         // It is buffered here and sent as the server takes it.
         body.send_data(vec![FILLING; bytes].into(), true).unwrap();
         let (head, body) = answer.await.unwrap().into_parts();
         format!("{}: {}", head.status.as_u16(), text(body).await)
     };
-    assert_eq!(post(BODY_BYTES_MAX).await, format!("200: {BODY_BYTES_MAX}"));
-    assert!(post(BODY_BYTES_MAX + 1).await.starts_with("413: {\"error\""));
+    for (path, bytes_max) in [("/_cloudpc/test/length", BODY_BYTES_MAX), ("/test/length", STRANGER_BODY_BYTES_MAX)] {
+        assert_eq!(post(path, bytes_max).await, format!("200: {bytes_max}"));
+        assert!(post(path, bytes_max + 1).await.starts_with("413: {\"error\""));
+    }
     let long = request(&format!("/{}", "a".repeat(URL_BYTES_MAX)));
     let (answer, _) = send.send_request(long, true).unwrap();
     assert_eq!(answer.await.unwrap().status(), 414);
@@ -131,7 +133,7 @@ async fn a_connection_on_which_nobody_is_there_is_closed() {
     let clock = StandingClock::new();
     settle().await;
     for _ in 0..2 {
-        clock.advance(listen::PING_INTERVAL + Duration::from_secs(1)).await;
+        clock.advance(PING_INTERVAL + Duration::from_secs(1)).await;
         settle().await;
     }
     world.until_open(0).await;
@@ -156,4 +158,132 @@ async fn a_connection_that_nobody_uses_is_closed_and_one_with_a_request_is_not()
     idle_connection.await.unwrap().unwrap();
     world.go_on.notify_one();
     assert_eq!(waiting.await.unwrap().status(), 200);
+}
+
+/// A client that lets the server send nothing, and asks for this path on as many streams as there may be.
+async fn silent(
+    world: &World,
+    path: &str,
+) -> (Vec<h2::client::ResponseFuture>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
+    let stream = world.connect().await;
+    let builder = h2::client::Builder::new().initial_window_size(0).clone();
+    let (send, connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut send = send.ready().await.unwrap();
+    let asked = (0..STREAMS_MAX).map(|_| send.send_request(request(path), true).unwrap().0).collect();
+    settle().await;
+    (asked, connection)
+}
+
+#[tokio::test]
+async fn streams_whose_client_takes_nothing_are_reset_and_their_connection_ends() {
+    let world = World::new().await;
+    for path in ["/beta/$metadata", "/beta/me/cloudPCs"] {
+        let (asked, connection) = silent(&world, path).await;
+        let mut bodies = Vec::new();
+        for answer in asked {
+            bodies.push(answer.await.unwrap().into_body());
+        }
+        let taken = STRANGERS_REQUESTS_MAX - world.edge.strangers.requests.free();
+        assert_eq!(taken, STREAMS_MAX as usize, "a place is held until the answer has been taken");
+        let clock = StandingClock::new();
+        clock.advance(WRITE_TIME_MAX + Duration::from_secs(1)).await;
+        for body in &mut bodies {
+            let reset = body.data().await.unwrap().unwrap_err();
+            assert_eq!(reset.reason(), Some(Reason::CANCEL));
+        }
+        assert_eq!(world.edge.strangers.requests.free(), STRANGERS_REQUESTS_MAX);
+        // Answering PINGs does not keep the connection open.
+        for _ in 0..2 * IDLE_TIME_MAX.as_secs() / 10 + 1 {
+            clock.advance(Duration::from_secs(10)).await;
+            settle().await;
+        }
+        world.until_open(0).await;
+        connection.await.unwrap().unwrap();
+        drop(clock);
+        tokio::time::resume();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_a_little_and_stops_is_reset_too() {
+    let world = World::new().await;
+    let (mut send, _connection) = client(&world).await;
+    let (answer, _) = send.send_request(request(&format!("/test/large/{}", 1024 * 1024)), true).unwrap();
+    let mut body = answer.await.unwrap().into_body();
+    // The window of 65,535 bytes ends within a piece.
+    let first = body.data().await.unwrap().unwrap();
+    assert!(!first.is_empty());
+    settle().await;
+    let clock = StandingClock::new();
+    clock.advance(WRITE_TIME_MAX + Duration::from_secs(1)).await;
+    let ended = loop {
+        match body.data().await.unwrap() {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(ended.reason(), Some(Reason::CANCEL));
+    // The other streams of the connection go on, once there is room in the window that all have together.
+    drop(body);
+    let (answer, _) = send.send_request(request("/healthz"), true).unwrap();
+    assert_eq!(text(answer.await.unwrap().into_body()).await, "ok");
+}
+
+#[tokio::test]
+async fn a_client_that_is_slow_and_goes_on_gets_all_of_its_answer() {
+    const BYTES: usize = 200_000;
+    let world = World::new().await;
+    let (mut send, _connection) = client(&world).await;
+    let (answer, _) = send.send_request(request(&format!("/test/large/{BYTES}")), true).unwrap();
+    let (head, mut body) = answer.await.unwrap().into_parts();
+    assert_eq!(head.headers["content-length"], BYTES.to_string());
+    let clock = StandingClock::new();
+    let mut taken = 0;
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        taken += data.len();
+        settle().await;
+        clock.advance(WRITE_TIME_MAX / 4).await;
+        body.flow_control().release_capacity(data.len()).unwrap();
+    }
+    assert_eq!(taken, BYTES);
+    assert!(body.is_end_stream());
+    settle().await;
+    assert_eq!(world.edge.strangers.requests.free(), STRANGERS_REQUESTS_MAX);
+}
+
+#[tokio::test]
+async fn a_client_that_keeps_its_connection_open_after_its_end_is_cut_off() {
+    let world = World::new().await;
+    let mut stream = world.connect().await;
+    // It answers every PING, says nothing else, and does not close the connection on GOAWAY.
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    world.until_open(1).await;
+    let clock = StandingClock::new();
+    let answering = tokio::spawn(async move {
+        const ACK: u8 = 1;
+        const PING: u8 = 6;
+        const GOAWAY: u8 = 7;
+        let mut went_away = false;
+        let mut head = [0; 9];
+        while stream.read_exact(&mut head).await.is_ok() {
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            let mut payload = vec![0; length];
+            stream.read_exact(&mut payload).await.unwrap();
+            went_away |= head[3] == GOAWAY;
+            if head[3] == PING && head[4] & ACK == 0 {
+                head[4] |= ACK;
+                let _ = stream.write_all(&[&head[..], &payload].concat()).await;
+            }
+        }
+        went_away
+    });
+    settle().await;
+    for _ in 0..2 * IDLE_TIME_MAX.as_secs() / 10 + 2 {
+        clock.advance(Duration::from_secs(10)).await;
+        settle().await;
+    }
+    world.until_open(0).await;
+    assert!(answering.await.unwrap(), "it is told before it is cut off");
 }

@@ -1,40 +1,126 @@
 //! More than there is room for: connections, requests, bodies, and clients that do not take their answers.
 
 use super::*;
-use crate::edge::listen::WRITE_TIME_MAX;
+
+const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn limits(connections: usize, peer_connections: usize) -> Limits {
+    Limits { connections, peer_connections }
+}
+
+/// Connections whose last answer has been taken, in the order in which they were opened.
+async fn idle(world: &World, count: usize) -> Vec<TcpStream> {
+    let clock = StandingClock::new();
+    let mut open = Vec::new();
+    for _ in 0..count {
+        let mut stream = world.connect().await;
+        stream.write_all(HEALTH).await.unwrap();
+        assert!(answer(&mut stream).await.ends_with("ok"));
+        settle().await;
+        clock.advance(Duration::from_millis(10)).await;
+        open.push(stream);
+    }
+    drop(clock);
+    tokio::time::resume();
+    open
+}
 
 #[tokio::test]
-async fn more_connections_than_there_may_be_wait_their_turn() {
-    const CONNECTIONS: usize = 3;
-    let world = World::with_connections(CONNECTIONS).await;
-    let mut open = Vec::new();
-    for _ in 0..CONNECTIONS {
-        open.push(world.connect().await);
+async fn idle_connections_keep_nobody_out() {
+    for limits in [limits(3, 3), limits(10, 3)] {
+        let world = World::with(limits, Config::default()).await;
+        let mut open = idle(&world, 3).await;
+        assert_eq!(world.ask("GET /healthz", "").await, "200 OK: ok");
+        assert_eq!(rest(&mut open[0]).await, "", "the longest idle one has made room");
+        open[1].write_all(HEALTH).await.unwrap();
+        assert!(answer(&mut open[1]).await.ends_with("ok"), "and no other");
     }
-    world.until_open(CONNECTIONS).await;
+}
+
+#[tokio::test]
+async fn http2_connections_that_only_answer_pings_keep_nobody_out() {
+    let world = World::with(limits(2, 2), Config::default()).await;
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let (send, connection) = h2::client::handshake(world.connect().await).await.unwrap();
+        clients.push((send, tokio::spawn(connection)));
+    }
+    world.until_open(2).await;
+    assert_eq!(world.ask("GET /healthz", "").await, "200 OK: ok");
+}
+
+#[tokio::test]
+async fn when_every_connection_is_used_a_new_one_waits_for_its_turn() {
+    let world = World::with(limits(2, 10), Config::default()).await;
+    let mut used = Vec::new();
+    for _ in 0..2 {
+        let mut stream = world.connect().await;
+        stream.write_all(b"GET /test/wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        used.push(stream);
+    }
+    world.until_open(2).await;
+    settle().await;
     let mut waiting = world.connect().await;
     waiting.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
     settle().await;
-    assert_eq!(world.connections.len(), CONNECTIONS);
+    assert_eq!(world.connections.len(), 2);
     assert!(waiting.try_read(&mut [0]).is_err(), "it is not answered yet");
-    open.pop();
+    world.go_on.notify_one();
     assert_eq!(told(&rest(&mut waiting).await), "200 OK: ok");
 }
 
 #[tokio::test]
-async fn more_requests_than_there_may_be_are_told_to_come_again() {
+async fn a_peer_that_uses_all_its_connections_gets_no_other_and_a_proxy_does() {
+    for trusted in [false, true] {
+        let mut config = Config::default();
+        if trusted {
+            config.server.trusted_proxies.push("127.0.0.0/8".parse().unwrap());
+        }
+        let world = World::with(limits(10, 1), config).await;
+        let mut used = world.connect().await;
+        used.write_all(b"GET /test/wait HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        world.until_open(1).await;
+        settle().await;
+        let mut more = world.connect().await;
+        more.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut text = Vec::new();
+        let _ = more.read_to_end(&mut text).await;
+        assert_eq!(!text.is_empty(), trusted);
+    }
+}
+
+fn ask(path: &str) -> Request<Body> {
+    Request::get(path).header("host", "a").body(Body::empty()).unwrap()
+}
+
+fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::post(path).header("host", "a").body(body.into()).unwrap()
+}
+
+async fn told_by(response: Response<Body>) -> String {
+    use http_body_util::BodyExt as _;
+    let (head, body) = response.into_parts();
+    let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    told(&format!("{}\r\n\r\n{body}", head.status))
+}
+
+#[tokio::test]
+async fn a_peer_has_its_share_of_requests_and_no_more() {
     let world = World::new().await;
-    let ask = |path: &str| Request::get(path).header("host", "a").body(Body::empty()).unwrap();
     let mut under_way: Vec<_> =
-        (0..REQUESTS_MAX).map(|_| Box::pin(world.edge.answer(ask("/test/wait"), Scheme::Http))).collect();
+        (0..PEER_REQUESTS_MAX).map(|_| Box::pin(world.answer_peer(ask("/test/wait"), 1))).collect();
     for request in &mut under_way {
         assert!(request.as_mut().now_or_never().is_none());
     }
-    let refused = world.exchange("GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    assert_eq!(told(&refused), "503 Service Unavailable: ServiceUnavailable: Too many requests at once; try again.");
-    assert!(refused.contains("retry-after: 1\r\n"), "{refused}");
+    let refused = world.answer_peer(ask("/healthz"), 1).await;
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(
+        told_by(refused).await,
+        "503 Service Unavailable: ServiceUnavailable: Too many requests from this client at once; try again."
+    );
+    assert_eq!(told_by(world.answer_peer(ask("/healthz"), 2).await).await, "200 OK: ok");
     under_way.pop();
-    assert_eq!(world.ask("GET /healthz", "").await, "200 OK: ok");
+    assert_eq!(told_by(world.answer_peer(ask("/healthz"), 1).await).await, "200 OK: ok");
     world.go_on.notify_waiters();
     for answer in futures_util::future::join_all(under_way).await {
         assert_eq!(answer.status(), 200);
@@ -42,50 +128,133 @@ async fn more_requests_than_there_may_be_are_told_to_come_again() {
 }
 
 #[tokio::test]
+async fn strangers_take_no_place_of_callers() {
+    let world = World::new().await;
+    let token = world.administrator().await;
+    let peers = u8::try_from(STRANGERS_REQUESTS_MAX / PEER_REQUESTS_MAX).unwrap();
+    let strangers = (0..peers).flat_map(|peer| std::iter::repeat_n(peer, PEER_REQUESTS_MAX));
+    let mut under_way: Vec<_> = strangers.map(|peer| Box::pin(world.answer_peer(ask("/test/wait"), peer))).collect();
+    for request in &mut under_way {
+        assert!(request.as_mut().now_or_never().is_none());
+    }
+    let refused = told_by(world.answer_peer(ask("/healthz"), 99).await).await;
+    assert_eq!(refused, "503 Service Unavailable: ServiceUnavailable: Too many requests at once; try again.");
+    let mut caller = ask("/_cloudpc/apps");
+    caller.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    assert_eq!(world.answer_peer(caller, 99).await.status(), 200);
+}
+
+#[tokio::test]
 async fn a_change_whose_client_has_gone_still_takes_its_place() {
     let world = World::new().await;
-    let change = || Request::post("/test/wait").header("host", "a").body(Body::from("x")).unwrap();
-    let free = || (world.edge.requests.available_permits(), world.edge.body_bytes.available_permits());
-    let mut asked = Box::pin(world.edge.answer(change(), Scheme::Http));
+    let strangers = &world.edge.strangers;
+    let free = || (strangers.requests.free(), strangers.body_bytes.free());
+    let mut asked = Box::pin(world.answer_peer(post("/test/wait", "x"), 1));
     assert!(asked.as_mut().now_or_never().is_none());
     drop(asked);
     settle().await;
-    assert_eq!(free(), (REQUESTS_MAX - 1, BODIES_BYTES_MAX - 1));
+    let bytes = "host".len() + "a".len() + "x".len();
+    assert_eq!(free(), (STRANGERS_REQUESTS_MAX - 1, STRANGERS_BODIES_BYTES_MAX - bytes));
     world.go_on.notify_waiters();
     settle().await;
-    assert_eq!(free(), (REQUESTS_MAX, BODIES_BYTES_MAX));
+    assert_eq!(free(), (STRANGERS_REQUESTS_MAX, STRANGERS_BODIES_BYTES_MAX));
+}
+
+/// A body of which this much comes, and never the rest.
+fn stalled(bytes: usize) -> Body {
+    let some = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![FILLING; bytes]))]);
+    Body::from_stream(futures_util::StreamExt::chain(some, futures_util::stream::pending()))
 }
 
 #[tokio::test]
 async fn clients_that_send_slowly_keep_nobody_else_out() {
     let world = World::new().await;
-    let slow = || {
-        let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
-        let request = Request::post("/test/length").header("host", "a").body(Body::from_stream(never));
-        Box::pin(world.edge.answer(request.unwrap(), Scheme::Http))
-    };
-    let mut slow: Vec<_> = (0..=REQUESTS_MAX).map(|_| slow()).collect();
+    let slow = |_| Box::pin(world.answer_peer(post("/test/length", stalled(0)), 1));
+    let mut slow: Vec<_> = (0..=PEER_REQUESTS_MAX).map(slow).collect();
     for request in &mut slow {
         assert!(request.as_mut().now_or_never().is_none());
     }
-    assert_eq!(world.ask("GET /healthz", "").await, "200 OK: ok");
+    assert_eq!(told_by(world.answer_peer(ask("/healthz"), 1).await).await, "200 OK: ok");
 }
 
 #[tokio::test]
-async fn bodies_hold_no_more_memory_than_there_is_for_them() {
+async fn bodies_that_never_end_use_up_no_share_but_their_peers() {
     let world = World::new().await;
-    let held = u32::try_from(BODIES_BYTES_MAX - 10).unwrap();
-    let held = world.edge.body_bytes.try_acquire_many(held).unwrap();
-    let post = async |bytes: usize| {
-        let body = "x".repeat(bytes);
-        world.ask("POST /test/length", &format!("Content-Length: {bytes}\r\n\r\n{body}")).await
+    let slow = |_| Box::pin(world.answer_peer(post("/test/length", stalled(STRANGER_BODY_BYTES_MAX)), 1));
+    // Their heads count too.
+    let mut slow: Vec<_> = (1..PEER_BODIES_BYTES_MAX / STRANGER_BODY_BYTES_MAX).map(slow).collect();
+    for request in &mut slow {
+        assert!(request.as_mut().now_or_never().is_none());
+    }
+    let large = || post("/test/length", vec![FILLING; STRANGER_BODY_BYTES_MAX]);
+    assert_eq!(
+        told_by(world.answer_peer(large(), 1).await).await,
+        "503 Service Unavailable: ServiceUnavailable: Too many large bodies from this client at once; try again."
+    );
+    assert_eq!(told_by(world.answer_peer(large(), 2).await).await, format!("200 OK: {STRANGER_BODY_BYTES_MAX}"));
+    let mut caller = post("/_cloudpc/test/length", "x");
+    let token = world.administrator().await;
+    caller.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    assert_eq!(told_by(world.answer_peer(caller, 1).await).await, "200 OK: 1");
+    drop(slow);
+    assert_eq!(world.edge.strangers.body_bytes.free(), STRANGERS_BODIES_BYTES_MAX, "all of it is given back");
+}
+
+#[tokio::test]
+async fn large_heads_of_bodies_that_never_come_use_up_their_peers_share() {
+    let world = World::new().await;
+    let slow = |_| {
+        let mut request = post("/test/length", stalled(0));
+        request.headers_mut().insert("x", "1".repeat(HEADER_BYTES_MAX - 1024).parse().unwrap());
+        Box::pin(world.answer_peer(request, 1))
     };
-    assert_eq!(post(10).await, "200 OK: 10");
-    assert_eq!(post(11).await, "503 Service Unavailable: ServiceUnavailable: Too many large bodies at once.");
-    assert_eq!(world.ask("GET /healthz", "").await, "200 OK: ok", "one without a body needs none");
-    drop(held);
-    assert_eq!(post(11).await, "200 OK: 11");
-    assert_eq!(world.edge.body_bytes.available_permits(), BODIES_BYTES_MAX, "all of it is given back");
+    let mut slow: Vec<_> = (0..=PEER_BODIES_BYTES_MAX / (HEADER_BYTES_MAX - 1024)).map(slow).collect();
+    let answered = slow.iter_mut().filter_map(|request| request.as_mut().now_or_never()).count();
+    assert_eq!(answered, 1, "the last one finds no room");
+}
+
+#[tokio::test]
+async fn a_token_that_is_withdrawn_while_the_body_arrives_is_not_believed() {
+    let world = World::new().await;
+    let token = world.administrator().await;
+    let (send, body) = tokio::sync::mpsc::channel(1);
+    let body = futures_util::stream::unfold(body, async |mut body| Some((body.recv().await?, body)));
+    let mut request = post("/_cloudpc/apps", Body::from_stream(body));
+    request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    let mut asked = Box::pin(world.answer_peer(request, 1));
+    while world.edge.callers.body_bytes.free() == CALLERS_BODIES_BYTES_MAX {
+        assert!(asked.as_mut().now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    world.edge.app.identity.rotate_keys(crate::identity::OldKeys::Drop).await.unwrap();
+    send.send(Ok::<_, std::io::Error>(Bytes::from("{}"))).await.unwrap();
+    drop(send);
+    assert_eq!(asked.await.status(), 401);
+}
+
+#[tokio::test]
+async fn a_caller_has_its_share_of_bodies_wherever_it_calls_from() {
+    let world = World::new().await;
+    let token = world.administrator().await;
+    let send = |body: Body, peer: u8| {
+        let mut request = post("/_cloudpc/test/length", body);
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        Box::pin(world.answer_peer(request, peer))
+    };
+    let count = u8::try_from(CALLER_BODIES_BYTES_MAX / BODY_BYTES_MAX).unwrap();
+    let mut slow: Vec<_> = (1..count).map(|peer| send(stalled(BODY_BYTES_MAX), peer)).collect();
+    for request in &mut slow {
+        // The token is looked up in the store first.
+        while world.edge.callers.body_bytes.free() == CALLERS_BODIES_BYTES_MAX {
+            assert!(request.as_mut().now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        assert!(request.as_mut().now_or_never().is_none());
+    }
+    assert_eq!(
+        told_by(send(vec![FILLING; BODY_BYTES_MAX].into(), 200).await).await,
+        "503 Service Unavailable: ServiceUnavailable: Too many large bodies from this client at once; try again."
+    );
 }
 
 #[tokio::test]

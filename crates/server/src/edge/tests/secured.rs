@@ -1,7 +1,6 @@
 //! TLS: who is believed, what is spoken, and what happens to those who do not speak it.
 
 use super::*;
-use crate::edge::listen::HANDSHAKE_TIME_MAX;
 
 const REQUEST: &[u8] = b"GET /beta/nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 

@@ -1,0 +1,200 @@
+//! The open connections of a listener: how many there may be, and which one goes when there are too many.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::limits::Limits;
+use crate::request::Peer;
+
+/// The open connections of a listener.
+pub(super) struct Connections {
+    limits: Limits,
+    open: Mutex<Table>,
+    /// One has been closed.
+    closed: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    open: HashMap<u64, Arc<Connection>>,
+}
+
+/// One open connection.
+pub(super) struct Connection {
+    /// Whose share it counts in; none: a trusted proxy, which has no share.
+    peer: Option<Peer>,
+    /// Cancelled when it has to make room for another one.
+    pub(super) evicted: CancellationToken,
+    pub(super) activity: Arc<Activity>,
+}
+
+/// A place among the open connections, given back when dropped.
+pub(super) struct Admitted {
+    all: Arc<Connections>,
+    number: u64,
+    pub(super) connection: Arc<Connection>,
+}
+
+/// Why a connection is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// Its peer has as many as it may, and there is a request on each.
+    Share,
+    /// There is a request on every connection.
+    All,
+}
+
+impl Connections {
+    pub(super) fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { limits, open: Mutex::default(), closed: Notify::new() })
+    }
+
+    /// Admits a connection of a peer, or of a trusted proxy. If there is no room, the longest idle connection, of the same
+    /// peer if its share is used up, is told to go.
+    pub(super) fn admit(self: &Arc<Self>, peer: Option<Peer>) -> Result<Admitted, Full> {
+        let mut table = self.table();
+        let of_peer = |connection: &Connection| peer.is_some() && connection.peer == peer;
+        let share = table.open.values().filter(|connection| of_peer(connection)).count();
+        if share >= self.limits.peer_connections {
+            table.evict(of_peer).ok_or(Full::Share)?;
+        } else if table.open.len() >= self.limits.connections {
+            table.evict(|_| true).ok_or(Full::All)?;
+        }
+        let connection = Arc::new(Connection { peer, evicted: CancellationToken::new(), activity: Arc::default() });
+        let number = table.next;
+        table.next += 1;
+        table.open.insert(number, Arc::clone(&connection));
+        Ok(Admitted { all: Arc::clone(self), number, connection })
+    }
+
+    /// Returns when a connection has been closed.
+    pub(super) async fn one_closed(&self) {
+        self.closed.notified().await;
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Takes out the longest idle connection of those that match.
+    fn evict(&mut self, matches: impl Fn(&Connection) -> bool) -> Option<()> {
+        let idle = self.open.iter().filter(|(_, connection)| matches(connection));
+        let idle = idle.filter_map(|(number, connection)| Some((connection.activity.idle_since()?, *number)));
+        let (_, number) = idle.min()?;
+        self.open.remove(&number)?.evicted.cancel();
+        Some(())
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.all.table().open.remove(&self.number);
+        self.all.closed.notify_one();
+    }
+}
+
+/// The requests of one connection, counted to see whether it is idle. What keeps a connection alive, such as the PINGs of
+/// HTTP/2, is no request.
+pub(super) struct Activity {
+    open: AtomicUsize,
+    /// When it was opened, or its last request ended.
+    since: Mutex<Instant>,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self { open: AtomicUsize::new(0), since: Mutex::new(Instant::now()) }
+    }
+}
+
+/// A request from its head until its answer has been taken.
+pub(super) struct OpenRequest(Arc<Activity>);
+
+impl Activity {
+    pub(super) fn begin(self: &Arc<Self>) -> OpenRequest {
+        self.open.fetch_add(1, Ordering::AcqRel);
+        OpenRequest(Arc::clone(self))
+    }
+
+    /// Returns since when there is no request, or none if there is one.
+    fn idle_since(&self) -> Option<Instant> {
+        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.open.load(Ordering::Acquire) == 0).then_some(since)
+    }
+
+    /// Returns when there was no request for this time.
+    pub(super) async fn idle_for(&self, time: Duration) {
+        loop {
+            match self.idle_since() {
+                None => sleep(time).await,
+                Some(since) if since + time <= Instant::now() => return,
+                Some(since) => sleep_until(since + time).await,
+            }
+        }
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        *self.0.since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(last: u8) -> Option<Peer> {
+        Some(Peer::of([192, 0, 2, last].into()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_idle_connection_of_a_peer_makes_room_for_its_next_one() {
+        let all = Connections::new(Limits { connections: 10, peer_connections: 2 });
+        let first = all.admit(peer(1)).unwrap();
+        sleep(Duration::from_secs(1)).await;
+        let second = all.admit(peer(1)).unwrap();
+        let other = all.admit(peer(2)).unwrap();
+        let request = first.connection.activity.begin();
+        let third = all.admit(peer(1)).unwrap();
+        assert!(second.connection.evicted.is_cancelled(), "the first one is older, but in use");
+        let another = third.connection.activity.begin();
+        assert_eq!(all.admit(peer(1)).err(), Some(Full::Share));
+        drop((request, another));
+        assert!(all.admit(peer(1)).is_ok());
+        assert!(first.connection.evicted.is_cancelled() || third.connection.evicted.is_cancelled());
+        assert!(!other.connection.evicted.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_all_places_are_taken_the_longest_idle_connection_goes() {
+        let all = Connections::new(Limits { connections: 2, peer_connections: 2 });
+        let first = all.admit(peer(1)).unwrap();
+        sleep(Duration::from_secs(1)).await;
+        let second = all.admit(None).unwrap();
+        let third = all.admit(peer(2)).unwrap();
+        assert!(first.connection.evicted.is_cancelled() && !second.connection.evicted.is_cancelled());
+        let _used = (second.connection.activity.begin(), third.connection.activity.begin());
+        assert_eq!(all.admit(peer(3)).err(), Some(Full::All));
+        drop(first);
+        assert_eq!(all.admit(peer(3)).err(), Some(Full::All), "an evicted one gives its place back once only");
+        drop(third);
+        assert!(all.admit(peer(3)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_trusted_proxy_has_no_share() {
+        let all = Connections::new(Limits { connections: 3, peer_connections: 1 });
+        let _open = [all.admit(None).unwrap(), all.admit(None).unwrap()];
+        assert!(_open.iter().all(|open| !open.connection.evicted.is_cancelled()));
+    }
+}

@@ -1,0 +1,98 @@
+//! Cross-origin requests: which pages of other sites may call Graph and the token service from a browser (CORS).
+//!
+//! Neither of both looks at cookies, so a page can do only what its own token allows, and answers may be read by any page
+//! unless the configuration says otherwise. Everything else, above all the pages where people sign in and look at desktops,
+//! is closed to other origins.
+
+use axum::body::Body;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use std::convert::Infallible;
+
+use super::is_graph;
+use super::limits::PREFLIGHT_AGE;
+use crate::request::{CLIENT_REQUEST_ID, REQUEST_ID};
+
+/// The setting that stands for every origin.
+pub const ANY_ORIGIN: &str = "*";
+
+/// Headers of answers that pages may read, besides those that every page may.
+const EXPOSED: [HeaderName; 9] = [
+    REQUEST_ID,
+    CLIENT_REQUEST_ID,
+    header::LOCATION,
+    header::RETRY_AFTER,
+    header::ETAG,
+    header::WWW_AUTHENTICATE,
+    HeaderName::from_static("odata-version"),
+    HeaderName::from_static("odata-entityid"),
+    HeaderName::from_static("preference-applied"),
+];
+
+/// What is told to pages of these origins.
+pub(super) fn layer(origins: &[String]) -> CorsLayer {
+    let allowed = if origins.iter().any(|origin| origin == ANY_ORIGIN) {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
+    };
+    CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(EXPOSED)
+        .max_age(PREFLIGHT_AGE)
+}
+
+/// Answers a request with what a browser has to know about it. A preflight request is answered here, without a token.
+pub(super) async fn answer<F>(
+    layer: &CorsLayer,
+    request: Request<Body>,
+    inner: impl FnOnce(Request<Body>) -> F + Send,
+) -> Response<Body>
+where
+    F: Future<Output = Response<Body>> + Send,
+{
+    let is_preflight = request.method() == Method::OPTIONS;
+    let asks = request.headers().contains_key(header::ORIGIN)
+        && (!is_preflight || request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD));
+    if !asks || !is_open(request.uri().path()) {
+        return inner(request).await;
+    }
+    let mut inner = Some(inner);
+    let service = service_fn(move |request| {
+        let inner = inner.take().expect("it is called once");
+        async move { Ok::<_, Infallible>(inner(request).await) }
+    });
+    let Ok(mut response) = layer.layer(service).oneshot(request).await;
+    if is_preflight {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+    }
+    response
+}
+
+/// Whether pages of other origins may ask for this path: Graph, and the token service below `/{tenant}/`.
+fn is_open(path: &str) -> bool {
+    is_graph(path) || matches!(path.split('/').nth(2), Some("oauth2" | "v2.0" | "discovery"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_graph_and_the_token_service_are_open_to_other_origins() {
+        for path in
+            ["/v1.0/me", "/BETA/$batch", "/common/oauth2/v2.0/token", "/t/v2.0/.well-known/openid-configuration"]
+        {
+            assert!(is_open(path), "{path}");
+        }
+        for path in
+            ["/", "/devicelogin", "/desktop/x", "/desktop/x/screen", "/_cloudpc/apps", "/_cloudpc/faults/1", "/healthz"]
+        {
+            assert!(!is_open(path), "{path}");
+        }
+    }
+}

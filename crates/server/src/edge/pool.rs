@@ -1,0 +1,153 @@
+//! Pools of what all clients use together, with a share for each.
+
+use cloudpc_model::{AppId, TenantId, UserId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::limits;
+use crate::caller::Caller;
+use crate::request::Peer;
+
+/// Whose share a request is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Owner {
+    /// A valid token tells who calls.
+    Caller(TenantId, Option<AppId>, Option<UserId>),
+    /// No valid token does.
+    Stranger(Peer),
+}
+
+impl Owner {
+    pub(super) fn of(caller: &Caller) -> Self {
+        Self::Caller(caller.tenant_id, caller.app_id, caller.user.as_ref().map(|user| user.id))
+    }
+}
+
+/// A number of units, of which each owner may have its share.
+pub(super) struct Pool {
+    max: usize,
+    share_max: usize,
+    taken: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    all: usize,
+    shares: HashMap<Owner, usize>,
+}
+
+/// Units taken from a pool, given back when dropped.
+pub(super) struct Taken {
+    pool: Arc<Pool>,
+    owner: Owner,
+    units: usize,
+}
+
+/// Why nothing was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// The owner's share is used up.
+    Share,
+    /// The whole pool is.
+    Pool,
+}
+
+impl Pool {
+    pub(super) fn new(max: usize, share_max: usize) -> Arc<Self> {
+        Arc::new(Self { max, share_max, taken: Mutex::default() })
+    }
+
+    /// Takes units for an owner.
+    pub(super) fn take(self: &Arc<Self>, owner: Owner, units: usize) -> Result<Taken, Full> {
+        let mut taken = Taken { pool: Arc::clone(self), owner, units: 0 };
+        taken.add(units)?;
+        Ok(taken)
+    }
+
+    /// Units that nobody has.
+    #[cfg(test)]
+    pub(super) fn free(&self) -> usize {
+        self.max - self.counts().all
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    /// Takes more units for the same owner.
+    pub(super) fn add(&mut self, units: usize) -> Result<(), Full> {
+        let mut counts = self.pool.counts();
+        let share = counts.shares.get(&self.owner).copied().unwrap_or_default();
+        if units > self.pool.share_max - share {
+            return Err(Full::Share);
+        }
+        if units > self.pool.max - counts.all {
+            return Err(Full::Pool);
+        }
+        counts.all += units;
+        counts.shares.insert(self.owner, share + units);
+        self.units += units;
+        Ok(())
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut counts = self.pool.counts();
+        counts.all -= self.units;
+        if let Some(share) = counts.shares.get_mut(&self.owner) {
+            *share -= self.units;
+            if *share == 0 {
+                counts.shares.remove(&self.owner);
+            }
+        }
+    }
+}
+
+/// What the requests of one kind of owner use together.
+pub(super) struct Pools {
+    pub(super) requests: Arc<Pool>,
+    pub(super) body_bytes: Arc<Pool>,
+}
+
+impl Pools {
+    pub(super) fn of_callers() -> Self {
+        Self {
+            requests: Pool::new(limits::CALLERS_REQUESTS_MAX, limits::CALLER_REQUESTS_MAX),
+            body_bytes: Pool::new(limits::CALLERS_BODIES_BYTES_MAX, limits::CALLER_BODIES_BYTES_MAX),
+        }
+    }
+
+    pub(super) fn of_strangers() -> Self {
+        Self {
+            requests: Pool::new(limits::STRANGERS_REQUESTS_MAX, limits::PEER_REQUESTS_MAX),
+            body_bytes: Pool::new(limits::STRANGERS_BODIES_BYTES_MAX, limits::PEER_BODIES_BYTES_MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stranger(last: u8) -> Owner {
+        Owner::Stranger(Peer::of([192, 0, 2, last].into()))
+    }
+
+    #[test]
+    fn a_share_and_a_pool_end_exactly_at_their_limits() {
+        let pool = Pool::new(10, 4);
+        let mut first = pool.take(stranger(1), 3).unwrap();
+        assert_eq!(first.add(2), Err(Full::Share));
+        assert_eq!(first.add(1), Ok(()));
+        let second = pool.take(stranger(2), 4).unwrap();
+        assert_eq!(pool.take(stranger(3), 3).err(), Some(Full::Pool));
+        let third = pool.take(stranger(3), 2).unwrap();
+        assert_eq!(pool.free(), 0);
+        drop((first, second, third));
+        assert_eq!(pool.free(), 10);
+        assert!(pool.counts().shares.is_empty(), "an owner that has nothing takes no memory");
+    }
+}
