@@ -3,6 +3,7 @@
 mod administrator;
 mod database;
 mod directory;
+mod error;
 mod passwords;
 mod qemu;
 
@@ -11,9 +12,8 @@ use cloudpc_drivers::{Driver, Fetcher, SteadyClock, SystemClock, SystemRng};
 use cloudpc_engine::{Engine, Faults, Settings};
 use cloudpc_graph::LinkSigner;
 use cloudpc_model::{Clock, Error, ErrorKind, Rng, Timestamp};
-use cloudpc_store::{Store, StoreError, WriteMode};
+use cloudpc_store::{Store, WriteMode};
 use std::fmt;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,13 +29,14 @@ use crate::app::{self, App, Simulation};
 use crate::config::{Config, Fidelity};
 use crate::desktop::Desktops;
 use crate::edge::limits::Limits;
-use crate::edge::{self, Edge, Health, Listener, Reach, TlsError};
+use crate::edge::{self, Edge, Health, Listener, Reach};
 use crate::identity::{self, Identity};
 use crate::pipeline::LastingAnswers;
 use crate::scenario;
 use crate::views::partner::{DEPLOYMENT_FORMAT, finished_page};
 
 pub use administrator::{ADMIN_FILE, AdminFile};
+pub use error::StartError;
 pub use passwords::PASSWORDS_FILE;
 
 /// How long open requests and running steps may take to end when the server stops.
@@ -84,55 +85,6 @@ pub struct Server {
     desktops: Arc<Desktops>,
     store: Store,
     data: PathBuf,
-}
-
-/// Why a server did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The host's clock cannot be right.
-    #[error("the host's clock shows {now}; years from 1970 to {} are allowed; set the clock and start again", YEAR_MAX)]
-    Clock {
-        /// What it shows.
-        now: Timestamp,
-    },
-    /// The data directory cannot be used, e.g. because another server does.
-    #[error("the data directory {path}: {source}{}", remedy(.source))]
-    Store {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: StoreError,
-    },
-    /// The data directory belongs to machines of the other kind.
-    #[error("the data directory {path} has {found} machines; serve it with --driver {}, or choose another one with --data", .found.option())]
-    Driver {
-        /// Which.
-        path: PathBuf,
-        /// Of which kind its machines are.
-        found: DriverKind,
-    },
-    /// A file of the data directory cannot be used.
-    #[error("{path} cannot be used: {source}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// There is no certificate.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// Something that a first start makes could not be made, or the scenario is wrong.
-    #[error("{}", cause(.0))]
-    Domain(#[from] Error),
 }
 
 /// What an [`App`] is assembled from.
@@ -189,19 +141,6 @@ impl fmt::Display for DriverKind {
             Self::Qemu => "real",
         })
     }
-}
-
-/// The cause of an error that a start met. It is told whole: whoever starts the service may read what strangers may not.
-fn cause(error: &Error) -> String {
-    match &error.source {
-        Some(source) => format!("{source}{}", source.downcast_ref().map_or("", remedy)),
-        None => error.message.clone(),
-    }
-}
-
-/// What to do about an error of the store, as the end of a sentence.
-fn remedy(error: &StoreError) -> &'static str {
-    error.remedy().unwrap_or_default()
 }
 
 /// Refuses a clock by which no certificate can be made.
@@ -500,14 +439,5 @@ mod tests {
         the host's clock shows 0000-01-01T00:00:00.0000000Z; years from 1970 to 8999 are allowed; set the clock and start again
         the host's clock shows 9999-12-30T22:00:00.9999999Z; years from 1970 to 8999 are allowed; set the clock and start again
         ");
-    }
-
-    #[test]
-    fn an_error_of_a_start_tells_its_cause_and_what_to_do() {
-        let source = StoreError::Corrupt { table: "actions", what: "the word \"x\"".into() };
-        let told = StartError::from(Error::from(source)).to_string();
-        insta::assert_snapshot!(told, @r#"the database holds something impossible in actions: the word "x"; it is damaged; restore the last backup"#);
-        let told = StartError::from(Error::internal(io::Error::from(io::ErrorKind::OutOfMemory))).to_string();
-        insta::assert_snapshot!(told, @"out of memory");
     }
 }
