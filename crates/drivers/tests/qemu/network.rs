@@ -28,6 +28,7 @@ const ENTER: &str = r#"
 mount -t sysfs none /sys
 mount -t tmpfs none /dev/net
 mknod -m 0600 /dev/net/tun c 10 200
+: < /dev/net/tun
 exec "$@"
 "#;
 
