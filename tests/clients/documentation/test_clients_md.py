@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -12,9 +13,13 @@ from service import PROGRAM, REPOSITORY, Service
 
 # A fenced block: its language and its text.
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+GO_MODULE = REPOSITORY / "tests" / "clients" / "go"
+JAVA_PACKAGES = REPOSITORY / "tests" / "clients" / "java" / "jars"
 NODE_PACKAGES = REPOSITORY / "tests" / "clients" / "javascript" / "node_modules"
-# Longest that a snippet may take, seconds.
-SNIPPET_TIME_MAX = 120
+# Longest that a snippet may take, seconds; compilers included.
+SNIPPET_TIME_MAX = 300
+# What a snippet prints that reprovisions the first Cloud PC of the list.
+REPROVISIONED = r"desk-\d\d Reprovision \w*\.?\w+\n"
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +42,14 @@ def section(title):
 def start(demo, title, command):
     """A command where `cloudpc-data` is, with the variables that the section exports and no others that matter."""
     exports = re.findall(r"^export (\w+)=(\S+)", "".join(section(title).get("sh", [])), re.MULTILINE)
-    ours = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+    ours = (
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "NODE_EXTRA_CA_CERTS",
+        "JAVA_TOOL_OPTIONS",
+    )
     environment = {name: value for name, value in os.environ.items() if name not in ours} | dict(exports)
     environment |= {"PATH": f"{PROGRAM.parent}:{environment['PATH']}", "PYTHONUNBUFFERED": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -63,7 +75,7 @@ def test_curl(demo):
 def test_python(demo):
     snippet = section("Python")["python"][0]
     out = finish(start(demo, "Python", [sys.executable, "-c", snippet]))
-    assert re.fullmatch(r"desk-\d\d Reprovision \w*\.?\w+\n", out), out
+    assert re.fullmatch(REPROVISIONED, out), out
 
 
 def test_python_for_a_person(demo):
@@ -87,3 +99,25 @@ def test_javascript(demo):
     finally:
         module.unlink()
     assert sorted(names) == [f"desk-{number:02}" for number in range(1, 61)]
+
+
+def test_go(demo, tmp_path):
+    (snippet,) = section("Go")["go"]
+    go = shutil.which("go", path=f"{os.environ['PATH']}:{GO_MODULE / '.venv' / 'bin'}")
+    (tmp_path / "main.go").write_text(snippet)
+    for name in ("go.mod", "go.sum"):
+        shutil.copy(GO_MODULE / name, tmp_path)
+    # Compiled first: what is exported for the snippet is not for the compiler.
+    subprocess.run([go, "build", "-o", "snippet", "."], cwd=tmp_path, check=True, timeout=SNIPPET_TIME_MAX)
+    out = finish(start(demo, "Go", [tmp_path / "snippet"]))
+    assert re.fullmatch(REPROVISIONED, out), out
+
+
+def test_java(demo, tmp_path):
+    keytool, _ = section("Java")["sh"][0].split("export")
+    finish(start(demo, "Java", ["bash", "-euc", f"unset JAVA_TOOL_OPTIONS\n{keytool}"]))
+    (snippet,) = section("Java")["java"]
+    source = tmp_path / "Reprovision.java"
+    source.write_text(snippet)
+    out = finish(start(demo, "Java", ["java", "-cp", JAVA_PACKAGES / "*", source]))
+    assert re.fullmatch(REPROVISIONED, out), out
