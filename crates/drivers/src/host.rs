@@ -2,7 +2,7 @@
 
 use cloudpc_model::{Clock, Rng, Sleep, Timestamp};
 use rand::Rng as _;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The host's clock.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,6 +18,12 @@ impl Clock for SystemClock {
     fn sleep_until(&self, until: Timestamp) -> Sleep<'_> {
         Box::pin(tokio::time::sleep(until.since(self.now())))
     }
+}
+
+/// Returns a clock that is never set: the time since it was made.
+pub fn monotonic() -> impl Fn() -> Duration + Send + Sync {
+    let made = Instant::now();
+    move || made.elapsed()
 }
 
 /// Random numbers of a generator that each thread has for itself. The operating system seeds it, again and again, and it is fit for secrets.

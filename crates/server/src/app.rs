@@ -15,6 +15,9 @@ use crate::desktop::Desktops;
 use crate::identity::Identity;
 use crate::pipeline::LastingAnswers;
 
+/// Time since some fixed moment, by a clock that is never set: for how long something works, not for when.
+pub type Monotonic = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 /// A running server, as a handler sees it. Every request clones it, so a clone is one pointer.
 #[derive(Clone)]
 pub struct App {
@@ -31,6 +34,8 @@ pub struct Parts {
     pub driver: Arc<dyn Driver>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// How long work takes.
+    pub monotonic: Monotonic,
     /// Chance.
     pub rng: Arc<dyn Rng>,
     /// Answers that can never change.

@@ -1,6 +1,7 @@
 //! Who is calling, as a verified token says.
 
 use cloudpc_model::{Actor, ActorKind, AppId, TenantId, UserId};
+use cloudpc_store::ReadCaller;
 use std::collections::BTreeSet;
 
 /// The caller of a request.
@@ -30,6 +31,13 @@ pub struct CallerUser {
 }
 
 impl Caller {
+    /// Whose turns the reads of this caller take: those of the user, or of the application if there is none.
+    pub fn read_caller(&self) -> ReadCaller {
+        let user = self.user.as_ref().map(|user| user.id.0);
+        let who = user.or(self.app_id.map(|app| app.0)).unwrap_or_default();
+        ReadCaller::Known(self.tenant_id, who)
+    }
+
     /// The caller as the log of an action and the audit log name it.
     pub fn actor(&self) -> Actor {
         Actor {

@@ -4,11 +4,11 @@ mod administrator;
 mod qemu;
 
 use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
-use cloudpc_drivers::{Driver, Fetcher, SystemClock, SystemRng};
+use cloudpc_drivers::{Driver, Fetcher, SystemClock, SystemRng, monotonic};
 use cloudpc_engine::{Engine, Faults, Settings};
 use cloudpc_graph::LinkSigner;
 use cloudpc_model::{Clock, Error, Rng};
-use cloudpc_store::{Store, StoreError, WriteMode};
+use cloudpc_store::{ReadCaller, Store, StoreError, WriteMode};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -124,6 +124,8 @@ pub struct Parts {
     pub machines: Machines,
     /// The host's clock, by which tokens are made and checked.
     pub host_clock: Arc<dyn Clock>,
+    /// How long work takes.
+    pub monotonic: app::Monotonic,
     /// Chance.
     pub rng: Arc<dyn Rng>,
     /// Settings.
@@ -172,7 +174,7 @@ impl fmt::Display for DriverKind {
 /// # Errors
 /// The store fails, or an issuer of the configuration cannot be used.
 pub async fn assemble(parts: Parts) -> Result<App, Error> {
-    let Parts { store, machines, host_clock, rng, config } = parts;
+    let Parts { store, machines, host_clock, monotonic, rng, config } = parts;
     let (driver, clock, faults, simulation): (Arc<dyn Driver>, Arc<dyn Clock>, _, _) = match machines {
         Machines::Simulated(levers) => {
             let driver = Arc::new(levers.driver.clone());
@@ -183,7 +185,7 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
     let signer = LinkSigner::new(&link_key(&store, rng.as_ref()).await?);
     let desktops = Arc::new(Desktops::new(&host_clock, &rng, config.desktop.novnc.clone()));
     let identity = Identity::open(identity::Parts {
-        store: store.clone(),
+        store: store.on_behalf_of(ReadCaller::Stranger),
         clock: host_clock,
         rng: Arc::clone(&rng),
         names: names(&config),
@@ -213,6 +215,7 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
         engine,
         driver,
         clock,
+        monotonic,
         rng,
         lasting: LastingAnswers::default(),
         signer,
@@ -245,7 +248,15 @@ impl Server {
             DriverKind::Sim => simulated_machines(&options, &host_clock, &rng)?,
             DriverKind::Qemu => qemu::machines(&options, &host_clock, &rng)?,
         };
-        let app = assemble(Parts { store, machines, host_clock, rng, config: options.config.clone() }).await?;
+        let app = assemble(Parts {
+            store,
+            machines,
+            host_clock,
+            monotonic: Arc::new(monotonic()),
+            rng,
+            config: options.config.clone(),
+        })
+        .await?;
         first_start(&app, options.scenario.as_deref()).await?;
         administrator::ensure(&app, &options.data, http_address, https_address).await?;
         // The directory's lock says that nobody else runs these actions, so what was under way at a crash can go on at once.

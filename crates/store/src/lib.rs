@@ -28,7 +28,10 @@ mod users;
 pub use actions::{ActionFilter, NewAction, Place};
 pub use apps::App;
 pub use catalog::ImageUses;
-pub use connection::{READ_QUEUE_MAX, READERS, Reader, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode};
+pub use connection::{
+    READERS, READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, Reader, SCANNERS_MAX, Store, Tx,
+    WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode,
+};
 pub use deployments::{Deployment, DeploymentFilter};
 pub use health::HEALTH_EVENTS_MAX;
 pub use pages::{FinishedPage, PAGE_DEPLOYMENTS};

@@ -144,6 +144,7 @@ async fn app(directory: &TempDir) -> App {
             faults: Arc::new(Faults::new(Box::new(|| panic!("no test crashes this process")))),
         }),
         host_clock: Arc::new(clock),
+        monotonic: Arc::new(|| Duration::ZERO),
         rng,
         config: Config::default(),
     };

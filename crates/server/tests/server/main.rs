@@ -13,6 +13,7 @@ mod federation;
 mod fuzz;
 mod lists;
 mod paging;
+mod scans;
 mod sign_in;
 mod tenants;
 mod world;

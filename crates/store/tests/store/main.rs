@@ -10,6 +10,7 @@ mod health;
 mod invariants;
 mod nouns;
 mod pages;
+mod reading;
 mod schema;
 mod undo;
 mod writing;

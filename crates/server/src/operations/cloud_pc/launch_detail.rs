@@ -18,7 +18,7 @@ pub(super) async fn launch(call: &Arc<Call>) -> Result<Launch, Problem> {
     let read = move |reader: &cloudpc_store::Reader<'_>| {
         Ok::<_, Problem>((super::find(&request, reader)?.id, super::owner(&request, reader)?))
     };
-    let (cloud_pc_id, owner) = call.app.store.read(read).await?;
+    let (cloud_pc_id, owner) = call.store().read(read).await?;
     let admission = Admission { tenant_id: call.tenant(), cloud_pc_id, owner, actor: call.caller.actor() };
     let too_many =
         || GraphError::new(503, "ServiceUnavailable", "Too many desktops are being opened; try again later.");
