@@ -51,7 +51,6 @@ async fn a_scan_without_an_answer_in_time_is_an_error_that_says_what_is_cheap() 
     for path in [
         format!("{AUDIT}?{NOTHING}"),
         format!("{AUDIT}?$orderby=id&$top=1"),
-        format!("{AUDIT}?$skip=1999"),
         format!("{AUDIT}/$count?{NOTHING}"),
         format!("{AUDIT}?{NOTHING}&$count=true"),
     ] {
