@@ -4,7 +4,7 @@ use cloudpc_model::{Clock, Rng, Sleep, Timestamp};
 use rand::Rng as _;
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The host's time of day. It jumps when the host's clock is set.
 #[derive(Clone, Copy, Debug, Default)]
@@ -102,6 +102,12 @@ async fn sleep_until(clock: &dyn Clock, until: Timestamp) {
         }
         tokio::time::sleep(left).await;
     }
+}
+
+/// Returns a clock that is never set: the time since it was made.
+pub fn monotonic() -> impl Fn() -> Duration + Send + Sync {
+    let made = Instant::now();
+    move || made.elapsed()
 }
 
 /// Random numbers of a generator that each thread has for itself. The operating system seeds it, again and again, and it is fit for secrets.

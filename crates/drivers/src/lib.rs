@@ -28,7 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use fetch::{FetchPolicy, Fetched, Fetcher, HEAD_BYTES, REDIRECTS_MAX, URL_BYTES_MAX};
 pub use guest::{DETECT_TIME_MAX, Exit, FileFormat, Guest, GuestError, GuestOs, Sha256Digest};
-pub use host::{SteadyClock, SystemClock, SystemRng};
+pub use host::{SteadyClock, SystemClock, SystemRng, monotonic};
 
 /// What a machine should be like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! Taking deployments: one action, result row and report for each Cloud PC that the caller named, in one transaction.
 
 use cloudpc_model::{
-    ActivityId, Actor, AgentSetting, AuditResource, AuditVerb, CloudPc, CloudPcId, Error, ErrorKind, Params, Partner,
+    ActivityId, AgentSetting, AuditResource, AuditVerb, CloudPc, CloudPcId, Error, ErrorKind, Params, Partner,
     PartnerId, Product, ResourceType, TenantId, Timestamp,
 };
 use cloudpc_store::{NewAction, Reader, Report, ReportType, StoreError, Tx};
@@ -38,12 +38,7 @@ impl Engine {
                 .partner(asked.tenant_id, partner)?
                 .ok_or_else(|| Error::not_found(format!("There is no external partner '{partner}' in this tenant.")))?;
             let agent = usable_agent(&partner)?;
-            accept(tx, &partner, agent, activity_id, &targets, &asked.by, now)?;
-            let resource = AuditResource::new(ResourceType::ExternalPartner, partner.id);
-            let entry = audit::asked_for(&asked, now, AuditVerb::DeployAgent, resource)
-                .detail("activityId", &activity_id.to_string())
-                .detail("cloudPcs", &targets.len().to_string());
-            tx.audit_insert(&entry)?;
+            accept(tx, &asked, &partner, agent, activity_id, &targets, now)?;
             Ok::<_, Error>(())
         });
         written.await?;
@@ -69,16 +64,22 @@ fn distinct(targets: Vec<String>) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-/// Writes the action, the result row and the report of each target.
+/// Writes the action, the result row and the report of each target, and one audit row for all.
 pub(crate) fn accept(
     tx: &mut Tx<'_>,
+    asked: &Asked,
     partner: &Partner,
     agent: &AgentSetting,
     activity_id: ActivityId,
     targets: &[String],
-    by: &Actor,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    let by = &asked.by;
+    let resource = AuditResource::new(ResourceType::ExternalPartner, partner.id).named(&partner.partner_id);
+    let entry = audit::asked_for(asked, now, AuditVerb::DeployAgent, resource)
+        .detail("activityId", &activity_id.to_string())
+        .detail("cloudPcs", &targets.len().to_string());
+    tx.audit_insert(&entry)?;
     for target in targets {
         let cloud_pc = match target.parse() {
             Ok(id) => tx.cloud_pc(partner.tenant_id, id)?,

@@ -18,6 +18,9 @@ use crate::identity::Identity;
 use crate::pipeline::LastingAnswers;
 use crate::request::Authenticated;
 
+/// Time since some fixed moment, by a clock that is never set: for how long something works, not for when.
+pub type Monotonic = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 /// A running server, as a handler sees it. Every request clones it, so a clone is one pointer.
 #[derive(Clone)]
 pub struct App {
@@ -34,6 +37,8 @@ pub struct Parts {
     pub driver: Arc<dyn Driver>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// How long work takes.
+    pub monotonic: Monotonic,
     /// Chance.
     pub rng: Arc<dyn Rng>,
     /// Answers that can never change.

@@ -1,6 +1,7 @@
 //! Who is calling, as a verified token says.
 
 use cloudpc_model::{Actor, ActorKind, AppId, TenantId, Timestamp, UserId};
+use cloudpc_store::ReadCaller;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -60,6 +61,13 @@ impl Caller {
             (None, Some(id)) => format!("application {id}"),
             (None, None) => format!("application {}", self.app_name),
         }
+    }
+
+    /// Whose turns the reads of this caller take: those of the user, or of the application if there is none.
+    pub fn read_caller(&self) -> ReadCaller {
+        let user = self.user.as_ref().map(|user| user.id.0);
+        let who = user.or(self.app_id.map(|app| app.0)).unwrap_or_default();
+        ReadCaller::Known(self.tenant_id, who)
     }
 
     /// The caller as the log of an action and the audit log name it.

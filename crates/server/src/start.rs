@@ -8,11 +8,11 @@ mod passwords;
 mod qemu;
 
 use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
-use cloudpc_drivers::{Driver, Fetcher, SteadyClock, SystemClock, SystemRng};
+use cloudpc_drivers::{Driver, Fetcher, SteadyClock, SystemClock, SystemRng, monotonic};
 use cloudpc_engine::{Engine, Faults, Settings};
 use cloudpc_graph::LinkSigner;
 use cloudpc_model::{Clock, Error, ErrorKind, Rng, Timestamp};
-use cloudpc_store::{Store, WriteMode};
+use cloudpc_store::{ReadCaller, Store, WriteMode};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -95,6 +95,8 @@ pub struct Parts {
     pub machines: Machines,
     /// The host's clock, by which tokens are made and checked.
     pub host_clock: Arc<dyn Clock>,
+    /// How long work takes.
+    pub monotonic: app::Monotonic,
     /// Chance.
     pub rng: Arc<dyn Rng>,
     /// Settings.
@@ -153,7 +155,7 @@ fn must_be_possible(now: Timestamp) -> Result<(), StartError> {
 /// # Errors
 /// The store fails, or an issuer of the configuration cannot be used.
 pub async fn assemble(parts: Parts) -> Result<App, Error> {
-    let Parts { store, machines, host_clock, rng, config } = parts;
+    let Parts { store, machines, host_clock, monotonic, rng, config } = parts;
     let (driver, clock, faults, simulation): (Arc<dyn Driver>, Arc<dyn Clock>, _, _) = match machines {
         Machines::Simulated(levers) => {
             let driver = Arc::new(levers.driver.clone());
@@ -164,7 +166,7 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
     let signer = LinkSigner::new(&link_key(&store, rng.as_ref()).await?);
     let desktops = Arc::new(Desktops::new(&store, &host_clock, &rng, config.desktop.novnc.clone()));
     let identity = Identity::open(identity::Parts {
-        store: store.clone(),
+        store: store.on_behalf_of(ReadCaller::Stranger),
         clock: host_clock,
         rng: Arc::clone(&rng),
         names: names(&config),
@@ -194,6 +196,7 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
         engine,
         driver,
         clock,
+        monotonic,
         rng,
         lasting: LastingAnswers::default(),
         signer,
@@ -234,7 +237,15 @@ impl Server {
             DriverKind::Sim => simulated_machines(&options, &steady_clock, &rng)?,
             DriverKind::Qemu => qemu::machines(&options, &steady_clock, &rng)?,
         };
-        let app = assemble(Parts { store, machines, host_clock, rng, config: options.config.clone() }).await?;
+        let app = assemble(Parts {
+            store,
+            machines,
+            host_clock,
+            monotonic: Arc::new(monotonic()),
+            rng,
+            config: options.config.clone(),
+        })
+        .await?;
         first_start(&app, &options).await?;
         administrator::ensure(&app, &options.data, http_address, https_address).await?;
         expire_leases(&app.store).await?;

@@ -1,7 +1,7 @@
 //! The store's threads and how work gets to them.
 //!
 //! ```text
-//! read ──▶ queue ──▶ reader threads (each its own connection, one snapshot per closure)
+//! read, scan ──▶ queue, in which callers take turns ──▶ reader threads (each its own connection, one snapshot per turn)
 //! write ─▶ queue ──▶ writer thread: BEGIN, a savepoint per closure, COMMIT with one sync, then the answers
 //!                        └──▶ checkpointer thread: moves the log into the database while no one waits for it
 //! ```
@@ -11,8 +11,10 @@
 mod checkpoint;
 mod damage;
 mod database;
+mod turns;
 mod writer;
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,12 +27,13 @@ use crate::StoreError;
 use checkpoint::{Checkpointer, LOG_PAGES};
 pub(crate) use damage::Damage;
 use database::{DATABASE, DirectoryLock, Durability, FileId};
+use turns::{Kind, Progress, ReadJob, Turns};
 use writer::{Answer, WriteJob};
+
+pub use turns::{READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, SCANNERS_MAX};
 
 /// Reader threads. A constant: each has a page cache, and SQLite's readers are bound by the processor, not by waiting.
 pub const READERS: usize = 4;
-/// Closures that wait for a reader; more wait outside, in their callers.
-pub const READ_QUEUE_MAX: usize = 1024;
 /// Closures that wait for the writer; more wait outside, in their callers.
 pub const WRITE_QUEUE_MAX: usize = 1024;
 /// Closures in one transaction.
@@ -53,6 +56,8 @@ pub struct Store {
     damage: Arc<Damage>,
     directory: Arc<PathBuf>,
     database: FileId,
+    /// Whose turns its reads take.
+    caller: ReadCaller,
 }
 
 /// A view of the database for reading.
@@ -88,7 +93,19 @@ impl Store {
                 Work::Inline { connection: Mutex::new(connection), _lock: lock }
             }
         };
-        Ok(Self { work: Arc::new(work), damage: Arc::default(), directory: Arc::new(directory.to_owned()), database })
+        Ok(Self {
+            work: Arc::new(work),
+            damage: Arc::default(),
+            directory: Arc::new(directory.to_owned()),
+            database,
+            caller: ReadCaller::Service,
+        })
+    }
+
+    /// The same store, whose reads take the turns of `caller`.
+    #[must_use]
+    pub fn on_behalf_of(&self, caller: ReadCaller) -> Self {
+        Self { caller, ..self.clone() }
     }
 
     /// What was found to be damaged since this was opened; the first finding. A damaged store goes on answering what it can read.
@@ -123,16 +140,59 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        let mut work = Some(work);
+        let once = move |reader: &Reader<'_>| {
+            let work = work.take().ok_or(StoreError::Closed)?;
+            work(reader).map(ControlFlow::Break)
+        };
+        self.turns(Kind::Read, once).await
+    }
+
+    /// Runs `work` again and again, each time against a consistent view of its own, until it breaks with a result. Others' reads get their turn in between.
+    /// A scan whose caller has gone away ends.
+    ///
+    /// # Errors
+    /// Whatever `work` returns; [`StoreError::Panicked`] if it panics.
+    pub async fn scan<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: FnMut(&Reader<'_>) -> Result<ControlFlow<T>, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.turns(Kind::Scan, work).await
+    }
+
+    async fn turns<T, E, F>(&self, kind: Kind, mut work: F) -> Result<T, E>
+    where
+        F: FnMut(&Reader<'_>) -> Result<ControlFlow<T>, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         match &*self.work {
-            Work::Inline { connection, .. } => run_read(&lock(connection), &self.damage, work),
+            Work::Inline { connection, .. } => loop {
+                if let ControlFlow::Break(value) = run_read(&lock(connection), &self.damage, &mut work)? {
+                    return Ok(value);
+                }
+            },
             Work::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
-                let damage = Arc::clone(&self.damage);
+                let (damage, mut answer) = (Arc::clone(&self.damage), Some(answer));
                 let job: ReadJob = Box::new(move |connection| {
-                    // The caller may have gone away; then no one needs the answer.
-                    let _ = answer.send(run_read(connection, &damage, work));
+                    if answer.as_ref().is_none_or(tokio::sync::oneshot::Sender::is_closed) {
+                        // The caller has gone away; no one needs the answer.
+                        return Progress::Done;
+                    }
+                    let result = match run_read(connection, &damage, &mut work) {
+                        Ok(ControlFlow::Continue(())) => return Progress::Again,
+                        Ok(ControlFlow::Break(value)) => Ok(value),
+                        Err(error) => Err(error),
+                    };
+                    if let Some(answer) = answer.take() {
+                        let _ = answer.send(result);
+                    }
+                    Progress::Done
                 });
-                threads.reads.send(job).await.map_err(|_| StoreError::Closed)?;
+                threads.reads.push(self.caller, kind, job).await?;
                 answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
             }
         }
@@ -194,8 +254,6 @@ impl Store {
     }
 }
 
-type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
-
 enum Work {
     Threads(Threads),
     /// Fields are dropped in order: the lock goes after the database is closed.
@@ -206,7 +264,7 @@ enum Work {
 }
 
 struct Threads {
-    reads: async_channel::Sender<ReadJob>,
+    reads: Arc<Turns>,
     writes: async_channel::Sender<WriteJob>,
     empty_log: Arc<AtomicBool>,
     readers: Vec<JoinHandle<()>>,
@@ -219,15 +277,16 @@ impl Threads {
         let connection = database::open_for_writing(directory, Durability::Disk)?;
         let checkpointer = Checkpointer::start(database::open_for_checkpoints(directory)?, LOG_PAGES)?;
         let (writes, write_queue) = async_channel::bounded(WRITE_QUEUE_MAX);
-        let (reads, read_queue) = async_channel::bounded::<ReadJob>(READ_QUEUE_MAX);
+        let reads = Arc::new(Turns::default());
         let empty_log = checkpointer.empty_flag();
         let mut threads = Self { reads, writes, empty_log, readers: Vec::with_capacity(READERS), writer: None };
         for number in 0..READERS {
             let connection = database::open_for_reading(directory)?;
-            let queue = read_queue.clone();
+            let reads = Arc::clone(&threads.reads);
             threads.readers.push(thread(&format!("store-read-{number}"), move || {
-                while let Ok(job) = queue.recv_blocking() {
-                    job(&connection);
+                while let Some(mut turn) = reads.take() {
+                    let progress = turn.run(&connection);
+                    reads.give_back(turn, progress);
                 }
             })?);
         }

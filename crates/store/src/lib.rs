@@ -32,7 +32,10 @@ mod watermark;
 pub use actions::{ActionFilter, NewAction, Place};
 pub use apps::App;
 pub use catalog::ImageUses;
-pub use connection::{READ_QUEUE_MAX, READERS, Reader, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode};
+pub use connection::{
+    READERS, READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, Reader, SCANNERS_MAX, Store, Tx,
+    WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode,
+};
 pub use deployments::{Deployment, DeploymentFilter};
 pub use device_codes::{DeviceCode, DeviceCodeShare};
 pub use desktop_tickets::{DesktopKey, DesktopTicket, SecretHash};

@@ -6,8 +6,7 @@ use cloudpc_store::{DeploymentFilter, StoreError, Tx};
 
 use super::step::Doing;
 use super::{Cancel, Context, Ending, Recipe, Said, Step, Trouble, as_before, machine, minutes};
-use crate::deploy;
-use crate::image;
+use crate::{Asked, deploy, image};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Reprovision,
@@ -66,7 +65,9 @@ fn deploy_agents(context: &Context) -> Doing<'_> {
                     && deployed(tx, cloud_pc.tenant_id, partner.id, activity)?.is_empty()
                 {
                     let targets = [cloud_pc.id.to_string()];
-                    deploy::accept(tx, &partner, agent, activity, &targets, &Actor::system(), now)?;
+                    let nobody =
+                        Asked { tenant_id: cloud_pc.tenant_id, by: Actor::system(), request_id: String::new() };
+                    deploy::accept(tx, &nobody, &partner, agent, activity, &targets, now)?;
                 }
                 asked.push(partner.partner_id);
             }

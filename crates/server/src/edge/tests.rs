@@ -177,6 +177,7 @@ async fn app(directory: &TempDir, config: Config) -> App {
             faults: Arc::new(Faults::new(Box::new(|| panic!("no test crashes this process")))),
         }),
         host_clock: Arc::new(clock),
+        monotonic: Arc::new(|| Duration::ZERO),
         rng,
         config,
     };

@@ -3,6 +3,7 @@
 use cloudpc_engine::Asked;
 use cloudpc_graph::{Edm, GraphError, LinkSigner, Options, Target, Version, next_link};
 use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, TenantId};
+use cloudpc_store::Store;
 use http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -87,6 +88,11 @@ impl Call {
     pub fn audit(&self, verb: AuditVerb, resource: AuditResource) -> AuditEntry {
         let (now, actor) = (self.app.clock.now(), self.caller.actor());
         AuditEntry::new(self.tenant(), now, actor, verb, resource).by_request(&self.request_id)
+    }
+
+    /// The store, whose reads take the turns of the caller. Entries of a batch have the same one.
+    pub fn store(&self) -> Store {
+        self.app.store.on_behalf_of(self.caller.read_caller())
     }
 
     /// A key of the path.

@@ -3,26 +3,28 @@
 //! Rows are read in the order of their key and a page ends with the position of its last row, so a page costs the same wherever it lies. Rows go
 //! straight from their view into the body; only `$filter`, `$orderby` and `$select` build JSON values on the way.
 
+mod scan;
+
 use cloudpc_graph::{GraphError, Options};
 use cloudpc_store::Reader;
+use serde::Serialize;
 use serde::ser::Serializer;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::cmp::Ordering;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::call::to_json;
 use super::select::Picked;
 use super::{Answer, Call, Problem};
+use scan::{Budget, Count, PageScan};
+
+pub use scan::{SCAN_ROWS_MAX, SCAN_TIME_MAX, SLICE_ROWS};
 
 /// Rows of a page unless `$top` says otherwise.
 pub const PAGE_ROWS: usize = 100;
 /// Most rows of a page.
 pub const PAGE_ROWS_MAX: usize = 999;
-/// Most rows that one request looks at; after them the page ends early, with a link.
-pub const SCAN_ROWS_MAX: usize = 100_000;
-/// Rows read at a time while looking for those that match.
-const CHUNK_ROWS: usize = 500;
 
 /// Which properties a view shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +40,13 @@ pub enum PropertySet {
 /// A collection: where its rows come from, and how one is sent.
 pub trait Collection: Send + 'static {
     /// A row as it is read.
-    type Row;
+    type Row: Send;
 
     /// Most rows of a page.
     const PAGE_ROWS_MAX: usize = PAGE_ROWS_MAX;
+
+    /// What costs little, told to whoever asks for too much.
+    const CHEAP: &'static str = "Pages without $filter, $orderby, $skip and $count cost little wherever they lie: follow '@odata.nextLink' and choose rows in the client.";
 
     /// Called first, with the position of the page; none for the first page.
     fn begin(&mut self, _reader: &Reader<'_>, _position: Option<&str>) -> Result<(), Problem> {
@@ -77,31 +82,15 @@ pub struct KeptPage {
 }
 
 /// Answers a page of a collection.
-pub async fn page<C: Collection>(call: &Arc<Call>, mut collection: C) -> Result<Answer, Problem> {
+pub async fn page<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Answer, Problem> {
     let position = call.position()?;
-    // A link notes what there was when the first page was asked for; an address without one shows what there is now.
-    let by_link = position.is_some();
-    let request = call.clone();
-    let work = move |reader: &Reader<'_>| {
-        collection.begin(reader, position.as_deref())?;
-        let options = &request.options;
-        let count = if options.count { Some(count_rows(&collection, reader, options)?) } else { None };
-        if shows_rows_as_they_are(options)
-            && let Some(kept) = collection.kept(reader, position.as_deref(), page_rows::<C>(options))?
-        {
-            let next_link = kept.next.map(|position| request.next_link(&position));
-            let text = write_kept(&request.context(), &kept.rows, count, next_link.as_deref());
-            return Ok(if by_link && count.is_none() { Answer::Lasting(text.into()) } else { Answer::Json(text) });
-        }
-        let page = if options.orderby.is_empty() {
-            in_own_order(&collection, reader, options, position)?
-        } else {
-            sorted(&collection, reader, options, position.as_deref())?
-        };
-        let next_link = page.next.map(|position| request.next_link(&position));
-        Ok::<_, Problem>(Answer::Json(write(&collection, &request, &page.rows, count, next_link.as_deref())))
-    };
-    call.app.store.read(work).await
+    let options = &call.options;
+    let rows = PageScan::new(options, position.clone())?;
+    let count = if options.count { Some(Count::default()) } else { None };
+    let budget = Budget::new(Arc::clone(&call.app.monotonic));
+    let request =
+        Request { call: call.clone(), collection, position, begun: false, count, counted: None, rows, budget };
+    by_turns(call, request, Request::page).await
 }
 
 /// Answers a collection that is at hand whole and has an order of its own.
@@ -120,13 +109,106 @@ where
 }
 
 /// Answers `$count`.
-pub async fn count<C: Collection>(call: &Arc<Call>, mut collection: C) -> Result<Answer, Problem> {
-    let request = call.clone();
-    let work = move |reader: &Reader<'_>| {
-        collection.begin(reader, None)?;
-        count_rows(&collection, reader, &request.options)
+pub async fn count<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Answer, Problem> {
+    let rows = PageScan::new(&call.options, None)?;
+    let budget = Budget::new(Arc::clone(&call.app.monotonic));
+    let count = Some(Count::default());
+    let call = call.clone();
+    let request =
+        Request { call: call.clone(), collection, position: None, begun: false, count, counted: None, rows, budget };
+    by_turns(&call, request, Request::only_count).await
+}
+
+/// Most requests are answered by their first slice, which is a read like any other. What is left of the others is a scan.
+async fn by_turns<C: Collection>(
+    call: &Call,
+    mut request: Request<C>,
+    slice: impl Fn(&mut Request<C>, &Reader<'_>) -> Result<ControlFlow<Answer>, Problem> + Send + Sync + 'static,
+) -> Result<Answer, Problem> {
+    let store = call.store();
+    let first = move |reader: &Reader<'_>| {
+        let progress = request.slice(reader, &slice)?;
+        Ok::<_, Problem>((progress, request, slice))
     };
-    Ok(Answer::Text(call.app.store.read(work).await?.to_string()))
+    match store.read(first).await? {
+        (ControlFlow::Break(answer), ..) => Ok(answer),
+        (ControlFlow::Continue(()), mut request, slice) => {
+            store.scan(move |reader: &Reader<'_>| request.slice(reader, &slice)).await
+        }
+    }
+}
+
+/// A request for a collection, and how far it has come.
+struct Request<C: Collection> {
+    call: Arc<Call>,
+    collection: C,
+    /// Of the page; none for the first one.
+    position: Option<String>,
+    begun: bool,
+    /// None once it has ended, or if nobody wants it.
+    count: Option<Count>,
+    counted: Option<u64>,
+    rows: PageScan<C::Row>,
+    budget: Budget,
+}
+
+impl<C: Collection> Request<C> {
+    fn slice(
+        &mut self,
+        reader: &Reader<'_>,
+        slice: impl Fn(&mut Self, &Reader<'_>) -> Result<ControlFlow<Answer>, Problem>,
+    ) -> Result<ControlFlow<Answer>, Problem> {
+        self.budget.begin_slice();
+        if !self.begun {
+            self.collection.begin(reader, self.position.as_deref())?;
+            self.begun = true;
+        }
+        let progress = slice(self, reader);
+        self.budget.end_slice();
+        progress
+    }
+
+    /// Counts on, and says whether that has ended.
+    fn counts(&mut self, reader: &Reader<'_>) -> Result<bool, Problem> {
+        let Some(count) = &mut self.count else { return Ok(true) };
+        match count.slice(&self.collection, reader, &self.call.options, &self.budget)? {
+            ControlFlow::Continue(()) => Ok(false),
+            ControlFlow::Break(found) => {
+                (self.count, self.counted) = (None, Some(found));
+                Ok(true)
+            }
+        }
+    }
+
+    fn only_count(&mut self, reader: &Reader<'_>) -> Result<ControlFlow<Answer>, Problem> {
+        Ok(match self.counts(reader)? {
+            true => ControlFlow::Break(Answer::Text(self.counted.unwrap_or_default().to_string())),
+            false => ControlFlow::Continue(()),
+        })
+    }
+
+    fn page(&mut self, reader: &Reader<'_>) -> Result<ControlFlow<Answer>, Problem> {
+        if !self.counts(reader)? {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let (call, options, count) = (&self.call, &self.call.options, self.counted);
+        if shows_rows_as_they_are(options)
+            && let Some(kept) = self.collection.kept(reader, self.position.as_deref(), page_rows::<C>(options))?
+        {
+            let next_link = kept.next.map(|position| call.next_link(&position));
+            let text = write_kept(&call.context(), &kept.rows, count, next_link.as_deref());
+            // A link notes what there was when the first page was asked for; an address without one shows what there is now.
+            let is_lasting = self.position.is_some() && count.is_none();
+            return Ok(ControlFlow::Break(if is_lasting { Answer::Lasting(text.into()) } else { Answer::Json(text) }));
+        }
+        Ok(match self.rows.slice(&self.collection, reader, options, &self.budget)? {
+            ControlFlow::Continue(()) => ControlFlow::Continue(()),
+            ControlFlow::Break(page) => {
+                let next_link = page.next.map(|position| call.next_link(&position));
+                ControlFlow::Break(Answer::Json(write(&self.collection, call, &page.rows, count, next_link.as_deref())))
+            }
+        })
+    }
 }
 
 struct Whole<T, F> {
@@ -162,12 +244,6 @@ pub fn bad_token() -> GraphError {
     GraphError::bad_request("The skip token does not belong to this request.").about("$skiptoken")
 }
 
-struct Page<R> {
-    rows: Vec<R>,
-    /// Position of the last row, if there are more.
-    next: Option<String>,
-}
-
 /// Whether a page is a stretch of the collection, its rows whole and in its order.
 fn shows_rows_as_they_are(options: &Options) -> bool {
     let Options { filter, orderby, select, skip, .. } = options;
@@ -176,129 +252,6 @@ fn shows_rows_as_they_are(options: &Options) -> bool {
 
 fn page_rows<C: Collection>(options: &Options) -> usize {
     options.top.unwrap_or(PAGE_ROWS).min(C::PAGE_ROWS_MAX)
-}
-
-fn in_own_order<C: Collection>(
-    collection: &C,
-    reader: &Reader<'_>,
-    options: &Options,
-    mut position: Option<String>,
-) -> Result<Page<C::Row>, Problem> {
-    let limit = page_rows::<C>(options);
-    // The link to the next page drops `$skip`; a token beside it means that it was put back by hand.
-    let mut to_skip = if position.is_some() { 0 } else { options.skip.unwrap_or(0) };
-    let direct = options.filter.is_none() && to_skip == 0;
-    let chunk = if direct { limit + 1 } else { CHUNK_ROWS };
-    let mut rows = Vec::with_capacity(limit.min(PAGE_ROWS) + 1);
-    let mut scanned = 0;
-    loop {
-        let read = collection.rows(reader, position.as_deref(), chunk)?;
-        let ended = read.len() < chunk;
-        scanned += read.len();
-        for row in read {
-            position = Some(collection.position(&row));
-            if !matches(collection, &row, options) {
-                continue;
-            }
-            if to_skip > 0 {
-                to_skip -= 1;
-                continue;
-            }
-            rows.push(row);
-            if rows.len() > limit {
-                rows.pop();
-                let next = rows.last().map(|row| collection.position(row));
-                return Ok(Page { rows, next });
-            }
-        }
-        if ended {
-            return Ok(Page { rows, next: None });
-        }
-        if scanned >= SCAN_ROWS_MAX {
-            return Ok(Page { rows, next: position });
-        }
-    }
-}
-
-/// Where a page in another order ended: the values sorted by, and the position of the row.
-#[derive(Serialize, Deserialize)]
-struct SortedPosition(Vec<Value>, String);
-
-fn sorted<C: Collection>(
-    collection: &C,
-    reader: &Reader<'_>,
-    options: &Options,
-    position: Option<&str>,
-) -> Result<Page<C::Row>, Problem> {
-    let after = position.map(serde_json::from_str::<SortedPosition>).transpose().map_err(|_| bad_token())?;
-    let mut keyed = Vec::new();
-    scan(collection, reader, |row| {
-        if matches(collection, &row, options) {
-            let value = as_value(collection, &row);
-            let keys = options.orderby.iter().map(|(name, _)| at(&value, name).clone()).collect();
-            keyed.push((SortedPosition(keys, collection.position(&row)), row));
-        }
-    })?;
-    // The sort is stable and rows come in their own order, which settles ties.
-    let order = |a: &SortedPosition, b: &SortedPosition| {
-        let pairs = a.0.iter().zip(&b.0).zip(&options.orderby);
-        pairs
-            .map(|((a, b), (_, descending))| if *descending { compare(b, a) } else { compare(a, b) })
-            .find(|order| order.is_ne())
-            .unwrap_or(Ordering::Equal)
-    };
-    keyed.sort_by(|a, b| order(&a.0, &b.0));
-    let start = match &after {
-        // The row of the position itself may have moved or gone; then go on after the values that it had.
-        Some(after) => keyed
-            .iter()
-            .position(|(key, _)| key.1 == after.1 && order(key, after).is_eq())
-            .map_or_else(|| keyed.partition_point(|(key, _)| order(key, after).is_le()), |place| place + 1),
-        None => options.skip.unwrap_or(0).min(keyed.len()),
-    };
-    let limit = page_rows::<C>(options);
-    let more = keyed.len() - start > limit;
-    let mut page: Vec<_> = keyed.into_iter().skip(start).take(limit).collect();
-    let next = match page.last_mut() {
-        Some((key, _)) if more => {
-            let key = SortedPosition(std::mem::take(&mut key.0), std::mem::take(&mut key.1));
-            Some(serde_json::to_string(&key).expect("a position is plain data"))
-        }
-        _ => None,
-    };
-    Ok(Page { rows: page.into_iter().map(|(_, row)| row).collect(), next })
-}
-
-fn count_rows<C: Collection>(collection: &C, reader: &Reader<'_>, options: &Options) -> Result<u64, Problem> {
-    if options.filter.is_none()
-        && let Some(count) = collection.count(reader)?
-    {
-        return Ok(count);
-    }
-    let mut count = 0;
-    scan(collection, reader, |row| count += u64::from(matches(collection, &row, options)))?;
-    Ok(count)
-}
-
-/// Looks at every row.
-fn scan<C: Collection>(collection: &C, reader: &Reader<'_>, mut see: impl FnMut(C::Row)) -> Result<(), Problem> {
-    let mut position: Option<String> = None;
-    let mut scanned = 0;
-    loop {
-        let rows = collection.rows(reader, position.as_deref(), CHUNK_ROWS)?;
-        let ended = rows.len() < CHUNK_ROWS;
-        scanned += rows.len();
-        if scanned > SCAN_ROWS_MAX {
-            let message =
-                format!("More than {SCAN_ROWS_MAX} rows would have to be looked at; leave $count and $orderby out.");
-            return Err(GraphError::bad_request(message).into());
-        }
-        position = rows.last().map(|row| collection.position(row));
-        rows.into_iter().for_each(&mut see);
-        if ended {
-            return Ok(());
-        }
-    }
 }
 
 fn matches<C: Collection>(collection: &C, row: &C::Row, options: &Options) -> bool {

@@ -14,6 +14,7 @@ pub const CODES: &[&str] = &[
     "notSimulated",
     "Request_BadRequest",
     "RequestTimeout",
+    "scanLimitReached",
     "nameAlreadyExists",
     "remoteActionInProgress",
     "cloudPcStatusNotAllowed",

@@ -14,6 +14,7 @@ mod fuzz;
 mod lists;
 mod model;
 mod paging;
+mod scans;
 mod sign_in;
 mod tenants;
 mod world;

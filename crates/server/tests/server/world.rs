@@ -5,7 +5,7 @@ use cloudpc_drivers::Fetcher;
 use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
 use cloudpc_engine::Faults;
 use cloudpc_model::{AppId, SeededRng, TenantId, Timestamp};
-use cloudpc_server::app::{App, Simulation};
+use cloudpc_server::app::{App, Monotonic, Simulation};
 use cloudpc_server::config::Config;
 use cloudpc_server::edge::{Arrival, Scheme};
 use cloudpc_server::request::{BaseAddress, RequestIds};
@@ -90,13 +90,17 @@ impl World {
         Self::with(Config::default()).await
     }
 
-    pub async fn with(mut config: Config) -> Self {
+    pub async fn with(config: Config) -> Self {
+        Self::made(config, WriteMode::Inline, Arc::new(|| Duration::ZERO)).await
+    }
+
+    pub async fn made(mut config: Config, mode: WriteMode, monotonic: Monotonic) -> Self {
         config.server.names.push(HOST.to_owned());
         let directory = tempfile::tempdir().unwrap();
         let (clock, host_clock) = (SimClock::paused(START), SimClock::paused(START));
         let rng = Arc::new(SeededRng::new(42));
         let fetcher = Fetcher::new(None).unwrap();
-        let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
+        let store = Store::open(directory.path(), mode).unwrap();
         lend_signing_key(&store).await;
         let sim = SimParts { clock: Arc::new(clock.clone()), rng: rng.clone(), fetcher };
         let parts = Parts {
@@ -107,6 +111,7 @@ impl World {
                 faults: Arc::new(Faults::new(Box::new(|| panic!("no test crashes this process")))),
             }),
             host_clock: Arc::new(host_clock.clone()),
+            monotonic,
             rng,
             config,
         };

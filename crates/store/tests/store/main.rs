@@ -12,6 +12,7 @@ mod health;
 mod invariants;
 mod nouns;
 mod pages;
+mod reading;
 mod schema;
 mod secrets;
 mod sign_ins;

@@ -107,6 +107,7 @@ impl Room {
                 store: app.store.clone(),
                 engine: app.engine.clone(),
                 clock: Arc::clone(&app.clock),
+                monotonic: Arc::clone(&app.monotonic),
                 rng: Arc::clone(&app.rng),
                 lasting: Default::default(),
                 signer: app.signer.clone(),

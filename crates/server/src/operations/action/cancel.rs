@@ -6,7 +6,7 @@ use crate::pipeline::{Answer, Call, Problem};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
-    let action = call.app.store.read(move |reader| super::find(&request, reader)).await?;
+    let action = call.store().read(move |reader| super::find(&request, reader)).await?;
     call.app.engine.cancel(&call.asked(), action.id).await?;
     Ok(Answer::NoContent)
 }

@@ -11,6 +11,6 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         let found = super::find(&request, reader)?;
         Ok::<_, Problem>(ActionRow::read(reader, found)?)
     };
-    let row = call.app.store.read(read).await?;
+    let row = call.store().read(read).await?;
     Ok(call.entity(&action(&row)))
 }

@@ -6,7 +6,7 @@ use crate::pipeline::{Answer, Call, Problem};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
-    let (_, activity) = call.app.store.read(move |reader| super::find(&request, reader)).await?;
+    let (_, activity) = call.store().read(move |reader| super::find(&request, reader)).await?;
     let canceled = call.app.engine.cancel_activity(&call.asked(), activity).await?;
     Ok(call.value(&canceled))
 }

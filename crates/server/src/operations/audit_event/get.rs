@@ -11,7 +11,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         let newest = reader.audit_list(tenant, id.checked_add(1), 1)?;
         Ok::<_, Problem>(newest.into_iter().find(|entry| entry.id == id))
     };
-    let found = call.app.store.read(read).await?;
+    let found = call.store().read(read).await?;
     let entry = found.ok_or_else(|| Problem::not_found("audit event", call.key(0)))?;
     Ok(call.entity(&audit_event(&entry, call.version())))
 }

@@ -22,7 +22,7 @@ struct Summary {
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
-    let counts = call.app.store.read(move |reader| counts(&request, reader)).await?;
+    let counts = call.store().read(move |reader| counts(&request, reader)).await?;
     let mut summary: Vec<_> = counts.into_iter().map(|(of, count)| Summary { status: status(of), count }).collect();
     summary.sort_unstable_by_key(|summary| summary.status);
     whole(&call, summary).await

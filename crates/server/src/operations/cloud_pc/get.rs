@@ -16,5 +16,5 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         let set = if request.options.select.is_some() { PropertySet::All } else { PropertySet::Default };
         Ok::<_, Problem>(request.entity(&cloud_pc(&row, &Catalog::read(reader, tenant)?, super::look(&request), set)))
     };
-    call.app.store.read(read).await
+    call.store().read(read).await
 }

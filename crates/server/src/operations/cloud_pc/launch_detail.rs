@@ -18,7 +18,7 @@ pub(super) async fn launch(call: &Arc<Call>) -> Result<Launch, Problem> {
     let read = move |reader: &cloudpc_store::Reader<'_>| {
         Ok::<_, Problem>((super::find(&request, reader)?, super::owner(&request, reader)?))
     };
-    let (cloud_pc, owner) = call.app.store.read(read).await?;
+    let (cloud_pc, owner) = call.store().read(read).await?;
     let view_only = !may_control(&call.caller, &cloud_pc, &call.target.scope, call.app.fidelity);
     let admission = Admission { caller: (*call.caller).clone(), cloud_pc_id: cloud_pc.id, owner, view_only };
     let ticket = call.app.desktops.tickets.issue(&admission).await.map_err(refused)?;

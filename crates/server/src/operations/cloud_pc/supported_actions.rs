@@ -24,8 +24,7 @@ const KINDS: [Kind; 9] = [
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
     let (cloud_pc, open, plan) = call
-        .app
-        .store
+        .store()
         .read(move |reader| {
             let cloud_pc = super::find(&request, reader)?;
             let open = reader.action_open_remote(request.tenant(), &cloud_pc.id.to_string())?;

@@ -7,6 +7,6 @@ use crate::views::catalog::gallery_image;
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
-    let image = call.app.store.read(move |reader| super::find(&request, reader)).await?;
+    let image = call.store().read(move |reader| super::find(&request, reader)).await?;
     Ok(call.entity(&gallery_image(&image, call.version())))
 }

@@ -14,5 +14,5 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         let catalog = Catalog::read(reader, request.tenant())?;
         Ok::<_, Problem>(request.entity(&managed_device(&row, &catalog, request.version())))
     };
-    call.app.store.read(read).await
+    call.store().read(read).await
 }

@@ -17,7 +17,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         Err(wrong) => {
             // 404 comes before what is wrong with the body.
             let request = call.clone();
-            call.app.store.read(move |reader| super::find(&request, reader)).await?;
+            call.store().read(move |reader| super::find(&request, reader)).await?;
             return Err(wrong.into());
         }
     };

@@ -6,6 +6,6 @@ use crate::pipeline::{Answer, Call, Problem};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
-    let found = call.app.store.read(move |reader| super::find(&request, reader)).await?;
+    let found = call.store().read(move |reader| super::find(&request, reader)).await?;
     Ok(call.entity(&super::view(&call, &found)))
 }

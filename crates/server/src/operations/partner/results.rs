@@ -48,6 +48,8 @@ impl Collection for Deployments {
 
     const PAGE_ROWS_MAX: usize = PAGE_ROWS;
 
+    const CHEAP: &'static str = "Name 'activityId' or 'cloudPcId' in the call, or follow '@odata.nextLink' without $filter, $orderby, $skip and $count.";
+
     fn begin(&mut self, reader: &Reader<'_>, position: Option<&str>) -> Result<(), Problem> {
         self.partner = super::find(&self.call, reader)?.id;
         self.until = match position {

@@ -8,7 +8,7 @@ use crate::views::snapshot::snapshot;
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let (tenant, id) = (call.tenant(), SnapshotId(call.key(0).to_owned()));
-    let found = call.app.store.read(move |reader| Ok::<_, Problem>(reader.snapshot(tenant, &id)?)).await?;
+    let found = call.store().read(move |reader| Ok::<_, Problem>(reader.snapshot(tenant, &id)?)).await?;
     let found = found.ok_or_else(|| Problem::not_found("restore point", call.key(0)))?;
     Ok(call.entity(&snapshot(&found)))
 }

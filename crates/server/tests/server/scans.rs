@@ -1,0 +1,127 @@
+//! Requests that look at many rows: their budget, and that they hold nobody else up.
+
+use cloudpc_model::{Actor, AuditEntry, AuditResource, AuditVerb, ResourceType, TenantId};
+use cloudpc_server::config::Config;
+use cloudpc_server::pipeline::list::SLICE_ROWS;
+use cloudpc_store::{READERS_PER_CALLER_MAX, StoreError, WriteMode};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use crate::world::{Reply, START, Who, World};
+
+const AUDIT: &str = "/beta/deviceManagement/virtualEndpoint/auditEvents";
+const ROWS: usize = 4 * SLICE_ROWS;
+/// Matches no row.
+const NOTHING: &str = "$filter=contains(componentName,'nothing')";
+
+/// Fills the audit log of the first tenant.
+async fn fill(world: &World) {
+    let tenant: TenantId = "10000000-0000-4000-8000-000000000001".parse().unwrap();
+    let filled = world.app.store.write(move |tx| {
+        for number in 1..=ROWS {
+            let resource = AuditResource::new(ResourceType::CloudPc, number);
+            let entry = AuditEntry::new(tenant, START, Actor::system(), AuditVerb::Reboot, resource);
+            tx.audit_insert(&entry.by_request(&number.to_string()))?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    filled.await.unwrap();
+}
+
+/// A world whose clock for work goes on by `step` milliseconds each time that it is looked at.
+async fn slow_world(step: u64) -> World {
+    let looks = AtomicU64::new(0);
+    let clock = move || Duration::from_millis(step * looks.fetch_add(1, Ordering::Relaxed));
+    let world = World::made(Config::default(), WriteMode::Inline, Arc::new(clock)).await;
+    fill(&world).await;
+    world
+}
+
+fn error(reply: &Reply) -> String {
+    let error = &reply.json()["error"];
+    format!("{} {} [{}] {}", reply.status, error["code"], error["target"], error["message"])
+}
+
+#[tokio::test]
+async fn a_scan_without_an_answer_in_time_is_an_error_that_says_what_is_cheap() {
+    let world = slow_world(1_000).await;
+    let mut told = String::new();
+    for path in [
+        format!("{AUDIT}?{NOTHING}"),
+        format!("{AUDIT}?$orderby=id&$top=1"),
+        format!("{AUDIT}/$count?{NOTHING}"),
+        format!("{AUDIT}?{NOTHING}&$count=true"),
+    ] {
+        told += &format!("{}\n", error(&world.get(Who::Reader, &path).await));
+    }
+    insta::assert_snapshot!(told);
+    // What is cheap is answered all the same.
+    assert_eq!(world.get(Who::Reader, &format!("{AUDIT}/$count")).await.body, ROWS.to_string());
+    assert_eq!(world.get(Who::Reader, &format!("{AUDIT}?$top=999")).await.rows().len(), 999);
+}
+
+#[tokio::test]
+async fn a_page_is_empty_only_if_it_is_the_last() {
+    for step in [0, 600, 1_000, 1_700] {
+        let world = slow_world(step).await;
+        for filter in [
+            "contains(correlationId,'7')",
+            "correlationId%20eq%20'1'",
+            "correlationId%20eq%20'2000'",
+            "endswith(correlationId,'99')",
+            "startswith(correlationId,'15')%20or%20correlationId%20eq%20'3'",
+            "componentName%20eq%20'nothing'",
+        ] {
+            let mut next = Some(format!("{AUDIT}?$top=50&$filter={filter}"));
+            while let Some(link) = next {
+                let reply = world.get(Who::Reader, &link).await;
+                if reply.status == 400 {
+                    assert_eq!(reply.error().1, "scanLimitReached", "{link}");
+                    assert_ne!(step, 0, "{link}: there is time enough");
+                    break;
+                }
+                next = reply.next_link();
+                assert!(next.is_none() || !reply.rows().is_empty(), "{step} ms, {link}: an empty page with a link");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_callers_scans_do_not_hold_up_another_caller() {
+    // The first looks at the clock, which are those of the scans, wait for the gate.
+    let (looks, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new((Mutex::new(false), Condvar::new())));
+    let clock = {
+        let (looks, gate) = (Arc::clone(&looks), Arc::clone(&gate));
+        move || {
+            if looks.fetch_add(1, Ordering::SeqCst) < READERS_PER_CALLER_MAX {
+                let open = gate.0.lock().unwrap();
+                drop(gate.1.wait_while(open, |open| !*open).unwrap());
+            }
+            Duration::ZERO
+        }
+    };
+    let world = Arc::new(World::made(Config::default(), WriteMode::Grouped, Arc::new(clock)).await);
+    fill(&world).await;
+    let entry = |id: usize| json!({"id": id.to_string(), "method": "GET", "url": format!("/deviceManagement/virtualEndpoint/auditEvents?{NOTHING}")});
+    let batch = json!({"requests": (0..20).map(entry).collect::<Vec<Value>>()});
+    let scans = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { world.call(Who::Writer, "POST", "/beta/$batch", Some(batch)).await }
+    });
+    while looks.load(Ordering::SeqCst) < READERS_PER_CALLER_MAX {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let reply = world.get(Who::Reader, &format!("{AUDIT}?$top=1")).await;
+    assert_eq!((reply.status.as_u16(), reply.rows().len()), (200, 1));
+    assert_eq!(looks.load(Ordering::SeqCst), READERS_PER_CALLER_MAX + LOOKS_OF_A_READ, "no other scan had a turn");
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    let answers = scans.await.unwrap().json();
+    assert!(answers["responses"].as_array().unwrap().iter().all(|answer| answer["status"] == 200), "{answers}");
+}
+
+/// At its beginning and its end.
+const LOOKS_OF_A_READ: usize = 2;
