@@ -10,6 +10,7 @@ use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 use crate::connection::DATA_DEFAULT;
 use crate::failure::{Exit, Failure};
@@ -156,7 +157,7 @@ fn log_to_standard_error(config: &LogConfig) -> Result<(), Failure> {
         Ok(filter) => (EnvFilter::DEFAULT_ENV, filter),
         Err(_) => ("log.filter in the configuration file", config.filter.clone()),
     };
-    let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
+    let filter = quietened(&filter)
         .map_err(|error| Failure::new(Exit::Usage, format!("{source} cannot be understood: {error}.")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let for_people = match config.format {
@@ -170,6 +171,11 @@ fn log_to_standard_error(config: &LogConfig) -> Result<(), Failure> {
         log.json().init()
     }
     Ok(())
+}
+
+/// The filter of the log, with [`QUIET`] where it does not say otherwise.
+fn quietened(filter: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(format!("{QUIET},{filter}"))
 }
 
 fn address(text: &str) -> Result<Listen, String> {
@@ -186,6 +192,19 @@ fn address(text: &str) -> Result<Listen, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_write_no_warnings_about_what_strangers_send_unless_asked_to() {
+        let directives = |filter: &str| {
+            let text = quietened(filter).unwrap().to_string();
+            text.split(',').map(str::to_owned).collect::<Vec<_>>()
+        };
+        for filter in ["", "warn", "info", "debug,cloudpc_engine=trace"] {
+            assert!(directives(filter).contains(&"h2=error".to_owned()), "{filter}");
+        }
+        let asked = directives("warn,h2=debug");
+        assert!(asked.contains(&"h2=debug".to_owned()) && !asked.contains(&"h2=error".to_owned()), "{asked:?}");
+    }
 
     #[test]
     fn addresses_are_read_or_explained() {
