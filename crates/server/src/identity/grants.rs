@@ -251,7 +251,8 @@ fn check_secret(
         );
         return Ok(Some(Err(OAuthError::too_many(PEER_WINDOW, problem))));
     }
-    if !app.secret_hash.is_some_and(|hash| verify_slices_are_equal(&hash, secret_hash).is_ok()) {
+    let fits = app.secret_hash.is_some_and(|hash| verify_slices_are_equal(&hash, secret_hash).is_ok());
+    if !fits {
         attempts.count(tx, now)?;
         source.failed(tx, Some(tenant), Principal::App(&app), "wrongSecret")?;
         let problem = "The client secret is wrong. Use the application's current secret.";

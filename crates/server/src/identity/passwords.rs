@@ -102,7 +102,7 @@ fn verify(password: &str, hash: &str, memory: &mut [Block]) -> argon2::password_
         return Err(argon2::password_hash::Error::ParamInvalid { name: "t" });
     }
     let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else { return Ok(false) };
-    let version = hash.version.map_or(Ok(Version::default()), Version::try_from)?;
+    let version = hash.version.map(Version::try_from).transpose()?.unwrap_or_default();
     let argon2 = Argon2::new(Algorithm::try_from(hash.algorithm.as_str())?, version, params);
     let mut computed = vec![0; expected.len()];
     argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut computed, memory)?;

@@ -28,7 +28,7 @@ impl World {
                 details.join(" ")
             )
         };
-        self.audit(tenant).await.iter().map(line).collect()
+        self.audit(tenant).await.iter().map(|row| line(row).replace(" \n", "\n")).collect()
     }
 }
 
@@ -64,7 +64,7 @@ async fn every_way_to_sign_in_or_to_be_refused_has_a_row() {
     world.client_credentials(&[("client_secret", "x")]).await.unwrap_err();
     insta::assert_snapshot!(world.audit_lines(TENANT).await, @r#"
     SignIn User "00000000-0000-0000-0000-000000000003" ada@contoso.test by "" from Some(192.0.2.1): ClientError errorCode=wrongPassword failuresInLastDay=1
-    SignIn User "00000000-0000-0000-0000-000000000003" ada@contoso.test by "cloudpc command lineada@contoso.test" from Some(192.0.2.1): Success 
+    SignIn User "00000000-0000-0000-0000-000000000003" ada@contoso.test by "cloudpc command lineada@contoso.test" from Some(192.0.2.1): Success
     SignIn Application "00000000-0000-0000-0000-000000000002" Rollout by "" from Some(192.0.2.1): ClientError errorCode=wrongSecret failuresInLastDay=1
     SignIn Application ""  by "" from Some(192.0.2.1): ClientError errorCode=unknownApplication failuresInLastDay=1
     SignIn User "00000000-0000-0000-0000-000000000003" ada@contoso.test by "" from Some(192.0.2.1): ClientError errorCode=otherClient failuresInLastDay=2
