@@ -50,7 +50,8 @@ async fn filters_take_names_of_users_and_guids_in_any_case() {
 async fn filters_look_at_the_member_that_is_stored() {
     let world = World::new().await;
     let frontline = FLEET.replace("product = \"business\"", "product = \"frontline\"");
-    cloudpc_server::scenario::load(&world.app, &frontline).await.unwrap();
+    let prepared = cloudpc_server::scenario::prepare(&world.app, None, &frontline).await.unwrap();
+    cloudpc_server::scenario::load(&world.app, prepared).await.unwrap();
     let shared = "$filter=provisioningType%20eq%20'sharedByUser'";
     for list in ["cloudPCs", "servicePlans"] {
         let path = format!("/beta/deviceManagement/virtualEndpoint/{list}");

@@ -4,8 +4,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
-use cloudpc_model::{ActionId, Actor, Timestamp};
-use cloudpc_store::{AuditEntry, Store, StoreError, Watermark, WriteMode};
+use cloudpc_model::{ActionId, Actor, AuditEntry, AuditResource, AuditVerb, ResourceType, Timestamp};
+use cloudpc_store::{Store, StoreError, Watermark, WriteMode};
 use tempfile::TempDir;
 
 use crate::fixture::{Book, MACHINE, TENANT, block_on, reboot};
@@ -113,16 +113,8 @@ fn a_watermark_rises_with_actions_and_audit_events_and_never_falls() {
     book.write(|tx| tx.tenant_put(TENANT, "Contoso")).unwrap();
     assert_eq!(book.read(|reader| reader.watermark()), Watermark::default());
     book.insert(reboot(MACHINE, 1)).unwrap();
-    let entry = AuditEntry {
-        id: 0,
-        tenant_id: TENANT,
-        at: Timestamp(1),
-        actor: Actor::system(),
-        activity: "Reboot CloudPC".into(),
-        resource_type: "CloudPC".into(),
-        resource_id: MACHINE.into(),
-        request_id: String::new(),
-    };
+    let resource = AuditResource::new(ResourceType::CloudPc, MACHINE);
+    let entry = AuditEntry::new(TENANT, Timestamp(1), Actor::system(), AuditVerb::Reboot, resource);
     let add = entry.clone();
     book.write(move |tx| tx.audit_insert(&add)).unwrap();
     let before = Watermark { actions: 1, audit_events: 1 };
