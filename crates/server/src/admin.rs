@@ -32,7 +32,7 @@ use crate::app::{App, Simulation};
 use crate::caller::Caller;
 use crate::installation::{self, GRANTED_BY_OWNER};
 use crate::pipeline::{Problem, refuse};
-use crate::request::{BaseAddress, RequestIds};
+use crate::request::{BaseAddress, Peer, RequestIds};
 
 pub use apps::NAME_CHARS_MAX;
 
@@ -108,6 +108,7 @@ struct Call {
     caller: Arc<Caller>,
     base: BaseAddress,
     ids: RequestIds,
+    peer: Option<Peer>,
 }
 
 /// What a call answers.
@@ -142,7 +143,8 @@ where
         seen = Some(Arc::clone(&caller));
         right.check(&caller)?;
         let body = body.collect().await.map_err(|_| GraphError::bad_request("The body cannot be read."))?.to_bytes();
-        let call = Call { app: app.clone(), caller, base, ids: ids.clone() };
+        let peer = head.extensions.get::<Peer>().copied();
+        let call = Call { app: app.clone(), caller, base, ids: ids.clone(), peer };
         handler(call, body).await.map(Into::into)
     };
     let mut response = match work.await {
@@ -211,7 +213,7 @@ impl Call {
 
     /// The audit row of what this call does. `id` is empty for what there is one of.
     fn audit(&self, verb: AuditVerb, kind: ResourceType, id: impl ToString) -> AuditEntry {
-        let (tenant, actor) = (self.caller.tenant_id, self.caller.actor());
+        let (tenant, actor) = (self.caller.tenant_id, self.caller.actor_at(self.peer));
         let resource = AuditResource::new(kind, id);
         AuditEntry::new(tenant, self.app.clock.now(), actor, verb, resource).by_request(&self.ids.request_id)
     }

@@ -5,6 +5,8 @@ use cloudpc_store::ReadCaller;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
+use crate::request::Peer;
+
 /// The caller of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
@@ -66,7 +68,7 @@ impl Caller {
     /// Whose turns the reads of this caller take: those of the user, or of the application if there is none.
     pub fn read_caller(&self) -> ReadCaller {
         let user = self.user.as_ref().map(|user| user.id.0);
-        let who = user.or(self.app_id.map(|app| app.0)).unwrap_or_default();
+        let who = user.or_else(|| self.app_id.map(|app| app.0)).unwrap_or_default();
         ReadCaller::Known(self.tenant_id, who)
     }
 
@@ -80,5 +82,10 @@ impl Caller {
             user_principal_name: self.user.as_ref().map(|user| user.user_principal_name.clone()).unwrap_or_default(),
             ip_address: None,
         }
+    }
+
+    /// The same, with the address of the peer that the request comes from.
+    pub fn actor_at(&self, peer: Option<Peer>) -> Actor {
+        Actor { ip_address: peer.map(|peer| peer.0), ..self.actor() }
     }
 }

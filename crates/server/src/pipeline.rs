@@ -25,7 +25,7 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::operations;
-use crate::request::{BaseAddress, RequestIds, Route};
+use crate::request::{BaseAddress, Peer, RequestIds, Route};
 
 pub use access::{ADMINISTER, Access, PERMISSIONS, READ, READ_SIGNED_IN, WRITE};
 pub(crate) use access::{CONFIGURE_AGENT, DEPLOY_AGENT, READ_DEVICES};
@@ -166,6 +166,7 @@ impl Incoming<'_> {
             body,
             prefer,
             request_id: Arc::clone(&self.ids.request_id),
+            peer: self.head.extensions.get::<Peer>().copied(),
             root: self.root,
             address: self.address,
             query: self.query.to_owned(),

@@ -13,8 +13,8 @@ mod catalog;
 mod cloud_pcs;
 mod connection;
 mod deployments;
-mod device_codes;
 mod desktop_tickets;
+mod device_codes;
 mod health;
 mod pages;
 mod partners;
@@ -37,8 +37,8 @@ pub use connection::{
     WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode,
 };
 pub use deployments::{Deployment, DeploymentFilter};
-pub use device_codes::{DeviceCode, DeviceCodeShare};
 pub use desktop_tickets::{DesktopKey, DesktopTicket, SecretHash};
+pub use device_codes::{DeviceCode, DeviceCodeShare};
 pub use health::HEALTH_EVENTS_MAX;
 pub use pages::{FinishedPage, PAGE_DEPLOYMENTS};
 pub use reports::{Report, ReportType};

@@ -15,6 +15,7 @@ use cloudpc_store::StoreError;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderMap, StatusCode, header};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
@@ -24,7 +25,7 @@ use super::rfb::ViewOnlyFilter;
 use super::{Admission, COOKIE, Closed, Entry};
 use crate::app::App;
 use crate::html::cookie;
-use crate::request::{BaseAddress, RequestIds};
+use crate::request::{BaseAddress, Peer, RequestIds};
 
 /// Longest message from a browser. The longest that noVNC sends is a text that somebody pastes.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -50,6 +51,7 @@ async fn open(
     State(app): State<App>,
     Extension(base): Extension<BaseAddress>,
     Extension(ids): Extension<RequestIds>,
+    peer: Option<Extension<Peer>>,
     Path(ticket): Path<String>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
@@ -57,9 +59,10 @@ async fn open(
     if headers.get(header::ORIGIN).is_none_or(|origin| *origin != *base.0) {
         return refusal(StatusCode::FORBIDDEN, "The origin of this page is not this service.").into_response();
     }
+    let request = OpeningRequest { request_id: ids.request_id, peer: peer.map(|Extension(peer)| peer) };
     // Before anything is checked: a change that comes meanwhile closes the desktop as soon as it is open.
     let changes = app.identity.watch();
-    let Opened { admission, view_only, place, display } = match admit(&app, &ids, &ticket, &headers).await {
+    let Opened { admission, view_only, place, display } = match admit(&app, &request, &ticket, &headers).await {
         Ok(opened) => opened,
         Err(refusal) => return refusal.into_response(),
     };
@@ -74,6 +77,12 @@ async fn open(
     })
 }
 
+/// The request that opens a desktop, as the audit log names it.
+struct OpeningRequest {
+    request_id: Arc<str>,
+    peer: Option<Peer>,
+}
+
 /// A desktop that may be opened, and its audit row is written.
 struct Opened {
     admission: Admission,
@@ -86,7 +95,7 @@ struct Opened {
 type Refusal = (StatusCode, String);
 
 /// Uses the key of a page up, and checks what it is worth.
-async fn admit(app: &App, ids: &RequestIds, ticket: &str, headers: &HeaderMap) -> Result<Opened, Refusal> {
+async fn admit(app: &App, request: &OpeningRequest, ticket: &str, headers: &HeaderMap) -> Result<Opened, Refusal> {
     let admission = match cookie(headers, COOKIE) {
         Some(key) => app.desktops.tickets.open_screen(ticket, key).await.map_err(|error| store_failed(&error))?,
         None => None,
@@ -98,16 +107,16 @@ async fn admit(app: &App, ids: &RequestIds, ticket: &str, headers: &HeaderMap) -
     let place =
         app.desktops.places.take(admission.holder(view_only)).map_err(|full| (full.status(), full.to_string()))?;
     let display = super::display(app, &admission).await.map_err(|closed| explain(&closed))?;
-    let row = audit_row(app, ids, &admission, &entry);
+    let row = audit_row(app, request, &admission, &entry);
     app.store.write(move |tx| tx.audit_insert(&row)).await.map_err(|error| store_failed(&error))?;
     Ok(Opened { admission, view_only, place, display })
 }
 
-fn audit_row(app: &App, ids: &RequestIds, admission: &Admission, entry: &Entry) -> AuditEntry {
-    let (tenant, actor) = (admission.caller.tenant_id, admission.caller.actor());
+fn audit_row(app: &App, request: &OpeningRequest, admission: &Admission, entry: &Entry) -> AuditEntry {
+    let (tenant, actor) = (admission.caller.tenant_id, admission.caller.actor_at(request.peer));
     let resource = AuditResource::new(ResourceType::CloudPc, admission.cloud_pc_id).named(&entry.name);
     AuditEntry::new(tenant, app.clock.now(), actor, AuditVerb::OpenDesktop, resource)
-        .by_request(&ids.request_id)
+        .by_request(&request.request_id)
         .detail("mode", if entry.view_only { "viewOnly" } else { "control" })
 }
 

@@ -6,8 +6,8 @@ mod device;
 mod grants;
 mod issuers;
 mod keys;
-mod sign_in;
 mod recheck;
+mod sign_in;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

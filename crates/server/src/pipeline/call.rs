@@ -15,6 +15,7 @@ use super::select::Picked;
 use super::{Answer, Problem};
 use crate::app::App;
 use crate::caller::Caller;
+use crate::request::Peer;
 
 /// A request that has passed every check which does not depend on the operation.
 pub struct Call {
@@ -34,6 +35,8 @@ pub struct Call {
     pub prefer: Prefer,
     /// Ours, for the audit log.
     pub request_id: Arc<str>,
+    /// Where the request comes from, for the audit log.
+    pub peer: Option<Peer>,
     /// Address of the root, e.g. `https://127.0.0.1:8366/beta`.
     pub(super) root: String,
     /// Address of this request, without its query.
@@ -81,12 +84,12 @@ impl Call {
 
     /// Who asks, for the engine.
     pub fn asked(&self) -> Asked {
-        Asked { tenant_id: self.tenant(), by: self.caller.actor(), request_id: self.request_id.to_string() }
+        Asked { tenant_id: self.tenant(), by: self.caller.actor_at(self.peer), request_id: self.request_id.to_string() }
     }
 
     /// The audit row of what this call does now.
     pub fn audit(&self, verb: AuditVerb, resource: AuditResource) -> AuditEntry {
-        let (now, actor) = (self.app.clock.now(), self.caller.actor());
+        let (now, actor) = (self.app.clock.now(), self.caller.actor_at(self.peer));
         AuditEntry::new(self.tenant(), now, actor, verb, resource).by_request(&self.request_id)
     }
 

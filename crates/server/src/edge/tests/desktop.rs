@@ -6,6 +6,7 @@ use cloudpc_model::{AppId, AuditEntry, CloudPcId, ImageId, SnapshotId, TenantId,
 use cloudpc_store::{App as Application, User};
 use futures_util::stream::BoxStream;
 use futures_util::{SinkExt as _, StreamExt as _};
+use http::HeaderMap;
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 use tokio::net::{UnixListener, UnixStream};

@@ -53,6 +53,7 @@ async fn a_caller_of_an_outside_issuer_lasts_as_long_as_its_token_and_issuer() {
         user: None,
         permissions: BTreeSet::from(["CloudPC.Read.All".into()]),
         origin: TokenOrigin::Outside { issuer: issuer.into(), expires_at: START + Duration::from_secs(60) },
+        is_owner: false,
     };
     let good = outside("https://idp.test", TENANT);
     let status = async |caller: &Caller| world.identity.recheck(caller).await.err().map(|error| error.status);
