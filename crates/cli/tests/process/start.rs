@@ -191,14 +191,15 @@ fn begin_request(service: &Service) -> TcpStream {
     stream
 }
 
-/// Requests whose answers are more than the client takes, so that the service is busy with them.
-fn begin_answers(service: &Service) -> TcpStream {
-    const REQUESTS: usize = 500;
-    let mut stream = TcpStream::connect(service.http()).unwrap();
-    let request = "GET /beta/$metadata HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    stream.write_all(request.repeat(REQUESTS).as_bytes()).unwrap();
-    stream.read_exact(&mut [0]).unwrap();
-    stream
+/// Has the service run a step that never ends, for which a stop waits.
+fn begin_endless_step(service: &Service) {
+    service.json(&["sim", "fault", "add", "--kind", "reboot", "--hang"]);
+    service.json(&["reboot", "desk-01"]);
+    let until = Instant::now() + TIME_MAX;
+    while service.json(&["actions", "desk-01"])[0]["state"] != "running" {
+        assert!(Instant::now() < until, "the reboot does not start");
+        pause(Duration::from_millis(20));
+    }
 }
 
 /// Waits until the service takes no more connections, as one that has begun to stop.
@@ -224,7 +225,7 @@ fn a_stop_does_not_wait_for_the_rest_of_a_body() {
 #[test]
 fn a_second_request_to_stop_waits_for_nothing() {
     let mut service = Service::start(&["--demo"]);
-    let _under_way = begin_answers(&service);
+    begin_endless_step(&service);
     service.ask_to_stop();
     wait_until_closed(&service);
     service.ask_to_stop();

@@ -40,10 +40,13 @@ fn a_scan_ends_when_its_caller_has_gone() {
         tokio::select! {
             biased;
             _ = endless => unreachable!("it never breaks"),
-            () = tokio::task::yield_now() => {}
+            () = async {
+                while has_begun.try_recv().is_err() {
+                    tokio::task::yield_now().await;
+                }
+            } => {}
         }
     });
-    has_begun.recv().unwrap();
     // Waits for the readers, which would never end otherwise.
     drop(store);
 }

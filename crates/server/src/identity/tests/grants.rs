@@ -204,10 +204,10 @@ async fn an_administrator_gets_tokens_for_users() {
         permissions: {
             "CloudPC.Read.All",
         },
+        is_owner: false,
         origin: Local {
             key_id: "KEY",
         },
-        is_owner: false,
     }
     "#);
 

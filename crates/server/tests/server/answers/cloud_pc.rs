@@ -262,7 +262,7 @@ async fn what_befalls_a_machine_is_told() {
       "value": [
         {
           "activityId": "10000000-0000-4000-8000-0000000000d1-2",
-          "eventDateTime": "2026-03-01T12:00:58.4087810Z",
+          "eventDateTime": "2026-03-01T12:01:21.5418090Z",
           "eventName": "PowerCheck",
           "eventResult": "success",
           "eventType": "deviceHealthCheck",

@@ -111,7 +111,7 @@ async fn a_partner_from_its_creation_to_its_end() {
       "id": "1",
       "resources": [
         {
-          "displayName": "fab00000-0000-4000-8000-000000000009",
+          "displayName": "FAB00000-0000-4000-8000-000000000009",
           "modifiedProperties": [
             {
               "displayName": "enableConnection",
