@@ -1,4 +1,4 @@
-//! The command line: what may be written. What each command does is in [`crate::commands`].
+//! The grammar of the command line. The commands themselves are in [`crate::commands`].
 
 use clap::{Args, Parser};
 use std::path::PathBuf;
@@ -14,12 +14,12 @@ Examples:
   cloudpc serve --demo                          Run the service with a simulated fleet
   cloudpc list                                  List the Cloud PCs
   cloudpc reprovision desk-07 --wait            Reprovision one and watch it
-  cloudpc results desk-07 -o json               What became of the actions on it, for programs
+  cloudpc results desk-07 -o json               Show the results of its actions, as JSON
 
-The client verbs find their service by the data directory (--data, CLOUDPC_DATA, ./cloudpc-data), or by
-CLOUDPC_URL and CLOUDPC_TOKEN, and CLOUDPC_CA for the file of its certificate authority.";
+Client commands find the service by its data directory (--data, CLOUDPC_DATA, ./cloudpc-data) or by
+CLOUDPC_URL and CLOUDPC_TOKEN. CLOUDPC_CA names the file of its certificate authority.";
 
-/// The whole command line.
+/// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "cloudpc", version, about = ABOUT, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -30,13 +30,13 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// What every command takes.
+/// Options of every command.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// Data directory of the service; ./cloudpc-data if neither this nor CLOUDPC_URL is given
+    /// Data directory of the service [default: ./cloudpc-data, unless CLOUDPC_URL is set]
     #[arg(long, global = true, value_name = "DIR", env = "CLOUDPC_DATA", help_heading = "Global options")]
     pub data: Option<PathBuf>,
-    /// How to print data
+    /// Output format
     #[arg(short, long, global = true, value_enum, default_value_t, help_heading = "Global options")]
     pub output: Format,
 }
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn command_line_definition_is_valid() {
         Cli::command().debug_assert();
     }
 

@@ -1,4 +1,4 @@
-//! The commands, one file each under the noun they are about.
+//! The commands, one file each, in a folder for each noun.
 
 mod app;
 pub mod cloud_pc;
@@ -38,13 +38,13 @@ pub enum Command {
     Completions(completions::Completions),
 }
 
-/// What a client verb needs: the service it talks to, and how to print.
+/// What a client command needs: a connection to the service and an output format.
 pub struct Session {
     pub connection: Connection,
     pub format: Format,
 }
 
-/// Runs the command.
+/// Runs a command.
 pub async fn run(cli: Cli) -> Result<(), Failure> {
     let (data, format) = (cli.global.data, cli.global.output);
     match cli.command {

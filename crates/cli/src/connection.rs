@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Exit, Failure};
 
-/// Where a service keeps its data unless it is told.
+/// Default data directory.
 pub const DATA_DEFAULT: &str = "./cloudpc-data";
 
-/// What a running service leaves in its data directory for its own command line.
+/// `admin.json`, which the service writes to its data directory for the command line.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AdminFile {
@@ -23,13 +23,14 @@ struct AdminFile {
     https_url: Option<String>,
 }
 
-/// A service, signed in to.
+/// An authenticated connection to a service.
 pub struct Connection {
     client: Client,
 }
 
 impl Connection {
-    /// Signs in. A directory that was named wins over the environment, and the environment over the default directory.
+    /// Signs in. An explicit directory takes precedence over the environment, and the environment
+    /// over the default directory.
     pub async fn open(data: Option<PathBuf>) -> Result<Self, Failure> {
         let client = match (data, variable("CLOUDPC_URL")) {
             (Some(data), _) => by_directory(&data).await?,
@@ -39,12 +40,12 @@ impl Connection {
         Ok(Self { client })
     }
 
-    /// The token that calls are made with.
+    /// The access token of this connection.
     pub fn token(&self) -> String {
         self.client.token()
     }
 
-    /// The address of the service.
+    /// The URL of the service.
     pub fn address(&self) -> &str {
         self.client.address()
     }
@@ -88,14 +89,14 @@ async fn by_directory(data: &Path) -> Result<Client, Failure> {
     let path = data.join("admin.json");
     let text = std::fs::read(&path).map_err(|error| {
         let message = format!(
-            "No service was found: {} cannot be read ({error}). Start one with `cloudpc serve --demo`, name its data \
+            "No service found: cannot read {} ({error}). Start one with `cloudpc serve --demo`, pass its data \
              directory with --data, or set CLOUDPC_URL and CLOUDPC_TOKEN.",
             path.display()
         );
         Failure::new(Exit::Unreachable, message)
     })?;
     let file: AdminFile = serde_json::from_slice(&text)
-        .map_err(|error| Failure::local(format!("{} is not what a service writes: {error}.", path.display())))?;
+        .map_err(|error| Failure::local(format!("{} is not a valid admin.json: {error}.", path.display())))?;
     let credentials =
         Credentials { tenant_id: file.tenant_id, client_id: file.client_id, client_secret: file.client_secret };
     match (file.http_url, file.https_url) {
@@ -106,14 +107,14 @@ async fn by_directory(data: &Path) -> Result<Client, Failure> {
         }
         (None, None) => Err(Failure::new(
             Exit::Unreachable,
-            format!("{} names no address. Start the service once with `cloudpc serve`.", path.display()),
+            format!("{} contains no service URL. Start the service once with `cloudpc serve`.", path.display()),
         )),
     }
 }
 
 fn by_environment(url: &str) -> Result<Client, Failure> {
     let token = variable("CLOUDPC_TOKEN").ok_or_else(|| {
-        let message = "CLOUDPC_URL is set and CLOUDPC_TOKEN is not. Set it to an access token of that service, or name its data \
+        let message = "CLOUDPC_URL is set but CLOUDPC_TOKEN is not. Set it to an access token of that service, or pass its data \
                        directory with --data.";
         Failure::new(Exit::NotPermitted, message)
     })?;
@@ -122,10 +123,10 @@ fn by_environment(url: &str) -> Result<Client, Failure> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::local(format!("{} cannot be read: {error}.", path.display())))
+    std::fs::read(path).map_err(|error| Failure::local(format!("Cannot read {}: {error}.", path.display())))
 }
 
-/// An environment variable that says something.
+/// An environment variable, unless it is empty.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -134,15 +135,15 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Answer(error) => Self::answered(error.status, &error.code, &error.message),
-            ClientError::Address { .. } => Self::new(Exit::Usage, format!("The service's address is wrong: {error}.")),
+            ClientError::Address { .. } => Self::new(Exit::Usage, format!("Invalid service URL: {error}.")),
             ClientError::Certificate | ClientError::NoAuthorities => {
-                Self::local(format!("The service cannot be trusted: {error}."))
+                Self::local(format!("Cannot trust the service: {error}."))
             }
             ClientError::Unreachable { .. } => {
-                Self::new(Exit::Unreachable, format!("The service cannot be reached: {error}. Is it running?"))
+                Self::new(Exit::Unreachable, format!("Cannot reach the service: {error}. Is it running?"))
             }
             ClientError::Unreadable { .. } => {
-                Self::new(Exit::Unreachable, format!("The answer cannot be read: {error}."))
+                Self::new(Exit::Unreachable, format!("Cannot read the answer of the service: {error}."))
             }
         }
     }

@@ -1,19 +1,19 @@
-//! How a command can fail, and the exit code that says so.
+//! Failures of commands and their exit codes.
 
 use std::process::ExitCode;
 
-/// What each exit code means, for `--help`.
+/// The exit codes, for `--help`.
 pub const EXIT_CODES: &str = "\
 Exit codes:
-  0  it worked
-  1  the action was carried out and did not end well, or something on this computer failed
-  2  the command line is wrong
-  3  there is no such thing
-  4  the service refused, for instance because another action is open on the Cloud PC
-  5  not signed in, or not permitted
-  6  the service cannot be reached, or failed itself";
+  0  success
+  1  the action failed, or a local error occurred
+  2  invalid command line
+  3  not found
+  4  the service refused the request, for example because another action is in progress
+  5  not signed in, or permission denied
+  6  the service is unreachable or failed";
 
-/// What kind of failure it is.
+/// The exit code of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -25,7 +25,7 @@ pub enum Exit {
     Unreachable = 6,
 }
 
-/// A failure as it is told to the person at the terminal: what was wrong, where, and what to do.
+/// A failure as printed to the terminal: what is wrong, where, and what to do.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
@@ -38,12 +38,12 @@ impl Failure {
         Self { exit, message: message.into() }
     }
 
-    /// Something on this computer, not at the service.
+    /// A local failure, not one of the service.
     pub fn local(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, message)
     }
 
-    /// An answer of the service that is an error.
+    /// An error response of the service.
     pub fn answered(status: u16, code: &str, message: &str) -> Self {
         let exit = match status {
             401 | 403 => Exit::NotPermitted,
@@ -54,7 +54,7 @@ impl Failure {
         Self::new(exit, format!("{message} ({code})"))
     }
 
-    /// Tells it, and gives the exit code.
+    /// Prints the failure to standard error and returns the exit code.
     pub fn report(&self) -> ExitCode {
         eprintln!("error: {self}");
         ExitCode::from(self.exit as u8)
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_answer_has_its_exit_code() {
+    fn status_codes_map_to_exit_codes() {
         let exits =
             [400, 401, 403, 404, 409, 413, 500, 501, 503].map(|status| Failure::answered(status, "x", "y").exit);
         use Exit::{NotFound, NotPermitted, Refused, Unreachable};

@@ -1,6 +1,6 @@
-//! The `cloudpc` program: `serve` runs the service, every other verb is a client of one.
+//! The `cloudpc` program: `serve` runs the service, every other command is a client.
 //!
-//! Data goes to standard output, everything else to standard error, and the exit code says how it went; see [`failure`].
+//! Data goes to standard output, everything else to standard error; exit codes are in [`failure`].
 
 mod cli;
 mod commands;
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            return failure::Failure::local(format!("The program cannot start its threads: {error}.")).report();
+            return failure::Failure::local(format!("Cannot start the runtime: {error}.")).report();
         }
     };
     match runtime.block_on(Box::pin(commands::run(cli))) {

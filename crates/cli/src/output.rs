@@ -1,4 +1,4 @@
-//! What is printed: a table for people, or the rows of Graph as JSON for programs.
+//! Output: a table for people, or Graph's rows as JSON for programs.
 
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, TableStyle};
@@ -7,17 +7,17 @@ use std::io::{IsTerminal, Write};
 
 use crate::failure::Failure;
 
-/// How data is printed.
+/// Output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Columns, for people
+    /// A table, for people
     #[default]
     Table,
-    /// The rows as Graph sends them, for programs
+    /// JSON as Graph sends it, for programs
     Json,
 }
 
-/// A column of a table: its heading, and what a row has in it.
+/// A column of a table: its heading, and the function that reads a cell from a row.
 pub type Column = (&'static str, fn(&Value) -> String);
 
 impl Format {
@@ -29,7 +29,7 @@ impl Format {
         })
     }
 
-    /// Prints one thing: as JSON it is an object and no list.
+    /// Prints one row; as JSON, an object instead of a list.
     pub fn row(self, row: &Value, columns: &[Column]) -> Result<(), Failure> {
         match self {
             Self::Json => print(&json(row)),
@@ -42,18 +42,18 @@ impl Format {
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // Whoever reads it, such as `head`, has seen enough.
+        // The reader, such as `head`, has closed the pipe.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(|error| Failure::local(format!("The output cannot be written: {error}."))),
+        result => result.map_err(|error| Failure::local(format!("Cannot write the output: {error}."))),
     }
 }
 
-/// Tells something that is not data.
+/// Prints a message to standard error.
 pub fn tell(text: &str) {
     eprintln!("{text}");
 }
 
-/// The text at a property, which may be a path such as `requestedBy/appName`; empty if there is none.
+/// The text of a property; `path` may be nested, such as `requestedBy/appName`. Empty if absent.
 pub fn text(row: &Value, path: &str) -> String {
     let value = path.split('/').try_fold(row, |value, name| value.get(name));
     match value {
@@ -63,7 +63,7 @@ pub fn text(row: &Value, path: &str) -> String {
     }
 }
 
-/// A time to the second: `2026-04-25 02:04:53Z`.
+/// A time in seconds, such as `2026-04-25 02:04:53Z`.
 pub fn time(row: &Value, path: &str) -> String {
     let full = text(row, path);
     match (full.get(..10), full.get(11..19)) {
@@ -76,13 +76,13 @@ fn json(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// A column in which no row has anything is left out: it would only push the others apart.
+/// Renders a table without its empty columns.
 fn table(rows: &[Value], columns: &[Column], for_terminal: bool) -> String {
     let filled = |(_, cell): &&Column| rows.is_empty() || rows.iter().any(|row| !cell(row).is_empty());
     let columns: Vec<_> = columns.iter().filter(filled).collect();
     let mut table = Table::new();
     table.load_style(TableStyle::new()).set_header(columns.iter().map(|(heading, _)| *heading));
-    // A pipe has no width; only a terminal makes long cells wrap.
+    // Only a terminal has a width to wrap long cells at.
     table.set_content_arrangement(if for_terminal {
         ContentArrangement::Dynamic
     } else {
@@ -106,7 +106,7 @@ mod tests {
     const COLUMNS: &[Column] = &[("NAME", |row| text(row, "displayName")), ("AT", |row| time(row, "a/at"))];
 
     #[test]
-    fn rows_are_a_table_for_people_and_themselves_for_programs() {
+    fn rows_print_as_table_or_json() {
         let rows = [
             json!({"displayName": "desk-01", "a": {"at": "2026-04-25T02:04:53.4722000Z"}}),
             json!({"displayName": "a much longer name", "a": null}),

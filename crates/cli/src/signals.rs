@@ -1,10 +1,10 @@
-//! The signals by which a person or a system asks a program to stop.
+//! SIGINT and SIGTERM.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
 
-/// SIGINT and SIGTERM. From when this is made on, they no longer end the program by themselves.
+/// A listener for SIGINT and SIGTERM. While it exists, the signals no longer end the program.
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -12,13 +12,12 @@ pub struct Signals {
 
 impl Signals {
     pub fn new() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Failure::local(format!("The program cannot listen to signals: {error}.")))
-        };
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::local(format!("Cannot install signal handlers: {error}.")));
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
-    /// Ends when one comes.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

@@ -1,4 +1,4 @@
-//! Watching work until it has ended, with a bar on standard error while a person looks on.
+//! Waiting for actions to end, with a progress bar on standard error.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
@@ -9,10 +9,11 @@ use crate::commands::cloud_pc::{CLOUD_PCS, Found};
 use crate::failure::Failure;
 use crate::output::text;
 
-/// How long after one look the next one follows.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Poll interval.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Watches one action; returns it as it ended. A stuck one counts as ended: it goes on only when a person settles it.
+/// Waits for an action and returns its final state. `stuck` counts as final: only a person can
+/// settle it.
 pub async fn action(session: &Session, cloud_pc: &Found, id: &str) -> Result<Value, Failure> {
     let bar = spinner("");
     let path = format!("{CLOUD_PCS}/{}/cloudpc.actions/{id}", cloud_pc.id);
@@ -23,11 +24,11 @@ pub async fn action(session: &Session, cloud_pc: &Found, id: &str) -> Result<Val
             return Ok(action);
         }
         bar.set_message(describe(&cloud_pc.name, &action));
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Watches the deployments of an activity; returns their results once all have ended.
+/// Waits for the deployments of an activity and returns their results once all have ended.
 pub async fn activity(session: &Session, partner: &str, activity: &str) -> Result<Vec<Value>, Failure> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(style("{bar:30} {pos} of {len} Cloud PCs {msg} ({elapsed})"));
@@ -40,16 +41,20 @@ pub async fn activity(session: &Session, partner: &str, activity: &str) -> Resul
         let ended = count(&["succeeded", "failed", "canceled"]);
         bar.set_length(results.len() as u64);
         bar.set_position(ended as u64);
-        bar.set_message(format!("done, {} running, {} not well", count(&["running"]), count(&["failed", "canceled"])));
+        bar.set_message(format!(
+            "done, {} running, {} failed or canceled",
+            count(&["running"]),
+            count(&["failed", "canceled"])
+        ));
         if ended == results.len() {
             bar.finish_and_clear();
             return Ok(results);
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// A sign that something goes on, of which nobody knows how much is done.
+/// A spinner for work of unknown length.
 pub fn spinner(message: &str) -> ProgressBar {
     let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     spinner.set_style(style("{spinner} {msg} ({elapsed})"));
@@ -58,7 +63,7 @@ pub fn spinner(message: &str) -> ProgressBar {
     spinner
 }
 
-/// A bar for work on this host that knows how much of it is done.
+/// A progress bar in percent.
 pub fn percent_bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(100), ProgressDrawTarget::stderr());
     bar.set_style(style("{bar:30} {percent} % {msg} ({elapsed})"));
@@ -69,7 +74,7 @@ pub fn percent_bar() -> ProgressBar {
 fn describe(name: &str, action: &Value) -> String {
     let what = format!("{name}: {} {}", text(action, "kind"), text(action, "state"));
     match (text(action, "waitsFor"), text(action, "step")) {
-        (waits, _) if !waits.is_empty() => format!("{what}, waits for {waits}"),
+        (waits, _) if !waits.is_empty() => format!("{what}, waiting for {waits}"),
         (_, step) if !step.is_empty() => format!("{what}, step {step}"),
         _ => what,
     }

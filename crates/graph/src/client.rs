@@ -1,6 +1,7 @@
-//! A small client for this service: what the command line uses.
+//! The HTTP client of the command line.
 //!
-//! It signs in, sends JSON, follows the links between pages and reads errors out of their envelope. It knows no operation: paths and rows are the caller's.
+//! It signs in, sends JSON, follows next links and reads error envelopes. It refuses to know any
+//! operation: paths and rows are the caller's.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url};
@@ -11,12 +12,12 @@ use std::time::Duration;
 
 use crate::GraphError;
 
-/// What a value in a query need not escape.
+/// Characters of a query value that are not percent-encoded.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(300);
 
-/// A connection to one service, as one caller.
+/// A client of one service with one set of credentials.
 pub struct Client {
     http: reqwest::Client,
     address: Url,
@@ -24,66 +25,69 @@ pub struct Client {
     credentials: Option<Credentials>,
 }
 
-/// What an application signs in with.
+/// The credentials of an application.
 #[derive(Clone)]
 pub struct Credentials {
-    /// Its tenant.
+    /// Tenant id.
     pub tenant_id: String,
-    /// Its client id.
+    /// Client id.
     pub client_id: String,
-    /// Its secret.
+    /// Client secret.
     pub client_secret: String,
 }
 
-/// What can go wrong with a call.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The service's address is none.
-    #[error("'{address}' is no address; write it like https://127.0.0.1:8366")]
+    /// The service URL is invalid.
+    #[error("'{address}' is not a service URL; expected a URL such as https://127.0.0.1:8366")]
     Address {
-        /// As given.
+        /// The URL as given.
         address: String,
     },
-    /// The certificate authority's file is no PEM file with certificates.
-    #[error("the certificate authority's file holds no certificate in PEM form")]
+    /// The certificate authority file contains no PEM certificate.
+    #[error("the certificate authority file contains no PEM certificate")]
     Certificate,
-    /// The host has no certificate authorities.
-    #[error("this host knows no certificate authorities; install them (ca-certificates), or name the service's own")]
+    /// The host has no trusted certificate authorities.
+    #[error(
+        "this host has no trusted certificate authorities; install ca-certificates, or set CLOUDPC_CA to the service's ca.pem"
+    )]
     NoAuthorities,
-    /// There was no answer.
-    #[error("{address} does not answer: {reason}")]
+    /// The service did not answer.
+    #[error("no answer from {address}: {reason}")]
     Unreachable {
-        /// Where.
+        /// URL of the service.
         address: String,
-        /// Why, as far as it is known.
+        /// Cause.
         reason: String,
     },
-    /// The answer was an error.
+    /// The service answered with an error.
     #[error(transparent)]
     Answer(GraphError),
-    /// The answer was not what this service sends.
-    #[error("{address} answered something that is not Graph's: {reason}")]
+    /// The answer is not one of this service.
+    #[error("unexpected answer from {address}: {reason}")]
     Unreadable {
-        /// Where.
+        /// URL of the service.
         address: String,
-        /// What.
+        /// What is wrong with the answer.
         reason: String,
     },
 }
 
 impl Client {
-    /// A client with a token got elsewhere. `authority_pem`: the only certificate authorities that are trusted; none: the system's.
+    /// Returns a client that uses an existing token. `authority_pem` holds the only trusted
+    /// certificate authorities; none: those of the system.
     ///
     /// # Errors
-    /// The address or the certificates cannot be read.
+    /// The URL or the certificates are invalid.
     pub fn with_token(address: &str, token: &str, authority_pem: Option<&[u8]>) -> Result<Self, ClientError> {
         Self::new(address, token.to_owned(), None, authority_pem)
     }
 
-    /// A client that signs in as an application, and again when its token has run out.
+    /// Signs in as an application; the client renews its token when it expires.
     ///
     /// # Errors
-    /// As [`Client::with_token`], and what the token service says.
+    /// As [`Client::with_token`], and errors of the token service.
     pub async fn sign_in(
         address: &str,
         credentials: Credentials,
@@ -117,19 +121,19 @@ impl Client {
             }
             builder = builder.tls_certs_only(certificates);
         } else if url.scheme() == "http" {
-            // Otherwise a host without any authorities, such as a small container, could not even be spoken to without them.
+            // Plain HTTP must work on hosts without authorities, such as small containers.
             builder = builder.tls_certs_only([]);
         }
         let http = builder.build().map_err(|_| ClientError::NoAuthorities)?;
         Ok(Self { http, address: url, token: RwLock::new(token), credentials })
     }
 
-    /// The service's address, without a slash at the end.
+    /// Returns the service URL without a trailing slash.
     pub fn address(&self) -> &str {
         self.address.as_str().trim_end_matches('/')
     }
 
-    /// The token that calls are made with.
+    /// Returns the current access token.
     pub fn token(&self) -> String {
         self.token.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -163,7 +167,7 @@ impl Client {
         Ok(response.bytes().await.map_err(|error| self.unreachable(&error))?.into())
     }
 
-    /// Gets the rows of a collection over all its pages, at most `limit` if one is given.
+    /// Gets the rows of a collection from all pages, at most `limit`.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -185,19 +189,19 @@ impl Client {
             let mut page = self.json(self.call(&|| self.http.get(url.clone())).await?).await?;
             match page.get_mut("value").map(Value::take) {
                 Some(Value::Array(more)) => rows.extend(more.into_iter().take(limit - rows.len())),
-                _ => return Err(self.unreadable("a page without a list of rows")),
+                _ => return Err(self.unreadable("a page has no rows")),
             }
             let next = page.get("@odata.nextLink").and_then(Value::as_str);
             let Some(next) = next.filter(|_| rows.len() < limit) else { return Ok(rows) };
-            url = Url::parse(next).map_err(|_| self.unreadable("a link to the next page that is no address"))?;
-            // The token goes to the service that it was made for and nowhere else.
+            url = Url::parse(next).map_err(|_| self.unreadable("the next link is not a URL"))?;
+            // The token must not be sent to another service.
             if url.origin() != self.address.origin() {
-                return Err(self.unreadable(&format!("a link to the next page at another service ({url})")));
+                return Err(self.unreadable(&format!("the next link leads to another service ({url})")));
             }
         }
     }
 
-    /// Posts JSON, nothing if it is null; returns the answer, null if there is none.
+    /// Posts JSON (no body if null); returns the answer, or null.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -205,7 +209,7 @@ impl Client {
         self.send(Method::POST, path, body).await
     }
 
-    /// Posts text of a media type; returns the answer, null if there is none.
+    /// Posts text of a media type; returns the answer, or null.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -215,7 +219,7 @@ impl Client {
         self.json(self.call(&request).await?).await
     }
 
-    /// Changes properties; returns the answer, null if there is none.
+    /// Patches properties; returns the answer, or null.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -223,7 +227,7 @@ impl Client {
         self.send(Method::PATCH, path, body).await
     }
 
-    /// Deletes.
+    /// Deletes an entity.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -240,7 +244,7 @@ impl Client {
         self.json(self.call(&request).await?).await
     }
 
-    /// Makes a call; once more with a new token if the present one has run out.
+    /// Sends a request; retries it once with a new token if the token has expired.
     async fn call(&self, request: &(dyn Fn() -> RequestBuilder + Sync)) -> Result<Response, ClientError> {
         let first = self.once(request()).await?;
         let response = if first.status() == StatusCode::UNAUTHORIZED && self.credentials.is_some() {
@@ -256,7 +260,7 @@ impl Client {
         request.bearer_auth(self.token()).send().await.map_err(|error| self.unreachable(&error))
     }
 
-    /// Gets a new token for the application.
+    /// Requests a new token.
     async fn renew(&self) -> Result<(), ClientError> {
         let Some(credentials) = &self.credentials else { return Ok(()) };
         let url = self.url(&format!("/{}/oauth2/v2.0/token", credentials.tenant_id))?;

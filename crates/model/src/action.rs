@@ -1,4 +1,4 @@
-//! An action: durable work on one Cloud PC, told by an append-only log of events.
+//! An action: durable work on one Cloud PC, recorded as an append-only log of events.
 //!
 //! ```text
 //!            Claimed               every step done
@@ -13,8 +13,8 @@
 //!                      Stuck ──────────────────────────────┘ (Failed)
 //! ```
 //!
-//! [`Action::apply`] is the only place where an action changes. This module refuses to know what the steps do, when they are due and how an
-//! action is stored.
+//! [`Action::apply`] is the only place where an action changes. This module refuses to know what
+//! the steps do, when they are due and how an action is stored.
 
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -25,31 +25,32 @@ use crate::{
     TenantId, Timestamp, UserAccountType, UserId,
 };
 
-/// Where an action stands.
+/// The state of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr, Serialize, Deserialize)]
 #[strum(serialize_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub enum State {
-    /// Accepted and durable; waits for its machine or for a worker.
+    /// Accepted and durable; waiting for its machine or for a worker.
     Pending,
     /// Its steps are being run.
     Running,
     /// Its steps are being undone.
     Undoing,
-    /// Ended well.
+    /// Succeeded.
     Done,
-    /// Ended badly; what could be undone was.
+    /// Failed; its completed steps are undone.
     Failed,
-    /// Ended before its point of no return because someone asked, or because its target was missing or unusable.
+    /// Canceled on request before its point of no return, or because its target was missing or
+    /// unusable.
     Canceled,
-    /// The machine cannot do this at all; nothing was tried.
+    /// The driver does not support the action; nothing was attempted.
     NotSupported,
-    /// An undo failed: a person has to look. Holds the machine.
+    /// An undo failed. Blocks the machine until a person settles the action.
     Stuck,
 }
 
 impl State {
-    /// Whether the action has ended for good.
+    /// Whether the state is final.
     pub fn is_final(self) -> bool {
         match self {
             Self::Done | Self::Failed | Self::Canceled | Self::NotSupported => true,
@@ -58,11 +59,11 @@ impl State {
     }
 }
 
-/// What an action does.
+/// The kind of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr, Serialize, Deserialize)]
 #[strum(serialize_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "each is named after the Graph action it carries out; undo is our own")]
+#[expect(missing_docs, reason = "each is named after the Graph action that it executes; undo is an extension")]
 pub enum Kind {
     Reprovision,
     Resize,
@@ -78,34 +79,35 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether Graph calls it a remote action: all but deployments. A machine takes one open remote action at a time.
+    /// Whether Graph counts it as a remote action: all except deployments. A machine has at most
+    /// one open remote action.
     pub fn is_remote_action(self) -> bool {
         self != Self::DeployAgent
     }
 
-    /// Whether it leaves a way back to what the Cloud PC was before it. An undo does too: what it takes away is not lost either.
+    /// Whether it leaves an undo record. An undo can itself be undone.
     pub fn can_be_undone(self) -> bool {
         matches!(self, Self::Reprovision | Self::Resize | Self::Restore | Self::Undo)
     }
 
-    /// The name, as stored and shown.
+    /// Returns the name, as stored and shown.
     pub fn name(self) -> &'static str {
         self.into()
     }
 }
 
-/// What exactly was asked for.
+/// The parameters of an action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[expect(
     missing_docs,
-    reason = "the fields are the parameters of the Graph action of the same name, or what an undo undoes"
+    reason = "the fields are the parameters of the Graph action of the same name, or the action to undo"
 )]
 pub enum Params {
     Reprovision {
         os_version: Option<OsVersion>,
         user_account_type: Option<UserAccountType>,
-        /// From which image, as it was chosen when the action was accepted: the gallery may be another one when it runs.
+        /// Image chosen when the action was accepted, since the gallery may change before it runs.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         image_id: Option<ImageId>,
     },
@@ -136,7 +138,7 @@ pub enum Params {
 }
 
 impl Params {
-    /// The kind of action that these are the parameters of.
+    /// Returns the kind of action that these parameters belong to.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Reprovision { .. } => Kind::Reprovision,
@@ -154,19 +156,19 @@ impl Params {
     }
 }
 
-/// Who asked.
+/// Who requested something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Actor {
-    /// In what role.
+    /// Kind of the actor.
     pub kind: ActorKind,
-    /// The calling application.
+    /// Calling application.
     pub app_id: Option<AppId>,
-    /// Its name.
+    /// Name of the application.
     pub app_name: String,
-    /// The calling user, with a delegated token.
+    /// Calling user of a delegated token.
     pub user_id: Option<UserId>,
-    /// Their name, e.g. `ada@contoso.test`.
+    /// User principal name, e.g. `ada@contoso.test`.
     pub user_principal_name: String,
     /// The address that the request came from, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -174,7 +176,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// cloudpc itself, e.g. for an automatic deployment.
+    /// Returns cloudpc itself, e.g. for an automatic deployment.
     pub fn system() -> Self {
         Self {
             kind: ActorKind::System,
@@ -187,7 +189,7 @@ impl Actor {
     }
 }
 
-/// In what role someone asked.
+/// The kind of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ActorKind {
@@ -199,10 +201,11 @@ pub enum ActorKind {
     System,
 }
 
-/// Why an action did not end well.
+/// The reason why an action failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// A stable name for programs; for deployments a member of `cloudPcExternalPartnerActionErrorCode`.
+    /// Stable code for programs; for deployments, a member of
+    /// `cloudPcExternalPartnerActionErrorCode`.
     pub code: String,
     /// What happened and what to do, for people.
     pub message: String,
@@ -211,97 +214,97 @@ pub struct Failure {
 /// An action, as the fold of its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
-    /// Its number.
+    /// Number.
     pub id: ActionId,
-    /// The random part of the tag that marks the action's work on machines. Numbers come again after
-    /// an older database is restored; tags must not. None for actions accepted before
-    /// tags had one.
+    /// The random part of the tag that marks the action's work on machines. Numbers come again
+    /// after an older database is restored; tags must not. None for actions accepted before tags
+    /// had one.
     pub tag_nonce: Option<u64>,
-    /// Its tenant.
+    /// Tenant.
     pub tenant_id: TenantId,
-    /// The Cloud PC as the caller named it; for a deployment it may name nothing.
+    /// Id of the Cloud PC as the caller gave it; for a deployment, it may not exist.
     pub target: String,
-    /// What was asked for.
+    /// Parameters.
     pub params: Params,
-    /// Who asked.
+    /// Who requested the action.
     pub requested_by: Actor,
-    /// When.
+    /// Time of the request.
     pub requested_at: Timestamp,
-    /// When it has to have ended; past it, it fails and is undone.
+    /// Deadline; past it, the action fails and is undone.
     pub deadline_at: Timestamp,
-    /// Where it stands.
+    /// Current state.
     pub state: State,
-    /// Counts the claims. A write by an older claim is refused.
+    /// Number of claims. Writes of an older claim are rejected.
     pub epoch: i64,
-    /// When its first step began.
+    /// Time of the first claim.
     pub started_at: Option<Timestamp>,
-    /// Its latest event.
+    /// Time of the latest event.
     pub updated_at: Timestamp,
-    /// When someone asked to cancel it.
+    /// Time of the cancel request.
     pub cancel_requested_at: Option<Timestamp>,
-    /// Once undoing: how it will end. Once ended: why.
+    /// While undoing: the state in which it will end. At the end: final state and reason.
     pub outcome: Option<(State, Option<Failure>)>,
-    /// The steps begun so far, in order.
+    /// Steps started so far, in order.
     pub steps: Vec<StepRecord>,
-    /// Events applied so far.
+    /// Number of events applied.
     pub events: u32,
 }
 
-/// How one step stands.
+/// The record of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepRecord {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Where it stands.
+    /// Current state.
     pub state: StepState,
-    /// Times it was begun.
+    /// Number of attempts.
     pub attempts: u32,
-    /// First begun.
+    /// Start of the first attempt.
     pub started_at: Timestamp,
-    /// Last ended.
+    /// End of the last attempt.
     pub ended_at: Option<Timestamp>,
-    /// Not to be tried again before this.
+    /// Earliest time of the next attempt.
     pub due_at: Option<Timestamp>,
-    /// What it said, good or bad.
+    /// Last message, of success or failure.
     pub message: Option<String>,
 }
 
-/// Where a step stands.
+/// The state of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum StepState {
-    /// Begun. After a crash it may have had its effect or not, which is why every step looks before it acts.
+    /// Started. After a crash, the effect is unknown, so every step checks before it acts.
     Running,
-    /// Will be tried again.
+    /// Waiting for a retry.
     Waiting,
-    /// Had its effect.
+    /// Took effect.
     Succeeded,
-    /// Failed for good.
+    /// Failed permanently.
     Failed,
-    /// Its effect is being taken back.
+    /// Being undone.
     Undoing,
-    /// Will be tried again to be taken back.
+    /// Waiting for a retry of its undo.
     UndoWaiting,
-    /// Its effect was taken back.
+    /// Undone.
     Undone,
-    /// Its effect could not be taken back.
+    /// Its undo failed.
     UndoFailed,
 }
 
-/// One row of an action's log.
+/// An event in the log of an action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// When.
+    /// Time.
     pub at: Timestamp,
-    /// The claim that wrote it; 0 before the first.
+    /// Claim that wrote it; 0 before the first claim.
     pub epoch: i64,
-    /// What happened.
+    /// Kind and details.
     #[serde(flatten)]
     pub kind: EventKind,
 }
 
-/// What happened to an action.
+/// The kind of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[strum(serialize_all = "camelCase")]
@@ -309,9 +312,9 @@ pub struct Event {
 pub enum EventKind {
     /// Committed together with the action itself.
     Accepted,
-    /// A worker took it; its `epoch` is the new one.
+    /// A worker claimed the action; `epoch` is the new one.
     Claimed,
-    /// Written before the step acts.
+    /// Logged before the step acts.
     StepStarted {
         step: String,
     },
@@ -319,13 +322,13 @@ pub enum EventKind {
         step: String,
         message: Option<String>,
     },
-    /// A passing trouble, or an outcome not known: the step looks again at `due_at`.
+    /// Transient error or unknown outcome: the step is retried at `due_at`.
     StepRetried {
         step: String,
         message: String,
         due_at: Timestamp,
     },
-    /// For good; the action will end in `outcome`.
+    /// Permanent failure; the action will end in `outcome`.
     StepFailed {
         step: String,
         outcome: State,
@@ -334,7 +337,7 @@ pub enum EventKind {
     CancelRequested {
         by: Actor,
     },
-    /// From here on steps are taken back, last first, and the action ends in `outcome`.
+    /// Steps are undone from here on, newest first, and the action ends in `outcome`.
     UndoBegan {
         outcome: State,
         failure: Option<Failure>,
@@ -354,7 +357,7 @@ pub enum EventKind {
         step: String,
         failure: Failure,
     },
-    /// A person dealt with a stuck action.
+    /// A person settled a stuck action.
     Settled {
         by: Actor,
     },
@@ -364,33 +367,33 @@ pub enum EventKind {
     },
 }
 
-/// An event that may not follow.
+/// An event that is illegal in the current state.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("event {event} may not follow in state {state}")]
+#[error("event {event} is illegal in state {state}")]
 pub struct IllegalEvent {
-    /// The event.
+    /// Name of the event.
     pub event: &'static str,
-    /// The state it met.
+    /// Current state.
     pub state: &'static str,
 }
 
 impl Action {
-    /// What it does.
+    /// Returns the kind.
     pub fn kind(&self) -> Kind {
         self.params.kind()
     }
 
-    /// The Cloud PC it is for, if the caller named one by a well-formed id.
+    /// Returns the Cloud PC, if the target is a well-formed id.
     pub fn cloud_pc_id(&self) -> Option<CloudPcId> {
         self.target.parse().ok()
     }
 
-    /// How the named step stands, if it was begun.
+    /// Returns the record of a step, if it was started.
     pub fn step(&self, name: &str) -> Option<&StepRecord> {
         self.steps.iter().find(|step| step.name == name)
     }
 
-    /// Why it ended, or will end, badly.
+    /// Returns why the action failed or will fail.
     pub fn failure(&self) -> Option<&Failure> {
         self.outcome.as_ref().and_then(|(_, failure)| failure.as_ref())
     }
@@ -398,7 +401,7 @@ impl Action {
     /// Applies one event: the only place where an action changes state.
     ///
     /// # Errors
-    /// [`IllegalEvent`] if the event may not follow in this state; the action is unchanged.
+    /// [`IllegalEvent`] if the event is illegal in this state; the action is unchanged.
     pub fn apply(&mut self, event: &Event) -> Result<(), IllegalEvent> {
         let illegal = IllegalEvent { event: (&event.kind).into(), state: self.state.into() };
         if event.epoch < self.epoch {
@@ -412,9 +415,9 @@ impl Action {
                 State::Running,
                 EventKind::StepStarted { .. } | EventKind::StepSucceeded { .. } | EventKind::StepRetried { .. },
             ) => State::Running,
-            (State::Running, EventKind::StepFailed { outcome, .. }) if is_bad_end(*outcome) => State::Running,
+            (State::Running, EventKind::StepFailed { outcome, .. }) if is_unsuccessful(*outcome) => State::Running,
             (State::Pending | State::Running, EventKind::CancelRequested { .. }) => self.state,
-            (State::Running, EventKind::UndoBegan { outcome, .. }) if is_bad_end(*outcome) => State::Undoing,
+            (State::Running, EventKind::UndoBegan { outcome, .. }) if is_unsuccessful(*outcome) => State::Undoing,
             (
                 State::Undoing,
                 EventKind::UndoStarted { .. } | EventKind::UndoSucceeded { .. } | EventKind::UndoRetried { .. },
@@ -423,7 +426,7 @@ impl Action {
             (State::Stuck, EventKind::Settled { .. }) => State::Failed,
             (State::Pending, EventKind::Finished { outcome: end @ (State::Canceled | State::Failed), .. }) => *end,
             (State::Running, EventKind::Finished { outcome, .. }) if outcome.is_final() => *outcome,
-            (State::Undoing, EventKind::Finished { outcome, .. }) if is_bad_end(*outcome) => *outcome,
+            (State::Undoing, EventKind::Finished { outcome, .. }) if is_unsuccessful(*outcome) => *outcome,
             _ => return Err(illegal),
         };
         self.epoch = event.epoch;
@@ -433,7 +436,7 @@ impl Action {
         Ok(())
     }
 
-    /// Records what a legal event says beside the state.
+    /// Records the details of a legal event.
     fn note(&mut self, event: &Event) {
         let at = event.at;
         match &event.kind {
@@ -503,7 +506,7 @@ impl Action {
     }
 }
 
-/// Whether an action may be undone into this state.
-fn is_bad_end(state: State) -> bool {
+/// Whether the state is an unsuccessful end.
+fn is_unsuccessful(state: State) -> bool {
     matches!(state, State::Failed | State::Canceled | State::NotSupported)
 }

@@ -1,33 +1,34 @@
-//! Whether a request for an action may be accepted now. Pure: the caller has looked everything up.
+//! Admission control of actions, as a pure function.
 
 use crate::{Action, CloudPcStatus, Kind};
 
-/// The answer to a request.
+/// The decision on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// Take it.
+    /// The request is accepted.
     Accept,
-    /// Refuse it.
+    /// The request is refused.
     Deny(Denial),
 }
 
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
-    /// Another remote action is open on the machine.
-    #[error("A {kind} is already {state} on this Cloud PC (action {action}). Wait for its result or cancel it, then ask again.", kind = .0.kind().name(), state = <&'static str>::from(.0.state), action = .0.id)]
+    /// Another remote action is in progress on the machine.
+    #[error("A {kind} is already {state} on this Cloud PC (action {action}). Wait for its result or cancel it, then retry.", kind = .0.kind().name(), state = <&'static str>::from(.0.state), action = .0.id)]
     RemoteActionInProgress(Box<Action>),
-    /// The Cloud PC is in a status in which this cannot be done.
-    #[error("A Cloud PC whose status is '{status}' does not take the action '{kind}'.", status = <&'static str>::from(*.status), kind = .kind.name())]
+    /// The status of the Cloud PC does not allow the action.
+    #[error("The action '{kind}' is not allowed while the Cloud PC's status is '{status}'.", status = <&'static str>::from(*.status), kind = .kind.name())]
     Status {
-        /// Its status.
+        /// Current status.
         status: CloudPcStatus,
-        /// What was asked for.
+        /// Requested kind of action.
         kind: Kind,
     },
 }
 
-/// Decides on a remote action. Deployments are never refused here: they wait in line and look at the machine when their turn comes.
+/// Decides on an action. Deployments are always accepted: they queue, and check the machine when
+/// they run.
 pub fn admit(kind: Kind, status: CloudPcStatus, open_remote_action: Option<Action>) -> Admission {
     if !kind.is_remote_action() {
         return Admission::Accept;
@@ -38,7 +39,8 @@ pub fn admit(kind: Kind, status: CloudPcStatus, open_remote_action: Option<Actio
     if allows(status, kind) { Admission::Accept } else { Admission::Deny(Denial::Status { status, kind }) }
 }
 
-/// Which action a status allows. The real service's table is not public; this is the reading of "Windows 365: reprovision, grace period, resize".
+/// Whether a status allows an action. Microsoft's table is not public; this follows its pages on
+/// reprovisioning, grace period and resizing.
 fn allows(status: CloudPcStatus, kind: Kind) -> bool {
     match status {
         CloudPcStatus::Provisioned | CloudPcStatus::ProvisionedWithWarnings => true,

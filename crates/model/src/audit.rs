@@ -1,6 +1,7 @@
 //! The audit log: who did what to which resource, with which result.
 //!
-//! Callers name a verb, a resource and a result; every text of the log is made here. This module refuses to know how rows are stored and sent.
+//! Callers name a verb, a resource and a result; every text of the log is made here. This module
+//! refuses to know how rows are stored and sent.
 
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumString, IntoStaticStr};
@@ -15,13 +16,15 @@ pub const AUDIT_CHANGES_MAX: usize = 32;
 /// The new value shown for a secret that was changed.
 const SECRET_CHANGED: &str = "changed";
 
-/// One row of the audit log. Made by [`AuditEntry::new`] and the methods after it; rows are never updated.
+/// One row of the audit log. Made by [`AuditEntry::new`] and the methods after it; rows are never
+/// updated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditEntry {
     /// Number within the tenant, made by the store; zero before it is stored.
     pub id: i64,
-    /// Tenant whose log this row belongs to; [`TenantId::INSTALLATION`] for the log of the installation.
+    /// Tenant whose log this row belongs to; [`TenantId::INSTALLATION`] for the log of the
+    /// installation.
     pub tenant_id: TenantId,
     /// When it happened.
     pub at: Timestamp,
@@ -35,7 +38,8 @@ pub struct AuditEntry {
     pub result: AuditResult,
     /// What changed, and details such as an error code.
     pub changes: Vec<AuditChange>,
-    /// Id of the request that did it, so that its log line can be found; empty for cloudpc's own work.
+    /// Id of the request that did it, so that its log line can be found; empty for cloudpc's own
+    /// work.
     pub request_id: String,
     /// Text of a row from before rows were typed; none for every new row.
     pub old_activity: Option<String>,
@@ -81,7 +85,8 @@ impl AuditEntry {
         }
     }
 
-    /// The same with a property that now has the value `new`. A property that has not changed is left out.
+    /// The same with a property that now has the value `new`. A property that has not changed is
+    /// left out.
     #[must_use]
     pub fn changed(mut self, name: &str, old: Option<&str>, new: &str) -> Self {
         if old != Some(new) && self.changes.len() < AUDIT_CHANGES_MAX {
@@ -102,7 +107,8 @@ impl AuditEntry {
         self.changed(name, None, SECRET_CHANGED)
     }
 
-    /// What was done to what kind of resource, e.g. `Reprovision CloudPC`. An old row keeps its text.
+    /// What was done to what kind of resource, e.g. `Reprovision CloudPC`. An old row keeps its
+    /// text.
     pub fn activity(&self) -> String {
         match &self.old_activity {
             Some(text) => text.clone(),

@@ -1,7 +1,7 @@
-//! The Cloud PC and what it refers to.
+//! The Cloud PC and the entities it refers to.
 //!
-//! Three questions are kept apart: what it should be (`service_plan_id`, `power_intended`…), what is being done to it (`status` and its
-//! open action), and what the driver says it is (`power_observed`).
+//! Intended state (`service_plan_id`, `power_intended`…), work in progress (`status` and the open
+//! action) and observed state (`power_observed`) are separate.
 
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumString, IntoStaticStr};
@@ -11,93 +11,93 @@ use crate::{CloudPcId, ImageId, ManagedDeviceId, ServicePlanId, SnapshotId, Tena
 /// A Cloud PC as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudPc {
-    /// Its tenant.
+    /// Tenant.
     pub tenant_id: TenantId,
-    /// Its id; stays the same for life.
+    /// Id; never changes.
     pub id: CloudPcId,
-    /// Its id in device management; stays the same over a reprovision, so that a client that follows an action by it finds the end.
+    /// Id in device management; kept by a reprovision, so that clients can follow the action by it.
     pub managed_device_id: ManagedDeviceId,
-    /// Its id in the directory.
+    /// Device id in the directory.
     pub aad_device_id: uuid::Uuid,
-    /// The name people see; changed by rename.
+    /// Display name; changed by rename.
     pub display_name: String,
-    /// The name of the device, e.g. `CPC-ada-4F7Q2`.
+    /// Device name, e.g. `CPC-ada-4F7Q2`.
     pub managed_device_name: String,
-    /// Whose it is.
+    /// Assigned user.
     pub user_id: UserId,
-    /// Whose it is, e.g. `ada@contoso.test`.
+    /// User principal name of the assigned user, e.g. `ada@contoso.test`.
     pub user_principal_name: String,
-    /// Its size.
+    /// Service plan (size).
     pub service_plan_id: ServicePlanId,
-    /// What it is provisioned from.
+    /// Image it was provisioned from.
     pub image_id: ImageId,
-    /// The policy that made it; empty if none did.
+    /// Provisioning policy that created it; empty if none.
     pub provisioning_policy_id: String,
-    /// That policy's name.
+    /// Name of that policy.
     pub provisioning_policy_name: String,
     /// Region, e.g. `westus3`.
     pub region: String,
-    /// Edition.
+    /// Product type.
     pub product: Product,
-    /// Life cycle.
+    /// Life cycle status.
     pub status: CloudPcStatus,
-    /// The status before the action that has taken it out of use, while that is under way.
+    /// Status before the action in progress, if that action makes the Cloud PC unusable.
     pub status_before: Option<CloudPcStatus>,
-    /// Why the status is what it is, when there is something to say.
+    /// Reason for the status, if there is one.
     pub status_detail: Option<StatusDetail>,
-    /// What the power state should be.
+    /// Intended power state.
     pub power_intended: Power,
-    /// What the driver last said it is.
+    /// Power state last reported by the driver.
     pub power_observed: Power,
     /// Operating system.
     pub os_version: OsVersion,
-    /// What the user may do on it.
+    /// Account type of the user.
     pub user_account_type: UserAccountType,
-    /// Latest provisioning or reprovisioning.
+    /// Time of the last provisioning or reprovisioning.
     pub provisioned_at: Option<Timestamp>,
     /// End of the grace period, while in it.
     pub grace_ends_at: Option<Timestamp>,
-    /// Latest change.
+    /// Time of the last change.
     pub modified_at: Timestamp,
-    /// When it was first made.
+    /// Creation time.
     pub created_at: Timestamp,
 }
 
 /// `cloudPcStatusDetail`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusDetail {
-    /// For programs; an open list.
+    /// Code for programs; an open set.
     pub code: String,
-    /// For people.
+    /// Message for people.
     pub message: String,
 }
 
-/// `cloudPcStatus`, those members that this service uses.
+/// `cloudPcStatus`, limited to the members in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr, Serialize, Deserialize)]
 #[strum(serialize_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub enum CloudPcStatus {
     /// Licensed; no policy applies yet.
     NotProvisioned,
-    /// Being built, or rebuilt.
+    /// Being provisioned or reprovisioned.
     Provisioning,
-    /// Ready.
+    /// Ready for use.
     Provisioned,
-    /// Usable; something was not applied.
+    /// Usable, with a problem in `status_detail`.
     ProvisionedWithWarnings,
-    /// Lost its licence or assignment; still usable for a while.
+    /// Lost its licence or assignment; usable until the grace period ends.
     InGracePeriod,
     /// Being deleted.
     Deprovisioning,
-    /// A change failed and was not undone.
+    /// An action failed and could not be undone.
     Failed,
-    /// Its size is being changed.
+    /// Being resized.
     Resizing,
-    /// It goes back to a restore point.
+    /// Being restored to a restore point.
     Restoring,
 }
 
-/// `cloudPcPowerState`, and what a driver may have to say besides.
+/// `cloudPcPowerState`, plus the unknown state of a driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr, Serialize, Deserialize)]
 #[strum(serialize_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
@@ -106,11 +106,11 @@ pub enum Power {
     Running,
     /// Powered off.
     PoweredOff,
-    /// A call went out and its outcome is not known; only looking settles it.
+    /// The outcome of the last call is unknown until the driver is queried.
     Unknown,
 }
 
-/// `cloudPcProductType`, those members that this service uses.
+/// `cloudPcProductType`, limited to the members in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr, Serialize, Deserialize)]
 #[strum(serialize_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
@@ -134,11 +134,12 @@ pub enum OsVersion {
     Windows11,
 }
 
-/// With this build of version 10.0 Windows 11 begins, as Microsoft counts.
+/// First build of Windows 11 within version 10.0.
 const WINDOWS_11_BUILD: u32 = 22000;
 
 impl OsVersion {
-    /// The system that a version number of Windows is of, such as `10.0.22631.3880`; none if it is of neither.
+    /// Returns the system of a Windows version number such as `10.0.22631.3880`; none if it is
+    /// neither.
     pub fn of_number(number: &str) -> Option<Self> {
         let parts: Vec<u32> = number.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
         match parts[..] {
@@ -148,7 +149,7 @@ impl OsVersion {
         }
     }
 
-    /// A version number that stands for the system where no better one is known.
+    /// Returns the default version number of the system.
     pub fn number(self) -> &'static str {
         match self {
             Self::Windows10 => "10.0.19045",
@@ -171,7 +172,7 @@ pub enum UserAccountType {
 /// `cloudPcServicePlan`: a size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServicePlan {
-    /// Its id.
+    /// Id.
     pub id: ServicePlanId,
     /// e.g. `Cloud PC Enterprise 2vCPU/8GB/128GB`.
     pub display_name: String,
@@ -181,9 +182,9 @@ pub struct ServicePlan {
     pub ram_gib: u32,
     /// Disk, GiB.
     pub storage_gib: u32,
-    /// Edition that it is for.
+    /// Product type of the plan.
     pub product: Product,
-    /// Whether it has a graphics processor; such machines cannot be resized.
+    /// Whether the plan includes a GPU; such machines cannot be resized.
     pub gpu: bool,
 }
 
@@ -192,13 +193,13 @@ pub struct ServicePlan {
 pub struct GalleryImage {
     /// `<publisher>_<offer>_<sku>`.
     pub id: ImageId,
-    /// For people.
+    /// Message for people.
     pub display_name: String,
-    /// Size of its disk, GiB.
+    /// Disk size, GiB.
     pub size_gib: u32,
-    /// Operating system in it.
+    /// Operating system.
     pub os_version: OsVersion,
-    /// Version number of that, such as `10.0.22631.3880`, if somebody has told it.
+    /// Windows version number, such as `10.0.22631.3880`, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os_version_number: Option<String>,
 }
@@ -206,17 +207,17 @@ pub struct GalleryImage {
 /// `cloudPcSnapshot`: a restore point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Its tenant.
+    /// Tenant.
     pub tenant_id: TenantId,
-    /// Its id.
+    /// Id.
     pub id: SnapshotId,
-    /// Of which Cloud PC.
+    /// Cloud PC of the restore point.
     pub cloud_pc_id: CloudPcId,
-    /// How it came to be.
+    /// Type.
     pub snapshot_type: SnapshotType,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// When it was last restored.
+    /// Time of the last restore.
     pub last_restored_at: Option<Timestamp>,
 }
 
@@ -225,8 +226,8 @@ pub struct Snapshot {
 #[strum(serialize_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub enum SnapshotType {
-    /// By the schedule.
+    /// Created on schedule.
     Automatic,
-    /// Asked for.
+    /// Created on request.
     Manual,
 }

@@ -1,26 +1,26 @@
-//! The one error that crosses from the domain to a caller.
+//! The error type of the domain.
 
 use std::error::Error as StdError;
 
-/// What kind of trouble it is, and so who is expected to do something about it.
+/// The kind of an error, which decides the HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// There is no such thing, or the caller may not see it.
+    /// The thing does not exist, or the caller may not see it.
     NotFound,
-    /// It does not fit the present state of the thing.
+    /// The request conflicts with the current state.
     Conflict,
-    /// The request itself is wrong.
+    /// The request is invalid.
     Invalid,
     /// The caller may not do this.
     Forbidden,
-    /// Something that is needed does not answer; trying again later may help.
+    /// A dependency is unavailable; a retry may succeed.
     Unavailable,
-    /// Our fault.
+    /// An internal error of the service.
     Internal,
 }
 
 impl ErrorKind {
-    /// Whether the same request may succeed later without being changed.
+    /// Whether a retry of the same request may succeed.
     pub fn retryable(self) -> bool {
         match self {
             Self::Unavailable => true,
@@ -29,38 +29,38 @@ impl ErrorKind {
     }
 }
 
-/// An error with a message that a stranger may read, and a source that only the log may.
+/// An error with a message for the caller and a source for the log.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
-    /// The kind.
+    /// Kind of the error.
     pub kind: ErrorKind,
-    /// A stable name for programs, e.g. `remoteActionInProgress`; each is listed in `docs/ERRORS.md`.
+    /// Stable code for programs, e.g. `remoteActionInProgress`; `docs/ERRORS.md` lists all.
     pub code: &'static str,
-    /// What was wrong, where, and what to do. Never a secret.
+    /// What is wrong, what is allowed and what to do. Never contains a secret.
     pub message: String,
-    /// The cause, for the log.
+    /// Cause, for the log only.
     #[source]
     pub source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
-    /// An error without a cause of its own.
+    /// Returns an error without a source.
     pub fn new(kind: ErrorKind, code: &'static str, message: impl Into<String>) -> Self {
         Self { kind, code, message: message.into(), source: None }
     }
 
-    /// No such thing.
+    /// Returns a `ResourceNotFound` error.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::NotFound, "ResourceNotFound", message)
     }
 
-    /// A wrong request.
+    /// Returns a `BadRequest` error.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, "BadRequest", message)
     }
 
-    /// Our fault; the cause goes to the log.
+    /// Returns an `InternalServerError`; the source goes to the log.
     pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
             kind: ErrorKind::Internal,

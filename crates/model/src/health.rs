@@ -1,37 +1,38 @@
-//! The health of machines: what is to be looked at when, and what was found.
+//! Machine health: scheduled checks and their findings.
 
 use crate::{CloudPcId, TenantId, Timestamp};
 
-/// A machine that is to be looked at, and what is known of its restarts.
+/// A scheduled health check of a machine, with its restart history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// Its tenant.
+    /// Tenant of the Cloud PC.
     pub tenant_id: TenantId,
-    /// Whose machine.
+    /// Cloud PC whose machine is checked.
     pub cloud_pc_id: CloudPcId,
-    /// How often it was started again since it was last well for long.
+    /// Automatic restarts since the machine was last healthy for an hour.
     pub restarts: u32,
-    /// When it is started again; none if that is not decided, or nothing is wrong.
+    /// Time of the next automatic restart; none if none is scheduled.
     pub restart_at: Option<Timestamp>,
-    /// When it has been well for long enough to forget its restarts; none while something is wrong.
+    /// Time at which the restart count is reset; none while the machine is unhealthy.
     pub forget_at: Option<Timestamp>,
-    /// Whether its guest has yet to be told its name.
+    /// Whether the guest's hostname has not been set yet.
     pub enrol: bool,
-    /// When it is due again. Whoever looks keeps it: if it was asked for meanwhile, what they have seen is of yesterday.
+    /// Time of the next check. A checker compares it afterwards: if it has changed, the observation
+    /// is stale.
     pub due_at: Timestamp,
 }
 
-/// What a look at a machine has found, where that was news.
+/// A finding of a health check that differs from the previous one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthEvent {
-    /// Counts those of a Cloud PC; made by the store, zero before.
+    /// Number within the Cloud PC, assigned by the store; zero before.
     pub id: i64,
-    /// When it was found.
+    /// Time of the finding.
     pub at: Timestamp,
-    /// What was looked at, e.g. `PowerCheck`.
+    /// Name of the check, e.g. `PowerCheck`.
     pub name: String,
-    /// Whether it was found well.
+    /// Whether the check passed.
     pub well: bool,
-    /// For people.
+    /// Message for people.
     pub message: String,
 }

@@ -1,4 +1,4 @@
-//! Typed ids. A bare UUID or string never names a thing outside this module.
+//! Typed ids. Other modules never identify a thing by a bare UUID or string.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -15,7 +15,7 @@ macro_rules! guid_id {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// A new random id.
+            /// Returns a random id.
             pub fn random(rng: &dyn Rng) -> Self {
                 Self(rng.uuid())
             }
@@ -43,21 +43,21 @@ macro_rules! guid_id {
 }
 
 guid_id! {
-    /// The boundary that no data crosses; the `tid` of a token.
+    /// A tenant, the isolation boundary of all data; the `tid` of a token.
     TenantId,
     /// A Cloud PC, and the machine that a driver runs for it. Unique over all tenants.
     CloudPcId,
-    /// The same machine as device management sees it.
+    /// The managed device of a Cloud PC in device management.
     ManagedDeviceId,
-    /// The deployments that one `deployAgent` call started.
+    /// The deployments started by one `deployAgent` call.
     ActivityId,
     /// The entity id of an external partner; not its `partnerId`.
     PartnerId,
     /// A local user.
     UserId,
-    /// An application that may ask for tokens; its `client_id`.
+    /// An application that can request tokens; its `client_id`.
     AppId,
-    /// A size that a Cloud PC can have.
+    /// A service plan, the size of a Cloud PC.
     ServicePlanId,
 }
 
@@ -89,21 +89,20 @@ text_id! {
 }
 
 impl SnapshotId {
-    /// The id of the restore point `point` of a Cloud PC.
+    /// Returns the id of restore point `point` of a Cloud PC.
     pub fn new(cloud_pc: CloudPcId, point: Uuid) -> Self {
         Self(format!("CPC_{cloud_pc}_{point}"))
     }
 }
 
-/// Longest id of an image, so that it makes a file name.
+/// Maximum length of an image id, which is also a file name; bytes.
 pub const IMAGE_ID_BYTES_MAX: usize = 128;
 
 impl ImageId {
-    /// What an id has to be like, for people.
-    pub const FORM: &str =
-        "it has to have 1 to 128 letters, digits and '.', '-', '_', and begin with a letter or digit";
+    /// Rule for image ids, for error messages.
+    pub const FORM: &str = "expected 1 to 128 letters, digits, '.', '-' or '_', starting with a letter or digit";
 
-    /// An id that somebody has chosen; none if it is not of the form.
+    /// Parses an image id; none if it breaks [`ImageId::FORM`].
     pub fn new(text: &str) -> Option<Self> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let begins_well = text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
@@ -111,7 +110,8 @@ impl ImageId {
     }
 }
 
-/// A durable action. Numbers rise in the order in which actions were committed, over all tenants, which is what makes paging by key exact.
+/// A durable action. Numbers rise in commit order over all tenants, which makes paging by key
+/// exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ActionId(pub i64);

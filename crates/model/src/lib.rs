@@ -1,7 +1,8 @@
 //! The domain of cloudpc, as values and pure functions.
 //!
-//! What a Cloud PC is, what an action on it is, which state may follow which, and whether a request may be accepted now.
-//! This crate refuses to know how anything is stored, sent or run: no async runtime, no SQL, no HTTP, no system clock.
+//! It defines Cloud PCs, actions and their state machine, and decides whether a request is
+//! admitted. This crate refuses to know how anything is stored, sent or run: no async runtime, no
+//! SQL, no HTTP, no system clock.
 
 mod action;
 mod admit;

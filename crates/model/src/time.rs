@@ -13,12 +13,12 @@ use std::time::Duration;
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// Time from `earlier` to `self`; zero if `earlier` is later.
+    /// Returns the time from `earlier` to `self`; zero if `earlier` is later.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Whole seconds since 1970-01-01 UTC, as tokens count.
+    /// Returns whole seconds since 1970-01-01 UTC, as in tokens.
     pub fn unix_seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
     }
@@ -41,11 +41,12 @@ impl Sub<Duration> for Timestamp {
 /// The first moment of the year 0, in microseconds since 1970.
 const YEAR_0: i64 = -62_167_219_200_000_000;
 
-/// `2026-04-25T02:04:53.4722000Z`: UTC with seven fractional digits, as .NET writes a DateTimeOffset. Written by hand, because a page of results has
-/// two hundred of them.
+/// `2026-04-25T02:04:53.4722000Z`: UTC with seven fractional digits, as .NET formats a
+/// DateTimeOffset. Formatted by hand because a page of results has two hundred of them.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Only years of four digits have this form: other times are written as the nearest one that has.
+        // Only years of four digits have this form: other times are written as the nearest one that
+        // has.
         let instant = jiff::Timestamp::from_microsecond(self.0.max(YEAR_0)).unwrap_or(jiff::Timestamp::MAX);
         let time = jiff::tz::Offset::UTC.to_datetime(instant);
         let mut text = *b"0000-00-00T00:00:00.0000000Z";
@@ -60,7 +61,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Writes a number into the digits it has, from the right.
+/// Writes a number right-aligned into `digits`.
 fn put(digits: &mut [u8], mut number: u32) {
     for digit in digits.iter_mut().rev() {
         *digit = b'0' + u8::try_from(number % 10).expect("a digit is small");
@@ -68,15 +69,15 @@ fn put(digits: &mut [u8], mut number: u32) {
     }
 }
 
-/// What [`Clock::sleep_until`] returns.
+/// The future of [`Clock::sleep_until`].
 pub type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// The time of day and the passing of time. Durable time (leases, deadlines, durations of simulated work) goes by this clock only,
-/// so that a simulated fleet can run on a clock that is moved by hand.
+/// A clock. Durable times (leases, deadlines, simulated work) use only this clock, so that a
+/// simulated fleet can run on a virtual one.
 pub trait Clock: Send + Sync {
-    /// Now.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 
-    /// Ends when `now()` has reached `until`; at once if it has.
+    /// Waits until `now()` has reached `until`.
     fn sleep_until(&self, until: Timestamp) -> Sleep<'_>;
 }

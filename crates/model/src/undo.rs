@@ -1,6 +1,6 @@
-//! What undoing an action needs: what the Cloud PC was before it.
+//! Undo records: the state of a Cloud PC before an action.
 //!
-//! A Cloud PC has one way back: from its last reprovision, restore, resize or undo. The next of these takes its place.
+//! A Cloud PC has one undo record: that of its last reprovision, restore, resize or undo.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,33 +9,33 @@ use crate::{
     UserAccountType,
 };
 
-/// The way back from one action that is done.
+/// The undo record of a completed action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UndoRecord {
-    /// Its tenant.
+    /// Tenant of the Cloud PC.
     pub tenant_id: TenantId,
-    /// On which Cloud PC.
+    /// Cloud PC of the action.
     pub cloud_pc_id: CloudPcId,
-    /// From which action.
+    /// Action that can be undone.
     pub action_id: ActionId,
-    /// The random part of that action's tag, under which the disk was set aside.
+    /// Random part of the action's tag, which the old disk carries.
     pub tag_nonce: Option<u64>,
-    /// To what.
+    /// State to restore.
     pub before: Before,
-    /// Until when it can be gone.
+    /// Undo is possible until this time.
     pub kept_until: Timestamp,
-    /// What is set aside for it, bytes; none until the driver was asked.
+    /// Size of the disk kept for the undo, bytes; none until the driver has reported it.
     pub size_bytes: Option<u64>,
-    /// Whether it is being given up: what was set aside may be gone.
+    /// Whether the record is being dropped; its disk may already be gone.
     pub dropping: bool,
 }
 
-/// What a Cloud PC was before an action.
+/// The state of a Cloud PC before an action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the fields are those of the Cloud PC")]
 pub struct Before {
-    /// Whether the action set the disk aside, under its tag.
+    /// Whether the action kept the old disk, under its tag.
     pub disk_aside: bool,
     pub service_plan_id: ServicePlanId,
     pub image_id: ImageId,
@@ -48,7 +48,7 @@ pub struct Before {
 }
 
 impl Before {
-    /// What this Cloud PC is, while the action that will change it is under way.
+    /// Captures the state of a Cloud PC while the action that changes it is running.
     pub fn of(cloud_pc: &CloudPc, disk_aside: bool) -> Self {
         Self {
             disk_aside,
@@ -63,8 +63,9 @@ impl Before {
         }
     }
 
-    /// Makes the Cloud PC this again. Its name and whether it should be on are not the disk's business and stay as they are.
-    pub fn give_back(self, cloud_pc: &mut CloudPc) {
+    /// Restores this state. The name and the intended power state are independent of the disk and
+    /// stay.
+    pub fn restore(self, cloud_pc: &mut CloudPc) {
         cloud_pc.service_plan_id = self.service_plan_id;
         cloud_pc.image_id = self.image_id;
         cloud_pc.os_version = self.os_version;

@@ -1,4 +1,4 @@
-//! `cloudpc app`: applications that may ask for tokens.
+//! `cloudpc app`: applications that can request tokens.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -20,26 +20,26 @@ Examples:
   cloudpc app create --name ci --permission CloudPC.ReadWrite.All
   cloudpc app create --name dashboard --permission CloudPC.Read.All -o json";
 
-/// Create, list, disable and enable applications that may ask for tokens
+/// Manage applications that can request access tokens
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
     Create(Create),
     List(List),
-    /// Disable an application: it gets no tokens, and those that it has are refused from now on
+    /// Disable an application and reject its tokens immediately
     Disable(Named),
-    /// Enable an application again
+    /// Re-enable an application
     Enable(Named),
 }
 
-/// Create an application and print its credentials; the secret is shown this once
+/// Create an application and print its credentials; the secret is shown only once
 #[derive(Debug, Args)]
 #[command(after_help = CREATE_EXAMPLES)]
 pub struct Create {
-    /// Its name
+    /// Name of the application
     #[arg(long, value_name = "NAME")]
     name: String,
-    /// What it may do, e.g. CloudPC.Read.All; may be given several times
+    /// Permission to grant, for example CloudPC.Read.All; repeatable
     #[arg(long = "permission", value_name = "PERMISSION", required = true)]
     permissions: Vec<String>,
 }
@@ -54,11 +54,11 @@ Examples:
   cloudpc app disable 8d7e0c1a-5a3e-4b57-9d0b-2f1c6a7e9b10
   cloudpc app enable 8d7e0c1a-5a3e-4b57-9d0b-2f1c6a7e9b10";
 
-/// One application.
+/// An application, named by its client id.
 #[derive(Debug, Args)]
 #[command(after_help = NAMED_EXAMPLES)]
 pub struct Named {
-    /// Its client id
+    /// Client id of the application
     #[arg(value_name = "CLIENT_ID")]
     client_id: String,
 }
@@ -82,7 +82,7 @@ impl Command {
             Self::Create(Create { name, permissions }) => {
                 let body = json!({ "name": name, "permissions": permissions });
                 session.format.row(&session.connection.post(APPS, &body).await?, CREATED_COLUMNS)?;
-                tell("Keep the secret: it cannot be shown again.");
+                tell("Store the secret now; it cannot be shown again.");
                 Ok(())
             }
             Self::Disable(named) => named.change(session, false).await,

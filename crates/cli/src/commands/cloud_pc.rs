@@ -1,4 +1,4 @@
-//! The verbs on Cloud PCs, and what they share: finding one by name, and asking for an action.
+//! Commands on Cloud PCs, and what they share: lookup by name, and requesting an action.
 
 mod actions;
 mod cancel;
@@ -26,24 +26,24 @@ use crate::failure::{Exit, Failure};
 use crate::output::{Column, tell, text, time};
 use crate::wait;
 
-/// Where the Cloud PCs are.
+/// Path of the Cloud PCs.
 pub const CLOUD_PCS: &str = "/beta/deviceManagement/virtualEndpoint/cloudPCs";
 
-/// How an action is shown.
+/// Columns of an action.
 const ACTION_COLUMNS: &[Column] = &[
     ("ACTION", |row| text(row, "id")),
     ("KIND", |row| text(row, "kind")),
     ("STATE", |row| text(row, "state")),
     ("STEP", |row| text(row, "step")),
-    ("WAITS FOR", |row| text(row, "waitsFor")),
-    ("PLACE", |row| text(row, "queuePlace")),
-    ("ASKED BY", asked_by),
+    ("WAITING FOR", |row| text(row, "waitsFor")),
+    ("QUEUE", |row| text(row, "queuePlace")),
+    ("REQUESTED BY", requested_by),
     ("REQUESTED", |row| time(row, "requestedDateTime")),
     ("UPDATED", |row| time(row, "lastUpdatedDateTime")),
     ("ERROR", |row| text(row, "errorCode")),
 ];
 
-/// A verb on Cloud PCs.
+/// A command on Cloud PCs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     List(list::List),
@@ -92,51 +92,58 @@ impl Command {
 /// A remote action on one Cloud PC.
 #[derive(Debug, Args)]
 pub struct Request {
-    /// The Cloud PC: its display name, device name or id
+    /// Display name, device name or id of the Cloud PC
     #[arg(value_name = "CLOUD_PC")]
     cloud_pc: String,
-    /// Watch the action until it has ended; the exit code says how
+    /// Wait until the action has ended; the exit code tells the result
     #[arg(long)]
     wait: bool,
 }
 
 impl Request {
-    /// Asks for the action `verb`, as its path names it, and shows it: as it was accepted, or with `--wait` as it ended.
+    /// Requests the action `verb` (its name in the path) and prints it: as accepted, or with
+    /// `--wait` as ended.
     pub async fn make(&self, session: &Session, verb: &str, body: &Value) -> Result<(), Failure> {
         let found = find(session, &self.cloud_pc).await?;
         session.connection.post(&format!("{CLOUD_PCS}/{}/{verb}", found.id), body).await?;
         let verb = verb.strip_prefix("cloudpc.").unwrap_or(verb);
-        // Only one remote action can be open, so the newest of this kind is the one that was just accepted.
+        // Only one remote action can be open, so the newest of this kind is the one that was just
+        // accepted.
         let actions = actions_of(session, &found.id).await?;
         let newest = actions.into_iter().find(|action| text(action, "kind") == verb);
         let Some(action) = newest else {
             return Err(Failure::new(
                 Exit::Unreachable,
-                format!("The service accepted the {verb} and does not list it."),
+                format!(
+                    "The service accepted the {verb} but does not list it. Check `cloudpc actions {}`.",
+                    found.name
+                ),
             ));
         };
         if !self.wait {
             session.format.row(&action, ACTION_COLUMNS)?;
-            tell(&format!("Accepted. `cloudpc results {}` shows what becomes of it.", found.name));
+            tell(&format!("Accepted. Follow it with `cloudpc results {}`.", found.name));
             return Ok(());
         }
         let ended = wait::action(session, &found, &text(&action, "id")).await?;
         session.format.row(&ended, ACTION_COLUMNS)?;
         match text(&ended, "state").as_str() {
             "done" => Ok(()),
-            state => Err(Failure::local(format!("The {verb} of {} ended as {state}: {}", found.name, why(&ended)))),
+            state => {
+                Err(Failure::local(format!("The {verb} of {} ended with state {state}: {}", found.name, why(&ended))))
+            }
         }
     }
 }
 
-/// A Cloud PC that was asked for by name.
+/// A Cloud PC found by name.
 pub struct Found {
     pub id: String,
-    /// What to call it: as the caller did.
+    /// The name that the user gave, for messages.
     pub name: String,
 }
 
-/// Finds a Cloud PC by its id, display name or device name.
+/// Finds a Cloud PC by id, display name or device name.
 pub async fn find(session: &Session, name: &str) -> Result<Found, Failure> {
     if is_guid(name) {
         return Ok(Found { id: name.to_owned(), name: name.to_owned() });
@@ -148,7 +155,7 @@ pub async fn find(session: &Session, name: &str) -> Result<Found, Failure> {
         [one] => Ok(Found { id: text(one, "id"), name: name.to_owned() }),
         [] => Err(Failure::new(
             Exit::NotFound,
-            format!("No Cloud PC has the name '{name}'. `cloudpc list` shows them all."),
+            format!("No Cloud PC is named '{name}'. Run `cloudpc list` to see all names."),
         )),
         several => Err(Failure::new(Exit::NotFound, ambiguous(name, several))),
     }
@@ -165,7 +172,7 @@ fn ambiguous(name: &str, rows: &[Value]) -> String {
         format!("\n  {}  {}  {}", text(row, "id"), text(row, "managedDeviceName"), text(row, "userPrincipalName"))
     };
     let lines: String = rows.iter().map(line).collect();
-    format!("{} Cloud PCs have the name '{name}'. Name one by its id or device name:{lines}", rows.len())
+    format!("{} Cloud PCs are named '{name}'. Use an id or device name instead:{lines}", rows.len())
 }
 
 /// The actions on a Cloud PC, newest first.
@@ -173,7 +180,7 @@ async fn actions_of(session: &Session, cloud_pc: &str) -> Result<Vec<Value>, Fai
     session.connection.rows(&format!("{CLOUD_PCS}/{cloud_pc}/cloudpc.actions"), &[], Some(100)).await
 }
 
-/// Why an action did not end well, for people.
+/// The reason why an action failed, for people.
 fn why(action: &Value) -> String {
     match (text(action, "errorMessage"), text(action, "errorCode")) {
         (message, code) if message.is_empty() && code.is_empty() => "no reason was given.".to_owned(),
@@ -182,7 +189,7 @@ fn why(action: &Value) -> String {
     }
 }
 
-fn asked_by(action: &Value) -> String {
+fn requested_by(action: &Value) -> String {
     match text(action, "requestedBy/userPrincipalName") {
         user if user.is_empty() => text(action, "requestedBy/appName"),
         user => user,
@@ -204,7 +211,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn only_a_guid_is_taken_for_an_id() {
+    fn only_guids_are_treated_as_ids() {
         assert!(is_guid("c0de0000-0000-4000-8000-00000000C0DE"));
         for other in ["", "desk-07", "c0de0000-0000-4000-8000-00000000c0dg", "c0de0000x0000-4000-8000-00000000c0de"] {
             assert!(!is_guid(other), "{other}");
@@ -212,18 +219,18 @@ mod tests {
     }
 
     #[test]
-    fn candidates_are_listed_when_a_name_is_not_unique() {
+    fn ambiguous_name_lists_candidates() {
         let row =
             |id| json!({"id": id, "managedDeviceName": format!("CPC-{id}"), "userPrincipalName": "ada@contoso.test"});
         assert_snapshot!(ambiguous("desk", &[row("1"), row("2")]), @"
-        2 Cloud PCs have the name 'desk'. Name one by its id or device name:
+        2 Cloud PCs are named 'desk'. Use an id or device name instead:
           1  CPC-1  ada@contoso.test
           2  CPC-2  ada@contoso.test
         ");
     }
 
     #[test]
-    fn the_reason_of_a_bad_end_is_told() {
+    fn failure_reason_is_shown() {
         assert_snapshot!(why(&json!({"errorCode": "imageGone", "errorMessage": "There is no such image."})), @"There is no such image. (imageGone)");
         assert_snapshot!(why(&json!({"errorCode": null})), @"no reason was given.");
     }

@@ -13,11 +13,11 @@ Examples:
   cloudpc completions zsh > ~/.zfunc/_cloudpc
   cloudpc completions fish > ~/.config/fish/completions/cloudpc.fish";
 
-/// Print a completion script for a shell
+/// Print a shell completion script
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Completions {
-    /// The shell
+    /// Shell
     #[arg(value_enum)]
     shell: Shell,
 }
@@ -40,7 +40,7 @@ mod tests {
     use clap::ValueEnum;
 
     #[test]
-    fn every_shell_gets_a_script_that_knows_the_verbs() {
+    fn every_shell_completes_commands() {
         for shell in Shell::value_variants() {
             assert!(script(*shell).contains("reprovision"), "{shell}");
         }

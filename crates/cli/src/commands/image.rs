@@ -1,4 +1,5 @@
-//! `cloudpc image`: what real machines are made from, on this host, and the gallery of the service there. Building and importing need no running service.
+//! `cloudpc image`: images of real machines on this host, and the gallery of its service. Building
+//! and importing need no running service.
 
 mod add;
 mod build;
@@ -25,7 +26,7 @@ Examples:
   cloudpc image build test --id cloudpc_linux_test --data /var/lib/cloudpc
   cloudpc image list";
 
-/// Make the images of real machines, and put them into the gallery
+/// Manage the images of real machines and the gallery
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
@@ -39,8 +40,8 @@ pub enum Command {
 impl Command {
     pub async fn run(self, data: Option<PathBuf>, format: Format) -> Result<(), Failure> {
         let data = data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
-        let images = images::open(&data)
-            .map_err(|error| Failure::local(format!("{} cannot be used: {error}.", data.display())))?;
+        let images =
+            images::open(&data).map_err(|error| Failure::local(format!("Cannot use {}: {error}.", data.display())))?;
         match self {
             Self::Build(verb) => verb.run(images, &data).await,
             Self::Import(verb) => verb.run(images, &data).await,
@@ -51,17 +52,13 @@ impl Command {
     }
 }
 
-/// The id of an image, refused before any work is done for it.
+/// Parses an image id.
 fn image_id(text: &str) -> Result<ImageId, Failure> {
-    ImageId::new(text).ok_or_else(|| {
-        Failure::new(
-            Exit::Usage,
-            format!("'{text}' cannot be the id of an image: {}. Name another one.", ImageId::FORM),
-        )
-    })
+    ImageId::new(text)
+        .ok_or_else(|| Failure::new(Exit::Usage, format!("Invalid image id '{text}': {}.", ImageId::FORM)))
 }
 
-/// Makes an image beside the runtime, and shows how far it is.
+/// Runs the work on a blocking thread with a progress bar.
 async fn make(
     images: Images,
     work: impl FnOnce(&Images, &mut dyn FnMut(Progress)) -> io::Result<()> + Send + 'static,
@@ -73,7 +70,7 @@ async fn make(
     made.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-/// Without a terminal, on which there is a bar, each step is told once.
+/// Prints each step once where there is no terminal for a bar.
 fn show(bar: &ProgressBar, come_to: Progress) {
     if !io::stderr().is_terminal() && bar.message() != come_to.doing {
         tell(&come_to.doing);

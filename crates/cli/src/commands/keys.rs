@@ -1,4 +1,4 @@
-//! `cloudpc keys`: the keys that tokens are signed with.
+//! `cloudpc keys`: the token signing keys.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -12,20 +12,21 @@ Examples:
   cloudpc keys rotate
   cloudpc keys rotate --drop-old";
 
-/// Rotate the keys that tokens are signed with
+/// Manage the token signing keys
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
     Rotate(Rotate),
 }
 
-/// Make a new signing key
+/// Create a new signing key
 ///
-/// The tokens that the old one signed stay good until they expire, unless it is dropped. The service also does this by itself, at the first start after 90 days.
+/// Tokens signed with the old key stay valid until they expire, unless --drop-old is given. The
+/// service rotates the key itself at the first start after 90 days.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Rotate {
-    /// After a leak: refuse every token that was made before, at once
+    /// Reject all existing tokens immediately, for use after a leak
     #[arg(long)]
     drop_old: bool,
 }
@@ -35,10 +36,8 @@ impl Command {
         let Self::Rotate(Rotate { drop_old }) = self;
         session.connection.post("/_cloudpc/keys/rotate", &json!({ "dropOld": drop_old })).await?;
         tell(match drop_old {
-            true => {
-                "New tokens are signed with a new key. Every token from before is refused; clients have to get new ones."
-            }
-            false => "New tokens are signed with a new key. Those from before stay good until they expire.",
+            true => "Rotated the signing key. All existing tokens are rejected; clients must request new ones.",
+            false => "Rotated the signing key. Existing tokens stay valid until they expire.",
         });
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The verbs on external partners, and how one is found.
+//! Commands on external partners, and their lookup.
 
 mod allow;
 mod cancel;
@@ -19,7 +19,7 @@ use crate::commands::{Session, cloud_pc};
 use crate::failure::{Exit, Failure};
 use crate::output::{Column, Format, text, time};
 
-/// Where the partners are.
+/// Path of the partners.
 const PARTNERS: &str = "/beta/deviceManagement/virtualEndpoint/externalPartners";
 
 const EXAMPLES: &str = "\
@@ -28,7 +28,7 @@ Examples:
   cloudpc partner deploy fab00000-0000-4000-8000-000000000fab desk-01 desk-02 --wait
   cloudpc partner results fab00000-0000-4000-8000-000000000fab";
 
-/// How a partner is shown.
+/// Columns of a partner.
 const COLUMNS: &[Column] = &[
     ("PARTNER", |row| text(row, "partnerId")),
     ("STATUS", |row| text(row, "connectionStatus")),
@@ -38,10 +38,10 @@ const COLUMNS: &[Column] = &[
     ("ID", |row| text(row, "id")),
 ];
 
-/// Where a table keeps the name of a result's Cloud PC; Graph sends its id only.
+/// Property that holds the name of a result's Cloud PC; Graph sends only its id.
 const NAME: &str = "cloudPcName";
 
-/// How the result of a deployment is shown.
+/// Columns of a deployment result.
 const RESULT_COLUMNS: &[Column] = &[
     ("CLOUD PC", |row| text(row, NAME)),
     ("STATE", |row| text(row, "state")),
@@ -52,7 +52,7 @@ const RESULT_COLUMNS: &[Column] = &[
     ("MESSAGE", |row| text(row, "errorMessage")),
 ];
 
-/// Manage external partners and roll their agents out
+/// Manage external partners and deploy their agents
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
@@ -87,25 +87,28 @@ impl Command {
     }
 }
 
-/// Shows the results of deployments: to people with the names of the Cloud PCs.
+/// Prints deployment results; a table shows the names of the Cloud PCs.
 async fn show(session: &Session, mut results: Vec<Value>) -> Result<(), Failure> {
     if session.format == Format::Table {
         let names = cloud_pc::names(session).await?;
         for result in &mut results {
             let id = text(result, "cloudPcId");
-            // One that is gone, or never was there, has its id only.
+            // A Cloud PC that does not exist is shown by its id.
             result[NAME] = names.get(&id).cloned().unwrap_or(id).into();
         }
     }
     session.format.rows(&results, RESULT_COLUMNS)
 }
 
-/// The path of a partner, who is named by its own id or by the id that the service gave it.
+/// The path of a partner, found by its partner id or by its id at this service.
 async fn find(session: &Session, name: &str) -> Result<String, Failure> {
     let partners = session.connection.rows(PARTNERS, &[], None).await?;
     let is_meant = |value: String| value.eq_ignore_ascii_case(name);
     let found = partners.iter().find(|row| is_meant(text(row, "id")) || is_meant(text(row, "partnerId")));
     found.map(|row| format!("{PARTNERS}/{}", text(row, "id"))).ok_or_else(|| {
-        Failure::new(Exit::NotFound, format!("There is no partner '{name}'. `cloudpc partner list` shows them all."))
+        Failure::new(
+            Exit::NotFound,
+            format!("No partner has the id '{name}'. Run `cloudpc partner list` to see all partners."),
+        )
     })
 }

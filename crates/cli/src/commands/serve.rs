@@ -24,7 +24,7 @@ Examples:
   cloudpc serve --scenario scenarios/fleet-1000.toml --data /tmp/fleet
   cloudpc serve --data /var/lib/cloudpc --listen off --tls-listen 0.0.0.0:443 --config /etc/cloudpc.toml
 
-The first SIGINT or SIGTERM lets open requests and steps end; the second stops at once. RUST_LOG sets what is logged.";
+The first SIGINT or SIGTERM stops gracefully, the second immediately. RUST_LOG sets the log filter.";
 
 /// The fleet of `--demo`.
 const DEMO: &str = include_str!("../../../../scenarios/demo.toml");
@@ -34,38 +34,39 @@ const DEMO_QEMU: &str = include_str!("../../../../scenarios/qemu.toml");
 
 /// Run the service
 ///
-/// The first start makes the data directory with a database, a certificate authority, a tenant and an administrator application, and writes
-/// the application's credentials to admin.json there, readable by the owner alone.
+/// The first start creates the data directory with a database, a certificate authority, a tenant
+/// and an administrator application, and writes the application's credentials to admin.json
+/// (owner-only file mode).
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Serve {
-    /// Address for plain HTTP, or off
+    /// Listen address for plain HTTP, or off
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8365", value_parser = address)]
     listen: Listen,
-    /// Address for HTTPS, or off
+    /// Listen address for HTTPS, or off
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8366", value_parser = address)]
     tls_listen: Listen,
     /// Configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// What runs the machines
+    /// Driver that runs the machines
     #[arg(long, value_enum, default_value_t)]
     driver: Driver,
-    /// Begin with the fleet of the demo, and print a tour of it
+    /// Load the demo fleet on the first start, and print a tour
     #[arg(long)]
     demo: bool,
-    /// Begin with the fleet of a scenario, if the data directory is new
+    /// Load this scenario on the first start
     #[arg(long, value_name = "FILE", conflicts_with = "demo")]
     scenario: Option<PathBuf>,
 }
 
-/// What runs the machines.
+/// The driver that runs the machines.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Driver {
-    /// Nothing: they are simulated
+    /// Simulated machines
     #[default]
     Sim,
-    /// QEMU, on this host
+    /// QEMU virtual machines on this host
     Qemu,
 }
 
@@ -97,18 +98,18 @@ impl Serve {
         let scenario = match (self.demo, self.scenario) {
             (true, _) => Some(self.driver.demo().to_owned()),
             (false, Some(file)) => Some(std::fs::read_to_string(&file).map_err(|error| {
-                Failure::new(Exit::NotFound, format!("The scenario {} cannot be read: {error}.", file.display()))
+                Failure::new(Exit::NotFound, format!("Cannot read the scenario {}: {error}.", file.display()))
             })?),
             (false, None) => None,
         };
         let config = match &self.config {
             Some(file) => {
-                Config::load(file).map_err(|error| Failure::local(format!("The service cannot start: {error}.")))?
+                Config::load(file).map_err(|error| Failure::local(format!("Cannot start the service: {error}.")))?
             }
             None => Config::default(),
         };
         log_to_standard_error(&config.log)?;
-        open_as_many_files_as_may_be();
+        raise_open_file_limit();
         let mut signals = Signals::new()?;
         let options = Options {
             data: data.clone(),
@@ -120,35 +121,35 @@ impl Serve {
         };
         let server = Server::start(options).await.map_err(|error| {
             let why = error.to_string();
-            Failure::local(format!("The service cannot start: {}.", why.trim_end_matches('.')))
+            Failure::local(format!("Cannot start the service: {}.", why.trim_end_matches('.')))
         })?;
         print(&tour::addresses(&server, &data))?;
         if self.demo {
             match tour::tour(&data, matches!(self.driver, Driver::Qemu)).await {
                 Ok(text) => print(&text)?,
-                Err(failure) => tell(&format!("The tour cannot be shown: {failure}")),
+                Err(failure) => tell(&format!("Cannot show the tour: {failure}")),
             }
         }
         signals.next().await;
-        tell("Stopping. What is under way may end; press Ctrl-C again to stop at once.");
+        tell("Stopping gracefully; press Ctrl-C again to stop immediately.");
         tokio::select! {
             () = server.stop() => Ok(()),
-            () = signals.next() => Err(Failure::local("Stopped at once. What was under way goes on at the next start.")),
+            () = signals.next() => Err(Failure::local("Stopped immediately. Actions in progress continue at the next start.")),
         }
     }
 }
 
-/// Raises the soft limit on open files, which is 1,024 on most systems, to the hard one: every connection takes one, and once they are used up neither
-/// machines nor agents can be read any more.
-fn open_as_many_files_as_may_be() {
+/// Raises the soft limit on open files (1,024 on most systems) to the hard limit: each connection
+/// takes a file descriptor, and machines need them too.
+fn raise_open_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(%error, "the limit on open files cannot be raised; fewer connections can be held than usual");
+        tracing::warn!(%error, "cannot raise the limit on open files; fewer connections are possible");
     }
 }
 
-/// Libraries that write a line at `warn` for what a stranger sends them, so that it could fill the log. A filter that names
-/// them goes before.
+/// Libraries that write a line at `warn` for what a stranger sends them, so that it could fill the
+/// log. A filter that names them goes before.
 const QUIET: &str = "h2=error,rustls=error,hyper=error,hyper_util=error,tungstenite=error";
 
 /// `RUST_LOG`, if it is set, goes before the configured filter.
@@ -158,7 +159,7 @@ fn log_to_standard_error(config: &LogConfig) -> Result<(), Failure> {
         Err(_) => ("log.filter in the configuration file", config.filter.clone()),
     };
     let filter = quietened(&filter)
-        .map_err(|error| Failure::new(Exit::Usage, format!("{source} cannot be understood: {error}.")))?;
+        .map_err(|error| Failure::new(Exit::Usage, format!("Invalid {source}: {error}.")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let for_people = match config.format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
@@ -183,7 +184,7 @@ fn address(text: &str) -> Result<Listen, String> {
         "off" => Ok(Listen(None)),
         text => text.parse().map(|address| Listen(Some(address))).map_err(|_| {
             format!(
-                "'{text}' is no address to listen on; write it like 127.0.0.1:8365 (port 0 for any free one), or off"
+                "Invalid listen address '{text}'. Expected HOST:PORT, for example 127.0.0.1:8365 (port 0: any free port), or off."
             )
         }),
     }
@@ -210,6 +211,6 @@ mod tests {
     fn addresses_are_read_or_explained() {
         assert_eq!(address("127.0.0.1:0").unwrap().0, Some("127.0.0.1:0".parse().unwrap()));
         assert_eq!(address("off").unwrap().0, None);
-        insta::assert_snapshot!(address("localhost").unwrap_err(), @"'localhost' is no address to listen on; write it like 127.0.0.1:8365 (port 0 for any free one), or off");
+        insta::assert_snapshot!(address("localhost").unwrap_err(), @"Invalid listen address 'localhost'. Expected HOST:PORT, for example 127.0.0.1:8365 (port 0: any free port), or off.");
     }
 }

@@ -1,4 +1,4 @@
-//! `cloudpc sim`: the levers of a simulated fleet.
+//! `cloudpc sim`: controls of a simulated fleet.
 
 mod clock;
 mod fault;
@@ -19,7 +19,7 @@ Examples:
   cloudpc sim mishap desk-07 crash
   cloudpc sim scenario load scenarios/fleet-1000.toml";
 
-/// Move the clock, script trouble and change the scenario of a simulated fleet
+/// Control a simulated fleet: clock, faults, incidents and scenario
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {

@@ -14,20 +14,20 @@ Examples:
   cloudpc token --user ada@contoso.test --permission CloudPC.Read.All
   curl -H \"Authorization: Bearer $(cloudpc token)\" http://127.0.0.1:8365/beta/deviceManagement/virtualEndpoint/cloudPCs";
 
-/// Print an access token and nothing else
+/// Print an access token
 ///
-/// Without options it is the token that this command line itself would use. With --app or --user the service makes one for them, which
-/// takes the permission Cloudpc.Administer.All.
+/// Without options, prints the token that this command line uses. With --app or --user, the service
+/// issues one for them, which requires the permission Cloudpc.Administer.All.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Token {
-    /// For an application, by its client id
+    /// Client id of an application
     #[arg(long, value_name = "CLIENT_ID", conflicts_with = "user")]
     app: Option<String>,
-    /// For a user, by name
+    /// User principal name of a user
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// Only these of the user's permissions
+    /// Limit the token to this permission of the user; repeatable
     #[arg(long = "permission", value_name = "PERMISSION", requires = "user")]
     permissions: Vec<String>,
 }

@@ -1,4 +1,5 @@
-//! Real machines under a service that dies in every step of what it does, machines that die under their service, and many at once. `make test-vm` runs this.
+//! Real machines under a service that dies in every step of what it does, machines that die under
+//! their service, and many at once. `make test-vm` runs this.
 
 use cloudpc_graph::client::Client;
 use serde_json::{Value, json};
@@ -77,8 +78,9 @@ impl Hall {
         names.filter(|name| name.starts_with("aside-")).collect()
     }
 
-    /// Kills the service in each step of an action in turn and starts it again, until the action has ended. Returns the action, and in which steps the service
-    /// was killed: some are over before one can look.
+    /// Kills the service in each step of an action in turn and starts it again, until the action
+    /// has ended. Returns the action, and in which steps the service was killed: some are over
+    /// before one can look.
     async fn kill_in_every_step(&mut self, path: &str) -> (Value, Vec<String>) {
         let (mut killed, mut client) = (Vec::new(), self.client().await);
         let ended = async {

@@ -78,7 +78,7 @@ fn without_a_service_the_gallery_is_not_shown() {
     let data = folder.path().to_str().unwrap();
     let list = run(&["image", "list", "--data", data, "-o", "json"], &[]);
     assert_eq!((list.exit, list.out.as_str()), (0, "[]\n"), "{}", list.err);
-    assert!(list.err.contains("No service runs on"), "{}", list.err);
+    assert!(list.err.contains("No service is running on"), "{}", list.err);
     let added = run(&["image", "add", "a", "--data", data], &[]);
     assert_eq!(added.exit, 6, "{}", added.err);
     let wrong = run(&["image", "build", "test", "--id", "a/b", "--data", data], &[]);
@@ -92,7 +92,7 @@ fn a_reprovision_makes_a_real_machine_from_an_image_that_was_built_beside_it() {
     let data = folder.path().join("data");
     let first = run(&["image", "build", "test", "--id", "first", "--data", data.to_str().unwrap()], &[]);
     assert_eq!(first.exit, 0, "{}", first.err);
-    assert!(first.err.contains("no service runs on"), "{}", first.err);
+    assert!(first.err.contains("no service is running on"), "{}", first.err);
     let service = start_in(folder, "qemu", "cloud_pcs = [{ name = 'desk', user = 'ada', service_plan = 'small' }]");
     let _machines = Machines(&data);
 
@@ -109,7 +109,8 @@ fn a_reprovision_makes_a_real_machine_from_an_image_that_was_built_beside_it() {
     assert_eq!(service.run(&["image", "delete", "second"]).exit, 4);
 }
 
-/// Imports a disk on which there is nothing, with a trial of so many seconds; the command runs in the folder.
+/// Imports a disk on which there is nothing, with a trial of so many seconds; the command runs in
+/// the folder.
 fn import_nothing(folder: &Path, seconds: &str) -> Command {
     let mut make = Command::new("qemu-img");
     make.args(["create", "-q", "-f", "qcow2", "nothing.qcow2", "1G"]).current_dir(folder);
@@ -168,7 +169,7 @@ fn a_trial_that_nobody_waits_for_leaves_no_machine() {
     let ended = trial.wait().unwrap();
     let told = std::io::read_to_string(trial.stderr.take().unwrap()).unwrap();
     assert_eq!(ended.code(), Some(1), "{told}");
-    assert!(told.contains("cut short"), "{told}");
+    assert!(told.contains("interrupted"), "{told}");
     assert_eq!(left(folder.path()), Vec::<PathBuf>::new());
     assert!(!runs(&machine), "its process is gone");
 }

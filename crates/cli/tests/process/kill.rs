@@ -1,4 +1,5 @@
-//! The service is killed again and again in the middle of its work, and nothing that it accepted is lost, done twice or left half done.
+//! The service is killed again and again in the middle of its work, and nothing that it accepted is
+//! lost, done twice or left half done.
 
 use cloudpc_graph::client::{Client, ClientError};
 use serde_json::{Value, json};
@@ -84,7 +85,8 @@ impl Ledger {
     }
 }
 
-// A call counts as cut off until its answer is here, so that one that is dropped in the middle does, too.
+// A call counts as cut off until its answer is here, so that one that is dropped in the middle
+// does, too.
 
 async fn ask_remote(client: &Client, ledger: &Mutex<Ledger>, cloud_pc: &str, verb: &str) {
     ledger.lock().unwrap().remote.entry(cloud_pc.to_owned()).or_default().1 += 1;

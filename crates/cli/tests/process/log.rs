@@ -41,6 +41,6 @@ fn a_filter_that_makes_no_sense_is_refused() {
     let serve = ["serve", "--config", config.to_str().unwrap()];
     let refused = run(&serve, &[]);
     assert_eq!(refused.exit, 2);
-    insta::assert_snapshot!(refused.err, @r#"error: log.filter in the configuration file cannot be understood: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5."#);
+    insta::assert_snapshot!(refused.err, @r#"error: Invalid log.filter in the configuration file: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5."#);
     assert_eq!(run(&serve, &[("RUST_LOG", "nobody=ever")]).exit, 2);
 }

@@ -15,7 +15,8 @@ const MARK: &str = "#!/bin/sh\necho \"$1\" > /opt/mark\n";
 /// Says by its exit code whether the mark is there.
 const LOOK: &str = "#!/bin/sh\n[ -e /opt/mark ] || { echo \"no mark, $1, on $(hostname)\"; exit 42; }\n";
 
-/// How long a new machine may take to be told its name; a try that has failed is made again after half a minute.
+/// How long a new machine may take to be told its name; a try that has failed is made again after
+/// half a minute.
 const NAMED_TIME_MAX: Duration = Duration::from_secs(180);
 
 const PARTNERS: [&str; 2] = ["fab00000-0000-4000-8000-00000000000a", "fab00000-0000-4000-8000-00000000000b"];
@@ -127,7 +128,8 @@ fn a_reprovision_wipes_a_real_disk_and_an_agent_really_runs() {
     let message = looked["errorMessage"].as_str().unwrap();
     assert!(message.contains("42") && message.contains("no mark, ***"), "{message}");
 
-    // The service is killed in the middle; another one brings it to its end, and the other machine has noticed nothing.
+    // The service is killed in the middle; another one brings it to its end, and the other machine
+    // has noticed nothing.
     let other = pid(&service, "desk-2");
     assert_eq!(service.run(&["reprovision", "desk-1"]).exit, 0);
     pause(Duration::from_millis(1200));

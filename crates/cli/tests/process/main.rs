@@ -1,4 +1,5 @@
-//! The program as it is run: a real process on a real data directory, driven by its own client verbs and by Graph calls.
+//! The program as it is run: a real process on a real data directory, driven by its own client
+//! verbs and by Graph calls.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be unwrapped has failed the test")]
 

@@ -80,7 +80,8 @@ impl Service {
         std::fs::read_to_string(format!("/proc/{}/limits", self.process.id())).unwrap()
     }
 
-    /// Starts one whose data directory is a disk of its own with this many bytes; none if this environment lets nobody make one.
+    /// Starts one whose data directory is a disk of its own with this many bytes; none if this
+    /// environment lets nobody make one.
     pub fn start_on_a_disk_of(bytes: usize, options: &[&str]) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
@@ -91,8 +92,9 @@ impl Service {
         Some(Self { directory, process, http, https, data })
     }
 
-    /// Starts one whose data directory is a disk of its own that has no byte left: a first one has used it, was ended by `signal`, and then the
-    /// disk was filled. None if this environment lets nobody make a disk.
+    /// Starts one whose data directory is a disk of its own that has no byte left: a first one has
+    /// used it, was ended by `signal`, and then the disk was filled. None if this environment lets
+    /// nobody make a disk.
     pub fn start_on_a_full_disk(bytes: usize, signal: &str, options: &[&str]) -> Option<Self> {
         const FILL: &str = r#"
             "$@" > "$0/out" & first=$!
@@ -217,7 +219,8 @@ fn command(data: &Path, options: &[&str]) -> Command {
     command
 }
 
-/// A start that is expected to fail, on a data directory that may only be read; none if this environment lets nobody make one.
+/// A start that is expected to fail, on a data directory that may only be read; none if this
+/// environment lets nobody make one.
 pub fn run_on_a_read_only_disk() -> Option<Run> {
     let data = tempfile::tempdir().unwrap();
     let output = on_own_disk(data.path(), "ro", &command(data.path(), &[]))?.output().unwrap();
@@ -242,8 +245,8 @@ fn on_own_disk(path: &Path, mount_options: &str, program: &Command) -> Option<Co
     allowed.then(|| own_disk(program))
 }
 
-/// Says that a test cannot run on this machine. Written past the capture of the test runner, since the test passes; and to
-/// the file of `scripts/test`, which lists all of these at its end.
+/// Says that a test cannot run on this machine. Written past the capture of the test runner, since
+/// the test passes; and to the file of `scripts/test`, which lists all of these at its end.
 fn not_run(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let line = format!("NOT RUN: {test}: {why}\n");

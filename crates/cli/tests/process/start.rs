@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::service::{Run, Service, pause, run};
 
-/// After how long a first start is killed, milliseconds; the last few are later than it needs, and kill a service that is ready.
+/// After how long a first start is killed, milliseconds; the last few are later than it needs, and
+/// kill a service that is ready.
 const KILLED_AFTER_MS: [u64; 12] = [1, 5, 10, 20, 40, 70, 100, 150, 200, 300, 500, 800];
 
 /// How long the service may take to begin to stop, even if the machine is busy.
@@ -74,16 +75,16 @@ fn a_start_that_cannot_be_says_why() {
         told(directory.path(), &[])
     });
     insta::assert_snapshot!(table, @"
-    in use: error: The service cannot start: the data directory <data>: another process uses it; stop that one, or choose another directory.
-    in use, its lock removed: error: The service cannot start: the data directory <data>: another process uses it; stop that one, or choose another directory.
-    address taken: error: The service cannot start: cannot listen on <address>: Address already in use (os error 98).
-    wrong configuration: error: The service cannot start: engine.lease_s in the configuration file: must be at least 1.
-    no configuration: error: The service cannot start: the configuration file /nowhere.toml cannot be read: No such file or directory (os error 2).
-    a file in its place: error: The service cannot start: <data> cannot be used: Not a directory (os error 20).
-    of the other kind: error: The service cannot start: the data directory <data> has simulated machines; serve it with --driver sim, or choose another one with --data.
-    not a database: error: The service cannot start: the data directory <data>: the database failed: file is not a database; it is damaged; restore the last backup.
-    a directory in its place: error: The service cannot start: the data directory <data>: it cannot be used: Is a directory (os error 21).
-    not a certificate: error: The service cannot start: <data>/ca-key.pem does not hold what was written there (PEM error: malformedframing); delete ca.pem and ca-key.pem to make a new authority, which clients have to trust anew.
+    in use: error: Cannot start the service: the data directory <data>: another process uses it; stop that one, or choose another directory.
+    in use, its lock removed: error: Cannot start the service: the data directory <data>: another process uses it; stop that one, or choose another directory.
+    address taken: error: Cannot start the service: cannot listen on <address>: Address already in use (os error 98).
+    wrong configuration: error: Cannot start the service: engine.lease_s in the configuration file: must be at least 1.
+    no configuration: error: Cannot start the service: the configuration file /nowhere.toml cannot be read: No such file or directory (os error 2).
+    a file in its place: error: Cannot start the service: <data> cannot be used: Not a directory (os error 20).
+    of the other kind: error: Cannot start the service: the data directory <data> has simulated machines; serve it with --driver sim, or choose another one with --data.
+    not a database: error: Cannot start the service: the data directory <data>: the database failed: file is not a database; it is damaged; restore the last backup.
+    a directory in its place: error: Cannot start the service: the data directory <data>: it cannot be used: Is a directory (os error 21).
+    not a certificate: error: Cannot start the service: <data>/ca-key.pem does not hold what was written there (PEM error: malformedframing); delete ca.pem and ca-key.pem to make a new authority, which clients have to trust anew.
     ");
 }
 
@@ -94,7 +95,7 @@ fn a_database_that_lost_its_end_is_not_taken_for_a_whole_one() {
     let path = service.data().join("cloudpc.db");
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-    insta::assert_snapshot!(told(&service.data(), &[]), @"error: The service cannot start: the data directory <data>: the database failed: database disk image is malformed; it is damaged; restore the last backup.");
+    insta::assert_snapshot!(told(&service.data(), &[]), @"error: Cannot start the service: the data directory <data>: the database failed: database disk image is malformed; it is damaged; restore the last backup.");
     // Nothing was made worse: with its end back it starts.
     fs::write(&path, &whole).unwrap();
     service.start_again(&[]);

@@ -239,24 +239,24 @@ fn failures_say_what_was_wrong_and_what_to_do() {
     ];
     insta::assert_snapshot!(told.concat(), @"
     5: error: The token lacks the delegated permission CloudPC.ReadWrite.All. (Forbidden)
-    6: error: The service cannot be reached: http://127.0.0.1:1 does not answer: Connection refused (os error 111). Is it running?
-    2: error: The service's address is wrong: 'nonsense' is no address; write it like https://127.0.0.1:8366.
-    5: error: CLOUDPC_URL is set and CLOUDPC_TOKEN is not. Set it to an access token of that service, or name its data directory with --data.
-    6: error: No service was found: /nowhere/admin.json cannot be read (No such file or directory (os error 2)). Start one with `cloudpc serve --demo`, name its data directory with --data, or set CLOUDPC_URL and CLOUDPC_TOKEN.
-    3: error: No Cloud PC has the name 'desk-99'. `cloudpc list` shows them all.
+    6: error: Cannot reach the service: no answer from http://127.0.0.1:1: Connection refused (os error 111). Is it running?
+    2: error: Invalid service URL: 'nonsense' is not a service URL; expected a URL such as https://127.0.0.1:8366.
+    5: error: CLOUDPC_URL is set but CLOUDPC_TOKEN is not. Set it to an access token of that service, or pass its data directory with --data.
+    6: error: No service found: cannot read /nowhere/admin.json (No such file or directory (os error 2)). Start one with `cloudpc serve --demo`, pass its data directory with --data, or set CLOUDPC_URL and CLOUDPC_TOKEN.
+    3: error: No Cloud PC is named 'desk-99'. Run `cloudpc list` to see all names.
     3: error: There is no Cloud PC with the id '00000000-0000-4000-8000-000000000000'. (ResourceNotFound)
-    3: error: No action on desk-08 can be canceled: none is open.
-    3: error: There is no partner 'nobody'. `cloudpc partner list` shows them all.
-    3: error: No service plan has the name 'huge'. There are:
+    3: error: No action is in progress on desk-08.
+    3: error: No partner has the id 'nobody'. Run `cloudpc partner list` to see all partners.
+    3: error: No service plan is named 'huge'. Available plans:
       Cloud PC Business 2vCPU/8GB/128GB
       Cloud PC Business 4vCPU/16GB/256GB
       Cloud PC Enterprise 4vCPU/16GB/256GB
     4: error: There is no permission 'y'. There are: CloudPC.Read.All, CloudPC.ReadWrite.All, Cloudpc.Administer.All, Cloudpc.Simulate.All, DeviceManagementManagedDevices.Read.All, DeviceManagementManagedDevices.ReadWrite.All. (BadRequest)
-    4: error: 'soon' is no duration; write it like 90s, 1h30m, 7d or PT1H30M. (BadRequest)
-    3: error: /nowhere.toml cannot be read: No such file or directory (os error 2).
+    4: error: Invalid duration 'soon'. Expected a duration such as 90s, 1h30m, 7d or PT1H30M. (BadRequest)
+    3: error: Cannot read /nowhere.toml: No such file or directory (os error 2).
     4: error: $filter cannot be read at character 15: expected a property, a value or a function. (BadRequest)
-    3: error: The scenario /nowhere.toml cannot be read: No such file or directory (os error 2).
-    2: error: invalid value 'localhost' for '--listen <ADDR>': 'localhost' is no address to listen on; write it like 127.0.0.1:8365 (port 0 for any free one), or off
+    3: error: Cannot read the scenario /nowhere.toml: No such file or directory (os error 2).
+    2: error: invalid value 'localhost' for '--listen <ADDR>': Invalid listen address 'localhost'. Expected HOST:PORT, for example 127.0.0.1:8365 (port 0: any free port), or off.
 
     For more information, try '--help'.
     ");

@@ -1,7 +1,8 @@
 //! Undo: the machine becomes what it was before its last reprovision, restore, resize or undo.
 //!
-//! The disk that it has now changes places with the one that was set aside, so that a failed undo leads back to the present one, and a
-//! successful one can be undone. After a resize there is no such disk: the one that the machine has stays, and its size goes back.
+//! The disk that it has now changes places with the one that was set aside, so that a failed undo
+//! leads back to the present one, and a successful one can be undone. After a resize there is no
+//! such disk: the one that the machine has stays, and its size goes back.
 
 use cloudpc_drivers::DriverError;
 use cloudpc_model::{CloudPcStatus, Kind, Params, UndoRecord};
@@ -101,7 +102,7 @@ fn done(ending: &mut Ending<'_, '_>) -> Result<(), StoreError> {
     if let Some(record) = ending.tx.undo_record(ending.action.tenant_id, action_id)? {
         ending.tx.undo_record_delete(action_id)?;
         ending.leave_way_back(record.before.disk_aside)?;
-        record.before.give_back(ending.cloud_pc);
+        record.before.restore(ending.cloud_pc);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The clock of a simulated fleet.
 //!
-//! A call that moves the clock ends after [`REAL_TIME_MAX`] whatever happens, so that no request hangs; it says how far it came, and may be repeated.
+//! A call that moves the clock ends after [`REAL_TIME_MAX`] whatever happens, so that no request
+//! hangs; it says how far it came, and may be repeated.
 
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
@@ -19,7 +20,8 @@ use crate::pipeline::Problem;
 const MOVE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 /// Longest that one call takes, in real time.
 const REAL_TIME_MAX: Duration = Duration::from_secs(60);
-/// How long work outside the clock (a download, a write) may take before it is looked at again, in real time.
+/// How long work outside the clock (a download, a write) may take before it is looked at again, in
+/// real time.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// By how much the clock is moved.
@@ -57,7 +59,8 @@ pub async fn advance(call: Call, body: Bytes) -> Result<Value, Problem> {
     moved(&call, &simulation, AuditVerb::Advance, from).await
 }
 
-/// Moves the clock from one thing that happens to the next until no action is open, or until the limits are reached.
+/// Moves the clock from one thing that happens to the next until no action is open, or until the
+/// limits are reached.
 pub async fn advance_to_idle(call: Call, _body: Bytes) -> Result<Value, Problem> {
     let simulation = call.simulation()?;
     let from = simulation.clock.now();
@@ -103,11 +106,11 @@ async fn open_actions(call: &Call) -> Result<u64, Error> {
 fn duration(text: &str) -> Result<Duration, GraphError> {
     let span: Result<Span, _> = text.parse();
     let span = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
-    let wrong = |why: &str| GraphError::bad_request(format!("'{text}' {why}")).about("by");
-    let by = span.map_err(|_| wrong("is no duration; write it like 90s, 1h30m, 7d or PT1H30M."))?;
-    let by = Duration::try_from(by).map_err(|_| wrong("goes back; the clock only goes on."))?;
+    let wrong = |why: &str| GraphError::bad_request(format!("Invalid duration '{text}'. {why}")).about("by");
+    let by = span.map_err(|_| wrong("Expected a duration such as 90s, 1h30m, 7d or PT1H30M."))?;
+    let by = Duration::try_from(by).map_err(|_| wrong("The clock cannot go back."))?;
     if by > MOVE_MAX {
-        return Err(wrong(&format!("is too far; the most is {} days at a time.", MOVE_MAX.as_secs() / 86_400)));
+        return Err(wrong(&format!("The maximum is {} days at a time.", MOVE_MAX.as_secs() / 86_400)));
     }
     Ok(by)
 }
@@ -126,11 +129,11 @@ mod tests {
         assert_eq!(seconds("366d"), Ok(366 * 86_400));
         let told = ["366d 1s", "-1s", "soon", "", "1 month"].map(|text| seconds(text).unwrap_err()).join("\n");
         insta::assert_snapshot!(told, @"
-        '366d 1s' is too far; the most is 366 days at a time.
-        '-1s' goes back; the clock only goes on.
-        'soon' is no duration; write it like 90s, 1h30m, 7d or PT1H30M.
-        '' is no duration; write it like 90s, 1h30m, 7d or PT1H30M.
-        '1 month' is no duration; write it like 90s, 1h30m, 7d or PT1H30M.
+        Invalid duration '366d 1s'. The maximum is 366 days at a time.
+        Invalid duration '-1s'. The clock cannot go back.
+        Invalid duration 'soon'. Expected a duration such as 90s, 1h30m, 7d or PT1H30M.
+        Invalid duration ''. Expected a duration such as 90s, 1h30m, 7d or PT1H30M.
+        Invalid duration '1 month'. Expected a duration such as 90s, 1h30m, 7d or PT1H30M.
         ");
     }
 }

@@ -23,17 +23,17 @@ const STEP_COLUMNS: &[Column] = &[
     ("MESSAGE", |row| text(row, "message")),
 ];
 
-/// Show the actions on a Cloud PC with the step they are at and what they wait for, or one of them step by step
+/// Show the actions on a Cloud PC, or the steps of one action
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Actions {
-    /// The Cloud PC: its display name, device name or id
+    /// Display name, device name or id of the Cloud PC
     #[arg(value_name = "CLOUD_PC")]
     cloud_pc: String,
-    /// Number of one action, to see its steps
+    /// Number of an action, to show its steps
     #[arg(value_name = "ACTION")]
     action: Option<u64>,
-    /// At most this many
+    /// Maximum number of rows
     #[arg(long, value_name = "NUMBER", conflicts_with = "action")]
     top: Option<usize>,
 }

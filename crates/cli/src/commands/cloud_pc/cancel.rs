@@ -15,14 +15,14 @@ Examples:
 
 /// Cancel an action on a Cloud PC
 ///
-/// It is refused when the action is past its point of no return. What was done until then is undone.
+/// Completed steps are undone. An action that is past its point of no return cannot be canceled.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Cancel {
-    /// The Cloud PC: its display name, device name or id
+    /// Display name, device name or id of the Cloud PC
     #[arg(value_name = "CLOUD_PC")]
     cloud_pc: String,
-    /// Number of the action; may be left out if only one is open
+    /// Number of the action; optional if only one is in progress
     #[arg(value_name = "ACTION")]
     action: Option<u64>,
 }
@@ -36,7 +36,7 @@ impl Cancel {
         };
         let path = format!("{CLOUD_PCS}/{}/cloudpc.actions/{number}/cloudpc.cancel", found.id);
         session.connection.post(&path, &Value::Null).await?;
-        tell(&format!("Action {number} on {} is being canceled.", found.name));
+        tell(&format!("Canceling action {number} on {}.", found.name));
         Ok(())
     }
 }
@@ -47,7 +47,7 @@ fn only_open(name: &str, actions: &[Value]) -> Result<String, Failure> {
         actions.iter().filter(|action| matches!(text(action, "state").as_str(), "pending" | "running")).collect();
     match open.as_slice() {
         [one] => Ok(text(one, "id")),
-        [] => Err(Failure::new(Exit::NotFound, format!("No action on {name} can be canceled: none is open."))),
+        [] => Err(Failure::new(Exit::NotFound, format!("No action is in progress on {name}."))),
         several => {
             let line = |action: &&Value| {
                 format!("\n  {}  {}  {}", text(action, "id"), text(action, "kind"), text(action, "state"))
@@ -55,7 +55,7 @@ fn only_open(name: &str, actions: &[Value]) -> Result<String, Failure> {
             let lines: String = several.iter().map(line).collect();
             Err(Failure::new(
                 Exit::Usage,
-                format!("{} actions on {name} are open; say which one:{lines}", several.len()),
+                format!("{} actions are in progress on {name}. Specify one:{lines}", several.len()),
             ))
         }
     }
@@ -67,13 +67,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_only_open_action_is_meant_and_none_of_several() {
+    fn action_is_inferred_only_if_unambiguous() {
         let action = |id: &str, state: &str| json!({"id": id, "kind": "deployAgent", "state": state});
         let of = |actions: &[Value]| only_open("desk-07", actions).map_err(|failure| failure.message);
         assert_eq!(of(&[action("2", "running"), action("1", "done")]), Ok("2".to_owned()));
-        insta::assert_snapshot!(of(&[action("1", "failed")]).unwrap_err(), @"No action on desk-07 can be canceled: none is open.");
+        insta::assert_snapshot!(of(&[action("1", "failed")]).unwrap_err(), @"No action is in progress on desk-07.");
         insta::assert_snapshot!(of(&[action("2", "pending"), action("1", "running")]).unwrap_err(), @"
-        2 actions on desk-07 are open; say which one:
+        2 actions are in progress on desk-07. Specify one:
           2  deployAgent  pending
           1  deployAgent  running
         ");

@@ -22,14 +22,14 @@ const COLUMNS: &[Column] = &[
     ("ID", |row| text(row, "id")),
 ];
 
-/// List the Cloud PCs, by name
+/// List Cloud PCs, sorted by name
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct List {
-    /// Only those that meet an OData condition
-    #[arg(long, value_name = "CONDITION")]
+    /// OData filter
+    #[arg(long, value_name = "FILTER")]
     filter: Option<String>,
-    /// At most this many
+    /// Maximum number of rows
     #[arg(long, value_name = "NUMBER")]
     top: Option<usize>,
 }
@@ -41,7 +41,7 @@ impl List {
         rows.sort_by_cached_key(|row| text(row, "displayName"));
         session.format.rows(&rows, COLUMNS)?;
         if rows.is_empty() && self.filter.is_none() {
-            tell("There are no Cloud PCs yet. `cloudpc sim scenario load FILE` brings a simulated fleet.");
+            tell("No Cloud PCs yet. Load a simulated fleet with `cloudpc sim scenario load FILE`.");
         }
         Ok(())
     }

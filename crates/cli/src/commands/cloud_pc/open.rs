@@ -13,14 +13,15 @@ Examples:
   cloudpc open desk-07
   cloudpc open desk-07 --print";
 
-/// Open the desktop of a Cloud PC in the browser, and print its address, which is good once and for a minute
+/// Open the desktop of a Cloud PC in the browser, and print its single-use URL, valid for one
+/// minute
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Open {
-    /// The Cloud PC: its display name, device name or id
+    /// Display name, device name or id of the Cloud PC
     #[arg(value_name = "CLOUD_PC")]
     cloud_pc: String,
-    /// Only print the address
+    /// Print the URL without opening a browser
     #[arg(long)]
     print: bool,
 }
@@ -42,7 +43,7 @@ impl Open {
     }
 }
 
-/// Whether whoever sits here has a screen of their own.
+/// Whether this session has a graphical display.
 fn has_screen() -> bool {
     ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
@@ -51,6 +52,6 @@ fn browse(url: &str) {
     let mut command = Command::new("xdg-open");
     command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     if let Err(error) = command.spawn() {
-        tell(&format!("No browser was opened (xdg-open: {error}); open the address yourself."));
+        tell(&format!("Cannot open a browser (xdg-open: {error}). Open the URL yourself."));
     }
 }

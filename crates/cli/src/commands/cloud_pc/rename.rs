@@ -18,7 +18,7 @@ Examples:
 pub struct Rename {
     #[command(flatten)]
     request: Request,
-    /// The new name, at most 64 characters
+    /// New display name, at most 64 characters
     #[arg(value_name = "NAME")]
     name: String,
 }

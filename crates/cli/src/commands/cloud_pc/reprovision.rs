@@ -13,18 +13,19 @@ Examples:
   cloudpc reprovision desk-07 --wait
   cloudpc reprovision desk-07 --os windows11 --account administrator";
 
-/// Wipe a Cloud PC and set it up again from its image
+/// Wipe a Cloud PC and reinstall it from its image
 ///
-/// All data, applications and settings on it are gone. The old disk is kept for some days: `cloudpc undo` brings it back.
+/// Removes all data, applications and settings. The old disk is kept for the undo window (7 days by
+/// default): `cloudpc undo` restores it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Reprovision {
     #[command(flatten)]
     request: Request,
-    /// Operating system to set up, instead of the present one
+    /// Operating system to install [default: the current one]
     #[arg(long, value_name = "SYSTEM", value_parser = ["windows10", "windows11"])]
     os: Option<String>,
-    /// Rights of the user on it, instead of the present ones
+    /// Account type of the user [default: the current one]
     #[arg(long, value_name = "TYPE", value_parser = ["standardUser", "administrator"])]
     account: Option<String>,
 }

@@ -15,13 +15,13 @@ Examples:
   cloudpc resize desk-07 \"Cloud PC Business 4vCPU/16GB/256GB\" --wait
   cloudpc resize desk-07 7c0e3c9e-5d1b-4b0c-9a61-2f5f3b1d9a10";
 
-/// Change the size of a Cloud PC; its disk is kept
+/// Change the size of a Cloud PC, keeping its disk
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Resize {
     #[command(flatten)]
     request: Request,
-    /// Id or name of the service plan to change to
+    /// Id or name of the new service plan
     #[arg(value_name = "SERVICE_PLAN")]
     service_plan: String,
 }
@@ -41,6 +41,6 @@ async fn find_service_plan(session: &Session, name: &str) -> Result<String, Fail
     let found = plans.iter().find(|plan| text(plan, "displayName") == name);
     found.map(|plan| text(plan, "id")).ok_or_else(|| {
         let names: String = plans.iter().map(|plan| format!("\n  {}", text(plan, "displayName"))).collect();
-        Failure::new(Exit::NotFound, format!("No service plan has the name '{name}'. There are:{names}"))
+        Failure::new(Exit::NotFound, format!("No service plan is named '{name}'. Available plans:{names}"))
     })
 }

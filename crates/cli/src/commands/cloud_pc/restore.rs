@@ -12,15 +12,16 @@ Examples:
   cloudpc snapshot list desk-07
   cloudpc restore desk-07 CPC_5415d085-50a2-4378-8f80-c99df3052a9e_034a4376-801e-4c18-a00d-d9416386fb8d --wait";
 
-/// Take a Cloud PC back to a restore point
+/// Restore a Cloud PC to a restore point
 ///
-/// Whatever was changed on it since then is gone. The present disk is kept for some days: `cloudpc undo` brings it back.
+/// Discards everything changed since. The current disk is kept for the undo window (7 days by
+/// default): `cloudpc undo` restores it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Restore {
     #[command(flatten)]
     request: Request,
-    /// Id of the restore point, as `cloudpc snapshot list` shows it
+    /// Id of the restore point, from `cloudpc snapshot list`
     #[arg(value_name = "SNAPSHOT")]
     snapshot: String,
 }

@@ -24,10 +24,10 @@ const COLUMNS: &[Column] = &[
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Results {
-    /// The Cloud PC: its display name, device name or id
+    /// Display name, device name or id of the Cloud PC
     #[arg(value_name = "CLOUD_PC")]
     cloud_pc: String,
-    /// At most this many
+    /// Maximum number of rows
     #[arg(long, value_name = "NUMBER")]
     top: Option<usize>,
 }

@@ -15,14 +15,14 @@ Examples:
   cloudpc screenshot desk-07 screens/desk-07.png
   cloudpc screenshot desk-07 - | file -";
 
-/// Take a picture of the screen of a Cloud PC
+/// Save a screenshot of a Cloud PC as PNG
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Screenshot {
-    /// The Cloud PC: its display name, device name or id
+    /// Display name, device name or id of the Cloud PC
     #[arg(value_name = "CLOUD_PC")]
     cloud_pc: String,
-    /// Where to write the PNG, - for standard output; otherwise a file that is named as the Cloud PC
+    /// Output file, or - for standard output [default: CLOUD_PC.png]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -34,7 +34,7 @@ impl Screenshot {
         if to_standard_output && std::io::stdout().is_terminal() {
             return Err(Failure::new(
                 Exit::Usage,
-                "A terminal shows no pictures; name a file or pipe it to a program.",
+                "Standard output is a terminal. Name a file, or pipe the picture to a program.",
             ));
         }
         let found = find(session, &self.cloud_pc).await?;
@@ -43,9 +43,9 @@ impl Screenshot {
             true => std::io::stdout().lock().write_all(&picture),
             false => std::fs::write(&file, &picture),
         };
-        written.map_err(|error| Failure::local(format!("{} cannot be written: {error}.", file.display())))?;
+        written.map_err(|error| Failure::local(format!("Cannot write {}: {error}.", file.display())))?;
         if !to_standard_output {
-            tell(&format!("{} has what the screen of {} shows.", file.display(), found.name));
+            tell(&format!("Saved the screen of {} to {}.", found.name, file.display()));
         }
         Ok(())
     }

@@ -13,13 +13,13 @@ Examples:
   cloudpc actions desk-07
   cloudpc settle desk-07 17";
 
-/// Free a Cloud PC whose action is stuck, after you have put the machine right
+/// Release a Cloud PC with a stuck action, after you have repaired the machine
 ///
-/// An action is stuck when a step failed and could not be undone. Settling it ends it as failed.
+/// An action is stuck if a step failed and could not be undone. Settling marks it as failed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Settle {
-    /// The Cloud PC: its display name, device name or id
+    /// Display name, device name or id of the Cloud PC
     #[arg(value_name = "CLOUD_PC")]
     cloud_pc: String,
     /// Number of the stuck action
@@ -32,7 +32,7 @@ impl Settle {
         let found = find(session, &self.cloud_pc).await?;
         let path = format!("{CLOUD_PCS}/{}/cloudpc.actions/{}/cloudpc.settle", found.id, self.action);
         session.connection.post(&path, &Value::Null).await?;
-        tell(&format!("Action {} on {} is settled.", self.action, found.name));
+        tell(&format!("Settled action {} on {}.", self.action, found.name));
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ const COLUMNS: &[Column] = &[
     ("RESTORED", |row| time(row, "lastRestoredDateTime")),
 ];
 
-/// Make and list restore points
+/// Create and list restore points
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
@@ -29,7 +29,7 @@ pub enum Command {
     List(List),
 }
 
-/// Make a restore point of a Cloud PC
+/// Create a restore point of a Cloud PC
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc snapshot create desk-07 --wait")]
 pub struct Create {
@@ -41,7 +41,7 @@ pub struct Create {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc snapshot list desk-07")]
 pub struct List {
-    /// The Cloud PC: its display name, device name or id
+    /// Display name, device name or id of the Cloud PC
     #[arg(value_name = "CLOUD_PC")]
     cloud_pc: String,
 }

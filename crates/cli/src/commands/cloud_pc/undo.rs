@@ -12,9 +12,9 @@ Examples:
   cloudpc undo desk-07
   cloudpc undo desk-07 --wait";
 
-/// Make a Cloud PC what it was before its last reprovision, restore, resize or undo
+/// Undo the last reprovision, restore, resize or undo of a Cloud PC
 ///
-/// The disk that it has now is set aside in turn, so that undoing once more brings it back.
+/// The current disk is kept, so that a second undo restores it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Undo {

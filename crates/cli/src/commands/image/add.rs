@@ -13,18 +13,19 @@ Examples:
   cloudpc image add cloudpc_linux_test --os-version windows10
   cloudpc image add contoso_windows_11 --name 'Windows 11, Contoso' --size 64";
 
-/// Add an image to the gallery of the running service, or say something else of one that is there
+/// Add an image to the gallery of the running service, or update it
 ///
-/// Real machines need the image on their host; `cloudpc image build` and `import` bring it there and add it by themselves. Simulated machines need none.
+/// Real machines need the image on their host: `cloudpc image build` and `import` put it there and
+/// add it to the gallery. Simulated machines need no file.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Add {
-    /// The id of the image
+    /// Image id
     #[arg(value_name = "ID")]
     id: String,
     #[command(flatten)]
     entry: Entry,
-    /// Size of its disk, GiB; otherwise what that of the image on this host has
+    /// Disk size in GiB [default: that of the image on this host]
     #[arg(long, value_name = "GIB")]
     size: Option<u32>,
 }
@@ -34,17 +35,17 @@ impl Add {
         let id = image_id(&self.id)?;
         let gallery = Gallery::of(data).await?.ok_or_else(|| {
             let message = format!(
-                "No service runs on {}. Start it with `cloudpc serve`, or name another data directory with --data.",
+                "No service is running on {}. Start it with `cloudpc serve`, or pass another data directory with --data.",
                 data.display()
             );
             Failure::new(Exit::Unreachable, message)
         })?;
-        let on_host = images.look(&id).map_err(|error| Failure::local(format!("{id} cannot be read: {error}.")))?;
+        let on_host = images.look(&id).map_err(|error| Failure::local(format!("Cannot read {id}: {error}.")))?;
         let size_gib = self.size.or_else(|| on_host.map(|found| found.size_gib)).ok_or_else(|| {
             Failure::new(
                 Exit::NotFound,
                 format!(
-                    "{} has no image '{id}'. Build or import it, or give its --size if machines are simulated.",
+                    "{} has no image '{id}'. Build or import it, or pass --size if machines are simulated.",
                     data.display()
                 ),
             )

@@ -16,15 +16,16 @@ Examples:
 
 /// Build an image from Debian packages, and print its id
 ///
-/// An image of the same id is replaced; machines that were made from it keep what they have of it. If a service runs on the data directory, the image is put into its
-/// gallery; otherwise a scenario can name it, or `cloudpc image add`.
+/// Replaces an image with the same id; existing machines keep their disks. If a service is running
+/// on the data directory, the image is added to its gallery; otherwise add it later with `cloudpc
+/// image add`, or name it in a scenario.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Build {
     /// What to build
     #[arg(value_enum)]
     kind: Kind,
-    /// The id of the image; otherwise cloudpc_linux_ and what is built
+    /// Image id [default: cloudpc_linux_test or cloudpc_linux_desktop]
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     #[command(flatten)]
@@ -33,7 +34,7 @@ pub struct Build {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Kind {
-    /// A small Linux without a desktop, up in three seconds
+    /// A small Linux without a desktop that boots in three seconds
     Test,
     /// The same with a window manager, a terminal and a clock
     Desktop,
@@ -49,7 +50,7 @@ impl Build {
         let name = id.clone();
         let work = move |images: &Images, progress: &mut dyn FnMut(_)| images.build(recipe, &name, progress);
         let built = super::make(images.clone(), work).await;
-        built.map_err(|error| Failure::local(format!("The image was not built: {error}")))?;
+        built.map_err(|error| Failure::local(format!("Building the image failed: {error}")))?;
         gallery::enter(data, &images, &id, called, self.entry).await?;
         print(&format!("{id}\n"))
     }

@@ -8,13 +8,14 @@ use super::gallery::Gallery;
 use crate::failure::{Exit, Failure};
 use crate::output::tell;
 
-/// Take an image out of the gallery of the running service, and remove its files from this host
+/// Delete an image from the gallery of the running service and from this host
 ///
-/// One that a Cloud PC is made from, or could be brought back to by an undo, stays. Disks of machines keep what they have of an image.
+/// An image that a Cloud PC uses, or that an undo could bring back, cannot be deleted. Existing
+/// machines keep their disks.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc image delete contoso_windows_11")]
 pub struct Delete {
-    /// The id of the image
+    /// Image id
     #[arg(value_name = "ID")]
     id: String,
 }
@@ -26,7 +27,7 @@ impl Delete {
             Some(gallery) => gallery.remove(&id).await?,
             None if data.join("admin.json").exists() => {
                 let message = format!(
-                    "The service on {} does not run, so that nobody knows whether its Cloud PCs need {id}. Start it first.",
+                    "Cannot tell whether Cloud PCs use {id}: the service on {} is not running. Start it first.",
                     data.display()
                 );
                 return Err(Failure::new(Exit::Unreachable, message));
@@ -35,11 +36,11 @@ impl Delete {
         };
         let on_host = images.has(&id);
         if !in_gallery && !on_host {
-            let message = format!("There is no image '{id}'. `cloudpc image list` shows them all.");
+            let message = format!("No image has the id '{id}'. Run `cloudpc image list` to see all images.");
             return Err(Failure::new(Exit::NotFound, message));
         }
-        images.remove(&id).map_err(|error| Failure::local(format!("The files of {id} cannot be removed: {error}.")))?;
-        tell(&format!("Image {id} is removed."));
+        images.remove(&id).map_err(|error| Failure::local(format!("Cannot remove the files of {id}: {error}.")))?;
+        tell(&format!("Deleted image {id}."));
         Ok(())
     }
 }

@@ -20,14 +20,14 @@ const COLUMNS: &[Column] = &[
     ("NAME", |row| text(row, "gallery/displayName")),
 ];
 
-/// List the images: those of this host, and those in the gallery of the service that runs on the data directory
+/// List the images on this host and in the gallery of the running service
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc image list\n  cloudpc image list -o json")]
 pub struct List {}
 
 impl List {
     pub async fn run(self, images: Images, data: &Path, format: Format) -> Result<(), Failure> {
-        let unreadable = |error| Failure::local(format!("The images of {} cannot be read: {error}.", data.display()));
+        let unreadable = |error| Failure::local(format!("Cannot read the images of {}: {error}.", data.display()));
         let mut rows = BTreeMap::new();
         for id in images.list().map_err(unreadable)? {
             if let Some(found) = images.look(&id).map_err(unreadable)? {
@@ -47,7 +47,7 @@ impl List {
                     shown.or_insert_with(|| json!({"id": id, "onHost": null}))["gallery"] = row;
                 }
             }
-            None => tell(&format!("No service runs on {}, so that its gallery is not shown.", data.display())),
+            None => tell(&format!("No service is running on {}; its gallery is not shown.", data.display())),
         }
         format.rows(&rows.into_values().collect::<Vec<Value>>(), COLUMNS)
     }

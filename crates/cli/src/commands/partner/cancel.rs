@@ -12,14 +12,14 @@ const EXAMPLES: &str = "\
 Examples:
   cloudpc partner cancel fab00000-0000-4000-8000-000000000fab 4e1c2f0a-8c51-4b3e-9d8e-0a5b7a1f6c22";
 
-/// Cancel the deployments of an activity that can still be canceled
+/// Cancel the deployments of an activity that are still cancelable
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Cancel {
-    /// The partner: its own id, or its id here
+    /// Partner id, or id of the partner at this service
     #[arg(value_name = "PARTNER")]
     partner: String,
-    /// The activity, as `cloudpc partner deploy` prints it
+    /// Id of the activity, from `cloudpc partner deploy`
     #[arg(value_name = "ACTIVITY")]
     activity: String,
 }
@@ -29,7 +29,7 @@ impl Cancel {
         let partner = find(session, &self.partner).await?;
         let path = format!("{partner}/cloudpc.activities/{}/cloudpc.cancel", self.activity);
         let answer = session.connection.post(&path, &Value::Null).await?;
-        tell(&format!("{} deployments are being canceled.", text(&answer, "value")));
+        tell(&format!("Canceling {} deployments.", text(&answer, "value")));
         Ok(())
     }
 }

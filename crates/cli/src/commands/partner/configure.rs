@@ -14,32 +14,32 @@ Examples:
     --agent-url https://agents.fabrikam.test/agent-4.2.msi --agent-sha256 $(sha256sum agent-4.2.msi | cut -c-64) \\
     --install-parameter=/quiet --auto-deploy";
 
-/// Set the agent of a partner, and whether the partner may act
+/// Set a partner's agent, and enable or disable its connection
 ///
-/// The setting of the agent is replaced as a whole.
+/// The agent setting is replaced as a whole.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args(["agent_url", "connect", "disconnect"]))]
 pub struct Configure {
-    /// The partner: its own id, or its id here
+    /// Partner id, or id of the partner at this service
     #[arg(value_name = "PARTNER")]
     partner: String,
-    /// Where the installer is fetched from
+    /// Download URL of the installer
     #[arg(long, value_name = "URL", requires = "agent_sha256")]
     agent_url: Option<String>,
     /// SHA-256 of the installer, 64 hex digits
     #[arg(long, value_name = "SHA256", requires = "agent_url")]
     agent_sha256: Option<String>,
-    /// An argument of the installer; may be given several times
+    /// Argument of the installer; repeatable
     #[arg(long = "install-parameter", value_name = "ARGUMENT", requires = "agent_url", allow_hyphen_values = true)]
     install_parameters: Vec<String>,
     /// Deploy the agent after each provisioning and reprovisioning
     #[arg(long, requires = "agent_url")]
     auto_deploy: bool,
-    /// Let the partner act
+    /// Enable the partner's connection
     #[arg(long)]
     connect: bool,
-    /// Do not let the partner act
+    /// Disable the partner's connection
     #[arg(long, conflicts_with = "connect")]
     disconnect: bool,
 }

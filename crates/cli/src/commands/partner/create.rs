@@ -16,10 +16,10 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Create {
-    /// The partner's own id, a GUID
+    /// Partner id, a GUID
     #[arg(value_name = "PARTNER")]
     partner_id: String,
-    /// Do not let the partner act yet
+    /// Create the partner with its connection disabled
     #[arg(long)]
     disconnected: bool,
 }

@@ -17,17 +17,17 @@ Examples:
 
 const ACTIVITY_COLUMNS: &[Column] = &[("ACTIVITY", |row| text(row, "value"))];
 
-/// Deploy the agent of a partner to Cloud PCs
+/// Deploy a partner's agent to Cloud PCs
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Deploy {
-    /// The partner: its own id, or its id here
+    /// Partner id, or id of the partner at this service
     #[arg(value_name = "PARTNER")]
     partner: String,
-    /// The Cloud PCs, at most 50: display names, device names or ids
+    /// Display names, device names or ids of up to 50 Cloud PCs
     #[arg(value_name = "CLOUD_PC", required = true)]
     cloud_pcs: Vec<String>,
-    /// Watch the deployments until all have ended; the exit code says how
+    /// Wait until all deployments have ended; the exit code tells the result
     #[arg(long)]
     wait: bool,
 }
@@ -45,13 +45,13 @@ impl Deploy {
         if activity.is_empty() {
             return Err(Failure::new(
                 Exit::Unreachable,
-                "The service accepted the deployment and did not name its activity.",
+                "The service accepted the deployment but returned no activity id.",
             ));
         }
         if !self.wait {
             session.format.row(&accepted, ACTIVITY_COLUMNS)?;
             tell(&format!(
-                "Accepted. `cloudpc partner results {} --activity {activity}` shows what becomes of it.",
+                "Accepted. Follow it with `cloudpc partner results {} --activity {activity}`.",
                 self.partner
             ));
             return Ok(());
@@ -63,7 +63,7 @@ impl Deploy {
     }
 }
 
-/// Whether all went well.
+/// Fails if any deployment did not succeed.
 fn judge(results: &[Value]) -> Result<(), Failure> {
     match results.iter().filter(|result| text(result, "state") != "succeeded").count() {
         0 => Ok(()),
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_bad_deployment_spoils_the_exit_code() {
+    fn one_failed_deployment_fails_the_command() {
         let (good, bad) = (json!({"state": "succeeded"}), json!({"state": "canceled"}));
         assert_eq!(judge(std::slice::from_ref(&good)), Ok(()));
         insta::assert_snapshot!(judge(&[good, bad]).unwrap_err(), @"1 of 2 deployments did not succeed.");

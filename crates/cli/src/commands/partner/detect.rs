@@ -13,20 +13,21 @@ Examples:
   cloudpc partner detect fab00000-0000-4000-8000-000000000fab 'systemctl is-active fabrikam-agent'
   cloudpc partner detect fab00000-0000-4000-8000-000000000fab --none";
 
-/// Say how a Cloud PC shows that the agent of a partner is installed
+/// Set the command that detects whether a partner's agent is installed
 ///
-/// The command is run in the shell of the guest after the installer has ended well. Only if it succeeds too, after a few tries, has the deployment
-/// succeeded. On Windows the shell is PowerShell. A deployment under way keeps the command that it was asked for with.
+/// The command runs in the guest's shell (PowerShell on Windows) after the installer has succeeded,
+/// with a few retries. The deployment succeeds only if the command does. Deployments in progress
+/// keep their command.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Detect {
-    /// The partner: its own id, or its id here
+    /// Partner id, or id of the partner at this service
     #[arg(value_name = "PARTNER")]
     partner: String,
-    /// The command, as one argument
+    /// Detection command, as one argument
     #[arg(value_name = "COMMAND", required_unless_present = "none")]
     command: Option<String>,
-    /// Have no command: the installer's exit code alone counts
+    /// Remove the command: only the installer's exit code counts
     #[arg(long, conflicts_with = "command")]
     none: bool,
 }
@@ -36,8 +37,8 @@ impl Detect {
         let path = format!("{}/cloudpc.setDetection", find(session, &self.partner).await?);
         session.connection.post(&path, &json!({ "command": self.command.unwrap_or_default() })).await?;
         match self.none {
-            true => tell("The agent is not looked for any more."),
-            false => tell("The agent is looked for after its installer has ended."),
+            true => tell("Removed the detection command."),
+            false => tell("Set the detection command."),
         }
         Ok(())
     }

@@ -7,11 +7,11 @@ use crate::commands::Session;
 use crate::commands::partner::{COLUMNS, find};
 use crate::failure::Failure;
 
-/// Send a heartbeat as a partner would, which makes its connection healthy
+/// Send a heartbeat for a partner, which marks its connection as healthy
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc partner heartbeat fab00000-0000-4000-8000-000000000fab")]
 pub struct Heartbeat {
-    /// The partner: its own id, or its id here
+    /// Partner id, or id of the partner at this service
     #[arg(value_name = "PARTNER")]
     partner: String,
 }

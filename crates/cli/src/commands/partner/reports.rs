@@ -13,8 +13,8 @@ Examples:
   cloudpc partner reports fab00000-0000-4000-8000-000000000fab --top 20 -o json";
 
 const COLUMNS: &[Column] = &[
-    ("WHEN", |row| time(row, "createdDateTime")),
-    ("WHAT", |row| text(row, "actionType")),
+    ("TIME", |row| time(row, "createdDateTime")),
+    ("ACTION", |row| text(row, "actionType")),
     ("AGENT", |row| text(row, "agentName")),
     ("CLOUD PC", |row| text(row, "cloudPcName")),
     ("BY", |row| match text(row, "authenticatedUserPrincipalName") {
@@ -25,14 +25,14 @@ const COLUMNS: &[Column] = &[
     ("MESSAGE", |row| text(row, "activityMessage")),
 ];
 
-/// Show who configured a partner's agent and who deployed it, newest first
+/// Show who configured and deployed a partner's agent, newest first
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Reports {
-    /// The partner: its own id, or its id here
+    /// Partner id, or id of the partner at this service
     #[arg(value_name = "PARTNER")]
     partner: String,
-    /// At most this many
+    /// Maximum number of rows
     #[arg(long, value_name = "NUMBER")]
     top: Option<usize>,
 }

@@ -14,20 +14,20 @@ Examples:
 
 /// Show the results of a partner's deployments, oldest first
 ///
-/// All pages are read, however many there are.
+/// Reads all pages.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Results {
-    /// The partner: its own id, or its id here
+    /// Partner id, or id of the partner at this service
     #[arg(value_name = "PARTNER")]
     partner: String,
-    /// Only of this activity
+    /// Only results of this activity
     #[arg(long, value_name = "ACTIVITY", default_value = "", hide_default_value = true)]
     activity: String,
-    /// Only of this Cloud PC
+    /// Only results of this Cloud PC
     #[arg(long, value_name = "CLOUD_PC")]
     cloud_pc: Option<String>,
-    /// At most this many
+    /// Maximum number of rows
     #[arg(long, value_name = "NUMBER")]
     top: Option<usize>,
 }

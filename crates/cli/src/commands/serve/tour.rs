@@ -38,13 +38,14 @@ fn passwords(data: &Path) -> Result<Vec<GeneratedPassword>, Failure> {
     let path = data.join(PASSWORDS_FILE);
     match std::fs::read(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(Failure::local(format!("{} cannot be read: {error}.", path.display()))),
+        Err(error) => Err(Failure::local(format!("Cannot read {}: {error}.", path.display()))),
         Ok(text) => serde_json::from_slice(&text)
-            .map_err(|error| Failure::local(format!("{} is not what a service writes: {error}.", path.display()))),
+            .map_err(|error| Failure::local(format!("{} is invalid: {error}.", path.display()))),
     }
 }
 
-/// Commands to paste, for the machines and the partner that are there. Of machines with screens the last one has a desktop.
+/// Commands to paste, for the machines and the partner that are there. Of machines with screens the
+/// last one has a desktop.
 pub async fn tour(data: &Path, have_screens: bool) -> Result<String, Failure> {
     let connection = Connection::open(Some(data.to_owned())).await?;
     let machines = connection.rows(CLOUD_PCS, &[("$filter", "startsWith(displayName,'desk-')")], None).await?;
@@ -91,18 +92,18 @@ impl Tour<'_> {
         let mut steps = vec![
             ("List the machines", call("list")),
             ("Reprovision one and watch it", call(&format!("reprovision {one} --wait"))),
-            ("What became of it", call(&format!("results {one}"))),
+            ("Show the results", call(&format!("results {one}"))),
             ("Deploy the partner's agent", call(&format!("partner deploy {partner} {} --wait", deployed.join(" ")))),
             ("Page through the results", call(&format!("partner results {partner}"))),
         ];
         steps.extend(desktop.map(|name| ("Look at a desktop in the browser", call(&format!("open {name}")))));
-        let mut told = String::from("\nA tour, to paste into another terminal:\n");
+        let mut told = String::from("\nA tour to paste into another terminal:\n");
         for (what, command) in steps {
             let _ = write!(told, "\n  # {what}\n  {command}\n");
         }
         let _ = write!(
             told,
-            "\nThe same API for every Graph client, for instance curl. The token is good for an hour; `{}` prints another one.\n\n  \
+            "\nThe same API for every Graph client, for instance curl. The token is valid for an hour; `{}` prints a new one.\n\n  \
          export TOKEN={token}\n  curl -H \"Authorization: Bearer $TOKEN\" '{address}{CLOUD_PCS}?$top=3'\n\n",
             call("token")
         );
@@ -144,7 +145,7 @@ mod tests {
             passwords: &[ada],
         };
         insta::assert_snapshot!(tour.write(), @r#"
-        A tour, to paste into another terminal:
+        A tour to paste into another terminal:
 
           # List the machines
           cloudpc list --data /tmp/x
@@ -152,7 +153,7 @@ mod tests {
           # Reprovision one and watch it
           cloudpc reprovision desk-07 --wait --data /tmp/x
 
-          # What became of it
+          # Show the results
           cloudpc results desk-07 --data /tmp/x
 
           # Deploy the partner's agent
@@ -164,7 +165,7 @@ mod tests {
           # Look at a desktop in the browser
           cloudpc open desk-12 --data /tmp/x
 
-        The same API for every Graph client, for instance curl. The token is good for an hour; `cloudpc token --data /tmp/x` prints another one.
+        The same API for every Graph client, for instance curl. The token is valid for an hour; `cloudpc token --data /tmp/x` prints a new one.
 
           export TOKEN=eyJ
           curl -H "Authorization: Bearer $TOKEN" 'http://127.0.0.1:8365/beta/deviceManagement/virtualEndpoint/cloudPCs?$top=3'

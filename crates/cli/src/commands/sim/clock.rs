@@ -27,11 +27,11 @@ const COLUMNS: &[Column] = &[
     ("NOW", |row| time(row, "now")),
     ("PAUSED", |row| text(row, "paused")),
     ("NEXT EVENT", |row| time(row, "nextWake")),
-    ("MOVED BY", |row| text(row, "movedBy")),
+    ("ADVANCED BY", |row| text(row, "movedBy")),
     ("OPEN ACTIONS", |row| text(row, "openActions")),
 ];
 
-/// Show and move the clock that the fleet lives by
+/// Control the clock of the fleet
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
@@ -42,31 +42,31 @@ pub enum Command {
     Idle(Idle),
 }
 
-/// Show the time, and whether it passes
+/// Show the time and whether the clock is paused
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc sim clock show")]
 pub struct Show {}
 
-/// Stop the clock
+/// Pause the clock
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc sim clock pause")]
 pub struct Pause {}
 
-/// Let the clock run on from where it stands
+/// Resume the clock
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc sim clock resume")]
 pub struct Resume {}
 
-/// Move the clock on; everything on the way happens in order and at its own time
+/// Advance the clock; events on the way happen in order, each at its own time
 #[derive(Debug, Args)]
 #[command(after_help = ADVANCE_EXAMPLES)]
 pub struct Advance {
-    /// By how much: 90s, 1h30m, 7d, or PT1H30M
+    /// Duration, such as 90s, 1h30m, 7d or PT1H30M
     #[arg(value_name = "DURATION")]
     by: String,
 }
 
-/// Move the clock on until no action is open
+/// Advance the clock until no action is in progress
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc sim clock idle")]
 pub struct Idle {}

@@ -34,7 +34,7 @@ const COLUMNS: &[Column] = &[
     ("MATCHES", |row| text(row, "matches")),
 ];
 
-/// Script trouble: make chosen steps fail, hang, slow down, lose their outcome or crash the service
+/// Inject faults: make steps fail, hang, slow down, lose their outcome or crash the service
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
@@ -44,64 +44,64 @@ pub enum Command {
     Clear(Clear),
 }
 
-/// Add a rule
+/// Add a fault rule
 #[derive(Debug, Args)]
 #[command(after_help = ADD_EXAMPLES)]
 #[command(group = ArgGroup::new("effect").required(true).args(["fail", "hang", "slow_down", "lose_outcome", "crash"]))]
 pub struct Add {
-    /// Only this Cloud PC; may be given several times
+    /// Match this Cloud PC; repeatable
     #[arg(long = "cloud-pc", value_name = "CLOUD_PC")]
     cloud_pcs: Vec<String>,
-    /// Only this share of the Cloud PCs
+    /// Match this share of the Cloud PCs
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     share: Option<u8>,
-    /// Only this kind of action, e.g. reprovision or deployAgent
+    /// Match this kind of action, for example reprovision or deployAgent
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
-    /// Only this step, as `cloudpc actions` shows it
+    /// Match this step, as shown by `cloudpc actions`
     #[arg(long, value_name = "STEP")]
     step: Option<String>,
-    /// Only the nth time that everything else matches
+    /// Match only the nth time that everything else matches
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     nth: Option<u32>,
-    /// Touch the undoing of steps instead of the doing
+    /// Match the undo of steps instead of the steps themselves
     #[arg(long)]
     undo: bool,
-    /// The step fails for good with this code
+    /// The step fails permanently with this code
     #[arg(long, value_name = "CODE")]
     fail: Option<String>,
-    /// What a failure says
+    /// Message of the failure
     #[arg(long, value_name = "TEXT", requires = "fail")]
     message: Option<String>,
-    /// The step never ends by itself
+    /// The step hangs
     #[arg(long)]
     hang: bool,
-    /// The step begins this much later
+    /// The step starts this much later
     #[arg(long, value_name = "MILLISECONDS")]
     slow_down: Option<u64>,
-    /// The step has its effect, but the answer is lost
+    /// The step takes effect, but its outcome is lost
     #[arg(long)]
     lose_outcome: bool,
-    /// The service dies after the step has had its effect and before that is logged
+    /// The service crashes after the step took effect and before that is logged
     #[arg(long)]
     crash: bool,
 }
 
-/// List the rules, and how often each has matched
+/// List the fault rules with their match counts
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc sim fault list")]
 pub struct List {}
 
-/// Drop a rule
+/// Remove a fault rule
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc sim fault remove 3")]
 pub struct Remove {
-    /// Its number
+    /// Number of the rule
     #[arg(value_name = "NUMBER")]
     number: u64,
 }
 
-/// Drop all rules
+/// Remove all fault rules
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc sim fault clear")]
 pub struct Clear {}
@@ -120,12 +120,12 @@ impl Command {
             Self::List(List {}) => session.format.rows(&connection.rows(FAULTS, &[], None).await?, COLUMNS),
             Self::Remove(Remove { number }) => {
                 connection.delete(&format!("{FAULTS}/{number}")).await?;
-                tell(&format!("Rule {number} is dropped."));
+                tell(&format!("Removed rule {number}."));
                 Ok(())
             }
             Self::Clear(Clear {}) => {
                 connection.delete(FAULTS).await?;
-                tell("All rules are dropped.");
+                tell("Removed all rules.");
                 Ok(())
             }
         }
@@ -133,7 +133,7 @@ impl Command {
 }
 
 impl Add {
-    /// The rule as the service takes it.
+    /// The request body of the rule.
     fn rule(self, cloud_pcs: &[String]) -> Value {
         let effect = match (self.fail, self.slow_down) {
             (Some(code), _) => json!({ "effect": "fail", "code": code, "message": self.message.unwrap_or_default() }),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_what_the_options_say() {
+    fn options_build_the_rule() {
         insta::assert_snapshot!(rule("--share 10 --kind reprovision --slow-down 5000"), @r#"{"effect":{"byMs":5000,"effect":"slowDown"},"kind":"reprovision","sharePercent":10,"undo":false}"#);
         insta::assert_snapshot!(rule("--nth 1 --step boot --undo --fail diskGone"), @r#"{"effect":{"code":"diskGone","effect":"fail","message":""},"nth":1,"step":"boot","undo":true}"#);
         insta::assert_snapshot!(rule("--lose-outcome"), @r#"{"effect":{"effect":"loseOutcome"},"undo":false}"#);

@@ -7,7 +7,7 @@ use crate::commands::Session;
 use crate::failure::Failure;
 use crate::output::tell;
 
-/// Drop all Cloud PCs, users, partners, actions and faults; applications stay
+/// Remove all Cloud PCs, users, partners, actions and faults; applications stay
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc sim reset\n  cloudpc sim scenario load scenarios/demo.toml")]
 pub struct Reset {}
@@ -15,7 +15,7 @@ pub struct Reset {}
 impl Reset {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         session.connection.post("/_cloudpc/reset", &Value::Null).await?;
-        tell("The fleet is empty. `cloudpc sim scenario load FILE` fills it.");
+        tell("Removed the fleet. Load another one with `cloudpc sim scenario load FILE`.");
         Ok(())
     }
 }

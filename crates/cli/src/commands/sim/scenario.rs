@@ -15,7 +15,7 @@ Examples:
   cloudpc sim scenario load scenarios/faulty.toml
   cloudpc sim scenario save > before.toml";
 
-/// Replace the fleet by a scenario, or save it as one
+/// Load or save the fleet as a scenario
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
@@ -23,16 +23,16 @@ pub enum Command {
     Save(Save),
 }
 
-/// Replace the fleet by the one that a TOML file describes; applications stay
+/// Replace the fleet with that of a TOML file; applications stay
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc sim scenario load scenarios/faulty.toml")]
 pub struct Load {
-    /// The file
+    /// Scenario file
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
 
-/// Print the present fleet as a scenario
+/// Print the current fleet as a scenario
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc sim scenario save > before.toml")]
 pub struct Save {}
@@ -50,15 +50,13 @@ impl Command {
         match self {
             Self::Load(Load { file }) => {
                 let scenario = std::fs::read_to_string(&file).map_err(|error| {
-                    Failure::new(Exit::NotFound, format!("{} cannot be read: {error}.", file.display()))
+                    Failure::new(Exit::NotFound, format!("Cannot read {}: {error}.", file.display()))
                 })?;
                 let answer = session.connection.post_text(SCENARIO, "application/toml", &scenario).await?;
-                tell(&format!("The fleet is now that of {}.", file.display()));
+                tell(&format!("Loaded the fleet of {}.", file.display()));
                 match rows(&answer) {
                     [] => Ok(()),
-                    passwords => {
-                        print(&format!("Generated passwords, which are shown only now:\n{}", lines(passwords)))
-                    }
+                    passwords => print(&format!("Generated passwords (shown only once):\n{}", lines(passwords))),
                 }
             }
             Self::Save(Save {}) => print(&session.connection.get_text(SCENARIO).await?),
