@@ -31,9 +31,10 @@ stop-qemu: ## End the machines of run-qemu, which outlive the service
 build: setup ## Build the program for use, into target/release
 	cargo build --locked --release --bin cloudpc
 
-lint: ## Check formatting and lints; warnings are errors
+lint: ## Check formatting, lints and the width of text; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	scripts/lint-text
 
 test: ## Set up, lint and run every test; a table at the end says what passed
 	@scripts/test

@@ -1,7 +1,8 @@
-//! The anchors: the best that this machine, this HTTP library and this disk can do at a task like ours.
+//! The anchors: the best that this machine, this HTTP library and this disk can do at a task like
+//! ours.
 //!
-//! Both are served by the process that is measured, beside the real server, on an address of their own: nothing of the real server is in their way, and
-//! whatever slows the machine down slows both.
+//! Both are served by the process that is measured, beside the real server, on an address of their
+//! own: nothing of the real server is in their way, and whatever slows the machine down slows both.
 
 use axum::Router;
 use axum::extract::{Path as UrlPath, State};
@@ -25,7 +26,8 @@ const GROUP_MAX: usize = cloudpc_store::WRITE_BATCH_MAX;
 /// Length of the log; begun anew at its end.
 const LOG_BYTES: u64 = 64 << 20;
 
-/// The routes: `GET /constant/{bytes}` answers as many bytes; `POST /log` answers 204 once a record is on the disk.
+/// The routes: `GET /constant/{bytes}` answers as many bytes; `POST /log` answers 204 once a record
+/// is on the disk.
 #[derive(Clone)]
 struct Anchors {
     constant: Bytes,
@@ -71,7 +73,8 @@ fn preallocated(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whatever is queued goes into one write and one sync. A failure drops the senders, which their callers see.
+/// Whatever is queued goes into one write and one sync. A failure drops the senders, which their
+/// callers see.
 fn write_groups(file: &File, mut queue: mpsc::Receiver<oneshot::Sender<()>>) {
     let (mut group, mut text, mut end) = (Vec::new(), Vec::new(), 0);
     while queue.blocking_recv_many(&mut group, GROUP_MAX) > 0 {

@@ -1,4 +1,5 @@
-//! The data that is measured: a simulated fleet, and the results of roll-outs over it, written by the store's own methods as the engine calls them.
+//! The data that is measured: a simulated fleet, and the results of roll-outs over it, written by
+//! the store's own methods as the engine calls them.
 //!
 //! It is kept from run to run, because a million results take a while to make.
 

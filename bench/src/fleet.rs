@@ -41,7 +41,8 @@ pub fn reprovision(server: &Server, token: &str, device: &str) -> Vec<u8> {
     Request { method: "POST", path: &path, token, body: None }.bytes(server.address)
 }
 
-/// Stops the clock of the fleet: what is accepted from now on begins, and then waits for a time that does not come.
+/// Stops the clock of the fleet: what is accepted from now on begins, and then waits for a time
+/// that does not come.
 pub async fn pause(server: &Server, token: &str) -> Result<(), Failure> {
     let request = Request { method: "POST", path: "/_cloudpc/clock/pause", token, body: None };
     let answer = load::once(server.address, &request.bytes(server.address)).await?;

@@ -1,4 +1,5 @@
-//! The client: many connections, one request at a time on each, every answer read to its end and its status checked.
+//! The client: many connections, one request at a time on each, every answer read to its end and
+//! its status checked.
 
 use futures_util::future::try_join_all;
 use serde_json::Value;
@@ -67,7 +68,8 @@ pub struct Load {
     pub rate: f64,
 }
 
-/// Sends `requests` requests, the nth as `write` writes it, over `clients` connections. Every answer has to have this status.
+/// Sends `requests` requests, the nth as `write` writes it, over `clients` connections. Every
+/// answer has to have this status.
 pub async fn run(
     server: &Server,
     address: SocketAddr,

@@ -1,8 +1,10 @@
-//! `cloudpc-bench machines`: what a reprovision of a real machine takes, set against the same QEMU commands without a service.
+//! `cloudpc-bench machines`: what a reprovision of a real machine takes, set against the same QEMU
+//! commands without a service.
 //!
-//! Both reprovision a machine of their own, in turn, from one image and by one command line: that of the server's machine. The bare one asks it to power off, lays a new
-//! disk over the image, starts it and asks its agent until it answers. Most of the time is the guest's own start, under software emulation; what the service adds is the
-//! difference.
+//! Both reprovision a machine of their own, in turn, from one image and by one command line: that
+//! of the server's machine. The bare one asks it to power off, lays a new disk over the image,
+//! starts it and asks its agent until it answers. Most of the time is the guest's own start, under
+//! software emulation; what the service adds is the difference.
 
 mod bare;
 

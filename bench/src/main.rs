@@ -1,8 +1,11 @@
-//! `make bench`: what a request costs, measured on a real server and set against what the same machine can do at best.
+//! `make bench`: what a request costs, measured on a real server and set against what the same
+//! machine can do at best.
 //!
-//! This program measures and is the client. It starts itself again as the server ([`served`]), on a core of its own where there are two, and reads from
-//! `/proc` what that process has spent. Wall-clock is noise on a shared machine; processor time per request, as a ratio to an anchor that is measured in
-//! the same process and the same round, is not. See `bench/README.md` for the method, the goals and the numbers.
+//! This program measures and is the client. It starts itself again as the server ([`served`]), on a
+//! core of its own where there are two, and reads from `/proc` what that process has spent.
+//! Wall-clock is noise on a shared machine; processor time per request, as a ratio to an anchor
+//! that is measured in the same process and the same round, is not. See `bench/README.md` for the
+//! method, the goals and the numbers.
 
 mod anchors;
 mod data;

@@ -1,4 +1,5 @@
-//! The process that is measured: the server as `cloudpc serve` puts it together, and the anchors beside it.
+//! The process that is measured: the server as `cloudpc serve` puts it together, and the anchors
+//! beside it.
 
 use clap::Args;
 use cloudpc_server::config::Config;

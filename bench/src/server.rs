@@ -36,7 +36,8 @@ pub enum Serving {
     Machines,
 }
 
-/// Keeps this process to one core, if there are others for the rest. Where that cannot be done, the measurements are only noisier.
+/// Keeps this process to one core, if there are others for the rest. Where that cannot be done, the
+/// measurements are only noisier.
 pub fn keep_to_core(core: usize) {
     if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
         let mut cores = CpuSet::new();

@@ -1,4 +1,5 @@
-//! The whole benchmark at sizes that take seconds: what it drives is still there, and its table has every line.
+//! The whole benchmark at sizes that take seconds: what it drives is still there, and its table has
+//! every line.
 
 use std::process::Command;
 

@@ -16,10 +16,16 @@ const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FLAGS =
   "--no-sandbox --no-proxy-server --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
 
-/** The guest agent, the network and the desktop of a machine that boots under software emulation, ms. */
+/**
+ * The guest agent, the network and the desktop of a machine that boots under software emulation,
+ * ms.
+ */
 const BOOT_TIME_MAX = 180_000;
 
-/** From one key to the next, ms. The keyboard of a PC remembers few keys, and a busy machine may lose some, so that what was typed is typed again more slowly. */
+/**
+ * From one key to the next, ms. The keyboard of a PC remembers few keys, and a busy machine may
+ * lose some, so that what was typed is typed again more slowly.
+ */
 const KEY_TIMES = [40, 150, 500];
 
 /** How often it is looked whether what was typed has been carried out, before it is typed again. */
@@ -104,7 +110,8 @@ test("the desktop is painted, and what is typed into it happens in the guest", a
 });
 
 test("who may only read sees the desktop, and nothing that they type arrives", async () => {
-  // The page's own view-only mode is switched off, so that it is the service that drops what is typed.
+  // The page's own view-only mode is switched off, so that it is the service that drops what is
+  // typed.
   const sendEverything = async (route) => {
     const response = await route.fetch();
     const script = await response.text();
@@ -205,7 +212,10 @@ async function until(what, isSo) {
   throw new Error(`in ${BOOT_TIME_MAX / 1000} s it has not come to this: ${what}`);
 }
 
-/** How much of the screen has the colours of the desktop, of the terminal, and of text in it: parts of all that is there, or of an area. */
+/**
+ * How much of the screen has the colours of the desktop, of the terminal, and of text in it: parts
+ * of all that is there, or of an area.
+ */
 async function colours(page, area) {
   return page.evaluate((area) => {
     const canvas = document.querySelector("#screen canvas");
@@ -242,7 +252,10 @@ async function isCarriedOut() {
   return false;
 }
 
-/** Types on a keyboard of the United States. A screen is told of keys, not of letters, so that Shift is a key too. */
+/**
+ * Types on a keyboard of the United States. A screen is told of keys, not of letters, so that Shift
+ * is a key too.
+ */
 async function type(page, text, keyTime) {
   for (const letter of text) {
     await sleep(keyTime);

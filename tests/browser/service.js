@@ -1,7 +1,8 @@
 /**
  * A real `cloudpc serve` with real machines, and what a person does with it on the command line.
  *
- * Machines outlive their service, so they are ended here too. It refuses to know what any test is about.
+ * Machines outlive their service, so they are ended here too. It refuses to know what any test is
+ * about.
  */
 
 import { execFile, spawn } from "node:child_process";
@@ -44,7 +45,10 @@ export class Service {
     this.data = path.join(directory, "data");
   }
 
-  /** Runs a command of the program; returns what it prints. Fails if the command does, but for the codes given. */
+  /**
+   * Runs a command of the program; returns what it prints. Fails if the command does, but for the
+   * codes given.
+   */
   async run(...command) {
     const words = [...command, "--data", this.data];
     const { stdout } = await promisify(execFile)(PROGRAM, words, { timeout: COMMAND_TIME_MAX });

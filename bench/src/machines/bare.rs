@@ -1,4 +1,5 @@
-//! The bare minimum: a machine beside the server's that is reprovisioned by QEMU's own means and nothing else.
+//! The bare minimum: a machine beside the server's that is reprovisioned by QEMU's own means and
+//! nothing else.
 
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -159,7 +160,8 @@ fn start(folder: &Path, arguments: &[String]) -> Result<Child, Failure> {
     Ok(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?)
 }
 
-/// The running processes of a program, by their command lines, whose words are set apart by null characters.
+/// The running processes of a program, by their command lines, whose words are set apart by null
+/// characters.
 pub fn processes(program: &str) -> Result<HashMap<String, u32>, Failure> {
     let mut found = HashMap::new();
     for entry in fs::read_dir("/proc")? {

@@ -1,7 +1,7 @@
 //! Durable accepts, against a raw log: POST requests that are answered after a sync.
 //!
-//! The rates are shown for scale and are as steady as the disk is. What is compared is processor time, which is what bounds the rate once there are
-//! enough clients to share a sync.
+//! The rates are shown for scale and are as steady as the disk is. What is compared is processor
+//! time, which is what bounds the rate once there are enough clients to share a sync.
 
 use indicatif::ProgressBar;
 
@@ -34,7 +34,8 @@ struct Rounds {
     deploy: Vec<Load>,
 }
 
-/// Accepts on a server whose clock stands still. Machines are reprovisioned once each, in the order in which the service lists them.
+/// Accepts on a server whose clock stands still. Machines are reprovisioned once each, in the order
+/// in which the service lists them.
 pub async fn measure(server: &Server, plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, Failure> {
     let token = server.token().await?;
     progress.set_message("the fleet's ids");
@@ -48,7 +49,8 @@ pub async fn measure(server: &Server, plan: &Plan, progress: &ProgressBar) -> Re
             .map(|id| fleet::deploy(server, &token, PARTNER, std::slice::from_ref(id)))
             .collect(),
     };
-    // The engine takes the first of them until as many run as may; from then on it has nothing to do.
+    // The engine takes the first of them until as many run as may; from then on it has nothing to
+    // do.
     let running_max = cloudpc_server::config::EngineConfig::default().running_max as u64;
     round(server, &mut cases, 16, running_max.min(plan.machines / 10)).await?;
     let mut lines = Vec::new();

@@ -15,7 +15,8 @@ use crate::{Failure, Plan};
 const CLIENTS: u64 = 32;
 /// Pages of a working set that a cache may hold: 52 MB of them.
 const WORKING_SET: usize = 2_000;
-/// How often a request is sent before it is measured. A full cache lets nothing stay that was asked for only once or twice.
+/// How often a request is sent before it is measured. A full cache lets nothing stay that was asked
+/// for only once or twice.
 const WARM_UP_TIMES: u64 = 4;
 /// Rows of a page that is never one of those kept whole.
 const ODD_TOP: u64 = 99;
@@ -32,7 +33,8 @@ struct Rounds {
     cases: Vec<Vec<f64>>,
 }
 
-/// Pages out of `rows` results of ended deployments. Returns the lines, and the processor time of a stored page.
+/// Pages out of `rows` results of ended deployments. Returns the lines, and the processor time of a
+/// stored page.
 pub async fn stored(
     server: &Server,
     plan: &Plan,
@@ -157,7 +159,8 @@ impl Rounds {
 /// Processor time of one of these requests, microseconds.
 async fn read(server: &Server, address: SocketAddr, requests: u64, of: &[Vec<u8>]) -> Result<f64, Failure> {
     let count = of.len() as u64;
-    // A stride from one far away to the next, which comes back to none before it was at all of them.
+    // A stride from one far away to the next, which comes back to none before it was at all of
+    // them.
     let stride = (1..=count * 618 / 1_000).rev().find(|stride| gcd(*stride, count) == 1).unwrap_or(1);
     let pick = |number: u64| usize::try_from(number % count * stride % count).unwrap_or(0);
     let write = |number, text: &mut Vec<u8>| text.extend_from_slice(&of[pick(number)]);

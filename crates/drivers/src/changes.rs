@@ -1,4 +1,5 @@
-//! Telling those who watch which machines have changed by themselves: the part of [`Driver::watch`](crate::Driver::watch) that every driver has.
+//! Telling those who watch which machines have changed by themselves: the part of
+//! [`Driver::watch`](crate::Driver::watch) that every driver has.
 
 use cloudpc_model::CloudPcId;
 use futures_util::stream::{self, BoxStream, StreamExt};

@@ -1,8 +1,9 @@
 //! The promises of a driver, as checks that any driver can be put through.
 //!
-//! Every verb is called once, twice, twice at the same time, and again after its future was dropped at some await or its process died; afterwards the
-//! same must hold. What cannot be done must be refused in the right way and change nothing. The checks look only through [`Driver`] and [`Guest`]; they refuse
-//! to know which driver they have.
+//! Every verb is called once, twice, twice at the same time, and again after its future was dropped
+//! at some await or its process died; afterwards the same must hold. What cannot be done must be
+//! refused in the right way and change nothing. The checks look only through [`Driver`] and
+//! [`Guest`]; they refuse to know which driver they have.
 
 mod guest;
 mod mishaps;
@@ -33,7 +34,8 @@ pub trait Subject: Send + Sync {
     /// Lets something befall a machine whose guest answers.
     async fn befall(&self, id: CloudPcId, mishap: Mishap);
 
-    /// A machine that it can run, other than those of other numbers, without a graphics processor and with a disk that may grow.
+    /// A machine that it can run, other than those of other numbers, without a graphics processor
+    /// and with a disk that may grow.
     fn spec(&self, number: u32) -> MachineSpec;
 
     /// A program that its guests can fetch and run.
@@ -125,7 +127,8 @@ pub async fn check(subject: &mut dyn Subject) -> Report {
     report
 }
 
-/// Checks what each verb brings about when it is called in one of these ways, taken in turn: for drivers on which each check takes seconds.
+/// Checks what each verb brings about when it is called in one of these ways, taken in turn: for
+/// drivers on which each check takes seconds.
 pub async fn check_verbs_in_turn(subject: &mut dyn Subject, ways: &[Way]) -> Report {
     let mut report = Report { checks: 0, violations: Vec::new() };
     verbs::check_in_turn(subject, ways, &mut report).await;

@@ -1,10 +1,12 @@
 //! Guarded downloads: outbound requests to addresses that a caller chose.
 //!
-//! What may be asked for is decided twice: by the address as written (`route.rs`, for every redirect again), and by what its host resolves to, in
-//! the resolver of the very connection, so that a name cannot point elsewhere between the check and the connection. Proxies of the environment are ignored.
+//! What may be asked for is decided twice: by the address as written (`route.rs`, for every
+//! redirect again), and by what its host resolves to, in the resolver of the very connection, so
+//! that a name cannot point elsewhere between the check and the connection. Proxies of the
+//! environment are ignored.
 //!
-//! Without an allow-list any `https` address on the public internet may be fetched. With one, only addresses under its prefixes, and those wherever they
-//! are: who lists a host vouches for it.
+//! Without an allow-list any `https` address on the public internet may be fetched. With one, only
+//! addresses under its prefixes, and those wherever they are: who lists a host vouches for it.
 
 mod address;
 mod prefix;
@@ -32,10 +34,13 @@ pub use route::{REDIRECTS_MAX, URL_BYTES_MAX};
 /// What a download may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchPolicy {
-    /// URL prefixes that may be fetched, redirects included; empty: any public https address. A prefix that names a private host allows that host.
+    /// URL prefixes that may be fetched, redirects included; empty: any public https address. A
+    /// prefix that names a private host allows that host.
     ///
-    /// A prefix covers its own path and what lies under it by whole segments: `https://a.test/x` covers `/x`, `/x/` and `/x/y` but not `/xy`; `https://a.test/x/` does
-    /// not cover `/x`. Scheme, host and port must be the same. A prefix with a user, a query or a fragment covers nothing.
+    /// A prefix covers its own path and what lies under it by whole segments: `https://a.test/x`
+    /// covers `/x`, `/x/` and `/x/y` but not `/xy`; `https://a.test/x/` does not cover `/x`.
+    /// Scheme, host and port must be the same. A prefix with a user, a query or a fragment covers
+    /// nothing.
     pub allowed_urls: Vec<String>,
     /// Largest file, bytes.
     pub size_bytes_max: u64,
@@ -60,8 +65,8 @@ pub const HEAD_BYTES: usize = 512;
 /// How long a connection may take.
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How long a server may send nothing, its answer's head included, before the download fails. A machine's other actions
-/// wait for the download meanwhile.
+/// How long a server may send nothing, its answer's head included, before the download fails. A
+/// machine's other actions wait for the download meanwhile.
 pub const STALL_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What a download says of who asks.
@@ -83,7 +88,8 @@ struct Inner {
 }
 
 impl Fetcher {
-    /// A client that trusts the authorities of this host and, besides, those of the PEM file `extra_roots`.
+    /// A client that trusts the authorities of this host and, besides, those of the PEM file
+    /// `extra_roots`.
     ///
     /// # Errors
     /// The file cannot be read or holds no certificate.
@@ -97,7 +103,8 @@ impl Fetcher {
         Self(Arc::new(Inner { extra_roots, stall_time_max, public, anywhere }))
     }
 
-    /// Made for the first download that needs it: reading the host's authorities takes milliseconds, and there are hosts without any, such as small containers.
+    /// Made for the first download that needs it: reading the host's authorities takes
+    /// milliseconds, and there are hosts without any, such as small containers.
     fn client(&self, whereabouts: Whereabouts) -> Result<&Client, GuestError> {
         let place = match whereabouts {
             Whereabouts::Public => &self.0.public,
@@ -126,7 +133,8 @@ impl Fetcher {
         Ok(place.get_or_init(|| client))
     }
 
-    /// Whether `policy` lets `url` be fetched at all: its scheme, prefix and host as written; what the name resolves to is looked at when connecting.
+    /// Whether `policy` lets `url` be fetched at all: its scheme, prefix and host as written; what
+    /// the name resolves to is looked at when connecting.
     ///
     /// # Errors
     /// What is wrong, for the person who gave the address.
@@ -159,8 +167,9 @@ impl Fetcher {
     /// Downloads and hashes; keeps only what [`Fetched`] holds.
     ///
     /// # Errors
-    /// [`GuestError::Unreachable`] if no connection came about; [`GuestError::FileNotFound`] if one did but there was no acceptable file: an error status, too
-    /// large, too slow, stalled, broken off, or a redirect that `policy` forbids; also if it forbids the address itself.
+    /// [`GuestError::Unreachable`] if no connection came about; [`GuestError::FileNotFound`] if one
+    /// did but there was no acceptable file: an error status, too large, too slow, stalled, broken
+    /// off, or a redirect that `policy` forbids; also if it forbids the address itself.
     pub async fn fetch(&self, url: &Url, policy: &FetchPolicy) -> Result<Fetched, GuestError> {
         self.fetch_into(url, policy, &mut tokio::io::sink()).await
     }

@@ -1,6 +1,7 @@
 //! The guest: the operating system inside a machine, reached through a channel of the driver.
 //!
-//! A [`Tag`] names one installation; a file fetched and a program begun under it are found again after a crash of ours.
+//! A [`Tag`] names one installation; a file fetched and a program begun under it are found again
+//! after a crash of ours.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -114,11 +115,12 @@ pub trait Guest: Send + Sync {
     /// The digest of the file of `tag`, computed inside.
     async fn sha256(&self, tag: &Tag) -> Result<Sha256Digest, GuestError>;
 
-    /// Runs the file of `tag` with `arguments`, or joins the run that is under way or has ended under this tag.
+    /// Runs the file of `tag` with `arguments`, or joins the run that is under way or has ended
+    /// under this tag.
     async fn run(&self, tag: &Tag, arguments: &[String]) -> Result<Exit, GuestError>;
 
-    /// Runs a line in the system's shell, which looks whether a program is installed. It is run anew at each call, and ended after
-    /// [`DETECT_TIME_MAX`] with a code other than 0.
+    /// Runs a line in the system's shell, which looks whether a program is installed. It is run
+    /// anew at each call, and ended after [`DETECT_TIME_MAX`] with a code other than 0.
     async fn detect(&self, command: &str) -> Result<Exit, GuestError>;
 
     /// Ends the run of `tag` with all its children, if there is one.

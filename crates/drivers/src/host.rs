@@ -25,15 +25,18 @@ impl Clock for SystemClock {
     }
 }
 
-/// By how much a [`SteadyClock`] goes faster or slower than time passes, while it follows a host's clock that was set: one part in this many.
+/// By how much a [`SteadyClock`] goes faster or slower than time passes, while it follows a host's
+/// clock that was set: one part in this many.
 const CATCH_UP: u32 = 10;
 
 /// How far a host's clock has to be off before it is reported.
 const REPORTED_OFFSET: Duration = Duration::from_secs(60);
 
-/// The time by which work is done. It begins at the host's time of day and goes on with the time that passes, the host's sleep included, whatever
-/// becomes of the host's clock. When that clock is set, this one follows at no more than a tenth of the time that passes: an hour takes it ten
-/// hours. So it never jumps and never goes back, and no deadline, lease or undo window ends because a clock was set.
+/// The time by which work is done. It begins at the host's time of day and goes on with the time
+/// that passes, the host's sleep included, whatever becomes of the host's clock. When that clock is
+/// set, this one follows at no more than a tenth of the time that passes: an hour takes it ten
+/// hours. So it never jumps and never goes back, and no deadline, lease or undo window ends because
+/// a clock was set.
 pub struct SteadyClock {
     /// The host's time of day, since 1970.
     wall: Box<dyn Fn() -> Duration + Send + Sync>,
@@ -54,7 +57,8 @@ struct Last {
 impl SteadyClock {
     /// The clock of this host.
     pub fn of_host() -> Self {
-        // Counts the time for which the host sleeps, as the time of day does, so that waking up is not a clock that was set.
+        // Counts the time for which the host sleeps, as the time of day does, so that waking up is
+        // not a clock that was set.
         let since_boot = || Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default();
         Self::new(|| SystemClock.now().since(Timestamp(0)), since_boot)
     }
@@ -93,7 +97,8 @@ impl Clock for SteadyClock {
     }
 }
 
-/// Sleeps until the clock shows `until`. It may go slower than time passes, and be set back, so it is looked at again.
+/// Sleeps until the clock shows `until`. It may go slower than time passes, and be set back, so it
+/// is looked at again.
 async fn sleep_until(clock: &dyn Clock, until: Timestamp) {
     loop {
         let left = until.since(clock.now());
@@ -110,7 +115,8 @@ pub fn monotonic() -> impl Fn() -> Duration + Send + Sync {
     move || made.elapsed()
 }
 
-/// Random numbers of a generator that each thread has for itself. The operating system seeds it, again and again, and it is fit for secrets.
+/// Random numbers of a generator that each thread has for itself. The operating system seeds it,
+/// again and again, and it is fit for secrets.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRng;
 

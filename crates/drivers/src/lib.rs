@@ -2,12 +2,14 @@
 //!
 //! The traits here are promises that every driver keeps:
 //!
-//! * **Ensure.** Every verb looks, acts if needed and looks again. It may be called again after a crash, with the same arguments, and ends in the
-//!   same state.
-//! * **Tags.** What must happen once (a disk set aside, a restart) carries a [`Tag`] that no other action ever has. A verb that meets its own
-//!   tag knows that it has been here.
-//! * **Honest outcomes.** A call whose outcome is not known says [`DriverError::OutcomeUnknown`]; the caller looks before it acts.
-//! * **Dropped futures.** A caller may drop a call at any await. The machine may go on changing; calling the verb again joins in.
+//! * **Ensure.** Every verb looks, acts if needed and looks again. It may be called again after a
+//!   crash, with the same arguments, and ends in the same state.
+//! * **Tags.** What must happen once (a disk set aside, a restart) carries a [`Tag`] that no other
+//!   action ever has. A verb that meets its own tag knows that it has been here.
+//! * **Honest outcomes.** A call whose outcome is not known says [`DriverError::OutcomeUnknown`];
+//!   the caller looks before it acts.
+//! * **Dropped futures.** A caller may drop a call at any await. The machine may go on changing;
+//!   calling the verb again joins in.
 //!
 //! This crate refuses to know the database, HTTP servers, tenants and permissions.
 
@@ -49,7 +51,8 @@ pub struct MachineSpec {
     pub image: ImageId,
 }
 
-/// Names one intention, e.g. `action-17-5d1f0c83e6a94b27`, so that a verb repeated after a crash recognises its own work.
+/// Names one intention, e.g. `action-17-5d1f0c83e6a94b27`, so that a verb repeated after a crash
+/// recognises its own work.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tag(pub String);
 
@@ -101,7 +104,8 @@ pub struct Aside {
     pub size_bytes: u64,
 }
 
-/// What may befall a running machine without anyone asking for it. Simulations and tests let it happen; no driver does.
+/// What may befall a running machine without anyone asking for it. Simulations and tests let it
+/// happen; no driver does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Mishap {
@@ -137,7 +141,8 @@ pub trait Driver: Send + Sync {
     /// What this machine is able to do.
     fn capabilities(&self, spec: &MachineSpec) -> Capabilities;
 
-    /// Whether disks can be made from an image. One that the host does not have is rejected with [`IMAGE_NOT_ON_HOST`].
+    /// Whether disks can be made from an image. One that the host does not have is rejected with
+    /// [`IMAGE_NOT_ON_HOST`].
     async fn check_image(&self, image: &ImageId) -> Result<(), DriverError>;
 
     /// Whether a machine of this size would fit on an empty host. One that never does is rejected.
@@ -158,7 +163,8 @@ pub trait Driver: Send + Sync {
     /// Powers it off.
     async fn ensure_stopped(&self, id: CloudPcId, how: StopMode) -> Result<(), DriverError>;
 
-    /// Restarts it, once for each tag: the tag is recorded before acting, and the boot count tells whether it happened.
+    /// Restarts it, once for each tag: the tag is recorded before acting, and the boot count tells
+    /// whether it happened.
     async fn ensure_restarted(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError>;
 
     /// Sets the current disk aside under `tag`, leaving the stopped machine without one.
@@ -175,11 +181,13 @@ pub trait Driver: Send + Sync {
         tag: &Tag,
     ) -> Result<(), DriverError>;
 
-    /// Undo: drops the disk that carries `tag`, if any, and puts the disk set aside under `tag` back, if there is one, grown to the machine's
-    /// size. A disk that carries another tag is in the way of it; one that was set aside under another tag is not.
+    /// Undo: drops the disk that carries `tag`, if any, and puts the disk set aside under `tag`
+    /// back, if there is one, grown to the machine's size. A disk that carries another tag is in
+    /// the way of it; one that was set aside under another tag is not.
     async fn ensure_disk_back(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError>;
 
-    /// Drops the disk set aside under `tag`, whatever else is under way on the machine. There is no way back after this.
+    /// Drops the disk set aside under `tag`, whatever else is under way on the machine. There is no
+    /// way back after this.
     async fn ensure_aside_dropped(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError>;
 
     /// Changes processors, memory and disk of a stopped machine to those of `spec`.
@@ -194,21 +202,24 @@ pub trait Driver: Send + Sync {
     /// The operating system inside. Reaching it may still fail; see [`Guest::wait_ready`].
     async fn guest(&self, id: CloudPcId) -> Result<Box<dyn Guest>, DriverError>;
 
-    /// The screen, keyboard and pointer of a running machine. A machine that has none rejects it with [`NO_DISPLAY`].
+    /// The screen, keyboard and pointer of a running machine. A machine that has none rejects it
+    /// with [`NO_DISPLAY`].
     async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError>;
 
     /// What its screen shows now, as a PNG. A machine that has none rejects it with [`NO_DISPLAY`].
     async fn screenshot(&self, id: CloudPcId) -> Result<Vec<u8>, DriverError>;
 
-    /// The machines that may have changed without being asked to, each to be looked at with [`Driver::observe`]: first those of which that is not known, then each as it is
-    /// noticed. Never ends. Several may watch.
+    /// The machines that may have changed without being asked to, each to be looked at with
+    /// [`Driver::observe`]: first those of which that is not known, then each as it is noticed.
+    /// Never ends. Several may watch.
     fn watch(&self) -> BoxStream<'static, CloudPcId>;
 
     /// The machines that are ours.
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError>;
 }
 
-/// A connection to a machine's screen. It speaks RFB (RFC 6143): the machine greets first, and asks for no password.
+/// A connection to a machine's screen. It speaks RFB (RFC 6143): the machine greets first, and asks
+/// for no password.
 pub trait Display: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Display for T {}

@@ -20,8 +20,9 @@
 //!   qmp.rs agent.rs  what is said to QEMU and to the agent, both over wire.rs: bounded lines of JSON
 //! ```
 //!
-//! The truth about a machine is its folder and the lock that its QEMU process holds on a file there; nothing is remembered in between. So machines run on
-//! when the server ends, and are found again by the next one.
+//! The truth about a machine is its folder and the lock that its QEMU process holds on a file
+//! there; nothing is remembered in between. So machines run on when the server ends, and are found
+//! again by the next one.
 
 mod accelerator;
 mod account;
@@ -145,7 +146,8 @@ impl QemuDriver {
     /// The driver of the machines in a folder, those that run already included.
     ///
     /// # Errors
-    /// The folder cannot be used, the host has no such network, or cannot limit machines and has to.
+    /// The folder cannot be used, the host has no such network, or cannot limit machines and has
+    /// to.
     pub fn open(parts: QemuParts) -> io::Result<Self> {
         parts.network.check()?;
         let (machines, downloads) = (parts.folder.join("machines"), parts.folder.join("downloads"));
@@ -165,7 +167,8 @@ impl QemuDriver {
             changes: Changes::new(),
         }));
         for id in driver.0.ids()? {
-            // Looking at a machine that runs is what has it watched. One that cannot be looked at now is looked at later.
+            // Looking at a machine that runs is what has it watched. One that cannot be looked at
+            // now is looked at later.
             let _ = Machine::look(&driver.0, &driver.0.slot(id), &driver.0.folder(id));
         }
         Ok(driver)
@@ -386,7 +389,8 @@ impl Host {
         *self.accelerator.get_or_init(find).await
     }
 
-    /// Lets a machine in if there is room for it beside those that run. Others wait until the guard is dropped.
+    /// Lets a machine in if there is room for it beside those that run. Others wait until the guard
+    /// is dropped.
     async fn admit(&self, spec: &MachineSpec) -> Result<tokio::sync::OwnedMutexGuard<()>, DriverError> {
         let guard = Arc::clone(&self.admission).lock_owned().await;
         let mut others = Vec::new();

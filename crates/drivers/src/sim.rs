@@ -1,8 +1,11 @@
-//! Simulated machines: disks with files on them, power, sizes, restore points, guests with a network and installed agents.
+//! Simulated machines: disks with files on them, power, sizes, restore points, guests with a
+//! network and installed agents.
 //!
-//! Only the last inch is simulated: the engine, the steps and the agent pipeline above are those of a real host. The machines outlive the
-//! process, as real ones do: what a verb has changed is written to the simulation's own directory before the verb returns. It is handed to the
-//! operating system and not forced to the disk, so it survives the death of the process at any moment, but a power cut may take the latest changes back.
+//! Only the last inch is simulated: the engine, the steps and the agent pipeline above are those of
+//! a real host. The machines outlive the process, as real ones do: what a verb has changed is
+//! written to the simulation's own directory before the verb returns. It is handed to the operating
+//! system and not forced to the disk, so it survives the death of the process at any moment, but a
+//! power cut may take the latest changes back.
 
 mod clock;
 mod disk;
@@ -28,7 +31,8 @@ pub use clock::{QUIET_TIME, QUIET_YIELDS, SimClock};
 pub use disk::IMAGE_GIB;
 pub use machine::FULL_DISK_FREE_BYTES;
 
-/// How long simulated work takes. Each figure is a mean; a seeded spread of a quarter either way is laid over it.
+/// How long simulated work takes. Each figure is a mean; a seeded spread of a quarter either way is
+/// laid over it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pace {
@@ -48,7 +52,8 @@ pub struct Pace {
     pub install_ms: u64,
 }
 
-/// An agent installer that need not be downloaded, because the scenario says what is at its address.
+/// An agent installer that need not be downloaded, because the scenario says what is at its
+/// address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Artifact {
@@ -100,8 +105,9 @@ pub struct SimParts {
 
 /// The driver of simulated machines. Cheap to clone.
 ///
-/// Work that was begun goes on by itself and takes effect at its time, even if the caller is gone or this process is. A verb that finds work under
-/// way on its machine waits for its end, whoever began it, and looks again; that is how a repeated call joins in.
+/// Work that was begun goes on by itself and takes effect at its time, even if the caller is gone
+/// or this process is. A verb that finds work under way on its machine waits for its end, whoever
+/// began it, and looks again; that is how a repeated call joins in.
 #[derive(Clone)]
 pub struct SimDriver {
     inner: Arc<Inner>,
@@ -131,7 +137,8 @@ impl SimDriver {
         self.inner.lock().configure(pace, artifacts);
     }
 
-    /// Adds a machine that has been running for long, without the time that making one takes; present already is fine.
+    /// Adds a machine that has been running for long, without the time that making one takes;
+    /// present already is fine.
     ///
     /// # Errors
     /// It cannot be written down.

@@ -1,7 +1,9 @@
-//! What each kind of action does: its steps, how each is taken back, and what is stored when it ends.
+//! What each kind of action does: its steps, how each is taken back, and what is stored when it
+//! ends.
 //!
-//! [`recipe`] is the one list. A recipe is data with two kinds of functions in it: steps, which talk to a driver or a guest and may be repeated
-//! at any time, and changes of the Cloud PC's row, which happen in the commit that ends the action. When a step is run, under which lease, and what
+//! [`recipe`] is the one list. A recipe is data with two kinds of functions in it: steps, which
+//! talk to a driver or a guest and may be repeated at any time, and changes of the Cloud PC's row,
+//! which happen in the commit that ends the action. When a step is run, under which lease, and what
 //! becomes of its trouble is not decided here.
 
 mod create_snapshot;
@@ -108,8 +110,9 @@ fn nothing(_ending: &mut Ending<'_, '_>) -> Result<(), StoreError> {
 }
 
 impl Ending<'_, '_> {
-    /// Keeps what undoing this action needs: what the Cloud PC is before its end changes it, and the disk, if the action has set it aside. From here
-    /// on a step forward and a step back are the same: whatever is taken away stays for the undo window.
+    /// Keeps what undoing this action needs: what the Cloud PC is before its end changes it, and
+    /// the disk, if the action has set it aside. From here on a step forward and a step back are
+    /// the same: whatever is taken away stays for the undo window.
     fn leave_way_back(&mut self, disk_aside: bool) -> Result<(), StoreError> {
         let record = UndoRecord {
             tenant_id: self.action.tenant_id,

@@ -1,4 +1,5 @@
-//! Audit rows about actions: one when an action is accepted, one when it ends otherwise than done or is stuck.
+//! Audit rows about actions: one when an action is accepted, one when it ends otherwise than done
+//! or is stuck.
 
 use cloudpc_model::{
     Action, Actor, AuditEntry, AuditResource, AuditResult, AuditVerb, CloudPc, CloudPcId, Failure, HealthEvent, Kind,
@@ -36,7 +37,8 @@ pub(crate) fn intervention(
     tx.audit_insert(&entry.detail("actionId", &action.id.to_string()))
 }
 
-/// Writes the row of an action that has ended otherwise than done, or is stuck. One that is done was told of when it was accepted.
+/// Writes the row of an action that has ended otherwise than done, or is stuck. One that is done
+/// was told of when it was accepted.
 pub(crate) fn end(tx: &mut Tx<'_>, action: &Action, now: Timestamp) -> Result<(), StoreError> {
     let Some(result) = result(action.state, action.failure()) else { return Ok(()) };
     let (kind, state): (Kind, &str) = (action.kind(), action.state.into());

@@ -51,7 +51,8 @@ impl Engine {
         Ok(canceled.len() as u64)
     }
 
-    /// Settles a stuck action after a person has put the machine right: it ends as failed and frees the machine.
+    /// Settles a stuck action after a person has put the machine right: it ends as failed and frees
+    /// the machine.
     ///
     /// # Errors
     /// Not found; conflict unless it is stuck.

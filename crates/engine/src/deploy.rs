@@ -1,4 +1,5 @@
-//! Taking deployments: one action, result row and report for each Cloud PC that the caller named, in one transaction.
+//! Taking deployments: one action, result row and report for each Cloud PC that the caller named,
+//! in one transaction.
 
 use cloudpc_model::{
     ActivityId, AgentSetting, AuditResource, AuditVerb, CloudPc, CloudPcId, Error, ErrorKind, Params, Partner,
@@ -25,10 +26,12 @@ pub struct Deployed {
 }
 
 impl Engine {
-    /// Deploys a partner's agent to Cloud PCs as named by the caller (1 to 50; duplicates count once). Writes one action, result row and report per name.
+    /// Deploys a partner's agent to Cloud PCs as named by the caller (1 to 50; duplicates count
+    /// once). Writes one action, result row and report per name.
     ///
     /// # Errors
-    /// Not found (partner); conflict (connection disabled `partnerConnectionDisabled`, no agent configured `agentNotConfigured`).
+    /// Not found (partner); conflict (connection disabled `partnerConnectionDisabled`, no agent
+    /// configured `agentNotConfigured`).
     pub async fn deploy(&self, asked: &Asked, partner: PartnerId, targets: Vec<String>) -> Result<Deployed, Error> {
         let targets = distinct(targets)?;
         let (asked, now) = (asked.clone(), self.parts.clock.now());
@@ -47,7 +50,8 @@ impl Engine {
     }
 }
 
-/// The targets without those named twice: GUIDs are compared as such, whatever the case of their letters.
+/// The targets without those named twice: GUIDs are compared as such, whatever the case of their
+/// letters.
 fn distinct(targets: Vec<String>) -> Result<Vec<String>, Error> {
     if targets.is_empty() || targets.len() > TARGETS_MAX {
         return Err(Error::invalid(format!("'cloudPcIds' has to name 1 to {TARGETS_MAX} Cloud PCs.")));

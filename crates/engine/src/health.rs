@@ -1,7 +1,9 @@
 //! What a look at a machine means for its Cloud PC, decided without doing anything.
 //!
-//! A machine that is off without anyone having asked for it is started again, with growing pauses and not for ever. One that was shut down from inside is left off: its
-//! user wants it so. What is wrong is told by the Cloud PC's detail until it is well again; what others have written there is theirs.
+//! A machine that is off without anyone having asked for it is started again, with growing pauses
+//! and not for ever. One that was shut down from inside is left off: its user wants it so. What is
+//! wrong is told by the Cloud PC's detail until it is well again; what others have written there is
+//! theirs.
 
 use cloudpc_drivers::{Observed, Trouble};
 use cloudpc_model::{
@@ -15,7 +17,8 @@ use std::time::Duration;
 pub enum Restart {
     /// Never: a person has to.
     Never,
-    /// By themselves, at the most [`RESTARTS_MAX`] times until they have been well for [`WELL_TIME`].
+    /// By themselves, at the most [`RESTARTS_MAX`] times until they have been well for
+    /// [`WELL_TIME`].
     #[default]
     OnFailure,
 }

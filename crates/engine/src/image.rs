@@ -3,7 +3,8 @@
 use cloudpc_model::{CloudPc, GalleryImage, OsVersion, Params};
 use cloudpc_store::{Reader, StoreError};
 
-/// The image of a reprovision: the one that was chosen when it was accepted. Those that were accepted by an older version of ours choose now.
+/// The image of a reprovision: the one that was chosen when it was accepted. Those that were
+/// accepted by an older version of ours choose now.
 pub(crate) fn chosen(
     reader: &Reader<'_>,
     cloud_pc: &CloudPc,
@@ -16,7 +17,8 @@ pub(crate) fn chosen(
     }
 }
 
-/// The image for a reprovision: the Cloud PC's own, unless another operating system is wanted; then the first of the gallery that has it.
+/// The image for a reprovision: the Cloud PC's own, unless another operating system is wanted; then
+/// the first of the gallery that has it.
 pub(crate) fn choose(
     reader: &Reader<'_>,
     cloud_pc: &CloudPc,

@@ -1,7 +1,9 @@
-//! The engine: takes requests for actions, plans and runs their steps, and brings every accepted action to an end.
+//! The engine: takes requests for actions, plans and runs their steps, and brings every accepted
+//! action to an end.
 //!
-//! [`request`](Engine::request) makes an action durable; [`plan`] says, purely, what comes next; [`run`] does it under a lease; one file in [`actions`] per kind says
-//! which steps there are. This crate refuses to know HTTP, OData and which driver it has.
+//! [`request`](Engine::request) makes an action durable; [`plan`] says, purely, what comes next;
+//! [`run`] does it under a lease; one file in [`actions`] per kind says which steps there are. This
+//! crate refuses to know HTTP, OData and which driver it has.
 
 pub mod actions;
 mod audit;

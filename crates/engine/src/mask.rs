@@ -1,7 +1,8 @@
 //! Masking of install parameters in what an installer prints.
 //!
-//! Install parameters may hold secrets, and an installer may print them. Its output is shown to every reader of results and
-//! actions and is kept for good, so whatever comes from a parameter is replaced by [`MASK`] first.
+//! Install parameters may hold secrets, and an installer may print them. Its output is shown to
+//! every reader of results and actions and is kept for good, so whatever comes from a parameter is
+//! replaced by [`MASK`] first.
 
 use aho_corasick::AhoCorasick;
 use std::collections::BTreeSet;

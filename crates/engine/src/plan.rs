@@ -23,8 +23,8 @@ pub(crate) enum Next {
 
 /// What comes next for a claimed action.
 ///
-/// A step whose record says that it runs is run again without a new record: after a crash this is how its worker's successor joins in, and a crash
-/// does not use up an attempt.
+/// A step whose record says that it runs is run again without a new record: after a crash this is
+/// how its worker's successor joins in, and a crash does not use up an attempt.
 pub(crate) fn next(action: &Action, now: Timestamp, recipe: &'static Recipe) -> Next {
     match action.state {
         State::Running => forward(action, now, recipe),
@@ -78,8 +78,8 @@ fn back(action: &Action, now: Timestamp, recipe: &'static Recipe) -> Next {
     }
 }
 
-/// The steps that were begun and can be taken back, last first, and when the taking back of each is due. A step that failed is among them: it may
-/// have had half its effect.
+/// The steps that were begun and can be taken back, last first, and when the taking back of each is
+/// due. A step that failed is among them: it may have had half its effect.
 fn steps_to_undo(action: &Action, recipe: &'static Recipe) -> impl Iterator<Item = (&'static Step, Option<Timestamp>)> {
     recipe.steps.iter().rev().filter(|step| step.has_undo()).filter_map(|step| {
         let record = action.step(step.name)?;

@@ -1,7 +1,9 @@
-//! Taking requests for remote actions: validation, admission, the action row, its first event and the audit row in one transaction.
+//! Taking requests for remote actions: validation, admission, the action row, its first event and
+//! the audit row in one transaction.
 //!
-//! An accepted action changes nothing about its Cloud PC yet. The status turns to `provisioning`, `resizing` or `restoring` when the action
-//! begins: until then the machine is as usable as it was, and a deployment ahead in line has to find it so.
+//! An accepted action changes nothing about its Cloud PC yet. The status turns to `provisioning`,
+//! `resizing` or `restoring` when the action begins: until then the machine is as usable as it was,
+//! and a deployment ahead in line has to find it so.
 
 use cloudpc_model::{
     ActionId, Actor, Admission, AuditEntry, CloudPc, CloudPcId, Denial, Error, ErrorKind, Kind, Params, State,
@@ -37,13 +39,15 @@ impl Engine {
     /// Asks for a remote action on a Cloud PC. When this returns, the action is on disk.
     ///
     /// # Errors
-    /// Not found; conflict (`remoteActionInProgress` naming the open action, `cloudPcStatusNotAllowed`); invalid (an unknown service plan or restore point).
+    /// Not found; conflict (`remoteActionInProgress` naming the open action,
+    /// `cloudPcStatusNotAllowed`); invalid (an unknown service plan or restore point).
     pub async fn request(&self, asked: &Asked, cloud_pc: CloudPcId, params: Params) -> Result<ActionId, Error> {
         let tenant = asked.tenant_id;
         self.request_found(asked, move |reader| Ok((find(reader, tenant, cloud_pc)?, params))).await
     }
 
-    /// The same for a Cloud PC that `find` looks up together with what is to be done to it, in the transaction that writes the action.
+    /// The same for a Cloud PC that `find` looks up together with what is to be done to it, in the
+    /// transaction that writes the action.
     ///
     /// # Errors
     /// Those of `find`, and as above.
@@ -62,7 +66,8 @@ impl Engine {
         Ok(id)
     }
 
-    /// Asks for the last reprovision, restore, resize or undo of a Cloud PC to be undone. When this returns, the undo is on disk.
+    /// Asks for the last reprovision, restore, resize or undo of a Cloud PC to be undone. When this
+    /// returns, the undo is on disk.
     ///
     /// # Errors
     /// Not found; conflict as for every request, and `nothingToUndo` or `undoWindowPassed`.
@@ -87,14 +92,16 @@ fn request(
     stamp: Stamp,
 ) -> Result<ActionId, Error> {
     validate(tx, cloud_pc, &mut params)?;
-    // Where the status allows it nothing more is looked up: whether another action is open is told by the index when this one is written.
+    // Where the status allows it nothing more is looked up: whether another action is open is told
+    // by the index when this one is written.
     if admit(params.kind(), cloud_pc.status, None) != Admission::Accept {
         must_be_admitted(tx, cloud_pc, params.kind())?;
     }
     accept(tx, asked, cloud_pc, params, stamp)
 }
 
-/// What is under way on a machine says more than what could be undone on it, so that is looked at first.
+/// What is under way on a machine says more than what could be undone on it, so that is looked at
+/// first.
 fn undo(tx: &mut Tx<'_>, asked: &Asked, id: CloudPcId, stamp: Stamp) -> Result<ActionId, Error> {
     let cloud_pc = find(tx, asked.tenant_id, id)?;
     must_be_admitted(tx, &cloud_pc, Kind::Undo)?;
@@ -149,7 +156,8 @@ pub(crate) fn accept(
     Ok(action)
 }
 
-/// Refuses what could never work, so that it is the caller's answer and not the action's result. Chooses the image of a reprovision.
+/// Refuses what could never work, so that it is the caller's answer and not the action's result.
+/// Chooses the image of a reprovision.
 fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), Error> {
     let tenant = cloud_pc.tenant_id;
     match params {

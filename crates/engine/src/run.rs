@@ -1,9 +1,11 @@
 //! Running actions: claim, step, log, until each has ended.
 //!
-//! One loop claims what is at the front of a line and due, renews the leases of what runs here, ends what has waited too long, and sees to what is kept
-//! for undo and to machines that may have changed by themselves; all of that is one transaction. Each claimed action is then carried by its own task, one
-//! transaction per step: the result of one step and the start of the next are logged together. An action whose lease has run out is claimed like any other, which
-//! is all there is to crash recovery.
+//! One loop claims what is at the front of a line and due, renews the leases of what runs here,
+//! ends what has waited too long, and sees to what is kept for undo and to machines that may have
+//! changed by themselves; all of that is one transaction. Each claimed action is then carried by
+//! its own task, one transaction per step: the result of one step and the start of the next are
+//! logged together. An action whose lease has run out is claimed like any other, which is all there
+//! is to crash recovery.
 //!
 //! The loop sleeps until something is due or someone has written; it never polls.
 
@@ -51,7 +53,8 @@ struct Round {
 }
 
 impl Engine {
-    /// Claims and runs actions until `stop` is cancelled; then lets the steps under way end within a grace time.
+    /// Claims and runs actions until `stop` is cancelled; then lets the steps under way end within
+    /// a grace time.
     pub async fn run(&self, stop: CancellationToken) {
         let mut carried = JoinSet::new();
         carried.spawn(self.clone().watch(stop.clone()));
@@ -127,7 +130,8 @@ impl Engine {
             }
             let keep = tx.undo_record_claim(now, now + keep::TIME_MAX, keep::RECORDS_MAX)?;
             let checks = tx.health_check_claim(now, now + watch::TIME_MAX, watch::CHECKS_MAX)?;
-            // With every place taken nothing can be claimed before something ends, and that wakes the loop.
+            // With every place taken nothing can be claimed before something ends, and that wakes
+            // the loop.
             let claimable = if free > turns.len() { tx.action_next_due()? } else { None };
             let others = [tx.action_next_deadline()?, tx.undo_record_next_due()?, tx.health_check_next_due()?];
             let next_due = others.into_iter().chain([claimable]).flatten().min();

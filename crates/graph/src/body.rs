@@ -1,6 +1,7 @@
 //! Request bodies, checked against the model before any operation sees them.
 //!
-//! Refuses to know which parameters an operation cannot do without, and which properties a caller may write.
+//! Refuses to know which parameters an operation cannot do without, and which properties a caller
+//! may write.
 
 use std::fmt;
 
@@ -18,14 +19,17 @@ pub(crate) use primitive::{instant, is_date, is_guid};
 
 const TYPE_ANNOTATION: &str = "@odata.type";
 
-/// Reads and checks the body of a request: JSON, an object, known properties only, right types, known enum members (any case; given back in the model's
-/// spelling), well-formed GUID and date forms where the type says so. Names come in any case and are given back in the model's spelling.
+/// Reads and checks the body of a request: JSON, an object, known properties only, right types,
+/// known enum members (any case; given back in the model's spelling), well-formed GUID and date
+/// forms where the type says so. Names come in any case and are given back in the model's spelling.
 ///
-/// Annotations are taken out, but for an `@odata.type` that names a type derived from the declared one: that is part of the value. An empty body is an
-/// empty object where every parameter may be left out, which the model says of all actions; a body that is an entity has to be there.
+/// Annotations are taken out, but for an `@odata.type` that names a type derived from the declared
+/// one: that is part of the value. An empty body is an empty object where every parameter may be
+/// left out, which the model says of all actions; a body that is an entity has to be there.
 ///
-/// `null` for a parameter of an action is as good as leaving it out. In an entity or a complex value it clears the property; where the model says the
-/// property cannot be null, and in place of a collection, it is refused.
+/// `null` for a parameter of an action is as good as leaving it out. In an entity or a complex
+/// value it clears the property; where the model says the property cannot be null, and in place of
+/// a collection, it is refused.
 ///
 /// # Errors
 /// 400 naming the property, with what was expected.
@@ -103,7 +107,8 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// Checks the members of a JSON object, of which `declared` gives the name in the model's spelling and the type.
+/// Checks the members of a JSON object, of which `declared` gives the name in the model's spelling
+/// and the type.
 fn members<'a>(
     edm: &'static Edm,
     owner: &dyn Fn() -> String,
@@ -126,7 +131,8 @@ fn members<'a>(
     Ok(checked)
 }
 
-/// Checks an object against a type, or against the one derived from it that the object says it is of.
+/// Checks an object against a type, or against the one derived from it that the object says it is
+/// of.
 fn object(
     edm: &'static Edm,
     type_name: &str,
@@ -152,7 +158,8 @@ fn object(
         Some(other) => return Err(mismatch(&annotation, "the name of a type", &other)),
     };
     let Some(declared) = edm.type_named(&actual) else {
-        // A type that the contract names without describing it: nothing can be said about its members.
+        // A type that the contract names without describing it: nothing can be said about its
+        // members.
         return Ok(given);
     };
     if declared.is_abstract {

@@ -1,4 +1,5 @@
-//! The entity data model of each version: operations, types and enums, loaded once from `contract/`, plus what cloudpc adds in its own namespace.
+//! The entity data model of each version: operations, types and enums, loaded once from
+//! `contract/`, plus what cloudpc adds in its own namespace.
 //!
 //! Refuses to know what any operation means.
 
@@ -55,7 +56,8 @@ pub enum OperationKind {
 /// The type of a property, parameter or answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeRef {
-    /// `Edm.String`, or the name of a type or enum without its namespace, e.g. `cloudPcRemoteActionResult`.
+    /// `Edm.String`, or the name of a type or enum without its namespace, e.g.
+    /// `cloudPcRemoteActionResult`.
     pub name: String,
     /// Whether it is a collection of that.
     pub collection: bool,
@@ -96,12 +98,16 @@ pub enum ResponseShape {
 /// One operation of the contract.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    /// Its key, the same over both versions and all roots that it can be reached by: `<type>.<verb>`, where the type is that of the last key before the verb
-    /// (`cloudPC.reprovision`), that of the collection (`cloudPC.list`, `cloudPC.count`, `cloudPC.getProvisionedCloudPCs`), or for the rest the name of the
-    /// last path segment before it (`virtualEndpoint.getEffectivePermissions`). The verb is `list get create update delete count`, or the name of the action or function.
+    /// Its key, the same over both versions and all roots that it can be reached by:
+    /// `<type>.<verb>`, where the type is that of the last key before the verb
+    /// (`cloudPC.reprovision`), that of the collection (`cloudPC.list`, `cloudPC.count`,
+    /// `cloudPC.getProvisionedCloudPCs`), or for the rest the name of the last path segment before
+    /// it (`virtualEndpoint.getEffectivePermissions`). The verb is `list get create update delete
+    /// count`, or the name of the action or function.
     ///
-    /// Where that would name two operations alike, the collection's own name stands for its type (`principals.list`, `directoryScopes.list`), and the
-    /// type for a segment that is named as another type is (`rbacApplicationMultiple.get` for `/roleManagement/cloudPC`).
+    /// Where that would name two operations alike, the collection's own name stands for its type
+    /// (`principals.list`, `directoryScopes.list`), and the type for a segment that is named as
+    /// another type is (`rbacApplicationMultiple.get` for `/roleManagement/cloudPC`).
     pub key: String,
     /// Its path as the contract writes it.
     pub path: String,
@@ -119,7 +125,8 @@ pub struct Operation {
     pub body: BodyShape,
     /// Its answer.
     pub response: ResponseShape,
-    /// The type that `$select`, `$filter` and `$orderby` speak of: that of the answer, or for `$count` that of the elements counted.
+    /// The type that `$select`, `$filter` and `$orderby` speak of: that of the answer, or for
+    /// `$count` that of the elements counted.
     pub item_type: Option<String>,
     /// Whether it is ours, in the namespace `cloudpc`.
     pub extension: bool,
@@ -243,7 +250,8 @@ impl Edm {
         false
     }
 
-    /// The name with its namespace, as `$metadata` and `@odata.context` write it; primitives as they are.
+    /// The name with its namespace, as `$metadata` and `@odata.context` write it; primitives as
+    /// they are.
     pub fn qualified(&self, name: &str) -> String {
         let own = self.types.get(name).is_some_and(|declared| declared.namespace == OWN_NAMESPACE)
             || self.enums.get(name).is_some_and(|declared| declared.namespace == OWN_NAMESPACE);
@@ -254,7 +262,8 @@ impl Edm {
         }
     }
 
-    /// A property path such as `disasterRecoveryCapability/capabilityType`, from any case, in the model's spelling and with the type of its end.
+    /// A property path such as `disasterRecoveryCapability/capabilityType`, from any case, in the
+    /// model's spelling and with the type of its end.
     ///
     /// # Errors
     /// 400 that names the type and what it lacks.

@@ -50,7 +50,8 @@ pub struct Envelope<'a> {
 }
 
 impl Envelope<'_> {
-    /// The JSON body of `error`: `{"error": {"code", "message", "target"?, "innerError": {"date", "request-id", "client-request-id"}}}`.
+    /// The JSON body of `error`: `{"error": {"code", "message", "target"?, "innerError": {"date",
+    /// "request-id", "client-request-id"}}}`.
     pub fn render(&self, error: &GraphError) -> Vec<u8> {
         #[derive(Serialize)]
         struct Body<'a> {

@@ -1,10 +1,13 @@
 //! `$filter`: parsed against a type, evaluated on the JSON that would be sent.
 //!
-//! Comparisons, `in`, `has`, `and or not`, `contains startswith endswith tolower toupper`, and `any` over collections; properties by path (`a/b`).
-//! Texts compare exactly; members of an enum, GUIDs and the names of users (see [`TextKind`]) in any case; dates as instants. A property that is not there is null: equal to null alone, in no
-//! order with anything, and what a function says of it is unknown, so that such an element is left out with and without `not`.
+//! Comparisons, `in`, `has`, `and or not`, `contains startswith endswith tolower toupper`, and
+//! `any` over collections; properties by path (`a/b`). Texts compare exactly; members of an enum,
+//! GUIDs and the names of users (see [`TextKind`]) in any case; dates as instants. A property that
+//! is not there is null: equal to null alone, in no order with anything, and what a function says
+//! of it is unknown, so that such an element is left out with and without `not`.
 //!
-//! Refuses to know where the objects come from; `docs/decisions/0001-filter-parser.md` says why it is our own.
+//! Refuses to know where the objects come from; `docs/decisions/0001-filter-parser.md` says why it
+//! is our own.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -179,7 +182,8 @@ impl Condition {
     }
 }
 
-/// `and` and `or` over what may be unknown. `decisive` decides alone: false for `and`, true for `or`.
+/// `and` and `or` over what may be unknown. `decisive` decides alone: false for `and`, true for
+/// `or`.
 fn decide<'a>(
     parts: &'a [Condition],
     decisive: bool,

@@ -1,9 +1,12 @@
-//! The contract: what Microsoft Graph's Cloud PC API looks like on the wire, as data and as pure functions over it.
+//! The contract: what Microsoft Graph's Cloud PC API looks like on the wire, as data and as pure
+//! functions over it.
 //!
-//! [`Edm`] is loaded from `contract/` and says which operations and types there are. A request path is resolved against it into a [`Target`], the
-//! query into [`Options`], the body into checked JSON; answers get their context, links and error envelopes here.
+//! [`Edm`] is loaded from `contract/` and says which operations and types there are. A request path
+//! is resolved against it into a [`Target`], the query into [`Options`], the body into checked
+//! JSON; answers get their context, links and error envelopes here.
 //!
-//! This crate refuses to know the domain, the database and the server. Nothing in it does I/O but the client (feature `client`).
+//! This crate refuses to know the domain, the database and the server. Nothing in it does I/O but
+//! the client (feature `client`).
 
 pub mod body;
 #[cfg(feature = "client")]

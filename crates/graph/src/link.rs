@@ -1,4 +1,5 @@
-//! `@odata.nextLink` and the token in it, which is signed so that a made-up or foreign one is refused.
+//! `@odata.nextLink` and the token in it, which is signed so that a made-up or foreign one is
+//! refused.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,7 +12,8 @@ use crate::options::{is_option, pairs};
 /// The longest token that is looked at; ours are far shorter.
 pub const TOKEN_BYTES_MAX: usize = 2048;
 
-/// Bytes of the signature that a token carries: half of SHA-256, which still takes 2^128 tries to guess.
+/// Bytes of the signature that a token carries: half of SHA-256, which still takes 2^128 tries to
+/// guess.
 const SIGNATURE_BYTES: usize = 16;
 
 /// Signs and checks skip tokens with a key of the installation.
@@ -26,9 +28,11 @@ impl LinkSigner {
         Self { keyed: Hmac::new_from_slice(key).expect("HMAC takes keys of any length") }
     }
 
-    /// A token that holds `position` and is good only together with `binding` (tenant, path, filter…), which it does not hold.
+    /// A token that holds `position` and is good only together with `binding` (tenant, path,
+    /// filter…), which it does not hold.
     ///
-    /// It is the signature and the position, in base64url: whoever has it can read the position, but not make another.
+    /// It is the signature and the position, in base64url: whoever has it can read the position,
+    /// but not make another.
     pub fn sign(&self, binding: &str, position: &str) -> String {
         let signature = self.mac(binding, position.as_bytes()).finalize().into_bytes();
         let mut token = signature[..SIGNATURE_BYTES].to_vec();
@@ -69,8 +73,8 @@ impl LinkSigner {
     }
 }
 
-/// The absolute address of the next page: `address` (scheme, host and path of this request, as sent) with every original option of `query` and the token in place of
-/// `$skiptoken` and `$skip`.
+/// The absolute address of the next page: `address` (scheme, host and path of this request, as
+/// sent) with every original option of `query` and the token in place of `$skiptoken` and `$skip`.
 pub fn next_link(address: &str, query: &str, token: &str) -> String {
     let mut link = String::with_capacity(address.len() + query.len() + token.len() + 16);
     link.push_str(address);

@@ -1,7 +1,9 @@
 //! `$metadata`: the model as CSDL XML, with what cloudpc adds in a schema of its own namespace.
 //!
-//! The contract describes some types by their name alone. A property of such a type is left out here, so that every type that is referred to is
-//! declared. The service root's own types (`deviceManagement`, `roleManagement`) are in no contract file: they are put together from the paths below them.
+//! The contract describes some types by their name alone. A property of such a type is left out
+//! here, so that every type that is referred to is declared. The service root's own types
+//! (`deviceManagement`, `roleManagement`) are in no contract file: they are put together from the
+//! paths below them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -68,7 +70,8 @@ fn enumeration(xml: &mut Xml, declared: &Enum) -> io::Result<()> {
     }
     element.write_inner_content(|xml| {
         for (place, member) in declared.members.iter().enumerate() {
-            // Of a set of flags, the member "none" is the empty one, and the others have a bit each.
+            // Of a set of flags, the member "none" is the empty one, and the others have a bit
+            // each.
             let empty_first = declared.members[0] == "none";
             let value = match (declared.flags, empty_first) {
                 (false, _) => place,

@@ -1,4 +1,5 @@
-//! Query options: `$select`, `$filter`, `$top`, `$skip`, `$count`, `$orderby`, `$expand`, `$search`, `$skiptoken`, `$format`.
+//! Query options: `$select`, `$filter`, `$top`, `$skip`, `$count`, `$orderby`, `$expand`,
+//! `$search`, `$skiptoken`, `$format`.
 //!
 //! Refuses to know how many rows a page has and what properties are sent when nothing is selected.
 
@@ -32,10 +33,12 @@ const KNOWN: [&str; 10] =
     ["select", "filter", "top", "skip", "count", "orderby", "skiptoken", "expand", "search", "format"];
 
 impl Options {
-    /// Reads the raw query of a request. Arguments of functions and parameter aliases are not options and are passed over.
+    /// Reads the raw query of a request. Arguments of functions and parameter aliases are not
+    /// options and are passed over.
     ///
     /// # Errors
-    /// 400 naming the option: unknown, given twice, unreadable, not offered by this operation, or naming a property that the type lacks.
+    /// 400 naming the option: unknown, given twice, unreadable, not offered by this operation, or
+    /// naming a property that the type lacks.
     pub fn parse(edm: &'static Edm, operation: &Operation, query: &str) -> Result<Self, GraphError> {
         let mut options = Self::default();
         let mut seen: Vec<&str> = Vec::new();
@@ -99,7 +102,8 @@ pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-/// Whether the raw name of a query pair is that of this option, with `$`, `%24` or nothing before it.
+/// Whether the raw name of a query pair is that of this option, with `$`, `%24` or nothing before
+/// it.
 pub(crate) fn is_option(raw_name: &str, option: &str) -> bool {
     let bare = raw_name.strip_prefix('$').or_else(|| raw_name.strip_prefix("%24")).unwrap_or(raw_name);
     bare.eq_ignore_ascii_case(option)
@@ -116,7 +120,8 @@ fn check_offered(operation: &Operation, name: &str) -> Result<(), GraphError> {
         ResponseShape::Entity(_) | ResponseShape::Complex(_) | ResponseShape::Collection(_)
     );
     let collection = matches!(operation.response, ResponseShape::Collection(_));
-    // The contract lists what its clients offer. Of what is described elsewhere, these can be had wherever they mean something.
+    // The contract lists what its clients offer. Of what is described elsewhere, these can be had
+    // wherever they mean something.
     let implied = operation.method == Method::Get
         && match name {
             "select" | "expand" => structured,
@@ -142,7 +147,8 @@ fn select(edm: &Edm, item_type: &str, value: &str) -> Result<Vec<String>, GraphE
     Ok(selected)
 }
 
-/// Nothing is expanded. `*` asks for all that there is, which is nothing on a type without navigation properties.
+/// Nothing is expanded. `*` asks for all that there is, which is nothing on a type without
+/// navigation properties.
 fn expand(edm: &Edm, item_type: &str, value: &str) -> Result<(), GraphError> {
     let navigations = edm.type_named(item_type).into_iter().flat_map(|declared| &declared.properties);
     let navigations: Vec<&str> =

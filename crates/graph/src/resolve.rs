@@ -1,8 +1,9 @@
 //! A request path against the model: which operation, with which keys and arguments.
 //!
-//! Takes every spelling that clients send: any case, double slashes, `()` or not, a lost comma between arguments, aliases with and without quotes,
-//! arguments as query options, keys in parentheses, `/me` for `/users/{id}`, and names qualified with their namespace (`microsoft.graph.reboot`,
-//! `cloudpc.cancel`).
+//! Takes every spelling that clients send: any case, double slashes, `()` or not, a lost comma
+//! between arguments, aliases with and without quotes, arguments as query options, keys in
+//! parentheses, `/me` for `/users/{id}`, and names qualified with their namespace
+//! (`microsoft.graph.reboot`, `cloudpc.cancel`).
 //!
 //! Refuses to know what an operation does with its keys, and which arguments it cannot do without.
 
@@ -64,7 +65,8 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint at a path below the root (still percent-encoded), in every spelling in which [`Edm::resolve`] would take a segment.
+    /// The endpoint at a path below the root (still percent-encoded), in every spelling in which
+    /// [`Edm::resolve`] would take a segment.
     pub fn at(path: &str) -> Option<Self> {
         let mut segments = path.split('/').filter(|segment| !segment.is_empty());
         let Some(only) = segments.next() else { return Some(Self::Root) };
@@ -97,15 +99,17 @@ pub struct Target {
     pub scope: Scope,
     /// Keys in the path, in order, without the user's.
     pub keys: Vec<String>,
-    /// Arguments of a function that were given; null, an empty text and an alias that the query does not set are left out.
+    /// Arguments of a function that were given; null, an empty text and an alias that the query
+    /// does not set are left out.
     pub arguments: BTreeMap<String, String>,
-    /// The path as `@odata.context` and links spell it, without the root, with keys in parentheses and without the arguments of a function:
-    /// `deviceManagement/virtualEndpoint/cloudPCs('…')`.
+    /// The path as `@odata.context` and links spell it, without the root, with keys in parentheses
+    /// and without the arguments of a function: `deviceManagement/virtualEndpoint/cloudPCs('…')`.
     pub canonical_path: String,
 }
 
 impl Target {
-    /// Checks that the arguments are of the types of their parameters, and GUIDs where those hold GUIDs.
+    /// Checks that the arguments are of the types of their parameters, and GUIDs where those hold
+    /// GUIDs.
     ///
     /// # Errors
     /// 400 that names the parameter, with what was expected.
@@ -113,8 +117,9 @@ impl Target {
         call::check(&self.operation.parameters, &self.arguments)
     }
 
-    /// The `@odata.context` of the answer: `{root}/$metadata#…`, where the root is an absolute address up to the version. `select` is what `$select` asked for.
-    /// None where the answer has no context: no content, bytes, a count.
+    /// The `@odata.context` of the answer: `{root}/$metadata#…`, where the root is an absolute
+    /// address up to the version. `select` is what `$select` asked for. None where the answer has
+    /// no context: no content, bytes, a count.
     pub fn context(&self, edm: &Edm, root: &str, select: Option<&[String]>) -> Option<String> {
         let operation = self.operation;
         let bound = matches!(operation.kind, OperationKind::Action | OperationKind::Function);
@@ -144,11 +149,14 @@ impl Target {
 }
 
 impl Edm {
-    /// Resolves a path below the root (still percent-encoded, e.g. `/deviceManagement/managedDevices/…`) and its raw query.
+    /// Resolves a path below the root (still percent-encoded, e.g.
+    /// `/deviceManagement/managedDevices/…`) and its raw query.
     ///
     /// # Errors
-    /// 400 `BadRequest` for a segment that no operation has (as Graph says "Resource not found for the segment"), 405 for a method that the path does not take,
-    /// with those that it takes in [`GraphError::allow`], 400 for arguments that cannot be read, 414 for a path or a query that is too long.
+    /// 400 `BadRequest` for a segment that no operation has (as Graph says "Resource not found for
+    /// the segment"), 405 for a method that the path does not take, with those that it takes in
+    /// [`GraphError::allow`], 400 for arguments that cannot be read, 414 for a path or a query that
+    /// is too long.
     pub fn resolve(&'static self, method: Method, path: &str, query: &str) -> Result<Target, GraphError> {
         if path.len() > PATH_BYTES_MAX || query.len() > QUERY_BYTES_MAX {
             return Err(GraphError::new(

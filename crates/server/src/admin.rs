@@ -1,10 +1,13 @@
-//! `/_cloudpc/`: administration, apart from Graph: applications, tokens and keys, and for simulated fleets the clock, faults and scenarios.
+//! `/_cloudpc/`: administration, apart from Graph: applications, tokens and keys, and for simulated
+//! fleets the clock, faults and scenarios.
 //!
-//! Each call is authenticated, checked for its right and answered here; what it does is in one file per noun. Errors leave in the Graph envelope, and
-//! every change writes an audit row. It refuses to know how tokens are made and what a fault does.
+//! Each call is authenticated, checked for its right and answered here; what it does is in one file
+//! per noun. Errors leave in the Graph envelope, and every change writes an audit row. It refuses
+//! to know how tokens are made and what a fault does.
 //!
-//! What reaches beyond a tenant belongs to the owner of the installation ([`crate::installation`]). A tenant's administrator stays
-//! within the tenant, and nobody grants a permission that is not theirs to grant.
+//! What reaches beyond a tenant belongs to the owner of the installation ([`crate::installation`]).
+//! A tenant's administrator stays within the tenant, and nobody grants a permission that is not
+//! theirs to grant.
 
 mod apps;
 mod clock;

@@ -18,7 +18,8 @@ use crate::identity::Identity;
 use crate::pipeline::LastingAnswers;
 use crate::request::Authenticated;
 
-/// Time since some fixed moment, by a clock that is never set: for how long something works, not for when.
+/// Time since some fixed moment, by a clock that is never set: for how long something works, not
+/// for when.
 pub type Monotonic = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// A running server, as a handler sees it. Every request clones it, so a clone is one pointer.
@@ -60,7 +61,8 @@ pub struct Parts {
 }
 
 impl App {
-    /// Returns the caller of a request: whom the edge has found when it judged the head, or else whom the token names.
+    /// Returns the caller of a request: whom the edge has found when it judged the head, or else
+    /// whom the token names.
     ///
     /// # Errors
     /// As [`Identity::authenticate`].

@@ -26,7 +26,8 @@ pub struct Caller {
     pub origin: TokenOrigin,
 }
 
-/// What a token rests on. Without it, nothing that the token has obtained is worth anything any more.
+/// What a token rests on. Without it, nothing that the token has obtained is worth anything any
+/// more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TokenOrigin {
     /// A signing key of ours, and an application and user that the store knows.
@@ -55,8 +56,8 @@ pub struct CallerUser {
 }
 
 impl Caller {
-    /// With whom limits per caller count this one, unique in the tenant: a user, whatever client they use, or an
-    /// application.
+    /// With whom limits per caller count this one, unique in the tenant: a user, whatever client
+    /// they use, or an application.
     pub fn share_key(&self) -> String {
         match (&self.user, self.app_id) {
             (Some(user), _) => format!("user {}", user.id),
@@ -65,7 +66,8 @@ impl Caller {
         }
     }
 
-    /// Whose turns the reads of this caller take: those of the user, or of the application if there is none.
+    /// Whose turns the reads of this caller take: those of the user, or of the application if there
+    /// is none.
     pub fn read_caller(&self) -> ReadCaller {
         let user = self.user.as_ref().map(|user| user.id.0);
         let who = user.or_else(|| self.app_id.map(|app| app.0)).unwrap_or_default();

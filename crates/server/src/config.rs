@@ -13,7 +13,8 @@ use url::Url;
 
 use crate::edge::ANY_ORIGIN;
 
-/// The whole file. Everything in it may be left out; `docs/config.example.toml` shows every name with its default.
+/// The whole file. Everything in it may be left out; `docs/config.example.toml` shows every name
+/// with its default.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -43,13 +44,16 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Host names and addresses by which clients reach the server, besides `localhost`, `127.0.0.1`, `::1` and the machine's
-    /// own name. No other name is served. The certificate is made for them, and tokens may be asked for them.
+    /// Host names and addresses by which clients reach the server, besides `localhost`,
+    /// `127.0.0.1`, `::1` and the machine's own name. No other name is served. The certificate is
+    /// made for them, and tokens may be asked for them.
     pub names: Vec<String>,
-    /// Addresses and networks of proxies whose `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host` are believed.
+    /// Addresses and networks of proxies whose `X-Forwarded-For`, `X-Forwarded-Proto` and
+    /// `X-Forwarded-Host` are believed.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
-    /// Origins whose pages may call Graph and the token service, such as `https://portal.example.com`; `*`: every origin.
+    /// Origins whose pages may call Graph and the token service, such as
+    /// `https://portal.example.com`; `*`: every origin.
     pub cors_origins: Vec<String>,
 }
 
@@ -93,7 +97,8 @@ pub struct EngineConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UndoConfig {
-    /// How long after its end a reprovision, restore, resize or undo can be undone, seconds. 0: not at all.
+    /// How long after its end a reprovision, restore, resize or undo can be undone, seconds. 0: not
+    /// at all.
     pub window_s: u64,
     /// What the old disks that are kept for it may take together, bytes.
     pub disk_bytes_max: u64,
@@ -133,7 +138,8 @@ pub struct QemuConfig {
     pub accelerator: AcceleratorSetting,
     /// Memory that all machines together may have, GiB; all of the host's but one if left out.
     pub ram_gib_max: Option<u32>,
-    /// What holds each machine to the memory and processors of its service plan: `auto`, `systemd` or `off`.
+    /// What holds each machine to the memory and processors of its service plan: `auto`, `systemd`
+    /// or `off`.
     pub limits: LimitsSetting,
     /// The bridge of the host that machines are on; none: their network cards lead nowhere.
     pub bridge: Option<String>,
@@ -155,13 +161,15 @@ pub struct DesktopConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
-    /// Which lines are written, e.g. `info`, which has one for each request, or `warn,cloudpc_engine=debug`.
+    /// Which lines are written, e.g. `info`, which has one for each request, or
+    /// `warn,cloudpc_engine=debug`.
     pub filter: String,
     /// How they look.
     pub format: LogFormat,
 }
 
-/// How closely the rules of the real service that hurt self-hosters are followed; each is listed in `docs/API.md`.
+/// How closely the rules of the real service that hurt self-hosters are followed; each is listed in
+/// `docs/API.md`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fidelity {

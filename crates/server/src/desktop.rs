@@ -6,8 +6,9 @@
 //! bridge    uses the key up, carries bytes between the WebSocket and the machine's screen
 //! ```
 //!
-//! A ticket, a key and an open desktop are never worth more than the permissions of the caller who asked for them: these are
-//! checked again at each stage, and while the desktop is open. Nothing here knows how a screen is reached.
+//! A ticket, a key and an open desktop are never worth more than the permissions of the caller who
+//! asked for them: these are checked again at each stage, and while the desktop is open. Nothing
+//! here knows how a screen is reached.
 
 mod bridge;
 mod page;
@@ -128,8 +129,8 @@ impl Admission {
     }
 }
 
-/// Checks what an admission is worth now: its caller may have lost permissions, its machine may have been deleted or given to
-/// another user. It never becomes worth more.
+/// Checks what an admission is worth now: its caller may have lost permissions, its machine may
+/// have been deleted or given to another user. It never becomes worth more.
 async fn check(app: &App, admission: &Admission) -> Result<Entry, Closed> {
     let caller = app.identity.recheck(&admission.caller).await.map_err(|error| match error.status {
         401 => Closed::Withdrawn,

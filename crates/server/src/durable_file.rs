@@ -1,4 +1,5 @@
-//! Files that are replaced in one step, so that a crash or a power cut leaves the old one or the new one and never half of one.
+//! Files that are replaced in one step, so that a crash or a power cut leaves the old one or the
+//! new one and never half of one.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};

@@ -1,8 +1,9 @@
 //! The edge: sockets, TLS, limits, request ids.
 //!
-//! What reaches the routes behind it is whole, within limits, and knows its ids, its address, its peer and its caller. The
-//! head of a request is judged before its body is read: only a valid token gets a large one. The edge refuses to know what
-//! any route means, but for which of them take a token.
+//! What reaches the routes behind it is whole, within limits, and knows its ids, its address, its
+//! peer and its caller. The head of a request is judged before its body is read: only a valid token
+//! gets a large one. The edge refuses to know what any route means, but for which of them take a
+//! token.
 
 mod body;
 mod connections;
@@ -83,8 +84,8 @@ pub struct Edge {
     strangers: Pools,
 }
 
-/// A place among the requests that are answered at the same time. It is in the extensions of the answer, to be held until
-/// that has been taken.
+/// A place among the requests that are answered at the same time. It is in the extensions of the
+/// answer, to be held until that has been taken.
 #[derive(Clone)]
 struct Place(#[expect(dead_code, reason = "held to be dropped")] Arc<Taken>);
 
@@ -141,7 +142,8 @@ impl Edge {
         let mut caller = self.authenticate(&parts).await;
         let (owner, pools, bytes_max) = self.standing(&parts, caller.as_ref());
         let (body, room) = if matches!(caller, Some(Err(_))) {
-            // Whoever answers will refuse it, in words and headers of its own, and looks at nothing else before.
+            // Whoever answers will refuse it, in words and headers of its own, and looks at nothing
+            // else before.
             if !body.is_end_stream() {
                 body::drain(&parts.headers, body, &arrival.stop).await;
             }
@@ -182,7 +184,8 @@ impl Edge {
         answer.ok_or_else(|| GraphError::new(500, "InternalServerError", "The service could not complete the request."))
     }
 
-    /// Who sends a request to a path that takes a token, or why that token is not believed; none: the path takes no token.
+    /// Who sends a request to a path that takes a token, or why that token is not believed; none:
+    /// the path takes no token.
     async fn authenticate(&self, parts: &Parts) -> Option<Result<Arc<Caller>, GraphError>> {
         let path = parts.uri.path();
         let takes_token = is_graph(path) || is_administration(path);
@@ -217,7 +220,8 @@ impl Edge {
     }
 }
 
-/// A change that was begun is carried to its end even if the client goes away, with all that has to follow its commit: by a task of its own from then on.
+/// A change that was begun is carried to its end even if the client goes away, with all that has to
+/// follow its commit: by a task of its own from then on.
 struct Carried(Option<BoxFuture<'static, std::thread::Result<Response<Body>>>>);
 
 impl Future for Carried {
@@ -255,7 +259,8 @@ fn router(app: App, health: Arc<Health>) -> Router {
         .with_state(app)
 }
 
-/// Graph's own paths are many and oddly spelled (any case, double slashes), so they are resolved by the pipeline and not by the router.
+/// Graph's own paths are many and oddly spelled (any case, double slashes), so they are resolved by
+/// the pipeline and not by the router.
 async fn routed(app: App, router: Router, request: Request<Body>) -> Response<Body> {
     if is_graph(request.uri().path()) {
         return pipeline::handle(app, request).await;
@@ -343,7 +348,8 @@ fn url_too_long() -> GraphError {
 
 /// `WWW-Authenticate` as Graph sends it (RFC 6750 §3).
 fn challenge(base: &BaseAddress, problem: Option<&str>) -> HeaderValue {
-    // The message may quote what a stranger sent; only what is safe inside a quoted string of a header goes in.
+    // The message may quote what a stranger sent; only what is safe inside a quoted string of a
+    // header goes in.
     let is_safe = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
     let problem: String = problem.unwrap_or("The access token is not valid.").chars().filter(is_safe).collect();
     let text = format!(

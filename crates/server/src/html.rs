@@ -1,9 +1,11 @@
-//! Pages for people, and the cookies that they leave. What a page is about is the business of whoever shows it.
+//! Pages for people, and the cookies that they leave. What a page is about is the business of
+//! whoever shows it.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 
-/// A page that is kept nowhere and framed by nobody. `policy` says what else it may load and run, as a Content-Security-Policy does; else it may do nothing.
+/// A page that is kept nowhere and framed by nobody. `policy` says what else it may load and run,
+/// as a Content-Security-Policy does; else it may do nothing.
 pub(crate) fn page(status: StatusCode, title: &str, policy: &str, content: &str) -> Response {
     let text = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\

@@ -1,7 +1,8 @@
 //! Identity: the token service, and the check of every token.
 //!
-//! The token service is shaped like Entra's v2.0 endpoints, so that azure-identity and MSAL work against it unchanged. Tokens of outside issuers are believed if the
-//! configuration names them. Nothing here knows what a permission allows; that is the pipeline's business.
+//! The token service is shaped like Entra's v2.0 endpoints, so that azure-identity and MSAL work
+//! against it unchanged. Tokens of outside issuers are believed if the configuration names them.
+//! Nothing here knows what a permission allows; that is the pipeline's business.
 
 mod attempts;
 mod audit;
@@ -43,10 +44,12 @@ use sign_in::SignInPlaces;
 
 pub use keys::{OldKeys, SIGNING_KEY_AGE_MAX};
 
-/// The audience of Graph, as an address and as the id that its service principal has in every tenant.
+/// The audience of Graph, as an address and as the id that its service principal has in every
+/// tenant.
 pub const GRAPH_AUDIENCES: [&str; 2] = ["https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000"];
 
-/// The public client that is there without being registered: people sign in with it by device code, and administrators make tokens for users with it.
+/// The public client that is there without being registered: people sign in with it by device code,
+/// and administrators make tokens for users with it.
 pub const BUILT_IN_CLIENT: AppId = AppId(Uuid::from_u128(0x6b1f_09a2_5c0e_4d5b_9a53_2f3c_8e41_7d10));
 
 /// Name of [`BUILT_IN_CLIENT`].
@@ -74,7 +77,8 @@ pub const VERIFIED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub struct Parts {
     /// Applications, users, keys.
     pub store: Store,
-    /// The host's clock, never a simulated one: clients judge the lifetime of a token by their own clock, and a simulated one may be years ahead of it.
+    /// The host's clock, never a simulated one: clients judge the lifetime of a token by their own
+    /// clock, and a simulated one may be years ahead of it.
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub rng: Arc<dyn Rng>,
@@ -159,11 +163,13 @@ impl Identity {
     /// Who sends these headers.
     ///
     /// # Errors
-    /// 401 `InvalidAuthenticationToken` saying what is wrong with the token; the edge adds `WWW-Authenticate`.
+    /// 401 `InvalidAuthenticationToken` saying what is wrong with the token; the edge adds
+    /// `WWW-Authenticate`.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, GraphError> {
         let token = bearer(headers)?;
         let now = self.clock.now();
-        // Read before anything is looked up: whatever changes meanwhile makes what is put into the cache below worthless.
+        // Read before anything is looked up: whatever changes meanwhile makes what is put into the
+        // cache below worthless.
         let generation = *self.generation.borrow();
         if let Some(verified) = self.verified.get(token)
             && verified.generation == generation
@@ -179,23 +185,25 @@ impl Identity {
         Ok(caller)
     }
 
-    /// Makes every token be looked at anew. To be called after an application or a user has lost something, so that it takes effect at once.
+    /// Makes every token be looked at anew. To be called after an application or a user has lost
+    /// something, so that it takes effect at once.
     pub fn forget_verified(&self) {
         self.generation.send_modify(|generation| *generation += 1);
         self.verified.clear();
     }
 
-    /// Tells whenever something may have made a verified token worthless, so that whoever holds what a caller has obtained
-    /// calls [`recheck`](Self::recheck).
+    /// Tells whenever something may have made a verified token worthless, so that whoever holds
+    /// what a caller has obtained calls [`recheck`](Self::recheck).
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()
     }
 
-    /// A caller that has been authenticated before, with those of its permissions that it still has.
+    /// A caller that has been authenticated before, with those of its permissions that it still
+    /// has.
     ///
     /// # Errors
-    /// 401 if its token is worthless by now for another reason than its age, or an outside issuer's and expired; 503 if that
-    /// cannot be found out.
+    /// 401 if its token is worthless by now for another reason than its age, or an outside issuer's
+    /// and expired; 503 if that cannot be found out.
     pub async fn recheck(&self, caller: &Caller) -> Result<Caller, GraphError> {
         match &caller.origin {
             TokenOrigin::Local { key_id } => {
@@ -246,10 +254,12 @@ impl Identity {
         self.access_token(base, GRAPH_AUDIENCES[0], &Subject::App(&app))
     }
 
-    /// A token on behalf of a local user, named by `user_principal_name`, as if they had signed in to [`BUILT_IN_CLIENT`]. `permissions`: only these; none: all that they have.
+    /// A token on behalf of a local user, named by `user_principal_name`, as if they had signed in
+    /// to [`BUILT_IN_CLIENT`]. `permissions`: only these; none: all that they have.
     ///
     /// # Errors
-    /// Not found: the tenant has no such user, or they are disabled. Invalid: a permission that they do not have.
+    /// Not found: the tenant has no such user, or they are disabled. Invalid: a permission that
+    /// they do not have.
     pub async fn issue_for_user(
         &self,
         base: &BaseAddress,
@@ -363,7 +373,8 @@ pub fn routes() -> Router<Arc<Identity>> {
     endpoints::routes().merge(device::routes())
 }
 
-/// Whether tokens for this audience are meant for us: Graph's, or `http(s)://<one of our names>`. GUIDs and hosts are compared without case.
+/// Whether tokens for this audience are meant for us: Graph's, or `http(s)://<one of our names>`.
+/// GUIDs and hosts are compared without case.
 fn is_our_audience(names: &[String], audience: &str) -> bool {
     if let Ok(id) = Uuid::parse_str(audience) {
         return Uuid::parse_str(GRAPH_AUDIENCES[1]) == Ok(id);

@@ -1,4 +1,5 @@
-//! The images of real machines in a data directory, which the command line makes. Needs no running service.
+//! The images of real machines in a data directory, which the command line makes. Needs no running
+//! service.
 
 use cloudpc_drivers::qemu::{AcceleratorSetting, Capacity, LimitsSetting, Network, QemuDriver, QemuParts};
 use cloudpc_drivers::{Driver, DriverError, Fetcher, GuestError, MachineSpec, SystemClock, SystemRng};
@@ -19,7 +20,8 @@ const IMAGES: &str = "qemu/images";
 /// Machines that only try an image out, apart from those of the service, which may be running.
 const TRIALS: &str = "qemu/trials";
 
-/// How long the guest agent of an image that is tried out may usually take to answer. Windows takes minutes under software emulation.
+/// How long the guest agent of an image that is tried out may usually take to answer. Windows takes
+/// minutes under software emulation.
 pub const TRIAL_TIME_MAX: Duration = Duration::from_mins(10);
 
 /// How often a trial looks whether the one before it has ended.
@@ -47,8 +49,9 @@ pub enum Trial {
     },
 }
 
-/// Starts a machine from an image of a data directory, to see whether its guest agent answers within `time_max`, and removes it again. Ends early when `stop` does.
-/// One trial at a time: it removes what one whose process was killed has left.
+/// Starts a machine from an image of a data directory, to see whether its guest agent answers
+/// within `time_max`, and removes it again. Ends early when `stop` does. One trial at a time: it
+/// removes what one whose process was killed has left.
 ///
 /// # Errors
 /// The machine cannot be made or started.

@@ -1,7 +1,8 @@
 //! The owner of the installation: the application that `admin.json` in the data directory names.
 //!
-//! Whoever may read that file owns the installation. The store names the application in a setting, which no request can change, so
-//! that no permission of a tenant, no scenario and no token of an outside issuer makes anyone else the owner.
+//! Whoever may read that file owns the installation. The store names the application in a setting,
+//! which no request can change, so that no permission of a tenant, no scenario and no token of an
+//! outside issuer makes anyone else the owner.
 
 use cloudpc_model::{AppId, TenantId};
 use cloudpc_store::{Reader, StoreError, Tx};

@@ -1,7 +1,7 @@
 //! The operations: one file each, registered in one table.
 //!
-//! A row names the operation by its key in the contract, says who may call it, and what answers. What the contract has and this table has not is
-//! answered with 501 by the pipeline.
+//! A row names the operation by its key in the contract, says who may call it, and what answers.
+//! What the contract has and this table has not is answered with 501 by the pipeline.
 
 mod action;
 mod activity;

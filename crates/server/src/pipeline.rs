@@ -1,8 +1,9 @@
 //! One pipeline for every Graph request: authenticate, resolve, authorise, check, call, shape.
 //!
-//! The order is part of the answer. A caller without a token learns nothing about paths; an unknown path is unknown to everyone; whoever lacks a
-//! permission is told so before arguments, options and body are looked at. Which operation needs what stands in one table, [`crate::operations`]. The pipeline refuses to know
-//! what any of them does.
+//! The order is part of the answer. A caller without a token learns nothing about paths; an unknown
+//! path is unknown to everyone; whoever lacks a permission is told so before arguments, options and
+//! body are looked at. Which operation needs what stands in one table, [`crate::operations`]. The
+//! pipeline refuses to know what any of them does.
 
 pub(crate) mod access;
 mod answer;
@@ -47,7 +48,8 @@ const DIAGNOSTIC_VALUE: HeaderValue = HeaderValue::from_static(
     r#"{"ServerInfo":{"DataCenter":"cloudpc","Slice":"E","Ring":"1","ScaleUnit":"000","RoleInstance":"cloudpc"}}"#,
 );
 
-/// Answers a request below `/v1.0` or `/beta`. The edge has put [`crate::request::RequestIds`] and [`crate::request::BaseAddress`] into its extensions.
+/// Answers a request below `/v1.0` or `/beta`. The edge has put [`crate::request::RequestIds`] and
+/// [`crate::request::BaseAddress`] into its extensions.
 pub async fn handle(app: App, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let ids = head.extensions.get::<RequestIds>().expect("the edge gives every request its ids");
@@ -68,7 +70,8 @@ async fn respond(app: &App, head: &Parts, body: Body, ids: &RequestIds) -> Respo
     response
 }
 
-/// An error as an answer: Graph's envelope with the ids of the request. The edge adds the headers that its status needs.
+/// An error as an answer: Graph's envelope with the ids of the request. The edge adds the headers
+/// that its status needs.
 pub fn refuse(app: &App, ids: &RequestIds, error: &GraphError) -> Response<Body> {
     let mut response = answer::with_body(envelope(app, ids, error), CONTENT_TYPE_JSON);
     *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -208,7 +211,8 @@ fn resolve(edm: &'static Edm, method: &http::Method, path: &str, query: &str) ->
     if let Some(method) = Method::named(method.as_str()) {
         return edm.resolve(method, path, query);
     }
-    // No operation takes this method, nor PUT, which stands in for it here: the path has its say first.
+    // No operation takes this method, nor PUT, which stands in for it here: the path has its say
+    // first.
     let mut error = GraphError::new(405, "Request_BadRequest", format!("This path does not take the method {method}."));
     match edm.resolve(Method::Put, path, query) {
         Err(refusal) if refusal.status == 405 => error.allow = refusal.allow,

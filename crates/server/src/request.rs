@@ -24,13 +24,15 @@ pub struct RequestIds {
     pub client_request_id: Arc<str>,
 }
 
-/// The network peer that a request comes from, for shares of what all peers use together: its address, or the one that
-/// a trusted proxy names. An IPv6 peer is its /64, the smallest network that a site is given, so its last 64 bits are 0.
+/// The network peer that a request comes from, for shares of what all peers use together: its
+/// address, or the one that a trusted proxy names. An IPv6 peer is its /64, the smallest network
+/// that a site is given, so its last 64 bits are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Peer(pub IpAddr);
 
 impl Peer {
-    /// Returns the peer of an address. An IPv4 address that is written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address.
+    /// Returns the peer of an address. An IPv4 address that is written as IPv6 (`::ffff:192.0.2.1`)
+    /// is the IPv4 address.
     pub fn of(address: IpAddr) -> Self {
         /// Bits of an IPv6 address that name an interface within its network.
         const INTERFACE_BITS: u32 = 64;
@@ -43,11 +45,13 @@ impl Peer {
     }
 }
 
-/// Scheme and authority that the client used, e.g. `https://127.0.0.1:8366`, so that links lead back the same way.
+/// Scheme and authority that the client used, e.g. `https://127.0.0.1:8366`, so that links lead
+/// back the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseAddress(pub Arc<str>);
 
-/// What was asked for, as the log names it. Whoever answers puts it into the extensions of the answer, and the [`Caller`](crate::caller::Caller) as an `Arc` beside it.
+/// What was asked for, as the log names it. Whoever answers puts it into the extensions of the
+/// answer, and the [`Caller`](crate::caller::Caller) as an `Arc` beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route(pub String);
 
@@ -64,8 +68,8 @@ impl RequestIds {
     }
 }
 
-/// Who sends a request to a path that takes a token, or why the token is not believed. The edge puts it into the extensions
-/// of the request, and reads no body of one that is not believed.
+/// Who sends a request to a path that takes a token, or why the token is not believed. The edge
+/// puts it into the extensions of the request, and reads no body of one that is not believed.
 #[derive(Clone, Debug)]
 pub struct Authenticated(pub Result<Arc<Caller>, GraphError>);
 

@@ -1,7 +1,10 @@
-//! Scenarios: a fleet described in TOML, loaded into the store and the simulation in one go, and saved again.
+//! Scenarios: a fleet described in TOML, loaded into the store and the simulation in one go, and
+//! saved again.
 //!
-//! [`file`] says what may be written, [`resolve`] what it comes to, [`describe`] how the present fleet is written down. Loading finds every mistake before it changes
-//! anything; then the store changes in one transaction, and the machines follow. A crash in between is made good by [`resume`].
+//! [`file`] says what may be written, [`resolve`] what it comes to, [`describe`] how the present
+//! fleet is written down. Loading finds every mistake before it changes anything; then the store
+//! changes in one transaction, and the machines follow. A crash in between is made good by
+//! [`resume`].
 //!
 //! This module refuses to know how a machine is simulated and who may load a scenario.
 
@@ -84,8 +87,8 @@ pub async fn prepare(app: &App, home: Option<TenantId>, text: &str) -> Result<Pr
 /// describes; then makes its machines. Returns its tenants.
 ///
 /// # Errors
-/// Invalid: it has an application with the id of the owner's; nothing has changed then.
-/// The store or the machines' host fails; [`resume`] goes on with it.
+/// Invalid: it has an application with the id of the owner's; nothing has changed then. The store
+/// or the machines' host fails; [`resume`] goes on with it.
 pub async fn load(app: &App, Prepared { world, .. }: Prepared) -> Result<Vec<TenantId>, Error> {
     let tenants = world.tenants.iter().map(|tenant| tenant.id).collect();
     let conditions = Conditions { pace: world.pace.clone(), artifacts: world.artifacts.clone() };
@@ -138,7 +141,8 @@ pub async fn resume(app: &App) -> Result<(), Error> {
     app.store.write(|tx| tx.setting_put(PENDING, b"")).await.map_err(Error::from)
 }
 
-/// Empties the fleet: everything goes but settings, tenants' signing keys, applications and the tenants that have any.
+/// Empties the fleet: everything goes but settings, tenants' signing keys, applications and the
+/// tenants that have any.
 ///
 /// # Errors
 /// The store or the simulation fails.
@@ -151,8 +155,8 @@ pub async fn clear(app: &App) -> Result<(), Error> {
     app.store.empty_log().await.map_err(Error::from)
 }
 
-/// The present fleet as a scenario that [`load`] takes. It has no applications, for they belong to the installation; a change under way is
-/// written down as if it had not begun.
+/// The present fleet as a scenario that [`load`] takes. It has no applications, for they belong to
+/// the installation; a change under way is written down as if it had not begun.
 ///
 /// # Errors
 /// The store fails.
@@ -373,7 +377,8 @@ mod tests {
         assert_eq!(own.cloud_pcs[0].id, derived.cloud_pcs[0].id);
     }
 
-    /// The parser has a bound of its own, 80 levels; without it, a deep text would overflow the stack.
+    /// The parser has a bound of its own, 80 levels; without it, a deep text would overflow the
+    /// stack.
     #[test]
     fn a_deep_scenario_is_refused_and_a_byte_order_mark_is_skipped() {
         parse("\u{feff}faults = []").unwrap();

@@ -42,16 +42,19 @@ pub use passwords::PASSWORDS_FILE;
 /// How long open requests and running steps may take to end when the server stops.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// How often finished pages are looked for. Process time: answers are the same without them, only slower.
+/// How often finished pages are looked for. Process time: answers are the same without them, only
+/// slower.
 const FINISH_PAGES_EVERY: Duration = Duration::from_secs(5);
 
 /// The setting that holds the key of the links between pages.
 const LINK_KEY: &str = "links.key";
 
-/// The setting that says of which kind the machines of a data directory are. What the database says of one kind is not true of the other.
+/// The setting that says of which kind the machines of a data directory are. What the database says
+/// of one kind is not true of the other.
 const DRIVER: &str = "driver";
 
-/// The last year that the host's clock may show. Certificates and tokens name times some years later, and no date has five digits.
+/// The last year that the host's clock may show. Certificates and tokens name times some years
+/// later, and no date has five digits.
 const YEAR_MAX: i16 = 8999;
 
 /// The first moment after [`YEAR_MAX`].
@@ -213,7 +216,8 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
 }
 
 impl Server {
-    /// Opens the data directory, makes what a first start needs, binds the addresses and begins to serve and to run actions.
+    /// Opens the data directory, makes what a first start needs, binds the addresses and begins to
+    /// serve and to run actions.
     ///
     /// # Errors
     /// Whatever keeps it from that; nothing runs then.
@@ -221,9 +225,11 @@ impl Server {
         let host_clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
         must_be_possible(host_clock.now())?;
-        // Actions go by a clock that never jumps; tokens and certificates by the one that the rest of the world has.
+        // Actions go by a clock that never jumps; tokens and certificates by the one that the rest
+        // of the world has.
         let steady_clock: Arc<dyn Clock> = Arc::new(SteadyClock::of_host());
-        // Bound first: an address that is taken is the most likely trouble, and nothing has been made yet.
+        // Bound first: an address that is taken is the most likely trouble, and nothing has been
+        // made yet.
         let http = bind(options.listen).await?;
         let https = bind(options.tls_listen).await?;
         let addresses = [http.as_ref().map(|(_, address)| *address), https.as_ref().map(|(_, address)| *address)];
@@ -277,7 +283,8 @@ impl Server {
         self.https_address
     }
 
-    /// Stops claiming, answers open requests, lets the current steps end within a grace time. What does not end in time keeps its log and goes on at the next start.
+    /// Stops claiming, answers open requests, lets the current steps end within a grace time. What
+    /// does not end in time keeps its log and goes on at the next start.
     pub async fn stop(self) {
         self.stop.cancel();
         self.connections.close();
@@ -335,7 +342,8 @@ async fn first_start(app: &App, options: &Options) -> Result<(), StartError> {
 fn run_engine(engine: Engine, stop: CancellationToken, health: Arc<Health>) -> JoinHandle<()> {
     tokio::spawn(async move {
         health.engine_runs.store(true, Ordering::Release);
-        // If it panics, the flag has to fall too: a server that runs no actions must not look ready.
+        // If it panics, the flag has to fall too: a server that runs no actions must not look
+        // ready.
         let _fallen = Falling(Arc::clone(&health));
         engine.run(stop).await;
     })
@@ -366,7 +374,8 @@ fn open_store(path: &std::path::Path) -> Result<Store, StartError> {
     Store::open(path, WriteMode::Grouped).map_err(|source| StartError::Store { path: path.to_owned(), source })
 }
 
-/// The directory's lock says that nobody else runs these actions, so what was under way at a crash can go on at once.
+/// The directory's lock says that nobody else runs these actions, so what was under way at a crash
+/// can go on at once.
 async fn expire_leases(store: &Store) -> Result<(), Error> {
     match store.write(|tx| Ok::<_, Error>(tx.action_expire_leases()?)).await {
         // On a full disk what is known is still served, and the leases run out by themselves.

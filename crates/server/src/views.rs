@@ -1,4 +1,5 @@
-//! From the domain to the wire: plain functions, written out. The only place that knows what Graph calls our states.
+//! From the domain to the wire: plain functions, written out. The only place that knows what Graph
+//! calls our states.
 //!
 //! A view borrows what it shows and is serialised straight into the body.
 
@@ -59,7 +60,8 @@ fn none_if_empty(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// An enum member declared after `unknownFutureValue`: sent by its name only to clients that ask for it.
+/// An enum member declared after `unknownFutureValue`: sent by its name only to clients that ask
+/// for it.
 fn late_member(name: &'static str, asked_for: bool) -> &'static str {
     if asked_for { name } else { "unknownFutureValue" }
 }

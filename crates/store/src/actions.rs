@@ -1,7 +1,8 @@
 //! Actions and their event logs.
 //!
-//! Each open action stands in the line of its target, by number. The first of a line is *at the front*: only it can be claimed, and a partial
-//! unique index over (tenant, target) where `at_front` is what makes "one running action per machine" a fact of the database.
+//! Each open action stands in the line of its target, by number. The first of a line is *at the
+//! front*: only it can be claimed, and a partial unique index over (tenant, target) where
+//! `at_front` is what makes "one running action per machine" a fact of the database.
 
 mod change;
 
@@ -13,7 +14,8 @@ use crate::{Reader, StoreError};
 
 const TABLE: &str = "actions";
 
-/// What an action is read from, in the order of the struct. The steps are left out where no one looks at them.
+/// What an action is read from, in the order of the struct. The steps are left out where no one
+/// looks at them.
 macro_rules! columns {
     ($steps:literal) => {
         concat!(
@@ -165,7 +167,8 @@ impl Reader<'_> {
         self.count("SELECT count(*) FROM actions WHERE open = 1", [])
     }
 
-    /// When the next action becomes claimable, by its due time or its lease's end; none if none is at a front.
+    /// When the next action becomes claimable, by its due time or its lease's end; none if none is
+    /// at a front.
     pub fn action_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.row(
             "SELECT claim_at FROM actions WHERE at_front = 1 AND claim_at IS NOT NULL ORDER BY claim_at, id LIMIT 1",
@@ -174,7 +177,8 @@ impl Reader<'_> {
         )
     }
 
-    /// Actions of all tenants that wait behind another one and were to have ended by `now`, earliest deadline first; without their steps.
+    /// Actions of all tenants that wait behind another one and were to have ended by `now`,
+    /// earliest deadline first; without their steps.
     pub fn action_overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Action>, StoreError> {
         self.rows(
             concat!(
@@ -206,7 +210,8 @@ impl Reader<'_> {
     }
 }
 
-/// The line of a target: the same for every spelling of a GUID, or else of a text in another case. One machine has one line.
+/// The line of a target: the same for every spelling of a GUID, or else of a text in another case.
+/// One machine has one line.
 fn line_name(target: &str) -> String {
     match target.parse::<CloudPcId>() {
         Ok(id) => id.to_string(),

@@ -37,7 +37,8 @@ impl Reader<'_> {
         )
     }
 
-    /// How many rows the audit log of a tenant has: they are numbered without gaps, and none is ever taken from the middle.
+    /// How many rows the audit log of a tenant has: they are numbered without gaps, and none is
+    /// ever taken from the middle.
     pub fn audit_count(&self, tenant: TenantId) -> Result<u64, StoreError> {
         self.count(
             "SELECT coalesce(

@@ -54,7 +54,8 @@ impl Reader<'_> {
                 params![tenant.0, guid_after(after.map(|id| id.0)), rows::limit(limit)],
                 cloud_pc,
             ),
-            // The ids from the index by user, then their rows: in one step SQLite would walk the rows of everyone.
+            // The ids from the index by user, then their rows: in one step SQLite would walk the
+            // rows of everyone.
             Some(user) => self.rows(
                 concat!(
                     "SELECT ",

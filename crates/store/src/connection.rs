@@ -6,7 +6,8 @@
 //!                        └──▶ checkpointer thread: moves the log into the database while no one waits for it
 //! ```
 //!
-//! A closure that fails or panics takes back its own writes and nobody else's. This module refuses to know what the closures do.
+//! A closure that fails or panics takes back its own writes and nobody else's. This module refuses
+//! to know what the closures do.
 
 mod checkpoint;
 mod damage;
@@ -32,7 +33,8 @@ use writer::{Answer, WriteJob};
 
 pub use turns::{READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, SCANNERS_MAX};
 
-/// Reader threads. A constant: each has a page cache, and SQLite's readers are bound by the processor, not by waiting.
+/// Reader threads. A constant: each has a page cache, and SQLite's readers are bound by the
+/// processor, not by waiting.
 pub const READERS: usize = 4;
 /// Closures that wait for the writer; more wait outside, in their callers.
 pub const WRITE_QUEUE_MAX: usize = 1024;
@@ -44,12 +46,14 @@ pub const WRITE_BATCH_MAX: usize = 512;
 pub enum WriteMode {
     /// By one writer thread, grouped: the way a server runs.
     Grouped,
-    /// By the calling task, one transaction each, reads too: the way a simulation on a virtual clock runs, so that a seed replays exactly.
-    /// Nothing is synced: what it wrote outlives the process, but not a power cut.
+    /// By the calling task, one transaction each, reads too: the way a simulation on a virtual
+    /// clock runs, so that a seed replays exactly. Nothing is synced: what it wrote outlives the
+    /// process, but not a power cut.
     Inline,
 }
 
-/// The store. Cheap to clone. The last one to be dropped finishes what is queued and closes the database.
+/// The store. Cheap to clone. The last one to be dropped finishes what is queued and closes the
+/// database.
 #[derive(Clone)]
 pub struct Store {
     work: Arc<Work>,
@@ -79,10 +83,12 @@ impl<'a> std::ops::Deref for Tx<'a> {
 }
 
 impl Store {
-    /// Opens or makes the database `cloudpc.db` in `directory`, migrates it, and takes the directory's lock.
+    /// Opens or makes the database `cloudpc.db` in `directory`, migrates it, and takes the
+    /// directory's lock.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] if another process has the directory open, [`StoreError::TooNew`] if a newer version wrote it.
+    /// [`StoreError::InUse`] if another process has the directory open, [`StoreError::TooNew`] if a
+    /// newer version wrote it.
     pub fn open(directory: &Path, mode: WriteMode) -> Result<Self, StoreError> {
         let lock = DirectoryLock::take(directory)?;
         let database = lock.database()?;
@@ -108,13 +114,14 @@ impl Store {
         Self { caller, ..self.clone() }
     }
 
-    /// What was found to be damaged since this was opened; the first finding. A damaged store goes on answering what it can read.
+    /// What was found to be damaged since this was opened; the first finding. A damaged store goes
+    /// on answering what it can read.
     pub fn damage(&self) -> Option<String> {
         self.damage.found().map(str::to_owned)
     }
 
-    /// Looks whether the database file is still the one that was opened. If it was removed or replaced, that counts as damage: what is written
-    /// goes to a file that nobody will find again.
+    /// Looks whether the database file is still the one that was opened. If it was removed or
+    /// replaced, that counts as damage: what is written goes to a file that nobody will find again.
     pub fn check_file(&self) {
         let path = self.directory.join(DATABASE);
         if FileId::at(&path).ok() != Some(self.database) {
@@ -122,7 +129,8 @@ impl Store {
         }
     }
 
-    /// Reads the whole database file and notes damage. Blocks for as long as that takes; ends early once `stop` is true.
+    /// Reads the whole database file and notes damage. Blocks for as long as that takes; ends early
+    /// once `stop` is true.
     ///
     /// # Errors
     /// The file cannot be read. Damage is no error; see [`Store::damage`].
@@ -148,8 +156,9 @@ impl Store {
         self.turns(Kind::Read, once).await
     }
 
-    /// Runs `work` again and again, each time against a consistent view of its own, until it breaks with a result. Others' reads get their turn in between.
-    /// A scan whose caller has gone away ends.
+    /// Runs `work` again and again, each time against a consistent view of its own, until it breaks
+    /// with a result. Others' reads get their turn in between. A scan whose caller has gone away
+    /// ends.
     ///
     /// # Errors
     /// Whatever `work` returns; [`StoreError::Panicked`] if it panics.
@@ -198,11 +207,12 @@ impl Store {
         }
     }
 
-    /// Runs `work` in a transaction and returns after its commit is on disk. If `work` fails, nothing it wrote remains. A caller that stops waiting
-    /// does not stop the work.
+    /// Runs `work` in a transaction and returns after its commit is on disk. If `work` fails,
+    /// nothing it wrote remains. A caller that stops waiting does not stop the work.
     ///
     /// # Errors
-    /// Whatever `work` returns; [`StoreError::Panicked`] if it panics; [`StoreError::NotCommitted`] if the disk said no in the end.
+    /// Whatever `work` returns; [`StoreError::Panicked`] if it panics; [`StoreError::NotCommitted`]
+    /// if the disk said no in the end.
     pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -303,7 +313,8 @@ impl Drop for Threads {
     fn drop(&mut self) {
         self.reads.close();
         self.writes.close();
-        // Readers first: the writer's last checkpoint empties the log only when no one reads from it.
+        // Readers first: the writer's last checkpoint empties the log only when no one reads from
+        // it.
         for handle in self.readers.drain(..).chain(self.writer.take()) {
             // A closure may have held the last handle; a thread cannot wait for itself.
             if handle.thread().id() != std::thread::current().id() && handle.join().is_err() {
@@ -358,7 +369,8 @@ fn run_alone<T, E: From<StoreError>>(
     result
 }
 
-/// A panic in a closure fails its call. The closure is gone then and its writes are rolled back, so nothing half-done can be seen.
+/// A panic in a closure fails its call. The closure is gone then and its writes are rolled back, so
+/// nothing half-done can be seen.
 fn guarded<T, E: From<StoreError>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let message = panic

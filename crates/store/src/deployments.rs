@@ -1,4 +1,5 @@
-//! Deployment results: one row per deployment, clustered in the order in which they are served (partner, number).
+//! Deployment results: one row per deployment, clustered in the order in which they are served
+//! (partner, number).
 
 use cloudpc_model::{Action, ActionId, ActivityId, Failure, Params, PartnerId, State, TenantId, Timestamp};
 use rusqlite::{Row, params};
@@ -36,7 +37,8 @@ pub struct Deployment {
     pub modified_at: Timestamp,
 }
 
-/// Which results to list. Texts are compared ignoring the case of ASCII letters; a GUID is the same in every spelling.
+/// Which results to list. Texts are compared ignoring the case of ASCII letters; a GUID is the same
+/// in every spelling.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentFilter {
     /// Of one activity.
@@ -46,7 +48,8 @@ pub struct DeploymentFilter {
 }
 
 impl Reader<'_> {
-    /// Results of a partner in the order in which they were asked for: those numbered above `after` and up to `until`.
+    /// Results of a partner in the order in which they were asked for: those numbered above `after`
+    /// and up to `until`.
     pub fn deployment_list(
         &self,
         tenant: TenantId,
@@ -90,8 +93,8 @@ impl Reader<'_> {
         }
     }
 
-    /// How many `deployment_list` would list in all. Kept in a row for a whole partner and for a whole activity; for one Cloud PC its deployments
-    /// are counted.
+    /// How many `deployment_list` would list in all. Kept in a row for a whole partner and for a
+    /// whole activity; for one Cloud PC its deployments are counted.
     pub fn deployment_count(
         &self,
         tenant: TenantId,
@@ -221,7 +224,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Makes the result row of an action, if it is a deployment, say what the action says after a change at `at`.
+    /// Makes the result row of an action, if it is a deployment, say what the action says after a
+    /// change at `at`.
     pub(crate) fn deployment_follow(
         &mut self,
         action: &Action,
@@ -253,7 +257,8 @@ impl Tx<'_> {
 enum Selection {
     /// It names what was never heard of.
     Nothing,
-    /// A stretch of the partner's results, of which those of one activity and of one line count if given.
+    /// A stretch of the partner's results, of which those of one activity and of one line count if
+    /// given.
     Stretch { activity: Option<ActivityId>, line: Option<i64>, first: i64, last: i64 },
     /// The results of one line.
     Line(i64),

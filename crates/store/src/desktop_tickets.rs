@@ -1,7 +1,8 @@
 //! Tickets to desktops: each opens one page, and that page one WebSocket.
 //!
-//! A ticket is found by the hash of its secret, which stands in for the tenant as the key: whoever shows the secret is not
-//! signed in. Every step from one stage to the next is one statement, so that of many who show a secret at once one gets in.
+//! A ticket is found by the hash of its secret, which stands in for the tenant as the key: whoever
+//! shows the secret is not signed in. Every step from one stage to the next is one statement, so
+//! that of many who show a secret at once one gets in.
 
 use cloudpc_model::{TenantId, Timestamp};
 use rusqlite::params;
@@ -70,8 +71,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Turns a ticket into the key of its page, good until `expires_at`; returns what it admits to. None if it was used
-    /// before, has expired or never was one.
+    /// Turns a ticket into the key of its page, good until `expires_at`; returns what it admits to.
+    /// None if it was used before, has expired or never was one.
     pub fn desktop_ticket_open(
         &mut self,
         hash: SecretHash,

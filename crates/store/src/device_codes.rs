@@ -133,8 +133,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Deletes the code of a share that has not been polled for longest; `untouched`: only one that nobody has tried to sign in with. Returns
-    /// whether there was one.
+    /// Deletes the code of a share that has not been polled for longest; `untouched`: only one that
+    /// nobody has tried to sign in with. Returns whether there was one.
     pub fn device_code_evict(&mut self, share: DeviceCodeShare<'_>, untouched: bool) -> Result<bool, StoreError> {
         let (client, peer) = share.columns();
         let deleted = self.execute(

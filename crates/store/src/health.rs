@@ -1,7 +1,8 @@
 //! The health of machines: which is to be looked at when, and what was found.
 //!
-//! A check is due when a machine may have changed by itself, when it is to be started again, and when it has been well for long. One whose machine has
-//! an open remote action is never due: what that action does to the machine is nobody else's business.
+//! A check is due when a machine may have changed by itself, when it is to be started again, and
+//! when it has been well for long. One whose machine has an open remote action is never due: what
+//! that action does to the machine is nobody else's business.
 
 use cloudpc_model::{CloudPcId, HealthCheck, HealthEvent, TenantId, Timestamp};
 use rusqlite::{Row, params};
@@ -63,8 +64,8 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Has a machine looked at, at once unless it is due already; what is known of it stays. One that is of no Cloud PC is nobody's. Drivers know no
-    /// tenants, so its tenant is looked up.
+    /// Has a machine looked at, at once unless it is due already; what is known of it stays. One
+    /// that is of no Cloud PC is nobody's. Drivers know no tenants, so its tenant is looked up.
     pub fn health_check_ask(&mut self, cloud_pc: CloudPcId, now: Timestamp) -> Result<(), StoreError> {
         let tenant = self.row("SELECT tenant_id FROM cloud_pcs WHERE id = ?1", params![cloud_pc.0], |row| {
             Ok(TenantId(row.get(0)?))
@@ -92,7 +93,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Takes up to `limit` checks that are due, and makes each due again at `again_at`, in case nothing comes of it.
+    /// Takes up to `limit` checks that are due, and makes each due again at `again_at`, in case
+    /// nothing comes of it.
     pub fn health_check_claim(
         &mut self,
         now: Timestamp,
@@ -137,7 +139,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Adds a finding, which the store numbers. The oldest of the Cloud PC makes room if there are too many.
+    /// Adds a finding, which the store numbers. The oldest of the Cloud PC makes room if there are
+    /// too many.
     pub fn health_event_insert(
         &mut self,
         tenant: TenantId,

@@ -1,10 +1,13 @@
 //! The store: what is durable, in SQL.
 //!
-//! Work is handed in as a closure: [`Store::read`] runs it on one of a few reader threads, [`Store::write`] on the one writer, which takes whatever is
-//! queued into one transaction and one sync and answers each caller after the commit. Methods are named noun first, one file per noun; those of
-//! [`Reader`] look, those of [`Tx`] change. Every query names the tenant, and every page is a range scan on a key.
+//! Work is handed in as a closure: [`Store::read`] runs it on one of a few reader threads,
+//! [`Store::write`] on the one writer, which takes whatever is queued into one transaction and one
+//! sync and answers each caller after the commit. Methods are named noun first, one file per noun;
+//! those of [`Reader`] look, those of [`Tx`] change. Every query names the tenant, and every page
+//! is a range scan on a key.
 //!
-//! This crate refuses to know HTTP, OData and drivers, and decides nothing: which event may follow is the model's business, when is the engine's.
+//! This crate refuses to know HTTP, OData and drivers, and decides nothing: which event may follow
+//! is the model's business, when is the engine's.
 
 mod actions;
 mod apps;
@@ -114,7 +117,8 @@ impl StoreError {
         }
     }
 
-    /// What a caller is told if it is the disk or the hour, and not us: nothing has changed, and the same may work later.
+    /// What a caller is told if it is the disk or the hour, and not us: nothing has changed, and
+    /// the same may work later.
     fn excuse(&self) -> Option<&'static str> {
         let full = |error: &rusqlite::Error| error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
         match self {
@@ -130,7 +134,8 @@ impl StoreError {
     }
 }
 
-/// So that work handed to the store can answer with the domain's own error; the cause goes to the log.
+/// So that work handed to the store can answer with the domain's own error; the cause goes to the
+/// log.
 impl From<StoreError> for cloudpc_model::Error {
     fn from(error: StoreError) -> Self {
         match error.excuse() {

@@ -1,7 +1,9 @@
-//! Finished pages of deployment results: written once every deployment on them has ended, and read as one value from then on.
+//! Finished pages of deployment results: written once every deployment on them has ended, and read
+//! as one value from then on.
 //!
-//! A page holds [`PAGE_DEPLOYMENTS`] results, counted from a partner's first. Nothing is ever inserted between them, so its bounds are known when
-//! its last result is asked for. What a page's text looks like is the business of whoever writes it; the store keeps the bytes, and with them
+//! A page holds [`PAGE_DEPLOYMENTS`] results, counted from a partner's first. Nothing is ever
+//! inserted between them, so its bounds are known when its last result is asked for. What a page's
+//! text looks like is the business of whoever writes it; the store keeps the bytes, and with them
 //! the writer's format number, so that a later version does not read what an earlier one wrote.
 
 use cloudpc_model::{ActionId, PartnerId, State, TenantId};
@@ -42,8 +44,9 @@ pub(crate) struct Written {
 }
 
 impl Store {
-    /// Writes the text of every page whose deployments have all ended, by `write`; returns how many. `format` is above zero and rises whenever
-    /// `write` changes: pages of lower formats are written anew.
+    /// Writes the text of every page whose deployments have all ended, by `write`; returns how
+    /// many. `format` is above zero and rises whenever `write` changes: pages of lower formats are
+    /// written anew.
     ///
     /// # Errors
     /// The store fails; what was written until then stays.
@@ -70,7 +73,8 @@ impl Store {
 }
 
 impl Reader<'_> {
-    /// The page of a partner's results that follows `after`, if its text is kept in this format and it ends by `until`.
+    /// The page of a partner's results that follows `after`, if its text is kept in this format and
+    /// it ends by `until`.
     pub fn deployment_page(
         &self,
         tenant: TenantId,
@@ -87,8 +91,8 @@ impl Reader<'_> {
         )
     }
 
-    /// Of the next few unwritten pages numbered above `seen`, those that can be written, with their text; and up to which number was looked, unless
-    /// that was all.
+    /// Of the next few unwritten pages numbered above `seen`, those that can be written, with their
+    /// text; and up to which number was looked, unless that was all.
     pub(crate) fn deployment_pages_ended(
         &self,
         seen: i64,
@@ -147,7 +151,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Named by its bounds: numbers of actions are never given twice, those of pages are after a reset.
+    /// Named by its bounds: numbers of actions are never given twice, those of pages are after a
+    /// reset.
     pub(crate) fn deployment_page_put(&mut self, written: &Written, format: u32) -> Result<(), StoreError> {
         let Written { page, body } = written;
         self.execute(

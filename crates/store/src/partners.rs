@@ -43,7 +43,8 @@ impl Tx<'_> {
     /// Adds a partner.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] if the tenant has one with this `partner_id`, whose case makes no difference.
+    /// [`StoreError::Exists`] if the tenant has one with this `partner_id`, whose case makes no
+    /// difference.
     pub fn partner_insert(&mut self, partner: &Partner) -> Result<(), StoreError> {
         const WHAT: &str = "a partner with this partnerId";
         let same = "SELECT count(*) FROM partners WHERE tenant_id = ?1 AND lower(partner_id) = lower(?2)";
@@ -67,7 +68,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Stores every changeable column of a partner that was read in this transaction: all but its ids.
+    /// Stores every changeable column of a partner that was read in this transaction: all but its
+    /// ids.
     pub fn partner_update(&mut self, partner: &Partner) -> Result<(), StoreError> {
         self.execute(
             "UPDATE partners SET enable_connection = ?3, agent = ?4, allowed_urls = ?5, last_sync_at = ?6

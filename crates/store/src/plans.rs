@@ -1,6 +1,7 @@
 //! The plan of every statement that the store runs, caught while each method runs once.
 //!
-//! Nothing here walks a table that grows or sorts what it found: every list is a range scan on a key, in the order of the key.
+//! Nothing here walks a table that grows or sorts what it found: every list is a range scan on a
+//! key, in the order of the key.
 
 use std::sync::{Arc, Mutex};
 

@@ -23,8 +23,8 @@ macro_rules! at_rest {
 }
 pub(crate) use at_rest;
 
-/// Reads the columns of a row from left to right. Struct fields are filled in the order in which they are written, so a mapping reads like its
-/// SELECT list.
+/// Reads the columns of a row from left to right. Struct fields are filled in the order in which
+/// they are written, so a mapping reads like its SELECT list.
 pub(crate) struct Columns<'a> {
     row: &'a Row<'a>,
     table: &'static str,
@@ -149,7 +149,8 @@ impl Tx<'_> {
         self.damage.watch(change())
     }
 
-    /// Adds one row; returns its number. `RETURNING` would tell it as well, at the cost of a table of its own and a journal of the statement.
+    /// Adds one row; returns its number. `RETURNING` would tell it as well, at the cost of a table
+    /// of its own and a journal of the statement.
     pub(crate) fn insert(&mut self, sql: &str, params: impl Params) -> Result<i64, StoreError> {
         let change = || Ok(self.connection.prepare_cached(sql)?.insert(params)?);
         self.damage.watch(change())
@@ -189,7 +190,8 @@ pub(crate) fn limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-/// Where a list in the order of GUIDs goes on: after `last`, or before them all, so that the first page is the same range scan as the others.
+/// Where a list in the order of GUIDs goes on: after `last`, or before them all, so that the first
+/// page is the same range scan as the others.
 pub(crate) fn guid_after(last: Option<Uuid>) -> Vec<u8> {
     last.map_or_else(Vec::new, |last| last.into_bytes().to_vec())
 }

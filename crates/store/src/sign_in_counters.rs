@@ -1,4 +1,5 @@
-//! How often someone has tried to prove who they are: counts within a window of time, as the token service limits them.
+//! How often someone has tried to prove who they are: counts within a window of time, as the token
+//! service limits them.
 
 use cloudpc_model::{TenantId, Timestamp};
 use rusqlite::params;
@@ -7,7 +8,8 @@ use uuid::Uuid;
 
 use crate::{Reader, StoreError, Tx};
 
-/// Counters that are kept. Beyond it the one that would expire first is given up, so that made-up names take a bounded amount of disk.
+/// Counters that are kept. Beyond it the one that would expire first is given up, so that made-up
+/// names take a bounded amount of disk.
 pub const SIGN_IN_COUNTERS_MAX: u64 = 100_000;
 
 /// What a counter counts.
@@ -33,7 +35,8 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Counts one event; returns the count with it. A window that could not have begun yet, because the clock was set back, begins anew.
+    /// Counts one event; returns the count with it. A window that could not have begun yet, because
+    /// the clock was set back, begins anew.
     pub fn sign_in_count_add(&mut self, counter: &SignInCounter, now: Timestamp) -> Result<u64, StoreError> {
         let count = self.sign_in_count(counter, now)?;
         let expires = (now + counter.window).0;

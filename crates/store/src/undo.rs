@@ -1,7 +1,8 @@
 //! Ways back: what the undo of an action needs, and what has to be done about it when.
 //!
-//! A record is due when its size is to be asked for, when its time is over, and again when an attempt at either has not ended. One whose
-//! machine has an open remote action is never due: that action may be the undo itself.
+//! A record is due when its size is to be asked for, when its time is over, and again when an
+//! attempt at either has not ended. One whose machine has an open remote action is never due: that
+//! action may be the undo itself.
 
 use cloudpc_model::{ActionId, CloudPcId, TenantId, Timestamp, UndoRecord};
 use rusqlite::{Row, params};
@@ -57,7 +58,8 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Adds the way back from an action, due at once. It takes the place of the one that its machine had, which is to be dropped.
+    /// Adds the way back from an action, due at once. It takes the place of the one that its
+    /// machine had, which is to be dropped.
     pub fn undo_record_put(&mut self, record: &UndoRecord, now: Timestamp) -> Result<(), StoreError> {
         let (line, _) = self.line_ensure(record.tenant_id, &record.cloud_pc_id.to_string())?;
         self.execute(
@@ -83,8 +85,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Takes up to `limit` records that are due, and makes each due again at `again_at`, in case nothing comes of it. Those whose time is over
-    /// are to be dropped from here on.
+    /// Takes up to `limit` records that are due, and makes each due again at `again_at`, in case
+    /// nothing comes of it. Those whose time is over are to be dropped from here on.
     pub fn undo_record_claim(
         &mut self,
         now: Timestamp,
@@ -114,8 +116,8 @@ impl Tx<'_> {
         Ok(claimed)
     }
 
-    /// Notes what is set aside; the record is due when its time is over. Then, while all of them together are more than `bytes_max`, the oldest
-    /// that no open action needs is to be dropped.
+    /// Notes what is set aside; the record is due when its time is over. Then, while all of them
+    /// together are more than `bytes_max`, the oldest that no open action needs is to be dropped.
     pub fn undo_record_measured(
         &mut self,
         action: ActionId,

@@ -49,7 +49,8 @@ impl Reader<'_> {
         )
     }
 
-    /// The tenants that have users in a domain, ignoring case: up to two, which is enough to see that a domain is not of one tenant only.
+    /// The tenants that have users in a domain, ignoring case: up to two, which is enough to see
+    /// that a domain is not of one tenant only.
     pub fn tenants_by_domain(&self, domain: &str) -> Result<Vec<TenantId>, StoreError> {
         self.rows(
             "SELECT DISTINCT tenant_id FROM users

@@ -8,7 +8,8 @@ use crate::{Reader, StoreError, Tx};
 /// The setting that counts the audit events which resets have dropped.
 const DROPPED: &str = "audit.dropped";
 
-/// Numbers that only rise over the life of an installation. A database that has less than was seen before is an older one.
+/// Numbers that only rise over the life of an installation. A database that has less than was seen
+/// before is an older one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Watermark {
@@ -43,7 +44,8 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Has the next action get a number beyond `number`, so that numbers which an older database has lost are not given again.
+    /// Has the next action get a number beyond `number`, so that numbers which an older database
+    /// has lost are not given again.
     pub fn action_numbers_skip(&mut self, number: i64) -> Result<(), StoreError> {
         let changed =
             self.execute("UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'actions'", params![number])?;

@@ -259,7 +259,8 @@ def test_paths(curl, path, status, code, target):
     check(curl(path), status, code, target)
 
 
-# The second is about the longest that curl sends; past 64 KiB of head, HTTP/2 has no answer but to close.
+# The second is about the longest that curl sends; past 64 KiB of head, HTTP/2 has no answer but to
+# close.
 @pytest.mark.parametrize("length", [20_000, 900_000])
 def test_long_addresses(curl, length):
     answer = curl(CLOUD_PCS, "--http1.1", "--get", "--data-binary", "@-", body=b"$filter=" + b"x" * length)

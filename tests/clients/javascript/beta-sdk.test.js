@@ -1,7 +1,8 @@
 /**
  * `@microsoft/msgraph-beta-sdk`: its adapter, its models and the page iterator of its core.
  *
- * Its fluent paths for device management are not published, so requests are written as it writes them itself: a template and its parameters.
+ * Its fluent paths for device management are not published, so requests are written as it writes
+ * them itself: a template and its parameters.
  */
 
 import assert from "node:assert/strict";

@@ -1,4 +1,6 @@
-/** `@microsoft/microsoft-graph-client`: Cloud PCs, their remote actions and a partner's roll-out. */
+/**
+ * `@microsoft/microsoft-graph-client`: Cloud PCs, their remote actions and a partner's roll-out.
+ */
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";

@@ -1,8 +1,9 @@
 /**
  * A real `cloudpc serve`, and the levers of its simulated fleet.
  *
- * `run.js` starts it, since a Node process learns at its own start alone which authorities it trusts; the tests find it by what `run.js` says in
- * the environment. It refuses to know what any test is about.
+ * `run.js` starts it, since a Node process learns at its own start alone which authorities it
+ * trusts; the tests find it by what `run.js` says in the environment. It refuses to know what any
+ * test is about.
  */
 
 import { spawn } from "node:child_process";
@@ -19,7 +20,10 @@ const TARGET = path.resolve(process.env.CARGO_TARGET_DIR ?? path.join(CLIENTS, "
 /** Most calls that it may take until no action is open; each moves the clock for up to a minute. */
 const REST_CALLS_MAX = 4;
 
-/** Starts a service over a scenario of the tests, on free ports. Returns its data directory and what ends it. */
+/**
+ * Starts a service over a scenario of the tests, on free ports. Returns its data directory and what
+ * ends it.
+ */
 export async function start(scenario) {
   const directory = await mkdtemp(path.join(tmpdir(), "cloudpc-clients-"));
   const data = path.join(directory, "data");
@@ -69,7 +73,10 @@ export class Service {
     return this.accessToken;
   }
 
-  /** Moves the fleet's clock until no action is open. One call moves it for a limited time, so there may be several. */
+  /**
+   * Moves the fleet's clock until no action is open. One call moves it for a limited time, so there
+   * may be several.
+   */
   async rest() {
     for (let call = 0; call < REST_CALLS_MAX; call += 1) {
       const { openActions } = await (await this.call("POST", "/_cloudpc/clock/advanceToIdle")).json();

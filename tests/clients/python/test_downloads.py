@@ -65,7 +65,8 @@ async def deploy(office, beta, mirror):
         async def has_ended():
             return (await get(results, activity_id=activity)).value[0].state in (Status.Succeeded, Status.Failed)
 
-        # The fleet's clock goes on by itself: moved on by hand, it would not wait for a real download.
+        # The fleet's clock goes on by itself: moved on by hand, it would not wait for a real
+        # download.
         await eventually(has_ended, True)
         (row,) = (await get(results, activity_id=activity)).value
         return row

@@ -124,7 +124,8 @@ async def test_deploy_from_the_request_to_succeeded(beta, office):
         async def states():
             return [(row.cloud_pc_id, row.state) for row in await results(partner(beta), activity_id=activity)]
 
-        # One row for each Cloud PC, in the order in which they were named; the same one twice counts once.
+        # One row for each Cloud PC, in the order in which they were named; the same one twice
+        # counts once.
         await eventually(states, [(one, Status.Running), (two, Status.Running), (NOBODY, Status.Canceled)])
     rows = await results(partner(beta), activity_id=activity)
     assert [(row.state, row.error_code, row.error_message) for row in rows[:2]] == [

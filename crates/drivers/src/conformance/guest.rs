@@ -5,7 +5,8 @@ use crate::{GuestError, Tag};
 
 pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
     let program = subject.program();
-    // No machine of one check, nor the driver that it knows, is kept beyond it: the next one may let the driver die.
+    // No machine of one check, nor the driver that it knows, is kept beyond it: the next one may
+    // let the driver die.
     let files = files(&report.bench(subject)).await;
     report.add("files".into(), files);
     let not_up = not_up(&report.bench(subject)).await;

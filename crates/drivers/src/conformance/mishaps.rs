@@ -1,4 +1,5 @@
-//! What befalls a machine is noticed, told to whoever watches, remembered, and forgotten when it is put right.
+//! What befalls a machine is noticed, told to whoever watches, remembered, and forgotten when it is
+//! put right.
 
 use cloudpc_model::Power;
 use futures_util::StreamExt;

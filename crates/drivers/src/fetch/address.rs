@@ -23,7 +23,8 @@ const NOT_PUBLIC_V4: [Ipv4Net; 17] = [
     v4([240, 0, 0, 0], 4),     // reserved, broadcast
 ];
 
-/// Only this is handed out to hosts. What embeds an IPv4 address outside of it (mapped, NAT64) is refused with the rest.
+/// Only this is handed out to hosts. What embeds an IPv4 address outside of it (mapped, NAT64) is
+/// refused with the rest.
 const GLOBAL_V6: Ipv6Net = v6([0x2000, 0, 0], 3);
 
 const NOT_PUBLIC_V6: [Ipv6Net; 5] = [

@@ -5,9 +5,11 @@ use url::Url;
 /// Spellings in a path that some servers take for a slash, a backslash or a dot, or decode twice.
 const AMBIGUOUS: [&str; 4] = ["%2f", "%5c", "%2e", "%25"];
 
-/// Whether the prefix `allowed` covers `url`: the same scheme, host and port, and its path or one under it, by whole segments.
+/// Whether the prefix `allowed` covers `url`: the same scheme, host and port, and its path or one
+/// under it, by whole segments.
 ///
-/// Both are compared as parsed, where `..`, its encoded spellings and backslashes are gone and host names are in lower case.
+/// Both are compared as parsed, where `..`, its encoded spellings and backslashes are gone and host
+/// names are in lower case.
 pub fn covers(allowed: &str, url: &Url) -> bool {
     let Ok(allowed) = Url::parse(allowed) else { return false };
     let plain = allowed.username().is_empty()

@@ -1,4 +1,5 @@
-//! Which addresses a download asks, one after another, and what their answers mean: the rules, whoever does the asking.
+//! Which addresses a download asks, one after another, and what their answers mean: the rules,
+//! whoever does the asking.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -64,7 +65,8 @@ impl<'a> Route<'a> {
     /// Goes by the answer to where it leads: its status, and its `Location`, which may be relative.
     ///
     /// # Errors
-    /// [`GuestError::FileNotFound`]: it is no success, or leads nowhere, too far, or to where the policy forbids.
+    /// [`GuestError::FileNotFound`]: it is no success, or leads nowhere, too far, or to where the
+    /// policy forbids.
     pub fn answered(&mut self, status: u16, location: Option<&str>) -> Result<Answer, GuestError> {
         match status {
             200 => return Ok(Answer::File),
@@ -120,8 +122,8 @@ impl Whereabouts {
     /// Returns those addresses of a name that are allowed.
     ///
     /// # Errors
-    /// There are none. The message names the host only: its caller may be an outsider, who
-    /// must not learn the addresses of internal names. The log has them.
+    /// There are none. The message names the host only: its caller may be an outsider, who must not
+    /// learn the addresses of internal names. The log has them.
     pub fn allowed(self, name: &str, all: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
         let allowed: Vec<_> = all.iter().copied().filter(|at| self == Self::Anywhere || is_public(at.ip())).collect();
         match (allowed.is_empty(), all.first()) {

@@ -1,7 +1,8 @@
 //! Whether KVM really runs guests here.
 //!
-//! A device `/dev/kvm` that opens proves nothing: there are hosts on which a guest under it never runs an instruction. So `auto` starts a guest of one sector that
-//! writes a byte to a port, and believes in KVM if that byte arrives.
+//! A device `/dev/kvm` that opens proves nothing: there are hosts on which a guest under it never
+//! runs an instruction. So `auto` starts a guest of one sector that writes a byte to a port, and
+//! believes in KVM if that byte arrives.
 
 use serde::Deserialize;
 use std::fs;
@@ -35,10 +36,12 @@ pub enum Accelerator {
     Tcg,
 }
 
-/// How long the guest of one sector may take under software emulation; it takes a fifth of a second.
+/// How long the guest of one sector may take under software emulation; it takes a fifth of a
+/// second.
 const PROOF_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// So much longer than software emulation KVM may take: on some nested hosts it runs guests, and a hundred times slower.
+/// So much longer than software emulation KVM may take: on some nested hosts it runs guests, and a
+/// hundred times slower.
 const KVM_TIME_FACTOR: u32 = 2;
 
 const PROOF_POLL: Duration = Duration::from_millis(5);

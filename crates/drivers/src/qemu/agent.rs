@@ -1,7 +1,8 @@
 //! The guest agent: how the operating system inside is asked and told, over a port of the machine.
 //!
-//! The agent answers one command at a time and its answers carry no id. What was left by a client that died, or by a command that was given up, would be taken for
-//! the next answer; so every connection begins with a sync, and one on which anything went wrong is not used again.
+//! The agent answers one command at a time and its answers carry no id. What was left by a client
+//! that died, or by a command that was given up, would be taken for the next answer; so every
+//! connection begins with a sync, and one on which anything went wrong is not used again.
 
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -29,10 +30,12 @@ pub struct Agent<S = UnixStream> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Agent<S> {
-    /// Throws away whatever is on the way on a new connection; `id` and those after it have to be numbers that were not used before.
+    /// Throws away whatever is on the way on a new connection; `id` and those after it have to be
+    /// numbers that were not used before.
     ///
-    /// What is sent while the guest has not opened the port is lost, so the sync is sent again and again, until one is answered: then nothing is lost any more, and
-    /// what answers the last one comes after all else.
+    /// What is sent while the guest has not opened the port is lost, so the sync is sent again and
+    /// again, until one is answered: then nothing is lost any more, and what answers the last one
+    /// comes after all else.
     pub async fn sync(stream: S, id: u64) -> Result<Self, WireError> {
         let mut agent = Self { lines: Lines::new(stream) };
         let tries = async {
@@ -80,7 +83,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Agent<S> {
         }
     }
 
-    /// Executes one command. After any error but [`WireError::Refused`] this connection is of no more use.
+    /// Executes one command. After any error but [`WireError::Refused`] this connection is of no
+    /// more use.
     pub async fn execute(&mut self, command: &str, arguments: Value, limit: Duration) -> Result<Value, WireError> {
         within(limit, async {
             self.lines.send(&json!({ "execute": command, "arguments": arguments })).await?;
@@ -104,10 +108,12 @@ impl Channel {
         Self { folder, rng, command_time_max: COMMAND_TIME_MAX, connection: Mutex::new(None) }
     }
 
-    /// Executes one command. May be dropped at any await: the next command then begins with a new connection.
+    /// Executes one command. May be dropped at any await: the next command then begins with a new
+    /// connection.
     pub async fn execute(&self, command: &str, arguments: Value) -> Result<Value, WireError> {
         let mut place = self.connection.lock().await;
-        // A connection from before the machine's last start is closed by now: that it failed says nothing about the agent.
+        // A connection from before the machine's last start is closed by now: that it failed says
+        // nothing about the agent.
         if let Some(agent) = place.take() {
             match self.execute_on(&mut place, agent, command, arguments.clone()).await {
                 Err(WireError::Closed | WireError::Io(_)) => {}
@@ -132,7 +138,8 @@ impl Channel {
     ) -> Result<Value, WireError> {
         let limit = self.command_time_max;
         let result = match agent.execute(command, arguments.clone(), limit).await {
-            // Whoever froze its disks for a restore point has died; until they are thawed the agent does nothing else.
+            // Whoever froze its disks for a restore point has died; until they are thawed the agent
+            // does nothing else.
             Err(WireError::Refused { description, .. }) if description.contains("frozen") => {
                 agent.execute("guest-fsfreeze-thaw", json!({}), limit).await?;
                 agent.execute(command, arguments, limit).await
@@ -199,7 +206,8 @@ mod tests {
         assert!(matches!(Agent::sync(stream, 6).await, Err(WireError::Late(limit)) if limit == SYNC_TIME_MAX));
     }
 
-    /// An agent that answers `answers` commands on each connection, and then closes it or says nothing more.
+    /// An agent that answers `answers` commands on each connection, and then closes it or says
+    /// nothing more.
     fn serve(folder: &std::path::Path, answers: usize, closes: bool) {
         std::fs::create_dir_all(folder.join(RUN_FOLDER)).unwrap();
         let listener = MachineFolder::at(folder).listen(AGENT_SOCKET).unwrap();

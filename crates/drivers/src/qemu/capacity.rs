@@ -1,7 +1,8 @@
 //! Whether the host has room for one machine more.
 //!
-//! Memory is counted by what running machines were promised, not by what they use now: a guest takes its memory when it wants it. Processors may be
-//! promised several times over; disks grow as they are written to, so a start only asks for room to write to.
+//! Memory is counted by what running machines were promised, not by what they use now: a guest
+//! takes its memory when it wants it. Processors may be promised several times over; disks grow as
+//! they are written to, so a start only asks for room to write to.
 
 use rustix::fs::statvfs;
 use std::io;

@@ -21,13 +21,16 @@ pub const DISK_NODE: &str = "disk";
 /// The host's end of the guest agent's port.
 pub const AGENT_CHARDEV: &str = "agent";
 
-/// What QEMU may never do, from its first instruction on: gain rights, start programs, change its limits.
+/// What QEMU may never do, from its first instruction on: gain rights, start programs, change its
+/// limits.
 const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
-/// Code that software emulation has translated is kept in so many MiB; more makes every machine larger and hardly faster.
+/// Code that software emulation has translated is kept in so many MiB; more makes every machine
+/// larger and hardly faster.
 const TRANSLATED_CODE_MIB: u32 = 32;
 
-/// What a process is told of itself, so that it can be told apart later: the Cloud PC and the number of the boot.
+/// What a process is told of itself, so that it can be told apart later: the Cloud PC and the
+/// number of the boot.
 pub fn name(id: CloudPcId, boot: u64) -> String {
     format!("{id}/boot-{boot}")
 }
@@ -38,7 +41,8 @@ pub fn boot_of(id: CloudPcId, arguments: &[impl AsRef<str>]) -> Option<u64> {
     name.strip_prefix(&format!("{id}/boot-"))?.parse().ok()
 }
 
-/// The arguments of a process that runs this machine, in the working folder `run` of the machine's folder.
+/// The arguments of a process that runs this machine, in the working folder `run` of the machine's
+/// folder.
 pub fn arguments(
     spec: &MachineSpec,
     disk: &DiskRecord,

@@ -1,6 +1,7 @@
 //! Disks: folders that hold a qcow2 file and links to what it is made from.
 //!
-//! A disk is made in a folder of another name and renamed when it is whole. This module refuses to know whether the machine runs; who calls it has seen to that.
+//! A disk is made in a folder of another name and renamed when it is whole. This module refuses to
+//! know whether the machine runs; who calls it has seen to that.
 
 use cloudpc_model::ImageId;
 use std::fs::{self, File};
@@ -32,7 +33,8 @@ pub fn size_bytes(folder: &Path) -> io::Result<u64> {
     Ok(fs::metadata(folder.join(DISK_FILE))?.blocks() * 512)
 }
 
-/// The disks that are set aside in the folder of a machine, by their tags. Verbs that move one may be under way: it may be missed, and takes nothing from the others.
+/// The disks that are set aside in the folder of a machine, by their tags. Verbs that move one may
+/// be under way: it may be missed, and takes nothing from the others.
 pub fn asides(machine: &Path) -> io::Result<Vec<Aside>> {
     let mut names = names(machine)?;
     names.sort();
@@ -72,7 +74,8 @@ pub fn make_from_copy(folder: &Path, original: &Path, tag: Option<&Tag>, account
     })
 }
 
-/// Begins a copy whose qcow2 file a running QEMU fills: a draft with an empty file. [`finish_draft`] makes a disk of it.
+/// Begins a copy whose qcow2 file a running QEMU fills: a draft with an empty file.
+/// [`finish_draft`] makes a disk of it.
 pub fn begin_draft(draft: &Path, original: &Path, account: Account) -> io::Result<()> {
     remove(draft)?;
     make_private(draft)?;

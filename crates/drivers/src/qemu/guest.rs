@@ -1,8 +1,10 @@
 //! The operating system inside, over the guest agent.
 //!
-//! What is downloaded is fetched by us, under the guard of [`Fetcher`](crate::Fetcher), and handed in over the agent's channel, or by the guest itself, as its image says ([`Downloads`]).
-//! What is done inside is done by short scripts for the system's own shell. A program is begun by one and looked at by others: it does not matter whether those who
-//! look had begun it. This module refuses to know disks and processes of the host.
+//! What is downloaded is fetched by us, under the guard of [`Fetcher`](crate::Fetcher), and handed
+//! in over the agent's channel, or by the guest itself, as its image says ([`Downloads`]). What is
+//! done inside is done by short scripts for the system's own shell. A program is begun by one and
+//! looked at by others: it does not matter whether those who look had begun it. This module refuses
+//! to know disks and processes of the host.
 
 mod inside;
 mod linux;
@@ -222,7 +224,8 @@ impl QemuGuest {
         Ok(size_bytes)
     }
 
-    /// Keeps the file that has arrived in one folder as the payload of another; returns its size in bytes.
+    /// Keeps the file that has arrived in one folder as the payload of another; returns its size in
+    /// bytes.
     async fn keep(&self, folder: &str, arrived_in: &str) -> Result<u64, GuestError> {
         let said = self.script(self.shell().keep, &[folder, arrived_in]).await?;
         self.must_be_zero("the file cannot be kept", &said)?;
@@ -339,7 +342,8 @@ impl QemuGuest {
     }
 }
 
-/// What the agent's refusals mean. They are for people; these words in them have been the same for ten years, in Windows where it speaks English.
+/// What the agent's refusals mean. They are for people; these words in them have been the same for
+/// ten years, in Windows where it speaks English.
 fn refused(command: &str, description: String) -> GuestError {
     let says = |words: [&str; 3]| words.iter().any(|words| description.contains(words));
     if says(["No such file", "cannot find the file", "cannot find the path"]) {
@@ -349,7 +353,8 @@ fn refused(command: &str, description: String) -> GuestError {
         return GuestError::DiskFull(description);
     }
     match command {
-        // The agent was restarted, with the guest or without, and knows its old handles and programs no more.
+        // The agent was restarted, with the guest or without, and knows its old handles and
+        // programs no more.
         "guest-exec-status" | "guest-file-read" | "guest-file-write" | "guest-file-flush" | "guest-file-close" => {
             GuestError::NotReady(description)
         }

@@ -1,4 +1,5 @@
-//! The images that disks are made from: a folder each, read and never written after it was registered.
+//! The images that disks are made from: a folder each, read and never written after it was
+//! registered.
 
 mod build;
 mod import;
@@ -55,7 +56,8 @@ pub struct About {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Downloads {
-    /// The service downloads it and hands it in over the guest agent's channel. The guest needs no network.
+    /// The service downloads it and hands it in over the guest agent's channel. The guest needs no
+    /// network.
     #[default]
     Pushed,
     /// The guest downloads it over its own network. A machine that has none has it pushed.
@@ -89,14 +91,16 @@ pub struct Image {
 }
 
 impl Images {
-    /// The images under a folder, which is made if it is not there. Removes what killed builds and imports have left.
+    /// The images under a folder, which is made if it is not there. Removes what killed builds and
+    /// imports have left.
     ///
     /// # Errors
     /// The folder cannot be made, or leftovers cannot be removed.
     pub fn open(folder: &Path) -> io::Result<Self> {
         make_private(folder)?;
         for name in names(folder)? {
-            // `remove` renames once more, so a leftover may be `gone-.new-…`. No image has a dot in its folder's name.
+            // `remove` renames once more, so a leftover may be `gone-.new-…`. No image has a dot in
+            // its folder's name.
             if name.trim_start_matches("gone-").starts_with('.') {
                 remove_unless_in_use(&folder.join(name))?;
             }
@@ -134,8 +138,8 @@ impl Images {
         })
     }
 
-    /// Registers what `fill` puts into a new folder, which is locked meanwhile. An image of the same id is replaced; disks
-    /// made from it keep its files.
+    /// Registers what `fill` puts into a new folder, which is locked meanwhile. An image of the
+    /// same id is replaced; disks made from it keep its files.
     pub(super) fn register(&self, id: &ImageId, fill: impl FnOnce(&Path) -> io::Result<About>) -> io::Result<()> {
         let draft = self.unfinished("new", id);
         if !remove_unless_in_use(&draft)? {
@@ -268,7 +272,8 @@ mod tests {
     fn images_are_listed_looked_at_and_removed() {
         let root = tempfile::tempdir().unwrap();
         let images = Images::open(&root.path().join("images")).unwrap();
-        // The first is named like what is unfinished elsewhere, the last is removed and made anew beside it.
+        // The first is named like what is unfinished elsewhere, the last is removed and made anew
+        // beside it.
         let ids = ["gone-a", "a.b", "a"].map(|id| ImageId(id.into()));
         let mut header = *b"QFI\xfb\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0\0\0\x40\0\0\x01";
         for id in &ids {

@@ -1,4 +1,5 @@
-//! Where things are on the disk of the host, and how files there change so that a crash leaves the old or the new and nothing between.
+//! Where things are on the disk of the host, and how files there change so that a crash leaves the
+//! old or the new and nothing between.
 //!
 //! ```text
 //! images/<image>/          image.json, disk.qcow2; vmlinuz and initrd if it is started without a boot loader; memory if it is warm
@@ -16,8 +17,9 @@
 //!   run/                   its working folder: sockets, and the guest's console.log
 //! ```
 //!
-//! A disk is a folder, so that one rename sets it aside or brings it back with all that belongs to it. It holds hard links to the files of its image: those stay for as
-//! long as a disk needs them, whatever becomes of the image.
+//! A disk is a folder, so that one rename sets it aside or brings it back with all that belongs to
+//! it. It holds hard links to the files of its image: those stay for as long as a disk needs them,
+//! whatever becomes of the image.
 
 use cloudpc_model::CloudPcId;
 use serde::Serialize;
@@ -75,7 +77,8 @@ impl MachineFolder {
         self.0.join(name)
     }
 
-    /// Connects to a socket of its QEMU. The way over the folder's descriptor is short, however long its path: a socket's address has at most 107 bytes.
+    /// Connects to a socket of its QEMU. The way over the folder's descriptor is short, however
+    /// long its path: a socket's address has at most 107 bytes.
     pub async fn connect(&self, socket: &str) -> io::Result<UnixStream> {
         let folder = File::open(self.join(RUN_FOLDER))?;
         UnixStream::connect(format!("/proc/self/fd/{}/{socket}", folder.as_raw_fd())).await
@@ -114,7 +117,8 @@ pub fn make_private(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).recursive(true).create(path)
 }
 
-/// A tag or id as a file name: what is in it never leads out of its folder. [`original_name`] reads it back.
+/// A tag or id as a file name: what is in it never leads out of its folder. [`original_name`] reads
+/// it back.
 pub fn file_name(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") }).collect()

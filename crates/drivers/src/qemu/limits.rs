@@ -1,8 +1,11 @@
-//! What a machine's process may take of the host's memory and processors, held by a control group of its own.
+//! What a machine's process may take of the host's memory and processors, held by a control group
+//! of its own.
 //!
-//! On most hosts systemd makes the control groups, and wants nobody beside it to. So `systemd-run` has it make a scope (`systemd.scope(5)`), enters that and becomes the
-//! process. A scope belongs to no service: machines stay in it when ours is stopped. That systemd runs does not prove that limits hold, as the kernel may lack
-//! the controllers; so the kernel is asked, in a scope that is made for that.
+//! On most hosts systemd makes the control groups, and wants nobody beside it to. So `systemd-run`
+//! has it make a scope (`systemd.scope(5)`), enters that and becomes the process. A scope belongs
+//! to no service: machines stay in it when ours is stopped. That systemd runs does not prove that
+//! limits hold, as the kernel may lack the controllers; so the kernel is asked, in a scope that is
+//! made for that.
 
 use rustix::process::geteuid;
 use serde::Deserialize;
@@ -37,10 +40,12 @@ pub enum Limits {
 /// The slice that all scopes are in, so that they can be seen and limited together.
 const SLICE: &str = "cloudpc";
 
-/// What QEMU needs besides the guest's memory, MiB: some 100 of its own, 32 for translated code, and pages of the disk's files while they are written.
+/// What QEMU needs besides the guest's memory, MiB: some 100 of its own, 32 for translated code,
+/// and pages of the disk's files while they are written.
 const OWN_MEMORY_MIB: u64 = 512;
 
-/// What QEMU needs besides the guest's processors, percent of one: disks, screens, and what is said to it.
+/// What QEMU needs besides the guest's processors, percent of one: disks, screens, and what is said
+/// to it.
 const OWN_CPU_PERCENT: u32 = 50;
 
 /// How long making a scope may take, seconds.
@@ -99,7 +104,8 @@ impl Scope {
         }
     }
 
-    /// The words before a command of this account. Those without rights have a systemd of their own; it is found by an environment variable that services lack.
+    /// The words before a command of this account. Those without rights have a systemd of their
+    /// own; it is found by an environment variable that services lack.
     fn command(self, uid: u32) -> Vec<String> {
         let mut words = Vec::new();
         if uid != 0 {

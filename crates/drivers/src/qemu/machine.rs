@@ -1,6 +1,8 @@
-//! The verbs on one machine: look at its folder and its process, act, and leave both so that a second look finds the work done.
+//! The verbs on one machine: look at its folder and its process, act, and leave both so that a
+//! second look finds the work done.
 //!
-//! Whoever calls them holds the machine's lock. A verb may end at any await with the process that runs it; the next one sweeps up and begins where the folder says.
+//! Whoever calls them holds the machine's lock. A verb may end at any await with the process that
+//! runs it; the next one sweeps up and begins where the folder says.
 
 mod disks;
 mod power;
@@ -70,7 +72,8 @@ impl Machine {
         Ok(Some(machine))
     }
 
-    /// Whoever started the process may have died before they could write that down. One that still has to take its memory runs no guest yet.
+    /// Whoever started the process may have died before they could write that down. One that still
+    /// has to take its memory runs no guest yet.
     fn count_boot(&mut self) {
         if let Some(process) = &self.process
             && !self.present().join(MEMORY_FILE).exists()

@@ -1,9 +1,10 @@
 //! What a machine's network card leads to: nowhere, or to a bridge of the host.
 //!
-//! A machine on a bridge has a tap device there, named after the machine. The service opens the device and hands the
-//! descriptor to QEMU, whose account therefore needs no right to `/dev/net/tun`. QEMU then holds the only descriptor: the
-//! device exists for exactly as long as the process runs, whatever the service does meanwhile.
-//! Opening one takes the right to administer the host's network (`CAP_NET_ADMIN`).
+//! A machine on a bridge has a tap device there, named after the machine. The service opens the
+//! device and hands the descriptor to QEMU, whose account therefore needs no right to
+//! `/dev/net/tun`. QEMU then holds the only descriptor: the device exists for exactly as long as
+//! the process runs, whatever the service does meanwhile. Opening one takes the right to administer
+//! the host's network (`CAP_NET_ADMIN`).
 
 use cloudpc_model::CloudPcId;
 use sha2::{Digest, Sha256};
@@ -16,7 +17,8 @@ use tun_rs::{DeviceBuilder, Layer};
 /// Where the system lists its network devices.
 const DEVICES: &str = "/sys/class/net";
 
-/// The descriptor under which QEMU finds the tap device of its machine. The first three are its lock and its logs.
+/// The descriptor under which QEMU finds the tap device of its machine. The first three are its
+/// lock and its logs.
 pub const TAP_FD: RawFd = 3;
 
 /// What network cards lead to.
@@ -53,7 +55,8 @@ impl Network {
         }
     }
 
-    /// Whether a machine's card leads out. One that was started before there was a bridge leads nowhere until its next start.
+    /// Whether a machine's card leads out. One that was started before there was a bridge leads
+    /// nowhere until its next start.
     pub fn leads_out(&self, id: CloudPcId) -> bool {
         match self {
             Self::Closed => false,
@@ -61,7 +64,8 @@ impl Network {
         }
     }
 
-    /// Opens the tap device of a machine that does not run, and joins it to the bridge; `None` without a bridge. Blocks.
+    /// Opens the tap device of a machine that does not run, and joins it to the bridge; `None`
+    /// without a bridge. Blocks.
     ///
     /// # Errors
     /// The bridge is gone, the service may not make tap devices, or another process holds this one.
@@ -80,8 +84,8 @@ impl Network {
         Ok(Some(tap))
     }
 
-    /// Deletes the tap device of a machine that does not run, if one is left. Only versions that made persistent devices
-    /// leave any. Blocks.
+    /// Deletes the tap device of a machine that does not run, if one is left. Only versions that
+    /// made persistent devices leave any. Blocks.
     pub fn remove(&self, id: CloudPcId) -> io::Result<()> {
         match self {
             Self::Bridge(_) if exists(&device(id)) => ip(&["link", "delete", "dev", &device(id)]),
@@ -90,10 +94,12 @@ impl Network {
     }
 }
 
-/// Creates a tap device, or attaches to a persistent one. The descriptor is closed in every child that it is not handed to.
+/// Creates a tap device, or attaches to a persistent one. The descriptor is closed in every child
+/// that it is not handed to.
 fn open_tap(name: &str) -> io::Result<OwnedFd> {
-    // Offload puts a virtio header before each frame, which lets QEMU pass on checksums and large segments. Joining the
-    // bridge brings the device up; before that the host would give it an address.
+    // Offload puts a virtio header before each frame, which lets QEMU pass on checksums and large
+    // segments. Joining the bridge brings the device up; before that the host would give it an
+    // address.
     let builder = DeviceBuilder::new().name(name).layer(Layer::L2).enable(false).with(|options| {
         options.offload(true);
     });
@@ -104,12 +110,14 @@ fn exists(device: &str) -> bool {
     Path::new(DEVICES).join(device).exists()
 }
 
-/// The tap device of a machine. Its name has at most 15 characters (`ip-link(8)`), which no id fits into.
+/// The tap device of a machine. Its name has at most 15 characters (`ip-link(8)`), which no id fits
+/// into.
 fn device(id: CloudPcId) -> String {
     format!("cpc-{}", &digest(id)[..11])
 }
 
-/// The Ethernet address of a machine: its own, and the same at every start. The first octet says that it was administered locally.
+/// The Ethernet address of a machine: its own, and the same at every start. The first octet says
+/// that it was administered locally.
 fn address(id: CloudPcId) -> String {
     let digits = digest(id);
     let octets: Vec<_> = (0..5).map(|at| &digits[2 * at..2 * at + 2]).collect();

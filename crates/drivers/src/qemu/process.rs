@@ -1,8 +1,10 @@
 //! The QEMU process of a machine: found again by the lock that it holds, started, ended.
 //!
-//! The lock is on a file that we open, lock and hand to the process as its standard input. It is held from before the process begins until it is gone, however it
-//! goes and whoever else dies meanwhile, so there are never two. Its number is only written down, and believed if the process says the machine's name and
-//! works in its folder: another service on this host may run a machine of the same name.
+//! The lock is on a file that we open, lock and hand to the process as its standard input. It is
+//! held from before the process begins until it is gone, however it goes and whoever else dies
+//! meanwhile, so there are never two. Its number is only written down, and believed if the process
+//! says the machine's name and works in its folder: another service on this host may run a machine
+//! of the same name.
 
 use cloudpc_model::CloudPcId;
 use command_fds::{CommandFdExt, FdMapping};
@@ -23,13 +25,15 @@ use super::layout::{CONSOLE_LOG, LOCK_FILE, MachineFolder, PID_FILE, QEMU_LOG, R
 use super::network::{Network, TAP_FD};
 use super::qmp::Qmp;
 
-/// How long a process may take from its start to its greeting. One that ends instead is noticed at once.
+/// How long a process may take from its start to its greeting. One that ends instead is noticed at
+/// once.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// How often a starting process is looked at.
 const START_POLL: Duration = Duration::from_millis(10);
 
-/// How often a lock that is held is tried again. A process that was killed holds it until its guest's memory is freed, which takes seconds on a busy host.
+/// How often a lock that is held is tried again. A process that was killed holds it until its
+/// guest's memory is freed, which takes seconds on a busy host.
 const LOCK_LOOKS_MAX: u32 = 500;
 
 /// How much of what QEMU said goes into a message, bytes.
@@ -101,7 +105,8 @@ impl Process {
     }
 }
 
-/// Starts the process of a machine, behind the words that limit it, and waits until it can be spoken to. Returns our child, whose end has to be collected.
+/// Starts the process of a machine, behind the words that limit it, and waits until it can be
+/// spoken to. Returns our child, whose end has to be collected.
 pub async fn start(
     folder: &MachineFolder,
     limits: &[String],
@@ -124,7 +129,8 @@ pub async fn start(
     let network = network.clone();
     let tap = tokio::task::spawn_blocking(move || network.open(id)).await.map_err(io::Error::other)??;
     let descriptors = tap.map(|tap| FdMapping { parent_fd: tap, child_fd: TAP_FD });
-    // In a session of its own it outlives us, whatever ends ours. None of these words forks: the child becomes QEMU.
+    // In a session of its own it outlives us, whatever ends ours. None of these words forks: the
+    // child becomes QEMU.
     let mut child = Command::new("setsid")
         .args(limits)
         .args(account.command())
@@ -194,7 +200,8 @@ fn is_locked(folder: &MachineFolder) -> io::Result<bool> {
     }
 }
 
-/// Whether a process has let go of its memory, and with it of its command line; its files follow in a moment.
+/// Whether a process has let go of its memory, and with it of its command line; its files follow in
+/// a moment.
 fn is_ending(pid: i32) -> bool {
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command_line| command_line.is_empty())
 }

@@ -1,8 +1,9 @@
 //! QMP: how a QEMU process is asked and told.
 //!
-//! A connection is made for each conversation and closed after it: a socket serves one client at a time, and a connection that is not kept cannot be stale. Only the
-//! watch keeps one, on a socket of its own. What an event says is not read: it tells that there is something to ask for, because events that came while nobody listened are never told
-//! again.
+//! A connection is made for each conversation and closed after it: a socket serves one client at a
+//! time, and a connection that is not kept cannot be stale. Only the watch keeps one, on a socket
+//! of its own. What an event says is not read: it tells that there is something to ask for, because
+//! events that came while nobody listened are never told again.
 
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -15,7 +15,8 @@ const RESTARTS_MAX: usize = 16;
 pub struct MachineRecord {
     /// What it should be. Its image is that of the last disk made; the present disk knows its own.
     pub spec: MachineSpec,
-    /// Starts so far. A process under way may be one ahead of it, if we died just then; its command line tells.
+    /// Starts so far. A process under way may be one ahead of it, if we died just then; its command
+    /// line tells.
     pub boots: u64,
     /// Restarts that were begun, the last ones.
     pub restarts: Vec<Restart>,

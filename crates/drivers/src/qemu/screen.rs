@@ -32,7 +32,8 @@ pub async fn picture(folder: &MachineFolder) -> Result<Vec<u8>, WireError> {
     Ok(picture)
 }
 
-/// Reads the picture and removes it. Its folder is QEMU's, which a guest may have taken over: a link must not lead us anywhere else.
+/// Reads the picture and removes it. Its folder is QEMU's, which a guest may have taken over: a
+/// link must not lead us anywhere else.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).expect("flags of open are small");
     let file = OpenOptions::new().read(true).custom_flags(no_link).open(path);

@@ -3,7 +3,8 @@
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 
-/// A conversation of lines: `< ` is sent to the client, `> ` is what the client has to send, `~` is silence without an end. `ÿ` stands for the byte 0xFF.
+/// A conversation of lines: `< ` is sent to the client, `> ` is what the client has to send, `~` is
+/// silence without an end. `ÿ` stands for the byte 0xFF.
 pub struct Transcript(JoinHandle<()>);
 
 impl Transcript {

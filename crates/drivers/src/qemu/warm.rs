@@ -1,7 +1,10 @@
-//! Warm images: a guest's memory beside its disk, so that a new machine goes on from there and need not boot.
+//! Warm images: a guest's memory beside its disk, so that a new machine goes on from there and need
+//! not boot.
 //!
-//! All machines made from one share what its memory held: random numbers to come, boot id, host name and clock of that moment. That is good for tests and demonstrations,
-//! where a machine is there in a fraction of a second, and for nothing else. A memory fits its disk once: it is dropped before the guest runs.
+//! All machines made from one share what its memory held: random numbers to come, boot id, host
+//! name and clock of that moment. That is good for tests and demonstrations, where a machine is
+//! there in a fraction of a second, and for nothing else. A memory fits its disk once: it is
+//! dropped before the guest runs.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;

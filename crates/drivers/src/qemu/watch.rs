@@ -1,10 +1,13 @@
 //! What becomes of a process without being asked for: noticed, written down, told.
 //!
-//! Each process has one watch, from when it is first seen until its end, on a socket of its own. An event of QEMU is only a bell: when it rings, and every few seconds, the watch
-//! asks how things stand, so that what came while nobody listened is not missed. A guest that has ended leaves its process standing, for nobody else knows why it ended; the watch writes
-//! that down and lets the process go.
+//! Each process has one watch, from when it is first seen until its end, on a socket of its own. An
+//! event of QEMU is only a bell: when it rings, and every few seconds, the watch asks how things
+//! stand, so that what came while nobody listened is not missed. A guest that has ended leaves its
+//! process standing, for nobody else knows why it ended; the watch writes that down and lets the
+//! process go.
 //!
-//! The watch does nothing to a machine that runs but to let one go on that stood still for want of room. What else is to be done about trouble is decided elsewhere.
+//! The watch does nothing to a machine that runs but to let one go on that stood still for want of
+//! room. What else is to be done about trouble is decided elsewhere.
 
 use cloudpc_model::{CloudPcId, Timestamp};
 use rustix::fs::{Mode, OFlags};
@@ -30,7 +33,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long a guest may take to answer one look. One that is late is asked again at the next.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(4);
 
-/// What a guest may have written to its console, bytes; then that is cut, or it could fill the host's disk.
+/// What a guest may have written to its console, bytes; then that is cut, or it could fill the
+/// host's disk.
 pub const CONSOLE_BYTES_MAX: u64 = 1 << 20;
 
 /// The watch of one machine.
@@ -145,7 +149,8 @@ impl Watcher {
         Ok(())
     }
 
-    /// Whether the guest's agent answers. One that is not there is not asked: others may be waiting for it to come.
+    /// Whether the guest's agent answers. One that is not there is not asked: others may be waiting
+    /// for it to come.
     async fn hears_guest(&self, qmp: &mut Qmp) -> Result<bool, WireError> {
         let chardevs = qmp.execute("query-chardev", json!({})).await?;
         let is_there =
@@ -166,7 +171,8 @@ impl Watcher {
     }
 }
 
-/// Empties a console's log that has become too long. It lies in QEMU's own folder, so that no link there is followed.
+/// Empties a console's log that has become too long. It lies in QEMU's own folder, so that no link
+/// there is followed.
 fn cut(log: &Path) -> io::Result<()> {
     match fs::symlink_metadata(log) {
         Ok(about) if about.is_file() && about.len() > CONSOLE_BYTES_MAX => {

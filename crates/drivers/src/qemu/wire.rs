@@ -1,14 +1,16 @@
 //! JSON values, one a line, over a byte stream: what QMP and the guest agent have in common.
 //!
-//! Lines are bounded, and a line that is too long is thrown away to its end, so that the stream can be read on. Nothing here waits without an end: callers set
-//! the deadline. This module refuses to know what the lines mean.
+//! Lines are bounded, and a line that is too long is thrown away to its end, so that the stream can
+//! be read on. Nothing here waits without an end: callers set the deadline. This module refuses to
+//! know what the lines mean.
 
 use serde_json::Value;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Longest line that is taken, bytes. The longest answer that we ask for is a piece of a file, 64 KiB before base64.
+/// Longest line that is taken, bytes. The longest answer that we ask for is a piece of a file, 64
+/// KiB before base64.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// The byte that can be in no JSON text, with which the guest agent marks where a line begins anew.
@@ -74,7 +76,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lines<S> {
         Ok(self.stream.flush().await?)
     }
 
-    /// The next value. After [`WireError::TooLong`] and [`WireError::NotJson`] the stream can be read on.
+    /// The next value. After [`WireError::TooLong`] and [`WireError::NotJson`] the stream can be
+    /// read on.
     pub async fn receive(&mut self) -> Result<Value, WireError> {
         loop {
             let line = self.line().await?;
@@ -126,7 +129,8 @@ pub fn answer(mut answer: Value) -> Result<Value, WireError> {
     }
 }
 
-/// Ends with [`WireError::Late`] if `work` takes longer than `limit`. Host time: the other side knows no other.
+/// Ends with [`WireError::Late`] if `work` takes longer than `limit`. Host time: the other side
+/// knows no other.
 pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, WireError>>) -> Result<T, WireError> {
     tokio::time::timeout(limit, work).await.unwrap_or(Err(WireError::Late(limit)))
 }
@@ -192,7 +196,8 @@ mod tests {
     }
 
     proptest! {
-        /// However the stream is cut, whatever is in it, the lines are the same and what is right is read.
+        /// However the stream is cut, whatever is in it, the lines are the same and what is right
+        /// is read.
         #[test]
         fn lines_do_not_depend_on_how_they_arrive(
             lines in prop::collection::vec(prop_oneof![

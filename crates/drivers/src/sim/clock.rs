@@ -1,7 +1,7 @@
 //! A clock that is moved by hand.
 //!
-//! Everything that sleeps on it is known to it, so that moving it far still lets everything happen in order and at its own time. It refuses to
-//! know what the sleepers wait for.
+//! Everything that sleeps on it is known to it, so that moving it far still lets everything happen
+//! in order and at its own time. It refuses to know what the sleepers wait for.
 
 use cloudpc_model::{Clock, Sleep, Timestamp};
 use futures_util::future::select;
@@ -13,18 +13,21 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// How many times in a row [`SimClock::advance`] must give way without anyone going to sleep or giving a sleep up before it takes the woken work to have come to
-/// rest. On a runtime of one thread every turn runs all that is ready, so this is also the longest chain of tasks that wake each other
-/// without sleeping and are still waited for.
+/// How many times in a row [`SimClock::advance`] must give way without anyone going to sleep or
+/// giving a sleep up before it takes the woken work to have come to rest. On a runtime of one
+/// thread every turn runs all that is ready, so this is also the longest chain of tasks that wake
+/// each other without sleeping and are still waited for.
 pub const QUIET_YIELDS: u32 = 64;
 
-/// Work may also rest outside the runtime, e.g. in a database's thread. On a runtime of many threads, as long as fewer sleepers have come than
-/// were woken, this much real time must pass, too, without a new one.
+/// Work may also rest outside the runtime, e.g. in a database's thread. On a runtime of many
+/// threads, as long as fewer sleepers have come than were woken, this much real time must pass,
+/// too, without a new one.
 pub const QUIET_TIME: Duration = Duration::from_millis(20);
 
 /// A clock that follows another one until it is paused or moved. It never goes back.
 ///
-/// A sleep that is dropped is forgotten. Moving waits for work inside the runtime, and for a short time for work outside; a download is not waited for.
+/// A sleep that is dropped is forgotten. Moving waits for work inside the runtime, and for a short
+/// time for work outside; a download is not waited for.
 #[derive(Clone)]
 pub struct SimClock {
     inner: Arc<Inner>,
@@ -71,10 +74,12 @@ impl SimClock {
         self.inner.change(|state| state.paused = false);
     }
 
-    /// Moves it on, stopping at each sleeper on the way so that everything happens in order and at its own time.
+    /// Moves it on, stopping at each sleeper on the way so that everything happens in order and at
+    /// its own time.
     ///
-    /// It stands still at each stop until what was woken there is at rest ([`QUIET_YIELDS`], [`QUIET_TIME`]). Of two movers the second begins where the first ended. A
-    /// mover that is dropped leaves the clock at its latest stop.
+    /// It stands still at each stop until what was woken there is at rest ([`QUIET_YIELDS`],
+    /// [`QUIET_TIME`]). Of two movers the second begins where the first ended. A mover that is
+    /// dropped leaves the clock at its latest stop.
     pub async fn advance(&self, by: Duration) {
         let _turn = self.inner.turn.lock().await;
         let _moving = Moving::begin(&self.inner);
@@ -85,7 +90,8 @@ impl SimClock {
             let last = next == target;
             let (woken, registered) = self.inner.set(next);
             self.inner.rest(woken, registered).await;
-            // Something may have gone to sleep at the target itself only for later, so nothing else is due.
+            // Something may have gone to sleep at the target itself only for later, so nothing else
+            // is due.
             if last {
                 break;
             }
@@ -202,7 +208,8 @@ impl Inner {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Sets the clock and wakes those who are due: returns how many, and how many had ever gone to sleep before.
+    /// Sets the clock and wakes those who are due: returns how many, and how many had ever gone to
+    /// sleep before.
     fn set(&self, now: Timestamp) -> (u64, u64) {
         let mut state = self.lock();
         let before = state.shown;
@@ -219,7 +226,8 @@ impl Inner {
         (woken, registered)
     }
 
-    /// Ends when the work of `woken` sleepers, woken when `registered` had ever gone to sleep, is at rest.
+    /// Ends when the work of `woken` sleepers, woken when `registered` had ever gone to sleep, is
+    /// at rest.
     async fn rest(&self, woken: u64, registered: u64) {
         let many_threads = Handle::try_current().is_ok_and(|h| h.runtime_flavor() != RuntimeFlavor::CurrentThread);
         let slice = Duration::from_millis(1);

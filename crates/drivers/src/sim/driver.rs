@@ -144,7 +144,8 @@ fn no_display() -> DriverError {
 }
 
 impl SimDriver {
-    /// Looks, begins what is needed, waits for its end and looks again, until the machine is as it should be.
+    /// Looks, begins what is needed, waits for its end and looks again, until the machine is as it
+    /// should be.
     async fn ensure(
         &self,
         id: CloudPcId,
@@ -156,7 +157,8 @@ impl SimDriver {
         Ok(())
     }
 
-    /// One look, without waiting: when the work under way ends, or none if the machine is as it should be.
+    /// One look, without waiting: when the work under way ends, or none if the machine is as it
+    /// should be.
     fn advance(
         &self,
         id: CloudPcId,

@@ -1,4 +1,5 @@
-//! The guest of a simulated machine: it boots, enrols, downloads, runs installers and keeps files, all on the machine's present disk.
+//! The guest of a simulated machine: it boots, enrols, downloads, runs installers and keeps files,
+//! all on the machine's present disk.
 
 use async_trait::async_trait;
 use cloudpc_model::{CloudPcId, Power, Timestamp};
@@ -139,7 +140,8 @@ impl Guest for SimGuest {
         .await
     }
 
-    /// The command is not read: it finds the agent that was installed last, unless its artifact says otherwise.
+    /// The command is not read: it finds the agent that was installed last, unless its artifact
+    /// says otherwise.
     async fn detect(&self, _command: &str) -> Result<Exit, GuestError> {
         let installed = self.look(|_, disk| Ok(disk.agents.last().cloned()))?;
         let declared =
@@ -186,7 +188,8 @@ impl SimGuest {
         Self { inner, id }
     }
 
-    /// Takes one step after the other, and waits between them without a lock, until there is something to return.
+    /// Takes one step after the other, and waits between them without a lock, until there is
+    /// something to return.
     async fn repeat<T>(
         &self,
         mut step: impl FnMut(&mut World, Timestamp) -> Result<Next<T>, GuestError>,
@@ -285,7 +288,8 @@ impl SimGuest {
         .await
     }
 
-    /// Downloads what no scenario declares. A download that was dropped is begun anew: nothing of it was kept.
+    /// Downloads what no scenario declares. A download that was dropped is begun anew: nothing of
+    /// it was kept.
     async fn fetch_really(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError> {
         let (present, boots) = self.look(|machine, disk| {
             let present = disk.download(tag).filter(|download| is_of(download, tag, url));

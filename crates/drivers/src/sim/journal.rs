@@ -1,9 +1,13 @@
-//! The machines on disk: an append-only file of whole machines, one JSON line for each change, the latest line of a machine being the truth.
+//! The machines on disk: an append-only file of whole machines, one JSON line for each change, the
+//! latest line of a machine being the truth.
 //!
-//! A line is written to the operating system before the verb that wrote it returns, so it survives the death of this process at any moment. It is not forced to
-//! the disk: after a power cut the latest changes may be missing, as if they had not happened. A last line cut off in the middle is dropped.
+//! A line is written to the operating system before the verb that wrote it returns, so it survives
+//! the death of this process at any moment. It is not forced to the disk: after a power cut the
+//! latest changes may be missing, as if they had not happened. A last line cut off in the middle is
+//! dropped.
 //!
-//! Most machines are never looked at between two starts, so at a start only the id of a line is read; the rest of it is when its machine is asked for.
+//! Most machines are never looked at between two starts, so at a start only the id of a line is
+//! read; the rest of it is when its machine is asked for.
 
 use cloudpc_model::{CloudPcId, Power};
 use serde::{Deserialize, Serialize};
@@ -21,7 +25,8 @@ const NEW_FILE_NAME: &str = "machines.jsonl.new";
 /// The mode of the file: disks of machines, with what was installed and written there.
 const OWNER_ONLY: u32 = 0o600;
 
-/// The file is rewritten when it holds this many lines and more than twice as many as there are machines.
+/// The file is rewritten when it holds this many lines and more than twice as many as there are
+/// machines.
 pub const COMPACT_LINES_MIN: usize = 1_024;
 
 pub type Machines = HashMap<CloudPcId, Kept>;
@@ -72,7 +77,8 @@ impl Line {
     }
 }
 
-/// What is in the line of a machine that is off, and in no other: a quotation mark within a text has a backslash before it.
+/// What is in the line of a machine that is off, and in no other: a quotation mark within a text
+/// has a backslash before it.
 const OFF: &str = r#","power":"poweredOff","#;
 
 impl Kept {
@@ -182,7 +188,8 @@ impl Journal {
                 }
             }
         }
-        // The new content must be on disk before its name is, or a power cut could leave an empty file.
+        // The new content must be on disk before its name is, or a power cut could leave an empty
+        // file.
         writer.into_inner()?.sync_all()?;
         let path = self.directory.join(FILE_NAME);
         std::fs::rename(&new_path, &path)?;

@@ -1,7 +1,9 @@
-//! One simulated machine, as a value: what it is, what is being done to it, and what a verb finds when it looks.
+//! One simulated machine, as a value: what it is, what is being done to it, and what a verb finds
+//! when it looks.
 //!
-//! Work under way has an end time and takes effect at that time, whoever waits for it and whether anyone does: [`Machine::catch_up`] applies
-//! what is due. This module refuses to know waiting, locks and files.
+//! Work under way has an end time and takes effect at that time, whoever waits for it and whether
+//! anyone does: [`Machine::catch_up`] applies what is due. This module refuses to know waiting,
+//! locks and files.
 
 use cloudpc_model::{Power, SnapshotId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -308,7 +310,8 @@ impl Machine {
     }
 
     pub fn look_disk_aside(&self, tag: &Tag) -> Result<Look, DriverError> {
-        // A disk made under this tag shows that the old one was set aside, even if that has been dropped since.
+        // A disk made under this tag shows that the old one was set aside, even if that has been
+        // dropped since.
         if self.has_aside(tag) || self.disk_tag_is(tag) {
             return Ok(Look::Fine);
         }

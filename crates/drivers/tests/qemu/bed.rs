@@ -19,7 +19,8 @@ pub fn image() -> ImageId {
     ImageId("cloudpc_test_guest".into())
 }
 
-/// The same, which need not boot the first time. The boots of a test under software emulation are most of its time.
+/// The same, which need not boot the first time. The boots of a test under software emulation are
+/// most of its time.
 pub fn warm_image() -> ImageId {
     ImageId("cloudpc_test_guest-warm".into())
 }
@@ -36,8 +37,9 @@ pub fn images() -> Images {
     images
 }
 
-/// Says that a test, or a part of one, cannot run on this machine. Written past the capture of the test runner, since the
-/// test passes; and to the file of `scripts/test`, which lists all of these at its end.
+/// Says that a test, or a part of one, cannot run on this machine. Written past the capture of the
+/// test runner, since the test passes; and to the file of `scripts/test`, which lists all of these
+/// at its end.
 pub fn not_run(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let line = format!("NOT RUN: {test}: {why}\n");
@@ -129,7 +131,8 @@ impl Bed {
     /// The driver's process dies, with whatever it was doing, and another takes over.
     pub fn restart(&mut self) {
         if let Some(process) = self.process.take() {
-            // Work on files that a process has begun dies with it, but a runtime's goes on: it is waited for. Waiting is not done in a runtime.
+            // Work on files that a process has begun dies with it, but a runtime's goes on: it is
+            // waited for. Waiting is not done in a runtime.
             let ended = std::thread::spawn(move || process.shutdown_timeout(Duration::from_secs(60)));
             ended.join().unwrap();
         }
@@ -169,7 +172,8 @@ impl Bed {
         }
     }
 
-    /// Has the kernel of a guest do what a key of the magic System Request stands for. It may not live to answer.
+    /// Has the kernel of a guest do what a key of the magic System Request stands for. It may not
+    /// live to answer.
     pub async fn sysrq(&self, id: CloudPcId, key: &str) {
         let guest = self.driver.guest(id).await.unwrap();
         let press = guest.write_file("/proc/sysrq-trigger", key.as_bytes());

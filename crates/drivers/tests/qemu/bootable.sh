@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# bootable.sh IMAGE OUT: makes a disk that boots by itself, by BIOS and by UEFI, out of the test image in the folder IMAGE, whose kernel QEMU is told to start
-# otherwise. What is needed comes from Debian packages, which are unpacked and not installed.
+# bootable.sh IMAGE OUT: makes a disk that boots by itself, by BIOS and by UEFI, out of the test
+# image in the folder IMAGE, whose kernel QEMU is told to start otherwise. What is needed comes from
+# Debian packages, which are unpacked and not installed.
 set -euo pipefail
 IMAGE=$1
 OUT=$2

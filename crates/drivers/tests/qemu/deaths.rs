@@ -1,4 +1,5 @@
-//! A QEMU that is killed in the middle of each verb that it has a part in: the verb, called again, ends as promised.
+//! A QEMU that is killed in the middle of each verb that it has a part in: the verb, called again,
+//! ends as promised.
 
 use cloudpc_drivers::{Driver, DriverError, Guest, MachineSpec, StopMode, Tag};
 use cloudpc_model::{Power, SnapshotId};
@@ -22,7 +23,8 @@ const CALLS_MAX: u32 = 3;
 
 type Verb = for<'a> fn(&'a Bed, &'a MachineSpec, &'a str) -> BoxFuture<'a, Result<(), DriverError>>;
 
-/// Begins a verb, kills the machine's process in the middle, and calls the verb until it has had its effect.
+/// Begins a verb, kills the machine's process in the middle, and calls the verb until it has had
+/// its effect.
 async fn struck(bed: &Bed, spec: &MachineSpec, name: &str, moment: Duration, verb: Verb) {
     let kill = async {
         tokio::time::sleep(moment).await;
@@ -60,7 +62,8 @@ async fn a_verb_whose_qemu_is_killed_has_its_effect_when_called_again() {
     bed.stop(&spec, StopMode::Graceful).await;
     for moment in MOMENTS {
         struck(&bed, &spec, "start", moment, |bed, spec, _| Box::pin(bed.driver.ensure_running(spec.id))).await;
-        // Whatever was killed after the call had returned is trouble, and what was killed before is not.
+        // Whatever was killed after the call had returned is trouble, and what was killed before is
+        // not.
         bed.driver.ensure_running(spec.id).await.unwrap();
         must_have_mark(&*bed.boot(&spec).await).await;
         let boots = bed.driver.observe(spec.id).await.unwrap().boots;

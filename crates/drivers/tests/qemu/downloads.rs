@@ -1,4 +1,5 @@
-//! Downloads by a guest itself: to a good end, to every bad one, and over the death of whoever began them.
+//! Downloads by a guest itself: to a good end, to every bad one, and over the death of whoever
+//! began them.
 
 use cloudpc_drivers::qemu::Images;
 use cloudpc_drivers::{DriverError, Exit, FetchPolicy, Guest, GuestError, MachineSpec, Tag};

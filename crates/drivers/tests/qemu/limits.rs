@@ -1,5 +1,6 @@
-//! Machines that are held to what they were promised. Few test hosts are run by systemd, and none is ours to change; so a guest plays the host: a Debian with systemd and QEMU, in
-//! which this program runs again, as a service of root's and as one of a user's.
+//! Machines that are held to what they were promised. Few test hosts are run by systemd, and none
+//! is ours to change; so a guest plays the host: a Debian with systemd and QEMU, in which this
+//! program runs again, as a service of root's and as one of a user's.
 
 use cloudpc_drivers::{Driver, MachineSpec, Tag};
 use cloudpc_model::ImageId;

@@ -1,4 +1,5 @@
-//! The driver on real virtual machines, under software emulation. `make test-vm` runs them; they say here that they were not run otherwise.
+//! The driver on real virtual machines, under software emulation. `make test-vm` runs them; they
+//! say here that they were not run otherwise.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be unwrapped has failed the test")]
 

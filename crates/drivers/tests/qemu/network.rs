@@ -1,4 +1,5 @@
-//! Machines on a network, and machines on none. The host's own network is left alone: the test runs again, by itself, in one of its own.
+//! Machines on a network, and machines on none. The host's own network is left alone: the test runs
+//! again, by itself, in one of its own.
 
 use cloudpc_drivers::qemu::Network;
 use cloudpc_drivers::{Driver, Guest, MachineSpec, StopMode, Tag};
@@ -15,15 +16,16 @@ const INSIDE: &str = "CLOUDPC_TEST_NETWORK";
 /// The test image's guests expect their way out here.
 const HOST: &str = "10.0.2.2";
 
-/// Where somebody else would be on the public internet. In a network of one's own it is the host, too.
+/// Where somebody else would be on the public internet. In a network of one's own it is the host,
+/// too.
 pub const PUBLIC: &str = "11.0.0.1";
 
 const BRIDGE: &str = "cpc-test";
 
 const TUN: &str = "/dev/net/tun";
 
-/// Makes the devices of this network the ones that `/sys` shows, and the tap device one that only root may open, as it is
-/// on a host without udev. Then becomes the program.
+/// Makes the devices of this network the ones that `/sys` shows, and the tap device one that only
+/// root may open, as it is on a host without udev. Then becomes the program.
 const ENTER: &str = r#"
 mount -t sysfs none /sys
 mount -t tmpfs none /dev/net
@@ -130,7 +132,8 @@ async fn inside() {
     let without = MachineSpec { image, ..spec(2) };
     let guest = bed.ready(&without).await;
     assert!(!reaches(&*guest, port).await);
-    // It has no network to download over, whatever its image says; this server is nowhere but on the host.
+    // It has no network to download over, whatever its image says; this server is nowhere but on
+    // the host.
     fetched(&*guest, &Tag("pushed".into()), b"#!/bin/sh\n").await;
     drop(guest);
     // Nor has it one before its next start, whatever its host has by now.

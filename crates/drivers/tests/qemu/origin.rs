@@ -38,7 +38,8 @@ impl Origin {
     pub async fn with_tls(host: &str, name: &str) -> (Self, String) {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // Without a name of its own it would have that of the certificate, which would then look like one that vouches for itself.
+        // Without a name of its own it would have that of the certificate, which would then look
+        // like one that vouches for itself.
         params.distinguished_name.push(DnType::CommonName, "Test authority");
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();

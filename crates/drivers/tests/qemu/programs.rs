@@ -1,4 +1,5 @@
-//! Programs that really run inside: to their end, to a bad end, without an end, and over the death of whoever began them.
+//! Programs that really run inside: to their end, to a bad end, without an end, and over the death
+//! of whoever began them.
 
 use cloudpc_drivers::{Exit, FetchPolicy, FileFormat, Guest, GuestError, Tag};
 use std::time::Duration;

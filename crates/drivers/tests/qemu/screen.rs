@@ -6,7 +6,8 @@ use tokio::io::AsyncReadExt;
 
 use crate::bed::{Bed, warm_spec};
 
-/// Width and height of a picture: two numbers of four bytes at a fixed place, by the PNG specification.
+/// Width and height of a picture: two numbers of four bytes at a fixed place, by the PNG
+/// specification.
 fn size(png: &[u8]) -> (u32, u32) {
     assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"));
     let number = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());

@@ -1,6 +1,8 @@
-//! Deploy a partner's agent: look the Cloud PC up, see that it is usable, then inside it: disk, network, download, format, checksum, run, detection.
+//! Deploy a partner's agent: look the Cloud PC up, see that it is usable, then inside it: disk,
+//! network, download, format, checksum, run, detection.
 //!
-//! Each step yields the error code that the contract has for it, in the order in which the contract lists them.
+//! Each step yields the error code that the contract has for it, in the order in which the contract
+//! lists them.
 
 use cloudpc_drivers::{Exit, FetchPolicy, Fetcher, FileFormat, GuestError, GuestOs};
 use cloudpc_model::{AgentSetting, CloudPcStatus, Kind, Params, PartnerId, Power, Product, State};
@@ -128,7 +130,8 @@ fn check_disk_space(context: &Context) -> Doing<'_> {
     })
 }
 
-/// A URL that may not be fetched at all is the download's failure, not the network's: this step then lets it pass.
+/// A URL that may not be fetched at all is the download's failure, not the network's: this step
+/// then lets it pass.
 fn check_network(context: &Context) -> Doing<'_> {
     Box::pin(async move {
         let Ok((url, policy)) = source(context).await else { return Ok(Said::nothing()) };
@@ -252,7 +255,8 @@ fn run_installer(context: &Context) -> Doing<'_> {
     })
 }
 
-/// An agent may need a moment after its installer has ended, so a detection that finds nothing is tried again.
+/// An agent may need a moment after its installer has ended, so a detection that finds nothing is
+/// tried again.
 fn detect_agent(context: &Context) -> Doing<'_> {
     Box::pin(async move {
         let (_, agent) = deployment(context)?;
@@ -288,7 +292,8 @@ fn readable(text: &str) -> String {
     text.replace("\r\n", "\n").replace(|letter| !shown(letter), "\u{FFFD}")
 }
 
-/// Ends the installer. A guest that does not answer, or is off, cannot be told and has no one to tell: the machine is not held for it.
+/// Ends the installer. A guest that does not answer, or is off, cannot be told and has no one to
+/// tell: the machine is not held for it.
 fn kill(context: &Context) -> Doing<'_> {
     Box::pin(async move {
         let guest = context.guest().await?;

@@ -21,13 +21,14 @@ pub(super) const SET_DISK_ASIDE: Step =
             })
         });
 
-/// Powers the machine on, if it should be on. Undone by cutting the power: what runs is about to lose its disk or its size.
+/// Powers the machine on, if it should be on. Undone by cutting the power: what runs is about to
+/// lose its disk or its size.
 pub(super) const START: Step =
     Step { cancel: Cancel::AfterStep, powers: true, ..Step::new("start", "startFailed", minutes(5), power_back) }
         .undone_by(cut);
 
-/// Waits until the guest answers, if the machine should be on. One that goes off meanwhile is started again. Waiting for longer than this is what its
-/// failure means.
+/// Waits until the guest answers, if the machine should be on. One that goes off meanwhile is
+/// started again. Waiting for longer than this is what its failure means.
 pub(super) const WAIT_FOR_GUEST: Step = Step {
     needs_power: true,
     late: Late::Fail("guestNotReady", "The guest did not answer"),
@@ -73,7 +74,8 @@ pub(super) fn cut(context: &Context) -> Doing<'_> {
     })
 }
 
-/// Powers the machine off, if it should be off. One that should run and cannot be started is no better off for being tried further here.
+/// Powers the machine off, if it should be off. One that should run and cannot be started is no
+/// better off for being tried further here.
 pub(super) fn off_again(context: &Context) -> Doing<'_> {
     Box::pin(async move {
         match context.cloud_pc()?.power_intended {
@@ -83,7 +85,8 @@ pub(super) fn off_again(context: &Context) -> Doing<'_> {
     })
 }
 
-/// Gives the machine the power state that it should have; what that is changes only when an action is done.
+/// Gives the machine the power state that it should have; what that is changes only when an action
+/// is done.
 pub(super) fn power_back(context: &Context) -> Doing<'_> {
     Box::pin(async move {
         match context.cloud_pc()?.power_intended {
@@ -93,7 +96,8 @@ pub(super) fn power_back(context: &Context) -> Doing<'_> {
     })
 }
 
-/// Gives the stopped machine the processors and the memory of a service plan, or of its own. A disk grows and never shrinks.
+/// Gives the stopped machine the processors and the memory of a service plan, or of its own. A disk
+/// grows and never shrinks.
 pub(super) async fn size(context: &Context, plan: Option<ServicePlanId>) -> Result<Said, Trouble> {
     let mut spec = context.spec(plan, None).await?;
     let observed = context.parts.driver.observe(spec.id).await?;

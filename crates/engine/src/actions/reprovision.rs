@@ -1,4 +1,5 @@
-//! Reprovision: a new disk from the image, in place of the old one, which is kept for the undo window.
+//! Reprovision: a new disk from the image, in place of the old one, which is kept for the undo
+//! window.
 
 use cloudpc_drivers::{GuestError, MachineSpec};
 use cloudpc_model::{Action, ActionId, ActivityId, Actor, CloudPcStatus, Kind, Params, PartnerId, Power, State};
@@ -50,8 +51,8 @@ fn enrol(context: &Context) -> Doing<'_> {
     })
 }
 
-/// Puts one deployment for each partner that deploys automatically in line behind this action. The activity's id is derived from the action's, so
-/// that a second attempt finds the first one's work.
+/// Puts one deployment for each partner that deploys automatically in line behind this action. The
+/// activity's id is derived from the action's, so that a second attempt finds the first one's work.
 fn deploy_agents(context: &Context) -> Doing<'_> {
     Box::pin(async move {
         let cloud_pc = context.cloud_pc()?.clone();
@@ -82,7 +83,8 @@ fn deploy_agents(context: &Context) -> Doing<'_> {
     })
 }
 
-/// The machine goes back to its old disk, which has its agents. They wait behind this action, so none has begun.
+/// The machine goes back to its old disk, which has its agents. They wait behind this action, so
+/// none has begun.
 fn recall_agents(context: &Context) -> Doing<'_> {
     Box::pin(async move {
         let cloud_pc = context.cloud_pc()?.clone();
@@ -136,7 +138,8 @@ fn done(ending: &mut Ending<'_, '_>) -> Result<(), StoreError> {
     cloud_pc.status_detail = None;
     cloud_pc.power_intended = Power::Running;
     cloud_pc.provisioned_at = Some(ending.now);
-    // To the directory it is a new device; to device management it stays the same one (see the model).
+    // To the directory it is a new device; to device management it stays the same one (see the
+    // model).
     cloud_pc.aad_device_id = ending.rng.uuid();
     Ok(())
 }

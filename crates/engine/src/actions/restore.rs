@@ -1,4 +1,5 @@
-//! Restore: a copy of a restore point, in place of the present disk, which is kept for the undo window.
+//! Restore: a copy of a restore point, in place of the present disk, which is kept for the undo
+//! window.
 
 use cloudpc_model::{CloudPcStatus, Kind, Params};
 

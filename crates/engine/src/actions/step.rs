@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::{Parts, Settings};
 
-/// One step of a kind of action. It looks before it acts, so that it may be run again after a crash, after its deadline, and by another worker.
+/// One step of a kind of action. It looks before it acts, so that it may be run again after a
+/// crash, after its deadline, and by another worker.
 #[derive(Debug)]
 pub struct Step {
     /// Its name, unique in its recipe.
@@ -163,7 +164,8 @@ impl Context {
         crate::tag(self.action.id, self.action.tag_nonce)
     }
 
-    /// The machine as it should be, with another size or image than the stored one where these are given.
+    /// The machine as it should be, with another size or image than the stored one where these are
+    /// given.
     pub async fn spec(&self, plan: Option<ServicePlanId>, image: Option<ImageId>) -> Result<MachineSpec, Trouble> {
         let cloud_pc = self.cloud_pc()?;
         let (tenant, plan_id) = (cloud_pc.tenant_id, plan.unwrap_or(cloud_pc.service_plan_id));

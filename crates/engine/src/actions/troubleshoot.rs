@@ -1,6 +1,8 @@
-//! Troubleshoot: look at the machine from outside and inside, and write what is wrong into the Cloud PC's detail.
+//! Troubleshoot: look at the machine from outside and inside, and write what is wrong into the
+//! Cloud PC's detail.
 //!
-//! What a step finds is its message, or [`FINE`]. Only a machine that cannot be looked at fails the action.
+//! What a step finds is its message, or [`FINE`]. Only a machine that cannot be looked at fails the
+//! action.
 
 use cloudpc_drivers::{FetchPolicy, Fetcher, GuestError};
 use cloudpc_model::{Action, CloudPcStatus, Kind, Power, StatusDetail};

@@ -18,7 +18,8 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest pause between attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 
-/// How often one worker tries to take a step back before a person has to look: with the pauses about half an hour.
+/// How often one worker tries to take a step back before a person has to look: with the pauses
+/// about half an hour.
 const UNDO_ATTEMPTS_MAX: u32 = 12;
 
 /// Taking a step back may take at least so long, however short the step is.
@@ -174,8 +175,8 @@ impl Engine {
         }
     }
 
-    /// How long to wait after so many attempts: doubling, and a quarter of it up or down by chance so that machines on one host do not ask it all
-    /// at once.
+    /// How long to wait after so many attempts: doubling, and a quarter of it up or down by chance
+    /// so that machines on one host do not ask it all at once.
     fn pause(&self, attempts: u32) -> Duration {
         let doubled = PAUSE_MIN.saturating_mul(2u32.saturating_pow(attempts.saturating_sub(1)));
         let percent = 75 + u32::try_from(self.parts.rng.below(51)).unwrap_or(0);

@@ -1,7 +1,9 @@
-//! Keeping what undo needs: asking once what an old disk takes, and dropping it when its time is over, when the way back from a newer action has
-//! taken its place, or when all that is kept is too much.
+//! Keeping what undo needs: asking once what an old disk takes, and dropping it when its time is
+//! over, when the way back from a newer action has taken its place, or when all that is kept is too
+//! much.
 //!
-//! The store says when which record is due, and never says so while its machine has an open remote action. Both attempts may be made twice.
+//! The store says when which record is due, and never says so while its machine has an open remote
+//! action. Both attempts may be made twice.
 
 use cloudpc_drivers::DriverError;
 use cloudpc_model::UndoRecord;
@@ -86,7 +88,8 @@ impl Engine {
         Ok(self.parts.store.write(measured).await?)
     }
 
-    /// Someone has cleared the old disk away by hand, unless an undo that was asked for meanwhile has it in its hands. That one ends first; the record is due again.
+    /// Someone has cleared the old disk away by hand, unless an undo that was asked for meanwhile
+    /// has it in its hands. That one ends first; the record is due again.
     async fn miss(&self, record: &UndoRecord) -> Result<(), Trouble> {
         let (tenant, target, action) = (record.tenant_id, record.cloud_pc_id.to_string(), record.action_id);
         let missed = move |tx: &mut cloudpc_store::Tx<'_>| match tx.action_open_remote(tenant, &target)? {

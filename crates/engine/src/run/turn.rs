@@ -1,4 +1,5 @@
-//! One turn of an action: what the last step came to and what comes next, logged in one transaction together with what it means for the Cloud PC.
+//! One turn of an action: what the last step came to and what comes next, logged in one transaction
+//! together with what it means for the Cloud PC.
 
 use cloudpc_model::{
     Action, ActionId, CloudPc, CloudPcStatus, EventKind, Failure, Power, State, StatusDetail, TenantId, Timestamp,
@@ -52,7 +53,8 @@ impl Turn {
     }
 }
 
-/// The first turn of a claim. The Cloud PC's status changes here, not when the action was accepted: see [`crate::request`].
+/// The first turn of a claim. The Cloud PC's status changes here, not when the action was accepted:
+/// see [`crate::request`].
 pub(super) fn begin(tx: &mut Tx<'_>, parts: &Parts, action: Action, now: Timestamp) -> Result<Turn, StoreError> {
     let mut cloud_pc = cloud_pc(tx, &action)?;
     let recipe = recipe(action.kind());
@@ -67,7 +69,8 @@ pub(super) fn begin(tx: &mut Tx<'_>, parts: &Parts, action: Action, now: Timesta
     advance(tx, parts, recipe, action, cloud_pc, now)
 }
 
-/// Logs what the last step came to and turns to the next. When the engine stops, the action is given up instead, for whoever comes next.
+/// Logs what the last step came to and turns to the next. When the engine stops, the action is
+/// given up instead, for whoever comes next.
 #[expect(clippy::too_many_arguments, reason = "an action is named by three of them, and the rest is what happened")]
 pub(super) fn log(
     tx: &mut Tx<'_>,
@@ -150,7 +153,8 @@ fn advance(
     Ok(Turn { action, cloud_pc, todo })
 }
 
-/// Whether the log says that the step is being done, or undone, as the action's state has it. It is so after a crash.
+/// Whether the log says that the step is being done, or undone, as the action's state has it. It is
+/// so after a crash.
 fn is_under_way(action: &Action, step: &Step) -> bool {
     use cloudpc_model::StepState::{Running, Undoing};
     action.step(step.name).is_some_and(|record| match action.state {

@@ -1,7 +1,10 @@
-//! Watching machines: what befalls one without being asked for is looked at, recorded, and mended where the policy says so.
+//! Watching machines: what befalls one without being asked for is looked at, recorded, and mended
+//! where the policy says so.
 //!
-//! The driver tells which machines may have changed; each is then due for a look in the store, which holds it back while the machine has an open remote action. Mending
-//! is an action like any other, asked for by nobody. A machine of a first start is looked at until its guest has been told its name. What a look means is decided by [`crate::health`].
+//! The driver tells which machines may have changed; each is then due for a look in the store,
+//! which holds it back while the machine has an open remote action. Mending is an action like any
+//! other, asked for by nobody. A machine of a first start is looked at until its guest has been
+//! told its name. What a look means is decided by [`crate::health`].
 
 use cloudpc_drivers::{DriverError, GuestError, Observed};
 use cloudpc_model::{Actor, CloudPcId, Error, HealthCheck, Params, Power, TenantId};
@@ -25,7 +28,8 @@ pub(super) const TIME_MAX: Duration = Duration::from_secs(60);
 /// The pause after a look that has failed.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// The longest that a look waits for the guest of a new machine, to tell it its name; less than a look may take.
+/// The longest that a look waits for the guest of a new machine, to tell it its name; less than a
+/// look may take.
 const ENROL_TIME_MAX: Duration = Duration::from_secs(45);
 
 impl Engine {
@@ -88,7 +92,8 @@ impl Engine {
         self.work.wake.notify_one();
     }
 
-    /// Tells the guest of a new machine its name, as a reprovision does; whether it knows it now. That takes nothing from an action that is asked for meanwhile.
+    /// Tells the guest of a new machine its name, as a reprovision does; whether it knows it now.
+    /// That takes nothing from an action that is asked for meanwhile.
     async fn enrol(&self, tenant: TenantId, id: CloudPcId) -> bool {
         let until = self.parts.clock.now() + ENROL_TIME_MAX;
         let ended = tokio::select! {

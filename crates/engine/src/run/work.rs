@@ -1,4 +1,5 @@
-//! What runs in this process: which claims are held here, and how to reach the tasks that carry them.
+//! What runs in this process: which claims are held here, and how to reach the tasks that carry
+//! them.
 
 use cloudpc_model::{ActionId, CloudPcId, Timestamp};
 use std::collections::BTreeMap;
@@ -14,15 +15,16 @@ pub(crate) struct Work {
     /// Told of machines that may have changed by themselves, for the actions on them.
     pub changed: Changed,
     held: Mutex<BTreeMap<ActionId, Held>>,
-    /// No lease held here ends before this. It is looked at with every accepted action, when the claims themselves need not be; changed with `held`
-    /// locked.
+    /// No lease held here ends before this. It is looked at with every accepted action, when the
+    /// claims themselves need not be; changed with `held` locked.
     lapse_after: Mutex<Timestamp>,
 }
 
 /// Which machines may have changed by themselves.
 pub(crate) struct Changed(broadcast::Sender<CloudPcId>);
 
-/// Changes that an action may be behind; beyond them it looks at its machine without having been told.
+/// Changes that an action may be behind; beyond them it looks at its machine without having been
+/// told.
 const CHANGED_KEPT: usize = 64;
 
 impl Default for Changed {
@@ -50,7 +52,8 @@ struct Held {
     cancel: CancellationToken,
 }
 
-/// A claim, held until this is dropped. Made inside the transaction that claims: whoever asks to cancel after it finds the claim here.
+/// A claim, held until this is dropped. Made inside the transaction that claims: whoever asks to
+/// cancel after it finds the claim here.
 pub(crate) struct Holding {
     work: Arc<Work>,
     id: ActionId,
@@ -95,8 +98,8 @@ impl Work {
         }
     }
 
-    /// Lets go of claims whose lease has run out before it could be renewed: a call must not outlive its lease, because the next worker's may
-    /// have begun.
+    /// Lets go of claims whose lease has run out before it could be renewed: a call must not
+    /// outlive its lease, because the next worker's may have begun.
     pub fn drop_lapsed(&self, now: Timestamp) {
         if now < *self.lapse_after() {
             return;
@@ -113,7 +116,8 @@ impl Work {
         *self.lapse_after() = lapse_after;
     }
 
-    /// Tells the tasks of these actions that someone has asked to cancel them, and the loop that lines may have moved.
+    /// Tells the tasks of these actions that someone has asked to cancel them, and the loop that
+    /// lines may have moved.
     pub fn signal(&self, ids: &[ActionId]) {
         for id in ids {
             if let Some(held) = self.held().get(id) {

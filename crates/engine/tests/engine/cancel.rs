@@ -1,4 +1,5 @@
-//! Canceling by hand what the matrix cancels step by step: waiting actions, activities, and what can no longer be canceled.
+//! Canceling by hand what the matrix cancels step by step: waiting actions, activities, and what
+//! can no longer be canceled.
 
 use cloudpc_drivers::Driver;
 use cloudpc_drivers::sim::Ailment;

@@ -1,4 +1,5 @@
-//! Deployments: every error code out of the real pipeline, in its order, waiting in line, and those that follow a reprovision by themselves.
+//! Deployments: every error code out of the real pipeline, in its order, waiting in line, and those
+//! that follow a reprovision by themselves.
 
 use cloudpc_drivers::sim::{Ailment, Artifact, Pace};
 use cloudpc_engine::FaultRule;

@@ -1,4 +1,5 @@
-//! What befalls machines without being asked for, on the virtual clock: noticed, recorded, and mended as far as the policy says.
+//! What befalls machines without being asked for, on the virtual clock: noticed, recorded, and
+//! mended as far as the policy says.
 
 use cloudpc_drivers::sim::Ailment;
 use cloudpc_drivers::{Driver, Mishap, StopMode, Tag};
@@ -197,7 +198,8 @@ async fn a_machine_that_is_off_as_it_should_be_has_no_trouble() {
 }
 
 impl World {
-    /// A Cloud PC whose machine was just made and powered on, and whose guest does not know its name yet.
+    /// A Cloud PC whose machine was just made and powered on, and whose guest does not know its
+    /// name yet.
     async fn just_made(&mut self, ailment: Ailment) -> CloudPcId {
         let id = self.add(1, ailment).await;
         let driver = self.driver.clone();

@@ -1,4 +1,5 @@
-//! Every kind of action × every step × everything that can go wrong with it: a loop over the registry, so a new step is covered when it is added.
+//! Every kind of action × every step × everything that can go wrong with it: a loop over the
+//! registry, so a new step is covered when it is added.
 
 use cloudpc_drivers::sim::Ailment;
 use cloudpc_drivers::{Driver, DriverError, Observed, Tag};
@@ -441,7 +442,8 @@ impl Case {
         assert_eq!(self.way_back().await, undoes, "{name}");
     }
 
-    /// It failed after its point of no return: what has happened to the machine has, and the Cloud PC says what is amiss.
+    /// It failed after its point of no return: what has happened to the machine has, and the Cloud
+    /// PC says what is amiss.
     async fn check_not_undone(&self, ended: &Action) {
         let name = self.name();
         let cloud_pc = self.world.cloud_pc(self.id).await;

@@ -1,4 +1,5 @@
-//! An older database beside newer machines: action numbers come again, and no action may take a lost one's work for its own.
+//! An older database beside newer machines: action numbers come again, and no action may take a
+//! lost one's work for its own.
 
 use cloudpc_drivers::Driver;
 use cloudpc_model::Params;

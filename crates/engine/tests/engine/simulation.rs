@@ -1,5 +1,6 @@
-//! Weeks in the life of a fleet, in seconds: random requests, files written, deployments, cancellations, faults, mishaps, clock jumps, crashes and second
-//! engines, all from one seed. `CLOUDPC_SEED` runs one seed alone.
+//! Weeks in the life of a fleet, in seconds: random requests, files written, deployments,
+//! cancellations, faults, mishaps, clock jumps, crashes and second engines, all from one seed.
+//! `CLOUDPC_SEED` runs one seed alone.
 
 use cloudpc_drivers::sim::Ailment;
 use cloudpc_drivers::{Driver, DriverError, Mishap, StopMode, Tag};
@@ -19,7 +20,8 @@ use crate::world::{World, agent, asked, big, fail, rule, settings, small, tenant
 const MACHINES: u32 = 24;
 const ROUNDS: usize = 120;
 
-/// What the disks kept for undo may take: nine that hold an image, so that the budget is met as well as the window.
+/// What the disks kept for undo may take: nine that hold an image, so that the budget is met as
+/// well as the window.
 const UNDO_DISK_BYTES_MAX: u64 = 9 * (33 << 30);
 
 /// So many seeds are lived through at least.
@@ -81,7 +83,8 @@ struct Life {
     dice: SeededRng,
     ids: Vec<CloudPcId>,
     snapshots: Vec<SnapshotId>,
-    /// What was last written to each disk of each machine. A disk is known by the action that made it.
+    /// What was last written to each disk of each machine. A disk is known by the action that made
+    /// it.
     files: BTreeMap<(CloudPcId, Option<String>), String>,
     /// Actions that were seen to have ended, and how.
     ended: BTreeMap<ActionId, Action>,
@@ -201,7 +204,8 @@ impl Life {
         }
     }
 
-    /// Which disk a machine has and what file is on it, if it answers. What was written to a disk is on it, wherever that disk has been since.
+    /// Which disk a machine has and what file is on it, if it answers. What was written to a disk
+    /// is on it, wherever that disk has been since.
     async fn read_file(&self, id: CloudPcId) -> Option<(Option<String>, Option<String>)> {
         let driver = &self.world.driver;
         let disk = driver.observe(id).await.unwrap().disk.map(|tag| tag.0);
@@ -252,7 +256,8 @@ impl Life {
         });
     }
 
-    /// Someone sees to whatever is stuck: takes back by hand what the action could not, then says so.
+    /// Someone sees to whatever is stuck: takes back by hand what the action could not, then says
+    /// so.
     async fn settle(&mut self) {
         let mut stuck = self.actions().await;
         stuck.retain(|action| action.state == State::Stuck);
@@ -309,7 +314,8 @@ impl Life {
             }
             assert!(self.world.tick().await, "{open} actions are open and nothing will ever happen");
         }
-        // Whoever was powered on last has booted by then, and what a crash has kept from being dropped is dropped.
+        // Whoever was powered on last has booted by then, and what a crash has kept from being
+        // dropped is dropped.
         self.world.advance(Duration::from_secs(1800)).await;
     }
 
@@ -341,7 +347,8 @@ impl Life {
         self.world.change(move |tx| tx.undo_record_of(tenant(), &id.to_string())).await
     }
 
-    /// Undoes whatever can still be undone; returns how many files were there again that had been taken away.
+    /// Undoes whatever can still be undone; returns how many files were there again that had been
+    /// taken away.
     async fn undo_what_can_be(&mut self) -> usize {
         let mut came_back = 0;
         for id in self.ids.clone() {
@@ -448,7 +455,8 @@ impl Life {
     }
 }
 
-/// Which action made the disk that a machine has after all that was done to it; none: it was born with it.
+/// Which action made the disk that a machine has after all that was done to it; none: it was born
+/// with it.
 fn disk_after(actions: &[&Action]) -> Option<ActionId> {
     let mut disk = None;
     let mut way_back = None;

@@ -1,4 +1,5 @@
-//! A small fleet, its store and an engine over them, and ways to crash that engine and to look at what it left.
+//! A small fleet, its store and an engine over them, and ways to crash that engine and to look at
+//! what it left.
 
 use cloudpc_drivers::sim::{Ailment, Artifact, Pace, SimClock, SimDriver, SimParts};
 use cloudpc_drivers::{Driver, Fetcher, MachineSpec, Tag};
@@ -416,7 +417,8 @@ impl World {
         asides.into_iter().map(|aside| aside.tag.0).collect()
     }
 
-    /// What holds for every action at any time: its row is the fold of its log, and nothing follows its one end.
+    /// What holds for every action at any time: its row is the fold of its log, and nothing follows
+    /// its one end.
     pub async fn check_log(&self, id: ActionId) {
         let (action, events) = (self.action(id).await, self.events(id).await);
         let mut fold = Action {
@@ -476,8 +478,8 @@ fn fetcher() -> Fetcher {
 /// What all tests together need of a file system, bytes.
 const SCRATCH_BYTES_MIN: u64 = 1 << 30;
 
-/// In memory where there is room, since what is tested here is not the disk. In containers `/dev/shm` often has 64 MiB, and
-/// so may `/tmp`; there is room where this program was built.
+/// In memory where there is room, since what is tested here is not the disk. In containers
+/// `/dev/shm` often has 64 MiB, and so may `/tmp`; there is room where this program was built.
 fn tempdir() -> tempfile::TempDir {
     const MEMORY: &str = "/dev/shm";
     static ROOMY: OnceLock<bool> = OnceLock::new();

@@ -1,4 +1,5 @@
-//! JSON text to a value, more strictly than usual: no name twice in an object, in whatever case, and not too deep.
+//! JSON text to a value, more strictly than usual: no name twice in an object, in whatever case,
+//! and not too deep.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -8,13 +9,16 @@ use serde_json::{Map, Number, Value};
 
 use crate::GraphError;
 
-/// How deep arrays and objects may be in one another; the deepest body of the contract has six levels.
+/// How deep arrays and objects may be in one another; the deepest body of the contract has six
+/// levels.
 pub const DEPTH_MAX: usize = 32;
 
-/// Reads a JSON text with at most `depth_max` levels of arrays and objects. Skips a byte order mark before it.
+/// Reads a JSON text with at most `depth_max` levels of arrays and objects. Skips a byte order mark
+/// before it.
 ///
 /// # Errors
-/// 400 with line and column: not JSON, too deep, or one name twice in an object, where case makes no difference.
+/// 400 with line and column: not JSON, too deep, or one name twice in an object, where case makes
+/// no difference.
 pub fn json(bytes: &[u8], depth_max: usize) -> Result<Value, GraphError> {
     let mut reader = serde_json::Deserializer::from_slice(without_byte_order_mark(bytes));
     let strict = Strict { depth: 0, depth_max };

@@ -1,6 +1,7 @@
 //! From the contract files to an [`Edm`].
 //!
-//! The files are compiled in, so what is wrong with them shows in the first test that loads them; a running service never sees it.
+//! The files are compiled in, so what is wrong with them shows in the first test that loads them; a
+//! running service never sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

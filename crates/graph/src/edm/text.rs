@@ -1,4 +1,5 @@
-//! What texts stand for. The contract declares ids and names as `Edm.String`, which says nothing about how they compare.
+//! What texts stand for. The contract declares ids and names as `Edm.String`, which says nothing
+//! about how they compare.
 
 /// What a property or parameter of type `Edm.String` holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,8 @@ const USER_NAMES: [&str; 9] = [
 ];
 
 impl TextKind {
-    /// What the properties and parameters of this name hold. `id` is plain: some entities have ids that are no GUIDs.
+    /// What the properties and parameters of this name hold. `id` is plain: some entities have ids
+    /// that are no GUIDs.
     pub fn of(name: &str) -> Self {
         match name {
             _ if GUIDS.contains(&name) => Self::Guid,

@@ -31,7 +31,8 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token<'_>)>, Error> {
             '\'' => quoted(rest).ok_or_else(|| Error { at, why: "the quote that opens here is not closed".into() })?,
             _ if is_word(first) => {
                 let length = word_length(rest);
-                // The type in front of `microsoft.graph.cloudPcStatus'provisioned'` says nothing that the property does not.
+                // The type in front of `microsoft.graph.cloudPcStatus'provisioned'` says nothing
+                // that the property does not.
                 let qualifies = rest[length..].starts_with('\'') && rest[..length].contains('.');
                 if qualifies {
                     at += length;
@@ -51,7 +52,8 @@ fn is_word(letter: char) -> bool {
     letter.is_alphanumeric() || "_.-+@$".contains(letter)
 }
 
-/// A time of day has colons, which elsewhere set a variable apart from its condition: only a word that begins as a date has them.
+/// A time of day has colons, which elsewhere set a variable apart from its condition: only a word
+/// that begins as a date has them.
 fn word_length(text: &str) -> usize {
     let starts_as_date = text.starts_with(|first: char| first.is_ascii_digit());
     text.find(|letter: char| !(is_word(letter) || letter == ':' && starts_as_date)).unwrap_or(text.len())

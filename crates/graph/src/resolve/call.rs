@@ -1,6 +1,8 @@
-//! What stands between the parentheses of a segment: a function's arguments in all their spellings, or a key.
+//! What stands between the parentheses of a segment: a function's arguments in all their spellings,
+//! or a key.
 //!
-//! `null` without quotes, an empty text and an alias without a value all say that an argument is not given.
+//! `null` without quotes, an empty text and an alias without a value all say that an argument is
+//! not given.
 
 use std::collections::BTreeMap;
 
@@ -136,7 +138,8 @@ fn value<'a>(
         Some(alias) if is_name(alias) => Ok((Written::Alias(alias), rest)),
         _ if bare.is_empty() => Err(unreadable(function, &format!("'{parameter}' has no value"))),
         _ if is_null(bare) => Ok((Written::Nothing, rest)),
-        // A word in the place of a text is a variable that a script forgot to fill in, such as `undefined`.
+        // A word in the place of a text is a variable that a script forgot to fill in, such as
+        // `undefined`.
         _ if declared.type_ref.name == "Edm.String" && !is_guid(bare) => {
             let why = format!("'{bare}' is no text; write {parameter}='{bare}' for one, and {parameter}=null for none");
             Err(unreadable(function, &why))

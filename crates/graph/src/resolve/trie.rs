@@ -61,7 +61,8 @@ impl Trie {
         trie
     }
 
-    /// The child with this name, in any case and qualified or not, with its name in the model's spelling.
+    /// The child with this name, in any case and qualified or not, with its name in the model's
+    /// spelling.
     pub(super) fn named(&self, node: usize, name: &str) -> Option<(&str, usize)> {
         let bare = match name.get(..GRAPH_PREFIX.len()) {
             Some(prefix) if prefix.eq_ignore_ascii_case(GRAPH_PREFIX) => &name[GRAPH_PREFIX.len()..],

@@ -12,7 +12,8 @@ use crate::pipeline::Problem;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Rotation {
-    /// After a leak: every token that was ever made here is worth nothing from now on, the caller's own included.
+    /// After a leak: every token that was ever made here is worth nothing from now on, the caller's
+    /// own included.
     drop_old: bool,
 }
 

@@ -1,7 +1,8 @@
 //! `/desktop/{ticket}/screen`: the WebSocket of a page, and the bytes between it and the screen.
 //!
-//! A browser lets any page open a WebSocket to anywhere and sends cookies along, so the page's origin is checked here. Bytes of a
-//! caller who controls the machine are carried as they are; those of a view-only caller pass a filter first.
+//! A browser lets any page open a WebSocket to anywhere and sends cookies along, so the page's
+//! origin is checked here. Bytes of a caller who controls the machine are carried as they are;
+//! those of a view-only caller pass a filter first.
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Path, State};
@@ -36,8 +37,9 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// How long a browser may say nothing at all, not even that it is there.
 pub const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// How long a desktop stays open before the permissions of its caller are checked again. A change that this process makes is
-/// noticed at once; this is for the expiry of outside tokens, machines that change hands, and changes made elsewhere.
+/// How long a desktop stays open before the permissions of its caller are checked again. A change
+/// that this process makes is noticed at once; this is for the expiry of outside tokens, machines
+/// that change hands, and changes made elsewhere.
 pub const RIGHTS_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// Most bytes of a screen in one message.
@@ -60,7 +62,8 @@ async fn open(
         return refusal(StatusCode::FORBIDDEN, "The origin of this page is not this service.").into_response();
     }
     let request = OpeningRequest { request_id: ids.request_id, peer: peer.map(|Extension(peer)| peer) };
-    // Before anything is checked: a change that comes meanwhile closes the desktop as soon as it is open.
+    // Before anything is checked: a change that comes meanwhile closes the desktop as soon as it is
+    // open.
     let changes = app.identity.watch();
     let Opened { admission, view_only, place, display } = match admit(&app, &request, &ticket, &headers).await {
         Ok(opened) => opened,
@@ -149,8 +152,8 @@ struct Bridge {
 }
 
 impl Bridge {
-    /// Carries bytes both ways until either side ends, the caller may not look any more or the service stops, and tells the
-    /// browser why.
+    /// Carries bytes both ways until either side ends, the caller may not look any more or the
+    /// service stops, and tells the browser why.
     async fn carry(mut self, socket: WebSocket, display: Box<dyn Display>) {
         let filter = self.view_only.then(ViewOnlyFilter::default);
         let stop = self.app.desktops.stop.clone();

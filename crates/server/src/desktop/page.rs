@@ -35,7 +35,8 @@ async fn open(
     without_body: Option<Extension<WithoutBody>>,
     Path(ticket): Path<String>,
 ) -> Response {
-    // Whoever only looks whether something is there, as programs do that show a link to people, does not use the ticket up.
+    // Whoever only looks whether something is there, as programs do that show a link to people,
+    // does not use the ticket up.
     if without_body.is_some() {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response();
     }
@@ -56,7 +57,8 @@ async fn open(
         Ok(entry) => entry,
         Err(closed) => return explain(&closed),
     };
-    // Held while the screen is tried. A browser does not tell its page why a WebSocket is refused, so the page is.
+    // Held while the screen is tried. A browser does not tell its page why a WebSocket is refused,
+    // so the page is.
     let place = match app.desktops.places.take(admission.holder(entry.view_only)) {
         Ok(place) => place,
         Err(full) => return refuse(full.status(), &full.to_string()),

@@ -1,4 +1,5 @@
-//! Places for open desktops: how many there are, and what share of them one caller, tenant or machine has.
+//! Places for open desktops: how many there are, and what share of them one caller, tenant or
+//! machine has.
 
 use cloudpc_model::{CloudPcId, TenantId};
 use http::StatusCode;
@@ -13,7 +14,8 @@ pub const TENANT_BRIDGES_MAX: usize = 128;
 /// Open desktops of one caller.
 pub const CALLER_BRIDGES_MAX: usize = 32;
 
-/// Open desktops of one machine. QEMU keeps 32 connections to a screen, and disconnects others beyond that.
+/// Open desktops of one machine. QEMU keeps 32 connections to a screen, and disconnects others
+/// beyond that.
 pub const MACHINE_BRIDGES_MAX: usize = 16;
 
 /// Those of them that are view-only, so that viewers leave room for those who work there.

@@ -1,7 +1,8 @@
 //! The client's half of the RFB protocol (RFC 6143), filtered for someone who may only view.
 //!
-//! Each message is passed on whole or dropped whole. What passes is a closed list; a message of an unknown type ends the
-//! connection, because its length is unknown and so is everything after it. Nothing here knows about sockets.
+//! Each message is passed on whole or dropped whole. What passes is a closed list; a message of an
+//! unknown type ends the connection, because its length is unknown and so is everything after it.
+//! Nothing here knows about sockets.
 
 use bytes::{BufMut as _, BytesMut};
 
@@ -66,7 +67,8 @@ pub enum RfbError {
     TooLong(u8),
 }
 
-/// Lets through what a client needs to see a screen, and nothing that types, points, pastes, resizes or controls power.
+/// Lets through what a client needs to see a screen, and nothing that types, points, pastes,
+/// resizes or controls power.
 ///
 /// Keeps at most the first 12 bytes of a message, wherever the borders between chunks are.
 #[derive(Debug, Default)]
@@ -101,8 +103,8 @@ impl ViewOnlyFilter {
     /// Appends to `passed` what of `chunk`, the next bytes of the client, may go on to the server.
     ///
     /// # Errors
-    /// The client sent what cannot be followed any further; the connection has to be closed. What is in `passed` then is
-    /// still sound.
+    /// The client sent what cannot be followed any further; the connection has to be closed. What
+    /// is in `passed` then is still sound.
     pub fn filter(&mut self, mut chunk: &[u8], passed: &mut BytesMut) -> Result<(), RfbError> {
         while let Some((&byte, rest)) = chunk.split_first() {
             if self.remaining > 0 {
@@ -138,7 +140,8 @@ impl ViewOnlyFilter {
             }
             Phase::Security => return Err(RfbError::Security(byte)),
             Phase::ClientInit => {
-                // Whatever the client asks for: an exclusive viewer would disconnect those who work there.
+                // Whatever the client asks for: an exclusive viewer would disconnect those who work
+                // there.
                 passed.put_u8(SHARED);
                 self.phase = Phase::Messages;
             }
@@ -164,8 +167,8 @@ impl ViewOnlyFilter {
     }
 }
 
-/// The length and fate of the message that begins with `head`; none if more of it is needed to tell. `head` grows by one
-/// byte from call to call, so it is never longer than the message.
+/// The length and fate of the message that begins with `head`; none if more of it is needed to
+/// tell. `head` grows by one byte from call to call, so it is never longer than the message.
 fn measure(head: &[u8]) -> Result<Option<Message>, RfbError> {
     let pass = |bytes| Ok(Some(Message { bytes, passes: true }));
     let drop = |bytes| Ok(Some(Message { bytes, passes: false }));

@@ -1,7 +1,8 @@
 //! Tickets: each opens one page, once and soon, and the page's key one WebSocket.
 //!
-//! A ticket is random text of which the store keeps the hash, so that none can be forged, none is lost by a restart, and none
-//! can be read from the database. This module refuses to know how an admission is checked.
+//! A ticket is random text of which the store keeps the hash, so that none can be forged, none is
+//! lost by a restart, and none can be read from the database. This module refuses to know how an
+//! admission is checked.
 
 use cloudpc_model::{Clock, Rng};
 use cloudpc_store::{DesktopTicket, SecretHash, Store, StoreError};
@@ -81,8 +82,8 @@ impl Tickets {
         Ok(text)
     }
 
-    /// Uses a ticket up; returns what it admits to, and the key of its page. None if it was used before, has expired or never
-    /// was one.
+    /// Uses a ticket up; returns what it admits to, and the key of its page. None if it was used
+    /// before, has expired or never was one.
     ///
     /// # Errors
     /// The store fails.
@@ -96,8 +97,8 @@ impl Tickets {
         Ok(opened.and_then(|admission| Some((read(&admission)?, key))))
     }
 
-    /// Uses the key of a page up, even if it is shown for another page; returns what it admits to. None if it was used
-    /// before, has expired or is not this page's.
+    /// Uses the key of a page up, even if it is shown for another page; returns what it admits to.
+    /// None if it was used before, has expired or is not this page's.
     ///
     /// # Errors
     /// The store fails.
@@ -113,7 +114,8 @@ fn hash(secret: &str) -> SecretHash {
     Sha256::digest(secret).into()
 }
 
-/// An admission as it was stored; none if another version of this program has stored it in another form.
+/// An admission as it was stored; none if another version of this program has stored it in another
+/// form.
 fn read(admission: &str) -> Option<Admission> {
     serde_json::from_str(admission).inspect_err(|error| tracing::warn!(%error, "read the admission of a desktop")).ok()
 }

@@ -73,8 +73,9 @@ fn bytes_of(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
-/// Reads what comes of a refused body and forgets it, so that a client that reads only when it has sent everything gets to
-/// read the answer. One that waits to be told to go on (`Expect`) has not sent anything.
+/// Reads what comes of a refused body and forgets it, so that a client that reads only when it has
+/// sent everything gets to read the answer. One that waits to be told to go on (`Expect`) has not
+/// sent anything.
 pub(super) async fn drain(headers: &HeaderMap, body: Body, stop: &CancellationToken) {
     if !headers.contains_key(header::EXPECT) {
         let rest = tokio::time::timeout(DRAIN_TIME_MAX, discard(body));

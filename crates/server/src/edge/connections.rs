@@ -1,4 +1,5 @@
-//! The open connections of a listener: how many there may be, and which one goes when there are too many.
+//! The open connections of a listener: how many there may be, and which one goes when there are too
+//! many.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,8 +56,8 @@ impl Connections {
         Arc::new(Self { limits, open: Mutex::default(), closed: Notify::new() })
     }
 
-    /// Admits a connection of a peer, or of a trusted proxy. If there is no room, the longest idle connection, of the same
-    /// peer if its share is used up, is told to go.
+    /// Admits a connection of a peer, or of a trusted proxy. If there is no room, the longest idle
+    /// connection, of the same peer if its share is used up, is told to go.
     pub(super) fn admit(self: &Arc<Self>, peer: Option<Peer>) -> Result<Admitted, Full> {
         let mut table = self.table();
         let of_peer = |connection: &Connection| peer.is_some() && connection.peer == peer;
@@ -101,8 +102,8 @@ impl Drop for Admitted {
     }
 }
 
-/// The requests of one connection, counted to see whether it is idle. What keeps a connection alive, such as the PINGs of
-/// HTTP/2, is no request.
+/// The requests of one connection, counted to see whether it is idle. What keeps a connection
+/// alive, such as the PINGs of HTTP/2, is no request.
 pub(super) struct Activity {
     open: AtomicUsize,
     /// When it was opened, or its last request ended.

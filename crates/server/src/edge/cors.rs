@@ -1,8 +1,9 @@
-//! Cross-origin requests: which pages of other sites may call Graph and the token service from a browser (CORS).
+//! Cross-origin requests: which pages of other sites may call Graph and the token service from a
+//! browser (CORS).
 //!
-//! Neither of both looks at cookies, so a page can do only what its own token allows, and answers may be read by any page
-//! unless the configuration says otherwise. Everything else, above all the pages where people sign in and look at desktops,
-//! is closed to other origins.
+//! Neither of both looks at cookies, so a page can do only what its own token allows, and answers
+//! may be read by any page unless the configuration says otherwise. Everything else, above all the
+//! pages where people sign in and look at desktops, is closed to other origins.
 
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -46,7 +47,8 @@ pub(super) fn layer(origins: &[String]) -> CorsLayer {
         .max_age(PREFLIGHT_AGE)
 }
 
-/// Answers a request with what a browser has to know about it. A preflight request is answered here, without a token.
+/// Answers a request with what a browser has to know about it. A preflight request is answered
+/// here, without a token.
 pub(super) async fn answer<F>(
     layer: &CorsLayer,
     request: Request<Body>,
@@ -73,7 +75,8 @@ where
     response
 }
 
-/// Whether pages of other origins may ask for this path: Graph, and the token service below `/{tenant}/`.
+/// Whether pages of other origins may ask for this path: Graph, and the token service below
+/// `/{tenant}/`.
 fn is_open(path: &str) -> bool {
     is_graph(path) || matches!(path.split('/').nth(2), Some("oauth2" | "v2.0" | "discovery"))
 }

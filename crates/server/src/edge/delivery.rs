@@ -1,7 +1,9 @@
-//! Handing an answer to its client, piece by piece, and giving up on a client that does not take it.
+//! Handing an answer to its client, piece by piece, and giving up on a client that does not take
+//! it.
 //!
-//! A client of HTTP/2 says for each stream how much it is ready to take, and nothing forces it to take anything. The HTTP
-//! library waits for it without end, and the socket, on which other streams go on, shows nothing of that.
+//! A client of HTTP/2 says for each stream how much it is ready to take, and nothing forces it to
+//! take anything. The HTTP library waits for it without end, and the socket, on which other streams
+//! go on, shows nothing of that.
 
 use axum::body::{Body, Bytes, HttpBody};
 use futures_util::task::AtomicWaker;
@@ -20,8 +22,9 @@ tokio::task_local! {
     static STREAM: Arc<Progress>;
 }
 
-/// The body of an answer. It gives the next piece when the one before has been written to the connection, and ends when the
-/// last one has been, so that what it holds for the answer is held until the client has taken it.
+/// The body of an answer. It gives the next piece when the one before has been written to the
+/// connection, and ends when the last one has been, so that what it holds for the answer is held
+/// until the client has taken it.
 pub(super) struct Delivery<H> {
     body: Body,
     /// What the body has given and is not handed on yet.
@@ -129,7 +132,8 @@ impl Progress {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 
-    /// Returns when a piece has been on its way for [`WRITE_TIME_MAX`]. Must be polled by the task that polls the body.
+    /// Returns when a piece has been on its way for [`WRITE_TIME_MAX`]. Must be polled by the task
+    /// that polls the body.
     async fn stalled(&self) {
         let mut deadline = pin!(sleep_until(Instant::now()));
         poll_fn(|cx| {
@@ -143,7 +147,8 @@ impl Progress {
     }
 }
 
-/// Runs the streams of HTTP/2 connections, and drops one whose client takes nothing, by which it is reset (CANCEL).
+/// Runs the streams of HTTP/2 connections, and drops one whose client takes nothing, by which it is
+/// reset (CANCEL).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StreamExecutor;
 

@@ -1,8 +1,8 @@
 //! Every limit of the edge, in one place. `docs/OPERATIONS.md` lists them for operators.
 //!
-//! What all clients use together has a share for each of them, so that none can use it up: for each caller, or for each
-//! peer as long as no token has told who calls. Strangers have pools of their own, so that many of them cannot keep
-//! callers out either.
+//! What all clients use together has a share for each of them, so that none can use it up: for each
+//! caller, or for each peer as long as no token has told who calls. Strangers have pools of their
+//! own, so that many of them cannot keep callers out either.
 
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const STRANGER_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Longest wait for the body of a request to be complete.
 pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
-/// How much of a refused body is still read: a client that sends everything before it reads would not see the answer.
+/// How much of a refused body is still read: a client that sends everything before it reads would
+/// not see the answer.
 pub(super) const DRAIN_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long a refused body is still read.
 pub(super) const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
@@ -33,8 +34,8 @@ pub const STRANGERS_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// One peer's share of them.
 pub const PEER_BODIES_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Requests of callers at the same time, each until its answer has been taken. One whose body is still arriving does not
-/// count, or slow clients could keep everybody else out.
+/// Requests of callers at the same time, each until its answer has been taken. One whose body is
+/// still arriving does not count, or slow clients could keep everybody else out.
 pub const CALLERS_REQUESTS_MAX: usize = 1_024;
 /// One caller's share of them.
 pub const CALLER_REQUESTS_MAX: usize = 256;
@@ -45,7 +46,8 @@ pub const PEER_REQUESTS_MAX: usize = 128;
 /// `Retry-After` of an answer 503.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Connections that are open at the same time on each listener. When all are taken, the longest idle one is closed.
+/// Connections that are open at the same time on each listener. When all are taken, the longest
+/// idle one is closed.
 pub const CONNECTIONS_MAX: usize = 4_096;
 /// One peer's share of them. When all are taken, the longest idle one of the peer is closed.
 pub const PEER_CONNECTIONS_MAX: usize = 1_024;
@@ -53,12 +55,14 @@ pub const PEER_CONNECTIONS_MAX: usize = 1_024;
 pub(super) const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Requests at the same time on one HTTP/2 connection.
 pub(super) const STREAMS_MAX: u32 = 128;
-/// Requests of one HTTP/2 connection that its client has canceled and that are not cleaned up yet; one with more is closed.
+/// Requests of one HTTP/2 connection that its client has canceled and that are not cleaned up yet;
+/// one with more is closed.
 pub(super) const RESETS_MAX: usize = 20;
-/// How long a connection may be open without a request; one of HTTP/1.1 must begin its next request within
-/// [`HEADER_TIME_MAX`] anyway.
+/// How long a connection may be open without a request; one of HTTP/1.1 must begin its next request
+/// within [`HEADER_TIME_MAX`] anyway.
 pub(super) const IDLE_TIME_MAX: Duration = Duration::from_mins(2);
-/// How long a connection without a request stays open after its client has been told that it ends (GOAWAY).
+/// How long a connection without a request stays open after its client has been told that it ends
+/// (GOAWAY).
 pub(super) const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
 /// How often a silent HTTP/2 connection is sent a PING; without a reply it is closed.
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -69,7 +73,8 @@ pub(super) const ACCEPT_LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Largest piece of an answer that is handed to the HTTP library at once.
 pub(super) const PIECE_BYTES_MAX: usize = 16 * 1024;
-/// Longest time in which a client takes nothing of its connection, or not one piece of a stream of HTTP/2.
+/// Longest time in which a client takes nothing of its connection, or not one piece of a stream of
+/// HTTP/2.
 pub(super) const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long a browser may reuse the answer to a preflight request.

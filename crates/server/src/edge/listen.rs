@@ -47,8 +47,9 @@ pub struct Listener {
     pub limits: Limits,
 }
 
-/// Serves a socket until `stop` is cancelled. Open connections go on, as tasks of `tasks`, until their requests are
-/// answered. One that has become something else than HTTP is no longer ours, and whoever it was handed to counts it.
+/// Serves a socket until `stop` is cancelled. Open connections go on, as tasks of `tasks`, until
+/// their requests are answered. One that has become something else than HTTP is no longer ours, and
+/// whoever it was handed to counts it.
 pub async fn serve(edge: Arc<Edge>, listener: Listener, stop: CancellationToken, tasks: TaskTracker) {
     let connections = Connections::new(listener.limits);
     let mut failures = AcceptFailures::default();
@@ -106,7 +107,8 @@ async fn admit(edge: &Edge, connections: &Arc<Connections>, address: IpAddr) -> 
     }
 }
 
-/// One connection, to its end. What goes wrong on it is the client's business, and it has been told or is gone.
+/// One connection, to its end. What goes wrong on it is the client's business, and it has been told
+/// or is gone.
 async fn connect(
     edge: &Arc<Edge>,
     mut stream: TcpStream,
@@ -215,8 +217,8 @@ enum FirstLine {
     TooLong,
 }
 
-/// Reads until the first line is complete. The HTTP library would answer 431 to a very long one, and close the connection while the client still sends, so that
-/// the client sees no answer at all.
+/// Reads until the first line is complete. The HTTP library would answer 431 to a very long one,
+/// and close the connection while the client still sends, so that the client sees no answer at all.
 async fn first_line(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<FirstLine> {
     /// Longest method and version around the path and query, with blanks.
     const AROUND_BYTES_MAX: usize = 64;
@@ -239,7 +241,8 @@ async fn first_line(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<FirstLi
     }
 }
 
-/// Answers by hand what never becomes a request, and lets the client finish so that it reads the answer.
+/// Answers by hand what never becomes a request, and lets the client finish so that it reads the
+/// answer.
 async fn refuse(edge: &Edge, stream: &mut (impl AsyncRead + AsyncWrite + Unpin), error: &GraphError) -> io::Result<()> {
     let ids = RequestIds::of(&HeaderMap::new(), edge.app.rng.as_ref());
     let mut response = pipeline::refuse(&edge.app, &ids, error);

@@ -1,4 +1,5 @@
-//! Who sends a request and by which address: the connection's peer and the `Host` header, or what a trusted proxy says.
+//! Who sends a request and by which address: the connection's peer and the `Host` header, or what a
+//! trusted proxy says.
 
 use axum::body::Body;
 use cloudpc_graph::GraphError;
@@ -59,7 +60,8 @@ impl Reach {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 
-    /// Returns the origin of a request, and removes the headers of proxies, which nothing behind the edge may believe.
+    /// Returns the origin of a request, and removes the headers of proxies, which nothing behind
+    /// the edge may believe.
     pub(super) fn origin(&self, request: &mut Request<Body>, arrival: &Arrival) -> Origin {
         let trusted = self.is_trusted(arrival.address);
         let headers = request.headers();
@@ -91,7 +93,8 @@ impl Reach {
     }
 
     fn base_address(&self, https: bool, authority: &Authority) -> Result<BaseAddress, GraphError> {
-        // It is written into links and headers, so only what a host name, an address and a port are made of may be in it.
+        // It is written into links and headers, so only what a host name, an address and a port are
+        // made of may be in it.
         let sane = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b);
         if authority.host().is_empty() || authority.as_str().len() > 255 || !authority.as_str().bytes().all(sane) {
             return Err(invalid_host());
@@ -105,8 +108,9 @@ impl Reach {
         Ok(BaseAddress(base.into()))
     }
 
-    /// Whether this host may be ours. A name of somebody else's may have been made to lead here, by which pages of theirs
-    /// would be of our origin (DNS rebinding). An address cannot: it is the one that the client has connected to.
+    /// Whether this host may be ours. A name of somebody else's may have been made to lead here, by
+    /// which pages of theirs would be of our origin (DNS rebinding). An address cannot: it is the
+    /// one that the client has connected to.
     fn is_ours(&self, host: &str) -> bool {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = host.strip_suffix('.').unwrap_or(host);

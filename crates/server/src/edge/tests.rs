@@ -1,4 +1,5 @@
-//! The edge over real sockets. Behind it are the real routes and a few that answer slowly, panic or measure what reached them.
+//! The edge over real sockets. Behind it are the real routes and a few that answer slowly, panic or
+//! measure what reached them.
 
 mod bodies;
 mod cors;
@@ -95,7 +96,8 @@ impl World {
         rest(&mut stream).await
     }
 
-    /// The same, of a request that is only a line and these headers; the answer as status and envelope.
+    /// The same, of a request that is only a line and these headers; the answer as status and
+    /// envelope.
     async fn ask(&self, line: &str, headers: &str) -> String {
         told(
             &self
@@ -241,7 +243,8 @@ fn told(answer: &str) -> String {
     }
 }
 
-/// Makes time stand still but for [`tokio::time::advance`]. Without this, a paused clock jumps ahead whenever everyone waits for a socket.
+/// Makes time stand still but for [`tokio::time::advance`]. Without this, a paused clock jumps
+/// ahead whenever everyone waits for a socket.
 struct StandingClock {
     _end: std::sync::mpsc::Sender<()>,
 }

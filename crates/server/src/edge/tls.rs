@@ -1,7 +1,8 @@
 //! The certificate of the server, and the authority of its own that signs it.
 //!
-//! The authority is made on the first start and kept; clients are told to trust it. The server's certificate is made anew at each start, so that it fits the
-//! names of the day and is never old; its key is nowhere but in memory.
+//! The authority is made on the first start and kept; clients are told to trust it. The server's
+//! certificate is made anew at each start, so that it fits the names of the day and is never old;
+//! its key is nowhere but in memory.
 
 use cloudpc_model::{Rng, Timestamp};
 use rcgen::{
@@ -25,7 +26,8 @@ pub const AUTHORITY_KEY_FILE: &str = "ca-key.pem";
 const AUTHORITY_LIFETIME: Duration = Duration::from_hours(20 * 365 * 24);
 /// How long the server's certificate is good. Some clients accept no more than 825 days.
 const CERTIFICATE_LIFETIME: Duration = Duration::from_hours(800 * 24);
-/// The last moment of the year 9999, the latest that a certificate can name (RFC 5280), in seconds since 1970.
+/// The last moment of the year 9999, the latest that a certificate can name (RFC 5280), in seconds
+/// since 1970.
 const CERTIFICATE_END_MAX: Duration = Duration::from_secs(253_402_300_799);
 /// How far a client's clock may be behind ours.
 const CLOCK_SKEW_MAX: Duration = Duration::from_hours(24);
@@ -59,7 +61,8 @@ pub enum TlsError {
     Rustls(#[from] rustls::Error),
 }
 
-/// TLS for these names and addresses, with a certificate that the authority in `directory` has signed; makes the authority if there is none.
+/// TLS for these names and addresses, with a certificate that the authority in `directory` has
+/// signed; makes the authority if there is none.
 ///
 /// # Errors
 /// The authority's files cannot be used, or a name is not one.
@@ -102,10 +105,12 @@ fn authority(directory: &Path, now: Timestamp, rng: &dyn Rng) -> Result<Issuer<'
     };
     if !path.exists() {
         let key = KeyPair::generate()?;
-        // The key is written first, so that a certificate that someone may trust already always has its key.
+        // The key is written first, so that a certificate that someone may trust already always has
+        // its key.
         durable_file::write(&key_path, Readers::Owner, key.serialize_pem().as_bytes()).map_err(file(&key_path))?;
         let mut params = CertificateParams::default();
-        // Two installations must not have authorities of one name, or clients that trust both mix them up.
+        // Two installations must not have authorities of one name, or clients that trust both mix
+        // them up.
         let name = format!("cloudpc authority {:08x}", rng.below(1 << 32));
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

@@ -1,8 +1,10 @@
-//! Limits of attempts to prove who one is. An attempt is counted before its proof is looked at, in the transaction that allows it, so however many
-//! are made at once, no more than the limit are looked at.
+//! Limits of attempts to prove who one is. An attempt is counted before its proof is looked at, in
+//! the transaction that allows it, so however many are made at once, no more than the limit are
+//! looked at.
 //!
-//! A stranger can use up only what is theirs: each peer has its own attempts on a name, whatever others do. Many peers together are slowed down to
-//! one attempt each, so that the right password from a peer that has not failed still signs in.
+//! A stranger can use up only what is theirs: each peer has its own attempts on a name, whatever
+//! others do. Many peers together are slowed down to one attempt each, so that the right password
+//! from a peer that has not failed still signs in.
 
 use cloudpc_model::{TenantId, Timestamp};
 use cloudpc_store::{Reader, SignInCounter, StoreError, Tx};
@@ -15,7 +17,8 @@ use crate::request::Peer;
 pub(super) const PEER_WINDOW: Duration = Duration::from_mins(15);
 /// How long the attempts of all peers on one user or application count.
 pub(super) const SUBJECT_WINDOW: Duration = Duration::from_hours(24);
-/// Sign-ins and wrong codes of one peer within [`PEER_WINDOW`], whatever users they are for. Those that succeed are given back.
+/// Sign-ins and wrong codes of one peer within [`PEER_WINDOW`], whatever users they are for. Those
+/// that succeed are given back.
 pub(super) const PEER_ATTEMPTS_MAX: u64 = 100;
 
 /// What attempts are made on, and how many are allowed.
@@ -23,7 +26,8 @@ pub(super) struct AttemptLimits {
     kind: &'static str,
     /// Attempts of one peer on one subject within [`PEER_WINDOW`].
     pub(super) peer_max: u64,
-    /// Attempts of all peers on one subject within [`SUBJECT_WINDOW`], after which each peer has [`AttemptLimits::slowed_max`].
+    /// Attempts of all peers on one subject within [`SUBJECT_WINDOW`], after which each peer has
+    /// [`AttemptLimits::slowed_max`].
     pub(super) subject_max: u64,
     /// See [`AttemptLimits::subject_max`].
     pub(super) slowed_max: u64,
@@ -33,8 +37,9 @@ pub(super) struct AttemptLimits {
 pub(super) const PASSWORD_ATTEMPTS: AttemptLimits =
     AttemptLimits { kind: "password", peer_max: 10, subject_max: 100, slowed_max: 1 };
 
-/// Secrets of one application. Only wrong ones count. Several programs with one id and an old secret may share an address with those that have the
-/// new one, so more are allowed; secrets made here are too long to be guessed.
+/// Secrets of one application. Only wrong ones count. Several programs with one id and an old
+/// secret may share an address with those that have the new one, so more are allowed; secrets made
+/// here are too long to be guessed.
 pub(super) const SECRET_ATTEMPTS: AttemptLimits =
     AttemptLimits { kind: "secret", peer_max: 100, subject_max: 1_000, slowed_max: 1 };
 
@@ -47,7 +52,8 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// Those of `peer` on what `tenant` calls `name`. It need not exist, so that nobody learns from the limits what does.
+    /// Those of `peer` on what `tenant` calls `name`. It need not exist, so that nobody learns from
+    /// the limits what does.
     pub(super) fn on(limits: &'static AttemptLimits, tenant_id: Option<TenantId>, name: &str, peer: Peer) -> Self {
         let counter = |window, subject| SignInCounter { tenant_id, subject, window };
         Self {
@@ -87,7 +93,8 @@ pub(super) fn of_peer(peer: Peer) -> SignInCounter {
     SignInCounter { tenant_id: None, subject: subject(&["peer", &peer.0.to_string()]), window: PEER_WINDOW }
 }
 
-/// The hash by which something is counted. Each part is preceded by its length, so that no two lists of parts give the same text.
+/// The hash by which something is counted. Each part is preceded by its length, so that no two
+/// lists of parts give the same text.
 pub(super) fn subject(parts: &[&str]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {

@@ -1,7 +1,8 @@
 //! Audit rows of sign-ins, in a number that strangers cannot raise.
 //!
-//! Each success has a row. Failures of one user or application have a row each at first; after that only every doubling of their number has one,
-//! which tells the number. All failures of a tenant together are bounded in the same way.
+//! Each success has a row. Failures of one user or application have a row each at first; after that
+//! only every doubling of their number has one, which tells the number. All failures of a tenant
+//! together are bounded in the same way.
 
 use cloudpc_model::{
     Actor, ActorKind, AppId, AuditEntry, AuditResource, AuditResult, AuditVerb, ResourceType, TenantId, Timestamp,
@@ -16,7 +17,8 @@ use crate::request::Peer;
 pub(super) const FAILURES_WINDOW: Duration = Duration::from_hours(24);
 /// Failures of one user or application within [`FAILURES_WINDOW`] that have a row each.
 pub(super) const FAILURE_ROWS_MAX: u64 = 10;
-/// Rows about failures of one tenant within [`FAILURES_WINDOW`], before only every doubling has one.
+/// Rows about failures of one tenant within [`FAILURES_WINDOW`], before only every doubling has
+/// one.
 pub(super) const TENANT_FAILURE_ROWS_MAX: u64 = 1_000;
 
 /// The request of a sign-in.
@@ -32,7 +34,8 @@ pub(super) struct SignInSource {
 pub(super) enum Principal<'a> {
     User(&'a User),
     App(&'a App),
-    /// A user whom nobody knows. The name is not kept, since people type passwords there by mistake.
+    /// A user whom nobody knows. The name is not kept, since people type passwords there by
+    /// mistake.
     UnknownUser,
     UnknownApp,
 }
@@ -57,7 +60,8 @@ impl SignInSource {
         tx.audit_insert(&self.entry(user.tenant_id, Principal::User(user), actor))
     }
 
-    /// Records that a sign-in was refused. `tenant`: none if nothing says to which it would have been.
+    /// Records that a sign-in was refused. `tenant`: none if nothing says to which it would have
+    /// been.
     pub(super) fn failed(
         &self,
         tx: &mut Tx<'_>,

@@ -13,7 +13,8 @@ use crate::config::IssuerConfig;
 use crate::installation::GRANTED_BY_OWNER;
 use crate::request::BaseAddress;
 
-/// Algorithms that are believed. Only asymmetric ones: with a shared secret, whoever checks a token could make one.
+/// Algorithms that are believed. Only asymmetric ones: with a shared secret, whoever checks a token
+/// could make one.
 const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::RS256,
     Algorithm::RS384,
@@ -110,7 +111,8 @@ impl Default for Audiences {
 
 /// The header of a token that may be looked at further.
 pub(super) fn header(token: &str) -> Result<Header, GraphError> {
-    // An algorithm that the library has no name for, `none` among them, makes the header unreadable.
+    // An algorithm that the library has no name for, `none` among them, makes the header
+    // unreadable.
     let header = jsonwebtoken::decode_header(token)
         .map_err(|_| rejected("The access token is not a JWT signed with an algorithm that is accepted here."))?;
     if !ALGORITHMS.contains(&header.alg) {
@@ -122,10 +124,12 @@ pub(super) fn header(token: &str) -> Result<Header, GraphError> {
     Ok(header)
 }
 
-/// The claims of a token that `key` has signed. Whether they are to be believed is not looked at yet.
+/// The claims of a token that `key` has signed. Whether they are to be believed is not looked at
+/// yet.
 pub(super) fn open(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Claims, GraphError> {
     let mut validation = Validation::new(algorithm);
-    // Times, audience and issuer are checked below: by the clock that was passed in, and with a message for each.
+    // Times, audience and issuer are checked below: by the clock that was passed in, and with a
+    // message for each.
     validation.validate_exp = false;
     validation.validate_aud = false;
     validation.required_spec_claims.clear();
@@ -221,7 +225,8 @@ impl Claims {
     pub(super) fn check_local(&self, is_ours: impl Fn(&str) -> bool) -> Result<TenantId, GraphError> {
         self.check_audience(is_ours)?;
         let tenant = self.tid.as_deref().and_then(|tid| tid.parse::<TenantId>().ok());
-        // The host in front differs with the address that the client used; our own signature says that the rest was written here.
+        // The host in front differs with the address that the client used; our own signature says
+        // that the rest was written here.
         tenant
             .filter(|tenant| self.iss.ends_with(&format!("/{tenant}/v2.0")))
             .ok_or_else(|| rejected("The issuer of the access token does not fit its tenant."))

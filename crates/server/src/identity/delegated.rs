@@ -1,4 +1,5 @@
-//! What a user who has signed in gets: an access token for what they and their client both may, an id token, a refresh token.
+//! What a user who has signed in gets: an access token for what they and their client both may, an
+//! id token, a refresh token.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -28,13 +29,15 @@ pub(super) struct Scopes {
     pub(super) permissions: Vec<(String, String)>,
     /// `…/.default` as it was written: all that the user has.
     pub(super) all: Option<String>,
-    /// The permissions that the sign-in granted, of which a refresh gives none besides; none: no such limit.
+    /// The permissions that the sign-in granted, of which a refresh gives none besides; none: no
+    /// such limit.
     granted: Option<BTreeSet<String>>,
     openid: bool,
     pub(super) offline: bool,
 }
 
-/// A refresh token: whom it stands for, and a trace of the password it was given for, so that a new password ends it.
+/// A refresh token: whom it stands for, and a trace of the password it was given for, so that a new
+/// password ends it.
 #[derive(Serialize, Deserialize)]
 pub(super) struct RefreshClaims {
     aud: String,
@@ -48,7 +51,8 @@ pub(super) struct RefreshClaims {
 }
 
 impl Identity {
-    /// The answer to a user's sign-in or its refresh. `sign_in_scope`: what was asked for at the sign-in, which a new refresh token keeps.
+    /// The answer to a user's sign-in or its refresh. `sign_in_scope`: what was asked for at the
+    /// sign-in, which a new refresh token keeps.
     pub(super) fn delegated(
         &self,
         base: &BaseAddress,
@@ -188,7 +192,8 @@ impl Identity {
 }
 
 impl Scopes {
-    /// These scopes at a refresh of a sign-in that asked for `granted` (RFC 6749 §6): no more than that, `.default` included.
+    /// These scopes at a refresh of a sign-in that asked for `granted` (RFC 6749 §6): no more than
+    /// that, `.default` included.
     pub(super) fn within(mut self, granted: &Self) -> Result<Self, OAuthError> {
         if granted.all.is_none() {
             let names: BTreeSet<String> = granted.permissions.iter().map(|(name, _)| name.clone()).collect();
@@ -211,7 +216,8 @@ impl RefreshClaims {
     }
 }
 
-/// What a refresh token remembers of a password: enough to see that it has changed, useless for guessing it, since the hash is salted and slow.
+/// What a refresh token remembers of a password: enough to see that it has changed, useless for
+/// guessing it, since the hash is salted and slow.
 fn password_trace(user: &User) -> String {
     let digest = Sha256::digest(user.password_hash.as_deref().unwrap_or_default());
     hex::encode(&digest[..8])

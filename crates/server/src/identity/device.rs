@@ -1,7 +1,8 @@
-//! The device code flow (RFC 8628): a client shows a code, and a person enters it on the page `/devicelogin`, sees what the client asks for, and
-//! signs in.
+//! The device code flow (RFC 8628): a client shows a code, and a person enters it on the page
+//! `/devicelogin`, sees what the client asks for, and signs in.
 //!
-//! The store keeps codes as hashes, so that a restart forgets none and whoever reads the database can redeem none.
+//! The store keeps codes as hashes, so that a restart forgets none and whoever reads the database
+//! can redeem none.
 
 mod page;
 
@@ -26,8 +27,9 @@ pub(super) const CODE_LIFETIME: Duration = Duration::from_mins(15);
 pub(super) const CODES_MAX: u64 = 1_000;
 /// Those of one client. Beyond it the client's own that has not been polled for longest goes.
 pub(super) const CODES_PER_CLIENT_MAX: u64 = 500;
-/// Those of one peer. Beyond it the peer's own goes that has not been polled for longest, of those that nobody has tried to sign in with. The others
-/// stay until they expire, so that a peer cannot get new attempts by asking for new codes.
+/// Those of one peer. Beyond it the peer's own goes that has not been polled for longest, of those
+/// that nobody has tried to sign in with. The others stay until they expire, so that a peer cannot
+/// get new attempts by asking for new codes.
 pub(super) const CODES_PER_PEER_MAX: u64 = 50;
 /// How often a client may ask whether its code has been entered.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -147,7 +149,8 @@ impl Identity {
         Ok(CodeRequest { client_name: code.client_name, scopes })
     }
 
-    /// Refuses the client that shows `user_code`. Knowing the code is enough, since it can do no more harm than not entering it.
+    /// Refuses the client that shows `user_code`. Knowing the code is enough, since it can do no
+    /// more harm than not entering it.
     pub(super) async fn decline(&self, peer: Peer, user_code: &str) -> Result<(), Refusal> {
         let (hash, now) = (code_hash(user_code), self.clock.now());
         self.store

@@ -118,7 +118,8 @@ async fn device_code_v1(
     identity.reply(&ids, Err(OAuthError::new("invalid_request", 70_003, problem)))
 }
 
-/// Named in the discovery document because clients insist on it; a browser that comes here is told what works.
+/// Named in the discovery document because clients insist on it; a browser that comes here is told
+/// what works.
 async fn authorize(State(identity): State<Arc<Identity>>, Extension(ids): Extension<RequestIds>) -> Response {
     let description = "This token service has no sign-in by redirect. Use the device code flow or client credentials.";
     identity.reply(&ids, Err(OAuthError::new("unsupported_response_type", 700_051, description)))

@@ -1,4 +1,5 @@
-//! Tokens against proof of who asks: an application's secret, a code that a person has entered, or a refresh token.
+//! Tokens against proof of who asks: an application's secret, a code that a person has entered, or
+//! a refresh token.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use cloudpc_model::{AppId, Error, TenantId};
@@ -17,7 +18,8 @@ use super::{GRAPH_AUDIENCES, Identity, TOKEN_LIFETIME};
 /// Name of the grant by which a device code is redeemed (RFC 8628 §3.4).
 pub(super) const DEVICE_CODE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// Scopes of OpenID Connect. MSAL for Java and for Go send them for applications too, for which they mean nothing.
+/// Scopes of OpenID Connect. MSAL for Java and for Go send them for applications too, for which
+/// they mean nothing.
 const OPENID_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
 impl Identity {
@@ -40,7 +42,8 @@ impl Identity {
         }
     }
 
-    /// Answers the token endpoint of v1, by which older clients ask for a `resource` in place of a scope.
+    /// Answers the token endpoint of v1, by which older clients ask for a `resource` in place of a
+    /// scope.
     pub(super) async fn token_v1(&self, request: &TokenRequest<'_>) -> Result<Value, OAuthError> {
         let tenant = self.tenant(request.tenant).await?;
         let form = Form::read(request.headers, request.body)?;
@@ -207,7 +210,8 @@ impl Identity {
         SignInSource { peer: request.peer, request_id: request.request_id.to_owned(), at: self.clock.now() }
     }
 
-    /// The audience of an application's scope: one `…/.default`, and scopes of OpenID Connect in any order beside it.
+    /// The audience of an application's scope: one `…/.default`, and scopes of OpenID Connect in
+    /// any order beside it.
     fn default_scope(&self, scope: &str) -> Result<String, OAuthError> {
         let mut rest = scope.split_ascii_whitespace().filter(|word| !OPENID_SCOPES.contains(word));
         let audience = match (rest.next(), rest.next()) {
@@ -224,8 +228,9 @@ impl Identity {
     }
 }
 
-/// The application, if the secret is its own. None: the tenant has no such application. The secret is looked at in the transaction that counts, so
-/// that secrets tried at once are counted like those tried one after the other.
+/// The application, if the secret is its own. None: the tenant has no such application. The secret
+/// is looked at in the transaction that counts, so that secrets tried at once are counted like
+/// those tried one after the other.
 fn check_secret(
     tx: &mut Tx<'_>,
     source: &SignInSource,

@@ -1,6 +1,7 @@
 //! Outside issuers: their keys, found by OIDC discovery, kept, and fetched again when they rotate.
 //!
-//! An issuer that does not answer costs its own callers a 503 and nobody else anything: tokens made here never get this far.
+//! An issuer that does not answer costs its own callers a 503 and nobody else anything: tokens made
+//! here never get this far.
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::{Clock, Error, TenantId, Timestamp};
@@ -20,9 +21,11 @@ use crate::config::{IssuerConfig, is_trustworthy};
 pub(super) const ISSUER_TIME_MAX: Duration = Duration::from_secs(5);
 /// Largest document taken from an issuer.
 pub(super) const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
-/// Shortest time between two tries to fetch an issuer's keys, so that made-up key names cannot make us hammer it.
+/// Shortest time between two tries to fetch an issuer's keys, so that made-up key names cannot make
+/// us hammer it.
 pub(super) const REFETCH_INTERVAL_MIN: Duration = Duration::from_secs(30);
-/// Age at which an issuer's keys are fetched anew, so that a key that it has withdrawn is not believed for ever.
+/// Age at which an issuer's keys are fetched anew, so that a key that it has withdrawn is not
+/// believed for ever.
 pub(super) const FETCHED_AGE_MAX: Duration = Duration::from_hours(1);
 
 /// All outside issuers.
@@ -132,7 +135,8 @@ impl Issuer {
             }
             *self.fetched.write().unwrap_or_else(PoisonError::into_inner) = next;
         }
-        // Keys whose renewal failed are still good: the issuer being down is no reason to believe that it has withdrawn them.
+        // Keys whose renewal failed are still good: the issuer being down is no reason to believe
+        // that it has withdrawn them.
         let known = self.fetched();
         match known.find(kid) {
             Some(key) => Ok(key),

@@ -1,6 +1,8 @@
-//! The keys that our own tokens are signed with: made on the first start, kept in the store's settings, rotated.
+//! The keys that our own tokens are signed with: made on the first start, kept in the store's
+//! settings, rotated.
 //!
-//! The newest key signs. Older ones still verify until the last token made with them has ended, unless they were dropped.
+//! The newest key signs. Older ones still verify until the last token made with them has ended,
+//! unless they were dropped.
 
 use cloudpc_model::{Error, ErrorKind, Timestamp};
 use cloudpc_store::Store;
@@ -113,7 +115,8 @@ impl Key {
     fn from_pem(pem: &str) -> Result<Self, Error> {
         let encoding = EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(Error::internal)?;
         let mut jwk = Jwk::from_encoding_key(&encoding, Algorithm::RS256).map_err(Error::internal)?;
-        // The key's own thumbprint is its name, so that two installations never give one name to two keys.
+        // The key's own thumbprint is its name, so that two installations never give one name to
+        // two keys.
         let kid = jwk.thumbprint(ThumbprintHash::SHA256).map_err(Error::internal)?;
         jwk.common.key_id = Some(kid.clone());
         jwk.common.public_key_use = Some(PublicKeyUse::Signature);

@@ -27,7 +27,8 @@ pub(super) struct TokenRequest<'a> {
     pub(super) body: &'a Bytes,
 }
 
-/// An error as RFC 6749 §5.2 and RFC 8628 §3.5 shape it, with the numbers that Entra's clients know it by.
+/// An error as RFC 6749 §5.2 and RFC 8628 §3.5 shape it, with the numbers that Entra's clients know
+/// it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OAuthError {
     pub(super) status: StatusCode,
@@ -70,7 +71,8 @@ impl From<Error> for OAuthError {
     }
 }
 
-/// The parameters of a request, each there once. Their names are not case-sensitive, since some clients write `Grant_Type`.
+/// The parameters of a request, each there once. Their names are not case-sensitive, since some
+/// clients write `Grant_Type`.
 pub(super) struct Form(BTreeMap<String, String>);
 
 impl Form {
@@ -110,7 +112,8 @@ impl Form {
     }
 }
 
-/// Id and secret of a client that authenticates by HTTP Basic (RFC 6749 §2.3.1: both form-encoded first).
+/// Id and secret of a client that authenticates by HTTP Basic (RFC 6749 §2.3.1: both form-encoded
+/// first).
 pub(super) fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, String)>, OAuthError> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
     let decoded = |text: &str| {

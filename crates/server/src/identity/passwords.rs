@@ -1,7 +1,7 @@
 //! Password checks: few at a time, in memory that is allocated once.
 //!
-//! An Argon2 check takes 19 MiB. The C library keeps such blocks for itself once they are freed, on every thread that has made a check, so the blocks
-//! are kept here and used again.
+//! An Argon2 check takes 19 MiB. The C library keeps such blocks for itself once they are freed, on
+//! every thread that has made a check, so the blocks are kept here and used again.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -16,9 +16,11 @@ pub(super) const PASSWORD_CHECKS_MAX: usize = 2;
 pub(super) const PASSWORD_BYTES_MAX: usize = 256;
 /// Memory of a check, in blocks of 1 KiB: what a hash of ours takes.
 const CHECK_BLOCKS: usize = Params::DEFAULT_M_COST as usize;
-/// Most passes over the memory that a stored hash may ask for. A scenario may bring hashes of its own.
+/// Most passes over the memory that a stored hash may ask for. A scenario may bring hashes of its
+/// own.
 const CHECK_PASSES_MAX: u32 = 8;
-/// The hash that the password of an unknown user is compared with, so that it takes as long as that of a known one. No password has it.
+/// The hash that the password of an unknown user is compared with, so that it takes as long as that
+/// of a known one. No password has it.
 const UNKNOWN_USER: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -44,7 +46,8 @@ impl PasswordChecks {
         }
     }
 
-    /// Whether `password` has the Argon2 hash `hash`, in PHC form. Without a hash no password fits, after the same work.
+    /// Whether `password` has the Argon2 hash `hash`, in PHC form. Without a hash no password fits,
+    /// after the same work.
     pub(super) async fn fits(&self, password: &str, hash: Option<&str>) -> Result<bool, Error> {
         if password.len() > PASSWORD_BYTES_MAX {
             return Ok(false);

@@ -1,7 +1,8 @@
 //! A person signs in with user name and password, for a client that shows a code.
 //!
-//! A sign-in first takes a place, then its attempts, and only then is the password looked at. Whether the user exists, is disabled, has used up its
-//! attempts, or has another password: status, text and work are the same.
+//! A sign-in first takes a place, then its attempts, and only then is the password looked at.
+//! Whether the user exists, is disabled, has used up its attempts, or has another password: status,
+//! text and work are the same.
 
 use cloudpc_model::{Error, TenantId, Timestamp};
 use cloudpc_store::{StoreError, Tx, User};
@@ -16,7 +17,8 @@ use super::device::{code_hash, enterable};
 use super::directory::users_named;
 use crate::request::Peer;
 
-/// Sign-ins that are checked or wait for their check; more are refused. They hold no more than this of the places for requests.
+/// Sign-ins that are checked or wait for their check; more are refused. They hold no more than this
+/// of the places for requests.
 pub(super) const SIGN_INS_MAX: usize = 32;
 /// Those of one peer.
 pub(super) const SIGN_INS_PER_PEER_MAX: usize = 4;

@@ -64,7 +64,8 @@ pub(super) fn find(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem>
         .ok_or_else(|| Problem::not_found("Cloud PC", call.key(0)))
 }
 
-/// Asks for a remote action on the Cloud PC that the path names: 404 comes before what is wrong with the body.
+/// Asks for a remote action on the Cloud PC that the path names: 404 comes before what is wrong
+/// with the body.
 async fn ask(
     call: Arc<Call>,
     params: impl FnOnce(&Call, &CloudPc) -> Result<Params, Problem> + Send + 'static,

@@ -1,4 +1,5 @@
-//! Operations on gallery images. In the real service they are Microsoft's; here the administrator of the installation adds and removes them.
+//! Operations on gallery images. In the real service they are Microsoft's; here the administrator
+//! of the installation adds and removes them.
 
 pub(super) mod count;
 pub(super) mod create;

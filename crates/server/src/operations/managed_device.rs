@@ -1,4 +1,5 @@
-//! Operations on managed devices: the same machines, by the names that device management has for them.
+//! Operations on managed devices: the same machines, by the names that device management has for
+//! them.
 
 pub(super) mod count;
 pub(super) mod get;

@@ -25,7 +25,8 @@ pub struct Access {
     pub application: &'static [&'static str],
     /// Whether an application's own token may be used below `/me` and `/users`.
     pub application_on_users: bool,
-    /// Under strict fidelity: only users who hold one of these directory roles, whatever the token's permissions, and no application.
+    /// Under strict fidelity: only users who hold one of these directory roles, whatever the
+    /// token's permissions, and no application.
     pub strict_roles: Option<&'static [&'static str]>,
 }
 

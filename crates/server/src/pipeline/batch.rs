@@ -1,6 +1,7 @@
 //! `$batch`: up to twenty requests in one, each answered by this same pipeline.
 //!
-//! Requests that depend on nothing run side by side; one that names others waits for them and fails with 424 if any of them failed.
+//! Requests that depend on nothing run side by side; one that names others waits for them and fails
+//! with 424 if any of them failed.
 
 use axum::body::Body;
 use base64::Engine as _;
@@ -263,7 +264,8 @@ fn request(edm: &Edm, head: &Parts, item: &Item) -> Result<Request<Body>, GraphE
     Ok(request)
 }
 
-/// What an address says after the root of the batch. Addresses are meant to begin there; Microsoft's SDK for Python writes them whole.
+/// What an address says after the root of the batch. Addresses are meant to begin there;
+/// Microsoft's SDK for Python writes them whole.
 fn below_root<'a>(edm: &Edm, head: &Parts, url: &'a str) -> &'a str {
     let base = head.extensions.get::<BaseAddress>().expect("the edge gives every request its base address");
     let root = format!("{}/{}/", base.0, edm.version.segment());

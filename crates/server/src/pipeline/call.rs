@@ -50,7 +50,8 @@ pub struct Call {
 pub struct Prefer {
     /// `return=minimal`: no body after a create or update.
     pub minimal: bool,
-    /// `include-unknown-enum-members`: enum members declared after `unknownFutureValue` by their names.
+    /// `include-unknown-enum-members`: enum members declared after `unknownFutureValue` by their
+    /// names.
     pub unknown_enum_members: bool,
 }
 
@@ -127,7 +128,8 @@ impl Call {
         self.text(name).map(parse).transpose()
     }
 
-    /// Refuses a new entity that is given more than these of its properties; the rest is the service's to set.
+    /// Refuses a new entity that is given more than these of its properties; the rest is the
+    /// service's to set.
     pub fn must_only_give(&self, properties: &[&str]) -> Result<(), Problem> {
         let other = |(name, value): &(&String, &Value)| !properties.contains(&name.as_str()) && !value.is_null();
         match self.body.iter().find(other) {
@@ -139,8 +141,9 @@ impl Call {
         }
     }
 
-    /// Refuses an update that changes more than these properties of an entity. Clients send back what they were sent, which is fine as long as it is the same; what
-    /// cannot be changed is not passed over in silence.
+    /// Refuses an update that changes more than these properties of an entity. Clients send back
+    /// what they were sent, which is fine as long as it is the same; what cannot be changed is not
+    /// passed over in silence.
     pub fn must_only_change(&self, properties: &[&str], present: &impl Serialize) -> Result<(), Problem> {
         let present = serde_json::to_value(present).expect("a view is plain data");
         for (name, value) in &self.body {
@@ -224,7 +227,8 @@ impl Call {
         &self.app.signer
     }
 
-    /// What a skip token is good for: this tenant, this path with its arguments, this filter and this order.
+    /// What a skip token is good for: this tenant, this path with its arguments, this filter and
+    /// this order.
     fn binding(&self) -> String {
         let Target { operation, scope, keys, arguments, .. } = &self.target;
         let user = self.caller.user.as_ref().map(|user| user.id);

@@ -1,8 +1,11 @@
-//! Answers that can never change, kept whole: pages on which everything has ended, by the links that lead to them.
+//! Answers that can never change, kept whole: pages on which everything has ended, by the links
+//! that lead to them.
 //!
-//! An answer belongs to the address that it was asked for by, and to whoever may follow its links: a tenant, or a user with a delegated token. Whether the
-//! caller may see it is checked each time. What takes away the things that it tells of, such as a partner that is deleted, makes every answer worthless.
-//! This module refuses to know which answers last; an operation says so with [`Answer::Lasting`](super::Answer::Lasting).
+//! An answer belongs to the address that it was asked for by, and to whoever may follow its links:
+//! a tenant, or a user with a delegated token. Whether the caller may see it is checked each time.
+//! What takes away the things that it tells of, such as a partner that is deleted, makes every
+//! answer worthless. This module refuses to know which answers last; an operation says so with
+//! [`Answer::Lasting`](super::Answer::Lasting).
 
 use bytes::Bytes;
 use cloudpc_graph::resolve::Scope;
@@ -44,7 +47,8 @@ struct Key {
     path_and_query: String,
 }
 
-/// The same, not copied. Its hash has to be that of [`Key`], so the fields are the same and in the same order.
+/// The same, not copied. Its hash has to be that of [`Key`], so the fields are the same and in the
+/// same order.
 #[derive(Hash)]
 pub(super) struct Asked<'a> {
     tenant: TenantId,
@@ -58,8 +62,8 @@ struct Weight;
 
 impl Default for LastingAnswers {
     fn default() -> Self {
-        // A full cache lets in what it has seen before, and it remembers half as many as it is told to expect: more than it can hold, so that whatever fits
-        // comes to stay.
+        // A full cache lets in what it has seen before, and it remembers half as many as it is told
+        // to expect: more than it can hold, so that whatever fits comes to stay.
         const ANSWER_BYTES: u64 = 8 * 1024;
         let count = usize::try_from(LASTING_BYTES_MAX / ANSWER_BYTES).expect("there are few");
         Self { answers: Cache::with_weighter(count, LASTING_BYTES_MAX, Weight), generation: AtomicU64::new(0) }
@@ -67,13 +71,15 @@ impl Default for LastingAnswers {
 }
 
 impl LastingAnswers {
-    /// To be called after something that answers tell of is gone, so that none of them is given again.
+    /// To be called after something that answers tell of is gone, so that none of them is given
+    /// again.
     pub fn forget(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.answers.clear();
     }
 
-    /// Read before anything is looked up: whatever is taken away meanwhile makes the answer worthless.
+    /// Read before anything is looked up: whatever is taken away meanwhile makes the answer
+    /// worthless.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }

@@ -1,7 +1,8 @@
 //! Collections: filter, order, page and count, written once.
 //!
-//! Rows are read in the order of their key and a page ends with the position of its last row, so a page costs the same wherever it lies. Rows go
-//! straight from their view into the body; only `$filter`, `$orderby` and `$select` build JSON values on the way.
+//! Rows are read in the order of their key and a page ends with the position of its last row, so a
+//! page costs the same wherever it lies. Rows go straight from their view into the body; only
+//! `$filter`, `$orderby` and `$select` build JSON values on the way.
 
 mod scan;
 
@@ -33,7 +34,8 @@ pub enum PropertySet {
     Default,
     /// All, those sent only on `$select` included.
     All,
-    /// All, with every member of an enum by its name: what conditions and orders look at, whatever the client asks to be shown.
+    /// All, with every member of an enum by its name: what conditions and orders look at, whatever
+    /// the client asks to be shown.
     Stored,
 }
 
@@ -53,7 +55,8 @@ pub trait Collection: Send + 'static {
         Ok(())
     }
 
-    /// Up to `limit` rows after `position`, in the collection's own order. Fewer means that there are no more.
+    /// Up to `limit` rows after `position`, in the collection's own order. Fewer means that there
+    /// are no more.
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Self::Row>, Problem>;
 
     /// Where a row is.
@@ -119,7 +122,8 @@ pub async fn count<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Ans
     by_turns(&call, request, Request::only_count).await
 }
 
-/// Most requests are answered by their first slice, which is a read like any other. What is left of the others is a scan.
+/// Most requests are answered by their first slice, which is a read like any other. What is left of
+/// the others is a scan.
 async fn by_turns<C: Collection>(
     call: &Call,
     mut request: Request<C>,
@@ -197,7 +201,8 @@ impl<C: Collection> Request<C> {
         {
             let next_link = kept.next.map(|position| call.next_link(&position));
             let text = write_kept(&call.context(), &kept.rows, count, next_link.as_deref());
-            // A link notes what there was when the first page was asked for; an address without one shows what there is now.
+            // A link notes what there was when the first page was asked for; an address without one
+            // shows what there is now.
             let is_lasting = self.position.is_some() && count.is_none();
             return Ok(ControlFlow::Break(if is_lasting { Answer::Lasting(text.into()) } else { Answer::Json(text) }));
         }

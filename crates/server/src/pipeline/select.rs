@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::Call;
 
-/// The properties of a value that `$select` names, in its order. What the model has and this server does not is null, or an empty collection; a navigation
-/// property is left out, as it is without `$expand`.
+/// The properties of a value that `$select` names, in its order. What the model has and this server
+/// does not is null, or an empty collection; a navigation property is left out, as it is without
+/// `$expand`.
 pub(super) struct Picked<'a> {
     edm: &'static Edm,
     type_name: &'a str,

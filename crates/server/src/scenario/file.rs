@@ -26,7 +26,8 @@ pub(super) struct Scenario {
     pub tenants: Vec<Tenant>,
 }
 
-/// A tenant. Ids that are left out below it are derived from its name and the entry's, so that the same file always gives the same fleet.
+/// A tenant. Ids that are left out below it are derived from its name and the entry's, so that the
+/// same file always gives the same fleet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tenant {

@@ -1,4 +1,5 @@
-//! From a scenario's text to the values of the domain: every name looked up, every id filled in, every mistake found before anything is changed.
+//! From a scenario's text to the values of the domain: every name looked up, every id filled in,
+//! every mistake found before anything is changed.
 //!
 //! Pure but for the hashing of passwords, which the caller passes in.
 
@@ -325,7 +326,8 @@ impl Within<'_> {
     }
 }
 
-/// An id that is always the same for the same name in a tenant of the same name. It looks like a random (version 4) UUID, as the real service's do.
+/// An id that is always the same for the same name in a tenant of the same name. It looks like a
+/// random (version 4) UUID, as the real service's do.
 fn derived(tenant: &str, what: &str, name: &str) -> Uuid {
     let text = [tenant, what, name].join("\0");
     let mut bytes = [0; 16];

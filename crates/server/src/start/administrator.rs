@@ -1,4 +1,5 @@
-//! The first tenant, its administrator application, and the file by which the owner of the data directory finds them.
+//! The first tenant, its administrator application, and the file by which the owner of the data
+//! directory finds them.
 
 use cloudpc_model::{AppId, Error, TenantId};
 use cloudpc_store::App as Application;
@@ -35,8 +36,9 @@ pub struct AdminFile {
 
 /// Makes what is missing, and writes the addresses of this start into the file.
 ///
-/// The application of the file owns the installation from here on. Whoever may write the data directory owns everything in it, so a lost
-/// file is replaced, with a new application. The old one becomes an ordinary administrator of its tenant and can be disabled.
+/// The application of the file owns the installation from here on. Whoever may write the data
+/// directory owns everything in it, so a lost file is replaced, with a new application. The old one
+/// becomes an ordinary administrator of its tenant and can be disabled.
 pub(super) async fn ensure(
     app: &App,
     directory: &Path,
@@ -120,7 +122,8 @@ fn tenant_permissions() -> Vec<String> {
     PERMISSIONS.into_iter().filter(|name| !GRANTED_BY_OWNER.contains(name)).map(str::to_owned).collect()
 }
 
-/// An address that a client on this machine can connect to: one that stands for every interface stands for the loopback.
+/// An address that a client on this machine can connect to: one that stands for every interface
+/// stands for the loopback.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() {

@@ -1,4 +1,5 @@
-//! The database over time: whether it is older than what was seen of it before, and whether its file is whole.
+//! The database over time: whether it is older than what was seen of it before, and whether its
+//! file is whole.
 
 use cloudpc_model::Error;
 use cloudpc_store::{Store, Watermark};
@@ -12,14 +13,15 @@ use crate::durable_file::{self, Readers};
 /// The file, beside the database, that says how far the database had come.
 pub(super) const WATERMARK_FILE: &str = "watermark.json";
 
-/// How often the watermark is written, if it has risen, and the database file looked at. Process time.
+/// How often the watermark is written, if it has risen, and the database file looked at. Process
+/// time.
 const RECORD_EVERY: Duration = Duration::from_secs(60);
 
 /// How often the whole database is read for damage, beginning with the start. Process time.
 const CHECK_EVERY: Duration = Duration::from_hours(24);
 
-/// Says so if the database has less than it had when it was last seen here: a backup was restored, or the end of its log was lost. Numbers of
-/// actions go on beyond those that were given.
+/// Says so if the database has less than it had when it was last seen here: a backup was restored,
+/// or the end of its log was lost. Numbers of actions go on beyond those that were given.
 ///
 /// # Errors
 /// The database cannot be read.
@@ -56,7 +58,8 @@ pub(super) async fn watch(store: Store, directory: PathBuf, stop: CancellationTo
     }
 }
 
-/// Writes how far the database has come, unless that is `written` already. Returns what is written now.
+/// Writes how far the database has come, unless that is `written` already. Returns what is written
+/// now.
 pub(super) async fn record(store: &Store, directory: &Path, written: Option<Watermark>) -> Option<Watermark> {
     let watermark = match store.read(|reader| reader.watermark()).await {
         Ok(watermark) if Some(watermark) == written => return written,

@@ -9,10 +9,12 @@ use super::ADMIN_FILE;
 use super::database::WATERMARK_FILE;
 use crate::edge::{AUTHORITY_FILE, AUTHORITY_KEY_FILE};
 
-/// The mode of a data directory: others may enter it, because `ca.pem` is for them, but not list it.
+/// The mode of a data directory: others may enter it, because `ca.pem` is for them, but not list
+/// it.
 const MODE: u32 = 0o711;
 
-/// What is in a data directory. One that holds anything else is not the service's alone, and keeps its mode.
+/// What is in a data directory. One that holds anything else is not the service's alone, and keeps
+/// its mode.
 const CONTENT: [&str; 10] = [
     "cloudpc.db",
     "cloudpc.db-wal",
@@ -26,8 +28,8 @@ const CONTENT: [&str; 10] = [
     WATERMARK_FILE,
 ];
 
-/// Makes the data directory if it is not there. Closes one that others may list or change, and files of secrets that others may read, as a
-/// restored backup may have them.
+/// Makes the data directory if it is not there. Closes one that others may list or change, and
+/// files of secrets that others may read, as a restored backup may have them.
 ///
 /// # Errors
 /// The directory cannot be made or read.

@@ -58,7 +58,8 @@ pub enum StartError {
     Domain(#[from] Error),
 }
 
-/// The cause of an error that a start met. It is told whole: whoever starts the service may read what strangers may not.
+/// The cause of an error that a start met. It is told whole: whoever starts the service may read
+/// what strangers may not.
 fn cause(error: &Error) -> String {
     match &error.source {
         Some(source) => format!("{source}{}", source.downcast_ref().map_or("", remedy)),

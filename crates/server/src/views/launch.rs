@@ -1,4 +1,5 @@
-//! Where a Cloud PC can be opened: `cloudPcLaunchDetail`, and `cloudPcLaunchInfo`, which it succeeds.
+//! Where a Cloud PC can be opened: `cloudPcLaunchDetail`, and `cloudPcLaunchInfo`, which it
+//! succeeds.
 
 use cloudpc_model::CloudPcId;
 use serde::Serialize;

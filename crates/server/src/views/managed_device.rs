@@ -1,5 +1,6 @@
-//! `managedDevice`: a Cloud PC as device management sees it. What this server cannot know is left out, and null if `$select` names it; where the contract
-//! allows no null, it has the value that Intune gives a device which has not reported it.
+//! `managedDevice`: a Cloud PC as device management sees it. What this server cannot know is left
+//! out, and null if `$select` names it; where the contract allows no null, it has the value that
+//! Intune gives a device which has not reported it.
 
 use cloudpc_graph::Version;
 use cloudpc_model::{Action, CloudPc, ManagedDeviceId, UserId};

@@ -86,7 +86,8 @@ pub struct DeploymentView<'a> {
     error_message: &'a str,
 }
 
-/// The format of what [`finished_page`] writes. Raise it whenever [`deployment`] shows an ended deployment in another way: finished pages are kept.
+/// The format of what [`finished_page`] writes. Raise it whenever [`deployment`] shows an ended
+/// deployment in another way: finished pages are kept.
 pub const DEPLOYMENT_FORMAT: u32 = 2;
 
 /// The rows of a page as they are kept: JSON with commas between them.
@@ -120,7 +121,8 @@ pub fn deployment(deployment: &Deployment) -> DeploymentView<'_> {
     }
 }
 
-/// `cloudPcExternalPartnerActionErrorCode`: `none` of a canceled deployment. What else may stop one counts as a failed run.
+/// `cloudPcExternalPartnerActionErrorCode`: `none` of a canceled deployment. What else may stop one
+/// counts as a failed run.
 fn error_code(failure: &Failure) -> &'static str {
     const CODES: [&str; 10] = [
         "none",

@@ -1,4 +1,5 @@
-//! `/_cloudpc/`: every call of the administration × every way to be refused, and what applications and keys do.
+//! `/_cloudpc/`: every call of the administration × every way to be refused, and what applications
+//! and keys do.
 
 use axum::body::Body;
 use cloudpc_server::admin::NAME_CHARS_MAX;

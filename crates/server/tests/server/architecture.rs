@@ -24,7 +24,8 @@ const BANNED: &[(&str, &[&str])] = &[
     ("engine", &["axum"]),
 ];
 
-/// What cargo knows of this platform's packages: those are on the disk, for this test was built from them.
+/// What cargo knows of this platform's packages: those are on the disk, for this test was built
+/// from them.
 fn metadata() -> Value {
     let version = output("RUSTC", "rustc", &["-vV"]);
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
@@ -87,7 +88,8 @@ fn what_a_crate_refuses_to_know_is_out_of_its_reach() {
         let (mut reached, mut open) = (BTreeSet::new(), vec![*start]);
         while let Some(id) = open.pop() {
             if reached.insert(id) {
-                // What the client of the contract needs is a feature that only the command line switches on.
+                // What the client of the contract needs is a feature that only the command line
+                // switches on.
                 open.extend(uses[id].iter().filter(|to| *name != "graph" || !matches!(name_of[*to], "reqwest")));
             }
         }

@@ -49,7 +49,8 @@ fn table() -> String {
     table
 }
 
-/// The line of an operation, and what it is sorted by. It may be reached by further roots; the page says so once, above.
+/// The line of an operation, and what it is sorted by. It may be reached by further roots; the page
+/// says so once, above.
 fn line(row: &Row) -> ((String, &'static str), String) {
     let of = |version| Edm::of(version).operations.iter().find(|operation| operation.key == row.key);
     let (beta, v1) = (of(Version::Beta), of(Version::V1));

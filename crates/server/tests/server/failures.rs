@@ -1,4 +1,5 @@
-//! Every registered operation against everything that a caller may get wrong: one table, and a registered operation without a row fails the test.
+//! Every registered operation against everything that a caller may get wrong: one table, and a
+//! registered operation without a row fails the test.
 
 use axum::body::Body;
 use cloudpc_model::{
@@ -181,7 +182,8 @@ pub struct Scene {
 pub const ROOT: &str = "/beta/deviceManagement/virtualEndpoint";
 const IMAGE: &str = "microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc";
 
-/// Something of each kind in the `n`th tenant of `world.toml`, by its place in the paths of the cases; made by `who` where it is not there from the start.
+/// Something of each kind in the `n`th tenant of `world.toml`, by its place in the paths of the
+/// cases; made by `who` where it is not there from the start.
 pub async fn things(world: &World, who: Who, n: u8, plan: &str, image: &str) -> Vec<(&'static str, String)> {
     let id = |last: &str| format!("{n}0000000-0000-4000-8000-{last:0>12}");
     let (desk, partner) = (id("d1"), id("fab1"));

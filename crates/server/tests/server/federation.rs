@@ -1,4 +1,5 @@
-//! Two servers: one believes the tokens of the other, found by discovery over HTTP, as it would those of any outside issuer.
+//! Two servers: one believes the tokens of the other, found by discovery over HTTP, as it would
+//! those of any outside issuer.
 
 use cloudpc_server::config::Config;
 use cloudpc_server::start::{AdminFile, DriverKind, Options, Server};

@@ -1,7 +1,9 @@
-//! Random requests, made from the contract itself: every path, option and body that it knows, rightly and wrongly filled in.
+//! Random requests, made from the contract itself: every path, option and body that it knows,
+//! rightly and wrongly filled in.
 //!
-//! Whatever is asked, the answer is never our own failure, an error is always an envelope, and nothing is answered as if it had been done but what the table of
-//! operations has. `CLOUDPC_SEED` asks other questions than the usual ones.
+//! Whatever is asked, the answer is never our own failure, an error is always an envelope, and
+//! nothing is answered as if it had been done but what the table of operations has. `CLOUDPC_SEED`
+//! asks other questions than the usual ones.
 
 use axum::body::Body;
 use cloudpc_graph::edm::{BodyShape, Operation, TypeRef};
@@ -25,7 +27,8 @@ use crate::world::{DESK_1, DESK_2, DEVICE_1, HOST, PARTNER, PLAN_2, Reply, Who, 
 const CASES: u32 = 1_500;
 const SEED: u64 = 2;
 
-/// What stands in the place of a key or an argument: what is there, what is not, and what should not be.
+/// What stands in the place of a key or an argument: what is there, what is not, and what should
+/// not be.
 const KEYS: [&str; 22] = [
     DESK_1,
     DESK_2,
@@ -223,7 +226,8 @@ impl Asked {
         Edm::of(self.version)
     }
 
-    /// Half of the questions are about what is carried out, which is the smaller part of the contract.
+    /// Half of the questions are about what is carried out, which is the smaller part of the
+    /// contract.
     fn operation(&self) -> &'static Operation {
         let all = &self.edm().operations;
         let number = self.operation.index(2 * all.len());

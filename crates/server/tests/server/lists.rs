@@ -45,7 +45,8 @@ async fn filters_take_names_of_users_and_guids_in_any_case() {
     }
 }
 
-/// A client without `Prefer: include-unknown-enum-members` is shown `unknownFutureValue`, and filters by the member all the same.
+/// A client without `Prefer: include-unknown-enum-members` is shown `unknownFutureValue`, and
+/// filters by the member all the same.
 #[tokio::test]
 async fn filters_look_at_the_member_that_is_stored() {
     let world = World::new().await;

@@ -1,4 +1,5 @@
-//! The server, in this process: real SQLite, simulated machines, a clock that is moved by hand. One program, so that it is linked once.
+//! The server, in this process: real SQLite, simulated machines, a clock that is moved by hand. One
+//! program, so that it is linked once.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be unwrapped has failed the test")]
 

@@ -1,4 +1,5 @@
-//! Every answer is what `$metadata` of its version says: properties that exist, values of their types, no null where none may be.
+//! Every answer is what `$metadata` of its version says: properties that exist, values of their
+//! types, no null where none may be.
 
 use cloudpc_graph::edm::{Edm, OperationKind, ResponseShape, TypeRef};
 use cloudpc_graph::{Operation, Version};
@@ -62,7 +63,8 @@ async fn live(world: &World) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What is served, answers JSON and changes nothing. The screenshot is a picture, and `$count` a number.
+/// What is served, answers JSON and changes nothing. The screenshot is a picture, and `$count` a
+/// number.
 fn is_read(operation: &Operation) -> bool {
     let kinds = [OperationKind::List, OperationKind::Get, OperationKind::Function];
     row(&operation.key).is_some() && kinds.contains(&operation.kind) && operation.response != ResponseShape::Stream

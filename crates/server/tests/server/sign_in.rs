@@ -1,4 +1,5 @@
-//! Signing in as a person and their device do it: the token service behind the edge, the page in between.
+//! Signing in as a person and their device do it: the token service behind the edge, the page in
+//! between.
 
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher as _;

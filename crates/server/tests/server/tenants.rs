@@ -1,4 +1,5 @@
-//! Tenants cannot see each other: whatever names a thing of another tenant is answered like one that names nothing.
+//! Tenants cannot see each other: whatever names a thing of another tenant is answered like one
+//! that names nothing.
 
 use serde_json::{Value, json};
 
@@ -55,7 +56,8 @@ async fn a_thing_of_another_tenant_is_answered_like_one_that_is_not_there() {
     let scene = Scene::new().await;
     let plan = "20000000-0000-4000-8000-0000000000c1";
     let theirs = async || things(&scene.world, Who::Stranger, 2, plan, "fabrikam_desktop_large").await;
-    // Each tenant counts its audit rows from 1; the second round makes one whose number we do not have.
+    // Each tenant counts its audit rows from 1; the second round makes one whose number we do not
+    // have.
     theirs().await;
     let foreign = theirs().await;
     let token = scene.world.token(Who::Writer).await;
@@ -68,7 +70,8 @@ async fn a_thing_of_another_tenant_is_answered_like_one_that_is_not_there() {
     let mut compared = 0;
     for asked in everything() {
         for (name, _) in &scene.ids {
-            // A deployment to what is not there is accepted; the next test looks at what becomes of it.
+            // A deployment to what is not there is accepted; the next test looks at what becomes of
+            // it.
             let deployed = asked.what.ends_with("deployAgent") && *name == "{cloudPC}";
             if deployed || !asked.path.contains(name) && !asked.body.contains(name) {
                 continue;

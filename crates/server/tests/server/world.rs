@@ -1,4 +1,5 @@
-//! A whole server in this process, over the fleet of `world.toml`: real SQLite, simulated machines, a clock that is moved by hand, chance from a seed.
+//! A whole server in this process, over the fleet of `world.toml`: real SQLite, simulated machines,
+//! a clock that is moved by hand, chance from a seed.
 
 use axum::body::Body;
 use cloudpc_drivers::Fetcher;

@@ -1,6 +1,7 @@
 //! What changes actions: accepting them, claiming them, and appending to their logs.
 //!
-//! Each change is the model's: the store applies the event, logs it, and writes the action after it, all in the caller's transaction.
+//! Each change is the model's: the store applies the event, logs it, and writes the action after
+//! it, all in the caller's transaction.
 
 use cloudpc_model::{Action, ActionId, Event, EventKind, Params, State, TenantId, Timestamp};
 use rusqlite::{Row, params};
@@ -10,7 +11,8 @@ use crate::rows::{self, Columns, json, json_opt, micros, or_exists, word};
 use crate::{StoreError, Tx};
 
 impl Tx<'_> {
-    /// Accepts an action: its row, its first event, and for a deployment its result row. Due at once.
+    /// Accepts an action: its row, its first event, and for a deployment its result row. Due at
+    /// once.
     ///
     /// # Errors
     /// [`StoreError::Exists`] if it is a remote action and the target has an open one.
@@ -54,8 +56,9 @@ impl Tx<'_> {
         Ok(action.id)
     }
 
-    /// Claims up to `limit` actions that are at the front and due or whose lease has ended, oldest due first: sets the lease, raises the epoch and
-    /// logs the claim. Returns them with their steps.
+    /// Claims up to `limit` actions that are at the front and due or whose lease has ended, oldest
+    /// due first: sets the lease, raises the epoch and logs the claim. Returns them with their
+    /// steps.
     pub fn action_claim(
         &mut self,
         now: Timestamp,
@@ -86,11 +89,13 @@ impl Tx<'_> {
         Ok(claimed)
     }
 
-    /// Appends an event, applies it and stores the result; returns the action after it. A final state frees the machine and brings the next in line
-    /// to the front. A deployment's result row follows.
+    /// Appends an event, applies it and stores the result; returns the action after it. A final
+    /// state frees the machine and brings the next in line to the front. A deployment's result row
+    /// follows.
     ///
     /// # Errors
-    /// [`StoreError::LeaseLost`] unless `epoch` is the action's; [`StoreError::IllegalEvent`] from the model.
+    /// [`StoreError::LeaseLost`] unless `epoch` is the action's; [`StoreError::IllegalEvent`] from
+    /// the model.
     pub fn action_append(
         &mut self,
         id: ActionId,
@@ -98,7 +103,8 @@ impl Tx<'_> {
         at: Timestamp,
         kind: EventKind,
     ) -> Result<Action, StoreError> {
-        // An action that a reset has dropped under its worker is lost to it just as one that was claimed again.
+        // An action that a reset has dropped under its worker is lost to it just as one that was
+        // claimed again.
         let Some((mut action, mut hold)) = self.action_and_hold(id)? else { return Err(StoreError::LeaseLost) };
         if epoch != action.epoch {
             return Err(StoreError::LeaseLost);
@@ -131,7 +137,8 @@ impl Tx<'_> {
         if changed == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
     }
 
-    /// Gives an open action up until `due_at`, if `epoch` still owns it. One that no one holds is put off, or brought forward, in the same way.
+    /// Gives an open action up until `due_at`, if `epoch` still owns it. One that no one holds is
+    /// put off, or brought forward, in the same way.
     pub fn action_release(&mut self, id: ActionId, epoch: i64, due_at: Timestamp) -> Result<(), StoreError> {
         let changed = self.execute(
             "UPDATE actions SET leased = 0, claim_at = ?3 WHERE id = ?1 AND epoch = ?2 AND open = 1 AND state <> 'stuck'",

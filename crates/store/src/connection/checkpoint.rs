@@ -1,7 +1,9 @@
 //! Moving the write-ahead log into the database, off the reply path.
 //!
-//! The bulk is copied by a thread of its own while the writer goes on. What was written meanwhile is a short tail, which the writer copies itself
-//! between two batches: only a log that has been copied to its end can be begun anew, so without this it would grow for as long as writes come in.
+//! The bulk is copied by a thread of its own while the writer goes on. What was written meanwhile
+//! is a short tail, which the writer copies itself between two batches: only a log that has been
+//! copied to its end can be begun anew, so without this it would grow for as long as writes come
+//! in.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -87,7 +89,8 @@ impl Checkpointer {
 }
 
 fn copy(connection: &Connection) {
-    // Passive: it waits for no one and stops where a reader still looks at an older page; the next round goes on from there.
+    // Passive: it waits for no one and stops where a reader still looks at an older page; the next
+    // round goes on from there.
     if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
         tracing::warn!(%error, "a checkpoint failed; the next one will try again");
     }

@@ -1,6 +1,7 @@
 //! Damage to the database file: the check that looks for it, and the memory that it was seen.
 //!
-//! SQLite notices a damaged page only when it reads that page, so the whole file is read once in a while beside the work.
+//! SQLite notices a damaged page only when it reads that page, so the whole file is read once in a
+//! while beside the work.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -13,7 +14,8 @@ use crate::StoreError;
 /// Pages, roughly, between two moments at which a check gives way and may be stopped.
 const CHECK_STEPS: i32 = 16;
 
-/// What was found to be damaged. The first finding stays until the process ends: a damaged file does not heal.
+/// What was found to be damaged. The first finding stays until the process ends: a damaged file
+/// does not heal.
 #[derive(Debug, Default)]
 pub(crate) struct Damage(OnceLock<String>);
 
@@ -54,7 +56,8 @@ fn is_damage(error: &StoreError) -> bool {
     matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
-/// Reads the whole database file with `PRAGMA quick_check`, and notes damage. Ends early, without a finding, once `stop` is true.
+/// Reads the whole database file with `PRAGMA quick_check`, and notes damage. Ends early, without a
+/// finding, once `stop` is true.
 pub(super) fn check_pages(
     directory: &Path,
     damage: &Damage,

@@ -14,19 +14,23 @@ use crate::StoreError;
 pub(super) const DATABASE: &str = "cloudpc.db";
 const LOCK: &str = "lock";
 
-/// Page caches of all connections together; a cache belongs to one connection, so each gets its share.
+/// Page caches of all connections together; a cache belongs to one connection, so each gets its
+/// share.
 const CACHE_KIB: usize = 64 * 1024;
-/// SQLite walks the whole cache of the writer at the end of nearly every commit, so it is a small one; what it has not, the system has.
+/// SQLite walks the whole cache of the writer at the end of nearly every commit, so it is a small
+/// one; what it has not, the system has.
 const CACHE_KIB_WRITER: usize = 8 * 1024;
 /// A check reads each page once.
 const CACHE_KIB_CHECK: usize = 1024;
 const CACHE_KIB_READER: usize = (CACHE_KIB - CACHE_KIB_WRITER) / READERS;
 /// Prepared statements that a connection keeps; more than there are in this crate.
 const STATEMENTS: usize = 256;
-/// The log file is cut to this after a checkpoint, so that one long burst does not hold the disk for ever.
+/// The log file is cut to this after a checkpoint, so that one long burst does not hold the disk
+/// for ever.
 const LOG_BYTES_KEPT: u64 = 128 * 1024 * 1024;
 
-/// Forward only, in order; applied files never change. The version of a database is how many of these it has seen.
+/// Forward only, in order; applied files never change. The version of a database is how many of
+/// these it has seen.
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_first.sql"),
     include_str!("../../migrations/0002_pages.sql"),
@@ -50,10 +54,12 @@ pub(super) enum Durability {
     Process,
 }
 
-/// Proves that no other process uses the directory. Freed when it is dropped, and by the system when the process dies.
+/// Proves that no other process uses the directory. Freed when it is dropped, and by the system
+/// when the process dies.
 ///
-/// There are two locks, because the file `lock` can be removed by hand, and a new one locked by a second process. Nobody removes the database. Both
-/// are flock(2), which does not touch the POSIX locks that SQLite holds on the same file; but closing a file drops those, so the locks are
+/// There are two locks, because the file `lock` can be removed by hand, and a new one locked by a
+/// second process. Nobody removes the database. Both are flock(2), which does not touch the POSIX
+/// locks that SQLite holds on the same file; but closing a file drops those, so the locks are
 /// dropped after every connection.
 pub(super) struct DirectoryLock {
     _lock: File,
@@ -92,7 +98,8 @@ impl FileId {
     }
 }
 
-/// Opens or makes a file and locks it. A file that lost its name before it was locked keeps nobody away, so then the next one is taken.
+/// Opens or makes a file and locks it. A file that lost its name before it was locked keeps nobody
+/// away, so then the next one is taken.
 fn open_locked(path: &Path) -> Result<File, StoreError> {
     loop {
         let file = open_private(path)?;
@@ -130,7 +137,8 @@ pub(super) fn open_for_writing(directory: &Path, durability: Durability) -> Resu
     if let Durability::Disk = durability {
         // Checkpoints are the checkpoint thread's work.
         connection.execute_batch("PRAGMA wal_autocheckpoint = 0")?;
-        // The log and its index stay where they are, empty: a start on a full disk has no room to make them.
+        // The log and its index stay where they are, empty: a start on a full disk has no room to
+        // make them.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     }
     migrate(&mut connection, MIGRATIONS)?;
@@ -145,7 +153,8 @@ pub(super) fn open_for_reading(directory: &Path) -> Result<Connection, StoreErro
     Ok(connection)
 }
 
-/// Opens the migrated database for checkpoints. It syncs what it copies before the log may be overwritten.
+/// Opens the migrated database for checkpoints. It syncs what it copies before the log may be
+/// overwritten.
 pub(super) fn open_for_checkpoints(directory: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(directory.join(DATABASE), flags)?;
@@ -163,8 +172,8 @@ pub(super) fn open_for_check(directory: &Path) -> Result<Connection, StoreError>
 
 fn set_up(connection: &Connection, cache_kib: usize) -> Result<(), StoreError> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // A plan may not depend on what is bound. Otherwise SQLite looks at the bound values when it plans, and plans nearly every statement anew each
-    // time that it is run with others.
+    // A plan may not depend on what is bound. Otherwise SQLite looks at the bound values when it
+    // plans, and plans nearly every statement anew each time that it is run with others.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch(&format!("PRAGMA foreign_keys = ON; PRAGMA cache_size = -{cache_kib};"))?;
     Ok(())
@@ -186,8 +195,9 @@ fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), Store
     Ok(())
 }
 
-/// Opens or makes a file that only its owner may read; the database holds keys, and SQLite gives its log the same permissions. One that others may
-/// read, such as a copy from a backup, is closed to them.
+/// Opens or makes a file that only its owner may read; the database holds keys, and SQLite gives
+/// its log the same permissions. One that others may read, such as a copy from a backup, is closed
+/// to them.
 fn open_private(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     if file.metadata()?.permissions().mode() & 0o077 != 0

@@ -1,4 +1,5 @@
-//! The queue of reads, in which callers take turns: however much one asks for, another's next read waits for a few others at the most.
+//! The queue of reads, in which callers take turns: however much one asks for, another's next read
+//! waits for a few others at the most.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -116,10 +117,12 @@ impl Turns {
         }
     }
 
-    /// Ends a turn. A job that wants another one is the first of its line again, so that a caller's jobs end one after the other.
+    /// Ends a turn. A job that wants another one is the first of its line again, so that a caller's
+    /// jobs end one after the other.
     pub(super) fn give_back(&self, turn: Turn, progress: Progress) {
         self.lock().give_back(turn, progress);
-        // What may run now may be more than one job, and threads may wait because the queue is closed.
+        // What may run now may be more than one job, and threads may wait because the queue is
+        // closed.
         self.changed.notify_all();
     }
 

@@ -8,8 +8,8 @@ use super::checkpoint::Checkpointer;
 use super::{WRITE_BATCH_MAX, execute};
 use crate::StoreError;
 
-/// Runs a closure in the open transaction, or fails with why there is none. Says whether to keep what it wrote, and how to answer its caller
-/// once the fate of the transaction is known.
+/// Runs a closure in the open transaction, or fails with why there is none. Says whether to keep
+/// what it wrote, and how to answer its caller once the fate of the transaction is known.
 pub(super) type WriteJob = Box<dyn FnOnce(Result<&Connection, StoreError>) -> (bool, Answer) + Send>;
 /// Answers a caller, who hears of a failed commit unless the closure itself failed.
 pub(super) type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -34,7 +34,8 @@ pub(super) fn run(mut connection: Connection, queue: &async_channel::Receiver<Wr
 fn write_batch(connection: &Connection, jobs: impl Iterator<Item = WriteJob>) {
     let mut answers = Vec::new();
     for job in jobs {
-        // SQLite ends the whole transaction by itself on some errors, e.g. a full disk. What ran before is lost then; what comes gets a new one.
+        // SQLite ends the whole transaction by itself on some errors, e.g. a full disk. What ran
+        // before is lost then; what comes gets a new one.
         if connection.is_autocommit() {
             answer_all(&mut answers, &Err(rolled_back()));
             if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {

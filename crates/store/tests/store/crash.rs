@@ -1,4 +1,5 @@
-//! Killing the process at any moment loses nothing that was acknowledged and leaves nothing half-done.
+//! Killing the process at any moment loses nothing that was acknowledged and leaves nothing
+//! half-done.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};

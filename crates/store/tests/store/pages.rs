@@ -1,4 +1,5 @@
-//! Finished pages: what is kept of them is what the rows say, and nothing else changes for who reads.
+//! Finished pages: what is kept of them is what the rows say, and nothing else changes for who
+//! reads.
 
 use cloudpc_model::{ActionId, State};
 use cloudpc_store::{Deployment, DeploymentFilter, FinishedPage, PAGE_DEPLOYMENTS, Store, WriteMode};
@@ -16,7 +17,8 @@ fn a_page_is_written_once_all_of_it_has_ended() {
     let (first, rest) = ids.split_at(PAGE_DEPLOYMENTS);
     let (second, third) = rest.split_at(PAGE_DEPLOYMENTS);
     let page = |after, until| book.read(move |reader| reader.deployment_page(TENANT, PARTNER, after, until, FORMAT));
-    // The first page has one that is still open; it does not hold up the second; the third is not full.
+    // The first page has one that is still open; it does not hold up the second; the third is not
+    // full.
     for id in first[1..].iter().chain(second).chain(third) {
         end(&book, *id);
     }

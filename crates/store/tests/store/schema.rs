@@ -22,7 +22,8 @@ fn the_schema_is_the_golden_one() {
 const VERSION_2: [&str; 2] =
     [include_str!("../../migrations/0001_first.sql"), include_str!("../../migrations/0002_pages.sql")];
 
-/// What a program of version 2 has left: an action that has ended, one under way, and Cloud PCs in and out of use.
+/// What a program of version 2 has left: an action that has ended, one under way, and Cloud PCs in
+/// and out of use.
 const LEFT: &str = "
     INSERT INTO lines (id, tenant_id, name) VALUES (1, x'01', 'machine');
     INSERT INTO actions (id, tenant_id, line_id, target, kind, params, requested_by, requested_at, deadline_at, state, epoch, updated_at, steps,

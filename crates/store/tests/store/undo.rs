@@ -1,4 +1,5 @@
-//! Ways back: which there is, when something is due about it, and what goes when all of them together take too much.
+//! Ways back: which there is, when something is due about it, and what goes when all of them
+//! together take too much.
 
 use cloudpc_model::{
     ActionId, Before, CloudPcId, CloudPcStatus, ImageId, OsVersion, Params, ServicePlanId, State, Timestamp,

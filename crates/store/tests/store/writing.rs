@@ -128,7 +128,8 @@ fn each_mode(story: impl AsyncFn(Store)) {
     }
 }
 
-/// Commits in the write-ahead log: frames that carry the size of the database after them. Nothing has emptied the log yet.
+/// Commits in the write-ahead log: frames that carry the size of the database after them. Nothing
+/// has emptied the log yet.
 fn commits_in_log(directory: &std::path::Path) -> usize {
     const HEADER: usize = 32;
     const FRAME: usize = 24 + 4096;

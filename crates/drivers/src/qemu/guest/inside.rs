@@ -1,10 +1,14 @@
 //! Downloads by a guest itself, over its own network, with curl.
 //!
-//! Every address is decided on by us, as it is when we download ourselves: curl is told to ask one, follows nothing, and is told the next. A name is looked up inside, for it is the
-//! guest's network that is asked; where only public addresses may be asked, curl is bound to those that were found, so that the name cannot point elsewhere between the check and
-//! the connection. What a guest's own settings say of proxies and curl is not heeded. Whom it trusts to vouch for a server is its own matter.
+//! Every address is decided on by us, as it is when we download ourselves: curl is told to ask one,
+//! follows nothing, and is told the next. A name is looked up inside, for it is the guest's network
+//! that is asked; where only public addresses may be asked, curl is bound to those that were found,
+//! so that the name cannot point elsewhere between the check and the connection. What a guest's own
+//! settings say of proxies and curl is not heeded. Whom it trusts to vouch for a server is its own
+//! matter.
 //!
-//! This module refuses to know processes and files of the guest: that is for the scripts of its [`Shell`](super::shell::Shell).
+//! This module refuses to know processes and files of the guest: that is for the scripts of its
+//! [`Shell`](super::shell::Shell).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -16,7 +20,8 @@ use super::{QemuGuest, Said};
 use crate::fetch::{Answer, CONNECT_TIME_MAX, Route, STALL_TIME_MAX, USER_AGENT, Whereabouts, too_slow};
 use crate::{DriverError, FetchPolicy, GuestError, Tag};
 
-/// What curl prints when it has ended: the status of the answer, the time after which the request could be sent, and where the answer leads.
+/// What curl prints when it has ended: the status of the answer, the time after which the request
+/// could be sent, and where the answer leads.
 const TOLD: &str = "%{http_code} %{time_pretransfer} %{redirect_url}";
 
 /// How curl has ended.
@@ -40,7 +45,8 @@ impl QemuGuest {
         let limit = CONNECT_TIME_MAX.min(policy.time_max);
         let asked = async {
             let bound_to = self.bound_to(&route).await?;
-            // Nobody is asked for the file itself, nor told its whole address, only to see that he is there.
+            // Nobody is asked for the file itself, nor told its whole address, only to see that he
+            // is there.
             let root = route.url().join("/").expect("a checked address has a host");
             let mut arguments = arguments(&root, bound_to, limit);
             arguments.extend(["--head", "--output", self.shell().null].map(str::to_owned));
@@ -90,7 +96,8 @@ impl QemuGuest {
         self.asked(&self.script(self.shell().download, &words).await?)
     }
 
-    /// The addresses that curl is bound to, as its `--resolve` takes them; none if it may look the host up by itself.
+    /// The addresses that curl is bound to, as its `--resolve` takes them; none if it may look the
+    /// host up by itself.
     async fn bound_to(&self, route: &Route<'_>) -> Result<Option<String>, GuestError> {
         let (Whereabouts::Public, Some(Host::Domain(name))) = (route.whereabouts(), route.url().host()) else {
             return Ok(None);
@@ -135,7 +142,8 @@ fn arguments(url: &Url, bound_to: Option<String>, time_max: Duration) -> Vec<Str
         ("--header", "Accept-Encoding: identity".into()),
         ("--connect-timeout", seconds(CONNECT_TIME_MAX.min(time_max))),
         ("--max-time", seconds(time_max)),
-        // Ends a transfer that has brought less than one byte a second for this long; curl takes whole seconds here.
+        // Ends a transfer that has brought less than one byte a second for this long; curl takes
+        // whole seconds here.
         ("--speed-limit", "1".into()),
         ("--speed-time", STALL_TIME_MAX.as_secs().to_string()),
         ("--write-out", TOLD.into()),
@@ -149,7 +157,8 @@ fn arguments(url: &Url, bound_to: Option<String>, time_max: Duration) -> Vec<Str
     arguments
 }
 
-/// The addresses that are the first words of lines. What is none, such as one that counts only on one of the guest's networks, is left out.
+/// The addresses that are the first words of lines. What is none, such as one that counts only on
+/// one of the guest's networks, is left out.
 fn addresses(text: &str, port: u16) -> Vec<SocketAddr> {
     let first_words = text.lines().filter_map(|line| line.split_whitespace().next());
     let mut addresses = Vec::new();
@@ -170,7 +179,8 @@ fn bracketed(address: IpAddr) -> String {
 }
 
 impl Asked {
-    /// Reads what a script prints of curl: its exit code and, on the next line, [`TOLD`]. The latter is not there if curl was ended.
+    /// Reads what a script prints of curl: its exit code and, on the next line, [`TOLD`]. The
+    /// latter is not there if curl was ended.
     fn parse(text: &str, err: &str) -> Option<Self> {
         let (code, told) = text.split_once('\n').unwrap_or((text, ""));
         let mut told = told.trim().splitn(3, ' ');
@@ -178,13 +188,15 @@ impl Asked {
         let connected =
             told.next().and_then(|seconds| seconds.parse::<f64>().ok()).is_some_and(|seconds| seconds > 0.0);
         let location = told.next().filter(|location| !location.is_empty()).map(str::to_owned);
-        // The first line says what, as in `curl: (6) Could not resolve host: a.test`, and others what to read about it.
+        // The first line says what, as in `curl: (6) Could not resolve host: a.test`, and others
+        // what to read about it.
         let line = err.lines().next().unwrap_or_default();
         let why = line.strip_prefix("curl: (").and_then(|line| line.split_once(") ")).map_or(line, |(_, why)| why);
         Some(Self { code: code.trim().parse().ok()?, status, connected, location, why: why.to_owned() })
     }
 
-    /// Whether there was a connection, but none that could be trusted: it is about certificates and what they are checked against.
+    /// Whether there was a connection, but none that could be trusted: it is about certificates and
+    /// what they are checked against.
     fn is_distrust(&self) -> bool {
         matches!(self.code, 35 | 51 | 53 | 54 | 58..=60 | 66 | 77 | 80 | 82 | 83 | 90 | 91)
     }
@@ -304,7 +316,8 @@ mod tests {
         let large = GuestError::FileNotFound("http://a.test/f is larger than the 9 bytes that are taken".into());
         assert_eq!(trouble(TOO_LARGE, true), large);
         assert!(matches!(trouble(23, true), GuestError::DiskFull(_)));
-        // Options that it does not know, libraries that it misses, an end by the kernel for want of memory.
+        // Options that it does not know, libraries that it misses, an end by the kernel for want of
+        // memory.
         for code in [2, 127, 137] {
             assert!(matches!(trouble(code, false), GuestError::Driver(DriverError::Unavailable(_))), "{code}");
         }

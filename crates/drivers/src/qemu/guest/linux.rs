@@ -27,7 +27,8 @@ pub static LINUX: Shell = Shell {
     detect: DETECT,
 };
 
-/// Before every script. A process group is known by its number and the boot in which it began, since numbers come again; both are in its folder.
+/// Before every script. A process group is known by its number and the boot in which it began,
+/// since numbers come again; both are in its folder.
 const PRELUDE: &str = r#"
 need() { command -v "$1" > /dev/null || { echo "$1" >&2; exit 9; }; }
 noted() { [ -e "$1/pid" ] && [ "$(cat "$1/boot")" = "$(cat /proc/sys/kernel/random/boot_id)" ] && cat "$1/pid"; }
@@ -40,7 +41,8 @@ end_downloads() {
 }
 "#;
 
-/// The limit is the kernel's, in blocks of 512 bytes: curl keeps to its own only if the server says beforehand how much there is, or if it is new.
+/// The limit is the kernel's, in blocks of 512 bytes: curl keeps to its own only if the server says
+/// beforehand how much there is, or if it is new.
 const DOWNLOAD: &str = r#"
 need curl
 cd "$1" || exit
@@ -61,7 +63,8 @@ setsid sh -c '
 ' sh "$@"
 "#;
 
-/// The program runs in a session of its own under a small shell that writes its exit code down. The run's folder can be made but once.
+/// The program runs in a session of its own under a small shell that writes its exit code down. The
+/// run's folder can be made but once.
 const RUN: &str = r#"
 cd "$1" && [ -e payload ] || exit 8
 shift

@@ -1,7 +1,9 @@
 //! What a Windows guest is told, by PowerShell 5, which every Windows has.
 //!
-//! Neither PowerShell nor the guest agent have a way to pass arguments that survives every quotation mark, so scripts and arguments travel as one encoded
-//! text. These scripts have been checked against the language's grammar and played against transcripts; no Windows was at hand to run them.
+//! Neither PowerShell nor the guest agent have a way to pass arguments that survives every
+//! quotation mark, so scripts and arguments travel as one encoded text. These scripts have been
+//! checked against the language's grammar and played against transcripts; no Windows was at hand to
+//! run them.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -9,7 +11,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::shell::Shell;
 
 pub static WINDOWS: Shell = Shell {
-    // Only administrators may write there, so that nobody changes an installer between its check and its run.
+    // Only administrators may write there, so that nobody changes an installer between its check
+    // and its run.
     folder: "C:/Program Files/cloudpc",
     command: |script, arguments| {
         let script = format!("{PRELUDE}{}{script}", literals(arguments));
@@ -42,8 +45,9 @@ if (-not (Test-Path -LiteralPath $a[0])) { exit 8 }
     detect: DETECT,
 };
 
-/// Before every script: errors end it, and a full disk is named as it is on Linux, in whatever language Windows speaks. A process is known by its number and the time at
-/// which it began, since numbers come again; both are in a file.
+/// Before every script: errors end it, and a full disk is named as it is on Linux, in whatever
+/// language Windows speaks. A process is known by its number and the time at which it began, since
+/// numbers come again; both are in a file.
 const PRELUDE: &str = r#"
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
@@ -99,8 +103,9 @@ $told = & $curl @a
 "$told"
 "#;
 
-/// The size is looked at while it grows, because curl keeps to its limit only if the server says beforehand how much there is, or if it is new. Its length is asked of an open
-/// file: what the folder says of it lags behind.
+/// The size is looked at while it grows, because curl keeps to its limit only if the server says
+/// beforehand how much there is, or if it is new. Its length is asked of an open file: what the
+/// folder says of it lags behind.
 const DOWNLOAD: &str = r#"
 $attempt, $max, $arguments = $a
 $curl = Find-Curl
@@ -127,9 +132,11 @@ Remove-Item -LiteralPath "$attempt/pid"
 [Console]::Error.Write([IO.File]::ReadAllText("$attempt/errors"))
 "#;
 
-/// A second PowerShell outlives this one and writes the exit code down. It is started by the shell of Windows, so that it does not inherit the pipe whose end the guest
-/// agent waits for. What has to be passed to it lies in files, and so does what to call the installer: the kind of file decides. Windows Installer shows
-/// nothing, because nobody would see it, and does not restart the machine; that it asks for a restart (3010, 1641) is a success.
+/// A second PowerShell outlives this one and writes the exit code down. It is started by the shell
+/// of Windows, so that it does not inherit the pipe whose end the guest agent waits for. What has
+/// to be passed to it lies in files, and so does what to call the installer: the kind of file
+/// decides. Windows Installer shows nothing, because nobody would see it, and does not restart the
+/// machine; that it asks for a restart (3010, 1641) is a success.
 const RUN: &str = r#"
 $folder = $a[0]
 if (-not (Test-Path -LiteralPath "$folder/payload")) { exit 8 }
@@ -214,7 +221,8 @@ Remove-Item -Force -ErrorAction SilentlyContinue -LiteralPath "$base.out", "$bas
 exit $code
 "#;
 
-/// The arguments as an array `$a` of texts in which nothing is special but the quotation mark itself.
+/// The arguments as an array `$a` of texts in which nothing is special but the quotation mark
+/// itself.
 fn literals(arguments: &[&str]) -> String {
     let literals: Vec<_> = arguments.iter().map(|argument| format!("'{}'", doubled(argument))).collect();
     format!("$a = @({})\n", literals.join(", "))
@@ -226,8 +234,9 @@ fn doubled(text: &str) -> String {
     text.chars().flat_map(|c| std::iter::repeat_n(c, if is_quote(c) { 2 } else { 1 })).collect()
 }
 
-/// A Windows program gets one line. A parameter with white space is put into quotation marks, unless it has some itself: then it is quoted already, as in `DIR="C:\a b"`,
-/// which Windows Installer wants in this way.
+/// A Windows program gets one line. A parameter with white space is put into quotation marks,
+/// unless it has some itself: then it is quoted already, as in `DIR="C:\a b"`, which Windows
+/// Installer wants in this way.
 fn command_line(parameters: &[String]) -> String {
     let quoted = |parameter: &String| {
         if parameter.contains('"') || !(parameter.is_empty() || parameter.contains(char::is_whitespace)) {

@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use super::{About, Downloads, Firmware, Images};
 use crate::GuestOs;
 
-/// The kernel parameters of our guests. Most of them leave work out that takes a second under software emulation.
+/// The kernel parameters of our guests. Most of them leave work out that takes a second under
+/// software emulation.
 const KERNEL_PARAMETERS: &str = "console=ttyS0 console=tty0 quiet cryptomgr.notests no_timer_check mitigations=off nokaslr audit=0 ipv6.disable=1 lsm= rodata=off \
      i8042.noaux random.trust_cpu=on initcall_blacklist=init_kprobe_trace,load_system_certificate_list";
 
@@ -60,7 +61,8 @@ pub struct Progress {
 }
 
 impl Images {
-    /// Builds an image, in place of the one that is there. Takes less than a minute, and programs that `scripts/setup qemu` installs. Blocks.
+    /// Builds an image, in place of the one that is there. Takes less than a minute, and programs
+    /// that `scripts/setup qemu` installs. Blocks.
     ///
     /// # Errors
     /// A program or package is missing, or one fails; the message holds what was said.

@@ -15,7 +15,8 @@ use crate::qemu::disk::qemu_img;
 /// How a qcow2 file begins.
 const MAGIC: &[u8] = b"QFI\xfb";
 
-/// Bytes of the first sector of a disk: its boot loader, the kinds of its four partitions, its signature.
+/// Bytes of the first sector of a disk: its boot loader, the kinds of its four partitions, its
+/// signature.
 const SECTOR: usize = 512;
 const BOOT_CODE: std::ops::Range<usize> = 0..440;
 const PARTITION_KINDS: [usize; 4] = [450, 466, 482, 498];
@@ -31,7 +32,8 @@ pub enum Firmware {
     /// That of old PCs.
     #[default]
     Bios,
-    /// UEFI, without secure boot. It forgets its variables when the machine is off, and starts what the disk has in the usual place.
+    /// UEFI, without secure boot. It forgets its variables when the machine is off, and starts what
+    /// the disk has in the usual place.
     Uefi,
 }
 
@@ -80,10 +82,12 @@ struct FormatData {
 }
 
 impl Images {
-    /// Imports a disk as an image, in place of the one that is there. Copies it, so that the file may go afterwards. Blocks.
+    /// Imports a disk as an image, in place of the one that is there. Copies it, so that the file
+    /// may go afterwards. Blocks.
     ///
     /// # Errors
-    /// The file is nothing that a machine can be made from, or cannot be copied; the message says what is wrong with it and what to do.
+    /// The file is nothing that a machine can be made from, or cannot be copied; the message says
+    /// what is wrong with it and what to do.
     pub fn import(&self, import: &Import, id: &ImageId, progress: &mut dyn FnMut(Progress)) -> io::Result<()> {
         let mut step = |percent, doing: &str| progress(Progress { percent, doing: doing.to_owned() });
         // An absolute path is never taken for one of the protocols that QEMU knows.
@@ -178,7 +182,8 @@ fn by_first_sector(sector: &[u8], os: GuestOs) -> io::Result<Firmware> {
     }
     let has_guids = PARTITION_KINDS.iter().any(|at| sector[*at] == PROTECTIVE);
     let no_code = sector[BOOT_CODE].iter().all(|byte| *byte == 0);
-    // Windows starts from a GUID partition table by UEFI only, and leaves a boot sector there all the same.
+    // Windows starts from a GUID partition table by UEFI only, and leaves a boot sector there all
+    // the same.
     Ok(if no_code || has_guids && os == GuestOs::Windows { Firmware::Uefi } else { Firmware::Bios })
 }
 

@@ -17,7 +17,8 @@ use super::super::{Host, command};
 use super::{Done, Machine, blocking, of_host, of_wire, rejected};
 use crate::{DriverError, MachineSpec, Tag};
 
-/// How often a guest that was late to freeze is thawed, and the pauses between. It has minutes to write what it holds in memory.
+/// How often a guest that was late to freeze is thawed, and the pauses between. It has minutes to
+/// write what it holds in memory.
 const THAWS_MAX: u32 = 60;
 const THAW_PAUSE: Duration = Duration::from_secs(2);
 
@@ -27,7 +28,8 @@ const COPY: &str = "copy";
 impl Machine {
     pub fn ensure_disk_aside(self, tag: &Tag) -> Done {
         let disk = self.disk()?;
-        // A disk made under this tag shows that the old one was set aside, even if that has been dropped since.
+        // A disk made under this tag shows that the old one was set aside, even if that has been
+        // dropped since.
         if self.aside(tag).exists() || is_of(disk.as_ref(), tag) {
             return Ok(());
         }
@@ -146,7 +148,8 @@ impl Machine {
         self.host.parts.capacity.admit_bytes(self.folder.path(), bytes)
     }
 
-    /// Copies the disk of a running machine, as it is at one moment, with what the guest still held in memory.
+    /// Copies the disk of a running machine, as it is at one moment, with what the guest still held
+    /// in memory.
     async fn copy_running(&self, target: PathBuf) -> Done {
         let name = target.file_name().expect("a restore point has a name").to_string_lossy();
         let draft = target.with_file_name(format!("new-{name}"));

@@ -15,7 +15,8 @@ use super::super::warm::{self, MEMORY_FILE, Shape};
 use super::{Done, Machine, blocking, of_host, of_wire};
 use crate::{DriverError, StopMode, Tag};
 
-/// How often a guest that was asked to stop is asked again: one that is only just starting does not hear it.
+/// How often a guest that was asked to stop is asked again: one that is only just starting does not
+/// hear it.
 const ASK_AGAIN: Duration = Duration::from_secs(4);
 
 /// How long QEMU may take to end once told; then its process is killed.
@@ -134,7 +135,8 @@ impl Machine {
         self.save()
     }
 
-    /// Lets a machine that stands still go on: one whose host's disk was full, or that was paused by hand.
+    /// Lets a machine that stands still go on: one whose host's disk was full, or that was paused
+    /// by hand.
     async fn wake(&self) -> Result<Awake, DriverError> {
         let mut qmp = Qmp::connect(&self.folder).await.map_err(of_wire)?;
         match qmp.status().await.map_err(of_wire)?.as_str() {
@@ -179,7 +181,8 @@ impl Machine {
         }
     }
 
-    /// Presses the power button until the guest has shut down; whether it has, before the deadline and before someone wants it forced.
+    /// Presses the power button until the guest has shut down; whether it has, before the deadline
+    /// and before someone wants it forced.
     async fn ended_when_asked(&self, process: &Process) -> Result<bool, DriverError> {
         let asked = async {
             loop {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# debian.sh OUT TEST FOLDER PROGRAM AT: makes the image OUT of a Debian with systemd and QEMU, started like the image TEST, with that image in FOLDER
-# and the test program PROGRAM at AT in it. Takes root.
+# debian.sh OUT TEST FOLDER PROGRAM AT: makes the image OUT of a Debian with systemd and QEMU,
+# started like the image TEST, with that image in FOLDER and the test program PROGRAM at AT in it.
+# Takes root.
 set -euo pipefail
 OUT=$1 TEST=$2 FOLDER=$3 PROGRAM=$4 AT=$5
 umask 022

@@ -1,6 +1,7 @@
 #!/bin/sh
-# service.sh USER FOLDER PROGRAM TEST VARIABLE PID_FILE: runs a test of the program, which works in FOLDER, as a service of that user's. The machine that it leaves
-# running has to be there when the service is gone.
+# service.sh USER FOLDER PROGRAM TEST VARIABLE PID_FILE: runs a test of the program, which works in
+# FOLDER, as a service of that user's. The machine that it leaves running has to be there when the
+# service is gone.
 user=$1 folder=$2 program=$3 test=$4 variable=$5 pid_file=$6
 rm -f "$pid_file"
 chown -R "$user" "$folder"

@@ -1,4 +1,5 @@
-// Shows the screen of the Cloud PC whose ticket is in this page's URL. `document.body.dataset.state` is "connecting", "connected" or "ended".
+// Shows the screen of the Cloud PC whose ticket is in this page's URL.
+// `document.body.dataset.state` is "connecting", "connected" or "ended".
 import RFB from "/desktop/novnc/core/rfb.js";
 
 const state = document.getElementById("state");

@@ -136,8 +136,8 @@ proptest! {
         prop_assert!(passed == expected);
     }
 
-    /// Whatever a client sends: no panic, the same result in any chunking, nothing longer than what was sent, and what
-    /// has passed is a stream that passes again as it is.
+    /// Whatever a client sends: no panic, the same result in any chunking, nothing longer than what
+    /// was sent, and what has passed is a stream that passes again as it is.
     #[test]
     fn arbitrary_bytes_leave_only_messages_that_pass(
         bytes in prop::collection::vec(prop_oneof![0_u8..7, 248_u8..=255, any::<u8>(), Just(0)], 0..400),
@@ -156,7 +156,8 @@ proptest! {
     }
 }
 
-/// Reads messages by lengths written down here, apart from the filter's. The last one may be cut short.
+/// Reads messages by lengths written down here, apart from the filter's. The last one may be cut
+/// short.
 fn passed_has_only_viewing(mut messages: &[u8]) -> bool {
     while let Some(kind) = messages.first() {
         let at = |place: usize| messages.get(place).copied().unwrap_or_default();

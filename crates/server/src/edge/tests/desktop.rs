@@ -1,4 +1,5 @@
-//! The screen of a machine in a browser: the page that a ticket opens, and its WebSocket, before a machine whose screen is a unix socket.
+//! The screen of a machine in a browser: the page that a ticket opens, and its WebSocket, before a
+//! machine whose screen is a unix socket.
 
 use async_trait::async_trait;
 use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
@@ -27,7 +28,8 @@ use crate::{app, scenario};
 const DESK: &str = "10000000-0000-4000-8000-0000000000d1";
 const TENANT: &str = "10000000-0000-4000-8000-000000000001";
 const OTHER_TENANT: &str = "20000000-0000-4000-8000-000000000001";
-/// An application that may write, one that may only read, and the first one's like in the other tenant.
+/// An application that may write, one that may only read, and the first one's like in the other
+/// tenant.
 const WRITER: &str = "10000000-0000-4000-8000-0000000000b1";
 const READER: &str = "10000000-0000-4000-8000-0000000000b2";
 const STRANGER: &str = "20000000-0000-4000-8000-0000000000b1";

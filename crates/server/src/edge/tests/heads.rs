@@ -3,7 +3,8 @@
 use super::*;
 use crate::request::CLIENT_REQUEST_ID_BYTES_MAX;
 
-/// Most headers of an HTTP/1.1 request: the HTTP library's own limit, which is not set anywhere here because it is fastest at that.
+/// Most headers of an HTTP/1.1 request: the HTTP library's own limit, which is not set anywhere
+/// here because it is fastest at that.
 const HEADERS_MAX: usize = 100;
 
 #[tokio::test]

@@ -160,7 +160,8 @@ async fn a_connection_that_nobody_uses_is_closed_and_one_with_a_request_is_not()
     assert_eq!(waiting.await.unwrap().status(), 200);
 }
 
-/// A client that lets the server send nothing, and asks for this path on as many streams as there may be.
+/// A client that lets the server send nothing, and asks for this path on as many streams as there
+/// may be.
 async fn silent(
     world: &World,
     path: &str,
@@ -224,7 +225,8 @@ async fn a_client_that_takes_a_little_and_stops_is_reset_too() {
         }
     };
     assert_eq!(ended.reason(), Some(Reason::CANCEL));
-    // The other streams of the connection go on, once there is room in the window that all have together.
+    // The other streams of the connection go on, once there is room in the window that all have
+    // together.
     drop(body);
     let (answer, _) = send.send_request(request("/healthz"), true).unwrap();
     assert_eq!(text(answer.await.unwrap().into_body()).await, "ok");

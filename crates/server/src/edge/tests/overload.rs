@@ -1,4 +1,5 @@
-//! More than there is room for: connections, requests, bodies, and clients that do not take their answers.
+//! More than there is room for: connections, requests, bodies, and clients that do not take their
+//! answers.
 
 use super::*;
 

@@ -1,4 +1,5 @@
-//! The page `/devicelogin`, as a person sees it in a browser: first the code, then what the client asks for together with user name and password.
+//! The page `/devicelogin`, as a person sees it in a browser: first the code, then what the client
+//! asks for together with user name and password.
 
 use axum::extract::{Query, State};
 use axum::response::Response;
@@ -65,7 +66,8 @@ async fn sign_in(
     Form(form): Form<SignInForm>,
 ) -> Response {
     let code = normalized(&form.user_code);
-    // The form carries what the page's cookie holds. Another site can send a form here, but can neither read nor set that cookie.
+    // The form carries what the page's cookie holds. Another site can send a form here, but can
+    // neither read nor set that cookie.
     if form.form_token.is_empty() || cookie(&headers, COOKIE) != Some(form.form_token.as_str()) {
         let problem = "The form has expired or was not sent from this page. Enter the code again.";
         return code_page(StatusCode::FORBIDDEN, &code, problem);

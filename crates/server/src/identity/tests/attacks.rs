@@ -36,7 +36,8 @@ async fn only_what_we_signed_for_ourselves_is_believed() {
     foreign["tid"] = json!("00000000-0000-0000-0000-000000000009");
     foreign["iss"] = json!("https://127.0.0.1:8366/00000000-0000-0000-0000-000000000009/v2.0");
 
-    // The classic confusion: our public key, which anybody can fetch, used as the secret of an HMAC.
+    // The classic confusion: our public key, which anybody can fetch, used as the secret of an
+    // HMAC.
     let mut hmac_head = Header::new(Algorithm::HS256);
     hmac_head.kid = head["kid"].as_str().map(str::to_owned);
     let public_key = serde_json::to_vec(&keys.public().keys[0]).unwrap();
@@ -51,7 +52,8 @@ async fn only_what_we_signed_for_ourselves_is_believed() {
     stranger_head.jwk = Some(jsonwebtoken::jwk::Jwk::from_encoding_key(&stranger, Algorithm::RS256).unwrap());
     let forged_with_key = jsonwebtoken::encode(&stranger_head, &claims, &stranger).unwrap();
 
-    // Headers that tell where a key may be found. Whoever follows them asks the attacker; the socket sees that nobody does.
+    // Headers that tell where a key may be found. Whoever follows them asks the attacker; the
+    // socket sees that nobody does.
     let lure = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     lure.set_nonblocking(true).unwrap();
     let address = format!("http://{}/keys", lure.local_addr().unwrap());

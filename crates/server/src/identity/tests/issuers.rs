@@ -174,7 +174,8 @@ async fn tokens_of_an_outside_issuer_are_believed() {
     claims["preferred_username"] = "ada@idp.test".into();
     claims["app_displayname"] = "Rollout".into();
     claims["wids"] = json!(["62e90394-69f5-4237-9190-012177145e10", "11111111-1111-1111-1111-111111111111"]);
-    // A tenant of the issuer's own counts for nothing; the configuration says whose callers these are.
+    // A tenant of the issuer's own counts for nothing; the configuration says whose callers these
+    // are.
     claims["tid"] = OTHER_TENANT.to_string().into();
     let user = world.caller(&key.sign(&claims)).await.unwrap();
     let expected = Caller {
@@ -240,7 +241,8 @@ async fn an_outside_issuer_speaks_only_for_itself() {
         ("for a user without a GUID", key.sign(&with(with(claims.clone(), "scp", json!("a")), "oid", json!("ada")))),
         ("without a key's name", jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &key.encoding).unwrap()),
     ] {
-        // Each is looked at as if it were the first, or the limit on fetching would hide what is wrong with it.
+        // Each is looked at as if it were the first, or the limit on fetching would hide what is
+        // wrong with it.
         world.clock.advance(REFETCH_INTERVAL_MIN).await;
         table += &format!("{what} -> {}\n", world.verdict(&token).await);
     }

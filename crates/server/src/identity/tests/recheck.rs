@@ -1,4 +1,5 @@
-//! A caller is looked at again long after its request: what it has lost, and what its token rested on.
+//! A caller is looked at again long after its request: what it has lost, and what its token rested
+//! on.
 
 use super::*;
 

@@ -184,7 +184,8 @@ async fn limits_of_passwords_and_their_hashes() {
     assert!(fits(&longest, &hash(&longest)).await);
     let longer = "x".repeat(PASSWORD_BYTES_MAX + 1);
     assert!(!fits(&longer, &hash(&longer)).await);
-    // Parameters that a scenario could bring; none may take more memory or time than a hash of ours.
+    // Parameters that a scenario could bring; none may take more memory or time than a hash of
+    // ours.
     let costly = |from: &str, to: &str| hash(PASSWORD).replace(from, to);
     for refused in [costly("m=19456", "m=4194304"), costly("t=2", "t=9"), costly("$argon2id", "$argon3"), "x".into()] {
         assert!(!fits(PASSWORD, &refused).await, "{refused}");

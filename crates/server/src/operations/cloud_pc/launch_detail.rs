@@ -12,7 +12,8 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     Ok(call.entity(&launch_detail(&launch)))
 }
 
-/// A single-use URL of the Cloud PC's screen. Who may only read gets one for viewing only, unless the Cloud PC is their own.
+/// A single-use URL of the Cloud PC's screen. Who may only read gets one for viewing only, unless
+/// the Cloud PC is their own.
 pub(super) async fn launch(call: &Arc<Call>) -> Result<Launch, Problem> {
     let request = call.clone();
     let read = move |reader: &cloudpc_store::Reader<'_>| {

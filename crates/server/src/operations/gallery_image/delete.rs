@@ -1,4 +1,5 @@
-//! `DELETE …/galleryImages/{id}`: takes an image out of the gallery. Its files, if there are any, stay on the host.
+//! `DELETE …/galleryImages/{id}`: takes an image out of the gallery. Its files, if there are any,
+//! stay on the host.
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::{AuditVerb, ImageId};
@@ -22,7 +23,8 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     Ok(Answer::NoContent)
 }
 
-/// A Cloud PC without its image could not be reprovisioned, so one that is made from it, or may become so again, holds it.
+/// A Cloud PC without its image could not be reprovisioned, so one that is made from it, or may
+/// become so again, holds it.
 fn held(id: &ImageId, uses: ImageUses) -> Option<GraphError> {
     let ImageUses { cloud_pcs, reprovisions, ways_back } = uses;
     let why = if reprovisions > 0 {

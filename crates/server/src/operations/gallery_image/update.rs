@@ -1,4 +1,5 @@
-//! `PATCH …/galleryImages/{id}`: what is told of an image. Cloud PCs that were made from it stay what they are.
+//! `PATCH …/galleryImages/{id}`: what is told of an image. Cloud PCs that were made from it stay
+//! what they are.
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::AuditVerb;

@@ -1,4 +1,5 @@
-//! `POST …/externalPartners/{id}/cloudpc.allowUrls`: replaces the URL prefixes that the partner's agent may be fetched from. Ours.
+//! `POST …/externalPartners/{id}/cloudpc.allowUrls`: replaces the URL prefixes that the partner's
+//! agent may be fetched from. Ours.
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::AuditVerb;

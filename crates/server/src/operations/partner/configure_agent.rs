@@ -50,7 +50,8 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     Ok(Answer::NoContent)
 }
 
-/// What the audit log tells of a new agent. The query of an address and the install parameters may be secret.
+/// What the audit log tells of a new agent. The query of an address and the install parameters may
+/// be secret.
 fn agent_changes(entry: AuditEntry, before: Option<&AgentSetting>, agent: &AgentSetting) -> AuditEntry {
     let place = |agent: &AgentSetting| agent.url.split(['?', '#']).next().unwrap_or_default().to_owned();
     let auto_deploy = before.map(|before| before.auto_deploy.to_string());
@@ -90,7 +91,8 @@ fn url(text: &str, partner: &Partner) -> Result<String, GraphError> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong("it holds a user name or password, which everyone who may read the partner would see."));
     }
-    // Whether it may be fetched depends on where it leads; sizes and times matter only to the download itself.
+    // Whether it may be fetched depends on where it leads; sizes and times matter only to the
+    // download itself.
     let policy =
         FetchPolicy { allowed_urls: partner.allowed_urls.clone(), size_bytes_max: u64::MAX, time_max: Duration::MAX };
     Fetcher::check(&url, &policy).map_err(|why| wrong(&why))?;

@@ -1,6 +1,8 @@
-//! `POST …/externalPartners/{id}/cloudpc.heartbeat`: the partner says that it is there. Ours; the real service's heartbeat is not public.
+//! `POST …/externalPartners/{id}/cloudpc.heartbeat`: the partner says that it is there. Ours; the
+//! real service's heartbeat is not public.
 //!
-//! Heartbeats change nothing but the time of the last one and come often, so they leave no audit row.
+//! Heartbeats change nothing but the time of the last one and come often, so they leave no audit
+//! row.
 
 use cloudpc_graph::GraphError;
 use cloudpc_store::Tx;

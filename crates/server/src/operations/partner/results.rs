@@ -1,6 +1,7 @@
 //! `GET …/externalPartners/{id}/retrieveDeployAgentActionResults(activityId='…',cloudPcId='…')`
 //!
-//! Paging is exact while results arrive: the first page notes the latest result there is, the links carry it on, and nothing later is shown.
+//! Paging is exact while results arrive: the first page notes the latest result there is, the links
+//! carry it on, and nothing later is shown.
 
 use cloudpc_model::{ActionId, PartnerId};
 use cloudpc_store::{Deployment, DeploymentFilter, PAGE_DEPLOYMENTS, Reader};

@@ -1,4 +1,5 @@
-//! `POST …/externalPartners/{id}/cloudpc.setDetection`: sets the command that has to succeed in a guest before the agent counts as deployed. Ours.
+//! `POST …/externalPartners/{id}/cloudpc.setDetection`: sets the command that has to succeed in a
+//! guest before the agent counts as deployed. Ours.
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::AuditVerb;

@@ -1,7 +1,8 @@
 //! Looking at the rows of a collection a slice at a time, within a budget of rows and time.
 //!
-//! A slice is one read of the store, so that others' reads get their turn in between. A scan that uses up its budget before it has anything to answer is an
-//! error: a page without rows and with a link would end the loops of clients that stop at an empty page.
+//! A slice is one read of the store, so that others' reads get their turn in between. A scan that
+//! uses up its budget before it has anything to answer is an error: a page without rows and with a
+//! link would end the loops of clients that stop at an empty page.
 
 use cloudpc_graph::{GraphError, Options};
 use cloudpc_store::Reader;
@@ -146,7 +147,8 @@ pub(super) enum PageScan<R> {
 impl<R> PageScan<R> {
     pub(super) fn new(options: &Options, position: Option<String>) -> Result<Self, Problem> {
         if options.orderby.is_empty() {
-            // The link to the next page drops `$skip`; a token beside it means that it was put back by hand.
+            // The link to the next page drops `$skip`; a token beside it means that it was put back
+            // by hand.
             let to_skip = if position.is_some() { 0 } else { options.skip.unwrap_or(0) };
             let walk = Walk { position, seen: 0 };
             return Ok(Self::InOwnOrder(InOwnOrder { walk, to_skip, rows: Vec::new() }));
@@ -265,7 +267,8 @@ impl<R> Sorted<R> {
         let mut rows = std::mem::take(&mut self.rows);
         rows.sort_by(|a, b| order(&a.0, &b.0));
         let start = match &self.after {
-            // The row of the position itself may have moved or gone; then go on after the values that it had.
+            // The row of the position itself may have moved or gone; then go on after the values
+            // that it had.
             Some(after) => rows
                 .iter()
                 .position(|(key, _)| key.1 == after.1 && order(key, after).is_eq())

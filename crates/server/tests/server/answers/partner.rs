@@ -371,7 +371,8 @@ async fn an_activity_is_cancelled_while_it_waits() {
     assert_eq!(results.iter().filter(|row| row["state"] == "canceled").count(), 2);
 }
 
-/// Declarative tools compare what they sent with what they read, and would change a difference for ever.
+/// Declarative tools compare what they sent with what they read, and would change a difference for
+/// ever.
 #[tokio::test]
 async fn what_was_sent_comes_back_as_it_was_sent() {
     let world = World::new().await;

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# build.sh KIND OUT: makes the image of the guest KIND.sh in the folder OUT: kernel, initial RAM disk, and a disk with busybox, the guest agent and what that guest adds.
-# Everything in it comes from Debian packages, which are unpacked and not installed. Takes no rights: no mounts, no loop devices.
+# build.sh KIND OUT: makes the image of the guest KIND.sh in the folder OUT: kernel, initial RAM
+# disk, and a disk with busybox, the guest agent and what that guest adds. Everything in it comes
+# from Debian packages, which are unpacked and not installed. Takes no rights: no mounts, no loop
+# devices.
 #
 # Says on standard output how far it is: lines of a percentage and what is being done.
 set -euo pipefail
@@ -10,7 +12,8 @@ KIND=$1
 umask 022
 mkdir -p "$2"
 OUT=$(cd "$2" && pwd)
-# Not in /tmp, which may be small, or may run no programs. It goes with the folder if this is killed.
+# Not in /tmp, which may be small, or may run no programs. It goes with the folder if this is
+# killed.
 W=$(mktemp -d -p "$OUT")
 trap 'rm -rf "$W"' EXIT
 export PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
@@ -59,7 +62,8 @@ for package in linux-image-cloud-amd64 $packages; do
     [ -n "$(apt-cache policy "$package" 2> /dev/null)" ] || fail "apt does not know the package $package; run apt-get update"
 done
 
-# To a machine on which nothing is installed, apt would install all that the packages need. What is no library serves installing only.
+# To a machine on which nothing is installed, apt would install all that the packages need. What is
+# no library serves installing only.
 : > "$W/nothing-installed"
 apt-get -qq -o Dir::State::status="$W/nothing-installed" -o Debug::NoLocking=1 --no-install-recommends --print-uris install $packages |
     awk -v packages="$packages" -v unused="$unused" '

@@ -1,4 +1,5 @@
-# The test guest: a small Linux without a desktop, for tests. It can download by itself. See build.sh.
+# The test guest: a small Linux without a desktop, for tests. It can download by itself. See
+# build.sh.
 title="Test guest"
 packages="$packages curl ca-certificates libc-bin"
 programs="$programs usr/bin/curl usr/bin/getent"
