@@ -1,5 +1,8 @@
-//! `POST …/externalPartners/{id}/cloudpc.allowUrls`: replaces the URL prefixes that the partner's
-//! agent may be fetched from. Ours.
+//! `POST …/externalPartners/{id}/cloudpc.allowUrls`: replaces the URL prefixes from which the
+//! partner's agent may be downloaded. An extension.
+//!
+//! A prefix opens its host wherever that is, the private network of the service included. What is
+//! of the installation is its owner's alone; a tenant's administrator must not reach it.
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::AuditVerb;
@@ -22,6 +25,10 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         let given = request.body.get("urls").and_then(Value::as_array).ok_or_else(|| required("urls"))?;
         let before = partner.allowed_urls.join(" ");
         partner.allowed_urls = read(given)?;
+        if !request.caller.is_owner {
+            let problem = "Only the owner of the installation sets the allowed URLs: they open the service's own network.";
+            return Err(GraphError::new(403, "Forbidden", problem).into());
+        }
         tx.partner_update(&partner)?;
         let entry = super::audit(&request, AuditVerb::AllowUrls, &partner);
         tx.audit_insert(&entry.changed("urls", Some(&before), &partner.allowed_urls.join(" ")))?;

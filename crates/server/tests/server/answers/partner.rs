@@ -216,7 +216,10 @@ async fn an_agent_is_configured_and_its_parameters_are_never_sent_back() {
     let reply = world.call(Who::Writer, "POST", &detection, Some(json!({"command": "agent --version"}))).await;
     assert_eq!(reply.status, 204, "{}", reply.body);
     let allow = json!({"urls": ["https://10.0.0.1/agents/"]});
-    assert_eq!(world.call(Who::Writer, "POST", &format!("{path}/cloudpc.allowUrls"), Some(allow)).await.status, 204);
+    let allow_urls = format!("{path}/cloudpc.allowUrls");
+    let reply = world.call(Who::Writer, "POST", &allow_urls, Some(allow.clone())).await;
+    assert_eq!(reply.error(), (403, "Forbidden".into()), "a tenant's administrator opens no network of the host's");
+    assert_eq!(world.call(Who::Owner, "POST", &allow_urls, Some(allow)).await.status, 204);
     let reply = world.call(Who::Writer, "POST", &configure, Some(setting("https://10.0.0.1/agents/agent.exe"))).await;
     assert_eq!(reply.status, 204, "{}", reply.body);
     let (tenant, partner) = ("10000000-0000-4000-8000-000000000001".parse().unwrap(), PARTNER.parse().unwrap());
