@@ -382,6 +382,53 @@ async fn a_public_client_gets_no_more_than_it_was_granted() {
 }
 
 #[tokio::test]
+async fn a_permission_to_write_gives_the_one_to_read_that_was_asked_for() {
+    let world = World::new().await;
+    let writer = User { permissions: vec!["CloudPC.ReadWrite.All".into()], ..ada() };
+    let reader = Application { secret_hash: None, permissions: vec!["CloudPC.Read.All".into()], ..application() };
+    world.change(reader, writer).await;
+    let (built_in, client) = (BUILT_IN_CLIENT.to_string(), CLIENT.to_string());
+    let token = async |client: &str, scope: &str| {
+        let answer = world.ask_for_code(PEER, &[("client_id", client), ("scope", scope)]).await.unwrap();
+        let started = Started::of(&answer);
+        world.sign_in(&started.user_code, NAME, PASSWORD).await.unwrap();
+        world.redeem("common", client, &started).await
+    };
+    let permissions = async |answer: &Value| {
+        let caller = world.identity.authenticate(&bearing(answer["access_token"].as_str().unwrap())).await.unwrap();
+        caller.permissions.iter().cloned().collect::<Vec<_>>().join(" ")
+    };
+    let read = "CloudPC.Read.All";
+    let answer = token(&built_in, "CloudPC.Read.All offline_access").await.unwrap();
+    assert_eq!((answer["scope"].as_str(), permissions(&answer).await.as_str()), (Some(read), read));
+    let refresh = async |scope: &str| {
+        let token = answer["refresh_token"].as_str().unwrap();
+        let form =
+            [("grant_type", "refresh_token"), ("client_id", &built_in), ("refresh_token", token), ("scope", scope)];
+        world.post("common", &form).await
+    };
+    let all = "https://graph.microsoft.com/.default";
+    assert_eq!(permissions(&refresh(all).await.unwrap()).await, read, "no more than at the sign-in");
+    assert!(refresh("CloudPC.ReadWrite.All").await.is_err());
+    assert_eq!(permissions(&token(&client, all).await.unwrap()).await, read, "no more than the client has");
+
+    let answer = token(&built_in, "CloudPC.ReadWrite.All offline_access").await.unwrap();
+    let narrowed = [
+        ("grant_type", "refresh_token"),
+        ("client_id", &built_in),
+        ("scope", read),
+        ("refresh_token", answer["refresh_token"].as_str().unwrap()),
+    ];
+    assert_eq!(permissions(&world.post("common", &narrowed).await.unwrap()).await, read);
+    let issued = world.identity.issue_for_user(&base(), TENANT, NAME, Some(&[read.to_owned()])).await.unwrap();
+    assert_eq!(issued.permissions, [read]);
+
+    let refused = token(&client, "CloudPC.ReadWrite.All Cloudpc.Administer.All").await.unwrap_err();
+    insta::assert_snapshot!(shown(&refused), @r#"400 invalid_grant 65001: The user "ada@contoso.test" and the client "Rollout" do not both have a permission of the scope "CloudPC.ReadWrite.All Cloudpc.Administer.All". Ask for other permissions, or have an administrator grant one of these to both."#);
+    assert!(token(&client, "openid").await.is_ok(), "asks for no permission");
+}
+
+#[tokio::test]
 async fn a_sign_in_is_renewed_until_something_changes() {
     let world = World::new().await;
     let answer = world.signed_in().await;
