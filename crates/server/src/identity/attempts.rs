@@ -93,6 +93,11 @@ pub(super) fn of_peer(peer: Peer) -> SignInCounter {
     SignInCounter { tenant_id: None, subject: subject(&["peer", &peer.0.to_string()]), window: PEER_WINDOW }
 }
 
+/// The counter of all device codes that a peer has asked for.
+pub(super) fn codes_of_peer(peer: Peer) -> SignInCounter {
+    SignInCounter { tenant_id: None, subject: subject(&["codes", &peer.0.to_string()]), window: PEER_WINDOW }
+}
+
 /// The hash by which something is counted. Each part is preceded by its length, so that no two
 /// lists of parts give the same text.
 pub(super) fn subject(parts: &[&str]) -> [u8; 32] {

@@ -1,8 +1,9 @@
 //! The device code flow, from the code to the token, and everything that may come in between.
 
+use super::super::attempts::PEER_WINDOW;
 use super::super::device::{
     CODE_ATTEMPTS_MAX, CODE_LIFETIME, CODE_SCOPE_BYTES_MAX, CODES_MAX, CODES_PER_CLIENT_MAX, CODES_PER_PEER_MAX,
-    POLL_INTERVAL, POLL_INTERVAL_MAX, code_hash,
+    CODES_PER_PEER_PROTECTED, CODES_PER_PEER_WINDOW_MAX, POLL_INTERVAL, POLL_INTERVAL_MAX, code_hash,
 };
 use super::super::sign_in::{Refusal, SignIn};
 use cloudpc_store::{DeviceCode, DeviceCodeShare};
@@ -220,16 +221,17 @@ async fn a_peer_has_a_share_of_the_codes() {
     let (unpolled, polled) = (world.start().await, world.start().await);
     world.clock.advance(Duration::from_secs(1)).await;
     assert!(world.told(&polled).await.contains("authorization_pending"));
+    let mut kept = vec![];
     for _ in 0..CODES_PER_PEER_MAX - 1 {
-        world.start().await;
+        kept.push(world.start().await);
     }
     assert!(world.told(&unpolled).await.contains("expired_token"), "the one that was not polled went");
     assert!(world.told(&polled).await.contains("slow_down"), "the one that was polled stays");
     assert_eq!(world.codes(None, Some(PEER)).await, CODES_PER_PEER_MAX);
 
     // Codes that were tried stay, so that no new attempts are had for new codes.
-    for _ in 0..CODES_PER_PEER_MAX {
-        let started = world.start().await;
+    kept.push(polled);
+    for started in kept {
         world.identity.decline(PEER, &started.user_code).await.unwrap();
     }
     let refused = world.ask_for_code(PEER, &[]).await.unwrap_err();
@@ -263,6 +265,58 @@ async fn a_client_and_all_clients_have_bounded_codes_and_the_longest_unpolled_go
     assert!(world.redeem("common", &client, &others).await.unwrap_err().error == "slow_down", "all of them fit");
     world.ask_for_code(OTHER_PEER, &[("client_id", client.as_str())]).await.unwrap();
     assert_eq!(world.codes(None, None).await, CODES_MAX);
+}
+
+/// A peer of an attacker who has many.
+fn attacker(number: u64) -> Peer {
+    Peer(Ipv4Addr::from_bits(0x0A00_0000 + u32::try_from(number).unwrap()).into())
+}
+
+#[tokio::test]
+async fn peers_that_ask_without_pause_push_out_no_code_of_another_peer() {
+    let world = World::new().await;
+    let (fresh, entered) = (world.start_at(OTHER_PEER).await, world.start_at(OTHER_PEER).await);
+    world.sign_in_from(OTHER_PEER, &entered.user_code, NAME, PASSWORD).await.unwrap();
+    for round in 0..2 {
+        world.clock.advance(POLL_INTERVAL).await;
+        for number in 0..=CODES_PER_CLIENT_MAX / CODES_PER_PEER_MAX {
+            for _ in 0..CODES_PER_PEER_WINDOW_MAX / 2 {
+                world.start_at(attacker(number)).await;
+            }
+        }
+        assert!(world.told(&fresh).await.contains("authorization_pending"), "round {round}");
+    }
+    assert_eq!(world.codes(Some(BUILT_IN_CLIENT), None).await, CODES_PER_CLIENT_MAX);
+    assert!(world.poll(&entered).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_peer_asks_for_a_bounded_number_of_codes() {
+    let world = World::new().await;
+    for _ in 0..CODES_PER_PEER_WINDOW_MAX {
+        world.start().await;
+    }
+    let refused = world.ask_for_code(PEER, &[]).await.unwrap_err();
+    assert_eq!((refused.status.as_u16(), refused.retry_after), (429, Some(PEER_WINDOW)));
+    insta::assert_snapshot!(shown(&refused), @"429 temporarily_unavailable 90055: This address has asked for 100 device codes in 15 minutes. Try again in 15 minutes.");
+    assert!(world.ask_for_code(OTHER_PEER, &[]).await.is_ok(), "others have shares of their own");
+    world.clock.advance(PEER_WINDOW).await;
+    assert!(world.ask_for_code(PEER, &[]).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_client_whose_codes_are_all_in_use_gets_no_more() {
+    let world = World::new().await;
+    for number in 0..CODES_PER_CLIENT_MAX / CODES_PER_PEER_PROTECTED {
+        for _ in 0..CODES_PER_PEER_PROTECTED {
+            world.start_at(attacker(number)).await;
+        }
+    }
+    let refused = world.ask_for_code(OTHER_PEER, &[]).await.unwrap_err();
+    assert_eq!((refused.status.as_u16(), refused.retry_after), (429, Some(Duration::from_mins(1))));
+    insta::assert_snapshot!(shown(&refused), @"429 temporarily_unavailable 90055: All 500 device codes are in use. Try again in 60 seconds.");
+    world.clock.advance(POLL_INTERVAL * 2).await;
+    assert!(world.ask_for_code(OTHER_PEER, &[]).await.is_ok(), "nobody polls the others");
 }
 
 #[tokio::test]
