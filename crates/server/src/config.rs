@@ -268,6 +268,9 @@ impl Config {
             if issuer.audience.is_empty() {
                 return Err(wrong(key("audience"), "must not be empty"));
             }
+            if issuer.tenant == TenantId::INSTALLATION {
+                return Err(wrong(key("tenant"), "stands for the installation; write the id of a tenant"));
+            }
             if self.identity.issuers[..n].iter().any(|other| other.issuer == issuer.issuer) {
                 return Err(wrong(key("issuer"), "is there already"));
             }
@@ -443,6 +446,7 @@ mod tests {
         unknown variant `lax`, expected `open` or `strict`
         "#);
         insta::assert_snapshot!(error("[[identity.issuers]]\nissuer = \"http://idp.test\"\naudience = \"a\"\ntenant = \"00000000-0000-0000-0000-000000000001\""), @"identity.issuers[0].issuer in the configuration file: must be an https address, or http on the loopback");
+        insta::assert_snapshot!(error("[[identity.issuers]]\nissuer = \"https://idp.test\"\naudience = \"a\"\ntenant = \"00000000-0000-0000-0000-000000000000\""), @"identity.issuers[0].tenant in the configuration file: stands for the installation; write the id of a tenant");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The token service is shaped like Entra's v2.0 endpoints, so that azure-identity and MSAL work
 //! against it unchanged. Tokens of outside issuers are believed if the configuration names them.
-//! Nothing here knows what a permission allows; that is the pipeline's business.
+//! Nothing here knows what a permission allows or includes; that is the pipeline's business.
 
 mod attempts;
 mod audit;
@@ -35,6 +35,7 @@ use uuid::Uuid;
 use crate::caller::{Caller, CallerUser, TokenOrigin};
 use crate::config::IssuerConfig;
 use crate::installation;
+use crate::pipeline::includes;
 use crate::request::BaseAddress;
 use claims::{Claims, Subject};
 use issuers::Issuers;
@@ -274,7 +275,7 @@ impl Identity {
             .await?
             .filter(|user| user.enabled)
             .ok_or_else(|| Error::not_found(format!("There is no enabled user {user:?} in this tenant.")))?;
-        if let Some(missing) = permissions.into_iter().flatten().find(|wanted| !user.permissions.contains(wanted)) {
+        if let Some(missing) = permissions.into_iter().flatten().find(|wanted| !includes(&user.permissions, wanted)) {
             return Err(Error::invalid(format!(
                 "{} does not have the permission {missing}.",
                 user.user_principal_name
@@ -345,14 +346,14 @@ impl Identity {
             return Err(rejected("The tenant of the access token is not known here."));
         }
         match &app {
-            Some(app) if app.enabled => permissions.retain(|permission| app.permissions.contains(permission)),
+            Some(app) if app.enabled => permissions.retain(|permission| includes(&app.permissions, permission)),
             None if app_id == BUILT_IN_CLIENT && user_id.is_some() => {}
             _ => return Err(rejected("The application of the access token is not known here, or disabled.")),
         }
         let user = match (user_id, user) {
             (None, _) => None,
             (Some(_), Some(user)) if user.enabled => {
-                permissions.retain(|permission| user.permissions.contains(permission));
+                permissions.retain(|permission| includes(&user.permissions, permission));
                 Some(CallerUser { id: user.id, user_principal_name: user.user_principal_name, roles: user.roles })
             }
             (Some(_), _) => return Err(rejected("The user of the access token is not known here, or disabled.")),

@@ -29,7 +29,7 @@ use crate::operations;
 use crate::request::{BaseAddress, Peer, RequestIds, Route};
 
 pub use access::{ADMINISTER, Access, PERMISSIONS, READ, READ_SIGNED_IN, WRITE};
-pub(crate) use access::{CONFIGURE_AGENT, DEPLOY_AGENT, READ_DEVICES};
+pub(crate) use access::{CONFIGURE_AGENT, DEPLOY_AGENT, READ_DEVICES, includes};
 pub use answer::Answer;
 pub use body::BODY_BYTES_MAX;
 pub(crate) use call::required;

@@ -420,6 +420,8 @@ mod tests {
             "[[faults]]\neffect = 'hang'\nkind = 'reboot'\nstep = 'runInstaller'",
             "[[tenants]]\nname = 'Contoso'",
             "[[tenants]]\nname = 'Other'\nusers = [{ name = 'bob' }]",
+            "[[tenants]]\nname = 'Other'\nid = '00000000-0000-0000-0000-000000000000'",
+            "[[tenants]]\nname = 'Other'\napps = [{ name = 'tool', id = '6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10' }]",
         ];
         let told: String =
             cases.iter().map(|case| format!("{case}\n  {}\n", refusal(case).replace('\n', "\n  "))).collect();
@@ -495,6 +497,14 @@ mod tests {
         name = 'Other'
         users = [{ name = 'bob' }]
           The scenario cannot be loaded: user 'bob' of tenant 'Other': 'bob' has no @; write the whole name or give the tenant a domain.
+        [[tenants]]
+        name = 'Other'
+        id = '00000000-0000-0000-0000-000000000000'
+          The scenario cannot be loaded: tenant 'Other': the id 00000000-0000-0000-0000-000000000000 stands for the installation; leave it out, or give another.
+        [[tenants]]
+        name = 'Other'
+        apps = [{ name = 'tool', id = '6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10' }]
+          The scenario cannot be loaded: app 'tool' of tenant 'Other': the id 6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10 is the built-in client's; leave it out, or give another.
         ");
         assert_snapshot!(world("").err().unwrap().message, @"The scenario cannot be loaded: it has no tenant; add a [[tenants]] entry with a name.");
     }

@@ -133,16 +133,37 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Deletes the code of a share that has not been polled for longest; `untouched`: only one that
-    /// nobody has tried to sign in with. Returns whether there was one.
-    pub fn device_code_evict(&mut self, share: DeviceCodeShare<'_>, untouched: bool) -> Result<bool, StoreError> {
-        let (client, peer) = share.columns();
+    /// Deletes the code of `peer` that has not been polled for longest, of those that nobody has
+    /// tried to sign in with. Returns whether there was one.
+    pub fn device_code_evict_untried(&mut self, peer: &str) -> Result<bool, StoreError> {
         let deleted = self.execute(
             "DELETE FROM device_codes WHERE device_code = (
                  SELECT device_code FROM device_codes
-                 WHERE (?1 IS NULL OR client_id = ?1) AND (?2 IS NULL OR peer = ?2)
-                 AND (?3 = 0 OR (attempts = 0 AND declined = 0)) ORDER BY seen_at LIMIT 1)",
-            params![client, peer, untouched],
+                 WHERE peer = ?1 AND attempts = 0 AND declined = 0 ORDER BY seen_at LIMIT 1)",
+            [peer],
+        )?;
+        Ok(deleted > 0)
+    }
+
+    /// Deletes a code of the peer with the most codes in the share: the one that has not been
+    /// polled for longest, and one in use only if all are. A code is in use if a user has signed in
+    /// with it, or if it was made or polled within the last two intervals. Codes in use of peers
+    /// that have at most `protected` codes stay. Returns whether a code was deleted.
+    pub fn device_code_evict_from_largest_peer(
+        &mut self,
+        share: DeviceCodeShare<'_>,
+        protected: u64,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (client, peer) = share.columns();
+        let deleted = self.execute(
+            "DELETE FROM device_codes WHERE device_code = (
+                 SELECT device_code FROM (
+                     SELECT device_code, seen_at, count(*) OVER (PARTITION BY peer) AS of_peer,
+                     user_id IS NOT NULL OR seen_at + 2 * interval_s * 1000000 > ?4 AS in_use
+                     FROM device_codes WHERE (?1 IS NULL OR client_id = ?1) AND (?2 IS NULL OR peer = ?2))
+                 WHERE of_peer > ?3 OR NOT in_use ORDER BY of_peer DESC, in_use, seen_at LIMIT 1)",
+            params![client, peer, protected.cast_signed(), now.0],
         )?;
         Ok(deleted > 0)
     }

@@ -7,7 +7,7 @@
 //! from a peer that has not failed still signs in.
 
 use cloudpc_model::{TenantId, Timestamp};
-use cloudpc_store::{Reader, SignInCounter, StoreError, Tx};
+use cloudpc_store::{Reader, SignInCounter, StoreError, Tx, User};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ pub(super) const SUBJECT_WINDOW: Duration = Duration::from_hours(24);
 /// Sign-ins and wrong codes of one peer within [`PEER_WINDOW`], whatever users they are for. Those
 /// that succeed are given back.
 pub(super) const PEER_ATTEMPTS_MAX: u64 = 100;
+/// Sign-ins of one user, and of one peer, that succeed within [`PEER_WINDOW`]. One more fails like
+/// a wrong password, or the peer is refused.
+pub(super) const SUCCESSES_MAX: u64 = 100;
 
 /// What attempts are made on, and how many are allowed.
 pub(super) struct AttemptLimits {
@@ -91,6 +94,22 @@ impl Attempts {
 /// The counter of all that a peer has tried; see [`PEER_ATTEMPTS_MAX`].
 pub(super) fn of_peer(peer: Peer) -> SignInCounter {
     SignInCounter { tenant_id: None, subject: subject(&["peer", &peer.0.to_string()]), window: PEER_WINDOW }
+}
+
+/// The counter of all device codes that a peer has asked for.
+pub(super) fn codes_of_peer(peer: Peer) -> SignInCounter {
+    SignInCounter { tenant_id: None, subject: subject(&["codes", &peer.0.to_string()]), window: PEER_WINDOW }
+}
+
+/// The counter of the sign-ins of a peer that succeeded; see [`SUCCESSES_MAX`].
+pub(super) fn successes_of_peer(peer: Peer) -> SignInCounter {
+    SignInCounter { tenant_id: None, subject: subject(&["successes", &peer.0.to_string()]), window: PEER_WINDOW }
+}
+
+/// The counter of the sign-ins of a user that succeeded; see [`SUCCESSES_MAX`].
+pub(super) fn successes_of_user(user: &User) -> SignInCounter {
+    let subject = subject(&["successes of user", &user.id.to_string()]);
+    SignInCounter { tenant_id: Some(user.tenant_id), subject, window: PEER_WINDOW }
 }
 
 /// The hash by which something is counted. Each part is preceded by its length, so that no two

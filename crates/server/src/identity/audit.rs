@@ -2,7 +2,8 @@
 //!
 //! Each success has a row. Failures of one user or application have a row each at first; after that
 //! only every doubling of their number has one, which tells the number. All failures of a tenant
-//! together are bounded in the same way.
+//! together are bounded in the same way, but for the first failure of a user or application that
+//! there is, and every doubling of their number: rows about one hide none about another.
 
 use cloudpc_model::{
     Actor, ActorKind, AppId, AuditEntry, AuditResource, AuditResult, AuditVerb, ResourceType, TenantId, Timestamp,
@@ -18,7 +19,7 @@ pub(super) const FAILURES_WINDOW: Duration = Duration::from_hours(24);
 /// Failures of one user or application within [`FAILURES_WINDOW`] that have a row each.
 pub(super) const FAILURE_ROWS_MAX: u64 = 10;
 /// Rows about failures of one tenant within [`FAILURES_WINDOW`], before only every doubling has
-/// one.
+/// one. First failures of a user or application and doublings of their number do not count.
 pub(super) const TENANT_FAILURE_ROWS_MAX: u64 = 1_000;
 
 /// The request of a sign-in.
@@ -75,13 +76,27 @@ impl SignInSource {
         if !has_row(failures, FAILURE_ROWS_MAX) {
             return Ok(());
         }
-        let rows = tx.sign_in_count_add(&counter(tenant, &["failure rows"]), self.at)?;
-        if !has_row(rows, TENANT_FAILURE_ROWS_MAX) {
+        let in_any_case = principal.is_known() && failures.is_power_of_two();
+        if !in_any_case && !self.tenant_has_row(tx, tenant)? {
             return Ok(());
         }
         let actor = Actor { ip_address: Some(self.peer.0), ..principal.unproven() };
         let entry = self.entry(tenant, principal, actor).ended(AuditResult::ClientError, Some(error_code));
         tx.audit_insert(&entry.detail("failuresInLastDay", &failures.to_string()))
+    }
+
+    /// Whether the tenant's bound leaves a row for one more failure, which it counts.
+    fn tenant_has_row(&self, tx: &mut Tx<'_>, tenant: TenantId) -> Result<bool, StoreError> {
+        let rows = tx.sign_in_count_add(&counter(tenant, &["failure rows"]), self.at)?;
+        if rows == TENANT_FAILURE_ROWS_MAX + 1 {
+            tracing::warn!(
+                %tenant,
+                peer = %self.peer.0,
+                "{TENANT_FAILURE_ROWS_MAX} failed sign-ins of the tenant were audited within a day; until the day is \
+                 over, only the first failure of each user and application and every doubling of their number is"
+            );
+        }
+        Ok(has_row(rows, TENANT_FAILURE_ROWS_MAX))
     }
 
     fn entry(&self, tenant: TenantId, principal: Principal<'_>, actor: Actor) -> AuditEntry {
@@ -91,6 +106,10 @@ impl SignInSource {
 }
 
 impl Principal<'_> {
+    fn is_known(self) -> bool {
+        matches!(self, Self::User(_) | Self::App(_))
+    }
+
     fn kind(self) -> ResourceType {
         match self {
             Self::User(_) | Self::UnknownUser => ResourceType::User,

@@ -15,6 +15,7 @@ use super::claims::{self, Subject};
 use super::directory::PublicClient;
 use super::oauth::OAuthError;
 use super::{GRAPH_AUDIENCES, Identity, REFRESH_LIFETIME, TOKEN_LIFETIME};
+use crate::pipeline::includes;
 use crate::request::BaseAddress;
 
 /// `aud` of refresh tokens, which is never that of an access token.
@@ -61,20 +62,30 @@ impl Identity {
         scopes: &Scopes,
         sign_in_scope: &str,
     ) -> Result<Value, OAuthError> {
-        let may_have = |permission: &String| {
-            user.permissions.contains(permission)
-                && scopes.granted.as_ref().is_none_or(|granted| granted.contains(permission))
-                && client.permissions.as_ref().is_none_or(|granted| granted.contains(permission))
+        let may_have = |permission: &str| {
+            includes(&user.permissions, permission)
+                && scopes.granted.as_ref().is_none_or(|granted| includes(granted, permission))
+                && client.permissions.as_ref().is_none_or(|granted| includes(granted, permission))
         };
         let (granted, mut written): (Vec<String>, Vec<String>) = match &scopes.all {
             Some(default) => {
-                let granted: Vec<String> = user.permissions.iter().filter(|name| may_have(name)).cloned().collect();
+                // The client may have less than the user, who has what is included in more.
+                let mut granted: Vec<String> = Vec::new();
+                let limits = client.permissions.iter().flatten().chain(scopes.granted.iter().flatten());
+                for name in user.permissions.iter().chain(limits).filter(|name| may_have(name)) {
+                    if !granted.contains(name) {
+                        granted.push(name.clone());
+                    }
+                }
                 let resource = default.trim_end_matches(".default");
                 let written = granted.iter().map(|name| format!("{resource}{name}")).chain([default.clone()]).collect();
                 (granted, written)
             }
             None => scopes.permissions.iter().filter(|(name, _)| may_have(name)).cloned().unzip(),
         };
+        if scopes.all.is_none() && granted.is_empty() && !scopes.permissions.is_empty() {
+            return Err(nothing_granted(user, client, scopes));
+        }
         if scopes.openid {
             written.extend(["openid", "profile"].map(str::to_owned));
         }
@@ -197,7 +208,7 @@ impl Scopes {
     pub(super) fn within(mut self, granted: &Self) -> Result<Self, OAuthError> {
         if granted.all.is_none() {
             let names: BTreeSet<String> = granted.permissions.iter().map(|(name, _)| name.clone()).collect();
-            if let Some((_, wider)) = self.permissions.iter().find(|(name, _)| !names.contains(name)) {
+            if let Some((_, wider)) = self.permissions.iter().find(|(name, _)| !includes(&names, name)) {
                 let problem =
                     format!("The scope {wider:?} was not granted at the sign-in. Sign in again and ask for it.");
                 return Err(OAuthError::new("invalid_grant", 65_001, problem));
@@ -214,6 +225,19 @@ impl RefreshClaims {
     pub(super) fn fits_password(&self, user: &User) -> bool {
         self.password == password_trace(user)
     }
+}
+
+/// The refusal of a token that would hold no permission.
+fn nothing_granted(user: &User, client: &PublicClient, scopes: &Scopes) -> OAuthError {
+    let asked: Vec<&str> = scopes.permissions.iter().map(|(_, written)| written.as_str()).collect();
+    let problem = format!(
+        "The user {:?} and the client {:?} do not both have a permission of the scope {:?}. \
+         Ask for other permissions, or have an administrator grant one of these to both.",
+        user.user_principal_name,
+        client.name,
+        asked.join(" ")
+    );
+    OAuthError::new("invalid_grant", 65_001, problem)
 }
 
 /// What a refresh token remembers of a password: enough to see that it has changed, useless for

@@ -12,25 +12,34 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attempts::{self, PEER_WINDOW};
 use super::delegated::Scopes;
 use super::directory::{PublicClient, TenantPath};
 use super::oauth::OAuthError;
 use super::sign_in::{Refusal, peer_may_try};
-use super::{Identity, attempts, random_text};
+use super::{Identity, random_text};
 use crate::request::Peer;
 
 pub(super) use page::routes;
 
 /// How long a code can be entered.
 pub(super) const CODE_LIFETIME: Duration = Duration::from_mins(15);
-/// Codes that wait at the same time. Beyond it the one that has not been polled for longest goes.
+/// Codes that wait at the same time. Beyond it the peer with the most codes loses the one that it
+/// has not polled for longest.
 pub(super) const CODES_MAX: u64 = 1_000;
-/// Those of one client. Beyond it the client's own that has not been polled for longest goes.
+/// Those of one client. Beyond it the peer with the most codes of the client loses one.
 pub(super) const CODES_PER_CLIENT_MAX: u64 = 500;
 /// Those of one peer. Beyond it the peer's own goes that has not been polled for longest, of those
 /// that nobody has tried to sign in with. The others stay until they expire, so that a peer cannot
 /// get new attempts by asking for new codes.
 pub(super) const CODES_PER_PEER_MAX: u64 = 50;
+/// Codes of one peer that no other peer can push out while they are polled or wait to be redeemed.
+pub(super) const CODES_PER_PEER_PROTECTED: u64 = 5;
+/// Codes that one peer may ask for within [`PEER_WINDOW`], evicted, expired and redeemed ones
+/// included. It bounds what a stranger can have written.
+pub(super) const CODES_PER_PEER_WINDOW_MAX: u64 = 100;
+/// When a client may try again that found all codes in use.
+const CODES_IN_USE_RETRY_AFTER: Duration = Duration::from_mins(1);
 /// How often a client may ask whether its code has been entered.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest interval that a client which asks too often is slowed down to.
@@ -83,8 +92,8 @@ impl Identity {
         self.store
             .write(move |tx| {
                 tx.device_codes_sweep(now)?;
-                if !make_room(tx, client.id, peer)? {
-                    return Ok(None);
+                if let Err(refused) = make_room(tx, client.id, peer, now)? {
+                    return Ok(Err(refused));
                 }
                 let user_code = new_user_code(tx, rng.as_ref(), now)?;
                 let device_code = random_text(rng.as_ref());
@@ -104,17 +113,9 @@ impl Identity {
                     seen_at: now,
                     expires_at: now + CODE_LIFETIME,
                 })?;
-                Ok::<_, Error>(Some(StartedCode { user_code, device_code }))
+                Ok::<_, Error>(Ok(StartedCode { user_code, device_code }))
             })
             .await?
-            .ok_or_else(|| {
-                let problem = format!(
-                    "This address has {CODES_PER_PEER_MAX} device codes that were tried and have not expired. \
-                     Try again in {} minutes.",
-                    CODE_LIFETIME.as_secs() / 60
-                );
-                OAuthError::too_many(CODE_LIFETIME, problem)
-            })
     }
 
     /// Who has entered the code. Works once.
@@ -189,19 +190,43 @@ pub(super) fn enterable(
     Ok(code.ok_or(Refusal::Code))
 }
 
-/// Makes room for one more code in each share; returns whether there is.
-fn make_room(tx: &mut Tx<'_>, client: AppId, peer: Peer) -> Result<bool, StoreError> {
-    let peer = peer.0.to_string();
-    for (share, max, untouched) in [
-        (DeviceCodeShare::Peer(&peer), CODES_PER_PEER_MAX, true),
-        (DeviceCodeShare::Client(client), CODES_PER_CLIENT_MAX, false),
-        (DeviceCodeShare::Installation, CODES_MAX, false),
-    ] {
-        if tx.device_code_count(share)? >= max && !tx.device_code_evict(share, untouched)? {
-            return Ok(false);
+/// Makes room for one more code in each share, and counts it.
+fn make_room(tx: &mut Tx<'_>, client: AppId, peer: Peer, now: Timestamp) -> Result<Result<(), OAuthError>, StoreError> {
+    let started = attempts::codes_of_peer(peer);
+    if tx.sign_in_count(&started, now)? >= CODES_PER_PEER_WINDOW_MAX {
+        let minutes = PEER_WINDOW.as_secs() / 60;
+        let problem = format!(
+            "This address has asked for {CODES_PER_PEER_WINDOW_MAX} device codes in {minutes} minutes. \
+             Try again in {minutes} minutes."
+        );
+        return Ok(Err(OAuthError::too_many(PEER_WINDOW, problem)));
+    }
+    let own = peer.0.to_string();
+    if tx.device_code_count(DeviceCodeShare::Peer(&own))? >= CODES_PER_PEER_MAX
+        && !tx.device_code_evict_untried(&own)?
+    {
+        let problem = format!(
+            "This address has {CODES_PER_PEER_MAX} device codes that were tried and have not expired. \
+             Try again in {} minutes.",
+            CODE_LIFETIME.as_secs() / 60
+        );
+        return Ok(Err(OAuthError::too_many(CODE_LIFETIME, problem)));
+    }
+    for (share, max) in
+        [(DeviceCodeShare::Client(client), CODES_PER_CLIENT_MAX), (DeviceCodeShare::Installation, CODES_MAX)]
+    {
+        if tx.device_code_count(share)? >= max
+            && !tx.device_code_evict_from_largest_peer(share, CODES_PER_PEER_PROTECTED, now)?
+        {
+            let problem = format!(
+                "All {max} device codes are in use. Try again in {} seconds.",
+                CODES_IN_USE_RETRY_AFTER.as_secs()
+            );
+            return Ok(Err(OAuthError::too_many(CODES_IN_USE_RETRY_AFTER, problem)));
         }
     }
-    Ok(true)
+    tx.sign_in_count_add(&started, now)?;
+    Ok(Ok(()))
 }
 
 /// A code for a person that no other code has.

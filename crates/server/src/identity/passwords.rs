@@ -8,7 +8,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use cloudpc_model::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Passwords checked at the same time; each takes 19 MiB and tens of milliseconds of a core.
 pub(super) const PASSWORD_CHECKS_MAX: usize = 2;
@@ -32,6 +32,10 @@ pub(super) struct PasswordChecks {
     checks: std::sync::atomic::AtomicUsize,
 }
 
+/// The turn of a sign-in to have passwords checked, until it is dropped and its check has ended.
+#[derive(Clone)]
+pub(super) struct CheckTurn(#[expect(dead_code, reason = "it is held, not read")] Arc<OwnedSemaphorePermit>);
+
 /// Memory of checks that are not under way.
 #[derive(Default)]
 struct Memory(Mutex<Vec<Box<[Block]>>>);
@@ -46,19 +50,26 @@ impl PasswordChecks {
         }
     }
 
+    /// Waits for a turn; first come, first served.
+    pub(super) async fn turn(&self) -> Result<CheckTurn, Error> {
+        let turn = Arc::clone(&self.places).acquire_owned().await.map_err(Error::internal)?;
+        Ok(CheckTurn(Arc::new(turn)))
+    }
+
     /// Whether `password` has the Argon2 hash `hash`, in PHC form. Without a hash no password fits,
     /// after the same work.
-    pub(super) async fn fits(&self, password: &str, hash: Option<&str>) -> Result<bool, Error> {
+    pub(super) async fn fits(&self, turn: &CheckTurn, password: &str, hash: Option<&str>) -> Result<bool, Error> {
         if password.len() > PASSWORD_BYTES_MAX {
             return Ok(false);
         }
         #[cfg(test)]
         self.checks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(Error::internal)?;
+        // Kept by the check itself, which goes on if the caller goes away.
+        let turn = turn.clone();
         let memory = Arc::clone(&self.memory);
         let (password, hash) = (password.to_owned(), hash.unwrap_or(UNKNOWN_USER).to_owned());
         let check = move || {
-            let _place = place;
+            let _turn = turn;
             let mut blocks = memory.take();
             let fits = verify(&password, &hash, &mut blocks).unwrap_or_else(|error| {
                 tracing::warn!(%error, "the password hash of a user cannot be used; load the user with another one");

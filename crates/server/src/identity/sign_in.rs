@@ -1,24 +1,26 @@
 //! A person signs in with user name and password, for a client that shows a code.
 //!
-//! A sign-in first takes a place, then its attempts, and only then is the password looked at.
+//! A sign-in first takes a place, waits for its turn, takes its attempts, and only then is the
+//! password looked at.
 //! Whether the user exists, is disabled, has used up its attempts, or has another password: status,
 //! text and work are the same.
 
 use cloudpc_model::{Error, TenantId, Timestamp};
 use cloudpc_store::{StoreError, Tx, User};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 use super::Identity;
-use super::attempts::{self, Attempts, PASSWORD_ATTEMPTS, PEER_ATTEMPTS_MAX, PEER_WINDOW};
+use super::attempts::{self, Attempts, PASSWORD_ATTEMPTS, PEER_ATTEMPTS_MAX, PEER_WINDOW, SUCCESSES_MAX};
 use super::audit::{Principal, SignInSource};
 use super::device::{code_hash, enterable};
 use super::directory::users_named;
 use crate::request::Peer;
 
-/// Sign-ins that are checked or wait for their check; more are refused. They hold no more than this
-/// of the places for requests.
+/// Sign-ins that are checked or wait for their check; more are refused, unless a peer that holds
+/// several gives a place up for a peer that holds none. They hold no more than this of the places
+/// for requests.
 pub(super) const SIGN_INS_MAX: usize = 32;
 /// Those of one peer.
 pub(super) const SIGN_INS_PER_PEER_MAX: usize = 4;
@@ -49,12 +51,27 @@ pub(super) struct SignIn<'a> {
 
 /// Places for sign-ins, with a share for each peer.
 #[derive(Default)]
-pub(super) struct SignInPlaces(Arc<Mutex<HashMap<Peer, usize>>>);
+pub(super) struct SignInPlaces(Arc<Mutex<Places>>);
+
+#[derive(Default)]
+struct Places {
+    /// In the order in which they were taken.
+    taken: Vec<TakenPlace>,
+    last_number: u64,
+}
+
+struct TakenPlace {
+    number: u64,
+    peer: Peer,
+    /// Dropped with the place while the sign-in waits, to tell it so. None: its check has begun.
+    waiting: Option<oneshot::Sender<()>>,
+}
 
 /// A place, held until it is dropped.
 pub(super) struct SignInPlace {
-    places: Arc<Mutex<HashMap<Peer, usize>>>,
-    peer: Peer,
+    places: Arc<Mutex<Places>>,
+    number: u64,
+    displaced: oneshot::Receiver<()>,
 }
 
 /// A user who may be meant, or, if there is none, a stand-in of the same name.
@@ -70,13 +87,51 @@ struct Candidate {
 impl SignInPlaces {
     /// Takes a place, if there is one and the peer has one left.
     pub(super) fn take(&self, peer: Peer) -> Option<SignInPlace> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = taken.get(&peer).copied().unwrap_or_default();
-        if own >= SIGN_INS_PER_PEER_MAX || taken.values().sum::<usize>() >= SIGN_INS_MAX {
+        let mut places = lock(&self.0);
+        let own = places.of(peer);
+        let is_full = places.taken.len() >= SIGN_INS_MAX;
+        if own >= SIGN_INS_PER_PEER_MAX || (is_full && (own > 0 || !places.displace())) {
             return None;
         }
-        taken.insert(peer, own + 1);
-        Some(SignInPlace { places: Arc::clone(&self.0), peer })
+        places.last_number += 1;
+        let (number, (waiting, displaced)) = (places.last_number, oneshot::channel());
+        places.taken.push(TakenPlace { number, peer, waiting: Some(waiting) });
+        Some(SignInPlace { places: Arc::clone(&self.0), number, displaced })
+    }
+}
+
+impl Places {
+    fn of(&self, peer: Peer) -> usize {
+        self.taken.iter().filter(|place| place.peer == peer).count()
+    }
+
+    /// Takes away the newest waiting place of the peer with the most places, if it has more than
+    /// one.
+    fn displace(&mut self) -> bool {
+        let waiting = self.taken.iter().enumerate().filter(|(_, place)| place.waiting.is_some());
+        let newest = waiting.map(|(at, place)| (self.of(place.peer), at)).max();
+        match newest {
+            Some((own, at)) if own > 1 => {
+                self.taken.remove(at);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl SignInPlace {
+    /// Waits for `turn`, after which the place can no longer be taken away. None: it was taken away
+    /// before.
+    pub(super) async fn wait_for<T>(&mut self, turn: impl Future<Output = T>) -> Option<T> {
+        let turn = tokio::select! {
+            turn = turn => turn,
+            _ = &mut self.displaced => return None,
+        };
+        let mut places = lock(&self.places);
+        let place = places.taken.iter_mut().find(|place| place.number == self.number)?;
+        place.waiting = None;
+        Some(turn)
     }
 }
 
@@ -96,27 +151,24 @@ impl Candidate {
 
 impl Drop for SignInPlace {
     fn drop(&mut self) {
-        let mut taken = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = taken.get(&self.peer).copied().unwrap_or_default();
-        match own {
-            0 | 1 => taken.remove(&self.peer),
-            more => taken.insert(self.peer, more - 1),
-        };
+        lock(&self.places).taken.retain(|place| place.number != self.number);
     }
 }
 
 impl Identity {
     /// Signs a user in for the client that shows `user_code`; returns the client's name.
     pub(super) async fn sign_in(&self, sign_in: SignIn<'_>) -> Result<String, Refusal> {
-        let _place = self.sign_in_places.take(sign_in.peer).ok_or(Refusal::TooMany(BUSY_RETRY_AFTER))?;
+        let busy = Refusal::TooMany(BUSY_RETRY_AFTER);
+        let mut place = self.sign_in_places.take(sign_in.peer).ok_or(busy)?;
+        let turn = place.wait_for(self.passwords.turn()).await.ok_or(busy)??;
         let (peer, user_code, now) = (sign_in.peer, code_hash(sign_in.user_code), self.clock.now());
         let name = sign_in.user_name.trim().to_ascii_lowercase();
         let candidates = self.store.write(move |tx| Ok::<_, Error>(begin(tx, peer, &user_code, &name, now)?)).await??;
         let mut signed_in = None;
         for candidate in &candidates {
             let user = candidate.user.as_ref().filter(|_| candidate.allowed);
-            let fits =
-                self.passwords.fits(sign_in.password, user.and_then(|user| user.password_hash.as_deref())).await?;
+            let hash = user.and_then(|user| user.password_hash.as_deref());
+            let fits = self.passwords.fits(&turn, sign_in.password, hash).await?;
             if let Some(user) = user.filter(|user| fits && user.enabled) {
                 signed_in = Some((user.clone(), candidate.attempts));
                 break;
@@ -149,6 +201,9 @@ fn begin(
         Ok(code) => code,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    if tx.sign_in_count(&attempts::successes_of_peer(peer), now)? >= SUCCESSES_MAX {
+        return Ok(Err(Refusal::TooMany(PEER_WINDOW)));
+    }
     tx.sign_in_count_add(&attempts::of_peer(peer), now)?;
     code.attempts += 1;
     tx.device_code_put(&code)?;
@@ -160,10 +215,15 @@ fn begin(
     let mut candidates = Vec::with_capacity(meant.len());
     for (tenant, user) in meant {
         let attempts = Attempts::on(&PASSWORD_ATTEMPTS, tenant, name, peer);
-        let allowed = attempts.is_allowed(tx, now)?;
-        if allowed {
+        let counted = attempts.is_allowed(tx, now)?;
+        if counted {
             attempts.count(tx, now)?;
         }
+        let successes = match &user {
+            Some(user) => tx.sign_in_count(&attempts::successes_of_user(user), now)?,
+            None => 0,
+        };
+        let allowed = counted && successes < SUCCESSES_MAX;
         candidates.push(Candidate { tenant, user, attempts, allowed });
     }
     Ok(Ok(candidates))
@@ -182,6 +242,9 @@ fn succeed(
     // This attempt counts even if it was the last that the code allows.
     let code = tx.device_code_by_user_code(user_code, source.at)?.filter(|code| code.user.is_none() && !code.declined);
     let Some(mut code) = code else { return Ok(Err(Refusal::Code)) };
+    for successes in [attempts::successes_of_user(user), attempts::successes_of_peer(source.peer)] {
+        tx.sign_in_count_add(&successes, source.at)?;
+    }
     code.user = Some((user.tenant_id, user.id));
     tx.device_code_put(&code)?;
     source.succeeded(tx, user, code.client_id, &code.client_name)?;
@@ -192,6 +255,10 @@ fn succeed(
 pub(super) fn peer_may_try(tx: &Tx<'_>, peer: Peer, now: Timestamp) -> Result<Result<(), Refusal>, StoreError> {
     let tried = tx.sign_in_count(&attempts::of_peer(peer), now)?;
     Ok(if tried < PEER_ATTEMPTS_MAX { Ok(()) } else { Err(Refusal::TooMany(PEER_WINDOW)) })
+}
+
+fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
+    places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl From<Error> for Refusal {

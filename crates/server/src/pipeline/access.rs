@@ -30,6 +30,7 @@ pub struct Access {
     pub strict_roles: Option<&'static [&'static str]>,
 }
 
+/// The first one is included in the others.
 const READERS: &[&str] = &["CloudPC.Read.All", "CloudPC.ReadWrite.All"];
 const WRITERS: &[&str] = &["CloudPC.ReadWrite.All"];
 const DEVICE_READERS: &[&str] = &[
@@ -38,6 +39,9 @@ const DEVICE_READERS: &[&str] = &[
     "DeviceManagementManagedDevices.Read.All",
     "DeviceManagementManagedDevices.ReadWrite.All",
 ];
+/// The first one is included in the others.
+const DEVICE_ONLY_READERS: &[&str] =
+    &["DeviceManagementManagedDevices.Read.All", "DeviceManagementManagedDevices.ReadWrite.All"];
 const ADMINISTRATORS: &[&str] = &["Cloudpc.Administer.All"];
 
 const fn any_of(permissions: &'static [&'static str]) -> Access {
@@ -59,6 +63,13 @@ pub static CONFIGURE_AGENT: Access = Access { strict_roles: Some(&["Global Admin
 /// `deployAgent`
 pub static DEPLOY_AGENT: Access =
     Access { strict_roles: Some(&["Windows 365 Administrator", "Global Administrator"]), ..any_of(WRITERS) };
+
+/// Whether whoever holds the permissions `held` has `wanted`: a permission to write includes the
+/// one to read the same.
+pub(crate) fn includes<'a>(held: impl IntoIterator<Item = &'a String>, wanted: &str) -> bool {
+    let wider = [READERS, DEVICE_ONLY_READERS].into_iter().find(|readers| readers[0] == wanted).unwrap_or_default();
+    held.into_iter().any(|held| held == wanted || wider.contains(&held.as_str()))
+}
 
 /// Checks a caller against an operation's row.
 pub(crate) fn check(access: &Access, caller: &Caller, scope: &Scope, fidelity: Fidelity) -> Result<(), GraphError> {
@@ -130,6 +141,20 @@ mod tests {
         assert_eq!(error.status, 403);
         assert_eq!(error.message, "The token lacks the application permission CloudPC.ReadWrite.All.");
         assert!(check(&WRITE, "DeviceManagementManagedDevices.PrivilegedOperations.All").is_err());
+    }
+
+    #[test]
+    fn a_permission_to_write_includes_the_one_to_read_the_same() {
+        let includes = |held: &str, wanted| includes(&[held.to_owned()], wanted);
+        assert!(includes("CloudPC.ReadWrite.All", "CloudPC.Read.All"));
+        assert!(includes("DeviceManagementManagedDevices.ReadWrite.All", "DeviceManagementManagedDevices.Read.All"));
+        for held in PERMISSIONS {
+            for wanted in PERMISSIONS {
+                let expected = held == wanted || held.replace("ReadWrite", "Read") == wanted;
+                assert_eq!(includes(held, wanted), expected, "{held} {wanted}");
+            }
+        }
+        assert!(!includes("User.ReadWrite.All", "User.Read.All"), "not of this service");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::cloud_pcs::{Lookup, members};
 use super::file;
+use crate::identity::BUILT_IN_CLIENT;
 
 /// Most Cloud PCs in a scenario.
 pub(super) const CLOUD_PCS_MAX: usize = 1_000_000;
@@ -108,6 +109,9 @@ fn resolve_tenant(
 ) -> Result<Tenant, Error> {
     let place = format!("tenant '{}'", tenant.name);
     let id = TenantId(tenant.id.unwrap_or_else(|| derived(&tenant.name, "tenant", "")));
+    if id == TenantId::INSTALLATION {
+        return Err(wrong(&place, format!("the id {id} stands for the installation; leave it out, or give another")));
+    }
     let within = Within { id, name: &tenant.name };
     let users = resolve_users(tenant.users, within, tenant.domain.as_deref(), &place, hash_password)?;
     let service_plans: Vec<_> = tenant.service_plans.into_iter().map(|plan| service_plan(plan, within)).collect();
@@ -136,7 +140,7 @@ fn resolve_tenant(
 
     Ok(Tenant {
         id,
-        apps: tenant.apps.into_iter().map(|app| resolve_app(app, within)).collect(),
+        apps: tenant.apps.into_iter().map(|app| resolve_app(app, within, &place)).collect::<Result<_, _>>()?,
         users: lookup.users,
         service_plans: lookup.service_plans,
         gallery_images: lookup.gallery_images,
@@ -184,15 +188,20 @@ fn resolve_users(
     Ok(users)
 }
 
-fn resolve_app(app: file::App, within: Within<'_>) -> App {
-    App {
+fn resolve_app(app: file::App, within: Within<'_>, tenant: &str) -> Result<App, Error> {
+    let id = AppId(app.id.unwrap_or_else(|| within.derived("app", &app.name)));
+    if id == BUILT_IN_CLIENT {
+        let place = format!("app '{}' of {tenant}", app.name);
+        return Err(wrong(&place, format!("the id {id} is the built-in client's; leave it out, or give another")));
+    }
+    Ok(App {
         tenant_id: within.id,
-        id: AppId(app.id.unwrap_or_else(|| within.derived("app", &app.name))),
+        id,
         name: app.name,
         secret_hash: app.secret.map(|secret| Sha256::digest(secret.as_bytes()).into()),
         permissions: app.permissions,
         enabled: true,
-    }
+    })
 }
 
 fn service_plan(plan: file::ServicePlan, within: Within<'_>) -> ServicePlan {

@@ -104,26 +104,61 @@ fn device_codes_are_found_by_either_hash_until_they_expire() {
     assert_eq!(book.read(|reader| reader.device_code_count(DeviceCodeShare::Installation)), 0);
 }
 
-#[test]
-fn the_device_code_that_was_not_polled_for_longest_is_evicted() {
-    let book = Book::new();
-    let put = [code(1), code(2), DeviceCode { attempts: 1, ..code(3) }, code(4), code(5)];
-    book.write(move |tx| put.iter().try_for_each(|code| tx.device_code_put(code))).unwrap();
-    let odd = DeviceCodeShare::Client(AppId(Uuid::from_u128(1)));
-    let evict = |share: DeviceCodeShare<'static>, untouched| {
-        let evicted = book.write(move |tx| tx.device_code_evict(share, untouched)).unwrap();
-        let left = (1..=5).filter(|number: &u8| {
+/// Numbers of the codes that there are, of 1 to 9.
+fn codes_left(book: &Book) -> Vec<u8> {
+    let is_left = |number: &u8| {
+        book.read({
             let device_code = [*number; 32];
-            book.read(move |reader| reader.device_code(&device_code, Timestamp(9))).is_some()
-        });
-        (evicted, left.collect::<Vec<_>>())
+            move |reader| reader.device_code(&device_code, Timestamp(9))
+        })
+        .is_some()
     };
-    assert_eq!(evict(DeviceCodeShare::Peer("192.0.2.2"), false), (false, vec![1, 2, 3, 4, 5]));
-    assert_eq!(evict(DeviceCodeShare::Peer("192.0.2.1"), false), (true, vec![2, 3, 4, 5]));
-    assert_eq!(evict(odd, true), (true, vec![2, 3, 4]), "the third was tried");
-    assert_eq!(evict(odd, true), (false, vec![2, 3, 4]));
-    assert_eq!(evict(odd, false), (true, vec![2, 4]));
-    assert_eq!(evict(DeviceCodeShare::Installation, false), (true, vec![4]));
+    (1..=9).filter(is_left).collect()
+}
+
+#[test]
+fn a_peer_loses_the_untried_code_that_it_has_not_polled_for_longest() {
+    let book = Book::new();
+    let put = [DeviceCode { attempts: 1, ..code(1) }, code(2), DeviceCode { declined: true, ..code(3) }, code(4)];
+    book.write(move |tx| put.iter().try_for_each(|code| tx.device_code_put(code))).unwrap();
+    let evict = |peer: &'static str| book.write(move |tx| tx.device_code_evict_untried(peer)).unwrap();
+    assert!(!evict("192.0.2.2"));
+    assert!(evict("192.0.2.1"));
+    assert_eq!(codes_left(&book), [1, 3, 4]);
+    assert!(evict("192.0.2.1"));
+    assert!(!evict("192.0.2.1"), "the others were tried");
+    assert_eq!(codes_left(&book), [1, 3]);
+}
+
+#[test]
+fn a_full_share_takes_from_the_peer_with_the_most_codes_and_spares_those_in_use() {
+    let book = Book::new();
+    let of = |peer: &str, number: u8| DeviceCode { peer: peer.into(), interval: Duration::ZERO, ..code(number) };
+    let entered = |code| DeviceCode { user: Some((TENANT, UserId(Uuid::from_u128(7)))), ..code };
+    let polled = |code| DeviceCode { interval: Duration::from_secs(5), ..code };
+    let put = [
+        of("one", 1),
+        entered(of("two", 2)),
+        of("two", 3),
+        entered(of("three", 4)),
+        polled(of("three", 5)),
+        of("three", 6),
+    ];
+    book.write(move |tx| put.iter().try_for_each(|code| tx.device_code_put(code))).unwrap();
+    let evict = |share: DeviceCodeShare<'static>, protected| {
+        let now = Timestamp(2 * 5_000_000);
+        let evicted = book.write(move |tx| tx.device_code_evict_from_largest_peer(share, protected, now)).unwrap();
+        (evicted, codes_left(&book))
+    };
+    let all = DeviceCodeShare::Installation;
+    assert_eq!(evict(all, 2), (true, vec![1, 2, 3, 4, 5]), "of three, which has three");
+    assert_eq!(evict(all, 2), (true, vec![1, 2, 4, 5]), "of two, since the codes of three are in use");
+    assert_eq!(evict(all, 2), (true, vec![2, 4, 5]), "the last that is not in use");
+    assert_eq!(evict(all, 2), (false, vec![2, 4, 5]));
+    assert_eq!(evict(all, 1), (true, vec![2, 5]), "three has more than one");
+    let client = DeviceCodeShare::Client(code(2).client_id);
+    assert_eq!(evict(client, 0), (true, vec![5]));
+    assert_eq!(evict(client, 0), (false, vec![5]));
 }
 
 #[test]

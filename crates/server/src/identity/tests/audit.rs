@@ -94,9 +94,32 @@ async fn strangers_write_few_rows_and_the_rows_tell_how_often_they_tried() {
     let expected: Vec<String> = (1..=FAILURE_ROWS_MAX).map(|number| number.to_string()).chain(doublings).collect();
     assert_eq!(counts, expected);
 
+    // Failures 1, 2, 4 and 8 have a row in any case, the others within the tenant's bound.
     for user in 2..=200 {
         fail(user, FAILURE_ROWS_MAX).await;
     }
+    let in_any_case = 13 + 199 * 4;
     let rows = world.audit(TENANT).await.len() as u64;
-    assert_eq!(rows, TENANT_FAILURE_ROWS_MAX + 1, "the row of the 1,024th is the only one after that");
+    assert_eq!(rows, in_any_case + TENANT_FAILURE_ROWS_MAX + 1, "one row more at the 1,024th");
+}
+
+#[tokio::test]
+async fn failures_of_one_application_hide_none_of_another() {
+    let world = World::new().await;
+    let source = SignInSource { peer: PEER, request_id: "r".into(), at: world.identity.clock.now() };
+    let fail = async |app: u128, times: u64| {
+        let (source, app) = (source.clone(), Application { id: AppId(Uuid::from_u128(app)), ..application() });
+        let fail = world.identity.store.write(move |tx| {
+            (0..times).try_for_each(|_| source.failed(tx, Some(TENANT), Principal::App(&app), "wrongSecret"))
+        });
+        fail.await.unwrap();
+    };
+    for app in 1_000..1_000 + TENANT_FAILURE_ROWS_MAX / 5 {
+        fail(app.into(), FAILURE_ROWS_MAX).await;
+    }
+    fail(1, FAILURE_ROWS_MAX).await;
+    let id = AppId(Uuid::from_u128(1)).to_string();
+    let rows = world.audit(TENANT).await;
+    let counts = rows.iter().filter(|row| row.resource.id == id).map(|row| row.changes.last().unwrap().new.as_str());
+    assert_eq!(counts.collect::<Vec<_>>(), ["1", "2", "4", "8"]);
 }

@@ -1,8 +1,9 @@
 //! The device code flow, from the code to the token, and everything that may come in between.
 
+use super::super::attempts::PEER_WINDOW;
 use super::super::device::{
     CODE_ATTEMPTS_MAX, CODE_LIFETIME, CODE_SCOPE_BYTES_MAX, CODES_MAX, CODES_PER_CLIENT_MAX, CODES_PER_PEER_MAX,
-    POLL_INTERVAL, POLL_INTERVAL_MAX, code_hash,
+    CODES_PER_PEER_PROTECTED, CODES_PER_PEER_WINDOW_MAX, POLL_INTERVAL, POLL_INTERVAL_MAX, code_hash,
 };
 use super::super::sign_in::{Refusal, SignIn};
 use cloudpc_store::{DeviceCode, DeviceCodeShare};
@@ -220,16 +221,17 @@ async fn a_peer_has_a_share_of_the_codes() {
     let (unpolled, polled) = (world.start().await, world.start().await);
     world.clock.advance(Duration::from_secs(1)).await;
     assert!(world.told(&polled).await.contains("authorization_pending"));
+    let mut kept = vec![];
     for _ in 0..CODES_PER_PEER_MAX - 1 {
-        world.start().await;
+        kept.push(world.start().await);
     }
     assert!(world.told(&unpolled).await.contains("expired_token"), "the one that was not polled went");
     assert!(world.told(&polled).await.contains("slow_down"), "the one that was polled stays");
     assert_eq!(world.codes(None, Some(PEER)).await, CODES_PER_PEER_MAX);
 
     // Codes that were tried stay, so that no new attempts are had for new codes.
-    for _ in 0..CODES_PER_PEER_MAX {
-        let started = world.start().await;
+    kept.push(polled);
+    for started in kept {
         world.identity.decline(PEER, &started.user_code).await.unwrap();
     }
     let refused = world.ask_for_code(PEER, &[]).await.unwrap_err();
@@ -263,6 +265,58 @@ async fn a_client_and_all_clients_have_bounded_codes_and_the_longest_unpolled_go
     assert!(world.redeem("common", &client, &others).await.unwrap_err().error == "slow_down", "all of them fit");
     world.ask_for_code(OTHER_PEER, &[("client_id", client.as_str())]).await.unwrap();
     assert_eq!(world.codes(None, None).await, CODES_MAX);
+}
+
+/// A peer of an attacker who has many.
+fn attacker(number: u64) -> Peer {
+    Peer(Ipv4Addr::from_bits(0x0A00_0000 + u32::try_from(number).unwrap()).into())
+}
+
+#[tokio::test]
+async fn peers_that_ask_without_pause_push_out_no_code_of_another_peer() {
+    let world = World::new().await;
+    let (fresh, entered) = (world.start_at(OTHER_PEER).await, world.start_at(OTHER_PEER).await);
+    world.sign_in_from(OTHER_PEER, &entered.user_code, NAME, PASSWORD).await.unwrap();
+    for round in 0..2 {
+        world.clock.advance(POLL_INTERVAL).await;
+        for number in 0..=CODES_PER_CLIENT_MAX / CODES_PER_PEER_MAX {
+            for _ in 0..CODES_PER_PEER_WINDOW_MAX / 2 {
+                world.start_at(attacker(number)).await;
+            }
+        }
+        assert!(world.told(&fresh).await.contains("authorization_pending"), "round {round}");
+    }
+    assert_eq!(world.codes(Some(BUILT_IN_CLIENT), None).await, CODES_PER_CLIENT_MAX);
+    assert!(world.poll(&entered).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_peer_asks_for_a_bounded_number_of_codes() {
+    let world = World::new().await;
+    for _ in 0..CODES_PER_PEER_WINDOW_MAX {
+        world.start().await;
+    }
+    let refused = world.ask_for_code(PEER, &[]).await.unwrap_err();
+    assert_eq!((refused.status.as_u16(), refused.retry_after), (429, Some(PEER_WINDOW)));
+    insta::assert_snapshot!(shown(&refused), @"429 temporarily_unavailable 90055: This address has asked for 100 device codes in 15 minutes. Try again in 15 minutes.");
+    assert!(world.ask_for_code(OTHER_PEER, &[]).await.is_ok(), "others have shares of their own");
+    world.clock.advance(PEER_WINDOW).await;
+    assert!(world.ask_for_code(PEER, &[]).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_client_whose_codes_are_all_in_use_gets_no_more() {
+    let world = World::new().await;
+    for number in 0..CODES_PER_CLIENT_MAX / CODES_PER_PEER_PROTECTED {
+        for _ in 0..CODES_PER_PEER_PROTECTED {
+            world.start_at(attacker(number)).await;
+        }
+    }
+    let refused = world.ask_for_code(OTHER_PEER, &[]).await.unwrap_err();
+    assert_eq!((refused.status.as_u16(), refused.retry_after), (429, Some(Duration::from_mins(1))));
+    insta::assert_snapshot!(shown(&refused), @"429 temporarily_unavailable 90055: All 500 device codes are in use. Try again in 60 seconds.");
+    world.clock.advance(POLL_INTERVAL * 2).await;
+    assert!(world.ask_for_code(OTHER_PEER, &[]).await.is_ok(), "nobody polls the others");
 }
 
 #[tokio::test]
@@ -379,6 +433,53 @@ async fn a_public_client_gets_no_more_than_it_was_granted() {
     let answer = world.redeem("common", &client, &started).await.unwrap();
     assert_eq!(part(answer["access_token"].as_str().unwrap(), 1)["scp"], "CloudPC.Read.All");
     assert!(answer.get("refresh_token").is_none() && answer.get("id_token").is_none(), "not asked for");
+}
+
+#[tokio::test]
+async fn a_permission_to_write_gives_the_one_to_read_that_was_asked_for() {
+    let world = World::new().await;
+    let writer = User { permissions: vec!["CloudPC.ReadWrite.All".into()], ..ada() };
+    let reader = Application { secret_hash: None, permissions: vec!["CloudPC.Read.All".into()], ..application() };
+    world.change(reader, writer).await;
+    let (built_in, client) = (BUILT_IN_CLIENT.to_string(), CLIENT.to_string());
+    let token = async |client: &str, scope: &str| {
+        let answer = world.ask_for_code(PEER, &[("client_id", client), ("scope", scope)]).await.unwrap();
+        let started = Started::of(&answer);
+        world.sign_in(&started.user_code, NAME, PASSWORD).await.unwrap();
+        world.redeem("common", client, &started).await
+    };
+    let permissions = async |answer: &Value| {
+        let caller = world.identity.authenticate(&bearing(answer["access_token"].as_str().unwrap())).await.unwrap();
+        caller.permissions.iter().cloned().collect::<Vec<_>>().join(" ")
+    };
+    let read = "CloudPC.Read.All";
+    let answer = token(&built_in, "CloudPC.Read.All offline_access").await.unwrap();
+    assert_eq!((answer["scope"].as_str(), permissions(&answer).await.as_str()), (Some(read), read));
+    let refresh = async |scope: &str| {
+        let token = answer["refresh_token"].as_str().unwrap();
+        let form =
+            [("grant_type", "refresh_token"), ("client_id", &built_in), ("refresh_token", token), ("scope", scope)];
+        world.post("common", &form).await
+    };
+    let all = "https://graph.microsoft.com/.default";
+    assert_eq!(permissions(&refresh(all).await.unwrap()).await, read, "no more than at the sign-in");
+    assert!(refresh("CloudPC.ReadWrite.All").await.is_err());
+    assert_eq!(permissions(&token(&client, all).await.unwrap()).await, read, "no more than the client has");
+
+    let answer = token(&built_in, "CloudPC.ReadWrite.All offline_access").await.unwrap();
+    let narrowed = [
+        ("grant_type", "refresh_token"),
+        ("client_id", &built_in),
+        ("scope", read),
+        ("refresh_token", answer["refresh_token"].as_str().unwrap()),
+    ];
+    assert_eq!(permissions(&world.post("common", &narrowed).await.unwrap()).await, read);
+    let issued = world.identity.issue_for_user(&base(), TENANT, NAME, Some(&[read.to_owned()])).await.unwrap();
+    assert_eq!(issued.permissions, [read]);
+
+    let refused = token(&client, "CloudPC.ReadWrite.All Cloudpc.Administer.All").await.unwrap_err();
+    insta::assert_snapshot!(shown(&refused), @r#"400 invalid_grant 65001: The user "ada@contoso.test" and the client "Rollout" do not both have a permission of the scope "CloudPC.ReadWrite.All Cloudpc.Administer.All". Ask for other permissions, or have an administrator grant one of these to both."#);
+    assert!(token(&client, "openid").await.is_ok(), "asks for no permission");
 }
 
 #[tokio::test]

@@ -1,12 +1,16 @@
 //! Sign-ins with a password: how many are looked at, what they cost, and what they tell.
 
-use super::super::attempts::{Attempts, PASSWORD_ATTEMPTS, PEER_ATTEMPTS_MAX, PEER_WINDOW, SUBJECT_WINDOW};
+use super::super::attempts::{
+    Attempts, PASSWORD_ATTEMPTS, PEER_ATTEMPTS_MAX, PEER_WINDOW, SUBJECT_WINDOW, SUCCESSES_MAX, successes_of_peer,
+    successes_of_user,
+};
 use super::super::passwords::{PASSWORD_BYTES_MAX, PASSWORD_CHECKS_MAX};
 use super::super::sign_in::{Refusal, SIGN_INS_MAX, SIGN_INS_PER_PEER_MAX};
 use super::device::NAME;
 use super::*;
+use cloudpc_store::SignInCounter;
 use futures_util::FutureExt as _;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, ready};
 
 /// A peer that has done nothing yet.
 fn peer(number: u32) -> Peer {
@@ -154,9 +158,70 @@ async fn sign_ins_have_few_places_and_a_peer_a_share_of_them() {
     assert!(world.sign_in_from(OTHER_PEER, &started.user_code, NAME, PASSWORD).await.is_ok());
     let more = (0..).map(|number| places.take(peer(number))).take_while(Option::is_some);
     taken.extend(more.flatten());
-    assert_eq!(taken.len(), SIGN_INS_MAX);
+    let displaced = SIGN_INS_PER_PEER_MAX - 1;
+    assert_eq!(taken.len(), SIGN_INS_MAX + displaced, "newcomers get all places of a peer but one");
+    for (number, place) in taken.iter_mut().enumerate() {
+        let is_displaced = (1..=displaced).contains(&number);
+        assert_eq!(place.wait_for(ready(())).await.is_none(), is_displaced, "{number}");
+    }
     taken.pop();
     assert!(places.take(OTHER_PEER).is_some());
+}
+
+#[tokio::test]
+async fn a_newcomer_gets_the_place_of_a_peer_that_has_several_waiting() {
+    let world = World::new().await;
+    let all = u32::try_from(PASSWORD_CHECKS_MAX).unwrap();
+    let turns = world.identity.passwords.places.acquire_many(all).await.unwrap();
+    let peers = u32::try_from(SIGN_INS_MAX / SIGN_INS_PER_PEER_MAX).unwrap();
+    let mut codes = vec![];
+    for number in (0..peers).flat_map(|number| [number; SIGN_INS_PER_PEER_MAX]) {
+        codes.push((peer(number), world.start_at(peer(number)).await.user_code));
+    }
+    let sign_in = |(peer, code): &(Peer, String)| {
+        let (peer, code, world) = (*peer, code.clone(), &world);
+        Box::pin(async move { world.sign_in_from(peer, &code, NAME, PASSWORD).await })
+    };
+    let mut waiting: Vec<_> = codes.iter().map(sign_in).collect();
+    assert!(waiting.iter_mut().all(|sign_in| sign_in.as_mut().now_or_never().is_none()));
+    let newcomer = (OTHER_PEER, world.start_at(OTHER_PEER).await.user_code);
+    let mut newcomer = sign_in(&newcomer);
+    assert!(newcomer.as_mut().now_or_never().is_none(), "it waits with the others");
+    let displaced: Vec<usize> = waiting
+        .iter_mut()
+        .enumerate()
+        .filter_map(|(number, sign_in)| {
+            let refused = sign_in.as_mut().now_or_never()?;
+            assert!(matches!(refused, Err(Refusal::TooMany(_))), "{refused:?}");
+            Some(number)
+        })
+        .collect();
+    assert_eq!(displaced, [SIGN_INS_MAX - 1], "the newest");
+    waiting.clear();
+    drop(turns);
+    assert!(newcomer.await.is_ok());
+}
+
+#[tokio::test]
+async fn a_user_and_a_peer_sign_in_a_bounded_number_of_times() {
+    let world = World::new().await;
+    let count = async |counter: SignInCounter, times: u64| {
+        let now = world.identity.clock.now();
+        let count = world
+            .identity
+            .store
+            .write(move |tx| (0..times).try_for_each(|_| tx.sign_in_count_add(&counter, now).map(drop)));
+        count.await.unwrap();
+    };
+    count(successes_of_user(&ada()), SUCCESSES_MAX - 1).await;
+    assert_eq!(world.try_password(peer(1), NAME, PASSWORD).await, Ok(()));
+    let refused = world.try_password(peer(2), NAME, PASSWORD).await;
+    assert_eq!(refused, Err(Refusal::NameOrPassword), "told no more than a wrong password");
+    world.clock.advance(PEER_WINDOW).await;
+    count(successes_of_peer(PEER), SUCCESSES_MAX - 1).await;
+    assert_eq!(world.try_password(PEER, NAME, PASSWORD).await, Ok(()));
+    assert_eq!(world.try_password(PEER, NAME, PASSWORD).await, Err(Refusal::TooMany(PEER_WINDOW)));
+    assert_eq!(world.try_password(peer(1), NAME, PASSWORD).await, Ok(()), "from another address");
 }
 
 #[tokio::test]
@@ -164,22 +229,24 @@ async fn password_checks_are_few_at_a_time_and_use_their_memory_again() {
     let world = World::new().await;
     let passwords = &world.identity.passwords;
     let hash = hash(PASSWORD);
-    let fits = join_all((0..6).map(|_| passwords.fits(PASSWORD, Some(&hash)))).await;
-    assert!(fits.into_iter().all(Result::unwrap));
+    let check = || async { passwords.fits(&passwords.turn().await.unwrap(), PASSWORD, Some(&hash)).await.unwrap() };
+    assert!(join_all((0..6).map(|_| check())).await.into_iter().all(|fits| fits));
     assert!(passwords.idle_memory() <= PASSWORD_CHECKS_MAX, "{}", passwords.idle_memory());
 
     let all = u32::try_from(PASSWORD_CHECKS_MAX).unwrap();
     let under_way = passwords.places.acquire_many(all).await.unwrap();
-    let mut check = Box::pin(passwords.fits(PASSWORD, Some(&hash)));
+    let mut check = Box::pin(check());
     assert!(check.as_mut().now_or_never().is_none(), "it waits for its turn");
     drop(under_way);
-    assert!(check.await.unwrap());
+    assert!(check.await);
 }
 
 #[tokio::test]
 async fn limits_of_passwords_and_their_hashes() {
     let world = World::new().await;
-    let fits = async |password: &str, hash: &str| world.identity.passwords.fits(password, Some(hash)).await.unwrap();
+    let turn = world.identity.passwords.turn().await.unwrap();
+    let fits =
+        async |password: &str, hash: &str| world.identity.passwords.fits(&turn, password, Some(hash)).await.unwrap();
     let longest = "x".repeat(PASSWORD_BYTES_MAX);
     assert!(fits(&longest, &hash(&longest)).await);
     let longer = "x".repeat(PASSWORD_BYTES_MAX + 1);
