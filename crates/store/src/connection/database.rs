@@ -45,6 +45,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0009_sign_in.sql"),
     include_str!("../../migrations/0010_desktop.sql"),
     include_str!("../../migrations/0011_tag_nonce.sql"),
+    include_str!("../../migrations/0012_ended_secrets.sql"),
 ];
 
 /// What a commit outlives.
