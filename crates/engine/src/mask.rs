@@ -4,8 +4,10 @@
 //! every reader of results and actions and is kept for good, so whatever comes from a parameter is
 //! replaced by [`MASK`] first.
 
+mod spellings;
+
 use aho_corasick::AhoCorasick;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// Stands for what is hidden.
 const MASK: &str = "***";
@@ -19,48 +21,83 @@ const ANYWHERE_CHARS_MIN: usize = 4;
 /// may begin within a secret.
 const WHOLE_BYTES_MAX: usize = 8 * 1024;
 
+/// What a parameter is cut at into pieces.
+const SEPARATORS: &[char] = &[' ', '=', ':', '"', '\''];
+
+/// What a value, that is what follows the first `=` or `:`, is also cut at.
+const VALUE_SEPARATORS: &[char] = &[',', ';', '/', '|', '@', '&', '<', '>', '[', ']'];
+
+/// How a secret is compared with the output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Case {
+    /// Upper and lower case are the same. Programs print user names and keys in a case of their
+    /// own.
+    Ignored,
+    /// As it is spelled: the name `PASSWORD` of a property hides no `password` in the output.
+    Exact,
+}
+
 /// Returns `text` with everything that comes from `parameters` hidden: each parameter, each of its
-/// words, what follows the first `=` or `:` of either, and the pieces between spaces, `=`, `:` and
-/// quotes.
+/// words, what follows the first `=` or `:` of either, and the pieces between [`SEPARATORS`], and
+/// in values between [`VALUE_SEPARATORS`] as well. Values are also found in another case and
+/// encoded, see [`spellings::of`].
 pub(crate) fn masked(text: &str, parameters: &[String]) -> String {
-    let secrets = secrets(parameters);
+    let secrets: Vec<(String, Case)> = secrets(parameters).into_iter().collect();
+    let finder = AhoCorasick::builder().ascii_case_insensitive(true).build(secrets.iter().map(|(secret, _)| secret));
     // Only patterns of gigabytes are refused.
-    let Ok(finder) = AhoCorasick::new(&secrets) else { return MASK.to_owned() };
+    let Ok(finder) = finder else { return MASK.to_owned() };
     let mut hidden = vec![false; text.len()];
     // Overlapping matches: where two secrets share characters, hiding one of them would leave the
     // rest of the other.
     for found in finder.find_overlapping_iter(text) {
-        let secret = secrets[found.pattern().as_usize()];
-        if is_long(secret) || stands_alone(text, found.start(), found.end()) {
+        let (secret, case) = &secrets[found.pattern().as_usize()];
+        let is_same = *case == Case::Ignored || text[found.range()] == *secret;
+        if is_same && (is_long(secret) || stands_alone(text, found.start(), found.end())) {
             hidden[found.range()].fill(true);
         }
     }
     if text.len() > WHOLE_BYTES_MAX {
-        let cut = secrets.iter().filter_map(|secret| cut_secret_bytes(text, secret)).max().unwrap_or_default();
+        let cut = secrets.iter().filter_map(|(secret, _)| cut_secret_bytes(text, secret)).max().unwrap_or_default();
         hidden[..cut].fill(true);
     }
     replace(text, &hidden)
 }
 
 /// Everything that is hidden, each text once.
-fn secrets(parameters: &[String]) -> Vec<&str> {
-    let mut secrets = BTreeSet::new();
+fn secrets(parameters: &[String]) -> BTreeMap<String, Case> {
+    let mut secrets = BTreeMap::new();
     for parameter in parameters {
-        for part in std::iter::once(parameter.as_str()).chain(parameter.split_whitespace()) {
-            secrets.insert(part);
-            secrets.extend(part.split_once(['=', ':']).map(|(_, value)| value));
+        for piece in parameter.split(SEPARATORS).flat_map(trimmed) {
+            secrets.entry(piece.to_owned()).or_insert(Case::Exact);
         }
-        secrets.extend(parameter.split([' ', '=', ':', '"', '\'']));
+        for part in std::iter::once(parameter.as_str()).chain(parameter.split_whitespace()) {
+            for value in values(part).flat_map(trimmed) {
+                secrets.insert(value.to_owned(), Case::Ignored);
+                let encoded = spellings::of(value).into_iter().filter(|spelling| is_long(spelling));
+                secrets.extend(encoded.map(|spelling| (spelling, Case::Ignored)));
+            }
+        }
     }
-    let unquoted = secrets.iter().map(|secret| secret.trim().trim_matches(['"', '\'']).trim());
     secrets
-        .iter()
-        .map(|secret| secret.trim())
-        .chain(unquoted)
-        .filter(|secret| !secret.is_empty())
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect()
+}
+
+/// A part of a parameter and the values in it.
+fn values(part: &str) -> impl Iterator<Item = &str> {
+    let value = part.split_once(['=', ':']).map(|(_, value)| value);
+    let pieces = value.into_iter().flat_map(|value| {
+        let is_separator = |letter: char| SEPARATORS.contains(&letter) || VALUE_SEPARATORS.contains(&letter);
+        value.split(VALUE_SEPARATORS).chain(value.split(SEPARATORS)).chain(value.split(is_separator))
+    });
+    // Without a name, all of it is a value.
+    let unnamed = value.is_none().then(|| part.split(SEPARATORS));
+    [Some(part), value].into_iter().flatten().chain(pieces).chain(unnamed.into_iter().flatten())
+}
+
+/// A text without the space around it, and without its quotes; nothing if that leaves nothing.
+fn trimmed(text: &str) -> impl Iterator<Item = &str> {
+    let text = text.trim();
+    let unquoted = text.trim_matches(['"', '\'']).trim();
+    [text, unquoted].into_iter().filter(|text| !text.is_empty())
 }
 
 fn is_long(secret: &str) -> bool {
@@ -76,7 +113,8 @@ fn stands_alone(text: &str, start: usize, end: usize) -> bool {
 /// told from chance.
 fn cut_secret_bytes(text: &str, secret: &str) -> Option<usize> {
     let ends = secret.char_indices().skip(1).map(|(at, _)| &secret[at..]);
-    ends.take_while(|end| is_long(end)).find(|end| text.starts_with(end)).map(str::len)
+    let begins_with = |end: &&str| text.get(..end.len()).is_some_and(|start| start.eq_ignore_ascii_case(end));
+    ends.take_while(|end| is_long(end)).find(begins_with).map(str::len)
 }
 
 /// Puts one mask in place of each run of hidden bytes. Runs begin and end between characters, as
@@ -130,6 +168,49 @@ mod tests {
         assert_eq!(shown("STEP=1", "step 1 of 10 (1%): error 1603"), "step *** of 10 (***%): error 1603");
         assert_eq!(shown("/q", "quit: /q, /quiet"), "quit: ***, /quiet");
         assert_eq!(shown("KEY=abcd", "xabcdx"), "x***x", "a longer one anywhere");
+    }
+
+    #[test]
+    fn a_value_is_hidden_in_another_case_and_the_name_of_one_is_not() {
+        for printed in ["HUNTER-22", "hunter-22", "Hunter-22"] {
+            assert_eq!(shown("KEY=hUnter-22", &format!("got {printed}")), "got ***");
+        }
+        assert_eq!(shown("KEY=Pässwort", "PÄSSWORT pässwort"), "*** ***");
+        assert_eq!(shown("PASSWORD=hunter-22", "the password hunter-22 is wrong"), "the password *** is wrong");
+    }
+
+    #[test]
+    fn a_value_is_hidden_encoded() {
+        let value = "Pä ss\"w0rd&1/x";
+        for printed in [
+            "P%C3%A4%20ss%22w0rd%261%2Fx",
+            "P%c3%a4+ss%22w0rd%261%2fx",
+            "P%C3%A4%20ss%22w0rd%261/x",
+            "Pä ss\\\"w0rd&1/x",
+            "Pä ss\\\"w0rd&1\\/x",
+            "P\\u00e4 ss\\\"w0rd&1/x",
+            "Pä ss&quot;w0rd&amp;1/x",
+            "UMOkIHNzIncwcmQmMS94",
+            "50c3a42073732277307264263 12f78".replace(' ', "").as_str(),
+            "50C3A420737322773072642631 2F78".replace(' ', "").as_str(),
+            "P\u{FFFD} ss\"w0rd&1/x",
+        ] {
+            let shown = shown(&format!("KEY={value}"), &format!("got <{printed}>"));
+            assert_eq!(shown, "got <***>", "{printed}");
+        }
+        assert_eq!(shown("KEY=ab?>ab?>", "YWI/PmFiPz4 YWI_PmFiPz4"), "*** ***", "both alphabets of base64");
+        assert_eq!(shown("PIN=1", "31 files, MQ==, %31"), "31 files, MQ==, %31", "short ones are no encoded secrets");
+    }
+
+    #[test]
+    fn the_pieces_of_a_value_are_hidden() {
+        for separator in VALUE_SEPARATORS {
+            for parameter in [format!("/p:host1{separator}Hunter2"), format!("/p=Hunter2{separator}host1")] {
+                assert_eq!(shown(&parameter, "got Hunter2, host1"), "got ***, ***", "{parameter}");
+            }
+        }
+        assert_eq!(shown("A=1;B=Hunter2", "Hunter2"), "***");
+        assert_eq!(shown("a/install", "install"), "install", "it has no name, so it is one value");
     }
 
     #[test]

@@ -154,6 +154,16 @@ impl Params {
             Self::DeployAgent { .. } => Kind::DeployAgent,
         }
     }
+
+    /// Removes what may be secret and is needed only while the action is open: a deployment's
+    /// install parameters and detection command. Returns whether there was any.
+    pub fn remove_secrets(&mut self) -> bool {
+        let Self::DeployAgent { agent, .. } = self else { return false };
+        let had_any = !agent.install_parameters.is_empty() || agent.detection.is_some();
+        agent.install_parameters.clear();
+        agent.detection = None;
+        had_any
+    }
 }
 
 /// Who requested something.

@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Reader, StoreError, Tx};
 
+/// The highest number that a watermark may have: the highest integer that every reader of JSON
+/// knows exactly. Beyond the highest `i64`, the database would take no more actions.
+const NUMBER_MAX: i64 = 1 << 53;
+
 /// The setting that counts the audit events which resets have dropped.
 const DROPPED: &str = "audit.dropped";
 
@@ -17,6 +21,13 @@ pub struct Watermark {
     pub actions: i64,
     /// Audit events ever written, over all tenants.
     pub audit_events: i64,
+}
+
+impl Watermark {
+    /// Whether an installation can have come so far.
+    pub fn is_plausible(self) -> bool {
+        [self.actions, self.audit_events].iter().all(|number| (0..=NUMBER_MAX).contains(number))
+    }
 }
 
 impl Reader<'_> {
@@ -45,8 +56,10 @@ impl Reader<'_> {
 
 impl Tx<'_> {
     /// Has the next action get a number beyond `number`, so that numbers which an older database
-    /// has lost are not given again.
+    /// has lost are not given again. A number that cannot have been given is cut to the highest
+    /// plausible one.
     pub fn action_numbers_skip(&mut self, number: i64) -> Result<(), StoreError> {
+        let number = number.clamp(0, NUMBER_MAX);
         let changed =
             self.execute("UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'actions'", params![number])?;
         if changed == 0 {
@@ -60,6 +73,34 @@ impl Tx<'_> {
         match self.audit_dropped()? + self.audit_written()? {
             0 => Ok(()),
             count => self.setting_put(DROPPED, count.to_string().as_bytes()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Store, WriteMode};
+
+    #[tokio::test]
+    async fn numbers_of_actions_stay_far_from_the_last() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
+        for (number, actions) in [(i64::MIN, 0), (NUMBER_MAX - 1, NUMBER_MAX - 1), (i64::MAX, NUMBER_MAX)] {
+            store.write(move |tx| tx.action_numbers_skip(number)).await.unwrap();
+            assert_eq!(store.read(|reader| reader.watermark()).await.unwrap().actions, actions);
+        }
+    }
+
+    #[test]
+    fn a_plausible_watermark_is_within_its_limits() {
+        let watermark = |actions, audit_events| Watermark { actions, audit_events };
+        for plausible in [watermark(0, 0), watermark(NUMBER_MAX, NUMBER_MAX)] {
+            assert!(plausible.is_plausible());
+        }
+        for number in [-1, NUMBER_MAX + 1, i64::MIN, i64::MAX] {
+            assert!(!watermark(number, 0).is_plausible(), "{number}");
+            assert!(!watermark(0, number).is_plausible(), "{number}");
         }
     }
 }

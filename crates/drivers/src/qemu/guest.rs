@@ -8,6 +8,7 @@
 
 mod inside;
 mod linux;
+mod output;
 mod shell;
 mod windows;
 
@@ -148,13 +149,14 @@ impl Guest for QemuGuest {
         let (mut pause, mut starting) = (LOOK_PAUSE_MIN, 0);
         loop {
             let said = self.script(self.shell().look, &[&folder]).await?;
-            let text = String::from_utf8_lossy(&said.out);
-            let (state, output) = text.split_once('\n').unwrap_or((&text, ""));
+            // The state is ours, and the output is in the encoding of the program.
+            let end = said.out.iter().position(|byte| *byte == b'\n').unwrap_or(said.out.len());
+            let state = String::from_utf8_lossy(&said.out[..end]);
             starting += u32::from(state == "starting");
             match state.split_once(' ') {
                 Some(("exit", code)) => {
                     let code = code.parse().map_err(|_| self.not_understood("exit", &json!(code)))?;
-                    return Ok(Exit { code, output: output.to_owned() });
+                    return Ok(Exit { code, output: output::decode(said.out.get(end + 1..).unwrap_or_default()) });
                 }
                 _ if state == "running" || (state == "starting" && starting < STARTING_LOOKS_MAX) => {}
                 _ => {
@@ -172,7 +174,7 @@ impl Guest for QemuGuest {
         let seconds = DETECT_TIME_MAX.as_secs().to_string();
         let said = self.script(self.shell().detect, &[command, &seconds]).await?;
         let code = said.code.try_into().map_err(|_| self.not_understood("detection", &json!(said.code)))?;
-        Ok(Exit { code, output: String::from_utf8_lossy(&said.out).into_owned() })
+        Ok(Exit { code, output: output::decode(&said.out) })
     }
 
     async fn kill(&self, tag: &Tag) -> Result<(), GuestError> {

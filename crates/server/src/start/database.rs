@@ -29,7 +29,8 @@ pub(super) async fn compare(store: &Store, directory: &Path) -> Result<(), Error
     let path = directory.join(WATERMARK_FILE);
     let Some(seen) = read(&path) else { return Ok(()) };
     let found = store.read(|reader| Ok::<_, Error>(reader.watermark()?)).await?;
-    let (actions, audit_events) = (seen.actions - found.actions, seen.audit_events - found.audit_events);
+    let (actions, audit_events) =
+        (seen.actions.saturating_sub(found.actions), seen.audit_events.saturating_sub(found.audit_events));
     if actions <= 0 && audit_events <= 0 {
         return Ok(());
     }
@@ -97,12 +98,16 @@ pub(super) async fn check(store: Store, stop: CancellationToken) {
     }
 }
 
-/// What the file says; none if it is not there or was spoiled.
+/// Returns what the file says; none if it is not there or was spoiled.
 fn read(path: &Path) -> Option<Watermark> {
     let text = fs::read(path).ok()?;
-    serde_json::from_slice(&text)
-        .map_err(|error| tracing::warn!(%error, "{WATERMARK_FILE} cannot be read; whether the database is an older one is not known"))
-        .ok()
+    let why = match serde_json::from_slice::<Watermark>(&text) {
+        Ok(watermark) if watermark.is_plausible() => return Some(watermark),
+        Ok(watermark) => format!("{watermark:?} is out of range"),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(why, "{WATERMARK_FILE} is damaged and ignored; whether the database is an older one is not known");
+    None
 }
 
 #[cfg(test)]
@@ -136,7 +141,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
         let watermark = async || store.read(|reader| reader.watermark()).await.unwrap();
-        for spoiled in ["", "{", "[]"] {
+        let (low, high) = (i64::MIN, i64::MAX);
+        let numbers = [(high, high), (low, low), (-1, 0), (0, -1), (high, 0), (0, high)]
+            .map(|(actions, audit_events)| Watermark { actions, audit_events })
+            .map(|watermark| serde_json::to_string(&watermark).unwrap());
+        for spoiled in numbers.iter().map(String::as_str).chain(["", "{", "[]"]) {
             fs::write(directory.path().join(WATERMARK_FILE), spoiled).unwrap();
             compare(&store, directory.path()).await.unwrap();
         }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::world::{BASE, FLEET, HOST, OWNER_APP, Who, World, arrival};
+use crate::world::{BASE, DESK_1, FLEET, HOST, OWNER_APP, PARTNER, Who, World, arrival};
 
 const OTHER_TENANT: &str = "20000000-0000-4000-8000-000000000001";
 
@@ -299,6 +299,40 @@ async fn no_secret_of_a_scenario_and_no_dropped_key_is_in_any_file() {
     let (status, _) = administration.ask_as_owner("POST", "/_cloudpc/keys/rotate", json!({"dropOld": true})).await;
     assert_eq!(status, 204);
     assert!(!world.is_in_a_file(part), "the dropped key");
+}
+
+#[tokio::test]
+async fn no_install_parameter_and_no_detection_command_outlives_its_partner_and_deployments() {
+    let world = World::new().await;
+    world.run();
+    let partner = format!("/beta/deviceManagement/virtualEndpoint/externalPartners/{PARTNER}");
+    let call = async |method: &str, path: &str, body: Option<serde_json::Value>| {
+        let reply = world.call(Who::Writer, method, &format!("{partner}{path}"), body).await;
+        assert!(reply.status.is_success(), "{path}: {}", reply.body);
+    };
+    let agent = |secret: &str| {
+        json!({"agentSetting": {
+            "agentUrl": "https://agents.fabrikam.test/agent.msi",
+            "agentSha256": "ab".repeat(32),
+            "installParameters": [format!("KEY={secret}")],
+        }})
+    };
+    let detection = json!({"command": "check detection-secret-1"});
+    let detected = world.call(Who::Owner, "POST", &format!("{partner}/cloudpc.setDetection"), Some(detection)).await;
+    assert!(detected.status.is_success(), "{}", detected.body);
+    call("POST", "/configureAgent", Some(agent("parameter-secret-1"))).await;
+    call("POST", "/deployAgent", Some(json!({"cloudPcIds": [DESK_1, "nothing"]}))).await;
+    world.rest().await;
+    call("POST", "/configureAgent", Some(agent("parameter-secret-2"))).await;
+    call("POST", "/deployAgent", Some(json!({"cloudPcIds": [DESK_1]}))).await;
+    world.rest().await;
+    assert!(world.is_in_a_file(b"parameter-secret-2"), "the partner still has it");
+    call("DELETE", "", None).await;
+    world.app.store.empty_log().await.unwrap();
+    world.app.store.write::<_, StoreError, _>(|_| Ok(())).await.unwrap();
+    for secret in ["parameter-secret-1", "parameter-secret-2", "detection-secret-1"] {
+        assert!(!world.is_in_a_file(secret.as_bytes()), "{secret}");
+    }
 }
 
 #[tokio::test]

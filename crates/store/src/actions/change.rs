@@ -90,8 +90,8 @@ impl Tx<'_> {
     }
 
     /// Appends an event, applies it and stores the result; returns the action after it. A final
-    /// state frees the machine and brings the next in line to the front. A deployment's result row
-    /// follows.
+    /// state frees the machine, brings the next in line to the front and removes secrets from the
+    /// parameters. A deployment's result row follows.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`] unless `epoch` is the action's; [`StoreError::IllegalEvent`] from
@@ -121,6 +121,9 @@ impl Tx<'_> {
             hold.leased = false;
         }
         self.action_store(&action, &hold)?;
+        if action.state.is_final() && action.params.remove_secrets() {
+            self.execute("UPDATE actions SET params = ?2 WHERE id = ?1", params![action.id.0, json(&action.params)])?;
+        }
         self.deployment_follow(&action, hold.at_front, at)?;
         if was_at_front && !hold.at_front {
             self.line_advance(hold.line_id, at)?;

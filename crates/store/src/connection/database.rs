@@ -7,6 +7,8 @@ use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::READERS;
 use crate::StoreError;
@@ -43,6 +45,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0009_sign_in.sql"),
     include_str!("../../migrations/0010_desktop.sql"),
     include_str!("../../migrations/0011_tag_nonce.sql"),
+    include_str!("../../migrations/0012_ended_secrets.sql"),
 ];
 
 /// What a commit outlives.
@@ -197,10 +200,25 @@ fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), Store
 
 /// Opens or makes a file that only its owner may read; the database holds keys, and SQLite gives
 /// its log the same permissions. One that others may read, such as a copy from a backup, is closed
-/// to them.
+/// to them. A symbolic link is not followed: whoever made it could have files of other users opened
+/// and their modes changed.
 fn open_private(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    if file.metadata()?.permissions().mode() & 0o077 != 0
+    let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).expect("flags of open are small");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link);
+    let unusable = |what: &str| {
+        let message = format!("{} is {what}; put the file itself in its place", path.display());
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    };
+    let file = options.open(path).map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) => unusable("a symbolic link"),
+        _ => error,
+    })?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(unusable("not a regular file"));
+    }
+    if metadata.permissions().mode() & 0o077 != 0
         && let Err(error) = file.set_permissions(Permissions::from_mode(0o600))
     {
         tracing::warn!(%error, path = %path.display(), "others may read this file, and its mode cannot be changed");
@@ -279,6 +297,20 @@ mod tests {
         for name in [DATABASE, "cloudpc.db-wal"] {
             let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o077, 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_symbolic_link_is_not_opened_and_its_target_keeps_its_mode() {
+        for name in [LOCK, DATABASE] {
+            let directory = tempfile::tempdir().unwrap();
+            let victim = directory.path().join("victim");
+            fs::write(&victim, "").unwrap();
+            fs::set_permissions(&victim, Permissions::from_mode(0o644)).unwrap();
+            std::os::unix::fs::symlink(&victim, directory.path().join(name)).unwrap();
+            let error = DirectoryLock::take(directory.path()).err().unwrap().to_string();
+            assert!(error.contains("is a symbolic link; put the file itself in its place"), "{error}");
+            assert_eq!(fs::metadata(&victim).unwrap().permissions().mode() & 0o777, 0o644);
         }
     }
 }

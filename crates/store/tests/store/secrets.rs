@@ -1,7 +1,10 @@
 //! What is deleted or replaced is in no file of the data directory any more.
 
+use cloudpc_model::{ActionId, EventKind, Params, State};
 use cloudpc_store::{Store, StoreError, WriteMode};
 use std::path::Path;
+
+use crate::fixture::{Book, MACHINE, agent, block_on, deploy, finished, open_sql};
 
 /// How often `secret` is in the files of a directory.
 fn occurrences(directory: &Path, secret: &str) -> usize {
@@ -76,4 +79,78 @@ async fn a_reader_puts_the_emptying_of_the_log_off_and_holds_nobody_up() {
         put(&store, "d", value.to_vec()).await;
     }
     assert_eq!(occurrences(directory.path(), SECRET), 0, "a later write has emptied it");
+}
+
+/// A deployment with secrets in its parameters.
+fn secret_deployment(secret: &str) -> cloudpc_store::NewAction {
+    let mut new = deploy(MACHINE, 1);
+    let Params::DeployAgent { agent, .. } = &mut new.params else { unreachable!() };
+    agent.install_parameters = vec![format!("KEY={secret}")];
+    agent.detection = Some(format!("check {secret}"));
+    new
+}
+
+#[test]
+fn a_deployment_loses_its_secrets_when_it_ends() {
+    const SECRET: &str = "correct-horse-battery-staple";
+    let failed = EventKind::Finished { outcome: State::Failed, failure: None };
+    for end in [finished(State::Done), finished(State::Canceled), failed] {
+        let book = Book::new();
+        let id = book.insert(secret_deployment(SECRET)).unwrap();
+        let claimed = book.claim(2, 10);
+        assert_eq!(claimed[0].params, secret_deployment(SECRET).params, "it is open and needs them");
+        let ended = book.append(id, claimed[0].epoch, 3, end).unwrap();
+        let Params::DeployAgent { agent: kept, .. } = &ended.params else { panic!() };
+        assert_eq!((&kept.install_parameters, &kept.detection), (&vec![], &None));
+        assert_eq!((&kept.url, &kept.sha256), (&agent().url, &agent().sha256));
+        assert_eq!(book.action(id), ended);
+        assert!(!events(&book, id).contains(SECRET));
+        let Book { store, directory } = book;
+        block_on(store.empty_log()).unwrap();
+        drop(store);
+        assert_eq!(occurrences(directory.path(), SECRET), 0);
+    }
+}
+
+fn events(book: &Book, id: ActionId) -> String {
+    let query = "SELECT group_concat(event) FROM action_events WHERE action_id = ?1";
+    book.sql().query_row(query, [id.0], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn secrets_of_deployments_that_ended_in_earlier_versions_are_removed() {
+    const SECRET: &str = "correct-horse-battery-staple";
+    const BEFORE: u32 = 11;
+    let Book { store, directory } = Book::new();
+    drop(store);
+    let old = open_sql(directory.path());
+    let agent =
+        format!(r#"{{"url":"u","install_parameters":["{SECRET}"],"auto_deploy":false,"detection":"{SECRET}"}}"#);
+    old.execute("INSERT INTO lines (id, tenant_id, name) VALUES (1, x'01', 'machine')", []).unwrap();
+    for state in ["done", "failed", "canceled", "notSupported", "pending"] {
+        old.execute(
+            "INSERT INTO actions (tenant_id, line_id, target, kind, params, requested_by, requested_at, deadline_at, state,
+             epoch, updated_at, steps, events, leased, at_front, remote, open)
+             VALUES (x'01', 1, 'machine', 'deployAgent', ?1, '{}', 1, 9, ?2, 1, 2, '[]', 1, 0, 0, 0, ?2 = 'pending')",
+            [format!(r#"{{"kind":"deployAgent","agent":{agent}}}"#), state.to_owned()],
+        )
+        .unwrap();
+    }
+    let reported = format!(r#"{{"url":"u","install_parameters":["***"],"auto_deploy":false,"detection":"{SECRET}"}}"#);
+    old.execute(
+        "INSERT INTO reports VALUES (x'01', x'02', 1, 'configureAgent', '{}', 1, '', '', '', NULL, '', ?1)",
+        [reported],
+    )
+    .unwrap();
+    old.pragma_update(None, "user_version", BEFORE).unwrap();
+    drop(old);
+    drop(Store::open(directory.path(), WriteMode::Inline).unwrap());
+
+    let sql = open_sql(directory.path());
+    let text = |query: &str| sql.query_row(query, [], |row| row.get::<_, String>(0)).unwrap();
+    let blank = r#"{"kind":"deployAgent","agent":{"url":"u","install_parameters":[],"auto_deploy":false}}"#;
+    assert_eq!(text("SELECT group_concat(DISTINCT params) FROM actions WHERE open = 0"), blank);
+    assert_eq!(text("SELECT count(*) || '' FROM actions WHERE open = 0"), "4");
+    assert!(text("SELECT params FROM actions WHERE open = 1").contains(SECRET), "it is still needed");
+    assert_eq!(text("SELECT agent FROM reports"), r#"{"url":"u","install_parameters":["***"],"auto_deploy":false}"#);
 }

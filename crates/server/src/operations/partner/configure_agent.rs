@@ -67,7 +67,7 @@ fn agent_changes(entry: AuditEntry, before: Option<&AgentSetting>, agent: &Agent
 
 /// Reports are kept for good, so they never hold what may be secret.
 fn masked(agent: AgentSetting) -> AgentSetting {
-    AgentSetting { install_parameters: vec![MASK.to_owned(); agent.install_parameters.len()], ..agent }
+    AgentSetting { install_parameters: vec![MASK.to_owned(); agent.install_parameters.len()], detection: None, ..agent }
 }
 
 fn read(given: &Map<String, Value>, partner: &Partner) -> Result<AgentSetting, GraphError> {
