@@ -45,9 +45,12 @@ use crate::identity::GRAPH_AUDIENCES;
 use crate::request::{Authenticated, BaseAddress, CLIENT_REQUEST_ID, Peer, REQUEST_ID, RequestIds, Route, WithoutBody};
 use crate::{admin, desktop, identity, pipeline};
 use body::Allowance;
-use limits::{BODY_BYTES_MAX, RETRY_AFTER, STRANGER_BODY_BYTES_MAX, URL_BYTES_MAX};
+use connections::OpenRequest;
+use limits::{
+    BODY_BYTES_MAX, BODY_TIME_MAX, RETRY_AFTER, STRANGER_BODY_BYTES_MAX, STRANGER_BODY_TIME_MAX, URL_BYTES_MAX,
+};
 use origin::Origin;
-use pool::{Full, Owner, Pools, Taken};
+use pool::{Full, Owner, Pool, Pools, Taken};
 
 pub use cors::ANY_ORIGIN;
 pub use listen::{Listener, serve};
@@ -82,6 +85,8 @@ pub struct Edge {
     cors: CorsLayer,
     callers: Pools,
     strangers: Pools,
+    /// Places of strangers' requests that sign somebody in.
+    sign_ins: Arc<Pool>,
 }
 
 /// A place among the requests that are answered at the same time. It is in the extensions of the
@@ -97,6 +102,7 @@ impl Edge {
             cors: cors::layer(&app.edge.cors_origins),
             callers: Pools::of_callers(),
             strangers: Pools::of_strangers(),
+            sign_ins: pool::sign_ins(),
             app,
         }
     }
@@ -140,7 +146,7 @@ impl Edge {
             return Err(GraphError::bad_request("The path is not UTF-8 text."));
         }
         let mut caller = self.authenticate(&parts).await;
-        let (owner, pools, bytes_max) = self.standing(&parts, caller.as_ref());
+        let (owner, pools, bytes_max, time_max) = self.standing(&parts, caller.as_ref());
         let (body, room) = if matches!(caller, Some(Err(_))) {
             // Whoever answers will refuse it, in words and headers of its own, and looks at nothing
             // else before.
@@ -149,7 +155,7 @@ impl Edge {
             }
             (Bytes::new(), None)
         } else {
-            Allowance { bytes_max, pool: &pools.body_bytes, owner, stop: &arrival.stop }
+            Allowance { bytes_max, time_max, pool: &pools.body_bytes, owner, stop: &arrival.stop }
                 .read(&parts.headers, body)
                 .await?
         };
@@ -157,7 +163,16 @@ impl Edge {
             // The token may have been withdrawn while the body was arriving.
             caller = self.authenticate(&parts).await;
         }
-        let place = Place(Arc::new(pools.requests.take(owner, 1).map_err(too_many_requests)?));
+        if let Some(open) = parts.extensions.remove::<Arc<OpenRequest>>() {
+            open.complete();
+        }
+        let place = match &caller {
+            None if is_probe(&parts) => None,
+            None if is_sign_in(&parts) => Some(&self.sign_ins),
+            Some(_) | None => Some(&pools.requests),
+        };
+        let place = place.map(|places| places.take(owner, 1)).transpose().map_err(too_many_requests)?;
+        let place = place.map(|taken| Place(Arc::new(taken)));
         if parts.method == Method::HEAD {
             parts.method = Method::GET;
             parts.extensions.insert(WithoutBody);
@@ -172,7 +187,9 @@ impl Edge {
         let answer = AssertUnwindSafe(async move {
             let _room = room;
             let mut response = routed(app, router, Request::from_parts(parts, Body::from(body))).await;
-            response.extensions_mut().insert(place);
+            if let Some(place) = place {
+                response.extensions_mut().insert(place);
+            }
             response
         });
         let answer = if only_looks {
@@ -192,15 +209,22 @@ impl Edge {
         if takes_token { Some(self.app.identity.authenticate(&parts.headers).await) } else { None }
     }
 
-    /// In whose share a request is counted, of which pools, and how large its body may be.
-    fn standing(&self, parts: &Parts, caller: Option<&Result<Arc<Caller>, GraphError>>) -> (Owner, &Pools, usize) {
+    /// In whose share a request is counted, of which pools, how large its body may be, and how long
+    /// it may take to arrive.
+    fn standing(
+        &self,
+        parts: &Parts,
+        caller: Option<&Result<Arc<Caller>, GraphError>>,
+    ) -> (Owner, &Pools, usize, Duration) {
         let peer = *parts.extensions.get::<Peer>().expect("every request has its peer");
         match caller {
             Some(Ok(caller)) if is_graph(parts.uri.path()) => {
-                (Owner::of(caller), &self.callers, pipeline::BODY_BYTES_MAX)
+                (Owner::of(caller), &self.callers, pipeline::BODY_BYTES_MAX, BODY_TIME_MAX)
             }
-            Some(Ok(caller)) => (Owner::of(caller), &self.callers, BODY_BYTES_MAX),
-            Some(Err(_)) | None => (Owner::Stranger(peer), &self.strangers, STRANGER_BODY_BYTES_MAX),
+            Some(Ok(caller)) => (Owner::of(caller), &self.callers, BODY_BYTES_MAX, BODY_TIME_MAX),
+            Some(Err(_)) | None => {
+                (Owner::Stranger(peer), &self.strangers, STRANGER_BODY_BYTES_MAX, STRANGER_BODY_TIME_MAX)
+            }
         }
     }
 
@@ -282,6 +306,19 @@ fn is_administration(path: &str) -> bool {
     path.split('/').nth(1) == Some(ADMINISTRATION)
 }
 
+/// Whether this asks for the health of the service. Whoever gets no answer to that restarts it, so
+/// it takes no place that somebody else could have taken.
+fn is_probe(parts: &Parts) -> bool {
+    matches!(parts.uri.path(), "/healthz" | "/readyz")
+}
+
+/// Whether this is sent to sign in, or to get a token or device code.
+fn is_sign_in(parts: &Parts) -> bool {
+    let mut segments = parts.uri.path().split('/').skip(1);
+    let is_page = segments.next() == Some("devicelogin");
+    is_page || parts.method == Method::POST && segments.next() == Some("oauth2")
+}
+
 async fn unknown(State(app): State<App>, request: Request<Body>) -> Response<Body> {
     let problem = format!("There is nothing at {}; Graph is below /v1.0 and /beta.", request.uri().path());
     refuse(&app, &request, &GraphError::new(404, "ResourceNotFound", problem))
@@ -338,6 +375,7 @@ fn too_many(problem: &str) -> GraphError {
 fn too_many_requests(full: Full) -> GraphError {
     too_many(match full {
         Full::Share => "Too many requests from this client at once; try again.",
+        Full::Tenant => "Too many requests from this tenant at once; try again.",
         Full::Pool => "Too many requests at once; try again.",
     })
 }

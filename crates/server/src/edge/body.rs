@@ -6,15 +6,17 @@ use cloudpc_graph::GraphError;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, Limited};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{BODY_TIME_MAX, DRAIN_BYTES_MAX, DRAIN_TIME_MAX};
+use super::limits::{DRAIN_BYTES_MAX, DRAIN_TIME_MAX};
 use super::pool::{Full, Owner, Pool, Taken};
 use super::too_many;
 
 /// What a body may be, and whose.
 pub(super) struct Allowance<'a> {
     pub(super) bytes_max: usize,
+    pub(super) time_max: Duration,
     pub(super) pool: &'a Arc<Pool>,
     pub(super) owner: Owner,
     pub(super) stop: &'a CancellationToken,
@@ -36,7 +38,7 @@ impl Allowance<'_> {
             Err(self.too_large())
         } else {
             tokio::select! {
-                read = tokio::time::timeout(BODY_TIME_MAX, self.collect(headers, &mut body)) => read.unwrap_or_else(|_| Err(too_slow())),
+                read = tokio::time::timeout(self.time_max, self.collect(headers, &mut body)) => read.unwrap_or_else(|_| Err(self.too_slow())),
                 () = self.stop.cancelled() => Err(stopping()),
             }
         };
@@ -67,6 +69,11 @@ impl Allowance<'_> {
     fn too_large(&self) -> GraphError {
         GraphError::new(413, "RequestEntityTooLarge", format!("The body is larger than {} bytes.", self.bytes_max))
     }
+
+    fn too_slow(&self) -> GraphError {
+        let problem = format!("The body was not complete after {} seconds.", self.time_max.as_secs());
+        GraphError::new(408, "RequestTimeout", problem)
+    }
 }
 
 fn bytes_of(headers: &HeaderMap) -> usize {
@@ -88,11 +95,6 @@ async fn discard(body: Body) {
     while let Some(Ok(_)) = body.frame().await {}
 }
 
-fn too_slow() -> GraphError {
-    let problem = format!("The body was not complete after {} seconds.", BODY_TIME_MAX.as_secs());
-    GraphError::new(408, "RequestTimeout", problem)
-}
-
 fn stopping() -> GraphError {
     too_many("The server stops, and the body was not complete; send the request again.")
 }
@@ -100,6 +102,7 @@ fn stopping() -> GraphError {
 fn too_many_bytes(full: Full) -> GraphError {
     too_many(match full {
         Full::Share => "Too many large bodies from this client at once; try again.",
+        Full::Tenant => "Too many large bodies from this tenant at once; try again.",
         Full::Pool => "Too many large bodies at once; try again.",
     })
 }

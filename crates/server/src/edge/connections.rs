@@ -1,8 +1,9 @@
 //! The open connections of a listener: how many there may be, and which one goes when there are too
 //! many.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -45,9 +46,9 @@ pub(super) struct Admitted {
 /// Why a connection is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
-    /// Its peer has as many as it may, and there is a request on each.
+    /// Its peer has as many as it may, and there is a complete request on each.
     Share,
-    /// There is a request on every connection.
+    /// There is a complete request on every connection.
     All,
 }
 
@@ -56,8 +57,9 @@ impl Connections {
         Arc::new(Self { limits, open: Mutex::default(), closed: Notify::new() })
     }
 
-    /// Admits a connection of a peer, or of a trusted proxy. If there is no room, the longest idle
-    /// connection, of the same peer if its share is used up, is told to go.
+    /// Admits a connection of a peer, or of a trusted proxy. If there is no room, a connection
+    /// without a complete request is told to go: the longest unused one of the same peer if its
+    /// share is used up, or else of the peer with the most connections.
     pub(super) fn admit(self: &Arc<Self>, peer: Option<Peer>) -> Result<Admitted, Full> {
         let mut table = self.table();
         let of_peer = |connection: &Connection| peer.is_some() && connection.peer == peer;
@@ -85,11 +87,19 @@ impl Connections {
 }
 
 impl Table {
-    /// Takes out the longest idle connection of those that match.
+    /// Takes out an unused connection of those that match: the longest unused one of the peer that
+    /// has most. Each connection of a trusted proxy counts as a peer of its own.
     fn evict(&mut self, matches: impl Fn(&Connection) -> bool) -> Option<()> {
-        let idle = self.open.iter().filter(|(_, connection)| matches(connection));
-        let idle = idle.filter_map(|(number, connection)| Some((connection.activity.idle_since()?, *number)));
-        let (_, number) = idle.min()?;
+        let mut counts = HashMap::<Peer, usize>::new();
+        for peer in self.open.values().filter_map(|connection| connection.peer) {
+            *counts.entry(peer).or_default() += 1;
+        }
+        let unused = self.open.iter().filter(|(_, connection)| matches(connection));
+        let unused = unused.filter_map(|(number, connection)| {
+            let count = connection.peer.map_or(1, |peer| counts[&peer]);
+            Some((Reverse(count), connection.activity.unused_since()?, *number))
+        });
+        let (_, _, number) = unused.min()?;
         self.open.remove(&number)?.evicted.cancel();
         Some(())
     }
@@ -104,31 +114,58 @@ impl Drop for Admitted {
 
 /// The requests of one connection, counted to see whether it is idle. What keeps a connection
 /// alive, such as the PINGs of HTTP/2, is no request.
-pub(super) struct Activity {
-    open: AtomicUsize,
-    /// When it was opened, or its last request ended.
-    since: Mutex<Instant>,
+pub(super) struct Activity(Mutex<Requests>);
+
+struct Requests {
+    /// Requests whose head has arrived.
+    open: usize,
+    /// Those of them that are complete.
+    complete: usize,
+    /// When the connection was opened, or its last request ended.
+    idle_since: Instant,
+    /// When the connection was opened, or its last complete request ended.
+    unused_since: Instant,
 }
 
 impl Default for Activity {
     fn default() -> Self {
-        Self { open: AtomicUsize::new(0), since: Mutex::new(Instant::now()) }
+        let now = Instant::now();
+        Self(Mutex::new(Requests { open: 0, complete: 0, idle_since: now, unused_since: now }))
     }
 }
 
 /// A request from its head until its answer has been taken.
-pub(super) struct OpenRequest(Arc<Activity>);
+pub(super) struct OpenRequest {
+    activity: Arc<Activity>,
+    is_complete: AtomicBool,
+}
+
+impl OpenRequest {
+    /// Notes that the body has arrived: from now on, the connection is in use and is not evicted.
+    pub(super) fn complete(&self) {
+        if !self.is_complete.swap(true, Ordering::AcqRel) {
+            self.activity.requests().complete += 1;
+        }
+    }
+}
 
 impl Activity {
-    pub(super) fn begin(self: &Arc<Self>) -> OpenRequest {
-        self.open.fetch_add(1, Ordering::AcqRel);
-        OpenRequest(Arc::clone(self))
+    pub(super) fn begin(self: &Arc<Self>) -> Arc<OpenRequest> {
+        self.requests().open += 1;
+        Arc::new(OpenRequest { activity: Arc::clone(self), is_complete: AtomicBool::new(false) })
     }
 
     /// Returns since when there is no request, or none if there is one.
     fn idle_since(&self) -> Option<Instant> {
-        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.open.load(Ordering::Acquire) == 0).then_some(since)
+        let requests = self.requests();
+        (requests.open == 0).then_some(requests.idle_since)
+    }
+
+    /// Returns since when there is no complete request, or none if there is one. A request that
+    /// never becomes complete does not make a connection used.
+    fn unused_since(&self) -> Option<Instant> {
+        let requests = self.requests();
+        (requests.complete == 0).then_some(requests.unused_since)
     }
 
     /// Returns when there was no request for this time.
@@ -141,12 +178,22 @@ impl Activity {
             }
         }
     }
+
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        *self.0.since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.0.open.fetch_sub(1, Ordering::AcqRel);
+        let mut requests = self.activity.requests();
+        let now = Instant::now();
+        requests.open -= 1;
+        requests.idle_since = now;
+        if *self.is_complete.get_mut() {
+            requests.complete -= 1;
+            requests.unused_since = now;
+        }
     }
 }
 
@@ -158,6 +205,40 @@ mod tests {
         Some(Peer::of([192, 0, 2, last].into()))
     }
 
+    fn complete(admitted: &Admitted) -> Arc<OpenRequest> {
+        let request = admitted.connection.activity.begin();
+        request.complete();
+        request
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_peer_with_most_connections_makes_room_and_half_sent_requests_do_not_protect_it() {
+        let all = Connections::new(Limits { connections: 5, peer_connections: 3 });
+        let small = all.admit(peer(1)).unwrap();
+        let _arriving = small.connection.activity.begin();
+        sleep(Duration::from_secs(1)).await;
+        let large = [(); 3].map(|()| all.admit(peer(2)).unwrap());
+        let _stalled = large.each_ref().map(|open| open.connection.activity.begin());
+        let proxy = all.admit(None).unwrap();
+        let _used = complete(&large[0]);
+        let _new = all.admit(peer(3)).unwrap();
+        assert_eq!(large.each_ref().map(|open| open.connection.evicted.is_cancelled()), [false, true, false]);
+        assert!(!small.connection.evicted.is_cancelled() && !proxy.connection.evicted.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_given_up_half_sent_does_not_make_its_connection_used() {
+        let all = Connections::new(Limits { connections: 2, peer_connections: 2 });
+        let first = all.admit(peer(1)).unwrap();
+        sleep(Duration::from_secs(1)).await;
+        let second = all.admit(peer(1)).unwrap();
+        drop(complete(&second));
+        sleep(Duration::from_secs(1)).await;
+        drop(first.connection.activity.begin());
+        let _third = all.admit(peer(1)).unwrap();
+        assert!(first.connection.evicted.is_cancelled() && !second.connection.evicted.is_cancelled());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_longest_idle_connection_of_a_peer_makes_room_for_its_next_one() {
         let all = Connections::new(Limits { connections: 10, peer_connections: 2 });
@@ -165,10 +246,10 @@ mod tests {
         sleep(Duration::from_secs(1)).await;
         let second = all.admit(peer(1)).unwrap();
         let other = all.admit(peer(2)).unwrap();
-        let request = first.connection.activity.begin();
+        let request = complete(&first);
         let third = all.admit(peer(1)).unwrap();
         assert!(second.connection.evicted.is_cancelled(), "the first one is older, but in use");
-        let another = third.connection.activity.begin();
+        let another = complete(&third);
         assert_eq!(all.admit(peer(1)).err(), Some(Full::Share));
         drop((request, another));
         assert!(all.admit(peer(1)).is_ok());
@@ -184,7 +265,7 @@ mod tests {
         let second = all.admit(None).unwrap();
         let third = all.admit(peer(2)).unwrap();
         assert!(first.connection.evicted.is_cancelled() && !second.connection.evicted.is_cancelled());
-        let _used = (second.connection.activity.begin(), third.connection.activity.begin());
+        let _used = (complete(&second), complete(&third));
         assert_eq!(all.admit(peer(3)).err(), Some(Full::All));
         drop(first);
         assert_eq!(all.admit(peer(3)).err(), Some(Full::All), "an evicted one gives its place back once only");

@@ -12,8 +12,8 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use std::convert::Infallible;
 
-use super::is_graph;
 use super::limits::PREFLIGHT_AGE;
+use super::{is_administration, is_graph};
 use crate::request::{CLIENT_REQUEST_ID, REQUEST_ID};
 
 /// The setting that stands for every origin.
@@ -78,7 +78,9 @@ where
 /// Whether pages of other origins may ask for this path: Graph, and the token service below
 /// `/{tenant}/`.
 fn is_open(path: &str) -> bool {
-    is_graph(path) || matches!(path.split('/').nth(2), Some("oauth2" | "v2.0" | "discovery"))
+    let mut segments = path.split('/').skip(1);
+    let is_page = is_administration(path) || matches!(segments.next(), Some("desktop" | "devicelogin"));
+    is_graph(path) || !is_page && matches!(segments.next(), Some("oauth2" | "v2.0" | "discovery"))
 }
 
 #[cfg(test)]
@@ -92,9 +94,18 @@ mod tests {
         {
             assert!(is_open(path), "{path}");
         }
-        for path in
-            ["/", "/devicelogin", "/desktop/x", "/desktop/x/screen", "/_cloudpc/apps", "/_cloudpc/faults/1", "/healthz"]
-        {
+        for path in [
+            "/",
+            "/devicelogin",
+            "/devicelogin/v2.0",
+            "/desktop/x",
+            "/desktop/x/screen",
+            "/desktop/oauth2",
+            "/_cloudpc/apps",
+            "/_cloudpc/faults/1",
+            "/_cloudpc/oauth2",
+            "/healthz",
+        ] {
             assert!(!is_open(path), "{path}");
         }
     }

@@ -11,15 +11,16 @@ use hyper::body::{Frame, SizeHint};
 use hyper::rt::Executor;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-use super::limits::{PIECE_BYTES_MAX, WRITE_TIME_MAX};
+use super::limits::{PIECE_BYTES_MAX, WRITE_RATE_MIN, WRITE_TIME_MAX};
 
 tokio::task_local! {
-    /// The progress of the HTTP/2 stream that the current task answers.
-    static STREAM: Arc<Progress>;
+    /// The progress of the HTTP/2 stream or HTTP/1.1 connection that the current task answers.
+    pub(super) static STREAM: Arc<Progress>;
 }
 
 /// The body of an answer. It gives the next piece when the one before has been written to the
@@ -37,6 +38,7 @@ impl<H: Send + Sync + 'static> Delivery<H> {
     /// Delivers a body. `held` is dropped when it has been taken or given up.
     pub(super) fn new(body: Body, held: H) -> Self {
         let progress = STREAM.try_with(Arc::clone).unwrap_or_default();
+        progress.begin();
         Self { body, rest: Bytes::new(), progress, held: Arc::new(held) }
     }
 }
@@ -58,7 +60,7 @@ impl<H: Send + Sync + 'static> HttpBody for Delivery<H> {
             }
         }
         let bytes = this.rest.split_to(this.rest.len().min(PIECE_BYTES_MAX));
-        this.progress.hand_on();
+        this.progress.hand_on(bytes.len());
         let piece = Piece { bytes, progress: Arc::clone(&this.progress), _held: Arc::clone(&this.held) };
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(piece)))))
     }
@@ -98,20 +100,51 @@ impl<H> Drop for Piece<H> {
     }
 }
 
-/// Since when one piece is on its way.
+/// How fast a client takes an answer.
 #[derive(Default)]
 pub(super) struct Progress {
-    since: Mutex<Option<Instant>>,
+    pace: Mutex<Pace>,
     body: AtomicWaker,
 }
 
+#[derive(Default)]
+struct Pace {
+    /// Since when one piece is on its way.
+    since: Option<Instant>,
+    /// How long the pieces before it were on their way.
+    spent: Duration,
+    /// What was handed on of the answer.
+    bytes: usize,
+}
+
+impl Pace {
+    /// Returns when the client has been too slow with the piece on its way, or with the answer as a
+    /// whole. Time in which the service had nothing to hand on does not count.
+    fn deadline(&self) -> Option<Instant> {
+        let whole = WRITE_TIME_MAX + Duration::from_secs(self.bytes as u64) / WRITE_RATE_MIN;
+        Some(self.since? + whole.saturating_sub(self.spent).min(WRITE_TIME_MAX))
+    }
+}
+
 impl Progress {
-    fn hand_on(&self) {
-        self.set(Some(Instant::now()));
+    /// Begins an answer.
+    fn begin(&self) {
+        let mut pace = self.pace();
+        (pace.spent, pace.bytes) = (Duration::ZERO, 0);
+    }
+
+    fn hand_on(&self, bytes: usize) {
+        let mut pace = self.pace();
+        pace.bytes += bytes;
+        pace.since = Some(Instant::now());
     }
 
     fn taken(&self) {
-        self.set(None);
+        let mut pace = self.pace();
+        if let Some(since) = pace.since.take() {
+            pace.spent += since.elapsed();
+        }
+        drop(pace);
         self.body.wake();
     }
 
@@ -121,25 +154,25 @@ impl Progress {
     }
 
     fn is_waiting(&self) -> bool {
-        self.since().is_some()
+        self.pace().since.is_some()
     }
 
-    fn since(&self) -> Option<Instant> {
-        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, since: Option<Instant>) {
-        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = since;
-    }
-
-    /// Returns when a piece has been on its way for [`WRITE_TIME_MAX`]. Must be polled by the task
-    /// that polls the body.
-    async fn stalled(&self) {
+    /// Returns when a piece has been on its way for [`WRITE_TIME_MAX`], or the answer as a whole is
+    /// taken more slowly than [`WRITE_RATE_MIN`]. Must be polled by the task that polls the body,
+    /// and after it.
+    pub(super) async fn stalled(&self) {
         let mut deadline = pin!(sleep_until(Instant::now()));
         poll_fn(|cx| {
-            let Some(since) = self.since() else { return Poll::Pending };
-            if deadline.deadline() != since + WRITE_TIME_MAX {
-                deadline.as_mut().reset(since + WRITE_TIME_MAX);
+            let Some(end) = self.pace().deadline() else { return Poll::Pending };
+            if end <= Instant::now() {
+                return Poll::Ready(());
+            }
+            if deadline.deadline() != end {
+                deadline.as_mut().reset(end);
             }
             deadline.as_mut().poll(cx)
         })
@@ -165,7 +198,7 @@ where
                     // The stream first: what it has just handed on is what the deadline is about.
                     biased;
                     _ = stream => {}
-                    () = progress.stalled() => tracing::debug!("a client takes nothing of its answer; the stream is reset"),
+                    () = progress.stalled() => tracing::debug!("a client takes its answer too slowly; the stream is reset"),
                 }
             }
         };

@@ -17,8 +17,10 @@ pub const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
 pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Largest body of a request that needs no token, such as a form for the token service.
 pub const STRANGER_BODY_BYTES_MAX: usize = 64 * 1024;
-/// Longest wait for the body of a request to be complete.
+/// Longest wait for the body of a request with a valid token to be complete.
 pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+/// Longest wait for the body of a request that needs no token to be complete.
+pub const STRANGER_BODY_TIME_MAX: Duration = Duration::from_secs(10);
 /// How much of a refused body is still read: a client that sends everything before it reads would
 /// not see the answer.
 pub(super) const DRAIN_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -27,6 +29,8 @@ pub(super) const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Bytes of callers' bodies that are being read or answered.
 pub const CALLERS_BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// One tenant's share of them, so that the applications of one tenant leave room for the others.
+pub const TENANT_BODIES_BYTES_MAX: usize = CALLERS_BODIES_BYTES_MAX / 2;
 /// One caller's share of them.
 pub const CALLER_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of strangers' bodies that are being read or answered.
@@ -37,19 +41,26 @@ pub const PEER_BODIES_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Requests of callers at the same time, each until its answer has been taken. One whose body is
 /// still arriving does not count, or slow clients could keep everybody else out.
 pub const CALLERS_REQUESTS_MAX: usize = 1_024;
+/// One tenant's share of them.
+pub const TENANT_REQUESTS_MAX: usize = CALLERS_REQUESTS_MAX / 2;
 /// One caller's share of them.
 pub const CALLER_REQUESTS_MAX: usize = 256;
-/// Requests of strangers at the same time.
+/// Requests for tokens, device codes and the sign-in page at the same time. They have places of
+/// their own, so that slow readers of anything else do not keep people from signing in.
+pub const SIGN_IN_REQUESTS_MAX: usize = 512;
+/// One peer's share of them.
+pub const PEER_SIGN_IN_REQUESTS_MAX: usize = 64;
+/// Other requests of strangers at the same time; `/healthz` and `/readyz` are not counted.
 pub const STRANGERS_REQUESTS_MAX: usize = 512;
 /// One peer's share of them.
 pub const PEER_REQUESTS_MAX: usize = 128;
 /// `Retry-After` of an answer 503.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Connections that are open at the same time on each listener. When all are taken, the longest
-/// idle one is closed.
+/// Connections that are open at the same time on each listener. When all are taken, one without a
+/// complete request is closed: the longest unused one of the peer with the most connections.
 pub const CONNECTIONS_MAX: usize = 4_096;
-/// One peer's share of them. When all are taken, the longest idle one of the peer is closed.
+/// One peer's share of them. When all are taken, the longest unused one of the peer is closed.
 pub const PEER_CONNECTIONS_MAX: usize = 1_024;
 /// Longest TLS handshake.
 pub(super) const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -76,6 +87,9 @@ pub(super) const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// Longest time in which a client takes nothing of its connection, or not one piece of a stream of
 /// HTTP/2.
 pub(super) const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
+/// Slowest rate, in bytes per second, at which a client may take an answer as a whole, after the
+/// first [`WRITE_TIME_MAX`].
+pub(super) const WRITE_RATE_MIN: u32 = 16 * 1024;
 
 /// How long a browser may reuse the answer to a preflight request.
 pub(super) const PREFLIGHT_AGE: Duration = Duration::from_hours(1);

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connections::{Activity, Admitted, Connections, Full};
-use super::delivery::{Delivery, StreamExecutor};
+use super::delivery::{Delivery, Progress, STREAM, StreamExecutor};
 use super::limits::{
     ACCEPT_LOG_INTERVAL, ACCEPT_PAUSE, CLOSE_TIME_MAX, DRAIN_BYTES_MAX, DRAIN_TIME_MAX, HANDSHAKE_TIME_MAX,
     HEADER_BYTES_MAX, HEADER_TIME_MAX, IDLE_TIME_MAX, Limits, PING_INTERVAL, RESETS_MAX, STREAMS_MAX, URL_BYTES_MAX,
@@ -64,7 +64,7 @@ pub async fn serve(edge: Arc<Edge>, listener: Listener, stop: CancellationToken,
         };
         let Some(admitted) = stop.run_until_cancelled(admit(&edge, &connections, address)).await else { return };
         let Some(admitted) = admitted else {
-            tracing::debug!(%address, "a connection is closed: its peer has a request on each of its connections");
+            tracing::debug!(%address, "a connection is closed: its peer has a complete request on each of its connections");
             continue;
         };
         let (edge, tls, stop) = (Arc::clone(&edge), listener.tls.clone(), stop.clone());
@@ -145,7 +145,8 @@ fn plain_on_tls() -> GraphError {
     GraphError::bad_request("This port speaks HTTPS, and the request came without TLS; use an https address.")
 }
 
-async fn converse<S>(edge: &Arc<Edge>, mut stream: S, arrival: Arrival, activity: &Arc<Activity>)
+/// Speaks HTTP on a connection until it ends.
+pub(super) async fn converse<S>(edge: &Arc<Edge>, mut stream: S, arrival: Arrival, activity: &Arc<Activity>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -164,8 +165,9 @@ where
         }
         Ok(Err(_)) | Err(_) => return,
     };
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         let (edge, arrival, open) = (Arc::clone(edge), arrival.clone(), activity.begin());
+        request.extensions_mut().insert(Arc::clone(&open));
         async move {
             let mut answer = edge.answer(request.map(Body::new), &arrival).await;
             let held = (open, answer.extensions_mut().remove::<Place>());
@@ -175,21 +177,32 @@ where
     let mut stream = TimeoutWriter::new(Begun { begun, stream });
     stream.set_timeout(Some(WRITE_TIME_MAX));
     let http = http();
-    let mut connection = Box::pin(http.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service));
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = stop.cancelled() => {}
-        () = activity.idle_for(IDLE_TIME_MAX) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    // The client may keep the connection open in spite of that.
-    let closed = async {
-        sleep(CLOSE_TIME_MAX).await;
-        activity.idle_for(CLOSE_TIME_MAX).await;
+    // The answers of HTTP/1.1 are delivered by this task, those of HTTP/2 by one for each stream.
+    let progress = Arc::<Progress>::default();
+    let delivered = async {
+        let mut connection = Box::pin(http.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service));
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = stop.cancelled() => {}
+            () = activity.idle_for(IDLE_TIME_MAX) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        // The client may keep the connection open in spite of that.
+        let closed = async {
+            sleep(CLOSE_TIME_MAX).await;
+            activity.idle_for(CLOSE_TIME_MAX).await;
+        };
+        tokio::select! {
+            _ = connection => {}
+            () = closed => {}
+        }
     };
     tokio::select! {
-        _ = connection => {}
-        () = closed => {}
+        // The connection first: what it has just handed on is what the deadline is about.
+        biased;
+        () = STREAM.scope(Arc::clone(&progress), delivered) => {}
+        () = progress.stalled() => tracing::debug!("a client takes its answer too slowly; the connection is closed"),
     }
 }
 

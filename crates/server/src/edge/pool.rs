@@ -2,6 +2,8 @@
 
 use cloudpc_model::{AppId, TenantId, UserId};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::limits;
@@ -21,11 +23,20 @@ impl Owner {
     pub(super) fn of(caller: &Caller) -> Self {
         Self::Caller(caller.tenant_id, caller.app_id, caller.user.as_ref().map(|user| user.id))
     }
+
+    fn tenant(self) -> Option<TenantId> {
+        match self {
+            Self::Caller(tenant, ..) => Some(tenant),
+            Self::Stranger(_) => None,
+        }
+    }
 }
 
-/// A number of units, of which each owner may have its share.
+/// A number of units, of which each owner may have its share, and all callers of a tenant together
+/// theirs.
 pub(super) struct Pool {
     max: usize,
+    tenant_max: usize,
     share_max: usize,
     taken: Mutex<Counts>,
 }
@@ -34,6 +45,7 @@ pub(super) struct Pool {
 struct Counts {
     all: usize,
     shares: HashMap<Owner, usize>,
+    tenants: HashMap<TenantId, usize>,
 }
 
 /// Units taken from a pool, given back when dropped.
@@ -48,13 +60,15 @@ pub(super) struct Taken {
 pub(super) enum Full {
     /// The owner's share is used up.
     Share,
+    /// The share of the owner's tenant is.
+    Tenant,
     /// The whole pool is.
     Pool,
 }
 
 impl Pool {
-    pub(super) fn new(max: usize, share_max: usize) -> Arc<Self> {
-        Arc::new(Self { max, share_max, taken: Mutex::default() })
+    pub(super) fn new(max: usize, tenant_max: usize, share_max: usize) -> Arc<Self> {
+        Arc::new(Self { max, tenant_max, share_max, taken: Mutex::default() })
     }
 
     /// Takes units for an owner.
@@ -83,11 +97,19 @@ impl Taken {
         if units > self.pool.share_max - share {
             return Err(Full::Share);
         }
+        let tenant = self.owner.tenant();
+        let of_tenant = tenant.and_then(|tenant| counts.tenants.get(&tenant).copied()).unwrap_or_default();
+        if units > self.pool.tenant_max - of_tenant {
+            return Err(Full::Tenant);
+        }
         if units > self.pool.max - counts.all {
             return Err(Full::Pool);
         }
         counts.all += units;
         counts.shares.insert(self.owner, share + units);
+        if let Some(tenant) = tenant {
+            counts.tenants.insert(tenant, of_tenant + units);
+        }
         self.units += units;
         Ok(())
     }
@@ -97,11 +119,19 @@ impl Drop for Taken {
     fn drop(&mut self) {
         let mut counts = self.pool.counts();
         counts.all -= self.units;
-        if let Some(share) = counts.shares.get_mut(&self.owner) {
-            *share -= self.units;
-            if *share == 0 {
-                counts.shares.remove(&self.owner);
-            }
+        give_back(&mut counts.shares, self.owner, self.units);
+        if let Some(tenant) = self.owner.tenant() {
+            give_back(&mut counts.tenants, tenant, self.units);
+        }
+    }
+}
+
+/// Subtracts units, and forgets who has none left.
+fn give_back<K: Eq + Hash>(taken: &mut HashMap<K, usize>, key: K, units: usize) {
+    if let Entry::Occupied(mut entry) = taken.entry(key) {
+        *entry.get_mut() -= units;
+        if *entry.get() == 0 {
+            entry.remove();
         }
     }
 }
@@ -115,30 +145,65 @@ pub(super) struct Pools {
 impl Pools {
     pub(super) fn of_callers() -> Self {
         Self {
-            requests: Pool::new(limits::CALLERS_REQUESTS_MAX, limits::CALLER_REQUESTS_MAX),
-            body_bytes: Pool::new(limits::CALLERS_BODIES_BYTES_MAX, limits::CALLER_BODIES_BYTES_MAX),
+            requests: Pool::new(limits::CALLERS_REQUESTS_MAX, limits::TENANT_REQUESTS_MAX, limits::CALLER_REQUESTS_MAX),
+            body_bytes: Pool::new(
+                limits::CALLERS_BODIES_BYTES_MAX,
+                limits::TENANT_BODIES_BYTES_MAX,
+                limits::CALLER_BODIES_BYTES_MAX,
+            ),
         }
     }
 
     pub(super) fn of_strangers() -> Self {
         Self {
-            requests: Pool::new(limits::STRANGERS_REQUESTS_MAX, limits::PEER_REQUESTS_MAX),
-            body_bytes: Pool::new(limits::STRANGERS_BODIES_BYTES_MAX, limits::PEER_BODIES_BYTES_MAX),
+            requests: strangers(limits::STRANGERS_REQUESTS_MAX, limits::PEER_REQUESTS_MAX),
+            body_bytes: strangers(limits::STRANGERS_BODIES_BYTES_MAX, limits::PEER_BODIES_BYTES_MAX),
         }
     }
+}
+
+/// A pool of strangers, who are of no tenant.
+fn strangers(max: usize, peer_max: usize) -> Arc<Pool> {
+    Pool::new(max, max, peer_max)
+}
+
+/// The places of requests that sign somebody in.
+pub(super) fn sign_ins() -> Arc<Pool> {
+    strangers(limits::SIGN_IN_REQUESTS_MAX, limits::PEER_SIGN_IN_REQUESTS_MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloudpc_model::SeededRng;
 
     fn stranger(last: u8) -> Owner {
         Owner::Stranger(Peer::of([192, 0, 2, last].into()))
     }
 
     #[test]
+    fn the_callers_of_a_tenant_leave_room_for_those_of_another() {
+        let rng = SeededRng::new(1);
+        let (first, second) = (TenantId::random(&rng), TenantId::random(&rng));
+        let caller = |tenant| Owner::Caller(tenant, Some(AppId::random(&rng)), None);
+        for (pool, tenant_max, share_max) in [
+            (Pools::of_callers().requests, limits::TENANT_REQUESTS_MAX, limits::CALLER_REQUESTS_MAX),
+            (Pools::of_callers().body_bytes, limits::TENANT_BODIES_BYTES_MAX, limits::CALLER_BODIES_BYTES_MAX),
+        ] {
+            let mut taken: Vec<_> =
+                (0..tenant_max / share_max).map(|_| pool.take(caller(first), share_max).unwrap()).collect();
+            assert_eq!(pool.take(caller(first), 1).err(), Some(Full::Tenant));
+            taken.push(pool.take(caller(second), share_max).unwrap());
+            drop(taken.remove(0));
+            assert!(pool.take(caller(first), share_max).is_ok(), "what was given back can be taken again");
+            drop(taken);
+            assert!(pool.counts().tenants.is_empty(), "a tenant that has nothing takes no memory");
+        }
+    }
+
+    #[test]
     fn a_share_and_a_pool_end_exactly_at_their_limits() {
-        let pool = Pool::new(10, 4);
+        let pool = Pool::new(10, 10, 4);
         let mut first = pool.take(stranger(1), 3).unwrap();
         assert_eq!(first.add(2), Err(Full::Share));
         assert_eq!(first.add(1), Ok(()));

@@ -198,7 +198,8 @@ fn routes(go_on: Arc<Notify>) -> Router {
     let panic = async || -> String { panic!("an operation panics") };
     let length = async |body: Bytes| body.len().to_string();
     Router::new()
-        .route("/test/wait", get(wait.clone()).post(wait))
+        .route("/test/wait", get(wait.clone()).post(wait.clone()))
+        .route("/test/oauth2/wait", post(wait))
         .route("/test/large/{bytes}", get(large))
         .route("/test/panic", get(panic))
         .route("/test/length", post(length))

@@ -105,13 +105,13 @@ async fn a_body_has_to_come_in_time() {
     }
     world.until_open(2).await;
     settle().await;
-    clock.advance(BODY_TIME_MAX - Duration::from_secs(1)).await;
+    clock.advance(STRANGER_BODY_TIME_MAX - Duration::from_secs(1)).await;
     slow.write_all(b"o").await.unwrap();
     assert_eq!(told(&rest(&mut slow).await), "200 OK: 5");
     settle().await;
     clock.advance(Duration::from_secs(2)).await;
     let refused = told(&rest(&mut slower).await);
-    assert_eq!(refused, "408 Request Timeout: RequestTimeout: The body was not complete after 30 seconds.");
+    assert_eq!(refused, "408 Request Timeout: RequestTimeout: The body was not complete after 10 seconds.");
 }
 
 #[tokio::test]

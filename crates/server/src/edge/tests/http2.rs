@@ -246,11 +246,36 @@ async fn a_client_that_is_slow_and_goes_on_gets_all_of_its_answer() {
         let data = data.unwrap();
         taken += data.len();
         settle().await;
-        clock.advance(WRITE_TIME_MAX / 4).await;
+        clock.advance(Duration::from_secs(2)).await;
         body.flow_control().release_capacity(data.len()).unwrap();
     }
     assert_eq!(taken, BYTES);
     assert!(body.is_end_stream());
+    settle().await;
+    assert_eq!(world.edge.strangers.requests.free(), STRANGERS_REQUESTS_MAX);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_a_piece_now_and_then_is_reset() {
+    let world = World::new().await;
+    let (mut send, _connection) = client(&world).await;
+    let (answer, _) = send.send_request(request(&format!("/test/large/{}", 1024 * 1024)), true).unwrap();
+    let mut body = answer.await.unwrap().into_body();
+    let clock = StandingClock::new();
+    let mut taken = 0;
+    let ended = loop {
+        match body.data().await.expect("the answer does not arrive whole") {
+            Ok(data) => {
+                taken += data.len();
+                settle().await;
+                clock.advance(WRITE_TIME_MAX / 4).await;
+                body.flow_control().release_capacity(data.len()).unwrap();
+            }
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(ended.reason(), Some(Reason::CANCEL));
+    assert!(taken > 2 * PIECE_BYTES_MAX, "each piece was taken in time: {taken}");
     settle().await;
     assert_eq!(world.edge.strangers.requests.free(), STRANGERS_REQUESTS_MAX);
 }

@@ -113,15 +113,15 @@ async fn a_peer_has_its_share_of_requests_and_no_more() {
     for request in &mut under_way {
         assert!(request.as_mut().now_or_never().is_none());
     }
-    let refused = world.answer_peer(ask("/healthz"), 1).await;
+    let refused = world.answer_peer(post("/test/length", "x"), 1).await;
     assert_eq!(refused.headers()["retry-after"], "1");
     assert_eq!(
         told_by(refused).await,
         "503 Service Unavailable: ServiceUnavailable: Too many requests from this client at once; try again."
     );
-    assert_eq!(told_by(world.answer_peer(ask("/healthz"), 2).await).await, "200 OK: ok");
+    assert_eq!(told_by(world.answer_peer(post("/test/length", "x"), 2).await).await, "200 OK: 1");
     under_way.pop();
-    assert_eq!(told_by(world.answer_peer(ask("/healthz"), 1).await).await, "200 OK: ok");
+    assert_eq!(told_by(world.answer_peer(post("/test/length", "x"), 1).await).await, "200 OK: 1");
     world.go_on.notify_waiters();
     for answer in futures_util::future::join_all(under_way).await {
         assert_eq!(answer.status(), 200);
@@ -138,11 +138,56 @@ async fn strangers_take_no_place_of_callers() {
     for request in &mut under_way {
         assert!(request.as_mut().now_or_never().is_none());
     }
-    let refused = told_by(world.answer_peer(ask("/healthz"), 99).await).await;
+    let refused = told_by(world.answer_peer(post("/test/length", "x"), 99).await).await;
     assert_eq!(refused, "503 Service Unavailable: ServiceUnavailable: Too many requests at once; try again.");
+    assert_eq!(told_by(world.answer_peer(ask("/healthz"), 99).await).await, "200 OK: ok");
+    let ready = told_by(world.answer_peer(ask("/readyz"), 99).await).await;
+    assert_eq!(ready, "503 Service Unavailable: the engine does not run", "this service has no engine");
+    for (path, status) in [("/common/oauth2/v2.0/token", 400), ("/common/oauth2/v2.0/devicecode", 400)] {
+        assert_eq!(world.answer_peer(post(path, ""), 99).await.status(), status, "{path}");
+    }
+    assert_eq!(world.answer_peer(ask("/devicelogin"), 99).await.status(), 200);
     let mut caller = ask("/_cloudpc/apps");
     caller.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     assert_eq!(world.answer_peer(caller, 99).await.status(), 200);
+}
+
+#[tokio::test]
+async fn sign_ins_have_places_of_their_own_and_each_peer_its_share() {
+    let world = World::new().await;
+    let sign_in = |peer: u8| Box::pin(world.answer_peer(post("/test/oauth2/wait", Body::empty()), peer));
+    let peers = u8::try_from(SIGN_IN_REQUESTS_MAX / PEER_SIGN_IN_REQUESTS_MAX).unwrap();
+    let mut under_way = Vec::new();
+    for peer in 0..peers {
+        for _ in 0..PEER_SIGN_IN_REQUESTS_MAX {
+            let mut request = sign_in(peer);
+            assert!(request.as_mut().now_or_never().is_none());
+            under_way.push(request);
+        }
+        let refused = told_by(sign_in(peer).await).await;
+        assert!(refused.ends_with("Too many requests from this client at once; try again."), "{refused}");
+    }
+    let refused = told_by(sign_in(peers).await).await;
+    assert_eq!(refused, "503 Service Unavailable: ServiceUnavailable: Too many requests at once; try again.");
+    assert_eq!(told_by(world.answer_peer(post("/test/length", "x"), 1).await).await, "200 OK: 1");
+}
+
+#[tokio::test]
+async fn half_sent_requests_keep_nobody_out() {
+    let world = World::with(limits(3, 10), Config::default()).await;
+    let mut stalled = Vec::new();
+    for begun in [
+        "POST /common/oauth2/v2.0/token HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\na",
+        "POST /beta/$batch HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\na",
+        "GET /healthz HTTP/1.1\r\nHost: a\r\nx-slow: ",
+    ] {
+        let mut stream = world.connect().await;
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        stalled.push(stream);
+    }
+    world.until_open(3).await;
+    settle().await;
+    assert_eq!(world.ask("GET /healthz", "").await, "200 OK: ok");
 }
 
 #[tokio::test]
@@ -279,4 +324,29 @@ async fn a_client_has_to_take_its_answer_in_time() {
     }
     world.until_open(1).await;
     assert!(rest(&mut slow).await.len() > BYTES / 2);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_its_answer_drop_by_drop_is_cut_off() {
+    const BYTES: usize = 1024 * 1024;
+    let world = World::new().await;
+    let edge = Arc::clone(&world.edge);
+    // A socket would buffer megabytes.
+    let (mut slow, service) = tokio::io::duplex(PIECE_BYTES_MAX);
+    tokio::spawn(async move { listen::converse(&edge, service, arrival(1), &Arc::default()).await });
+    let clock = StandingClock::new();
+    let request = format!("GET /test/large/{BYTES} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    slow.write_all(request.as_bytes()).await.unwrap();
+    let (mut taken, mut some) = (0, vec![0; PIECE_BYTES_MAX]);
+    loop {
+        settle().await;
+        match slow.read(&mut some).await.unwrap() {
+            0 => break,
+            bytes => taken += bytes,
+        }
+        clock.advance(WRITE_TIME_MAX / 4).await;
+    }
+    assert!(taken > 2 * PIECE_BYTES_MAX && taken < BYTES / 2, "each piece was taken in time: {taken}");
+    settle().await;
+    assert_eq!(world.edge.strangers.requests.free(), STRANGERS_REQUESTS_MAX);
 }
