@@ -1,6 +1,7 @@
 //! Output: a table for people, or Graph's rows as JSON for programs.
 
 use clap::ValueEnum;
+use cloudpc_graph::is_control_or_bidi;
 use comfy_table::{ContentArrangement, Table, TableStyle};
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
@@ -89,12 +90,25 @@ fn table(rows: &[Value], columns: &[Column], for_terminal: bool) -> String {
         ContentArrangement::Disabled
     });
     for row in rows {
-        table.add_row(columns.iter().map(|(_, cell)| cell(row)));
+        table.add_row(columns.iter().map(|(_, cell)| escaped(&cell(row))));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// A cell without characters that would steer the terminal or begin another line. What others have
+/// named is printed here, so they are shown as Rust writes them.
+fn escaped(cell: &str) -> String {
+    let mut shown = String::with_capacity(cell.len());
+    for letter in cell.chars() {
+        match is_control_or_bidi(letter) {
+            true => shown.extend(letter.escape_default()),
+            false => shown.push(letter),
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -104,6 +118,15 @@ mod tests {
     use serde_json::json;
 
     const COLUMNS: &[Column] = &[("NAME", |row| text(row, "displayName")), ("AT", |row| time(row, "a/at"))];
+
+    #[test]
+    fn a_cell_steers_no_terminal() {
+        let rows = [json!({"displayName": "a\u{1b}[2J\u{9b}\r\n\u{202e}b\u{2066}ä"})];
+        assert_snapshot!(table(&rows, COLUMNS, false), @r"
+        NAME
+        a\u{1b}[2J\u{9b}\r\n\u{202e}b\u{2066}ä
+        ");
+    }
 
     #[test]
     fn rows_print_as_table_or_json() {

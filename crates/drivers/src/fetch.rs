@@ -245,8 +245,9 @@ impl Fetcher {
 
 /// The addresses of a name, those that are allowed.
 async fn resolve(whereabouts: Whereabouts, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let all: Vec<_> = tokio::net::lookup_host((name, port)).await?.collect();
-    whereabouts.allowed(name, &all).map_err(io::Error::other)
+    let found = tokio::net::lookup_host((name, port)).await;
+    let found = found.map_err(|error| whereabouts.unresolved(name, &error.to_string())).map(Vec::from_iter);
+    found.and_then(|all| whereabouts.allowed(name, &all)).map_err(io::Error::other)
 }
 
 impl Resolve for Whereabouts {

@@ -75,6 +75,8 @@ struct Rules {
 
 struct Rule {
     rule: FaultRule,
+    /// False for one that is only proposed.
+    in_force: bool,
     matched: u32,
     /// Which Cloud PCs are in its share, drawn when each is first seen.
     share: BTreeMap<CloudPcId, bool>,
@@ -88,16 +90,30 @@ impl Faults {
 
     /// Adds a rule; returns its number.
     pub fn add(&self, rule: FaultRule) -> u64 {
-        let mut rules = self.rules();
-        rules.added += 1;
-        let number = rules.added;
-        rules.by_number.insert(number, Rule { rule, matched: 0, share: BTreeMap::new() });
-        number
+        self.rules().insert(rule, true)
     }
 
-    /// The rules by number, with how often each has matched.
+    /// Takes a rule that touches nothing until it is put in force; returns its number. None: its
+    /// tenant has `rules_max` rules already; those of all tenants together are counted by
+    /// themselves.
+    pub fn propose(&self, rule: FaultRule, rules_max: usize) -> Option<u64> {
+        let mut rules = self.rules();
+        let count = rules.by_number.values().filter(|other| other.rule.tenant_id == rule.tenant_id).count();
+        (count < rules_max).then(|| rules.insert(rule, false))
+    }
+
+    /// Puts a proposed rule in force.
+    pub fn put_in_force(&self, number: u64) {
+        if let Some(rule) = self.rules().by_number.get_mut(&number) {
+            rule.in_force = true;
+        }
+    }
+
+    /// The rules in force by number, with how often each has matched.
     pub fn list(&self) -> Vec<(u64, FaultRule, u32)> {
-        self.rules().by_number.iter().map(|(number, rule)| (*number, rule.rule.clone(), rule.matched)).collect()
+        let rules = self.rules();
+        let in_force = rules.by_number.iter().filter(|(_, rule)| rule.in_force);
+        in_force.map(|(number, rule)| (*number, rule.rule.clone(), rule.matched)).collect()
     }
 
     /// Drops a rule; false if there is none of this number.
@@ -132,12 +148,21 @@ impl Faults {
     }
 }
 
+impl Rules {
+    fn insert(&mut self, rule: FaultRule, in_force: bool) -> u64 {
+        self.added += 1;
+        self.by_number.insert(self.added, Rule { rule, in_force, matched: 0, share: BTreeMap::new() });
+        self.added
+    }
+}
+
 impl Rule {
     fn strikes(&mut self, action: &Action, step: &str, undo: bool, rng: &dyn Rng) -> bool {
         let rule = &self.rule;
         let cloud_pc = action.cloud_pc_id();
         let named = rule.cloud_pcs.is_empty() || cloud_pc.is_some_and(|id| rule.cloud_pcs.contains(&id));
-        let fits = named
+        let fits = self.in_force
+            && named
             && rule.tenant_id.is_none_or(|only| only == action.tenant_id)
             && rule.undo == undo
             && rule.kind.is_none_or(|kind| kind == action.kind())
@@ -219,6 +244,20 @@ mod tests {
         assert_eq!(strike(here, "restart", false), None, "the third");
         assert_eq!(faults.list()[0].2, 3);
         assert!(faults.remove(number) && !faults.remove(number));
+    }
+
+    #[test]
+    fn a_proposed_rule_is_counted_and_touches_nothing() {
+        let rng = SeededRng::new(1);
+        let (ours, theirs) = (action(CloudPcId::random(&rng)), action(CloudPcId::random(&rng)));
+        let faults = Faults::new(Box::new(|| {}));
+        let of = |action: &Action| FaultRule { tenant_id: Some(action.tenant_id), ..rule(Effect::Hang) };
+        let number = faults.propose(of(&ours), 1).unwrap();
+        assert_eq!(faults.propose(of(&ours), 1), None);
+        assert!(faults.propose(of(&theirs), 1).is_some(), "each tenant has its own");
+        assert_eq!((faults.list(), faults.strike(&ours, "restart", false, &rng)), (vec![], None));
+        faults.put_in_force(number);
+        assert_eq!(faults.strike(&ours, "restart", false, &rng), Some(Effect::Hang));
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod link;
 pub mod metadata;
 pub mod options;
 pub mod resolve;
+mod text;
 
 pub use edm::{Edm, Operation, OperationKind, TypeRef, Version};
 pub use error::{Envelope, GraphError};
@@ -25,3 +26,4 @@ pub use filter::Filter;
 pub use link::{LinkSigner, next_link};
 pub use options::Options;
 pub use resolve::{Endpoint, Method, Scope, Target};
+pub use text::is_control_or_bidi;

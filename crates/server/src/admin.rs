@@ -38,6 +38,7 @@ use crate::pipeline::{Problem, refuse};
 use crate::request::{BaseAddress, Peer, RequestIds};
 
 pub use apps::NAME_CHARS_MAX;
+pub use faults::{CLOUD_PCS_MAX, CODE_CHARS_MAX, MESSAGE_CHARS_MAX, RULES_MAX};
 
 /// What a call needs. The owner of the installation may make every call.
 #[derive(Clone, Copy)]

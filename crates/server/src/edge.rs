@@ -42,7 +42,9 @@ use tower_http::cors::CorsLayer;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::identity::GRAPH_AUDIENCES;
-use crate::request::{Authenticated, BaseAddress, CLIENT_REQUEST_ID, Peer, REQUEST_ID, RequestIds, Route, WithoutBody};
+use crate::request::{
+    Authenticated, BaseAddress, CLIENT_REQUEST_ID, OnlyReads, Peer, REQUEST_ID, RequestIds, Route, WithoutBody,
+};
 use crate::{admin, desktop, identity, pipeline};
 use body::Allowance;
 use connections::OpenRequest;
@@ -181,7 +183,9 @@ impl Edge {
         if let Some(caller) = caller {
             parts.extensions.insert(Authenticated(caller));
         }
-        let only_looks = parts.method == Method::GET;
+        let is_get = parts.method == Method::GET;
+        let only_reads = OnlyReads::default();
+        parts.extensions.insert(only_reads.clone());
         let (app, router) = (self.app.clone(), self.router.clone());
         // Place and body are held until the answer is there, even if nobody waits for it any more.
         let answer = AssertUnwindSafe(async move {
@@ -192,10 +196,10 @@ impl Edge {
             }
             response
         });
-        let answer = if only_looks {
+        let answer = if is_get {
             answer.catch_unwind().await.ok()
         } else {
-            Carried(Some(answer.catch_unwind().boxed())).await.ok()
+            Carried { rest: Some(answer.catch_unwind().boxed()), only_reads }.await.ok()
         };
         // What panicked has told standard error where; the caller learns no more than the ids.
         answer.ok_or_else(|| GraphError::new(500, "InternalServerError", "The service could not complete the request."))
@@ -245,23 +249,30 @@ impl Edge {
 }
 
 /// A change that was begun is carried to its end even if the client goes away, with all that has to
-/// follow its commit: by a task of its own from then on.
-struct Carried(Option<BoxFuture<'static, std::thread::Result<Response<Body>>>>);
+/// follow its commit: by a task of its own from then on. What only reads, a batch of GET requests,
+/// ends with its client.
+struct Carried {
+    rest: Option<BoxFuture<'static, std::thread::Result<Response<Body>>>>,
+    only_reads: OnlyReads,
+}
 
 impl Future for Carried {
     type Output = std::thread::Result<Response<Body>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let change = self.0.as_mut().expect("what has ended is not polled again");
+        let change = self.rest.as_mut().expect("what has ended is not polled again");
         let answer = ready!(change.poll_unpin(cx));
-        self.0 = None;
+        self.rest = None;
         Poll::Ready(answer)
     }
 }
 
 impl Drop for Carried {
     fn drop(&mut self) {
-        if let (Some(rest), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+        if self.only_reads.get() {
+            return;
+        }
+        if let (Some(rest), Ok(runtime)) = (self.rest.take(), Handle::try_current()) {
             runtime.spawn(rest);
         }
     }

@@ -31,6 +31,8 @@ use crate::request::{BaseAddress, Peer, RequestIds, Route};
 pub use access::{ADMINISTER, Access, PERMISSIONS, READ, READ_SIGNED_IN, WRITE};
 pub(crate) use access::{CONFIGURE_AGENT, DEPLOY_AGENT, READ_DEVICES, includes};
 pub use answer::Answer;
+pub use batch::BATCH_ANSWER_BYTES_MAX;
+use batch::InBatch;
 pub use body::BODY_BYTES_MAX;
 pub(crate) use call::required;
 pub use call::{Call, Prefer};
@@ -108,6 +110,11 @@ async fn route(
     if head.method == http::Method::GET
         && let Some(response) = endpoint.and_then(|endpoint| service::public(edm, &root, endpoint))
     {
+        if head.extensions.get::<InBatch>().is_some() {
+            // Each copy of the metadata in a batch would have megabytes.
+            let message = "The metadata and the service document are not answered within a batch. Request them alone.";
+            return Err(GraphError::bad_request(message));
+        }
         return Ok(response);
     }
     let caller = app.caller(head).await?;

@@ -5,6 +5,7 @@ use cloudpc_model::Rng;
 use http::{HeaderMap, HeaderName};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 use crate::caller::Caller;
@@ -76,6 +77,23 @@ pub struct Authenticated(pub Result<Arc<Caller>, GraphError>);
 /// The request was HEAD, which is answered as GET: what GET would change must stay as it is.
 #[derive(Clone, Copy, Debug)]
 pub struct WithoutBody;
+
+/// Whether a POST turned out to change nothing, so that it may end with its client. The edge puts
+/// it into the extensions of the request; whoever answers sets it.
+#[derive(Clone, Debug, Default)]
+pub struct OnlyReads(Arc<AtomicBool>);
+
+impl OnlyReads {
+    /// Says whether the request only reads.
+    pub fn set(&self, only_reads: bool) {
+        self.0.store(only_reads, Ordering::Relaxed);
+    }
+
+    /// What was said; false before.
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -122,17 +122,24 @@ impl Whereabouts {
     /// Returns those addresses of a name that are allowed.
     ///
     /// # Errors
-    /// There are none. The message names the host only: its caller may be an outsider, who must not
-    /// learn the addresses of internal names. The log has them.
+    /// There are none. The message is that of [`Self::unresolved`].
     pub fn allowed(self, name: &str, all: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
         let allowed: Vec<_> = all.iter().copied().filter(|at| self == Self::Anywhere || is_public(at.ip())).collect();
         match (allowed.is_empty(), all.first()) {
-            (true, Some(refused)) => {
-                tracing::info!(host = name, address = %refused.ip(), "a download from an address that is not public was refused");
-                Err(format!("{name} does not resolve to a public address; {ALLOW}"))
-            }
-            (true, None) => Err(format!("{name} has no address")),
+            (true, Some(refused)) => Err(self.unresolved(name, &format!("{} is not public", refused.ip()))),
+            (true, None) => Err(self.unresolved(name, "it has no address")),
             (false, _) => Ok(allowed),
+        }
+    }
+
+    /// What is told of a name that leads to no address that is allowed. Who gave it may be an
+    /// outsider, who must not learn which internal names exist, nor their addresses: outside the
+    /// allowed URL prefixes the text is the same whatever the reason, which only the log has.
+    pub fn unresolved(self, name: &str, why: &str) -> String {
+        tracing::info!(host = name, why, "a download was refused for want of an allowed address");
+        match self {
+            Self::Public => format!("{name} does not resolve to a public address; {ALLOW}"),
+            Self::Anywhere => format!("{name} cannot be resolved: {why}"),
         }
     }
 }

@@ -217,6 +217,15 @@ async fn a_name_that_leads_to_a_private_address_is_not_connected_to() {
             "the address of an internal name stays here: {why}"
         );
     }
+    // No label of a name may be that long, so no resolver is asked.
+    let unknown = format!("{}.test", "x".repeat(64));
+    let Err(GuestError::Unreachable(other)) =
+        fetcher.reach(&url(&format!("https://{unknown}:{port}/exact")), &policy(&[])).await
+    else {
+        panic!("there is no such name");
+    };
+    let Err(GuestError::Unreachable(why)) = fetcher.reach(&named, &policy(&[])).await else { panic!("it is private") };
+    assert_eq!(other.replace(&unknown, "localhost"), why, "which names exist is not told");
     // A prefix that names the host allows it.
     let named = url(&format!("http://localhost:{port}/exact"));
     let listed = policy(&[format!("http://localhost:{port}")]);

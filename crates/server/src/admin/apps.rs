@@ -1,7 +1,7 @@
 //! Applications that may ask for tokens.
 
 use bytes::Bytes;
-use cloudpc_graph::GraphError;
+use cloudpc_graph::{GraphError, is_control_or_bidi};
 use cloudpc_model::{AppId, AuditVerb, Error, ResourceType};
 use cloudpc_store::App as Application;
 use serde::Deserialize;
@@ -42,6 +42,10 @@ pub async fn create(call: Call, body: Bytes) -> Result<Reply, Problem> {
         return Err(GraphError::bad_request(format!("The name has to have 1 to {NAME_CHARS_MAX} characters."))
             .about("name")
             .into());
+    }
+    if name.contains(is_control_or_bidi) {
+        let message = "The name holds a control character, or one that turns the direction of text. Leave it out.";
+        return Err(GraphError::bad_request(message).about("name").into());
     }
     if let Some(unknown) = permissions.iter().find(|permission| !PERMISSIONS.contains(&permission.as_str())) {
         let message = format!("There is no permission '{unknown}'. There are: {}.", PERMISSIONS.join(", "));

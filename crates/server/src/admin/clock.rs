@@ -2,6 +2,9 @@
 //!
 //! A call that moves the clock ends after [`REAL_TIME_MAX`] whatever happens, so that no request
 //! hangs; it says how far it came, and may be repeated.
+//!
+//! Each call writes its audit row before it acts: a full disk refuses the row, and then nothing has
+//! been changed. So the row of a move says where the clock was and how far it is to go.
 
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
@@ -37,26 +40,28 @@ pub async fn show(call: Call, _body: Bytes) -> Result<Value, Problem> {
 
 pub async fn pause(call: Call, _body: Bytes) -> Result<Value, Problem> {
     let simulation = call.simulation()?;
-    simulation.clock.pause();
     call.write_audit(call.audit(AuditVerb::Pause, ResourceType::Clock, "")).await?;
+    simulation.clock.pause();
     Ok(describe(&call, &simulation).await?)
 }
 
 pub async fn resume(call: Call, _body: Bytes) -> Result<Value, Problem> {
     let simulation = call.simulation()?;
-    simulation.clock.resume();
     call.write_audit(call.audit(AuditVerb::Resume, ResourceType::Clock, "")).await?;
+    simulation.clock.resume();
     Ok(describe(&call, &simulation).await?)
 }
 
 pub async fn advance(call: Call, body: Bytes) -> Result<Value, Problem> {
     let simulation = call.simulation()?;
-    let Advance { by } = read(&body)?;
-    let by = duration(&by)?;
+    let Advance { by: text } = read(&body)?;
+    let by = duration(&text)?;
     let from = simulation.clock.now();
+    let entry = call.audit(AuditVerb::Advance, ResourceType::Clock, "");
+    call.write_audit(entry.detail("from", &from.to_string()).detail("by", &text)).await?;
     // One that is not over in time is dropped, which leaves the clock at its latest stop.
     let _ = tokio::time::timeout(REAL_TIME_MAX, simulation.clock.advance(by)).await;
-    moved(&call, &simulation, AuditVerb::Advance, from).await
+    moved(&call, &simulation, from).await
 }
 
 /// Moves the clock from one thing that happens to the next until no action is open, or until the
@@ -64,6 +69,8 @@ pub async fn advance(call: Call, body: Bytes) -> Result<Value, Problem> {
 pub async fn advance_to_idle(call: Call, _body: Bytes) -> Result<Value, Problem> {
     let simulation = call.simulation()?;
     let from = simulation.clock.now();
+    let entry = call.audit(AuditVerb::AdvanceToIdle, ResourceType::Clock, "");
+    call.write_audit(entry.detail("from", &from.to_string())).await?;
     let began = Instant::now();
     while open_actions(&call).await? > 0 && began.elapsed() < REAL_TIME_MAX {
         let now = simulation.clock.now();
@@ -77,12 +84,10 @@ pub async fn advance_to_idle(call: Call, _body: Bytes) -> Result<Value, Problem>
             None => tokio::time::sleep(LOOK_AGAIN).await,
         }
     }
-    moved(&call, &simulation, AuditVerb::AdvanceToIdle, from).await
+    moved(&call, &simulation, from).await
 }
 
-async fn moved(call: &Call, simulation: &Simulation, verb: AuditVerb, from: Timestamp) -> Result<Value, Problem> {
-    let (old, new) = (from.to_string(), simulation.clock.now().to_string());
-    call.write_audit(call.audit(verb, ResourceType::Clock, "").changed("now", Some(&old), &new)).await?;
+async fn moved(call: &Call, simulation: &Simulation, from: Timestamp) -> Result<Value, Problem> {
     let mut answer = describe(call, simulation).await?;
     let by = simulation.clock.now().since(from);
     answer["movedBy"] = SignedDuration::try_from(by).map_err(Error::internal)?.to_string().into();

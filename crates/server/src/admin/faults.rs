@@ -1,5 +1,8 @@
 //! Scripted faults of a simulated fleet. The owner of the installation scripts those of all
 //! tenants, everyone else those of their own.
+//!
+//! Each call writes its audit row before it acts: a full disk refuses the row, and then nothing has
+//! been changed.
 
 use bytes::Bytes;
 use cloudpc_engine::{Effect, FaultRule};
@@ -11,6 +14,15 @@ use super::{Call, Reply, forbidden, read};
 use crate::pipeline::Problem;
 use crate::scenario;
 
+/// Most rules of a tenant. Those of all tenants together, the owner's, have as many of their own.
+pub const RULES_MAX: usize = 1_000;
+/// Most Cloud PCs that a rule names.
+pub const CLOUD_PCS_MAX: usize = 1_000;
+/// Longest code of a failure.
+pub const CODE_CHARS_MAX: usize = 100;
+/// Longest message of a failure.
+pub const MESSAGE_CHARS_MAX: usize = 1_000;
+
 pub async fn list(call: Call, _body: Bytes) -> Result<Value, Problem> {
     let rows: Vec<_> =
         visible(&call)?.iter().map(|(number, rule, matches)| describe(*number, rule, *matches)).collect();
@@ -20,35 +32,57 @@ pub async fn list(call: Call, _body: Bytes) -> Result<Value, Problem> {
 pub async fn add(call: Call, body: Bytes) -> Result<Reply, Problem> {
     let simulation = call.simulation()?;
     let mut rule: FaultRule = read(&body)?;
+    check_size(&rule)?;
     if let Some(problem) = scenario::problem(&rule) {
         return Err(GraphError::bad_request(format!("The rule would never match: {problem}.")).into());
     }
     if !call.caller.is_owner {
         confine(&call, &mut rule)?;
     }
-    let number = simulation.faults.add(rule.clone());
-    call.write_audit(call.audit(AuditVerb::Create, ResourceType::Fault, number)).await?;
+    let number = simulation.faults.propose(rule.clone(), RULES_MAX).ok_or_else(|| {
+        GraphError::bad_request(format!(
+            "There are {RULES_MAX} faults already, as many as there may be. Remove some first."
+        ))
+    })?;
+    if let Err(error) = call.write_audit(call.audit(AuditVerb::Create, ResourceType::Fault, number)).await {
+        simulation.faults.remove(number);
+        return Err(error.into());
+    }
+    simulation.faults.put_in_force(number);
     Ok(Reply::Created(describe(number, &rule, 0)))
 }
 
 pub async fn remove(call: Call, number: String) -> Result<(), Problem> {
     let simulation = call.simulation()?;
-    let wanted = number
-        .parse::<u64>()
-        .ok()
-        .filter(|wanted| visible(&call).is_ok_and(|rules| rules.iter().any(|(number, ..)| number == wanted)));
-    if !wanted.is_some_and(|number| simulation.faults.remove(number)) {
-        return Err(Problem::not_found("fault", &number));
-    }
-    Ok(call.write_audit(call.audit(AuditVerb::Delete, ResourceType::Fault, number)).await?)
+    let rules = visible(&call)?;
+    let wanted = number.parse::<u64>().ok().filter(|wanted| rules.iter().any(|(number, ..)| number == wanted));
+    let wanted = wanted.ok_or_else(|| Problem::not_found("fault", &number))?;
+    call.write_audit(call.audit(AuditVerb::Delete, ResourceType::Fault, number)).await?;
+    simulation.faults.remove(wanted);
+    Ok(())
 }
 
 pub async fn clear(call: Call, _body: Bytes) -> Result<(), Problem> {
     let simulation = call.simulation()?;
+    call.write_audit(call.audit(AuditVerb::Clear, ResourceType::Fault, "")).await?;
     for (number, ..) in visible(&call)? {
         simulation.faults.remove(number);
     }
-    Ok(call.write_audit(call.audit(AuditVerb::Clear, ResourceType::Fault, "")).await?)
+    Ok(())
+}
+
+/// Refuses a rule that is larger than a rule may be: it is kept in memory, and shown in results.
+fn check_size(rule: &FaultRule) -> Result<(), GraphError> {
+    let within = |what: &str, count: usize, max: usize| match count <= max {
+        true => Ok(()),
+        false => Err(GraphError::bad_request(format!("The rule has {count} {what}; the maximum is {max}."))),
+    };
+    within("Cloud PCs", rule.cloud_pcs.len(), CLOUD_PCS_MAX)?;
+    if let Effect::Fail { code, message } = &rule.effect {
+        within("characters of code", code.chars().count(), CODE_CHARS_MAX)?;
+        within("characters of message", message.chars().count(), MESSAGE_CHARS_MAX)?;
+    }
+    Ok(())
 }
 
 /// Returns the rules that the caller may see and remove.

@@ -24,10 +24,11 @@ pub async fn befall(call: Call, body: Bytes) -> Result<(), Problem> {
     if call.app.store.read(move |reader| reader.cloud_pc(tenant, id)).await.map_err(Error::from)?.is_none() {
         return Err(Problem::not_found("Cloud PC", &id.to_string()));
     }
-    let cannot = |error: DriverError| GraphError::new(503, "ServiceUnavailable", format!("{error}."));
-    simulation.driver.befall(id, mishap).map_err(cannot)?;
     let name = json!(mishap);
     let entry = call.audit(AuditVerb::Inject, ResourceType::CloudPc, id);
     let entry = entry.detail("mishap", name.as_str().unwrap_or_default());
-    Ok(call.write_audit(entry).await?)
+    // The row comes first: a full disk refuses it, and then nothing has been changed.
+    call.write_audit(entry).await?;
+    let cannot = |error: DriverError| GraphError::new(503, "ServiceUnavailable", format!("{error}."));
+    Ok(simulation.driver.befall(id, mishap).map_err(cannot)?)
 }

@@ -1,7 +1,7 @@
 //! `$batch`: up to twenty requests in one, each answered by this same pipeline.
 //!
-//! Requests that depend on nothing run side by side; one that names others waits for them and fails
-//! with 424 if any of them failed.
+//! Requests are answered one after another, so that only one answer at a time is in memory beside
+//! the batch's own; one that names others waits for them and fails with 424 if any of them failed.
 
 use axum::body::Body;
 use base64::Engine as _;
@@ -9,10 +9,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use cloudpc_graph::body::{DEPTH_MAX, json};
 use cloudpc_graph::{Edm, GraphError};
-use futures_util::future::join_all;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Collected};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::de::DeserializeOwned;
@@ -24,10 +23,12 @@ use std::collections::BTreeMap;
 use super::answer::with_body;
 use super::{CONTENT_TYPE_JSON, DIAGNOSTIC, body, respond};
 use crate::app::App;
-use crate::request::{BaseAddress, RequestIds};
+use crate::request::{BaseAddress, OnlyReads, RequestIds};
 
 /// Most requests of one batch.
 pub const REQUESTS_MAX: usize = 20;
+/// Most bytes of the bodies in the answer of one batch, as they are written there.
+pub const BATCH_ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// What clients leave unencoded in the addresses of a batch, though no address may hold it.
 const UNENCODED: &AsciiSet =
@@ -38,7 +39,7 @@ const BATCH_DEPTH_MAX: usize = DEPTH_MAX + 3;
 
 /// Marks a request that came in a batch. Such a request cannot be a batch, so batches do not nest.
 #[derive(Clone, Copy, Debug)]
-struct InBatch;
+pub(super) struct InBatch;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,7 +135,7 @@ pub(super) async fn answer(
             "A batch cannot be part of a batch. Send its requests in one batch, or one batch after the other.";
         return Err(GraphError::bad_request(message));
     }
-    if head.method != http::Method::POST {
+    if head.method != Method::POST {
         let mut error = GraphError::new(405, "Request_BadRequest", "A batch is sent with POST.");
         error.allow = vec![cloudpc_graph::Method::Post];
         return Err(error);
@@ -142,25 +143,29 @@ pub(super) async fn answer(
     let bytes = body::read(&head.headers, body).await?;
     let batch = read(&bytes)?;
     check(&batch)?;
+    if let Some(only_reads) = head.extensions.get::<OnlyReads>() {
+        only_reads.set(batch.requests.iter().all(|item| method(item).is_ok_and(|method| method == Method::GET)));
+    }
     let mut answers: Vec<Option<Answered>> = batch.requests.iter().map(|_| None).collect();
-    loop {
-        let ready = ready(&batch.requests, &answers);
-        if ready.is_empty() {
-            break;
-        }
-        let run = ready.iter().map(|place| {
-            let item = &batch.requests[*place];
-            let failed = item.depends_on.iter().any(|id| !succeeded(&batch.requests, &answers, id));
-            async move {
-                let response =
-                    if failed { Err(failed_dependency(item)) } else { Ok(run(app, edm, head, item, ids).await) };
-                let response = response.unwrap_or_else(|error| super::refuse(app, ids, &error));
-                (*place, wrap(item.id.0.clone(), response).await)
+    let mut room = BATCH_ANSWER_BYTES_MAX;
+    while let Some(place) = ready(&batch.requests, &answers) {
+        let item = &batch.requests[place];
+        let failed = item.depends_on.iter().any(|id| !succeeded(&batch.requests, &answers, id));
+        let response = match failed {
+            true => super::refuse(app, ids, &failed_dependency(item)),
+            false => run(app, edm, head, item, ids).await,
+        };
+        answers[place] = Some(match wrap(&item.id, response, &mut room).await {
+            Ok(answered) => answered,
+            Err(too_large) => {
+                // The refusal is small, and has room of its own.
+                let refusal = super::refuse(app, ids, &too_large);
+                let mut own_room = BATCH_ANSWER_BYTES_MAX;
+                wrap(&item.id, refusal, &mut own_room).await?
             }
         });
-        for (place, answered) in join_all(run).await {
-            answers[place] = Some(answered);
-        }
+        // Others get a turn: a batch of twenty answers that are at hand would not wait by itself.
+        tokio::task::yield_now().await;
     }
     let responses = answers.into_iter().flatten().collect();
     Ok(with_body(super::call::to_json(&Answers { responses }), CONTENT_TYPE_JSON))
@@ -204,11 +209,11 @@ fn has_circle(requests: &[Item]) -> bool {
     }
 }
 
-/// Places of the requests that are not answered and depend on nothing unanswered.
-fn ready(requests: &[Item], answers: &[Option<Answered>]) -> Vec<usize> {
+/// Place of the first request that is not answered and depends on nothing unanswered.
+fn ready(requests: &[Item], answers: &[Option<Answered>]) -> Option<usize> {
     let answered = |id: &ItemId| requests.iter().zip(answers).any(|(item, answer)| item.id.is(id) && answer.is_some());
     let is_ready = |place: &usize| answers[*place].is_none() && requests[*place].depends_on.iter().all(answered);
-    (0..requests.len()).filter(is_ready).collect()
+    (0..requests.len()).find(is_ready)
 }
 
 fn succeeded(requests: &[Item], answers: &[Option<Answered>], id: &ItemId) -> bool {
@@ -232,6 +237,11 @@ async fn run(app: &App, edm: &'static Edm, head: &Parts, item: &Item, ids: &Requ
     }
 }
 
+/// The method of an item, in any case.
+fn method(item: &Item) -> Result<Method, http::method::InvalidMethod> {
+    Method::from_bytes(item.method.to_ascii_uppercase().as_bytes())
+}
+
 /// The request that an item stands for: below the same root, with the sender's token.
 fn request(edm: &Edm, head: &Parts, item: &Item) -> Result<Request<Body>, GraphError> {
     let wrong =
@@ -242,7 +252,8 @@ fn request(edm: &Edm, head: &Parts, item: &Item) -> Result<Request<Body>, GraphE
         return Err(GraphError::bad_request(message));
     }
     let uri = format!("/{}/{}", edm.version.segment(), utf8_percent_encode(url, UNENCODED));
-    let mut request = Request::builder().method(item.method.to_ascii_uppercase().as_str()).uri(uri);
+    let method = method(item).map_err(|_| wrong("method", &item.method))?;
+    let mut request = Request::builder().method(method).uri(uri);
     for (name, value) in &item.headers {
         let known = (HeaderName::try_from(name), HeaderValue::try_from(value));
         let (Ok(name), Ok(value)) = known else { return Err(wrong("header", name)) };
@@ -255,7 +266,7 @@ fn request(edm: &Edm, head: &Parts, item: &Item) -> Result<Request<Body>, GraphE
         }
         Some(value) => super::call::to_json(value),
     };
-    let mut request = request.body(Body::from(body)).map_err(|_| wrong("address or method", &item.url))?;
+    let mut request = request.body(Body::from(body)).map_err(|_| wrong("address", &item.url))?;
     if let Some(token) = head.headers.get(AUTHORIZATION) {
         request.headers_mut().insert(AUTHORIZATION, token.clone());
     }
@@ -275,14 +286,29 @@ fn below_root<'a>(edm: &Edm, head: &Parts, url: &'a str) -> &'a str {
     }
 }
 
-async fn wrap(id: String, response: Response<Body>) -> Answered {
+/// The answer to an item, if its body fits into the room that is left, and takes that room.
+async fn wrap(id: &ItemId, response: Response<Body>, room: &mut usize) -> Result<Answered, GraphError> {
     let (head, body) = response.into_parts();
     let bytes = body.collect().await.map(Collected::to_bytes).expect("bodies of this pipeline are in memory");
+    let media = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // No body gets smaller within JSON, so what is too large already is not written there first.
+    let body = if bytes.len() > *room { return Err(too_large(head.status)) } else { embed(media, &bytes) };
+    let size = body.as_ref().map_or(0, |body| body.get().len());
+    *room = room.checked_sub(size).ok_or_else(|| too_large(head.status))?;
     let shown = head.headers.iter().filter(|(name, _)| **name != DIAGNOSTIC);
     let headers =
         shown.filter_map(|(name, value)| Some((title_case(name.as_str()), value.to_str().ok()?.to_owned()))).collect();
-    let media = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    Answered { id, status: head.status.as_u16(), headers, body: embed(media, &bytes) }
+    Ok(Answered { id: id.0.clone(), status: head.status.as_u16(), headers, body })
+}
+
+/// What was done stays done, so the message says how that ended.
+fn too_large(status: StatusCode) -> GraphError {
+    let message = format!(
+        "The request was carried out with the status {}, but its answer is left out: the answers of a batch have at most \
+         {BATCH_ANSWER_BYTES_MAX} bytes. Read it with a request of its own, or with fewer in one batch.",
+        status.as_u16()
+    );
+    GraphError::new(507, "batchAnswerTooLarge", message)
 }
 
 /// A body within JSON: JSON as it is, text as a text, anything else in base64.
@@ -333,6 +359,38 @@ mod tests {
         assert!(checked(json!([item("a", &["a"])])).unwrap_err().contains("circle"));
         assert_eq!(checked(json!([item("a", &["B"]), item("b", &[])])), Ok(()));
         assert!(checked(json!([{"id": "a"}])).is_err());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_fit_is_left_out_and_takes_no_room() {
+        let id = ItemId("a".into());
+        let mut room = BATCH_ANSWER_BYTES_MAX;
+        let mut answer = async |bytes: usize, media| {
+            let before = room;
+            let response = with_body("1".repeat(bytes), media);
+            (wrap(&id, response, &mut room).await.map_err(|error| (error.status, error.code)), before - room)
+        };
+        let refused = Err((507, "batchAnswerTooLarge".to_owned()));
+        let half = BATCH_ANSWER_BYTES_MAX / 2;
+        for (bytes, media, taken) in [
+            (BATCH_ANSWER_BYTES_MAX + 1, CONTENT_TYPE_JSON, None),
+            // Base64 is larger than what it holds.
+            (BATCH_ANSWER_BYTES_MAX, "image/png", None),
+            (half, CONTENT_TYPE_JSON, Some(half)),
+            (half + 1, CONTENT_TYPE_JSON, None),
+            (half - 1, "text/plain", None),
+            (half, CONTENT_TYPE_JSON, Some(half)),
+            (1, CONTENT_TYPE_JSON, None),
+            (0, CONTENT_TYPE_JSON, Some(0)),
+        ] {
+            let (answered, took) = answer(bytes, media).await;
+            let status = answered.map(|answered| answered.status);
+            assert_eq!(
+                (status, took),
+                (taken.map_or(refused.clone(), |_| Ok(200)), taken.unwrap_or(0)),
+                "{bytes} {media}"
+            );
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub const CODES: &[&str] = &[
     "RequestUriTooLong",
     "UnsupportedMediaType",
     "FailedDependency",
+    "batchAnswerTooLarge",
     "InternalServerError",
     "NotImplemented",
     "ServiceUnavailable",

@@ -2,15 +2,17 @@
 //! and keys do.
 
 use axum::body::Body;
-use cloudpc_server::admin::NAME_CHARS_MAX;
+use cloudpc_model::Clock as _;
+use cloudpc_server::admin::{CLOUD_PCS_MAX, CODE_CHARS_MAX, MESSAGE_CHARS_MAX, NAME_CHARS_MAX, RULES_MAX};
+use cloudpc_server::config::Config;
 use cloudpc_server::edge::{Edge, Health, Scheme};
 use cloudpc_server::request::BaseAddress;
-use cloudpc_store::{App as Application, StoreError};
+use cloudpc_store::{App as Application, StoreError, WriteMode};
 use futures_util::FutureExt as _;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::world::{BASE, DESK_1, FLEET, HOST, OWNER_APP, PARTNER, Who, World, arrival};
@@ -47,7 +49,10 @@ struct Administration {
 
 impl Administration {
     async fn new() -> Self {
-        let world = World::new().await;
+        Self::of(World::new().await)
+    }
+
+    fn of(world: World) -> Self {
         let edge = Edge::new(world.app.clone(), Arc::new(Health::default()));
         Self { world, edge }
     }
@@ -159,6 +164,7 @@ async fn the_name_of_an_application_may_be_so_long() {
     for (name, status) in [("x".repeat(NAME_CHARS_MAX), 201), ("\u{1f4bb}".repeat(NAME_CHARS_MAX), 201)]
         .into_iter()
         .chain([("x".repeat(NAME_CHARS_MAX + 1), 400), (String::new(), 400)])
+        .chain(["a\u{1b}[2Jb", "a\nb", "a\u{202e}b", "a\u{2069}b"].map(|name| (name.to_owned(), 400)))
     {
         let (answered, body) =
             administration.ask("POST", "/_cloudpc/apps", json!({"name": name, "permissions": []})).await;
@@ -182,6 +188,70 @@ async fn what_was_begun_is_written_down_though_the_client_has_gone() {
     };
     tokio::time::timeout(Duration::from_secs(30), written_down).await.expect("there is an audit row");
     assert_eq!(administration.world.get(Who::Writer, path).await.rows()[0]["displayName"], "Advance Clock");
+}
+
+#[tokio::test]
+async fn nothing_is_done_before_its_audit_row_is_written() {
+    let world = World::made(Config::default(), WriteMode::Grouped, Arc::new(|| Duration::ZERO)).await;
+    let administration = Administration::of(world);
+    let (world, token) = (&administration.world, administration.world.token(Who::Ada).await);
+    let state = || {
+        let faults = &world.app.simulation.as_ref().unwrap().faults;
+        (world.clock.now(), faults.list().len())
+    };
+    for (method, path, body) in [
+        ("POST", "faults", r#"{"effect": {"effect": "hang"}}"#),
+        ("DELETE", "faults/1", ""),
+        ("POST", "faults", r#"{"effect": {"effect": "hang"}}"#),
+        ("DELETE", "faults", ""),
+        ("POST", "clock/advance", r#"{"by": "1h"}"#),
+    ] {
+        let before = state();
+        let (go_on, held) = mpsc::channel::<()>();
+        let mut busy = Box::pin(world.app.store.write(move |_| {
+            let _ = held.recv();
+            Ok::<_, StoreError>(())
+        }));
+        assert!(busy.as_mut().now_or_never().is_none(), "the only writer is busy");
+        let path = format!("/_cloudpc/{path}");
+        let mut asked = Box::pin(administration.send(Some(&token), method, &path, body));
+        // However long this is: no row can be written meanwhile.
+        assert!(tokio::time::timeout(Duration::from_millis(100), asked.as_mut()).await.is_err());
+        assert_eq!(state(), before, "{method} {path}");
+        drop(go_on);
+        busy.await.unwrap();
+        let (status, answer) = asked.await;
+        assert!(status.is_success() && state() != before, "{method} {path}: {status} {answer}");
+    }
+}
+
+#[tokio::test]
+async fn faults_have_bounds() {
+    let administration = Administration::new().await;
+    let fail = |code: usize, message: usize, cloud_pcs: usize| {
+        json!({"cloudPcs": vec!["10000000-0000-4000-8000-0000000000d1"; cloud_pcs],
+               "effect": {"effect": "fail", "code": "x".repeat(code), "message": "ä".repeat(message)}})
+    };
+    for (rule, status) in [
+        (fail(CODE_CHARS_MAX, MESSAGE_CHARS_MAX, CLOUD_PCS_MAX), 201),
+        (fail(CODE_CHARS_MAX + 1, 1, 1), 400),
+        (fail(1, MESSAGE_CHARS_MAX + 1, 1), 400),
+        (fail(1, 1, CLOUD_PCS_MAX + 1), 400),
+    ] {
+        let (answered, body) = administration.ask("POST", "/_cloudpc/faults", rule).await;
+        assert_eq!(answered.as_u16(), status, "{body}");
+    }
+    let faults = &administration.world.app.simulation.as_ref().unwrap().faults;
+    let rule = faults.list()[0].1.clone();
+    for _ in 1..RULES_MAX - 1 {
+        faults.add(rule.clone());
+    }
+    let add = async || administration.ask("POST", "/_cloudpc/faults", fail(1, 1, 1)).await;
+    assert_eq!(add().await.0, 201);
+    let (status, refused) = add().await;
+    assert_eq!((status.as_u16(), faults.list().len()), (400, RULES_MAX), "{refused}");
+    let owners = administration.ask_as_owner("POST", "/_cloudpc/faults", fail(1, 1, 1)).await;
+    assert_eq!(owners.0, 201, "those of all tenants have room of their own");
 }
 
 #[tokio::test]

@@ -138,6 +138,26 @@ async fn each_item_is_a_request_of_its_own() {
     "#);
 }
 
+#[tokio::test]
+async fn what_anyone_may_read_is_no_part_of_a_batch() {
+    let world = World::new().await;
+    for url in [
+        "/$metadata",
+        "$METADATA",
+        "//%24metadata/",
+        "/$metadata?$format=xml",
+        "",
+        "/",
+        "https://cloudpc.test/beta/$metadata",
+    ] {
+        let body = json!({"requests": [item("a", "get", url)]});
+        let reply = world.call(Who::Reader, "POST", "/beta/$batch", Some(body)).await;
+        let answer = &reply.json()["responses"][0];
+        assert!(answer["status"].as_u64().is_some_and(|status| status >= 400), "{url}: {reply}");
+        assert!(reply.body.len() < 1_000, "{url}: {} bytes", reply.body.len());
+    }
+}
+
 /// Ways to write the address of a batch. The last ones lead nowhere, and are no batch either.
 const NESTED: [&str; 45] = [
     "/$batch",

@@ -206,6 +206,29 @@ async fn a_change_whose_client_has_gone_still_takes_its_place() {
     assert_eq!(free(), (STRANGERS_REQUESTS_MAX, STRANGERS_BODIES_BYTES_MAX));
 }
 
+#[tokio::test]
+async fn a_batch_ends_with_its_client_if_it_only_reads() {
+    let world = World::new().await;
+    let token = world.administrator().await;
+    let requests = &world.edge.callers.requests;
+    for (methods, left) in [(["get", "GET"], 0), (["GET", "POST"], 1)] {
+        let item = |(id, method)| serde_json::json!({"id": id, "method": method, "url": "/deviceManagement/virtualEndpoint/cloudPCs"});
+        let items: Vec<_> = ["a", "b"].into_iter().zip(methods).map(item).collect();
+        let mut batch = post("/beta/$batch", serde_json::json!({"requests": items}).to_string());
+        batch.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        batch.headers_mut().insert("content-type", "application/json".parse().unwrap());
+        let mut asked = Box::pin(world.answer_peer(batch, 1));
+        while requests.free() == CALLERS_REQUESTS_MAX {
+            assert!(asked.as_mut().now_or_never().is_none(), "others get a turn");
+            tokio::task::yield_now().await;
+        }
+        drop(asked);
+        assert_eq!(CALLERS_REQUESTS_MAX - requests.free(), left, "{methods:?}");
+        settle().await;
+        assert_eq!(requests.free(), CALLERS_REQUESTS_MAX);
+    }
+}
+
 /// A body of which this much comes, and never the rest.
 fn stalled(bytes: usize) -> Body {
     let some = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![FILLING; bytes]))]);

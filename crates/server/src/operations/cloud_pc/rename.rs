@@ -1,6 +1,6 @@
 //! `POST …/cloudPCs/{id}/rename`
 
-use cloudpc_graph::GraphError;
+use cloudpc_graph::{GraphError, is_control_or_bidi};
 use cloudpc_model::Params;
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ fn check(name: &str) -> Result<&str, GraphError> {
     if name.chars().count() > DISPLAY_NAME_CHARS_MAX {
         return wrong(format!("The display name is longer than {DISPLAY_NAME_CHARS_MAX} characters."));
     }
-    if name.chars().any(char::is_control) {
-        return wrong("The display name holds a control character.".into());
+    if name.contains(is_control_or_bidi) {
+        return wrong("The display name holds a control character, or one that turns the direction of text.".into());
     }
     Ok(name)
 }
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn a_name_is_short_and_visible() {
         assert!(check(&"ä".repeat(DISPLAY_NAME_CHARS_MAX)).is_ok());
-        for name in ["", "  ", "a\u{0}", "a\nb", &"a".repeat(DISPLAY_NAME_CHARS_MAX + 1)] {
+        for name in ["", "  ", "a\u{0}", "a\nb", "a\u{202e}b", "a\u{2066}b", &"a".repeat(DISPLAY_NAME_CHARS_MAX + 1)] {
             assert_eq!(check(name).unwrap_err().target.as_deref(), Some("displayName"), "{name:?}");
         }
     }

@@ -1,6 +1,6 @@
 //! What a caller may say of an image.
 
-use cloudpc_graph::GraphError;
+use cloudpc_graph::{GraphError, is_control_or_bidi};
 use cloudpc_model::OsVersion;
 use serde_json::Value;
 
@@ -33,6 +33,11 @@ impl Properties {
 fn read_name(text: &str) -> Result<String, GraphError> {
     if text.trim().is_empty() || text.chars().count() > NAME_CHARS_MAX {
         let message = format!("The display name has to have 1 to {NAME_CHARS_MAX} characters, not all of them blank.");
+        return Err(GraphError::bad_request(message).about("displayName"));
+    }
+    if text.contains(is_control_or_bidi) {
+        let message =
+            "The display name holds a control character, or one that turns the direction of text. Leave it out.";
         return Err(GraphError::bad_request(message).about("displayName"));
     }
     Ok(text.to_owned())

@@ -26,7 +26,8 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         let before = partner.allowed_urls.join(" ");
         partner.allowed_urls = read(given)?;
         if !request.caller.is_owner {
-            let problem = "Only the owner of the installation sets the allowed URLs: they open the service's own network.";
+            let problem =
+                "Only the owner of the installation sets the allowed URLs: they open the service's own network.";
             return Err(GraphError::new(403, "Forbidden", problem).into());
         }
         tx.partner_update(&partner)?;
@@ -54,6 +55,15 @@ fn read(given: &[Value]) -> Result<Vec<String>, GraphError> {
                 "'{text}' is not a URL prefix: it has to be {form}, in up to {URL_BYTES_MAX} bytes."
             )));
         }
+        // No address that is fetched matches them, and whoever reads the audit log would see them.
+        let has_more = url.query().is_some() || url.fragment().is_some();
+        if has_more || !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong(format!(
+                "A URL prefix on '{}' holds a user, password, query or fragment. Leave them out: a prefix is a scheme, a host \
+                 and the beginning of a path.",
+                url.host_str().unwrap_or_default()
+            )));
+        }
         Ok(text.to_owned())
     };
     given.iter().map(check).collect()
@@ -69,6 +79,16 @@ mod tests {
         assert_eq!(read(&[json!("https://agents.contoso.test/v1/")]).unwrap().len(), 1);
         for wrong in ["", "agents", "https://agents.contoso.test", "file:///etc/", "ftp://a/"] {
             assert_eq!(read(&[json!(wrong)]).unwrap_err().status, 400, "{wrong}");
+        }
+        for secret in [
+            "https://top-secret@agents.contoso.test/",
+            "https://:top-secret@agents.contoso.test/",
+            "https://agents.contoso.test/?sig=top-secret",
+            "https://agents.contoso.test/?",
+            "https://agents.contoso.test/#top-secret",
+        ] {
+            let refused = read(&[json!(secret)]).unwrap_err();
+            assert!(refused.status == 400 && !refused.message.contains("secret"), "{secret}: {}", refused.message);
         }
         let many = |count| vec![json!("https://agents.contoso.test/"); count];
         assert!(read(&many(URLS_MAX)).is_ok());

@@ -1,6 +1,6 @@
 //! `POST …/externalPartners/{id}/deployAgent`
 
-use cloudpc_graph::GraphError;
+use cloudpc_graph::{GraphError, is_control_or_bidi};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ fn targets(call: &Call) -> Result<Vec<String>, GraphError> {
         )));
     }
     let check = |value: &Value| match value.as_str() {
-        Some(id) if !id.trim().is_empty() && id.len() <= CLOUD_PC_ID_BYTES_MAX && !id.contains(char::is_control) => {
+        Some(id) if !id.trim().is_empty() && id.len() <= CLOUD_PC_ID_BYTES_MAX && !id.contains(is_control_or_bidi) => {
             Ok(id.to_owned())
         }
         _ => Err(wrong(format!("Each id has to be a text of 1 to {CLOUD_PC_ID_BYTES_MAX} visible characters."))),
