@@ -21,6 +21,11 @@ const ANYWHERE_CHARS_MIN: usize = 4;
 /// may begin within a secret.
 const WHOLE_BYTES_MAX: usize = 8 * 1024;
 
+/// Most that is looked for in one output, bytes over all secrets and their spellings; looking takes
+/// some fifty times that in memory. Beyond it, all of the output is hidden. Parameters of 8 KiB
+/// stay below it.
+const SECRETS_BYTES_MAX: usize = 512 << 10;
+
 /// What a parameter is cut at into pieces.
 const SEPARATORS: &[char] = &[' ', '=', ':', '"', '\''];
 
@@ -43,8 +48,10 @@ enum Case {
 /// encoded, see [`spellings::of`].
 pub(crate) fn masked(text: &str, parameters: &[String]) -> String {
     let secrets: Vec<(String, Case)> = secrets(parameters).into_iter().collect();
+    if bytes(&secrets) > SECRETS_BYTES_MAX {
+        return MASK.to_owned();
+    }
     let finder = AhoCorasick::builder().ascii_case_insensitive(true).build(secrets.iter().map(|(secret, _)| secret));
-    // Only patterns of gigabytes are refused.
     let Ok(finder) = finder else { return MASK.to_owned() };
     let mut hidden = vec![false; text.len()];
     // Overlapping matches: where two secrets share characters, hiding one of them would leave the
@@ -63,6 +70,10 @@ pub(crate) fn masked(text: &str, parameters: &[String]) -> String {
     replace(text, &hidden)
 }
 
+fn bytes(secrets: &[(String, Case)]) -> usize {
+    secrets.iter().map(|(secret, _)| secret.len()).sum()
+}
+
 /// Everything that is hidden, each text once.
 fn secrets(parameters: &[String]) -> BTreeMap<String, Case> {
     let mut secrets = BTreeMap::new();
@@ -72,7 +83,9 @@ fn secrets(parameters: &[String]) -> BTreeMap<String, Case> {
         }
         for part in std::iter::once(parameter.as_str()).chain(parameter.split_whitespace()) {
             for value in values(part).flat_map(trimmed) {
-                secrets.insert(value.to_owned(), Case::Ignored);
+                if secrets.insert(value.to_owned(), Case::Ignored) == Some(Case::Ignored) {
+                    continue;
+                }
                 let encoded = spellings::of(value).into_iter().filter(|spelling| is_long(spelling));
                 secrets.extend(encoded.map(|spelling| (spelling, Case::Ignored)));
             }
@@ -211,6 +224,16 @@ mod tests {
         }
         assert_eq!(shown("A=1;B=Hunter2", "Hunter2"), "***");
         assert_eq!(shown("a/install", "install"), "install", "it has no name, so it is one value");
+    }
+
+    #[test]
+    fn an_output_is_hidden_whole_if_there_is_too_much_to_look_for() {
+        let parameters: Vec<_> = (0..64).map(|number| format!("KEY={number}{}", "a1b2".repeat(250))).collect();
+        let bytes = |count: usize| bytes(&secrets(&parameters[..count]).into_iter().collect::<Vec<_>>());
+        let within = (1..64).find(|count| bytes(count + 1) > SECRETS_BYTES_MAX).unwrap();
+        assert!(within >= 8, "{within} parameters of 1 KiB can be looked for");
+        assert_eq!(masked("failed", &parameters[..within]), "failed");
+        assert_eq!(masked("failed", &parameters[..within + 1]), "***");
     }
 
     #[test]

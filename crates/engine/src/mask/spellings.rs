@@ -9,9 +9,9 @@ const COMPONENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// What is encoded in a path.
 const PATH: AsciiSet = COMPONENT.remove(b'/').remove(b':').remove(b'@').remove(b'!').remove(b',');
 
-/// Returns the spellings of a value, whatever its case: in the other case of letters that are not
-/// ASCII, URL-encoded, escaped for JSON and XML, in base64 and in hex, and with the sign that stands
-/// for what is not UTF-8 in place of each letter that is not ASCII.
+/// Returns the spellings of a value, whatever its case: in lower and upper case, since letters
+/// outside ASCII are compared exactly; URL-encoded; escaped for JSON and XML; in base64 and in hex;
+/// and with U+FFFD, which stands for what is not UTF-8, in place of each letter outside ASCII.
 pub(super) fn of(value: &str) -> Vec<String> {
     let component = utf8_percent_encode(value, &COMPONENT).to_string();
     let json = json(value);
