@@ -158,8 +158,8 @@ fn log_to_standard_error(config: &LogConfig) -> Result<(), Failure> {
         Ok(filter) => (EnvFilter::DEFAULT_ENV, filter),
         Err(_) => ("log.filter in the configuration file", config.filter.clone()),
     };
-    let filter = quietened(&filter)
-        .map_err(|error| Failure::new(Exit::Usage, format!("Invalid {source}: {error}.")))?;
+    let filter =
+        quietened(&filter).map_err(|error| Failure::new(Exit::Usage, format!("Invalid {source}: {error}.")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let for_people = match config.format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
