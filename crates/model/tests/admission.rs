@@ -29,5 +29,5 @@ fn which_status_takes_which_action() {
 fn a_refusal_says_what_is_wrong() {
     let Admission::Deny(denial) = admit(Kind::Resize, CloudPcStatus::InGracePeriod, None) else { panic!("taken") };
     assert_eq!(denial, Denial::Status { status: CloudPcStatus::InGracePeriod, kind: Kind::Resize });
-    insta::assert_snapshot!(denial, @"A Cloud PC whose status is 'inGracePeriod' does not take the action 'resize'.");
+    insta::assert_snapshot!(denial, @"The action 'resize' is not allowed while the Cloud PC's status is 'inGracePeriod'.");
 }

@@ -86,5 +86,5 @@ async fn a_start_on_a_full_disk_answers_what_is_known() {
 fn a_disk_that_may_only_be_read_is_no_place_to_start() {
     let Some(run) = run_on_a_read_only_disk() else { return };
     assert_eq!(run.exit, 1);
-    insta::assert_snapshot!(run.err, @"error: Cannot start the service: the data directory <data>: it cannot be used: Read-only file system (os error 30).");
+    insta::assert_snapshot!(run.err.lines().last().unwrap(), @"error: Cannot start the service: the data directory <data>: it cannot be used: Read-only file system (os error 30).");
 }

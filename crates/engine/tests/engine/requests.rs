@@ -130,7 +130,7 @@ async fn a_second_remote_action_is_refused_and_told_why() {
     let first = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
     let error = refused(&world, id, Params::Reboot).await;
     assert_eq!((error.kind, error.code), (ErrorKind::Conflict, "remoteActionInProgress"));
-    insta::assert_snapshot!(error.message, @"A reprovision is already pending on this Cloud PC (action 1). Wait for its result or cancel it, then ask again.");
+    insta::assert_snapshot!(error.message, @"A reprovision is already pending on this Cloud PC (action 1). Wait for its result or cancel it, then retry.");
     world.until(first, |action| action.state == State::Running).await;
     assert_eq!(refused(&world, id, Params::Reboot).await.code, "remoteActionInProgress");
     assert_eq!(world.end(first).await.state, State::Done);

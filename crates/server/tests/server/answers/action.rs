@@ -44,7 +44,7 @@ async fn a_reprovision_from_asking_to_its_result() {
           "date": "2026-03-01T12:00:00",
           "request-id": "00000000-0000-4000-8000-000000000001"
         },
-        "message": "A reprovision is already pending on this Cloud PC (action 1). Wait for its result or cancel it, then ask again."
+        "message": "A reprovision is already pending on this Cloud PC (action 1). Wait for its result or cancel it, then retry."
       }
     }
     "#);

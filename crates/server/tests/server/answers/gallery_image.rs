@@ -132,7 +132,7 @@ async fn what_is_wrong_with_a_new_image_is_told() {
     refusals += &told(&world.call(Who::Reader, "POST", IMAGES, Some(serde_json::from_str(&body).unwrap())).await);
     assert_snapshot!(refusals, @r#"
     409 nameAlreadyExists [id] There is a gallery image with the id 'microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc' already.
-    400 BadRequest [id] 'a/../b' cannot be the id of a gallery image: it has to have 1 to 128 letters, digits and '.', '-', '_', and begin with a letter or digit.
+    400 BadRequest [id] 'a/../b' cannot be the id of a gallery image: expected 1 to 128 letters, digits, '.', '-' or '_', starting with a letter or digit.
     400 BadRequest [id] The property 'id' has to be a text, but is null.
     400 BadRequest [displayName] The display name has to have 1 to 128 characters, not all of them blank.
     400 BadRequest [sizeInGB] A disk of 0 GB holds no image; 'sizeInGB' has to be 1 at least.
