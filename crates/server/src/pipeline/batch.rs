@@ -387,7 +387,7 @@ mod tests {
             let status = answered.map(|answered| answered.status);
             assert_eq!(
                 (status, took),
-                (taken.map_or(refused.clone(), |_| Ok(200)), taken.unwrap_or(0)),
+                (taken.map_or_else(|| refused.clone(), |_| Ok(200)), taken.unwrap_or(0)),
                 "{bytes} {media}"
             );
         }
