@@ -18,6 +18,7 @@ mod connection;
 mod deployments;
 mod desktop_tickets;
 mod device_codes;
+mod documents;
 mod health;
 mod pages;
 mod partners;
@@ -42,6 +43,7 @@ pub use connection::{
 pub use deployments::{Deployment, DeploymentFilter};
 pub use desktop_tickets::{DesktopKey, DesktopTicket, SecretHash};
 pub use device_codes::{DeviceCode, DeviceCodeShare};
+pub use documents::{DocumentConflict, DocumentIndex, DocumentName};
 pub use health::HEALTH_EVENTS_MAX;
 pub use pages::{FinishedPage, PAGE_DEPLOYMENTS};
 pub use reports::{Report, ReportType};
