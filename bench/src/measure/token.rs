@@ -1,9 +1,9 @@
 //! What it costs to believe a token: one that is new, and one that was verified a moment ago.
 
 use cloudpc_drivers::{SystemClock, SystemRng};
-use cloudpc_server::identity::{Identity, Parts};
+use cloudpc_server::identity::{Identity, IdentityDependencies};
 use cloudpc_server::request::BaseAddress;
-use cloudpc_store::{App, Store, WriteMode};
+use cloudpc_store::{Application, Store, WriteMode};
 use http::{HeaderMap, header};
 use indicatif::ProgressBar;
 use std::fs;
@@ -27,7 +27,7 @@ pub async fn measure(plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, Fa
     let directory = plan.directory.join("tokens");
     fs::create_dir_all(&directory)?;
     let store = Store::open(&directory, WriteMode::Inline)?;
-    let app = App {
+    let app = Application {
         tenant_id: data::TENANT,
         id: data::APP,
         name: "Bench".into(),
@@ -41,7 +41,7 @@ pub async fn measure(plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, Fa
             tx.app_put(&app)
         })
         .await?;
-    let parts = Parts {
+    let parts = IdentityDependencies {
         store,
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng),

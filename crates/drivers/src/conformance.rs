@@ -6,7 +6,7 @@
 //! [`Guest`]; they refuse to know which driver they have.
 
 mod guest;
-mod mishaps;
+mod incidents;
 mod refusals;
 mod screen;
 mod verbs;
@@ -20,7 +20,9 @@ use std::time::Duration;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{Driver, DriverError, FetchPolicy, FileFormat, Guest, GuestError, MachineSpec, Mishap, Sha256Digest, Tag};
+use crate::{
+    Driver, DriverError, FetchPolicy, FileFormat, Guest, GuestError, Incident, MachineSpec, Sha256Digest, Tag,
+};
 
 /// A driver that is put through the checks.
 #[async_trait]
@@ -32,7 +34,7 @@ pub trait Subject: Send + Sync {
     async fn restart(&mut self);
 
     /// Lets something befall a machine whose guest answers.
-    async fn befall(&self, id: CloudPcId, mishap: Mishap);
+    async fn inject(&self, id: CloudPcId, incident: Incident);
 
     /// A machine that it can run, other than those of other numbers, without a graphics processor
     /// and with a disk that may grow.
@@ -49,7 +51,7 @@ pub trait Subject: Send + Sync {
 
 /// A way to call a verb. Afterwards it is called once more, and must then have had its effect.
 #[derive(Clone, Copy, Debug)]
-pub enum Way {
+pub enum CallMode {
     /// Not at all before.
     Once,
     /// Once before.
@@ -57,24 +59,24 @@ pub enum Way {
     /// Two times before, at the same time.
     AtOnce,
     /// Once before, dropped at some moment.
-    Dropped(Moment),
+    Dropped(CallPhase),
     /// Once before; at some moment the driver's process dies.
-    Died(Moment),
+    Died(CallPhase),
 }
 
 /// A moment of a call.
 #[derive(Clone, Copy, Debug)]
-pub enum Moment {
+pub enum CallPhase {
     /// After so many awaits.
     Awaits(u32),
     /// After so long, for calls that wait for work done elsewhere.
     Elapsed(Duration),
 }
 
-impl Way {
+impl CallMode {
     /// Every way, at moments for calls whose work is done in their own awaits.
     pub fn all() -> Vec<Self> {
-        let moments = [0, 1, 3, 70, 200].map(Moment::Awaits);
+        let moments = [0, 1, 3, 70, 200].map(CallPhase::Awaits);
         let ways = [Self::Once, Self::Twice, Self::AtOnce].into_iter();
         ways.chain(moments.map(Self::Dropped)).chain(moments.map(Self::Died)).collect()
     }
@@ -119,9 +121,9 @@ pub struct Report {
 /// Puts the driver through every check.
 pub async fn check(subject: &mut dyn Subject) -> Report {
     let mut report = Report { checks: 0, violations: Vec::new() };
-    verbs::check(subject, &Way::all(), &mut report).await;
+    verbs::check(subject, &CallMode::all(), &mut report).await;
     refusals::check(subject, &mut report).await;
-    mishaps::check(subject, &mut report).await;
+    incidents::check(subject, &mut report).await;
     guest::check(subject, &mut report).await;
     screen::check(subject, &mut report).await;
     report
@@ -129,7 +131,7 @@ pub async fn check(subject: &mut dyn Subject) -> Report {
 
 /// Checks what each verb brings about when it is called in one of these ways, taken in turn: for
 /// drivers on which each check takes seconds.
-pub async fn check_verbs_in_turn(subject: &mut dyn Subject, ways: &[Way]) -> Report {
+pub async fn check_verbs_in_turn(subject: &mut dyn Subject, ways: &[CallMode]) -> Report {
     let mut report = Report { checks: 0, violations: Vec::new() };
     verbs::check_in_turn(subject, ways, &mut report).await;
     report
@@ -143,9 +145,9 @@ pub async fn check_refusals(subject: &mut dyn Subject) -> Report {
 }
 
 /// Checks what becomes of machines that nobody has asked to change.
-pub async fn check_mishaps(subject: &mut dyn Subject) -> Report {
+pub async fn check_incidents(subject: &mut dyn Subject) -> Report {
     let mut report = Report { checks: 0, violations: Vec::new() };
-    mishaps::check(subject, &mut report).await;
+    incidents::check(subject, &mut report).await;
     report
 }
 
@@ -165,17 +167,17 @@ impl fmt::Display for Violation {
 
 /// What was not as it should be.
 #[derive(Debug)]
-struct Wrong(String);
+struct CheckFailure(String);
 
-type Checked = Result<(), Wrong>;
+type CheckResult = Result<(), CheckFailure>;
 
-impl From<DriverError> for Wrong {
+impl From<DriverError> for CheckFailure {
     fn from(error: DriverError) -> Self {
         Self(error.to_string())
     }
 }
 
-impl From<GuestError> for Wrong {
+impl From<GuestError> for CheckFailure {
     fn from(error: GuestError) -> Self {
         Self(error.to_string())
     }
@@ -192,20 +194,20 @@ impl Report {
     }
 
     /// The next check's machine.
-    fn bench(&mut self, subject: &dyn Subject) -> Bench {
+    fn bench(&mut self, subject: &dyn Subject) -> Fixture {
         self.checks += 1;
-        Bench::new(subject, self.checks)
+        Fixture::new(subject, self.checks)
     }
 
-    fn add(&mut self, check: String, result: Checked) {
-        if let Err(Wrong(found)) = result {
+    fn add(&mut self, check: String, result: CheckResult) {
+        if let Err(CheckFailure(found)) = result {
             self.violations.push(Violation { check, found });
         }
     }
 }
 
 /// One machine under check, and the names that its check uses.
-struct Bench {
+struct Fixture {
     driver: Arc<dyn Driver>,
     spec: MachineSpec,
     tag: Tag,
@@ -217,7 +219,7 @@ struct Bench {
     none: String,
 }
 
-impl Bench {
+impl Fixture {
     fn new(subject: &dyn Subject, number: u32) -> Self {
         let spec = subject.spec(number);
         let snapshot = SnapshotId::new(spec.id, Uuid::from_u128(number.into()));
@@ -231,38 +233,38 @@ impl Bench {
     }
 
     /// Made, and off.
-    async fn present(&self) -> Checked {
+    async fn present(&self) -> CheckResult {
         Ok(self.driver.ensure_present(&self.spec).await?)
     }
 
     /// Running, with a guest that answers.
-    async fn ready(&self) -> Checked {
+    async fn ready(&self) -> CheckResult {
         self.present().await?;
         self.boot().await
     }
 
-    async fn boot(&self) -> Checked {
+    async fn boot(&self) -> CheckResult {
         self.driver.ensure_running(self.spec.id).await?;
         Ok(self.guest().await?.wait_ready().await?)
     }
 
-    async fn stop(&self) -> Checked {
+    async fn stop(&self) -> CheckResult {
         Ok(self.driver.ensure_stopped(self.spec.id, crate::StopMode::Graceful).await?)
     }
 
     /// Marks the disk of a machine that is ready.
-    async fn mark(&self, mark: &str) -> Checked {
+    async fn mark(&self, mark: &str) -> CheckResult {
         Ok(self.guest().await?.write_file(&self.mark, mark.as_bytes()).await?)
     }
 
     /// Boots and looks which mark the disk has.
-    async fn must_boot_with_mark(&self, mark: Option<&str>) -> Checked {
+    async fn must_boot_with_mark(&self, mark: Option<&str>) -> CheckResult {
         self.boot().await?;
         let found = self.guest().await?.read_file(&self.mark).await?;
         must_be("the mark on the disk", found.as_deref(), mark.map(str::as_bytes))
     }
 
-    async fn must_be(&self, power: Power, boots: u64, disk: Option<&Tag>) -> Checked {
+    async fn must_be(&self, power: Power, boots: u64, disk: Option<&Tag>) -> CheckResult {
         let observed = self.driver.observe(self.spec.id).await?;
         must_be("power", observed.power, power)?;
         must_be("boots", observed.boots, boots)?;
@@ -270,12 +272,12 @@ impl Bench {
     }
 }
 
-fn must_be<T: PartialEq + fmt::Debug>(what: &str, found: T, expected: T) -> Checked {
+fn must_be<T: PartialEq + fmt::Debug>(what: &str, found: T, expected: T) -> CheckResult {
     match found == expected {
         true => Ok(()),
-        false => Err(Wrong(format!("{what} is {found:?} and should be {expected:?}"))),
+        false => Err(CheckFailure(format!("{what} is {found:?} and should be {expected:?}"))),
     }
 }
 
 /// A step of a check.
-type Step = fn(&Bench) -> BoxFuture<'_, Checked>;
+type Step = fn(&Fixture) -> BoxFuture<'_, CheckResult>;

@@ -28,7 +28,7 @@ use tokio::time::timeout;
 use url::{Host, Url};
 
 use crate::{DriverError, GuestError, Sha256Digest};
-pub(crate) use route::{Answer, Route, Whereabouts, too_slow};
+pub(crate) use route::{HostScope, Route, RouteStep, too_slow};
 pub use route::{REDIRECTS_MAX, URL_BYTES_MAX};
 
 /// What a download may do.
@@ -105,10 +105,10 @@ impl Fetcher {
 
     /// Made for the first download that needs it: reading the host's authorities takes
     /// milliseconds, and there are hosts without any, such as small containers.
-    fn client(&self, whereabouts: Whereabouts) -> Result<&Client, GuestError> {
+    fn client(&self, whereabouts: HostScope) -> Result<&Client, GuestError> {
         let place = match whereabouts {
-            Whereabouts::Public => &self.0.public,
-            Whereabouts::Anywhere => &self.0.anywhere,
+            HostScope::Public => &self.0.public,
+            HostScope::Anywhere => &self.0.anywhere,
         };
         if let Some(client) = place.get() {
             return Ok(client);
@@ -202,8 +202,8 @@ impl Fetcher {
             let response = request.send().await.map_err(|error| self.failure(&route, &error))?;
             let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
             match route.answered(response.status().as_u16(), location)? {
-                Answer::File => return self.keep(&route, response, policy, sink).await,
-                Answer::Redirect => {}
+                RouteStep::File => return self.keep(&route, response, policy, sink).await,
+                RouteStep::Redirect => {}
             }
         }
     }
@@ -244,13 +244,13 @@ impl Fetcher {
 }
 
 /// The addresses of a name, those that are allowed.
-async fn resolve(whereabouts: Whereabouts, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+async fn resolve(whereabouts: HostScope, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let found = tokio::net::lookup_host((name, port)).await;
     let found = found.map_err(|error| whereabouts.unresolved(name, &error.to_string())).map(Vec::from_iter);
     found.and_then(|all| whereabouts.allowed(name, &all)).map_err(io::Error::other)
 }
 
-impl Resolve for Whereabouts {
+impl Resolve for HostScope {
     fn resolve(&self, name: Name) -> Resolving {
         let whereabouts = *self;
         Box::pin(async move {

@@ -76,13 +76,13 @@ pub struct Observed {
     /// The disks that were set aside, by the tag under which each was.
     pub asides: Vec<Aside>,
     /// What has become of it without being asked for, as far as is known.
-    pub trouble: Option<Trouble>,
+    pub condition: Option<MachineCondition>,
 }
 
 /// What has become of a machine without being asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Trouble {
+pub enum MachineCondition {
     /// It is off, because its process or its host's power was lost.
     Crashed,
     /// It is off, because its operating system has given up.
@@ -108,7 +108,7 @@ pub struct Aside {
 /// happen; no driver does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Mishap {
+pub enum Incident {
     /// It loses its power.
     Crash,
     /// Its operating system gives up.

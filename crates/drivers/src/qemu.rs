@@ -74,7 +74,7 @@ use watch::Watch;
 
 pub use accelerator::{Accelerator, AcceleratorSetting};
 pub use capacity::Capacity;
-pub use image::{About, Downloads, Firmware, Images, Import, OnHost, Progress, Recipe};
+pub use image::{Downloads, Firmware, ImageInfo, Images, Import, OnHost, Progress, Recipe};
 pub use limits::LimitsSetting;
 pub use network::Network;
 
@@ -179,7 +179,7 @@ impl QemuDriver {
         self.0.accelerator().await
     }
 
-    /// Makes a warm image `warm` of a machine of this spec: see [`About::warm`]. Takes a boot.
+    /// Makes a warm image `warm` of a machine of this spec: see [`ImageInfo::warm`]. Takes a boot.
     ///
     /// # Errors
     /// The machine cannot be made or run, or the image cannot be kept.
@@ -411,9 +411,9 @@ impl Host {
 
 impl Slot {
     /// Says that somebody wants the power cut, until the guard is dropped.
-    fn force(self: &Arc<Self>) -> Forcing {
+    fn force(self: &Arc<Self>) -> ForcedStop {
         self.forcing.send_modify(|count| *count += 1);
-        Forcing(Arc::clone(self))
+        ForcedStop(Arc::clone(self))
     }
 
     /// Ends when somebody wants the power cut.
@@ -433,9 +433,9 @@ impl Slot {
     }
 }
 
-struct Forcing(Arc<Slot>);
+struct ForcedStop(Arc<Slot>);
 
-impl Drop for Forcing {
+impl Drop for ForcedStop {
     fn drop(&mut self) {
         self.0.forcing.send_modify(|count| *count -= 1);
     }

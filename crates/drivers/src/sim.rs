@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::changes::Changes;
-use crate::{DriverError, Fetcher, MachineSpec, Mishap};
+use crate::{DriverError, Fetcher, Incident, MachineSpec};
 use machine::Machine;
 use world::World;
 
@@ -79,7 +79,7 @@ pub struct Artifact {
 /// What ails one machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Ailment {
+pub struct ScriptedCondition {
     /// Nearly no free disk.
     pub disk_full: bool,
     /// The guest reaches no host.
@@ -142,24 +142,24 @@ impl SimDriver {
     ///
     /// # Errors
     /// It cannot be written down.
-    pub fn seed(&self, spec: &MachineSpec, ailment: Ailment) -> Result<(), DriverError> {
+    pub fn seed(&self, spec: &MachineSpec, scripted_condition: ScriptedCondition) -> Result<(), DriverError> {
         let mut world = self.inner.lock();
         if world.has(spec.id) {
             return Ok(());
         }
-        world.put(Machine::settled(spec, ailment, self.inner.parts.clock.now()))
+        world.put(Machine::settled(spec, scripted_condition, self.inner.parts.clock.now()))
     }
 
     /// Lets something befall a machine. It has no effect on one that is off.
     ///
     /// # Errors
     /// There is no such machine, or it cannot be written down.
-    pub fn befall(&self, id: CloudPcId, mishap: Mishap) -> Result<(), DriverError> {
+    pub fn inject(&self, id: CloudPcId, incident: Incident) -> Result<(), DriverError> {
         let now = self.inner.parts.clock.now();
         {
             let mut world = self.inner.lock();
             world.look(id, now)?;
-            world.change(id, |machine| machine.suffer(mishap))?;
+            world.change(id, |machine| machine.apply_incident(incident))?;
         }
         self.inner.stirred.notify_waiters();
         self.inner.changes.tell(id);
@@ -167,8 +167,8 @@ impl SimDriver {
     }
 
     /// The ailment of a machine, for saving a scenario.
-    pub fn ailment(&self, id: CloudPcId) -> Option<Ailment> {
-        self.inner.lock().machine(id).ok().map(|machine| machine.ailment.clone())
+    pub fn scripted_condition(&self, id: CloudPcId) -> Option<ScriptedCondition> {
+        self.inner.lock().machine(id).ok().map(|machine| machine.scripted_condition.clone())
     }
 
     /// Names of agents installed on a machine.
@@ -190,7 +190,7 @@ impl SimDriver {
     }
 }
 
-impl Ailment {
+impl ScriptedCondition {
     /// Whether nothing ails the machine.
     pub fn is_none(&self) -> bool {
         *self == Self::default()

@@ -26,8 +26,8 @@ use std::time::Duration;
 
 pub use deploy_agent::ERROR_CODES as DEPLOY_ERROR_CODES;
 pub(crate) use rename::DISPLAY_NAME_CHARS_MAX;
-pub use step::{Cancel, Late, Step, TimeMax};
-pub(crate) use step::{Context, Said, Trouble};
+pub use step::{Cancel, OnTimeout, Step, TimeMax};
+pub(crate) use step::{StepContext, StepError, StepOutput};
 
 /// How one kind of action is carried out.
 #[derive(Debug)]
@@ -41,16 +41,16 @@ pub struct Recipe {
     /// The status of the Cloud PC while it runs, if it is not usable meanwhile.
     pub status: Option<CloudPcStatus>,
     /// What changes in the store when it is done.
-    pub(crate) done: Done,
+    pub(crate) complete: CompleteFn,
     /// What it leaves behind when it ends badly and nothing of it was taken back.
-    pub(crate) left: fn(&Action) -> Left,
+    pub(crate) after_failure: fn(&Action) -> AfterFailure,
 }
 
 /// Changes the Cloud PC's row, and whatever else is stored, in the commit that ends an action well.
-pub(crate) type Done = fn(&mut Ending<'_, '_>) -> Result<(), StoreError>;
+pub(crate) type CompleteFn = fn(&mut Completion<'_, '_>) -> Result<(), StoreError>;
 
 /// What an ending action changes.
-pub(crate) struct Ending<'a, 'tx> {
+pub(crate) struct Completion<'a, 'tx> {
     pub tx: &'a mut Tx<'tx>,
     pub rng: &'a dyn Rng,
     pub now: Timestamp,
@@ -61,9 +61,9 @@ pub(crate) struct Ending<'a, 'tx> {
 
 /// What an action that ended badly has left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Left {
+pub(crate) enum AfterFailure {
     /// The machine is what it was.
-    AsBefore,
+    Unchanged,
     /// It is not.
     Broken,
 }
@@ -101,19 +101,19 @@ const fn minutes(count: u64) -> Duration {
     Duration::from_secs(60 * count)
 }
 
-fn as_before(_action: &Action) -> Left {
-    Left::AsBefore
+fn unchanged(_action: &Action) -> AfterFailure {
+    AfterFailure::Unchanged
 }
 
-fn nothing(_ending: &mut Ending<'_, '_>) -> Result<(), StoreError> {
+fn nothing(_ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-impl Ending<'_, '_> {
+impl Completion<'_, '_> {
     /// Keeps what undoing this action needs: what the Cloud PC is before its end changes it, and
     /// the disk, if the action has set it aside. From here on a step forward and a step back are
     /// the same: whatever is taken away stays for the undo window.
-    fn leave_way_back(&mut self, disk_aside: bool) -> Result<(), StoreError> {
+    fn keep_undo_record(&mut self, disk_aside: bool) -> Result<(), StoreError> {
         let record = UndoRecord {
             tenant_id: self.action.tenant_id,
             cloud_pc_id: self.cloud_pc.id,

@@ -8,11 +8,11 @@ use cloudpc_model::{
 use cloudpc_store::{StoreError, Tx};
 
 use crate::plan;
-use crate::request::Asked;
+use crate::request::RequestContext;
 
 /// A row about what a caller asks for.
 pub(crate) fn asked_for(
-    asked: &Asked,
+    asked: &RequestContext,
     at: Timestamp,
     verb: impl Into<AuditVerb>,
     resource: AuditResource,
@@ -28,7 +28,7 @@ pub(crate) fn resource(cloud_pc: &CloudPc) -> AuditResource {
 /// Writes the row of a caller's intervention in an action, such as canceling it.
 pub(crate) fn intervention(
     tx: &mut Tx<'_>,
-    asked: &Asked,
+    asked: &RequestContext,
     action: &Action,
     verb: AuditVerb,
     now: Timestamp,

@@ -7,7 +7,7 @@ use cloudpc_store::{DeploymentFilter, StoreError, Tx};
 
 use crate::actions::recipe;
 use crate::deploy::{TARGETS_MAX, partners_of};
-use crate::request::Asked;
+use crate::request::RequestContext;
 use crate::{Engine, audit, plan};
 
 impl Engine {
@@ -15,7 +15,7 @@ impl Engine {
     ///
     /// # Errors
     /// Not found; conflict (`tooLateToCancel`: it has ended or is past its point of no return).
-    pub async fn cancel(&self, asked: &Asked, action: ActionId) -> Result<(), Error> {
+    pub async fn cancel(&self, asked: &RequestContext, action: ActionId) -> Result<(), Error> {
         let (asked, now) = (asked.clone(), self.parts.clock.now());
         let canceled = self.parts.store.write(move |tx| {
             let action = tx.action(asked.tenant_id, action)?.ok_or_else(|| no_action(action))?;
@@ -30,7 +30,7 @@ impl Engine {
     ///
     /// # Errors
     /// Not found; conflict if none could be.
-    pub async fn cancel_activity(&self, asked: &Asked, activity: ActivityId) -> Result<u64, Error> {
+    pub async fn cancel_activity(&self, asked: &RequestContext, activity: ActivityId) -> Result<u64, Error> {
         let (asked, now) = (asked.clone(), self.parts.clock.now());
         let canceled = self.parts.store.write(move |tx| {
             let mut canceled = Vec::new();
@@ -56,7 +56,7 @@ impl Engine {
     ///
     /// # Errors
     /// Not found; conflict unless it is stuck.
-    pub async fn settle(&self, asked: &Asked, action: ActionId) -> Result<(), Error> {
+    pub async fn settle(&self, asked: &RequestContext, action: ActionId) -> Result<(), Error> {
         let (asked, now) = (asked.clone(), self.parts.clock.now());
         let settled = self.parts.store.write(move |tx| {
             let action = tx.action(asked.tenant_id, action)?.ok_or_else(|| no_action(action))?;
@@ -83,7 +83,7 @@ impl Engine {
     }
 }
 
-fn cancel(tx: &mut Tx<'_>, action: &Action, asked: &Asked, now: Timestamp) -> Result<ActionId, Error> {
+fn cancel(tx: &mut Tx<'_>, action: &Action, asked: &RequestContext, now: Timestamp) -> Result<ActionId, Error> {
     match action.state {
         State::Pending => {
             // Before the row of the end.
@@ -138,7 +138,7 @@ pub(crate) fn end_pending(
     audit::end(tx, &action, now)
 }
 
-fn deployments_of(tx: &Tx<'_>, asked: &Asked, activity: ActivityId) -> Result<Vec<Action>, Error> {
+fn deployments_of(tx: &Tx<'_>, asked: &RequestContext, activity: ActivityId) -> Result<Vec<Action>, Error> {
     let filter = DeploymentFilter { activity: Some(activity.to_string()), target: None };
     let (first, last) = (ActionId(0), ActionId(i64::MAX));
     for partner in partners_of(tx, asked.tenant_id)? {

@@ -9,7 +9,7 @@ use cloudpc_store::{NewAction, Reader, Report, ReportType, StoreError, Tx};
 use std::collections::BTreeSet;
 
 use crate::actions::recipe;
-use crate::request::Asked;
+use crate::request::RequestContext;
 use crate::{Engine, audit};
 
 /// Most Cloud PCs of one call.
@@ -20,7 +20,7 @@ const PARTNERS_PAGE: usize = 100;
 
 /// What a call to deploy started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deployed {
+pub struct DeployReceipt {
     /// The activity over all of them.
     pub activity_id: ActivityId,
 }
@@ -32,7 +32,12 @@ impl Engine {
     /// # Errors
     /// Not found (partner); conflict (connection disabled `partnerConnectionDisabled`, no agent
     /// configured `agentNotConfigured`).
-    pub async fn deploy(&self, asked: &Asked, partner: PartnerId, targets: Vec<String>) -> Result<Deployed, Error> {
+    pub async fn deploy(
+        &self,
+        asked: &RequestContext,
+        partner: PartnerId,
+        targets: Vec<String>,
+    ) -> Result<DeployReceipt, Error> {
         let targets = distinct(targets)?;
         let (asked, now) = (asked.clone(), self.parts.clock.now());
         let activity_id = ActivityId::random(&*self.parts.rng);
@@ -46,7 +51,7 @@ impl Engine {
         });
         written.await?;
         self.work.wake.notify_one();
-        Ok(Deployed { activity_id })
+        Ok(DeployReceipt { activity_id })
     }
 }
 
@@ -71,7 +76,7 @@ fn distinct(targets: Vec<String>) -> Result<Vec<String>, Error> {
 /// Writes the action, the result row and the report of each target, and one audit row for all.
 pub(crate) fn accept(
     tx: &mut Tx<'_>,
-    asked: &Asked,
+    asked: &RequestContext,
     partner: &Partner,
     agent: &AgentSetting,
     activity_id: ActivityId,

@@ -5,7 +5,7 @@
 //! wrong is told by the Cloud PC's detail until it is well again; what others have written there is
 //! theirs.
 
-use cloudpc_drivers::{Observed, Trouble};
+use cloudpc_drivers::{MachineCondition, Observed};
 use cloudpc_model::{
     Admission, CloudPc, CloudPcStatus, HealthCheck, HealthEvent, Kind, Power, StatusDetail, Timestamp, admit,
 };
@@ -37,45 +37,50 @@ pub const RESTART_PAUSE_MIN: Duration = Duration::from_secs(10);
 pub(crate) struct Verdict {
     /// What was found, if that is news.
     pub event: Option<HealthEvent>,
-    pub then: Then,
+    pub then: Remedy,
 }
 
 /// What is to be done about it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Then {
+pub(crate) enum Remedy {
     Nothing,
     LookAgain(Timestamp),
     PowerOn,
 }
 
 /// What is told of a kind of trouble.
-struct Words {
+struct HealthMessage {
     code: &'static str,
     check: &'static str,
     message: &'static str,
 }
 
-fn words(trouble: Trouble) -> Words {
-    let (code, check, message) = match trouble {
-        Trouble::Crashed => ("machineCrashed", "PowerCheck", "The machine has lost its power."),
-        Trouble::Panicked => {
+fn health_message(condition: MachineCondition) -> HealthMessage {
+    let (code, check, message) = match condition {
+        MachineCondition::Crashed => ("machineCrashed", "PowerCheck", "The machine has lost its power."),
+        MachineCondition::Panicked => {
             ("guestPanicked", "PowerCheck", "The operating system has given up, and the machine is off.")
         }
-        Trouble::ShutDown => ("guestShutDown", "PowerCheck", "It was shut down from inside, and is left off."),
-        Trouble::HostDiskFull => (
+        MachineCondition::ShutDown => ("guestShutDown", "PowerCheck", "It was shut down from inside, and is left off."),
+        MachineCondition::HostDiskFull => (
             "hostDiskFull",
             "HostDiskCheck",
             "The machine stands still, because the disk of its host is full. It goes on by itself when there is room.",
         ),
-        Trouble::GuestSilent => ("guestSilent", "AgentCheck", "The guest has not answered for long."),
+        MachineCondition::GuestSilent => ("guestSilent", "AgentCheck", "The guest has not answered for long."),
     };
-    Words { code, check, message }
+    HealthMessage { code, check, message }
 }
 
 /// Whether a detail was written here.
-fn ours(detail: &StatusDetail) -> Option<Words> {
-    let all = [Trouble::Crashed, Trouble::Panicked, Trouble::HostDiskFull, Trouble::GuestSilent];
-    all.into_iter().map(words).find(|words| words.code == detail.code)
+fn ours(detail: &StatusDetail) -> Option<HealthMessage> {
+    let all = [
+        MachineCondition::Crashed,
+        MachineCondition::Panicked,
+        MachineCondition::HostDiskFull,
+        MachineCondition::GuestSilent,
+    ];
+    all.into_iter().map(health_message).find(|health_message| health_message.code == detail.code)
 }
 
 /// Decides, and writes into the Cloud PC and the check what is known from here on.
@@ -89,89 +94,90 @@ pub(crate) fn judge(
     let ran = cloud_pc.power_observed == Power::Running;
     cloud_pc.power_observed = observed.power;
     let wanted = cloud_pc.power_intended != Power::PoweredOff;
-    match observed.trouble {
+    match observed.condition {
         None => well(cloud_pc, check, now),
-        Some(Trouble::ShutDown) => {
+        Some(MachineCondition::ShutDown) => {
             take_back(cloud_pc);
             cloud_pc.power_intended = Power::PoweredOff;
-            let event = wanted.then(|| event(&words(Trouble::ShutDown), true, now));
-            Verdict { event, then: Then::Nothing }
+            let event = wanted.then(|| event(&health_message(MachineCondition::ShutDown), true, now));
+            Verdict { event, then: Remedy::Nothing }
         }
-        Some(Trouble::Crashed | Trouble::Panicked) if !wanted => well(cloud_pc, check, now),
-        Some(trouble @ (Trouble::Crashed | Trouble::Panicked)) => {
+        Some(MachineCondition::Crashed | MachineCondition::Panicked) if !wanted => well(cloud_pc, check, now),
+        Some(condition @ (MachineCondition::Crashed | MachineCondition::Panicked)) => {
             check.forget_at = None;
-            let (mut words, then) = (words(trouble), start_again(cloud_pc, check, restart, now));
-            let given_up = then == Then::Nothing && check.restarts >= RESTARTS_MAX;
+            let (mut health_message, then) = (health_message(condition), start_again(cloud_pc, check, restart, now));
+            let given_up = then == Remedy::Nothing && check.restarts >= RESTARTS_MAX;
             if given_up {
-                words.message = "The machine is off: it was started again several times and has not stayed well.";
+                health_message.message =
+                    "The machine is off: it was started again several times and has not stayed well.";
             }
-            let news = note(cloud_pc, &words) || ran || given_up;
-            Verdict { event: news.then(|| event(&words, false, now)), then }
+            let news = note(cloud_pc, &health_message) || ran || given_up;
+            Verdict { event: news.then(|| event(&health_message, false, now)), then }
         }
-        Some(trouble @ (Trouble::HostDiskFull | Trouble::GuestSilent)) => {
+        Some(condition @ (MachineCondition::HostDiskFull | MachineCondition::GuestSilent)) => {
             // The driver tells when it is over.
-            let words = words(trouble);
-            let event = note(cloud_pc, &words).then(|| event(&words, false, now));
-            Verdict { event, then: Then::Nothing }
+            let health_message = health_message(condition);
+            let event = note(cloud_pc, &health_message).then(|| event(&health_message, false, now));
+            Verdict { event, then: Remedy::Nothing }
         }
     }
 }
 
 fn well(cloud_pc: &mut CloudPc, check: &mut HealthCheck, now: Timestamp) -> Verdict {
     check.restart_at = None;
-    let event = take_back(cloud_pc).map(|mut words| {
-        words.message = "It is well again.";
-        event(&words, true, now)
+    let event = take_back(cloud_pc).map(|mut health_message| {
+        health_message.message = "It is well again.";
+        event(&health_message, true, now)
     });
     let then = match check.restarts {
-        0 => Then::Nothing,
+        0 => Remedy::Nothing,
         _ => match *check.forget_at.get_or_insert(now + WELL_TIME) {
-            forget_at if forget_at <= now => Then::Nothing,
-            forget_at => Then::LookAgain(forget_at),
+            forget_at if forget_at <= now => Remedy::Nothing,
+            forget_at => Remedy::LookAgain(forget_at),
         },
     };
     Verdict { event, then }
 }
 
 /// When a machine that is off and should not be is started again, if at all.
-fn start_again(cloud_pc: &CloudPc, check: &mut HealthCheck, restart: Restart, now: Timestamp) -> Then {
+fn start_again(cloud_pc: &CloudPc, check: &mut HealthCheck, restart: Restart, now: Timestamp) -> Remedy {
     let admitted = admit(Kind::PowerOn, cloud_pc.status, None) == Admission::Accept;
     if restart == Restart::Never || !admitted || check.restarts >= RESTARTS_MAX {
-        return Then::Nothing;
+        return Remedy::Nothing;
     }
     let pause = RESTART_PAUSE_MIN * 2u32.pow(check.restarts);
     match *check.restart_at.get_or_insert(now + pause) {
         restart_at if restart_at <= now => {
             check.restart_at = None;
             check.restarts += 1;
-            Then::PowerOn
+            Remedy::PowerOn
         }
-        restart_at => Then::LookAgain(restart_at),
+        restart_at => Remedy::LookAgain(restart_at),
     }
 }
 
 /// Writes what is wrong into the Cloud PC, if that can be told there; whether it is news.
-fn note(cloud_pc: &mut CloudPc, words: &Words) -> bool {
+fn note(cloud_pc: &mut CloudPc, health_message: &HealthMessage) -> bool {
     let free = cloud_pc.status_detail.as_ref().is_none_or(|detail| ours(detail).is_some());
     let usable = matches!(cloud_pc.status, CloudPcStatus::Provisioned | CloudPcStatus::ProvisionedWithWarnings);
     if !(free && usable) {
         return false;
     }
-    let detail = StatusDetail { code: words.code.into(), message: words.message.into() };
+    let detail = StatusDetail { code: health_message.code.into(), message: health_message.message.into() };
     cloud_pc.status = CloudPcStatus::ProvisionedWithWarnings;
-    cloud_pc.status_detail.replace(detail).is_none_or(|before| before.code != words.code)
+    cloud_pc.status_detail.replace(detail).is_none_or(|before| before.code != health_message.code)
 }
 
 /// Takes back what was written into the Cloud PC here.
-fn take_back(cloud_pc: &mut CloudPc) -> Option<Words> {
-    let words = ours(cloud_pc.status_detail.as_ref()?)?;
+fn take_back(cloud_pc: &mut CloudPc) -> Option<HealthMessage> {
+    let health_message = ours(cloud_pc.status_detail.as_ref()?)?;
     cloud_pc.status_detail = None;
     if cloud_pc.status == CloudPcStatus::ProvisionedWithWarnings {
         cloud_pc.status = CloudPcStatus::Provisioned;
     }
-    Some(words)
+    Some(health_message)
 }
 
-fn event(words: &Words, well: bool, at: Timestamp) -> HealthEvent {
-    HealthEvent { id: 0, at, name: words.check.into(), well, message: words.message.into() }
+fn event(health_message: &HealthMessage, well: bool, at: Timestamp) -> HealthEvent {
+    HealthEvent { id: 0, at, name: health_message.check.into(), well, message: health_message.message.into() }
 }

@@ -23,14 +23,14 @@ use cloudpc_store::Store;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use deploy::{Deployed, TARGETS_MAX};
+pub use deploy::{DeployReceipt, TARGETS_MAX};
 pub use faults::{Effect, FaultRule, Faults};
 pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, Restart, WELL_TIME};
-pub use request::Asked;
+pub use request::RequestContext;
 
 /// What the engine is made of.
 #[derive(Clone)]
-pub struct Parts {
+pub struct EngineDependencies {
     /// Where everything durable is.
     pub store: Store,
     /// What runs the machines.
@@ -71,8 +71,8 @@ pub struct Settings {
 /// The engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    parts: Arc<Parts>,
-    work: Arc<run::Work>,
+    parts: Arc<EngineDependencies>,
+    work: Arc<run::LocalClaims>,
 }
 
 /// Returns the tag that marks an action's work on its machine. The number is for people; the nonce
@@ -86,7 +86,7 @@ fn tag(action: ActionId, nonce: Option<u64>) -> Tag {
 
 impl Engine {
     /// The engine over these parts. Nothing runs until [`Engine::run`].
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: EngineDependencies) -> Self {
         Self { parts: Arc::new(parts), work: Arc::default() }
     }
 }

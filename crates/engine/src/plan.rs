@@ -6,7 +6,7 @@ use crate::actions::{Recipe, Step};
 
 /// What a worker has to do.
 #[derive(Clone, Debug)]
-pub(crate) enum Next {
+pub(crate) enum Decision {
     /// Do a step.
     Run(&'static Step),
     /// Take a step back.
@@ -25,17 +25,17 @@ pub(crate) enum Next {
 ///
 /// A step whose record says that it runs is run again without a new record: after a crash this is
 /// how its worker's successor joins in, and a crash does not use up an attempt.
-pub(crate) fn next(action: &Action, now: Timestamp, recipe: &'static Recipe) -> Next {
+pub(crate) fn next(action: &Action, now: Timestamp, recipe: &'static Recipe) -> Decision {
     match action.state {
         State::Running => forward(action, now, recipe),
         State::Undoing => back(action, now, recipe),
         State::Pending | State::Done | State::Failed | State::Canceled | State::NotSupported | State::Stuck => {
-            Next::Nothing
+            Decision::Nothing
         }
     }
 }
 
-fn forward(action: &Action, now: Timestamp, recipe: &'static Recipe) -> Next {
+fn forward(action: &Action, now: Timestamp, recipe: &'static Recipe) -> Decision {
     let past_return = recipe.past_return(action);
     if let Some((outcome, failure)) = &action.outcome {
         return end(action, recipe, *outcome, failure.clone());
@@ -47,33 +47,33 @@ fn forward(action: &Action, now: Timestamp, recipe: &'static Recipe) -> Next {
         return end(action, recipe, State::Failed, Some(overdue(action)));
     }
     for step in recipe.steps {
-        let Some(record) = action.step(step.name) else { return Next::Run(step) };
+        let Some(record) = action.step(step.name) else { return Decision::Run(step) };
         match (record.state, record.due_at) {
             (StepState::Succeeded, _) => {}
             (StepState::Waiting, Some(due_at)) if due_at > now => {
-                return Next::WaitUntil(if past_return { due_at } else { due_at.min(action.deadline_at) });
+                return Decision::WaitUntil(if past_return { due_at } else { due_at.min(action.deadline_at) });
             }
-            _ => return Next::Run(step),
+            _ => return Decision::Run(step),
         }
     }
-    Next::Finish(State::Done, None)
+    Decision::Finish(State::Done, None)
 }
 
-fn end(action: &Action, recipe: &'static Recipe, outcome: State, failure: Option<Failure>) -> Next {
+fn end(action: &Action, recipe: &'static Recipe, outcome: State, failure: Option<Failure>) -> Decision {
     if recipe.past_return(action) || steps_to_undo(action, recipe).next().is_none() {
-        Next::Finish(outcome, failure)
+        Decision::Finish(outcome, failure)
     } else {
-        Next::TurnBack(outcome, failure)
+        Decision::TurnBack(outcome, failure)
     }
 }
 
-fn back(action: &Action, now: Timestamp, recipe: &'static Recipe) -> Next {
+fn back(action: &Action, now: Timestamp, recipe: &'static Recipe) -> Decision {
     match steps_to_undo(action, recipe).next() {
-        Some((_, Some(due_at))) if due_at > now => Next::WaitUntil(due_at),
-        Some((step, _)) => Next::Undo(step),
+        Some((_, Some(due_at))) if due_at > now => Decision::WaitUntil(due_at),
+        Some((step, _)) => Decision::Undo(step),
         None => {
             let (outcome, failure) = action.outcome.clone().unwrap_or((State::Failed, None));
-            Next::Finish(outcome, failure)
+            Decision::Finish(outcome, failure)
         }
     }
 }

@@ -19,7 +19,7 @@ const ACTIONS_SEEN: usize = 100;
 
 /// Who asks, and by which request.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct RequestContext {
     /// The tenant of the caller.
     pub tenant_id: TenantId,
     /// The caller.
@@ -41,7 +41,12 @@ impl Engine {
     /// # Errors
     /// Not found; conflict (`remoteActionInProgress` naming the open action,
     /// `cloudPcStatusNotAllowed`); invalid (an unknown service plan or restore point).
-    pub async fn request(&self, asked: &Asked, cloud_pc: CloudPcId, params: Params) -> Result<ActionId, Error> {
+    pub async fn request(
+        &self,
+        asked: &RequestContext,
+        cloud_pc: CloudPcId,
+        params: Params,
+    ) -> Result<ActionId, Error> {
         let tenant = asked.tenant_id;
         self.request_found(asked, move |reader| Ok((find(reader, tenant, cloud_pc)?, params))).await
     }
@@ -51,7 +56,7 @@ impl Engine {
     ///
     /// # Errors
     /// Those of `find`, and as above.
-    pub async fn request_found<E, F>(&self, asked: &Asked, find: F) -> Result<ActionId, E>
+    pub async fn request_found<E, F>(&self, asked: &RequestContext, find: F) -> Result<ActionId, E>
     where
         F: FnOnce(&Reader<'_>) -> Result<(CloudPc, Params), E> + Send + 'static,
         E: From<Error> + From<StoreError> + Send + 'static,
@@ -71,7 +76,7 @@ impl Engine {
     ///
     /// # Errors
     /// Not found; conflict as for every request, and `nothingToUndo` or `undoWindowPassed`.
-    pub async fn undo(&self, asked: &Asked, cloud_pc: CloudPcId) -> Result<ActionId, Error> {
+    pub async fn undo(&self, asked: &RequestContext, cloud_pc: CloudPcId) -> Result<ActionId, Error> {
         let (asked, stamp) = (asked.clone(), self.stamp());
         let id = self.parts.store.write(move |tx| undo(tx, &asked, cloud_pc, stamp)).await?;
         self.work.wake.notify_one();
@@ -86,7 +91,7 @@ impl Engine {
 
 fn request(
     tx: &mut Tx<'_>,
-    asked: &Asked,
+    asked: &RequestContext,
     cloud_pc: &CloudPc,
     mut params: Params,
     stamp: Stamp,
@@ -102,7 +107,7 @@ fn request(
 
 /// What is under way on a machine says more than what could be undone on it, so that is looked at
 /// first.
-fn undo(tx: &mut Tx<'_>, asked: &Asked, id: CloudPcId, stamp: Stamp) -> Result<ActionId, Error> {
+fn undo(tx: &mut Tx<'_>, asked: &RequestContext, id: CloudPcId, stamp: Stamp) -> Result<ActionId, Error> {
     let cloud_pc = find(tx, asked.tenant_id, id)?;
     must_be_admitted(tx, &cloud_pc, Kind::Undo)?;
     let record = tx.undo_record_of(asked.tenant_id, &id.to_string())?;
@@ -127,7 +132,7 @@ fn must_be_admitted(tx: &Tx<'_>, cloud_pc: &CloudPc, kind: Kind) -> Result<(), E
 
 pub(crate) fn accept(
     tx: &mut Tx<'_>,
-    asked: &Asked,
+    asked: &RequestContext,
     cloud_pc: &CloudPc,
     params: Params,
     stamp: Stamp,

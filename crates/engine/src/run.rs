@@ -25,9 +25,9 @@ use tokio_util::sync::CancellationToken;
 use crate::Engine;
 use crate::actions::recipe;
 use attempt::Attempt;
-use turn::{Log, Todo, Turn};
-use work::Holding;
-pub(crate) use work::Work;
+use turn::{Log, NextStep, Turn};
+use work::ClaimGuard;
+pub(crate) use work::LocalClaims;
 
 /// Most actions claimed in one transaction, so that replies waiting for the writer are not held up.
 const CLAIMS_MAX: usize = 256;
@@ -46,7 +46,7 @@ const RENEWALS_PER_LEASE: u32 = 3;
 
 /// What one transaction of the loop has found.
 struct Round {
-    turns: Vec<(Turn, Holding)>,
+    turns: Vec<(Turn, ClaimGuard)>,
     keep: Vec<UndoRecord>,
     checks: Vec<HealthCheck>,
     next_due: Option<Timestamp>,
@@ -124,7 +124,7 @@ impl Engine {
             for action in tx.action_claim(now, lease_until, free.min(CLAIMS_MAX))? {
                 let (id, epoch) = (action.id, action.epoch);
                 let turn = turn::begin(tx, &parts, action, now)?;
-                if !matches!(turn.todo, Todo::Ended) {
+                if !matches!(turn.todo, NextStep::Ended) {
                     turns.push((turn, work.hold(id, epoch, lease_until)));
                 }
             }
@@ -143,23 +143,23 @@ impl Engine {
     }
 
     /// Carries one claimed action until it ends, is lost, or the engine stops.
-    async fn carry(self, mut turn: Turn, holding: Holding, stop: CancellationToken) {
+    async fn carry(self, mut turn: Turn, holding: ClaimGuard, stop: CancellationToken) {
         let mut undo_tries = 0;
         loop {
             let log = match turn.todo {
-                Todo::Ended => break self.work.wake.notify_one(),
-                Todo::Wait(until) => tokio::select! {
+                NextStep::Ended => break self.work.wake.notify_one(),
+                NextStep::Wait(until) => tokio::select! {
                     biased;
                     () = holding.lost.cancelled() => break,
                     () = stop.cancelled() => Log::default(),
                     () = holding.cancel.cancelled(), if turn.may_be_canceled() => Log::default(),
                     () = self.parts.clock.sleep_until(until) => Log::default(),
                 },
-                Todo::Do(step) => match self.attempt(step, &turn, &holding).await {
+                NextStep::Do(step) => match self.attempt(step, &turn, &holding).await {
                     Attempt::Ended(log) => log,
                     Attempt::Lost => break,
                 },
-                Todo::Undo(step) => {
+                NextStep::Undo(step) => {
                     undo_tries += 1;
                     match self.attempt_undo(step, &turn, &holding, undo_tries).await {
                         Attempt::Ended(log) => {

@@ -13,8 +13,8 @@ mod apps;
 mod clock;
 mod faults;
 mod fleet;
+mod incidents;
 mod keys;
-mod mishaps;
 mod tokens;
 
 use axum::Router;
@@ -101,13 +101,13 @@ pub fn routes() -> Router<App> {
                 .delete(call!(Simulate, faults::clear)),
         )
         .route("/faults/{number}", delete(remove_fault))
-        .route("/mishaps", post(call!(Simulate, mishaps::befall)))
+        .route("/incidents", post(call!(Simulate, incidents::inject)))
         .route("/reset", post(call!(Own, fleet::reset)))
         .route("/scenario", get(call!(Own, fleet::save)).post(call!(Own, fleet::load)))
 }
 
 /// A call that may be made: who makes it, and what it reaches.
-struct Call {
+struct AdminCall {
     app: App,
     caller: Arc<Caller>,
     base: BaseAddress,
@@ -132,7 +132,7 @@ async fn answer<F, R>(
     app: App,
     request: Request<Body>,
     right: Right,
-    handler: impl FnOnce(Call, Bytes) -> F + Send,
+    handler: impl FnOnce(AdminCall, Bytes) -> F + Send,
 ) -> Response<Body>
 where
     F: Future<Output = Result<R, Problem>> + Send,
@@ -148,7 +148,7 @@ where
         right.check(&caller)?;
         let body = body.collect().await.map_err(|_| GraphError::bad_request("The body cannot be read."))?.to_bytes();
         let peer = head.extensions.get::<Peer>().copied();
-        let call = Call { app: app.clone(), caller, base, ids: ids.clone(), peer };
+        let call = AdminCall { app: app.clone(), caller, base, ids: ids.clone(), peer };
         handler(call, body).await.map(Into::into)
     };
     let mut response = match work.await {
@@ -192,7 +192,7 @@ impl From<()> for Reply {
     }
 }
 
-impl Call {
+impl AdminCall {
     /// The levers of the simulated fleet.
     fn simulation(&self) -> Result<Simulation, Problem> {
         self.app.simulation.clone().ok_or_else(|| {

@@ -15,7 +15,7 @@ use crate::config::Fidelity;
 use crate::desktop::Desktops;
 use crate::edge;
 use crate::identity::Identity;
-use crate::pipeline::LastingAnswers;
+use crate::pipeline::ResponseCache;
 use crate::request::Authenticated;
 
 /// Time since some fixed moment, by a clock that is never set: for how long something works, not
@@ -25,11 +25,11 @@ pub type Monotonic = Arc<dyn Fn() -> Duration + Send + Sync>;
 /// A running server, as a handler sees it. Every request clones it, so a clone is one pointer.
 #[derive(Clone)]
 pub struct App {
-    parts: Arc<Parts>,
+    parts: Arc<AppState>,
 }
 
 /// The parts of a running server.
-pub struct Parts {
+pub struct AppState {
     /// Everything durable.
     pub store: Store,
     /// Takes requests for actions.
@@ -43,7 +43,7 @@ pub struct Parts {
     /// Chance.
     pub rng: Arc<dyn Rng>,
     /// Answers that can never change.
-    pub lasting: LastingAnswers,
+    pub response_cache: ResponseCache,
     /// Signs the links between pages.
     pub signer: LinkSigner,
     /// Issues and checks tokens.
@@ -74,15 +74,15 @@ impl App {
     }
 }
 
-impl From<Parts> for App {
-    fn from(parts: Parts) -> Self {
+impl From<AppState> for App {
+    fn from(parts: AppState) -> Self {
         Self { parts: Arc::new(parts) }
     }
 }
 
 impl Deref for App {
-    type Target = Parts;
-    fn deref(&self) -> &Parts {
+    type Target = AppState;
+    fn deref(&self) -> &AppState {
         &self.parts
     }
 }

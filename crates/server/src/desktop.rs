@@ -104,7 +104,7 @@ pub(crate) fn may_control(caller: &Caller, cloud_pc: &CloudPc, scope: &Scope, fi
 }
 
 /// Why there is no way in.
-enum Closed {
+enum OpenError {
     /// The machine is not there any more, or is somebody else's by now.
     Gone,
     /// The caller has lost the permission that the ticket was issued for.
@@ -131,25 +131,25 @@ impl Admission {
 
 /// Checks what an admission is worth now: its caller may have lost permissions, its machine may
 /// have been deleted or given to another user. It never becomes worth more.
-async fn check(app: &App, admission: &Admission) -> Result<Entry, Closed> {
+async fn check(app: &App, admission: &Admission) -> Result<Entry, OpenError> {
     let caller = app.identity.recheck(&admission.caller).await.map_err(|error| match error.status {
-        401 => Closed::Withdrawn,
-        _ => Closed::Store,
+        401 => OpenError::Withdrawn,
+        _ => OpenError::Store,
     })?;
     // What the path was below decides what an application may do.
     let scope = if admission.owner.is_some() { Scope::Me } else { Scope::Tenant };
-    access::check(&READ_SIGNED_IN, &caller, &scope, app.fidelity).map_err(|_| Closed::Withdrawn)?;
+    access::check(&READ_SIGNED_IN, &caller, &scope, app.fidelity).map_err(|_| OpenError::Withdrawn)?;
     let (tenant_id, cloud_pc_id) = (caller.tenant_id, admission.cloud_pc_id);
     let cloud_pc = app.store.read(move |reader| reader.cloud_pc(tenant_id, cloud_pc_id)).await;
-    let cloud_pc = cloud_pc.map_err(|_| Closed::Store)?.ok_or(Closed::Gone)?;
+    let cloud_pc = cloud_pc.map_err(|_| OpenError::Store)?.ok_or(OpenError::Gone)?;
     if admission.owner.is_some_and(|owner| owner != cloud_pc.user_id) {
-        return Err(Closed::Gone);
+        return Err(OpenError::Gone);
     }
     let view_only = admission.view_only || !may_control(&caller, &cloud_pc, &scope, app.fidelity);
     Ok(Entry { name: cloud_pc.display_name, view_only })
 }
 
 /// The screen of the machine.
-async fn display(app: &App, admission: &Admission) -> Result<Box<dyn Display>, Closed> {
-    app.driver.display(admission.cloud_pc_id).await.map_err(Closed::Driver)
+async fn display(app: &App, admission: &Admission) -> Result<Box<dyn Display>, OpenError> {
+    app.driver.display(admission.cloud_pc_id).await.map_err(OpenError::Driver)
 }

@@ -199,7 +199,7 @@ impl Edge {
         let answer = if is_get {
             answer.catch_unwind().await.ok()
         } else {
-            Carried { rest: Some(answer.catch_unwind().boxed()), only_reads }.await.ok()
+            Detached { rest: Some(answer.catch_unwind().boxed()), only_reads }.await.ok()
         };
         // What panicked has told standard error where; the caller learns no more than the ids.
         answer.ok_or_else(|| GraphError::new(500, "InternalServerError", "The service could not complete the request."))
@@ -251,12 +251,12 @@ impl Edge {
 /// A change that was begun is carried to its end even if the client goes away, with all that has to
 /// follow its commit: by a task of its own from then on. What only reads, a batch of GET requests,
 /// ends with its client.
-struct Carried {
+struct Detached {
     rest: Option<BoxFuture<'static, std::thread::Result<Response<Body>>>>,
     only_reads: OnlyReads,
 }
 
-impl Future for Carried {
+impl Future for Detached {
     type Output = std::thread::Result<Response<Body>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -267,7 +267,7 @@ impl Future for Carried {
     }
 }
 
-impl Drop for Carried {
+impl Drop for Detached {
     fn drop(&mut self) {
         if self.only_reads.get() {
             return;

@@ -75,7 +75,7 @@ pub const VERIFIED_AGE_MAX: Duration = Duration::from_mins(10);
 pub const VERIFIED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// What the token service is made of.
-pub struct Parts {
+pub struct IdentityDependencies {
     /// Applications, users, keys.
     pub store: Store,
     /// The host's clock, never a simulated one: clients judge the lifetime of a token by their own
@@ -145,7 +145,7 @@ impl Identity {
     ///
     /// # Errors
     /// The store fails.
-    pub async fn open(parts: Parts) -> Result<Self, Error> {
+    pub async fn open(parts: IdentityDependencies) -> Result<Self, Error> {
         let keys = Keys::load(&parts.store, parts.clock.now()).await?;
         Ok(Self {
             keys: RwLock::new(Arc::new(keys)),

@@ -10,9 +10,9 @@ mod answer;
 mod batch;
 mod body;
 mod call;
-mod lasting;
 pub mod list;
 mod problem;
+mod response_cache;
 mod select;
 mod service;
 
@@ -36,9 +36,9 @@ use batch::InBatch;
 pub use body::BODY_BYTES_MAX;
 pub(crate) use call::required;
 pub use call::{Call, Prefer};
-use lasting::Asked;
-pub use lasting::{LASTING_BYTES_MAX, LastingAnswers};
 pub use problem::{CODES, Problem};
+use response_cache::CacheKeyRef;
+pub use response_cache::{LASTING_BYTES_MAX, ResponseCache};
 
 /// How Graph labels its JSON.
 pub const CONTENT_TYPE_JSON: &str =
@@ -124,11 +124,11 @@ async fn route(
         return batch::answer(app, edm, head, body, ids).await;
     }
     if head.method == http::Method::GET
-        && let Some(lasting) = app.lasting.get(&Asked::by(&caller, base, head))
+        && let Some(response_cache) = app.response_cache.get(&CacheKeyRef::by(&caller, base, head))
     {
-        seen.insert(Route(lasting.row.key.into()));
-        access::check(lasting.row.access, &caller, &lasting.scope, app.fidelity)?;
-        return Ok(Answer::Lasting(lasting.body).into_response(Prefer::of(&head.headers)));
+        seen.insert(Route(response_cache.row.key.into()));
+        access::check(response_cache.row.access, &caller, &response_cache.scope, app.fidelity)?;
+        return Ok(Answer::Immutable(response_cache.body).into_response(Prefer::of(&head.headers)));
     }
     let query = head.uri.query().unwrap_or_default();
     let target = resolve(edm, &head.method, path, query)?;
@@ -166,7 +166,7 @@ impl Incoming<'_> {
             }
         };
         let prefer = Prefer::of(&self.head.headers);
-        let generation = app.lasting.generation();
+        let generation = app.response_cache.generation();
         let call = Arc::new(Call {
             app: app.clone(),
             caller: self.caller,
@@ -184,9 +184,9 @@ impl Incoming<'_> {
         let answer = (row.handler)(Arc::clone(&call))
             .await
             .map_err(|problem| problem.into_graph(&operation.key, &self.ids.request_id))?;
-        if let Answer::Lasting(body) = &answer {
-            let asked = Asked::by(&call.caller, self.base, self.head);
-            app.lasting.keep(&asked, body.clone(), row, call.target.scope.clone(), generation);
+        if let Answer::Immutable(body) = &answer {
+            let asked = CacheKeyRef::by(&call.caller, self.base, self.head);
+            app.response_cache.keep(&asked, body.clone(), row, call.target.scope.clone(), generation);
         }
         Ok(answer.into_response(prefer))
     }

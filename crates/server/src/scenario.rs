@@ -19,7 +19,7 @@ mod resolve;
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::phc::PasswordHash;
-use cloudpc_drivers::sim::{Ailment, Artifact, Pace};
+use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition};
 use cloudpc_engine::FaultRule;
 use cloudpc_model::{CloudPcId, Error, ErrorKind, Rng, TenantId};
 use cloudpc_store::{Reader, StoreError, Tx};
@@ -33,7 +33,7 @@ use crate::installation;
 use machines::{Machine, machines};
 pub use passwords::GeneratedPassword;
 pub(crate) use resolve::problem;
-use resolve::{World, resolve};
+use resolve::{ResolvedScenario, resolve};
 
 /// The setting that holds what the simulation was told besides its machines.
 const CONDITIONS: &str = "scenario.conditions";
@@ -51,13 +51,13 @@ struct Conditions {
 /// the Cloud PCs in the store; the text of the scenario is not kept, for it may hold secrets.
 #[derive(Default, Serialize, Deserialize)]
 struct Pending {
-    ailments: Vec<(CloudPcId, Ailment)>,
+    ailments: Vec<(CloudPcId, ScriptedCondition)>,
     faults: Vec<FaultRule>,
 }
 
 /// A scenario that was found to be right and is not loaded yet.
 pub struct Prepared {
-    world: World,
+    world: ResolvedScenario,
     /// Passwords that were generated for its users. They are kept nowhere else.
     pub passwords: Vec<GeneratedPassword>,
 }
@@ -95,7 +95,7 @@ pub async fn load(app: &App, Prepared { world, .. }: Prepared) -> Result<Vec<Ten
     let conditions = serde_json::to_vec(&conditions).map_err(Error::internal)?;
     let ailments = world.tenants.iter().flat_map(|tenant| &tenant.ailments);
     let pending = Pending {
-        ailments: ailments.map(|(id, ailment)| (*id, ailment.clone())).collect(),
+        ailments: ailments.map(|(id, scripted_condition)| (*id, scripted_condition.clone())).collect(),
         faults: world.faults.clone(),
     };
     let pending = serde_json::to_vec(&pending).map_err(Error::internal)?;
@@ -111,7 +111,7 @@ pub async fn load(app: &App, Prepared { world, .. }: Prepared) -> Result<Vec<Ten
             Ok::<_, Error>(tx.setting_put(PENDING, &pending)?)
         })
         .await?;
-    app.lasting.forget();
+    app.response_cache.forget();
     resume(app).await?;
     app.store.empty_log().await?;
     Ok(tenants)
@@ -149,7 +149,7 @@ pub async fn resume(app: &App) -> Result<(), Error> {
 pub async fn clear(app: &App) -> Result<(), Error> {
     let simulation = simulation(app)?;
     app.store.write(|tx| Ok::<_, Error>(empty(tx)?)).await?;
-    app.lasting.forget();
+    app.response_cache.forget();
     simulation.faults.clear();
     simulation.driver.reset().map_err(Error::internal)?;
     app.store.empty_log().await.map_err(Error::from)
@@ -162,9 +162,9 @@ pub async fn clear(app: &App) -> Result<(), Error> {
 /// The store fails.
 pub async fn save(app: &App) -> Result<String, Error> {
     let simulation = simulation(app)?;
-    let ailment = move |id| simulation.driver.ailment(id).unwrap_or_default();
+    let scripted_condition = move |id| simulation.driver.scripted_condition(id).unwrap_or_default();
     let rules = simulation.faults.list().into_iter().map(|(_, rule, _)| rule).collect();
-    let scenario = app.store.read(move |reader| describe::describe(reader, rules, &ailment)).await?;
+    let scenario = app.store.read(move |reader| describe::describe(reader, rules, &scripted_condition)).await?;
     toml::to_string(&scenario).map_err(Error::internal)
 }
 
@@ -192,7 +192,7 @@ fn hash_password(rng: &dyn Rng, password: &str) -> Result<String, Error> {
 }
 
 /// Puts the world into the store in place of what is there.
-fn replace(tx: &mut Tx<'_>, world: &World) -> Result<(), StoreError> {
+fn replace(tx: &mut Tx<'_>, world: &ResolvedScenario) -> Result<(), StoreError> {
     empty(tx)?;
     for tenant in &world.tenants {
         tx.tenant_put(tenant.id, &tenant.name)?;
@@ -224,7 +224,7 @@ fn empty(tx: &mut Tx<'_>) -> Result<(), StoreError> {
 }
 
 /// Refuses a scenario that would replace the application that owns the installation.
-fn spare_the_owner(tx: &Tx<'_>, world: &World) -> Result<(), Error> {
+fn spare_the_owner(tx: &Tx<'_>, world: &ResolvedScenario) -> Result<(), Error> {
     let owner = installation::owner(tx)?;
     let mut apps = world.tenants.iter().flat_map(|tenant| &tenant.apps);
     match apps.find(|app| Some((app.tenant_id, app.id)) == owner) {
@@ -242,8 +242,8 @@ fn populate(simulation: &Simulation, machines: Vec<Machine>, pending: Pending) -
     simulation.driver.reset().map_err(Error::internal)?;
     let mut ailments: HashMap<_, _> = pending.ailments.into_iter().collect();
     for Machine { spec, .. } in machines {
-        let ailment = ailments.remove(&spec.id).unwrap_or_default();
-        simulation.driver.seed(&spec, ailment).map_err(Error::internal)?;
+        let scripted_condition = ailments.remove(&spec.id).unwrap_or_default();
+        simulation.driver.seed(&spec, scripted_condition).map_err(Error::internal)?;
     }
     for rule in pending.faults {
         simulation.faults.add(rule);
@@ -281,7 +281,7 @@ mod tests {
         gallery_images = [{ id = "a_b_c", name = "Windows 11", size_gib = 64, os_version = "windows11" }]
     "#;
 
-    fn world(text: &str) -> Result<World, Error> {
+    fn world(text: &str) -> Result<ResolvedScenario, Error> {
         let mut scenario = parse(text)?;
         passwords::generate(&mut scenario, &SeededRng::new(1))?;
         resolve(scenario, None, NOW, &|password| Ok(format!("hash of {password}")))
@@ -331,7 +331,7 @@ mod tests {
         let text = format!(
             "{BASE}\nfleets = [{{ count = 10, name = 'desk-{{number}}', service_plans = ['small', 'small', 'large'] }}]"
         );
-        let describe = |world: World| {
+        let describe = |world: ResolvedScenario| {
             let mut cloud_pcs = world.tenants.into_iter().next().unwrap().cloud_pcs;
             assert!(cloud_pcs.is_sorted_by_key(|pc| pc.id), "the store takes them fastest in the order of their ids");
             cloud_pcs.sort_by(|a, b| a.display_name.cmp(&b.display_name));

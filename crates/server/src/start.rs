@@ -31,7 +31,7 @@ use crate::desktop::Desktops;
 use crate::edge::limits::Limits;
 use crate::edge::{self, Edge, Health, Listener, Reach};
 use crate::identity::{self, Identity};
-use crate::pipeline::LastingAnswers;
+use crate::pipeline::ResponseCache;
 use crate::scenario;
 use crate::views::partner::{DEPLOYMENT_FORMAT, finished_page};
 
@@ -91,7 +91,7 @@ pub struct Server {
 }
 
 /// What an [`App`] is assembled from.
-pub struct Parts {
+pub struct AppDependencies {
     /// Everything durable.
     pub store: Store,
     /// The machines.
@@ -157,8 +157,8 @@ fn must_be_possible(now: Timestamp) -> Result<(), StartError> {
 ///
 /// # Errors
 /// The store fails, or an issuer of the configuration cannot be used.
-pub async fn assemble(parts: Parts) -> Result<App, Error> {
-    let Parts { store, machines, host_clock, monotonic, rng, config } = parts;
+pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
+    let AppDependencies { store, machines, host_clock, monotonic, rng, config } = parts;
     let (driver, clock, faults, simulation): (Arc<dyn Driver>, Arc<dyn Clock>, _, _) = match machines {
         Machines::Simulated(levers) => {
             let driver = Arc::new(levers.driver.clone());
@@ -168,7 +168,7 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
     };
     let signer = LinkSigner::new(&link_key(&store, rng.as_ref()).await?);
     let desktops = Arc::new(Desktops::new(&store, &host_clock, &rng, config.desktop.novnc.clone()));
-    let identity = Identity::open(identity::Parts {
+    let identity = Identity::open(identity::IdentityDependencies {
         store: store.on_behalf_of(ReadCaller::Stranger),
         clock: host_clock,
         rng: Arc::clone(&rng),
@@ -176,7 +176,7 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
         issuers: config.identity.issuers.clone(),
     })
     .await?;
-    let engine = Engine::new(cloudpc_engine::Parts {
+    let engine = Engine::new(cloudpc_engine::EngineDependencies {
         store: store.clone(),
         driver: Arc::clone(&driver),
         clock: Arc::clone(&clock),
@@ -194,14 +194,14 @@ pub async fn assemble(parts: Parts) -> Result<App, Error> {
             undo_disk_bytes_max: config.undo.disk_bytes_max,
         },
     });
-    Ok(App::from(app::Parts {
+    Ok(App::from(app::AppState {
         store,
         engine,
         driver,
         clock,
         monotonic,
         rng,
-        lasting: LastingAnswers::default(),
+        response_cache: ResponseCache::default(),
         signer,
         identity: Arc::new(identity),
         desktops,
@@ -243,7 +243,7 @@ impl Server {
             DriverKind::Sim => simulated_machines(&options, &steady_clock, &rng)?,
             DriverKind::Qemu => qemu::machines(&options, &steady_clock, &rng)?,
         };
-        let app = assemble(Parts {
+        let app = assemble(AppDependencies {
             store,
             machines,
             host_clock,
@@ -344,7 +344,7 @@ fn run_engine(engine: Engine, stop: CancellationToken, health: Arc<Health>) -> J
         health.engine_runs.store(true, Ordering::Release);
         // If it panics, the flag has to fall too: a server that runs no actions must not look
         // ready.
-        let _fallen = Falling(Arc::clone(&health));
+        let _fallen = HealthGuard(Arc::clone(&health));
         engine.run(stop).await;
     })
 }
@@ -361,9 +361,9 @@ async fn finish_pages(store: Store, stop: CancellationToken) {
     while stop.run_until_cancelled(round()).await.is_some() {}
 }
 
-struct Falling(Arc<Health>);
+struct HealthGuard(Arc<Health>);
 
-impl Drop for Falling {
+impl Drop for HealthGuard {
     fn drop(&mut self) {
         self.0.engine_runs.store(false, Ordering::Release);
     }

@@ -60,7 +60,7 @@ pub enum ActionFilter {
 
 /// Where an open action stands in its machine's line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct QueuePlace {
     /// Open actions ahead of it.
     pub ahead: u64,
     /// The one at the front, unless it is this one.
@@ -144,9 +144,9 @@ impl Reader<'_> {
     }
 
     /// Where an open action stands.
-    pub fn action_place(&self, action: &Action) -> Result<Place, StoreError> {
+    pub fn action_place(&self, action: &Action) -> Result<QueuePlace, StoreError> {
         if action.state.is_final() {
-            return Ok(Place { ahead: 0, behind: None });
+            return Ok(QueuePlace { ahead: 0, behind: None });
         }
         let ahead = self.count(
             "SELECT count(*) FROM actions
@@ -159,7 +159,7 @@ impl Reader<'_> {
             params![action.tenant_id.0, action.id.0],
             |row| Ok(ActionId(row.get(0)?)),
         )?;
-        Ok(Place { ahead, behind: front.filter(|front| *front != action.id) })
+        Ok(QueuePlace { ahead, behind: front.filter(|front| *front != action.id) })
     }
 
     /// Open actions of all tenants.

@@ -9,7 +9,7 @@ use crate::{Reader, StoreError, Tx};
 
 /// An application.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct App {
+pub struct Application {
     /// Its tenant.
     pub tenant_id: TenantId,
     /// Its `client_id`.
@@ -31,7 +31,7 @@ impl Reader<'_> {
     }
 
     /// One application of a tenant.
-    pub fn app(&self, tenant: TenantId, id: AppId) -> Result<Option<App>, StoreError> {
+    pub fn app(&self, tenant: TenantId, id: AppId) -> Result<Option<Application>, StoreError> {
         self.row(
             "SELECT tenant_id, id, name, secret_hash, permissions, enabled FROM apps WHERE tenant_id = ?1 AND id = ?2",
             params![tenant.0, id.0],
@@ -40,7 +40,7 @@ impl Reader<'_> {
     }
 
     /// All applications of a tenant, by id; there are few.
-    pub fn app_list(&self, tenant: TenantId) -> Result<Vec<App>, StoreError> {
+    pub fn app_list(&self, tenant: TenantId) -> Result<Vec<Application>, StoreError> {
         self.rows(
             "SELECT tenant_id, id, name, secret_hash, permissions, enabled FROM apps WHERE tenant_id = ?1 ORDER BY id",
             params![tenant.0],
@@ -60,7 +60,7 @@ impl Tx<'_> {
     }
 
     /// Adds or replaces an application.
-    pub fn app_put(&mut self, app: &App) -> Result<(), StoreError> {
+    pub fn app_put(&mut self, app: &Application) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO apps (tenant_id, id, name, secret_hash, permissions, enabled) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (tenant_id, id) DO UPDATE SET name = excluded.name, secret_hash = excluded.secret_hash,
@@ -71,9 +71,9 @@ impl Tx<'_> {
     }
 }
 
-fn app(row: &Row<'_>) -> Result<App, StoreError> {
+fn app(row: &Row<'_>) -> Result<Application, StoreError> {
     let mut columns = Columns::new(row, "apps");
-    Ok(App {
+    Ok(Application {
         tenant_id: TenantId(columns.get()?),
         id: AppId(columns.get()?),
         name: columns.get()?,

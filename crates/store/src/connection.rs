@@ -29,7 +29,7 @@ use checkpoint::{Checkpointer, LOG_PAGES};
 pub(crate) use damage::Damage;
 use database::{DATABASE, DirectoryLock, Durability, FileId};
 use turns::{Kind, Progress, ReadJob, Turns};
-use writer::{Answer, WriteJob};
+use writer::{Reply, WriteJob};
 
 pub use turns::{READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, SCANNERS_MAX};
 
@@ -56,7 +56,7 @@ pub enum WriteMode {
 /// database.
 #[derive(Clone)]
 pub struct Store {
-    work: Arc<Work>,
+    work: Arc<Backend>,
     damage: Arc<Damage>,
     directory: Arc<PathBuf>,
     database: FileId,
@@ -93,10 +93,10 @@ impl Store {
         let lock = DirectoryLock::take(directory)?;
         let database = lock.database()?;
         let work = match mode {
-            WriteMode::Grouped => Work::Threads(Threads::start(directory, lock)?),
+            WriteMode::Grouped => Backend::Threads(Threads::start(directory, lock)?),
             WriteMode::Inline => {
                 let connection = database::open_for_writing(directory, Durability::Process)?;
-                Work::Inline { connection: Mutex::new(connection), _lock: lock }
+                Backend::Inline { connection: Mutex::new(connection), _lock: lock }
             }
         };
         Ok(Self {
@@ -178,12 +178,12 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         match &*self.work {
-            Work::Inline { connection, .. } => loop {
+            Backend::Inline { connection, .. } => loop {
                 if let ControlFlow::Break(value) = run_read(&lock(connection), &self.damage, &mut work)? {
                     return Ok(value);
                 }
             },
-            Work::Threads(threads) => {
+            Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
                 let (damage, mut answer) = (Arc::clone(&self.damage), Some(answer));
                 let job: ReadJob = Box::new(move |connection| {
@@ -220,15 +220,15 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         match &*self.work {
-            Work::Inline { connection, .. } => run_alone(&lock(connection), &self.damage, work),
-            Work::Threads(threads) => {
+            Backend::Inline { connection, .. } => run_alone(&lock(connection), &self.damage, work),
+            Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
                 let damage = Arc::clone(&self.damage);
                 let job: WriteJob = Box::new(move |connection| {
                     let connection = damage.watch(connection).map_err(E::from);
                     let result = connection.and_then(|connection| run_write(connection, &damage, work));
                     let keep = result.is_ok();
-                    let answer: Answer = Box::new(move |commit| {
+                    let answer: Reply = Box::new(move |commit| {
                         // The caller may have gone away; then no one needs the answer.
                         let _ =
                             answer.send(result.and_then(|value| damage.watch(commit).map(|()| value).map_err(E::from)));
@@ -251,11 +251,11 @@ impl Store {
     /// The store is closed or does not take writes.
     pub async fn empty_log(&self) -> Result<(), StoreError> {
         match &*self.work {
-            Work::Inline { connection, .. } => {
+            Backend::Inline { connection, .. } => {
                 checkpoint::empty(&lock(connection));
                 Ok(())
             }
-            Work::Threads(threads) => {
+            Backend::Threads(threads) => {
                 threads.empty_log.store(true, Ordering::Release);
                 // Wakes the writer.
                 self.write(|_| Ok(())).await
@@ -264,7 +264,7 @@ impl Store {
     }
 }
 
-enum Work {
+enum Backend {
     Threads(Threads),
     /// Fields are dropped in order: the lock goes after the database is closed.
     Inline {

@@ -32,8 +32,8 @@ mod undo;
 mod users;
 mod watermark;
 
-pub use actions::{ActionFilter, NewAction, Place};
-pub use apps::App;
+pub use actions::{ActionFilter, NewAction, QueuePlace};
+pub use apps::Application;
 pub use catalog::ImageUses;
 pub use connection::{
     READERS, READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, Reader, SCANNERS_MAX, Store, Tx,

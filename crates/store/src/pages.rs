@@ -38,7 +38,7 @@ struct Bounds {
 }
 
 /// A page and its text, on the way to be kept.
-pub(crate) struct Written {
+pub(crate) struct NewPage {
     page: Bounds,
     body: Vec<u8>,
 }
@@ -97,7 +97,7 @@ impl Reader<'_> {
         &self,
         seen: i64,
         write: fn(&[Deployment]) -> Vec<u8>,
-    ) -> Result<(Vec<Written>, Option<i64>), StoreError> {
+    ) -> Result<(Vec<NewPage>, Option<i64>), StoreError> {
         let pages = self.rows(
             "SELECT id, tenant_id, partner_id, after_action_id, last_action_id FROM deployment_pages
              WHERE format = 0 AND id > ?1 ORDER BY id LIMIT ?2",
@@ -127,7 +127,7 @@ impl Reader<'_> {
                 deployment,
             )?;
             if deployments.iter().map(|deployment| deployment.state).all(State::is_final) {
-                ended.push(Written { page, body: write(&deployments) });
+                ended.push(NewPage { page, body: write(&deployments) });
             }
         }
         Ok((ended, next))
@@ -153,8 +153,8 @@ impl Tx<'_> {
 
     /// Named by its bounds: numbers of actions are never given twice, those of pages are after a
     /// reset.
-    pub(crate) fn deployment_page_put(&mut self, written: &Written, format: u32) -> Result<(), StoreError> {
-        let Written { page, body } = written;
+    pub(crate) fn deployment_page_put(&mut self, written: &NewPage, format: u32) -> Result<(), StoreError> {
+        let NewPage { page, body } = written;
         self.execute(
             "UPDATE deployment_pages SET format = ?5, body = ?6
              WHERE tenant_id = ?1 AND partner_id = ?2 AND after_action_id = ?3 AND last_action_id = ?4",

@@ -16,8 +16,8 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use uuid::Uuid;
 
 use crate::{
-    ActionFilter, App, DeploymentFilter, DesktopTicket, NewAction, Reader, Report, ReportType, Store, StoreError, Tx,
-    User, WriteMode,
+    ActionFilter, Application, DeploymentFilter, DesktopTicket, NewAction, Reader, Report, ReportType, Store,
+    StoreError, Tx, User, WriteMode,
 };
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
@@ -101,7 +101,7 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.deployment_pages_forget(2)?;
 
     tx.tenant_put(TENANT, "Contoso")?;
-    tx.app_put(&App {
+    tx.app_put(&Application {
         tenant_id: TENANT,
         id: AppId(GUID),
         name: String::new(),

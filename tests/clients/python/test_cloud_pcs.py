@@ -113,7 +113,7 @@ async def test_what_was_found_on_a_machine(beta, office):
     (found,) = (await get(cloud_pcs(beta), filter="displayName eq 'desk-34'")).value
     history = cloud_pcs(beta).by_cloud_p_c_id(found.id).get_cloud_pc_connectivity_history
     assert (await history.get()).value == []
-    reply = office.call("POST", "/_cloudpc/mishaps", {"cloudPcId": found.id, "mishap": "crash"})
+    reply = office.call("POST", "/_cloudpc/incidents", {"cloudPcId": found.id, "incident": "crash"})
     assert reply.status == 204, reply
 
     async def results():

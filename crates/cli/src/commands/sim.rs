@@ -2,7 +2,7 @@
 
 mod clock;
 mod fault;
-mod mishap;
+mod incident;
 mod reset;
 mod scenario;
 
@@ -16,7 +16,7 @@ Examples:
   cloudpc sim clock pause
   cloudpc sim clock advance 1h30m
   cloudpc sim fault add --cloud-pc desk-07 --step runInstaller --hang
-  cloudpc sim mishap desk-07 crash
+  cloudpc sim incident desk-07 crash
   cloudpc sim scenario load scenarios/fleet-1000.toml";
 
 /// Control a simulated fleet: clock, faults, incidents and scenario
@@ -27,7 +27,7 @@ pub enum Command {
     Clock(clock::Command),
     #[command(subcommand)]
     Fault(fault::Command),
-    Mishap(mishap::Mishap),
+    Incident(incident::Incident),
     #[command(subcommand)]
     Scenario(scenario::Command),
     Reset(reset::Reset),
@@ -38,7 +38,7 @@ impl Command {
         match self {
             Self::Clock(command) => command.run(session).await,
             Self::Fault(command) => command.run(session).await,
-            Self::Mishap(mishap) => mishap.run(session).await,
+            Self::Incident(incident) => incident.run(session).await,
             Self::Scenario(command) => command.run(session).await,
             Self::Reset(command) => command.run(session).await,
         }

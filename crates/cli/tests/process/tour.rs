@@ -131,8 +131,8 @@ fn levers_of_the_simulation() {
 fn a_machine_that_something_befalls() {
     let service = Service::start(&["--demo"]);
     service.json(&["sim", "clock", "pause"]);
-    for (name, mishap) in [("desk-07", "crash"), ("desk-08", "shut-down")] {
-        let befallen = service.run(&["sim", "mishap", name, mishap]);
+    for (name, incident) in [("desk-07", "crash"), ("desk-08", "shut-down")] {
+        let befallen = service.run(&["sim", "incident", name, incident]);
         assert_eq!(befallen.exit, 0, "{}", befallen.err);
     }
     service.json(&["sim", "clock", "advance", "1m"]);
@@ -140,7 +140,7 @@ fn a_machine_that_something_befalls() {
     let started = service.json(&["actions", "desk-07"]);
     assert_eq!((texts(&started, "kind"), texts(&started, "state")), (vec!["powerOn"], vec!["done"]));
     assert_eq!(service.json(&["actions", "desk-08"]), Value::Array(vec![]), "its user wants it off");
-    let nobody = service.run(&["sim", "mishap", "desk-99", "panic"]);
+    let nobody = service.run(&["sim", "incident", "desk-99", "panic"]);
     assert_eq!(nobody.exit, 3, "{}", nobody.err);
 }
 

@@ -1,6 +1,6 @@
 //! The guest: files, enrolment, and a program from its download to its end.
 
-use super::{Bench, Checked, Program, Report, Subject, must_be};
+use super::{CheckResult, Fixture, Program, Report, Subject, must_be};
 use crate::{GuestError, Tag};
 
 pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
@@ -18,7 +18,7 @@ pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
     report.add("what a guest has is on its disk".into(), on_disk);
 }
 
-async fn files(b: &Bench) -> Checked {
+async fn files(b: &Fixture) -> CheckResult {
     b.ready().await?;
     let guest = b.guest().await?;
     must_be("a file that nobody wrote", guest.read_file(&b.none).await?, None)?;
@@ -39,7 +39,7 @@ async fn files(b: &Bench) -> Checked {
     Ok(b.driver.ensure_absent(b.spec.id).await?)
 }
 
-async fn not_up(b: &Bench) -> Checked {
+async fn not_up(b: &Fixture) -> CheckResult {
     b.present().await?;
     let guest = b.guest().await?;
     let is_not_ready = |error: &GuestError| matches!(error, GuestError::NotReady(_));
@@ -54,7 +54,7 @@ async fn not_up(b: &Bench) -> Checked {
     must_be("a guest without a machine is not found", matches!(gone, Err(GuestError::Driver(_))), true)
 }
 
-async fn runs(subject: &mut dyn Subject, b: &mut Bench, program: &Program) -> Checked {
+async fn runs(subject: &mut dyn Subject, b: &mut Fixture, program: &Program) -> CheckResult {
     b.ready().await?;
     let guest = b.guest().await?;
     let no_file = guest.run(&b.tag, &program.arguments).await;
@@ -91,7 +91,7 @@ async fn runs(subject: &mut dyn Subject, b: &mut Bench, program: &Program) -> Ch
     Ok(b.driver.ensure_absent(b.spec.id).await?)
 }
 
-async fn on_disk(b: &Bench, program: &Program) -> Checked {
+async fn on_disk(b: &Fixture, program: &Program) -> CheckResult {
     b.ready().await?;
     let guest = b.guest().await?;
     guest.fetch(&b.tag, &program.url, &program.policy).await?;

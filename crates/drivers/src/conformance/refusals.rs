@@ -2,14 +2,14 @@
 
 use futures_util::future::BoxFuture;
 
-use super::{Bench, Checked, Report, Step, Subject, Wrong, must_be};
+use super::{CheckFailure, CheckResult, Fixture, Report, Step, Subject, must_be};
 use crate::{DriverError, MachineSpec, NO_DISPLAY, Tag};
 
 /// A verb, and a machine that must refuse it.
 struct Case {
     name: &'static str,
     prepare: Step,
-    verb: fn(&Bench) -> BoxFuture<'_, Result<(), DriverError>>,
+    verb: fn(&Fixture) -> BoxFuture<'_, Result<(), DriverError>>,
     refused: fn(&DriverError) -> bool,
 }
 
@@ -22,17 +22,17 @@ pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
         let bench = report.bench(subject);
         let result = verb(&bench).await;
         let refused = matches!(result, Err(DriverError::NotFound(_)));
-        let result = if refused { Ok(()) } else { Err(Wrong(format!("{result:?} instead of not found"))) };
+        let result = if refused { Ok(()) } else { Err(CheckFailure(format!("{result:?} instead of not found"))) };
         report.add(format!("{name} of no machine"), result);
     }
 }
 
-async fn check_case(bench: &Bench, case: &Case) -> Checked {
+async fn check_case(bench: &Fixture, case: &Case) -> CheckResult {
     (case.prepare)(bench).await?;
     let before = bench.driver.observe(bench.spec.id).await?;
     match (case.verb)(bench).await {
         Err(error) if (case.refused)(&error) => {}
-        other => return Err(Wrong(format!("{other:?} is not the refusal that is promised"))),
+        other => return Err(CheckFailure(format!("{other:?} is not the refusal that is promised"))),
     }
     must_be("the machine", bench.driver.observe(bench.spec.id).await?, before)?;
     Ok(bench.driver.ensure_absent(bench.spec.id).await?)
@@ -142,7 +142,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-type Verb = fn(&Bench) -> BoxFuture<'_, Result<(), DriverError>>;
+type Verb = fn(&Fixture) -> BoxFuture<'_, Result<(), DriverError>>;
 
 /// The verbs that need a machine.
 fn on_nothing() -> Vec<(&'static str, Verb)> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
-use super::{Bench, Checked, Report, Subject, Wrong, must_be};
+use super::{CheckFailure, CheckResult, Fixture, Report, Subject, must_be};
 use crate::{DriverError, NO_DISPLAY};
 
 /// How long a screen may take to greet.
@@ -14,7 +14,7 @@ pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
     report.add("the screen of a running machine".into(), shown);
 }
 
-async fn shown(b: &Bench) -> Checked {
+async fn shown(b: &Fixture) -> CheckResult {
     b.ready().await?;
     let picture = b.driver.screenshot(b.spec.id).await;
     match b.driver.display(b.spec.id).await {
@@ -28,7 +28,7 @@ async fn shown(b: &Bench) -> Checked {
         Err(error) if has_no_display(&error) => {
             must_be("there is no picture either", picture.is_err_and(|error| has_no_display(&error)), true)?;
         }
-        Err(error) => return Err(Wrong(format!("{error:?} is not the refusal that is promised"))),
+        Err(error) => return Err(CheckFailure(format!("{error:?} is not the refusal that is promised"))),
     }
     Ok(b.driver.ensure_absent(b.spec.id).await?)
 }

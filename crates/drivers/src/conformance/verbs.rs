@@ -5,7 +5,7 @@ use futures_util::future::{BoxFuture, join};
 use std::future::poll_fn;
 use std::task::Poll;
 
-use super::{Bench, Checked, Moment, Report, Step, Subject, Way, Wrong, must_be};
+use super::{CallMode, CallPhase, CheckFailure, CheckResult, Fixture, Report, Step, Subject, must_be};
 use crate::{DriverError, MachineSpec, StopMode, Tag};
 
 /// By how much [`larger`] disks are larger.
@@ -15,19 +15,19 @@ struct Case {
     name: &'static str,
     /// Brings a machine that is not there to where the verb is called.
     prepare: Step,
-    verb: fn(&Bench) -> BoxFuture<'_, Result<(), DriverError>>,
+    verb: fn(&Fixture) -> BoxFuture<'_, Result<(), DriverError>>,
     /// What is true when the verb has returned, however often it was called.
     holds: Step,
 }
 
-pub async fn check(subject: &mut dyn Subject, ways: &[Way], report: &mut Report) {
+pub async fn check(subject: &mut dyn Subject, ways: &[CallMode], report: &mut Report) {
     for way in ways {
         check_in_turn(subject, &[*way], report).await;
     }
 }
 
 /// Calls each verb in one of the ways, the first in the first and so on.
-pub async fn check_in_turn(subject: &mut dyn Subject, ways: &[Way], report: &mut Report) {
+pub async fn check_in_turn(subject: &mut dyn Subject, ways: &[CallMode], report: &mut Report) {
     for (case, way) in cases().iter().zip(ways.iter().cycle()) {
         let mut bench = report.bench(subject);
         let result = check_case(subject, &mut bench, case, *way).await;
@@ -35,24 +35,24 @@ pub async fn check_in_turn(subject: &mut dyn Subject, ways: &[Way], report: &mut
     }
 }
 
-async fn check_case(subject: &mut dyn Subject, bench: &mut Bench, case: &Case, way: Way) -> Checked {
-    (case.prepare)(bench).await.map_err(|Wrong(why)| Wrong(format!("prepare: {why}")))?;
+async fn check_case(subject: &mut dyn Subject, bench: &mut Fixture, case: &Case, way: CallMode) -> CheckResult {
+    (case.prepare)(bench).await.map_err(|CheckFailure(why)| CheckFailure(format!("prepare: {why}")))?;
     match way {
-        Way::Once => {}
-        Way::Twice => (case.verb)(bench).await?,
-        Way::AtOnce => {
+        CallMode::Once => {}
+        CallMode::Twice => (case.verb)(bench).await?,
+        CallMode::AtOnce => {
             let (first, second) = join((case.verb)(bench), (case.verb)(bench)).await;
             first.and(second)?;
         }
-        Way::Dropped(moment) => drop_at(moment, (case.verb)(bench)).await?,
-        Way::Died(moment) => {
+        CallMode::Dropped(moment) => drop_at(moment, (case.verb)(bench)).await?,
+        CallMode::Died(moment) => {
             drop_at(moment, (case.verb)(bench)).await?;
             subject.restart().await;
             bench.driver = subject.driver();
         }
     }
     (case.verb)(bench).await?;
-    if let Way::Died(_) = way {
+    if let CallMode::Died(_) = way {
         // What was brought about does not depend on the process that did it either.
         subject.restart().await;
         bench.driver = subject.driver();
@@ -62,10 +62,10 @@ async fn check_case(subject: &mut dyn Subject, bench: &mut Bench, case: &Case, w
 }
 
 /// Drops a call at a moment, unless it ends before.
-async fn drop_at(moment: Moment, mut call: BoxFuture<'_, Result<(), DriverError>>) -> Result<(), DriverError> {
+async fn drop_at(moment: CallPhase, mut call: BoxFuture<'_, Result<(), DriverError>>) -> Result<(), DriverError> {
     let mut left = match moment {
-        Moment::Elapsed(time) => return tokio::time::timeout(time, call).await.unwrap_or(Ok(())),
-        Moment::Awaits(awaits) => awaits,
+        CallPhase::Elapsed(time) => return tokio::time::timeout(time, call).await.unwrap_or(Ok(())),
+        CallPhase::Awaits(awaits) => awaits,
     };
     poll_fn(|context| match call.as_mut().poll(context) {
         Poll::Ready(result) => Poll::Ready(result),
@@ -251,7 +251,7 @@ fn cases() -> Vec<Case> {
                     aside(b).await?;
                     let image = other_image(b);
                     let call = Box::pin(b.driver.ensure_disk_from_image(&image, &b.tag));
-                    Ok(drop_at(Moment::Awaits(0), call).await?)
+                    Ok(drop_at(CallPhase::Awaits(0), call).await?)
                 })
             },
             verb: |b| Box::pin(async { b.driver.ensure_disk_back(b.spec.id, &b.tag).await }),
@@ -374,19 +374,19 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-async fn marked_and_stopped(b: &Bench) -> Checked {
+async fn marked_and_stopped(b: &Fixture) -> CheckResult {
     b.ready().await?;
     b.mark("old").await?;
     b.stop().await
 }
 
-async fn aside(b: &Bench) -> Checked {
+async fn aside(b: &Fixture) -> CheckResult {
     marked_and_stopped(b).await?;
     Ok(b.driver.ensure_disk_aside(b.spec.id, &b.tag).await?)
 }
 
 /// The disk, on which is noted what was free of it, is set aside, and its machine has grown since.
-async fn free_noted_and_grown(b: &Bench) -> Checked {
+async fn free_noted_and_grown(b: &Fixture) -> CheckResult {
     b.ready().await?;
     let free = b.guest().await?.free_disk_bytes().await?;
     b.guest().await?.write_file(&b.file, free.to_string().as_bytes()).await?;
@@ -398,13 +398,13 @@ async fn free_noted_and_grown(b: &Bench) -> Checked {
     }
 }
 
-async fn new_disk(b: &Bench) -> Checked {
+async fn new_disk(b: &Fixture) -> CheckResult {
     aside(b).await?;
     Ok(b.driver.ensure_disk_from_image(&other_image(b), &b.tag).await?)
 }
 
 /// The old disk is set aside, and so is the new one, under a later tag.
-async fn newer_aside(b: &Bench) -> Checked {
+async fn newer_aside(b: &Fixture) -> CheckResult {
     new_disk(b).await?;
     b.boot().await?;
     b.mark("new").await?;
@@ -412,21 +412,21 @@ async fn newer_aside(b: &Bench) -> Checked {
     Ok(b.driver.ensure_disk_aside(b.spec.id, &later(b)).await?)
 }
 
-fn later(b: &Bench) -> Tag {
+fn later(b: &Fixture) -> Tag {
     Tag(format!("{}-later", b.tag))
 }
 
-async fn must_have_aside(b: &Bench, tags: &[&Tag]) -> Checked {
+async fn must_have_aside(b: &Fixture, tags: &[&Tag]) -> CheckResult {
     let asides = b.driver.observe(b.spec.id).await?.asides;
     must_be("the tags of the disks aside", asides.iter().map(|aside| &aside.tag).collect(), tags.to_vec())?;
     must_be("a disk aside takes no space", asides.iter().any(|aside| aside.size_bytes == 0), false)
 }
 
-fn other_image(b: &Bench) -> MachineSpec {
+fn other_image(b: &Fixture) -> MachineSpec {
     MachineSpec { image: ImageId(format!("{}-next", b.spec.image)), ..b.spec.clone() }
 }
 
-fn larger(b: &Bench) -> MachineSpec {
+fn larger(b: &Fixture) -> MachineSpec {
     MachineSpec { vcpu_count: b.spec.vcpu_count * 2, storage_gib: b.spec.storage_gib + 1, ..b.spec.clone() }
 }
 

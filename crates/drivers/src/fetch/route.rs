@@ -20,7 +20,7 @@ const ALLOW: &str = "an allowed URL prefix that names the host would allow it";
 
 /// Where a host may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whereabouts {
+pub enum HostScope {
     Public,
     Anywhere,
 }
@@ -29,13 +29,13 @@ pub enum Whereabouts {
 pub struct Route<'a> {
     policy: &'a FetchPolicy,
     url: Url,
-    whereabouts: Whereabouts,
+    whereabouts: HostScope,
     redirects: usize,
 }
 
 /// What an answer has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum RouteStep {
     /// The file.
     File,
     /// Another address to ask.
@@ -58,7 +58,7 @@ impl<'a> Route<'a> {
     }
 
     /// Where its host may be.
-    pub fn whereabouts(&self) -> Whereabouts {
+    pub fn whereabouts(&self) -> HostScope {
         self.whereabouts
     }
 
@@ -67,9 +67,9 @@ impl<'a> Route<'a> {
     /// # Errors
     /// [`GuestError::FileNotFound`]: it is no success, or leads nowhere, too far, or to where the
     /// policy forbids.
-    pub fn answered(&mut self, status: u16, location: Option<&str>) -> Result<Answer, GuestError> {
+    pub fn answered(&mut self, status: u16, location: Option<&str>) -> Result<RouteStep, GuestError> {
         match status {
-            200 => return Ok(Answer::File),
+            200 => return Ok(RouteStep::File),
             301 | 302 | 303 | 307 | 308 => {}
             other => {
                 let status =
@@ -87,7 +87,7 @@ impl<'a> Route<'a> {
         self.whereabouts = whereabouts(&next, self.policy).map_err(GuestError::FileNotFound)?;
         self.url = next;
         self.redirects += 1;
-        Ok(Answer::Redirect)
+        Ok(RouteStep::Redirect)
     }
 
     /// No connection came about.
@@ -118,7 +118,7 @@ pub fn too_slow(url: &Url, policy: &FetchPolicy) -> GuestError {
     GuestError::FileNotFound(format!("{} was not delivered within {seconds} seconds", shown(url)))
 }
 
-impl Whereabouts {
+impl HostScope {
     /// Returns those addresses of a name that are allowed.
     ///
     /// # Errors
@@ -145,7 +145,7 @@ impl Whereabouts {
 }
 
 /// Where the host of `url` may be, if it may be fetched at all.
-fn whereabouts(url: &Url, policy: &FetchPolicy) -> Result<Whereabouts, String> {
+fn whereabouts(url: &Url, policy: &FetchPolicy) -> Result<HostScope, String> {
     let shown = shown(url);
     if url.as_str().len() > URL_BYTES_MAX {
         return Err(format!("an address has at most {URL_BYTES_MAX} bytes"));
@@ -158,7 +158,7 @@ fn whereabouts(url: &Url, policy: &FetchPolicy) -> Result<Whereabouts, String> {
     }
     if !policy.allowed_urls.is_empty() {
         return match policy.allowed_urls.iter().any(|allowed| prefix::covers(allowed, url)) {
-            true => Ok(Whereabouts::Anywhere),
+            true => Ok(HostScope::Anywhere),
             false => Err(format!("{shown} is not under any of the allowed URL prefixes")),
         };
     }
@@ -174,7 +174,7 @@ fn whereabouts(url: &Url, policy: &FetchPolicy) -> Result<Whereabouts, String> {
     if let Some(address) = address.filter(|address| !is_public(*address)) {
         return Err(format!("{shown}: {address} is not a public address; {ALLOW}"));
     }
-    Ok(Whereabouts::Public)
+    Ok(HostScope::Public)
 }
 
 /// The address for messages: without user, query and fragment, which may hold secrets.

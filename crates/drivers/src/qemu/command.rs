@@ -58,7 +58,7 @@ pub fn arguments(
             (format!("tcg,tb-size={TRANSLATED_CODE_MIB}"), about.emulated_cpu.as_deref().unwrap_or("max"))
         }
     };
-    let mut words = Words::default();
+    let mut words = Arguments::default();
     words.add("-name", name(spec.id, boot));
     words.add("-uuid", spec.id.to_string());
     words.add("-machine", "q35");
@@ -129,9 +129,9 @@ pub fn arguments(
 }
 
 #[derive(Default)]
-struct Words(Vec<String>);
+struct Arguments(Vec<String>);
 
-impl Words {
+impl Arguments {
     fn flag(&mut self, name: &str) {
         self.0.push(name.to_owned());
     }
@@ -144,7 +144,7 @@ impl Words {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::qemu::image::{About, Downloads};
+    use crate::qemu::image::{Downloads, ImageInfo};
     use cloudpc_model::ImageId;
 
     fn spec() -> MachineSpec {
@@ -159,13 +159,13 @@ mod tests {
         }
     }
 
-    fn disk(about: About) -> DiskRecord {
+    fn disk(about: ImageInfo) -> DiskRecord {
         DiskRecord { tag: None, image: ImageId("a_b_c".into()), about }
     }
 
     #[test]
     fn a_process_is_told_what_it_runs_and_can_be_told_apart() {
-        let about = About {
+        let about = ImageInfo {
             os: GuestOs::Linux,
             kernel_parameters: Some("quiet".into()),
             firmware: Firmware::Bios,
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn nothing_listens_on_an_address() {
-        let about = About {
+        let about = ImageInfo {
             os: GuestOs::Windows,
             kernel_parameters: None,
             firmware: Firmware::Uefi,

@@ -62,7 +62,7 @@ pub struct QemuGuest {
 }
 
 /// What a command inside has said.
-struct Said {
+struct CommandOutput {
     code: i64,
     out: Vec<u8>,
     err: String,
@@ -236,7 +236,7 @@ impl QemuGuest {
     }
 
     /// Runs a short script to its end.
-    async fn script(&self, script: &str, arguments: &[&str]) -> Result<Said, GuestError> {
+    async fn script(&self, script: &str, arguments: &[&str]) -> Result<CommandOutput, GuestError> {
         let (program, words) = (self.shell().command)(script, arguments);
         let begin = json!({ "path": program, "arg": words, "capture-output": true });
         let begun = self.ask("guest-exec", begin).await?;
@@ -250,7 +250,7 @@ impl QemuGuest {
                     return Err(self.not_understood("guest-exec-status", &status));
                 };
                 let err = String::from_utf8_lossy(&text("err-data")).trim().to_owned();
-                return Ok(Said { code, out: text("out-data"), err });
+                return Ok(CommandOutput { code, out: text("out-data"), err });
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LOOK_PAUSE_MAX);
@@ -316,7 +316,7 @@ impl QemuGuest {
         }
     }
 
-    fn must_be_zero(&self, what: &str, said: &Said) -> Result<(), GuestError> {
+    fn must_be_zero(&self, what: &str, said: &CommandOutput) -> Result<(), GuestError> {
         match said.code {
             0 => Ok(()),
             _ if said.err.contains("No space left") => Err(GuestError::DiskFull(said.err.clone())),

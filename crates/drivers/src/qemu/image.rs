@@ -29,7 +29,7 @@ const ABOUT_FILE: &str = "image.json";
 /// `image.json`: how a machine with a disk of this image is started and spoken to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct About {
+pub struct ImageInfo {
     /// The family of its operating system.
     pub os: GuestOs,
     /// Parameters of the kernel that comes with the image; none: the disk has a boot loader.
@@ -86,7 +86,7 @@ pub struct OnHost {
 /// One image.
 #[derive(Clone, Debug)]
 pub struct Image {
-    pub about: About,
+    pub about: ImageInfo,
     folder: PathBuf,
 }
 
@@ -140,7 +140,7 @@ impl Images {
 
     /// Registers what `fill` puts into a new folder, which is locked meanwhile. An image of the
     /// same id is replaced; disks made from it keep its files.
-    pub(super) fn register(&self, id: &ImageId, fill: impl FnOnce(&Path) -> io::Result<About>) -> io::Result<()> {
+    pub(super) fn register(&self, id: &ImageId, fill: impl FnOnce(&Path) -> io::Result<ImageInfo>) -> io::Result<()> {
         let draft = self.unfinished("new", id);
         if !remove_unless_in_use(&draft)? {
             return Err(io::Error::other(format!("another process is making image '{id}'; wait until it has ended")));
@@ -184,7 +184,7 @@ impl Images {
     /// # Errors
     /// Its files cannot be read.
     pub fn look(&self, id: &ImageId) -> io::Result<Option<OnHost>> {
-        let Some(about) = read_json::<About>(&self.folder(id).join(ABOUT_FILE))? else { return Ok(None) };
+        let Some(about) = read_json::<ImageInfo>(&self.folder(id).join(ABOUT_FILE))? else { return Ok(None) };
         let disk_bytes = disk_bytes(&self.folder(id).join(DISK_FILE))?;
         Ok(Some(OnHost { os: about.os, size_gib: u32::try_from(disk_bytes.div_ceil(1 << 30)).unwrap_or(u32::MAX) }))
     }
@@ -256,8 +256,8 @@ impl Image {
 mod tests {
     use super::*;
 
-    fn about() -> About {
-        About {
+    fn about() -> ImageInfo {
+        ImageInfo {
             os: GuestOs::Linux,
             kernel_parameters: None,
             firmware: Firmware::Bios,
@@ -320,13 +320,13 @@ mod tests {
     #[test]
     fn images_of_before_downloads_could_be_chosen_have_them_pushed() {
         let old = r#"{ "os": "linux", "display": true }"#;
-        let old: About = serde_json::from_str(old).unwrap();
+        let old: ImageInfo = serde_json::from_str(old).unwrap();
         assert_eq!(old.downloads, Downloads::Pushed);
         assert!(!serde_json::to_string(&old).unwrap().contains("downloads"), "and programs of before can read it");
-        let new = About { downloads: Downloads::Inside, ..old };
+        let new = ImageInfo { downloads: Downloads::Inside, ..old };
         let told = serde_json::to_string(&new).unwrap();
         assert!(told.contains(r#""downloads":"inside""#), "{told}");
-        assert_eq!(serde_json::from_str::<About>(&told).unwrap(), new);
+        assert_eq!(serde_json::from_str::<ImageInfo>(&told).unwrap(), new);
     }
 
     #[test]

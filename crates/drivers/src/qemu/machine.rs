@@ -17,11 +17,11 @@ use super::layout::{
     DISK_FOLDER, ENDED_FILE, MACHINE_FILE, MachineFolder, VNC_SOCKET, make_private, read_json, remove, write_json,
 };
 use super::process::Process;
-use super::record::{Ended, How, MachineRecord};
+use super::record::{EndReason, EndRecord, MachineRecord};
 use super::warm::MEMORY_FILE;
 use super::wire::WireError;
 use super::{Host, Slot, screen, watch};
-use crate::{DriverError, MachineSpec, NO_DISPLAY, Observed, StopMode, Trouble};
+use crate::{DriverError, MachineCondition, MachineSpec, NO_DISPLAY, Observed, StopMode};
 
 /// A machine that is there, under its lock.
 pub struct Machine {
@@ -101,27 +101,27 @@ impl Machine {
             spec: MachineSpec { image, ..self.record.spec.clone() },
             disk: disk.and_then(|disk| disk.tag),
             asides: disk::asides(self.folder.path()).map_err(of_host)?,
-            trouble: self.trouble()?,
+            condition: self.condition()?,
         })
     }
 
-    fn trouble(&self) -> Result<Option<Trouble>, DriverError> {
+    fn condition(&self) -> Result<Option<MachineCondition>, DriverError> {
         let boot = self.record.boots;
         if self.is_running() {
-            return Ok(self.slot.watch.trouble());
+            return Ok(self.slot.watch.condition());
         }
         if self.record.stopped == Some(boot) {
             // It was stopped for a restart, of which the other half has failed.
-            return Ok(self.record.is_restarting().then_some(Trouble::Crashed));
+            return Ok(self.record.is_restarting().then_some(MachineCondition::Crashed));
         }
         if boot == 0 {
             return Ok(None);
         }
-        let ended = read_json::<Ended>(&self.folder.join(ENDED_FILE)).map_err(of_host)?;
+        let ended = read_json::<EndRecord>(&self.folder.join(ENDED_FILE)).map_err(of_host)?;
         Ok(match ended.filter(|ended| ended.boot == boot).map(|ended| ended.how) {
-            Some(How::ShutDown) => Some(Trouble::ShutDown),
-            Some(How::Panicked) => Some(Trouble::Panicked),
-            None => Some(Trouble::Crashed),
+            Some(EndReason::ShutDown) => Some(MachineCondition::ShutDown),
+            Some(EndReason::Panicked) => Some(MachineCondition::Panicked),
+            None => Some(MachineCondition::Crashed),
         })
     }
 

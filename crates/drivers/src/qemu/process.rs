@@ -147,7 +147,7 @@ pub async fn start(
     let greeted = async {
         while Qmp::connect(folder).await.is_err() {
             if child.try_wait()?.is_some() {
-                return Err(StartError::Ended(said(folder)));
+                return Err(StartError::EndRecord(said(folder)));
             }
             tokio::time::sleep(START_POLL).await;
         }
@@ -167,7 +167,7 @@ pub enum StartError {
     Io(#[from] io::Error),
     /// It ended at once.
     #[error("QEMU has ended at once: {0}")]
-    Ended(String),
+    EndRecord(String),
     /// It does not answer.
     #[error("QEMU does not answer after {} s", START_TIME_MAX.as_secs())]
     Silent,

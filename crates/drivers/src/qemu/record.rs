@@ -3,7 +3,7 @@
 use cloudpc_model::ImageId;
 use serde::{Deserialize, Serialize};
 
-use super::image::About;
+use super::image::ImageInfo;
 use crate::{MachineSpec, Tag};
 
 /// How many restarts are remembered; more than may be repeated.
@@ -35,15 +35,15 @@ pub struct Restart {
 
 /// `ended.json`
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Ended {
+pub struct EndRecord {
     pub boot: u64,
-    pub how: How,
+    pub how: EndReason,
 }
 
 /// How a guest has ended by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum How {
+pub enum EndReason {
     ShutDown,
     Panicked,
 }
@@ -57,7 +57,7 @@ pub struct DiskRecord {
     /// What it was made from.
     pub image: ImageId,
     /// How a machine with this disk is started.
-    pub about: About,
+    pub about: ImageInfo,
 }
 
 impl MachineRecord {

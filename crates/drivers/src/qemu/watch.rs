@@ -22,10 +22,10 @@ use super::command::AGENT_CHARDEV;
 use super::layout::{CONSOLE_LOG, ENDED_FILE, MachineFolder, RUN_FOLDER, WATCH_SOCKET, write_json};
 use super::process::Process;
 use super::qmp::Qmp;
-use super::record::{Ended, How};
+use super::record::{EndReason, EndRecord};
 use super::wire::{WireError, within};
 use super::{Host, Slot, lock};
-use crate::Trouble;
+use crate::MachineCondition;
 
 /// How often it is asked how things stand when no bell rings.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -39,26 +39,26 @@ pub const CONSOLE_BYTES_MAX: u64 = 1 << 20;
 
 /// The watch of one machine.
 #[derive(Default)]
-pub struct Watch(Mutex<Seen>);
+pub struct Watch(Mutex<WatchState>);
 
 #[derive(Default)]
-struct Seen {
+struct WatchState {
     /// Which process is watched, or was: a boot may take two.
     pid: Option<i32>,
     /// What is wrong with a machine that runs, as last seen.
-    trouble: Option<Trouble>,
+    condition: Option<MachineCondition>,
 }
 
 impl Watch {
     /// What is wrong with a machine that runs, as last seen.
-    pub fn trouble(&self) -> Option<Trouble> {
-        lock(&self.0).trouble
+    pub fn condition(&self) -> Option<MachineCondition> {
+        lock(&self.0).condition
     }
 
     /// Whether what was seen of a process is news. What is seen of an earlier one is not.
-    fn see(&self, process: &Process, trouble: Option<Trouble>) -> bool {
+    fn see(&self, process: &Process, condition: Option<MachineCondition>) -> bool {
         let mut seen = lock(&self.0);
-        seen.pid == Some(process.pid) && std::mem::replace(&mut seen.trouble, trouble) != trouble
+        seen.pid == Some(process.pid) && std::mem::replace(&mut seen.condition, condition) != condition
     }
 }
 
@@ -76,7 +76,7 @@ pub fn begin(
             return Ok(());
         }
         let process = process.try_clone()?;
-        *seen = Seen { pid: Some(process.pid), trouble: None };
+        *seen = WatchState { pid: Some(process.pid), condition: None };
         Watcher { host: Arc::clone(host), slot: Arc::clone(slot), folder: folder.clone(), id, process }
     };
     host.parts.runtime.spawn(watcher.watch());
@@ -121,9 +121,9 @@ impl Watcher {
     /// Looks once. `heard_at` is when the guest was last heard of.
     async fn look(&self, qmp: &mut Qmp, heard_at: &mut Timestamp) -> Result<(), WireError> {
         cut(&self.folder.join(RUN_FOLDER).join(CONSOLE_LOG))?;
-        let trouble = match qmp.status().await?.as_str() {
-            "shutdown" => return self.let_go(qmp, How::ShutDown).await,
-            "guest-panicked" => return self.let_go(qmp, How::Panicked).await,
+        let condition = match qmp.status().await?.as_str() {
+            "shutdown" => return self.let_go(qmp, EndReason::ShutDown).await,
+            "guest-panicked" => return self.let_go(qmp, EndReason::Panicked).await,
             "internal-error" => return Ok(self.process.kill()?),
             "io-error" => {
                 // Not in the middle of what somebody else does.
@@ -132,18 +132,18 @@ impl Watcher {
                 {
                     qmp.execute("cont", json!({})).await?;
                 }
-                Some(Trouble::HostDiskFull)
+                Some(MachineCondition::HostDiskFull)
             }
             "running" if !self.hears_guest(qmp).await? => {
                 let silent = self.host.parts.clock.now().since(*heard_at) >= self.host.parts.guest_silence_max;
-                silent.then_some(Trouble::GuestSilent)
+                silent.then_some(MachineCondition::GuestSilent)
             }
             _ => {
                 *heard_at = self.host.parts.clock.now();
                 None
             }
         };
-        if self.slot.watch.see(&self.process, trouble) {
+        if self.slot.watch.see(&self.process, condition) {
             self.host.changes.tell(self.id);
         }
         Ok(())
@@ -163,8 +163,8 @@ impl Watcher {
     }
 
     /// Writes down how the guest has ended, and lets its process end.
-    async fn let_go(&self, qmp: &mut Qmp, how: How) -> Result<(), WireError> {
-        let (file, ended) = (self.folder.join(ENDED_FILE), Ended { boot: self.process.boot, how });
+    async fn let_go(&self, qmp: &mut Qmp, how: EndReason) -> Result<(), WireError> {
+        let (file, ended) = (self.folder.join(ENDED_FILE), EndRecord { boot: self.process.boot, how });
         let written = tokio::task::spawn_blocking(move || write_json(&file, &ended)).await;
         written.map_err(|_| WireError::Closed)??;
         qmp.execute("quit", json!({})).await.map(drop)

@@ -30,7 +30,7 @@ pub const QUIET_TIME: Duration = Duration::from_millis(20);
 /// time for work outside; a download is not waited for.
 #[derive(Clone)]
 pub struct SimClock {
-    inner: Arc<Inner>,
+    inner: Arc<ClockShared>,
 }
 
 impl SimClock {
@@ -56,7 +56,7 @@ impl SimClock {
             registered: 0,
             changes: 0,
         };
-        Self { inner: Arc::new(Inner { host, state: Mutex::new(state), turn: tokio::sync::Mutex::new(()) }) }
+        Self { inner: Arc::new(ClockShared { host, state: Mutex::new(state), turn: tokio::sync::Mutex::new(()) }) }
     }
 
     /// Whether it stands still.
@@ -128,7 +128,7 @@ impl Clock for SimClock {
     }
 }
 
-struct Inner {
+struct ClockShared {
     host: Option<Arc<dyn Clock>>,
     state: Mutex<State>,
     /// Held by whoever moves the clock.
@@ -144,7 +144,7 @@ struct State {
     /// Whether it is being moved by hand just now, and so does not follow its host.
     moving: bool,
     /// By the time of waking, then in the order of going to sleep.
-    sleepers: BTreeMap<(Timestamp, u64), Bed>,
+    sleepers: BTreeMap<(Timestamp, u64), SleepSlot>,
     next_number: u64,
     /// How many have gone to sleep, ever.
     registered: u64,
@@ -154,7 +154,7 @@ struct State {
 
 /// Where a sleeper lies.
 #[derive(Default)]
-struct Bed {
+struct SleepSlot {
     waker: Option<Waker>,
     /// It was told to look at the clock again.
     stirred: bool,
@@ -170,7 +170,7 @@ enum Wait<'a> {
     Host(&'a dyn Clock, Timestamp),
 }
 
-impl Inner {
+impl ClockShared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -203,7 +203,7 @@ impl Inner {
         let follows = !state.paused && !state.moving;
         state.since = self.host.as_ref().filter(|_| follows).map(|host| host.now());
         state.paused |= self.host.is_none();
-        let wakers: Vec<Waker> = state.sleepers.values_mut().filter_map(Bed::stir).collect();
+        let wakers: Vec<Waker> = state.sleepers.values_mut().filter_map(SleepSlot::stir).collect();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -252,7 +252,7 @@ impl Inner {
     }
 }
 
-impl Bed {
+impl SleepSlot {
     /// Has the sleeper look at the clock again.
     fn stir(&mut self) -> Option<Waker> {
         self.stirred = true;
@@ -262,13 +262,13 @@ impl Bed {
 
 /// A sleeper's place; dropped, it is free.
 struct Sleeper<'a> {
-    inner: &'a Inner,
+    inner: &'a ClockShared,
     key: (Timestamp, u64),
 }
 
 impl<'a> Sleeper<'a> {
     /// A place for a sleep until `until`; none if it has come.
-    fn register(inner: &'a Inner, until: Timestamp) -> Option<Self> {
+    fn register(inner: &'a ClockShared, until: Timestamp) -> Option<Self> {
         let mut state = inner.lock();
         if inner.now(&mut state) >= until {
             return None;
@@ -277,7 +277,7 @@ impl<'a> Sleeper<'a> {
         state.next_number += 1;
         state.registered += 1;
         state.changes += 1;
-        state.sleepers.insert(key, Bed::default());
+        state.sleepers.insert(key, SleepSlot::default());
         Some(Self { inner, key })
     }
 
@@ -306,10 +306,10 @@ impl Drop for Sleeper<'_> {
 }
 
 /// While it lives, the clock does not follow its host.
-struct Moving<'a>(&'a Inner);
+struct Moving<'a>(&'a ClockShared);
 
 impl<'a> Moving<'a> {
-    fn begin(inner: &'a Inner) -> Self {
+    fn begin(inner: &'a ClockShared) -> Self {
         inner.change(|state| state.moving = true);
         Self(inner)
     }

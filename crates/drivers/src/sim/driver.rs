@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::disk::Disk;
 use super::guest::SimGuest;
-use super::machine::{Change, Look, Machine, Takes};
-use super::{Ailment, SimDriver};
+use super::machine::{Machine, MachineChange, Requirement, Takes};
+use super::{ScriptedCondition, SimDriver};
 use crate::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, NO_DISPLAY, Observed, StopMode, Tag};
 
 #[async_trait]
@@ -37,13 +37,13 @@ impl Driver for SimDriver {
             let mut world = self.inner.lock();
             if !world.has(spec.id) {
                 let disk = Disk::from_image(spec, None)?;
-                let mut machine = Machine::new(spec, Ailment::default());
+                let mut machine = Machine::new(spec, ScriptedCondition::default());
                 let takes = self.inner.spread(world.pace.mean_ms(Takes::Disk));
-                machine.begin(Change::MakeDisk(disk), self.inner.parts.clock.now() + takes);
+                machine.begin(MachineChange::MakeDisk(disk), self.inner.parts.clock.now() + takes);
                 world.put(machine)?;
             }
         }
-        self.ensure(spec.id, |_| Ok(Look::Fine)).await
+        self.ensure(spec.id, |_| Ok(Requirement::Met)).await
     }
 
     async fn ensure_absent(&self, id: CloudPcId) -> Result<(), DriverError> {
@@ -64,7 +64,7 @@ impl Driver for SimDriver {
 
     async fn ensure_stopped(&self, id: CloudPcId, how: StopMode) -> Result<(), DriverError> {
         if how == StopMode::Force {
-            self.cut_short(id, |change| matches!(change, Change::PowerOff | Change::Restart { .. }))?;
+            self.cut_short(id, |change| matches!(change, MachineChange::PowerOff | MachineChange::Restart { .. }))?;
         }
         self.ensure(id, |machine| Ok(machine.look_stopped(how))).await
     }
@@ -149,7 +149,7 @@ impl SimDriver {
     async fn ensure(
         &self,
         id: CloudPcId,
-        look: impl Fn(&Machine) -> Result<Look, DriverError> + Send,
+        look: impl Fn(&Machine) -> Result<Requirement, DriverError> + Send,
     ) -> Result<(), DriverError> {
         while let Some(ends_at) = self.advance(id, &look)? {
             self.inner.parts.clock.sleep_until(ends_at).await;
@@ -162,7 +162,7 @@ impl SimDriver {
     fn advance(
         &self,
         id: CloudPcId,
-        look: impl Fn(&Machine) -> Result<Look, DriverError>,
+        look: impl Fn(&Machine) -> Result<Requirement, DriverError>,
     ) -> Result<Option<Timestamp>, DriverError> {
         let inner = &self.inner;
         let now = inner.parts.clock.now();
@@ -171,7 +171,7 @@ impl SimDriver {
         if let Some(ends_at) = machine.work_ends_at() {
             return Ok(Some(ends_at));
         }
-        let Look::Needs(change, takes) = look(machine)? else { return Ok(None) };
+        let Requirement::Missing(change, takes) = look(machine)? else { return Ok(None) };
         let mean_ms = world.pace.mean_ms(takes);
         let ends_at = now + inner.spread(mean_ms);
         world.change(id, |machine| {
@@ -184,7 +184,7 @@ impl SimDriver {
     }
 
     /// Gives up the work under way if `which` says so.
-    fn cut_short(&self, id: CloudPcId, which: impl Fn(&Change) -> bool) -> Result<(), DriverError> {
+    fn cut_short(&self, id: CloudPcId, which: impl Fn(&MachineChange) -> bool) -> Result<(), DriverError> {
         let now = self.inner.parts.clock.now();
         let mut world = self.inner.lock();
         if world.look(id, now)?.work().is_some_and(which) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::disk::{Disk, Download};
-use super::machine::{Chore, ChoreKind, Machine};
+use super::machine::{GuestTask, GuestTaskKind, Machine};
 use super::world::World;
 use super::{Artifact, Inner};
 use crate::{Exit, FetchPolicy, Fetcher, FileFormat, Guest, GuestError, GuestOs, Sha256Digest, Tag};
@@ -26,7 +26,7 @@ pub struct SimGuest {
 }
 
 /// What to do next.
-enum Next<T> {
+enum NextAction<T> {
     Return(T),
     Wait(Wait),
 }
@@ -49,33 +49,32 @@ impl Guest for SimGuest {
         self.repeat(|world, now| {
             let machine = world.look(self.id, now)?;
             Ok(match machine.power {
-                _ if machine.ailment.guest_hangs => Next::Wait(Wait::Forever),
-                _ if machine.answering(now).is_some() => Next::Return(()),
-                Power::Running if machine.ready_at > now => Next::Wait(Wait::Until(machine.ready_at)),
+                _ if machine.scripted_condition.guest_hangs => NextAction::Wait(Wait::Forever),
+                _ if machine.answering(now).is_some() => NextAction::Return(()),
+                Power::Running if machine.ready_at > now => NextAction::Wait(Wait::Until(machine.ready_at)),
                 // It is going down, or off; off without an end until somebody starts it.
-                _ => Next::Wait(machine.work_ends_at().map_or(Wait::Stir, Wait::Until)),
+                _ => NextAction::Wait(machine.work_ends_at().map_or(Wait::Stir, Wait::Until)),
             })
         })
         .await
     }
 
     async fn enrol(&self, hostname: &str) -> Result<(), GuestError> {
-        let is_it =
-            |chore: &ChoreKind| matches!(chore, ChoreKind::Enrol { hostname: under_way } if under_way == hostname);
+        let is_it = |task: &GuestTaskKind| matches!(task, GuestTaskKind::Enrol { hostname: under_way } if under_way == hostname);
         self.repeat(|world, now| {
             let (machine, disk) = self.answering(world, now)?;
             if disk.enrolled_as.as_deref() == Some(hostname) {
-                return Ok(Next::Return(()));
+                return Ok(NextAction::Return(()));
             }
-            if let Some(chore) = machine.chore(is_it) {
-                return Ok(Next::Wait(Wait::of(chore)));
+            if let Some(task) = machine.task(is_it) {
+                return Ok(NextAction::Wait(Wait::of(task)));
             }
-            if machine.ailment.no_network {
+            if machine.scripted_condition.no_network {
                 return Err(GuestError::Unreachable("device management cannot be reached: no network".into()));
             }
             let mean_ms = world.pace.enrol_ms;
-            let chore = ChoreKind::Enrol { hostname: hostname.to_owned() };
-            self.begin(world, now, chore, Some(mean_ms)).map(Next::Wait)
+            let task = GuestTaskKind::Enrol { hostname: hostname.to_owned() };
+            self.begin(world, now, task, Some(mean_ms)).map(NextAction::Wait)
         })
         .await
     }
@@ -111,31 +110,31 @@ impl Guest for SimGuest {
     }
 
     async fn run(&self, tag: &Tag, _arguments: &[String]) -> Result<Exit, GuestError> {
-        let is_it = |chore: &ChoreKind| matches!(chore, ChoreKind::Run { tag: of, .. } if of == tag);
+        let is_it = |task: &GuestTaskKind| matches!(task, GuestTaskKind::Run { tag: of, .. } if of == tag);
         let mut begun = false;
         self.repeat(|world, now| {
             let (machine, disk) = self.answering(world, now)?;
             let download = downloaded(disk, tag)?;
             if let Some(code) = download.exit_code {
-                return Ok(Next::Return(Exit { code, output: output_of(code) }));
+                return Ok(NextAction::Return(Exit { code, output: output_of(code) }));
             }
-            if let Some(chore) = machine.chore(is_it) {
-                return Ok(Next::Wait(Wait::of(chore)));
+            if let Some(task) = machine.task(is_it) {
+                return Ok(NextAction::Wait(Wait::of(task)));
             }
             if begun {
                 return Err(GuestError::NotReady("the machine was restarted while the program ran".into()));
             }
             begun = true;
-            let (download, ailment) = (download.clone(), machine.ailment.clone());
+            let (download, scripted_condition) = (download.clone(), machine.scripted_condition.clone());
             let artifact = world.artifact(&download.url);
             let declared = artifact.as_ref().map_or(0, |artifact| artifact.exit_code);
             let exit_code = match download.format {
                 FileFormat::Unknown => BAD_FORMAT_EXIT_CODE,
-                _ => ailment.install_exit_code.unwrap_or(declared),
+                _ => scripted_condition.install_exit_code.unwrap_or(declared),
             };
             let mean_ms = artifact.and_then(|artifact| artifact.install_ms).unwrap_or(world.pace.install_ms);
-            let chore = ChoreKind::Run { tag: tag.clone(), exit_code };
-            self.begin(world, now, chore, (!ailment.install_hangs).then_some(mean_ms)).map(Next::Wait)
+            let task = GuestTaskKind::Run { tag: tag.clone(), exit_code };
+            self.begin(world, now, task, (!scripted_condition.install_hangs).then_some(mean_ms)).map(NextAction::Wait)
         })
         .await
     }
@@ -192,7 +191,7 @@ impl SimGuest {
     /// something to return.
     async fn repeat<T>(
         &self,
-        mut step: impl FnMut(&mut World, Timestamp) -> Result<Next<T>, GuestError>,
+        mut step: impl FnMut(&mut World, Timestamp) -> Result<NextAction<T>, GuestError>,
     ) -> Result<T, GuestError> {
         loop {
             // Listens before it looks, so that nothing that happens in between is missed.
@@ -201,10 +200,10 @@ impl SimGuest {
             let now = self.inner.parts.clock.now();
             let next = step(&mut self.inner.lock(), now)?;
             match next {
-                Next::Return(value) => return Ok(value),
-                Next::Wait(Wait::Until(at)) => self.inner.parts.clock.sleep_until(at).await,
-                Next::Wait(Wait::Stir) => stirred.await,
-                Next::Wait(Wait::Forever) => pending().await,
+                NextAction::Return(value) => return Ok(value),
+                NextAction::Wait(Wait::Until(at)) => self.inner.parts.clock.sleep_until(at).await,
+                NextAction::Wait(Wait::Stir) => stirred.await,
+                NextAction::Wait(Wait::Forever) => pending().await,
             }
         }
     }
@@ -238,12 +237,12 @@ impl SimGuest {
         &self,
         world: &mut World,
         now: Timestamp,
-        what: ChoreKind,
+        what: GuestTaskKind,
         mean_ms: Option<u64>,
     ) -> Result<Wait, GuestError> {
-        let chore = Chore { what, ends_at: mean_ms.map(|mean_ms| now + self.inner.spread(mean_ms)) };
-        let wait = Wait::of(&chore);
-        world.change(self.id, |machine| machine.chores.push(chore))?;
+        let task = GuestTask { what, ends_at: mean_ms.map(|mean_ms| now + self.inner.spread(mean_ms)) };
+        let wait = Wait::of(&task);
+        world.change(self.id, |machine| machine.guest_tasks.push(task))?;
         Ok(wait)
     }
 
@@ -254,14 +253,14 @@ impl SimGuest {
         policy: &FetchPolicy,
         artifact: &Artifact,
     ) -> Result<u64, GuestError> {
-        let is_it = |chore: &ChoreKind| matches!(chore, ChoreKind::Fetch(download) if is_of(download, tag, url));
+        let is_it = |task: &GuestTaskKind| matches!(task, GuestTaskKind::Fetch(download) if is_of(download, tag, url));
         self.repeat(|world, now| {
             let (machine, disk) = self.answering(world, now)?;
             if let Some(download) = disk.download(tag).filter(|download| is_of(download, tag, url)) {
-                return Ok(Next::Return(download.size_bytes));
+                return Ok(NextAction::Return(download.size_bytes));
             }
-            if let Some(chore) = machine.chore(is_it) {
-                return Ok(Next::Wait(Wait::of(chore)));
+            if let Some(task) = machine.task(is_it) {
+                return Ok(NextAction::Wait(Wait::of(task)));
             }
             must_have_network(machine, url)?;
             if artifact.size_bytes > policy.size_bytes_max {
@@ -283,7 +282,7 @@ impl SimGuest {
                 exit_code: None,
             };
             let mean_ms = world.pace.fetch_ms;
-            self.begin(world, now, ChoreKind::Fetch(download), Some(mean_ms)).map(Next::Wait)
+            self.begin(world, now, GuestTaskKind::Fetch(download), Some(mean_ms)).map(NextAction::Wait)
         })
         .await
     }
@@ -323,8 +322,8 @@ impl SimGuest {
 }
 
 impl Wait {
-    fn of(chore: &Chore) -> Self {
-        chore.ends_at.map_or(Self::Stir, Self::Until)
+    fn of(task: &GuestTask) -> Self {
+        task.ends_at.map_or(Self::Stir, Self::Until)
     }
 }
 
@@ -345,7 +344,7 @@ fn downloaded<'d>(disk: &'d Disk, tag: &Tag) -> Result<&'d Download, GuestError>
 }
 
 fn must_have_network(machine: &Machine, url: &Url) -> Result<(), GuestError> {
-    match machine.ailment.no_network {
+    match machine.scripted_condition.no_network {
         true => Err(GuestError::Unreachable(format!("{} cannot be reached: no network", url.host_str().unwrap_or("")))),
         false => Ok(()),
     }

@@ -29,12 +29,12 @@ const OWNER_ONLY: u32 = 0o600;
 /// machines.
 pub const COMPACT_LINES_MIN: usize = 1_024;
 
-pub type Machines = HashMap<CloudPcId, Kept>;
+pub type Machines = HashMap<CloudPcId, StoredMachine>;
 
 /// A machine as it is kept in memory.
-pub enum Kept {
+pub enum StoredMachine {
     /// Its line, which nobody has read yet.
-    Line(Box<[u8]>),
+    JournalEntry(Box<[u8]>),
     /// Read.
     Machine(Box<Machine>),
 }
@@ -49,14 +49,14 @@ pub struct Journal {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-enum LineRef<'a> {
+enum JournalEntryRef<'a> {
     Is(&'a Machine),
     Gone(CloudPcId),
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Line {
+enum JournalEntry {
     Is(Box<Machine>),
     Gone(CloudPcId),
 }
@@ -65,7 +65,7 @@ enum Line {
 const ID_FOLLOWS: &[u8] = br#"{"is":{"spec":{"id":""#;
 const ID_BYTES: usize = uuid::fmt::Hyphenated::LENGTH;
 
-impl Line {
+impl JournalEntry {
     fn read(line: &[u8]) -> io::Result<Self> {
         serde_json::from_slice(line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
@@ -81,11 +81,11 @@ impl Line {
 /// has a backslash before it.
 const OFF: &str = r#","power":"poweredOff","#;
 
-impl Kept {
+impl StoredMachine {
     /// Whether the machine is off.
     pub fn is_off(&self) -> bool {
         match self {
-            Self::Line(line) => std::str::from_utf8(line).is_ok_and(|line| line.contains(OFF)),
+            Self::JournalEntry(line) => std::str::from_utf8(line).is_ok_and(|line| line.contains(OFF)),
             Self::Machine(machine) => machine.power == Power::PoweredOff,
         }
     }
@@ -95,15 +95,15 @@ impl Kept {
     /// # Errors
     /// Its line cannot be read.
     pub fn machine(&mut self) -> io::Result<&mut Machine> {
-        if let Self::Line(line) = self {
-            *self = match Line::read(line)? {
-                Line::Is(machine) => Self::Machine(machine),
-                Line::Gone(id) => unreachable!("the line that begins with {id} is that of a machine"),
+        if let Self::JournalEntry(line) = self {
+            *self = match JournalEntry::read(line)? {
+                JournalEntry::Is(machine) => Self::Machine(machine),
+                JournalEntry::Gone(id) => unreachable!("the line that begins with {id} is that of a machine"),
             };
         }
         match self {
             Self::Machine(machine) => Ok(machine),
-            Self::Line(_) => unreachable!("it has been read"),
+            Self::JournalEntry(_) => unreachable!("it has been read"),
         }
     }
 }
@@ -134,14 +134,16 @@ impl Journal {
         let (mut size_bytes, mut lines) = (0, 0);
         while reader.read_until(b'\n', &mut buffer)? > 0 && buffer.last() == Some(&b'\n') {
             lines += 1;
-            if let Some(id) = Line::id(&buffer) {
-                machines.insert(id, Kept::Line(buffer.as_slice().into()));
+            if let Some(id) = JournalEntry::id(&buffer) {
+                machines.insert(id, StoredMachine::JournalEntry(buffer.as_slice().into()));
             } else {
-                let line = Line::read(&buffer)
+                let line = JournalEntry::read(&buffer)
                     .map_err(|error| io::Error::new(error.kind(), format!("{}:{lines}: {error}", path.display())))?;
                 match line {
-                    Line::Is(machine) => drop(machines.insert(machine.spec.id, Kept::Machine(machine))),
-                    Line::Gone(id) => drop(machines.remove(&id)),
+                    JournalEntry::Is(machine) => {
+                        drop(machines.insert(machine.spec.id, StoredMachine::Machine(machine)))
+                    }
+                    JournalEntry::Gone(id) => drop(machines.remove(&id)),
                 }
             }
             size_bytes += buffer.len() as u64;
@@ -156,12 +158,12 @@ impl Journal {
 
     /// Writes what `machine` is now.
     pub fn put(&mut self, machine: &Machine) -> io::Result<()> {
-        self.append(&LineRef::Is(machine))
+        self.append(&JournalEntryRef::Is(machine))
     }
 
     /// Writes that a machine is gone.
     pub fn remove(&mut self, id: CloudPcId) -> io::Result<()> {
-        self.append(&LineRef::Gone(id))
+        self.append(&JournalEntryRef::Gone(id))
     }
 
     /// Forgets every machine.
@@ -181,9 +183,9 @@ impl Journal {
         let mut writer = BufWriter::with_capacity(1 << 18, new_file);
         for machine in machines.values() {
             match machine {
-                Kept::Line(line) => writer.write_all(line)?,
-                Kept::Machine(machine) => {
-                    serde_json::to_writer(&mut writer, &LineRef::Is(machine))?;
+                StoredMachine::JournalEntry(line) => writer.write_all(line)?,
+                StoredMachine::Machine(machine) => {
+                    serde_json::to_writer(&mut writer, &JournalEntryRef::Is(machine))?;
                     writer.write_all(b"\n")?;
                 }
             }
@@ -199,7 +201,7 @@ impl Journal {
         Ok(())
     }
 
-    fn append(&mut self, line: &LineRef<'_>) -> io::Result<()> {
+    fn append(&mut self, line: &JournalEntryRef<'_>) -> io::Result<()> {
         self.buffer.clear();
         serde_json::to_writer(&mut self.buffer, line)?;
         self.buffer.push(b'\n');
@@ -216,7 +218,7 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Ailment;
+    use super::super::ScriptedCondition;
     use super::super::tests::spec;
     use super::*;
     use cloudpc_model::Timestamp;
@@ -224,7 +226,7 @@ mod tests {
     use std::fs;
 
     fn machine(number: u128) -> Machine {
-        Machine::settled(&spec(number), Ailment::default(), Timestamp(5))
+        Machine::settled(&spec(number), ScriptedCondition::default(), Timestamp(5))
     }
 
     fn booted(number: u128, boots: u64) -> Machine {
@@ -243,8 +245,8 @@ mod tests {
         machines.into_iter().map(|(id, mut kept)| (id, kept.machine().unwrap().clone())).collect()
     }
 
-    fn kept(machine: &Machine) -> Kept {
-        Kept::Machine(Box::new(machine.clone()))
+    fn kept(machine: &Machine) -> StoredMachine {
+        StoredMachine::Machine(Box::new(machine.clone()))
     }
 
     #[test]
@@ -285,10 +287,10 @@ mod tests {
         journal.put(&machine(2)).unwrap();
         let path = directory.path().join(FILE_NAME);
         fs::write(&path, fs::read_to_string(&path).unwrap().replacen("vcpu_count", "vcpu_cuont", 1)).unwrap();
-        let off = Machine::new(&spec(3), Ailment::default());
+        let off = Machine::new(&spec(3), ScriptedCondition::default());
         journal.put(&off).unwrap();
         let (_, mut machines) = Journal::open(directory.path()).unwrap();
-        assert!(machines.values().all(|kept| matches!(kept, Kept::Line(_))));
+        assert!(machines.values().all(|kept| matches!(kept, StoredMachine::JournalEntry(_))));
         let is_off = |number| machines[&spec(number).id].is_off();
         assert_eq!([1, 2, 3].map(is_off), [false, false, true]);
         let mut ask = |number| machines.get_mut(&spec(number).id).unwrap().machine().cloned();

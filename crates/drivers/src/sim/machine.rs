@@ -9,9 +9,9 @@ use cloudpc_model::{Power, SnapshotId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use super::Ailment;
+use super::ScriptedCondition;
 use super::disk::{Disk, Download};
-use crate::{Aside, DriverError, MachineSpec, Mishap, Observed, StopMode, Tag, Trouble};
+use crate::{Aside, DriverError, Incident, MachineCondition, MachineSpec, Observed, StopMode, Tag};
 
 /// Free space of a disk that is nearly full, bytes.
 pub const FULL_DISK_FREE_BYTES: u64 = 16 << 20;
@@ -40,26 +40,26 @@ pub struct Machine {
     restarts: Vec<Tag>,
     /// What is being done to it from outside: one thing at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    work: Option<Box<Work>>,
+    work: Option<Box<GuestWork>>,
     /// What is wrong with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trouble: Option<Trouble>,
+    #[serde(default, alias = "trouble", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<MachineCondition>,
     /// What its guest is doing; lost with its power.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub chores: Vec<Chore>,
-    #[serde(default, skip_serializing_if = "Ailment::is_none")]
-    pub ailment: Ailment,
+    #[serde(default, alias = "chores", skip_serializing_if = "Vec::is_empty")]
+    pub guest_tasks: Vec<GuestTask>,
+    #[serde(default, alias = "ailment", skip_serializing_if = "ScriptedCondition::is_none")]
+    pub scripted_condition: ScriptedCondition,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Work {
-    change: Change,
+struct GuestWork {
+    change: MachineChange,
     ends_at: Timestamp,
 }
 
 /// What is done to a machine from outside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Change {
+pub enum MachineChange {
     PowerOn { boot: Duration },
     PowerOff,
     Restart { tag: Tag, boot: Duration },
@@ -74,15 +74,15 @@ pub enum Change {
 
 /// Something that the guest is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Chore {
-    pub what: ChoreKind,
+pub struct GuestTask {
+    pub what: GuestTaskKind,
     /// None: it never ends by itself.
     pub ends_at: Option<Timestamp>,
 }
 
 /// What a guest does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ChoreKind {
+pub enum GuestTaskKind {
     Enrol { hostname: String },
     Fetch(Download),
     Run { tag: Tag, exit_code: i32 },
@@ -90,11 +90,11 @@ pub enum ChoreKind {
 
 /// What a verb finds.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum Requirement {
     /// It is as it should be.
-    Fine,
+    Met,
     /// This has to be done to it, and takes so long.
-    Needs(Change, Takes),
+    Missing(MachineChange, Takes),
 }
 
 /// How long something takes.
@@ -108,7 +108,7 @@ pub enum Takes {
 
 impl Machine {
     /// A machine without a disk, powered off.
-    pub fn new(spec: &MachineSpec, ailment: Ailment) -> Self {
+    pub fn new(spec: &MachineSpec, scripted_condition: ScriptedCondition) -> Self {
         Self {
             spec: spec.clone(),
             power: Power::PoweredOff,
@@ -119,17 +119,17 @@ impl Machine {
             snapshots: Vec::new(),
             restarts: Vec::new(),
             work: None,
-            trouble: None,
-            chores: Vec::new(),
-            ailment,
+            condition: None,
+            guest_tasks: Vec::new(),
+            scripted_condition,
         }
     }
 
     /// A machine that has been running for long at `now`.
-    pub fn settled(spec: &MachineSpec, ailment: Ailment, now: Timestamp) -> Self {
+    pub fn settled(spec: &MachineSpec, scripted_condition: ScriptedCondition, now: Timestamp) -> Self {
         let mut disk = Disk::blank(spec, None);
         disk.enrolled_as = Some(spec.hostname.clone());
-        Self { power: Power::Running, boots: 1, ready_at: now, disk: Some(disk), ..Self::new(spec, ailment) }
+        Self { power: Power::Running, boots: 1, ready_at: now, disk: Some(disk), ..Self::new(spec, scripted_condition) }
     }
 
     pub fn observed(&self) -> Observed {
@@ -144,18 +144,18 @@ impl Machine {
                 .iter()
                 .map(|(tag, disk)| Aside { tag: tag.clone(), size_bytes: disk.used_bytes() })
                 .collect(),
-            trouble: self.trouble,
+            condition: self.condition,
         }
     }
 
     /// Lets something befall it. It has no effect on a machine that is off.
-    pub fn suffer(&mut self, mishap: Mishap) {
+    pub fn apply_incident(&mut self, incident: Incident) {
         if self.is_running() {
             self.power_off();
-            self.trouble = Some(match mishap {
-                Mishap::Crash => Trouble::Crashed,
-                Mishap::Panic => Trouble::Panicked,
-                Mishap::ShutDown => Trouble::ShutDown,
+            self.condition = Some(match incident {
+                Incident::Crash => MachineCondition::Crashed,
+                Incident::Panic => MachineCondition::Panicked,
+                Incident::ShutDown => MachineCondition::ShutDown,
             });
         }
     }
@@ -166,7 +166,7 @@ impl Machine {
     }
 
     /// The work under way.
-    pub fn work(&self) -> Option<&Change> {
+    pub fn work(&self) -> Option<&MachineChange> {
         self.work.as_ref().map(|work| &work.change)
     }
 
@@ -176,29 +176,29 @@ impl Machine {
     }
 
     /// Begins work that ends at `ends_at`. There is none under way.
-    pub fn begin(&mut self, change: Change, ends_at: Timestamp) {
+    pub fn begin(&mut self, change: MachineChange, ends_at: Timestamp) {
         debug_assert!(self.work.is_none(), "one thing at a time");
-        if let Change::Restart { tag, .. } = &change {
+        if let MachineChange::Restart { tag, .. } = &change {
             // The tag is recorded before acting, so that a restart once begun is never begun again.
             self.restarts.push(tag.clone());
             let forgotten = self.restarts.len().saturating_sub(RESTARTS_MAX);
             self.restarts.drain(..forgotten);
         }
-        self.work = Some(Box::new(Work { change, ends_at }));
+        self.work = Some(Box::new(GuestWork { change, ends_at }));
     }
 
     /// When the next thing under way is due.
     pub fn due_at(&self) -> Option<Timestamp> {
-        self.chores.iter().filter_map(|chore| chore.ends_at).chain(self.work_ends_at()).min()
+        self.guest_tasks.iter().filter_map(|task| task.ends_at).chain(self.work_ends_at()).min()
     }
 
     /// Lets everything that is due by `now` take effect, in order.
     pub fn catch_up(&mut self, now: Timestamp) {
         while let Some(at) = self.due_at().filter(|at| *at <= now) {
-            match self.chores.iter().position(|chore| chore.ends_at == Some(at)) {
-                Some(chore) => {
-                    let chore = self.chores.remove(chore);
-                    self.finish(chore.what);
+            match self.guest_tasks.iter().position(|task| task.ends_at == Some(at)) {
+                Some(task) => {
+                    let task = self.guest_tasks.remove(task);
+                    self.finish(task.what);
                 }
                 None => {
                     let work = self.work.take().expect("what is due is a chore or the work");
@@ -208,17 +208,17 @@ impl Machine {
         }
     }
 
-    fn apply(&mut self, change: Change, at: Timestamp) {
+    fn apply(&mut self, change: MachineChange, at: Timestamp) {
         match change {
-            Change::PowerOn { boot } => self.power_on(at, boot),
-            Change::PowerOff => self.power_off(),
-            Change::Restart { boot, .. } => {
+            MachineChange::PowerOn { boot } => self.power_on(at, boot),
+            MachineChange::PowerOff => self.power_off(),
+            MachineChange::Restart { boot, .. } => {
                 self.power_off();
                 self.power_on(at, boot);
             }
-            Change::MakeDisk(disk) => self.disk = Some(disk),
-            Change::SetAside(tag) => self.asides.extend(self.disk.take().map(|disk| (tag, disk))),
-            Change::PutBack(tag) => {
+            MachineChange::MakeDisk(disk) => self.disk = Some(disk),
+            MachineChange::SetAside(tag) => self.asides.extend(self.disk.take().map(|disk| (tag, disk))),
+            MachineChange::PutBack(tag) => {
                 self.disk.take_if(|disk| disk.tag.as_ref() == Some(&tag));
                 let aside = self.asides.iter().position(|(of, _)| *of == tag);
                 if let Some(aside) = aside {
@@ -227,29 +227,29 @@ impl Machine {
                     self.disk = Some(disk);
                 }
             }
-            Change::DropAside(tag) => self.asides.retain(|(of, _)| *of != tag),
-            Change::Resize { vcpu_count, ram_gib, storage_gib } => {
+            MachineChange::DropAside(tag) => self.asides.retain(|(of, _)| *of != tag),
+            MachineChange::Resize { vcpu_count, ram_gib, storage_gib } => {
                 self.spec = MachineSpec { vcpu_count, ram_gib, storage_gib, ..self.spec.clone() };
                 if let Some(disk) = &mut self.disk {
                     disk.size_gib = storage_gib;
                 }
             }
-            Change::Snapshot(id) => self.snapshots.extend(self.disk.clone().map(|disk| (id, disk))),
-            Change::DropSnapshot(id) => self.snapshots.retain(|(of, _)| *of != id),
+            MachineChange::Snapshot(id) => self.snapshots.extend(self.disk.clone().map(|disk| (id, disk))),
+            MachineChange::DropSnapshot(id) => self.snapshots.retain(|(of, _)| *of != id),
         }
     }
 
     fn power_on(&mut self, at: Timestamp, boot: Duration) {
         self.power = Power::Running;
-        self.trouble = None;
+        self.condition = None;
         self.boots += 1;
         self.ready_at = at + boot;
     }
 
     fn power_off(&mut self) {
         self.power = Power::PoweredOff;
-        self.trouble = None;
-        self.chores.clear();
+        self.condition = None;
+        self.guest_tasks.clear();
     }
 
     fn is_running(&self) -> bool {
@@ -279,62 +279,62 @@ impl Machine {
 
 /// What each verb of the driver finds.
 impl Machine {
-    pub fn look_running(&self, boot: Duration) -> Result<Look, DriverError> {
+    pub fn look_running(&self, boot: Duration) -> Result<Requirement, DriverError> {
         if self.is_running() {
-            return Ok(Look::Fine);
+            return Ok(Requirement::Met);
         }
         if self.disk.is_none() {
             return Err(DriverError::Conflict(format!("machine {} has no disk to start from", self.spec.id)));
         }
-        Ok(Look::Needs(Change::PowerOn { boot }, Takes::NoTime))
+        Ok(Requirement::Missing(MachineChange::PowerOn { boot }, Takes::NoTime))
     }
 
-    pub fn look_stopped(&self, how: StopMode) -> Look {
+    pub fn look_stopped(&self, how: StopMode) -> Requirement {
         match (self.is_running(), how) {
-            (false, _) if self.trouble.is_none() => Look::Fine,
+            (false, _) if self.condition.is_none() => Requirement::Met,
             // From here on it is off because somebody wants it so.
-            (false, _) => Look::Needs(Change::PowerOff, Takes::NoTime),
-            (true, StopMode::Graceful) => Look::Needs(Change::PowerOff, Takes::Stop),
-            (true, StopMode::Force) => Look::Needs(Change::PowerOff, Takes::NoTime),
+            (false, _) => Requirement::Missing(MachineChange::PowerOff, Takes::NoTime),
+            (true, StopMode::Graceful) => Requirement::Missing(MachineChange::PowerOff, Takes::Stop),
+            (true, StopMode::Force) => Requirement::Missing(MachineChange::PowerOff, Takes::NoTime),
         }
     }
 
-    pub fn look_restarted(&self, tag: &Tag, boot: Duration) -> Result<Look, DriverError> {
+    pub fn look_restarted(&self, tag: &Tag, boot: Duration) -> Result<Requirement, DriverError> {
         if self.restarts.contains(tag) {
-            return Ok(Look::Fine);
+            return Ok(Requirement::Met);
         }
         if !self.is_running() {
             return Err(DriverError::Conflict(format!("machine {} is off and cannot be restarted", self.spec.id)));
         }
-        Ok(Look::Needs(Change::Restart { tag: tag.clone(), boot }, Takes::Stop))
+        Ok(Requirement::Missing(MachineChange::Restart { tag: tag.clone(), boot }, Takes::Stop))
     }
 
-    pub fn look_disk_aside(&self, tag: &Tag) -> Result<Look, DriverError> {
+    pub fn look_disk_aside(&self, tag: &Tag) -> Result<Requirement, DriverError> {
         // A disk made under this tag shows that the old one was set aside, even if that has been
         // dropped since.
         if self.has_aside(tag) || self.disk_tag_is(tag) {
-            return Ok(Look::Fine);
+            return Ok(Requirement::Met);
         }
         if self.disk.is_none() {
             return Err(DriverError::NotFound(format!("machine {} has no disk to set aside", self.spec.id)));
         }
         self.must_be_off("its disk is set aside")?;
-        Ok(Look::Needs(Change::SetAside(tag.clone()), Takes::Touch))
+        Ok(Requirement::Missing(MachineChange::SetAside(tag.clone()), Takes::Touch))
     }
 
     /// Looks whether the present disk is the one that `spec` and `tag` ask for.
-    pub fn look_disk_from_image(&self, spec: &MachineSpec, tag: &Tag) -> Result<Look, DriverError> {
+    pub fn look_disk_from_image(&self, spec: &MachineSpec, tag: &Tag) -> Result<Requirement, DriverError> {
         if self.disk_tag_is(tag) {
-            return Ok(Look::Fine);
+            return Ok(Requirement::Met);
         }
         self.must_take_disk()?;
         let disk = Disk::from_image(spec, Some(tag.clone()))?;
-        Ok(Look::Needs(Change::MakeDisk(disk), Takes::Disk))
+        Ok(Requirement::Missing(MachineChange::MakeDisk(disk), Takes::Disk))
     }
 
-    pub fn look_disk_from_snapshot(&self, snapshot: &SnapshotId, tag: &Tag) -> Result<Look, DriverError> {
+    pub fn look_disk_from_snapshot(&self, snapshot: &SnapshotId, tag: &Tag) -> Result<Requirement, DriverError> {
         if self.disk_tag_is(tag) {
-            return Ok(Look::Fine);
+            return Ok(Requirement::Met);
         }
         let Some(disk) = self.snapshot(snapshot) else {
             return Err(DriverError::NotFound(format!("restore point {snapshot} of machine {}", self.spec.id)));
@@ -343,12 +343,12 @@ impl Machine {
         let mut disk = disk.clone();
         disk.tag = Some(tag.clone());
         disk.size_gib = disk.size_gib.max(self.spec.storage_gib);
-        Ok(Look::Needs(Change::MakeDisk(disk), Takes::Disk))
+        Ok(Requirement::Missing(MachineChange::MakeDisk(disk), Takes::Disk))
     }
 
-    pub fn look_disk_back(&self, tag: &Tag) -> Result<Look, DriverError> {
+    pub fn look_disk_back(&self, tag: &Tag) -> Result<Requirement, DriverError> {
         if !self.has_aside(tag) && !self.disk_tag_is(tag) {
-            return Ok(Look::Fine);
+            return Ok(Requirement::Met);
         }
         self.must_be_off("its disk is put back")?;
         if self.disk.is_some() && !self.disk_tag_is(tag) {
@@ -357,20 +357,20 @@ impl Machine {
                 self.spec.id
             )));
         }
-        Ok(Look::Needs(Change::PutBack(tag.clone()), Takes::Touch))
+        Ok(Requirement::Missing(MachineChange::PutBack(tag.clone()), Takes::Touch))
     }
 
-    pub fn look_aside_dropped(&self, tag: &Tag) -> Look {
+    pub fn look_aside_dropped(&self, tag: &Tag) -> Requirement {
         match self.has_aside(tag) {
-            true => Look::Needs(Change::DropAside(tag.clone()), Takes::Touch),
-            false => Look::Fine,
+            true => Requirement::Missing(MachineChange::DropAside(tag.clone()), Takes::Touch),
+            false => Requirement::Met,
         }
     }
 
-    pub fn look_size(&self, spec: &MachineSpec) -> Result<Look, DriverError> {
+    pub fn look_size(&self, spec: &MachineSpec) -> Result<Requirement, DriverError> {
         let MachineSpec { vcpu_count, ram_gib, storage_gib, .. } = *spec;
         if (vcpu_count, ram_gib, storage_gib) == (self.spec.vcpu_count, self.spec.ram_gib, self.spec.storage_gib) {
-            return Ok(Look::Fine);
+            return Ok(Requirement::Met);
         }
         if self.spec.gpu {
             return Err(rejected(
@@ -388,23 +388,23 @@ impl Machine {
             ));
         }
         self.must_be_off("its size is changed")?;
-        Ok(Look::Needs(Change::Resize { vcpu_count, ram_gib, storage_gib }, Takes::Touch))
+        Ok(Requirement::Missing(MachineChange::Resize { vcpu_count, ram_gib, storage_gib }, Takes::Touch))
     }
 
-    pub fn look_snapshot(&self, snapshot: &SnapshotId) -> Result<Look, DriverError> {
+    pub fn look_snapshot(&self, snapshot: &SnapshotId) -> Result<Requirement, DriverError> {
         if self.snapshot(snapshot).is_some() {
-            return Ok(Look::Fine);
+            return Ok(Requirement::Met);
         }
         if self.disk.is_none() {
             return Err(DriverError::Conflict(format!("machine {} has no disk to copy", self.spec.id)));
         }
-        Ok(Look::Needs(Change::Snapshot(snapshot.clone()), Takes::Touch))
+        Ok(Requirement::Missing(MachineChange::Snapshot(snapshot.clone()), Takes::Touch))
     }
 
-    pub fn look_snapshot_absent(&self, snapshot: &SnapshotId) -> Look {
+    pub fn look_snapshot_absent(&self, snapshot: &SnapshotId) -> Requirement {
         match self.snapshot(snapshot) {
-            Some(_) => Look::Needs(Change::DropSnapshot(snapshot.clone()), Takes::Touch),
-            None => Look::Fine,
+            Some(_) => Requirement::Missing(MachineChange::DropSnapshot(snapshot.clone()), Takes::Touch),
+            None => Requirement::Met,
         }
     }
 
@@ -421,40 +421,40 @@ impl Machine {
     /// The disk of a guest that answers at `now`.
     pub fn answering(&self, now: Timestamp) -> Option<&Disk> {
         let disk = self.disk.as_ref()?;
-        let going_down = matches!(self.work(), Some(Change::PowerOff | Change::Restart { .. }));
-        let answers = self.is_running() && self.ready_at <= now && !going_down && !self.ailment.guest_hangs;
+        let going_down = matches!(self.work(), Some(MachineChange::PowerOff | MachineChange::Restart { .. }));
+        let answers = self.is_running() && self.ready_at <= now && !going_down && !self.scripted_condition.guest_hangs;
         answers.then_some(disk)
     }
 
     pub fn free_disk_bytes(&self, disk: &Disk) -> u64 {
         let free = (u64::from(disk.size_gib) << 30).saturating_sub(disk.used_bytes());
-        if self.ailment.disk_full { free.min(FULL_DISK_FREE_BYTES) } else { free }
+        if self.scripted_condition.disk_full { free.min(FULL_DISK_FREE_BYTES) } else { free }
     }
 
-    pub fn chore(&self, is_it: impl Fn(&ChoreKind) -> bool) -> Option<&Chore> {
-        self.chores.iter().find(|chore| is_it(&chore.what))
+    pub fn task(&self, is_it: impl Fn(&GuestTaskKind) -> bool) -> Option<&GuestTask> {
+        self.guest_tasks.iter().find(|task| is_it(&task.what))
     }
 
-    fn finish(&mut self, chore: ChoreKind) {
+    fn finish(&mut self, task: GuestTaskKind) {
         let Some(disk) = &mut self.disk else { return };
-        match chore {
-            ChoreKind::Enrol { hostname } => disk.enrolled_as = Some(hostname),
-            ChoreKind::Fetch(download) => disk.put_download(download),
-            ChoreKind::Run { tag, exit_code } => disk.end_run(&tag, exit_code),
+        match task {
+            GuestTaskKind::Enrol { hostname } => disk.enrolled_as = Some(hostname),
+            GuestTaskKind::Fetch(download) => disk.put_download(download),
+            GuestTaskKind::Run { tag, exit_code } => disk.end_run(&tag, exit_code),
         }
     }
 
     /// Ends the run of `tag`, if there is one.
     pub fn kill(&mut self, tag: &Tag) {
-        let before = self.chores.len();
-        self.chores.retain(|chore| !matches!(&chore.what, ChoreKind::Run { tag: of, .. } if of == tag));
-        if let Some(disk) = self.disk.as_mut().filter(|_| self.chores.len() < before) {
+        let before = self.guest_tasks.len();
+        self.guest_tasks.retain(|task| !matches!(&task.what, GuestTaskKind::Run { tag: of, .. } if of == tag));
+        if let Some(disk) = self.disk.as_mut().filter(|_| self.guest_tasks.len() < before) {
             disk.end_run(tag, KILLED_EXIT_CODE);
         }
     }
 }
 
-impl Change {
+impl MachineChange {
     /// Whether it makes the disk of `tag`.
     pub fn makes_disk_of(&self, tag: &Tag) -> bool {
         matches!(self, Self::MakeDisk(disk) if disk.tag.as_ref() == Some(tag))

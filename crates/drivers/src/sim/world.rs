@@ -9,7 +9,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::disk::agent_name;
-use super::journal::{Journal, Kept, Machines};
+use super::journal::{Journal, Machines, StoredMachine};
 use super::machine::{Machine, Takes};
 use super::{Artifact, Inner, Pace};
 use crate::DriverError;
@@ -105,7 +105,7 @@ impl World {
         if let Some(journal) = &mut self.journal {
             journal.put(&machine).map_err(unwritable)?;
         }
-        self.machines.insert(machine.spec.id, Kept::Machine(Box::new(machine)));
+        self.machines.insert(machine.spec.id, StoredMachine::Machine(Box::new(machine)));
         self.compact();
         Ok(())
     }

@@ -3,7 +3,7 @@
 use cloudpc_drivers::qemu::{
     self, AcceleratorSetting, Capacity, Images, LimitsSetting, Network, QemuDriver, QemuParts,
 };
-use cloudpc_drivers::{Driver, Fetcher, Guest, MachineSpec, StopMode, SystemClock, SystemRng, Trouble};
+use cloudpc_drivers::{Driver, Fetcher, Guest, MachineCondition, MachineSpec, StopMode, SystemClock, SystemRng};
 use cloudpc_model::{CloudPcId, ImageId};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
@@ -217,13 +217,15 @@ impl Bed {
 }
 
 /// Waits until a driver says that this is wrong with a machine, or that nothing is.
-pub async fn wait_for_trouble(driver: &QemuDriver, spec: &MachineSpec, trouble: Option<Trouble>) {
+pub async fn wait_for_trouble(driver: &QemuDriver, spec: &MachineSpec, condition: Option<MachineCondition>) {
     let found = async {
-        while driver.observe(spec.id).await.unwrap().trouble != trouble {
+        while driver.observe(spec.id).await.unwrap().condition != condition {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), found).await.unwrap_or_else(|_| panic!("{trouble:?} is never seen"));
+    tokio::time::timeout(Duration::from_secs(60), found)
+        .await
+        .unwrap_or_else(|_| panic!("{condition:?} was never observed"));
 }
 
 /// Fails with a word to say about it if the guest does not come up at all.

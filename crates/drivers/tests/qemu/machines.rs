@@ -1,6 +1,6 @@
 //! Machines that live: what is on their disks, what becomes of them when something dies.
 
-use cloudpc_drivers::{Driver, DriverError, StopMode, Tag, Trouble};
+use cloudpc_drivers::{Driver, DriverError, MachineCondition, StopMode, Tag};
 use cloudpc_model::{CloudPcId, Power};
 use std::process::Command;
 use std::time::Duration;
@@ -99,10 +99,10 @@ async fn a_restart_of_which_half_has_failed_is_a_crash() {
     let restarted = bed.driver.ensure_restarted(spec.id, &Tag("restart".into())).await;
     assert!(matches!(restarted, Err(DriverError::Unavailable(_))), "{restarted:?}");
     let observed = bed.driver.observe(spec.id).await.unwrap();
-    assert_eq!((observed.power, observed.trouble), (Power::PoweredOff, Some(Trouble::Crashed)));
+    assert_eq!((observed.power, observed.condition), (Power::PoweredOff, Some(MachineCondition::Crashed)));
     std::fs::rename(&away, &base).unwrap();
     bed.boot(&spec).await;
-    assert_eq!(bed.driver.observe(spec.id).await.unwrap().trouble, None);
+    assert_eq!(bed.driver.observe(spec.id).await.unwrap().condition, None);
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_machine_stands_still_on_a_full_host_and_goes_on_when_there_is_room() 
     let other = crate::bed::spec(2);
     let refused = bed.driver.ensure_present(&other).await;
     assert!(matches!(&refused, Err(DriverError::Unavailable(why)) if why.contains("full")), "{refused:?}");
-    wait_for_trouble(&bed.driver, &spec, Some(Trouble::HostDiskFull)).await;
+    wait_for_trouble(&bed.driver, &spec, Some(MachineCondition::HostDiskFull)).await;
     std::fs::remove_file(filler).unwrap();
     wait_for_trouble(&bed.driver, &spec, None).await;
     wait_ready(&*guest).await;
@@ -159,7 +159,7 @@ async fn a_guest_whose_agent_is_silent_is_noticed_until_it_speaks_again() {
     crate::programs::fetched(&*guest, &tag, script).await;
     tokio::select! {
         ended = guest.run(&tag, &[]) => panic!("{ended:?}"),
-        () = wait_for_trouble(&bed.driver, &spec, Some(Trouble::GuestSilent)) => {}
+        () = wait_for_trouble(&bed.driver, &spec, Some(MachineCondition::GuestSilent)) => {}
     }
     assert_eq!(bed.driver.observe(spec.id).await.unwrap().power, Power::Running);
     wait_for_trouble(&bed.driver, &spec, None).await;

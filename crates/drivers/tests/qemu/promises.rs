@@ -1,8 +1,8 @@
 //! The suite that every driver is put through.
 
 use async_trait::async_trait;
-use cloudpc_drivers::conformance::{self, Moment, Program, Subject, Way};
-use cloudpc_drivers::{Driver, FetchPolicy, FileFormat, MachineSpec, Mishap};
+use cloudpc_drivers::conformance::{self, CallMode, CallPhase, Program, Subject};
+use cloudpc_drivers::{Driver, FetchPolicy, FileFormat, Incident, MachineSpec};
 use cloudpc_model::CloudPcId;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -34,11 +34,11 @@ impl Subject for OnQemu {
         self.bed.restart();
     }
 
-    async fn befall(&self, id: CloudPcId, mishap: Mishap) {
-        match mishap {
-            Mishap::Crash => self.bed.signal_id(id, "-KILL"),
-            Mishap::Panic => self.bed.sysrq(id, "c").await,
-            Mishap::ShutDown => self.bed.sysrq(id, "o").await,
+    async fn inject(&self, id: CloudPcId, incident: Incident) {
+        match incident {
+            Incident::Crash => self.bed.signal_id(id, "-KILL"),
+            Incident::Panic => self.bed.sysrq(id, "c").await,
+            Incident::ShutDown => self.bed.sysrq(id, "o").await,
         }
     }
 
@@ -70,14 +70,14 @@ impl Subject for OnQemu {
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
 async fn verbs_called_at_once_or_dropped() {
-    let ways = [Way::AtOnce, Way::Dropped(Moment::Elapsed(Duration::from_millis(5)))];
+    let ways = [CallMode::AtOnce, CallMode::Dropped(CallPhase::Elapsed(Duration::from_millis(5)))];
     conformance::check_verbs_in_turn(&mut OnQemu::new().await, &ways).await.must_be_clean();
 }
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
 async fn verbs_whose_driver_dies() {
-    let ways = [25, 100, 400].map(|ms| Way::Died(Moment::Elapsed(Duration::from_millis(ms))));
+    let ways = [25, 100, 400].map(|ms| CallMode::Died(CallPhase::Elapsed(Duration::from_millis(ms))));
     conformance::check_verbs_in_turn(&mut OnQemu::new().await, &ways).await.must_be_clean();
 }
 
@@ -89,8 +89,8 @@ async fn refusals() {
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn mishaps() {
-    conformance::check_mishaps(&mut OnQemu::new().await).await.must_be_clean();
+async fn incidents() {
+    conformance::check_incidents(&mut OnQemu::new().await).await.must_be_clean();
 }
 
 #[tokio::test]

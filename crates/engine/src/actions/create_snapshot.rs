@@ -2,7 +2,7 @@
 
 use cloudpc_model::{Kind, Params, Snapshot, SnapshotId, SnapshotType};
 
-use super::{Cancel, Context, Recipe, Said, Step, Trouble, as_before, minutes};
+use super::{Cancel, Recipe, Step, StepContext, StepError, StepOutput, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::CreateSnapshot,
@@ -10,9 +10,9 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step::new("checkSupport", "snapshotNotSupported", minutes(1), |context| {
             Box::pin(async move {
                 if !context.parts.driver.capabilities(&context.spec(None, None).await?).snapshots {
-                    return Err(Trouble::not_supported("This machine cannot have restore points."));
+                    return Err(StepError::not_supported("This machine cannot have restore points."));
                 }
-                Ok(Said::nothing())
+                Ok(StepOutput::nothing())
             })
         }),
         Step {
@@ -20,20 +20,20 @@ pub(super) static RECIPE: Recipe = Recipe {
             ..Step::new("takeSnapshot", "snapshotFailed", minutes(20), |context| {
                 Box::pin(async move {
                     context.parts.driver.ensure_snapshot(context.cloud_pc()?.id, snapshot_id(context)?).await?;
-                    Ok(Said::nothing())
+                    Ok(StepOutput::nothing())
                 })
             })
         }
         .undone_by(|context| {
             Box::pin(async move {
                 context.parts.driver.ensure_snapshot_absent(context.cloud_pc()?.id, snapshot_id(context)?).await?;
-                Ok(Said::nothing())
+                Ok(StepOutput::nothing())
             })
         }),
     ],
     time_max: minutes(2 * 60),
     status: None,
-    done: |ending| {
+    complete: |ending| {
         let Params::CreateSnapshot { snapshot_id } = &ending.action.params else { return Ok(()) };
         ending.tx.snapshot_put(&Snapshot {
             tenant_id: ending.action.tenant_id,
@@ -44,12 +44,12 @@ pub(super) static RECIPE: Recipe = Recipe {
             last_restored_at: None,
         })
     },
-    left: as_before,
+    after_failure: unchanged,
 };
 
-fn snapshot_id(context: &Context) -> Result<&SnapshotId, Trouble> {
+fn snapshot_id(context: &StepContext) -> Result<&SnapshotId, StepError> {
     match &context.action.params {
         Params::CreateSnapshot { snapshot_id } => Ok(snapshot_id),
-        _ => Err(Trouble::failed("This action names no restore point.")),
+        _ => Err(StepError::failed("This action names no restore point.")),
     }
 }

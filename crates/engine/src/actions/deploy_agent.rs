@@ -11,8 +11,8 @@ use url::Url;
 
 use crate::mask::masked;
 
-use super::step::Doing;
-use super::{Context, Late, Recipe, Said, Step, TimeMax, Trouble, as_before, minutes, nothing};
+use super::step::StepFuture;
+use super::{OnTimeout, Recipe, Step, StepContext, StepError, StepOutput, TimeMax, minutes, nothing, unchanged};
 
 /// Members of `cloudPcExternalPartnerActionErrorCode`; a deployment's failure has no other code.
 pub const ERROR_CODES: [&str; 10] = [
@@ -46,7 +46,7 @@ pub(super) static RECIPE: Recipe = Recipe {
             ..Step::new("checkAvailable", "deviceNotAvailable", minutes(1), check_available)
         },
         Step {
-            late: Late::Fail("executeActionTimeout", "The guest did not answer"),
+            on_timeout: OnTimeout::Fail("executeActionTimeout", "The guest did not answer"),
             ..Step::new("waitForGuest", "executeActionTimeout", minutes(10), super::machine::wait_for_guest)
         },
         Step::new("checkDiskSpace", "checkDiskSpaceFailed", minutes(1), check_disk_space),
@@ -60,7 +60,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step::new("checkChecksum", "invalidAgentChecksum", minutes(5), check_checksum),
         Step {
             time_max: TimeMax::Install,
-            late: Late::Fail("executeActionTimeout", "The installer did not end"),
+            on_timeout: OnTimeout::Fail("executeActionTimeout", "The installer did not end"),
             ..Step::new("runInstaller", "executeActionFailed", minutes(60), run_installer)
         }
         .undone_by(kill),
@@ -70,96 +70,96 @@ pub(super) static RECIPE: Recipe = Recipe {
     ],
     time_max: minutes(12 * 60),
     status: None,
-    done: nothing,
-    left: as_before,
+    complete: nothing,
+    after_failure: unchanged,
 };
 
-fn deployment(context: &Context) -> Result<(PartnerId, &AgentSetting), Trouble> {
+fn deployment(context: &StepContext) -> Result<(PartnerId, &AgentSetting), StepError> {
     match &context.action.params {
         Params::DeployAgent { partner_id, agent, .. } => Ok((*partner_id, agent)),
-        _ => Err(Trouble::failed("This action deploys no agent.")),
+        _ => Err(StepError::failed("This action deploys no agent.")),
     }
 }
 
-fn look_up(context: &Context) -> Doing<'_> {
+fn look_up(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let Some(cloud_pc) = &context.cloud_pc else {
-            return Err(Trouble::failed("Cloud PC not found or invalid"));
+            return Err(StepError::failed("Cloud PC not found or invalid"));
         };
         if context.parts.settings.business_only && cloud_pc.product != Product::Business {
-            return Err(Trouble::failed(
+            return Err(StepError::failed(
                 "Cloud PC not found or invalid: partners deploy to Business Cloud PCs only (fidelity is strict).",
             ));
         }
-        Ok(Said::nothing())
+        Ok(StepOutput::nothing())
     })
 }
 
-fn check_available(context: &Context) -> Doing<'_> {
+fn check_available(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let cloud_pc = context.cloud_pc()?;
         if !matches!(cloud_pc.status, CloudPcStatus::Provisioned | CloudPcStatus::ProvisionedWithWarnings) {
             let status: &str = cloud_pc.status.into();
-            return Err(Trouble::failed(format!(
+            return Err(StepError::failed(format!(
                 "The Cloud PC's status is '{status}'. Deploy again when it is 'provisioned'."
             )));
         }
         let observed = context.parts.driver.observe(cloud_pc.id).await?;
         match observed.power {
-            Power::Running => Ok(Said::power(Power::Running)),
+            Power::Running => Ok(StepOutput::power(Power::Running)),
             Power::PoweredOff => {
-                Err(Trouble::failed("The Cloud PC is powered off. Power it on, then deploy the agent again."))
+                Err(StepError::failed("The Cloud PC is powered off. Power it on, then deploy the agent again."))
             }
-            Power::Unknown => Err(Trouble::Passing("The machine's power state is not known yet.".into())),
+            Power::Unknown => Err(StepError::Transient("The machine's power state is not known yet.".into())),
         }
     })
 }
 
-fn check_disk_space(context: &Context) -> Doing<'_> {
+fn check_disk_space(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let (free, needed) =
             (context.guest().await?.free_disk_bytes().await?, context.parts.settings.agent_disk_bytes_min);
         if free < needed {
-            return Err(Trouble::failed(format!(
+            return Err(StepError::failed(format!(
                 "The system disk has {} MiB free and the agent needs {}. Free some space or resize the Cloud PC.",
                 free >> 20,
                 needed >> 20
             )));
         }
-        Ok(Said::nothing())
+        Ok(StepOutput::nothing())
     })
 }
 
 /// A URL that may not be fetched at all is the download's failure, not the network's: this step
 /// then lets it pass.
-fn check_network(context: &Context) -> Doing<'_> {
+fn check_network(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
-        let Ok((url, policy)) = source(context).await else { return Ok(Said::nothing()) };
+        let Ok((url, policy)) = source(context).await else { return Ok(StepOutput::nothing()) };
         match context.guest().await?.reach(&url, &policy).await {
-            Ok(()) => Ok(Said::nothing()),
-            Err(GuestError::Unreachable(why)) => Err(Trouble::Passing(format!(
+            Ok(()) => Ok(StepOutput::nothing()),
+            Err(GuestError::Unreachable(why)) => Err(StepError::Transient(format!(
                 "The Cloud PC does not reach {host}: {why}",
                 host = url.host_str().unwrap_or("the agent's host")
             ))),
-            Err(GuestError::FileNotFound(_)) => Ok(Said::nothing()),
+            Err(GuestError::FileNotFound(_)) => Ok(StepOutput::nothing()),
             Err(error) => Err(error.into()),
         }
     })
 }
 
-fn fetch_agent(context: &Context) -> Doing<'_> {
+fn fetch_agent(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let (url, policy) = source(context).await?;
         match context.guest().await?.fetch(&context.tag(), &url, &policy).await {
-            Ok(size_bytes) => Ok(Said::message(format!("{size_bytes} bytes"))),
+            Ok(size_bytes) => Ok(StepOutput::message(format!("{size_bytes} bytes"))),
             Err(GuestError::Unreachable(why)) => {
-                Err(Trouble::Passing(format!("The agent could not be downloaded: {why}")))
+                Err(StepError::Transient(format!("The agent could not be downloaded: {why}")))
             }
             Err(GuestError::DiskFull(why)) => {
-                Err(Trouble::Final { outcome: None, code: Some("checkDiskSpaceFailed".into()), message: why })
+                Err(StepError::Permanent { outcome: None, code: Some("checkDiskSpaceFailed".into()), message: why })
             }
             Err(GuestError::FileNotFound(why)) => {
-                Err(Trouble::failed(format!("There is no agent at its address: {why}")))
+                Err(StepError::failed(format!("There is no agent at its address: {why}")))
             }
             Err(error) => Err(error.into()),
         }
@@ -167,38 +167,38 @@ fn fetch_agent(context: &Context) -> Doing<'_> {
 }
 
 /// Where the agent is fetched from, if its partner may fetch from there.
-async fn source(context: &Context) -> Result<(Url, FetchPolicy), Trouble> {
+async fn source(context: &StepContext) -> Result<(Url, FetchPolicy), StepError> {
     let (partner_id, agent) = deployment(context)?;
     let tenant = context.action.tenant_id;
     let partner = context.parts.store.read(move |reader| reader.partner(tenant, partner_id)).await?;
-    let partner = partner.ok_or_else(|| Trouble::failed("The partner was deleted, and its allowed URLs with it."))?;
+    let partner = partner.ok_or_else(|| StepError::failed("The partner was deleted, and its allowed URLs with it."))?;
     let policy = FetchPolicy {
         allowed_urls: partner.allowed_urls,
         size_bytes_max: context.parts.settings.agent_bytes_max,
         time_max: FETCH_TIME_MAX,
     };
     let refused = |why: String| {
-        Trouble::failed(format!("The agent's address is refused: {why}. Configure the agent with another one."))
+        StepError::failed(format!("The agent's address is refused: {why}. Configure the agent with another one."))
     };
     let url = Url::parse(&agent.url).map_err(|error| refused(error.to_string()))?;
     Fetcher::check(&url, &policy).map_err(refused)?;
     Ok((url, policy))
 }
 
-fn check_format(context: &Context) -> Doing<'_> {
+fn check_format(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let (_, agent) = deployment(context)?;
         let guest = context.guest().await?;
-        let expected = expected_format(guest.os(), agent.agent_name()).map_err(Trouble::failed)?;
+        let expected = expected_format(guest.os(), agent.agent_name()).map_err(StepError::failed)?;
         let found = guest.format(&context.tag()).await?;
         if found != expected {
-            return Err(Trouble::failed(format!(
+            return Err(StepError::failed(format!(
                 "'{}' is by its content {}. Often that is an error page; look at what the address serves.",
                 agent.agent_name(),
                 described(found)
             )));
         }
-        Ok(Said::nothing())
+        Ok(StepOutput::nothing())
     })
 }
 
@@ -229,42 +229,42 @@ fn described(format: FileFormat) -> &'static str {
     }
 }
 
-fn check_checksum(context: &Context) -> Doing<'_> {
+fn check_checksum(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let (_, agent) = deployment(context)?;
         let digest = context.guest().await?.sha256(&context.tag()).await?;
         let found: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         if !found.eq_ignore_ascii_case(&agent.sha256) {
-            return Err(Trouble::failed(format!(
+            return Err(StepError::failed(format!(
                 "The file's SHA-256 is {found}, configured is {}. The file was changed, or the agent was configured for another one.",
                 agent.sha256
             )));
         }
-        Ok(Said::nothing())
+        Ok(StepOutput::nothing())
     })
 }
 
-fn run_installer(context: &Context) -> Doing<'_> {
+fn run_installer(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let (_, agent) = deployment(context)?;
         let exit = context.guest().await?.run(&context.tag(), &agent.install_parameters).await?;
         match exit.code {
-            0 => Ok(Said::message("exit code 0")),
-            _ => Err(Trouble::failed(exited("The installer", &exit, &agent.install_parameters))),
+            0 => Ok(StepOutput::message("exit code 0")),
+            _ => Err(StepError::failed(exited("The installer", &exit, &agent.install_parameters))),
         }
     })
 }
 
 /// An agent may need a moment after its installer has ended, so a detection that finds nothing is
 /// tried again.
-fn detect_agent(context: &Context) -> Doing<'_> {
+fn detect_agent(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let (_, agent) = deployment(context)?;
-        let Some(command) = &agent.detection else { return Ok(Said::nothing()) };
+        let Some(command) = &agent.detection else { return Ok(StepOutput::nothing()) };
         let exit = context.guest().await?.detect(command).await?;
         match exit.code {
-            0 => Ok(Said::message("the agent was detected")),
-            _ => Err(Trouble::Passing(format!(
+            0 => Ok(StepOutput::message("the agent was detected")),
+            _ => Err(StepError::Transient(format!(
                 "The installer ended well, but {}",
                 exited("the detection command", &exit, &agent.install_parameters)
             ))),
@@ -294,7 +294,7 @@ fn readable(text: &str) -> String {
 
 /// Ends the installer. A guest that does not answer, or is off, cannot be told and has no one to
 /// tell: the machine is not held for it.
-fn kill(context: &Context) -> Doing<'_> {
+fn kill(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let guest = context.guest().await?;
         let killed = async {
@@ -304,29 +304,31 @@ fn kill(context: &Context) -> Doing<'_> {
         let until = context.parts.clock.now() + KILL_TIME_MAX;
         tokio::select! {
             biased;
-            killed = killed => Ok(killed.map(|()| Said::nothing())?),
-            () = context.parts.clock.sleep_until(until) => Ok(Said::nothing()),
+            killed = killed => Ok(killed.map(|()| StepOutput::nothing())?),
+            () = context.parts.clock.sleep_until(until) => Ok(StepOutput::nothing()),
         }
     })
 }
 
-fn clean(context: &Context) -> Doing<'_> {
+fn clean(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         context.guest().await?.clean(&context.tag()).await?;
-        Ok(Said::nothing())
+        Ok(StepOutput::nothing())
     })
 }
 
 /// Takes a download back, if the guest answers; a file that stays is not worth a person's time.
-fn try_to_clean(context: &Context) -> Doing<'_> {
+fn try_to_clean(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move { Ok(clean(context).await.unwrap_or_default()) })
 }
 
 /// The installer's file is of no more use. That it stays is worth a word, not a failed deployment.
-fn clean_up(context: &Context) -> Doing<'_> {
+fn clean_up(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         match clean(context).await {
-            Err(Trouble::Final { message, .. }) => Ok(Said::message(format!("The installer's file stays: {message}"))),
+            Err(StepError::Permanent { message, .. }) => {
+                Ok(StepOutput::message(format!("The installer's file stays: {message}")))
+            }
             other => other,
         }
     })
@@ -378,7 +380,7 @@ mod tests {
     fn no_step_has_a_code_that_is_not_in_the_contract() {
         for step in RECIPE.steps {
             assert!(ERROR_CODES.contains(&step.code), "{}", step.name);
-            if let Late::Fail(code, _) = step.late {
+            if let OnTimeout::Fail(code, _) = step.on_timeout {
                 assert!(ERROR_CODES.contains(&code), "{}", step.name);
             }
         }

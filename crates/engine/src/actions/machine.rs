@@ -3,8 +3,8 @@
 use cloudpc_drivers::StopMode;
 use cloudpc_model::{Power, ServicePlanId};
 
-use super::step::Doing;
-use super::{Cancel, Context, Late, Said, Step, Trouble, minutes};
+use super::step::StepFuture;
+use super::{Cancel, OnTimeout, Step, StepContext, StepError, StepOutput, minutes};
 
 /// Powers the machine off. Undone by giving it back the power state that it should have.
 pub(super) const STOP: Step =
@@ -17,7 +17,7 @@ pub(super) const SET_DISK_ASIDE: Step =
         .undone_by(|context| {
             Box::pin(async move {
                 context.parts.driver.ensure_disk_back(context.cloud_pc()?.id, &context.tag()).await?;
-                Ok(Said::nothing())
+                Ok(StepOutput::nothing())
             })
         });
 
@@ -31,11 +31,11 @@ pub(super) const START: Step =
 /// started again. Waiting for longer than this is what its failure means.
 pub(super) const WAIT_FOR_GUEST: Step = Step {
     needs_power: true,
-    late: Late::Fail("guestNotReady", "The guest did not answer"),
+    on_timeout: OnTimeout::Fail("guestNotReady", "The guest did not answer"),
     ..Step::new("waitForGuest", "guestNotReady", minutes(15), |context| {
         Box::pin(async move {
             match context.cloud_pc()?.power_intended {
-                Power::PoweredOff => Ok(Said::nothing()),
+                Power::PoweredOff => Ok(StepOutput::nothing()),
                 Power::Running | Power::Unknown => bring_up(context).await,
             }
         })
@@ -43,51 +43,51 @@ pub(super) const WAIT_FOR_GUEST: Step = Step {
 };
 
 /// Sets the disk aside under this action's tag.
-pub(super) fn set_disk_aside(context: &Context) -> Doing<'_> {
+pub(super) fn set_disk_aside(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         context.parts.driver.ensure_disk_aside(context.cloud_pc()?.id, &context.tag()).await?;
-        Ok(Said::nothing())
+        Ok(StepOutput::nothing())
     })
 }
 
 /// Powers the machine off, asking its guest first.
-pub(super) fn stop(context: &Context) -> Doing<'_> {
+pub(super) fn stop(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         context.parts.driver.ensure_stopped(context.cloud_pc()?.id, StopMode::Graceful).await?;
-        Ok(Said::power(Power::PoweredOff))
+        Ok(StepOutput::power(Power::PoweredOff))
     })
 }
 
 /// Powers the machine on.
-pub(super) fn start(context: &Context) -> Doing<'_> {
+pub(super) fn start(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         context.parts.driver.ensure_running(context.cloud_pc()?.id).await?;
-        Ok(Said::power(Power::Running))
+        Ok(StepOutput::power(Power::Running))
     })
 }
 
 /// Cuts the power.
-pub(super) fn cut(context: &Context) -> Doing<'_> {
+pub(super) fn cut(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         context.parts.driver.ensure_stopped(context.cloud_pc()?.id, StopMode::Force).await?;
-        Ok(Said::power(Power::PoweredOff))
+        Ok(StepOutput::power(Power::PoweredOff))
     })
 }
 
 /// Powers the machine off, if it should be off. One that should run and cannot be started is no
 /// better off for being tried further here.
-pub(super) fn off_again(context: &Context) -> Doing<'_> {
+pub(super) fn off_again(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         match context.cloud_pc()?.power_intended {
             Power::PoweredOff => stop(context).await,
-            Power::Running | Power::Unknown => Ok(Said::nothing()),
+            Power::Running | Power::Unknown => Ok(StepOutput::nothing()),
         }
     })
 }
 
 /// Gives the machine the power state that it should have; what that is changes only when an action
 /// is done.
-pub(super) fn power_back(context: &Context) -> Doing<'_> {
+pub(super) fn power_back(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         match context.cloud_pc()?.power_intended {
             Power::PoweredOff => stop(context).await,
@@ -98,27 +98,27 @@ pub(super) fn power_back(context: &Context) -> Doing<'_> {
 
 /// Gives the stopped machine the processors and the memory of a service plan, or of its own. A disk
 /// grows and never shrinks.
-pub(super) async fn size(context: &Context, plan: Option<ServicePlanId>) -> Result<Said, Trouble> {
+pub(super) async fn size(context: &StepContext, plan: Option<ServicePlanId>) -> Result<StepOutput, StepError> {
     let mut spec = context.spec(plan, None).await?;
     let observed = context.parts.driver.observe(spec.id).await?;
     spec.storage_gib = spec.storage_gib.max(observed.spec.storage_gib);
     context.parts.driver.ensure_size(&spec).await?;
-    Ok(Said::nothing())
+    Ok(StepOutput::nothing())
 }
 
 /// Waits until the guest answers of a machine that is to run.
-pub(super) fn bring_up(context: &Context) -> Doing<'_> {
+pub(super) fn bring_up(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         context.parts.driver.ensure_running(context.cloud_pc()?.id).await?;
         wait_for_guest(context).await?;
-        Ok(Said::power(Power::Running))
+        Ok(StepOutput::power(Power::Running))
     })
 }
 
 /// Waits until the guest answers.
-pub(super) fn wait_for_guest(context: &Context) -> Doing<'_> {
+pub(super) fn wait_for_guest(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         context.guest().await?.wait_ready().await?;
-        Ok(Said::nothing())
+        Ok(StepOutput::nothing())
     })
 }

@@ -2,16 +2,16 @@
 
 use cloudpc_model::{Kind, Power};
 
-use super::{Recipe, as_before, machine, minutes};
+use super::{Recipe, machine, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::PowerOff,
     steps: &[machine::STOP],
     time_max: minutes(2 * 60),
     status: None,
-    done: |ending| {
+    complete: |ending| {
         ending.cloud_pc.power_intended = Power::PoweredOff;
         Ok(())
     },
-    left: as_before,
+    after_failure: unchanged,
 };

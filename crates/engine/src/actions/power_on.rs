@@ -2,7 +2,7 @@
 
 use cloudpc_model::{Kind, Power};
 
-use super::{Cancel, Recipe, Step, as_before, machine, minutes};
+use super::{Cancel, Recipe, Step, machine, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::PowerOn,
@@ -17,9 +17,9 @@ pub(super) static RECIPE: Recipe = Recipe {
     ],
     time_max: minutes(2 * 60),
     status: None,
-    done: |ending| {
+    complete: |ending| {
         ending.cloud_pc.power_intended = Power::Running;
         Ok(())
     },
-    left: as_before,
+    after_failure: unchanged,
 };

@@ -3,8 +3,8 @@
 use cloudpc_drivers::Observed;
 use cloudpc_model::{Kind, Power};
 
-use super::step::Doing;
-use super::{Cancel, Context, Left, Recipe, Said, Step, Trouble, machine, minutes, nothing};
+use super::step::StepFuture;
+use super::{AfterFailure, Cancel, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, nothing};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Reboot,
@@ -13,9 +13,9 @@ pub(super) static RECIPE: Recipe = Recipe {
             Box::pin(async move {
                 let Observed { power, .. } = context.parts.driver.observe(context.cloud_pc()?.id).await?;
                 match power {
-                    Power::Running => Ok(Said::power(power)),
-                    Power::PoweredOff => Err(Trouble::failed("The Cloud PC is powered off. Power it on instead.")),
-                    Power::Unknown => Err(Trouble::Passing("The machine's power state is not known yet.".into())),
+                    Power::Running => Ok(StepOutput::power(power)),
+                    Power::PoweredOff => Err(StepError::failed("The Cloud PC is powered off. Power it on instead.")),
+                    Power::Unknown => Err(StepError::Transient("The machine's power state is not known yet.".into())),
                 }
             })
         }),
@@ -29,16 +29,16 @@ pub(super) static RECIPE: Recipe = Recipe {
     ],
     time_max: minutes(2 * 60),
     status: None,
-    done: nothing,
-    left: |action| match action.step(machine::WAIT_FOR_GUEST.name) {
-        Some(_) => Left::Broken,
-        None => Left::AsBefore,
+    complete: nothing,
+    after_failure: |action| match action.step(machine::WAIT_FOR_GUEST.name) {
+        Some(_) => AfterFailure::Broken,
+        None => AfterFailure::Unchanged,
     },
 };
 
-fn restart(context: &Context) -> Doing<'_> {
+fn restart(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         context.parts.driver.ensure_restarted(context.cloud_pc()?.id, &context.tag()).await?;
-        Ok(Said::power(Power::Running))
+        Ok(StepOutput::power(Power::Running))
     })
 }

@@ -2,7 +2,7 @@
 
 use cloudpc_model::{Kind, Params};
 
-use super::{Recipe, as_before, minutes};
+use super::{Recipe, minutes, unchanged};
 
 /// Most characters of a display name.
 pub(crate) const DISPLAY_NAME_CHARS_MAX: usize = 64;
@@ -12,11 +12,11 @@ pub(super) static RECIPE: Recipe = Recipe {
     steps: &[],
     time_max: minutes(60),
     status: None,
-    done: |ending| {
+    complete: |ending| {
         if let Params::Rename { display_name } = &ending.action.params {
             ending.cloud_pc.display_name.clone_from(display_name);
         }
         Ok(())
     },
-    left: as_before,
+    after_failure: unchanged,
 };

@@ -5,9 +5,9 @@ use cloudpc_drivers::{GuestError, MachineSpec};
 use cloudpc_model::{Action, ActionId, ActivityId, Actor, CloudPcStatus, Kind, Params, PartnerId, Power, State};
 use cloudpc_store::{DeploymentFilter, StoreError, Tx};
 
-use super::step::Doing;
-use super::{Cancel, Context, Ending, Recipe, Said, Step, Trouble, as_before, machine, minutes};
-use crate::{Asked, deploy, image};
+use super::step::StepFuture;
+use super::{Cancel, Completion, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
+use crate::{RequestContext, deploy, image};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Reprovision,
@@ -23,37 +23,38 @@ pub(super) static RECIPE: Recipe = Recipe {
     ],
     time_max: minutes(6 * 60),
     status: Some(CloudPcStatus::Provisioning),
-    done,
-    left: as_before,
+    complete,
+    after_failure: unchanged,
 };
 
-fn make_disk(context: &Context) -> Doing<'_> {
+fn make_disk(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         context.parts.driver.ensure_disk_from_image(&new_spec(context).await?, &context.tag()).await?;
-        Ok(Said::nothing())
+        Ok(StepOutput::nothing())
     })
 }
 
-async fn new_spec(context: &Context) -> Result<MachineSpec, Trouble> {
+async fn new_spec(context: &StepContext) -> Result<MachineSpec, StepError> {
     let (cloud_pc, params) = (context.cloud_pc()?.clone(), context.action.params.clone());
     let image = context.parts.store.read(move |reader| image::chosen(reader, &cloud_pc, &params)).await?;
-    let image = image.ok_or_else(|| Trouble::failed("The gallery has no image of this operating system any more."))?;
+    let image =
+        image.ok_or_else(|| StepError::failed("The gallery has no image of this operating system any more."))?;
     context.spec(None, Some(image.id)).await
 }
 
-fn enrol(context: &Context) -> Doing<'_> {
+fn enrol(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         match context.guest().await?.enrol(&context.cloud_pc()?.managed_device_name).await {
             // A network that has only just come up may yet find its way.
-            Err(GuestError::Unreachable(why)) => Err(Trouble::Passing(why)),
-            other => Ok(other.map(|()| Said::nothing())?),
+            Err(GuestError::Unreachable(why)) => Err(StepError::Transient(why)),
+            other => Ok(other.map(|()| StepOutput::nothing())?),
         }
     })
 }
 
 /// Puts one deployment for each partner that deploys automatically in line behind this action. The
 /// activity's id is derived from the action's, so that a second attempt finds the first one's work.
-fn deploy_agents(context: &Context) -> Doing<'_> {
+fn deploy_agents(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let cloud_pc = context.cloud_pc()?.clone();
         let (action, now) = (context.action.clone(), context.parts.clock.now());
@@ -66,8 +67,11 @@ fn deploy_agents(context: &Context) -> Doing<'_> {
                     && deployed(tx, cloud_pc.tenant_id, partner.id, activity)?.is_empty()
                 {
                     let targets = [cloud_pc.id.to_string()];
-                    let nobody =
-                        Asked { tenant_id: cloud_pc.tenant_id, by: Actor::system(), request_id: String::new() };
+                    let nobody = RequestContext {
+                        tenant_id: cloud_pc.tenant_id,
+                        by: Actor::system(),
+                        request_id: String::new(),
+                    };
                     deploy::accept(tx, &nobody, &partner, agent, activity, &targets, now)?;
                 }
                 asked.push(partner.partner_id);
@@ -76,16 +80,16 @@ fn deploy_agents(context: &Context) -> Doing<'_> {
         });
         let asked = asked.await?;
         Ok(if asked.is_empty() {
-            Said::nothing()
+            StepOutput::nothing()
         } else {
-            Said::message(format!("Agents of these partners will be deployed: {}.", asked.join(", ")))
+            StepOutput::message(format!("Agents of these partners will be deployed: {}.", asked.join(", ")))
         })
     })
 }
 
 /// The machine goes back to its old disk, which has its agents. They wait behind this action, so
 /// none has begun.
-fn recall_agents(context: &Context) -> Doing<'_> {
+fn recall_agents(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let cloud_pc = context.cloud_pc()?.clone();
         let (action, now) = (context.action.clone(), context.parts.clock.now());
@@ -103,7 +107,7 @@ fn recall_agents(context: &Context) -> Doing<'_> {
             Ok::<_, StoreError>(())
         });
         recalled.await?;
-        Ok(Said::nothing())
+        Ok(StepOutput::nothing())
     })
 }
 
@@ -124,8 +128,8 @@ fn deployed(
     Ok(rows.into_iter().map(|row| row.action_id).collect())
 }
 
-fn done(ending: &mut Ending<'_, '_>) -> Result<(), StoreError> {
-    ending.leave_way_back(true)?;
+fn complete(ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {
+    ending.keep_undo_record(true)?;
     if let Some(image) = image::chosen(ending.tx, ending.cloud_pc, &ending.action.params)? {
         ending.cloud_pc.os_version = image.os_version;
         ending.cloud_pc.image_id = image.id;

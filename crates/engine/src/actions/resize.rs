@@ -2,7 +2,7 @@
 
 use cloudpc_model::{CloudPcStatus, Kind, Params, ServicePlanId};
 
-use super::{Cancel, Context, Recipe, Said, Step, Trouble, as_before, machine, minutes};
+use super::{Cancel, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Resize,
@@ -10,11 +10,11 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step::new("checkSupport", "resizeNotSupported", minutes(1), |context| {
             Box::pin(async move {
                 if !context.parts.driver.capabilities(&context.spec(None, None).await?).resize {
-                    return Err(Trouble::not_supported("This machine's size cannot be changed."));
+                    return Err(StepError::not_supported("This machine's size cannot be changed."));
                 }
                 // Nobody is disturbed for a size that there never is.
                 context.parts.driver.check_size(&context.spec(target(context), None).await?)?;
-                Ok(Said::nothing())
+                Ok(StepOutput::nothing())
             })
         }),
         machine::STOP,
@@ -30,18 +30,18 @@ pub(super) static RECIPE: Recipe = Recipe {
     ],
     time_max: minutes(3 * 60),
     status: Some(CloudPcStatus::Resizing),
-    done: |ending| {
-        ending.leave_way_back(false)?;
+    complete: |ending| {
+        ending.keep_undo_record(false)?;
         if let Params::Resize { target_service_plan_id } = ending.action.params {
             ending.cloud_pc.service_plan_id = target_service_plan_id;
         }
         Ok(())
     },
-    left: as_before,
+    after_failure: unchanged,
 };
 
 /// The service plan that is asked for.
-fn target(context: &Context) -> Option<ServicePlanId> {
+fn target(context: &StepContext) -> Option<ServicePlanId> {
     match context.action.params {
         Params::Resize { target_service_plan_id } => Some(target_service_plan_id),
         _ => None,

@@ -3,8 +3,8 @@
 
 use cloudpc_model::{CloudPcStatus, Kind, Params};
 
-use super::step::Doing;
-use super::{Cancel, Context, Recipe, Said, Step, Trouble, as_before, machine, minutes};
+use super::step::StepFuture;
+use super::{Cancel, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Restore,
@@ -12,9 +12,9 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step::new("checkSupport", "restoreNotSupported", minutes(1), |context| {
             Box::pin(async move {
                 if !context.parts.driver.capabilities(&context.spec(None, None).await?).snapshots {
-                    return Err(Trouble::not_supported("This machine has no restore points."));
+                    return Err(StepError::not_supported("This machine has no restore points."));
                 }
-                Ok(Said::nothing())
+                Ok(StepOutput::nothing())
             })
         }),
         machine::STOP,
@@ -26,23 +26,23 @@ pub(super) static RECIPE: Recipe = Recipe {
     ],
     time_max: minutes(4 * 60),
     status: Some(CloudPcStatus::Restoring),
-    done: |ending| {
-        ending.leave_way_back(true)?;
+    complete: |ending| {
+        ending.keep_undo_record(true)?;
         if let Params::Restore { snapshot_id } = &ending.action.params {
             ending.tx.snapshot_restored(ending.action.tenant_id, snapshot_id, ending.now)?;
         }
         Ok(())
     },
-    left: as_before,
+    after_failure: unchanged,
 };
 
-fn copy_snapshot(context: &Context) -> Doing<'_> {
+fn copy_snapshot(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let Params::Restore { snapshot_id } = &context.action.params else {
-            return Err(Trouble::failed("This action names no restore point."));
+            return Err(StepError::failed("This action names no restore point."));
         };
         let id = context.cloud_pc()?.id;
         context.parts.driver.ensure_disk_from_snapshot(id, snapshot_id, &context.tag()).await?;
-        Ok(Said::nothing())
+        Ok(StepOutput::nothing())
     })
 }

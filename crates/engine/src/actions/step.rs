@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Parts, Settings};
+use crate::{EngineDependencies, Settings};
 
 /// One step of a kind of action. It looks before it acts, so that it may be run again after a
 /// crash, after its deadline, and by another worker.
@@ -22,7 +22,7 @@ pub struct Step {
     /// The longest that one attempt may take.
     pub time_max: TimeMax,
     /// What its deadline means.
-    pub late: Late,
+    pub on_timeout: OnTimeout,
     /// Attempts, the first included.
     pub attempts_max: u32,
     /// What a request to cancel does while it runs.
@@ -33,8 +33,8 @@ pub struct Step {
     pub powers: bool,
     /// Whether an attempt has failed when the machine goes off by itself.
     pub needs_power: bool,
-    pub(crate) act: Call,
-    pub(crate) undo: Option<Call>,
+    pub(crate) act: StepFn,
+    pub(crate) undo: Option<StepFn>,
 }
 
 /// How long an attempt may take.
@@ -48,9 +48,9 @@ pub enum TimeMax {
 
 /// What it means that an attempt did not end in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Late {
+pub enum OnTimeout {
     /// It may have had its effect: look again.
-    LookAgain,
+    Recheck,
     /// It has failed for good, with this code; what did not happen, for people.
     Fail(&'static str, &'static str),
 }
@@ -65,21 +65,21 @@ pub enum Cancel {
 }
 
 /// A function that does or undoes a step.
-pub(crate) type Call = for<'a> fn(&'a Context) -> Doing<'a>;
+pub(crate) type StepFn = for<'a> fn(&'a StepContext) -> StepFuture<'a>;
 
 /// A call under way.
-pub(crate) type Doing<'a> = BoxFuture<'a, Result<Said, Trouble>>;
+pub(crate) type StepFuture<'a> = BoxFuture<'a, Result<StepOutput, StepError>>;
 
 /// What a step says when it has had its effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Said {
+pub(crate) struct StepOutput {
     /// For people.
     pub message: Option<String>,
     /// The power state that the machine is now known to be in.
     pub power: Option<Power>,
 }
 
-impl Said {
+impl StepOutput {
     pub fn nothing() -> Self {
         Self::default()
     }
@@ -95,43 +95,43 @@ impl Said {
 
 /// Why a step did not have its effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum StepError {
     /// Trying again may help.
-    Passing(String),
+    Transient(String),
     /// It may have had its effect: look again.
-    Unknown(String),
+    OutcomeUnknown(String),
     /// For good. Without an outcome or a code, the step's.
-    Final { outcome: Option<State>, code: Option<String>, message: String },
+    Permanent { outcome: Option<State>, code: Option<String>, message: String },
 }
 
-impl Trouble {
+impl StepError {
     /// For good, with the outcome and the code of the step.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self::Final { outcome: None, code: None, message: message.into() }
+        Self::Permanent { outcome: None, code: None, message: message.into() }
     }
 
     /// For good, because the machine cannot do this at all.
     pub fn not_supported(message: impl Into<String>) -> Self {
-        Self::Final { outcome: Some(State::NotSupported), code: None, message: message.into() }
+        Self::Permanent { outcome: Some(State::NotSupported), code: None, message: message.into() }
     }
 }
 
-impl From<DriverError> for Trouble {
+impl From<DriverError> for StepError {
     fn from(error: DriverError) -> Self {
         match error {
-            DriverError::Unavailable(_) => Self::Passing(error.to_string()),
-            DriverError::OutcomeUnknown(_) => Self::Unknown(error.to_string()),
+            DriverError::Unavailable(_) => Self::Transient(error.to_string()),
+            DriverError::OutcomeUnknown(_) => Self::OutcomeUnknown(error.to_string()),
             DriverError::NotFound(_) | DriverError::Conflict(_) => Self::failed(error.to_string()),
-            DriverError::Rejected { code, message } => Self::Final { outcome: None, code: Some(code), message },
+            DriverError::Rejected { code, message } => Self::Permanent { outcome: None, code: Some(code), message },
         }
     }
 }
 
-impl From<GuestError> for Trouble {
+impl From<GuestError> for StepError {
     fn from(error: GuestError) -> Self {
         match error {
             GuestError::Driver(error) => error.into(),
-            GuestError::NotReady(_) => Self::Passing(error.to_string()),
+            GuestError::NotReady(_) => Self::Transient(error.to_string()),
             GuestError::Unreachable(why) | GuestError::FileNotFound(why) | GuestError::DiskFull(why) => {
                 Self::failed(why)
             }
@@ -140,23 +140,23 @@ impl From<GuestError> for Trouble {
 }
 
 /// A store that does not answer now may answer later; the action waits for it.
-impl From<StoreError> for Trouble {
+impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
-        Self::Passing(error.to_string())
+        Self::Transient(error.to_string())
     }
 }
 
 /// What a step is told: the action and the Cloud PC as they were when it began.
-pub(crate) struct Context {
-    pub parts: Arc<Parts>,
+pub(crate) struct StepContext {
+    pub parts: Arc<EngineDependencies>,
     pub action: Action,
     pub cloud_pc: Option<CloudPc>,
 }
 
-impl Context {
+impl StepContext {
     /// The Cloud PC of a remote action, which had one when it was accepted.
-    pub fn cloud_pc(&self) -> Result<&CloudPc, Trouble> {
-        self.cloud_pc.as_ref().ok_or_else(|| Trouble::failed("The Cloud PC is gone."))
+    pub fn cloud_pc(&self) -> Result<&CloudPc, StepError> {
+        self.cloud_pc.as_ref().ok_or_else(|| StepError::failed("The Cloud PC is gone."))
     }
 
     /// Names what this action does to the machine.
@@ -166,11 +166,11 @@ impl Context {
 
     /// The machine as it should be, with another size or image than the stored one where these are
     /// given.
-    pub async fn spec(&self, plan: Option<ServicePlanId>, image: Option<ImageId>) -> Result<MachineSpec, Trouble> {
+    pub async fn spec(&self, plan: Option<ServicePlanId>, image: Option<ImageId>) -> Result<MachineSpec, StepError> {
         let cloud_pc = self.cloud_pc()?;
         let (tenant, plan_id) = (cloud_pc.tenant_id, plan.unwrap_or(cloud_pc.service_plan_id));
         let plan = self.parts.store.read(move |reader| reader.service_plan(tenant, plan_id)).await?;
-        let plan = plan.ok_or_else(|| Trouble::failed(format!("The service plan {plan_id} is gone.")))?;
+        let plan = plan.ok_or_else(|| StepError::failed(format!("The service plan {plan_id} is gone.")))?;
         Ok(MachineSpec {
             id: cloud_pc.id,
             hostname: cloud_pc.managed_device_name.clone(),
@@ -183,20 +183,20 @@ impl Context {
     }
 
     /// The operating system inside the machine.
-    pub async fn guest(&self) -> Result<Box<dyn Guest>, Trouble> {
+    pub async fn guest(&self) -> Result<Box<dyn Guest>, StepError> {
         Ok(self.parts.driver.guest(self.cloud_pc()?.id).await?)
     }
 }
 
 impl Step {
     /// A step that may be canceled at once, tried five times, and has nothing to undo.
-    pub(crate) const fn new(name: &'static str, code: &'static str, time_max: Duration, act: Call) -> Self {
+    pub(crate) const fn new(name: &'static str, code: &'static str, time_max: Duration, act: StepFn) -> Self {
         Self {
             name,
             code,
             fails_as: State::Failed,
             time_max: TimeMax::Fixed(time_max),
-            late: Late::LookAgain,
+            on_timeout: OnTimeout::Recheck,
             attempts_max: 5,
             cancel: Cancel::AtOnce,
             no_return: false,
@@ -208,7 +208,7 @@ impl Step {
     }
 
     /// The same, taken back by `undo`.
-    pub(crate) const fn undone_by(self, undo: Call) -> Self {
+    pub(crate) const fn undone_by(self, undo: StepFn) -> Self {
         Self { undo: Some(undo), ..self }
     }
 

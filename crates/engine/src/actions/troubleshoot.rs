@@ -9,8 +9,8 @@ use cloudpc_model::{Action, CloudPcStatus, Kind, Power, StatusDetail};
 use std::time::Duration;
 use url::Url;
 
-use super::step::Doing;
-use super::{Context, Ending, Recipe, Said, Step, Trouble, as_before, minutes};
+use super::step::StepFuture;
+use super::{Completion, Recipe, Step, StepContext, StepError, StepOutput, minutes, unchanged};
 use crate::deploy;
 
 /// The code of the detail that this action writes, and takes back when all is well again.
@@ -32,11 +32,11 @@ pub(super) static RECIPE: Recipe = Recipe {
     ],
     time_max: minutes(2 * 60),
     status: None,
-    done,
-    left: as_before,
+    complete,
+    after_failure: unchanged,
 };
 
-fn observe(context: &Context) -> Doing<'_> {
+fn observe(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let cloud_pc = context.cloud_pc()?;
         let observed = context.parts.driver.observe(cloud_pc.id).await?;
@@ -47,14 +47,14 @@ fn observe(context: &Context) -> Doing<'_> {
             let (is, should): (&str, &str) = (observed.power.into(), intended.into());
             format!("The machine is {is} and should be {should}.")
         };
-        Ok(Said { message: Some(message), power: Some(observed.power) })
+        Ok(StepOutput { message: Some(message), power: Some(observed.power) })
     })
 }
 
-fn check_guest(context: &Context) -> Doing<'_> {
+fn check_guest(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         if !runs(context)? {
-            return Ok(Said::message(FINE));
+            return Ok(StepOutput::message(FINE));
         }
         let guest = context.guest().await?;
         let until = context.parts.clock.now() + ANSWER_TIME_MAX;
@@ -63,21 +63,21 @@ fn check_guest(context: &Context) -> Doing<'_> {
             answer = guest.wait_ready() => finding(answer),
             () = context.parts.clock.sleep_until(until) => {
                 let seconds = ANSWER_TIME_MAX.as_secs();
-                Ok(Said::message(format!("The guest does not answer within {seconds} seconds.")))
+                Ok(StepOutput::message(format!("The guest does not answer within {seconds} seconds.")))
             }
         }
     })
 }
 
-fn check_disk_space(context: &Context) -> Doing<'_> {
+fn check_disk_space(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         if !answers(context)? {
-            return Ok(Said::message(FINE));
+            return Ok(StepOutput::message(FINE));
         }
         let needed = context.parts.settings.agent_disk_bytes_min;
         match context.guest().await?.free_disk_bytes().await {
             Ok(free) if free < needed => {
-                Ok(Said::message(format!("The system disk has only {free} bytes free; agents need {needed}.")))
+                Ok(StepOutput::message(format!("The system disk has only {free} bytes free; agents need {needed}.")))
             }
             other => finding(other.map(|_| ())),
         }
@@ -85,10 +85,10 @@ fn check_disk_space(context: &Context) -> Doing<'_> {
 }
 
 /// Whether the guest reaches the hosts that the tenant's partners deploy from.
-fn check_network(context: &Context) -> Doing<'_> {
+fn check_network(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         if !answers(context)? {
-            return Ok(Said::message(FINE));
+            return Ok(StepOutput::message(FINE));
         }
         let tenant = context.action.tenant_id;
         let partners = context.parts.store.read(move |reader| deploy::partners_of(reader, tenant)).await?;
@@ -112,29 +112,29 @@ fn check_network(context: &Context) -> Doing<'_> {
             }
         }
         unreached.dedup();
-        Ok(if unreached.is_empty() { Said::message(FINE) } else { Said::message(unreached.join(" ")) })
+        Ok(if unreached.is_empty() { StepOutput::message(FINE) } else { StepOutput::message(unreached.join(" ")) })
     })
 }
 
 /// What a guest says is wrong with it is a finding; trouble on the way to it is not.
-fn finding(answer: Result<(), GuestError>) -> Result<Said, Trouble> {
+fn finding(answer: Result<(), GuestError>) -> Result<StepOutput, StepError> {
     match answer {
-        Ok(()) => Ok(Said::message(FINE)),
+        Ok(()) => Ok(StepOutput::message(FINE)),
         Err(GuestError::Driver(error)) => Err(error.into()),
-        Err(error) => Ok(Said::message(error.to_string())),
+        Err(error) => Ok(StepOutput::message(error.to_string())),
     }
 }
 
-fn runs(context: &Context) -> Result<bool, Trouble> {
+fn runs(context: &StepContext) -> Result<bool, StepError> {
     Ok(context.cloud_pc()?.power_observed == Power::Running)
 }
 
-fn answers(context: &Context) -> Result<bool, Trouble> {
+fn answers(context: &StepContext) -> Result<bool, StepError> {
     let silent = context.action.step("checkGuest").is_some_and(|step| step.message.as_deref() != Some(FINE));
     Ok(runs(context)? && !silent)
 }
 
-fn done(ending: &mut Ending<'_, '_>) -> Result<(), cloudpc_store::StoreError> {
+fn complete(ending: &mut Completion<'_, '_>) -> Result<(), cloudpc_store::StoreError> {
     let findings = findings(ending.action);
     let cloud_pc = &mut *ending.cloud_pc;
     match cloud_pc.status {

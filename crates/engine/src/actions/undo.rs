@@ -8,8 +8,8 @@ use cloudpc_drivers::DriverError;
 use cloudpc_model::{CloudPcStatus, Kind, Params, UndoRecord};
 use cloudpc_store::StoreError;
 
-use super::step::Doing;
-use super::{Cancel, Context, Ending, Recipe, Said, Step, Trouble, as_before, machine, minutes};
+use super::step::StepFuture;
+use super::{Cancel, Completion, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Undo,
@@ -26,59 +26,59 @@ pub(super) static RECIPE: Recipe = Recipe {
     ],
     time_max: minutes(3 * 60),
     status: Some(CloudPcStatus::Restoring),
-    done,
-    left: as_before,
+    complete,
+    after_failure: unchanged,
 };
 
 /// The record of the action that is undone. It stays as it is while the undo is open.
-async fn way_back(context: &Context) -> Result<UndoRecord, Trouble> {
+async fn way_back(context: &StepContext) -> Result<UndoRecord, StepError> {
     let Params::Undo { action_id } = context.action.params else {
-        return Err(Trouble::failed("This action names none to undo."));
+        return Err(StepError::failed("This action names none to undo."));
     };
     let tenant = context.action.tenant_id;
     let record = context.parts.store.read(move |reader| reader.undo_record(tenant, action_id)).await?;
-    record.ok_or_else(|| Trouble::failed(format!("Action {action_id} can no longer be undone.")))
+    record.ok_or_else(|| StepError::failed(format!("Action {action_id} can no longer be undone.")))
 }
 
 /// Looks before anything is touched.
-fn find_old_disk(context: &Context) -> Doing<'_> {
+fn find_old_disk(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let record = way_back(context).await?;
         if record.before.disk_aside {
             let tag = crate::tag(record.action_id, record.tag_nonce);
             let observed = context.parts.driver.observe(context.cloud_pc()?.id).await?;
             if !observed.asides.iter().any(|aside| aside.tag == tag) {
-                return Err(Trouble::failed(format!(
+                return Err(StepError::failed(format!(
                     "The disk that action {} has set aside is gone.",
                     record.action_id
                 )));
             }
         }
-        Ok(Said::nothing())
+        Ok(StepOutput::nothing())
     })
 }
 
-fn set_disk_aside(context: &Context) -> Doing<'_> {
+fn set_disk_aside(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         match way_back(context).await?.before.disk_aside {
             true => machine::set_disk_aside(context).await,
-            false => Ok(Said::nothing()),
+            false => Ok(StepOutput::nothing()),
         }
     })
 }
 
-fn take_old_disk(context: &Context) -> Doing<'_> {
+fn take_old_disk(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let record = way_back(context).await?;
         if record.before.disk_aside {
             let tag = crate::tag(record.action_id, record.tag_nonce);
             context.parts.driver.ensure_disk_back(context.cloud_pc()?.id, &tag).await?;
         }
-        Ok(Said::nothing())
+        Ok(StepOutput::nothing())
     })
 }
 
-fn return_old_disk(context: &Context) -> Doing<'_> {
+fn return_old_disk(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let record = way_back(context).await?;
         if record.before.disk_aside {
@@ -89,19 +89,19 @@ fn return_old_disk(context: &Context) -> Doing<'_> {
                 other => other?,
             }
         }
-        Ok(Said::nothing())
+        Ok(StepOutput::nothing())
     })
 }
 
-fn change_size(context: &Context) -> Doing<'_> {
+fn change_size(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move { machine::size(context, Some(way_back(context).await?.before.service_plan_id)).await })
 }
 
-fn done(ending: &mut Ending<'_, '_>) -> Result<(), StoreError> {
+fn complete(ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {
     let Params::Undo { action_id } = ending.action.params else { return Ok(()) };
     if let Some(record) = ending.tx.undo_record(ending.action.tenant_id, action_id)? {
         ending.tx.undo_record_delete(action_id)?;
-        ending.leave_way_back(record.before.disk_aside)?;
+        ending.keep_undo_record(record.before.disk_aside)?;
         record.before.restore(ending.cloud_pc);
     }
     Ok(())

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::turn::{Log, Turn};
-use super::work::Holding;
-use crate::actions::{Cancel, Context, Late, Said, Step, Trouble};
+use super::work::ClaimGuard;
+use crate::actions::{Cancel, OnTimeout, Step, StepContext, StepError, StepOutput};
 use crate::{Effect, Engine, plan};
 
 /// The pause before the second attempt; it doubles from there.
@@ -33,47 +33,47 @@ pub(super) enum Attempt {
     Lost,
 }
 
-enum Call {
-    Answered(Result<Said, Trouble>),
-    Late,
+enum CallResult {
+    Answered(Result<StepOutput, StepError>),
+    OnTimeout,
     Canceled,
     Lost,
 }
 
 impl Engine {
     /// Tries a step that is logged as begun.
-    pub(super) async fn attempt(&self, step: &'static Step, turn: &Turn, holding: &Holding) -> Attempt {
+    pub(super) async fn attempt(&self, step: &'static Step, turn: &Turn, holding: &ClaimGuard) -> Attempt {
         let now = self.parts.clock.now();
         let mut until = now + step.time_max(&self.parts.settings);
         if turn.may_be_canceled() {
             until = until.min(turn.action.deadline_at);
         }
         let cancelable = step.cancel == Cancel::AtOnce && turn.may_be_canceled();
-        let trouble = match self.call(step, false, turn, holding, until, cancelable).await {
-            Call::Lost => return Attempt::Lost,
-            Call::Canceled => return Attempt::Ended(Log::default()),
-            Call::Answered(Ok(said)) => {
+        let error = match self.call(step, false, turn, holding, until, cancelable).await {
+            CallResult::Lost => return Attempt::Lost,
+            CallResult::Canceled => return Attempt::Ended(Log::default()),
+            CallResult::Answered(Ok(said)) => {
                 let event = EventKind::StepSucceeded { step: step.name.into(), message: said.message };
                 return Attempt::Ended(Log { event: Some(event), power: said.power });
             }
-            Call::Answered(Err(trouble)) => trouble,
+            CallResult::Answered(Err(error)) => error,
             // The action's own deadline: the plan sees to it.
-            Call::Late if turn.may_be_canceled() && self.parts.clock.now() >= turn.action.deadline_at => {
+            CallResult::OnTimeout if turn.may_be_canceled() && self.parts.clock.now() >= turn.action.deadline_at => {
                 return Attempt::Ended(Log { event: None, power: unknown_power(step) });
             }
-            Call::Late => late(step, step.time_max(&self.parts.settings)),
+            CallResult::OnTimeout => late(step, step.time_max(&self.parts.settings)),
         };
-        let power = if matches!(trouble, Trouble::Unknown(_)) { unknown_power(step) } else { None };
+        let power = if matches!(error, StepError::OutcomeUnknown(_)) { unknown_power(step) } else { None };
         let attempts = turn.action.step(step.name).map_or(1, |record| record.attempts);
-        let (message, pause) = match trouble {
-            Trouble::Final { outcome, code, message } => {
+        let (message, pause) = match error {
+            StepError::Permanent { outcome, code, message } => {
                 let failure = step.failure(&turn.action, code, message);
                 let outcome = outcome.unwrap_or(step.fails_as);
                 let event = EventKind::StepFailed { step: step.name.into(), outcome, failure };
                 return Attempt::Ended(Log { event: Some(event), power });
             }
-            Trouble::Passing(message) => (message, self.pause(attempts)),
-            Trouble::Unknown(message) => (message, Duration::ZERO),
+            StepError::Transient(message) => (message, self.pause(attempts)),
+            StepError::OutcomeUnknown(message) => (message, Duration::ZERO),
         };
         let step_name = step.name.to_owned();
         let event = if attempts >= step.attempts_max {
@@ -91,27 +91,29 @@ impl Engine {
         &self,
         step: &'static Step,
         turn: &Turn,
-        holding: &Holding,
+        holding: &ClaimGuard,
         tries: u32,
     ) -> Attempt {
         let time_max = step.time_max(&self.parts.settings).max(UNDO_TIME_MIN);
         let until = self.parts.clock.now() + time_max;
         let step_name = step.name.to_owned();
-        let (trouble, power) = match self.call(step, true, turn, holding, until, false).await {
-            Call::Lost => return Attempt::Lost,
-            Call::Answered(Ok(said)) => {
+        let (error, power) = match self.call(step, true, turn, holding, until, false).await {
+            CallResult::Lost => return Attempt::Lost,
+            CallResult::Answered(Ok(said)) => {
                 let event = EventKind::UndoSucceeded { step: step_name };
                 return Attempt::Ended(Log { event: Some(event), power: said.power });
             }
-            Call::Answered(Err(trouble)) => (trouble, None),
-            Call::Late | Call::Canceled => (looks_again(time_max), unknown_power(step)),
+            CallResult::Answered(Err(error)) => (error, None),
+            CallResult::OnTimeout | CallResult::Canceled => (looks_again(time_max), unknown_power(step)),
         };
-        let event = match trouble {
-            Trouble::Passing(message) | Trouble::Unknown(message) if tries < UNDO_ATTEMPTS_MAX => {
+        let event = match error {
+            StepError::Transient(message) | StepError::OutcomeUnknown(message) if tries < UNDO_ATTEMPTS_MAX => {
                 let due_at = self.parts.clock.now() + self.pause(tries);
                 EventKind::UndoRetried { step: step_name, message, due_at }
             }
-            Trouble::Passing(message) | Trouble::Unknown(message) | Trouble::Final { message, .. } => {
+            StepError::Transient(message)
+            | StepError::OutcomeUnknown(message)
+            | StepError::Permanent { message, .. } => {
                 let why = plan::undo_reason(&turn.action);
                 let message = format!("{why}. Then '{}' could not be undone: {message}", step.name);
                 EventKind::UndoFailed { step: step_name, failure: step.failure(&turn.action, None, message) }
@@ -125,38 +127,48 @@ impl Engine {
         step: &'static Step,
         undo: bool,
         turn: &Turn,
-        holding: &Holding,
+        holding: &ClaimGuard,
         until: Timestamp,
         cancelable: bool,
-    ) -> Call {
-        let context =
-            Context { parts: Arc::clone(&self.parts), action: turn.action.clone(), cloud_pc: turn.cloud_pc.clone() };
+    ) -> CallResult {
+        let context = StepContext {
+            parts: Arc::clone(&self.parts),
+            action: turn.action.clone(),
+            cloud_pc: turn.cloud_pc.clone(),
+        };
         let call = AssertUnwindSafe(self.call_under_faults(step, undo, &context)).catch_unwind();
         tokio::select! {
             biased;
-            () = holding.lost.cancelled() => Call::Lost,
-            () = holding.cancel.cancelled(), if cancelable => Call::Canceled,
+            () = holding.lost.cancelled() => CallResult::Lost,
+            () = holding.cancel.cancelled(), if cancelable => CallResult::Canceled,
             () = self.goes_off(turn.action.cloud_pc_id()), if step.needs_power && !undo => {
-                Call::Answered(Err(Trouble::Passing("The machine has gone off.".into())))
+                CallResult::Answered(Err(StepError::Transient("The machine has gone off.".into())))
             }
-            answer = call => Call::Answered(answer.unwrap_or_else(|panic| {
+            answer = call => CallResult::Answered(answer.unwrap_or_else(|panic| {
                 let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
                 let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
                 tracing::error!(action.id = %turn.action.id, step = step.name, panic = what, "a step panicked");
-                Err(Trouble::Passing("The step failed by a fault of cloudpc; its log says more.".into()))
+                Err(StepError::Transient("The step failed by a fault of cloudpc; its log says more.".into()))
             })),
-            () = self.parts.clock.sleep_until(until) => Call::Late,
+            () = self.parts.clock.sleep_until(until) => CallResult::OnTimeout,
         }
     }
 
-    async fn call_under_faults(&self, step: &'static Step, undo: bool, context: &Context) -> Result<Said, Trouble> {
+    async fn call_under_faults(
+        &self,
+        step: &'static Step,
+        undo: bool,
+        context: &StepContext,
+    ) -> Result<StepOutput, StepError> {
         let call = match (undo, step.undo) {
             (true, Some(undo)) => undo,
             _ => step.act,
         };
         match self.parts.faults.strike(&context.action, step.name, undo, &*self.parts.rng) {
             None => call(context).await,
-            Some(Effect::Fail { code, message }) => Err(Trouble::Final { outcome: None, code: Some(code), message }),
+            Some(Effect::Fail { code, message }) => {
+                Err(StepError::Permanent { outcome: None, code: Some(code), message })
+            }
             Some(Effect::Hang) => pending().await,
             Some(Effect::SlowDown { by_ms }) => {
                 let begin_at = self.parts.clock.now() + Duration::from_millis(by_ms);
@@ -165,7 +177,7 @@ impl Engine {
             }
             Some(Effect::LoseOutcome) => {
                 call(context).await?;
-                Err(Trouble::Unknown("The answer was lost, as a fault rule says.".into()))
+                Err(StepError::OutcomeUnknown("The answer was lost, as a fault rule says.".into()))
             }
             Some(Effect::Crash) => {
                 let _ = call(context).await;
@@ -184,18 +196,18 @@ impl Engine {
     }
 }
 
-fn late(step: &Step, time_max: Duration) -> Trouble {
-    match step.late {
-        Late::LookAgain => looks_again(time_max),
-        Late::Fail(code, what) => {
+fn late(step: &Step, time_max: Duration) -> StepError {
+    match step.on_timeout {
+        OnTimeout::Recheck => looks_again(time_max),
+        OnTimeout::Fail(code, what) => {
             let message = format!("{what} within {} seconds.", time_max.as_secs());
-            Trouble::Final { outcome: Some(State::Failed), code: Some(code.into()), message }
+            StepError::Permanent { outcome: Some(State::Failed), code: Some(code.into()), message }
         }
     }
 }
 
-fn looks_again(time_max: Duration) -> Trouble {
-    Trouble::Unknown(format!("It did not end within {} seconds.", time_max.as_secs()))
+fn looks_again(time_max: Duration) -> StepError {
+    StepError::OutcomeUnknown(format!("It did not end within {} seconds.", time_max.as_secs()))
 }
 
 fn unknown_power(step: &Step) -> Option<Power> {

@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(300);
 
 /// Why an attempt has failed.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum RetentionError {
     #[error(transparent)]
     Driver(#[from] DriverError),
     #[error(transparent)]
@@ -57,7 +57,7 @@ impl Engine {
     }
 
     /// The machine may be gone, and its disks with it.
-    async fn drop_old_disk(&self, record: &UndoRecord) -> Result<(), Trouble> {
+    async fn drop_old_disk(&self, record: &UndoRecord) -> Result<(), RetentionError> {
         match self
             .parts
             .driver
@@ -69,7 +69,7 @@ impl Engine {
         }
     }
 
-    async fn measure(&self, record: &UndoRecord) -> Result<(), Trouble> {
+    async fn measure(&self, record: &UndoRecord) -> Result<(), RetentionError> {
         let tag = crate::tag(record.action_id, record.tag_nonce);
         let asides = match self.parts.driver.observe(record.cloud_pc_id).await {
             Ok(observed) => observed.asides,
@@ -90,7 +90,7 @@ impl Engine {
 
     /// Someone has cleared the old disk away by hand, unless an undo that was asked for meanwhile
     /// has it in its hands. That one ends first; the record is due again.
-    async fn miss(&self, record: &UndoRecord) -> Result<(), Trouble> {
+    async fn miss(&self, record: &UndoRecord) -> Result<(), RetentionError> {
         let (tenant, target, action) = (record.tenant_id, record.cloud_pc_id.to_string(), record.action_id);
         let missed = move |tx: &mut cloudpc_store::Tx<'_>| match tx.action_open_remote(tenant, &target)? {
             Some(_) => Ok(()),
@@ -99,7 +99,7 @@ impl Engine {
         Ok(self.parts.store.write(missed).await?)
     }
 
-    async fn forget(&self, record: &UndoRecord) -> Result<(), Trouble> {
+    async fn forget(&self, record: &UndoRecord) -> Result<(), RetentionError> {
         let action = record.action_id;
         Ok(self.parts.store.write(move |tx| tx.undo_record_delete(action)).await?)
     }

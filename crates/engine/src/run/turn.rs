@@ -6,20 +6,20 @@ use cloudpc_model::{
 };
 use cloudpc_store::{StoreError, Tx};
 
-use crate::actions::{Ending, Left, Recipe, Step, recipe};
-use crate::plan::{self, Next};
-use crate::{Parts, audit};
+use crate::actions::{AfterFailure, Completion, Recipe, Step, recipe};
+use crate::plan::{self, Decision};
+use crate::{EngineDependencies, audit};
 
 /// An action as it stands after a transaction, and what its worker has to do.
 pub(crate) struct Turn {
     pub action: Action,
     pub cloud_pc: Option<CloudPc>,
-    pub todo: Todo,
+    pub todo: NextStep,
 }
 
 /// What a worker has to do.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Todo {
+pub(crate) enum NextStep {
     /// This step, which is logged as begun.
     Do(&'static Step),
     /// Take this step back.
@@ -55,7 +55,12 @@ impl Turn {
 
 /// The first turn of a claim. The Cloud PC's status changes here, not when the action was accepted:
 /// see [`crate::request`].
-pub(super) fn begin(tx: &mut Tx<'_>, parts: &Parts, action: Action, now: Timestamp) -> Result<Turn, StoreError> {
+pub(super) fn begin(
+    tx: &mut Tx<'_>,
+    parts: &EngineDependencies,
+    action: Action,
+    now: Timestamp,
+) -> Result<Turn, StoreError> {
     let mut cloud_pc = cloud_pc(tx, &action)?;
     let recipe = recipe(action.kind());
     if let (State::Running, Some(status), Some(cloud_pc)) = (action.state, recipe.status, &mut cloud_pc)
@@ -74,7 +79,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, parts: &Parts, action: Action, now: Timesta
 #[expect(clippy::too_many_arguments, reason = "an action is named by three of them, and the rest is what happened")]
 pub(super) fn log(
     tx: &mut Tx<'_>,
-    parts: &Parts,
+    parts: &EngineDependencies,
     tenant: TenantId,
     id: ActionId,
     epoch: i64,
@@ -100,11 +105,11 @@ pub(super) fn log(
     if action.state == State::Stuck {
         tracing::error!(action.id = %id, action.kind = action.kind().name(), "an action is stuck; a person has to look at its machine and settle it");
         audit::end(tx, &action, now)?;
-        return Ok(Turn { action, cloud_pc, todo: Todo::Ended });
+        return Ok(Turn { action, cloud_pc, todo: NextStep::Ended });
     }
     if stopping {
         tx.action_release(id, epoch, now)?;
-        return Ok(Turn { action, cloud_pc, todo: Todo::Ended });
+        return Ok(Turn { action, cloud_pc, todo: NextStep::Ended });
     }
     advance(tx, parts, recipe(action.kind()), action, cloud_pc, now)
 }
@@ -122,7 +127,7 @@ pub(super) fn end_overdue(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Resu
 /// Logs what the plan says comes next, up to the next thing that takes time.
 fn advance(
     tx: &mut Tx<'_>,
-    parts: &Parts,
+    parts: &EngineDependencies,
     recipe: &'static Recipe,
     mut action: Action,
     mut cloud_pc: Option<CloudPc>,
@@ -130,18 +135,18 @@ fn advance(
 ) -> Result<Turn, StoreError> {
     let todo = loop {
         let (event, todo) = match plan::next(&action, now, recipe) {
-            Next::Nothing => break Todo::Ended,
-            Next::WaitUntil(until) => break Todo::Wait(until),
-            Next::Run(step) if is_under_way(&action, step) => break Todo::Do(step),
-            Next::Undo(step) if is_under_way(&action, step) => break Todo::Undo(step),
-            Next::Run(step) => (EventKind::StepStarted { step: step.name.into() }, Some(Todo::Do(step))),
-            Next::Undo(step) => (EventKind::UndoStarted { step: step.name.into() }, Some(Todo::Undo(step))),
-            Next::TurnBack(outcome, failure) => (EventKind::UndoBegan { outcome, failure }, None),
-            Next::Finish(outcome, failure) => {
+            Decision::Nothing => break NextStep::Ended,
+            Decision::WaitUntil(until) => break NextStep::Wait(until),
+            Decision::Run(step) if is_under_way(&action, step) => break NextStep::Do(step),
+            Decision::Undo(step) if is_under_way(&action, step) => break NextStep::Undo(step),
+            Decision::Run(step) => (EventKind::StepStarted { step: step.name.into() }, Some(NextStep::Do(step))),
+            Decision::Undo(step) => (EventKind::UndoStarted { step: step.name.into() }, Some(NextStep::Undo(step))),
+            Decision::TurnBack(outcome, failure) => (EventKind::UndoBegan { outcome, failure }, None),
+            Decision::Finish(outcome, failure) => {
                 if let Some(cloud_pc) = &mut cloud_pc {
                     end(tx, parts, recipe, &action, cloud_pc, outcome, failure.as_ref(), now)?;
                 }
-                (EventKind::Finished { outcome, failure }, Some(Todo::Ended))
+                (EventKind::Finished { outcome, failure }, Some(NextStep::Ended))
             }
         };
         action = tx.action_append(action.id, action.epoch, now, event)?;
@@ -167,7 +172,7 @@ fn is_under_way(action: &Action, step: &Step) -> bool {
 #[expect(clippy::too_many_arguments, reason = "this is where everything about an ending action meets")]
 fn end(
     tx: &mut Tx<'_>,
-    parts: &Parts,
+    parts: &EngineDependencies,
     recipe: &Recipe,
     action: &Action,
     cloud_pc: &mut CloudPc,
@@ -183,12 +188,19 @@ fn end(
     match (outcome, action.state) {
         (State::Done, _) => {
             let (rng, undo_window) = (&*parts.rng, parts.settings.undo_window);
-            (recipe.done)(&mut Ending { tx: &mut *tx, rng, now, undo_window, action, cloud_pc: &mut *cloud_pc })?;
+            (recipe.complete)(&mut Completion {
+                tx: &mut *tx,
+                rng,
+                now,
+                undo_window,
+                action,
+                cloud_pc: &mut *cloud_pc,
+            })?;
         }
         (_, State::Undoing) => {}
-        _ => match (recipe.left)(action) {
-            Left::AsBefore => {}
-            Left::Broken => broken(cloud_pc, failure),
+        _ => match (recipe.after_failure)(action) {
+            AfterFailure::Unchanged => {}
+            AfterFailure::Broken => broken(cloud_pc, failure),
         },
     }
     cloud_pc.status_before = None;

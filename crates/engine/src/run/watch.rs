@@ -15,9 +15,9 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use crate::health::{self, Restart, Then};
+use crate::health::{self, Remedy, Restart};
 use crate::request::{Stamp, accept};
-use crate::{Asked, Engine, audit};
+use crate::{Engine, RequestContext, audit};
 
 /// Most machines looked at or asked for in one transaction.
 pub(super) const CHECKS_MAX: usize = 64;
@@ -77,7 +77,7 @@ impl Engine {
         let id = check.cloud_pc_id;
         let look = async {
             let observed = self.parts.driver.observe(id).await;
-            if check.enrol && matches!(observed, Ok(Observed { power: Power::Running, trouble: None, .. })) {
+            if check.enrol && matches!(observed, Ok(Observed { power: Power::Running, condition: None, .. })) {
                 check.enrol = !self.enrol(check.tenant_id, id).await;
             }
             observed
@@ -162,11 +162,11 @@ fn record(
         audit::health(tx, tenant, &cloud_pc, &event, now)?;
     }
     match verdict.then {
-        Then::Nothing if check.enrol => Ok(tx.health_check_put_off(&check, now + PAUSE)?),
-        Then::Nothing => Ok(tx.health_check_delete(tenant, id)?),
-        Then::LookAgain(at) => Ok(tx.health_check_put_off(&check, at)?),
-        Then::PowerOn => {
-            let nobody = Asked { tenant_id: tenant, by: Actor::system(), request_id: String::new() };
+        Remedy::Nothing if check.enrol => Ok(tx.health_check_put_off(&check, now + PAUSE)?),
+        Remedy::Nothing => Ok(tx.health_check_delete(tenant, id)?),
+        Remedy::LookAgain(at) => Ok(tx.health_check_put_off(&check, at)?),
+        Remedy::PowerOn => {
+            let nobody = RequestContext { tenant_id: tenant, by: Actor::system(), request_id: String::new() };
             accept(tx, &nobody, &cloud_pc, Params::PowerOn, stamp)?;
             // Looked at again when that has ended.
             Ok(tx.health_check_put_off(&check, now)?)

@@ -9,31 +9,31 @@ use tokio_util::sync::CancellationToken;
 
 /// The claims held in this process.
 #[derive(Default)]
-pub(crate) struct Work {
+pub(crate) struct LocalClaims {
     /// Wakes the loop: something was accepted, freed or ended.
     pub wake: Notify,
     /// Told of machines that may have changed by themselves, for the actions on them.
-    pub changed: Changed,
-    held: Mutex<BTreeMap<ActionId, Held>>,
+    pub changed: MachineChanges,
+    held: Mutex<BTreeMap<ActionId, HeldClaim>>,
     /// No lease held here ends before this. It is looked at with every accepted action, when the
     /// claims themselves need not be; changed with `held` locked.
     lapse_after: Mutex<Timestamp>,
 }
 
 /// Which machines may have changed by themselves.
-pub(crate) struct Changed(broadcast::Sender<CloudPcId>);
+pub(crate) struct MachineChanges(broadcast::Sender<CloudPcId>);
 
 /// Changes that an action may be behind; beyond them it looks at its machine without having been
 /// told.
 const CHANGED_KEPT: usize = 64;
 
-impl Default for Changed {
+impl Default for MachineChanges {
     fn default() -> Self {
         Self(broadcast::Sender::new(CHANGED_KEPT))
     }
 }
 
-impl Changed {
+impl MachineChanges {
     pub fn tell(&self, id: CloudPcId) {
         // Without an action that waits, nobody has to be told.
         let _ = self.0.send(id);
@@ -45,7 +45,7 @@ impl Changed {
     }
 }
 
-struct Held {
+struct HeldClaim {
     epoch: i64,
     lease_until: Timestamp,
     lost: CancellationToken,
@@ -54,8 +54,8 @@ struct Held {
 
 /// A claim, held until this is dropped. Made inside the transaction that claims: whoever asks to
 /// cancel after it finds the claim here.
-pub(crate) struct Holding {
-    work: Arc<Work>,
+pub(crate) struct ClaimGuard {
+    work: Arc<LocalClaims>,
     id: ActionId,
     epoch: i64,
     /// Cancelled when the claim is someone else's.
@@ -64,10 +64,10 @@ pub(crate) struct Holding {
     pub cancel: CancellationToken,
 }
 
-impl Work {
-    pub fn hold(self: &Arc<Self>, id: ActionId, epoch: i64, lease_until: Timestamp) -> Holding {
+impl LocalClaims {
+    pub fn hold(self: &Arc<Self>, id: ActionId, epoch: i64, lease_until: Timestamp) -> ClaimGuard {
         let (lost, cancel) = (CancellationToken::new(), CancellationToken::new());
-        let held = Held { epoch, lease_until, lost: lost.clone(), cancel: cancel.clone() };
+        let held = HeldClaim { epoch, lease_until, lost: lost.clone(), cancel: cancel.clone() };
         let mut all = self.held();
         if let Some(earlier) = all.insert(id, held) {
             earlier.lost.cancel();
@@ -75,7 +75,7 @@ impl Work {
         let mut lapse_after = self.lapse_after();
         *lapse_after = lease_until.min(*lapse_after);
         drop((lapse_after, all));
-        Holding { work: Arc::clone(self), id, epoch, lost, cancel }
+        ClaimGuard { work: Arc::clone(self), id, epoch, lost, cancel }
     }
 
     pub fn count(&self) -> usize {
@@ -131,12 +131,12 @@ impl Work {
         self.lapse_after.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<ActionId, Held>> {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<ActionId, HeldClaim>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Holding {
+impl Drop for ClaimGuard {
     fn drop(&mut self) {
         let mut held = self.work.held();
         if held.get(&self.id).is_some_and(|held| held.epoch == self.epoch) {

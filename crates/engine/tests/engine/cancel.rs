@@ -2,12 +2,12 @@
 //! can no longer be canceled.
 
 use cloudpc_drivers::Driver;
-use cloudpc_drivers::sim::Ailment;
+use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_model::{ActionId, ActivityId, Error, ErrorKind, EventKind, Params, Power, State};
 use uuid::Uuid;
 
-use crate::world::{World, asked, rule};
+use crate::world::{TestEngine, asked, rule};
 
 fn what(error: Error) -> (ErrorKind, &'static str) {
     (error.kind, error.code)
@@ -17,7 +17,7 @@ const TOO_LATE: Result<(), (ErrorKind, &str)> = Err((ErrorKind::Conflict, "tooLa
 
 #[tokio::test]
 async fn what_waits_is_canceled_at_once_and_once() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let deployment = world.deploy(&id.to_string()).await;
     let off = world.engine.request(&asked(), id, Params::PowerOff).await.unwrap();
     world.rest().await;
@@ -44,7 +44,7 @@ async fn what_waits_is_canceled_at_once_and_once() {
 
 #[tokio::test]
 async fn asking_again_while_it_is_being_canceled_changes_nothing() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let off = world.engine.request(&asked(), id, Params::PowerOff).await.unwrap();
     world.until(off, |action| action.step("stop").is_some()).await;
     world.engine.cancel(&asked(), off).await.unwrap();
@@ -65,10 +65,10 @@ async fn asking_again_while_it_is_being_canceled_changes_nothing() {
 
 #[tokio::test]
 async fn an_activity_is_canceled_where_it_still_can_be() {
-    let mut world = World::new(1).await;
+    let mut world = TestEngine::new(1).await;
     let mut targets = Vec::new();
     for number in 1..=5 {
-        targets.push(world.add(number, Ailment::default()).await.to_string());
+        targets.push(world.add(number, ScriptedCondition::default()).await.to_string());
     }
     targets.push("unknown".into());
     world.start();

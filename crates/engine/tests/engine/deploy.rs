@@ -1,7 +1,7 @@
 //! Deployments: every error code out of the real pipeline, in its order, waiting in line, and those
 //! that follow a reprovision by themselves.
 
-use cloudpc_drivers::sim::{Ailment, Artifact, Pace};
+use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition};
 use cloudpc_engine::FaultRule;
 use cloudpc_model::{
     ActionId, ActorKind, AgentSetting, Clock, CloudPcId, CloudPcStatus, ErrorKind, Params, PartnerId, Power, Product,
@@ -12,19 +12,19 @@ use std::fmt::Write;
 use std::time::Duration;
 use uuid::Uuid;
 
-use crate::world::{AGENT_URL, World, agent, artifact, asked, fail, rule, settings, tenant};
+use crate::world::{AGENT_URL, TestEngine, agent, artifact, asked, fail, rule, settings, tenant};
 
 const REPROVISION: Params = Params::Reprovision { os_version: None, user_account_type: None, image_id: None };
 
 /// All results of the partner, in order.
-async fn results(world: &World) -> Vec<Deployment> {
+async fn results(world: &TestEngine) -> Vec<Deployment> {
     let (partner, filter) = (world.partner, DeploymentFilter::default());
     let (first, last) = (ActionId(0), ActionId(i64::MAX));
     world.change(move |tx| tx.deployment_list(tenant(), partner, &filter, first, last, 1000)).await
 }
 
 /// How a deployment to `target` ends.
-async fn ends(world: &mut World, target: &str) -> String {
+async fn ends(world: &mut TestEngine, target: &str) -> String {
     let id = world.deploy(target).await;
     let ended = world.end(id).await;
     world.check_log(id).await;
@@ -40,19 +40,22 @@ async fn ends(world: &mut World, target: &str) -> String {
 
 #[tokio::test]
 async fn every_error_code_comes_from_the_pipeline() {
-    let mut world = World::with(1, cloudpc_engine::Settings { agent_bytes_max: 10_000_000, ..settings() }).await;
+    let mut world = TestEngine::with(1, cloudpc_engine::Settings { agent_bytes_max: 10_000_000, ..settings() }).await;
     let mut table = String::new();
     let mut ailments = vec![
-        ("healthy", Ailment::default()),
-        ("a full disk", Ailment { disk_full: true, ..Ailment::default() }),
-        ("no network", Ailment { no_network: true, ..Ailment::default() }),
-        ("a guest that hangs", Ailment { guest_hangs: true, ..Ailment::default() }),
-        ("an installer that fails", Ailment { install_exit_code: Some(1603), ..Ailment::default() }),
-        ("an installer that hangs", Ailment { install_hangs: true, ..Ailment::default() }),
+        ("healthy", ScriptedCondition::default()),
+        ("a full disk", ScriptedCondition { disk_full: true, ..ScriptedCondition::default() }),
+        ("no network", ScriptedCondition { no_network: true, ..ScriptedCondition::default() }),
+        ("a guest that hangs", ScriptedCondition { guest_hangs: true, ..ScriptedCondition::default() }),
+        (
+            "an installer that fails",
+            ScriptedCondition { install_exit_code: Some(1603), ..ScriptedCondition::default() },
+        ),
+        ("an installer that hangs", ScriptedCondition { install_hangs: true, ..ScriptedCondition::default() }),
     ];
     let mut ids = Vec::new();
-    for (number, (_, ailment)) in (1..).zip(&ailments) {
-        ids.push(world.add(number, ailment.clone()).await);
+    for (number, (_, scripted_condition)) in (1..).zip(&ailments) {
+        ids.push(world.add(number, scripted_condition.clone()).await);
     }
     world.start();
     for ((what, _), id) in ailments.drain(..).zip(&ids) {
@@ -154,19 +157,24 @@ async fn every_error_code_comes_from_the_pipeline() {
 
 #[tokio::test]
 async fn the_checks_come_in_the_order_of_the_contract() {
-    let mut world = World::new(1).await;
+    let mut world = TestEngine::new(1).await;
     let ailing = [
-        Ailment { disk_full: true, no_network: true, install_exit_code: Some(1), ..Ailment::default() },
-        Ailment { no_network: true, install_exit_code: Some(1), ..Ailment::default() },
-        Ailment { install_exit_code: Some(1), ..Ailment::default() },
+        ScriptedCondition {
+            disk_full: true,
+            no_network: true,
+            install_exit_code: Some(1),
+            ..ScriptedCondition::default()
+        },
+        ScriptedCondition { no_network: true, install_exit_code: Some(1), ..ScriptedCondition::default() },
+        ScriptedCondition { install_exit_code: Some(1), ..ScriptedCondition::default() },
     ];
     let mut ids = Vec::new();
-    for (number, ailment) in (1..).zip(ailing) {
-        ids.push(world.add(number, ailment).await);
+    for (number, scripted_condition) in (1..).zip(ailing) {
+        ids.push(world.add(number, scripted_condition).await);
     }
     world.start();
     let mut codes = Vec::new();
-    let mut serve = async |world: &mut World, id: CloudPcId, format: &str, sha256: &str| {
+    let mut serve = async |world: &mut TestEngine, id: CloudPcId, format: &str, sha256: &str| {
         world.driver.configure(Pace::default(), vec![Artifact { format: format.into(), ..artifact() }]);
         let sha256 = sha256.repeat(32);
         world.update_partner(move |partner| partner.agent = Some(AgentSetting { sha256, ..agent() })).await;
@@ -199,8 +207,8 @@ async fn the_checks_come_in_the_order_of_the_contract() {
 
 #[tokio::test]
 async fn an_installer_that_hangs_is_ended_in_time() {
-    let mut world = World::new(1).await;
-    let id = world.add(1, Ailment { install_hangs: true, ..Ailment::default() }).await;
+    let mut world = TestEngine::new(1).await;
+    let id = world.add(1, ScriptedCondition { install_hangs: true, ..ScriptedCondition::default() }).await;
     world.start();
     let deployment = world.deploy(&id.to_string()).await;
     let begun = world.until(deployment, |action| action.step("runInstaller").is_some()).await;
@@ -213,7 +221,7 @@ async fn an_installer_that_hangs_is_ended_in_time() {
 
 #[tokio::test]
 async fn an_installer_that_ends_well_has_not_succeeded_until_its_agent_is_detected() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let detection = Some("agent --version".to_owned());
     world.update_partner(move |partner| partner.agent = Some(AgentSetting { detection, ..agent() })).await;
 
@@ -238,7 +246,7 @@ async fn an_installer_that_ends_well_has_not_succeeded_until_its_agent_is_detect
 
 #[tokio::test]
 async fn deployments_wait_in_line_and_are_never_refused() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let reprovision = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
     world.until(reprovision, |action| action.state == State::Running).await;
     let target = id.to_string();
@@ -261,7 +269,7 @@ async fn deployments_wait_in_line_and_are_never_refused() {
 
 #[tokio::test]
 async fn who_waits_too_long_has_failed() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     world.faults.add(FaultRule { step: Some("enrol".into()), ..rule(fail()) });
     world.faults.add(FaultRule { step: Some("start".into()), undo: true, ..rule(fail()) });
     let stuck = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
@@ -284,10 +292,10 @@ async fn who_waits_too_long_has_failed() {
 
 #[tokio::test]
 async fn every_machine_works_at_the_same_time() {
-    let mut world = World::new(1).await;
+    let mut world = TestEngine::new(1).await;
     let mut ids = Vec::new();
     for number in 1..=100 {
-        ids.push(world.add(number, Ailment::default()).await.to_string());
+        ids.push(world.add(number, ScriptedCondition::default()).await.to_string());
     }
     world.start();
     let begun = world.clock.now();
@@ -302,7 +310,7 @@ async fn every_machine_works_at_the_same_time() {
 
 #[tokio::test]
 async fn a_call_makes_one_action_result_and_report_per_name() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let unknown = Uuid::from_u128(404).to_string();
     let names = [id.to_string(), id.to_string().to_uppercase(), unknown.clone(), unknown.clone()];
     let deployed = world.engine.deploy(&asked(), world.partner, names.to_vec()).await.unwrap();
@@ -335,7 +343,7 @@ async fn a_call_makes_one_action_result_and_report_per_name() {
 
 #[tokio::test]
 async fn what_the_partner_lacks_is_the_callers_answer() {
-    let (world, id) = World::started(1).await;
+    let (world, id) = TestEngine::started(1).await;
     let deploy = async |partner, targets: usize| {
         let targets = (0..targets).map(|n| if n == 0 { id.to_string() } else { n.to_string() }).collect();
         let error = world.engine.deploy(&asked(), partner, targets).await.unwrap_err();
@@ -353,8 +361,9 @@ async fn what_the_partner_lacks_is_the_callers_answer() {
 
 #[tokio::test]
 async fn strictly_partners_deploy_to_business_cloud_pcs_only() {
-    let mut world = World::with(1, cloudpc_engine::Settings { business_only: true, ..settings() }).await;
-    let (enterprise, business) = (world.add(1, Ailment::default()).await, world.add(2, Ailment::default()).await);
+    let mut world = TestEngine::with(1, cloudpc_engine::Settings { business_only: true, ..settings() }).await;
+    let (enterprise, business) =
+        (world.add(1, ScriptedCondition::default()).await, world.add(2, ScriptedCondition::default()).await);
     world.update(business, |cloud_pc| cloud_pc.product = Product::Business).await;
     world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
     world.start();
@@ -369,7 +378,7 @@ async fn strictly_partners_deploy_to_business_cloud_pcs_only() {
 
 #[tokio::test]
 async fn a_machine_of_another_tenant_is_not_found() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let stranger = TenantId(Uuid::from_u128(666));
     world
         .change(move |tx| {
@@ -378,7 +387,7 @@ async fn a_machine_of_another_tenant_is_not_found() {
             tx.partner_insert(&partner)
         })
         .await;
-    let asked = cloudpc_engine::Asked { tenant_id: stranger, ..asked() };
+    let asked = cloudpc_engine::RequestContext { tenant_id: stranger, ..asked() };
     world.engine.deploy(&asked, world.partner, vec![id.to_string()]).await.unwrap();
     world.idle().await;
     let target = id.to_string();
@@ -390,7 +399,7 @@ async fn a_machine_of_another_tenant_is_not_found() {
 
 #[tokio::test]
 async fn agents_follow_a_reprovision_by_themselves() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
     world
         .change(|tx| {
@@ -431,7 +440,7 @@ async fn agents_follow_a_reprovision_by_themselves() {
 
 #[tokio::test]
 async fn no_agent_follows_a_reprovision_that_is_taken_back() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
     world.faults.add(FaultRule { step: Some("deployAgents".into()), ..rule(cloudpc_engine::Effect::LoseOutcome) });
     let reprovision = world.engine.request(&asked(), id, REPROVISION).await.unwrap();

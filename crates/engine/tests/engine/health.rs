@@ -1,19 +1,19 @@
 //! What befalls machines without being asked for, on the virtual clock: noticed, recorded, and
 //! mended as far as the policy says.
 
-use cloudpc_drivers::sim::Ailment;
-use cloudpc_drivers::{Driver, Mishap, StopMode, Tag};
+use cloudpc_drivers::sim::ScriptedCondition;
+use cloudpc_drivers::{Driver, Incident, StopMode, Tag};
 use cloudpc_engine::{RESTART_PAUSE_MIN, RESTARTS_MAX, Restart, Settings, WELL_TIME};
 use cloudpc_model::{Action, ActorKind, Clock, CloudPcId, CloudPcStatus, HealthEvent, Kind, Params, Power, State};
 use cloudpc_store::ActionFilter;
 use futures_util::FutureExt;
 use std::time::Duration;
 
-use crate::world::{World, asked, settings, tenant};
+use crate::world::{TestEngine, asked, settings, tenant};
 
-impl World {
-    async fn befall(&mut self, id: CloudPcId, mishap: Mishap) {
-        self.driver.befall(id, mishap).unwrap();
+impl TestEngine {
+    async fn inject(&mut self, id: CloudPcId, incident: Incident) {
+        self.driver.inject(id, incident).unwrap();
         self.rest().await;
     }
 
@@ -42,9 +42,9 @@ fn power(well: bool) -> (String, bool) {
 
 #[tokio::test]
 async fn a_machine_that_crashes_is_noticed_told_and_started_again() {
-    for (mishap, code) in [(Mishap::Crash, "machineCrashed"), (Mishap::Panic, "guestPanicked")] {
-        let (mut world, id) = World::started(1).await;
-        world.befall(id, mishap).await;
+    for (incident, code) in [(Incident::Crash, "machineCrashed"), (Incident::Panic, "guestPanicked")] {
+        let (mut world, id) = TestEngine::started(1).await;
+        world.inject(id, incident).await;
         let cloud_pc = world.cloud_pc(id).await;
         assert_eq!((cloud_pc.power_observed, cloud_pc.power_intended), (Power::PoweredOff, Power::Running));
         assert_eq!(
@@ -78,8 +78,8 @@ async fn a_machine_that_crashes_is_noticed_told_and_started_again() {
 
 #[tokio::test]
 async fn a_machine_that_was_shut_down_from_inside_is_left_off() {
-    let (mut world, id) = World::started(1).await;
-    world.befall(id, Mishap::ShutDown).await;
+    let (mut world, id) = TestEngine::started(1).await;
+    world.inject(id, Incident::ShutDown).await;
     let cloud_pc = world.cloud_pc(id).await;
     assert_eq!((cloud_pc.power_observed, cloud_pc.power_intended), (Power::PoweredOff, Power::PoweredOff));
     assert_eq!((cloud_pc.status, cloud_pc.status_detail), (CloudPcStatus::Provisioned, None));
@@ -93,10 +93,10 @@ async fn a_machine_that_was_shut_down_from_inside_is_left_off() {
 
 #[tokio::test]
 async fn a_machine_that_crashes_again_and_again_is_left_off_at_last() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let mut waited = Vec::new();
     for _ in 0..RESTARTS_MAX {
-        world.befall(id, Mishap::Crash).await;
+        world.inject(id, Incident::Crash).await;
         let (begun, before) = (world.clock.now(), world.actions(id).await.len());
         while world.actions(id).await.len() == before {
             assert!(world.tick().await);
@@ -106,7 +106,7 @@ async fn a_machine_that_crashes_again_and_again_is_left_off_at_last() {
         assert_eq!(world.end(last.id).await.state, State::Done);
     }
     assert_eq!(waited.iter().map(Duration::as_secs).collect::<Vec<_>>(), [1, 2, 4, 8, 16], "longer and longer");
-    world.befall(id, Mishap::Crash).await;
+    world.inject(id, Incident::Crash).await;
     world.advance(Duration::from_secs(7 * 86_400)).await;
     assert_eq!(world.actions(id).await.len(), waited.len());
     let detail = world.cloud_pc(id).await.status_detail.unwrap();
@@ -119,12 +119,12 @@ async fn a_machine_that_crashes_again_and_again_is_left_off_at_last() {
 
 #[tokio::test]
 async fn a_machine_that_goes_off_while_an_action_waits_for_its_guest_is_started_by_that_action() {
-    for mishap in [Mishap::Crash, Mishap::Panic, Mishap::ShutDown] {
-        let (mut world, id) = World::started(1).await;
+    for incident in [Incident::Crash, Incident::Panic, Incident::ShutDown] {
+        let (mut world, id) = TestEngine::started(1).await;
         let reprovision = Params::Reprovision { os_version: None, user_account_type: None, image_id: None };
         let reprovision = world.engine.request(&asked(), id, reprovision).await.unwrap();
         world.until(reprovision, |action| action.step("waitForGuest").is_some()).await;
-        world.befall(id, mishap).await;
+        world.inject(id, incident).await;
         let ended = world.end(reprovision).await;
         assert_eq!((ended.state, ended.step("waitForGuest").unwrap().attempts), (State::Done, 2));
         world.rest().await;
@@ -132,8 +132,8 @@ async fn a_machine_that_goes_off_while_an_action_waits_for_its_guest_is_started_
         assert_eq!((world.found(id).await, world.actions(id).await.len()), (vec![], 1));
     }
     // One that never stays up fails at last, and is left as it was found.
-    let (mut world, id) = World::started(1).await;
-    world.befall(id, Mishap::Crash).await;
+    let (mut world, id) = TestEngine::started(1).await;
+    world.inject(id, Incident::Crash).await;
     world.advance(RESTART_PAUSE_MIN).await;
     let start = world.actions(id).await[0].id;
     loop {
@@ -142,7 +142,7 @@ async fn a_machine_that_goes_off_while_an_action_waits_for_its_guest_is_started_
         if action.state != State::Running {
             break;
         }
-        world.driver.befall(id, Mishap::Crash).unwrap();
+        world.driver.inject(id, Incident::Crash).unwrap();
         assert!(world.tick().await);
     }
     let failed = world.end(start).await;
@@ -152,16 +152,16 @@ async fn a_machine_that_goes_off_while_an_action_waits_for_its_guest_is_started_
 
 #[tokio::test]
 async fn nothing_is_started_where_the_policy_or_the_status_says_so() {
-    let mut world = World::with(1, Settings { restart: Restart::Never, ..settings() }).await;
-    let id = world.add(1, Ailment::default()).await;
+    let mut world = TestEngine::with(1, Settings { restart: Restart::Never, ..settings() }).await;
+    let id = world.add(1, ScriptedCondition::default()).await;
     world.start();
-    world.befall(id, Mishap::Crash).await;
+    world.inject(id, Incident::Crash).await;
     world.advance(Duration::from_secs(86_400)).await;
     assert_eq!((world.actions(id).await, world.detail(id).await.as_deref()), (vec![], Some("machineCrashed")));
 
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     world.update(id, |cloud_pc| cloud_pc.status = CloudPcStatus::InGracePeriod).await;
-    world.befall(id, Mishap::Crash).await;
+    world.inject(id, Incident::Crash).await;
     world.advance(Duration::from_secs(86_400)).await;
     let cloud_pc = world.cloud_pc(id).await;
     assert_eq!((cloud_pc.status, cloud_pc.power_observed), (CloudPcStatus::InGracePeriod, Power::PoweredOff));
@@ -170,9 +170,9 @@ async fn nothing_is_started_where_the_policy_or_the_status_says_so() {
 
 #[tokio::test]
 async fn what_befalls_a_machine_while_nobody_looks_is_found_by_the_next_engine() {
-    let mut world = World::new(1).await;
-    let id = world.add(1, Ailment::default()).await;
-    world.driver.befall(id, Mishap::Panic).unwrap();
+    let mut world = TestEngine::new(1).await;
+    let id = world.add(1, ScriptedCondition::default()).await;
+    world.driver.inject(id, Incident::Panic).unwrap();
     world.start();
     world.rest().await;
     assert_eq!(world.detail(id).await.as_deref(), Some("guestPanicked"));
@@ -188,20 +188,20 @@ async fn what_befalls_a_machine_while_nobody_looks_is_found_by_the_next_engine()
 
 #[tokio::test]
 async fn a_machine_that_is_off_as_it_should_be_has_no_trouble() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let off = world.engine.request(&asked(), id, Params::PowerOff).await.unwrap();
     world.end(off).await;
     // Nor has one that crashed on its way there.
-    world.befall(id, Mishap::Crash).await;
+    world.inject(id, Incident::Crash).await;
     world.advance(Duration::from_secs(3600)).await;
     assert_eq!((world.found(id).await, world.actions(id).await.len()), (vec![], 1));
 }
 
-impl World {
+impl TestEngine {
     /// A Cloud PC whose machine was just made and powered on, and whose guest does not know its
     /// name yet.
-    async fn just_made(&mut self, ailment: Ailment) -> CloudPcId {
-        let id = self.add(1, ailment).await;
+    async fn just_made(&mut self, scripted_condition: ScriptedCondition) -> CloudPcId {
+        let id = self.add(1, scripted_condition).await;
         let driver = self.driver.clone();
         let made = tokio::spawn(async move {
             let spec = driver.observe(id).await.unwrap().spec;
@@ -233,8 +233,8 @@ impl World {
 
 #[tokio::test]
 async fn the_guest_of_a_new_machine_is_told_its_name_once_it_answers() {
-    let mut world = World::new(1).await;
-    let id = world.just_made(Ailment::default()).await;
+    let mut world = TestEngine::new(1).await;
+    let id = world.just_made(ScriptedCondition::default()).await;
     world.start();
     world.rest().await;
     // The service dies while it waits for the guest; the next one goes on with it.
@@ -247,8 +247,8 @@ async fn the_guest_of_a_new_machine_is_told_its_name_once_it_answers() {
 
 #[tokio::test]
 async fn whoever_waits_for_the_guest_of_a_new_machine_keeps_no_action_from_it() {
-    let mut world = World::new(1).await;
-    let id = world.just_made(Ailment { guest_hangs: true, ..Ailment::default() }).await;
+    let mut world = TestEngine::new(1).await;
+    let id = world.just_made(ScriptedCondition { guest_hangs: true, ..ScriptedCondition::default() }).await;
     world.start();
     world.rest().await;
     let action = world.engine.request(&asked(), id, Params::Reboot).await.unwrap();

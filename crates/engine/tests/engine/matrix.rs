@@ -1,9 +1,9 @@
 //! Every kind of action × every step × everything that can go wrong with it: a loop over the
 //! registry, so a new step is covered when it is added.
 
-use cloudpc_drivers::sim::Ailment;
+use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_drivers::{Driver, DriverError, Observed, Tag};
-use cloudpc_engine::actions::{Cancel, Late, Recipe, Step, recipe};
+use cloudpc_engine::actions::{Cancel, OnTimeout, Recipe, Step, recipe};
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_model::{
     Action, ActionId, AgentSetting, AuditEntry, AuditResult, AuditVerb, CloudPc, CloudPcId, CloudPcStatus, ErrorKind,
@@ -13,11 +13,11 @@ use cloudpc_store::ActionFilter;
 use strum::IntoEnumIterator;
 use uuid::Uuid;
 
-use crate::world::{World, agent, asked, big, fail, image, rule, small, tenant};
+use crate::world::{TestEngine, agent, asked, big, fail, image, rule, small, tenant};
 
 /// What goes wrong with a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trouble {
+enum Disturbance {
     /// Nothing.
     None,
     /// It fails for good.
@@ -44,26 +44,26 @@ enum Trouble {
     UndoFails,
 }
 
-const TROUBLES: [Trouble; 12] = [
-    Trouble::None,
-    Trouble::Fails,
-    Trouble::LosesOutcome,
-    Trouble::HangsOnce,
-    Trouble::HangsAlways,
-    Trouble::Crashes,
-    Trouble::LosesLease,
-    Trouble::CanceledBefore,
-    Trouble::CanceledDuring,
-    Trouble::UndoneTwice,
-    Trouble::UndoCrashes,
-    Trouble::UndoFails,
+const TROUBLES: [Disturbance; 12] = [
+    Disturbance::None,
+    Disturbance::Fails,
+    Disturbance::LosesOutcome,
+    Disturbance::HangsOnce,
+    Disturbance::HangsAlways,
+    Disturbance::Crashes,
+    Disturbance::LosesLease,
+    Disturbance::CanceledBefore,
+    Disturbance::CanceledDuring,
+    Disturbance::UndoneTwice,
+    Disturbance::UndoCrashes,
+    Disturbance::UndoFails,
 ];
 
 async fn every_step_and_trouble(kind: Kind) {
     for step in recipe(kind).steps {
-        for trouble in TROUBLES {
-            if applies(step, trouble) {
-                Case::new(kind, step, trouble).await.run().await;
+        for disturbance in TROUBLES {
+            if applies(step, disturbance) {
+                Case::new(kind, step, disturbance).await.run().await;
             }
         }
     }
@@ -112,19 +112,19 @@ fn is_past_return(action: &Action) -> bool {
     recipe(action.kind()).steps.iter().any(|step| step.no_return && action.step(step.name).is_some())
 }
 
-fn applies(step: &Step, trouble: Trouble) -> bool {
-    match trouble {
-        Trouble::UndoneTwice | Trouble::UndoCrashes | Trouble::UndoFails => step.has_undo(),
+fn applies(step: &Step, disturbance: Disturbance) -> bool {
+    match disturbance {
+        Disturbance::UndoneTwice | Disturbance::UndoCrashes | Disturbance::UndoFails => step.has_undo(),
         _ => true,
     }
 }
 
 struct Case {
-    world: World,
+    world: TestEngine,
     id: CloudPcId,
     kind: Kind,
     step: &'static Step,
-    trouble: Trouble,
+    disturbance: Disturbance,
     snapshot: SnapshotId,
     /// What an undo undoes.
     undoes: ActionId,
@@ -135,9 +135,9 @@ struct Case {
 }
 
 impl Case {
-    async fn new(kind: Kind, step: &'static Step, trouble: Trouble) -> Self {
-        let mut world = World::new(1).await;
-        let id = world.add(1, Ailment::default()).await;
+    async fn new(kind: Kind, step: &'static Step, disturbance: Disturbance) -> Self {
+        let mut world = TestEngine::new(1).await;
+        let id = world.add(1, ScriptedCondition::default()).await;
         world.start();
         world.write_marker(id, "restored").await;
         let born = world.cloud_pc(id).await;
@@ -168,7 +168,7 @@ impl Case {
         }
         let machine = world.driver.observe(id).await.unwrap();
         let cloud_pc = world.cloud_pc(id).await;
-        Self { world, id, kind, step, trouble, snapshot, undoes, born, machine, cloud_pc }
+        Self { world, id, kind, step, disturbance, snapshot, undoes, born, machine, cloud_pc }
     }
 
     async fn run(mut self) {
@@ -178,10 +178,10 @@ impl Case {
             Kind::Undo => self.world.engine.undo(&asked(), self.id).await.unwrap(),
             _ => self.world.engine.request(&asked(), self.id, self.params()).await.unwrap(),
         };
-        match self.trouble {
-            Trouble::CanceledBefore => self.cancel_before(action).await,
-            Trouble::CanceledDuring => self.cancel_during(action).await,
-            Trouble::LosesLease => self.lose_lease(action).await,
+        match self.disturbance {
+            Disturbance::CanceledBefore => self.cancel_before(action).await,
+            Disturbance::CanceledDuring => self.cancel_during(action).await,
+            Disturbance::LosesLease => self.lose_lease(action).await,
             _ => {}
         }
         let ended = self.world.end(action).await;
@@ -198,7 +198,7 @@ impl Case {
     }
 
     fn name(&self) -> String {
-        format!("{:?} {} {:?}", self.kind, self.step.name, self.trouble)
+        format!("{:?} {} {:?}", self.kind, self.step.name, self.disturbance)
     }
 
     fn params(&self) -> Params {
@@ -226,19 +226,19 @@ impl Case {
             self.world.faults.add(FaultRule { kind: Some(self.kind), step, nth, undo, ..rule(effect) });
         };
         let here = |nth, effect| add(self.step, nth, false, effect);
-        match self.trouble {
-            Trouble::None | Trouble::CanceledBefore => {}
-            Trouble::Fails => here(None, fail()),
-            Trouble::LosesOutcome => here(Some(1), Effect::LoseOutcome),
-            Trouble::HangsOnce => here(Some(1), Effect::Hang),
-            Trouble::HangsAlways => here(None, Effect::Hang),
-            Trouble::Crashes => here(None, Effect::Crash),
-            Trouble::LosesLease | Trouble::CanceledDuring => here(Some(1), Effect::SlowDown { by_ms: 20_000 }),
-            Trouble::UndoneTwice | Trouble::UndoCrashes | Trouble::UndoFails => {
+        match self.disturbance {
+            Disturbance::None | Disturbance::CanceledBefore => {}
+            Disturbance::Fails => here(None, fail()),
+            Disturbance::LosesOutcome => here(Some(1), Effect::LoseOutcome),
+            Disturbance::HangsOnce => here(Some(1), Effect::Hang),
+            Disturbance::HangsAlways => here(None, Effect::Hang),
+            Disturbance::Crashes => here(None, Effect::Crash),
+            Disturbance::LosesLease | Disturbance::CanceledDuring => here(Some(1), Effect::SlowDown { by_ms: 20_000 }),
+            Disturbance::UndoneTwice | Disturbance::UndoCrashes | Disturbance::UndoFails => {
                 add(after(recipe(self.kind), self.step), None, false, fail());
-                let undo = match self.trouble {
-                    Trouble::UndoneTwice => Effect::LoseOutcome,
-                    Trouble::UndoCrashes => Effect::Crash,
+                let undo = match self.disturbance {
+                    Disturbance::UndoneTwice => Effect::LoseOutcome,
+                    Disturbance::UndoCrashes => Effect::Crash,
                     _ => fail(),
                 };
                 add(self.step, Some(1), true, undo);
@@ -248,17 +248,23 @@ impl Case {
 
     fn expected(&self) -> State {
         let recipe = recipe(self.kind);
-        match self.trouble {
-            Trouble::None | Trouble::LosesOutcome | Trouble::Crashes | Trouble::LosesLease => State::Done,
-            Trouble::HangsOnce if self.step.late == Late::LookAgain => State::Done,
-            Trouble::HangsOnce | Trouble::HangsAlways if self.step.late != Late::LookAgain => State::Failed,
-            Trouble::Fails | Trouble::HangsOnce | Trouble::HangsAlways => self.step.fails_as,
+        match self.disturbance {
+            Disturbance::None | Disturbance::LosesOutcome | Disturbance::Crashes | Disturbance::LosesLease => {
+                State::Done
+            }
+            Disturbance::HangsOnce if self.step.on_timeout == OnTimeout::Recheck => State::Done,
+            Disturbance::HangsOnce | Disturbance::HangsAlways if self.step.on_timeout != OnTimeout::Recheck => {
+                State::Failed
+            }
+            Disturbance::Fails | Disturbance::HangsOnce | Disturbance::HangsAlways => self.step.fails_as,
             // Asked for after the point of no return, it is refused and the action goes on.
-            Trouble::CanceledDuring if past_return(recipe, self.step) => State::Done,
-            Trouble::CanceledBefore if self.before().is_some_and(|before| past_return(recipe, before)) => State::Done,
-            Trouble::CanceledBefore | Trouble::CanceledDuring => State::Canceled,
-            Trouble::UndoneTwice | Trouble::UndoCrashes => State::Failed,
-            Trouble::UndoFails => State::Stuck,
+            Disturbance::CanceledDuring if past_return(recipe, self.step) => State::Done,
+            Disturbance::CanceledBefore if self.before().is_some_and(|before| past_return(recipe, before)) => {
+                State::Done
+            }
+            Disturbance::CanceledBefore | Disturbance::CanceledDuring => State::Canceled,
+            Disturbance::UndoneTwice | Disturbance::UndoCrashes => State::Failed,
+            Disturbance::UndoFails => State::Stuck,
         }
     }
 

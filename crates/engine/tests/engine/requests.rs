@@ -1,8 +1,8 @@
 //! What is taken, what is refused and how, and what waits.
 
 use cloudpc_drivers::Driver;
-use cloudpc_drivers::sim::Ailment;
-use cloudpc_engine::{Asked, Effect, FaultRule};
+use cloudpc_drivers::sim::ScriptedCondition;
+use cloudpc_engine::{Effect, FaultRule, RequestContext};
 use cloudpc_model::{
     ActionId, Clock, CloudPcId, CloudPcStatus, Error, ErrorKind, GalleryImage, ImageId, OsVersion, Params, Power,
     SnapshotId, State, StatusDetail, TenantId, UserAccountType,
@@ -11,11 +11,11 @@ use cloudpc_store::ActionFilter;
 use std::time::Duration;
 use uuid::Uuid;
 
-use crate::world::{World, asked, big, gpu, image, rule, small, tenant};
+use crate::world::{TestEngine, asked, big, gpu, image, rule, small, tenant};
 
 const REPROVISION: Params = Params::Reprovision { os_version: None, user_account_type: None, image_id: None };
 
-async fn refused(world: &World, id: CloudPcId, params: Params) -> Error {
+async fn refused(world: &TestEngine, id: CloudPcId, params: Params) -> Error {
     let before = world.change(|tx| tx.action_open_count()).await;
     let audited = world.audit().await.len();
     let error = world.engine.request(&asked(), id, params).await.unwrap_err();
@@ -26,7 +26,7 @@ async fn refused(world: &World, id: CloudPcId, params: Params) -> Error {
 
 #[tokio::test]
 async fn every_kind_ends_well_on_a_healthy_machine() {
-    let (mut world, id) = World::started(5).await;
+    let (mut world, id) = TestEngine::started(5).await;
     let snapshot = SnapshotId::new(id, Uuid::from_u128(1));
     let all = [
         Params::CreateSnapshot { snapshot_id: snapshot.clone() },
@@ -68,9 +68,9 @@ async fn every_kind_ends_well_on_a_healthy_machine() {
 
 #[tokio::test]
 async fn what_could_never_work_is_the_callers_answer() {
-    let (world, id) = World::started(1).await;
-    let other = world.add(2, Ailment::default()).await;
-    let big_one = world.add_on(3, big(), Ailment::default()).await;
+    let (world, id) = TestEngine::started(1).await;
+    let other = world.add(2, ScriptedCondition::default()).await;
+    let big_one = world.add_on(3, big(), ScriptedCondition::default()).await;
     let nowhere = CloudPcId(Uuid::from_u128(404));
     let mut said = String::new();
     for (id, params) in [
@@ -101,8 +101,8 @@ async fn what_could_never_work_is_the_callers_answer() {
 
 #[tokio::test]
 async fn a_restore_point_of_another_cloud_pc_is_refused() {
-    let (mut world, id) = World::started(1).await;
-    let other = world.add(2, Ailment::default()).await;
+    let (mut world, id) = TestEngine::started(1).await;
+    let other = world.add(2, ScriptedCondition::default()).await;
     let snapshot_id = SnapshotId::new(other, Uuid::from_u128(3));
     let made = Params::CreateSnapshot { snapshot_id: snapshot_id.clone() };
     let made = world.engine.request(&asked(), other, made).await.unwrap();
@@ -112,9 +112,9 @@ async fn a_restore_point_of_another_cloud_pc_is_refused() {
 
 #[tokio::test]
 async fn another_tenant_sees_nothing() {
-    let (world, id) = World::started(1).await;
+    let (world, id) = TestEngine::started(1).await;
     let action = world.engine.request(&asked(), id, Params::Reboot).await.unwrap();
-    let stranger = Asked { tenant_id: TenantId(Uuid::from_u128(666)), ..asked() };
+    let stranger = RequestContext { tenant_id: TenantId(Uuid::from_u128(666)), ..asked() };
     let kind = |error: Error| error.kind;
     let reboot = world.engine.request(&stranger, id, Params::Reboot).await;
     assert_eq!(reboot.map_err(kind), Err(ErrorKind::NotFound));
@@ -126,7 +126,7 @@ async fn another_tenant_sees_nothing() {
 
 #[tokio::test]
 async fn a_second_remote_action_is_refused_and_told_why() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let first = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
     let error = refused(&world, id, Params::Reboot).await;
     assert_eq!((error.kind, error.code), (ErrorKind::Conflict, "remoteActionInProgress"));
@@ -139,7 +139,7 @@ async fn a_second_remote_action_is_refused_and_told_why() {
 
 #[tokio::test]
 async fn of_many_that_race_one_is_taken() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let asks = (0..50).map(|_| {
         let engine = world.engine.clone();
         tokio::spawn(async move { engine.request(&asked(), id, Params::Reboot).await })
@@ -158,7 +158,7 @@ async fn of_many_that_race_one_is_taken() {
 
 #[tokio::test]
 async fn a_status_that_does_not_allow_it_refuses() {
-    let (world, id) = World::started(1).await;
+    let (world, id) = TestEngine::started(1).await;
     world.update(id, |cloud_pc| cloud_pc.status = CloudPcStatus::InGracePeriod).await;
     let error = refused(&world, id, REPROVISION).await;
     assert_eq!((error.kind, error.code), (ErrorKind::Conflict, "cloudPcStatusNotAllowed"));
@@ -167,7 +167,7 @@ async fn a_status_that_does_not_allow_it_refuses() {
 
 #[tokio::test]
 async fn the_status_turns_when_the_action_begins_and_not_before() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let deployment = world.deploy(&id.to_string()).await;
     world.until(deployment, |action| action.step("runInstaller").is_some()).await;
     let reprovision = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
@@ -185,8 +185,8 @@ async fn the_status_turns_when_the_action_begins_and_not_before() {
 
 #[tokio::test]
 async fn a_machine_with_a_graphics_processor_is_not_resized() {
-    let mut world = World::new(1).await;
-    let id = world.add_on(1, gpu(), Ailment::default()).await;
+    let mut world = TestEngine::new(1).await;
+    let id = world.add_on(1, gpu(), ScriptedCondition::default()).await;
     world
         .change(|tx| {
             let plan = tx.service_plan(tenant(), gpu())?.unwrap();
@@ -206,7 +206,7 @@ async fn a_machine_with_a_graphics_processor_is_not_resized() {
 
 #[tokio::test]
 async fn a_reprovision_that_fails_leaves_the_status_that_was_there() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     for status in [CloudPcStatus::ProvisionedWithWarnings, CloudPcStatus::Failed] {
         let detail = Some(StatusDetail { code: "code".into(), message: "message".into() });
         let before = detail.clone();
@@ -226,7 +226,7 @@ async fn a_reprovision_that_fails_leaves_the_status_that_was_there() {
 
 #[tokio::test]
 async fn a_powered_off_machine_stays_off_over_a_resize_and_comes_up_from_a_reprovision() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     for params in [Params::PowerOff, Params::Resize { target_service_plan_id: big() }] {
         let action = world.engine.request(&asked(), id, params).await.unwrap();
         assert_eq!(world.end(action).await.state, State::Done);
@@ -243,7 +243,7 @@ async fn a_powered_off_machine_stays_off_over_a_resize_and_comes_up_from_a_repro
 
 #[tokio::test]
 async fn a_reprovision_with_its_body_and_without() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let wanted = Params::Reprovision {
         os_version: Some(OsVersion::Windows10),
         user_account_type: Some(UserAccountType::Administrator),
@@ -261,7 +261,7 @@ async fn a_reprovision_with_its_body_and_without() {
 
 #[tokio::test]
 async fn an_image_that_comes_into_the_gallery_changes_nothing_about_what_was_asked_for_before() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let wanted =
         Params::Reprovision { os_version: Some(OsVersion::Windows10), user_account_type: None, image_id: None };
     let action = world.engine.request(&asked(), id, wanted).await.unwrap();
@@ -281,9 +281,10 @@ async fn an_image_that_comes_into_the_gallery_changes_nothing_about_what_was_ask
 
 #[tokio::test]
 async fn troubleshooting_writes_what_it_finds_and_takes_it_back() {
-    let mut world = World::new(1).await;
-    let ailing = world.add(1, Ailment { no_network: true, disk_full: true, ..Ailment::default() }).await;
-    let silent = world.add(2, Ailment { guest_hangs: true, ..Ailment::default() }).await;
+    let mut world = TestEngine::new(1).await;
+    let ailing =
+        world.add(1, ScriptedCondition { no_network: true, disk_full: true, ..ScriptedCondition::default() }).await;
+    let silent = world.add(2, ScriptedCondition { guest_hangs: true, ..ScriptedCondition::default() }).await;
     world.start();
     let mut said = String::new();
     for id in [ailing, silent] {
@@ -297,7 +298,7 @@ async fn troubleshooting_writes_what_it_finds_and_takes_it_back() {
     The system disk has only 16777216 bytes free; agents need 1073741824. agents.partner.test cannot be reached: no network
     The guest does not answer within 30 seconds.
     ");
-    let well = world.add(3, Ailment::default()).await;
+    let well = world.add(3, ScriptedCondition::default()).await;
     for (code, status) in
         [("healthCheckFailed", CloudPcStatus::Provisioned), ("somethingElse", CloudPcStatus::ProvisionedWithWarnings)]
     {
@@ -315,7 +316,7 @@ async fn troubleshooting_writes_what_it_finds_and_takes_it_back() {
 
 #[tokio::test]
 async fn an_action_that_does_not_end_in_time_fails_and_is_undone() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     // Each attempt is late but the step has more attempts than there is time for.
     for (step, by_ms) in [("makeDisk", 35 * 60_000), ("enrol", 15 * 60_000)] {
         world.faults.add(FaultRule { step: Some(step.into()), ..rule(Effect::SlowDown { by_ms }) });
@@ -344,7 +345,7 @@ async fn an_action_that_does_not_end_in_time_fails_and_is_undone() {
     assert!(world.clock.now() < crate::world::START + Duration::from_secs(3600 + 600));
 }
 
-async fn first_of(world: &World, id: CloudPcId) -> ActionId {
+async fn first_of(world: &TestEngine, id: CloudPcId) -> ActionId {
     let target = id.to_string();
     let list = world.change(move |tx| tx.action_list(tenant(), &target, ActionFilter::All, None, 100)).await;
     list.last().unwrap().id

@@ -5,11 +5,11 @@ use cloudpc_drivers::Driver;
 use cloudpc_model::Params;
 
 use crate::undo::REPROVISION;
-use crate::world::World;
+use crate::world::TestEngine;
 
 #[tokio::test]
 async fn a_reprovision_after_a_restore_makes_a_new_disk() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let backup = world.back_up();
     let lost = world.done(id, REPROVISION).await;
     world.write_marker(id, "the last user's").await;
@@ -24,7 +24,7 @@ async fn a_reprovision_after_a_restore_makes_a_new_disk() {
 
 #[tokio::test]
 async fn a_restart_after_a_restore_happens_again() {
-    let (mut world, id) = World::started(2).await;
+    let (mut world, id) = TestEngine::started(2).await;
     let backup = world.back_up();
     let lost = world.done(id, Params::Reboot).await;
     let boots = world.driver.observe(id).await.unwrap().boots;

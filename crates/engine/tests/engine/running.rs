@@ -1,9 +1,9 @@
 //! How actions are carried: passing trouble, panics, two engines, limits, stopping and starting.
 
 use async_trait::async_trait;
-use cloudpc_drivers::sim::{Ailment, SimDriver};
+use cloudpc_drivers::sim::{ScriptedCondition, SimDriver};
 use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
-use cloudpc_engine::{Effect, Engine, FaultRule, Parts, Settings};
+use cloudpc_engine::{Effect, Engine, EngineDependencies, FaultRule, Settings};
 use cloudpc_model::{ActionId, Clock, CloudPcId, EventKind, ImageId, Params, Power, SnapshotId, State};
 use futures_util::stream::BoxStream;
 use std::collections::VecDeque;
@@ -11,34 +11,34 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{START, UNDO_WINDOW, World, asked, big, rule, settings};
+use crate::world::{START, TestEngine, UNDO_WINDOW, asked, big, rule, settings};
 
 /// What the next call of `ensure_running`, `ensure_aside_dropped` or `check_size` does.
-enum Mood {
+enum GuestBehavior {
     Obey,
     Panic,
     Fail(DriverError),
 }
 
 /// A simulated driver that has moods.
-struct Moody {
+struct ScriptedGuest {
     sim: SimDriver,
-    moods: Mutex<VecDeque<Mood>>,
+    moods: Mutex<VecDeque<GuestBehavior>>,
 }
 
-impl Moody {
+impl ScriptedGuest {
     fn mood(&self) -> Result<(), DriverError> {
         let mood = self.moods.lock().unwrap().pop_front();
         match mood {
-            Some(Mood::Panic) => panic!("a bad mood"),
-            Some(Mood::Fail(error)) => Err(error),
-            Some(Mood::Obey) | None => Ok(()),
+            Some(GuestBehavior::Panic) => panic!("a bad mood"),
+            Some(GuestBehavior::Fail(error)) => Err(error),
+            Some(GuestBehavior::Obey) | None => Ok(()),
         }
     }
 }
 
 #[async_trait]
-impl Driver for Moody {
+impl Driver for ScriptedGuest {
     fn capabilities(&self, spec: &MachineSpec) -> Capabilities {
         self.sim.capabilities(spec)
     }
@@ -111,23 +111,23 @@ impl Driver for Moody {
 }
 
 /// A fleet of one that is off, as it should be, and is powered on by a driver of these moods.
-async fn moody(moods: Vec<Mood>) -> (World, CloudPcId, ActionId) {
+async fn moody(moods: Vec<GuestBehavior>) -> (TestEngine, CloudPcId, ActionId) {
     moody_about(Power::PoweredOff, moods).await
 }
 
 /// The same with another power that it should have.
-async fn moody_about(intended: Power, moods: Vec<Mood>) -> (World, CloudPcId, ActionId) {
-    let mut world = World::new(1).await;
-    let id = world.add(1, Ailment::default()).await;
+async fn moody_about(intended: Power, moods: Vec<GuestBehavior>) -> (TestEngine, CloudPcId, ActionId) {
+    let mut world = TestEngine::new(1).await;
+    let id = world.add(1, ScriptedCondition::default()).await;
     let sim = world.driver.clone();
     let clock = world.clock.clone();
     let stopped = tokio::spawn(async move { sim.ensure_stopped(id, StopMode::Force).await });
     clock.advance(Duration::from_secs(1)).await;
     stopped.await.unwrap().unwrap();
     world.update(id, move |cloud_pc| cloud_pc.power_intended = intended).await;
-    world.engine = Engine::new(Parts {
+    world.engine = Engine::new(EngineDependencies {
         store: world.store.clone(),
-        driver: Arc::new(Moody { sim: world.driver.clone(), moods: Mutex::new(moods.into()) }),
+        driver: Arc::new(ScriptedGuest { sim: world.driver.clone(), moods: Mutex::new(moods.into()) }),
         clock: Arc::new(world.clock.clone()),
         rng: Arc::clone(&world.rng) as Arc<dyn cloudpc_model::Rng>,
         faults: Arc::clone(&world.faults),
@@ -138,8 +138,8 @@ async fn moody_about(intended: Power, moods: Vec<Mood>) -> (World, CloudPcId, Ac
     (world, id, action)
 }
 
-fn unavailable() -> Mood {
-    Mood::Fail(DriverError::Unavailable("its host reboots".into()))
+fn unavailable() -> GuestBehavior {
+    GuestBehavior::Fail(DriverError::Unavailable("its host reboots".into()))
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn a_start_of_what_should_run_anyway_fails_and_does_not_stick() {
 
 #[tokio::test]
 async fn a_panic_fails_the_attempt_and_not_the_process() {
-    let (mut world, _, action) = moody(vec![Mood::Panic]).await;
+    let (mut world, _, action) = moody(vec![GuestBehavior::Panic]).await;
     let ended = world.end(action).await;
     assert_eq!((ended.state, ended.step("start").unwrap().attempts), (State::Done, 2));
 }
@@ -188,7 +188,7 @@ async fn a_panic_fails_the_attempt_and_not_the_process() {
 #[tokio::test]
 async fn a_refusal_is_not_tried_again_and_keeps_its_code() {
     let refused = DriverError::Rejected { code: "quotaExceeded".into(), message: "No host has room.".into() };
-    let (mut world, _, action) = moody(vec![Mood::Fail(refused)]).await;
+    let (mut world, _, action) = moody(vec![GuestBehavior::Fail(refused)]).await;
     let ended = world.end(action).await;
     let failure = ended.failure().unwrap();
     assert_eq!((ended.state, &*failure.code, &*failure.message), (State::Failed, "quotaExceeded", "No host has room."));
@@ -198,7 +198,8 @@ async fn a_refusal_is_not_tried_again_and_keeps_its_code() {
 #[tokio::test]
 async fn a_size_that_the_host_never_has_stops_no_machine() {
     let refused = DriverError::Rejected { code: "hostTooSmall".into(), message: "It has 2 GiB.".into() };
-    let (mut world, id, action) = moody(vec![Mood::Obey, Mood::Obey, Mood::Fail(refused)]).await;
+    let (mut world, id, action) =
+        moody(vec![GuestBehavior::Obey, GuestBehavior::Obey, GuestBehavior::Fail(refused)]).await;
     assert_eq!(world.end(action).await.state, State::Done);
     let resize = Params::Resize { target_service_plan_id: big() };
     let resize = world.engine.request(&asked(), id, resize).await.unwrap();
@@ -211,7 +212,7 @@ async fn a_size_that_the_host_never_has_stops_no_machine() {
 
 #[tokio::test]
 async fn an_unknown_outcome_makes_the_power_unknown_until_it_is_looked_at() {
-    let (mut world, id, action) = moody(vec![Mood::Fail(DriverError::OutcomeUnknown("lost".into()))]).await;
+    let (mut world, id, action) = moody(vec![GuestBehavior::Fail(DriverError::OutcomeUnknown("lost".into()))]).await;
     world.faults.add(FaultRule { step: Some("start".into()), nth: Some(2), ..rule(Effect::SlowDown { by_ms: 10 }) });
     world.until(action, |action| action.step("start").is_some_and(|step| step.attempts == 2)).await;
     assert_eq!(world.cloud_pc(id).await.power_observed, Power::Unknown);
@@ -221,7 +222,8 @@ async fn an_unknown_outcome_makes_the_power_unknown_until_it_is_looked_at() {
 
 #[tokio::test]
 async fn an_old_disk_that_cannot_be_dropped_now_is_dropped_later() {
-    let (mut world, id, action) = moody(vec![Mood::Obey, Mood::Obey, unavailable(), Mood::Panic]).await;
+    let (mut world, id, action) =
+        moody(vec![GuestBehavior::Obey, GuestBehavior::Obey, unavailable(), GuestBehavior::Panic]).await;
     assert_eq!(world.end(action).await.state, State::Done);
     let reprovision = Params::Reprovision { os_version: None, user_account_type: None, image_id: None };
     let reprovision = world.engine.request(&asked(), id, reprovision).await.unwrap();
@@ -237,10 +239,10 @@ async fn an_old_disk_that_cannot_be_dropped_now_is_dropped_later() {
 
 #[tokio::test]
 async fn two_engines_share_the_work_and_double_none_of_it() {
-    let mut world = World::new(1).await;
+    let mut world = TestEngine::new(1).await;
     let mut ids = Vec::new();
     for number in 1..=20 {
-        ids.push(world.add(number, Ailment::default()).await);
+        ids.push(world.add(number, ScriptedCondition::default()).await);
     }
     world.start();
     world.start_another();
@@ -258,9 +260,9 @@ async fn two_engines_share_the_work_and_double_none_of_it() {
 
 #[tokio::test]
 async fn no_more_run_at_once_than_may() {
-    let mut world = World::with(1, Settings { running_max: 3, ..settings() }).await;
+    let mut world = TestEngine::with(1, Settings { running_max: 3, ..settings() }).await;
     for number in 1..=10 {
-        let id = world.add(number, Ailment::default()).await;
+        let id = world.add(number, ScriptedCondition::default()).await;
         world.engine.request(&asked(), id, Params::Reboot).await.unwrap();
     }
     world.start();
@@ -282,8 +284,8 @@ async fn no_more_run_at_once_than_may() {
 
 #[tokio::test]
 async fn a_stopped_engine_ends_its_step_and_gives_the_action_up() {
-    let mut world = World::new(1).await;
-    let id = world.add(1, Ailment::default()).await;
+    let mut world = TestEngine::new(1).await;
+    let id = world.add(1, ScriptedCondition::default()).await;
     let (engine, stop) = (world.engine.clone(), CancellationToken::new());
     let running = tokio::spawn({
         let stop = stop.clone();
@@ -306,7 +308,7 @@ async fn a_stopped_engine_ends_its_step_and_gives_the_action_up() {
 
 #[tokio::test]
 async fn an_idle_engine_sleeps() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     world.rest().await;
     assert!(!world.tick().await, "nothing is due, so nothing wakes it");
     let action = world.engine.request(&asked(), id, Params::Rename { display_name: "x".into() }).await.unwrap();
@@ -318,7 +320,7 @@ async fn an_idle_engine_sleeps() {
 
 #[tokio::test]
 async fn a_crash_does_not_use_up_an_attempt() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let action = world.engine.request(&asked(), id, Params::PowerOff).await.unwrap();
     for crashes in 1..=20 {
         world.until(action, |action| action.epoch == crashes).await;

@@ -1,9 +1,9 @@
 //! Weeks in the life of a fleet, in seconds: random requests, files written, deployments,
-//! cancellations, faults, mishaps, clock jumps, crashes and second engines, all from one seed.
+//! cancellations, faults, incidents, clock jumps, crashes and second engines, all from one seed.
 //! `CLOUDPC_SEED` runs one seed alone.
 
-use cloudpc_drivers::sim::Ailment;
-use cloudpc_drivers::{Driver, DriverError, Mishap, StopMode, Tag};
+use cloudpc_drivers::sim::ScriptedCondition;
+use cloudpc_drivers::{Driver, DriverError, Incident, StopMode, Tag};
 use cloudpc_engine::actions::recipe;
 use cloudpc_engine::{Effect, FaultRule, Settings};
 use cloudpc_model::{
@@ -15,7 +15,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 use strum::IntoEnumIterator;
 
-use crate::world::{World, agent, asked, big, fail, rule, settings, small, tenant};
+use crate::world::{TestEngine, agent, asked, big, fail, rule, settings, small, tenant};
 
 const MACHINES: u32 = 24;
 const ROUNDS: usize = 120;
@@ -79,7 +79,7 @@ fn live(seed: u64) -> Lived {
 }
 
 struct Life {
-    world: World,
+    world: TestEngine,
     dice: SeededRng,
     ids: Vec<CloudPcId>,
     snapshots: Vec<SnapshotId>,
@@ -94,17 +94,17 @@ impl Life {
     async fn begin(seed: u64) -> Self {
         let lease = Duration::from_secs(600);
         let mut world =
-            World::with(seed, Settings { lease, undo_disk_bytes_max: UNDO_DISK_BYTES_MAX, ..settings() }).await;
+            TestEngine::with(seed, Settings { lease, undo_disk_bytes_max: UNDO_DISK_BYTES_MAX, ..settings() }).await;
         let dice = SeededRng::new(!seed);
         let mut ids = Vec::new();
         for number in 1..=MACHINES {
-            let ailment = match number {
-                1 => Ailment { disk_full: true, ..Ailment::default() },
-                2 => Ailment { no_network: true, ..Ailment::default() },
-                3 => Ailment { install_exit_code: Some(5), ..Ailment::default() },
-                _ => Ailment::default(),
+            let scripted_condition = match number {
+                1 => ScriptedCondition { disk_full: true, ..ScriptedCondition::default() },
+                2 => ScriptedCondition { no_network: true, ..ScriptedCondition::default() },
+                3 => ScriptedCondition { install_exit_code: Some(5), ..ScriptedCondition::default() },
+                _ => ScriptedCondition::default(),
             };
-            ids.push(world.add(number, ailment).await);
+            ids.push(world.add(number, scripted_condition).await);
         }
         world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
         world.start();
@@ -135,7 +135,7 @@ impl Life {
             17 => self.world.change(|tx| tx.action_expire_leases()).await,
             18 => self.settle().await,
             19..=22 => self.write_file().await,
-            23..=24 => self.befall(),
+            23..=24 => self.inject(),
             _ => self.world.advance(Duration::from_secs(self.dice.below(6 * 3600))).await,
         }
         let seconds = match self.below(4) {
@@ -147,9 +147,9 @@ impl Life {
         self.world.advance(Duration::from_secs(seconds)).await;
     }
 
-    fn befall(&self) {
-        let mishap = [Mishap::Crash, Mishap::Panic, Mishap::ShutDown][self.below(3)];
-        self.world.driver.befall(self.any_id(), mishap).unwrap();
+    fn inject(&self) {
+        let incident = [Incident::Crash, Incident::Panic, Incident::ShutDown][self.below(3)];
+        self.world.driver.inject(self.any_id(), incident).unwrap();
     }
 
     async fn request(&mut self) {

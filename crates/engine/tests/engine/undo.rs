@@ -1,7 +1,7 @@
 //! The undo window: what comes back, what does not any more, and what is dropped when.
 
 use cloudpc_drivers::Driver;
-use cloudpc_drivers::sim::Ailment;
+use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_engine::{Effect, FaultRule, Settings};
 use cloudpc_model::{
     ActionId, Before, Clock, CloudPc, CloudPcId, CloudPcStatus, ErrorKind, OsVersion, Params, Power, SnapshotId, State,
@@ -10,7 +10,7 @@ use cloudpc_model::{
 use std::time::Duration;
 use uuid::Uuid;
 
-use crate::world::{START, UNDO_WINDOW, World, asked, big, fail, image, rule, settings, tenant};
+use crate::world::{START, TestEngine, UNDO_WINDOW, asked, big, fail, image, rule, settings, tenant};
 
 pub const REPROVISION: Params = Params::Reprovision {
     os_version: Some(OsVersion::Windows10),
@@ -23,7 +23,7 @@ const DISK_BYTES: u64 = (32 << 30) + 6;
 
 const MOMENT: Duration = Duration::from_micros(1);
 
-impl World {
+impl TestEngine {
     pub async fn done(&mut self, id: CloudPcId, params: Params) -> ActionId {
         let action = self.engine.request(&asked(), id, params).await.unwrap();
         assert_eq!(self.end(action).await.state, State::Done);
@@ -58,7 +58,7 @@ impl World {
 
 #[tokio::test]
 async fn a_reprovision_is_undone_and_the_undo_too() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     world.write_marker(id, "before").await;
     let before = world.cloud_pc(id).await;
     let reprovision = world.done(id, REPROVISION).await;
@@ -84,7 +84,7 @@ async fn a_reprovision_is_undone_and_the_undo_too() {
 
 #[tokio::test]
 async fn a_restore_is_undone() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     world.write_marker(id, "snapshot").await;
     let snapshot_id = SnapshotId::new(id, Uuid::from_u128(1));
     world.done(id, Params::CreateSnapshot { snapshot_id: snapshot_id.clone() }).await;
@@ -98,7 +98,7 @@ async fn a_restore_is_undone() {
 
 #[tokio::test]
 async fn the_undo_of_a_resize_brings_the_old_size_and_keeps_the_disk() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let before = world.cloud_pc(id).await;
     world.done(id, Params::Resize { target_service_plan_id: big() }).await;
     world.write_marker(id, "after").await;
@@ -113,7 +113,7 @@ async fn the_undo_of_a_resize_brings_the_old_size_and_keeps_the_disk() {
 
 #[tokio::test]
 async fn names_and_power_stay_as_they_are_now() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     world.write_marker(id, "before").await;
     world.done(id, REPROVISION).await;
     world.done(id, Params::Rename { display_name: "new".into() }).await;
@@ -127,7 +127,7 @@ async fn names_and_power_stay_as_they_are_now() {
 
 #[tokio::test]
 async fn a_failed_machine_goes_back_to_what_it_was() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     world.write_marker(id, "before").await;
     let detail = StatusDetail { code: "healthCheckFailed".into(), message: "No network.".into() };
     let warned = detail.clone();
@@ -147,7 +147,7 @@ async fn a_failed_machine_goes_back_to_what_it_was() {
 
 #[tokio::test]
 async fn the_window_is_as_long_as_it_is_set_and_no_longer() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     assert_eq!(world.refusal(id).await, "nothingToUndo");
     let reprovision = world.done(id, REPROVISION).await;
     let end = world.kept_until(id).await;
@@ -169,7 +169,7 @@ async fn the_window_is_as_long_as_it_is_set_and_no_longer() {
 
 #[tokio::test]
 async fn an_old_disk_is_kept_while_its_undo_is_open() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     world.write_marker(id, "before").await;
     world.done(id, REPROVISION).await;
     let end = world.kept_until(id).await;
@@ -188,7 +188,7 @@ async fn an_old_disk_is_kept_while_its_undo_is_open() {
 
 #[tokio::test]
 async fn the_disk_of_the_action_before_the_last_goes_at_once() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     world.done(id, REPROVISION).await;
     world.write_marker(id, "between").await;
     let second = world.done(id, REPROVISION).await;
@@ -200,7 +200,7 @@ async fn the_disk_of_the_action_before_the_last_goes_at_once() {
 
 #[tokio::test]
 async fn what_is_under_way_says_more_than_what_could_be_undone() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     world.engine.request(&asked(), id, REPROVISION).await.unwrap();
     assert_eq!(world.refusal(id).await, "remoteActionInProgress");
     world.idle().await;
@@ -216,10 +216,10 @@ async fn what_is_under_way_says_more_than_what_could_be_undone() {
 
 #[tokio::test]
 async fn the_budget_is_kept_to_the_byte_and_the_oldest_go_first() {
-    let mut world = World::with(1, Settings { undo_disk_bytes_max: 2 * DISK_BYTES, ..settings() }).await;
+    let mut world = TestEngine::with(1, Settings { undo_disk_bytes_max: 2 * DISK_BYTES, ..settings() }).await;
     let mut ids = Vec::new();
     for number in 1..=3 {
-        ids.push(world.add(number, Ailment::default()).await);
+        ids.push(world.add(number, ScriptedCondition::default()).await);
     }
     world.start();
     for id in &ids {
@@ -244,8 +244,8 @@ async fn without_a_window_or_without_room_nothing_is_kept() {
     for none in
         [Settings { undo_window: Duration::ZERO, ..settings() }, Settings { undo_disk_bytes_max: 0, ..settings() }]
     {
-        let mut world = World::with(1, none).await;
-        let id = world.add(1, Ailment::default()).await;
+        let mut world = TestEngine::with(1, none).await;
+        let id = world.add(1, ScriptedCondition::default()).await;
         world.start();
         world.done(id, REPROVISION).await;
         world.advance(Duration::from_secs(60)).await;
@@ -256,7 +256,7 @@ async fn without_a_window_or_without_room_nothing_is_kept() {
 
 #[tokio::test]
 async fn a_crash_while_an_old_disk_is_dropped_leaves_none_behind() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     world.done(id, REPROVISION).await;
     let end = world.kept_until(id).await;
     world.advance_to(end).await;
@@ -271,7 +271,7 @@ async fn a_crash_while_an_old_disk_is_dropped_leaves_none_behind() {
 
 #[tokio::test]
 async fn an_old_disk_that_someone_has_cleared_away_is_missed_before_anything_is_touched() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let reprovision = world.done(id, REPROVISION).await;
     world.advance(Duration::from_secs(60)).await;
     let (driver, clock) = (world.driver.clone(), world.clock.clone());
@@ -289,7 +289,7 @@ async fn an_old_disk_that_someone_has_cleared_away_is_missed_before_anything_is_
 
 #[tokio::test]
 async fn a_record_of_a_disk_that_is_not_there_is_forgotten() {
-    let (mut world, id) = World::started(1).await;
+    let (mut world, id) = TestEngine::started(1).await;
     let cloud_pc = world.cloud_pc(id).await;
     let record = |cloud_pc_id, action_id| UndoRecord {
         tenant_id: tenant(),

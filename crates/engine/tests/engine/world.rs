@@ -1,9 +1,9 @@
 //! A small fleet, its store and an engine over them, and ways to crash that engine and to look at
 //! what it left.
 
-use cloudpc_drivers::sim::{Ailment, Artifact, Pace, SimClock, SimDriver, SimParts};
+use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition, SimClock, SimDriver, SimParts};
 use cloudpc_drivers::{Driver, Fetcher, MachineSpec, Tag};
-use cloudpc_engine::{Asked, Effect, Engine, FaultRule, Faults, Parts, Restart, Settings};
+use cloudpc_engine::{Effect, Engine, EngineDependencies, FaultRule, Faults, RequestContext, Restart, Settings};
 use cloudpc_model::{
     Action, ActionId, Actor, AgentSetting, AuditEntry, AuditResult, Clock, CloudPc, CloudPcId, CloudPcStatus, Event,
     EventKind, GalleryImage, ImageId, ManagedDeviceId, OsVersion, Partner, PartnerId, Power, Product, Rng, SeededRng,
@@ -21,7 +21,7 @@ pub const AGENT_URL: &str = "https://agents.partner.test/files/agent.msi";
 pub const UNDO_WINDOW: Duration = Duration::from_secs(7 * 86_400);
 pub const START: Timestamp = Timestamp(1_700_000_000_000_000);
 
-pub struct World {
+pub struct TestEngine {
     pub store: Store,
     pub driver: SimDriver,
     pub clock: SimClock,
@@ -61,9 +61,9 @@ pub fn image(os_version: OsVersion) -> ImageId {
     }
 }
 
-pub fn asked() -> Asked {
+pub fn asked() -> RequestContext {
     let by = Actor { user_principal_name: "ada@contoso.test".into(), ..Actor::system() };
-    Asked { tenant_id: tenant(), by, request_id: "request-1".into() }
+    RequestContext { tenant_id: tenant(), by, request_id: "request-1".into() }
 }
 
 pub fn agent() -> AgentSetting {
@@ -120,7 +120,7 @@ pub fn settings() -> Settings {
     }
 }
 
-impl World {
+impl TestEngine {
     pub async fn new(seed: u64) -> Self {
         Self::with(seed, settings()).await
     }
@@ -167,7 +167,7 @@ impl World {
             })
             .await
             .unwrap();
-        let engine = Engine::new(Parts {
+        let engine = Engine::new(EngineDependencies {
             store: store.clone(),
             driver: Arc::new(driver.clone()),
             clock: Arc::new(clock.clone()),
@@ -193,17 +193,22 @@ impl World {
     /// A fleet of one, and its engine runs.
     pub async fn started(seed: u64) -> (Self, CloudPcId) {
         let mut world = Self::new(seed).await;
-        let id = world.add(1, Ailment::default()).await;
+        let id = world.add(1, ScriptedCondition::default()).await;
         world.start();
         (world, id)
     }
 
     /// Adds a Cloud PC that has been running for long.
-    pub async fn add(&self, number: u32, ailment: Ailment) -> CloudPcId {
-        self.add_on(number, small(), ailment).await
+    pub async fn add(&self, number: u32, scripted_condition: ScriptedCondition) -> CloudPcId {
+        self.add_on(number, small(), scripted_condition).await
     }
 
-    pub async fn add_on(&self, number: u32, plan_id: ServicePlanId, ailment: Ailment) -> CloudPcId {
+    pub async fn add_on(
+        &self,
+        number: u32,
+        plan_id: ServicePlanId,
+        scripted_condition: ScriptedCondition,
+    ) -> CloudPcId {
         let id = CloudPcId(Uuid::from_u128(0xc10d << 32 | u128::from(number)));
         let now = self.clock.now();
         let cloud_pc = CloudPc {
@@ -244,7 +249,7 @@ impl World {
             gpu: plan.gpu,
             image: cloud_pc.image_id.clone(),
         };
-        self.driver.seed(&spec, ailment).unwrap();
+        self.driver.seed(&spec, scripted_condition).unwrap();
         self.change(move |tx| tx.cloud_pc_insert(&cloud_pc)).await;
         id
     }
@@ -262,7 +267,7 @@ impl World {
     }
 
     fn new_engine(&self) -> Engine {
-        Engine::new(Parts {
+        Engine::new(EngineDependencies {
             store: self.store.clone(),
             driver: Arc::new(self.driver.clone()),
             clock: Arc::new(self.clock.clone()),

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use cloudpc_graph::{GraphError, is_control_or_bidi};
 use cloudpc_model::{AppId, AuditVerb, Error, ResourceType};
-use cloudpc_store::App as Application;
+use cloudpc_store::Application;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-use super::{Call, Reply, may_grant, read};
+use super::{AdminCall, Reply, may_grant, read};
 use crate::identity::Identity;
 use crate::pipeline::{PERMISSIONS, Problem};
 
@@ -30,13 +30,13 @@ struct Change {
     enabled: bool,
 }
 
-pub async fn list(call: Call, _body: Bytes) -> Result<Value, Problem> {
+pub async fn list(call: AdminCall, _body: Bytes) -> Result<Value, Problem> {
     let tenant = call.caller.tenant_id;
     let apps = call.app.store.read(move |reader| reader.app_list(tenant)).await?;
     Ok(json!({ "value": apps.iter().map(describe).collect::<Vec<_>>() }))
 }
 
-pub async fn create(call: Call, body: Bytes) -> Result<Reply, Problem> {
+pub async fn create(call: AdminCall, body: Bytes) -> Result<Reply, Problem> {
     let NewApp { name, permissions } = read(&body)?;
     if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
         return Err(GraphError::bad_request(format!("The name has to have 1 to {NAME_CHARS_MAX} characters."))
@@ -78,7 +78,7 @@ pub async fn create(call: Call, body: Bytes) -> Result<Reply, Problem> {
 }
 
 /// Takes effect at once: the tokens of a disabled application are refused from the next request on.
-pub async fn change(call: Call, id: String, body: Bytes) -> Result<Value, Problem> {
+pub async fn change(call: AdminCall, id: String, body: Bytes) -> Result<Value, Problem> {
     let Change { enabled } = read(&body)?;
     let unknown = || Problem::not_found("application", &id);
     let (tenant, app_id) = (call.caller.tenant_id, id.parse::<AppId>().map_err(|_| unknown())?);

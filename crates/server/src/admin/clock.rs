@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
 
-use super::{Call, read};
+use super::{AdminCall, read};
 use crate::app::Simulation;
 use crate::pipeline::Problem;
 
@@ -34,25 +34,25 @@ struct Advance {
     by: String,
 }
 
-pub async fn show(call: Call, _body: Bytes) -> Result<Value, Problem> {
+pub async fn show(call: AdminCall, _body: Bytes) -> Result<Value, Problem> {
     Ok(describe(&call, &call.simulation()?).await?)
 }
 
-pub async fn pause(call: Call, _body: Bytes) -> Result<Value, Problem> {
+pub async fn pause(call: AdminCall, _body: Bytes) -> Result<Value, Problem> {
     let simulation = call.simulation()?;
     call.write_audit(call.audit(AuditVerb::Pause, ResourceType::Clock, "")).await?;
     simulation.clock.pause();
     Ok(describe(&call, &simulation).await?)
 }
 
-pub async fn resume(call: Call, _body: Bytes) -> Result<Value, Problem> {
+pub async fn resume(call: AdminCall, _body: Bytes) -> Result<Value, Problem> {
     let simulation = call.simulation()?;
     call.write_audit(call.audit(AuditVerb::Resume, ResourceType::Clock, "")).await?;
     simulation.clock.resume();
     Ok(describe(&call, &simulation).await?)
 }
 
-pub async fn advance(call: Call, body: Bytes) -> Result<Value, Problem> {
+pub async fn advance(call: AdminCall, body: Bytes) -> Result<Value, Problem> {
     let simulation = call.simulation()?;
     let Advance { by: text } = read(&body)?;
     let by = duration(&text)?;
@@ -66,7 +66,7 @@ pub async fn advance(call: Call, body: Bytes) -> Result<Value, Problem> {
 
 /// Moves the clock from one thing that happens to the next until no action is open, or until the
 /// limits are reached.
-pub async fn advance_to_idle(call: Call, _body: Bytes) -> Result<Value, Problem> {
+pub async fn advance_to_idle(call: AdminCall, _body: Bytes) -> Result<Value, Problem> {
     let simulation = call.simulation()?;
     let from = simulation.clock.now();
     let entry = call.audit(AuditVerb::AdvanceToIdle, ResourceType::Clock, "");
@@ -87,14 +87,14 @@ pub async fn advance_to_idle(call: Call, _body: Bytes) -> Result<Value, Problem>
     moved(&call, &simulation, from).await
 }
 
-async fn moved(call: &Call, simulation: &Simulation, from: Timestamp) -> Result<Value, Problem> {
+async fn moved(call: &AdminCall, simulation: &Simulation, from: Timestamp) -> Result<Value, Problem> {
     let mut answer = describe(call, simulation).await?;
     let by = simulation.clock.now().since(from);
     answer["movedBy"] = SignedDuration::try_from(by).map_err(Error::internal)?.to_string().into();
     Ok(answer)
 }
 
-async fn describe(call: &Call, simulation: &Simulation) -> Result<Value, Error> {
+async fn describe(call: &AdminCall, simulation: &Simulation) -> Result<Value, Error> {
     Ok(json!({
         "now": simulation.clock.now().to_string(),
         "paused": simulation.clock.is_paused(),
@@ -103,7 +103,7 @@ async fn describe(call: &Call, simulation: &Simulation) -> Result<Value, Error> 
     }))
 }
 
-async fn open_actions(call: &Call) -> Result<u64, Error> {
+async fn open_actions(call: &AdminCall) -> Result<u64, Error> {
     call.app.store.read(|reader| Ok(reader.action_open_count()?)).await
 }
 

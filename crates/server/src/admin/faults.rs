@@ -10,7 +10,7 @@ use cloudpc_graph::GraphError;
 use cloudpc_model::{AuditVerb, ResourceType};
 use serde_json::{Value, json};
 
-use super::{Call, Reply, forbidden, read};
+use super::{AdminCall, Reply, forbidden, read};
 use crate::pipeline::Problem;
 use crate::scenario;
 
@@ -23,13 +23,13 @@ pub const CODE_CHARS_MAX: usize = 100;
 /// Longest message of a failure.
 pub const MESSAGE_CHARS_MAX: usize = 1_000;
 
-pub async fn list(call: Call, _body: Bytes) -> Result<Value, Problem> {
+pub async fn list(call: AdminCall, _body: Bytes) -> Result<Value, Problem> {
     let rows: Vec<_> =
         visible(&call)?.iter().map(|(number, rule, matches)| describe(*number, rule, *matches)).collect();
     Ok(json!({ "value": rows }))
 }
 
-pub async fn add(call: Call, body: Bytes) -> Result<Reply, Problem> {
+pub async fn add(call: AdminCall, body: Bytes) -> Result<Reply, Problem> {
     let simulation = call.simulation()?;
     let mut rule: FaultRule = read(&body)?;
     check_size(&rule)?;
@@ -52,7 +52,7 @@ pub async fn add(call: Call, body: Bytes) -> Result<Reply, Problem> {
     Ok(Reply::Created(describe(number, &rule, 0)))
 }
 
-pub async fn remove(call: Call, number: String) -> Result<(), Problem> {
+pub async fn remove(call: AdminCall, number: String) -> Result<(), Problem> {
     let simulation = call.simulation()?;
     let rules = visible(&call)?;
     let wanted = number.parse::<u64>().ok().filter(|wanted| rules.iter().any(|(number, ..)| number == wanted));
@@ -62,7 +62,7 @@ pub async fn remove(call: Call, number: String) -> Result<(), Problem> {
     Ok(())
 }
 
-pub async fn clear(call: Call, _body: Bytes) -> Result<(), Problem> {
+pub async fn clear(call: AdminCall, _body: Bytes) -> Result<(), Problem> {
     let simulation = call.simulation()?;
     call.write_audit(call.audit(AuditVerb::Clear, ResourceType::Fault, "")).await?;
     for (number, ..) in visible(&call)? {
@@ -86,14 +86,14 @@ fn check_size(rule: &FaultRule) -> Result<(), GraphError> {
 }
 
 /// Returns the rules that the caller may see and remove.
-fn visible(call: &Call) -> Result<Vec<(u64, FaultRule, u32)>, Problem> {
+fn visible(call: &AdminCall) -> Result<Vec<(u64, FaultRule, u32)>, Problem> {
     let mut rules = call.simulation()?.faults.list();
     rules.retain(|(_, rule, _)| call.caller.is_owner || rule.tenant_id == Some(call.caller.tenant_id));
     Ok(rules)
 }
 
 /// Keeps a rule within the caller's tenant.
-fn confine(call: &Call, rule: &mut FaultRule) -> Result<(), GraphError> {
+fn confine(call: &AdminCall, rule: &mut FaultRule) -> Result<(), GraphError> {
     if rule.effect == Effect::Crash {
         return Err(forbidden("Only the owner of the installation may crash the service, which all tenants share."));
     }

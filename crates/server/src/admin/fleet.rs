@@ -5,18 +5,18 @@ use cloudpc_graph::GraphError;
 use cloudpc_model::{AuditVerb, ResourceType};
 use serde_json::{Value, json};
 
-use super::{Call, Reply};
+use super::{AdminCall, Reply};
 use crate::pipeline::Problem;
 use crate::scenario;
 
-pub async fn reset(call: Call, _body: Bytes) -> Result<(), Problem> {
+pub async fn reset(call: AdminCall, _body: Bytes) -> Result<(), Problem> {
     call.simulation()?;
     scenario::clear(&call.app).await?;
     call.app.identity.forget_verified();
     Ok(call.write_audit(call.audit(AuditVerb::Reset, ResourceType::Fleet, "")).await?)
 }
 
-pub async fn load(call: Call, body: Bytes) -> Result<Value, Problem> {
+pub async fn load(call: AdminCall, body: Bytes) -> Result<Value, Problem> {
     call.simulation()?;
     let text = std::str::from_utf8(&body).map_err(|_| GraphError::bad_request("The scenario is not UTF-8 text."))?;
     let prepared = scenario::prepare(&call.app, Some(call.caller.tenant_id), text).await?;
@@ -27,7 +27,7 @@ pub async fn load(call: Call, body: Bytes) -> Result<Value, Problem> {
     Ok(json!({ "tenantIds": tenants, "generatedPasswords": passwords }))
 }
 
-pub async fn save(call: Call, _body: Bytes) -> Result<Reply, Problem> {
+pub async fn save(call: AdminCall, _body: Bytes) -> Result<Reply, Problem> {
     call.simulation()?;
     let text = scenario::save(&call.app).await?;
     // It holds the password hashes of all users.

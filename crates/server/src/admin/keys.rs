@@ -4,7 +4,7 @@ use bytes::Bytes;
 use cloudpc_model::{AuditVerb, ResourceType};
 use serde::Deserialize;
 
-use super::{Call, read};
+use super::{AdminCall, read};
 use crate::identity::OldKeys;
 use crate::pipeline::Problem;
 
@@ -17,7 +17,7 @@ struct Rotation {
     drop_old: bool,
 }
 
-pub async fn rotate(call: Call, body: Bytes) -> Result<(), Problem> {
+pub async fn rotate(call: AdminCall, body: Bytes) -> Result<(), Problem> {
     let Rotation { drop_old } = read(&body)?;
     let (old, verb) = match drop_old {
         true => (OldKeys::Drop, AuditVerb::Replace),

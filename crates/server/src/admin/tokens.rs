@@ -5,13 +5,13 @@ use cloudpc_model::{AppId, AuditVerb, ResourceType};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Call, may_grant, read};
+use super::{AdminCall, may_grant, read};
 use crate::pipeline::Problem;
 
 /// For whom a token is made.
 #[derive(Deserialize)]
 #[serde(untagged, deny_unknown_fields, expecting = "give either user (with permissions, if not all) or app")]
-enum Wanted {
+enum TokenRequestBody {
     User {
         user: String,
         #[serde(default)]
@@ -22,13 +22,13 @@ enum Wanted {
     },
 }
 
-pub async fn create(call: Call, body: Bytes) -> Result<Value, Problem> {
+pub async fn create(call: AdminCall, body: Bytes) -> Result<Value, Problem> {
     let (identity, tenant) = (&call.app.identity, call.caller.tenant_id);
     let (token, whose) = match read(&body)? {
-        Wanted::User { user, permissions } => {
+        TokenRequestBody::User { user, permissions } => {
             (identity.issue_for_user(&call.base, tenant, &user, permissions.as_deref()).await?, user)
         }
-        Wanted::App { app } => {
+        TokenRequestBody::App { app } => {
             if !call.caller.is_owner {
                 call.must_not_be_the_owners(app).await?;
             }

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use super::places::Place;
 use super::rfb::ViewOnlyFilter;
-use super::{Admission, COOKIE, Closed, Entry};
+use super::{Admission, COOKIE, Entry, OpenError};
 use crate::app::App;
 use crate::html::cookie;
 use crate::request::{BaseAddress, Peer, RequestIds};
@@ -123,11 +123,11 @@ fn audit_row(app: &App, request: &OpeningRequest, admission: &Admission, entry: 
         .detail("mode", if entry.view_only { "viewOnly" } else { "control" })
 }
 
-fn explain(closed: &Closed) -> Refusal {
+fn explain(closed: &OpenError) -> Refusal {
     match closed {
-        Closed::Gone => refusal(StatusCode::NOT_FOUND, "The Cloud PC does not exist any more."),
-        Closed::Withdrawn => refusal(StatusCode::FORBIDDEN, WITHDRAWN),
-        Closed::Store | Closed::Driver(_) => {
+        OpenError::Gone => refusal(StatusCode::NOT_FOUND, "The Cloud PC does not exist any more."),
+        OpenError::Withdrawn => refusal(StatusCode::FORBIDDEN, WITHDRAWN),
+        OpenError::Store | OpenError::Driver(_) => {
             refusal(StatusCode::SERVICE_UNAVAILABLE, "The screen cannot be reached now. Try again later.")
         }
     }
@@ -175,9 +175,9 @@ impl Bridge {
             let _ = tokio::time::timeout(RIGHTS_AGE_MAX, self.changes.changed()).await;
             match super::check(&self.app, &self.admission).await {
                 Ok(entry) if self.view_only || !entry.view_only => {}
-                Ok(_) | Err(Closed::Withdrawn) => return (close_code::POLICY, WITHDRAWN.into()),
-                Err(Closed::Gone) => return (close_code::POLICY, "the Cloud PC does not exist any more".into()),
-                Err(Closed::Store | Closed::Driver(_)) => {
+                Ok(_) | Err(OpenError::Withdrawn) => return (close_code::POLICY, WITHDRAWN.into()),
+                Err(OpenError::Gone) => return (close_code::POLICY, "the Cloud PC does not exist any more".into()),
+                Err(OpenError::Store | OpenError::Driver(_)) => {
                     return (close_code::ERROR, "the service cannot check your permissions".into());
                 }
             }

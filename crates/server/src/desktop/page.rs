@@ -8,7 +8,7 @@ use cloudpc_drivers::DriverError;
 use http::{HeaderValue, StatusCode, header};
 use tower_http::services::ServeDir;
 
-use super::{COOKIE, Closed, Entry};
+use super::{COOKIE, Entry, OpenError};
 use crate::app::App;
 use crate::html::{escaped, page};
 use crate::request::{BaseAddress, WithoutBody};
@@ -50,7 +50,7 @@ async fn open(
         }
         Err(error) => {
             tracing::warn!(%error, "redeem the ticket of a desktop");
-            return explain(&Closed::Store);
+            return explain(&OpenError::Store);
         }
     };
     let entry = match super::check(&app, &admission).await {
@@ -97,23 +97,23 @@ fn show(base: &BaseAddress, ticket: &str, key: &str, entry: &Entry) -> Response 
 }
 
 /// What a person is told.
-fn explain(closed: &Closed) -> Response {
+fn explain(closed: &OpenError) -> Response {
     match closed {
-        Closed::Gone => refuse(StatusCode::NOT_FOUND, "This Cloud PC does not exist any more."),
-        Closed::Withdrawn => refuse(
+        OpenError::Gone => refuse(StatusCode::NOT_FOUND, "This Cloud PC does not exist any more."),
+        OpenError::Withdrawn => refuse(
             StatusCode::FORBIDDEN,
             "The permission to open this desktop was withdrawn or has expired since the address was given out.",
         ),
-        Closed::Store => {
+        OpenError::Store => {
             refuse(StatusCode::SERVICE_UNAVAILABLE, "The service cannot check this address now. Try again later.")
         }
-        Closed::Driver(DriverError::Rejected { message, .. }) => {
+        OpenError::Driver(DriverError::Rejected { message, .. }) => {
             refuse(StatusCode::CONFLICT, &format!("This Cloud PC has no desktop: {message}."))
         }
-        Closed::Driver(DriverError::Conflict(_)) => {
+        OpenError::Driver(DriverError::Conflict(_)) => {
             refuse(StatusCode::CONFLICT, "This Cloud PC is powered off. Power it on and ask for a new address.")
         }
-        Closed::Driver(error) => {
+        OpenError::Driver(error) => {
             tracing::warn!(%error, "open a desktop");
             refuse(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -174,7 +174,7 @@ where
             Ok::<_, Infallible>(answer.map(|body| Delivery::new(body, held)))
         }
     });
-    let mut stream = TimeoutWriter::new(Begun { begun, stream });
+    let mut stream = TimeoutWriter::new(Prefixed { begun, stream });
     stream.set_timeout(Some(WRITE_TIME_MAX));
     let http = http();
     // The answers of HTTP/1.1 are delivered by this task, those of HTTP/2 by one for each stream.
@@ -274,12 +274,12 @@ async fn refuse(edge: &Edge, stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
 }
 
 /// A stream of which something has been read already.
-struct Begun<S> {
+struct Prefixed<S> {
     begun: Bytes,
     stream: S,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.begun.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buf);
@@ -291,7 +291,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Begun<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

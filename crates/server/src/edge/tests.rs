@@ -35,13 +35,13 @@ use super::limits::*;
 use super::*;
 use crate::app::Simulation;
 use crate::config::Config;
-use crate::start::{Machines, Parts, assemble};
+use crate::start::{AppDependencies, Machines, assemble};
 
 /// What `/test/large/{bytes}` answers with, however much.
 const FILLING: u8 = b'x';
 
 /// A server with one plain and one secured socket.
-struct World {
+struct TestServer {
     edge: Arc<Edge>,
     plain: SocketAddr,
     secured: SocketAddr,
@@ -52,7 +52,7 @@ struct World {
     directory: TempDir,
 }
 
-impl World {
+impl TestServer {
     async fn new() -> Self {
         Self::with(Limits::default(), Config::default()).await
     }
@@ -115,7 +115,7 @@ impl World {
     async fn administrator(&self) -> String {
         let app = &self.edge.app;
         let (tenant_id, id) = (TenantId::random(app.rng.as_ref()), AppId::random(app.rng.as_ref()));
-        let application = cloudpc_store::App {
+        let application = cloudpc_store::Application {
             tenant_id,
             id,
             name: "Administrator".into(),
@@ -156,7 +156,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.stop.cancel();
     }
@@ -171,7 +171,7 @@ async fn app(directory: &TempDir, config: Config) -> App {
     let clock = SimClock::paused(SystemClock.now());
     let rng = Arc::new(SeededRng::new(7));
     let sim = SimParts { clock: Arc::new(clock.clone()), rng: rng.clone(), fetcher: Fetcher::new(None).unwrap() };
-    let parts = Parts {
+    let parts = AppDependencies {
         store: Store::open(directory.path(), WriteMode::Inline).unwrap(),
         machines: Machines::Simulated(Simulation {
             driver: SimDriver::open(None, sim).unwrap(),
@@ -273,7 +273,7 @@ async fn settle() {
 
 #[tokio::test]
 async fn a_service_whose_database_is_damaged_is_not_ready() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     std::fs::remove_file(world.directory.path().join("cloudpc.db")).unwrap();
     world.edge.app.store.check_file();
     let told = world.ask("GET /readyz", "").await;

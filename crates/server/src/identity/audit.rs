@@ -8,7 +8,7 @@
 use cloudpc_model::{
     Actor, ActorKind, AppId, AuditEntry, AuditResource, AuditResult, AuditVerb, ResourceType, TenantId, Timestamp,
 };
-use cloudpc_store::{App, SignInCounter, StoreError, Tx, User};
+use cloudpc_store::{Application, SignInCounter, StoreError, Tx, User};
 use std::time::Duration;
 
 use super::attempts::subject;
@@ -34,7 +34,7 @@ pub(super) struct SignInSource {
 #[derive(Clone, Copy)]
 pub(super) enum Principal<'a> {
     User(&'a User),
-    App(&'a App),
+    App(&'a Application),
     /// A user whom nobody knows. The name is not kept, since people type passwords there by
     /// mistake.
     UnknownUser,

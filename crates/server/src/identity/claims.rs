@@ -2,7 +2,7 @@
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::{AppId, Rng, TenantId, Timestamp, UserId};
-use cloudpc_store::{App, User};
+use cloudpc_store::{Application, User};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -38,7 +38,7 @@ const DIRECTORY_ROLES: [(&str, &str); 4] = [
 /// For whom a token is made.
 pub(super) enum Subject<'a> {
     /// An application itself.
-    App(&'a App),
+    App(&'a Application),
     /// An application on behalf of a user.
     User {
         /// The user.

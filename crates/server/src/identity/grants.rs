@@ -3,7 +3,7 @@
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use cloudpc_model::{AppId, Error, TenantId};
-use cloudpc_store::{App, StoreError, Tx, User};
+use cloudpc_store::{Application, StoreError, Tx, User};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -99,7 +99,7 @@ impl Identity {
         request: &TokenRequest<'_>,
         tenant: TenantPath,
         form: &Form,
-    ) -> Result<App, OAuthError> {
+    ) -> Result<Application, OAuthError> {
         let TenantPath::One(tenant) = tenant else {
             let problem = format!(
                 "{:?} names no tenant, and an application gets its token from its own. Put the tenant's id in its place.",
@@ -237,7 +237,7 @@ fn check_secret(
     tenant: TenantId,
     id: AppId,
     secret_hash: &[u8; 32],
-) -> Result<Option<Result<App, OAuthError>>, StoreError> {
+) -> Result<Option<Result<Application, OAuthError>>, StoreError> {
     let (peer, now) = (source.peer, source.at);
     let Some(app) = tx.app(tenant, id)? else {
         // Counted together, so that a stranger cannot have the log written without end.

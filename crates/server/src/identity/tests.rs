@@ -14,7 +14,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use cloudpc_drivers::sim::SimClock;
 use cloudpc_model::{SeededRng, UserId};
-use cloudpc_store::{App as Application, WriteMode};
+use cloudpc_store::{Application, WriteMode};
 use http::HeaderValue;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
@@ -34,14 +34,14 @@ const OTHER_PEER: Peer = Peer(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)));
 const PASSWORD: &str = "correct horse";
 
 /// A token service over a real store, on a clock that stands still.
-struct World {
+struct TestIdentity {
     identity: Identity,
     clock: SimClock,
     secret: String,
     directory: TempDir,
 }
 
-impl World {
+impl TestIdentity {
     async fn new() -> Self {
         Self::trusting(Vec::new()).await
     }
@@ -126,8 +126,8 @@ impl World {
     }
 }
 
-fn parts(store: Store, clock: &SimClock, rng: SeededRng, issuers: Vec<IssuerConfig>) -> Parts {
-    Parts {
+fn parts(store: Store, clock: &SimClock, rng: SeededRng, issuers: Vec<IssuerConfig>) -> IdentityDependencies {
+    IdentityDependencies {
         store,
         clock: Arc::new(clock.clone()),
         rng: Arc::new(rng),

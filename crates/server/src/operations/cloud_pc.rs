@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use crate::config::Fidelity;
 use crate::pipeline::{Answer, Call, Problem};
-use crate::views::cloud_pc::Look;
+use crate::views::cloud_pc::CloudPcViewContext;
 
 /// Whose Cloud PCs the path is about; none: everyone's.
 pub(super) fn owner(call: &Call, reader: &Reader<'_>) -> Result<Option<UserId>, Problem> {
@@ -103,6 +103,6 @@ pub(super) fn target_snapshot(call: &Call) -> Result<SnapshotId, Problem> {
 }
 
 /// How this caller wants Cloud PCs shown.
-pub(super) fn look(call: &Call) -> Look {
-    Look { version: call.version(), unknown_enum_members: call.prefer.unknown_enum_members }
+pub(super) fn look(call: &Call) -> CloudPcViewContext {
+    CloudPcViewContext { version: call.version(), unknown_enum_members: call.prefer.unknown_enum_members }
 }

@@ -19,7 +19,7 @@ pub enum Answer {
     /// 200 with JSON.
     Json(Vec<u8>),
     /// 200 with JSON that will be the same whenever this address is asked for.
-    Lasting(Bytes),
+    Immutable(Bytes),
     /// 201 with the entity and its address, or 204 if the client wants no body.
     Created {
         /// Where it is now.
@@ -46,7 +46,7 @@ impl Answer {
             Self::Text(text) => with_body(text.into_bytes(), "text/plain"),
             Self::Picture(png) => with_body(png, "image/png"),
             Self::Json(body) => with_body(body, CONTENT_TYPE_JSON),
-            Self::Lasting(body) => with_body(body, CONTENT_TYPE_JSON),
+            Self::Immutable(body) => with_body(body, CONTENT_TYPE_JSON),
             Self::Updated(_) if prefer.minimal => {
                 applied.push("return=minimal");
                 no_content()

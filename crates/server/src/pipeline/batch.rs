@@ -109,12 +109,12 @@ fn members<T: DeserializeOwned>(value: Value) -> Result<T, String> {
 }
 
 #[derive(Serialize)]
-struct Answers {
-    responses: Vec<Answered>,
+struct BatchResponses {
+    responses: Vec<BatchResponse>,
 }
 
 #[derive(Serialize)]
-struct Answered {
+struct BatchResponse {
     id: String,
     status: u16,
     headers: BTreeMap<String, String>,
@@ -146,7 +146,7 @@ pub(super) async fn answer(
     if let Some(only_reads) = head.extensions.get::<OnlyReads>() {
         only_reads.set(batch.requests.iter().all(|item| method(item).is_ok_and(|method| method == Method::GET)));
     }
-    let mut answers: Vec<Option<Answered>> = batch.requests.iter().map(|_| None).collect();
+    let mut answers: Vec<Option<BatchResponse>> = batch.requests.iter().map(|_| None).collect();
     let mut room = BATCH_ANSWER_BYTES_MAX;
     while let Some(place) = ready(&batch.requests, &answers) {
         let item = &batch.requests[place];
@@ -168,7 +168,7 @@ pub(super) async fn answer(
         tokio::task::yield_now().await;
     }
     let responses = answers.into_iter().flatten().collect();
-    Ok(with_body(super::call::to_json(&Answers { responses }), CONTENT_TYPE_JSON))
+    Ok(with_body(super::call::to_json(&BatchResponses { responses }), CONTENT_TYPE_JSON))
 }
 
 /// What is wrong with the batch as a whole.
@@ -210,13 +210,13 @@ fn has_circle(requests: &[Item]) -> bool {
 }
 
 /// Place of the first request that is not answered and depends on nothing unanswered.
-fn ready(requests: &[Item], answers: &[Option<Answered>]) -> Option<usize> {
+fn ready(requests: &[Item], answers: &[Option<BatchResponse>]) -> Option<usize> {
     let answered = |id: &ItemId| requests.iter().zip(answers).any(|(item, answer)| item.id.is(id) && answer.is_some());
     let is_ready = |place: &usize| answers[*place].is_none() && requests[*place].depends_on.iter().all(answered);
     (0..requests.len()).find(is_ready)
 }
 
-fn succeeded(requests: &[Item], answers: &[Option<Answered>], id: &ItemId) -> bool {
+fn succeeded(requests: &[Item], answers: &[Option<BatchResponse>], id: &ItemId) -> bool {
     let answer = requests.iter().zip(answers).find(|(item, _)| item.id.is(id)).and_then(|(_, answer)| answer.as_ref());
     answer.is_some_and(|answer| answer.status < 400)
 }
@@ -287,7 +287,7 @@ fn below_root<'a>(edm: &Edm, head: &Parts, url: &'a str) -> &'a str {
 }
 
 /// The answer to an item, if its body fits into the room that is left, and takes that room.
-async fn wrap(id: &ItemId, response: Response<Body>, room: &mut usize) -> Result<Answered, GraphError> {
+async fn wrap(id: &ItemId, response: Response<Body>, room: &mut usize) -> Result<BatchResponse, GraphError> {
     let (head, body) = response.into_parts();
     let bytes = body.collect().await.map(Collected::to_bytes).expect("bodies of this pipeline are in memory");
     let media = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -298,7 +298,7 @@ async fn wrap(id: &ItemId, response: Response<Body>, room: &mut usize) -> Result
     let shown = head.headers.iter().filter(|(name, _)| **name != DIAGNOSTIC);
     let headers =
         shown.filter_map(|(name, value)| Some((title_case(name.as_str()), value.to_str().ok()?.to_owned()))).collect();
-    Ok(Answered { id: id.0.clone(), status: head.status.as_u16(), headers, body })
+    Ok(BatchResponse { id: id.0.clone(), status: head.status.as_u16(), headers, body })
 }
 
 /// What was done stays done, so the message says how that ended.

@@ -1,6 +1,6 @@
 //! What an operation gets to know about the request.
 
-use cloudpc_engine::Asked;
+use cloudpc_engine::RequestContext;
 use cloudpc_graph::{Edm, GraphError, LinkSigner, Options, Target, Version, next_link};
 use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, TenantId};
 use cloudpc_store::Store;
@@ -84,8 +84,12 @@ impl Call {
     }
 
     /// Who asks, for the engine.
-    pub fn asked(&self) -> Asked {
-        Asked { tenant_id: self.tenant(), by: self.caller.actor_at(self.peer), request_id: self.request_id.to_string() }
+    pub fn asked(&self) -> RequestContext {
+        RequestContext {
+            tenant_id: self.tenant(),
+            by: self.caller.actor_at(self.peer),
+            request_id: self.request_id.to_string(),
+        }
     }
 
     /// The audit row of what this call does now.

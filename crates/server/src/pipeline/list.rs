@@ -204,7 +204,11 @@ impl<C: Collection> Request<C> {
             // A link notes what there was when the first page was asked for; an address without one
             // shows what there is now.
             let is_lasting = self.position.is_some() && count.is_none();
-            return Ok(ControlFlow::Break(if is_lasting { Answer::Lasting(text.into()) } else { Answer::Json(text) }));
+            return Ok(ControlFlow::Break(if is_lasting {
+                Answer::Immutable(text.into())
+            } else {
+                Answer::Json(text)
+            }));
         }
         Ok(match self.rows.slice(&self.collection, reader, options, &self.budget)? {
             ControlFlow::Continue(()) => ControlFlow::Continue(()),

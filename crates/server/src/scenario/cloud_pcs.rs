@@ -1,6 +1,6 @@
 //! The Cloud PCs of a scenario: those written one by one, and those that a fleet stands for.
 
-use cloudpc_drivers::sim::Ailment;
+use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_model::{
     CloudPc, CloudPcId, CloudPcStatus, Error, GalleryImage, ManagedDeviceId, Power, ServicePlan, Timestamp,
     UserAccountType,
@@ -65,7 +65,7 @@ impl Lookup<'_> {
     }
 
     /// One Cloud PC, complete, and what ails it.
-    pub(super) fn cloud_pc(&self, entry: file::CloudPc) -> Result<(CloudPc, Ailment), Error> {
+    pub(super) fn cloud_pc(&self, entry: file::CloudPcEntry) -> Result<(CloudPc, ScriptedCondition), Error> {
         let place = format!("Cloud PC '{}'", entry.name);
         if entry.name.is_empty() || entry.name.chars().count() > NAME_CHARS_MAX {
             return Err(wrong(&place, format!("its name has to have 1 to {NAME_CHARS_MAX} characters")));
@@ -109,7 +109,7 @@ impl Lookup<'_> {
             modified_at: self.now,
             created_at: time(entry.created_at)?.unwrap_or(self.now),
         };
-        Ok((cloud_pc, entry.ailment))
+        Ok((cloud_pc, entry.scripted_condition))
     }
 }
 
@@ -117,7 +117,7 @@ impl Lookup<'_> {
 pub(super) fn members<'a>(
     fleet: &'a file::Fleet,
     lookup: &'a Lookup<'a>,
-) -> Result<impl Iterator<Item = file::CloudPc> + use<'a>, Error> {
+) -> Result<impl Iterator<Item = file::CloudPcEntry> + use<'a>, Error> {
     let place = format!("fleet '{}'", fleet.name);
     if fleet.count > 1 && !fleet.name.contains("{number}") {
         return Err(wrong(&place, "write {number} in its name, so that its Cloud PCs can be told apart"));
@@ -135,7 +135,7 @@ pub(super) fn members<'a>(
             0 => &lookup.users[turn % lookup.users.len()].user_principal_name,
             count => &fleet.users[turn % count],
         };
-        file::CloudPc {
+        file::CloudPcEntry {
             id: None,
             managed_device_id: None,
             managed_device_name: None,
@@ -154,7 +154,7 @@ pub(super) fn members<'a>(
             provisioned_at: None,
             grace_ends_at: None,
             status_detail: None,
-            ailment: fleet.ailment.clone(),
+            scripted_condition: fleet.scripted_condition.clone(),
         }
     }))
 }

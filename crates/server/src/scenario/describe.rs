@@ -1,6 +1,6 @@
 //! From the present fleet back to the text of a scenario.
 
-use cloudpc_drivers::sim::Ailment;
+use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_model::{CloudPc, CloudPcId, CloudPcStatus, GalleryImage, Partner, ServicePlan, TenantId, Timestamp};
 use cloudpc_store::{Reader, StoreError, User};
@@ -15,10 +15,10 @@ const PAGE_ROWS: usize = 1_000;
 pub(super) fn describe(
     reader: &Reader<'_>,
     rules: Vec<FaultRule>,
-    ailment: &dyn Fn(CloudPcId) -> Ailment,
+    scripted_condition: &dyn Fn(CloudPcId) -> ScriptedCondition,
 ) -> Result<file::Scenario, StoreError> {
     let conditions = conditions(reader)?;
-    let tenants = reader.tenant_list()?.into_iter().map(|(id, name)| tenant(reader, id, name, ailment));
+    let tenants = reader.tenant_list()?.into_iter().map(|(id, name)| tenant(reader, id, name, scripted_condition));
     Ok(file::Scenario {
         pace: Some(conditions.pace),
         artifacts: conditions.artifacts,
@@ -31,13 +31,13 @@ fn tenant(
     reader: &Reader<'_>,
     id: TenantId,
     name: String,
-    ailment: &dyn Fn(CloudPcId) -> Ailment,
-) -> Result<file::Tenant, StoreError> {
+    scripted_condition: &dyn Fn(CloudPcId) -> ScriptedCondition,
+) -> Result<file::TenantEntry, StoreError> {
     let mut cloud_pcs = Vec::new();
     for pc in machines::cloud_pcs(reader, id)? {
-        let ailment = ailment(pc.id);
+        let scripted_condition = scripted_condition(pc.id);
         let busy = reader.action_open_remote(id, &pc.id.to_string())?.is_some();
-        cloud_pcs.push(cloud_pc(pc, busy, ailment));
+        cloud_pcs.push(cloud_pc(pc, busy, scripted_condition));
     }
     let mut partners = Vec::new();
     let mut after = None;
@@ -47,7 +47,7 @@ fn tenant(
         after = Some(last.id);
         partners.extend(page.into_iter().map(partner));
     }
-    Ok(file::Tenant {
+    Ok(file::TenantEntry {
         id: Some(id.0),
         name,
         domain: None,
@@ -61,14 +61,14 @@ fn tenant(
     })
 }
 
-fn cloud_pc(pc: CloudPc, busy: bool, ailment: Ailment) -> file::CloudPc {
+fn cloud_pc(pc: CloudPc, busy: bool, scripted_condition: ScriptedCondition) -> file::CloudPcEntry {
     let status = match pc.status {
         CloudPcStatus::Provisioning | CloudPcStatus::Resizing | CloudPcStatus::Restoring if busy => {
             CloudPcStatus::Provisioned
         }
         status => status,
     };
-    file::CloudPc {
+    file::CloudPcEntry {
         id: Some(pc.id.0),
         managed_device_id: Some(pc.managed_device_id.0),
         managed_device_name: Some(pc.managed_device_name),
@@ -87,12 +87,12 @@ fn cloud_pc(pc: CloudPc, busy: bool, ailment: Ailment) -> file::CloudPc {
         provisioned_at: pc.provisioned_at.map(datetime),
         grace_ends_at: pc.grace_ends_at.map(datetime),
         status_detail: pc.status_detail,
-        ailment,
+        scripted_condition,
     }
 }
 
-fn user(user: User) -> file::User {
-    file::User {
+fn user(user: User) -> file::UserEntry {
+    file::UserEntry {
         id: Some(user.id.0),
         name: user.user_principal_name,
         display_name: user.display_name,
@@ -105,8 +105,8 @@ fn user(user: User) -> file::User {
     }
 }
 
-fn service_plan(plan: ServicePlan) -> file::ServicePlan {
-    file::ServicePlan {
+fn service_plan(plan: ServicePlan) -> file::ServicePlanEntry {
+    file::ServicePlanEntry {
         id: Some(plan.id.0),
         name: plan.display_name,
         vcpu_count: plan.vcpu_count,
@@ -117,8 +117,8 @@ fn service_plan(plan: ServicePlan) -> file::ServicePlan {
     }
 }
 
-fn gallery_image(image: GalleryImage) -> file::GalleryImage {
-    file::GalleryImage {
+fn gallery_image(image: GalleryImage) -> file::GalleryImageEntry {
+    file::GalleryImageEntry {
         id: image.id.0,
         name: image.display_name,
         size_gib: image.size_gib,
@@ -127,14 +127,14 @@ fn gallery_image(image: GalleryImage) -> file::GalleryImage {
     }
 }
 
-fn partner(partner: Partner) -> file::Partner {
-    file::Partner {
+fn partner(partner: Partner) -> file::PartnerEntry {
+    file::PartnerEntry {
         id: Some(partner.id.0),
         partner_id: partner.partner_id,
         enable_connection: partner.enable_connection,
         allowed_urls: partner.allowed_urls,
         last_sync_at: partner.last_sync_at.map(datetime),
-        agent: partner.agent.map(|agent| file::Agent {
+        agent: partner.agent.map(|agent| file::AgentEntry {
             url: agent.url,
             sha256: agent.sha256,
             install_parameters: agent.install_parameters,
@@ -144,15 +144,15 @@ fn partner(partner: Partner) -> file::Partner {
     }
 }
 
-fn fault(rule: FaultRule) -> file::Fault {
+fn fault(rule: FaultRule) -> file::FaultEntry {
     let (effect, code, message, by_ms) = match rule.effect {
-        Effect::Fail { code, message } => (file::Effect::Fail, Some(code), Some(message), None),
-        Effect::Hang => (file::Effect::Hang, None, None, None),
-        Effect::SlowDown { by_ms } => (file::Effect::SlowDown, None, None, Some(by_ms)),
-        Effect::LoseOutcome => (file::Effect::LoseOutcome, None, None, None),
-        Effect::Crash => (file::Effect::Crash, None, None, None),
+        Effect::Fail { code, message } => (file::EffectEntry::Fail, Some(code), Some(message), None),
+        Effect::Hang => (file::EffectEntry::Hang, None, None, None),
+        Effect::SlowDown { by_ms } => (file::EffectEntry::SlowDown, None, None, Some(by_ms)),
+        Effect::LoseOutcome => (file::EffectEntry::LoseOutcome, None, None, None),
+        Effect::Crash => (file::EffectEntry::Crash, None, None, None),
     };
-    file::Fault {
+    file::FaultEntry {
         tenant_id: rule.tenant_id.map(|tenant| tenant.0),
         cloud_pcs: rule.cloud_pcs.iter().map(ToString::to_string).collect(),
         share_percent: rule.share_percent,

@@ -2,7 +2,7 @@
 //!
 //! Unknown names are refused, so that a misspelt one is an error and not silence.
 
-use cloudpc_drivers::sim::{Ailment, Artifact, Pace};
+use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition};
 use cloudpc_model::{CloudPcStatus, Kind, OsVersion, Product, StatusDetail, UserAccountType};
 use serde::{Deserialize, Serialize};
 use toml::value::Datetime;
@@ -20,17 +20,17 @@ pub(super) struct Scenario {
     pub artifacts: Vec<Artifact>,
     /// Scripted trouble.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub faults: Vec<Fault>,
+    pub faults: Vec<FaultEntry>,
     /// The tenants with all that is theirs.
     #[serde(default)]
-    pub tenants: Vec<Tenant>,
+    pub tenants: Vec<TenantEntry>,
 }
 
 /// A tenant. Ids that are left out below it are derived from its name and the entry's, so that the
 /// same file always gives the same fleet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Tenant {
+pub(super) struct TenantEntry {
     /// Its id; if left out that of whoever loads it, or else derived from its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
@@ -40,27 +40,27 @@ pub(super) struct Tenant {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub users: Vec<User>,
+    pub users: Vec<UserEntry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub apps: Vec<App>,
+    pub apps: Vec<AppEntry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub service_plans: Vec<ServicePlan>,
+    pub service_plans: Vec<ServicePlanEntry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub gallery_images: Vec<GalleryImage>,
+    pub gallery_images: Vec<GalleryImageEntry>,
     /// Cloud PCs one by one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub cloud_pcs: Vec<CloudPc>,
+    pub cloud_pcs: Vec<CloudPcEntry>,
     /// Cloud PCs by the dozen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fleets: Vec<Fleet>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub partners: Vec<Partner>,
+    pub partners: Vec<PartnerEntry>,
 }
 
 /// A local user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct User {
+pub(super) struct UserEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
     /// `ada@contoso.test`, or `ada` in a tenant with a domain.
@@ -90,7 +90,7 @@ pub(super) struct User {
 /// An application with credentials known beforehand, for CI.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct App {
+pub(super) struct AppEntry {
     /// Its client id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
@@ -105,7 +105,7 @@ pub(super) struct App {
 /// A size.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ServicePlan {
+pub(super) struct ServicePlanEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
     pub name: String,
@@ -121,7 +121,7 @@ pub(super) struct ServicePlan {
 /// What Cloud PCs are made from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct GalleryImage {
+pub(super) struct GalleryImageEntry {
     /// `<publisher>_<offer>_<sku>`
     pub id: String,
     pub name: String,
@@ -135,7 +135,7 @@ pub(super) struct GalleryImage {
 /// One Cloud PC.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct CloudPc {
+pub(super) struct CloudPcEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -178,7 +178,7 @@ pub(super) struct CloudPc {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_detail: Option<StatusDetail>,
     #[serde(default, skip_serializing_if = "is_healthy")]
-    pub ailment: Ailment,
+    pub scripted_condition: ScriptedCondition,
 }
 
 /// Many Cloud PCs that are alike.
@@ -203,13 +203,13 @@ pub(super) struct Fleet {
     #[serde(default = "provisioned")]
     pub status: CloudPcStatus,
     #[serde(default)]
-    pub ailment: Ailment,
+    pub scripted_condition: ScriptedCondition,
 }
 
 /// An external partner.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Partner {
+pub(super) struct PartnerEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
     /// The partner's own id.
@@ -222,13 +222,13 @@ pub(super) struct Partner {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_sync_at: Option<Datetime>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent: Option<Agent>,
+    pub agent: Option<AgentEntry>,
 }
 
 /// The agent of a partner.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Agent {
+pub(super) struct AgentEntry {
     pub url: String,
     /// 64 hex digits.
     pub sha256: String,
@@ -244,7 +244,7 @@ pub(super) struct Agent {
 /// A rule of scripted trouble; see `cloudpc_engine::FaultRule`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Fault {
+pub(super) struct FaultEntry {
     /// Only actions of the tenant with this id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<Uuid>,
@@ -261,7 +261,7 @@ pub(super) struct Fault {
     pub nth: Option<u32>,
     #[serde(default, skip_serializing_if = "is_no")]
     pub undo: bool,
-    pub effect: Effect,
+    pub effect: EffectEntry,
     /// For `fail`: the code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
@@ -276,7 +276,7 @@ pub(super) struct Fault {
 /// What a rule does to a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Effect {
+pub(super) enum EffectEntry {
     Fail,
     Hang,
     SlowDown,
@@ -305,6 +305,6 @@ fn is_provisioned(status: &CloudPcStatus) -> bool {
     *status == CloudPcStatus::Provisioned
 }
 
-fn is_healthy(ailment: &Ailment) -> bool {
-    *ailment == Ailment::default()
+fn is_healthy(scripted_condition: &ScriptedCondition) -> bool {
+    *scripted_condition == ScriptedCondition::default()
 }

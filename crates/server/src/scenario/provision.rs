@@ -5,14 +5,14 @@ use cloudpc_store::{StoreError, Tx};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::machines::Machine;
-use super::resolve::World;
+use super::resolve::ResolvedScenario;
 use crate::app::App;
 
 /// Machines that are made at the same time.
 const AT_ONCE: usize = 4;
 
 /// Refuses what only simulated machines have.
-pub(super) fn must_be_real(world: &World) -> Result<(), Error> {
+pub(super) fn must_be_real(world: &ResolvedScenario) -> Result<(), Error> {
     let ailing = world.tenants.iter().any(|tenant| !tenant.ailments.is_empty());
     if ailing || !world.faults.is_empty() || !world.artifacts.is_empty() {
         return Err(Error::invalid(
@@ -23,7 +23,7 @@ pub(super) fn must_be_real(world: &World) -> Result<(), Error> {
 }
 
 /// Has the engine tell each guest its name when it answers.
-pub(super) fn ask_to_enrol(tx: &mut Tx<'_>, world: &World, now: Timestamp) -> Result<(), StoreError> {
+pub(super) fn ask_to_enrol(tx: &mut Tx<'_>, world: &ResolvedScenario, now: Timestamp) -> Result<(), StoreError> {
     let mut cloud_pcs = world.tenants.iter().flat_map(|tenant| &tenant.cloud_pcs);
     cloud_pcs.try_for_each(|cloud_pc| tx.health_check_ask_to_enrol(cloud_pc.tenant_id, cloud_pc.id, now))
 }

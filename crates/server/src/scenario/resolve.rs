@@ -3,14 +3,14 @@
 //!
 //! Pure but for the hashing of passwords, which the caller passes in.
 
-use cloudpc_drivers::sim::{Ailment, Artifact, Pace};
+use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition};
 use cloudpc_engine::actions::recipe;
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_model::{
     AgentSetting, AppId, CloudPc, CloudPcId, Error, GalleryImage, ImageId, Kind, OsVersion, Partner, PartnerId,
     ServicePlan, ServicePlanId, TenantId, Timestamp, UserId,
 };
-use cloudpc_store::{App, User};
+use cloudpc_store::{Application, User};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
@@ -26,26 +26,26 @@ use crate::identity::BUILT_IN_CLIENT;
 pub(super) const CLOUD_PCS_MAX: usize = 1_000_000;
 
 /// What a scenario comes to.
-pub(super) struct World {
+pub(super) struct ResolvedScenario {
     pub pace: Pace,
     pub artifacts: Vec<Artifact>,
     pub faults: Vec<FaultRule>,
-    pub tenants: Vec<Tenant>,
+    pub tenants: Vec<ResolvedTenant>,
 }
 
 /// One tenant, complete.
-pub(super) struct Tenant {
+pub(super) struct ResolvedTenant {
     pub id: TenantId,
     pub name: String,
     pub users: Vec<User>,
-    pub apps: Vec<App>,
+    pub apps: Vec<Application>,
     pub service_plans: Vec<ServicePlan>,
     pub gallery_images: Vec<GalleryImage>,
     pub partners: Vec<Partner>,
     /// In the order of their ids, which is the order in which the store takes them fastest.
     pub cloud_pcs: Vec<CloudPc>,
     /// Those that are not well.
-    pub ailments: HashMap<CloudPcId, Ailment>,
+    pub ailments: HashMap<CloudPcId, ScriptedCondition>,
 }
 
 /// Resolves a scenario as of `now`. The first tenant without an id becomes `home`, if there is one.
@@ -57,7 +57,7 @@ pub(super) fn resolve(
     home: Option<TenantId>,
     now: Timestamp,
     hash_password: &dyn Fn(&str) -> Result<String, Error>,
-) -> Result<World, Error> {
+) -> Result<ResolvedScenario, Error> {
     check_count(&scenario.tenants)?;
     if scenario.tenants.is_empty() {
         return Err(Error::invalid(
@@ -87,10 +87,10 @@ pub(super) fn resolve(
         .enumerate()
         .map(|(index, fault)| resolve_fault(fault, index + 1, &tenants))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(World { pace: scenario.pace.unwrap_or_default(), artifacts: scenario.artifacts, faults, tenants })
+    Ok(ResolvedScenario { pace: scenario.pace.unwrap_or_default(), artifacts: scenario.artifacts, faults, tenants })
 }
 
-fn check_count(tenants: &[file::Tenant]) -> Result<(), Error> {
+fn check_count(tenants: &[file::TenantEntry]) -> Result<(), Error> {
     let generated = tenants.iter().flat_map(|tenant| &tenant.fleets).map(|fleet| u64::from(fleet.count));
     let single = tenants.iter().map(|tenant| tenant.cloud_pcs.len() as u64);
     let count: u64 = generated.chain(single).sum();
@@ -103,10 +103,10 @@ fn check_count(tenants: &[file::Tenant]) -> Result<(), Error> {
 }
 
 fn resolve_tenant(
-    tenant: file::Tenant,
+    tenant: file::TenantEntry,
     now: Timestamp,
     hash_password: &dyn Fn(&str) -> Result<String, Error>,
-) -> Result<Tenant, Error> {
+) -> Result<ResolvedTenant, Error> {
     let place = format!("tenant '{}'", tenant.name);
     let id = TenantId(tenant.id.unwrap_or_else(|| derived(&tenant.name, "tenant", "")));
     if id == TenantId::INSTALLATION {
@@ -130,15 +130,15 @@ fn resolve_tenant(
     let mut ailments = HashMap::new();
     let generated = tenant.fleets.iter().map(|fleet| members(fleet, &lookup)).collect::<Result<Vec<_>, _>>()?;
     for entry in tenant.cloud_pcs.into_iter().chain(generated.into_iter().flatten()) {
-        let (cloud_pc, ailment) = lookup.cloud_pc(entry)?;
-        if ailment != Ailment::default() {
-            ailments.insert(cloud_pc.id, ailment);
+        let (cloud_pc, scripted_condition) = lookup.cloud_pc(entry)?;
+        if scripted_condition != ScriptedCondition::default() {
+            ailments.insert(cloud_pc.id, scripted_condition);
         }
         cloud_pcs.push(cloud_pc);
     }
     cloud_pcs.sort_unstable_by_key(|cloud_pc| cloud_pc.id);
 
-    Ok(Tenant {
+    Ok(ResolvedTenant {
         id,
         apps: tenant.apps.into_iter().map(|app| resolve_app(app, within, &place)).collect::<Result<_, _>>()?,
         users: lookup.users,
@@ -152,7 +152,7 @@ fn resolve_tenant(
 }
 
 fn resolve_users(
-    users: Vec<file::User>,
+    users: Vec<file::UserEntry>,
     within: Within<'_>,
     domain: Option<&str>,
     tenant: &str,
@@ -188,13 +188,13 @@ fn resolve_users(
     Ok(users)
 }
 
-fn resolve_app(app: file::App, within: Within<'_>, tenant: &str) -> Result<App, Error> {
+fn resolve_app(app: file::AppEntry, within: Within<'_>, tenant: &str) -> Result<Application, Error> {
     let id = AppId(app.id.unwrap_or_else(|| within.derived("app", &app.name)));
     if id == BUILT_IN_CLIENT {
         let place = format!("app '{}' of {tenant}", app.name);
         return Err(wrong(&place, format!("the id {id} is the built-in client's; leave it out, or give another")));
     }
-    Ok(App {
+    Ok(Application {
         tenant_id: within.id,
         id,
         name: app.name,
@@ -204,7 +204,7 @@ fn resolve_app(app: file::App, within: Within<'_>, tenant: &str) -> Result<App, 
     })
 }
 
-fn service_plan(plan: file::ServicePlan, within: Within<'_>) -> ServicePlan {
+fn service_plan(plan: file::ServicePlanEntry, within: Within<'_>) -> ServicePlan {
     ServicePlan {
         id: ServicePlanId(plan.id.unwrap_or_else(|| within.derived("servicePlan", &plan.name))),
         display_name: plan.name,
@@ -216,7 +216,7 @@ fn service_plan(plan: file::ServicePlan, within: Within<'_>) -> ServicePlan {
     }
 }
 
-fn gallery_image(image: file::GalleryImage) -> Result<GalleryImage, Error> {
+fn gallery_image(image: file::GalleryImageEntry) -> Result<GalleryImage, Error> {
     if let Some(number) = &image.os_version_number
         && OsVersion::of_number(number) != Some(image.os_version)
     {
@@ -237,7 +237,7 @@ fn gallery_image(image: file::GalleryImage) -> Result<GalleryImage, Error> {
     })
 }
 
-fn resolve_partner(partner: file::Partner, within: Within<'_>) -> Result<Partner, Error> {
+fn resolve_partner(partner: file::PartnerEntry, within: Within<'_>) -> Result<Partner, Error> {
     let place = format!("partner '{}'", partner.partner_id);
     let agent = partner
         .agent
@@ -263,7 +263,7 @@ fn resolve_partner(partner: file::Partner, within: Within<'_>) -> Result<Partner
     })
 }
 
-fn resolve_fault(fault: file::Fault, number: usize, tenants: &[Tenant]) -> Result<FaultRule, Error> {
+fn resolve_fault(fault: file::FaultEntry, number: usize, tenants: &[ResolvedTenant]) -> Result<FaultRule, Error> {
     let place = format!("fault {number}");
     let mut cloud_pcs = Vec::new();
     for name in fault.cloud_pcs {
@@ -276,15 +276,19 @@ fn resolve_fault(fault: file::Fault, number: usize, tenants: &[Tenant]) -> Resul
         }
     }
     let effect = match (fault.effect, fault.code, fault.message, fault.by_ms) {
-        (file::Effect::Fail, Some(code), message, None) => Effect::Fail { code, message: message.unwrap_or_default() },
-        (file::Effect::Fail, ..) => {
+        (file::EffectEntry::Fail, Some(code), message, None) => {
+            Effect::Fail { code, message: message.unwrap_or_default() }
+        }
+        (file::EffectEntry::Fail, ..) => {
             return Err(wrong(&place, "effect 'fail' needs a code, may have a message, and nothing else"));
         }
-        (file::Effect::SlowDown, None, None, Some(by_ms)) => Effect::SlowDown { by_ms },
-        (file::Effect::SlowDown, ..) => return Err(wrong(&place, "effect 'slowDown' needs by_ms and nothing else")),
-        (file::Effect::Hang, None, None, None) => Effect::Hang,
-        (file::Effect::LoseOutcome, None, None, None) => Effect::LoseOutcome,
-        (file::Effect::Crash, None, None, None) => Effect::Crash,
+        (file::EffectEntry::SlowDown, None, None, Some(by_ms)) => Effect::SlowDown { by_ms },
+        (file::EffectEntry::SlowDown, ..) => {
+            return Err(wrong(&place, "effect 'slowDown' needs by_ms and nothing else"));
+        }
+        (file::EffectEntry::Hang, None, None, None) => Effect::Hang,
+        (file::EffectEntry::LoseOutcome, None, None, None) => Effect::LoseOutcome,
+        (file::EffectEntry::Crash, None, None, None) => Effect::Crash,
         _ => return Err(wrong(&place, "its effect takes neither code nor message nor by_ms")),
     };
     let tenant_id = fault.tenant_id.map(TenantId);

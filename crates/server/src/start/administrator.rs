@@ -2,7 +2,7 @@
 //! directory finds them.
 
 use cloudpc_model::{AppId, Error, TenantId};
-use cloudpc_store::App as Application;
+use cloudpc_store::Application;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@ use cloudpc_model::{
     Action, ActionId, ActivityId, Actor, ActorKind, AppId, Event, Params, State, StepRecord, StepState, Timestamp,
     UserId,
 };
-use cloudpc_store::{Place, Reader, StoreError};
+use cloudpc_store::{QueuePlace, Reader, StoreError};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ pub struct ActionRow {
     /// Its log.
     pub events: Vec<Event>,
     /// Where it stands, while open.
-    pub place: Option<Place>,
+    pub place: Option<QueuePlace>,
     /// Until when it can be undone, if it can.
     pub undo_until: Option<Timestamp>,
 }

@@ -93,7 +93,7 @@ struct Selectable<'a> {
 
 /// How to show it.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub struct CloudPcViewContext {
     /// By which root.
     pub version: Version,
     /// Enum members declared after `unknownFutureValue` by their names.
@@ -101,7 +101,12 @@ pub struct Look {
 }
 
 /// A Cloud PC.
-pub fn cloud_pc<'a>(row: &'a CloudPcRow, catalog: &'a Catalog, look: Look, set: PropertySet) -> CloudPcView<'a> {
+pub fn cloud_pc<'a>(
+    row: &'a CloudPcRow,
+    catalog: &'a Catalog,
+    look: CloudPcViewContext,
+    set: PropertySet,
+) -> CloudPcView<'a> {
     let beta = look.version == Version::Beta;
     CloudPcView {
         v1: v1(&row.cloud_pc, catalog, beta && (look.unknown_enum_members || set == PropertySet::Stored)),

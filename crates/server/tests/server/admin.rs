@@ -7,7 +7,7 @@ use cloudpc_server::admin::{CLOUD_PCS_MAX, CODE_CHARS_MAX, MESSAGE_CHARS_MAX, NA
 use cloudpc_server::config::Config;
 use cloudpc_server::edge::{Edge, Health, Scheme};
 use cloudpc_server::request::BaseAddress;
-use cloudpc_store::{App as Application, StoreError, WriteMode};
+use cloudpc_store::{Application, StoreError, WriteMode};
 use futures_util::FutureExt as _;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use crate::world::{BASE, DESK_1, FLEET, HOST, OWNER_APP, PARTNER, Who, World, arrival};
+use crate::world::{BASE, DESK_1, FLEET, HOST, OWNER_APP, PARTNER, TestServer, Who, arrival};
 
 const OTHER_TENANT: &str = "20000000-0000-4000-8000-000000000001";
 
@@ -35,7 +35,11 @@ const CALLS: &[(&str, &str, Option<&str>)] = &[
     ("POST", "/_cloudpc/faults", Some(r#"{"kind": "haunt"}"#)),
     ("DELETE", "/_cloudpc/faults", None),
     ("DELETE", "/_cloudpc/faults/1", None),
-    ("POST", "/_cloudpc/mishaps", Some(r#"{"cloudPcId": "10000000-0000-4000-8000-0000000000d1", "mishap": "fire"}"#)),
+    (
+        "POST",
+        "/_cloudpc/incidents",
+        Some(r#"{"cloudPcId": "10000000-0000-4000-8000-0000000000d1", "incident": "fire"}"#),
+    ),
     ("POST", "/_cloudpc/reset", None),
     ("GET", "/_cloudpc/scenario", None),
     ("POST", "/_cloudpc/scenario", Some("tenants = 7")),
@@ -43,16 +47,16 @@ const CALLS: &[(&str, &str, Option<&str>)] = &[
 
 /// The administration behind the edge, as a client reaches it.
 struct Administration {
-    world: World,
+    world: TestServer,
     edge: Edge,
 }
 
 impl Administration {
     async fn new() -> Self {
-        Self::of(World::new().await)
+        Self::of(TestServer::new().await)
     }
 
-    fn of(world: World) -> Self {
+    fn of(world: TestServer) -> Self {
         let edge = Edge::new(world.app.clone(), Arc::new(Health::default()));
         Self { world, edge }
     }
@@ -192,7 +196,7 @@ async fn what_was_begun_is_written_down_though_the_client_has_gone() {
 
 #[tokio::test]
 async fn nothing_is_done_before_its_audit_row_is_written() {
-    let world = World::made(Config::default(), WriteMode::Grouped, Arc::new(|| Duration::ZERO)).await;
+    let world = TestServer::made(Config::default(), WriteMode::Grouped, Arc::new(|| Duration::ZERO)).await;
     let administration = Administration::of(world);
     let (world, token) = (&administration.world, administration.world.token(Who::Ada).await);
     let state = || {
@@ -373,7 +377,7 @@ async fn no_secret_of_a_scenario_and_no_dropped_key_is_in_any_file() {
 
 #[tokio::test]
 async fn no_install_parameter_and_no_detection_command_outlives_its_partner_and_deployments() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     world.run();
     let partner = format!("/beta/deviceManagement/virtualEndpoint/externalPartners/{PARTNER}");
     let call = async |method: &str, path: &str, body: Option<serde_json::Value>| {

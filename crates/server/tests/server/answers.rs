@@ -9,7 +9,7 @@ mod partner;
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::world::{DEVICE_1, Who, World};
+use crate::world::{DEVICE_1, TestServer, Who};
 
 const CLOUD_PCS: &str = "deviceManagement/virtualEndpoint/cloudPCs";
 const DEVICES: &str = "deviceManagement/managedDevices";
@@ -17,7 +17,7 @@ const PARTNERS: &str = "deviceManagement/virtualEndpoint/externalPartners";
 
 #[tokio::test]
 async fn every_answer_has_graphs_headers() {
-    let reply = World::new().await.get(Who::Reader, "/beta/deviceManagement/managedDevices/$count").await;
+    let reply = TestServer::new().await.get(Who::Reader, "/beta/deviceManagement/managedDevices/$count").await;
     let names = ["content-type", "odata-version", "x-ms-ags-diagnostic"];
     let shown = names.map(|name| format!("{name}: {}", reply.headers[name].to_str().unwrap())).join("\n");
     assert_snapshot!(format!("{shown}\n\n{}", reply.body), @r#"
@@ -31,7 +31,7 @@ async fn every_answer_has_graphs_headers() {
 
 #[tokio::test]
 async fn the_catalog() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     assert_snapshot!(world.get(Who::Reader, "/v1.0/deviceManagement/virtualEndpoint/servicePlans?$top=1").await, @r#"
     200
     content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
@@ -81,7 +81,7 @@ async fn the_catalog() {
 
 #[tokio::test]
 async fn a_client_may_prefer_no_body() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let body = json!({"partnerId": "fab00000-0000-4000-8000-000000000009", "enableConnection": true});
     let request = http::Request::post(format!("/beta/{PARTNERS}"))
         .header("authorization", format!("Bearer {}", world.token(Who::Writer).await))
@@ -98,7 +98,7 @@ async fn a_client_may_prefer_no_body() {
 
 #[tokio::test]
 async fn anyone_may_read_what_a_root_has() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     for path in ["/v1.0", "/beta/"] {
         let reply = world.send(http::Request::get(path).body(axum::body::Body::empty()).unwrap()).await;
         assert_eq!(reply.rows().len(), 3, "{path}");
@@ -110,7 +110,7 @@ async fn anyone_may_read_what_a_root_has() {
 
 #[tokio::test]
 async fn oddly_spelled_paths_lead_to_the_same_place() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     for path in [
         format!("/beta//deviceManagement/managedDevices/{DEVICE_1}/getCloudPcRemoteActionResults()"),
         format!("/BETA/devicemanagement/MANAGEDDEVICES/{DEVICE_1}/getcloudpcremoteactionresults"),
@@ -122,7 +122,7 @@ async fn oddly_spelled_paths_lead_to_the_same_place() {
 
 #[tokio::test]
 async fn what_nobody_has_written_says_so() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     assert_snapshot!(world.get(Who::Reader, "/beta/deviceManagement/virtualEndpoint/cloudApps").await, @r#"
     501
     content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8

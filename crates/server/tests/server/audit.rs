@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{DESK_1, PARTNER, Who, World};
+use crate::world::{DESK_1, PARTNER, TestServer, Who};
 
 const AUDIT: &str = "/beta/deviceManagement/virtualEndpoint/auditEvents";
 
 /// Activity, result, operation type and details of each row, oldest first.
-async fn told(world: &World) -> Vec<String> {
+async fn told(world: &TestServer) -> Vec<String> {
     let mut rows = world.get(Who::Reader, AUDIT).await.rows();
     rows.reverse();
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
@@ -29,7 +29,7 @@ async fn told(world: &World) -> Vec<String> {
 
 #[tokio::test]
 async fn an_action_that_fails_is_no_success() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let desk = format!("/beta/deviceManagement/virtualEndpoint/cloudPCs/{DESK_1}");
     let rule = json!({"kind": "reboot", "effect": {"effect": "fail", "code": "restartFailed", "message": "No."}});
     world.app.simulation.as_ref().unwrap().faults.add(serde_json::from_value(rule).unwrap());
@@ -41,7 +41,7 @@ async fn an_action_that_fails_is_no_success() {
 
 #[tokio::test]
 async fn a_canceled_action_has_a_row_of_its_end() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let desk = format!("/beta/deviceManagement/virtualEndpoint/cloudPCs/{DESK_1}");
     let body = Some(json!({"displayName": "renamed"}));
     assert_eq!(world.call(Who::Writer, "POST", &format!("{desk}/rename"), body).await.status, 204);
@@ -54,7 +54,7 @@ async fn a_canceled_action_has_a_row_of_its_end() {
 
 #[tokio::test]
 async fn changes_are_told_and_secrets_are_not() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let path = format!("/beta/deviceManagement/virtualEndpoint/externalPartners/{PARTNER}");
     let body = Some(json!({"agentSetting": {
         "agentUrl": "https://agents.fabrikam.test/new.exe?sig=top-secret",
@@ -73,7 +73,7 @@ async fn changes_are_told_and_secrets_are_not() {
 
 #[tokio::test]
 async fn the_audit_log_is_counted_whatever_its_length() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let path = format!("/beta/deviceManagement/virtualEndpoint/externalPartners/{PARTNER}");
     for enable in [false, true, false] {
         let body = Some(json!({"enableConnection": enable}));

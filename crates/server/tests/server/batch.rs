@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::world::{DESK_1, Who, World};
+use crate::world::{DESK_1, TestServer, Who};
 
 const BASE_OF_BETA: &str = "https://cloudpc.test/beta";
 
@@ -15,7 +15,7 @@ fn item(id: &str, method: &str, url: &str) -> Value {
 
 #[tokio::test]
 async fn each_item_is_a_request_of_its_own() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let body = json!({"requests": [
         item("count", "GET", "/deviceManagement/managedDevices/$count"),
         item("named", "get", "deviceManagement/virtualEndpoint/cloudPCs?$filter=displayName eq 'desk-2'&$select=displayName"),
@@ -140,7 +140,7 @@ async fn each_item_is_a_request_of_its_own() {
 
 #[tokio::test]
 async fn what_anyone_may_read_is_no_part_of_a_batch() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     for url in [
         "/$metadata",
         "$METADATA",
@@ -209,7 +209,7 @@ const NESTED: [&str; 45] = [
 
 #[tokio::test]
 async fn a_batch_in_a_batch_is_refused_in_every_spelling() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let inner = json!({"requests": [item("inner", "GET", "/deviceManagement/managedDevices/$count")]});
     for spellings in NESTED.chunks(20) {
         let nested = |(id, url): (usize, &&str)| json!({"id": id, "method": "POST", "url": url, "headers": {"Content-Type": "application/json"}, "body": inner});
@@ -226,7 +226,7 @@ async fn a_batch_in_a_batch_is_refused_in_every_spelling() {
 /// A body in base64 is one text as JSON, so that no limit on the depth of JSON ends this.
 #[tokio::test]
 async fn batches_do_not_nest_at_any_depth() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     for url in ["/$batch", "/$batch#", "/%24batch"] {
         let mut nested = json!({"requests": [item("1", "GET", "x")]});
         for level in 0..80 {
@@ -245,7 +245,7 @@ async fn batches_do_not_nest_at_any_depth() {
 /// PowerShell writes names as it likes, and numbers where a text is meant.
 #[tokio::test]
 async fn a_batch_takes_names_in_any_case_and_numbers_as_ids() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let body =
         r#"{"requests":[{"method":"GET","URL":"/deviceManagement/virtualEndpoint/cloudPCs/$count","id":731904}]}"#;
     for mark in ["", "\u{feff}"] {
@@ -262,7 +262,7 @@ async fn a_batch_takes_names_in_any_case_and_numbers_as_ids() {
 /// `msgraph-core` 1.5.2 sends whole addresses, and `depends_on` where `dependsOn` is meant.
 #[tokio::test]
 async fn a_batch_is_read_as_the_python_sdk_writes_it() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let count = |id: &str, address: &str, depends_on: &[&str]| {
         json!({"id": id, "method": "GET", "url": format!("{address}/deviceManagement/managedDevices/$count"), "depends_on": depends_on,
                "headers": {"accept": "text/plain"}})
@@ -283,7 +283,7 @@ async fn a_batch_is_read_as_the_python_sdk_writes_it() {
 
 #[tokio::test]
 async fn a_batch_needs_a_token_and_a_sound_envelope() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let request = http::Request::post("/beta/$batch").body(axum::body::Body::empty()).unwrap();
     assert_eq!(world.send(request).await.error().0, 401);
     assert_eq!(world.get(Who::Writer, "/beta/$batch").await.error().0, 405);

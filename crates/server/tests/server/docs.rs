@@ -1,6 +1,6 @@
 //! What `docs/API.md` says of operations and of the codes of results is what the server does.
 
-use cloudpc_engine::actions::{Late, recipe};
+use cloudpc_engine::actions::{OnTimeout, recipe};
 use cloudpc_graph::{Edm, Version};
 use cloudpc_model::Kind;
 use cloudpc_server::operations::{Row, TABLE};
@@ -32,7 +32,7 @@ fn every_code_of_a_result_is_explained() {
     let mut codes = BTreeSet::new();
     for step in Kind::iter().flat_map(|kind| recipe(kind).steps) {
         codes.insert(step.code);
-        if let Late::Fail(code, _) = step.late {
+        if let OnTimeout::Fail(code, _) = step.on_timeout {
             codes.insert(code);
         }
     }

@@ -13,7 +13,7 @@ use http::Request;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use crate::world::{DESK_1, PARTNER, PLAN_2, Reply, START, Who, World};
+use crate::world::{DESK_1, PARTNER, PLAN_2, Reply, START, TestServer, Who};
 
 /// How an operation is called rightly. `{…}` in the path is an id that is there.
 pub struct Case {
@@ -175,7 +175,7 @@ pub fn cases() -> Vec<Case> {
 
 /// A world in which everything that the cases name is there, and the means to name it.
 pub struct Scene {
-    pub world: World,
+    pub world: TestServer,
     pub ids: Vec<(&'static str, String)>,
 }
 
@@ -184,7 +184,7 @@ const IMAGE: &str = "microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc"
 
 /// Something of each kind in the `n`th tenant of `world.toml`, by its place in the paths of the
 /// cases; made by `who` where it is not there from the start.
-pub async fn things(world: &World, who: Who, n: u8, plan: &str, image: &str) -> Vec<(&'static str, String)> {
+pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str) -> Vec<(&'static str, String)> {
     let id = |last: &str| format!("{n}0000000-0000-4000-8000-{last:0>12}");
     let (desk, partner) = (id("d1"), id("fab1"));
     let cloud_pc: CloudPcId = desk.parse().unwrap();
@@ -247,7 +247,7 @@ pub async fn things(world: &World, who: Who, n: u8, plan: &str, image: &str) -> 
 
 impl Scene {
     pub async fn new() -> Self {
-        let world = World::new().await;
+        let world = TestServer::new().await;
         let ids = things(&world, Who::Writer, 1, PLAN_2, IMAGE).await;
         Self { world, ids }
     }

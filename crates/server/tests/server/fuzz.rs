@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 use std::cell::Cell;
 use std::sync::Arc;
 
-use crate::world::{DESK_1, DESK_2, DEVICE_1, HOST, PARTNER, PLAN_2, Reply, Who, World, arrival};
+use crate::world::{DESK_1, DESK_2, DEVICE_1, HOST, PARTNER, PLAN_2, Reply, TestServer, Who, arrival};
 
 const CASES: u32 = 1_500;
 const SEED: u64 = 2;
@@ -166,7 +166,7 @@ enum Fill {
 }
 
 #[derive(Clone, Debug)]
-struct Asked {
+struct SentRequest {
     version: Version,
     operation: Index,
     keys: Vec<&'static str>,
@@ -181,7 +181,7 @@ struct Asked {
     who: Who,
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
+fn asked() -> impl Strategy<Value = SentRequest> {
     let version = select(vec![Version::V1, Version::Beta, Version::Beta, Version::Beta]);
     let bend = prop_oneof![4 => Just(Bend::None), 1 => select(&BENDS[..])];
     let method = weighted(0.1, select(vec!["GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS", "BREW"]));
@@ -201,7 +201,7 @@ fn asked() -> impl Strategy<Value = Asked> {
     let what = (version, any::<Index>(), keys, bend, method, vec(select(&OPTIONS[..]), 0..3));
     let how = (vec(fill, 6), garbage, media, prefer, who);
     (what, how).prop_map(|((version, operation, keys, bend, method, options), (fills, garbage, media, prefer, who))| {
-        Asked { version, operation, keys, bend, method, options, fills, garbage, media, prefer, who }
+        SentRequest { version, operation, keys, bend, method, options, fills, garbage, media, prefer, who }
     })
 }
 
@@ -221,7 +221,7 @@ fn wrong() -> impl Strategy<Value = Value> {
     })
 }
 
-impl Asked {
+impl SentRequest {
     fn edm(&self) -> &'static Edm {
         Edm::of(self.version)
     }
@@ -350,7 +350,7 @@ fn runner() -> TestRunner {
 #[test]
 fn whatever_is_asked_the_answer_is_one() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let world = runtime.block_on(World::new());
+    let world = runtime.block_on(TestServer::new());
     runtime.block_on(async { world.run() });
     let (number, succeeded, undone) = (Cell::new(0), Cell::new(0), Cell::new(0));
     let tried = runner().run(&asked(), |asked| {
@@ -393,7 +393,7 @@ fn whatever_is_asked_the_answer_is_one() {
 #[test]
 fn a_batch_answers_what_a_request_alone_does() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let world = runtime.block_on(World::new());
+    let world = runtime.block_on(TestServer::new());
     let succeeded = Cell::new(0);
     let tried = runner().run(&asked(), |asked| {
         let path = format!("{}?{}", asked.path(), asked.query());
@@ -459,7 +459,7 @@ const FORMS: [&str; 10] = [
 #[test]
 fn whatever_is_asked_beside_graph_the_answer_is_one() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let world = runtime.block_on(World::new());
+    let world = runtime.block_on(TestServer::new());
     let edge = Edge::new(world.app.clone(), Arc::new(Health::default()));
     let path = prop_oneof![
         8 => select(&PLACES[..]).prop_map(str::to_owned),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::world::{FLEET, Reply, Who, World};
+use crate::world::{FLEET, Reply, TestServer, Who};
 
 const CLOUD_PCS: &str = "/beta/deviceManagement/virtualEndpoint/cloudPCs";
 
@@ -10,13 +10,13 @@ fn names(reply: &Reply) -> Vec<String> {
     reply.rows().iter().map(|row| row["displayName"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn listed(world: &World, query: &str) -> Vec<String> {
+async fn listed(world: &TestServer, query: &str) -> Vec<String> {
     names(&world.get(Who::Reader, &format!("{CLOUD_PCS}?{query}")).await)
 }
 
 #[tokio::test]
 async fn filters() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     assert_eq!(listed(&world, "$filter=displayName%20eq%20'desk-2'").await, ["desk-2"]);
     assert_eq!(listed(&world, "$filter=status%20eq%20'failed'").await, ["desk-3"]);
     assert_eq!(listed(&world, "$filter=osVersion%20eq%20'windows11'").await.len(), 3);
@@ -33,7 +33,7 @@ async fn filters() {
 
 #[tokio::test]
 async fn filters_take_names_of_users_and_guids_in_any_case() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let device = crate::world::DEVICE_1.to_uppercase();
     for condition in [
         "userPrincipalName%20eq%20'ADA@contoso.test'".to_owned(),
@@ -49,7 +49,7 @@ async fn filters_take_names_of_users_and_guids_in_any_case() {
 /// filters by the member all the same.
 #[tokio::test]
 async fn filters_look_at_the_member_that_is_stored() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let frontline = FLEET.replace("product = \"business\"", "product = \"frontline\"");
     let prepared = cloudpc_server::scenario::prepare(&world.app, None, &frontline).await.unwrap();
     cloudpc_server::scenario::load(&world.app, prepared).await.unwrap();
@@ -69,7 +69,7 @@ async fn filters_look_at_the_member_that_is_stored() {
 
 #[tokio::test]
 async fn formats_and_expansions() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     for query in ["$format=json", "$format=application/json;odata.metadata=none", "$expand=*", "$expand=*&$top=1"] {
         assert_eq!(world.get(Who::Reader, &format!("{CLOUD_PCS}?{query}")).await.status, 200, "{query}");
     }
@@ -82,7 +82,7 @@ async fn formats_and_expansions() {
 
 #[tokio::test]
 async fn orders() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     assert_eq!(listed(&world, "$orderby=displayName%20desc").await, ["desk-3", "desk-2", "desk-1"]);
     assert_eq!(listed(&world, "$orderby=status,displayName%20desc").await, ["desk-3", "desk-2", "desk-1"]);
     assert_eq!(listed(&world, "$orderby=userPrincipalName,displayName%20desc").await, ["desk-1", "desk-3", "desk-2"]);
@@ -91,7 +91,7 @@ async fn orders() {
 
 #[tokio::test]
 async fn pages_join_without_a_gap() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     for query in [
         "$top=1",
         "$top=2",
@@ -119,7 +119,7 @@ async fn pages_join_without_a_gap() {
 
 #[tokio::test]
 async fn a_link_is_good_for_its_own_request_alone() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let link = world.get(Who::Reader, &format!("{CLOUD_PCS}?$top=1")).await.next_link().unwrap();
     let token = link.split("$skiptoken=").nth(1).unwrap().to_owned();
     for path in [
@@ -141,7 +141,7 @@ async fn a_link_is_good_for_its_own_request_alone() {
 
 #[tokio::test]
 async fn a_filter_on_what_is_selected_only_on_demand_shows_no_more() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let reply = world.get(Who::Reader, &format!("{CLOUD_PCS}?$filter=osVersion%20eq%20'windows11'&$top=1")).await;
     assert_eq!(reply.rows()[0].get("osVersion"), None::<&Value>);
 }

@@ -6,11 +6,11 @@ use cloudpc_graph::{Operation, Version};
 use cloudpc_server::operations::row;
 use serde_json::{Map, Value, json};
 
-use crate::world::{DESK_1, DESK_2, DEVICE_1, PARTNER, Who, World};
+use crate::world::{DESK_1, DESK_2, DEVICE_1, PARTNER, TestServer, Who};
 
 #[tokio::test]
 async fn every_answer_is_what_the_metadata_says() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let keys = live(&world).await;
     let (mut wrong, mut seen) = (Vec::new(), 0);
     for edm in [Edm::of(Version::V1), Edm::of(Version::Beta)] {
@@ -20,7 +20,7 @@ async fn every_answer_is_what_the_metadata_says() {
             for query in [String::new(), "?$select=*".into(), format!("?$select={every}")] {
                 let reply = world.get(Who::Ada, &format!("{path}{query}")).await;
                 assert_eq!(reply.status, 200, "{path}{query}: {}", reply.body);
-                let told = Told { edm, whole: query.ends_with(&every) && !every.is_empty() };
+                let told = ServedProperty { edm, whole: query.ends_with(&every) && !every.is_empty() };
                 seen += told.answer(operation, &reply.json(), &path, &mut wrong);
             }
         }
@@ -32,7 +32,7 @@ async fn every_answer_is_what_the_metadata_says() {
 }
 
 /// A world in which every list has a row, and the keys of one.
-async fn live(world: &World) -> Vec<(&'static str, String)> {
+async fn live(world: &TestServer) -> Vec<(&'static str, String)> {
     const VE: &str = "/beta/deviceManagement/virtualEndpoint";
     world.run();
     let post = async |path: String, body: Option<Value>| {
@@ -81,12 +81,12 @@ fn every_property(edm: &'static Edm, operation: &Operation) -> Vec<&'static str>
 }
 
 /// An answer of this version; `whole` if every property was asked for.
-struct Told {
+struct ServedProperty {
     edm: &'static Edm,
     whole: bool,
 }
 
-impl Told {
+impl ServedProperty {
     /// Notes what is wrong with an answer; returns how many properties it had.
     fn answer(&self, operation: &Operation, body: &Value, path: &str, wrong: &mut Vec<String>) -> usize {
         let object = |name: &str, value: &Value, wrong: &mut Vec<String>| {

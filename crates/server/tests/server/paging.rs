@@ -4,14 +4,14 @@ use cloudpc_server::views::partner::{DEPLOYMENT_FORMAT, finished_page};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-use crate::world::{PARTNER, Who, World};
+use crate::world::{PARTNER, TestServer, Who};
 
 const PATH: &str = "/beta/deviceManagement/virtualEndpoint/externalPartners";
 /// Results that are there when the client begins.
 const RESULTS: usize = 1_234;
 
 /// Deploys to `count` Cloud PCs that are not there, `first` and up: each is a result.
-async fn deploy(world: &World, first: usize, count: usize) {
+async fn deploy(world: &TestServer, first: usize, count: usize) {
     for chunk in (first..first + count).collect::<Vec<_>>().chunks(50) {
         let ids: Vec<_> = chunk.iter().map(|number| format!("machine-{number}")).collect();
         let body = Some(json!({"cloudPcIds": ids}));
@@ -22,7 +22,7 @@ async fn deploy(world: &World, first: usize, count: usize) {
 
 #[tokio::test]
 async fn a_client_sees_every_result_that_was_there_exactly_once() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     deploy(&world, 0, RESULTS).await;
     let mut seen = Vec::new();
     let mut sizes = Vec::new();
@@ -52,7 +52,7 @@ async fn a_client_sees_every_result_that_was_there_exactly_once() {
 
 #[tokio::test]
 async fn a_page_has_at_most_100_results() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     deploy(&world, 0, 101).await;
     let results = format!("{PATH}/{PARTNER}/retrieveDeployAgentActionResults");
     let sizes = |reply: &crate::world::Reply| (reply.rows().len(), reply.json().get("@odata.nextLink").is_some());
@@ -66,7 +66,7 @@ async fn a_page_has_at_most_100_results() {
 }
 
 /// The link to the second page of 201 results that have all ended.
-async fn link_between_ended_pages(world: &World) -> String {
+async fn link_between_ended_pages(world: &TestServer) -> String {
     deploy(world, 0, 201).await;
     world.run();
     world.rest().await;
@@ -78,7 +78,7 @@ async fn link_between_ended_pages(world: &World) -> String {
 
 #[tokio::test]
 async fn a_page_that_is_kept_is_shown_to_nobody_who_may_not_see_it() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let link = link_between_ended_pages(&world).await;
     let page = world.get(Who::Reader, &link).await;
     assert_eq!((page.status.as_u16(), page.rows().len()), (200, 100));
@@ -96,7 +96,7 @@ async fn a_page_that_is_kept_is_shown_to_nobody_who_may_not_see_it() {
 
 #[tokio::test]
 async fn a_page_that_is_kept_goes_with_its_partner() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let link = link_between_ended_pages(&world).await;
     for _ in 0..2 {
         assert_eq!(world.get(Who::Reader, &link).await.status, 200);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use crate::world::{Reply, START, Who, World};
+use crate::world::{Reply, START, TestServer, Who};
 
 const AUDIT: &str = "/beta/deviceManagement/virtualEndpoint/auditEvents";
 const ROWS: usize = 4 * SLICE_ROWS;
@@ -16,7 +16,7 @@ const ROWS: usize = 4 * SLICE_ROWS;
 const NOTHING: &str = "$filter=contains(componentName,'nothing')";
 
 /// Fills the audit log of the first tenant.
-async fn fill(world: &World) {
+async fn fill(world: &TestServer) {
     let tenant: TenantId = "10000000-0000-4000-8000-000000000001".parse().unwrap();
     let filled = world.app.store.write(move |tx| {
         for number in 1..=ROWS {
@@ -30,10 +30,10 @@ async fn fill(world: &World) {
 }
 
 /// A world whose clock for work goes on by `step` milliseconds each time that it is looked at.
-async fn slow_world(step: u64) -> World {
+async fn slow_world(step: u64) -> TestServer {
     let looks = AtomicU64::new(0);
     let clock = move || Duration::from_millis(step * looks.fetch_add(1, Ordering::Relaxed));
-    let world = World::made(Config::default(), WriteMode::Inline, Arc::new(clock)).await;
+    let world = TestServer::made(Config::default(), WriteMode::Inline, Arc::new(clock)).await;
     fill(&world).await;
     world
 }
@@ -102,7 +102,7 @@ async fn one_callers_scans_do_not_hold_up_another_caller() {
             Duration::ZERO
         }
     };
-    let world = Arc::new(World::made(Config::default(), WriteMode::Grouped, Arc::new(clock)).await);
+    let world = Arc::new(TestServer::made(Config::default(), WriteMode::Grouped, Arc::new(clock)).await);
     fill(&world).await;
     let scan = |_| {
         let world = Arc::clone(&world);

@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::world::{HOST, START, Who, World, arrival};
+use crate::world::{HOST, START, TestServer, Who, arrival};
 
 const PASSWORD: &str = "correct horse";
 const CLIENT: &str = "6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10";
@@ -26,13 +26,13 @@ struct Page {
 }
 
 struct Site {
-    world: World,
+    world: TestServer,
     edge: Edge,
 }
 
 impl Site {
     async fn new() -> Self {
-        let world = World::new().await;
+        let world = TestServer::new().await;
         let hash: PasswordHash = Argon2::default().hash_password_with_salt(PASSWORD.as_bytes(), &[1; 16]).unwrap();
         let hash = hash.to_string();
         let set = world.app.store.write(move |tx| {

@@ -17,7 +17,7 @@ fn nobodys(name: &str) -> &'static str {
 }
 
 /// A right request of our own tenant, with the names of ids in their places.
-struct Asked {
+struct SentRequest {
     what: String,
     method: &'static str,
     path: String,
@@ -25,9 +25,9 @@ struct Asked {
 }
 
 /// Every operation, and every other way to name a thing.
-fn everything() -> Vec<Asked> {
+fn everything() -> Vec<SentRequest> {
     let named = |body: Value| body.to_string().replace(DESK_1, "{cloudPC}").replace(PLAN_2, "{servicePlan}");
-    let of_cases = cases().into_iter().map(|case| Asked {
+    let of_cases = cases().into_iter().map(|case| SentRequest {
         what: case.key.to_owned(),
         method: case.method,
         path: case.path.to_owned(),
@@ -47,7 +47,8 @@ fn everything() -> Vec<Asked> {
         "/auditEvents?$filter=id%20eq%20'{auditEvent}'".to_owned(),
         "../managedDevices?$filter=id%20eq%20'{managedDevice}'".to_owned(),
     ];
-    let of_paths = paths.into_iter().map(|path| Asked { what: path.clone(), method: "GET", path, body: String::new() });
+    let of_paths =
+        paths.into_iter().map(|path| SentRequest { what: path.clone(), method: "GET", path, body: String::new() });
     of_cases.chain(of_paths).collect()
 }
 
@@ -61,7 +62,7 @@ async fn a_thing_of_another_tenant_is_answered_like_one_that_is_not_there() {
     theirs().await;
     let foreign = theirs().await;
     let token = scene.world.token(Who::Writer).await;
-    let send = async |asked: &Asked, name: &str, other: &str| {
+    let send = async |asked: &SentRequest, name: &str, other: &str| {
         let json = [("content-type", "application/json")];
         let path = scene.fill(asked.path.replace(name, other));
         let body = scene.named(asked.body.replace(name, other)).into_bytes();

@@ -10,9 +10,9 @@ use cloudpc_server::app::{App, Monotonic, Simulation};
 use cloudpc_server::config::Config;
 use cloudpc_server::edge::{Arrival, Scheme};
 use cloudpc_server::request::{BaseAddress, RequestIds};
-use cloudpc_server::start::{Machines, Parts, assemble};
+use cloudpc_server::start::{AppDependencies, Machines, assemble};
 use cloudpc_server::{installation, pipeline, scenario};
-use cloudpc_store::{App as Application, Store, StoreError, Tx, WriteMode};
+use cloudpc_store::{Application, Store, StoreError, Tx, WriteMode};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -70,7 +70,7 @@ pub fn arrival(scheme: Scheme) -> Arrival {
 }
 
 /// The server.
-pub struct World {
+pub struct TestServer {
     pub app: App,
     pub clock: SimClock,
     /// The clock by which tokens expire.
@@ -79,14 +79,14 @@ pub struct World {
     directory: TempDir,
 }
 
-impl Drop for World {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.stop.cancel();
     }
 }
 
-impl World {
-    /// The server with its defaults. Nothing runs until [`World::run`].
+impl TestServer {
+    /// The server with its defaults. Nothing runs until [`TestServer::run`].
     pub async fn new() -> Self {
         Self::with(Config::default()).await
     }
@@ -104,7 +104,7 @@ impl World {
         let store = Store::open(directory.path(), mode).unwrap();
         lend_signing_key(&store).await;
         let sim = SimParts { clock: Arc::new(clock.clone()), rng: rng.clone(), fetcher };
-        let parts = Parts {
+        let parts = AppDependencies {
             store: store.clone(),
             machines: Machines::Simulated(Simulation {
                 driver: SimDriver::open(None, sim).unwrap(),

@@ -73,7 +73,7 @@ impl Tx<'_> {
                  WHERE at_front = 1 AND claim_at IS NOT NULL AND claim_at <= ?1 ORDER BY claim_at, id LIMIT ?2"
             ),
             params![now.0, rows::limit(limit)],
-            action_and_hold,
+            action_and_window,
         )?;
         let mut claimed = Vec::with_capacity(claimable.len());
         for (mut action, mut hold) in claimable {
@@ -105,7 +105,7 @@ impl Tx<'_> {
     ) -> Result<Action, StoreError> {
         // An action that a reset has dropped under its worker is lost to it just as one that was
         // claimed again.
-        let Some((mut action, mut hold)) = self.action_and_hold(id)? else { return Err(StoreError::LeaseLost) };
+        let Some((mut action, mut hold)) = self.action_and_window(id)? else { return Err(StoreError::LeaseLost) };
         if epoch != action.epoch {
             return Err(StoreError::LeaseLost);
         }
@@ -185,7 +185,7 @@ impl Tx<'_> {
             self.value("SELECT min(id) FROM actions WHERE line_id = ?1 AND open = 1", params![line])?;
         let Some(first) = first else { return Ok(()) };
         self.execute("UPDATE actions SET at_front = 1 WHERE id = ?1", params![first])?;
-        match self.action_and_hold(ActionId(first))? {
+        match self.action_and_window(ActionId(first))? {
             Some((action, hold)) => self.deployment_follow(&action, hold.at_front, at),
             None => Ok(()),
         }
@@ -236,7 +236,7 @@ impl Tx<'_> {
     }
 
     /// Stores what events and claims change.
-    fn action_store(&mut self, action: &Action, hold: &Hold) -> Result<(), StoreError> {
+    fn action_store(&mut self, action: &Action, hold: &ClaimWindow) -> Result<(), StoreError> {
         self.execute(
             "UPDATE actions SET state = ?2, epoch = ?3, started_at = ?4, updated_at = ?5, cancel_requested_at = ?6,
              outcome = ?7, steps = ?8, events = ?9, claim_at = ?10, leased = ?11, at_front = ?12,
@@ -260,27 +260,27 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn action_and_hold(&self, id: ActionId) -> Result<Option<(Action, Hold)>, StoreError> {
+    fn action_and_window(&self, id: ActionId) -> Result<Option<(Action, ClaimWindow)>, StoreError> {
         self.row(
             concat!("SELECT ", columns!("steps"), ", line_id, at_front, claim_at, leased FROM actions WHERE id = ?1"),
             params![id.0],
-            action_and_hold,
+            action_and_window,
         )
     }
 }
 
 /// Who may take an action, and when.
-struct Hold {
+struct ClaimWindow {
     line_id: i64,
     at_front: bool,
     claim_at: Option<Timestamp>,
     leased: bool,
 }
 
-fn action_and_hold(row: &Row<'_>) -> Result<(Action, Hold), StoreError> {
+fn action_and_window(row: &Row<'_>) -> Result<(Action, ClaimWindow), StoreError> {
     let mut columns = Columns::new(row, TABLE);
     let action = action(&mut columns)?;
-    let hold = Hold {
+    let hold = ClaimWindow {
         line_id: columns.get()?,
         at_front: columns.get()?,
         claim_at: columns.time_opt()?,

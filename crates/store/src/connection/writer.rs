@@ -10,9 +10,9 @@ use crate::StoreError;
 
 /// Runs a closure in the open transaction, or fails with why there is none. Says whether to keep
 /// what it wrote, and how to answer its caller once the fate of the transaction is known.
-pub(super) type WriteJob = Box<dyn FnOnce(Result<&Connection, StoreError>) -> (bool, Answer) + Send>;
+pub(super) type WriteJob = Box<dyn FnOnce(Result<&Connection, StoreError>) -> (bool, Reply) + Send>;
 /// Answers a caller, who hears of a failed commit unless the closure itself failed.
-pub(super) type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+pub(super) type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Writes until the queue is closed and empty.
 pub(super) fn run(mut connection: Connection, queue: &async_channel::Receiver<WriteJob>, checkpointer: Checkpointer) {
@@ -52,7 +52,7 @@ fn write_batch(connection: &Connection, jobs: impl Iterator<Item = WriteJob>) {
     answer_all(&mut answers, &committed);
 }
 
-fn write_first(connection: &Connection, job: WriteJob) -> Answer {
+fn write_first(connection: &Connection, job: WriteJob) -> Reply {
     let (keep, answer) = job(Ok(connection));
     if !keep {
         roll_back(connection);
@@ -61,7 +61,7 @@ fn write_first(connection: &Connection, job: WriteJob) -> Answer {
 }
 
 /// Runs one job in a savepoint, so that if it fails only its own writes go.
-fn write_next(connection: &Connection, job: WriteJob) -> Answer {
+fn write_next(connection: &Connection, job: WriteJob) -> Reply {
     if let Err(error) = execute(connection, "SAVEPOINT job") {
         return job(Err(error.into())).1;
     }
@@ -86,7 +86,7 @@ fn commit(connection: &Connection) -> Result<(), Arc<rusqlite::Error>> {
     })
 }
 
-fn answer_all(answers: &mut Vec<Answer>, committed: &Result<(), Arc<rusqlite::Error>>) {
+fn answer_all(answers: &mut Vec<Reply>, committed: &Result<(), Arc<rusqlite::Error>>) {
     for answer in answers.drain(..) {
         answer(committed.clone().map_err(StoreError::NotCommitted));
     }

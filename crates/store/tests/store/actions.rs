@@ -1,7 +1,7 @@
 //! Actions: accepted, claimed, carried to an end, one at a time on each machine.
 
 use cloudpc_model::{ActionId, EventKind, Failure, Params, State, Timestamp};
-use cloudpc_store::{ActionFilter, NewAction, Place, StoreError};
+use cloudpc_store::{ActionFilter, NewAction, QueuePlace, StoreError};
 
 use crate::fixture::{Book, MACHINE, OTHER_MACHINE, OTHER_TENANT, TENANT, block_on, deploy, finished, reboot, started};
 
@@ -72,9 +72,9 @@ fn a_line_moves_up_when_its_front_ends() {
     let second = book.insert(reboot(MACHINE, 11)).unwrap();
     let third = book.insert(deploy(MACHINE, 12)).unwrap();
     let elsewhere = book.insert(reboot(OTHER_MACHINE, 13)).unwrap();
-    assert_eq!(place(first), Place { ahead: 0, behind: None });
-    assert_eq!(place(second), Place { ahead: 1, behind: Some(first) });
-    assert_eq!(place(third), Place { ahead: 2, behind: Some(first) });
+    assert_eq!(place(first), QueuePlace { ahead: 0, behind: None });
+    assert_eq!(place(second), QueuePlace { ahead: 1, behind: Some(first) });
+    assert_eq!(place(third), QueuePlace { ahead: 2, behind: Some(first) });
 
     let claimed = book.claim(20, 100);
     assert_eq!(claimed.iter().map(|action| action.id).collect::<Vec<_>>(), [first, elsewhere]);
@@ -82,12 +82,12 @@ fn a_line_moves_up_when_its_front_ends() {
 
     // One that leaves the line from its middle frees no one.
     book.append(second, 0, 22, finished(State::Canceled)).unwrap();
-    assert_eq!(place(third), Place { ahead: 1, behind: Some(first) });
+    assert_eq!(place(third), QueuePlace { ahead: 1, behind: Some(first) });
     assert_eq!(book.claim(23, 100), []);
 
     book.append(first, 1, 24, finished(State::Done)).unwrap();
-    assert_eq!(place(first), Place { ahead: 0, behind: None });
-    assert_eq!(place(third), Place { ahead: 0, behind: None });
+    assert_eq!(place(first), QueuePlace { ahead: 0, behind: None });
+    assert_eq!(place(third), QueuePlace { ahead: 0, behind: None });
     assert_eq!(book.claim(25, 100)[0].id, third);
 }
 

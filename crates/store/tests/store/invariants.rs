@@ -8,17 +8,17 @@ use rusqlite::Connection;
 use crate::fixture::{Book, PARTNER, TENANT, deploy, finished, reboot, started};
 
 #[derive(Clone, Debug)]
-enum Deed {
+enum Operation {
     Insert { target: u8, remote: bool, key: Option<u8> },
     Claim { lease: i64, limit: usize },
-    Append { action: prop::sample::Index, event: Said, stale: bool },
+    Append { action: prop::sample::Index, event: Outcome, stale: bool },
     Renew { action: prop::sample::Index },
     Release { action: prop::sample::Index, wait: i64 },
     Restart,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Said {
+enum Outcome {
     Started,
     Succeeded,
     Retried,
@@ -30,27 +30,27 @@ enum Said {
     Canceled,
 }
 
-fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+fn deeds() -> impl Strategy<Value = Vec<Operation>> {
     let said = prop_oneof![
-        3 => Just(Said::Started),
-        2 => Just(Said::Succeeded),
-        1 => Just(Said::Retried),
-        1 => Just(Said::CancelRequested),
-        2 => Just(Said::UndoBegan),
-        1 => Just(Said::UndoFailed),
-        1 => Just(Said::Settled),
-        4 => Just(Said::Done),
-        2 => Just(Said::Canceled),
+        3 => Just(Outcome::Started),
+        2 => Just(Outcome::Succeeded),
+        1 => Just(Outcome::Retried),
+        1 => Just(Outcome::CancelRequested),
+        2 => Just(Outcome::UndoBegan),
+        1 => Just(Outcome::UndoFailed),
+        1 => Just(Outcome::Settled),
+        4 => Just(Outcome::Done),
+        2 => Just(Outcome::Canceled),
     ];
     let deed = prop_oneof![
         4 => (0..4_u8, any::<bool>(), prop::option::weighted(0.2, 0..4_u8))
-            .prop_map(|(target, remote, key)| Deed::Insert { target, remote, key }),
-        3 => (1..30_i64, 1..4_usize).prop_map(|(lease, limit)| Deed::Claim { lease, limit }),
+            .prop_map(|(target, remote, key)| Operation::Insert { target, remote, key }),
+        3 => (1..30_i64, 1..4_usize).prop_map(|(lease, limit)| Operation::Claim { lease, limit }),
         8 => (any::<prop::sample::Index>(), said, prop::bool::weighted(0.1))
-            .prop_map(|(action, event, stale)| Deed::Append { action, event, stale }),
-        1 => any::<prop::sample::Index>().prop_map(|action| Deed::Renew { action }),
-        1 => (any::<prop::sample::Index>(), 0..20_i64).prop_map(|(action, wait)| Deed::Release { action, wait }),
-        1 => Just(Deed::Restart),
+            .prop_map(|(action, event, stale)| Operation::Append { action, event, stale }),
+        1 => any::<prop::sample::Index>().prop_map(|action| Operation::Renew { action }),
+        1 => (any::<prop::sample::Index>(), 0..20_i64).prop_map(|(action, wait)| Operation::Release { action, wait }),
+        1 => Just(Operation::Restart),
     ];
     prop::collection::vec(deed, 1..60)
 }
@@ -73,7 +73,7 @@ proptest! {
     }
 }
 
-fn do_it(book: &Book, ids: &mut Vec<ActionId>, now: i64, deed: Deed) {
+fn do_it(book: &Book, ids: &mut Vec<ActionId>, now: i64, deed: Operation) {
     // Refusals are part of the story; anything else is not.
     let allowed = |error: StoreError| match error {
         StoreError::LeaseLost | StoreError::IllegalEvent(_) | StoreError::Exists(_) => {}
@@ -81,7 +81,7 @@ fn do_it(book: &Book, ids: &mut Vec<ActionId>, now: i64, deed: Deed) {
     };
     let pick = |ids: &[ActionId], index: prop::sample::Index| (!ids.is_empty()).then(|| book.action(*index.get(ids)));
     match deed {
-        Deed::Insert { target, remote, key } => {
+        Operation::Insert { target, remote, key } => {
             let target = format!("machine {target}");
             let new = if remote { reboot(&target, now) } else { deploy(&target, now) };
             let key = key.map(|key| format!("{key} {remote}"));
@@ -91,7 +91,7 @@ fn do_it(book: &Book, ids: &mut Vec<ActionId>, now: i64, deed: Deed) {
                 Err(error) => allowed(error),
             }
         }
-        Deed::Claim { lease, limit } => {
+        Operation::Claim { lease, limit } => {
             let before = ids.iter().map(|id| (*id, book.action(*id).epoch)).collect::<Vec<_>>();
             let claimed = book.write(move |tx| tx.action_claim(Timestamp(now), Timestamp(now + lease), limit)).unwrap();
             assert!(claimed.len() <= limit);
@@ -100,7 +100,7 @@ fn do_it(book: &Book, ids: &mut Vec<ActionId>, now: i64, deed: Deed) {
                 assert_eq!(action, book.action(action.id));
             }
         }
-        Deed::Append { action, event, stale } => {
+        Operation::Append { action, event, stale } => {
             let Some(action) = pick(ids, action) else { return };
             let epoch = action.epoch - i64::from(stale);
             match book.append(action.id, epoch, now, event_kind(event)) {
@@ -112,31 +112,31 @@ fn do_it(book: &Book, ids: &mut Vec<ActionId>, now: i64, deed: Deed) {
                 }
             }
         }
-        Deed::Renew { action } => {
+        Operation::Renew { action } => {
             let Some(Action { id, epoch, .. }) = pick(ids, action) else { return };
             book.write(move |tx| tx.action_renew(id, epoch, Timestamp(now + 30))).unwrap_or_else(allowed);
         }
-        Deed::Release { action, wait } => {
+        Operation::Release { action, wait } => {
             let Some(Action { id, epoch, .. }) = pick(ids, action) else { return };
             book.write(move |tx| tx.action_release(id, epoch, Timestamp(now + wait))).unwrap_or_else(allowed);
         }
-        Deed::Restart => book.write(|tx| tx.action_expire_leases()).unwrap(),
+        Operation::Restart => book.write(|tx| tx.action_expire_leases()).unwrap(),
     }
 }
 
-fn event_kind(said: Said) -> EventKind {
+fn event_kind(said: Outcome) -> EventKind {
     let step = "step".to_owned();
     let failure = Failure { code: "code".into(), message: "message".into() };
     match said {
-        Said::Started => started(&step),
-        Said::Succeeded => EventKind::StepSucceeded { step, message: None },
-        Said::Retried => EventKind::StepRetried { step, message: "again".into(), due_at: Timestamp(7) },
-        Said::CancelRequested => EventKind::CancelRequested { by: cloudpc_model::Actor::system() },
-        Said::UndoBegan => EventKind::UndoBegan { outcome: State::Failed, failure: Some(failure) },
-        Said::UndoFailed => EventKind::UndoFailed { step, failure },
-        Said::Settled => EventKind::Settled { by: cloudpc_model::Actor::system() },
-        Said::Done => finished(State::Done),
-        Said::Canceled => finished(State::Canceled),
+        Outcome::Started => started(&step),
+        Outcome::Succeeded => EventKind::StepSucceeded { step, message: None },
+        Outcome::Retried => EventKind::StepRetried { step, message: "again".into(), due_at: Timestamp(7) },
+        Outcome::CancelRequested => EventKind::CancelRequested { by: cloudpc_model::Actor::system() },
+        Outcome::UndoBegan => EventKind::UndoBegan { outcome: State::Failed, failure: Some(failure) },
+        Outcome::UndoFailed => EventKind::UndoFailed { step, failure },
+        Outcome::Settled => EventKind::Settled { by: cloudpc_model::Actor::system() },
+        Outcome::Done => finished(State::Done),
+        Outcome::Canceled => finished(State::Canceled),
     }
 }
 

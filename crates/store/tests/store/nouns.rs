@@ -5,7 +5,7 @@ use cloudpc_model::{
     ImageId, ManagedDeviceId, OsVersion, Partner, PartnerId, Power, Product, ResourceType, ServicePlan, ServicePlanId,
     Snapshot, SnapshotId, SnapshotType, StatusDetail, TenantId, Timestamp, UserAccountType, UserId,
 };
-use cloudpc_store::{App, Report, ReportType, StoreError, User};
+use cloudpc_store::{Application, Report, ReportType, StoreError, User};
 use uuid::Uuid;
 
 use crate::fixture::{ACTIVITY, Book, MACHINE, OTHER_TENANT, PARTNER, TENANT, agent, deploy};
@@ -255,7 +255,7 @@ fn users_are_found_by_name_in_any_case() {
 #[test]
 fn tenants_apps_and_the_catalog_are_put_and_listed() {
     let book = Book::new();
-    let app = |name: &str| App {
+    let app = |name: &str| Application {
         tenant_id: TENANT,
         id: AppId(Uuid::from_u128(9)),
         name: name.into(),
@@ -279,7 +279,7 @@ fn tenants_apps_and_the_catalog_are_put_and_listed() {
         os_version: OsVersion::Windows11,
         os_version_number: None,
     };
-    let (old, new) = (app("old"), App { secret_hash: None, enabled: false, ..app("new") });
+    let (old, new) = (app("old"), Application { secret_hash: None, enabled: false, ..app("new") });
     let (expected, stored_plan, stored_image) = (new.clone(), plan.clone(), image.clone());
     book.write(move |tx| {
         tx.tenant_put(TENANT, "Old")?;

@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use url::{Host, Url};
 
 use super::shell::{NO_PROGRAM, TOO_LARGE};
-use super::{QemuGuest, Said};
-use crate::fetch::{Answer, CONNECT_TIME_MAX, Route, STALL_TIME_MAX, USER_AGENT, Whereabouts, too_slow};
+use super::{CommandOutput, QemuGuest};
+use crate::fetch::{CONNECT_TIME_MAX, HostScope, Route, RouteStep, STALL_TIME_MAX, USER_AGENT, too_slow};
 use crate::{DriverError, FetchPolicy, GuestError, Tag};
 
 /// What curl prints when it has ended: the status of the answer, the time after which the request
@@ -26,7 +26,7 @@ const TOLD: &str = "%{http_code} %{time_pretransfer} %{redirect_url}";
 
 /// How curl has ended.
 #[derive(Debug, PartialEq)]
-struct Asked {
+struct CurlResult {
     /// Its exit code, as `curl(1)` lists them.
     code: i32,
     /// The status of the answer, if there was one.
@@ -56,7 +56,7 @@ impl QemuGuest {
         // Looking the name up may take as long as connecting.
         match timeout(2 * limit, asked).await {
             Ok(Ok(asked)) if asked.connected || asked.is_distrust() => Ok(()),
-            Ok(Ok(asked)) => Err(asked.trouble(&route, policy)),
+            Ok(Ok(asked)) => Err(asked.condition(&route, policy)),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(route.unreachable("no answer in time")),
         }
@@ -78,16 +78,16 @@ impl QemuGuest {
             // An error that the server tells is told rather than what curl makes of it.
             let answer = asked.status.map(|status| route.answered(status, asked.location.as_deref())).transpose()?;
             match (answer, asked.code) {
-                (Some(Answer::File), 0) => break,
-                (Some(Answer::Redirect), _) => {}
-                _ => return Err(asked.trouble(&route, policy)),
+                (Some(RouteStep::File), 0) => break,
+                (Some(RouteStep::Redirect), _) => {}
+                _ => return Err(asked.condition(&route, policy)),
             }
         }
         self.keep(&folder, &attempt).await
     }
 
     /// Asks for the file at the address where the route is.
-    async fn download(&self, attempt: &str, route: &Route<'_>, policy: &FetchPolicy) -> Result<Asked, GuestError> {
+    async fn download(&self, attempt: &str, route: &Route<'_>, policy: &FetchPolicy) -> Result<CurlResult, GuestError> {
         let size_max = policy.size_bytes_max.to_string();
         let mut arguments = arguments(route.url(), self.bound_to(route).await?, policy.time_max);
         arguments.extend(["--max-filesize".to_owned(), size_max.clone()]);
@@ -99,7 +99,7 @@ impl QemuGuest {
     /// The addresses that curl is bound to, as its `--resolve` takes them; none if it may look the
     /// host up by itself.
     async fn bound_to(&self, route: &Route<'_>) -> Result<Option<String>, GuestError> {
-        let (Whereabouts::Public, Some(Host::Domain(name))) = (route.whereabouts(), route.url().host()) else {
+        let (HostScope::Public, Some(Host::Domain(name))) = (route.whereabouts(), route.url().host()) else {
             return Ok(None);
         };
         let port = route.url().port_or_known_default().expect("http and https have a default port");
@@ -111,13 +111,13 @@ impl QemuGuest {
         Ok(Some(format!("{name}:{port}:{}", allowed.join(","))))
     }
 
-    fn asked(&self, said: &Said) -> Result<Asked, GuestError> {
+    fn asked(&self, said: &CommandOutput) -> Result<CurlResult, GuestError> {
         self.must_have_run("curl cannot be run", said)?;
         let text = String::from_utf8_lossy(&said.out);
-        Asked::parse(&text, &said.err).ok_or_else(|| self.not_understood("curl", &text.into_owned().into()))
+        CurlResult::parse(&text, &said.err).ok_or_else(|| self.not_understood("curl", &text.into_owned().into()))
     }
 
-    fn must_have_run(&self, what: &str, said: &Said) -> Result<(), GuestError> {
+    fn must_have_run(&self, what: &str, said: &CommandOutput) -> Result<(), GuestError> {
         if said.code != NO_PROGRAM {
             return self.must_be_zero(what, said);
         }
@@ -178,7 +178,7 @@ fn bracketed(address: IpAddr) -> String {
     }
 }
 
-impl Asked {
+impl CurlResult {
     /// Reads what a script prints of curl: its exit code and, on the next line, [`TOLD`]. The
     /// latter is not there if curl was ended.
     fn parse(text: &str, err: &str) -> Option<Self> {
@@ -202,7 +202,7 @@ impl Asked {
     }
 
     /// What its end means, which was no good one.
-    fn trouble(&self, route: &Route<'_>, policy: &FetchPolicy) -> GuestError {
+    fn condition(&self, route: &Route<'_>, policy: &FetchPolicy) -> GuestError {
         match self.code {
             // The name and the connection.
             5..=7 => route.unreachable(&self.why),
@@ -274,17 +274,17 @@ mod tests {
     #[test]
     fn what_curl_prints_is_read() {
         let asked = |code, status, connected, location: Option<&str>, why: &str| {
-            Some(Asked { code, status, connected, location: location.map(str::to_owned), why: why.into() })
+            Some(CurlResult { code, status, connected, location: location.map(str::to_owned), why: why.into() })
         };
-        assert_eq!(Asked::parse("0\n200 0.031415 \n", ""), asked(0, Some(200), true, None, ""));
+        assert_eq!(CurlResult::parse("0\n200 0.031415 \n", ""), asked(0, Some(200), true, None, ""));
         // From Windows; and an address with a blank, as curl passes it on.
         let to = "https://b.test/a b";
-        assert_eq!(Asked::parse(&format!("0\r\n302 0.01 {to}\r\n"), ""), asked(0, Some(302), true, Some(to), ""));
+        assert_eq!(CurlResult::parse(&format!("0\r\n302 0.01 {to}\r\n"), ""), asked(0, Some(302), true, Some(to), ""));
         let err = "curl: (60) SSL certificate problem: self-signed certificate\nMore details here: https://curl.se/docs/sslcerts.html";
         let why = "SSL certificate problem: self-signed certificate";
-        assert_eq!(Asked::parse("60\n000 0.000000 \n", err), asked(60, None, false, None, why));
-        assert_eq!(Asked::parse("63\r\n", ""), asked(63, None, false, None, ""), "it was ended");
-        assert_eq!(Asked::parse("", "curl: not found"), None);
+        assert_eq!(CurlResult::parse("60\n000 0.000000 \n", err), asked(60, None, false, None, why));
+        assert_eq!(CurlResult::parse("63\r\n", ""), asked(63, None, false, None, ""), "it was ended");
+        assert_eq!(CurlResult::parse("", "curl: not found"), None);
     }
 
     #[test]
@@ -295,31 +295,31 @@ mod tests {
             time_max: Duration::from_secs(5),
         };
         let route = Route::from(&url("http://a.test/f?secret"), &policy).unwrap();
-        let trouble = |code, connected| {
-            let asked = Asked { code, status: None, connected, location: None, why: "why".into() };
-            asked.trouble(&route, &policy)
+        let condition = |code, connected| {
+            let asked = CurlResult { code, status: None, connected, location: None, why: "why".into() };
+            asked.condition(&route, &policy)
         };
         let unreachable = GuestError::Unreachable("http://a.test/f cannot be reached: why".into());
         for code in [6, 7, 28, 35, 60, 77] {
-            assert_eq!(trouble(code, false), unreachable, "{code}");
+            assert_eq!(condition(code, false), unreachable, "{code}");
         }
         for code in [1, 18, 52, 56, 92] {
             let undelivered = GuestError::FileNotFound("http://a.test/f was not delivered: why".into());
-            assert_eq!(trouble(code, true), undelivered, "{code}");
+            assert_eq!(condition(code, true), undelivered, "{code}");
         }
         let late = GuestError::FileNotFound("http://a.test/f was not delivered within 5 seconds".into());
-        assert_eq!(trouble(28, true), late);
+        assert_eq!(condition(28, true), late);
         let why = "Operation too slow. Less than 1 bytes/sec transferred the last 30 seconds".into();
-        let stalled = Asked { code: 28, status: Some(200), connected: true, location: None, why };
+        let stalled = CurlResult { code: 28, status: Some(200), connected: true, location: None, why };
         let told = "http://a.test/f was not delivered: the server sent nothing for 30 seconds";
-        assert_eq!(stalled.trouble(&route, &policy), GuestError::FileNotFound(told.into()));
+        assert_eq!(stalled.condition(&route, &policy), GuestError::FileNotFound(told.into()));
         let large = GuestError::FileNotFound("http://a.test/f is larger than the 9 bytes that are taken".into());
-        assert_eq!(trouble(TOO_LARGE, true), large);
-        assert!(matches!(trouble(23, true), GuestError::DiskFull(_)));
+        assert_eq!(condition(TOO_LARGE, true), large);
+        assert!(matches!(condition(23, true), GuestError::DiskFull(_)));
         // Options that it does not know, libraries that it misses, an end by the kernel for want of
         // memory.
         for code in [2, 127, 137] {
-            assert!(matches!(trouble(code, false), GuestError::Driver(DriverError::Unavailable(_))), "{code}");
+            assert!(matches!(condition(code, false), GuestError::Driver(DriverError::Unavailable(_))), "{code}");
         }
     }
 }

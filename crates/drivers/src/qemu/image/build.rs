@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::{About, Downloads, Firmware, Images};
+use super::{Downloads, Firmware, ImageInfo, Images};
 use crate::GuestOs;
 
 /// The kernel parameters of our guests. Most of them leave work out that takes a second under
@@ -76,7 +76,7 @@ impl Images {
             }
             run(&scripts, recipe, folder, progress)?;
             fs::remove_dir_all(&scripts)?;
-            Ok(About {
+            Ok(ImageInfo {
                 os: GuestOs::Linux,
                 kernel_parameters: Some(KERNEL_PARAMETERS.into()),
                 firmware: Firmware::Bios,

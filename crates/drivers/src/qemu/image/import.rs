@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{About, DISK_FILE, Downloads, Images, Progress};
+use super::{DISK_FILE, Downloads, ImageInfo, Images, Progress};
 use crate::GuestOs;
 use crate::qemu::command::UEFI_FILE;
 use crate::qemu::disk::qemu_img;
@@ -103,7 +103,7 @@ impl Images {
                 return wrong(format!("it starts by UEFI, and this host has no {UEFI_FILE}; on Debian, install ovmf"));
             }
             copy(&file, &folder.join(DISK_FILE), &mut |percent| step(percent, "Copying the disk"))?;
-            Ok(About {
+            Ok(ImageInfo {
                 os: import.os,
                 kernel_parameters: None,
                 firmware,

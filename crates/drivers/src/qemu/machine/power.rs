@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::accelerator::Accelerator;
 use super::super::command;
 use super::super::disk;
-use super::super::image::About;
+use super::super::image::ImageInfo;
 use super::super::process::{self, Process};
 use super::super::qmp::Qmp;
 use super::super::record::DiskRecord;
@@ -29,7 +29,7 @@ const END_TIME_MAX: Duration = Duration::from_secs(5);
 const KILL_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Whether a machine that has a process can run its guest.
-enum Awake {
+enum GuestPower {
     Yes,
     /// It waits for a memory that nobody is going to hand to it, or its guest has ended.
     No,
@@ -39,7 +39,7 @@ impl Machine {
     pub async fn ensure_running(mut self) -> Done {
         let Some(process) = &self.process else { return self.start().await };
         let woken = self.wake().await;
-        if let Ok(Awake::No) = woken {
+        if let Ok(GuestPower::No) = woken {
             self.stop(StopMode::Force).await?;
             return self.start().await;
         }
@@ -88,7 +88,7 @@ impl Machine {
             images.register(&id, |draft| {
                 disk::flatten(&present, draft)?;
                 std::fs::rename(&memory, draft.join(MEMORY_FILE))?;
-                Ok(About { warm: Some(shape), ..record.about })
+                Ok(ImageInfo { warm: Some(shape), ..record.about })
             })
         })
         .await
@@ -137,10 +137,10 @@ impl Machine {
 
     /// Lets a machine that stands still go on: one whose host's disk was full, or that was paused
     /// by hand.
-    async fn wake(&self) -> Result<Awake, DriverError> {
+    async fn wake(&self) -> Result<GuestPower, DriverError> {
         let mut qmp = Qmp::connect(&self.folder).await.map_err(of_wire)?;
         match qmp.status().await.map_err(of_wire)?.as_str() {
-            "inmigrate" | "shutdown" | "guest-panicked" | "internal-error" => return Ok(Awake::No),
+            "inmigrate" | "shutdown" | "guest-panicked" | "internal-error" => return Ok(GuestPower::No),
             "paused" | "io-error" | "prelaunch" => {
                 self.host.parts.capacity.admit_disk(self.folder.path())?;
                 warm::forget(&self.present()).map_err(of_host)?;
@@ -148,7 +148,7 @@ impl Machine {
             }
             _ => {}
         }
-        Ok(Awake::Yes)
+        Ok(GuestPower::Yes)
     }
 
     /// Afterwards it is off because somebody has asked for it, whatever it was off for before.
@@ -197,7 +197,7 @@ impl Machine {
                 if let Ok(ended) = tokio::time::timeout(ASK_AGAIN, process.ended()).await {
                     return ended.map(|()| true).map_err(of_host);
                 }
-                if let Ok(Awake::No) = woken {
+                if let Ok(GuestPower::No) = woken {
                     return Ok(false);
                 }
             }

@@ -2,7 +2,7 @@ use super::*;
 use crate::conformance::{self, Program, Subject};
 use crate::sim::tests::{HastyClock, Sim, agent, minutes, policy, spec};
 use crate::sim::{Pace, SimClock};
-use crate::{Aside, FileFormat, GuestError, Mishap};
+use crate::{Aside, FileFormat, GuestError, Incident};
 use cloudpc_model::{Clock, Power, Timestamp};
 use proptest::prelude::*;
 use std::future::poll_fn;
@@ -14,7 +14,7 @@ use std::task::Poll;
 async fn a_reprovision_replaces_the_disk_and_its_undo_brings_it_back() {
     let sim = Sim::new(1);
     let (spec, tag) = (spec(1), Tag("action-1".into()));
-    sim.driver.seed(&spec, Ailment::default()).unwrap();
+    sim.driver.seed(&spec, ScriptedCondition::default()).unwrap();
     let guest = sim.driver.guest(spec.id).await.unwrap();
     guest.write_file("C:\\here", b"before").await.unwrap();
 
@@ -38,7 +38,7 @@ async fn a_reprovision_replaces_the_disk_and_its_undo_brings_it_back() {
     let asides = vec![Aside { tag: tag.clone(), size_bytes: (32 << 30) + 6 }];
     assert_eq!(
         observed,
-        Observed { power: Power::Running, boots: 2, spec: image, disk: Some(tag.clone()), asides, trouble: None }
+        Observed { power: Power::Running, boots: 2, spec: image, disk: Some(tag.clone()), asides, condition: None }
     );
 
     sim.driver.ensure_stopped(spec.id, StopMode::Force).await.unwrap();
@@ -47,7 +47,10 @@ async fn a_reprovision_replaces_the_disk_and_its_undo_brings_it_back() {
     guest.wait_ready().await.unwrap();
     assert_eq!(guest.read_file("C:\\here").await, Ok(Some(b"before".to_vec())));
     let observed = sim.driver.observe(spec.id).await.unwrap();
-    assert_eq!(observed, Observed { power: Power::Running, boots: 3, spec, disk: None, asides: vec![], trouble: None });
+    assert_eq!(
+        observed,
+        Observed { power: Power::Running, boots: 3, spec, disk: None, asides: vec![], condition: None }
+    );
 }
 
 /// A simulation on disk, opened anew at each death.
@@ -69,8 +72,8 @@ impl Subject for OnDisk {
         self.sim.driver.configure(Pace::default(), vec![agent()]);
     }
 
-    async fn befall(&self, id: CloudPcId, mishap: Mishap) {
-        self.sim.driver.befall(id, mishap).unwrap();
+    async fn inject(&self, id: CloudPcId, incident: Incident) {
+        self.sim.driver.inject(id, incident).unwrap();
     }
 
     fn spec(&self, number: u32) -> MachineSpec {

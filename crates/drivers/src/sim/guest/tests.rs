@@ -1,6 +1,6 @@
 use super::*;
 use crate::sim::tests::{Sim, agent, minutes, policy, spec};
-use crate::sim::{Ailment, FULL_DISK_FREE_BYTES, Pace};
+use crate::sim::{FULL_DISK_FREE_BYTES, Pace, ScriptedCondition};
 use crate::{Driver, StopMode};
 use cloudpc_model::Clock;
 use futures_util::FutureExt;
@@ -13,7 +13,7 @@ fn url() -> Url {
     agent().url.parse().unwrap()
 }
 
-async fn guest(sim: &Sim, ailment: Ailment, artifact: Artifact) -> Box<dyn Guest> {
+async fn guest(sim: &Sim, ailment: ScriptedCondition, artifact: Artifact) -> Box<dyn Guest> {
     sim.driver.configure(Pace::default(), vec![artifact]);
     sim.driver.seed(&spec(1), ailment).unwrap();
     sim.driver.guest(spec(1).id).await.unwrap()
@@ -29,7 +29,7 @@ async fn deploy(guest: &dyn Guest) -> Result<Exit, GuestError> {
 #[tokio::test]
 async fn an_agent_whose_installer_succeeds_is_installed_once() {
     let sim = Sim::new(1);
-    let guest = guest(&sim, Ailment::default(), agent()).await;
+    let guest = guest(&sim, ScriptedCondition::default(), agent()).await;
     let start = sim.clock.now();
     guest.fetch(&tag(), &url(), &policy()).await.unwrap();
     let fetched = sim.clock.now();
@@ -48,9 +48,9 @@ async fn an_agent_whose_installer_succeeds_is_installed_once() {
 
 #[tokio::test]
 async fn each_ailment_shows_where_it_should() {
-    let full = Ailment { disk_full: true, ..Ailment::default() };
-    let cut_off = Ailment { no_network: true, ..Ailment::default() };
-    let broken = Ailment { install_exit_code: Some(1603), ..Ailment::default() };
+    let full = ScriptedCondition { disk_full: true, ..ScriptedCondition::default() };
+    let cut_off = ScriptedCondition { no_network: true, ..ScriptedCondition::default() };
+    let broken = ScriptedCondition { install_exit_code: Some(1603), ..ScriptedCondition::default() };
 
     let sim = Sim::new(1);
     let full = guest(&sim, full, agent()).await;
@@ -72,7 +72,7 @@ async fn each_ailment_shows_where_it_should() {
 #[tokio::test]
 async fn a_guest_that_hangs_never_answers() {
     let sim = Sim::new(1);
-    let guest = guest(&sim, Ailment { guest_hangs: true, ..Ailment::default() }, agent()).await;
+    let guest = guest(&sim, ScriptedCondition { guest_hangs: true, ..ScriptedCondition::default() }, agent()).await;
     let mut wait = guest.wait_ready();
     for _ in 0..3 {
         assert!((&mut wait).now_or_never().is_none());
@@ -84,7 +84,7 @@ async fn a_guest_that_hangs_never_answers() {
 #[tokio::test]
 async fn a_guest_that_is_off_is_waited_for() {
     let sim = Sim::new(1);
-    let guest = guest(&sim, Ailment::default(), agent()).await;
+    let guest = guest(&sim, ScriptedCondition::default(), agent()).await;
     sim.driver.ensure_stopped(spec(1).id, StopMode::Force).await.unwrap();
     let mut wait = guest.wait_ready();
     assert!((&mut wait).now_or_never().is_none());
@@ -98,14 +98,14 @@ async fn a_guest_that_is_off_is_waited_for() {
 async fn what_an_artifact_declares_is_what_the_guest_finds() {
     let sim = Sim::new(1);
     let page = Artifact { format: "html".into(), ..agent() };
-    let page = guest(&sim, Ailment::default(), page).await;
+    let page = guest(&sim, ScriptedCondition::default(), page).await;
     page.fetch(&tag(), &url(), &policy()).await.unwrap();
     assert_eq!(page.format(&tag()).await, Ok(FileFormat::Unknown));
     assert_eq!(page.run(&tag(), &[]).await.unwrap().code, BAD_FORMAT_EXIT_CODE);
 
     let sim = Sim::new(1);
     let failing = Artifact { exit_code: 5, install_ms: Some(1_000), ..agent() };
-    let failing = guest(&sim, Ailment::default(), failing).await;
+    let failing = guest(&sim, ScriptedCondition::default(), failing).await;
     failing.fetch(&tag(), &url(), &policy()).await.unwrap();
     let start = sim.clock.now();
     assert_eq!(failing.run(&tag(), &[]).await.unwrap().code, 5);
@@ -124,7 +124,7 @@ async fn what_an_artifact_declares_is_what_the_guest_finds() {
 #[tokio::test]
 async fn a_run_that_hangs_ends_by_being_killed_or_by_a_restart() {
     let sim = Sim::new(1);
-    let guest = guest(&sim, Ailment { install_hangs: true, ..Ailment::default() }, agent()).await;
+    let guest = guest(&sim, ScriptedCondition { install_hangs: true, ..ScriptedCondition::default() }, agent()).await;
     guest.fetch(&tag(), &url(), &policy()).await.unwrap();
     let one = tag();
     let mut run = guest.run(&one, &[]);
@@ -149,13 +149,13 @@ async fn a_run_that_was_dropped_goes_on_and_is_joined_also_by_the_next_process()
     let directory = tempfile::tempdir().unwrap();
     let sim = Sim::new(1);
     let sim = Sim::open(1, sim.clock, Some(directory.path()));
-    let guest_1 = guest(&sim, Ailment::default(), agent()).await;
+    let guest_1 = guest(&sim, ScriptedCondition::default(), agent()).await;
     guest_1.fetch(&tag(), &url(), &policy()).await.unwrap();
     let start = sim.clock.now();
     assert!(guest_1.run(&tag(), &[]).now_or_never().is_none());
     sim.clock.0.advance(minutes(1)).await;
     let next = Sim::open(2, sim.clock.clone(), Some(directory.path()));
-    let guest_2 = guest(&next, Ailment::default(), agent()).await;
+    let guest_2 = guest(&next, ScriptedCondition::default(), agent()).await;
     assert_eq!(guest_2.run(&tag(), &[]).await.unwrap().code, 0);
     assert!((90..=150).contains(&sim.clock.now().since(start).as_secs()), "as long as one run");
     assert_eq!(next.driver.installed_agents(spec(1).id), ["agent.msi"]);
@@ -167,7 +167,7 @@ async fn a_run_that_was_dropped_goes_on_and_is_joined_also_by_the_next_process()
 #[tokio::test]
 async fn a_small_file_has_a_limit() {
     let sim = Sim::new(1);
-    let guest = guest(&sim, Ailment::default(), agent()).await;
+    let guest = guest(&sim, ScriptedCondition::default(), agent()).await;
     guest.write_file("a", &vec![0; FILE_BYTES_MAX]).await.unwrap();
     assert!(guest.write_file("a", &vec![0; FILE_BYTES_MAX + 1]).await.is_err());
     assert_eq!(guest.read_file("a").await.unwrap().unwrap().len(), FILE_BYTES_MAX);

@@ -6,18 +6,18 @@ use cloudpc_store::WriteMode;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-struct World {
+struct TestTickets {
     tickets: Tickets,
     clock: SimClock,
     directory: TempDir,
 }
 
-fn world() -> World {
+fn world() -> TestTickets {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
     let clock = SimClock::paused(Timestamp(0));
     let tickets = Tickets::new(store, Arc::new(clock.clone()), Arc::new(SeededRng::new(1)));
-    World { tickets, clock, directory }
+    TestTickets { tickets, clock, directory }
 }
 
 fn admission(tenant: u128, caller: usize) -> Admission {
@@ -39,7 +39,7 @@ fn admission(tenant: u128, caller: usize) -> Admission {
 
 #[tokio::test]
 async fn a_ticket_is_good_once_and_not_for_long() {
-    let World { tickets, clock, directory: _directory } = world();
+    let TestTickets { tickets, clock, directory: _directory } = world();
     let mut issued = Vec::new();
     for caller in 0..4 {
         issued.push(tickets.issue(&admission(1, caller)).await.unwrap());
@@ -66,7 +66,7 @@ async fn a_ticket_is_good_once_and_not_for_long() {
 
 #[tokio::test]
 async fn a_ticket_outlives_a_restart_and_cannot_be_read_in_the_database() {
-    let World { tickets, clock, directory } = world();
+    let TestTickets { tickets, clock, directory } = world();
     let ticket = tickets.issue(&admission(1, 1)).await.unwrap();
     drop(tickets);
     for file in std::fs::read_dir(directory.path()).unwrap() {
@@ -95,7 +95,7 @@ async fn of_many_who_show_a_ticket_at_once_one_gets_in() {
 
 #[tokio::test]
 async fn one_caller_takes_no_ticket_from_others_and_one_tenant_none_from_others() {
-    let World { tickets, clock, directory: _directory } = world();
+    let TestTickets { tickets, clock, directory: _directory } = world();
     let mut issued = Vec::new();
     for _ in 0..CALLER_TICKETS_MAX {
         issued.push(tickets.issue(&admission(1, 0)).await.unwrap());

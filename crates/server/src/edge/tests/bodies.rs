@@ -36,7 +36,7 @@ fn chunked(head: &str, bytes: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_body_may_be_so_large_and_no_larger() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let caller = with_token(&world.administrator().await);
     for (head, bytes_max) in [(caller.as_str(), BODY_BYTES_MAX), (HEAD, STRANGER_BODY_BYTES_MAX)] {
         let over = format!("413 Payload Too Large: RequestEntityTooLarge: The body is larger than {bytes_max} bytes.");
@@ -58,7 +58,7 @@ async fn a_body_may_be_so_large_and_no_larger() {
 
 #[tokio::test]
 async fn a_token_is_checked_before_the_body_is_read() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     for path in ["/beta/$batch", "/v1.0/deviceManagement/virtualEndpoint/externalPartners", "/_cloudpc/scenario"] {
         for token in ["", "Authorization: Bearer forged\r\n"] {
             let mut stream = world.connect().await;
@@ -78,7 +78,7 @@ async fn a_token_is_checked_before_the_body_is_read() {
 
 #[tokio::test]
 async fn a_client_may_wait_to_be_told_to_go_on() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let ask = async |bytes: usize| {
         let mut stream = world.connect().await;
         let head = format!("{HEAD}Content-Length: {bytes}\r\nExpect: 100-continue\r\n\r\n");
@@ -96,7 +96,7 @@ async fn a_client_may_wait_to_be_told_to_go_on() {
 
 #[tokio::test]
 async fn a_body_has_to_come_in_time() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let clock = StandingClock::new();
     let begun = format!("{HEAD}Content-Length: 5\r\n\r\nhell");
     let (mut slow, mut slower) = (world.connect().await, world.connect().await);
@@ -116,7 +116,7 @@ async fn a_body_has_to_come_in_time() {
 
 #[tokio::test]
 async fn how_a_body_may_be_framed() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let mut table = String::new();
     for (what, headers_and_body) in [
         ("no body", "\r\n"),
@@ -167,7 +167,7 @@ async fn how_a_body_may_be_framed() {
 
 #[tokio::test]
 async fn a_compressed_body_is_never_unpacked() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let token = world.administrator().await;
     let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
     for _ in 0..64 {

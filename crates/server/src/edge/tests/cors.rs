@@ -5,7 +5,7 @@ use super::*;
 const ORIGIN: &str = "Origin: https://portal.test\r\n";
 
 /// The headers of an answer that are about origins, in order.
-async fn told_to_browsers(world: &World, line: &str, headers: &str) -> String {
+async fn told_to_browsers(world: &TestServer, line: &str, headers: &str) -> String {
     let answer = world.exchange(format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n")).await;
     let mut lines = answer.lines().take_while(|line| !line.is_empty());
     let status = lines.next().unwrap().to_owned();
@@ -23,7 +23,7 @@ fn open_to(origins: &[&str]) -> Config {
 
 #[tokio::test]
 async fn a_preflight_request_needs_no_token() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let asks = format!(
         "{ORIGIN}Access-Control-Request-Method: PATCH\r\nAccess-Control-Request-Headers: authorization,content-type\r\n"
     );
@@ -49,7 +49,7 @@ async fn a_preflight_request_needs_no_token() {
 
 #[tokio::test]
 async fn answers_and_refusals_may_be_read_by_pages() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     for line in ["GET /beta/$metadata", "GET /beta/me/cloudPCs", "POST /common/oauth2/v2.0/token"] {
         let told = told_to_browsers(&world, line, ORIGIN).await;
         let (_, about) = told.split_once('\n').unwrap();
@@ -65,7 +65,7 @@ async fn answers_and_refusals_may_be_read_by_pages() {
 
 #[tokio::test]
 async fn pages_of_people_and_administration_are_closed_to_other_origins() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     for line in ["GET /devicelogin", "GET /desktop/x", "GET /_cloudpc/apps", "GET /healthz", "GET /"] {
         let told = told_to_browsers(&world, line, ORIGIN).await;
         assert!(!told.contains("access-control"), "{line} {told}");
@@ -77,9 +77,9 @@ async fn pages_of_people_and_administration_are_closed_to_other_origins() {
 
 #[tokio::test]
 async fn origins_may_be_named_or_none_allowed() {
-    let named = World::with(Limits::default(), open_to(&["https://portal.test"])).await;
-    let closed = World::with(Limits::default(), open_to(&[])).await;
-    let allows = async |world: &World, origin: &str| {
+    let named = TestServer::with(Limits::default(), open_to(&["https://portal.test"])).await;
+    let closed = TestServer::with(Limits::default(), open_to(&[])).await;
+    let allows = async |world: &TestServer, origin: &str| {
         let told = told_to_browsers(world, "GET /beta/$metadata", &format!("Origin: {origin}\r\n")).await;
         assert!(!told.contains("credentials"), "{told}");
         told.lines().find_map(|line| line.strip_prefix("access-control-allow-origin: ").map(str::to_owned))

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
 use cloudpc_model::{AppId, AuditEntry, CloudPcId, ImageId, SnapshotId, TenantId, UserId};
-use cloudpc_store::{App as Application, User};
+use cloudpc_store::{Application, User};
 use futures_util::stream::BoxStream;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::HeaderMap;
@@ -73,8 +73,8 @@ impl Driver for Screen {
 }
 
 /// A server whose machines have one screen between them.
-struct Room {
-    world: World,
+struct DesktopServer {
+    world: TestServer,
     clock: SimClock,
     screen: UnixListener,
     novnc: TempDir,
@@ -84,7 +84,7 @@ struct Room {
 
 type Socket = WebSocketStream<TcpStream>;
 
-impl Room {
+impl DesktopServer {
     async fn new() -> Self {
         let novnc = tempfile::tempdir().unwrap();
         std::fs::create_dir(novnc.path().join("core")).unwrap();
@@ -98,12 +98,12 @@ impl Room {
         let host_clock: Arc<dyn cloudpc_model::Clock> = Arc::new(clock.clone());
         let rng: Arc<dyn cloudpc_model::Rng> = Arc::new(SeededRng::new(3));
         let path = novnc.path().to_owned();
-        let world = World::with_app(Limits::default(), Config::default(), async |app| {
+        let world = TestServer::with_app(Limits::default(), Config::default(), async |app| {
             let desktops = Arc::new(Desktops::new(&app.store, &host_clock, &rng, path));
             let fleet = include_str!("../../../tests/server/world.toml");
             let prepared = scenario::prepare(&app, None, fleet).await.unwrap();
             scenario::load(&app, prepared).await.unwrap();
-            App::from(app::Parts {
+            App::from(app::AppState {
                 driver: Arc::new(Screen(socket)),
                 desktops,
                 edge: app.edge.clone(),
@@ -112,7 +112,7 @@ impl Room {
                 clock: Arc::clone(&app.clock),
                 monotonic: Arc::clone(&app.monotonic),
                 rng: Arc::clone(&app.rng),
-                lasting: Default::default(),
+                response_cache: Default::default(),
                 signer: app.signer.clone(),
                 identity: Arc::clone(&app.identity),
                 fidelity: app.fidelity,
@@ -262,7 +262,7 @@ async fn closed_with(socket: &mut Socket) -> CloseCode {
 
 #[tokio::test]
 async fn bytes_go_both_ways_until_the_screen_ends() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let (mut socket, mut screen) = room.looking().await;
     screen.write_all(GREETING).await.unwrap();
     assert_eq!(next(&mut socket).await.into_data(), GREETING);
@@ -290,7 +290,7 @@ async fn bytes_go_both_ways_until_the_screen_ends() {
 
 #[tokio::test]
 async fn the_screen_is_let_go_when_the_browser_leaves() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let (socket, mut screen) = room.looking().await;
     drop(socket);
     assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
@@ -298,7 +298,7 @@ async fn the_screen_is_let_go_when_the_browser_leaves() {
 
 #[tokio::test]
 async fn when_the_service_stops_the_browser_is_told_and_waited_for() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let (mut socket, mut screen) = room.looking().await;
     let (ticket, cookie) = room.page().await;
     let closing = room.app().desktops.close();
@@ -314,7 +314,7 @@ async fn when_the_service_stops_the_browser_is_told_and_waited_for() {
 
 #[tokio::test]
 async fn a_ticket_opens_one_page_and_a_page_one_socket() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let ticket = room.ticket(&room.admission().await).await;
     let looked_for = room.world.ask(&format!("HEAD /desktop/{ticket}"), "").await;
     assert!(looked_for.starts_with("405"), "{looked_for}");
@@ -333,7 +333,7 @@ async fn a_ticket_opens_one_page_and_a_page_one_socket() {
 
 #[tokio::test]
 async fn whoever_is_not_admitted_stays_outside() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let refused = async |ticket: &str| room.open(ticket).await.lines().next().unwrap().to_owned();
 
     let good = room.ticket(&room.admission().await).await;
@@ -367,7 +367,7 @@ async fn whoever_is_not_admitted_stays_outside() {
 
 #[tokio::test]
 async fn a_page_says_why_there_is_nothing_to_see() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     std::fs::remove_file(room.novnc.path().join("core/rfb.js")).unwrap();
     let page = room.open(&room.ticket(&room.admission().await).await).await;
     assert!(page.starts_with("HTTP/1.1 503 ") && page.contains("apt-get install novnc"), "{page}");
@@ -378,7 +378,7 @@ async fn a_page_says_why_there_is_nothing_to_see() {
 
 #[tokio::test]
 async fn a_page_loads_what_it_needs_and_nothing_else() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let page = room.open(&room.ticket(&room.admission().await).await).await;
     let host = room.world.plain;
     let policy = page.lines().find_map(|line| line.strip_prefix("content-security-policy: ")).unwrap();
@@ -406,7 +406,7 @@ async fn a_page_loads_what_it_needs_and_nothing_else() {
 
 #[tokio::test]
 async fn a_message_is_taken_at_the_limit_and_no_longer() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let (mut socket, mut screen) = room.looking().await;
     let longest = vec![7; MESSAGE_BYTES_MAX];
     let mut said = vec![0; MESSAGE_BYTES_MAX];
@@ -425,7 +425,7 @@ async fn a_message_is_taken_at_the_limit_and_no_longer() {
 
 #[tokio::test]
 async fn a_browser_that_says_nothing_is_given_up() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let (mut socket, mut screen) = room.looking().await;
     let time = StandingClock::new();
     // Reading answers the question whether anybody is there.
@@ -442,7 +442,7 @@ async fn a_browser_that_says_nothing_is_given_up() {
 
 #[tokio::test]
 async fn one_caller_does_not_use_up_the_connections_to_a_machine() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let viewing = room.viewing().await;
     let (ticket, cookie) = room.page_of(&viewing).await;
     let mut open = Vec::new();
@@ -469,7 +469,7 @@ const UPDATE_REQUEST: &[u8] = b"\x03\x01\0\0\0\0\x05\0\x03\x20";
 
 #[tokio::test]
 async fn who_may_only_read_sees_the_screen_and_does_nothing_to_it() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let viewing = room.viewing().await;
     let page = room.open(&room.ticket(&viewing).await).await;
     assert!(page.contains("id=\"screen\" data-view-only>"), "{page}");
@@ -493,7 +493,7 @@ async fn who_may_only_read_sees_the_screen_and_does_nothing_to_it() {
 
 #[tokio::test]
 async fn who_may_write_controls_the_machine() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let page = room.open(&room.ticket(&room.admission().await).await).await;
     assert!(page.contains("id=\"screen\">"), "{page}");
     room.screen.accept().await.unwrap();
@@ -507,7 +507,7 @@ async fn who_may_write_controls_the_machine() {
 
 #[tokio::test]
 async fn the_audit_log_has_every_desktop_that_was_opened_and_by_whom() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let rows = async || {
         let rows = room.app().store.read(|reader| reader.audit_list(TENANT.parse().unwrap(), None, 9)).await.unwrap();
         let told = |row: &AuditEntry| {
@@ -528,7 +528,7 @@ async fn the_audit_log_has_every_desktop_that_was_opened_and_by_whom() {
 
 #[tokio::test]
 async fn a_ticket_is_worth_no_more_than_its_caller_may_do_when_it_is_used() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let alan = Admission { caller: room.user(ALAN).await, ..room.admission().await };
     let (unopened, lost) = (room.ticket(&alan).await, room.ticket(&room.viewing().await).await);
     let (ticket, cookie) = room.page_of(&alan).await;
@@ -549,7 +549,7 @@ async fn a_ticket_is_worth_no_more_than_its_caller_may_do_when_it_is_used() {
 
 #[tokio::test]
 async fn tickets_keys_and_desktops_end_with_their_application() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let (mut others, _screen) = room.looking_as(&room.viewing().await).await;
     let unopened = room.ticket(&room.admission().await).await;
     let (ticket, cookie) = room.page().await;
@@ -569,7 +569,7 @@ async fn tickets_keys_and_desktops_end_with_their_application() {
 
 #[tokio::test]
 async fn a_desktop_ends_when_its_caller_may_only_read_from_now_on() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let alan = Admission { caller: room.user(ALAN).await, ..room.admission().await };
     let (mut socket, mut screen) = room.looking_as(&alan).await;
     room.change_user(ALAN, |user| User { permissions: vec!["CloudPC.Read.All".into()], ..user }).await;
@@ -579,7 +579,7 @@ async fn a_desktop_ends_when_its_caller_may_only_read_from_now_on() {
 
 #[tokio::test]
 async fn a_desktop_ends_when_its_user_is_disabled() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let caller = room.user(ADA).await;
     let owner = caller.user.as_ref().map(|user| user.id);
     let (mut socket, _screen) = room.looking_as(&Admission { caller, owner, ..room.admission().await }).await;
@@ -589,7 +589,7 @@ async fn a_desktop_ends_when_its_user_is_disabled() {
 
 #[tokio::test]
 async fn a_change_that_nobody_tells_of_ends_a_desktop_before_long() {
-    let room = Room::new().await;
+    let room = DesktopServer::new().await;
     let (_socket, mut screen) = room.looking().await;
     room.change(WRITER, false, |app| Application { enabled: false, ..app }).await;
     let time = StandingClock::new();

@@ -9,7 +9,7 @@ const HEADERS_MAX: usize = 100;
 
 #[tokio::test]
 async fn a_url_may_be_so_long_and_no_longer() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let path = |bytes: usize| format!("/{}", "a".repeat(bytes - 1));
     let at_limit = world.ask(&format!("GET {}", path(URL_BYTES_MAX)), "").await;
     assert!(at_limit.starts_with("404 Not Found: ResourceNotFound"), "{at_limit}");
@@ -30,7 +30,7 @@ async fn a_url_may_be_so_long_and_no_longer() {
 
 #[tokio::test]
 async fn headers_may_be_so_many_and_so_large() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     // Host and Connection are among them.
     let many = |count: usize| (2..count).map(|n| format!("x-{n}: 1\r\n")).collect::<String>();
     assert_eq!(world.ask("GET /healthz", &many(HEADERS_MAX)).await, "200 OK: ok");
@@ -45,7 +45,7 @@ async fn headers_may_be_so_many_and_so_large() {
 
 #[tokio::test]
 async fn a_head_has_to_come_in_time() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let clock = StandingClock::new();
     for begun in ["", "GET /healthz HT", "GET /healthz HTTP/1.1\r\nHost: a\r\nx-slow: "] {
         let mut stream = world.connect().await;
@@ -63,7 +63,7 @@ async fn a_head_has_to_come_in_time() {
 
 #[tokio::test]
 async fn a_connection_on_which_nothing_more_is_asked_is_closed() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let mut stream = world.connect().await;
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     assert!(answer(&mut stream).await.ends_with("ok"));
@@ -79,7 +79,7 @@ async fn links_have_the_scheme_and_host_that_a_trusted_proxy_names() {
     for (trusted, believed) in [(None, false), (Some("192.0.2.0/24"), false), (Some("127.0.0.0/8"), true)] {
         let mut config = Config::default();
         config.server.trusted_proxies.extend(trusted.map(|network| network.parse::<ipnet::IpNet>().unwrap()));
-        let world = World::with(Limits::default(), config).await;
+        let world = TestServer::with(Limits::default(), config).await;
         for (forwarded, base) in [
             ("", "http://pc.test"),
             ("X-Forwarded-Proto: http\r\n", "http://pc.test"),
@@ -104,7 +104,7 @@ async fn links_have_the_scheme_and_host_that_a_trusted_proxy_names() {
 
 #[tokio::test]
 async fn a_name_that_is_not_ours_is_misdirected() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     for path in ["/", "/healthz", "/devicelogin", "/beta/$metadata", "/common/oauth2/v2.0/token"] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: rebind.evil.test:8365\r\nConnection: close\r\n\r\n");
         let answer = world.exchange(request).await;
@@ -121,7 +121,7 @@ async fn a_name_that_is_not_ours_is_misdirected() {
 
 #[tokio::test]
 async fn what_a_request_may_look_like() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let mut table = String::new();
     for (what, request) in [
         ("HTTP/1.0 without a host", "GET /healthz HTTP/1.0\r\n\r\n"),
@@ -186,7 +186,7 @@ async fn what_a_request_may_look_like() {
 
 #[tokio::test]
 async fn head_is_get_without_its_body() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     for path in ["/healthz", "/nowhere", "/beta/$metadata", "/beta/me/cloudPCs", "/_cloudpc/clock"] {
         let get = world.exchange(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await;
         let head = world.exchange(format!("HEAD {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await;
@@ -207,7 +207,7 @@ async fn head_is_get_without_its_body() {
 
 #[tokio::test]
 async fn requests_may_follow_each_other_without_waiting() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let one = "POST /test/length HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
     let last = "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let answers = world.exchange(one.repeat(50) + last).await;
@@ -229,7 +229,7 @@ async fn requests_may_follow_each_other_without_waiting() {
 
 #[tokio::test]
 async fn a_client_that_will_send_no_more_still_gets_its_answer() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let mut stream = world.connect().await;
     stream.write_all(b"GET /test/wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
     stream.shutdown().await.unwrap();
@@ -240,7 +240,7 @@ async fn a_client_that_will_send_no_more_still_gets_its_answer() {
 
 #[tokio::test]
 async fn a_client_names_its_request_within_reason() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let longest = "a".repeat(CLIENT_REQUEST_ID_BYTES_MAX);
     let mut echoed = Vec::new();
     for id in [longest.as_str(), &format!("{longest}a"), "with blank", "<script>", ""] {
@@ -258,7 +258,7 @@ async fn a_client_names_its_request_within_reason() {
 
 #[tokio::test]
 async fn a_panic_becomes_an_error_with_its_ids() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let answer = world.exchange("GET /test/panic HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     let told = told(&answer);
     assert_eq!(told, "500 Internal Server Error: InternalServerError: The service could not complete the request.");
@@ -270,7 +270,7 @@ async fn a_panic_becomes_an_error_with_its_ids() {
 
 #[tokio::test]
 async fn a_challenge_is_as_graph_writes_it_and_carries_nothing_of_the_senders() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let ask = async |authorization: &str| {
         let request =
             format!("GET /beta/me HTTP/1.1\r\nHost: Cloudpc.test:8366\r\nConnection: close\r\n{authorization}\r\n");

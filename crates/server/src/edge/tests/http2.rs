@@ -7,7 +7,7 @@ use h2::{Reason, RecvStream};
 use super::*;
 
 /// A client over TLS; its connection runs in the background and ends with a reason.
-async fn client(world: &World) -> (SendRequest<Bytes>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
+async fn client(world: &TestServer) -> (SendRequest<Bytes>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
     let stream = world.secure("localhost", &["h2"]).await.unwrap();
     // More streams than the server allows until it has said so, or its limit would never be met.
     let builder =
@@ -32,7 +32,7 @@ async fn text(mut body: RecvStream) -> String {
 
 #[tokio::test]
 async fn one_connection_carries_many_requests() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let (send, _connection) = client(&world).await;
     let asked = (0..50).map(|_| {
         let mut send = send.clone();
@@ -55,7 +55,7 @@ async fn one_connection_carries_many_requests() {
 
 #[tokio::test]
 async fn bodies_and_urls_have_the_same_limits() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let (mut send, _connection) = client(&world).await;
     let authorization = format!("Bearer {}", world.administrator().await);
     let mut post = async |path: &str, bytes: usize| {
@@ -81,7 +81,7 @@ async fn bodies_and_urls_have_the_same_limits() {
 
 #[tokio::test]
 async fn more_streams_than_there_may_be_are_refused() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let (mut send, _connection) = client(&world).await;
     let asked: Vec<_> =
         (0..STREAMS_MAX + 10).map(|_| send.send_request(request("/test/wait"), true).unwrap().0).collect();
@@ -102,7 +102,7 @@ async fn more_streams_than_there_may_be_are_refused() {
 
 #[tokio::test]
 async fn a_client_that_asks_and_takes_back_again_and_again_is_sent_away() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let (mut send, connection) = client(&world).await;
     for _ in 0..RESETS_MAX * 10 {
         let Ok((_, mut stream)) = send.send_request(request("/test/wait"), true) else { break };
@@ -116,7 +116,7 @@ async fn a_client_that_asks_and_takes_back_again_and_again_is_sent_away() {
 
 #[tokio::test]
 async fn it_works_without_tls_for_clients_that_know() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let (mut send, connection) = h2::client::handshake(world.connect().await).await.unwrap();
     tokio::spawn(connection);
     let (answer, _) = send.send_request(request("/healthz"), true).unwrap();
@@ -125,7 +125,7 @@ async fn it_works_without_tls_for_clients_that_know() {
 
 #[tokio::test]
 async fn a_connection_on_which_nobody_is_there_is_closed() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let mut stream = world.connect().await;
     // It begins as it should and then is silent: it answers no ping.
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
@@ -141,7 +141,7 @@ async fn a_connection_on_which_nobody_is_there_is_closed() {
 
 #[tokio::test]
 async fn a_connection_that_nobody_uses_is_closed_and_one_with_a_request_is_not() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let (mut idle, idle_connection) = client(&world).await;
     let (answer, _) = idle.send_request(request("/healthz"), true).unwrap();
     assert_eq!(answer.await.unwrap().status(), 200);
@@ -163,7 +163,7 @@ async fn a_connection_that_nobody_uses_is_closed_and_one_with_a_request_is_not()
 /// A client that lets the server send nothing, and asks for this path on as many streams as there
 /// may be.
 async fn silent(
-    world: &World,
+    world: &TestServer,
     path: &str,
 ) -> (Vec<h2::client::ResponseFuture>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
     let stream = world.connect().await;
@@ -178,7 +178,7 @@ async fn silent(
 
 #[tokio::test]
 async fn streams_whose_client_takes_nothing_are_reset_and_their_connection_ends() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     for path in ["/beta/$metadata", "/beta/me/cloudPCs"] {
         let (asked, connection) = silent(&world, path).await;
         let mut bodies = Vec::new();
@@ -208,7 +208,7 @@ async fn streams_whose_client_takes_nothing_are_reset_and_their_connection_ends(
 
 #[tokio::test]
 async fn a_client_that_takes_a_little_and_stops_is_reset_too() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let (mut send, _connection) = client(&world).await;
     let (answer, _) = send.send_request(request(&format!("/test/large/{}", 1024 * 1024)), true).unwrap();
     let mut body = answer.await.unwrap().into_body();
@@ -235,7 +235,7 @@ async fn a_client_that_takes_a_little_and_stops_is_reset_too() {
 #[tokio::test]
 async fn a_client_that_is_slow_and_goes_on_gets_all_of_its_answer() {
     const BYTES: usize = 200_000;
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let (mut send, _connection) = client(&world).await;
     let (answer, _) = send.send_request(request(&format!("/test/large/{BYTES}")), true).unwrap();
     let (head, mut body) = answer.await.unwrap().into_parts();
@@ -257,7 +257,7 @@ async fn a_client_that_is_slow_and_goes_on_gets_all_of_its_answer() {
 
 #[tokio::test]
 async fn a_client_that_takes_a_piece_now_and_then_is_reset() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let (mut send, _connection) = client(&world).await;
     let (answer, _) = send.send_request(request(&format!("/test/large/{}", 1024 * 1024)), true).unwrap();
     let mut body = answer.await.unwrap().into_body();
@@ -282,7 +282,7 @@ async fn a_client_that_takes_a_piece_now_and_then_is_reset() {
 
 #[tokio::test]
 async fn a_client_that_keeps_its_connection_open_after_its_end_is_cut_off() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let mut stream = world.connect().await;
     // It answers every PING, says nothing else, and does not close the connection on GOAWAY.
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();

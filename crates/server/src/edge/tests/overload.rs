@@ -10,7 +10,7 @@ fn limits(connections: usize, peer_connections: usize) -> Limits {
 }
 
 /// Connections whose last answer has been taken, in the order in which they were opened.
-async fn idle(world: &World, count: usize) -> Vec<TcpStream> {
+async fn idle(world: &TestServer, count: usize) -> Vec<TcpStream> {
     let clock = StandingClock::new();
     let mut open = Vec::new();
     for _ in 0..count {
@@ -29,7 +29,7 @@ async fn idle(world: &World, count: usize) -> Vec<TcpStream> {
 #[tokio::test]
 async fn idle_connections_keep_nobody_out() {
     for limits in [limits(3, 3), limits(10, 3)] {
-        let world = World::with(limits, Config::default()).await;
+        let world = TestServer::with(limits, Config::default()).await;
         let mut open = idle(&world, 3).await;
         assert_eq!(world.ask("GET /healthz", "").await, "200 OK: ok");
         assert_eq!(rest(&mut open[0]).await, "", "the longest idle one has made room");
@@ -40,7 +40,7 @@ async fn idle_connections_keep_nobody_out() {
 
 #[tokio::test]
 async fn http2_connections_that_only_answer_pings_keep_nobody_out() {
-    let world = World::with(limits(2, 2), Config::default()).await;
+    let world = TestServer::with(limits(2, 2), Config::default()).await;
     let mut clients = Vec::new();
     for _ in 0..2 {
         let (send, connection) = h2::client::handshake(world.connect().await).await.unwrap();
@@ -52,7 +52,7 @@ async fn http2_connections_that_only_answer_pings_keep_nobody_out() {
 
 #[tokio::test]
 async fn when_every_connection_is_used_a_new_one_waits_for_its_turn() {
-    let world = World::with(limits(2, 10), Config::default()).await;
+    let world = TestServer::with(limits(2, 10), Config::default()).await;
     let mut used = Vec::new();
     for _ in 0..2 {
         let mut stream = world.connect().await;
@@ -77,7 +77,7 @@ async fn a_peer_that_uses_all_its_connections_gets_no_other_and_a_proxy_does() {
         if trusted {
             config.server.trusted_proxies.push("127.0.0.0/8".parse().unwrap());
         }
-        let world = World::with(limits(10, 1), config).await;
+        let world = TestServer::with(limits(10, 1), config).await;
         let mut used = world.connect().await;
         used.write_all(b"GET /test/wait HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         world.until_open(1).await;
@@ -107,7 +107,7 @@ async fn told_by(response: Response<Body>) -> String {
 
 #[tokio::test]
 async fn a_peer_has_its_share_of_requests_and_no_more() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let mut under_way: Vec<_> =
         (0..PEER_REQUESTS_MAX).map(|_| Box::pin(world.answer_peer(ask("/test/wait"), 1))).collect();
     for request in &mut under_way {
@@ -130,7 +130,7 @@ async fn a_peer_has_its_share_of_requests_and_no_more() {
 
 #[tokio::test]
 async fn strangers_take_no_place_of_callers() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let token = world.administrator().await;
     let peers = u8::try_from(STRANGERS_REQUESTS_MAX / PEER_REQUESTS_MAX).unwrap();
     let strangers = (0..peers).flat_map(|peer| std::iter::repeat_n(peer, PEER_REQUESTS_MAX));
@@ -154,7 +154,7 @@ async fn strangers_take_no_place_of_callers() {
 
 #[tokio::test]
 async fn sign_ins_have_places_of_their_own_and_each_peer_its_share() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let sign_in = |peer: u8| Box::pin(world.answer_peer(post("/test/oauth2/wait", Body::empty()), peer));
     let peers = u8::try_from(SIGN_IN_REQUESTS_MAX / PEER_SIGN_IN_REQUESTS_MAX).unwrap();
     let mut under_way = Vec::new();
@@ -174,7 +174,7 @@ async fn sign_ins_have_places_of_their_own_and_each_peer_its_share() {
 
 #[tokio::test]
 async fn half_sent_requests_keep_nobody_out() {
-    let world = World::with(limits(3, 10), Config::default()).await;
+    let world = TestServer::with(limits(3, 10), Config::default()).await;
     let mut stalled = Vec::new();
     for begun in [
         "POST /common/oauth2/v2.0/token HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\na",
@@ -192,7 +192,7 @@ async fn half_sent_requests_keep_nobody_out() {
 
 #[tokio::test]
 async fn a_change_whose_client_has_gone_still_takes_its_place() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let strangers = &world.edge.strangers;
     let free = || (strangers.requests.free(), strangers.body_bytes.free());
     let mut asked = Box::pin(world.answer_peer(post("/test/wait", "x"), 1));
@@ -208,7 +208,7 @@ async fn a_change_whose_client_has_gone_still_takes_its_place() {
 
 #[tokio::test]
 async fn a_batch_ends_with_its_client_if_it_only_reads() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let token = world.administrator().await;
     let requests = &world.edge.callers.requests;
     for (methods, left) in [(["get", "GET"], 0), (["GET", "POST"], 1)] {
@@ -237,7 +237,7 @@ fn stalled(bytes: usize) -> Body {
 
 #[tokio::test]
 async fn clients_that_send_slowly_keep_nobody_else_out() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let slow = |_| Box::pin(world.answer_peer(post("/test/length", stalled(0)), 1));
     let mut slow: Vec<_> = (0..=PEER_REQUESTS_MAX).map(slow).collect();
     for request in &mut slow {
@@ -248,7 +248,7 @@ async fn clients_that_send_slowly_keep_nobody_else_out() {
 
 #[tokio::test]
 async fn bodies_that_never_end_use_up_no_share_but_their_peers() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let slow = |_| Box::pin(world.answer_peer(post("/test/length", stalled(STRANGER_BODY_BYTES_MAX)), 1));
     // Their heads count too.
     let mut slow: Vec<_> = (1..PEER_BODIES_BYTES_MAX / STRANGER_BODY_BYTES_MAX).map(slow).collect();
@@ -271,7 +271,7 @@ async fn bodies_that_never_end_use_up_no_share_but_their_peers() {
 
 #[tokio::test]
 async fn large_heads_of_bodies_that_never_come_use_up_their_peers_share() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let slow = |_| {
         let mut request = post("/test/length", stalled(0));
         request.headers_mut().insert("x", "1".repeat(HEADER_BYTES_MAX - 1024).parse().unwrap());
@@ -284,7 +284,7 @@ async fn large_heads_of_bodies_that_never_come_use_up_their_peers_share() {
 
 #[tokio::test]
 async fn a_token_that_is_withdrawn_while_the_body_arrives_is_not_believed() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let token = world.administrator().await;
     let (send, body) = tokio::sync::mpsc::channel(1);
     let body = futures_util::stream::unfold(body, async |mut body| Some((body.recv().await?, body)));
@@ -303,7 +303,7 @@ async fn a_token_that_is_withdrawn_while_the_body_arrives_is_not_believed() {
 
 #[tokio::test]
 async fn a_caller_has_its_share_of_bodies_wherever_it_calls_from() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let token = world.administrator().await;
     let send = |body: Body, peer: u8| {
         let mut request = post("/_cloudpc/test/length", body);
@@ -329,7 +329,7 @@ async fn a_caller_has_its_share_of_bodies_wherever_it_calls_from() {
 #[tokio::test]
 async fn a_client_has_to_take_its_answer_in_time() {
     const BYTES: usize = 64 * 1024 * 1024;
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let clock = StandingClock::new();
     let request = format!("GET /test/large/{BYTES} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let (mut slow, mut silent) = (world.connect().await, world.connect().await);
@@ -352,7 +352,7 @@ async fn a_client_has_to_take_its_answer_in_time() {
 #[tokio::test]
 async fn a_client_that_takes_its_answer_drop_by_drop_is_cut_off() {
     const BYTES: usize = 1024 * 1024;
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let edge = Arc::clone(&world.edge);
     // A socket would buffer megabytes.
     let (mut slow, service) = tokio::io::duplex(PIECE_BYTES_MAX);

@@ -6,7 +6,7 @@ const REQUEST: &[u8] = b"GET /beta/nowhere HTTP/1.1\r\nHost: localhost\r\nConnec
 
 #[tokio::test]
 async fn a_client_that_trusts_the_authority_is_answered() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     for (offered, chosen) in [(&["h2", "http/1.1"][..], Some("h2")), (&["http/1.1"], Some("http/1.1")), (&[], None)] {
         let mut stream = world.secure("localhost", offered).await.unwrap();
         let agreed = stream.get_ref().1.alpn_protocol().map(|name| String::from_utf8(name.to_vec()).unwrap());
@@ -23,7 +23,7 @@ async fn a_client_that_trusts_the_authority_is_answered() {
 
 #[tokio::test]
 async fn a_client_that_expects_another_name_goes_away() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let refused = world.secure("graph.microsoft.com", &[]).await.unwrap_err().to_string();
     assert!(refused.contains("not valid for name \"graph.microsoft.com\""), "{refused}");
     assert!(world.secure("localhost", &[]).await.is_ok(), "and others are served as before");
@@ -31,7 +31,7 @@ async fn a_client_that_expects_another_name_goes_away() {
 
 #[tokio::test]
 async fn plain_http_on_the_secured_port_is_told_so() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let mut told_so = Vec::new();
     for request in [REQUEST.to_vec(), [REQUEST, &vec![FILLING; 5 * 1024 * 1024]].concat()] {
         let mut stream = TcpStream::connect(world.secured).await.unwrap();
@@ -44,14 +44,14 @@ async fn plain_http_on_the_secured_port_is_told_so() {
 
 #[tokio::test]
 async fn tls_on_the_plain_port_ends_at_once() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let hello = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00];
     assert_eq!(world.exchange(hello).await, "");
 }
 
 #[tokio::test]
 async fn a_handshake_has_to_come_in_time() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let clock = StandingClock::new();
     for begun in [&[][..], &[0x16, 0x03, 0x01, 0x02, 0x00]] {
         let mut stream = TcpStream::connect(world.secured).await.unwrap();

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_stop_lets_requests_end_and_nothing_begin() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let mut idle = world.connect().await;
     idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     assert!(answer(&mut idle).await.ends_with("ok"));
@@ -38,7 +38,7 @@ async fn a_stop_lets_requests_end_and_nothing_begin() {
 
 #[tokio::test]
 async fn an_http2_client_is_told_that_this_is_the_end() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let stream = world.secure("localhost", &["h2"]).await.unwrap();
     let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
     let connection = tokio::spawn(connection);
@@ -56,7 +56,7 @@ async fn an_http2_client_is_told_that_this_is_the_end() {
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_heads_and_for_what_is_refused() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let clock = StandingClock::new();
     let mut later = world.connect().await;
     later.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();

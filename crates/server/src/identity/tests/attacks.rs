@@ -7,7 +7,7 @@ use super::*;
 
 #[tokio::test]
 async fn only_what_we_signed_for_ourselves_is_believed() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let good = world.app_token().await;
     let (head, claims) = (part(&good, 0), part(&good, 1));
     let signature = good.rsplit('.').next().unwrap().to_owned();
@@ -177,7 +177,7 @@ async fn only_what_we_signed_for_ourselves_is_believed() {
 
 #[tokio::test]
 async fn authorization_headers_that_carry_no_token_are_refused() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let token = world.app_token().await;
     let good = |scheme: &str| HeaderValue::try_from(format!("{scheme} {token}")).unwrap();
     assert!(
@@ -209,7 +209,7 @@ async fn authorization_headers_that_carry_no_token_are_refused() {
 
 #[tokio::test]
 async fn a_token_ends_on_time_even_if_it_is_kept() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let token = world.app_token().await;
     assert!(world.identity.authenticate(&bearing(&token)).await.is_ok());
     world.clock.advance(TOKEN_LIFETIME - Duration::from_secs(1)).await;
@@ -220,7 +220,7 @@ async fn a_token_ends_on_time_even_if_it_is_kept() {
 
 #[tokio::test]
 async fn verified_tokens_take_no_more_memory_than_they_may() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let token = world.app_token().await;
     let caller = world.identity.authenticate(&bearing(&token)).await.unwrap();
     let verified = &world.identity.verified;
@@ -237,7 +237,7 @@ async fn verified_tokens_take_no_more_memory_than_they_may() {
 
 #[tokio::test]
 async fn what_is_taken_away_is_gone_at_once() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let (app_token, user_token) = (world.app_token().await, world.user_token().await);
     let permissions = async |token: &str| {
         let caller = world.identity.authenticate(&bearing(token)).await.unwrap();

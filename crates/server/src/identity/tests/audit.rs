@@ -5,7 +5,7 @@ use super::device::NAME;
 use super::*;
 use cloudpc_model::AuditEntry;
 
-impl World {
+impl TestIdentity {
     async fn audit(&self, tenant: TenantId) -> Vec<AuditEntry> {
         let list = self.identity.store.read(move |reader| Ok::<_, Error>(reader.audit_list(tenant, None, 9_999)?));
         let mut rows = list.await.unwrap();
@@ -34,7 +34,7 @@ impl World {
 
 #[tokio::test]
 async fn every_way_to_sign_in_or_to_be_refused_has_a_row() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let sign_in = async |name: &str, password: &str| {
         let started = world.start().await;
         let _ = world.sign_in(&started.user_code, name, password).await;
@@ -78,7 +78,7 @@ async fn every_way_to_sign_in_or_to_be_refused_has_a_row() {
 
 #[tokio::test]
 async fn strangers_write_few_rows_and_the_rows_tell_how_often_they_tried() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let source = SignInSource { peer: PEER, request_id: "r".into(), at: world.identity.clock.now() };
     let fail = async |user: u128, times: u64| {
         let (source, user) = (source.clone(), User { id: UserId(Uuid::from_u128(user)), ..ada() });
@@ -105,7 +105,7 @@ async fn strangers_write_few_rows_and_the_rows_tell_how_often_they_tried() {
 
 #[tokio::test]
 async fn failures_of_one_application_hide_none_of_another() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let source = SignInSource { peer: PEER, request_id: "r".into(), at: world.identity.clock.now() };
     let fail = async |app: u128, times: u64| {
         let (source, app) = (source.clone(), Application { id: AppId(Uuid::from_u128(app)), ..application() });

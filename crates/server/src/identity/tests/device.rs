@@ -26,7 +26,7 @@ impl Started {
     }
 }
 
-impl World {
+impl TestIdentity {
     pub(super) async fn start(&self) -> Started {
         self.start_at(PEER).await
     }
@@ -128,7 +128,7 @@ impl World {
 
 #[tokio::test]
 async fn a_code_is_waited_for_entered_and_redeemed_once() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let mut answer = world.ask_for_code(PEER, &[]).await.unwrap();
     let started = Started::of(&answer);
     answer["device_code"].take();
@@ -172,7 +172,7 @@ async fn a_code_is_waited_for_entered_and_redeemed_once() {
 
 #[tokio::test]
 async fn a_code_ends_on_time() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let (entered, waiting) = (world.start().await, world.start().await);
     world.clock.advance(CODE_LIFETIME - Duration::from_secs(1)).await;
     world.sign_in(&entered.user_code, NAME, PASSWORD).await.unwrap();
@@ -188,7 +188,7 @@ async fn a_code_ends_on_time() {
 
 #[tokio::test]
 async fn a_code_is_declined_by_whoever_holds_it() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let started = world.start().await;
     assert_eq!(world.identity.decline(PEER, "BBBBBBBB").await, Err(Refusal::Code));
     world.identity.decline(PEER, &started.user_code).await.unwrap();
@@ -199,7 +199,7 @@ async fn a_code_is_declined_by_whoever_holds_it() {
 
 #[tokio::test]
 async fn a_code_is_good_for_a_few_attempts_and_the_last_one_still_counts() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let (lost, saved) = (world.start().await, world.start().await);
     for started in [&lost, &saved] {
         for _ in 1..CODE_ATTEMPTS_MAX {
@@ -217,7 +217,7 @@ async fn a_code_is_good_for_a_few_attempts_and_the_last_one_still_counts() {
 
 #[tokio::test]
 async fn a_peer_has_a_share_of_the_codes() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let (unpolled, polled) = (world.start().await, world.start().await);
     world.clock.advance(Duration::from_secs(1)).await;
     assert!(world.told(&polled).await.contains("authorization_pending"));
@@ -244,7 +244,7 @@ async fn a_peer_has_a_share_of_the_codes() {
 
 #[tokio::test]
 async fn a_client_and_all_clients_have_bounded_codes_and_the_longest_unpolled_goes() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     world.change(Application { secret_hash: None, ..application() }, ada()).await;
     let client = CLIENT.to_string();
     let others = world.ask_for_code(PEER, &[("client_id", client.as_str())]).await.unwrap();
@@ -274,7 +274,7 @@ fn attacker(number: u64) -> Peer {
 
 #[tokio::test]
 async fn peers_that_ask_without_pause_push_out_no_code_of_another_peer() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let (fresh, entered) = (world.start_at(OTHER_PEER).await, world.start_at(OTHER_PEER).await);
     world.sign_in_from(OTHER_PEER, &entered.user_code, NAME, PASSWORD).await.unwrap();
     for round in 0..2 {
@@ -292,7 +292,7 @@ async fn peers_that_ask_without_pause_push_out_no_code_of_another_peer() {
 
 #[tokio::test]
 async fn a_peer_asks_for_a_bounded_number_of_codes() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     for _ in 0..CODES_PER_PEER_WINDOW_MAX {
         world.start().await;
     }
@@ -306,7 +306,7 @@ async fn a_peer_asks_for_a_bounded_number_of_codes() {
 
 #[tokio::test]
 async fn a_client_whose_codes_are_all_in_use_gets_no_more() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     for number in 0..CODES_PER_CLIENT_MAX / CODES_PER_PEER_PROTECTED {
         for _ in 0..CODES_PER_PEER_PROTECTED {
             world.start_at(attacker(number)).await;
@@ -321,7 +321,7 @@ async fn a_client_whose_codes_are_all_in_use_gets_no_more() {
 
 #[tokio::test]
 async fn codes_are_kept_as_hashes_and_outlive_a_restart() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let started = world.start().await;
     for file in std::fs::read_dir(world.directory.path()).unwrap() {
         let text = std::fs::read(file.unwrap().path()).unwrap();
@@ -337,7 +337,7 @@ async fn codes_are_kept_as_hashes_and_outlive_a_restart() {
 
 #[tokio::test]
 async fn a_client_that_polls_too_often_is_slowed_down_to_a_bound() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let started = world.start().await;
     for _ in 0..20 {
         world.poll(&started).await.unwrap_err();
@@ -348,7 +348,7 @@ async fn a_client_that_polls_too_often_is_slowed_down_to_a_bound() {
 
 #[tokio::test]
 async fn a_code_keeps_no_more_than_a_bounded_scope() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let scope = |bytes: usize| format!("openid{}", " ".repeat(bytes - "openid".len()));
     assert!(world.ask_for_code(PEER, &[("scope", &scope(CODE_SCOPE_BYTES_MAX))]).await.is_ok());
     let refused = world.ask_for_code(PEER, &[("scope", &scope(CODE_SCOPE_BYTES_MAX + 1))]).await.unwrap_err();
@@ -357,7 +357,7 @@ async fn a_code_keeps_no_more_than_a_bounded_scope() {
 
 #[tokio::test]
 async fn a_refresh_gives_no_more_than_the_sign_in_did() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let answer = world.signed_in().await;
     let client = BUILT_IN_CLIENT.to_string();
     let refresh = async |token: &Value, scope: &str| {
@@ -384,7 +384,7 @@ async fn a_refresh_gives_no_more_than_the_sign_in_did() {
 
 #[tokio::test]
 async fn a_code_is_for_its_client_and_its_tenant() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let started = world.start().await;
     let other = CLIENT.to_string();
     let refused = world.redeem("common", &other, &started).await.unwrap_err();
@@ -421,7 +421,7 @@ async fn a_code_is_for_its_client_and_its_tenant() {
 
 #[tokio::test]
 async fn a_public_client_gets_no_more_than_it_was_granted() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let granted = vec!["CloudPC.Read.All".to_owned(), "Other.Read".to_owned()];
     world.change(Application { secret_hash: None, permissions: granted, ..application() }, ada()).await;
     let client = CLIENT.to_string();
@@ -437,7 +437,7 @@ async fn a_public_client_gets_no_more_than_it_was_granted() {
 
 #[tokio::test]
 async fn a_permission_to_write_gives_the_one_to_read_that_was_asked_for() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let writer = User { permissions: vec!["CloudPC.ReadWrite.All".into()], ..ada() };
     let reader = Application { secret_hash: None, permissions: vec!["CloudPC.Read.All".into()], ..application() };
     world.change(reader, writer).await;
@@ -484,7 +484,7 @@ async fn a_permission_to_write_gives_the_one_to_read_that_was_asked_for() {
 
 #[tokio::test]
 async fn a_sign_in_is_renewed_until_something_changes() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let answer = world.signed_in().await;
     let first = answer["refresh_token"].as_str().unwrap();
     let (client, tenant) = (BUILT_IN_CLIENT.to_string(), TENANT.to_string());

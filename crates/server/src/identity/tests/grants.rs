@@ -8,7 +8,7 @@ use super::*;
 
 #[tokio::test]
 async fn an_application_gets_a_token_that_is_believed() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let mut answer = world.client_credentials(&[]).await.unwrap();
     let token = answer["access_token"].take();
     let token = token.as_str().unwrap();
@@ -60,7 +60,7 @@ async fn an_application_gets_a_token_that_is_believed() {
 
 #[tokio::test]
 async fn a_client_may_prove_itself_by_basic_authentication() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let form = "grant_type=client_credentials&scope=https%3A%2F%2F127.0.0.1%3A8366%2F.default";
     let mut headers = form_headers();
     let credentials = BASE64_STANDARD.encode(format!("{CLIENT}:{}", world.secret.replace('_', "%5F")));
@@ -73,7 +73,7 @@ async fn a_client_may_prove_itself_by_basic_authentication() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_token_request_is_said_as_oauth_says_it() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let mut table = String::new();
     for changes in [
         ("client_secret", "wrong"),
@@ -117,7 +117,7 @@ async fn what_is_wrong_with_a_token_request_is_said_as_oauth_says_it() {
 
 #[tokio::test]
 async fn only_a_form_of_bearable_size_is_read() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let ask = async |content_type: Option<&'static str>, body: String| {
         let headers = content_type.map(|value| (header::CONTENT_TYPE, HeaderValue::from_static(value)));
         let headers = HeaderMap::from_iter(headers);
@@ -151,7 +151,7 @@ async fn only_a_form_of_bearable_size_is_read() {
 
 #[tokio::test]
 async fn an_administrator_gets_tokens_for_users() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let wanted = ["CloudPC.Read.All".to_owned()];
     let issue = async |user: &str, permissions: Option<&[String]>| {
         world.identity.issue_for_user(&base(), TENANT, user, permissions).await
@@ -217,7 +217,7 @@ async fn an_administrator_gets_tokens_for_users() {
 
 #[tokio::test]
 async fn openid_scopes_beside_default_mean_nothing_for_an_application() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     for scope in [
         "https://graph.microsoft.com/.default openid profile offline_access",
         "openid offline_access profile https://graph.microsoft.com/.default",
@@ -241,7 +241,7 @@ async fn openid_scopes_beside_default_mean_nothing_for_an_application() {
 
 #[tokio::test]
 async fn names_of_parameters_are_not_case_sensitive() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let form = format!(
         "Grant_Type=client_credentials&SCOPE=https://graph.microsoft.com/.default&Client_Id={CLIENT}&Client_Secret={}",
         world.secret
@@ -253,7 +253,7 @@ async fn names_of_parameters_are_not_case_sensitive() {
 
 #[tokio::test]
 async fn a_tenant_is_known_by_the_domain_of_its_users() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let ask = async |tenant: &str| {
         let form = [
             ("grant_type", "client_credentials"),
@@ -282,7 +282,7 @@ async fn a_tenant_is_known_by_the_domain_of_its_users() {
 
 #[tokio::test]
 async fn the_v1_endpoint_gives_applications_tokens_for_a_resource() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let ask = async |changes: &[(&str, &str)]| {
         let mut form = std::collections::BTreeMap::from([
             ("client_id", "00000000-0000-0000-0000-000000000002"),
@@ -337,7 +337,7 @@ async fn the_v1_endpoint_gives_applications_tokens_for_a_resource() {
 
 #[tokio::test]
 async fn guesses_at_a_secret_are_limited_even_all_at_once() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let client = CLIENT.to_string();
     let ask = async |peer: Peer, secret: &str| {
         let form = [

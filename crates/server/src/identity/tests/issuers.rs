@@ -18,22 +18,22 @@ const AUDIENCE: &str = "api://cloudpc";
 /// A token service that is not ours.
 struct OutsideIssuer {
     name: String,
-    script: Arc<Mutex<Script>>,
+    script: Arc<Mutex<IssuerScript>>,
 }
 
 /// What it does.
-struct Script {
+struct IssuerScript {
     discovery: Value,
     keys: Value,
     /// How long its answers are made by blanks at their end.
     padding: usize,
-    trouble: Trouble,
+    trouble: IssuerFault,
     /// Documents that were asked for.
     asked: usize,
 }
 
 #[derive(Clone, Copy)]
-enum Trouble {
+enum IssuerFault {
     None,
     Down,
     Silent,
@@ -67,16 +67,16 @@ impl OutsideIssuer {
     async fn start(key: &SigningKey) -> Self {
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let name = format!("http://{}/realm", socket.local_addr().unwrap());
-        let script = Arc::new(Mutex::new(Script {
+        let script = Arc::new(Mutex::new(IssuerScript {
             discovery: json!({"issuer": name, "jwks_uri": format!("{name}/keys")}),
             keys: json!({"keys": [key.jwk]}),
             padding: 0,
-            trouble: Trouble::None,
+            trouble: IssuerFault::None,
             asked: 0,
         }));
         let discovery =
-            async |State(script): State<Arc<Mutex<Script>>>| answer(&script, |script| &script.discovery).await;
-        let keys = async |State(script): State<Arc<Mutex<Script>>>| answer(&script, |script| &script.keys).await;
+            async |State(script): State<Arc<Mutex<IssuerScript>>>| answer(&script, |script| &script.discovery).await;
+        let keys = async |State(script): State<Arc<Mutex<IssuerScript>>>| answer(&script, |script| &script.keys).await;
         let routes = Router::new()
             .route("/realm/.well-known/openid-configuration", get(discovery))
             .route("/realm/keys", get(keys))
@@ -89,7 +89,7 @@ impl OutsideIssuer {
         IssuerConfig { issuer: self.name.clone(), audience: AUDIENCE.into(), tenant: TENANT }
     }
 
-    fn script(&self, change: impl FnOnce(&mut Script)) {
+    fn script(&self, change: impl FnOnce(&mut IssuerScript)) {
         change(&mut self.script.lock().unwrap());
     }
 
@@ -108,18 +108,18 @@ impl OutsideIssuer {
     }
 }
 
-async fn answer(script: &Mutex<Script>, of: fn(&Script) -> &Value) -> Response {
+async fn answer(script: &Mutex<IssuerScript>, of: fn(&IssuerScript) -> &Value) -> Response {
     let (trouble, text) = {
         let mut script = script.lock().unwrap();
         script.asked += 1;
         (script.trouble, of(&script).to_string() + &" ".repeat(script.padding))
     };
     match trouble {
-        Trouble::None => text.into_response(),
-        Trouble::Down => StatusCode::BAD_GATEWAY.into_response(),
-        Trouble::Silent => std::future::pending().await,
-        Trouble::Moved => Redirect::temporary("http://127.0.0.1:1/").into_response(),
-        Trouble::Nonsense => "<html>".into_response(),
+        IssuerFault::None => text.into_response(),
+        IssuerFault::Down => StatusCode::BAD_GATEWAY.into_response(),
+        IssuerFault::Silent => std::future::pending().await,
+        IssuerFault::Moved => Redirect::temporary("http://127.0.0.1:1/").into_response(),
+        IssuerFault::Nonsense => "<html>".into_response(),
     }
 }
 
@@ -133,7 +133,7 @@ fn with(mut claims: Value, name: &str, value: Value) -> Value {
     claims
 }
 
-impl World {
+impl TestIdentity {
     async fn caller(&self, token: &str) -> Result<Caller, GraphError> {
         self.identity.authenticate(&bearing(token)).await.map(|caller| (*caller).clone())
     }
@@ -151,7 +151,7 @@ impl World {
 async fn tokens_of_an_outside_issuer_are_believed() {
     let key = SigningKey::new("one");
     let issuer = OutsideIssuer::start(&key).await;
-    let world = World::trusting(vec![issuer.config()]).await;
+    let world = TestIdentity::trusting(vec![issuer.config()]).await;
 
     let application = world.caller(&key.sign(&issuer.claims())).await.unwrap();
     let expected = Caller {
@@ -196,7 +196,7 @@ async fn tokens_of_an_outside_issuer_are_believed() {
 async fn an_outside_issuer_makes_nobody_owner_of_the_installation() {
     let key = SigningKey::new("one");
     let issuer = OutsideIssuer::start(&key).await;
-    let world = World::trusting(vec![issuer.config()]).await;
+    let world = TestIdentity::trusting(vec![issuer.config()]).await;
     let own = |tx: &mut cloudpc_store::Tx<'_>| crate::installation::set_owner(tx, TENANT, CLIENT);
     world.identity.store.write::<_, cloudpc_store::StoreError, _>(own).await.unwrap();
     let mut claims = issuer.claims();
@@ -214,7 +214,7 @@ async fn an_outside_issuer_makes_nobody_owner_of_the_installation() {
 async fn an_outside_issuer_speaks_only_for_itself() {
     let (key, other_key) = (SigningKey::new("one"), SigningKey::new("two"));
     let (issuer, other) = (OutsideIssuer::start(&key).await, OutsideIssuer::start(&other_key).await);
-    let world = World::trusting(vec![issuer.config(), other.config()]).await;
+    let world = TestIdentity::trusting(vec![issuer.config(), other.config()]).await;
     let local = world.app_token().await;
     let ours = part(&local, 0)["kid"].as_str().unwrap().to_owned();
     let claims = issuer.claims();
@@ -269,7 +269,7 @@ async fn an_outside_issuer_speaks_only_for_itself() {
 async fn a_rotated_key_is_fetched_but_not_at_every_made_up_name() {
     let (first, second) = (SigningKey::new("one"), SigningKey::new("two"));
     let issuer = OutsideIssuer::start(&first).await;
-    let world = World::trusting(vec![issuer.config()]).await;
+    let world = TestIdentity::trusting(vec![issuer.config()]).await;
     assert_eq!(world.verdict(&first.sign(&issuer.claims())).await, "believed");
     assert_eq!(issuer.asked(), 2);
 
@@ -301,7 +301,7 @@ async fn a_rotated_key_is_fetched_but_not_at_every_made_up_name() {
 async fn keys_that_an_issuer_withdraws_are_believed_no_longer_than_they_are_kept() {
     let (first, second) = (SigningKey::new("one"), SigningKey::new("two"));
     let issuer = OutsideIssuer::start(&first).await;
-    let world = World::trusting(vec![issuer.config()]).await;
+    let world = TestIdentity::trusting(vec![issuer.config()]).await;
     let token = first.sign(&issuer.claims());
     assert_eq!(world.verdict(&token).await, "believed");
     issuer.script(|script| script.keys = json!({"keys": [second.jwk]}));
@@ -315,9 +315,9 @@ async fn keys_that_an_issuer_withdraws_are_believed_no_longer_than_they_are_kept
 async fn an_issuer_that_is_down_costs_only_its_own_callers() {
     let key = SigningKey::new("one");
     let issuer = OutsideIssuer::start(&key).await;
-    let world = World::trusting(vec![issuer.config()]).await;
+    let world = TestIdentity::trusting(vec![issuer.config()]).await;
     let token = key.sign(&issuer.claims());
-    issuer.script(|script| script.trouble = Trouble::Down);
+    issuer.script(|script| script.trouble = IssuerFault::Down);
     let refused = world.caller(&token).await.unwrap_err();
     assert_eq!((refused.status, refused.code.as_str()), (503, "ServiceUnavailable"));
     let message = refused.message.replace(&issuer.name, "<issuer>");
@@ -327,10 +327,10 @@ async fn an_issuer_that_is_down_costs_only_its_own_callers() {
     assert_eq!(issuer.asked(), 0, "nor is one that is down asked again at once");
     assert_eq!(world.verdict(&world.app_token().await).await, "believed");
 
-    issuer.script(|script| script.trouble = Trouble::None);
+    issuer.script(|script| script.trouble = IssuerFault::None);
     world.clock.advance(REFETCH_INTERVAL_MIN).await;
     assert_eq!(world.verdict(&token).await, "believed");
-    issuer.script(|script| script.trouble = Trouble::Down);
+    issuer.script(|script| script.trouble = IssuerFault::Down);
     world.clock.advance(FETCHED_AGE_MAX * 5).await;
     assert_eq!(world.verdict(&token).await, "believed", "that it is down does not mean that it has withdrawn its keys");
     issuer.asked();
@@ -359,28 +359,40 @@ async fn what_an_issuer_may_answer_and_what_not() {
     let jwks_at = |address: String| with(base.clone(), "jwks_uri", json!(address));
     let mut table = String::new();
     for (what, discovery, keys, padding, trouble) in [
-        ("as it should", base.clone(), good.clone(), 0, Trouble::None),
-        ("keys of unknown kinds among them", base.clone(), keys(&foreign), 0, Trouble::None),
-        ("as much as may be", base.clone(), good.clone(), longest, Trouble::None),
-        ("too much", base.clone(), good.clone(), longest + 1, Trouble::None),
-        ("about another issuer", with(base.clone(), "issuer", json!(elsewhere.name)), good.clone(), 0, Trouble::None),
-        ("keys at a plain address", jwks_at("http://keys.example.com/".into()), good.clone(), 0, Trouble::None),
-        ("keys in a file", jwks_at("file:///etc/passwd".into()), good.clone(), 0, Trouble::None),
-        ("keys at nobody", jwks_at("http://127.0.0.1:1/".into()), good.clone(), 0, Trouble::None),
-        ("keys at an address that is not there", jwks_at(format!("{name}/nowhere")), good.clone(), 0, Trouble::None),
-        ("without keys", base.clone(), json!({"keys": []}), 0, Trouble::None),
-        ("a secret as a key", base.clone(), json!({"keys": [&foreign[0]]}), 0, Trouble::None),
-        ("a key for encryption", base.clone(), for_encryption, 0, Trouble::None),
-        ("a key for another algorithm", base.clone(), for_another_algorithm, 0, Trouble::None),
-        ("no discovery", json!({}), good.clone(), 0, Trouble::None),
-        ("no list of keys", base.clone(), json!([]), 0, Trouble::None),
-        ("a redirect", base.clone(), good.clone(), 0, Trouble::Moved),
-        ("not JSON", base.clone(), good.clone(), 0, Trouble::Nonsense),
+        ("as it should", base.clone(), good.clone(), 0, IssuerFault::None),
+        ("keys of unknown kinds among them", base.clone(), keys(&foreign), 0, IssuerFault::None),
+        ("as much as may be", base.clone(), good.clone(), longest, IssuerFault::None),
+        ("too much", base.clone(), good.clone(), longest + 1, IssuerFault::None),
+        (
+            "about another issuer",
+            with(base.clone(), "issuer", json!(elsewhere.name)),
+            good.clone(),
+            0,
+            IssuerFault::None,
+        ),
+        ("keys at a plain address", jwks_at("http://keys.example.com/".into()), good.clone(), 0, IssuerFault::None),
+        ("keys in a file", jwks_at("file:///etc/passwd".into()), good.clone(), 0, IssuerFault::None),
+        ("keys at nobody", jwks_at("http://127.0.0.1:1/".into()), good.clone(), 0, IssuerFault::None),
+        (
+            "keys at an address that is not there",
+            jwks_at(format!("{name}/nowhere")),
+            good.clone(),
+            0,
+            IssuerFault::None,
+        ),
+        ("without keys", base.clone(), json!({"keys": []}), 0, IssuerFault::None),
+        ("a secret as a key", base.clone(), json!({"keys": [&foreign[0]]}), 0, IssuerFault::None),
+        ("a key for encryption", base.clone(), for_encryption, 0, IssuerFault::None),
+        ("a key for another algorithm", base.clone(), for_another_algorithm, 0, IssuerFault::None),
+        ("no discovery", json!({}), good.clone(), 0, IssuerFault::None),
+        ("no list of keys", base.clone(), json!([]), 0, IssuerFault::None),
+        ("a redirect", base.clone(), good.clone(), 0, IssuerFault::Moved),
+        ("not JSON", base.clone(), good.clone(), 0, IssuerFault::Nonsense),
     ] {
         issuer.script(|script| {
             (script.discovery, script.keys, script.padding, script.trouble) = (discovery, keys, padding, trouble);
         });
-        let world = World::trusting(vec![issuer.config()]).await;
+        let world = TestIdentity::trusting(vec![issuer.config()]).await;
         table += &format!("{what} -> {}\n", world.verdict(&token).await.replace(&name, "<issuer>"));
     }
     insta::assert_snapshot!(table, @"
@@ -408,8 +420,8 @@ async fn what_an_issuer_may_answer_and_what_not() {
 async fn a_slow_issuer_is_waited_for_only_so_long_and_asked_once() {
     let key = SigningKey::new("one");
     let issuer = OutsideIssuer::start(&key).await;
-    let world = World::trusting(vec![issuer.config()]).await;
-    issuer.script(|script| script.trouble = Trouble::Silent);
+    let world = TestIdentity::trusting(vec![issuer.config()]).await;
+    issuer.script(|script| script.trouble = IssuerFault::Silent);
     let token = key.sign(&issuer.claims());
     let began = tokio::time::Instant::now();
     let told = futures_util::future::join_all((0..20).map(|_| world.verdict(&token))).await;

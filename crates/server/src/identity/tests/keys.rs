@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn keys_rotate_and_old_ones_can_be_dropped() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let first = world.app_token().await;
     world.identity.rotate_keys(OldKeys::Retire).await.unwrap();
     let second = world.app_token().await;
@@ -29,7 +29,7 @@ async fn keys_rotate_and_old_ones_can_be_dropped() {
 
 #[tokio::test]
 async fn keys_outlive_the_process_until_they_are_old() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let now = world.clock.now();
     let kid = |keys: &Keys| keys.public().keys[0].common.key_id.clone();
     let made = kid(&world.identity.keys());

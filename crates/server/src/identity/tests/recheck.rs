@@ -3,13 +3,13 @@
 
 use super::*;
 
-async fn caller(world: &World, token: &str) -> Caller {
+async fn caller(world: &TestIdentity, token: &str) -> Caller {
     (*world.identity.authenticate(&bearing(token)).await.unwrap()).clone()
 }
 
 #[tokio::test]
 async fn a_caller_has_what_is_left_of_its_permissions() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let (app, user) = (caller(&world, &world.app_token().await).await, caller(&world, &world.user_token().await).await);
     let recheck = async |caller: &Caller| world.identity.recheck(caller).await;
     assert_eq!(recheck(&app).await.unwrap(), app);
@@ -31,7 +31,7 @@ async fn a_caller_has_what_is_left_of_its_permissions() {
 
 #[tokio::test]
 async fn a_caller_lasts_as_long_as_the_key_of_its_token() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let app = caller(&world, &world.app_token().await).await;
     let mut changes = world.identity.watch();
     world.identity.rotate_keys(OldKeys::Retire).await.unwrap();
@@ -46,7 +46,7 @@ async fn a_caller_lasts_as_long_as_the_key_of_its_token() {
 #[tokio::test]
 async fn a_caller_of_an_outside_issuer_lasts_as_long_as_its_token_and_issuer() {
     let config = IssuerConfig { issuer: "https://idp.test".into(), audience: "cloudpc".into(), tenant: TENANT };
-    let world = World::trusting(vec![config]).await;
+    let world = TestIdentity::trusting(vec![config]).await;
     let outside = |issuer: &str, tenant_id| Caller {
         tenant_id,
         app_id: Some(CLIENT),

@@ -17,7 +17,7 @@ fn peer(number: u32) -> Peer {
     Peer(Ipv4Addr::from_bits(number).into())
 }
 
-impl World {
+impl TestIdentity {
     /// Signs in with a code that another peer has asked for.
     async fn try_password(&self, peer: Peer, name: &str, password: &str) -> Result<(), Refusal> {
         let started = self.start_at(OTHER_PEER).await;
@@ -54,7 +54,7 @@ impl World {
 
 #[tokio::test]
 async fn guesses_sent_at_once_are_counted_before_they_are_looked_at() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let max = usize::try_from(PASSWORD_ATTEMPTS.peer_max).unwrap();
     assert_eq!(world.take_attempts(PEER, NAME, 301).await, max);
     assert_eq!(world.try_password(PEER, NAME, PASSWORD).await, Err(Refusal::NameOrPassword), "nor the right one");
@@ -75,7 +75,7 @@ async fn guesses_sent_at_once_are_counted_before_they_are_looked_at() {
 
 #[tokio::test]
 async fn a_success_gives_the_attempts_back() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     for _ in 0..3 {
         for _ in 1..PASSWORD_ATTEMPTS.peer_max {
             assert_eq!(world.try_password(PEER, NAME, "wrong").await, Err(Refusal::NameOrPassword));
@@ -86,7 +86,7 @@ async fn a_success_gives_the_attempts_back() {
 
 #[tokio::test]
 async fn a_stranger_locks_nobody_out_and_many_strangers_only_slow_each_other_down() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     world.take_attempts(PEER, "ada@contoso.test", 301).await;
     assert_eq!(world.try_password(peer(1), NAME, PASSWORD).await, Ok(()), "from another address");
 
@@ -104,7 +104,7 @@ async fn a_stranger_locks_nobody_out_and_many_strangers_only_slow_each_other_dow
 
 #[tokio::test]
 async fn a_restart_forgets_no_attempt() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     world.take_attempts(PEER, NAME, 301).await;
     let world = world.restarted().await;
     assert_eq!(world.try_password(PEER, NAME, PASSWORD).await, Err(Refusal::NameOrPassword));
@@ -112,7 +112,7 @@ async fn a_restart_forgets_no_attempt() {
 
 #[tokio::test]
 async fn a_peer_has_a_bounded_number_of_attempts_on_whatever_names_and_codes() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     for number in 0..PEER_ATTEMPTS_MAX {
         let refused = world.sign_in(&format!("WRONG{number}"), NAME, PASSWORD).await;
         assert_eq!(refused, Err(Refusal::Code));
@@ -126,7 +126,7 @@ async fn a_peer_has_a_bounded_number_of_attempts_on_whatever_names_and_codes() {
 
 #[tokio::test]
 async fn who_may_not_sign_in_is_told_no_more_than_who_is_not_there() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let refused = Err(Refusal::NameOrPassword);
     let try_all = async |names: &[(&str, &str)]| {
         for (name, password) in names {
@@ -149,7 +149,7 @@ async fn who_may_not_sign_in_is_told_no_more_than_who_is_not_there() {
 
 #[tokio::test]
 async fn sign_ins_have_few_places_and_a_peer_a_share_of_them() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let places = &world.identity.sign_in_places;
     let mut taken: Vec<_> = (0..SIGN_INS_PER_PEER_MAX).map(|_| places.take(PEER).unwrap()).collect();
     let started = world.start().await;
@@ -170,7 +170,7 @@ async fn sign_ins_have_few_places_and_a_peer_a_share_of_them() {
 
 #[tokio::test]
 async fn a_newcomer_gets_the_place_of_a_peer_that_has_several_waiting() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let all = u32::try_from(PASSWORD_CHECKS_MAX).unwrap();
     let turns = world.identity.passwords.places.acquire_many(all).await.unwrap();
     let peers = u32::try_from(SIGN_INS_MAX / SIGN_INS_PER_PEER_MAX).unwrap();
@@ -204,7 +204,7 @@ async fn a_newcomer_gets_the_place_of_a_peer_that_has_several_waiting() {
 
 #[tokio::test]
 async fn a_user_and_a_peer_sign_in_a_bounded_number_of_times() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let count = async |counter: SignInCounter, times: u64| {
         let now = world.identity.clock.now();
         let count = world
@@ -226,7 +226,7 @@ async fn a_user_and_a_peer_sign_in_a_bounded_number_of_times() {
 
 #[tokio::test]
 async fn password_checks_are_few_at_a_time_and_use_their_memory_again() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let passwords = &world.identity.passwords;
     let hash = hash(PASSWORD);
     let check = || async { passwords.fits(&passwords.turn().await.unwrap(), PASSWORD, Some(&hash)).await.unwrap() };
@@ -243,7 +243,7 @@ async fn password_checks_are_few_at_a_time_and_use_their_memory_again() {
 
 #[tokio::test]
 async fn limits_of_passwords_and_their_hashes() {
-    let world = World::new().await;
+    let world = TestIdentity::new().await;
     let turn = world.identity.passwords.turn().await.unwrap();
     let fits =
         async |password: &str, hash: &str| world.identity.passwords.fits(&turn, password, Some(hash)).await.unwrap();

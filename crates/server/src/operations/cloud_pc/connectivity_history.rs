@@ -11,16 +11,16 @@ use crate::pipeline::{Answer, Call, Problem};
 use crate::views::connectivity::connectivity_event;
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
-    page(&call, Findings { call: call.clone(), cloud_pc: CloudPcId(Uuid::nil()) }).await
+    page(&call, ConnectivityEvents { call: call.clone(), cloud_pc: CloudPcId(Uuid::nil()) }).await
 }
 
 /// What was found on the machine of one Cloud PC, newest first.
-struct Findings {
+struct ConnectivityEvents {
     call: Arc<Call>,
     cloud_pc: CloudPcId,
 }
 
-impl Collection for Findings {
+impl Collection for ConnectivityEvents {
     type Row = HealthEvent;
 
     fn begin(&mut self, reader: &Reader<'_>, _: Option<&str>) -> Result<(), Problem> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::pipeline::list::{Collection, PropertySet, bad_token, page};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::catalog::Catalog;
-use crate::views::cloud_pc::{CloudPcRow, Look, cloud_pc};
+use crate::views::cloud_pc::{CloudPcRow, CloudPcViewContext, cloud_pc};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     page(&call, CloudPcs::new(&call)).await
@@ -19,7 +19,7 @@ pub(super) struct CloudPcs {
     call: Arc<Call>,
     owner: Option<UserId>,
     catalog: Catalog,
-    look: Look,
+    look: CloudPcViewContext,
     with_last_action: bool,
 }
 

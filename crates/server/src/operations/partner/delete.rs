@@ -15,6 +15,6 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         Ok::<_, Problem>(())
     };
     call.app.store.write(write).await?;
-    call.app.lasting.forget();
+    call.app.response_cache.forget();
     Ok(Answer::NoContent)
 }

@@ -5,11 +5,11 @@ use serde_json::json;
 use std::time::Duration;
 
 use super::{CLOUD_PCS, DEVICES};
-use crate::world::{DESK_1, DEVICE_1, PLAN_2, Who, World};
+use crate::world::{DESK_1, DEVICE_1, PLAN_2, TestServer, Who};
 
 #[tokio::test]
 async fn a_reprovision_from_asking_to_its_result() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let results = format!("/beta/{DEVICES}/{DEVICE_1}/getCloudPcRemoteActionResults");
     assert_eq!(world.get(Who::Writer, &results).await.rows(), Vec::<serde_json::Value>::new());
     assert_snapshot!(world.post(Who::Writer, &format!("/beta/{DEVICES}/{DEVICE_1}/reprovisionCloudPc")).await, @"204");
@@ -70,7 +70,7 @@ async fn a_reprovision_from_asking_to_its_result() {
 
 #[tokio::test]
 async fn an_action_that_waits_can_be_seen_and_cancelled() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     world.post(Who::Ada, &format!("/beta/{CLOUD_PCS}/{DESK_1}/reboot")).await;
     let actions = format!("/beta/me/cloudPCs/{DESK_1}/cloudpc.actions");
     assert_snapshot!(world.get(Who::Ada, &actions).await, @r#"
@@ -126,7 +126,7 @@ async fn an_action_that_waits_can_be_seen_and_cancelled() {
 
 #[tokio::test]
 async fn every_remote_action_is_taken_and_ends() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     world.run();
     let path = |action: &str| format!("/beta/{CLOUD_PCS}/{DESK_1}/{action}");
     let results = path("retrieveCloudPCRemoteActionResults");
@@ -166,7 +166,7 @@ async fn every_remote_action_is_taken_and_ends() {
 
 #[tokio::test]
 async fn a_reprovision_and_its_undo() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let path = |action: &str| format!("/v1.0/{CLOUD_PCS}/{DESK_1}/{action}");
     let results = format!("/beta/{CLOUD_PCS}/{DESK_1}/retrieveCloudPCRemoteActionResults");
     assert_eq!(world.post(Who::Writer, &path("cloudpc.undo")).await.error(), (409, "nothingToUndo".into()));

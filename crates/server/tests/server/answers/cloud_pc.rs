@@ -1,16 +1,16 @@
 //! What Cloud PCs and managed devices answer.
 
-use cloudpc_drivers::Mishap;
+use cloudpc_drivers::Incident;
 use cloudpc_engine::RESTART_PAUSE_MIN;
 use insta::assert_snapshot;
 use std::time::Duration;
 
 use super::{CLOUD_PCS, DEVICES};
-use crate::world::{DESK_1, DESK_2, DEVICE_1, Who, World};
+use crate::world::{DESK_1, DESK_2, DEVICE_1, TestServer, Who};
 
 #[tokio::test]
 async fn a_cloud_pc_in_beta() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     assert_snapshot!(world.get(Who::Reader, &format!("/beta/{CLOUD_PCS}/{DESK_1}")).await, @r#"
     200
     content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
@@ -57,7 +57,7 @@ async fn a_cloud_pc_in_beta() {
 
 #[tokio::test]
 async fn a_cloud_pc_in_v1() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     assert_snapshot!(world.get(Who::Reader, &format!("/v1.0/{CLOUD_PCS}/{DESK_1}")).await, @r#"
     200
     content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
@@ -84,7 +84,7 @@ async fn a_cloud_pc_in_v1() {
 
 #[tokio::test]
 async fn only_what_is_selected() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let path = format!("/beta/{CLOUD_PCS}?$select=id,displayName,osVersion,powerState,lastRemoteActionResult&$top=1");
     assert_snapshot!(world.get(Who::Reader, &path).await, @r#"
     200
@@ -117,7 +117,7 @@ async fn only_what_is_selected() {
 
 #[tokio::test]
 async fn a_managed_device() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     assert_snapshot!(world.get(Who::Reader, &format!("/beta/{DEVICES}/{DEVICE_1}")).await, @r#"
     200
     content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
@@ -183,7 +183,7 @@ async fn a_managed_device() {
 
 #[tokio::test]
 async fn whose_cloud_pcs() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let names =
         |reply: crate::world::Reply| reply.rows().iter().map(|row| row["displayName"].clone()).collect::<Vec<_>>();
     assert_eq!(names(world.get(Who::Alan, "/beta/me/cloudPCs").await), ["desk-2", "desk-3"]);
@@ -208,7 +208,7 @@ async fn whose_cloud_pcs() {
 
 #[tokio::test]
 async fn what_can_be_asked_for_now() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let path = format!("/beta/{CLOUD_PCS}/10000000-0000-4000-8000-0000000000d3/getSupportedCloudPcRemoteActions");
     let shown = |reply: crate::world::Reply| {
         let line =
@@ -230,10 +230,10 @@ async fn what_can_be_asked_for_now() {
 
 #[tokio::test]
 async fn what_befalls_a_machine_is_told() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     world.run();
     let desk = DESK_1.parse().unwrap();
-    world.app.simulation.as_ref().unwrap().driver.befall(desk, Mishap::Crash).unwrap();
+    world.app.simulation.as_ref().unwrap().driver.inject(desk, Incident::Crash).unwrap();
     world.clock.advance(Duration::ZERO).await;
     let cloud_pc = format!("/beta/{CLOUD_PCS}/{DESK_1}");
     assert_snapshot!(world.get(Who::Reader, &format!("{cloud_pc}?$select=status,statusDetail,powerState")).await, @r#"

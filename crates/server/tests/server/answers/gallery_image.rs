@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::world::{DESK_1, Reply, Who, World};
+use crate::world::{DESK_1, Reply, TestServer, Who};
 
 const IMAGES: &str = "/v1.0/deviceManagement/virtualEndpoint/galleryImages";
 const WINDOWS_11: &str = "microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc";
@@ -27,7 +27,7 @@ fn told(reply: &Reply) -> String {
 
 #[tokio::test]
 async fn an_image_from_its_addition_to_its_removal() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let created = world.call(Who::Writer, "POST", IMAGES, Some(debian())).await;
     assert_snapshot!(created, @r#"
     201
@@ -83,7 +83,7 @@ async fn an_image_from_its_addition_to_its_removal() {
 
 #[tokio::test]
 async fn what_is_told_of_an_image_can_be_changed_and_its_id_cannot() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let path = format!("{IMAGES}/{WINDOWS_11}");
     let mut whole = world.get(Who::Reader, &path).await.json();
     whole.as_object_mut().unwrap().remove("@odata.context");
@@ -109,7 +109,7 @@ async fn what_is_told_of_an_image_can_be_changed_and_its_id_cannot() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_new_image_is_told() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let mut refusals = String::new();
     let but = |name: &str, value: Value| {
         let mut body = debian();

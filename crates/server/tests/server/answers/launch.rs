@@ -4,7 +4,7 @@ use cloudpc_server::desktop::{Admission, CALLER_TICKETS_MAX};
 use insta::assert_snapshot;
 
 use super::CLOUD_PCS;
-use crate::world::{BASE, DESK_1, DESK_2, Reply, Who, World};
+use crate::world::{BASE, DESK_1, DESK_2, Reply, TestServer, Who};
 
 /// The answer without its ticket, and the ticket.
 fn parted(reply: &Reply) -> (String, String) {
@@ -16,7 +16,7 @@ fn parted(reply: &Reply) -> (String, String) {
 
 #[tokio::test]
 async fn where_a_cloud_pc_can_be_opened() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let detail = |root: &str| format!("/{root}/{CLOUD_PCS}/{DESK_1}/retrieveCloudPcLaunchDetail");
     let (beta, first) = parted(&world.get(Who::Reader, &detail("beta")).await);
     let (v1, second) = parted(&world.get(Who::Reader, &detail("v1.0")).await);
@@ -48,14 +48,14 @@ async fn where_a_cloud_pc_can_be_opened() {
 }
 
 /// What a ticket admits to that this caller gets.
-async fn admission(world: &World, who: Who, path: &str) -> Admission {
+async fn admission(world: &TestServer, who: Who, path: &str) -> Admission {
     let (_, ticket) = parted(&world.get(who, path).await);
     world.app.desktops.tickets.open_page(&ticket).await.unwrap().unwrap().0
 }
 
 #[tokio::test]
 async fn a_ticket_is_bound_to_who_asked_for_what() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let reader =
         admission(&world, Who::Reader, &format!("/beta/{CLOUD_PCS}/{DESK_1}/retrieveCloudPcLaunchDetail")).await;
     assert!(reader.caller.tenant_id.to_string().starts_with("10000000"));
@@ -71,7 +71,7 @@ async fn a_ticket_is_bound_to_who_asked_for_what() {
 
 #[tokio::test]
 async fn who_may_only_read_gets_a_ticket_to_view_unless_the_machine_is_their_own() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let read_only = |tx: &mut cloudpc_store::Tx<'_>| {
         let tenant = tx.tenant_list()?[0].0;
         let ada = tx.user_by_name(tenant, "ada@contoso.test")?.unwrap();
@@ -96,7 +96,7 @@ async fn who_may_only_read_gets_a_ticket_to_view_unless_the_machine_is_their_own
 
 #[tokio::test]
 async fn a_caller_that_hoards_tickets_is_refused_and_nobody_else_is() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let path = format!("/beta/{CLOUD_PCS}/{DESK_1}/retrieveCloudPcLaunchDetail");
     for _ in 0..CALLER_TICKETS_MAX {
         assert_eq!(world.get(Who::Reader, &path).await.status.as_u16(), 200);

@@ -4,11 +4,11 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 use super::PARTNERS;
-use crate::world::{DESK_1, DESK_2, PARTNER, Who, World};
+use crate::world::{DESK_1, DESK_2, PARTNER, TestServer, Who};
 
 #[tokio::test]
 async fn a_partner_from_its_creation_to_its_end() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let body = json!({
         "@odata.type": "#microsoft.graph.cloudPcExternalPartner",
         "partnerId": "FAB00000-0000-4000-8000-000000000009",
@@ -128,7 +128,7 @@ async fn a_partner_from_its_creation_to_its_end() {
 
 #[tokio::test]
 async fn an_agent_is_configured_and_its_parameters_are_never_sent_back() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let path = format!("/beta/{PARTNERS}/{PARTNER}");
     let setting = |url: &str| {
         json!({"agentSetting": {
@@ -229,7 +229,7 @@ async fn an_agent_is_configured_and_its_parameters_are_never_sent_back() {
 
 #[tokio::test]
 async fn a_deployment_from_asking_to_its_results() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let path = format!("/beta/{PARTNERS}/{PARTNER}");
     let ids = json!({"cloudPcIds": [DESK_1, DESK_2, DESK_1, "no such machine"]});
     let deployed = world.call(Who::Writer, "POST", &format!("{path}/deployAgent"), Some(ids)).await;
@@ -356,7 +356,7 @@ async fn a_deployment_from_asking_to_its_results() {
 
 #[tokio::test]
 async fn an_activity_is_cancelled_while_it_waits() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let path = format!("/beta/{PARTNERS}/{PARTNER}");
     let ids = json!({"cloudPcIds": [DESK_1, DESK_2]});
     let deployed = world.call(Who::Writer, "POST", &format!("{path}/deployAgent"), Some(ids)).await;
@@ -378,7 +378,7 @@ async fn an_activity_is_cancelled_while_it_waits() {
 /// ever.
 #[tokio::test]
 async fn what_was_sent_comes_back_as_it_was_sent() {
-    let world = World::new().await;
+    let world = TestServer::new().await;
     let id = "FAB00000-0000-4000-8000-00000000000A";
     let partner = json!({"PARTNERID": id, "enableConnection": true});
     let created = world.call(Who::Writer, "POST", &format!("/beta/{PARTNERS}"), Some(partner.clone())).await.json();

@@ -1,4 +1,4 @@
-//! `cloudpc sim mishap`
+//! `cloudpc sim incident`
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -10,13 +10,13 @@ use crate::output::tell;
 
 const EXAMPLES: &str = "\
 Examples:
-  cloudpc sim mishap desk-07 crash
-  cloudpc sim mishap desk-07 shut-down";
+  cloudpc sim incident desk-07 crash
+  cloudpc sim incident desk-07 shut-down";
 
 /// Let something befall a running machine without anyone asking for it
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Mishap {
+pub struct Incident {
     /// Display name, device name or id of the Cloud PC
     #[arg(value_name = "CLOUD_PC")]
     cloud_pc: String,
@@ -35,15 +35,15 @@ enum What {
     ShutDown,
 }
 
-impl Mishap {
+impl Incident {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let found = find(session, &self.cloud_pc).await?;
-        let mishap = match self.what {
+        let incident = match self.what {
             What::Crash => "crash",
             What::Panic => "panic",
             What::ShutDown => "shutDown",
         };
-        session.connection.post("/_cloudpc/mishaps", &json!({ "cloudPcId": found.id, "mishap": mishap })).await?;
+        session.connection.post("/_cloudpc/incidents", &json!({ "cloudPcId": found.id, "incident": incident })).await?;
         tell(&format!("{} is off. `cloudpc actions {}` shows whether it is started again.", found.name, found.name));
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! a tenant, or a user with a delegated token. Whether the caller may see it is checked each time.
 //! What takes away the things that it tells of, such as a partner that is deleted, makes every
 //! answer worthless. This module refuses to know which answers last; an operation says so with
-//! [`Answer::Lasting`](super::Answer::Lasting).
+//! [`Answer::Immutable`](super::Answer::Lasting).
 
 use bytes::Bytes;
 use cloudpc_graph::resolve::Scope;
@@ -23,15 +23,15 @@ use crate::request::BaseAddress;
 pub const LASTING_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// The answers that are kept. Those asked for least go when there is no room.
-pub struct LastingAnswers {
-    answers: Cache<Key, Lasting, Weight>,
+pub struct ResponseCache {
+    answers: Cache<Key, Immutable, Weight>,
     /// Rises whenever something may have made an answer worthless.
     generation: AtomicU64,
 }
 
 /// An answer, and what has to be checked before it is given again.
 #[derive(Clone)]
-pub(super) struct Lasting {
+pub(super) struct Immutable {
     pub body: Bytes,
     pub row: &'static Row,
     pub scope: Scope,
@@ -50,7 +50,7 @@ struct Key {
 /// The same, not copied. Its hash has to be that of [`Key`], so the fields are the same and in the
 /// same order.
 #[derive(Hash)]
-pub(super) struct Asked<'a> {
+pub(super) struct CacheKeyRef<'a> {
     tenant: TenantId,
     user: Option<UserId>,
     base: &'a str,
@@ -60,7 +60,7 @@ pub(super) struct Asked<'a> {
 #[derive(Clone)]
 struct Weight;
 
-impl Default for LastingAnswers {
+impl Default for ResponseCache {
     fn default() -> Self {
         // A full cache lets in what it has seen before, and it remembers half as many as it is told
         // to expect: more than it can hold, so that whatever fits comes to stay.
@@ -70,7 +70,7 @@ impl Default for LastingAnswers {
     }
 }
 
-impl LastingAnswers {
+impl ResponseCache {
     /// To be called after something that answers tell of is gone, so that none of them is given
     /// again.
     pub fn forget(&self) {
@@ -84,18 +84,18 @@ impl LastingAnswers {
         self.generation.load(Ordering::Acquire)
     }
 
-    pub(super) fn get(&self, asked: &Asked<'_>) -> Option<Lasting> {
+    pub(super) fn get(&self, asked: &CacheKeyRef<'_>) -> Option<Immutable> {
         self.answers.get(asked).filter(|answer| answer.generation == self.generation())
     }
 
-    pub(super) fn keep(&self, asked: &Asked<'_>, body: Bytes, row: &'static Row, scope: Scope, generation: u64) {
-        let Asked { tenant, user, base, path_and_query } = *asked;
+    pub(super) fn keep(&self, asked: &CacheKeyRef<'_>, body: Bytes, row: &'static Row, scope: Scope, generation: u64) {
+        let CacheKeyRef { tenant, user, base, path_and_query } = *asked;
         let key = Key { tenant, user, base: base.to_owned(), path_and_query: path_and_query.to_owned() };
-        self.answers.insert(key, Lasting { body, row, scope, generation });
+        self.answers.insert(key, Immutable { body, row, scope, generation });
     }
 }
 
-impl<'a> Asked<'a> {
+impl<'a> CacheKeyRef<'a> {
     pub(super) fn by(caller: &Caller, base: &'a BaseAddress, head: &'a Parts) -> Self {
         Self {
             tenant: caller.tenant_id,
@@ -106,7 +106,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-impl Equivalent<Key> for Asked<'_> {
+impl Equivalent<Key> for CacheKeyRef<'_> {
     fn equivalent(&self, key: &Key) -> bool {
         self.tenant == key.tenant
             && self.user == key.user
@@ -115,8 +115,8 @@ impl Equivalent<Key> for Asked<'_> {
     }
 }
 
-impl Weighter<Key, Lasting> for Weight {
-    fn weight(&self, key: &Key, answer: &Lasting) -> u64 {
+impl Weighter<Key, Immutable> for Weight {
+    fn weight(&self, key: &Key, answer: &Immutable) -> u64 {
         const ENTRY_BYTES: u64 = 256;
         (key.base.len() + key.path_and_query.len() + answer.body.len()) as u64 + ENTRY_BYTES
     }
@@ -127,23 +127,24 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    fn asked(path_and_query: &str) -> Asked<'_> {
-        Asked { tenant: TenantId(Uuid::nil()), user: None, base: "https://h", path_and_query }
+    fn asked(path_and_query: &str) -> CacheKeyRef<'_> {
+        CacheKeyRef { tenant: TenantId(Uuid::nil()), user: None, base: "https://h", path_and_query }
     }
 
-    fn keep(answers: &LastingAnswers, asked: &Asked<'_>, bytes: usize) {
+    fn keep(answers: &ResponseCache, asked: &CacheKeyRef<'_>, bytes: usize) {
         let row = &crate::operations::TABLE[0];
         answers.keep(asked, vec![b' '; bytes].into(), row, Scope::Tenant, answers.generation());
     }
 
     #[test]
     fn an_answer_is_for_those_who_asked_and_until_it_is_forgotten() {
-        let answers = LastingAnswers::default();
+        let answers = ResponseCache::default();
         keep(&answers, &asked("/a"), 10);
         assert_eq!(answers.get(&asked("/a")).map(|answer| answer.body.len()), Some(10));
         let (tenant, user) = (TenantId(Uuid::max()), Some(UserId(Uuid::nil())));
-        let others = [asked("/b"), Asked { base: "http://h", ..asked("/a") }, Asked { tenant, ..asked("/a") }];
-        for other in others.into_iter().chain([Asked { user, ..asked("/a") }]) {
+        let others =
+            [asked("/b"), CacheKeyRef { base: "http://h", ..asked("/a") }, CacheKeyRef { tenant, ..asked("/a") }];
+        for other in others.into_iter().chain([CacheKeyRef { user, ..asked("/a") }]) {
             assert!(answers.get(&other).is_none());
         }
         let begun = answers.generation();
@@ -157,7 +158,7 @@ mod tests {
     #[test]
     fn answers_take_so_much_memory_and_no_more() {
         const BYTES: usize = 26_000;
-        let answers = LastingAnswers::default();
+        let answers = ResponseCache::default();
         let paths: Vec<_> = (0..LASTING_BYTES_MAX / BYTES as u64 + 100).map(|number| format!("/{number}")).collect();
         paths.iter().for_each(|path| keep(&answers, &asked(path), BYTES));
         let kept = paths.iter().filter(|path| answers.get(&asked(path)).is_some()).count() * BYTES;
@@ -168,7 +169,7 @@ mod tests {
     #[test]
     fn what_is_asked_for_again_and_again_comes_to_stay_if_it_fits() {
         const BYTES: usize = 26_000;
-        let answers = LastingAnswers::default();
+        let answers = ResponseCache::default();
         let fits = LASTING_BYTES_MAX * 4 / 5 / BYTES as u64;
         let others: Vec<_> = (0..fits).map(|number| format!("/other/{number}")).collect();
         let paths: Vec<_> = (0..fits).map(|number| format!("/{number}")).collect();
