@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-use crate::Failure;
+use crate::BenchError;
 use crate::server::{Server, Serving};
 
 /// The partner with all the results, in URLs.
@@ -40,7 +40,12 @@ const THEN: Timestamp = Timestamp(1_772_366_400_000_000);
 const FORMAT: u32 = 1;
 
 /// The data directory with so many Cloud PCs and results; makes it if it is not there from before.
-pub async fn prepare(directory: &Path, machines: u64, rows: u64, progress: &ProgressBar) -> Result<PathBuf, Failure> {
+pub async fn prepare(
+    directory: &Path,
+    machines: u64,
+    rows: u64,
+    progress: &ProgressBar,
+) -> Result<PathBuf, BenchError> {
     let data = directory.join(format!("{machines}-machines-{rows}-rows"));
     let (mark, recipe) = (data.join("made-by-bench"), format!("format {FORMAT}, pages {DEPLOYMENT_FORMAT}\n"));
     if fs::read_to_string(&mark).is_ok_and(|found| found == recipe) {
@@ -65,7 +70,11 @@ pub async fn prepare(directory: &Path, machines: u64, rows: u64, progress: &Prog
 }
 
 /// A copy of the fleet without results, which may be changed.
-pub async fn copy_without_results(directory: &Path, machines: u64, progress: &ProgressBar) -> Result<PathBuf, Failure> {
+pub async fn copy_without_results(
+    directory: &Path,
+    machines: u64,
+    progress: &ProgressBar,
+) -> Result<PathBuf, BenchError> {
     let (source, copy) = (prepare(directory, machines, 0, progress).await?, directory.join("changed"));
     if copy.exists() {
         fs::remove_dir_all(&copy)?;
@@ -113,7 +122,7 @@ partners = [{}, {}]
     )
 }
 
-async fn fill(store: &Store, rows: u64, progress: &ProgressBar) -> Result<(), Failure> {
+async fn fill(store: &Store, rows: u64, progress: &ProgressBar) -> Result<(), BenchError> {
     let fleet = Arc::new(store.read(|reader| reader.cloud_pc_list(TENANT, None, None, 1_000)).await?);
     let first = Arc::clone(&fleet);
     store.write(move |tx| history(tx, &first)).await?;

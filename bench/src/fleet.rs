@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::Failure;
+use crate::BenchError;
 use crate::load::{self, Request};
 use crate::server::Server;
 
 /// The ids of a whole collection below `/beta/deviceManagement`, in its order.
-pub async fn ids(server: &Server, token: &str, collection: &str) -> Result<Vec<String>, Failure> {
+pub async fn ids(server: &Server, token: &str, collection: &str) -> Result<Vec<String>, BenchError> {
     let mut path = format!("/beta/deviceManagement/{collection}?$select=id&$top=999");
     let mut ids = Vec::new();
     loop {
@@ -22,7 +22,7 @@ pub async fn ids(server: &Server, token: &str, collection: &str) -> Result<Vec<S
 }
 
 /// The managed device of a Cloud PC.
-pub async fn device_of(server: &Server, token: &str, cloud_pc: &str) -> Result<String, Failure> {
+pub async fn device_of(server: &Server, token: &str, cloud_pc: &str) -> Result<String, BenchError> {
     let path = format!("/beta/deviceManagement/virtualEndpoint/cloudPCs/{cloud_pc}");
     let answer = load::once(server.address, &Request::get(&path, token).bytes(server.address)).await?.json()?;
     Ok(answer["managedDeviceId"].as_str().ok_or_else(|| format!("no Cloud PC: {answer}"))?.to_owned())
@@ -43,14 +43,14 @@ pub fn reprovision(server: &Server, token: &str, device: &str) -> Vec<u8> {
 
 /// Stops the clock of the fleet: what is accepted from now on begins, and then waits for a time
 /// that does not come.
-pub async fn pause(server: &Server, token: &str) -> Result<(), Failure> {
+pub async fn pause(server: &Server, token: &str) -> Result<(), BenchError> {
     let request = Request { method: "POST", path: "/_cloudpc/clock/pause", token, body: None };
     let answer = load::once(server.address, &request.bytes(server.address)).await?;
     if answer.status == 200 { Ok(()) } else { Err(format!("the clock does not stop: {}", answer.status).into()) }
 }
 
 /// Path and query of an address.
-pub fn path_of(link: &str) -> Result<&str, Failure> {
+pub fn path_of(link: &str) -> Result<&str, BenchError> {
     let rest = link.split_once("://").map(|(_, rest)| rest).ok_or("a link is an address")?;
     Ok(&rest[rest.find('/').ok_or("a link has a path")?..])
 }

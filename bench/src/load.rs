@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::Failure;
+use crate::BenchError;
 use crate::server::Server;
 
 /// A request before it is written down.
@@ -54,7 +54,7 @@ pub struct Answer {
 
 impl Answer {
     /// The body as JSON.
-    pub fn json(&self) -> Result<Value, Failure> {
+    pub fn json(&self) -> Result<Value, BenchError> {
         Ok(serde_json::from_slice(&self.body)?)
     }
 }
@@ -77,7 +77,7 @@ pub async fn run(
     requests: u64,
     status: u16,
     write: impl Fn(u64, &mut Vec<u8>) + Send + Sync,
-) -> Result<Load, Failure> {
+) -> Result<Load, BenchError> {
     let next = AtomicU64::new(0);
     let mut connections = Vec::new();
     for _ in 0..clients {
@@ -91,7 +91,7 @@ pub async fn run(
 }
 
 /// One request on a connection of its own.
-pub async fn once(address: SocketAddr, request: &[u8]) -> Result<Answer, Failure> {
+pub async fn once(address: SocketAddr, request: &[u8]) -> Result<Answer, BenchError> {
     let mut connection = Connection::open(address).await?;
     let (status, body) = connection.exchange(request).await?;
     Ok(Answer { status, body: body.to_vec() })
@@ -103,7 +103,7 @@ async fn converse(
     requests: u64,
     wanted: u16,
     write: &(impl Fn(u64, &mut Vec<u8>) + Sync),
-) -> Result<(), Failure> {
+) -> Result<(), BenchError> {
     let mut request = Vec::with_capacity(4096);
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
@@ -127,14 +127,14 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(address: SocketAddr) -> Result<Self, Failure> {
+    async fn open(address: SocketAddr) -> Result<Self, BenchError> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, answer: Vec::with_capacity(64 << 10) })
     }
 
     /// Sends a request and reads its answer: the status, and the body.
-    async fn exchange(&mut self, request: &[u8]) -> Result<(u16, &[u8]), Failure> {
+    async fn exchange(&mut self, request: &[u8]) -> Result<(u16, &[u8]), BenchError> {
         self.stream.write_all(request).await?;
         self.answer.clear();
         let mut head = None;
@@ -166,7 +166,7 @@ struct Head {
 
 impl Head {
     /// None: it is not complete.
-    fn read(answer: &[u8]) -> Result<Option<Self>, Failure> {
+    fn read(answer: &[u8]) -> Result<Option<Self>, BenchError> {
         const END: &[u8] = b"\r\n\r\n";
         let Some(end) = answer.windows(END.len()).position(|window| window == END) else { return Ok(None) };
         let head = std::str::from_utf8(&answer[..end])?;

@@ -9,7 +9,7 @@
 mod bare;
 
 use clap::Args;
-use cloudpc_server::images::{self, ImageId, Recipe};
+use cloudpc_server::images::{self, ImageId, ImageRecipe};
 use indicatif::ProgressBar;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use crate::load::{self, Request, as_f64};
 use crate::report::{Row, at_most, median, table};
 use crate::server::{Server, Serving};
-use crate::{Failure, fleet};
+use crate::{BenchError, fleet};
 use bare::Bare;
 
 /// Most time of a reprovision, of the bare one's.
@@ -59,14 +59,14 @@ struct Took {
 
 impl Machines {
     /// Measures and prints the table.
-    pub fn run(&self) -> Result<(), Failure> {
+    pub fn run(&self) -> Result<(), BenchError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let rows = runtime.block_on(Box::pin(self.measure()))?;
         println!("{}", table(rows));
         Ok(())
     }
 
-    async fn measure(&self) -> Result<Vec<Row>, Failure> {
+    async fn measure(&self) -> Result<Vec<Row>, BenchError> {
         let progress = ProgressBar::new(self.rounds as u64 + 2).with_message("image");
         progress.enable_steady_tick(Duration::from_millis(200));
         let data = self.directory.join("data");
@@ -78,7 +78,7 @@ impl Machines {
         let before = as_f64(empty.memory()?);
         empty.stop()?;
         fs::remove_dir_all(&data)?;
-        images::open(&data)?.build(Recipe::Test, &ImageId(IMAGE.into()), &mut |_| {})?;
+        images::open(&data)?.build(ImageRecipe::Test, &ImageId(IMAGE.into()), &mut |_| {})?;
         let scenario = self.directory.join("fleet.toml");
         fs::write(&scenario, self.scenario())?;
         progress.inc(1);
@@ -97,7 +97,7 @@ impl Machines {
         data: &Path,
         before: f64,
         progress: &ProgressBar,
-    ) -> Result<Vec<Row>, Failure> {
+    ) -> Result<Vec<Row>, BenchError> {
         let token = server.token().await?;
         let ids = fleet::ids(server, &token, "virtualEndpoint/cloudPCs").await?;
         let id = ids.first().ok_or("the fleet has machines")?;
@@ -151,7 +151,7 @@ fn rows(ours: &[Took], theirs: Vec<f64>, held: f64, machines: u32) -> Vec<Row> {
 }
 
 /// Reprovisions a machine through the service.
-async fn reprovision(server: &Server, token: &str, id: &str) -> Result<Took, Failure> {
+async fn reprovision(server: &Server, token: &str, id: &str) -> Result<Took, BenchError> {
     let path = format!("/beta/deviceManagement/virtualEndpoint/cloudPCs/{id}");
     let (spent, began) = (server.processor_time()?, Instant::now());
     let body = Some(("application/json", "{}".to_owned()));
@@ -176,7 +176,7 @@ async fn reprovision(server: &Server, token: &str, id: &str) -> Result<Took, Fai
 }
 
 /// How long each step of an action took.
-fn steps(action: &Value) -> Result<Vec<(String, f64)>, Failure> {
+fn steps(action: &Value) -> Result<Vec<(String, f64)>, BenchError> {
     let mut steps = Vec::new();
     for step in action["steps"].as_array().into_iter().flatten() {
         let time = |name: &str| step[name].as_str().unwrap_or_default().parse::<jiff::Timestamp>();
@@ -187,7 +187,7 @@ fn steps(action: &Value) -> Result<Vec<(String, f64)>, Failure> {
 }
 
 /// Ends the machines, which would outlive the service.
-fn end_machines(data: &Path) -> Result<(), Failure> {
+fn end_machines(data: &Path) -> Result<(), BenchError> {
     let running: HashMap<String, u32> = bare::processes("qemu-system-x86_64")?;
     for machine in fs::read_dir(data.join("qemu/machines"))? {
         let name = machine?.file_name();

@@ -11,17 +11,17 @@ use std::time::Duration;
 
 use crate::report::{Row, table};
 use crate::server::{Server, Serving, keep_to_core};
-use crate::{Failure, Plan, data, fleet};
+use crate::{BenchError, Plan, data, fleet};
 
 /// Measures everything and prints the table.
-pub fn run(plan: &Plan) -> Result<(), Failure> {
+pub fn run(plan: &Plan) -> Result<(), BenchError> {
     keep_to_core(1);
     let rows = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(Box::pin(measure(plan)))?;
     println!("{}", table(rows));
     Ok(())
 }
 
-async fn measure(plan: &Plan) -> Result<Vec<Row>, Failure> {
+async fn measure(plan: &Plan) -> Result<Vec<Row>, BenchError> {
     fs::create_dir_all(&plan.directory)?;
     let style = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {msg}")?;
     let progress = ProgressBar::new(1).with_style(style);

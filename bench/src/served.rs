@@ -3,14 +3,14 @@
 
 use clap::Args;
 use cloudpc_server::config::Config;
-use cloudpc_server::start::{DriverKind, Options, Server};
+use cloudpc_server::start::{DriverKind, Server, StartOptions};
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-use crate::{Failure, anchors};
+use crate::{BenchError, anchors};
 
 /// What the server is started with.
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ pub const READY: &str = "serving at";
 
 impl Serve {
     /// Serves until standard input is closed, that is until the parent ends or wants it.
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self) -> Result<(), BenchError> {
         if !self.machines {
             crate::server::keep_to_core(0);
         }
@@ -44,10 +44,10 @@ impl Serve {
         tokio::runtime::Runtime::new()?.block_on(Box::pin(self.serve()))
     }
 
-    async fn serve(self) -> Result<(), Failure> {
+    async fn serve(self) -> Result<(), BenchError> {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let scenario = self.scenario.map(std::fs::read_to_string).transpose()?;
-        let options = Options {
+        let options = StartOptions {
             data: self.data.clone(),
             listen: Some(any_port),
             tls_listen: Some(any_port),

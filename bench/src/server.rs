@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::load::{self, Request};
-use crate::{Failure, served};
+use crate::{BenchError, served};
 
 /// A running server.
 pub struct Server {
@@ -48,7 +48,7 @@ pub fn keep_to_core(core: usize) {
 
 impl Server {
     /// Starts a server on a data directory; returns when it says that it is ready.
-    pub async fn start(data: &Path, scenario: Option<&Path>, serving: Serving) -> Result<Self, Failure> {
+    pub async fn start(data: &Path, scenario: Option<&Path>, serving: Serving) -> Result<Self, BenchError> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("serve").arg("--data").arg(data).stdin(Stdio::piped()).stdout(Stdio::piped());
         if let Some(scenario) = scenario {
@@ -75,7 +75,7 @@ impl Server {
     }
 
     /// A token of its administrator.
-    pub async fn token(&self) -> Result<String, Failure> {
+    pub async fn token(&self) -> Result<String, BenchError> {
         let admin: Value = serde_json::from_slice(&fs::read(self.data.join("admin.json"))?)?;
         let text = |name: &str| admin[name].as_str().unwrap_or_default().to_owned();
         let form = format!(
@@ -94,7 +94,7 @@ impl Server {
     }
 
     /// Processor time that its threads have spent so far.
-    pub fn processor_time(&self) -> Result<Duration, Failure> {
+    pub fn processor_time(&self) -> Result<Duration, BenchError> {
         let mut nanoseconds = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
             // A thread may end while we look; what it spent is lost, and it was a short one.
@@ -105,7 +105,7 @@ impl Server {
     }
 
     /// Memory that it holds, its program text included, bytes.
-    pub fn memory(&self) -> Result<u64, Failure> {
+    pub fn memory(&self) -> Result<u64, BenchError> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("the system does not tell")?;
         let kib = line.split_whitespace().next().ok_or("the system does not tell")?;
@@ -113,7 +113,7 @@ impl Server {
     }
 
     /// Lets it end in its own way.
-    pub fn stop(mut self) -> Result<(), Failure> {
+    pub fn stop(mut self) -> Result<(), BenchError> {
         drop(self.process.stdin.take());
         let status = self.process.wait()?;
         if status.success() { Ok(()) } else { Err(format!("the server ended with {status}").into()) }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
-use crate::Failure;
+use crate::BenchError;
 
 /// How often something that comes up is tried.
 const POLL: Duration = Duration::from_millis(10);
@@ -30,7 +30,7 @@ pub struct Bare {
 
 impl Bare {
     /// Makes a machine like the one in the folder, which runs, and starts it.
-    pub async fn beside(machine: &Path, folder: &Path) -> Result<Self, Failure> {
+    pub async fn beside(machine: &Path, folder: &Path) -> Result<Self, BenchError> {
         let id = machine.file_name().ok_or("a machine has a name")?.to_string_lossy().into_owned();
         let command_lines = processes("qemu-system-x86_64")?;
         let command_line = command_lines.keys().find(|line| line.contains(&id)).ok_or("the machine runs")?;
@@ -62,7 +62,7 @@ impl Bare {
     }
 
     /// Reprovisions it; returns how long that took, seconds.
-    pub async fn reprovision(&mut self) -> Result<f64, Failure> {
+    pub async fn reprovision(&mut self) -> Result<f64, BenchError> {
         let began = Instant::now();
         let steps = async {
             self.power_off().await?;
@@ -75,7 +75,7 @@ impl Bare {
     }
 
     /// Asks it to power off and lets the process end when it has.
-    async fn power_off(&mut self) -> Result<(), Failure> {
+    async fn power_off(&mut self) -> Result<(), BenchError> {
         let mut lines = BufReader::new(self.connect("qmp.sock").await?);
         let say = |command: &str| format!("{}\n", json!({ "execute": command }));
         lines.write_all(say("qmp_capabilities").as_bytes()).await?;
@@ -88,7 +88,7 @@ impl Bare {
                     line.clear();
                     lines.read_line(&mut line).await?;
                 }
-                Ok::<_, Failure>(())
+                Ok::<_, BenchError>(())
             };
             if let Ok(read) = tokio::time::timeout(BUTTON_TIME_MAX, shut_down).await {
                 read?;
@@ -102,7 +102,7 @@ impl Bare {
     }
 
     /// Asks its agent until it answers.
-    async fn answers(&self) -> Result<(), Failure> {
+    async fn answers(&self) -> Result<(), BenchError> {
         loop {
             let ping = async {
                 let mut lines = BufReader::new(self.connect("agent.sock").await?);
@@ -112,7 +112,7 @@ impl Bare {
                     line.clear();
                     lines.read_line(&mut line).await?;
                 }
-                Ok::<_, Failure>(())
+                Ok::<_, BenchError>(())
             };
             if let Ok(answered) = tokio::time::timeout(PING_TIME_MAX, ping).await {
                 return answered;
@@ -120,7 +120,7 @@ impl Bare {
         }
     }
 
-    async fn connect(&self, socket: &str) -> Result<UnixStream, Failure> {
+    async fn connect(&self, socket: &str) -> Result<UnixStream, BenchError> {
         // The path of a socket is short, so it is reached through an open folder.
         let folder = File::open(self.folder.join("run"))?;
         let path = format!("/proc/self/fd/{}/{socket}", std::os::fd::AsRawFd::as_raw_fd(&folder));
@@ -143,7 +143,7 @@ impl Drop for Bare {
 }
 
 /// Lays a new disk over the image, in place of the present one.
-fn lay_disk(folder: &Path) -> Result<(), Failure> {
+fn lay_disk(folder: &Path) -> Result<(), BenchError> {
     let words = ["create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "disk.new", "3G"];
     let made = Command::new("qemu-img").args(words).current_dir(folder.join("disk")).status()?;
     if !made.success() {
@@ -154,7 +154,7 @@ fn lay_disk(folder: &Path) -> Result<(), Failure> {
     Ok(fs::rename(new, folder.join("disk/disk.qcow2"))?)
 }
 
-fn start(folder: &Path, arguments: &[String]) -> Result<Child, Failure> {
+fn start(folder: &Path, arguments: &[String]) -> Result<Child, BenchError> {
     let mut command = Command::new("qemu-system-x86_64");
     command.args(arguments).current_dir(folder.join("run"));
     Ok(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?)
@@ -162,7 +162,7 @@ fn start(folder: &Path, arguments: &[String]) -> Result<Child, Failure> {
 
 /// The running processes of a program, by their command lines, whose words are set apart by null
 /// characters.
-pub fn processes(program: &str) -> Result<HashMap<String, u32>, Failure> {
+pub fn processes(program: &str) -> Result<HashMap<String, u32>, BenchError> {
     let mut found = HashMap::new();
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;

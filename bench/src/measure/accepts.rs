@@ -10,7 +10,7 @@ use crate::fleet;
 use crate::load::{self, Load, Request, as_f64};
 use crate::report::{Row, at_least, median};
 use crate::server::Server;
-use crate::{Failure, Plan};
+use crate::{BenchError, Plan};
 
 /// Connections that write at the same time, and the part of [`Plan::writes`] that they send.
 const CLIENTS: [(u64, f64); 4] = [(1, 0.1), (16, 0.4), (64, 1.0), (256, 1.0)];
@@ -36,7 +36,7 @@ struct Rounds {
 
 /// Accepts on a server whose clock stands still. Machines are reprovisioned once each, in the order
 /// in which the service lists them.
-pub async fn measure(server: &Server, plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, Failure> {
+pub async fn measure(server: &Server, plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, BenchError> {
     let token = server.token().await?;
     progress.set_message("the fleet's ids");
     let devices = fleet::ids(server, &token, "managedDevices").await?;
@@ -82,7 +82,12 @@ fn count(plan: &Plan, part: f64) -> u64 {
     count.max(1)
 }
 
-async fn round(server: &Server, cases: &mut Cases, clients: u64, requests: u64) -> Result<(Load, Load, Load), Failure> {
+async fn round(
+    server: &Server,
+    cases: &mut Cases,
+    clients: u64,
+    requests: u64,
+) -> Result<(Load, Load, Load), BenchError> {
     let count = usize::try_from(requests)?;
     let log = load::run(server, server.anchors, clients, requests, 204, |_, text| text.extend(&cases.log)).await?;
     let left = cases.reprovisions.len().checked_sub(count).ok_or("there are too few machines")?;

@@ -9,7 +9,7 @@ use crate::fleet;
 use crate::load::{self, Request};
 use crate::report::{Row, at_least, at_most, median, micros};
 use crate::server::Server;
-use crate::{Failure, Plan};
+use crate::{BenchError, Plan};
 
 /// Connections that read.
 const CLIENTS: u64 = 32;
@@ -40,7 +40,7 @@ pub async fn stored(
     plan: &Plan,
     rows: u64,
     progress: &ProgressBar,
-) -> Result<(Vec<Row>, f64), Failure> {
+) -> Result<(Vec<Row>, f64), BenchError> {
     let token = server.token().await?;
     progress.set_message(format!("walk through {rows} results"));
     let pages = walk(server, &token, rows, progress).await?;
@@ -77,7 +77,7 @@ pub async fn stored(
 }
 
 /// A page of deployments that are under way, and a page of a Cloud PC's remote actions.
-pub async fn live(server: &Server, plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, Failure> {
+pub async fn live(server: &Server, plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, BenchError> {
     let token = server.token().await?;
     progress.set_message("pages of what is under way");
     let ids = fleet::ids(server, &token, "virtualEndpoint/cloudPCs").await?;
@@ -91,7 +91,7 @@ pub async fn live(server: &Server, plan: &Plan, progress: &ProgressBar) -> Resul
     let page = async |path: String| {
         let request = Request::get(&path, &token).bytes(server.address);
         let bytes = load::once(server.address, &request).await?.body.len();
-        Ok::<_, Failure>((request, bytes))
+        Ok::<_, BenchError>((request, bytes))
     };
     let mut lines = Vec::new();
     let (open, bytes) = page(results_path(PARTNER_BUSY)).await?;
@@ -122,7 +122,7 @@ async fn rounds(
     bytes: usize,
     cases: &[&[Vec<u8>]],
     progress: &ProgressBar,
-) -> Result<Rounds, Failure> {
+) -> Result<Rounds, BenchError> {
     let constant = Request::get(&format!("/constant/{bytes}"), token).bytes(server.anchors);
     let mut measured = Rounds { anchor: Vec::new(), cases: vec![Vec::new(); cases.len()] };
     progress.set_length(plan.rounds as u64);
@@ -157,7 +157,7 @@ impl Rounds {
 }
 
 /// Processor time of one of these requests, microseconds.
-async fn read(server: &Server, address: SocketAddr, requests: u64, of: &[Vec<u8>]) -> Result<f64, Failure> {
+async fn read(server: &Server, address: SocketAddr, requests: u64, of: &[Vec<u8>]) -> Result<f64, BenchError> {
     let count = of.len() as u64;
     // A stride from one far away to the next, which comes back to none before it was at all of
     // them.
@@ -180,7 +180,7 @@ struct Pages {
 }
 
 /// Follows the links from the first page to the last, and checks that every result was there.
-async fn walk(server: &Server, token: &str, rows: u64, progress: &ProgressBar) -> Result<Pages, Failure> {
+async fn walk(server: &Server, token: &str, rows: u64, progress: &ProgressBar) -> Result<Pages, BenchError> {
     let (mut paths, mut sizes, mut seen) = (Vec::new(), Vec::new(), 0);
     let mut path = results_path(PARTNER);
     progress.set_length(rows);

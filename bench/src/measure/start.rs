@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::load::as_f64;
 use crate::report::{Row, median, within};
 use crate::server::{Server, Serving};
-use crate::{Failure, Plan};
+use crate::{BenchError, Plan};
 
 /// Longest start, seconds.
 const READY_GOAL_S: f64 = 0.1;
@@ -18,7 +18,7 @@ const MACHINE_GOAL_BYTES: f64 = 1_500.0;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Starts a server without a fleet, and one on `data`, which holds `rows` results.
-pub async fn measure(data: &Path, plan: &Plan, rows: u64, progress: &ProgressBar) -> Result<Vec<Row>, Failure> {
+pub async fn measure(data: &Path, plan: &Plan, rows: u64, progress: &ProgressBar) -> Result<Vec<Row>, BenchError> {
     progress.set_message("starts");
     let empty = plan.directory.join("empty");
     // The first start makes keys; it happens once in the life of an installation.
@@ -41,7 +41,7 @@ pub async fn measure(data: &Path, plan: &Plan, rows: u64, progress: &ProgressBar
 }
 
 /// Seconds until it is ready, and bytes that it holds then.
-async fn starts(data: &Path, rounds: usize) -> Result<(f64, f64), Failure> {
+async fn starts(data: &Path, rounds: usize) -> Result<(f64, f64), BenchError> {
     let (mut seconds, mut bytes) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let server = Server::start(data, None, Serving::Alone).await?;

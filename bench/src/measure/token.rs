@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::load::as_f64;
 use crate::report::{Row, median, within};
-use crate::{Failure, Plan, data};
+use crate::{BenchError, Plan, data};
 
 /// Most for a token that was verified before, microseconds.
 const KNOWN_GOAL_US: f64 = 3.5;
@@ -22,7 +22,7 @@ const NEW_GOAL_US: f64 = 50.0;
 const KNOWN_FOR_ONE_NEW: u64 = 100;
 
 /// Calls the check of tokens by itself, on this thread.
-pub async fn measure(plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, Failure> {
+pub async fn measure(plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, BenchError> {
     progress.set_message("tokens");
     let directory = plan.directory.join("tokens");
     fs::create_dir_all(&directory)?;
@@ -76,7 +76,7 @@ pub async fn measure(plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, Fa
 }
 
 /// What this thread has spent.
-fn processor_time() -> Result<Duration, Failure> {
+fn processor_time() -> Result<Duration, BenchError> {
     let text = fs::read_to_string("/proc/thread-self/schedstat")?;
     Ok(Duration::from_nanos(text.split_whitespace().next().unwrap_or_default().parse()?))
 }

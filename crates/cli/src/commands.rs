@@ -14,8 +14,8 @@ use clap::Subcommand;
 use std::path::PathBuf;
 
 use crate::cli::Cli;
-use crate::connection::Connection;
-use crate::failure::Failure;
+use crate::connection::ServiceConnection;
+use crate::failure::CommandError;
 use crate::output::Format;
 
 /// A command.
@@ -40,12 +40,12 @@ pub enum Command {
 
 /// What a client command needs: a connection to the service and an output format.
 pub struct Session {
-    pub connection: Connection,
+    pub connection: ServiceConnection,
     pub format: Format,
 }
 
 /// Runs a command.
-pub async fn run(cli: Cli) -> Result<(), Failure> {
+pub async fn run(cli: Cli) -> Result<(), CommandError> {
     let (data, format) = (cli.global.data, cli.global.output);
     match cli.command {
         Command::Serve(serve) => serve.run(data).await,
@@ -60,6 +60,6 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
     }
 }
 
-async fn open(data: Option<PathBuf>, format: Format) -> Result<Session, Failure> {
-    Ok(Session { connection: Connection::open(data).await?, format })
+async fn open(data: Option<PathBuf>, format: Format) -> Result<Session, CommandError> {
+    Ok(Session { connection: ServiceConnection::open(data).await?, format })
 }

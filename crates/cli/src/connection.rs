@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Exit, Failure};
+use crate::failure::{CommandError, ExitStatus};
 
 /// Default data directory.
 pub const DATA_DEFAULT: &str = "./cloudpc-data";
@@ -24,14 +24,14 @@ struct AdminFile {
 }
 
 /// An authenticated connection to a service.
-pub struct Connection {
+pub struct ServiceConnection {
     client: Client,
 }
 
-impl Connection {
+impl ServiceConnection {
     /// Signs in. An explicit directory takes precedence over the environment, and the environment
     /// over the default directory.
-    pub async fn open(data: Option<PathBuf>) -> Result<Self, Failure> {
+    pub async fn open(data: Option<PathBuf>) -> Result<Self, CommandError> {
         let client = match (data, variable("CLOUDPC_URL")) {
             (Some(data), _) => by_directory(&data).await?,
             (None, Some(url)) => by_environment(&url)?,
@@ -50,42 +50,47 @@ impl Connection {
         self.client.address()
     }
 
-    pub async fn get(&self, path: &str) -> Result<Value, Failure> {
+    pub async fn get(&self, path: &str) -> Result<Value, CommandError> {
         Ok(self.client.get(path).await?)
     }
 
-    pub async fn get_text(&self, path: &str) -> Result<String, Failure> {
+    pub async fn get_text(&self, path: &str) -> Result<String, CommandError> {
         Ok(self.client.get_text(path).await?)
     }
 
-    pub async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
+    pub async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, CommandError> {
         Ok(self.client.get_bytes(path).await?)
     }
 
     /// The rows of a collection over all its pages, at most `limit`.
-    pub async fn rows(&self, path: &str, query: &[(&str, &str)], limit: Option<usize>) -> Result<Vec<Value>, Failure> {
+    pub async fn rows(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        limit: Option<usize>,
+    ) -> Result<Vec<Value>, CommandError> {
         Ok(self.client.rows(path, query, limit).await?)
     }
 
     /// Posts JSON, or nothing if it is null.
-    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, CommandError> {
         Ok(self.client.post(path, body).await?)
     }
 
-    pub async fn post_text(&self, path: &str, media_type: &str, body: &str) -> Result<Value, Failure> {
+    pub async fn post_text(&self, path: &str, media_type: &str, body: &str) -> Result<Value, CommandError> {
         Ok(self.client.post_text(path, media_type, body).await?)
     }
 
-    pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+    pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, CommandError> {
         Ok(self.client.patch(path, body).await?)
     }
 
-    pub async fn delete(&self, path: &str) -> Result<(), Failure> {
+    pub async fn delete(&self, path: &str) -> Result<(), CommandError> {
         Ok(self.client.delete(path).await?)
     }
 }
 
-async fn by_directory(data: &Path) -> Result<Client, Failure> {
+async fn by_directory(data: &Path) -> Result<Client, CommandError> {
     let path = data.join("admin.json");
     let text = std::fs::read(&path).map_err(|error| {
         let message = format!(
@@ -93,10 +98,10 @@ async fn by_directory(data: &Path) -> Result<Client, Failure> {
              directory with --data, or set CLOUDPC_URL and CLOUDPC_TOKEN.",
             path.display()
         );
-        Failure::new(Exit::Unreachable, message)
+        CommandError::new(ExitStatus::Unreachable, message)
     })?;
     let file: AdminFile = serde_json::from_slice(&text)
-        .map_err(|error| Failure::local(format!("{} is not a valid admin.json: {error}.", path.display())))?;
+        .map_err(|error| CommandError::local(format!("{} is not a valid admin.json: {error}.", path.display())))?;
     let credentials =
         Credentials { tenant_id: file.tenant_id, client_id: file.client_id, client_secret: file.client_secret };
     match (file.http_url, file.https_url) {
@@ -105,25 +110,25 @@ async fn by_directory(data: &Path) -> Result<Client, Failure> {
             let authority = read(&data.join("ca.pem"))?;
             Ok(Client::sign_in(&https, credentials, Some(&authority)).await?)
         }
-        (None, None) => Err(Failure::new(
-            Exit::Unreachable,
+        (None, None) => Err(CommandError::new(
+            ExitStatus::Unreachable,
             format!("{} contains no service URL. Start the service once with `cloudpc serve`.", path.display()),
         )),
     }
 }
 
-fn by_environment(url: &str) -> Result<Client, Failure> {
+fn by_environment(url: &str) -> Result<Client, CommandError> {
     let token = variable("CLOUDPC_TOKEN").ok_or_else(|| {
         let message = "CLOUDPC_URL is set but CLOUDPC_TOKEN is not. Set it to an access token of that service, or pass its data \
                        directory with --data.";
-        Failure::new(Exit::NotPermitted, message)
+        CommandError::new(ExitStatus::NotPermitted, message)
     })?;
     let authority = variable("CLOUDPC_CA").map(|path| read(Path::new(&path))).transpose()?;
     Ok(Client::with_token(url, &token, authority.as_deref())?)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::local(format!("Cannot read {}: {error}.", path.display())))
+fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
+    std::fs::read(path).map_err(|error| CommandError::local(format!("Cannot read {}: {error}.", path.display())))
 }
 
 /// An environment variable, unless it is empty.
@@ -131,19 +136,19 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-impl From<ClientError> for Failure {
+impl From<ClientError> for CommandError {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Answer(error) => Self::answered(error.status, &error.code, &error.message),
-            ClientError::Address { .. } => Self::new(Exit::Usage, format!("Invalid service URL: {error}.")),
+            ClientError::Address { .. } => Self::new(ExitStatus::Usage, format!("Invalid service URL: {error}.")),
             ClientError::Certificate | ClientError::NoAuthorities => {
                 Self::local(format!("Cannot trust the service: {error}."))
             }
             ClientError::Unreachable { .. } => {
-                Self::new(Exit::Unreachable, format!("Cannot reach the service: {error}. Is it running?"))
+                Self::new(ExitStatus::Unreachable, format!("Cannot reach the service: {error}. Is it running?"))
             }
             ClientError::Unreadable { .. } => {
-                Self::new(Exit::Unreachable, format!("Cannot read the answer of the service: {error}."))
+                Self::new(ExitStatus::Unreachable, format!("Cannot read the answer of the service: {error}."))
             }
         }
     }

@@ -16,7 +16,7 @@ Exit codes:
 /// The exit code of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Exit {
+pub enum ExitStatus {
     Failed = 1,
     Usage = 2,
     NotFound = 3,
@@ -28,28 +28,28 @@ pub enum Exit {
 /// A failure as printed to the terminal: what is wrong, where, and what to do.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct Failure {
-    pub exit: Exit,
+pub struct CommandError {
+    pub exit: ExitStatus,
     pub message: String,
 }
 
-impl Failure {
-    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+impl CommandError {
+    pub fn new(exit: ExitStatus, message: impl Into<String>) -> Self {
         Self { exit, message: message.into() }
     }
 
     /// A local failure, not one of the service.
     pub fn local(message: impl Into<String>) -> Self {
-        Self::new(Exit::Failed, message)
+        Self::new(ExitStatus::Failed, message)
     }
 
     /// An error response of the service.
     pub fn answered(status: u16, code: &str, message: &str) -> Self {
         let exit = match status {
-            401 | 403 => Exit::NotPermitted,
-            404 => Exit::NotFound,
-            500 | 502..=599 => Exit::Unreachable,
-            _ => Exit::Refused,
+            401 | 403 => ExitStatus::NotPermitted,
+            404 => ExitStatus::NotFound,
+            500 | 502..=599 => ExitStatus::Unreachable,
+            _ => ExitStatus::Refused,
         };
         Self::new(exit, format!("{message} ({code})"))
     }
@@ -68,8 +68,8 @@ mod tests {
     #[test]
     fn status_codes_map_to_exit_codes() {
         let exits =
-            [400, 401, 403, 404, 409, 413, 500, 501, 503].map(|status| Failure::answered(status, "x", "y").exit);
-        use Exit::{NotFound, NotPermitted, Refused, Unreachable};
+            [400, 401, 403, 404, 409, 413, 500, 501, 503].map(|status| CommandError::answered(status, "x", "y").exit);
+        use ExitStatus::{NotFound, NotPermitted, Refused, Unreachable};
         assert_eq!(
             exits,
             [Refused, NotPermitted, NotPermitted, NotFound, Refused, Refused, Unreachable, Refused, Unreachable]

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            return failure::Failure::local(format!("Cannot start the runtime: {error}.")).report();
+            return failure::CommandError::local(format!("Cannot start the runtime: {error}.")).report();
         }
     };
     match runtime.block_on(Box::pin(commands::run(cli))) {

@@ -6,7 +6,7 @@ use comfy_table::{ContentArrangement, Table, TableStyle};
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 /// Output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -23,7 +23,7 @@ pub type Column = (&'static str, fn(&Value) -> String);
 
 impl Format {
     /// Prints rows.
-    pub fn rows(self, rows: &[Value], columns: &[Column]) -> Result<(), Failure> {
+    pub fn rows(self, rows: &[Value], columns: &[Column]) -> Result<(), CommandError> {
         print(&match self {
             Self::Json => json(&Value::Array(rows.to_vec())),
             Self::Table => table(rows, columns, std::io::stdout().is_terminal()),
@@ -31,7 +31,7 @@ impl Format {
     }
 
     /// Prints one row; as JSON, an object instead of a list.
-    pub fn row(self, row: &Value, columns: &[Column]) -> Result<(), Failure> {
+    pub fn row(self, row: &Value, columns: &[Column]) -> Result<(), CommandError> {
         match self {
             Self::Json => print(&json(row)),
             Self::Table => self.rows(std::slice::from_ref(row), columns),
@@ -40,12 +40,12 @@ impl Format {
 }
 
 /// Prints text to standard output.
-pub fn print(text: &str) -> Result<(), Failure> {
+pub fn print(text: &str) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // The reader, such as `head`, has closed the pipe.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(|error| Failure::local(format!("Cannot write the output: {error}."))),
+        result => result.map_err(|error| CommandError::local(format!("Cannot write the output: {error}."))),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 /// A listener for SIGINT and SIGTERM. While it exists, the signals no longer end the program.
 pub struct Signals {
@@ -11,9 +11,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    pub fn new() -> Result<Self, Failure> {
-        let listen =
-            |kind| signal(kind).map_err(|error| Failure::local(format!("Cannot install signal handlers: {error}.")));
+    pub fn new() -> Result<Self, CommandError> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| CommandError::local(format!("Cannot install signal handlers: {error}.")))
+        };
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::commands::Session;
 use crate::commands::cloud_pc::{CLOUD_PCS, Found};
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::text;
 
 /// Poll interval.
@@ -14,7 +14,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Waits for an action and returns its final state. `stuck` counts as final: only a person can
 /// settle it.
-pub async fn action(session: &Session, cloud_pc: &Found, id: &str) -> Result<Value, Failure> {
+pub async fn action(session: &Session, cloud_pc: &Found, id: &str) -> Result<Value, CommandError> {
     let bar = spinner("");
     let path = format!("{CLOUD_PCS}/{}/cloudpc.actions/{id}", cloud_pc.id);
     loop {
@@ -29,7 +29,7 @@ pub async fn action(session: &Session, cloud_pc: &Found, id: &str) -> Result<Val
 }
 
 /// Waits for the deployments of an activity and returns their results once all have ended.
-pub async fn activity(session: &Session, partner: &str, activity: &str) -> Result<Vec<Value>, Failure> {
+pub async fn activity(session: &Session, partner: &str, activity: &str) -> Result<Vec<Value>, CommandError> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(style("{bar:30} {pos} of {len} Cloud PCs {msg} ({elapsed})"));
     bar.enable_steady_tick(Duration::from_millis(100));

@@ -280,4 +280,4 @@ fn must_be<T: PartialEq + fmt::Debug>(what: &str, found: T, expected: T) -> Chec
 }
 
 /// A step of a check.
-type Step = fn(&Fixture) -> BoxFuture<'_, CheckResult>;
+type CheckStep = fn(&Fixture) -> BoxFuture<'_, CheckResult>;

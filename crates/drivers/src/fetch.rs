@@ -28,7 +28,7 @@ use tokio::time::timeout;
 use url::{Host, Url};
 
 use crate::{DriverError, GuestError, Sha256Digest};
-pub(crate) use route::{HostScope, Route, RouteStep, too_slow};
+pub(crate) use route::{FetchRoute, HostScope, RouteStep, too_slow};
 pub use route::{REDIRECTS_MAX, URL_BYTES_MAX};
 
 /// What a download may do.
@@ -74,10 +74,10 @@ pub(crate) const USER_AGENT: &str = concat!("cloudpc/", env!("CARGO_PKG_VERSION"
 
 /// The client that obeys a [`FetchPolicy`]. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Fetcher(Arc<Inner>);
+pub struct Fetcher(Arc<FetcherState>);
 
 #[derive(Debug)]
-struct Inner {
+struct FetcherState {
     extra_roots: Vec<Certificate>,
     /// [`STALL_TIME_MAX`], or less for tests.
     stall_time_max: Duration,
@@ -100,7 +100,7 @@ impl Fetcher {
 
     fn with(extra_roots: Vec<Certificate>, stall_time_max: Duration) -> Self {
         let (public, anywhere) = (OnceLock::new(), OnceLock::new());
-        Self(Arc::new(Inner { extra_roots, stall_time_max, public, anywhere }))
+        Self(Arc::new(FetcherState { extra_roots, stall_time_max, public, anywhere }))
     }
 
     /// Made for the first download that needs it: reading the host's authorities takes
@@ -139,7 +139,7 @@ impl Fetcher {
     /// # Errors
     /// What is wrong, for the person who gave the address.
     pub fn check(url: &Url, policy: &FetchPolicy) -> Result<(), String> {
-        Route::from(url, policy).map(drop)
+        FetchRoute::from(url, policy).map(drop)
     }
 
     /// Whether the host of `url` accepts a connection.
@@ -147,7 +147,7 @@ impl Fetcher {
     /// # Errors
     /// [`GuestError::Unreachable`], also if `policy` forbids the address.
     pub async fn reach(&self, url: &Url, policy: &FetchPolicy) -> Result<(), GuestError> {
-        let route = Route::from(url, policy).map_err(GuestError::Unreachable)?;
+        let route = FetchRoute::from(url, policy).map_err(GuestError::Unreachable)?;
         let port = url.port_or_known_default().expect("http and https have a default port");
         let connect = async {
             let addresses = match url.host().expect("a checked address has a host") {
@@ -194,7 +194,7 @@ impl Fetcher {
         policy: &FetchPolicy,
         sink: &mut (dyn AsyncWrite + Send + Unpin),
     ) -> Result<Fetched, GuestError> {
-        let mut route = Route::from(url, policy).map_err(GuestError::FileNotFound)?;
+        let mut route = FetchRoute::from(url, policy).map_err(GuestError::FileNotFound)?;
         loop {
             let client = self.client(route.whereabouts())?;
             // A file is taken as it is served; its digest is that of these bytes.
@@ -210,7 +210,7 @@ impl Fetcher {
 
     async fn keep(
         &self,
-        route: &Route<'_>,
+        route: &FetchRoute<'_>,
         mut response: Response,
         policy: &FetchPolicy,
         sink: &mut (dyn AsyncWrite + Send + Unpin),
@@ -234,7 +234,7 @@ impl Fetcher {
     }
 
     /// What has gone wrong with a connection or on it.
-    fn failure(&self, route: &Route<'_>, error: &reqwest::Error) -> GuestError {
+    fn failure(&self, route: &FetchRoute<'_>, error: &reqwest::Error) -> GuestError {
         match error {
             error if error.is_connect() => route.unreachable(&innermost(error)),
             error if error.is_timeout() => route.stalled(self.0.stall_time_max),

@@ -61,7 +61,7 @@ pub enum GuestOs {
 
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exit {
+pub struct ProgramExit {
     /// Its exit code; 0 is success.
     pub code: i32,
     /// The end of what it printed, bounded and with secrets masked.
@@ -117,11 +117,11 @@ pub trait Guest: Send + Sync {
 
     /// Runs the file of `tag` with `arguments`, or joins the run that is under way or has ended
     /// under this tag.
-    async fn run(&self, tag: &Tag, arguments: &[String]) -> Result<Exit, GuestError>;
+    async fn run(&self, tag: &Tag, arguments: &[String]) -> Result<ProgramExit, GuestError>;
 
     /// Runs a line in the system's shell, which looks whether a program is installed. It is run
     /// anew at each call, and ended after [`DETECT_TIME_MAX`] with a code other than 0.
-    async fn detect(&self, command: &str) -> Result<Exit, GuestError>;
+    async fn detect(&self, command: &str) -> Result<ProgramExit, GuestError>;
 
     /// Ends the run of `tag` with all its children, if there is one.
     async fn kill(&self, tag: &Tag) -> Result<(), GuestError>;

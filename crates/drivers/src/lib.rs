@@ -29,7 +29,7 @@ use std::fmt;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use fetch::{FetchPolicy, Fetched, Fetcher, HEAD_BYTES, REDIRECTS_MAX, URL_BYTES_MAX};
-pub use guest::{DETECT_TIME_MAX, Exit, FileFormat, Guest, GuestError, GuestOs, Sha256Digest};
+pub use guest::{DETECT_TIME_MAX, FileFormat, Guest, GuestError, GuestOs, ProgramExit, Sha256Digest};
 pub use host::{SteadyClock, SystemClock, SystemRng, monotonic};
 
 /// What a machine should be like.

@@ -67,14 +67,14 @@ use account::Account;
 use agent::Channel;
 use guest::QemuGuest;
 use layout::{DISK_FOLDER, MACHINE_FILE, MachineFolder};
-use limits::Limits;
+use limits::MachineLimits;
 use machine::{Machine, of_host};
 use process::Process;
 use watch::Watch;
 
 pub use accelerator::{Accelerator, AcceleratorSetting};
 pub use capacity::Capacity;
-pub use image::{Downloads, Firmware, ImageInfo, Images, Import, OnHost, Progress, Recipe};
+pub use image::{Downloads, Firmware, ImageInfo, ImageProgress, ImageRecipe, Images, Import, OnHost};
 pub use limits::LimitsSetting;
 pub use network::Network;
 
@@ -114,15 +114,15 @@ pub struct QemuParts {
 
 /// Runs machines with QEMU on this host. Cheap to clone.
 #[derive(Clone)]
-pub struct QemuDriver(Arc<Host>);
+pub struct QemuDriver(Arc<QemuHost>);
 
 /// What all machines share.
-struct Host {
+struct QemuHost {
     parts: QemuParts,
     machines: PathBuf,
     downloads: PathBuf,
     account: Account,
-    limits: Limits,
+    limits: MachineLimits,
     accelerator: OnceCell<Accelerator>,
     /// One machine is let in at a time, so that each sees those before it.
     admission: Arc<tokio::sync::Mutex<()>>,
@@ -155,7 +155,7 @@ impl QemuDriver {
         MachineFolder::at(&machines).sweep()?;
         layout::remove(&downloads)?;
         layout::make_private(&downloads)?;
-        let driver = Self(Arc::new(Host {
+        let driver = Self(Arc::new(QemuHost {
             limits: parts.limits.resolve()?,
             parts,
             machines,
@@ -355,7 +355,7 @@ impl Driver for QemuDriver {
     }
 }
 
-impl Host {
+impl QemuHost {
     /// The machines that are there.
     fn ids(&self) -> io::Result<Vec<CloudPcId>> {
         let names = layout::names(&self.machines)?;

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 pub use deploy_agent::ERROR_CODES as DEPLOY_ERROR_CODES;
 pub(crate) use rename::DISPLAY_NAME_CHARS_MAX;
-pub use step::{Cancel, OnTimeout, Step, TimeMax};
+pub use step::{CancelMode, OnTimeout, Step, TimeMax};
 pub(crate) use step::{StepContext, StepError, StepOutput};
 
 /// How one kind of action is carried out.

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// When machines that have crashed or panicked are started again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Restart {
+pub enum RestartPolicy {
     /// Never: a person has to.
     Never,
     /// By themselves, at the most [`RESTARTS_MAX`] times until they have been well for
@@ -88,7 +88,7 @@ pub(crate) fn judge(
     cloud_pc: &mut CloudPc,
     check: &mut HealthCheck,
     observed: &Observed,
-    restart: Restart,
+    restart: RestartPolicy,
     now: Timestamp,
 ) -> Verdict {
     let ran = cloud_pc.power_observed == Power::Running;
@@ -140,9 +140,9 @@ fn well(cloud_pc: &mut CloudPc, check: &mut HealthCheck, now: Timestamp) -> Verd
 }
 
 /// When a machine that is off and should not be is started again, if at all.
-fn start_again(cloud_pc: &CloudPc, check: &mut HealthCheck, restart: Restart, now: Timestamp) -> Remedy {
+fn start_again(cloud_pc: &CloudPc, check: &mut HealthCheck, restart: RestartPolicy, now: Timestamp) -> Remedy {
     let admitted = admit(Kind::PowerOn, cloud_pc.status, None) == Admission::Accept;
-    if restart == Restart::Never || !admitted || check.restarts >= RESTARTS_MAX {
+    if restart == RestartPolicy::Never || !admitted || check.restarts >= RESTARTS_MAX {
         return Remedy::Nothing;
     }
     let pause = RESTART_PAUSE_MIN * 2u32.pow(check.restarts);

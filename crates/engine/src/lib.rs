@@ -25,7 +25,7 @@ use std::time::Duration;
 
 pub use deploy::{DeployReceipt, TARGETS_MAX};
 pub use faults::{Effect, FaultRule, Faults};
-pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, Restart, WELL_TIME};
+pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
 pub use request::RequestContext;
 
 /// What the engine is made of.
@@ -42,12 +42,12 @@ pub struct EngineDependencies {
     /// Scripted trouble; without rules it does nothing.
     pub faults: Arc<Faults>,
     /// Settings.
-    pub settings: Settings,
+    pub settings: EngineSettings,
 }
 
 /// Settings of the engine.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct EngineSettings {
     /// Whether partners may deploy to Business Cloud PCs only, as in the real service.
     pub business_only: bool,
     /// How long a claim holds without being renewed.
@@ -63,7 +63,7 @@ pub struct Settings {
     /// How long an action can be undone after its end.
     pub undo_window: Duration,
     /// When machines that have crashed or panicked are started again.
-    pub restart: Restart,
+    pub restart: RestartPolicy,
     /// What the disks that are kept for it may take of the host's disk, bytes.
     pub undo_disk_bytes_max: u64,
 }

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Engine;
 use crate::actions::recipe;
 use attempt::Attempt;
-use turn::{Log, NextStep, Turn};
+use turn::{ActionTurn, NextStep, TurnLog};
 use work::ClaimGuard;
 pub(crate) use work::LocalClaims;
 
@@ -46,7 +46,7 @@ const RENEWALS_PER_LEASE: u32 = 3;
 
 /// What one transaction of the loop has found.
 struct Round {
-    turns: Vec<(Turn, ClaimGuard)>,
+    turns: Vec<(ActionTurn, ClaimGuard)>,
     keep: Vec<UndoRecord>,
     checks: Vec<HealthCheck>,
     next_due: Option<Timestamp>,
@@ -143,7 +143,7 @@ impl Engine {
     }
 
     /// Carries one claimed action until it ends, is lost, or the engine stops.
-    async fn carry(self, mut turn: Turn, holding: ClaimGuard, stop: CancellationToken) {
+    async fn carry(self, mut turn: ActionTurn, holding: ClaimGuard, stop: CancellationToken) {
         let mut undo_tries = 0;
         loop {
             let log = match turn.todo {
@@ -151,9 +151,9 @@ impl Engine {
                 NextStep::Wait(until) => tokio::select! {
                     biased;
                     () = holding.lost.cancelled() => break,
-                    () = stop.cancelled() => Log::default(),
-                    () = holding.cancel.cancelled(), if turn.may_be_canceled() => Log::default(),
-                    () = self.parts.clock.sleep_until(until) => Log::default(),
+                    () = stop.cancelled() => TurnLog::default(),
+                    () = holding.cancel.cancelled(), if turn.may_be_canceled() => TurnLog::default(),
+                    () = self.parts.clock.sleep_until(until) => TurnLog::default(),
                 },
                 NextStep::Do(step) => match self.attempt(step, &turn, &holding).await {
                     Attempt::Ended(log) => log,

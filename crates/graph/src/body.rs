@@ -49,7 +49,7 @@ pub fn parse(edm: &'static Edm, operation: &Operation, bytes: &[u8]) -> Result<M
             }
         }
     };
-    let root = Place::root();
+    let root = BodyPath::root();
     match &operation.body {
         BodyShape::None => {
             let owner = || format!("the body of {}, which takes none", operation.key);
@@ -68,41 +68,41 @@ pub fn parse(edm: &'static Edm, operation: &Operation, bytes: &[u8]) -> Result<M
 
 /// Where in the body something is. Written out only when it is wrong.
 #[derive(Clone, Copy)]
-struct Place<'a> {
-    above: Option<&'a Place<'a>>,
-    step: Step<'a>,
+struct BodyPath<'a> {
+    above: Option<&'a BodyPath<'a>>,
+    step: PathSegment<'a>,
 }
 
 #[derive(Clone, Copy)]
-enum Step<'a> {
+enum PathSegment<'a> {
     Root,
     Member(&'a str),
     Element(usize),
 }
 
-impl<'a> Place<'a> {
+impl<'a> BodyPath<'a> {
     fn root() -> Self {
-        Self { above: None, step: Step::Root }
+        Self { above: None, step: PathSegment::Root }
     }
 
     fn member(&'a self, name: &'a str) -> Self {
-        Self { above: Some(self), step: Step::Member(name) }
+        Self { above: Some(self), step: PathSegment::Member(name) }
     }
 
     fn element(&'a self, index: usize) -> Self {
-        Self { above: Some(self), step: Step::Element(index) }
+        Self { above: Some(self), step: PathSegment::Element(index) }
     }
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for BodyPath<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(above) = self.above.filter(|above| !matches!(above.step, Step::Root)) {
+        if let Some(above) = self.above.filter(|above| !matches!(above.step, PathSegment::Root)) {
             write!(formatter, "{above}/")?;
         }
         match self.step {
-            Step::Root => Ok(()),
-            Step::Member(name) => formatter.write_str(name),
-            Step::Element(index) => write!(formatter, "{index}"),
+            PathSegment::Root => Ok(()),
+            PathSegment::Member(name) => formatter.write_str(name),
+            PathSegment::Element(index) => write!(formatter, "{index}"),
         }
     }
 }
@@ -114,7 +114,7 @@ fn members<'a>(
     owner: &dyn Fn() -> String,
     declared: impl Fn(&str) -> Option<(&'a String, &'a TypeRef)>,
     given: Map<String, Value>,
-    place: &Place<'_>,
+    place: &BodyPath<'_>,
 ) -> Result<Map<String, Value>, GraphError> {
     let mut checked = Map::new();
     for (name, value) in given {
@@ -137,7 +137,7 @@ fn object(
     edm: &'static Edm,
     type_name: &str,
     mut given: Map<String, Value>,
-    place: &Place<'_>,
+    place: &BodyPath<'_>,
 ) -> Result<Map<String, Value>, GraphError> {
     let annotation = place.member(TYPE_ANNOTATION);
     let spelled = given.keys().find(|name| name.eq_ignore_ascii_case(TYPE_ANNOTATION)).cloned();
@@ -176,7 +176,7 @@ fn object(
 }
 
 /// Checks the value of a property, which may be null and may be a collection.
-fn property(edm: &'static Edm, type_ref: &TypeRef, value: Value, place: &Place<'_>) -> Result<Value, GraphError> {
+fn property(edm: &'static Edm, type_ref: &TypeRef, value: Value, place: &BodyPath<'_>) -> Result<Value, GraphError> {
     match value {
         Value::Null if type_ref.nullable && !type_ref.collection => Ok(Value::Null),
         Value::Array(elements) if type_ref.collection => {
@@ -191,7 +191,7 @@ fn property(edm: &'static Edm, type_ref: &TypeRef, value: Value, place: &Place<'
 }
 
 /// Checks one value that is not null.
-fn single(edm: &'static Edm, type_ref: &TypeRef, value: Value, place: &Place<'_>) -> Result<Value, GraphError> {
+fn single(edm: &'static Edm, type_ref: &TypeRef, value: Value, place: &BodyPath<'_>) -> Result<Value, GraphError> {
     let name = type_ref.name.as_str();
     if name.starts_with("Edm.") {
         return primitive::check(name, value, place);
@@ -209,7 +209,7 @@ fn single(edm: &'static Edm, type_ref: &TypeRef, value: Value, place: &Place<'_>
 }
 
 /// A member, or of a flags enum several with commas, in the model's spelling.
-fn member(declared: &Enum, text: &str, place: &Place<'_>) -> Result<String, GraphError> {
+fn member(declared: &Enum, text: &str, place: &BodyPath<'_>) -> Result<String, GraphError> {
     let spelled = |name: &str| {
         declared.member(name.trim()).ok_or_else(|| {
             let members = declared.members.join(", ");
@@ -223,11 +223,11 @@ fn member(declared: &Enum, text: &str, place: &Place<'_>) -> Result<String, Grap
     Ok(members.join(","))
 }
 
-fn wrong(place: &Place<'_>, message: impl Into<String>) -> GraphError {
+fn wrong(place: &BodyPath<'_>, message: impl Into<String>) -> GraphError {
     GraphError::bad_request(message).about(place.to_string())
 }
 
-fn mismatch(place: &Place<'_>, expected: &str, given: &Value) -> GraphError {
+fn mismatch(place: &BodyPath<'_>, expected: &str, given: &Value) -> GraphError {
     wrong(place, format!("The property '{place}' has to be {expected}, but is {}.", named(given)))
 }
 

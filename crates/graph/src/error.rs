@@ -40,7 +40,7 @@ impl GraphError {
 
 /// What the envelope says besides the error.
 #[derive(Clone, Debug)]
-pub struct Envelope<'a> {
+pub struct ErrorEnvelope<'a> {
     /// `request-id`
     pub request_id: &'a str,
     /// `client-request-id`
@@ -49,7 +49,7 @@ pub struct Envelope<'a> {
     pub date: &'a str,
 }
 
-impl Envelope<'_> {
+impl ErrorEnvelope<'_> {
     /// The JSON body of `error`: `{"error": {"code", "message", "target"?, "innerError": {"date",
     /// "request-id", "client-request-id"}}}`.
     pub fn render(&self, error: &GraphError) -> Vec<u8> {
@@ -64,11 +64,11 @@ impl Envelope<'_> {
             message: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
             target: Option<&'a str>,
-            inner_error: Inner<'a>,
+            inner_error: InnerError<'a>,
         }
         #[derive(Serialize)]
         #[serde(rename_all = "kebab-case")]
-        struct Inner<'a> {
+        struct InnerError<'a> {
             date: &'a str,
             request_id: &'a str,
             client_request_id: &'a str,
@@ -78,7 +78,7 @@ impl Envelope<'_> {
                 code: &error.code,
                 message: &error.message,
                 target: error.target.as_deref(),
-                inner_error: Inner {
+                inner_error: InnerError {
                     date: self.date,
                     request_id: self.request_id,
                     client_request_id: self.client_request_id,
@@ -93,8 +93,8 @@ impl Envelope<'_> {
 mod tests {
     use super::*;
 
-    fn envelope() -> Envelope<'static> {
-        Envelope {
+    fn envelope() -> ErrorEnvelope<'static> {
+        ErrorEnvelope {
             request_id: "0f5a1f3c-0000-4000-8000-000000000001",
             client_request_id: "0f5a1f3c-0000-4000-8000-000000000002",
             date: "2025-02-13T10:17:05",

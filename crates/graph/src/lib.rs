@@ -2,7 +2,7 @@
 //! functions over it.
 //!
 //! [`Edm`] is loaded from `contract/` and says which operations and types there are. A request path
-//! is resolved against it into a [`Target`], the query into [`Options`], the body into checked
+//! is resolved against it into a [`ResolvedTarget`], the query into [`QueryOptions`], the body into checked
 //! JSON; answers get their context, links and error envelopes here.
 //!
 //! This crate refuses to know the domain, the database and the server. Nothing in it does I/O but
@@ -21,9 +21,9 @@ pub mod resolve;
 mod text;
 
 pub use edm::{Edm, Operation, OperationKind, TypeRef, Version};
-pub use error::{Envelope, GraphError};
+pub use error::{ErrorEnvelope, GraphError};
 pub use filter::Filter;
 pub use link::{LinkSigner, next_link};
-pub use options::Options;
-pub use resolve::{Endpoint, Method, Scope, Target};
+pub use options::QueryOptions;
+pub use resolve::{Endpoint, Method, ResolvedTarget, Scope};
 pub use text::is_control_or_bidi;

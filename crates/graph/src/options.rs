@@ -9,7 +9,7 @@ use crate::{Edm, Filter, GraphError, Operation, Version};
 
 /// The options of a request, checked against the operation and its type.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct QueryOptions {
     /// Properties asked for, in the model's spelling; none: the default set. `*` is all.
     pub select: Option<Vec<String>>,
     /// Condition.
@@ -32,7 +32,7 @@ pub struct Options {
 const KNOWN: [&str; 10] =
     ["select", "filter", "top", "skip", "count", "orderby", "skiptoken", "expand", "search", "format"];
 
-impl Options {
+impl QueryOptions {
     /// Reads the raw query of a request. Arguments of functions and parameter aliases are not
     /// options and are passed over.
     ///

@@ -92,7 +92,7 @@ pub enum Scope {
 
 /// What a request is for.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct ResolvedTarget {
     /// The operation.
     pub operation: &'static Operation,
     /// Whose.
@@ -107,7 +107,7 @@ pub struct Target {
     pub canonical_path: String,
 }
 
-impl Target {
+impl ResolvedTarget {
     /// Checks that the arguments are of the types of their parameters, and GUIDs where those hold
     /// GUIDs.
     ///
@@ -157,7 +157,7 @@ impl Edm {
     /// the segment"), 405 for a method that the path does not take, with those that it takes in
     /// [`GraphError::allow`], 400 for arguments that cannot be read, 414 for a path or a query that
     /// is too long.
-    pub fn resolve(&'static self, method: Method, path: &str, query: &str) -> Result<Target, GraphError> {
+    pub fn resolve(&'static self, method: Method, path: &str, query: &str) -> Result<ResolvedTarget, GraphError> {
         if path.len() > PATH_BYTES_MAX || query.len() > QUERY_BYTES_MAX {
             return Err(GraphError::new(
                 414,
@@ -278,7 +278,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn finish(mut self, edm: &'static Edm, method: Method, query: &str) -> Result<Target, GraphError> {
+    fn finish(mut self, edm: &'static Edm, method: Method, query: &str) -> Result<ResolvedTarget, GraphError> {
         let operations = self.trie.operations(self.node);
         if operations.is_empty() {
             return Err(segment_not_found(&self.last));
@@ -296,7 +296,7 @@ impl<'a> Walk<'a> {
         if operation.kind == OperationKind::Function && !operation.parameters.is_empty() {
             call::add_from_query(&operation.parameters, query, &mut self.arguments)?;
         }
-        Ok(Target {
+        Ok(ResolvedTarget {
             operation,
             scope: self.scope,
             keys: self.keys,

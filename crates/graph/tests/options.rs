@@ -2,16 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
-use cloudpc_graph::{Edm, Method, Options, Version};
+use cloudpc_graph::{Edm, Method, QueryOptions, Version};
 
 /// The options of `GET path?query`, on one line; or the error.
 fn told(version: Version, request: &str) -> String {
     let (path, query) = request.split_once('?').unwrap_or((request, ""));
     let edm = Edm::of(version);
     let target = edm.resolve(Method::Get, path, query).unwrap();
-    match Options::parse(edm, target.operation, query) {
+    match QueryOptions::parse(edm, target.operation, query) {
         Ok(options) => {
-            let Options { select, filter, top, skip, count, orderby, skiptoken, filter_text } = options;
+            let QueryOptions { select, filter, top, skip, count, orderby, skiptoken, filter_text } = options;
             assert_eq!(filter.is_some(), filter_text.is_some());
             let mut parts = Vec::new();
             parts.extend(select.map(|select| format!("select {select:?}")));

@@ -116,7 +116,7 @@ struct AdminCall {
 }
 
 /// What a call answers.
-enum Reply {
+enum AdminReply {
     /// 200 with JSON.
     Json(Value),
     /// 201 with JSON.
@@ -136,7 +136,7 @@ async fn answer<F, R>(
 ) -> Response<Body>
 where
     F: Future<Output = Result<R, Problem>> + Send,
-    R: Into<Reply>,
+    R: Into<AdminReply>,
 {
     let (head, body) = request.into_parts();
     let ids = head.extensions.get::<RequestIds>().cloned().expect("the edge gives every request its ids");
@@ -165,12 +165,12 @@ where
     response
 }
 
-fn render(reply: Reply) -> Response<Body> {
+fn render(reply: AdminReply) -> Response<Body> {
     let (status, media_type, body) = match reply {
-        Reply::Json(value) => (StatusCode::OK, "application/json", value.to_string()),
-        Reply::Created(value) => (StatusCode::CREATED, "application/json", value.to_string()),
-        Reply::Toml(text) => (StatusCode::OK, "application/toml", text),
-        Reply::Nothing => (StatusCode::NO_CONTENT, "", String::new()),
+        AdminReply::Json(value) => (StatusCode::OK, "application/json", value.to_string()),
+        AdminReply::Created(value) => (StatusCode::CREATED, "application/json", value.to_string()),
+        AdminReply::Toml(text) => (StatusCode::OK, "application/toml", text),
+        AdminReply::Nothing => (StatusCode::NO_CONTENT, "", String::new()),
     };
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
@@ -180,13 +180,13 @@ fn render(reply: Reply) -> Response<Body> {
     response
 }
 
-impl From<Value> for Reply {
+impl From<Value> for AdminReply {
     fn from(value: Value) -> Self {
         Self::Json(value)
     }
 }
 
-impl From<()> for Reply {
+impl From<()> for AdminReply {
     fn from((): ()) -> Self {
         Self::Nothing
     }

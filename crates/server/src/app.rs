@@ -51,7 +51,7 @@ pub struct AppState {
     /// Admits to the screens of machines.
     pub desktops: Arc<Desktops>,
     /// What the edge has to know.
-    pub edge: edge::Settings,
+    pub edge: edge::EdgeSettings,
     /// Fidelity to the rules that may be relaxed.
     pub fidelity: Fidelity,
     /// How long a partner may be silent before it counts as unhealthy.

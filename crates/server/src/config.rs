@@ -1,7 +1,7 @@
 //! The configuration file: one struct per section, unknown names refused.
 
 use cloudpc_drivers::qemu::{self, AcceleratorSetting, LimitsSetting};
-use cloudpc_engine::Restart;
+use cloudpc_engine::RestartPolicy;
 use cloudpc_model::TenantId;
 use ipnet::IpNet;
 use serde::de::Error as _;
@@ -109,7 +109,7 @@ pub struct UndoConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct MachinesConfig {
     /// Whether machines that have crashed or panicked are started again: `onFailure` or `never`.
-    pub restart: Restart,
+    pub restart: RestartPolicy,
 }
 
 /// Partners.

@@ -40,11 +40,11 @@ pub use places::{
 pub use rfb::ENCODINGS_MAX;
 pub use tickets::{CALLER_TICKETS_MAX, TENANT_TICKETS_MAX, TICKET_TIME_MAX, TicketError, Tickets};
 
-use places::{Holder, Places};
+use places::{DesktopPlaces, Holder};
 
 /// What a ticket admits to: one machine of the caller's tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Admission {
+pub struct DesktopAdmission {
     /// Who asked, and with what permissions.
     pub caller: Caller,
     /// The machine.
@@ -63,7 +63,7 @@ pub struct Desktops {
     /// Tickets whose pages have not been opened yet, and keys whose pages have not connected yet.
     pub tickets: Tickets,
     /// Places for bridges.
-    places: Arc<Places>,
+    places: Arc<DesktopPlaces>,
     /// Bridges that are open.
     bridges: TaskTracker,
     /// The service stops.
@@ -116,13 +116,13 @@ enum OpenError {
 }
 
 /// What a ticket, key or bridge is worth now.
-struct Entry {
+struct DesktopEntry {
     /// The display name of the machine.
     name: String,
     view_only: bool,
 }
 
-impl Admission {
+impl DesktopAdmission {
     fn holder(&self, view_only: bool) -> Holder {
         let Caller { tenant_id, .. } = self.caller;
         Holder { tenant_id, caller: self.caller.share_key(), cloud_pc_id: self.cloud_pc_id, view_only }
@@ -131,7 +131,7 @@ impl Admission {
 
 /// Checks what an admission is worth now: its caller may have lost permissions, its machine may
 /// have been deleted or given to another user. It never becomes worth more.
-async fn check(app: &App, admission: &Admission) -> Result<Entry, OpenError> {
+async fn check(app: &App, admission: &DesktopAdmission) -> Result<DesktopEntry, OpenError> {
     let caller = app.identity.recheck(&admission.caller).await.map_err(|error| match error.status {
         401 => OpenError::Withdrawn,
         _ => OpenError::Store,
@@ -146,10 +146,10 @@ async fn check(app: &App, admission: &Admission) -> Result<Entry, OpenError> {
         return Err(OpenError::Gone);
     }
     let view_only = admission.view_only || !may_control(&caller, &cloud_pc, &scope, app.fidelity);
-    Ok(Entry { name: cloud_pc.display_name, view_only })
+    Ok(DesktopEntry { name: cloud_pc.display_name, view_only })
 }
 
 /// The screen of the machine.
-async fn display(app: &App, admission: &Admission) -> Result<Box<dyn Display>, OpenError> {
+async fn display(app: &App, admission: &DesktopAdmission) -> Result<Box<dyn Display>, OpenError> {
     app.driver.display(admission.cloud_pc_id).await.map_err(OpenError::Driver)
 }

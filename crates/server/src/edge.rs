@@ -43,7 +43,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::identity::GRAPH_AUDIENCES;
 use crate::request::{
-    Authenticated, BaseAddress, CLIENT_REQUEST_ID, OnlyReads, Peer, REQUEST_ID, RequestIds, Route, WithoutBody,
+    Authenticated, BaseAddress, CLIENT_REQUEST_ID, OnlyReads, OperationRoute, Peer, REQUEST_ID, RequestIds, WithoutBody,
 };
 use crate::{admin, desktop, identity, pipeline};
 use body::Allowance;
@@ -52,7 +52,7 @@ use limits::{
     BODY_BYTES_MAX, BODY_TIME_MAX, RETRY_AFTER, STRANGER_BODY_BYTES_MAX, STRANGER_BODY_TIME_MAX, URL_BYTES_MAX,
 };
 use origin::Origin;
-use pool::{Full, Owner, Pool, Pools, Taken};
+use pool::{Owner, Pool, PoolFull, Pools, Taken};
 
 pub use cors::ANY_ORIGIN;
 pub use listen::{Listener, serve};
@@ -70,7 +70,7 @@ pub struct Health {
 
 /// What the configuration says about the edge.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct EdgeSettings {
     /// By which names the server is reached, and through whom.
     pub reach: Reach,
     /// Origins whose pages may call Graph and the token service; [`ANY_ORIGIN`]: all of them.
@@ -94,7 +94,7 @@ pub struct Edge {
 /// A place among the requests that are answered at the same time. It is in the extensions of the
 /// answer, to be held until that has been taken.
 #[derive(Clone)]
-struct Place(#[expect(dead_code, reason = "held to be dropped")] Arc<Taken>);
+struct RequestPlace(#[expect(dead_code, reason = "held to be dropped")] Arc<Taken>);
 
 impl Edge {
     /// The edge in front of all routes.
@@ -174,7 +174,7 @@ impl Edge {
             Some(_) | None => Some(&pools.requests),
         };
         let place = place.map(|places| places.take(owner, 1)).transpose().map_err(too_many_requests)?;
-        let place = place.map(|taken| Place(Arc::new(taken)));
+        let place = place.map(|taken| RequestPlace(Arc::new(taken)));
         if parts.method == Method::HEAD {
             parts.method = Method::GET;
             parts.extensions.insert(WithoutBody);
@@ -366,7 +366,7 @@ async fn ready(app: &App, health: &Health) -> Response<Body> {
 }
 
 async fn name_route(request: Request<Body>, next: Next) -> Response<Body> {
-    let route = request.extensions().get::<MatchedPath>().map(|path| Route(path.as_str().to_owned()));
+    let route = request.extensions().get::<MatchedPath>().map(|path| OperationRoute(path.as_str().to_owned()));
     let mut response = next.run(request).await;
     if let Some(route) = route {
         response.extensions_mut().get_or_insert(route);
@@ -383,11 +383,11 @@ fn too_many(problem: &str) -> GraphError {
     GraphError::new(503, "ServiceUnavailable", problem)
 }
 
-fn too_many_requests(full: Full) -> GraphError {
+fn too_many_requests(full: PoolFull) -> GraphError {
     too_many(match full {
-        Full::Share => "Too many requests from this client at once; try again.",
-        Full::Tenant => "Too many requests from this tenant at once; try again.",
-        Full::Pool => "Too many requests at once; try again.",
+        PoolFull::Share => "Too many requests from this client at once; try again.",
+        PoolFull::Tenant => "Too many requests from this tenant at once; try again.",
+        PoolFull::Pool => "Too many requests at once; try again.",
     })
 }
 
@@ -422,7 +422,7 @@ fn log(method: &Method, response: &Response<Body>, ids: &RequestIds, took: Durat
     let app_id = extensions.get::<Arc<Caller>>().and_then(|caller| caller.app_id).map(tracing::field::display);
     tracing::info!(
         %method,
-        route = extensions.get::<Route>().map_or("-", |route| route.0.as_str()),
+        route = extensions.get::<OperationRoute>().map_or("-", |route| route.0.as_str()),
         status = response.status().as_u16(),
         duration_ms = took.as_secs_f64() * 1_000.0,
         app_id,

@@ -37,7 +37,7 @@ use crate::config::IssuerConfig;
 use crate::installation;
 use crate::pipeline::includes;
 use crate::request::BaseAddress;
-use claims::{Claims, Subject};
+use claims::{Claims, TokenSubject};
 use issuers::Issuers;
 use keys::Keys;
 use passwords::PasswordChecks;
@@ -252,7 +252,7 @@ impl Identity {
             .await?
             .filter(|app| app.enabled)
             .ok_or_else(|| Error::not_found(format!("There is no enabled application {app} in this tenant.")))?;
-        self.access_token(base, GRAPH_AUDIENCES[0], &Subject::App(&app))
+        self.access_token(base, GRAPH_AUDIENCES[0], &TokenSubject::App(&app))
     }
 
     /// A token on behalf of a local user, named by `user_principal_name`, as if they had signed in
@@ -282,7 +282,8 @@ impl Identity {
             )));
         }
         let permissions = permissions.unwrap_or(&user.permissions);
-        let subject = Subject::User { user: &user, client: BUILT_IN_CLIENT, client_name: BUILT_IN_NAME, permissions };
+        let subject =
+            TokenSubject::User { user: &user, client: BUILT_IN_CLIENT, client_name: BUILT_IN_NAME, permissions };
         self.access_token(base, GRAPH_AUDIENCES[0], &subject)
     }
 
@@ -293,7 +294,12 @@ impl Identity {
         AppSecret { hash: Sha256::digest(&secret).into(), secret }
     }
 
-    fn access_token(&self, base: &BaseAddress, audience: &str, subject: &Subject<'_>) -> Result<AccessToken, Error> {
+    fn access_token(
+        &self,
+        base: &BaseAddress,
+        audience: &str,
+        subject: &TokenSubject<'_>,
+    ) -> Result<AccessToken, Error> {
         let claims = Claims::access(base, audience, subject, self.clock.now(), self.rng.as_ref());
         let permissions = claims.permissions().map(str::to_owned).collect();
         Ok(AccessToken { token: self.keys().sign(&claims)?, expires_in: TOKEN_LIFETIME, permissions })

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use cloudpc_drivers::GuestOs;
-pub use cloudpc_drivers::qemu::{Downloads, Firmware, Images, Import, Progress, Recipe};
+pub use cloudpc_drivers::qemu::{Downloads, Firmware, ImageProgress, ImageRecipe, Images, Import};
 pub use cloudpc_model::{ImageId, OsVersion};
 
 /// Below the data directory.

@@ -17,7 +17,7 @@ mod select;
 mod service;
 
 use axum::body::Body;
-use cloudpc_graph::{Edm, Endpoint, Envelope, GraphError, Method, Options, Target, Version};
+use cloudpc_graph::{Edm, Endpoint, ErrorEnvelope, GraphError, Method, QueryOptions, ResolvedTarget, Version};
 use http::header::ALLOW;
 use http::request::Parts;
 use http::{Extensions, HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -26,7 +26,7 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::operations;
-use crate::request::{BaseAddress, Peer, RequestIds, Route};
+use crate::request::{BaseAddress, OperationRoute, Peer, RequestIds};
 
 pub use access::{ADMINISTER, Access, PERMISSIONS, READ, READ_SIGNED_IN, WRITE};
 pub(crate) use access::{CONFIGURE_AGENT, DEPLOY_AGENT, READ_DEVICES, includes};
@@ -91,7 +91,7 @@ fn envelope(app: &App, ids: &RequestIds, error: &GraphError) -> Vec<u8> {
     debug_assert!(CODES.contains(&error.code.as_str()), "{} is not in the list of codes", error.code);
     let now = app.clock.now().to_string();
     let date = now.split_once('.').map_or(now.as_str(), |(seconds, _)| seconds);
-    Envelope { request_id: &ids.request_id, client_request_id: &ids.client_request_id, date }.render(error)
+    ErrorEnvelope { request_id: &ids.request_id, client_request_id: &ids.client_request_id, date }.render(error)
 }
 
 /// Notes in `seen` who called what, as far as that is known, for the edge's log.
@@ -120,19 +120,19 @@ async fn route(
     let caller = app.caller(head).await?;
     seen.insert(Arc::clone(&caller));
     if endpoint == Some(Endpoint::Batch) {
-        seen.insert(Route("$batch".into()));
+        seen.insert(OperationRoute("$batch".into()));
         return batch::answer(app, edm, head, body, ids).await;
     }
     if head.method == http::Method::GET
         && let Some(response_cache) = app.response_cache.get(&CacheKeyRef::by(&caller, base, head))
     {
-        seen.insert(Route(response_cache.row.key.into()));
+        seen.insert(OperationRoute(response_cache.row.key.into()));
         access::check(response_cache.row.access, &caller, &response_cache.scope, app.fidelity)?;
         return Ok(Answer::Immutable(response_cache.body).into_response(Prefer::of(&head.headers)));
     }
     let query = head.uri.query().unwrap_or_default();
     let target = resolve(edm, &head.method, path, query)?;
-    seen.insert(Route(target.operation.key.clone()));
+    seen.insert(OperationRoute(target.operation.key.clone()));
     let address = format!("{}{}", base.0, head.uri.path());
     let request = Incoming { edm, caller, target, base, root, address, query, head, ids };
     request.answer(app, body).await
@@ -142,7 +142,7 @@ async fn route(
 struct Incoming<'a> {
     edm: &'static Edm,
     caller: Arc<Caller>,
-    target: Target,
+    target: ResolvedTarget,
     base: &'a BaseAddress,
     root: String,
     address: String,
@@ -157,7 +157,7 @@ impl Incoming<'_> {
         let row = operations::row(&operation.key).ok_or_else(|| not_implemented(operation))?;
         access::check(row.access, &self.caller, &self.target.scope, app.fidelity)?;
         self.target.check_arguments()?;
-        let options = Options::parse(self.edm, operation, self.query)?;
+        let options = QueryOptions::parse(self.edm, operation, self.query)?;
         let body = match operation.method {
             Method::Get | Method::Delete => serde_json::Map::new(),
             Method::Post | Method::Patch | Method::Put => {
@@ -214,7 +214,7 @@ fn split_root(path: &str) -> Result<(Version, &str), GraphError> {
     Err(GraphError::bad_request("The path has to begin with /v1.0 or /beta."))
 }
 
-fn resolve(edm: &'static Edm, method: &http::Method, path: &str, query: &str) -> Result<Target, GraphError> {
+fn resolve(edm: &'static Edm, method: &http::Method, path: &str, query: &str) -> Result<ResolvedTarget, GraphError> {
     if let Some(method) = Method::named(method.as_str()) {
         return edm.resolve(method, path, query);
     }

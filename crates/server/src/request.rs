@@ -54,7 +54,7 @@ pub struct BaseAddress(pub Arc<str>);
 /// What was asked for, as the log names it. Whoever answers puts it into the extensions of the
 /// answer, and the [`Caller`](crate::caller::Caller) as an `Arc` beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route(pub String);
+pub struct OperationRoute(pub String);
 
 impl RequestIds {
     /// Those of a request with these headers.

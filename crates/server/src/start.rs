@@ -9,7 +9,7 @@ mod qemu;
 
 use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
 use cloudpc_drivers::{Driver, Fetcher, SteadyClock, SystemClock, SystemRng, monotonic};
-use cloudpc_engine::{Engine, Faults, Settings};
+use cloudpc_engine::{Engine, EngineSettings, Faults};
 use cloudpc_graph::LinkSigner;
 use cloudpc_model::{Clock, Error, ErrorKind, Rng, Timestamp};
 use cloudpc_store::{ReadCaller, Store, WriteMode};
@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::{self, App, Simulation};
 use crate::config::{Config, Fidelity};
 use crate::desktop::Desktops;
-use crate::edge::limits::Limits;
+use crate::edge::limits::EdgeLimits;
 use crate::edge::{self, Edge, Health, Listener, Reach};
 use crate::identity::{self, Identity};
 use crate::pipeline::ResponseCache;
@@ -62,7 +62,7 @@ const CLOCK_END: Timestamp = Timestamp(221_845_392_000_000_000);
 
 /// What `cloudpc serve` was asked for.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct StartOptions {
     /// The data directory.
     pub data: PathBuf,
     /// Plain HTTP; none: not served.
@@ -182,7 +182,7 @@ pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
         clock: Arc::clone(&clock),
         rng: Arc::clone(&rng),
         faults,
-        settings: Settings {
+        settings: EngineSettings {
             business_only: config.identity.fidelity == Fidelity::Strict,
             lease: Duration::from_secs(config.engine.lease_s),
             running_max: config.engine.running_max,
@@ -205,7 +205,7 @@ pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
         signer,
         identity: Arc::new(identity),
         desktops,
-        edge: edge::Settings {
+        edge: edge::EdgeSettings {
             reach: Reach { names: names(&config), trusted_proxies: config.server.trusted_proxies.clone() },
             cors_origins: config.server.cors_origins.clone(),
         },
@@ -221,7 +221,7 @@ impl Server {
     ///
     /// # Errors
     /// Whatever keeps it from that; nothing runs then.
-    pub async fn start(options: Options) -> Result<Self, StartError> {
+    pub async fn start(options: StartOptions) -> Result<Self, StartError> {
         let host_clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
         must_be_possible(host_clock.now())?;
@@ -267,7 +267,7 @@ impl Server {
         let plain = http.map(|(socket, _)| (socket, None));
         let secured = https.map(|(socket, _)| (socket, Some(TlsAcceptor::from(tls))));
         for (socket, tls) in plain.into_iter().chain(secured) {
-            let listener = Listener { socket, tls, limits: Limits::default() };
+            let listener = Listener { socket, tls, limits: EdgeLimits::default() };
             connections.spawn(edge::serve(Arc::clone(&edge), listener, stop.clone(), connections.clone()));
         }
         Ok(Self { http_address, https_address, stop, connections, engine, desktops, store, data: options.data })
@@ -302,7 +302,7 @@ impl Server {
 
 /// The simulated machines of a data directory.
 fn simulated_machines(
-    options: &Options,
+    options: &StartOptions,
     steady_clock: &Arc<dyn Clock>,
     rng: &Arc<dyn Rng>,
 ) -> Result<Machines, StartError> {
@@ -326,7 +326,7 @@ fn fetcher(config: &Config) -> Result<Fetcher, StartError> {
 }
 
 /// Fills a new data directory; finishes what a crash cut short in an old one.
-async fn first_start(app: &App, options: &Options) -> Result<(), StartError> {
+async fn first_start(app: &App, options: &StartOptions) -> Result<(), StartError> {
     let is_new = app.store.read(|reader| Ok::<_, Error>(reader.tenant_list()?.is_empty())).await?;
     match &options.scenario {
         Some(text) if is_new => {
@@ -388,7 +388,7 @@ async fn expire_leases(store: &Store) -> Result<(), Error> {
 }
 
 /// Writes down of which kind the machines are, and refuses another kind once there is a fleet.
-async fn keep_driver(store: &Store, options: &Options) -> Result<(), StartError> {
+async fn keep_driver(store: &Store, options: &StartOptions) -> Result<(), StartError> {
     let asked = options.driver;
     let kept = store.write(move |tx| {
         let kept = if tx.tenant_list()?.is_empty() { None } else { tx.setting(DRIVER)? };

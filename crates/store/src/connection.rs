@@ -28,7 +28,7 @@ use crate::StoreError;
 use checkpoint::{Checkpointer, LOG_PAGES};
 pub(crate) use damage::Damage;
 use database::{DATABASE, DirectoryLock, Durability, FileId};
-use turns::{Kind, Progress, ReadJob, Turns};
+use turns::{ReadJob, ReadKind, ReadProgress, Turns};
 use writer::{Reply, WriteJob};
 
 pub use turns::{READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, SCANNERS_MAX};
@@ -153,7 +153,7 @@ impl Store {
             let work = work.take().ok_or(StoreError::Closed)?;
             work(reader).map(ControlFlow::Break)
         };
-        self.turns(Kind::Read, once).await
+        self.turns(ReadKind::Read, once).await
     }
 
     /// Runs `work` again and again, each time against a consistent view of its own, until it breaks
@@ -168,10 +168,10 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.turns(Kind::Scan, work).await
+        self.turns(ReadKind::Scan, work).await
     }
 
-    async fn turns<T, E, F>(&self, kind: Kind, mut work: F) -> Result<T, E>
+    async fn turns<T, E, F>(&self, kind: ReadKind, mut work: F) -> Result<T, E>
     where
         F: FnMut(&Reader<'_>) -> Result<ControlFlow<T>, E> + Send + 'static,
         T: Send + 'static,
@@ -189,17 +189,17 @@ impl Store {
                 let job: ReadJob = Box::new(move |connection| {
                     if answer.as_ref().is_none_or(tokio::sync::oneshot::Sender::is_closed) {
                         // The caller has gone away; no one needs the answer.
-                        return Progress::Done;
+                        return ReadProgress::Done;
                     }
                     let result = match run_read(connection, &damage, &mut work) {
-                        Ok(ControlFlow::Continue(())) => return Progress::Again,
+                        Ok(ControlFlow::Continue(())) => return ReadProgress::Again,
                         Ok(ControlFlow::Break(value)) => Ok(value),
                         Err(error) => Err(error),
                     };
                     if let Some(answer) = answer.take() {
                         let _ = answer.send(result);
                     }
-                    Progress::Done
+                    ReadProgress::Done
                 });
                 threads.reads.push(self.caller, kind, job).await?;
                 answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))

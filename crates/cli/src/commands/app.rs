@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::commands::Session;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::{Column, tell, text};
 
 const APPS: &str = "/_cloudpc/apps";
@@ -77,7 +77,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 impl Command {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         match self {
             Self::Create(Create { name, permissions }) => {
                 let body = json!({ "name": name, "permissions": permissions });
@@ -93,7 +93,7 @@ impl Command {
 }
 
 impl Named {
-    async fn change(self, session: &Session, enabled: bool) -> Result<(), Failure> {
+    async fn change(self, session: &Session, enabled: bool) -> Result<(), CommandError> {
         let path = format!("{APPS}/{}", self.client_id);
         session.format.row(&session.connection.patch(&path, &json!({ "enabled": enabled })).await?, COLUMNS)
     }

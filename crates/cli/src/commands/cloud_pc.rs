@@ -22,7 +22,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 
 use crate::commands::Session;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CommandError, ExitStatus};
 use crate::output::{Column, tell, text, time};
 use crate::wait;
 
@@ -67,7 +67,7 @@ pub enum Command {
 }
 
 impl Command {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         match self {
             Self::List(verb) => verb.run(session).await,
             Self::Open(verb) => verb.run(session).await,
@@ -103,7 +103,7 @@ pub struct Request {
 impl Request {
     /// Requests the action `verb` (its name in the path) and prints it: as accepted, or with
     /// `--wait` as ended.
-    pub async fn make(&self, session: &Session, verb: &str, body: &Value) -> Result<(), Failure> {
+    pub async fn make(&self, session: &Session, verb: &str, body: &Value) -> Result<(), CommandError> {
         let found = find(session, &self.cloud_pc).await?;
         session.connection.post(&format!("{CLOUD_PCS}/{}/{verb}", found.id), body).await?;
         let verb = verb.strip_prefix("cloudpc.").unwrap_or(verb);
@@ -112,8 +112,8 @@ impl Request {
         let actions = actions_of(session, &found.id).await?;
         let newest = actions.into_iter().find(|action| text(action, "kind") == verb);
         let Some(action) = newest else {
-            return Err(Failure::new(
-                Exit::Unreachable,
+            return Err(CommandError::new(
+                ExitStatus::Unreachable,
                 format!(
                     "The service accepted the {verb} but does not list it. Check `cloudpc actions {}`.",
                     found.name
@@ -129,9 +129,11 @@ impl Request {
         session.format.row(&ended, ACTION_COLUMNS)?;
         match text(&ended, "state").as_str() {
             "done" => Ok(()),
-            state => {
-                Err(Failure::local(format!("The {verb} of {} ended with state {state}: {}", found.name, why(&ended))))
-            }
+            state => Err(CommandError::local(format!(
+                "The {verb} of {} ended with state {state}: {}",
+                found.name,
+                why(&ended)
+            ))),
         }
     }
 }
@@ -144,7 +146,7 @@ pub struct Found {
 }
 
 /// Finds a Cloud PC by id, display name or device name.
-pub async fn find(session: &Session, name: &str) -> Result<Found, Failure> {
+pub async fn find(session: &Session, name: &str) -> Result<Found, CommandError> {
     if is_guid(name) {
         return Ok(Found { id: name.to_owned(), name: name.to_owned() });
     }
@@ -153,16 +155,16 @@ pub async fn find(session: &Session, name: &str) -> Result<Found, Failure> {
     let rows = session.connection.rows(CLOUD_PCS, &[("$filter", &filter)], None).await?;
     match rows.as_slice() {
         [one] => Ok(Found { id: text(one, "id"), name: name.to_owned() }),
-        [] => Err(Failure::new(
-            Exit::NotFound,
+        [] => Err(CommandError::new(
+            ExitStatus::NotFound,
             format!("No Cloud PC is named '{name}'. Run `cloudpc list` to see all names."),
         )),
-        several => Err(Failure::new(Exit::NotFound, ambiguous(name, several))),
+        several => Err(CommandError::new(ExitStatus::NotFound, ambiguous(name, several))),
     }
 }
 
 /// The display name of each Cloud PC, by its id.
-pub async fn names(session: &Session) -> Result<HashMap<String, String>, Failure> {
+pub async fn names(session: &Session) -> Result<HashMap<String, String>, CommandError> {
     let rows = session.connection.rows(CLOUD_PCS, &[("$select", "id,displayName")], None).await?;
     Ok(rows.iter().map(|row| (text(row, "id"), text(row, "displayName"))).collect())
 }
@@ -176,7 +178,7 @@ fn ambiguous(name: &str, rows: &[Value]) -> String {
 }
 
 /// The actions on a Cloud PC, newest first.
-async fn actions_of(session: &Session, cloud_pc: &str) -> Result<Vec<Value>, Failure> {
+async fn actions_of(session: &Session, cloud_pc: &str) -> Result<Vec<Value>, CommandError> {
     session.connection.rows(&format!("{CLOUD_PCS}/{cloud_pc}/cloudpc.actions"), &[], Some(100)).await
 }
 

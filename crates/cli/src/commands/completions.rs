@@ -4,7 +4,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use crate::cli::Cli;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::print;
 
 const EXAMPLES: &str = "\
@@ -23,7 +23,7 @@ pub struct Completions {
 }
 
 impl Completions {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self) -> Result<(), CommandError> {
         print(&script(self.shell))
     }
 }

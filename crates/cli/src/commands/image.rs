@@ -9,13 +9,13 @@ mod import;
 mod list;
 
 use clap::Subcommand;
-use cloudpc_server::images::{self, ImageId, Images, Progress};
+use cloudpc_server::images::{self, ImageId, ImageProgress, Images};
 use indicatif::ProgressBar;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use crate::connection::DATA_DEFAULT;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CommandError, ExitStatus};
 use crate::output::{Format, tell};
 use crate::wait::percent_bar;
 
@@ -38,10 +38,10 @@ pub enum Command {
 }
 
 impl Command {
-    pub async fn run(self, data: Option<PathBuf>, format: Format) -> Result<(), Failure> {
+    pub async fn run(self, data: Option<PathBuf>, format: Format) -> Result<(), CommandError> {
         let data = data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
-        let images =
-            images::open(&data).map_err(|error| Failure::local(format!("Cannot use {}: {error}.", data.display())))?;
+        let images = images::open(&data)
+            .map_err(|error| CommandError::local(format!("Cannot use {}: {error}.", data.display())))?;
         match self {
             Self::Build(verb) => verb.run(images, &data).await,
             Self::Import(verb) => verb.run(images, &data).await,
@@ -53,15 +53,15 @@ impl Command {
 }
 
 /// Parses an image id.
-fn image_id(text: &str) -> Result<ImageId, Failure> {
+fn image_id(text: &str) -> Result<ImageId, CommandError> {
     ImageId::new(text)
-        .ok_or_else(|| Failure::new(Exit::Usage, format!("Invalid image id '{text}': {}.", ImageId::FORM)))
+        .ok_or_else(|| CommandError::new(ExitStatus::Usage, format!("Invalid image id '{text}': {}.", ImageId::FORM)))
 }
 
 /// Runs the work on a blocking thread with a progress bar.
 async fn make(
     images: Images,
-    work: impl FnOnce(&Images, &mut dyn FnMut(Progress)) -> io::Result<()> + Send + 'static,
+    work: impl FnOnce(&Images, &mut dyn FnMut(ImageProgress)) -> io::Result<()> + Send + 'static,
 ) -> io::Result<()> {
     let bar = percent_bar();
     let shown = bar.clone();
@@ -71,7 +71,7 @@ async fn make(
 }
 
 /// Prints each step once where there is no terminal for a bar.
-fn show(bar: &ProgressBar, come_to: Progress) {
+fn show(bar: &ProgressBar, come_to: ImageProgress) {
     if !io::stderr().is_terminal() && bar.message() != come_to.doing {
         tell(&come_to.doing);
     }

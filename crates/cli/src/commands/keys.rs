@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::commands::Session;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::tell;
 
 const EXAMPLES: &str = "\
@@ -32,7 +32,7 @@ pub struct Rotate {
 }
 
 impl Command {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let Self::Rotate(Rotate { drop_old }) = self;
         session.connection.post("/_cloudpc/keys/rotate", &json!({ "dropOld": drop_old })).await?;
         tell(match drop_old {

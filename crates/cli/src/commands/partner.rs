@@ -16,7 +16,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use crate::commands::{Session, cloud_pc};
-use crate::failure::{Exit, Failure};
+use crate::failure::{CommandError, ExitStatus};
 use crate::output::{Column, Format, text, time};
 
 /// Path of the partners.
@@ -70,7 +70,7 @@ pub enum Command {
 }
 
 impl Command {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         match self {
             Self::List(verb) => verb.run(session).await,
             Self::Create(verb) => verb.run(session).await,
@@ -88,7 +88,7 @@ impl Command {
 }
 
 /// Prints deployment results; a table shows the names of the Cloud PCs.
-async fn show(session: &Session, mut results: Vec<Value>) -> Result<(), Failure> {
+async fn show(session: &Session, mut results: Vec<Value>) -> Result<(), CommandError> {
     if session.format == Format::Table {
         let names = cloud_pc::names(session).await?;
         for result in &mut results {
@@ -101,13 +101,13 @@ async fn show(session: &Session, mut results: Vec<Value>) -> Result<(), Failure>
 }
 
 /// The path of a partner, found by its partner id or by its id at this service.
-async fn find(session: &Session, name: &str) -> Result<String, Failure> {
+async fn find(session: &Session, name: &str) -> Result<String, CommandError> {
     let partners = session.connection.rows(PARTNERS, &[], None).await?;
     let is_meant = |value: String| value.eq_ignore_ascii_case(name);
     let found = partners.iter().find(|row| is_meant(text(row, "id")) || is_meant(text(row, "partnerId")));
     found.map(|row| format!("{PARTNERS}/{}", text(row, "id"))).ok_or_else(|| {
-        Failure::new(
-            Exit::NotFound,
+        CommandError::new(
+            ExitStatus::NotFound,
             format!("No partner has the id '{name}'. Run `cloudpc partner list` to see all partners."),
         )
     })

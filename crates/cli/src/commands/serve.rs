@@ -4,7 +4,7 @@ mod tour;
 
 use clap::{Args, ValueEnum};
 use cloudpc_server::config::{Config, LogConfig, LogFormat};
-use cloudpc_server::start::{DriverKind, Options, Server};
+use cloudpc_server::start::{DriverKind, Server, StartOptions};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 use crate::connection::DATA_DEFAULT;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CommandError, ExitStatus};
 use crate::output::{print, tell};
 use crate::signals::Signals;
 
@@ -51,7 +51,7 @@ pub struct Serve {
     config: Option<PathBuf>,
     /// Driver that runs the machines
     #[arg(long, value_enum, default_value_t)]
-    driver: Driver,
+    driver: DriverChoice,
     /// Load the demo fleet on the first start, and print a tour
     #[arg(long)]
     demo: bool,
@@ -62,7 +62,7 @@ pub struct Serve {
 
 /// The driver that runs the machines.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Driver {
+enum DriverChoice {
     /// Simulated machines
     #[default]
     Sim,
@@ -70,7 +70,7 @@ enum Driver {
     Qemu,
 }
 
-impl Driver {
+impl DriverChoice {
     fn demo(self) -> &'static str {
         match self {
             Self::Sim => DEMO,
@@ -79,11 +79,11 @@ impl Driver {
     }
 }
 
-impl From<Driver> for DriverKind {
-    fn from(driver: Driver) -> Self {
+impl From<DriverChoice> for DriverKind {
+    fn from(driver: DriverChoice) -> Self {
         match driver {
-            Driver::Sim => Self::Sim,
-            Driver::Qemu => Self::Qemu,
+            DriverChoice::Sim => Self::Sim,
+            DriverChoice::Qemu => Self::Qemu,
         }
     }
 }
@@ -93,25 +93,27 @@ impl From<Driver> for DriverKind {
 struct Listen(Option<SocketAddr>);
 
 impl Serve {
-    pub async fn run(self, data: Option<PathBuf>) -> Result<(), Failure> {
+    pub async fn run(self, data: Option<PathBuf>) -> Result<(), CommandError> {
         let data = data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         let scenario = match (self.demo, self.scenario) {
             (true, _) => Some(self.driver.demo().to_owned()),
             (false, Some(file)) => Some(std::fs::read_to_string(&file).map_err(|error| {
-                Failure::new(Exit::NotFound, format!("Cannot read the scenario {}: {error}.", file.display()))
+                CommandError::new(
+                    ExitStatus::NotFound,
+                    format!("Cannot read the scenario {}: {error}.", file.display()),
+                )
             })?),
             (false, None) => None,
         };
         let config = match &self.config {
-            Some(file) => {
-                Config::load(file).map_err(|error| Failure::local(format!("Cannot start the service: {error}.")))?
-            }
+            Some(file) => Config::load(file)
+                .map_err(|error| CommandError::local(format!("Cannot start the service: {error}.")))?,
             None => Config::default(),
         };
         log_to_standard_error(&config.log)?;
         raise_open_file_limit();
         let mut signals = Signals::new()?;
-        let options = Options {
+        let options = StartOptions {
             data: data.clone(),
             listen: self.listen.0,
             tls_listen: self.tls_listen.0,
@@ -121,11 +123,11 @@ impl Serve {
         };
         let server = Server::start(options).await.map_err(|error| {
             let why = error.to_string();
-            Failure::local(format!("Cannot start the service: {}.", why.trim_end_matches('.')))
+            CommandError::local(format!("Cannot start the service: {}.", why.trim_end_matches('.')))
         })?;
         print(&tour::addresses(&server, &data))?;
         if self.demo {
-            match tour::tour(&data, matches!(self.driver, Driver::Qemu)).await {
+            match tour::tour(&data, matches!(self.driver, DriverChoice::Qemu)).await {
                 Ok(text) => print(&text)?,
                 Err(failure) => tell(&format!("Cannot show the tour: {failure}")),
             }
@@ -134,7 +136,7 @@ impl Serve {
         tell("Stopping gracefully; press Ctrl-C again to stop immediately.");
         tokio::select! {
             () = server.stop() => Ok(()),
-            () = signals.next() => Err(Failure::local("Stopped immediately. Actions in progress continue at the next start.")),
+            () = signals.next() => Err(CommandError::local("Stopped immediately. Actions in progress continue at the next start.")),
         }
     }
 }
@@ -153,13 +155,13 @@ fn raise_open_file_limit() {
 const QUIET: &str = "h2=error,rustls=error,hyper=error,hyper_util=error,tungstenite=error";
 
 /// `RUST_LOG`, if it is set, goes before the configured filter.
-fn log_to_standard_error(config: &LogConfig) -> Result<(), Failure> {
+fn log_to_standard_error(config: &LogConfig) -> Result<(), CommandError> {
     let (source, filter) = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(filter) => (EnvFilter::DEFAULT_ENV, filter),
         Err(_) => ("log.filter in the configuration file", config.filter.clone()),
     };
-    let filter =
-        quietened(&filter).map_err(|error| Failure::new(Exit::Usage, format!("Invalid {source}: {error}.")))?;
+    let filter = quietened(&filter)
+        .map_err(|error| CommandError::new(ExitStatus::Usage, format!("Invalid {source}: {error}.")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let for_people = match config.format {
         LogFormat::Auto => std::io::stderr().is_terminal(),

@@ -9,7 +9,7 @@ mod scenario;
 use clap::Subcommand;
 
 use crate::commands::Session;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,7 +34,7 @@ pub enum Command {
 }
 
 impl Command {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         match self {
             Self::Clock(command) => command.run(session).await,
             Self::Fault(command) => command.run(session).await,

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::commands::Session;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::{print, text};
 
 const EXAMPLES: &str = "\
@@ -33,7 +33,7 @@ pub struct Token {
 }
 
 impl Token {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let body = match (self.app, self.user) {
             (Some(app), _) => json!({ "app": app }),
             (None, Some(user)) if self.permissions.is_empty() => json!({ "user": user }),

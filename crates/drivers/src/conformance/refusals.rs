@@ -2,13 +2,13 @@
 
 use futures_util::future::BoxFuture;
 
-use super::{CheckFailure, CheckResult, Fixture, Report, Step, Subject, must_be};
+use super::{CheckFailure, CheckResult, CheckStep, Fixture, Report, Subject, must_be};
 use crate::{DriverError, MachineSpec, NO_DISPLAY, Tag};
 
 /// A verb, and a machine that must refuse it.
 struct Case {
     name: &'static str,
-    prepare: Step,
+    prepare: CheckStep,
     verb: fn(&Fixture) -> BoxFuture<'_, Result<(), DriverError>>,
     refused: fn(&DriverError) -> bool,
 }

@@ -5,7 +5,7 @@ use futures_util::future::{BoxFuture, join};
 use std::future::poll_fn;
 use std::task::Poll;
 
-use super::{CallMode, CallPhase, CheckFailure, CheckResult, Fixture, Report, Step, Subject, must_be};
+use super::{CallMode, CallPhase, CheckFailure, CheckResult, CheckStep, Fixture, Report, Subject, must_be};
 use crate::{DriverError, MachineSpec, StopMode, Tag};
 
 /// By how much [`larger`] disks are larger.
@@ -14,10 +14,10 @@ const GROWTH_BYTES: u64 = 1 << 30;
 struct Case {
     name: &'static str,
     /// Brings a machine that is not there to where the verb is called.
-    prepare: Step,
+    prepare: CheckStep,
     verb: fn(&Fixture) -> BoxFuture<'_, Result<(), DriverError>>,
     /// What is true when the verb has returned, however often it was called.
-    holds: Step,
+    holds: CheckStep,
 }
 
 pub async fn check(subject: &mut dyn Subject, ways: &[CallMode], report: &mut Report) {

@@ -26,7 +26,7 @@ pub enum HostScope {
 }
 
 /// The way of one download.
-pub struct Route<'a> {
+pub struct FetchRoute<'a> {
     policy: &'a FetchPolicy,
     url: Url,
     whereabouts: HostScope,
@@ -42,7 +42,7 @@ pub enum RouteStep {
     Redirect,
 }
 
-impl<'a> Route<'a> {
+impl<'a> FetchRoute<'a> {
     /// A route that begins at `url`.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
 use super::layout::{AGENT_SOCKET, MachineFolder};
-use super::wire::{Lines, SENTINEL, WireError, answer, within};
+use super::wire::{LineReader, SENTINEL, WireError, answer, within};
 use cloudpc_model::Rng;
 
 /// How long an agent that is up may take to sync.
@@ -26,7 +26,7 @@ pub const COMMAND_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A conversation with a guest agent.
 pub struct Agent<S = UnixStream> {
-    lines: Lines<S>,
+    lines: LineReader<S>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Agent<S> {
@@ -37,7 +37,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Agent<S> {
     /// again, until one is answered: then nothing is lost any more, and what answers the last one
     /// comes after all else.
     pub async fn sync(stream: S, id: u64) -> Result<Self, WireError> {
-        let mut agent = Self { lines: Lines::new(stream) };
+        let mut agent = Self { lines: LineReader::new(stream) };
         let tries = async {
             let mut last = id;
             agent.send_sync(last).await?;
@@ -213,7 +213,7 @@ mod tests {
         let listener = MachineFolder::at(folder).listen(AGENT_SOCKET).unwrap();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (mut lines, mut served) = (Lines::new(stream), 0);
+                let (mut lines, mut served) = (LineReader::new(stream), 0);
                 while let Ok(command) = lines.receive().await {
                     if command["execute"] == "guest-sync-delimited" {
                         lines.send_raw(&[SENTINEL]).await.unwrap();

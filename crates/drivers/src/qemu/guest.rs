@@ -30,10 +30,10 @@ use super::image::Downloads;
 use super::layout::{MACHINE_FILE, MachineFolder, file_name};
 use super::machine::of_host;
 use super::wire::WireError;
-use super::{Host, Slot};
+use super::{QemuHost, Slot};
 use crate::{
-    DETECT_TIME_MAX, DriverError, Exit, FetchPolicy, FileFormat, Guest, GuestError, GuestOs, HEAD_BYTES, Sha256Digest,
-    Tag,
+    DETECT_TIME_MAX, DriverError, FetchPolicy, FileFormat, Guest, GuestError, GuestOs, HEAD_BYTES, ProgramExit,
+    Sha256Digest, Tag,
 };
 
 /// How much of a file goes into one command, bytes.
@@ -54,7 +54,7 @@ const FILE_BYTES_MAX: usize = 64 << 10;
 
 /// A guest.
 pub struct QemuGuest {
-    pub host: Arc<Host>,
+    pub host: Arc<QemuHost>,
     pub slot: Arc<Slot>,
     pub id: CloudPcId,
     pub os: GuestOs,
@@ -137,7 +137,7 @@ impl Guest for QemuGuest {
         }
     }
 
-    async fn run(&self, tag: &Tag, arguments: &[String]) -> Result<Exit, GuestError> {
+    async fn run(&self, tag: &Tag, arguments: &[String]) -> Result<ProgramExit, GuestError> {
         let folder = self.folder(tag);
         let arguments = (self.shell().program_arguments)(arguments);
         let words: Vec<&str> = std::iter::once(folder.as_str()).chain(arguments.iter().map(String::as_str)).collect();
@@ -156,7 +156,10 @@ impl Guest for QemuGuest {
             match state.split_once(' ') {
                 Some(("exit", code)) => {
                     let code = code.parse().map_err(|_| self.not_understood("exit", &json!(code)))?;
-                    return Ok(Exit { code, output: output::decode(said.out.get(end + 1..).unwrap_or_default()) });
+                    return Ok(ProgramExit {
+                        code,
+                        output: output::decode(said.out.get(end + 1..).unwrap_or_default()),
+                    });
                 }
                 _ if state == "running" || (state == "starting" && starting < STARTING_LOOKS_MAX) => {}
                 _ => {
@@ -170,11 +173,11 @@ impl Guest for QemuGuest {
         }
     }
 
-    async fn detect(&self, command: &str) -> Result<Exit, GuestError> {
+    async fn detect(&self, command: &str) -> Result<ProgramExit, GuestError> {
         let seconds = DETECT_TIME_MAX.as_secs().to_string();
         let said = self.script(self.shell().detect, &[command, &seconds]).await?;
         let code = said.code.try_into().map_err(|_| self.not_understood("detection", &json!(said.code)))?;
-        Ok(Exit { code, output: output::decode(&said.out) })
+        Ok(ProgramExit { code, output: output::decode(&said.out) })
     }
 
     async fn kill(&self, tag: &Tag) -> Result<(), GuestError> {

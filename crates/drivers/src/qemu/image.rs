@@ -18,7 +18,7 @@ use super::layout::{
 use super::warm::{MEMORY_FILE, Shape};
 use crate::{DriverError, GuestOs, IMAGE_NOT_ON_HOST};
 
-pub use build::{Progress, Recipe};
+pub use build::{ImageProgress, ImageRecipe};
 pub use import::{Firmware, Import};
 
 pub const DISK_FILE: &str = "disk.qcow2";

@@ -30,7 +30,7 @@ pub enum LimitsSetting {
 
 /// What holds machines to what they were promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limits {
+pub enum MachineLimits {
     /// A scope of systemd for each.
     Scopes,
     /// Nothing.
@@ -56,47 +56,47 @@ const LOOK: &str = r#"cd "/sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)" &
 
 /// Limits of one scope.
 #[derive(Clone, Copy)]
-struct Scope {
+struct SystemdScope {
     memory_mib: u64,
     cpu_percent: u32,
 }
 
 /// What is asked for in a trial.
-const TRIAL: Scope = Scope { memory_mib: 64, cpu_percent: 50 };
+const TRIAL: SystemdScope = SystemdScope { memory_mib: 64, cpu_percent: 50 };
 
 impl LimitsSetting {
     /// Finds out; blocks for a moment.
     ///
     /// # Errors
     /// Scopes are wanted and do not hold.
-    pub fn resolve(self) -> io::Result<Limits> {
+    pub fn resolve(self) -> io::Result<MachineLimits> {
         if self == Self::Off {
-            return Ok(Limits::None);
+            return Ok(MachineLimits::None);
         }
         match trial() {
-            Ok(()) => Ok(Limits::Scopes),
+            Ok(()) => Ok(MachineLimits::Scopes),
             Err(why) if self == Self::Systemd => {
                 Err(io::Error::other(format!("qemu.limits is \"systemd\", but {why}")))
             }
             Err(why) => {
                 tracing::info!(why, "no control groups limit machines");
-                Ok(Limits::None)
+                Ok(MachineLimits::None)
             }
         }
     }
 }
 
-impl Limits {
+impl MachineLimits {
     /// The words before the command of a machine's process.
     pub fn command(self, spec: &MachineSpec) -> Vec<String> {
         match self {
-            Self::Scopes => Scope::of(spec).command(geteuid().as_raw()),
+            Self::Scopes => SystemdScope::of(spec).command(geteuid().as_raw()),
             Self::None => Vec::new(),
         }
     }
 }
 
-impl Scope {
+impl SystemdScope {
     fn of(spec: &MachineSpec) -> Self {
         Self {
             memory_mib: (u64::from(spec.ram_gib) << 10) + OWN_MEMORY_MIB,
@@ -166,8 +166,8 @@ mod tests {
             gpu: false,
             image: ImageId("a_b_c".into()),
         };
-        assert_eq!(Limits::None.command(&spec), Vec::<String>::new());
-        let scope = Scope::of(&spec);
+        assert_eq!(MachineLimits::None.command(&spec), Vec::<String>::new());
+        let scope = SystemdScope::of(&spec);
         insta::assert_snapshot!(scope.command(0).join(" "), @"systemd-run --scope --quiet --collect --slice=cloudpc --property=MemoryMax=4608M --property=CPUQuota=250% --");
         insta::assert_snapshot!(scope.command(1000).join(" "), @"env XDG_RUNTIME_DIR=/run/user/1000 systemd-run --user --scope --quiet --collect --slice=cloudpc --property=MemoryMax=4608M --property=CPUQuota=250% --");
         assert_eq!(scope.in_kernel(), "4831838208\n250000 100000\n");
@@ -175,6 +175,6 @@ mod tests {
 
     #[test]
     fn no_limits_are_a_setting_and_take_no_systemd() {
-        assert_eq!(LimitsSetting::Off.resolve().unwrap(), Limits::None);
+        assert_eq!(LimitsSetting::Off.resolve().unwrap(), MachineLimits::None);
     }
 }

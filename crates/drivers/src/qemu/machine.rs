@@ -20,12 +20,12 @@ use super::process::Process;
 use super::record::{EndReason, EndRecord, MachineRecord};
 use super::warm::MEMORY_FILE;
 use super::wire::WireError;
-use super::{Host, Slot, screen, watch};
+use super::{QemuHost, Slot, screen, watch};
 use crate::{DriverError, MachineCondition, MachineSpec, NO_DISPLAY, Observed, StopMode};
 
 /// A machine that is there, under its lock.
 pub struct Machine {
-    pub host: Arc<Host>,
+    pub host: Arc<QemuHost>,
     pub slot: Arc<Slot>,
     pub folder: MachineFolder,
     pub record: MachineRecord,
@@ -38,7 +38,7 @@ type Done = Result<(), DriverError>;
 
 impl Machine {
     /// Makes a machine with a fresh disk. It is there once its file is.
-    pub async fn make(host: &Arc<Host>, folder: &MachineFolder, spec: &MachineSpec) -> Done {
+    pub async fn make(host: &Arc<QemuHost>, folder: &MachineFolder, spec: &MachineSpec) -> Done {
         if spec.gpu {
             return Err(rejected("gpuNotSupported", "this host gives machines no graphics processor".into()));
         }
@@ -53,7 +53,7 @@ impl Machine {
     }
 
     /// The machine as it is now; none if there is none.
-    pub fn look(host: &Arc<Host>, slot: &Arc<Slot>, folder: &MachineFolder) -> Result<Option<Self>, DriverError> {
+    pub fn look(host: &Arc<QemuHost>, slot: &Arc<Slot>, folder: &MachineFolder) -> Result<Option<Self>, DriverError> {
         let Some(record) = read_json::<MachineRecord>(&folder.join(MACHINE_FILE)).map_err(of_host)? else {
             return Ok(None);
         };
@@ -83,7 +83,11 @@ impl Machine {
     }
 
     /// The same, for a verb that changes it: what unfinished work has left is swept away.
-    pub fn take_up(host: &Arc<Host>, slot: &Arc<Slot>, folder: &MachineFolder) -> Result<Option<Self>, DriverError> {
+    pub fn take_up(
+        host: &Arc<QemuHost>,
+        slot: &Arc<Slot>,
+        folder: &MachineFolder,
+    ) -> Result<Option<Self>, DriverError> {
         let machine = Self::look(host, slot, folder)?;
         if let Some(machine) = &machine {
             machine.folder.sweep().map_err(of_host)?;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
 use super::layout::{MachineFolder, QMP_SOCKET};
-use super::wire::{Lines, WireError, answer, within};
+use super::wire::{LineReader, WireError, answer, within};
 
 /// How long QEMU may take to greet. It greets at once unless another client is connected.
 pub const GREETING_TIME_MAX: Duration = Duration::from_secs(3);
@@ -24,7 +24,7 @@ const JOB_POLL: Duration = Duration::from_millis(20);
 
 /// A conversation with a QEMU process.
 pub struct Qmp<S = UnixStream> {
-    lines: Lines<S>,
+    lines: LineReader<S>,
     last_id: u64,
     /// An event has come since it was last asked for.
     event: bool,
@@ -45,7 +45,7 @@ impl Qmp {
 impl<S: AsyncRead + AsyncWrite + Unpin> Qmp<S> {
     /// Takes the greeting and leaves the negotiation of capabilities, none of which we need.
     pub async fn greet(stream: S) -> Result<Self, WireError> {
-        let mut qmp = Self { lines: Lines::new(stream), last_id: 0, event: false };
+        let mut qmp = Self { lines: LineReader::new(stream), last_id: 0, event: false };
         let greeting = qmp.lines.receive().await?;
         if greeting.get("QMP").is_none() {
             return Err(WireError::Nonsense("this is not QMP".into()));

@@ -19,7 +19,7 @@ pub struct MachineRecord {
     /// line tells.
     pub boots: u64,
     /// Restarts that were begun, the last ones.
-    pub restarts: Vec<Restart>,
+    pub restarts: Vec<RestartRecord>,
     /// The last boot that was ended as somebody had asked; none before any was.
     #[serde(default)]
     pub stopped: Option<u64>,
@@ -28,7 +28,7 @@ pub struct MachineRecord {
 /// A restart, written down before it is begun. It has happened when there were so many boots.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Restart {
+pub struct RestartRecord {
     pub tag: Tag,
     pub boots: u64,
 }
@@ -66,7 +66,7 @@ impl MachineRecord {
     }
 
     /// The restart of this tag, if it was begun.
-    pub fn restart(&self, tag: &Tag) -> Option<&Restart> {
+    pub fn restart(&self, tag: &Tag) -> Option<&RestartRecord> {
         self.restarts.iter().find(|restart| restart.tag == *tag)
     }
 
@@ -77,7 +77,7 @@ impl MachineRecord {
 
     /// Writes down that the next boot is the restart of this tag.
     pub fn begin_restart(&mut self, tag: &Tag) {
-        self.restarts.push(Restart { tag: tag.clone(), boots: self.boots + 1 });
+        self.restarts.push(RestartRecord { tag: tag.clone(), boots: self.boots + 1 });
         let forgotten = self.restarts.len().saturating_sub(RESTARTS_MAX);
         self.restarts.drain(..forgotten);
     }

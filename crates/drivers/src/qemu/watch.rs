@@ -24,7 +24,7 @@ use super::process::Process;
 use super::qmp::Qmp;
 use super::record::{EndReason, EndRecord};
 use super::wire::{WireError, within};
-use super::{Host, Slot, lock};
+use super::{QemuHost, Slot, lock};
 use crate::MachineCondition;
 
 /// How often it is asked how things stand when no bell rings.
@@ -64,7 +64,7 @@ impl Watch {
 
 /// Has a process watched, unless it is.
 pub fn begin(
-    host: &Arc<Host>,
+    host: &Arc<QemuHost>,
     slot: &Arc<Slot>,
     folder: &MachineFolder,
     id: CloudPcId,
@@ -84,7 +84,7 @@ pub fn begin(
 }
 
 struct Watcher {
-    host: Arc<Host>,
+    host: Arc<QemuHost>,
     slot: Arc<Slot>,
     folder: MachineFolder,
     id: CloudPcId,

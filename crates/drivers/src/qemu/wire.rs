@@ -48,7 +48,7 @@ pub enum WireError {
 }
 
 /// A stream of JSON lines in both directions.
-pub struct Lines<S> {
+pub struct LineReader<S> {
     stream: S,
     /// What was read and not yet taken.
     buffer: Vec<u8>,
@@ -58,7 +58,7 @@ pub struct Lines<S> {
     skipping: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Lines<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> LineReader<S> {
     pub fn new(stream: S) -> Self {
         Self { stream, buffer: Vec::new(), searched: 0, skipping: false }
     }
@@ -148,7 +148,7 @@ mod tests {
         let writer = tokio::spawn(async move {
             theirs.write_all(&input).await.unwrap();
         });
-        let mut lines = Lines::new(ours);
+        let mut lines = LineReader::new(ours);
         let mut all = Vec::new();
         loop {
             match lines.receive().await {

@@ -12,7 +12,7 @@ use super::disk::{Disk, Download};
 use super::machine::{GuestTask, GuestTaskKind, Machine};
 use super::world::World;
 use super::{Artifact, Inner};
-use crate::{Exit, FetchPolicy, Fetcher, FileFormat, Guest, GuestError, GuestOs, Sha256Digest, Tag};
+use crate::{FetchPolicy, Fetcher, FileFormat, Guest, GuestError, GuestOs, ProgramExit, Sha256Digest, Tag};
 
 /// Exit code of a file that is no program, as Windows reports it.
 const BAD_FORMAT_EXIT_CODE: i32 = 193;
@@ -109,14 +109,14 @@ impl Guest for SimGuest {
         self.look(|_, disk| downloaded(disk, tag).map(|download| download.sha256))
     }
 
-    async fn run(&self, tag: &Tag, _arguments: &[String]) -> Result<Exit, GuestError> {
+    async fn run(&self, tag: &Tag, _arguments: &[String]) -> Result<ProgramExit, GuestError> {
         let is_it = |task: &GuestTaskKind| matches!(task, GuestTaskKind::Run { tag: of, .. } if of == tag);
         let mut begun = false;
         self.repeat(|world, now| {
             let (machine, disk) = self.answering(world, now)?;
             let download = downloaded(disk, tag)?;
             if let Some(code) = download.exit_code {
-                return Ok(NextAction::Return(Exit { code, output: output_of(code) }));
+                return Ok(NextAction::Return(ProgramExit { code, output: output_of(code) }));
             }
             if let Some(task) = machine.task(is_it) {
                 return Ok(NextAction::Wait(Wait::of(task)));
@@ -141,13 +141,13 @@ impl Guest for SimGuest {
 
     /// The command is not read: it finds the agent that was installed last, unless its artifact
     /// says otherwise.
-    async fn detect(&self, _command: &str) -> Result<Exit, GuestError> {
+    async fn detect(&self, _command: &str) -> Result<ProgramExit, GuestError> {
         let installed = self.look(|_, disk| Ok(disk.agents.last().cloned()))?;
         let declared =
             |agent: &str| self.inner.lock().artifact_of(agent).map_or(0, |artifact| artifact.detection_exit_code);
         match installed.as_deref().map_or(1, declared) {
-            0 => Ok(Exit { code: 0, output: "Found.".into() }),
-            code => Ok(Exit { code, output: "Not found.".into() }),
+            0 => Ok(ProgramExit { code: 0, output: "Found.".into() }),
+            code => Ok(ProgramExit { code, output: "Not found.".into() }),
         }
     }
 

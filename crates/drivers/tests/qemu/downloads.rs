@@ -2,7 +2,7 @@
 //! began them.
 
 use cloudpc_drivers::qemu::Images;
-use cloudpc_drivers::{DriverError, Exit, FetchPolicy, Guest, GuestError, MachineSpec, Tag};
+use cloudpc_drivers::{DriverError, FetchPolicy, Guest, GuestError, MachineSpec, ProgramExit, Tag};
 use cloudpc_model::ImageId;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -78,7 +78,7 @@ async fn files_are_taken_as_they_are_served(guest: &dyn Guest, origin: &Origin) 
         "not the redirect's own page"
     );
     guest.fetch(&tag, &url(&origin.url("/program")), &policy).await.unwrap();
-    assert_eq!(guest.run(&tag, &["x".into()]).await, Ok(Exit { code: 0, output: PROGRAM.1.into() }));
+    assert_eq!(guest.run(&tag, &["x".into()]).await, Ok(ProgramExit { code: 0, output: PROGRAM.1.into() }));
     let kept = sh(guest, "cd /var/lib/cloudpc && ls *").await;
     assert_eq!(kept, "payload\nrun\n", "nothing is left of the way there");
     guest.clean(&tag).await.unwrap();

@@ -16,14 +16,14 @@ mod promises;
 mod screen;
 mod web;
 
-use cloudpc_drivers::qemu::{Images, Recipe};
+use cloudpc_drivers::qemu::{ImageRecipe, Images};
 
 /// Run by itself before the others.
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
 async fn build_images() {
     let images = Images::open(&bed::folder().join("images")).unwrap();
-    images.build(Recipe::Test, &bed::image(), &mut |_| {}).unwrap();
+    images.build(ImageRecipe::Test, &bed::image(), &mut |_| {}).unwrap();
     images.alias(&bed::image(), &bed::next(&bed::image())).unwrap();
     let bed = bed::Bed::new();
     bed.driver.warm_up(&bed::spec(1), &bed::warm_image()).await.unwrap();

@@ -1,7 +1,7 @@
 //! Programs that really run inside: to their end, to a bad end, without an end, and over the death
 //! of whoever began them.
 
-use cloudpc_drivers::{Exit, FetchPolicy, FileFormat, Guest, GuestError, Tag};
+use cloudpc_drivers::{FetchPolicy, FileFormat, Guest, GuestError, ProgramExit, Tag};
 use std::time::Duration;
 
 use crate::bed::{Bed, spec, wait_ready};
@@ -17,7 +17,7 @@ pub async fn fetched(guest: &dyn Guest, tag: &Tag, content: &[u8]) {
 }
 
 /// Drops a run when a file is there that it makes.
-async fn dropped_when(guest: &dyn Guest, file: &str, run: impl Future<Output = Result<Exit, GuestError>>) {
+async fn dropped_when(guest: &dyn Guest, file: &str, run: impl Future<Output = Result<ProgramExit, GuestError>>) {
     let there = async {
         while guest.read_file(file).await.unwrap().is_none() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -29,7 +29,7 @@ async fn dropped_when(guest: &dyn Guest, file: &str, run: impl Future<Output = R
     }
 }
 
-async fn ran(guest: &dyn Guest, tag: &str, script: &str, arguments: &[&str]) -> Result<Exit, GuestError> {
+async fn ran(guest: &dyn Guest, tag: &str, script: &str, arguments: &[&str]) -> Result<ProgramExit, GuestError> {
     let tag = Tag(tag.into());
     fetched(guest, &tag, format!("#!/bin/sh\n{script}\n").as_bytes()).await;
     let arguments: Vec<_> = arguments.iter().map(|word| (*word).to_owned()).collect();
@@ -42,7 +42,7 @@ async fn programs_end_well_and_badly_and_not_at_all() {
     let bed = Bed::new();
     let guest = bed.ready(&spec(1)).await;
     let guest = &*guest;
-    let exit = |code, output: &str| Ok(Exit { code, output: output.into() });
+    let exit = |code, output: &str| Ok(ProgramExit { code, output: output.into() });
 
     let odd = r#"a b"c'd$e\"#;
     assert_eq!(
@@ -100,7 +100,7 @@ async fn a_program_goes_on_without_us_but_not_without_its_machine() {
     let guest = bed.guest(&spec).await;
     wait_ready(&*guest).await;
     guest.write_file("/var/lib/go", b"").await.unwrap();
-    assert_eq!(guest.run(&tag, &[]).await, Ok(Exit { code: 5, output: "1\n".into() }), "begun once");
+    assert_eq!(guest.run(&tag, &[]).await, Ok(ProgramExit { code: 5, output: "1\n".into() }), "begun once");
 
     let again = Tag("action-2".into());
     let script = "echo x >> /var/lib/again; [ -e /var/lib/second ] && exit 0; touch /var/lib/second; sleep 1000";

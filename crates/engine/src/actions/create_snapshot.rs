@@ -2,7 +2,7 @@
 
 use cloudpc_model::{Kind, Params, Snapshot, SnapshotId, SnapshotType};
 
-use super::{Cancel, Recipe, Step, StepContext, StepError, StepOutput, minutes, unchanged};
+use super::{CancelMode, Recipe, Step, StepContext, StepError, StepOutput, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::CreateSnapshot,
@@ -16,7 +16,7 @@ pub(super) static RECIPE: Recipe = Recipe {
             })
         }),
         Step {
-            cancel: Cancel::AfterStep,
+            cancel: CancelMode::AfterStep,
             ..Step::new("takeSnapshot", "snapshotFailed", minutes(20), |context| {
                 Box::pin(async move {
                     context.parts.driver.ensure_snapshot(context.cloud_pc()?.id, snapshot_id(context)?).await?;

@@ -4,7 +4,7 @@
 //! Each step yields the error code that the contract has for it, in the order in which the contract
 //! lists them.
 
-use cloudpc_drivers::{Exit, FetchPolicy, Fetcher, FileFormat, GuestError, GuestOs};
+use cloudpc_drivers::{FetchPolicy, Fetcher, FileFormat, GuestError, GuestOs, ProgramExit};
 use cloudpc_model::{AgentSetting, CloudPcStatus, Kind, Params, PartnerId, Power, Product, State};
 use std::time::Duration;
 use url::Url;
@@ -272,7 +272,7 @@ fn detect_agent(context: &StepContext) -> StepFuture<'_> {
     })
 }
 
-fn exited(what: &str, exit: &Exit, parameters: &[String]) -> String {
+fn exited(what: &str, exit: &ProgramExit, parameters: &[String]) -> String {
     // Both are made readable first, so that what was replaced in the one is found in the other.
     let parameters: Vec<_> = parameters.iter().map(|parameter| readable(parameter)).collect();
     let output = masked(&readable(&exit.output), &parameters);
@@ -341,20 +341,20 @@ mod tests {
     #[test]
     fn an_installers_output_is_cut_and_shows_no_parameter() {
         let parameters = ["/p token=hunter22 /q".to_owned(), "abc".to_owned()];
-        let exit = Exit { code: 7, output: "bad hunter22 abc /p token=hunter22 /q\n".into() };
+        let exit = ProgramExit { code: 7, output: "bad hunter22 abc /p token=hunter22 /q\n".into() };
         assert_eq!(
             exited("The installer", &exit, &parameters),
             "The installer ended with exit code 7: bad *** *** ***"
         );
-        let exit = Exit { code: 1, output: "a\r\nb\tc\u{1b}]52;c;eA==\u{7}\u{9b}2J".into() };
+        let exit = ProgramExit { code: 1, output: "a\r\nb\tc\u{1b}]52;c;eA==\u{7}\u{9b}2J".into() };
         let text = exited("It", &exit, &[]);
         assert_eq!(text, "It ended with exit code 1: a\nb\tc\u{FFFD}]52;c;eA==\u{FFFD}\u{FFFD}2J");
-        let exit = Exit { code: 1, output: format!("{}end", "é".repeat(OUTPUT_CHARS_MAX)) };
+        let exit = ProgramExit { code: 1, output: format!("{}end", "é".repeat(OUTPUT_CHARS_MAX)) };
         let text = exited("The installer", &exit, &[]);
         assert!(text.ends_with("éend") && text.contains(": …é"), "{text}");
         assert_eq!(text.chars().filter(|c| *c == 'é').count(), OUTPUT_CHARS_MAX - 3);
         assert_eq!(
-            exited("The installer", &Exit { code: 2, output: "  ".into() }, &[]),
+            exited("The installer", &ProgramExit { code: 2, output: "  ".into() }, &[]),
             "The installer ended with exit code 2 and printed nothing."
         );
     }

@@ -4,16 +4,16 @@ use cloudpc_drivers::StopMode;
 use cloudpc_model::{Power, ServicePlanId};
 
 use super::step::StepFuture;
-use super::{Cancel, OnTimeout, Step, StepContext, StepError, StepOutput, minutes};
+use super::{CancelMode, OnTimeout, Step, StepContext, StepError, StepOutput, minutes};
 
 /// Powers the machine off. Undone by giving it back the power state that it should have.
 pub(super) const STOP: Step =
-    Step { cancel: Cancel::AfterStep, powers: true, ..Step::new("stop", "stopFailed", minutes(5), stop) }
+    Step { cancel: CancelMode::AfterStep, powers: true, ..Step::new("stop", "stopFailed", minutes(5), stop) }
         .undone_by(power_back);
 
 /// Sets the disk aside. Undone by putting it back, in place of whatever disk was made since.
 pub(super) const SET_DISK_ASIDE: Step =
-    Step { cancel: Cancel::AfterStep, ..Step::new("setDiskAside", "diskFailed", minutes(10), set_disk_aside) }
+    Step { cancel: CancelMode::AfterStep, ..Step::new("setDiskAside", "diskFailed", minutes(10), set_disk_aside) }
         .undone_by(|context| {
             Box::pin(async move {
                 context.parts.driver.ensure_disk_back(context.cloud_pc()?.id, &context.tag()).await?;
@@ -24,7 +24,7 @@ pub(super) const SET_DISK_ASIDE: Step =
 /// Powers the machine on, if it should be on. Undone by cutting the power: what runs is about to
 /// lose its disk or its size.
 pub(super) const START: Step =
-    Step { cancel: Cancel::AfterStep, powers: true, ..Step::new("start", "startFailed", minutes(5), power_back) }
+    Step { cancel: CancelMode::AfterStep, powers: true, ..Step::new("start", "startFailed", minutes(5), power_back) }
         .undone_by(cut);
 
 /// Waits until the guest answers, if the machine should be on. One that goes off meanwhile is

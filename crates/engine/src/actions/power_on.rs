@@ -2,13 +2,13 @@
 
 use cloudpc_model::{Kind, Power};
 
-use super::{Cancel, Recipe, Step, machine, minutes, unchanged};
+use super::{CancelMode, Recipe, Step, machine, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::PowerOn,
     steps: &[
         Step {
-            cancel: Cancel::AfterStep,
+            cancel: CancelMode::AfterStep,
             powers: true,
             ..Step::new("start", "startFailed", minutes(5), machine::start)
         }

@@ -4,7 +4,7 @@ use cloudpc_drivers::Observed;
 use cloudpc_model::{Kind, Power};
 
 use super::step::StepFuture;
-use super::{AfterFailure, Cancel, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, nothing};
+use super::{AfterFailure, CancelMode, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, nothing};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Reboot,
@@ -21,7 +21,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         }),
         Step {
             no_return: true,
-            cancel: Cancel::AfterStep,
+            cancel: CancelMode::AfterStep,
             powers: true,
             ..Step::new("restart", "restartFailed", minutes(5), restart)
         },

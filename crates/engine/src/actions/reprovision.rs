@@ -6,7 +6,7 @@ use cloudpc_model::{Action, ActionId, ActivityId, Actor, CloudPcStatus, Kind, Pa
 use cloudpc_store::{DeploymentFilter, StoreError, Tx};
 
 use super::step::StepFuture;
-use super::{Cancel, Completion, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
+use super::{CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
 use crate::{RequestContext, deploy, image};
 
 pub(super) static RECIPE: Recipe = Recipe {
@@ -15,7 +15,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         machine::STOP,
         machine::SET_DISK_ASIDE,
         // What undoes the step before drops this disk as well.
-        Step { cancel: Cancel::AfterStep, ..Step::new("makeDisk", "diskFailed", minutes(40), make_disk) },
+        Step { cancel: CancelMode::AfterStep, ..Step::new("makeDisk", "diskFailed", minutes(40), make_disk) },
         Step { act: machine::start, ..machine::START },
         Step { act: machine::bring_up, ..machine::WAIT_FOR_GUEST },
         Step::new("enrol", "intuneEnrollFailed", minutes(20), enrol),

@@ -2,7 +2,7 @@
 
 use cloudpc_model::{CloudPcStatus, Kind, Params, ServicePlanId};
 
-use super::{Cancel, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
+use super::{CancelMode, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Resize,
@@ -19,7 +19,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         }),
         machine::STOP,
         Step {
-            cancel: Cancel::AfterStep,
+            cancel: CancelMode::AfterStep,
             ..Step::new("changeSize", "sizeFailed", minutes(10), |context| {
                 Box::pin(machine::size(context, target(context)))
             })

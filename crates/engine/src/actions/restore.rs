@@ -4,7 +4,7 @@
 use cloudpc_model::{CloudPcStatus, Kind, Params};
 
 use super::step::StepFuture;
-use super::{Cancel, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
+use super::{CancelMode, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Restore,
@@ -20,7 +20,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         machine::STOP,
         machine::SET_DISK_ASIDE,
         // What undoes the step before drops this disk as well.
-        Step { cancel: Cancel::AfterStep, ..Step::new("copySnapshot", "diskFailed", minutes(40), copy_snapshot) },
+        Step { cancel: CancelMode::AfterStep, ..Step::new("copySnapshot", "diskFailed", minutes(40), copy_snapshot) },
         machine::START,
         machine::WAIT_FOR_GUEST,
     ],

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{EngineDependencies, Settings};
+use crate::{EngineDependencies, EngineSettings};
 
 /// One step of a kind of action. It looks before it acts, so that it may be run again after a
 /// crash, after its deadline, and by another worker.
@@ -26,7 +26,7 @@ pub struct Step {
     /// Attempts, the first included.
     pub attempts_max: u32,
     /// What a request to cancel does while it runs.
-    pub cancel: Cancel,
+    pub cancel: CancelMode,
     /// Whether there is no way back once it has begun.
     pub no_return: bool,
     /// Whether it changes the machine's power state, so that an unknown outcome makes that unknown.
@@ -57,7 +57,7 @@ pub enum OnTimeout {
 
 /// What a request to cancel does to a step under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cancel {
+pub enum CancelMode {
     /// The call is dropped.
     AtOnce,
     /// The call ends first, because half a change of a disk or of power is worse than a whole one.
@@ -198,7 +198,7 @@ impl Step {
             time_max: TimeMax::Fixed(time_max),
             on_timeout: OnTimeout::Recheck,
             attempts_max: 5,
-            cancel: Cancel::AtOnce,
+            cancel: CancelMode::AtOnce,
             no_return: false,
             powers: false,
             needs_power: false,
@@ -218,7 +218,7 @@ impl Step {
     }
 
     /// How long an attempt may take.
-    pub(crate) fn time_max(&self, settings: &Settings) -> Duration {
+    pub(crate) fn time_max(&self, settings: &EngineSettings) -> Duration {
         match self.time_max {
             TimeMax::Fixed(time) => time,
             TimeMax::Install => settings.install_time_max,

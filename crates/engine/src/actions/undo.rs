@@ -9,7 +9,7 @@ use cloudpc_model::{CloudPcStatus, Kind, Params, UndoRecord};
 use cloudpc_store::StoreError;
 
 use super::step::StepFuture;
-use super::{Cancel, Completion, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
+use super::{CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Undo,
@@ -17,9 +17,9 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step::new("findOldDisk", "oldDiskGone", minutes(1), find_old_disk),
         machine::STOP,
         Step { act: set_disk_aside, ..machine::SET_DISK_ASIDE },
-        Step { cancel: Cancel::AfterStep, ..Step::new("takeOldDisk", "diskFailed", minutes(10), take_old_disk) }
+        Step { cancel: CancelMode::AfterStep, ..Step::new("takeOldDisk", "diskFailed", minutes(10), take_old_disk) }
             .undone_by(return_old_disk),
-        Step { cancel: Cancel::AfterStep, ..Step::new("changeSize", "sizeFailed", minutes(10), change_size) }
+        Step { cancel: CancelMode::AfterStep, ..Step::new("changeSize", "sizeFailed", minutes(10), change_size) }
             .undone_by(|context| Box::pin(machine::size(context, None))),
         machine::START,
         machine::WAIT_FOR_GUEST,

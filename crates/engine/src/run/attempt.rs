@@ -7,9 +7,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::turn::{Log, Turn};
+use super::turn::{ActionTurn, TurnLog};
 use super::work::ClaimGuard;
-use crate::actions::{Cancel, OnTimeout, Step, StepContext, StepError, StepOutput};
+use crate::actions::{CancelMode, OnTimeout, Step, StepContext, StepError, StepOutput};
 use crate::{Effect, Engine, plan};
 
 /// The pause before the second attempt; it doubles from there.
@@ -28,7 +28,7 @@ const UNDO_TIME_MIN: Duration = Duration::from_secs(120);
 /// How an attempt went.
 pub(super) enum Attempt {
     /// There is something to log, if only that time has passed.
-    Ended(Log),
+    Ended(TurnLog),
     /// The claim is someone else's now: say nothing.
     Lost,
 }
@@ -42,24 +42,24 @@ enum CallResult {
 
 impl Engine {
     /// Tries a step that is logged as begun.
-    pub(super) async fn attempt(&self, step: &'static Step, turn: &Turn, holding: &ClaimGuard) -> Attempt {
+    pub(super) async fn attempt(&self, step: &'static Step, turn: &ActionTurn, holding: &ClaimGuard) -> Attempt {
         let now = self.parts.clock.now();
         let mut until = now + step.time_max(&self.parts.settings);
         if turn.may_be_canceled() {
             until = until.min(turn.action.deadline_at);
         }
-        let cancelable = step.cancel == Cancel::AtOnce && turn.may_be_canceled();
+        let cancelable = step.cancel == CancelMode::AtOnce && turn.may_be_canceled();
         let error = match self.call(step, false, turn, holding, until, cancelable).await {
             CallResult::Lost => return Attempt::Lost,
-            CallResult::Canceled => return Attempt::Ended(Log::default()),
+            CallResult::Canceled => return Attempt::Ended(TurnLog::default()),
             CallResult::Answered(Ok(said)) => {
                 let event = EventKind::StepSucceeded { step: step.name.into(), message: said.message };
-                return Attempt::Ended(Log { event: Some(event), power: said.power });
+                return Attempt::Ended(TurnLog { event: Some(event), power: said.power });
             }
             CallResult::Answered(Err(error)) => error,
             // The action's own deadline: the plan sees to it.
             CallResult::OnTimeout if turn.may_be_canceled() && self.parts.clock.now() >= turn.action.deadline_at => {
-                return Attempt::Ended(Log { event: None, power: unknown_power(step) });
+                return Attempt::Ended(TurnLog { event: None, power: unknown_power(step) });
             }
             CallResult::OnTimeout => late(step, step.time_max(&self.parts.settings)),
         };
@@ -70,7 +70,7 @@ impl Engine {
                 let failure = step.failure(&turn.action, code, message);
                 let outcome = outcome.unwrap_or(step.fails_as);
                 let event = EventKind::StepFailed { step: step.name.into(), outcome, failure };
-                return Attempt::Ended(Log { event: Some(event), power });
+                return Attempt::Ended(TurnLog { event: Some(event), power });
             }
             StepError::Transient(message) => (message, self.pause(attempts)),
             StepError::OutcomeUnknown(message) => (message, Duration::ZERO),
@@ -83,14 +83,14 @@ impl Engine {
         } else {
             EventKind::StepRetried { step: step_name, message, due_at: self.parts.clock.now() + pause }
         };
-        Attempt::Ended(Log { event: Some(event), power })
+        Attempt::Ended(TurnLog { event: Some(event), power })
     }
 
     /// Tries to take a step back; `tries` counts this worker's attempts at it.
     pub(super) async fn attempt_undo(
         &self,
         step: &'static Step,
-        turn: &Turn,
+        turn: &ActionTurn,
         holding: &ClaimGuard,
         tries: u32,
     ) -> Attempt {
@@ -101,7 +101,7 @@ impl Engine {
             CallResult::Lost => return Attempt::Lost,
             CallResult::Answered(Ok(said)) => {
                 let event = EventKind::UndoSucceeded { step: step_name };
-                return Attempt::Ended(Log { event: Some(event), power: said.power });
+                return Attempt::Ended(TurnLog { event: Some(event), power: said.power });
             }
             CallResult::Answered(Err(error)) => (error, None),
             CallResult::OnTimeout | CallResult::Canceled => (looks_again(time_max), unknown_power(step)),
@@ -119,14 +119,14 @@ impl Engine {
                 EventKind::UndoFailed { step: step_name, failure: step.failure(&turn.action, None, message) }
             }
         };
-        Attempt::Ended(Log { event: Some(event), power })
+        Attempt::Ended(TurnLog { event: Some(event), power })
     }
 
     async fn call(
         &self,
         step: &'static Step,
         undo: bool,
-        turn: &Turn,
+        turn: &ActionTurn,
         holding: &ClaimGuard,
         until: Timestamp,
         cancelable: bool,

@@ -11,7 +11,7 @@ use crate::plan::{self, Decision};
 use crate::{EngineDependencies, audit};
 
 /// An action as it stands after a transaction, and what its worker has to do.
-pub(crate) struct Turn {
+pub(crate) struct ActionTurn {
     pub action: Action,
     pub cloud_pc: Option<CloudPc>,
     pub todo: NextStep,
@@ -32,21 +32,21 @@ pub(crate) enum NextStep {
 
 /// What there is to log.
 #[derive(Debug, Default)]
-pub(crate) struct Log {
+pub(crate) struct TurnLog {
     /// What the step came to; none: look at the plan again.
     pub event: Option<EventKind>,
     /// What is known now about the machine's power.
     pub power: Option<Power>,
 }
 
-impl Log {
+impl TurnLog {
     /// Whether the same step comes again.
     pub fn tries_again(&self) -> bool {
         matches!(self.event, Some(EventKind::StepRetried { .. } | EventKind::UndoRetried { .. }))
     }
 }
 
-impl Turn {
+impl ActionTurn {
     /// Whether a request to cancel, or its deadline, would still end the action.
     pub fn may_be_canceled(&self) -> bool {
         self.action.state == State::Running && !recipe(self.action.kind()).past_return(&self.action)
@@ -60,7 +60,7 @@ pub(super) fn begin(
     parts: &EngineDependencies,
     action: Action,
     now: Timestamp,
-) -> Result<Turn, StoreError> {
+) -> Result<ActionTurn, StoreError> {
     let mut cloud_pc = cloud_pc(tx, &action)?;
     let recipe = recipe(action.kind());
     if let (State::Running, Some(status), Some(cloud_pc)) = (action.state, recipe.status, &mut cloud_pc)
@@ -84,9 +84,9 @@ pub(super) fn log(
     id: ActionId,
     epoch: i64,
     now: Timestamp,
-    log: Log,
+    log: TurnLog,
     stopping: bool,
-) -> Result<Turn, StoreError> {
+) -> Result<ActionTurn, StoreError> {
     let action = match log.event {
         Some(event) => tx.action_append(id, epoch, now, event)?,
         None => tx.action(tenant, id)?.filter(|action| action.epoch == epoch).ok_or(StoreError::LeaseLost)?,
@@ -105,11 +105,11 @@ pub(super) fn log(
     if action.state == State::Stuck {
         tracing::error!(action.id = %id, action.kind = action.kind().name(), "an action is stuck; a person has to look at its machine and settle it");
         audit::end(tx, &action, now)?;
-        return Ok(Turn { action, cloud_pc, todo: NextStep::Ended });
+        return Ok(ActionTurn { action, cloud_pc, todo: NextStep::Ended });
     }
     if stopping {
         tx.action_release(id, epoch, now)?;
-        return Ok(Turn { action, cloud_pc, todo: NextStep::Ended });
+        return Ok(ActionTurn { action, cloud_pc, todo: NextStep::Ended });
     }
     advance(tx, parts, recipe(action.kind()), action, cloud_pc, now)
 }
@@ -132,7 +132,7 @@ fn advance(
     mut action: Action,
     mut cloud_pc: Option<CloudPc>,
     now: Timestamp,
-) -> Result<Turn, StoreError> {
+) -> Result<ActionTurn, StoreError> {
     let todo = loop {
         let (event, todo) = match plan::next(&action, now, recipe) {
             Decision::Nothing => break NextStep::Ended,
@@ -155,7 +155,7 @@ fn advance(
             break todo;
         }
     };
-    Ok(Turn { action, cloud_pc, todo })
+    Ok(ActionTurn { action, cloud_pc, todo })
 }
 
 /// Whether the log says that the step is being done, or undone, as the action's state has it. It is

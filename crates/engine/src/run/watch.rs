@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use crate::health::{self, Remedy, Restart};
+use crate::health::{self, Remedy, RestartPolicy};
 use crate::request::{Stamp, accept};
 use crate::{Engine, RequestContext, audit};
 
@@ -122,7 +122,7 @@ fn record(
     tx: &mut Tx<'_>,
     mut check: HealthCheck,
     observed: Result<Observed, DriverError>,
-    restart: Restart,
+    restart: RestartPolicy,
     stamp: Stamp,
 ) -> Result<(), Error> {
     let now = stamp.at;

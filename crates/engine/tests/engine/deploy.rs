@@ -40,7 +40,8 @@ async fn ends(world: &mut TestEngine, target: &str) -> String {
 
 #[tokio::test]
 async fn every_error_code_comes_from_the_pipeline() {
-    let mut world = TestEngine::with(1, cloudpc_engine::Settings { agent_bytes_max: 10_000_000, ..settings() }).await;
+    let mut world =
+        TestEngine::with(1, cloudpc_engine::EngineSettings { agent_bytes_max: 10_000_000, ..settings() }).await;
     let mut table = String::new();
     let mut ailments = vec![
         ("healthy", ScriptedCondition::default()),
@@ -361,7 +362,7 @@ async fn what_the_partner_lacks_is_the_callers_answer() {
 
 #[tokio::test]
 async fn strictly_partners_deploy_to_business_cloud_pcs_only() {
-    let mut world = TestEngine::with(1, cloudpc_engine::Settings { business_only: true, ..settings() }).await;
+    let mut world = TestEngine::with(1, cloudpc_engine::EngineSettings { business_only: true, ..settings() }).await;
     let (enterprise, business) =
         (world.add(1, ScriptedCondition::default()).await, world.add(2, ScriptedCondition::default()).await);
     world.update(business, |cloud_pc| cloud_pc.product = Product::Business).await;

@@ -3,7 +3,7 @@
 
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_drivers::{Driver, Incident, StopMode, Tag};
-use cloudpc_engine::{RESTART_PAUSE_MIN, RESTARTS_MAX, Restart, Settings, WELL_TIME};
+use cloudpc_engine::{EngineSettings, RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
 use cloudpc_model::{Action, ActorKind, Clock, CloudPcId, CloudPcStatus, HealthEvent, Kind, Params, Power, State};
 use cloudpc_store::ActionFilter;
 use futures_util::FutureExt;
@@ -152,7 +152,7 @@ async fn a_machine_that_goes_off_while_an_action_waits_for_its_guest_is_started_
 
 #[tokio::test]
 async fn nothing_is_started_where_the_policy_or_the_status_says_so() {
-    let mut world = TestEngine::with(1, Settings { restart: Restart::Never, ..settings() }).await;
+    let mut world = TestEngine::with(1, EngineSettings { restart: RestartPolicy::Never, ..settings() }).await;
     let id = world.add(1, ScriptedCondition::default()).await;
     world.start();
     world.inject(id, Incident::Crash).await;

@@ -3,7 +3,7 @@
 
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_drivers::{Driver, DriverError, Observed, Tag};
-use cloudpc_engine::actions::{Cancel, OnTimeout, Recipe, Step, recipe};
+use cloudpc_engine::actions::{CancelMode, OnTimeout, Recipe, Step, recipe};
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_model::{
     Action, ActionId, AgentSetting, AuditEntry, AuditResult, AuditVerb, CloudPc, CloudPcId, CloudPcStatus, ErrorKind,
@@ -291,7 +291,7 @@ impl Case {
         self.world.until(action, |action| action.step(step).is_some()).await;
         self.cancel(action).await;
         let cancelable = !past_return(recipe(self.kind), self.step);
-        if cancelable && self.step.cancel == Cancel::AtOnce {
+        if cancelable && self.step.cancel == CancelMode::AtOnce {
             self.world.rest().await;
             let state = self.world.action(action).await.state;
             assert_ne!(state, State::Running, "{}: it should not wait for the step", self.name());

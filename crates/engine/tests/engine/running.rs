@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use cloudpc_drivers::sim::{ScriptedCondition, SimDriver};
 use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
-use cloudpc_engine::{Effect, Engine, EngineDependencies, FaultRule, Settings};
+use cloudpc_engine::{Effect, Engine, EngineDependencies, EngineSettings, FaultRule};
 use cloudpc_model::{ActionId, Clock, CloudPcId, EventKind, ImageId, Params, Power, SnapshotId, State};
 use futures_util::stream::BoxStream;
 use std::collections::VecDeque;
@@ -260,7 +260,7 @@ async fn two_engines_share_the_work_and_double_none_of_it() {
 
 #[tokio::test]
 async fn no_more_run_at_once_than_may() {
-    let mut world = TestEngine::with(1, Settings { running_max: 3, ..settings() }).await;
+    let mut world = TestEngine::with(1, EngineSettings { running_max: 3, ..settings() }).await;
     for number in 1..=10 {
         let id = world.add(number, ScriptedCondition::default()).await;
         world.engine.request(&asked(), id, Params::Reboot).await.unwrap();

@@ -5,7 +5,7 @@
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_drivers::{Driver, DriverError, Incident, StopMode, Tag};
 use cloudpc_engine::actions::recipe;
-use cloudpc_engine::{Effect, FaultRule, Settings};
+use cloudpc_engine::{Effect, EngineSettings, FaultRule};
 use cloudpc_model::{
     Action, ActionId, AgentSetting, Clock, CloudPcId, CloudPcStatus, Kind, OsVersion, Params, Power, Rng, SeededRng,
     SnapshotId, State, UndoRecord,
@@ -94,7 +94,8 @@ impl Life {
     async fn begin(seed: u64) -> Self {
         let lease = Duration::from_secs(600);
         let mut world =
-            TestEngine::with(seed, Settings { lease, undo_disk_bytes_max: UNDO_DISK_BYTES_MAX, ..settings() }).await;
+            TestEngine::with(seed, EngineSettings { lease, undo_disk_bytes_max: UNDO_DISK_BYTES_MAX, ..settings() })
+                .await;
         let dice = SeededRng::new(!seed);
         let mut ids = Vec::new();
         for number in 1..=MACHINES {

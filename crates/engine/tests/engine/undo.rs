@@ -2,7 +2,7 @@
 
 use cloudpc_drivers::Driver;
 use cloudpc_drivers::sim::ScriptedCondition;
-use cloudpc_engine::{Effect, FaultRule, Settings};
+use cloudpc_engine::{Effect, EngineSettings, FaultRule};
 use cloudpc_model::{
     ActionId, Before, Clock, CloudPc, CloudPcId, CloudPcStatus, ErrorKind, OsVersion, Params, Power, SnapshotId, State,
     StatusDetail, UndoRecord, UserAccountType,
@@ -216,7 +216,7 @@ async fn what_is_under_way_says_more_than_what_could_be_undone() {
 
 #[tokio::test]
 async fn the_budget_is_kept_to_the_byte_and_the_oldest_go_first() {
-    let mut world = TestEngine::with(1, Settings { undo_disk_bytes_max: 2 * DISK_BYTES, ..settings() }).await;
+    let mut world = TestEngine::with(1, EngineSettings { undo_disk_bytes_max: 2 * DISK_BYTES, ..settings() }).await;
     let mut ids = Vec::new();
     for number in 1..=3 {
         ids.push(world.add(number, ScriptedCondition::default()).await);
@@ -241,9 +241,10 @@ async fn the_budget_is_kept_to_the_byte_and_the_oldest_go_first() {
 
 #[tokio::test]
 async fn without_a_window_or_without_room_nothing_is_kept() {
-    for none in
-        [Settings { undo_window: Duration::ZERO, ..settings() }, Settings { undo_disk_bytes_max: 0, ..settings() }]
-    {
+    for none in [
+        EngineSettings { undo_window: Duration::ZERO, ..settings() },
+        EngineSettings { undo_disk_bytes_max: 0, ..settings() },
+    ] {
         let mut world = TestEngine::with(1, none).await;
         let id = world.add(1, ScriptedCondition::default()).await;
         world.start();

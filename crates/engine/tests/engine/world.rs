@@ -3,7 +3,9 @@
 
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition, SimClock, SimDriver, SimParts};
 use cloudpc_drivers::{Driver, Fetcher, MachineSpec, Tag};
-use cloudpc_engine::{Effect, Engine, EngineDependencies, FaultRule, Faults, RequestContext, Restart, Settings};
+use cloudpc_engine::{
+    Effect, Engine, EngineDependencies, EngineSettings, FaultRule, Faults, RequestContext, RestartPolicy,
+};
 use cloudpc_model::{
     Action, ActionId, Actor, AgentSetting, AuditEntry, AuditResult, Clock, CloudPc, CloudPcId, CloudPcStatus, Event,
     EventKind, GalleryImage, ImageId, ManagedDeviceId, OsVersion, Partner, PartnerId, Power, Product, Rng, SeededRng,
@@ -28,7 +30,7 @@ pub struct TestEngine {
     pub rng: Arc<SeededRng>,
     pub faults: Arc<Faults>,
     pub engine: Engine,
-    pub settings: Settings,
+    pub settings: EngineSettings,
     pub partner: PartnerId,
     crashed: Arc<AtomicBool>,
     running: Vec<JoinHandle<()>>,
@@ -106,8 +108,8 @@ pub fn fail() -> Effect {
     Effect::Fail { code: "scripted".into(), message: "A fault rule says so.".into() }
 }
 
-pub fn settings() -> Settings {
-    Settings {
+pub fn settings() -> EngineSettings {
+    EngineSettings {
         business_only: false,
         lease: Duration::from_secs(60),
         running_max: 4096,
@@ -115,7 +117,7 @@ pub fn settings() -> Settings {
         agent_disk_bytes_min: 1 << 30,
         install_time_max: Duration::from_secs(1800),
         undo_window: UNDO_WINDOW,
-        restart: Restart::OnFailure,
+        restart: RestartPolicy::OnFailure,
         undo_disk_bytes_max: 1 << 50,
     }
 }
@@ -125,7 +127,7 @@ impl TestEngine {
         Self::with(seed, settings()).await
     }
 
-    pub async fn with(seed: u64, settings: Settings) -> Self {
+    pub async fn with(seed: u64, settings: EngineSettings) -> Self {
         let directory = tempdir();
         let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
         let clock = SimClock::paused(START);

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::{Place, mismatch, wrong};
+use super::{BodyPath, mismatch, wrong};
 use crate::GraphError;
 
 /// The longest text in a body.
 pub const STRING_BYTES_MAX: usize = 16 * 1024;
 
 /// Checks one value that is not null.
-pub(super) fn check(type_name: &str, value: Value, place: &Place<'_>) -> Result<Value, GraphError> {
+pub(super) fn check(type_name: &str, value: Value, place: &BodyPath<'_>) -> Result<Value, GraphError> {
     let fits = match (type_name, &value) {
         ("Edm.Untyped" | "Edm.Stream", _) => true,
         ("Edm.Boolean", Value::Bool(_)) => true,

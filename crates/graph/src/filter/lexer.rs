@@ -4,7 +4,7 @@ use super::parser::Error;
 
 /// A token.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Token<'a> {
+pub(super) enum FilterToken<'a> {
     /// A run of letters, digits and `_ . - + @ $`: a name, a keyword, a number, a date, a GUID.
     Word(&'a str),
     /// A text in quotes, with doubled quotes made one.
@@ -17,7 +17,7 @@ pub(super) enum Token<'a> {
 ///
 /// # Errors
 /// At a character that begins nothing, and at a quote that is not closed.
-pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token<'_>)>, Error> {
+pub(super) fn tokens(text: &str) -> Result<Vec<(usize, FilterToken<'_>)>, Error> {
     let mut tokens = Vec::new();
     let mut at = 0;
     while let Some(first) = text[at..].chars().next() {
@@ -27,7 +27,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token<'_>)>, Error> {
                 at += 1;
                 continue;
             }
-            '(' | ')' | ',' | '/' | ':' => (Token::Sign(first), 1),
+            '(' | ')' | ',' | '/' | ':' => (FilterToken::Sign(first), 1),
             '\'' => quoted(rest).ok_or_else(|| Error { at, why: "the quote that opens here is not closed".into() })?,
             _ if is_word(first) => {
                 let length = word_length(rest);
@@ -38,7 +38,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token<'_>)>, Error> {
                     at += length;
                     continue;
                 }
-                (Token::Word(&rest[..length]), length)
+                (FilterToken::Word(&rest[..length]), length)
             }
             _ => return Err(Error { at, why: format!("{first:?} means nothing here") }),
         };
@@ -60,7 +60,7 @@ fn word_length(text: &str) -> usize {
 }
 
 /// The text in the quotes at the start, and how many bytes it takes with them.
-fn quoted<'a>(text: &str) -> Option<(Token<'a>, usize)> {
+fn quoted<'a>(text: &str) -> Option<(FilterToken<'a>, usize)> {
     let mut value = String::new();
     let mut at = 1;
     loop {
@@ -68,7 +68,7 @@ fn quoted<'a>(text: &str) -> Option<(Token<'a>, usize)> {
         value.push_str(&text[at..end]);
         at = end + 1;
         if !text[at..].starts_with('\'') {
-            return Some((Token::Text(value), at));
+            return Some((FilterToken::Text(value), at));
         }
         value.push('\'');
         at += 1;

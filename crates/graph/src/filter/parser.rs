@@ -9,7 +9,7 @@
 //! path       = name { "/" name }
 //! ```
 
-use super::lexer::{Token, tokens};
+use super::lexer::{FilterToken, tokens};
 use super::{Comparison, Condition, DEPTH_MAX, Literal, Operand, Path, TextFunction};
 use crate::Edm;
 use crate::body::{instant, is_date, is_guid};
@@ -71,7 +71,7 @@ struct Parser<'e, 't> {
     edm: &'e Edm,
     /// The type of the objects that the condition is about.
     item: TypeRef,
-    tokens: Vec<(usize, Token<'t>)>,
+    tokens: Vec<(usize, FilterToken<'t>)>,
     next: usize,
     /// Where the text ends.
     end: usize,
@@ -184,7 +184,7 @@ impl<'e, 't> Parser<'e, 't> {
             });
         };
         let at = self.at();
-        let Some((_, Token::Text(text))) = self.advance() else {
+        let Some((_, FilterToken::Text(text))) = self.advance() else {
             return Err(Error { at, why: "expected members in quotes".into() });
         };
         let members = text.split(',').map(|name| member(declared, name.trim(), at)).collect::<Result<_, _>>()?;
@@ -194,8 +194,8 @@ impl<'e, 't> Parser<'e, 't> {
     fn term(&mut self) -> Result<Term<'e>, Error> {
         let at = self.at();
         match self.advance() {
-            Some((_, Token::Text(text))) => Ok(text_literal(text)),
-            Some((_, Token::Word(word))) => {
+            Some((_, FilterToken::Text(text))) => Ok(text_literal(text)),
+            Some((_, FilterToken::Word(word))) => {
                 if self.take_sign('(') {
                     return self.deeper(|parser| parser.function(word, at));
                 }
@@ -347,11 +347,11 @@ impl<'e, 't> Parser<'e, 't> {
         read
     }
 
-    fn peek(&self) -> Option<&Token<'t>> {
+    fn peek(&self) -> Option<&FilterToken<'t>> {
         self.tokens.get(self.next).map(|(_, token)| token)
     }
 
-    fn advance(&mut self) -> Option<(usize, Token<'t>)> {
+    fn advance(&mut self) -> Option<(usize, FilterToken<'t>)> {
         let token = self.tokens.get(self.next).cloned();
         self.next += usize::from(token.is_some());
         token
@@ -367,7 +367,7 @@ impl<'e, 't> Parser<'e, 't> {
     }
 
     fn take_word(&mut self, word: &str) -> bool {
-        let found = matches!(self.peek(), Some(Token::Word(next)) if next.eq_ignore_ascii_case(word));
+        let found = matches!(self.peek(), Some(FilterToken::Word(next)) if next.eq_ignore_ascii_case(word));
         self.next += usize::from(found);
         found
     }
@@ -387,13 +387,13 @@ impl<'e, 't> Parser<'e, 't> {
     fn word(&mut self, what: &str) -> Result<(usize, &'t str), Error> {
         let at = self.at();
         match self.advance() {
-            Some((_, Token::Word(word))) => Ok((at, word)),
+            Some((_, FilterToken::Word(word))) => Ok((at, word)),
             _ => Err(Error { at, why: format!("expected {what}") }),
         }
     }
 
     fn take_sign(&mut self, sign: char) -> bool {
-        let found = self.peek() == Some(&Token::Sign(sign));
+        let found = self.peek() == Some(&FilterToken::Sign(sign));
         self.next += usize::from(found);
         found
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-use super::{AdminCall, Reply, may_grant, read};
+use super::{AdminCall, AdminReply, may_grant, read};
 use crate::identity::Identity;
 use crate::pipeline::{PERMISSIONS, Problem};
 
@@ -26,7 +26,7 @@ struct NewApp {
 /// What changes about an application.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Change {
+struct AppChange {
     enabled: bool,
 }
 
@@ -36,7 +36,7 @@ pub async fn list(call: AdminCall, _body: Bytes) -> Result<Value, Problem> {
     Ok(json!({ "value": apps.iter().map(describe).collect::<Vec<_>>() }))
 }
 
-pub async fn create(call: AdminCall, body: Bytes) -> Result<Reply, Problem> {
+pub async fn create(call: AdminCall, body: Bytes) -> Result<AdminReply, Problem> {
     let NewApp { name, permissions } = read(&body)?;
     if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
         return Err(GraphError::bad_request(format!("The name has to have 1 to {NAME_CHARS_MAX} characters."))
@@ -74,12 +74,12 @@ pub async fn create(call: AdminCall, body: Bytes) -> Result<Reply, Problem> {
             Ok::<_, Error>(tx.audit_insert(&entry)?)
         })
         .await?;
-    Ok(Reply::Created(answer))
+    Ok(AdminReply::Created(answer))
 }
 
 /// Takes effect at once: the tokens of a disabled application are refused from the next request on.
 pub async fn change(call: AdminCall, id: String, body: Bytes) -> Result<Value, Problem> {
-    let Change { enabled } = read(&body)?;
+    let AppChange { enabled } = read(&body)?;
     let unknown = || Problem::not_found("application", &id);
     let (tenant, app_id) = (call.caller.tenant_id, id.parse::<AppId>().map_err(|_| unknown())?);
     call.must_not_be_the_owners(app_id).await?;

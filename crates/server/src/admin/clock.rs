@@ -30,7 +30,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// By how much the clock is moved.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Advance {
+struct AdvanceRequest {
     by: String,
 }
 
@@ -54,7 +54,7 @@ pub async fn resume(call: AdminCall, _body: Bytes) -> Result<Value, Problem> {
 
 pub async fn advance(call: AdminCall, body: Bytes) -> Result<Value, Problem> {
     let simulation = call.simulation()?;
-    let Advance { by: text } = read(&body)?;
+    let AdvanceRequest { by: text } = read(&body)?;
     let by = duration(&text)?;
     let from = simulation.clock.now();
     let entry = call.audit(AuditVerb::Advance, ResourceType::Clock, "");

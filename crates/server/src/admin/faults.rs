@@ -10,7 +10,7 @@ use cloudpc_graph::GraphError;
 use cloudpc_model::{AuditVerb, ResourceType};
 use serde_json::{Value, json};
 
-use super::{AdminCall, Reply, forbidden, read};
+use super::{AdminCall, AdminReply, forbidden, read};
 use crate::pipeline::Problem;
 use crate::scenario;
 
@@ -29,7 +29,7 @@ pub async fn list(call: AdminCall, _body: Bytes) -> Result<Value, Problem> {
     Ok(json!({ "value": rows }))
 }
 
-pub async fn add(call: AdminCall, body: Bytes) -> Result<Reply, Problem> {
+pub async fn add(call: AdminCall, body: Bytes) -> Result<AdminReply, Problem> {
     let simulation = call.simulation()?;
     let mut rule: FaultRule = read(&body)?;
     check_size(&rule)?;
@@ -49,7 +49,7 @@ pub async fn add(call: AdminCall, body: Bytes) -> Result<Reply, Problem> {
         return Err(error.into());
     }
     simulation.faults.put_in_force(number);
-    Ok(Reply::Created(describe(number, &rule, 0)))
+    Ok(AdminReply::Created(describe(number, &rule, 0)))
 }
 
 pub async fn remove(call: AdminCall, number: String) -> Result<(), Problem> {

@@ -5,7 +5,7 @@ use cloudpc_graph::GraphError;
 use cloudpc_model::{AuditVerb, ResourceType};
 use serde_json::{Value, json};
 
-use super::{AdminCall, Reply};
+use super::{AdminCall, AdminReply};
 use crate::pipeline::Problem;
 use crate::scenario;
 
@@ -27,10 +27,10 @@ pub async fn load(call: AdminCall, body: Bytes) -> Result<Value, Problem> {
     Ok(json!({ "tenantIds": tenants, "generatedPasswords": passwords }))
 }
 
-pub async fn save(call: AdminCall, _body: Bytes) -> Result<Reply, Problem> {
+pub async fn save(call: AdminCall, _body: Bytes) -> Result<AdminReply, Problem> {
     call.simulation()?;
     let text = scenario::save(&call.app).await?;
     // It holds the password hashes of all users.
     call.write_audit(call.audit(AuditVerb::Save, ResourceType::Scenario, "")).await?;
-    Ok(Reply::Toml(text))
+    Ok(AdminReply::Toml(text))
 }

@@ -21,9 +21,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
-use super::places::Place;
+use super::places::DesktopPlace;
 use super::rfb::ViewOnlyFilter;
-use super::{Admission, COOKIE, Entry, OpenError};
+use super::{COOKIE, DesktopAdmission, DesktopEntry, OpenError};
 use crate::app::App;
 use crate::html::cookie;
 use crate::request::{BaseAddress, Peer, RequestIds};
@@ -88,17 +88,22 @@ struct OpeningRequest {
 
 /// A desktop that may be opened, and its audit row is written.
 struct Opened {
-    admission: Admission,
+    admission: DesktopAdmission,
     view_only: bool,
-    place: Place,
+    place: DesktopPlace,
     display: Box<dyn Display>,
 }
 
 /// Status and reason of a WebSocket that is not opened.
-type Refusal = (StatusCode, String);
+type BridgeRefusal = (StatusCode, String);
 
 /// Uses the key of a page up, and checks what it is worth.
-async fn admit(app: &App, request: &OpeningRequest, ticket: &str, headers: &HeaderMap) -> Result<Opened, Refusal> {
+async fn admit(
+    app: &App,
+    request: &OpeningRequest,
+    ticket: &str,
+    headers: &HeaderMap,
+) -> Result<Opened, BridgeRefusal> {
     let admission = match cookie(headers, COOKIE) {
         Some(key) => app.desktops.tickets.open_screen(ticket, key).await.map_err(|error| store_failed(&error))?,
         None => None,
@@ -115,7 +120,7 @@ async fn admit(app: &App, request: &OpeningRequest, ticket: &str, headers: &Head
     Ok(Opened { admission, view_only, place, display })
 }
 
-fn audit_row(app: &App, request: &OpeningRequest, admission: &Admission, entry: &Entry) -> AuditEntry {
+fn audit_row(app: &App, request: &OpeningRequest, admission: &DesktopAdmission, entry: &DesktopEntry) -> AuditEntry {
     let (tenant, actor) = (admission.caller.tenant_id, admission.caller.actor_at(request.peer));
     let resource = AuditResource::new(ResourceType::CloudPc, admission.cloud_pc_id).named(&entry.name);
     AuditEntry::new(tenant, app.clock.now(), actor, AuditVerb::OpenDesktop, resource)
@@ -123,7 +128,7 @@ fn audit_row(app: &App, request: &OpeningRequest, admission: &Admission, entry: 
         .detail("mode", if entry.view_only { "viewOnly" } else { "control" })
 }
 
-fn explain(closed: &OpenError) -> Refusal {
+fn explain(closed: &OpenError) -> BridgeRefusal {
     match closed {
         OpenError::Gone => refusal(StatusCode::NOT_FOUND, "The Cloud PC does not exist any more."),
         OpenError::Withdrawn => refusal(StatusCode::FORBIDDEN, WITHDRAWN),
@@ -133,19 +138,19 @@ fn explain(closed: &OpenError) -> Refusal {
     }
 }
 
-fn store_failed(error: &StoreError) -> Refusal {
+fn store_failed(error: &StoreError) -> BridgeRefusal {
     tracing::warn!(%error, "open a desktop");
     refusal(StatusCode::SERVICE_UNAVAILABLE, "The service cannot open desktops now. Try again later.")
 }
 
-fn refusal(status: StatusCode, reason: &str) -> Refusal {
+fn refusal(status: StatusCode, reason: &str) -> BridgeRefusal {
     (status, reason.to_owned())
 }
 
 /// An open desktop.
 struct Bridge {
     app: App,
-    admission: Admission,
+    admission: DesktopAdmission,
     view_only: bool,
     /// Tells when the caller may have lost permissions.
     changes: watch::Receiver<u64>,
@@ -169,7 +174,7 @@ impl Bridge {
     }
 
     /// Ends when the desktop is worth less than what it was opened for.
-    async fn until_withdrawn(&mut self) -> Ended {
+    async fn until_withdrawn(&mut self) -> BridgeEnd {
         loop {
             // The sender lives as long as the server.
             let _ = tokio::time::timeout(RIGHTS_AGE_MAX, self.changes.changed()).await;
@@ -192,14 +197,14 @@ const WITHDRAWN: &str = "the permission to open this desktop was withdrawn or ha
 const SCREEN_ENDED: &str = "the machine closed the connection";
 
 /// Close code and reason of a bridge that has ended.
-type Ended = (u16, String);
+type BridgeEnd = (u16, String);
 
 /// Carries what the browser sends, through a filter if there is one.
 async fn type_and_point(
     mut from_browser: SplitStream<WebSocket>,
     mut to_screen: impl AsyncWrite + Unpin,
     mut filter: Option<ViewOnlyFilter>,
-) -> Ended {
+) -> BridgeEnd {
     let mut passed = BytesMut::new();
     loop {
         let Ok(message) = tokio::time::timeout(SILENCE_MAX, from_browser.next()).await else {
@@ -230,7 +235,7 @@ async fn type_and_point(
     }
 }
 
-async fn show(mut from_screen: impl AsyncRead + Unpin, to_browser: &mut SplitSink<WebSocket, Message>) -> Ended {
+async fn show(mut from_screen: impl AsyncRead + Unpin, to_browser: &mut SplitSink<WebSocket, Message>) -> BridgeEnd {
     let mut pings = tokio::time::interval(PING_INTERVAL);
     let mut chunk = BytesMut::new();
     loop {

@@ -8,7 +8,7 @@ use cloudpc_drivers::DriverError;
 use http::{HeaderValue, StatusCode, header};
 use tower_http::services::ServeDir;
 
-use super::{COOKIE, Entry, OpenError};
+use super::{COOKIE, DesktopEntry, OpenError};
 use crate::app::App;
 use crate::html::{escaped, page};
 use crate::request::{BaseAddress, WithoutBody};
@@ -78,7 +78,7 @@ async fn open(
 }
 
 /// The page of a ticket, with its key.
-fn show(base: &BaseAddress, ticket: &str, key: &str, entry: &Entry) -> Response {
+fn show(base: &BaseAddress, ticket: &str, key: &str, entry: &DesktopEntry) -> Response {
     let socket = base.0.replacen("http", "ws", 1);
     // noVNC makes pictures of its own for the pointer.
     let policy =

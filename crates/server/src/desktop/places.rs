@@ -39,7 +39,7 @@ pub struct Holder {
 
 /// Which limit has been reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Full {
+pub enum DesktopPlacesFull {
     #[error("You have {max} desktops of this Cloud PC open, which is the limit. Close one of them first.", max = CALLER_MACHINE_BRIDGES_MAX)]
     CallerOnMachine,
     #[error("You have {max} desktops open, which is the limit. Close one of them first.", max = CALLER_BRIDGES_MAX)]
@@ -56,23 +56,23 @@ pub enum Full {
 
 /// The places that are taken. They are few, so each question walks them all.
 #[derive(Default)]
-pub struct Places {
+pub struct DesktopPlaces {
     taken: Mutex<Vec<Holder>>,
 }
 
 /// A place that is held until it is dropped.
-pub struct Place {
-    places: Arc<Places>,
+pub struct DesktopPlace {
+    places: Arc<DesktopPlaces>,
     holder: Holder,
 }
 
-impl Places {
+impl DesktopPlaces {
     /// Takes a place.
-    pub fn take(self: &Arc<Self>, holder: Holder) -> Result<Place, Full> {
+    pub fn take(self: &Arc<Self>, holder: Holder) -> Result<DesktopPlace, DesktopPlacesFull> {
         let mut taken = self.taken();
         check(&taken, &holder)?;
         taken.push(holder.clone());
-        Ok(Place { places: Arc::clone(self), holder })
+        Ok(DesktopPlace { places: Arc::clone(self), holder })
     }
 
     fn taken(&self) -> MutexGuard<'_, Vec<Holder>> {
@@ -80,7 +80,7 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for DesktopPlace {
     fn drop(&mut self) {
         let mut taken = self.places.taken();
         if let Some(index) = taken.iter().position(|holder| *holder == self.holder) {
@@ -89,7 +89,7 @@ impl Drop for Place {
     }
 }
 
-impl Full {
+impl DesktopPlacesFull {
     /// 429 if the caller can do something about it, else 503.
     pub fn status(self) -> StatusCode {
         match self {
@@ -100,28 +100,28 @@ impl Full {
 }
 
 /// The narrowest limit comes first, so that its reason is told.
-fn check(taken: &[Holder], new: &Holder) -> Result<(), Full> {
+fn check(taken: &[Holder], new: &Holder) -> Result<(), DesktopPlacesFull> {
     let count = |same: &dyn Fn(&Holder) -> bool| taken.iter().filter(|holder| same(holder)).count();
     let tenant = |holder: &Holder| holder.tenant_id == new.tenant_id;
     let caller = |holder: &Holder| tenant(holder) && holder.caller == new.caller;
     let machine = |holder: &Holder| tenant(holder) && holder.cloud_pc_id == new.cloud_pc_id;
     if count(&|holder| caller(holder) && machine(holder)) >= CALLER_MACHINE_BRIDGES_MAX {
-        return Err(Full::CallerOnMachine);
+        return Err(DesktopPlacesFull::CallerOnMachine);
     }
     if count(&caller) >= CALLER_BRIDGES_MAX {
-        return Err(Full::Caller);
+        return Err(DesktopPlacesFull::Caller);
     }
     if new.view_only && count(&|holder| machine(holder) && holder.view_only) >= MACHINE_VIEWERS_MAX {
-        return Err(Full::MachineViewers);
+        return Err(DesktopPlacesFull::MachineViewers);
     }
     if count(&machine) >= MACHINE_BRIDGES_MAX {
-        return Err(Full::Machine);
+        return Err(DesktopPlacesFull::Machine);
     }
     if count(&tenant) >= TENANT_BRIDGES_MAX {
-        return Err(Full::Tenant);
+        return Err(DesktopPlacesFull::Tenant);
     }
     if taken.len() >= BRIDGES_MAX {
-        return Err(Full::Service);
+        return Err(DesktopPlacesFull::Service);
     }
     Ok(())
 }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     /// Takes as many as there are; why there are no more, and the places.
-    fn fill(places: &Arc<Places>, next: impl Fn(u128) -> Holder) -> (Full, Vec<Place>) {
+    fn fill(places: &Arc<DesktopPlaces>, next: impl Fn(u128) -> Holder) -> (DesktopPlacesFull, Vec<DesktopPlace>) {
         let mut held = Vec::new();
         for number in 0.. {
             match places.take(next(number)) {
@@ -156,9 +156,9 @@ mod tests {
     fn one_caller_keeps_nobody_out() {
         let places = Arc::default();
         let (full, on_machine) = fill(&places, |_| holder(1, 1, 1, false));
-        assert_eq!((full, on_machine.len()), (Full::CallerOnMachine, CALLER_MACHINE_BRIDGES_MAX));
+        assert_eq!((full, on_machine.len()), (DesktopPlacesFull::CallerOnMachine, CALLER_MACHINE_BRIDGES_MAX));
         let (full, on_others) = fill(&places, |number| holder(1, 1, 2 + number, false));
-        assert_eq!((full, on_machine.len() + on_others.len()), (Full::Caller, CALLER_BRIDGES_MAX));
+        assert_eq!((full, on_machine.len() + on_others.len()), (DesktopPlacesFull::Caller, CALLER_BRIDGES_MAX));
         for other in [holder(1, 2, 1, false), holder(2, 1, 1, true)] {
             assert!(places.take(other).is_ok());
         }
@@ -168,9 +168,9 @@ mod tests {
     fn viewers_leave_room_for_those_who_work_on_a_machine() {
         let places = Arc::default();
         let (full, viewers) = fill(&places, |number| holder(1, number, 1, true));
-        assert_eq!((full, viewers.len()), (Full::MachineViewers, MACHINE_VIEWERS_MAX));
+        assert_eq!((full, viewers.len()), (DesktopPlacesFull::MachineViewers, MACHINE_VIEWERS_MAX));
         let (full, workers) = fill(&places, |number| holder(1, number, 1, false));
-        assert_eq!((full, viewers.len() + workers.len()), (Full::Machine, MACHINE_BRIDGES_MAX));
+        assert_eq!((full, viewers.len() + workers.len()), (DesktopPlacesFull::Machine, MACHINE_BRIDGES_MAX));
         assert!(places.take(holder(1, 1, 2, true)).is_ok());
     }
 
@@ -178,10 +178,10 @@ mod tests {
     fn a_tenant_has_a_share_of_all_places() {
         let places = Arc::default();
         let (full, first) = fill(&places, |number| holder(1, number, number, true));
-        assert_eq!((full, first.len()), (Full::Tenant, TENANT_BRIDGES_MAX));
+        assert_eq!((full, first.len()), (DesktopPlacesFull::Tenant, TENANT_BRIDGES_MAX));
         let (full, second) = fill(&places, |number| holder(2, number, number, true));
-        assert_eq!((full, first.len() + second.len()), (Full::Tenant, BRIDGES_MAX));
-        assert_eq!(places.take(holder(3, 1, 1, true)).err(), Some(Full::Service));
+        assert_eq!((full, first.len() + second.len()), (DesktopPlacesFull::Tenant, BRIDGES_MAX));
+        assert_eq!(places.take(holder(3, 1, 1, true)).err(), Some(DesktopPlacesFull::Service));
         drop(first);
         assert!(places.take(holder(3, 1, 1, true)).is_ok(), "places are given back");
     }

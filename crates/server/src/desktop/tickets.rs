@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Admission;
+use super::DesktopAdmission;
 use crate::identity::random_text;
 
 /// Lifetime of a ticket until its page is opened, and of a page's key until its WebSocket is.
@@ -56,7 +56,7 @@ impl Tickets {
     ///
     /// # Errors
     /// [`TicketError`]; those of others stay good.
-    pub async fn issue(&self, admission: &Admission) -> Result<String, TicketError> {
+    pub async fn issue(&self, admission: &DesktopAdmission) -> Result<String, TicketError> {
         let text = random_text(self.rng.as_ref());
         let now = self.clock.now();
         let ticket = DesktopTicket {
@@ -87,7 +87,7 @@ impl Tickets {
     ///
     /// # Errors
     /// The store fails.
-    pub async fn open_page(&self, ticket: &str) -> Result<Option<(Admission, String)>, StoreError> {
+    pub async fn open_page(&self, ticket: &str) -> Result<Option<(DesktopAdmission, String)>, StoreError> {
         let key = random_text(self.rng.as_ref());
         let (ticket_hash, key_hash, now) = (hash(ticket), hash(&key), self.clock.now());
         let opened = self
@@ -102,7 +102,7 @@ impl Tickets {
     ///
     /// # Errors
     /// The store fails.
-    pub async fn open_screen(&self, ticket: &str, key: &str) -> Result<Option<Admission>, StoreError> {
+    pub async fn open_screen(&self, ticket: &str, key: &str) -> Result<Option<DesktopAdmission>, StoreError> {
         let (page_hash, key_hash) = (hash(ticket), hash(key));
         let taken = self.store.write(move |tx| tx.desktop_key_take(key_hash)).await?;
         let good = taken.filter(|key| key.page_hash == page_hash && self.clock.now() < key.expires_at);
@@ -116,7 +116,7 @@ fn hash(secret: &str) -> SecretHash {
 
 /// An admission as it was stored; none if another version of this program has stored it in another
 /// form.
-fn read(admission: &str) -> Option<Admission> {
+fn read(admission: &str) -> Option<DesktopAdmission> {
     serde_json::from_str(admission).inspect_err(|error| tracing::warn!(%error, "read the admission of a desktop")).ok()
 }
 

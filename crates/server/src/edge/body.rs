@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::{DRAIN_BYTES_MAX, DRAIN_TIME_MAX};
-use super::pool::{Full, Owner, Pool, Taken};
+use super::pool::{Owner, Pool, PoolFull, Taken};
 use super::too_many;
 
 /// What a body may be, and whose.
@@ -99,10 +99,10 @@ fn stopping() -> GraphError {
     too_many("The server stops, and the body was not complete; send the request again.")
 }
 
-fn too_many_bytes(full: Full) -> GraphError {
+fn too_many_bytes(full: PoolFull) -> GraphError {
     too_many(match full {
-        Full::Share => "Too many large bodies from this client at once; try again.",
-        Full::Tenant => "Too many large bodies from this tenant at once; try again.",
-        Full::Pool => "Too many large bodies at once; try again.",
+        PoolFull::Share => "Too many large bodies from this client at once; try again.",
+        PoolFull::Tenant => "Too many large bodies from this tenant at once; try again.",
+        PoolFull::Pool => "Too many large bodies at once; try again.",
     })
 }

@@ -10,12 +10,12 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::limits::Limits;
+use super::limits::EdgeLimits;
 use crate::request::Peer;
 
 /// The open connections of a listener.
 pub(super) struct Connections {
-    limits: Limits,
+    limits: EdgeLimits,
     open: Mutex<Table>,
     /// One has been closed.
     closed: Notify,
@@ -24,11 +24,11 @@ pub(super) struct Connections {
 #[derive(Default)]
 struct Table {
     next: u64,
-    open: HashMap<u64, Arc<Connection>>,
+    open: HashMap<u64, Arc<OpenConnection>>,
 }
 
 /// One open connection.
-pub(super) struct Connection {
+pub(super) struct OpenConnection {
     /// Whose share it counts in; none: a trusted proxy, which has no share.
     peer: Option<Peer>,
     /// Cancelled when it has to make room for another one.
@@ -40,12 +40,12 @@ pub(super) struct Connection {
 pub(super) struct Admitted {
     all: Arc<Connections>,
     number: u64,
-    pub(super) connection: Arc<Connection>,
+    pub(super) connection: Arc<OpenConnection>,
 }
 
 /// Why a connection is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
+pub(super) enum ConnectionsFull {
     /// Its peer has as many as it may, and there is a complete request on each.
     Share,
     /// There is a complete request on every connection.
@@ -53,23 +53,23 @@ pub(super) enum Full {
 }
 
 impl Connections {
-    pub(super) fn new(limits: Limits) -> Arc<Self> {
+    pub(super) fn new(limits: EdgeLimits) -> Arc<Self> {
         Arc::new(Self { limits, open: Mutex::default(), closed: Notify::new() })
     }
 
     /// Admits a connection of a peer, or of a trusted proxy. If there is no room, a connection
     /// without a complete request is told to go: the longest unused one of the same peer if its
     /// share is used up, or else of the peer with the most connections.
-    pub(super) fn admit(self: &Arc<Self>, peer: Option<Peer>) -> Result<Admitted, Full> {
+    pub(super) fn admit(self: &Arc<Self>, peer: Option<Peer>) -> Result<Admitted, ConnectionsFull> {
         let mut table = self.table();
-        let of_peer = |connection: &Connection| peer.is_some() && connection.peer == peer;
+        let of_peer = |connection: &OpenConnection| peer.is_some() && connection.peer == peer;
         let share = table.open.values().filter(|connection| of_peer(connection)).count();
         if share >= self.limits.peer_connections {
-            table.evict(of_peer).ok_or(Full::Share)?;
+            table.evict(of_peer).ok_or(ConnectionsFull::Share)?;
         } else if table.open.len() >= self.limits.connections {
-            table.evict(|_| true).ok_or(Full::All)?;
+            table.evict(|_| true).ok_or(ConnectionsFull::All)?;
         }
-        let connection = Arc::new(Connection { peer, evicted: CancellationToken::new(), activity: Arc::default() });
+        let connection = Arc::new(OpenConnection { peer, evicted: CancellationToken::new(), activity: Arc::default() });
         let number = table.next;
         table.next += 1;
         table.open.insert(number, Arc::clone(&connection));
@@ -89,7 +89,7 @@ impl Connections {
 impl Table {
     /// Takes out an unused connection of those that match: the longest unused one of the peer that
     /// has most. Each connection of a trusted proxy counts as a peer of its own.
-    fn evict(&mut self, matches: impl Fn(&Connection) -> bool) -> Option<()> {
+    fn evict(&mut self, matches: impl Fn(&OpenConnection) -> bool) -> Option<()> {
         let mut counts = HashMap::<Peer, usize>::new();
         for peer in self.open.values().filter_map(|connection| connection.peer) {
             *counts.entry(peer).or_default() += 1;
@@ -213,7 +213,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_peer_with_most_connections_makes_room_and_half_sent_requests_do_not_protect_it() {
-        let all = Connections::new(Limits { connections: 5, peer_connections: 3 });
+        let all = Connections::new(EdgeLimits { connections: 5, peer_connections: 3 });
         let small = all.admit(peer(1)).unwrap();
         let _arriving = small.connection.activity.begin();
         sleep(Duration::from_secs(1)).await;
@@ -228,7 +228,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_is_given_up_half_sent_does_not_make_its_connection_used() {
-        let all = Connections::new(Limits { connections: 2, peer_connections: 2 });
+        let all = Connections::new(EdgeLimits { connections: 2, peer_connections: 2 });
         let first = all.admit(peer(1)).unwrap();
         sleep(Duration::from_secs(1)).await;
         let second = all.admit(peer(1)).unwrap();
@@ -241,7 +241,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_longest_idle_connection_of_a_peer_makes_room_for_its_next_one() {
-        let all = Connections::new(Limits { connections: 10, peer_connections: 2 });
+        let all = Connections::new(EdgeLimits { connections: 10, peer_connections: 2 });
         let first = all.admit(peer(1)).unwrap();
         sleep(Duration::from_secs(1)).await;
         let second = all.admit(peer(1)).unwrap();
@@ -250,7 +250,7 @@ mod tests {
         let third = all.admit(peer(1)).unwrap();
         assert!(second.connection.evicted.is_cancelled(), "the first one is older, but in use");
         let another = complete(&third);
-        assert_eq!(all.admit(peer(1)).err(), Some(Full::Share));
+        assert_eq!(all.admit(peer(1)).err(), Some(ConnectionsFull::Share));
         drop((request, another));
         assert!(all.admit(peer(1)).is_ok());
         assert!(first.connection.evicted.is_cancelled() || third.connection.evicted.is_cancelled());
@@ -259,23 +259,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn when_all_places_are_taken_the_longest_idle_connection_goes() {
-        let all = Connections::new(Limits { connections: 2, peer_connections: 2 });
+        let all = Connections::new(EdgeLimits { connections: 2, peer_connections: 2 });
         let first = all.admit(peer(1)).unwrap();
         sleep(Duration::from_secs(1)).await;
         let second = all.admit(None).unwrap();
         let third = all.admit(peer(2)).unwrap();
         assert!(first.connection.evicted.is_cancelled() && !second.connection.evicted.is_cancelled());
         let _used = (complete(&second), complete(&third));
-        assert_eq!(all.admit(peer(3)).err(), Some(Full::All));
+        assert_eq!(all.admit(peer(3)).err(), Some(ConnectionsFull::All));
         drop(first);
-        assert_eq!(all.admit(peer(3)).err(), Some(Full::All), "an evicted one gives its place back once only");
+        assert_eq!(
+            all.admit(peer(3)).err(),
+            Some(ConnectionsFull::All),
+            "an evicted one gives its place back once only"
+        );
         drop(third);
         assert!(all.admit(peer(3)).is_ok());
     }
 
     #[tokio::test]
     async fn a_trusted_proxy_has_no_share() {
-        let all = Connections::new(Limits { connections: 3, peer_connections: 1 });
+        let all = Connections::new(EdgeLimits { connections: 3, peer_connections: 1 });
         let _open = [all.admit(None).unwrap(), all.admit(None).unwrap()];
         assert!(_open.iter().all(|open| !open.connection.evicted.is_cancelled()));
     }

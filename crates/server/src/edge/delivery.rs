@@ -20,7 +20,7 @@ use super::limits::{PIECE_BYTES_MAX, WRITE_RATE_MIN, WRITE_TIME_MAX};
 
 tokio::task_local! {
     /// The progress of the HTTP/2 stream or HTTP/1.1 connection that the current task answers.
-    pub(super) static STREAM: Arc<Progress>;
+    pub(super) static STREAM: Arc<DeliveryProgress>;
 }
 
 /// The body of an answer. It gives the next piece when the one before has been written to the
@@ -30,7 +30,7 @@ pub(super) struct Delivery<H> {
     body: Body,
     /// What the body has given and is not handed on yet.
     rest: Bytes,
-    progress: Arc<Progress>,
+    progress: Arc<DeliveryProgress>,
     held: Arc<H>,
 }
 
@@ -84,7 +84,7 @@ impl<H: Send + Sync + 'static> HttpBody for Delivery<H> {
 /// A piece that is on its way. The HTTP library drops it when it has been written.
 struct Piece<H> {
     bytes: Bytes,
-    progress: Arc<Progress>,
+    progress: Arc<DeliveryProgress>,
     _held: Arc<H>,
 }
 
@@ -102,13 +102,13 @@ impl<H> Drop for Piece<H> {
 
 /// How fast a client takes an answer.
 #[derive(Default)]
-pub(super) struct Progress {
-    pace: Mutex<Pace>,
+pub(super) struct DeliveryProgress {
+    pace: Mutex<DeliveryPace>,
     body: AtomicWaker,
 }
 
 #[derive(Default)]
-struct Pace {
+struct DeliveryPace {
     /// Since when one piece is on its way.
     since: Option<Instant>,
     /// How long the pieces before it were on their way.
@@ -117,7 +117,7 @@ struct Pace {
     bytes: usize,
 }
 
-impl Pace {
+impl DeliveryPace {
     /// Returns when the client has been too slow with the piece on its way, or with the answer as a
     /// whole. Time in which the service had nothing to hand on does not count.
     fn deadline(&self) -> Option<Instant> {
@@ -126,7 +126,7 @@ impl Pace {
     }
 }
 
-impl Progress {
+impl DeliveryProgress {
     /// Begins an answer.
     fn begin(&self) {
         let mut pace = self.pace();
@@ -157,7 +157,7 @@ impl Progress {
         self.pace().since.is_some()
     }
 
-    fn pace(&self) -> MutexGuard<'_, Pace> {
+    fn pace(&self) -> MutexGuard<'_, DeliveryPace> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -190,7 +190,7 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        let progress = Arc::<Progress>::default();
+        let progress = Arc::<DeliveryProgress>::default();
         let work = {
             let progress = Arc::clone(&progress);
             async move {

@@ -96,14 +96,14 @@ pub(super) const PREFLIGHT_AGE: Duration = Duration::from_hours(1);
 
 /// The limits of the pools and connections; tests use small ones.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct EdgeLimits {
     /// See [`CONNECTIONS_MAX`].
     pub connections: usize,
     /// See [`PEER_CONNECTIONS_MAX`].
     pub peer_connections: usize,
 }
 
-impl Default for Limits {
+impl Default for EdgeLimits {
     fn default() -> Self {
         Self { connections: CONNECTIONS_MAX, peer_connections: PEER_CONNECTIONS_MAX }
     }

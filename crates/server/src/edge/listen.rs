@@ -23,14 +23,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connections::{Activity, Admitted, Connections, Full};
-use super::delivery::{Delivery, Progress, STREAM, StreamExecutor};
+use super::connections::{Activity, Admitted, Connections, ConnectionsFull};
+use super::delivery::{Delivery, DeliveryProgress, STREAM, StreamExecutor};
 use super::limits::{
-    ACCEPT_LOG_INTERVAL, ACCEPT_PAUSE, CLOSE_TIME_MAX, DRAIN_BYTES_MAX, DRAIN_TIME_MAX, HANDSHAKE_TIME_MAX,
-    HEADER_BYTES_MAX, HEADER_TIME_MAX, IDLE_TIME_MAX, Limits, PING_INTERVAL, RESETS_MAX, STREAMS_MAX, URL_BYTES_MAX,
+    ACCEPT_LOG_INTERVAL, ACCEPT_PAUSE, CLOSE_TIME_MAX, DRAIN_BYTES_MAX, DRAIN_TIME_MAX, EdgeLimits, HANDSHAKE_TIME_MAX,
+    HEADER_BYTES_MAX, HEADER_TIME_MAX, IDLE_TIME_MAX, PING_INTERVAL, RESETS_MAX, STREAMS_MAX, URL_BYTES_MAX,
     WRITE_TIME_MAX,
 };
-use super::{Arrival, Edge, Place, Scheme, url_too_long};
+use super::{Arrival, Edge, RequestPlace, Scheme, url_too_long};
 use crate::pipeline;
 use crate::request::{Peer, RequestIds};
 
@@ -44,7 +44,7 @@ pub struct Listener {
     /// With it, HTTPS.
     pub tls: Option<TlsAcceptor>,
     /// How many connections there may be.
-    pub limits: Limits,
+    pub limits: EdgeLimits,
 }
 
 /// Serves a socket until `stop` is cancelled. Open connections go on, as tasks of `tasks`, until
@@ -101,8 +101,8 @@ async fn admit(edge: &Edge, connections: &Arc<Connections>, address: IpAddr) -> 
     loop {
         match connections.admit(peer) {
             Ok(admitted) => return Some(admitted),
-            Err(Full::Share) => return None,
-            Err(Full::All) => connections.one_closed().await,
+            Err(ConnectionsFull::Share) => return None,
+            Err(ConnectionsFull::All) => connections.one_closed().await,
         }
     }
 }
@@ -170,7 +170,7 @@ where
         request.extensions_mut().insert(Arc::clone(&open));
         async move {
             let mut answer = edge.answer(request.map(Body::new), &arrival).await;
-            let held = (open, answer.extensions_mut().remove::<Place>());
+            let held = (open, answer.extensions_mut().remove::<RequestPlace>());
             Ok::<_, Infallible>(answer.map(|body| Delivery::new(body, held)))
         }
     });
@@ -178,7 +178,7 @@ where
     stream.set_timeout(Some(WRITE_TIME_MAX));
     let http = http();
     // The answers of HTTP/1.1 are delivered by this task, those of HTTP/2 by one for each stream.
-    let progress = Arc::<Progress>::default();
+    let progress = Arc::<DeliveryProgress>::default();
     let delivered = async {
         let mut connection = Box::pin(http.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service));
         tokio::select! {

@@ -57,7 +57,7 @@ pub(super) struct Taken {
 
 /// Why nothing was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
+pub(super) enum PoolFull {
     /// The owner's share is used up.
     Share,
     /// The share of the owner's tenant is.
@@ -72,7 +72,7 @@ impl Pool {
     }
 
     /// Takes units for an owner.
-    pub(super) fn take(self: &Arc<Self>, owner: Owner, units: usize) -> Result<Taken, Full> {
+    pub(super) fn take(self: &Arc<Self>, owner: Owner, units: usize) -> Result<Taken, PoolFull> {
         let mut taken = Taken { pool: Arc::clone(self), owner, units: 0 };
         taken.add(units)?;
         Ok(taken)
@@ -91,19 +91,19 @@ impl Pool {
 
 impl Taken {
     /// Takes more units for the same owner.
-    pub(super) fn add(&mut self, units: usize) -> Result<(), Full> {
+    pub(super) fn add(&mut self, units: usize) -> Result<(), PoolFull> {
         let mut counts = self.pool.counts();
         let share = counts.shares.get(&self.owner).copied().unwrap_or_default();
         if units > self.pool.share_max - share {
-            return Err(Full::Share);
+            return Err(PoolFull::Share);
         }
         let tenant = self.owner.tenant();
         let of_tenant = tenant.and_then(|tenant| counts.tenants.get(&tenant).copied()).unwrap_or_default();
         if units > self.pool.tenant_max - of_tenant {
-            return Err(Full::Tenant);
+            return Err(PoolFull::Tenant);
         }
         if units > self.pool.max - counts.all {
-            return Err(Full::Pool);
+            return Err(PoolFull::Pool);
         }
         counts.all += units;
         counts.shares.insert(self.owner, share + units);
@@ -192,7 +192,7 @@ mod tests {
         ] {
             let mut taken: Vec<_> =
                 (0..tenant_max / share_max).map(|_| pool.take(caller(first), share_max).unwrap()).collect();
-            assert_eq!(pool.take(caller(first), 1).err(), Some(Full::Tenant));
+            assert_eq!(pool.take(caller(first), 1).err(), Some(PoolFull::Tenant));
             taken.push(pool.take(caller(second), share_max).unwrap());
             drop(taken.remove(0));
             assert!(pool.take(caller(first), share_max).is_ok(), "what was given back can be taken again");
@@ -205,10 +205,10 @@ mod tests {
     fn a_share_and_a_pool_end_exactly_at_their_limits() {
         let pool = Pool::new(10, 10, 4);
         let mut first = pool.take(stranger(1), 3).unwrap();
-        assert_eq!(first.add(2), Err(Full::Share));
+        assert_eq!(first.add(2), Err(PoolFull::Share));
         assert_eq!(first.add(1), Ok(()));
         let second = pool.take(stranger(2), 4).unwrap();
-        assert_eq!(pool.take(stranger(3), 3).err(), Some(Full::Pool));
+        assert_eq!(pool.take(stranger(3), 3).err(), Some(PoolFull::Pool));
         let third = pool.take(stranger(3), 2).unwrap();
         assert_eq!(pool.free(), 0);
         drop((first, second, third));

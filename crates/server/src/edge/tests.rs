@@ -54,14 +54,14 @@ struct TestServer {
 
 impl TestServer {
     async fn new() -> Self {
-        Self::with(Limits::default(), Config::default()).await
+        Self::with(EdgeLimits::default(), Config::default()).await
     }
 
-    async fn with(limits: Limits, config: Config) -> Self {
+    async fn with(limits: EdgeLimits, config: Config) -> Self {
         Self::with_app(limits, config, async |app| app).await
     }
 
-    async fn with_app(limits: Limits, mut config: Config, change: impl AsyncFnOnce(App) -> App) -> Self {
+    async fn with_app(limits: EdgeLimits, mut config: Config, change: impl AsyncFnOnce(App) -> App) -> Self {
         let directory = tempfile::tempdir().unwrap();
         config.server.names.extend(["a", "pc.test", "cloudpc.test"].map(str::to_owned));
         let app = change(app(&directory, config).await).await;

@@ -36,7 +36,7 @@ const DIRECTORY_ROLES: [(&str, &str); 4] = [
 ];
 
 /// For whom a token is made.
-pub(super) enum Subject<'a> {
+pub(super) enum TokenSubject<'a> {
     /// An application itself.
     App(&'a Application),
     /// An application on behalf of a user.
@@ -158,13 +158,13 @@ impl Claims {
     pub(super) fn access(
         base: &BaseAddress,
         audience: &str,
-        subject: &Subject<'_>,
+        subject: &TokenSubject<'_>,
         now: Timestamp,
         rng: &dyn Rng,
     ) -> Self {
         let tenant = match subject {
-            Subject::App(app) => app.tenant_id,
-            Subject::User { user, .. } => user.tenant_id,
+            TokenSubject::App(app) => app.tenant_id,
+            TokenSubject::User { user, .. } => user.tenant_id,
         };
         let common = Self {
             aud: Audiences::One(audience.to_owned()),
@@ -178,7 +178,7 @@ impl Claims {
             ..Self::default()
         };
         match subject {
-            Subject::App(app) => Self {
+            TokenSubject::App(app) => Self {
                 app_displayname: Some(app.name.clone()),
                 appid: Some(app.id.to_string()),
                 azp: Some(app.id.to_string()),
@@ -188,7 +188,7 @@ impl Claims {
                 roles: app.permissions.clone(),
                 ..common
             },
-            Subject::User { user, client, client_name, permissions } => Self {
+            TokenSubject::User { user, client, client_name, permissions } => Self {
                 app_displayname: Some((*client_name).to_owned()),
                 appid: Some(client.to_string()),
                 azp: Some(client.to_string()),

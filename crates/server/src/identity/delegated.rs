@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
-use super::claims::{self, Subject};
+use super::claims::{self, TokenSubject};
 use super::directory::PublicClient;
 use super::oauth::OAuthError;
 use super::{GRAPH_AUDIENCES, Identity, REFRESH_LIFETIME, TOKEN_LIFETIME};
@@ -89,7 +89,7 @@ impl Identity {
         if scopes.openid {
             written.extend(["openid", "profile"].map(str::to_owned));
         }
-        let subject = Subject::User { user, client: client.id, client_name: &client.name, permissions: &granted };
+        let subject = TokenSubject::User { user, client: client.id, client_name: &client.name, permissions: &granted };
         let token = self.access_token(base, &scopes.audience, &subject)?;
         let now = self.clock.now();
         let mut answer = json!({

@@ -16,7 +16,7 @@ use super::attempts::{self, PEER_WINDOW};
 use super::delegated::Scopes;
 use super::directory::{PublicClient, TenantPath};
 use super::oauth::OAuthError;
-use super::sign_in::{Refusal, peer_may_try};
+use super::sign_in::{SignInRefusal, peer_may_try};
 use super::{Identity, random_text};
 use crate::request::Peer;
 
@@ -143,16 +143,16 @@ impl Identity {
     }
 
     /// What the client that shows `user_code` asks for.
-    pub(super) async fn code_request(&self, peer: Peer, user_code: &str) -> Result<CodeRequest, Refusal> {
+    pub(super) async fn code_request(&self, peer: Peer, user_code: &str) -> Result<CodeRequest, SignInRefusal> {
         let (hash, now) = (code_hash(user_code), self.clock.now());
         let code = self.store.write(move |tx| Ok::<_, Error>(enterable(tx, peer, &hash, now)?)).await??;
-        let scopes = self.scopes(&code.scope).map_err(|_| Refusal::Code)?;
+        let scopes = self.scopes(&code.scope).map_err(|_| SignInRefusal::Code)?;
         Ok(CodeRequest { client_name: code.client_name, scopes })
     }
 
     /// Refuses the client that shows `user_code`. Knowing the code is enough, since it can do no
     /// more harm than not entering it.
-    pub(super) async fn decline(&self, peer: Peer, user_code: &str) -> Result<(), Refusal> {
+    pub(super) async fn decline(&self, peer: Peer, user_code: &str) -> Result<(), SignInRefusal> {
         let (hash, now) = (code_hash(user_code), self.clock.now());
         self.store
             .write(move |tx| {
@@ -177,7 +177,7 @@ pub(super) fn enterable(
     peer: Peer,
     user_code: &[u8; 32],
     now: Timestamp,
-) -> Result<Result<DeviceCode, Refusal>, StoreError> {
+) -> Result<Result<DeviceCode, SignInRefusal>, StoreError> {
     if let Err(refusal) = peer_may_try(tx, peer, now)? {
         return Ok(Err(refusal));
     }
@@ -187,7 +187,7 @@ pub(super) fn enterable(
     if code.is_none() {
         tx.sign_in_count_add(&attempts::of_peer(peer), now)?;
     }
-    Ok(code.ok_or(Refusal::Code))
+    Ok(code.ok_or(SignInRefusal::Code))
 }
 
 /// Makes room for one more code in each share, and counts it.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::attempts::{Attempts, PEER_WINDOW, SECRET_ATTEMPTS};
 use super::audit::{Principal, SignInSource};
-use super::claims::Subject;
+use super::claims::TokenSubject;
 use super::device::{CODE_LIFETIME, POLL_INTERVAL, Redeemed};
 use super::directory::{TenantPath, disabled_user};
 use super::oauth::{Form, OAuthError, TokenRequest, basic_credentials};
@@ -63,7 +63,7 @@ impl Identity {
             return Err(OAuthError::new("invalid_resource", 500_011, problem));
         }
         let now = self.clock.now();
-        let token = self.access_token(request.base, resource, &Subject::App(&app))?;
+        let token = self.access_token(request.base, resource, &TokenSubject::App(&app))?;
         // v1 writes numbers as text.
         Ok(json!({
             "token_type": "Bearer",
@@ -84,7 +84,7 @@ impl Identity {
     ) -> Result<Value, OAuthError> {
         let app = self.authenticated_app(request, tenant, form).await?;
         let audience = self.default_scope(form.required("scope")?)?;
-        let token = self.access_token(request.base, &audience, &Subject::App(&app))?;
+        let token = self.access_token(request.base, &audience, &TokenSubject::App(&app))?;
         Ok(json!({
             "token_type": "Bearer",
             "expires_in": TOKEN_LIFETIME.as_secs(),

@@ -38,7 +38,7 @@ pub(super) struct Issuer {
     config: IssuerConfig,
     client: reqwest::Client,
     clock: Arc<dyn Clock>,
-    fetched: RwLock<Fetched>,
+    fetched: RwLock<FetchedDocument>,
     /// Held while fetching, so that many requests at once fetch once.
     fetching: Mutex<()>,
 }
@@ -53,7 +53,7 @@ pub(super) struct OutsideKey {
 
 /// What is known about an issuer's keys.
 #[derive(Clone, Default)]
-struct Fetched {
+struct FetchedDocument {
     keys: Vec<OutsideKey>,
     tried_at: Option<Timestamp>,
     succeeded_at: Option<Timestamp>,
@@ -126,7 +126,7 @@ impl Issuer {
         let now = self.clock.now();
         let known = self.fetched();
         if known.tried_at.is_none_or(|at| now.since(at) >= REFETCH_INTERVAL_MIN) {
-            let mut next = Fetched { tried_at: Some(now), ..known };
+            let mut next = FetchedDocument { tried_at: Some(now), ..known };
             match self.fetch().await {
                 Ok(keys) => (next.keys, next.succeeded_at) = (keys, Some(now)),
                 Err(error) => {
@@ -154,7 +154,7 @@ impl Issuer {
         }
     }
 
-    fn fetched(&self) -> Fetched {
+    fn fetched(&self) -> FetchedDocument {
         self.fetched.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -171,7 +171,7 @@ impl Issuer {
             jwks_uri: String,
         }
         #[derive(Deserialize)]
-        struct Keys {
+        struct IssuerKeys {
             keys: Vec<serde_json::Value>,
         }
         let discovery: Discovery = self
@@ -183,7 +183,7 @@ impl Issuer {
         if !is_trustworthy(&discovery.jwks_uri) {
             return Err(FetchError::Insecure(discovery.jwks_uri));
         }
-        let keys: Keys = self.document(&discovery.jwks_uri).await?;
+        let keys: IssuerKeys = self.document(&discovery.jwks_uri).await?;
         // A key of a kind that we do not know must not cost us the others.
         Ok(keys
             .keys
@@ -206,7 +206,7 @@ impl Issuer {
     }
 }
 
-impl Fetched {
+impl FetchedDocument {
     fn find(&self, kid: &str) -> Option<OutsideKey> {
         self.keys.iter().find(|key| key.kid == kid).cloned()
     }

@@ -29,7 +29,7 @@ const BUSY_RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Why a person could not sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum SignInRefusal {
     /// The code is unknown, has expired or was used.
     Code,
     /// The user name or the password is wrong, or there were too many attempts.
@@ -51,10 +51,10 @@ pub(super) struct SignIn<'a> {
 
 /// Places for sign-ins, with a share for each peer.
 #[derive(Default)]
-pub(super) struct SignInPlaces(Arc<Mutex<Places>>);
+pub(super) struct SignInPlaces(Arc<Mutex<SignInPlaceTable>>);
 
 #[derive(Default)]
-struct Places {
+struct SignInPlaceTable {
     /// In the order in which they were taken.
     taken: Vec<TakenPlace>,
     last_number: u64,
@@ -69,7 +69,7 @@ struct TakenPlace {
 
 /// A place, held until it is dropped.
 pub(super) struct SignInPlace {
-    places: Arc<Mutex<Places>>,
+    places: Arc<Mutex<SignInPlaceTable>>,
     number: u64,
     displaced: oneshot::Receiver<()>,
 }
@@ -100,7 +100,7 @@ impl SignInPlaces {
     }
 }
 
-impl Places {
+impl SignInPlaceTable {
     fn of(&self, peer: Peer) -> usize {
         self.taken.iter().filter(|place| place.peer == peer).count()
     }
@@ -157,8 +157,8 @@ impl Drop for SignInPlace {
 
 impl Identity {
     /// Signs a user in for the client that shows `user_code`; returns the client's name.
-    pub(super) async fn sign_in(&self, sign_in: SignIn<'_>) -> Result<String, Refusal> {
-        let busy = Refusal::TooMany(BUSY_RETRY_AFTER);
+    pub(super) async fn sign_in(&self, sign_in: SignIn<'_>) -> Result<String, SignInRefusal> {
+        let busy = SignInRefusal::TooMany(BUSY_RETRY_AFTER);
         let mut place = self.sign_in_places.take(sign_in.peer).ok_or(busy)?;
         let turn = place.wait_for(self.passwords.turn()).await.ok_or(busy)??;
         let (peer, user_code, now) = (sign_in.peer, code_hash(sign_in.user_code), self.clock.now());
@@ -181,7 +181,7 @@ impl Identity {
                     Some((user, attempts)) => succeed(tx, &source, &user_code, &user, &attempts)?,
                     None => {
                         candidates.iter().try_for_each(|candidate| candidate.record_failure(tx, &source))?;
-                        Err(Refusal::NameOrPassword)
+                        Err(SignInRefusal::NameOrPassword)
                     }
                 })
             })
@@ -196,13 +196,13 @@ fn begin(
     user_code: &[u8; 32],
     name: &str,
     now: Timestamp,
-) -> Result<Result<Vec<Candidate>, Refusal>, StoreError> {
+) -> Result<Result<Vec<Candidate>, SignInRefusal>, StoreError> {
     let mut code = match enterable(tx, peer, user_code, now)? {
         Ok(code) => code,
         Err(refusal) => return Ok(Err(refusal)),
     };
     if tx.sign_in_count(&attempts::successes_of_peer(peer), now)? >= SUCCESSES_MAX {
-        return Ok(Err(Refusal::TooMany(PEER_WINDOW)));
+        return Ok(Err(SignInRefusal::TooMany(PEER_WINDOW)));
     }
     tx.sign_in_count_add(&attempts::of_peer(peer), now)?;
     code.attempts += 1;
@@ -236,12 +236,12 @@ fn succeed(
     user_code: &[u8; 32],
     user: &User,
     attempts: &Attempts,
-) -> Result<Result<String, Refusal>, StoreError> {
+) -> Result<Result<String, SignInRefusal>, StoreError> {
     let own = attempts.give_back(tx, source.at)?;
     tx.sign_in_count_subtract(&attempts::of_peer(source.peer), own)?;
     // This attempt counts even if it was the last that the code allows.
     let code = tx.device_code_by_user_code(user_code, source.at)?.filter(|code| code.user.is_none() && !code.declined);
-    let Some(mut code) = code else { return Ok(Err(Refusal::Code)) };
+    let Some(mut code) = code else { return Ok(Err(SignInRefusal::Code)) };
     for successes in [attempts::successes_of_user(user), attempts::successes_of_peer(source.peer)] {
         tx.sign_in_count_add(&successes, source.at)?;
     }
@@ -252,16 +252,16 @@ fn succeed(
 }
 
 /// Whether the peer has used up its attempts; see [`PEER_ATTEMPTS_MAX`].
-pub(super) fn peer_may_try(tx: &Tx<'_>, peer: Peer, now: Timestamp) -> Result<Result<(), Refusal>, StoreError> {
+pub(super) fn peer_may_try(tx: &Tx<'_>, peer: Peer, now: Timestamp) -> Result<Result<(), SignInRefusal>, StoreError> {
     let tried = tx.sign_in_count(&attempts::of_peer(peer), now)?;
-    Ok(if tried < PEER_ATTEMPTS_MAX { Ok(()) } else { Err(Refusal::TooMany(PEER_WINDOW)) })
+    Ok(if tried < PEER_ATTEMPTS_MAX { Ok(()) } else { Err(SignInRefusal::TooMany(PEER_WINDOW)) })
 }
 
-fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
+fn lock(places: &Mutex<SignInPlaceTable>) -> MutexGuard<'_, SignInPlaceTable> {
     places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for SignInRefusal {
     fn from(error: Error) -> Self {
         tracing::error!(error = &error as &dyn std::error::Error, "a sign-in failed");
         Self::Service

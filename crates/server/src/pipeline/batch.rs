@@ -43,7 +43,7 @@ pub(super) struct InBatch;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Envelope {
+struct BatchEnvelope {
     requests: Vec<Value>,
 }
 
@@ -94,7 +94,7 @@ impl ItemId {
 /// Reads a batch. Names come in any case, and null is as good as leaving a member out.
 fn read(bytes: &[u8]) -> Result<Batch, GraphError> {
     let wrong = |what: String| GraphError::bad_request(format!("The batch cannot be read: {what}."));
-    let envelope: Envelope = members(json(bytes, BATCH_DEPTH_MAX)?).map_err(wrong)?;
+    let envelope: BatchEnvelope = members(json(bytes, BATCH_DEPTH_MAX)?).map_err(wrong)?;
     let item = |(place, value)| members(value).map_err(|why| wrong(format!("request {}: {why}", place + 1)));
     let requests = envelope.requests.into_iter().enumerate().map(item).collect::<Result<_, _>>()?;
     Ok(Batch { requests })

@@ -1,7 +1,7 @@
 //! What an operation gets to know about the request.
 
 use cloudpc_engine::RequestContext;
-use cloudpc_graph::{Edm, GraphError, LinkSigner, Options, Target, Version, next_link};
+use cloudpc_graph::{Edm, GraphError, LinkSigner, QueryOptions, ResolvedTarget, Version, next_link};
 use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, TenantId};
 use cloudpc_store::Store;
 use http::HeaderMap;
@@ -26,9 +26,9 @@ pub struct Call {
     /// The model of the root it came by.
     pub edm: &'static Edm,
     /// What is called, with keys and arguments.
-    pub target: Target,
+    pub target: ResolvedTarget,
     /// Query options.
-    pub options: Options,
+    pub options: QueryOptions,
     /// The body; empty if there is none.
     pub body: Map<String, Value>,
     /// What the client prefers.
@@ -161,7 +161,7 @@ impl Call {
 
     /// Whether the options speak of a property, so that it has to be looked up.
     pub fn mentions(&self, property: &str) -> bool {
-        let Options { select, filter_text, orderby, .. } = &self.options;
+        let QueryOptions { select, filter_text, orderby, .. } = &self.options;
         let selected =
             select.as_ref().is_some_and(|names| names.iter().any(|name| name == "*" || name.starts_with(property)));
         let filtered =
@@ -234,9 +234,9 @@ impl Call {
     /// What a skip token is good for: this tenant, this path with its arguments, this filter and
     /// this order.
     fn binding(&self) -> String {
-        let Target { operation, scope, keys, arguments, .. } = &self.target;
+        let ResolvedTarget { operation, scope, keys, arguments, .. } = &self.target;
         let user = self.caller.user.as_ref().map(|user| user.id);
-        let Options { filter_text, orderby, .. } = &self.options;
+        let QueryOptions { filter_text, orderby, .. } = &self.options;
         let tenant = self.tenant();
         format!("{tenant} {} {scope:?} {user:?} {keys:?} {arguments:?} {filter_text:?} {orderby:?}", operation.key)
     }

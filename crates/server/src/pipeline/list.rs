@@ -6,7 +6,7 @@
 
 mod scan;
 
-use cloudpc_graph::{GraphError, Options};
+use cloudpc_graph::{GraphError, QueryOptions};
 use cloudpc_store::Reader;
 use serde::Serialize;
 use serde::ser::Serializer;
@@ -92,8 +92,8 @@ pub async fn page<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Answ
     let count = if options.count { Some(Count::default()) } else { None };
     let budget = Budget::new(Arc::clone(&call.app.monotonic));
     let request =
-        Request { call: call.clone(), collection, position, begun: false, count, counted: None, rows, budget };
-    by_turns(call, request, Request::page).await
+        ListRequest { call: call.clone(), collection, position, begun: false, count, counted: None, rows, budget };
+    by_turns(call, request, ListRequest::page).await
 }
 
 /// Answers a collection that is at hand whole and has an order of its own.
@@ -117,17 +117,25 @@ pub async fn count<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Ans
     let budget = Budget::new(Arc::clone(&call.app.monotonic));
     let count = Some(Count::default());
     let call = call.clone();
-    let request =
-        Request { call: call.clone(), collection, position: None, begun: false, count, counted: None, rows, budget };
-    by_turns(&call, request, Request::only_count).await
+    let request = ListRequest {
+        call: call.clone(),
+        collection,
+        position: None,
+        begun: false,
+        count,
+        counted: None,
+        rows,
+        budget,
+    };
+    by_turns(&call, request, ListRequest::only_count).await
 }
 
 /// Most requests are answered by their first slice, which is a read like any other. What is left of
 /// the others is a scan.
 async fn by_turns<C: Collection>(
     call: &Call,
-    mut request: Request<C>,
-    slice: impl Fn(&mut Request<C>, &Reader<'_>) -> Result<ControlFlow<Answer>, Problem> + Send + Sync + 'static,
+    mut request: ListRequest<C>,
+    slice: impl Fn(&mut ListRequest<C>, &Reader<'_>) -> Result<ControlFlow<Answer>, Problem> + Send + Sync + 'static,
 ) -> Result<Answer, Problem> {
     let store = call.store();
     let first = move |reader: &Reader<'_>| {
@@ -143,7 +151,7 @@ async fn by_turns<C: Collection>(
 }
 
 /// A request for a collection, and how far it has come.
-struct Request<C: Collection> {
+struct ListRequest<C: Collection> {
     call: Arc<Call>,
     collection: C,
     /// Of the page; none for the first one.
@@ -156,7 +164,7 @@ struct Request<C: Collection> {
     budget: Budget,
 }
 
-impl<C: Collection> Request<C> {
+impl<C: Collection> ListRequest<C> {
     fn slice(
         &mut self,
         reader: &Reader<'_>,
@@ -254,16 +262,16 @@ pub fn bad_token() -> GraphError {
 }
 
 /// Whether a page is a stretch of the collection, its rows whole and in its order.
-fn shows_rows_as_they_are(options: &Options) -> bool {
-    let Options { filter, orderby, select, skip, .. } = options;
+fn shows_rows_as_they_are(options: &QueryOptions) -> bool {
+    let QueryOptions { filter, orderby, select, skip, .. } = options;
     filter.is_none() && orderby.is_empty() && select.is_none() && skip.is_none()
 }
 
-fn page_rows<C: Collection>(options: &Options) -> usize {
+fn page_rows<C: Collection>(options: &QueryOptions) -> usize {
     options.top.unwrap_or(PAGE_ROWS).min(C::PAGE_ROWS_MAX)
 }
 
-fn matches<C: Collection>(collection: &C, row: &C::Row, options: &Options) -> bool {
+fn matches<C: Collection>(collection: &C, row: &C::Row, options: &QueryOptions) -> bool {
     options.filter.as_ref().is_none_or(|filter| filter.matches(&as_value(collection, row)))
 }
 

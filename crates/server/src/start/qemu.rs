@@ -5,11 +5,15 @@ use cloudpc_model::{Clock, Rng};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Machines, Options, StartError, fetcher};
+use super::{Machines, StartError, StartOptions, fetcher};
 use crate::images;
 
 /// The machines of a data directory; those that run already are found again.
-pub(super) fn machines(options: &Options, clock: &Arc<dyn Clock>, rng: &Arc<dyn Rng>) -> Result<Machines, StartError> {
+pub(super) fn machines(
+    options: &StartOptions,
+    clock: &Arc<dyn Clock>,
+    rng: &Arc<dyn Rng>,
+) -> Result<Machines, StartError> {
     let folder = options.data.join("qemu");
     let cannot_use = |source| StartError::File { path: folder.clone(), source };
     let settings = &options.config.qemu;

@@ -48,7 +48,7 @@ pub struct ActionView<'a> {
     undone_action_id: Option<Shown<ActionId>>,
     undo_until_date_time: Option<Time>,
     step: Option<&'a str>,
-    steps: Vec<Step<'a>>,
+    steps: Vec<StepView<'a>>,
     events: Vec<LogEvent>,
     attempts: usize,
     waits_for: Option<String>,
@@ -65,7 +65,7 @@ pub struct ActionView<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Step<'a> {
+struct StepView<'a> {
     name: &'a str,
     state: StepState,
     attempts: u32,
@@ -157,8 +157,8 @@ fn waits_for(row: &ActionRow) -> Option<String> {
     Some(format!("The next try of the step '{}' at {due_at}: {why}", step.name))
 }
 
-fn step(step: &StepRecord) -> Step<'_> {
-    Step {
+fn step(step: &StepRecord) -> StepView<'_> {
+    StepView {
         name: &step.name,
         state: step.state,
         attempts: step.attempts,

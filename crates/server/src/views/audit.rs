@@ -21,13 +21,13 @@ pub struct AuditEventView<'a> {
     activity_result: AuditResult,
     correlation_id: &'a str,
     category: &'static str,
-    actor: Actor<'a>,
-    resources: [Resource<'a>; 1],
+    actor: AuditActorView<'a>,
+    resources: [AuditResourceView<'a>; 1],
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Actor<'a> {
+struct AuditActorView<'a> {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     actor_type: Option<&'static str>,
     user_permissions: [(); 0],
@@ -44,17 +44,17 @@ struct Actor<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Resource<'a> {
+struct AuditResourceView<'a> {
     display_name: Option<&'a str>,
     resource_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_type: Option<&'a str>,
-    modified_properties: Vec<Property<'a>>,
+    modified_properties: Vec<AuditPropertyView<'a>>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Property<'a> {
+struct AuditPropertyView<'a> {
     display_name: &'a str,
     old_value: Option<&'a str>,
     new_value: &'a str,
@@ -74,7 +74,7 @@ pub fn audit_event(entry: &AuditEntry, version: Version) -> AuditEventView<'_> {
         activity_result: entry.result,
         correlation_id: &entry.request_id,
         category: "cloudPC",
-        actor: Actor {
+        actor: AuditActorView {
             actor_type: beta.then_some(match entry.actor.kind {
                 ActorKind::User => "itPro",
                 ActorKind::Application | ActorKind::System => "application",
@@ -90,7 +90,7 @@ pub fn audit_event(entry: &AuditEntry, version: Version) -> AuditEventView<'_> {
             remote_tenant_id: None,
             remote_user_id: None,
         },
-        resources: [Resource {
+        resources: [AuditResourceView {
             display_name: none_if_empty(&entry.resource.display_name),
             resource_id: &entry.resource.id,
             resource_type: beta.then_some(entry.resource.kind.name()),
@@ -99,6 +99,6 @@ pub fn audit_event(entry: &AuditEntry, version: Version) -> AuditEventView<'_> {
     }
 }
 
-fn property(change: &AuditChange) -> Property<'_> {
-    Property { display_name: &change.name, old_value: change.old.as_deref(), new_value: &change.new }
+fn property(change: &AuditChange) -> AuditPropertyView<'_> {
+    AuditPropertyView { display_name: &change.name, old_value: change.old.as_deref(), new_value: &change.new }
 }

@@ -2,7 +2,7 @@
 //! those of any outside issuer.
 
 use cloudpc_server::config::Config;
-use cloudpc_server::start::{AdminFile, DriverKind, Options, Server};
+use cloudpc_server::start::{AdminFile, DriverKind, Server, StartOptions};
 use http::StatusCode;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 async fn start(data: &TempDir, config: Config) -> Server {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let data = data.path().to_owned();
-    Server::start(Options {
+    Server::start(StartOptions {
         data,
         listen: Some(any),
         tls_listen: None,

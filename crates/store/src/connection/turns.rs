@@ -32,33 +32,33 @@ pub enum ReadCaller {
 
 /// What a read needs: one turn, or as many as it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) enum ReadKind {
     Read,
     Scan,
 }
 
 /// Whether a job is done or wants another turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum ReadProgress {
     Done,
     Again,
 }
 
-pub(super) type ReadJob = Box<dyn FnMut(&Connection) -> Progress + Send>;
+pub(super) type ReadJob = Box<dyn FnMut(&Connection) -> ReadProgress + Send>;
 
 /// The queue.
 #[derive(Default)]
 pub(super) struct Turns {
-    lines: Mutex<Lines>,
+    lines: Mutex<ReadQueues>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Lines {
+struct ReadQueues {
     /// Jobs by who waits for them; no line is empty.
-    queued: HashMap<(ReadCaller, Kind), VecDeque<Queued>>,
+    queued: HashMap<(ReadCaller, ReadKind), VecDeque<Queued>>,
     /// Whose turn it is, next first; each line once.
-    order: VecDeque<(ReadCaller, Kind)>,
+    order: VecDeque<(ReadCaller, ReadKind)>,
     running: HashMap<ReadCaller, usize>,
     scanning: usize,
     /// The places of each caller that has a job.
@@ -73,20 +73,20 @@ struct Queued {
 }
 
 /// A job that is taken out of the queue to be run.
-pub(super) struct Turn {
-    line: (ReadCaller, Kind),
+pub(super) struct ReadTurn {
+    line: (ReadCaller, ReadKind),
     queued: Queued,
 }
 
-impl Turn {
-    pub(super) fn run(&mut self, connection: &Connection) -> Progress {
+impl ReadTurn {
+    pub(super) fn run(&mut self, connection: &Connection) -> ReadProgress {
         (self.queued.job)(connection)
     }
 }
 
 impl Turns {
     /// Queues a job, once its caller has a place.
-    pub(super) async fn push(&self, caller: ReadCaller, kind: Kind, job: ReadJob) -> Result<(), StoreError> {
+    pub(super) async fn push(&self, caller: ReadCaller, kind: ReadKind, job: ReadJob) -> Result<(), StoreError> {
         let places = {
             let mut lines = self.lock();
             let places = lines.places.entry(caller);
@@ -104,7 +104,7 @@ impl Turns {
     }
 
     /// Waits for the next job whose turn it is; none when the queue is closed and empty.
-    pub(super) fn take(&self) -> Option<Turn> {
+    pub(super) fn take(&self) -> Option<ReadTurn> {
         let mut lines = self.lock();
         loop {
             if let Some(turn) = lines.take() {
@@ -119,7 +119,7 @@ impl Turns {
 
     /// Ends a turn. A job that wants another one is the first of its line again, so that a caller's
     /// jobs end one after the other.
-    pub(super) fn give_back(&self, turn: Turn, progress: Progress) {
+    pub(super) fn give_back(&self, turn: ReadTurn, progress: ReadProgress) {
         self.lock().give_back(turn, progress);
         // What may run now may be more than one job, and threads may wait because the queue is
         // closed.
@@ -132,13 +132,13 @@ impl Turns {
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lines> {
+    fn lock(&self) -> MutexGuard<'_, ReadQueues> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Lines {
-    fn queue(&mut self, line: (ReadCaller, Kind), queued: Queued) {
+impl ReadQueues {
+    fn queue(&mut self, line: (ReadCaller, ReadKind), queued: Queued) {
         let jobs = self.queued.entry(line).or_default();
         if jobs.is_empty() {
             self.order.push_back(line);
@@ -146,7 +146,7 @@ impl Lines {
         jobs.push_back(queued);
     }
 
-    fn take(&mut self) -> Option<Turn> {
+    fn take(&mut self) -> Option<ReadTurn> {
         let next = self.order.iter().position(|line| self.may_run(*line))?;
         let line = self.order.remove(next)?;
         let jobs = self.queued.get_mut(&line)?;
@@ -157,18 +157,18 @@ impl Lines {
             self.order.push_back(line);
         }
         *self.running.entry(line.0).or_default() += 1;
-        self.scanning += usize::from(line.1 == Kind::Scan);
-        Some(Turn { line, queued })
+        self.scanning += usize::from(line.1 == ReadKind::Scan);
+        Some(ReadTurn { line, queued })
     }
 
-    fn may_run(&self, (caller, kind): (ReadCaller, Kind)) -> bool {
+    fn may_run(&self, (caller, kind): (ReadCaller, ReadKind)) -> bool {
         let running = self.running.get(&caller).copied().unwrap_or_default();
-        running < READERS_PER_CALLER_MAX && (kind == Kind::Read || self.scanning < SCANNERS_MAX)
+        running < READERS_PER_CALLER_MAX && (kind == ReadKind::Read || self.scanning < SCANNERS_MAX)
     }
 
-    fn give_back(&mut self, turn: Turn, progress: Progress) {
-        let Turn { line, queued } = turn;
-        self.scanning -= usize::from(line.1 == Kind::Scan);
+    fn give_back(&mut self, turn: ReadTurn, progress: ReadProgress) {
+        let ReadTurn { line, queued } = turn;
+        self.scanning -= usize::from(line.1 == ReadKind::Scan);
         if let Some(running) = self.running.get_mut(&line.0) {
             *running -= 1;
             if *running == 0 {
@@ -176,14 +176,14 @@ impl Lines {
             }
         }
         match progress {
-            Progress::Again => {
+            ReadProgress::Again => {
                 let jobs = self.queued.entry(line).or_default();
                 if jobs.is_empty() {
                     self.order.push_back(line);
                 }
                 jobs.push_front(queued);
             }
-            Progress::Done => {
+            ReadProgress::Done => {
                 drop(queued);
                 // Nobody else holds or waits for a place.
                 if self.places.get(&line.0).is_some_and(|places| Arc::strong_count(places) == 1) {
@@ -205,12 +205,12 @@ mod tests {
     }
 
     /// Whether a push ends at once.
-    fn push(turns: &Turns, caller: ReadCaller, kind: Kind) -> bool {
-        let mut push = Box::pin(turns.push(caller, kind, Box::new(|_| Progress::Done)));
+    fn push(turns: &Turns, caller: ReadCaller, kind: ReadKind) -> bool {
+        let mut push = Box::pin(turns.push(caller, kind, Box::new(|_| ReadProgress::Done)));
         push.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
-    fn next(turns: &Turns) -> Option<Turn> {
+    fn next(turns: &Turns) -> Option<ReadTurn> {
         turns.lock().take()
     }
 
@@ -218,13 +218,13 @@ mod tests {
     fn callers_take_turns_however_much_one_asks_for() {
         let turns = Turns::default();
         for _ in 0..5 {
-            assert!(push(&turns, caller(1), Kind::Read));
+            assert!(push(&turns, caller(1), ReadKind::Read));
         }
-        assert!(push(&turns, caller(2), Kind::Read));
+        assert!(push(&turns, caller(2), ReadKind::Read));
         let mut order = Vec::new();
         while let Some(turn) = next(&turns) {
             order.push(turn.line.0);
-            turns.give_back(turn, Progress::Done);
+            turns.give_back(turn, ReadProgress::Done);
         }
         let (one, two) = (caller(1), caller(2));
         assert_eq!(order, [one, two, one, one, one, one]);
@@ -234,14 +234,14 @@ mod tests {
     fn one_caller_leaves_a_reader_to_the_others() {
         let turns = Turns::default();
         for _ in 0..READERS {
-            push(&turns, caller(1), Kind::Read);
+            push(&turns, caller(1), ReadKind::Read);
         }
         let held: Vec<_> = std::iter::from_fn(|| next(&turns)).collect();
         assert_eq!(held.len(), READERS_PER_CALLER_MAX);
-        push(&turns, caller(2), Kind::Read);
+        push(&turns, caller(2), ReadKind::Read);
         assert_eq!(next(&turns).unwrap().line.0, caller(2));
         for turn in held {
-            turns.give_back(turn, Progress::Done);
+            turns.give_back(turn, ReadProgress::Done);
         }
         assert_eq!(next(&turns).unwrap().line.0, caller(1));
     }
@@ -250,17 +250,17 @@ mod tests {
     fn scans_leave_readers_to_reads_and_take_turns_themselves() {
         let turns = Turns::default();
         for number in 1..=3 {
-            push(&turns, caller(number), Kind::Scan);
+            push(&turns, caller(number), ReadKind::Scan);
         }
         let (first, second) = (next(&turns).unwrap(), next(&turns).unwrap());
         assert_eq!((first.line.0, second.line.0), (caller(1), caller(2)));
         assert!(next(&turns).is_none(), "{SCANNERS_MAX} scans run at a time");
-        push(&turns, caller(1), Kind::Read);
-        assert_eq!(next(&turns).unwrap().line, (caller(1), Kind::Read), "a read passes scans that wait");
+        push(&turns, caller(1), ReadKind::Read);
+        assert_eq!(next(&turns).unwrap().line, (caller(1), ReadKind::Read), "a read passes scans that wait");
         // One that is not done waits behind the others.
-        turns.give_back(first, Progress::Again);
+        turns.give_back(first, ReadProgress::Again);
         assert_eq!(next(&turns).unwrap().line.0, caller(3));
-        turns.give_back(second, Progress::Done);
+        turns.give_back(second, ReadProgress::Done);
         assert_eq!(next(&turns).unwrap().line.0, caller(1));
     }
 
@@ -268,13 +268,13 @@ mod tests {
     fn a_caller_has_so_many_places_and_nothing_is_kept_of_one_that_has_gone() {
         let turns = Turns::default();
         for _ in 0..READS_PER_CALLER_MAX {
-            assert!(push(&turns, caller(1), Kind::Read));
+            assert!(push(&turns, caller(1), ReadKind::Read));
         }
-        assert!(!push(&turns, caller(1), Kind::Read), "it waits outside");
-        assert!(push(&turns, caller(2), Kind::Read), "another does not");
+        assert!(!push(&turns, caller(1), ReadKind::Read), "it waits outside");
+        assert!(push(&turns, caller(2), ReadKind::Read), "another does not");
         turns.close();
         while let Some(turn) = turns.take() {
-            turns.give_back(turn, Progress::Done);
+            turns.give_back(turn, ReadProgress::Done);
         }
         let lines = turns.lock();
         assert!(lines.places.is_empty() && lines.running.is_empty() && lines.queued.is_empty() && lines.scanning == 0);

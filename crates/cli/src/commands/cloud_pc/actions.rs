@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::commands::Session;
 use crate::commands::cloud_pc::{ACTION_COLUMNS, CLOUD_PCS, find};
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::{Column, Format, print, text, time};
 
 const EXAMPLES: &str = "\
@@ -39,7 +39,7 @@ pub struct Actions {
 }
 
 impl Actions {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let found = find(session, &self.cloud_pc).await?;
         let path = format!("{CLOUD_PCS}/{}/cloudpc.actions", found.id);
         let Some(number) = self.action else {

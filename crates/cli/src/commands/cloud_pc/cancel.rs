@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::commands::Session;
 use crate::commands::cloud_pc::{CLOUD_PCS, actions_of, find};
-use crate::failure::{Exit, Failure};
+use crate::failure::{CommandError, ExitStatus};
 use crate::output::{tell, text};
 
 const EXAMPLES: &str = "\
@@ -28,7 +28,7 @@ pub struct Cancel {
 }
 
 impl Cancel {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let found = find(session, &self.cloud_pc).await?;
         let number = match self.action {
             Some(number) => number.to_string(),
@@ -42,19 +42,19 @@ impl Cancel {
 }
 
 /// The number of the only open action.
-fn only_open(name: &str, actions: &[Value]) -> Result<String, Failure> {
+fn only_open(name: &str, actions: &[Value]) -> Result<String, CommandError> {
     let open: Vec<_> =
         actions.iter().filter(|action| matches!(text(action, "state").as_str(), "pending" | "running")).collect();
     match open.as_slice() {
         [one] => Ok(text(one, "id")),
-        [] => Err(Failure::new(Exit::NotFound, format!("No action is in progress on {name}."))),
+        [] => Err(CommandError::new(ExitStatus::NotFound, format!("No action is in progress on {name}."))),
         several => {
             let line = |action: &&Value| {
                 format!("\n  {}  {}  {}", text(action, "id"), text(action, "kind"), text(action, "state"))
             };
             let lines: String = several.iter().map(line).collect();
-            Err(Failure::new(
-                Exit::Usage,
+            Err(CommandError::new(
+                ExitStatus::Usage,
                 format!("{} actions are in progress on {name}. Specify one:{lines}", several.len()),
             ))
         }

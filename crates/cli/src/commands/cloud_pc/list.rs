@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::commands::Session;
 use crate::commands::cloud_pc::CLOUD_PCS;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::{Column, tell, text};
 
 const EXAMPLES: &str = "\
@@ -35,7 +35,7 @@ pub struct List {
 }
 
 impl List {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let query: Vec<_> = self.filter.iter().map(|filter| ("$filter", filter.as_str())).collect();
         let mut rows = session.connection.rows(CLOUD_PCS, &query, self.top).await?;
         rows.sort_by_cached_key(|row| text(row, "displayName"));

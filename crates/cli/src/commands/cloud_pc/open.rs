@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::commands::Session;
 use crate::commands::cloud_pc::{CLOUD_PCS, find};
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::{Format, print, tell, text};
 
 const EXAMPLES: &str = "\
@@ -27,7 +27,7 @@ pub struct Open {
 }
 
 impl Open {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let found = find(session, &self.cloud_pc).await?;
         let path = format!("{CLOUD_PCS}/{}/retrieveCloudPcLaunchDetail", found.id);
         let detail = session.connection.get(&path).await?;

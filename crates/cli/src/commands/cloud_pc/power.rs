@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::commands::Session;
 use crate::commands::cloud_pc::Request;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,7 +37,7 @@ pub struct Off {
 }
 
 impl Command {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         match self {
             Self::On(on) => on.request.make(session, "powerOn", &Value::Null).await,
             Self::Off(off) => off.request.make(session, "powerOff", &Value::Null).await,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::commands::Session;
 use crate::commands::cloud_pc::Request;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,7 +31,7 @@ pub struct Reprovision {
 }
 
 impl Reprovision {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let mut body = Map::new();
         body.extend(self.os.map(|os| ("osVersion".to_owned(), Value::String(os))));
         body.extend(self.account.map(|account| ("userAccountType".to_owned(), Value::String(account))));

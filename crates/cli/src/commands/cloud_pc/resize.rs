@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::commands::Session;
 use crate::commands::cloud_pc::{Request, is_guid};
-use crate::failure::{Exit, Failure};
+use crate::failure::{CommandError, ExitStatus};
 use crate::output::text;
 
 const SERVICE_PLANS: &str = "/beta/deviceManagement/virtualEndpoint/servicePlans";
@@ -27,13 +27,13 @@ pub struct Resize {
 }
 
 impl Resize {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let plan = find_service_plan(session, &self.service_plan).await?;
         self.request.make(session, "resize", &json!({ "targetServicePlanId": plan })).await
     }
 }
 
-async fn find_service_plan(session: &Session, name: &str) -> Result<String, Failure> {
+async fn find_service_plan(session: &Session, name: &str) -> Result<String, CommandError> {
     if is_guid(name) {
         return Ok(name.to_owned());
     }
@@ -41,6 +41,6 @@ async fn find_service_plan(session: &Session, name: &str) -> Result<String, Fail
     let found = plans.iter().find(|plan| text(plan, "displayName") == name);
     found.map(|plan| text(plan, "id")).ok_or_else(|| {
         let names: String = plans.iter().map(|plan| format!("\n  {}", text(plan, "displayName"))).collect();
-        Failure::new(Exit::NotFound, format!("No service plan is named '{name}'. Available plans:{names}"))
+        CommandError::new(ExitStatus::NotFound, format!("No service plan is named '{name}'. Available plans:{names}"))
     })
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::commands::Session;
 use crate::commands::cloud_pc::{CLOUD_PCS, find};
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::{Column, text, time};
 
 const EXAMPLES: &str = "\
@@ -33,7 +33,7 @@ pub struct Results {
 }
 
 impl Results {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let found = find(session, &self.cloud_pc).await?;
         let path = format!("{CLOUD_PCS}/{}/retrieveCloudPCRemoteActionResults", found.id);
         let rows = session.connection.rows(&path, &[], self.top).await?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::commands::Session;
 use crate::commands::cloud_pc::{CLOUD_PCS, find};
-use crate::failure::{Exit, Failure};
+use crate::failure::{CommandError, ExitStatus};
 use crate::output::tell;
 
 const EXAMPLES: &str = "\
@@ -28,12 +28,12 @@ pub struct Screenshot {
 }
 
 impl Screenshot {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let file = self.file.unwrap_or_else(|| format!("{}.png", self.cloud_pc.replace('/', "_")).into());
         let to_standard_output = file == Path::new("-");
         if to_standard_output && std::io::stdout().is_terminal() {
-            return Err(Failure::new(
-                Exit::Usage,
+            return Err(CommandError::new(
+                ExitStatus::Usage,
                 "Standard output is a terminal. Name a file, or pipe the picture to a program.",
             ));
         }
@@ -43,7 +43,7 @@ impl Screenshot {
             true => std::io::stdout().lock().write_all(&picture),
             false => std::fs::write(&file, &picture),
         };
-        written.map_err(|error| Failure::local(format!("Cannot write {}: {error}.", file.display())))?;
+        written.map_err(|error| CommandError::local(format!("Cannot write {}: {error}.", file.display())))?;
         if !to_standard_output {
             tell(&format!("Saved the screen of {} to {}.", found.name, file.display()));
         }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::commands::Session;
 use crate::commands::cloud_pc::{CLOUD_PCS, find};
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::tell;
 
 const EXAMPLES: &str = "\
@@ -28,7 +28,7 @@ pub struct Settle {
 }
 
 impl Settle {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let found = find(session, &self.cloud_pc).await?;
         let path = format!("{CLOUD_PCS}/{}/cloudpc.actions/{}/cloudpc.settle", found.id, self.action);
         session.connection.post(&path, &Value::Null).await?;

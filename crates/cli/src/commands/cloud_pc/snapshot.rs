@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::commands::Session;
 use crate::commands::cloud_pc::{CLOUD_PCS, Request, find};
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::{Column, text, time};
 
 const EXAMPLES: &str = "\
@@ -47,7 +47,7 @@ pub struct List {
 }
 
 impl Command {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         match self {
             Self::Create(create) => create.request.make(session, "createSnapshot", &Value::Null).await,
             Self::List(list) => {

@@ -4,9 +4,9 @@ use clap::Args;
 use cloudpc_server::images::Images;
 use std::path::Path;
 
-use super::gallery::{Entry, Gallery};
+use super::gallery::{Gallery, GalleryEntry};
 use super::image_id;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CommandError, ExitStatus};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,26 +24,26 @@ pub struct Add {
     #[arg(value_name = "ID")]
     id: String,
     #[command(flatten)]
-    entry: Entry,
+    entry: GalleryEntry,
     /// Disk size in GiB [default: that of the image on this host]
     #[arg(long, value_name = "GIB")]
     size: Option<u32>,
 }
 
 impl Add {
-    pub async fn run(self, images: Images, data: &Path) -> Result<(), Failure> {
+    pub async fn run(self, images: Images, data: &Path) -> Result<(), CommandError> {
         let id = image_id(&self.id)?;
         let gallery = Gallery::of(data).await?.ok_or_else(|| {
             let message = format!(
                 "No service is running on {}. Start it with `cloudpc serve`, or pass another data directory with --data.",
                 data.display()
             );
-            Failure::new(Exit::Unreachable, message)
+            CommandError::new(ExitStatus::Unreachable, message)
         })?;
-        let on_host = images.look(&id).map_err(|error| Failure::local(format!("Cannot read {id}: {error}.")))?;
+        let on_host = images.look(&id).map_err(|error| CommandError::local(format!("Cannot read {id}: {error}.")))?;
         let size_gib = self.size.or_else(|| on_host.map(|found| found.size_gib)).ok_or_else(|| {
-            Failure::new(
-                Exit::NotFound,
+            CommandError::new(
+                ExitStatus::NotFound,
                 format!(
                     "{} has no image '{id}'. Build or import it, or pass --size if machines are simulated.",
                     data.display()

@@ -1,12 +1,12 @@
 //! `cloudpc image build`
 
 use clap::{Args, ValueEnum};
-use cloudpc_server::images::{Images, Recipe};
+use cloudpc_server::images::{ImageRecipe, Images};
 use std::path::Path;
 
-use super::gallery::{self, Entry};
+use super::gallery::{self, GalleryEntry};
 use super::image_id;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::print;
 
 const EXAMPLES: &str = "\
@@ -24,16 +24,16 @@ Examples:
 pub struct Build {
     /// What to build
     #[arg(value_enum)]
-    kind: Kind,
+    kind: ImageKind,
     /// Image id [default: cloudpc_linux_test or cloudpc_linux_desktop]
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     #[command(flatten)]
-    entry: Entry,
+    entry: GalleryEntry,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Kind {
+enum ImageKind {
     /// A small Linux without a desktop that boots in three seconds
     Test,
     /// The same with a window manager, a terminal and a clock
@@ -41,16 +41,16 @@ enum Kind {
 }
 
 impl Build {
-    pub async fn run(self, images: Images, data: &Path) -> Result<(), Failure> {
+    pub async fn run(self, images: Images, data: &Path) -> Result<(), CommandError> {
         let (recipe, id, called) = match self.kind {
-            Kind::Test => (Recipe::Test, "cloudpc_linux_test", "Linux, small, without a desktop"),
-            Kind::Desktop => (Recipe::Desktop, "cloudpc_linux_desktop", "Linux, small, with a desktop"),
+            ImageKind::Test => (ImageRecipe::Test, "cloudpc_linux_test", "Linux, small, without a desktop"),
+            ImageKind::Desktop => (ImageRecipe::Desktop, "cloudpc_linux_desktop", "Linux, small, with a desktop"),
         };
         let id = image_id(self.id.as_deref().unwrap_or(id))?;
         let name = id.clone();
         let work = move |images: &Images, progress: &mut dyn FnMut(_)| images.build(recipe, &name, progress);
         let built = super::make(images.clone(), work).await;
-        built.map_err(|error| Failure::local(format!("Building the image failed: {error}")))?;
+        built.map_err(|error| CommandError::local(format!("Building the image failed: {error}")))?;
         gallery::enter(data, &images, &id, called, self.entry).await?;
         print(&format!("{id}\n"))
     }

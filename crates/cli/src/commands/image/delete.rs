@@ -5,7 +5,7 @@ use cloudpc_server::images::{ImageId, Images};
 use std::path::Path;
 
 use super::gallery::Gallery;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CommandError, ExitStatus};
 use crate::output::tell;
 
 /// Delete an image from the gallery of the running service and from this host
@@ -21,7 +21,7 @@ pub struct Delete {
 }
 
 impl Delete {
-    pub async fn run(self, images: Images, data: &Path) -> Result<(), Failure> {
+    pub async fn run(self, images: Images, data: &Path) -> Result<(), CommandError> {
         let id = ImageId(self.id);
         let in_gallery = match Gallery::of(data).await? {
             Some(gallery) => gallery.remove(&id).await?,
@@ -30,16 +30,18 @@ impl Delete {
                     "Cannot tell whether Cloud PCs use {id}: the service on {} is not running. Start it first.",
                     data.display()
                 );
-                return Err(Failure::new(Exit::Unreachable, message));
+                return Err(CommandError::new(ExitStatus::Unreachable, message));
             }
             None => false,
         };
         let on_host = images.has(&id);
         if !in_gallery && !on_host {
             let message = format!("No image has the id '{id}'. Run `cloudpc image list` to see all images.");
-            return Err(Failure::new(Exit::NotFound, message));
+            return Err(CommandError::new(ExitStatus::NotFound, message));
         }
-        images.remove(&id).map_err(|error| Failure::local(format!("Cannot remove the files of {id}: {error}.")))?;
+        images
+            .remove(&id)
+            .map_err(|error| CommandError::local(format!("Cannot remove the files of {id}: {error}.")))?;
         tell(&format!("Deleted image {id}."));
         Ok(())
     }

@@ -5,8 +5,8 @@ use cloudpc_server::images::{ImageId, Images, OsVersion};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-use crate::connection::Connection;
-use crate::failure::{Exit, Failure};
+use crate::connection::ServiceConnection;
+use crate::failure::{CommandError, ExitStatus};
 use crate::output::{tell, text};
 
 /// Path of the gallery.
@@ -14,7 +14,7 @@ const GALLERY: &str = "/beta/deviceManagement/virtualEndpoint/galleryImages";
 
 /// Gallery properties of an image.
 #[derive(Clone, Debug, Args)]
-pub struct Entry {
+pub struct GalleryEntry {
     /// Display name [default: the current one, or the id]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -25,35 +25,41 @@ pub struct Entry {
 }
 
 /// The gallery of a running service.
-pub struct Gallery(Connection);
+pub struct Gallery(ServiceConnection);
 
 impl Gallery {
     /// Connects to the service on a data directory; none if no service runs there.
-    pub async fn of(data: &Path) -> Result<Option<Self>, Failure> {
-        match Connection::open(Some(data.to_owned())).await {
+    pub async fn of(data: &Path) -> Result<Option<Self>, CommandError> {
+        match ServiceConnection::open(Some(data.to_owned())).await {
             Ok(connection) => Ok(Some(Self(connection))),
-            Err(failure) if failure.exit == Exit::Unreachable => Ok(None),
+            Err(failure) if failure.exit == ExitStatus::Unreachable => Ok(None),
             Err(failure) => Err(failure),
         }
     }
 
     /// All images, sorted by id.
-    pub async fn images(&self) -> Result<Vec<Value>, Failure> {
+    pub async fn images(&self) -> Result<Vec<Value>, CommandError> {
         self.0.rows(GALLERY, &[], None).await
     }
 
     /// Deletes an image. Returns whether it existed.
-    pub async fn remove(&self, id: &ImageId) -> Result<bool, Failure> {
+    pub async fn remove(&self, id: &ImageId) -> Result<bool, CommandError> {
         match self.0.delete(&format!("{GALLERY}/{id}")).await {
             Ok(()) => Ok(true),
-            Err(failure) if failure.exit == Exit::NotFound => Ok(false),
+            Err(failure) if failure.exit == ExitStatus::NotFound => Ok(false),
             Err(failure) => Err(failure),
         }
     }
 
     /// Adds or updates an image and prints how to use it. `default_name` is its display name unless
     /// the entry has one.
-    pub async fn put(&self, id: &ImageId, default_name: &str, entry: Entry, size_gib: u32) -> Result<(), Failure> {
+    pub async fn put(
+        &self,
+        id: &ImageId,
+        default_name: &str,
+        entry: GalleryEntry,
+        size_gib: u32,
+    ) -> Result<(), CommandError> {
         let system = |name: &str| name.parse::<OsVersion>().ok().map(OsVersion::number);
         let number = entry.os_version.as_deref().and_then(system);
         let mut properties = Map::from_iter([("sizeInGB".to_owned(), json!(size_gib))]);
@@ -102,8 +108,8 @@ pub async fn enter(
     images: &Images,
     id: &ImageId,
     default_name: &str,
-    entry: Entry,
-) -> Result<(), Failure> {
+    entry: GalleryEntry,
+) -> Result<(), CommandError> {
     let Some(gallery) = Gallery::of(data).await? else {
         tell(&format!(
             "{id} is on this host but in no gallery: no service is running on {}. Add it later with `cloudpc image add {id}`, or name it in a scenario.",
@@ -113,7 +119,7 @@ pub async fn enter(
     };
     let size_gib = images.look(id).ok().flatten().map_or(1, |found| found.size_gib);
     gallery.put(id, default_name, entry, size_gib).await.map_err(|failure| {
-        Failure::new(failure.exit, format!("{id} is on this host but was not added to the gallery: {failure}"))
+        CommandError::new(failure.exit, format!("{id} is on this host but was not added to the gallery: {failure}"))
     })
 }
 

@@ -7,9 +7,9 @@ use cloudpc_server::images::{
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::gallery::{self, Entry};
+use super::gallery::{self, GalleryEntry};
 use super::image_id;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::print;
 use crate::signals::Signals;
 use crate::wait::spinner;
@@ -52,7 +52,7 @@ pub struct Import {
     #[arg(long, value_name = "SECONDS", requires = "check", default_value_t = TRIAL_TIME_MAX.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
     check_time: u64,
     #[command(flatten)]
-    entry: Entry,
+    entry: GalleryEntry,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -76,7 +76,7 @@ enum AgentDownload {
 }
 
 impl Import {
-    pub async fn run(self, images: Images, data: &Path) -> Result<(), Failure> {
+    pub async fn run(self, images: Images, data: &Path) -> Result<(), CommandError> {
         let named = || self.file.file_stem().map(|name| name.to_string_lossy().into_owned());
         let id = image_id(&self.id.clone().or_else(named).unwrap_or_default())?;
         let os = match self.os {
@@ -93,7 +93,7 @@ impl Import {
         };
         let (disk, name) = (Disk { file: self.file.clone(), os, firmware, downloads }, id.clone());
         let imported = super::make(images.clone(), move |images, progress| images.import(&disk, &name, progress)).await;
-        imported.map_err(|error| Failure::local(format!("Importing {} failed: {error}.", self.file.display())))?;
+        imported.map_err(|error| CommandError::local(format!("Importing {} failed: {error}.", self.file.display())))?;
         if self.check {
             check(data, &id, os, Duration::from_secs(self.check_time)).await?;
         }
@@ -103,16 +103,19 @@ impl Import {
 }
 
 /// Fails if the guest agent of an image does not answer, and saves a screenshot.
-async fn check(data: &Path, id: &ImageId, os: GuestOs, time_max: Duration) -> Result<(), Failure> {
+async fn check(data: &Path, id: &ImageId, os: GuestOs, time_max: Duration) -> Result<(), CommandError> {
     let mut signals = Signals::new()?;
     let spinner = spinner(&format!("Booting a machine from {id}; waiting for its guest agent"));
     let tried = images::try_out(data, id, time_max, signals.next()).await;
     spinner.finish_and_clear();
-    let tried = tried.map_err(|error| Failure::local(format!("Imported {id}, but could not boot it: {error}.")))?;
+    let tried =
+        tried.map_err(|error| CommandError::local(format!("Imported {id}, but could not boot it: {error}.")))?;
     let screen = match tried {
         Trial::Good => return Ok(()),
         Trial::CutShort => {
-            return Err(Failure::local(format!("Imported {id}. The check was interrupted; its machine is removed.")));
+            return Err(CommandError::local(format!(
+                "Imported {id}. The check was interrupted; its machine is removed."
+            )));
         }
         Trial::Silent { screen } => screen,
     };
@@ -130,5 +133,5 @@ async fn check(data: &Path, id: &ImageId, os: GuestOs, time_max: Duration) -> Re
     {
         problem += &format!(" Its last screen is in {}.", picture.display());
     }
-    Err(Failure::local(problem))
+    Err(CommandError::local(problem))
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::gallery::{Gallery, system};
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::{Column, Format, tell, text};
 
 const COLUMNS: &[Column] = &[
@@ -26,8 +26,8 @@ const COLUMNS: &[Column] = &[
 pub struct List {}
 
 impl List {
-    pub async fn run(self, images: Images, data: &Path, format: Format) -> Result<(), Failure> {
-        let unreadable = |error| Failure::local(format!("Cannot read the images of {}: {error}.", data.display()));
+    pub async fn run(self, images: Images, data: &Path, format: Format) -> Result<(), CommandError> {
+        let unreadable = |error| CommandError::local(format!("Cannot read the images of {}: {error}.", data.display()));
         let mut rows = BTreeMap::new();
         for id in images.list().map_err(unreadable)? {
             if let Some(found) = images.look(&id).map_err(unreadable)? {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::commands::Session;
 use crate::commands::partner::find;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::tell;
 
 const EXAMPLES: &str = "\
@@ -29,7 +29,7 @@ pub struct Allow {
 }
 
 impl Allow {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let path = format!("{}/cloudpc.allowUrls", find(session, &self.partner).await?);
         session.connection.post(&path, &json!({ "urls": self.urls })).await?;
         tell("Replaced the allowed URLs.");

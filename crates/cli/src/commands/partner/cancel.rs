@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::commands::Session;
 use crate::commands::partner::find;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::{tell, text};
 
 const EXAMPLES: &str = "\
@@ -25,7 +25,7 @@ pub struct Cancel {
 }
 
 impl Cancel {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let partner = find(session, &self.partner).await?;
         let path = format!("{partner}/cloudpc.activities/{}/cloudpc.cancel", self.activity);
         let answer = session.connection.post(&path, &Value::Null).await?;

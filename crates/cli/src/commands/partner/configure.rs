@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::commands::Session;
 use crate::commands::partner::{COLUMNS, find};
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,7 +45,7 @@ pub struct Configure {
 }
 
 impl Configure {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let path = find(session, &self.partner).await?;
         if self.connect || self.disconnect {
             session.connection.patch(&path, &json!({ "enableConnection": self.connect })).await?;

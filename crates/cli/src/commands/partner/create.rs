@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::commands::Session;
 use crate::commands::partner::{COLUMNS, PARTNERS};
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,7 +25,7 @@ pub struct Create {
 }
 
 impl Create {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let body = json!({ "partnerId": self.partner_id, "enableConnection": !self.disconnected });
         session.format.row(&session.connection.post(PARTNERS, &body).await?, COLUMNS)
     }

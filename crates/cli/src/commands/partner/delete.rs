@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::commands::Session;
 use crate::commands::partner::find;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::tell;
 
 /// Delete a partner; its deployment results and reports are kept
@@ -17,7 +17,7 @@ pub struct Delete {
 }
 
 impl Delete {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         session.connection.delete(&find(session, &self.partner).await?).await?;
         tell(&format!("Deleted partner {}.", self.partner));
         Ok(())

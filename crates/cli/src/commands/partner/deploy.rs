@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::commands::partner::{find, show};
 use crate::commands::{Session, cloud_pc};
-use crate::failure::{Exit, Failure};
+use crate::failure::{CommandError, ExitStatus};
 use crate::output::{Column, tell, text};
 use crate::wait;
 
@@ -33,7 +33,7 @@ pub struct Deploy {
 }
 
 impl Deploy {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let partner = find(session, &self.partner).await?;
         let mut ids = Vec::new();
         for name in &self.cloud_pcs {
@@ -43,8 +43,8 @@ impl Deploy {
         let accepted = session.connection.post(&format!("{partner}/deployAgent"), &body).await?;
         let activity = text(&accepted, "value");
         if activity.is_empty() {
-            return Err(Failure::new(
-                Exit::Unreachable,
+            return Err(CommandError::new(
+                ExitStatus::Unreachable,
                 "The service accepted the deployment but returned no activity id.",
             ));
         }
@@ -64,10 +64,10 @@ impl Deploy {
 }
 
 /// Fails if any deployment did not succeed.
-fn judge(results: &[Value]) -> Result<(), Failure> {
+fn judge(results: &[Value]) -> Result<(), CommandError> {
     match results.iter().filter(|result| text(result, "state") != "succeeded").count() {
         0 => Ok(()),
-        bad => Err(Failure::local(format!("{bad} of {} deployments did not succeed.", results.len()))),
+        bad => Err(CommandError::local(format!("{bad} of {} deployments did not succeed.", results.len()))),
     }
 }
 

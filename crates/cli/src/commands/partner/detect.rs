@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::commands::Session;
 use crate::commands::partner::find;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::tell;
 
 const EXAMPLES: &str = "\
@@ -33,7 +33,7 @@ pub struct Detect {
 }
 
 impl Detect {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let path = format!("{}/cloudpc.setDetection", find(session, &self.partner).await?);
         session.connection.post(&path, &json!({ "command": self.command.unwrap_or_default() })).await?;
         match self.none {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::commands::Session;
 use crate::commands::partner::{COLUMNS, find};
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 /// Send a heartbeat for a partner, which marks its connection as healthy
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let path = find(session, &self.partner).await?;
         session.connection.post(&format!("{path}/cloudpc.heartbeat"), &Value::Null).await?;
         session.format.row(&session.connection.get(&path).await?, COLUMNS)

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::commands::Session;
 use crate::commands::partner::{COLUMNS, PARTNERS};
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 /// List the partners
 #[derive(Debug, Args)]
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 pub struct List {}
 
 impl List {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         session.format.rows(&session.connection.rows(PARTNERS, &[], None).await?, COLUMNS)
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::commands::Session;
 use crate::commands::partner::find;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::{Column, text, time};
 
 const EXAMPLES: &str = "\
@@ -38,7 +38,7 @@ pub struct Reports {
 }
 
 impl Reports {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let path = format!("{}/retrieveActionReports", find(session, &self.partner).await?);
         session.format.rows(&session.connection.rows(&path, &[], self.top).await?, COLUMNS)
     }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::commands::partner::{find, show};
 use crate::commands::{Session, cloud_pc};
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,7 +33,7 @@ pub struct Results {
 }
 
 impl Results {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let partner = find(session, &self.partner).await?;
         let cloud_pc = match &self.cloud_pc {
             Some(name) => cloud_pc::find(session, name).await?.id,

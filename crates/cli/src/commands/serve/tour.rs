@@ -7,8 +7,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::commands::cloud_pc::CLOUD_PCS;
-use crate::connection::{Connection, DATA_DEFAULT};
-use crate::failure::Failure;
+use crate::connection::{DATA_DEFAULT, ServiceConnection};
+use crate::failure::CommandError;
 use crate::output::text;
 
 /// How many machines the tour deploys to.
@@ -34,20 +34,20 @@ pub fn addresses(server: &Server, data: &Path) -> String {
 }
 
 /// Reads the passwords that the first start generated; none if it generated none.
-fn passwords(data: &Path) -> Result<Vec<GeneratedPassword>, Failure> {
+fn passwords(data: &Path) -> Result<Vec<GeneratedPassword>, CommandError> {
     let path = data.join(PASSWORDS_FILE);
     match std::fs::read(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(Failure::local(format!("Cannot read {}: {error}.", path.display()))),
+        Err(error) => Err(CommandError::local(format!("Cannot read {}: {error}.", path.display()))),
         Ok(text) => serde_json::from_slice(&text)
-            .map_err(|error| Failure::local(format!("{} is invalid: {error}.", path.display()))),
+            .map_err(|error| CommandError::local(format!("{} is invalid: {error}.", path.display()))),
     }
 }
 
 /// Commands to paste, for the machines and the partner that are there. Of machines with screens the
 /// last one has a desktop.
-pub async fn tour(data: &Path, have_screens: bool) -> Result<String, Failure> {
-    let connection = Connection::open(Some(data.to_owned())).await?;
+pub async fn tour(data: &Path, have_screens: bool) -> Result<String, CommandError> {
+    let connection = ServiceConnection::open(Some(data.to_owned())).await?;
     let machines = connection.rows(CLOUD_PCS, &[("$filter", "startsWith(displayName,'desk-')")], None).await?;
     let partners = connection.rows("/beta/deviceManagement/virtualEndpoint/externalPartners", &[], Some(1)).await?;
     let mut names: Vec<_> = machines.iter().map(|row| text(row, "displayName")).collect();

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::commands::Session;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::{Column, text, time};
 
 const CLOCK: &str = "/_cloudpc/clock";
@@ -72,7 +72,7 @@ pub struct Advance {
 pub struct Idle {}
 
 impl Command {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let connection = &session.connection;
         let answer = match self {
             Self::Show(Show {}) => connection.get(CLOCK).await?,

@@ -4,7 +4,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use crate::commands::{Session, cloud_pc};
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::{Column, tell, text};
 
 const FAULTS: &str = "/_cloudpc/faults";
@@ -107,7 +107,7 @@ pub struct Remove {
 pub struct Clear {}
 
 impl Command {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let connection = &session.connection;
         match self {
             Self::Add(add) => {
@@ -180,14 +180,15 @@ mod tests {
     use clap::Parser;
 
     #[derive(Parser)]
-    struct Line {
+    struct FaultLine {
         #[command(flatten)]
         add: Add,
     }
 
     fn rule(line: &str) -> String {
         let words = std::iter::once("add").chain(line.split(' '));
-        Line::try_parse_from(words).map_or_else(|error| error.kind().to_string(), |line| line.add.rule(&[]).to_string())
+        FaultLine::try_parse_from(words)
+            .map_or_else(|error| error.kind().to_string(), |line| line.add.rule(&[]).to_string())
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::commands::Session;
 use crate::commands::cloud_pc::find;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::tell;
 
 const EXAMPLES: &str = "\
@@ -36,7 +36,7 @@ enum What {
 }
 
 impl Incident {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         let found = find(session, &self.cloud_pc).await?;
         let incident = match self.what {
             What::Crash => "crash",

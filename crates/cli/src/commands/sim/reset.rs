@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::commands::Session;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::output::tell;
 
 /// Remove all Cloud PCs, users, partners, actions and faults; applications stay
@@ -13,7 +13,7 @@ use crate::output::tell;
 pub struct Reset {}
 
 impl Reset {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         session.connection.post("/_cloudpc/reset", &Value::Null).await?;
         tell("Removed the fleet. Load another one with `cloudpc sim scenario load FILE`.");
         Ok(())

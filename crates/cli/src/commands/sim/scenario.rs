@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 use crate::commands::Session;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CommandError, ExitStatus};
 use crate::output::{print, tell, text};
 
 const SCENARIO: &str = "/_cloudpc/scenario";
@@ -46,11 +46,11 @@ fn lines(passwords: &[Value]) -> String {
 }
 
 impl Command {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         match self {
             Self::Load(Load { file }) => {
                 let scenario = std::fs::read_to_string(&file).map_err(|error| {
-                    Failure::new(Exit::NotFound, format!("Cannot read {}: {error}.", file.display()))
+                    CommandError::new(ExitStatus::NotFound, format!("Cannot read {}: {error}.", file.display()))
                 })?;
                 let answer = session.connection.post_text(SCENARIO, "application/toml", &scenario).await?;
                 tell(&format!("Loaded the fleet of {}.", file.display()));

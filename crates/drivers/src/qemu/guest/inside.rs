@@ -17,7 +17,7 @@ use url::{Host, Url};
 
 use super::shell::{NO_PROGRAM, TOO_LARGE};
 use super::{CommandOutput, QemuGuest};
-use crate::fetch::{CONNECT_TIME_MAX, HostScope, Route, RouteStep, STALL_TIME_MAX, USER_AGENT, too_slow};
+use crate::fetch::{CONNECT_TIME_MAX, FetchRoute, HostScope, RouteStep, STALL_TIME_MAX, USER_AGENT, too_slow};
 use crate::{DriverError, FetchPolicy, GuestError, Tag};
 
 /// What curl prints when it has ended: the status of the answer, the time after which the request
@@ -41,7 +41,7 @@ struct CurlResult {
 
 impl QemuGuest {
     pub(super) async fn reach_inside(&self, url: &Url, policy: &FetchPolicy) -> Result<(), GuestError> {
-        let route = Route::from(url, policy).map_err(GuestError::Unreachable)?;
+        let route = FetchRoute::from(url, policy).map_err(GuestError::Unreachable)?;
         let limit = CONNECT_TIME_MAX.min(policy.time_max);
         let asked = async {
             let bound_to = self.bound_to(&route).await?;
@@ -68,7 +68,7 @@ impl QemuGuest {
     }
 
     async fn follow(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError> {
-        let mut route = Route::from(url, policy).map_err(GuestError::FileNotFound)?;
+        let mut route = FetchRoute::from(url, policy).map_err(GuestError::FileNotFound)?;
         let folder = self.folder(tag);
         let attempt = format!("{folder}/download-{:016x}", self.host.parts.rng.next_u64());
         let said = self.script(self.shell().begin_download, &[&folder, &attempt]).await?;
@@ -87,7 +87,12 @@ impl QemuGuest {
     }
 
     /// Asks for the file at the address where the route is.
-    async fn download(&self, attempt: &str, route: &Route<'_>, policy: &FetchPolicy) -> Result<CurlResult, GuestError> {
+    async fn download(
+        &self,
+        attempt: &str,
+        route: &FetchRoute<'_>,
+        policy: &FetchPolicy,
+    ) -> Result<CurlResult, GuestError> {
         let size_max = policy.size_bytes_max.to_string();
         let mut arguments = arguments(route.url(), self.bound_to(route).await?, policy.time_max);
         arguments.extend(["--max-filesize".to_owned(), size_max.clone()]);
@@ -98,7 +103,7 @@ impl QemuGuest {
 
     /// The addresses that curl is bound to, as its `--resolve` takes them; none if it may look the
     /// host up by itself.
-    async fn bound_to(&self, route: &Route<'_>) -> Result<Option<String>, GuestError> {
+    async fn bound_to(&self, route: &FetchRoute<'_>) -> Result<Option<String>, GuestError> {
         let (HostScope::Public, Some(Host::Domain(name))) = (route.whereabouts(), route.url().host()) else {
             return Ok(None);
         };
@@ -202,7 +207,7 @@ impl CurlResult {
     }
 
     /// What its end means, which was no good one.
-    fn condition(&self, route: &Route<'_>, policy: &FetchPolicy) -> GuestError {
+    fn condition(&self, route: &FetchRoute<'_>, policy: &FetchPolicy) -> GuestError {
         match self.code {
             // The name and the connection.
             5..=7 => route.unreachable(&self.why),
@@ -294,7 +299,7 @@ mod tests {
             size_bytes_max: 9,
             time_max: Duration::from_secs(5),
         };
-        let route = Route::from(&url("http://a.test/f?secret"), &policy).unwrap();
+        let route = FetchRoute::from(&url("http://a.test/f?secret"), &policy).unwrap();
         let condition = |code, connected| {
             let asked = CurlResult { code, status: None, connected, location: None, why: "why".into() };
             asked.condition(&route, &policy)

@@ -35,14 +35,14 @@ const FILES: [(&str, &str); 13] = [
 
 /// A guest that can be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recipe {
+pub enum ImageRecipe {
     /// A small Linux without a desktop.
     Test,
     /// The same with a window manager, a terminal and a clock.
     Desktop,
 }
 
-impl Recipe {
+impl ImageRecipe {
     fn name(self) -> &'static str {
         match self {
             Self::Test => "test",
@@ -53,7 +53,7 @@ impl Recipe {
 
 /// How far building has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct ImageProgress {
     /// How much is done, of 100.
     pub percent: u64,
     /// What is being done, for people.
@@ -66,7 +66,7 @@ impl Images {
     ///
     /// # Errors
     /// A program or package is missing, or one fails; the message holds what was said.
-    pub fn build(&self, recipe: Recipe, id: &ImageId, progress: &mut dyn FnMut(Progress)) -> io::Result<()> {
+    pub fn build(&self, recipe: ImageRecipe, id: &ImageId, progress: &mut dyn FnMut(ImageProgress)) -> io::Result<()> {
         self.register(id, |folder| {
             let scripts = folder.join("build");
             for (name, text) in FILES {
@@ -89,7 +89,7 @@ impl Images {
     }
 }
 
-fn run(scripts: &Path, recipe: Recipe, folder: &Path, progress: &mut dyn FnMut(Progress)) -> io::Result<()> {
+fn run(scripts: &Path, recipe: ImageRecipe, folder: &Path, progress: &mut dyn FnMut(ImageProgress)) -> io::Result<()> {
     let problems = scripts.join("problems");
     let mut script = Command::new("bash")
         .arg(scripts.join(SCRIPT))
@@ -111,9 +111,9 @@ fn run(scripts: &Path, recipe: Recipe, folder: &Path, progress: &mut dyn FnMut(P
 }
 
 /// A line of the script.
-fn parse(line: &str) -> Option<Progress> {
+fn parse(line: &str) -> Option<ImageProgress> {
     let (percent, doing) = line.split_once(' ')?;
-    Some(Progress { percent: percent.parse().ok()?, doing: doing.to_owned() })
+    Some(ImageProgress { percent: percent.parse().ok()?, doing: doing.to_owned() })
 }
 
 #[cfg(test)]
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_line_of_the_script_says_how_far_it_is() {
-        let progress = Progress { percent: 55, doing: "Unpacking 3 packages".into() };
+        let progress = ImageProgress { percent: 55, doing: "Unpacking 3 packages".into() };
         assert_eq!(parse("55 Unpacking 3 packages"), Some(progress));
         assert_eq!(parse("W: something else"), None);
     }

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{DISK_FILE, Downloads, ImageInfo, Images, Progress};
+use super::{DISK_FILE, Downloads, ImageInfo, ImageProgress, Images};
 use crate::GuestOs;
 use crate::qemu::command::UEFI_FILE;
 use crate::qemu::disk::qemu_img;
@@ -88,8 +88,8 @@ impl Images {
     /// # Errors
     /// The file is nothing that a machine can be made from, or cannot be copied; the message says
     /// what is wrong with it and what to do.
-    pub fn import(&self, import: &Import, id: &ImageId, progress: &mut dyn FnMut(Progress)) -> io::Result<()> {
-        let mut step = |percent, doing: &str| progress(Progress { percent, doing: doing.to_owned() });
+    pub fn import(&self, import: &Import, id: &ImageId, progress: &mut dyn FnMut(ImageProgress)) -> io::Result<()> {
+        let mut step = |percent, doing: &str| progress(ImageProgress { percent, doing: doing.to_owned() });
         // An absolute path is never taken for one of the protocols that QEMU knows.
         let file = fs::canonicalize(&import.file)?;
         self.register(id, |folder| {

@@ -13,7 +13,7 @@ use super::super::layout::{ASIDE, DISK_FOLDER, SNAPSHOTS_FOLDER, file_name, make
 use super::super::qmp::Qmp;
 use super::super::record::DiskRecord;
 use super::super::wire::WireError;
-use super::super::{Host, command};
+use super::super::{QemuHost, command};
 use super::{Done, Machine, blocking, of_host, of_wire, rejected};
 use crate::{DriverError, MachineSpec, Tag};
 
@@ -240,7 +240,7 @@ impl Machine {
     }
 }
 
-pub(super) async fn make_disk(host: &Arc<Host>, folder: PathBuf, spec: &MachineSpec, tag: Option<Tag>) -> Done {
+pub(super) async fn make_disk(host: &Arc<QemuHost>, folder: PathBuf, spec: &MachineSpec, tag: Option<Tag>) -> Done {
     let image = host.parts.images.get(&spec.image)?;
     host.parts.capacity.admit_disk(&host.machines)?;
     let (id, size_gib, account) = (spec.image.clone(), spec.storage_gib, host.account);

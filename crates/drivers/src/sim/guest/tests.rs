@@ -20,7 +20,7 @@ async fn guest(sim: &Sim, ailment: ScriptedCondition, artifact: Artifact) -> Box
 }
 
 /// Fetches and runs the agent.
-async fn deploy(guest: &dyn Guest) -> Result<Exit, GuestError> {
+async fn deploy(guest: &dyn Guest) -> Result<ProgramExit, GuestError> {
     guest.reach(&url(), &policy()).await?;
     guest.fetch(&tag(), &url(), &policy()).await?;
     guest.run(&tag(), &["/quiet".into()]).await

@@ -20,8 +20,8 @@ fn world() -> TestTickets {
     TestTickets { tickets, clock, directory }
 }
 
-fn admission(tenant: u128, caller: usize) -> Admission {
-    Admission {
+fn admission(tenant: u128, caller: usize) -> DesktopAdmission {
+    DesktopAdmission {
         caller: Caller {
             tenant_id: TenantId(Uuid::from_u128(tenant)),
             app_id: None,

@@ -77,8 +77,8 @@ async fn pages_of_people_and_administration_are_closed_to_other_origins() {
 
 #[tokio::test]
 async fn origins_may_be_named_or_none_allowed() {
-    let named = TestServer::with(Limits::default(), open_to(&["https://portal.test"])).await;
-    let closed = TestServer::with(Limits::default(), open_to(&[])).await;
+    let named = TestServer::with(EdgeLimits::default(), open_to(&["https://portal.test"])).await;
+    let closed = TestServer::with(EdgeLimits::default(), open_to(&[])).await;
     let allows = async |world: &TestServer, origin: &str| {
         let told = told_to_browsers(world, "GET /beta/$metadata", &format!("Origin: {origin}\r\n")).await;
         assert!(!told.contains("credentials"), "{told}");

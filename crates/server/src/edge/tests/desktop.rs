@@ -19,7 +19,8 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use super::*;
 use crate::caller::Caller;
 use crate::desktop::{
-    Admission, CALLER_MACHINE_BRIDGES_MAX, Desktops, MESSAGE_BYTES_MAX, RIGHTS_AGE_MAX, SILENCE_MAX, TICKET_TIME_MAX,
+    CALLER_MACHINE_BRIDGES_MAX, DesktopAdmission, Desktops, MESSAGE_BYTES_MAX, RIGHTS_AGE_MAX, SILENCE_MAX,
+    TICKET_TIME_MAX,
 };
 use crate::identity::OldKeys;
 use crate::{app, scenario};
@@ -98,7 +99,7 @@ impl DesktopServer {
         let host_clock: Arc<dyn cloudpc_model::Clock> = Arc::new(clock.clone());
         let rng: Arc<dyn cloudpc_model::Rng> = Arc::new(SeededRng::new(3));
         let path = novnc.path().to_owned();
-        let world = TestServer::with_app(Limits::default(), Config::default(), async |app| {
+        let world = TestServer::with_app(EdgeLimits::default(), Config::default(), async |app| {
             let desktops = Arc::new(Desktops::new(&app.store, &host_clock, &rng, path));
             let fleet = include_str!("../../../tests/server/world.toml");
             let prepared = scenario::prepare(&app, None, fleet).await.unwrap();
@@ -150,17 +151,17 @@ impl DesktopServer {
     }
 
     /// What the ticket of someone who may write says.
-    async fn admission(&self) -> Admission {
+    async fn admission(&self) -> DesktopAdmission {
         let caller = self.caller(TENANT, WRITER).await;
-        Admission { caller, cloud_pc_id: DESK.parse::<CloudPcId>().unwrap(), owner: None, view_only: false }
+        DesktopAdmission { caller, cloud_pc_id: DESK.parse::<CloudPcId>().unwrap(), owner: None, view_only: false }
     }
 
     /// What the ticket of someone who may read says.
-    async fn viewing(&self) -> Admission {
-        Admission { caller: self.caller(TENANT, READER).await, view_only: true, ..self.admission().await }
+    async fn viewing(&self) -> DesktopAdmission {
+        DesktopAdmission { caller: self.caller(TENANT, READER).await, view_only: true, ..self.admission().await }
     }
 
-    async fn ticket(&self, admission: &Admission) -> String {
+    async fn ticket(&self, admission: &DesktopAdmission) -> String {
         self.app().desktops.tickets.issue(admission).await.unwrap()
     }
 
@@ -201,7 +202,7 @@ impl DesktopServer {
         self.page_of(&self.admission().await).await
     }
 
-    async fn page_of(&self, admission: &Admission) -> (String, String) {
+    async fn page_of(&self, admission: &DesktopAdmission) -> (String, String) {
         let ticket = self.ticket(admission).await;
         let page = self.open(&ticket).await;
         assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
@@ -232,7 +233,7 @@ impl DesktopServer {
         self.looking_as(&self.admission().await).await
     }
 
-    async fn looking_as(&self, admission: &Admission) -> (Socket, UnixStream) {
+    async fn looking_as(&self, admission: &DesktopAdmission) -> (Socket, UnixStream) {
         let (ticket, cookie) = self.page_of(admission).await;
         let socket = self.connect(&ticket, &cookie, &self.origin()).await.unwrap();
         (socket, self.screen.accept().await.unwrap().0)
@@ -341,11 +342,11 @@ async fn whoever_is_not_admitted_stays_outside() {
     assert_eq!(refused(&forged).await, "HTTP/1.1 403 Forbidden");
     room.clock.advance(TICKET_TIME_MAX).await;
     assert_eq!(refused(&good).await, "HTTP/1.1 403 Forbidden", "expired");
-    let foreign = Admission { caller: room.caller(OTHER_TENANT, STRANGER).await, ..room.admission().await };
+    let foreign = DesktopAdmission { caller: room.caller(OTHER_TENANT, STRANGER).await, ..room.admission().await };
     let foreign = room.ticket(&foreign).await;
     assert_eq!(refused(&foreign).await, "HTTP/1.1 404 Not Found", "the machine is another tenant's");
     let caller = room.user(ADA).await;
-    let others = Admission { caller, owner: Some(UserId(uuid::Uuid::nil())), ..room.admission().await };
+    let others = DesktopAdmission { caller, owner: Some(UserId(uuid::Uuid::nil())), ..room.admission().await };
     let others = room.ticket(&others).await;
     assert_eq!(refused(&others).await, "HTTP/1.1 404 Not Found", "the machine has been given to another user");
 
@@ -529,7 +530,7 @@ async fn the_audit_log_has_every_desktop_that_was_opened_and_by_whom() {
 #[tokio::test]
 async fn a_ticket_is_worth_no_more_than_its_caller_may_do_when_it_is_used() {
     let room = DesktopServer::new().await;
-    let alan = Admission { caller: room.user(ALAN).await, ..room.admission().await };
+    let alan = DesktopAdmission { caller: room.user(ALAN).await, ..room.admission().await };
     let (unopened, lost) = (room.ticket(&alan).await, room.ticket(&room.viewing().await).await);
     let (ticket, cookie) = room.page_of(&alan).await;
     room.change_user(ALAN, |user| User { permissions: vec!["CloudPC.Read.All".into()], ..user }).await;
@@ -570,7 +571,7 @@ async fn tickets_keys_and_desktops_end_with_their_application() {
 #[tokio::test]
 async fn a_desktop_ends_when_its_caller_may_only_read_from_now_on() {
     let room = DesktopServer::new().await;
-    let alan = Admission { caller: room.user(ALAN).await, ..room.admission().await };
+    let alan = DesktopAdmission { caller: room.user(ALAN).await, ..room.admission().await };
     let (mut socket, mut screen) = room.looking_as(&alan).await;
     room.change_user(ALAN, |user| User { permissions: vec!["CloudPC.Read.All".into()], ..user }).await;
     assert_eq!(closed_with(&mut socket).await, CloseCode::Policy);
@@ -582,7 +583,7 @@ async fn a_desktop_ends_when_its_user_is_disabled() {
     let room = DesktopServer::new().await;
     let caller = room.user(ADA).await;
     let owner = caller.user.as_ref().map(|user| user.id);
-    let (mut socket, _screen) = room.looking_as(&Admission { caller, owner, ..room.admission().await }).await;
+    let (mut socket, _screen) = room.looking_as(&DesktopAdmission { caller, owner, ..room.admission().await }).await;
     room.change_user(ADA, |user| User { enabled: false, ..user }).await;
     assert_eq!(closed_with(&mut socket).await, CloseCode::Policy);
 }

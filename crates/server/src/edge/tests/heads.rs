@@ -79,7 +79,7 @@ async fn links_have_the_scheme_and_host_that_a_trusted_proxy_names() {
     for (trusted, believed) in [(None, false), (Some("192.0.2.0/24"), false), (Some("127.0.0.0/8"), true)] {
         let mut config = Config::default();
         config.server.trusted_proxies.extend(trusted.map(|network| network.parse::<ipnet::IpNet>().unwrap()));
-        let world = TestServer::with(Limits::default(), config).await;
+        let world = TestServer::with(EdgeLimits::default(), config).await;
         for (forwarded, base) in [
             ("", "http://pc.test"),
             ("X-Forwarded-Proto: http\r\n", "http://pc.test"),

@@ -5,8 +5,8 @@ use super::*;
 
 const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
 
-fn limits(connections: usize, peer_connections: usize) -> Limits {
-    Limits { connections, peer_connections }
+fn limits(connections: usize, peer_connections: usize) -> EdgeLimits {
+    EdgeLimits { connections, peer_connections }
 }
 
 /// Connections whose last answer has been taken, in the order in which they were opened.

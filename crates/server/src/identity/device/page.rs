@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::CodeRequest;
 use crate::html::{cookie, escaped};
 use crate::identity::endpoints::peer_of;
-use crate::identity::sign_in::{Refusal, SignIn};
+use crate::identity::sign_in::{SignIn, SignInRefusal};
 use crate::identity::{Identity, REFRESH_LIFETIME, random_text};
 use crate::request::{BaseAddress, Peer, RequestIds};
 
@@ -84,8 +84,8 @@ async fn sign_in(
     };
     match ended {
         Ok(text) => html(StatusCode::OK, &format!("<p>{}</p>", escaped(&text))),
-        Err(Refusal::NameOrPassword) => {
-            sign_in_page(&identity, &base, peer, &code, Some(Refusal::NameOrPassword)).await
+        Err(SignInRefusal::NameOrPassword) => {
+            sign_in_page(&identity, &base, peer, &code, Some(SignInRefusal::NameOrPassword)).await
         }
         Err(refusal) => refused_page(&code, refusal),
     }
@@ -97,31 +97,31 @@ fn normalized(code: &str) -> String {
 }
 
 /// What a person is told.
-fn explain(refusal: Refusal) -> (StatusCode, String) {
+fn explain(refusal: SignInRefusal) -> (StatusCode, String) {
     match refusal {
-        Refusal::Code => (
+        SignInRefusal::Code => (
             StatusCode::BAD_REQUEST,
             "The code is unknown, expired or already used. Check it, or have your device show a new one.".into(),
         ),
-        Refusal::NameOrPassword => (
+        SignInRefusal::NameOrPassword => (
             StatusCode::FORBIDDEN,
             "The user name or the password is wrong, or there were too many attempts. Check both, or try again in 15 minutes.".into(),
         ),
-        Refusal::TooMany(after) => {
+        SignInRefusal::TooMany(after) => {
             let seconds = after.as_secs();
             let when = if seconds < 60 { format!("{seconds} seconds") } else { format!("{} minutes", seconds / 60) };
             (StatusCode::TOO_MANY_REQUESTS, format!("Too many sign-ins. Try again in {when}."))
         }
-        Refusal::Service => {
+        SignInRefusal::Service => {
             (StatusCode::SERVICE_UNAVAILABLE, "The service could not check the sign-in. Try again later.".into())
         }
     }
 }
 
-fn refused_page(code: &str, refusal: Refusal) -> Response {
+fn refused_page(code: &str, refusal: SignInRefusal) -> Response {
     let (status, problem) = explain(refusal);
     let mut response = code_page(status, code, &problem);
-    if let Refusal::TooMany(after) = refusal {
+    if let SignInRefusal::TooMany(after) = refusal {
         response.headers_mut().insert(header::RETRY_AFTER, after.as_secs().into());
     }
     response
@@ -146,7 +146,7 @@ async fn sign_in_page(
     base: &BaseAddress,
     peer: Peer,
     code: &str,
-    refusal: Option<Refusal>,
+    refusal: Option<SignInRefusal>,
 ) -> Response {
     let request = match identity.code_request(peer, code).await {
         Ok(request) => request,

@@ -5,7 +5,7 @@ use super::super::device::{
     CODE_ATTEMPTS_MAX, CODE_LIFETIME, CODE_SCOPE_BYTES_MAX, CODES_MAX, CODES_PER_CLIENT_MAX, CODES_PER_PEER_MAX,
     CODES_PER_PEER_PROTECTED, CODES_PER_PEER_WINDOW_MAX, POLL_INTERVAL, POLL_INTERVAL_MAX, code_hash,
 };
-use super::super::sign_in::{Refusal, SignIn};
+use super::super::sign_in::{SignIn, SignInRefusal};
 use cloudpc_store::{DeviceCode, DeviceCodeShare};
 
 use super::*;
@@ -46,7 +46,12 @@ impl TestIdentity {
         self.identity.device_code(&request).await
     }
 
-    pub(super) async fn sign_in(&self, user_code: &str, user_name: &str, password: &str) -> Result<String, Refusal> {
+    pub(super) async fn sign_in(
+        &self,
+        user_code: &str,
+        user_name: &str,
+        password: &str,
+    ) -> Result<String, SignInRefusal> {
         self.sign_in_from(PEER, user_code, user_name, password).await
     }
 
@@ -56,7 +61,7 @@ impl TestIdentity {
         user_code: &str,
         user_name: &str,
         password: &str,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, SignInRefusal> {
         self.identity.sign_in(SignIn { peer, request_id: "r", user_code, user_name, password }).await
     }
 
@@ -153,7 +158,7 @@ async fn a_code_is_waited_for_entered_and_redeemed_once() {
     world.clock.advance(POLL_INTERVAL * 3).await;
     poll("in time").await;
     assert_eq!(world.sign_in(&started.user_code, NAME, PASSWORD).await.unwrap(), "cloudpc command line");
-    assert_eq!(world.sign_in(&started.user_code, NAME, PASSWORD).await, Err(Refusal::Code), "entered once");
+    assert_eq!(world.sign_in(&started.user_code, NAME, PASSWORD).await, Err(SignInRefusal::Code), "entered once");
 
     let answer = world.poll(&started).await.unwrap();
     assert_eq!(answer["scope"], "https://graph.microsoft.com/CloudPC.Read.All openid profile");
@@ -177,7 +182,7 @@ async fn a_code_ends_on_time() {
     world.clock.advance(CODE_LIFETIME - Duration::from_secs(1)).await;
     world.sign_in(&entered.user_code, NAME, PASSWORD).await.unwrap();
     world.clock.advance(Duration::from_secs(1)).await;
-    assert_eq!(world.sign_in(&waiting.user_code, NAME, PASSWORD).await, Err(Refusal::Code));
+    assert_eq!(world.sign_in(&waiting.user_code, NAME, PASSWORD).await, Err(SignInRefusal::Code));
     for started in [entered, waiting] {
         assert_eq!(
             world.told(&started).await,
@@ -190,9 +195,9 @@ async fn a_code_ends_on_time() {
 async fn a_code_is_declined_by_whoever_holds_it() {
     let world = TestIdentity::new().await;
     let started = world.start().await;
-    assert_eq!(world.identity.decline(PEER, "BBBBBBBB").await, Err(Refusal::Code));
+    assert_eq!(world.identity.decline(PEER, "BBBBBBBB").await, Err(SignInRefusal::Code));
     world.identity.decline(PEER, &started.user_code).await.unwrap();
-    assert_eq!(world.sign_in(&started.user_code, NAME, PASSWORD).await, Err(Refusal::Code));
+    assert_eq!(world.sign_in(&started.user_code, NAME, PASSWORD).await, Err(SignInRefusal::Code));
     insta::assert_snapshot!(world.told(&started).await, @"400 access_denied 65004: The person who has the code declined to sign in.");
     insta::assert_snapshot!(world.told(&started).await, @"400 access_denied 65004: The person who has the code declined to sign in.");
 }
@@ -204,14 +209,14 @@ async fn a_code_is_good_for_a_few_attempts_and_the_last_one_still_counts() {
     for started in [&lost, &saved] {
         for _ in 1..CODE_ATTEMPTS_MAX {
             let wrong = world.sign_in(&started.user_code, "nobody@contoso.test", "guess").await;
-            assert_eq!(wrong, Err(Refusal::NameOrPassword));
+            assert_eq!(wrong, Err(SignInRefusal::NameOrPassword));
         }
     }
     assert!(world.sign_in(&saved.user_code, NAME, PASSWORD).await.is_ok());
     assert!(world.poll(&saved).await.is_ok());
     let last = world.sign_in(&lost.user_code, NAME, "guess").await;
-    assert_eq!(last, Err(Refusal::NameOrPassword));
-    assert_eq!(world.sign_in(&lost.user_code, NAME, PASSWORD).await, Err(Refusal::Code));
+    assert_eq!(last, Err(SignInRefusal::NameOrPassword));
+    assert_eq!(world.sign_in(&lost.user_code, NAME, PASSWORD).await, Err(SignInRefusal::Code));
     insta::assert_snapshot!(world.told(&lost).await, @"400 access_denied 65004: The code was entered 5 times with a wrong password. Ask for a new one.");
 }
 

@@ -5,7 +5,7 @@ use super::super::attempts::{
     successes_of_user,
 };
 use super::super::passwords::{PASSWORD_BYTES_MAX, PASSWORD_CHECKS_MAX};
-use super::super::sign_in::{Refusal, SIGN_INS_MAX, SIGN_INS_PER_PEER_MAX};
+use super::super::sign_in::{SIGN_INS_MAX, SIGN_INS_PER_PEER_MAX, SignInRefusal};
 use super::device::NAME;
 use super::*;
 use cloudpc_store::SignInCounter;
@@ -19,7 +19,7 @@ fn peer(number: u32) -> Peer {
 
 impl TestIdentity {
     /// Signs in with a code that another peer has asked for.
-    async fn try_password(&self, peer: Peer, name: &str, password: &str) -> Result<(), Refusal> {
+    async fn try_password(&self, peer: Peer, name: &str, password: &str) -> Result<(), SignInRefusal> {
         let started = self.start_at(OTHER_PEER).await;
         let signed_in = self.sign_in_from(peer, &started.user_code, name, password).await.map(drop);
         // So that the codes do not run out.
@@ -57,7 +57,7 @@ async fn guesses_sent_at_once_are_counted_before_they_are_looked_at() {
     let world = TestIdentity::new().await;
     let max = usize::try_from(PASSWORD_ATTEMPTS.peer_max).unwrap();
     assert_eq!(world.take_attempts(PEER, NAME, 301).await, max);
-    assert_eq!(world.try_password(PEER, NAME, PASSWORD).await, Err(Refusal::NameOrPassword), "nor the right one");
+    assert_eq!(world.try_password(PEER, NAME, PASSWORD).await, Err(SignInRefusal::NameOrPassword), "nor the right one");
     world.clock.advance(PEER_WINDOW).await;
     assert_eq!(world.try_password(PEER, NAME, PASSWORD).await, Ok(()));
 
@@ -69,7 +69,7 @@ async fn guesses_sent_at_once_are_counted_before_they_are_looked_at() {
     });
     let answers = join_all(guesses).await;
     assert!(answers.iter().all(Result::is_err), "{answers:?}");
-    let looked_at = answers.iter().filter(|answer| **answer == Err(Refusal::NameOrPassword)).count();
+    let looked_at = answers.iter().filter(|answer| **answer == Err(SignInRefusal::NameOrPassword)).count();
     assert!(looked_at <= max, "{looked_at}");
 }
 
@@ -78,7 +78,7 @@ async fn a_success_gives_the_attempts_back() {
     let world = TestIdentity::new().await;
     for _ in 0..3 {
         for _ in 1..PASSWORD_ATTEMPTS.peer_max {
-            assert_eq!(world.try_password(PEER, NAME, "wrong").await, Err(Refusal::NameOrPassword));
+            assert_eq!(world.try_password(PEER, NAME, "wrong").await, Err(SignInRefusal::NameOrPassword));
         }
         assert_eq!(world.try_password(PEER, NAME, PASSWORD).await, Ok(()), "the last attempt counts");
     }
@@ -96,7 +96,7 @@ async fn a_stranger_locks_nobody_out_and_many_strangers_only_slow_each_other_dow
     }
     let slowed = world.take_attempts(peer(999), NAME, 301).await;
     assert_eq!(slowed as u64, PASSWORD_ATTEMPTS.slowed_max);
-    assert_eq!(world.try_password(peer(999), NAME, PASSWORD).await, Err(Refusal::NameOrPassword));
+    assert_eq!(world.try_password(peer(999), NAME, PASSWORD).await, Err(SignInRefusal::NameOrPassword));
     assert_eq!(world.try_password(peer(998), NAME, PASSWORD).await, Ok(()), "who has not failed signs in");
     world.clock.advance(SUBJECT_WINDOW).await;
     assert_eq!(world.take_attempts(peer(999), NAME, 301).await as u64, PASSWORD_ATTEMPTS.peer_max);
@@ -107,7 +107,7 @@ async fn a_restart_forgets_no_attempt() {
     let world = TestIdentity::new().await;
     world.take_attempts(PEER, NAME, 301).await;
     let world = world.restarted().await;
-    assert_eq!(world.try_password(PEER, NAME, PASSWORD).await, Err(Refusal::NameOrPassword));
+    assert_eq!(world.try_password(PEER, NAME, PASSWORD).await, Err(SignInRefusal::NameOrPassword));
 }
 
 #[tokio::test]
@@ -115,10 +115,10 @@ async fn a_peer_has_a_bounded_number_of_attempts_on_whatever_names_and_codes() {
     let world = TestIdentity::new().await;
     for number in 0..PEER_ATTEMPTS_MAX {
         let refused = world.sign_in(&format!("WRONG{number}"), NAME, PASSWORD).await;
-        assert_eq!(refused, Err(Refusal::Code));
+        assert_eq!(refused, Err(SignInRefusal::Code));
     }
     let started = world.start_at(OTHER_PEER).await;
-    let refused = Err(Refusal::TooMany(PEER_WINDOW));
+    let refused = Err(SignInRefusal::TooMany(PEER_WINDOW));
     assert_eq!(world.sign_in(&started.user_code, NAME, PASSWORD).await, refused);
     assert_eq!(world.identity.decline(PEER, &started.user_code).await, refused.map(drop));
     assert!(world.sign_in_from(OTHER_PEER, &started.user_code, NAME, PASSWORD).await.is_ok());
@@ -127,7 +127,7 @@ async fn a_peer_has_a_bounded_number_of_attempts_on_whatever_names_and_codes() {
 #[tokio::test]
 async fn who_may_not_sign_in_is_told_no_more_than_who_is_not_there() {
     let world = TestIdentity::new().await;
-    let refused = Err(Refusal::NameOrPassword);
+    let refused = Err(SignInRefusal::NameOrPassword);
     let try_all = async |names: &[(&str, &str)]| {
         for (name, password) in names {
             let before = world.identity.passwords.checks();
@@ -154,7 +154,7 @@ async fn sign_ins_have_few_places_and_a_peer_a_share_of_them() {
     let mut taken: Vec<_> = (0..SIGN_INS_PER_PEER_MAX).map(|_| places.take(PEER).unwrap()).collect();
     let started = world.start().await;
     let refused = world.sign_in(&started.user_code, NAME, PASSWORD).await;
-    assert!(matches!(refused, Err(Refusal::TooMany(_))), "{refused:?}");
+    assert!(matches!(refused, Err(SignInRefusal::TooMany(_))), "{refused:?}");
     assert!(world.sign_in_from(OTHER_PEER, &started.user_code, NAME, PASSWORD).await.is_ok());
     let more = (0..).map(|number| places.take(peer(number))).take_while(Option::is_some);
     taken.extend(more.flatten());
@@ -192,7 +192,7 @@ async fn a_newcomer_gets_the_place_of_a_peer_that_has_several_waiting() {
         .enumerate()
         .filter_map(|(number, sign_in)| {
             let refused = sign_in.as_mut().now_or_never()?;
-            assert!(matches!(refused, Err(Refusal::TooMany(_))), "{refused:?}");
+            assert!(matches!(refused, Err(SignInRefusal::TooMany(_))), "{refused:?}");
             Some(number)
         })
         .collect();
@@ -216,11 +216,11 @@ async fn a_user_and_a_peer_sign_in_a_bounded_number_of_times() {
     count(successes_of_user(&ada()), SUCCESSES_MAX - 1).await;
     assert_eq!(world.try_password(peer(1), NAME, PASSWORD).await, Ok(()));
     let refused = world.try_password(peer(2), NAME, PASSWORD).await;
-    assert_eq!(refused, Err(Refusal::NameOrPassword), "told no more than a wrong password");
+    assert_eq!(refused, Err(SignInRefusal::NameOrPassword), "told no more than a wrong password");
     world.clock.advance(PEER_WINDOW).await;
     count(successes_of_peer(PEER), SUCCESSES_MAX - 1).await;
     assert_eq!(world.try_password(PEER, NAME, PASSWORD).await, Ok(()));
-    assert_eq!(world.try_password(PEER, NAME, PASSWORD).await, Err(Refusal::TooMany(PEER_WINDOW)));
+    assert_eq!(world.try_password(PEER, NAME, PASSWORD).await, Err(SignInRefusal::TooMany(PEER_WINDOW)));
     assert_eq!(world.try_password(peer(1), NAME, PASSWORD).await, Ok(()), "from another address");
 }
 

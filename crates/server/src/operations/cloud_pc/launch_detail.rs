@@ -3,7 +3,7 @@
 use cloudpc_graph::GraphError;
 use std::sync::Arc;
 
-use crate::desktop::{Admission, TicketError, may_control};
+use crate::desktop::{DesktopAdmission, TicketError, may_control};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::launch::{Launch, launch_detail};
 
@@ -21,7 +21,7 @@ pub(super) async fn launch(call: &Arc<Call>) -> Result<Launch, Problem> {
     };
     let (cloud_pc, owner) = call.store().read(read).await?;
     let view_only = !may_control(&call.caller, &cloud_pc, &call.target.scope, call.app.fidelity);
-    let admission = Admission { caller: (*call.caller).clone(), cloud_pc_id: cloud_pc.id, owner, view_only };
+    let admission = DesktopAdmission { caller: (*call.caller).clone(), cloud_pc_id: cloud_pc.id, owner, view_only };
     let ticket = call.app.desktops.tickets.issue(&admission).await.map_err(refused)?;
     Ok(Launch { cloud_pc_id: cloud_pc.id, url: format!("{}/desktop/{ticket}", call.host()) })
 }

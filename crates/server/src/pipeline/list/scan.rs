@@ -4,7 +4,7 @@
 //! uses up its budget before it has anything to answer is an error: a page without rows and with a
 //! link would end the loops of clients that stop at an empty page.
 
-use cloudpc_graph::{GraphError, Options};
+use cloudpc_graph::{GraphError, QueryOptions};
 use cloudpc_store::Reader;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -53,12 +53,12 @@ impl Budget {
 
 /// A walk over all rows in the collection's own order.
 #[derive(Default)]
-struct Walk {
+struct ScanWalk {
     position: Option<String>,
     seen: usize,
 }
 
-impl Walk {
+impl ScanWalk {
     /// The next rows, and whether they are the last.
     fn next<C: Collection>(
         &mut self,
@@ -81,7 +81,7 @@ impl Walk {
 }
 
 /// The error of a scan whose budget has ended before it had anything to answer.
-fn limit_reached<C: Collection>(options: &Options) -> Problem {
+fn limit_reached<C: Collection>(options: &QueryOptions) -> Problem {
     let option = if !options.orderby.is_empty() {
         "$orderby"
     } else if options.filter.is_some() {
@@ -102,7 +102,7 @@ fn limit_reached<C: Collection>(options: &Options) -> Problem {
 /// Counts the rows that match.
 #[derive(Default)]
 pub(super) struct Count {
-    walk: Walk,
+    walk: ScanWalk,
     found: u64,
 }
 
@@ -111,7 +111,7 @@ impl Count {
         &mut self,
         collection: &C,
         reader: &Reader<'_>,
-        options: &Options,
+        options: &QueryOptions,
         budget: &Budget,
     ) -> Slice<u64> {
         if options.filter.is_none()
@@ -132,7 +132,7 @@ impl Count {
 }
 
 /// The rows of a page.
-pub(super) struct Page<R> {
+pub(super) struct ScanPage<R> {
     pub(super) rows: Vec<R>,
     /// Position of the last row, if there are more.
     pub(super) next: Option<String>,
@@ -145,25 +145,25 @@ pub(super) enum PageScan<R> {
 }
 
 impl<R> PageScan<R> {
-    pub(super) fn new(options: &Options, position: Option<String>) -> Result<Self, Problem> {
+    pub(super) fn new(options: &QueryOptions, position: Option<String>) -> Result<Self, Problem> {
         if options.orderby.is_empty() {
             // The link to the next page drops `$skip`; a token beside it means that it was put back
             // by hand.
             let to_skip = if position.is_some() { 0 } else { options.skip.unwrap_or(0) };
-            let walk = Walk { position, seen: 0 };
+            let walk = ScanWalk { position, seen: 0 };
             return Ok(Self::InOwnOrder(InOwnOrder { walk, to_skip, rows: Vec::new() }));
         }
         let after = position.as_deref().map(serde_json::from_str).transpose().map_err(|_| bad_token())?;
-        Ok(Self::Sorted(Sorted { walk: Walk::default(), after, rows: Vec::new() }))
+        Ok(Self::Sorted(Sorted { walk: ScanWalk::default(), after, rows: Vec::new() }))
     }
 
     pub(super) fn slice<C: Collection<Row = R>>(
         &mut self,
         collection: &C,
         reader: &Reader<'_>,
-        options: &Options,
+        options: &QueryOptions,
         budget: &Budget,
-    ) -> Slice<Page<R>> {
+    ) -> Slice<ScanPage<R>> {
         match self {
             Self::InOwnOrder(scan) => scan.slice(collection, reader, options, budget),
             Self::Sorted(scan) => scan.slice(collection, reader, options, budget),
@@ -172,7 +172,7 @@ impl<R> PageScan<R> {
 }
 
 pub(super) struct InOwnOrder<R> {
-    walk: Walk,
+    walk: ScanWalk,
     to_skip: usize,
     rows: Vec<R>,
 }
@@ -182,9 +182,9 @@ impl<R> InOwnOrder<R> {
         &mut self,
         collection: &C,
         reader: &Reader<'_>,
-        options: &Options,
+        options: &QueryOptions,
         budget: &Budget,
-    ) -> Slice<Page<R>> {
+    ) -> Slice<ScanPage<R>> {
         let limit = page_rows::<C>(options);
         let direct = options.filter.is_none() && self.to_skip == 0;
         let (read, ended) = self.walk.next(collection, reader, if direct { limit + 1 } else { SLICE_ROWS })?;
@@ -215,8 +215,8 @@ impl<R> InOwnOrder<R> {
         Ok(ControlFlow::Break(self.page(next)))
     }
 
-    fn page(&mut self, next: Option<String>) -> Page<R> {
-        Page { rows: std::mem::take(&mut self.rows), next }
+    fn page(&mut self, next: Option<String>) -> ScanPage<R> {
+        ScanPage { rows: std::mem::take(&mut self.rows), next }
     }
 }
 
@@ -225,7 +225,7 @@ impl<R> InOwnOrder<R> {
 struct SortedPosition(Vec<Value>, String);
 
 pub(super) struct Sorted<R> {
-    walk: Walk,
+    walk: ScanWalk,
     after: Option<SortedPosition>,
     rows: Vec<(SortedPosition, R)>,
 }
@@ -235,9 +235,9 @@ impl<R> Sorted<R> {
         &mut self,
         collection: &C,
         reader: &Reader<'_>,
-        options: &Options,
+        options: &QueryOptions,
         budget: &Budget,
-    ) -> Slice<Page<R>> {
+    ) -> Slice<ScanPage<R>> {
         let (read, ended) = self.walk.next(collection, reader, SLICE_ROWS)?;
         for row in read {
             if matches(collection, &row, options) {
@@ -255,7 +255,7 @@ impl<R> Sorted<R> {
         }
     }
 
-    fn page(&mut self, limit: usize, options: &Options) -> Page<R> {
+    fn page(&mut self, limit: usize, options: &QueryOptions) -> ScanPage<R> {
         // The sort is stable and rows come in their own order, which settles ties.
         let order = |a: &SortedPosition, b: &SortedPosition| {
             let pairs = a.0.iter().zip(&b.0).zip(&options.orderby);
@@ -284,7 +284,7 @@ impl<R> Sorted<R> {
             }
             _ => None,
         };
-        Page { rows: page.into_iter().map(|(_, row)| row).collect(), next }
+        ScanPage { rows: page.into_iter().map(|(_, row)| row).collect(), next }
     }
 }
 
@@ -323,7 +323,7 @@ mod tests {
         let (mut count, mut budget) = (Count::default(), Budget::new(Arc::new(clock)));
         let scan = store.scan(move |reader| {
             budget.begin_slice();
-            count.slice(&Numbers(rows), reader, &Options::default(), &budget)
+            count.slice(&Numbers(rows), reader, &QueryOptions::default(), &budget)
         });
         scan.await.map_err(|problem| problem.into_graph("", "").code)
     }

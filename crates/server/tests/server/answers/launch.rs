@@ -1,6 +1,6 @@
 //! Where Cloud PCs can be opened.
 
-use cloudpc_server::desktop::{Admission, CALLER_TICKETS_MAX};
+use cloudpc_server::desktop::{CALLER_TICKETS_MAX, DesktopAdmission};
 use insta::assert_snapshot;
 
 use super::CLOUD_PCS;
@@ -48,7 +48,7 @@ async fn where_a_cloud_pc_can_be_opened() {
 }
 
 /// What a ticket admits to that this caller gets.
-async fn admission(world: &TestServer, who: Who, path: &str) -> Admission {
+async fn admission(world: &TestServer, who: Who, path: &str) -> DesktopAdmission {
     let (_, ticket) = parted(&world.get(who, path).await);
     world.app.desktops.tickets.open_page(&ticket).await.unwrap().unwrap().0
 }

@@ -3,9 +3,11 @@ use crate::qemu::guest::QemuGuest;
 use crate::qemu::image::Downloads;
 use crate::qemu::layout::{AGENT_SOCKET, MACHINE_FILE, RUN_FOLDER};
 use crate::qemu::transcript::Transcript;
-use crate::qemu::wire::{Lines, SENTINEL};
+use crate::qemu::wire::{LineReader, SENTINEL};
 use crate::qemu::{AcceleratorSetting, Capacity, Images, LimitsSetting, Network, QemuDriver, QemuParts};
-use crate::{DriverError, Exit, FetchPolicy, Fetcher, Guest, GuestError, GuestOs, SystemClock, Tag, URL_BYTES_MAX};
+use crate::{
+    DriverError, FetchPolicy, Fetcher, Guest, GuestError, GuestOs, ProgramExit, SystemClock, Tag, URL_BYTES_MAX,
+};
 use cloudpc_model::{CloudPcId, Rng};
 use serde_json::json;
 use std::sync::Arc;
@@ -58,7 +60,7 @@ impl Bed {
         let (playing, transcript) = oneshot::channel();
         tokio::spawn(async move {
             let (mut stream, _) = agent.accept().await.unwrap();
-            let mut lines = Lines::new(&mut stream);
+            let mut lines = LineReader::new(&mut stream);
             let sync = lines.receive().await.unwrap();
             lines.send_raw(&[SENTINEL]).await.unwrap();
             lines.send(&json!({ "return": sync["arguments"]["id"] })).await.unwrap();
@@ -101,7 +103,7 @@ async fn a_program_is_run_to_its_end() {
     let (guest, tag) = (&bed.guest, Tag("action-7".into()));
     assert_eq!(guest.sha256(&tag).await, Ok([0xAB; 32]));
     let parameters = ["/quiet", r#"DIR="C:\a b""#, "x y"].map(str::to_owned);
-    let exit = Exit { code: 1603, output: "unpacking\r\nno licence\r\n".into() };
+    let exit = ProgramExit { code: 1603, output: "unpacking\r\nno licence\r\n".into() };
     assert_eq!(guest.run(&tag, &parameters).await, Ok(exit));
     guest.kill(&tag).await.unwrap();
     guest.clean(&tag).await.unwrap();
@@ -136,7 +138,7 @@ async fn what_is_amiss_inside_is_told() {
     assert_eq!(guest.free_disk_bytes().await, Ok(68_718_428_160 - 21_474_836_480));
     assert!(matches!(guest.sha256(&tag).await, Err(GuestError::FileNotFound(_))));
     assert!(matches!(guest.run(&tag, &[]).await, Err(GuestError::NotReady(_))));
-    assert_eq!(guest.detect("exit 3").await, Ok(Exit { code: 3, output: "not there\r\n".into() }));
+    assert_eq!(guest.detect("exit 3").await, Ok(ProgramExit { code: 3, output: "not there\r\n".into() }));
     assert!(matches!(guest.enrol("CPC-7").await, Err(GuestError::DiskFull(_))));
     assert!(matches!(guest.enrol("CPC-7").await, Err(GuestError::FileNotFound(_))));
     bed.finished().await;
