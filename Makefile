@@ -31,7 +31,7 @@ stop-qemu: ## Stop the machines of run-qemu, which outlive the service
 build: setup ## Build the release binary in target/release
 	cargo build --locked --release --bin cloudpc
 
-lint: ## Check formatting, lints and text width; warnings are errors
+lint: ## Check formatting, lints, text width and links; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	scripts/lint-text
