@@ -3,6 +3,7 @@
 //! Refuses to know which parameters an operation cannot do without, and which properties a caller
 //! may write.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -27,13 +28,36 @@ const TYPE_ANNOTATION: &str = "@odata.type";
 /// one: that is part of the value. An empty body is an empty object where every parameter may be
 /// left out, which the model says of all actions; a body that is an entity has to be there.
 ///
-/// `null` for a parameter of an action is as good as leaving it out. In an entity or a complex
-/// value it clears the property; where the model says the property cannot be null, and in place of
-/// a collection, it is refused.
+/// `null` for a parameter of an action or in place of a collection is as good as leaving it out. In
+/// an entity or a complex value it clears the property; where the model says the property cannot be
+/// null, it is refused. Related entities are set by their own operations, not within a body. A value
+/// of a type from which exactly one derives is read as that.
 ///
 /// # Errors
 /// 400 naming the property, with what was expected.
 pub fn parse(edm: &'static Edm, operation: &Operation, bytes: &[u8]) -> Result<Map<String, Value>, GraphError> {
+    parse_leniently(edm, operation, &Leniency::default(), bytes)
+}
+
+/// What a body may have although the model does not say so.
+#[derive(Clone, Debug, Default)]
+pub struct Leniency {
+    /// Properties that the service sets: null for one of these is as good as leaving it out.
+    pub set_by_service: Vec<String>,
+    /// Properties that the model lacks and clients send nevertheless, with their types.
+    pub observed: BTreeMap<String, TypeRef>,
+}
+
+/// The same as [`parse`], for an entity with these exceptions.
+///
+/// # Errors
+/// As of [`parse`].
+pub fn parse_leniently(
+    edm: &'static Edm,
+    operation: &Operation,
+    leniency: &Leniency,
+    bytes: &[u8],
+) -> Result<Map<String, Value>, GraphError> {
     let given = if without_byte_order_mark(bytes).iter().all(u8::is_ascii_whitespace) {
         if let BodyShape::Type(name) = &operation.body {
             let needed = edm.qualified(name);
@@ -62,8 +86,39 @@ pub fn parse(edm: &'static Edm, operation: &Operation, bytes: &[u8]) -> Result<M
                 given.into_iter().filter(|(name, value)| !value.is_null() || declared(name).is_none()).collect();
             members(edm, &owner, declared, given, &root)
         }
-        BodyShape::Type(name) => object(edm, name, given, &root),
+        BodyShape::Type(name) => {
+            let mut given = given;
+            let observed = observed(edm, leniency, &mut given)?;
+            given.retain(|name, value| !value.is_null() || !leniency.sets(name));
+            let mut checked = object(edm, name, given, &root)?;
+            checked.extend(observed);
+            Ok(checked)
+        }
     }
+}
+
+impl Leniency {
+    fn sets(&self, name: &str) -> bool {
+        self.set_by_service.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Takes out of a body the properties that the model lacks and clients send nevertheless.
+fn observed(
+    edm: &'static Edm,
+    leniency: &Leniency,
+    given: &mut Map<String, Value>,
+) -> Result<Map<String, Value>, GraphError> {
+    let root = BodyPath::root();
+    let mut checked = Map::new();
+    for (name, type_ref) in &leniency.observed {
+        let Some(spelled) = given.keys().find(|own| own.eq_ignore_ascii_case(name)).cloned() else { continue };
+        let value = given.remove(&spelled).unwrap_or_default();
+        if !value.is_null() {
+            checked.insert(name.clone(), property(edm, type_ref, value, &root.member(name))?);
+        }
+    }
+    Ok(checked)
 }
 
 /// Where in the body something is. Written out only when it is wrong.
@@ -118,6 +173,11 @@ fn members<'a>(
 ) -> Result<Map<String, Value>, GraphError> {
     let mut checked = Map::new();
     for (name, value) in given {
+        if let Some((navigation, _)) = name.split_once('@').filter(|(_, term)| term.eq_ignore_ascii_case("odata.bind"))
+        {
+            let message = format!("'{navigation}' cannot be bound by reference here; set it by its own operation.");
+            return Err(wrong(&place.member(&name), message));
+        }
         if name.contains('@') {
             continue;
         }
@@ -126,6 +186,16 @@ fn members<'a>(
             return Err(wrong(&place.member(&name), message));
         };
         let place = place.member(spelled);
+        if type_ref.collection && value.is_null() {
+            continue;
+        }
+        if type_ref.navigation {
+            if value.is_null() || value.as_array().is_some_and(Vec::is_empty) {
+                continue;
+            }
+            let message = format!("'{spelled}' cannot be set within this body; set it by its own operation.");
+            return Err(wrong(&place, message));
+        }
         checked.insert(spelled.clone(), property(edm, type_ref, value, &place)?);
     }
     Ok(checked)
@@ -142,7 +212,7 @@ fn object(
     let annotation = place.member(TYPE_ANNOTATION);
     let spelled = given.keys().find(|name| name.eq_ignore_ascii_case(TYPE_ANNOTATION)).cloned();
     let actual = match spelled.and_then(|name| given.remove(&name)) {
-        None => type_name.to_owned(),
+        None => edm.sole_derived(type_name).unwrap_or(type_name).to_owned(),
         Some(Value::String(named)) => {
             let known = named.trim_start_matches('#').rsplit_once('.').and_then(|(namespace, name)| {
                 let is_it = |declared: &&Type| {

@@ -194,14 +194,41 @@ pub struct Enum {
     pub flags: bool,
     /// Its members in declared order.
     pub members: Vec<String>,
+    /// Members that have a newer name, by their old one.
+    pub renamed: BTreeMap<String, String>,
 }
 
 impl Enum {
-    /// A member's name in the model's spelling, from any case.
+    /// A member's name in the model's spelling, from any case. An old name is read as the newer one
+    /// where this version has that.
     pub fn member(&self, name: &str) -> Option<&str> {
-        self.members.iter().map(String::as_str).find(|member| member.eq_ignore_ascii_case(name))
+        let spelled = self.members.iter().find(|member| member.eq_ignore_ascii_case(name))?;
+        let newer = self.renamed.get(spelled).filter(|newer| self.members.contains(newer));
+        Some(newer.unwrap_or(spelled))
+    }
+
+    /// The newest name of a stored member, whichever version it was written through.
+    pub fn newest<'a>(&'a self, member: &'a str) -> &'a str {
+        self.renamed.get(member).map_or(member, String::as_str)
+    }
+
+    /// What this version calls a member that is stored by its newest name; none if it has no name
+    /// for it.
+    pub fn name_here<'a>(&'a self, newest: &'a str) -> Option<&'a str> {
+        let is_it = |name: &&str| self.members.iter().any(|member| member == name);
+        let older = self.renamed.iter().filter(|(_, newer)| *newer == newest).map(|(older, _)| older.as_str());
+        std::iter::once(newest).chain(older).find(is_it)
+    }
+
+    /// Whether a member is declared after `unknownFutureValue`, so that clients have to ask for it.
+    pub fn is_late(&self, member: &str) -> bool {
+        let place = |name: &str| self.members.iter().position(|own| own == name);
+        matches!((place(UNKNOWN_FUTURE_VALUE), place(member)), (Some(unknown), Some(own)) if own > unknown)
     }
 }
+
+/// The member that stands for those that a client may not know.
+pub const UNKNOWN_FUTURE_VALUE: &str = "unknownFutureValue";
 
 /// The model of one version.
 #[derive(Debug)]
@@ -248,6 +275,15 @@ impl Edm {
             current = self.type_named(name).and_then(|declared| declared.base.as_deref());
         }
         false
+    }
+
+    /// The one type that derives from this one, if it has no properties of its own to be used
+    /// without.
+    pub fn sole_derived(&self, name: &str) -> Option<&str> {
+        let mut derived = self.types.values().filter(|declared| declared.base.as_deref() == Some(name));
+        let (first, second) = (derived.next()?, derived.next());
+        let is_bare = self.type_named(name).is_some_and(|base| base.own_properties().is_empty());
+        (second.is_none() && is_bare).then_some(first.name.as_str())
     }
 
     /// The name with its namespace, as `$metadata` and `@odata.context` write it; primitives as

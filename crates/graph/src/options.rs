@@ -3,7 +3,7 @@
 //!
 //! Refuses to know how many rows a page has and what properties are sent when nothing is selected.
 
-use crate::edm::{ResponseShape, TypeRef};
+use crate::edm::{Property, ResponseShape, TypeRef};
 use crate::resolve::{Method, decode};
 use crate::{Edm, Filter, GraphError, Operation, Version};
 
@@ -26,22 +26,44 @@ pub struct QueryOptions {
     pub skiptoken: Option<String>,
     /// The raw filter text, to be bound into links.
     pub filter_text: Option<String>,
+    /// Related entities to be sent within the answer.
+    pub expand: Vec<Expansion>,
 }
 
+/// A navigation property of `$expand`.
+#[derive(Clone, Debug)]
+pub struct Expansion {
+    /// Its name in the model's spelling.
+    pub property: String,
+    /// Type of the related entities.
+    pub item_type: String,
+    /// Options in its parentheses.
+    pub options: QueryOptions,
+}
+
+/// Options that are taken within `$expand`.
+const NESTED: [&str; 5] = ["select", "filter", "top", "skip", "orderby"];
 /// Options that are known, by their names without `$`.
 const KNOWN: [&str; 10] =
     ["select", "filter", "top", "skip", "count", "orderby", "skiptoken", "expand", "search", "format"];
 
 impl QueryOptions {
-    /// Reads the raw query of a request. Arguments of functions and parameter aliases are not
+    /// Reads the raw query of a request, whose answer can expand the navigation properties
+    /// `expandable`. Arguments of functions and parameter aliases are not
     /// options and are passed over.
     ///
     /// # Errors
     /// 400 naming the option: unknown, given twice, unreadable, not offered by this operation, or
     /// naming a property that the type lacks.
-    pub fn parse(edm: &'static Edm, operation: &Operation, query: &str) -> Result<Self, GraphError> {
+    pub fn parse(
+        edm: &'static Edm,
+        operation: &Operation,
+        expandable: &[&str],
+        query: &str,
+    ) -> Result<Self, GraphError> {
         let mut options = Self::default();
         let mut seen: Vec<&str> = Vec::new();
+        let item_type = operation.item_type.as_deref().unwrap_or_default();
         for (raw_name, raw_value) in pairs(query) {
             let name = decode(raw_name, "query option")?;
             if name.starts_with('@') || operation.parameters.iter().any(|known| known.name.eq_ignore_ascii_case(&name))
@@ -61,16 +83,22 @@ impl QueryOptions {
             seen.push(known);
             check_offered(operation, known)?;
             let spaced = raw_value.replace('+', " ");
-            options.set(edm, operation, known, decode(&spaced, "value of a query option")?.trim())?;
+            options.set(edm, item_type, expandable, known, decode(&spaced, "value of a query option")?.trim())?;
         }
         Ok(options)
     }
 
-    fn set(&mut self, edm: &'static Edm, operation: &Operation, name: &str, value: &str) -> Result<(), GraphError> {
-        let item_type = operation.item_type.as_deref().unwrap_or_default();
+    fn set(
+        &mut self,
+        edm: &'static Edm,
+        item_type: &str,
+        expandable: &[&str],
+        name: &str,
+        value: &str,
+    ) -> Result<(), GraphError> {
         match name {
             "select" => self.select = Some(select(edm, item_type, value)?),
-            "expand" => expand(edm, item_type, value)?,
+            "expand" => self.expand = expand(edm, item_type, expandable, value)?,
             "format" => format(value)?,
             "orderby" => self.orderby = orderby(edm, item_type, value)?,
             "filter" => {
@@ -147,20 +175,89 @@ fn select(edm: &Edm, item_type: &str, value: &str) -> Result<Vec<String>, GraphE
     Ok(selected)
 }
 
-/// Nothing is expanded. `*` asks for all that there is, which is nothing on a type without
-/// navigation properties.
-fn expand(edm: &Edm, item_type: &str, value: &str) -> Result<(), GraphError> {
+/// `*` asks for all that there is, which is nothing on a type without navigation properties.
+fn expand(edm: &'static Edm, item_type: &str, expandable: &[&str], value: &str) -> Result<Vec<Expansion>, GraphError> {
     let navigations = edm.type_named(item_type).into_iter().flat_map(|declared| &declared.properties);
-    let navigations: Vec<&str> =
-        navigations.filter(|own| own.type_ref.navigation).map(|own| own.name.as_str()).collect();
-    match value {
-        "*" if navigations.is_empty() => Ok(()),
-        "*" => {
-            let names = navigations.join(", ");
-            Err(wrong("expand", &format!("this service expands nothing, and '*' stands for {names}; leave it out")))
+    let navigations: Vec<&Property> = navigations.filter(|own| own.type_ref.navigation).collect();
+    let is_served = |property: &&&Property| expandable.contains(&property.name.as_str());
+    let plain = |property: &&Property| Expansion {
+        property: property.name.clone(),
+        item_type: property.type_ref.name.clone(),
+        options: QueryOptions::default(),
+    };
+    if value == "*" {
+        let served: Vec<_> = navigations.iter().filter(is_served).map(plain).collect();
+        if served.is_empty() && !navigations.is_empty() {
+            let names: Vec<_> = navigations.iter().map(|own| own.name.as_str()).collect();
+            let names = names.join(", ");
+            return Err(wrong(
+                "expand",
+                &format!("this service expands nothing, and '*' stands for {names}; leave it out"),
+            ));
         }
-        _ => Err(wrong("expand", "this service expands nothing; ask for the related resource by its own path")),
+        return Ok(served);
     }
+    let mut expansions: Vec<Expansion> = Vec::new();
+    for part in split_outside(value, ',') {
+        let (name, nested) = match part.trim().split_once('(') {
+            Some((name, rest)) => (name.trim(), rest.strip_suffix(')').ok_or_else(|| unclosed(part))?),
+            None => (part.trim(), ""),
+        };
+        let found = navigations.iter().filter(is_served).find(|own| own.name.eq_ignore_ascii_case(name));
+        let Some(property) = found else {
+            let served: Vec<_> = navigations.iter().filter(is_served).map(|own| own.name.as_str()).collect();
+            return Err(if served.is_empty() {
+                wrong("expand", "this service expands nothing; ask for the related resource by its own path")
+            } else {
+                wrong("expand", &format!("'{name:.64}' cannot be expanded here, only {}", served.join(", ")))
+            });
+        };
+        if expansions.iter().any(|earlier| earlier.property == property.name) {
+            return Err(wrong("expand", &format!("'{}' is named twice", property.name)));
+        }
+        let mut expansion = plain(property);
+        expansion.options = nested_options(edm, &expansion.item_type, nested)?;
+        expansions.push(expansion);
+    }
+    Ok(expansions)
+}
+
+/// The options in the parentheses of an expanded property, set apart by semicolons. What is expanded
+/// is not expanded further.
+fn nested_options(edm: &'static Edm, item_type: &str, text: &str) -> Result<QueryOptions, GraphError> {
+    let mut options = QueryOptions::default();
+    let mut seen: Vec<&str> = Vec::new();
+    for part in split_outside(text, ';').filter(|part| !part.trim().is_empty()) {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let bare = name.trim().strip_prefix('$').unwrap_or(name.trim());
+        let known = NESTED.into_iter().find(|known| known.eq_ignore_ascii_case(bare)).ok_or_else(|| {
+            wrong("expand", &format!("'{:.64}' is not taken within it, only ${}", name.trim(), NESTED.join(", $")))
+        })?;
+        if seen.contains(&known) {
+            return Err(wrong("expand", &format!("'${known}' is given twice within it")));
+        }
+        seen.push(known);
+        options.set(edm, item_type, &[], known, value.trim())?;
+    }
+    Ok(options)
+}
+
+/// The parts of a text between separators that stand outside parentheses and quotes.
+fn split_outside(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut depth, mut quoted) = (0_usize, false);
+    text.split(move |letter: char| {
+        match letter {
+            '\'' => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        letter == separator && depth == 0 && !quoted
+    })
+}
+
+fn unclosed(part: &str) -> GraphError {
+    wrong("expand", &format!("the parentheses of '{:.64}' are not closed", part.trim()))
 }
 
 /// Answers are JSON, by whichever name. Parameters such as `odata.metadata=full` are not followed.

@@ -18,6 +18,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
+use crate::documents;
 use crate::pipeline::{
     ADMINISTER, Access, Answer, CONFIGURE_AGENT, Call, DEPLOY_AGENT, Problem, READ, READ_DEVICES, READ_SIGNED_IN, WRITE,
 };
@@ -41,7 +42,7 @@ macro_rules! table {
     };
 }
 
-/// Every operation that this server carries out.
+/// Every operation that has a file here.
 pub static TABLE: &[Row] = table! {
     "cloudPC.list", READ_SIGNED_IN => cloud_pc::list::run;
     "cloudPC.count", READ_SIGNED_IN => cloud_pc::count::run;
@@ -107,10 +108,18 @@ pub static TABLE: &[Row] = table! {
     "activity.cancel", WRITE => activity::cancel::run;
 };
 
+/// Every operation, with those that documents carry out.
+pub static ALL: LazyLock<HashMap<&str, Row>> = LazyLock::new(|| {
+    let own = TABLE.iter().map(|row| (row.key, Row { ..*row }));
+    let document = |(key, documents::Binding { kind, verb })| {
+        (key, Row { key, access: kind.access(verb), handler: documents::answer })
+    };
+    own.chain(documents::keys().map(document)).collect()
+});
+
 /// The row of an operation, if this server carries it out.
 pub fn row(key: &str) -> Option<&'static Row> {
-    static ROWS: LazyLock<HashMap<&str, &Row>> = LazyLock::new(|| TABLE.iter().map(|row| (row.key, row)).collect());
-    ROWS.get(key).copied()
+    ALL.get(key)
 }
 
 #[cfg(test)]
@@ -124,9 +133,10 @@ mod tests {
             |key| [Version::V1, Version::Beta].iter().any(|v| Edm::of(*v).operations.iter().any(|o| o.key == key));
         let unknown: Vec<_> = TABLE.iter().map(|row| row.key).filter(|key| !known(*key)).collect();
         assert_eq!(unknown, Vec::<&str>::new());
-        let mut keys: Vec<_> = TABLE.iter().map(|row| row.key).collect();
+        let mut keys: Vec<_> = TABLE.iter().map(|row| row.key).chain(documents::keys().map(|(key, _)| key)).collect();
+        let count = keys.len();
         keys.sort_unstable();
         keys.dedup();
-        assert_eq!(keys.len(), TABLE.len());
+        assert_eq!(keys.len(), count);
     }
 }

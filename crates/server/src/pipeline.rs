@@ -18,13 +18,14 @@ mod service;
 
 use axum::body::Body;
 use cloudpc_graph::{Edm, Endpoint, ErrorEnvelope, GraphError, Method, QueryOptions, ResolvedTarget, Version};
-use http::header::ALLOW;
+use http::header::{ALLOW, IF_MATCH};
 use http::request::Parts;
 use http::{Extensions, HeaderName, HeaderValue, Request, Response, StatusCode};
 use std::sync::Arc;
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::documents;
 use crate::operations;
 use crate::request::{BaseAddress, OperationRoute, Peer, RequestIds};
 
@@ -154,15 +155,18 @@ struct Incoming<'a> {
 impl Incoming<'_> {
     async fn answer(self, app: &App, body: Body) -> Result<Response<Body>, GraphError> {
         let operation = self.target.operation;
-        let row = operations::row(&operation.key).ok_or_else(|| not_implemented(operation))?;
+        let row = operations::row(&operation.key).ok_or_else(|| not_served(self.edm, operation))?;
+        let document = documents::binding(&operation.key).map(|binding| binding.kind);
         access::check(row.access, &self.caller, &self.target.scope, app.fidelity)?;
         self.target.check_arguments()?;
-        let options = QueryOptions::parse(self.edm, operation, self.query)?;
+        let expandable = document.map(|kind| kind.expands).unwrap_or_default();
+        let options = QueryOptions::parse(self.edm, operation, expandable, self.query)?;
         let body = match operation.method {
             Method::Get | Method::Delete => serde_json::Map::new(),
             Method::Post | Method::Patch | Method::Put => {
                 let bytes = body::read(&self.head.headers, body).await?;
-                cloudpc_graph::body::parse(self.edm, operation, &bytes)?
+                let leniency = document.map(|kind| documents::leniency(kind, self.edm)).unwrap_or_default();
+                cloudpc_graph::body::parse_leniently(self.edm, operation, &leniency, &bytes)?
             }
         };
         let prefer = Prefer::of(&self.head.headers);
@@ -175,6 +179,7 @@ impl Incoming<'_> {
             options,
             body,
             prefer,
+            if_match: self.head.headers.get(IF_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned),
             request_id: Arc::clone(&self.ids.request_id),
             peer: self.head.extensions.get::<Peer>().copied(),
             root: self.root,
@@ -192,7 +197,13 @@ impl Incoming<'_> {
     }
 }
 
-fn not_implemented(operation: &cloudpc_graph::Operation) -> GraphError {
+/// Why an operation of the contract is not served: writes that a kind of document does not take are
+/// 405, anything else is 501.
+fn not_served(edm: &Edm, operation: &cloudpc_graph::Operation) -> GraphError {
+    if let Some(allow) = documents::shut(edm, operation) {
+        let message = format!("{} is not open here; this path takes other methods only.", operation.key);
+        return GraphError { allow, ..GraphError::new(405, "Request_BadRequest", message) };
+    }
     let message = format!(
         "The operation '{}' ({}) is part of the contract, and this server does not implement it yet.",
         operation.key, operation.path

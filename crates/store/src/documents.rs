@@ -124,10 +124,7 @@ impl Reader<'_> {
 
     /// Number of documents of a type, whatever their parents.
     pub fn document_count_all(&self, tenant: TenantId, kind: DocumentType) -> Result<u64, StoreError> {
-        self.count(
-            "SELECT count(*) FROM documents WHERE tenant_id = ?1 AND type = ?2",
-            params![tenant.0, kind.name()],
-        )
+        self.count("SELECT count(*) FROM documents WHERE tenant_id = ?1 AND type = ?2", params![tenant.0, kind.name()])
     }
 
     /// Some document of a type that refers to `target`, by key.

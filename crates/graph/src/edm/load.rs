@@ -31,6 +31,13 @@ struct TypesFile {
     enums: BTreeMap<String, RawEnum>,
 }
 
+/// Members of Graph's enums that have a newer name, by enum and old name.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RenamedFile {
+    renamed_members: BTreeMap<String, BTreeMap<String, String>>,
+}
+
 #[derive(Deserialize)]
 struct RawOperation {
     /// The versions it is in; only in the extensions, the other files are of one version each.
@@ -110,6 +117,7 @@ pub(super) fn load(version: Version) -> Edm {
         graph.operations.into_iter().map(|raw| (raw, false)).chain(own_operations.map(|raw| (raw, true))).collect();
 
     let (graph_types, own_types): (TypesFile, TypesFile) = (read(types), read(EXTENSIONS));
+    let own_enums: RenamedFile = read(EXTENSIONS);
     let mut edm =
         Edm { version, operations: Vec::new(), types: BTreeMap::new(), enums: BTreeMap::new(), trie: Trie::default() };
     for (file, namespace) in [(&graph_types, GRAPH_NAMESPACE), (&own_types, OWN_NAMESPACE)] {
@@ -118,7 +126,8 @@ pub(super) fn load(version: Version) -> Edm {
             assert!(earlier.is_none(), "{name} is declared in both namespaces");
         }
         for (name, raw) in &file.enums {
-            let read = Enum { name: name.clone(), namespace, flags: raw.flags, members: raw.members.clone() };
+            let renamed = own_enums.renamed_members.get(name).cloned().unwrap_or_default();
+            let read = Enum { name: name.clone(), namespace, flags: raw.flags, members: raw.members.clone(), renamed };
             let earlier = edm.enums.insert(name.clone(), read);
             assert!(earlier.is_none(), "{name} is declared in both namespaces");
         }

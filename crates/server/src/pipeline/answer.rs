@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::{CONTENT_TYPE_JSON, Prefer};
@@ -29,12 +29,19 @@ pub enum Answer {
     },
     /// 200 with the entity after its change, or 204 if the client wants no body.
     Updated(Vec<u8>),
+    /// One of the others, with the entity tag of the entity that it shows.
+    Tagged(Box<Answer>, String),
 }
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const ODATA_ENTITY_ID: HeaderName = HeaderName::from_static("odata-entityid");
 
 impl Answer {
+    /// The same with the entity tag of the entity that it shows.
+    pub(crate) fn tagged(self, etag: String) -> Self {
+        Self::Tagged(Box::new(self), etag)
+    }
+
     /// The response, but for the headers that every one has.
     pub(super) fn into_response(self, prefer: Prefer) -> Response<Body> {
         let mut applied = Vec::new();
@@ -42,6 +49,13 @@ impl Answer {
             applied.push("include-unknown-enum-members");
         }
         let mut response = match self {
+            Self::Tagged(answer, etag) => {
+                let mut response = answer.into_response(prefer);
+                if let Ok(etag) = HeaderValue::from_str(&etag) {
+                    response.headers_mut().insert(ETAG, etag);
+                }
+                return response;
+            }
             Self::NoContent => no_content(),
             Self::Text(text) => with_body(text.into_bytes(), "text/plain"),
             Self::Picture(png) => with_body(png, "image/png"),

@@ -33,6 +33,8 @@ pub struct Call {
     pub body: Map<String, Value>,
     /// What the client prefers.
     pub prefer: Prefer,
+    /// The entity tag that the client wants the entity to have, from `If-Match`.
+    pub if_match: Option<String>,
     /// Ours, for the audit log.
     pub request_id: Arc<str>,
     /// Where the request comes from, for the audit log.
@@ -213,7 +215,21 @@ impl Call {
 
     /// `@odata.context` of the answer.
     pub(super) fn context(&self) -> String {
-        self.target.context(self.edm, &self.root, self.options.select.as_deref()).unwrap_or_default()
+        let expanded = self.options.expand.iter().map(|expansion| format!("{}()", expansion.property));
+        let shown = match &self.options.select {
+            Some(selected) => Some(selected.iter().cloned().chain(expanded).collect::<Vec<_>>()),
+            None if self.options.expand.is_empty() => None,
+            None => Some(expanded.collect()),
+        };
+        self.target.context(self.edm, &self.root, shown.as_deref()).unwrap_or_default()
+    }
+
+    /// The address of what follows the first `skipped` entities of a collection within the entity
+    /// `id` of this answer.
+    pub(crate) fn address_within(&self, id: &str, collection: &str, skipped: usize) -> String {
+        let path = self.target.canonical_path.as_str();
+        let above = if path.ends_with(')') { path.rsplit_once('(').map_or(path, |(above, _)| above) } else { path };
+        format!("{}/{above}('{id}')/{collection}?$skip={skipped}", self.root)
     }
 
     /// Where the previous page ended, from the skip token.

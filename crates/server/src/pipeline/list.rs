@@ -279,6 +279,15 @@ fn as_value<C: Collection>(collection: &C, row: &C::Row) -> Value {
     serde_json::to_value(collection.view(row, PropertySet::Stored)).expect("a view is plain data")
 }
 
+/// The order of two values by these properties; true is descending.
+pub(crate) fn compare_by(order: &[(String, bool)], a: &Value, b: &Value) -> Ordering {
+    let by = |(path, descending): &(String, bool)| {
+        let order = compare(at(a, path), at(b, path));
+        if *descending { order.reverse() } else { order }
+    };
+    order.iter().map(by).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+}
+
 /// The value at a path such as `statusDetail/code`.
 fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
     path.split('/').fold(value, |value, name| value.get(name).unwrap_or(&Value::Null))

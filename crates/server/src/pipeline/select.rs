@@ -15,16 +15,20 @@ pub(super) struct Picked<'a> {
     type_name: &'a str,
     value: Value,
     names: &'a [String],
+    /// Expanded properties, which are sent whether or not they are selected.
+    expanded: Vec<&'a str>,
 }
 
 impl<'a> Picked<'a> {
     pub(super) fn new(call: &'a Call, view: &impl Serialize, names: &'a [String]) -> Self {
         let type_name = call.target.operation.item_type.as_deref().unwrap_or_default();
-        Self::of(call.edm, type_name, view, names)
+        let expanded = call.options.expand.iter().map(|expansion| expansion.property.as_str()).collect();
+        Self { expanded, ..Self::of(call.edm, type_name, view, names) }
     }
 
     fn of(edm: &'static Edm, type_name: &'a str, view: &impl Serialize, names: &'a [String]) -> Self {
-        Self { edm, type_name, value: serde_json::to_value(view).expect("a view is plain data"), names }
+        let value = serde_json::to_value(view).expect("a view is plain data");
+        Self { edm, type_name, value, names, expanded: Vec::new() }
     }
 
     /// What stands for a property that the view lacks.
@@ -55,6 +59,10 @@ impl Serialize for Picked<'_> {
             } else if let Some(value) = self.absent(name) {
                 map.serialize_entry(name, &value)?;
             }
+        }
+        let of_expanded = |name: &str| self.expanded.iter().any(|own| name.split('@').next() == Some(own));
+        for (name, value) in self.value.as_object().into_iter().flatten().filter(|(name, _)| of_expanded(name)) {
+            map.serialize_entry(name, value)?;
         }
         map.end()
     }
