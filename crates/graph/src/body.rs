@@ -42,8 +42,9 @@ pub fn parse(edm: &'static Edm, operation: &Operation, bytes: &[u8]) -> Result<M
 /// What a body may have although the model does not say so.
 #[derive(Clone, Debug, Default)]
 pub struct Leniency {
-    /// Properties that the service sets: null for one of these is as good as leaving it out.
-    pub set_by_service: Vec<String>,
+    /// Properties that clients may send as null, whatever the model says: the service sets them, or
+    /// has a default.
+    pub nullable: Vec<String>,
     /// Properties that the model lacks and clients send nevertheless, with their types.
     pub observed: BTreeMap<String, TypeRef>,
 }
@@ -89,18 +90,25 @@ pub fn parse_leniently(
         BodyShape::Type(name) => {
             let mut given = given;
             let observed = observed(edm, leniency, &mut given)?;
-            given.retain(|name, value| !value.is_null() || !leniency.sets(name));
+            let nulls = nulls(leniency, &mut given);
             let mut checked = object(edm, name, given, &root)?;
-            checked.extend(observed);
+            checked.extend(observed.into_iter().chain(nulls));
             Ok(checked)
         }
     }
 }
 
-impl Leniency {
-    fn sets(&self, name: &str) -> bool {
-        self.set_by_service.iter().any(|own| own.eq_ignore_ascii_case(name))
-    }
+/// Takes out of a body the nulls that clients may send whatever the model says.
+fn nulls(leniency: &Leniency, given: &mut Map<String, Value>) -> Map<String, Value> {
+    let mut nulls = Map::new();
+    given.retain(|name, value| {
+        let spelled = leniency.nullable.iter().find(|own| value.is_null() && own.eq_ignore_ascii_case(name));
+        spelled.is_none_or(|own| {
+            nulls.insert(own.clone(), Value::Null);
+            false
+        })
+    });
+    nulls
 }
 
 /// Takes out of a body the properties that the model lacks and clients send nevertheless.
@@ -186,7 +194,8 @@ fn members<'a>(
             return Err(wrong(&place.member(&name), message));
         };
         let place = place.member(spelled);
-        if type_ref.collection && value.is_null() {
+        // A key is the service's to give.
+        if value.is_null() && (type_ref.collection || spelled == "id") {
             continue;
         }
         if type_ref.navigation {

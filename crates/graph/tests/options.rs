@@ -9,7 +9,7 @@ fn told(version: Version, request: &str) -> String {
     let (path, query) = request.split_once('?').unwrap_or((request, ""));
     let edm = Edm::of(version);
     let target = edm.resolve(Method::Get, path, query).unwrap();
-    match QueryOptions::parse(edm, target.operation, query) {
+    match QueryOptions::parse(edm, target.operation, &[], query) {
         Ok(options) => {
             let QueryOptions { select, filter, top, skip, count, orderby, skiptoken, filter_text } = options;
             assert_eq!(filter.is_some(), filter_text.is_some());

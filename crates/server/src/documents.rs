@@ -123,7 +123,7 @@ pub(crate) fn shut(edm: &Edm, operation: &Operation) -> Option<Vec<Method>> {
 pub(crate) fn leniency(kind: &Kind, edm: &'static Edm) -> Leniency {
     let mut leniency = Leniency::default();
     let properties = edm.type_named(kind.name()).into_iter().flat_map(|declared| &declared.properties);
-    leniency.set_by_service = properties.map(|property| property.name.clone()).filter(|name| kind.sets(name)).collect();
+    leniency.nullable = properties.map(|property| property.name.clone()).filter(|name| kind.fills(name)).collect();
     for fact in kind.facts {
         if let Fact::Observed(name, meant) = *fact
             && let Ok((_, type_ref)) = edm.property_path(kind.name(), meant)

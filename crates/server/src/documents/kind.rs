@@ -91,6 +91,8 @@ pub enum Fact {
     Default(&'static str, Const),
     /// Set by the service. What callers send is ignored.
     Computed(&'static str),
+    /// Set by the service unless callers send it.
+    Filled(&'static str),
     /// Time of creation.
     CreatedAt(&'static str),
     /// Time of the last change by a caller.
@@ -221,6 +223,15 @@ impl Kind {
             Shape::Within(parent) => Some(parent),
             Shape::Many | Shape::One | Shape::Fixed(_) => None,
         }
+    }
+
+    /// Whether the service has a value for this property if callers send none.
+    pub fn fills(&self, property: &str) -> bool {
+        let filled = |fact: &Fact| match fact {
+            Fact::Filled(path) | Fact::Default(path, _) => path.split('/').next() == Some(property),
+            _ => false,
+        };
+        self.sets(property) || self.facts.iter().any(filled)
     }
 
     /// Whether the service sets this property, whatever callers send.

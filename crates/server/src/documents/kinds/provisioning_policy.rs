@@ -9,7 +9,7 @@ use super::rights;
 use crate::documents::assign::ToGroups;
 use crate::documents::kind::Const::{Bool, Text, Texts};
 use crate::documents::kind::Fact::{
-    CharsMax, Computed, CreatedAt, CreatedBy, Default, Immutable, ModifiedAt, ModifiedBy, Observed, Old, Range,
+    CharsMax, Computed, CreatedAt, CreatedBy, Default, Filled, Immutable, ModifiedAt, ModifiedBy, Observed, Old, Range,
     Reference, Required, Unique, Without,
 };
 use crate::documents::kind::{ASSIGNABLE, Change, Hooks, Kind, Rights, WRITABLE};
@@ -33,6 +33,7 @@ pub(super) static PROVISIONING_POLICY: Kind = Kind::many(
         Without("displayName", "<>()&|$'\",;^"),
         CharsMax("description", 1_500),
         Required("imageId"),
+        Filled("imageDisplayName"),
         Required("domainJoinConfigurations"),
         Default("provisioningType", Text("dedicated")),
         Immutable("provisioningType"),
