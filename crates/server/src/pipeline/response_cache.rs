@@ -63,7 +63,7 @@ impl Default for ResponseCache {
         // its expected capacity. The capacity is set higher than the cache can hold, so that a
         // working set which fits is admitted.
         const ANSWER_BYTES: u64 = 8 * 1024;
-        let count = usize::try_from(RESPONSE_CACHE_BYTES_MAX / ANSWER_BYTES).expect("there are few");
+        let count = usize::try_from(RESPONSE_CACHE_BYTES_MAX / ANSWER_BYTES).expect("the count fits into usize");
         Self { answers: Cache::with_weighter(count, RESPONSE_CACHE_BYTES_MAX, Weight), generation: AtomicU64::new(0) }
     }
 }

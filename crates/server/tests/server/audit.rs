@@ -72,7 +72,7 @@ async fn changes_are_audited_without_secrets() {
 }
 
 #[tokio::test]
-async fn audit_log_is_counted_without_a_scan() {
+async fn audit_log_is_counted() {
     let world = TestServer::new().await;
     let path = format!("/beta/deviceManagement/virtualEndpoint/externalPartners/{PARTNER}");
     for enable in [false, true, false] {

@@ -151,8 +151,8 @@ async fn user_signs_a_device_in() {
     Sign in only if you have asked for the code yourself, on a device of yours.
     ");
     let header = |name: &str| page.headers[name].to_str().unwrap().to_owned();
-    let told = ["cache-control", "content-security-policy", "referrer-policy", "x-content-type-options"].map(header);
-    insta::assert_snapshot!(told.join("\n"), @"
+    let lines = ["cache-control", "content-security-policy", "referrer-policy", "x-content-type-options"].map(header);
+    insta::assert_snapshot!(lines.join("\n"), @"
     no-store
     default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'
     no-referrer

@@ -180,8 +180,8 @@ async fn reprovision_can_be_undone() {
 
     // `actionName` is an open string, so it can name the undo.
     let rows = world.get(Who::Writer, &results).await.rows();
-    let told: Vec<_> = rows.iter().map(|row| format!("{} {}", row["actionName"], row["actionState"])).collect();
-    assert_snapshot!(told.join(", "), @r#""Undo" "done", "Reprovision" "done""#);
+    let shown: Vec<_> = rows.iter().map(|row| format!("{} {}", row["actionName"], row["actionState"])).collect();
+    assert_snapshot!(shown.join(", "), @r#""Undo" "done", "Reprovision" "done""#);
     // Capabilities have an enumeration, which has no member for undo.
     let capabilities = format!("/beta/{CLOUD_PCS}/{DESK_1}/getSupportedCloudPcRemoteActions");
     let capabilities = world.get(Who::Writer, &capabilities).await.rows();
