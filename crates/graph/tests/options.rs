@@ -11,7 +11,7 @@ fn told(version: Version, request: &str) -> String {
     let target = edm.resolve(Method::Get, path, query).unwrap();
     match QueryOptions::parse(edm, target.operation, &[], query) {
         Ok(options) => {
-            let QueryOptions { select, filter, top, skip, count, orderby, skiptoken, filter_text } = options;
+            let QueryOptions { select, filter, top, skip, count, orderby, skiptoken, filter_text, expand: _ } = options;
             assert_eq!(filter.is_some(), filter_text.is_some());
             let mut parts = Vec::new();
             parts.extend(select.map(|select| format!("select {select:?}")));

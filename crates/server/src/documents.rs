@@ -23,7 +23,7 @@ use cloudpc_graph::body::Leniency;
 use cloudpc_graph::{Edm, Method, Operation, OperationKind, Version};
 use cloudpc_model::{DocumentKey, DocumentType};
 
-use crate::operations::Answering;
+use crate::operations::HandlerFuture;
 use crate::pipeline::{Call, Problem};
 
 pub use kind::{
@@ -135,7 +135,7 @@ pub(crate) fn leniency(kind: &Kind, edm: &'static Edm) -> Leniency {
 }
 
 /// Answers an operation on documents.
-pub fn answer(call: Arc<Call>) -> Answering {
+pub fn answer(call: Arc<Call>) -> HandlerFuture {
     Box::pin(async move {
         let Some(Binding { kind, verb }) = binding(&call.target.operation.key) else {
             return Err(Problem::not_found("operation", &call.target.operation.key));

@@ -1,7 +1,7 @@
-//! The operations: one file each, registered in one table.
+//! The operations: one file each, registered in [`TABLE`].
 //!
-//! A row names the operation by its key in the contract, says who may call it, and what answers.
-//! What the contract has and this table has not is answered with 501 by the pipeline.
+//! A row holds the operation's key in the contract, the required access and the handler. The
+//! pipeline answers 501 for an operation of the contract without a row.
 
 mod action;
 mod activity;
@@ -23,17 +23,17 @@ use crate::pipeline::{
     ADMINISTER, Access, Answer, CONFIGURE_AGENT, Call, DEPLOY_AGENT, Problem, READ, READ_DEVICES, READ_SIGNED_IN, WRITE,
 };
 
-/// What a handler returns.
-pub type Answering = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
+/// The future of a handler.
+pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
 
-/// One operation.
+/// A registered operation.
 pub struct Row {
-    /// Its key in the contract.
+    /// The operation's key in the contract.
     pub key: &'static str,
-    /// Who may call it.
+    /// The permissions it requires.
     pub access: &'static Access,
-    /// What answers.
-    pub handler: fn(Arc<Call>) -> Answering,
+    /// The function that carries it out.
+    pub handler: fn(Arc<Call>) -> HandlerFuture,
 }
 
 macro_rules! table {
@@ -42,7 +42,7 @@ macro_rules! table {
     };
 }
 
-/// Every operation that has a file here.
+/// All operations that this server implements.
 pub static TABLE: &[Row] = table! {
     "cloudPC.list", READ_SIGNED_IN => cloud_pc::list::run;
     "cloudPC.count", READ_SIGNED_IN => cloud_pc::count::run;
@@ -117,7 +117,7 @@ pub static ALL: LazyLock<HashMap<&str, Row>> = LazyLock::new(|| {
     own.chain(documents::keys().map(document)).collect()
 });
 
-/// The row of an operation, if this server carries it out.
+/// Returns the row of an operation, if this server implements it.
 pub fn row(key: &str) -> Option<&'static Row> {
     ALL.get(key)
 }
@@ -128,7 +128,7 @@ mod tests {
     use cloudpc_graph::{Edm, Version};
 
     #[test]
-    fn every_row_is_an_operation_of_the_contract_and_stands_once() {
+    fn rows_are_unique_operations_of_the_contract() {
         let known =
             |key| [Version::V1, Version::Beta].iter().any(|v| Edm::of(*v).operations.iter().any(|o| o.key == key));
         let unknown: Vec<_> = TABLE.iter().map(|row| row.key).filter(|key| !known(*key)).collect();

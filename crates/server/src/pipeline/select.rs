@@ -1,4 +1,4 @@
-//! `$select`: the properties of a value that the client names.
+//! `$select`: limits a value to the properties that the client names.
 
 use cloudpc_graph::Edm;
 use serde::Serialize;
@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::Call;
 
-/// The properties of a value that `$select` names, in its order. What the model has and this server
-/// does not is null, or an empty collection; a navigation property is left out, as it is without
-/// `$expand`.
+/// A value limited to the properties that `$select` names, in that order. A property that the model
+/// declares and this server lacks is null or an empty collection. Navigation properties are
+/// omitted, as they are without `$expand`.
 pub(super) struct Picked<'a> {
     edm: &'static Edm,
     type_name: &'a str,
@@ -31,7 +31,7 @@ impl<'a> Picked<'a> {
         Self { edm, type_name, value, names, expanded: Vec::new() }
     }
 
-    /// What stands for a property that the view lacks.
+    /// Returns the value of a property that the view lacks.
     fn absent(&self, name: &str) -> Option<Value> {
         let property = self.edm.type_named(self.type_name).and_then(|declared| declared.property(name));
         match property.map(|property| &property.type_ref) {
@@ -75,7 +75,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn select_keeps_its_order_and_fills_what_is_absent() {
+    fn select_keeps_its_order_and_fills_absent_properties() {
         let names = ["notes", "deviceName", "usersLoggedOn", "users", "deviceName/inner"].map(str::to_owned);
         let view = json!({"id": 1, "deviceName": {"inner": 2}});
         let picked = Picked::of(Edm::of(Version::Beta), "managedDevice", &view, &names);

@@ -99,7 +99,8 @@ async fn a_policy_from_its_creation_to_its_end() {
     assert_eq!(world.get(Who::Reader, &one).await.status, 404);
 
     let audit = world.get(Who::Reader, &format!("{BETA}/auditEvents")).await.rows();
-    let rows = audit.iter().rev().filter(|row| row["displayName"].as_str().unwrap().contains("CloudPcProvisioningPolicy"));
+    let rows =
+        audit.iter().rev().filter(|row| row["displayName"].as_str().unwrap().contains("CloudPcProvisioningPolicy"));
     let rows = rows.map(|row| {
         let changes = row["resources"][0]["modifiedProperties"].as_array().unwrap().iter();
         let change =
