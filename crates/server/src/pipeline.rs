@@ -170,6 +170,7 @@ impl Incoming<'_> {
         let call = Arc::new(Call {
             app: app.clone(),
             caller: self.caller,
+            at: app.clock.now(),
             edm: self.edm,
             target: self.target,
             options,

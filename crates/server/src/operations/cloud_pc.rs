@@ -68,7 +68,7 @@ pub(super) fn find(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem>
 /// with the body.
 async fn ask(
     call: Arc<Call>,
-    params: impl FnOnce(&Call, &CloudPc) -> Result<Params, Problem> + Send + 'static,
+    params: impl Fn(&Call, &CloudPc) -> Result<Params, Problem> + Send + 'static,
 ) -> Result<Answer, Problem> {
     let (asked, engine) = (call.asked(), call.app.engine.clone());
     let find = move |reader: &Reader<'_>| {

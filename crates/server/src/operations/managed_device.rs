@@ -25,7 +25,7 @@ fn find(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem> {
 /// Asks for a remote action on it: 404 comes before what is wrong with the body.
 async fn ask(
     call: Arc<Call>,
-    params: impl FnOnce(&Call) -> Result<Params, Problem> + Send + 'static,
+    params: impl Fn(&Call) -> Result<Params, Problem> + Send + 'static,
 ) -> Result<Answer, Problem> {
     let (asked, engine) = (call.asked(), call.app.engine.clone());
     engine.request_found(&asked, move |reader| Ok::<_, Problem>((find(&call, reader)?, params(&call)?))).await?;

@@ -2,7 +2,7 @@
 
 use cloudpc_engine::RequestContext;
 use cloudpc_graph::{Edm, GraphError, LinkSigner, QueryOptions, ResolvedTarget, Version, next_link};
-use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, TenantId};
+use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, TenantId, Timestamp};
 use cloudpc_store::Store;
 use http::HeaderMap;
 use serde::Serialize;
@@ -23,6 +23,8 @@ pub struct Call {
     pub app: App,
     /// Who calls.
     pub caller: Arc<Caller>,
+    /// When the call was received.
+    pub at: Timestamp,
     /// The model of the root it came by.
     pub edm: &'static Edm,
     /// What is called, with keys and arguments.
@@ -92,10 +94,10 @@ impl Call {
         }
     }
 
-    /// The audit row of what this call does now.
+    /// The audit row of what this call does.
     pub fn audit(&self, verb: AuditVerb, resource: AuditResource) -> AuditEntry {
-        let (now, actor) = (self.app.clock.now(), self.caller.actor_at(self.peer));
-        AuditEntry::new(self.tenant(), now, actor, verb, resource).by_request(&self.request_id)
+        let actor = self.caller.actor_at(self.peer);
+        AuditEntry::new(self.tenant(), self.at, actor, verb, resource).by_request(&self.request_id)
     }
 
     /// The store, whose reads take the turns of the caller. Entries of a batch have the same one.

@@ -95,7 +95,7 @@ impl Administration {
             enabled: true,
         };
         let (id, identity) = (app.id, &self.world.app.identity);
-        self.world.app.store.write::<_, StoreError, _>(move |tx| tx.app_put(&app)).await.unwrap();
+        self.world.app.store.write::<_, StoreError, _>("test.write", move |tx| tx.app_put(&app)).await.unwrap();
         identity.issue_for_app(&BaseAddress(BASE.into()), tenant_id, id).await.unwrap().token
     }
 
@@ -212,7 +212,7 @@ async fn nothing_is_done_before_its_audit_row_is_written() {
     ] {
         let before = state();
         let (go_on, held) = mpsc::channel::<()>();
-        let mut busy = Box::pin(world.app.store.write(move |_| {
+        let mut busy = Box::pin(world.app.store.write("test.write", move |_| {
             let _ = held.recv();
             Ok::<_, StoreError>(())
         }));
@@ -403,7 +403,7 @@ async fn no_install_parameter_and_no_detection_command_outlives_its_partner_and_
     assert!(world.is_in_a_file(b"parameter-secret-2"), "the partner still has it");
     call("DELETE", "", None).await;
     world.app.store.empty_log().await.unwrap();
-    world.app.store.write::<_, StoreError, _>(|_| Ok(())).await.unwrap();
+    world.app.store.write::<_, StoreError, _>("test.write", |_| Ok(())).await.unwrap();
     for secret in ["parameter-secret-1", "parameter-secret-2", "detection-secret-1"] {
         assert!(!world.is_in_a_file(secret.as_bytes()), "{secret}");
     }
