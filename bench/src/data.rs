@@ -125,15 +125,16 @@ partners = [{}, {}]
 async fn fill(store: &Store, rows: u64, progress: &ProgressBar) -> Result<(), BenchError> {
     let fleet = Arc::new(store.read(|reader| reader.cloud_pc_list(TENANT, None, None, 1_000)).await?);
     let first = Arc::clone(&fleet);
-    store.write(move |tx| history(tx, &first)).await?;
-    let chance = Arc::new(SeededRng::new(1));
+    store.write("bench.history", move |tx| history(tx, &first)).await?;
+    let chance = SeededRng::new(1);
     let partner: PartnerId = PARTNER.parse()?;
     let mut written = 0;
     while written < rows {
-        let (fleet, chance) = (Arc::clone(&fleet), Arc::clone(&chance));
+        let fleet = Arc::clone(&fleet);
+        let activities: Vec<_> = (0..ACTIVITIES_AT_ONCE).map(|_| ActivityId::random(&chance)).collect();
         let in_one = move |tx: &mut Tx<'_>| {
             let mut done = 0;
-            for activity in 0..ACTIVITIES_AT_ONCE {
+            for (activity, activity_id) in (0..).zip(&activities) {
                 let count = ACTIVITY_TARGETS.min(rows - written - done);
                 let begin = (written / ACTIVITY_TARGETS + activity) * ACTIVITY_TARGETS;
                 let agent = AgentSetting {
@@ -143,8 +144,7 @@ async fn fill(store: &Store, rows: u64, progress: &ProgressBar) -> Result<(), Be
                     auto_deploy: false,
                     detection: None,
                 };
-                let params =
-                    Params::DeployAgent { partner_id: partner, activity_id: ActivityId::random(&*chance), agent };
+                let params = Params::DeployAgent { partner_id: partner, activity_id: *activity_id, agent };
                 for number in begin..begin + count {
                     accept(tx, &fleet[usize::try_from(number).unwrap_or(0) % fleet.len()], params.clone())?;
                 }
@@ -153,7 +153,7 @@ async fn fill(store: &Store, rows: u64, progress: &ProgressBar) -> Result<(), Be
             }
             Ok::<_, StoreError>(done)
         };
-        written += store.write(in_one).await?;
+        written += store.write("bench.fill", in_one).await?;
         progress.set_position(written);
     }
     Ok(())

@@ -36,7 +36,7 @@ pub async fn measure(plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, Be
         enabled: true,
     };
     store
-        .write(move |tx| {
+        .write("bench.token", move |tx| {
             tx.tenant_put(data::TENANT, "Bench")?;
             tx.app_put(&app)
         })

@@ -20,7 +20,7 @@ mod step;
 mod troubleshoot;
 mod undo;
 
-use cloudpc_model::{Action, Before, CloudPc, CloudPcStatus, Kind, Rng, Timestamp, UndoRecord};
+use cloudpc_model::{Action, Before, CloudPc, CloudPcStatus, Kind, Timestamp, UndoRecord};
 use cloudpc_store::{StoreError, Tx};
 use std::time::Duration;
 
@@ -52,7 +52,6 @@ pub(crate) type CompleteFn = fn(&mut Completion<'_, '_>) -> Result<(), StoreErro
 /// What an ending action changes.
 pub(crate) struct Completion<'a, 'tx> {
     pub tx: &'a mut Tx<'tx>,
-    pub rng: &'a dyn Rng,
     pub now: Timestamp,
     pub undo_window: Duration,
     pub action: &'a Action,

@@ -17,7 +17,7 @@ impl Engine {
     /// Not found; conflict (`tooLateToCancel`: it has ended or is past its point of no return).
     pub async fn cancel(&self, asked: &RequestContext, action: ActionId) -> Result<(), Error> {
         let (asked, now) = (asked.clone(), self.parts.clock.now());
-        let canceled = self.parts.store.write(move |tx| {
+        let canceled = self.parts.store.write("action.cancel", move |tx| {
             let action = tx.action(asked.tenant_id, action)?.ok_or_else(|| no_action(action))?;
             cancel(tx, &action, &asked, now)
         });
@@ -32,7 +32,7 @@ impl Engine {
     /// Not found; conflict if none could be.
     pub async fn cancel_activity(&self, asked: &RequestContext, activity: ActivityId) -> Result<u64, Error> {
         let (asked, now) = (asked.clone(), self.parts.clock.now());
-        let canceled = self.parts.store.write(move |tx| {
+        let canceled = self.parts.store.write("activity.cancel", move |tx| {
             let mut canceled = Vec::new();
             for action in deployments_of(tx, &asked, activity)? {
                 match cancel(tx, &action, &asked, now) {
@@ -58,7 +58,7 @@ impl Engine {
     /// Not found; conflict unless it is stuck.
     pub async fn settle(&self, asked: &RequestContext, action: ActionId) -> Result<(), Error> {
         let (asked, now) = (asked.clone(), self.parts.clock.now());
-        let settled = self.parts.store.write(move |tx| {
+        let settled = self.parts.store.write("action.settle", move |tx| {
             let action = tx.action(asked.tenant_id, action)?.ok_or_else(|| no_action(action))?;
             if action.state != State::Stuck {
                 let state: &str = action.state.into();

@@ -41,7 +41,7 @@ impl Engine {
         let targets = distinct(targets)?;
         let (asked, now) = (asked.clone(), self.parts.clock.now());
         let activity_id = ActivityId::random(&*self.parts.rng);
-        let written = self.parts.store.write(move |tx| {
+        let written = self.parts.store.write("deployment.accept", move |tx| {
             let partner = tx
                 .partner(asked.tenant_id, partner)?
                 .ok_or_else(|| Error::not_found(format!("There is no external partner '{partner}' in this tenant.")))?;

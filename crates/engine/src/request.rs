@@ -48,7 +48,7 @@ impl Engine {
         params: Params,
     ) -> Result<ActionId, Error> {
         let tenant = asked.tenant_id;
-        self.request_found(asked, move |reader| Ok((find(reader, tenant, cloud_pc)?, params))).await
+        self.request_found(asked, move |reader| Ok((find(reader, tenant, cloud_pc)?, params.clone()))).await
     }
 
     /// The same for a Cloud PC that `find` looks up together with what is to be done to it, in the
@@ -58,11 +58,11 @@ impl Engine {
     /// Those of `find`, and as above.
     pub async fn request_found<E, F>(&self, asked: &RequestContext, find: F) -> Result<ActionId, E>
     where
-        F: FnOnce(&Reader<'_>) -> Result<(CloudPc, Params), E> + Send + 'static,
+        F: Fn(&Reader<'_>) -> Result<(CloudPc, Params), E> + Send + 'static,
         E: From<Error> + From<StoreError> + Send + 'static,
     {
         let (asked, stamp) = (asked.clone(), self.stamp());
-        let written = self.parts.store.write(move |tx| {
+        let written = self.parts.store.write("action.accept", move |tx| {
             let (cloud_pc, params) = find(tx)?;
             Ok::<_, E>(request(tx, &asked, &cloud_pc, params, stamp)?)
         });
@@ -78,7 +78,7 @@ impl Engine {
     /// Not found; conflict as for every request, and `nothingToUndo` or `undoWindowPassed`.
     pub async fn undo(&self, asked: &RequestContext, cloud_pc: CloudPcId) -> Result<ActionId, Error> {
         let (asked, stamp) = (asked.clone(), self.stamp());
-        let id = self.parts.store.write(move |tx| undo(tx, &asked, cloud_pc, stamp)).await?;
+        let id = self.parts.store.write("action.acceptUndo", move |tx| undo(tx, &asked, cloud_pc, stamp)).await?;
         self.work.wake.notify_one();
         Ok(id)
     }

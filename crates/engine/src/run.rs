@@ -109,15 +109,23 @@ impl Engine {
         let held = if renew { self.work.all() } else { Vec::new() };
         let lease_until = now + self.parts.settings.lease;
         let (parts, work) = (Arc::clone(&self.parts), Arc::clone(&self.work));
-        let round = self.parts.store.write(move |tx| {
-            for (id, epoch) in held {
+        let round = self.parts.store.write("action.claim", move |tx| {
+            let (mut renewed, mut lost) = (Vec::new(), Vec::new());
+            for &(id, epoch) in &held {
                 match tx.action_renew(id, epoch, lease_until) {
-                    Err(StoreError::LeaseLost) => work.lose(id, epoch),
-                    renewed => {
-                        renewed?;
-                        work.renewed(id, epoch, lease_until);
+                    Err(StoreError::LeaseLost) => lost.push((id, epoch)),
+                    other => {
+                        other?;
+                        renewed.push((id, epoch));
                     }
                 }
+            }
+            if renew {
+                let work = Arc::clone(&work);
+                tx.after_commit(move || {
+                    lost.into_iter().for_each(|(id, epoch)| work.lose(id, epoch));
+                    renewed.into_iter().for_each(|(id, epoch)| work.renewed(id, epoch, lease_until));
+                });
             }
             turn::end_overdue(tx, now, OVERDUE_MAX)?;
             let mut turns = Vec::new();
@@ -125,7 +133,7 @@ impl Engine {
                 let (id, epoch) = (action.id, action.epoch);
                 let turn = turn::begin(tx, &parts, action, now)?;
                 if !matches!(turn.todo, NextStep::Ended) {
-                    turns.push((turn, work.hold(id, epoch, lease_until)));
+                    turns.push((turn, work.hold(tx, id, epoch, lease_until)));
                 }
             }
             let keep = tx.undo_record_claim(now, now + keep::TIME_MAX, keep::RECORDS_MAX)?;
@@ -174,8 +182,11 @@ impl Engine {
             };
             let (id, epoch, tenant) = (turn.action.id, turn.action.epoch, turn.action.tenant_id);
             let (parts, now, stopping) = (Arc::clone(&self.parts), self.parts.clock.now(), stop.is_cancelled());
-            let next =
-                self.parts.store.write(move |tx| turn::log(tx, &parts, tenant, id, epoch, now, log, stopping)).await;
+            let next = self
+                .parts
+                .store
+                .write("action.advance", move |tx| turn::log(tx, &parts, tenant, id, epoch, now, &log, stopping))
+                .await;
             turn = match next {
                 Ok(turn) => turn,
                 Err(StoreError::LeaseLost | StoreError::Closed) => break,

@@ -224,7 +224,7 @@ impl AdminCall {
 
     /// Writes the row of a change that is not in the store.
     async fn write_audit(&self, entry: AuditEntry) -> Result<(), Error> {
-        self.app.store.write(move |tx| Ok(tx.audit_insert(&entry)?)).await
+        self.app.store.write("audit.append", move |tx| Ok(tx.audit_insert(&entry)?)).await
     }
 }
 

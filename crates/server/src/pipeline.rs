@@ -177,6 +177,7 @@ impl Incoming<'_> {
         let call = Arc::new(Call {
             app: app.clone(),
             caller: self.caller,
+            at: app.clock.now(),
             edm: self.edm,
             target: self.target,
             options,

@@ -101,7 +101,7 @@ pub async fn load(app: &App, Prepared { world, .. }: Prepared) -> Result<Vec<Ten
     let pending = serde_json::to_vec(&pending).map_err(Error::internal)?;
     let enrol_at = app.simulation.is_none().then(|| app.clock.now());
     app.store
-        .write(move |tx| {
+        .write("fleet.load", move |tx| {
             spare_the_owner(tx, &world)?;
             replace(tx, &world)?;
             if let Some(now) = enrol_at {
@@ -138,7 +138,7 @@ pub async fn resume(app: &App) -> Result<(), Error> {
         }
         None => provision::make_machines(app, machines).await?,
     }
-    app.store.write(|tx| tx.setting_put(PENDING, b"")).await.map_err(Error::from)
+    app.store.write("fleet.endLoad", |tx| tx.setting_put(PENDING, b"")).await.map_err(Error::from)
 }
 
 /// Empties the fleet: everything goes but settings, tenants' signing keys, applications and the
@@ -148,7 +148,7 @@ pub async fn resume(app: &App) -> Result<(), Error> {
 /// The store or the simulation fails.
 pub async fn clear(app: &App) -> Result<(), Error> {
     let simulation = simulation(app)?;
-    app.store.write(|tx| Ok::<_, Error>(empty(tx)?)).await?;
+    app.store.write("fleet.clear", |tx| Ok::<_, Error>(empty(tx)?)).await?;
     app.response_cache.forget();
     simulation.faults.clear();
     simulation.driver.reset().map_err(Error::internal)?;

@@ -377,7 +377,7 @@ fn open_store(path: &std::path::Path) -> Result<Store, StartError> {
 /// The directory's lock says that nobody else runs these actions, so what was under way at a crash
 /// can go on at once.
 async fn expire_leases(store: &Store) -> Result<(), Error> {
-    match store.write(|tx| Ok::<_, Error>(tx.action_expire_leases()?)).await {
+    match store.write("lease.expireAll", |tx| Ok::<_, Error>(tx.action_expire_leases()?)).await {
         // On a full disk what is known is still served, and the leases run out by themselves.
         Err(error) if error.kind == ErrorKind::Unavailable => {
             tracing::warn!(%error, "actions that were under way go on when their leases have run out");
@@ -390,7 +390,7 @@ async fn expire_leases(store: &Store) -> Result<(), Error> {
 /// Writes down of which kind the machines are, and refuses another kind once there is a fleet.
 async fn keep_driver(store: &Store, options: &StartOptions) -> Result<(), StartError> {
     let asked = options.driver;
-    let kept = store.write(move |tx| {
+    let kept = store.write("installation.chooseDriver", move |tx| {
         let kept = if tx.tenant_list()?.is_empty() { None } else { tx.setting(DRIVER)? };
         if kept.is_none() {
             tx.setting_put(DRIVER, asked.option().as_bytes())?;
@@ -416,12 +416,12 @@ async fn bind(address: Option<SocketAddr>) -> Result<Option<(TcpListener, Socket
 async fn link_key(store: &Store, rng: &dyn Rng) -> Result<Vec<u8>, Error> {
     let fresh: Vec<u8> = (0..4).flat_map(|_| rng.next_u64().to_be_bytes()).collect();
     store
-        .write(move |tx| {
+        .write("linkKey.ensure", move |tx| {
             if let Some(key) = tx.setting(LINK_KEY)? {
                 return Ok(key);
             }
             tx.setting_put(LINK_KEY, &fresh)?;
-            Ok(fresh)
+            Ok(fresh.clone())
         })
         .await
 }

@@ -15,6 +15,7 @@ mod database;
 mod turns;
 mod writer;
 
+use std::any::Any;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -50,6 +51,9 @@ pub enum WriteMode {
     /// clock runs, so that a seed replays exactly. Nothing is synced: what it wrote outlives the
     /// process, but not a power cut.
     Inline,
+    /// Like `Inline`, but each write runs twice and only the second run is kept: the way tests run,
+    /// because a closure that cannot run again is a defect.
+    InlineTwice,
 }
 
 /// The store. Cheap to clone. The last one to be dropped finishes what is queued and closes the
@@ -72,13 +76,30 @@ pub struct Reader<'a> {
 
 /// A write transaction. It can do whatever a [`Reader`] can.
 pub struct Tx<'a> {
-    pub(crate) reader: Reader<'a>,
+    reader: Reader<'a>,
+    effects: Vec<Effect>,
 }
+
+/// What a transaction does outside the database once it is committed.
+type Effect = Box<dyn FnOnce() + Send>;
 
 impl<'a> std::ops::Deref for Tx<'a> {
     type Target = Reader<'a>;
     fn deref(&self) -> &Reader<'a> {
         &self.reader
+    }
+}
+
+impl<'a> Tx<'a> {
+    pub(crate) fn new(connection: &'a Connection, damage: &'a Damage) -> Self {
+        Self { reader: Reader { connection, damage }, effects: Vec::new() }
+    }
+
+    /// Has `effect` run once, after the commit and before the caller of [`Store::write`] gets the
+    /// result. The effects of all transactions run in the order in which these were committed. A
+    /// transaction that fails, or that is run again, drops the effects of that run.
+    pub fn after_commit(&mut self, effect: impl FnOnce() + Send + 'static) {
+        self.effects.push(Box::new(effect));
     }
 }
 
@@ -94,9 +115,10 @@ impl Store {
         let database = lock.database()?;
         let work = match mode {
             WriteMode::Grouped => Backend::Threads(Threads::start(directory, lock)?),
-            WriteMode::Inline => {
+            WriteMode::Inline | WriteMode::InlineTwice => {
                 let connection = database::open_for_writing(directory, Durability::Process)?;
-                Backend::Inline { connection: Mutex::new(connection), _lock: lock }
+                let runs_twice = mode == WriteMode::InlineTwice;
+                Backend::Inline { connection: Mutex::new(connection), runs_twice, _lock: lock }
             }
         };
         Ok(Self {
@@ -210,28 +232,44 @@ impl Store {
     /// Runs `work` in a transaction and returns after its commit is on disk. If `work` fails,
     /// nothing it wrote remains. A caller that stops waiting does not stop the work.
     ///
+    /// `name` is what logs call the transaction: `noun.verb`, one for each place in the code.
+    ///
+    /// `work` may run more than once. Therefore it changes nothing but the database, leaves what
+    /// else is to be done to [`Tx::after_commit`], and is given ids, times and random numbers from
+    /// outside.
+    ///
     /// # Errors
     /// Whatever `work` returns; [`StoreError::Panicked`] if it panics; [`StoreError::NotCommitted`]
     /// if the disk said no in the end.
-    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    pub async fn write<T, E, F>(&self, name: &'static str, work: F) -> Result<T, E>
     where
-        F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
         match &*self.work {
-            Backend::Inline { connection, .. } => run_alone(&lock(connection), &self.damage, work),
+            Backend::Inline { connection, runs_twice, .. } => {
+                let connection = lock(connection);
+                if *runs_twice {
+                    run_and_forget(&connection, &self.damage, name, &work)?;
+                }
+                run_alone(connection, &self.damage, name, &work)
+            }
             Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
                 let damage = Arc::clone(&self.damage);
                 let job: WriteJob = Box::new(move |connection| {
                     let connection = damage.watch(connection).map_err(E::from);
-                    let result = connection.and_then(|connection| run_write(connection, &damage, work));
+                    let result = connection.and_then(|connection| run_write(connection, &damage, name, &work));
                     let keep = result.is_ok();
                     let answer: Reply = Box::new(move |commit| {
+                        let result = result.and_then(|(value, effects)| {
+                            damage.watch(commit).map_err(E::from)?;
+                            run_effects(name, effects);
+                            Ok(value)
+                        });
                         // The caller may have gone away; then no one needs the answer.
-                        let _ =
-                            answer.send(result.and_then(|value| damage.watch(commit).map(|()| value).map_err(E::from)));
+                        let _ = answer.send(result);
                     });
                     (keep, answer)
                 });
@@ -258,7 +296,7 @@ impl Store {
             Backend::Threads(threads) => {
                 threads.empty_log.store(true, Ordering::Release);
                 // Wakes the writer.
-                self.write(|_| Ok(())).await
+                self.write("log.empty", |_| Ok(())).await
             }
         }
     }
@@ -269,6 +307,7 @@ enum Backend {
     /// Fields are dropped in order: the lock goes after the database is closed.
     Inline {
         connection: Mutex<Connection>,
+        runs_twice: bool,
         _lock: DirectoryLock,
     },
 }
@@ -339,7 +378,7 @@ fn run_read<T, E: From<StoreError>>(
     work: impl FnOnce(&Reader<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     execute(connection, "BEGIN").map_err(StoreError::from)?;
-    let result = guarded(|| work(&Reader { connection, damage }));
+    let result = guarded("read", || work(&Reader { connection, damage }));
     execute(connection, "COMMIT").map_err(StoreError::from)?;
     result
 }
@@ -347,39 +386,79 @@ fn run_read<T, E: From<StoreError>>(
 fn run_write<T, E: From<StoreError>>(
     connection: &Connection,
     damage: &Damage,
-    work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
-) -> Result<T, E> {
-    guarded(|| work(&mut Tx { reader: Reader { connection, damage } }))
+    name: &'static str,
+    work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
+) -> Result<(T, Vec<Effect>), E> {
+    let _span = tracing::debug_span!("transaction", name).entered();
+    guarded(name, || {
+        let mut tx = Tx::new(connection, damage);
+        let value = work(&mut tx)?;
+        Ok((value, tx.effects))
+    })
 }
 
-/// One closure in a transaction of its own.
+/// Runs one closure in a transaction of its own. The effects run without the connection, so that
+/// they may use the store.
 fn run_alone<T, E: From<StoreError>>(
-    connection: &Connection,
+    connection: MutexGuard<'_, Connection>,
     damage: &Damage,
-    work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+    name: &'static str,
+    work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    execute(connection, "BEGIN IMMEDIATE").map_err(StoreError::from)?;
-    let result = run_write(connection, damage, work).and_then(|value| {
-        execute(connection, "COMMIT").map_err(|error| StoreError::NotCommitted(Arc::new(error)))?;
-        Ok(value)
+    execute(&connection, "BEGIN IMMEDIATE").map_err(StoreError::from)?;
+    let result = run_write(&connection, damage, name, work).and_then(|done| {
+        execute(&connection, "COMMIT").map_err(|error| StoreError::NotCommitted(Arc::new(error)))?;
+        Ok(done)
     });
     if !connection.is_autocommit() {
-        execute(connection, "ROLLBACK").map_err(StoreError::from)?;
+        execute(&connection, "ROLLBACK").map_err(StoreError::from)?;
     }
-    result
+    drop(connection);
+    let (value, effects) = result?;
+    run_effects(name, effects);
+    Ok(value)
+}
+
+/// Runs one closure and rolls back what it wrote, whatever it returns.
+fn run_and_forget<T, E: From<StoreError>>(
+    connection: &Connection,
+    damage: &Damage,
+    name: &'static str,
+    work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
+) -> Result<(), StoreError> {
+    execute(connection, "BEGIN IMMEDIATE")?;
+    drop(run_write(connection, damage, name, work));
+    // A full disk ends a transaction by itself.
+    if !connection.is_autocommit() {
+        execute(connection, "ROLLBACK")?;
+    }
+    Ok(())
+}
+
+/// A panic in an effect concerns neither the caller, whose work is committed, nor the other
+/// effects.
+fn run_effects(name: &'static str, effects: Vec<Effect>) {
+    for effect in effects {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(effect)) {
+            let message = panic_message(&*panic);
+            tracing::error!(transaction = name, message, "an effect of a committed transaction panicked");
+        }
+    }
 }
 
 /// A panic in a closure fails its call. The closure is gone then and its writes are rolled back, so
 /// nothing half-done can be seen.
-fn guarded<T, E: From<StoreError>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+fn guarded<T, E: From<StoreError>>(name: &'static str, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no message".to_owned());
-        Err(StoreError::Panicked(message).into())
+        let message = panic_message(&*panic);
+        tracing::error!(transaction = name, message, "a transaction panicked");
+        Err(StoreError::Panicked(message.to_owned()).into())
     })
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let owned = || panic.downcast_ref::<String>().map(String::as_str);
+    panic.downcast_ref::<&str>().copied().or_else(owned).unwrap_or("no message")
 }
 
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {

@@ -55,14 +55,15 @@ impl Store {
         format: u32,
         write: fn(&[Deployment]) -> Vec<u8>,
     ) -> Result<usize, StoreError> {
-        self.write(move |tx| tx.deployment_pages_forget(format)).await?;
+        self.write("deploymentPages.forget", move |tx| tx.deployment_pages_forget(format)).await?;
         let (mut finished, mut seen) = (0, 0);
         loop {
             let (pages, next) = self.read(move |reader| reader.deployment_pages_ended(seen, write)).await?;
             finished += pages.len();
             if !pages.is_empty() {
-                self.write(move |tx| pages.iter().try_for_each(|written| tx.deployment_page_put(written, format)))
-                    .await?;
+                let put =
+                    move |tx: &mut Tx<'_>| pages.iter().try_for_each(|written| tx.deployment_page_put(written, format));
+                self.write("deploymentPages.put", put).await?;
             }
             match next {
                 Some(next) => seen = next,

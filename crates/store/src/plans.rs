@@ -44,7 +44,7 @@ fn every_list_is_a_range_scan_on_a_key() {
     };
     connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(catch)).unwrap();
     let damage = crate::connection::Damage::default();
-    let mut tx = Tx { reader: Reader { connection: &connection, damage: &damage } };
+    let mut tx = Tx::new(&connection, &damage);
     change(&mut tx).unwrap();
     look(&tx).unwrap();
     tx.reset().unwrap();

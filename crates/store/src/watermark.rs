@@ -87,7 +87,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
         for (number, actions) in [(i64::MIN, 0), (NUMBER_MAX - 1, NUMBER_MAX - 1), (i64::MAX, NUMBER_MAX)] {
-            store.write(move |tx| tx.action_numbers_skip(number)).await.unwrap();
+            store.write("test.write", move |tx| tx.action_numbers_skip(number)).await.unwrap();
             assert_eq!(store.read(|reader| reader.watermark()).await.unwrap().actions, actions);
         }
     }

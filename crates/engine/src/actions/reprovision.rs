@@ -4,6 +4,7 @@
 use cloudpc_drivers::{GuestError, MachineSpec};
 use cloudpc_model::{Action, ActionId, ActivityId, Actor, CloudPcStatus, Kind, Params, PartnerId, Power, State};
 use cloudpc_store::{DeploymentFilter, StoreError, Tx};
+use uuid::Uuid;
 
 use super::step::StepFuture;
 use super::{CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
@@ -59,7 +60,7 @@ fn deploy_agents(context: &StepContext) -> StepFuture<'_> {
         let cloud_pc = context.cloud_pc()?.clone();
         let (action, now) = (context.action.clone(), context.parts.clock.now());
         let business_only = context.parts.settings.business_only;
-        let asked = context.parts.store.write(move |tx| {
+        let asked = context.parts.store.write("deployment.acceptAutomatic", move |tx| {
             let mut asked = Vec::new();
             for partner in deploy::partners_that_deploy_automatically(tx, &cloud_pc, business_only)? {
                 let activity = activity(&action, partner.id);
@@ -93,7 +94,7 @@ fn recall_agents(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let cloud_pc = context.cloud_pc()?.clone();
         let (action, now) = (context.action.clone(), context.parts.clock.now());
-        let recalled = context.parts.store.write(move |tx| {
+        let recalled = context.parts.store.write("deployment.recallAutomatic", move |tx| {
             for partner in deploy::partners_of(tx, cloud_pc.tenant_id)? {
                 for deployment in deployed(tx, cloud_pc.tenant_id, partner.id, activity(&action, partner.id))? {
                     if let Some(action) = tx.action(cloud_pc.tenant_id, deployment)?
@@ -112,9 +113,15 @@ fn recall_agents(context: &StepContext) -> StepFuture<'_> {
 }
 
 fn activity(action: &Action, partner: PartnerId) -> ActivityId {
+    ActivityId(derived_id(action, partner.0))
+}
+
+/// Returns the id that an action makes from another one: the same whenever it is asked for, and
+/// another one for each action.
+fn derived_id(action: &Action, from: Uuid) -> Uuid {
     let spread = u128::from(action.id.0.unsigned_abs()).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-    let bytes = (partner.0.as_u128() ^ spread ^ u128::from(action.tag_nonce.unwrap_or_default())).to_be_bytes();
-    ActivityId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    let bytes = (from.as_u128() ^ spread ^ u128::from(action.tag_nonce.unwrap_or_default())).to_be_bytes();
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 fn deployed(
@@ -144,6 +151,6 @@ fn complete(ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {
     cloud_pc.provisioned_at = Some(ending.now);
     // To the directory it is a new device; to device management it stays the same one (see the
     // model).
-    cloud_pc.aad_device_id = ending.rng.uuid();
+    cloud_pc.aad_device_id = derived_id(ending.action, cloud_pc.id.0);
     Ok(())
 }

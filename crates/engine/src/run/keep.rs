@@ -51,7 +51,8 @@ impl Engine {
             tracing::warn!(%error, action.id = %record.action_id, dropping = record.dropping, "an old disk was not seen to; it is tried again");
             let (action, due_at) = (record.action_id, self.parts.clock.now() + PAUSE);
             // Without this it is due again when the attempt could have lasted longest.
-            let _ = self.parts.store.write(move |tx| tx.undo_record_put_off(action, due_at)).await;
+            let _ =
+                self.parts.store.write("undoRecord.postpone", move |tx| tx.undo_record_put_off(action, due_at)).await;
         }
         self.work.wake.notify_one();
     }
@@ -85,7 +86,7 @@ impl Engine {
             (record.action_id, self.parts.settings.undo_disk_bytes_max, self.parts.clock.now());
         let measured =
             move |tx: &mut cloudpc_store::Tx<'_>| tx.undo_record_measured(action, size_bytes, bytes_max, now);
-        Ok(self.parts.store.write(measured).await?)
+        Ok(self.parts.store.write("undoRecord.measure", measured).await?)
     }
 
     /// Someone has cleared the old disk away by hand, unless an undo that was asked for meanwhile
@@ -96,11 +97,11 @@ impl Engine {
             Some(_) => Ok(()),
             None => tx.undo_record_delete(action),
         };
-        Ok(self.parts.store.write(missed).await?)
+        Ok(self.parts.store.write("undoRecord.miss", missed).await?)
     }
 
     async fn forget(&self, record: &UndoRecord) -> Result<(), RetentionError> {
         let action = record.action_id;
-        Ok(self.parts.store.write(move |tx| tx.undo_record_delete(action)).await?)
+        Ok(self.parts.store.write("undoRecord.delete", move |tx| tx.undo_record_delete(action)).await?)
     }
 }

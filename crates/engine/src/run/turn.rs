@@ -84,11 +84,11 @@ pub(super) fn log(
     id: ActionId,
     epoch: i64,
     now: Timestamp,
-    log: TurnLog,
+    log: &TurnLog,
     stopping: bool,
 ) -> Result<ActionTurn, StoreError> {
-    let action = match log.event {
-        Some(event) => tx.action_append(id, epoch, now, event)?,
+    let action = match &log.event {
+        Some(event) => tx.action_append(id, epoch, now, event.clone())?,
         None => tx.action(tenant, id)?.filter(|action| action.epoch == epoch).ok_or(StoreError::LeaseLost)?,
     };
     let mut cloud_pc = cloud_pc(tx, &action)?;
@@ -103,8 +103,11 @@ pub(super) fn log(
         store(tx, &before, cloud_pc, now)?;
     }
     if action.state == State::Stuck {
-        tracing::error!(action.id = %id, action.kind = action.kind().name(), "an action is stuck; a person has to look at its machine and settle it");
         audit::end(tx, &action, now)?;
+        let kind = action.kind().name();
+        tx.after_commit(move || {
+            tracing::error!(action.id = %id, action.kind = kind, "an action is stuck; a person has to look at its machine and settle it");
+        });
         return Ok(ActionTurn { action, cloud_pc, todo: NextStep::Ended });
     }
     if stopping {
@@ -187,15 +190,8 @@ fn end(
     }
     match (outcome, action.state) {
         (State::Done, _) => {
-            let (rng, undo_window) = (&*parts.rng, parts.settings.undo_window);
-            (recipe.complete)(&mut Completion {
-                tx: &mut *tx,
-                rng,
-                now,
-                undo_window,
-                action,
-                cloud_pc: &mut *cloud_pc,
-            })?;
+            let undo_window = parts.settings.undo_window;
+            (recipe.complete)(&mut Completion { tx: &mut *tx, now, undo_window, action, cloud_pc: &mut *cloud_pc })?;
         }
         (_, State::Undoing) => {}
         _ => match (recipe.after_failure)(action) {

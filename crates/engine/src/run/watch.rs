@@ -69,7 +69,10 @@ impl Engine {
 
     async fn ask_for_looks(&self, ids: Vec<CloudPcId>) -> Result<(), StoreError> {
         let now = self.parts.clock.now();
-        self.parts.store.write(move |tx| ids.into_iter().try_for_each(|id| tx.health_check_ask(id, now))).await
+        self.parts
+            .store
+            .write("healthCheck.schedule", move |tx| ids.iter().try_for_each(|id| tx.health_check_ask(*id, now)))
+            .await
     }
 
     /// Looks at a machine that is due for it.
@@ -84,7 +87,11 @@ impl Engine {
         };
         let Some(observed) = stop.run_until_cancelled(look).await else { return };
         let (stamp, restart) = (self.stamp(), self.parts.settings.restart);
-        let recorded = self.parts.store.write(move |tx| record(tx, check, observed, restart, stamp)).await;
+        let recorded = self
+            .parts
+            .store
+            .write("healthCheck.record", move |tx| record(tx, check.clone(), &observed, restart, stamp))
+            .await;
         if let Err(error) = recorded {
             // The machine is due again when the look could have lasted longest.
             tracing::warn!(%error, cloud_pc.id = %id, "what a look at a machine has found was not recorded");
@@ -121,7 +128,7 @@ impl Engine {
 fn record(
     tx: &mut Tx<'_>,
     mut check: HealthCheck,
-    observed: Result<Observed, DriverError>,
+    observed: &Result<Observed, DriverError>,
     restart: RestartPolicy,
     stamp: Stamp,
 ) -> Result<(), Error> {
@@ -148,18 +155,18 @@ fn record(
     };
     let Some(before) = tx.cloud_pc(tenant, id)? else { return Ok(tx.health_check_delete(tenant, id)?) };
     let mut cloud_pc = before.clone();
-    let verdict = health::judge(&mut cloud_pc, &mut check, &observed, restart, now);
+    let verdict = health::judge(&mut cloud_pc, &mut check, observed, restart, now);
     if cloud_pc != before {
         cloud_pc.modified_at = now;
         tx.cloud_pc_update(&cloud_pc)?;
     }
     if let Some(event) = verdict.event {
-        match event.well {
-            true => tracing::info!(cloud_pc.id = %id, check = event.name, "{}", event.message),
-            false => tracing::warn!(cloud_pc.id = %id, check = event.name, "{}", event.message),
-        }
         tx.health_event_insert(tenant, id, &event)?;
         audit::health(tx, tenant, &cloud_pc, &event, now)?;
+        tx.after_commit(move || match event.well {
+            true => tracing::info!(cloud_pc.id = %id, check = event.name, "{}", event.message),
+            false => tracing::warn!(cloud_pc.id = %id, check = event.name, "{}", event.message),
+        });
     }
     match verdict.then {
         Remedy::Nothing if check.enrol => Ok(tx.health_check_put_off(&check, now + PAUSE)?),

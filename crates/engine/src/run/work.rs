@@ -2,6 +2,7 @@
 //! them.
 
 use cloudpc_model::{ActionId, CloudPcId, Timestamp};
+use cloudpc_store::Tx;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, broadcast};
@@ -52,8 +53,7 @@ struct HeldClaim {
     cancel: CancellationToken,
 }
 
-/// A claim, held until this is dropped. Made inside the transaction that claims: whoever asks to
-/// cancel after it finds the claim here.
+/// A claim, held from the commit of the transaction that claims until this is dropped.
 pub(crate) struct ClaimGuard {
     work: Arc<LocalClaims>,
     id: ActionId,
@@ -65,17 +65,24 @@ pub(crate) struct ClaimGuard {
 }
 
 impl LocalClaims {
-    pub fn hold(self: &Arc<Self>, id: ActionId, epoch: i64, lease_until: Timestamp) -> ClaimGuard {
+    /// Claims an action in the open transaction, which registers the claim once it is committed.
+    /// The transaction of anyone who asks to cancel the action as claimed comes after that one, so
+    /// they find the claim registered.
+    pub fn hold(self: &Arc<Self>, tx: &mut Tx<'_>, id: ActionId, epoch: i64, lease_until: Timestamp) -> ClaimGuard {
         let (lost, cancel) = (CancellationToken::new(), CancellationToken::new());
         let held = HeldClaim { epoch, lease_until, lost: lost.clone(), cancel: cancel.clone() };
-        let mut all = self.held();
+        let work = Arc::clone(self);
+        tx.after_commit(move || work.register(id, held));
+        ClaimGuard { work: Arc::clone(self), id, epoch, lost, cancel }
+    }
+
+    fn register(&self, id: ActionId, held: HeldClaim) {
+        let (mut all, lease_until) = (self.held(), held.lease_until);
         if let Some(earlier) = all.insert(id, held) {
             earlier.lost.cancel();
         }
         let mut lapse_after = self.lapse_after();
         *lapse_after = lease_until.min(*lapse_after);
-        drop((lapse_after, all));
-        ClaimGuard { work: Arc::clone(self), id, epoch, lost, cancel }
     }
 
     pub fn count(&self) -> usize {

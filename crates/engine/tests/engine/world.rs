@@ -128,8 +128,12 @@ impl TestEngine {
     }
 
     pub async fn with(seed: u64, settings: EngineSettings) -> Self {
+        Self::in_mode(WriteMode::InlineTwice, seed, settings).await
+    }
+
+    pub async fn in_mode(mode: WriteMode, seed: u64, settings: EngineSettings) -> Self {
         let directory = tempdir();
-        let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
+        let store = Store::open(directory.path(), mode).unwrap();
         let clock = SimClock::paused(START);
         let rng = Arc::new(SeededRng::new(seed));
         let parts =
@@ -150,7 +154,7 @@ impl TestEngine {
         };
         let partner_id = partner.id;
         store
-            .write(move |tx| {
+            .write("test.write", move |tx| {
                 tx.tenant_put(tenant(), "Contoso")?;
                 for (id, vcpu_count, storage_gib, gpu) in
                     [(small(), 2, 128, false), (big(), 4, 256, false), (gpu(), 8, 512, true)]
@@ -301,39 +305,33 @@ impl TestEngine {
 
     /// The process ends, and another one starts with an older database beside the same machines.
     pub async fn restore(&mut self, backup: tempfile::TempDir) {
-        self.store = Store::open(backup.path(), WriteMode::Inline).unwrap();
+        self.store = Store::open(backup.path(), WriteMode::InlineTwice).unwrap();
         self.directory = backup;
         self.crash().await;
     }
 
     pub async fn change<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut cloudpc_store::Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        change: impl Fn(&mut cloudpc_store::Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> T {
-        self.store.write(change).await.unwrap()
+        self.store.write("test.write", change).await.unwrap()
     }
 
     pub async fn cloud_pc(&self, id: CloudPcId) -> CloudPc {
         self.change(move |tx| tx.cloud_pc(tenant(), id)).await.unwrap()
     }
 
-    pub async fn update(&self, id: CloudPcId, update: impl FnOnce(&mut CloudPc) + Send + 'static) {
-        self.change(move |tx| {
-            let mut cloud_pc = tx.cloud_pc(tenant(), id)?.unwrap();
-            update(&mut cloud_pc);
-            tx.cloud_pc_update(&cloud_pc)
-        })
-        .await;
+    pub async fn update(&self, id: CloudPcId, update: impl FnOnce(&mut CloudPc)) {
+        let mut cloud_pc = self.cloud_pc(id).await;
+        update(&mut cloud_pc);
+        self.change(move |tx| tx.cloud_pc_update(&cloud_pc)).await;
     }
 
-    pub async fn update_partner(&self, update: impl FnOnce(&mut Partner) + Send + 'static) {
+    pub async fn update_partner(&self, update: impl FnOnce(&mut Partner)) {
         let id = self.partner;
-        self.change(move |tx| {
-            let mut partner = tx.partner(tenant(), id)?.unwrap();
-            update(&mut partner);
-            tx.partner_update(&partner)
-        })
-        .await;
+        let mut partner = self.change(move |tx| tx.partner(tenant(), id)).await.unwrap();
+        update(&mut partner);
+        self.change(move |tx| tx.partner_update(&partner)).await;
     }
 
     pub async fn action(&self, id: ActionId) -> Action {

@@ -69,7 +69,7 @@ pub async fn create(call: AdminCall, body: Bytes) -> Result<AdminReply, Problem>
         .detail("permissions", &app.permissions.join(" "));
     call.app
         .store
-        .write(move |tx| {
+        .write("app.create", move |tx| {
             tx.app_put(&app)?;
             Ok::<_, Error>(tx.audit_insert(&entry)?)
         })
@@ -89,7 +89,7 @@ pub async fn change(call: AdminCall, id: String, body: Bytes) -> Result<Value, P
     let changed = call
         .app
         .store
-        .write(move |tx| {
+        .write("app.update", move |tx| {
             let Some(app) = tx.app(tenant, app_id)? else { return Ok(None) };
             // To enable an application is to grant its permissions once more.
             if enabled {

@@ -116,7 +116,7 @@ async fn admit(
         app.desktops.places.take(admission.holder(view_only)).map_err(|full| (full.status(), full.to_string()))?;
     let display = super::display(app, &admission).await.map_err(|closed| explain(&closed))?;
     let row = audit_row(app, request, &admission, &entry);
-    app.store.write(move |tx| tx.audit_insert(&row)).await.map_err(|error| store_failed(&error))?;
+    app.store.write("desktop.open", move |tx| tx.audit_insert(&row)).await.map_err(|error| store_failed(&error))?;
     Ok(Opened { admission, view_only, place, display })
 }
 

@@ -67,7 +67,7 @@ impl Tickets {
             expires_at: now + TICKET_TIME_MAX,
         };
         self.store
-            .write(move |tx| {
+            .write("desktopTicket.issue", move |tx| {
                 tx.desktop_tickets_expire(now)?;
                 let count = |caller| tx.desktop_ticket_count(ticket.tenant_id, caller);
                 if count(Some(&*ticket.caller))? >= CALLER_TICKETS_MAX {
@@ -92,7 +92,9 @@ impl Tickets {
         let (ticket_hash, key_hash, now) = (hash(ticket), hash(&key), self.clock.now());
         let opened = self
             .store
-            .write(move |tx| tx.desktop_ticket_open(ticket_hash, key_hash, now, now + TICKET_TIME_MAX))
+            .write("desktopTicket.redeem", move |tx| {
+                tx.desktop_ticket_open(ticket_hash, key_hash, now, now + TICKET_TIME_MAX)
+            })
             .await?;
         Ok(opened.and_then(|admission| Some((read(&admission)?, key))))
     }
@@ -104,7 +106,7 @@ impl Tickets {
     /// The store fails.
     pub async fn open_screen(&self, ticket: &str, key: &str) -> Result<Option<DesktopAdmission>, StoreError> {
         let (page_hash, key_hash) = (hash(ticket), hash(key));
-        let taken = self.store.write(move |tx| tx.desktop_key_take(key_hash)).await?;
+        let taken = self.store.write("desktopKey.redeem", move |tx| tx.desktop_key_take(key_hash)).await?;
         let good = taken.filter(|key| key.page_hash == page_hash && self.clock.now() < key.expires_at);
         Ok(good.and_then(|key| read(&key.admission)))
     }

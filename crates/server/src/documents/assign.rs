@@ -23,7 +23,7 @@ pub(super) async fn assign(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
     let given = given(call, child)?;
     // Made once: the transaction may run again.
     let ids: Vec<_> = given.iter().map(|_| call.app.rng.uuid().to_string()).collect();
-    let now = call.app.clock.now();
+    let now = call.at;
     let request = call.clone();
     let work = move |tx: &mut Tx<'_>| {
         let tenant = request.tenant();
@@ -66,7 +66,7 @@ pub(super) async fn assign(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
         tx.audit_insert(&entry.changed(ASSIGNMENTS, Some(&before), &after))?;
         Ok::<_, Problem>(())
     };
-    call.app.store.write(work).await?;
+    call.app.store.write("document.assign", work).await?;
     Ok(Answer::NoContent)
 }
 

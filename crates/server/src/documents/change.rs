@@ -16,7 +16,7 @@ use crate::pipeline::{Answer, Call, Problem};
 
 pub(super) async fn create(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
     // Made once: the transaction may run again.
-    let (id, now) = (call.app.rng.uuid().to_string(), call.app.clock.now());
+    let (id, now) = (call.app.rng.uuid().to_string(), call.at);
     let request = call.clone();
     let work = move |tx: &mut Tx<'_>| {
         let parent = parent_of(&request, kind);
@@ -44,13 +44,13 @@ pub(super) async fn create(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
         kind.hooks.computed(tx, &request, std::slice::from_mut(&mut document))?;
         Ok::<_, Problem>(document)
     };
-    let document = call.app.store.write(work).await?;
+    let document = call.app.store.write("document.create", work).await?;
     let shown = read::shown(call, kind, &document, Expanded::new());
     Ok(read::tagged(call.created(&document.key.id, &shown), kind, &document))
 }
 
 pub(super) async fn update(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
-    let now = call.app.clock.now();
+    let now = call.at;
     let request = call.clone();
     let work = move |tx: &mut Tx<'_>| {
         let old = find(&request, kind, tx)?;
@@ -79,7 +79,7 @@ pub(super) async fn update(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
         kind.hooks.computed(tx, &request, std::slice::from_mut(&mut new))?;
         Ok::<_, Problem>(new)
     };
-    let document = call.app.store.write(work).await?;
+    let document = call.app.store.write("document.update", work).await?;
     let shown = read::shown(call, kind, &document, Expanded::new());
     Ok(read::tagged(call.updated(&shown), kind, &document))
 }
@@ -96,7 +96,7 @@ pub(super) async fn delete(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
         tx.audit_insert(&audit::entry(&request, kind, AuditVerb::Delete, Some(&document), None))?;
         Ok::<_, Problem>(())
     };
-    call.app.store.write(work).await?;
+    call.app.store.write("document.delete", work).await?;
     Ok(Answer::NoContent)
 }
 

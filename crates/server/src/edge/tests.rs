@@ -123,7 +123,7 @@ impl TestServer {
             permissions: crate::pipeline::PERMISSIONS.map(str::to_owned).to_vec(),
             enabled: true,
         };
-        let stored = app.store.write(move |tx| {
+        let stored = app.store.write("test.write", move |tx| {
             tx.tenant_put(tenant_id, "Contoso")?;
             tx.app_put(&application)
         });
@@ -172,7 +172,7 @@ async fn app(directory: &TempDir, config: Config) -> App {
     let rng = Arc::new(SeededRng::new(7));
     let sim = SimParts { clock: Arc::new(clock.clone()), rng: rng.clone(), fetcher: Fetcher::new(None).unwrap() };
     let parts = AppDependencies {
-        store: Store::open(directory.path(), WriteMode::Inline).unwrap(),
+        store: Store::open(directory.path(), WriteMode::InlineTwice).unwrap(),
         machines: Machines::Simulated(Simulation {
             driver: SimDriver::open(None, sim).unwrap(),
             clock: clock.clone(),

@@ -9,7 +9,6 @@ mod page;
 use cloudpc_model::{AppId, Error, Rng, TenantId, Timestamp, UserId};
 use cloudpc_store::{DeviceCode, DeviceCodeShare, StoreError, Tx};
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempts::{self, PEER_WINDOW};
@@ -88,34 +87,43 @@ impl Identity {
             );
             return Err(OAuthError::new("invalid_scope", 70_011, problem));
         }
-        let (now, rng, scope) = (self.clock.now(), Arc::clone(&self.rng), scope.to_owned());
-        self.store
-            .write(move |tx| {
+        let now = self.clock.now();
+        loop {
+            let started = StartedCode {
+                user_code: new_user_code(self.rng.as_ref()),
+                device_code: random_text(self.rng.as_ref()),
+            };
+            let code = DeviceCode {
+                tenant_id: tenant.id(),
+                device_code: code_hash(&started.device_code),
+                user_code: code_hash(&started.user_code),
+                client_id: client.id,
+                client_name: client.name.clone(),
+                peer: peer.0.to_string(),
+                scope: scope.to_owned(),
+                attempts: 0,
+                declined: false,
+                user: None,
+                interval: POLL_INTERVAL,
+                polled_at: None,
+                seen_at: now,
+                expires_at: now + CODE_LIFETIME,
+            };
+            let stored = self.store.write("deviceCode.start", move |tx| {
                 tx.device_codes_sweep(now)?;
-                if let Err(refused) = make_room(tx, client.id, peer, now)? {
+                if tx.device_code_by_user_code(&code.user_code, now)?.is_some() {
+                    return Ok(Ok(false));
+                }
+                if let Err(refused) = make_room(tx, code.client_id, peer, now)? {
                     return Ok(Err(refused));
                 }
-                let user_code = new_user_code(tx, rng.as_ref(), now)?;
-                let device_code = random_text(rng.as_ref());
-                tx.device_code_put(&DeviceCode {
-                    tenant_id: tenant.id(),
-                    device_code: code_hash(&device_code),
-                    user_code: code_hash(&user_code),
-                    client_id: client.id,
-                    client_name: client.name,
-                    peer: peer.0.to_string(),
-                    scope,
-                    attempts: 0,
-                    declined: false,
-                    user: None,
-                    interval: POLL_INTERVAL,
-                    polled_at: None,
-                    seen_at: now,
-                    expires_at: now + CODE_LIFETIME,
-                })?;
-                Ok::<_, Error>(Ok(StartedCode { user_code, device_code }))
-            })
-            .await?
+                tx.device_code_put(&code)?;
+                Ok::<_, Error>(Ok(true))
+            });
+            if stored.await?? {
+                return Ok(started);
+            }
+        }
     }
 
     /// Who has entered the code. Works once.
@@ -132,7 +140,7 @@ impl Identity {
         let client: AppId = client_id.parse().map_err(|_| unknown())?;
         let (hash, now) = (code_hash(device_code), self.clock.now());
         self.store
-            .write(move |tx| {
+            .write("deviceCode.poll", move |tx| {
                 let code = tx.device_code(&hash, now)?.filter(|code| code.client_id == client);
                 Ok::<_, Error>(match code {
                     Some(code) => poll(tx, code, tenant, now)?,
@@ -145,7 +153,8 @@ impl Identity {
     /// What the client that shows `user_code` asks for.
     pub(super) async fn code_request(&self, peer: Peer, user_code: &str) -> Result<CodeRequest, SignInRefusal> {
         let (hash, now) = (code_hash(user_code), self.clock.now());
-        let code = self.store.write(move |tx| Ok::<_, Error>(enterable(tx, peer, &hash, now)?)).await??;
+        let code =
+            self.store.write("deviceCode.enter", move |tx| Ok::<_, Error>(enterable(tx, peer, &hash, now)?)).await??;
         let scopes = self.scopes(&code.scope).map_err(|_| SignInRefusal::Code)?;
         Ok(CodeRequest { client_name: code.client_name, scopes })
     }
@@ -155,7 +164,7 @@ impl Identity {
     pub(super) async fn decline(&self, peer: Peer, user_code: &str) -> Result<(), SignInRefusal> {
         let (hash, now) = (code_hash(user_code), self.clock.now());
         self.store
-            .write(move |tx| {
+            .write("deviceCode.decline", move |tx| {
                 let code = enterable(tx, peer, &hash, now)?;
                 if let Ok(code) = &code {
                     tx.device_code_put(&DeviceCode { declined: true, ..code.clone() })?;
@@ -229,20 +238,14 @@ fn make_room(tx: &mut Tx<'_>, client: AppId, peer: Peer, now: Timestamp) -> Resu
     Ok(Ok(()))
 }
 
-/// A code for a person that no other code has.
-fn new_user_code(tx: &Tx<'_>, rng: &dyn Rng, now: Timestamp) -> Result<String, StoreError> {
-    loop {
-        let letters: Vec<u8> = (0..8)
-            .map(|_| {
-                let at = rng.below(USER_CODE_LETTERS.len() as u64);
-                USER_CODE_LETTERS[usize::try_from(at).expect("it is below the number of letters")]
-            })
-            .collect();
-        let code = String::from_utf8(letters).expect("they are ASCII");
-        if tx.device_code_by_user_code(&code_hash(&code), now)?.is_none() {
-            return Ok(code);
-        }
-    }
+/// Returns a random code for a person. Another one may have it already.
+fn new_user_code(rng: &dyn Rng) -> String {
+    (0..8)
+        .map(|_| {
+            let at = rng.below(USER_CODE_LETTERS.len() as u64);
+            char::from(USER_CODE_LETTERS[usize::try_from(at).expect("it is below the number of letters")])
+        })
+        .collect()
 }
 
 /// Answers the client of a code that is known.

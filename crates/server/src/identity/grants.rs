@@ -123,7 +123,7 @@ impl Identity {
         let id: AppId = client_id.parse().map_err(|_| unknown())?;
         let (source, given) = (self.source(request), Sha256::digest(secret.as_bytes()).into());
         self.store
-            .write(move |tx| Ok::<_, Error>(check_secret(tx, &source, tenant, id, &given)?))
+            .write("app.checkSecret", move |tx| Ok::<_, Error>(check_secret(tx, &source, tenant, id, &given)?))
             .await?
             .ok_or_else(unknown)?
     }
@@ -199,7 +199,7 @@ impl Identity {
     ) -> Result<(), Error> {
         let source = self.source(request);
         self.store
-            .write(move |tx| {
+            .write("signIn.refuse", move |tx| {
                 let principal = user.as_ref().map_or(Principal::UnknownUser, Principal::User);
                 Ok::<_, Error>(source.failed(tx, Some(tenant), principal, reason)?)
             })

@@ -71,7 +71,7 @@ impl Keys {
     pub(super) async fn rotate(store: &Store, now: Timestamp, old: OldKeys) -> Result<Self, Error> {
         let pem = tokio::task::spawn_blocking(new_key_pem).await.map_err(Error::internal)??;
         let stored = store
-            .write(move |tx| {
+            .write("signingKey.rotate", move |tx| {
                 let mut keys = match old {
                     OldKeys::Retire => stored_keys(tx.setting(SETTING)?.as_deref())?,
                     OldKeys::Drop => Vec::new(),
@@ -80,7 +80,7 @@ impl Keys {
                     key.retired_at.get_or_insert(now);
                 }
                 keys.retain(|key| key.retired_at.is_none_or(|at| now.since(at) < REFRESH_LIFETIME));
-                keys.insert(0, StoredKey { pem, made_at: now, retired_at: None });
+                keys.insert(0, StoredKey { pem: pem.clone(), made_at: now, retired_at: None });
                 tx.setting_put(SETTING, &serde_json::to_vec(&keys).map_err(Error::internal)?)?;
                 Ok::<_, Error>(keys)
             })

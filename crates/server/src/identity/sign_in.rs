@@ -163,7 +163,10 @@ impl Identity {
         let turn = place.wait_for(self.passwords.turn()).await.ok_or(busy)??;
         let (peer, user_code, now) = (sign_in.peer, code_hash(sign_in.user_code), self.clock.now());
         let name = sign_in.user_name.trim().to_ascii_lowercase();
-        let candidates = self.store.write(move |tx| Ok::<_, Error>(begin(tx, peer, &user_code, &name, now)?)).await??;
+        let candidates = self
+            .store
+            .write("signIn.begin", move |tx| Ok::<_, Error>(begin(tx, peer, &user_code, &name, now)?))
+            .await??;
         let mut signed_in = None;
         for candidate in &candidates {
             let user = candidate.user.as_ref().filter(|_| candidate.allowed);
@@ -176,9 +179,9 @@ impl Identity {
         }
         let source = SignInSource { peer, request_id: sign_in.request_id.to_owned(), at: self.clock.now() };
         self.store
-            .write(move |tx| {
-                Ok::<_, Error>(match signed_in {
-                    Some((user, attempts)) => succeed(tx, &source, &user_code, &user, &attempts)?,
+            .write("signIn.end", move |tx| {
+                Ok::<_, Error>(match &signed_in {
+                    Some((user, attempts)) => succeed(tx, &source, &user_code, user, attempts)?,
                     None => {
                         candidates.iter().try_for_each(|candidate| candidate.record_failure(tx, &source))?;
                         Err(SignInRefusal::NameOrPassword)

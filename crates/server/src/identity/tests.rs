@@ -48,11 +48,11 @@ impl TestIdentity {
 
     async fn trusting(issuers: Vec<IssuerConfig>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
+        let store = Store::open(directory.path(), WriteMode::InlineTwice).unwrap();
         let rng = SeededRng::new(7);
         let AppSecret { secret, hash } = Identity::new_app_secret(&rng);
         store
-            .write(move |tx| {
+            .write("test.write", move |tx| {
                 tx.tenant_put(TENANT, "Contoso")?;
                 tx.tenant_put(OTHER_TENANT, "Fabrikam")?;
                 tx.app_put(&Application { secret_hash: Some(hash), ..application() })?;
@@ -69,7 +69,7 @@ impl TestIdentity {
     async fn restarted(self) -> Self {
         let Self { identity, clock, secret, directory } = self;
         drop(identity);
-        let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
+        let store = Store::open(directory.path(), WriteMode::InlineTwice).unwrap();
         let identity = Identity::open(parts(store, &clock, SeededRng::new(8), Vec::new())).await.unwrap();
         Self { identity, clock, secret, directory }
     }
@@ -91,7 +91,7 @@ impl TestIdentity {
     async fn change(&self, app: Application, user: User) {
         self.identity
             .store
-            .write(move |tx| {
+            .write("test.write", move |tx| {
                 tx.app_put(&app)?;
                 tx.user_put(&user)
             })

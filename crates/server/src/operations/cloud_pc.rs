@@ -66,7 +66,7 @@ pub(super) fn find(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem>
 /// invalid body.
 async fn request_action(
     call: Arc<Call>,
-    params: impl FnOnce(&Call, &CloudPc) -> Result<Params, Problem> + Send + 'static,
+    params: impl Fn(&Call, &CloudPc) -> Result<Params, Problem> + Send + 'static,
 ) -> Result<Answer, Problem> {
     let (context, engine) = (call.request_context(), call.app.engine.clone());
     let find = move |reader: &Reader<'_>| {

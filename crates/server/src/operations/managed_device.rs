@@ -24,7 +24,7 @@ fn find(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem> {
 /// Requests a remote action on the Cloud PC. A missing device is reported before an invalid body.
 async fn request_action(
     call: Arc<Call>,
-    params: impl FnOnce(&Call) -> Result<Params, Problem> + Send + 'static,
+    params: impl Fn(&Call) -> Result<Params, Problem> + Send + 'static,
 ) -> Result<Answer, Problem> {
     let (context, engine) = (call.request_context(), call.app.engine.clone());
     engine.request_found(&context, move |reader| Ok::<_, Problem>((find(&call, reader)?, params(&call)?))).await?;

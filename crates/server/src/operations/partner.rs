@@ -28,7 +28,7 @@ pub(super) fn find(call: &Call, reader: &Reader<'_>) -> Result<Partner, Problem>
 
 /// Returns the view of a partner at the current time.
 fn view<'a>(call: &Call, found: &'a Partner) -> PartnerView<'a> {
-    partner(found, call.app.clock.now(), call.app.heartbeat_silence_max)
+    partner(found, call.at, call.app.heartbeat_silence_max)
 }
 
 /// Returns the audit entry of a change to a partner.

@@ -2,7 +2,7 @@
 
 use cloudpc_engine::RequestContext;
 use cloudpc_graph::{Edm, GraphError, LinkSigner, QueryOptions, ResolvedTarget, Version, next_link};
-use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, TenantId};
+use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, TenantId, Timestamp};
 use cloudpc_store::Store;
 use http::HeaderMap;
 use serde::Serialize;
@@ -23,6 +23,8 @@ pub struct Call {
     pub app: App,
     /// The authenticated caller.
     pub caller: Arc<Caller>,
+    /// When the call was received.
+    pub at: Timestamp,
     /// The model of the API version.
     pub edm: &'static Edm,
     /// The operation, with keys and arguments of the path.
@@ -94,10 +96,10 @@ impl Call {
         }
     }
 
-    /// Returns an audit entry for this call, with the current time.
+    /// Returns an audit entry for this call.
     pub fn audit(&self, verb: AuditVerb, resource: AuditResource) -> AuditEntry {
-        let (now, actor) = (self.app.clock.now(), self.caller.actor_at(self.peer));
-        AuditEntry::new(self.tenant(), now, actor, verb, resource).by_request(&self.request_id)
+        let actor = self.caller.actor_at(self.peer);
+        AuditEntry::new(self.tenant(), self.at, actor, verb, resource).by_request(&self.request_id)
     }
 
     /// Returns the store with reads scheduled under the caller's share. Requests of a batch use one

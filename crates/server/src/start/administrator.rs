@@ -85,7 +85,7 @@ async fn make(app: &App) -> Result<AdminFile, Error> {
     let client_id = AppId::random(app.rng.as_ref());
     let tenant_id = app
         .store
-        .write(move |tx| {
+        .write("installation.makeAdministrator", move |tx| {
             let tenant_id = match tx.tenant_list()?.first() {
                 Some((id, _)) => *id,
                 None => {
@@ -113,7 +113,7 @@ async fn own(app: &App, tenant: TenantId, id: AppId) -> Result<(), Error> {
     if owner == Some((tenant, id)) {
         return Ok(());
     }
-    app.store.write(move |tx| Ok(installation::set_owner(tx, tenant, id)?)).await
+    app.store.write("installation.setOwner", move |tx| Ok(installation::set_owner(tx, tenant, id)?)).await
 }
 
 /// What the administrator of a tenant may have. The owner of the installation needs no more: the

@@ -40,7 +40,9 @@ pub(super) async fn compare(store: &Store, directory: &Path) -> Result<(), Error
         last_action = found.actions,
         "the database is older than when it was last used in this directory; that is right after restoring a backup; otherwise its last writes are lost, and a newer backup should be restored"
     );
-    if let Err(error) = store.write(move |tx| Ok::<_, Error>(tx.action_numbers_skip(seen.actions)?)).await {
+    if let Err(error) =
+        store.write("action.skipNumbers", move |tx| Ok::<_, Error>(tx.action_numbers_skip(seen.actions)?)).await
+    {
         // Their tags differ, so this harms only people who look at numbers.
         tracing::warn!(%error, "new actions will get the numbers of lost ones");
     }
@@ -121,7 +123,8 @@ mod tests {
         const PAGE_BYTES: u64 = 4096;
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), WriteMode::Grouped).unwrap();
-        let fill = store.write(|tx| (0..2_000).try_for_each(|n| tx.setting_put(&n.to_string(), &[7; 200])));
+        let fill =
+            store.write("test.write", |tx| (0..2_000).try_for_each(|n| tx.setting_put(&n.to_string(), &[7; 200])));
         fill.await.map_err(|error: cloudpc_store::StoreError| error).unwrap();
         drop(store);
         let file = fs::OpenOptions::new().write(true).open(directory.path().join("cloudpc.db")).unwrap();

@@ -94,7 +94,7 @@ impl Administration {
             enabled: true,
         };
         let (id, identity) = (app.id, &self.world.app.identity);
-        self.world.app.store.write::<_, StoreError, _>(move |tx| tx.app_put(&app)).await.unwrap();
+        self.world.app.store.write::<_, StoreError, _>("test.write", move |tx| tx.app_put(&app)).await.unwrap();
         identity.issue_for_app(&BaseAddress(BASE.into()), tenant_id, id).await.unwrap().token
     }
 
@@ -211,7 +211,7 @@ async fn audit_row_is_written_before_the_change() {
     ] {
         let before = state();
         let (release, held) = mpsc::channel::<()>();
-        let mut busy = Box::pin(world.app.store.write(move |_| {
+        let mut busy = Box::pin(world.app.store.write("test.write", move |_| {
             let _ = held.recv();
             Ok::<_, StoreError>(())
         }));
@@ -410,7 +410,7 @@ async fn install_parameters_and_detection_commands_are_erased_with_their_partner
     assert!(world.is_in_a_file(b"parameter-secret-2"), "the partner still has it");
     call("DELETE", "", None).await;
     world.app.store.empty_log().await.unwrap();
-    world.app.store.write::<_, StoreError, _>(|_| Ok(())).await.unwrap();
+    world.app.store.write::<_, StoreError, _>("test.write", |_| Ok(())).await.unwrap();
     for secret in ["parameter-secret-1", "parameter-secret-2", "detection-secret-1"] {
         assert!(!world.is_in_a_file(secret.as_bytes()), "{secret}");
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The workspace crates that each crate may depend on.
@@ -95,4 +96,39 @@ fn crates_do_not_reach_banned_packages() {
         let seen: Vec<_> = reached.iter().map(|id| name_of[id]).filter(|name| banned.contains(name)).collect();
         assert!(seen.is_empty(), "{name} reaches {seen:?}");
     }
+}
+
+/// The names of write transactions that our crates give, tests excepted, with the file of each.
+fn transaction_names() -> Vec<(String, String)> {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut open: Vec<PathBuf> = ["store", "engine", "server"].map(|name| crates.join(name).join("src")).into();
+    let mut names = Vec::new();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let calls = text.split(".write(\"").skip(1);
+            let found = calls.map(|call| call.split('"').next().unwrap().to_owned());
+            names.extend(found.map(|name| (name, path.display().to_string())));
+        }
+    }
+    names.retain(|(name, _)| name != "test.write");
+    names
+}
+
+#[test]
+fn each_write_transaction_has_a_name_of_its_own() {
+    let is_word = |word: &str| {
+        word.starts_with(|first: char| first.is_ascii_lowercase()) && word.chars().all(|c| c.is_ascii_alphanumeric())
+    };
+    let mut seen = BTreeMap::new();
+    for (name, file) in transaction_names() {
+        let is_noun_and_verb = name.split_once('.').is_some_and(|(noun, verb)| is_word(noun) && is_word(verb));
+        assert!(is_noun_and_verb, "{file}: '{name}' is not of the form noun.verb");
+        if let Some(other) = seen.insert(name.clone(), file.clone()) {
+            panic!("'{name}' is the name of two transactions, in {other} and {file}");
+        }
+    }
+    assert!(seen.contains_key("partner.delete") && seen.len() > 40, "{seen:?}");
 }

@@ -212,14 +212,14 @@ pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str
         tx.snapshot_put(&restore_point)?;
         tx.gallery_image_put(tenant, &unused)
     };
-    world.app.store.write(put).await.unwrap();
+    world.app.store.write("test.write", put).await.unwrap();
     let deploy = format!("{ROOT}/externalPartners/{partner}/deployAgent");
     let deployed = world.call(who, "POST", &deploy, Some(json!({"cloudPcIds": [desk]}))).await;
     let first =
         async |path: &str| world.get(who, &format!("{ROOT}/{path}")).await.rows()[0]["id"].as_str().unwrap().to_owned();
     let action = first(&format!("cloudPCs/{desk}/cloudpc.actions")).await;
     let action_id: ActionId = action.parse().unwrap();
-    let made = world.app.store.write(move |tx| {
+    let made = world.app.store.write("test.write", move |tx| {
         let way_back = UndoRecord {
             tenant_id: tenant,
             cloud_pc_id: cloud_pc,

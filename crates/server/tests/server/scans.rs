@@ -18,7 +18,7 @@ const NOTHING: &str = "$filter=contains(componentName,'nothing')";
 /// Fills the audit log of the first tenant.
 async fn fill(world: &TestServer) {
     let tenant: TenantId = "10000000-0000-4000-8000-000000000001".parse().unwrap();
-    let filled = world.app.store.write(move |tx| {
+    let filled = world.app.store.write("test.write", move |tx| {
         for number in 1..=ROWS {
             let resource = AuditResource::new(ResourceType::CloudPc, number);
             let entry = AuditEntry::new(tenant, START, Actor::system(), AuditVerb::Reboot, resource);
@@ -33,7 +33,7 @@ async fn fill(world: &TestServer) {
 async fn slow_world(step: u64) -> TestServer {
     let readings = AtomicU64::new(0);
     let clock = move || Duration::from_millis(step * readings.fetch_add(1, Ordering::Relaxed));
-    let world = TestServer::made(Config::default(), WriteMode::Inline, Arc::new(clock)).await;
+    let world = TestServer::made(Config::default(), WriteMode::InlineTwice, Arc::new(clock)).await;
     fill(&world).await;
     world
 }

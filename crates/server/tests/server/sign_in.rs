@@ -34,10 +34,10 @@ impl Site {
         let world = TestServer::new().await;
         let hash: PasswordHash = Argon2::default().hash_password_with_salt(PASSWORD.as_bytes(), &[1; 16]).unwrap();
         let hash = hash.to_string();
-        let set = world.app.store.write(move |tx| {
+        let set = world.app.store.write("test.write", move |tx| {
             let tenant = "10000000-0000-4000-8000-000000000001".parse().unwrap();
             let ada = tx.user_by_name(tenant, "ada@contoso.test")?.unwrap();
-            tx.user_put(&User { password_hash: Some(hash), ..ada })
+            tx.user_put(&User { password_hash: Some(hash.clone()), ..ada })
         });
         set.await.unwrap();
         let edge = Edge::new(world.app.clone(), Arc::new(Health::default()));

@@ -93,7 +93,7 @@ impl TestServer {
     }
 
     pub async fn with(config: Config) -> Self {
-        Self::made(config, WriteMode::Inline, Arc::new(|| Duration::ZERO)).await
+        Self::made(config, WriteMode::InlineTwice, Arc::new(|| Duration::ZERO)).await
     }
 
     pub async fn made(mut config: Config, mode: WriteMode, monotonic: Monotonic) -> Self {
@@ -218,7 +218,7 @@ async fn make_owner(store: &Store) {
         tx.app_put(&owner)?;
         installation::set_owner(tx, tenant_id, id)
     };
-    store.write::<_, StoreError, _>(work).await.unwrap();
+    store.write::<_, StoreError, _>("test.write", work).await.unwrap();
 }
 
 /// Generating a signing key takes longer than most tests, so all tests share the first one.
@@ -227,7 +227,7 @@ const SIGNING_KEY_SETTING: &str = "identity.keys";
 
 async fn restore_signing_key(store: &Store) {
     if let Some(key) = SIGNING_KEY.get() {
-        store.write(|tx| tx.setting_put(SIGNING_KEY_SETTING, key)).await.unwrap();
+        store.write("test.write", |tx| tx.setting_put(SIGNING_KEY_SETTING, key)).await.unwrap();
     }
 }
 

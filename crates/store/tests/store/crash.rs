@@ -73,7 +73,7 @@ fn writes_until_it_is_killed() {
             let new = deploy(&format!("machine {number}"), 1);
             loop {
                 let new = new.clone();
-                let accepted = store.write(move |tx| {
+                let accepted = store.write("test.write", move |tx| {
                     let id = tx.action_insert(&new)?;
                     let resource = AuditResource::new(ResourceType::CloudPc, &new.target);
                     let (at, actor) = (new.requested_at, new.requested_by.clone());

@@ -58,7 +58,9 @@ fn a_ticket_outlives_a_restart() {
     let Book { store, directory } = book;
     drop(store);
     let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
-    let opened = block_on(store.write(|tx| tx.desktop_ticket_open(TICKET, KEY, Timestamp(1), Timestamp(61)))).unwrap();
+    let opened =
+        block_on(store.write("test.write", |tx| tx.desktop_ticket_open(TICKET, KEY, Timestamp(1), Timestamp(61))))
+            .unwrap();
     assert!(opened.is_some());
     let stored: i64 =
         open_sql(directory.path()).query_row("SELECT count(*) FROM desktop_tickets", [], |row| row.get(0)).unwrap();

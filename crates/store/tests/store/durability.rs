@@ -17,7 +17,8 @@ const SETTINGS: usize = 2_000;
 fn filled() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), WriteMode::Grouped).unwrap();
-    let fill = store.write(|tx| (0..SETTINGS).try_for_each(|number| tx.setting_put(&number.to_string(), &[7; 200])));
+    let fill = store
+        .write("test.write", |tx| (0..SETTINGS).try_for_each(|number| tx.setting_put(&number.to_string(), &[7; 200])));
     block_on::<_>(fill).map_err(|error: StoreError| error).unwrap();
     drop(store);
     directory

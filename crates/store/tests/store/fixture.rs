@@ -25,14 +25,14 @@ pub struct Book {
 impl Book {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        Self { store: Store::open(directory.path(), WriteMode::Inline).unwrap(), directory }
+        Self { store: Store::open(directory.path(), WriteMode::InlineTwice).unwrap(), directory }
     }
 
     pub fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        block_on(self.store.write(work))
+        block_on(self.store.write("test.write", work))
     }
 
     pub fn read<T: Send + 'static>(
@@ -51,7 +51,7 @@ impl Book {
     }
 
     pub fn append(&self, id: ActionId, epoch: i64, at: i64, kind: EventKind) -> Result<Action, StoreError> {
-        self.write(move |tx| tx.action_append(id, epoch, Timestamp(at), kind))
+        self.write(move |tx| tx.action_append(id, epoch, Timestamp(at), kind.clone()))
     }
 
     pub fn action(&self, id: ActionId) -> Action {

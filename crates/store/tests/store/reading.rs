@@ -10,7 +10,7 @@ fn a_scan_has_turns_until_it_breaks_and_sees_what_was_written_in_between() {
     for mode in [WriteMode::Inline, WriteMode::Grouped] {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), mode).unwrap();
-        block_on(store.write(|tx| tx.setting_put("name", b"value"))).unwrap();
+        block_on(store.write("test.write", |tx| tx.setting_put("name", b"value"))).unwrap();
         let mut turns = 0;
         let scan = store.scan(move |reader| {
             turns += 1;

@@ -21,7 +21,7 @@ fn values(secret: &str) -> [Vec<u8>; 2] {
 }
 
 async fn put(store: &Store, name: &'static str, value: Vec<u8>) {
-    store.write(move |tx| tx.setting_put(name, &value)).await.unwrap();
+    store.write("test.write", move |tx| tx.setting_put(name, &value)).await.unwrap();
 }
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn a_replaced_secret_is_in_no_file_while_the_store_is_open_and_after() {
             put(&store, "c", b"".to_vec()).await;
             store.empty_log().await.unwrap();
             // The log is emptied once its writer has answered.
-            let until_written = store.write::<_, StoreError, _>(|_| Ok(()));
+            let until_written = store.write::<_, StoreError, _>("test.write", |_| Ok(()));
             until_written.await.unwrap();
             assert_eq!(occurrences(directory.path(), SECRET), 0, "{mode:?}");
             drop(store);

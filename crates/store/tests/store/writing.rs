@@ -1,8 +1,9 @@
 //! How writes are grouped, isolated and kept.
 
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 
 use cloudpc_store::{Store, StoreError, WRITE_BATCH_MAX, WriteMode};
+use tokio::sync::Notify;
 
 use crate::fixture::{block_on, open_sql};
 
@@ -17,13 +18,14 @@ fn many_concurrent_writes_end_in_few_commits_and_all_are_there() {
     let writes = WRITE_BATCH_MAX;
     block_on(tokio::task::LocalSet::new().run_until(async {
         let (release, held) = mpsc::channel::<()>();
-        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let begun = Arc::new(Notify::new());
+        let has_begun = Arc::clone(&begun);
         let blocker = tokio::task::spawn_local(write(&store, move |tx| {
-            begun.send(()).unwrap();
+            begun.notify_one();
             held.recv().unwrap();
             tx.setting_put("first", b"")
         }));
-        has_begun.await.unwrap();
+        has_begun.notified().await;
         let mut tasks = Vec::new();
         for number in 0..writes {
             tasks.push(tokio::task::spawn_local(write(&store, move |tx| tx.setting_put(&number.to_string(), b"x"))));
@@ -72,6 +74,49 @@ fn a_failing_write_takes_back_its_own_work_only() {
 }
 
 #[test]
+fn effects_run_once_after_the_commit_in_the_order_of_the_transactions() {
+    each_mode(async |store| {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let note = |what: &'static str, fails: bool| {
+            let seen = Arc::clone(&seen);
+            write(&store, move |tx| {
+                let seen = Arc::clone(&seen);
+                tx.setting_put(what, b"1")?;
+                tx.after_commit(move || seen.lock().unwrap().push(what));
+                if fails { Err(StoreError::LeaseLost) } else { Ok(()) }
+            })
+        };
+        let panicking = write(&store, |tx| {
+            tx.after_commit(|| panic!("on purpose"));
+            tx.setting_put("panicking effect", b"1")
+        });
+        let (first, failed, panicking, last) =
+            tokio::join!(note("first", false), note("failed", true), panicking, note("last", false));
+        first.unwrap();
+        failed.unwrap_err();
+        panicking.unwrap();
+        last.unwrap();
+        assert_eq!(*seen.lock().unwrap(), ["first", "last"]);
+    });
+}
+
+#[test]
+fn a_closure_runs_twice_and_only_its_second_run_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), WriteMode::InlineTwice).unwrap();
+    let runs = Arc::new(Mutex::new(0_u8));
+    let counted = Arc::clone(&runs);
+    let put = write(&store, move |tx| {
+        let mut runs = counted.lock().unwrap();
+        *runs += 1;
+        assert_eq!(tx.setting("run")?, None, "the first run is rolled back");
+        tx.setting_put("run", &[*runs])
+    });
+    block_on(put).unwrap();
+    assert_eq!(block_on(store.read(|reader| reader.setting("run"))).unwrap(), Some(vec![2]));
+}
+
+#[test]
 fn a_panicking_read_fails_that_read() {
     each_mode(async |store| {
         let panicked: Done = store.read(|_| panic!("on purpose")).await;
@@ -115,14 +160,14 @@ fn a_newer_database_is_left_alone() {
 
 fn write<F>(store: &Store, work: F) -> impl Future<Output = Done> + use<F>
 where
-    F: FnOnce(&mut cloudpc_store::Tx<'_>) -> Done + Send + 'static,
+    F: Fn(&mut cloudpc_store::Tx<'_>) -> Done + Send + 'static,
 {
     let store = store.clone();
-    async move { store.write(work).await }
+    async move { store.write("test.write", work).await }
 }
 
 fn each_mode(story: impl AsyncFn(Store)) {
-    for mode in [WriteMode::Grouped, WriteMode::Inline] {
+    for mode in [WriteMode::Grouped, WriteMode::Inline, WriteMode::InlineTwice] {
         let directory = tempfile::tempdir().unwrap();
         block_on(story(Store::open(directory.path(), mode).unwrap()));
     }

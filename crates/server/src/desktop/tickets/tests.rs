@@ -14,7 +14,7 @@ struct TestTickets {
 
 fn world() -> TestTickets {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
+    let store = Store::open(directory.path(), WriteMode::InlineTwice).unwrap();
     let clock = SimClock::paused(Timestamp(0));
     let tickets = Tickets::new(store, Arc::new(clock.clone()), Arc::new(SeededRng::new(1)));
     TestTickets { tickets, clock, directory }
@@ -73,7 +73,7 @@ async fn a_ticket_outlives_a_restart_and_cannot_be_read_in_the_database() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
         assert!(!bytes.windows(ticket.len()).any(|part| part == ticket.as_bytes()));
     }
-    let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
+    let store = Store::open(directory.path(), WriteMode::InlineTwice).unwrap();
     let tickets = Tickets::new(store, Arc::new(clock), Arc::new(SeededRng::new(2)));
     let (admitted, _) = tickets.open_page(&ticket).await.unwrap().unwrap();
     assert_eq!(admitted, admission(1, 1));

@@ -166,24 +166,24 @@ impl DesktopServer {
     }
 
     /// Changes a user of the tenant.
-    async fn change_user(&self, name: &'static str, change: impl FnOnce(User) -> User + Send + 'static) {
+    async fn change_user(&self, name: &'static str, change: impl Fn(User) -> User + Send + 'static) {
         let tenant = TENANT.parse().unwrap();
         let change = move |tx: &mut cloudpc_store::Tx<'_>| {
             let user = tx.user_by_name(tenant, name)?.unwrap();
             tx.user_put(&change(user))
         };
-        self.app().store.write(change).await.unwrap();
+        self.app().store.write("test.write", change).await.unwrap();
         self.app().identity.forget_verified();
     }
 
     /// Changes an application of the tenant, and has it take effect if that is `told`.
-    async fn change(&self, id: &str, told: bool, change: impl FnOnce(Application) -> Application + Send + 'static) {
+    async fn change(&self, id: &str, told: bool, change: impl Fn(Application) -> Application + Send + 'static) {
         let (tenant, id) = (TENANT.parse().unwrap(), id.parse().unwrap());
         let change = move |tx: &mut cloudpc_store::Tx<'_>| {
             let app = tx.app(tenant, id)?.unwrap();
             tx.app_put(&change(app))
         };
-        self.app().store.write(change).await.unwrap();
+        self.app().store.write("test.write", change).await.unwrap();
         if told {
             self.app().identity.forget_verified();
         }

@@ -82,7 +82,7 @@ async fn strangers_write_few_rows_and_the_rows_tell_how_often_they_tried() {
     let source = SignInSource { peer: PEER, request_id: "r".into(), at: world.identity.clock.now() };
     let fail = async |user: u128, times: u64| {
         let (source, user) = (source.clone(), User { id: UserId(Uuid::from_u128(user)), ..ada() });
-        let fail = world.identity.store.write(move |tx| {
+        let fail = world.identity.store.write("test.write", move |tx| {
             (0..times).try_for_each(|_| source.failed(tx, Some(TENANT), Principal::User(&user), "wrongPassword"))
         });
         fail.await.unwrap();
@@ -109,7 +109,7 @@ async fn failures_of_one_application_hide_none_of_another() {
     let source = SignInSource { peer: PEER, request_id: "r".into(), at: world.identity.clock.now() };
     let fail = async |app: u128, times: u64| {
         let (source, app) = (source.clone(), Application { id: AppId(Uuid::from_u128(app)), ..application() });
-        let fail = world.identity.store.write(move |tx| {
+        let fail = world.identity.store.write("test.write", move |tx| {
             (0..times).try_for_each(|_| source.failed(tx, Some(TENANT), Principal::App(&app), "wrongSecret"))
         });
         fail.await.unwrap();

@@ -109,10 +109,9 @@ impl TestIdentity {
             seen_at,
             expires_at: seen_at + CODE_LIFETIME,
         };
-        let add = self
-            .identity
-            .store
-            .write(move |tx| (1_000..1_000 + codes).try_for_each(|number| tx.device_code_put(&code(number))));
+        let add = self.identity.store.write("test.write", move |tx| {
+            (1_000..1_000 + codes).try_for_each(|number| tx.device_code_put(&code(number)))
+        });
         add.await.unwrap();
     }
 

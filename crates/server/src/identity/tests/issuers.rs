@@ -198,7 +198,7 @@ async fn an_outside_issuer_makes_nobody_owner_of_the_installation() {
     let issuer = OutsideIssuer::start(&key).await;
     let world = TestIdentity::trusting(vec![issuer.config()]).await;
     let own = |tx: &mut cloudpc_store::Tx<'_>| crate::installation::set_owner(tx, TENANT, CLIENT);
-    world.identity.store.write::<_, cloudpc_store::StoreError, _>(own).await.unwrap();
+    world.identity.store.write::<_, cloudpc_store::StoreError, _>("test.write", own).await.unwrap();
     let mut claims = issuer.claims();
     claims["roles"] = json!(["CloudPC.Read.All", "Cloudpc.Simulate.All"]);
     let caller = world.caller(&key.sign(&claims)).await.unwrap();

@@ -32,7 +32,7 @@ impl TestIdentity {
 
     async fn forget_codes(&self) {
         let later = self.identity.clock.now() + Duration::from_hours(1);
-        self.identity.store.write(move |tx| tx.device_codes_sweep(later)).await.unwrap();
+        self.identity.store.write("test.write", move |tx| tx.device_codes_sweep(later)).await.unwrap();
     }
 
     /// Takes attempts on a user all at once, as many requests do; returns how many are looked at.
@@ -40,7 +40,7 @@ impl TestIdentity {
         let now = self.identity.clock.now();
         let of_user = Attempts::on(&PASSWORD_ATTEMPTS, Some(TENANT), name, peer);
         let take = || {
-            self.identity.store.write(move |tx| {
+            self.identity.store.write("test.write", move |tx| {
                 let allowed = of_user.is_allowed(tx, now)?;
                 if allowed {
                     of_user.count(tx, now)?;
@@ -210,7 +210,7 @@ async fn a_user_and_a_peer_sign_in_a_bounded_number_of_times() {
         let count = world
             .identity
             .store
-            .write(move |tx| (0..times).try_for_each(|_| tx.sign_in_count_add(&counter, now).map(drop)));
+            .write("test.write", move |tx| (0..times).try_for_each(|_| tx.sign_in_count_add(&counter, now).map(drop)));
         count.await.unwrap();
     };
     count(successes_of_user(&ada()), SUCCESSES_MAX - 1).await;

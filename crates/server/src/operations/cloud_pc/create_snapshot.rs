@@ -7,14 +7,15 @@ use std::sync::Arc;
 use crate::pipeline::{Answer, Call, Problem};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
-    super::request_action(call, |call, cloud_pc| {
+    let number = call.app.rng.uuid();
+    super::request_action(call, move |call, cloud_pc| {
         for name in ["storageAccountId", "accessTier"] {
             if call.text(name).is_some() {
                 let message = "Copying a restore point to a storage account is not supported. Omit 'storageAccountId' and 'accessTier'.";
                 return Err(GraphError::bad_request(message).about(name).into());
             }
         }
-        Ok(Params::CreateSnapshot { snapshot_id: SnapshotId::new(cloud_pc.id, call.app.rng.uuid()) })
+        Ok(Params::CreateSnapshot { snapshot_id: SnapshotId::new(cloud_pc.id, number) })
     })
     .await
 }

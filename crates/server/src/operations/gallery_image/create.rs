@@ -22,7 +22,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         tx.audit_insert(&super::audit(&request, AuditVerb::Create, &new))?;
         Ok::<_, Problem>(())
     };
-    call.app.store.write(write).await?;
+    call.app.store.write("galleryImage.create", write).await?;
     Ok(call.created(&image.id.0, &gallery_image(&image, call.version())))
 }
 

@@ -18,7 +18,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         tx.audit_insert(&super::audit(&request, AuditVerb::Delete, &image))?;
         Ok::<_, Problem>(())
     };
-    call.app.store.write(write).await?;
+    call.app.store.write("galleryImage.delete", write).await?;
     Ok(Answer::NoContent)
 }
 

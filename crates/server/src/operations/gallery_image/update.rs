@@ -42,6 +42,6 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         tx.audit_insert(&entry)?;
         Ok::<_, Problem>(image)
     };
-    let image = call.app.store.write(write).await?;
+    let image = call.app.store.write("galleryImage.update", write).await?;
     Ok(call.updated(&gallery_image(&image, call.version())))
 }

@@ -35,7 +35,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         tx.audit_insert(&entry.changed("urls", Some(&before), &partner.allowed_urls.join(" ")))?;
         Ok::<_, Problem>(())
     };
-    call.app.store.write(write).await?;
+    call.app.store.write("partner.allowUrls", write).await?;
     Ok(Answer::NoContent)
 }
 

@@ -25,7 +25,6 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         let mut partner = super::find(&request, tx)?;
         let given = request.body.get("agentSetting").and_then(Value::as_object);
         let agent = parse(given.ok_or_else(|| required("agentSetting"))?, &partner)?;
-        let at = request.app.clock.now();
         let before = partner.agent.replace(agent.clone());
         tx.partner_update(&partner)?;
         tx.report_insert(&Report {
@@ -34,7 +33,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
             partner_id: partner.id,
             report_type: ReportType::ConfigureAgent,
             actor: request.caller.actor(),
-            created_at: at,
+            created_at: request.at,
             target: String::new(),
             cloud_pc_name: String::new(),
             agent_name: agent.agent_name().to_owned(),
@@ -46,7 +45,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         tx.audit_insert(&agent_changes(entry, before.as_ref(), &agent))?;
         Ok::<_, Problem>(())
     };
-    call.app.store.write(write).await?;
+    call.app.store.write("partner.configureAgent", write).await?;
     Ok(Answer::NoContent)
 }
 

@@ -21,7 +21,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         tx.audit_insert(&entry.detail("enableConnection", &new.enable_connection.to_string()))?;
         Ok::<_, Problem>(())
     };
-    call.app.store.write(write).await?;
+    call.app.store.write("partner.create", write).await?;
     Ok(call.created(&partner.id.to_string(), &super::view(&call, &partner)))
 }
 

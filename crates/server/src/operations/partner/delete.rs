@@ -14,7 +14,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         tx.audit_insert(&super::audit(&request, AuditVerb::Delete, &partner))?;
         Ok::<_, Problem>(())
     };
-    call.app.store.write(write).await?;
+    call.app.store.write("partner.delete", write).await?;
     call.app.response_cache.forget();
     Ok(Answer::NoContent)
 }

@@ -17,10 +17,10 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
             let message = "The connection of this partner is disabled. Set 'enableConnection' to true first.";
             return Err(GraphError::new(409, "partnerConnectionDisabled", message).into());
         }
-        partner.last_sync_at = Some(request.app.clock.now());
+        partner.last_sync_at = Some(request.at);
         tx.partner_update(&partner)?;
         Ok::<_, Problem>(())
     };
-    call.app.store.write(write).await?;
+    call.app.store.write("partner.heartbeat", write).await?;
     Ok(Answer::NoContent)
 }

@@ -31,7 +31,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         tx.audit_insert(&entry.secret_changed("command"))?;
         Ok::<_, Problem>(())
     };
-    call.app.store.write(write).await?;
+    call.app.store.write("partner.setDetection", write).await?;
     Ok(Answer::NoContent)
 }
 

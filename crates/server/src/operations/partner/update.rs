@@ -25,6 +25,6 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         tx.audit_insert(&entry.changed("enableConnection", Some(&before), &enable.to_string()))?;
         Ok::<_, Problem>(partner)
     };
-    let partner = call.app.store.write(write).await?;
+    let partner = call.app.store.write("partner.update", write).await?;
     Ok(call.updated(&super::view(&call, &partner)))
 }

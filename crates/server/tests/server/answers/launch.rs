@@ -77,7 +77,7 @@ async fn read_only_caller_gets_a_view_only_ticket_except_for_their_own_cloud_pc(
         let ada = tx.user_by_name(tenant, "ada@contoso.test")?.unwrap();
         tx.user_put(&cloudpc_store::User { permissions: vec!["CloudPC.Read.All".into()], ..ada })
     };
-    world.app.store.write(read_only).await.unwrap();
+    world.app.store.write("test.write", read_only).await.unwrap();
     for verb in ["retrieveCloudPcLaunchDetail", "getCloudPcLaunchInfo"] {
         for (who, path, view_only) in [
             (Who::Reader, format!("{CLOUD_PCS}/{DESK_1}"), true),
