@@ -1,5 +1,5 @@
-//! Taking deployments: one action, result row and report for each Cloud PC that the caller named,
-//! in one transaction.
+//! Accepting deployments: one action, result row and report per requested Cloud PC, in one
+//! transaction.
 
 use cloudpc_model::{
     ActivityId, AgentSetting, AuditResource, AuditVerb, CloudPc, CloudPcId, Error, ErrorKind, Params, Partner,
@@ -12,22 +12,22 @@ use crate::actions::recipe;
 use crate::request::RequestContext;
 use crate::{Engine, audit};
 
-/// Most Cloud PCs of one call.
+/// Most Cloud PCs per call.
 pub const TARGETS_MAX: usize = 50;
 
-/// How many partners are read at a time.
+/// Partners read per page.
 const PARTNERS_PAGE: usize = 100;
 
-/// What a call to deploy started.
+/// Receipt of an accepted deployment call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeployReceipt {
-    /// The activity over all of them.
+    /// Activity that groups all deployments of the call.
     pub activity_id: ActivityId,
 }
 
 impl Engine {
-    /// Deploys a partner's agent to Cloud PCs as named by the caller (1 to 50; duplicates count
-    /// once). Writes one action, result row and report per name.
+    /// Deploys a partner's agent to the named Cloud PCs (1 to 50; duplicates count once). Writes
+    /// one action, result row and report per name.
     ///
     /// # Errors
     /// Not found (partner); conflict (connection disabled `partnerConnectionDisabled`, no agent
@@ -55,11 +55,13 @@ impl Engine {
     }
 }
 
-/// The targets without those named twice: GUIDs are compared as such, whatever the case of their
-/// letters.
+/// Removes duplicate targets. GUIDs are compared case-insensitively and in any notation.
 fn distinct(targets: Vec<String>) -> Result<Vec<String>, Error> {
     if targets.is_empty() || targets.len() > TARGETS_MAX {
-        return Err(Error::invalid(format!("'cloudPcIds' has to name 1 to {TARGETS_MAX} Cloud PCs.")));
+        return Err(Error::invalid(format!(
+            "'cloudPcIds' names {} Cloud PCs; 1 to {TARGETS_MAX} are allowed.",
+            targets.len()
+        )));
     }
     let mut seen = BTreeSet::new();
     Ok(targets
@@ -73,7 +75,7 @@ fn distinct(targets: Vec<String>) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-/// Writes the action, the result row and the report of each target, and one audit row for all.
+/// Writes the action, result row and report of each target, and one audit row for all.
 pub(crate) fn accept(
     tx: &mut Tx<'_>,
     asked: &RequestContext,
@@ -102,7 +104,7 @@ pub(crate) fn accept(
             params,
             requested_by: by.clone(),
             requested_at: now,
-            // The activity is new for each call, and its id is random.
+            // The activity id is random and new for each call.
             tag_nonce: activity_id.0.as_u64_pair().1,
             idempotency_key: None,
         })?;
@@ -115,8 +117,11 @@ pub(crate) fn accept(
             actor: by.clone(),
             created_at: now,
             message: match &*name {
-                "" => format!("Asked to deploy {} to '{target}', which is not a known Cloud PC.", agent.agent_name()),
-                name => format!("Asked to deploy {} to {name}.", agent.agent_name()),
+                "" => format!(
+                    "Requested deployment of {} to '{target}', which is not a known Cloud PC.",
+                    agent.agent_name()
+                ),
+                name => format!("Requested deployment of {} to {name}.", agent.agent_name()),
             },
             target: target.clone(),
             cloud_pc_name: name,
@@ -142,7 +147,7 @@ fn usable_agent(partner: &Partner) -> Result<&AgentSetting, Error> {
         .ok_or_else(|| refuse("agentNotConfigured", "The partner has no agent. Call 'configureAgent' first."))
 }
 
-/// All partners of a tenant.
+/// Returns all partners of a tenant.
 pub(crate) fn partners_of(reader: &Reader<'_>, tenant: TenantId) -> Result<Vec<Partner>, StoreError> {
     let mut partners: Vec<Partner> = Vec::new();
     loop {
@@ -155,8 +160,8 @@ pub(crate) fn partners_of(reader: &Reader<'_>, tenant: TenantId) -> Result<Vec<P
     }
 }
 
-/// The partners whose agent is deployed to this Cloud PC after each reprovision.
-pub(crate) fn partners_that_deploy_automatically(
+/// Returns the partners whose agent is deployed to this Cloud PC after each reprovision.
+pub(crate) fn auto_deploy_partners(
     reader: &Reader<'_>,
     cloud_pc: &CloudPc,
     business_only: bool,
@@ -175,14 +180,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_named_twice_counts_once() {
+    fn duplicate_targets_count_once() {
         let id = "0d0d0d0d-aaaa-4bbb-8ccc-0123456789ab";
         let names = [id.to_uppercase(), id.to_owned(), "nothing".into(), "Nothing".into(), format!("{{{id}}}")];
         assert_eq!(distinct(names.to_vec()).unwrap(), [id.to_uppercase(), "nothing".into()]);
     }
 
     #[test]
-    fn one_to_fifty_targets() {
+    fn accepts_1_to_50_targets() {
         let named = |count: usize| distinct((0..count).map(|n| n.to_string()).collect());
         assert!(named(0).is_err() && named(51).is_err());
         assert_eq!((named(1).unwrap().len(), named(50).unwrap().len()), (1, 50));

@@ -133,7 +133,7 @@ async fn what_is_wrong_with_a_new_image_is_told() {
     assert_snapshot!(refusals, @r#"
     409 nameAlreadyExists [id] There is a gallery image with the id 'microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc' already.
     400 BadRequest [id] 'a/../b' cannot be the id of a gallery image: expected 1 to 128 letters, digits, '.', '-' or '_', starting with a letter or digit.
-    400 BadRequest [id] The property 'id' has to be a text, but is null.
+    400 BadRequest [id] The property 'id' must be a string, but is null.
     400 BadRequest [displayName] The display name has to have 1 to 128 characters, not all of them blank.
     400 BadRequest [sizeInGB] A disk of 0 GB holds no image; 'sizeInGB' has to be 1 at least.
     400 BadRequest [osVersionNumber] '12' is no version number of Windows 10 or 11. It is what reprovisioning chooses images by: write one like 10.0.19045 or 10.0.22000, for a Linux image too.
