@@ -35,7 +35,7 @@ impl Serve {
     /// Serves until standard input is closed: when the parent ends or stops the server.
     pub fn run(self) -> Result<(), BenchError> {
         if !self.machines {
-            crate::server::keep_to_core(0);
+            crate::server::pin_to_core(0);
         }
         // Logs like the program, so that the cost of logging is included.
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));

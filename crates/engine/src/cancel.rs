@@ -1,14 +1,15 @@
 //! Canceling actions and settling stuck ones.
 
 use cloudpc_model::{
-    Action, ActionId, ActivityId, Actor, AuditVerb, CloudPcStatus, Error, ErrorKind, EventKind, State, Timestamp,
+    Action, ActionId, ActivityId, AuditVerb, CloudPcStatus, Error, ErrorKind, EventKind, State, Timestamp,
 };
-use cloudpc_store::{DeploymentFilter, StoreError, Tx};
+use cloudpc_store::{DeploymentFilter, Tx};
 
 use crate::actions::recipe;
-use crate::deploy::{TARGETS_MAX, partners_of};
-use crate::request::RequestContext;
-use crate::{Engine, audit, plan};
+use crate::deploy::TARGETS_MAX;
+use crate::ledger::{RequestContext, audit, end_pending};
+use crate::partner::partners_of;
+use crate::{Engine, plan};
 
 impl Engine {
     /// Requests cancellation of an action: a pending action ends at once, a running one during or
@@ -129,21 +130,6 @@ fn cancel(tx: &mut Tx<'_>, action: &Action, asked: &RequestContext, now: Timesta
         }
     }
     Ok(action.id)
-}
-
-/// Ends a pending action as canceled.
-pub(crate) fn end_pending(
-    tx: &mut Tx<'_>,
-    action: &Action,
-    by: &Actor,
-    why: &str,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    tx.action_append(action.id, action.epoch, now, EventKind::CancelRequested { by: by.clone() })?;
-    let failure = Some(plan::canceled(action, why));
-    let ended = EventKind::Finished { outcome: State::Canceled, failure };
-    let action = tx.action_append(action.id, action.epoch, now, ended)?;
-    audit::end(tx, &action, now)
 }
 
 fn deployments_of(tx: &Tx<'_>, asked: &RequestContext, activity: ActivityId) -> Result<Vec<Action>, Error> {

@@ -1,22 +1,15 @@
 //! Accepting deployments: one action, result row and report per requested Cloud PC, in one
 //! transaction.
 
-use cloudpc_model::{
-    ActivityId, AgentSetting, AuditResource, AuditVerb, CloudPc, CloudPcId, Error, ErrorKind, Params, Partner,
-    PartnerId, Product, ResourceType, TenantId, Timestamp,
-};
-use cloudpc_store::{NewAction, Reader, Report, ReportType, StoreError, Tx};
+use cloudpc_model::{ActivityId, AgentSetting, CloudPcId, Error, ErrorKind, Kind, Partner, PartnerId};
 use std::collections::BTreeSet;
 
+use crate::Engine;
 use crate::actions::recipe;
-use crate::request::RequestContext;
-use crate::{Engine, audit};
+use crate::ledger::{self, Deployments, RequestContext};
 
 /// Most Cloud PCs per call.
 pub const TARGETS_MAX: usize = 50;
-
-/// Partners read per page.
-const PARTNERS_PAGE: usize = 100;
 
 /// Receipt of an accepted deployment call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +39,9 @@ impl Engine {
                 .partner(asked.tenant_id, partner)?
                 .ok_or_else(|| Error::not_found(format!("There is no external partner '{partner}' in this tenant.")))?;
             let agent = usable_agent(&partner)?;
-            accept(tx, &asked, &partner, agent, activity_id, &targets, now)?;
+            let time_max = recipe(Kind::DeployAgent).time_max;
+            let deployments = Deployments { partner: &partner, agent, activity_id, targets: &targets, time_max };
+            ledger::accept_deployments(tx, &asked, &deployments, now)?;
             Ok::<_, Error>(())
         });
         written.await?;
@@ -75,64 +70,6 @@ fn distinct(targets: Vec<String>) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-/// Writes the action, result row and report of each target, and one audit row for all.
-pub(crate) fn accept(
-    tx: &mut Tx<'_>,
-    asked: &RequestContext,
-    partner: &Partner,
-    agent: &AgentSetting,
-    activity_id: ActivityId,
-    targets: &[String],
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let by = &asked.by;
-    let resource = AuditResource::new(ResourceType::ExternalPartner, partner.id).named(&partner.partner_id);
-    let entry = audit::asked_for(asked, now, AuditVerb::DeployAgent, resource)
-        .detail("activityId", &activity_id.to_string())
-        .detail("cloudPcs", &targets.len().to_string());
-    tx.audit_insert(&entry)?;
-    for target in targets {
-        let cloud_pc = match target.parse() {
-            Ok(id) => tx.cloud_pc(partner.tenant_id, id)?,
-            Err(_) => None,
-        };
-        let params = Params::DeployAgent { partner_id: partner.id, activity_id, agent: agent.clone() };
-        tx.action_insert(&NewAction {
-            tenant_id: partner.tenant_id,
-            target: target.clone(),
-            deadline_at: now + recipe(params.kind()).time_max,
-            params,
-            requested_by: by.clone(),
-            requested_at: now,
-            // The activity id is random and new for each call.
-            tag_nonce: activity_id.0.as_u64_pair().1,
-            idempotency_key: None,
-        })?;
-        let name = cloud_pc.map(|cloud_pc| cloud_pc.managed_device_name).unwrap_or_default();
-        tx.report_insert(&Report {
-            id: 0,
-            tenant_id: partner.tenant_id,
-            partner_id: partner.id,
-            report_type: ReportType::DeployAgent,
-            actor: by.clone(),
-            created_at: now,
-            message: match &*name {
-                "" => format!(
-                    "Requested deployment of {} to '{target}', which is not a known Cloud PC.",
-                    agent.agent_name()
-                ),
-                name => format!("Requested deployment of {} to {name}.", agent.agent_name()),
-            },
-            target: target.clone(),
-            cloud_pc_name: name,
-            agent_name: agent.agent_name().to_owned(),
-            activity_id: Some(activity_id),
-            agent: None,
-        })?;
-    }
-    Ok(())
-}
-
 fn usable_agent(partner: &Partner) -> Result<&AgentSetting, Error> {
     let refuse = |code, message: &str| Error::new(ErrorKind::Conflict, code, message);
     if !partner.enable_connection {
@@ -145,34 +82,6 @@ fn usable_agent(partner: &Partner) -> Result<&AgentSetting, Error> {
         .agent
         .as_ref()
         .ok_or_else(|| refuse("agentNotConfigured", "The partner has no agent. Call 'configureAgent' first."))
-}
-
-/// Returns all partners of a tenant.
-pub(crate) fn partners_of(reader: &Reader<'_>, tenant: TenantId) -> Result<Vec<Partner>, StoreError> {
-    let mut partners: Vec<Partner> = Vec::new();
-    loop {
-        let page = reader.partner_list(tenant, partners.last().map(|partner| partner.id), PARTNERS_PAGE)?;
-        let whole = page.len() == PARTNERS_PAGE;
-        partners.extend(page);
-        if !whole {
-            return Ok(partners);
-        }
-    }
-}
-
-/// Returns the partners whose agent is deployed to this Cloud PC after each reprovision.
-pub(crate) fn auto_deploy_partners(
-    reader: &Reader<'_>,
-    cloud_pc: &CloudPc,
-    business_only: bool,
-) -> Result<Vec<Partner>, StoreError> {
-    if business_only && cloud_pc.product != Product::Business {
-        return Ok(Vec::new());
-    }
-    let mut partners = partners_of(reader, cloud_pc.tenant_id)?;
-    partners
-        .retain(|partner| partner.enable_connection && partner.agent.as_ref().is_some_and(|agent| agent.auto_deploy));
-    Ok(partners)
 }
 
 #[cfg(test)]

@@ -6,13 +6,14 @@
 //! steps. This crate knows nothing of HTTP and OData, nor which driver is in use.
 
 pub mod actions;
-mod audit;
 mod cancel;
 mod deploy;
 mod faults;
 mod health;
 mod image;
+mod ledger;
 mod mask;
+mod partner;
 mod plan;
 mod request;
 mod run;
@@ -26,7 +27,7 @@ use std::time::Duration;
 pub use deploy::{DeployReceipt, TARGETS_MAX};
 pub use faults::{Effect, FaultRule, Faults};
 pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
-pub use request::RequestContext;
+pub use ledger::RequestContext;
 
 /// Dependencies of the engine.
 #[derive(Clone)]

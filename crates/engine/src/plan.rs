@@ -3,6 +3,7 @@
 use cloudpc_model::{Action, Failure, State, StepState, Timestamp};
 
 use crate::actions::{Recipe, Step};
+use crate::ledger::{canceled, timed_out};
 
 /// Next thing for a worker to do.
 #[derive(Clone, Debug)]
@@ -88,35 +89,7 @@ fn steps_to_undo(action: &Action, recipe: &'static Recipe) -> impl Iterator<Item
     })
 }
 
-/// Returns the failure of a canceled action. The contract has no such code for deployments, so
-/// theirs is `none`.
-pub(crate) fn canceled(action: &Action, message: impl Into<String>) -> Failure {
-    let code = if action.kind().is_remote_action() { "canceled" } else { "none" };
-    Failure { code: code.into(), message: message.into() }
-}
-
 /// Returns why an action is being undone: a sentence without its full stop.
 pub(crate) fn undo_reason(action: &Action) -> &str {
     action.failure().map_or("The action was canceled", |failure| failure.message.trim_end_matches('.'))
-}
-
-const TIMEOUT: &str = "actionTimeout";
-const TIMEOUT_DEPLOYMENT: &str = "executeActionTimeout";
-
-/// Returns whether a failure is an expired deadline.
-pub(crate) fn is_timeout(failure: &Failure) -> bool {
-    [TIMEOUT, TIMEOUT_DEPLOYMENT].contains(&&*failure.code)
-}
-
-/// Returns the failure of an action whose deadline expired.
-pub(crate) fn timed_out(action: &Action) -> Failure {
-    let code = if action.kind().is_remote_action() { TIMEOUT } else { TIMEOUT_DEPLOYMENT };
-    let message = match action.steps.last() {
-        Some(step) => format!("The action timed out at {} in step '{}'.", action.deadline_at, step.name),
-        None => format!(
-            "The action timed out at {} while waiting for earlier actions on the Cloud PC. Retry after they have ended.",
-            action.deadline_at
-        ),
-    };
-    Failure { code: code.into(), message }
 }

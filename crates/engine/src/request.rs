@@ -6,27 +6,17 @@
 //! in line requires it to be.
 
 use cloudpc_model::{
-    ActionId, Actor, Admission, AuditEntry, CloudPc, CloudPcId, Denial, Error, ErrorKind, Kind, Params, State,
-    TenantId, Timestamp, admit,
+    ActionId, Admission, AuditEntry, CloudPc, CloudPcId, Denial, Error, ErrorKind, Kind, Params, State, TenantId,
+    Timestamp, admit,
 };
 use cloudpc_store::{ActionFilter, NewAction, Reader, StoreError, Tx};
 
 use crate::actions::{DISPLAY_NAME_CHARS_MAX, recipe};
-use crate::{Engine, audit, image};
+use crate::ledger::{RequestContext, audit};
+use crate::{Engine, image};
 
 /// Most recent remote actions searched for one that could have been undone.
 const ACTIONS_SEEN: usize = 100;
-
-/// Caller of a request and the request's id.
-#[derive(Clone, Debug)]
-pub struct RequestContext {
-    /// Tenant of the caller.
-    pub tenant_id: TenantId,
-    /// Caller.
-    pub by: Actor,
-    /// Request id for the audit log.
-    pub request_id: String,
-}
 
 /// Time and tag nonce of an action to accept, drawn before its transaction.
 #[derive(Clone, Copy, Debug)]

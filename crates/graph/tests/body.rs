@@ -330,7 +330,10 @@ fn duplicate_names_are_rejected_ignoring_case() {
         r#"{"osVersion": null, "OSVERSION": null}"#,
         r##"{"@odata.type": "#x", "@OData.Type": "#x"}"##,
     ] {
-        assert!(described(parse(Edm::of(Version::Beta), reprovision, body.as_bytes())).contains("duplicate name"), "{body}");
+        assert!(
+            described(parse(Edm::of(Version::Beta), reprovision, body.as_bytes())).contains("duplicate name"),
+            "{body}"
+        );
     }
 }
 

@@ -6,8 +6,12 @@ use cloudpc_model::{Action, ActionId, ActivityId, Actor, CloudPcStatus, Kind, Pa
 use cloudpc_store::{DeploymentFilter, StoreError, Tx};
 
 use super::step::StepFuture;
-use super::{CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
-use crate::{RequestContext, deploy, image};
+use super::{
+    CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, deploy_agent, machine, minutes, unchanged,
+};
+use crate::image;
+use crate::ledger::{self, Deployments, RequestContext};
+use crate::partner::{auto_deploy_partners, partners_of};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Reprovision,
@@ -62,7 +66,7 @@ fn deploy_agents(context: &StepContext) -> StepFuture<'_> {
         let business_only = context.parts.settings.business_only;
         let queued = context.parts.store.write(move |tx| {
             let mut queued = Vec::new();
-            for partner in deploy::auto_deploy_partners(tx, &cloud_pc, business_only)? {
+            for partner in auto_deploy_partners(tx, &cloud_pc, business_only)? {
                 let activity = activity(&action, partner.id);
                 if let Some(agent) = &partner.agent
                     && deployed(tx, cloud_pc.tenant_id, partner.id, activity)?.is_empty()
@@ -73,7 +77,14 @@ fn deploy_agents(context: &StepContext) -> StepFuture<'_> {
                         by: Actor::system(),
                         request_id: String::new(),
                     };
-                    deploy::accept(tx, &system, &partner, agent, activity, &targets, now)?;
+                    let deployments = Deployments {
+                        partner: &partner,
+                        agent,
+                        activity_id: activity,
+                        targets: &targets,
+                        time_max: deploy_agent::RECIPE.time_max,
+                    };
+                    ledger::accept_deployments(tx, &system, &deployments, now)?;
                 }
                 queued.push(partner.partner_id);
             }
@@ -95,13 +106,13 @@ fn cancel_deployments(context: &StepContext) -> StepFuture<'_> {
         let cloud_pc = context.cloud_pc()?.clone();
         let (action, now) = (context.action.clone(), context.parts.clock.now());
         let recalled = context.parts.store.write(move |tx| {
-            for partner in deploy::partners_of(tx, cloud_pc.tenant_id)? {
+            for partner in partners_of(tx, cloud_pc.tenant_id)? {
                 for deployment in deployed(tx, cloud_pc.tenant_id, partner.id, activity(&action, partner.id))? {
                     if let Some(action) = tx.action(cloud_pc.tenant_id, deployment)?
                         && action.state == State::Pending
                     {
                         let why = "The reprovision that requested this deployment was undone.";
-                        crate::cancel::end_pending(tx, &action, &Actor::system(), why, now)?;
+                        ledger::end_pending(tx, &action, &Actor::system(), why, now)?;
                     }
                 }
             }

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::step::StepFuture;
 use super::{Completion, Recipe, Step, StepContext, StepError, StepOutput, minutes, unchanged};
-use crate::deploy;
+use crate::partner::partners_of;
 
 /// Code of the status detail that this action writes, and clears when all checks pass.
 const DETAIL_CODE: &str = "healthCheckFailed";
@@ -93,7 +93,7 @@ fn check_network(context: &StepContext) -> StepFuture<'_> {
             return Ok(StepOutput::message(FINE));
         }
         let tenant = context.action.tenant_id;
-        let partners = context.parts.store.read(move |reader| deploy::partners_of(reader, tenant)).await?;
+        let partners = context.parts.store.read(move |reader| partners_of(reader, tenant)).await?;
         let guest = context.guest().await?;
         let mut unreached = Vec::new();
         for partner in partners {

@@ -6,9 +6,10 @@ use cloudpc_model::{
 };
 use cloudpc_store::{StoreError, Tx};
 
+use crate::EngineDependencies;
 use crate::actions::{AfterFailure, Completion, Recipe, Step, recipe};
+use crate::ledger::{self, audit};
 use crate::plan::{self, Decision};
-use crate::{EngineDependencies, audit};
 
 /// State of an action after a transaction, and the next thing for its worker to do.
 pub(crate) struct ActionTurn {
@@ -117,7 +118,7 @@ pub(super) fn log(
 /// Ends actions that timed out before a worker claimed them.
 pub(super) fn end_timed_out(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Result<(), StoreError> {
     for action in tx.action_overdue(now, limit)? {
-        let ended = EventKind::Finished { outcome: State::Failed, failure: Some(plan::timed_out(&action)) };
+        let ended = EventKind::Finished { outcome: State::Failed, failure: Some(ledger::timed_out(&action)) };
         let action = tx.action_append(action.id, action.epoch, now, ended)?;
         audit::end(tx, &action, now)?;
     }

@@ -15,9 +15,10 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
+use crate::Engine;
 use crate::health::{self, Remedy, RestartPolicy};
+use crate::ledger::{RequestContext, audit};
 use crate::request::{Stamp, accept};
-use crate::{Engine, RequestContext, audit};
 
 /// Most checks claimed or requested in one transaction.
 pub(super) const CHECKS_MAX: usize = 64;

@@ -404,7 +404,9 @@ mod tests {
             "Two requests of the batch have the id '1'."
         );
         assert!(
-            checked(json!([{"id": "a", "method": "GET", "url": "/a", "URL": "/b"}])).unwrap_err().contains("duplicate name")
+            checked(json!([{"id": "a", "method": "GET", "url": "/a", "URL": "/b"}]))
+                .unwrap_err()
+                .contains("duplicate name")
         );
         assert!(
             checked(json!([{"id": "a", "method": "GET", "url": "/a", "dependsOn": [], "depends_on": []}])).is_err()

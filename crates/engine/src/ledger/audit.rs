@@ -7,8 +7,7 @@ use cloudpc_model::{
 };
 use cloudpc_store::{StoreError, Tx};
 
-use crate::plan;
-use crate::request::RequestContext;
+use super::RequestContext;
 
 /// Returns an audit row for a caller's request.
 pub(crate) fn asked_for(
@@ -80,7 +79,7 @@ fn result(state: State, failure: Option<&Failure>) -> Option<AuditResult> {
         State::Pending | State::Running | State::Undoing | State::Done => None,
         // The caller canceled it, or requested an unsupported action.
         State::Canceled | State::NotSupported => Some(AuditResult::ClientError),
-        State::Failed if failure.is_some_and(plan::is_timeout) => Some(AuditResult::Timeout),
+        State::Failed if failure.is_some_and(super::is_timeout) => Some(AuditResult::Timeout),
         State::Failed | State::Stuck => Some(AuditResult::Failure),
     }
 }
