@@ -1,8 +1,8 @@
 //! The ledger of actions: rows of their acceptance and end, each with its audit row, written in the
 //! caller's transaction.
 //!
-//! The ledger is below [`crate::actions`]: steps use it to accept and end other actions, so it knows
-//! no recipe.
+//! The ledger is below [`crate::actions`]: steps use it to accept and end other actions, so it
+//! knows no recipe.
 
 pub(crate) mod audit;
 

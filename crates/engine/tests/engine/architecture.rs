@@ -36,9 +36,9 @@ fn used_by(module: &str) -> Vec<String> {
 #[test]
 fn ledger_and_recipes_do_not_use_the_modules_above_them() {
     let above = ["cancel", "deploy", "plan", "request", "run"];
-    for (module, forbidden) in [("actions", &above[..]), ("ledger", &above), ("partner", &above), ("image", &above)] {
+    for module in ["actions", "ledger", "partner", "image"] {
         let used = used_by(module);
-        assert!(forbidden.iter().all(|name| !used.iter().any(|other| other == name)), "{module} uses {used:?}");
+        assert!(!used.iter().any(|name| above.contains(&name.as_str())), "{module} uses {used:?}");
     }
     assert!(!used_by("ledger").iter().any(|name| name == "actions"));
     assert!(used_by("cancel").iter().any(|name| name == "actions"), "the check finds the arrows that there are");
