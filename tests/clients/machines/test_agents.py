@@ -49,11 +49,11 @@ ANSWERS = {
     "path, sha256, code, says",
     [
         ("/bad.sh", None, ErrorCode.ExecuteActionFailed, "exit code 42: no licence"),
-        ("/hang.sh", None, ErrorCode.ExecuteActionTimeout, "did not end"),
+        ("/hang.sh", None, ErrorCode.ExecuteActionTimeout, "did not finish"),
         ("/other.sh", "00" * 32, ErrorCode.InvalidAgentChecksum, "SHA-256"),
         ("/page.sh", None, ErrorCode.InvalidAgentFormat, "error page"),
         ("/gone.sh", None, ErrorCode.AgentNotFound, "404"),
-        ("http://127.0.0.1:9/agent.sh", None, ErrorCode.CheckNetworkConnectionFailed, "does not reach"),
+        ("http://127.0.0.1:9/agent.sh", None, ErrorCode.CheckNetworkConnectionFailed, "cannot reach"),
     ],
 )
 async def test_an_agent_that_fails(desk, path, sha256, code, says):

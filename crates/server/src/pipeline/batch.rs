@@ -403,7 +403,9 @@ mod tests {
             "Two requests in the batch have the id '1'."
         );
         assert!(
-            checked(json!([{"id": "a", "method": "GET", "url": "/a", "URL": "/b"}])).unwrap_err().contains("twice")
+            checked(json!([{"id": "a", "method": "GET", "url": "/a", "URL": "/b"}]))
+                .unwrap_err()
+                .contains("duplicate name")
         );
         assert!(
             checked(json!([{"id": "a", "method": "GET", "url": "/a", "dependsOn": [], "depends_on": []}])).is_err()

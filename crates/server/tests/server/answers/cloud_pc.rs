@@ -246,7 +246,7 @@ async fn machine_failure_is_reported() {
       "statusDetail": {
         "additionalInformation": [],
         "code": "machineCrashed",
-        "message": "The machine has lost its power."
+        "message": "The machine crashed and is off."
       }
     }
     "#);
@@ -266,7 +266,7 @@ async fn machine_failure_is_reported() {
           "eventName": "PowerCheck",
           "eventResult": "success",
           "eventType": "deviceHealthCheck",
-          "message": "It is well again."
+          "message": "The machine is healthy again."
         },
         {
           "activityId": "10000000-0000-4000-8000-0000000000d1-1",
@@ -274,7 +274,7 @@ async fn machine_failure_is_reported() {
           "eventName": "PowerCheck",
           "eventResult": "failure",
           "eventType": "deviceHealthCheck",
-          "message": "The machine has lost its power."
+          "message": "The machine crashed and is off."
         }
       ]
     }

@@ -338,7 +338,7 @@ async fn deployment_from_request_to_results() {
         {
           "actionType": "deployAgent",
           "activityId": "4edbbf01-5087-4314-8dca-9b0d2a122884",
-          "activityMessage": "Asked to deploy agent.msi to 'no such machine', which is not a known Cloud PC.",
+          "activityMessage": "Requested deployment of agent.msi to 'no such machine', which is not a known Cloud PC.",
           "agentName": "agent.msi",
           "agentSetting": null,
           "authenticatedAppId": "10000000-0000-4000-8000-0000000000b1",
