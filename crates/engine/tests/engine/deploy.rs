@@ -117,7 +117,7 @@ async fn every_error_code_comes_from_the_pipeline() {
     a guest that hangs
       failed executeActionTimeout: The guest did not answer within 600 seconds.
     an installer that fails
-      failed executeActionFailed: The installer ended with exit code 1603: Not installed: error 1603.
+      failed executeActionFailed: The installer ended with exit code 1603: Installation failed: error 1603.
     an installer that hangs
       failed executeActionTimeout: The installer did not end within 1800 seconds.
     an unknown id
@@ -129,15 +129,15 @@ async fn every_error_code_comes_from_the_pipeline() {
     powered off
       canceled deviceNotAvailable: The Cloud PC is powered off. Power it on, then deploy the agent again.
     a plain http address
-      failed agentNotFound: The agent's address is refused: http://agents.partner.test/files/agent.msi: http is fetched only if an allowed URL prefix names the host; use https. Configure the agent with another one.
+      failed agentNotFound: The agent's address is refused: http://agents.partner.test/files/agent.msi: http is allowed only under an allowed URL prefix that names the host; use https. Configure the agent with another one.
     an address of this host
-      failed agentNotFound: The agent's address is refused: https://127.0.0.1/agent.msi: 127.0.0.1 is not a public address; an allowed URL prefix that names the host would allow it. Configure the agent with another one.
+      failed agentNotFound: The agent's address is refused: https://127.0.0.1/agent.msi: 127.0.0.1 is not a public address; to allow the host, add a URL prefix that names it to the allowed URLs. Configure the agent with another one.
     a local file
-      failed agentNotFound: The agent's address is refused: file:///etc/agent.msi: only https addresses can be fetched. Configure the agent with another one.
+      failed agentNotFound: The agent's address is refused: file:///etc/agent.msi: only https URLs can be fetched. Configure the agent with another one.
     no address
       failed agentNotFound: The agent's address is refused: relative URL without a base. Configure the agent with another one.
     a huge file
-      failed agentNotFound: There is no agent at its address: https://agents.partner.test/files/agent.msi has 10000001 bytes; at most 10000000 are taken
+      failed agentNotFound: There is no agent at its address: https://agents.partner.test/files/agent.msi has 10000001 bytes; the limit is 10000000
     another extension
       failed invalidAgentFormat: The agent's address has to end in .exe or .msi, and 'a.zip' does not.
     an error page

@@ -165,7 +165,7 @@ async fn trouble_that_does_not_pass_fails_in_the_end() {
     let (mut world, id, action) = moody((0..5).map(|_| unavailable()).collect()).await;
     let ended = world.end(action).await;
     assert_eq!(ended.state, State::Failed);
-    insta::assert_snapshot!(ended.failure().unwrap().message, @"the machine's host is not available: its host reboots (after 5 attempts)");
+    insta::assert_snapshot!(ended.failure().unwrap().message, @"the machine's host is unavailable: its host reboots (after 5 attempts)");
     assert_eq!(world.cloud_pc(id).await.power_observed, Power::PoweredOff);
 }
 
