@@ -140,8 +140,8 @@ fn an_injected_incident_is_handled() {
     let started = service.json(&["actions", "desk-07"]);
     assert_eq!((texts(&started, "kind"), texts(&started, "state")), (vec!["powerOn"], vec!["done"]));
     assert_eq!(service.json(&["actions", "desk-08"]), Value::Array(vec![]), "a shutdown by the user is not undone");
-    let nobody = service.run(&["sim", "incident", "desk-99", "panic"]);
-    assert_eq!(nobody.exit, 3, "{}", nobody.err);
+    let unknown = service.run(&["sim", "incident", "desk-99", "panic"]);
+    assert_eq!(unknown.exit, 3, "{}", unknown.err);
 }
 
 #[test]

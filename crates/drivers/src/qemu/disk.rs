@@ -38,14 +38,14 @@ pub fn size_bytes(folder: &Path) -> io::Result<u64> {
 pub fn old_disks(machine: &Path) -> io::Result<Vec<Aside>> {
     let mut names = names(machine)?;
     names.sort();
-    let aside = |name: &String| {
+    let old_disk = |name: &String| {
         let tag = Tag(original_name(name.strip_prefix(ASIDE)?));
         match size_bytes(&machine.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             size => Some(size.map(|size_bytes| Aside { tag, size_bytes })),
         }
     };
-    names.iter().filter_map(aside).collect()
+    names.iter().filter_map(old_disk).collect()
 }
 
 /// Makes a disk from an image, of `size_gib` unless the image is larger. Blocks.
@@ -200,7 +200,7 @@ mod tests {
             });
             while !moving.is_finished() {
                 let found = old_disks(machine.path()).unwrap();
-                assert!(found.iter().any(|aside| aside.tag.0 == "action-2"), "{found:?}");
+                assert!(found.iter().any(|disk| disk.tag.0 == "action-2"), "{found:?}");
             }
         });
         assert_eq!(old_disks(machine.path()).unwrap().len(), 2);

@@ -220,9 +220,9 @@ impl Machine {
             MachineChange::SetAside(tag) => self.asides.extend(self.disk.take().map(|disk| (tag, disk))),
             MachineChange::PutBack(tag) => {
                 self.disk.take_if(|disk| disk.tag.as_ref() == Some(&tag));
-                let aside = self.asides.iter().position(|(of, _)| *of == tag);
-                if let Some(aside) = aside {
-                    let mut disk = self.asides.remove(aside).1;
+                let position = self.asides.iter().position(|(of, _)| *of == tag);
+                if let Some(position) = position {
+                    let mut disk = self.asides.remove(position).1;
                     disk.size_gib = disk.size_gib.max(self.spec.storage_gib);
                     self.disk = Some(disk);
                 }
@@ -260,7 +260,7 @@ impl Machine {
         self.disk.as_ref().is_some_and(|disk| disk.tag.as_ref() == Some(tag))
     }
 
-    fn has_aside(&self, tag: &Tag) -> bool {
+    fn has_old_disk(&self, tag: &Tag) -> bool {
         self.asides.iter().any(|(of, _)| of == tag)
     }
 
@@ -315,7 +315,7 @@ impl Machine {
     pub fn plan_disk_aside(&self, tag: &Tag) -> Result<Requirement, DriverError> {
         // A disk made under this tag proves that the old disk was detached, even if it has been
         // deleted since.
-        if self.has_aside(tag) || self.disk_tag_is(tag) {
+        if self.has_old_disk(tag) || self.disk_tag_is(tag) {
             return Ok(Requirement::Met);
         }
         if self.disk.is_none() {
@@ -350,7 +350,7 @@ impl Machine {
     }
 
     pub fn plan_disk_back(&self, tag: &Tag) -> Result<Requirement, DriverError> {
-        if !self.has_aside(tag) && !self.disk_tag_is(tag) {
+        if !self.has_old_disk(tag) && !self.disk_tag_is(tag) {
             return Ok(Requirement::Met);
         }
         self.require_off("reattaching its old disk")?;
@@ -364,7 +364,7 @@ impl Machine {
     }
 
     pub fn plan_aside_dropped(&self, tag: &Tag) -> Requirement {
-        match self.has_aside(tag) {
+        match self.has_old_disk(tag) {
             true => Requirement::Missing(MachineChange::DropAside(tag.clone()), WorkKind::Touch),
             false => Requirement::Met,
         }

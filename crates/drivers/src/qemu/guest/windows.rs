@@ -97,9 +97,9 @@ $found | ForEach-Object { $_.IPAddressToString }
 
 const REQUEST: &str = r#"
 $curl = Find-Curl
-$told = & $curl @a
+$output = & $curl @a
 "$LASTEXITCODE"
-"$told"
+"$output"
 "#;
 
 /// The size is polled while the file grows, because curl enforces its limit only if the server
