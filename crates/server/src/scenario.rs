@@ -51,7 +51,8 @@ struct Conditions {
 /// the Cloud PCs in the store; the text of the scenario is not kept, for it may hold secrets.
 #[derive(Default, Serialize, Deserialize)]
 struct Pending {
-    ailments: Vec<(CloudPcId, ScriptedCondition)>,
+    #[serde(alias = "ailments")]
+    scripted_conditions: Vec<(CloudPcId, ScriptedCondition)>,
     faults: Vec<FaultRule>,
 }
 
@@ -93,9 +94,11 @@ pub async fn load(app: &App, Prepared { world, .. }: Prepared) -> Result<Vec<Ten
     let tenants = world.tenants.iter().map(|tenant| tenant.id).collect();
     let conditions = Conditions { pace: world.pace.clone(), artifacts: world.artifacts.clone() };
     let conditions = serde_json::to_vec(&conditions).map_err(Error::internal)?;
-    let ailments = world.tenants.iter().flat_map(|tenant| &tenant.ailments);
+    let scripted_conditions = world.tenants.iter().flat_map(|tenant| &tenant.scripted_conditions);
     let pending = Pending {
-        ailments: ailments.map(|(id, scripted_condition)| (*id, scripted_condition.clone())).collect(),
+        scripted_conditions: scripted_conditions
+            .map(|(id, scripted_condition)| (*id, scripted_condition.clone()))
+            .collect(),
         faults: world.faults.clone(),
     };
     let pending = serde_json::to_vec(&pending).map_err(Error::internal)?;
@@ -236,13 +239,13 @@ fn spare_the_owner(tx: &Tx<'_>, world: &ResolvedScenario) -> Result<(), Error> {
     }
 }
 
-/// Makes the simulation match: its machines, their ailments and its scripted faults.
+/// Makes the simulation match: its machines, their scripted_conditions and its scripted faults.
 fn populate(simulation: &Simulation, machines: Vec<Machine>, pending: Pending) -> Result<(), Error> {
     simulation.faults.clear();
     simulation.driver.reset().map_err(Error::internal)?;
-    let mut ailments: HashMap<_, _> = pending.ailments.into_iter().collect();
+    let mut scripted_conditions: HashMap<_, _> = pending.scripted_conditions.into_iter().collect();
     for Machine { spec, .. } in machines {
-        let scripted_condition = ailments.remove(&spec.id).unwrap_or_default();
+        let scripted_condition = scripted_conditions.remove(&spec.id).unwrap_or_default();
         simulation.driver.seed(&spec, scripted_condition).map_err(Error::internal)?;
     }
     for rule in pending.faults {
@@ -356,13 +359,13 @@ mod tests {
     #[test]
     fn an_entry_gets_what_it_says_and_else_what_its_plan_and_image_say() {
         let world = world(&format!(
-            "{BASE}\ncloud_pcs = [{{ name = 'one', user = 'ada', service_plan = 'large', status = 'inGracePeriod', ailment = {{ disk_full = true }} }}]"
+            "{BASE}\ncloud_pcs = [{{ name = 'one', user = 'ada', service_plan = 'large', status = 'inGracePeriod', condition = {{ disk_full = true }} }}]"
         ));
         let tenant = world.unwrap().tenants.remove(0);
         let pc = &tenant.cloud_pcs[0];
         assert_eq!((pc.product, pc.status), (Product::Enterprise, CloudPcStatus::InGracePeriod));
         assert_eq!(pc.grace_ends_at.unwrap().since(NOW).as_secs(), 7 * 24 * 3600);
-        assert!(tenant.ailments[&pc.id].disk_full);
+        assert!(tenant.scripted_conditions[&pc.id].disk_full);
     }
 
     #[test]

@@ -177,7 +177,7 @@ pub(super) struct CloudPcEntry {
     pub grace_ends_at: Option<Datetime>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_detail: Option<StatusDetail>,
-    #[serde(default, skip_serializing_if = "is_healthy")]
+    #[serde(default, rename = "condition", alias = "ailment", skip_serializing_if = "is_healthy")]
     pub scripted_condition: ScriptedCondition,
 }
 
@@ -202,7 +202,7 @@ pub(super) struct Fleet {
     pub provisioning_policy: String,
     #[serde(default = "provisioned")]
     pub status: CloudPcStatus,
-    #[serde(default)]
+    #[serde(default, rename = "condition", alias = "ailment")]
     pub scripted_condition: ScriptedCondition,
 }
 

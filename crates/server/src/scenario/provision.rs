@@ -13,10 +13,10 @@ const AT_ONCE: usize = 4;
 
 /// Refuses what only simulated machines have.
 pub(super) fn must_be_real(world: &ResolvedScenario) -> Result<(), Error> {
-    let ailing = world.tenants.iter().any(|tenant| !tenant.ailments.is_empty());
-    if ailing || !world.faults.is_empty() || !world.artifacts.is_empty() {
+    let has_conditions = world.tenants.iter().any(|tenant| !tenant.scripted_conditions.is_empty());
+    if has_conditions || !world.faults.is_empty() || !world.artifacts.is_empty() {
         return Err(Error::invalid(
-            "The scenario has artifacts, faults or ailments, which are for simulated machines; these are real.",
+            "The scenario has artifacts, faults or scripted conditions, which are for simulated machines; these are real.",
         ));
     }
     Ok(())

@@ -45,7 +45,7 @@ pub(super) struct ResolvedTenant {
     /// In the order of their ids, which is the order in which the store takes them fastest.
     pub cloud_pcs: Vec<CloudPc>,
     /// Those that are not well.
-    pub ailments: HashMap<CloudPcId, ScriptedCondition>,
+    pub scripted_conditions: HashMap<CloudPcId, ScriptedCondition>,
 }
 
 /// Resolves a scenario as of `now`. The first tenant without an id becomes `home`, if there is one.
@@ -127,12 +127,12 @@ fn resolve_tenant(
 
     let lookup = Lookup { within, domain: tenant.domain, now, users, service_plans, gallery_images };
     let mut cloud_pcs = Vec::new();
-    let mut ailments = HashMap::new();
+    let mut scripted_conditions = HashMap::new();
     let generated = tenant.fleets.iter().map(|fleet| members(fleet, &lookup)).collect::<Result<Vec<_>, _>>()?;
     for entry in tenant.cloud_pcs.into_iter().chain(generated.into_iter().flatten()) {
         let (cloud_pc, scripted_condition) = lookup.cloud_pc(entry)?;
         if scripted_condition != ScriptedCondition::default() {
-            ailments.insert(cloud_pc.id, scripted_condition);
+            scripted_conditions.insert(cloud_pc.id, scripted_condition);
         }
         cloud_pcs.push(cloud_pc);
     }
@@ -146,7 +146,7 @@ fn resolve_tenant(
         gallery_images: lookup.gallery_images,
         partners,
         cloud_pcs,
-        ailments,
+        scripted_conditions,
         name: tenant.name,
     })
 }
