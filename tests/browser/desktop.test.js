@@ -136,7 +136,7 @@ test("an address is good once", async () => {
   const second = await browser.newPage();
   const answer = await second.goto(address);
   assert.equal(answer.status(), 403);
-  assert.match(await second.innerText("#state"), /opened before/);
+  assert.match(await second.innerText("#state"), /already opened/);
   await second.screenshot({ path: path.join(PICTURES, "refused.png") });
   await first.close();
   await second.close();
