@@ -1,10 +1,13 @@
 //! `/_cloudpc/`: the administration API, separate from Graph: applications, tokens and keys, and
-//! for simulated fleets the clock, faults, incidents and scenarios. This module authenticates and
-//! authorizes each call and renders its reply; the calls themselves are in one file per noun.
-//! Errors use Graph's envelope, and every change writes an audit row. This module refuses to know
-//! how tokens are issued and what a fault does. Calls that reach beyond a tenant need the owner of
-//! the installation ([`crate::installation`]). A tenant's administrator is limited to the tenant,
-//! and can grant no permission that is reserved for the owner.
+//! for simulated fleets the clock, faults, incidents and scenarios.
+//!
+//! This module authenticates and authorizes each call and renders its reply; the calls themselves
+//! are in one file per noun. Errors use Graph's envelope, and every change writes an audit row.
+//! This module refuses to know how tokens are issued and what a fault does.
+//!
+//! Calls that reach beyond a tenant need the owner of the installation ([`crate::installation`]). A
+//! tenant's administrator is limited to the tenant, and can grant no permission that is reserved
+//! for the owner.
 
 mod apps;
 mod clock;

@@ -5,6 +5,7 @@
 //! page      redeems the ticket, gives the browser a single-use key for a WebSocket
 //! bridge    redeems the key, copies bytes between the WebSocket and the machine's screen
 //! ```
+//!
 //! A ticket, a key and an open desktop never grant more than the permissions of the caller who
 //! requested them: the permissions are checked again at each stage, and while the desktop is open.
 //! This module refuses to know how a driver connects to a screen.

@@ -1,7 +1,9 @@
-//! The edge: sockets, TLS, limits and request ids. A request that reaches the routes is complete
-//! and within the limits, and carries its ids, base address, peer and caller as extensions. The
-//! token is checked before the body is read: large bodies need a valid token. The edge refuses to
-//! know what any route means, except which routes take a token.
+//! The edge: sockets, TLS, limits and request ids.
+//!
+//! A request that reaches the routes is complete and within the limits, and carries its ids, base
+//! address, peer and caller as extensions. The token is checked before the body is read: large
+//! bodies need a valid token. The edge refuses to know what any route means, except which routes
+//! take a token.
 
 mod body;
 mod connections;

@@ -1,7 +1,8 @@
-//! Identity: the token service, and the verification of every token. The token service has the API
-//! of Entra's v2.0 endpoints, so that azure-identity and MSAL work with it unchanged. Tokens of
-//! outside issuers are trusted if the configuration lists the issuer. This module refuses to know
-//! what a permission allows; the pipeline decides that.
+//! Identity: the token service, and the verification of every token.
+//!
+//! The token service has the API of Entra's v2.0 endpoints, so that azure-identity and MSAL work
+//! with it unchanged. Tokens of outside issuers are trusted if the configuration lists the issuer.
+//! This module refuses to know what a permission allows; the pipeline decides that.
 
 mod attempts;
 mod audit;

@@ -1,4 +1,5 @@
 //! The owner of the installation: the application that `admin.json` in the data directory names.
+//!
 //! Anyone who can read that file owns the installation. A setting in the store names the
 //! application, and no request can change the setting: no tenant permission, scenario or token of
 //! an outside issuer makes anyone else the owner.

@@ -1,8 +1,10 @@
 //! Scenarios: fleets described in TOML, which can be loaded into the store and the simulation, and
-//! saved again. [`file`] defines the file format, [`resolve`] turns a file into domain values, and
-//! [`describe`] turns the current fleet into a file. Loading reports every mistake before it
-//! changes anything; then it changes the store in one transaction and creates the machines. After a
-//! crash in between, [`resume`] finishes the load.
+//! saved again.
+//!
+//! [`file`] defines the file format, [`resolve`] turns a file into domain values, and [`describe`]
+//! turns the current fleet into a file. Loading reports every mistake before it changes anything;
+//! then it changes the store in one transaction and creates the machines. After a crash in between,
+//! [`resume`] finishes the load.
 //!
 //! This module refuses to know how a machine is simulated and who may load a scenario.
 

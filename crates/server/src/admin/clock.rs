@@ -1,8 +1,10 @@
-//! The clock of a simulated fleet. A call that advances the clock ends after at most
-//! [`REAL_TIME_MAX`], so that no request hangs; the reply says how far the clock advanced, and the
-//! call can be repeated. Each call writes its audit row before it acts: if the disk is full, the
-//! write fails and nothing changes. The row of an advance therefore holds the start time and the
-//! requested duration.
+//! The clock of a simulated fleet.
+//!
+//! A call that advances the clock ends after at most [`REAL_TIME_MAX`], so that no request hangs;
+//! the reply says how far the clock advanced, and the call can be repeated.
+//!
+//! Each call writes its audit row before it acts: if the disk is full, the write fails and nothing
+//! changes. The row of an advance therefore holds the start time and the requested duration.
 
 use bytes::Bytes;
 use cloudpc_graph::GraphError;

@@ -1,6 +1,8 @@
 //! Scripted faults of a simulated fleet. The owner of the installation manages the faults of all
-//! tenants, other callers those of their own tenant. Each call writes its audit row before it acts:
-//! if the disk is full, the write fails and nothing changes.
+//! tenants, other callers those of their own tenant.
+//!
+//! Each call writes its audit row before it acts: if the disk is full, the write fails and nothing
+//! changes.
 
 use bytes::Bytes;
 use cloudpc_engine::{Effect, FaultRule};

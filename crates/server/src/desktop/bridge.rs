@@ -1,7 +1,8 @@
-//! `/desktop/{ticket}/screen`: the WebSocket of a page, bridged to the machine's screen. Browsers
-//! let any page open a WebSocket to any server and send cookies with it, so the page's origin is
-//! checked here. Bytes from a caller who controls the machine are copied unchanged; those from a
-//! view-only caller pass a filter.
+//! `/desktop/{ticket}/screen`: the WebSocket of a page, bridged to the machine's screen.
+//!
+//! Browsers let any page open a WebSocket to any server and send cookies with it, so the page's
+//! origin is checked here. Bytes from a caller who controls the machine are copied unchanged; those
+//! from a view-only caller pass a filter.
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Path, State};

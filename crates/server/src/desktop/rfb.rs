@@ -1,7 +1,8 @@
-//! The client's half of the RFB protocol (RFC 6143), filtered for someone who may only view. Each
-//! message is forwarded or dropped as a whole. Only listed message types are forwarded; a message
-//! of unknown type ends the connection, because its length is unknown. This module refuses to know
-//! about sockets.
+//! The client's half of the RFB protocol (RFC 6143), filtered for someone who may only view.
+//!
+//! Each message is forwarded or dropped as a whole. Only listed message types are forwarded; a
+//! message of unknown type ends the connection, because its length is unknown. This module refuses
+//! to know about sockets.
 
 use bytes::{BufMut as _, BytesMut};
 
@@ -67,8 +68,9 @@ pub enum RfbError {
 }
 
 /// Forwards the messages that a client needs to view a screen, and drops those that type, point,
-/// paste, resize or control power. Buffers at most the first 12 bytes of a message, wherever the
-/// chunks are split.
+/// paste, resize or control power.
+///
+/// Buffers at most the first 12 bytes of a message, wherever the chunks are split.
 #[derive(Debug, Default)]
 pub struct ViewOnlyFilter {
     phase: Phase,

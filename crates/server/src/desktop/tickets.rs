@@ -1,7 +1,9 @@
 //! Single-use tickets: a ticket opens one page within a minute, and the page's key opens one
-//! WebSocket. A ticket is random text, and the store keeps its hash: tickets cannot be forged,
-//! survive a restart, and cannot be read from the database. This module refuses to know how an
-//! admission is checked.
+//! WebSocket.
+//!
+//! A ticket is random text, and the store keeps its hash: tickets cannot be forged, survive a
+//! restart, and cannot be read from the database. This module refuses to know how an admission is
+//! checked.
 
 use cloudpc_model::{Clock, Rng};
 use cloudpc_store::{DesktopTicket, SecretHash, Store, StoreError};

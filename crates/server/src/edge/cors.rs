@@ -1,7 +1,9 @@
 //! Cross-origin requests (CORS): which pages of other sites may call Graph and the token service
-//! from a browser. Neither of them uses cookies, so a page can do only what its own token allows,
-//! and by default any page may read the responses. All other paths, in particular the sign-in page
-//! and the desktops, are closed to other origins.
+//! from a browser.
+//!
+//! Neither of them uses cookies, so a page can do only what its own token allows, and by default
+//! any page may read the responses. All other paths, in particular the sign-in page and the
+//! desktops, are closed to other origins.
 
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};

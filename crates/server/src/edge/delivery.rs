@@ -1,5 +1,6 @@
-//! Delivery of a response to its client, piece by piece, with a time limit for slow clients. An
-//! HTTP/2 client controls for each stream how much it accepts, and may accept nothing. The HTTP
+//! Delivery of a response to its client, piece by piece, with a time limit for slow clients.
+//!
+//! An HTTP/2 client controls for each stream how much it accepts, and may accept nothing. The HTTP
 //! library waits for the client without a limit, and a write timeout of the socket does not help
 //! while other streams make progress.
 

@@ -1,7 +1,8 @@
-//! All limits of the edge. `docs/OPERATIONS.md` lists them for operators. Every shared resource has
-//! a share for each client, so that no client can exhaust it: for each caller of a valid token, or
-//! else for each peer. Requests without a valid token ("strangers") have pools of their own, so
-//! that they cannot exhaust those of callers.
+//! All limits of the edge. `docs/OPERATIONS.md` lists them for operators.
+//!
+//! Every shared resource has a share for each client, so that no client can exhaust it: for each
+//! caller of a valid token, or else for each peer. Requests without a valid token ("strangers")
+//! have pools of their own, so that they cannot exhaust those of callers.
 
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
-//! The certificate of the server, and its own certificate authority. The authority is created on
-//! the first start and kept, for clients to trust. The server's certificate is created at each
-//! start, so that it covers the configured names and does not expire; its key is only in memory.
+//! The certificate of the server, and its own certificate authority.
+//!
+//! The authority is created on the first start and kept, for clients to trust. The server's
+//! certificate is created at each start, so that it covers the configured names and does not
+//! expire; its key is only in memory.
 
 use cloudpc_model::{Rng, Timestamp};
 use rcgen::{

@@ -1,5 +1,6 @@
 //! Limits of authentication attempts. An attempt is counted before its password or secret is
 //! checked, in the transaction that admits it, so that concurrent attempts cannot exceed the limit.
+//!
 //! One peer cannot lock out others: each peer has its own attempts on a name. Many peers together
 //! are slowed down to one attempt each, so that the right password from a peer without failures
 //! still signs in.

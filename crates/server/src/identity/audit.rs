@@ -1,9 +1,10 @@
-//! Audit rows of sign-ins, in a bounded number that anonymous clients cannot inflate. Each success
-//! has a row. The first failures of a user or application have a row each; after that, only every
-//! doubling of their number has one, with the number. The failures of a tenant together are bounded
-//! in the same way. The first failure of an existing user or application and every doubling of
-//! their number are exempt from the tenant's bound, so that failures of one do not hide those of
-//! another.
+//! Audit rows of sign-ins, in a bounded number that anonymous clients cannot inflate.
+//!
+//! Each success has a row. The first failures of a user or application have a row each; after that,
+//! only every doubling of their number has one, with the number. The failures of a tenant together
+//! are bounded in the same way. The first failure of an existing user or application and every
+//! doubling of their number are exempt from the tenant's bound, so that failures of one do not hide
+//! those of another.
 
 use cloudpc_model::{
     Actor, ActorKind, AppId, AuditEntry, AuditResource, AuditResult, AuditVerb, ResourceType, TenantId, Timestamp,

@@ -1,6 +1,8 @@
 //! The device code flow (RFC 8628): a client shows a code, and a user enters it on the page
-//! `/devicelogin`, sees the requested permissions, and signs in. The store holds hashes of codes,
-//! so that codes survive a restart and cannot be redeemed by someone who reads the database.
+//! `/devicelogin`, sees the requested permissions, and signs in.
+//!
+//! The store holds hashes of codes, so that codes survive a restart and cannot be redeemed by
+//! someone who reads the database.
 
 mod page;
 

@@ -1,6 +1,8 @@
 //! Outside issuers: their signing keys, fetched by OIDC discovery, cached, and fetched again after
-//! a rotation. If an issuer does not respond, only its own callers get a 503; tokens issued here
-//! are verified without it.
+//! a rotation.
+//!
+//! If an issuer does not respond, only its own callers get a 503; tokens issued here are verified
+//! without it.
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::{Clock, Error, TenantId, Timestamp};

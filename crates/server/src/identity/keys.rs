@@ -1,6 +1,8 @@
 //! The signing keys of our own tokens: created on the first start, stored in the settings, and
-//! rotated. The newest key signs. Older keys verify until the last token signed with them has
-//! expired, unless they were dropped.
+//! rotated.
+//!
+//! The newest key signs. Older keys verify until the last token signed with them has expired,
+//! unless they were dropped.
 
 use cloudpc_model::{Error, ErrorKind, Timestamp};
 use cloudpc_store::Store;

@@ -1,5 +1,6 @@
-//! Requests and errors of the token service, in the formats of RFC 6749 and RFC 8628. This module
-//! refuses to know what a parameter means.
+//! Requests and errors of the token service, in the formats of RFC 6749 and RFC 8628.
+//!
+//! This module refuses to know what a parameter means.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

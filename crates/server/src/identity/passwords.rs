@@ -1,6 +1,8 @@
-//! Password checks: a few at a time, in memory that is allocated once. An Argon2 check takes 19
-//! MiB. The C library does not return such blocks to the system when they are freed, separately for
-//! every thread that ran a check, so the blocks are pooled here and reused.
+//! Password checks: a few at a time, in memory that is allocated once.
+//!
+//! An Argon2 check takes 19 MiB. The C library does not return such blocks to the system when they
+//! are freed, separately for every thread that ran a check, so the blocks are pooled here and
+//! reused.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Block, Params, Version};

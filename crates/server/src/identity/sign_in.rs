@@ -1,7 +1,8 @@
-//! Sign-in of a user with user name and password, for a client that shows a code. A sign-in takes a
-//! place, waits for its turn, counts its attempts, and only then checks the password. Status,
-//! message and work are the same whether the user does not exist, is disabled, has no attempts
-//! left, or has another password.
+//! Sign-in of a user with user name and password, for a client that shows a code.
+//!
+//! A sign-in takes a place, waits for its turn, counts its attempts, and only then checks the
+//! password. Status, message and work are the same whether the user does not exist, is disabled,
+//! has no attempts left, or has another password.
 
 use cloudpc_model::{Error, TenantId, Timestamp};
 use cloudpc_store::{StoreError, Tx, User};

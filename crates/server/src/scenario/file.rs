@@ -1,5 +1,6 @@
-//! The file format of a scenario, without its meaning. Unknown keys are rejected, so that a
-//! misspelt key is an error.
+//! The file format of a scenario, without its meaning.
+//!
+//! Unknown keys are rejected, so that a misspelt key is an error.
 
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition};
 use cloudpc_model::{CloudPcStatus, Kind, OsVersion, Product, StatusDetail, UserAccountType};

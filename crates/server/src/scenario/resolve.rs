@@ -1,6 +1,7 @@
 //! Turns a scenario file into domain values: resolves every name, derives missing ids, and reports
-//! mistakes before anything is changed. These functions are pure except for password hashing, which
-//! the caller passes in.
+//! mistakes before anything is changed.
+//!
+//! These functions are pure except for password hashing, which the caller passes in.
 
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition};
 use cloudpc_engine::actions::recipe;

@@ -35,10 +35,11 @@ pub struct AdminFile {
 }
 
 /// Creates the tenant, the application and the file if they are missing, and writes the addresses
-/// of this start to the file. The application of the file becomes the owner of the installation. A
-/// missing file is replaced by one with a new application, because anyone who can write the data
-/// directory owns everything in it. The old application becomes an ordinary administrator of its
-/// tenant and can be disabled.
+/// of this start to the file.
+///
+/// The application of the file becomes the owner of the installation. A missing file is replaced by
+/// one with a new application, because anyone who can write the data directory owns everything in
+/// it. The old application becomes an ordinary administrator of its tenant and can be disabled.
 pub(super) async fn ensure(
     app: &App,
     directory: &Path,

@@ -35,7 +35,7 @@ async fn text(mut body: RecvStream) -> String {
 async fn one_connection_carries_many_requests() {
     let server = TestServer::new().await;
     let (send, _connection) = client(&server).await;
-    let asked = (0..50).map(|_| {
+    let responses = (0..50).map(|_| {
         let mut send = send.clone();
         async move {
             let (answer, _) = send.send_request(request("/beta/me/cloudPCs"), true).unwrap();
@@ -46,7 +46,7 @@ async fn one_connection_carries_many_requests() {
             serde_json::from_str::<Value>(&text(body).await).unwrap()
         }
     });
-    let ids: std::collections::HashSet<String> = join_all(asked)
+    let ids: std::collections::HashSet<String> = join_all(responses)
         .await
         .iter()
         .map(|envelope| envelope["error"]["innerError"]["request-id"].as_str().unwrap().to_owned())
@@ -84,19 +84,19 @@ async fn bodies_and_urls_have_the_same_limits() {
 async fn streams_beyond_the_limit_are_refused() {
     let server = TestServer::new().await;
     let (mut send, _connection) = client(&server).await;
-    let asked: Vec<_> =
+    let responses: Vec<_> =
         (0..STREAMS_MAX + 10).map(|_| send.send_request(request("/test/wait"), true).unwrap().0).collect();
-    let mut asked: Vec<_> = asked.into_iter().map(Box::pin).collect();
+    let mut responses: Vec<_> = responses.into_iter().map(Box::pin).collect();
     let mut refused = 0;
     while refused < 10 {
-        let (answer, place, _) = futures_util::future::select_all(asked.iter_mut()).await;
+        let (answer, place, _) = futures_util::future::select_all(responses.iter_mut()).await;
         assert_eq!(answer.unwrap_err().reason(), Some(Reason::REFUSED_STREAM));
-        drop(asked.remove(place));
+        drop(responses.remove(place));
         refused += 1;
     }
     settle().await;
     server.release.notify_waiters();
-    for answer in join_all(asked).await {
+    for answer in join_all(responses).await {
         assert_eq!(answer.unwrap().status(), 200);
     }
 }
@@ -171,18 +171,18 @@ async fn silent(
     let (send, connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
     let connection = tokio::spawn(connection);
     let mut send = send.ready().await.unwrap();
-    let asked = (0..STREAMS_MAX).map(|_| send.send_request(request(path), true).unwrap().0).collect();
+    let responses = (0..STREAMS_MAX).map(|_| send.send_request(request(path), true).unwrap().0).collect();
     settle().await;
-    (asked, connection)
+    (responses, connection)
 }
 
 #[tokio::test]
 async fn stalled_streams_are_reset_and_their_connection_is_closed() {
     let server = TestServer::new().await;
     for path in ["/beta/$metadata", "/beta/me/cloudPCs"] {
-        let (asked, connection) = silent(&server, path).await;
+        let (responses, connection) = silent(&server, path).await;
         let mut bodies = Vec::new();
-        for answer in asked {
+        for answer in responses {
             bodies.push(answer.await.unwrap().into_body());
         }
         let taken = STRANGERS_REQUESTS_MAX - server.edge.strangers.requests.free();

@@ -198,9 +198,9 @@ async fn a_change_keeps_its_place_after_its_client_disconnects() {
     let server = TestServer::new().await;
     let strangers = &server.edge.strangers;
     let free = || (strangers.requests.free(), strangers.body_bytes.free());
-    let mut asked = Box::pin(server.answer_peer(post("/test/wait", "x"), 1));
-    assert!(asked.as_mut().now_or_never().is_none());
-    drop(asked);
+    let mut response = Box::pin(server.answer_peer(post("/test/wait", "x"), 1));
+    assert!(response.as_mut().now_or_never().is_none());
+    drop(response);
     settle().await;
     let bytes = "host".len() + "a".len() + "x".len();
     assert_eq!(free(), (STRANGERS_REQUESTS_MAX - 1, STRANGERS_BODIES_BYTES_MAX - bytes));
@@ -220,12 +220,12 @@ async fn a_read_only_batch_is_cancelled_with_its_client() {
         let mut batch = post("/beta/$batch", serde_json::json!({"requests": items}).to_string());
         batch.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         batch.headers_mut().insert("content-type", "application/json".parse().unwrap());
-        let mut asked = Box::pin(server.answer_peer(batch, 1));
+        let mut response = Box::pin(server.answer_peer(batch, 1));
         while requests.free() == CALLERS_REQUESTS_MAX {
-            assert!(asked.as_mut().now_or_never().is_none(), "the batch has not finished");
+            assert!(response.as_mut().now_or_never().is_none(), "the batch has not finished");
             tokio::task::yield_now().await;
         }
-        drop(asked);
+        drop(response);
         assert_eq!(CALLERS_REQUESTS_MAX - requests.free(), left, "{methods:?}");
         settle().await;
         assert_eq!(requests.free(), CALLERS_REQUESTS_MAX);
@@ -293,15 +293,15 @@ async fn a_token_revoked_while_the_body_arrives_is_rejected() {
     let body = futures_util::stream::unfold(body, async |mut body| Some((body.recv().await?, body)));
     let mut request = post("/_cloudpc/apps", Body::from_stream(body));
     request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-    let mut asked = Box::pin(server.answer_peer(request, 1));
+    let mut response = Box::pin(server.answer_peer(request, 1));
     while server.edge.callers.body_bytes.free() == CALLERS_BODIES_BYTES_MAX {
-        assert!(asked.as_mut().now_or_never().is_none());
+        assert!(response.as_mut().now_or_never().is_none());
         tokio::task::yield_now().await;
     }
     server.edge.app.identity.rotate_keys(crate::identity::OldKeys::Drop).await.unwrap();
     send.send(Ok::<_, std::io::Error>(Bytes::from("{}"))).await.unwrap();
     drop(send);
-    assert_eq!(asked.await.status(), 401);
+    assert_eq!(response.await.status(), 401);
 }
 
 #[tokio::test]

@@ -435,8 +435,8 @@ async fn a_public_client_is_limited_to_its_permissions() {
     let granted = vec!["CloudPC.Read.All".to_owned(), "Other.Read".to_owned()];
     service.change(Application { secret_hash: None, permissions: granted, ..application() }, ada()).await;
     let client = CLIENT.to_string();
-    let asked = [("client_id", client.as_str()), ("scope", "https://graph.microsoft.com/.default")];
-    let answer = service.ask_for_code(PEER, &asked).await.unwrap();
+    let parameters = [("client_id", client.as_str()), ("scope", "https://graph.microsoft.com/.default")];
+    let answer = service.ask_for_code(PEER, &parameters).await.unwrap();
     let text = |name: &str| answer[name].as_str().unwrap().to_owned();
     let started = Started { user_code: text("user_code"), device_code: text("device_code") };
     assert_eq!(service.sign_in(&started.user_code, NAME, PASSWORD).await.unwrap(), "Rollout");

@@ -27,7 +27,7 @@ struct IssuerScript {
     keys: Value,
     /// Size to which responses are padded with blanks.
     padding: usize,
-    trouble: IssuerFault,
+    fault: IssuerFault,
     /// Number of requested documents.
     asked: usize,
 }
@@ -71,7 +71,7 @@ impl OutsideIssuer {
             discovery: json!({"issuer": name, "jwks_uri": format!("{name}/keys")}),
             keys: json!({"keys": [key.jwk]}),
             padding: 0,
-            trouble: IssuerFault::None,
+            fault: IssuerFault::None,
             asked: 0,
         }));
         let discovery =
@@ -109,12 +109,12 @@ impl OutsideIssuer {
 }
 
 async fn answer(script: &Mutex<IssuerScript>, of: fn(&IssuerScript) -> &Value) -> Response {
-    let (trouble, text) = {
+    let (fault, text) = {
         let mut script = script.lock().unwrap();
         script.asked += 1;
-        (script.trouble, of(&script).to_string() + &" ".repeat(script.padding))
+        (script.fault, of(&script).to_string() + &" ".repeat(script.padding))
     };
-    match trouble {
+    match fault {
         IssuerFault::None => text.into_response(),
         IssuerFault::Down => StatusCode::BAD_GATEWAY.into_response(),
         IssuerFault::Silent => std::future::pending().await,
@@ -312,7 +312,7 @@ async fn an_unavailable_issuer_affects_only_its_own_callers() {
     let issuer = OutsideIssuer::start(&key).await;
     let service = TestIdentity::trusting(vec![issuer.config()]).await;
     let token = key.sign(&issuer.claims());
-    issuer.script(|script| script.trouble = IssuerFault::Down);
+    issuer.script(|script| script.fault = IssuerFault::Down);
     let refused = service.caller(&token).await.unwrap_err();
     assert_eq!((refused.status, refused.code.as_str()), (503, "ServiceUnavailable"));
     let message = refused.message.replace(&issuer.name, "<issuer>");
@@ -322,10 +322,10 @@ async fn an_unavailable_issuer_affects_only_its_own_callers() {
     assert_eq!(issuer.take_request_count(), 0, "an unavailable issuer is not contacted again at once");
     assert_eq!(service.verdict(&service.app_token().await).await, "accepted");
 
-    issuer.script(|script| script.trouble = IssuerFault::None);
+    issuer.script(|script| script.fault = IssuerFault::None);
     service.clock.advance(REFETCH_INTERVAL_MIN).await;
     assert_eq!(service.verdict(&token).await, "accepted");
-    issuer.script(|script| script.trouble = IssuerFault::Down);
+    issuer.script(|script| script.fault = IssuerFault::Down);
     service.clock.advance(FETCHED_AGE_MAX * 5).await;
     assert_eq!(service.verdict(&token).await, "accepted", "cached keys stay valid while the issuer is unavailable");
     issuer.take_request_count();
@@ -353,7 +353,7 @@ async fn malformed_issuer_documents_are_rejected() {
     let (good, longest) = (keys(&[]), room(&keys(&[])));
     let jwks_at = |address: String| with(base.clone(), "jwks_uri", json!(address));
     let mut table = String::new();
-    for (what, discovery, keys, padding, trouble) in [
+    for (what, discovery, keys, padding, fault) in [
         ("as it should", base.clone(), good.clone(), 0, IssuerFault::None),
         ("keys of unknown kinds among them", base.clone(), keys(&foreign), 0, IssuerFault::None),
         ("as much as may be", base.clone(), good.clone(), longest, IssuerFault::None),
@@ -385,7 +385,7 @@ async fn malformed_issuer_documents_are_rejected() {
         ("not JSON", base.clone(), good.clone(), 0, IssuerFault::Nonsense),
     ] {
         issuer.script(|script| {
-            (script.discovery, script.keys, script.padding, script.trouble) = (discovery, keys, padding, trouble);
+            (script.discovery, script.keys, script.padding, script.fault) = (discovery, keys, padding, fault);
         });
         let service = TestIdentity::trusting(vec![issuer.config()]).await;
         table += &format!("{what} -> {}\n", service.verdict(&token).await.replace(&name, "<issuer>"));
@@ -416,7 +416,7 @@ async fn a_slow_issuer_times_out_and_is_contacted_once() {
     let key = SigningKey::new("one");
     let issuer = OutsideIssuer::start(&key).await;
     let service = TestIdentity::trusting(vec![issuer.config()]).await;
-    issuer.script(|script| script.trouble = IssuerFault::Silent);
+    issuer.script(|script| script.fault = IssuerFault::Silent);
     let token = key.sign(&issuer.claims());
     let began = tokio::time::Instant::now();
     let verdicts = futures_util::future::join_all((0..20).map(|_| service.verdict(&token))).await;
