@@ -80,13 +80,13 @@ fn a_failing_start_explains_the_reason() {
     in use: error: Cannot start the service: the data directory <data>: another process uses it; stop that one, or choose another directory.
     in use, its lock removed: error: Cannot start the service: the data directory <data>: another process uses it; stop that one, or choose another directory.
     address taken: error: Cannot start the service: cannot listen on <address>: Address already in use (os error 98).
-    wrong configuration: error: Cannot start the service: engine.lease_s in the configuration file: must be at least 1.
-    no configuration: error: Cannot start the service: the configuration file /nowhere.toml cannot be read: No such file or directory (os error 2).
+    wrong configuration: error: Cannot start the service: invalid engine.lease_s in the configuration file: 0; expected at least 1.
+    no configuration: error: Cannot start the service: cannot read the configuration file /nowhere.toml: No such file or directory (os error 2).
     a file in its place: error: Cannot start the service: <data> cannot be used: Not a directory (os error 20).
-    of the other kind: error: Cannot start the service: the data directory <data> has simulated machines; serve it with --driver sim, or choose another one with --data.
+    of the other kind: error: Cannot start the service: the data directory <data> has simulated machines; start with --driver sim, or choose another data directory with --data.
     not a database: error: Cannot start the service: the data directory <data>: the database failed: file is not a database; it is damaged; restore the last backup.
     a directory in its place: error: Cannot start the service: the data directory <data>: it cannot be used: Is a directory (os error 21).
-    not a certificate: error: Cannot start the service: <data>/ca-key.pem does not hold what was written there (PEM error: malformedframing); delete ca.pem and ca-key.pem to make a new authority, which clients have to trust anew.
+    not a certificate: error: Cannot start the service: invalid certificate authority file <data>/ca-key.pem (PEM error: malformedframing); delete ca.pem and ca-key.pem to create a new authority, which clients must then trust.
     ");
 }
 
