@@ -7,8 +7,8 @@
 mod change;
 
 use cloudpc_model::{Action, ActionId, Actor, CloudPcId, Event, Params, TenantId, Timestamp};
-use rusqlite::params;
 
+use crate::connection::params;
 use crate::rows::{self, Columns};
 use crate::{Reader, StoreError};
 
@@ -164,7 +164,7 @@ impl Reader<'_> {
 
     /// Open actions of all tenants.
     pub fn action_open_count(&self) -> Result<u64, StoreError> {
-        self.count("SELECT count(*) FROM actions WHERE open = 1", [])
+        self.count("SELECT count(*) FROM actions WHERE open = 1", params![])
     }
 
     /// When the next action becomes claimable, by its due time or its lease's end; none if none is
@@ -172,7 +172,7 @@ impl Reader<'_> {
     pub fn action_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.row(
             "SELECT claim_at FROM actions WHERE at_front = 1 AND claim_at IS NOT NULL ORDER BY claim_at, id LIMIT 1",
-            [],
+            params![],
             |row| Columns::new(row, TABLE).time(),
         )
     }
@@ -195,7 +195,7 @@ impl Reader<'_> {
     pub fn action_next_deadline(&self) -> Result<Option<Timestamp>, StoreError> {
         self.row(
             "SELECT deadline_at FROM actions WHERE at_front = 0 AND open = 1 ORDER BY deadline_at, id LIMIT 1",
-            [],
+            params![],
             |row| Columns::new(row, TABLE).time(),
         )
     }
@@ -205,7 +205,7 @@ impl Reader<'_> {
         self.row(
             "SELECT id FROM lines WHERE tenant_id = ?1 AND name = ?2",
             params![tenant.0, line_name(target)],
-            |row| Ok(row.get(0)?),
+            |row| row.get(0),
         )
     }
 }

@@ -2,8 +2,7 @@
 
 use cloudpc_model::{AppId, TenantId};
 
-use rusqlite::{Row, params};
-
+use crate::connection::{Row, params};
 use crate::rows::{Columns, json};
 use crate::{Reader, StoreError, Tx};
 
@@ -27,7 +26,7 @@ pub struct Application {
 impl Reader<'_> {
     /// Names of all tenants by id.
     pub fn tenant_list(&self) -> Result<Vec<(TenantId, String)>, StoreError> {
-        self.rows("SELECT id, name FROM tenants ORDER BY id", [], |row| Ok((TenantId(row.get(0)?), row.get(1)?)))
+        self.rows("SELECT id, name FROM tenants ORDER BY id", params![], |row| Ok((TenantId(row.get(0)?), row.get(1)?)))
     }
 
     /// One application of a tenant.
@@ -71,7 +70,7 @@ impl Tx<'_> {
     }
 }
 
-fn app(row: &Row<'_>) -> Result<Application, StoreError> {
+fn app(row: Row<'_>) -> Result<Application, StoreError> {
     let mut columns = Columns::new(row, "apps");
     Ok(Application {
         tenant_id: TenantId(columns.get()?),

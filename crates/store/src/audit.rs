@@ -2,8 +2,8 @@
 
 use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, TenantId};
 
-use rusqlite::params;
-
+use crate::connection::params;
+use crate::counters::Counter;
 use crate::rows::{self, Columns, json, word};
 use crate::{Reader, StoreError, Tx};
 
@@ -43,7 +43,7 @@ impl Reader<'_> {
         self.count(
             "SELECT coalesce(
                 (SELECT max(id) FROM audit WHERE tenant_id = ?1) - (SELECT min(id) FROM audit WHERE tenant_id = ?1) + 1, 0)",
-            [tenant.0],
+            params![tenant.0],
         )
     }
 }
@@ -51,11 +51,13 @@ impl Reader<'_> {
 impl Tx<'_> {
     /// Adds a row; the store numbers it, within its tenant.
     pub fn audit_insert(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
+        let id = self.next_number(entry.tenant_id, Counter::AuditEvent, entry.tenant_id.0)?;
         self.execute(
             "INSERT INTO audit (tenant_id, id, at, actor, verb, resource_type, resource_id, resource_name, result, changes, request_id, old_activity)
-             VALUES (?1, (SELECT coalesce(max(id), 0) + 1 FROM audit WHERE tenant_id = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             params![
                 entry.tenant_id.0,
+                id,
                 entry.at.0,
                 json(&entry.actor),
                 word(entry.verb),

@@ -2,9 +2,9 @@
 
 use cloudpc_model::{GalleryImage, ImageId, ServicePlan, ServicePlanId, TenantId};
 
-use rusqlite::params;
-
-use crate::rows::{Columns, json, or_exists};
+use crate::connection::dialect::{join_in_order, json_text};
+use crate::connection::params;
+use crate::rows::{Columns, json};
 use crate::{Reader, StoreError, Tx};
 
 impl Reader<'_> {
@@ -42,13 +42,24 @@ impl Reader<'_> {
         Ok(ImageUses {
             cloud_pcs: self.count("SELECT count(*) FROM cloud_pcs WHERE tenant_id = ?1 AND image_id = ?2", key)?,
             reprovisions: self.count(
-                "SELECT count(*) FROM lines CROSS JOIN actions ON line_id = lines.id
-                 WHERE lines.tenant_id = ?1 AND open = 1 AND kind = 'reprovision' AND params ->> 'imageId' = ?2",
+                concat!(
+                    "SELECT count(*) FROM lines ",
+                    join_in_order!(),
+                    " actions ON line_id = lines.id
+                     WHERE lines.tenant_id = ?1 AND open = 1 AND kind = 'reprovision' AND ",
+                    json_text!("params", "imageId"),
+                    " = ?2"
+                ),
                 key,
             )?,
             ways_back: self.count(
-                "SELECT count(*) FROM lines CROSS JOIN undo_records ON line_id = lines.id
-                 WHERE lines.tenant_id = ?1 AND dropping = 0 AND before ->> 'imageId' = ?2",
+                concat!(
+                    "SELECT count(*) FROM lines ",
+                    join_in_order!(),
+                    " undo_records ON line_id = lines.id WHERE lines.tenant_id = ?1 AND dropping = 0 AND ",
+                    json_text!("before", "imageId"),
+                    " = ?2"
+                ),
                 key,
             )?,
         })
@@ -83,10 +94,10 @@ impl Tx<'_> {
     /// [`StoreError::Exists`] if the tenant has one with this id.
     pub fn gallery_image_insert(&mut self, tenant: TenantId, image: &GalleryImage) -> Result<(), StoreError> {
         let inserted = self.execute(
-            "INSERT INTO gallery_images (tenant_id, id, image) VALUES (?1, ?2, ?3)",
+            "INSERT INTO gallery_images (tenant_id, id, image) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
             params![tenant.0, image.id.0, json(image)],
-        );
-        inserted.map(drop).map_err(or_exists("the gallery image"))
+        )?;
+        if inserted == 1 { Ok(()) } else { Err(StoreError::Exists("the gallery image")) }
     }
 
     /// Removes an image; it need not be there.

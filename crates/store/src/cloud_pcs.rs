@@ -2,9 +2,8 @@
 
 use cloudpc_model::{CloudPc, CloudPcId, ImageId, ManagedDeviceId, ServicePlanId, TenantId, UserId};
 
-use rusqlite::{Row, params};
-
-use crate::rows::{self, Columns, guid_after, json_opt, micros, or_exists, word};
+use crate::connection::{Row, params};
+use crate::rows::{self, Columns, guid_after, json_opt, micros, word};
 use crate::{Reader, StoreError, Tx};
 
 /// Every column, in the order of the struct.
@@ -101,12 +100,17 @@ impl Reader<'_> {
 
 impl Tx<'_> {
     /// Adds a Cloud PC.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if any tenant has one with this id, or the tenant one with this
+    /// managed device id.
     pub fn cloud_pc_insert(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
-        self.execute(
+        let inserted = self.execute(
             concat!(
                 "INSERT INTO cloud_pcs (",
                 columns!(),
-                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)"
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)
+                 ON CONFLICT DO NOTHING"
             ),
             params![
                 cloud_pc.tenant_id.0,
@@ -135,9 +139,8 @@ impl Tx<'_> {
                 cloud_pc.modified_at.0,
                 cloud_pc.created_at.0,
             ],
-        )
-        .map_err(or_exists("a Cloud PC with this id or managed device"))?;
-        Ok(())
+        )?;
+        if inserted == 1 { Ok(()) } else { Err(StoreError::Exists("a Cloud PC with this id or managed device")) }
     }
 
     /// Stores every changeable column of a Cloud PC that was read in this transaction.
@@ -179,7 +182,7 @@ impl Tx<'_> {
     }
 }
 
-fn cloud_pc(row: &Row<'_>) -> Result<CloudPc, StoreError> {
+fn cloud_pc(row: Row<'_>) -> Result<CloudPc, StoreError> {
     let mut columns = Columns::new(row, "cloud_pcs");
     Ok(CloudPc {
         tenant_id: TenantId(columns.get()?),

@@ -12,7 +12,13 @@
 mod checkpoint;
 mod damage;
 mod database;
+pub(crate) mod dialect;
+mod error;
+#[cfg(test)]
+mod plans;
+mod statements;
 mod turns;
+mod value;
 mod writer;
 
 use std::any::Any;
@@ -27,12 +33,15 @@ use rusqlite::Connection;
 
 use crate::StoreError;
 use checkpoint::{Checkpointer, LOG_PAGES};
-pub(crate) use damage::Damage;
+use damage::Damage;
 use database::{DATABASE, DirectoryLock, Durability, FileId};
 use turns::{ReadJob, ReadKind, ReadProgress, Turns};
 use writer::{Reply, WriteJob};
 
+pub use error::{DatabaseError, DatabaseErrorKind};
+pub(crate) use statements::Row;
 pub use turns::{READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, SCANNERS_MAX};
+pub(crate) use value::{FromValue, ToValue, Value, params};
 
 /// Reader threads. A constant: each has a page cache, and SQLite's readers are bound by the
 /// processor, not by waiting.
@@ -70,8 +79,8 @@ pub struct Store {
 
 /// A view of the database for reading.
 pub struct Reader<'a> {
-    pub(crate) connection: &'a Connection,
-    pub(crate) damage: &'a Damage,
+    connection: &'a Connection,
+    damage: &'a Damage,
 }
 
 /// A write transaction. It can do whatever a [`Reader`] can.
@@ -91,7 +100,7 @@ impl<'a> std::ops::Deref for Tx<'a> {
 }
 
 impl<'a> Tx<'a> {
-    pub(crate) fn new(connection: &'a Connection, damage: &'a Damage) -> Self {
+    fn new(connection: &'a Connection, damage: &'a Damage) -> Self {
         Self { reader: Reader { connection, damage }, effects: Vec::new() }
     }
 
@@ -407,7 +416,7 @@ fn run_alone<T, E: From<StoreError>>(
 ) -> Result<T, E> {
     execute(&connection, "BEGIN IMMEDIATE").map_err(StoreError::from)?;
     let result = run_write(&connection, damage, name, work).and_then(|done| {
-        execute(&connection, "COMMIT").map_err(|error| StoreError::NotCommitted(Arc::new(error)))?;
+        execute(&connection, "COMMIT").map_err(|error| StoreError::NotCommitted(error.into()))?;
         Ok(done)
     });
     if !connection.is_autocommit() {

@@ -2,8 +2,9 @@
 //! (partner, number).
 
 use cloudpc_model::{Action, ActionId, ActivityId, Failure, Params, PartnerId, State, TenantId, Timestamp};
-use rusqlite::{Row, params};
 
+use crate::connection::dialect::{greater, join_in_order};
+use crate::connection::{Row, params};
 use crate::pages::PAGE_DEPLOYMENTS;
 use crate::rows::{self, Columns, word};
 use crate::{Reader, StoreError, Tx};
@@ -83,7 +84,9 @@ impl Reader<'_> {
                 concat!(
                     "SELECT ",
                     columns!(),
-                    " FROM actions AS a CROSS JOIN deployments AS d
+                    " FROM actions AS a ",
+                    join_in_order!(),
+                    " deployments AS d
                      ON d.tenant_id = ?1 AND d.partner_id = ?2 AND d.action_id = a.id
                      WHERE a.line_id = ?3 AND a.remote = 0 AND a.id > ?4 AND a.id <= ?5 ORDER BY a.id LIMIT ?6"
                 ),
@@ -107,7 +110,7 @@ impl Reader<'_> {
                 let total = self.row(
                     "SELECT deployments FROM partner_totals WHERE tenant_id = ?1 AND partner_id = ?2",
                     params![tenant.0, partner.0],
-                    |row| Ok(row.get::<_, u32>(0)?),
+                    |row| row.get::<u32>(0),
                 )?;
                 Ok(total.unwrap_or(0).into())
             }
@@ -121,8 +124,12 @@ impl Reader<'_> {
                 params![tenant.0, partner.0, first, last, activity.0, line],
             ),
             Selection::Line(line) => self.count(
-                "SELECT count(*) FROM actions AS a CROSS JOIN deployments AS d
-                 ON d.tenant_id = ?1 AND d.partner_id = ?2 AND d.action_id = a.id WHERE a.line_id = ?3 AND a.remote = 0",
+                concat!(
+                    "SELECT count(*) FROM actions AS a ",
+                    join_in_order!(),
+                    " deployments AS d ON d.tenant_id = ?1 AND d.partner_id = ?2 AND d.action_id = a.id
+                     WHERE a.line_id = ?3 AND a.remote = 0"
+                ),
                 params![tenant.0, partner.0, line],
             ),
         }
@@ -206,12 +213,12 @@ impl Tx<'_> {
         self.execute(
             "INSERT INTO activities (tenant_id, id, partner_id, first_action_id, last_action_id, deployments)
              VALUES (?1, ?2, ?3, ?4, ?4, 1) ON CONFLICT (tenant_id, id)
-             DO UPDATE SET last_action_id = excluded.last_action_id, deployments = deployments + 1",
+             DO UPDATE SET last_action_id = excluded.last_action_id, deployments = activities.deployments + 1",
             params![action.tenant_id.0, activity.0, partner.0, action.id.0],
         )?;
         self.execute(
             "INSERT INTO partner_totals (tenant_id, partner_id, deployments) VALUES (?1, ?2, 1)
-             ON CONFLICT (tenant_id, partner_id) DO UPDATE SET deployments = deployments + 1",
+             ON CONFLICT (tenant_id, partner_id) DO UPDATE SET deployments = partner_totals.deployments + 1",
             params![action.tenant_id.0, partner.0],
         )?;
         let total = self.count(
@@ -236,8 +243,11 @@ impl Tx<'_> {
         // Before the end a failure is only how it would end if nothing better happens.
         let failure = action.failure().filter(|_| action.state.is_final() || action.state == State::Stuck);
         self.execute(
-            "UPDATE deployments SET state = ?4, at_front = ?5, failure_code = ?6, failure_message = ?7,
-             modified_at = max(modified_at, ?8) WHERE tenant_id = ?1 AND partner_id = ?2 AND action_id = ?3",
+            concat!(
+                "UPDATE deployments SET state = ?4, at_front = ?5, failure_code = ?6, failure_message = ?7, modified_at = ",
+                greater!("modified_at", "?8"),
+                " WHERE tenant_id = ?1 AND partner_id = ?2 AND action_id = ?3"
+            ),
             params![
                 action.tenant_id.0,
                 partner_id.0,
@@ -265,7 +275,7 @@ enum Selection {
 }
 
 /// Reads what `columns!` selects.
-pub(crate) fn deployment(row: &Row<'_>) -> Result<Deployment, StoreError> {
+pub(crate) fn deployment(row: Row<'_>) -> Result<Deployment, StoreError> {
     let mut columns = Columns::new(row, "deployments");
     Ok(Deployment {
         action_id: ActionId(columns.get()?),

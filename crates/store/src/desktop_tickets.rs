@@ -5,8 +5,8 @@
 //! that of many who show a secret at once one gets in.
 
 use cloudpc_model::{TenantId, Timestamp};
-use rusqlite::params;
 
+use crate::connection::params;
 use crate::rows::Columns;
 use crate::{Reader, StoreError, Tx};
 
@@ -49,7 +49,7 @@ impl Reader<'_> {
                 "SELECT count(*) FROM desktop_tickets WHERE tenant_id = ?1 AND caller = ?2",
                 params![tenant.0, caller],
             )?,
-            None => self.value("SELECT count(*) FROM desktop_tickets WHERE tenant_id = ?1", [tenant.0])?,
+            None => self.value("SELECT count(*) FROM desktop_tickets WHERE tenant_id = ?1", params![tenant.0])?,
         };
         Ok(usize::try_from(count).unwrap_or(0))
     }
@@ -58,7 +58,7 @@ impl Reader<'_> {
 impl Tx<'_> {
     /// Drops the tickets and keys that have expired.
     pub fn desktop_tickets_expire(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        self.execute("DELETE FROM desktop_tickets WHERE expires_at <= ?1", [now.0])?;
+        self.execute("DELETE FROM desktop_tickets WHERE expires_at <= ?1", params![now.0])?;
         Ok(())
     }
 
@@ -92,7 +92,7 @@ impl Tx<'_> {
     pub fn desktop_key_take(&mut self, hash: SecretHash) -> Result<Option<DesktopKey>, StoreError> {
         self.row(
             "DELETE FROM desktop_tickets WHERE hash = ?1 AND page_hash IS NOT NULL RETURNING page_hash, admission, expires_at",
-            [hash],
+            params![hash],
             |row| {
                 let mut columns = Columns::new(row, TABLE);
                 Ok(DesktopKey { page_hash: columns.get()?, admission: columns.get()?, expires_at: columns.time()? })

@@ -1,10 +1,10 @@
 //! Codes of the device authorization grant (RFC 8628) that wait to be entered or redeemed.
 
 use cloudpc_model::{AppId, TenantId, Timestamp, UserId};
-use rusqlite::{Row, params};
 use std::time::Duration;
 use uuid::Uuid;
 
+use crate::connection::{Row, params};
 use crate::rows::{Columns, micros};
 use crate::{Reader, StoreError, Tx};
 
@@ -129,7 +129,7 @@ impl Tx<'_> {
 
     /// Deletes a code by its device code hash.
     pub fn device_code_delete(&mut self, device_code: &[u8; 32]) -> Result<(), StoreError> {
-        self.execute("DELETE FROM device_codes WHERE device_code = ?1", [device_code])?;
+        self.execute("DELETE FROM device_codes WHERE device_code = ?1", params![device_code])?;
         Ok(())
     }
 
@@ -140,7 +140,7 @@ impl Tx<'_> {
             "DELETE FROM device_codes WHERE device_code = (
                  SELECT device_code FROM device_codes
                  WHERE peer = ?1 AND attempts = 0 AND declined = 0 ORDER BY seen_at LIMIT 1)",
-            [peer],
+            params![peer],
         )?;
         Ok(deleted > 0)
     }
@@ -161,7 +161,7 @@ impl Tx<'_> {
                  SELECT device_code FROM (
                      SELECT device_code, seen_at, count(*) OVER (PARTITION BY peer) AS of_peer,
                      user_id IS NOT NULL OR seen_at + 2 * interval_s * 1000000 > ?4 AS in_use
-                     FROM device_codes WHERE (?1 IS NULL OR client_id = ?1) AND (?2 IS NULL OR peer = ?2))
+                     FROM device_codes WHERE (?1 IS NULL OR client_id = ?1) AND (?2 IS NULL OR peer = ?2)) AS counted
                  WHERE of_peer > ?3 OR NOT in_use ORDER BY of_peer DESC, in_use, seen_at LIMIT 1)",
             params![client, peer, protected.cast_signed(), now.0],
         )?;
@@ -170,7 +170,7 @@ impl Tx<'_> {
 
     /// Deletes the codes that have expired.
     pub fn device_codes_sweep(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        self.execute("DELETE FROM device_codes WHERE expires_at <= ?1", [now.0])?;
+        self.execute("DELETE FROM device_codes WHERE expires_at <= ?1", params![now.0])?;
         Ok(())
     }
 }
@@ -187,7 +187,7 @@ impl<'a> DeviceCodeShare<'a> {
 }
 
 /// Reads what `columns!` selects.
-fn device_code_row(row: &Row<'_>) -> Result<DeviceCode, StoreError> {
+fn device_code_row(row: Row<'_>) -> Result<DeviceCode, StoreError> {
     let mut columns = Columns::new(row, TABLE);
     Ok(DeviceCode {
         tenant_id: Some(columns.get::<Uuid>()?).filter(|tenant| !tenant.is_nil()).map(TenantId),

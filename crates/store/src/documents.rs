@@ -3,11 +3,10 @@
 //! A document, the names that have to be unique and its references are written together. What is
 //! unique, what refers to what and how many documents there may be is the caller's business.
 
-use cloudpc_model::{Document, DocumentKey, DocumentReference, DocumentType, ReferenceStrength, TenantId};
-use rusqlite::{Row, params};
-
+use crate::connection::{Row, params};
 use crate::rows::{self, Columns, json};
 use crate::{Reader, StoreError, Tx};
+use cloudpc_model::{Document, DocumentKey, DocumentReference, DocumentType, ReferenceStrength, TenantId};
 
 /// Number of the form in which bodies are written today.
 const SHAPE: i64 = 1;
@@ -324,7 +323,7 @@ impl Tx<'_> {
     }
 }
 
-fn document(row: &Row<'_>, kind: DocumentType) -> Result<Document, StoreError> {
+fn document(row: Row<'_>, kind: DocumentType) -> Result<Document, StoreError> {
     let mut columns = Columns::new(row, "documents");
     Ok(Document {
         tenant_id: TenantId(columns.get()?),

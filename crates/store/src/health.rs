@@ -5,8 +5,10 @@
 //! that action does to the machine is nobody else's business.
 
 use cloudpc_model::{CloudPcId, HealthCheck, HealthEvent, TenantId, Timestamp};
-use rusqlite::{Row, params};
 
+use crate::connection::dialect::lesser;
+use crate::connection::{Row, params};
+use crate::counters::Counter;
 use crate::rows::{self, Columns, at_rest, micros};
 use crate::{Reader, StoreError, Tx};
 
@@ -24,7 +26,7 @@ impl Reader<'_> {
                 at_rest!("health_checks"),
                 " ORDER BY due_at, line_id LIMIT 1"
             ),
-            [],
+            params![],
             |row| Columns::new(row, CHECKS).time(),
         )
     }
@@ -73,8 +75,11 @@ impl Tx<'_> {
         let Some(tenant) = tenant else { return Ok(()) };
         let (line, _) = self.line_ensure(tenant, &cloud_pc.to_string())?;
         self.execute(
-            "INSERT INTO health_checks (line_id, tenant_id, cloud_pc_id, restarts, due_at) VALUES (?1, ?2, ?3, 0, ?4)
-             ON CONFLICT (line_id) DO UPDATE SET due_at = min(due_at, excluded.due_at)",
+            concat!(
+                "INSERT INTO health_checks (line_id, tenant_id, cloud_pc_id, restarts, due_at) VALUES (?1, ?2, ?3, 0, ?4)
+                 ON CONFLICT (line_id) DO UPDATE SET due_at = ",
+                lesser!("health_checks.due_at", "excluded.due_at")
+            ),
             params![line, tenant.0, cloud_pc.0, now.0],
         )?;
         Ok(())
@@ -108,7 +113,7 @@ impl Tx<'_> {
                 " ORDER BY due_at, line_id LIMIT ?2"
             ),
             params![now.0, rows::limit(limit)],
-            |row| Ok(row.get(0)?),
+            |row| row.get(0),
         )?;
         let mut claimed = Vec::with_capacity(due.len());
         for line in due {
@@ -147,11 +152,11 @@ impl Tx<'_> {
         cloud_pc: CloudPcId,
         event: &HealthEvent,
     ) -> Result<(), StoreError> {
-        let id: i64 = self.value(
-            "INSERT INTO health_events (tenant_id, cloud_pc_id, id, at, name, well, message) VALUES (?1, ?2,
-             (SELECT coalesce(max(id), 0) + 1 FROM health_events WHERE tenant_id = ?1 AND cloud_pc_id = ?2), ?3, ?4, ?5, ?6)
-             RETURNING id",
-            params![tenant.0, cloud_pc.0, event.at.0, event.name, event.well, event.message],
+        let id = self.next_number(tenant, Counter::HealthEvent, cloud_pc.0)?;
+        self.execute(
+            "INSERT INTO health_events (tenant_id, cloud_pc_id, id, at, name, well, message)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![tenant.0, cloud_pc.0, id, event.at.0, event.name, event.well, event.message],
         )?;
         self.execute(
             "DELETE FROM health_events WHERE tenant_id = ?1 AND cloud_pc_id = ?2 AND id <= ?3",
@@ -162,7 +167,7 @@ impl Tx<'_> {
 }
 
 /// Reads what a claim returns.
-fn health_check(row: &Row<'_>) -> Result<HealthCheck, StoreError> {
+fn health_check(row: Row<'_>) -> Result<HealthCheck, StoreError> {
     let mut columns = Columns::new(row, CHECKS);
     Ok(HealthCheck {
         tenant_id: TenantId(columns.get()?),

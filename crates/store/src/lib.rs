@@ -15,6 +15,7 @@ mod audit;
 mod catalog;
 mod cloud_pcs;
 mod connection;
+mod counters;
 mod deployments;
 mod desktop_tickets;
 mod device_codes;
@@ -22,8 +23,6 @@ mod documents;
 mod health;
 mod pages;
 mod partners;
-#[cfg(test)]
-mod plans;
 mod reports;
 mod rows;
 mod settings;
@@ -37,8 +36,8 @@ pub use actions::{ActionFilter, NewAction, QueuePlace};
 pub use apps::Application;
 pub use catalog::ImageUses;
 pub use connection::{
-    READERS, READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, Reader, SCANNERS_MAX, Store, Tx,
-    WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode,
+    DatabaseError, DatabaseErrorKind, READERS, READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, Reader,
+    SCANNERS_MAX, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode,
 };
 pub use deployments::{Deployment, DeploymentFilter};
 pub use desktop_tickets::{DesktopKey, DesktopTicket, SecretHash};
@@ -54,9 +53,9 @@ pub use watermark::Watermark;
 /// What can go wrong with the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// SQLite said no.
+    /// The database failed.
     #[error("the database failed: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Database(#[source] DatabaseError),
     /// A row holds what no version of this program writes.
     #[error("the database holds something impossible in {table}: {what}")]
     Corrupt {
@@ -79,7 +78,7 @@ pub enum StoreError {
     InUse,
     /// The work did what it should, but the disk did not take it: nothing of it remains.
     #[error("the database could not commit: {0}")]
-    NotCommitted(std::sync::Arc<rusqlite::Error>),
+    NotCommitted(#[source] DatabaseError),
     /// A defect: the work panicked, and what it wrote was taken back.
     #[error("the work on the database panicked: {0}")]
     Panicked(String),
@@ -102,19 +101,17 @@ pub enum StoreError {
 impl StoreError {
     /// What the owner of the host can do about it, as the end of a sentence about the error.
     pub fn remedy(&self) -> Option<&'static str> {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase, OutOfMemory};
-        let code = match self {
-            Self::Sqlite(error) => error.sqlite_error_code(),
-            Self::NotCommitted(error) => error.sqlite_error_code(),
-            Self::Corrupt { .. } => Some(DatabaseCorrupt),
-            _ => None,
+        let kind = match self {
+            Self::Database(error) | Self::NotCommitted(error) => error.kind(),
+            Self::Corrupt { .. } => DatabaseErrorKind::Corrupt,
+            _ => return None,
         };
-        match code? {
-            DiskFull => Some("; free space on the disk of the data directory, then start again"),
-            OutOfMemory => {
+        match kind {
+            DatabaseErrorKind::Full => Some("; free space on the disk of the data directory, then start again"),
+            DatabaseErrorKind::OutOfMemory => {
                 Some("; give the process more memory (ulimit -v, the limit of its container), then start again")
             }
-            DatabaseCorrupt | NotADatabase => Some("; it is damaged; restore the last backup"),
+            DatabaseErrorKind::Corrupt => Some("; it is damaged; restore the last backup"),
             _ => None,
         }
     }
@@ -122,10 +119,9 @@ impl StoreError {
     /// What a caller is told if it is the disk or the hour, and not us: nothing has changed, and
     /// the same may work later.
     fn excuse(&self) -> Option<&'static str> {
-        let full = |error: &rusqlite::Error| error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
         match self {
             Self::Closed => Some("The service is shutting down; try again later."),
-            Self::Sqlite(error) if full(error) => {
+            Self::Database(error) if error.kind() == DatabaseErrorKind::Full => {
                 Some("The disk of the service is full, so nothing was changed; try again later.")
             }
             Self::NotCommitted(_) => {
@@ -155,20 +151,24 @@ impl From<StoreError> for cloudpc_model::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use DatabaseErrorKind::{Corrupt, Full, Other, OutOfMemory};
     use cloudpc_model::{Error, ErrorKind};
-    use rusqlite::ffi;
 
-    fn sqlite(code: i32) -> rusqlite::Error {
-        rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
+    fn failed(kind: DatabaseErrorKind) -> StoreError {
+        StoreError::Database(DatabaseError::new(kind, "failed"))
+    }
+
+    fn not_committed(kind: DatabaseErrorKind) -> StoreError {
+        StoreError::NotCommitted(DatabaseError::new(kind, "failed"))
     }
 
     #[test]
     fn the_owner_of_the_host_learns_what_to_do() {
         let remedy = |error: StoreError| error.remedy().unwrap_or_default();
-        assert!(remedy(sqlite(ffi::SQLITE_FULL).into()).contains("free space"));
-        assert!(remedy(StoreError::NotCommitted(sqlite(ffi::SQLITE_FULL).into())).contains("free space"));
-        assert!(remedy(sqlite(ffi::SQLITE_NOMEM).into()).contains("memory"));
-        assert!(remedy(sqlite(ffi::SQLITE_CORRUPT).into()).contains("backup"));
+        assert!(remedy(failed(Full)).contains("free space"));
+        assert!(remedy(not_committed(Full)).contains("free space"));
+        assert!(remedy(failed(OutOfMemory)).contains("memory"));
+        assert!(remedy(failed(Corrupt)).contains("backup"));
         assert_eq!(StoreError::InUse.remedy(), None);
     }
 
@@ -176,9 +176,9 @@ mod tests {
     fn what_may_work_later_is_said_to() {
         let kind = |error: StoreError| Error::from(error).kind;
         assert_eq!(kind(StoreError::Closed), ErrorKind::Unavailable);
-        assert_eq!(kind(sqlite(ffi::SQLITE_FULL).into()), ErrorKind::Unavailable);
-        assert_eq!(kind(StoreError::NotCommitted(sqlite(ffi::SQLITE_IOERR).into())), ErrorKind::Unavailable);
-        assert_eq!(kind(sqlite(ffi::SQLITE_CONSTRAINT).into()), ErrorKind::Internal);
+        assert_eq!(kind(failed(Full)), ErrorKind::Unavailable);
+        assert_eq!(kind(not_committed(Other)), ErrorKind::Unavailable);
+        assert_eq!(kind(failed(Other)), ErrorKind::Internal);
         assert_eq!(kind(StoreError::Panicked("no".into())), ErrorKind::Internal);
     }
 }

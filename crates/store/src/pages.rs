@@ -7,8 +7,8 @@
 //! the writer's format number, so that a later version does not read what an earlier one wrote.
 
 use cloudpc_model::{ActionId, PartnerId, State, TenantId};
-use rusqlite::params;
 
+use crate::connection::params;
 use crate::deployments::{columns, deployment};
 use crate::rows::{self, Columns};
 use crate::{Deployment, Reader, Store, StoreError, Tx};

@@ -2,9 +2,8 @@
 
 use cloudpc_model::{Partner, PartnerId, TenantId};
 
-use rusqlite::{Row, params};
-
-use crate::rows::{self, Columns, guid_after, json, json_opt, micros, or_exists};
+use crate::connection::{Row, params};
+use crate::rows::{self, Columns, guid_after, json, json_opt, micros};
 use crate::{Reader, StoreError, Tx};
 
 impl Reader<'_> {
@@ -51,9 +50,9 @@ impl Tx<'_> {
         if self.count(same, params![partner.tenant_id.0, partner.partner_id])? > 0 {
             return Err(StoreError::Exists(WHAT));
         }
-        self.execute(
+        let inserted = self.execute(
             "INSERT INTO partners (tenant_id, id, partner_id, enable_connection, agent, allowed_urls, last_sync_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
             params![
                 partner.tenant_id.0,
                 partner.id.0,
@@ -63,9 +62,8 @@ impl Tx<'_> {
                 json(&partner.allowed_urls),
                 micros(partner.last_sync_at),
             ],
-        )
-        .map_err(or_exists(WHAT))?;
-        Ok(())
+        )?;
+        if inserted == 1 { Ok(()) } else { Err(StoreError::Exists(WHAT)) }
     }
 
     /// Stores every changeable column of a partner that was read in this transaction: all but its
@@ -93,7 +91,7 @@ impl Tx<'_> {
     }
 }
 
-fn partner(row: &Row<'_>) -> Result<Partner, StoreError> {
+fn partner(row: Row<'_>) -> Result<Partner, StoreError> {
     let mut columns = Columns::new(row, "partners");
     Ok(Partner {
         tenant_id: TenantId(columns.get()?),

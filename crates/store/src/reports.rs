@@ -1,9 +1,10 @@
 //! Action reports of partners: who configured and who deployed what. Never changed.
 
 use cloudpc_model::{ActivityId, Actor, AgentSetting, PartnerId, TenantId, Timestamp};
-use rusqlite::params;
 use strum::{EnumString, IntoStaticStr};
 
+use crate::connection::params;
+use crate::counters::Counter;
 use crate::rows::{self, Columns, json, json_opt, word};
 use crate::{Reader, StoreError, Tx};
 
@@ -91,14 +92,15 @@ impl Reader<'_> {
 impl Tx<'_> {
     /// Adds a report; the store numbers it, within its partner.
     pub fn report_insert(&mut self, report: &Report) -> Result<(), StoreError> {
+        let id = self.next_number(report.tenant_id, Counter::Report, report.partner_id.0)?;
         self.execute(
             "INSERT INTO reports (tenant_id, partner_id, id, report_type, actor, created_at, target, cloud_pc_name, agent_name,
              activity_id, message, agent)
-             VALUES (?1, ?2, (SELECT coalesce(max(id), 0) + 1 FROM reports WHERE tenant_id = ?1 AND partner_id = ?2),
-             ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             params![
                 report.tenant_id.0,
                 report.partner_id.0,
+                id,
                 word(report.report_type),
                 json(&report.actor),
                 report.created_at.0,

@@ -1,7 +1,6 @@
 //! Small values that belong to the installation, such as signing keys.
 
-use rusqlite::params;
-
+use crate::connection::params;
 use crate::{Reader, StoreError, Tx};
 
 /// Every table but the settings, those that refer to others first.
@@ -16,6 +15,7 @@ const BELONGINGS: &[&str] = &[
     "undo_records",
     "health_checks",
     "health_events",
+    "counters",
     "action_events",
     "actions",
     "lines",
@@ -34,7 +34,7 @@ const BELONGINGS: &[&str] = &[
 impl Reader<'_> {
     /// A value.
     pub fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.row("SELECT value FROM settings WHERE name = ?1", [name], |row| Ok(row.get(0)?))
+        self.row("SELECT value FROM settings WHERE name = ?1", params![name], |row| row.get(0))
     }
 }
 
@@ -52,7 +52,7 @@ impl Tx<'_> {
     pub fn reset(&mut self) -> Result<(), StoreError> {
         self.audit_count_dropped()?;
         for table in BELONGINGS {
-            self.execute(&format!("DELETE FROM {table}"), [])?;
+            self.execute(&format!("DELETE FROM {table}"), params![])?;
         }
         Ok(())
     }

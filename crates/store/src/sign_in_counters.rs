@@ -2,10 +2,11 @@
 //! service limits them.
 
 use cloudpc_model::{TenantId, Timestamp};
-use rusqlite::params;
 use std::time::Duration;
 use uuid::Uuid;
 
+use crate::connection::dialect::greater;
+use crate::connection::params;
 use crate::{Reader, StoreError, Tx};
 
 /// Counters that are kept. Beyond it the one that would expire first is given up, so that made-up
@@ -43,7 +44,8 @@ impl Tx<'_> {
         if count == 0 {
             self.sign_in_counters_sweep(now, SIGN_IN_COUNTERS_MAX - 1)?;
             self.execute(
-                "INSERT OR REPLACE INTO sign_in_counters (tenant_id, subject, count, expires_at) VALUES (?1, ?2, 1, ?3)",
+                "INSERT INTO sign_in_counters (tenant_id, subject, count, expires_at) VALUES (?1, ?2, 1, ?3)
+                 ON CONFLICT (tenant_id, subject) DO UPDATE SET count = excluded.count, expires_at = excluded.expires_at",
                 params![counter.tenant(), counter.subject, expires],
             )?;
         } else {
@@ -58,7 +60,11 @@ impl Tx<'_> {
     /// Takes `events` back from a count.
     pub fn sign_in_count_subtract(&mut self, counter: &SignInCounter, events: u64) -> Result<(), StoreError> {
         self.execute(
-            "UPDATE sign_in_counters SET count = max(count - ?3, 0) WHERE tenant_id = ?1 AND subject = ?2",
+            concat!(
+                "UPDATE sign_in_counters SET count = ",
+                greater!("count - ?3", "0"),
+                " WHERE tenant_id = ?1 AND subject = ?2"
+            ),
             params![counter.tenant(), counter.subject, events.cast_signed()],
         )?;
         Ok(())
@@ -66,13 +72,13 @@ impl Tx<'_> {
 
     /// Deletes the counters whose window is over, and beyond `kept` those that would expire first.
     pub fn sign_in_counters_sweep(&mut self, now: Timestamp, kept: u64) -> Result<(), StoreError> {
-        self.execute("DELETE FROM sign_in_counters WHERE expires_at <= ?1", [now.0])?;
-        let surplus = self.count("SELECT count(*) FROM sign_in_counters", [])?.saturating_sub(kept);
+        self.execute("DELETE FROM sign_in_counters WHERE expires_at <= ?1", params![now.0])?;
+        let surplus = self.count("SELECT count(*) FROM sign_in_counters", params![])?.saturating_sub(kept);
         if surplus > 0 {
             self.execute(
                 "DELETE FROM sign_in_counters WHERE (tenant_id, subject) IN
                  (SELECT tenant_id, subject FROM sign_in_counters ORDER BY expires_at LIMIT ?1)",
-                [surplus.cast_signed()],
+                params![surplus.cast_signed()],
             )?;
         }
         Ok(())

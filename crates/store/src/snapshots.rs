@@ -2,8 +2,7 @@
 
 use cloudpc_model::{CloudPcId, Snapshot, SnapshotId, TenantId, Timestamp};
 
-use rusqlite::{Row, params};
-
+use crate::connection::{Row, params};
 use crate::rows::{self, Columns, micros, word};
 use crate::{Reader, StoreError, Tx};
 
@@ -69,7 +68,7 @@ impl Tx<'_> {
     }
 }
 
-fn snapshot(row: &Row<'_>) -> Result<Snapshot, StoreError> {
+fn snapshot(row: Row<'_>) -> Result<Snapshot, StoreError> {
     let mut columns = Columns::new(row, "snapshots");
     Ok(Snapshot {
         tenant_id: TenantId(columns.get()?),

@@ -5,8 +5,8 @@
 //! action may be the undo itself.
 
 use cloudpc_model::{ActionId, CloudPcId, TenantId, Timestamp, UndoRecord};
-use rusqlite::{Row, params};
 
+use crate::connection::{Row, params};
 use crate::rows::{self, Columns, at_rest, json};
 use crate::{Reader, StoreError, Tx};
 
@@ -51,7 +51,7 @@ impl Reader<'_> {
                 at_rest!("undo_records"),
                 " ORDER BY due_at, action_id LIMIT 1"
             ),
-            [],
+            params![],
             |row| Columns::new(row, TABLE).time(),
         )
     }
@@ -100,13 +100,13 @@ impl Tx<'_> {
                 " ORDER BY due_at, action_id LIMIT ?2"
             ),
             params![now.0, rows::limit(limit)],
-            |row| Ok(row.get(0)?),
+            |row| row.get(0),
         )?;
         let mut claimed = Vec::with_capacity(due.len());
         for action in due {
             claimed.extend(self.row(
                 concat!(
-                    "UPDATE undo_records SET dropping = (dropping = 1 OR kept_until <= ?2), due_at = ?3 WHERE action_id = ?1 RETURNING ",
+                    "UPDATE undo_records SET dropping = CASE WHEN kept_until <= ?2 THEN 1 ELSE dropping END, due_at = ?3 WHERE action_id = ?1 RETURNING ",
                     columns!()
                 ),
                 params![action, now.0, again_at.0],
@@ -129,8 +129,10 @@ impl Tx<'_> {
             "UPDATE undo_records SET size_bytes = ?2, due_at = kept_until WHERE action_id = ?1 AND dropping = 0",
             params![action.0, size_bytes.cast_signed()],
         )?;
-        let mut kept = self
-            .count("SELECT coalesce(sum(size_bytes), 0) FROM undo_records WHERE dropping = 0 AND size_bytes > 0", [])?;
+        let mut kept = self.count(
+            "SELECT coalesce(sum(size_bytes), 0) FROM undo_records WHERE dropping = 0 AND size_bytes > 0",
+            params![],
+        )?;
         while kept > bytes_max {
             let oldest: Option<(i64, i64)> = self.row(
                 concat!(
@@ -138,7 +140,7 @@ impl Tx<'_> {
                     at_rest!("undo_records"),
                     " ORDER BY action_id LIMIT 1"
                 ),
-                [],
+                params![],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )?;
             let Some((oldest, size_bytes)) = oldest else { break };
@@ -165,7 +167,7 @@ impl Tx<'_> {
 }
 
 /// Reads what `columns!` selects.
-fn undo_record(row: &Row<'_>) -> Result<UndoRecord, StoreError> {
+fn undo_record(row: Row<'_>) -> Result<UndoRecord, StoreError> {
     let mut columns = Columns::new(row, TABLE);
     Ok(UndoRecord {
         tenant_id: TenantId(columns.get()?),

@@ -2,9 +2,9 @@
 
 use cloudpc_model::{TenantId, UserId};
 
-use rusqlite::{Row, params};
-
-use crate::rows::{Columns, json, or_exists};
+use crate::connection::dialect::after_at;
+use crate::connection::{Row, params};
+use crate::rows::{Columns, json};
 use crate::{Reader, StoreError, Tx};
 
 /// A local user.
@@ -53,9 +53,12 @@ impl Reader<'_> {
     /// that a domain is not of one tenant only.
     pub fn tenants_by_domain(&self, domain: &str) -> Result<Vec<TenantId>, StoreError> {
         self.rows(
-            "SELECT DISTINCT tenant_id FROM users
-             WHERE lower(substr(user_principal_name, instr(user_principal_name, '@') + 1)) = lower(?1) LIMIT 2",
-            [domain],
+            concat!(
+                "SELECT DISTINCT tenant_id FROM users WHERE lower(",
+                after_at!("user_principal_name"),
+                ") = lower(?1) LIMIT 2"
+            ),
+            params![domain],
             |row| Ok(TenantId(row.get(0)?)),
         )
     }
@@ -77,6 +80,10 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError::Exists`] if another user of the tenant has this name.
     pub fn user_put(&mut self, user: &User) -> Result<(), StoreError> {
+        let same = self.user_by_name(user.tenant_id, &user.user_principal_name)?;
+        if same.is_some_and(|same| same.id != user.id) {
+            return Err(StoreError::Exists("a user of this name"));
+        }
         self.execute(
             "INSERT INTO users (tenant_id, id, user_principal_name, display_name, password_hash, roles, permissions, enabled)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
@@ -93,13 +100,12 @@ impl Tx<'_> {
                 json(&user.permissions),
                 user.enabled,
             ],
-        )
-        .map_err(or_exists("a user of this name"))?;
+        )?;
         Ok(())
     }
 }
 
-fn user(row: &Row<'_>) -> Result<User, StoreError> {
+fn user(row: Row<'_>) -> Result<User, StoreError> {
     let mut columns = Columns::new(row, "users");
     Ok(User {
         tenant_id: TenantId(columns.get()?),

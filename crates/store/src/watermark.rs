@@ -1,8 +1,10 @@
 //! How far a database has come, so that an older copy of it can be told from it.
 
-use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
+use crate::connection::{dialect, params};
+use crate::counters::Counter;
+use crate::rows::word;
 use crate::{Reader, StoreError, Tx};
 
 /// The highest number that a watermark may have: the highest integer that every reader of JSON
@@ -34,7 +36,7 @@ impl Reader<'_> {
     /// How far this database has come.
     pub fn watermark(&self) -> Result<Watermark, StoreError> {
         Ok(Watermark {
-            actions: self.value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'actions'", [])?,
+            actions: self.value(dialect::ACTION_NUMBER_LAST, params![])?,
             audit_events: self.audit_dropped()? + self.audit_written()?,
         })
     }
@@ -42,8 +44,9 @@ impl Reader<'_> {
     /// Audit events that are there. Each tenant numbers its own from 1.
     fn audit_written(&self) -> Result<i64, StoreError> {
         self.value(
-            "SELECT coalesce(sum((SELECT coalesce(max(id), 0) FROM audit WHERE tenant_id = tenants.id)), 0) FROM tenants",
-            [],
+            "SELECT coalesce(sum((SELECT value FROM counters
+             WHERE tenant_id = tenants.id AND kind = ?1 AND owner_id = tenants.id)), 0) FROM tenants",
+            params![word(Counter::AuditEvent)],
         )
     }
 
@@ -60,10 +63,8 @@ impl Tx<'_> {
     /// plausible one.
     pub fn action_numbers_skip(&mut self, number: i64) -> Result<(), StoreError> {
         let number = number.clamp(0, NUMBER_MAX);
-        let changed =
-            self.execute("UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'actions'", params![number])?;
-        if changed == 0 {
-            self.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('actions', ?1)", params![number])?;
+        if self.execute(dialect::ACTION_NUMBER_RAISE, params![number])? == 0 {
+            self.execute(dialect::ACTION_NUMBER_BEGIN, params![number])?;
         }
         Ok(())
     }

@@ -4,10 +4,10 @@
 //! it, all in the caller's transaction.
 
 use cloudpc_model::{Action, ActionId, Event, EventKind, Params, State, TenantId, Timestamp};
-use rusqlite::{Row, params};
 
 use super::{NewAction, TABLE, action, columns, line_name};
-use crate::rows::{self, Columns, json, json_opt, micros, or_exists, word};
+use crate::connection::{Row, params};
+use crate::rows::{self, Columns, json, json_opt, micros, word};
 use crate::{StoreError, Tx};
 
 impl Tx<'_> {
@@ -155,7 +155,7 @@ impl Tx<'_> {
         self.execute(
             "UPDATE actions SET leased = 0, claim_at = updated_at
              WHERE at_front = 1 AND claim_at IS NOT NULL AND leased = 1",
-            [],
+            params![],
         )?;
         Ok(())
     }
@@ -172,9 +172,9 @@ impl Tx<'_> {
         match known {
             Some(known) => Ok(known),
             None => {
-                let line =
-                    self.insert("INSERT INTO lines (tenant_id, name) VALUES (?1, ?2)", params![tenant.0, name])?;
-                Ok((line, false))
+                let insert = "INSERT INTO lines (tenant_id, name) VALUES (?1, ?2)";
+                let line = self.insert(insert, params![tenant.0, name])?;
+                Ok((line.ok_or(StoreError::Exists("the line"))?, false))
             }
         }
     }
@@ -202,7 +202,8 @@ impl Tx<'_> {
         let inserted = self.insert(
             "INSERT INTO actions (tenant_id, line_id, target, kind, params, requested_by, requested_at, deadline_at,
              idempotency_key, state, epoch, updated_at, steps, events, remote, open, claim_at, leased, at_front, tag_nonce)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1, ?7, 0, ?16, ?17)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1, ?7, 0, ?16, ?17)
+             ON CONFLICT DO NOTHING",
             params![
                 action.tenant_id.0,
                 line,
@@ -223,7 +224,7 @@ impl Tx<'_> {
                 action.tag_nonce.map(u64::cast_signed),
             ],
         );
-        inserted.map(ActionId).map_err(or_exists("an open remote action on this Cloud PC"))
+        inserted?.map(ActionId).ok_or(StoreError::Exists("an open remote action on this Cloud PC"))
     }
 
     /// Appends to the log an event that was just applied.
@@ -277,7 +278,7 @@ struct ClaimWindow {
     leased: bool,
 }
 
-fn action_and_window(row: &Row<'_>) -> Result<(Action, ClaimWindow), StoreError> {
+fn action_and_window(row: Row<'_>) -> Result<(Action, ClaimWindow), StoreError> {
     let mut columns = Columns::new(row, TABLE);
     let action = action(&mut columns)?;
     let hold = ClaimWindow {

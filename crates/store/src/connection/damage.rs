@@ -6,9 +6,8 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use rusqlite::ErrorCode;
-
 use super::database::{DATABASE, open_for_check};
+use super::error::DatabaseErrorKind;
 use crate::StoreError;
 
 /// Pages, roughly, between two moments at which a check gives way and may be stopped.
@@ -47,13 +46,11 @@ impl Damage {
 }
 
 fn is_damage(error: &StoreError) -> bool {
-    let code = match error {
-        StoreError::Corrupt { .. } => return true,
-        StoreError::Sqlite(error) => error.sqlite_error_code(),
-        StoreError::NotCommitted(error) => error.sqlite_error_code(),
-        _ => None,
-    };
-    matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    match error {
+        StoreError::Corrupt { .. } => true,
+        StoreError::Database(error) | StoreError::NotCommitted(error) => error.kind() == DatabaseErrorKind::Corrupt,
+        _ => false,
+    }
 }
 
 /// Reads the whole database file with `PRAGMA quick_check`, and notes damage. Ends early, without a
@@ -76,7 +73,7 @@ pub(super) fn check_pages(
             damage.note(found);
             Ok(())
         }
-        Err(StoreError::Sqlite(error)) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Ok(()),
+        Err(StoreError::Database(error)) if error.kind() == DatabaseErrorKind::Interrupted => Ok(()),
         // A finding is remembered, and no failure of the check.
         Err(error) if is_damage(&error) => Ok(()),
         Err(error) => Err(error),

@@ -1,10 +1,9 @@
 //! The writer: whatever is queued goes into one transaction and one sync.
 
-use std::sync::Arc;
-
 use rusqlite::Connection;
 
 use super::checkpoint::Checkpointer;
+use super::error::{DatabaseError, DatabaseErrorKind};
 use super::{WRITE_BATCH_MAX, execute};
 use crate::StoreError;
 
@@ -79,14 +78,14 @@ fn write_next(connection: &Connection, job: WriteJob) -> Reply {
     answer
 }
 
-fn commit(connection: &Connection) -> Result<(), Arc<rusqlite::Error>> {
+fn commit(connection: &Connection) -> Result<(), DatabaseError> {
     execute(connection, "COMMIT").map_err(|error| {
         roll_back(connection);
-        Arc::new(error)
+        error.into()
     })
 }
 
-fn answer_all(answers: &mut Vec<Reply>, committed: &Result<(), Arc<rusqlite::Error>>) {
+fn answer_all(answers: &mut Vec<Reply>, committed: &Result<(), DatabaseError>) {
     for answer in answers.drain(..) {
         answer(committed.clone().map_err(StoreError::NotCommitted));
     }
@@ -97,7 +96,6 @@ fn roll_back(connection: &Connection) {
     let _ = execute(connection, "ROLLBACK");
 }
 
-fn rolled_back() -> Arc<rusqlite::Error> {
-    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
-    Arc::new(rusqlite::Error::SqliteFailure(code, Some("another write of the same transaction failed".to_owned())))
+fn rolled_back() -> DatabaseError {
+    DatabaseError::new(DatabaseErrorKind::Other, "another write of the same transaction failed")
 }

@@ -15,6 +15,7 @@ use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use uuid::Uuid;
 
+use super::damage::Damage;
 use crate::{
     ActionFilter, Application, DeploymentFilter, DesktopTicket, NewAction, Reader, Report, ReportType, Store,
     StoreError, Tx, User, WriteMode,
@@ -43,7 +44,7 @@ fn every_list_is_a_range_scan_on_a_key() {
         }
     };
     connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(catch)).unwrap();
-    let damage = crate::connection::Damage::default();
+    let damage = Damage::default();
     let mut tx = Tx::new(&connection, &damage);
     change(&mut tx).unwrap();
     look(&tx).unwrap();
