@@ -71,7 +71,6 @@ pub fn cases() -> Vec<Case> {
 fn own_cases() -> Vec<Case> {
     let setting = json!({"agentUrl": "https://agents.fabrikam.test/a.msi", "agentSha256": "ab".repeat(32)});
     let partner = json!({"partnerId": "fab00000-0000-4000-8000-000000000009", "enableConnection": true});
-    let image = json!({"id": "a", "displayName": "A", "sizeInGB": 1, "osVersionNumber": "10.0.22000"});
     vec![
         case("cloudPC.list", "GET /cloudPCs"),
         case("cloudPC.count", "GET /cloudPCs/$count"),
@@ -133,19 +132,6 @@ fn own_cases() -> Vec<Case> {
             "managedDevice.getCloudPcRemoteActionResults",
             "GET ../managedDevices/{managedDevice}/getCloudPcRemoteActionResults",
         ),
-        case("cloudPcServicePlan.list", "GET /servicePlans"),
-        case("cloudPcServicePlan.count", "GET /servicePlans/$count"),
-        case("cloudPcServicePlan.get", "GET /servicePlans/{servicePlan}"),
-        case("cloudPcGalleryImage.list", "GET /galleryImages"),
-        case("cloudPcGalleryImage.count", "GET /galleryImages/$count"),
-        case("cloudPcGalleryImage.get", "GET /galleryImages/{galleryImage}"),
-        case("cloudPcGalleryImage.create", "POST /galleryImages").with(image, "osVersionNumber", json!("windows11")),
-        case("cloudPcGalleryImage.update", "PATCH /galleryImages/{galleryImage}").with(
-            json!({"displayName": "New"}),
-            "displayName",
-            json!(" "),
-        ),
-        case("cloudPcGalleryImage.delete", "DELETE /galleryImages/{unusedImage}"),
         case("cloudPcSnapshot.list", "GET /snapshots"),
         case("cloudPcSnapshot.count", "GET /snapshots/$count"),
         case("cloudPcSnapshot.get", "GET /snapshots/{snapshot}"),
@@ -257,9 +243,10 @@ pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str
         ("{auditEvent}", first("auditEvents").await),
         ("{cloudPC}", desk),
         ("{managedDevice}", id("e1")),
-        ("{servicePlan}", plan.to_owned()),
+        ("{cloudPcServicePlan}", plan.to_owned()),
         ("{galleryImage}", image.to_owned()),
-        ("{unusedImage}", unused_id),
+        ("{cloudPcGalleryImage}", image.to_owned()),
+        ("{unused-cloudPcGalleryImage}", unused_id),
         ("{snapshot}", snapshot.0),
         ("{partner}", partner),
         ("{activity}", deployed.json()["value"].as_str().unwrap().to_owned()),

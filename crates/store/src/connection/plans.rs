@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use cloudpc_model::{
     ActionId, ActivityId, Actor, AgentSetting, AppId, AuditEntry, AuditResource, AuditVerb, Before, CloudPcId,
-    CloudPcStatus, EventKind, GalleryImage, HealthCheck, HealthEvent, ImageId, ManagedDeviceId, OsVersion, Params,
-    Partner, PartnerId, Product, ResourceType, ServicePlan, ServicePlanId, Snapshot, SnapshotId, SnapshotType, State,
-    TenantId, Timestamp, UndoRecord, UserAccountType, UserId,
+    CloudPcStatus, Document, DocumentKey, DocumentReference, DocumentType, EventKind, GalleryImage, HealthCheck,
+    HealthEvent, ImageId, ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId, Product, ReferenceStrength,
+    ResourceType, ServicePlan, ServicePlanId, Snapshot, SnapshotId, SnapshotType, State, TenantId, Timestamp,
+    UndoRecord, UserAccountType, UserId,
 };
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
@@ -17,8 +18,8 @@ use uuid::Uuid;
 
 use super::damage::Damage;
 use crate::{
-    ActionFilter, Application, DeploymentFilter, DesktopTicket, NewAction, Reader, Report, ReportType, Store,
-    StoreError, Tx, User, WriteMode,
+    ActionFilter, Application, DeploymentFilter, DesktopTicket, DocumentIndex, DocumentName, NewAction, Reader, Report,
+    ReportType, Store, StoreError, Tx, User, WriteMode,
 };
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
@@ -120,6 +121,7 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         permissions: Vec::new(),
         enabled: true,
     })?;
+    write_documents(tx)?;
     tx.service_plan_put(
         TENANT,
         &ServicePlan {
@@ -132,7 +134,6 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
             gpu: false,
         },
     )?;
-    tx.gallery_image_delete(TENANT, &ImageId("gone".into()))?;
     tx.gallery_image_put(
         TENANT,
         &GalleryImage {
@@ -269,6 +270,11 @@ fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.service_plan_list(TENANT)?;
     reader.gallery_image(TENANT, &ImageId("image".into()))?;
     reader.gallery_image_list(TENANT)?;
+    let kind = DocumentType::CloudPcUserSettingAssignment;
+    reader.document_children(TENANT, kind, &["parent"], 1)?;
+    reader.document_count(TENANT, kind, "parent")?;
+    reader.document_count_all(TENANT, kind)?;
+    reader.document_referrer(TENANT, kind, &DocumentKey::new(kind, "target"))?;
     reader.gallery_image_uses(TENANT, &ImageId("image".into()))?;
     reader.cloud_pc(TENANT, CloudPcId(GUID))?;
     reader.cloud_pc_by_managed_device(TENANT, ManagedDeviceId(GUID))?;
@@ -307,4 +313,31 @@ fn agent() -> AgentSetting {
         auto_deploy: false,
         detection: None,
     }
+}
+
+fn write_documents(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let kind = DocumentType::CloudPcUserSetting;
+    let document = Document {
+        tenant_id: TENANT,
+        key: DocumentKey::new(kind, "document"),
+        revision: 1,
+        body: Object::new(),
+        status: Object::new(),
+        sealed: Object::new(),
+        created_at: Timestamp(0),
+        modified_at: Timestamp(0),
+    };
+    let index = DocumentIndex {
+        names: vec![DocumentName { property: "displayName", name: "name".into() }],
+        references: vec![DocumentReference {
+            property: "imageId",
+            target: DocumentKey::new(kind, "target"),
+            strength: ReferenceStrength::Weak,
+        }],
+    };
+    tx.document_insert(&document, &index)?.unwrap();
+    tx.document_update(&document, &index)?.unwrap();
+    tx.document_status_put(TENANT, &document.key, &Object::new())?;
+    tx.document_delete(TENANT, &document.key, &[DocumentType::CloudPcUserSettingAssignment])?.unwrap();
+    Ok(())
 }
