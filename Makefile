@@ -1,45 +1,45 @@
-# Everything a person does with this repository. `make` alone lists it.
+# The tasks of this repository. `make` without a target lists them.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-tests run run-qemu stop-qemu build lint test test-rust test-vm test-browser test-clients bench bench-vm deny docs picture
 
-# cargo-nextest is quicker and tells more; without it the same tests run under cargo's own runner.
+# cargo-nextest is faster and reports more; without it, cargo test runs the same tests.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-help: ## List what there is to make
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what building needs
+setup: ## Install the build dependencies
 	@scripts/setup build
 
-setup-tests: ## Install what the tests need besides
+setup-tests: ## Install the additional test dependencies
 	@scripts/setup tests
 
-run: setup ## Build, and serve a simulated fleet from ./cloudpc-data on ports 8365 and 8366
+run: setup ## Build and serve a simulated fleet from ./cloudpc-data on ports 8365 and 8366
 	cargo build --locked --bin cloudpc
 	@exec target/debug/cloudpc serve --demo
 
-run-qemu: setup ## The same with six real machines under QEMU, from ./cloudpc-data-qemu
+run-qemu: setup ## Build and serve six real machines under QEMU from ./cloudpc-data-qemu
 	cargo build --locked --bin cloudpc
 	@exec scripts/run-qemu
 
-stop-qemu: ## End the machines of run-qemu, which outlive the service
+stop-qemu: ## Stop the machines of run-qemu, which outlive the service
 	@scripts/stop-qemu
 
-build: setup ## Build the program for use, into target/release
+build: setup ## Build the release binary in target/release
 	cargo build --locked --release --bin cloudpc
 
-lint: ## Check formatting, lints and the width of text; warnings are errors
+lint: ## Check formatting, lints, text width and links; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	scripts/lint-text
 
-test: ## Set up, lint and run every test; a table at the end says what passed
+test: ## Install dependencies, lint and run every test; print a table of the results
 	@scripts/test
 
-test-rust: ## The Rust tests
+test-rust: ## Run the Rust tests
 ifdef NEXTEST
 	cargo nextest run --locked --workspace --no-fail-fast
 else
@@ -47,30 +47,30 @@ else
 	cargo test --locked --workspace --all-targets --no-fail-fast
 endif
 
-test-clients: setup-tests ## The official Graph clients against the real program
+test-clients: setup-tests ## Test the official Graph clients against the real program
 	cargo build --locked --bin cloudpc
 	tests/clients/run
 
-test-vm: setup ## The QEMU driver on real virtual machines, under software emulation
+test-vm: setup ## Test the QEMU driver on real virtual machines, under software emulation
 	@scripts/test-vm || [ $$? = 3 ]
 
-test-browser: setup ## The desktop of a real virtual machine in a browser
+test-browser: setup ## Test the desktop of a real virtual machine in a browser
 	@scripts/test-browser || [ $$? = 3 ]
 
-bench: setup ## Measure what requests cost, and print a table with the goals beside it
+bench: setup ## Measure the cost of requests, and print a table with the goals
 	cargo build --release --locked -p cloudpc-bench
 	@target/release/cloudpc-bench
 
-bench-vm: setup ## Measure what a reprovision of a real machine costs, against QEMU alone
+bench-vm: setup ## Measure the cost of a reprovision of a real machine, compared with QEMU alone
 	@scripts/setup qemu
 	cargo build --release --locked -p cloudpc-bench
 	@target/release/cloudpc-bench machines
 
-deny: ## Check licences and sources of the dependencies (needs cargo-deny)
+deny: ## Check the licences and sources of the dependencies (needs cargo-deny)
 	cargo deny check licenses bans sources
 
-docs: ## Write the parts of docs/ that follow from the code
+docs: ## Regenerate the generated parts of docs/
 	UPDATE_DOCS=1 cargo test --locked --quiet -p cloudpc-server --test server docs::
 
-picture: ## Draw the picture in the README anew
+picture: ## Redraw the picture in the README
 	scripts/draw-tour

@@ -1,8 +1,7 @@
-//! The anchors: the best that this machine, this HTTP library and this disk can do at a task like
-//! ours.
+//! Anchors: the best that this machine, HTTP library and disk can do at a comparable task.
 //!
-//! Both are served by the process that is measured, beside the real server, on an address of their
-//! own: nothing of the real server is in their way, and whatever slows the machine down slows both.
+//! Both are served by the measured process, next to the real server and on their own address:
+//! nothing of the real server is involved, and whatever slows the machine down slows both.
 
 use axum::Router;
 use axum::extract::{Path as UrlPath, State};
@@ -17,24 +16,24 @@ use std::path::Path;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-/// Largest constant body.
+/// Maximum size of a constant body, bytes.
 pub const CONSTANT_BYTES_MAX: usize = 1 << 20;
-/// What is logged for one accept: two rows of a small JSON object each.
+/// Record logged per accept, bytes: two rows of a small JSON object each.
 const RECORD: [u8; 540] = [b'x'; 540];
-/// Records of one sync, as many as the store's writer takes.
+/// Maximum records per sync, as many as the store's writer takes.
 const GROUP_MAX: usize = cloudpc_store::WRITE_BATCH_MAX;
-/// Length of the log; begun anew at its end.
+/// Size of the log, bytes; writing restarts at its beginning.
 const LOG_BYTES: u64 = 64 << 20;
 
-/// The routes: `GET /constant/{bytes}` answers as many bytes; `POST /log` answers 204 once a record
-/// is on the disk.
+/// Returns the routes: `GET /constant/{bytes}` returns as many bytes; `POST /log` returns 204 once
+/// a record is on disk.
 #[derive(Clone)]
 struct Anchors {
     constant: Bytes,
     log: mpsc::Sender<oneshot::Sender<()>>,
 }
 
-/// Serves the anchors, the log in `directory`, until the process ends.
+/// Serves the anchors, with the log in `directory`, until the process ends.
 pub async fn serve(listener: TcpListener, directory: &Path) -> io::Result<()> {
     let (log, queue) = mpsc::channel(cloudpc_store::WRITE_QUEUE_MAX);
     let file = preallocated(&directory.join("anchor.log"))?;
@@ -62,7 +61,7 @@ async fn logged(State(anchors): State<Anchors>, _body: Bytes) -> StatusCode {
     }
 }
 
-/// A file whose blocks are all written, so that a sync has nothing but data to write.
+/// Creates a file with all blocks written, so that a sync writes only data.
 fn preallocated(path: &Path) -> io::Result<File> {
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
     let zeros = vec![0; 1 << 20];
@@ -73,8 +72,8 @@ fn preallocated(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whatever is queued goes into one write and one sync. A failure drops the senders, which their
-/// callers see.
+/// Writes everything queued with one write and one sync. On failure it drops the senders, which
+/// fails their requests.
 fn write_groups(file: &File, mut queue: mpsc::Receiver<oneshot::Sender<()>>) {
     let (mut group, mut text, mut end) = (Vec::new(), Vec::new(), 0);
     while queue.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
@@ -88,7 +87,7 @@ fn write_groups(file: &File, mut queue: mpsc::Receiver<oneshot::Sender<()>>) {
         }
         end += text.len() as u64;
         for written in group.drain(..) {
-            // The caller may have gone away; then no one needs the answer.
+            // The caller may have disconnected.
             let _ = written.send(());
         }
     }

@@ -1,7 +1,7 @@
-//! The data that is measured: a simulated fleet, and the results of roll-outs over it, written by
-//! the store's own methods as the engine calls them.
+//! Test data: a simulated fleet and its deployment results, written with the same store methods as
+//! the engine uses.
 //!
-//! It is kept from run to run, because a million results take a while to make.
+//! The data is kept between runs, because creating a million results takes a while.
 
 use cloudpc_model::{
     ActionId, ActivityId, Actor, AgentSetting, AppId, CloudPc, EventKind, Params, PartnerId, SeededRng, State,
@@ -19,27 +19,28 @@ use uuid::Uuid;
 use crate::BenchError;
 use crate::server::{Server, Serving};
 
-/// The partner with all the results, in URLs.
+/// Partner with all the results, in URLs.
 pub const PARTNER: &str = "fab00000-0000-4000-8000-000000000001";
-/// The partner whose deployments are open, in URLs.
+/// Partner with open deployments, in URLs.
 pub const PARTNER_BUSY: &str = "fab00000-0000-4000-8000-000000000002";
-/// Remote actions that the first Cloud PC of the list has behind it.
+/// Completed remote actions of the first Cloud PC.
 pub const HISTORY: u64 = 100;
-/// Cloud PCs of one roll-out call.
+/// Cloud PCs per deployment call.
 const ACTIVITY_TARGETS: u64 = 50;
-/// Roll-out calls written in one transaction.
+/// Deployment calls per transaction.
 const ACTIVITIES_AT_ONCE: u64 = 100;
 
-/// The tenant of everything.
+/// Tenant of all the data.
 pub const TENANT: TenantId = TenantId(Uuid::from_u128(0xc0de_0000_0000_4000_8000_0000_0000_bec4));
-/// An application of its own, for tokens.
+/// Application for tokens.
 pub const APP: AppId = AppId(Uuid::from_u128(0xc0de_0000_0000_4000_8000_0000_0000_bec5));
-/// When everything in the data happened: 2026-03-01T12:00:00Z.
+/// Time of everything in the data: 2026-03-01T12:00:00Z.
 const THEN: Timestamp = Timestamp(1_772_366_400_000_000);
-/// Raised whenever this module makes the data in another way.
+/// Version of the data; incremented when this module creates different data.
 const FORMAT: u32 = 1;
 
-/// The data directory with so many Cloud PCs and results; makes it if it is not there from before.
+/// Returns the data directory with these numbers of Cloud PCs and results, creating it if it does
+/// not exist.
 pub async fn prepare(
     directory: &Path,
     machines: u64,
@@ -69,7 +70,7 @@ pub async fn prepare(
     Ok(data)
 }
 
-/// A copy of the fleet without results, which may be changed.
+/// Copies the fleet without results; the copy may be changed.
 pub async fn copy_without_results(
     directory: &Path,
     machines: u64,
@@ -97,7 +98,7 @@ fn copy_directory(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Every Cloud PC is well, and both partners have an agent.
+/// Returns a scenario in which every Cloud PC is healthy and both partners have an agent.
 fn fleet(machines: u64) -> String {
     let partner = |id: &str| {
         format!(
@@ -159,7 +160,7 @@ async fn fill(store: &Store, rows: u64, progress: &ProgressBar) -> Result<(), Be
     Ok(())
 }
 
-/// Gives the first Cloud PC a past of reboots.
+/// Adds completed reboots to the first Cloud PC.
 fn history(tx: &mut Tx<'_>, fleet: &[CloudPc]) -> Result<(), StoreError> {
     let Some(cloud_pc) = fleet.first() else { return Ok(()) };
     for _ in 0..HISTORY {
@@ -182,7 +183,7 @@ fn accept(tx: &mut Tx<'_>, cloud_pc: &CloudPc, params: Params) -> Result<ActionI
     })
 }
 
-/// Brings every open action to a good end.
+/// Completes every open action successfully.
 fn succeed_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let claimed = tx.action_claim(THEN, THEN + Duration::from_mins(1), usize::MAX)?;
     let end = THEN + Duration::from_secs(30);

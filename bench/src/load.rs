@@ -1,5 +1,5 @@
-//! The client: many connections, one request at a time on each, every answer read to its end and
-//! its status checked.
+//! Load client: many connections, one request at a time on each. Every response is read completely
+//! and its status checked.
 
 use futures_util::future::try_join_all;
 use serde_json::Value;
@@ -12,14 +12,14 @@ use tokio::net::TcpStream;
 use crate::BenchError;
 use crate::server::Server;
 
-/// A request before it is written down.
+/// An HTTP request.
 pub struct Request<'a> {
     pub method: &'a str,
     /// Path and query.
     pub path: &'a str,
     /// Access token; empty: none.
     pub token: &'a str,
-    /// Type and content.
+    /// Media type and content of the body.
     pub body: Option<(&'a str, String)>,
 }
 
@@ -28,7 +28,7 @@ impl<'a> Request<'a> {
         Self { method: "GET", path, token, body: None }
     }
 
-    /// As it is sent.
+    /// Returns the bytes to send.
     pub fn bytes(&self, address: SocketAddr) -> Vec<u8> {
         let Self { method, path, token, .. } = self;
         let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\n");
@@ -46,30 +46,30 @@ impl<'a> Request<'a> {
     }
 }
 
-/// An answer.
+/// An HTTP response.
 pub struct Answer {
     pub status: u16,
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// The body as JSON.
+    /// Parses the body as JSON.
     pub fn json(&self) -> Result<Value, BenchError> {
         Ok(serde_json::from_slice(&self.body)?)
     }
 }
 
-/// What a load came to.
+/// Result of a load.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// Processor time of the server for each request, microseconds.
+    /// Processor time of the server per request, microseconds.
     pub processor_us: f64,
-    /// Requests answered each second.
+    /// Requests per second.
     pub rate: f64,
 }
 
-/// Sends `requests` requests, the nth as `write` writes it, over `clients` connections. Every
-/// answer has to have this status.
+/// Sends `requests` requests over `clients` connections; `write` builds the nth. Every response
+/// must have this status.
 pub async fn run(
     server: &Server,
     address: SocketAddr,
@@ -90,7 +90,7 @@ pub async fn run(
     Ok(Load { processor_us: micros(spent) / as_f64(requests), rate: as_f64(requests) / took.as_secs_f64() })
 }
 
-/// One request on a connection of its own.
+/// Sends one request on a new connection.
 pub async fn once(address: SocketAddr, request: &[u8]) -> Result<Answer, BenchError> {
     let mut connection = Connection::open(address).await?;
     let (status, body) = connection.exchange(request).await?;
@@ -122,7 +122,7 @@ async fn converse(
 /// A kept-alive connection.
 struct Connection {
     stream: TcpStream,
-    /// The answer, as far as it has been read.
+    /// Part of the response read so far.
     answer: Vec<u8>,
 }
 
@@ -133,7 +133,7 @@ impl Connection {
         Ok(Self { stream, answer: Vec::with_capacity(64 << 10) })
     }
 
-    /// Sends a request and reads its answer: the status, and the body.
+    /// Sends a request and reads the response; returns its status and body.
     async fn exchange(&mut self, request: &[u8]) -> Result<(u16, &[u8]), BenchError> {
         self.stream.write_all(request).await?;
         self.answer.clear();
@@ -154,29 +154,29 @@ impl Connection {
     }
 }
 
-/// What has to be known of an answer's head.
+/// Parsed head of a response.
 #[derive(Clone, Copy)]
 struct Head {
     status: u16,
-    /// Where the body begins.
+    /// Offset of the body, bytes.
     body: usize,
-    /// Its length.
+    /// Length of the body, bytes.
     length: usize,
 }
 
 impl Head {
-    /// None: it is not complete.
+    /// Parses the head; returns none if it is incomplete.
     fn read(answer: &[u8]) -> Result<Option<Self>, BenchError> {
         const END: &[u8] = b"\r\n\r\n";
         let Some(end) = answer.windows(END.len()).position(|window| window == END) else { return Ok(None) };
         let head = std::str::from_utf8(&answer[..end])?;
         let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.get(9..12)).ok_or("no status line")?.parse()?;
+        let status = lines.next().and_then(|line| line.get(9..12)).ok_or("the response has no status line")?.parse()?;
         let length = lines.find_map(|line| line.strip_prefix("content-length: "));
         let length = match (length, status) {
             (Some(length), _) => length.parse()?,
             (None, 204) => 0,
-            (None, _) => return Err("an answer without a length".into()),
+            (None, _) => return Err("the response has no content-length".into()),
         };
         Ok(Some(Self { status, body: end + END.len(), length }))
     }
@@ -186,7 +186,7 @@ fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-/// A count or a size, to be divided.
+/// Converts a count or size for division.
 pub fn as_f64(count: u64) -> f64 {
     count as f64
 }

@@ -1,10 +1,10 @@
-//! `cloudpc-bench machines`: what a reprovision of a real machine takes, set against the same QEMU
+//! `cloudpc-bench machines`: cost of reprovisioning a real machine, compared with the same QEMU
 //! commands without a service.
 //!
-//! Both reprovision a machine of their own, in turn, from one image and by one command line: that
-//! of the server's machine. The bare one asks it to power off, lays a new disk over the image,
-//! starts it and asks its agent until it answers. Most of the time is the guest's own start, under
-//! software emulation; what the service adds is the difference.
+//! Both reprovision a machine of their own, in turn, from one image and with one command line: that
+//! of the server's machine. The baseline powers its machine off, creates a new overlay disk on the
+//! image, starts the machine and pings its agent until it responds. Most of the time is the guest's
+//! own boot under software emulation; the service adds the difference.
 
 mod bare;
 
@@ -23,37 +23,37 @@ use crate::server::{Server, Serving};
 use crate::{BenchError, fleet};
 use bare::Bare;
 
-/// Most time of a reprovision, of the bare one's.
+/// Maximum duration of a reprovision, relative to the baseline.
 const TIME_GOAL: f64 = 1.05;
 
-/// How often the server is asked whether it is done.
+/// Polling interval.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Longest reprovision; then something has failed.
+/// Timeout of a reprovision.
 const TIME_MAX: Duration = Duration::from_secs(180);
 
 const IMAGE: &str = "cloudpc_linux_bench";
 
-/// Measure what a reprovision of a real machine costs
+/// Measure the cost of reprovisioning a real machine
 #[derive(Debug, Args)]
 pub struct Machines {
-    /// Rounds, of which the median counts
+    /// Rounds; the median counts
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Machines of the fleet, of which one is reprovisioned
+    /// Machines of the fleet, one of which is reprovisioned
     #[arg(long, default_value_t = 3)]
     machines: u32,
-    /// Where the image and the machines are made; emptied first
+    /// Directory of the image and the machines; emptied first
     #[arg(long, default_value = "target/bench-machines")]
     directory: PathBuf,
 }
 
-/// What one reprovision took.
-struct Took {
+/// Cost of one reprovision.
+struct ReprovisionCost {
     seconds: f64,
     /// Processor time of the server.
     processor: Duration,
-    /// Seconds of each step, in order.
+    /// Duration of each step in order, seconds.
     steps: Vec<(String, f64)>,
 }
 
@@ -101,21 +101,21 @@ impl Machines {
         let token = server.token().await?;
         let ids = fleet::ids(server, &token, "virtualEndpoint/cloudPCs").await?;
         let id = ids.first().ok_or("the fleet has machines")?;
-        // The first one waits for the boots of the others.
+        // The first machine waits for the others to boot.
         reprovision(server, &token, id).await?;
         let machine = data.join("qemu/machines").join(id);
         let mut bare = Bare::beside(&machine, &self.directory.join("bare")).await?;
         bare.reprovision().await?;
         progress.inc(1);
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let (mut service, mut baseline) = (Vec::new(), Vec::new());
         for round in 0..self.rounds {
             progress.set_message(format!("round {}", round + 1));
-            theirs.push(bare.reprovision().await?);
-            ours.push(reprovision(server, &token, id).await?);
+            baseline.push(bare.reprovision().await?);
+            service.push(reprovision(server, &token, id).await?);
             progress.inc(1);
         }
         let held = (as_f64(server.memory()?) - before) / f64::from(self.machines);
-        Ok(rows(&ours, theirs, held, self.machines))
+        Ok(rows(&service, baseline, held, self.machines))
     }
 
     fn scenario(&self) -> String {
@@ -129,20 +129,22 @@ impl Machines {
     }
 }
 
-fn rows(ours: &[Took], theirs: Vec<f64>, held: f64, machines: u32) -> Vec<Row> {
+fn rows(service: &[ReprovisionCost], baseline: Vec<f64>, held: f64, machines: u32) -> Vec<Row> {
     let seconds = |seconds: f64| format!("{seconds:.2} s");
-    let took = median(ours.iter().map(|took| took.seconds).collect());
-    let bare = median(theirs);
-    let processor = median(ours.iter().map(|took| took.processor.as_secs_f64()).collect());
+    let duration = median(service.iter().map(|cost| cost.seconds).collect());
+    let bare = median(baseline);
+    let processor = median(service.iter().map(|cost| cost.processor.as_secs_f64()).collect());
     let mut rows = vec![
         Row::anchor("reprovision, the QEMU commands alone (anchor)", seconds(bare)),
-        at_most("reprovision, from its request to done".into(), seconds(took), took / bare, TIME_GOAL),
+        at_most("reprovision, from its request to done".into(), seconds(duration), duration / bare, TIME_GOAL),
         Row::anchor("  processor time of the server", format!("{:.0} ms", processor * 1e3)),
     ];
-    let names: Vec<_> = ours.first().into_iter().flat_map(|took| &took.steps).map(|(name, _)| name.clone()).collect();
+    let names: Vec<_> =
+        service.first().into_iter().flat_map(|cost| &cost.steps).map(|(name, _)| name.clone()).collect();
     for name in names {
-        let of = |took: &Took| took.steps.iter().find(|(step, _)| *step == name).map(|(_, seconds)| *seconds);
-        let step = median(ours.iter().filter_map(of).collect());
+        let of =
+            |cost: &ReprovisionCost| cost.steps.iter().find(|(step, _)| *step == name).map(|(_, seconds)| *seconds);
+        let step = median(service.iter().filter_map(of).collect());
         rows.push(Row::anchor(format!("  step {name}"), format!("{:.0} ms", step * 1e3)));
     }
     let held = format!("{:.0} KiB", held / 1024.0);
@@ -151,14 +153,14 @@ fn rows(ours: &[Took], theirs: Vec<f64>, held: f64, machines: u32) -> Vec<Row> {
 }
 
 /// Reprovisions a machine through the service.
-async fn reprovision(server: &Server, token: &str, id: &str) -> Result<Took, BenchError> {
+async fn reprovision(server: &Server, token: &str, id: &str) -> Result<ReprovisionCost, BenchError> {
     let path = format!("/beta/deviceManagement/virtualEndpoint/cloudPCs/{id}");
     let (spent, began) = (server.processor_time()?, Instant::now());
     let body = Some(("application/json", "{}".to_owned()));
     let request = Request { method: "POST", path: &format!("{path}/reprovision"), token, body };
     let answer = load::once(server.address, &request.bytes(server.address)).await?;
     if answer.status != 204 {
-        return Err(format!("not accepted: {}", String::from_utf8_lossy(&answer.body)).into());
+        return Err(format!("the reprovision was rejected: {}", String::from_utf8_lossy(&answer.body)).into());
     }
     let look = format!("{path}/cloudpc.actions?$top=1");
     loop {
@@ -167,26 +169,30 @@ async fn reprovision(server: &Server, token: &str, id: &str) -> Result<Took, Ben
         match action["state"].as_str() {
             Some("done") => {
                 let processor = server.processor_time()? - spent;
-                return Ok(Took { seconds: began.elapsed().as_secs_f64(), processor, steps: steps(action)? });
+                return Ok(ReprovisionCost {
+                    seconds: began.elapsed().as_secs_f64(),
+                    processor,
+                    steps: steps(action)?,
+                });
             }
             Some("pending" | "running") if began.elapsed() < TIME_MAX => tokio::time::sleep(POLL).await,
-            _ => return Err(format!("the reprovision is not done: {action}").into()),
+            _ => return Err(format!("the reprovision failed or timed out: {action}").into()),
         }
     }
 }
 
-/// How long each step of an action took.
+/// Returns the duration of each step of an action.
 fn steps(action: &Value) -> Result<Vec<(String, f64)>, BenchError> {
     let mut steps = Vec::new();
     for step in action["steps"].as_array().into_iter().flatten() {
         let time = |name: &str| step[name].as_str().unwrap_or_default().parse::<jiff::Timestamp>();
-        let took = time("endedDateTime")?.duration_since(time("startedDateTime")?);
-        steps.push((step["name"].as_str().unwrap_or_default().to_owned(), took.as_secs_f64()));
+        let duration = time("endedDateTime")?.duration_since(time("startedDateTime")?);
+        steps.push((step["name"].as_str().unwrap_or_default().to_owned(), duration.as_secs_f64()));
     }
     Ok(steps)
 }
 
-/// Ends the machines, which would outlive the service.
+/// Stops the machines, which would outlive the service.
 fn end_machines(data: &Path) -> Result<(), BenchError> {
     let running: HashMap<String, u32> = bare::processes("qemu-system-x86_64")?;
     for machine in fs::read_dir(data.join("qemu/machines"))? {

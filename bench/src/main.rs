@@ -1,11 +1,11 @@
-//! `make bench`: what a request costs, measured on a real server and set against what the same
-//! machine can do at best.
+//! `make bench`: cost of requests, measured on a real server and compared with the best that the
+//! same machine can do.
 //!
-//! This program measures and is the client. It starts itself again as the server ([`served`]), on a
-//! core of its own where there are two, and reads from `/proc` what that process has spent.
-//! Wall-clock is noise on a shared machine; processor time per request, as a ratio to an anchor
-//! that is measured in the same process and the same round, is not. See `bench/README.md` for the
-//! method, the goals and the numbers.
+//! This program measures, acts as the client, and starts itself again as the server ([`served`]),
+//! on a core of its own if there are two. It reads from `/proc` what that process has used.
+//! Wall-clock time is noise on a shared machine; processor time per request, as a ratio to an
+//! anchor measured in the same process and round, is not. `bench/README.md` describes the method,
+//! the goals and the numbers.
 
 mod anchors;
 mod data;
@@ -22,10 +22,10 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Nothing here is handled, only told.
+/// Errors are only reported, never handled.
 type BenchError = Box<dyn Error + Send + Sync>;
 
-/// Measure what cloudpc costs.
+/// Measure the resource costs of cloudpc.
 #[derive(Debug, Parser)]
 #[command(name = "cloudpc-bench")]
 struct Cli {
@@ -37,13 +37,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Role {
-    /// The server that is measured; this program starts it.
+    /// Run the measured server; started by this program
     #[command(hide = true)]
     Serve(served::Serve),
     Machines(machines::Machines),
 }
 
-/// How much is measured.
+/// Size of the measurements.
 #[derive(Clone, Debug, Args)]
 struct Plan {
     /// Deployment results to page through; given twice, the two are compared
@@ -52,16 +52,16 @@ struct Plan {
     /// Simulated Cloud PCs of the fleet
     #[arg(long, default_value_t = 100_000)]
     machines: u64,
-    /// Requests of one measurement of reads
+    /// Requests per measurement of reads
     #[arg(long, default_value_t = 10_000)]
     requests: u64,
-    /// Requests of one measurement of writes; fewer with fewer clients
+    /// Requests per measurement of writes; fewer with fewer clients
     #[arg(long, default_value_t = 6_000)]
     writes: u64,
-    /// Rounds, of which the median counts
+    /// Rounds; the median counts
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Where the data is made; kept there for the next run
+    /// Directory of the test data; kept for the next run
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
 }

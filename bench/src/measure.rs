@@ -1,4 +1,4 @@
-//! What is measured, in order.
+//! List of all measurements, in order.
 
 mod accepts;
 mod reads;
@@ -10,12 +10,12 @@ use std::fs;
 use std::time::Duration;
 
 use crate::report::{Row, table};
-use crate::server::{Server, Serving, keep_to_core};
+use crate::server::{Server, Serving, pin_to_core};
 use crate::{BenchError, Plan, data, fleet};
 
-/// Measures everything and prints the table.
+/// Runs all measurements and prints the table.
 pub fn run(plan: &Plan) -> Result<(), BenchError> {
-    keep_to_core(1);
+    pin_to_core(1);
     let rows = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(Box::pin(measure(plan)))?;
     println!("{}", table(rows));
     Ok(())

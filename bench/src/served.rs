@@ -1,5 +1,4 @@
-//! The process that is measured: the server as `cloudpc serve` puts it together, and the anchors
-//! beside it.
+//! The measured process: the server as `cloudpc serve` runs it, and the anchors next to it.
 
 use clap::Args;
 use cloudpc_server::config::Config;
@@ -12,33 +11,33 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{BenchError, anchors};
 
-/// What the server is started with.
+/// Options of the measured process.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Its data directory.
+    /// Data directory of the server.
     #[arg(long)]
     data: PathBuf,
-    /// The fleet of a first start.
+    /// Scenario for the first start.
     #[arg(long)]
     scenario: Option<PathBuf>,
-    /// Serve the anchors as well.
+    /// Also serve the anchors.
     #[arg(long)]
     anchors: bool,
-    /// Run real machines.
+    /// Run real machines instead of simulated ones.
     #[arg(long)]
     machines: bool,
 }
 
-/// The line by which the parent learns where the server is.
+/// Start of the line that tells the parent the server's address.
 pub const READY: &str = "serving at";
 
 impl Serve {
-    /// Serves until standard input is closed, that is until the parent ends or wants it.
+    /// Serves until standard input is closed: when the parent ends or stops the server.
     pub fn run(self) -> Result<(), BenchError> {
         if !self.machines {
-            crate::server::keep_to_core(0);
+            crate::server::pin_to_core(0);
         }
-        // As the program logs, so that what its lines cost is counted.
+        // Logs like the program, so that the cost of logging is included.
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
         tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
         tokio::runtime::Runtime::new()?.block_on(Box::pin(self.serve()))

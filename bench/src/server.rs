@@ -1,4 +1,4 @@
-//! The measured process as its parent sees it: starting it, what it has spent, stopping it.
+//! Control of the measured process: start, resource usage, stop.
 
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -13,32 +13,32 @@ use std::time::{Duration, Instant};
 use crate::load::{self, Request};
 use crate::{BenchError, served};
 
-/// A running server.
+/// A running server process.
 pub struct Server {
     process: Child,
-    /// Where the real server is.
+    /// Address of the server.
     pub address: SocketAddr,
-    /// Where the anchors are.
+    /// Address of the anchors.
     pub anchors: SocketAddr,
-    /// From the start of the process to its first answer.
+    /// Time from process start to the first response.
     pub ready_after: Duration,
     data: PathBuf,
 }
 
-/// Which parts are served.
+/// Parts that the process serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Serving {
-    /// The server alone.
+    /// Only the server.
     Alone,
-    /// The server, and the anchors beside it.
+    /// The server and the anchors.
     WithAnchors,
-    /// The server alone, with real machines; it may use every core, as they do.
+    /// Only the server, with real machines; it may use every core, as they do.
     Machines,
 }
 
-/// Keeps this process to one core, if there are others for the rest. Where that cannot be done, the
-/// measurements are only noisier.
-pub fn keep_to_core(core: usize) {
+/// Pins this process to one core, if there are others for the rest. Failure is ignored: it only
+/// makes the measurements noisier.
+pub fn pin_to_core(core: usize) {
     if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
         let mut cores = CpuSet::new();
         cores.set(core);
@@ -47,7 +47,7 @@ pub fn keep_to_core(core: usize) {
 }
 
 impl Server {
-    /// Starts a server on a data directory; returns when it says that it is ready.
+    /// Starts a server on a data directory; returns when the server is ready.
     pub async fn start(data: &Path, scenario: Option<&Path>, serving: Serving) -> Result<Self, BenchError> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("serve").arg("--data").arg(data).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -65,7 +65,7 @@ impl Server {
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line)?;
         let addresses = line.trim().strip_prefix(served::READY).and_then(|rest| rest.trim().split_once(' '));
-        let (address, anchors) = addresses.ok_or("the server did not start; what it said is above")?;
+        let (address, anchors) = addresses.ok_or("the server did not start; see its output above")?;
         let (address, anchors) = (address.parse()?, anchors.parse()?);
         let ready = Request::get("/readyz", "").bytes(address);
         while load::once(address, &ready).await?.status != 200 {
@@ -74,7 +74,7 @@ impl Server {
         Ok(Self { process, address, anchors, ready_after: began.elapsed(), data: data.to_owned() })
     }
 
-    /// A token of its administrator.
+    /// Returns a token of the server's administrator.
     pub async fn token(&self) -> Result<String, BenchError> {
         let admin: Value = serde_json::from_slice(&fs::read(self.data.join("admin.json"))?)?;
         let text = |name: &str| admin[name].as_str().unwrap_or_default().to_owned();
@@ -93,26 +93,29 @@ impl Server {
         Ok(answer["access_token"].as_str().ok_or_else(|| format!("no token: {answer}"))?.to_owned())
     }
 
-    /// Processor time that its threads have spent so far.
+    /// Returns the processor time that the server's threads have used so far.
     pub fn processor_time(&self) -> Result<Duration, BenchError> {
         let mut nanoseconds = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
-            // A thread may end while we look; what it spent is lost, and it was a short one.
+            // A thread may end meanwhile; its time is lost, but it was short-lived.
             let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
             nanoseconds += text.split_whitespace().next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
         }
         Ok(Duration::from_nanos(nanoseconds))
     }
 
-    /// Memory that it holds, its program text included, bytes.
+    /// Returns the resident memory, program text included, bytes.
     pub fn memory(&self) -> Result<u64, BenchError> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("the system does not tell")?;
-        let kib = line.split_whitespace().next().ok_or("the system does not tell")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .ok_or("the system does not report resident memory")?;
+        let kib = line.split_whitespace().next().ok_or("the system does not report resident memory")?;
         Ok(kib.parse::<u64>()? * 1024)
     }
 
-    /// Lets it end in its own way.
+    /// Stops the server gracefully.
     pub fn stop(mut self) -> Result<(), BenchError> {
         drop(self.process.stdin.take());
         let status = self.process.wait()?;
@@ -122,7 +125,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has ended already, unless something failed.
+        // The process has already ended, unless something failed.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

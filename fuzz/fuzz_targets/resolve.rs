@@ -12,7 +12,7 @@ fuzz_target!(|address: &str| {
         // Nearly every path ends at its first segment; these get further.
         for root in ["", "/deviceManagement/virtualEndpoint/externalPartners/p/retrieveDeployAgentActionResults"] {
             if let Ok(target) = edm.resolve(Method::Get, &format!("{root}{path}"), query) {
-                _ = Options::parse(edm, target.operation, query);
+                _ = Options::parse(edm, target.operation, &[], query);
             }
         }
     }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The agent of the demo with real machines: leaves a trace of itself, and of what it was told, on
-# the machine's disk.
+# The agent of the demo with real machines: writes its parameters to the machine's disk, and prints
+# a greeting. scenarios/qemu.toml has the digest of this file.
 mkdir -p /opt/hello
 echo "$@" > /opt/hello/parameters
 echo "hello from $(hostname)"

@@ -1,4 +1,4 @@
-/** The desktop of a real machine in a real browser: seen, typed into, and shown to nobody else. */
+/** Tests the desktop of a real machine in a real browser: display, input and access control. */
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -17,30 +17,30 @@ const FLAGS =
   "--no-sandbox --no-proxy-server --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
 
 /**
- * The guest agent, the network and the desktop of a machine that boots under software emulation,
- * ms.
+ * Time limit until a machine that boots under software emulation has its guest agent, network and
+ * desktop, ms.
  */
 const BOOT_TIME_MAX = 180_000;
 
 /**
- * From one key to the next, ms. The keyboard of a PC remembers few keys, and a busy machine may
- * lose some, so that what was typed is typed again more slowly.
+ * Delays between keys, ms. The keyboard buffer of a PC is small, and a busy machine may lose keys,
+ * so the text is then typed again more slowly.
  */
 const KEY_TIMES = [40, 150, 500];
 
-/** How often it is looked whether what was typed has been carried out, before it is typed again. */
+/** Maximum number of checks for the effect of the typed text before it is typed again. */
 const LOOKS_MAX = 10;
 
-/** How long typed text would take to be seen, several times over, ms. */
+/** Wait for text that must not arrive: several times the usual delay, ms. */
 const VIEW_ONLY_WAIT = 10_000;
 
-/** How long a ticket is good, ms. */
+/** Validity of a ticket, ms. */
 const TICKET_TIME = 60_000;
 
 const PARTNER = "fab00000-0000-4000-8000-00000000000a";
 const TYPED = `echo "6 * 7 = $((6*7))" > /opt/Typed_by_a_browser`;
 
-/** Says by its exit code whether the command was typed as it is. */
+/** Script that succeeds if the guest executed exactly the typed command. */
 const LOOK = `#!/bin/sh
 [ "$(cat /opt/Typed_by_a_browser)" = "6 * 7 = 42" ] || { ls /opt; cat /opt/Typed_by_a_browser; exit 42; }
 `;
@@ -87,7 +87,7 @@ after(async () => {
   if (profile) await rm(profile, { recursive: true, maxRetries: 10, retryDelay: 100 });
 });
 
-test("the desktop is painted, and what is typed into it happens in the guest", async () => {
+test("the desktop is shown, and its input reaches the guest", async () => {
   const page = await open(await ticket());
   await until("the desktop is painted", async () => isPainted(await colours(page)));
   await page.screenshot({ path: path.join(PICTURES, "painted.png") });
@@ -109,9 +109,8 @@ test("the desktop is painted, and what is typed into it happens in the guest", a
   await page.close();
 });
 
-test("who may only read sees the desktop, and nothing that they type arrives", async () => {
-  // The page's own view-only mode is switched off, so that it is the service that drops what is
-  // typed.
+test("a caller with read permission sees the desktop, and their input is dropped", async () => {
+  // Disables the page's own view-only mode, so that only the service can drop the input.
   const sendEverything = async (route) => {
     const response = await route.fetch();
     const script = await response.text();
@@ -130,7 +129,7 @@ test("who may only read sees the desktop, and nothing that they type arrives", a
   await page.close();
 });
 
-test("an address is good once", async () => {
+test("a URL is single-use", async () => {
   const address = await ticket();
   const first = await open(address);
   const second = await browser.newPage();
@@ -142,7 +141,7 @@ test("an address is good once", async () => {
   await second.close();
 });
 
-test("an address that nobody was given is refused", async () => {
+test("an unknown URL is refused", async () => {
   const address = await ticket();
   const page = await browser.newPage();
   for (const forged of [`${address}x`, address.replace(/.$/, (last) => (last === "A" ? "B" : "A"))]) {
@@ -151,10 +150,10 @@ test("an address that nobody was given is refused", async () => {
   await page.close();
 });
 
-test("another page gets no connection to the screen", async () => {
+test("another page cannot connect to the screen", async () => {
   const mine = await open(await ticket());
   const other = await open(await ticket());
-  // The key of a page is used up by its own connection, even for pages of the same browser.
+  // The page's ticket is used up by its own connection, even for pages of the same browser.
   assert.equal(await connects(other, `${mine.url()}/screen`), false);
   const stranger = await browser.newPage();
   await stranger.goto("data:text/html,elsewhere");
@@ -162,14 +161,14 @@ test("another page gets no connection to the screen", async () => {
   await Promise.all([mine.close(), other.close(), stranger.close()]);
 });
 
-test("an address that lay about for too long is refused", async () => {
+test("an expired URL is refused", async () => {
   await sleep(Math.max(0, unused.issued + TICKET_TIME + 1000 - Date.now()));
   const page = await browser.newPage();
   assert.equal((await page.goto(unused.address)).status(), 403);
   await page.close();
 });
 
-test("a page says so when the service stops", async () => {
+test("the page reports when the service stops", async () => {
   const page = await open(await ticket());
   await service.stop();
   await page.waitForFunction(() => document.body.dataset.state === "ended", null, { timeout: 30_000 });
@@ -177,12 +176,12 @@ test("a page says so when the service stops", async () => {
   await page.close();
 });
 
-/** A new address of the desktop. */
+/** Returns a new URL of the desktop. */
 async function ticket() {
   return (await service.run("open", "desk", "--print")).trim();
 }
 
-/** A new address of the desktop, issued to an application that may only read. */
+/** Returns a new URL of the desktop, issued to an application with read permission only. */
 async function viewerTicket() {
   const created = await service.run("app", "create", "--name", "viewer", "--permission", "CloudPC.Read.All", "-o", "json");
   const { tenantId, clientId, clientSecret } = JSON.parse(created);
@@ -196,7 +195,7 @@ async function viewerTicket() {
   return (await launch.json()).cloudPcLaunchUrl;
 }
 
-/** A page that shows the desktop; its script may be changed on the way. */
+/** Opens a page that shows the desktop; `changeScript` may replace its script. */
 async function open(address, changeScript) {
   const page = await browser.newPage();
   if (changeScript) await page.route("**/desktop/page.js", changeScript);
@@ -206,15 +205,15 @@ async function open(address, changeScript) {
   return page;
 }
 
-/** Tries until it is so. */
+/** Polls until the condition holds. */
 async function until(what, isSo) {
   for (const end = Date.now() + BOOT_TIME_MAX; Date.now() < end; await sleep(500)) if (await isSo()) return;
-  throw new Error(`in ${BOOT_TIME_MAX / 1000} s it has not come to this: ${what}`);
+  throw new Error(`timed out after ${BOOT_TIME_MAX / 1000} s waiting for: ${what}`);
 }
 
 /**
- * How much of the screen has the colours of the desktop, of the terminal, and of text in it: parts
- * of all that is there, or of an area.
+ * Returns the shares of the screen, or of an area of it, that have the colours of the desktop, of
+ * the terminal, and of text in it.
  */
 async function colours(page, area) {
   return page.evaluate((area) => {
@@ -233,7 +232,7 @@ async function colours(page, area) {
   }, area);
 }
 
-/** How much of the terminal is not its background. */
+/** Returns the share of the terminal that is not background. */
 async function textInTerminal(page) {
   return 1 - (await colours(page, [50, 80, 690, 450])).terminal;
 }
@@ -242,7 +241,7 @@ function isPainted({ size, desktop, terminal, light }) {
   return size.join() === "1280,800" && desktop > 0.3 && terminal > 0.2 && light > 0.0005;
 }
 
-/** Whether the guest has carried the command out. */
+/** Returns whether the guest has executed the command. */
 async function isCarriedOut() {
   const deployed = await service.run("partner", "deploy", PARTNER, "desk", "--wait", "-o", "json").catch((error) => error.stdout);
   const [{ state, errorMessage }] = JSON.parse(deployed);
@@ -253,8 +252,7 @@ async function isCarriedOut() {
 }
 
 /**
- * Types on a keyboard of the United States. A screen is told of keys, not of letters, so that Shift
- * is a key too.
+ * Types on a US keyboard. The protocol sends keys rather than characters, so Shift is a key too.
  */
 async function type(page, text, keyTime) {
   for (const letter of text) {
@@ -266,7 +264,7 @@ async function type(page, text, keyTime) {
   }
 }
 
-/** Whether a page gets a connection to a screen. */
+/** Returns whether a page can connect to a screen. */
 async function connects(page, address) {
   return page.evaluate(
     (url) =>

@@ -1,8 +1,8 @@
 /**
- * A real `cloudpc serve` with real machines, and what a person does with it on the command line.
+ * A real `cloudpc serve` with real machines, and its command line.
  *
- * Machines outlive their service, so they are ended here too. It refuses to know what any test is
- * about.
+ * Machines outlive their service, so this module stops them too. It refuses to know what any test
+ * is about.
  */
 
 import { execFile, spawn } from "node:child_process";
@@ -17,14 +17,14 @@ const HERE = path.dirname(fileURLToPath(import.meta.url));
 const TARGET = path.resolve(process.env.CARGO_TARGET_DIR ?? path.join(HERE, "../../target"));
 const PROGRAM = path.join(TARGET, "debug", "cloudpc");
 
-/** Where pictures are left for people to look at. */
+/** Directory of the screenshots, for people to look at. */
 export const PICTURES = path.join(TARGET, "tmp", "browser");
 
-/** Longest wait for a command, ms. Building the image is the longest of them. */
+/** Time limit of a command, ms. Building the image takes longest. */
 const COMMAND_TIME_MAX = 300_000;
 
 export class Service {
-  /** Builds the image, and starts a service on it with a scenario. */
+  /** Builds the image, and starts a service with a scenario. */
   static async start(scenario) {
     await mkdir(PICTURES, { recursive: true });
     const service = new Service(await mkdtemp(path.join(TARGET, "tmp", "desktop-")));
@@ -36,7 +36,7 @@ export class Service {
     service.child = spawn(PROGRAM, ["serve", "--data", service.data, ...options], { stdio: ["ignore", "pipe", "inherit"] });
     service.ended = new Promise((resolve) => service.child.once("exit", resolve));
     const { value: firstLine } = await createInterface(service.child.stdout)[Symbol.asyncIterator]().next();
-    if (firstLine !== "cloudpc is ready.") throw new Error(`cloudpc does not start: ${firstLine}`);
+    if (firstLine !== "cloudpc is ready.") throw new Error(`cloudpc did not start: ${firstLine}`);
     return service;
   }
 
@@ -46,8 +46,7 @@ export class Service {
   }
 
   /**
-   * Runs a command of the program; returns what it prints. Fails if the command does, but for the
-   * codes given.
+   * Runs a command of the program and returns its output. Throws if the command fails.
    */
   async run(...command) {
     const words = [...command, "--data", this.data];
@@ -55,27 +54,27 @@ export class Service {
     return stdout;
   }
 
-  /** Asks it to stop, and waits until it has. */
+  /** Stops the service gracefully. */
   async stop() {
     this.child?.kill("SIGTERM");
     await this.ended;
   }
 
-  /** Stops it, and ends its machines. */
+  /** Stops the service and its machines. */
   async end() {
     await this.stop();
     const machines = path.join(this.data, "qemu", "machines");
     for (const machine of await readdir(machines).catch(() => [])) {
       const pid = await readFile(path.join(machines, machine, "pid"), "utf8").catch(() => "none");
       const commandLine = await readFile(`/proc/${pid.trim()}/cmdline`, "utf8").catch(() => "");
-      // The number alone might be another's by now.
+      // Another process may have this process id by now.
       if (commandLine.includes(machine)) killIfThere(Number(pid));
     }
     await rm(this.directory, { recursive: true });
   }
 }
 
-/** Kills a process that may end by itself meanwhile. */
+/** Kills a process, unless it has already exited. */
 function killIfThere(pid) {
   try {
     process.kill(pid, "SIGKILL");
@@ -84,7 +83,7 @@ function killIfThere(pid) {
   }
 }
 
-/** Serves a text on the loopback; returns its address and what ends it. */
+/** Serves a text on the loopback interface; returns its URL and a function that stops it. */
 export async function serveText(text) {
   const server = createServer((_, response) => response.end(text));
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));

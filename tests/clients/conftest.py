@@ -1,4 +1,4 @@
-"""What the suites in Python share."""
+"""Fixtures that all Python suites share."""
 
 import pytest
 
@@ -7,12 +7,12 @@ from service import SCENARIOS, Service
 
 @pytest.fixture(scope="session")
 def anyio_backend():
-    """One event loop for all tests, so that they can share a client and its connections."""
+    """Uses one event loop for all tests, so that they can share a client and its connections."""
     return "asyncio"
 
 
 @pytest.fixture(scope="session")
 def office():
-    """A service over the fleet of `office.toml`."""
+    """A service with the fleet of `office.toml`."""
     with Service(SCENARIOS / "office.toml") as service:
         yield service

@@ -1,4 +1,4 @@
-"""Setting the official SDKs up for a service of one's own, and what their fluent form takes too many words for."""
+"""Sets up the official SDKs for a self-hosted service, and shortens common requests."""
 
 import asyncio
 import ssl
@@ -13,12 +13,12 @@ from msgraph_core import GraphClientFactory
 
 from service import Service
 
-# Longest wait for an answer, seconds.
+# Time limit of a response, seconds.
 ANSWER_TIME_MAX = 60
 
 
 def administrator(service: Service) -> ClientSecretCredential:
-    """The credential of a service's administrator application."""
+    """Returns the credential of a service's administrator application."""
     return ClientSecretCredential(
         service.tenant_id,
         service.client_id,
@@ -31,7 +31,7 @@ def administrator(service: Service) -> ClientSecretCredential:
 
 @asynccontextmanager
 async def client(sdk, root: str, service: Service, credential, on_answer=None):
-    """A `GraphServiceClient` of an SDK (its module), over HTTP/2 and the service's own authority."""
+    """Yields a `GraphServiceClient` of an SDK (its module), with HTTP/2 and the service's own CA."""
     http = httpx.AsyncClient(
         verify=ssl.create_default_context(cafile=service.authority_file),
         http2=True,
@@ -47,7 +47,7 @@ async def client(sdk, root: str, service: Service, credential, on_answer=None):
 
 
 def ask(builder, headers: dict | None = None, **options) -> RequestConfiguration:
-    """Query options (`top=5`) of a request builder's GET."""
+    """Returns query options, such as `top=5`, for a request builder's GET."""
     configuration = RequestConfiguration()
     if options:
         nested = (value for name, value in vars(type(builder)).items() if name.endswith("GetQueryParameters"))
@@ -58,12 +58,12 @@ def ask(builder, headers: dict | None = None, **options) -> RequestConfiguration
 
 
 async def get(builder, headers: dict | None = None, **options):
-    """GET with query options."""
+    """Sends a GET with query options."""
     return await builder.get(ask(builder, headers, **options))
 
 
 async def eventually(look, expected, time_max=ANSWER_TIME_MAX):
-    """Looks for some seconds until it sees what is expected, which the service does by itself, clock or no clock."""
+    """Polls until `look` returns `expected`, which does not depend on the fleet's clock."""
     deadline = time.monotonic() + time_max
     while (seen := await look()) != expected:
         assert time.monotonic() < deadline, seen

@@ -1,7 +1,7 @@
-"""A real `cloudpc serve`, and the levers of its simulated fleet.
+"""A real `cloudpc serve`, with controls for its simulated fleet.
 
-It speaks to the process as any client does, over TLS, and to the administration with the credentials that the process
-wrote for its owner. It refuses to know what any test is about.
+Requests use TLS, as those of any client do, and the credentials of the owner that the service created. This module
+refuses to know what any test is about.
 """
 
 import json
@@ -22,13 +22,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")).resolve() / "debug" / "cloudpc"
 SCENARIOS = Path(__file__).parent / "scenarios"
 
-# Longest wait for everything that is under way, seconds.
+# Time limit for all open actions to end, seconds.
 REST_TIME_MAX = 240
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer of the service."""
+    """A response of the service."""
 
     status: int
     text: str
@@ -39,7 +39,7 @@ class Reply:
 
 
 class Service:
-    """A service on free ports of this machine, with its data in a directory of its own. Ends with the `with` block."""
+    """A service on free ports, with a temporary data directory. Stops at the end of the `with` block."""
 
     driver = "sim"
 
@@ -64,7 +64,7 @@ class Service:
         self._token = None
 
     def prepare(self) -> None:
-        """What has to be in the data directory before the first start."""
+        """Prepares the data directory before the first start."""
 
     def __enter__(self):
         return self
@@ -76,7 +76,7 @@ class Service:
         self._directory.cleanup()
 
     def requests(self) -> list[dict]:
-        """What the service has logged of the requests that it has answered."""
+        """Returns the log lines of the answered requests."""
         lines = (json.loads(line) for line in self.log.read_text().splitlines())
         return [line["fields"] for line in lines if line["fields"]["message"] == "request"]
 
@@ -92,7 +92,7 @@ class Service:
         return self._open(request)
 
     def token(self) -> str:
-        """An access token of the administrator application."""
+        """Returns an access token of the administrator application."""
         if self._token is None:
             form = {
                 "grant_type": "client_credentials",
@@ -106,12 +106,12 @@ class Service:
         return self._token
 
     def password(self, user: str) -> str:
-        """The password that the first start generated for a user."""
+        """Returns the password that the first start generated for a user."""
         rows = json.loads((self.data / "passwords.json").read_text())
         return next(row["password"] for row in rows if row["userPrincipalName"] == user)
 
     def sign_in(self, page: str, code: str, user: str, password: str) -> None:
-        """What a person does who was shown a code and the page to enter it on."""
+        """Enters a device code, user name and password on the sign-in page, as a person would."""
         browser = urllib.request.build_opener(
             urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=self.authority_file)),
             urllib.request.HTTPCookieProcessor(),
@@ -123,7 +123,7 @@ class Service:
 
     @contextmanager
     def paused(self):
-        """Within, the fleet's clock stands still, so that what is under way can be looked at. Then all of it ends."""
+        """Pauses the fleet's clock within the block, to inspect open actions; afterwards waits for them to end."""
         self._lever("POST", "/clock/pause")
         try:
             yield
@@ -132,26 +132,26 @@ class Service:
             self.rest()
 
     def advance(self, by: str) -> None:
-        """Moves the fleet's clock, by a duration such as `90s`."""
+        """Advances the fleet's clock by a duration such as `90s`."""
         self._lever("POST", "/clock/advance", {"by": by})
 
     def rest(self) -> None:
-        """Moves the fleet's clock until no action is open. One call moves it for a limited time; several may be due."""
+        """Advances the fleet's clock until no action is open. One call is limited, so it may take several."""
         self._until_idle(lambda: self._lever("POST", "/clock/advanceToIdle"))
 
     def wait_for_rest(self) -> None:
-        """Waits until no action is open. With many under way this is quicker than moving the clock to each event."""
+        """Waits until no action is open. Faster than advancing the clock if there are many actions."""
         self._until_idle(lambda: time.sleep(0.1) or self._lever("GET", "/clock"))
 
     @staticmethod
     def _until_idle(look) -> None:
         deadline = time.monotonic() + REST_TIME_MAX
         while open_actions := look().json()["openActions"]:
-            assert time.monotonic() < deadline, f"{open_actions} actions do not end"
+            assert time.monotonic() < deadline, f"{open_actions} actions are still open"
 
     @contextmanager
     def fault(self, effect: dict, **where):
-        """Scripted trouble, for as long as the block lasts."""
+        """Adds a scripted fault for the duration of the block."""
         number = self._lever("POST", "/faults", {**where, "effect": effect}).json()["number"]
         try:
             yield
@@ -159,7 +159,7 @@ class Service:
             self._lever("DELETE", f"/faults/{number}")
 
     def saved(self) -> str:
-        """The whole fleet, written as a scenario."""
+        """Returns the whole fleet as a scenario."""
         return self._lever("GET", "/scenario").text
 
     def _lever(self, method, path, body=None) -> Reply:

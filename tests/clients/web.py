@@ -1,11 +1,11 @@
-"""A web server that agents are fetched from."""
+"""A web server for agent downloads."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Web:
-    """A web server of this machine that answers as it is told, and remembers what it was asked, and from where."""
+    """A local web server with configured answers, which records the paths and client addresses of requests."""
 
     def __init__(self, host="127.0.0.1"):
         asked = self.asked = []

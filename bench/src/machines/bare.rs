@@ -1,5 +1,4 @@
-//! The bare minimum: a machine beside the server's that is reprovisioned by QEMU's own means and
-//! nothing else.
+//! Baseline: a machine next to the server's that is reprovisioned with QEMU commands only.
 
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -12,16 +11,16 @@ use tokio::net::UnixStream;
 
 use crate::BenchError;
 
-/// How often something that comes up is tried.
+/// Interval between attempts to connect.
 const POLL: Duration = Duration::from_millis(10);
 
-/// How long a guest may take to shut down before the button is pressed again.
+/// Time for a guest to shut down before the power button is pressed again.
 const BUTTON_TIME_MAX: Duration = Duration::from_millis(500);
 
-/// How long the agent may take to answer one ping.
+/// Timeout of one agent ping.
 const PING_TIME_MAX: Duration = Duration::from_millis(200);
 
-/// A machine of ours, which runs.
+/// A running machine of the baseline.
 pub struct Bare {
     folder: PathBuf,
     arguments: Vec<String>,
@@ -29,7 +28,7 @@ pub struct Bare {
 }
 
 impl Bare {
-    /// Makes a machine like the one in the folder, which runs, and starts it.
+    /// Creates and starts a machine like the running one in the folder.
     pub async fn beside(machine: &Path, folder: &Path) -> Result<Self, BenchError> {
         let id = machine.file_name().ok_or("a machine has a name")?.to_string_lossy().into_owned();
         let command_lines = processes("qemu-system-x86_64")?;
@@ -56,12 +55,12 @@ impl Bare {
         lay_disk(&folder)?;
         let process = start(&folder, &arguments)?;
         let bare = Self { folder, arguments, process };
-        // A guest that has only just been started does not hear the button.
+        // A guest that has just started ignores the power button.
         tokio::time::timeout(super::TIME_MAX, bare.answers()).await??;
         Ok(bare)
     }
 
-    /// Reprovisions it; returns how long that took, seconds.
+    /// Reprovisions the machine; returns the duration, seconds.
     pub async fn reprovision(&mut self) -> Result<f64, BenchError> {
         let began = Instant::now();
         let steps = async {
@@ -74,13 +73,13 @@ impl Bare {
         Ok(began.elapsed().as_secs_f64())
     }
 
-    /// Asks it to power off and lets the process end when it has.
+    /// Powers the machine off gracefully and waits for its process to end.
     async fn power_off(&mut self) -> Result<(), BenchError> {
         let mut lines = BufReader::new(self.connect("qmp.sock").await?);
         let say = |command: &str| format!("{}\n", json!({ "execute": command }));
         lines.write_all(say("qmp_capabilities").as_bytes()).await?;
         let mut line = String::new();
-        // A guest whose agent answers may not hear the button yet.
+        // A guest may ignore the power button although its agent responds.
         while !line.contains("\"SHUTDOWN\"") {
             lines.write_all(say("system_powerdown").as_bytes()).await?;
             let shut_down = async {
@@ -101,7 +100,7 @@ impl Bare {
         Ok(())
     }
 
-    /// Asks its agent until it answers.
+    /// Pings the agent until it responds.
     async fn answers(&self) -> Result<(), BenchError> {
         loop {
             let ping = async {
@@ -121,7 +120,7 @@ impl Bare {
     }
 
     async fn connect(&self, socket: &str) -> Result<UnixStream, BenchError> {
-        // The path of a socket is short, so it is reached through an open folder.
+        // Socket paths have a length limit, so the socket is opened through its folder.
         let folder = File::open(self.folder.join("run"))?;
         let path = format!("/proc/self/fd/{}/{socket}", std::os::fd::AsRawFd::as_raw_fd(&folder));
         let began = Instant::now();
@@ -142,7 +141,7 @@ impl Drop for Bare {
     }
 }
 
-/// Lays a new disk over the image, in place of the present one.
+/// Creates a new overlay disk on the image, in place of the present one.
 fn lay_disk(folder: &Path) -> Result<(), BenchError> {
     let words = ["create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "disk.new", "3G"];
     let made = Command::new("qemu-img").args(words).current_dir(folder.join("disk")).status()?;
@@ -160,8 +159,8 @@ fn start(folder: &Path, arguments: &[String]) -> Result<Child, BenchError> {
     Ok(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?)
 }
 
-/// The running processes of a program, by their command lines, whose words are set apart by null
-/// characters.
+/// Returns the running processes of a program by their command lines, whose arguments are separated
+/// by NUL.
 pub fn processes(program: &str) -> Result<HashMap<String, u32>, BenchError> {
     let mut found = HashMap::new();
     for entry in fs::read_dir("/proc")? {

@@ -1,7 +1,7 @@
-//! Durable accepts, against a raw log: POST requests that are answered after a sync.
+//! Durable accepts compared with a raw log: POST requests that are answered after a sync.
 //!
-//! The rates are shown for scale and are as steady as the disk is. What is compared is processor
-//! time, which is what bounds the rate once there are enough clients to share a sync.
+//! The rates are shown for scale and are as steady as the disk. Processor time is what is compared:
+//! it bounds the rate once there are enough clients to share a sync.
 
 use indicatif::ProgressBar;
 
@@ -12,21 +12,21 @@ use crate::report::{Row, at_least, median};
 use crate::server::Server;
 use crate::{BenchError, Plan};
 
-/// Connections that write at the same time, and the part of [`Plan::writes`] that they send.
+/// Concurrent connections, and the part of [`Plan::writes`] that they send.
 const CLIENTS: [(u64, f64); 4] = [(1, 0.1), (16, 0.4), (64, 1.0), (256, 1.0)];
-/// The number of them that the goal speaks of.
+/// Number of connections to which the goal applies.
 const CLIENTS_GOAL: u64 = 64;
-/// The raw log's cost as a share of ours.
+/// Goal: the raw log's cost as a share of the server's.
 const GOAL: f64 = 0.4;
 
-/// What is accepted, and how it is asked for.
+/// Requests to be accepted.
 struct Cases {
     log: Vec<u8>,
     reprovisions: Vec<Vec<u8>>,
     deployments: Vec<Vec<u8>>,
 }
 
-/// Loads of each case in each round.
+/// Loads of each case, per round.
 #[derive(Default)]
 struct Rounds {
     log: Vec<Load>,
@@ -34,8 +34,8 @@ struct Rounds {
     deploy: Vec<Load>,
 }
 
-/// Accepts on a server whose clock stands still. Machines are reprovisioned once each, in the order
-/// in which the service lists them.
+/// Measures accepts on a server with a paused clock. Each machine is reprovisioned once, in the
+/// order of the service's list.
 pub async fn measure(server: &Server, plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, BenchError> {
     let token = server.token().await?;
     progress.set_message("the fleet's ids");
@@ -49,8 +49,7 @@ pub async fn measure(server: &Server, plan: &Plan, progress: &ProgressBar) -> Re
             .map(|id| fleet::deploy(server, &token, PARTNER, std::slice::from_ref(id)))
             .collect(),
     };
-    // The engine takes the first of them until as many run as may; from then on it has nothing to
-    // do.
+    // The engine claims actions up to its limit; from then on it is idle.
     let running_max = cloudpc_server::config::EngineConfig::default().running_max as u64;
     round(server, &mut cases, 16, running_max.min(plan.machines / 10)).await?;
     let mut lines = Vec::new();
@@ -73,7 +72,7 @@ pub async fn measure(server: &Server, plan: &Plan, progress: &ProgressBar) -> Re
     Ok(lines)
 }
 
-/// Requests of one measurement; every machine can be reprovisioned once only.
+/// Returns the number of requests of one measurement; every machine can be reprovisioned only once.
 fn count(plan: &Plan, part: f64) -> u64 {
     let parts: f64 = CLIENTS.iter().map(|(_, part)| part).sum();
     let share = as_f64(plan.machines) * 0.9 / parts / as_f64(plan.rounds as u64);

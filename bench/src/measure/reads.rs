@@ -1,4 +1,4 @@
-//! Pages of results, against a constant body of the same size.
+//! Pages of results compared with a constant body of the same size.
 
 use indicatif::ProgressBar;
 use std::net::SocketAddr;
@@ -11,14 +11,14 @@ use crate::report::{Row, at_least, at_most, median, micros};
 use crate::server::Server;
 use crate::{BenchError, Plan};
 
-/// Connections that read.
+/// Number of connections.
 const CLIENTS: u64 = 32;
-/// Pages of a working set that a cache may hold: 52 MB of them.
+/// Pages of a working set that a cache may hold: 52 MB.
 const WORKING_SET: usize = 2_000;
-/// How often a request is sent before it is measured. A full cache lets nothing stay that was asked
-/// for only once or twice.
+/// Repetitions of each request during warm-up. A full cache keeps nothing that was requested only
+/// once or twice.
 const WARM_UP_TIMES: u64 = 4;
-/// Rows of a page that is never one of those kept whole.
+/// Page size for which no whole page is stored.
 const ODD_TOP: u64 = 99;
 
 /// Goals of `bench/README.md`.
@@ -27,14 +27,14 @@ const STORED_GOAL: f64 = 0.4;
 const OPEN_GOAL: f64 = 0.13;
 const LAST_GOAL: f64 = 1.2;
 
-/// Processor time of each case in each round, microseconds.
+/// Processor time of each case, per round, microseconds.
 struct Rounds {
     anchor: Vec<f64>,
     cases: Vec<Vec<f64>>,
 }
 
-/// Pages out of `rows` results of ended deployments. Returns the lines, and the processor time of a
-/// stored page.
+/// Measures pages out of `rows` results of ended deployments. Returns the rows of the table, and
+/// the processor time of a stored page.
 pub async fn stored(
     server: &Server,
     plan: &Plan,
@@ -76,7 +76,7 @@ pub async fn stored(
     Ok((lines, all))
 }
 
-/// A page of deployments that are under way, and a page of a Cloud PC's remote actions.
+/// Measures a page of open deployments and a page of a Cloud PC's remote actions.
 pub async fn live(server: &Server, plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, BenchError> {
     let token = server.token().await?;
     progress.set_message("pages of what is under way");
@@ -114,7 +114,7 @@ pub async fn live(server: &Server, plan: &Plan, progress: &ProgressBar) -> Resul
     Ok(lines)
 }
 
-/// Measures the cases, each a set of requests, side by side with a constant body of so many bytes.
+/// Measures the cases, each a set of requests, alternating with a constant body of this size.
 async fn rounds(
     server: &Server,
     plan: &Plan,
@@ -130,7 +130,7 @@ async fn rounds(
     for _ in 0..plan.rounds {
         measured.anchor.push(read(server, server.anchors, plan.requests, slice::from_ref(&constant)).await?);
         for (case, requests) in cases.iter().enumerate() {
-            // Unmeasured first, so that a cache holds what it would hold in the long run.
+            // Warm-up, so that a cache holds what it would hold in the long run.
             let each = (requests.len() as u64).min(plan.requests);
             read(server, server.address, WARM_UP_TIMES * each, requests).await?;
             measured.cases[case].push(read(server, server.address, plan.requests, requests).await?);
@@ -145,22 +145,21 @@ impl Rounds {
         median(self.cases[case].clone())
     }
 
-    /// The anchor's cost as a share of the case's: how near it comes to the best.
+    /// Returns the anchor's cost as a share of the case's.
     fn share(&self, case: usize) -> f64 {
         median(self.anchor.iter().zip(&self.cases[case]).map(|(anchor, us)| anchor / us).collect())
     }
 
-    /// The cost of one case over that of another.
+    /// Returns the cost of one case relative to another.
     fn ratio(&self, case: usize, to: usize) -> f64 {
         median(self.cases[case].iter().zip(&self.cases[to]).map(|(us, to)| us / to).collect())
     }
 }
 
-/// Processor time of one of these requests, microseconds.
+/// Measures the processor time per request, microseconds.
 async fn read(server: &Server, address: SocketAddr, requests: u64, of: &[Vec<u8>]) -> Result<f64, BenchError> {
     let count = of.len() as u64;
-    // A stride from one far away to the next, which comes back to none before it was at all of
-    // them.
+    // A large stride coprime to the number of requests visits all of them before it repeats one.
     let stride = (1..=count * 618 / 1_000).rev().find(|stride| gcd(*stride, count) == 1).unwrap_or(1);
     let pick = |number: u64| usize::try_from(number % count * stride % count).unwrap_or(0);
     let write = |number, text: &mut Vec<u8>| text.extend_from_slice(&of[pick(number)]);
@@ -171,15 +170,15 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// The pages of all results, by the links between them.
+/// Pages of all results, found by following the links.
 struct Pages {
-    /// In order.
+    /// Paths of the pages in order.
     paths: Vec<String>,
-    /// Size of one in the middle, bytes.
+    /// Size of a page in the middle, bytes.
     bytes: usize,
 }
 
-/// Follows the links from the first page to the last, and checks that every result was there.
+/// Follows the links from the first page to the last, and checks that every result was returned.
 async fn walk(server: &Server, token: &str, rows: u64, progress: &ProgressBar) -> Result<Pages, BenchError> {
     let (mut paths, mut sizes, mut seen) = (Vec::new(), Vec::new(), 0);
     let mut path = results_path(PARTNER);
@@ -195,7 +194,7 @@ async fn walk(server: &Server, token: &str, rows: u64, progress: &ProgressBar) -
         match page["@odata.nextLink"].as_str() {
             Some(link) => path = fleet::path_of(link)?.to_owned(),
             None if seen == rows => return Ok(Pages { bytes: sizes[sizes.len() / 2], paths }),
-            None => return Err(format!("{seen} results were seen instead of {rows}").into()),
+            None => return Err(format!("expected {rows} results, but got {seen}").into()),
         }
     }
 }
@@ -206,7 +205,7 @@ fn results_path(partner: &str) -> String {
     )
 }
 
-/// The cost of a stored page at one number of results against another.
+/// Compares the cost of a stored page at two numbers of results.
 pub fn growth(few: (u64, f64), many: (u64, f64)) -> Row {
     const GOAL: f64 = 1.1;
     at_most(format!("a stored page out of {} results against {}", many.0, few.0), micros(many.1), many.1 / few.1, GOAL)

@@ -1,4 +1,4 @@
-//! What a start takes, and what a server holds that nobody asks anything.
+//! Duration of a start, and memory of an idle server.
 
 use indicatif::ProgressBar;
 use std::path::Path;
@@ -8,20 +8,20 @@ use crate::report::{Row, median, within};
 use crate::server::{Server, Serving};
 use crate::{BenchError, Plan};
 
-/// Longest start, seconds.
+/// Goal: maximum duration of a start, seconds.
 const READY_GOAL_S: f64 = 0.1;
-/// Most memory of an idle server without a fleet, bytes.
+/// Goal: maximum memory of an idle server without a fleet, bytes.
 const IDLE_GOAL_BYTES: f64 = 25.0 * MIB;
-/// Most memory of a simulated Cloud PC, bytes.
+/// Goal: maximum memory per simulated Cloud PC, bytes.
 const MACHINE_GOAL_BYTES: f64 = 1_500.0;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Starts a server without a fleet, and one on `data`, which holds `rows` results.
+/// Measures a server without a fleet, and one on `data`, which holds `rows` results.
 pub async fn measure(data: &Path, plan: &Plan, rows: u64, progress: &ProgressBar) -> Result<Vec<Row>, BenchError> {
     progress.set_message("starts");
     let empty = plan.directory.join("empty");
-    // The first start makes keys; it happens once in the life of an installation.
+    // The first start creates keys, once per installation.
     Server::start(&empty, None, Serving::Alone).await?.stop()?;
     let (idle_s, idle_bytes) = starts(&empty, plan.rounds).await?;
     let (full_s, full_bytes) = starts(data, plan.rounds).await?;
@@ -40,7 +40,7 @@ pub async fn measure(data: &Path, plan: &Plan, rows: u64, progress: &ProgressBar
     ])
 }
 
-/// Seconds until it is ready, and bytes that it holds then.
+/// Returns the seconds until the server is ready, and its memory then, bytes.
 async fn starts(data: &Path, rounds: usize) -> Result<(f64, f64), BenchError> {
     let (mut seconds, mut bytes) = (Vec::new(), Vec::new());
     for _ in 0..rounds {

@@ -1,4 +1,4 @@
-//! What it costs to believe a token: one that is new, and one that was verified a moment ago.
+//! Cost of checking a token: a new one, and one that was verified before.
 
 use cloudpc_drivers::{SystemClock, SystemRng};
 use cloudpc_server::identity::{Identity, IdentityDependencies};
@@ -14,14 +14,14 @@ use crate::load::as_f64;
 use crate::report::{Row, median, within};
 use crate::{BenchError, Plan, data};
 
-/// Most for a token that was verified before, microseconds.
+/// Goal for a token that was verified before, microseconds.
 const KNOWN_GOAL_US: f64 = 3.5;
-/// Most for a new one, microseconds.
+/// Goal for a new token, microseconds.
 const NEW_GOAL_US: f64 = 50.0;
-/// Known tokens for each new one: the system counts a thread's time in steps of milliseconds.
+/// Checks of known tokens per new one: the system counts a thread's time in milliseconds.
 const KNOWN_FOR_ONE_NEW: u64 = 100;
 
-/// Calls the check of tokens by itself, on this thread.
+/// Measures the token check in isolation, on this thread.
 pub async fn measure(plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, BenchError> {
     progress.set_message("tokens");
     let directory = plan.directory.join("tokens");
@@ -75,7 +75,7 @@ pub async fn measure(plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, Be
     ])
 }
 
-/// What this thread has spent.
+/// Returns the processor time of this thread.
 fn processor_time() -> Result<Duration, BenchError> {
     let text = fs::read_to_string("/proc/thread-self/schedstat")?;
     Ok(Duration::from_nanos(text.split_whitespace().next().unwrap_or_default().parse()?))

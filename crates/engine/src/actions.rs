@@ -1,10 +1,8 @@
-//! What each kind of action does: its steps, how each is taken back, and what is stored when it
-//! ends.
+//! Recipes of all kinds of actions: steps, undo of each step, and what the end of an action stores.
 //!
-//! [`recipe`] is the one list. A recipe is data with two kinds of functions in it: steps, which
-//! talk to a driver or a guest and may be repeated at any time, and changes of the Cloud PC's row,
-//! which happen in the commit that ends the action. When a step is run, under which lease, and what
-//! becomes of its trouble is not decided here.
+//! [`recipe`] lists them. A recipe is data with two kinds of functions: steps, which call a driver
+//! or a guest and may be repeated at any time, and changes of the Cloud PC's row, made in the
+//! transaction that ends the action. Scheduling, leases and retries are decided elsewhere.
 
 mod create_snapshot;
 mod deploy_agent;
@@ -29,27 +27,27 @@ pub(crate) use rename::DISPLAY_NAME_CHARS_MAX;
 pub use step::{CancelMode, OnTimeout, Step, TimeMax};
 pub(crate) use step::{StepContext, StepError, StepOutput};
 
-/// How one kind of action is carried out.
+/// Definition of one kind of action.
 #[derive(Debug)]
 pub struct Recipe {
-    /// The kind.
+    /// Kind that this recipe defines.
     pub kind: Kind,
-    /// Its steps, in order. None: it is done in the commit that takes it.
+    /// Steps in order. An action without steps completes in the transaction that claims it.
     pub steps: &'static [Step],
-    /// From its request to its end, waiting in line included.
+    /// Deadline from request to end, waiting in line included.
     pub time_max: Duration,
-    /// The status of the Cloud PC while it runs, if it is not usable meanwhile.
+    /// Status of the Cloud PC while the action runs, if the machine is unusable meanwhile.
     pub status: Option<CloudPcStatus>,
-    /// What changes in the store when it is done.
+    /// Changes stored when the action succeeds.
     pub(crate) complete: CompleteFn,
-    /// What it leaves behind when it ends badly and nothing of it was taken back.
+    /// State of the machine after a failure without undo.
     pub(crate) after_failure: fn(&Action) -> AfterFailure,
 }
 
-/// Changes the Cloud PC's row, and whatever else is stored, in the commit that ends an action well.
+/// Changes the Cloud PC's row and related rows in the transaction that ends an action successfully.
 pub(crate) type CompleteFn = fn(&mut Completion<'_, '_>) -> Result<(), StoreError>;
 
-/// What an ending action changes.
+/// Context of a successful end: the transaction and the row to change.
 pub(crate) struct Completion<'a, 'tx> {
     pub tx: &'a mut Tx<'tx>,
     pub now: Timestamp,
@@ -58,16 +56,16 @@ pub(crate) struct Completion<'a, 'tx> {
     pub cloud_pc: &'a mut CloudPc,
 }
 
-/// What an action that ended badly has left behind.
+/// State of the machine after an action failed without undo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterFailure {
-    /// The machine is what it was.
+    /// The machine is unchanged.
     Unchanged,
-    /// It is not.
+    /// The machine may be unusable.
     Broken,
 }
 
-/// How a kind of action is carried out.
+/// Returns the recipe of a kind.
 pub fn recipe(kind: Kind) -> &'static Recipe {
     match kind {
         Kind::Reprovision => &reprovision::RECIPE,
@@ -85,12 +83,12 @@ pub fn recipe(kind: Kind) -> &'static Recipe {
 }
 
 impl Recipe {
-    /// The step of this name.
+    /// Returns the step of this name.
     pub fn step(&self, name: &str) -> Option<&'static Step> {
         self.steps.iter().find(|step| step.name == name)
     }
 
-    /// Whether a step was begun after which there is no way back.
+    /// Returns whether a step has started after which the action can no longer be undone.
     pub(crate) fn past_return(&self, action: &Action) -> bool {
         self.steps.iter().any(|step| step.no_return && action.step(step.name).is_some())
     }
@@ -109,9 +107,9 @@ fn nothing(_ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {
 }
 
 impl Completion<'_, '_> {
-    /// Keeps what undoing this action needs: what the Cloud PC is before its end changes it, and
-    /// the disk, if the action has set it aside. From here on a step forward and a step back are
-    /// the same: whatever is taken away stays for the undo window.
+    /// Writes the undo record of this action: the Cloud PC before its end changes it, and whether
+    /// an old disk was set aside. Undoing an action writes an undo record in turn, so whatever is
+    /// replaced is kept for the undo window.
     fn keep_undo_record(&mut self, disk_aside: bool) -> Result<(), StoreError> {
         let record = UndoRecord {
             tenant_id: self.action.tenant_id,

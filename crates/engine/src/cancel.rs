@@ -1,24 +1,27 @@
-//! Canceling actions, and settling those that are stuck.
+//! Canceling actions and settling stuck ones.
 
 use cloudpc_model::{
-    Action, ActionId, ActivityId, Actor, AuditVerb, CloudPcStatus, Error, ErrorKind, EventKind, State, Timestamp,
+    Action, ActionId, ActivityId, AuditVerb, CloudPcStatus, Error, ErrorKind, EventKind, State, Timestamp,
 };
-use cloudpc_store::{DeploymentFilter, StoreError, Tx};
+use cloudpc_store::{DeploymentFilter, Tx};
 
 use crate::actions::recipe;
-use crate::deploy::{TARGETS_MAX, partners_of};
-use crate::request::RequestContext;
-use crate::{Engine, audit, plan};
+use crate::deploy::TARGETS_MAX;
+use crate::ledger::{RequestContext, audit, end_pending};
+use crate::partner::partners_of;
+use crate::{Engine, plan};
 
 impl Engine {
-    /// Asks to cancel an action: at once if it waits, between or during steps if it runs.
+    /// Requests cancellation of an action: a pending action ends at once, a running one during or
+    /// after its current step.
     ///
     /// # Errors
-    /// Not found; conflict (`tooLateToCancel`: it has ended or is past its point of no return).
+    /// Not found; conflict (`tooLateToCancel`: the action has ended or is past its point of no
+    /// return).
     pub async fn cancel(&self, asked: &RequestContext, action: ActionId) -> Result<(), Error> {
         let (asked, now) = (asked.clone(), self.parts.clock.now());
         let canceled = self.parts.store.write("action.cancel", move |tx| {
-            let action = tx.action(asked.tenant_id, action)?.ok_or_else(|| no_action(action))?;
+            let action = tx.action(asked.tenant_id, action)?.ok_or_else(|| action_not_found(action))?;
             cancel(tx, &action, &asked, now)
         });
         let canceled = canceled.await?;
@@ -26,10 +29,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Asks to cancel every deployment of an activity that can still be canceled; returns how many.
+    /// Requests cancellation of every deployment of an activity that can still be canceled; returns
+    /// their number.
     ///
     /// # Errors
-    /// Not found; conflict if none could be.
+    /// Not found; conflict if none can be canceled.
     pub async fn cancel_activity(&self, asked: &RequestContext, activity: ActivityId) -> Result<u64, Error> {
         let (asked, now) = (asked.clone(), self.parts.clock.now());
         let canceled = self.parts.store.write("activity.cancel", move |tx| {
@@ -42,7 +46,9 @@ impl Engine {
                 }
             }
             if canceled.is_empty() {
-                return Err(too_late("Every deployment of this activity has ended or can no longer be canceled."));
+                return Err(too_late(
+                    "Every deployment of this activity has ended or is past the point where it can be canceled.",
+                ));
             }
             Ok(canceled)
         });
@@ -51,18 +57,18 @@ impl Engine {
         Ok(canceled.len() as u64)
     }
 
-    /// Settles a stuck action after a person has put the machine right: it ends as failed and frees
-    /// the machine.
+    /// Settles a stuck action after an operator has repaired the machine: the action ends as failed
+    /// and releases the machine.
     ///
     /// # Errors
-    /// Not found; conflict unless it is stuck.
+    /// Not found; conflict unless the action is stuck.
     pub async fn settle(&self, asked: &RequestContext, action: ActionId) -> Result<(), Error> {
         let (asked, now) = (asked.clone(), self.parts.clock.now());
         let settled = self.parts.store.write("action.settle", move |tx| {
-            let action = tx.action(asked.tenant_id, action)?.ok_or_else(|| no_action(action))?;
+            let action = tx.action(asked.tenant_id, action)?.ok_or_else(|| action_not_found(action))?;
             if action.state != State::Stuck {
                 let state: &str = action.state.into();
-                let message = format!("Action {} is {state}; only a stuck action is settled.", action.id);
+                let message = format!("Action {} is {state}. Only stuck actions can be settled.", action.id);
                 return Err(Error::new(ErrorKind::Conflict, "notStuck", message));
             }
             tx.action_append(action.id, action.epoch, now, EventKind::Settled { by: asked.by.clone() })?;
@@ -86,17 +92,20 @@ impl Engine {
 fn cancel(tx: &mut Tx<'_>, action: &Action, asked: &RequestContext, now: Timestamp) -> Result<ActionId, Error> {
     match action.state {
         State::Pending => {
-            // Before the row of the end.
+            // Written before the audit row of the action's end.
             audit::intervention(tx, asked, action, AuditVerb::CancelAction, now)?;
             let who = if asked.by.user_principal_name.is_empty() {
                 &asked.by.app_name
             } else {
                 &asked.by.user_principal_name
             };
-            end_pending(tx, action, &asked.by, &format!("{who} canceled it before it began."), now)?;
+            end_pending(tx, action, &asked.by, &format!("{who} canceled the action before it started."), now)?;
         }
         State::Running if recipe(action.kind()).past_return(action) => {
-            return Err(too_late(format!("Action {} is past the point from which it can be undone.", action.id)));
+            return Err(too_late(format!(
+                "Action {} is past its point of no return and can no longer be canceled.",
+                action.id
+            )));
         }
         State::Running => {
             audit::intervention(tx, asked, action, AuditVerb::CancelAction, now)?;
@@ -107,35 +116,20 @@ fn cancel(tx: &mut Tx<'_>, action: &Action, asked: &RequestContext, now: Timesta
         }
         State::Undoing => {
             let why = plan::undo_reason(action);
-            return Err(too_late(format!("Action {} is being undone already. {why}.", action.id)));
+            return Err(too_late(format!("Action {} is already being undone. {why}.", action.id)));
         }
         State::Stuck => {
             return Err(too_late(format!(
-                "Action {} is stuck: it could not be undone, and nothing more happens to it by itself. Repair the machine, then settle the action.",
+                "Action {} is stuck: undoing it failed. Repair the machine, then settle the action.",
                 action.id
             )));
         }
         State::Done | State::Failed | State::Canceled | State::NotSupported => {
             let state: &str = action.state.into();
-            return Err(too_late(format!("Action {} has ended already ({state}).", action.id)));
+            return Err(too_late(format!("Action {} has already ended ({state}).", action.id)));
         }
     }
     Ok(action.id)
-}
-
-/// Ends an action that no worker has taken as canceled.
-pub(crate) fn end_pending(
-    tx: &mut Tx<'_>,
-    action: &Action,
-    by: &Actor,
-    why: &str,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    tx.action_append(action.id, action.epoch, now, EventKind::CancelRequested { by: by.clone() })?;
-    let failure = Some(plan::canceled(action, why));
-    let ended = EventKind::Finished { outcome: State::Canceled, failure };
-    let action = tx.action_append(action.id, action.epoch, now, ended)?;
-    audit::end(tx, &action, now)
 }
 
 fn deployments_of(tx: &Tx<'_>, asked: &RequestContext, activity: ActivityId) -> Result<Vec<Action>, Error> {
@@ -151,7 +145,7 @@ fn deployments_of(tx: &Tx<'_>, asked: &RequestContext, activity: ActivityId) -> 
     Err(Error::not_found(format!("There is no activity '{activity}' in this tenant.")))
 }
 
-fn no_action(id: ActionId) -> Error {
+fn action_not_found(id: ActionId) -> Error {
     Error::not_found(format!("There is no action '{id}' in this tenant."))
 }
 

@@ -1,67 +1,68 @@
-//! Scripted trouble for simulated fleets and for tests: rules that change what happens to a step.
+//! Scripted faults for simulated fleets and tests: rules that change the outcome of a step.
 //!
-//! A rule lives in this process and is gone with it, so a rule that crashes the process acts once.
+//! Rules live in memory. They are lost when the process ends, so a rule that crashes the process
+//! applies once.
 
 use cloudpc_model::{Action, CloudPcId, Kind, Rng, TenantId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Which steps a rule touches, and what it does to them.
+/// A rule: which steps it matches, and its effect on them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FaultRule {
-    /// Only actions of this tenant. None: of all tenants.
+    /// Tenant whose actions match; none: all tenants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<TenantId>,
-    /// Only these Cloud PCs; empty: all.
+    /// Cloud PCs that match; empty: all.
     #[serde(default)]
     pub cloud_pcs: Vec<CloudPcId>,
-    /// Only this share of the Cloud PCs, percent; which ones is drawn once per Cloud PC. None: all.
+    /// Share of Cloud PCs that match, percent, drawn once per Cloud PC; none: all.
     #[serde(default)]
     pub share_percent: Option<u8>,
-    /// Only this kind of action.
+    /// Kind of action that matches; none: all.
     #[serde(default)]
     pub kind: Option<Kind>,
-    /// Only this step.
+    /// Step that matches; none: all.
     #[serde(default)]
     pub step: Option<String>,
-    /// Only the nth match, counted from 1. None: every one.
+    /// Ordinal of the only match that takes effect, counted from 1; none: every match.
     #[serde(default)]
     pub nth: Option<u32>,
-    /// Whether it touches doing (the default) or undoing a step.
+    /// Whether the rule matches undoing a step instead of performing it.
     #[serde(default)]
     pub undo: bool,
-    /// What happens.
+    /// Effect on a matching step.
     pub effect: Effect,
 }
 
-/// What happens to a step.
+/// Effect of a rule on a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "effect", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Effect {
-    /// It is not tried and fails for good with this code.
+    /// The step is not attempted and fails permanently.
     Fail {
-        /// For programs.
+        /// Error code.
         code: String,
-        /// For people.
+        /// Error message.
         #[serde(default)]
         message: String,
     },
-    /// It never ends by itself; its deadline does.
+    /// The step hangs until its timeout.
     Hang,
-    /// It begins this much later, milliseconds.
+    /// The step starts after a delay.
     SlowDown {
-        /// Milliseconds.
+        /// Delay, milliseconds.
         by_ms: u64,
     },
-    /// It has its effect, but the answer is lost: the outcome is not known.
+    /// The step takes effect, but its result is lost: the outcome is unknown.
     LoseOutcome,
-    /// The process dies after the step has had its effect and before that is logged.
+    /// The process crashes after the step has taken effect and before the result is logged.
     Crash,
 }
 
-/// The rules in force.
+/// Set of active rules.
 pub struct Faults {
     crash: Box<dyn Fn() + Send + Sync>,
     rules: Mutex<Rules>,
@@ -75,62 +76,61 @@ struct Rules {
 
 struct Rule {
     rule: FaultRule,
-    /// False for one that is only proposed.
+    /// Whether the rule is active; false while it is only proposed.
     in_force: bool,
     matched: u32,
-    /// Which Cloud PCs are in its share, drawn when each is first seen.
+    /// Whether each Cloud PC is in the rule's share, drawn at its first match.
     share: BTreeMap<CloudPcId, bool>,
 }
 
 impl Faults {
-    /// No rules. `crash` is called by [`Effect::Crash`]; in a server it ends the process.
+    /// Creates an empty set. [`Effect::Crash`] calls `crash`, which ends the process in a server.
     pub fn new(crash: Box<dyn Fn() + Send + Sync>) -> Self {
         Self { crash, rules: Mutex::default() }
     }
 
-    /// Adds a rule; returns its number.
+    /// Adds an active rule; returns its number.
     pub fn add(&self, rule: FaultRule) -> u64 {
         self.rules().insert(rule, true)
     }
 
-    /// Takes a rule that touches nothing until it is put in force; returns its number. None: its
-    /// tenant has `rules_max` rules already; those of all tenants together are counted by
-    /// themselves.
+    /// Adds an inactive rule; returns its number, or none if its tenant already has `rules_max`
+    /// rules. Rules for all tenants are counted separately.
     pub fn propose(&self, rule: FaultRule, rules_max: usize) -> Option<u64> {
         let mut rules = self.rules();
         let count = rules.by_number.values().filter(|other| other.rule.tenant_id == rule.tenant_id).count();
         (count < rules_max).then(|| rules.insert(rule, false))
     }
 
-    /// Puts a proposed rule in force.
+    /// Activates a proposed rule.
     pub fn put_in_force(&self, number: u64) {
         if let Some(rule) = self.rules().by_number.get_mut(&number) {
             rule.in_force = true;
         }
     }
 
-    /// The rules in force by number, with how often each has matched.
+    /// Returns the active rules with their numbers and match counts.
     pub fn list(&self) -> Vec<(u64, FaultRule, u32)> {
         let rules = self.rules();
         let in_force = rules.by_number.iter().filter(|(_, rule)| rule.in_force);
         in_force.map(|(number, rule)| (*number, rule.rule.clone(), rule.matched)).collect()
     }
 
-    /// Drops a rule; false if there is none of this number.
+    /// Removes a rule; returns false if the number is unknown.
     pub fn remove(&self, number: u64) -> bool {
         self.rules().by_number.remove(&number).is_some()
     }
 
-    /// Drops all rules.
+    /// Removes all rules.
     pub fn clear(&self) {
         self.rules().by_number.clear();
     }
 
-    /// What is to happen to this step now: the effect of the first rule that matches.
-    pub(crate) fn strike(&self, action: &Action, step: &str, undo: bool, rng: &dyn Rng) -> Option<Effect> {
+    /// Returns the effect of the first active rule that matches this step.
+    pub(crate) fn effect_on(&self, action: &Action, step: &str, undo: bool, rng: &dyn Rng) -> Option<Effect> {
         let mut rules = self.rules();
         let (number, effect) = rules.by_number.iter_mut().find_map(|(number, rule)| {
-            rule.strikes(action, step, undo, rng).then(|| (*number, rule.rule.effect.clone()))
+            rule.matches(action, step, undo, rng).then(|| (*number, rule.rule.effect.clone()))
         })?;
         if effect == Effect::Crash {
             rules.by_number.remove(&number);
@@ -138,7 +138,7 @@ impl Faults {
         Some(effect)
     }
 
-    /// Ends the process, if that is what was given to [`Faults::new`].
+    /// Calls the crash function given to [`Faults::new`].
     pub(crate) fn crash(&self) {
         (self.crash)();
     }
@@ -157,24 +157,24 @@ impl Rules {
 }
 
 impl Rule {
-    fn strikes(&mut self, action: &Action, step: &str, undo: bool, rng: &dyn Rng) -> bool {
+    fn matches(&mut self, action: &Action, step: &str, undo: bool, rng: &dyn Rng) -> bool {
         let rule = &self.rule;
         let cloud_pc = action.cloud_pc_id();
         let named = rule.cloud_pcs.is_empty() || cloud_pc.is_some_and(|id| rule.cloud_pcs.contains(&id));
-        let fits = self.in_force
+        let is_match = self.in_force
             && named
             && rule.tenant_id.is_none_or(|only| only == action.tenant_id)
             && rule.undo == undo
             && rule.kind.is_none_or(|kind| kind == action.kind())
             && rule.step.as_deref().is_none_or(|wanted| wanted == step);
-        if !fits || !self.shares(cloud_pc, rng) {
+        if !is_match || !self.is_in_share(cloud_pc, rng) {
             return false;
         }
         self.matched += 1;
         self.rule.nth.is_none_or(|nth| nth == self.matched)
     }
 
-    fn shares(&mut self, cloud_pc: Option<CloudPcId>, rng: &dyn Rng) -> bool {
+    fn is_in_share(&mut self, cloud_pc: Option<CloudPcId>, rng: &dyn Rng) -> bool {
         match (self.rule.share_percent, cloud_pc) {
             (None, _) => true,
             (Some(_), None) => false,
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_touches_what_it_names_and_no_more() {
+    fn rule_matches_only_what_it_names() {
         let rng = SeededRng::new(1);
         let (here, there) = (CloudPcId::random(&rng), CloudPcId::random(&rng));
         let faults = Faults::new(Box::new(|| {}));
@@ -234,50 +234,50 @@ mod tests {
             nth: Some(2),
             ..rule(Effect::Hang)
         });
-        let strike = |id, step, undo| faults.strike(&action(id), step, undo, &rng);
-        assert_eq!(strike(there, "restart", false), None);
-        assert_eq!(strike(here, "waitForGuest", false), None);
-        assert_eq!(strike(here, "restart", true), None);
+        let effect_on = |id, step, undo| faults.effect_on(&action(id), step, undo, &rng);
+        assert_eq!(effect_on(there, "restart", false), None);
+        assert_eq!(effect_on(here, "waitForGuest", false), None);
+        assert_eq!(effect_on(here, "restart", true), None);
         assert_eq!(faults.list()[0].2, 0);
-        assert_eq!(strike(here, "restart", false), None, "the first match");
-        assert_eq!(strike(here, "restart", false), Some(Effect::Hang), "the second");
-        assert_eq!(strike(here, "restart", false), None, "the third");
+        assert_eq!(effect_on(here, "restart", false), None, "the first match");
+        assert_eq!(effect_on(here, "restart", false), Some(Effect::Hang), "the second");
+        assert_eq!(effect_on(here, "restart", false), None, "the third");
         assert_eq!(faults.list()[0].2, 3);
         assert!(faults.remove(number) && !faults.remove(number));
     }
 
     #[test]
-    fn a_proposed_rule_is_counted_and_touches_nothing() {
+    fn proposed_rule_counts_but_has_no_effect() {
         let rng = SeededRng::new(1);
         let (ours, theirs) = (action(CloudPcId::random(&rng)), action(CloudPcId::random(&rng)));
         let faults = Faults::new(Box::new(|| {}));
         let of = |action: &Action| FaultRule { tenant_id: Some(action.tenant_id), ..rule(Effect::Hang) };
         let number = faults.propose(of(&ours), 1).unwrap();
         assert_eq!(faults.propose(of(&ours), 1), None);
-        assert!(faults.propose(of(&theirs), 1).is_some(), "each tenant has its own");
-        assert_eq!((faults.list(), faults.strike(&ours, "restart", false, &rng)), (vec![], None));
+        assert!(faults.propose(of(&theirs), 1).is_some(), "the limit is per tenant");
+        assert_eq!((faults.list(), faults.effect_on(&ours, "restart", false, &rng)), (vec![], None));
         faults.put_in_force(number);
-        assert_eq!(faults.strike(&ours, "restart", false, &rng), Some(Effect::Hang));
+        assert_eq!(faults.effect_on(&ours, "restart", false, &rng), Some(Effect::Hang));
     }
 
     #[test]
-    fn a_rule_of_a_tenant_touches_no_other_tenant() {
+    fn rule_of_a_tenant_does_not_match_other_tenants() {
         let rng = SeededRng::new(1);
         let (ours, theirs) = (action(CloudPcId::random(&rng)), action(CloudPcId::random(&rng)));
         let faults = Faults::new(Box::new(|| {}));
         faults.add(FaultRule { tenant_id: Some(ours.tenant_id), ..rule(Effect::Hang) });
-        assert_eq!(faults.strike(&theirs, "restart", false, &rng), None);
-        assert_eq!(faults.strike(&ours, "restart", false, &rng), Some(Effect::Hang));
+        assert_eq!(faults.effect_on(&theirs, "restart", false, &rng), None);
+        assert_eq!(faults.effect_on(&ours, "restart", false, &rng), Some(Effect::Hang));
     }
 
     #[test]
-    fn a_share_is_drawn_once_per_cloud_pc() {
+    fn share_is_drawn_once_per_cloud_pc() {
         let rng = SeededRng::new(3);
         let ids: Vec<_> = (0..200).map(|_| CloudPcId::random(&rng)).collect();
         let faults = Faults::new(Box::new(|| {}));
         faults.add(FaultRule { share_percent: Some(30), ..rule(Effect::Hang) });
         let draw = || -> Vec<bool> {
-            ids.iter().map(|id| faults.strike(&action(*id), "restart", false, &rng).is_some()).collect()
+            ids.iter().map(|id| faults.effect_on(&action(*id), "restart", false, &rng).is_some()).collect()
         };
         let first = draw();
         assert_eq!(first, draw());
@@ -285,12 +285,12 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_acts_once() {
+    fn crash_rule_applies_once() {
         let rng = SeededRng::new(3);
         let faults = Faults::new(Box::new(|| {}));
         faults.add(rule(Effect::Crash));
         let action = action(CloudPcId::random(&rng));
-        assert_eq!(faults.strike(&action, "restart", false, &rng), Some(Effect::Crash));
-        assert_eq!(faults.strike(&action, "restart", false, &rng), None);
+        assert_eq!(faults.effect_on(&action, "restart", false, &rng), Some(Effect::Crash));
+        assert_eq!(faults.effect_on(&action, "restart", false, &rng), None);
     }
 }

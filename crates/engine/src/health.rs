@@ -1,9 +1,8 @@
-//! What a look at a machine means for its Cloud PC, decided without doing anything.
+//! Health policy: what an observation of a machine means for its Cloud PC, as a pure function.
 //!
-//! A machine that is off without anyone having asked for it is started again, with growing pauses
-//! and not for ever. One that was shut down from inside is left off: its user wants it so. What is
-//! wrong is told by the Cloud PC's detail until it is well again; what others have written there is
-//! theirs.
+//! A machine that is off unintentionally is restarted, with exponential backoff and a limit. A
+//! machine that was shut down from inside stays off, as its user intended. The Cloud PC's status
+//! detail reports a problem until it is resolved; details with other codes are left alone.
 
 use cloudpc_drivers::{MachineCondition, Observed};
 use cloudpc_model::{
@@ -11,44 +10,44 @@ use cloudpc_model::{
 };
 use std::time::Duration;
 
-/// When machines that have crashed or panicked are started again.
+/// Automatic restart of machines that crashed or panicked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RestartPolicy {
-    /// Never: a person has to.
+    /// No automatic restart.
     Never,
-    /// By themselves, at the most [`RESTARTS_MAX`] times until they have been well for
+    /// Automatic restart, at most [`RESTARTS_MAX`] times until the machine has been healthy for
     /// [`WELL_TIME`].
     #[default]
     OnFailure,
 }
 
-/// How often a machine is started again that does not stay well.
+/// Most automatic restarts of a machine that does not stay healthy.
 pub const RESTARTS_MAX: u32 = 5;
 
-/// How long a machine has to be well until it counts as a failure of its own when it fails again.
+/// Time after which a healthy machine's restart count is reset.
 pub const WELL_TIME: Duration = Duration::from_secs(3600);
 
-/// The pause before a machine is started again for the first time; it doubles from there.
+/// Delay before the first automatic restart; doubles with each further restart.
 pub const RESTART_PAUSE_MIN: Duration = Duration::from_secs(10);
 
-/// What a look has come to.
+/// Result of a health check.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// What was found, if that is news.
+    /// Finding, if it differs from the previous one.
     pub event: Option<HealthEvent>,
-    pub then: Remedy,
+    pub next: Remedy,
 }
 
-/// What is to be done about it.
+/// Follow-up of a health check.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Remedy {
     Nothing,
-    LookAgain(Timestamp),
+    CheckAgain(Timestamp),
     PowerOn,
 }
 
-/// What is told of a kind of trouble.
+/// Texts that report a condition.
 struct HealthMessage {
     code: &'static str,
     check: &'static str,
@@ -57,23 +56,23 @@ struct HealthMessage {
 
 fn health_message(condition: MachineCondition) -> HealthMessage {
     let (code, check, message) = match condition {
-        MachineCondition::Crashed => ("machineCrashed", "PowerCheck", "The machine has lost its power."),
-        MachineCondition::Panicked => {
-            ("guestPanicked", "PowerCheck", "The operating system has given up, and the machine is off.")
+        MachineCondition::Crashed => ("machineCrashed", "PowerCheck", "The machine crashed and is off."),
+        MachineCondition::Panicked => ("guestPanicked", "PowerCheck", "The guest kernel panicked; the machine is off."),
+        MachineCondition::ShutDown => {
+            ("guestShutDown", "PowerCheck", "The machine was shut down from inside and stays off.")
         }
-        MachineCondition::ShutDown => ("guestShutDown", "PowerCheck", "It was shut down from inside, and is left off."),
         MachineCondition::HostDiskFull => (
             "hostDiskFull",
             "HostDiskCheck",
-            "The machine stands still, because the disk of its host is full. It goes on by itself when there is room.",
+            "The machine is paused because the host's disk is full. It resumes when there is free space.",
         ),
-        MachineCondition::GuestSilent => ("guestSilent", "AgentCheck", "The guest has not answered for long."),
+        MachineCondition::GuestSilent => ("guestSilent", "AgentCheck", "The guest agent has stopped responding."),
     };
     HealthMessage { code, check, message }
 }
 
-/// Whether a detail was written here.
-fn ours(detail: &StatusDetail) -> Option<HealthMessage> {
+/// Returns the message that a status detail came from; none if the detail has another origin.
+fn own_message(detail: &StatusDetail) -> Option<HealthMessage> {
     let all = [
         MachineCondition::Crashed,
         MachineCondition::Panicked,
@@ -83,7 +82,7 @@ fn ours(detail: &StatusDetail) -> Option<HealthMessage> {
     all.into_iter().map(health_message).find(|health_message| health_message.code == detail.code)
 }
 
-/// Decides, and writes into the Cloud PC and the check what is known from here on.
+/// Updates the Cloud PC and the check from an observation, and returns the event and follow-up.
 pub(crate) fn judge(
     cloud_pc: &mut CloudPc,
     check: &mut HealthCheck,
@@ -91,56 +90,56 @@ pub(crate) fn judge(
     restart: RestartPolicy,
     now: Timestamp,
 ) -> Verdict {
-    let ran = cloud_pc.power_observed == Power::Running;
+    let was_running = cloud_pc.power_observed == Power::Running;
     cloud_pc.power_observed = observed.power;
-    let wanted = cloud_pc.power_intended != Power::PoweredOff;
+    let should_run = cloud_pc.power_intended != Power::PoweredOff;
     match observed.condition {
-        None => well(cloud_pc, check, now),
+        None => healthy(cloud_pc, check, now),
         Some(MachineCondition::ShutDown) => {
-            take_back(cloud_pc);
+            clear(cloud_pc);
             cloud_pc.power_intended = Power::PoweredOff;
-            let event = wanted.then(|| event(&health_message(MachineCondition::ShutDown), true, now));
-            Verdict { event, then: Remedy::Nothing }
+            let event = should_run.then(|| event(&health_message(MachineCondition::ShutDown), true, now));
+            Verdict { event, next: Remedy::Nothing }
         }
-        Some(MachineCondition::Crashed | MachineCondition::Panicked) if !wanted => well(cloud_pc, check, now),
+        Some(MachineCondition::Crashed | MachineCondition::Panicked) if !should_run => healthy(cloud_pc, check, now),
         Some(condition @ (MachineCondition::Crashed | MachineCondition::Panicked)) => {
             check.forget_at = None;
-            let (mut health_message, then) = (health_message(condition), start_again(cloud_pc, check, restart, now));
-            let given_up = then == Remedy::Nothing && check.restarts >= RESTARTS_MAX;
-            if given_up {
-                health_message.message =
-                    "The machine is off: it was started again several times and has not stayed well.";
+            let (mut health_message, next) =
+                (health_message(condition), restart_or_wait(cloud_pc, check, restart, now));
+            let gave_up = next == Remedy::Nothing && check.restarts >= RESTARTS_MAX;
+            if gave_up {
+                health_message.message = "The machine is off. Automatic restarts have stopped after repeated failures.";
             }
-            let news = note(cloud_pc, &health_message) || ran || given_up;
-            Verdict { event: news.then(|| event(&health_message, false, now)), then }
+            let is_new = report(cloud_pc, &health_message) || was_running || gave_up;
+            Verdict { event: is_new.then(|| event(&health_message, false, now)), next }
         }
         Some(condition @ (MachineCondition::HostDiskFull | MachineCondition::GuestSilent)) => {
-            // The driver tells when it is over.
+            // The driver reports when the condition ends.
             let health_message = health_message(condition);
-            let event = note(cloud_pc, &health_message).then(|| event(&health_message, false, now));
-            Verdict { event, then: Remedy::Nothing }
+            let event = report(cloud_pc, &health_message).then(|| event(&health_message, false, now));
+            Verdict { event, next: Remedy::Nothing }
         }
     }
 }
 
-fn well(cloud_pc: &mut CloudPc, check: &mut HealthCheck, now: Timestamp) -> Verdict {
+fn healthy(cloud_pc: &mut CloudPc, check: &mut HealthCheck, now: Timestamp) -> Verdict {
     check.restart_at = None;
-    let event = take_back(cloud_pc).map(|mut health_message| {
-        health_message.message = "It is well again.";
+    let event = clear(cloud_pc).map(|mut health_message| {
+        health_message.message = "The machine is healthy again.";
         event(&health_message, true, now)
     });
-    let then = match check.restarts {
+    let next = match check.restarts {
         0 => Remedy::Nothing,
         _ => match *check.forget_at.get_or_insert(now + WELL_TIME) {
             forget_at if forget_at <= now => Remedy::Nothing,
-            forget_at => Remedy::LookAgain(forget_at),
+            forget_at => Remedy::CheckAgain(forget_at),
         },
     };
-    Verdict { event, then }
+    Verdict { event, next }
 }
 
-/// When a machine that is off and should not be is started again, if at all.
-fn start_again(cloud_pc: &CloudPc, check: &mut HealthCheck, restart: RestartPolicy, now: Timestamp) -> Remedy {
+/// Decides whether and when to restart a machine that is off unintentionally.
+fn restart_or_wait(cloud_pc: &CloudPc, check: &mut HealthCheck, restart: RestartPolicy, now: Timestamp) -> Remedy {
     let admitted = admit(Kind::PowerOn, cloud_pc.status, None) == Admission::Accept;
     if restart == RestartPolicy::Never || !admitted || check.restarts >= RESTARTS_MAX {
         return Remedy::Nothing;
@@ -152,13 +151,14 @@ fn start_again(cloud_pc: &CloudPc, check: &mut HealthCheck, restart: RestartPoli
             check.restarts += 1;
             Remedy::PowerOn
         }
-        restart_at => Remedy::LookAgain(restart_at),
+        restart_at => Remedy::CheckAgain(restart_at),
     }
 }
 
-/// Writes what is wrong into the Cloud PC, if that can be told there; whether it is news.
-fn note(cloud_pc: &mut CloudPc, health_message: &HealthMessage) -> bool {
-    let free = cloud_pc.status_detail.as_ref().is_none_or(|detail| ours(detail).is_some());
+/// Writes a problem into the Cloud PC's status detail, if that is free; returns whether the problem
+/// is new.
+fn report(cloud_pc: &mut CloudPc, health_message: &HealthMessage) -> bool {
+    let free = cloud_pc.status_detail.as_ref().is_none_or(|detail| own_message(detail).is_some());
     let usable = matches!(cloud_pc.status, CloudPcStatus::Provisioned | CloudPcStatus::ProvisionedWithWarnings);
     if !(free && usable) {
         return false;
@@ -168,9 +168,9 @@ fn note(cloud_pc: &mut CloudPc, health_message: &HealthMessage) -> bool {
     cloud_pc.status_detail.replace(detail).is_none_or(|before| before.code != health_message.code)
 }
 
-/// Takes back what was written into the Cloud PC here.
-fn take_back(cloud_pc: &mut CloudPc) -> Option<HealthMessage> {
-    let health_message = ours(cloud_pc.status_detail.as_ref()?)?;
+/// Clears a status detail that this module wrote; returns its message.
+fn clear(cloud_pc: &mut CloudPc) -> Option<HealthMessage> {
+    let health_message = own_message(cloud_pc.status_detail.as_ref()?)?;
     cloud_pc.status_detail = None;
     if cloud_pc.status == CloudPcStatus::ProvisionedWithWarnings {
         cloud_pc.status = CloudPcStatus::Provisioned;
@@ -178,6 +178,6 @@ fn take_back(cloud_pc: &mut CloudPc) -> Option<HealthMessage> {
     Some(health_message)
 }
 
-fn event(health_message: &HealthMessage, well: bool, at: Timestamp) -> HealthEvent {
-    HealthEvent { id: 0, at, name: health_message.check.into(), well, message: health_message.message.into() }
+fn event(health_message: &HealthMessage, healthy: bool, at: Timestamp) -> HealthEvent {
+    HealthEvent { id: 0, at, name: health_message.check.into(), well: healthy, message: health_message.message.into() }
 }

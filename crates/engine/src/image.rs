@@ -1,10 +1,10 @@
-//! Which image a Cloud PC is made from.
+//! Choice of the image for a reprovision.
 
 use cloudpc_model::{CloudPc, GalleryImage, OsVersion, Params};
 use cloudpc_store::{Reader, StoreError};
 
-/// The image of a reprovision: the one that was chosen when it was accepted. Those that were
-/// accepted by an older version of ours choose now.
+/// Returns the image of a reprovision: the one chosen on acceptance. Actions accepted by older
+/// versions carry no image; their image is chosen now.
 pub(crate) fn chosen(
     reader: &Reader<'_>,
     cloud_pc: &CloudPc,
@@ -17,8 +17,8 @@ pub(crate) fn chosen(
     }
 }
 
-/// The image for a reprovision: the Cloud PC's own, unless another operating system is wanted; then
-/// the first of the gallery that has it.
+/// Chooses the image for a reprovision: the Cloud PC's own, or the first gallery image with the
+/// requested operating system.
 pub(crate) fn choose(
     reader: &Reader<'_>,
     cloud_pc: &CloudPc,

@@ -1,18 +1,19 @@
-//! The engine: takes requests for actions, plans and runs their steps, and brings every accepted
-//! action to an end.
+//! The engine: accepts actions, plans and runs their steps, and brings every accepted action to an
+//! end.
 //!
-//! [`request`](Engine::request) makes an action durable; [`plan`] says, purely, what comes next;
-//! [`run`] does it under a lease; one file in [`actions`] per kind says which steps there are. This
-//! crate refuses to know HTTP, OData and which driver it has.
+//! [`request`](Engine::request) makes an action durable; [`plan`] decides the next step as a pure
+//! function; [`run`] executes steps under a lease; [`actions`] has one file per kind with its
+//! steps. This crate knows nothing of HTTP and OData, nor which driver is in use.
 
 pub mod actions;
-mod audit;
 mod cancel;
 mod deploy;
 mod faults;
 mod health;
 mod image;
+mod ledger;
 mod mask;
+mod partner;
 mod plan;
 mod request;
 mod run;
@@ -26,22 +27,22 @@ use std::time::Duration;
 pub use deploy::{DeployReceipt, TARGETS_MAX};
 pub use faults::{Effect, FaultRule, Faults};
 pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
-pub use request::RequestContext;
+pub use ledger::RequestContext;
 
-/// What the engine is made of.
+/// Dependencies of the engine.
 #[derive(Clone)]
 pub struct EngineDependencies {
-    /// Where everything durable is.
+    /// Durable storage.
     pub store: Store,
-    /// What runs the machines.
+    /// Driver that runs the machines.
     pub driver: Arc<dyn Driver>,
-    /// Time.
+    /// Source of time.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// Source of randomness.
     pub rng: Arc<dyn Rng>,
-    /// Scripted trouble; without rules it does nothing.
+    /// Scripted faults; none without rules.
     pub faults: Arc<Faults>,
-    /// Settings.
+    /// Limits and policies.
     pub settings: EngineSettings,
 }
 
@@ -50,25 +51,25 @@ pub struct EngineDependencies {
 pub struct EngineSettings {
     /// Whether partners may deploy to Business Cloud PCs only, as in the real service.
     pub business_only: bool,
-    /// How long a claim holds without being renewed.
+    /// Duration of a lease; expires unless renewed.
     pub lease: Duration,
-    /// Actions that run at the same time.
+    /// Most actions that run concurrently.
     pub running_max: usize,
-    /// Largest agent, bytes.
+    /// Maximum size of an agent file, bytes.
     pub agent_bytes_max: u64,
-    /// Free disk that an agent needs, bytes.
+    /// Minimum free guest disk space for deploying an agent, bytes.
     pub agent_disk_bytes_min: u64,
-    /// Longest run of an agent's installer.
+    /// Timeout of an agent's installer.
     pub install_time_max: Duration,
-    /// How long an action can be undone after its end.
+    /// Time after its end during which an action can be undone.
     pub undo_window: Duration,
-    /// When machines that have crashed or panicked are started again.
+    /// Automatic restart of machines that crashed or panicked.
     pub restart: RestartPolicy,
-    /// What the disks that are kept for it may take of the host's disk, bytes.
+    /// Maximum host disk space for old disks kept for undo, bytes.
     pub undo_disk_bytes_max: u64,
 }
 
-/// The engine. Cheap to clone.
+/// Handle to the engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
     parts: Arc<EngineDependencies>,
@@ -76,7 +77,7 @@ pub struct Engine {
 }
 
 /// Returns the tag that marks an action's work on its machine. The number is for people; the nonce
-/// makes the tag unique, because a restored database gives the numbers of lost actions again.
+/// keeps the tag unique after a database restore, which reuses action numbers.
 fn tag(action: ActionId, nonce: Option<u64>) -> Tag {
     Tag(match nonce {
         Some(nonce) => format!("action-{action}-{nonce:016x}"),
@@ -85,7 +86,7 @@ fn tag(action: ActionId, nonce: Option<u64>) -> Tag {
 }
 
 impl Engine {
-    /// The engine over these parts. Nothing runs until [`Engine::run`].
+    /// Creates an engine. No action runs before [`Engine::run`].
     pub fn new(parts: EngineDependencies) -> Self {
         Self { parts: Arc::new(parts), work: Arc::default() }
     }
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_action_from_before_tags_had_a_nonce_keeps_its_tag() {
+    fn tag_of_an_action_without_nonce_stays_the_same() {
         assert_eq!(tag(ActionId(17), None).0, "action-17");
         assert_eq!(tag(ActionId(17), Some(0xbeef)).0, "action-17-000000000000beef");
     }

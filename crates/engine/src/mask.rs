@@ -1,51 +1,49 @@
-//! Masking of install parameters in what an installer prints.
+//! Masking of install parameters in installer output.
 //!
-//! Install parameters may hold secrets, and an installer may print them. Its output is shown to
-//! every reader of results and actions and is kept for good, so whatever comes from a parameter is
-//! replaced by [`MASK`] first.
+//! Install parameters may hold secrets, and an installer may print them. Its output is visible to
+//! every reader of results and actions and is stored permanently, so everything that comes from a
+//! parameter is replaced by [`MASK`] first.
 
 mod spellings;
 
 use aho_corasick::AhoCorasick;
 use std::collections::BTreeMap;
 
-/// Stands for what is hidden.
+/// Replacement for hidden text.
 const MASK: &str = "***";
 
-/// Shortest text that is hidden wherever it occurs, characters. A shorter one is hidden where it
-/// stands alone, that is with no letter or digit beside it: with a parameter `1`, hiding every 1
-/// would make the output unreadable.
+/// Minimum length of a secret that is hidden wherever it occurs, characters. A shorter one is
+/// hidden only as a whole word, that is with no letter or digit next to it: for a parameter `1`,
+/// hiding every 1 would make the output unreadable.
 const ANYWHERE_CHARS_MIN: usize = 4;
 
-/// An output up to this length is whole, bytes. Guests hand over the last 16 KiB, so a longer one
-/// may begin within a secret.
+/// Maximum length of an output that is certainly complete, bytes. Guests return the last 16 KiB, so
+/// a longer output may start within a secret.
 const WHOLE_BYTES_MAX: usize = 8 * 1024;
 
-/// Most that is looked for in one output, bytes over all secrets and their spellings; looking takes
-/// some fifty times that in memory. Beyond it, all of the output is hidden. Parameters of 8 KiB
-/// stay below it.
+/// Maximum size of all secrets in all spellings, bytes; searching takes about fifty times that in
+/// memory. Beyond it, the whole output is hidden. Parameters of 8 KiB stay below it.
 const SECRETS_BYTES_MAX: usize = 512 << 10;
 
-/// What a parameter is cut at into pieces.
+/// Separators at which a parameter is split.
 const SEPARATORS: &[char] = &[' ', '=', ':', '"', '\''];
 
-/// What a value, that is what follows the first `=` or `:`, is also cut at.
+/// Further separators at which a value is split, that is, what follows the first `=` or `:`.
 const VALUE_SEPARATORS: &[char] = &[',', ';', '/', '|', '@', '&', '<', '>', '[', ']'];
 
-/// How a secret is compared with the output.
+/// Comparison of a secret with the output.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Case {
-    /// Upper and lower case are the same. Programs print user names and keys in a case of their
-    /// own.
+    /// Case-insensitive: programs normalize the case of user names and keys.
     Ignored,
-    /// As it is spelled: the name `PASSWORD` of a property hides no `password` in the output.
+    /// Case-sensitive: a property name `PASSWORD` does not hide `password` in the output.
     Exact,
 }
 
-/// Returns `text` with everything that comes from `parameters` hidden: each parameter, each of its
+/// Returns `text` with everything that comes from `parameters` masked: each parameter, each of its
 /// words, what follows the first `=` or `:` of either, and the pieces between [`SEPARATORS`], and
-/// in values between [`VALUE_SEPARATORS`] as well. Values are also found in another case and
-/// encoded, see [`spellings::of`].
+/// in values between [`VALUE_SEPARATORS`] as well. Values are also found in other cases and
+/// encodings, see [`spellings::of`].
 pub(crate) fn masked(text: &str, parameters: &[String]) -> String {
     let secrets: Vec<(String, Case)> = secrets(parameters).into_iter().collect();
     if bytes(&secrets) > SECRETS_BYTES_MAX {
@@ -54,12 +52,12 @@ pub(crate) fn masked(text: &str, parameters: &[String]) -> String {
     let finder = AhoCorasick::builder().ascii_case_insensitive(true).build(secrets.iter().map(|(secret, _)| secret));
     let Ok(finder) = finder else { return MASK.to_owned() };
     let mut hidden = vec![false; text.len()];
-    // Overlapping matches: where two secrets share characters, hiding one of them would leave the
-    // rest of the other.
+    // Matches may overlap: where two secrets share characters, masking only one would reveal part
+    // of the other.
     for found in finder.find_overlapping_iter(text) {
         let (secret, case) = &secrets[found.pattern().as_usize()];
         let is_same = *case == Case::Ignored || text[found.range()] == *secret;
-        if is_same && (is_long(secret) || stands_alone(text, found.start(), found.end())) {
+        if is_same && (is_long(secret) || is_whole_word(text, found.start(), found.end())) {
             hidden[found.range()].fill(true);
         }
     }
@@ -74,7 +72,7 @@ fn bytes(secrets: &[(String, Case)]) -> usize {
     secrets.iter().map(|(secret, _)| secret.len()).sum()
 }
 
-/// Everything that is hidden, each text once.
+/// Returns every secret once.
 fn secrets(parameters: &[String]) -> BTreeMap<String, Case> {
     let mut secrets = BTreeMap::new();
     for parameter in parameters {
@@ -94,19 +92,19 @@ fn secrets(parameters: &[String]) -> BTreeMap<String, Case> {
     secrets
 }
 
-/// A part of a parameter and the values in it.
+/// Returns a part of a parameter and the values in it.
 fn values(part: &str) -> impl Iterator<Item = &str> {
     let value = part.split_once(['=', ':']).map(|(_, value)| value);
     let pieces = value.into_iter().flat_map(|value| {
         let is_separator = |letter: char| SEPARATORS.contains(&letter) || VALUE_SEPARATORS.contains(&letter);
         value.split(VALUE_SEPARATORS).chain(value.split(SEPARATORS)).chain(value.split(is_separator))
     });
-    // Without a name, all of it is a value.
+    // Without a name, the whole part is a value.
     let unnamed = value.is_none().then(|| part.split(SEPARATORS));
     [Some(part), value].into_iter().flatten().chain(pieces).chain(unnamed.into_iter().flatten())
 }
 
-/// A text without the space around it, and without its quotes; nothing if that leaves nothing.
+/// Returns a text without surrounding whitespace, with and without its quotes; nothing if empty.
 fn trimmed(text: &str) -> impl Iterator<Item = &str> {
     let text = text.trim();
     let unquoted = text.trim_matches(['"', '\'']).trim();
@@ -117,21 +115,20 @@ fn is_long(secret: &str) -> bool {
     secret.chars().nth(ANYWHERE_CHARS_MIN - 1).is_some()
 }
 
-fn stands_alone(text: &str, start: usize, end: usize) -> bool {
+fn is_whole_word(text: &str, start: usize, end: usize) -> bool {
     let beside = [text[..start].chars().next_back(), text[end..].chars().next()];
     !beside.into_iter().flatten().any(char::is_alphanumeric)
 }
 
-/// How much of the beginning of `text` is the end of `secret`, bytes; none if it is too short to be
-/// told from chance.
+/// Returns how many bytes at the start of `text` are the end of `secret`; none if too few to rule
+/// out coincidence.
 fn cut_secret_bytes(text: &str, secret: &str) -> Option<usize> {
     let ends = secret.char_indices().skip(1).map(|(at, _)| &secret[at..]);
     let begins_with = |end: &&str| text.get(..end.len()).is_some_and(|start| start.eq_ignore_ascii_case(end));
     ends.take_while(|end| is_long(end)).find(begins_with).map(str::len)
 }
 
-/// Puts one mask in place of each run of hidden bytes. Runs begin and end between characters, as
-/// texts do that were found.
+/// Replaces each run of hidden bytes with one mask. Runs begin and end at character boundaries.
 fn replace(text: &str, hidden: &[bool]) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut was_hidden = false;
@@ -156,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_hidden_whole_whatever_its_length() {
+    fn values_of_any_length_are_hidden_completely() {
         for (parameter, printed) in [
             ("LICENSE=A1:B2:C3:D4", "A1:B2:C3:D4"),
             ("PASS=p w:1=2", "p w:1=2"),
@@ -177,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn a_short_value_is_hidden_only_where_it_stands_alone() {
+    fn short_values_are_hidden_only_as_whole_words() {
         assert_eq!(shown("STEP=1", "step 1 of 10 (1%): error 1603"), "step *** of 10 (***%): error 1603");
         assert_eq!(shown("/q", "quit: /q, /quiet"), "quit: ***, /quiet");
         assert_eq!(shown("KEY=abcd", "xabcdx"), "x***x", "a longer one anywhere");
     }
 
     #[test]
-    fn a_value_is_hidden_in_another_case_and_the_name_of_one_is_not() {
+    fn values_are_hidden_in_any_case_and_names_are_not() {
         for printed in ["HUNTER-22", "hunter-22", "Hunter-22"] {
             assert_eq!(shown("KEY=hUnter-22", &format!("got {printed}")), "got ***");
         }
@@ -193,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_hidden_encoded() {
+    fn encoded_values_are_hidden() {
         let value = "Pä ss\"w0rd&1/x";
         for printed in [
             "P%C3%A4%20ss%22w0rd%261%2Fx",
@@ -212,22 +209,26 @@ mod tests {
             assert_eq!(shown, "got <***>", "{printed}");
         }
         assert_eq!(shown("KEY=ab?>ab?>", "YWI/PmFiPz4 YWI_PmFiPz4"), "*** ***", "both alphabets of base64");
-        assert_eq!(shown("PIN=1", "31 files, MQ==, %31"), "31 files, MQ==, %31", "short ones are no encoded secrets");
+        assert_eq!(
+            shown("PIN=1", "31 files, MQ==, %31"),
+            "31 files, MQ==, %31",
+            "short values are not searched for encoded"
+        );
     }
 
     #[test]
-    fn the_pieces_of_a_value_are_hidden() {
+    fn pieces_of_values_are_hidden() {
         for separator in VALUE_SEPARATORS {
             for parameter in [format!("/p:host1{separator}Hunter2"), format!("/p=Hunter2{separator}host1")] {
                 assert_eq!(shown(&parameter, "got Hunter2, host1"), "got ***, ***", "{parameter}");
             }
         }
         assert_eq!(shown("A=1;B=Hunter2", "Hunter2"), "***");
-        assert_eq!(shown("a/install", "install"), "install", "it has no name, so it is one value");
+        assert_eq!(shown("a/install", "install"), "install", "a parameter without a name is one value");
     }
 
     #[test]
-    fn an_output_is_hidden_whole_if_there_is_too_much_to_look_for() {
+    fn output_is_hidden_completely_if_the_secrets_exceed_the_limit() {
         let parameters: Vec<_> = (0..64).map(|number| format!("KEY={number}{}", "a1b2".repeat(250))).collect();
         let bytes = |count: usize| bytes(&secrets(&parameters[..count]).into_iter().collect::<Vec<_>>());
         let within = (1..64).find(|count| bytes(count + 1) > SECRETS_BYTES_MAX).unwrap();
@@ -237,20 +238,20 @@ mod tests {
     }
 
     #[test]
-    fn what_two_secrets_share_is_hidden_with_both() {
+    fn overlapping_secrets_are_hidden_together() {
         let parameters = ["abcdef".to_owned(), "defghi".to_owned(), "xyxyx".to_owned()];
         assert_eq!(masked("-abcdefghi-xyxyxyx-", &parameters), "-***-***-");
     }
 
     #[test]
-    fn a_secret_that_the_output_begins_within_is_hidden() {
+    fn secret_truncated_at_the_start_of_the_output_is_hidden() {
         let rest = "x".repeat(WHOLE_BYTES_MAX);
         assert_eq!(shown("KEY=hunter-22", &format!("nter-22 is wrong{rest}")), format!("*** is wrong{rest}"));
         assert_eq!(shown("/norestart", "start failed"), "start failed", "a short output is whole");
     }
 
     #[test]
-    fn text_without_secrets_stays_as_it_is() {
+    fn text_without_secrets_is_unchanged() {
         assert_eq!(masked("a *** b\n", &[]), "a *** b\n");
         assert_eq!(shown(" =:\"' ", "a = b: \"c\""), "a = b: \"c\"");
     }

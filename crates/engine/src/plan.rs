@@ -1,30 +1,31 @@
-//! What comes next, decided without doing anything.
+//! Planning: what comes next for an action, as a pure function.
 
 use cloudpc_model::{Action, Failure, State, StepState, Timestamp};
 
 use crate::actions::{Recipe, Step};
+use crate::ledger::{canceled, timed_out};
 
-/// What a worker has to do.
+/// Next thing for a worker to do.
 #[derive(Clone, Debug)]
 pub(crate) enum Decision {
-    /// Do a step.
+    /// Perform a step.
     Run(&'static Step),
-    /// Take a step back.
+    /// Undo a step.
     Undo(&'static Step),
-    /// Nothing before this time.
+    /// Wait until this time.
     WaitUntil(Timestamp),
-    /// Begin to take steps back, to end in this state.
-    TurnBack(State, Option<Failure>),
-    /// End.
+    /// Start undoing steps; the action then ends in this state.
+    StartUndo(State, Option<Failure>),
+    /// End the action in this state.
     Finish(State, Option<Failure>),
-    /// The action is not a worker's: it has not been claimed, has ended, or waits for a person.
+    /// Nothing: the action is unclaimed, has ended, or is stuck.
     Nothing,
 }
 
-/// What comes next for a claimed action.
+/// Decides what comes next for a claimed action.
 ///
-/// A step whose record says that it runs is run again without a new record: after a crash this is
-/// how its worker's successor joins in, and a crash does not use up an attempt.
+/// A step that is logged as running is run again without a new record: this is how a worker resumes
+/// after a crash, and a crash does not use up an attempt.
 pub(crate) fn next(action: &Action, now: Timestamp, recipe: &'static Recipe) -> Decision {
     match action.state {
         State::Running => forward(action, now, recipe),
@@ -41,10 +42,10 @@ fn forward(action: &Action, now: Timestamp, recipe: &'static Recipe) -> Decision
         return end(action, recipe, *outcome, failure.clone());
     }
     if !past_return && action.cancel_requested_at.is_some() {
-        return end(action, recipe, State::Canceled, Some(canceled(action, "It was canceled on request.")));
+        return end(action, recipe, State::Canceled, Some(canceled(action, "The action was canceled on request.")));
     }
     if !past_return && now >= action.deadline_at {
-        return end(action, recipe, State::Failed, Some(overdue(action)));
+        return end(action, recipe, State::Failed, Some(timed_out(action)));
     }
     for step in recipe.steps {
         let Some(record) = action.step(step.name) else { return Decision::Run(step) };
@@ -63,7 +64,7 @@ fn end(action: &Action, recipe: &'static Recipe, outcome: State, failure: Option
     if recipe.past_return(action) || steps_to_undo(action, recipe).next().is_none() {
         Decision::Finish(outcome, failure)
     } else {
-        Decision::TurnBack(outcome, failure)
+        Decision::StartUndo(outcome, failure)
     }
 }
 
@@ -78,8 +79,8 @@ fn back(action: &Action, now: Timestamp, recipe: &'static Recipe) -> Decision {
     }
 }
 
-/// The steps that were begun and can be taken back, last first, and when the taking back of each is
-/// due. A step that failed is among them: it may have had half its effect.
+/// Returns the started steps that can be undone, last first, and when the undo of each is due.
+/// Failed steps are included: they may have taken partial effect.
 fn steps_to_undo(action: &Action, recipe: &'static Recipe) -> impl Iterator<Item = (&'static Step, Option<Timestamp>)> {
     recipe.steps.iter().rev().filter(|step| step.has_undo()).filter_map(|step| {
         let record = action.step(step.name)?;
@@ -88,34 +89,7 @@ fn steps_to_undo(action: &Action, recipe: &'static Recipe) -> impl Iterator<Item
     })
 }
 
-/// Why an action was canceled. The contract has no code for it, so that of a deployment is `none`.
-pub(crate) fn canceled(action: &Action, message: impl Into<String>) -> Failure {
-    let code = if action.kind().is_remote_action() { "canceled" } else { "none" };
-    Failure { code: code.into(), message: message.into() }
-}
-
-/// Why an action is being undone: a sentence without its full stop.
+/// Returns why an action is being undone: a sentence without its full stop.
 pub(crate) fn undo_reason(action: &Action) -> &str {
-    action.failure().map_or("It was canceled", |failure| failure.message.trim_end_matches('.'))
-}
-
-const OVERDUE: &str = "actionTimeout";
-const OVERDUE_DEPLOYMENT: &str = "executeActionTimeout";
-
-/// Whether an action has failed because it did not end in time.
-pub(crate) fn is_overdue(failure: &Failure) -> bool {
-    [OVERDUE, OVERDUE_DEPLOYMENT].contains(&&*failure.code)
-}
-
-/// The failure of an action that has not ended by its deadline.
-pub(crate) fn overdue(action: &Action) -> Failure {
-    let code = if action.kind().is_remote_action() { OVERDUE } else { OVERDUE_DEPLOYMENT };
-    let message = match action.steps.last() {
-        Some(step) => format!("It did not end before {}; its last step was '{}'.", action.deadline_at, step.name),
-        None => format!(
-            "The Cloud PC did not take it before {}: other actions were ahead of it. Ask again when they have ended.",
-            action.deadline_at
-        ),
-    };
-    Failure { code: code.into(), message }
+    action.failure().map_or("The action was canceled", |failure| failure.message.trim_end_matches('.'))
 }

@@ -1,13 +1,12 @@
-//! Running actions: claim, step, log, until each has ended.
+//! Running actions: claim, execute step by step, log, until each action has ended.
 //!
-//! One loop claims what is at the front of a line and due, renews the leases of what runs here,
-//! ends what has waited too long, and sees to what is kept for undo and to machines that may have
-//! changed by themselves; all of that is one transaction. Each claimed action is then carried by
-//! its own task, one transaction per step: the result of one step and the start of the next are
-//! logged together. An action whose lease has run out is claimed like any other, which is all there
-//! is to crash recovery.
+//! One loop claims the due actions at the front of their lines, renews the leases of actions
+//! running here, ends actions that timed out waiting, and picks up undo records and health checks
+//! that are due, all in one transaction. Each claimed action runs in its own task, one transaction
+//! per step: the result of one step and the start of the next are logged together. An action whose
+//! lease has expired is claimed like any other, which is all there is to crash recovery.
 //!
-//! The loop sleeps until something is due or someone has written; it never polls.
+//! The loop sleeps until something is due or it is woken; it never polls.
 
 mod attempt;
 mod keep;
@@ -29,22 +28,22 @@ use turn::{ActionTurn, NextStep, TurnLog};
 use work::ClaimGuard;
 pub(crate) use work::LocalClaims;
 
-/// Most actions claimed in one transaction, so that replies waiting for the writer are not held up.
+/// Most actions claimed in one transaction, so that other writes are not delayed.
 const CLAIMS_MAX: usize = 256;
 
-/// Most waiting actions ended for their deadline in one transaction.
-const OVERDUE_MAX: usize = 256;
+/// Most timed-out waiting actions ended in one transaction.
+const TIMEOUTS_MAX: usize = 256;
 
-/// How long the loop waits after the store has failed.
+/// Pause of the loop after a store error.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long steps under way may take to end when the engine stops.
+/// Grace period for running steps on shutdown.
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// A lease is renewed when this part of it is over.
+/// Renewals during the duration of a lease.
 const RENEWALS_PER_LEASE: u32 = 3;
 
-/// What one transaction of the loop has found.
+/// Result of one transaction of the loop.
 struct Round {
     turns: Vec<(ActionTurn, ClaimGuard)>,
     keep: Vec<UndoRecord>,
@@ -53,16 +52,16 @@ struct Round {
 }
 
 impl Engine {
-    /// Claims and runs actions until `stop` is cancelled; then lets the steps under way end within
-    /// a grace time.
+    /// Claims and runs actions until `stop` is cancelled, then waits a grace period for running
+    /// steps.
     pub async fn run(&self, stop: CancellationToken) {
-        let mut carried = JoinSet::new();
-        carried.spawn(self.clone().watch(stop.clone()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.clone().watch(stop.clone()));
         let mut renew_at = self.parts.clock.now();
         while !stop.is_cancelled() {
-            while let Some(ended) = carried.try_join_next() {
+            while let Some(ended) = tasks.try_join_next() {
                 if let Err(error) = ended {
-                    tracing::error!(%error, "the task of an action ended unexpectedly; the action is taken again when its lease ends");
+                    tracing::error!(%error, "the task of an action ended unexpectedly; retrying when its lease expires");
                 }
             }
             let now = self.parts.clock.now();
@@ -72,20 +71,20 @@ impl Engine {
             }
             let next_due = match self.round(now, renew).await {
                 Ok(round) => {
-                    for (turn, holding) in round.turns {
-                        carried.spawn(self.clone().carry(turn, holding, stop.clone()));
+                    for (turn, claim) in round.turns {
+                        tasks.spawn(self.clone().run_action(turn, claim, stop.clone()));
                     }
                     for record in round.keep {
-                        carried.spawn(self.clone().keep(record, stop.clone()));
+                        tasks.spawn(self.clone().process_undo_record(record, stop.clone()));
                     }
                     for check in round.checks {
-                        carried.spawn(self.clone().look_at(check, stop.clone()));
+                        tasks.spawn(self.clone().check_health(check, stop.clone()));
                     }
                     round.next_due
                 }
                 Err(StoreError::Closed) => break,
                 Err(error) => {
-                    tracing::error!(%error, "the store failed; actions wait");
+                    tracing::error!(%error, "store error; pausing actions");
                     Some(now + STORE_PAUSE)
                 }
             };
@@ -98,9 +97,9 @@ impl Engine {
                 () = self.parts.clock.sleep_until(wake_at.unwrap_or_default()), if wake_at.is_some() => {}
             }
         }
-        let all_ended = async { while carried.join_next().await.is_some() {} };
-        if tokio::time::timeout(STOP_TIME_MAX, all_ended).await.is_err() {
-            tracing::warn!("steps under way did not end in time; they are taken up again when their leases end");
+        let drain = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_TIME_MAX, drain).await.is_err() {
+            tracing::warn!("running steps exceeded the shutdown grace period; they resume when their leases expire");
         }
     }
 
@@ -127,7 +126,7 @@ impl Engine {
                     renewed.into_iter().for_each(|(id, epoch)| work.renewed(id, epoch, lease_until));
                 });
             }
-            turn::end_overdue(tx, now, OVERDUE_MAX)?;
+            turn::end_timed_out(tx, now, TIMEOUTS_MAX)?;
             let mut turns = Vec::new();
             for action in tx.action_claim(now, lease_until, free.min(CLAIMS_MAX))? {
                 let (id, epoch) = (action.id, action.epoch);
@@ -138,8 +137,8 @@ impl Engine {
             }
             let keep = tx.undo_record_claim(now, now + keep::TIME_MAX, keep::RECORDS_MAX)?;
             let checks = tx.health_check_claim(now, now + watch::TIME_MAX, watch::CHECKS_MAX)?;
-            // With every place taken nothing can be claimed before something ends, and that wakes
-            // the loop.
+            // At full capacity nothing can be claimed until an action ends, and that wakes the
+            // loop.
             let claimable = if free > turns.len() { tx.action_next_due()? } else { None };
             let others = [tx.action_next_deadline()?, tx.undo_record_next_due()?, tx.health_check_next_due()?];
             let next_due = others.into_iter().chain([claimable]).flatten().min();
@@ -150,29 +149,29 @@ impl Engine {
         round
     }
 
-    /// Carries one claimed action until it ends, is lost, or the engine stops.
-    async fn carry(self, mut turn: ActionTurn, holding: ClaimGuard, stop: CancellationToken) {
-        let mut undo_tries = 0;
+    /// Runs one claimed action until it ends, its claim is lost, or the engine stops.
+    async fn run_action(self, mut turn: ActionTurn, claim: ClaimGuard, stop: CancellationToken) {
+        let mut undo_attempts = 0;
         loop {
             let log = match turn.todo {
                 NextStep::Ended => break self.work.wake.notify_one(),
                 NextStep::Wait(until) => tokio::select! {
                     biased;
-                    () = holding.lost.cancelled() => break,
+                    () = claim.lost.cancelled() => break,
                     () = stop.cancelled() => TurnLog::default(),
-                    () = holding.cancel.cancelled(), if turn.may_be_canceled() => TurnLog::default(),
+                    () = claim.cancel.cancelled(), if turn.may_be_canceled() => TurnLog::default(),
                     () = self.parts.clock.sleep_until(until) => TurnLog::default(),
                 },
-                NextStep::Do(step) => match self.attempt(step, &turn, &holding).await {
+                NextStep::Do(step) => match self.attempt(step, &turn, &claim).await {
                     Attempt::Ended(log) => log,
                     Attempt::Lost => break,
                 },
                 NextStep::Undo(step) => {
-                    undo_tries += 1;
-                    match self.attempt_undo(step, &turn, &holding, undo_tries).await {
+                    undo_attempts += 1;
+                    match self.attempt_undo(step, &turn, &claim, undo_attempts).await {
                         Attempt::Ended(log) => {
-                            if !log.tries_again() {
-                                undo_tries = 0;
+                            if !log.is_retry() {
+                                undo_attempts = 0;
                             }
                             log
                         }
@@ -192,7 +191,7 @@ impl Engine {
                 Err(StoreError::LeaseLost | StoreError::Closed) => break,
                 Err(error) => {
                     let kind = recipe(turn.action.kind()).kind.name();
-                    tracing::error!(%error, action.id = %id, action.kind = kind, epoch, "a step was not logged; the action is taken again when its lease ends");
+                    tracing::error!(%error, action.id = %id, action.kind = kind, epoch, "logging a step failed; retrying when the action's lease expires");
                     break;
                 }
             };

@@ -1,8 +1,8 @@
-//! Request bodies, checked against the model before any operation sees them.
+//! Request bodies, checked against the model before any operation uses them.
 //!
-//! Refuses to know which parameters an operation cannot do without, and which properties a caller
-//! may write.
+//! Required parameters and write permissions are checked by the operations.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -19,25 +19,49 @@ pub(crate) use primitive::{instant, is_date, is_guid};
 
 const TYPE_ANNOTATION: &str = "@odata.type";
 
-/// Reads and checks the body of a request: JSON, an object, known properties only, right types,
-/// known enum members (any case; given back in the model's spelling), well-formed GUID and date
-/// forms where the type says so. Names come in any case and are given back in the model's spelling.
+/// Parses and checks the body of a request: a JSON object with known properties only, right types,
+/// known enum members, and well-formed GUIDs and dates. Names and enum members are
+/// case-insensitive, and returned in the model's spelling.
 ///
-/// Annotations are taken out, but for an `@odata.type` that names a type derived from the declared
-/// one: that is part of the value. An empty body is an empty object where every parameter may be
-/// left out, which the model says of all actions; a body that is an entity has to be there.
+/// Annotations are removed, except an `@odata.type` that names a type derived from the declared
+/// one. An empty body is an empty object for actions, whose parameters are all optional in the
+/// model; an operation that takes an entity requires a body.
 ///
-/// `null` for a parameter of an action is as good as leaving it out. In an entity or a complex
-/// value it clears the property; where the model says the property cannot be null, and in place of
-/// a collection, it is refused.
+/// A `null` parameter of an action or in place of a collection counts as omitted. In an entity or a
+/// complex value `null` clears the property; it is rejected for properties that are not nullable.
+/// Related entities are set by their own operations. A value of a type with exactly one derived type
+/// is read as that.
 ///
 /// # Errors
-/// 400 naming the property, with what was expected.
+/// 400 naming the property and what was expected.
 pub fn parse(edm: &'static Edm, operation: &Operation, bytes: &[u8]) -> Result<Map<String, Value>, GraphError> {
+    parse_leniently(edm, operation, &Leniency::default(), bytes)
+}
+
+/// What a body may have although the model does not say so.
+#[derive(Clone, Debug, Default)]
+pub struct Leniency {
+    /// Properties that clients may send as null, whatever the model says: the service sets them, or
+    /// has a default.
+    pub nullable: Vec<String>,
+    /// Properties that the model lacks and clients send nevertheless, with their types.
+    pub observed: BTreeMap<String, TypeRef>,
+}
+
+/// The same as [`parse`], for an entity with these exceptions.
+///
+/// # Errors
+/// As of [`parse`].
+pub fn parse_leniently(
+    edm: &'static Edm,
+    operation: &Operation,
+    leniency: &Leniency,
+    bytes: &[u8],
+) -> Result<Map<String, Value>, GraphError> {
     let given = if without_byte_order_mark(bytes).iter().all(u8::is_ascii_whitespace) {
         if let BodyShape::Type(name) = &operation.body {
             let needed = edm.qualified(name);
-            return Err(GraphError::bad_request(format!("{} needs a {needed} as its body.", operation.key)));
+            return Err(GraphError::bad_request(format!("{} requires a body of type {needed}.", operation.key)));
         }
         Map::new()
     } else {
@@ -62,11 +86,49 @@ pub fn parse(edm: &'static Edm, operation: &Operation, bytes: &[u8]) -> Result<M
                 given.into_iter().filter(|(name, value)| !value.is_null() || declared(name).is_none()).collect();
             members(edm, &owner, declared, given, &root)
         }
-        BodyShape::Type(name) => object(edm, name, given, &root),
+        BodyShape::Type(name) => {
+            let mut given = given;
+            let observed = observed(edm, leniency, &mut given)?;
+            let nulls = nulls(leniency, &mut given);
+            let mut checked = object(edm, name, given, &root)?;
+            checked.extend(observed.into_iter().chain(nulls));
+            Ok(checked)
+        }
     }
 }
 
-/// Where in the body something is. Written out only when it is wrong.
+/// Takes out of a body the nulls that clients may send whatever the model says.
+fn nulls(leniency: &Leniency, given: &mut Map<String, Value>) -> Map<String, Value> {
+    let mut nulls = Map::new();
+    given.retain(|name, value| {
+        let spelled = leniency.nullable.iter().find(|own| value.is_null() && own.eq_ignore_ascii_case(name));
+        spelled.is_none_or(|own| {
+            nulls.insert(own.clone(), Value::Null);
+            false
+        })
+    });
+    nulls
+}
+
+/// Takes out of a body the properties that the model lacks and clients send nevertheless.
+fn observed(
+    edm: &'static Edm,
+    leniency: &Leniency,
+    given: &mut Map<String, Value>,
+) -> Result<Map<String, Value>, GraphError> {
+    let root = BodyPath::root();
+    let mut checked = Map::new();
+    for (name, type_ref) in &leniency.observed {
+        let Some(spelled) = given.keys().find(|own| own.eq_ignore_ascii_case(name)).cloned() else { continue };
+        let value = given.remove(&spelled).unwrap_or_default();
+        if !value.is_null() {
+            checked.insert(name.clone(), property(edm, type_ref, value, &root.member(name))?);
+        }
+    }
+    Ok(checked)
+}
+
+/// Path of a value in the body. Formatted only for errors.
 #[derive(Clone, Copy)]
 struct BodyPath<'a> {
     above: Option<&'a BodyPath<'a>>,
@@ -107,8 +169,8 @@ impl fmt::Display for BodyPath<'_> {
     }
 }
 
-/// Checks the members of a JSON object, of which `declared` gives the name in the model's spelling
-/// and the type.
+/// Checks the members of a JSON object; `declared` returns the model's spelling and the type of a
+/// name.
 fn members<'a>(
     edm: &'static Edm,
     owner: &dyn Fn() -> String,
@@ -118,6 +180,11 @@ fn members<'a>(
 ) -> Result<Map<String, Value>, GraphError> {
     let mut checked = Map::new();
     for (name, value) in given {
+        if let Some((navigation, _)) = name.split_once('@').filter(|(_, term)| term.eq_ignore_ascii_case("odata.bind"))
+        {
+            let message = format!("'{navigation}' cannot be bound by reference here; set it by its own operation.");
+            return Err(wrong(&place.member(&name), message));
+        }
         if name.contains('@') {
             continue;
         }
@@ -126,13 +193,23 @@ fn members<'a>(
             return Err(wrong(&place.member(&name), message));
         };
         let place = place.member(spelled);
+        // A key is the service's to give.
+        if value.is_null() && (type_ref.collection || spelled == "id") {
+            continue;
+        }
+        if type_ref.navigation {
+            if value.is_null() || value.as_array().is_some_and(Vec::is_empty) {
+                continue;
+            }
+            let message = format!("'{spelled}' cannot be set within this body; set it by its own operation.");
+            return Err(wrong(&place, message));
+        }
         checked.insert(spelled.clone(), property(edm, type_ref, value, &place)?);
     }
     Ok(checked)
 }
 
-/// Checks an object against a type, or against the one derived from it that the object says it is
-/// of.
+/// Checks an object against a type, or against the derived type that its `@odata.type` names.
 fn object(
     edm: &'static Edm,
     type_name: &str,
@@ -142,7 +219,7 @@ fn object(
     let annotation = place.member(TYPE_ANNOTATION);
     let spelled = given.keys().find(|name| name.eq_ignore_ascii_case(TYPE_ANNOTATION)).cloned();
     let actual = match spelled.and_then(|name| given.remove(&name)) {
-        None => type_name.to_owned(),
+        None => edm.sole_derived(type_name).unwrap_or(type_name).to_owned(),
         Some(Value::String(named)) => {
             let known = named.trim_start_matches('#').rsplit_once('.').and_then(|(namespace, name)| {
                 let is_it = |declared: &&Type| {
@@ -158,12 +235,11 @@ fn object(
         Some(other) => return Err(mismatch(&annotation, "the name of a type", &other)),
     };
     let Some(declared) = edm.type_named(&actual) else {
-        // A type that the contract names without describing it: nothing can be said about its
-        // members.
+        // The contract names this type without describing it, so its members cannot be checked.
         return Ok(given);
     };
     if declared.is_abstract {
-        let message = format!("'{TYPE_ANNOTATION}' has to say which type derived from {actual} this is.");
+        let message = format!("'{TYPE_ANNOTATION}' must name a type derived from {actual}.");
         return Err(wrong(&annotation, message));
     }
     let owner = || format!("the type {}", edm.qualified(&actual));
@@ -175,7 +251,7 @@ fn object(
     Ok(checked)
 }
 
-/// Checks the value of a property, which may be null and may be a collection.
+/// Checks the value of a property, including null and collections.
 fn property(edm: &'static Edm, type_ref: &TypeRef, value: Value, place: &BodyPath<'_>) -> Result<Value, GraphError> {
     match value {
         Value::Null if type_ref.nullable && !type_ref.collection => Ok(Value::Null),
@@ -208,12 +284,12 @@ fn single(edm: &'static Edm, type_ref: &TypeRef, value: Value, place: &BodyPath<
     }
 }
 
-/// A member, or of a flags enum several with commas, in the model's spelling.
+/// Returns a member, or for a flags enum several separated by commas, in the model's spelling.
 fn member(declared: &Enum, text: &str, place: &BodyPath<'_>) -> Result<String, GraphError> {
     let spelled = |name: &str| {
         declared.member(name.trim()).ok_or_else(|| {
             let members = declared.members.join(", ");
-            wrong(place, format!("'{name}' is no member of {}; its members are {members}.", declared.name))
+            wrong(place, format!("'{name}' is not a member of {}; its members are {members}.", declared.name))
         })
     };
     if !declared.flags {
@@ -228,16 +304,16 @@ fn wrong(place: &BodyPath<'_>, message: impl Into<String>) -> GraphError {
 }
 
 fn mismatch(place: &BodyPath<'_>, expected: &str, given: &Value) -> GraphError {
-    wrong(place, format!("The property '{place}' has to be {expected}, but is {}.", named(given)))
+    wrong(place, format!("The property '{place}' must be {expected}, but is {}.", named(given)))
 }
 
-/// What a value is, without telling a text that may be a secret.
+/// Describes a value without revealing a string, which may be a secret.
 fn named(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(_) => "a boolean".to_owned(),
         Value::Number(number) => format!("the number {number}"),
-        Value::String(_) => "a text".to_owned(),
+        Value::String(_) => "a string".to_owned(),
         Value::Array(_) => "an array".to_owned(),
         Value::Object(_) => "an object".to_owned(),
     }

@@ -1,7 +1,7 @@
 //! The entity data model of each version: operations, types and enums, loaded once from
-//! `contract/`, plus what cloudpc adds in its own namespace.
+//! `contract/`, plus cloudpc's own in their own namespace.
 //!
-//! Refuses to know what any operation means.
+//! The meaning of the operations is not known here.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -14,12 +14,12 @@ mod text;
 
 pub use text::TextKind;
 
-/// The namespace of Graph's types.
+/// Namespace of Graph's types.
 pub const GRAPH_NAMESPACE: &str = "microsoft.graph";
-/// The namespace of ours.
+/// Namespace of cloudpc's own types and operations.
 pub const OWN_NAMESPACE: &str = "cloudpc";
 
-/// A root of the service.
+/// Version of the API; each has its own service root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Version {
     /// `/v1.0`
@@ -29,7 +29,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// Its first path segment.
+    /// Returns the first path segment of the version.
     pub fn segment(self) -> &'static str {
         match self {
             Self::V1 => "v1.0",
@@ -38,7 +38,7 @@ impl Version {
     }
 }
 
-/// What an operation does, in OData's terms.
+/// Kind of an operation in OData's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the names are those of the contract files")]
@@ -53,24 +53,24 @@ pub enum OperationKind {
     Function,
 }
 
-/// The type of a property, parameter or answer.
+/// Type of a property, parameter or response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeRef {
     /// `Edm.String`, or the name of a type or enum without its namespace, e.g.
     /// `cloudPcRemoteActionResult`.
     pub name: String,
-    /// Whether it is a collection of that.
+    /// Whether the type is a collection of the named type.
     pub collection: bool,
-    /// Whether it may be null.
+    /// Whether null is allowed.
     pub nullable: bool,
-    /// Whether it is a navigation property.
+    /// Whether the property is a navigation property.
     pub navigation: bool,
 }
 
-/// What an operation takes as its body.
+/// Shape of an operation's request body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyShape {
-    /// Nothing.
+    /// No body.
     None,
     /// The parameters of an action.
     Parameters(BTreeMap<String, TypeRef>),
@@ -78,10 +78,10 @@ pub enum BodyShape {
     Type(String),
 }
 
-/// What an operation answers.
+/// Shape of an operation's response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResponseShape {
-    /// 204.
+    /// No content (204).
     None,
     /// One entity.
     Entity(String),
@@ -91,73 +91,72 @@ pub enum ResponseShape {
     Collection(String),
     /// A primitive, as `{"value": …}` or for `$count` as text.
     Primitive(String),
-    /// Bytes.
+    /// A byte stream.
     Stream,
 }
 
 /// One operation of the contract.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    /// Its key, the same over both versions and all roots that it can be reached by:
-    /// `<type>.<verb>`, where the type is that of the last key before the verb
-    /// (`cloudPC.reprovision`), that of the collection (`cloudPC.list`, `cloudPC.count`,
-    /// `cloudPC.getProvisionedCloudPCs`), or for the rest the name of the last path segment before
-    /// it (`virtualEndpoint.getEffectivePermissions`). The verb is `list get create update delete
-    /// count`, or the name of the action or function.
+    /// Key, the same in both versions and for all roots: `<type>.<verb>`. The type is that of the
+    /// last key before the verb (`cloudPC.reprovision`), that of the collection (`cloudPC.list`,
+    /// `cloudPC.count`, `cloudPC.getProvisionedCloudPCs`), or else the name of the last path
+    /// segment before the verb (`virtualEndpoint.getEffectivePermissions`). The verb is `list get
+    /// create update delete count`, or the name of the action or function.
     ///
-    /// Where that would name two operations alike, the collection's own name stands for its type
-    /// (`principals.list`, `directoryScopes.list`), and the type for a segment that is named as
-    /// another type is (`rbacApplicationMultiple.get` for `/roleManagement/cloudPC`).
+    /// Where two operations would get the same key, the collection's name replaces its type
+    /// (`principals.list`, `directoryScopes.list`), and the type replaces a segment that is named
+    /// like another type (`rbacApplicationMultiple.get` for `/roleManagement/cloudPC`).
     pub key: String,
-    /// Its path as the contract writes it.
+    /// Path as written in the contract.
     pub path: String,
-    /// What it does.
+    /// Kind of the operation.
     pub kind: OperationKind,
     /// HTTP method.
     pub method: Method,
     /// Parameters of a function, in order.
     pub parameters: Vec<Property>,
-    /// What an action or a function is bound to.
+    /// Binding parameter of an action or function.
     pub binding: Option<TypeRef>,
-    /// Query options that the contract lists for it, with their `$`.
+    /// Query options listed by the contract, with their `$`.
     pub query: Vec<String>,
-    /// Its body.
+    /// Shape of the request body.
     pub body: BodyShape,
-    /// Its answer.
+    /// Shape of the response.
     pub response: ResponseShape,
-    /// The type that `$select`, `$filter` and `$orderby` speak of: that of the answer, or for
-    /// `$count` that of the elements counted.
+    /// Type to which `$select`, `$filter` and `$orderby` apply: that of the response, or for
+    /// `$count` that of the counted elements.
     pub item_type: Option<String>,
-    /// Whether it is ours, in the namespace `cloudpc`.
+    /// Whether the operation is cloudpc's own.
     pub extension: bool,
 }
 
-/// Whether a type has an identity.
+/// Kind of a type: with or without a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum TypeKind {
-    /// It has a key.
+    /// A type with a key.
     Entity,
-    /// It is a value.
+    /// A value type.
     Complex,
 }
 
 /// An entity or complex type.
 #[derive(Clone, Debug)]
 pub struct Type {
-    /// Its name without namespace.
+    /// Name without namespace.
     pub name: String,
-    /// Its namespace.
+    /// Namespace.
     pub namespace: &'static str,
-    /// Whether it has an identity.
+    /// Whether the type has a key.
     pub kind: TypeKind,
-    /// The type it derives from.
+    /// Base type.
     pub base: Option<String>,
-    /// Whether only types derived from it have values.
+    /// Whether only derived types have values.
     pub is_abstract: bool,
-    /// Its own key properties; a derived type has its base's.
+    /// Key properties; a derived type has those of its base.
     pub key: Vec<String>,
-    /// All its properties: those of its base types first, each part in alphabetical order.
+    /// All properties: those of the base types first, each part in alphabetical order.
     pub properties: Vec<Property>,
     inherited: usize,
 }
@@ -165,19 +164,19 @@ pub struct Type {
 /// A property of a type, or a parameter of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Property {
-    /// Its name in the model's spelling.
+    /// Name in the model's spelling.
     pub name: String,
-    /// Its type.
+    /// Type of the property or parameter.
     pub type_ref: TypeRef,
 }
 
 impl Type {
-    /// A property by its name in any case, inherited ones included.
+    /// Returns a property, inherited ones included, by its case-insensitive name.
     pub fn property(&self, name: &str) -> Option<&Property> {
         self.properties.iter().find(|property| property.name.eq_ignore_ascii_case(name))
     }
 
-    /// The properties that its base types lack.
+    /// Returns the properties that are not inherited.
     pub fn own_properties(&self) -> &[Property] {
         &self.properties[self.inherited..]
     }
@@ -186,29 +185,56 @@ impl Type {
 /// An enumeration.
 #[derive(Clone, Debug)]
 pub struct Enum {
-    /// Its name without namespace.
+    /// Name without namespace.
     pub name: String,
-    /// Its namespace.
+    /// Namespace.
     pub namespace: &'static str,
-    /// Whether a value is a set of members, written with commas.
+    /// Whether a value is a set of members, separated by commas.
     pub flags: bool,
-    /// Its members in declared order.
+    /// Members in declared order.
     pub members: Vec<String>,
+    /// Members that have a newer name, by their old one.
+    pub renamed: BTreeMap<String, String>,
 }
 
 impl Enum {
-    /// A member's name in the model's spelling, from any case.
+    /// Returns a member in the model's spelling by its case-insensitive name.
+    /// An old name is read as the newer one where this version has that.
     pub fn member(&self, name: &str) -> Option<&str> {
-        self.members.iter().map(String::as_str).find(|member| member.eq_ignore_ascii_case(name))
+        let spelled = self.members.iter().find(|member| member.eq_ignore_ascii_case(name))?;
+        let newer = self.renamed.get(spelled).filter(|newer| self.members.contains(newer));
+        Some(newer.unwrap_or(spelled))
+    }
+
+    /// The newest name of a stored member, whichever version it was written through.
+    pub fn newest<'a>(&'a self, member: &'a str) -> &'a str {
+        self.renamed.get(member).map_or(member, String::as_str)
+    }
+
+    /// What this version calls a member that is stored by its newest name; none if it has no name
+    /// for it.
+    pub fn name_here<'a>(&'a self, newest: &'a str) -> Option<&'a str> {
+        let is_it = |name: &&str| self.members.iter().any(|member| member == name);
+        let older = self.renamed.iter().filter(|(_, newer)| *newer == newest).map(|(older, _)| older.as_str());
+        std::iter::once(newest).chain(older).find(is_it)
+    }
+
+    /// Whether a member is declared after `unknownFutureValue`, so that clients have to ask for it.
+    pub fn is_late(&self, member: &str) -> bool {
+        let place = |name: &str| self.members.iter().position(|own| own == name);
+        matches!((place(UNKNOWN_FUTURE_VALUE), place(member)), (Some(unknown), Some(own)) if own > unknown)
     }
 }
 
-/// The model of one version.
+/// The member that stands for those that a client may not know.
+pub const UNKNOWN_FUTURE_VALUE: &str = "unknownFutureValue";
+
+/// Entity data model of one version.
 #[derive(Debug)]
 pub struct Edm {
-    /// Which.
+    /// Version of the model.
     pub version: Version,
-    /// All operations.
+    /// Operations of the version.
     pub operations: Vec<Operation>,
     /// All types, by name.
     pub types: BTreeMap<String, Type>,
@@ -218,7 +244,7 @@ pub struct Edm {
 }
 
 impl Edm {
-    /// The model of a version; loaded at the first call.
+    /// Returns the model of a version, loading it on the first call.
     pub fn of(version: Version) -> &'static Edm {
         static V1: LazyLock<Edm> = LazyLock::new(|| load::load(Version::V1));
         static BETA: LazyLock<Edm> = LazyLock::new(|| load::load(Version::Beta));
@@ -228,17 +254,17 @@ impl Edm {
         }
     }
 
-    /// A type by its name without namespace.
+    /// Returns a type by its name without namespace.
     pub fn type_named(&self, name: &str) -> Option<&Type> {
         self.types.get(name)
     }
 
-    /// An enumeration by its name without namespace.
+    /// Returns an enumeration by its name without namespace.
     pub fn enum_named(&self, name: &str) -> Option<&Enum> {
         self.enums.get(name)
     }
 
-    /// Whether `name` is `base` or derives from it.
+    /// Returns whether `name` is `base` or derives from it.
     pub fn is_a(&self, name: &str, base: &str) -> bool {
         let mut current = Some(name);
         while let Some(name) = current {
@@ -250,8 +276,17 @@ impl Edm {
         false
     }
 
-    /// The name with its namespace, as `$metadata` and `@odata.context` write it; primitives as
-    /// they are.
+    /// The one type that derives from this one, if it has no properties of its own to be used
+    /// without.
+    pub fn sole_derived(&self, name: &str) -> Option<&str> {
+        let mut derived = self.types.values().filter(|declared| declared.base.as_deref() == Some(name));
+        let (first, second) = (derived.next()?, derived.next());
+        let is_bare = self.type_named(name).is_some_and(|base| base.own_properties().is_empty());
+        (second.is_none() && is_bare).then_some(first.name.as_str())
+    }
+
+    /// Returns a type name with its namespace, as used in `$metadata` and `@odata.context`;
+    /// primitive types are returned unchanged.
     pub fn qualified(&self, name: &str) -> String {
         let own = self.types.get(name).is_some_and(|declared| declared.namespace == OWN_NAMESPACE)
             || self.enums.get(name).is_some_and(|declared| declared.namespace == OWN_NAMESPACE);
@@ -262,11 +297,11 @@ impl Edm {
         }
     }
 
-    /// A property path such as `disasterRecoveryCapability/capabilityType`, from any case, in the
-    /// model's spelling and with the type of its end.
+    /// Resolves a property path such as `disasterRecoveryCapability/capabilityType`, ignoring case;
+    /// returns it in the model's spelling, with the type of its last property.
     ///
     /// # Errors
-    /// 400 that names the type and what it lacks.
+    /// 400 naming the type and the missing property.
     pub fn property_path(&self, type_name: &str, path: &str) -> Result<(String, &TypeRef), GraphError> {
         let mut spelled = String::with_capacity(path.len());
         let mut current: Option<&TypeRef> = None;

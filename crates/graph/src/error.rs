@@ -1,10 +1,10 @@
-//! Errors as Graph sends them.
+//! Errors in Graph's format.
 
 use serde::Serialize;
 
 use crate::Method;
 
-/// An error on its way to a client.
+/// An error to be sent to a client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{status} {code}: {message}")]
 pub struct GraphError {
@@ -16,42 +16,42 @@ pub struct GraphError {
     pub message: String,
     /// `error.target`: the property, parameter or option that is wrong.
     pub target: Option<String>,
-    /// With 405: the methods that the path takes, for the `Allow` header.
+    /// Methods that the path supports, for the `Allow` header of 405.
     pub allow: Vec<Method>,
 }
 
 impl GraphError {
-    /// An error.
+    /// Returns an error without a target.
     pub fn new(status: u16, code: impl Into<String>, message: impl Into<String>) -> Self {
         Self { status, code: code.into(), message: message.into(), target: None, allow: Vec::new() }
     }
 
-    /// 400 `BadRequest`.
+    /// Returns a 400 `BadRequest` error.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)
     }
 
-    /// The same error about `target`.
+    /// Returns the error with a target.
     pub fn about(mut self, target: impl Into<String>) -> Self {
         self.target = Some(target.into());
         self
     }
 }
 
-/// What the envelope says besides the error.
+/// Values of the error envelope besides the error.
 #[derive(Clone, Debug)]
 pub struct ErrorEnvelope<'a> {
     /// `request-id`
     pub request_id: &'a str,
     /// `client-request-id`
     pub client_request_id: &'a str,
-    /// `date`: whole seconds without zone, `2025-02-13T10:17:05`.
+    /// `date`, in whole seconds without a zone: `2025-02-13T10:17:05`.
     pub date: &'a str,
 }
 
 impl ErrorEnvelope<'_> {
-    /// The JSON body of `error`: `{"error": {"code", "message", "target"?, "innerError": {"date",
-    /// "request-id", "client-request-id"}}}`.
+    /// Returns the JSON body of an error: `{"error": {"code", "message", "target"?, "innerError":
+    /// {"date", "request-id", "client-request-id"}}}`.
     pub fn render(&self, error: &GraphError) -> Vec<u8> {
         #[derive(Serialize)]
         struct Body<'a> {
@@ -106,13 +106,13 @@ mod tests {
     }
 
     #[test]
-    fn an_error_with_a_target() {
+    fn renders_an_error_with_a_target() {
         let error = GraphError::bad_request("There is no \"colour\".").about("colour");
         insta::assert_snapshot!(rendered(&error), @r#"{"error":{"code":"BadRequest","message":"There is no \"colour\".","target":"colour","innerError":{"date":"2025-02-13T10:17:05","request-id":"0f5a1f3c-0000-4000-8000-000000000001","client-request-id":"0f5a1f3c-0000-4000-8000-000000000002"}}}"#);
     }
 
     #[test]
-    fn an_error_about_nothing_in_particular() {
+    fn renders_an_error_without_a_target() {
         let error = GraphError::new(404, "ResourceNotFound", "There is no such Cloud PC.");
         insta::assert_snapshot!(rendered(&error), @r#"{"error":{"code":"ResourceNotFound","message":"There is no such Cloud PC.","innerError":{"date":"2025-02-13T10:17:05","request-id":"0f5a1f3c-0000-4000-8000-000000000001","client-request-id":"0f5a1f3c-0000-4000-8000-000000000002"}}}"#);
     }

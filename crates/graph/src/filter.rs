@@ -1,13 +1,13 @@
-//! `$filter`: parsed against a type, evaluated on the JSON that would be sent.
+//! `$filter`: parsed against a type, evaluated on the JSON to be sent.
 //!
-//! Comparisons, `in`, `has`, `and or not`, `contains startswith endswith tolower toupper`, and
-//! `any` over collections; properties by path (`a/b`). Texts compare exactly; members of an enum,
-//! GUIDs and the names of users (see [`TextKind`]) in any case; dates as instants. A property that
-//! is not there is null: equal to null alone, in no order with anything, and what a function says
-//! of it is unknown, so that such an element is left out with and without `not`.
+//! Supported are comparisons, `in`, `has`, `and or not`, `contains startswith endswith tolower
+//! toupper`, `any` over collections, and property paths (`a/b`). Strings compare exactly; enum
+//! members, GUIDs and user names (see [`TextKind`]) case-insensitively; dates as instants. A
+//! missing property is null: equal only to null, unordered, and a function of it is unknown, so
+//! that such an element matches neither a condition nor its negation.
 //!
-//! Refuses to know where the objects come from; `docs/decisions/0001-filter-parser.md` says why it
-//! is our own.
+//! The source of the objects is not known here. `docs/decisions/0001-filter-parser.md` says why the
+//! parser is our own.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -21,36 +21,36 @@ use crate::{Edm, GraphError};
 mod lexer;
 mod parser;
 
-/// The longest condition.
+/// Maximum length of a filter, bytes.
 pub const FILTER_BYTES_MAX: usize = 4096;
-/// How deep parentheses, `not`, functions and `any` may be in one another.
+/// Maximum nesting of parentheses, `not`, functions and `any`.
 pub const DEPTH_MAX: usize = 16;
 
-/// A condition.
+/// A parsed filter.
 #[derive(Clone, Debug)]
 pub struct Filter {
     condition: Condition,
 }
 
 impl Filter {
-    /// Reads a condition on values of this type.
+    /// Parses a filter on objects of a type.
     ///
     /// # Errors
-    /// 400 `BadRequest` about `$filter`, with the position of what is wrong.
+    /// 400 `BadRequest` with the target `$filter` and the position of the error.
     pub fn parse(edm: &Edm, type_name: &str, text: &str) -> Result<Self, GraphError> {
         if text.len() > FILTER_BYTES_MAX {
-            let message = format!("$filter has {} bytes; it may have {FILTER_BYTES_MAX}.", text.len());
+            let message = format!("$filter has {} bytes; at most {FILTER_BYTES_MAX} are allowed.", text.len());
             return Err(GraphError::bad_request(message).about("$filter"));
         }
         let condition = parser::parse(edm, type_name, text).map_err(|error| {
             let place = text[..error.at].chars().count() + 1;
-            let message = format!("$filter cannot be read at character {place}: {}.", error.why);
+            let message = format!("$filter is invalid at character {place}: {}.", error.why);
             GraphError::bad_request(message).about("$filter")
         })?;
         Ok(Self { condition })
     }
 
-    /// Whether this JSON object meets the condition.
+    /// Returns whether a JSON object matches the filter.
     pub fn matches(&self, object: &Value) -> bool {
         self.condition.holds(object, &mut Vec::new()) == Some(true)
     }
@@ -94,14 +94,14 @@ enum Operand {
     Upper(Box<Operand>),
 }
 
-/// A property of the object, or of an element that `any` looks at.
+/// Property of the object, or of an element inside `any`.
 #[derive(Clone, Debug)]
 struct Path {
-    /// Which variable of the enclosing `any`s, counted from the outermost; none: the object.
+    /// Index of the variable among the enclosing `any`s, from the outermost; none: the object.
     variable: Option<usize>,
     segments: Vec<String>,
     is_instant: bool,
-    /// Whether its text is the same in any case.
+    /// Whether the string compares case-insensitively.
     any_case: bool,
 }
 
@@ -116,20 +116,20 @@ enum Literal {
     Instant(jiff::Timestamp),
 }
 
-/// What an operand comes to.
+/// Value of an operand.
 enum Scalar<'a> {
     Null,
     Boolean(bool),
     Integer(i64),
     Decimal(f64),
     Text(Cow<'a, str>),
-    /// A text that is the same in any case: a GUID, or the name of a user.
+    /// A case-insensitive string: a GUID or a user name.
     AnyCase(&'a str),
     Instant(jiff::Timestamp),
 }
 
 impl Condition {
-    /// None where it cannot be said, as of a function of null.
+    /// Evaluates the condition; none if unknown, such as a function of null.
     fn holds<'a>(&'a self, object: &'a Value, variables: &mut Vec<&'a Value>) -> Option<bool> {
         match self {
             Self::All(parts) => decide(parts, false, object, variables),
@@ -182,8 +182,8 @@ impl Condition {
     }
 }
 
-/// `and` and `or` over what may be unknown. `decisive` decides alone: false for `and`, true for
-/// `or`.
+/// Three-valued `and` and `or`. `decisive` is the value that decides alone: false for `and`, true
+/// for `or`.
 fn decide<'a>(
     parts: &'a [Condition],
     decisive: bool,
@@ -207,7 +207,7 @@ impl Comparison {
         match self {
             Self::Eq => order == Some(Ordering::Equal),
             Self::Ne => order != Some(Ordering::Equal),
-            // A null is equal to another, but neither above nor below it.
+            // Null equals null, but is neither greater nor less.
             _ if matches!(left, Scalar::Null) => false,
             Self::Gt => order == Some(Ordering::Greater),
             Self::Lt => order == Some(Ordering::Less),
@@ -253,12 +253,12 @@ impl Operand {
 }
 
 impl Path {
-    /// A path to a value that is no instant and no text.
+    /// Returns a path to a value that is neither an instant nor a string.
     fn new(variable: Option<usize>, segments: Vec<String>) -> Self {
         Self { variable, segments, is_instant: false, any_case: false }
     }
 
-    /// A path to a text.
+    /// Returns a path to a string.
     fn to_text(variable: Option<usize>, segments: Vec<String>) -> Self {
         let any_case = segments.last().is_some_and(|name| TextKind::of(name) != TextKind::Plain);
         Self { any_case, ..Self::new(variable, segments) }
@@ -307,7 +307,10 @@ impl Scalar<'_> {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a whole number meets a fraction, which has no more precision")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "an integer is compared with a fraction, which has no more precision"
+    )]
     fn number(&self) -> Option<f64> {
         match self {
             Self::Integer(number) => Some(*number as f64),

@@ -1,12 +1,11 @@
-//! The contract: what Microsoft Graph's Cloud PC API looks like on the wire, as data and as pure
-//! functions over it.
+//! The contract: Microsoft Graph's Cloud PC API as data, with pure functions over it.
 //!
-//! [`Edm`] is loaded from `contract/` and says which operations and types there are. A request path
-//! is resolved against it into a [`ResolvedTarget`], the query into [`QueryOptions`], the body into checked
-//! JSON; answers get their context, links and error envelopes here.
+//! [`Edm`] is loaded from `contract/` and lists the operations and types. A request path is
+//! resolved against it into a [`ResolvedTarget`], the query into [`QueryOptions`], the body into
+//! checked JSON. Responses get their context, links and error envelopes here.
 //!
-//! This crate refuses to know the domain, the database and the server. Nothing in it does I/O but
-//! the client (feature `client`).
+//! This crate knows nothing of the domain, the database and the server. Only the client (feature
+//! `client`) performs I/O.
 
 pub mod body;
 #[cfg(feature = "client")]

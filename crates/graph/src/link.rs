@@ -1,5 +1,4 @@
-//! `@odata.nextLink` and the token in it, which is signed so that a made-up or foreign one is
-//! refused.
+//! `@odata.nextLink` and its token, which is signed so that forged and foreign tokens are rejected.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,30 +8,29 @@ use sha2::Sha256;
 use crate::GraphError;
 use crate::options::{is_option, pairs};
 
-/// The longest token that is looked at; ours are far shorter.
+/// Maximum length of a token to be verified, bytes; issued tokens are far shorter.
 pub const TOKEN_BYTES_MAX: usize = 2048;
 
-/// Bytes of the signature that a token carries: half of SHA-256, which still takes 2^128 tries to
-/// guess.
+/// Length of a token's signature: half of SHA-256, which still takes 2^128 attempts to guess.
 const SIGNATURE_BYTES: usize = 16;
 
-/// Signs and checks skip tokens with a key of the installation.
+/// Signs and verifies skip tokens with a key of the installation.
 #[derive(Clone)]
 pub struct LinkSigner {
     keyed: Hmac<Sha256>,
 }
 
 impl LinkSigner {
-    /// A signer with this key.
+    /// Returns a signer with this key.
     pub fn new(key: &[u8]) -> Self {
         Self { keyed: Hmac::new_from_slice(key).expect("HMAC takes keys of any length") }
     }
 
-    /// A token that holds `position` and is good only together with `binding` (tenant, path,
+    /// Returns a token that holds `position` and is valid only with `binding` (tenant, path,
     /// filter…), which it does not hold.
     ///
-    /// It is the signature and the position, in base64url: whoever has it can read the position,
-    /// but not make another.
+    /// The token is the signature and the position in base64url: its holder can read the position,
+    /// but not forge another.
     pub fn sign(&self, binding: &str, position: &str) -> String {
         let signature = self.mac(binding, position.as_bytes()).finalize().into_bytes();
         let mut token = signature[..SIGNATURE_BYTES].to_vec();
@@ -40,14 +38,14 @@ impl LinkSigner {
         URL_SAFE_NO_PAD.encode(token)
     }
 
-    /// The position in a token.
+    /// Returns the position of a valid token.
     ///
     /// # Errors
-    /// 400 if the token was not made here for this `binding`.
+    /// 400 if the token was not issued here for this `binding`.
     pub fn verify(&self, binding: &str, token: &str) -> Result<String, GraphError> {
         self.position(binding, token).ok_or_else(|| {
             GraphError::bad_request(
-                "The $skiptoken was not made by this service for this request; follow @odata.nextLink as it is.",
+                "The $skiptoken was not issued by this service for this request. Follow @odata.nextLink unchanged.",
             )
             .about("$skiptoken")
         })
@@ -63,7 +61,7 @@ impl LinkSigner {
         String::from_utf8(position.to_vec()).ok()
     }
 
-    /// The length in front keeps binding and position apart.
+    /// The length prefix separates binding and position.
     fn mac(&self, binding: &str, position: &[u8]) -> Hmac<Sha256> {
         let mut mac = self.keyed.clone();
         mac.update(&(binding.len() as u64).to_be_bytes());
@@ -73,8 +71,8 @@ impl LinkSigner {
     }
 }
 
-/// The absolute address of the next page: `address` (scheme, host and path of this request, as
-/// sent) with every original option of `query` and the token in place of `$skiptoken` and `$skip`.
+/// Returns the absolute URL of the next page: `address` (scheme, host and path of this request, as
+/// sent) with every option of `query`, and the token in place of `$skiptoken` and `$skip`.
 pub fn next_link(address: &str, query: &str, token: &str) -> String {
     let mut link = String::with_capacity(address.len() + query.len() + token.len() + 16);
     link.push_str(address);
@@ -102,14 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn a_token_gives_its_position_back() {
+    fn token_round_trips_its_position() {
         let token = signer().sign("tenant/path", "2025-01-01|42");
         assert_eq!(signer().verify("tenant/path", &token), Ok("2025-01-01|42".into()));
         assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'), "{token}");
     }
 
     #[test]
-    fn foreign_and_made_up_tokens_are_refused() {
+    fn foreign_and_forged_tokens_are_rejected() {
         let token = signer().sign("tenant/path", "42");
         let mut flipped = token.clone().into_bytes();
         flipped[0] = if flipped[0] == b'A' { b'B' } else { b'A' };
@@ -130,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_may_have_so_many_bytes_and_no_more() {
+    fn token_length_is_limited() {
         // Three bytes become four letters, and the signature comes first.
         let longest = "x".repeat(TOKEN_BYTES_MAX / 4 * 3 - SIGNATURE_BYTES);
         let token = signer().sign("b", &longest);
@@ -140,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_keeps_every_option_but_where_the_page_began() {
+    fn link_keeps_every_option_except_the_position() {
         let cases = [
             ("", "https://h/beta/c?$skiptoken=T"),
             ("$top=2", "https://h/beta/c?$top=2&$skiptoken=T"),

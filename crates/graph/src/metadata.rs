@@ -1,9 +1,8 @@
-//! `$metadata`: the model as CSDL XML, with what cloudpc adds in a schema of its own namespace.
+//! `$metadata`: the model as CSDL XML, with cloudpc's own schema.
 //!
-//! The contract describes some types by their name alone. A property of such a type is left out
-//! here, so that every type that is referred to is declared. The service root's own types
-//! (`deviceManagement`, `roleManagement`) are in no contract file: they are put together from the
-//! paths below them.
+//! The contract names some types without describing them. Properties of such types are omitted, so
+//! that every referenced type is declared. The types of the service root (`deviceManagement`,
+//! `roleManagement`) are in no contract file: they are derived from the paths below them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,7 +15,7 @@ use crate::{Edm, Operation, OperationKind};
 
 type Xml = Writer<Vec<u8>>;
 
-/// The document.
+/// Returns the document.
 pub fn render(edm: &Edm) -> String {
     let mut xml = Writer::new(Vec::new());
     write(&mut xml, edm).expect("writing to memory does not fail");
@@ -70,8 +69,7 @@ fn enumeration(xml: &mut Xml, declared: &Enum) -> io::Result<()> {
     }
     element.write_inner_content(|xml| {
         for (place, member) in declared.members.iter().enumerate() {
-            // Of a set of flags, the member "none" is the empty one, and the others have a bit
-            // each.
+            // In a flags enum, the member "none" is 0, and every other member is one bit.
             let empty_first = declared.members[0] == "none";
             let value = match (declared.flags, empty_first) {
                 (false, _) => place,
@@ -116,7 +114,7 @@ fn structured(xml: &mut Xml, edm: &Edm, declared: &Type) -> io::Result<()> {
     Ok(())
 }
 
-/// An element with the name and the type of a property or parameter.
+/// Writes an element with the name and type of a property or parameter.
 fn typed(xml: &mut Xml, edm: &Edm, element: &str, property: &Property) -> io::Result<()> {
     let type_ref = &property.type_ref;
     let name = written(edm, type_ref);
@@ -132,7 +130,7 @@ fn typed(xml: &mut Xml, edm: &Edm, element: &str, property: &Property) -> io::Re
     Ok(())
 }
 
-/// The actions and functions of a namespace, each once for what it is bound to.
+/// Writes the actions and functions of a namespace, once per binding parameter.
 fn bound(xml: &mut Xml, edm: &Edm, namespace: &str) -> io::Result<()> {
     let mut seen = BTreeSet::new();
     for operation in edm.operations.iter().filter(|operation| operation.extension == (namespace == OWN_NAMESPACE)) {
@@ -173,14 +171,15 @@ fn bound(xml: &mut Xml, edm: &Edm, namespace: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a path goes on from what a function gives.
+/// Returns whether another path continues the function with a key.
 fn followed_by_key(edm: &Edm, function: &Operation) -> bool {
     edm.operations
         .iter()
         .any(|other| other.path.strip_prefix(&function.path).is_some_and(|below| below.starts_with("/{")))
 }
 
-/// The first segments of all paths but those of users, with what is directly below: name, type.
+/// Returns the first segments of all paths except those of users, with the names and types directly
+/// below each.
 fn roots(edm: &Edm) -> BTreeMap<&str, BTreeMap<&str, TypeRef>> {
     let mut roots: BTreeMap<&str, BTreeMap<&str, TypeRef>> = BTreeMap::new();
     for operation in &edm.operations {

@@ -1,47 +1,68 @@
 //! Query options: `$select`, `$filter`, `$top`, `$skip`, `$count`, `$orderby`, `$expand`,
 //! `$search`, `$skiptoken`, `$format`.
 //!
-//! Refuses to know how many rows a page has and what properties are sent when nothing is selected.
+//! Page sizes and the default set of properties are not known here.
 
-use crate::edm::{ResponseShape, TypeRef};
+use crate::edm::{Property, ResponseShape, TypeRef};
 use crate::resolve::{Method, decode};
 use crate::{Edm, Filter, GraphError, Operation, Version};
 
 /// The options of a request, checked against the operation and its type.
 #[derive(Clone, Debug, Default)]
 pub struct QueryOptions {
-    /// Properties asked for, in the model's spelling; none: the default set. `*` is all.
+    /// Selected properties in the model's spelling; none: the default set. `*` is all.
     pub select: Option<Vec<String>>,
-    /// Condition.
+    /// Filter of the rows.
     pub filter: Option<Filter>,
-    /// Page size asked for; at least 1.
+    /// Requested page size, at least 1.
     pub top: Option<usize>,
-    /// Rows to leave out at the start.
+    /// Number of rows to skip.
     pub skip: Option<usize>,
-    /// Whether `@odata.count` is wanted.
+    /// Whether `@odata.count` is requested.
     pub count: bool,
-    /// Properties to sort by; true is descending.
+    /// Properties to sort by; true means descending.
     pub orderby: Vec<(String, bool)>,
-    /// Where the previous page ended.
+    /// Token of the previous page's end.
     pub skiptoken: Option<String>,
-    /// The raw filter text, to be bound into links.
+    /// Filter as sent; next links are bound to it.
     pub filter_text: Option<String>,
+    /// Related entities to be sent within the answer.
+    pub expand: Vec<Expansion>,
 }
 
-/// Options that are known, by their names without `$`.
+/// A navigation property of `$expand`.
+#[derive(Clone, Debug)]
+pub struct Expansion {
+    /// Its name in the model's spelling.
+    pub property: String,
+    /// Type of the related entities.
+    pub item_type: String,
+    /// Options in its parentheses.
+    pub options: QueryOptions,
+}
+
+/// Options that are taken within `$expand`.
+const NESTED: [&str; 5] = ["select", "filter", "top", "skip", "orderby"];
+/// Known options, without their `$`.
 const KNOWN: [&str; 10] =
     ["select", "filter", "top", "skip", "count", "orderby", "skiptoken", "expand", "search", "format"];
 
 impl QueryOptions {
-    /// Reads the raw query of a request. Arguments of functions and parameter aliases are not
-    /// options and are passed over.
+    /// Parses the raw query of a request whose answer can expand the navigation properties
+    /// `expandable`. Function arguments and parameter aliases are not options and are skipped.
     ///
     /// # Errors
-    /// 400 naming the option: unknown, given twice, unreadable, not offered by this operation, or
+    /// 400 naming the option: unknown, given twice, invalid, not supported by the operation, or
     /// naming a property that the type lacks.
-    pub fn parse(edm: &'static Edm, operation: &Operation, query: &str) -> Result<Self, GraphError> {
+    pub fn parse(
+        edm: &'static Edm,
+        operation: &Operation,
+        expandable: &[&str],
+        query: &str,
+    ) -> Result<Self, GraphError> {
         let mut options = Self::default();
         let mut seen: Vec<&str> = Vec::new();
+        let item_type = operation.item_type.as_deref().unwrap_or_default();
         for (raw_name, raw_value) in pairs(query) {
             let name = decode(raw_name, "query option")?;
             if name.starts_with('@') || operation.parameters.iter().any(|known| known.name.eq_ignore_ascii_case(&name))
@@ -56,21 +77,27 @@ impl QueryOptions {
             let known =
                 KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(bare)).ok_or_else(|| unknown(&name))?;
             if seen.contains(&known) {
-                return Err(wrong(known, "it is given twice"));
+                return Err(invalid(known, "it is given twice"));
             }
             seen.push(known);
-            check_offered(operation, known)?;
+            check_supported(operation, known)?;
             let spaced = raw_value.replace('+', " ");
-            options.set(edm, operation, known, decode(&spaced, "value of a query option")?.trim())?;
+            options.set(edm, item_type, expandable, known, decode(&spaced, "value of a query option")?.trim())?;
         }
         Ok(options)
     }
 
-    fn set(&mut self, edm: &'static Edm, operation: &Operation, name: &str, value: &str) -> Result<(), GraphError> {
-        let item_type = operation.item_type.as_deref().unwrap_or_default();
+    fn set(
+        &mut self,
+        edm: &'static Edm,
+        item_type: &str,
+        expandable: &[&str],
+        name: &str,
+        value: &str,
+    ) -> Result<(), GraphError> {
         match name {
             "select" => self.select = Some(select(edm, item_type, value)?),
-            "expand" => expand(edm, item_type, value)?,
+            "expand" => self.expand = expand(edm, item_type, expandable, value)?,
             "format" => format(value)?,
             "orderby" => self.orderby = orderby(edm, item_type, value)?,
             "filter" => {
@@ -78,41 +105,41 @@ impl QueryOptions {
                 self.filter_text = Some(value.to_owned());
             }
             "top" => match number(name, value)? {
-                0 => return Err(wrong(name, "it has to be 1 or more")),
+                0 => return Err(invalid(name, "it must be at least 1")),
                 top => self.top = Some(top),
             },
             "skip" => self.skip = Some(number(name, value)?),
-            "skiptoken" if value.is_empty() => return Err(wrong(name, "it is empty")),
+            "skiptoken" if value.is_empty() => return Err(invalid(name, "it is empty")),
             "skiptoken" => self.skiptoken = Some(value.to_owned()),
             "count" => {
                 self.count = match value {
                     _ if value.eq_ignore_ascii_case("true") => true,
                     _ if value.eq_ignore_ascii_case("false") => false,
-                    _ => return Err(wrong(name, &format!("'{value}' is neither true nor false"))),
+                    _ => return Err(invalid(name, &format!("'{value}' is neither true nor false"))),
                 }
             }
-            _ => unreachable!("options that are not offered are refused before they are read"),
+            _ => unreachable!("unsupported options are rejected before parsing"),
         }
         Ok(())
     }
 }
 
-/// The `name=value` pairs of a raw query, still encoded; empty ones are passed over.
+/// Returns the `name=value` pairs of a raw query, still encoded, without empty ones.
 pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-/// Whether the raw name of a query pair is that of this option, with `$`, `%24` or nothing before
+/// Returns whether the raw name of a query pair is this option, with `$`, `%24` or nothing before
 /// it.
 pub(crate) fn is_option(raw_name: &str, option: &str) -> bool {
     let bare = raw_name.strip_prefix('$').or_else(|| raw_name.strip_prefix("%24")).unwrap_or(raw_name);
     bare.eq_ignore_ascii_case(option)
 }
 
-fn check_offered(operation: &Operation, name: &str) -> Result<(), GraphError> {
+fn check_supported(operation: &Operation, name: &str) -> Result<(), GraphError> {
     match name {
         "format" => return Ok(()),
-        "search" => return Err(wrong(name, "this service does not search; use $filter")),
+        "search" => return Err(invalid(name, "search is not supported; use $filter")),
         _ => {}
     }
     let structured = matches!(
@@ -120,8 +147,7 @@ fn check_offered(operation: &Operation, name: &str) -> Result<(), GraphError> {
         ResponseShape::Entity(_) | ResponseShape::Complex(_) | ResponseShape::Collection(_)
     );
     let collection = matches!(operation.response, ResponseShape::Collection(_));
-    // The contract lists what its clients offer. Of what is described elsewhere, these can be had
-    // wherever they mean something.
+    // The contract lists only some options. These others are supported wherever they make sense.
     let implied = operation.method == Method::Get
         && match name {
             "select" | "expand" => structured,
@@ -129,14 +155,14 @@ fn check_offered(operation: &Operation, name: &str) -> Result<(), GraphError> {
             _ => false,
         };
     let listed = operation.query.iter().any(|offered| is_option(offered, name));
-    if implied || listed { Ok(()) } else { Err(wrong(name, &format!("{} does not take it", operation.key))) }
+    if implied || listed { Ok(()) } else { Err(invalid(name, &format!("{} does not support it", operation.key))) }
 }
 
 fn select(edm: &Edm, item_type: &str, value: &str) -> Result<Vec<String>, GraphError> {
     let mut selected: Vec<String> = Vec::new();
     for path in value.split(',').map(str::trim) {
         let spelled = match path {
-            "" => return Err(wrong("select", "it names an empty property")),
+            "" => return Err(invalid("select", "it contains an empty property name")),
             "*" => "*".to_owned(),
             path => edm.property_path(item_type, path).map_err(|error| within("select", error))?.0,
         };
@@ -147,54 +173,117 @@ fn select(edm: &Edm, item_type: &str, value: &str) -> Result<Vec<String>, GraphE
     Ok(selected)
 }
 
-/// Nothing is expanded. `*` asks for all that there is, which is nothing on a type without
-/// navigation properties.
-fn expand(edm: &Edm, item_type: &str, value: &str) -> Result<(), GraphError> {
+/// `*` asks for all that there is, which is nothing on a type without navigation properties.
+fn expand(edm: &'static Edm, item_type: &str, expandable: &[&str], value: &str) -> Result<Vec<Expansion>, GraphError> {
     let navigations = edm.type_named(item_type).into_iter().flat_map(|declared| &declared.properties);
-    let navigations: Vec<&str> =
-        navigations.filter(|own| own.type_ref.navigation).map(|own| own.name.as_str()).collect();
-    match value {
-        "*" if navigations.is_empty() => Ok(()),
-        "*" => {
-            let names = navigations.join(", ");
-            Err(wrong("expand", &format!("this service expands nothing, and '*' stands for {names}; leave it out")))
+    let navigations: Vec<&Property> = navigations.filter(|own| own.type_ref.navigation).collect();
+    let is_served = |property: &&&Property| expandable.contains(&property.name.as_str());
+    let plain = |property: &&Property| Expansion {
+        property: property.name.clone(),
+        item_type: property.type_ref.name.clone(),
+        options: QueryOptions::default(),
+    };
+    if value == "*" {
+        let served: Vec<_> = navigations.iter().filter(is_served).map(plain).collect();
+        if served.is_empty() && !navigations.is_empty() {
+            let names: Vec<_> = navigations.iter().map(|own| own.name.as_str()).collect();
+            let names = names.join(", ");
+            return Err(invalid("expand", &format!("expansion is not supported, and '*' stands for {names}; omit it")));
         }
-        _ => Err(wrong("expand", "this service expands nothing; ask for the related resource by its own path")),
+        return Ok(served);
     }
+    let mut expansions: Vec<Expansion> = Vec::new();
+    for part in split_outside(value, ',') {
+        let (name, nested) = match part.trim().split_once('(') {
+            Some((name, rest)) => (name.trim(), rest.strip_suffix(')').ok_or_else(|| unclosed(part))?),
+            None => (part.trim(), ""),
+        };
+        let found = navigations.iter().filter(is_served).find(|own| own.name.eq_ignore_ascii_case(name));
+        let Some(property) = found else {
+            let served: Vec<_> = navigations.iter().filter(is_served).map(|own| own.name.as_str()).collect();
+            return Err(if served.is_empty() {
+                invalid("expand", "expansion is not supported; request the related resource by its own path")
+            } else {
+                invalid("expand", &format!("'{name:.64}' cannot be expanded here, only {}", served.join(", ")))
+            });
+        };
+        if expansions.iter().any(|earlier| earlier.property == property.name) {
+            return Err(invalid("expand", &format!("'{}' is named twice", property.name)));
+        }
+        let mut expansion = plain(property);
+        expansion.options = nested_options(edm, &expansion.item_type, nested)?;
+        expansions.push(expansion);
+    }
+    Ok(expansions)
 }
 
-/// Answers are JSON, by whichever name. Parameters such as `odata.metadata=full` are not followed.
+/// The options in the parentheses of an expanded property, set apart by semicolons. What is expanded
+/// is not expanded further.
+fn nested_options(edm: &'static Edm, item_type: &str, text: &str) -> Result<QueryOptions, GraphError> {
+    let mut options = QueryOptions::default();
+    let mut seen: Vec<&str> = Vec::new();
+    for part in split_outside(text, ';').filter(|part| !part.trim().is_empty()) {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let bare = name.trim().strip_prefix('$').unwrap_or(name.trim());
+        let known = NESTED.into_iter().find(|known| known.eq_ignore_ascii_case(bare)).ok_or_else(|| {
+            invalid("expand", &format!("'{:.64}' is not taken within it, only ${}", name.trim(), NESTED.join(", $")))
+        })?;
+        if seen.contains(&known) {
+            return Err(invalid("expand", &format!("'${known}' is given twice within it")));
+        }
+        seen.push(known);
+        options.set(edm, item_type, &[], known, value.trim())?;
+    }
+    Ok(options)
+}
+
+/// The parts of a text between separators that stand outside parentheses and quotes.
+fn split_outside(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut depth, mut quoted) = (0_usize, false);
+    text.split(move |letter: char| {
+        match letter {
+            '\'' => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        letter == separator && depth == 0 && !quoted
+    })
+}
+
+fn unclosed(part: &str) -> GraphError {
+    invalid("expand", &format!("the parentheses of '{:.64}' are not closed", part.trim()))
+}
+
+/// Accepts JSON by either name. Parameters such as `odata.metadata=full` are ignored.
 fn format(value: &str) -> Result<(), GraphError> {
     let media = value.split(';').next().unwrap_or_default().trim();
     if ["json", "application/json"].iter().any(|known| media.eq_ignore_ascii_case(known)) {
         return Ok(());
     }
-    Err(wrong("format", &format!("'{value:.64}' is not served; it has to be json or application/json")))
+    Err(invalid("format", &format!("'{value:.64}' is not supported; use json or application/json")))
 }
 
 fn orderby(edm: &Edm, item_type: &str, value: &str) -> Result<Vec<(String, bool)>, GraphError> {
     let mut order: Vec<(String, bool)> = Vec::new();
     for part in value.split(',') {
         let mut words = part.split_ascii_whitespace();
-        let path = words.next().ok_or_else(|| wrong("orderby", "it names an empty property"))?;
+        let path = words.next().ok_or_else(|| invalid("orderby", "it contains an empty property name"))?;
         let descending = match words.next() {
             None => false,
             Some(word) if word.eq_ignore_ascii_case("asc") => false,
             Some(word) if word.eq_ignore_ascii_case("desc") => true,
-            Some(word) => return Err(wrong("orderby", &format!("'{word}' is neither asc nor desc"))),
+            Some(word) => return Err(invalid("orderby", &format!("'{word}' is neither asc nor desc"))),
         };
         if let Some(word) = words.next() {
-            return Err(wrong(
-                "orderby",
-                &format!("'{word}' is one word too many; properties are set apart by commas"),
-            ));
+            return Err(invalid("orderby", &format!("unexpected '{word}'; separate properties with commas")));
         }
         let (spelled, type_ref) = edm.property_path(item_type, path).map_err(|error| within("orderby", error))?;
         if !sortable(edm, type_ref) {
-            return Err(wrong("orderby", &format!("'{spelled}' has no order")));
+            return Err(invalid("orderby", &format!("sorting by '{spelled}' is not supported")));
         }
         if order.iter().any(|(earlier, _)| *earlier == spelled) {
-            return Err(wrong("orderby", &format!("'{spelled}' is named twice")));
+            return Err(invalid("orderby", &format!("'{spelled}' is named twice")));
         }
         order.push((spelled, descending));
     }
@@ -210,20 +299,20 @@ fn number(name: &str, value: &str) -> Result<usize, GraphError> {
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     match value.parse() {
         Ok(number) if digits => Ok(number),
-        _ => Err(wrong(name, &format!("'{value}' is no whole number from 0 to {}", usize::MAX))),
+        _ => Err(invalid(name, &format!("'{value}' is not an integer from 0 to {}", usize::MAX))),
     }
 }
 
 fn unknown(name: &str) -> GraphError {
-    GraphError::bad_request(format!("The query option '{name}' is not known.")).about(name)
+    GraphError::bad_request(format!("Unknown query option '{name}'.")).about(name)
 }
 
-fn wrong(name: &str, why: &str) -> GraphError {
-    GraphError::bad_request(format!("The query option '${name}' is wrong: {why}.")).about(format!("${name}"))
+fn invalid(name: &str, why: &str) -> GraphError {
+    GraphError::bad_request(format!("The query option '${name}' is invalid: {why}.")).about(format!("${name}"))
 }
 
-/// The same error, told as one of this option.
+/// Returns the error as one of this option.
 fn within(name: &str, error: GraphError) -> GraphError {
-    GraphError { message: format!("The query option '${name}' is wrong: {}", error.message), ..error }
+    GraphError { message: format!("The query option '${name}' is invalid: {}", error.message), ..error }
         .about(format!("${name}"))
 }

@@ -1,11 +1,11 @@
-//! A request path against the model: which operation, with which keys and arguments.
+//! Path resolution: the operation, keys and arguments of a request path.
 //!
-//! Takes every spelling that clients send: any case, double slashes, `()` or not, a lost comma
+//! Accepts every spelling that clients send: any case, double slashes, `()` or none, missing commas
 //! between arguments, aliases with and without quotes, arguments as query options, keys in
 //! parentheses, `/me` for `/users/{id}`, and names qualified with their namespace
 //! (`microsoft.graph.reboot`, `cloudpc.cancel`).
 //!
-//! Refuses to know what an operation does with its keys, and which arguments it cannot do without.
+//! The use of keys and the required arguments are not known here.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,9 +18,9 @@ mod trie;
 
 pub(crate) use trie::Trie;
 
-/// The longest path below the root, as sent.
+/// Maximum length of a path below the root, as sent, bytes.
 pub const PATH_BYTES_MAX: usize = 4096;
-/// The longest query, as sent.
+/// Maximum length of a query, as sent, bytes.
 pub const QUERY_BYTES_MAX: usize = 8192;
 
 /// HTTP methods of the contract.
@@ -36,12 +36,12 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method of this name; none for one that no operation has.
+    /// Returns the method of this name; none if no operation uses it.
     pub fn named(name: &str) -> Option<Self> {
         [Self::Get, Self::Post, Self::Patch, Self::Put, Self::Delete].into_iter().find(|method| method.name() == name)
     }
 
-    /// Its name in a request line.
+    /// Returns the name in a request line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -53,10 +53,10 @@ impl Method {
     }
 }
 
-/// What a root serves beside the operations of the contract.
+/// Endpoint of a root that is not an operation of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// The root itself: the service document.
+    /// Service document at the root.
     Root,
     /// `$metadata`
     Metadata,
@@ -65,8 +65,8 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint at a path below the root (still percent-encoded), in every spelling in which
-    /// [`Edm::resolve`] would take a segment.
+    /// Returns the endpoint at a path below the root (still percent-encoded), in every spelling
+    /// that [`Edm::resolve`] accepts for a segment.
     pub fn at(path: &str) -> Option<Self> {
         let mut segments = path.split('/').filter(|segment| !segment.is_empty());
         let Some(only) = segments.next() else { return Some(Self::Root) };
@@ -79,47 +79,46 @@ impl Endpoint {
     }
 }
 
-/// Whose Cloud PCs a path is about.
+/// Scope of a path: whose Cloud PCs it covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All of the tenant: a path under `/deviceManagement`.
+    /// The whole tenant: a path under `/deviceManagement`.
     Tenant,
-    /// The caller's: `/me`.
+    /// The caller: `/me`.
     Me,
-    /// One user's, by id or name: `/users/{id}`.
+    /// One user by id or name: `/users/{id}`.
     User(String),
 }
 
-/// What a request is for.
+/// Operation of a request with its scope, keys and arguments.
 #[derive(Clone, Debug)]
 pub struct ResolvedTarget {
-    /// The operation.
+    /// Operation of the path and method.
     pub operation: &'static Operation,
-    /// Whose.
+    /// Scope of the path.
     pub scope: Scope,
-    /// Keys in the path, in order, without the user's.
+    /// Keys in the path in order, without the user's.
     pub keys: Vec<String>,
-    /// Arguments of a function that were given; null, an empty text and an alias that the query
-    /// does not set are left out.
+    /// Arguments of a function. Null, empty strings and unset aliases count as omitted.
     pub arguments: BTreeMap<String, String>,
-    /// The path as `@odata.context` and links spell it, without the root, with keys in parentheses
-    /// and without the arguments of a function: `deviceManagement/virtualEndpoint/cloudPCs('…')`.
+    /// Path for `@odata.context` and links, without the root and function arguments, with keys in
+    /// parentheses: `deviceManagement/virtualEndpoint/cloudPCs('…')`.
     pub canonical_path: String,
 }
 
 impl ResolvedTarget {
-    /// Checks that the arguments are of the types of their parameters, and GUIDs where those hold
+    /// Checks the arguments against the types of their parameters, and that GUID parameters hold
     /// GUIDs.
     ///
     /// # Errors
-    /// 400 that names the parameter, with what was expected.
+    /// 400 naming the parameter and what was expected.
     pub fn check_arguments(&self) -> Result<(), GraphError> {
         call::check(&self.operation.parameters, &self.arguments)
     }
 
-    /// The `@odata.context` of the answer: `{root}/$metadata#…`, where the root is an absolute
-    /// address up to the version. `select` is what `$select` asked for. None where the answer has
-    /// no context: no content, bytes, a count.
+    /// Returns the `@odata.context` of the response: `{root}/$metadata#…`, where the root is an
+    /// absolute URL up to the version, and `select` holds the selected properties. None for
+    /// responses without a context: no content, byte streams and counts.
     pub fn context(&self, edm: &Edm, root: &str, select: Option<&[String]>) -> Option<String> {
         let operation = self.operation;
         let bound = matches!(operation.kind, OperationKind::Action | OperationKind::Function);
@@ -149,24 +148,27 @@ impl ResolvedTarget {
 }
 
 impl Edm {
-    /// Resolves a path below the root (still percent-encoded, e.g.
+    /// Resolves a path below the root (still percent-encoded, such as
     /// `/deviceManagement/managedDevices/…`) and its raw query.
     ///
     /// # Errors
-    /// 400 `BadRequest` for a segment that no operation has (as Graph says "Resource not found for
-    /// the segment"), 405 for a method that the path does not take, with those that it takes in
-    /// [`GraphError::allow`], 400 for arguments that cannot be read, 414 for a path or a query that
-    /// is too long.
+    /// 400 `BadRequest` for an unknown segment (Graph's "Resource not found for the segment"), 405
+    /// for a method that the path does not support, with the supported ones in
+    /// [`GraphError::allow`], 400 for invalid arguments, 414 for a path or query that is too long.
     pub fn resolve(&'static self, method: Method, path: &str, query: &str) -> Result<ResolvedTarget, GraphError> {
         if path.len() > PATH_BYTES_MAX || query.len() > QUERY_BYTES_MAX {
             return Err(GraphError::new(
                 414,
                 "RequestUriTooLong",
-                format!("A path may have {PATH_BYTES_MAX} bytes and a query {QUERY_BYTES_MAX}; this request has more."),
+                format!(
+                    "The path has {} bytes and the query {}; at most {PATH_BYTES_MAX} and {QUERY_BYTES_MAX} are allowed.",
+                    path.len(),
+                    query.len()
+                ),
             ));
         }
         let mut walk = Walk::at_root(&self.trie);
-        // How many segments there may be needs no limit of its own: none goes deeper than the tree.
+        // The number of segments needs no limit of its own: none can go deeper than the tree.
         for segment in path.split('/').filter(|segment| !segment.is_empty()) {
             walk.step(&decode(segment, "segment")?, query)?;
         }
@@ -174,7 +176,7 @@ impl Edm {
     }
 }
 
-/// Where the resolution of a path stands.
+/// State of resolving a path.
 struct Walk<'a> {
     trie: &'a Trie,
     node: usize,
@@ -222,7 +224,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Goes into a node by its name.
+    /// Enters a node by its name.
     fn enter(&mut self, spelled: &str, child: usize) -> Result<(), GraphError> {
         if !self.canonical_path.is_empty() {
             self.canonical_path.push('/');
@@ -235,9 +237,9 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// What stands between the parentheses after a name: arguments, or a key.
+    /// Parses the parentheses after a name: arguments or a key.
     fn parentheses(&mut self, name: &str, inner: &str, query: &str) -> Result<(), GraphError> {
-        // A function whose answer has keys is followed by one, or by empty parentheses.
+        // A function whose result has keys is followed by a key, or by empty parentheses.
         let is_key = self.trie.keyed(self.node).is_some() && !inner.trim().is_empty();
         if let Some(function) = self.trie.function(self.node).filter(|_| !is_key) {
             self.arguments = call::arguments(&function.parameters, name, inner, query)?;
@@ -255,13 +257,12 @@ impl<'a> Walk<'a> {
         match call::key(inner) {
             Some(key) => self.key(&key),
             None => {
-                Err(GraphError::bad_request(format!("The key in the segment '{}' cannot be read.", self.last))
-                    .about(name))
+                Err(GraphError::bad_request(format!("The key in the segment '{}' is invalid.", self.last)).about(name))
             }
         }
     }
 
-    /// Goes into the child that a key leads to.
+    /// Enters the child of a key.
     fn key(&mut self, key: &str) -> Result<(), GraphError> {
         let Some(child) = self.trie.keyed(self.node) else {
             return Err(segment_not_found(&self.last));
@@ -287,7 +288,7 @@ impl<'a> Walk<'a> {
             let mut error = GraphError::new(
                 405,
                 "Request_BadRequest",
-                format!("The segment '{}' does not take the method {}.", self.last, method.name()),
+                format!("The segment '{}' does not support the method {}.", self.last, method.name()),
             );
             error.allow = operations.iter().map(|(taken, _)| *taken).collect();
             return Err(error);
@@ -310,9 +311,9 @@ fn segment_not_found(segment: &str) -> GraphError {
     GraphError::bad_request(format!("Resource not found for the segment '{segment}'.")).about(segment)
 }
 
-/// Takes percent-encoding off. `what` says in an error what could not be read.
+/// Decodes percent-encoding. `what` names the text in errors.
 pub(crate) fn decode<'a>(text: &'a str, what: &str) -> Result<Cow<'a, str>, GraphError> {
-    // Most texts are plain.
+    // Fast path for texts without encoding.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'%') {
         return Ok(Cow::Borrowed(text));
     }
@@ -320,18 +321,18 @@ pub(crate) fn decode<'a>(text: &'a str, what: &str) -> Result<Cow<'a, str>, Grap
     let bytes = text.as_bytes();
     for (place, byte) in bytes.iter().enumerate() {
         if *byte == b'%' && !well_formed(&bytes[place + 1..]) {
-            return Err(unreadable(text, what, "a % has to be followed by two hexadecimal digits"));
+            return Err(undecodable(text, what, "'%' must be followed by two hexadecimal digits"));
         }
     }
     let decoded = percent_encoding::percent_decode(bytes)
         .decode_utf8()
-        .map_err(|_| unreadable(text, what, "its bytes are not UTF-8"))?;
+        .map_err(|_| undecodable(text, what, "its bytes are not UTF-8"))?;
     if decoded.chars().any(char::is_control) {
-        return Err(unreadable(text, what, "it has a control character"));
+        return Err(undecodable(text, what, "it contains a control character"));
     }
     Ok(decoded)
 }
 
-fn unreadable(text: &str, what: &str, why: &str) -> GraphError {
-    GraphError::bad_request(format!("The {what} '{text}' cannot be read: {why}.")).about(text)
+fn undecodable(text: &str, what: &str, why: &str) -> GraphError {
+    GraphError::bad_request(format!("The {what} '{text}' is invalid: {why}.")).about(text)
 }

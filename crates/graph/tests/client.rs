@@ -1,4 +1,4 @@
-//! The client against a service that says what each test has written down.
+//! Tests of the client against a scripted service.
 
 #![cfg(feature = "client")]
 #![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// A service that gives these answers, one to each request, and keeps the requests.
+/// A service that returns these answers in order, and records the requests.
 struct Script {
     address: String,
     requests: Arc<Mutex<Vec<String>>>,
@@ -40,15 +40,15 @@ impl Script {
         Client::with_token(&self.address, "first", None).unwrap()
     }
 
-    /// First line, token and body of each request.
-    fn told(&self) -> Vec<String> {
+    /// Returns the first line, token and body of each request.
+    fn requests(&self) -> Vec<String> {
         let requests = self.requests.lock().unwrap();
-        let told = requests.iter().map(|request| {
+        let requests = requests.iter().map(|request| {
             let (head, body) = request.split_once("\r\n\r\n").unwrap();
             let token = head.lines().find_map(|line| line.strip_prefix("authorization: Bearer ")).unwrap_or("-");
             format!("{} [{token}] {body}", head.lines().next().unwrap()).trim_end().to_owned()
         });
-        told.collect()
+        requests.collect()
     }
 }
 
@@ -76,7 +76,7 @@ fn page(ids: &[&str], next: Option<&str>) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn rows_come_from_all_pages_even_after_an_empty_one() {
+async fn rows_are_read_from_all_pages_including_empty_ones() {
     let script = Script::new(vec![
         page(&["a", "b"], Some("{address}/beta/things?$top=2&$skiptoken=1")),
         page(&[], Some("{address}/beta/things?$top=2&$skiptoken=2")),
@@ -85,7 +85,7 @@ async fn rows_come_from_all_pages_even_after_an_empty_one() {
     .await;
     let rows = script.client().rows("/beta/things", &[("$filter", "name eq 'a&b'")], None).await.unwrap();
     assert_eq!(rows, [json!({"id": "a"}), json!({"id": "b"}), json!({"id": "c"})]);
-    insta::assert_snapshot!(script.told().join("\n"), @r#"
+    insta::assert_snapshot!(script.requests().join("\n"), @r#"
     GET /beta/things?$filter=name%20eq%20%27a%26b%27 HTTP/1.1 [first]
     GET /beta/things?$top=2&$skiptoken=1 HTTP/1.1 [first]
     GET /beta/things?$top=2&$skiptoken=2 HTTP/1.1 [first]
@@ -93,21 +93,21 @@ async fn rows_come_from_all_pages_even_after_an_empty_one() {
 }
 
 #[tokio::test]
-async fn no_more_pages_than_needed_are_asked_for() {
+async fn no_further_pages_are_requested_beyond_the_limit() {
     let script = Script::new(vec![page(&["a", "b"], Some("{address}/beta/things?$skiptoken=1"))]).await;
     let rows = script.client().rows("/beta/things", &[], Some(2)).await.unwrap();
-    assert_eq!((rows.len(), script.told().len()), (2, 1));
+    assert_eq!((rows.len(), script.requests().len()), (2, 1));
 }
 
 #[tokio::test]
-async fn the_token_does_not_go_to_another_service() {
+async fn token_is_not_sent_to_another_service() {
     let script = Script::new(vec![page(&["a"], Some("http://elsewhere.test/beta/things"))]).await;
     let error = script.client().rows("/beta/things", &[], None).await.unwrap_err();
     assert!(matches!(error, ClientError::Unreadable { .. }), "{error}");
 }
 
 #[tokio::test]
-async fn an_error_comes_out_of_its_envelope() {
+async fn error_envelope_is_parsed() {
     let envelope =
         json!({"error": {"code": "ResourceNotFound", "message": "There is no such Cloud PC.", "target": "id"}});
     let script = Script::new(vec![(404, envelope.to_string())]).await;
@@ -129,7 +129,7 @@ async fn bodies_are_sent_and_empty_answers_are_null() {
     assert_eq!(client.post("/beta/things/x/do", &Value::Null).await.unwrap(), Value::Null);
     assert_eq!(client.patch("/beta/things/x", &json!({"a": 1})).await.unwrap(), json!({"value": 1}));
     client.delete("/beta/things/x").await.unwrap();
-    insta::assert_snapshot!(script.told().join("\n"), @r#"
+    insta::assert_snapshot!(script.requests().join("\n"), @r#"
     POST /beta/things/x/do HTTP/1.1 [first]
     PATCH /beta/things/x HTTP/1.1 [first] {"a":1}
     DELETE /beta/things/x HTTP/1.1 [first]
@@ -137,14 +137,14 @@ async fn bodies_are_sent_and_empty_answers_are_null() {
 }
 
 #[tokio::test]
-async fn an_application_signs_in_again_once_its_token_has_run_out() {
+async fn expired_token_is_renewed_once() {
     let token = |name: &str| (200, json!({"access_token": name}).to_string());
     let script =
         Script::new(vec![token("first"), (401, "{}".into()), token("second"), (200, "{\"id\":\"x\"}".into())]).await;
     let credentials = Credentials { tenant_id: "t".into(), client_id: "c".into(), client_secret: "s&".into() };
     let client = Client::sign_in(&script.address, credentials, None).await.unwrap();
     assert_eq!(client.get("/beta/things/x").await.unwrap(), json!({"id": "x"}));
-    insta::assert_snapshot!(script.told().join("\n"), @r#"
+    insta::assert_snapshot!(script.requests().join("\n"), @r#"
     POST /t/oauth2/v2.0/token HTTP/1.1 [-] grant_type=client_credentials&client_id=c&client_secret=s%26&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default
     GET /beta/things/x HTTP/1.1 [first]
     POST /t/oauth2/v2.0/token HTTP/1.1 [-] grant_type=client_credentials&client_id=c&client_secret=s%26&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default
@@ -153,7 +153,7 @@ async fn an_application_signs_in_again_once_its_token_has_run_out() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_there_is_named() {
+async fn unreachable_service_is_named_in_the_error() {
     let address = {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         format!("http://{}", listener.local_addr().unwrap())
@@ -164,7 +164,7 @@ async fn a_service_that_is_not_there_is_named() {
 }
 
 #[test]
-fn addresses_and_certificates_are_checked_first() {
+fn invalid_urls_and_certificates_are_rejected() {
     for address in ["", "127.0.0.1:8365", "ftp://host", "http://"] {
         assert!(matches!(Client::with_token(address, "t", None), Err(ClientError::Address { .. })), "{address}");
     }

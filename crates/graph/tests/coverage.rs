@@ -1,4 +1,4 @@
-//! Every operation of the contract, by every path that the contract knows for it.
+//! Coverage: every operation of the contract is reached by every path that the contract has for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ const FILES: [(Version, &str); 2] = [
     (Version::Beta, include_str!("../../../contract/operations.beta.json")),
 ];
 
-/// A path with every `{…}` of it filled in.
+/// Returns a path with every `{…}` filled in.
 fn filled(path: &str) -> String {
     let mut filled = String::new();
     for part in path.split_inclusive(['{', '}']) {
@@ -19,7 +19,7 @@ fn filled(path: &str) -> String {
             None => filled.push_str(part.trim_end_matches('{')),
         }
     }
-    // The one argument that is no text has no quotes.
+    // The only argument that is not a string has no quotes.
     filled.replace("transitive=x1", "transitive=true")
 }
 
@@ -33,7 +33,7 @@ fn every_documented_path_leads_to_its_operation() {
             let method = Method::named(raw["method"].as_str().unwrap()).unwrap();
             let mut paths = vec![documented.to_owned(), documented.trim_end_matches("()").to_owned()];
             paths.extend(raw["sdk_path"].as_str().map(str::to_owned));
-            // The Python SDK loses the commas between arguments.
+            // The Python SDK omits the commas between arguments.
             paths.extend(paths.clone().iter().map(|path| path.replace(',', "")));
             for path in paths.iter().map(|path| filled(path)) {
                 for path in [path.clone(), path.to_uppercase(), format!("/{path}/"), path.replace('\'', "%27")] {
@@ -46,7 +46,7 @@ fn every_documented_path_leads_to_its_operation() {
 }
 
 #[test]
-fn key_and_method_name_one_operation_over_all_roots() {
+fn key_and_method_identify_an_operation_across_roots() {
     for version in [Version::V1, Version::Beta] {
         let mut paths: BTreeMap<(&str, Method), BTreeSet<&str>> = BTreeMap::new();
         for operation in &Edm::of(version).operations {
@@ -122,7 +122,7 @@ fn keys_are_as_documented() {
 }
 
 #[test]
-fn the_same_operation_is_reached_by_every_root() {
+fn every_root_reaches_the_same_operation() {
     let edm = Edm::of(Version::Beta);
     for (path, scope) in [
         ("/deviceManagement/virtualEndpoint/cloudPCs/x1/reprovision", Scope::Tenant),
@@ -136,7 +136,7 @@ fn the_same_operation_is_reached_by_every_root() {
 }
 
 #[test]
-fn every_type_that_an_operation_needs_is_known() {
+fn every_type_of_an_operation_is_declared() {
     for version in [Version::V1, Version::Beta] {
         let edm = Edm::of(version);
         for operation in &edm.operations {

@@ -1,4 +1,4 @@
-//! Conditions, as data.
+//! Filters: table-driven checks.
 
 use cloudpc_graph::filter::{DEPTH_MAX, FILTER_BYTES_MAX};
 use cloudpc_graph::{Edm, Filter, GraphError, Version};
@@ -27,7 +27,7 @@ fn ada() -> Value {
 }
 
 #[test]
-fn conditions_that_hold() {
+fn matching_filters() {
     for text in [
         "displayName eq 'Ada''s PC'",
         "DISPLAYNAME EQ 'Ada''s PC'",
@@ -79,7 +79,7 @@ fn conditions_that_hold() {
         "partnerAgentInstallResults/any(r:r/errorMessage eq 'Contoso' and r/installStatus eq 'installFailed')",
         "partnerAgentInstallResults/any(r: r/retriable)",
         "partnerAgentInstallResults/any(r: r/errorMessage eq 'Fabrikam' and scopeIds/any(s: s eq '0' and r/retriable eq false))",
-        // 'and' binds closer than 'or', and 'not' closest.
+        // Precedence: 'not', then 'and', then 'or'.
         "status eq 'provisioned' or status eq 'failed' and status eq 'unknownFutureValue'",
         "not status eq 'failed' and displayName ne null",
         "1 eq 1.0 and 2 gt 1.5 and -1 lt 0 and 1e2 eq 100",
@@ -92,7 +92,7 @@ fn conditions_that_hold() {
 }
 
 #[test]
-fn names_of_users_and_guids_are_the_same_in_any_case() {
+fn user_names_and_guids_compare_case_insensitively() {
     let id = "8f3c1b52-6d0e-4a57-9d5b-0f2a6c7e4b19";
     let object = json!({"userPrincipalName": "Ada@Contoso.test", "servicePlanId": id, "displayName": "Ada"});
     for text in [
@@ -107,7 +107,7 @@ fn names_of_users_and_guids_are_the_same_in_any_case() {
         "servicePlanId eq '8F3C1B52-6D0E-4A57-9D5B-0F2A6C7E4B19'",
         "servicePlanId eq 8F3C1B52-6D0E-4A57-9D5B-0F2A6C7E4B19",
         "startswith(servicePlanId,'8F3C1B52')",
-        // Any other text is another one in another case.
+        // All other strings compare case-sensitively.
         "displayName ne 'ada' and not contains(displayName,'ADA')",
     ] {
         let filter = read(text).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -116,14 +116,14 @@ fn names_of_users_and_guids_are_the_same_in_any_case() {
 }
 
 #[test]
-fn conditions_that_do_not_hold() {
+fn filters_that_do_not_match() {
     for text in [
         "displayName eq 'ada''s pc'",
         "displayName eq ''",
         "managedDeviceName gt 'a'",
         "managedDeviceName le null",
         "managedDeviceName ge null",
-        // What is said of null is unknown, and so is the contrary.
+        // A function of null is unknown, and so is its negation.
         "contains(managedDeviceName,'x')",
         "not contains(managedDeviceName,'x')",
         "contains(managedDeviceName,'x') and displayName ne null",
@@ -150,8 +150,8 @@ fn unknown_or_true_is_true() {
 }
 
 #[test]
-fn conditions_that_cannot_be_read() {
-    let told: Vec<String> = [
+fn invalid_filters() {
+    let results: Vec<String> = [
         "",
         " ",
         "displayName",
@@ -217,144 +217,144 @@ fn conditions_that_cannot_be_read() {
         Err(error) => format!("{text}\n    {}\n", error.message),
     })
     .collect();
-    insta::assert_snapshot!(told.concat(), @r#"
-        $filter cannot be read at character 1: expected a property, a value or a function.
+    insta::assert_snapshot!(results.concat(), @r#"
+        $filter is invalid at character 1: expected a property, a value or a function.
      
-        $filter cannot be read at character 2: expected a property, a value or a function.
+        $filter is invalid at character 2: expected a property, a value or a function.
     displayName
-        $filter cannot be read at character 1: a text is no condition; compare it with something.
+        $filter is invalid at character 1: a string is not a condition; compare it, for example displayName eq 'x'.
     displayName eq
-        $filter cannot be read at character 15: expected a property, a value or a function.
+        $filter is invalid at character 15: expected a property, a value or a function.
     eq 'x'
-        $filter cannot be read at character 1: there is no property 'eq' on microsoft.graph.cloudPC (texts and members of an enum stand in quotes).
+        $filter is invalid at character 1: there is no property 'eq' on microsoft.graph.cloudPC (strings and enum members must be quoted).
     displayName eq 'x
-        $filter cannot be read at character 16: the quote that opens here is not closed.
+        $filter is invalid at character 16: the quote that opens here is not closed.
     displayName eq x'
-        $filter cannot be read at character 17: the quote that opens here is not closed.
+        $filter is invalid at character 17: the quote that opens here is not closed.
     displayName eq x
-        $filter cannot be read at character 16: there is no property 'x' on microsoft.graph.cloudPC (texts and members of an enum stand in quotes).
+        $filter is invalid at character 16: there is no property 'x' on microsoft.graph.cloudPC (strings and enum members must be quoted).
     displayName == 'x'
-        $filter cannot be read at character 13: '=' means nothing here.
+        $filter is invalid at character 13: unexpected character '='.
     displayName eq 'x' status
-        $filter cannot be read at character 20: expected 'and', 'or' or the end.
+        $filter is invalid at character 20: expected 'and', 'or' or the end.
     displayName eq 'x' and
-        $filter cannot be read at character 23: expected a property, a value or a function.
+        $filter is invalid at character 23: expected a property, a value or a function.
     displayName eq 'x' and or status eq 'failed'
-        $filter cannot be read at character 24: there is no property 'or' on microsoft.graph.cloudPC (texts and members of an enum stand in quotes).
+        $filter is invalid at character 24: there is no property 'or' on microsoft.graph.cloudPC (strings and enum members must be quoted).
     colour eq 'red'
-        $filter cannot be read at character 1: there is no property 'colour' on microsoft.graph.cloudPC (texts and members of an enum stand in quotes).
+        $filter is invalid at character 1: there is no property 'colour' on microsoft.graph.cloudPC (strings and enum members must be quoted).
     disasterRecoveryCapability/colour eq 'red'
-        $filter cannot be read at character 28: there is no property 'colour' on microsoft.graph.cloudPcDisasterRecoveryCapability.
+        $filter is invalid at character 28: there is no property 'colour' on microsoft.graph.cloudPcDisasterRecoveryCapability.
     disasterRecoveryCapability eq 'x'
-        $filter cannot be read at character 1: 'disasterRecoveryCapability' has properties of its own; name one of them after a /.
+        $filter is invalid at character 1: 'disasterRecoveryCapability' is a complex value; name one of its properties after a /.
     disasterRecoveryCapability/ eq 'x'
-        $filter cannot be read at character 29: there is no property 'eq' on microsoft.graph.cloudPcDisasterRecoveryCapability.
+        $filter is invalid at character 29: there is no property 'eq' on microsoft.graph.cloudPcDisasterRecoveryCapability.
     displayName/length eq 1
-        $filter cannot be read at character 13: there is no property 'length' on Edm.String.
+        $filter is invalid at character 13: there is no property 'length' on Edm.String.
     displayName eq 1
-        $filter cannot be read at character 16: expected a text, not a number.
+        $filter is invalid at character 16: expected a string, not a number.
     displayName eq true
-        $filter cannot be read at character 16: expected a text, not a boolean.
+        $filter is invalid at character 16: expected a string, not a boolean.
     displayName eq 2025-01-31
-        $filter cannot be read at character 16: expected a text, not a date.
+        $filter is invalid at character 16: expected a string, not a date.
     displayName eq displayName eq displayName
-        $filter cannot be read at character 28: expected 'and', 'or' or the end.
+        $filter is invalid at character 28: expected 'and', 'or' or the end.
     displayName eq status
-        $filter cannot be read at character 16: expected a text, not cloudPcStatus.
+        $filter is invalid at character 16: expected a string, not cloudPcStatus.
     isDisasterRecoveryActive eq 'false'
-        $filter cannot be read at character 29: expected a boolean, not a text.
+        $filter is invalid at character 29: expected a boolean, not a string.
     lastModifiedDateTime ge 'yesterday'
-        $filter cannot be read at character 25: expected a date and time such as 2025-01-31T08:30:00Z.
+        $filter is invalid at character 25: expected a date and time such as 2025-01-31T08:30:00Z.
     lastModifiedDateTime ge 2025-13-31T00:00:00Z
-        $filter cannot be read at character 25: '2025-13-31T00:00:00Z' is no number, date or GUID.
+        $filter is invalid at character 25: '2025-13-31T00:00:00Z' is not a number, date or GUID.
     lastModifiedDateTime ge 5
-        $filter cannot be read at character 25: expected a date and time, not a number.
+        $filter is invalid at character 25: expected a date and time, not a number.
     status eq 'purple'
-        $filter cannot be read at character 11: 'purple' is no member of cloudPcStatus; its members are notProvisioned, provisioning, provisioned, inGracePeriod, deprovisioning, failed, provisionedWithWarnings, resizing, restoring, pendingProvision, unknownFutureValue, movingRegion, resizePendingLicense, updatingSingleSignOn, modifyingSingleSignOn, refreshPolicyConfiguration, preparing, failoverInProgress, failbackInProgress.
+        $filter is invalid at character 11: 'purple' is not a member of cloudPcStatus; its members are notProvisioned, provisioning, provisioned, inGracePeriod, deprovisioning, failed, provisionedWithWarnings, resizing, restoring, pendingProvision, unknownFutureValue, movingRegion, resizePendingLicense, updatingSingleSignOn, modifyingSingleSignOn, refreshPolicyConfiguration, preparing, failoverInProgress, failbackInProgress.
     status eq provisioned
-        $filter cannot be read at character 11: there is no property 'provisioned' on microsoft.graph.cloudPC (texts and members of an enum stand in quotes).
+        $filter is invalid at character 11: there is no property 'provisioned' on microsoft.graph.cloudPC (strings and enum members must be quoted).
     status gt 'failed'
-        $filter cannot be read at character 8: members of cloudPcStatus have no order.
+        $filter is invalid at character 8: members of cloudPcStatus can only be compared with eq and ne.
     status in ('failed', 'purple')
-        $filter cannot be read at character 22: 'purple' is no member of cloudPcStatus; its members are notProvisioned, provisioning, provisioned, inGracePeriod, deprovisioning, failed, provisionedWithWarnings, resizing, restoring, pendingProvision, unknownFutureValue, movingRegion, resizePendingLicense, updatingSingleSignOn, modifyingSingleSignOn, refreshPolicyConfiguration, preparing, failoverInProgress, failbackInProgress.
+        $filter is invalid at character 22: 'purple' is not a member of cloudPcStatus; its members are notProvisioned, provisioning, provisioned, inGracePeriod, deprovisioning, failed, provisionedWithWarnings, resizing, restoring, pendingProvision, unknownFutureValue, movingRegion, resizePendingLicense, updatingSingleSignOn, modifyingSingleSignOn, refreshPolicyConfiguration, preparing, failoverInProgress, failbackInProgress.
     status in ()
-        $filter cannot be read at character 12: expected a property, a value or a function.
+        $filter is invalid at character 12: expected a property, a value or a function.
     status in 'failed'
-        $filter cannot be read at character 11: expected '('.
+        $filter is invalid at character 11: expected '('.
     id in (displayName)
-        $filter cannot be read at character 8: the list after 'in' takes values only.
+        $filter is invalid at character 8: the list after 'in' may contain only values.
     displayName has 'x'
-        $filter cannot be read at character 13: 'has' is about members of an enum, not a text.
+        $filter is invalid at character 13: 'has' needs an enum property, not a string.
     status has failed
-        $filter cannot be read at character 12: expected members in quotes.
+        $filter is invalid at character 12: expected quoted enum members.
     scopeIds eq '0'
-        $filter cannot be read at character 1: 'scopeIds' is a collection; look at its elements with any(x: …).
+        $filter is invalid at character 1: 'scopeIds' is a collection; test its elements with any(x: …).
     scopeIds/any(s: s eq 0)
-        $filter cannot be read at character 22: expected a text, not a number.
+        $filter is invalid at character 22: expected a string, not a number.
     scopeIds/any(s s eq '0')
-        $filter cannot be read at character 16: expected ':'.
+        $filter is invalid at character 16: expected ':'.
     scopeIds/all(s: s eq '0')
-        $filter cannot be read at character 10: there is no 'all' here; there is any.
+        $filter is invalid at character 10: 'all' is not supported here; use any.
     scopeIds/length eq 1
-        $filter cannot be read at character 10: the elements of a collection are looked at with any(x: …).
+        $filter is invalid at character 10: test the elements of a collection with any(x: …).
     displayName/any(s: s eq '0')
-        $filter cannot be read at character 13: any is about a collection.
+        $filter is invalid at character 13: any needs a collection.
     scopeIds/any(s: s eq '0') and s eq '0'
-        $filter cannot be read at character 31: there is no property 's' on microsoft.graph.cloudPC (texts and members of an enum stand in quotes).
+        $filter is invalid at character 31: there is no property 's' on microsoft.graph.cloudPC (strings and enum members must be quoted).
     (status eq 'failed'
-        $filter cannot be read at character 20: expected ')'.
+        $filter is invalid at character 20: expected ')'.
     status eq 'failed')
-        $filter cannot be read at character 19: expected 'and', 'or' or the end.
+        $filter is invalid at character 19: expected 'and', 'or' or the end.
     contains(displayName)
-        $filter cannot be read at character 21: expected ','.
+        $filter is invalid at character 21: expected ','.
     contains(displayName, 1)
-        $filter cannot be read at character 23: expected a text, not a number.
+        $filter is invalid at character 23: expected a string, not a number.
     contains(displayName, contains(displayName,'x'))
-        $filter cannot be read at character 23: expected a text, not a condition.
+        $filter is invalid at character 23: expected a string, not a condition.
     contains(displayName,'x') gt true
-        $filter cannot be read at character 30: conditions have no order.
+        $filter is invalid at character 30: conditions can only be compared with eq and ne.
     contains(displayName,'x') eq 'x'
-        $filter cannot be read at character 30: expected true or false.
+        $filter is invalid at character 30: expected true or false.
     length(displayName) eq 1
-        $filter cannot be read at character 1: there is no function 'length'; there are contains, startswith, endswith, tolower, toupper.
+        $filter is invalid at character 1: unknown function 'length'; supported are contains, startswith, endswith, tolower, toupper.
     displayName eq contains(displayName,'x')
-        $filter cannot be read at character 16: a condition cannot be compared.
+        $filter is invalid at character 16: a condition cannot be compared.
     not
-        $filter cannot be read at character 4: expected a property, a value or a function.
+        $filter is invalid at character 4: expected a property, a value or a function.
     nan eq nan
-        $filter cannot be read at character 1: there is no property 'nan' on microsoft.graph.cloudPC (texts and members of an enum stand in quotes).
+        $filter is invalid at character 1: there is no property 'nan' on microsoft.graph.cloudPC (strings and enum members must be quoted).
     1e999 eq 1
-        $filter cannot be read at character 1: '1e999' is no number, date or GUID.
+        $filter is invalid at character 1: '1e999' is not a number, date or GUID.
     é eq ü
-        $filter cannot be read at character 1: there is no property 'é' on microsoft.graph.cloudPC (texts and members of an enum stand in quotes).
+        $filter is invalid at character 1: there is no property 'é' on microsoft.graph.cloudPC (strings and enum members must be quoted).
     displayName eq '💻' und status eq 'failed'
-        $filter cannot be read at character 20: expected 'and', 'or' or the end.
+        $filter is invalid at character 20: expected 'and', 'or' or the end.
     displayName eq 'x'
-        $filter cannot be read at character 8: '\u{7f}' means nothing here.
+        $filter is invalid at character 8: unexpected character '\u{7f}'.
     displayName eq "x"
-        $filter cannot be read at character 16: '"' means nothing here.
+        $filter is invalid at character 16: unexpected character '"'.
     "#);
 }
 
 #[test]
-fn an_error_is_a_400_about_the_option() {
+fn error_is_a_400_with_the_option_as_target() {
     let error = read("colour eq 'red'").unwrap_err();
     assert_eq!((error.status, error.code.as_str(), error.target.as_deref()), (400, "BadRequest", Some("$filter")));
 }
 
 #[test]
-fn a_condition_may_be_so_long_and_no_longer() {
+fn filter_length_is_limited() {
     let of_length = |bytes: usize| format!("displayName eq '{}'", "x".repeat(bytes - "displayName eq ''".len()));
     assert!(read(&of_length(FILTER_BYTES_MAX)).is_ok());
     assert!(read(&of_length(FILTER_BYTES_MAX + 1)).is_err());
 }
 
 #[test]
-fn a_condition_may_be_so_deep_and_no_deeper() {
+fn filter_nesting_is_limited() {
     let nested = |open: &str, levels: usize, close: &str| {
         read(&format!("{}true{}", open.repeat(levels), close.repeat(levels))).is_ok()
     };
-    // The condition itself is the first level.
+    // The whole filter is the first level.
     for (open, close) in [("(", ")"), ("not ", "")] {
         assert!(nested(open, DEPTH_MAX - 1, close), "{open}");
         assert!(!nested(open, DEPTH_MAX, close), "{open}");
@@ -369,7 +369,7 @@ fn a_condition_may_be_so_deep_and_no_deeper() {
 }
 
 #[test]
-fn every_collection_is_typed() {
+fn every_collection_has_a_type() {
     let edm = Edm::of(Version::Beta);
     for operation in &edm.operations {
         let Some(name) = &operation.item_type else { continue };
@@ -382,14 +382,14 @@ fn every_collection_is_typed() {
 
 proptest! {
     #[test]
-    fn no_text_makes_it_panic(text in any::<String>()) {
+    fn no_text_causes_a_panic(text in any::<String>()) {
         if let Ok(filter) = read(&text) {
             filter.matches(&ada());
         }
     }
 
     #[test]
-    fn no_tokens_make_it_panic(words in proptest::collection::vec(
+    fn no_tokens_cause_a_panic(words in proptest::collection::vec(
         prop::sample::select(vec![
             "displayName", "status", "scopeIds", "lastModifiedDateTime", "isDisasterRecoveryActive", "eq", "ne", "gt", "in", "has", "and", "or",
             "not", "(", ")", ",", "/", "any", "s", ":", "'x'", "'provisioned'", "null", "true", "1", "1.5", "2025-01-31", "contains", "tolower",
@@ -404,7 +404,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_found_by_its_literal(text in "\\PC{0,20}") {
+    fn every_string_equals_its_literal(text in "\\PC{0,20}") {
         let quoted = text.replace('\'', "''");
         let filter = read(&format!("displayName eq '{quoted}' and contains(displayName,'{quoted}')")).unwrap();
         let object = json!({"displayName": text});
@@ -412,7 +412,7 @@ proptest! {
     }
 
     #[test]
-    fn a_condition_and_its_contrary_never_both_hold(name in proptest::option::of("[a-c]{0,2}"), part in "[a-c]{0,1}") {
+    fn condition_and_its_negation_never_both_match(name in proptest::option::of("[a-c]{0,2}"), part in "[a-c]{0,1}") {
         let object = json!({"displayName": name});
         for text in [format!("contains(displayName,'{part}')"), format!("displayName gt '{part}'"), format!("displayName eq '{part}'")] {
             let holds = read(&text).unwrap().matches(&object);

@@ -1,4 +1,4 @@
-//! `$metadata` of both versions: well-formed, and whole.
+//! `$metadata` of both versions: well-formed and complete.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
@@ -9,7 +9,7 @@ use cloudpc_graph::{Edm, Version};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-/// An element: its name, its attributes, and how many elements are around it.
+/// An XML element: name, attributes and depth.
 struct Element {
     name: String,
     attributes: BTreeMap<String, String>,
@@ -50,7 +50,7 @@ fn both() -> [(Version, Vec<Element>); 2] {
 }
 
 #[test]
-fn every_type_that_is_referred_to_is_declared_once() {
+fn every_referenced_type_is_declared_once() {
     for (version, elements) in both() {
         let mut namespace = "";
         let mut declared = BTreeSet::new();
@@ -92,7 +92,7 @@ fn every_action_and_function_is_declared() {
 }
 
 #[test]
-fn a_bound_parameter_comes_first_and_no_overload_is_declared_twice() {
+fn binding_parameter_is_first_and_overloads_are_unique() {
     for (version, elements) in both() {
         let mut seen = BTreeSet::new();
         for (place, element) in elements.iter().enumerate() {
@@ -107,7 +107,7 @@ fn a_bound_parameter_comes_first_and_no_overload_is_declared_twice() {
     }
 }
 
-/// The lines from the one that has this text, up to the one that closes it.
+/// Returns the lines from the one that contains `begin` up to the one that contains `close`.
 fn excerpt(xml: &str, begin: &str, close: &str) -> String {
     let from = xml.find(begin).unwrap();
     let length = xml[from..].find(close).unwrap() + close.len();

@@ -1,17 +1,17 @@
-//! Query options, as data.
+//! Query options: table-driven checks.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
 use cloudpc_graph::{Edm, Method, QueryOptions, Version};
 
-/// The options of `GET path?query`, on one line; or the error.
-fn told(version: Version, request: &str) -> String {
+/// Parses the options of `GET path?query`; returns them, or the error, in one line.
+fn parsed(version: Version, request: &str) -> String {
     let (path, query) = request.split_once('?').unwrap_or((request, ""));
     let edm = Edm::of(version);
     let target = edm.resolve(Method::Get, path, query).unwrap();
-    match QueryOptions::parse(edm, target.operation, query) {
+    match QueryOptions::parse(edm, target.operation, &[], query) {
         Ok(options) => {
-            let QueryOptions { select, filter, top, skip, count, orderby, skiptoken, filter_text } = options;
+            let QueryOptions { select, filter, top, skip, count, orderby, skiptoken, filter_text, expand: _ } = options;
             assert_eq!(filter.is_some(), filter_text.is_some());
             let mut parts = Vec::new();
             parts.extend(select.map(|select| format!("select {select:?}")));
@@ -28,7 +28,7 @@ fn told(version: Version, request: &str) -> String {
 }
 
 fn check(version: Version, path: &str, queries: &[&str]) -> String {
-    let lines = queries.iter().map(|query| format!("{query}\n    {}\n", told(version, &format!("{path}?{query}"))));
+    let lines = queries.iter().map(|query| format!("{query}\n    {}\n", parsed(version, &format!("{path}?{query}"))));
     lines.collect()
 }
 
@@ -119,45 +119,45 @@ fn options_on_beta() {
     $select=disasterRecoveryCapability/capabilityType,id
         select ["disasterRecoveryCapability/capabilityType", "id"]
     $select=
-        400 BadRequest: The query option '$select' is wrong: it names an empty property. [$select]
+        400 BadRequest: The query option '$select' is invalid: it contains an empty property name. [$select]
     $select=id,
-        400 BadRequest: The query option '$select' is wrong: it names an empty property. [$select]
+        400 BadRequest: The query option '$select' is invalid: it contains an empty property name. [$select]
     $select=colour
-        400 BadRequest: The query option '$select' is wrong: Could not find a property named 'colour' on type 'microsoft.graph.cloudPC'. [$select]
+        400 BadRequest: The query option '$select' is invalid: Could not find a property named 'colour' on type 'microsoft.graph.cloudPC'. [$select]
     $select=id/length
-        400 BadRequest: The query option '$select' is wrong: Could not find a property named 'length' on type 'Edm.String'. [$select]
+        400 BadRequest: The query option '$select' is invalid: Could not find a property named 'length' on type 'Edm.String'. [$select]
     $select=disasterRecoveryCapability/colour
-        400 BadRequest: The query option '$select' is wrong: Could not find a property named 'colour' on type 'microsoft.graph.cloudPcDisasterRecoveryCapability'. [$select]
+        400 BadRequest: The query option '$select' is invalid: Could not find a property named 'colour' on type 'microsoft.graph.cloudPcDisasterRecoveryCapability'. [$select]
     $top=5
         top 5
     top=5&&
         top 5
     $top=0
-        400 BadRequest: The query option '$top' is wrong: it has to be 1 or more. [$top]
+        400 BadRequest: The query option '$top' is invalid: it must be at least 1. [$top]
     $top=-1
-        400 BadRequest: The query option '$top' is wrong: '-1' is no whole number from 0 to 18446744073709551615. [$top]
+        400 BadRequest: The query option '$top' is invalid: '-1' is not an integer from 0 to 18446744073709551615. [$top]
     $top=+1
         top 1
     $top=five
-        400 BadRequest: The query option '$top' is wrong: 'five' is no whole number from 0 to 18446744073709551615. [$top]
+        400 BadRequest: The query option '$top' is invalid: 'five' is not an integer from 0 to 18446744073709551615. [$top]
     $top=
-        400 BadRequest: The query option '$top' is wrong: '' is no whole number from 0 to 18446744073709551615. [$top]
+        400 BadRequest: The query option '$top' is invalid: '' is not an integer from 0 to 18446744073709551615. [$top]
     $top=99999999999999999999
-        400 BadRequest: The query option '$top' is wrong: '99999999999999999999' is no whole number from 0 to 18446744073709551615. [$top]
+        400 BadRequest: The query option '$top' is invalid: '99999999999999999999' is not an integer from 0 to 18446744073709551615. [$top]
     $top=5&$top=6
-        400 BadRequest: The query option '$top' is wrong: it is given twice. [$top]
+        400 BadRequest: The query option '$top' is invalid: it is given twice. [$top]
     $top=5&top=6
-        400 BadRequest: The query option '$top' is wrong: it is given twice. [$top]
+        400 BadRequest: The query option '$top' is invalid: it is given twice. [$top]
     $skip=0
         skip 0
     $skip=x
-        400 BadRequest: The query option '$skip' is wrong: 'x' is no whole number from 0 to 18446744073709551615. [$skip]
+        400 BadRequest: The query option '$skip' is invalid: 'x' is not an integer from 0 to 18446744073709551615. [$skip]
     $count=true
         count
     $count=FALSE
         
     $count=yes
-        400 BadRequest: The query option '$count' is wrong: 'yes' is neither true nor false. [$count]
+        400 BadRequest: The query option '$count' is invalid: 'yes' is neither true nor false. [$count]
     $orderby=displayName
         orderby [("displayName", false)]
     $orderby=displayName%20desc,lastModifiedDateTime
@@ -167,31 +167,31 @@ fn options_on_beta() {
     $orderby=disasterRecoveryCapability/capabilityType
         orderby [("disasterRecoveryCapability/capabilityType", false)]
     $orderby=displayName+up
-        400 BadRequest: The query option '$orderby' is wrong: 'up' is neither asc nor desc. [$orderby]
+        400 BadRequest: The query option '$orderby' is invalid: 'up' is neither asc nor desc. [$orderby]
     $orderby=displayName+desc+id
-        400 BadRequest: The query option '$orderby' is wrong: 'id' is one word too many; properties are set apart by commas. [$orderby]
+        400 BadRequest: The query option '$orderby' is invalid: unexpected 'id'; separate properties with commas. [$orderby]
     $orderby=displayName,displayName+desc
-        400 BadRequest: The query option '$orderby' is wrong: 'displayName' is named twice. [$orderby]
+        400 BadRequest: The query option '$orderby' is invalid: 'displayName' is named twice. [$orderby]
     $orderby=statusDetail
-        400 BadRequest: The query option '$orderby' is wrong: 'statusDetail' has no order. [$orderby]
+        400 BadRequest: The query option '$orderby' is invalid: sorting by 'statusDetail' is not supported. [$orderby]
     $orderby=colour
-        400 BadRequest: The query option '$orderby' is wrong: Could not find a property named 'colour' on type 'microsoft.graph.cloudPC'. [$orderby]
+        400 BadRequest: The query option '$orderby' is invalid: Could not find a property named 'colour' on type 'microsoft.graph.cloudPC'. [$orderby]
     $orderby=
-        400 BadRequest: The query option '$orderby' is wrong: it names an empty property. [$orderby]
+        400 BadRequest: The query option '$orderby' is invalid: it contains an empty property name. [$orderby]
     $filter=displayName%20eq%20'a%26b'&$top=1
         filter "displayName eq 'a&b'", top 1
     $filter=status+eq+%27provisioned%27
         filter "status eq 'provisioned'"
     $filter=
-        400 BadRequest: $filter cannot be read at character 1: expected a property, a value or a function. [$filter]
+        400 BadRequest: $filter is invalid at character 1: expected a property, a value or a function. [$filter]
     $filter=colour%20eq%20'red'
-        400 BadRequest: $filter cannot be read at character 1: there is no property 'colour' on microsoft.graph.cloudPC (texts and members of an enum stand in quotes). [$filter]
+        400 BadRequest: $filter is invalid at character 1: there is no property 'colour' on microsoft.graph.cloudPC (strings and enum members must be quoted). [$filter]
     $skiptoken=abc-_
         skiptoken "abc-_"
     $skiptoken=
-        400 BadRequest: The query option '$skiptoken' is wrong: it is empty. [$skiptoken]
+        400 BadRequest: The query option '$skiptoken' is invalid: it is empty. [$skiptoken]
     $expand=assignments
-        400 BadRequest: The query option '$expand' is wrong: this service expands nothing; ask for the related resource by its own path. [$expand]
+        400 BadRequest: The query option '$expand' is invalid: expansion is not supported; request the related resource by its own path. [$expand]
     $expand=*
         
     $format=json
@@ -201,25 +201,25 @@ fn options_on_beta() {
     format=JSON
         
     $format=xml
-        400 BadRequest: The query option '$format' is wrong: 'xml' is not served; it has to be json or application/json. [$format]
+        400 BadRequest: The query option '$format' is invalid: 'xml' is not supported; use json or application/json. [$format]
     $format=
-        400 BadRequest: The query option '$format' is wrong: '' is not served; it has to be json or application/json. [$format]
+        400 BadRequest: The query option '$format' is invalid: '' is not supported; use json or application/json. [$format]
     $format=json&$format=json
-        400 BadRequest: The query option '$format' is wrong: it is given twice. [$format]
+        400 BadRequest: The query option '$format' is invalid: it is given twice. [$format]
     $search=%22a%22
-        400 BadRequest: The query option '$search' is wrong: this service does not search; use $filter. [$search]
+        400 BadRequest: The query option '$search' is invalid: search is not supported; use $filter. [$search]
     $format=json
         
     colour=red
-        400 BadRequest: The query option 'colour' is not known. [colour]
+        400 BadRequest: Unknown query option 'colour'. [colour]
     $
-        400 BadRequest: The query option '$' is not known. [$]
+        400 BadRequest: Unknown query option '$'. [$]
     =
-        400 BadRequest: The query option '' is not known. []
+        400 BadRequest: Unknown query option ''. []
     $top=%zz
-        400 BadRequest: The value of a query option '%zz' cannot be read: a % has to be followed by two hexadecimal digits. [%zz]
+        400 BadRequest: The value of a query option '%zz' is invalid: '%' must be followed by two hexadecimal digits. [%zz]
     $top=%00
-        400 BadRequest: The value of a query option '%00' cannot be read: it has a control character. [%00]
+        400 BadRequest: The value of a query option '%00' is invalid: it contains a control character. [%00]
     @a='1'
     "#);
 }
@@ -237,20 +237,20 @@ fn options_on_v1() {
     $select=id&$top=2&$count=true
         select ["id"], top 2, count
     select=id
-        400 BadRequest: The query option 'select' is not known. [select]
+        400 BadRequest: Unknown query option 'select'. [select]
     top=2
-        400 BadRequest: The query option 'top' is not known. [top]
+        400 BadRequest: Unknown query option 'top'. [top]
     $Top=2
         top 2
     $select=status
-        400 BadRequest: The query option '$select' is wrong: Could not find a property named 'status' on type 'microsoft.graph.cloudPC'. [$select]
+        400 BadRequest: The query option '$select' is invalid: Could not find a property named 'status' on type 'microsoft.graph.cloudPC'. [$select]
     @a='1'
     "#);
 }
 
 #[test]
-fn each_operation_offers_its_own() {
-    let told = |path: &str| told(Version::Beta, path);
+fn supported_options_depend_on_the_operation() {
+    let parsed = |path: &str| parsed(Version::Beta, path);
     let paths = [
         format!("{RESULTS}?activityId=a&cloudPcId=c&$top=5"),
         format!("{RESULTS}?ACTIVITYID=a&@cloudPcId=c&$select=state"),
@@ -269,28 +269,28 @@ fn each_operation_offers_its_own() {
         "/deviceManagement/managedDevices/x/getCloudPcRemoteActionResults()?$top=1&$count=true".into(),
         "/deviceManagement/virtualEndpoint/auditEvents/getAuditActivityTypes()?$select=x".into(),
     ];
-    let lines: Vec<String> = paths.iter().map(|path| format!("{path}\n    {}\n", told(path))).collect();
+    let lines: Vec<String> = paths.iter().map(|path| format!("{path}\n    {}\n", parsed(path))).collect();
     insta::assert_snapshot!(lines.concat(), @r#"
     /deviceManagement/virtualEndpoint/externalPartners/p/retrieveDeployAgentActionResults(activityId='@activityId'cloudPcId='@cloudPcId')?activityId=a&cloudPcId=c&$top=5
         top 5
     /deviceManagement/virtualEndpoint/externalPartners/p/retrieveDeployAgentActionResults(activityId='@activityId'cloudPcId='@cloudPcId')?ACTIVITYID=a&@cloudPcId=c&$select=state
         select ["state"]
     /deviceManagement/virtualEndpoint/externalPartners/p/retrieveDeployAgentActionResults(activityId='@activityId'cloudPcId='@cloudPcId')?$orderby=state
-        400 BadRequest: The query option '$orderby' is wrong: cloudPcExternalPartner.retrieveDeployAgentActionResults does not take it. [$orderby]
+        400 BadRequest: The query option '$orderby' is invalid: cloudPcExternalPartner.retrieveDeployAgentActionResults does not support it. [$orderby]
     /deviceManagement/virtualEndpoint/externalPartners/p/retrieveDeployAgentActionResults(activityId='@activityId'cloudPcId='@cloudPcId')?$skiptoken=t
         skiptoken "t"
     /deviceManagement/virtualEndpoint/cloudPCs/x?$select=id
         select ["id"]
     /deviceManagement/virtualEndpoint/cloudPCs/x?$top=1
-        400 BadRequest: The query option '$top' is wrong: cloudPC.get does not take it. [$top]
+        400 BadRequest: The query option '$top' is invalid: cloudPC.get does not support it. [$top]
     /deviceManagement/virtualEndpoint/cloudPCs/x?$skiptoken=t
-        400 BadRequest: The query option '$skiptoken' is wrong: cloudPC.get does not take it. [$skiptoken]
+        400 BadRequest: The query option '$skiptoken' is invalid: cloudPC.get does not support it. [$skiptoken]
     /deviceManagement/virtualEndpoint/cloudPCs/x?activityId=a
-        400 BadRequest: The query option 'activityId' is not known. [activityId]
+        400 BadRequest: Unknown query option 'activityId'. [activityId]
     /deviceManagement/virtualEndpoint/cloudPCs/$count?$top=1
-        400 BadRequest: The query option '$top' is wrong: cloudPC.count does not take it. [$top]
+        400 BadRequest: The query option '$top' is invalid: cloudPC.count does not support it. [$top]
     /deviceManagement/virtualEndpoint/cloudPCs/$count?$select=id
-        400 BadRequest: The query option '$select' is wrong: cloudPC.count does not take it. [$select]
+        400 BadRequest: The query option '$select' is invalid: cloudPC.count does not support it. [$select]
     /deviceManagement/virtualEndpoint/cloudPCs/$count?$filter=status+eq+'failed'
         filter "status eq 'failed'"
     /deviceManagement/virtualEndpoint/cloudPCs/x/cloudpc.actions?$select=id,state&$top=1
@@ -302,18 +302,18 @@ fn each_operation_offers_its_own() {
     /deviceManagement/managedDevices/x/getCloudPcRemoteActionResults()?$top=1&$count=true
         top 1, count
     /deviceManagement/virtualEndpoint/auditEvents/getAuditActivityTypes()?$select=x
-        400 BadRequest: The query option '$select' is wrong: Could not find a property named 'x' on type 'Edm.String'. [$select]
+        400 BadRequest: The query option '$select' is invalid: Could not find a property named 'x' on type 'Edm.String'. [$select]
     "#);
 }
 
 #[test]
-fn nothing_is_expanded_where_there_is_something_to_expand() {
+fn expansion_is_rejected_where_there_are_navigation_properties() {
     insta::assert_snapshot!(check(Version::V1, "/deviceManagement/managedDevices", &["$expand=*", "$expand=users", "$expand="]), @r#"
     $expand=*
-        400 BadRequest: The query option '$expand' is wrong: this service expands nothing, and '*' stands for deviceCategory, deviceCompliancePolicyStates, deviceConfigurationStates, logCollectionRequests, users, windowsProtectionState; leave it out. [$expand]
+        400 BadRequest: The query option '$expand' is invalid: expansion is not supported, and '*' stands for deviceCategory, deviceCompliancePolicyStates, deviceConfigurationStates, logCollectionRequests, users, windowsProtectionState; omit it. [$expand]
     $expand=users
-        400 BadRequest: The query option '$expand' is wrong: this service expands nothing; ask for the related resource by its own path. [$expand]
+        400 BadRequest: The query option '$expand' is invalid: expansion is not supported; request the related resource by its own path. [$expand]
     $expand=
-        400 BadRequest: The query option '$expand' is wrong: this service expands nothing; ask for the related resource by its own path. [$expand]
+        400 BadRequest: The query option '$expand' is invalid: expansion is not supported; request the related resource by its own path. [$expand]
     "#);
 }

@@ -4,9 +4,10 @@
 //! refuses to know how rows are stored and sent.
 
 use serde::{Deserialize, Serialize};
-use strum::{EnumIter, EnumString, IntoStaticStr};
+use std::str::FromStr;
+use strum::{EnumIter, EnumString, IntoEnumIterator, IntoStaticStr};
 
-use crate::{Actor, Kind, TenantId, Timestamp};
+use crate::{Actor, DocumentType, Kind, TenantId, Timestamp};
 
 /// Longest name or value of a row, in characters; what is longer is cut and ends in `…`.
 pub const AUDIT_TEXT_CHARS_MAX: usize = 256;
@@ -136,6 +137,8 @@ pub enum AuditVerb {
     CreateSnapshot,
     Troubleshoot,
     DeployAgent,
+    /// Of a policy or setting to groups; the assignments before are replaced.
+    Assign,
     CancelAction,
     SettleAction,
     /// A machine has failed by itself (result `failure`) or is well again.
@@ -198,6 +201,7 @@ impl AuditVerb {
             | Self::PowerOff
             | Self::Troubleshoot
             | Self::DeployAgent
+            | Self::Assign
             | Self::CancelAction
             | Self::SettleAction
             | Self::ConfigureAgent
@@ -294,9 +298,11 @@ impl AuditResource {
 }
 
 /// The kind of a resource, stored and sent by the name that follows the verb of an activity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, IntoStaticStr)]
 #[expect(missing_docs, reason = "each is named after the thing itself")]
 pub enum ResourceType {
+    #[strum(disabled)]
+    Document(DocumentType),
     #[strum(serialize = "CloudPC")]
     CloudPc,
     #[strum(serialize = "CloudPcExternalPartner")]
@@ -317,7 +323,19 @@ pub enum ResourceType {
 impl ResourceType {
     /// The name, as stored and sent.
     pub fn name(self) -> &'static str {
-        self.into()
+        match self {
+            Self::Document(kind) => kind.resource_name(),
+            other => other.into(),
+        }
+    }
+}
+
+impl FromStr for ResourceType {
+    type Err = strum::ParseError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let documents = DocumentType::ALL.iter().map(|kind| Self::Document(*kind));
+        Self::iter().chain(documents).find(|kind| kind.name() == name).ok_or(strum::ParseError::VariantNotFound)
     }
 }
 

@@ -8,6 +8,7 @@ mod action;
 mod admit;
 mod audit;
 mod cloud_pc;
+mod document;
 mod error;
 mod health;
 mod ids;
@@ -28,6 +29,7 @@ pub use cloud_pc::{
     CloudPc, CloudPcStatus, GalleryImage, OsVersion, Power, Product, ServicePlan, Snapshot, SnapshotType, StatusDetail,
     UserAccountType,
 };
+pub use document::{Document, DocumentKey, DocumentReference, DocumentType, Object, ReferenceStrength};
 pub use error::{Error, ErrorKind};
 pub use health::{HealthCheck, HealthEvent};
 pub use ids::{

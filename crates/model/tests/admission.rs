@@ -1,11 +1,11 @@
-//! Which status takes which action, on one page.
+//! Admission: the table of statuses and the actions that they allow.
 
 use cloudpc_model::{Admission, CloudPcStatus, Denial, Kind, admit};
 use std::fmt::Write;
 use strum::IntoEnumIterator;
 
 #[test]
-fn which_status_takes_which_action() {
+fn statuses_and_their_allowed_actions() {
     let mut table = String::new();
     for status in CloudPcStatus::iter() {
         let taken: Vec<_> =
@@ -26,7 +26,7 @@ fn which_status_takes_which_action() {
 }
 
 #[test]
-fn a_refusal_says_what_is_wrong() {
+fn denial_names_action_and_status() {
     let Admission::Deny(denial) = admit(Kind::Resize, CloudPcStatus::InGracePeriod, None) else { panic!("taken") };
     assert_eq!(denial, Denial::Status { status: CloudPcStatus::InGracePeriod, kind: Kind::Resize });
     insta::assert_snapshot!(denial, @"The action 'resize' is not allowed while the Cloud PC's status is 'inGracePeriod'.");

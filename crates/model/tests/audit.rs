@@ -1,4 +1,4 @@
-//! Audit rows: the texts that are made of their parts, and their limits.
+//! Audit rows: derived texts and limits.
 
 use cloudpc_model::{
     AUDIT_CHANGES_MAX, AUDIT_TEXT_CHARS_MAX, Actor, AuditEntry, AuditResource, AuditResult, AuditVerb, ResourceType,
@@ -12,21 +12,21 @@ fn entry(verb: AuditVerb) -> AuditEntry {
 }
 
 #[test]
-fn every_verb_has_an_activity_and_an_operation_type_and_is_read_back() {
-    let mut told = String::new();
+fn every_verb_has_an_activity_and_an_operation_type_and_round_trips() {
+    let mut operations = String::new();
     for verb in AuditVerb::iter() {
         let stored: &str = verb.into();
         assert_eq!(stored.parse(), Ok(verb));
-        told += &format!("{}: {:?}\n", entry(verb).activity(), verb.operation_type());
+        operations += &format!("{}: {:?}\n", entry(verb).activity(), verb.operation_type());
     }
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(operations);
     for kind in ResourceType::iter() {
         assert_eq!(kind.name().parse(), Ok(kind));
     }
 }
 
 #[test]
-fn a_row_without_more_is_a_success() {
+fn row_without_a_result_is_a_success() {
     let entry = entry(AuditVerb::Reboot);
     assert_eq!((entry.result, entry.changes.len(), &*entry.request_id), (AuditResult::Success, 0, ""));
     let failed = entry.ended(AuditResult::Timeout, Some("actionTimeout"));
@@ -34,18 +34,18 @@ fn a_row_without_more_is_a_success() {
 }
 
 #[test]
-fn what_has_not_changed_is_not_told_and_a_secret_never_is() {
+fn unchanged_values_and_secrets_are_omitted() {
     let entry = entry(AuditVerb::Update)
         .changed("enableConnection", Some("true"), "true")
         .changed("agentUrl", Some("a"), "b")
         .secret_changed("installParameters");
-    let told: Vec<_> =
+    let changes: Vec<_> =
         entry.changes.iter().map(|change| (&*change.name, change.old.as_deref(), &*change.new)).collect();
-    assert_eq!(told, [("agentUrl", Some("a"), "b"), ("installParameters", None, "changed")]);
+    assert_eq!(changes, [("agentUrl", Some("a"), "b"), ("installParameters", None, "changed")]);
 }
 
 #[test]
-fn texts_and_changes_have_limits() {
+fn texts_and_changes_are_limited() {
     let long = |chars: usize| entry(AuditVerb::Update).detail("name", &"é".repeat(chars)).changes[0].new.clone();
     assert_eq!(long(AUDIT_TEXT_CHARS_MAX), "é".repeat(AUDIT_TEXT_CHARS_MAX));
     let cut = long(AUDIT_TEXT_CHARS_MAX + 1);

@@ -1,4 +1,4 @@
-//! Every event in every state, on one page, and random walks over it.
+//! State machine: the table of every event in every state, and random walks.
 
 use cloudpc_model::{Action, ActionId, Actor, Event, EventKind, Failure, Params, State, TenantId, Timestamp};
 use proptest::prelude::*;
@@ -106,7 +106,7 @@ fn every_event_in_every_state() {
 }
 
 #[test]
-fn an_older_claim_changes_nothing() {
+fn events_of_an_older_claim_are_rejected() {
     let mut action = action_in(State::Running);
     action.epoch = 3;
     let before = action.clone();
@@ -116,9 +116,9 @@ fn an_older_claim_changes_nothing() {
 }
 
 proptest! {
-    /// However events come, a final state stays and an illegal event leaves no trace.
+    /// Final states do not change, and illegal events leave no trace.
     #[test]
-    fn a_final_state_is_final(choices in prop::collection::vec(0usize..18, 1..60)) {
+    fn final_states_are_final(choices in prop::collection::vec(0usize..18, 1..60)) {
         let events = every_event();
         let mut action = action_in(State::Pending);
         for choice in choices {
@@ -134,9 +134,9 @@ proptest! {
         }
     }
 
-    /// The log is stored as JSON; what is read back is what was written.
+    /// Events are stored as JSON and round-trip.
     #[test]
-    fn an_event_survives_json(choice in 0usize..18, at in any::<i64>(), epoch in any::<i64>()) {
+    fn event_round_trips_through_json(choice in 0usize..18, at in any::<i64>(), epoch in any::<i64>()) {
         let event = Event { at: Timestamp(at), epoch, kind: every_event()[choice].1.clone() };
         let text = serde_json::to_string(&event).unwrap();
         prop_assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);

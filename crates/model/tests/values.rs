@@ -1,4 +1,4 @@
-//! Times, ids, chance and derived values.
+//! Times, ids, random numbers and derived values.
 
 use cloudpc_model::{
     AgentSetting, CloudPcId, ConnectionStatus, IMAGE_ID_BYTES_MAX, ImageId, OsVersion, Partner, PartnerId, Rng,
@@ -9,13 +9,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 #[test]
-fn times_are_written_as_dot_net_writes_them() {
+fn times_are_formatted_like_dot_net() {
     assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.0000000Z");
     assert_eq!(Timestamp(1_619_316_293_472_200).to_string(), "2021-04-25T02:04:53.4722000Z");
 }
 
 #[test]
-fn time_does_not_run_over() {
+fn time_arithmetic_saturates() {
     assert_eq!(Timestamp(5) + Duration::MAX, Timestamp(i64::MAX));
     assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);
     assert_eq!(Timestamp(-1).unix_seconds(), -1);
@@ -23,7 +23,7 @@ fn time_does_not_run_over() {
 
 proptest! {
     #[test]
-    fn no_time_is_too_early_or_too_late(micros: i64, seconds: u64, nanos in 0_u32..1_000_000_000) {
+    fn time_operations_accept_every_value(micros: i64, seconds: u64, nanos in 0_u32..1_000_000_000) {
         let (time, by) = (Timestamp(micros), Duration::new(seconds, nanos));
         prop_assert!(time + by >= time);
         prop_assert!(time - by <= time);
@@ -33,14 +33,14 @@ proptest! {
     }
 
     #[test]
-    fn times_are_written_in_their_order(one: i64, other: i64) {
+    fn formatted_times_sort_like_times(one: i64, other: i64) {
         let (early, late) = (one.min(other), one.max(other));
         prop_assert!(Timestamp(early).to_string() <= Timestamp(late).to_string());
     }
 }
 
 #[test]
-fn a_seed_replays() {
+fn seed_replays() {
     let ids = |seed| {
         let rng = SeededRng::new(seed);
         [CloudPcId::random(&rng), CloudPcId::random(&rng)]
@@ -53,7 +53,7 @@ fn a_seed_replays() {
 }
 
 #[test]
-fn the_id_of_an_image_has_a_form() {
+fn image_ids_are_validated() {
     for right in ["cloudpc_linux_test", "debian-12-generic-amd64.2", "7", &"x".repeat(IMAGE_ID_BYTES_MAX)] {
         assert_eq!(ImageId::new(right).unwrap().0, right);
     }
@@ -63,7 +63,7 @@ fn the_id_of_an_image_has_a_form() {
 }
 
 #[test]
-fn a_version_number_tells_the_system() {
+fn version_number_determines_the_operating_system() {
     let number = OsVersion::of_number;
     assert_eq!(["10.0.21999", "10.0.19045.4651"].map(number), [Some(OsVersion::Windows10); 2]);
     assert_eq!(["10.0.22000", "10.0.26100.1"].map(number), [Some(OsVersion::Windows11); 2]);
@@ -76,7 +76,7 @@ fn a_version_number_tells_the_system() {
 }
 
 #[test]
-fn an_agent_is_named_by_the_end_of_its_address() {
+fn agent_is_named_by_the_last_segment_of_its_url() {
     let named = |url: &str| {
         let agent = AgentSetting {
             url: url.into(),
@@ -92,7 +92,7 @@ fn an_agent_is_named_by_the_end_of_its_address() {
 }
 
 #[test]
-fn a_connection_goes_through_its_four_states() {
+fn partner_connection_states() {
     let silence_max = Duration::from_secs(60);
     let mut partner = Partner {
         tenant_id: TenantId(Uuid::nil()),

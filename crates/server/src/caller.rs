@@ -74,6 +74,11 @@ impl Caller {
         ReadCaller::Known(self.tenant_id, who)
     }
 
+    /// Name of the caller for people: of the user, or of the application if there is none.
+    pub fn display_name(&self) -> &str {
+        self.user.as_ref().map_or(&self.app_name, |user| &user.user_principal_name)
+    }
+
     /// The caller as the log of an action and the audit log name it.
     pub fn actor(&self) -> Actor {
         Actor {

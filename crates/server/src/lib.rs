@@ -12,6 +12,7 @@ pub mod app;
 pub mod caller;
 pub mod config;
 pub mod desktop;
+pub mod documents;
 mod durable_file;
 pub mod edge;
 mod html;

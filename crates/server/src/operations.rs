@@ -1,7 +1,7 @@
-//! The operations: one file each, registered in one table.
+//! The operations: one file each, registered in [`TABLE`].
 //!
-//! A row names the operation by its key in the contract, says who may call it, and what answers.
-//! What the contract has and this table has not is answered with 501 by the pipeline.
+//! A row holds the operation's key in the contract, the required access and the handler. The
+//! pipeline answers 501 for an operation of the contract without a row.
 
 mod action;
 mod activity;
@@ -18,21 +18,22 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
+use crate::documents;
 use crate::pipeline::{
     ADMINISTER, Access, Answer, CONFIGURE_AGENT, Call, DEPLOY_AGENT, Problem, READ, READ_DEVICES, READ_SIGNED_IN, WRITE,
 };
 
-/// What a handler returns.
-pub type Answering = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
+/// The future of a handler.
+pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
 
-/// One operation.
+/// A registered operation.
 pub struct Row {
-    /// Its key in the contract.
+    /// The operation's key in the contract.
     pub key: &'static str,
-    /// Who may call it.
+    /// The permissions it requires.
     pub access: &'static Access,
-    /// What answers.
-    pub handler: fn(Arc<Call>) -> Answering,
+    /// The function that carries it out.
+    pub handler: fn(Arc<Call>) -> HandlerFuture,
 }
 
 macro_rules! table {
@@ -41,7 +42,7 @@ macro_rules! table {
     };
 }
 
-/// Every operation that this server carries out.
+/// All operations that this server implements.
 pub static TABLE: &[Row] = table! {
     "cloudPC.list", READ_SIGNED_IN => cloud_pc::list::run;
     "cloudPC.count", READ_SIGNED_IN => cloud_pc::count::run;
@@ -107,10 +108,18 @@ pub static TABLE: &[Row] = table! {
     "activity.cancel", WRITE => activity::cancel::run;
 };
 
-/// The row of an operation, if this server carries it out.
+/// Every operation, with those that documents carry out.
+pub static ALL: LazyLock<HashMap<&str, Row>> = LazyLock::new(|| {
+    let own = TABLE.iter().map(|row| (row.key, Row { ..*row }));
+    let document = |(key, documents::Binding { kind, verb })| {
+        (key, Row { key, access: kind.access(verb), handler: documents::answer })
+    };
+    own.chain(documents::keys().map(document)).collect()
+});
+
+/// Returns the row of an operation, if this server implements it.
 pub fn row(key: &str) -> Option<&'static Row> {
-    static ROWS: LazyLock<HashMap<&str, &Row>> = LazyLock::new(|| TABLE.iter().map(|row| (row.key, row)).collect());
-    ROWS.get(key).copied()
+    ALL.get(key)
 }
 
 #[cfg(test)]
@@ -119,14 +128,15 @@ mod tests {
     use cloudpc_graph::{Edm, Version};
 
     #[test]
-    fn every_row_is_an_operation_of_the_contract_and_stands_once() {
+    fn rows_are_unique_operations_of_the_contract() {
         let known =
             |key| [Version::V1, Version::Beta].iter().any(|v| Edm::of(*v).operations.iter().any(|o| o.key == key));
         let unknown: Vec<_> = TABLE.iter().map(|row| row.key).filter(|key| !known(*key)).collect();
         assert_eq!(unknown, Vec::<&str>::new());
-        let mut keys: Vec<_> = TABLE.iter().map(|row| row.key).collect();
+        let mut keys: Vec<_> = TABLE.iter().map(|row| row.key).chain(documents::keys().map(|(key, _)| key)).collect();
+        let count = keys.len();
         keys.sort_unstable();
         keys.dedup();
-        assert_eq!(keys.len(), TABLE.len());
+        assert_eq!(keys.len(), count);
     }
 }

@@ -1,9 +1,10 @@
-//! One pipeline for every Graph request: authenticate, resolve, authorise, check, call, shape.
+//! The pipeline of every Graph request: authenticate, resolve, authorise, validate, call,
+//! serialise.
 //!
-//! The order is part of the answer. A caller without a token learns nothing about paths; an unknown
-//! path is unknown to everyone; whoever lacks a permission is told so before arguments, options and
-//! body are looked at. Which operation needs what stands in one table, [`crate::operations`]. The
-//! pipeline refuses to know what any of them does.
+//! The order determines the response. A caller without a token learns nothing about paths. An
+//! unknown path gets 404 whatever the caller's permissions are. A missing permission is reported
+//! before arguments, query options and body are validated. The table in [`crate::operations`] holds
+//! the permissions of each operation. The pipeline does not know what an operation does.
 
 pub(crate) mod access;
 mod answer;
@@ -18,13 +19,14 @@ mod service;
 
 use axum::body::Body;
 use cloudpc_graph::{Edm, Endpoint, ErrorEnvelope, GraphError, Method, QueryOptions, ResolvedTarget, Version};
-use http::header::ALLOW;
+use http::header::{ALLOW, IF_MATCH};
 use http::request::Parts;
 use http::{Extensions, HeaderName, HeaderValue, Request, Response, StatusCode};
 use std::sync::Arc;
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::documents;
 use crate::operations;
 use crate::request::{BaseAddress, OperationRoute, Peer, RequestIds};
 
@@ -38,9 +40,9 @@ pub(crate) use call::required;
 pub use call::{Call, Prefer};
 pub use problem::{CODES, Problem};
 use response_cache::CacheKeyRef;
-pub use response_cache::{LASTING_BYTES_MAX, ResponseCache};
+pub use response_cache::{RESPONSE_CACHE_BYTES_MAX, ResponseCache};
 
-/// How Graph labels its JSON.
+/// The content type that Graph sends with JSON.
 pub const CONTENT_TYPE_JSON: &str =
     "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8";
 
@@ -50,8 +52,8 @@ const DIAGNOSTIC_VALUE: HeaderValue = HeaderValue::from_static(
     r#"{"ServerInfo":{"DataCenter":"cloudpc","Slice":"E","Ring":"1","ScaleUnit":"000","RoleInstance":"cloudpc"}}"#,
 );
 
-/// Answers a request below `/v1.0` or `/beta`. The edge has put [`crate::request::RequestIds`] and
-/// [`crate::request::BaseAddress`] into its extensions.
+/// Handles a request below `/v1.0` or `/beta`. Its extensions must hold
+/// [`crate::request::RequestIds`] and [`crate::request::BaseAddress`], which the edge inserts.
 pub async fn handle(app: App, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let ids = head.extensions.get::<RequestIds>().expect("the edge gives every request its ids");
@@ -63,17 +65,17 @@ pub async fn handle(app: App, request: Request<Body>) -> Response<Body> {
 }
 
 async fn respond(app: &App, head: &Parts, body: Body, ids: &RequestIds) -> Response<Body> {
-    let mut seen = Extensions::new();
-    let mut response = match route(app, head, body, ids, &mut seen).await {
+    let mut log_fields = Extensions::new();
+    let mut response = match route(app, head, body, ids, &mut log_fields).await {
         Ok(response) => response,
         Err(error) => refuse(app, ids, &error),
     };
-    response.extensions_mut().extend(seen);
+    response.extensions_mut().extend(log_fields);
     response
 }
 
-/// An error as an answer: Graph's envelope with the ids of the request. The edge adds the headers
-/// that its status needs.
+/// Returns an error response: Graph's envelope with the request ids. The edge adds the headers that
+/// the status requires.
 pub fn refuse(app: &App, ids: &RequestIds, error: &GraphError) -> Response<Body> {
     let mut response = answer::with_body(envelope(app, ids, error), CONTENT_TYPE_JSON);
     *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -86,7 +88,7 @@ pub fn refuse(app: &App, ids: &RequestIds, error: &GraphError) -> Response<Body>
     response
 }
 
-/// The body of an error.
+/// Writes the body of an error response.
 fn envelope(app: &App, ids: &RequestIds, error: &GraphError) -> Vec<u8> {
     debug_assert!(CODES.contains(&error.code.as_str()), "{} is not in the list of codes", error.code);
     let now = app.clock.now().to_string();
@@ -94,13 +96,14 @@ fn envelope(app: &App, ids: &RequestIds, error: &GraphError) -> Vec<u8> {
     ErrorEnvelope { request_id: &ids.request_id, client_request_id: &ids.client_request_id, date }.render(error)
 }
 
-/// Notes in `seen` who called what, as far as that is known, for the edge's log.
+/// Routes a request. Adds the caller and the operation to `log_fields`, as far as they are known,
+/// for the edge's access log.
 async fn route(
     app: &App,
     head: &Parts,
     body: Body,
     ids: &RequestIds,
-    seen: &mut Extensions,
+    log_fields: &mut Extensions,
 ) -> Result<Response<Body>, GraphError> {
     let (version, path) = split_root(head.uri.path())?;
     let edm = Edm::of(version);
@@ -111,34 +114,35 @@ async fn route(
         && let Some(response) = endpoint.and_then(|endpoint| service::public(edm, &root, endpoint))
     {
         if head.extensions.get::<InBatch>().is_some() {
-            // Each copy of the metadata in a batch would have megabytes.
-            let message = "The metadata and the service document are not answered within a batch. Request them alone.";
+            // Each copy of the metadata in a batch would take megabytes.
+            let message =
+                "The metadata and the service document are not available in a batch. Request them separately.";
             return Err(GraphError::bad_request(message));
         }
         return Ok(response);
     }
     let caller = app.caller(head).await?;
-    seen.insert(Arc::clone(&caller));
+    log_fields.insert(Arc::clone(&caller));
     if endpoint == Some(Endpoint::Batch) {
-        seen.insert(OperationRoute("$batch".into()));
+        log_fields.insert(OperationRoute("$batch".into()));
         return batch::answer(app, edm, head, body, ids).await;
     }
     if head.method == http::Method::GET
-        && let Some(response_cache) = app.response_cache.get(&CacheKeyRef::by(&caller, base, head))
+        && let Some(cached) = app.response_cache.get(&CacheKeyRef::by(&caller, base, head))
     {
-        seen.insert(OperationRoute(response_cache.row.key.into()));
-        access::check(response_cache.row.access, &caller, &response_cache.scope, app.fidelity)?;
-        return Ok(Answer::Immutable(response_cache.body).into_response(Prefer::of(&head.headers)));
+        log_fields.insert(OperationRoute(cached.row.key.into()));
+        access::check(cached.row.access, &caller, &cached.scope, app.fidelity)?;
+        return Ok(Answer::Immutable(cached.body).into_response(Prefer::of(&head.headers)));
     }
     let query = head.uri.query().unwrap_or_default();
     let target = resolve(edm, &head.method, path, query)?;
-    seen.insert(OperationRoute(target.operation.key.clone()));
+    log_fields.insert(OperationRoute(target.operation.key.clone()));
     let address = format!("{}{}", base.0, head.uri.path());
     let request = Incoming { edm, caller, target, base, root, address, query, head, ids };
     request.answer(app, body).await
 }
 
-/// A request whose sender and target are known.
+/// An authenticated request with a resolved target.
 struct Incoming<'a> {
     edm: &'static Edm,
     caller: Arc<Caller>,
@@ -154,15 +158,18 @@ struct Incoming<'a> {
 impl Incoming<'_> {
     async fn answer(self, app: &App, body: Body) -> Result<Response<Body>, GraphError> {
         let operation = self.target.operation;
-        let row = operations::row(&operation.key).ok_or_else(|| not_implemented(operation))?;
+        let row = operations::row(&operation.key).ok_or_else(|| not_served(self.edm, operation))?;
+        let document = documents::binding(&operation.key).map(|binding| binding.kind);
         access::check(row.access, &self.caller, &self.target.scope, app.fidelity)?;
         self.target.check_arguments()?;
-        let options = QueryOptions::parse(self.edm, operation, self.query)?;
+        let expandable = document.map(|kind| kind.expands).unwrap_or_default();
+        let options = QueryOptions::parse(self.edm, operation, expandable, self.query)?;
         let body = match operation.method {
             Method::Get | Method::Delete => serde_json::Map::new(),
             Method::Post | Method::Patch | Method::Put => {
                 let bytes = body::read(&self.head.headers, body).await?;
-                cloudpc_graph::body::parse(self.edm, operation, &bytes)?
+                let leniency = document.map(|kind| documents::leniency(kind, self.edm)).unwrap_or_default();
+                cloudpc_graph::body::parse_leniently(self.edm, operation, &leniency, &bytes)?
             }
         };
         let prefer = Prefer::of(&self.head.headers);
@@ -176,6 +183,7 @@ impl Incoming<'_> {
             options,
             body,
             prefer,
+            if_match: self.head.headers.get(IF_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned),
             request_id: Arc::clone(&self.ids.request_id),
             peer: self.head.extensions.get::<Peer>().copied(),
             root: self.root,
@@ -186,22 +194,25 @@ impl Incoming<'_> {
             .await
             .map_err(|problem| problem.into_graph(&operation.key, &self.ids.request_id))?;
         if let Answer::Immutable(body) = &answer {
-            let asked = CacheKeyRef::by(&call.caller, self.base, self.head);
-            app.response_cache.keep(&asked, body.clone(), row, call.target.scope.clone(), generation);
+            let key = CacheKeyRef::by(&call.caller, self.base, self.head);
+            app.response_cache.insert(&key, body.clone(), row, call.target.scope.clone(), generation);
         }
         Ok(answer.into_response(prefer))
     }
 }
 
-fn not_implemented(operation: &cloudpc_graph::Operation) -> GraphError {
-    let message = format!(
-        "The operation '{}' ({}) is part of the contract, and this server does not implement it yet.",
-        operation.key, operation.path
-    );
+/// Why an operation of the contract is not served: writes that a kind of document does not take are
+/// 405, anything else is 501.
+fn not_served(edm: &Edm, operation: &cloudpc_graph::Operation) -> GraphError {
+    if let Some(allow) = documents::shut(edm, operation) {
+        let message = format!("{} is not open here; this path takes other methods only.", operation.key);
+        return GraphError { allow, ..GraphError::new(405, "Request_BadRequest", message) };
+    }
+    let message = format!("This server does not implement the operation '{}' ({}) yet.", operation.key, operation.path);
     GraphError::new(501, "NotImplemented", message)
 }
 
-/// Takes the root off a path, in any case.
+/// Splits a path into the API version and the rest. The version is not case-sensitive.
 fn split_root(path: &str) -> Result<(Version, &str), GraphError> {
     for version in [Version::Beta, Version::V1] {
         let name = version.segment();
@@ -212,16 +223,17 @@ fn split_root(path: &str) -> Result<(Version, &str), GraphError> {
             return Ok((version, rest));
         }
     }
-    Err(GraphError::bad_request("The path has to begin with /v1.0 or /beta."))
+    Err(GraphError::bad_request("The path must start with /v1.0 or /beta."))
 }
 
 fn resolve(edm: &'static Edm, method: &http::Method, path: &str, query: &str) -> Result<ResolvedTarget, GraphError> {
     if let Some(method) = Method::named(method.as_str()) {
         return edm.resolve(method, path, query);
     }
-    // No operation takes this method, nor PUT, which stands in for it here: the path has its say
-    // first.
-    let mut error = GraphError::new(405, "Request_BadRequest", format!("This path does not take the method {method}."));
+    // No operation accepts this method. Resolving with PUT, which no operation accepts either,
+    // finds errors in the path and the allowed methods.
+    let mut error =
+        GraphError::new(405, "Request_BadRequest", format!("This path does not accept the method {method}."));
     match edm.resolve(Method::Put, path, query) {
         Err(refusal) if refusal.status == 405 => error.allow = refusal.allow,
         Err(refusal) => return Err(refusal),

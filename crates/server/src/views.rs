@@ -1,7 +1,6 @@
-//! From the domain to the wire: plain functions, written out. The only place that knows what Graph
-//! calls our states.
+//! Conversion of domain types to Graph's JSON. Only this module knows Graph's names of states.
 //!
-//! A view borrows what it shows and is serialised straight into the body.
+//! A view borrows its data and is serialised directly into the body.
 
 pub mod action;
 pub mod audit;
@@ -17,7 +16,7 @@ pub mod snapshot;
 use cloudpc_model::Timestamp;
 use serde::{Serialize, Serializer};
 
-/// A time as Graph writes it.
+/// A time in Graph's format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time(pub Timestamp);
 
@@ -27,7 +26,7 @@ impl Serialize for Time {
     }
 }
 
-/// A value that is written by its `Display`, such as an id.
+/// A value serialised by its `Display`, such as an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown<T>(pub T);
 
@@ -37,15 +36,15 @@ impl<T: std::fmt::Display> Serialize for Shown<T> {
     }
 }
 
-/// `cloudPcStatusDetail`, and `cloudPcStatusDetails` before it: the same shape.
+/// `cloudPcStatusDetail`, and the older `cloudPcStatusDetails` with the same properties.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Detail<'a> {
-    /// For programs.
+    /// Machine-readable code.
     pub code: &'a str,
-    /// For people.
+    /// Human-readable message.
     pub message: &'a str,
-    /// Always empty: everything is in the message.
+    /// Always empty; the message has all details.
     pub additional_information: [(); 0],
 }
 
@@ -55,13 +54,13 @@ impl<'a> Detail<'a> {
     }
 }
 
-/// What an empty text is sent as where the contract has null for "none".
+/// Returns `None` for an empty string, for properties whose absence Graph writes as null.
 fn none_if_empty(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// An enum member declared after `unknownFutureValue`: sent by its name only to clients that ask
-/// for it.
-fn late_member(name: &'static str, asked_for: bool) -> &'static str {
-    if asked_for { name } else { "unknownFutureValue" }
+/// Returns the name of an enum member declared after `unknownFutureValue`, which only clients that
+/// ask for it receive.
+fn late_member(name: &'static str, unknown_enum_members: bool) -> &'static str {
+    if unknown_enum_members { name } else { "unknownFutureValue" }
 }

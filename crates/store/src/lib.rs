@@ -19,6 +19,7 @@ mod counters;
 mod deployments;
 mod desktop_tickets;
 mod device_codes;
+mod documents;
 mod health;
 mod pages;
 mod partners;
@@ -41,6 +42,7 @@ pub use connection::{
 pub use deployments::{Deployment, DeploymentFilter};
 pub use desktop_tickets::{DesktopKey, DesktopTicket, SecretHash};
 pub use device_codes::{DeviceCode, DeviceCodeShare};
+pub use documents::{DocumentConflict, DocumentIndex, DocumentName};
 pub use health::HEALTH_EVENTS_MAX;
 pub use pages::{FinishedPage, PAGE_DEPLOYMENTS};
 pub use reports::{Report, ReportType};

@@ -1,4 +1,4 @@
-"""Plain curl against a real service."""
+"""Tests with curl against a real service."""
 
 import json
 import subprocess
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 
-# Longest that one request may take, seconds.
+# Time limit of one request, seconds.
 ANSWER_TIME_MAX = 30
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What curl got."""
+    """A response."""
 
     status: int
     headers: dict
@@ -24,12 +24,12 @@ class Answer:
 
 @pytest.fixture(scope="session")
 def curl(office):
-    """Calls curl with the office's authority and its administrator's token; `body` is what `@-` stands for."""
+    """Runs curl with the office's CA and administrator token; `body` is the standard input (`@-`)."""
 
     administrator = office.token()
 
     def call(path, *options, token=administrator, body=b"") -> Answer:
-        # Only as the first is this one heeded: no settings of whoever runs curl.
+        # Ignores the user's curl configuration; curl requires this option to be the first.
         command = ["curl", "--disable", "--silent", "--show-error", "--path-as-is", "--globoff"]
         command += ["--max-time", str(ANSWER_TIME_MAX)]
         command += ["--cacert", office.authority_file, "--write-out", "%{stderr}%{http_code} %{header_json}"]

@@ -1,4 +1,4 @@
-"""A tour of what nobody should send: each is answered with a clear error in Graph's envelope, and changes nothing."""
+"""Invalid requests: each gets a clear error in Graph's envelope, and changes nothing."""
 
 import gzip
 import json
@@ -23,7 +23,7 @@ MIB = 1 << 20
 
 
 def posted(body):
-    """Options that post this: bytes as they are, anything else as JSON."""
+    """Returns the curl options that post `body`: bytes unchanged, anything else as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return ["--header", "Content-Type: application/json", "--data-binary", "@-"], data
 
@@ -34,7 +34,7 @@ def agent(url="https://agents.fabrikam.test/agent.msi", sha256="ab" * 32):
 
 @pytest.fixture
 def busy(office):
-    """A Cloud PC that is being rebooted."""
+    """A Cloud PC with a reboot in progress."""
     (desk,) = office.call("GET", f"{CLOUD_PCS}?$filter=displayName%20eq%20%27desk-20%27").json()["value"]
     with office.paused():
         assert office.call("POST", f"{CLOUD_PCS}/{desk['id']}/reboot").status == 204
@@ -43,10 +43,10 @@ def busy(office):
 
 @pytest.fixture(autouse=True)
 def nothing_changes(request, office):
-    """The fleet, the audit log, the deployments and the reports are the same afterwards."""
+    """Checks that the test changes neither the fleet, the audit log, the deployments nor the reports."""
 
     def state():
-        # Saving the fleet, which the next line does, is an audit event too.
+        # The next line saves the fleet, which writes an audit event too.
         events = f"{VIRTUAL_ENDPOINT}/auditEvents?$top=1&$filter=activityType%20ne%20'Save%20Scenario'"
         lists = [events, RESULTS, f"{PARTNER}/retrieveActionReports?$top=1"]
         return [office.saved(), *(office.call("GET", path).json()["value"] for path in lists)]
@@ -59,7 +59,7 @@ def nothing_changes(request, office):
 
 
 def check(answer, status, code, target=None):
-    """It is an error as Graph's clients read it."""
+    """Checks that the answer is an error in the form that Graph clients read."""
     assert (answer.status, answer.json()["error"]["code"]) == (status, code), answer
     assert answer.headers["content-type"][0].startswith("application/json")
     error = answer.json()["error"]
@@ -130,7 +130,7 @@ AGENT_URLS = [
     "https://[::1]/agent.msi",
     "https://[::ffff:10.1.2.3]/agent.msi",
     "https://[fd00::1]/agent.msi",
-    # Beside the partner's allow-list.
+    # URLs outside the partner's allow-list.
     "https://agents.fabrikam.test.elsewhere.test/agent.msi",
     "https://agents.fabrikam.test:8443/agent.msi",
 ]
@@ -259,8 +259,8 @@ def test_paths(curl, path, status, code, target):
     check(curl(path), status, code, target)
 
 
-# The second is about the longest that curl sends; past 64 KiB of head, HTTP/2 has no answer but to
-# close.
+# The second is about the longest URL that curl sends. A head of more than 64 KiB gets no response
+# over HTTP/2: the server closes the connection.
 @pytest.mark.parametrize("length", [20_000, 900_000])
 def test_long_addresses(curl, length):
     answer = curl(CLOUD_PCS, "--http1.1", "--get", "--data-binary", "@-", body=b"$filter=" + b"x" * length)

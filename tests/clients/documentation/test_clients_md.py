@@ -1,4 +1,4 @@
-"""The snippets of `docs/CLIENTS.md` do what they say, as they stand there."""
+"""Runs the snippets of `docs/CLIENTS.md` exactly as they are printed there."""
 
 import json
 import os
@@ -11,26 +11,26 @@ import pytest
 
 from service import PROGRAM, REPOSITORY, Service
 
-# A fenced block: its language and its text.
+# A fenced code block: its language and its text.
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 GO_MODULE = REPOSITORY / "tests" / "clients" / "go"
 JAVA_PACKAGES = REPOSITORY / "tests" / "clients" / "java" / "jars"
 NODE_PACKAGES = REPOSITORY / "tests" / "clients" / "javascript" / "node_modules"
-# Longest that a snippet may take, seconds; compilers included.
+# Time limit of a snippet, compilation included, seconds.
 SNIPPET_TIME_MAX = 300
-# What a snippet prints that reprovisions the first Cloud PC of the list.
+# Output of a snippet that reprovisions the first Cloud PC of the list.
 REPROVISIONED = r"desk-\d\d Reprovision \w*\.?\w+\n"
 
 
 @pytest.fixture(scope="module")
 def demo():
-    """What `make run` serves."""
+    """The demo service, as `make run` starts it."""
     with Service(REPOSITORY / "scenarios" / "demo.toml") as service:
         yield service
 
 
 def section(title):
-    """The blocks of a section by their language."""
+    """Returns the code blocks of a section by language."""
     page = (REPOSITORY / "docs" / "CLIENTS.md").read_text()
     (text,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
     blocks = {}
@@ -40,7 +40,7 @@ def section(title):
 
 
 def start(demo, title, command):
-    """A command where `cloudpc-data` is, with the variables that the section exports and no others that matter."""
+    """Starts a command beside `cloudpc-data`, with only those CA variables that the section exports."""
     exports = re.findall(r"^export (\w+)=(\S+)", "".join(section(title).get("sh", [])), re.MULTILINE)
     ours = (
         "SSL_CERT_FILE",
@@ -57,7 +57,7 @@ def start(demo, title, command):
 
 
 def finish(process):
-    """What it printed; it has to end well."""
+    """Waits for a process to succeed, and returns its output."""
     out, err = process.communicate(timeout=SNIPPET_TIME_MAX)
     assert process.returncode == 0, err
     return out
@@ -91,7 +91,7 @@ def test_python_for_a_person(demo):
 
 def test_javascript(demo):
     (snippet,) = section("JavaScript")["javascript"]
-    # Packages are found from where a module lies.
+    # Node resolves packages from the directory of the module.
     module = NODE_PACKAGES / ".snippet.mjs"
     module.write_text(snippet)
     try:
@@ -107,7 +107,7 @@ def test_go(demo, tmp_path):
     (tmp_path / "main.go").write_text(snippet)
     for name in ("go.mod", "go.sum"):
         shutil.copy(GO_MODULE / name, tmp_path)
-    # Compiled first: what is exported for the snippet is not for the compiler.
+    # Compiled separately, since the exported variables are for the snippet, not for the compiler.
     subprocess.run([go, "build", "-o", "snippet", "."], cwd=tmp_path, check=True, timeout=SNIPPET_TIME_MAX)
     out = finish(start(demo, "Go", [tmp_path / "snippet"]))
     assert re.fullmatch(REPROVISIONED, out), out

@@ -1,8 +1,8 @@
 /**
  * `@microsoft/msgraph-beta-sdk`: its adapter, its models and the page iterator of its core.
  *
- * Its fluent paths for device management are not published, so requests are written as it writes
- * them itself: a template and its parameters.
+ * The SDK's fluent paths for device management are not published, so these tests write requests as
+ * the SDK does itself: as a template and its parameters.
  */
 
 import assert from "node:assert/strict";
@@ -35,7 +35,7 @@ before(async () => {
     new GraphAzureIdentityAuthenticationProvider(credential, scopes, undefined, hosts),
   );
   adapter.baseUrl = `${office.url}/beta`;
-  // It registers how bodies are written and read.
+  // The constructor registers the serializers and parsers of bodies.
   createGraphBetaServiceClient(adapter);
 });
 
@@ -52,13 +52,13 @@ async function desk(name) {
   return page.value[0];
 }
 
-test("a Cloud PC is typed", async () => {
+test("a Cloud PC has the types of the SDK", async () => {
   const found = await desk("desk-05");
   assert.equal(found.status, models.CloudPcStatusObject.Provisioned);
   assert.ok(found.lastModifiedDateTime instanceof Date);
 });
 
-test("a remote action is followed to its end", async () => {
+test("a remote action ends as done", async () => {
   const { id } = await desk("desk-06");
   const information = request(HttpMethod.POST, `${CLOUD_PCS}/{cloudPC%2Did}/reboot`, { "cloudPC%2Did": id });
   await adapter.sendNoResponseContent(information, ERRORS);
@@ -72,7 +72,7 @@ test("a remote action is followed to its end", async () => {
   assert.equal(lastRemoteActionResult.actionState, models.ActionStateObject.Done);
 });
 
-test("an error is one that programs can read", async () => {
+test("an error has a code that programs can read", async () => {
   const template = `${CLOUD_PCS}/{cloudPC%2Did}`;
   const information = request(HttpMethod.GET, template, { "cloudPC%2Did": "nothing" });
   await assert.rejects(adapter.send(information, models.createCloudPCFromDiscriminatorValue, ERRORS), (problem) => {

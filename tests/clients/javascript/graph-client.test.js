@@ -56,7 +56,7 @@ async function actions(id) {
   return results.value.map(({ actionName, actionState }) => [actionName, actionState]);
 }
 
-test("Cloud PCs are listed, chosen, ordered and counted", async () => {
+test("Cloud PCs are listed, selected, ordered and counted", async () => {
   const page = await graph
     .api(`${ENDPOINT}/cloudPCs`)
     .select(["id", "displayName"])
@@ -73,14 +73,14 @@ test("Cloud PCs are listed, chosen, ordered and counted", async () => {
   assert.equal(await graph.api(`${ENDPOINT}/cloudPCs/$count`).get(), "41");
 });
 
-test("v1.0 has its own smaller shape", async () => {
+test("v1.0 has fewer properties", async () => {
   const { id } = await desk("desk-01");
   const found = await graph.api(`${ENDPOINT}/cloudPCs/${id}`).version("v1.0").get();
   assert.equal(found.displayName, "desk-01");
   assert.ok(!("status" in found));
 });
 
-test("a reprovision is followed to its end, and a second one refused", async () => {
+test("a reprovision ends as done, and a second one is refused", async () => {
   const { id, managedDeviceId, status } = await desk("desk-02");
   assert.equal(status, "provisioned");
   await office.paused(async () => {
@@ -126,7 +126,7 @@ test("the other remote actions", async () => {
   assert.equal((await graph.api(`${ENDPOINT}/cloudPCs/${id}`).get()).displayName, "the corner office");
 });
 
-test("a partner is taken on, configured, deploys, reports and is let go", async () => {
+test("a partner is created, configured, deploys, reports and is deleted", async () => {
   const { id: cloudPcId } = await desk("desk-04");
   const created = await graph
     .api(`${ENDPOINT}/externalPartners`)
@@ -171,7 +171,7 @@ test("a partner is taken on, configured, deploys, reports and is let go", async 
   await assert.rejects(of().get(), { statusCode: 404, code: "ResourceNotFound" });
 });
 
-test("several requests in one", async () => {
+test("a batch of several requests", async () => {
   const { id } = await desk("desk-08");
   const request = (id, address, init) => ({ id, request: new Request(`${office.url}${address}`, init) });
   const content = new BatchRequestContent([

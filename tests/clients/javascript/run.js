@@ -1,4 +1,4 @@
-/** Starts the services and, trusting their authorities, the tests. */
+/** Starts the services, and the tests with the services' certificate authorities. */
 
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 import { start } from "./service.js";
 
-// Test files run at the same time, so each has an office of its own.
+// Test files run concurrently, so each has its own office service.
 const services = {
   OFFICE_OF_BETA_SDK: await start("office.toml"),
   OFFICE_OF_GRAPH_CLIENT: await start("office.toml"),

@@ -1,9 +1,9 @@
 /**
- * A real `cloudpc serve`, and the levers of its simulated fleet.
+ * A real `cloudpc serve`, with controls for its simulated fleet.
  *
- * `run.js` starts it, since a Node process learns at its own start alone which authorities it
- * trusts; the tests find it by what `run.js` says in the environment. It refuses to know what any
- * test is about.
+ * `run.js` starts the service, since a Node process reads its certificate authorities only when it
+ * starts; the tests find the service by environment variables that `run.js` sets. This module
+ * refuses to know what any test is about.
  */
 
 import { spawn } from "node:child_process";
@@ -17,12 +17,12 @@ import { fileURLToPath } from "node:url";
 const CLIENTS = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const TARGET = path.resolve(process.env.CARGO_TARGET_DIR ?? path.join(CLIENTS, "../../target"));
 
-/** Most calls that it may take until no action is open; each moves the clock for up to a minute. */
+/** Maximum number of calls until no action is open; each advances the clock for up to a minute. */
 const REST_CALLS_MAX = 4;
 
 /**
- * Starts a service over a scenario of the tests, on free ports. Returns its data directory and what
- * ends it.
+ * Starts a service with a scenario of the tests, on free ports. Returns its data directory and a
+ * function that stops it.
  */
 export async function start(scenario) {
   const directory = await mkdtemp(path.join(tmpdir(), "cloudpc-clients-"));
@@ -33,7 +33,7 @@ export async function start(scenario) {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const { value: firstLine } = await createInterface(child.stdout)[Symbol.asyncIterator]().next();
-  if (firstLine !== "cloudpc is ready.") throw new Error(`cloudpc does not start: ${firstLine}`);
+  if (firstLine !== "cloudpc is ready.") throw new Error(`cloudpc did not start: ${firstLine}`);
   const stop = async () => {
     const ended = once(child, "exit");
     child.kill("SIGKILL");
@@ -43,7 +43,7 @@ export async function start(scenario) {
   return { data, stop };
 }
 
-/** The service whose data directory is given. */
+/** A client of the service with this data directory. */
 export class Service {
   static async at(data) {
     return new Service(JSON.parse(await readFile(path.join(data, "admin.json"), "utf8")));
@@ -53,13 +53,13 @@ export class Service {
     Object.assign(this, { url: admin.httpsUrl, ...admin });
   }
 
-  /** Calls the service as its administrator. */
+  /** Sends a request as the administrator. */
   async call(method, address, body) {
     const headers = { authorization: `Bearer ${await this.token()}`, "content-type": "application/json" };
     return fetch(this.url + address, { method, headers, body: body && JSON.stringify(body) });
   }
 
-  /** An access token of the administrator application. */
+  /** Returns an access token of the administrator application. */
   async token() {
     const body = new URLSearchParams({
       grant_type: "client_credentials",
@@ -74,8 +74,8 @@ export class Service {
   }
 
   /**
-   * Moves the fleet's clock until no action is open. One call moves it for a limited time, so there
-   * may be several.
+   * Advances the fleet's clock until no action is open. One call is limited, so it may take
+   * several.
    */
   async rest() {
     for (let call = 0; call < REST_CALLS_MAX; call += 1) {
@@ -85,7 +85,7 @@ export class Service {
     throw new Error("some actions do not end");
   }
 
-  /** Does `work` while the fleet's clock stands still; then all that is under way ends. */
+  /** Runs `work` while the fleet's clock is paused; afterwards waits for open actions to end. */
   async paused(work) {
     await this.call("POST", "/_cloudpc/clock/pause");
     try {

@@ -1,6 +1,7 @@
-"""The official beta SDK over real machines: QEMU under software emulation. `make test-vm` runs this.
+"""The official beta SDK with real machines: QEMU under software emulation. `make test-vm` runs this.
 
-Agents are handed to the machines. With `--bridge` the machines are on that bridge of the host and download them.
+The service copies agents into the machines. With `--bridge`, machines are attached to that bridge of the host and download
+agents themselves.
 """
 
 import hashlib
@@ -33,10 +34,10 @@ from web import Web
 
 ENDPOINT = "/beta/deviceManagement/virtualEndpoint"
 
-# Longest wait for an action on a machine, seconds: a boot under software emulation is most of it.
+# Time limit of an action on a machine, seconds: most of it is a boot under software emulation.
 ACTION_TIME_MAX = 300
 
-# Where the test image's guests expect their host, and where they are themselves.
+# Addresses of the host and of the guest that the test image expects.
 HOST, GUEST = "10.0.2.2", "10.0.2.15"
 
 
@@ -46,7 +47,7 @@ def pytest_addoption(parser):
 
 
 class Machines(Service):
-    """A service with real machines, which end with it."""
+    """A service with real machines, which stop with it."""
 
     driver = "qemu"
 
@@ -65,11 +66,11 @@ class Machines(Service):
 
 
 class BridgedMachines(Machines):
-    """The same, and the machines download by themselves."""
+    """A service whose machines download agents themselves."""
 
     def prepare(self):
         super().prepare()
-        # What an image says of itself is a file for people to change, too.
+        # People may edit the image's metadata file too.
         about = self.data / "qemu" / "images" / "cloudpc_linux_test" / "image.json"
         about.write_text(json.dumps(json.loads(about.read_text()) | {"downloads": "inside"}))
 
@@ -93,13 +94,13 @@ def machines(bridge, pytestconfig, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 async def endpoint(machines):
-    """The virtual endpoint of the machines' administrator."""
+    """The virtual endpoint, for the administrator of the machines."""
     async with administrator(machines) as credential, client(msgraph_beta, "beta", machines, credential) as graph:
         yield graph.device_management.virtual_endpoint
 
 
 class Desk:
-    """One machine: what is asked of it as remote actions, and what is done inside by deploying scripts."""
+    """One machine: runs remote actions on it, and scripts inside it by deploying them."""
 
     def __init__(self, service, endpoint, identity, partner, web):
         self.service, self.web, self.identity, self.partner = service, web, identity, partner
@@ -107,7 +108,7 @@ class Desk:
         self._partner = endpoint.external_partners.by_cloud_pc_external_partner_id(partner)
 
     async def done(self, name=None):
-        """The newest remote action is done."""
+        """Waits until the newest remote action is done."""
 
         async def state():
             newest = (await self.cloud_pc.retrieve_cloud_p_c_remote_action_results.get()).value[0]
@@ -118,7 +119,7 @@ class Desk:
         await eventually(state, ActionState.Done, ACTION_TIME_MAX)
 
     async def deploy(self, path, sha256=None, parameters=()):
-        """Deploys what is at a path of the web server, or at another address, and tells what came of it."""
+        """Deploys an agent from a path of the web server, or from another URL, and returns the result."""
         content = self.web.answers.get(path, (404, None, b""))[2]
         setting = CloudPcExternalPartnerAgentSetting(
             agent_url=path if "://" in path else self.web.address + path,
@@ -138,13 +139,13 @@ class Desk:
         return (await get(results, activity_id=activity)).value[0]
 
     async def run(self, script):
-        """Runs a script inside, which has to end well."""
+        """Runs a script in the guest, which must succeed."""
         self.web.answers["/script.sh"] = (200, None, f"#!/bin/sh\n{script}\n".encode())
         row = await self.deploy("/script.sh")
         assert row.state is Status.Succeeded, row.error_message
 
     async def said(self, script):
-        """What a script prints inside. Only of installers that fail is the output told."""
+        """Returns the output of a script in the guest. The script fails, since only failures report output."""
         self.web.answers["/script.sh"] = (200, None, f"#!/bin/sh\n{script}\nexit 42\n".encode())
         message = (await self.deploy("/script.sh")).error_message
         before, _, output = message.partition("exit code 42")
@@ -157,7 +158,7 @@ async def desk(machines, endpoint, bridge):
     with Web() if bridge is None else Web(HOST) as web:
         new = CloudPcExternalPartner(partner_id=str(uuid.uuid4()), enable_connection=True)
         partner = (await endpoint.external_partners.post(new)).id
-        # An address at which nobody listens may be tried as well.
+        # Also allows an address on which nothing listens.
         allowed = {"urls": [f"{web.address}/", "http://127.0.0.1:9/"]}
         assert machines.call("POST", f"{ENDPOINT}/externalPartners/{partner}/cloudpc.allowUrls", allowed).status == 204
         (found,) = (await get(endpoint.cloud_p_cs)).value

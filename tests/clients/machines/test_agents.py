@@ -1,7 +1,7 @@
-"""What became of a deployment is what happened inside the machine.
+"""The result of a deployment is what happened in the machine.
 
-These stories are told twice: of machines that agents are handed to, and of machines on a bridge that download them
-themselves.
+These tests run twice: with machines that get agents from the service, and with machines on a bridge that download
+them themselves.
 """
 
 import pytest
@@ -49,11 +49,11 @@ ANSWERS = {
     "path, sha256, code, says",
     [
         ("/bad.sh", None, ErrorCode.ExecuteActionFailed, "exit code 42: no licence"),
-        ("/hang.sh", None, ErrorCode.ExecuteActionTimeout, "did not end"),
+        ("/hang.sh", None, ErrorCode.ExecuteActionTimeout, "did not finish"),
         ("/other.sh", "00" * 32, ErrorCode.InvalidAgentChecksum, "SHA-256"),
         ("/page.sh", None, ErrorCode.InvalidAgentFormat, "error page"),
         ("/gone.sh", None, ErrorCode.AgentNotFound, "404"),
-        ("http://127.0.0.1:9/agent.sh", None, ErrorCode.CheckNetworkConnectionFailed, "does not reach"),
+        ("http://127.0.0.1:9/agent.sh", None, ErrorCode.CheckNetworkConnectionFailed, "cannot reach"),
     ],
 )
 async def test_an_agent_that_fails(desk, path, sha256, code, says):
@@ -72,7 +72,7 @@ async def test_a_disk_that_is_full(desk):
     desk.web.answers |= ANSWERS
     row = await desk.deploy("/bad.sh")
     assert (row.state, row.error_code) == (Status.Failed, ErrorCode.CheckDiskSpaceFailed), row.error_message
-    # There is room again, as for whoever comes next.
+    # Frees the space for the next test.
     await desk.cloud_pc.reprovision.post(ReprovisionPostRequestBody())
     await desk.done("Reprovision")
 

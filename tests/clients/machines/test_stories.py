@@ -1,4 +1,4 @@
-"""What the API says of a machine is true inside it."""
+"""What the API reports about a machine is true in the guest."""
 
 from msgraph_beta.generated.device_management.virtual_endpoint.cloud_p_cs.item.create_snapshot.create_snapshot_post_request_body import (
     CreateSnapshotPostRequestBody,

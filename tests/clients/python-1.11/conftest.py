@@ -1,4 +1,4 @@
-"""The last beta SDK that has the remote actions of managed devices, over TLS against a real service."""
+"""The last beta SDK with the remote actions of managed devices, over TLS against a real service."""
 
 import msgraph_beta
 import msgraph_beta.graph_request_adapter
@@ -9,6 +9,6 @@ from graph import administrator, client
 
 @pytest.fixture(scope="session")
 async def beta(office):
-    """The beta SDK of the office's administrator."""
+    """The beta SDK, for the office's administrator."""
     async with administrator(office) as credential, client(msgraph_beta, "beta", office, credential) as graph:
         yield graph

@@ -1,4 +1,4 @@
-"""Remote actions on managed devices: the older names of what is done to Cloud PCs. Each test has a machine of its own."""
+"""Remote actions on managed devices: the older names of remote actions on Cloud PCs. Each test has its own machine."""
 
 import datetime
 

@@ -1,4 +1,4 @@
-"""The official Python clients of today, over TLS against a real service."""
+"""The current official Python clients, over TLS against a real service."""
 
 import msgraph
 import msgraph.graph_request_adapter
@@ -12,27 +12,27 @@ from service import REPOSITORY, SCENARIOS, Service
 
 @pytest.fixture(scope="session")
 def trouble():
-    """A service over the fleet on which everything goes wrong that can."""
+    """A service with the fleet of `faulty.toml`."""
     with Service(REPOSITORY / "scenarios" / "faulty.toml") as service:
         yield service
 
 
 @pytest.fixture(scope="session")
 def roll_out():
-    """A service over the fleet of `roll-out.toml`."""
+    """A service with the fleet of `roll-out.toml`."""
     with Service(SCENARIOS / "roll-out.toml") as service:
         yield service
 
 
 @pytest.fixture(scope="session")
 def answered():
-    """By which root each request to the office was answered, under the id that the service gave it."""
+    """The API root that answered each request to the office, by the service's request id."""
     return {}
 
 
 @pytest.fixture(scope="session")
 async def beta(office, answered):
-    """The beta SDK of the office's administrator."""
+    """The beta SDK, for the office's administrator."""
     async with administrator(office) as credential:
         async with client(msgraph_beta, "beta", office, credential, noting(answered, "beta")) as graph:
             yield graph
@@ -40,7 +40,7 @@ async def beta(office, answered):
 
 @pytest.fixture(scope="session")
 async def v1(office, answered):
-    """The v1.0 SDK of the office's administrator."""
+    """The v1.0 SDK, for the office's administrator."""
     async with administrator(office) as credential:
         async with client(msgraph, "v1.0", office, credential, noting(answered, "v1.0")) as graph:
             yield graph
@@ -48,7 +48,7 @@ async def v1(office, answered):
 
 @pytest.fixture(params=["beta", "v1"])
 def either(request):
-    """Each SDK of the office's administrator in turn."""
+    """Each SDK in turn, for the office's administrator."""
     return request.getfixturevalue(request.param)
 
 
@@ -72,5 +72,5 @@ def noting(answered, root):
 
 
 def pytest_collection_modifyitems(items):
-    """What looks back on all that was called comes last."""
+    """Moves the test of coverage to the end, since it checks the calls of all other tests."""
     items.sort(key=lambda item: item.path.name == "test_coverage.py")

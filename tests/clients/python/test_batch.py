@@ -1,4 +1,4 @@
-"""Several requests in one, through the SDK's own batch classes."""
+"""Batches, with the SDK's own batch classes."""
 
 from msgraph_beta.generated.device_management.virtual_endpoint.cloud_p_cs.item.rename.rename_post_request_body import (
     RenamePostRequestBody,
@@ -31,7 +31,7 @@ async def test_reads_and_a_write(office, beta):
     content = BatchRequestContent(items)
     answer = await BatchRequestBuilder(beta.request_adapter).post(content)
     assert answer.get_response_status_codes() == {"one": 200, "nobody": 404, "some": 200, "rename": 204}
-    # The bodies are there, but this SDK reads none that is an object.
+    # The response contains the bodies, but this SDK cannot read those that are objects.
     office.rest()
     results = (await cloud_pcs.by_cloud_p_c_id(desk.id).retrieve_cloud_p_c_remote_action_results.get()).value
     assert [(row.action_name, row.action_state) for row in results] == [("Rename", ActionState.Done)]

@@ -1,4 +1,4 @@
-"""What Cloud PCs are made from, and the audit log, through both SDKs."""
+"""Service plans, gallery images and the audit log, with both SDKs."""
 
 import importlib
 
@@ -53,7 +53,7 @@ async def test_audit_events(office, either):
     path = "/beta/deviceManagement/virtualEndpoint/cloudPCs/0ff1ce00-0000-4000-8000-0000000000d1/troubleshoot"
     assert office.call("POST", path).status == 204
     office.rest()
-    # Newest first: the clock that was moved, and the request. An action that succeeds has no other.
+    # Newest first: the moved clock, and the request. A successful action has no further event.
     events = (await get(builder, top=2)).value
     assert [event.activity_type for event in events] == ["AdvanceToIdle Clock", "Troubleshoot CloudPC"]
     event = await builder.by_cloud_pc_audit_event_id(events[1].id).get()

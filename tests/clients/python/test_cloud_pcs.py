@@ -1,4 +1,4 @@
-"""Reading Cloud PCs and managed devices, through both SDKs."""
+"""Reads of Cloud PCs and managed devices, with both SDKs."""
 
 import datetime
 
@@ -45,7 +45,7 @@ async def test_a_cloud_pc_of_v1_is_typed_and_has_nothing_of_beta(v1):
     found = await cloud_pcs(v1).by_cloud_p_c_id(GPU).get()
     assert (found.id, found.display_name, found.managed_device_id) == (GPU, "drawing-board", GPU_DEVICE)
     assert found.provisioning_type == "dedicated"
-    # The v1.0 model knows no status, so one that was sent would be found here.
+    # The v1.0 model has no status, so a status in the response would appear here.
     assert list(found.additional_data) == ["@odata.context"]
 
 
@@ -105,7 +105,7 @@ async def test_where_a_cloud_pc_can_be_opened(request, office, sdk, function):
     first, second = await builder.get(), await builder.get()
     assert (first.cloud_pc_id, first.windows365_switch_compatible) == (GPU, False)
     assert first.cloud_pc_launch_url.startswith(f"{office.https}/")
-    # Each address is good once.
+    # Each URL is single-use.
     assert first.cloud_pc_launch_url != second.cloud_pc_launch_url
 
 

@@ -1,11 +1,11 @@
-"""Looks back: every operation that the service carries out was called through an SDK, by each root that has it, and answered."""
+"""Checks that an SDK called every implemented operation, under each root that has it, and got a response."""
 
 import json
 import re
 
 from service import REPOSITORY
 
-# What the SDKs of today cannot call: the older one does, in ../python-1.11.
+# Operations that the current SDKs cannot call; ../python-1.11 calls them with an older one.
 OF_OLDER_SDKS = {
     ("beta", "managedDevice.getCloudPcRemoteActionResults"),
     ("beta", "managedDevice.reprovisionCloudPc"),
@@ -21,11 +21,11 @@ def test_every_operation_was_called(office, answered):
 
 
 def carried_out(office):
-    """The service knows every path of the contract, and says 501 to those operations that it does not carry out."""
+    """Returns the implemented operations. The service answers 501 to all others of the contract."""
     probed = {}
     for root, file in [("beta", "operations.beta.json"), ("v1.0", "operations.v1.json")]:
         for operation in json.loads((REPOSITORY / "contract" / file).read_text())["operations"]:
-            # Nothing has this id, so nothing is changed.
+            # No resource has this id, so the call changes nothing.
             path = re.sub(r"\{[^}]*\}", "00000000-0000-4000-8000-000000000000", operation["path"])
             body = "{}" if operation["method"] in ("POST", "PATCH") else None
             reply = office.call(operation["method"], f"/{root}{path}", body)

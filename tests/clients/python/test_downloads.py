@@ -1,4 +1,4 @@
-"""What no scenario declares is really downloaded and hashed, and only from where the partner may fetch."""
+"""Files that no scenario declares are downloaded and hashed, and only from the partner's allowed URLs."""
 
 import hashlib
 import uuid
@@ -28,7 +28,7 @@ PAGE = b"<!doctype html><title>Please sign in</title>"
 
 @pytest.fixture
 def mirror():
-    """Where the partner may fetch from."""
+    """A web server that the partner's allow-list contains."""
     with Web() as web:
         web.answers["/agent.exe"] = (200, None, PROGRAM)
         web.answers["/page.exe"] = (200, None, PAGE)
@@ -37,7 +37,7 @@ def mirror():
 
 @pytest.fixture
 def inside():
-    """Where nobody may fetch from."""
+    """A web server that no allow-list contains."""
     with Web() as web:
         web.answers["/agent.exe"] = (200, None, PROGRAM)
         yield web
@@ -45,7 +45,7 @@ def inside():
 
 @pytest.fixture
 async def deploy(office, beta, mirror):
-    """Configures an agent, deploys it to one machine and tells what came of it."""
+    """Configures an agent, deploys it to one machine and returns the result."""
     endpoint = beta.device_management.virtual_endpoint
     new = CloudPcExternalPartner(partner_id=str(uuid.uuid4()), enable_connection=True)
     identity = (await endpoint.external_partners.post(new)).id
@@ -65,8 +65,7 @@ async def deploy(office, beta, mirror):
         async def has_ended():
             return (await get(results, activity_id=activity)).value[0].state in (Status.Succeeded, Status.Failed)
 
-        # The fleet's clock goes on by itself: moved on by hand, it would not wait for a real
-        # download.
+        # The fleet's clock runs freely: advanced explicitly, it would not wait for a real download.
         await eventually(has_ended, True)
         (row,) = (await get(results, activity_id=activity)).value
         return row
@@ -118,4 +117,4 @@ async def test_redirects_to_where_nobody_may_fetch(deploy, mirror, inside):
 async def test_redirects_without_end(deploy, mirror):
     mirror.answers["/latest.exe"] = (302, "/latest.exe", b"")
     assert (await deploy("/latest.exe")).error_code is ErrorCode.AgentNotFound
-    assert len(mirror.asked) < 10, "it was given up, and not tried again"
+    assert len(mirror.asked) < 10, "the download was retried after too many redirects"

@@ -1,4 +1,4 @@
-"""Signing in: applications with azure-identity in both its forms, people with MSAL and a device code."""
+"""Sign-in: applications with azure-identity, synchronous and asynchronous; people with MSAL and a device code."""
 
 import urllib.error
 
@@ -24,7 +24,7 @@ PARTNER = "0ff1ce00-0000-4000-8000-00000000fab1"
 
 @pytest.fixture
 def reader(office):
-    """How azure-identity is told of the application that may read."""
+    """The azure-identity settings of an application with read permission."""
     return {
         "tenant_id": office.tenant_id,
         "authority": office.https,
@@ -42,7 +42,7 @@ async def count(office, credential):
 async def test_the_synchronous_credential(office, reader):
     with azure.identity.ClientSecretCredential(**reader) as credential:
         assert await count(office, credential) == 41
-        # The token is kept, not asked for again.
+        # The token is cached, so there is no second request.
         assert (
             credential.get_token("https://127.0.0.1/.default").token
             == credential.get_token("https://127.0.0.1/.default").token
@@ -67,7 +67,7 @@ def test_the_scope_may_name_graph_or_this_server(reader, scope):
     [
         ({"client_secret": "wrong"}, "The client secret is wrong."),
         ({"client_id": PARTNER}, f'There is no application "{PARTNER}" in this tenant.'),
-        # MSAL does not pass on what the server says of a tenant.
+        # MSAL does not pass on the server's message about a tenant.
         ({"tenant_id": PARTNER}, "Unable to get authority configuration"),
     ],
 )
@@ -117,7 +117,7 @@ async def test_a_person_signs_in_with_a_device_code_and_sees_their_own(office, m
         assert await own.count.get() == 20
         with pytest.raises(ODataError) as caught:
             await own.by_cloud_p_c_id(cloud_pcs[0].id).reboot.post()
-    # Alan may read, and no application may do more on his behalf than he may himself.
+    # Alan has read permission, and an application cannot do more on his behalf than he can himself.
     assert (caught.value.response_status_code, caught.value.error.code) == (403, "Forbidden")
 
     (account,) = application.get_accounts()
@@ -132,7 +132,7 @@ async def test_a_wrong_password_signs_nobody_in(office, monkeypatch):
 
 
 class Ready:
-    """A credential that has its token already."""
+    """A credential with a given token."""
 
     def __init__(self, token):
         self._token = token
@@ -142,15 +142,15 @@ class Ready:
 
 
 def public_client(office, monkeypatch):
-    """MSAL as an application that has no secret and signs people in."""
-    # MSAL itself takes no file of authorities; the HTTP client below it reads this variable.
+    """Returns MSAL as a public client, which signs people in."""
+    # MSAL has no option for a CA file; its HTTP client reads this variable.
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(office.authority_file))
     authority = f"{office.https}/{office.tenant_id}"
     return msal.PublicClientApplication(PUBLIC_CLIENT, authority=authority, instance_discovery=False)
 
 
 def device_code_token(office, application, user, password):
-    """What MSAL gets for a person who enters the code on the page that it shows."""
+    """Returns MSAL's token response after a person has entered the code on the sign-in page."""
     flow = application.initiate_device_flow(scopes=SCOPES)
     assert "user_code" in flow, flow
     office.sign_in(flow["verification_uri"], flow["user_code"], user, password)

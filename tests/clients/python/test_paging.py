@@ -1,4 +1,4 @@
-"""Paging is exact while results keep arriving."""
+"""Paging returns each result once while new results arrive."""
 
 from msgraph_beta.generated.device_management.virtual_endpoint.external_partners.item.deploy_agent.deploy_agent_post_request_body import (
     DeployAgentPostRequestBody,
@@ -27,7 +27,7 @@ async def test_the_page_iterator_collects_each_result_once_while_more_arrive(rol
         asked += [(activity, cloud_pc) for cloud_pc in batch]
     roll_out.wait_for_rest()
 
-    # Between any two pages, fifty more arrive.
+    # Fifty results arrive between any two pages.
     address = f"/beta/deviceManagement/virtualEndpoint/externalPartners/{PARTNER}/deployAgent"
     collected = []
 
@@ -43,9 +43,9 @@ async def test_the_page_iterator_collects_each_result_once_while_more_arrive(rol
     await PageIterator(first, roll_out_beta.request_adapter).iterate(collect)
     assert [(row.activity_id, row.cloud_pc_id) for row in collected] == asked
     assert {row.state for row in collected} == {CloudPcExternalPartnerActionStatus.Succeeded}
-    # A link is good for ever, and always for the same page.
+    # A link never expires, and always returns the same page.
     for _ in range(2):
         page = await results.with_url(first.odata_next_link).get()
         assert [(row.activity_id, row.cloud_pc_id) for row in page.value] == asked[100:200]
-    # What arrived in the meantime is there for whoever begins now.
+    # A client that begins now sees the results that arrived meanwhile.
     assert (await get(results, count=True)).odata_count == 1_234 + 12 * IDS_MAX

@@ -1,4 +1,4 @@
-"""External partners through the beta SDK: taken on, configured, deploying, and what is told of it."""
+"""External partners with the beta SDK: creation, configuration, deployments, results and reports."""
 
 import datetime
 import uuid
@@ -62,7 +62,7 @@ async def deploy(builder, cloud_pc_ids):
 
 
 async def results(builder, **given):
-    """The rows of `retrieveDeployAgentActionResults` with the arguments that are given."""
+    """Returns the rows of `retrieveDeployAgentActionResults` with these arguments."""
     function = builder.retrieve_deploy_agent_action_resultsactivity_id_activity_id_cloud_pc_id_cloud_pc_id
     return (await get(function, **given)).value
 
@@ -83,7 +83,7 @@ async def test_a_partner_is_taken_on_configured_and_let_go(beta, office):
     assert found.agent_setting.agent_url == "https://agents.fabrikam.test/agent.msi"
     assert found.agent_setting.agent_sha256 == SHA256.upper()
     assert found.agent_setting.auto_deployment_enabled is True
-    # That there are parameters is told, what they are is not.
+    # The response shows that there are parameters, but not their values.
     assert found.agent_setting.install_parameters == ["***", "***"]
     (report,) = (await builder.retrieve_action_reports.get()).value
     assert report.action_type is CloudPcExternalPartnerActionType.ConfigureAgent
@@ -124,8 +124,7 @@ async def test_deploy_from_the_request_to_succeeded(beta, office):
         async def states():
             return [(row.cloud_pc_id, row.state) for row in await results(partner(beta), activity_id=activity)]
 
-        # One row for each Cloud PC, in the order in which they were named; the same one twice
-        # counts once.
+        # One row for each Cloud PC, in the order of the request; duplicates count once.
         await eventually(states, [(one, Status.Running), (two, Status.Running), (NOBODY, Status.Canceled)])
     rows = await results(partner(beta), activity_id=activity)
     assert [(row.state, row.error_code, row.error_message) for row in rows[:2]] == [

@@ -1,6 +1,6 @@
-"""Remote actions on Cloud PCs, through the beta SDK: asked for, followed, ended in each way there is.
+"""Remote actions on Cloud PCs with the beta SDK: requests, progress and every final state.
 
-The machines are the fleet's `desk-21` and after; each test has its own.
+The machines are `desk-21` and later ones of the fleet; each test has its own.
 """
 
 import datetime
@@ -40,7 +40,7 @@ GPU = "0ff1ce00-0000-4000-8000-0000000000d1"
 
 
 async def desk(graph, name):
-    """The request builder of a Cloud PC."""
+    """Returns the request builder of a Cloud PC."""
     cloud_pcs = graph.device_management.virtual_endpoint.cloud_p_cs
     found = (await get(cloud_pcs, filter=f"displayName eq '{name}'")).value
     return cloud_pcs.by_cloud_p_c_id(found[0].id)
@@ -228,7 +228,7 @@ async def test_supported_actions(beta):
     capabilities = {row.action_name: row.action_capability for row in supported}
     assert capabilities[CloudPcRemoteActionName.Resize] is ActionCapability.Disabled
     assert capabilities[CloudPcRemoteActionName.Reprovision] is ActionCapability.Enabled
-    # Members that came later are sent only to clients that say they know them.
+    # Members that were added later are only sent to clients that request them.
     assert CloudPcRemoteActionName.PowerOn not in capabilities
     known = await get(
         cloud_pc.get_supported_cloud_pc_remote_actions, headers={"Prefer": "include-unknown-enum-members"}

@@ -1,4 +1,4 @@
-"""Remote actions through the v1.0 SDK, which can ask for some and sees only what they change; their results are read in beta."""
+"""Remote actions with the v1.0 SDK, which can request some of them; their results are read with beta."""
 
 import pytest
 from msgraph.generated.device_management.virtual_endpoint.cloud_p_cs.item.rename.rename_post_request_body import (

@@ -254,7 +254,7 @@ fn failures_say_what_was_wrong_and_what_to_do() {
     4: error: There is no permission 'y'. There are: CloudPC.Read.All, CloudPC.ReadWrite.All, Cloudpc.Administer.All, Cloudpc.Simulate.All, DeviceManagementManagedDevices.Read.All, DeviceManagementManagedDevices.ReadWrite.All. (BadRequest)
     4: error: Invalid duration 'soon'. Expected a duration such as 90s, 1h30m, 7d or PT1H30M. (BadRequest)
     3: error: Cannot read /nowhere.toml: No such file or directory (os error 2).
-    4: error: $filter cannot be read at character 15: expected a property, a value or a function. (BadRequest)
+    4: error: $filter is invalid at character 15: expected a property, a value or a function. (BadRequest)
     3: error: Cannot read the scenario /nowhere.toml: No such file or directory (os error 2).
     2: error: invalid value 'localhost' for '--listen <ADDR>': Invalid listen address 'localhost'. Expected HOST:PORT, for example 127.0.0.1:8365 (port 0: any free port), or off.
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# bootable.sh IMAGE OUT: makes a disk that boots by itself, by BIOS and by UEFI, out of the test
-# image in the folder IMAGE, whose kernel QEMU is told to start otherwise. What is needed comes from
-# Debian packages, which are unpacked and not installed.
+# bootable.sh IMAGE OUT: creates a disk that boots with BIOS and with UEFI from the test image in
+# the directory IMAGE, whose kernel QEMU otherwise starts directly. The boot loaders come from
+# Debian packages, which are unpacked but not installed.
 set -euo pipefail
 IMAGE=$1
 OUT=$2
-# Not in /tmp, which may be small, or may run no programs.
+# Not in /tmp, which may be small or mounted noexec.
 W=$(mktemp -d -p "$(dirname "$OUT")")
 trap 'rm -rf "$W"' EXIT
 (
@@ -16,7 +16,7 @@ trap 'rm -rf "$W"' EXIT
 P=$W/packages
 export PATH=$P/usr/bin:$PATH MTOOLSRC=/dev/null
 parameters="console=ttyS0 quiet mitigations=off root=/dev/vda2"
-# Places and lengths in sectors of 512 bytes.
+# Offsets and lengths in sectors of 512 bytes.
 boot_at=2048
 boot_length=65536
 root_at=$((boot_at + boot_length))

@@ -1,4 +1,4 @@
-//! Create a restore point of the present disk.
+//! Create a restore point of the current disk.
 
 use cloudpc_model::{Kind, Params, Snapshot, SnapshotId, SnapshotType};
 
@@ -10,7 +10,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step::new("checkSupport", "snapshotNotSupported", minutes(1), |context| {
             Box::pin(async move {
                 if !context.parts.driver.capabilities(&context.spec(None, None).await?).snapshots {
-                    return Err(StepError::not_supported("This machine cannot have restore points."));
+                    return Err(StepError::not_supported("This machine does not support restore points."));
                 }
                 Ok(StepOutput::nothing())
             })
@@ -50,6 +50,6 @@ pub(super) static RECIPE: Recipe = Recipe {
 fn snapshot_id(context: &StepContext) -> Result<&SnapshotId, StepError> {
     match &context.action.params {
         Params::CreateSnapshot { snapshot_id } => Ok(snapshot_id),
-        _ => Err(StepError::failed("This action names no restore point.")),
+        _ => Err(StepError::failed("Internal error: the action is not a snapshot.")),
     }
 }

@@ -1,4 +1,4 @@
-//! Steps that several kinds of action share: power, disks, size and the guest's first answer.
+//! Steps shared by several kinds of actions: power, disks, size and waiting for the guest.
 
 use cloudpc_drivers::StopMode;
 use cloudpc_model::{Power, ServicePlanId};
@@ -6,12 +6,12 @@ use cloudpc_model::{Power, ServicePlanId};
 use super::step::StepFuture;
 use super::{CancelMode, OnTimeout, Step, StepContext, StepError, StepOutput, minutes};
 
-/// Powers the machine off. Undone by giving it back the power state that it should have.
+/// Powers the machine off. Undo restores the intended power state.
 pub(super) const STOP: Step =
     Step { cancel: CancelMode::AfterStep, powers: true, ..Step::new("stop", "stopFailed", minutes(5), stop) }
-        .undone_by(power_back);
+        .undone_by(restore_power);
 
-/// Sets the disk aside. Undone by putting it back, in place of whatever disk was made since.
+/// Sets the disk aside. Undo puts it back, in place of any disk created since.
 pub(super) const SET_DISK_ASIDE: Step =
     Step { cancel: CancelMode::AfterStep, ..Step::new("setDiskAside", "diskFailed", minutes(10), set_disk_aside) }
         .undone_by(|context| {
@@ -21,22 +21,25 @@ pub(super) const SET_DISK_ASIDE: Step =
             })
         });
 
-/// Powers the machine on, if it should be on. Undone by cutting the power: what runs is about to
-/// lose its disk or its size.
-pub(super) const START: Step =
-    Step { cancel: CancelMode::AfterStep, powers: true, ..Step::new("start", "startFailed", minutes(5), power_back) }
-        .undone_by(cut);
+/// Powers the machine on, if it is intended to be on. Undo cuts the power, since the machine is
+/// about to lose its disk or size.
+pub(super) const START: Step = Step {
+    cancel: CancelMode::AfterStep,
+    powers: true,
+    ..Step::new("start", "startFailed", minutes(5), restore_power)
+}
+.undone_by(cut);
 
-/// Waits until the guest answers, if the machine should be on. One that goes off meanwhile is
-/// started again. Waiting for longer than this is what its failure means.
+/// Waits until the guest responds, if the machine is intended to be on. A machine that powers off
+/// meanwhile is started again. A timeout is the only failure.
 pub(super) const WAIT_FOR_GUEST: Step = Step {
     needs_power: true,
-    on_timeout: OnTimeout::Fail("guestNotReady", "The guest did not answer"),
+    on_timeout: OnTimeout::Fail("guestNotReady", "The guest did not respond"),
     ..Step::new("waitForGuest", "guestNotReady", minutes(15), |context| {
         Box::pin(async move {
             match context.cloud_pc()?.power_intended {
                 Power::PoweredOff => Ok(StepOutput::nothing()),
-                Power::Running | Power::Unknown => bring_up(context).await,
+                Power::Running | Power::Unknown => start_and_wait(context).await,
             }
         })
     })
@@ -50,7 +53,7 @@ pub(super) fn set_disk_aside(context: &StepContext) -> StepFuture<'_> {
     })
 }
 
-/// Powers the machine off, asking its guest first.
+/// Shuts the guest down gracefully, then powers the machine off.
 pub(super) fn stop(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         context.parts.driver.ensure_stopped(context.cloud_pc()?.id, StopMode::Graceful).await?;
@@ -74,9 +77,9 @@ pub(super) fn cut(context: &StepContext) -> StepFuture<'_> {
     })
 }
 
-/// Powers the machine off, if it should be off. One that should run and cannot be started is no
-/// better off for being tried further here.
-pub(super) fn off_again(context: &StepContext) -> StepFuture<'_> {
+/// Powers the machine off, if it is intended to be off. A machine that is intended to run but fails
+/// to start is left alone.
+pub(super) fn restore_power_off(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         match context.cloud_pc()?.power_intended {
             Power::PoweredOff => stop(context).await,
@@ -85,9 +88,8 @@ pub(super) fn off_again(context: &StepContext) -> StepFuture<'_> {
     })
 }
 
-/// Gives the machine the power state that it should have; what that is changes only when an action
-/// is done.
-pub(super) fn power_back(context: &StepContext) -> StepFuture<'_> {
+/// Restores the intended power state; that changes only when an action succeeds.
+pub(super) fn restore_power(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         match context.cloud_pc()?.power_intended {
             Power::PoweredOff => stop(context).await,
@@ -96,8 +98,8 @@ pub(super) fn power_back(context: &StepContext) -> StepFuture<'_> {
     })
 }
 
-/// Gives the stopped machine the processors and the memory of a service plan, or of its own. A disk
-/// grows and never shrinks.
+/// Resizes the stopped machine to a service plan, or to its own if none is given. The disk grows
+/// but never shrinks.
 pub(super) async fn size(context: &StepContext, plan: Option<ServicePlanId>) -> Result<StepOutput, StepError> {
     let mut spec = context.spec(plan, None).await?;
     let observed = context.parts.driver.observe(spec.id).await?;
@@ -106,8 +108,8 @@ pub(super) async fn size(context: &StepContext, plan: Option<ServicePlanId>) -> 
     Ok(StepOutput::nothing())
 }
 
-/// Waits until the guest answers of a machine that is to run.
-pub(super) fn bring_up(context: &StepContext) -> StepFuture<'_> {
+/// Starts a machine that is intended to run and waits until its guest responds.
+pub(super) fn start_and_wait(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         context.parts.driver.ensure_running(context.cloud_pc()?.id).await?;
         wait_for_guest(context).await?;
@@ -115,7 +117,7 @@ pub(super) fn bring_up(context: &StepContext) -> StepFuture<'_> {
     })
 }
 
-/// Waits until the guest answers.
+/// Waits until the guest responds.
 pub(super) fn wait_for_guest(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         context.guest().await?.wait_ready().await?;

@@ -1,4 +1,4 @@
-//! Power off.
+//! Power off: shut the machine down.
 
 use cloudpc_model::{Kind, Power};
 

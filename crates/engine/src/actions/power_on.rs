@@ -1,4 +1,4 @@
-//! Power on.
+//! Power on: start the machine and wait for its guest.
 
 use cloudpc_model::{Kind, Power};
 
@@ -12,8 +12,8 @@ pub(super) static RECIPE: Recipe = Recipe {
             powers: true,
             ..Step::new("start", "startFailed", minutes(5), machine::start)
         }
-        .undone_by(machine::off_again),
-        Step { act: machine::bring_up, ..machine::WAIT_FOR_GUEST },
+        .undone_by(machine::restore_power_off),
+        Step { act: machine::start_and_wait, ..machine::WAIT_FOR_GUEST },
     ],
     time_max: minutes(2 * 60),
     status: None,

@@ -1,4 +1,4 @@
-//! Reboot: once, which the driver can tell by the action's tag.
+//! Reboot: exactly once, which the driver ensures by the action's tag.
 
 use cloudpc_drivers::Observed;
 use cloudpc_model::{Kind, Power};
@@ -15,7 +15,7 @@ pub(super) static RECIPE: Recipe = Recipe {
                 match power {
                     Power::Running => Ok(StepOutput::power(power)),
                     Power::PoweredOff => Err(StepError::failed("The Cloud PC is powered off. Power it on instead.")),
-                    Power::Unknown => Err(StepError::Transient("The machine's power state is not known yet.".into())),
+                    Power::Unknown => Err(StepError::Transient("The machine's power state is unknown.".into())),
                 }
             })
         }),
@@ -25,7 +25,7 @@ pub(super) static RECIPE: Recipe = Recipe {
             powers: true,
             ..Step::new("restart", "restartFailed", minutes(5), restart)
         },
-        Step { act: machine::bring_up, ..machine::WAIT_FOR_GUEST },
+        Step { act: machine::start_and_wait, ..machine::WAIT_FOR_GUEST },
     ],
     time_max: minutes(2 * 60),
     status: None,

@@ -1,4 +1,4 @@
-//! Rename: another display name. Nothing happens on the machine, so there are no steps.
+//! Rename: change the display name. The machine is not involved, so there are no steps.
 
 use cloudpc_model::{Kind, Params};
 

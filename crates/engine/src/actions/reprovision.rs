@@ -1,4 +1,4 @@
-//! Reprovision: a new disk from the image, in place of the old one, which is kept for the undo
+//! Reprovision: replace the disk with a new one from the image, and keep the old one for the undo
 //! window.
 
 use cloudpc_drivers::{GuestError, MachineSpec};
@@ -7,20 +7,24 @@ use cloudpc_store::{DeploymentFilter, StoreError, Tx};
 use uuid::Uuid;
 
 use super::step::StepFuture;
-use super::{CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
-use crate::{RequestContext, deploy, image};
+use super::{
+    CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, deploy_agent, machine, minutes, unchanged,
+};
+use crate::image;
+use crate::ledger::{self, Deployments, RequestContext};
+use crate::partner::{auto_deploy_partners, partners_of};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Reprovision,
     steps: &[
         machine::STOP,
         machine::SET_DISK_ASIDE,
-        // What undoes the step before drops this disk as well.
+        // The undo of the previous step drops this disk as well.
         Step { cancel: CancelMode::AfterStep, ..Step::new("makeDisk", "diskFailed", minutes(40), make_disk) },
         Step { act: machine::start, ..machine::START },
-        Step { act: machine::bring_up, ..machine::WAIT_FOR_GUEST },
+        Step { act: machine::start_and_wait, ..machine::WAIT_FOR_GUEST },
         Step::new("enrol", "intuneEnrollFailed", minutes(20), enrol),
-        Step::new("deployAgents", "internalError", minutes(1), deploy_agents).undone_by(recall_agents),
+        Step::new("deployAgents", "internalError", minutes(1), deploy_agents).undone_by(cancel_deployments),
     ],
     time_max: minutes(6 * 60),
     status: Some(CloudPcStatus::Provisioning),
@@ -39,69 +43,77 @@ async fn new_spec(context: &StepContext) -> Result<MachineSpec, StepError> {
     let (cloud_pc, params) = (context.cloud_pc()?.clone(), context.action.params.clone());
     let image = context.parts.store.read(move |reader| image::chosen(reader, &cloud_pc, &params)).await?;
     let image =
-        image.ok_or_else(|| StepError::failed("The gallery has no image of this operating system any more."))?;
+        image.ok_or_else(|| StepError::failed("The gallery no longer has an image of this operating system."))?;
     context.spec(None, Some(image.id)).await
 }
 
 fn enrol(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         match context.guest().await?.enrol(&context.cloud_pc()?.managed_device_name).await {
-            // A network that has only just come up may yet find its way.
+            // A network that has just come up may become reachable.
             Err(GuestError::Unreachable(why)) => Err(StepError::Transient(why)),
             other => Ok(other.map(|()| StepOutput::nothing())?),
         }
     })
 }
 
-/// Puts one deployment for each partner that deploys automatically in line behind this action. The
-/// activity's id is derived from the action's, so that a second attempt finds the first one's work.
+/// Queues one deployment behind this action for each partner that deploys automatically. The
+/// activity's id is derived from the action's, so that a second attempt finds the deployments of
+/// the first.
 fn deploy_agents(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let cloud_pc = context.cloud_pc()?.clone();
         let (action, now) = (context.action.clone(), context.parts.clock.now());
         let business_only = context.parts.settings.business_only;
-        let asked = context.parts.store.write("deployment.acceptAutomatic", move |tx| {
-            let mut asked = Vec::new();
-            for partner in deploy::partners_that_deploy_automatically(tx, &cloud_pc, business_only)? {
+        let queued = context.parts.store.write("deployment.acceptAutomatic", move |tx| {
+            let mut queued = Vec::new();
+            for partner in auto_deploy_partners(tx, &cloud_pc, business_only)? {
                 let activity = activity(&action, partner.id);
                 if let Some(agent) = &partner.agent
                     && deployed(tx, cloud_pc.tenant_id, partner.id, activity)?.is_empty()
                 {
                     let targets = [cloud_pc.id.to_string()];
-                    let nobody = RequestContext {
+                    let system = RequestContext {
                         tenant_id: cloud_pc.tenant_id,
                         by: Actor::system(),
                         request_id: String::new(),
                     };
-                    deploy::accept(tx, &nobody, &partner, agent, activity, &targets, now)?;
+                    let deployments = Deployments {
+                        partner: &partner,
+                        agent,
+                        activity_id: activity,
+                        targets: &targets,
+                        time_max: deploy_agent::RECIPE.time_max,
+                    };
+                    ledger::accept_deployments(tx, &system, &deployments, now)?;
                 }
-                asked.push(partner.partner_id);
+                queued.push(partner.partner_id);
             }
-            Ok::<_, StoreError>(asked)
+            Ok::<_, StoreError>(queued)
         });
-        let asked = asked.await?;
-        Ok(if asked.is_empty() {
+        let queued = queued.await?;
+        Ok(if queued.is_empty() {
             StepOutput::nothing()
         } else {
-            StepOutput::message(format!("Agents of these partners will be deployed: {}.", asked.join(", ")))
+            StepOutput::message(format!("Queued agent deployments of these partners: {}.", queued.join(", ")))
         })
     })
 }
 
-/// The machine goes back to its old disk, which has its agents. They wait behind this action, so
-/// none has begun.
-fn recall_agents(context: &StepContext) -> StepFuture<'_> {
+/// Cancels the queued deployments: the machine gets its old disk back, which has its agents. They
+/// wait behind this action, so none has started.
+fn cancel_deployments(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let cloud_pc = context.cloud_pc()?.clone();
         let (action, now) = (context.action.clone(), context.parts.clock.now());
         let recalled = context.parts.store.write("deployment.recallAutomatic", move |tx| {
-            for partner in deploy::partners_of(tx, cloud_pc.tenant_id)? {
+            for partner in partners_of(tx, cloud_pc.tenant_id)? {
                 for deployment in deployed(tx, cloud_pc.tenant_id, partner.id, activity(&action, partner.id))? {
                     if let Some(action) = tx.action(cloud_pc.tenant_id, deployment)?
                         && action.state == State::Pending
                     {
-                        let why = "The reprovision that asked for this deployment was taken back.";
-                        crate::cancel::end_pending(tx, &action, &Actor::system(), why, now)?;
+                        let why = "The reprovision that requested this deployment was undone.";
+                        ledger::end_pending(tx, &action, &Actor::system(), why, now)?;
                     }
                 }
             }
@@ -149,8 +161,7 @@ fn complete(ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {
     cloud_pc.status_detail = None;
     cloud_pc.power_intended = Power::Running;
     cloud_pc.provisioned_at = Some(ending.now);
-    // To the directory it is a new device; to device management it stays the same one (see the
-    // model).
+    // The directory sees a new device; device management sees the same one (see the model).
     cloud_pc.aad_device_id = derived_id(ending.action, cloud_pc.id.0);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Resize: other processors, memory and disk; the data stays.
+//! Resize: change processors, memory and disk size; the data is kept.
 
 use cloudpc_model::{CloudPcStatus, Kind, Params, ServicePlanId};
 
@@ -10,9 +10,9 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step::new("checkSupport", "resizeNotSupported", minutes(1), |context| {
             Box::pin(async move {
                 if !context.parts.driver.capabilities(&context.spec(None, None).await?).resize {
-                    return Err(StepError::not_supported("This machine's size cannot be changed."));
+                    return Err(StepError::not_supported("This machine does not support resizing."));
                 }
-                // Nobody is disturbed for a size that there never is.
+                // An unsupported size fails before the machine is stopped.
                 context.parts.driver.check_size(&context.spec(target(context), None).await?)?;
                 Ok(StepOutput::nothing())
             })
@@ -40,7 +40,7 @@ pub(super) static RECIPE: Recipe = Recipe {
     after_failure: unchanged,
 };
 
-/// The service plan that is asked for.
+/// Returns the requested service plan.
 fn target(context: &StepContext) -> Option<ServicePlanId> {
     match context.action.params {
         Params::Resize { target_service_plan_id } => Some(target_service_plan_id),

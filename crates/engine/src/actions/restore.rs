@@ -1,4 +1,4 @@
-//! Restore: a copy of a restore point, in place of the present disk, which is kept for the undo
+//! Restore: replace the disk with a copy of a restore point, and keep the old disk for the undo
 //! window.
 
 use cloudpc_model::{CloudPcStatus, Kind, Params};
@@ -12,14 +12,14 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step::new("checkSupport", "restoreNotSupported", minutes(1), |context| {
             Box::pin(async move {
                 if !context.parts.driver.capabilities(&context.spec(None, None).await?).snapshots {
-                    return Err(StepError::not_supported("This machine has no restore points."));
+                    return Err(StepError::not_supported("This machine does not support restore points."));
                 }
                 Ok(StepOutput::nothing())
             })
         }),
         machine::STOP,
         machine::SET_DISK_ASIDE,
-        // What undoes the step before drops this disk as well.
+        // The undo of the previous step drops this disk as well.
         Step { cancel: CancelMode::AfterStep, ..Step::new("copySnapshot", "diskFailed", minutes(40), copy_snapshot) },
         machine::START,
         machine::WAIT_FOR_GUEST,
@@ -39,7 +39,7 @@ pub(super) static RECIPE: Recipe = Recipe {
 fn copy_snapshot(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let Params::Restore { snapshot_id } = &context.action.params else {
-            return Err(StepError::failed("This action names no restore point."));
+            return Err(StepError::failed("Internal error: the action is not a restore."));
         };
         let id = context.cloud_pc()?.id;
         context.parts.driver.ensure_disk_from_snapshot(id, snapshot_id, &context.tag()).await?;

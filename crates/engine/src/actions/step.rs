@@ -1,4 +1,4 @@
-//! A step, what it is told and what it says.
+//! Steps: their definition, context and result.
 
 use cloudpc_drivers::{DriverError, Guest, GuestError, MachineSpec, Tag};
 use cloudpc_model::{Action, CloudPc, Failure, ImageId, Power, ServicePlanId, State};
@@ -9,73 +9,76 @@ use std::time::Duration;
 
 use crate::{EngineDependencies, EngineSettings};
 
-/// One step of a kind of action. It looks before it acts, so that it may be run again after a
-/// crash, after its deadline, and by another worker.
+/// One step of a recipe. Idempotent: it checks the present state before it acts, because it may be
+/// run again after a crash or timeout, or by another worker.
 #[derive(Debug)]
 pub struct Step {
-    /// Its name, unique in its recipe.
+    /// Name, unique in its recipe.
     pub name: &'static str,
-    /// The code of its failure, unless what fails has a better one.
+    /// Default error code of a failure.
     pub code: &'static str,
-    /// How the action ends if it fails for good.
+    /// Final state of the action if the step fails permanently.
     pub fails_as: State,
-    /// The longest that one attempt may take.
+    /// Timeout of one attempt.
     pub time_max: TimeMax,
-    /// What its deadline means.
+    /// Meaning of a timeout.
     pub on_timeout: OnTimeout,
-    /// Attempts, the first included.
+    /// Most attempts, the first included.
     pub attempts_max: u32,
-    /// What a request to cancel does while it runs.
+    /// Effect of a cancel request while the step runs.
     pub cancel: CancelMode,
-    /// Whether there is no way back once it has begun.
+    /// Whether the action can no longer be undone once the step has started.
     pub no_return: bool,
-    /// Whether it changes the machine's power state, so that an unknown outcome makes that unknown.
+    /// Whether the step changes the machine's power state, so that an unknown outcome makes that
+    /// unknown.
     pub powers: bool,
-    /// Whether an attempt has failed when the machine goes off by itself.
+    /// Whether an attempt fails if the machine powers off by itself.
     pub needs_power: bool,
     pub(crate) act: StepFn,
     pub(crate) undo: Option<StepFn>,
 }
 
-/// How long an attempt may take.
+/// Timeout of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeMax {
-    /// So long.
+    /// Fixed duration.
     Fixed(Duration),
-    /// As long as an installer may run, which is a setting.
+    /// The configured timeout of an installer.
     Install,
 }
 
-/// What it means that an attempt did not end in time.
+/// Meaning of an attempt's timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnTimeout {
-    /// It may have had its effect: look again.
+    /// The step may have taken effect: attempt it again, which checks the state.
     Recheck,
-    /// It has failed for good, with this code; what did not happen, for people.
+    /// The step failed permanently. Error code, and the start of the message, such as "The guest
+    /// did not respond".
     Fail(&'static str, &'static str),
 }
 
-/// What a request to cancel does to a step under way.
+/// Effect of a cancel request on a running step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CancelMode {
-    /// The call is dropped.
+    /// The call is aborted.
     AtOnce,
-    /// The call ends first, because half a change of a disk or of power is worse than a whole one.
+    /// The call completes first, because a partial change of a disk or of power is worse than a
+    /// complete one.
     AfterStep,
 }
 
-/// A function that does or undoes a step.
+/// Function that performs or undoes a step.
 pub(crate) type StepFn = for<'a> fn(&'a StepContext) -> StepFuture<'a>;
 
-/// A call under way.
+/// Future of a running call.
 pub(crate) type StepFuture<'a> = BoxFuture<'a, Result<StepOutput, StepError>>;
 
-/// What a step says when it has had its effect.
+/// Result of a successful step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StepOutput {
-    /// For people.
+    /// Message for people.
     pub message: Option<String>,
-    /// The power state that the machine is now known to be in.
+    /// Power state that the machine is now known to be in.
     pub power: Option<Power>,
 }
 
@@ -93,24 +96,24 @@ impl StepOutput {
     }
 }
 
-/// Why a step did not have its effect.
+/// Cause of a failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StepError {
-    /// Trying again may help.
+    /// Temporary error: retry.
     Transient(String),
-    /// It may have had its effect: look again.
+    /// The step may have taken effect: attempt it again, which checks the state.
     OutcomeUnknown(String),
-    /// For good. Without an outcome or a code, the step's.
+    /// Permanent error. Without an outcome or code, those of the step apply.
     Permanent { outcome: Option<State>, code: Option<String>, message: String },
 }
 
 impl StepError {
-    /// For good, with the outcome and the code of the step.
+    /// Returns a permanent error with the outcome and code of the step.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::Permanent { outcome: None, code: None, message: message.into() }
     }
 
-    /// For good, because the machine cannot do this at all.
+    /// Returns a permanent error of a machine that does not support the operation.
     pub fn not_supported(message: impl Into<String>) -> Self {
         Self::Permanent { outcome: Some(State::NotSupported), code: None, message: message.into() }
     }
@@ -139,14 +142,14 @@ impl From<GuestError> for StepError {
     }
 }
 
-/// A store that does not answer now may answer later; the action waits for it.
+/// Store errors are temporary: the action retries.
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
         Self::Transient(error.to_string())
     }
 }
 
-/// What a step is told: the action and the Cloud PC as they were when it began.
+/// Context of a step: the action and the Cloud PC as they were when it started.
 pub(crate) struct StepContext {
     pub parts: Arc<EngineDependencies>,
     pub action: Action,
@@ -154,23 +157,22 @@ pub(crate) struct StepContext {
 }
 
 impl StepContext {
-    /// The Cloud PC of a remote action, which had one when it was accepted.
+    /// Returns the Cloud PC of a remote action, which existed on acceptance.
     pub fn cloud_pc(&self) -> Result<&CloudPc, StepError> {
-        self.cloud_pc.as_ref().ok_or_else(|| StepError::failed("The Cloud PC is gone."))
+        self.cloud_pc.as_ref().ok_or_else(|| StepError::failed("The Cloud PC no longer exists."))
     }
 
-    /// Names what this action does to the machine.
+    /// Returns the tag that marks this action's work on the machine.
     pub fn tag(&self) -> Tag {
         crate::tag(self.action.id, self.action.tag_nonce)
     }
 
-    /// The machine as it should be, with another size or image than the stored one where these are
-    /// given.
+    /// Returns the intended machine, optionally with another size or image.
     pub async fn spec(&self, plan: Option<ServicePlanId>, image: Option<ImageId>) -> Result<MachineSpec, StepError> {
         let cloud_pc = self.cloud_pc()?;
         let (tenant, plan_id) = (cloud_pc.tenant_id, plan.unwrap_or(cloud_pc.service_plan_id));
         let plan = self.parts.store.read(move |reader| reader.service_plan(tenant, plan_id)).await?;
-        let plan = plan.ok_or_else(|| StepError::failed(format!("The service plan {plan_id} is gone.")))?;
+        let plan = plan.ok_or_else(|| StepError::failed(format!("The service plan {plan_id} no longer exists.")))?;
         Ok(MachineSpec {
             id: cloud_pc.id,
             hostname: cloud_pc.managed_device_name.clone(),
@@ -182,14 +184,15 @@ impl StepContext {
         })
     }
 
-    /// The operating system inside the machine.
+    /// Returns the guest of the machine.
     pub async fn guest(&self) -> Result<Box<dyn Guest>, StepError> {
         Ok(self.parts.driver.guest(self.cloud_pc()?.id).await?)
     }
 }
 
 impl Step {
-    /// A step that may be canceled at once, tried five times, and has nothing to undo.
+    /// Returns a step that can be canceled at once, is attempted at most five times, and has no
+    /// undo.
     pub(crate) const fn new(name: &'static str, code: &'static str, time_max: Duration, act: StepFn) -> Self {
         Self {
             name,
@@ -207,17 +210,17 @@ impl Step {
         }
     }
 
-    /// The same, taken back by `undo`.
+    /// Adds an undo function.
     pub(crate) const fn undone_by(self, undo: StepFn) -> Self {
         Self { undo: Some(undo), ..self }
     }
 
-    /// Whether it can be taken back.
+    /// Returns whether the step has an undo.
     pub fn has_undo(&self) -> bool {
         self.undo.is_some()
     }
 
-    /// How long an attempt may take.
+    /// Returns the timeout of an attempt.
     pub(crate) fn time_max(&self, settings: &EngineSettings) -> Duration {
         match self.time_max {
             TimeMax::Fixed(time) => time,
@@ -225,7 +228,7 @@ impl Step {
         }
     }
 
-    /// The failure of this step, with a code that its kind of action may have.
+    /// Returns the failure of this step, with a code that its kind of action allows.
     pub(crate) fn failure(&self, action: &Action, code: Option<String>, message: String) -> Failure {
         let known = |code: &String| action.kind().is_remote_action() || super::DEPLOY_ERROR_CODES.contains(&&**code);
         Failure { code: code.filter(known).unwrap_or_else(|| self.code.to_owned()), message }

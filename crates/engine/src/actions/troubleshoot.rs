@@ -1,8 +1,8 @@
-//! Troubleshoot: look at the machine from outside and inside, and write what is wrong into the
-//! Cloud PC's detail.
+//! Troubleshoot: check the machine from outside and inside, and report problems in the Cloud PC's
+//! status detail.
 //!
-//! What a step finds is its message, or [`FINE`]. Only a machine that cannot be looked at fails the
-//! action.
+//! Each step's message is its finding, or [`FINE`]. The action fails only if the machine cannot be
+//! observed.
 
 use cloudpc_drivers::{FetchPolicy, Fetcher, GuestError};
 use cloudpc_model::{Action, CloudPcStatus, Kind, Power, StatusDetail};
@@ -11,15 +11,15 @@ use url::Url;
 
 use super::step::StepFuture;
 use super::{Completion, Recipe, Step, StepContext, StepError, StepOutput, minutes, unchanged};
-use crate::deploy;
+use crate::partner::partners_of;
 
-/// The code of the detail that this action writes, and takes back when all is well again.
+/// Code of the status detail that this action writes, and clears when all checks pass.
 const DETAIL_CODE: &str = "healthCheckFailed";
 
-/// The message of a step that has found nothing wrong.
+/// Message of a check that passed. Changing it would turn logged passes into findings.
 const FINE: &str = "Nothing wrong.";
 
-/// How long a guest may take to answer before that is a finding.
+/// Time after which a guest that does not respond is a finding.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 pub(super) static RECIPE: Recipe = Recipe {
@@ -45,7 +45,7 @@ fn observe(context: &StepContext) -> StepFuture<'_> {
             FINE.to_owned()
         } else {
             let (is, should): (&str, &str) = (observed.power.into(), intended.into());
-            format!("The machine is {is} and should be {should}.")
+            format!("The machine is {is}; it should be {should}.")
         };
         Ok(StepOutput { message: Some(message), power: Some(observed.power) })
     })
@@ -63,7 +63,7 @@ fn check_guest(context: &StepContext) -> StepFuture<'_> {
             answer = guest.wait_ready() => finding(answer),
             () = context.parts.clock.sleep_until(until) => {
                 let seconds = ANSWER_TIME_MAX.as_secs();
-                Ok(StepOutput::message(format!("The guest does not answer within {seconds} seconds.")))
+                Ok(StepOutput::message(format!("The guest did not respond within {seconds} seconds.")))
             }
         }
     })
@@ -76,22 +76,24 @@ fn check_disk_space(context: &StepContext) -> StepFuture<'_> {
         }
         let needed = context.parts.settings.agent_disk_bytes_min;
         match context.guest().await?.free_disk_bytes().await {
-            Ok(free) if free < needed => {
-                Ok(StepOutput::message(format!("The system disk has only {free} bytes free; agents need {needed}.")))
-            }
+            Ok(free) if free < needed => Ok(StepOutput::message(format!(
+                "The system disk has {} MiB free; agents need {} MiB.",
+                free >> 20,
+                needed >> 20
+            ))),
             other => finding(other.map(|_| ())),
         }
     })
 }
 
-/// Whether the guest reaches the hosts that the tenant's partners deploy from.
+/// Checks that the guest can reach the hosts from which the tenant's partners deploy.
 fn check_network(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         if !answers(context)? {
             return Ok(StepOutput::message(FINE));
         }
         let tenant = context.action.tenant_id;
-        let partners = context.parts.store.read(move |reader| deploy::partners_of(reader, tenant)).await?;
+        let partners = context.parts.store.read(move |reader| partners_of(reader, tenant)).await?;
         let guest = context.guest().await?;
         let mut unreached = Vec::new();
         for partner in partners {
@@ -116,7 +118,7 @@ fn check_network(context: &StepContext) -> StepFuture<'_> {
     })
 }
 
-/// What a guest says is wrong with it is a finding; trouble on the way to it is not.
+/// Turns guest errors into findings; driver errors fail the step.
 fn finding(answer: Result<(), GuestError>) -> Result<StepOutput, StepError> {
     match answer {
         Ok(()) => Ok(StepOutput::message(FINE)),
@@ -155,6 +157,6 @@ fn complete(ending: &mut Completion<'_, '_>) -> Result<(), cloudpc_store::StoreE
 
 fn findings(action: &Action) -> String {
     let found: Vec<&str> =
-        action.steps.iter().filter_map(|step| step.message.as_deref()).filter(|said| *said != FINE).collect();
+        action.steps.iter().filter_map(|step| step.message.as_deref()).filter(|message| *message != FINE).collect();
     found.join(" ")
 }

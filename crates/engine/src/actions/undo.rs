@@ -1,8 +1,8 @@
-//! Undo: the machine becomes what it was before its last reprovision, restore, resize or undo.
+//! Undo: restore the machine to its state before its last reprovision, restore, resize or undo.
 //!
-//! The disk that it has now changes places with the one that was set aside, so that a failed undo
-//! leads back to the present one, and a successful one can be undone. After a resize there is no
-//! such disk: the one that the machine has stays, and its size goes back.
+//! The current disk and the old disk are swapped, so that a failed undo returns to the current
+//! disk, and a successful undo can itself be undone. A resize leaves no old disk: the disk stays,
+//! and the size is restored.
 
 use cloudpc_drivers::DriverError;
 use cloudpc_model::{CloudPcStatus, Kind, Params, UndoRecord};
@@ -30,26 +30,26 @@ pub(super) static RECIPE: Recipe = Recipe {
     after_failure: unchanged,
 };
 
-/// The record of the action that is undone. It stays as it is while the undo is open.
-async fn way_back(context: &StepContext) -> Result<UndoRecord, StepError> {
+/// Returns the undo record of the action to undo. It does not change while the undo is open.
+async fn record_to_undo(context: &StepContext) -> Result<UndoRecord, StepError> {
     let Params::Undo { action_id } = context.action.params else {
-        return Err(StepError::failed("This action names none to undo."));
+        return Err(StepError::failed("Internal error: the action is not an undo."));
     };
     let tenant = context.action.tenant_id;
     let record = context.parts.store.read(move |reader| reader.undo_record(tenant, action_id)).await?;
     record.ok_or_else(|| StepError::failed(format!("Action {action_id} can no longer be undone.")))
 }
 
-/// Looks before anything is touched.
+/// Checks that the old disk exists before anything changes.
 fn find_old_disk(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
-        let record = way_back(context).await?;
+        let record = record_to_undo(context).await?;
         if record.before.disk_aside {
             let tag = crate::tag(record.action_id, record.tag_nonce);
             let observed = context.parts.driver.observe(context.cloud_pc()?.id).await?;
             if !observed.asides.iter().any(|aside| aside.tag == tag) {
                 return Err(StepError::failed(format!(
-                    "The disk that action {} has set aside is gone.",
+                    "The old disk of action {} no longer exists.",
                     record.action_id
                 )));
             }
@@ -60,7 +60,7 @@ fn find_old_disk(context: &StepContext) -> StepFuture<'_> {
 
 fn set_disk_aside(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
-        match way_back(context).await?.before.disk_aside {
+        match record_to_undo(context).await?.before.disk_aside {
             true => machine::set_disk_aside(context).await,
             false => Ok(StepOutput::nothing()),
         }
@@ -69,7 +69,7 @@ fn set_disk_aside(context: &StepContext) -> StepFuture<'_> {
 
 fn take_old_disk(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
-        let record = way_back(context).await?;
+        let record = record_to_undo(context).await?;
         if record.before.disk_aside {
             let tag = crate::tag(record.action_id, record.tag_nonce);
             context.parts.driver.ensure_disk_back(context.cloud_pc()?.id, &tag).await?;
@@ -80,11 +80,11 @@ fn take_old_disk(context: &StepContext) -> StepFuture<'_> {
 
 fn return_old_disk(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
-        let record = way_back(context).await?;
+        let record = record_to_undo(context).await?;
         if record.before.disk_aside {
             let tag = crate::tag(record.action_id, record.tag_nonce);
             match context.parts.driver.ensure_disk_aside(context.cloud_pc()?.id, &tag).await {
-                // It was never taken.
+                // The old disk was never taken.
                 Err(DriverError::NotFound(_)) => {}
                 other => other?,
             }
@@ -94,7 +94,7 @@ fn return_old_disk(context: &StepContext) -> StepFuture<'_> {
 }
 
 fn change_size(context: &StepContext) -> StepFuture<'_> {
-    Box::pin(async move { machine::size(context, Some(way_back(context).await?.before.service_plan_id)).await })
+    Box::pin(async move { machine::size(context, Some(record_to_undo(context).await?.before.service_plan_id)).await })
 }
 
 fn complete(ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {

@@ -1,17 +1,17 @@
-//! How programs spell a value: encoded for an address, JSON, XML or a header.
+//! Encodings in which programs print a value: URLs, JSON, XML, headers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What RFC 3986 has encoded in any component.
+/// Characters that RFC 3986 encodes in any component.
 const COMPONENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// What is encoded in a path.
+/// Characters encoded in a path.
 const PATH: AsciiSet = COMPONENT.remove(b'/').remove(b':').remove(b'@').remove(b'!').remove(b',');
 
-/// Returns the spellings of a value, whatever its case: in lower and upper case, since letters
-/// outside ASCII are compared exactly; URL-encoded; escaped for JSON and XML; in base64 and in hex;
-/// and with U+FFFD, which stands for what is not UTF-8, in place of each letter outside ASCII.
+/// Returns the spellings of a value: in lower and upper case, since letters outside ASCII are
+/// compared exactly; URL-encoded; escaped for JSON and XML; in base64 and in hex; and with U+FFFD,
+/// which replaces invalid UTF-8, for each letter outside ASCII.
 pub(super) fn of(value: &str) -> Vec<String> {
     let component = utf8_percent_encode(value, &COMPONENT).to_string();
     let json = json(value);
@@ -38,7 +38,7 @@ fn json(value: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Replaces each UTF-16 unit of letters that are not ASCII.
+/// Escapes each UTF-16 unit of non-ASCII letters.
 fn ascii(text: &str, escape: impl Fn(u16) -> String) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {

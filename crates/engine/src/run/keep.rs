@@ -1,9 +1,8 @@
-//! Keeping what undo needs: asking once what an old disk takes, and dropping it when its time is
-//! over, when the way back from a newer action has taken its place, or when all that is kept is too
-//! much.
+//! Retention of old disks: measure each disk once, and drop it when its undo window has expired, a
+//! newer undo record has replaced it, or all old disks together exceed their limit.
 //!
-//! The store says when which record is due, and never says so while its machine has an open remote
-//! action. Both attempts may be made twice.
+//! The store decides when a record is due, and never while its machine has an open remote action.
+//! Both operations are idempotent.
 
 use cloudpc_drivers::DriverError;
 use cloudpc_model::UndoRecord;
@@ -13,16 +12,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
 
-/// Most records seen to at the same time.
+/// Most records processed at the same time.
 pub(super) const RECORDS_MAX: usize = 64;
 
-/// The longest attempt. After it, and after a crash, the record is due again.
+/// Timeout of an attempt. After it, and after a crash, the record is due again.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(600);
 
-/// The pause after an attempt that has failed.
+/// Pause after a failed attempt.
 const PAUSE: Duration = Duration::from_secs(300);
 
-/// Why an attempt has failed.
+/// Cause of a failed attempt.
 #[derive(Debug, thiserror::Error)]
 enum RetentionError {
     #[error(transparent)]
@@ -32,8 +31,8 @@ enum RetentionError {
 }
 
 impl Engine {
-    /// Does what a record is due for.
-    pub(super) async fn keep(self, record: UndoRecord, stop: CancellationToken) {
+    /// Performs what a record is due for: measuring or dropping its disk.
+    pub(super) async fn process_undo_record(self, record: UndoRecord, stop: CancellationToken) {
         let until = self.parts.clock.now() + TIME_MAX;
         let attempt = async {
             match record.dropping {
@@ -41,23 +40,24 @@ impl Engine {
                 false => self.measure(&record).await,
             }
         };
-        let ended = tokio::select! {
+        let result = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            ended = attempt => ended,
+            result = attempt => result,
             () = self.parts.clock.sleep_until(until) => return,
         };
-        if let Err(error) = ended {
-            tracing::warn!(%error, action.id = %record.action_id, dropping = record.dropping, "an old disk was not seen to; it is tried again");
+        if let Err(error) = result {
+            tracing::warn!(%error, action.id = %record.action_id, dropping = record.dropping, "old-disk cleanup failed; retrying");
             let (action, due_at) = (record.action_id, self.parts.clock.now() + PAUSE);
-            // Without this it is due again when the attempt could have lasted longest.
-            let _ =
-                self.parts.store.write("undoRecord.postpone", move |tx| tx.undo_record_put_off(action, due_at)).await;
+            // If this write fails, the record is due again after the timeout.
+            let postponed =
+                self.parts.store.write("undoRecord.postpone", move |tx| tx.undo_record_put_off(action, due_at));
+            let _ = postponed.await;
         }
         self.work.wake.notify_one();
     }
 
-    /// The machine may be gone, and its disks with it.
+    /// Drops the record's disk. A deleted machine has no disks left.
     async fn drop_old_disk(&self, record: &UndoRecord) -> Result<(), RetentionError> {
         match self
             .parts
@@ -72,16 +72,16 @@ impl Engine {
 
     async fn measure(&self, record: &UndoRecord) -> Result<(), RetentionError> {
         let tag = crate::tag(record.action_id, record.tag_nonce);
-        let asides = match self.parts.driver.observe(record.cloud_pc_id).await {
+        let old_disks = match self.parts.driver.observe(record.cloud_pc_id).await {
             Ok(observed) => observed.asides,
             Err(DriverError::NotFound(_)) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let aside = asides.into_iter().find(|aside| aside.tag == tag);
-        if record.before.disk_aside && aside.is_none() {
-            return self.miss(record).await;
+        let old_disk = old_disks.into_iter().find(|old_disk| old_disk.tag == tag);
+        if record.before.disk_aside && old_disk.is_none() {
+            return self.forget_missing(record).await;
         }
-        let size_bytes = aside.map_or(0, |aside| aside.size_bytes);
+        let size_bytes = old_disk.map_or(0, |old_disk| old_disk.size_bytes);
         let (action, bytes_max, now) =
             (record.action_id, self.parts.settings.undo_disk_bytes_max, self.parts.clock.now());
         let measured =
@@ -89,15 +89,15 @@ impl Engine {
         Ok(self.parts.store.write("undoRecord.measure", measured).await?)
     }
 
-    /// Someone has cleared the old disk away by hand, unless an undo that was asked for meanwhile
-    /// has it in its hands. That one ends first; the record is due again.
-    async fn miss(&self, record: &UndoRecord) -> Result<(), RetentionError> {
+    /// Deletes the record of a disk that was removed by hand, unless an open undo uses the disk:
+    /// then the record is due again after that undo.
+    async fn forget_missing(&self, record: &UndoRecord) -> Result<(), RetentionError> {
         let (tenant, target, action) = (record.tenant_id, record.cloud_pc_id.to_string(), record.action_id);
-        let missed = move |tx: &mut cloudpc_store::Tx<'_>| match tx.action_open_remote(tenant, &target)? {
+        let forget = move |tx: &mut cloudpc_store::Tx<'_>| match tx.action_open_remote(tenant, &target)? {
             Some(_) => Ok(()),
             None => tx.undo_record_delete(action),
         };
-        Ok(self.parts.store.write("undoRecord.miss", missed).await?)
+        Ok(self.parts.store.write("undoRecord.miss", forget).await?)
     }
 
     async fn forget(&self, record: &UndoRecord) -> Result<(), RetentionError> {

@@ -1,60 +1,61 @@
-//! One turn of an action: what the last step came to and what comes next, logged in one transaction
-//! together with what it means for the Cloud PC.
+//! One turn of an action: logs the result of the last step and the start of the next in one
+//! transaction, together with the changes to the Cloud PC.
 
 use cloudpc_model::{
     Action, ActionId, CloudPc, CloudPcStatus, EventKind, Failure, Power, State, StatusDetail, TenantId, Timestamp,
 };
 use cloudpc_store::{StoreError, Tx};
 
+use crate::EngineDependencies;
 use crate::actions::{AfterFailure, Completion, Recipe, Step, recipe};
+use crate::ledger::{self, audit};
 use crate::plan::{self, Decision};
-use crate::{EngineDependencies, audit};
 
-/// An action as it stands after a transaction, and what its worker has to do.
+/// State of an action after a transaction, and the next thing for its worker to do.
 pub(crate) struct ActionTurn {
     pub action: Action,
     pub cloud_pc: Option<CloudPc>,
     pub todo: NextStep,
 }
 
-/// What a worker has to do.
+/// Next thing for a worker to do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum NextStep {
-    /// This step, which is logged as begun.
+    /// Perform this step, which is logged as started.
     Do(&'static Step),
-    /// Take this step back.
+    /// Undo this step.
     Undo(&'static Step),
-    /// Wait.
+    /// Wait until this time.
     Wait(Timestamp),
-    /// Nothing: it has ended, is stuck, or was given up.
+    /// Nothing: the action has ended, is stuck, or was released.
     Ended,
 }
 
-/// What there is to log.
+/// Result of an attempt, to be logged.
 #[derive(Debug, Default)]
 pub(crate) struct TurnLog {
-    /// What the step came to; none: look at the plan again.
+    /// Event of the step; none: plan again.
     pub event: Option<EventKind>,
-    /// What is known now about the machine's power.
+    /// Power state that the machine is now known to be in.
     pub power: Option<Power>,
 }
 
 impl TurnLog {
-    /// Whether the same step comes again.
-    pub fn tries_again(&self) -> bool {
+    /// Returns whether the same step is retried.
+    pub fn is_retry(&self) -> bool {
         matches!(self.event, Some(EventKind::StepRetried { .. } | EventKind::UndoRetried { .. }))
     }
 }
 
 impl ActionTurn {
-    /// Whether a request to cancel, or its deadline, would still end the action.
+    /// Returns whether a cancel request or the deadline still ends the action.
     pub fn may_be_canceled(&self) -> bool {
         self.action.state == State::Running && !recipe(self.action.kind()).past_return(&self.action)
     }
 }
 
-/// The first turn of a claim. The Cloud PC's status changes here, not when the action was accepted:
-/// see [`crate::request`].
+/// Runs the first turn of a claim. The Cloud PC's status changes here, not on acceptance: see
+/// [`crate::request`].
 pub(super) fn begin(
     tx: &mut Tx<'_>,
     parts: &EngineDependencies,
@@ -74,9 +75,9 @@ pub(super) fn begin(
     advance(tx, parts, recipe, action, cloud_pc, now)
 }
 
-/// Logs what the last step came to and turns to the next. When the engine stops, the action is
-/// given up instead, for whoever comes next.
-#[expect(clippy::too_many_arguments, reason = "an action is named by three of them, and the rest is what happened")]
+/// Logs the result of the last step and plans the next. If the engine is stopping, the action is
+/// released for another worker instead.
+#[expect(clippy::too_many_arguments, reason = "three of them identify the action, the others its result")]
 pub(super) fn log(
     tx: &mut Tx<'_>,
     parts: &EngineDependencies,
@@ -98,7 +99,7 @@ pub(super) fn log(
             cloud_pc.power_observed = power;
         }
         if action.state == State::Stuck {
-            broken(cloud_pc, action.failure());
+            mark_failed(cloud_pc, action.failure());
         }
         store(tx, &before, cloud_pc, now)?;
     }
@@ -106,7 +107,7 @@ pub(super) fn log(
         audit::end(tx, &action, now)?;
         let kind = action.kind().name();
         tx.after_commit(move || {
-            tracing::error!(action.id = %id, action.kind = kind, "an action is stuck; a person has to look at its machine and settle it");
+            tracing::error!(action.id = %id, action.kind = kind, "an action is stuck; repair its machine, then settle the action");
         });
         return Ok(ActionTurn { action, cloud_pc, todo: NextStep::Ended });
     }
@@ -117,17 +118,17 @@ pub(super) fn log(
     advance(tx, parts, recipe(action.kind()), action, cloud_pc, now)
 }
 
-/// Ends actions that nobody has taken before their deadline.
-pub(super) fn end_overdue(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Result<(), StoreError> {
+/// Ends actions that timed out before a worker claimed them.
+pub(super) fn end_timed_out(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Result<(), StoreError> {
     for action in tx.action_overdue(now, limit)? {
-        let ended = EventKind::Finished { outcome: State::Failed, failure: Some(plan::overdue(&action)) };
+        let ended = EventKind::Finished { outcome: State::Failed, failure: Some(ledger::timed_out(&action)) };
         let action = tx.action_append(action.id, action.epoch, now, ended)?;
         audit::end(tx, &action, now)?;
     }
     Ok(())
 }
 
-/// Logs what the plan says comes next, up to the next thing that takes time.
+/// Logs the planned events up to the next one that takes time.
 fn advance(
     tx: &mut Tx<'_>,
     parts: &EngineDependencies,
@@ -140,11 +141,11 @@ fn advance(
         let (event, todo) = match plan::next(&action, now, recipe) {
             Decision::Nothing => break NextStep::Ended,
             Decision::WaitUntil(until) => break NextStep::Wait(until),
-            Decision::Run(step) if is_under_way(&action, step) => break NextStep::Do(step),
-            Decision::Undo(step) if is_under_way(&action, step) => break NextStep::Undo(step),
+            Decision::Run(step) if is_in_progress(&action, step) => break NextStep::Do(step),
+            Decision::Undo(step) if is_in_progress(&action, step) => break NextStep::Undo(step),
             Decision::Run(step) => (EventKind::StepStarted { step: step.name.into() }, Some(NextStep::Do(step))),
             Decision::Undo(step) => (EventKind::UndoStarted { step: step.name.into() }, Some(NextStep::Undo(step))),
-            Decision::TurnBack(outcome, failure) => (EventKind::UndoBegan { outcome, failure }, None),
+            Decision::StartUndo(outcome, failure) => (EventKind::UndoBegan { outcome, failure }, None),
             Decision::Finish(outcome, failure) => {
                 if let Some(cloud_pc) = &mut cloud_pc {
                     end(tx, parts, recipe, &action, cloud_pc, outcome, failure.as_ref(), now)?;
@@ -161,9 +162,9 @@ fn advance(
     Ok(ActionTurn { action, cloud_pc, todo })
 }
 
-/// Whether the log says that the step is being done, or undone, as the action's state has it. It is
-/// so after a crash.
-fn is_under_way(action: &Action, step: &Step) -> bool {
+/// Returns whether the step is already logged as running, or as being undone while the action is
+/// undone, as after a crash.
+fn is_in_progress(action: &Action, step: &Step) -> bool {
     use cloudpc_model::StepState::{Running, Undoing};
     action.step(step.name).is_some_and(|record| match action.state {
         State::Undoing => record.state == Undoing,
@@ -171,8 +172,8 @@ fn is_under_way(action: &Action, step: &Step) -> bool {
     })
 }
 
-/// What the end of an action means for its Cloud PC.
-#[expect(clippy::too_many_arguments, reason = "this is where everything about an ending action meets")]
+/// Applies the end of an action to its Cloud PC.
+#[expect(clippy::too_many_arguments, reason = "the end of an action brings all of these together")]
 fn end(
     tx: &mut Tx<'_>,
     parts: &EngineDependencies,
@@ -185,7 +186,7 @@ fn end(
 ) -> Result<(), StoreError> {
     let before = cloud_pc.clone();
     if let Some(status) = cloud_pc.status_before {
-        // What it goes back to, unless its end says otherwise.
+        // The previous status, unless `complete` sets another.
         cloud_pc.status = status;
     }
     match (outcome, action.state) {
@@ -196,14 +197,14 @@ fn end(
         (_, State::Undoing) => {}
         _ => match (recipe.after_failure)(action) {
             AfterFailure::Unchanged => {}
-            AfterFailure::Broken => broken(cloud_pc, failure),
+            AfterFailure::Broken => mark_failed(cloud_pc, failure),
         },
     }
     cloud_pc.status_before = None;
     store(tx, &before, cloud_pc, now)
 }
 
-fn broken(cloud_pc: &mut CloudPc, failure: Option<&Failure>) {
+fn mark_failed(cloud_pc: &mut CloudPc, failure: Option<&Failure>) {
     cloud_pc.status = CloudPcStatus::Failed;
     cloud_pc.status_before = None;
     cloud_pc.status_detail = detail(failure);

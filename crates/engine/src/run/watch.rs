@@ -1,10 +1,10 @@
-//! Watching machines: what befalls one without being asked for is looked at, recorded, and mended
-//! where the policy says so.
+//! Health monitoring: machines that changed by themselves are checked, their state is recorded, and
+//! they are restarted if the policy says so.
 //!
-//! The driver tells which machines may have changed; each is then due for a look in the store,
-//! which holds it back while the machine has an open remote action. Mending is an action like any
-//! other, asked for by nobody. A machine of a first start is looked at until its guest has been
-//! told its name. What a look means is decided by [`crate::health`].
+//! The driver reports which machines may have changed; the store schedules a check of each, and
+//! delays it while the machine has an open remote action. A restart is an action like any other,
+//! requested by the system. A machine that was started for the first time is checked until its
+//! guest's hostname is set. [`crate::health`] decides what an observation means.
 
 use cloudpc_drivers::{DriverError, GuestError, Observed};
 use cloudpc_model::{Actor, CloudPcId, Error, HealthCheck, Params, Power, TenantId};
@@ -15,45 +15,45 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
+use crate::Engine;
 use crate::health::{self, Remedy, RestartPolicy};
+use crate::ledger::{RequestContext, audit};
 use crate::request::{Stamp, accept};
-use crate::{Engine, RequestContext, audit};
 
-/// Most machines looked at or asked for in one transaction.
+/// Most checks claimed or requested in one transaction.
 pub(super) const CHECKS_MAX: usize = 64;
 
-/// The longest look. After it, and after a crash of ours, the machine is due again.
+/// Timeout of a check. After it, and after a crash, the machine is due again.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(60);
 
-/// The pause after a look that has failed.
+/// Pause after a failed check.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// The longest that a look waits for the guest of a new machine, to tell it its name; less than a
-/// look may take.
+/// Timeout of setting a new guest's hostname; less than a check's.
 const ENROL_TIME_MAX: Duration = Duration::from_secs(45);
 
 impl Engine {
-    /// Has machines looked at that may have changed by themselves, until `stop` is cancelled.
+    /// Requests checks of machines that may have changed by themselves, until `stop` is cancelled.
     pub(super) async fn watch(self, stop: CancellationToken) {
         let mut changes = self.parts.driver.watch().ready_chunks(CHECKS_MAX);
         while let Some(Some(ids)) = stop.run_until_cancelled(changes.next()).await {
             for id in &ids {
-                self.work.changed.tell(*id);
+                self.work.changed.send(*id);
             }
-            while let Err(error) = self.ask_for_looks(ids.clone()).await {
+            while let Err(error) = self.request_checks(ids.clone()).await {
                 if matches!(error, StoreError::Closed) {
                     return;
                 }
-                tracing::error!(%error, "machines that may have changed are not looked at yet");
+                tracing::error!(%error, "requesting health checks failed; retrying");
                 self.parts.clock.sleep_until(self.parts.clock.now() + super::STORE_PAUSE).await;
             }
             self.work.wake.notify_one();
         }
     }
 
-    /// Ends when a machine has gone off by itself.
-    pub(super) async fn goes_off(&self, id: Option<CloudPcId>) {
-        let (Some(id), mut changed) = (id, self.work.changed.listen()) else { return pending().await };
+    /// Completes when a machine has powered off by itself.
+    pub(super) async fn power_loss(&self, id: Option<CloudPcId>) {
+        let (Some(id), mut changed) = (id, self.work.changed.subscribe()) else { return pending().await };
         loop {
             match changed.recv().await {
                 Ok(other) if other != id => {}
@@ -67,7 +67,7 @@ impl Engine {
         }
     }
 
-    async fn ask_for_looks(&self, ids: Vec<CloudPcId>) -> Result<(), StoreError> {
+    async fn request_checks(&self, ids: Vec<CloudPcId>) -> Result<(), StoreError> {
         let now = self.parts.clock.now();
         self.parts
             .store
@@ -75,17 +75,17 @@ impl Engine {
             .await
     }
 
-    /// Looks at a machine that is due for it.
-    pub(super) async fn look_at(self, mut check: HealthCheck, stop: CancellationToken) {
+    /// Checks a machine that is due.
+    pub(super) async fn check_health(self, mut check: HealthCheck, stop: CancellationToken) {
         let id = check.cloud_pc_id;
-        let look = async {
+        let observe = async {
             let observed = self.parts.driver.observe(id).await;
             if check.enrol && matches!(observed, Ok(Observed { power: Power::Running, condition: None, .. })) {
                 check.enrol = !self.enrol(check.tenant_id, id).await;
             }
             observed
         };
-        let Some(observed) = stop.run_until_cancelled(look).await else { return };
+        let Some(observed) = stop.run_until_cancelled(observe).await else { return };
         let (stamp, restart) = (self.stamp(), self.parts.settings.restart);
         let recorded = self
             .parts
@@ -93,28 +93,28 @@ impl Engine {
             .write("healthCheck.record", move |tx| record(tx, check.clone(), &observed, restart, stamp))
             .await;
         if let Err(error) = recorded {
-            // The machine is due again when the look could have lasted longest.
-            tracing::warn!(%error, cloud_pc.id = %id, "what a look at a machine has found was not recorded");
+            // The machine is due again after the timeout of a check.
+            tracing::warn!(%error, cloud_pc.id = %id, "recording a health check failed; retrying");
         }
         self.work.wake.notify_one();
     }
 
-    /// Tells the guest of a new machine its name, as a reprovision does; whether it knows it now.
-    /// That takes nothing from an action that is asked for meanwhile.
+    /// Sets the hostname of a new machine's guest, as a reprovision does; returns whether it is
+    /// set. An action accepted meanwhile is not affected.
     async fn enrol(&self, tenant: TenantId, id: CloudPcId) -> bool {
         let until = self.parts.clock.now() + ENROL_TIME_MAX;
         let ended = tokio::select! {
             biased;
-            ended = self.tell_name(tenant, id) => ended,
+            ended = self.set_hostname(tenant, id) => ended,
             () = self.parts.clock.sleep_until(until) => return false,
         };
         if let Err(error) = &ended {
-            tracing::warn!(%error, cloud_pc.id = %id, "a guest was not told its name; it is tried again");
+            tracing::warn!(%error, cloud_pc.id = %id, "setting the guest hostname failed; retrying");
         }
         ended.is_ok()
     }
 
-    async fn tell_name(&self, tenant: TenantId, id: CloudPcId) -> Result<(), GuestError> {
+    async fn set_hostname(&self, tenant: TenantId, id: CloudPcId) -> Result<(), GuestError> {
         let unavailable = |error: StoreError| DriverError::Unavailable(error.to_string());
         let cloud_pc = self.parts.store.read(move |reader| reader.cloud_pc(tenant, id)).await.map_err(unavailable)?;
         let Some(cloud_pc) = cloud_pc else { return Ok(()) };
@@ -124,7 +124,7 @@ impl Engine {
     }
 }
 
-/// Records what a look has found, and begins what is to be done about it.
+/// Records an observation and starts its follow-up.
 fn record(
     tx: &mut Tx<'_>,
     mut check: HealthCheck,
@@ -135,11 +135,11 @@ fn record(
     let now = stamp.at;
     let (tenant, id, target) = (check.tenant_id, check.cloud_pc_id, check.cloud_pc_id.to_string());
     if tx.health_check_due_at(tenant, id)? != Some(check.due_at) {
-        // The machine has changed again, and is looked at again.
+        // The machine has changed since; another check is due.
         return Ok(());
     }
     if tx.action_open_remote(tenant, &target)?.is_some() {
-        // It was accepted meanwhile. When it has ended, the machine is looked at again.
+        // An action was accepted meanwhile. The machine is checked again after it.
         return Ok(tx.health_check_put_off(&check, now)?);
     }
     let observed = match observed {
@@ -149,7 +149,7 @@ fn record(
             return Ok(tx.health_check_delete(tenant, id)?);
         }
         Err(error) => {
-            tracing::warn!(%error, cloud_pc.id = %id, "a machine cannot be looked at; it is tried again");
+            tracing::warn!(%error, cloud_pc.id = %id, "observing a machine failed; retrying");
             return Ok(tx.health_check_put_off(&check, now + PAUSE)?);
         }
     };
@@ -168,14 +168,14 @@ fn record(
             false => tracing::warn!(cloud_pc.id = %id, check = event.name, "{}", event.message),
         });
     }
-    match verdict.then {
+    match verdict.next {
         Remedy::Nothing if check.enrol => Ok(tx.health_check_put_off(&check, now + PAUSE)?),
         Remedy::Nothing => Ok(tx.health_check_delete(tenant, id)?),
-        Remedy::LookAgain(at) => Ok(tx.health_check_put_off(&check, at)?),
+        Remedy::CheckAgain(at) => Ok(tx.health_check_put_off(&check, at)?),
         Remedy::PowerOn => {
-            let nobody = RequestContext { tenant_id: tenant, by: Actor::system(), request_id: String::new() };
-            accept(tx, &nobody, &cloud_pc, Params::PowerOn, stamp)?;
-            // Looked at again when that has ended.
+            let system = RequestContext { tenant_id: tenant, by: Actor::system(), request_id: String::new() };
+            accept(tx, &system, &cloud_pc, Params::PowerOn, stamp)?;
+            // The machine is checked again after the action.
             Ok(tx.health_check_put_off(&check, now)?)
         }
     }

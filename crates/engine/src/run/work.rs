@@ -1,5 +1,4 @@
-//! What runs in this process: which claims are held here, and how to reach the tasks that carry
-//! them.
+//! Claims held by this process, and signals to the tasks that run them.
 
 use cloudpc_model::{ActionId, CloudPcId, Timestamp};
 use cloudpc_store::Tx;
@@ -8,24 +7,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
-/// The claims held in this process.
+/// Claims held by this process.
 #[derive(Default)]
 pub(crate) struct LocalClaims {
-    /// Wakes the loop: something was accepted, freed or ended.
+    /// Wakes the loop after an action was accepted, released or ended.
     pub wake: Notify,
-    /// Told of machines that may have changed by themselves, for the actions on them.
+    /// Broadcasts machines that may have changed by themselves to the actions on them.
     pub changed: MachineChanges,
     held: Mutex<BTreeMap<ActionId, HeldClaim>>,
-    /// No lease held here ends before this. It is looked at with every accepted action, when the
-    /// claims themselves need not be; changed with `held` locked.
+    /// Lower bound of the expiry of all leases held here, checked with every accepted action
+    /// without walking the claims. Changed with `held` locked.
     lapse_after: Mutex<Timestamp>,
 }
 
-/// Which machines may have changed by themselves.
+/// Broadcast of machines that may have changed by themselves.
 pub(crate) struct MachineChanges(broadcast::Sender<CloudPcId>);
 
-/// Changes that an action may be behind; beyond them it looks at its machine without having been
-/// told.
+/// Capacity of the broadcast; an action that lags further behind observes its machine unprompted.
 const CHANGED_KEPT: usize = 64;
 
 impl Default for MachineChanges {
@@ -35,13 +33,13 @@ impl Default for MachineChanges {
 }
 
 impl MachineChanges {
-    pub fn tell(&self, id: CloudPcId) {
-        // Without an action that waits, nobody has to be told.
+    pub fn send(&self, id: CloudPcId) {
+        // Fails only without subscribers.
         let _ = self.0.send(id);
     }
 
-    /// What is told from here on.
-    pub fn listen(&self) -> broadcast::Receiver<CloudPcId> {
+    /// Subscribes to changes from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<CloudPcId> {
         self.0.subscribe()
     }
 }
@@ -53,14 +51,14 @@ struct HeldClaim {
     cancel: CancellationToken,
 }
 
-/// A claim, held from the commit of the transaction that claims until this is dropped.
+/// A claim, held from the commit of the claiming transaction until dropped.
 pub(crate) struct ClaimGuard {
     work: Arc<LocalClaims>,
     id: ActionId,
     epoch: i64,
-    /// Cancelled when the claim is someone else's.
+    /// Cancelled when another worker has taken the claim.
     pub lost: CancellationToken,
-    /// Cancelled when someone has asked to cancel the action.
+    /// Cancelled when a caller has requested cancellation of the action.
     pub cancel: CancellationToken,
 }
 
@@ -105,8 +103,8 @@ impl LocalClaims {
         }
     }
 
-    /// Lets go of claims whose lease has run out before it could be renewed: a call must not
-    /// outlive its lease, because the next worker's may have begun.
+    /// Cancels claims whose lease expired before renewal: a call must not outlive its lease,
+    /// because the next worker may have started.
     pub fn drop_lapsed(&self, now: Timestamp) {
         if now < *self.lapse_after() {
             return;
@@ -123,8 +121,7 @@ impl LocalClaims {
         *self.lapse_after() = lapse_after;
     }
 
-    /// Tells the tasks of these actions that someone has asked to cancel them, and the loop that
-    /// lines may have moved.
+    /// Signals a cancel request to the tasks of these actions, and wakes the loop.
     pub fn signal(&self, ids: &[ActionId]) {
         for id in ids {
             if let Some(held) = self.held().get(id) {

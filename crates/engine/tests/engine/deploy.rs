@@ -1,5 +1,5 @@
-//! Deployments: every error code out of the real pipeline, in its order, waiting in line, and those
-//! that follow a reprovision by themselves.
+//! Deployments: every error code of the real pipeline, the order of the checks, waiting in line,
+//! and deployments that follow a reprovision automatically.
 
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition};
 use cloudpc_engine::FaultRule;
@@ -16,14 +16,14 @@ use crate::world::{AGENT_URL, TestEngine, agent, artifact, asked, fail, rule, se
 
 const REPROVISION: Params = Params::Reprovision { os_version: None, user_account_type: None, image_id: None };
 
-/// All results of the partner, in order.
+/// Returns all results of the partner, in order.
 async fn results(world: &TestEngine) -> Vec<Deployment> {
     let (partner, filter) = (world.partner, DeploymentFilter::default());
     let (first, last) = (ActionId(0), ActionId(i64::MAX));
     world.change(move |tx| tx.deployment_list(tenant(), partner, &filter, first, last, 1000)).await
 }
 
-/// How a deployment to `target` ends.
+/// Deploys to `target` and returns how the deployment ends.
 async fn ends(world: &mut TestEngine, target: &str) -> String {
     let id = world.deploy(target).await;
     let ended = world.end(id).await;
@@ -111,45 +111,45 @@ async fn every_error_code_comes_from_the_pipeline() {
     healthy
       done
     a full disk
-      failed checkDiskSpaceFailed: The system disk has 16 MiB free and the agent needs 1024. Free some space or resize the Cloud PC.
+      failed checkDiskSpaceFailed: The system disk has 16 MiB free; the agent needs 1024 MiB. Free some space or resize the Cloud PC.
     no network
-      failed checkNetworkConnectionFailed: The Cloud PC does not reach agents.partner.test: agents.partner.test cannot be reached: no network (after 3 attempts)
+      failed checkNetworkConnectionFailed: The Cloud PC cannot reach agents.partner.test: agents.partner.test cannot be reached: no network (after 3 attempts).
     a guest that hangs
-      failed executeActionTimeout: The guest did not answer within 600 seconds.
+      failed executeActionTimeout: The guest did not respond within 600 seconds.
     an installer that fails
-      failed executeActionFailed: The installer ended with exit code 1603: Not installed: error 1603.
+      failed executeActionFailed: The installer failed with exit code 1603: Not installed: error 1603.
     an installer that hangs
-      failed executeActionTimeout: The installer did not end within 1800 seconds.
+      failed executeActionTimeout: The installer did not finish within 1800 seconds.
     an unknown id
       canceled deviceNotFound: Cloud PC not found or invalid
     no id
       canceled deviceNotFound: Cloud PC not found or invalid
     in its grace period
-      canceled deviceNotAvailable: The Cloud PC's status is 'inGracePeriod'. Deploy again when it is 'provisioned'.
+      canceled deviceNotAvailable: The Cloud PC's status is 'inGracePeriod'. Retry when it is 'provisioned'.
     powered off
-      canceled deviceNotAvailable: The Cloud PC is powered off. Power it on, then deploy the agent again.
+      canceled deviceNotAvailable: The Cloud PC is powered off. Power it on, then retry.
     a plain http address
-      failed agentNotFound: The agent's address is refused: http://agents.partner.test/files/agent.msi: http is fetched only if an allowed URL prefix names the host; use https. Configure the agent with another one.
+      failed agentNotFound: The agent's URL is not allowed: http://agents.partner.test/files/agent.msi: http is fetched only if an allowed URL prefix names the host; use https. Configure the agent with another URL.
     an address of this host
-      failed agentNotFound: The agent's address is refused: https://127.0.0.1/agent.msi: 127.0.0.1 is not a public address; an allowed URL prefix that names the host would allow it. Configure the agent with another one.
+      failed agentNotFound: The agent's URL is not allowed: https://127.0.0.1/agent.msi: 127.0.0.1 is not a public address; an allowed URL prefix that names the host would allow it. Configure the agent with another URL.
     a local file
-      failed agentNotFound: The agent's address is refused: file:///etc/agent.msi: only https addresses can be fetched. Configure the agent with another one.
+      failed agentNotFound: The agent's URL is not allowed: file:///etc/agent.msi: only https addresses can be fetched. Configure the agent with another URL.
     no address
-      failed agentNotFound: The agent's address is refused: relative URL without a base. Configure the agent with another one.
+      failed agentNotFound: The agent's URL is not allowed: relative URL without a base. Configure the agent with another URL.
     a huge file
-      failed agentNotFound: There is no agent at its address: https://agents.partner.test/files/agent.msi has 10000001 bytes; at most 10000000 are taken
+      failed agentNotFound: The agent was not found at its URL: https://agents.partner.test/files/agent.msi has 10000001 bytes; at most 10000000 are taken
     another extension
-      failed invalidAgentFormat: The agent's address has to end in .exe or .msi, and 'a.zip' does not.
+      failed invalidAgentFormat: 'a.zip' is not a Windows installer. The agent's URL must end in .exe or .msi.
     an error page
-      failed invalidAgentFormat: 'agent.msi' is by its content no installer. Often that is an error page; look at what the address serves.
+      failed invalidAgentFormat: The content of 'agent.msi' is not an installer. The server may have returned an error page; check the URL.
     an msi named exe
-      failed invalidAgentFormat: 'agent.EXE' is by its content a Windows installer (.msi). Often that is an error page; look at what the address serves.
+      failed invalidAgentFormat: The content of 'agent.EXE' is a Windows installer (.msi). The server may have returned an error page; check the URL.
     another checksum
-      failed invalidAgentChecksum: The file's SHA-256 is abababababababababababababababababababababababababababababababab, configured is cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd. The file was changed, or the agent was configured for another one.
+      failed invalidAgentChecksum: The file's SHA-256 is abababababababababababababababababababababababababababababababab; the agent is configured with cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd. The file was changed, or the agent was configured for another file.
     an exe
       done
     a partner that was deleted
-      agentNotFound The partner was deleted, and its allowed URLs with it.
+      agentNotFound The external partner was deleted, so the agent can no longer be downloaded.
     ");
     for code in cloudpc_engine::actions::DEPLOY_ERROR_CODES {
         assert!(code == "none" || table.contains(&format!(" {code}")), "{code}");
@@ -157,7 +157,7 @@ async fn every_error_code_comes_from_the_pipeline() {
 }
 
 #[tokio::test]
-async fn the_checks_come_in_the_order_of_the_contract() {
+async fn checks_run_in_the_order_of_the_contract() {
     let mut world = TestEngine::new(1).await;
     let ailing = [
         ScriptedCondition {
@@ -182,7 +182,7 @@ async fn the_checks_come_in_the_order_of_the_contract() {
         let deployment = world.deploy(&id.to_string()).await;
         codes.push(world.end(deployment).await.failure().unwrap().code.clone());
     };
-    // Everything is wrong; then one thing less at a time.
+    // Everything is wrong at first; each round fixes one thing.
     world.update(ids[0], |cloud_pc| cloud_pc.status = CloudPcStatus::NotProvisioned).await;
     serve(&mut world, CloudPcId(Uuid::nil()), "html", "cd").await;
     serve(&mut world, ids[0], "html", "cd").await;
@@ -207,7 +207,7 @@ async fn the_checks_come_in_the_order_of_the_contract() {
 }
 
 #[tokio::test]
-async fn an_installer_that_hangs_is_ended_in_time() {
+async fn hanging_installer_is_killed_at_its_timeout() {
     let mut world = TestEngine::new(1).await;
     let id = world.add(1, ScriptedCondition { install_hangs: true, ..ScriptedCondition::default() }).await;
     world.start();
@@ -221,14 +221,14 @@ async fn an_installer_that_hangs_is_ended_in_time() {
 }
 
 #[tokio::test]
-async fn an_installer_that_ends_well_has_not_succeeded_until_its_agent_is_detected() {
+async fn deployment_succeeds_only_if_its_agent_is_detected() {
     let (mut world, id) = TestEngine::started(1).await;
     let detection = Some("agent --version".to_owned());
     world.update_partner(move |partner| partner.agent = Some(AgentSetting { detection, ..agent() })).await;
 
     let deployment = world.deploy(&id.to_string()).await;
     let found = world.end(deployment).await;
-    assert_eq!(found.step("detectAgent").unwrap().message.as_deref(), Some("the agent was detected"));
+    assert_eq!(found.step("detectAgent").unwrap().message.as_deref(), Some("Agent detected."));
 
     world.driver.configure(Pace::default(), vec![Artifact { detection_exit_code: 3, ..artifact() }]);
     let deployment = world.deploy(&id.to_string()).await;
@@ -239,14 +239,14 @@ async fn an_installer_that_ends_well_has_not_succeeded_until_its_agent_is_detect
     assert!(
         failure
             .message
-            .contains("The installer ended well, but the detection command ended with exit code 3: Not found."),
+            .contains("The installer succeeded, but the detection command failed with exit code 3: Not found"),
         "{}",
         failure.message
     );
 }
 
 #[tokio::test]
-async fn deployments_wait_in_line_and_are_never_refused() {
+async fn deployments_queue_and_are_never_rejected() {
     let (mut world, id) = TestEngine::started(1).await;
     let reprovision = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
     world.until(reprovision, |action| action.state == State::Running).await;
@@ -269,7 +269,7 @@ async fn deployments_wait_in_line_and_are_never_refused() {
 }
 
 #[tokio::test]
-async fn who_waits_too_long_has_failed() {
+async fn deployment_that_waits_too_long_times_out() {
     let (mut world, id) = TestEngine::started(1).await;
     world.faults.add(FaultRule { step: Some("enrol".into()), ..rule(fail()) });
     world.faults.add(FaultRule { step: Some("start".into()), undo: true, ..rule(fail()) });
@@ -292,7 +292,7 @@ async fn who_waits_too_long_has_failed() {
 }
 
 #[tokio::test]
-async fn every_machine_works_at_the_same_time() {
+async fn machines_deploy_in_parallel() {
     let mut world = TestEngine::new(1).await;
     let mut ids = Vec::new();
     for number in 1..=100 {
@@ -305,12 +305,12 @@ async fn every_machine_works_at_the_same_time() {
     }
     world.idle().await;
     assert!(results(&world).await.iter().all(|result| result.state == State::Done));
-    // 30 s of download and 2 min of installing, each with its spread.
+    // 30 s of download and 2 min of installation, each with jitter.
     assert!(world.clock.now().since(begun) < Duration::from_secs(38 + 151));
 }
 
 #[tokio::test]
-async fn a_call_makes_one_action_result_and_report_per_name() {
+async fn deploy_writes_one_action_result_and_report_per_target() {
     let (mut world, id) = TestEngine::started(1).await;
     let unknown = Uuid::from_u128(404).to_string();
     let names = [id.to_string(), id.to_string().to_uppercase(), unknown.clone(), unknown.clone()];
@@ -331,11 +331,11 @@ async fn a_call_makes_one_action_result_and_report_per_name() {
     [
         (
             "CPC-1",
-            "Asked to deploy agent.msi to CPC-1.",
+            "Requested deployment of agent.msi to CPC-1.",
         ),
         (
             "",
-            "Asked to deploy agent.msi to '00000000-0000-0000-0000-000000000194', which is not a known Cloud PC.",
+            "Requested deployment of agent.msi to '00000000-0000-0000-0000-000000000194', which is not a known Cloud PC.",
         ),
     ]
     "#);
@@ -343,7 +343,7 @@ async fn a_call_makes_one_action_result_and_report_per_name() {
 }
 
 #[tokio::test]
-async fn what_the_partner_lacks_is_the_callers_answer() {
+async fn deploy_rejects_unusable_partners_and_targets() {
     let (world, id) = TestEngine::started(1).await;
     let deploy = async |partner, targets: usize| {
         let targets = (0..targets).map(|n| if n == 0 { id.to_string() } else { n.to_string() }).collect();
@@ -361,7 +361,7 @@ async fn what_the_partner_lacks_is_the_callers_answer() {
 }
 
 #[tokio::test]
-async fn strictly_partners_deploy_to_business_cloud_pcs_only() {
+async fn business_only_limits_deployments_to_business_cloud_pcs() {
     let mut world = TestEngine::with(1, cloudpc_engine::EngineSettings { business_only: true, ..settings() }).await;
     let (enterprise, business) =
         (world.add(1, ScriptedCondition::default()).await, world.add(2, ScriptedCondition::default()).await);
@@ -378,7 +378,7 @@ async fn strictly_partners_deploy_to_business_cloud_pcs_only() {
 }
 
 #[tokio::test]
-async fn a_machine_of_another_tenant_is_not_found() {
+async fn deployment_to_another_tenants_cloud_pc_is_not_found() {
     let (mut world, id) = TestEngine::started(1).await;
     let stranger = TenantId(Uuid::from_u128(666));
     world
@@ -399,7 +399,7 @@ async fn a_machine_of_another_tenant_is_not_found() {
 }
 
 #[tokio::test]
-async fn agents_follow_a_reprovision_by_themselves() {
+async fn reprovision_queues_automatic_deployments() {
     let (mut world, id) = TestEngine::started(1).await;
     world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
     world
@@ -426,7 +426,7 @@ async fn agents_follow_a_reprovision_by_themselves() {
     let reprovision = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
     let asked_by = world.end(reprovision).await;
     let message = asked_by.step("deployAgents").unwrap().message.as_deref().unwrap_or_default();
-    insta::assert_snapshot!(message, @"Agents of these partners will be deployed: partner, partner-10.");
+    insta::assert_snapshot!(message, @"Queued agent deployments of these partners: partner, partner-10.");
     world.idle().await;
     let mut installed = world.driver.installed_agents(id);
     installed.sort();
@@ -440,7 +440,7 @@ async fn agents_follow_a_reprovision_by_themselves() {
 }
 
 #[tokio::test]
-async fn no_agent_follows_a_reprovision_that_is_taken_back() {
+async fn undone_reprovision_cancels_its_deployments() {
     let (mut world, id) = TestEngine::started(1).await;
     world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
     world.faults.add(FaultRule { step: Some("deployAgents".into()), ..rule(cloudpc_engine::Effect::LoseOutcome) });

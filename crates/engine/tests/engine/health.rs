@@ -1,5 +1,5 @@
-//! What befalls machines without being asked for, on the virtual clock: noticed, recorded, and
-//! mended as far as the policy says.
+//! Health monitoring on the virtual clock: incidents are detected, recorded, and repaired if the
+//! policy says so.
 
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_drivers::{Driver, Incident, StopMode, Tag};
@@ -17,7 +17,7 @@ impl TestEngine {
         self.rest().await;
     }
 
-    /// The actions on a machine, oldest first.
+    /// Returns the actions on a machine, oldest first.
     async fn actions(&self, id: CloudPcId) -> Vec<Action> {
         let list = move |tx: &mut cloudpc_store::Tx<'_>| {
             tx.action_list(tenant(), &id.to_string(), ActionFilter::All, None, 100)
@@ -25,8 +25,9 @@ impl TestEngine {
         self.change(list).await.into_iter().rev().collect()
     }
 
-    /// What was found, oldest first: what was looked at, and whether it was well.
-    async fn found(&self, id: CloudPcId) -> Vec<(String, bool)> {
+    /// Returns the health events of a machine, oldest first: name of the check, and whether it
+    /// passed.
+    async fn health_events(&self, id: CloudPcId) -> Vec<(String, bool)> {
         let events = self.change(move |tx| tx.health_event_list(tenant(), id, None, 100)).await;
         events.into_iter().rev().map(|HealthEvent { name, well, .. }| (name, well)).collect()
     }
@@ -41,7 +42,7 @@ fn power(well: bool) -> (String, bool) {
 }
 
 #[tokio::test]
-async fn a_machine_that_crashes_is_noticed_told_and_started_again() {
+async fn crashed_machine_is_reported_and_restarted() {
     for (incident, code) in [(Incident::Crash, "machineCrashed"), (Incident::Panic, "guestPanicked")] {
         let (mut world, id) = TestEngine::started(1).await;
         world.inject(id, incident).await;
@@ -51,7 +52,7 @@ async fn a_machine_that_crashes_is_noticed_told_and_started_again() {
             (cloud_pc.status, world.detail(id).await.as_deref()),
             (CloudPcStatus::ProvisionedWithWarnings, Some(code))
         );
-        assert_eq!(world.found(id).await, [power(false)]);
+        assert_eq!(world.health_events(id).await, [power(false)]);
 
         world.advance(RESTART_PAUSE_MIN - Duration::from_millis(1)).await;
         assert_eq!(world.actions(id).await, []);
@@ -64,12 +65,13 @@ async fn a_machine_that_crashes_is_noticed_told_and_started_again() {
         assert_eq!(ended.state, State::Done);
         let cloud_pc = world.cloud_pc(id).await;
         assert_eq!((cloud_pc.status, cloud_pc.power_observed), (CloudPcStatus::Provisioned, Power::Running));
-        assert_eq!((world.detail(id).await, world.found(id).await), (None, vec![power(false), power(true)]));
+        assert_eq!((world.detail(id).await, world.health_events(id).await), (None, vec![power(false), power(true)]));
         let audit = world.audit().await;
         assert_eq!(audit[0], "CheckHealth CloudPC: Failure");
         assert_eq!(audit.last().unwrap(), "CheckHealth CloudPC");
 
-        // Once it has been well for long, nothing is remembered and nothing is due.
+        // After the machine has been healthy long enough, the restart count is reset and no check
+        // is due.
         world.advance(WELL_TIME).await;
         assert_eq!(world.change(|tx| tx.health_check_next_due()).await, None);
         assert_eq!(world.actions(id).await.len(), 1);
@@ -77,22 +79,22 @@ async fn a_machine_that_crashes_is_noticed_told_and_started_again() {
 }
 
 #[tokio::test]
-async fn a_machine_that_was_shut_down_from_inside_is_left_off() {
+async fn machine_shut_down_from_inside_stays_off() {
     let (mut world, id) = TestEngine::started(1).await;
     world.inject(id, Incident::ShutDown).await;
     let cloud_pc = world.cloud_pc(id).await;
     assert_eq!((cloud_pc.power_observed, cloud_pc.power_intended), (Power::PoweredOff, Power::PoweredOff));
     assert_eq!((cloud_pc.status, cloud_pc.status_detail), (CloudPcStatus::Provisioned, None));
     world.advance(Duration::from_secs(86_400)).await;
-    assert_eq!((world.actions(id).await, world.found(id).await), (vec![], vec![power(true)]));
-    // Another engine looks at what is off, and finds no news.
+    assert_eq!((world.actions(id).await, world.health_events(id).await), (vec![], vec![power(true)]));
+    // A new engine checks the machine and finds no change.
     world.crash().await;
     world.rest().await;
-    assert_eq!(world.found(id).await, [power(true)]);
+    assert_eq!(world.health_events(id).await, [power(true)]);
 }
 
 #[tokio::test]
-async fn a_machine_that_crashes_again_and_again_is_left_off_at_last() {
+async fn restarts_back_off_and_stop_at_the_limit() {
     let (mut world, id) = TestEngine::started(1).await;
     let mut waited = Vec::new();
     for _ in 0..RESTARTS_MAX {
@@ -105,20 +107,20 @@ async fn a_machine_that_crashes_again_and_again_is_left_off_at_last() {
         let last = world.actions(id).await.pop().unwrap();
         assert_eq!(world.end(last.id).await.state, State::Done);
     }
-    assert_eq!(waited.iter().map(Duration::as_secs).collect::<Vec<_>>(), [1, 2, 4, 8, 16], "longer and longer");
+    assert_eq!(waited.iter().map(Duration::as_secs).collect::<Vec<_>>(), [1, 2, 4, 8, 16], "exponential backoff");
     world.inject(id, Incident::Crash).await;
     world.advance(Duration::from_secs(7 * 86_400)).await;
     assert_eq!(world.actions(id).await.len(), waited.len());
     let detail = world.cloud_pc(id).await.status_detail.unwrap();
-    assert!(detail.message.contains("several times"), "{detail:?}");
+    assert!(detail.message.contains("repeated failures"), "{detail:?}");
 
-    // A person may still start it.
+    // A user can still power it on.
     let id_of = world.engine.request(&asked(), id, Params::PowerOn).await.unwrap();
     assert_eq!(world.end(id_of).await.state, State::Done);
 }
 
 #[tokio::test]
-async fn a_machine_that_goes_off_while_an_action_waits_for_its_guest_is_started_by_that_action() {
+async fn action_restarts_a_machine_that_powers_off_while_it_waits_for_the_guest() {
     for incident in [Incident::Crash, Incident::Panic, Incident::ShutDown] {
         let (mut world, id) = TestEngine::started(1).await;
         let reprovision = Params::Reprovision { os_version: None, user_account_type: None, image_id: None };
@@ -129,9 +131,9 @@ async fn a_machine_that_goes_off_while_an_action_waits_for_its_guest_is_started_
         assert_eq!((ended.state, ended.step("waitForGuest").unwrap().attempts), (State::Done, 2));
         world.rest().await;
         assert_eq!(world.cloud_pc(id).await.power_observed, Power::Running);
-        assert_eq!((world.found(id).await, world.actions(id).await.len()), (vec![], 1));
+        assert_eq!((world.health_events(id).await, world.actions(id).await.len()), (vec![], 1));
     }
-    // One that never stays up fails at last, and is left as it was found.
+    // A machine that never stays up fails the action and is left off.
     let (mut world, id) = TestEngine::started(1).await;
     world.inject(id, Incident::Crash).await;
     world.advance(RESTART_PAUSE_MIN).await;
@@ -147,11 +149,11 @@ async fn a_machine_that_goes_off_while_an_action_waits_for_its_guest_is_started_
     }
     let failed = world.end(start).await;
     assert_eq!(failed.state, State::Failed);
-    assert_eq!(failed.failure().unwrap().message, "The machine has gone off. (after 5 attempts)");
+    assert_eq!(failed.failure().unwrap().message, "The machine powered off unexpectedly (after 5 attempts).");
 }
 
 #[tokio::test]
-async fn nothing_is_started_where_the_policy_or_the_status_says_so() {
+async fn policy_and_status_prevent_restarts() {
     let mut world = TestEngine::with(1, EngineSettings { restart: RestartPolicy::Never, ..settings() }).await;
     let id = world.add(1, ScriptedCondition::default()).await;
     world.start();
@@ -165,18 +167,18 @@ async fn nothing_is_started_where_the_policy_or_the_status_says_so() {
     world.advance(Duration::from_secs(86_400)).await;
     let cloud_pc = world.cloud_pc(id).await;
     assert_eq!((cloud_pc.status, cloud_pc.power_observed), (CloudPcStatus::InGracePeriod, Power::PoweredOff));
-    assert_eq!((world.actions(id).await, world.found(id).await), (vec![], vec![power(false)]));
+    assert_eq!((world.actions(id).await, world.health_events(id).await), (vec![], vec![power(false)]));
 }
 
 #[tokio::test]
-async fn what_befalls_a_machine_while_nobody_looks_is_found_by_the_next_engine() {
+async fn incident_without_an_engine_is_detected_by_the_next_engine() {
     let mut world = TestEngine::new(1).await;
     let id = world.add(1, ScriptedCondition::default()).await;
     world.driver.inject(id, Incident::Panic).unwrap();
     world.start();
     world.rest().await;
     assert_eq!(world.detail(id).await.as_deref(), Some("guestPanicked"));
-    // It dies before the machine is started again, and so does the next, right after it has begun.
+    // The engine crashes before it restarts the machine, and the next one right after.
     world.crash().await;
     world.advance(RESTART_PAUSE_MIN).await;
     world.crash().await;
@@ -187,20 +189,20 @@ async fn what_befalls_a_machine_while_nobody_looks_is_found_by_the_next_engine()
 }
 
 #[tokio::test]
-async fn a_machine_that_is_off_as_it_should_be_has_no_trouble() {
+async fn machine_that_is_off_as_intended_is_healthy() {
     let (mut world, id) = TestEngine::started(1).await;
     let off = world.engine.request(&asked(), id, Params::PowerOff).await.unwrap();
     world.end(off).await;
-    // Nor has one that crashed on its way there.
+    // So is a machine that crashes while off.
     world.inject(id, Incident::Crash).await;
     world.advance(Duration::from_secs(3600)).await;
-    assert_eq!((world.found(id).await, world.actions(id).await.len()), (vec![], 1));
+    assert_eq!((world.health_events(id).await, world.actions(id).await.len()), (vec![], 1));
 }
 
 impl TestEngine {
-    /// A Cloud PC whose machine was just made and powered on, and whose guest does not know its
-    /// name yet.
-    async fn just_made(&mut self, scripted_condition: ScriptedCondition) -> CloudPcId {
+    /// Adds a Cloud PC whose machine was just created and powered on, and whose guest's hostname is
+    /// not set yet.
+    async fn add_new_machine(&mut self, scripted_condition: ScriptedCondition) -> CloudPcId {
         let id = self.add(1, scripted_condition).await;
         let driver = self.driver.clone();
         let made = tokio::spawn(async move {
@@ -224,7 +226,7 @@ impl TestEngine {
         id
     }
 
-    /// Whether the guest knows its name: to tell it again then takes no time.
+    /// Returns whether the guest's hostname is set: setting it again then takes no time.
     async fn is_enrolled(&self, id: CloudPcId) -> bool {
         let guest = self.driver.guest(id).await.unwrap();
         matches!(guest.enrol("CPC-1").now_or_never(), Some(Ok(())))
@@ -232,30 +234,30 @@ impl TestEngine {
 }
 
 #[tokio::test]
-async fn the_guest_of_a_new_machine_is_told_its_name_once_it_answers() {
+async fn hostname_is_set_once_a_new_guest_responds() {
     let mut world = TestEngine::new(1).await;
-    let id = world.just_made(ScriptedCondition::default()).await;
+    let id = world.add_new_machine(ScriptedCondition::default()).await;
     world.start();
     world.rest().await;
-    // The service dies while it waits for the guest; the next one goes on with it.
+    // The engine crashes while it waits for the guest; the next one resumes.
     world.crash().await;
     world.advance(Duration::from_secs(3_600)).await;
     assert!(world.is_enrolled(id).await);
     assert_eq!(world.change(|tx| tx.health_check_next_due()).await, None);
-    assert_eq!((world.actions(id).await, world.found(id).await), (vec![], vec![]));
+    assert_eq!((world.actions(id).await, world.health_events(id).await), (vec![], vec![]));
 }
 
 #[tokio::test]
-async fn whoever_waits_for_the_guest_of_a_new_machine_keeps_no_action_from_it() {
+async fn waiting_for_a_new_guest_does_not_block_actions() {
     let mut world = TestEngine::new(1).await;
-    let id = world.just_made(ScriptedCondition { guest_hangs: true, ..ScriptedCondition::default() }).await;
+    let id = world.add_new_machine(ScriptedCondition { guest_hangs: true, ..ScriptedCondition::default() }).await;
     world.start();
     world.rest().await;
     let action = world.engine.request(&asked(), id, Params::Reboot).await.unwrap();
     world.rest().await;
     assert_eq!(world.action(action).await.state, State::Running, "at once");
     world.advance(Duration::from_secs(24 * 3_600)).await;
-    // It is tried again, since it may answer one day.
+    // Retries continue, since the guest may respond later.
     let due = world.change(|tx| tx.health_check_next_due()).await;
     assert!(due.is_some(), "{due:?}");
 }

@@ -1,7 +1,8 @@
-//! The engine against the simulated driver and a real store, on a clock that is moved by hand.
+//! Tests of the engine with the simulated driver and a real store, on a manual clock.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+#![expect(clippy::unwrap_used, reason = "an error fails the test")]
 
+mod architecture;
 mod cancel;
 mod deploy;
 mod health;

@@ -1,5 +1,5 @@
-//! Every kind of action × every step × everything that can go wrong with it: a loop over the
-//! registry, so a new step is covered when it is added.
+//! Test matrix: every kind of action × every step × every disturbance. It loops over the registry,
+//! so new steps are covered automatically.
 
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_drivers::{Driver, DriverError, Observed, Tag};
@@ -15,36 +15,36 @@ use uuid::Uuid;
 
 use crate::world::{TestEngine, agent, asked, big, fail, image, rule, small, tenant};
 
-/// What goes wrong with a step.
+/// Disturbance of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Disturbance {
-    /// Nothing.
+    /// No disturbance.
     None,
-    /// It fails for good.
+    /// The step fails permanently.
     Fails,
-    /// It has its effect and says that it does not know: it runs twice.
+    /// The step takes effect but its outcome is unknown: it runs twice.
     LosesOutcome,
-    /// It hangs until its deadline, once.
+    /// The step hangs until its timeout, once.
     HangsOnce,
-    /// It hangs whenever it is tried.
+    /// The step hangs on every attempt.
     HangsAlways,
-    /// The process dies after it has had its effect and before that is logged.
+    /// The process crashes after the step took effect and before that is logged.
     Crashes,
-    /// Another engine takes the action over while it is under way.
+    /// Another engine takes over the action while the step runs.
     LosesLease,
-    /// The action is canceled while the step before it is under way, or before it is claimed.
+    /// The action is canceled while the previous step runs, or before it is claimed.
     CanceledBefore,
-    /// The action is canceled while it is under way.
+    /// The action is canceled while the step runs.
     CanceledDuring,
-    /// The step after it fails for good, and its own undo runs twice.
+    /// The next step fails permanently, and the undo of this one runs twice.
     UndoneTwice,
-    /// The step after it fails for good, and the process dies while it is undone.
+    /// The next step fails permanently, and the process crashes while this one is undone.
     UndoCrashes,
-    /// The step after it fails for good, and it cannot be undone.
+    /// The next step fails permanently, and the undo of this one fails.
     UndoFails,
 }
 
-const TROUBLES: [Disturbance; 12] = [
+const DISTURBANCES: [Disturbance; 12] = [
     Disturbance::None,
     Disturbance::Fails,
     Disturbance::LosesOutcome,
@@ -59,9 +59,9 @@ const TROUBLES: [Disturbance; 12] = [
     Disturbance::UndoFails,
 ];
 
-async fn every_step_and_trouble(kind: Kind) {
+async fn every_step_and_disturbance(kind: Kind) {
     for step in recipe(kind).steps {
-        for disturbance in TROUBLES {
+        for disturbance in DISTURBANCES {
             if applies(step, disturbance) {
                 Case::new(kind, step, disturbance).await.run().await;
             }
@@ -69,16 +69,16 @@ async fn every_step_and_trouble(kind: Kind) {
     }
 }
 
-/// One test per kind, so that they run beside each other.
+/// One test per kind, so that they run in parallel.
 macro_rules! kinds {
     ($($name:ident: $kind:ident),+ $(,)?) => {
         $(#[tokio::test]
         async fn $name() {
-            every_step_and_trouble(Kind::$kind).await;
+            every_step_and_disturbance(Kind::$kind).await;
         })+
 
         #[test]
-        fn no_kind_is_left_out() {
+        fn every_kind_is_tested() {
             assert!(Kind::iter().eq([$(Kind::$kind),+]));
         }
     };
@@ -98,7 +98,7 @@ kinds! {
     deploy_agent: DeployAgent,
 }
 
-/// The step after `step`, if failing there would have `step` undone.
+/// Returns the step after `step` if a failure there undoes `step`, or else `step`.
 fn after(recipe: &'static Recipe, step: &Step) -> &'static Step {
     let place = recipe.steps.iter().position(|other| other.name == step.name).unwrap();
     recipe.steps.get(place + 1).filter(|next| !next.no_return).unwrap_or(&recipe.steps[place])
@@ -126,9 +126,9 @@ struct Case {
     step: &'static Step,
     disturbance: Disturbance,
     snapshot: SnapshotId,
-    /// What an undo undoes.
+    /// Action that an undo undoes.
     undoes: ActionId,
-    /// The Cloud PC as it was at first.
+    /// The Cloud PC before any action.
     born: CloudPc,
     machine: Observed,
     cloud_pc: CloudPc,
@@ -172,7 +172,7 @@ impl Case {
     }
 
     async fn run(mut self) {
-        self.set_trouble();
+        self.add_faults();
         let action = match self.kind {
             Kind::DeployAgent => self.world.deploy(&self.id.to_string()).await,
             Kind::Undo => self.world.engine.undo(&asked(), self.id).await.unwrap(),
@@ -216,11 +216,11 @@ impl Case {
             Kind::PowerOff => Params::PowerOff,
             Kind::CreateSnapshot => Params::CreateSnapshot { snapshot_id: self.snapshot.clone() },
             Kind::Troubleshoot => Params::Troubleshoot,
-            Kind::Undo | Kind::DeployAgent => unreachable!("asked for in another way"),
+            Kind::Undo | Kind::DeployAgent => unreachable!("requested differently"),
         }
     }
 
-    fn set_trouble(&self) {
+    fn add_faults(&self) {
         let add = |step: &Step, nth, undo, effect| {
             let step = Some(step.name.to_owned());
             self.world.faults.add(FaultRule { kind: Some(self.kind), step, nth, undo, ..rule(effect) });
@@ -257,7 +257,7 @@ impl Case {
                 State::Failed
             }
             Disturbance::Fails | Disturbance::HangsOnce | Disturbance::HangsAlways => self.step.fails_as,
-            // Asked for after the point of no return, it is refused and the action goes on.
+            // A cancel request after the point of no return is rejected, and the action continues.
             Disturbance::CanceledDuring if past_return(recipe, self.step) => State::Done,
             Disturbance::CanceledBefore if self.before().is_some_and(|before| past_return(recipe, before)) => {
                 State::Done
@@ -294,7 +294,7 @@ impl Case {
         if cancelable && self.step.cancel == CancelMode::AtOnce {
             self.world.rest().await;
             let state = self.world.action(action).await.state;
-            assert_ne!(state, State::Running, "{}: it should not wait for the step", self.name());
+            assert_ne!(state, State::Running, "{}: cancel must not wait for the step", self.name());
         }
     }
 
@@ -318,7 +318,7 @@ impl Case {
         assert_eq!(self.world.action(action).await.epoch, epoch + 1, "{}: taken over", self.name());
     }
 
-    /// One row when it was accepted, and one more if it did not end as done.
+    /// Checks for one audit row of the acceptance, and one more if the action did not succeed.
     async fn check_audit(&self, ended: &Action) {
         let audit = self.world.audit_rows().await;
         let state: &str = ended.state.into();
@@ -335,7 +335,7 @@ impl Case {
         let code = ended.failure().map_or("", |failure| &failure.code);
         let truthful = |row: &&AuditEntry| tells(row, "actionState", state) && tells(row, "errorCode", code);
         assert!(ends.iter().all(truthful), "{}: {ends:#?}", self.name());
-        // A deployment is accepted together with others, by one row of their partner.
+        // Deployments of one call share one acceptance row, of their partner.
         let deployed = |row: &&AuditEntry| row.verb == verb && row.resource.kind == ResourceType::ExternalPartner;
         let accepted = match self.kind {
             Kind::DeployAgent => audit.iter().filter(deployed).count(),
@@ -408,10 +408,10 @@ impl Case {
             Vec::from_iter(kept),
             "{name}: the old disk is kept, and no other"
         );
-        assert_eq!(self.way_back().await, self.kind.can_be_undone().then_some(action), "{name}");
+        assert_eq!(self.undoable_action().await, self.kind.can_be_undone().then_some(action), "{name}");
     }
 
-    /// It ended badly before its point of no return.
+    /// Checks that a failure before the point of no return left everything unchanged.
     async fn check_as_before(&mut self) {
         let name = self.name();
         let machine = self.world.driver.observe(self.id).await.unwrap();
@@ -424,7 +424,7 @@ impl Case {
         if machine.power == Power::Running {
             let guest = self.world.driver.guest(self.id).await.unwrap();
             while guest.free_disk_bytes().await.is_err() {
-                // The undo powers the machine on and does not wait for its guest.
+                // The undo powers the machine on without waiting for its guest.
                 self.world.advance(std::time::Duration::from_secs(10)).await;
             }
             assert_eq!(self.world.marker(self.id).await.as_deref(), Some("before"), "{name}");
@@ -437,7 +437,7 @@ impl Case {
         let installed: &[&str] = if self.kind == Kind::Undo { &["agent.msi"] } else { &[] };
         assert_eq!(self.world.driver.installed_agents(self.id), installed, "{name}");
         if self.kind == Kind::Reprovision {
-            assert!(self.deployments().await.iter().all(|state| *state == State::Canceled), "{name}: recalled");
+            assert!(self.deployments().await.iter().all(|state| *state == State::Canceled), "{name}: canceled");
         }
         let undoes = (self.kind == Kind::Undo).then_some(self.undoes);
         let asides = match undoes {
@@ -445,11 +445,11 @@ impl Case {
             None => vec![],
         };
         assert_eq!(self.world.asides(self.id).await, asides, "{name}");
-        assert_eq!(self.way_back().await, undoes, "{name}");
+        assert_eq!(self.undoable_action().await, undoes, "{name}");
     }
 
-    /// It failed after its point of no return: what has happened to the machine has, and the Cloud
-    /// PC says what is amiss.
+    /// Checks that a failure after the point of no return is not undone, and that the Cloud PC's
+    /// status reports it.
     async fn check_not_undone(&self, ended: &Action) {
         let name = self.name();
         let cloud_pc = self.world.cloud_pc(self.id).await;
@@ -467,7 +467,7 @@ impl Case {
         assert_eq!(plan, small(), "{name}");
     }
 
-    /// It holds the machine and says so, until a person has settled it.
+    /// Checks that a stuck action holds the machine until it is settled.
     async fn check_stuck(&mut self, action: ActionId) {
         let name = self.name();
         let cloud_pc = self.world.cloud_pc(self.id).await;
@@ -489,14 +489,15 @@ impl Case {
         self.world.end(behind).await;
     }
 
-    /// How the deployments to the machine stand.
+    /// Returns the states of the deployments to the machine.
     async fn deployments(&self) -> Vec<State> {
         let target = self.id.to_string();
         let list = self.world.change(move |tx| tx.action_list(tenant(), &target, ActionFilter::All, None, 100));
         list.await.iter().filter(|action| action.kind() == Kind::DeployAgent).map(|action| action.state).collect()
     }
 
-    /// A restore point that is there finds a disk in its way; one that is not is not found.
+    /// Probes for the restore point: an existing one conflicts with the disk, a missing one is not
+    /// found.
     async fn has_snapshot(&self) -> bool {
         let probe = Tag("probe".into());
         match self.world.driver.ensure_disk_from_snapshot(self.id, &self.snapshot, &probe).await {
@@ -506,8 +507,8 @@ impl Case {
         }
     }
 
-    /// The action that could be undone now.
-    async fn way_back(&self) -> Option<ActionId> {
+    /// Returns the action that can be undone now.
+    async fn undoable_action(&self) -> Option<ActionId> {
         let target = self.id.to_string();
         let record = self.world.change(move |tx| tx.undo_record_of(tenant(), &target)).await;
         record.map(|record| record.action_id)

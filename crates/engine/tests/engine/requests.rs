@@ -1,4 +1,4 @@
-//! What is taken, what is refused and how, and what waits.
+//! Requests: what is accepted, what is rejected with which error, and what waits.
 
 use cloudpc_drivers::Driver;
 use cloudpc_drivers::sim::ScriptedCondition;
@@ -25,7 +25,7 @@ async fn refused(world: &TestEngine, id: CloudPcId, params: Params) -> Error {
 }
 
 #[tokio::test]
-async fn every_kind_ends_well_on_a_healthy_machine() {
+async fn every_kind_succeeds_on_a_healthy_machine() {
     let (mut world, id) = TestEngine::started(5).await;
     let snapshot = SnapshotId::new(id, Uuid::from_u128(1));
     let all = [
@@ -67,7 +67,7 @@ async fn every_kind_ends_well_on_a_healthy_machine() {
 }
 
 #[tokio::test]
-async fn what_could_never_work_is_the_callers_answer() {
+async fn impossible_requests_are_rejected() {
     let (world, id) = TestEngine::started(1).await;
     let other = world.add(2, ScriptedCondition::default()).await;
     let big_one = world.add_on(3, big(), ScriptedCondition::default()).await;
@@ -88,19 +88,19 @@ async fn what_could_never_work_is_the_callers_answer() {
     }
     insta::assert_snapshot!(said, @"
     NotFound ResourceNotFound: There is no Cloud PC '00000000-0000-0000-0000-000000000194' in this tenant.
-    Invalid BadRequest: There is no service plan '00000000-0000-0000-0000-000000000000'. Name one of the service plans.
-    Invalid BadRequest: The Cloud PC has the service plan 'Cloud PC 2vCPU/128GB' already.
-    Invalid BadRequest: The service plan 'Cloud PC 2vCPU/128GB' has less storage (128 GB) than the Cloud PC has now (256 GB). A disk cannot shrink.
+    Invalid BadRequest: There is no service plan '00000000-0000-0000-0000-000000000000'. Choose one from the list of service plans.
+    Invalid BadRequest: The Cloud PC already has service plan 'Cloud PC 2vCPU/128GB'.
+    Invalid BadRequest: Service plan 'Cloud PC 2vCPU/128GB' has less storage (128 GB) than the Cloud PC (256 GB). A disk cannot shrink.
     Invalid BadRequest: The Cloud PC has no restore point 'CPC_none'.
-    Invalid BadRequest: 'CPC_00000000-0000-0000-0000-c10d00000002_00000000-0000-0000-0000-000000000000' cannot be a restore point of this Cloud PC.
-    Invalid BadRequest: 'displayName' has to be 1 to 64 characters long.
-    Invalid BadRequest: 'displayName' has to be 1 to 64 characters long.
+    Invalid BadRequest: 'CPC_00000000-0000-0000-0000-c10d00000002_00000000-0000-0000-0000-000000000000' is not a restore point id of this Cloud PC.
+    Invalid BadRequest: 'displayName' has 0 characters; 1 to 64 are allowed.
+    Invalid BadRequest: 'displayName' has 65 characters; 1 to 64 are allowed.
     ");
     world.engine.request(&asked(), id, Params::Rename { display_name: "é".repeat(64) }).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_restore_point_of_another_cloud_pc_is_refused() {
+async fn restore_point_of_another_cloud_pc_is_rejected() {
     let (mut world, id) = TestEngine::started(1).await;
     let other = world.add(2, ScriptedCondition::default()).await;
     let snapshot_id = SnapshotId::new(other, Uuid::from_u128(3));
@@ -111,7 +111,7 @@ async fn a_restore_point_of_another_cloud_pc_is_refused() {
 }
 
 #[tokio::test]
-async fn another_tenant_sees_nothing() {
+async fn cloud_pcs_of_another_tenant_are_not_found() {
     let (world, id) = TestEngine::started(1).await;
     let action = world.engine.request(&asked(), id, Params::Reboot).await.unwrap();
     let stranger = RequestContext { tenant_id: TenantId(Uuid::from_u128(666)), ..asked() };
@@ -125,7 +125,7 @@ async fn another_tenant_sees_nothing() {
 }
 
 #[tokio::test]
-async fn a_second_remote_action_is_refused_and_told_why() {
+async fn second_remote_action_is_rejected_with_the_reason() {
     let (mut world, id) = TestEngine::started(1).await;
     let first = world.engine.request(&asked(), id, REPROVISION).await.unwrap();
     let error = refused(&world, id, Params::Reboot).await;
@@ -138,7 +138,7 @@ async fn a_second_remote_action_is_refused_and_told_why() {
 }
 
 #[tokio::test]
-async fn of_many_that_race_one_is_taken() {
+async fn one_of_many_concurrent_requests_is_accepted() {
     let (mut world, id) = TestEngine::started(1).await;
     let asks = (0..50).map(|_| {
         let engine = world.engine.clone();
@@ -157,7 +157,7 @@ async fn of_many_that_race_one_is_taken() {
 }
 
 #[tokio::test]
-async fn a_status_that_does_not_allow_it_refuses() {
+async fn status_can_forbid_an_action() {
     let (world, id) = TestEngine::started(1).await;
     world.update(id, |cloud_pc| cloud_pc.status = CloudPcStatus::InGracePeriod).await;
     let error = refused(&world, id, REPROVISION).await;
@@ -166,7 +166,7 @@ async fn a_status_that_does_not_allow_it_refuses() {
 }
 
 #[tokio::test]
-async fn the_status_turns_when_the_action_begins_and_not_before() {
+async fn status_changes_when_the_action_starts() {
     let (mut world, id) = TestEngine::started(1).await;
     let deployment = world.deploy(&id.to_string()).await;
     world.until(deployment, |action| action.step("runInstaller").is_some()).await;
@@ -184,7 +184,7 @@ async fn the_status_turns_when_the_action_begins_and_not_before() {
 }
 
 #[tokio::test]
-async fn a_machine_with_a_graphics_processor_is_not_resized() {
+async fn machine_with_a_gpu_is_not_resized() {
     let mut world = TestEngine::new(1).await;
     let id = world.add_on(1, gpu(), ScriptedCondition::default()).await;
     world
@@ -201,11 +201,11 @@ async fn a_machine_with_a_graphics_processor_is_not_resized() {
     assert_eq!(ended.state, State::NotSupported);
     assert_eq!(ended.failure().unwrap().code, "resizeNotSupported");
     assert_eq!(world.cloud_pc(id).await.status, CloudPcStatus::Provisioned);
-    assert_eq!(world.driver.observe(id).await.unwrap().boots, 1, "nothing was tried");
+    assert_eq!(world.driver.observe(id).await.unwrap().boots, 1, "the machine was not touched");
 }
 
 #[tokio::test]
-async fn a_reprovision_that_fails_leaves_the_status_that_was_there() {
+async fn failed_reprovision_restores_the_previous_status() {
     let (mut world, id) = TestEngine::started(1).await;
     for status in [CloudPcStatus::ProvisionedWithWarnings, CloudPcStatus::Failed] {
         let detail = Some(StatusDetail { code: "code".into(), message: "message".into() });
@@ -225,7 +225,7 @@ async fn a_reprovision_that_fails_leaves_the_status_that_was_there() {
 }
 
 #[tokio::test]
-async fn a_powered_off_machine_stays_off_over_a_resize_and_comes_up_from_a_reprovision() {
+async fn powered_off_machine_stays_off_after_resize_and_runs_after_reprovision() {
     let (mut world, id) = TestEngine::started(1).await;
     for params in [Params::PowerOff, Params::Resize { target_service_plan_id: big() }] {
         let action = world.engine.request(&asked(), id, params).await.unwrap();
@@ -242,7 +242,7 @@ async fn a_powered_off_machine_stays_off_over_a_resize_and_comes_up_from_a_repro
 }
 
 #[tokio::test]
-async fn a_reprovision_with_its_body_and_without() {
+async fn reprovision_with_and_without_parameters() {
     let (mut world, id) = TestEngine::started(1).await;
     let wanted = Params::Reprovision {
         os_version: Some(OsVersion::Windows10),
@@ -260,7 +260,7 @@ async fn a_reprovision_with_its_body_and_without() {
 }
 
 #[tokio::test]
-async fn an_image_that_comes_into_the_gallery_changes_nothing_about_what_was_asked_for_before() {
+async fn image_is_chosen_when_the_reprovision_is_accepted() {
     let (mut world, id) = TestEngine::started(1).await;
     let wanted =
         Params::Reprovision { os_version: Some(OsVersion::Windows10), user_account_type: None, image_id: None };
@@ -280,7 +280,7 @@ async fn an_image_that_comes_into_the_gallery_changes_nothing_about_what_was_ask
 }
 
 #[tokio::test]
-async fn troubleshooting_writes_what_it_finds_and_takes_it_back() {
+async fn troubleshoot_sets_and_clears_its_status_detail() {
     let mut world = TestEngine::new(1).await;
     let ailing =
         world.add(1, ScriptedCondition { no_network: true, disk_full: true, ..ScriptedCondition::default() }).await;
@@ -295,8 +295,8 @@ async fn troubleshooting_writes_what_it_finds_and_takes_it_back() {
         said += &format!("{}\n", cloud_pc.status_detail.unwrap().message);
     }
     insta::assert_snapshot!(said, @"
-    The system disk has only 16777216 bytes free; agents need 1073741824. agents.partner.test cannot be reached: no network
-    The guest does not answer within 30 seconds.
+    The system disk has 16 MiB free; agents need 1024 MiB. agents.partner.test cannot be reached: no network
+    The guest did not respond within 30 seconds.
     ");
     let well = world.add(3, ScriptedCondition::default()).await;
     for (code, status) in
@@ -310,14 +310,14 @@ async fn troubleshooting_writes_what_it_finds_and_takes_it_back() {
             .await;
         let action = world.engine.request(&asked(), well, Params::Troubleshoot).await.unwrap();
         assert_eq!(world.end(action).await.state, State::Done);
-        assert_eq!(world.cloud_pc(well).await.status, status, "only its own warning is taken back");
+        assert_eq!(world.cloud_pc(well).await.status, status, "only its own warning is cleared");
     }
 }
 
 #[tokio::test]
-async fn an_action_that_does_not_end_in_time_fails_and_is_undone() {
+async fn action_that_times_out_fails_and_is_undone() {
     let (mut world, id) = TestEngine::started(1).await;
-    // Each attempt is late but the step has more attempts than there is time for.
+    // Each attempt times out, and the action's deadline expires before the attempts are used up.
     for (step, by_ms) in [("makeDisk", 35 * 60_000), ("enrol", 15 * 60_000)] {
         world.faults.add(FaultRule { step: Some(step.into()), ..rule(Effect::SlowDown { by_ms }) });
     }

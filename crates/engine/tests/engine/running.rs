@@ -1,4 +1,4 @@
-//! How actions are carried: passing trouble, panics, two engines, limits, stopping and starting.
+//! Running actions: temporary errors, panics, two engines, limits, shutdown and start.
 
 use async_trait::async_trait;
 use cloudpc_drivers::sim::{ScriptedCondition, SimDriver};
@@ -13,32 +13,32 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{START, TestEngine, UNDO_WINDOW, asked, big, rule, settings};
 
-/// What the next call of `ensure_running`, `ensure_aside_dropped` or `check_size` does.
-enum GuestBehavior {
+/// Scripted result of the next call of `ensure_running`, `ensure_aside_dropped` or `check_size`.
+enum CallScript {
     Obey,
     Panic,
     Fail(DriverError),
 }
 
-/// A simulated driver that has moods.
-struct ScriptedGuest {
+/// A simulated driver with scripted results.
+struct ScriptedDriver {
     sim: SimDriver,
-    moods: Mutex<VecDeque<GuestBehavior>>,
+    scripts: Mutex<VecDeque<CallScript>>,
 }
 
-impl ScriptedGuest {
-    fn mood(&self) -> Result<(), DriverError> {
-        let mood = self.moods.lock().unwrap().pop_front();
-        match mood {
-            Some(GuestBehavior::Panic) => panic!("a bad mood"),
-            Some(GuestBehavior::Fail(error)) => Err(error),
-            Some(GuestBehavior::Obey) | None => Ok(()),
+impl ScriptedDriver {
+    fn run_script(&self) -> Result<(), DriverError> {
+        let run_script = self.scripts.lock().unwrap().pop_front();
+        match run_script {
+            Some(CallScript::Panic) => panic!("a scripted panic"),
+            Some(CallScript::Fail(error)) => Err(error),
+            Some(CallScript::Obey) | None => Ok(()),
         }
     }
 }
 
 #[async_trait]
-impl Driver for ScriptedGuest {
+impl Driver for ScriptedDriver {
     fn capabilities(&self, spec: &MachineSpec) -> Capabilities {
         self.sim.capabilities(spec)
     }
@@ -46,7 +46,7 @@ impl Driver for ScriptedGuest {
         self.sim.check_image(image).await
     }
     fn check_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {
-        self.mood()?;
+        self.run_script()?;
         self.sim.check_size(spec)
     }
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {
@@ -59,7 +59,7 @@ impl Driver for ScriptedGuest {
         self.sim.ensure_absent(id).await
     }
     async fn ensure_running(&self, id: CloudPcId) -> Result<(), DriverError> {
-        self.mood()?;
+        self.run_script()?;
         self.sim.ensure_running(id).await
     }
     async fn ensure_stopped(&self, id: CloudPcId, how: StopMode) -> Result<(), DriverError> {
@@ -81,7 +81,7 @@ impl Driver for ScriptedGuest {
         self.sim.ensure_disk_back(id, tag).await
     }
     async fn ensure_aside_dropped(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
-        self.mood()?;
+        self.run_script()?;
         self.sim.ensure_aside_dropped(id, tag).await
     }
     async fn ensure_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {
@@ -110,13 +110,14 @@ impl Driver for ScriptedGuest {
     }
 }
 
-/// A fleet of one that is off, as it should be, and is powered on by a driver of these moods.
-async fn moody(moods: Vec<GuestBehavior>) -> (TestEngine, CloudPcId, ActionId) {
-    moody_about(Power::PoweredOff, moods).await
+/// Returns an engine whose only machine is off as intended and is being powered on by a scripted
+/// driver.
+async fn power_on_scripted(scripts: Vec<CallScript>) -> (TestEngine, CloudPcId, ActionId) {
+    power_on_intended(Power::PoweredOff, scripts).await
 }
 
-/// The same with another power that it should have.
-async fn moody_about(intended: Power, moods: Vec<GuestBehavior>) -> (TestEngine, CloudPcId, ActionId) {
+/// Like [`power_on_scripted`], with another intended power state.
+async fn power_on_intended(intended: Power, scripts: Vec<CallScript>) -> (TestEngine, CloudPcId, ActionId) {
     let mut world = TestEngine::new(1).await;
     let id = world.add(1, ScriptedCondition::default()).await;
     let sim = world.driver.clone();
@@ -127,7 +128,7 @@ async fn moody_about(intended: Power, moods: Vec<GuestBehavior>) -> (TestEngine,
     world.update(id, move |cloud_pc| cloud_pc.power_intended = intended).await;
     world.engine = Engine::new(EngineDependencies {
         store: world.store.clone(),
-        driver: Arc::new(ScriptedGuest { sim: world.driver.clone(), moods: Mutex::new(moods.into()) }),
+        driver: Arc::new(ScriptedDriver { sim: world.driver.clone(), scripts: Mutex::new(scripts.into()) }),
         clock: Arc::new(world.clock.clone()),
         rng: Arc::clone(&world.rng) as Arc<dyn cloudpc_model::Rng>,
         faults: Arc::clone(&world.faults),
@@ -138,13 +139,13 @@ async fn moody_about(intended: Power, moods: Vec<GuestBehavior>) -> (TestEngine,
     (world, id, action)
 }
 
-fn unavailable() -> GuestBehavior {
-    GuestBehavior::Fail(DriverError::Unavailable("its host reboots".into()))
+fn unavailable() -> CallScript {
+    CallScript::Fail(DriverError::Unavailable("its host reboots".into()))
 }
 
 #[tokio::test]
-async fn passing_trouble_passes_and_the_pauses_double() {
-    let (mut world, _, action) = moody((0..4).map(|_| unavailable()).collect()).await;
+async fn temporary_errors_are_retried_with_exponential_backoff() {
+    let (mut world, _, action) = power_on_scripted((0..4).map(|_| unavailable()).collect()).await;
     let ended = world.end(action).await;
     assert_eq!(ended.state, State::Done);
     assert_eq!(ended.step("start").unwrap().attempts, 5);
@@ -161,34 +162,34 @@ async fn passing_trouble_passes_and_the_pauses_double() {
 }
 
 #[tokio::test]
-async fn trouble_that_does_not_pass_fails_in_the_end() {
-    let (mut world, id, action) = moody((0..5).map(|_| unavailable()).collect()).await;
+async fn persistent_errors_fail_the_action() {
+    let (mut world, id, action) = power_on_scripted((0..5).map(|_| unavailable()).collect()).await;
     let ended = world.end(action).await;
     assert_eq!(ended.state, State::Failed);
-    insta::assert_snapshot!(ended.failure().unwrap().message, @"the machine's host is not available: its host reboots (after 5 attempts)");
+    insta::assert_snapshot!(ended.failure().unwrap().message, @"the machine's host is not available: its host reboots (after 5 attempts).");
     assert_eq!(world.cloud_pc(id).await.power_observed, Power::PoweredOff);
 }
 
-/// Nothing is undone of it by trying further. Whoever watches the machine asks for another start.
+/// More undo attempts would not help: the health check requests another start.
 #[tokio::test]
-async fn a_start_of_what_should_run_anyway_fails_and_does_not_stick() {
-    let (mut world, id, action) = moody_about(Power::Running, (0..20).map(|_| unavailable()).collect()).await;
+async fn failed_start_of_a_machine_intended_to_run_is_not_stuck() {
+    let (mut world, id, action) = power_on_intended(Power::Running, (0..20).map(|_| unavailable()).collect()).await;
     let ended = world.end(action).await;
     assert_eq!((ended.state, ended.step("start").unwrap().attempts), (State::Failed, 5));
     assert_eq!(world.cloud_pc(id).await.power_intended, Power::Running);
 }
 
 #[tokio::test]
-async fn a_panic_fails_the_attempt_and_not_the_process() {
-    let (mut world, _, action) = moody(vec![GuestBehavior::Panic]).await;
+async fn panic_fails_the_attempt_and_not_the_process() {
+    let (mut world, _, action) = power_on_scripted(vec![CallScript::Panic]).await;
     let ended = world.end(action).await;
     assert_eq!((ended.state, ended.step("start").unwrap().attempts), (State::Done, 2));
 }
 
 #[tokio::test]
-async fn a_refusal_is_not_tried_again_and_keeps_its_code() {
+async fn rejection_is_not_retried_and_keeps_its_code() {
     let refused = DriverError::Rejected { code: "quotaExceeded".into(), message: "No host has room.".into() };
-    let (mut world, _, action) = moody(vec![GuestBehavior::Fail(refused)]).await;
+    let (mut world, _, action) = power_on_scripted(vec![CallScript::Fail(refused)]).await;
     let ended = world.end(action).await;
     let failure = ended.failure().unwrap();
     assert_eq!((ended.state, &*failure.code, &*failure.message), (State::Failed, "quotaExceeded", "No host has room."));
@@ -196,10 +197,10 @@ async fn a_refusal_is_not_tried_again_and_keeps_its_code() {
 }
 
 #[tokio::test]
-async fn a_size_that_the_host_never_has_stops_no_machine() {
+async fn unsupported_size_fails_before_the_machine_stops() {
     let refused = DriverError::Rejected { code: "hostTooSmall".into(), message: "It has 2 GiB.".into() };
     let (mut world, id, action) =
-        moody(vec![GuestBehavior::Obey, GuestBehavior::Obey, GuestBehavior::Fail(refused)]).await;
+        power_on_scripted(vec![CallScript::Obey, CallScript::Obey, CallScript::Fail(refused)]).await;
     assert_eq!(world.end(action).await.state, State::Done);
     let resize = Params::Resize { target_service_plan_id: big() };
     let resize = world.engine.request(&asked(), id, resize).await.unwrap();
@@ -211,8 +212,9 @@ async fn a_size_that_the_host_never_has_stops_no_machine() {
 }
 
 #[tokio::test]
-async fn an_unknown_outcome_makes_the_power_unknown_until_it_is_looked_at() {
-    let (mut world, id, action) = moody(vec![GuestBehavior::Fail(DriverError::OutcomeUnknown("lost".into()))]).await;
+async fn unknown_outcome_makes_the_power_unknown_until_the_retry() {
+    let (mut world, id, action) =
+        power_on_scripted(vec![CallScript::Fail(DriverError::OutcomeUnknown("lost".into()))]).await;
     world.faults.add(FaultRule { step: Some("start".into()), nth: Some(2), ..rule(Effect::SlowDown { by_ms: 10 }) });
     world.until(action, |action| action.step("start").is_some_and(|step| step.attempts == 2)).await;
     assert_eq!(world.cloud_pc(id).await.power_observed, Power::Unknown);
@@ -221,24 +223,28 @@ async fn an_unknown_outcome_makes_the_power_unknown_until_it_is_looked_at() {
 }
 
 #[tokio::test]
-async fn an_old_disk_that_cannot_be_dropped_now_is_dropped_later() {
+async fn failed_old_disk_cleanup_is_retried() {
     let (mut world, id, action) =
-        moody(vec![GuestBehavior::Obey, GuestBehavior::Obey, unavailable(), GuestBehavior::Panic]).await;
+        power_on_scripted(vec![CallScript::Obey, CallScript::Obey, unavailable(), CallScript::Panic]).await;
     assert_eq!(world.end(action).await.state, State::Done);
     let reprovision = Params::Reprovision { os_version: None, user_account_type: None, image_id: None };
     let reprovision = world.engine.request(&asked(), id, reprovision).await.unwrap();
     assert_eq!(world.end(reprovision).await.state, State::Done);
     world.advance(UNDO_WINDOW).await;
-    assert_eq!(world.asides(id).await, [world.tag(reprovision).await.0], "its host did not answer");
-    assert_eq!(world.engine.undo(&asked(), id).await.unwrap_err().code, "undoWindowPassed", "and yet it is given up");
-    // The pause after a failure, the time that an attempt may take, and the drop.
+    assert_eq!(world.asides(id).await, [world.tag(reprovision).await.0], "the host did not respond");
+    assert_eq!(
+        world.engine.undo(&asked(), id).await.unwrap_err().code,
+        "undoWindowPassed",
+        "although the window has expired"
+    );
+    // The pause after a failure, the timeout of an attempt, and the drop.
     world.advance(Duration::from_secs(300 + 600 + 60)).await;
     assert_eq!(world.asides(id).await, [""; 0]);
     assert_eq!(world.change(|tx| tx.undo_record_next_due()).await, None, "nothing is left to do");
 }
 
 #[tokio::test]
-async fn two_engines_share_the_work_and_double_none_of_it() {
+async fn two_engines_share_the_work_without_duplicates() {
     let mut world = TestEngine::new(1).await;
     let mut ids = Vec::new();
     for number in 1..=20 {
@@ -259,7 +265,7 @@ async fn two_engines_share_the_work_and_double_none_of_it() {
 }
 
 #[tokio::test]
-async fn no_more_run_at_once_than_may() {
+async fn concurrent_actions_stay_within_the_limit() {
     let mut world = TestEngine::with(1, EngineSettings { running_max: 3, ..settings() }).await;
     for number in 1..=10 {
         let id = world.add(number, ScriptedCondition::default()).await;
@@ -283,7 +289,7 @@ async fn no_more_run_at_once_than_may() {
 }
 
 #[tokio::test]
-async fn a_stopped_engine_ends_its_step_and_gives_the_action_up() {
+async fn stopping_engine_finishes_its_step_and_releases_the_action() {
     let mut world = TestEngine::new(1).await;
     let id = world.add(1, ScriptedCondition::default()).await;
     let (engine, stop) = (world.engine.clone(), CancellationToken::new());
@@ -295,31 +301,31 @@ async fn a_stopped_engine_ends_its_step_and_gives_the_action_up() {
     world.until(action, |action| action.step("restart").is_some()).await;
     stop.cancel();
     world.rest().await;
-    assert!(!running.is_finished(), "a step is under way");
+    assert!(!running.is_finished(), "a step is running");
     assert!(world.tick().await);
     running.await.unwrap();
-    let given_up = world.action(action).await;
-    assert_eq!(given_up.state, State::Running);
-    assert_eq!(given_up.steps.len(), 2, "the step ended, the next did not begin");
+    let released = world.action(action).await;
+    assert_eq!(released.state, State::Running);
+    assert_eq!(released.steps.len(), 2, "the step ended, the next did not start");
     world.start_another();
     assert_eq!(world.end(action).await.state, State::Done);
     assert_eq!(world.driver.observe(id).await.unwrap().boots, 2);
 }
 
 #[tokio::test]
-async fn an_idle_engine_sleeps() {
+async fn idle_engine_sleeps() {
     let (mut world, id) = TestEngine::started(1).await;
     world.rest().await;
-    assert!(!world.tick().await, "nothing is due, so nothing wakes it");
+    assert!(!world.tick().await, "nothing is due");
     let action = world.engine.request(&asked(), id, Params::Rename { display_name: "x".into() }).await.unwrap();
     world.rest().await;
-    assert_eq!(world.action(action).await.state, State::Done, "a request does");
+    assert_eq!(world.action(action).await.state, State::Done, "a request wakes the engine");
     assert_eq!(world.clock.now(), START);
     assert!(!world.tick().await);
 }
 
 #[tokio::test]
-async fn a_crash_does_not_use_up_an_attempt() {
+async fn crash_does_not_use_up_an_attempt() {
     let (mut world, id) = TestEngine::started(1).await;
     let action = world.engine.request(&asked(), id, Params::PowerOff).await.unwrap();
     for crashes in 1..=20 {

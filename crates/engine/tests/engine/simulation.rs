@@ -1,6 +1,6 @@
-//! Weeks in the life of a fleet, in seconds: random requests, files written, deployments,
-//! cancellations, faults, incidents, clock jumps, crashes and second engines, all from one seed.
-//! `CLOUDPC_SEED` runs one seed alone.
+//! Simulation of weeks of a fleet in seconds: random requests, files, deployments, cancellations,
+//! faults, incidents, clock jumps, crashes and second engines, all from one seed. `CLOUDPC_SEED`
+//! runs one seed only.
 
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_drivers::{Driver, DriverError, Incident, StopMode, Tag};
@@ -21,28 +21,28 @@ use crate::world::{TestEngine, agent, asked, big, fail, rule, settings, small, t
 const MACHINES: u32 = 24;
 const ROUNDS: usize = 120;
 
-/// What the disks kept for undo may take: nine that hold an image, so that the budget is met as
-/// well as the window.
+/// Maximum size of old disks: nine that hold an image, so that the limit is reached as well as the
+/// undo window.
 const UNDO_DISK_BYTES_MAX: u64 = 9 * (33 << 30);
 
-/// So many seeds are lived through at least.
-const LIVES_MIN: u64 = 5;
+/// Minimum number of seeds.
+const SEEDS_MIN: u64 = 5;
 
-/// No more seeds are begun after this.
+/// No further seeds are started after this time.
 const TIME_MAX: Duration = Duration::from_secs(12);
 
-/// What an action may take after its deadline to be undone, with every fault there is in its way.
+/// Maximum time of undoing an action after its deadline, with all faults.
 const UNDO_TIME_MAX: Duration = Duration::from_secs(6 * 3600);
 
 #[test]
-fn whatever_happens_every_action_ends_and_every_machine_is_what_the_store_says() {
+fn every_action_ends_and_every_machine_matches_the_store() {
     let begun = Instant::now();
     match std::env::var("CLOUDPC_SEED") {
-        Ok(seed) => drop(live(seed.parse().unwrap())),
+        Ok(seed) => drop(simulate(seed.parse().unwrap())),
         Err(_) => {
-            let lives = (1..=50).take_while(|seed| *seed <= LIVES_MIN || begun.elapsed() < TIME_MAX).map(live);
-            let came_back: usize = lives.map(|life| life.came_back).sum();
-            assert!(came_back > 0, "no life has brought a file back: it proves nothing about undo");
+            let runs = (1..=50).take_while(|seed| *seed <= SEEDS_MIN || begun.elapsed() < TIME_MAX).map(simulate);
+            let restored_files: usize = runs.map(|simulation| simulation.restored_files).sum();
+            assert!(restored_files > 0, "no run restored a file: undo was not tested");
         }
     }
 }
@@ -51,53 +51,53 @@ fn whatever_happens_every_action_ends_and_every_machine_is_what_the_store_says()
 /// its commit, would show here.
 #[test]
 fn a_seed_replays_exactly_even_if_each_transaction_runs_twice() {
-    let (first, second) = (live_in(WriteMode::Inline, 7).log, live_in(WriteMode::InlineTwice, 7).log);
+    let (first, second) = (simulate_in(WriteMode::Inline, 7).log, simulate_in(WriteMode::InlineTwice, 7).log);
     assert!(first.lines().count() > 100, "{first}");
     assert_eq!(first, second);
 }
 
-/// What is left of a life.
-struct Lived {
-    /// All that was logged in it.
+/// Result of a run.
+struct Outcome {
+    /// Log of all actions, events and Cloud PCs.
     log: String,
-    /// How many files were found again after the undo of what had taken them away.
-    came_back: usize,
+    /// Number of files restored by undo.
+    restored_files: usize,
 }
 
-fn live(seed: u64) -> Lived {
-    live_in(WriteMode::InlineTwice, seed)
+fn simulate(seed: u64) -> Outcome {
+    simulate_in(WriteMode::InlineTwice, seed)
 }
 
-fn live_in(mode: WriteMode, seed: u64) -> Lived {
+fn simulate_in(mode: WriteMode, seed: u64) -> Outcome {
     println!("CLOUDPC_SEED={seed}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut life = Life::begin(mode, seed).await;
+        let mut simulation = Simulation::begin(mode, seed).await;
         for _ in 0..ROUNDS {
-            life.round().await;
-            life.check_ends().await;
+            simulation.round().await;
+            simulation.check_ends().await;
         }
-        life.come_to_rest().await;
-        life.check_undo().await;
-        let came_back = life.undo_what_can_be().await;
-        life.check().await;
-        Lived { log: life.log().await, came_back }
+        simulation.come_to_rest().await;
+        simulation.check_undo().await;
+        let restored_files = simulation.undo_all().await;
+        simulation.check().await;
+        Outcome { log: simulation.log().await, restored_files }
     })
 }
 
-struct Life {
+struct Simulation {
     world: TestEngine,
     dice: SeededRng,
     ids: Vec<CloudPcId>,
     snapshots: Vec<SnapshotId>,
-    /// What was last written to each disk of each machine. A disk is known by the action that made
-    /// it.
+    /// Last file written to each disk of each machine. A disk is identified by the action that
+    /// created it.
     files: BTreeMap<(CloudPcId, Option<String>), String>,
-    /// Actions that were seen to have ended, and how.
+    /// Actions that have ended, in their final state.
     ended: BTreeMap<ActionId, Action>,
 }
 
-impl Life {
+impl Simulation {
     async fn begin(mode: WriteMode, seed: u64) -> Self {
         let lease = Duration::from_secs(600);
         let settings = EngineSettings { lease, undo_disk_bytes_max: UNDO_DISK_BYTES_MAX, ..settings() };
@@ -200,7 +200,7 @@ impl Life {
         }
     }
 
-    /// Writes a file on each machine that answers, after a look at what is there.
+    /// Writes a file on a machine that responds, after checking the present one.
     async fn write_file(&mut self) {
         for id in self.ids.clone() {
             if let Some((disk, _)) = self.read_file(id).await {
@@ -211,8 +211,8 @@ impl Life {
         }
     }
 
-    /// Which disk a machine has and what file is on it, if it answers. What was written to a disk
-    /// is on it, wherever that disk has been since.
+    /// Returns a machine's disk and the file on it, if the machine responds. A disk keeps its file
+    /// wherever it is moved.
     async fn read_file(&self, id: CloudPcId) -> Option<(Option<String>, Option<String>)> {
         let driver = &self.world.driver;
         let disk = driver.observe(id).await.unwrap().disk.map(|tag| tag.0);
@@ -263,8 +263,7 @@ impl Life {
         });
     }
 
-    /// Someone sees to whatever is stuck: takes back by hand what the action could not, then says
-    /// so.
+    /// Repairs the machines of stuck actions by hand, then settles the actions.
     async fn settle(&mut self) {
         let mut stuck = self.actions().await;
         stuck.retain(|action| action.state == State::Stuck);
@@ -283,7 +282,7 @@ impl Life {
                 if let Some(undone) = undone
                     && driver.observe(id).await?.asides.iter().any(|aside| aside.tag == tag)
                 {
-                    // The old disk, which an undo must not drop, goes where it came from.
+                    // The old disk, which an undo must not drop, is set aside again.
                     match driver.ensure_disk_aside(id, &undone).await {
                         Err(DriverError::NotFound(_)) => {}
                         returned => returned?,
@@ -308,7 +307,7 @@ impl Life {
         }
     }
 
-    /// No more trouble; everything that is open ends.
+    /// Removes all faults and waits until every open action has ended.
     async fn come_to_rest(&mut self) {
         self.world.faults.clear();
         self.world.crash().await;
@@ -319,19 +318,18 @@ impl Life {
             if open == 0 {
                 break;
             }
-            assert!(self.world.tick().await, "{open} actions are open and nothing will ever happen");
+            assert!(self.world.tick().await, "{open} actions are open and nothing is due");
         }
-        // Whoever was powered on last has booted by then, and what a crash has kept from being
-        // dropped is dropped.
+        // Time for the last machines to boot and for pending old-disk cleanup.
         self.world.advance(Duration::from_secs(1800)).await;
     }
 
-    /// What is kept is what can be undone, and not more than it may be.
+    /// Checks that exactly the old disks that can be undone are kept, within their limit.
     async fn check_undo(&self) {
         let mut kept = 0;
         for id in &self.ids {
             let asides = self.world.driver.observe(*id).await.unwrap().asides;
-            let record = self.way_back(*id).await;
+            let record = self.undo_record(*id).await;
             let expected = record
                 .iter()
                 .filter(|record| record.before.disk_aside)
@@ -350,28 +348,27 @@ impl Life {
         assert!(kept <= UNDO_DISK_BYTES_MAX, "{kept}");
     }
 
-    async fn way_back(&self, id: CloudPcId) -> Option<UndoRecord> {
+    async fn undo_record(&self, id: CloudPcId) -> Option<UndoRecord> {
         self.world.change(move |tx| tx.undo_record_of(tenant(), &id.to_string())).await
     }
 
-    /// Undoes whatever can still be undone; returns how many files were there again that had been
-    /// taken away.
-    async fn undo_what_can_be(&mut self) -> usize {
-        let mut came_back = 0;
+    /// Undoes every action that can be undone; returns how many files were restored.
+    async fn undo_all(&mut self) -> usize {
+        let mut restored_files = 0;
         for id in self.ids.clone() {
-            let Some(record) = self.way_back(id).await else { continue };
+            let Some(record) = self.undo_record(id).await else { continue };
             let Ok(undo) = self.world.engine.undo(&asked(), id).await else { continue };
             assert_eq!(self.world.end(undo).await.state, State::Done);
             if let Some((disk, Some(_))) = self.read_file(id).await
                 && record.before.disk_aside
             {
-                came_back += usize::from(self.files.contains_key(&(id, disk)));
+                restored_files += usize::from(self.files.contains_key(&(id, disk)));
             }
         }
         self.world.idle().await;
         self.world.advance(Duration::from_secs(1800)).await;
         self.check_undo().await;
-        came_back
+        restored_files
     }
 
     async fn actions(&self) -> Vec<Action> {
@@ -383,18 +380,18 @@ impl Life {
             .await
     }
 
-    /// A final state stays as it is, and no machine has two actions under way.
+    /// Checks that final states do not change, and that no machine runs two actions.
     async fn check_ends(&mut self) {
-        let mut under_way = BTreeMap::new();
+        let mut running = BTreeMap::new();
         for action in self.actions().await {
             if let Some(before) = self.ended.get(&action.id) {
                 assert_eq!(before, &action);
             } else if action.state.is_final() {
                 self.ended.insert(action.id, action);
             } else if action.state != State::Pending {
-                assert_eq!(under_way.insert(action.target, action.id), None);
+                assert_eq!(running.insert(action.target, action.id), None);
             } else {
-                assert!(action.deadline_at >= self.world.clock.now(), "waits for too long: {action:?}");
+                assert!(action.deadline_at >= self.world.clock.now(), "waits too long: {action:?}");
             }
         }
     }
@@ -440,7 +437,7 @@ impl Life {
         }
         let snapshots = self.world.change(move |tx| tx.snapshot_list(tenant(), id, None, 1000)).await;
         for snapshot in snapshots {
-            // It is there, and finds the present disk in its way.
+            // An existing restore point conflicts with the present disk.
             let probe = driver.ensure_disk_from_snapshot(id, &snapshot.id, &Tag("probe".into())).await;
             assert!(matches!(probe, Err(DriverError::Conflict(_))), "{probe:?}");
         }
@@ -462,15 +459,14 @@ impl Life {
     }
 }
 
-/// Which action made the disk that a machine has after all that was done to it; none: it was born
-/// with it.
+/// Returns the action that created a machine's disk after these actions; none: the original disk.
 fn disk_after(actions: &[&Action]) -> Option<ActionId> {
     let mut disk = None;
-    let mut way_back = None;
+    let mut undo_record = None;
     for action in actions.iter().filter(|action| action.state == State::Done && action.kind().can_be_undone()) {
-        way_back = match action.params {
+        undo_record = match action.params {
             Params::Undo { action_id } => {
-                let (undone, before) = way_back.expect("there was something to undo");
+                let (undone, before) = undo_record.expect("an undoable action precedes the undo");
                 assert_eq!(action_id, undone, "{action:#?}");
                 Some((action.id, std::mem::replace(&mut disk, before)))
             }

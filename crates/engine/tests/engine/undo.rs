@@ -1,4 +1,4 @@
-//! The undo window: what comes back, what does not any more, and what is dropped when.
+//! Undo: what is restored, what can no longer be undone, and when old disks are dropped.
 
 use cloudpc_drivers::Driver;
 use cloudpc_drivers::sim::ScriptedCondition;
@@ -18,7 +18,7 @@ pub const REPROVISION: Params = Params::Reprovision {
     image_id: None,
 };
 
-/// What the simulated disk of a machine takes, with a file of six bytes on it.
+/// Size of a simulated disk with a file of six bytes, bytes.
 const DISK_BYTES: u64 = (32 << 30) + 6;
 
 const MOMENT: Duration = Duration::from_micros(1);
@@ -57,7 +57,7 @@ impl TestEngine {
 }
 
 #[tokio::test]
-async fn a_reprovision_is_undone_and_the_undo_too() {
+async fn reprovision_and_its_undo_can_be_undone() {
     let (mut world, id) = TestEngine::started(1).await;
     world.write_marker(id, "before").await;
     let before = world.cloud_pc(id).await;
@@ -83,7 +83,7 @@ async fn a_reprovision_is_undone_and_the_undo_too() {
 }
 
 #[tokio::test]
-async fn a_restore_is_undone() {
+async fn restore_can_be_undone() {
     let (mut world, id) = TestEngine::started(1).await;
     world.write_marker(id, "snapshot").await;
     let snapshot_id = SnapshotId::new(id, Uuid::from_u128(1));
@@ -97,7 +97,7 @@ async fn a_restore_is_undone() {
 }
 
 #[tokio::test]
-async fn the_undo_of_a_resize_brings_the_old_size_and_keeps_the_disk() {
+async fn undo_of_a_resize_restores_the_size_and_keeps_the_disk() {
     let (mut world, id) = TestEngine::started(1).await;
     let before = world.cloud_pc(id).await;
     world.done(id, Params::Resize { target_service_plan_id: big() }).await;
@@ -112,7 +112,7 @@ async fn the_undo_of_a_resize_brings_the_old_size_and_keeps_the_disk() {
 }
 
 #[tokio::test]
-async fn names_and_power_stay_as_they_are_now() {
+async fn undo_keeps_the_present_name_and_power() {
     let (mut world, id) = TestEngine::started(1).await;
     world.write_marker(id, "before").await;
     world.done(id, REPROVISION).await;
@@ -126,7 +126,7 @@ async fn names_and_power_stay_as_they_are_now() {
 }
 
 #[tokio::test]
-async fn a_failed_machine_goes_back_to_what_it_was() {
+async fn undo_restores_the_status_of_a_failed_machine() {
     let (mut world, id) = TestEngine::started(1).await;
     world.write_marker(id, "before").await;
     let detail = StatusDetail { code: "healthCheckFailed".into(), message: "No network.".into() };
@@ -146,7 +146,7 @@ async fn a_failed_machine_goes_back_to_what_it_was() {
 }
 
 #[tokio::test]
-async fn the_window_is_as_long_as_it_is_set_and_no_longer() {
+async fn undo_is_possible_until_the_window_expires() {
     let (mut world, id) = TestEngine::started(1).await;
     assert_eq!(world.refusal(id).await, "nothingToUndo");
     let reprovision = world.done(id, REPROVISION).await;
@@ -154,21 +154,21 @@ async fn the_window_is_as_long_as_it_is_set_and_no_longer() {
     assert_eq!(end, world.action(reprovision).await.updated_at + UNDO_WINDOW);
     world.advance_to(end).await;
     world.advance(Duration::from_secs(60)).await;
-    assert_eq!(world.asides(id).await, [""; 0], "it was dropped by itself");
+    assert_eq!(world.asides(id).await, [""; 0], "the old disk was dropped");
     let error = world.engine.undo(&asked(), id).await.unwrap_err();
     assert_eq!((error.kind, error.code), (ErrorKind::Conflict, "undoWindowPassed"));
-    insta::assert_snapshot!(error.message, @"The reprovision of 2023-11-14T22:28:51.4923390Z (action 1) can no longer be undone: the time for it has passed, or the disk from before had to make room for younger ones.");
+    insta::assert_snapshot!(error.message, @"The reprovision of 2023-11-14T22:28:51.4923390Z (action 1) can no longer be undone: its undo window has expired, or its old disk was deleted to free space.");
 
     world.done(id, REPROVISION).await;
     let end = world.kept_until(id).await;
     let moment_before = cloudpc_model::Timestamp(end.0 - 1);
     world.advance_to(moment_before).await;
     let undo = world.engine.undo(&asked(), id).await.unwrap();
-    assert_eq!(world.end(undo).await.state, State::Done, "taken a moment before the end, however long it takes");
+    assert_eq!(world.end(undo).await.state, State::Done, "accepted just before the end, whatever its duration");
 }
 
 #[tokio::test]
-async fn an_old_disk_is_kept_while_its_undo_is_open() {
+async fn old_disk_is_kept_while_its_undo_is_open() {
     let (mut world, id) = TestEngine::started(1).await;
     world.write_marker(id, "before").await;
     world.done(id, REPROVISION).await;
@@ -187,7 +187,7 @@ async fn an_old_disk_is_kept_while_its_undo_is_open() {
 }
 
 #[tokio::test]
-async fn the_disk_of_the_action_before_the_last_goes_at_once() {
+async fn newer_undo_record_replaces_the_older_one() {
     let (mut world, id) = TestEngine::started(1).await;
     world.done(id, REPROVISION).await;
     world.write_marker(id, "between").await;
@@ -199,7 +199,7 @@ async fn the_disk_of_the_action_before_the_last_goes_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_under_way_says_more_than_what_could_be_undone() {
+async fn open_action_is_reported_before_a_missing_undo_record() {
     let (mut world, id) = TestEngine::started(1).await;
     world.engine.request(&asked(), id, REPROVISION).await.unwrap();
     assert_eq!(world.refusal(id).await, "remoteActionInProgress");
@@ -215,7 +215,7 @@ async fn what_is_under_way_says_more_than_what_could_be_undone() {
 }
 
 #[tokio::test]
-async fn the_budget_is_kept_to_the_byte_and_the_oldest_go_first() {
+async fn old_disks_stay_within_their_limit_and_the_oldest_are_dropped_first() {
     let mut world = TestEngine::with(1, EngineSettings { undo_disk_bytes_max: 2 * DISK_BYTES, ..settings() }).await;
     let mut ids = Vec::new();
     for number in 1..=3 {
@@ -240,7 +240,7 @@ async fn the_budget_is_kept_to_the_byte_and_the_oldest_go_first() {
 }
 
 #[tokio::test]
-async fn without_a_window_or_without_room_nothing_is_kept() {
+async fn no_window_or_no_space_keeps_no_old_disk() {
     for none in [
         EngineSettings { undo_window: Duration::ZERO, ..settings() },
         EngineSettings { undo_disk_bytes_max: 0, ..settings() },
@@ -256,7 +256,7 @@ async fn without_a_window_or_without_room_nothing_is_kept() {
 }
 
 #[tokio::test]
-async fn a_crash_while_an_old_disk_is_dropped_leaves_none_behind() {
+async fn crash_during_old_disk_cleanup_leaves_no_disk() {
     let (mut world, id) = TestEngine::started(1).await;
     world.done(id, REPROVISION).await;
     let end = world.kept_until(id).await;
@@ -271,7 +271,7 @@ async fn a_crash_while_an_old_disk_is_dropped_leaves_none_behind() {
 }
 
 #[tokio::test]
-async fn an_old_disk_that_someone_has_cleared_away_is_missed_before_anything_is_touched() {
+async fn missing_old_disk_fails_the_undo_before_the_machine_changes() {
     let (mut world, id) = TestEngine::started(1).await;
     let reprovision = world.done(id, REPROVISION).await;
     world.advance(Duration::from_secs(60)).await;
@@ -289,7 +289,7 @@ async fn an_old_disk_that_someone_has_cleared_away_is_missed_before_anything_is_
 }
 
 #[tokio::test]
-async fn a_record_of_a_disk_that_is_not_there_is_forgotten() {
+async fn undo_record_without_its_disk_is_deleted() {
     let (mut world, id) = TestEngine::started(1).await;
     let cloud_pc = world.cloud_pc(id).await;
     let record = |cloud_pc_id, action_id| UndoRecord {
@@ -302,7 +302,7 @@ async fn a_record_of_a_disk_that_is_not_there_is_forgotten() {
         size_bytes: None,
         dropping: false,
     };
-    // The second is of a machine that the driver does not know either.
+    // The second record is of a machine that the driver does not know.
     for record in [record(id, 70), record(CloudPcId(Uuid::from_u128(1)), 71)] {
         world.change(move |tx| tx.undo_record_put(&record, START)).await;
     }

@@ -1,5 +1,5 @@
-//! A small fleet, its store and an engine over them, and ways to crash that engine and to look at
-//! what it left.
+//! Test engine: a small fleet, its store and an engine, with ways to crash the engine and to
+//! inspect its state.
 
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition, SimClock, SimDriver, SimParts};
 use cloudpc_drivers::{Driver, Fetcher, MachineSpec, Tag};
@@ -41,17 +41,17 @@ pub fn tenant() -> TenantId {
     TenantId(Uuid::from_u128(1))
 }
 
-/// 2 processors, 8 GiB, 128 GiB.
+/// Returns a service plan with 2 processors, 8 GiB of memory and 128 GiB of storage.
 pub fn small() -> ServicePlanId {
     ServicePlanId(Uuid::from_u128(2))
 }
 
-/// 4 processors, 16 GiB, 256 GiB.
+/// Returns a service plan with 4 processors, 16 GiB of memory and 256 GiB of storage.
 pub fn big() -> ServicePlanId {
     ServicePlanId(Uuid::from_u128(3))
 }
 
-/// With a graphics processor.
+/// Returns a service plan with a GPU.
 pub fn gpu() -> ServicePlanId {
     ServicePlanId(Uuid::from_u128(4))
 }
@@ -90,7 +90,7 @@ pub fn artifact() -> Artifact {
     }
 }
 
-/// A rule that touches everything.
+/// Returns a rule that matches everything.
 pub fn rule(effect: Effect) -> FaultRule {
     FaultRule {
         tenant_id: None,
@@ -105,7 +105,7 @@ pub fn rule(effect: Effect) -> FaultRule {
 }
 
 pub fn fail() -> Effect {
-    Effect::Fail { code: "scripted".into(), message: "A fault rule says so.".into() }
+    Effect::Fail { code: "scripted".into(), message: "A fault rule failed the step.".into() }
 }
 
 pub fn settings() -> EngineSettings {
@@ -196,7 +196,7 @@ impl TestEngine {
         }
     }
 
-    /// A fleet of one, and its engine runs.
+    /// Returns a running engine with one machine.
     pub async fn started(seed: u64) -> (Self, CloudPcId) {
         let mut world = Self::new(seed).await;
         let id = world.add(1, ScriptedCondition::default()).await;
@@ -204,7 +204,7 @@ impl TestEngine {
         (world, id)
     }
 
-    /// Adds a Cloud PC that has been running for long.
+    /// Adds a Cloud PC whose machine has been running for a while.
     pub async fn add(&self, number: u32, scripted_condition: ScriptedCondition) -> CloudPcId {
         self.add_on(number, small(), scripted_condition).await
     }
@@ -260,13 +260,13 @@ impl TestEngine {
         id
     }
 
-    /// Starts an engine, the first or one more.
+    /// Starts another engine.
     pub fn start(&mut self) {
         let engine = self.engine.clone();
         self.running.push(tokio::spawn(async move { engine.run(CancellationToken::new()).await }));
     }
 
-    /// A second engine over the same store and machines, as another process would be.
+    /// Starts a new engine on the same store and machines, as another process would.
     pub fn start_another(&mut self) {
         self.engine = self.new_engine();
         self.start();
@@ -283,7 +283,7 @@ impl TestEngine {
         })
     }
 
-    /// The process dies where it stands, and another one starts.
+    /// Crashes the process and starts another.
     pub async fn crash(&mut self) {
         for running in self.running.drain(..) {
             running.abort();
@@ -294,7 +294,7 @@ impl TestEngine {
         self.start_another();
     }
 
-    /// Copies the database as it is now.
+    /// Copies the present database.
     pub fn back_up(&self) -> tempfile::TempDir {
         let backup = tempdir();
         for name in ["cloudpc.db", "cloudpc.db-wal"] {
@@ -303,7 +303,7 @@ impl TestEngine {
         backup
     }
 
-    /// The process ends, and another one starts with an older database beside the same machines.
+    /// Stops the process and starts another with an older database and the same machines.
     pub async fn restore(&mut self, backup: tempfile::TempDir) {
         self.store = Store::open(backup.path(), WriteMode::InlineTwice).unwrap();
         self.directory = backup;
@@ -338,9 +338,9 @@ impl TestEngine {
         self.change(move |tx| tx.action(tenant(), id)).await.unwrap()
     }
 
-    /// The tag of an action's work on its machine.
+    /// Returns the tag of an action's work on its machine.
     pub async fn tag(&self, id: ActionId) -> Tag {
-        let nonce = self.action(id).await.tag_nonce.expect("every new action has one");
+        let nonce = self.action(id).await.tag_nonce.expect("every new action has a nonce");
         Tag(format!("action-{id}-{nonce:016x}"))
     }
 
@@ -348,7 +348,7 @@ impl TestEngine {
         self.change(move |tx| tx.action_events(id)).await
     }
 
-    /// Lets everything run that can without time passing.
+    /// Runs everything that needs no time to pass.
     pub async fn rest(&mut self) {
         self.advance(Duration::ZERO).await;
     }
@@ -361,14 +361,14 @@ impl TestEngine {
         }
     }
 
-    /// Moves on to the next thing that happens; false if nothing will.
+    /// Advances the clock to the next event; returns false if there is none.
     pub async fn tick(&mut self) -> bool {
         let Some(next) = self.clock.next_wake() else { return false };
         self.advance(next.since(self.clock.now())).await;
         true
     }
 
-    /// Moves on until the action is as `wanted`.
+    /// Advances the clock until the action meets `wanted`.
     pub async fn until(&mut self, id: ActionId, wanted: impl Fn(&Action) -> bool) -> Action {
         self.rest().await;
         loop {
@@ -376,29 +376,29 @@ impl TestEngine {
             if wanted(&action) {
                 return action;
             }
-            assert!(!action.state.is_final(), "ended otherwise: {action:#?}");
-            assert!(self.clock.now().since(START) < Duration::from_secs(90 * 86400), "takes for ever: {action:#?}");
-            assert!(self.tick().await, "nothing will ever happen: {action:#?}");
+            assert!(!action.state.is_final(), "ended differently: {action:#?}");
+            assert!(self.clock.now().since(START) < Duration::from_secs(90 * 86400), "takes too long: {action:#?}");
+            assert!(self.tick().await, "nothing is due: {action:#?}");
         }
     }
 
-    /// Moves on until the action has ended, or is stuck.
+    /// Advances the clock until the action has ended or is stuck.
     pub async fn end(&mut self, id: ActionId) -> Action {
         self.until(id, |action| action.state.is_final() || action.state == State::Stuck).await
     }
 
-    /// Moves on until no action is open.
+    /// Advances the clock until no action is open.
     pub async fn idle(&mut self) {
         self.rest().await;
         loop {
             if self.change(|tx| tx.action_open_count()).await == 0 {
                 return;
             }
-            assert!(self.tick().await, "actions are open and nothing will ever happen");
+            assert!(self.tick().await, "actions are open and nothing is due");
         }
     }
 
-    /// The action that a deployment of the partner's agent to `target` is.
+    /// Deploys the partner's agent to `target`; returns the action.
     pub async fn deploy(&self, target: &str) -> ActionId {
         self.engine.deploy(&asked(), self.partner, vec![target.to_owned()]).await.unwrap();
         let target = target.to_owned();
@@ -416,14 +416,14 @@ impl TestEngine {
         guest.read_file("C:\\marker").await.unwrap().map(|content| String::from_utf8(content).unwrap())
     }
 
-    /// The disks that are set aside on a machine.
+    /// Returns the tags of a machine's old disks.
     pub async fn asides(&self, id: CloudPcId) -> Vec<String> {
         let asides = self.driver.observe(id).await.unwrap().asides;
         asides.into_iter().map(|aside| aside.tag.0).collect()
     }
 
-    /// What holds for every action at any time: its row is the fold of its log, and nothing follows
-    /// its one end.
+    /// Checks the invariants of every action: its row is the fold of its log, and nothing follows
+    /// its end.
     pub async fn check_log(&self, id: ActionId) {
         let (action, events) = (self.action(id).await, self.events(id).await);
         let mut fold = Action {
@@ -445,14 +445,15 @@ impl TestEngine {
         assert_eq!(events.iter().filter(is_end).count(), usize::from(action.state.is_final()), "{events:#?}");
     }
 
-    /// The audit log, oldest first.
+    /// Returns the audit log, oldest first.
     pub async fn audit_rows(&self) -> Vec<AuditEntry> {
         let mut rows = self.change(|tx| tx.audit_list(tenant(), None, 1000)).await;
         rows.reverse();
         rows
     }
 
-    /// What the audit log says, oldest first: each activity, and its result unless it is a success.
+    /// Returns each activity of the audit log, oldest first, with its result unless that is
+    /// success.
     pub async fn audit(&self) -> Vec<String> {
         let told = |row: &AuditEntry| match row.result {
             AuditResult::Success => row.activity(),

@@ -1,5 +1,4 @@
-//! JSON text to a value, more strictly than usual: no name twice in an object, in whatever case,
-//! and not too deep.
+//! Strict JSON parser: rejects duplicate names in an object, ignoring case, and too many levels.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,24 +8,22 @@ use serde_json::{Map, Number, Value};
 
 use crate::GraphError;
 
-/// How deep arrays and objects may be in one another; the deepest body of the contract has six
-/// levels.
+/// Maximum nesting of arrays and objects; the deepest body of the contract has six levels.
 pub const DEPTH_MAX: usize = 32;
 
-/// Reads a JSON text with at most `depth_max` levels of arrays and objects. Skips a byte order mark
-/// before it.
+/// Parses JSON with at most `depth_max` levels of arrays and objects. Skips a byte order mark.
 ///
 /// # Errors
-/// 400 with line and column: not JSON, too deep, or one name twice in an object, where case makes
-/// no difference.
+/// 400 with line and column: invalid JSON, too deep, or a duplicate name (ignoring case) in an
+/// object.
 pub fn json(bytes: &[u8], depth_max: usize) -> Result<Value, GraphError> {
     let mut reader = serde_json::Deserializer::from_slice(without_byte_order_mark(bytes));
     let strict = Strict { depth: 0, depth_max };
     let value = strict.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-    value.map_err(|error| GraphError::bad_request(format!("The body is not the JSON that is needed: {error}.")))
+    value.map_err(|error| GraphError::bad_request(format!("The body cannot be parsed as JSON: {error}.")))
 }
 
-/// The text without the byte order mark of UTF-8 that some editors and PowerShell write first.
+/// Returns the text without the UTF-8 byte order mark that some editors and PowerShell write.
 pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
 }
@@ -78,7 +75,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number that is too large"))
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -105,7 +102,7 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(name) = members.next_key::<String>()? {
             if !seen.insert(name.to_ascii_lowercase()) {
                 return Err(A::Error::custom(format_args!(
-                    "the name {name:?} twice in one object, where case makes no difference"
+                    "duplicate name {name:?} in an object (names are case-insensitive)"
                 )));
             }
             let value = members.next_value_seed(deeper)?;

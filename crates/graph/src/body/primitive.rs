@@ -1,11 +1,11 @@
-//! Values of the `Edm.` types.
+//! Checks of values of the `Edm.` types.
 
 use serde_json::Value;
 
 use super::{BodyPath, mismatch, wrong};
 use crate::GraphError;
 
-/// The longest text in a body.
+/// Maximum length of a string in a body, bytes.
 pub const STRING_BYTES_MAX: usize = 16 * 1024;
 
 /// Checks one value that is not null.
@@ -20,12 +20,12 @@ pub(super) fn check(type_name: &str, value: Value, place: &BodyPath<'_>) -> Resu
         (_, Value::String(text)) => {
             if text.len() > STRING_BYTES_MAX {
                 let message =
-                    format!("The text of '{place}' has {} bytes; it may have {STRING_BYTES_MAX}.", text.len());
+                    format!("The string '{place}' has {} bytes; at most {STRING_BYTES_MAX} are allowed.", text.len());
                 return Err(wrong(place, message));
             }
             match type_name {
                 "Edm.String" if text.contains('\0') => {
-                    return Err(wrong(place, format!("The text of '{place}' has a NUL character.")));
+                    return Err(wrong(place, format!("The string '{place}' contains a NUL character.")));
                 }
                 "Edm.String" => true,
                 "Edm.DateTimeOffset" => instant(text).is_some(),
@@ -40,7 +40,7 @@ pub(super) fn check(type_name: &str, value: Value, place: &BodyPath<'_>) -> Resu
         _ if fits => Ok(value),
         Value::String(text) if matches!(type_name, "Edm.DateTimeOffset" | "Edm.Date" | "Edm.Guid") => {
             let expected = expected(type_name);
-            Err(wrong(place, format!("The property '{place}' has to be {expected}, but is '{text:.64}'.")))
+            Err(wrong(place, format!("The property '{place}' must be {expected}, but is '{text:.64}'.")))
         }
         _ => Err(mismatch(place, expected(type_name), &value)),
     }
@@ -48,10 +48,10 @@ pub(super) fn check(type_name: &str, value: Value, place: &BodyPath<'_>) -> Resu
 
 fn expected(type_name: &str) -> &str {
     match type_name {
-        "Edm.String" => "a text",
+        "Edm.String" => "a string",
         "Edm.Boolean" => "true or false",
-        "Edm.Int32" => "a whole number of 32 bits",
-        "Edm.Int64" => "a whole number of 64 bits",
+        "Edm.Int32" => "a 32-bit integer",
+        "Edm.Int64" => "a 64-bit integer",
         "Edm.Double" => "a number",
         "Edm.DateTimeOffset" => "a date and time with a zone, such as 2025-01-31T08:30:00Z",
         "Edm.Date" => "a date such as 2025-01-31",
@@ -60,19 +60,19 @@ fn expected(type_name: &str) -> &str {
     }
 }
 
-/// The instant that a date and time with a zone names.
+/// Parses a date and time with a zone.
 pub(crate) fn instant(text: &str) -> Option<jiff::Timestamp> {
-    // Other forms that the parser takes, as with a blank or a zone's name, are not OData's.
+    // The parser also accepts forms that OData does not, such as a blank separator or a zone name.
     let form = text.bytes().all(|byte| byte.is_ascii_digit() || b"-+:.TtZz".contains(&byte));
     form.then(|| text.parse().ok()).flatten()
 }
 
-/// Whether this is a date without a time.
+/// Returns whether a text is a date without a time.
 pub(crate) fn is_date(text: &str) -> bool {
     text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
 }
 
-/// Whether this is a GUID in its usual form.
+/// Returns whether a text is a GUID in its hyphenated form.
 pub(crate) fn is_guid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(place, byte)| match place {

@@ -1,7 +1,7 @@
-//! From the contract files to an [`Edm`].
+//! Loading an [`Edm`] from the contract files.
 //!
-//! The files are compiled in, so what is wrong with them shows in the first test that loads them; a
-//! running service never sees it.
+//! The files are compiled in, so errors in them fail the first test that loads them, and never a
+//! running service.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,9 +31,17 @@ struct TypesFile {
     enums: BTreeMap<String, RawEnum>,
 }
 
+/// Members of Graph's enums that have a newer name, by enum and old name.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RenamedFile {
+    renamed_members: BTreeMap<String, BTreeMap<String, String>>,
+}
+
 #[derive(Deserialize)]
 struct RawOperation {
-    /// The versions it is in; only in the extensions, the other files are of one version each.
+    /// Versions that have the operation. Only in the extensions; each other file covers one
+    /// version.
     #[serde(default)]
     api: Vec<String>,
     kind: OperationKind,
@@ -110,6 +118,7 @@ pub(super) fn load(version: Version) -> Edm {
         graph.operations.into_iter().map(|raw| (raw, false)).chain(own_operations.map(|raw| (raw, true))).collect();
 
     let (graph_types, own_types): (TypesFile, TypesFile) = (read(types), read(EXTENSIONS));
+    let own_enums: RenamedFile = read(EXTENSIONS);
     let mut edm =
         Edm { version, operations: Vec::new(), types: BTreeMap::new(), enums: BTreeMap::new(), trie: Trie::default() };
     for (file, namespace) in [(&graph_types, GRAPH_NAMESPACE), (&own_types, OWN_NAMESPACE)] {
@@ -118,7 +127,8 @@ pub(super) fn load(version: Version) -> Edm {
             assert!(earlier.is_none(), "{name} is declared in both namespaces");
         }
         for (name, raw) in &file.enums {
-            let read = Enum { name: name.clone(), namespace, flags: raw.flags, members: raw.members.clone() };
+            let renamed = own_enums.renamed_members.get(name).cloned().unwrap_or_default();
+            let read = Enum { name: name.clone(), namespace, flags: raw.flags, members: raw.members.clone(), renamed };
             let earlier = edm.enums.insert(name.clone(), read);
             assert!(earlier.is_none(), "{name} is declared in both namespaces");
         }
@@ -159,13 +169,13 @@ fn read_type_ref(raw: &RawTypeRef) -> TypeRef {
     TypeRef {
         name: type_name(&raw.type_name),
         collection: raw.collection,
-        // OData's default, except that a collection itself is never null.
+        // OData's default, except that a collection is never null itself.
         nullable: raw.nullable.unwrap_or(!raw.collection),
         navigation: raw.navigation,
     }
 }
 
-/// The contract leaves some widths open.
+/// Maps the contract's names of numeric types without a width.
 fn type_name(name: &str) -> String {
     match name {
         "integer" => "Edm.Int32".into(),
@@ -184,14 +194,14 @@ fn read_operation(raw: RawOperation, extension: bool, names: &Names) -> Operatio
         (ShapeKind::Primitive, Some(name)) => ResponseShape::Primitive(name),
         (ShapeKind::Stream, _) => ResponseShape::Stream,
         (ShapeKind::None, _) => ResponseShape::None,
-        _ => panic!("{} has no readable response", raw.path),
+        _ => panic!("{} has an invalid response", raw.path),
     };
     let body = match raw.body {
         None => BodyShape::None,
         Some(shape) if shape.kind == ShapeKind::Parameters => BodyShape::Parameters(
             shape.parameters.iter().map(|(name, raw)| (name.clone(), read_type_ref(raw))).collect(),
         ),
-        Some(shape) => BodyShape::Type(shape.type_name.expect("a body that is no parameters has a type")),
+        Some(shape) => BodyShape::Type(shape.type_name.expect("a body without parameters has a type")),
     };
     let item_type = match (raw.kind, raw.response.kind) {
         (OperationKind::Count, _) => names.collections.get(owner_of(&raw.path)).cloned(),
@@ -199,7 +209,7 @@ fn read_operation(raw: RawOperation, extension: bool, names: &Names) -> Operatio
         _ => None,
     };
     let parameters = parameters_of(&raw.path).map(|name| {
-        let declared = raw.parameters.get(name).expect("what is in the path is among the parameters");
+        let declared = raw.parameters.get(name).expect("the operation declares the parameters in its path");
         Property { name: name.to_owned(), type_ref: read_type_ref(declared) }
     });
     Operation {
@@ -217,26 +227,26 @@ fn read_operation(raw: RawOperation, extension: bool, names: &Names) -> Operatio
     }
 }
 
-/// The names before the `=` signs in the parentheses at a path's end, in order.
+/// Returns the parameter names in the parentheses at the end of a path, in order.
 fn parameters_of(path: &str) -> impl Iterator<Item = &str> {
     let arguments = path.split_once('(').map_or("", |(_, arguments)| arguments);
     arguments.split(',').filter_map(|part| part.split_once('=')).map(|(name, _)| name)
 }
 
-/// The path up to its last segment.
+/// Returns the path without its last segment.
 fn owner_of(path: &str) -> &str {
     path.rsplit_once('/').expect("a path begins with a slash").0
 }
 
-/// What the keys of operations are made of.
+/// Names from which the keys of operations are built.
 struct Names {
-    /// The element type of each collection, by path.
+    /// Element type of each collection, by path.
     collections: BTreeMap<String, String>,
-    /// The type of each single resource, by path.
+    /// Type of each single resource, by path.
     resources: BTreeMap<String, String>,
-    /// Element types that are reached by collections of different names.
+    /// Element types of several collections with different names.
     shared: BTreeSet<String>,
-    /// Types that have a key in some path.
+    /// Names of all entity types.
     keyed: BTreeSet<String>,
 }
 
@@ -279,7 +289,7 @@ impl Names {
         format!("{}.{verb}", self.noun(owner))
     }
 
-    /// What the name of an operation on `owner` begins with.
+    /// Returns the first part of the key of an operation on `owner`.
     fn noun<'a>(&'a self, owner: &'a str) -> &'a str {
         let last = last_of(owner);
         let (collection, element) = match key_type(last) {
@@ -294,7 +304,7 @@ impl Names {
         }
     }
 
-    /// What an action or a function is bound to.
+    /// Returns the binding parameter of an action or function.
     fn binding(&self, raw: &RawOperation) -> Option<TypeRef> {
         if !matches!(raw.kind, OperationKind::Action | OperationKind::Function) {
             return None;
@@ -303,18 +313,18 @@ impl Names {
         let element = self.collections.get(owner);
         let name =
             element.or_else(|| self.resources.get(owner)).map(String::as_str).or_else(|| key_type(last_of(owner)));
-        let name = name.unwrap_or_else(|| panic!("{} is bound to nothing that is known", raw.path)).to_owned();
+        let name = name.unwrap_or_else(|| panic!("{} has an unknown binding parameter", raw.path)).to_owned();
         Some(TypeRef { name, collection: element.is_some(), nullable: false, navigation: false })
     }
 }
 
-/// The type that a key segment such as `{cloudPC-id}` is named after; none for other segments.
+/// Returns the type of a key segment such as `{cloudPC-id}`; none for other segments.
 fn key_type(segment: &str) -> Option<&str> {
     let key = segment.strip_prefix('{')?.strip_suffix('}')?;
     Some(key.rsplit_once("-id").expect("a key is named after its type").0)
 }
 
-/// The last segment of a path.
+/// Returns the last segment of a path.
 fn last_of(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, last)| last)
 }

@@ -1,14 +1,14 @@
-//! What texts stand for. The contract declares ids and names as `Edm.String`, which says nothing
-//! about how they compare.
+//! Meaning of strings. The contract declares ids and names as `Edm.String`, which does not say how
+//! they compare.
 
-/// What a property or parameter of type `Edm.String` holds.
+/// Meaning of a property or parameter of type `Edm.String`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextKind {
-    /// Any text; case makes a difference.
+    /// Any string; compared case-sensitively.
     Plain,
-    /// A GUID; case makes no difference.
+    /// A GUID; compared case-insensitively.
     Guid,
-    /// The user principal name or mail address of a user; case makes no difference.
+    /// A user principal name or mail address; compared case-insensitively.
     UserName,
 }
 
@@ -45,8 +45,8 @@ const USER_NAMES: [&str; 9] = [
 ];
 
 impl TextKind {
-    /// What the properties and parameters of this name hold. `id` is plain: some entities have ids
-    /// that are no GUIDs.
+    /// Returns the meaning of properties and parameters of this name. `id` is plain: the ids of
+    /// some entities are not GUIDs.
     pub fn of(name: &str) -> Self {
         match name {
             _ if GUIDS.contains(&name) => Self::Guid,
@@ -62,7 +62,7 @@ mod tests {
     use crate::{Edm, Version};
 
     #[test]
-    fn every_name_is_one_of_the_contract_and_a_text_there() {
+    fn every_listed_name_is_a_string_in_the_contract() {
         let edm = Edm::of(Version::Beta);
         let properties = edm.types.values().flat_map(|declared| &declared.properties);
         let parameters = edm.operations.iter().flat_map(|operation| &operation.parameters);

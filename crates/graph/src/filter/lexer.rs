@@ -1,22 +1,22 @@
-//! The text of a condition as tokens with their places.
+//! Lexer: splits a filter into tokens with their positions.
 
 use super::parser::Error;
 
-/// A token.
+/// A token of a filter.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum FilterToken<'a> {
-    /// A run of letters, digits and `_ . - + @ $`: a name, a keyword, a number, a date, a GUID.
+    /// A run of letters, digits and `_ . - + @ $`: a name, keyword, number, date or GUID.
     Word(&'a str),
-    /// A text in quotes, with doubled quotes made one.
+    /// A quoted string, with doubled quotes unescaped.
     Text(String),
     /// One of `( ) , / :`.
     Sign(char),
 }
 
-/// Cuts the text.
+/// Splits the text into tokens.
 ///
 /// # Errors
-/// At a character that begins nothing, and at a quote that is not closed.
+/// At an unexpected character, and at an unclosed quote.
 pub(super) fn tokens(text: &str) -> Result<Vec<(usize, FilterToken<'_>)>, Error> {
     let mut tokens = Vec::new();
     let mut at = 0;
@@ -31,8 +31,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, FilterToken<'_>)>, Error>
             '\'' => quoted(rest).ok_or_else(|| Error { at, why: "the quote that opens here is not closed".into() })?,
             _ if is_word(first) => {
                 let length = word_length(rest);
-                // The type in front of `microsoft.graph.cloudPcStatus'provisioned'` says nothing
-                // that the property does not.
+                // The type prefix of `microsoft.graph.cloudPcStatus'provisioned'` is redundant.
                 let qualifies = rest[length..].starts_with('\'') && rest[..length].contains('.');
                 if qualifies {
                     at += length;
@@ -40,7 +39,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, FilterToken<'_>)>, Error>
                 }
                 (FilterToken::Word(&rest[..length]), length)
             }
-            _ => return Err(Error { at, why: format!("{first:?} means nothing here") }),
+            _ => return Err(Error { at, why: format!("unexpected character {first:?}") }),
         };
         tokens.push((at, token));
         at += length;
@@ -52,14 +51,14 @@ fn is_word(letter: char) -> bool {
     letter.is_alphanumeric() || "_.-+@$".contains(letter)
 }
 
-/// A time of day has colons, which elsewhere set a variable apart from its condition: only a word
-/// that begins as a date has them.
+/// Returns the length of a word, bytes. A time of day contains colons, which otherwise separate a
+/// variable from its condition: only words that start like a date may contain them.
 fn word_length(text: &str) -> usize {
     let starts_as_date = text.starts_with(|first: char| first.is_ascii_digit());
     text.find(|letter: char| !(is_word(letter) || letter == ':' && starts_as_date)).unwrap_or(text.len())
 }
 
-/// The text in the quotes at the start, and how many bytes it takes with them.
+/// Returns the quoted string at the start, and its length with quotes, bytes.
 fn quoted<'a>(text: &str) -> Option<(FilterToken<'a>, usize)> {
     let mut value = String::new();
     let mut at = 1;

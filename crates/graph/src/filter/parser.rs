@@ -1,12 +1,13 @@
-//! Tokens to a condition that is typed against the model.
+//! Parser: builds a condition from tokens, typed against the model.
 //!
 //! ```text
-//! either     = all { "or" all }
-//! all        = one { "and" one }
-//! one        = "not" one | "(" either ")" | test
-//! test       = operand [ comparison operand | "in" "(" literal { "," literal } ")" | "has" text ]
-//! operand    = literal | path [ "/any(" [ variable ":" either ] ")" ] | function "(" operand { "," operand } ")"
-//! path       = name { "/" name }
+//! or_expression    = and_expression { "or" and_expression }
+//! and_expression   = unary_expression { "and" unary_expression }
+//! unary_expression = "not" unary_expression | "(" or_expression ")" | test
+//! test             = operand [ comparison operand | "in" "(" literal { "," literal } ")" | "has" text ]
+//! operand          = literal | path [ "/any(" [ variable ":" or_expression ] ")" ]
+//!                  | function "(" operand { "," operand } ")"
+//! path             = name { "/" name }
 //! ```
 
 use super::lexer::{FilterToken, tokens};
@@ -15,14 +16,14 @@ use crate::Edm;
 use crate::body::{instant, is_date, is_guid};
 use crate::edm::{Enum, TypeRef};
 
-/// What is wrong, and the byte where it is.
+/// A syntax or type error at a byte position.
 #[derive(Debug)]
 pub(super) struct Error {
     pub(super) at: usize,
     pub(super) why: String,
 }
 
-/// What kind of value an operand has.
+/// Kind of an operand's value.
 #[derive(Clone, Copy)]
 enum Class<'e> {
     Null,
@@ -41,7 +42,7 @@ impl Class<'_> {
             Self::Null => "null",
             Self::Boolean => "a boolean",
             Self::Number => "a number",
-            Self::Text => "a text",
+            Self::Text => "a string",
             Self::Instant => "a date and time",
             Self::Date => "a date",
             Self::Enum(declared) => &declared.name,
@@ -49,18 +50,18 @@ impl Class<'_> {
     }
 }
 
-/// What stands at one side of a comparison, or alone.
+/// One side of a comparison, or a condition.
 enum Term<'e> {
     Operand(Operand, Class<'e>),
     Condition(Condition),
 }
 
-/// Reads the whole text.
+/// Parses a whole filter.
 pub(super) fn parse(edm: &Edm, type_name: &str, text: &str) -> Result<Condition, Error> {
     let item = TypeRef { name: type_name.to_owned(), collection: false, nullable: false, navigation: false };
     let mut parser =
         Parser { edm, item, tokens: tokens(text)?, next: 0, end: text.len(), variables: Vec::new(), depth: 0 };
-    let condition = parser.either()?;
+    let condition = parser.or_expression()?;
     match parser.peek() {
         None => Ok(condition),
         Some(_) => Err(parser.error("expected 'and', 'or' or the end")),
@@ -69,42 +70,42 @@ pub(super) fn parse(edm: &Edm, type_name: &str, text: &str) -> Result<Condition,
 
 struct Parser<'e, 't> {
     edm: &'e Edm,
-    /// The type of the objects that the condition is about.
+    /// Type of the objects to be filtered.
     item: TypeRef,
     tokens: Vec<(usize, FilterToken<'t>)>,
     next: usize,
-    /// Where the text ends.
+    /// Length of the text, bytes.
     end: usize,
-    /// The variables of the enclosing `any`s with what they stand for.
+    /// Variables of the enclosing `any`s with their types.
     variables: Vec<(&'t str, TypeRef)>,
     depth: usize,
 }
 
 impl<'e, 't> Parser<'e, 't> {
-    fn either(&mut self) -> Result<Condition, Error> {
+    fn or_expression(&mut self) -> Result<Condition, Error> {
         self.deeper(|parser| {
-            let mut parts = vec![parser.all()?];
+            let mut parts = vec![parser.and_expression()?];
             while parser.take_word("or") {
-                parts.push(parser.all()?);
+                parts.push(parser.and_expression()?);
             }
             Ok(if parts.len() == 1 { parts.remove(0) } else { Condition::Either(parts) })
         })
     }
 
-    fn all(&mut self) -> Result<Condition, Error> {
-        let mut parts = vec![self.one()?];
+    fn and_expression(&mut self) -> Result<Condition, Error> {
+        let mut parts = vec![self.unary_expression()?];
         while self.take_word("and") {
-            parts.push(self.one()?);
+            parts.push(self.unary_expression()?);
         }
         Ok(if parts.len() == 1 { parts.remove(0) } else { Condition::All(parts) })
     }
 
-    fn one(&mut self) -> Result<Condition, Error> {
+    fn unary_expression(&mut self) -> Result<Condition, Error> {
         if self.take_word("not") {
-            return Ok(Condition::Not(Box::new(self.deeper(Self::one)?)));
+            return Ok(Condition::Not(Box::new(self.deeper(Self::unary_expression)?)));
         }
         if self.take_sign('(') {
-            let inner = self.either()?;
+            let inner = self.or_expression()?;
             self.expect_sign(')')?;
             return Ok(inner);
         }
@@ -127,11 +128,17 @@ impl<'e, 't> Parser<'e, 't> {
         let Some(comparison) = self.take_comparison() else {
             return match class {
                 Class::Boolean => Ok(Condition::IsTrue(left)),
-                _ => Err(Error { at, why: format!("{} is no condition; compare it with something", class.name()) }),
+                _ => Err(Error {
+                    at,
+                    why: format!("{} is not a condition; compare it, for example displayName eq 'x'", class.name()),
+                }),
             };
         };
         if matches!(class, Class::Enum(_)) && !matches!(comparison, Comparison::Eq | Comparison::Ne) {
-            return Err(Error { at: operator_at, why: format!("members of {} have no order", class.name()) });
+            return Err(Error {
+                at: operator_at,
+                why: format!("members of {} can only be compared with eq and ne", class.name()),
+            });
         }
         let right_at = self.at();
         let Term::Operand(right, right_class) = self.term()? else {
@@ -140,19 +147,19 @@ impl<'e, 't> Parser<'e, 't> {
         let (left, right) = match (left, right) {
             (Operand::Literal(left), right) => (Operand::Literal(fit(left, class, right_class, at)?), right),
             (left, Operand::Literal(right)) => (left, Operand::Literal(fit(right, right_class, class, right_at)?)),
-            (left, right) if same(class, right_class) => (left, right),
-            _ => return Err(unlike(right_class, class, right_at)),
+            (left, right) if is_same(class, right_class) => (left, right),
+            _ => return Err(mismatch(right_class, class, right_at)),
         };
         Ok(Condition::Compare { left, comparison, right })
     }
 
-    /// `contains(…) eq true`, as some clients write it.
+    /// Parses the rest of `contains(…) eq true`, which some clients write.
     fn compared_with_boolean(&mut self, condition: Condition) -> Result<Condition, Error> {
         let negated = match self.take_comparison() {
             None => return Ok(condition),
             Some(Comparison::Eq) => false,
             Some(Comparison::Ne) => true,
-            Some(_) => return Err(self.error("conditions have no order")),
+            Some(_) => return Err(self.error("conditions can only be compared with eq and ne")),
         };
         let (at, word) = self.word("true or false")?;
         let value = boolean(word).ok_or_else(|| Error { at, why: "expected true or false".into() })?;
@@ -165,7 +172,7 @@ impl<'e, 't> Parser<'e, 't> {
         loop {
             let at = self.at();
             let Term::Operand(Operand::Literal(literal), literal_class) = self.term()? else {
-                return Err(Error { at, why: "the list after 'in' takes values only".into() });
+                return Err(Error { at, why: "the list after 'in' may contain only values".into() });
             };
             literals.push(fit(literal, literal_class, class, at)?);
             if !self.take_sign(',') {
@@ -178,14 +185,11 @@ impl<'e, 't> Parser<'e, 't> {
 
     fn has(&mut self, left: Operand, class: Class<'e>, operator_at: usize) -> Result<Condition, Error> {
         let Class::Enum(declared) = class else {
-            return Err(Error {
-                at: operator_at,
-                why: format!("'has' is about members of an enum, not {}", class.name()),
-            });
+            return Err(Error { at: operator_at, why: format!("'has' needs an enum property, not {}", class.name()) });
         };
         let at = self.at();
         let Some((_, FilterToken::Text(text))) = self.advance() else {
-            return Err(Error { at, why: "expected members in quotes".into() });
+            return Err(Error { at, why: "expected quoted enum members".into() });
         };
         let members = text.split(',').map(|name| member(declared, name.trim(), at)).collect::<Result<_, _>>()?;
         Ok(Condition::Has { left, members })
@@ -202,7 +206,7 @@ impl<'e, 't> Parser<'e, 't> {
                 match literal(word) {
                     Some((literal, class)) => Ok(Term::Operand(Operand::Literal(literal), class)),
                     None if begins_as_number(word) => {
-                        Err(Error { at, why: format!("'{word}' is no number, date or GUID") })
+                        Err(Error { at, why: format!("'{word}' is not a number, date or GUID") })
                     }
                     None => self.path(word, at),
                 }
@@ -211,7 +215,7 @@ impl<'e, 't> Parser<'e, 't> {
         }
     }
 
-    /// A function, after its opening parenthesis.
+    /// Parses a function after its opening parenthesis.
     fn function(&mut self, name: &'t str, at: usize) -> Result<Term<'e>, Error> {
         let known = |known: &str| name.eq_ignore_ascii_case(known);
         let change: Option<fn(Box<Operand>) -> Operand> = match () {
@@ -230,7 +234,7 @@ impl<'e, 't> Parser<'e, 't> {
             () if known("endswith") => TextFunction::EndsWith,
             () => {
                 let known = "contains, startswith, endswith, tolower, toupper";
-                return Err(Error { at, why: format!("there is no function '{name}'; there are {known}") });
+                return Err(Error { at, why: format!("unknown function '{name}'; supported are {known}") });
             }
         };
         let whole = self.text()?;
@@ -240,25 +244,25 @@ impl<'e, 't> Parser<'e, 't> {
         Ok(Term::Condition(Condition::Text { function, whole, part }))
     }
 
-    /// An argument that is a text; a member of an enum is one.
+    /// Parses a string argument; enum members are strings.
     fn text(&mut self) -> Result<Operand, Error> {
         let at = self.at();
         match self.term()? {
             Term::Operand(Operand::Literal(Literal::Guid(text)), _) => Ok(Operand::Literal(Literal::Text(text))),
             Term::Operand(operand, Class::Text | Class::Enum(_)) => Ok(operand),
-            Term::Operand(_, class) => Err(unlike(class, Class::Text, at)),
-            Term::Condition(_) => Err(Error { at, why: "expected a text, not a condition".into() }),
+            Term::Operand(_, class) => Err(mismatch(class, Class::Text, at)),
+            Term::Condition(_) => Err(Error { at, why: "expected a string, not a condition".into() }),
         }
     }
 
-    /// A property path, after its first name.
+    /// Parses a property path after its first name.
     fn path(&mut self, first: &'t str, at: usize) -> Result<Term<'e>, Error> {
         let variable = self.variables.iter().rposition(|(name, _)| *name == first);
         let (mut type_ref, mut segments) = match variable {
             Some(place) => (self.variables[place].1.clone(), Vec::new()),
             None => {
                 let property = self.property(&self.item, first, at).map_err(|error| Error {
-                    why: format!("{} (texts and members of an enum stand in quotes)", error.why),
+                    why: format!("{} (strings and enum members must be quoted)", error.why),
                     ..error
                 })?;
                 (property.1, vec![property.0])
@@ -271,7 +275,7 @@ impl<'e, 't> Parser<'e, 't> {
                 return self.deeper(|parser| parser.any(path, &type_ref, name, at));
             }
             if type_ref.collection {
-                return Err(Error { at, why: "the elements of a collection are looked at with any(x: …)".into() });
+                return Err(Error { at, why: "test the elements of a collection with any(x: …)".into() });
             }
             let property = self.property(&type_ref, name, at)?;
             type_ref = property.1;
@@ -280,8 +284,8 @@ impl<'e, 't> Parser<'e, 't> {
         let class = self.class(&type_ref).ok_or_else(|| Error {
             at,
             why: match type_ref.collection {
-                true => format!("'{first}' is a collection; look at its elements with any(x: …)"),
-                false => format!("'{first}' has properties of its own; name one of them after a /"),
+                true => format!("'{first}' is a collection; test its elements with any(x: …)"),
+                false => format!("'{first}' is a complex value; name one of its properties after a /"),
             },
         })?;
         let path = match class {
@@ -292,13 +296,13 @@ impl<'e, 't> Parser<'e, 't> {
         Ok(Term::Operand(Operand::Path(path), class))
     }
 
-    /// `any(x: …)`, after its opening parenthesis.
+    /// Parses `any(x: …)` after its opening parenthesis.
     fn any(&mut self, path: Path, type_ref: &TypeRef, name: &str, at: usize) -> Result<Term<'e>, Error> {
         if !name.eq_ignore_ascii_case("any") {
-            return Err(Error { at, why: format!("there is no '{name}' here; there is any") });
+            return Err(Error { at, why: format!("'{name}' is not supported here; use any") });
         }
         if !type_ref.collection {
-            return Err(Error { at, why: "any is about a collection".into() });
+            return Err(Error { at, why: "any needs a collection".into() });
         }
         if self.take_sign(')') {
             return Ok(Term::Condition(Condition::Any { path, condition: None }));
@@ -306,13 +310,13 @@ impl<'e, 't> Parser<'e, 't> {
         let (_, variable) = self.word("the name of a variable")?;
         self.expect_sign(':')?;
         self.variables.push((variable, TypeRef { collection: false, ..type_ref.clone() }));
-        let condition = self.either()?;
+        let condition = self.or_expression()?;
         self.variables.pop();
         self.expect_sign(')')?;
         Ok(Term::Condition(Condition::Any { path, condition: Some(Box::new(condition)) }))
     }
 
-    /// A property in the model's spelling, with its type.
+    /// Returns a property in the model's spelling, with its type.
     fn property(&self, owner: &TypeRef, name: &str, at: usize) -> Result<(String, TypeRef), Error> {
         let declared = self.edm.type_named(&owner.name).and_then(|declared| declared.property(name));
         let property = declared.ok_or_else(|| Error {
@@ -336,10 +340,10 @@ impl<'e, 't> Parser<'e, 't> {
         }
     }
 
-    /// One level further in.
+    /// Parses one nesting level deeper.
     fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         if self.depth == DEPTH_MAX {
-            return Err(self.error(&format!("there are more than {DEPTH_MAX} levels here")));
+            return Err(self.error(&format!("more than {DEPTH_MAX} nested levels")));
         }
         self.depth += 1;
         let read = read(self);
@@ -357,7 +361,7 @@ impl<'e, 't> Parser<'e, 't> {
         token
     }
 
-    /// Where the next token is.
+    /// Returns the position of the next token.
     fn at(&self) -> usize {
         self.tokens.get(self.next).map_or(self.end, |(at, _)| *at)
     }
@@ -416,7 +420,7 @@ fn text_literal<'e>(text: String) -> Term<'e> {
     Term::Operand(Operand::Literal(literal), Class::Text)
 }
 
-/// A value without quotes.
+/// Parses an unquoted value.
 fn literal<'e>(word: &str) -> Option<(Literal, Class<'e>)> {
     if word.eq_ignore_ascii_case("null") {
         return Some((Literal::Null, Class::Null));
@@ -436,7 +440,7 @@ fn literal<'e>(word: &str) -> Option<(Literal, Class<'e>)> {
     if let Ok(number) = word.parse() {
         return Some((Literal::Integer(number), Class::Number));
     }
-    // `inf`, `nan` and the like would be read as numbers too, but are names here.
+    // `inf` and `nan` would parse as numbers too, but are names here.
     let number = word.parse::<f64>().ok().filter(|_| begins_as_number(word));
     number.filter(|number| number.is_finite()).map(|number| (Literal::Decimal(number), Class::Number))
 }
@@ -445,7 +449,7 @@ fn begins_as_number(word: &str) -> bool {
     word.starts_with(|first: char| "+-.0123456789".contains(first))
 }
 
-/// A literal as one of the other side's kind.
+/// Converts a literal to the kind of the other side.
 fn fit(literal: Literal, from: Class<'_>, to: Class<'_>, at: usize) -> Result<Literal, Error> {
     match (from, to, literal) {
         (Class::Null, _, literal) | (_, Class::Null, literal) => Ok(literal),
@@ -457,19 +461,19 @@ fn fit(literal: Literal, from: Class<'_>, to: Class<'_>, at: usize) -> Result<Li
             read.map(Literal::Instant).ok_or_else(|| Error { at, why: expected.into() })
         }
         (Class::Text, Class::Date, Literal::Text(text)) if is_date(&text) => Ok(Literal::Text(text)),
-        (from, to, literal) if same(from, to) => Ok(literal),
-        (from, to, _) => Err(unlike(from, to, at)),
+        (from, to, literal) if is_same(from, to) => Ok(literal),
+        (from, to, _) => Err(mismatch(from, to, at)),
     }
 }
 
-fn same(left: Class<'_>, right: Class<'_>) -> bool {
+fn is_same(left: Class<'_>, right: Class<'_>) -> bool {
     match (left, right) {
         (Class::Enum(left), Class::Enum(right)) => left.name == right.name,
         (left, right) => std::mem::discriminant(&left) == std::mem::discriminant(&right),
     }
 }
 
-/// Members of an enum in the model's spelling; several, with commas, of a flags enum.
+/// Returns enum members in the model's spelling; several, separated by commas, for a flags enum.
 fn members(declared: &Enum, text: &str, at: usize) -> Result<String, Error> {
     if !declared.flags {
         return member(declared, text, at);
@@ -482,10 +486,10 @@ fn members(declared: &Enum, text: &str, at: usize) -> Result<String, Error> {
 fn member(declared: &Enum, name: &str, at: usize) -> Result<String, Error> {
     declared.member(name).map(str::to_owned).ok_or_else(|| {
         let known = declared.members.join(", ");
-        Error { at, why: format!("'{name}' is no member of {}; its members are {known}", declared.name) }
+        Error { at, why: format!("'{name}' is not a member of {}; its members are {known}", declared.name) }
     })
 }
 
-fn unlike(given: Class<'_>, expected: Class<'_>, at: usize) -> Error {
+fn mismatch(given: Class<'_>, expected: Class<'_>, at: usize) -> Error {
     Error { at, why: format!("expected {}, not {}", expected.name(), given.name()) }
 }

@@ -1,8 +1,6 @@
-//! What stands between the parentheses of a segment: a function's arguments in all their spellings,
-//! or a key.
+//! Contents of the parentheses of a segment: function arguments in all their spellings, or a key.
 //!
-//! `null` without quotes, an empty text and an alias without a value all say that an argument is
-//! not given.
+//! Unquoted `null`, an empty string and an alias without a value all count as an omitted argument.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +10,17 @@ use crate::body::is_guid;
 use crate::edm::{Property, TextKind};
 use crate::options::pairs;
 
-/// How one argument is written.
+/// Syntax of one argument.
 enum Written<'a> {
     /// `null`
     Nothing,
-    /// The value itself.
+    /// A value.
     Value(String),
-    /// `@name` or `'@name'`: the value is in the query, if anywhere.
+    /// `@name` or `'@name'`: the value is in the query, if present.
     Alias(&'a str),
 }
 
-/// Reads `a='x',b='y'`, where commas may be missing, of a function with these parameters.
+/// Parses `a='x',b='y'`, where commas may be missing, for a function with these parameters.
 pub(super) fn arguments(
     parameters: &[Property],
     function: &str,
@@ -35,7 +33,7 @@ pub(super) fn arguments(
     while !rest.is_empty() {
         let (name, after) = rest
             .split_once('=')
-            .ok_or_else(|| unreadable(function, &format!("'{rest}' is no argument of the form name=value")))?;
+            .ok_or_else(|| invalid(function, &format!("'{rest}' is not an argument of the form name=value")))?;
         let declared =
             parameter_named(parameters, name.trim()).ok_or_else(|| unknown(function, name.trim(), parameters))?;
         let parameter = declared.name.as_str();
@@ -56,14 +54,14 @@ pub(super) fn arguments(
         if let Some(after_comma) = rest.strip_prefix(',') {
             rest = after_comma.trim_start();
             if rest.is_empty() {
-                return Err(unreadable(function, "a comma has to be followed by an argument"));
+                return Err(invalid(function, "a comma must be followed by an argument"));
             }
         }
     }
     Ok(arguments)
 }
 
-/// Adds the arguments that were given as query options (`?a=x&b=y`) and not in the path.
+/// Adds the arguments that were given only as query options (`?a=x&b=y`).
 pub(super) fn add_from_query(
     parameters: &[Property],
     query: &str,
@@ -80,7 +78,7 @@ pub(super) fn add_from_query(
     Ok(())
 }
 
-/// Reads the key in `('id')`, `(id)` or `(id='id')`.
+/// Parses the key in `('id')`, `(id)` or `(id='id')`.
 pub(super) fn key(inner: &str) -> Option<String> {
     let inner = inner.trim();
     let inner = match inner.split_once('=') {
@@ -94,7 +92,7 @@ pub(super) fn key(inner: &str) -> Option<String> {
     (!inner.is_empty() && !inner.contains('\'')).then(|| inner.to_owned())
 }
 
-/// Reads one value, and what comes after it.
+/// Parses one value; returns it with the rest of the text.
 fn value<'a>(
     parameters: &[Property],
     function: &str,
@@ -104,7 +102,7 @@ fn value<'a>(
     let parameter = declared.name.as_str();
     if text.starts_with('\'') {
         let (value, rest) =
-            quoted(text).ok_or_else(|| unreadable(function, &format!("the quote of '{parameter}' is not closed")))?;
+            quoted(text).ok_or_else(|| invalid(function, &format!("the quote of '{parameter}' is not closed")))?;
         let raw = &text[1..text.len() - rest.len() - 1];
         return Ok(match raw.strip_prefix('@') {
             Some(alias) if is_name(alias) => (Written::Alias(alias), rest),
@@ -113,7 +111,7 @@ fn value<'a>(
     }
     let end = text.find(',').unwrap_or(text.len());
     let end = match text[..end].find('=') {
-        // The comma is lost: what stands before the sign ends with the name of the next parameter.
+        // The comma is missing: the text before the sign ends with the name of the next parameter.
         Some(sign) => {
             let before = &text[..sign];
             let next = parameters
@@ -125,30 +123,30 @@ fn value<'a>(
                 })
                 .map(str::len)
                 .max()
-                .ok_or_else(|| unreadable(function, &format!("the value of '{parameter}' has a stray '='")))?;
+                .ok_or_else(|| invalid(function, &format!("the value of '{parameter}' has a stray '='")))?;
             sign - next
         }
         None => end,
     };
     let (bare, rest) = (text[..end].trim_end(), &text[end..]);
     if bare.contains('\'') {
-        return Err(unreadable(function, &format!("the value of '{parameter}' has a stray quote")));
+        return Err(invalid(function, &format!("the value of '{parameter}' has a stray quote")));
     }
     match bare.strip_prefix('@') {
         Some(alias) if is_name(alias) => Ok((Written::Alias(alias), rest)),
-        _ if bare.is_empty() => Err(unreadable(function, &format!("'{parameter}' has no value"))),
+        _ if bare.is_empty() => Err(invalid(function, &format!("'{parameter}' has no value"))),
         _ if is_null(bare) => Ok((Written::Nothing, rest)),
-        // A word in the place of a text is a variable that a script forgot to fill in, such as
-        // `undefined`.
+        // An unquoted word is an unset variable of a script, such as `undefined`.
         _ if declared.type_ref.name == "Edm.String" && !is_guid(bare) => {
-            let why = format!("'{bare}' is no text; write {parameter}='{bare}' for one, and {parameter}=null for none");
-            Err(unreadable(function, &why))
+            let why = format!("'{bare}' is not quoted; write {parameter}='{bare}', or {parameter}=null to omit it");
+            Err(invalid(function, &why))
         }
         _ => Ok((Written::Value(bare.to_owned()), rest)),
     }
 }
 
-/// Reads a quoted text at the start, with doubled quotes for one, and gives what comes after it.
+/// Parses a quoted string at the start, with doubled quotes unescaped; returns it with the rest of
+/// the text.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut rest = text.strip_prefix('\'')?;
@@ -166,7 +164,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// The value of a query option `name` or `@name`, with quotes taken off.
+/// Returns the value of a query option `name` or `@name`, without quotes.
 fn from_query(name: &str, query: &str) -> Result<Option<String>, GraphError> {
     let mut found = None;
     for (raw_name, raw_value) in pairs(query) {
@@ -196,12 +194,12 @@ fn from_query(name: &str, query: &str) -> Result<Option<String>, GraphError> {
     Ok(found)
 }
 
-/// Whether this is the literal of no value.
+/// Returns whether a text is the null literal.
 fn is_null(text: &str) -> bool {
     text.eq_ignore_ascii_case("null")
 }
 
-/// Checks that each argument is of its parameter's type, and a GUID where the parameter holds one.
+/// Checks each argument against its parameter's type, and that GUID parameters hold GUIDs.
 pub(super) fn check(parameters: &[Property], arguments: &BTreeMap<String, String>) -> Result<(), GraphError> {
     for (name, value) in arguments {
         let declared = parameter_named(parameters, name);
@@ -212,7 +210,7 @@ pub(super) fn check(parameters: &[Property], arguments: &BTreeMap<String, String
             }
             _ => continue,
         };
-        let message = format!("The argument '{name}' has to be {expected}, but is '{value:.64}'.");
+        let message = format!("The argument '{name}' must be {expected}, but is '{value:.64}'.");
         return Err(GraphError::bad_request(message).about(name));
     }
     Ok(())
@@ -236,6 +234,6 @@ fn given_twice(name: &str) -> GraphError {
     GraphError::bad_request(format!("The argument '{name}' is given twice.")).about(name)
 }
 
-fn unreadable(function: &str, why: &str) -> GraphError {
-    GraphError::bad_request(format!("The arguments of '{function}' cannot be read: {why}.")).about(function)
+fn invalid(function: &str, why: &str) -> GraphError {
+    GraphError::bad_request(format!("The arguments of '{function}' are invalid: {why}.")).about(function)
 }

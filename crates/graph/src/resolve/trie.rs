@@ -1,15 +1,15 @@
-//! All paths of a version as one tree of segments.
+//! All paths of a version as a tree of segments.
 
 use super::Method;
 use crate::edm::Property;
 use crate::{Operation, OperationKind};
 
-/// The alias of `/users/{user-id}` for the caller.
+/// Alias of `/users/{user-id}` for the caller.
 pub(super) const ME: &str = "me";
 const USERS: &str = "users";
 const GRAPH_PREFIX: &str = "microsoft.graph.";
 
-/// The tree.
+/// Tree of path segments.
 #[derive(Debug)]
 pub(crate) struct Trie {
     nodes: Vec<Node>,
@@ -17,22 +17,22 @@ pub(crate) struct Trie {
 
 #[derive(Debug, Default)]
 struct Node {
-    /// Children by the name of their segment, in the model's spelling.
+    /// Children by segment name, in the model's spelling.
     named: Vec<(String, usize)>,
-    /// The child that a key leads to.
+    /// Child reached by a key.
     keyed: Option<usize>,
-    /// Whether the key that led here was a user's.
+    /// Whether the key of this node is a user's.
     is_user: bool,
-    /// The node for an alternate key: `assignedUsers(userPrincipalName='…')`.
+    /// Node of an alternate key: `assignedUsers(userPrincipalName='…')`.
     alternate: Option<usize>,
     operations: Vec<(Method, usize)>,
     function: Option<Function>,
 }
 
-/// What a function takes.
+/// Function at a node.
 #[derive(Debug)]
 pub(super) struct Function {
-    /// Its parameters.
+    /// Parameters of the function.
     pub(super) parameters: Vec<Property>,
 }
 
@@ -43,10 +43,10 @@ impl Default for Trie {
 }
 
 impl Trie {
-    /// The node of the service root.
+    /// Node of the service root.
     pub(super) const ROOT: usize = 0;
 
-    /// The tree of these operations; it refers to them by index.
+    /// Builds the tree of these operations; nodes refer to them by index.
     pub(crate) fn of(operations: &[Operation]) -> Self {
         let mut trie = Self::default();
         for (index, operation) in operations.iter().enumerate() {
@@ -61,7 +61,7 @@ impl Trie {
         trie
     }
 
-    /// The child with this name, in any case and qualified or not, with its name in the model's
+    /// Returns the child of this name, in any case, qualified or not, with its name in the model's
     /// spelling.
     pub(super) fn named(&self, node: usize, name: &str) -> Option<(&str, usize)> {
         let bare = match name.get(..GRAPH_PREFIX.len()) {
@@ -74,38 +74,38 @@ impl Trie {
             .map(|(spelled, child)| (spelled.as_str(), *child))
     }
 
-    /// The child that a key leads to.
+    /// Returns the child reached by a key.
     pub(super) fn keyed(&self, node: usize) -> Option<usize> {
         self.nodes[node].keyed
     }
 
-    /// Whether the key of this node is a user's, which is a scope.
+    /// Returns whether the key of this node is a user's, which is a scope.
     pub(super) fn is_user(&self, node: usize) -> bool {
         self.nodes[node].is_user
     }
 
-    /// Whether something in parentheses may follow the name of this node.
+    /// Returns whether parentheses may follow the name of this node.
     pub(super) fn takes_parentheses(&self, node: usize) -> bool {
         let node = &self.nodes[node];
         node.function.is_some() || node.keyed.is_some() || node.alternate.is_some()
     }
 
-    /// What the function of this node takes.
+    /// Returns the function of this node.
     pub(super) fn function(&self, node: usize) -> Option<&Function> {
         self.nodes[node].function.as_ref()
     }
 
-    /// The node of the alternate key of this collection.
+    /// Returns the node of the alternate key of this collection.
     pub(super) fn alternate(&self, node: usize) -> Option<usize> {
         self.nodes[node].alternate
     }
 
-    /// What the path to this node offers.
+    /// Returns the operations of the path to this node.
     pub(super) fn operations(&self, node: usize) -> &[(Method, usize)] {
         &self.nodes[node].operations
     }
 
-    /// Makes the nodes of an operation's path; gives the last one.
+    /// Creates the nodes of an operation's path; returns the last one.
     fn grow(&mut self, operation: &Operation) -> usize {
         let mut node = Self::ROOT;
         for segment in operation.path.split('/').filter(|segment| !segment.is_empty()) {

@@ -1,4 +1,4 @@
-//! Every limit of the edge, in one place. `docs/OPERATIONS.md` lists them for operators.
+//! Every limit of the edge, in one place. `docs/operations/limits.md` lists them for operators.
 //!
 //! What all clients use together has a share for each of them, so that none can use it up: for each
 //! caller, or for each peer as long as no token has told who calls. Strangers have pools of their

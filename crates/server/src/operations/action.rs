@@ -1,4 +1,4 @@
-//! Operations on the actions of one Cloud PC: ours, in our namespace.
+//! Operations on the actions of a Cloud PC: an extension of Graph, in the namespace `cloudpc`.
 
 pub(super) mod cancel;
 pub(super) mod get;
@@ -11,7 +11,7 @@ use cloudpc_store::Reader;
 use super::cloud_pc;
 use crate::pipeline::{Call, Problem};
 
-/// The action that the path names, if it is one of the Cloud PC before it.
+/// Returns the action in the path. Returns 404 if it belongs to another Cloud PC than the path's.
 fn find(call: &Call, reader: &Reader<'_>) -> Result<Action, Problem> {
     let cloud_pc = cloud_pc::find(call, reader)?;
     let id: ActionId = call.id(1, "action")?;

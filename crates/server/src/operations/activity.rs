@@ -1,4 +1,5 @@
-//! Operations on activities: what one `deployAgent` call started. Ours, in our namespace.
+//! Operations on activities, the deployments of one `deployAgent` call: an extension of Graph, in
+//! the namespace `cloudpc`.
 
 pub(super) mod actions;
 pub(super) mod cancel;
@@ -9,7 +10,7 @@ use cloudpc_store::{DeploymentFilter, Reader};
 use super::partner;
 use crate::pipeline::{Call, Problem};
 
-/// The activity that the path names, if it is one of the partner before it.
+/// Returns the activity in the path. Returns 404 if it belongs to another partner than the path's.
 fn find(call: &Call, reader: &Reader<'_>) -> Result<(PartnerId, ActivityId), Problem> {
     let partner = partner::find(call, reader)?.id;
     let activity: ActivityId = call.id(1, "activity")?;

@@ -32,15 +32,13 @@ use crate::config::Fidelity;
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::cloud_pc::CloudPcViewContext;
 
-/// Whose Cloud PCs the path is about; none: everyone's.
+/// Returns the user whose Cloud PCs the path selects; `None` for all users.
 pub(super) fn owner(call: &Call, reader: &Reader<'_>) -> Result<Option<UserId>, Problem> {
     match &call.target.scope {
         Scope::Tenant => Ok(None),
         Scope::Me => {
             let user = call.caller.user.as_ref().ok_or_else(|| {
-                GraphError::bad_request(
-                    "/me is whoever has signed in, and the token is an application's own. Use /users/{id}.",
-                )
+                GraphError::bad_request("/me requires a signed-in user, but the token is app-only. Use /users/{id}.")
             })?;
             Ok(Some(user.id))
         }
@@ -54,7 +52,7 @@ pub(super) fn owner(call: &Call, reader: &Reader<'_>) -> Result<Option<UserId>, 
     }
 }
 
-/// The Cloud PC that the path names.
+/// Returns the Cloud PC in the path. Returns 404 if it does not belong to the path's user.
 pub(super) fn find(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem> {
     let owner = owner(call, reader)?;
     let id: CloudPcId = call.id(0, "Cloud PC")?;
@@ -64,23 +62,23 @@ pub(super) fn find(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem>
         .ok_or_else(|| Problem::not_found("Cloud PC", call.key(0)))
 }
 
-/// Asks for a remote action on the Cloud PC that the path names: 404 comes before what is wrong
-/// with the body.
-async fn ask(
+/// Requests a remote action on the Cloud PC in the path. A missing Cloud PC is reported before an
+/// invalid body.
+async fn request_action(
     call: Arc<Call>,
     params: impl Fn(&Call, &CloudPc) -> Result<Params, Problem> + Send + 'static,
 ) -> Result<Answer, Problem> {
-    let (asked, engine) = (call.asked(), call.app.engine.clone());
+    let (context, engine) = (call.request_context(), call.app.engine.clone());
     let find = move |reader: &Reader<'_>| {
         let cloud_pc = find(&call, reader)?;
         let params = params(&call, &cloud_pc)?;
         Ok::<_, Problem>((cloud_pc, params))
     };
-    engine.request_found(&asked, find).await?;
+    engine.request_found(&context, find).await?;
     Ok(Answer::NoContent)
 }
 
-/// The real service powers only Frontline Cloud PCs on and off.
+/// Returns 400 under strict fidelity for a Cloud PC that is not Frontline, like the real service.
 fn check_power(call: &Call, cloud_pc: &CloudPc) -> Result<(), Problem> {
     if call.app.fidelity == Fidelity::Strict && cloud_pc.product != Product::Frontline {
         let message = "Only Frontline Cloud PCs can be powered on and off.";
@@ -89,20 +87,20 @@ fn check_power(call: &Call, cloud_pc: &CloudPc) -> Result<(), Problem> {
     Ok(())
 }
 
-/// `targetServicePlanId` of the body.
+/// Parses `targetServicePlanId` of the body.
 pub(super) fn target_service_plan(call: &Call) -> Result<ServicePlanId, Problem> {
     const NAME: &str = "targetServicePlanId";
     let text = call.required_text(NAME)?;
-    let wrong = || GraphError::bad_request(format!("'{text}' is not the id of a service plan.")).about(NAME);
-    Ok(text.parse().map_err(|_| wrong())?)
+    let invalid = || GraphError::bad_request(format!("'{text}' is not a service plan id.")).about(NAME);
+    Ok(text.parse().map_err(|_| invalid())?)
 }
 
-/// `cloudPcSnapshotId` of the body.
+/// Returns `cloudPcSnapshotId` of the body.
 pub(super) fn target_snapshot(call: &Call) -> Result<SnapshotId, Problem> {
     Ok(SnapshotId(call.required_text("cloudPcSnapshotId")?.to_owned()))
 }
 
-/// How this caller wants Cloud PCs shown.
-pub(super) fn look(call: &Call) -> CloudPcViewContext {
+/// Returns the API version and enum preference for views of Cloud PCs.
+pub(super) fn view_context(call: &Call) -> CloudPcViewContext {
     CloudPcViewContext { version: call.version(), unknown_enum_members: call.prefer.unknown_enum_members }
 }

@@ -1,5 +1,5 @@
-//! Operations on gallery images. In the real service they are Microsoft's; here the administrator
-//! of the installation adds and removes them.
+//! Operations on gallery images. An administrator of the installation adds and removes them; in the
+//! real service, Microsoft does.
 
 pub(super) mod count;
 pub(super) mod create;
@@ -14,13 +14,13 @@ use cloudpc_store::Reader;
 
 use crate::pipeline::{Call, Problem};
 
-/// The image that the path names.
+/// Returns the image in the path.
 fn find(call: &Call, reader: &Reader<'_>) -> Result<GalleryImage, Problem> {
     let found = reader.gallery_image(call.tenant(), &ImageId(call.key(0).to_owned()))?;
     found.ok_or_else(|| Problem::not_found("gallery image", call.key(0)))
 }
 
-/// The audit row of a change to an image.
+/// Returns the audit entry of a change to an image.
 fn audit(call: &Call, verb: AuditVerb, image: &GalleryImage) -> AuditEntry {
     call.audit(verb, AuditResource::new(ResourceType::GalleryImage, &image.id).named(&image.display_name))
 }

@@ -1,4 +1,4 @@
-//! Operations on external partners, their agent and its deployments.
+//! Operations on external partners, their agents and deployments.
 
 pub(super) mod allow_urls;
 pub(super) mod configure_agent;
@@ -20,18 +20,18 @@ use cloudpc_store::Reader;
 use crate::pipeline::{Call, Problem};
 use crate::views::partner::{PartnerView, partner};
 
-/// The partner that the path names.
+/// Returns the partner in the path.
 pub(super) fn find(call: &Call, reader: &Reader<'_>) -> Result<Partner, Problem> {
     let id: PartnerId = call.id(0, "external partner")?;
     reader.partner(call.tenant(), id)?.ok_or_else(|| Problem::not_found("external partner", call.key(0)))
 }
 
-/// A partner as it is sent now.
+/// Returns the view of a partner at the current time.
 fn view<'a>(call: &Call, found: &'a Partner) -> PartnerView<'a> {
     partner(found, call.at, call.app.heartbeat_silence_max)
 }
 
-/// The audit row of a change to a partner.
+/// Returns the audit entry of a change to a partner.
 fn audit(call: &Call, verb: AuditVerb, partner: &Partner) -> AuditEntry {
     call.audit(verb, AuditResource::new(ResourceType::ExternalPartner, partner.id).named(&partner.partner_id))
 }

@@ -1,4 +1,4 @@
-//! Who may call an operation.
+//! Permissions and directory roles that an operation requires.
 
 use cloudpc_graph::GraphError;
 use cloudpc_graph::resolve::Scope;
@@ -6,7 +6,7 @@ use cloudpc_graph::resolve::Scope;
 use crate::caller::Caller;
 use crate::config::Fidelity;
 
-/// Every permission that there is.
+/// All permissions of this service.
 pub const PERMISSIONS: [&str; 6] = [
     "CloudPC.Read.All",
     "CloudPC.ReadWrite.All",
@@ -16,17 +16,17 @@ pub const PERMISSIONS: [&str; 6] = [
     "DeviceManagementManagedDevices.ReadWrite.All",
 ];
 
-/// What a token needs for an operation. Any one permission of a list will do.
+/// The permissions that an operation requires. A token needs one permission of the list.
 #[derive(Debug)]
 pub struct Access {
-    /// With a delegated token.
+    /// Permissions for delegated tokens.
     pub delegated: &'static [&'static str],
-    /// With an application's own token.
+    /// Permissions for app-only tokens.
     pub application: &'static [&'static str],
-    /// Whether an application's own token may be used below `/me` and `/users`.
+    /// Whether app-only tokens are accepted below `/me` and `/users`.
     pub application_on_users: bool,
-    /// Under strict fidelity: only users who hold one of these directory roles, whatever the
-    /// token's permissions, and no application.
+    /// Directory roles required under strict fidelity, in place of permissions. App-only tokens are
+    /// then refused.
     pub strict_roles: Option<&'static [&'static str]>,
 }
 
@@ -48,39 +48,40 @@ const fn any_of(permissions: &'static [&'static str]) -> Access {
     Access { delegated: permissions, application: permissions, application_on_users: true, strict_roles: None }
 }
 
-/// Reads.
+/// Read access.
 pub static READ: Access = any_of(READERS);
-/// Reads that an application's own token cannot do below `/me` and `/users`.
+/// Read access without app-only tokens below `/me` and `/users`.
 pub static READ_SIGNED_IN: Access = Access { application_on_users: false, ..any_of(READERS) };
-/// Reads of managed devices.
+/// Read access to managed devices.
 pub static READ_DEVICES: Access = any_of(DEVICE_READERS);
-/// Changes.
+/// Write access.
 pub static WRITE: Access = any_of(WRITERS);
-/// What only an administrator of this installation may do.
+/// Administration of this installation.
 pub static ADMINISTER: Access = any_of(ADMINISTRATORS);
-/// `configureAgent`
+/// Access to `configureAgent`.
 pub static CONFIGURE_AGENT: Access = Access { strict_roles: Some(&["Global Administrator"]), ..any_of(WRITERS) };
-/// `deployAgent`
+/// Access to `deployAgent`.
 pub static DEPLOY_AGENT: Access =
     Access { strict_roles: Some(&["Windows 365 Administrator", "Global Administrator"]), ..any_of(WRITERS) };
 
-/// Whether whoever holds the permissions `held` has `wanted`: a permission to write includes the
-/// one to read the same.
+/// Returns whether the permissions `held` include `wanted`. A write permission includes the read
+/// permission for the same resources.
 pub(crate) fn includes<'a>(held: impl IntoIterator<Item = &'a String>, wanted: &str) -> bool {
     let wider = [READERS, DEVICE_ONLY_READERS].into_iter().find(|readers| readers[0] == wanted).unwrap_or_default();
     held.into_iter().any(|held| held == wanted || wider.contains(&held.as_str()))
 }
 
-/// Checks a caller against an operation's row.
+/// Checks a caller's permissions and roles against an operation's requirements. Returns 403 if any
+/// are missing.
 pub(crate) fn check(access: &Access, caller: &Caller, scope: &Scope, fidelity: Fidelity) -> Result<(), GraphError> {
     let on_users = *scope != Scope::Tenant;
     match (&caller.user, access.strict_roles) {
-        (None, _) if on_users && !access.application_on_users => {
-            Err(forbidden("This operation is for signed-in users; an application's own token cannot be used for it."))
-        }
-        (None, Some(_)) if fidelity == Fidelity::Strict => {
-            Err(forbidden("This operation is for signed-in users; an application's own token cannot be used for it."))
-        }
+        (None, _) if on_users && !access.application_on_users => Err(forbidden(
+            "This operation requires a signed-in user. Use a delegated token instead of an app-only token.",
+        )),
+        (None, Some(_)) if fidelity == Fidelity::Strict => Err(forbidden(
+            "This operation requires a signed-in user. Use a delegated token instead of an app-only token.",
+        )),
         (Some(user), Some(roles)) if fidelity == Fidelity::Strict => {
             if roles.iter().any(|role| user.roles.iter().any(|held| held == role)) {
                 return Ok(());
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn writing_implies_reading_and_not_the_other_way() {
+    fn write_permission_includes_read_but_not_the_reverse() {
         let check = |access, permission| check(access, &application(permission), &Scope::Tenant, Fidelity::Open);
         assert!(check(&READ, "CloudPC.Read.All").is_ok());
         assert!(check(&READ, "CloudPC.ReadWrite.All").is_ok());
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_permission_to_write_includes_the_one_to_read_the_same() {
+    fn write_permission_includes_read_of_the_same_resources_only() {
         let includes = |held: &str, wanted| includes(&[held.to_owned()], wanted);
         assert!(includes("CloudPC.ReadWrite.All", "CloudPC.Read.All"));
         assert!(includes("DeviceManagementManagedDevices.ReadWrite.All", "DeviceManagementManagedDevices.Read.All"));
@@ -154,11 +155,11 @@ mod tests {
                 assert_eq!(includes(held, wanted), expected, "{held} {wanted}");
             }
         }
-        assert!(!includes("User.ReadWrite.All", "User.Read.All"), "not of this service");
+        assert!(!includes("User.ReadWrite.All", "User.Read.All"), "a permission of another service");
     }
 
     #[test]
-    fn applications_list_no_users_cloud_pcs() {
+    fn app_only_tokens_cannot_list_cloud_pcs_of_users() {
         let caller = application("CloudPC.ReadWrite.All");
         assert!(check(&READ_SIGNED_IN, &caller, &Scope::Tenant, Fidelity::Open).is_ok());
         assert_eq!(check(&READ_SIGNED_IN, &caller, &Scope::Me, Fidelity::Open).unwrap_err().status, 403);
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn partners_actions_are_for_administrators_when_strict() {
+    fn partner_actions_require_a_directory_role_under_strict_fidelity() {
         let writer = "CloudPC.ReadWrite.All";
         let strict = |access, caller: &Caller| check(access, caller, &Scope::Tenant, Fidelity::Strict).is_ok();
         let open = |access, caller: &Caller| check(access, caller, &Scope::Tenant, Fidelity::Open).is_ok();

@@ -1,47 +1,61 @@
-//! What an operation answers, and how that becomes a response.
+//! Results of operations and their HTTP responses.
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::{CONTENT_TYPE_JSON, Prefer};
 
-/// What an operation answers. JSON is finished text: it was written straight into its buffer.
+/// The result of an operation. JSON bodies are already serialised.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     /// 204.
     NoContent,
-    /// 200 with a number or word as it is, for `$count`.
+    /// 200 with plain text, for `$count`.
     Text(String),
-    /// 200 with a PNG, which no cache may keep.
+    /// 200 with a PNG, which caches must not store.
     Picture(Vec<u8>),
     /// 200 with JSON.
     Json(Vec<u8>),
-    /// 200 with JSON that will be the same whenever this address is asked for.
+    /// 200 with JSON that never changes for this URL.
     Immutable(Bytes),
-    /// 201 with the entity and its address, or 204 if the client wants no body.
+    /// 201 with the new entity and its URL, or 204 if the client prefers no body.
     Created {
-        /// Where it is now.
+        /// The URL of the entity.
         location: String,
-        /// The entity.
+        /// The entity as JSON.
         body: Vec<u8>,
     },
-    /// 200 with the entity after its change, or 204 if the client wants no body.
+    /// 200 with the updated entity, or 204 if the client prefers no body.
     Updated(Vec<u8>),
+    /// One of the others, with the entity tag of the entity that it shows.
+    Tagged(Box<Answer>, String),
 }
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const ODATA_ENTITY_ID: HeaderName = HeaderName::from_static("odata-entityid");
 
 impl Answer {
-    /// The response, but for the headers that every one has.
+    /// The same with the entity tag of the entity that it shows.
+    pub(crate) fn tagged(self, etag: String) -> Self {
+        Self::Tagged(Box::new(self), etag)
+    }
+
+    /// Converts the answer into a response, without the headers that all responses share.
     pub(super) fn into_response(self, prefer: Prefer) -> Response<Body> {
         let mut applied = Vec::new();
         if prefer.unknown_enum_members {
             applied.push("include-unknown-enum-members");
         }
         let mut response = match self {
+            Self::Tagged(answer, etag) => {
+                let mut response = answer.into_response(prefer);
+                if let Ok(etag) = HeaderValue::from_str(&etag) {
+                    response.headers_mut().insert(ETAG, etag);
+                }
+                return response;
+            }
             Self::NoContent => no_content(),
             Self::Text(text) => with_body(text.into_bytes(), "text/plain"),
             Self::Picture(png) => with_body(png, "image/png"),
@@ -96,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_may_ask_for_no_body() {
+    fn return_minimal_omits_the_body_of_a_created_entity() {
         let minimal = Prefer { minimal: true, unknown_enum_members: false };
         let created = Answer::Created { location: "https://h/beta/x/1".into(), body: b"{}".to_vec() };
         let response = created.into_response(minimal);

@@ -1,7 +1,7 @@
-//! `$batch`: up to twenty requests in one, each answered by this same pipeline.
+//! `$batch`: up to 20 requests in one, each handled by the pipeline.
 //!
-//! Requests are answered one after another, so that only one answer at a time is in memory beside
-//! the batch's own; one that names others waits for them and fails with 424 if any of them failed.
+//! Requests run one after another, so that memory holds only one response besides the batch
+//! response. A request runs after the requests it depends on and gets 424 if one of them failed.
 
 use axum::body::Body;
 use base64::Engine as _;
@@ -25,19 +25,19 @@ use super::{CONTENT_TYPE_JSON, DIAGNOSTIC, body, respond};
 use crate::app::App;
 use crate::request::{BaseAddress, OnlyReads, RequestIds};
 
-/// Most requests of one batch.
+/// Most requests in one batch.
 pub const REQUESTS_MAX: usize = 20;
-/// Most bytes of the bodies in the answer of one batch, as they are written there.
+/// Most bytes of all response bodies in one batch response, as encoded there.
 pub const BATCH_ANSWER_BYTES_MAX: usize = 4 << 20;
 
-/// What clients leave unencoded in the addresses of a batch, though no address may hold it.
+/// Characters that are invalid in URLs but that clients leave unencoded in batches.
 const UNENCODED: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
-/// How deep the JSON of a batch may be: the bodies of its requests are three levels down.
+/// Deepest JSON nesting of a batch. Request bodies are three levels down.
 const BATCH_DEPTH_MAX: usize = DEPTH_MAX + 3;
 
-/// Marks a request that came in a batch. Such a request cannot be a batch, so batches do not nest.
+/// Marks a request inside a batch. It cannot be a batch itself, so batches do not nest.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InBatch;
 
@@ -47,12 +47,12 @@ struct BatchEnvelope {
     requests: Vec<Value>,
 }
 
-/// A batch as it was read.
+/// A parsed batch.
 struct Batch {
     requests: Vec<Item>,
 }
 
-/// The names are as [`members`] gives them.
+/// A request of a batch. Member names are in lower case, as [`members`] returns them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Item {
@@ -68,7 +68,7 @@ struct Item {
     depends_on: Vec<ItemId>,
 }
 
-/// A text. PowerShell and scripts send numbers, which are read as their text.
+/// The id of a request. Numbers, which PowerShell and scripts send, are converted to strings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Value")]
 struct ItemId(String);
@@ -80,7 +80,7 @@ impl TryFrom<Value> for ItemId {
         match value {
             Value::String(text) => Ok(Self(text)),
             Value::Number(number) => Ok(Self(number.to_string())),
-            _ => Err("an id has to be a text or a number".into()),
+            _ => Err("an id must be a string or a number".into()),
         }
     }
 }
@@ -91,16 +91,16 @@ impl ItemId {
     }
 }
 
-/// Reads a batch. Names come in any case, and null is as good as leaving a member out.
+/// Parses a batch. Member names are not case-sensitive, and a null member counts as absent.
 fn read(bytes: &[u8]) -> Result<Batch, GraphError> {
-    let wrong = |what: String| GraphError::bad_request(format!("The batch cannot be read: {what}."));
+    let wrong = |what: String| GraphError::bad_request(format!("Invalid batch: {what}."));
     let envelope: BatchEnvelope = members(json(bytes, BATCH_DEPTH_MAX)?).map_err(wrong)?;
     let item = |(place, value)| members(value).map_err(|why| wrong(format!("request {}: {why}", place + 1)));
     let requests = envelope.requests.into_iter().enumerate().map(item).collect::<Result<_, _>>()?;
     Ok(Batch { requests })
 }
 
-/// A value from the members of an object, whose names are put in lower case.
+/// Deserialises an object after converting its member names to lower case and dropping nulls.
 fn members<T: DeserializeOwned>(value: Value) -> Result<T, String> {
     let Value::Object(given) = value else { return Err("expected an object".into()) };
     let given = given.into_iter().filter(|(_, value)| !value.is_null());
@@ -122,7 +122,7 @@ struct BatchResponse {
     body: Option<Box<RawValue>>,
 }
 
-/// Answers a batch whose sender is known.
+/// Runs the requests of an authenticated batch and returns their responses.
 pub(super) async fn answer(
     app: &App,
     edm: &'static Edm,
@@ -132,11 +132,11 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, GraphError> {
     if head.extensions.get::<InBatch>().is_some() {
         let message =
-            "A batch cannot be part of a batch. Send its requests in one batch, or one batch after the other.";
+            "A batch cannot contain a batch. Send all requests in one batch, or send the batches one after another.";
         return Err(GraphError::bad_request(message));
     }
     if head.method != Method::POST {
-        let mut error = GraphError::new(405, "Request_BadRequest", "A batch is sent with POST.");
+        let mut error = GraphError::new(405, "Request_BadRequest", "$batch requires the method POST.");
         error.allow = vec![cloudpc_graph::Method::Post];
         return Err(error);
     }
@@ -158,45 +158,45 @@ pub(super) async fn answer(
         answers[place] = Some(match wrap(&item.id, response, &mut room).await {
             Ok(answered) => answered,
             Err(too_large) => {
-                // The refusal is small, and has room of its own.
+                // The error is small and does not count against the limit.
                 let refusal = super::refuse(app, ids, &too_large);
                 let mut own_room = BATCH_ANSWER_BYTES_MAX;
                 wrap(&item.id, refusal, &mut own_room).await?
             }
         });
-        // Others get a turn: a batch of twenty answers that are at hand would not wait by itself.
+        // A batch of 20 cached responses would not yield by itself.
         tokio::task::yield_now().await;
     }
     let responses = answers.into_iter().flatten().collect();
     Ok(with_body(super::call::to_json(&BatchResponses { responses }), CONTENT_TYPE_JSON))
 }
 
-/// What is wrong with the batch as a whole.
+/// Validates the batch as a whole: number of requests, ids and dependencies.
 fn check(batch: &Batch) -> Result<(), GraphError> {
     let wrong = |message: String| Err(GraphError::bad_request(message).about("requests"));
     let requests = &batch.requests;
     if requests.is_empty() || requests.len() > REQUESTS_MAX {
-        return wrong(format!("A batch has 1 to {REQUESTS_MAX} requests; this has {}.", requests.len()));
+        return wrong(format!("A batch has 1 to {REQUESTS_MAX} requests; this one has {}.", requests.len()));
     }
     for (place, item) in requests.iter().enumerate() {
         if item.id.0.is_empty() {
-            return wrong("Each request of a batch needs an id.".into());
+            return wrong("Each request in a batch needs a non-empty id.".into());
         }
         if requests[..place].iter().any(|other| other.id.is(&item.id)) {
-            return wrong(format!("Two requests of the batch have the id '{}'.", item.id.0));
+            return wrong(format!("Two requests in the batch have the id '{}'.", item.id.0));
         }
         let known = |id: &ItemId| requests.iter().any(|other| other.id.is(id));
         if let Some(id) = item.depends_on.iter().find(|id| !known(id)) {
             return wrong(format!("The request '{}' depends on '{}', which is not in the batch.", item.id.0, id.0));
         }
     }
-    if has_circle(requests) {
-        return wrong("Requests of the batch depend on each other in a circle.".into());
+    if has_cycle(requests) {
+        return wrong("Requests in the batch depend on each other in a cycle.".into());
     }
     Ok(())
 }
 
-fn has_circle(requests: &[Item]) -> bool {
+fn has_cycle(requests: &[Item]) -> bool {
     let mut left: Vec<&Item> = requests.iter().collect();
     loop {
         let before = left.len();
@@ -209,7 +209,7 @@ fn has_circle(requests: &[Item]) -> bool {
     }
 }
 
-/// Place of the first request that is not answered and depends on nothing unanswered.
+/// Returns the index of the first unanswered request whose dependencies are all answered.
 fn ready(requests: &[Item], answers: &[Option<BatchResponse>]) -> Option<usize> {
     let answered = |id: &ItemId| requests.iter().zip(answers).any(|(item, answer)| item.id.is(id) && answer.is_some());
     let is_ready = |place: &usize| answers[*place].is_none() && requests[*place].depends_on.iter().all(answered);
@@ -222,7 +222,7 @@ fn succeeded(requests: &[Item], answers: &[Option<BatchResponse>], id: &ItemId) 
 }
 
 fn failed_dependency(item: &Item) -> GraphError {
-    let message = format!("A request that '{}' depends on has failed.", item.id.0);
+    let message = format!("A request that '{}' depends on failed.", item.id.0);
     GraphError::new(424, "FailedDependency", message)
 }
 
@@ -237,18 +237,17 @@ async fn run(app: &App, edm: &'static Edm, head: &Parts, item: &Item, ids: &Requ
     }
 }
 
-/// The method of an item, in any case.
+/// Returns the method of an item. Methods are not case-sensitive here.
 fn method(item: &Item) -> Result<Method, http::method::InvalidMethod> {
     Method::from_bytes(item.method.to_ascii_uppercase().as_bytes())
 }
 
-/// The request that an item stands for: below the same root, with the sender's token.
+/// Builds the request of an item: below the same root, with the token of the batch.
 fn request(edm: &Edm, head: &Parts, item: &Item) -> Result<Request<Body>, GraphError> {
-    let wrong =
-        |what: &str, text: &str| GraphError::bad_request(format!("The {what} '{text}' cannot be used in a batch."));
+    let wrong = |what: &str, text: &str| GraphError::bad_request(format!("Invalid {what} '{text}' in the batch."));
     let url = below_root(edm, head, &item.url).trim_start_matches('/');
     if url.contains('#') {
-        let message = format!("The address '{}' has a fragment. Write '#' as '%23'.", item.url);
+        let message = format!("The URL '{}' has a fragment. Encode '#' as '%23'.", item.url);
         return Err(GraphError::bad_request(message));
     }
     let uri = format!("/{}/{}", edm.version.segment(), utf8_percent_encode(url, UNENCODED));
@@ -262,11 +261,11 @@ fn request(edm: &Edm, head: &Parts, item: &Item) -> Result<Request<Body>, GraphE
     let body = match &item.body {
         None => Vec::new(),
         Some(Value::String(text)) => {
-            URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| wrong("body of", &item.id.0))?
+            URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| wrong("body of request", &item.id.0))?
         }
         Some(value) => super::call::to_json(value),
     };
-    let mut request = request.body(Body::from(body)).map_err(|_| wrong("address", &item.url))?;
+    let mut request = request.body(Body::from(body)).map_err(|_| wrong("URL", &item.url))?;
     if let Some(token) = head.headers.get(AUTHORIZATION) {
         request.headers_mut().insert(AUTHORIZATION, token.clone());
     }
@@ -275,8 +274,7 @@ fn request(edm: &Edm, head: &Parts, item: &Item) -> Result<Request<Body>, GraphE
     Ok(request)
 }
 
-/// What an address says after the root of the batch. Addresses are meant to begin there;
-/// Microsoft's SDK for Python writes them whole.
+/// Returns a URL relative to the root of the batch. Microsoft's SDK for Python sends absolute URLs.
 fn below_root<'a>(edm: &Edm, head: &Parts, url: &'a str) -> &'a str {
     let base = head.extensions.get::<BaseAddress>().expect("the edge gives every request its base address");
     let root = format!("{}/{}/", base.0, edm.version.segment());
@@ -286,12 +284,13 @@ fn below_root<'a>(edm: &Edm, head: &Parts, url: &'a str) -> &'a str {
     }
 }
 
-/// The answer to an item, if its body fits into the room that is left, and takes that room.
+/// Encodes the response to an item and subtracts the size of its body from `room`. Returns 507 if
+/// the body does not fit.
 async fn wrap(id: &ItemId, response: Response<Body>, room: &mut usize) -> Result<BatchResponse, GraphError> {
     let (head, body) = response.into_parts();
     let bytes = body.collect().await.map(Collected::to_bytes).expect("bodies of this pipeline are in memory");
     let media = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    // No body gets smaller within JSON, so what is too large already is not written there first.
+    // Encoding never makes a body smaller, so a body that is too large is not encoded.
     let body = if bytes.len() > *room { return Err(too_large(head.status)) } else { embed(media, &bytes) };
     let size = body.as_ref().map_or(0, |body| body.get().len());
     *room = room.checked_sub(size).ok_or_else(|| too_large(head.status))?;
@@ -301,17 +300,17 @@ async fn wrap(id: &ItemId, response: Response<Body>, room: &mut usize) -> Result
     Ok(BatchResponse { id: id.0.clone(), status: head.status.as_u16(), headers, body })
 }
 
-/// What was done stays done, so the message says how that ended.
+/// Returns the 507 error. The request has already run, so the message includes its status.
 fn too_large(status: StatusCode) -> GraphError {
     let message = format!(
-        "The request was carried out with the status {}, but its answer is left out: the answers of a batch have at most \
-         {BATCH_ANSWER_BYTES_MAX} bytes. Read it with a request of its own, or with fewer in one batch.",
+        "The request completed with status {}, but its response is omitted: the responses of a batch have at most \
+         {BATCH_ANSWER_BYTES_MAX} bytes. To read it, send a separate request or fewer requests per batch.",
         status.as_u16()
     );
     GraphError::new(507, "batchAnswerTooLarge", message)
 }
 
-/// A body within JSON: JSON as it is, text as a text, anything else in base64.
+/// Embeds a body into JSON: JSON unchanged, text as a string, anything else in base64.
 fn embed(media: &str, bytes: &Bytes) -> Option<Box<RawValue>> {
     if bytes.is_empty() {
         return None;
@@ -324,7 +323,7 @@ fn embed(media: &str, bytes: &Bytes) -> Option<Box<RawValue>> {
     }
 }
 
-/// `content-type` as `Content-Type`, as people write it.
+/// Converts `content-type` to `Content-Type`, as Graph writes header names in batches.
 fn title_case(name: &str) -> String {
     let capital = |part: &str| part[..1].to_ascii_uppercase() + &part[1..];
     name.split('-').filter(|part| !part.is_empty()).map(capital).collect::<Vec<_>>().join("-")
@@ -345,24 +344,24 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_checked_as_a_whole() {
+    fn batch_is_validated_as_a_whole() {
         let many = |count: usize| Value::from((0..count).map(|n| item(&n.to_string(), &[])).collect::<Vec<_>>());
         assert_eq!(checked(many(REQUESTS_MAX)), Ok(()));
         assert!(checked(many(REQUESTS_MAX + 1)).is_err());
         assert!(checked(many(0)).is_err());
         assert_eq!(
             checked(json!([item("a", &[]), item("A", &[])])).unwrap_err(),
-            "Two requests of the batch have the id 'A'."
+            "Two requests in the batch have the id 'A'."
         );
         assert!(checked(json!([item("a", &["b"])])).is_err());
-        assert!(checked(json!([item("a", &["b"]), item("b", &["a"])])).unwrap_err().contains("circle"));
-        assert!(checked(json!([item("a", &["a"])])).unwrap_err().contains("circle"));
+        assert!(checked(json!([item("a", &["b"]), item("b", &["a"])])).unwrap_err().contains("cycle"));
+        assert!(checked(json!([item("a", &["a"])])).unwrap_err().contains("cycle"));
         assert_eq!(checked(json!([item("a", &["B"]), item("b", &[])])), Ok(()));
         assert!(checked(json!([{"id": "a"}])).is_err());
     }
 
     #[tokio::test]
-    async fn an_answer_that_does_not_fit_is_left_out_and_takes_no_room() {
+    async fn response_over_the_limit_is_omitted_and_does_not_count() {
         let id = ItemId("a".into());
         let mut room = BATCH_ANSWER_BYTES_MAX;
         let mut answer = async |bytes: usize, media| {
@@ -374,7 +373,7 @@ mod tests {
         let half = BATCH_ANSWER_BYTES_MAX / 2;
         for (bytes, media, taken) in [
             (BATCH_ANSWER_BYTES_MAX + 1, CONTENT_TYPE_JSON, None),
-            // Base64 is larger than what it holds.
+            // Base64 is larger than its input.
             (BATCH_ANSWER_BYTES_MAX, "image/png", None),
             (half, CONTENT_TYPE_JSON, Some(half)),
             (half + 1, CONTENT_TYPE_JSON, None),
@@ -394,17 +393,19 @@ mod tests {
     }
 
     #[test]
-    fn names_come_in_any_case_and_ids_as_numbers() {
+    fn names_are_case_insensitive_and_ids_may_be_numbers() {
         let odd = json!([{"ID": 731904, "Method": "GET", "URL": "/a", "Headers": null, "BODY": null},
                          {"id": "b", "method": "GET", "url": "/a", "DependsOn": [731904]}]);
         let batch = read(json!({"Requests": odd}).to_string().as_bytes()).unwrap();
         assert_eq!((check(&batch), batch.requests[0].id.0.as_str()), (Ok(()), "731904"));
         assert_eq!(
             checked(json!([item("1", &[]), {"id": 1, "method": "GET", "url": "/a"}])).unwrap_err(),
-            "Two requests of the batch have the id '1'."
+            "Two requests in the batch have the id '1'."
         );
         assert!(
-            checked(json!([{"id": "a", "method": "GET", "url": "/a", "URL": "/b"}])).unwrap_err().contains("twice")
+            checked(json!([{"id": "a", "method": "GET", "url": "/a", "URL": "/b"}]))
+                .unwrap_err()
+                .contains("duplicate name")
         );
         assert!(
             checked(json!([{"id": "a", "method": "GET", "url": "/a", "dependsOn": [], "depends_on": []}])).is_err()
@@ -415,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_skipped_and_depth_has_a_bound() {
+    fn byte_order_mark_is_skipped_and_depth_is_limited() {
         let text = json!({"requests": [item("a", &[])]}).to_string();
         assert!(read(format!("\u{feff}{text}").as_bytes()).is_ok());
         let deep = |levels: usize| {

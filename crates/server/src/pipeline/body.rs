@@ -1,4 +1,4 @@
-//! Reading the body of a request, within limits.
+//! Reads request bodies within limits.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -7,10 +7,12 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-/// Largest body of a request.
+/// Largest request body, in bytes.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// Reads the body, which the edge has seen to be uncompressed.
+/// Reads the body. The edge has already rejected compressed bodies.
+///
+/// Returns 413 for a body over the limit and 415 for one that is not JSON in UTF-8.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, GraphError> {
     let bytes = match Limited::new(body, BODY_BYTES_MAX).collect().await {
         Ok(collected) => collected.to_bytes(),
@@ -18,10 +20,10 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Graph
             let message = format!("The body is larger than {BODY_BYTES_MAX} bytes.");
             return Err(GraphError::new(413, "RequestEntityTooLarge", message));
         }
-        Err(_) => return Err(GraphError::bad_request("The body ended before it was complete.")),
+        Err(_) => return Err(GraphError::bad_request("The request body is incomplete.")),
     };
     if !bytes.is_empty() && !is_json(headers) {
-        return Err(unsupported("A body has to be sent with Content-Type: application/json."));
+        return Err(unsupported("A request body requires the header 'Content-Type: application/json'."));
     }
     Ok(bytes)
 }
@@ -32,7 +34,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     };
     let mut parts = text.split(';').map(str::trim);
     let media = parts.next().unwrap_or_default();
-    // JSON is UTF-8; any other character set would be read wrongly.
+    // JSON is UTF-8; another character set would be decoded incorrectly.
     let utf8 = |part: &str| match part.split_once('=') {
         Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
             value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
@@ -59,14 +61,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_limit_is_exact() {
+    async fn body_of_exactly_the_limit_is_accepted() {
         let json = [("content-type", "application/json")];
         assert_eq!(status(&json, vec![b' '; BODY_BYTES_MAX]).await, 200);
         assert_eq!(status(&json, vec![b' '; BODY_BYTES_MAX + 1]).await, 413);
     }
 
     #[tokio::test]
-    async fn only_plain_json_is_taken() {
+    async fn only_json_in_utf8_is_accepted() {
         assert_eq!(status(&[], Vec::new()).await, 200);
         assert_eq!(status(&[], b"{}".to_vec()).await, 415);
         assert_eq!(status(&[("content-type", "text/plain")], b"{}".to_vec()).await, 415);

@@ -1,4 +1,4 @@
-//! What an operation gets to know about the request.
+//! The validated request that an operation receives.
 
 use cloudpc_engine::RequestContext;
 use cloudpc_graph::{Edm, GraphError, LinkSigner, QueryOptions, ResolvedTarget, Version, next_link};
@@ -17,43 +17,45 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::request::Peer;
 
-/// A request that has passed every check which does not depend on the operation.
+/// A request that passed all checks that do not depend on the operation.
 pub struct Call {
-    /// What it may reach.
+    /// The application's services.
     pub app: App,
-    /// Who calls.
+    /// The authenticated caller.
     pub caller: Arc<Caller>,
     /// When the call was received.
     pub at: Timestamp,
-    /// The model of the root it came by.
+    /// The model of the API version.
     pub edm: &'static Edm,
-    /// What is called, with keys and arguments.
+    /// The operation, with keys and arguments of the path.
     pub target: ResolvedTarget,
     /// Query options.
     pub options: QueryOptions,
     /// The body; empty if there is none.
     pub body: Map<String, Value>,
-    /// What the client prefers.
+    /// Preferences from the `Prefer` header.
     pub prefer: Prefer,
-    /// Ours, for the audit log.
+    /// The entity tag that the client wants the entity to have, from `If-Match`.
+    pub if_match: Option<String>,
+    /// This server's request id, for the audit log.
     pub request_id: Arc<str>,
-    /// Where the request comes from, for the audit log.
+    /// The peer address, for the audit log.
     pub peer: Option<Peer>,
-    /// Address of the root, e.g. `https://127.0.0.1:8366/beta`.
+    /// URL of the API root, e.g. `https://127.0.0.1:8366/beta`.
     pub(super) root: String,
-    /// Address of this request, without its query.
+    /// URL of this request, without its query.
     pub(super) address: String,
-    /// Its raw query.
+    /// The raw query string.
     pub(super) query: String,
 }
 
-/// The `Prefer` header, as far as it is honoured.
+/// The supported preferences of the `Prefer` header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prefer {
-    /// `return=minimal`: no body after a create or update.
+    /// `return=minimal`: no response body after a create or update.
     pub minimal: bool,
-    /// `include-unknown-enum-members`: enum members declared after `unknownFutureValue` by their
-    /// names.
+    /// `include-unknown-enum-members`: send the names of enum members that are declared after
+    /// `unknownFutureValue`.
     pub unknown_enum_members: bool,
 }
 
@@ -70,23 +72,23 @@ impl Prefer {
 }
 
 impl Call {
-    /// The caller's tenant.
+    /// Returns the caller's tenant.
     pub fn tenant(&self) -> TenantId {
         self.caller.tenant_id
     }
 
-    /// Scheme and authority by which the client reached the server.
+    /// Returns the scheme and authority that the client used.
     pub fn host(&self) -> &str {
         self.root.strip_suffix(self.version().segment()).map_or(&self.root, |host| host.trim_end_matches('/'))
     }
 
-    /// By which root.
+    /// Returns the API version.
     pub fn version(&self) -> Version {
         self.edm.version
     }
 
-    /// Who asks, for the engine.
-    pub fn asked(&self) -> RequestContext {
+    /// Returns the caller and request id for the engine.
+    pub fn request_context(&self) -> RequestContext {
         RequestContext {
             tenant_id: self.tenant(),
             by: self.caller.actor_at(self.peer),
@@ -94,74 +96,78 @@ impl Call {
         }
     }
 
-    /// The audit row of what this call does.
+    /// Returns an audit entry for this call.
     pub fn audit(&self, verb: AuditVerb, resource: AuditResource) -> AuditEntry {
         let actor = self.caller.actor_at(self.peer);
         AuditEntry::new(self.tenant(), self.at, actor, verb, resource).by_request(&self.request_id)
     }
 
-    /// The store, whose reads take the turns of the caller. Entries of a batch have the same one.
+    /// Returns the store with reads scheduled under the caller's share. Requests of a batch use one
+    /// share.
     pub fn store(&self) -> Store {
         self.app.store.on_behalf_of(self.caller.read_caller())
     }
 
-    /// A key of the path.
+    /// Returns a key of the path; empty if there is none.
     pub fn key(&self, place: usize) -> &str {
         self.target.keys.get(place).map_or("", String::as_str)
     }
 
-    /// A key of the path as an id; a text that is no id names nothing.
+    /// Parses a key of the path as an id. Returns 404 if it is not an id.
     pub fn id<T: FromStr>(&self, place: usize, what: &str) -> Result<T, Problem> {
         self.key(place).parse().map_err(|_| Problem::not_found(what, self.key(place)))
     }
 
-    /// A text of the body; none if it is left out or null.
+    /// Returns a string property of the body; `None` if it is absent or null.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.body.get(name).and_then(Value::as_str)
     }
 
-    /// A text of the body that has to be there.
+    /// Returns a required string property of the body. Returns 400 if it is absent or null.
     pub fn required_text(&self, name: &str) -> Result<&str, Problem> {
         self.text(name).ok_or_else(|| required(name).into())
     }
 
-    /// A member of an enum in the body; none if it is left out or null.
+    /// Parses an enum property of the body; `None` if it is absent or null. Returns 400 for a
+    /// member that is not supported.
     pub fn member<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
         let parse = |text: &str| {
-            let error = || GraphError::bad_request(format!("'{text}' cannot be asked for here.")).about(name);
+            let error = || GraphError::bad_request(format!("The value '{text}' is not supported here.")).about(name);
             text.parse().map_err(|_| error().into())
         };
         self.text(name).map(parse).transpose()
     }
 
-    /// Refuses a new entity that is given more than these of its properties; the rest is the
-    /// service's to set.
-    pub fn must_only_give(&self, properties: &[&str]) -> Result<(), Problem> {
+    /// Returns 400 if a new entity has other non-null properties than `properties`. The service
+    /// sets the rest.
+    pub fn reject_other_properties(&self, properties: &[&str]) -> Result<(), Problem> {
         let other = |(name, value): &(&String, &Value)| !properties.contains(&name.as_str()) && !value.is_null();
         match self.body.iter().find(other) {
             None => Ok(()),
             Some((name, _)) => {
-                let message = format!("The property '{name}' is set by the service; leave it out.");
+                let message = format!("The service sets the property '{name}'. Omit it.");
                 Err(GraphError::bad_request(message).about(name).into())
             }
         }
     }
 
-    /// Refuses an update that changes more than these properties of an entity. Clients send back
-    /// what they were sent, which is fine as long as it is the same; what cannot be changed is not
-    /// passed over in silence.
-    pub fn must_only_change(&self, properties: &[&str], present: &impl Serialize) -> Result<(), Problem> {
+    /// Returns 400 if an update changes other properties than `properties`. Clients may send
+    /// unchanged properties back; a change to a read-only property is never ignored silently.
+    pub fn reject_other_changes(&self, properties: &[&str], present: &impl Serialize) -> Result<(), Problem> {
         let present = serde_json::to_value(present).expect("a view is plain data");
         for (name, value) in &self.body {
-            if !properties.contains(&name.as_str()) && !present.get(name).is_some_and(|present| same(present, value)) {
-                let message = format!("The property '{name}' cannot be changed by an update.");
+            if !properties.contains(&name.as_str())
+                && !present.get(name).is_some_and(|present| is_unchanged(present, value))
+            {
+                let message = format!("An update cannot change the property '{name}'.");
                 return Err(GraphError::bad_request(message).about(name).into());
             }
         }
         Ok(())
     }
 
-    /// Whether the options speak of a property, so that it has to be looked up.
+    /// Returns whether `$select`, `$filter` or `$orderby` names a property, so that it must be
+    /// read.
     pub fn mentions(&self, property: &str) -> bool {
         let QueryOptions { select, filter_text, orderby, .. } = &self.options;
         let selected =
@@ -171,23 +177,23 @@ impl Call {
         selected || filtered || orderby.iter().any(|(name, _)| name.starts_with(property))
     }
 
-    /// 200 with one entity or complex value, cut to `$select`.
+    /// Answers 200 with one entity or complex value, limited to `$select`.
     pub fn entity(&self, view: &impl Serialize) -> Answer {
         Answer::Json(self.write_entity(view))
     }
 
-    /// 201 with a new entity.
+    /// Answers 201 with a new entity.
     pub fn created(&self, id: &str, view: &impl Serialize) -> Answer {
         let location = format!("{}/{}/{id}", self.root, self.target.canonical_path);
         Answer::Created { location, body: self.write_entity(view) }
     }
 
-    /// 200 with a changed entity.
+    /// Answers 200 with an updated entity.
     pub fn updated(&self, view: &impl Serialize) -> Answer {
         Answer::Updated(self.write_entity(view))
     }
 
-    /// 200 with `{"value": …}` of a primitive type.
+    /// Answers 200 with `{"value": …}`, for a primitive type.
     pub fn value(&self, value: &impl Serialize) -> Answer {
         #[derive(Serialize)]
         struct Wrapped<'a, T> {
@@ -213,18 +219,32 @@ impl Call {
         }
     }
 
-    /// `@odata.context` of the answer.
+    /// Returns `@odata.context` of the response.
     pub(super) fn context(&self) -> String {
-        self.target.context(self.edm, &self.root, self.options.select.as_deref()).unwrap_or_default()
+        let expanded = self.options.expand.iter().map(|expansion| format!("{}()", expansion.property));
+        let shown = match &self.options.select {
+            Some(selected) => Some(selected.iter().cloned().chain(expanded).collect::<Vec<_>>()),
+            None if self.options.expand.is_empty() => None,
+            None => Some(expanded.collect()),
+        };
+        self.target.context(self.edm, &self.root, shown.as_deref()).unwrap_or_default()
     }
 
-    /// Where the previous page ended, from the skip token.
+    /// The address of what follows the first `skipped` entities of a collection within the entity
+    /// `id` of this answer.
+    pub(crate) fn address_within(&self, id: &str, collection: &str, skipped: usize) -> String {
+        let path = self.target.canonical_path.as_str();
+        let above = if path.ends_with(')') { path.rsplit_once('(').map_or(path, |(above, _)| above) } else { path };
+        format!("{}/{above}('{id}')/{collection}?$skip={skipped}", self.root)
+    }
+
+    /// Verifies the skip token and returns the position at which the previous page ended.
     pub(super) fn position(&self) -> Result<Option<String>, GraphError> {
         let verify = |token: &String| self.signer().verify(&self.binding(), token);
         self.options.skiptoken.as_ref().map(verify).transpose()
     }
 
-    /// The address of the page after `position`.
+    /// Returns the URL of the page after `position`.
     pub(super) fn next_link(&self, position: &str) -> String {
         next_link(&self.address, &self.query, &self.signer().sign(&self.binding(), position))
     }
@@ -233,8 +253,8 @@ impl Call {
         &self.app.signer
     }
 
-    /// What a skip token is good for: this tenant, this path with its arguments, this filter and
-    /// this order.
+    /// Returns the request that a skip token is bound to: tenant, user, path with arguments, filter
+    /// and order.
     fn binding(&self) -> String {
         let ResolvedTarget { operation, scope, keys, arguments, .. } = &self.target;
         let user = self.caller.user.as_ref().map(|user| user.id);
@@ -244,20 +264,20 @@ impl Call {
     }
 }
 
-/// Whether a value that is sent back is the one that was sent; a GUID is the same in any case.
-fn same(present: &Value, given: &Value) -> bool {
+/// Returns whether a value is unchanged. GUIDs are not case-sensitive.
+fn is_unchanged(present: &Value, given: &Value) -> bool {
     match (present.as_str(), given.as_str()) {
         (Some(present), Some(given)) if Uuid::parse_str(present).is_ok() => present.eq_ignore_ascii_case(given),
         _ => present == given,
     }
 }
 
-/// 400 for a property that has to be there.
+/// Returns 400 for a missing required property.
 pub(crate) fn required(name: &str) -> GraphError {
     GraphError::bad_request(format!("The property '{name}' is required.")).about(name)
 }
 
-/// Views are plain data with text keys, which JSON can always hold.
+/// Serialises a view. Views are plain data with string keys, so this cannot fail.
 pub(super) fn to_json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("a view is plain data")
 }

@@ -1,8 +1,8 @@
-//! Collections: filter, order, page and count, written once.
+//! Collections: filters, orders, pages and counts rows.
 //!
-//! Rows are read in the order of their key and a page ends with the position of its last row, so a
-//! page costs the same wherever it lies. Rows go straight from their view into the body; only
-//! `$filter`, `$orderby` and `$select` build JSON values on the way.
+//! Rows are read in key order and a page ends with the position of its last row, so each page costs
+//! the same. Rows are serialised from their view into the body; only `$filter`, `$orderby` and
+//! `$select` build JSON values.
 
 mod scan;
 
@@ -22,69 +22,75 @@ use scan::{Budget, Count, PageScan};
 
 pub use scan::{SCAN_ROWS_MAX, SCAN_TIME_MAX, SLICE_ROWS};
 
-/// Rows of a page unless `$top` says otherwise.
+/// Rows of a page without `$top`.
 pub const PAGE_ROWS: usize = 100;
 /// Most rows of a page.
 pub const PAGE_ROWS_MAX: usize = 999;
 
-/// Which properties a view shows.
+/// The set of properties that a view contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PropertySet {
-    /// Those that are sent unasked.
+    /// Properties sent without `$select`.
     Default,
-    /// All, those sent only on `$select` included.
+    /// All properties, including those sent only if `$select` names them.
     All,
-    /// All, with every member of an enum by its name: what conditions and orders look at, whatever
-    /// the client asks to be shown.
+    /// All properties, with the names of all enum members: the input of `$filter` and `$orderby`,
+    /// independent of the client's preferences.
     Stored,
 }
 
-/// A collection: where its rows come from, and how one is sent.
+/// A collection: the source of its rows and their view.
 pub trait Collection: Send + 'static {
-    /// A row as it is read.
+    /// A row as read from the store.
     type Row: Send;
 
     /// Most rows of a page.
     const PAGE_ROWS_MAX: usize = PAGE_ROWS_MAX;
 
-    /// What costs little, told to whoever asks for too much.
-    const CHEAP: &'static str = "Pages without $filter, $orderby, $skip and $count cost little wherever they lie: follow '@odata.nextLink' and choose rows in the client.";
+    /// Advice in the error of a request that exceeds the scan limit.
+    const SCAN_ADVICE: &'static str =
+        "Request pages without $filter, $orderby, $skip and $count, follow '@odata.nextLink' and filter in the client.";
 
-    /// Called first, with the position of the page; none for the first page.
+    /// Prepares reading. Called first, with the position of the page; `None` for the first page.
     fn begin(&mut self, _reader: &Reader<'_>, _position: Option<&str>) -> Result<(), Problem> {
         Ok(())
     }
 
-    /// Up to `limit` rows after `position`, in the collection's own order. Fewer means that there
-    /// are no more.
+    /// Returns up to `limit` rows after `position`, in the collection's own order. Fewer rows mean
+    /// the end of the collection.
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Self::Row>, Problem>;
 
-    /// Where a row is.
+    /// Returns the position of a row.
     fn position(&self, row: &Self::Row) -> String;
 
-    /// The page of `limit` rows after `position`, if its text is kept from before.
-    fn kept(&self, _reader: &Reader<'_>, _position: Option<&str>, _limit: usize) -> Result<Option<KeptPage>, Problem> {
+    /// Returns the page of `limit` rows after `position`, if its JSON is stored.
+    fn stored_page(
+        &self,
+        _reader: &Reader<'_>,
+        _position: Option<&str>,
+        _limit: usize,
+    ) -> Result<Option<StoredPage>, Problem> {
         Ok(None)
     }
 
-    /// How many rows there are, if that is cheaper to know than by looking at each.
+    /// Returns the number of rows, if the store can count them without reading each.
     fn count(&self, _reader: &Reader<'_>) -> Result<Option<u64>, Problem> {
         Ok(None)
     }
 
-    /// A row as it is sent.
+    /// Returns the view of a row.
     fn view<'a>(&'a self, row: &'a Self::Row, set: PropertySet) -> impl Serialize + 'a;
 }
 
-/// A page that was written before.
-pub struct KeptPage {
-    /// Its rows as JSON, with commas between them.
+/// A page that is stored as JSON.
+pub struct StoredPage {
+    /// The rows as JSON, separated by commas.
     pub rows: Vec<u8>,
     /// Position of the last row, if there are more.
     pub next: Option<String>,
 }
 
-/// Answers a page of a collection.
+/// Answers with a page of a collection.
 pub async fn page<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Answer, Problem> {
     let position = call.position()?;
     let options = &call.options;
@@ -92,26 +98,29 @@ pub async fn page<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Answ
     let count = if options.count { Some(Count::default()) } else { None };
     let budget = Budget::new(Arc::clone(&call.app.monotonic));
     let request =
-        ListRequest { call: call.clone(), collection, position, begun: false, count, counted: None, rows, budget };
-    by_turns(call, request, ListRequest::page).await
+        ListRequest { call: call.clone(), collection, position, started: false, count, total: None, rows, budget };
+    run_in_slices(call, request, ListRequest::page).await
 }
 
-/// Answers a collection that is at hand whole and has an order of its own.
-pub async fn whole<T: Serialize + Clone + Send + 'static>(call: &Arc<Call>, rows: Vec<T>) -> Result<Answer, Problem> {
-    whole_as(call, rows, |row: &T, _| row.clone()).await
+/// Answers with a page of a collection in memory.
+pub async fn in_memory<T: Serialize + Clone + Send + 'static>(
+    call: &Arc<Call>,
+    rows: Vec<T>,
+) -> Result<Answer, Problem> {
+    in_memory_as(call, rows, |row: &T, _| row.clone()).await
 }
 
-/// The same of rows that `view` shows.
-pub async fn whole_as<T, V, F>(call: &Arc<Call>, rows: Vec<T>, view: F) -> Result<Answer, Problem>
+/// Answers with a page of a collection in memory, each row converted by `view`.
+pub async fn in_memory_as<T, V, F>(call: &Arc<Call>, rows: Vec<T>, view: F) -> Result<Answer, Problem>
 where
     T: Clone + Send + 'static,
     V: Serialize + 'static,
     F: Fn(&T, PropertySet) -> V + Send + 'static,
 {
-    page(call, Whole { rows, view }).await
+    page(call, InMemory { rows, view }).await
 }
 
-/// Answers `$count`.
+/// Answers `$count` of a collection.
 pub async fn count<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Answer, Problem> {
     let rows = PageScan::new(&call.options, None)?;
     let budget = Budget::new(Arc::clone(&call.app.monotonic));
@@ -121,18 +130,18 @@ pub async fn count<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Ans
         call: call.clone(),
         collection,
         position: None,
-        begun: false,
+        started: false,
         count,
-        counted: None,
+        total: None,
         rows,
         budget,
     };
-    by_turns(&call, request, ListRequest::only_count).await
+    run_in_slices(&call, request, ListRequest::count_only).await
 }
 
-/// Most requests are answered by their first slice, which is a read like any other. What is left of
-/// the others is a scan.
-async fn by_turns<C: Collection>(
+/// Runs a request slice by slice. The first slice, which answers most requests, is an ordinary
+/// read; further slices are a scan.
+async fn run_in_slices<C: Collection>(
     call: &Call,
     mut request: ListRequest<C>,
     slice: impl Fn(&mut ListRequest<C>, &Reader<'_>) -> Result<ControlFlow<Answer>, Problem> + Send + Sync + 'static,
@@ -150,16 +159,16 @@ async fn by_turns<C: Collection>(
     }
 }
 
-/// A request for a collection, and how far it has come.
+/// The state of a request for a collection.
 struct ListRequest<C: Collection> {
     call: Arc<Call>,
     collection: C,
-    /// Of the page; none for the first one.
+    /// The position of the page; `None` for the first one.
     position: Option<String>,
-    begun: bool,
-    /// None once it has ended, or if nobody wants it.
+    started: bool,
+    /// The count in progress; `None` if it is complete or not requested.
     count: Option<Count>,
-    counted: Option<u64>,
+    total: Option<u64>,
     rows: PageScan<C::Row>,
     budget: Budget,
 }
@@ -171,46 +180,47 @@ impl<C: Collection> ListRequest<C> {
         slice: impl Fn(&mut Self, &Reader<'_>) -> Result<ControlFlow<Answer>, Problem>,
     ) -> Result<ControlFlow<Answer>, Problem> {
         self.budget.begin_slice();
-        if !self.begun {
+        if !self.started {
             self.collection.begin(reader, self.position.as_deref())?;
-            self.begun = true;
+            self.started = true;
         }
         let progress = slice(self, reader);
         self.budget.end_slice();
         progress
     }
 
-    /// Counts on, and says whether that has ended.
-    fn counts(&mut self, reader: &Reader<'_>) -> Result<bool, Problem> {
+    /// Counts the next slice. Returns whether the count is complete.
+    fn advance_count(&mut self, reader: &Reader<'_>) -> Result<bool, Problem> {
         let Some(count) = &mut self.count else { return Ok(true) };
         match count.slice(&self.collection, reader, &self.call.options, &self.budget)? {
             ControlFlow::Continue(()) => Ok(false),
             ControlFlow::Break(found) => {
-                (self.count, self.counted) = (None, Some(found));
+                (self.count, self.total) = (None, Some(found));
                 Ok(true)
             }
         }
     }
 
-    fn only_count(&mut self, reader: &Reader<'_>) -> Result<ControlFlow<Answer>, Problem> {
-        Ok(match self.counts(reader)? {
-            true => ControlFlow::Break(Answer::Text(self.counted.unwrap_or_default().to_string())),
+    fn count_only(&mut self, reader: &Reader<'_>) -> Result<ControlFlow<Answer>, Problem> {
+        Ok(match self.advance_count(reader)? {
+            true => ControlFlow::Break(Answer::Text(self.total.unwrap_or_default().to_string())),
             false => ControlFlow::Continue(()),
         })
     }
 
     fn page(&mut self, reader: &Reader<'_>) -> Result<ControlFlow<Answer>, Problem> {
-        if !self.counts(reader)? {
+        if !self.advance_count(reader)? {
             return Ok(ControlFlow::Continue(()));
         }
-        let (call, options, count) = (&self.call, &self.call.options, self.counted);
-        if shows_rows_as_they_are(options)
-            && let Some(kept) = self.collection.kept(reader, self.position.as_deref(), page_rows::<C>(options))?
+        let (call, options, count) = (&self.call, &self.call.options, self.total);
+        if has_consecutive_rows(options)
+            && let Some(stored) =
+                self.collection.stored_page(reader, self.position.as_deref(), page_rows::<C>(options))?
         {
-            let next_link = kept.next.map(|position| call.next_link(&position));
-            let text = write_kept(&call.context(), &kept.rows, count, next_link.as_deref());
-            // A link notes what there was when the first page was asked for; an address without one
-            // shows what there is now.
+            let next_link = stored.next.map(|position| call.next_link(&position));
+            let text = write_stored(&call.context(), &stored.rows, count, next_link.as_deref());
+            // A page reached by a link is bound to the rows that existed when the first page was
+            // read. The first page shows the current rows.
             let is_lasting = self.position.is_some() && count.is_none();
             return Ok(ControlFlow::Break(if is_lasting {
                 Answer::Immutable(text.into())
@@ -228,12 +238,12 @@ impl<C: Collection> ListRequest<C> {
     }
 }
 
-struct Whole<T, F> {
+struct InMemory<T, F> {
     rows: Vec<T>,
     view: F,
 }
 
-impl<T, V, F> Collection for Whole<T, F>
+impl<T, V, F> Collection for InMemory<T, F>
 where
     T: Clone + Send + 'static,
     V: Serialize + 'static,
@@ -242,8 +252,9 @@ where
     type Row = (usize, T);
 
     fn rows(&self, _: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Self::Row>, Problem> {
-        let start =
-            position.map_or(Ok(0), |text| text.parse::<usize>().map(|last| last + 1)).map_err(|_| bad_token())?;
+        let start = position
+            .map_or(Ok(0), |text| text.parse::<usize>().map(|last| last + 1))
+            .map_err(|_| invalid_skip_token())?;
         Ok(self.rows.iter().cloned().enumerate().skip(start).take(limit).collect())
     }
 
@@ -256,13 +267,13 @@ where
     }
 }
 
-/// The error for a skip token whose position this collection cannot have given out.
-pub fn bad_token() -> GraphError {
+/// Returns 400 for a skip token with an invalid position.
+pub fn invalid_skip_token() -> GraphError {
     GraphError::bad_request("The skip token does not belong to this request.").about("$skiptoken")
 }
 
-/// Whether a page is a stretch of the collection, its rows whole and in its order.
-fn shows_rows_as_they_are(options: &QueryOptions) -> bool {
+/// Returns whether a page holds consecutive, complete rows in the collection's own order.
+fn has_consecutive_rows(options: &QueryOptions) -> bool {
     let QueryOptions { filter, orderby, select, skip, .. } = options;
     filter.is_none() && orderby.is_empty() && select.is_none() && skip.is_none()
 }
@@ -279,12 +290,21 @@ fn as_value<C: Collection>(collection: &C, row: &C::Row) -> Value {
     serde_json::to_value(collection.view(row, PropertySet::Stored)).expect("a view is plain data")
 }
 
-/// The value at a path such as `statusDetail/code`.
+/// The order of two values by these properties; true is descending.
+pub(crate) fn compare_by(order: &[(String, bool)], a: &Value, b: &Value) -> Ordering {
+    let by = |(path, descending): &(String, bool)| {
+        let order = compare(at(a, path), at(b, path));
+        if *descending { order.reverse() } else { order }
+    };
+    order.iter().map(by).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+}
+
+/// Returns the value at a path such as `statusDetail/code`.
 fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
     path.split('/').fold(value, |value, name| value.get(name).unwrap_or(&Value::Null))
 }
 
-/// Null before false before true before numbers before texts.
+/// Compares values: null, false, true, numbers, strings, in this order.
 fn compare(a: &Value, b: &Value) -> Ordering {
     let rank = |value: &Value| match value {
         Value::Null => 0,
@@ -312,8 +332,8 @@ struct Wrapped<'a, T> {
     value: T,
 }
 
-/// The same text as [`write()`] makes of the same rows.
-fn write_kept(context: &str, rows: &[u8], count: Option<u64>, next_link: Option<&str>) -> Vec<u8> {
+/// Writes a stored page. The text equals that of [`write()`] for the same rows.
+fn write_stored(context: &str, rows: &[u8], count: Option<u64>, next_link: Option<&str>) -> Vec<u8> {
     const END: &[u8] = b"]}";
     let mut text = to_json(&Wrapped { context, count, next_link, value: [(); 0] });
     text.truncate(text.len() - END.len());
@@ -343,7 +363,7 @@ fn write<C: Collection>(
     }
 }
 
-/// Serialises what an iterator gives, without collecting it first.
+/// Serialises the items of an iterator without collecting them.
 struct Sequence<F>(F);
 
 impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Sequence<F> {
@@ -358,7 +378,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn values_have_an_order() {
+    fn values_are_ordered_by_type_then_value() {
         let sorted = [json!(null), json!(false), json!(true), json!(1), json!(2.5), json!("a"), json!("b")];
         for pair in sorted.windows(2) {
             assert_eq!(compare(&pair[0], &pair[1]), Ordering::Less, "{pair:?}");
@@ -367,10 +387,10 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_page_reads_like_a_fresh_one() {
+    fn stored_page_equals_a_new_one() {
         for (count, next_link) in [(None, None), (Some(2), Some("https://h/next"))] {
             let fresh = to_json(&Wrapped { context: "https://h/$metadata#x", count, next_link, value: ["a", "b"] });
-            assert_eq!(write_kept("https://h/$metadata#x", br#""a","b""#, count, next_link), fresh);
+            assert_eq!(write_stored("https://h/$metadata#x", br#""a","b""#, count, next_link), fresh);
         }
     }
 }

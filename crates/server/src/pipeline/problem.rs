@@ -1,11 +1,11 @@
-//! What can go wrong in an operation, and what of it the client is told.
+//! Errors of operations and their mapping to Graph errors.
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::ErrorKind;
 use cloudpc_store::StoreError;
 use std::error::Error as StdError;
 
-/// Every `error.code` that this server sends; each has its entry in `docs/ERRORS.md`.
+/// All values of `error.code` that this server sends. `docs/ERRORS.md` has an entry for each.
 pub const CODES: &[&str] = &[
     "BadRequest",
     "InvalidAuthenticationToken",
@@ -16,6 +16,10 @@ pub const CODES: &[&str] = &[
     "RequestTimeout",
     "scanLimitReached",
     "nameAlreadyExists",
+    "quotaLimitReached",
+    "resourceInUse",
+    "resourceChanged",
+    "PreconditionFailed",
     "remoteActionInProgress",
     "cloudPcStatusNotAllowed",
     "noDisplay",
@@ -39,13 +43,13 @@ pub const CODES: &[&str] = &[
     "ServiceUnavailable",
 ];
 
-/// What can go wrong in an operation.
+/// An error of an operation.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
-    /// The request is wrong.
+    /// The request is invalid.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// The domain says no.
+    /// The engine or a domain rule rejected the request.
     #[error(transparent)]
     Domain(#[from] cloudpc_model::Error),
     /// The store failed.
@@ -54,18 +58,19 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// There is no such thing, or it is another tenant's.
+    /// Returns 404 for an id that does not exist or belongs to another tenant.
     pub fn not_found(what: &str, id: &str) -> Self {
         Self::Graph(GraphError::new(404, "ResourceNotFound", format!("There is no {what} with the id '{id}'.")))
     }
 
-    /// What the client is told. What it is not told goes to the log here, once.
+    /// Converts the error into the one sent to the client. Causes that the client must not see are
+    /// logged here, once.
     pub(crate) fn into_graph(self, operation: &str, request_id: &str) -> GraphError {
         match self {
             Self::Graph(error) => error,
             Self::Store(error) => Self::Domain(error.into()).into_graph(operation, request_id),
             Self::Domain(error) => {
-                // Whoever has a cause that is not told is ours to look at.
+                // An error with a hidden cause needs an operator's attention.
                 if error.source.is_some() {
                     log(operation, request_id, &error);
                 }
@@ -94,7 +99,7 @@ fn log(operation: &str, request_id: &str, error: &dyn StdError) {
         chain.push_str(&cause.to_string());
         source = cause.source();
     }
-    tracing::error!(operation, request.id = request_id, error = chain, "answer a request");
+    tracing::error!(operation, request.id = request_id, error = chain, "request failed");
 }
 
 #[cfg(test)]
@@ -102,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_of_errors_has_an_entry_for_each_code() {
+    fn errors_page_has_an_entry_for_each_code() {
         let page = include_str!("../../../../docs/ERRORS.md");
         let entries = page.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
         let (mut entries, mut codes) = (entries.collect::<Vec<_>>(), CODES.to_vec());
@@ -112,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_of_ours_is_not_told() {
+    fn internal_cause_is_not_sent_to_the_client() {
         let problem = Problem::Domain(cloudpc_model::Error::internal("the disk is on fire"));
         let error = problem.into_graph("cloudPC.list", "1");
         assert_eq!((error.status, error.code.as_str()), (500, "InternalServerError"));

@@ -1,11 +1,9 @@
-//! Answers that can never change, kept whole: pages on which everything has ended, by the links
-//! that lead to them.
+//! A cache of immutable responses: pages whose deployments have all ended, by URL.
 //!
-//! An answer belongs to the address that it was asked for by, and to whoever may follow its links:
-//! a tenant, or a user with a delegated token. Whether the caller may see it is checked each time.
-//! What takes away the things that it tells of, such as a partner that is deleted, makes every
-//! answer worthless. This module refuses to know which answers last; an operation says so with
-//! [`Answer::Immutable`](super::Answer::Lasting).
+//! The key is the URL and the caller whose skip tokens it can hold: a tenant, or a user with a
+//! delegated token. Permissions are checked on every hit. Deleting an object that responses show,
+//! such as a partner, invalidates the whole cache. Operations mark cacheable responses with
+//! [`Answer::Immutable`](super::Answer::Immutable).
 
 use bytes::Bytes;
 use cloudpc_graph::resolve::Scope;
@@ -19,17 +17,17 @@ use crate::caller::Caller;
 use crate::operations::Row;
 use crate::request::BaseAddress;
 
-/// Memory for lasting answers.
-pub const LASTING_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Size of the cache, in bytes.
+pub const RESPONSE_CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// The answers that are kept. Those asked for least go when there is no room.
+/// The cached responses. A full cache evicts the least used ones.
 pub struct ResponseCache {
     answers: Cache<Key, Immutable, Weight>,
-    /// Rises whenever something may have made an answer worthless.
+    /// Incremented on every invalidation.
     generation: AtomicU64,
 }
 
-/// An answer, and what has to be checked before it is given again.
+/// A cached response with the data of its access check.
 #[derive(Clone)]
 pub(super) struct Immutable {
     pub body: Bytes,
@@ -38,7 +36,7 @@ pub(super) struct Immutable {
     generation: u64,
 }
 
-/// What an answer is kept under.
+/// The key of a cached response.
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
     tenant: TenantId,
@@ -47,8 +45,7 @@ struct Key {
     path_and_query: String,
 }
 
-/// The same, not copied. Its hash has to be that of [`Key`], so the fields are the same and in the
-/// same order.
+/// A borrowed [`Key`]. Fields have the same order, because both must have the same hash.
 #[derive(Hash)]
 pub(super) struct CacheKeyRef<'a> {
     tenant: TenantId,
@@ -62,36 +59,36 @@ struct Weight;
 
 impl Default for ResponseCache {
     fn default() -> Self {
-        // A full cache lets in what it has seen before, and it remembers half as many as it is told
-        // to expect: more than it can hold, so that whatever fits comes to stay.
+        // A full cache admits keys that it has seen before, and it remembers half as many keys as
+        // its expected capacity. The capacity is set higher than the cache can hold, so that a
+        // working set which fits is admitted.
         const ANSWER_BYTES: u64 = 8 * 1024;
-        let count = usize::try_from(LASTING_BYTES_MAX / ANSWER_BYTES).expect("there are few");
-        Self { answers: Cache::with_weighter(count, LASTING_BYTES_MAX, Weight), generation: AtomicU64::new(0) }
+        let count = usize::try_from(RESPONSE_CACHE_BYTES_MAX / ANSWER_BYTES).expect("the count fits into usize");
+        Self { answers: Cache::with_weighter(count, RESPONSE_CACHE_BYTES_MAX, Weight), generation: AtomicU64::new(0) }
     }
 }
 
 impl ResponseCache {
-    /// To be called after something that answers tell of is gone, so that none of them is given
-    /// again.
+    /// Invalidates all responses. Call it after an object that responses show is deleted.
     pub fn forget(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.answers.clear();
     }
 
-    /// Read before anything is looked up: whatever is taken away meanwhile makes the answer
-    /// worthless.
+    /// Returns the generation. Read it before reading data: a later invalidation then rejects the
+    /// response.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    pub(super) fn get(&self, asked: &CacheKeyRef<'_>) -> Option<Immutable> {
-        self.answers.get(asked).filter(|answer| answer.generation == self.generation())
+    pub(super) fn get(&self, key: &CacheKeyRef<'_>) -> Option<Immutable> {
+        self.answers.get(key).filter(|answer| answer.generation == self.generation())
     }
 
-    pub(super) fn keep(&self, asked: &CacheKeyRef<'_>, body: Bytes, row: &'static Row, scope: Scope, generation: u64) {
-        let CacheKeyRef { tenant, user, base, path_and_query } = *asked;
-        let key = Key { tenant, user, base: base.to_owned(), path_and_query: path_and_query.to_owned() };
-        self.answers.insert(key, Immutable { body, row, scope, generation });
+    pub(super) fn insert(&self, key: &CacheKeyRef<'_>, body: Bytes, row: &'static Row, scope: Scope, generation: u64) {
+        let CacheKeyRef { tenant, user, base, path_and_query } = *key;
+        let owned = Key { tenant, user, base: base.to_owned(), path_and_query: path_and_query.to_owned() };
+        self.answers.insert(owned, Immutable { body, row, scope, generation });
     }
 }
 
@@ -127,63 +124,63 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    fn asked(path_and_query: &str) -> CacheKeyRef<'_> {
+    fn key(path_and_query: &str) -> CacheKeyRef<'_> {
         CacheKeyRef { tenant: TenantId(Uuid::nil()), user: None, base: "https://h", path_and_query }
     }
 
-    fn keep(answers: &ResponseCache, asked: &CacheKeyRef<'_>, bytes: usize) {
+    fn insert(answers: &ResponseCache, key: &CacheKeyRef<'_>, bytes: usize) {
         let row = &crate::operations::TABLE[0];
-        answers.keep(asked, vec![b' '; bytes].into(), row, Scope::Tenant, answers.generation());
+        answers.insert(key, vec![b' '; bytes].into(), row, Scope::Tenant, answers.generation());
     }
 
     #[test]
-    fn an_answer_is_for_those_who_asked_and_until_it_is_forgotten() {
+    fn response_is_cached_per_url_tenant_and_user_until_invalidated() {
         let answers = ResponseCache::default();
-        keep(&answers, &asked("/a"), 10);
-        assert_eq!(answers.get(&asked("/a")).map(|answer| answer.body.len()), Some(10));
+        insert(&answers, &key("/a"), 10);
+        assert_eq!(answers.get(&key("/a")).map(|answer| answer.body.len()), Some(10));
         let (tenant, user) = (TenantId(Uuid::max()), Some(UserId(Uuid::nil())));
-        let others =
-            [asked("/b"), CacheKeyRef { base: "http://h", ..asked("/a") }, CacheKeyRef { tenant, ..asked("/a") }];
-        for other in others.into_iter().chain([CacheKeyRef { user, ..asked("/a") }]) {
+        let others = [key("/b"), CacheKeyRef { base: "http://h", ..key("/a") }, CacheKeyRef { tenant, ..key("/a") }];
+        for other in others.into_iter().chain([CacheKeyRef { user, ..key("/a") }]) {
             assert!(answers.get(&other).is_none());
         }
-        let begun = answers.generation();
+        let generation = answers.generation();
         answers.forget();
-        assert!(answers.get(&asked("/a")).is_none());
-        // One that was read before is of no worth after.
-        answers.keep(&asked("/a"), Bytes::new(), &crate::operations::TABLE[0], Scope::Tenant, begun);
-        assert!(answers.get(&asked("/a")).is_none());
+        assert!(answers.get(&key("/a")).is_none());
+        // A response read before the invalidation is rejected.
+        answers.insert(&key("/a"), Bytes::new(), &crate::operations::TABLE[0], Scope::Tenant, generation);
+        assert!(answers.get(&key("/a")).is_none());
     }
 
     #[test]
-    fn answers_take_so_much_memory_and_no_more() {
+    fn cache_size_is_limited() {
         const BYTES: usize = 26_000;
         let answers = ResponseCache::default();
-        let paths: Vec<_> = (0..LASTING_BYTES_MAX / BYTES as u64 + 100).map(|number| format!("/{number}")).collect();
-        paths.iter().for_each(|path| keep(&answers, &asked(path), BYTES));
-        let kept = paths.iter().filter(|path| answers.get(&asked(path)).is_some()).count() * BYTES;
-        let limit = usize::try_from(LASTING_BYTES_MAX).unwrap();
+        let paths: Vec<_> =
+            (0..RESPONSE_CACHE_BYTES_MAX / BYTES as u64 + 100).map(|number| format!("/{number}")).collect();
+        paths.iter().for_each(|path| insert(&answers, &key(path), BYTES));
+        let kept = paths.iter().filter(|path| answers.get(&key(path)).is_some()).count() * BYTES;
+        let limit = usize::try_from(RESPONSE_CACHE_BYTES_MAX).unwrap();
         assert!(kept <= limit && kept > limit / 2, "{kept}");
-        assert!(answers.answers.weight() <= LASTING_BYTES_MAX);
+        assert!(answers.answers.weight() <= RESPONSE_CACHE_BYTES_MAX);
     }
     #[test]
-    fn what_is_asked_for_again_and_again_comes_to_stay_if_it_fits() {
+    fn working_set_that_fits_replaces_older_responses() {
         const BYTES: usize = 26_000;
         let answers = ResponseCache::default();
-        let fits = LASTING_BYTES_MAX * 4 / 5 / BYTES as u64;
+        let fits = RESPONSE_CACHE_BYTES_MAX * 4 / 5 / BYTES as u64;
         let others: Vec<_> = (0..fits).map(|number| format!("/other/{number}")).collect();
         let paths: Vec<_> = (0..fits).map(|number| format!("/{number}")).collect();
-        let ask = |path: &String| {
-            let found = answers.get(&asked(path)).is_some();
+        let request = |path: &String| {
+            let found = answers.get(&key(path)).is_some();
             if !found {
-                keep(&answers, &asked(path), BYTES);
+                insert(&answers, &key(path), BYTES);
             }
             found
         };
-        let ask_all = |paths: &[String]| paths.iter().filter(|path| ask(path)).count();
-        let before = (0..2).map(|_| ask_all(&others)).sum::<usize>();
-        assert_eq!(before, others.len(), "an empty cache lets in all");
-        let found = [(); 4].map(|()| ask_all(&paths))[3];
+        let request_all = |paths: &[String]| paths.iter().filter(|path| request(path)).count();
+        let before = (0..2).map(|_| request_all(&others)).sum::<usize>();
+        assert_eq!(before, others.len(), "an empty cache admits everything");
+        let found = [(); 4].map(|()| request_all(&paths))[3];
         assert!(found > paths.len() * 9 / 10, "{found} of {}", paths.len());
     }
 }

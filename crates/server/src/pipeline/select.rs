@@ -1,4 +1,4 @@
-//! `$select`: the properties of a value that the client names.
+//! `$select`: limits a value to the properties that the client names.
 
 use cloudpc_graph::Edm;
 use serde::Serialize;
@@ -7,27 +7,31 @@ use serde_json::Value;
 
 use super::Call;
 
-/// The properties of a value that `$select` names, in its order. What the model has and this server
-/// does not is null, or an empty collection; a navigation property is left out, as it is without
-/// `$expand`.
+/// A value limited to the properties that `$select` names, in that order. A property that the model
+/// declares and this server lacks is null or an empty collection. Navigation properties are
+/// omitted, as they are without `$expand`.
 pub(super) struct Picked<'a> {
     edm: &'static Edm,
     type_name: &'a str,
     value: Value,
     names: &'a [String],
+    /// Expanded properties, which are sent whether or not they are selected.
+    expanded: Vec<&'a str>,
 }
 
 impl<'a> Picked<'a> {
     pub(super) fn new(call: &'a Call, view: &impl Serialize, names: &'a [String]) -> Self {
         let type_name = call.target.operation.item_type.as_deref().unwrap_or_default();
-        Self::of(call.edm, type_name, view, names)
+        let expanded = call.options.expand.iter().map(|expansion| expansion.property.as_str()).collect();
+        Self { expanded, ..Self::of(call.edm, type_name, view, names) }
     }
 
     fn of(edm: &'static Edm, type_name: &'a str, view: &impl Serialize, names: &'a [String]) -> Self {
-        Self { edm, type_name, value: serde_json::to_value(view).expect("a view is plain data"), names }
+        let value = serde_json::to_value(view).expect("a view is plain data");
+        Self { edm, type_name, value, names, expanded: Vec::new() }
     }
 
-    /// What stands for a property that the view lacks.
+    /// Returns the value of a property that the view lacks.
     fn absent(&self, name: &str) -> Option<Value> {
         let property = self.edm.type_named(self.type_name).and_then(|declared| declared.property(name));
         match property.map(|property| &property.type_ref) {
@@ -56,6 +60,10 @@ impl Serialize for Picked<'_> {
                 map.serialize_entry(name, &value)?;
             }
         }
+        let of_expanded = |name: &str| self.expanded.iter().any(|own| name.split('@').next() == Some(own));
+        for (name, value) in self.value.as_object().into_iter().flatten().filter(|(name, _)| of_expanded(name)) {
+            map.serialize_entry(name, value)?;
+        }
         map.end()
     }
 }
@@ -67,7 +75,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn select_keeps_its_order_and_fills_what_is_absent() {
+    fn select_keeps_its_order_and_fills_absent_properties() {
         let names = ["notes", "deviceName", "usersLoggedOn", "users", "deviceName/inner"].map(str::to_owned);
         let view = json!({"id": 1, "deviceName": {"inner": 2}});
         let picked = Picked::of(Edm::of(Version::Beta), "managedDevice", &view, &names);

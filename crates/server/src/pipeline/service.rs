@@ -1,4 +1,4 @@
-//! What anyone may read about a root: its metadata and its service document.
+//! The metadata and the service document, which require no token.
 
 use axum::body::Body;
 use cloudpc_graph::{Edm, Endpoint, Version, metadata};
@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use super::CONTENT_TYPE_JSON;
 use super::answer::with_body;
 
-/// The answer for `/$metadata` and for the root itself; none for `$batch`.
+/// Returns the response for `/$metadata` and for the root itself; `None` for `$batch`.
 pub(super) fn public(edm: &'static Edm, root: &str, endpoint: Endpoint) -> Option<Response<Body>> {
     match endpoint {
         Endpoint::Root => Some(with_body(document(root), CONTENT_TYPE_JSON)),

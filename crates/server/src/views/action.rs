@@ -1,4 +1,4 @@
-//! `cloudpc.action`: an action with everything that is known about it. Ours, not Graph's.
+//! `cloudpc.action`: an action with its steps and events. An extension of Graph.
 
 use cloudpc_model::{
     Action, ActionId, ActivityId, Actor, ActorKind, AppId, Event, Params, State, StepRecord, StepState, Timestamp,
@@ -10,21 +10,21 @@ use serde_json::Value;
 
 use super::{Shown, Time};
 
-/// An action with what its view needs besides.
+/// An action with the data that its view needs.
 #[derive(Debug)]
 pub struct ActionRow {
-    /// It, with its steps.
+    /// The action, with its steps.
     pub action: Action,
-    /// Its log.
+    /// The events of the action.
     pub events: Vec<Event>,
-    /// Where it stands, while open.
+    /// The place in the queue, while the action is open.
     pub place: Option<QueuePlace>,
-    /// Until when it can be undone, if it can.
+    /// Undo is possible until this time.
     pub undo_until: Option<Timestamp>,
 }
 
 impl ActionRow {
-    /// Reads what the view needs.
+    /// Reads the data that the view needs.
     pub fn read(reader: &Reader<'_>, action: Action) -> Result<Self, StoreError> {
         let events = reader.action_events(action.id)?;
         let place = if action.state.is_final() { None } else { Some(reader.action_place(&action)?) };
@@ -80,7 +80,7 @@ struct LogEvent {
     at: Time,
     epoch: i64,
     event: &'static str,
-    /// What else the event says.
+    /// Further data of the event.
     data: Option<Value>,
 }
 
@@ -94,7 +94,7 @@ struct RequestedBy<'a> {
     user_principal_name: &'a str,
 }
 
-/// An action.
+/// Returns the view of an action.
 pub fn action(row: &ActionRow) -> ActionView<'_> {
     let action = &row.action;
     let failure = action.failure();
@@ -112,7 +112,7 @@ pub fn action(row: &ActionRow) -> ActionView<'_> {
             _ => None,
         },
         undo_until_date_time: row.undo_until.map(Time),
-        step: current(action).map(|step| step.name.as_str()),
+        step: current_step(action).map(|step| step.name.as_str()),
         steps: action.steps.iter().map(step).collect(),
         events: row.events.iter().map(event).collect(),
         attempts: row.events.iter().filter(|event| event.kind == cloudpc_model::EventKind::Claimed).count(),
@@ -129,8 +129,8 @@ pub fn action(row: &ActionRow) -> ActionView<'_> {
     }
 }
 
-/// The step that was begun last, of an action that has not ended.
-fn current(action: &Action) -> Option<&StepRecord> {
+/// Returns the current step of an open action.
+fn current_step(action: &Action) -> Option<&StepRecord> {
     if action.state.is_final() {
         return None;
     }
@@ -140,21 +140,19 @@ fn current(action: &Action) -> Option<&StepRecord> {
     action.steps.iter().find(busy).or_else(|| action.steps.last())
 }
 
-/// In words, what an open action waits for.
+/// Describes what an open action waits for.
 fn waits_for(row: &ActionRow) -> Option<String> {
     let place = row.place.as_ref()?;
     if let Some(behind) = place.behind {
-        return Some(format!("Action {behind}, which is at work on the same Cloud PC."));
+        return Some(format!("Action {behind}, which is running on the same Cloud PC."));
     }
     if row.action.state == State::Stuck {
-        return Some(
-            "A person: what it did could not be undone. Put the machine right, then settle the action.".into(),
-        );
+        return Some("An administrator, because its undo failed. Repair the machine, then settle the action.".into());
     }
-    let step = current(&row.action)?;
+    let step = current_step(&row.action)?;
     let due_at = step.due_at?;
     let why = step.message.as_deref().unwrap_or("it did not succeed");
-    Some(format!("The next try of the step '{}' at {due_at}: {why}", step.name))
+    Some(format!("The next attempt of the step '{}' at {due_at}: {why}", step.name))
 }
 
 fn step(step: &StepRecord) -> StepView<'_> {

@@ -60,7 +60,7 @@ struct AuditPropertyView<'a> {
     new_value: &'a str,
 }
 
-/// A row of the audit log.
+/// Returns the view of an audit entry.
 pub fn audit_event(entry: &AuditEntry, version: Version) -> AuditEventView<'_> {
     let beta = version == Version::Beta;
     AuditEventView {

@@ -1,4 +1,4 @@
-//! `cloudPcServicePlan`, `cloudPcGalleryImage`, and the names that others show of them.
+//! `cloudPcServicePlan`, `cloudPcGalleryImage`, and their names for other views.
 
 use cloudpc_graph::Version;
 use cloudpc_model::{GalleryImage, ImageId, Product, ServicePlan, ServicePlanId, TenantId};
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Shown, late_member};
 
-/// What Cloud PCs are chosen from; there are few.
+/// The service plans and gallery images of a tenant. There are few, so they are read whole.
 #[derive(Debug, Default)]
 pub struct Catalog {
     plans: Vec<ServicePlan>,
@@ -15,12 +15,12 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Reads a tenant's.
+    /// Reads the catalog of a tenant.
     pub fn read(reader: &Reader<'_>, tenant: TenantId) -> Result<Self, StoreError> {
         Ok(Self { plans: reader.service_plan_list(tenant)?, images: reader.gallery_image_list(tenant)? })
     }
 
-    /// A service plan.
+    /// Returns a service plan by id.
     pub fn plan(&self, id: ServicePlanId) -> Option<&ServicePlan> {
         self.plans.iter().find(|plan| plan.id == id)
     }
@@ -62,7 +62,7 @@ struct ServicePlanBeta {
     supported_solution: &'static str,
 }
 
-/// A service plan.
+/// Returns the view of a service plan.
 pub fn service_plan(plan: &ServicePlan, version: Version, unknown_enum_members: bool) -> ServicePlanView<'_> {
     let beta = || ServicePlanBeta {
         plan_type: match plan.product {
@@ -106,7 +106,7 @@ pub struct GalleryImageView<'a> {
     beta: Option<GalleryImageBeta<'a>>,
 }
 
-/// The older names, still in beta.
+/// Properties under older names, which beta still has.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct GalleryImageBeta<'a> {
@@ -118,7 +118,7 @@ struct GalleryImageBeta<'a> {
     recommended_sku: Option<&'a str>,
 }
 
-/// An image. Its id says who made it, of what and which.
+/// Returns the view of an image. Publisher, offer and SKU are parts of its id.
 pub fn gallery_image(image: &GalleryImage, version: Version) -> GalleryImageView<'_> {
     let mut parts = image.id.0.splitn(3, '_');
     let mut part = || parts.next().unwrap_or_default();

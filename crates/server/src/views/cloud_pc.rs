@@ -10,16 +10,16 @@ use super::{Detail, Shown, Time, late_member, none_if_empty};
 use crate::pipeline::list::PropertySet;
 use cloudpc_graph::Version;
 
-/// A Cloud PC with what its view needs besides.
+/// A Cloud PC with the data that its view needs.
 #[derive(Debug)]
 pub struct CloudPcRow {
-    /// It.
+    /// The Cloud PC.
     pub cloud_pc: CloudPc,
-    /// Its latest remote action, if that was asked for.
+    /// The latest remote action, if the request uses it.
     pub last_action: Option<Action>,
 }
 
-/// `cloudPC`: each set of properties holds the one before.
+/// `cloudPC`: the properties of v1.0, then those that beta adds.
 #[derive(Debug, Serialize)]
 pub struct CloudPcView<'a> {
     #[serde(flatten)]
@@ -30,7 +30,7 @@ pub struct CloudPcView<'a> {
     selectable: Option<Selectable<'a>>,
 }
 
-/// All that v1.0 has.
+/// The properties of v1.0.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct V1<'a> {
@@ -51,7 +51,7 @@ struct V1<'a> {
     grace_period_end_date_time: Option<Time>,
 }
 
-/// What beta sends besides.
+/// The properties that beta adds.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Beta<'a> {
@@ -75,7 +75,7 @@ struct Beta<'a> {
     is_disaster_recovery_active: bool,
 }
 
-/// What beta sends only if `$select` names it.
+/// The properties that beta sends only if `$select` names them.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Selectable<'a> {
@@ -91,31 +91,31 @@ struct Selectable<'a> {
     frontline_cloud_pc_availability: &'static str,
 }
 
-/// How to show it.
+/// The API version and preference of the request.
 #[derive(Clone, Copy, Debug)]
 pub struct CloudPcViewContext {
-    /// By which root.
+    /// The API version.
     pub version: Version,
-    /// Enum members declared after `unknownFutureValue` by their names.
+    /// Whether to send the names of enum members declared after `unknownFutureValue`.
     pub unknown_enum_members: bool,
 }
 
-/// A Cloud PC.
+/// Returns the view of a Cloud PC.
 pub fn cloud_pc<'a>(
     row: &'a CloudPcRow,
     catalog: &'a Catalog,
-    look: CloudPcViewContext,
+    context: CloudPcViewContext,
     set: PropertySet,
 ) -> CloudPcView<'a> {
-    let beta = look.version == Version::Beta;
+    let beta = context.version == Version::Beta;
     CloudPcView {
-        v1: v1(&row.cloud_pc, catalog, beta && (look.unknown_enum_members || set == PropertySet::Stored)),
+        v1: v1(&row.cloud_pc, catalog, beta && (context.unknown_enum_members || set == PropertySet::Stored)),
         beta: beta.then(|| self::beta(&row.cloud_pc)),
         selectable: (beta && set != PropertySet::Default).then(|| selectable(row)),
     }
 }
 
-/// `status`
+/// Returns Graph's name of a status.
 pub fn status(status: CloudPcStatus) -> &'static str {
     status.into()
 }

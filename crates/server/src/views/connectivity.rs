@@ -17,7 +17,7 @@ pub struct ConnectivityEventView<'a> {
     message: &'a str,
 }
 
-/// What was found on the machine of a Cloud PC.
+/// Returns the view of a health event.
 pub fn connectivity_event(cloud_pc: CloudPcId, event: &HealthEvent) -> ConnectivityEventView<'_> {
     ConnectivityEventView {
         activity_id: format!("{cloud_pc}-{}", event.id),

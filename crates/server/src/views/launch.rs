@@ -1,17 +1,16 @@
-//! Where a Cloud PC can be opened: `cloudPcLaunchDetail`, and `cloudPcLaunchInfo`, which it
-//! succeeds.
+//! The URL of a Cloud PC's screen: `cloudPcLaunchDetail`, and the older `cloudPcLaunchInfo`.
 
 use cloudpc_model::CloudPcId;
 use serde::Serialize;
 
 use super::Shown;
 
-/// A Cloud PC and the address of its screen.
+/// A Cloud PC and the URL of its screen.
 #[derive(Debug)]
 pub struct Launch {
-    /// Which.
+    /// The Cloud PC.
     pub cloud_pc_id: CloudPcId,
-    /// Where.
+    /// The single-use URL of its screen.
     pub url: String,
 }
 
@@ -35,7 +34,7 @@ pub struct LaunchInfoView<'a> {
     windows365_switch_not_compatible_reason: &'static str,
 }
 
-/// Windows 365 Switch opens the real service's machines only.
+/// Returns `cloudPcLaunchDetail`. Windows 365 Switch works only with the real service.
 pub fn launch_detail(launch: &Launch) -> LaunchDetailView<'_> {
     LaunchDetailView {
         cloud_pc_id: Shown(launch.cloud_pc_id),
@@ -45,7 +44,7 @@ pub fn launch_detail(launch: &Launch) -> LaunchDetailView<'_> {
     }
 }
 
-/// The same in the older form.
+/// Returns `cloudPcLaunchInfo`, the older form.
 pub fn launch_info(launch: &Launch) -> LaunchInfoView<'_> {
     LaunchInfoView {
         cloud_pc_id: Shown(launch.cloud_pc_id),

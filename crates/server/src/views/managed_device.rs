@@ -1,6 +1,6 @@
-//! `managedDevice`: a Cloud PC as device management sees it. What this server cannot know is left
-//! out, and null if `$select` names it; where the contract allows no null, it has the value that
-//! Intune gives a device which has not reported it.
+//! `managedDevice`: a Cloud PC in device management. Unknown properties are omitted, or null if
+//! `$select` names them. Where the contract forbids null, they have the value that Intune sends for
+//! a device that has not reported them.
 
 use cloudpc_graph::Version;
 use cloudpc_model::{Action, CloudPc, ManagedDeviceId, UserId};
@@ -11,12 +11,12 @@ use super::catalog::Catalog;
 use super::remote_action::{RemoteActionResult, result};
 use super::{Shown, Time};
 
-/// A managed device with what its view needs besides.
+/// A managed device with the data that its view needs.
 #[derive(Debug)]
 pub struct ManagedDeviceRow {
-    /// The Cloud PC that it is.
+    /// The Cloud PC.
     pub cloud_pc: CloudPc,
-    /// Its remote actions, newest first, if they were asked for.
+    /// The remote actions, newest first, if the request uses them.
     pub actions: Option<Vec<Action>>,
 }
 
@@ -55,7 +55,7 @@ pub struct ManagedDeviceView<'a> {
     beta: Option<Beta<'a>>,
 }
 
-/// What the service does not know of any machine, though the contract says that it is never null.
+/// Properties that the service does not know but the contract requires.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Unreported {
@@ -71,7 +71,7 @@ struct Unreported {
     partner_reported_threat_state: &'static str,
 }
 
-/// How Graph writes an instant that never was.
+/// Graph's representation of a missing time.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 const UNREPORTED: Unreported = Unreported {
@@ -87,7 +87,7 @@ const UNREPORTED: Unreported = Unreported {
     partner_reported_threat_state: "unknown",
 };
 
-/// What beta sends besides.
+/// The properties that beta adds.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Beta<'a> {
@@ -101,7 +101,7 @@ struct Beta<'a> {
 
 const GIB: u64 = 1 << 30;
 
-/// A managed device.
+/// Returns the view of a managed device.
 pub fn managed_device<'a>(row: &'a ManagedDeviceRow, catalog: &'a Catalog, version: Version) -> ManagedDeviceView<'a> {
     let cloud_pc = &row.cloud_pc;
     let plan = catalog.plan(cloud_pc.service_plan_id);
@@ -124,7 +124,7 @@ pub fn managed_device<'a>(row: &'a ManagedDeviceRow, catalog: &'a Catalog, versi
         email_address: &cloud_pc.user_principal_name,
         user_principal_name: &cloud_pc.user_principal_name,
         model: model(plan.map_or("", |plan| &plan.display_name)),
-        // Clients tell Cloud PCs from other devices by these two texts.
+        // Clients recognise Cloud PCs by the values of `model` and `manufacturer`.
         manufacturer: "Microsoft Corporation",
         is_encrypted: false,
         total_storage_space_in_bytes: plan.map_or(0, |plan| u64::from(plan.storage_gib) * GIB),

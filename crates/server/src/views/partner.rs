@@ -22,7 +22,7 @@ pub struct PartnerView<'a> {
     agent_setting: Option<AgentSettingView<'a>>,
 }
 
-/// A partner as it stands at `now`.
+/// Returns the view of a partner at `now`.
 pub fn partner(partner: &Partner, now: Timestamp, silence_max: Duration) -> PartnerView<'_> {
     let (connection_status, status_details) = match partner.connection_status(now, silence_max) {
         ConnectionStatus::NotAvailable => ("notAvailable", "The connection to the external partner is disabled"),
@@ -51,7 +51,7 @@ pub struct AgentSettingView<'a> {
     auto_deployment_enabled: bool,
 }
 
-/// An agent, without what may be secret in it.
+/// Returns the view of an agent, with install parameters masked.
 fn agent_setting(agent: &AgentSetting) -> AgentSettingView<'_> {
     AgentSettingView {
         agent_url: &agent.url,
@@ -61,7 +61,7 @@ fn agent_setting(agent: &AgentSetting) -> AgentSettingView<'_> {
     }
 }
 
-/// What is sent in place of an install parameter: that there is one, and nothing of it.
+/// The value sent in place of each install parameter.
 pub const MASK: &str = "***";
 
 #[derive(Debug)]
@@ -86,21 +86,21 @@ pub struct DeploymentView<'a> {
     error_message: &'a str,
 }
 
-/// The format of what [`finished_page`] writes. Raise it whenever [`deployment`] shows an ended
-/// deployment in another way: finished pages are kept.
+/// The format version of [`finished_page`]. Increment it whenever [`deployment`] changes for ended
+/// deployments, because finished pages are stored.
 pub const DEPLOYMENT_FORMAT: u32 = 2;
 
-/// The rows of a page as they are kept: JSON with commas between them.
+/// Writes the rows of a finished page: JSON objects separated by commas.
 pub fn finished_page(deployments: &[Deployment]) -> Vec<u8> {
     let mut rows =
         serde_json::to_vec(&deployments.iter().map(deployment).collect::<Vec<_>>()).expect("a view is plain data");
-    // Without the brackets of the array.
+    // Remove the brackets of the array.
     rows.pop();
     rows.remove(0);
     rows
 }
 
-/// The result of a deployment, so far.
+/// Returns the view of a deployment.
 pub fn deployment(deployment: &Deployment) -> DeploymentView<'_> {
     let failure = deployment.failure.as_ref().filter(|_| deployment.state.is_final());
     DeploymentView {
@@ -121,8 +121,8 @@ pub fn deployment(deployment: &Deployment) -> DeploymentView<'_> {
     }
 }
 
-/// `cloudPcExternalPartnerActionErrorCode`: `none` of a canceled deployment. What else may stop one
-/// counts as a failed run.
+/// Returns a `cloudPcExternalPartnerActionErrorCode`: `none` for a canceled deployment,
+/// `executeActionFailed` for a failure that the enumeration lacks.
 fn error_code(failure: &Failure) -> &'static str {
     const CODES: [&str; 10] = [
         "none",
@@ -157,7 +157,7 @@ pub struct ReportView<'a> {
     agent_setting: Option<AgentSettingView<'a>>,
 }
 
-/// A report.
+/// Returns the view of a report.
 pub fn report(report: &Report) -> ReportView<'_> {
     ReportView {
         action_type: match report.report_type {
@@ -188,7 +188,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn kept_pages_have_this_format() {
+    fn finished_page_has_the_declared_format() {
         let done = Deployment {
             action_id: ActionId(7),
             activity_id: ActivityId(Uuid::from_u128(1)),
@@ -208,7 +208,7 @@ mod tests {
             Deployment { state: State::Canceled, failure: Some(canceled), ..done.clone() },
             Deployment { state: State::NotSupported, ..failed },
         ];
-        // If this changes, raise the format: pages that were kept are then written anew.
+        // If this changes, increment the format; stored pages are then written again.
         assert_eq!(DEPLOYMENT_FORMAT, 2);
         insta::assert_snapshot!(String::from_utf8(finished_page(&ended)).unwrap().replace("},{", "},\n{"), @r#"
         {"activityId":"00000000-0000-0000-0000-000000000001","cloudPcId":"a \"PC\"","state":"succeeded","startDateTime":"1970-01-01T00:00:00.0000000Z","lastModifiedDateTime":"1970-01-01T00:00:01.5000000Z","errorCode":"none","errorMessage":""},

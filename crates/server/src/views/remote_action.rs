@@ -19,7 +19,7 @@ pub struct RemoteActionResult<'a> {
     status_details: Option<Detail<'a>>,
 }
 
-/// A remote action as its result.
+/// Returns the result of a remote action.
 pub fn result<'a>(action: &'a Action, cloud_pc: &CloudPc) -> RemoteActionResult<'a> {
     let detail = action.failure().map(|failure| Detail::new(&failure.code, &failure.message));
     RemoteActionResult {
@@ -42,9 +42,9 @@ pub struct Capability {
     action_capability: &'static str,
 }
 
-/// Whether a remote action can be asked for now.
+/// Returns whether a remote action can be requested now.
 pub fn capability(kind: Kind, enabled: bool, unknown_enum_members: bool) -> Capability {
-    let late = |name| late_member(name, unknown_enum_members);
+    let late_name = |name| late_member(name, unknown_enum_members);
     let action_name = match kind {
         Kind::Reboot => "restart",
         Kind::Rename => "rename",
@@ -52,16 +52,16 @@ pub fn capability(kind: Kind, enabled: bool, unknown_enum_members: bool) -> Capa
         Kind::Restore => "restore",
         Kind::Reprovision => "reprovision",
         Kind::Troubleshoot => "troubleshoot",
-        Kind::CreateSnapshot => late("createSnapshot"),
-        Kind::PowerOn => late("powerOn"),
-        Kind::PowerOff => late("powerOff"),
-        // Graph's enumeration has no member for these, so they are not among the capabilities.
+        Kind::CreateSnapshot => late_name("createSnapshot"),
+        Kind::PowerOn => late_name("powerOn"),
+        Kind::PowerOff => late_name("powerOff"),
+        // Graph's enumeration has no member for these kinds, so capabilities omit them.
         Kind::Undo | Kind::DeployAgent => "unknown",
     };
     Capability { action_name, action_capability: if enabled { "enabled" } else { "disabled" } }
 }
 
-/// `actionName`: free text, in the spelling of Graph's samples.
+/// Returns `actionName`, a string spelled as in Graph's samples.
 fn name(kind: Kind) -> &'static str {
     match kind {
         Kind::Reprovision => "Reprovision",
@@ -78,7 +78,7 @@ fn name(kind: Kind) -> &'static str {
     }
 }
 
-/// `actionState`
+/// Returns `actionState`.
 fn state(state: State) -> &'static str {
     match state {
         State::Pending => "pending",

@@ -19,7 +19,7 @@ pub struct SnapshotView<'a> {
     health_check_status: &'static str,
 }
 
-/// A restore point.
+/// Returns the view of a restore point.
 pub fn snapshot(snapshot: &Snapshot) -> SnapshotView<'_> {
     SnapshotView {
         id: &snapshot.id.0,

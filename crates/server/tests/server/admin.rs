@@ -1,5 +1,4 @@
-//! `/_cloudpc/`: every call of the administration × every way to be refused, and what applications
-//! and keys do.
+//! `/_cloudpc/`: every administration call × every reason to reject it; applications and keys.
 
 use axum::body::Body;
 use cloudpc_model::Clock as _;
@@ -19,7 +18,7 @@ use crate::world::{BASE, DESK_1, FLEET, HOST, OWNER_APP, PARTNER, TestServer, Wh
 
 const OTHER_TENANT: &str = "20000000-0000-4000-8000-000000000001";
 
-/// A call: its method and path, and a body that cannot be read, if it takes one.
+/// A call: method, path and, if it takes a body, an invalid one.
 const CALLS: &[(&str, &str, Option<&str>)] = &[
     ("GET", "/_cloudpc/apps", None),
     ("POST", "/_cloudpc/apps", Some(r#"{"name": "x", "permissions": ["y"]}"#)),
@@ -45,7 +44,7 @@ const CALLS: &[(&str, &str, Option<&str>)] = &[
     ("POST", "/_cloudpc/scenario", Some("tenants = 7")),
 ];
 
-/// The administration behind the edge, as a client reaches it.
+/// The administration API behind the edge.
 struct Administration {
     world: TestServer,
     edge: Edge,
@@ -74,16 +73,16 @@ impl Administration {
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+    async fn send_as_ada(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
         self.send(Some(&self.world.token(Who::Ada).await), method, path, &body.to_string()).await
     }
 
-    async fn ask_as_owner(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+    async fn send_as_owner(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
         self.send(Some(&self.world.token(Who::Owner).await), method, path, &body.to_string()).await
     }
 
-    /// A token of an application of the second tenant, which its owner has let both administer that
-    /// tenant and use the simulation.
+    /// Returns a token of an application of the second tenant that may administer that tenant and
+    /// use the simulation.
     async fn administrator_of_the_other_tenant(&self) -> String {
         let tenant_id = OTHER_TENANT.parse().unwrap();
         let app = Application {
@@ -106,7 +105,7 @@ impl Administration {
 }
 
 #[tokio::test]
-async fn every_call_refuses_who_may_not_and_what_cannot_be_read() {
+async fn every_call_rejects_missing_permissions_and_invalid_bodies() {
     let administration = Administration::new().await;
     let (reader, owner) = (administration.world.token(Who::Reader).await, administration.world.token(Who::Owner).await);
     let before = administration.send(Some(&owner), "GET", "/_cloudpc/clock", "").await;
@@ -123,47 +122,47 @@ async fn every_call_refuses_who_may_not_and_what_cannot_be_read() {
             assert_eq!(refused(Some(owner.as_str()), "{").await, 400, "{method} {path}");
         }
     }
-    assert_eq!(administration.send(Some(&owner), "GET", "/_cloudpc/clock", "").await, before, "nothing was changed");
+    assert_eq!(administration.send(Some(&owner), "GET", "/_cloudpc/clock", "").await, before, "nothing changed");
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn missing_object_gets_404() {
     let administration = Administration::new().await;
     let other_tenants = "/_cloudpc/apps/20000000-0000-4000-8000-0000000000b1";
     for path in ["/_cloudpc/apps/nobody", "/_cloudpc/apps/10000000-0000-4000-8000-00000000dead", other_tenants] {
-        let (status, answer) = administration.ask("PATCH", path, json!({"enabled": false})).await;
+        let (status, answer) = administration.send_as_ada("PATCH", path, json!({"enabled": false})).await;
         assert_eq!((status.as_u16(), &answer["error"]["code"]), (404, &json!("ResourceNotFound")), "{path}");
     }
-    assert_eq!(administration.ask("DELETE", "/_cloudpc/faults/77", json!({})).await.0, 404);
-    assert_eq!(administration.ask("GET", "/_cloudpc/nothing", json!({})).await.0, 404);
+    assert_eq!(administration.send_as_ada("DELETE", "/_cloudpc/faults/77", json!({})).await.0, 404);
+    assert_eq!(administration.send_as_ada("GET", "/_cloudpc/nothing", json!({})).await.0, 404);
 }
 
 #[tokio::test]
-async fn a_disabled_application_is_out_at_once_and_comes_back() {
+async fn disabling_an_application_rejects_its_tokens_at_once() {
     let administration = Administration::new().await;
     let reader = administration.world.token(Who::Reader).await;
     let path = "/_cloudpc/apps/10000000-0000-4000-8000-0000000000b2";
     assert_eq!(administration.status_of(&reader).await, 200);
-    let (status, app) = administration.ask("PATCH", path, json!({"enabled": false})).await;
+    let (status, app) = administration.send_as_ada("PATCH", path, json!({"enabled": false})).await;
     assert_eq!((status.as_u16(), &app["enabled"]), (200, &json!(false)));
-    assert_eq!(administration.status_of(&reader).await, 401, "a token that was verified before");
-    administration.ask("PATCH", path, json!({"enabled": true})).await;
+    assert_eq!(administration.status_of(&reader).await, 401, "a token that was verified earlier");
+    administration.send_as_ada("PATCH", path, json!({"enabled": true})).await;
     assert_eq!(administration.status_of(&reader).await, 200);
 }
 
 #[tokio::test]
-async fn old_keys_are_retired_or_dropped() {
+async fn rotated_keys_are_retired_or_dropped() {
     let administration = Administration::new().await;
     let old = administration.world.token(Who::Reader).await;
-    assert_eq!(administration.ask_as_owner("POST", "/_cloudpc/keys/rotate", json!({"dropOld": false})).await.0, 204);
+    assert_eq!(administration.send_as_owner("POST", "/_cloudpc/keys/rotate", json!({"dropOld": false})).await.0, 204);
     assert_eq!(administration.status_of(&old).await, 200);
-    assert_eq!(administration.ask_as_owner("POST", "/_cloudpc/keys/rotate", json!({"dropOld": true})).await.0, 204);
+    assert_eq!(administration.send_as_owner("POST", "/_cloudpc/keys/rotate", json!({"dropOld": true})).await.0, 204);
     assert_eq!(administration.status_of(&old).await, 401);
     assert_eq!(administration.status_of(&administration.world.token(Who::Reader).await).await, 200);
 }
 
 #[tokio::test]
-async fn the_name_of_an_application_may_be_so_long() {
+async fn application_name_is_limited() {
     let administration = Administration::new().await;
     for (name, status) in [("x".repeat(NAME_CHARS_MAX), 201), ("\u{1f4bb}".repeat(NAME_CHARS_MAX), 201)]
         .into_iter()
@@ -171,31 +170,31 @@ async fn the_name_of_an_application_may_be_so_long() {
         .chain(["a\u{1b}[2Jb", "a\nb", "a\u{202e}b", "a\u{2069}b"].map(|name| (name.to_owned(), 400)))
     {
         let (answered, body) =
-            administration.ask("POST", "/_cloudpc/apps", json!({"name": name, "permissions": []})).await;
+            administration.send_as_ada("POST", "/_cloudpc/apps", json!({"name": name, "permissions": []})).await;
         assert_eq!(answered.as_u16(), status, "{body}");
     }
 }
 
 #[tokio::test]
-async fn what_was_begun_is_written_down_though_the_client_has_gone() {
+async fn canceled_request_is_still_audited() {
     let administration = Administration::new().await;
     let token = administration.world.token(Who::Ada).await;
     let body = json!({"by": "1h"}).to_string();
-    let mut asked = Box::pin(administration.send(Some(&token), "POST", "/_cloudpc/clock/advance", &body));
-    assert!(asked.as_mut().now_or_never().is_none(), "it takes a while");
-    drop(asked);
+    let mut request = Box::pin(administration.send(Some(&token), "POST", "/_cloudpc/clock/advance", &body));
+    assert!(request.as_mut().now_or_never().is_none(), "the request is still running");
+    drop(request);
     let path = "/beta/deviceManagement/virtualEndpoint/auditEvents";
-    let written_down = async {
+    let audited = async {
         while administration.world.get(Who::Writer, path).await.rows().is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), written_down).await.expect("there is an audit row");
+    tokio::time::timeout(Duration::from_secs(30), audited).await.expect("the audit row is written");
     assert_eq!(administration.world.get(Who::Writer, path).await.rows()[0]["displayName"], "Advance Clock");
 }
 
 #[tokio::test]
-async fn nothing_is_done_before_its_audit_row_is_written() {
+async fn audit_row_is_written_before_the_change() {
     let world = TestServer::made(Config::default(), WriteMode::Grouped, Arc::new(|| Duration::ZERO)).await;
     let administration = Administration::of(world);
     let (world, token) = (&administration.world, administration.world.token(Who::Ada).await);
@@ -211,26 +210,26 @@ async fn nothing_is_done_before_its_audit_row_is_written() {
         ("POST", "clock/advance", r#"{"by": "1h"}"#),
     ] {
         let before = state();
-        let (go_on, held) = mpsc::channel::<()>();
+        let (release, held) = mpsc::channel::<()>();
         let mut busy = Box::pin(world.app.store.write("test.write", move |_| {
             let _ = held.recv();
             Ok::<_, StoreError>(())
         }));
         assert!(busy.as_mut().now_or_never().is_none(), "the only writer is busy");
         let path = format!("/_cloudpc/{path}");
-        let mut asked = Box::pin(administration.send(Some(&token), method, &path, body));
-        // However long this is: no row can be written meanwhile.
-        assert!(tokio::time::timeout(Duration::from_millis(100), asked.as_mut()).await.is_err());
+        let mut request = Box::pin(administration.send(Some(&token), method, &path, body));
+        // The writer is blocked, so no row can be written meanwhile.
+        assert!(tokio::time::timeout(Duration::from_millis(100), request.as_mut()).await.is_err());
         assert_eq!(state(), before, "{method} {path}");
-        drop(go_on);
+        drop(release);
         busy.await.unwrap();
-        let (status, answer) = asked.await;
+        let (status, answer) = request.await;
         assert!(status.is_success() && state() != before, "{method} {path}: {status} {answer}");
     }
 }
 
 #[tokio::test]
-async fn faults_have_bounds() {
+async fn faults_are_limited() {
     let administration = Administration::new().await;
     let fail = |code: usize, message: usize, cloud_pcs: usize| {
         json!({"cloudPcs": vec!["10000000-0000-4000-8000-0000000000d1"; cloud_pcs],
@@ -242,7 +241,7 @@ async fn faults_have_bounds() {
         (fail(1, MESSAGE_CHARS_MAX + 1, 1), 400),
         (fail(1, 1, CLOUD_PCS_MAX + 1), 400),
     ] {
-        let (answered, body) = administration.ask("POST", "/_cloudpc/faults", rule).await;
+        let (answered, body) = administration.send_as_ada("POST", "/_cloudpc/faults", rule).await;
         assert_eq!(answered.as_u16(), status, "{body}");
     }
     let faults = &administration.world.app.simulation.as_ref().unwrap().faults;
@@ -250,16 +249,16 @@ async fn faults_have_bounds() {
     for _ in 1..RULES_MAX - 1 {
         faults.add(rule.clone());
     }
-    let add = async || administration.ask("POST", "/_cloudpc/faults", fail(1, 1, 1)).await;
+    let add = async || administration.send_as_ada("POST", "/_cloudpc/faults", fail(1, 1, 1)).await;
     assert_eq!(add().await.0, 201);
     let (status, refused) = add().await;
     assert_eq!((status.as_u16(), faults.list().len()), (400, RULES_MAX), "{refused}");
-    let owners = administration.ask_as_owner("POST", "/_cloudpc/faults", fail(1, 1, 1)).await;
-    assert_eq!(owners.0, 201, "those of all tenants have room of their own");
+    let owners = administration.send_as_owner("POST", "/_cloudpc/faults", fail(1, 1, 1)).await;
+    assert_eq!(owners.0, 201, "faults for all tenants have their own limit");
 }
 
 #[tokio::test]
-async fn the_installation_is_its_owners_alone() {
+async fn only_the_owner_changes_the_installation() {
     let administration = Administration::new().await;
     let other = administration.administrator_of_the_other_tenant().await;
     let ada = administration.world.token(Who::Ada).await;
@@ -275,27 +274,31 @@ async fn the_installation_is_its_owners_alone() {
             assert_eq!((status.as_u16(), &answer["error"]["code"]), (403, &json!("Forbidden")), "{method} {path}");
         }
     }
-    assert_eq!(administration.status_of(&reader).await, 200, "keys, tenants and applications are as they were");
-    assert_eq!(administration.ask_as_owner("GET", "/_cloudpc/scenario", json!({})).await.0, 200);
+    assert_eq!(administration.status_of(&reader).await, 200, "keys, tenants and applications did not change");
+    assert_eq!(administration.send_as_owner("GET", "/_cloudpc/scenario", json!({})).await.0, 200);
 }
 
 #[tokio::test]
-async fn nobody_grants_what_is_the_owners_to_grant() {
+async fn only_the_owner_grants_owner_permissions() {
     let administration = Administration::new().await;
-    // They may use the simulation and administer their tenant, and hand on the one but not the
-    // other.
+    // The application may use the simulation and administer its tenant, but may grant only the
+    // latter.
     let other = administration.administrator_of_the_other_tenant().await;
     let create = json!({"name": "more", "permissions": ["Cloudpc.Simulate.All"]});
     let (status, _) = administration.send(Some(&other), "POST", "/_cloudpc/apps", &create.to_string()).await;
     assert_eq!(status, 403);
-    assert_eq!(administration.ask_as_owner("POST", "/_cloudpc/apps", create).await.0, 201);
+    assert_eq!(administration.send_as_owner("POST", "/_cloudpc/apps", create).await.0, 201);
 
     let writer = administration.world.token(Who::Writer).await;
     let ask = async |method, path: &str, body: Value| {
         administration.send(Some(&writer), method, path, &body.to_string()).await.0.as_u16()
     };
     assert_eq!(ask("POST", "/_cloudpc/tokens", json!({"app": OWNER_APP})).await, 403, "the owner's own token");
-    assert_eq!(ask("POST", "/_cloudpc/tokens", json!({"user": "ada@contoso.test"})).await, 403, "she may simulate");
+    assert_eq!(
+        ask("POST", "/_cloudpc/tokens", json!({"user": "ada@contoso.test"})).await,
+        403,
+        "the token would include simulation"
+    );
     let less = json!({"user": "ada@contoso.test", "permissions": ["CloudPC.ReadWrite.All"]});
     assert_eq!(ask("POST", "/_cloudpc/tokens", less).await, 200);
     let owners_app = format!("/_cloudpc/apps/{OWNER_APP}");
@@ -303,30 +306,34 @@ async fn nobody_grants_what_is_the_owners_to_grant() {
 }
 
 #[tokio::test]
-async fn an_application_that_the_owner_disabled_is_enabled_by_the_owner() {
+async fn tenant_administrator_cannot_enable_an_application_with_owner_permissions() {
     let administration = Administration::new().await;
     let other = administration.administrator_of_the_other_tenant().await;
     let path = "/_cloudpc/apps/20000000-0000-4000-8000-0000000000b2";
     let stranger = administration.world.token(Who::Stranger).await;
-    let turn = async |enabled: bool| {
+    let set_enabled = async |enabled: bool| {
         let body = json!({"enabled": enabled}).to_string();
         administration.send(Some(&stranger), "PATCH", path, &body).await.0.as_u16()
     };
-    assert_eq!(turn(false).await, 200);
+    assert_eq!(set_enabled(false).await, 200);
     assert_eq!(administration.status_of(&other).await, 401);
-    assert_eq!(turn(true).await, 403, "it may simulate, which is the owner's to grant");
+    assert_eq!(set_enabled(true).await, 403, "only the owner grants simulation");
 }
 
 #[tokio::test]
-async fn faults_stay_within_their_tenant() {
+async fn faults_apply_to_their_tenant_only() {
     let administration = Administration::new().await;
     let other = administration.administrator_of_the_other_tenant().await;
     let ask = async |method, path: &str, body: Value| {
         administration.send(Some(&other), method, path, &body.to_string()).await
     };
     let hang = json!({"effect": {"effect": "hang"}});
-    let (status, owners) = administration.ask_as_owner("POST", "/_cloudpc/faults", hang.clone()).await;
-    assert_eq!((status.as_u16(), owners["rule"].get("tenantId")), (201, None), "the owner's are for all tenants");
+    let (status, owners) = administration.send_as_owner("POST", "/_cloudpc/faults", hang.clone()).await;
+    assert_eq!(
+        (status.as_u16(), owners["rule"].get("tenantId")),
+        (201, None),
+        "the owner's faults apply to all tenants"
+    );
     let (status, theirs) = ask("POST", "/_cloudpc/faults", hang).await;
     assert_eq!((status.as_u16(), &theirs["rule"]["tenantId"]), (201, &json!(OTHER_TENANT)));
 
@@ -339,23 +346,23 @@ async fn faults_stay_within_their_tenant() {
     let owners_path = format!("/_cloudpc/faults/{}", owners["number"]);
     assert_eq!(ask("DELETE", &owners_path, json!({})).await.0, 404);
     assert_eq!(ask("DELETE", "/_cloudpc/faults", json!({})).await.0, 204);
-    let (_, left) = administration.ask_as_owner("GET", "/_cloudpc/faults", json!({})).await;
-    assert_eq!(left["value"], json!([owners]), "all but their own is there");
+    let (_, left) = administration.send_as_owner("GET", "/_cloudpc/faults", json!({})).await;
+    assert_eq!(left["value"], json!([owners]), "only their own fault is removed");
 }
 
 #[tokio::test]
-async fn a_scenario_does_not_replace_the_owners_application() {
+async fn scenario_cannot_replace_the_owners_application() {
     let administration = Administration::new().await;
     let reader = administration.world.token(Who::Reader).await;
     let scenario = FLEET.replace("10000000-0000-4000-8000-0000000000b3", OWNER_APP);
     let owner = administration.world.token(Who::Owner).await;
     let (status, answer) = administration.send(Some(&owner), "POST", "/_cloudpc/scenario", &scenario).await;
     assert_eq!(status, 400, "{answer}");
-    assert_eq!(administration.status_of(&reader).await, 200, "nothing was changed");
+    assert_eq!(administration.status_of(&reader).await, 200, "nothing changed");
 }
 
 #[tokio::test]
-async fn no_secret_of_a_scenario_and_no_dropped_key_is_in_any_file() {
+async fn secrets_of_a_scenario_and_dropped_keys_are_in_no_file() {
     let administration = Administration::new().await;
     let world = &administration.world;
     let scenario = format!(
@@ -370,13 +377,13 @@ async fn no_secret_of_a_scenario_and_no_dropped_key_is_in_any_file() {
     let key = world.app.store.read(|reader| reader.setting("identity.keys")).await.unwrap().unwrap();
     let part = &key[key.len() / 2..][..40];
     assert!(world.is_in_a_file(part));
-    let (status, _) = administration.ask_as_owner("POST", "/_cloudpc/keys/rotate", json!({"dropOld": true})).await;
+    let (status, _) = administration.send_as_owner("POST", "/_cloudpc/keys/rotate", json!({"dropOld": true})).await;
     assert_eq!(status, 204);
     assert!(!world.is_in_a_file(part), "the dropped key");
 }
 
 #[tokio::test]
-async fn no_install_parameter_and_no_detection_command_outlives_its_partner_and_deployments() {
+async fn install_parameters_and_detection_commands_are_erased_with_their_partner() {
     let world = TestServer::new().await;
     world.run();
     let partner = format!("/beta/deviceManagement/virtualEndpoint/externalPartners/{PARTNER}");
@@ -410,7 +417,7 @@ async fn no_install_parameter_and_no_detection_command_outlives_its_partner_and_
 }
 
 #[tokio::test]
-async fn generated_passwords_are_answered_once_and_stored_as_hashes() {
+async fn generated_passwords_are_sent_once_and_stored_as_hashes() {
     let administration = Administration::new().await;
     let scenario = FLEET.replace("name = \"ada\"", "name = \"ada\"\ngenerate_password = true");
     let owner = administration.world.token(Who::Owner).await;

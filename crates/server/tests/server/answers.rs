@@ -1,4 +1,4 @@
-//! What the main operations answer: status, headers and body, as they are.
+//! Responses of the main operations: status, headers and body.
 
 mod action;
 mod cloud_pc;
@@ -16,7 +16,7 @@ const DEVICES: &str = "deviceManagement/managedDevices";
 const PARTNERS: &str = "deviceManagement/virtualEndpoint/externalPartners";
 
 #[tokio::test]
-async fn every_answer_has_graphs_headers() {
+async fn response_has_graph_headers() {
     let reply = TestServer::new().await.get(Who::Reader, "/beta/deviceManagement/managedDevices/$count").await;
     let names = ["content-type", "odata-version", "x-ms-ags-diagnostic"];
     let shown = names.map(|name| format!("{name}: {}", reply.headers[name].to_str().unwrap())).join("\n");
@@ -30,7 +30,7 @@ async fn every_answer_has_graphs_headers() {
 }
 
 #[tokio::test]
-async fn the_catalog() {
+async fn catalog_is_listed() {
     let world = TestServer::new().await;
     assert_snapshot!(world.get(Who::Reader, "/v1.0/deviceManagement/virtualEndpoint/servicePlans?$top=1").await, @r#"
     200
@@ -80,7 +80,7 @@ async fn the_catalog() {
 }
 
 #[tokio::test]
-async fn a_client_may_prefer_no_body() {
+async fn return_minimal_omits_the_body() {
     let world = TestServer::new().await;
     let body = json!({"partnerId": "fab00000-0000-4000-8000-000000000009", "enableConnection": true});
     let request = http::Request::post(format!("/beta/{PARTNERS}"))
@@ -97,7 +97,7 @@ async fn a_client_may_prefer_no_body() {
 }
 
 #[tokio::test]
-async fn anyone_may_read_what_a_root_has() {
+async fn metadata_and_service_document_require_no_token() {
     let world = TestServer::new().await;
     for path in ["/v1.0", "/beta/"] {
         let reply = world.send(http::Request::get(path).body(axum::body::Body::empty()).unwrap()).await;
@@ -109,7 +109,7 @@ async fn anyone_may_read_what_a_root_has() {
 }
 
 #[tokio::test]
-async fn oddly_spelled_paths_lead_to_the_same_place() {
+async fn alternative_path_spellings_are_resolved() {
     let world = TestServer::new().await;
     for path in [
         format!("/beta//deviceManagement/managedDevices/{DEVICE_1}/getCloudPcRemoteActionResults()"),
@@ -121,7 +121,7 @@ async fn oddly_spelled_paths_lead_to_the_same_place() {
 }
 
 #[tokio::test]
-async fn what_nobody_has_written_says_so() {
+async fn unimplemented_operation_gets_501() {
     let world = TestServer::new().await;
     assert_snapshot!(world.get(Who::Reader, "/beta/deviceManagement/virtualEndpoint/cloudApps").await, @r#"
     501
@@ -134,7 +134,7 @@ async fn what_nobody_has_written_says_so() {
           "date": "2026-03-01T12:00:00",
           "request-id": "00000000-0000-4000-8000-000000000001"
         },
-        "message": "The operation 'cloudPcCloudApp.list' (/deviceManagement/virtualEndpoint/cloudApps) is part of the contract, and this server does not implement it yet."
+        "message": "This server does not implement the operation 'cloudPcCloudApp.list' (/deviceManagement/virtualEndpoint/cloudApps) yet."
       }
     }
     "#);

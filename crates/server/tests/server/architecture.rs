@@ -1,11 +1,11 @@
-//! The arrows between our crates.
+//! Dependencies between the workspace's crates.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What each crate may use of ours.
+/// The workspace crates that each crate may depend on.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("graph", &[]),
@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bench", &["model", "store", "drivers", "server"]),
 ];
 
-/// What a crate must not be able to reach, not even by a detour over other crates.
+/// Packages that a crate must not depend on, directly or indirectly.
 const BANNED: &[(&str, &[&str])] = &[
     ("model", &["tokio", "rusqlite", "axum", "http", "hyper", "reqwest"]),
     ("graph", &["rusqlite", "axum"]),
@@ -25,8 +25,8 @@ const BANNED: &[(&str, &[&str])] = &[
     ("engine", &["axum"]),
 ];
 
-/// What cargo knows of this platform's packages: those are on the disk, for this test was built
-/// from them.
+/// Returns cargo's metadata for this platform's packages. They are on disk, because this test was
+/// built from them.
 fn metadata() -> Value {
     let version = output("RUSTC", "rustc", &["-vV"]);
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
@@ -57,7 +57,7 @@ fn ours(name: &str) -> Option<String> {
 }
 
 #[test]
-fn arrows_point_downwards() {
+fn crates_depend_only_on_allowed_crates() {
     let metadata = metadata();
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for package in list(&metadata, "packages") {
@@ -67,15 +67,15 @@ fn arrows_point_downwards() {
     }
     for (name, uses) in &found {
         let (_, allowed) =
-            ALLOWED.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("{name} is not drawn"));
+            ALLOWED.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("{name} is not in ALLOWED"));
         let forbidden: Vec<_> = uses.iter().filter(|used| !allowed.contains(&used.as_str())).collect();
-        assert!(forbidden.is_empty(), "{name} uses {forbidden:?}, which no arrow allows");
+        assert!(forbidden.is_empty(), "{name} uses {forbidden:?}, which ALLOWED does not list");
     }
     assert_eq!(found.len(), ALLOWED.len());
 }
 
 #[test]
-fn what_a_crate_refuses_to_know_is_out_of_its_reach() {
+fn crates_do_not_reach_banned_packages() {
     let metadata = metadata();
     let name_of: BTreeMap<&str, &str> =
         list(&metadata, "packages").iter().map(|package| (text(package, "id"), text(package, "name"))).collect();
@@ -89,8 +89,7 @@ fn what_a_crate_refuses_to_know_is_out_of_its_reach() {
         let (mut reached, mut open) = (BTreeSet::new(), vec![*start]);
         while let Some(id) = open.pop() {
             if reached.insert(id) {
-                // What the client of the contract needs is a feature that only the command line
-                // switches on.
+                // `graph` depends on reqwest only with a feature that the CLI enables.
                 open.extend(uses[id].iter().filter(|to| *name != "graph" || !matches!(name_of[*to], "reqwest")));
             }
         }

@@ -1,4 +1,4 @@
-//! The audit log on the wire: results are true, and details say what changed.
+//! The audit log: results and changed properties.
 
 use serde_json::{Value, json};
 
@@ -6,8 +6,8 @@ use crate::world::{DESK_1, PARTNER, TestServer, Who};
 
 const AUDIT: &str = "/beta/deviceManagement/virtualEndpoint/auditEvents";
 
-/// Activity, result, operation type and details of each row, oldest first.
-async fn told(world: &TestServer) -> Vec<String> {
+/// Returns the activity, result, operation type and changes of each row, oldest first.
+async fn audit_lines(world: &TestServer) -> Vec<String> {
     let mut rows = world.get(Who::Reader, AUDIT).await.rows();
     rows.reverse();
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
@@ -28,7 +28,7 @@ async fn told(world: &TestServer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_action_that_fails_is_no_success() {
+async fn failed_action_is_audited_as_failure() {
     let world = TestServer::new().await;
     let desk = format!("/beta/deviceManagement/virtualEndpoint/cloudPCs/{DESK_1}");
     let rule = json!({"kind": "reboot", "effect": {"effect": "fail", "code": "restartFailed", "message": "No."}});
@@ -36,11 +36,11 @@ async fn an_action_that_fails_is_no_success() {
     assert_eq!(world.post(Who::Writer, &format!("{desk}/reboot")).await.status, 204);
     world.run();
     world.rest().await;
-    insta::assert_snapshot!(told(&world).await.join("\n"));
+    insta::assert_snapshot!(audit_lines(&world).await.join("\n"));
 }
 
 #[tokio::test]
-async fn a_canceled_action_has_a_row_of_its_end() {
+async fn end_of_a_canceled_action_is_audited() {
     let world = TestServer::new().await;
     let desk = format!("/beta/deviceManagement/virtualEndpoint/cloudPCs/{DESK_1}");
     let body = Some(json!({"displayName": "renamed"}));
@@ -49,11 +49,11 @@ async fn a_canceled_action_has_a_row_of_its_end() {
     let cancel = format!("{desk}/cloudpc.actions/{}/cloudpc.cancel", action.as_str().unwrap());
     let canceled = world.post(Who::Writer, &cancel).await;
     assert_eq!(canceled.status, 204, "{canceled}");
-    insta::assert_snapshot!(told(&world).await.join("\n"));
+    insta::assert_snapshot!(audit_lines(&world).await.join("\n"));
 }
 
 #[tokio::test]
-async fn changes_are_told_and_secrets_are_not() {
+async fn changes_are_audited_without_secrets() {
     let world = TestServer::new().await;
     let path = format!("/beta/deviceManagement/virtualEndpoint/externalPartners/{PARTNER}");
     let body = Some(json!({"agentSetting": {
@@ -66,13 +66,13 @@ async fn changes_are_told_and_secrets_are_not() {
     assert_eq!(configured.status, 204, "{configured}");
     let body = Some(json!({"enableConnection": false}));
     assert_eq!(world.call(Who::Writer, "PATCH", &path, body).await.status, 200);
-    let told = told(&world).await.join("\n");
-    assert!(!told.contains("top-secret"), "{told}");
-    insta::assert_snapshot!(told);
+    let lines = audit_lines(&world).await.join("\n");
+    assert!(!lines.contains("top-secret"), "{lines}");
+    insta::assert_snapshot!(lines);
 }
 
 #[tokio::test]
-async fn the_audit_log_is_counted_whatever_its_length() {
+async fn audit_log_is_counted() {
     let world = TestServer::new().await;
     let path = format!("/beta/deviceManagement/virtualEndpoint/externalPartners/{PARTNER}");
     for enable in [false, true, false] {

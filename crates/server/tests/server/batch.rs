@@ -1,4 +1,4 @@
-//! Batches, through the whole pipeline.
+//! Batches through the complete pipeline.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ fn item(id: &str, method: &str, url: &str) -> Value {
 }
 
 #[tokio::test]
-async fn each_item_is_a_request_of_its_own() {
+async fn each_item_gets_its_own_response() {
     let world = TestServer::new().await;
     let body = json!({"requests": [
         item("count", "GET", "/deviceManagement/managedDevices/$count"),
@@ -88,7 +88,7 @@ async fn each_item_is_a_request_of_its_own() {
                 "date": "2026-03-01T12:00:00",
                 "request-id": "00000000-0000-4000-8000-000000000001"
               },
-              "message": "A body has to be sent with Content-Type: application/json."
+              "message": "A request body requires the header 'Content-Type: application/json'."
             }
           },
           "headers": {
@@ -106,7 +106,7 @@ async fn each_item_is_a_request_of_its_own() {
                 "date": "2026-03-01T12:00:00",
                 "request-id": "00000000-0000-4000-8000-000000000001"
               },
-              "message": "A request that 'late' depends on has failed."
+              "message": "A request that 'late' depends on failed."
             }
           },
           "headers": {
@@ -124,7 +124,7 @@ async fn each_item_is_a_request_of_its_own() {
                 "date": "2026-03-01T12:00:00",
                 "request-id": "00000000-0000-4000-8000-000000000001"
               },
-              "message": "A batch cannot be part of a batch. Send its requests in one batch, or one batch after the other."
+              "message": "A batch cannot contain a batch. Send all requests in one batch, or send the batches one after another."
             }
           },
           "headers": {
@@ -139,7 +139,7 @@ async fn each_item_is_a_request_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_anyone_may_read_is_no_part_of_a_batch() {
+async fn metadata_is_not_available_in_a_batch() {
     let world = TestServer::new().await;
     for url in [
         "/$metadata",
@@ -158,7 +158,7 @@ async fn what_anyone_may_read_is_no_part_of_a_batch() {
     }
 }
 
-/// Ways to write the address of a batch. The last ones lead nowhere, and are no batch either.
+/// Spellings of the URL of a batch. The last ones do not resolve at all.
 const NESTED: [&str; 45] = [
     "/$batch",
     "$batch",
@@ -208,7 +208,7 @@ const NESTED: [&str; 45] = [
 ];
 
 #[tokio::test]
-async fn a_batch_in_a_batch_is_refused_in_every_spelling() {
+async fn nested_batch_is_rejected_in_every_spelling() {
     let world = TestServer::new().await;
     let inner = json!({"requests": [item("inner", "GET", "/deviceManagement/managedDevices/$count")]});
     for spellings in NESTED.chunks(20) {
@@ -223,7 +223,7 @@ async fn a_batch_in_a_batch_is_refused_in_every_spelling() {
     }
 }
 
-/// A body in base64 is one text as JSON, so that no limit on the depth of JSON ends this.
+/// A base64 body is one JSON string, so the JSON depth limit does not apply.
 #[tokio::test]
 async fn batches_do_not_nest_at_any_depth() {
     let world = TestServer::new().await;
@@ -242,9 +242,9 @@ async fn batches_do_not_nest_at_any_depth() {
     }
 }
 
-/// PowerShell writes names as it likes, and numbers where a text is meant.
+/// PowerShell sends member names in any case, and numbers as ids.
 #[tokio::test]
-async fn a_batch_takes_names_in_any_case_and_numbers_as_ids() {
+async fn batch_names_are_case_insensitive_and_ids_may_be_numbers() {
     let world = TestServer::new().await;
     let body =
         r#"{"requests":[{"method":"GET","URL":"/deviceManagement/virtualEndpoint/cloudPCs/$count","id":731904}]}"#;
@@ -259,9 +259,9 @@ async fn a_batch_takes_names_in_any_case_and_numbers_as_ids() {
     }
 }
 
-/// `msgraph-core` 1.5.2 sends whole addresses, and `depends_on` where `dependsOn` is meant.
+/// `msgraph-core` 1.5.2 sends absolute URLs, and `depends_on` instead of `dependsOn`.
 #[tokio::test]
-async fn a_batch_is_read_as_the_python_sdk_writes_it() {
+async fn batch_of_the_python_sdk_is_accepted() {
     let world = TestServer::new().await;
     let count = |id: &str, address: &str, depends_on: &[&str]| {
         json!({"id": id, "method": "GET", "url": format!("{address}/deviceManagement/managedDevices/$count"), "depends_on": depends_on,
@@ -282,7 +282,7 @@ async fn a_batch_is_read_as_the_python_sdk_writes_it() {
 }
 
 #[tokio::test]
-async fn a_batch_needs_a_token_and_a_sound_envelope() {
+async fn batch_requires_a_token_and_a_valid_envelope() {
     let world = TestServer::new().await;
     let request = http::Request::post("/beta/$batch").body(axum::body::Body::empty()).unwrap();
     assert_eq!(world.send(request).await.error().0, 401);

@@ -1,4 +1,4 @@
-//! What `docs/API.md` says of operations and of the codes of results is what the server does.
+//! `docs/API.md` lists the server's operations and result codes.
 
 use cloudpc_engine::actions::{OnTimeout, recipe};
 use cloudpc_graph::{Edm, Version};
@@ -12,9 +12,9 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/API.md");
 const BEGIN: &str = "<!-- Written by `make docs` from the table of operations. -->\n";
 const END: &str = "<!-- The end of what `make docs` writes. -->";
 
-/// With `UPDATE_DOCS` set, the table is written instead.
+/// Writes the table instead if `UPDATE_DOCS` is set.
 #[test]
-fn the_table_of_operations_is_the_servers() {
+fn api_page_lists_the_servers_operations() {
     let page = std::fs::read_to_string(PAGE).unwrap();
     let (before, rest) = page.split_once(BEGIN).unwrap();
     let (written, after) = rest.split_once(END).unwrap();
@@ -22,12 +22,12 @@ fn the_table_of_operations_is_the_servers() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(PAGE, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
     } else {
-        assert_eq!(written, table, "docs/API.md is out of date; `make docs` writes its table anew");
+        assert_eq!(written, table, "docs/API.md is out of date; run `make docs` to update its table");
     }
 }
 
 #[test]
-fn every_code_of_a_result_is_explained() {
+fn api_page_explains_every_result_code() {
     let page = std::fs::read_to_string(PAGE).unwrap();
     let mut codes = BTreeSet::new();
     for step in Kind::iter().flat_map(|kind| recipe(kind).steps) {
@@ -49,8 +49,7 @@ fn table() -> String {
     table
 }
 
-/// The line of an operation, and what it is sorted by. It may be reached by further roots; the page
-/// says so once, above.
+/// Returns the line of an operation and its sort key. The page lists further roots separately.
 fn line(row: &Row) -> ((String, &'static str), String) {
     let of = |version| Edm::of(version).operations.iter().find(|operation| operation.key == row.key);
     let (beta, v1) = (of(Version::Beta), of(Version::V1));
@@ -66,7 +65,7 @@ fn line(row: &Row) -> ((String, &'static str), String) {
     ((path, method), line)
 }
 
-/// The weakest permission that will do, and what else is asked for.
+/// Returns the least permission that suffices, and further requirements.
 fn permission(access: &Access) -> String {
     let weakest = access.application.first().unwrap();
     match (access.application_on_users, access.strict_roles) {

@@ -1,5 +1,5 @@
-//! Every registered operation against everything that a caller may get wrong: one table, and a
-//! registered operation without a row fails the test.
+//! Every registered operation × every invalid request, as one table. A registered operation without
+//! a row fails the test.
 
 use axum::body::Body;
 use cloudpc_model::{
@@ -15,14 +15,14 @@ use std::time::Duration;
 
 use crate::world::{DESK_1, PARTNER, PLAN_2, Reply, START, TestServer, Who};
 
-/// How an operation is called rightly. `{…}` in the path is an id that is there.
+/// A valid request of an operation. `{…}` in the path stands for an existing id.
 pub struct Case {
     pub key: &'static str,
     pub method: &'static str,
     pub path: &'static str,
-    /// A body that is right, for an operation that cannot do without one.
+    /// A valid body, for an operation that requires one.
     pub body: Option<Value>,
-    /// A property of the body, and a value that is not of its type.
+    /// A property of the body and a value of a wrong type.
     wrong: Option<(&'static str, Value)>,
 }
 
@@ -36,8 +36,8 @@ impl Case {
         Self { body: Some(body), wrong: Some((property, wrong)), ..self }
     }
 
-    /// A body that may be left out.
-    fn may_have(self, property: &'static str, wrong: Value) -> Self {
+    /// Adds an optional body.
+    fn with_optional(self, property: &'static str, wrong: Value) -> Self {
         Self { wrong: Some((property, wrong)), ..self }
     }
 
@@ -59,7 +59,8 @@ pub fn cases() -> Vec<Case> {
         case("cloudPC.count", "GET /cloudPCs/$count"),
         case("cloudPC.get", "GET /cloudPCs/{cloudPC}"),
         case("cloudPC.retrieveCloudPcCountByStatus", "GET /cloudPCs/retrieveCloudPcCountByStatus"),
-        case("cloudPC.reprovision", "POST /cloudPCs/{cloudPC}/reprovision").may_have("osVersion", json!("windows95")),
+        case("cloudPC.reprovision", "POST /cloudPCs/{cloudPC}/reprovision")
+            .with_optional("osVersion", json!("windows95")),
         case("cloudPC.resize", "POST /cloudPCs/{cloudPC}/resize").with(
             json!({"targetServicePlanId": PLAN_2}),
             "targetServicePlanId",
@@ -78,7 +79,8 @@ pub fn cases() -> Vec<Case> {
         case("cloudPC.reboot", "POST /cloudPCs/{cloudPC}/reboot"),
         case("cloudPC.powerOn", "POST /cloudPCs/{cloudPC}/powerOn"),
         case("cloudPC.powerOff", "POST /cloudPCs/{cloudPC}/powerOff"),
-        case("cloudPC.createSnapshot", "POST /cloudPCs/{cloudPC}/createSnapshot").may_have("accessTier", json!("warm")),
+        case("cloudPC.createSnapshot", "POST /cloudPCs/{cloudPC}/createSnapshot")
+            .with_optional("accessTier", json!("warm")),
         case("cloudPC.troubleshoot", "POST /cloudPCs/{cloudPC}/troubleshoot"),
         case("cloudPC.undo", "POST /cloudPCs/{cloudPC}/cloudpc.undo"),
         case("cloudPC.getCloudPcConnectivityHistory", "GET /cloudPCs/{cloudPC}/getCloudPcConnectivityHistory"),
@@ -173,7 +175,7 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// A world in which everything that the cases name is there, and the means to name it.
+/// A server with an object of each kind that the cases name, and their ids.
 pub struct Scene {
     pub world: TestServer,
     pub ids: Vec<(&'static str, String)>,
@@ -182,8 +184,8 @@ pub struct Scene {
 pub const ROOT: &str = "/beta/deviceManagement/virtualEndpoint";
 const IMAGE: &str = "microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc";
 
-/// Something of each kind in the `n`th tenant of `world.toml`, by its place in the paths of the
-/// cases; made by `who` where it is not there from the start.
+/// Returns an object of each kind in the `n`th tenant of `world.toml`, by placeholder. `who`
+/// creates those that the scenario lacks.
 pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str) -> Vec<(&'static str, String)> {
     let id = |last: &str| format!("{n}0000000-0000-4000-8000-{last:0>12}");
     let (desk, partner) = (id("d1"), id("fab1"));
@@ -256,7 +258,7 @@ impl Scene {
         self.fill(case.path.to_owned())
     }
 
-    /// The path with its `place`th id replaced.
+    /// Returns the path with its `place`th id replaced.
     fn path_with(&self, case: &Case, place: usize, id: &str) -> Option<String> {
         let mut names: Vec<_> = self.ids.iter().filter_map(|(name, _)| Some((case.path.find(name)?, *name))).collect();
         names.sort_unstable();
@@ -276,7 +278,7 @@ impl Scene {
         Some(serde_json::from_str(&self.named(text)).unwrap())
     }
 
-    /// The text with ids in the places of their names.
+    /// Replaces placeholders in a text by ids.
     pub fn named(&self, text: String) -> String {
         self.ids.iter().fold(text, |text, (name, id)| text.replace(name, id))
     }
@@ -304,18 +306,18 @@ impl Scene {
             .await
     }
 
-    /// Everything that a refused request must not have touched.
-    async fn traces(&self) -> Vec<String> {
-        let mut traces = Vec::new();
+    /// Returns the state that a rejected request must not change.
+    async fn state(&self) -> Vec<String> {
+        let mut state = Vec::new();
         for path in ["auditEvents", "externalPartners", "cloudPCs?$select=*", "snapshots", "galleryImages"] {
-            traces.push(self.world.get(Who::Writer, &format!("{ROOT}/{path}")).await.body);
+            state.push(self.world.get(Who::Writer, &format!("{ROOT}/{path}")).await.body);
         }
-        traces.push(self.world.get(Who::Writer, &format!("{ROOT}/cloudPCs/{DESK_1}/cloudpc.actions")).await.body);
-        traces
+        state.push(self.world.get(Who::Writer, &format!("{ROOT}/cloudPCs/{DESK_1}/cloudpc.actions")).await.body);
+        state
     }
 }
 
-fn refused(case: &Case, what: &str, reply: &Reply, status: u16, code: &str) {
+fn assert_error(case: &Case, what: &str, reply: &Reply, status: u16, code: &str) {
     assert_eq!(reply.error(), (status, code.to_owned()), "{}: {what}: {}", case.key, reply.body);
     let error = &reply.json()["error"];
     assert!(error["message"].as_str().unwrap().len() > 10, "{}: {what}: {error}", case.key);
@@ -323,7 +325,7 @@ fn refused(case: &Case, what: &str, reply: &Reply, status: u16, code: &str) {
 }
 
 #[tokio::test]
-async fn a_registered_operation_has_a_row_here() {
+async fn every_registered_operation_has_a_case() {
     let cases = cases();
     let missing: Vec<_> =
         TABLE.iter().map(|row| row.key).filter(|key| !cases.iter().any(|case| case.key == *key)).collect();
@@ -332,16 +334,16 @@ async fn a_registered_operation_has_a_row_here() {
 }
 
 #[tokio::test]
-async fn each_case_is_a_right_request() {
+async fn each_case_is_a_valid_request() {
     let shared = Scene::new().await;
     for case in cases() {
-        // Changes take away what other cases need, so each of them has a world of its own.
+        // Changes remove objects that other cases need, so each change has its own server.
         let own = if case.changes_something() { Some(Scene::new().await) } else { None };
         let scene = own.as_ref().unwrap_or(&shared);
-        // What opens the host's network is for the owner of the installation alone.
+        // Only the owner of the installation may open the host's network.
         let who = if case.key == "cloudPcExternalPartner.allowUrls" { Who::Owner } else { Who::Writer };
         let reply = scene.world.call(who, case.method, &scene.path(&case), scene.body(&case)).await;
-        // No action here is stuck, and simulated machines have no screens.
+        // No action here is stuck, and simulated machines have no display.
         let in_vain = ["action.settle", "cloudPC.screenshot"].contains(&case.key);
         let right = if in_vain { reply.status == 409 } else { reply.status.is_success() };
         assert!(right, "{}: {reply}", case.key);
@@ -349,9 +351,9 @@ async fn each_case_is_a_right_request() {
 }
 
 #[tokio::test]
-async fn nothing_is_told_or_done_without_a_good_token() {
+async fn request_without_a_valid_token_gets_401() {
     let scene = Scene::new().await;
-    let before = scene.traces().await;
+    let before = scene.state().await;
     let good = scene.world.token(Who::Writer).await;
     let garbage = format!("{}x", &good[..good.len() - 1]);
     for case in cases() {
@@ -359,39 +361,39 @@ async fn nothing_is_told_or_done_without_a_good_token() {
             [("no token", None), ("garbage", Some("garbage")), ("bad signature", Some(garbage.as_str()))]
         {
             let reply = scene.send(token, case.method, &scene.path(&case), &[], Vec::new()).await;
-            refused(&case, what, &reply, 401, "InvalidAuthenticationToken");
+            assert_error(&case, what, &reply, 401, "InvalidAuthenticationToken");
         }
     }
     let unknown = scene.send(None, "GET", "/beta/no/such/path", &[], Vec::new()).await;
-    assert_eq!(unknown.error().0, 401, "a stranger learns nothing about paths");
-    assert_eq!(scene.traces().await, before);
+    assert_eq!(unknown.error().0, 401, "paths are unknown without a token");
+    assert_eq!(scene.state().await, before);
 
     scene.world.host_clock.advance(Duration::from_secs(2 * 3600)).await;
     for case in cases() {
         let reply = scene.send(Some(&good), case.method, &scene.path(&case), &[], Vec::new()).await;
-        refused(&case, "expired token", &reply, 401, "InvalidAuthenticationToken");
+        assert_error(&case, "expired token", &reply, 401, "InvalidAuthenticationToken");
     }
 }
 
 #[tokio::test]
-async fn whoever_lacks_the_permission_is_told_before_anything_else() {
+async fn missing_permission_is_reported_first() {
     let scene = Scene::new().await;
-    let before = scene.traces().await;
+    let before = scene.state().await;
     let (nobody, reader) = (scene.world.token(Who::Nobody).await, scene.world.token(Who::Reader).await);
     for case in cases() {
-        refused(&case, "no permission", &scene.json(&nobody, &case, "").await, 403, "Forbidden");
+        assert_error(&case, "no permission", &scene.json(&nobody, &case, "").await, 403, "Forbidden");
         if case.changes_something() {
-            refused(&case, "reads only", &scene.json(&reader, &case, "").await, 403, "Forbidden");
-            refused(&case, "reads only, broken body", &scene.json(&reader, &case, "{").await, 403, "Forbidden");
+            assert_error(&case, "reads only", &scene.json(&reader, &case, "").await, 403, "Forbidden");
+            assert_error(&case, "reads only, broken body", &scene.json(&reader, &case, "{").await, 403, "Forbidden");
         }
     }
-    assert_eq!(scene.traces().await, before);
+    assert_eq!(scene.state().await, before);
 }
 
 #[tokio::test]
-async fn what_is_not_there_or_another_tenants_is_not_found() {
+async fn missing_object_or_object_of_another_tenant_gets_404() {
     let scene = Scene::new().await;
-    let before = scene.traces().await;
+    let before = scene.state().await;
     let (writer, stranger) = (scene.world.token(Who::Writer).await, scene.world.token(Who::Stranger).await);
     let json = [("content-type", "application/json")];
     for case in cases() {
@@ -400,54 +402,54 @@ async fn what_is_not_there_or_another_tenants_is_not_found() {
             for id in ["10000000-0000-4000-8000-00000000dead", "no-id", "%27%20or%201=1"] {
                 let Some(path) = scene.path_with(&case, place, id) else { continue };
                 let reply = scene.send(Some(&writer), case.method, &path, &json, body()).await;
-                refused(&case, id, &reply, 404, "ResourceNotFound");
+                assert_error(&case, id, &reply, 404, "ResourceNotFound");
             }
         }
         if case.path.contains('{') {
             let reply = scene.send(Some(&stranger), case.method, &scene.path(&case), &json, body()).await;
-            refused(&case, "another tenant", &reply, 404, "ResourceNotFound");
+            assert_error(&case, "another tenant", &reply, 404, "ResourceNotFound");
         }
     }
-    assert_eq!(scene.traces().await, before);
+    assert_eq!(scene.state().await, before);
 }
 
 #[tokio::test]
-async fn a_body_that_is_wrong_changes_nothing() {
+async fn invalid_body_changes_nothing() {
     let scene = Scene::new().await;
-    let before = scene.traces().await;
+    let before = scene.state().await;
     let writer = scene.world.token(Who::Writer).await;
     for case in cases().into_iter().filter(Case::takes_body) {
         for body in
             ["{", "[]", "\"text\"", "{\"a\":1,}", "{\"noSuchProperty\":1}", "{\"a\":\"\\ud800\"}", "\u{feff}{}x"]
         {
-            refused(&case, body, &scene.json(&writer, &case, body).await, 400, "BadRequest");
+            assert_error(&case, body, &scene.json(&writer, &case, body).await, 400, "BadRequest");
         }
         let large = format!("{{\"a\":\"{}\"}}", "a".repeat(BODY_BYTES_MAX));
-        refused(&case, "too large", &scene.json(&writer, &case, large).await, 413, "RequestEntityTooLarge");
+        assert_error(&case, "too large", &scene.json(&writer, &case, large).await, 413, "RequestEntityTooLarge");
         let path = scene.path(&case);
         let headers = [("content-type", "text/plain"), ("accept", "*/*")];
         let reply = scene.send(Some(&writer), case.method, &path, &headers, b"{}".to_vec()).await;
-        refused(&case, "media type", &reply, 415, "UnsupportedMediaType");
+        assert_error(&case, "media type", &reply, 415, "UnsupportedMediaType");
         if let Some((property, wrong)) = &case.wrong {
             let body = |value: &Value| {
                 let mut body = scene.body(&case).unwrap_or_else(|| json!({}));
                 body[*property] = value.clone();
                 body.to_string()
             };
-            refused(&case, "wrong type", &scene.json(&writer, &case, body(wrong)).await, 400, "BadRequest");
+            assert_error(&case, "wrong type", &scene.json(&writer, &case, body(wrong)).await, 400, "BadRequest");
             if case.body.is_some() {
-                refused(&case, "null", &scene.json(&writer, &case, body(&Value::Null)).await, 400, "BadRequest");
-                refused(&case, "nothing", &scene.json(&writer, &case, "{}").await, 400, "BadRequest");
+                assert_error(&case, "null", &scene.json(&writer, &case, body(&Value::Null)).await, 400, "BadRequest");
+                assert_error(&case, "nothing", &scene.json(&writer, &case, "{}").await, 400, "BadRequest");
             }
         }
     }
-    assert_eq!(scene.traces().await, before);
+    assert_eq!(scene.state().await, before);
 }
 
 #[tokio::test]
-async fn options_and_methods_that_an_operation_does_not_take() {
+async fn unsupported_options_and_methods_are_rejected() {
     let scene = Scene::new().await;
-    let before = scene.traces().await;
+    let before = scene.state().await;
     let (writer, nobody) = (scene.world.token(Who::Writer).await, scene.world.token(Who::Nobody).await);
     for case in cases() {
         let path = scene.path(&case);
@@ -455,13 +457,13 @@ async fn options_and_methods_that_an_operation_does_not_take() {
             ["$noSuchOption=1", "noSuchOption=1", "$top=-1", "$select=noSuchProperty", "$top=1&$top=2", "$expand=x"]
         {
             let reply = scene.send(Some(&writer), case.method, &format!("{path}?{query}"), &[], Vec::new()).await;
-            refused(&case, query, &reply, 400, "BadRequest");
+            assert_error(&case, query, &reply, 400, "BadRequest");
             let reply = scene.send(Some(&nobody), case.method, &format!("{path}?{query}"), &[], Vec::new()).await;
-            refused(&case, query, &reply, 403, "Forbidden");
+            assert_error(&case, query, &reply, 403, "Forbidden");
         }
         for method in ["PUT", "OPTIONS", "BREW"] {
             let reply = scene.send(Some(&writer), method, &path, &[], Vec::new()).await;
-            refused(&case, method, &reply, 405, "Request_BadRequest");
+            assert_error(&case, method, &reply, 405, "Request_BadRequest");
             assert!(
                 reply.headers["allow"].to_str().unwrap().contains(case.method),
                 "{}: {:?}",
@@ -470,11 +472,11 @@ async fn options_and_methods_that_an_operation_does_not_take() {
             );
         }
     }
-    assert_eq!(scene.traces().await, before);
+    assert_eq!(scene.state().await, before);
 }
 
 #[tokio::test]
-async fn limits_of_a_deployment() {
+async fn deployment_is_limited() {
     let scene = Scene::new().await;
     let path = format!("{ROOT}/externalPartners/{PARTNER}/deployAgent");
     let ids =
@@ -492,7 +494,7 @@ async fn limits_of_a_deployment() {
 }
 
 #[tokio::test]
-async fn a_second_remote_action_is_refused_and_told_by_what() {
+async fn second_remote_action_gets_409_with_the_first() {
     let scene = Scene::new().await;
     let path = format!("{ROOT}/cloudPCs/{DESK_1}/reboot");
     assert_eq!(scene.world.post(Who::Writer, &path).await.status, 204);

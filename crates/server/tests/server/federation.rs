@@ -1,5 +1,5 @@
-//! Two servers: one believes the tokens of the other, found by discovery over HTTP, as it would
-//! those of any outside issuer.
+//! Federation: a server accepts the tokens of another one, found by discovery over HTTP, like those
+//! of any external issuer.
 
 use cloudpc_server::config::Config;
 use cloudpc_server::start::{AdminFile, DriverKind, Server, StartOptions};
@@ -27,7 +27,7 @@ fn admin(data: &TempDir) -> AdminFile {
     serde_json::from_slice(&std::fs::read(data.path().join("admin.json")).unwrap()).unwrap()
 }
 
-/// A token of the administrator application, got as any client gets one.
+/// Requests a token for the administrator's application.
 async fn token(admin: &AdminFile) -> String {
     let address = format!("{}/{}/oauth2/v2.0/token", admin.http_url.as_ref().unwrap(), admin.tenant_id);
     let form = [
@@ -40,22 +40,22 @@ async fn token(admin: &AdminFile) -> String {
     answer["access_token"].as_str().unwrap().to_owned()
 }
 
-async fn ask(admin: &AdminFile, token: &str) -> StatusCode {
+async fn status(admin: &AdminFile, token: &str) -> StatusCode {
     let address = format!("{}/beta/deviceManagement/virtualEndpoint/cloudPCs", admin.http_url.as_ref().unwrap());
     reqwest::Client::new().get(address).bearer_auth(token).send().await.unwrap().status()
 }
 
 #[tokio::test]
-async fn a_server_believes_another_that_its_configuration_names() {
+async fn tokens_of_a_configured_issuer_are_accepted() {
     let (home, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let issuer = start(&home, Config::default()).await;
     let issuer_admin = admin(&home);
     let token = token(&issuer_admin).await;
-    assert_eq!(ask(&issuer_admin, &token).await, 200);
+    assert_eq!(status(&issuer_admin, &token).await, 200);
 
     let relying = start(&away, Config::default()).await;
     let tenant = admin(&away).tenant_id;
-    assert_eq!(ask(&admin(&away), &token).await, 401, "nobody has named it yet");
+    assert_eq!(status(&admin(&away), &token).await, 401, "the issuer is not configured");
     relying.stop().await;
 
     let trust = format!(
@@ -64,11 +64,11 @@ async fn a_server_believes_another_that_its_configuration_names() {
         issuer_admin.tenant_id
     );
     let relying = start(&away, Config::parse(&trust).unwrap()).await;
-    assert_eq!(ask(&admin(&away), &token).await, 200);
-    // That trust goes one way.
+    assert_eq!(status(&admin(&away), &token).await, 200);
+    // Trust is not mutual.
     let theirs = self::token(&admin(&away)).await;
-    assert_eq!(ask(&issuer_admin, &theirs).await, 401);
+    assert_eq!(status(&issuer_admin, &theirs).await, 401);
     issuer.stop().await;
-    assert_eq!(ask(&admin(&away), &token).await, 200, "its keys are known, though it is gone");
+    assert_eq!(status(&admin(&away), &token).await, 200, "keys are cached while the issuer is down");
     relying.stop().await;
 }

@@ -1,9 +1,8 @@
-//! Random requests, made from the contract itself: every path, option and body that it knows,
-//! rightly and wrongly filled in.
+//! Random requests generated from the contract: all its paths, options and bodies, with valid and
+//! invalid values.
 //!
-//! Whatever is asked, the answer is never our own failure, an error is always an envelope, and
-//! nothing is answered as if it had been done but what the table of operations has. `CLOUDPC_SEED`
-//! asks other questions than the usual ones.
+//! No request gets a server error, each error has an envelope, and only implemented operations
+//! succeed. `CLOUDPC_SEED` sets another seed.
 
 use axum::body::Body;
 use cloudpc_graph::edm::{BodyShape, Operation, TypeRef};
@@ -27,8 +26,7 @@ use crate::world::{DESK_1, DESK_2, DEVICE_1, HOST, PARTNER, PLAN_2, Reply, TestS
 const CASES: u32 = 1_500;
 const SEED: u64 = 2;
 
-/// What stands in the place of a key or an argument: what is there, what is not, and what should
-/// not be.
+/// Values of keys and arguments: existing, missing and invalid ones.
 const KEYS: [&str; 22] = [
     DESK_1,
     DESK_2,
@@ -112,9 +110,9 @@ const WORDS: [&str; 12] = [
     "\u{1f4bb}",
 ];
 
-/// How a path is bent.
+/// A change to a path.
 #[derive(Clone, Copy, Debug)]
-enum Bend {
+enum PathChange {
     None,
     Upper,
     DoubleSlash,
@@ -127,20 +125,20 @@ enum Bend {
     Cast,
 }
 
-const BENDS: [Bend; 10] = [
-    Bend::None,
-    Bend::Upper,
-    Bend::DoubleSlash,
-    Bend::EndSlash,
-    Bend::NoParentheses,
-    Bend::NoCommas,
-    Bend::Cut,
-    Bend::Count,
-    Bend::More,
-    Bend::Cast,
+const PATH_CHANGES: [PathChange; 10] = [
+    PathChange::None,
+    PathChange::Upper,
+    PathChange::DoubleSlash,
+    PathChange::EndSlash,
+    PathChange::NoParentheses,
+    PathChange::NoCommas,
+    PathChange::Cut,
+    PathChange::Count,
+    PathChange::More,
+    PathChange::Cast,
 ];
 
-impl Bend {
+impl PathChange {
     fn apply(self, path: &str) -> String {
         match self {
             Self::None => path.to_owned(),
@@ -157,7 +155,7 @@ impl Bend {
     }
 }
 
-/// What becomes of one property of a body.
+/// The value of a property in a body.
 #[derive(Clone, Debug)]
 enum Fill {
     Right(Index),
@@ -170,24 +168,24 @@ struct SentRequest {
     version: Version,
     operation: Index,
     keys: Vec<&'static str>,
-    bend: Bend,
+    path_change: PathChange,
     method: Option<&'static str>,
     options: Vec<&'static str>,
     fills: Vec<Fill>,
-    /// Text in the place of the body.
+    /// Text sent instead of the body.
     garbage: Option<String>,
     media: &'static str,
     prefer: Option<&'static str>,
     who: Who,
 }
 
-fn asked() -> impl Strategy<Value = SentRequest> {
+fn requests() -> impl Strategy<Value = SentRequest> {
     let version = select(vec![Version::V1, Version::Beta, Version::Beta, Version::Beta]);
-    let bend = prop_oneof![4 => Just(Bend::None), 1 => select(&BENDS[..])];
+    let path_change = prop_oneof![4 => Just(PathChange::None), 1 => select(&PATH_CHANGES[..])];
     let method = weighted(0.1, select(vec!["GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS", "BREW"]));
     let fill = prop_oneof![
         6 => any::<Index>().prop_map(Fill::Right),
-        2 => wrong().prop_map(Fill::Wrong),
+        2 => invalid_value().prop_map(Fill::Wrong),
         1 => Just(Fill::LeftOut),
     ];
     let garbage = weighted(0.1, prop_oneof!["\\PC{0,20}", "[\\[\\]{}\",:0-9a-z\\\\]{0,30}"]);
@@ -198,14 +196,16 @@ fn asked() -> impl Strategy<Value = SentRequest> {
     let prefer = weighted(0.2, select(vec!["return=minimal", "include-unknown-enum-members", ";,;"]));
     let who = prop_oneof![6 => Just(Who::Writer), 3 => Just(Who::Ada), 1 => select(vec![Who::Reader, Who::Nobody, Who::Stranger, Who::Alan])];
     let keys = prop_oneof![3 => vec(select(&KEYS[..6]), 4), 1 => vec(select(&KEYS[..]), 4)];
-    let what = (version, any::<Index>(), keys, bend, method, vec(select(&OPTIONS[..]), 0..3));
+    let what = (version, any::<Index>(), keys, path_change, method, vec(select(&OPTIONS[..]), 0..3));
     let how = (vec(fill, 6), garbage, media, prefer, who);
-    (what, how).prop_map(|((version, operation, keys, bend, method, options), (fills, garbage, media, prefer, who))| {
-        SentRequest { version, operation, keys, bend, method, options, fills, garbage, media, prefer, who }
-    })
+    (what, how).prop_map(
+        |((version, operation, keys, path_change, method, options), (fills, garbage, media, prefer, who))| {
+            SentRequest { version, operation, keys, path_change, method, options, fills, garbage, media, prefer, who }
+        },
+    )
 }
 
-fn wrong() -> impl Strategy<Value = Value> {
+fn invalid_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -226,7 +226,7 @@ impl SentRequest {
         Edm::of(self.version)
     }
 
-    /// Half of the questions are about what is carried out, which is the smaller part of the
+    /// Half of the requests call implemented operations, which are the smaller part of the
     /// contract.
     fn operation(&self) -> &'static Operation {
         let all = &self.edm().operations;
@@ -235,7 +235,7 @@ impl SentRequest {
         all.get(number).unwrap_or_else(|| done[number % done.len()])
     }
 
-    /// Path and query below the root.
+    /// Returns the path below the root.
     fn path(&self) -> String {
         let mut keys = self.keys.iter().cycle();
         let mut path = String::new();
@@ -245,7 +245,7 @@ impl SentRequest {
                 None => path.push_str(part.trim_end_matches('{')),
             }
         }
-        self.bend.apply(&path)
+        self.path_change.apply(&path)
     }
 
     fn query(&self) -> String {
@@ -280,18 +280,18 @@ impl SentRequest {
     ) -> Map<String, Value> {
         let fills = self.fills.iter().cycle();
         let fill = |((name, of), fill): ((&String, &TypeRef), &Fill)| match fill {
-            Fill::Right(index) => Some((name.clone(), self.right(of, index, depth))),
+            Fill::Right(index) => Some((name.clone(), self.valid_value(of, index, depth))),
             Fill::Wrong(value) => Some((name.clone(), value.clone())),
             Fill::LeftOut => None,
         };
         properties.zip(fills).filter_map(fill).collect()
     }
 
-    /// A value of this type.
-    fn right(&self, of: &TypeRef, index: &Index, depth: usize) -> Value {
+    /// Returns a value of this type.
+    fn valid_value(&self, of: &TypeRef, index: &Index, depth: usize) -> Value {
         if of.collection {
             let single = TypeRef { collection: false, ..of.clone() };
-            return Value::from(vec![self.right(&single, index, depth); index.index(4)]);
+            return Value::from(vec![self.valid_value(&single, index, depth); index.index(4)]);
         }
         if let Some(members) = self.edm().enum_named(&of.name) {
             return members.members[index.index(members.members.len())].clone().into();
@@ -305,11 +305,11 @@ impl SentRequest {
         }
     }
 
-    /// What is wrong with the answer.
+    /// Returns what is wrong with the response.
     fn problem(&self, reply: &Reply) -> Option<String> {
         let status = reply.status.as_u16();
         if status >= 500 && status != 501 {
-            return Some("it is our own failure".into());
+            return Some("it is a server error".into());
         }
         if status >= 400 {
             return envelope_problem(&reply.body);
@@ -317,13 +317,13 @@ impl SentRequest {
         let json = serde_json::from_str::<Value>(&reply.body).is_ok();
         let text = reply.headers.get("content-type").is_some_and(|media| media == "text/plain");
         if !(json || text || status == 204 && reply.body.is_empty()) {
-            return Some("it is neither JSON nor a number nor nothing".into());
+            return Some("it is not JSON, plain text or empty".into());
         }
-        let method = Method::named(self.method()).expect("no other one is taken");
+        let method = Method::named(self.method()).expect("other methods are rejected");
         match self.edm().resolve(method, &self.path(), &self.query()) {
             Ok(target) if operations::row(&target.operation.key).is_some() => None,
-            Ok(target) => Some(format!("{} is not carried out", target.operation.key)),
-            Err(error) => Some(format!("the path leads nowhere: {error}")),
+            Ok(target) => Some(format!("{} is not implemented", target.operation.key)),
+            Err(error) => Some(format!("the path does not resolve: {error}")),
         }
     }
 }
@@ -334,7 +334,7 @@ fn envelope_problem(body: &str) -> Option<String> {
     let whole = error["code"].as_str().is_some_and(|code| CODES.contains(&code))
         && error["message"].as_str().is_some_and(|message| !message.is_empty())
         && error["innerError"]["request-id"].is_string();
-    if whole { None } else { Some("the error has no whole envelope".into()) }
+    if whole { None } else { Some("the error envelope is incomplete".into()) }
 }
 
 fn runner() -> TestRunner {
@@ -348,69 +348,69 @@ fn runner() -> TestRunner {
 }
 
 #[test]
-fn whatever_is_asked_the_answer_is_one() {
+fn graph_requests_get_valid_responses() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let world = runtime.block_on(TestServer::new());
     runtime.block_on(async { world.run() });
-    let (number, succeeded, undone) = (Cell::new(0), Cell::new(0), Cell::new(0));
-    let tried = runner().run(&asked(), |asked| {
-        let path = format!("/{}{}?{}", asked.version.segment(), asked.path(), asked.query());
-        let Ok(request) = Request::builder().method(asked.method()).uri(&path).body(()) else {
-            // The HTTP library would not have let it through.
+    let (number, succeeded, unimplemented) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    let tried = runner().run(&requests(), |sent| {
+        let path = format!("/{}{}?{}", sent.version.segment(), sent.path(), sent.query());
+        let Ok(request) = Request::builder().method(sent.method()).uri(&path).body(()) else {
+            // The HTTP library rejects such a request.
             return Err(TestCaseError::reject("no request"));
         };
         let reply = runtime.block_on(async {
             let (mut head, ()) = request.into_parts();
-            let token = world.token(asked.who).await;
+            let token = world.token(sent.who).await;
             head.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
-            head.headers.insert("content-type", asked.media.parse().unwrap());
-            if let Some(prefer) = asked.prefer {
+            head.headers.insert("content-type", sent.media.parse().unwrap());
+            if let Some(prefer) = sent.prefer {
                 head.headers.insert("prefer", prefer.parse().unwrap());
             }
-            let reply = world.send(Request::from_parts(head, Body::from(asked.body()))).await;
+            let reply = world.send(Request::from_parts(head, Body::from(sent.body()))).await;
             number.set(number.get() + 1);
-            // Now and then everything that was accepted comes to its end.
+            // From time to time, all accepted actions run to their end.
             if number.get() % 200 == 0 {
                 world.rest().await;
             }
             reply
         });
         succeeded.set(succeeded.get() + usize::from(reply.status.is_success()));
-        undone.set(undone.get() + usize::from(reply.status == 501));
-        match asked.problem(&reply) {
+        unimplemented.set(unimplemented.get() + usize::from(reply.status == 501));
+        match sent.problem(&reply) {
             None => Ok(()),
             Some(problem) => {
-                Err(TestCaseError::fail(format!("{problem}: {} {path}\n{}\n{reply}", asked.method(), asked.body())))
+                Err(TestCaseError::fail(format!("{problem}: {} {path}\n{}\n{reply}", sent.method(), sent.body())))
             }
         }
     });
     tried.unwrap_or_else(|error| panic!("{error}"));
-    // A test that only ever met refusals would have proved little.
+    // The test must cover successful requests too.
     assert!(succeeded.get() > CASES as usize / 20, "{} of {CASES} succeeded", succeeded.get());
-    assert!(undone.get() > CASES as usize / 20, "{} of {CASES} are not carried out", undone.get());
+    assert!(unimplemented.get() > CASES as usize / 20, "{} of {CASES} are not implemented", unimplemented.get());
 }
 
 #[test]
-fn a_batch_answers_what_a_request_alone_does() {
+fn batch_response_equals_the_single_response() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let world = runtime.block_on(TestServer::new());
     let succeeded = Cell::new(0);
-    let tried = runner().run(&asked(), |asked| {
-        let path = format!("{}?{}", asked.path(), asked.query());
-        let root = asked.version.segment();
+    let tried = runner().run(&requests(), |sent| {
+        let path = format!("{}?{}", sent.path(), sent.query());
+        let root = sent.version.segment();
         if Request::builder().uri(format!("/{root}{path}")).body(()).is_err() {
             return Err(TestCaseError::reject("no request"));
         }
-        // Only reads: a change cannot be asked for twice with the same answer.
+        // Only reads: a repeated change has another response.
         let batch = json!({"requests": [{"id": 1, "method": "GET", "url": path}]});
         let (alone, batch) = runtime.block_on(async {
-            let alone = world.get(asked.who, &format!("/{root}{path}")).await;
-            (alone, world.call(asked.who, "POST", &format!("/{root}/$batch"), Some(batch)).await.json())
+            let alone = world.get(sent.who, &format!("/{root}{path}")).await;
+            (alone, world.call(sent.who, "POST", &format!("/{root}/$batch"), Some(batch)).await.json())
         });
         succeeded.set(succeeded.get() + usize::from(alone.status.is_success()));
         let item = &batch["responses"][0];
         prop_assert_eq!(&item["status"], &json!(alone.status.as_u16()), "{}: {}", path, alone);
-        // Each opening of a desktop has a URL of its own.
+        // Each launch response has a new single-use URL.
         if !alone.body.contains("/desktop/") {
             let body = serde_json::from_str(&alone.body).unwrap_or_else(|_| json!(alone.body));
             let is_count = item["headers"]["Content-Type"] == "text/plain";
@@ -457,7 +457,7 @@ const FORMS: [&str; 10] = [
 ];
 
 #[test]
-fn whatever_is_asked_beside_graph_the_answer_is_one() {
+fn requests_outside_graph_get_valid_responses() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let world = runtime.block_on(TestServer::new());
     let edge = Edge::new(world.app.clone(), Arc::new(Health::default()));
@@ -469,7 +469,7 @@ fn whatever_is_asked_beside_graph_the_answer_is_one() {
     let query = weighted(0.3, "[a-z_=&%0-9]{0,20}");
     let method =
         select(vec!["GET", "GET", "POST", "POST", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE"]);
-    let body = prop_oneof![5 => select(&FORMS[..]).prop_map(str::to_owned), 1 => "\\PC{0,30}", 1 => wrong().prop_map(|value| value.to_string())];
+    let body = prop_oneof![5 => select(&FORMS[..]).prop_map(str::to_owned), 1 => "\\PC{0,30}", 1 => invalid_value().prop_map(|value| value.to_string())];
     let media =
         select(vec!["application/json", "application/x-www-form-urlencoded", "text/plain", "multipart/form-data"]);
     let authorised = weighted(0.7, select(vec![Who::Ada, Who::Stranger]));
@@ -496,9 +496,9 @@ fn whatever_is_asked_beside_graph_the_answer_is_one() {
                 (head.status.as_u16(), media.unwrap_or_default(), String::from_utf8_lossy(&bytes).into_owned())
             });
             let problem = match status {
-                // This engine does not run, and whoever asks whether all is well is told.
+                // The engine does not run, so the server is not ready.
                 503 if path == "/readyz" => None,
-                500.. => Some("it is our own failure".to_owned()),
+                500.. => Some("it is a server error".to_owned()),
                 400.. if path.contains("/oauth2/") || path == "/devicelogin" || method == "HEAD" => None,
                 400.. if path.contains(".well-known") || path.contains("/discovery/") => None,
                 400.. => envelope_problem(&text),

@@ -1,4 +1,4 @@
-//! Filter, order, page, count: on a list of Cloud PCs, for all lists.
+//! Filter, order, paging and count, tested on Cloud PCs.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ async fn listed(world: &TestServer, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn filters() {
+async fn filter_selects_rows() {
     let world = TestServer::new().await;
     assert_eq!(listed(&world, "$filter=displayName%20eq%20'desk-2'").await, ["desk-2"]);
     assert_eq!(listed(&world, "$filter=status%20eq%20'failed'").await, ["desk-3"]);
@@ -32,7 +32,7 @@ async fn filters() {
 }
 
 #[tokio::test]
-async fn filters_take_names_of_users_and_guids_in_any_case() {
+async fn user_names_and_guids_in_filters_are_case_insensitive() {
     let world = TestServer::new().await;
     let device = crate::world::DEVICE_1.to_uppercase();
     for condition in [
@@ -45,10 +45,10 @@ async fn filters_take_names_of_users_and_guids_in_any_case() {
     }
 }
 
-/// A client without `Prefer: include-unknown-enum-members` is shown `unknownFutureValue`, and
-/// filters by the member all the same.
+/// A client without `Prefer: include-unknown-enum-members` receives `unknownFutureValue`, but can
+/// filter by the member.
 #[tokio::test]
-async fn filters_look_at_the_member_that_is_stored() {
+async fn filter_compares_the_stored_enum_member() {
     let world = TestServer::new().await;
     let frontline = FLEET.replace("product = \"business\"", "product = \"frontline\"");
     let prepared = cloudpc_server::scenario::prepare(&world.app, None, &frontline).await.unwrap();
@@ -68,7 +68,7 @@ async fn filters_look_at_the_member_that_is_stored() {
 }
 
 #[tokio::test]
-async fn formats_and_expansions() {
+async fn unsupported_format_and_expand_get_400() {
     let world = TestServer::new().await;
     for query in ["$format=json", "$format=application/json;odata.metadata=none", "$expand=*", "$expand=*&$top=1"] {
         assert_eq!(world.get(Who::Reader, &format!("{CLOUD_PCS}?{query}")).await.status, 200, "{query}");
@@ -81,7 +81,7 @@ async fn formats_and_expansions() {
 }
 
 #[tokio::test]
-async fn orders() {
+async fn orderby_sorts_rows() {
     let world = TestServer::new().await;
     assert_eq!(listed(&world, "$orderby=displayName%20desc").await, ["desk-3", "desk-2", "desk-1"]);
     assert_eq!(listed(&world, "$orderby=status,displayName%20desc").await, ["desk-3", "desk-2", "desk-1"]);
@@ -90,7 +90,7 @@ async fn orders() {
 }
 
 #[tokio::test]
-async fn pages_join_without_a_gap() {
+async fn pages_are_contiguous() {
     let world = TestServer::new().await;
     for query in [
         "$top=1",
@@ -118,7 +118,7 @@ async fn pages_join_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_link_is_good_for_its_own_request_alone() {
+async fn skip_token_is_bound_to_its_request() {
     let world = TestServer::new().await;
     let link = world.get(Who::Reader, &format!("{CLOUD_PCS}?$top=1")).await.next_link().unwrap();
     let token = link.split("$skiptoken=").nth(1).unwrap().to_owned();
@@ -134,13 +134,13 @@ async fn a_link_is_good_for_its_own_request_alone() {
     }
     let foreign = world.get(Who::Stranger, &link).await;
     assert_eq!(foreign.error(), (400, "BadRequest".into()));
-    // The size of a page may change on the way.
+    // The page size may change between pages.
     let path = format!("{CLOUD_PCS}?$top=2&$skiptoken={token}");
     assert_eq!(names(&world.get(Who::Reader, &path).await), ["desk-2", "desk-3"]);
 }
 
 #[tokio::test]
-async fn a_filter_on_what_is_selected_only_on_demand_shows_no_more() {
+async fn filter_on_a_selectable_property_does_not_add_it_to_rows() {
     let world = TestServer::new().await;
     let reply = world.get(Who::Reader, &format!("{CLOUD_PCS}?$filter=osVersion%20eq%20'windows11'&$top=1")).await;
     assert_eq!(reply.rows()[0].get("osVersion"), None::<&Value>);

@@ -1,7 +1,7 @@
-//! The server, in this process: real SQLite, simulated machines, a clock that is moved by hand. One
-//! program, so that it is linked once.
+//! Tests of the server in this process: real SQLite, simulated machines, a manually advanced clock.
+//! They are one binary, so that it is linked once.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be unwrapped has failed the test")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod admin;
 mod answers;
@@ -9,6 +9,7 @@ mod architecture;
 mod audit;
 mod batch;
 mod docs;
+mod documents;
 mod failures;
 mod federation;
 mod fuzz;

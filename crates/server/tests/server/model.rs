@@ -1,5 +1,4 @@
-//! Every answer is what `$metadata` of its version says: properties that exist, values of their
-//! types, no null where none may be.
+//! Responses conform to `$metadata` of their version: properties, types and nullability.
 
 use cloudpc_graph::edm::{Edm, OperationKind, ResponseShape, TypeRef};
 use cloudpc_graph::{Operation, Version};
@@ -9,9 +8,9 @@ use serde_json::{Map, Value, json};
 use crate::world::{DESK_1, DESK_2, DEVICE_1, PARTNER, TestServer, Who};
 
 #[tokio::test]
-async fn every_answer_is_what_the_metadata_says() {
+async fn responses_conform_to_the_metadata() {
     let world = TestServer::new().await;
-    let keys = live(&world).await;
+    let keys = populate(&world).await;
     let (mut wrong, mut seen) = (Vec::new(), 0);
     for edm in [Edm::of(Version::V1), Edm::of(Version::Beta)] {
         for operation in edm.operations.iter().filter(|operation| is_read(operation)) {
@@ -20,19 +19,19 @@ async fn every_answer_is_what_the_metadata_says() {
             for query in [String::new(), "?$select=*".into(), format!("?$select={every}")] {
                 let reply = world.get(Who::Ada, &format!("{path}{query}")).await;
                 assert_eq!(reply.status, 200, "{path}{query}: {}", reply.body);
-                let told = ServedProperty { edm, whole: query.ends_with(&every) && !every.is_empty() };
-                seen += told.answer(operation, &reply.json(), &path, &mut wrong);
+                let check = ServedProperty { edm, whole: query.ends_with(&every) && !every.is_empty() };
+                seen += check.answer(operation, &reply.json(), &path, &mut wrong);
             }
         }
     }
     wrong.sort();
     wrong.dedup();
     assert!(wrong.is_empty(), "{} mistakes:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(seen > 200, "{seen} values are too few to say anything");
+    assert!(seen > 200, "too few values: {seen}");
 }
 
-/// A world in which every list has a row, and the keys of one.
-async fn live(world: &TestServer) -> Vec<(&'static str, String)> {
+/// Gives every list a row, and returns the keys of one row each.
+async fn populate(world: &TestServer) -> Vec<(&'static str, String)> {
     const VE: &str = "/beta/deviceManagement/virtualEndpoint";
     world.run();
     let post = async |path: String, body: Option<Value>| {
@@ -63,8 +62,8 @@ async fn live(world: &TestServer) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What is served, answers JSON and changes nothing. The screenshot is a picture, and `$count` a
-/// number.
+/// Returns whether an operation is implemented, reads only and answers JSON. The screenshot is a
+/// PNG, and `$count` is plain text.
 fn is_read(operation: &Operation) -> bool {
     let kinds = [OperationKind::List, OperationKind::Get, OperationKind::Function];
     row(&operation.key).is_some() && kinds.contains(&operation.kind) && operation.response != ResponseShape::Stream
@@ -80,14 +79,14 @@ fn every_property(edm: &'static Edm, operation: &Operation) -> Vec<&'static str>
     declared.map_or_else(Vec::new, |declared| declared.properties.iter().map(|own| own.name.as_str()).collect())
 }
 
-/// An answer of this version; `whole` if every property was asked for.
+/// Checks responses of an API version; `whole` if every property was selected.
 struct ServedProperty {
     edm: &'static Edm,
     whole: bool,
 }
 
 impl ServedProperty {
-    /// Notes what is wrong with an answer; returns how many properties it had.
+    /// Adds the mistakes of a response to `wrong`. Returns its number of properties.
     fn answer(&self, operation: &Operation, body: &Value, path: &str, wrong: &mut Vec<String>) -> usize {
         let object = |name: &str, value: &Value, wrong: &mut Vec<String>| {
             let members = value.as_object().unwrap_or_else(|| panic!("{path}: {value}"));
@@ -118,7 +117,7 @@ impl ServedProperty {
         }
         for own in declared.properties.iter().filter(|own| whole && !own.type_ref.navigation) {
             if !given.contains_key(&own.name) {
-                wrong.push(format!("{type_name}/{}: was selected and is not there", own.name));
+                wrong.push(format!("{type_name}/{}: was selected and is missing", own.name));
             }
         }
     }
@@ -129,7 +128,7 @@ impl ServedProperty {
             Value::Array(elements) if type_ref.collection => {
                 elements.iter().for_each(|element| self.single(type_ref, element, place, wrong));
             }
-            other if type_ref.collection => wrong.push(format!("{place}: {other} is no collection")),
+            other if type_ref.collection => wrong.push(format!("{place}: {other} is not a collection")),
             other => self.single(type_ref, other, place, wrong),
         }
     }
@@ -144,7 +143,7 @@ impl ServedProperty {
             "Edm.Int32" => value.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
             "Edm.Int64" => value.is_i64(),
             "Edm.Double" => value.is_number(),
-            // The earliest instant of OData is the year 1.
+            // The earliest time of OData is in the year 1.
             "Edm.DateTimeOffset" => text.is_some_and(|text| text.parse::<jiff::Timestamp>().is_ok()),
             "Edm.Date" => text.is_some_and(|text| text.parse::<jiff::civil::Date>().is_ok()),
             _ => match (self.edm.enum_named(name), value) {
@@ -161,7 +160,7 @@ impl ServedProperty {
             },
         };
         if !fits {
-            wrong.push(format!("{place}: {value} is no {name}"));
+            wrong.push(format!("{place}: {value} is not {name}"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Paging of results while more of them arrive.
+//! Paging of deployment results while more arrive.
 
 use cloudpc_server::views::partner::{DEPLOYMENT_FORMAT, finished_page};
 use serde_json::{Value, json};
@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use crate::world::{PARTNER, TestServer, Who};
 
 const PATH: &str = "/beta/deviceManagement/virtualEndpoint/externalPartners";
-/// Results that are there when the client begins.
+/// Results that exist when the client starts paging.
 const RESULTS: usize = 1_234;
 
-/// Deploys to `count` Cloud PCs that are not there, `first` and up: each is a result.
+/// Deploys to `count` missing Cloud PCs, numbered from `first`. Each gives one result.
 async fn deploy(world: &TestServer, first: usize, count: usize) {
     for chunk in (first..first + count).collect::<Vec<_>>().chunks(50) {
         let ids: Vec<_> = chunk.iter().map(|number| format!("machine-{number}")).collect();
@@ -21,7 +21,7 @@ async fn deploy(world: &TestServer, first: usize, count: usize) {
 }
 
 #[tokio::test]
-async fn a_client_sees_every_result_that_was_there_exactly_once() {
+async fn paging_returns_each_initial_result_once() {
     let world = TestServer::new().await;
     deploy(&world, 0, RESULTS).await;
     let mut seen = Vec::new();
@@ -35,7 +35,7 @@ async fn a_client_sees_every_result_that_was_there_exactly_once() {
         arrived += 3;
         let again = world.get(Who::Reader, &link).await;
         if seen.is_empty() {
-            // The first page has no token yet; a client that begins anew sees what has come since.
+            // The first page has no token; a client that starts again sees new results.
             assert_eq!(page.rows(), again.rows());
         } else {
             assert_eq!(page.body, again.body, "the same link gives the same page");
@@ -51,7 +51,7 @@ async fn a_client_sees_every_result_that_was_there_exactly_once() {
 }
 
 #[tokio::test]
-async fn a_page_has_at_most_100_results() {
+async fn page_has_at_most_100_results() {
     let world = TestServer::new().await;
     deploy(&world, 0, 101).await;
     let results = format!("{PATH}/{PARTNER}/retrieveDeployAgentActionResults");
@@ -65,7 +65,7 @@ async fn a_page_has_at_most_100_results() {
     assert_eq!(filtered.rows().iter().map(|row| row["cloudPcId"].clone()).collect::<Vec<Value>>(), ["machine-100"]);
 }
 
-/// The link to the second page of 201 results that have all ended.
+/// Returns the link to the second page of 201 results that have all ended.
 async fn link_between_ended_pages(world: &TestServer) -> String {
     deploy(world, 0, 201).await;
     world.run();
@@ -77,12 +77,12 @@ async fn link_between_ended_pages(world: &TestServer) -> String {
 }
 
 #[tokio::test]
-async fn a_page_that_is_kept_is_shown_to_nobody_who_may_not_see_it() {
+async fn cached_page_requires_permission() {
     let world = TestServer::new().await;
     let link = link_between_ended_pages(&world).await;
     let page = world.get(Who::Reader, &link).await;
     assert_eq!((page.status.as_u16(), page.rows().len()), (200, 100));
-    // The second time it comes whole, and is the same.
+    // The second response comes from the cache and is equal.
     assert_eq!(world.get(Who::Reader, &link).await.body, page.body);
     assert_eq!(world.get(Who::Writer, &link).await.body, page.body, "links belong to a tenant");
     let refused = [Who::Nobody, Who::Stranger, Who::Ada];
@@ -95,7 +95,7 @@ async fn a_page_that_is_kept_is_shown_to_nobody_who_may_not_see_it() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_kept_goes_with_its_partner() {
+async fn cached_page_is_invalidated_with_its_partner() {
     let world = TestServer::new().await;
     let link = link_between_ended_pages(&world).await;
     for _ in 0..2 {

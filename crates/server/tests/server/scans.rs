@@ -1,4 +1,4 @@
-//! Requests that look at many rows: their budget, and that they hold nobody else up.
+//! Requests that scan many rows: their budget and their effect on other callers.
 
 use cloudpc_model::{Actor, AuditEntry, AuditResource, AuditVerb, ResourceType, TenantId};
 use cloudpc_server::config::Config;
@@ -29,10 +29,10 @@ async fn fill(world: &TestServer) {
     filled.await.unwrap();
 }
 
-/// A world whose clock for work goes on by `step` milliseconds each time that it is looked at.
+/// Starts a server whose clock of run time advances by `step` milliseconds on each reading.
 async fn slow_world(step: u64) -> TestServer {
-    let looks = AtomicU64::new(0);
-    let clock = move || Duration::from_millis(step * looks.fetch_add(1, Ordering::Relaxed));
+    let readings = AtomicU64::new(0);
+    let clock = move || Duration::from_millis(step * readings.fetch_add(1, Ordering::Relaxed));
     let world = TestServer::made(Config::default(), WriteMode::InlineTwice, Arc::new(clock)).await;
     fill(&world).await;
     world
@@ -44,25 +44,25 @@ fn error(reply: &Reply) -> String {
 }
 
 #[tokio::test]
-async fn a_scan_without_an_answer_in_time_is_an_error_that_says_what_is_cheap() {
+async fn scan_over_its_budget_gets_an_error_with_advice() {
     let world = slow_world(1_000).await;
-    let mut told = String::new();
+    let mut errors = String::new();
     for path in [
         format!("{AUDIT}?{NOTHING}"),
         format!("{AUDIT}?$orderby=id&$top=1"),
         format!("{AUDIT}/$count?{NOTHING}"),
         format!("{AUDIT}?{NOTHING}&$count=true"),
     ] {
-        told += &format!("{}\n", error(&world.get(Who::Reader, &path).await));
+        errors += &format!("{}\n", error(&world.get(Who::Reader, &path).await));
     }
-    insta::assert_snapshot!(told);
-    // What is cheap is answered all the same.
+    insta::assert_snapshot!(errors);
+    // Requests without a scan succeed.
     assert_eq!(world.get(Who::Reader, &format!("{AUDIT}/$count")).await.body, ROWS.to_string());
     assert_eq!(world.get(Who::Reader, &format!("{AUDIT}?$top=999")).await.rows().len(), 999);
 }
 
 #[tokio::test]
-async fn a_page_is_empty_only_if_it_is_the_last() {
+async fn only_the_last_page_can_be_empty() {
     for step in [0, 600, 1_000, 1_700] {
         let world = slow_world(step).await;
         for filter in [
@@ -78,7 +78,7 @@ async fn a_page_is_empty_only_if_it_is_the_last() {
                 let reply = world.get(Who::Reader, &link).await;
                 if reply.status == 400 {
                     assert_eq!(reply.error().1, "scanLimitReached", "{link}");
-                    assert_ne!(step, 0, "{link}: there is time enough");
+                    assert_ne!(step, 0, "{link}: the budget suffices");
                     break;
                 }
                 next = reply.next_link();
@@ -89,13 +89,13 @@ async fn a_page_is_empty_only_if_it_is_the_last() {
 }
 
 #[tokio::test]
-async fn one_callers_scans_do_not_hold_up_another_caller() {
-    // The first looks at the clock, which are those of the scans, wait for the gate.
-    let (looks, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new((Mutex::new(false), Condvar::new())));
+async fn scans_of_one_caller_do_not_block_another() {
+    // The first readings of the clock, which the scans make, wait for the gate.
+    let (readings, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new((Mutex::new(false), Condvar::new())));
     let clock = {
-        let (looks, gate) = (Arc::clone(&looks), Arc::clone(&gate));
+        let (readings, gate) = (Arc::clone(&readings), Arc::clone(&gate));
         move || {
-            if looks.fetch_add(1, Ordering::SeqCst) < READERS_PER_CALLER_MAX {
+            if readings.fetch_add(1, Ordering::SeqCst) < READERS_PER_CALLER_MAX {
                 let open = gate.0.lock().unwrap();
                 drop(gate.1.wait_while(open, |open| !*open).unwrap());
             }
@@ -109,12 +109,12 @@ async fn one_callers_scans_do_not_hold_up_another_caller() {
         tokio::spawn(async move { world.get(Who::Writer, &format!("{AUDIT}?{NOTHING}")).await })
     };
     let scans: Vec<_> = (0..20).map(scan).collect();
-    while looks.load(Ordering::SeqCst) < READERS_PER_CALLER_MAX {
+    while readings.load(Ordering::SeqCst) < READERS_PER_CALLER_MAX {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let reply = world.get(Who::Reader, &format!("{AUDIT}?$top=1")).await;
     assert_eq!((reply.status.as_u16(), reply.rows().len()), (200, 1));
-    assert_eq!(looks.load(Ordering::SeqCst), READERS_PER_CALLER_MAX + LOOKS_OF_A_READ, "no other scan had a turn");
+    assert_eq!(readings.load(Ordering::SeqCst), READERS_PER_CALLER_MAX + READINGS_PER_READ, "no other scan ran");
     *gate.0.lock().unwrap() = true;
     gate.1.notify_all();
     for scan in scans {
@@ -122,5 +122,5 @@ async fn one_callers_scans_do_not_hold_up_another_caller() {
     }
 }
 
-/// At its beginning and its end.
-const LOOKS_OF_A_READ: usize = 2;
+/// Readings of the clock per store read, at its start and end.
+const READINGS_PER_READ: usize = 2;

@@ -1,5 +1,4 @@
-//! Signing in as a person and their device do it: the token service behind the edge, the page in
-//! between.
+//! Device sign-in of a user: the token service behind the edge, and the sign-in page.
 
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher as _;
@@ -18,7 +17,7 @@ use crate::world::{HOST, START, TestServer, Who, arrival};
 const PASSWORD: &str = "correct horse";
 const CLIENT: &str = "6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10";
 
-/// The page as a browser gets it.
+/// A page as the browser receives it.
 struct Page {
     status: StatusCode,
     headers: HeaderMap,
@@ -64,7 +63,7 @@ impl Site {
         self.send(request, Scheme::Https, body).await
     }
 
-    /// Fills the form of a page in and sends it, as a browser does.
+    /// Fills in the form of a page and submits it, as a browser does.
     async fn submit(&self, page: &Page, fields: &[(&str, &str)]) -> Page {
         let token = page.form_token();
         let fields = [fields, &[("form_token", token.as_str())]].concat();
@@ -100,7 +99,7 @@ impl Page {
         self.html.split("name=\"form_token\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
     }
 
-    /// What a person reads, line by line.
+    /// Returns the visible text of the page, line by line.
     fn text(&self) -> String {
         let (mut text, mut in_tag) = (String::new(), false);
         let body = self.html.split_once("</style>").unwrap().1;
@@ -121,7 +120,7 @@ impl Page {
 }
 
 #[tokio::test]
-async fn a_person_signs_a_device_in() {
+async fn user_signs_a_device_in() {
     let site = Site::new().await;
     let started = site.start().await;
     let code = started["user_code"].as_str().unwrap();
@@ -136,7 +135,7 @@ async fn a_person_signs_a_device_in() {
     Next
     Enter a code only if you have asked for it yourself, on a device of yours.
     ");
-    // As people write it: small letters, a blank, a dash.
+    // As users type it: lower case, a space, a hyphen.
     let written = format!("{}%20{}-{}", &code[..3].to_lowercase(), &code[3..6], &code[6..]);
     let page = site.open(&format!("?user_code={written}")).await;
     insta::assert_snapshot!(page.text().replace(code, "<code>"), @"
@@ -152,8 +151,8 @@ async fn a_person_signs_a_device_in() {
     Sign in only if you have asked for the code yourself, on a device of yours.
     ");
     let header = |name: &str| page.headers[name].to_str().unwrap().to_owned();
-    let told = ["cache-control", "content-security-policy", "referrer-policy", "x-content-type-options"].map(header);
-    insta::assert_snapshot!(told.join("\n"), @"
+    let lines = ["cache-control", "content-security-policy", "referrer-policy", "x-content-type-options"].map(header);
+    insta::assert_snapshot!(lines.join("\n"), @"
     no-store
     default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'
     no-referrer
@@ -177,7 +176,7 @@ async fn a_person_signs_a_device_in() {
     I did not ask for this
     Sign in only if you have asked for the code yourself, on a device of yours.
     ");
-    assert!(wrong.html.contains(&format!("value=\"{code}\"")), "the code need not be entered again: {}", wrong.html);
+    assert!(wrong.html.contains(&format!("value=\"{code}\"")), "the form keeps the code: {}", wrong.html);
     let done = site.submit(&wrong, &[("user_code", code), name, ("password", PASSWORD)]).await;
     insta::assert_snapshot!(done.text(), @"
     200 OK
@@ -204,7 +203,7 @@ async fn a_person_signs_a_device_in() {
 }
 
 #[tokio::test]
-async fn a_person_declines() {
+async fn user_declines_a_sign_in() {
     let site = Site::new().await;
     let started = site.start().await;
     let code = started["user_code"].as_str().unwrap();
@@ -219,7 +218,7 @@ async fn a_person_declines() {
 }
 
 #[tokio::test]
-async fn only_the_pages_own_form_is_taken() {
+async fn form_without_its_token_or_cookie_is_rejected() {
     let site = Site::new().await;
     let started = site.start().await;
     let page = site.open(&format!("?user_code={}", started["user_code"].as_str().unwrap())).await;
@@ -244,7 +243,7 @@ async fn only_the_pages_own_form_is_taken() {
 }
 
 #[tokio::test]
-async fn what_a_stranger_writes_is_shown_as_text() {
+async fn page_escapes_untrusted_input() {
     let site = Site::new().await;
     let attack = "%22%3E%3Cscript%3Ealert(1)%3C/script%3E%27%26";
     let page = site.open(&format!("?user_code={attack}")).await;
@@ -260,7 +259,7 @@ async fn what_a_stranger_writes_is_shown_as_text() {
 }
 
 #[tokio::test]
-async fn a_person_sees_what_the_client_asks_for_before_signing_in() {
+async fn page_shows_the_requested_permissions_before_sign_in() {
     let site = Site::new().await;
     let started = site.start_for("CloudPC.Read.All https://graph.microsoft.com/User.Read offline_access").await;
     let code = started["user_code"].as_str().unwrap();
@@ -282,7 +281,7 @@ async fn a_person_sees_what_the_client_asks_for_before_signing_in() {
 }
 
 #[tokio::test]
-async fn who_asks_too_often_is_told_when_to_try_again() {
+async fn rate_limited_sign_in_has_retry_after() {
     let site = Site::new().await;
     let mut page = site.open("?user_code=XXXX").await;
     while page.status == 400 {
@@ -300,18 +299,18 @@ async fn who_asks_too_often_is_told_when_to_try_again() {
 }
 
 #[tokio::test]
-async fn tokens_live_by_the_hosts_clock_whatever_the_simulated_one_says() {
+async fn token_expiry_uses_the_host_clock() {
     let site = Site::new().await;
     let token = site.world.token(Who::Writer).await;
-    let ask = async || {
+    let status = async || {
         let request = Request::get("/beta/deviceManagement/virtualEndpoint/cloudPCs/$count");
         let request = request.header("authorization", format!("Bearer {token}"));
         site.send(request, Scheme::Http, String::new()).await.status
     };
-    assert_eq!(ask().await, 200);
+    assert_eq!(status().await, 200);
     site.world.clock.advance(Duration::from_secs(366 * 24 * 3600)).await;
-    assert_eq!(ask().await, 200, "a year of the fleet's is no time for a token");
+    assert_eq!(status().await, 200, "the simulated clock does not expire tokens");
     assert_eq!(cloudpc_model::Clock::now(&site.world.host_clock), START);
     site.world.host_clock.advance(Duration::from_secs(3600)).await;
-    assert_eq!(ask().await, 401);
+    assert_eq!(status().await, 401);
 }

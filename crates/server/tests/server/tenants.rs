@@ -1,13 +1,13 @@
-//! Tenants cannot see each other: whatever names a thing of another tenant is answered like one
-//! that names nothing.
+//! Tenant isolation: a request that names an object of another tenant gets the same response as one
+//! that names a missing object.
 
 use serde_json::{Value, json};
 
 use crate::failures::{ROOT, Scene, cases, things};
 use crate::world::{DESK_1, PLAN_2, Reply, Who};
 
-/// Ids that nobody has, each in the form of what it stands for.
-fn nobodys(name: &str) -> &'static str {
+/// Returns a well-formed id that does not exist.
+fn missing_id(name: &str) -> &'static str {
     match name {
         "{action}" | "{auditEvent}" => "999999",
         "{galleryImage}" => "nobody_nothing_nowhere",
@@ -16,7 +16,7 @@ fn nobodys(name: &str) -> &'static str {
     }
 }
 
-/// A right request of our own tenant, with the names of ids in their places.
+/// A valid request of the first tenant, with placeholders for ids.
 struct SentRequest {
     what: String,
     method: &'static str,
@@ -24,8 +24,8 @@ struct SentRequest {
     body: String,
 }
 
-/// Every operation, and every other way to name a thing.
-fn everything() -> Vec<SentRequest> {
+/// Returns requests of all operations, and all other ways to name an object.
+fn requests() -> Vec<SentRequest> {
     let named = |body: Value| body.to_string().replace(DESK_1, "{cloudPC}").replace(PLAN_2, "{servicePlan}");
     let of_cases = cases().into_iter().map(|case| SentRequest {
         what: case.key.to_owned(),
@@ -53,63 +53,62 @@ fn everything() -> Vec<SentRequest> {
 }
 
 #[tokio::test]
-async fn a_thing_of_another_tenant_is_answered_like_one_that_is_not_there() {
+async fn object_of_another_tenant_looks_missing() {
     let scene = Scene::new().await;
     let plan = "20000000-0000-4000-8000-0000000000c1";
     let theirs = async || things(&scene.world, Who::Stranger, 2, plan, "fabrikam_desktop_large").await;
-    // Each tenant counts its audit rows from 1; the second round makes one whose number we do not
-    // have.
+    // Audit ids start at 1 in each tenant; the second round creates an id that the first tenant
+    // lacks.
     theirs().await;
     let foreign = theirs().await;
     let token = scene.world.token(Who::Writer).await;
-    let send = async |asked: &SentRequest, name: &str, other: &str| {
+    let send = async |request: &SentRequest, name: &str, other: &str| {
         let json = [("content-type", "application/json")];
-        let path = scene.fill(asked.path.replace(name, other));
-        let body = scene.named(asked.body.replace(name, other)).into_bytes();
-        scene.send(Some(&token), asked.method, &path, &json, body).await
+        let path = scene.fill(request.path.replace(name, other));
+        let body = scene.named(request.body.replace(name, other)).into_bytes();
+        scene.send(Some(&token), request.method, &path, &json, body).await
     };
     let mut compared = 0;
-    for asked in everything() {
+    for request in requests() {
         for (name, _) in &scene.ids {
-            // A deployment to what is not there is accepted; the next test looks at what becomes of
-            // it.
-            let deployed = asked.what.ends_with("deployAgent") && *name == "{cloudPC}";
-            if deployed || !asked.path.contains(name) && !asked.body.contains(name) {
+            // A deployment to a missing Cloud PC is accepted; the next test checks its result.
+            let deployed = request.what.ends_with("deployAgent") && *name == "{cloudPC}";
+            if deployed || !request.path.contains(name) && !request.body.contains(name) {
                 continue;
             }
             let theirs = &foreign.iter().find(|(other, _)| other == name).unwrap().1;
-            let (theirs, nobodys) = (theirs.as_str(), nobodys(name));
+            let (theirs, missing) = (theirs.as_str(), missing_id(name));
             let mut seen = Vec::new();
-            for other in [theirs, nobodys] {
-                let reply = send(&asked, name, other).await;
-                let empty = asked.method == "GET" && (reply.body.contains("\"value\":[]") || reply.body == "0");
-                assert!(empty || [400, 404].contains(&reply.status.as_u16()), "{}: {name}: {reply}", asked.what);
-                seen.push(shown(&reply, other));
+            for other in [theirs, missing] {
+                let reply = send(&request, name, other).await;
+                let empty = request.method == "GET" && (reply.body.contains("\"value\":[]") || reply.body == "0");
+                assert!(empty || [400, 404].contains(&reply.status.as_u16()), "{}: {name}: {reply}", request.what);
+                seen.push(normalized(&reply, other));
             }
-            assert_eq!(seen[0], seen[1], "{}: {name}", asked.what);
+            assert_eq!(seen[0], seen[1], "{}: {name}", request.what);
             compared += 1;
         }
     }
-    // One for each place of an id at least.
+    // At least one per place of an id.
     assert!(compared > 60, "{compared}");
 }
 
-/// Status, headers and body, without the id and what was made from it.
-fn shown(reply: &Reply, id: &str) -> String {
-    // A number may be in a date too.
+/// Returns status, headers and body, with the id replaced.
+fn normalized(reply: &Reply, id: &str) -> String {
+    // A short number may also be part of a date.
     let (id, hidden) = if id.len() < 10 { (format!("'{id}'"), "'<id>'") } else { (id.to_owned(), "<id>") };
     reply.to_string().replace(&id, hidden).replace(&id.to_ascii_lowercase(), hidden)
 }
 
 #[tokio::test]
-async fn a_deployment_to_a_foreign_machine_ends_like_one_to_a_machine_that_is_not_there() {
+async fn deployment_to_a_foreign_cloud_pc_ends_like_one_to_a_missing_cloud_pc() {
     let scene = Scene::new().await;
     let world = &scene.world;
-    let (theirs, nobodys) = ("20000000-0000-4000-8000-0000000000d1", nobodys("{cloudPC}"));
+    let (theirs, missing) = ("20000000-0000-4000-8000-0000000000d1", missing_id("{cloudPC}"));
     let partner = &scene.ids.iter().find(|(name, _)| *name == "{partner}").unwrap().1;
     let path = format!("{ROOT}/externalPartners/{partner}");
     world.run();
-    let body = json!({"cloudPcIds": [theirs, nobodys, DESK_1]});
+    let body = json!({"cloudPcIds": [theirs, missing, DESK_1]});
     let activity =
         world.call(Who::Writer, "POST", &format!("{path}/deployAgent"), Some(body)).await.json()["value"].clone();
     world.rest().await;
@@ -125,26 +124,26 @@ async fn a_deployment_to_a_foreign_machine_ends_like_one_to_a_machine_that_is_no
         }
         row.to_string().replace(id, "<id>")
     };
-    assert_eq!(row(theirs), row(nobodys));
+    assert_eq!(row(theirs), row(missing));
     assert!(row(theirs).contains("deviceNotFound"), "{}", row(theirs));
     assert!(row(DESK_1).contains("succeeded"), "{}", row(DESK_1));
 
-    // And the other tenant has noticed nothing.
+    // The other tenant has no trace of it.
     for list in [format!("cloudPCs/{theirs}/cloudpc.actions"), "auditEvents".to_owned()] {
         assert_eq!(world.get(Who::Stranger, &format!("{ROOT}/{list}")).await.rows(), Vec::<Value>::new(), "{list}");
     }
 }
 
 #[tokio::test]
-async fn a_foreign_user_is_answered_like_one_that_is_not_there() {
+async fn user_of_another_tenant_looks_missing() {
     let scene = Scene::new().await;
     let ask = async |user: &str, path: &str| {
         let reply = scene.world.get(Who::Ada, &format!("/beta/users/{user}/cloudPCs{path}")).await;
-        shown(&reply, user)
+        normalized(&reply, user)
     };
     for path in ["", "/$count", "?$filter=status%20eq%20'provisioned'", &format!("/{DESK_1}")] {
         let by_id = ask("20000000-0000-4000-8000-0000000000a1", path).await;
-        assert_eq!(by_id, ask(nobodys("{user}"), path).await, "{path}");
+        assert_eq!(by_id, ask(missing_id("{user}"), path).await, "{path}");
         let by_name = ask("grace@fabrikam.test", path).await;
         assert_eq!(by_name, ask("nobody@fabrikam.test", path).await, "{path}");
     }

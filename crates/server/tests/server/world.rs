@@ -1,5 +1,5 @@
-//! A whole server in this process, over the fleet of `world.toml`: real SQLite, simulated machines,
-//! a clock that is moved by hand, chance from a seed.
+//! A complete server in this process with the fleet of `world.toml`: real SQLite, simulated
+//! machines, a manually advanced clock, seeded randomness.
 
 use axum::body::Body;
 use cloudpc_drivers::Fetcher;
@@ -23,17 +23,17 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-/// Where the clock stands at first: 2026-03-01T12:00:00Z.
+/// Initial time of the clocks: 2026-03-01T12:00:00Z.
 pub const START: Timestamp = Timestamp(1_772_366_400_000_000);
-/// The name by which these tests reach the server.
+/// The server's hostname.
 pub const HOST: &str = "cloudpc.test";
-/// The address by which these tests reach the server.
+/// The server's base URL.
 pub const BASE: &str = "https://cloudpc.test";
 
-/// The fleet of the tests.
+/// The scenario of the tests.
 pub const FLEET: &str = include_str!("world.toml");
 
-/// Ids of `world.toml`.
+/// Ids in `world.toml`.
 pub const DESK_1: &str = "10000000-0000-4000-8000-0000000000d1";
 pub const DEVICE_1: &str = "10000000-0000-4000-8000-0000000000e1";
 pub const DESK_2: &str = "10000000-0000-4000-8000-0000000000d2";
@@ -41,39 +41,39 @@ pub const PLAN_2: &str = "10000000-0000-4000-8000-0000000000c2";
 pub const PARTNER: &str = "10000000-0000-4000-8000-00000000fab1";
 pub const PARTNER_DISABLED: &str = "10000000-0000-4000-8000-00000000fab2";
 
-/// Ids of the owner's application.
+/// Tenant and application of the installation's owner.
 pub const OWNER_TENANT: &str = "10000000-0000-4000-8000-000000000001";
 pub const OWNER_APP: &str = "10000000-0000-4000-8000-0000000000b9";
 
-/// Who calls.
+/// The caller of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// An application that may do everything to Cloud PCs.
+    /// An application with read and write permission for Cloud PCs.
     Writer,
-    /// An application that may read them.
+    /// An application with read permission for Cloud PCs.
     Reader,
-    /// The application that owns the installation, in the tenant of the others.
+    /// The application that owns the installation, in the first tenant.
     Owner,
     /// An application without permissions.
     Nobody,
-    /// An application of another tenant that may do everything there.
+    /// An application of the second tenant with read and write permission there.
     Stranger,
-    /// A user who may do everything.
+    /// A user with all permissions.
     Ada,
     /// A user without directory roles.
     Alan,
 }
 
-/// The connection that requests to a whole edge come from.
+/// Returns the connection of requests that are sent to an edge.
 pub fn arrival(scheme: Scheme) -> Arrival {
     Arrival { scheme, address: Ipv4Addr::LOCALHOST.into(), stop: CancellationToken::new() }
 }
 
-/// The server.
+/// The server under test.
 pub struct TestServer {
     pub app: App,
     pub clock: SimClock,
-    /// The clock by which tokens expire.
+    /// The clock of token expiry.
     pub host_clock: SimClock,
     stop: CancellationToken,
     directory: TempDir,
@@ -86,7 +86,8 @@ impl Drop for TestServer {
 }
 
 impl TestServer {
-    /// The server with its defaults. Nothing runs until [`TestServer::run`].
+    /// Starts a server with the default configuration. Actions do not run until
+    /// [`TestServer::run`].
     pub async fn new() -> Self {
         Self::with(Config::default()).await
     }
@@ -102,14 +103,14 @@ impl TestServer {
         let rng = Arc::new(SeededRng::new(42));
         let fetcher = Fetcher::new(None).unwrap();
         let store = Store::open(directory.path(), mode).unwrap();
-        lend_signing_key(&store).await;
+        restore_signing_key(&store).await;
         let sim = SimParts { clock: Arc::new(clock.clone()), rng: rng.clone(), fetcher };
         let parts = AppDependencies {
             store: store.clone(),
             machines: Machines::Simulated(Simulation {
                 driver: SimDriver::open(None, sim).unwrap(),
                 clock: clock.clone(),
-                faults: Arc::new(Faults::new(Box::new(|| panic!("no test crashes this process")))),
+                faults: Arc::new(Faults::new(Box::new(|| panic!("a fault must not crash the test process")))),
             }),
             host_clock: Arc::new(host_clock.clone()),
             monotonic,
@@ -117,14 +118,14 @@ impl TestServer {
             config,
         };
         let app = assemble(parts).await.unwrap();
-        keep_signing_key(&store).await;
+        save_signing_key(&store).await;
         let prepared = scenario::prepare(&app, None, FLEET).await.unwrap();
         scenario::load(&app, prepared).await.unwrap();
         make_owner(&store).await;
         Self { app, clock, host_clock, stop: CancellationToken::new(), directory }
     }
 
-    /// Whether a file of the data directory holds these bytes.
+    /// Returns whether a file of the data directory contains these bytes.
     pub fn is_in_a_file(&self, wanted: &[u8]) -> bool {
         std::fs::read_dir(self.directory.path()).unwrap().any(|entry| {
             let content = std::fs::read(entry.unwrap().path()).unwrap();
@@ -132,13 +133,13 @@ impl TestServer {
         })
     }
 
-    /// Lets actions run.
+    /// Starts the engine.
     pub fn run(&self) {
         let (engine, stop) = (self.app.engine.clone(), self.stop.clone());
         tokio::spawn(async move { engine.run(stop).await });
     }
 
-    /// Moves the clock until no action is open.
+    /// Advances the clock until no action is open.
     pub async fn rest(&self) {
         for _ in 0..10_000 {
             if self.app.store.read(|reader| reader.action_open_count()).await.unwrap() == 0 {
@@ -147,7 +148,7 @@ impl TestServer {
             self.clock.advance(Duration::from_secs(10)).await;
             tokio::task::yield_now().await;
         }
-        panic!("actions are open and do not end");
+        panic!("open actions did not end");
     }
 
     pub async fn token(&self, who: Who) -> String {
@@ -167,12 +168,12 @@ impl TestServer {
         token.unwrap().token
     }
 
-    /// `GET` of a path below the host, or of a whole address.
+    /// Sends `GET` to a path or an absolute URL.
     pub async fn get(&self, who: Who, path: &str) -> Reply {
         self.call(who, "GET", path, None).await
     }
 
-    /// `POST` without a body.
+    /// Sends `POST` without a body.
     pub async fn post(&self, who: Who, path: &str) -> Reply {
         self.call(who, "POST", path, None).await
     }
@@ -189,7 +190,7 @@ impl TestServer {
         self.send(request.unwrap()).await
     }
 
-    /// Sends a request as it is, with ids that are always the same.
+    /// Sends a request unchanged, with constant request ids.
     pub async fn send(&self, mut request: Request<Body>) -> Reply {
         let id = "00000000-0000-4000-8000-000000000001";
         request.extensions_mut().insert(RequestIds { client_request_id: id.into(), request_id: id.into() });
@@ -202,7 +203,7 @@ impl TestServer {
     }
 }
 
-/// Makes the application that `admin.json` names on a real server.
+/// Creates the owner's application, which a real server writes to `admin.json`.
 async fn make_owner(store: &Store) {
     let (tenant_id, id) = (OWNER_TENANT.parse().unwrap(), OWNER_APP.parse().unwrap());
     let owner = Application {
@@ -220,22 +221,22 @@ async fn make_owner(store: &Store) {
     store.write::<_, StoreError, _>("test.write", work).await.unwrap();
 }
 
-/// Making a signing key takes longer than most tests, so they share the first one.
+/// Generating a signing key takes longer than most tests, so all tests share the first one.
 static SIGNING_KEY: OnceLock<Vec<u8>> = OnceLock::new();
 const SIGNING_KEY_SETTING: &str = "identity.keys";
 
-async fn lend_signing_key(store: &Store) {
+async fn restore_signing_key(store: &Store) {
     if let Some(key) = SIGNING_KEY.get() {
         store.write("test.write", |tx| tx.setting_put(SIGNING_KEY_SETTING, key)).await.unwrap();
     }
 }
 
-async fn keep_signing_key(store: &Store) {
+async fn save_signing_key(store: &Store) {
     let key = store.read(|reader| reader.setting(SIGNING_KEY_SETTING)).await.unwrap();
-    SIGNING_KEY.get_or_init(|| key.expect("the identity has made a key"));
+    SIGNING_KEY.get_or_init(|| key.expect("the identity generates a key at start"));
 }
 
-/// An answer. Shown as its status, its headers and its body, the JSON in it set out in lines.
+/// A response. `Display` writes its status, headers and body, with JSON pretty-printed.
 #[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,
@@ -248,7 +249,7 @@ impl Reply {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
-    /// The rows of a collection.
+    /// Returns the rows of a collection.
     pub fn rows(&self) -> Vec<Value> {
         self.json()["value"].as_array().unwrap_or_else(|| panic!("no collection: {}", self.body)).clone()
     }
@@ -257,14 +258,14 @@ impl Reply {
         self.json()["@odata.nextLink"].as_str().map(str::to_owned)
     }
 
-    /// Status and `error.code`.
+    /// Returns the status and `error.code`.
     pub fn error(&self) -> (u16, String) {
         let code = if self.body.is_empty() { Value::Null } else { self.json()["error"]["code"].clone() };
         (self.status.as_u16(), code.as_str().unwrap_or_default().to_owned())
     }
 }
 
-/// Headers that are the same in every answer, and so shown in one test only.
+/// Headers that are equal in all responses; one test shows them.
 const CONSTANT: [&str; 4] = ["request-id", "client-request-id", "odata-version", "x-ms-ags-diagnostic"];
 
 impl fmt::Display for Reply {

@@ -47,6 +47,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0011_tag_nonce.sql"),
     include_str!("../../migrations/0012_ended_secrets.sql"),
     include_str!("../../migrations/0013_counters.sql"),
+    include_str!("../../migrations/0014_documents.sql"),
 ];
 
 /// What a commit outlives.

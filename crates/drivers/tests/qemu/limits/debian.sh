@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# debian.sh OUT TEST FOLDER PROGRAM AT: makes the image OUT of a Debian with systemd and QEMU,
-# started like the image TEST, with that image in FOLDER and the test program PROGRAM at AT in it.
-# Takes root.
+# debian.sh OUT TEST FOLDER PROGRAM AT: builds the image OUT, a Debian with systemd and QEMU that
+# boots like the image TEST. It contains TEST in FOLDER, and the test program PROGRAM at AT. Needs
+# root.
 set -euo pipefail
 OUT=$1 TEST=$2 FOLDER=$3 PROGRAM=$4 AT=$5
 umask 022
@@ -14,7 +14,7 @@ mmdebstrap --quiet --variant=minbase --aptopt='APT::Install-Recommends "false"' 
     --customize-hook='chroot "$1" useradd --create-home cpc' \
     --customize-hook='mkdir -p "$1/var/lib/systemd/linger" && touch "$1/var/lib/systemd/linger/cpc"' \
     bookworm "$W/debian"
-# Nothing is swept away at boot: FOLDER may be below /tmp.
+# Disables the cleanup of /tmp at boot, since FOLDER may be below it.
 ln -s /dev/null "$W/debian/etc/tmpfiles.d/tmp.conf"
 strip -o "$W/debian$AT" "$PROGRAM"
 mkdir -p "$W/debian$FOLDER/images"

@@ -4,7 +4,7 @@ import RFB from "/desktop/novnc/core/rfb.js";
 
 const state = document.getElementById("state");
 const screen = document.getElementById("screen");
-// The service drops keys, pointer and clipboard of such a page itself; this saves sending them.
+// The service drops keys, pointer and clipboard of a view-only page; this saves sending them.
 const viewOnly = "viewOnly" in screen.dataset;
 const address = new URL(`${location.pathname}/screen`, location.href);
 address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
@@ -29,5 +29,5 @@ rfb.addEventListener("connect", () => {
 });
 rfb.addEventListener("disconnect", () => {
   const because = reason ? `: ${reason}` : "";
-  show("ended", `The connection has ended${because}. Ask for a new address to connect again.`);
+  show("ended", `The connection has ended${because}. Request a new URL to connect again.`);
 });

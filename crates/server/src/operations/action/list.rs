@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::sync::Arc;
 
 use crate::operations::cloud_pc;
-use crate::pipeline::list::{Collection, PAGE_ROWS, PropertySet, bad_token, page};
+use crate::pipeline::list::{Collection, PAGE_ROWS, PropertySet, invalid_skip_token, page};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::action::{ActionRow, action};
 
@@ -14,7 +14,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     page(&call, Actions { call: call.clone(), target: String::new() }).await
 }
 
-/// All actions on one Cloud PC, newest first.
+/// All actions on a Cloud PC, newest first.
 struct Actions {
     call: Arc<Call>,
     target: String,
@@ -31,10 +31,10 @@ impl Collection for Actions {
     }
 
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<ActionRow>, Problem> {
-        let before = position.map(str::parse::<ActionId>).transpose().map_err(|_| bad_token())?;
+        let before = position.map(str::parse::<ActionId>).transpose().map_err(|_| invalid_skip_token())?;
         let tenant = self.call.tenant();
         let actions = reader.action_list(tenant, &self.target, ActionFilter::All, before, limit)?;
-        // The list is without steps; each action is read again with them.
+        // The list omits steps, so each action is read again.
         let whole = actions.iter().filter_map(|action| reader.action(tenant, action.id).transpose());
         whole.map(|action| Ok(ActionRow::read(reader, action?)?)).collect()
     }

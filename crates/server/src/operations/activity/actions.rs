@@ -5,23 +5,23 @@ use cloudpc_store::Reader;
 use serde::Serialize;
 use std::sync::Arc;
 
-use crate::pipeline::list::{Collection, PAGE_ROWS, PropertySet, bad_token, page};
+use crate::pipeline::list::{Collection, PAGE_ROWS, PropertySet, invalid_skip_token, page};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::action::{ActionRow, action};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
-    page(&call, Actions { call: call.clone(), of: None }).await
+    page(&call, Actions { call: call.clone(), activity: None }).await
 }
 
-/// The deployments of one activity, in the order in which they were asked for.
+/// The deployments of an activity, in the order of their requests.
 struct Actions {
     call: Arc<Call>,
-    of: Option<(PartnerId, ActivityId)>,
+    activity: Option<(PartnerId, ActivityId)>,
 }
 
 impl Actions {
-    fn of(&self) -> (PartnerId, ActivityId) {
-        self.of.expect("a list begins before its rows are read")
+    fn activity(&self) -> (PartnerId, ActivityId) {
+        self.activity.expect("`begin` runs before rows are read")
     }
 }
 
@@ -31,14 +31,14 @@ impl Collection for Actions {
     const PAGE_ROWS_MAX: usize = PAGE_ROWS;
 
     fn begin(&mut self, reader: &Reader<'_>, _: Option<&str>) -> Result<(), Problem> {
-        self.of = Some(super::find(&self.call, reader)?);
+        self.activity = Some(super::find(&self.call, reader)?);
         Ok(())
     }
 
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<ActionRow>, Problem> {
-        let after = position.map_or(Ok(ActionId(0)), str::parse::<ActionId>).map_err(|_| bad_token())?;
+        let after = position.map_or(Ok(ActionId(0)), str::parse::<ActionId>).map_err(|_| invalid_skip_token())?;
         let tenant = self.call.tenant();
-        let (partner, activity) = self.of();
+        let (partner, activity) = self.activity();
         let filter = super::filter(activity);
         let deployments = reader.deployment_list(tenant, partner, &filter, after, ActionId(i64::MAX), limit)?;
         let actions = deployments.iter().filter_map(|row| reader.action(tenant, row.action_id).transpose());
@@ -50,7 +50,7 @@ impl Collection for Actions {
     }
 
     fn count(&self, reader: &Reader<'_>) -> Result<Option<u64>, Problem> {
-        let (partner, activity) = self.of();
+        let (partner, activity) = self.activity();
         Ok(Some(reader.deployment_count(self.call.tenant(), partner, &super::filter(activity))?))
     }
 

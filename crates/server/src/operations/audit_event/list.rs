@@ -5,7 +5,7 @@ use cloudpc_store::Reader;
 use serde::Serialize;
 use std::sync::Arc;
 
-use crate::pipeline::list::{Collection, PropertySet, bad_token, page};
+use crate::pipeline::list::{Collection, PropertySet, invalid_skip_token, page};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::audit::audit_event;
 
@@ -20,7 +20,7 @@ impl Collection for AuditEvents {
     type Row = AuditEntry;
 
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<AuditEntry>, Problem> {
-        let before = position.map(str::parse::<i64>).transpose().map_err(|_| bad_token())?;
+        let before = position.map(str::parse::<i64>).transpose().map_err(|_| invalid_skip_token())?;
         Ok(reader.audit_list(self.0.tenant(), before, limit)?)
     }
 

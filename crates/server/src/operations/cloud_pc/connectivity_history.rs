@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use uuid::Uuid;
 
-use crate::pipeline::list::{Collection, PropertySet, bad_token, page};
+use crate::pipeline::list::{Collection, PropertySet, invalid_skip_token, page};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::connectivity::connectivity_event;
 
@@ -14,7 +14,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     page(&call, ConnectivityEvents { call: call.clone(), cloud_pc: CloudPcId(Uuid::nil()) }).await
 }
 
-/// What was found on the machine of one Cloud PC, newest first.
+/// The health events of a Cloud PC, newest first.
 struct ConnectivityEvents {
     call: Arc<Call>,
     cloud_pc: CloudPcId,
@@ -29,7 +29,7 @@ impl Collection for ConnectivityEvents {
     }
 
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<HealthEvent>, Problem> {
-        let before = position.map(str::parse).transpose().map_err(|_| bad_token())?;
+        let before = position.map(str::parse).transpose().map_err(|_| invalid_skip_token())?;
         Ok(reader.health_event_list(self.call.tenant(), self.cloud_pc, before, limit)?)
     }
 

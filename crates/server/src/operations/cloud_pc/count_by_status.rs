@@ -6,11 +6,11 @@ use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::pipeline::list::whole;
+use crate::pipeline::list::in_memory;
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::cloud_pc::status;
 
-/// Cloud PCs looked at in one read.
+/// Cloud PCs per query.
 const CHUNK_ROWS: usize = 1000;
 
 /// `cloudPcStatusSummary`
@@ -25,7 +25,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let counts = call.store().read(move |reader| counts(&request, reader)).await?;
     let mut summary: Vec<_> = counts.into_iter().map(|(of, count)| Summary { status: status(of), count }).collect();
     summary.sort_unstable_by_key(|summary| summary.status);
-    whole(&call, summary).await
+    in_memory(&call, summary).await
 }
 
 fn counts(call: &Call, reader: &Reader<'_>) -> Result<HashMap<CloudPcStatus, u32>, Problem> {

@@ -8,10 +8,10 @@ use crate::pipeline::{Answer, Call, Problem};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let number = call.app.rng.uuid();
-    super::ask(call, move |call, cloud_pc| {
+    super::request_action(call, move |call, cloud_pc| {
         for name in ["storageAccountId", "accessTier"] {
             if call.text(name).is_some() {
-                let message = "Restore points stay with the Cloud PC; they cannot be copied to a storage account.";
+                let message = "Copying a restore point to a storage account is not supported. Omit 'storageAccountId' and 'accessTier'.";
                 return Err(GraphError::bad_request(message).about(name).into());
             }
         }

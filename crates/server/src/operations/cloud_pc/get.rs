@@ -14,7 +14,12 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         let found = super::find(&request, reader)?;
         let row = super::list::row(reader, tenant, found, super::list::wants_last_action(&request))?;
         let set = if request.options.select.is_some() { PropertySet::All } else { PropertySet::Default };
-        Ok::<_, Problem>(request.entity(&cloud_pc(&row, &Catalog::read(reader, tenant)?, super::look(&request), set)))
+        Ok::<_, Problem>(request.entity(&cloud_pc(
+            &row,
+            &Catalog::read(reader, tenant)?,
+            super::view_context(&request),
+            set,
+        )))
     };
     call.store().read(read).await
 }

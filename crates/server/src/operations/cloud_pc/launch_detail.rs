@@ -12,8 +12,8 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     Ok(call.entity(&launch_detail(&launch)))
 }
 
-/// A single-use URL of the Cloud PC's screen. Who may only read gets one for viewing only, unless
-/// the Cloud PC is their own.
+/// Issues a single-use URL of the Cloud PC's screen. A caller with read access only gets a
+/// view-only URL, unless the Cloud PC is their own.
 pub(super) async fn launch(call: &Arc<Call>) -> Result<Launch, Problem> {
     let request = call.clone();
     let read = move |reader: &cloudpc_store::Reader<'_>| {
@@ -22,11 +22,11 @@ pub(super) async fn launch(call: &Arc<Call>) -> Result<Launch, Problem> {
     let (cloud_pc, owner) = call.store().read(read).await?;
     let view_only = !may_control(&call.caller, &cloud_pc, &call.target.scope, call.app.fidelity);
     let admission = DesktopAdmission { caller: (*call.caller).clone(), cloud_pc_id: cloud_pc.id, owner, view_only };
-    let ticket = call.app.desktops.tickets.issue(&admission).await.map_err(refused)?;
+    let ticket = call.app.desktops.tickets.issue(&admission).await.map_err(ticket_error)?;
     Ok(Launch { cloud_pc_id: cloud_pc.id, url: format!("{}/desktop/{ticket}", call.host()) })
 }
 
-fn refused(error: TicketError) -> Problem {
+fn ticket_error(error: TicketError) -> Problem {
     match error {
         TicketError::CallerLimit => GraphError::new(429, "TooManyRequests", error.to_string()).into(),
         TicketError::TenantLimit => GraphError::new(503, "ServiceUnavailable", error.to_string()).into(),

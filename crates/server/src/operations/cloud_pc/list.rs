@@ -5,7 +5,7 @@ use cloudpc_store::{ActionFilter, Reader};
 use serde::Serialize;
 use std::sync::Arc;
 
-use crate::pipeline::list::{Collection, PropertySet, bad_token, page};
+use crate::pipeline::list::{Collection, PropertySet, invalid_skip_token, page};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::catalog::Catalog;
 use crate::views::cloud_pc::{CloudPcRow, CloudPcViewContext, cloud_pc};
@@ -14,12 +14,12 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     page(&call, CloudPcs::new(&call)).await
 }
 
-/// The Cloud PCs that the path is about, by id.
+/// The Cloud PCs in the path's scope, by id.
 pub(super) struct CloudPcs {
     call: Arc<Call>,
     owner: Option<UserId>,
     catalog: Catalog,
-    look: CloudPcViewContext,
+    context: CloudPcViewContext,
     with_last_action: bool,
 }
 
@@ -29,18 +29,18 @@ impl CloudPcs {
             call: call.clone(),
             owner: None,
             catalog: Catalog::default(),
-            look: super::look(call),
+            context: super::view_context(call),
             with_last_action: wants_last_action(call),
         }
     }
 }
 
-/// Whether the request speaks of the latest action, which costs a look for each Cloud PC.
+/// Returns whether the request uses the latest action, which takes a query per Cloud PC.
 pub(super) fn wants_last_action(call: &Call) -> bool {
     call.mentions("lastRemoteActionResult")
 }
 
-/// A Cloud PC with what the request speaks of.
+/// Returns a Cloud PC with the data that its view needs.
 pub(super) fn row(
     reader: &Reader<'_>,
     tenant: TenantId,
@@ -64,7 +64,7 @@ impl Collection for CloudPcs {
     }
 
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<CloudPcRow>, Problem> {
-        let after = position.map(str::parse::<CloudPcId>).transpose().map_err(|_| bad_token())?;
+        let after = position.map(str::parse::<CloudPcId>).transpose().map_err(|_| invalid_skip_token())?;
         let tenant = self.call.tenant();
         let cloud_pcs = reader.cloud_pc_list(tenant, self.owner, after, limit)?;
         cloud_pcs.into_iter().map(|cloud_pc| row(reader, tenant, cloud_pc, self.with_last_action)).collect()
@@ -79,6 +79,6 @@ impl Collection for CloudPcs {
     }
 
     fn view<'a>(&'a self, row: &'a CloudPcRow, set: PropertySet) -> impl Serialize + 'a {
-        cloud_pc(row, &self.catalog, self.look, set)
+        cloud_pc(row, &self.catalog, self.context, set)
     }
 }

@@ -6,5 +6,5 @@ use std::sync::Arc;
 use crate::pipeline::{Answer, Call, Problem};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
-    super::ask(call, |_, _| Ok(Params::Reboot)).await
+    super::request_action(call, |_, _| Ok(Params::Reboot)).await
 }

@@ -6,5 +6,8 @@ use std::sync::Arc;
 use crate::pipeline::{Answer, Call, Problem};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
-    super::ask(call, |call, _| Ok(Params::Resize { target_service_plan_id: super::target_service_plan(call)? })).await
+    super::request_action(call, |call, _| {
+        Ok(Params::Resize { target_service_plan_id: super::target_service_plan(call)? })
+    })
+    .await
 }

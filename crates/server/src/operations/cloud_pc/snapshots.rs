@@ -14,7 +14,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     page(&call, Snapshots { call: call.clone(), cloud_pc: CloudPcId(Uuid::nil()) }).await
 }
 
-/// The restore points of one Cloud PC, by id.
+/// The restore points of a Cloud PC, by id.
 struct Snapshots {
     call: Arc<Call>,
     cloud_pc: CloudPcId,

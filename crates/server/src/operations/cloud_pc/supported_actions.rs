@@ -4,11 +4,11 @@ use cloudpc_model::{Action, Admission, CloudPc, Kind, Product, ServicePlan, admi
 use std::sync::Arc;
 
 use crate::config::Fidelity;
-use crate::pipeline::list::{PropertySet, whole_as};
+use crate::pipeline::list::{PropertySet, in_memory_as};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::remote_action::capability;
 
-/// In the order in which they are answered.
+/// The remote actions, in the order of the response.
 const KINDS: [Kind; 9] = [
     Kind::Reboot,
     Kind::Rename,
@@ -38,7 +38,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let view = move |&(kind, enabled): &(Kind, bool), set| {
         capability(kind, enabled, set == PropertySet::Stored || unknown_enum_members)
     };
-    whole_as(&call, KINDS.map(row).into(), view).await
+    in_memory_as(&call, KINDS.map(row).into(), view).await
 }
 
 fn enabled(

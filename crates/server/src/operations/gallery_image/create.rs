@@ -11,12 +11,12 @@ use crate::pipeline::{Answer, Call, Problem, required};
 use crate::views::catalog::gallery_image;
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
-    let image = read(&call)?;
-    call.app.driver.check_image(&image.id).await.map_err(refused)?;
+    let image = parse(&call)?;
+    call.app.driver.check_image(&image.id).await.map_err(image_error)?;
     let (request, new) = (call.clone(), image.clone());
     let write = move |tx: &mut Tx<'_>| {
         tx.gallery_image_insert(request.tenant(), &new).map_err(|error| match error {
-            StoreError::Exists(_) => taken(&new.id),
+            StoreError::Exists(_) => already_exists(&new.id),
             other => other.into(),
         })?;
         tx.audit_insert(&super::audit(&request, AuditVerb::Create, &new))?;
@@ -26,12 +26,12 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     Ok(call.created(&image.id.0, &gallery_image(&image, call.version())))
 }
 
-/// Publisher, offer and SKU are in the id and are not given besides.
-fn read(call: &Call) -> Result<GalleryImage, Problem> {
-    call.must_only_give(&[&["id"], &CHANGEABLE[..]].concat())?;
+/// Parses a new image. Publisher, offer and SKU are parts of its id.
+fn parse(call: &Call) -> Result<GalleryImage, Problem> {
+    call.reject_other_properties(&[&["id"], &CHANGEABLE[..]].concat())?;
     let id = call.required_text("id")?;
     let id = ImageId::new(id).ok_or_else(|| {
-        let message = format!("'{id}' cannot be the id of a gallery image: {}.", ImageId::FORM);
+        let message = format!("Invalid gallery image id '{id}': {}.", ImageId::FORM);
         GraphError::bad_request(message).about("id")
     })?;
     let given = Properties::of(call)?;
@@ -45,26 +45,26 @@ fn read(call: &Call) -> Result<GalleryImage, Problem> {
     })
 }
 
-fn taken(id: &ImageId) -> Problem {
-    GraphError::new(409, "nameAlreadyExists", format!("There is a gallery image with the id '{id}' already."))
+fn already_exists(id: &ImageId) -> Problem {
+    GraphError::new(409, "nameAlreadyExists", format!("A gallery image with the id '{id}' already exists."))
         .about("id")
         .into()
 }
 
-fn refused(error: DriverError) -> GraphError {
+fn image_error(error: DriverError) -> GraphError {
     match error {
         DriverError::Rejected { code, message } if code == IMAGE_NOT_ON_HOST => GraphError::new(
             409,
             IMAGE_NOT_ON_HOST,
-            format!("No machine could be made from it: {message}, then add it."),
+            format!("The gallery image cannot be added: {message}, then add it."),
         )
         .about("id"),
         error => {
-            tracing::warn!(%error, "look for an image");
+            tracing::warn!(%error, "image lookup failed");
             GraphError::new(
                 503,
                 "ServiceUnavailable",
-                "The images of the host cannot be looked at now; try again later.",
+                "The images of the host are temporarily unavailable. Retry later.",
             )
         }
     }

@@ -1,5 +1,4 @@
-//! `DELETE …/galleryImages/{id}`: takes an image out of the gallery. Its files, if there are any,
-//! stay on the host.
+//! `DELETE …/galleryImages/{id}`: removes an image from the gallery. Its files stay on the host.
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::{AuditVerb, ImageId};
@@ -12,8 +11,8 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
     let write = move |tx: &mut Tx<'_>| {
         let image = super::find(&request, tx)?;
-        if let Some(refusal) = held(&image.id, tx.gallery_image_uses(request.tenant(), &image.id)?) {
-            return Err(refusal.into());
+        if let Some(error) = in_use_error(&image.id, tx.gallery_image_uses(request.tenant(), &image.id)?) {
+            return Err(error.into());
         }
         tx.gallery_image_delete(request.tenant(), &image.id)?;
         tx.audit_insert(&super::audit(&request, AuditVerb::Delete, &image))?;
@@ -23,16 +22,16 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     Ok(Answer::NoContent)
 }
 
-/// A Cloud PC without its image could not be reprovisioned, so one that is made from it, or may
-/// become so again, holds it.
-fn held(id: &ImageId, uses: ImageUses) -> Option<GraphError> {
+/// Returns the error for an image that Cloud PCs use, or would use again after an undo: without it,
+/// they could not be reprovisioned.
+fn in_use_error(id: &ImageId, uses: ImageUses) -> Option<GraphError> {
     let ImageUses { cloud_pcs, reprovisions, ways_back } = uses;
     let why = if reprovisions > 0 {
-        format!("open reprovisions make Cloud PCs from it ({reprovisions}). Wait until they have ended, or cancel them")
+        format!("open reprovisions use it ({reprovisions}). Wait for them to end, or cancel them")
     } else if cloud_pcs > 0 {
-        format!("Cloud PCs are made from it ({cloud_pcs}). Reprovision them with another operating system first")
+        format!("Cloud PCs use it ({cloud_pcs}). Reprovision them with another operating system first")
     } else if ways_back > 0 {
-        format!("an undo would bring Cloud PCs back to it ({ways_back}). Wait until the time for that has passed")
+        format!("undo records refer to it ({ways_back}). Wait until they expire")
     } else {
         return None;
     };

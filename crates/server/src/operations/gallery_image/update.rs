@@ -1,5 +1,5 @@
-//! `PATCH …/galleryImages/{id}`: what is told of an image. Cloud PCs that were made from it stay
-//! what they are.
+//! `PATCH …/galleryImages/{id}`: changes the properties of an image. Existing Cloud PCs are not
+//! affected.
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::AuditVerb;
@@ -15,10 +15,11 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let write = move |tx: &mut Tx<'_>| {
         let before = super::find(&request, tx)?;
         let mut image = before.clone();
-        request.must_only_change(&CHANGEABLE, &gallery_image(&image, request.version()))?;
+        request.reject_other_changes(&CHANGEABLE, &gallery_image(&image, request.version()))?;
         match Properties::of(&request)? {
             Properties { display_name: None, os: None, size_gib: None } => {
-                let message = format!("The update names nothing that can be changed: {}.", CHANGEABLE.join(", "));
+                let message =
+                    format!("The update has none of the properties that it can change: {}.", CHANGEABLE.join(", "));
                 return Err(GraphError::bad_request(message).into());
             }
             Properties { display_name, os, size_gib } => {

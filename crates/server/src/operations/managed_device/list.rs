@@ -5,7 +5,7 @@ use cloudpc_store::{ActionFilter, Reader};
 use serde::Serialize;
 use std::sync::Arc;
 
-use crate::pipeline::list::{Collection, PAGE_ROWS, PropertySet, bad_token, page};
+use crate::pipeline::list::{Collection, PAGE_ROWS, PropertySet, invalid_skip_token, page};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::catalog::Catalog;
 use crate::views::managed_device::{ManagedDeviceRow, managed_device};
@@ -28,7 +28,7 @@ impl ManagedDevices {
     }
 }
 
-/// A managed device, with its latest remote actions if they are wanted.
+/// Returns a managed device, with its latest remote actions if `with_actions`.
 pub(super) fn row(
     call: &Call,
     reader: &Reader<'_>,
@@ -50,7 +50,7 @@ impl Collection for ManagedDevices {
     }
 
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Self::Row>, Problem> {
-        let after = position.map(str::parse::<ManagedDeviceId>).transpose().map_err(|_| bad_token())?;
+        let after = position.map(str::parse::<ManagedDeviceId>).transpose().map_err(|_| invalid_skip_token())?;
         let cloud_pcs = reader.cloud_pc_list_by_managed_device(self.call.tenant(), after, limit)?;
         cloud_pcs.into_iter().map(|cloud_pc| row(&self.call, reader, cloud_pc, self.with_actions)).collect()
     }

@@ -7,5 +7,5 @@ use crate::operations::cloud_pc::target_service_plan;
 use crate::pipeline::{Answer, Call, Problem};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
-    super::ask(call, |call| Ok(Params::Resize { target_service_plan_id: target_service_plan(call)? })).await
+    super::request_action(call, |call| Ok(Params::Resize { target_service_plan_id: target_service_plan(call)? })).await
 }

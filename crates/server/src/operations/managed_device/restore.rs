@@ -7,5 +7,5 @@ use crate::operations::cloud_pc::target_snapshot;
 use crate::pipeline::{Answer, Call, Problem};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
-    super::ask(call, |call| Ok(Params::Restore { snapshot_id: target_snapshot(call)? })).await
+    super::request_action(call, |call| Ok(Params::Restore { snapshot_id: target_snapshot(call)? })).await
 }

@@ -12,11 +12,11 @@ use url::Url;
 use crate::pipeline::{Answer, Call, Problem, required};
 use crate::views::partner::MASK;
 
-/// Longest `agentUrl`.
+/// Longest `agentUrl`, in bytes.
 pub const AGENT_URL_BYTES_MAX: usize = 2048;
 /// Most `installParameters`.
 pub const INSTALL_PARAMETERS_MAX: usize = 64;
-/// Longest of them.
+/// Longest install parameter, in bytes.
 pub const INSTALL_PARAMETER_BYTES_MAX: usize = 1024;
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
@@ -24,7 +24,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let write = move |tx: &mut Tx<'_>| {
         let mut partner = super::find(&request, tx)?;
         let given = request.body.get("agentSetting").and_then(Value::as_object);
-        let agent = read(given.ok_or_else(|| required("agentSetting"))?, &partner)?;
+        let agent = parse(given.ok_or_else(|| required("agentSetting"))?, &partner)?;
         let before = partner.agent.replace(agent.clone());
         tx.partner_update(&partner)?;
         tx.report_insert(&Report {
@@ -49,8 +49,8 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     Ok(Answer::NoContent)
 }
 
-/// What the audit log tells of a new agent. The query of an address and the install parameters may
-/// be secret.
+/// Adds the changes of an agent to its audit entry. URL queries and install parameters are omitted,
+/// because they may be secret.
 fn agent_changes(entry: AuditEntry, before: Option<&AgentSetting>, agent: &AgentSetting) -> AuditEntry {
     let place = |agent: &AgentSetting| agent.url.split(['?', '#']).next().unwrap_or_default().to_owned();
     let auto_deploy = before.map(|before| before.auto_deploy.to_string());
@@ -64,69 +64,70 @@ fn agent_changes(entry: AuditEntry, before: Option<&AgentSetting>, agent: &Agent
     }
 }
 
-/// Reports are kept for good, so they never hold what may be secret.
+/// Masks the install parameters for a report. Reports are permanent and must not contain secrets.
 fn masked(agent: AgentSetting) -> AgentSetting {
     AgentSetting { install_parameters: vec![MASK.to_owned(); agent.install_parameters.len()], detection: None, ..agent }
 }
 
-fn read(given: &Map<String, Value>, partner: &Partner) -> Result<AgentSetting, GraphError> {
+fn parse(given: &Map<String, Value>, partner: &Partner) -> Result<AgentSetting, GraphError> {
     let text = |name: &str| given.get(name).and_then(Value::as_str).ok_or_else(|| required(name).about(target(name)));
     Ok(AgentSetting {
-        url: url(text("agentUrl")?, partner)?,
-        sha256: sha256(text("agentSha256")?)?,
-        install_parameters: install_parameters(given.get("installParameters"))?,
+        url: parse_url(text("agentUrl")?, partner)?,
+        sha256: parse_sha256(text("agentSha256")?)?,
+        install_parameters: parse_install_parameters(given.get("installParameters"))?,
         auto_deploy: given.get("autoDeploymentEnabled").and_then(Value::as_bool).unwrap_or(false),
         detection: partner.agent.as_ref().and_then(|agent| agent.detection.clone()),
     })
 }
 
-fn url(text: &str, partner: &Partner) -> Result<String, GraphError> {
-    let wrong =
-        |why: &str| GraphError::bad_request(format!("The agent URL cannot be used: {why}")).about(target("agentUrl"));
+fn parse_url(text: &str, partner: &Partner) -> Result<String, GraphError> {
+    let wrong = |why: &str| GraphError::bad_request(format!("Invalid agent URL: {why}")).about(target("agentUrl"));
     if text.len() > AGENT_URL_BYTES_MAX {
-        return Err(wrong(&format!("it is longer than {AGENT_URL_BYTES_MAX} bytes.")));
+        return Err(wrong(&format!("it has more than {AGENT_URL_BYTES_MAX} bytes.")));
     }
     let url = Url::parse(text).map_err(|error| wrong(&format!("{error}.")))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("it holds a user name or password, which everyone who may read the partner would see."));
+        return Err(wrong("it contains a user name or password, which everyone who can read the partner would see."));
     }
-    // Whether it may be fetched depends on where it leads; sizes and times matter only to the
-    // download itself.
+    // Only the destination is checked here; size and time limits apply to the download.
     let policy =
         FetchPolicy { allowed_urls: partner.allowed_urls.clone(), size_bytes_max: u64::MAX, time_max: Duration::MAX };
     Fetcher::check(&url, &policy).map_err(|why| wrong(&why))?;
     Ok(text.to_owned())
 }
 
-/// A digest in the spelling of the caller: it is compared without case, and sent back as it came.
-fn sha256(text: &str) -> Result<String, GraphError> {
+/// Validates a SHA-256. It is compared without case and returned in the caller's spelling.
+fn parse_sha256(text: &str) -> Result<String, GraphError> {
     if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(text.to_owned());
     }
     let seen = match text.chars().count() {
-        64 => "this has other characters too".to_owned(),
-        count => format!("this has {count} characters"),
+        64 => "this one has other characters".to_owned(),
+        count => format!("this one has {count} characters"),
     };
-    let message = format!("The agent's SHA-256 has to be 64 hexadecimal digits; {seen}.");
+    let message = format!("The agent's SHA-256 must be 64 hexadecimal digits; {seen}.");
     Err(GraphError::bad_request(message).about(target("agentSha256")))
 }
 
-fn install_parameters(given: Option<&Value>) -> Result<Vec<String>, GraphError> {
+fn parse_install_parameters(given: Option<&Value>) -> Result<Vec<String>, GraphError> {
     let wrong = |message: String| GraphError::bad_request(message).about(target("installParameters"));
     let given = given.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     if given.len() > INSTALL_PARAMETERS_MAX {
-        return Err(wrong(format!("There are more than {INSTALL_PARAMETERS_MAX} install parameters.")));
+        return Err(wrong(format!(
+            "The request has {} install parameters. At most {INSTALL_PARAMETERS_MAX} are allowed.",
+            given.len()
+        )));
     }
     let check = |value: &Value| match value.as_str() {
-        None => Err(wrong("An install parameter is not a text.".into())),
-        Some(text) if text.len() > INSTALL_PARAMETER_BYTES_MAX => {
-            Err(wrong(format!("An install parameter is longer than {INSTALL_PARAMETER_BYTES_MAX} bytes.")))
+        None => Err(wrong("An install parameter is not a string.".into())),
+        Some(text) if text.len() > INSTALL_PARAMETER_BYTES_MAX => Err(wrong(format!(
+            "An install parameter is too long. It can have up to {INSTALL_PARAMETER_BYTES_MAX} bytes."
+        ))),
+        Some(text) if text.contains('\0') => {
+            Err(wrong("An install parameter contains a null character. Remove it.".into()))
         }
-        Some(text) if text.contains('\0') => Err(wrong("An install parameter holds a null character.".into())),
-        // Whoever sends a masked setting back would wipe out the parameters without noticing.
-        Some(MASK) => {
-            Err(wrong(format!("'{MASK}' stands for a parameter that is not shown; send the parameter itself.")))
-        }
+        // A client that sends a masked setting back would overwrite the parameters by mistake.
+        Some(MASK) => Err(wrong(format!("'{MASK}' masks a hidden install parameter. Send the parameter itself."))),
         Some(text) => Ok(text.to_owned()),
     };
     given.iter().map(check).collect()
@@ -142,19 +143,19 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_checksum_has_64_hexadecimal_digits() {
-        assert_eq!(sha256(&"aB".repeat(32)).unwrap(), "aB".repeat(32));
+    fn checksum_must_be_64_hexadecimal_digits() {
+        assert_eq!(parse_sha256(&"aB".repeat(32)).unwrap(), "aB".repeat(32));
         for wrong in ["", "ab", &"ab".repeat(33), &"xy".repeat(32), &"é".repeat(32)] {
-            assert_eq!(sha256(wrong).unwrap_err().status, 400, "{wrong}");
+            assert_eq!(parse_sha256(wrong).unwrap_err().status, 400, "{wrong}");
         }
-        assert!(sha256(&"xy".repeat(32)).unwrap_err().message.ends_with("; this has other characters too."));
-        assert!(sha256(&"ab".repeat(33)).unwrap_err().message.ends_with("; this has 66 characters."));
+        assert!(parse_sha256(&"xy".repeat(32)).unwrap_err().message.ends_with("; this one has other characters."));
+        assert!(parse_sha256(&"ab".repeat(33)).unwrap_err().message.ends_with("; this one has 66 characters."));
     }
 
     #[test]
-    fn install_parameters_have_limits() {
-        let check = |value: Value| install_parameters(Some(&value)).map(|parameters| parameters.len());
-        assert_eq!(install_parameters(None).unwrap(), Vec::<String>::new());
+    fn install_parameters_are_limited() {
+        let check = |value: Value| parse_install_parameters(Some(&value)).map(|parameters| parameters.len());
+        assert_eq!(parse_install_parameters(None).unwrap(), Vec::<String>::new());
         assert_eq!(check(json!(vec!["/quiet"; INSTALL_PARAMETERS_MAX])).unwrap(), INSTALL_PARAMETERS_MAX);
         assert!(check(json!(vec!["/quiet"; INSTALL_PARAMETERS_MAX + 1])).is_err());
         assert!(check(json!(["x".repeat(INSTALL_PARAMETER_BYTES_MAX)])).is_ok());

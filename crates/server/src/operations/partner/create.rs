@@ -10,11 +10,11 @@ use uuid::Uuid;
 use crate::pipeline::{Answer, Call, Problem, required};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
-    let partner = read(&call)?;
+    let partner = parse(&call)?;
     let (request, new) = (call.clone(), partner.clone());
     let write = move |tx: &mut Tx<'_>| {
         tx.partner_insert(&new).map_err(|error| match error {
-            StoreError::Exists(_) => taken(&new.partner_id),
+            StoreError::Exists(_) => already_exists(&new.partner_id),
             other => other.into(),
         })?;
         let entry = super::audit(&request, AuditVerb::Create, &new);
@@ -25,12 +25,12 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     Ok(call.created(&partner.id.to_string(), &super::view(&call, &partner)))
 }
 
-fn read(call: &Call) -> Result<Partner, Problem> {
-    call.must_only_give(&["partnerId", "enableConnection"])?;
+fn parse(call: &Call) -> Result<Partner, Problem> {
+    call.reject_other_properties(&["partnerId", "enableConnection"])?;
     let text = call.required_text("partnerId")?;
-    // Kept and sent back in the caller's spelling, in the one form that has hyphens alone.
+    // The id is stored and returned in the caller's spelling. Only the hyphenated form is accepted.
     if text.len() != 36 || Uuid::parse_str(text).is_err() {
-        let form = "Write one such as 8f3c1b52-6d0e-4a57-9d5b-0f2a6c7e4b19";
+        let form = "Use one such as 8f3c1b52-6d0e-4a57-9d5b-0f2a6c7e4b19";
         let message = format!("The partner id '{text}' is not a GUID. {form}.");
         return Err(GraphError::bad_request(message).about("partnerId").into());
     }
@@ -46,7 +46,7 @@ fn read(call: &Call) -> Result<Partner, Problem> {
     })
 }
 
-fn taken(partner_id: &str) -> Problem {
-    let message = format!("There is an external partner with the partner id '{partner_id}' already.");
+fn already_exists(partner_id: &str) -> Problem {
+    let message = format!("An external partner with the partner id '{partner_id}' already exists.");
     GraphError::new(409, "nameAlreadyExists", message).about("partnerId").into()
 }

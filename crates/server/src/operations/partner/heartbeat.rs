@@ -1,8 +1,7 @@
-//! `POST …/externalPartners/{id}/cloudpc.heartbeat`: the partner says that it is there. Ours; the
-//! real service's heartbeat is not public.
+//! `POST …/externalPartners/{id}/cloudpc.heartbeat`: records a heartbeat of the partner. An
+//! extension of Graph; the real service's heartbeat is not public.
 //!
-//! Heartbeats change nothing but the time of the last one and come often, so they leave no audit
-//! row.
+//! Heartbeats are frequent and change only a time, so they write no audit row.
 
 use cloudpc_graph::GraphError;
 use cloudpc_store::Tx;
@@ -15,7 +14,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let write = move |tx: &mut Tx<'_>| {
         let mut partner = super::find(&request, tx)?;
         if !partner.enable_connection {
-            let message = "The connection of this partner is disabled; set 'enableConnection' to true first.";
+            let message = "The connection of this partner is disabled. Set 'enableConnection' to true first.";
             return Err(GraphError::new(409, "partnerConnectionDisabled", message).into());
         }
         partner.last_sync_at = Some(request.at);

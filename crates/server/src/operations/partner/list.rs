@@ -5,7 +5,7 @@ use cloudpc_store::Reader;
 use serde::Serialize;
 use std::sync::Arc;
 
-use crate::pipeline::list::{Collection, PropertySet, bad_token, page};
+use crate::pipeline::list::{Collection, PropertySet, invalid_skip_token, page};
 use crate::pipeline::{Answer, Call, Problem};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
@@ -19,7 +19,7 @@ impl Collection for Partners {
     type Row = Partner;
 
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Partner>, Problem> {
-        let after = position.map(str::parse::<PartnerId>).transpose().map_err(|_| bad_token())?;
+        let after = position.map(str::parse::<PartnerId>).transpose().map_err(|_| invalid_skip_token())?;
         Ok(reader.partner_list(self.0.tenant(), after, limit)?)
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use uuid::Uuid;
 
-use crate::pipeline::list::{Collection, PAGE_ROWS, PropertySet, bad_token, page};
+use crate::pipeline::list::{Collection, PAGE_ROWS, PropertySet, invalid_skip_token, page};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::partner::report;
 
@@ -14,7 +14,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     page(&call, Reports { call: call.clone(), partner: PartnerId(Uuid::nil()) }).await
 }
 
-/// The reports of one partner, newest first.
+/// The reports of a partner, newest first.
 struct Reports {
     call: Arc<Call>,
     partner: PartnerId,
@@ -31,7 +31,7 @@ impl Collection for Reports {
     }
 
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Report>, Problem> {
-        let before = position.map(str::parse::<i64>).transpose().map_err(|_| bad_token())?;
+        let before = position.map(str::parse::<i64>).transpose().map_err(|_| invalid_skip_token())?;
         Ok(reader.report_list(self.call.tenant(), self.partner, before, limit)?)
     }
 

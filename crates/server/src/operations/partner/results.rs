@@ -1,7 +1,7 @@
 //! `GET …/externalPartners/{id}/retrieveDeployAgentActionResults(activityId='…',cloudPcId='…')`
 //!
-//! Paging is exact while results arrive: the first page notes the latest result there is, the links
-//! carry it on, and nothing later is shown.
+//! Paging is exact while results arrive: the links carry the latest result at the time of the first
+//! page, and later results are not shown.
 
 use cloudpc_model::{ActionId, PartnerId};
 use cloudpc_store::{Deployment, DeploymentFilter, PAGE_DEPLOYMENTS, Reader};
@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use uuid::Uuid;
 
-use crate::pipeline::list::{Collection, KeptPage, PAGE_ROWS, PropertySet, bad_token, page};
+use crate::pipeline::list::{Collection, PAGE_ROWS, PropertySet, StoredPage, invalid_skip_token, page};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::partner::{DEPLOYMENT_FORMAT, deployment};
 
@@ -20,7 +20,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     page(&call, Deployments { call: call.clone(), filter, partner: nowhere.0, until: nowhere.1 }).await
 }
 
-/// The results of one partner, in the order in which they were asked for.
+/// The deployments of a partner, in the order of their requests.
 struct Deployments {
     call: Arc<Call>,
     filter: DeploymentFilter,
@@ -38,10 +38,10 @@ fn after(position: Option<&str>) -> Result<ActionId, Problem> {
     position.map_or(Ok(ActionId(0)), |position| parse(position).map(|(after, _)| after))
 }
 
-/// `after.until`
+/// Parses a position `after.until`.
 fn parse(position: &str) -> Result<(ActionId, ActionId), Problem> {
     let numbers = position.split_once('.').and_then(|(after, until)| Some((after.parse().ok()?, until.parse().ok()?)));
-    Ok(numbers.ok_or_else(bad_token)?)
+    Ok(numbers.ok_or_else(invalid_skip_token)?)
 }
 
 impl Collection for Deployments {
@@ -49,7 +49,8 @@ impl Collection for Deployments {
 
     const PAGE_ROWS_MAX: usize = PAGE_ROWS;
 
-    const CHEAP: &'static str = "Name 'activityId' or 'cloudPcId' in the call, or follow '@odata.nextLink' without $filter, $orderby, $skip and $count.";
+    const SCAN_ADVICE: &'static str =
+        "Specify 'activityId' or 'cloudPcId', or follow '@odata.nextLink' without $filter, $orderby, $skip and $count.";
 
     fn begin(&mut self, reader: &Reader<'_>, position: Option<&str>) -> Result<(), Problem> {
         self.partner = super::find(&self.call, reader)?.id;
@@ -70,16 +71,21 @@ impl Collection for Deployments {
         self.position_of(row.action_id)
     }
 
-    fn kept(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Option<KeptPage>, Problem> {
+    fn stored_page(
+        &self,
+        reader: &Reader<'_>,
+        position: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<StoredPage>, Problem> {
         if self.filter != DeploymentFilter::default() || limit != PAGE_DEPLOYMENTS {
             return Ok(None);
         }
         let (tenant, after) = (self.call.tenant(), after(position)?);
         let page = reader.deployment_page(tenant, self.partner, after, self.until, DEPLOYMENT_FORMAT)?;
         Ok(page.map(|page| {
-            // The latest result that may be shown is one of this partner's.
+            // `until` is a result of this partner, so there are more if it was not reached.
             let more = page.last < self.until;
-            KeptPage { rows: page.body, next: more.then(|| self.position_of(page.last)) }
+            StoredPage { rows: page.body, next: more.then(|| self.position_of(page.last)) }
         }))
     }
 

@@ -1,5 +1,5 @@
-//! `POST …/externalPartners/{id}/cloudpc.setDetection`: sets the command that has to succeed in a
-//! guest before the agent counts as deployed. Ours.
+//! `POST …/externalPartners/{id}/cloudpc.setDetection`: sets the command that must succeed in a
+//! guest before the agent counts as deployed. An extension of Graph.
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::AuditVerb;
@@ -9,18 +9,19 @@ use std::sync::Arc;
 
 use crate::pipeline::{Answer, Call, Problem, required};
 
-/// Longest command.
+/// Longest command, in bytes.
 pub const COMMAND_BYTES_MAX: usize = 2048;
 
-/// An empty command is none: the installer's exit code alone counts.
+/// Sets the detection command. A blank command removes it; then only the installer's exit code
+/// counts.
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
     let write = move |tx: &mut Tx<'_>| {
         let mut partner = super::find(&request, tx)?;
         let command = request.body.get("command").and_then(Value::as_str).ok_or_else(|| required("command"))?;
-        let detection = read(command)?;
+        let detection = parse(command)?;
         let Some(agent) = &mut partner.agent else {
-            let message = "The partner has no agent yet. Configure it first, then how it is detected.";
+            let message = "The partner has no agent. Call 'configureAgent' first.";
             return Err(GraphError::bad_request(message).into());
         };
         agent.detection = detection;
@@ -34,14 +35,14 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     Ok(Answer::NoContent)
 }
 
-fn read(command: &str) -> Result<Option<String>, GraphError> {
+fn parse(command: &str) -> Result<Option<String>, GraphError> {
     let wrong = |message: String| Err(GraphError::bad_request(message).about("command"));
     match command {
         blank if blank.trim().is_empty() => Ok(None),
         long if long.len() > COMMAND_BYTES_MAX => {
-            wrong(format!("The detection command is longer than {COMMAND_BYTES_MAX} bytes."))
+            wrong(format!("The detection command is too long. It can have up to {COMMAND_BYTES_MAX} bytes."))
         }
-        odd if odd.contains('\0') => wrong("The detection command holds a null character.".into()),
+        odd if odd.contains('\0') => wrong("The detection command contains a null character. Remove it.".into()),
         command => Ok(Some(command.to_owned())),
     }
 }
@@ -51,13 +52,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_detection_command_has_limits() {
+    fn detection_command_is_limited() {
         let command = " test -x /usr/bin/agent\n";
-        assert_eq!(read(command).unwrap().as_deref(), Some(command));
-        assert_eq!(read(" ").unwrap(), None);
-        assert!(read(&"x".repeat(COMMAND_BYTES_MAX)).is_ok());
+        assert_eq!(parse(command).unwrap().as_deref(), Some(command));
+        assert_eq!(parse(" ").unwrap(), None);
+        assert!(parse(&"x".repeat(COMMAND_BYTES_MAX)).is_ok());
         for wrong in ["a\0b", &"x".repeat(COMMAND_BYTES_MAX + 1)] {
-            assert_eq!(read(wrong).unwrap_err().status, 400, "{wrong:?}");
+            assert_eq!(parse(wrong).unwrap_err().status, 400, "{wrong:?}");
         }
     }
 }

@@ -11,11 +11,11 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
     let write = move |tx: &mut Tx<'_>| {
         let mut partner = super::find(&request, tx)?;
-        request.must_only_change(&["enableConnection"], &super::view(&request, &partner))?;
+        request.reject_other_changes(&["enableConnection"], &super::view(&request, &partner))?;
         let enable = request.body.get("enableConnection").and_then(Value::as_bool);
         let enable = enable.ok_or_else(|| required("enableConnection"))?;
         if enable && !partner.enable_connection {
-            // A connection made anew has not had a heartbeat yet.
+            // A re-enabled connection has had no heartbeat yet.
             partner.last_sync_at = None;
         }
         let entry = super::audit(&request, AuditVerb::Update, &partner);

@@ -5,7 +5,7 @@ use cloudpc_store::Reader;
 use serde::Serialize;
 use std::sync::Arc;
 
-use crate::pipeline::list::{Collection, PropertySet, bad_token, page};
+use crate::pipeline::list::{Collection, PropertySet, invalid_skip_token, page};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::catalog::service_plan;
 
@@ -20,7 +20,7 @@ impl Collection for ServicePlans {
     type Row = ServicePlan;
 
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<ServicePlan>, Problem> {
-        let after = position.map(str::parse::<ServicePlanId>).transpose().map_err(|_| bad_token())?;
+        let after = position.map(str::parse::<ServicePlanId>).transpose().map_err(|_| invalid_skip_token())?;
         let mut plans = reader.service_plan_list(self.0.tenant())?;
         plans.retain(|plan| after.is_none_or(|after| plan.id > after));
         plans.truncate(limit);

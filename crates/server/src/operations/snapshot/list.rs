@@ -13,7 +13,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     page(&call, Snapshots(call.clone())).await
 }
 
-/// Cloud PCs looked through in one read.
+/// Cloud PCs per query.
 const CLOUD_PCS_CHUNK: usize = 100;
 
 /// The restore points of a tenant, by Cloud PC and id.
@@ -25,7 +25,7 @@ impl Collection for Snapshots {
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Snapshot>, Problem> {
         let tenant = self.0.tenant();
         let after = position.map(|id| SnapshotId(id.to_owned()));
-        // The rest of the Cloud PC at which the last page ended, then the Cloud PCs after it.
+        // The page starts with the rest of the Cloud PC at which the last page ended.
         let mut at: Option<CloudPcId> = after.as_ref().and_then(owner);
         let mut found = match (at, &after) {
             (Some(cloud_pc), Some(after)) => reader.snapshot_list(tenant, cloud_pc, Some(after), limit)?,
@@ -54,7 +54,7 @@ impl Collection for Snapshots {
     }
 }
 
-/// The Cloud PC in the id of a restore point.
+/// Parses the Cloud PC id in the id of a restore point.
 fn owner(id: &SnapshotId) -> Option<CloudPcId> {
     id.0.strip_prefix("CPC_")?.split('_').next()?.parse().ok()
 }

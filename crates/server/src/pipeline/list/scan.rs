@@ -1,8 +1,8 @@
-//! Looking at the rows of a collection a slice at a time, within a budget of rows and time.
+//! Scans the rows of a collection in slices, within a budget of rows and time.
 //!
-//! A slice is one read of the store, so that others' reads get their turn in between. A scan that
-//! uses up its budget before it has anything to answer is an error: a page without rows and with a
-//! link would end the loops of clients that stop at an empty page.
+//! A slice is one read of the store, so that other callers' reads run in between. A scan that
+//! exhausts its budget without a result is an error: clients stop at an empty page, even if it has
+//! a link to the next one.
 
 use cloudpc_graph::{GraphError, QueryOptions};
 use cloudpc_store::Reader;
@@ -12,21 +12,21 @@ use std::cmp::Ordering;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::{Collection, as_value, at, bad_token, compare, matches, page_rows};
+use super::{Collection, as_value, at, compare, invalid_skip_token, matches, page_rows};
 use crate::app::Monotonic;
 use crate::pipeline::Problem;
 
-/// Most rows that one request looks at.
+/// Most rows that one request scans.
 pub const SCAN_ROWS_MAX: usize = 100_000;
-/// Longest that the slices of one request work, not counting what they wait.
+/// Longest total run time of the slices of one request, without time spent waiting.
 pub const SCAN_TIME_MAX: Duration = Duration::from_secs(5);
 /// Rows of a slice.
 pub const SLICE_ROWS: usize = 500;
 
-/// What a slice comes to: a result, or more to look at.
+/// The outcome of a slice: `Break` with a result, or `Continue`.
 type Slice<T> = Result<ControlFlow<T>, Problem>;
 
-/// What a request may still work.
+/// The run time of a request's slices so far.
 pub(super) struct Budget {
     clock: Monotonic,
     spent: Duration,
@@ -51,7 +51,7 @@ impl Budget {
     }
 }
 
-/// A walk over all rows in the collection's own order.
+/// A cursor over all rows in the collection's own order.
 #[derive(Default)]
 struct ScanWalk {
     position: Option<String>,
@@ -59,7 +59,7 @@ struct ScanWalk {
 }
 
 impl ScanWalk {
-    /// The next rows, and whether they are the last.
+    /// Returns the next rows and whether they are the last.
     fn next<C: Collection>(
         &mut self,
         collection: &C,
@@ -80,7 +80,7 @@ impl ScanWalk {
     }
 }
 
-/// The error of a scan whose budget has ended before it had anything to answer.
+/// Returns the error of a scan that exhausted its budget without a result.
 fn limit_reached<C: Collection>(options: &QueryOptions) -> Problem {
     let option = if !options.orderby.is_empty() {
         "$orderby"
@@ -92,14 +92,14 @@ fn limit_reached<C: Collection>(options: &QueryOptions) -> Problem {
         "$count"
     };
     let message = format!(
-        "'{option}' needs more than {SCAN_ROWS_MAX} rows or {} seconds of work here. {}",
+        "'{option}' exceeds the scan limit of {SCAN_ROWS_MAX} rows or {} seconds here. {}",
         SCAN_TIME_MAX.as_secs(),
-        C::CHEAP
+        C::SCAN_ADVICE
     );
     GraphError::new(400, "scanLimitReached", message).about(option).into()
 }
 
-/// Counts the rows that match.
+/// Counts the rows that match the filter.
 #[derive(Default)]
 pub(super) struct Count {
     walk: ScanWalk,
@@ -131,14 +131,14 @@ impl Count {
     }
 }
 
-/// The rows of a page.
+/// A page of rows.
 pub(super) struct ScanPage<R> {
     pub(super) rows: Vec<R>,
     /// Position of the last row, if there are more.
     pub(super) next: Option<String>,
 }
 
-/// Finds the rows of a page.
+/// A scan for the rows of a page.
 pub(super) enum PageScan<R> {
     InOwnOrder(InOwnOrder<R>),
     Sorted(Sorted<R>),
@@ -147,13 +147,13 @@ pub(super) enum PageScan<R> {
 impl<R> PageScan<R> {
     pub(super) fn new(options: &QueryOptions, position: Option<String>) -> Result<Self, Problem> {
         if options.orderby.is_empty() {
-            // The link to the next page drops `$skip`; a token beside it means that it was put back
-            // by hand.
+            // The link to the next page has no `$skip`. A client that adds it again must not skip
+            // twice.
             let to_skip = if position.is_some() { 0 } else { options.skip.unwrap_or(0) };
             let walk = ScanWalk { position, seen: 0 };
             return Ok(Self::InOwnOrder(InOwnOrder { walk, to_skip, rows: Vec::new() }));
         }
-        let after = position.as_deref().map(serde_json::from_str).transpose().map_err(|_| bad_token())?;
+        let after = position.as_deref().map(serde_json::from_str).transpose().map_err(|_| invalid_skip_token())?;
         Ok(Self::Sorted(Sorted { walk: ScanWalk::default(), after, rows: Vec::new() }))
     }
 
@@ -220,7 +220,7 @@ impl<R> InOwnOrder<R> {
     }
 }
 
-/// Where a page in another order ended: the values sorted by, and the position of the row.
+/// The end of a page in `$orderby` order: the values sorted by, and the position of the row.
 #[derive(Serialize, Deserialize)]
 struct SortedPosition(Vec<Value>, String);
 
@@ -256,7 +256,7 @@ impl<R> Sorted<R> {
     }
 
     fn page(&mut self, limit: usize, options: &QueryOptions) -> ScanPage<R> {
-        // The sort is stable and rows come in their own order, which settles ties.
+        // The sort is stable, so rows with equal values keep the collection's own order.
         let order = |a: &SortedPosition, b: &SortedPosition| {
             let pairs = a.0.iter().zip(&b.0).zip(&options.orderby);
             pairs
@@ -267,8 +267,8 @@ impl<R> Sorted<R> {
         let mut rows = std::mem::take(&mut self.rows);
         rows.sort_by(|a, b| order(&a.0, &b.0));
         let start = match &self.after {
-            // The row of the position itself may have moved or gone; then go on after the values
-            // that it had.
+            // The row of the position may have changed or been deleted. The page then starts after
+            // the values of the position.
             Some(after) => rows
                 .iter()
                 .position(|(key, _)| key.1 == after.1 && order(key, after).is_eq())
@@ -295,7 +295,7 @@ mod tests {
     use cloudpc_store::{Store, WriteMode};
     use std::sync::Arc;
 
-    /// So many numbers, which nobody has counted.
+    /// A collection of that many numbers, without a stored count.
     struct Numbers(usize);
 
     impl Collection for Numbers {
@@ -329,12 +329,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_scan_has_a_budget_of_rows_and_of_time() {
+    async fn scan_is_limited_in_rows_and_time() {
         assert_eq!(counted(SCAN_ROWS_MAX, Duration::ZERO).await, Ok(SCAN_ROWS_MAX as u64));
         assert_eq!(counted(SCAN_ROWS_MAX + 1, Duration::ZERO).await, Err("scanLimitReached".into()));
         assert_eq!(counted(SLICE_ROWS + 1, SCAN_TIME_MAX).await, Ok(SLICE_ROWS as u64 + 1));
         let longer = SCAN_TIME_MAX + Duration::from_nanos(1);
         assert_eq!(counted(SLICE_ROWS + 1, longer).await, Err("scanLimitReached".into()));
-        assert_eq!(counted(SLICE_ROWS - 1, longer).await, Ok(SLICE_ROWS as u64 - 1), "one slice always ends");
+        assert_eq!(
+            counted(SLICE_ROWS - 1, longer).await,
+            Ok(SLICE_ROWS as u64 - 1),
+            "the first slice always completes"
+        );
     }
 }

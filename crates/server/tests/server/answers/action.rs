@@ -1,4 +1,4 @@
-//! What remote actions answer, from asking to the result.
+//! Responses of remote actions, from the request to the result.
 
 use insta::assert_snapshot;
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::{CLOUD_PCS, DEVICES};
 use crate::world::{DESK_1, DEVICE_1, PLAN_2, TestServer, Who};
 
 #[tokio::test]
-async fn a_reprovision_from_asking_to_its_result() {
+async fn reprovision_from_request_to_result() {
     let world = TestServer::new().await;
     let results = format!("/beta/{DEVICES}/{DEVICE_1}/getCloudPcRemoteActionResults");
     assert_eq!(world.get(Who::Writer, &results).await.rows(), Vec::<serde_json::Value>::new());
@@ -69,7 +69,7 @@ async fn a_reprovision_from_asking_to_its_result() {
 }
 
 #[tokio::test]
-async fn an_action_that_waits_can_be_seen_and_cancelled() {
+async fn waiting_action_is_listed_and_can_be_canceled() {
     let world = TestServer::new().await;
     world.post(Who::Ada, &format!("/beta/{CLOUD_PCS}/{DESK_1}/reboot")).await;
     let actions = format!("/beta/me/cloudPCs/{DESK_1}/cloudpc.actions");
@@ -125,7 +125,7 @@ async fn an_action_that_waits_can_be_seen_and_cancelled() {
 }
 
 #[tokio::test]
-async fn every_remote_action_is_taken_and_ends() {
+async fn every_remote_action_is_accepted_and_ends() {
     let world = TestServer::new().await;
     world.run();
     let path = |action: &str| format!("/beta/{CLOUD_PCS}/{DESK_1}/{action}");
@@ -165,7 +165,7 @@ async fn every_remote_action_is_taken_and_ends() {
 }
 
 #[tokio::test]
-async fn a_reprovision_and_its_undo() {
+async fn reprovision_can_be_undone() {
     let world = TestServer::new().await;
     let path = |action: &str| format!("/v1.0/{CLOUD_PCS}/{DESK_1}/{action}");
     let results = format!("/beta/{CLOUD_PCS}/{DESK_1}/retrieveCloudPCRemoteActionResults");
@@ -178,11 +178,11 @@ async fn a_reprovision_and_its_undo() {
     assert_eq!(busy.error(), (409, "remoteActionInProgress".into()));
     world.rest().await;
 
-    // `actionName` is free text, so the undo is told there by its name.
+    // `actionName` is an open string, so it can name the undo.
     let rows = world.get(Who::Writer, &results).await.rows();
-    let told: Vec<_> = rows.iter().map(|row| format!("{} {}", row["actionName"], row["actionState"])).collect();
-    assert_snapshot!(told.join(", "), @r#""Undo" "done", "Reprovision" "done""#);
-    // The names of capabilities are an enumeration, which has none for it.
+    let shown: Vec<_> = rows.iter().map(|row| format!("{} {}", row["actionName"], row["actionState"])).collect();
+    assert_snapshot!(shown.join(", "), @r#""Undo" "done", "Reprovision" "done""#);
+    // Capabilities have an enumeration, which has no member for undo.
     let capabilities = format!("/beta/{CLOUD_PCS}/{DESK_1}/getSupportedCloudPcRemoteActions");
     let capabilities = world.get(Who::Writer, &capabilities).await.rows();
     assert_eq!(capabilities.len(), 9);
@@ -193,7 +193,7 @@ async fn a_reprovision_and_its_undo() {
     assert_snapshot!(serde_json::to_string(&undo).unwrap(), @r#"[["kind","undo"],["state","done"],["undoneActionId","1"]]"#);
     let in_seven_days = "2026-03-08T12:";
     assert!(actions[0]["undoUntilDateTime"].as_str().unwrap().starts_with(in_seven_days), "{}", actions[0]);
-    assert_eq!(actions[1]["undoUntilDateTime"], serde_json::Value::Null, "it was undone");
+    assert_eq!(actions[1]["undoUntilDateTime"], serde_json::Value::Null, "the action is already undone");
 
     world.clock.advance(Duration::from_hours(7 * 24)).await;
     let late = world.post(Who::Writer, &path("cloudpc.undo")).await;

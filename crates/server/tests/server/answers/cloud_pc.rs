@@ -1,4 +1,4 @@
-//! What Cloud PCs and managed devices answer.
+//! Responses of Cloud PCs and managed devices.
 
 use cloudpc_drivers::Incident;
 use cloudpc_engine::RESTART_PAUSE_MIN;
@@ -9,7 +9,7 @@ use super::{CLOUD_PCS, DEVICES};
 use crate::world::{DESK_1, DESK_2, DEVICE_1, TestServer, Who};
 
 #[tokio::test]
-async fn a_cloud_pc_in_beta() {
+async fn cloud_pc_in_beta() {
     let world = TestServer::new().await;
     assert_snapshot!(world.get(Who::Reader, &format!("/beta/{CLOUD_PCS}/{DESK_1}")).await, @r#"
     200
@@ -56,7 +56,7 @@ async fn a_cloud_pc_in_beta() {
 }
 
 #[tokio::test]
-async fn a_cloud_pc_in_v1() {
+async fn cloud_pc_in_v1() {
     let world = TestServer::new().await;
     assert_snapshot!(world.get(Who::Reader, &format!("/v1.0/{CLOUD_PCS}/{DESK_1}")).await, @r#"
     200
@@ -83,7 +83,7 @@ async fn a_cloud_pc_in_v1() {
 }
 
 #[tokio::test]
-async fn only_what_is_selected() {
+async fn select_limits_properties() {
     let world = TestServer::new().await;
     let path = format!("/beta/{CLOUD_PCS}?$select=id,displayName,osVersion,powerState,lastRemoteActionResult&$top=1");
     assert_snapshot!(world.get(Who::Reader, &path).await, @r#"
@@ -116,7 +116,7 @@ async fn only_what_is_selected() {
 }
 
 #[tokio::test]
-async fn a_managed_device() {
+async fn managed_device_in_beta_and_v1() {
     let world = TestServer::new().await;
     assert_snapshot!(world.get(Who::Reader, &format!("/beta/{DEVICES}/{DEVICE_1}")).await, @r#"
     200
@@ -182,7 +182,7 @@ async fn a_managed_device() {
 }
 
 #[tokio::test]
-async fn whose_cloud_pcs() {
+async fn list_is_limited_to_the_user_in_the_path() {
     let world = TestServer::new().await;
     let names =
         |reply: crate::world::Reply| reply.rows().iter().map(|row| row["displayName"].clone()).collect::<Vec<_>>();
@@ -207,7 +207,7 @@ async fn whose_cloud_pcs() {
 }
 
 #[tokio::test]
-async fn what_can_be_asked_for_now() {
+async fn supported_actions_depend_on_status_and_open_actions() {
     let world = TestServer::new().await;
     let path = format!("/beta/{CLOUD_PCS}/10000000-0000-4000-8000-0000000000d3/getSupportedCloudPcRemoteActions");
     let shown = |reply: crate::world::Reply| {
@@ -229,7 +229,7 @@ async fn what_can_be_asked_for_now() {
 }
 
 #[tokio::test]
-async fn what_befalls_a_machine_is_told() {
+async fn machine_failure_is_reported() {
     let world = TestServer::new().await;
     world.run();
     let desk = DESK_1.parse().unwrap();
@@ -246,7 +246,7 @@ async fn what_befalls_a_machine_is_told() {
       "statusDetail": {
         "additionalInformation": [],
         "code": "machineCrashed",
-        "message": "The machine has lost its power."
+        "message": "The machine crashed and is off."
       }
     }
     "#);
@@ -266,7 +266,7 @@ async fn what_befalls_a_machine_is_told() {
           "eventName": "PowerCheck",
           "eventResult": "success",
           "eventType": "deviceHealthCheck",
-          "message": "It is well again."
+          "message": "The machine is healthy again."
         },
         {
           "activityId": "10000000-0000-4000-8000-0000000000d1-1",
@@ -274,7 +274,7 @@ async fn what_befalls_a_machine_is_told() {
           "eventName": "PowerCheck",
           "eventResult": "failure",
           "eventType": "deviceHealthCheck",
-          "message": "The machine has lost its power."
+          "message": "The machine crashed and is off."
         }
       ]
     }

@@ -1,4 +1,4 @@
-//! What the gallery answers to those who change it.
+//! Responses of changes to the gallery.
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -18,15 +18,15 @@ fn debian() -> Value {
     })
 }
 
-/// What an error says, without what changes from run to run.
-fn told(reply: &Reply) -> String {
+/// Formats an error without values that vary between runs.
+fn error_line(reply: &Reply) -> String {
     let error = &reply.json()["error"];
     let text = |name: &str| error[name].as_str().unwrap_or("-").to_owned();
     format!("{} {} [{}] {}\n", reply.status.as_u16(), text("code"), text("target"), text("message"))
 }
 
 #[tokio::test]
-async fn an_image_from_its_addition_to_its_removal() {
+async fn image_from_creation_to_removal() {
     let world = TestServer::new().await;
     let created = world.call(Who::Writer, "POST", IMAGES, Some(debian())).await;
     assert_snapshot!(created, @r#"
@@ -51,23 +51,24 @@ async fn an_image_from_its_addition_to_its_removal() {
     let path = format!("{IMAGES}/debian-12.5_cloud");
     assert_eq!(world.get(Who::Reader, created.headers["location"].to_str().unwrap()).await.json(), created.json());
 
-    // It is chosen by its system, and held by whatever is made from it.
+    // Reprovisioning selects the image by operating system, and Cloud PCs that use it prevent its
+    // removal.
     world.run();
     let desk = format!("/beta/deviceManagement/virtualEndpoint/cloudPCs/{DESK_1}");
     let body = Some(json!({"osVersion": "windows10"}));
     assert_eq!(world.call(Who::Writer, "POST", &format!("{desk}/reprovision"), body).await.status, 204);
-    let mut refusals = told(&world.call(Who::Writer, "DELETE", &path, None).await);
+    let mut refusals = error_line(&world.call(Who::Writer, "DELETE", &path, None).await);
     world.rest().await;
     assert_eq!(world.get(Who::Reader, &desk).await.json()["imageDisplayName"], "Debian 12");
-    refusals += &told(&world.call(Who::Writer, "DELETE", &path, None).await);
+    refusals += &error_line(&world.call(Who::Writer, "DELETE", &path, None).await);
     let body = Some(json!({"osVersion": "windows11"}));
     assert_eq!(world.call(Who::Writer, "POST", &format!("{desk}/reprovision"), body).await.status, 204);
     world.rest().await;
-    refusals += &told(&world.call(Who::Writer, "DELETE", &path, None).await);
+    refusals += &error_line(&world.call(Who::Writer, "DELETE", &path, None).await);
     assert_snapshot!(refusals, @"
-    409 imageInUse [-] The gallery image 'debian-12.5_cloud' cannot be removed: open reprovisions make Cloud PCs from it (1). Wait until they have ended, or cancel them.
-    409 imageInUse [-] The gallery image 'debian-12.5_cloud' cannot be removed: Cloud PCs are made from it (1). Reprovision them with another operating system first.
-    409 imageInUse [-] The gallery image 'debian-12.5_cloud' cannot be removed: an undo would bring Cloud PCs back to it (1). Wait until the time for that has passed.
+    409 imageInUse [-] The gallery image 'debian-12.5_cloud' cannot be removed: open reprovisions use it (1). Wait for them to end, or cancel them.
+    409 imageInUse [-] The gallery image 'debian-12.5_cloud' cannot be removed: Cloud PCs use it (1). Reprovision them with another operating system first.
+    409 imageInUse [-] The gallery image 'debian-12.5_cloud' cannot be removed: undo records refer to it (1). Wait until they expire.
     ");
     world.clock.advance(std::time::Duration::from_hours(7 * 24 + 1)).await;
     world.rest().await;
@@ -77,12 +78,12 @@ async fn an_image_from_its_addition_to_its_removal() {
 
     let audited = world.get(Who::Reader, "/beta/deviceManagement/virtualEndpoint/auditEvents?$top=100").await.rows();
     let of_images = audited.iter().filter(|row| row["resources"][0]["resourceId"] == "debian-12.5_cloud");
-    let told: Vec<_> = of_images.map(|row| row["activityType"].as_str().unwrap()).collect();
-    assert_eq!(told, ["Delete CloudPcGalleryImage", "Create CloudPcGalleryImage"]);
+    let lines: Vec<_> = of_images.map(|row| row["activityType"].as_str().unwrap()).collect();
+    assert_eq!(lines, ["Delete CloudPcGalleryImage", "Create CloudPcGalleryImage"]);
 }
 
 #[tokio::test]
-async fn what_is_told_of_an_image_can_be_changed_and_its_id_cannot() {
+async fn image_properties_can_be_updated_but_not_the_id() {
     let world = TestServer::new().await;
     let path = format!("{IMAGES}/{WINDOWS_11}");
     let mut whole = world.get(Who::Reader, &path).await.json();
@@ -98,17 +99,17 @@ async fn what_is_told_of_an_image_can_be_changed_and_its_id_cannot() {
     );
     let mut refusals = String::new();
     for body in [json!({"id": "another"}), json!({"status": "notSupported"}), json!({"displayName": null})] {
-        refusals += &told(&world.call(Who::Writer, "PATCH", &path, Some(body)).await);
+        refusals += &error_line(&world.call(Who::Writer, "PATCH", &path, Some(body)).await);
     }
     assert_snapshot!(refusals, @"
-    400 BadRequest [id] The property 'id' cannot be changed by an update.
-    400 BadRequest [status] The property 'status' cannot be changed by an update.
-    400 BadRequest [-] The update names nothing that can be changed: displayName, osVersionNumber, sizeInGB.
+    400 BadRequest [id] An update cannot change the property 'id'.
+    400 BadRequest [status] An update cannot change the property 'status'.
+    400 BadRequest [-] The update has none of the properties that it can change: displayName, osVersionNumber, sizeInGB.
     ");
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_new_image_is_told() {
+async fn invalid_image_is_rejected_with_a_reason() {
     let world = TestServer::new().await;
     let mut refusals = String::new();
     let but = |name: &str, value: Value| {
@@ -126,19 +127,19 @@ async fn what_is_wrong_with_a_new_image_is_told() {
         but("osVersionNumber", Value::Null),
         but("publisherName", json!("Contoso")),
     ] {
-        refusals += &told(&world.call(Who::Writer, "POST", IMAGES, Some(body)).await);
+        refusals += &error_line(&world.call(Who::Writer, "POST", IMAGES, Some(body)).await);
     }
     let body = debian().to_string();
-    refusals += &told(&world.call(Who::Reader, "POST", IMAGES, Some(serde_json::from_str(&body).unwrap())).await);
+    refusals += &error_line(&world.call(Who::Reader, "POST", IMAGES, Some(serde_json::from_str(&body).unwrap())).await);
     assert_snapshot!(refusals, @r#"
-    409 nameAlreadyExists [id] There is a gallery image with the id 'microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc' already.
-    400 BadRequest [id] 'a/../b' cannot be the id of a gallery image: expected 1 to 128 letters, digits, '.', '-' or '_', starting with a letter or digit.
-    400 BadRequest [id] The property 'id' has to be a text, but is null.
-    400 BadRequest [displayName] The display name has to have 1 to 128 characters, not all of them blank.
-    400 BadRequest [sizeInGB] A disk of 0 GB holds no image; 'sizeInGB' has to be 1 at least.
-    400 BadRequest [osVersionNumber] '12' is no version number of Windows 10 or 11. It is what reprovisioning chooses images by: write one like 10.0.19045 or 10.0.22000, for a Linux image too.
+    409 nameAlreadyExists [id] A gallery image with the id 'microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc' already exists.
+    400 BadRequest [id] Invalid gallery image id 'a/../b': expected 1 to 128 letters, digits, '.', '-' or '_', starting with a letter or digit.
+    400 BadRequest [id] The property 'id' is required.
+    400 BadRequest [displayName] The display name must have 1 to 128 characters, not all of them blank.
+    400 BadRequest [sizeInGB] 'sizeInGB' is 0. Expected 1 to 4294967295.
+    400 BadRequest [osVersionNumber] '12' is not a Windows 10 or 11 version number. Reprovisioning selects images by it. Use one such as 10.0.19045 or 10.0.22000, also for a Linux image.
     400 BadRequest [osVersionNumber] The property 'osVersionNumber' is required.
-    400 BadRequest [publisherName] The property 'publisherName' is set by the service; leave it out.
+    400 BadRequest [publisherName] The service sets the property 'publisherName'. Omit it.
     403 Forbidden [-] The token lacks the application permission Cloudpc.Administer.All.
     "#);
 }

@@ -1,4 +1,4 @@
-//! Where Cloud PCs can be opened.
+//! Launch URLs of Cloud PCs.
 
 use cloudpc_server::desktop::{CALLER_TICKETS_MAX, DesktopAdmission};
 use insta::assert_snapshot;
@@ -6,20 +6,20 @@ use insta::assert_snapshot;
 use super::CLOUD_PCS;
 use crate::world::{BASE, DESK_1, DESK_2, Reply, TestServer, Who};
 
-/// The answer without its ticket, and the ticket.
-fn parted(reply: &Reply) -> (String, String) {
+/// Splits a response into the text without the ticket, and the ticket.
+fn split_ticket(reply: &Reply) -> (String, String) {
     let url = reply.json()["cloudPcLaunchUrl"].as_str().unwrap().to_owned();
     let ticket = url.strip_prefix(&format!("{BASE}/desktop/")).unwrap().to_owned();
-    assert!(ticket.len() > 40, "a ticket is long enough not to be guessed: {ticket}");
+    assert!(ticket.len() > 40, "a ticket must not be guessable: {ticket}");
     (reply.to_string().replace(&ticket, "TICKET"), ticket)
 }
 
 #[tokio::test]
-async fn where_a_cloud_pc_can_be_opened() {
+async fn launch_responses_have_a_url() {
     let world = TestServer::new().await;
     let detail = |root: &str| format!("/{root}/{CLOUD_PCS}/{DESK_1}/retrieveCloudPcLaunchDetail");
-    let (beta, first) = parted(&world.get(Who::Reader, &detail("beta")).await);
-    let (v1, second) = parted(&world.get(Who::Reader, &detail("v1.0")).await);
+    let (beta, first) = split_ticket(&world.get(Who::Reader, &detail("beta")).await);
+    let (v1, second) = split_ticket(&world.get(Who::Reader, &detail("v1.0")).await);
     assert_ne!(first, second);
     assert_eq!(v1, beta.replace("/beta/", "/v1.0/"));
     assert_snapshot!(beta, @r#"
@@ -34,7 +34,7 @@ async fn where_a_cloud_pc_can_be_opened() {
     }
     "#);
     let info = world.get(Who::Reader, &format!("/beta/{CLOUD_PCS}/{DESK_1}/getCloudPcLaunchInfo")).await;
-    assert_snapshot!(parted(&info).0, @r#"
+    assert_snapshot!(split_ticket(&info).0, @r#"
     200
     content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
     {
@@ -47,14 +47,14 @@ async fn where_a_cloud_pc_can_be_opened() {
     "#);
 }
 
-/// What a ticket admits to that this caller gets.
+/// Returns the admission of a ticket issued to this caller.
 async fn admission(world: &TestServer, who: Who, path: &str) -> DesktopAdmission {
-    let (_, ticket) = parted(&world.get(who, path).await);
+    let (_, ticket) = split_ticket(&world.get(who, path).await);
     world.app.desktops.tickets.open_page(&ticket).await.unwrap().unwrap().0
 }
 
 #[tokio::test]
-async fn a_ticket_is_bound_to_who_asked_for_what() {
+async fn ticket_is_bound_to_caller_and_cloud_pc() {
     let world = TestServer::new().await;
     let reader =
         admission(&world, Who::Reader, &format!("/beta/{CLOUD_PCS}/{DESK_1}/retrieveCloudPcLaunchDetail")).await;
@@ -70,7 +70,7 @@ async fn a_ticket_is_bound_to_who_asked_for_what() {
 }
 
 #[tokio::test]
-async fn who_may_only_read_gets_a_ticket_to_view_unless_the_machine_is_their_own() {
+async fn read_only_caller_gets_a_view_only_ticket_except_for_their_own_cloud_pc() {
     let world = TestServer::new().await;
     let read_only = |tx: &mut cloudpc_store::Tx<'_>| {
         let tenant = tx.tenant_list()?[0].0;
@@ -95,7 +95,7 @@ async fn who_may_only_read_gets_a_ticket_to_view_unless_the_machine_is_their_own
 }
 
 #[tokio::test]
-async fn a_caller_that_hoards_tickets_is_refused_and_nobody_else_is() {
+async fn ticket_limit_applies_per_caller() {
     let world = TestServer::new().await;
     let path = format!("/beta/{CLOUD_PCS}/{DESK_1}/retrieveCloudPcLaunchDetail");
     for _ in 0..CALLER_TICKETS_MAX {

@@ -1,4 +1,4 @@
-//! What external partners answer: their agent, its deployments, and their results.
+//! Responses of external partners: agents, deployments and results.
 
 use insta::assert_snapshot;
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::PARTNERS;
 use crate::world::{DESK_1, DESK_2, PARTNER, TestServer, Who};
 
 #[tokio::test]
-async fn a_partner_from_its_creation_to_its_end() {
+async fn partner_from_creation_to_removal() {
     let world = TestServer::new().await;
     let body = json!({
         "@odata.type": "#microsoft.graph.cloudPcExternalPartner",
@@ -63,7 +63,7 @@ async fn a_partner_from_its_creation_to_its_end() {
           "date": "2026-03-01T12:15:01",
           "request-id": "00000000-0000-4000-8000-000000000001"
         },
-        "message": "The property 'statusDetails' cannot be changed by an update.",
+        "message": "An update cannot change the property 'statusDetails'.",
         "target": "statusDetails"
       }
     }
@@ -127,7 +127,7 @@ async fn a_partner_from_its_creation_to_its_end() {
 }
 
 #[tokio::test]
-async fn an_agent_is_configured_and_its_parameters_are_never_sent_back() {
+async fn install_parameters_of_an_agent_are_masked() {
     let world = TestServer::new().await;
     let path = format!("/beta/{PARTNERS}/{PARTNER}");
     let setting = |url: &str| {
@@ -218,17 +218,21 @@ async fn an_agent_is_configured_and_its_parameters_are_never_sent_back() {
     let allow = json!({"urls": ["https://10.0.0.1/agents/"]});
     let allow_urls = format!("{path}/cloudpc.allowUrls");
     let reply = world.call(Who::Writer, "POST", &allow_urls, Some(allow.clone())).await;
-    assert_eq!(reply.error(), (403, "Forbidden".into()), "a tenant's administrator opens no network of the host's");
+    assert_eq!(reply.error(), (403, "Forbidden".into()), "a tenant's administrator must not open the host's network");
     assert_eq!(world.call(Who::Owner, "POST", &allow_urls, Some(allow)).await.status, 204);
     let reply = world.call(Who::Writer, "POST", &configure, Some(setting("https://10.0.0.1/agents/agent.exe"))).await;
     assert_eq!(reply.status, 204, "{}", reply.body);
     let (tenant, partner) = ("10000000-0000-4000-8000-000000000001".parse().unwrap(), PARTNER.parse().unwrap());
     let stored = world.app.store.read(move |reader| reader.partner(tenant, partner)).await.unwrap().unwrap();
-    assert_eq!(stored.agent.unwrap().detection.as_deref(), Some("agent --version"), "a new installer keeps it");
+    assert_eq!(
+        stored.agent.unwrap().detection.as_deref(),
+        Some("agent --version"),
+        "a new agent keeps the detection command"
+    );
 }
 
 #[tokio::test]
-async fn a_deployment_from_asking_to_its_results() {
+async fn deployment_from_request_to_results() {
     let world = TestServer::new().await;
     let path = format!("/beta/{PARTNERS}/{PARTNER}");
     let ids = json!({"cloudPcIds": [DESK_1, DESK_2, DESK_1, "no such machine"]});
@@ -308,7 +312,7 @@ async fn a_deployment_from_asking_to_its_results() {
         let reply = world.get(Who::Reader, &format!("{path}/retrieveDeployAgentActionResults{arguments}")).await;
         assert_eq!(reply.rows().len(), count, "{arguments}");
     }
-    // A script that forgot to fill in a variable must not read that nothing has failed.
+    // A script with an unset variable must not get an empty result.
     for arguments in [
         "(activityId='no%20such%20activity',cloudPcId='')",
         "(activityId=undefined,cloudPcId=null)",
@@ -334,7 +338,7 @@ async fn a_deployment_from_asking_to_its_results() {
         {
           "actionType": "deployAgent",
           "activityId": "4edbbf01-5087-4314-8dca-9b0d2a122884",
-          "activityMessage": "Asked to deploy agent.msi to 'no such machine', which is not a known Cloud PC.",
+          "activityMessage": "Requested deployment of agent.msi to 'no such machine', which is not a known Cloud PC.",
           "agentName": "agent.msi",
           "agentSetting": null,
           "authenticatedAppId": "10000000-0000-4000-8000-0000000000b1",
@@ -355,7 +359,7 @@ async fn a_deployment_from_asking_to_its_results() {
 }
 
 #[tokio::test]
-async fn an_activity_is_cancelled_while_it_waits() {
+async fn waiting_activity_can_be_canceled() {
     let world = TestServer::new().await;
     let path = format!("/beta/{PARTNERS}/{PARTNER}");
     let ids = json!({"cloudPcIds": [DESK_1, DESK_2]});
@@ -374,10 +378,10 @@ async fn an_activity_is_cancelled_while_it_waits() {
     assert_eq!(results.iter().filter(|row| row["state"] == "canceled").count(), 2);
 }
 
-/// Declarative tools compare what they sent with what they read, and would change a difference for
-/// ever.
+/// Declarative tools compare sent and received values, and would update a difference again and
+/// again.
 #[tokio::test]
-async fn what_was_sent_comes_back_as_it_was_sent() {
+async fn values_are_returned_in_the_callers_spelling() {
     let world = TestServer::new().await;
     let id = "FAB00000-0000-4000-8000-00000000000A";
     let partner = json!({"PARTNERID": id, "enableConnection": true});
@@ -398,7 +402,7 @@ async fn what_was_sent_comes_back_as_it_was_sent() {
     for name in ["agentUrl", "agentSha256", "autoDeploymentEnabled"] {
         assert_eq!(read["agentSetting"][name], setting[name], "{name}");
     }
-    // The same id in another case is no change.
+    // The same id in another case is not a change.
     let same = json!({"partnerId": id.to_lowercase(), "enableConnection": false});
     assert_eq!(world.call(Who::Writer, "PATCH", &path, Some(same)).await.json()["partnerId"], id);
     let condition = format!("$filter=partnerId%20eq%20'{}'", id.to_lowercase());

@@ -2,7 +2,7 @@
 title="Desktop guest"
 packages="$packages xserver-xorg-core xserver-xorg-video-vesa xserver-xorg-input-evdev xkb-data x11-xkb-utils icewm icewm-common xterm x11-apps x11-common fontconfig-config fonts-dejavu-core"
 programs="$programs usr/lib/xorg/Xorg usr/bin/xkbcomp usr/bin/icewm usr/bin/icewmbg usr/bin/xterm usr/bin/xclock usr/bin/xcalc usr/bin/xeyes"
-# The renderers of OpenGL, and what Ghostscript would draw.
+# OpenGL renderers, and dependencies of Ghostscript.
 unused="libllvm15 libz3-4 libperl5.36 libgl1-mesa-dri libgs10 libgs-common libgs10-common"
 size_mib=768
 furnish() {

@@ -1,5 +1,5 @@
-//! Audit rows about actions: one when an action is accepted, one when it ends otherwise than done
-//! or is stuck.
+//! Audit rows of actions (one on acceptance, one if the action ends unsuccessfully or is stuck) and
+//! of health events.
 
 use cloudpc_model::{
     Action, Actor, AuditEntry, AuditResource, AuditResult, AuditVerb, CloudPc, CloudPcId, Failure, HealthEvent, Kind,
@@ -7,10 +7,9 @@ use cloudpc_model::{
 };
 use cloudpc_store::{StoreError, Tx};
 
-use crate::plan;
-use crate::request::RequestContext;
+use super::RequestContext;
 
-/// A row about what a caller asks for.
+/// Returns an audit row for a caller's request.
 pub(crate) fn asked_for(
     asked: &RequestContext,
     at: Timestamp,
@@ -20,12 +19,12 @@ pub(crate) fn asked_for(
     AuditEntry::new(asked.tenant_id, at, asked.by.clone(), verb, resource).by_request(&asked.request_id)
 }
 
-/// A Cloud PC as the resource of a row.
+/// Returns the Cloud PC as an audit resource.
 pub(crate) fn resource(cloud_pc: &CloudPc) -> AuditResource {
     AuditResource::new(ResourceType::CloudPc, cloud_pc.id).named(&cloud_pc.display_name)
 }
 
-/// Writes the row of a caller's intervention in an action, such as canceling it.
+/// Writes the audit row of a caller's intervention in an action, such as canceling it.
 pub(crate) fn intervention(
     tx: &mut Tx<'_>,
     asked: &RequestContext,
@@ -37,8 +36,8 @@ pub(crate) fn intervention(
     tx.audit_insert(&entry.detail("actionId", &action.id.to_string()))
 }
 
-/// Writes the row of an action that has ended otherwise than done, or is stuck. One that is done
-/// was told of when it was accepted.
+/// Writes the audit row of an action that ended unsuccessfully or is stuck. Successful actions have
+/// only the row of their acceptance.
 pub(crate) fn end(tx: &mut Tx<'_>, action: &Action, now: Timestamp) -> Result<(), StoreError> {
     let Some(result) = result(action.state, action.failure()) else { return Ok(()) };
     let (kind, state): (Kind, &str) = (action.kind(), action.state.into());
@@ -49,7 +48,7 @@ pub(crate) fn end(tx: &mut Tx<'_>, action: &Action, now: Timestamp) -> Result<()
     tx.audit_insert(&entry)
 }
 
-/// Writes the row of what a look at a machine has found.
+/// Writes the audit row of a health event.
 pub(crate) fn health(
     tx: &mut Tx<'_>,
     tenant: TenantId,
@@ -64,7 +63,8 @@ pub(crate) fn health(
     tx.audit_insert(&entry)
 }
 
-/// What an action was asked for on. The target of a deployment may be no Cloud PC at all.
+/// Returns the target of an action as an audit resource. A deployment's target may be no known
+/// Cloud PC.
 fn target(tx: &Tx<'_>, action: &Action) -> Result<AuditResource, StoreError> {
     let cloud_pc = match action.target.parse::<CloudPcId>() {
         Ok(id) => tx.cloud_pc(action.tenant_id, id)?,
@@ -73,13 +73,13 @@ fn target(tx: &Tx<'_>, action: &Action) -> Result<AuditResource, StoreError> {
     Ok(cloud_pc.map_or_else(|| AuditResource::new(ResourceType::CloudPc, &action.target), |found| resource(&found)))
 }
 
-/// The result of an action that is not done; none if it is, or has not ended.
+/// Returns the audit result of an unsuccessful action; none if the action succeeded or is open.
 fn result(state: State, failure: Option<&Failure>) -> Option<AuditResult> {
     match state {
         State::Pending | State::Running | State::Undoing | State::Done => None,
-        // Somebody wanted it so, or asked for what the machine cannot do.
+        // The caller canceled it, or requested an unsupported action.
         State::Canceled | State::NotSupported => Some(AuditResult::ClientError),
-        State::Failed if failure.is_some_and(plan::is_overdue) => Some(AuditResult::Timeout),
+        State::Failed if failure.is_some_and(super::is_timeout) => Some(AuditResult::Timeout),
         State::Failed | State::Stuck => Some(AuditResult::Failure),
     }
 }

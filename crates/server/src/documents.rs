@@ -1,0 +1,174 @@
+//! Documents: configuration entities, each served from one descriptor.
+//!
+//! A [`Kind`] says where a kind of document is found, who may do what with it and what the contract
+//! does not tell of its properties. Everything else is written once: from a body to what is stored
+//! (`body`), from there to an answer (`view`), lists, and the writes with their audit rows. What a
+//! kind means beyond being stored is in its hooks.
+
+mod assign;
+mod audit;
+mod body;
+mod change;
+mod expand;
+mod kind;
+mod kinds;
+mod path;
+mod read;
+mod view;
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use cloudpc_graph::body::Leniency;
+use cloudpc_graph::{Edm, Method, Operation, OperationKind, Version};
+use cloudpc_model::{DocumentKey, DocumentType};
+
+use crate::operations::HandlerFuture;
+use crate::pipeline::{Call, Problem};
+
+pub use kind::{
+    ASSIGNABLE, CHILDREN_MAX, Change, Const, DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, Fact, Hooks, Kind, READ_ONLY, Rights,
+    Shape, Verb, WRITABLE,
+};
+pub use kinds::KINDS;
+
+/// An operation that a kind of document carries out.
+#[derive(Clone, Copy)]
+pub struct Binding {
+    /// The kind.
+    pub kind: &'static Kind,
+    /// What is done with it.
+    pub verb: Verb,
+}
+
+/// The kind of a document type.
+pub fn kind(of: DocumentType) -> Option<&'static Kind> {
+    KINDS.iter().copied().find(|kind| kind.of == of)
+}
+
+/// The kind that a collection property of another kind holds.
+pub(crate) fn contained(parent: &'static Kind, property: &str) -> Option<&'static Kind> {
+    let is_it = |kind: &&Kind| {
+        kind.parent().is_some_and(|own| own.of == parent.of) && kind.at.rsplit('/').next() == Some(property)
+    };
+    KINDS.iter().copied().find(is_it)
+}
+
+/// The kinds of documents that are deleted with one of this kind.
+pub(crate) fn children(parent: &'static Kind) -> Vec<DocumentType> {
+    let within = KINDS.iter().filter(|kind| kind.parent().is_some_and(|own| own.of == parent.of));
+    within.map(|kind| kind.of).collect()
+}
+
+/// The kind at the path of an operation, with what the operation does; whether or not that is open.
+fn at_path(operation: &Operation) -> Option<Binding> {
+    let verb = match operation.kind {
+        OperationKind::List => Verb::List,
+        OperationKind::Count => Verb::Count,
+        OperationKind::Get => Verb::Get,
+        OperationKind::Create => Verb::Create,
+        OperationKind::Update => Verb::Update,
+        OperationKind::Delete => Verb::Delete,
+        OperationKind::Action if operation.path.ends_with("/assign") => Verb::Assign,
+        OperationKind::Action | OperationKind::Function => return None,
+    };
+    let is_it = |kind: &&Kind| {
+        let Some(rest) = operation.path.strip_prefix(kind.at) else { return false };
+        let one = matches!(kind.shape, Shape::One);
+        let is_key = |rest: &str| rest.strip_prefix("/{").is_some_and(|rest| rest.find('}') == Some(rest.len() - 1));
+        match verb {
+            Verb::List | Verb::Create => !one && rest.is_empty(),
+            Verb::Count => !one && rest == "/$count",
+            Verb::Get | Verb::Update | Verb::Delete => {
+                if one {
+                    rest.is_empty()
+                } else {
+                    is_key(rest)
+                }
+            }
+            Verb::Assign => !one && rest.strip_suffix("/assign").is_some_and(is_key),
+        }
+    };
+    KINDS.iter().copied().find(is_it).map(|kind| Binding { kind, verb })
+}
+
+/// The operations that documents carry out, by their keys.
+static BINDINGS: LazyLock<HashMap<&'static str, Binding>> = LazyLock::new(|| {
+    let operations = [Version::V1, Version::Beta].into_iter().flat_map(|version| &Edm::of(version).operations);
+    let open = |operation: &'static Operation| {
+        let binding = at_path(operation).filter(|binding| binding.kind.verbs.contains(&binding.verb))?;
+        Some((operation.key.as_str(), binding))
+    };
+    operations.filter_map(open).collect()
+});
+
+/// The keys of all operations that documents carry out.
+pub fn keys() -> impl Iterator<Item = (&'static str, Binding)> {
+    BINDINGS.iter().map(|(key, binding)| (*key, *binding))
+}
+
+/// What of a kind an operation does; none if it is not one of a document or not open.
+pub fn binding(key: &str) -> Option<Binding> {
+    BINDINGS.get(key).copied()
+}
+
+/// For an operation on documents that is not open: the methods that its path takes.
+pub(crate) fn shut(edm: &Edm, operation: &Operation) -> Option<Vec<Method>> {
+    at_path(operation)?;
+    let same_path = edm.operations.iter().filter(|other| other.path == operation.path);
+    Some(same_path.filter(|other| binding(&other.key).is_some()).map(|other| other.method).collect())
+}
+
+/// What bodies of a kind may have although the contract does not say so.
+pub(crate) fn leniency(kind: &Kind, edm: &'static Edm) -> Leniency {
+    let mut leniency = Leniency::default();
+    let properties = edm.type_named(kind.name()).into_iter().flat_map(|declared| &declared.properties);
+    leniency.nullable = properties.map(|property| property.name.clone()).filter(|name| kind.fills(name)).collect();
+    for fact in kind.facts {
+        if let Fact::Observed(name, meant) = *fact
+            && let Ok((_, type_ref)) = edm.property_path(kind.name(), meant)
+        {
+            leniency.observed.insert(name.to_owned(), type_ref.clone());
+        }
+    }
+    leniency
+}
+
+/// Answers an operation on documents.
+pub fn answer(call: Arc<Call>) -> HandlerFuture {
+    Box::pin(async move {
+        let Some(Binding { kind, verb }) = binding(&call.target.operation.key) else {
+            return Err(Problem::not_found("operation", &call.target.operation.key));
+        };
+        match verb {
+            Verb::List => read::list(&call, kind).await,
+            Verb::Count => read::count(&call, kind).await,
+            Verb::Get => read::get(&call, kind).await,
+            Verb::Create => change::create(&call, kind).await,
+            Verb::Update => change::update(&call, kind).await,
+            Verb::Delete => change::delete(&call, kind).await,
+            Verb::Assign => assign::assign(&call, kind).await,
+        }
+    })
+}
+
+/// The key of the document that a request names. Of what there is one of, the key is empty.
+fn key_of(call: &Call, kind: &Kind) -> DocumentKey {
+    match kind.shape {
+        Shape::Many | Shape::Fixed(_) => DocumentKey::new(kind.of, call.key(0)),
+        Shape::Within(_) => DocumentKey::within(kind.of, call.key(0), call.key(1)),
+        Shape::One => DocumentKey::new(kind.of, ""),
+    }
+}
+
+/// The document that contains what a request names; empty if that stands alone.
+fn parent_of(call: &Call, kind: &Kind) -> String {
+    match kind.shape {
+        Shape::Within(_) => DocumentKey::fold(call.key(0)),
+        Shape::Many | Shape::Fixed(_) | Shape::One => String::new(),
+    }
+}
+
+fn not_found(kind: &Kind, id: &str) -> Problem {
+    Problem::not_found(kind.name(), id)
+}

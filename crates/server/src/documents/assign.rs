@@ -1,0 +1,192 @@
+//! `assign`: replaces the assignments of a document as a whole. An assignment to the same target
+//! stays, with its id, its creation time and what the caller's version has no name for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cloudpc_graph::GraphError;
+use cloudpc_model::{AuditVerb, Document, DocumentKey, DocumentType, Object};
+use cloudpc_store::{Reader, Tx};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::change::{has_room, lock, refuse};
+use super::kind::{Change, Hooks, Kind};
+use super::{audit, body, contained, not_found};
+use crate::pipeline::{Answer, Call, Problem, required};
+
+/// Name of the collection, and of the parameter of the action.
+const ASSIGNMENTS: &str = "assignments";
+
+pub(super) async fn assign(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
+    let child = contained(kind, ASSIGNMENTS).ok_or_else(|| not_found(kind, call.key(0)))?;
+    let given = given(call, child)?;
+    // Made once: the transaction may run again.
+    let ids: Vec<_> = given.iter().map(|_| call.app.rng.uuid().to_string()).collect();
+    let now = call.at;
+    let request = call.clone();
+    let work = move |tx: &mut Tx<'_>| {
+        let tenant = request.tenant();
+        let parent = lock(tx, tenant, &DocumentKey::new(kind.of, request.key(0)))?
+            .ok_or_else(|| not_found(kind, request.key(0)))?;
+        let most = usize::try_from(child.rows_max).unwrap_or(usize::MAX);
+        let old = tx.document_list(tenant, child.of, &parent.key.id, None, most)?;
+        let mut left: HashMap<Target, Document> = old.iter().map(|row| (Target::of(&row.body), row.clone())).collect();
+        let mut new = Vec::with_capacity(given.len());
+        for (body, id) in given.iter().zip(&ids) {
+            let target = Target::of(body);
+            let held = left.remove(&target);
+            let mut document = held.clone().unwrap_or_else(|| Document {
+                tenant_id: tenant,
+                key: DocumentKey::within(child.of, &parent.key.id, &target.id(&parent.key.id, id)),
+                revision: 1,
+                body: Object::new(),
+                status: Object::new(),
+                sealed: Object::new(),
+                created_at: now,
+                modified_at: now,
+            });
+            document.body = body::patched(child, request.edm, &document.body, body.clone());
+            body::settle(child, &mut document.body);
+            body::check(child, held.as_ref().map(|held| &held.body), &document.body)?;
+            child.hooks.check(tx, &mut Change { call: &request, old: held.as_ref(), new: &mut document })?;
+            new.push((held, document));
+        }
+        // What goes is deleted first, so that its names are free.
+        for gone in left.values() {
+            let deleted = tx.document_delete(tenant, &gone.key, &[])?;
+            deleted.map_err(|conflict| refuse(child, gone, conflict))?;
+            child.hooks.after(tx, &request, Some(gone), None)?;
+        }
+        for (held, document) in &new {
+            write(tx, &request, child, held.as_ref(), document)?;
+        }
+        let (before, after) = (targets(old.iter()), targets(new.iter().map(|(_, document)| document)));
+        let entry = audit::entry(&request, kind, AuditVerb::Assign, Some(&parent), None);
+        tx.audit_insert(&entry.changed(ASSIGNMENTS, Some(&before), &after))?;
+        Ok::<_, Problem>(())
+    };
+    call.app.store.write("document.assign", work).await?;
+    Ok(Answer::NoContent)
+}
+
+fn write(
+    tx: &mut Tx<'_>,
+    call: &Call,
+    child: &'static Kind,
+    held: Option<&Document>,
+    document: &Document,
+) -> Result<(), Problem> {
+    let index = body::index(child, &document.body);
+    match held {
+        Some(held) if held.body == document.body => return Ok(()),
+        Some(_) => drop(tx.document_update(document, &index)?.map_err(|conflict| refuse(child, document, conflict))?),
+        None => {
+            has_room(tx, child, document)?;
+            tx.document_insert(document, &index)?.map_err(|conflict| refuse(child, document, conflict))?;
+        }
+    }
+    child.hooks.after(tx, call, held, Some(document))
+}
+
+/// The assignments of the request, by the newest names.
+fn given(call: &Call, child: &'static Kind) -> Result<Vec<Object>, Problem> {
+    let Some(Value::Array(elements)) = call.body.get(ASSIGNMENTS) else { return Err(required(ASSIGNMENTS).into()) };
+    let mut given: Vec<Object> = Vec::with_capacity(elements.len());
+    for element in elements.iter().filter_map(Value::as_object) {
+        let body = body::incoming(child, call.edm, element.clone())?;
+        let target = Target::of(&body);
+        if given.iter().any(|earlier| Target::of(earlier) == target) {
+            let message = format!("The group '{}' is assigned twice with the same service plan.", target.group);
+            return Err(GraphError::bad_request(message).about(ASSIGNMENTS).into());
+        }
+        given.push(body);
+    }
+    Ok(given)
+}
+
+/// What an assignment is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Target {
+    /// Id of the group, folded.
+    pub group: String,
+    /// Id of the service plan, folded; empty if the members' licences decide.
+    pub service_plan: String,
+}
+
+impl Target {
+    pub fn of(body: &Object) -> Self {
+        let text = |name: &str| {
+            let target = body.get("target").and_then(Value::as_object);
+            let text = target.and_then(|target| target.get(name)).and_then(Value::as_str);
+            DocumentKey::fold(text.unwrap_or_default())
+        };
+        Self { group: text("groupId"), service_plan: text("servicePlanId") }
+    }
+
+    /// The id of a new assignment: that of its parent and its group, or a GUID where a group may be
+    /// assigned more than once, by service plan.
+    fn id(&self, parent: &str, guid: &str) -> String {
+        if self.service_plan.is_empty() { format!("{parent}_{}", self.group) } else { guid.to_owned() }
+    }
+}
+
+/// The targets of assignments for the audit log: groups, with their service plan.
+fn targets<'a>(assignments: impl Iterator<Item = &'a Document>) -> String {
+    let text = |document: &Document| {
+        let Target { group, service_plan } = Target::of(&document.body);
+        if service_plan.is_empty() { group } else { format!("{group} ({service_plan})") }
+    };
+    let mut all: Vec<_> = assignments.map(text).collect();
+    all.sort_unstable();
+    all.join(", ")
+}
+
+/// An assignment to a group.
+pub(super) struct ToGroups;
+
+impl Hooks for ToGroups {
+    fn id(&self, document: &Document, guid: &str) -> String {
+        Target::of(&document.body).id(&document.key.parent, guid)
+    }
+
+    fn check(&self, reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Problem> {
+        let target = Target::of(&change.new.body);
+        if target.group.is_empty() {
+            return Err(required("target/groupId").into());
+        }
+        if Uuid::parse_str(&target.group).is_err() {
+            let message = format!("The group id '{}' is not a GUID.", target.group);
+            return Err(GraphError::bad_request(message).about("target/groupId").into());
+        }
+        if change.new.key.kind == DocumentType::CloudPcProvisioningPolicyAssignment {
+            check_service_plan(reader, change, &target)?;
+        }
+        Ok(())
+    }
+}
+
+/// Frontline Cloud PCs have the service plan of their assignment; others that of a licence.
+fn check_service_plan(reader: &Reader<'_>, change: &Change<'_>, target: &Target) -> Result<(), Problem> {
+    const PLAN: &str = "target/servicePlanId";
+    let tenant = change.call.tenant();
+    let policy = DocumentKey::new(DocumentType::CloudPcProvisioningPolicy, &change.new.key.parent);
+    let policy = reader.document(tenant, &policy)?;
+    let provisioning = policy.as_ref().and_then(|policy| policy.body.get("provisioningType")).and_then(Value::as_str);
+    let by_licence = provisioning.is_none_or(|name| name == "dedicated");
+    let wrong = |message: String| Err(GraphError::bad_request(message).about(PLAN).into());
+    match (by_licence, target.service_plan.as_str()) {
+        (true, "") => Ok(()),
+        (true, plan) => wrong(format!(
+            "A dedicated policy takes the service plan of each user's licence; leave out the service plan '{plan}'."
+        )),
+        (false, "") => wrong(format!("A policy of type '{}' needs '{PLAN}'.", provisioning.unwrap_or_default())),
+        (false, plan) => {
+            let known = match plan.parse() {
+                Ok(id) => reader.service_plan(tenant, id)?.is_some(),
+                Err(_) => false,
+            };
+            if known { Ok(()) } else { wrong(format!("There is no service plan with the id '{plan}'.")) }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! From what a caller sends to what is stored: the newest names, the defaults, and the checks that
+//! the facts of a kind ask for.
+
+use cloudpc_graph::{Edm, GraphError};
+use cloudpc_model::{DocumentKey, DocumentReference, Object};
+use cloudpc_store::{DocumentIndex, DocumentName};
+use serde_json::Value;
+
+use super::kind::{Const, DOCUMENT_BYTES_MAX, Fact, Kind};
+use super::{path, view};
+use crate::pipeline::required;
+
+/// The body of a request by the newest names, without what the service sets.
+///
+/// # Errors
+/// An older name and the newest one say different things.
+pub(super) fn incoming(kind: &Kind, edm: &'static Edm, mut body: Object) -> Result<Object, GraphError> {
+    for fact in kind.facts {
+        match fact {
+            Fact::Old { old, newest, values } => modernise(&mut body, old, newest, values)?,
+            Fact::Observed(name, meant) => {
+                if let Some(value) = body.remove(*name) {
+                    path::fill(&mut body, meant, &value);
+                }
+            }
+            _ => {}
+        }
+    }
+    body.retain(|name, _| !kind.sets(name));
+    newest_members(edm, kind.name(), &mut body);
+    Ok(body)
+}
+
+/// Moves the value of an older name to the newest one. The two differ in their last segment, or the
+/// older one is a property beside the one that contains the newest.
+fn modernise(body: &mut Object, old: &str, newest: &str, values: &[(Const, Const)]) -> Result<(), GraphError> {
+    let translate = |value: Value| {
+        let known = values.iter().find(|(older, _)| older.value() == value);
+        known.map_or(value, |(_, newer)| newer.value())
+    };
+    let conflict = |older: &Value, newer: &Value| {
+        let message = format!(
+            "'{old}' is an older name of '{newest}', and the two differ: {older} and {newer}. Send one of them, or the same twice."
+        );
+        GraphError::bad_request(message).about(old)
+    };
+    let mut result = Ok(());
+    match (old.rsplit_once('/'), newest.rsplit_once('/')) {
+        // Beside one another, perhaps within the elements of a collection.
+        (old_parent, newest_parent) if old_parent.map(|pair| pair.0) == newest_parent.map(|pair| pair.0) => {
+            let newest_name = newest_parent.map_or(newest, |pair| pair.1);
+            path::each(body, old, &mut |holder, old_name| {
+                let Some(older) = holder.remove(old_name).filter(|value| !value.is_null()) else { return };
+                let older = translate(older);
+                match holder.get(newest_name).filter(|value| !value.is_null()) {
+                    Some(newer) if *newer != older => result = Err(conflict(&older, newer)),
+                    Some(_) => {}
+                    None => drop(holder.insert(newest_name.to_owned(), older)),
+                }
+            });
+        }
+        _ => {
+            let Some(older) = take(body, old).filter(|value| !value.is_null()) else { return Ok(()) };
+            let older = translate(older);
+            match path::values(body, newest).into_iter().find(|value| !value.is_null()) {
+                Some(newer) if *newer != older => return Err(conflict(&older, newer)),
+                Some(_) => {}
+                None => path::fill(body, newest, &older),
+            }
+        }
+    }
+    result
+}
+
+/// Takes a property out of a body, and the object that held it if nothing else is in it.
+fn take(body: &mut Object, at: &str) -> Option<Value> {
+    match at.split_once('/') {
+        None => body.remove(at),
+        Some((first, rest)) => {
+            let inner = body.get_mut(first)?.as_object_mut()?;
+            let taken = take(inner, rest);
+            if inner.is_empty() {
+                body.remove(first);
+            }
+            taken
+        }
+    }
+}
+
+/// Members of enums by their newest names.
+fn newest_members(edm: &'static Edm, type_name: &str, body: &mut Object) {
+    let actual = view::actual_type(edm, type_name, body);
+    let Some(declared) = edm.type_named(&actual) else { return };
+    for property in &declared.properties {
+        let Some(value) = body.get_mut(&property.name) else { continue };
+        let name = &property.type_ref.name;
+        let elements = match value {
+            Value::Array(elements) => elements.as_mut_slice(),
+            single => std::slice::from_mut(single),
+        };
+        for element in elements {
+            match element {
+                Value::Object(inner) => newest_members(edm, name, inner),
+                Value::String(text) => {
+                    if let Some(declared) = edm.enum_named(name).filter(|declared| !declared.flags) {
+                        *text = declared.newest(text).to_owned();
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What a body becomes by a patch: null clears, complex values merge, collections are replaced.
+/// Elements of a collection that stay keep what the caller's version has no name for.
+pub(super) fn patched(kind: &Kind, edm: &'static Edm, old: &Object, patch: Object) -> Object {
+    let mut body = old.clone();
+    for (name, value) in patch {
+        merge(kind, edm, &mut body, name, value);
+    }
+    body
+}
+
+fn merge(kind: &Kind, edm: &'static Edm, body: &mut Object, name: String, value: Value) {
+    match (body.get_mut(&name), value) {
+        (_, Value::Null) => drop(body.remove(&name)),
+        (Some(Value::Object(held)), Value::Object(given)) if held.get("@odata.type") == given.get("@odata.type") => {
+            for (name, value) in given {
+                merge(kind, edm, held, name, value);
+            }
+        }
+        (Some(Value::Array(held)), Value::Array(given)) => {
+            let shown = |element: &Value| view::nested(edm, kind, &name, element);
+            let keep = |element: Value| {
+                let same = held.iter().find(|earlier| shown(earlier) == shown(&element));
+                same.cloned().unwrap_or(element)
+            };
+            *held = given.into_iter().map(keep).collect();
+        }
+        (_, value) => drop(body.insert(name, value)),
+    }
+}
+
+/// Writes the defaults, and takes out what is null.
+pub(super) fn settle(kind: &Kind, body: &mut Object) {
+    for fact in kind.facts {
+        if let Fact::Default(at, value) = fact {
+            path::fill(body, at, &value.value());
+        }
+    }
+    prune(body);
+}
+
+/// Null and left out are stored alike.
+fn prune(body: &mut Object) {
+    body.retain(|_, value| match value {
+        Value::Null => false,
+        Value::Object(inner) => {
+            prune(inner);
+            true
+        }
+        Value::Array(elements) => {
+            elements.iter_mut().filter_map(Value::as_object_mut).for_each(prune);
+            true
+        }
+        _ => true,
+    });
+}
+
+/// Checks a body against the facts of its kind.
+///
+/// # Errors
+/// 400 about the property.
+pub(super) fn check(kind: &Kind, old: Option<&Object>, body: &Object) -> Result<(), GraphError> {
+    for fact in kind.facts {
+        check_fact(fact, old, body)?;
+    }
+    let bytes = serde_json::to_vec(body).map_or(usize::MAX, |text| text.len());
+    if bytes > DOCUMENT_BYTES_MAX {
+        let message = format!("This {} has {bytes} bytes; at most {DOCUMENT_BYTES_MAX} are kept.", kind.name());
+        return Err(GraphError::bad_request(message));
+    }
+    Ok(())
+}
+
+fn check_fact(fact: &Fact, old: Option<&Object>, body: &Object) -> Result<(), GraphError> {
+    let wrong = |at: &str, message: String| Err(GraphError::bad_request(message).about(at));
+    let texts = |at: &'static str| path::values(body, at).into_iter().filter_map(Value::as_str);
+    match *fact {
+        Fact::Required(at) => {
+            let blank = |value: &&Value| match value {
+                Value::Null => true,
+                Value::String(text) => text.trim().is_empty(),
+                Value::Array(elements) => elements.is_empty(),
+                _ => false,
+            };
+            if path::values(body, at).iter().any(blank) {
+                return Err(required(at));
+            }
+        }
+        Fact::Immutable(at) => {
+            if let Some(old) = old
+                && path::values(old, at) != path::values(body, at)
+            {
+                return wrong(at, format!("The property '{at}' cannot be changed after creation."));
+            }
+        }
+        Fact::CharsMax(at, most) => {
+            for text in texts(at) {
+                let chars = text.chars().count();
+                if chars > most {
+                    return wrong(
+                        at,
+                        format!("The property '{at}' has {chars} characters; at most {most} are allowed."),
+                    );
+                }
+            }
+        }
+        Fact::Without(at, forbidden) => {
+            if let Some(letter) = texts(at).flat_map(str::chars).find(|letter| forbidden.contains(*letter)) {
+                let all: Vec<_> = forbidden.chars().map(String::from).collect();
+                let message =
+                    format!("The property '{at}' contains '{letter}'. It cannot contain any of {}", all.join(" "));
+                return wrong(at, message);
+            }
+        }
+        Fact::Range(at, least, most) => {
+            for number in path::values(body, at).into_iter().filter_map(Value::as_i64) {
+                if !(least..=most).contains(&number) {
+                    return wrong(
+                        at,
+                        format!("The property '{at}' is {number}. Expected a number from {least} to {most}."),
+                    );
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What is stored beside the body: the names that have to be unique, and the references.
+pub(super) fn index(kind: &Kind, body: &Object) -> DocumentIndex {
+    let mut index = DocumentIndex::default();
+    for fact in kind.facts {
+        match *fact {
+            Fact::Unique(at) => {
+                let texts = path::values(body, at).into_iter().filter_map(Value::as_str);
+                index.names.extend(texts.map(|name| DocumentName { property: at, name: name.to_lowercase() }));
+            }
+            Fact::Reference(property, kind, strength) => {
+                let targets = path::values(body, property).into_iter().filter_map(Value::as_str);
+                let references = targets.filter(|id| !id.is_empty()).map(|id| DocumentReference {
+                    property,
+                    target: DocumentKey::new(kind, id),
+                    strength,
+                });
+                for reference in references {
+                    if !index.references.contains(&reference) {
+                        index.references.push(reference);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    index
+}

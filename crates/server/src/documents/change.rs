@@ -1,0 +1,218 @@
+//! Writing documents: create, update, delete. A write, the rows that depend on it and its audit row
+//! are one commit.
+
+use std::sync::Arc;
+
+use cloudpc_graph::GraphError;
+use cloudpc_model::{AuditVerb, Document, DocumentKey, Object, TenantId};
+use cloudpc_store::{DocumentConflict, Tx};
+use serde_json::{Value, json};
+
+use super::expand::Expanded;
+use super::kind::{Change, Fact, Kind, Shape};
+use super::read::{self, find};
+use super::{audit, body, children, not_found, parent_of};
+use crate::pipeline::{Answer, Call, Problem};
+
+pub(super) async fn create(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
+    // Made once: the transaction may run again.
+    let (id, now) = (call.app.rng.uuid().to_string(), call.at);
+    let request = call.clone();
+    let work = move |tx: &mut Tx<'_>| {
+        let parent = parent_of(&request, kind);
+        if let Shape::Within(above) = kind.shape {
+            lock(tx, request.tenant(), &DocumentKey::new(above.of, &parent))?
+                .ok_or_else(|| not_found(above, request.key(0)))?;
+        }
+        let mut document = Document {
+            tenant_id: request.tenant(),
+            key: DocumentKey { kind: kind.of, parent, id: String::new() },
+            revision: 1,
+            body: body::incoming(kind, request.edm, request.body.clone())?,
+            status: Object::new(),
+            sealed: Object::new(),
+            created_at: now,
+            modified_at: now,
+        };
+        document.key.id = DocumentKey::fold(&kind.hooks.id(&document, &id));
+        settle(&request, kind, &mut document, None, tx)?;
+        has_room(tx, kind, &document)?;
+        let written = tx.document_insert(&document, &body::index(kind, &document.body))?;
+        written.map_err(|conflict| refuse(kind, &document, conflict))?;
+        kind.hooks.after(tx, &request, None, Some(&document))?;
+        tx.audit_insert(&audit::entry(&request, kind, AuditVerb::Create, None, Some(&document)))?;
+        kind.hooks.computed(tx, &request, std::slice::from_mut(&mut document))?;
+        Ok::<_, Problem>(document)
+    };
+    let document = call.app.store.write("document.create", work).await?;
+    let shown = read::shown(call, kind, &document, Expanded::new());
+    Ok(read::tagged(call.created(&document.key.id, &shown), kind, &document))
+}
+
+pub(super) async fn update(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
+    let now = call.at;
+    let request = call.clone();
+    let work = move |tx: &mut Tx<'_>| {
+        let old = find(&request, kind, tx)?;
+        must_match(&request, &old)?;
+        let mut new = old.clone();
+        let patch = body::incoming(kind, request.edm, request.body.clone())?;
+        seal(kind, &mut new, &patch);
+        new.body = body::patched(kind, request.edm, &old.body, patch);
+        new.modified_at = now;
+        settle(&request, kind, &mut new, Some(&old), tx)?;
+        if new.body != old.body || new.sealed != old.sealed {
+            let index = body::index(kind, &new.body);
+            if old.revision == 0 {
+                new.created_at = now;
+                new.revision = 1;
+                tx.document_insert(&new, &index)?.map_err(|conflict| refuse(kind, &new, conflict))?;
+            } else {
+                let written = tx.document_update(&new, &index)?;
+                new.revision = written.map_err(|conflict| refuse(kind, &new, conflict))?;
+            }
+            kind.hooks.after(tx, &request, Some(&old), Some(&new))?;
+            tx.audit_insert(&audit::entry(&request, kind, AuditVerb::Update, Some(&old), Some(&new)))?;
+        } else {
+            new = old;
+        }
+        kind.hooks.computed(tx, &request, std::slice::from_mut(&mut new))?;
+        Ok::<_, Problem>(new)
+    };
+    let document = call.app.store.write("document.update", work).await?;
+    let shown = read::shown(call, kind, &document, Expanded::new());
+    Ok(read::tagged(call.updated(&shown), kind, &document))
+}
+
+pub(super) async fn delete(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
+    let request = call.clone();
+    let work = move |tx: &mut Tx<'_>| {
+        let document = find(&request, kind, tx)?;
+        must_match(&request, &document)?;
+        kind.hooks.check_delete(tx, &request, &document)?;
+        let deleted = tx.document_delete(request.tenant(), &document.key, &children(kind))?;
+        deleted.map_err(|conflict| refuse(kind, &document, conflict))?;
+        kind.hooks.after(tx, &request, Some(&document), None)?;
+        tx.audit_insert(&audit::entry(&request, kind, AuditVerb::Delete, Some(&document), None))?;
+        Ok::<_, Problem>(())
+    };
+    call.app.store.write("document.delete", work).await?;
+    Ok(Answer::NoContent)
+}
+
+/// Brings a document that is written into its final form and checks it.
+fn settle(
+    call: &Call,
+    kind: &'static Kind,
+    document: &mut Document,
+    old: Option<&Document>,
+    tx: &Tx<'_>,
+) -> Result<(), Problem> {
+    if old.is_none() {
+        let given = document.body.clone();
+        seal(kind, document, &given);
+    }
+    sign(call, kind, document, old.is_none());
+    body::settle(kind, &mut document.body);
+    body::check(kind, old.map(|old| &old.body), &document.body)?;
+    kind.hooks.check(tx, &mut Change { call, old, new: document })?;
+    Ok(())
+}
+
+/// Moves secrets from what a caller sent to the sealed part. Null removes one.
+fn seal(kind: &Kind, document: &mut Document, given: &Object) {
+    for fact in kind.facts {
+        if let Fact::Secret(property) = *fact
+            && let Some(value) = given.get(property)
+        {
+            document.body.remove(property);
+            match value {
+                Value::Null => drop(document.sealed.remove(property)),
+                value => drop(document.sealed.insert(property.to_owned(), value.clone())),
+            }
+        }
+    }
+}
+
+/// Notes who wrote a document.
+fn sign(call: &Call, kind: &Kind, document: &mut Document, is_new: bool) {
+    for fact in kind.facts {
+        let property = match *fact {
+            Fact::CreatedBy(property) if is_new => property,
+            Fact::ModifiedBy(property) => property,
+            _ => continue,
+        };
+        document.status.insert(property.to_owned(), json!(call.caller.display_name()));
+    }
+}
+
+/// Reads a document whose contents are about to change, and keeps others from changing them at the
+/// same time.
+pub(super) fn lock(tx: &mut Tx<'_>, tenant: TenantId, key: &DocumentKey) -> Result<Option<Document>, Problem> {
+    let Some(document) = tx.document(tenant, key)? else { return Ok(None) };
+    tx.document_status_put(tenant, key, &document.status)?;
+    Ok(Some(Document { revision: document.revision + 1, ..document }))
+}
+
+/// Refuses a document more than there may be of a kind.
+pub(super) fn has_room(tx: &Tx<'_>, kind: &Kind, document: &Document) -> Result<(), Problem> {
+    let count = tx.document_count(document.tenant_id, kind.of, &document.key.parent)?;
+    if count < kind.rows_max {
+        return Ok(());
+    }
+    let within = if document.key.parent.is_empty() { "a tenant" } else { "one parent" };
+    let (name, most) = (kind.name(), kind.rows_max);
+    let message = format!("There are {count} of {name} already; {within} may have {most}. Delete one first.");
+    Err(GraphError::new(403, "quotaLimitReached", message).into())
+}
+
+/// Refuses a write whose `If-Match` names another state of the document.
+fn must_match(call: &Call, document: &Document) -> Result<(), Problem> {
+    let Some(wanted) = &call.if_match else { return Ok(()) };
+    let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let present = strong(&read::etag(document));
+    if wanted.split(',').map(strong).any(|tag| tag == "*" || tag == present) {
+        return Ok(());
+    }
+    let message = format!(
+        "The entity has changed: its entity tag is {}, and If-Match asks for {wanted}. Read it again and repeat the change.",
+        read::etag(document)
+    );
+    Err(GraphError::new(412, "PreconditionFailed", message).into())
+}
+
+/// Why a document could not be written, for its caller.
+pub(super) fn refuse(kind: &Kind, document: &Document, conflict: DocumentConflict) -> Problem {
+    let name = kind.name();
+    match conflict {
+        DocumentConflict::NameTaken(taken) => {
+            let given = document.body.get(taken.property).and_then(Value::as_str).unwrap_or(&taken.name);
+            let message = format!("There is another {name} whose {} is '{given}'. Choose another one.", taken.property);
+            GraphError::new(409, "nameAlreadyExists", message).about(taken.property).into()
+        }
+        DocumentConflict::KeyTaken => {
+            let message = format!("There is a {name} with the id '{}' already.", document.key.id);
+            GraphError::new(409, "nameAlreadyExists", message).about("id").into()
+        }
+        DocumentConflict::TargetMissing(reference) => {
+            let (target, property) = (&reference.target, reference.property);
+            let message =
+                format!("'{property}' is '{}', and there is no {} with this id.", target.id, target.kind.name());
+            GraphError::bad_request(message).about(property).into()
+        }
+        DocumentConflict::Held { by, property } => {
+            let message = format!(
+                "The {name} '{}' is in use by the {} '{}' ({property}). Change or delete that first.",
+                document.key.id,
+                by.kind.name(),
+                by.id
+            );
+            GraphError::new(409, "resourceInUse", message).into()
+        }
+        DocumentConflict::Stale => {
+            let message =
+                format!("The {name} '{}' was changed at the same time. Read it again and repeat.", document.key.id);
+            GraphError::new(409, "resourceChanged", message).into()
+        }
+    }
+}

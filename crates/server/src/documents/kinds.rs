@@ -1,0 +1,24 @@
+//! The kinds of documents, each a descriptor.
+
+mod organization_settings;
+mod provisioning_policy;
+mod supported_region;
+mod user_setting;
+
+use super::kind::{Kind, Rights};
+use crate::pipeline::{READ, WRITE};
+
+/// Every kind.
+pub static KINDS: &[&Kind] = &[
+    &organization_settings::ORGANIZATION_SETTINGS,
+    &provisioning_policy::PROVISIONING_POLICY,
+    &provisioning_policy::ASSIGNMENT,
+    &supported_region::SUPPORTED_REGION,
+    &user_setting::USER_SETTING,
+    &user_setting::ASSIGNMENT,
+];
+
+/// Readers read, writers write.
+const fn rights(resource: &'static str) -> Rights {
+    Rights { resource, read: &READ, write: &WRITE }
+}

@@ -1,0 +1,309 @@
+//! `cloudPcProvisioningPolicy`: how the Cloud PCs of groups are made.
+
+use cloudpc_graph::GraphError;
+use cloudpc_model::{Document, DocumentKey, DocumentType, ImageId, Object, ReferenceStrength};
+use cloudpc_store::Reader;
+use serde_json::{Value, json};
+
+use super::rights;
+use crate::documents::assign::ToGroups;
+use crate::documents::kind::Const::{Bool, Text, Texts};
+use crate::documents::kind::Fact::{
+    CharsMax, Computed, CreatedAt, CreatedBy, Default, Filled, Immutable, ModifiedAt, ModifiedBy, Observed, Old, Range,
+    Reference, Required, Unique, Without,
+};
+use crate::documents::kind::{ASSIGNABLE, Change, Hooks, Kind, Rights, WRITABLE};
+use crate::pipeline::{Call, Problem};
+
+static RIGHTS: Rights = rights("ProvisioningPolicies");
+
+/// Hours that a Cloud PC stays usable after its licence or assignment was taken away.
+pub const GRACE_HOURS: i64 = 7 * 24;
+
+/// `cloudPcProvisioningPolicy`
+pub(super) static PROVISIONING_POLICY: Kind = Kind::many(
+    DocumentType::CloudPcProvisioningPolicy,
+    "/deviceManagement/virtualEndpoint/provisioningPolicies",
+    &RIGHTS,
+    ASSIGNABLE,
+    &[
+        Required("displayName"),
+        Unique("displayName"),
+        CharsMax("displayName", 120),
+        Without("displayName", "<>()&|$'\",;^"),
+        CharsMax("description", 1_500),
+        Required("imageId"),
+        Filled("imageDisplayName"),
+        Required("domainJoinConfigurations"),
+        Default("provisioningType", Text("dedicated")),
+        Immutable("provisioningType"),
+        Default("userExperienceType", Text("cloudPc")),
+        Immutable("userExperienceType"),
+        Default("imageType", Text("gallery")),
+        Default("enableSingleSignOn", Bool(false)),
+        Default("localAdminEnabled", Bool(false)),
+        Default("windowsSetting/locale", Text("en-US")),
+        Old { old: "windowsSettings/language", newest: "windowsSetting/locale", values: &[] },
+        Default("microsoftManagedDesktop/managedType", Text("notManaged")),
+        Old { old: "microsoftManagedDesktop/type", newest: "microsoftManagedDesktop/managedType", values: &[] },
+        Old { old: "domainJoinConfigurations/type", newest: "domainJoinConfigurations/domainJoinType", values: &[] },
+        Default("domainJoinConfigurations/domainJoinType", Text("azureADJoin")),
+        Reference(
+            "domainJoinConfigurations/onPremisesConnectionId",
+            DocumentType::CloudPcOnPremisesConnection,
+            ReferenceStrength::Holds,
+        ),
+        Range("autopilotConfiguration/applicationTimeoutInMinutes", 30, 360),
+        Observed(
+            "userSettingsPersistenceEnabled",
+            "userSettingsPersistenceConfiguration/userSettingsPersistenceEnabled",
+        ),
+        Default("snapshotResetMode", Text("notApplicable")),
+        Default("managedBy", Text("windows365")),
+        Default("scopeIds", Texts(&["0"])),
+        Computed("alternateResourceUrl"),
+        Computed("cloudPcGroupDisplayName"),
+        Computed("gracePeriodInHours"),
+        CreatedBy("createdBy"),
+        CreatedAt("createdDateTime"),
+        ModifiedBy("lastModifiedBy"),
+        ModifiedAt("lastModifiedDateTime"),
+    ],
+)
+.expands(&["assignments"])
+.hooks(&Policy);
+
+/// `cloudPcProvisioningPolicyAssignment`
+pub(super) static ASSIGNMENT: Kind = Kind::many(
+    DocumentType::CloudPcProvisioningPolicyAssignment,
+    "/deviceManagement/virtualEndpoint/provisioningPolicies/{cloudPcProvisioningPolicy-id}/assignments",
+    &RIGHTS,
+    WRITABLE,
+    &[Required("target"), Range("target/allotmentLicensesCount", 0, 900)],
+)
+.within(&PROVISIONING_POLICY)
+.hooks(&ToGroups);
+
+struct Policy;
+
+impl Hooks for Policy {
+    fn check(&self, reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Problem> {
+        change.new.status.insert("gracePeriodInHours".into(), json!(GRACE_HOURS));
+        let body = &mut change.new.body;
+        check_experience(body)?;
+        check_joins(body)?;
+        check_naming(body)?;
+        check_autopatch(body, change.call)?;
+        name_image(reader, change)
+    }
+
+    fn check_delete(&self, reader: &Reader<'_>, call: &Call, policy: &Document) -> Result<(), Problem> {
+        let kind = DocumentType::CloudPcProvisioningPolicyAssignment;
+        let count = reader.document_count(call.tenant(), kind, &policy.key.id)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let message = format!(
+            "The policy '{}' has {count} assignments. Remove them first: assign it to an empty list.",
+            policy.key.id
+        );
+        Err(GraphError::new(400, "resourceInUse", message).into())
+    }
+}
+
+fn text<'a>(body: &'a Object, name: &str) -> &'a str {
+    body.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn wrong(property: &str, message: impl Into<String>) -> Result<(), Problem> {
+    Err(GraphError::bad_request(message).about(property).into())
+}
+
+/// Applications and kept settings are for Cloud PCs that a group shares.
+fn check_experience(body: &mut Object) -> Result<(), Problem> {
+    const PERSISTENCE: &str = "userSettingsPersistenceConfiguration";
+    if text(body, "provisioningType") == "sharedByEntraGroup" {
+        return Ok(());
+    }
+    if text(body, "userExperienceType") == "cloudApp" {
+        return wrong("userExperienceType", "'cloudApp' needs the provisioningType 'sharedByEntraGroup'.");
+    }
+    match body.get(PERSISTENCE).and_then(|held| held.get("userSettingsPersistenceEnabled")) {
+        Some(Value::Bool(true)) => {
+            wrong(PERSISTENCE, "User settings persist only with the provisioningType 'sharedByEntraGroup'.")
+        }
+        _ => {
+            body.remove(PERSISTENCE);
+            Ok(())
+        }
+    }
+}
+
+/// A hybrid join needs a connection; an Entra join has either a connection or a region.
+fn check_joins(body: &Object) -> Result<(), Problem> {
+    const JOINS: &str = "domainJoinConfigurations";
+    let joins = body.get(JOINS).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for (place, join) in joins.iter().filter_map(Value::as_object).enumerate() {
+        let has = |name| !text(join, name).is_empty();
+        let (connection, region) = (has("onPremisesConnectionId"), has("regionName") || has("regionGroup"));
+        let problem = match text(join, "domainJoinType") {
+            "hybridAzureADJoin" if !connection => "a hybrid join needs 'onPremisesConnectionId'",
+            "hybridAzureADJoin" if region => {
+                "a hybrid join takes its region from its connection; leave 'regionName' and 'regionGroup' out"
+            }
+            "azureADJoin" if connection && region => "give either 'onPremisesConnectionId' or a region, not both",
+            "azureADJoin" if !connection && !region => {
+                "give 'regionName', for example 'automatic', or 'onPremisesConnectionId'"
+            }
+            _ => continue,
+        };
+        return wrong(JOINS, format!("{JOINS}/{place}: {problem}."));
+    }
+    Ok(())
+}
+
+/// The naming template makes names of 5 to 15 characters, of which 5 at least are random.
+fn check_naming(body: &Object) -> Result<(), Problem> {
+    const TEMPLATE: &str = "cloudPcNamingTemplate";
+    let Some(template) = body.get(TEMPLATE).and_then(Value::as_str) else { return Ok(()) };
+    match NamingTemplate::parse(template) {
+        Ok(_) => Ok(()),
+        Err(why) => wrong(
+            TEMPLATE,
+            format!("'{template}' is not a naming template: {why}. Write one such as CPC-%USERNAME:4%-%RAND:5%."),
+        ),
+    }
+}
+
+/// A template of names of Cloud PCs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NamingTemplate<'a>(Vec<NamePart<'a>>);
+
+/// A part of a template.
+#[derive(Debug, PartialEq, Eq)]
+enum NamePart<'a> {
+    Literal(&'a str),
+    /// This many characters of the user's name.
+    UserName(usize),
+    /// This many random characters.
+    Random(usize),
+}
+
+impl<'a> NamingTemplate<'a> {
+    const CHARS: std::ops::RangeInclusive<usize> = 5..=15;
+    const RANDOM_CHARS_MIN: usize = 5;
+
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a part of a sentence.
+    pub fn parse(template: &'a str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        // Literals and macros take turns.
+        for (place, piece) in template.split('%').enumerate() {
+            if place % 2 == 0 {
+                if let Some(letter) = piece.chars().find(|letter| !letter.is_ascii_alphanumeric() && *letter != '-') {
+                    return Err(format!("'{letter}' cannot be in a name"));
+                }
+                parts.push(NamePart::Literal(piece));
+                continue;
+            }
+            let (name, count) = piece.split_once(':').unwrap_or((piece, ""));
+            let count: usize = count.parse().map_err(|_| format!("'%{piece}%' has no number of characters"))?;
+            parts.push(match name {
+                "USERNAME" => NamePart::UserName(count),
+                "RAND" => NamePart::Random(count),
+                _ => return Err(format!("'%{piece}%' is neither %USERNAME:x% nor %RAND:y%")),
+            });
+        }
+        if template.matches('%').count() % 2 == 1 {
+            return Err("a % is not closed".into());
+        }
+        let random = parts.iter().map(|part| if let NamePart::Random(count) = part { *count } else { 0 }).max();
+        if random.unwrap_or_default() < Self::RANDOM_CHARS_MIN {
+            return Err(format!("%RAND:y% with y of at least {} is missing", Self::RANDOM_CHARS_MIN));
+        }
+        let length = parts.iter().map(NamePart::chars).fold(0, usize::saturating_add);
+        if !Self::CHARS.contains(&length) {
+            return Err(format!(
+                "names would have {length} characters, not {} to {}",
+                Self::CHARS.start(),
+                Self::CHARS.end()
+            ));
+        }
+        Ok(Self(parts))
+    }
+}
+
+impl NamePart<'_> {
+    fn chars(&self) -> usize {
+        match self {
+            Self::Literal(text) => text.len(),
+            Self::UserName(count) | Self::Random(count) => *count,
+        }
+    }
+}
+
+/// Autopatch groups are assigned by people, not by applications.
+fn check_autopatch(body: &mut Object, call: &Call) -> Result<(), Problem> {
+    let group = body.get("autopatch").and_then(|autopatch| autopatch.get("autopatchGroupId"));
+    if group.is_none_or(Value::is_null) {
+        body.remove("autopatch");
+        return Ok(());
+    }
+    if call.caller.user.is_none() {
+        let message =
+            "'autopatch' can be set by a signed-in user only; an application's own token cannot be used for it.";
+        return Err(GraphError::new(403, "Forbidden", message).about("autopatch").into());
+    }
+    Ok(())
+}
+
+/// Checks that the image is there, and fills in its name unless the caller gives one.
+fn name_image(reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Problem> {
+    let body = &mut change.new.body;
+    let (id, tenant) = (text(body, "imageId").to_owned(), change.call.tenant());
+    let name = match text(body, "imageType") {
+        "custom" => {
+            let key = DocumentKey::new(DocumentType::CloudPcDeviceImage, &id);
+            reader.document(tenant, &key)?.map(|image| text(&image.body, "displayName").to_owned())
+        }
+        _ => reader.gallery_image(tenant, &ImageId(id.clone()))?.map(|image| image.display_name),
+    };
+    let Some(name) = name else {
+        let kind = text(body, "imageType");
+        return wrong("imageId", format!("There is no {kind} image with the id '{id}'."));
+    };
+    let old = change.old.map(|old| &old.body);
+    let is_another = old.is_some_and(|old| text(old, "imageId") != id);
+    let is_kept = old.is_some_and(|old| old.get("imageDisplayName") == body.get("imageDisplayName"));
+    if !body.contains_key("imageDisplayName") || is_another && is_kept {
+        body.insert("imageDisplayName".into(), json!(name));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn naming_templates_make_names_of_5_to_15_characters() {
+        for good in ["CPC-%USERNAME:4%-%RAND:5%", "%RAND:5%", "A%RAND:14%", "%USERNAME:10%%RAND:5%"] {
+            assert!(NamingTemplate::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "CPC-%USERNAME:4%",
+            "%RAND:4%",
+            "%RAND:16%",
+            "%RAND:5",
+            "CPC %RAND:5%",
+            "%RAND%",
+            "%NAME:3%%RAND:5%",
+            "%RAND:99999999999999999999%",
+        ] {
+            assert!(NamingTemplate::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

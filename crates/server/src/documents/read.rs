@@ -1,0 +1,170 @@
+//! Reading documents: lists, counts, one.
+
+use std::sync::Arc;
+
+use cloudpc_model::{Document, DocumentKey, Object, TenantId, Timestamp};
+use cloudpc_store::Reader;
+use serde::Serialize;
+
+use super::expand::{self, Expanded};
+use super::kind::{Kind, Shape};
+use super::view::{self, Members};
+use super::{body, key_of, not_found, parent_of};
+use crate::config::Fidelity;
+use crate::pipeline::list::{self, Collection, PropertySet};
+use crate::pipeline::{Answer, Call, Problem};
+
+pub(super) async fn list(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
+    list::page(call, Documents { call: call.clone(), kind }).await
+}
+
+pub(super) async fn count(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
+    list::count(call, Documents { call: call.clone(), kind }).await
+}
+
+pub(super) async fn get(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
+    let request = call.clone();
+    let work = move |reader: &Reader<'_>| {
+        let mut document = find(&request, kind, reader)?;
+        kind.hooks.computed(reader, &request, std::slice::from_mut(&mut document))?;
+        let expanded = expand::read(reader, &request, kind, &[&document])?;
+        Ok::<_, Problem>((document, expanded.into_iter().next().unwrap_or_default()))
+    };
+    let (document, expanded) = call.store().read(work).await?;
+    Ok(entity(call, kind, &document, expanded))
+}
+
+/// 200 with a document and its entity tag.
+pub(super) fn entity(call: &Call, kind: &Kind, document: &Document, expanded: Expanded) -> Answer {
+    let shown = shown(call, kind, document, expanded);
+    tagged(call.entity(&shown), kind, document)
+}
+
+/// An answer about one document, with its entity tag. Fixed documents never change and have none.
+pub(super) fn tagged(answer: Answer, kind: &Kind, document: &Document) -> Answer {
+    match kind.shape {
+        Shape::Fixed(_) => answer,
+        Shape::Many | Shape::Within(_) | Shape::One => answer.tagged(etag(document)),
+    }
+}
+
+/// A document as an answer to this call shows it.
+pub(super) fn shown(call: &Call, kind: &Kind, document: &Document, expanded: Expanded) -> Object {
+    let set = if call.options.select.is_some() { PropertySet::All } else { PropertySet::Default };
+    let mut shown = view::show(kind, call.edm, document, set, members(call));
+    shown.extend(expanded);
+    shown
+}
+
+/// Members that clients may not know are sent by name to those that ask for them, and to all under
+/// open fidelity.
+pub(super) fn members(call: &Call) -> Members {
+    let masked = call.app.fidelity == Fidelity::Strict && !call.prefer.unknown_enum_members;
+    if masked { Members::Masked } else { Members::Named }
+}
+
+/// The entity tag of a document: its revision.
+pub(super) fn etag(document: &Document) -> String {
+    format!("W/\"{}\"", document.revision)
+}
+
+/// The document that a request names.
+///
+/// # Errors
+/// 404. What there is one of is never missing: it reads as its defaults.
+pub(super) fn find(call: &Call, kind: &'static Kind, reader: &Reader<'_>) -> Result<Document, Problem> {
+    let key = key_of(call, kind);
+    match kind.shape {
+        Shape::Fixed(rows) => {
+            let row = rows().into_iter().find(|(id, _)| DocumentKey::fold(id) == key.id);
+            row.map(|row| fixed(call.tenant(), kind, row)).ok_or_else(|| not_found(kind, call.key(0)))
+        }
+        Shape::Many | Shape::Within(_) => {
+            let id = call.target.keys.last().map_or("", String::as_str);
+            reader.document(call.tenant(), &key)?.ok_or_else(|| not_found(kind, id))
+        }
+        Shape::One => Ok(reader.document(call.tenant(), &key)?.unwrap_or_else(|| unwritten(call.tenant(), kind, key))),
+    }
+}
+
+fn unwritten(tenant_id: TenantId, kind: &Kind, key: DocumentKey) -> Document {
+    let mut defaults = Object::new();
+    body::settle(kind, &mut defaults);
+    Document {
+        tenant_id,
+        key,
+        revision: 0,
+        body: defaults,
+        status: Object::new(),
+        sealed: Object::new(),
+        created_at: Timestamp(0),
+        modified_at: Timestamp(0),
+    }
+}
+
+fn fixed(tenant_id: TenantId, kind: &Kind, (id, body): (String, Object)) -> Document {
+    Document { body, revision: 1, ..unwritten(tenant_id, kind, DocumentKey::new(kind.of, &id)) }
+}
+
+/// The documents of a kind, or of one within a document, by id.
+struct Documents {
+    call: Arc<Call>,
+    kind: &'static Kind,
+}
+
+impl Collection for Documents {
+    type Row = (Document, Expanded);
+
+    fn begin(&mut self, reader: &Reader<'_>, _position: Option<&str>) -> Result<(), Problem> {
+        if let Shape::Within(parent) = self.kind.shape
+            && reader.document(self.call.tenant(), &DocumentKey::new(parent.of, self.call.key(0)))?.is_none()
+        {
+            return Err(not_found(parent, self.call.key(0)));
+        }
+        Ok(())
+    }
+
+    fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Self::Row>, Problem> {
+        let Self { call, kind } = self;
+        let (tenant, parent) = (call.tenant(), parent_of(call, kind));
+        let mut page = match kind.shape {
+            Shape::Fixed(rows) => {
+                let rows = rows().into_iter().map(|row| fixed(tenant, kind, row));
+                let mut rows: Vec<_> =
+                    rows.filter(|row| position.is_none_or(|last| row.key.id.as_str() > last)).collect();
+                rows.sort_by(|a, b| a.key.cmp(&b.key));
+                rows.truncate(limit);
+                rows
+            }
+            Shape::Many | Shape::Within(_) | Shape::One => {
+                reader.document_list(tenant, kind.of, &parent, position, limit)?
+            }
+        };
+        kind.hooks.computed(reader, call, &mut page)?;
+        let expanded = expand::read(reader, call, kind, &page.iter().collect::<Vec<_>>())?;
+        let mut expanded = expanded.into_iter();
+        Ok(page.into_iter().map(|document| (document, expanded.next().unwrap_or_default())).collect())
+    }
+
+    fn position(&self, row: &Self::Row) -> String {
+        row.0.key.id.clone()
+    }
+
+    fn count(&self, reader: &Reader<'_>) -> Result<Option<u64>, Problem> {
+        let Self { call, kind } = self;
+        match kind.shape {
+            Shape::Fixed(_) => Ok(None),
+            Shape::Many | Shape::Within(_) | Shape::One => {
+                Ok(Some(reader.document_count(call.tenant(), kind.of, &parent_of(call, kind))?))
+            }
+        }
+    }
+
+    fn view<'a>(&'a self, (document, expanded): &'a Self::Row, set: PropertySet) -> impl Serialize + 'a {
+        let mut shown = view::show(self.kind, self.call.edm, document, set, members(&self.call));
+        if set != PropertySet::Stored {
+            shown.extend(expanded.clone());
+        }
+        shown
+    }
+}
