@@ -1,4 +1,4 @@
-//! What Cloud PCs are chosen from: service plans and gallery images.
+//! Service plans and gallery images.
 
 use cloudpc_model::{GalleryImage, ImageId, ServicePlan, ServicePlanId, TenantId};
 
@@ -36,7 +36,7 @@ impl Reader<'_> {
         })
     }
 
-    /// What holds an image of a tenant in the gallery.
+    /// Counts what prevents the removal of a gallery image.
     pub fn gallery_image_uses(&self, tenant: TenantId, id: &ImageId) -> Result<ImageUses, StoreError> {
         let key = params![tenant.0, id.0];
         Ok(ImageUses {
@@ -52,7 +52,7 @@ impl Reader<'_> {
                 ),
                 key,
             )?,
-            ways_back: self.count(
+            undo_records: self.count(
                 concat!(
                     "SELECT count(*) FROM lines ",
                     join_in_order!(),
@@ -66,15 +66,15 @@ impl Reader<'_> {
     }
 }
 
-/// What holds an image in the gallery.
+/// Numbers of what prevents the removal of a gallery image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImageUses {
-    /// Cloud PCs that were made from it.
+    /// Cloud PCs made from the image.
     pub cloud_pcs: u64,
-    /// Reprovisions that are open and make one from it.
+    /// Open reprovisions that use the image.
     pub reprovisions: u64,
-    /// Undos that would lead back to it.
-    pub ways_back: u64,
+    /// Undo records that lead back to the image.
+    pub undo_records: u64,
 }
 
 impl Tx<'_> {
@@ -100,7 +100,7 @@ impl Tx<'_> {
         if inserted == 1 { Ok(()) } else { Err(StoreError::Exists("the gallery image")) }
     }
 
-    /// Removes an image; it need not be there.
+    /// Removes an image if it exists.
     pub fn gallery_image_delete(&mut self, tenant: TenantId, id: &ImageId) -> Result<(), StoreError> {
         self.execute("DELETE FROM gallery_images WHERE tenant_id = ?1 AND id = ?2", params![tenant.0, id.0])?;
         Ok(())

@@ -25,7 +25,7 @@ pub(super) fn must_be_real(world: &ResolvedScenario) -> Result<(), Error> {
 /// Has the engine tell each guest its name when it answers.
 pub(super) fn ask_to_enrol(tx: &mut Tx<'_>, world: &ResolvedScenario, now: Timestamp) -> Result<(), StoreError> {
     let mut cloud_pcs = world.tenants.iter().flat_map(|tenant| &tenant.cloud_pcs);
-    cloud_pcs.try_for_each(|cloud_pc| tx.health_check_ask_to_enrol(cloud_pc.tenant_id, cloud_pc.id, now))
+    cloud_pcs.try_for_each(|cloud_pc| tx.health_check_schedule_enrolment(cloud_pc.tenant_id, cloud_pc.id, now))
 }
 
 /// Makes machines that are missing and powers them on. It does not wait for their guests.

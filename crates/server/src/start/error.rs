@@ -80,7 +80,7 @@ mod tests {
     fn an_error_of_a_start_tells_its_cause_and_what_to_do() {
         let source = StoreError::Corrupt { table: "actions", what: "the word \"x\"".into() };
         let told = StartError::from(Error::from(source)).to_string();
-        insta::assert_snapshot!(told, @r#"the database holds something impossible in actions: the word "x"; it is damaged; restore the last backup"#);
+        insta::assert_snapshot!(told, @r#"the database holds an impossible value in the table actions: the word "x"; it is damaged; restore the last backup"#);
         let told = StartError::from(Error::internal(io::Error::from(io::ErrorKind::OutOfMemory))).to_string();
         insta::assert_snapshot!(told, @"out of memory");
     }

@@ -25,13 +25,13 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
 /// Returns the error for an image that Cloud PCs use, or would use again after an undo: without it,
 /// they could not be reprovisioned.
 fn in_use_error(id: &ImageId, uses: ImageUses) -> Option<GraphError> {
-    let ImageUses { cloud_pcs, reprovisions, ways_back } = uses;
+    let ImageUses { cloud_pcs, reprovisions, undo_records } = uses;
     let why = if reprovisions > 0 {
         format!("open reprovisions use it ({reprovisions}). Wait for them to end, or cancel them")
     } else if cloud_pcs > 0 {
         format!("Cloud PCs use it ({cloud_pcs}). Reprovision them with another operating system first")
-    } else if ways_back > 0 {
-        format!("undo records refer to it ({ways_back}). Wait until they expire")
+    } else if undo_records > 0 {
+        format!("undo records refer to it ({undo_records}). Wait until they expire")
     } else {
         return None;
     };
