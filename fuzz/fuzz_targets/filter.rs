@@ -1,4 +1,4 @@
-//! Any text as a condition, evaluated on a Cloud PC if it is one.
+//! Parses any text as a `$filter`, and evaluates it on a Cloud PC if it is valid.
 
 #![no_main]
 

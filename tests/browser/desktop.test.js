@@ -135,7 +135,7 @@ test("a URL is single-use", async () => {
   const second = await browser.newPage();
   const answer = await second.goto(address);
   assert.equal(answer.status(), 403);
-  assert.match(await second.innerText("#state"), /opened before/);
+  assert.match(await second.innerText("#state"), /already opened/);
   await second.screenshot({ path: path.join(PICTURES, "refused.png") });
   await first.close();
   await second.close();

@@ -1,5 +1,5 @@
-//! Telling those who watch which machines have changed by themselves: the part of
-//! [`Driver::watch`](crate::Driver::watch) that every driver has.
+//! Notifies watchers that a machine may have changed by itself. Every driver uses it for
+//! [`Driver::watch`](crate::Driver::watch).
 
 use cloudpc_model::CloudPcId;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -7,10 +7,11 @@ use std::collections::VecDeque;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{Receiver, Sender};
 
-/// Changes that a slow watcher may be behind. One that is further behind begins anew.
+/// Notifications that a slow watcher may have pending. A watcher that falls further behind starts
+/// over.
 const BEHIND_MAX: usize = 1024;
 
-/// Where changes are told.
+/// Broadcasts the ids of machines that may have changed.
 pub struct Changes(Sender<CloudPcId>);
 
 impl Changes {
@@ -18,35 +19,35 @@ impl Changes {
         Self(Sender::new(BEHIND_MAX))
     }
 
-    pub fn tell(&self, id: CloudPcId) {
-        // Without anyone who watches, nobody has to be told.
+    pub fn notify(&self, id: CloudPcId) {
+        // Sending fails only if nobody watches.
         let _ = self.0.send(id);
     }
 
-    /// The machines that may have changed before, then each that is told of.
-    pub fn watch<F>(&self, before: F) -> BoxStream<'static, CloudPcId>
+    /// Returns the machines listed by `initial`, then each machine as it is notified.
+    pub fn watch<F>(&self, initial: F) -> BoxStream<'static, CloudPcId>
     where
         F: Fn() -> Vec<CloudPcId> + Send + 'static,
     {
-        // What changes from here on is told; what changed until here is among those before.
+        // Subscribes before listing, so that no change in between is missed.
         let receiver = self.0.subscribe();
-        let known = VecDeque::from(before());
-        stream::unfold((before, receiver, known), next).boxed()
+        let pending = VecDeque::from(initial());
+        stream::unfold((initial, receiver, pending), next).boxed()
     }
 }
 
-type Watching<F> = (F, Receiver<CloudPcId>, VecDeque<CloudPcId>);
+type WatchState<F> = (F, Receiver<CloudPcId>, VecDeque<CloudPcId>);
 
 async fn next<F: Fn() -> Vec<CloudPcId>>(
-    (before, mut receiver, mut known): Watching<F>,
-) -> Option<(CloudPcId, Watching<F>)> {
+    (initial, mut receiver, mut pending): WatchState<F>,
+) -> Option<(CloudPcId, WatchState<F>)> {
     loop {
-        if let Some(id) = known.pop_front() {
-            return Some((id, (before, receiver, known)));
+        if let Some(id) = pending.pop_front() {
+            return Some((id, (initial, receiver, pending)));
         }
         match receiver.recv().await {
-            Ok(id) => known.push_back(id),
-            Err(RecvError::Lagged(_)) => known.extend(before()),
+            Ok(id) => pending.push_back(id),
+            Err(RecvError::Lagged(_)) => pending.extend(initial()),
             Err(RecvError::Closed) => return None,
         }
     }
@@ -62,17 +63,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_watches_hears_of_all_and_begins_anew_when_too_far_behind() {
+    async fn a_watcher_gets_every_change_and_starts_over_when_it_lags_too_far() {
         let changes = Changes::new();
-        changes.tell(id(9));
+        changes.notify(id(9));
         let mut watching = changes.watch(|| vec![id(1)]);
         for number in 0..BEHIND_MAX {
-            changes.tell(id(number + 10));
+            changes.notify(id(number + 10));
         }
         assert_eq!(watching.next().await, Some(id(1)));
-        assert_eq!(watching.next().await, Some(id(10)), "as far behind as may be");
-        changes.tell(id(8));
-        changes.tell(id(8));
-        assert_eq!(watching.next().await, Some(id(1)), "one more");
+        assert_eq!(watching.next().await, Some(id(10)), "lagging by exactly the limit");
+        changes.notify(id(8));
+        changes.notify(id(8));
+        assert_eq!(watching.next().await, Some(id(1)), "lagging by one more than the limit");
     }
 }

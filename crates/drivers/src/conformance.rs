@@ -1,9 +1,9 @@
-//! The promises of a driver, as checks that any driver can be put through.
+//! Checks of the promises of a driver, for any driver.
 //!
-//! Every verb is called once, twice, twice at the same time, and again after its future was dropped
-//! at some await or its process died; afterwards the same must hold. What cannot be done must be
-//! refused in the right way and change nothing. The checks look only through [`Driver`] and
-//! [`Guest`]; they refuse to know which driver they have.
+//! Every verb is called once, twice, twice concurrently, and again after its future was dropped at
+//! an await or its process crashed; the postcondition must be the same. An impossible call must be
+//! refused with the right error and change nothing. The checks use only [`Driver`] and [`Guest`]
+//! and must not depend on a particular driver.
 
 mod guest;
 mod incidents;
@@ -24,101 +24,101 @@ use crate::{
     Driver, DriverError, FetchPolicy, FileFormat, Guest, GuestError, Incident, MachineSpec, Sha256Digest, Tag,
 };
 
-/// A driver that is put through the checks.
+/// A driver under test.
 #[async_trait]
 pub trait Subject: Send + Sync {
-    /// The driver as it is now.
+    /// Returns the current driver.
     fn driver(&self) -> Arc<dyn Driver>;
 
-    /// Its process dies, and another takes over the machines.
+    /// Crashes the driver's process and starts another one for the same machines.
     async fn restart(&mut self);
 
-    /// Lets something befall a machine whose guest answers.
+    /// Injects an incident into a machine whose guest responds.
     async fn inject(&self, id: CloudPcId, incident: Incident);
 
-    /// A machine that it can run, other than those of other numbers, without a graphics processor
-    /// and with a disk that may grow.
+    /// Returns the spec of a machine that the driver can run, unique to `number`, without a
+    /// graphics processor and with a disk that may grow.
     fn spec(&self, number: u32) -> MachineSpec;
 
-    /// A program that its guests can fetch and run.
+    /// Returns a program that the guests can download and run.
     fn program(&self) -> Program;
 
-    /// Where its guests keep a file of this name.
+    /// Returns the path of a file of this name in the guest.
     fn path(&self, name: &str) -> String {
         format!("C:\\{name}")
     }
 }
 
-/// A way to call a verb. Afterwards it is called once more, and must then have had its effect.
+/// The calls of a verb that precede the final, complete call.
 #[derive(Clone, Copy, Debug)]
 pub enum CallMode {
-    /// Not at all before.
+    /// No earlier call.
     Once,
-    /// Once before.
+    /// One complete earlier call.
     Twice,
-    /// Two times before, at the same time.
+    /// Two concurrent earlier calls.
     AtOnce,
-    /// Once before, dropped at some moment.
+    /// One earlier call, dropped in this phase.
     Dropped(CallPhase),
-    /// Once before; at some moment the driver's process dies.
-    Died(CallPhase),
+    /// One earlier call, during which the driver's process crashed in this phase.
+    Crashed(CallPhase),
 }
 
-/// A moment of a call.
+/// The phase of a call at which it is interrupted.
 #[derive(Clone, Copy, Debug)]
 pub enum CallPhase {
-    /// After so many awaits.
+    /// After this number of awaits.
     Awaits(u32),
-    /// After so long, for calls that wait for work done elsewhere.
+    /// After this time, for calls that wait for work done elsewhere.
     Elapsed(Duration),
 }
 
 impl CallMode {
-    /// Every way, at moments for calls whose work is done in their own awaits.
+    /// Returns every mode, with phases for calls whose work is done in their own awaits.
     pub fn all() -> Vec<Self> {
-        let moments = [0, 1, 3, 70, 200].map(CallPhase::Awaits);
-        let ways = [Self::Once, Self::Twice, Self::AtOnce].into_iter();
-        ways.chain(moments.map(Self::Dropped)).chain(moments.map(Self::Died)).collect()
+        let phases = [0, 1, 3, 70, 200].map(CallPhase::Awaits);
+        let modes = [Self::Once, Self::Twice, Self::AtOnce].into_iter();
+        modes.chain(phases.map(Self::Dropped)).chain(phases.map(Self::Crashed)).collect()
     }
 }
 
-/// A program that succeeds, for guests to run.
+/// A program that succeeds in a guest.
 pub struct Program {
-    /// Where it is fetched from.
+    /// Download URL.
     pub url: Url,
-    /// Lets it be fetched.
+    /// A policy that allows the download.
     pub policy: FetchPolicy,
-    /// Its size, bytes.
+    /// Size, bytes.
     pub size_bytes: u64,
-    /// Its digest.
+    /// SHA-256 digest.
     pub sha256: Sha256Digest,
-    /// What it is.
+    /// File format.
     pub format: FileFormat,
-    /// Arguments with which it succeeds.
+    /// Arguments with which the program succeeds.
     pub arguments: Vec<String>,
-    /// A command that finds it once it has succeeded, and not before.
+    /// A command that detects the program only after it has succeeded.
     pub detection: String,
 }
 
-/// A promise that was not kept.
+/// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which check found it.
+    /// The check that failed.
     pub check: String,
-    /// What it found.
+    /// The observed deviation.
     pub found: String,
 }
 
-/// What checks came to.
+/// The result of a set of checks.
 #[derive(Debug)]
 pub struct Report {
-    /// How many there were; each has a machine of its own.
+    /// Number of checks; each uses its own machine.
     pub checks: u32,
-    /// What they found.
+    /// The broken promises.
     pub violations: Vec<Violation>,
 }
 
-/// Puts the driver through every check.
+/// Runs every check.
 pub async fn check(subject: &mut dyn Subject) -> Report {
     let mut report = Report { checks: 0, violations: Vec::new() };
     verbs::check(subject, &CallMode::all(), &mut report).await;
@@ -129,29 +129,29 @@ pub async fn check(subject: &mut dyn Subject) -> Report {
     report
 }
 
-/// Checks what each verb brings about when it is called in one of these ways, taken in turn: for
-/// drivers on which each check takes seconds.
-pub async fn check_verbs_in_turn(subject: &mut dyn Subject, ways: &[CallMode]) -> Report {
+/// Checks the postcondition of each verb, each with one of these modes in turn: for drivers on
+/// which a check takes seconds.
+pub async fn check_verbs_in_turn(subject: &mut dyn Subject, modes: &[CallMode]) -> Report {
     let mut report = Report { checks: 0, violations: Vec::new() };
-    verbs::check_in_turn(subject, ways, &mut report).await;
+    verbs::check_in_turn(subject, modes, &mut report).await;
     report
 }
 
-/// Checks what is refused.
+/// Runs the checks of refused calls.
 pub async fn check_refusals(subject: &mut dyn Subject) -> Report {
     let mut report = Report { checks: 0, violations: Vec::new() };
     refusals::check(subject, &mut report).await;
     report
 }
 
-/// Checks what becomes of machines that nobody has asked to change.
+/// Runs the checks of injected incidents.
 pub async fn check_incidents(subject: &mut dyn Subject) -> Report {
     let mut report = Report { checks: 0, violations: Vec::new() };
     incidents::check(subject, &mut report).await;
     report
 }
 
-/// Checks the guests and what is seen of them.
+/// Runs the checks of guests and screens.
 pub async fn check_guests(subject: &mut dyn Subject) -> Report {
     let mut report = Report { checks: 0, violations: Vec::new() };
     guest::check(subject, &mut report).await;
@@ -165,7 +165,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What was not as it should be.
+/// Description of a deviation.
 #[derive(Debug)]
 struct CheckFailure(String);
 
@@ -184,17 +184,17 @@ impl From<GuestError> for CheckFailure {
 }
 
 impl Report {
-    /// Fails with all that was found.
+    /// Panics with all broken promises.
     ///
     /// # Panics
-    /// A promise was not kept.
+    /// A promise was broken.
     pub fn must_be_clean(&self) {
         let found: Vec<_> = self.violations.iter().map(ToString::to_string).collect();
         assert!(found.is_empty(), "{} of {} checks failed:\n{}", found.len(), self.checks, found.join("\n"));
     }
 
-    /// The next check's machine.
-    fn bench(&mut self, subject: &dyn Subject) -> Fixture {
+    /// Returns the machine of the next check.
+    fn fixture(&mut self, subject: &dyn Subject) -> Fixture {
         self.checks += 1;
         Fixture::new(subject, self.checks)
     }
@@ -206,17 +206,18 @@ impl Report {
     }
 }
 
-/// One machine under check, and the names that its check uses.
+/// The machine of one check, and the names that the check uses.
 struct Fixture {
     driver: Arc<dyn Driver>,
     spec: MachineSpec,
     tag: Tag,
     snapshot: SnapshotId,
-    /// A file that tells disks apart.
+    /// Path of a file that identifies a disk.
     mark: String,
-    /// Another, and one that nobody writes.
+    /// Path of another file.
     file: String,
-    none: String,
+    /// Path of a file that does not exist.
+    absent: String,
 }
 
 impl Fixture {
@@ -224,20 +225,20 @@ impl Fixture {
         let spec = subject.spec(number);
         let snapshot = SnapshotId::new(spec.id, Uuid::from_u128(number.into()));
         let tag = Tag(format!("action-{number}"));
-        let [mark, file, none] = ["mark.txt", "file", "none"].map(|name| subject.path(name));
-        Self { driver: subject.driver(), spec, tag, snapshot, mark, file, none }
+        let [mark, file, absent] = ["mark.txt", "file", "absent"].map(|name| subject.path(name));
+        Self { driver: subject.driver(), spec, tag, snapshot, mark, file, absent }
     }
 
     async fn guest(&self) -> Result<Box<dyn Guest>, DriverError> {
         self.driver.guest(self.spec.id).await
     }
 
-    /// Made, and off.
+    /// Creates the machine, powered off.
     async fn present(&self) -> CheckResult {
         Ok(self.driver.ensure_present(&self.spec).await?)
     }
 
-    /// Running, with a guest that answers.
+    /// Creates and boots the machine and waits until its guest responds.
     async fn ready(&self) -> CheckResult {
         self.present().await?;
         self.boot().await
@@ -252,16 +253,16 @@ impl Fixture {
         Ok(self.driver.ensure_stopped(self.spec.id, crate::StopMode::Graceful).await?)
     }
 
-    /// Marks the disk of a machine that is ready.
+    /// Writes the marker file to the disk of a ready machine.
     async fn mark(&self, mark: &str) -> CheckResult {
         Ok(self.guest().await?.write_file(&self.mark, mark.as_bytes()).await?)
     }
 
-    /// Boots and looks which mark the disk has.
+    /// Boots the machine and checks the content of the marker file.
     async fn must_boot_with_mark(&self, mark: Option<&str>) -> CheckResult {
         self.boot().await?;
         let found = self.guest().await?.read_file(&self.mark).await?;
-        must_be("the mark on the disk", found.as_deref(), mark.map(str::as_bytes))
+        must_be("the marker on the disk", found.as_deref(), mark.map(str::as_bytes))
     }
 
     async fn must_be(&self, power: Power, boots: u64, disk: Option<&Tag>) -> CheckResult {
@@ -275,7 +276,7 @@ impl Fixture {
 fn must_be<T: PartialEq + fmt::Debug>(what: &str, found: T, expected: T) -> CheckResult {
     match found == expected {
         true => Ok(()),
-        false => Err(CheckFailure(format!("{what} is {found:?} and should be {expected:?}"))),
+        false => Err(CheckFailure(format!("{what} is {found:?}, expected {expected:?}"))),
     }
 }
 

@@ -1,12 +1,12 @@
-//! Guarded downloads: outbound requests to addresses that a caller chose.
+//! Guarded downloads: outbound requests to URLs that a caller chose.
 //!
-//! What may be asked for is decided twice: by the address as written (`route.rs`, for every
-//! redirect again), and by what its host resolves to, in the resolver of the very connection, so
-//! that a name cannot point elsewhere between the check and the connection. Proxies of the
-//! environment are ignored.
+//! A URL is checked twice: as written (`route.rs`, again for every redirect), and by the addresses
+//! that its host resolves to, in the resolver of the connection itself, so that a name cannot
+//! change between check and connection. Proxy settings of the environment are ignored.
 //!
-//! Without an allow-list any `https` address on the public internet may be fetched. With one, only
-//! addresses under its prefixes, and those wherever they are: who lists a host vouches for it.
+//! Without an allow-list, any `https` URL on the public internet may be fetched. With one, only
+//! URLs under its prefixes may be fetched, including private hosts: listing a host means trusting
+//! it.
 
 mod address;
 mod prefix;
@@ -31,65 +31,65 @@ use crate::{DriverError, GuestError, Sha256Digest};
 pub(crate) use route::{FetchRoute, HostScope, RouteStep, too_slow};
 pub use route::{REDIRECTS_MAX, URL_BYTES_MAX};
 
-/// What a download may do.
+/// Limits of a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchPolicy {
-    /// URL prefixes that may be fetched, redirects included; empty: any public https address. A
-    /// prefix that names a private host allows that host.
+    /// URL prefixes that may be fetched, redirects included; empty: any public https URL. A prefix
+    /// that names a private host allows that host.
     ///
-    /// A prefix covers its own path and what lies under it by whole segments: `https://a.test/x`
+    /// A prefix covers its own path and the paths below it by whole segments: `https://a.test/x`
     /// covers `/x`, `/x/` and `/x/y` but not `/xy`; `https://a.test/x/` does not cover `/x`.
-    /// Scheme, host and port must be the same. A prefix with a user, a query or a fragment covers
+    /// Scheme, host and port must be equal. A prefix with a user, a query or a fragment covers
     /// nothing.
     pub allowed_urls: Vec<String>,
     /// Largest file, bytes.
     pub size_bytes_max: u64,
-    /// Longest time for the whole download.
+    /// Timeout of the whole download.
     pub time_max: Duration,
 }
 
-/// What was downloaded.
+/// Metadata of a downloaded file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
-    /// Its size, bytes.
+    /// Size, bytes.
     pub size_bytes: u64,
-    /// Its digest.
+    /// SHA-256 digest.
     pub sha256: Sha256Digest,
-    /// Its first bytes, up to [`HEAD_BYTES`].
+    /// The first bytes, up to [`HEAD_BYTES`].
     pub head: Vec<u8>,
 }
 
-/// How many first bytes of a file are kept to tell its format.
+/// Number of leading bytes kept to detect the file's format.
 pub const HEAD_BYTES: usize = 512;
 
-/// How long a connection may take.
+/// Connection timeout.
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How long a server may send nothing, its answer's head included, before the download fails. A
-/// machine's other actions wait for the download meanwhile.
+/// Read timeout: how long a server may send nothing, before or within its response, before the
+/// download fails. Other actions of the machine wait for the download meanwhile.
 pub const STALL_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// What a download says of who asks.
+/// The `User-Agent` of downloads.
 pub(crate) const USER_AGENT: &str = concat!("cloudpc/", env!("CARGO_PKG_VERSION"));
 
-/// The client that obeys a [`FetchPolicy`]. Cheap to clone.
+/// A download client that enforces a [`FetchPolicy`]. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Fetcher(Arc<FetcherState>);
 
 #[derive(Debug)]
 struct FetcherState {
     extra_roots: Vec<Certificate>,
-    /// [`STALL_TIME_MAX`], or less for tests.
+    /// [`STALL_TIME_MAX`], or less in tests.
     stall_time_max: Duration,
     /// Connects to public addresses only.
     public: OnceLock<Client>,
-    /// Connects anywhere: for hosts that an allow-list names.
+    /// Connects to any address: for hosts that an allow-list names.
     anywhere: OnceLock<Client>,
 }
 
 impl Fetcher {
-    /// A client that trusts the authorities of this host and, besides, those of the PEM file
-    /// `extra_roots`.
+    /// Creates a client that trusts the certificate authorities of this host and those of the PEM
+    /// file `extra_roots`.
     ///
     /// # Errors
     /// The file cannot be read or holds no certificate.
@@ -103,10 +103,10 @@ impl Fetcher {
         Self(Arc::new(FetcherState { extra_roots, stall_time_max, public, anywhere }))
     }
 
-    /// Made for the first download that needs it: reading the host's authorities takes
-    /// milliseconds, and there are hosts without any, such as small containers.
-    fn client(&self, whereabouts: HostScope) -> Result<&Client, GuestError> {
-        let place = match whereabouts {
+    /// Returns the client for a scope, created on first use: reading the host's certificate
+    /// authorities takes milliseconds, and small containers may have none.
+    fn client(&self, scope: HostScope) -> Result<&Client, GuestError> {
+        let place = match scope {
             HostScope::Public => &self.0.public,
             HostScope::Anywhere => &self.0.anywhere,
         };
@@ -121,31 +121,31 @@ impl Fetcher {
             .read_timeout(self.0.stall_time_max)
             .pool_max_idle_per_host(0)
             .tls_certs_merge(self.0.extra_roots.clone())
-            .dns_resolver(Arc::new(whereabouts))
+            .dns_resolver(Arc::new(scope))
             .user_agent(USER_AGENT)
             .build()
             .map_err(|error| {
                 let why = innermost(&error);
                 GuestError::Unreachable(format!(
-                    "the service can download nothing: {why}; its host may lack the package ca-certificates"
+                    "the service cannot download files: {why}; check that the package ca-certificates is installed on its host"
                 ))
             })?;
         Ok(place.get_or_init(|| client))
     }
 
-    /// Whether `policy` lets `url` be fetched at all: its scheme, prefix and host as written; what
-    /// the name resolves to is looked at when connecting.
+    /// Checks that `policy` allows `url`: its scheme, prefix and host as written. The addresses
+    /// that the name resolves to are checked when connecting.
     ///
     /// # Errors
-    /// What is wrong, for the person who gave the address.
+    /// The reason, for the person who gave the URL.
     pub fn check(url: &Url, policy: &FetchPolicy) -> Result<(), String> {
         FetchRoute::from(url, policy).map(drop)
     }
 
-    /// Whether the host of `url` accepts a connection.
+    /// Checks that the host of `url` accepts a connection.
     ///
     /// # Errors
-    /// [`GuestError::Unreachable`], also if `policy` forbids the address.
+    /// [`GuestError::Unreachable`], also if `policy` forbids the URL.
     pub async fn reach(&self, url: &Url, policy: &FetchPolicy) -> Result<(), GuestError> {
         let route = FetchRoute::from(url, policy).map_err(GuestError::Unreachable)?;
         let port = url.port_or_known_default().expect("http and https have a default port");
@@ -153,31 +153,32 @@ impl Fetcher {
             let addresses = match url.host().expect("a checked address has a host") {
                 Host::Ipv4(address) => vec![SocketAddr::from((address, port))],
                 Host::Ipv6(address) => vec![SocketAddr::from((address, port))],
-                Host::Domain(name) => resolve(route.whereabouts(), name, port).await?,
+                Host::Domain(name) => resolve(route.scope(), name, port).await?,
             };
             TcpStream::connect(addresses.as_slice()).await.map(drop)
         };
         match timeout(CONNECT_TIME_MAX.min(policy.time_max), connect).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(route.unreachable(&error.to_string())),
-            Err(_) => Err(route.unreachable("no answer in time")),
+            Err(_) => Err(route.unreachable("the connection timed out")),
         }
     }
 
-    /// Downloads and hashes; keeps only what [`Fetched`] holds.
+    /// Downloads and hashes a file; keeps only what [`Fetched`] holds.
     ///
     /// # Errors
-    /// [`GuestError::Unreachable`] if no connection came about; [`GuestError::FileNotFound`] if one
-    /// did but there was no acceptable file: an error status, too large, too slow, stalled, broken
-    /// off, or a redirect that `policy` forbids; also if it forbids the address itself.
+    /// [`GuestError::Unreachable`] if no connection was established; [`GuestError::FileNotFound`]
+    /// if the connection delivered no acceptable file: an error status, too large, timed out,
+    /// stalled, interrupted, or a redirect that `policy` forbids; also if it forbids the URL
+    /// itself.
     pub async fn fetch(&self, url: &Url, policy: &FetchPolicy) -> Result<Fetched, GuestError> {
         self.fetch_into(url, policy, &mut tokio::io::sink()).await
     }
 
-    /// The same, with the bytes written to `sink` as they come.
+    /// Like [`Fetcher::fetch`], but writes the bytes to `sink` as they arrive.
     ///
     /// # Errors
-    /// Those of [`Fetcher::fetch`]; [`DriverError::Unavailable`] if `sink` does not take them.
+    /// Those of [`Fetcher::fetch`]; [`DriverError::Unavailable`] if writing to `sink` fails.
     pub async fn fetch_into(
         &self,
         url: &Url,
@@ -196,12 +197,12 @@ impl Fetcher {
     ) -> Result<Fetched, GuestError> {
         let mut route = FetchRoute::from(url, policy).map_err(GuestError::FileNotFound)?;
         loop {
-            let client = self.client(route.whereabouts())?;
-            // A file is taken as it is served; its digest is that of these bytes.
+            let client = self.client(route.scope())?;
+            // The digest must be that of the bytes as served, so no compression is accepted.
             let request = client.get(route.url().clone()).header(ACCEPT_ENCODING, "identity");
             let response = request.send().await.map_err(|error| self.failure(&route, &error))?;
             let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-            match route.answered(response.status().as_u16(), location)? {
+            match route.follow(response.status().as_u16(), location)? {
                 RouteStep::File => return self.keep(&route, response, policy, sink).await,
                 RouteStep::Redirect => {}
             }
@@ -233,34 +234,35 @@ impl Fetcher {
         Ok(Fetched { size_bytes, sha256: hasher.finalize().into(), head })
     }
 
-    /// What has gone wrong with a connection or on it.
+    /// Converts a connection or transfer error.
     fn failure(&self, route: &FetchRoute<'_>, error: &reqwest::Error) -> GuestError {
         match error {
             error if error.is_connect() => route.unreachable(&innermost(error)),
             error if error.is_timeout() => route.stalled(self.0.stall_time_max),
-            error => route.undelivered(&innermost(error)),
+            error => route.interrupted(&innermost(error)),
         }
     }
 }
 
-/// The addresses of a name, those that are allowed.
-async fn resolve(whereabouts: HostScope, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+/// Resolves a name and returns its allowed addresses.
+async fn resolve(scope: HostScope, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let found = tokio::net::lookup_host((name, port)).await;
-    let found = found.map_err(|error| whereabouts.unresolved(name, &error.to_string())).map(Vec::from_iter);
-    found.and_then(|all| whereabouts.allowed(name, &all)).map_err(io::Error::other)
+    let found = found.map_err(|error| scope.unresolved(name, &error.to_string())).map(Vec::from_iter);
+    found.and_then(|all| scope.allowed(name, &all)).map_err(io::Error::other)
 }
 
 impl Resolve for HostScope {
     fn resolve(&self, name: Name) -> Resolving {
-        let whereabouts = *self;
+        let scope = *self;
         Box::pin(async move {
-            let addresses = resolve(whereabouts, name.as_str(), 0).await?;
+            let addresses = resolve(scope, name.as_str(), 0).await?;
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }
 
-/// The innermost cause says most; the outer ones repeat the address, query and all.
+/// Returns the innermost cause, which is the most specific; the outer ones repeat the URL, query
+/// included.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn StdError = error;
     while let Some(source) = cause.source() {

@@ -1,7 +1,7 @@
 //! The guest: the operating system inside a machine, reached through a channel of the driver.
 //!
-//! A [`Tag`] names one installation; a file fetched and a program begun under it are found again
-//! after a crash of ours.
+//! A [`Tag`] names one installation. A file downloaded and a program started under a tag are found
+//! again after a crash of the service.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -10,13 +10,13 @@ use url::Url;
 
 use crate::{DriverError, FetchPolicy, Tag};
 
-/// The longest that a detection command may take.
+/// Longest run time of a detection command.
 pub const DETECT_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A SHA-256 digest.
 pub type Sha256Digest = [u8; 32];
 
-/// What the first bytes of a file say it is.
+/// The format of a file, detected from its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FileFormat {
@@ -30,12 +30,12 @@ pub enum FileFormat {
     Script,
     /// A Linux program.
     Elf,
-    /// None of these, e.g. an error page.
+    /// Any other content, for example an error page.
     Unknown,
 }
 
 impl FileFormat {
-    /// The format of a file that begins with `head`.
+    /// Returns the format of a file that starts with `head`.
     pub fn of(head: &[u8]) -> Self {
         const COMPOUND_FILE: &[u8] = &[0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1];
         match head {
@@ -59,80 +59,80 @@ pub enum GuestOs {
     Linux,
 }
 
-/// How a program ended.
+/// The result of a program that has exited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramExit {
-    /// Its exit code; 0 is success.
+    /// The exit code; 0 means success.
     pub code: i32,
-    /// The end of what it printed, bounded and with secrets masked.
+    /// The end of the program's output, bounded and with secrets masked.
     pub output: String,
 }
 
-/// What can go wrong inside.
+/// An error of a guest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GuestError {
-    /// The guest does not answer (yet).
-    #[error("the guest does not answer: {0}")]
+    /// The guest does not respond, or not yet.
+    #[error("the guest does not respond: {0}")]
     NotReady(String),
-    /// The host of an address cannot be reached from inside.
+    /// The host of a URL cannot be reached from the guest.
     #[error("{0}")]
     Unreachable(String),
-    /// The server answered, but not with the file.
+    /// The server responded, but did not deliver the file.
     #[error("{0}")]
     FileNotFound(String),
-    /// The disk is full.
+    /// The guest's disk is full.
     #[error("{0}")]
     DiskFull(String),
-    /// The machine below has trouble.
+    /// The driver of the machine failed.
     #[error(transparent)]
     Driver(#[from] DriverError),
 }
 
-/// What a deployment needs of a guest. Every verb may be repeated.
+/// Operations on a guest that deployments need. Every verb is idempotent.
 #[async_trait]
 pub trait Guest: Send + Sync {
     /// The family of the operating system.
     fn os(&self) -> GuestOs;
 
-    /// Ends when the guest answers. The caller sets the deadline.
+    /// Waits until the guest responds. The caller sets the deadline.
     async fn wait_ready(&self) -> Result<(), GuestError>;
 
-    /// Joins it to device management under its name.
+    /// Enrols the guest in device management under `hostname`.
     async fn enrol(&self, hostname: &str) -> Result<(), GuestError>;
 
-    /// Free space on the system disk, bytes.
+    /// Returns the free space on the system disk, bytes.
     async fn free_disk_bytes(&self) -> Result<u64, GuestError>;
 
-    /// Whether the host of `url` can be reached from inside, within `policy`.
+    /// Checks that the host of `url` can be reached from the guest, within `policy`.
     async fn reach(&self, url: &Url, policy: &FetchPolicy) -> Result<(), GuestError>;
 
-    /// Downloads `url` to a file of `tag`, within `policy`; returns its size in bytes.
+    /// Downloads `url` to the file of `tag`, within `policy`; returns its size in bytes.
     async fn fetch(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError>;
 
-    /// What the file of `tag` is.
+    /// Returns the format of the file of `tag`.
     async fn format(&self, tag: &Tag) -> Result<FileFormat, GuestError>;
 
-    /// The digest of the file of `tag`, computed inside.
+    /// Returns the digest of the file of `tag`, computed in the guest.
     async fn sha256(&self, tag: &Tag) -> Result<Sha256Digest, GuestError>;
 
-    /// Runs the file of `tag` with `arguments`, or joins the run that is under way or has ended
-    /// under this tag.
+    /// Runs the file of `tag` with `arguments`. If this tag has a run already, waits for that run
+    /// and returns its result.
     async fn run(&self, tag: &Tag, arguments: &[String]) -> Result<ProgramExit, GuestError>;
 
-    /// Runs a line in the system's shell, which looks whether a program is installed. It is run
-    /// anew at each call, and ended after [`DETECT_TIME_MAX`] with a code other than 0.
+    /// Runs a shell command that checks whether a program is installed. Every call runs it again. A
+    /// command that exceeds [`DETECT_TIME_MAX`] is killed and has a code other than 0.
     async fn detect(&self, command: &str) -> Result<ProgramExit, GuestError>;
 
-    /// Ends the run of `tag` with all its children, if there is one.
+    /// Kills the run of `tag` and all its child processes, if there is one.
     async fn kill(&self, tag: &Tag) -> Result<(), GuestError>;
 
-    /// Drops the file of `tag`.
+    /// Deletes the file of `tag`.
     async fn clean(&self, tag: &Tag) -> Result<(), GuestError>;
 
     /// Writes a small file.
     async fn write_file(&self, path: &str, content: &[u8]) -> Result<(), GuestError>;
 
-    /// Reads a small file; none if it is not there.
+    /// Reads a small file; none if it does not exist.
     async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>, GuestError>;
 }
 
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_bytes_tell_the_format() {
+    fn the_format_is_detected_from_the_first_bytes() {
         let cases: [(&[u8], FileFormat); 10] = [
             (b"MZ\x90\0", FileFormat::Exe),
             (b"MZ", FileFormat::Exe),

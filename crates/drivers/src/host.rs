@@ -1,4 +1,4 @@
-//! What the host gives: its clocks and its randomness. Everything else gets them as parameters.
+//! The host's clocks and random numbers. All other code gets them as parameters.
 
 use cloudpc_model::{Clock, Rng, Sleep, Timestamp};
 use rand::Rng as _;
@@ -25,40 +25,40 @@ impl Clock for SystemClock {
     }
 }
 
-/// By how much a [`SteadyClock`] goes faster or slower than time passes, while it follows a host's
-/// clock that was set: one part in this many.
+/// Rate at which a [`SteadyClock`] follows a host clock that was set: it runs faster or slower than
+/// real time by one part in this many.
 const CATCH_UP: u32 = 10;
 
-/// How far a host's clock has to be off before it is reported.
+/// Offset of the host's clock above which a warning is logged.
 const REPORTED_OFFSET: Duration = Duration::from_secs(60);
 
-/// The time by which work is done. It begins at the host's time of day and goes on with the time
-/// that passes, the host's sleep included, whatever becomes of the host's clock. When that clock is
-/// set, this one follows at no more than a tenth of the time that passes: an hour takes it ten
-/// hours. So it never jumps and never goes back, and no deadline, lease or undo window ends because
-/// a clock was set.
+/// The clock that schedules work. It starts at the host's time of day and advances with elapsed
+/// time, including time in which the host is suspended. When the host's clock is set, this clock
+/// follows it at no more than a tenth of the elapsed time: a change of one hour takes ten hours. It
+/// never jumps or goes back, so no deadline, lease or undo window expires because a clock was set.
 pub struct SteadyClock {
     /// The host's time of day, since 1970.
     wall: Box<dyn Fn() -> Duration + Send + Sync>,
-    /// The time that has passed since some moment.
+    /// Time elapsed since an arbitrary moment.
     elapsed: Box<dyn Fn() -> Duration + Send + Sync>,
     last: Mutex<Last>,
 }
 
-/// What a steady clock showed last.
+/// The latest reading of a steady clock.
 struct Last {
-    /// The time shown, since 1970. In nanoseconds, or frequent looks would lose fractions.
+    /// The time returned, since 1970, in nanoseconds: microseconds would lose fractions when the
+    /// clock is read often.
     shown: Duration,
     elapsed: Duration,
-    /// Whether it was reported that the host's clock is off.
+    /// Whether a warning about the current offset was logged.
     reported: bool,
 }
 
 impl SteadyClock {
-    /// The clock of this host.
+    /// Returns the clock of this host.
     pub fn of_host() -> Self {
-        // Counts the time for which the host sleeps, as the time of day does, so that waking up is
-        // not a clock that was set.
+        // Boottime includes suspended time, as the time of day does, so that resuming does not look
+        // like a clock that was set.
         let since_boot = || Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default();
         Self::new(|| SystemClock.now().since(Timestamp(0)), since_boot)
     }
@@ -85,7 +85,7 @@ impl Clock for SteadyClock {
             tracing::warn!(
                 offset_s = offset.as_secs(),
                 ahead = wall > steady,
-                "the host's clock was set; the service follows it slowly, so that no deadline is missed; restart the service to take over its time at once"
+                "the host's clock was set; the service adjusts to it slowly so that no deadline expires early; restart the service to adopt the new time at once"
             );
         }
         last.reported = offset > REPORTED_OFFSET;
@@ -97,8 +97,8 @@ impl Clock for SteadyClock {
     }
 }
 
-/// Sleeps until the clock shows `until`. It may go slower than time passes, and be set back, so it
-/// is looked at again.
+/// Sleeps until the clock shows `until`. The clock may run slower than real time or be set back, so
+/// it is read again after each sleep.
 async fn sleep_until(clock: &dyn Clock, until: Timestamp) {
     loop {
         let left = until.since(clock.now());
@@ -109,14 +109,14 @@ async fn sleep_until(clock: &dyn Clock, until: Timestamp) {
     }
 }
 
-/// Returns a clock that is never set: the time since it was made.
+/// Returns a monotonic clock: the time since this call.
 pub fn monotonic() -> impl Fn() -> Duration + Send + Sync {
     let made = Instant::now();
     move || made.elapsed()
 }
 
-/// Random numbers of a generator that each thread has for itself. The operating system seeds it,
-/// again and again, and it is fit for secrets.
+/// Random numbers from a per-thread generator that the operating system seeds and reseeds. Suitable
+/// for secrets.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRng;
 
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_nobody_sets_is_followed_exactly() {
+    fn an_unchanged_host_clock_is_followed_exactly() {
         let (host, clock) = Host::new();
         for _ in 0..10_000 {
             host.pass(Duration::from_nanos(700));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_is_no_time_that_has_passed_and_is_caught_up_with_slowly() {
+    fn a_forward_jump_of_the_host_clock_is_followed_slowly() {
         for jump in [HOUR * 48, YEARS] {
             let (host, clock) = Host::new();
             host.set(START + jump);
@@ -189,11 +189,11 @@ mod tests {
             host.pass(HOUR);
             clock.now();
         }
-        assert_eq!(shown(&clock), host.wall(), "an hour is caught up with in ten");
+        assert_eq!(shown(&clock), host.wall(), "one hour is absorbed in ten hours");
     }
 
     #[test]
-    fn a_clock_that_is_set_back_slows_this_one_and_never_turns_it_back() {
+    fn a_host_clock_set_back_slows_the_steady_clock_but_never_reverses_it() {
         let (host, clock) = Host::new();
         host.set(START - YEARS);
         let mut last = shown(&clock);
@@ -205,30 +205,30 @@ mod tests {
             last = now;
         }
         host.pass(HOUR);
-        assert!(shown(&clock) - last >= HOUR - HOUR / CATCH_UP, "time goes on");
+        assert!(shown(&clock) - last >= HOUR - HOUR / CATCH_UP, "the clock keeps advancing");
     }
 
     #[test]
-    fn a_clock_that_is_set_back_and_right_again_leaves_nothing_behind() {
+    fn a_host_clock_set_back_and_corrected_leaves_no_offset() {
         for wrong in [START - HOUR, START - YEARS, Duration::ZERO] {
             let (host, clock) = Host::new();
             host.set(wrong);
             assert_eq!(shown(&clock), START);
             host.set(START);
             host.pass(HOUR);
-            assert_eq!(shown(&clock), host.wall(), "neither ahead nor behind");
+            assert_eq!(shown(&clock), host.wall(), "no offset remains");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_sleep_ends_when_the_clock_shows_its_time_though_it_goes_slowly() {
-        let began = tokio::time::Instant::now();
-        let passed = move || began.elapsed();
-        // The host's clock stands, as one that was set back by years seems to.
+    async fn a_sleep_lasts_until_a_slowed_clock_reaches_its_time() {
+        let started_at = tokio::time::Instant::now();
+        let passed = move || started_at.elapsed();
+        // A host clock that stands still, as one set back by years appears to.
         let clock = SteadyClock::new(|| START, passed);
         let until = clock.now() + HOUR;
         clock.sleep_until(until).await;
         assert!(clock.now() >= until);
-        assert!(began.elapsed() >= HOUR * 11 / 10);
+        assert!(started_at.elapsed() >= HOUR * 11 / 10);
     }
 }

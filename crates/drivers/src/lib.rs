@@ -1,17 +1,17 @@
 //! Drivers run machines; guests are the operating systems inside them.
 //!
-//! The traits here are promises that every driver keeps:
+//! Every driver keeps these promises:
 //!
-//! * **Ensure.** Every verb looks, acts if needed and looks again. It may be called again after a
-//!   crash, with the same arguments, and ends in the same state.
-//! * **Tags.** What must happen once (a disk set aside, a restart) carries a [`Tag`] that no other
-//!   action ever has. A verb that meets its own tag knows that it has been here.
-//! * **Honest outcomes.** A call whose outcome is not known says [`DriverError::OutcomeUnknown`];
-//!   the caller looks before it acts.
-//! * **Dropped futures.** A caller may drop a call at any await. The machine may go on changing;
-//!   calling the verb again joins in.
+//! * **Idempotent verbs.** Every verb observes, acts if needed and observes again. A call repeated
+//!   after a crash with the same arguments ends in the same state.
+//! * **Tags.** An operation that must happen once (detaching a disk, a restart) carries a [`Tag`]
+//!   that is unique to its action. A verb that finds its own tag knows that it has already run.
+//! * **Unknown outcomes.** A call whose outcome is unknown returns [`DriverError::OutcomeUnknown`];
+//!   the caller observes the machine before it acts again.
+//! * **Dropped futures.** A caller may drop a call at any await. The work may continue; a repeated
+//!   call waits for it.
 //!
-//! This crate refuses to know the database, HTTP servers, tenants and permissions.
+//! This crate must not depend on the database, HTTP servers, tenants or permissions.
 
 mod changes;
 pub mod conformance;
@@ -32,27 +32,27 @@ pub use fetch::{FetchPolicy, Fetched, Fetcher, HEAD_BYTES, REDIRECTS_MAX, URL_BY
 pub use guest::{DETECT_TIME_MAX, FileFormat, Guest, GuestError, GuestOs, ProgramExit, Sha256Digest};
 pub use host::{SteadyClock, SystemClock, SystemRng, monotonic};
 
-/// What a machine should be like.
+/// The desired configuration of a machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineSpec {
-    /// The Cloud PC whose machine it is.
+    /// The Cloud PC that the machine belongs to.
     pub id: CloudPcId,
-    /// Name in the guest.
+    /// The hostname of the guest.
     pub hostname: String,
-    /// Virtual processors.
+    /// Number of virtual processors.
     pub vcpu_count: u32,
     /// Memory, GiB.
     pub ram_gib: u32,
     /// Disk, GiB.
     pub storage_gib: u32,
-    /// Whether it has a graphics processor.
+    /// Whether the machine has a graphics processor.
     pub gpu: bool,
-    /// What its disk is made from.
+    /// The image from which the disk is made.
     pub image: ImageId,
 }
 
-/// Names one intention, e.g. `action-17-5d1f0c83e6a94b27`, so that a verb repeated after a crash
-/// recognises its own work.
+/// Identifies one intended operation, for example `action-17-5d1f0c83e6a94b27`, so that a verb
+/// repeated after a crash recognises its own work.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tag(pub String);
 
@@ -62,118 +62,121 @@ impl fmt::Display for Tag {
     }
 }
 
-/// What the driver says a machine is. Never cached.
+/// The state of a machine as its driver reports it. Never cached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     /// Power state.
     pub power: Power,
-    /// Counts boots; grows by one each time the guest starts.
+    /// Number of boots; incremented each time the guest starts.
     pub boots: u64,
-    /// Its present size and image.
+    /// The current size and image.
     pub spec: MachineSpec,
-    /// The tag of the action that made the current disk; none for the disk it was born with.
+    /// The tag of the action that made the current disk; none for the machine's first disk.
     pub disk: Option<Tag>,
-    /// The disks that were set aside, by the tag under which each was.
+    /// The old disks that are kept, each with the tag under which it was detached.
     pub asides: Vec<Aside>,
-    /// What has become of it without being asked for, as far as is known.
+    /// The condition of the machine, if the driver has detected one.
     pub condition: Option<MachineCondition>,
 }
 
-/// What has become of a machine without being asked for.
+/// A state that a machine has reached without a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MachineCondition {
-    /// It is off, because its process or its host's power was lost.
+    /// The machine is off because its process crashed or its host lost power.
     Crashed,
-    /// It is off, because its operating system has given up.
+    /// The machine is off because the guest kernel panicked.
     Panicked,
-    /// It is off, because somebody in it has shut it down.
+    /// The machine is off because it was shut down from inside the guest.
     ShutDown,
-    /// It stands still, because its host's disk is full. It goes on by itself when there is room.
+    /// The machine is paused because the host's disk is full. It resumes by itself when space is
+    /// free.
     HostDiskFull,
-    /// It runs, and its guest has not answered for long.
+    /// The machine runs, but its guest has not responded for a long time.
     GuestSilent,
 }
 
-/// A disk that was set aside.
+/// An old disk: detached from its machine and kept for an undo.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Aside {
-    /// Under which tag.
+    /// The tag under which the disk was detached.
     pub tag: Tag,
-    /// What it takes of the host's disk, bytes. Does not change while it is set aside.
+    /// Space used on the host's disk, bytes. Constant while the disk is detached.
     pub size_bytes: u64,
 }
 
-/// What may befall a running machine without anyone asking for it. Simulations and tests let it
-/// happen; no driver does.
+/// A failure to inject into a running machine, for simulations and tests. No driver causes one by
+/// itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Incident {
-    /// It loses its power.
+    /// The machine loses power.
     Crash,
-    /// Its operating system gives up.
+    /// The guest kernel panics.
     Panic,
-    /// Its user shuts it down.
+    /// A user shuts the machine down from inside the guest.
     ShutDown,
 }
 
-/// How to stop.
+/// How to stop a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopMode {
-    /// Ask the guest; force it at the driver's own deadline.
+    /// Request a shutdown from the guest; cut the power at the driver's deadline.
     Graceful,
-    /// Cut the power.
+    /// Cut the power at once.
     Force,
 }
 
-/// What a machine cannot do at all. Asked before anything is tried, so that nothing is half done.
+/// Optional operations that a machine supports. Callers check these before they start an action, so
+/// that no action stops halfway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Its size can be changed.
+    /// Whether the machine can be resized.
     pub resize: bool,
-    /// Restore points can be made and gone back to.
+    /// Whether restore points can be made and restored.
     pub snapshots: bool,
 }
 
-/// Runs machines. See the crate's documentation for what every verb promises.
+/// Runs machines. The crate's documentation lists what every verb promises.
 #[async_trait]
 pub trait Driver: Send + Sync {
-    /// What this machine is able to do.
+    /// Returns the optional operations that this machine supports.
     fn capabilities(&self, spec: &MachineSpec) -> Capabilities;
 
-    /// Whether disks can be made from an image. One that the host does not have is rejected with
+    /// Checks that disks can be made from an image. Rejects an image that is not on the host with
     /// [`IMAGE_NOT_ON_HOST`].
     async fn check_image(&self, image: &ImageId) -> Result<(), DriverError>;
 
-    /// Whether a machine of this size would fit on an empty host. One that never does is rejected.
+    /// Checks that a machine of this size would fit on an empty host. Rejects one that never fits.
     fn check_size(&self, spec: &MachineSpec) -> Result<(), DriverError>;
 
-    /// The truth about a machine.
+    /// Returns the current state of a machine.
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError>;
 
-    /// Makes a new machine with a fresh disk, powered off, unless it is there.
+    /// Creates a machine with a new disk, powered off, unless it exists.
     async fn ensure_present(&self, spec: &MachineSpec) -> Result<(), DriverError>;
 
     /// Removes a machine and all its disks.
     async fn ensure_absent(&self, id: CloudPcId) -> Result<(), DriverError>;
 
-    /// Powers it on. Returns when the machine runs, which is before its guest answers.
+    /// Powers a machine on. Returns when the machine runs, which is before its guest responds.
     async fn ensure_running(&self, id: CloudPcId) -> Result<(), DriverError>;
 
-    /// Powers it off.
+    /// Powers a machine off.
     async fn ensure_stopped(&self, id: CloudPcId, how: StopMode) -> Result<(), DriverError>;
 
-    /// Restarts it, once for each tag: the tag is recorded before acting, and the boot count tells
-    /// whether it happened.
+    /// Restarts a machine, once for each tag: the tag is recorded before acting, and the boot count
+    /// shows whether the restart happened.
     async fn ensure_restarted(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError>;
 
-    /// Sets the current disk aside under `tag`, leaving the stopped machine without one.
+    /// Detaches the current disk of a stopped machine and keeps it as an old disk under `tag`. The
+    /// machine has no disk afterwards.
     async fn ensure_disk_aside(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError>;
 
-    /// Gives the machine a new disk made from `spec.image`; the disk carries `tag`.
+    /// Gives the machine a new disk made from `spec.image`, marked with `tag`.
     async fn ensure_disk_from_image(&self, spec: &MachineSpec, tag: &Tag) -> Result<(), DriverError>;
 
-    /// Gives the machine a disk that is a copy of a restore point; the disk carries `tag`.
+    /// Gives the machine a copy of a restore point as its disk, marked with `tag`.
     async fn ensure_disk_from_snapshot(
         &self,
         id: CloudPcId,
@@ -181,13 +184,13 @@ pub trait Driver: Send + Sync {
         tag: &Tag,
     ) -> Result<(), DriverError>;
 
-    /// Undo: drops the disk that carries `tag`, if any, and puts the disk set aside under `tag`
-    /// back, if there is one, grown to the machine's size. A disk that carries another tag is in
-    /// the way of it; one that was set aside under another tag is not.
+    /// Undoes an action: deletes the disk marked with `tag`, if any, and reattaches the old disk
+    /// kept under `tag`, if any, grown to the machine's size. A current disk with another tag is a
+    /// conflict; an old disk with another tag is not.
     async fn ensure_disk_back(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError>;
 
-    /// Drops the disk set aside under `tag`, whatever else is under way on the machine. There is no
-    /// way back after this.
+    /// Deletes the old disk kept under `tag`, whatever else is in progress on the machine. The
+    /// deletion cannot be undone.
     async fn ensure_aside_dropped(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError>;
 
     /// Changes processors, memory and disk of a stopped machine to those of `spec`.
@@ -196,61 +199,63 @@ pub trait Driver: Send + Sync {
     /// Makes a restore point of the current disk.
     async fn ensure_snapshot(&self, id: CloudPcId, snapshot: &SnapshotId) -> Result<(), DriverError>;
 
-    /// Drops a restore point.
+    /// Deletes a restore point.
     async fn ensure_snapshot_absent(&self, id: CloudPcId, snapshot: &SnapshotId) -> Result<(), DriverError>;
 
-    /// The operating system inside. Reaching it may still fail; see [`Guest::wait_ready`].
+    /// Returns the guest of a machine. Reaching the guest may still fail; see
+    /// [`Guest::wait_ready`].
     async fn guest(&self, id: CloudPcId) -> Result<Box<dyn Guest>, DriverError>;
 
-    /// The screen, keyboard and pointer of a running machine. A machine that has none rejects it
-    /// with [`NO_DISPLAY`].
+    /// Connects to the screen, keyboard and pointer of a running machine. A machine without a
+    /// screen rejects the call with [`NO_DISPLAY`].
     async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError>;
 
-    /// What its screen shows now, as a PNG. A machine that has none rejects it with [`NO_DISPLAY`].
+    /// Returns the current content of the screen as a PNG. A machine without a screen rejects the
+    /// call with [`NO_DISPLAY`].
     async fn screenshot(&self, id: CloudPcId) -> Result<Vec<u8>, DriverError>;
 
-    /// The machines that may have changed without being asked to, each to be looked at with
-    /// [`Driver::observe`]: first those of which that is not known, then each as it is noticed.
-    /// Never ends. Several may watch.
+    /// Returns the machines that may have changed without a request, each to be observed with
+    /// [`Driver::observe`]: first all machines that may have changed before, then each one as its
+    /// change is detected. The stream never ends. Several callers may watch.
     fn watch(&self) -> BoxStream<'static, CloudPcId>;
 
-    /// The machines that are ours.
+    /// Lists the machines of this driver.
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError>;
 }
 
-/// A connection to a machine's screen. It speaks RFB (RFC 6143): the machine greets first, and asks
-/// for no password.
+/// A connection to a machine's screen. It speaks RFB (RFC 6143): the machine sends the first
+/// message, and requires no password.
 pub trait Display: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Display for T {}
 
-/// The code with which a machine that has no screen rejects to show one.
+/// Rejection code of a machine that has no screen.
 pub const NO_DISPLAY: &str = "noDisplay";
 
-/// The code with which an image is rejected that the host does not have.
+/// Rejection code of an image that is not on the host.
 pub const IMAGE_NOT_ON_HOST: &str = "imageNotOnHost";
 
-/// What can go wrong with a machine. The engine decides by the variant and never reads the message.
+/// An error of a driver. The engine decides by the variant and never parses the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DriverError {
-    /// The host does not answer now; trying again may help.
-    #[error("the machine's host is not available: {0}")]
+    /// The host is not available now; a retry may succeed.
+    #[error("the machine's host is unavailable: {0}")]
     Unavailable(String),
-    /// There is no such machine, disk or restore point.
+    /// The machine, disk or restore point does not exist.
     #[error("not found: {0}")]
     NotFound(String),
-    /// The machine is in a state in which this cannot be done.
+    /// The machine's current state does not allow the operation.
     #[error("the machine's state does not allow it: {0}")]
     Conflict(String),
-    /// It will never work like this.
+    /// The request can never succeed; a retry will not help.
     #[error("refused: {code}: {message}", code = .code, message = .message)]
     Rejected {
-        /// For programs.
+        /// Machine-readable code.
         code: String,
-        /// For people.
+        /// Explanation for people.
         message: String,
     },
-    /// It may or may not have happened: look.
-    #[error("the outcome is not known: {0}")]
+    /// The operation may or may not have happened; observe the machine.
+    #[error("the outcome is unknown: {0}")]
     OutcomeUnknown(String),
 }

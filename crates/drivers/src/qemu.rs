@@ -1,28 +1,28 @@
-//! The QEMU driver: real virtual machines on this host.
+//! The QEMU driver: virtual machines on this host.
 //!
 //! ```text
-//! qemu.rs            the driver: one lock for each machine, and every verb carried to its end under it
-//!   machine.rs       the verbs: look at one machine's folder and process, act, look again; machine/power.rs and machine/disks.rs
-//!     layout.rs      where files are, and how they change so that a crash leaves the old or the new
-//!     record.rs      what is written down of a machine
+//! qemu.rs            the driver: one lock for each machine, under which every verb runs to completion
+//!   machine.rs       the verbs on one machine's folder and process; machine/power.rs and machine/disks.rs
+//!     layout.rs      the file layout, and crash-safe changes of files
+//!     record.rs      the stored records of a machine
 //!     disk.rs        disks: made from an image or a restore point, grown, copied
 //!     process.rs     the QEMU process: found again by its lock, started, ended
 //!       command.rs   its command line
-//!     accelerator.rs whether KVM really runs guests here
-//!     capacity.rs    whether the host has room
-//!     limits.rs      what a process may take of the host
-//!     network.rs     what a network card leads to
-//!     screen.rs      pictures of the screen
-//!   watch.rs         what becomes of a process without being asked for
-//!   guest.rs         the operating system inside, over the guest agent; what Linux and Windows are told, in guest/
-//!   image.rs         the images that disks are made from
-//!   warm.rs          images that hold a guest's memory, for tests and demonstrations
-//!   qmp.rs agent.rs  what is said to QEMU and to the agent, both over wire.rs: bounded lines of JSON
+//!     accelerator.rs detection of a working KVM
+//!     capacity.rs    admission control: memory, processors and disk of the host
+//!     limits.rs      resource limits of a process
+//!     network.rs     the network of a machine
+//!     screen.rs      screenshots
+//!   watch.rs         detection of crashes, panics, shutdowns and silent guests
+//!   guest.rs         the guest, over the guest agent; scripts for Linux and Windows in guest/
+//!   image.rs         the images from which disks are made
+//!   warm.rs          images that include a guest's memory, for tests and demonstrations
+//!   qmp.rs agent.rs  the protocols of QEMU and of the guest agent, both over wire.rs: bounded lines of JSON
 //! ```
 //!
-//! The truth about a machine is its folder and the lock that its QEMU process holds on a file
-//! there; nothing is remembered in between. So machines run on when the server ends, and are found
-//! again by the next one.
+//! The state of a machine is its folder and the lock that its QEMU process holds on a file there;
+//! nothing is cached in between. So machines keep running when the server exits, and the next
+//! server finds them again.
 
 mod accelerator;
 mod account;
@@ -68,47 +68,48 @@ use agent::Channel;
 use guest::QemuGuest;
 use layout::{DISK_FOLDER, MACHINE_FILE, MachineFolder};
 use limits::MachineLimits;
-use machine::{Machine, of_host};
+use machine::{Machine, host_error};
 use process::Process;
 use watch::Watch;
 
 pub use accelerator::{Accelerator, AcceleratorSetting};
 pub use capacity::Capacity;
-pub use image::{Downloads, Firmware, ImageInfo, ImageProgress, ImageRecipe, Images, Import, OnHost};
+pub use image::{Downloads, Firmware, ImageInfo, ImageProgress, ImageRecipe, ImageSummary, Images, Import};
 pub use limits::LimitsSetting;
 pub use network::Network;
 
-/// How long a guest that was asked to shut down may take; then its power is cut.
+/// Timeout of a guest shutdown; afterwards the power is cut.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(90);
 
-/// How long a guest may be silent before that is trouble: longer than most boots.
+/// How long a guest may be silent before its condition is reported: longer than most boots.
 pub const GUEST_SILENCE_MAX: Duration = Duration::from_secs(300);
 
-/// What the driver is made of.
+/// Dependencies and settings of the driver.
 pub struct QemuParts {
-    /// Its folder, which the machines are under.
+    /// The driver's folder, which holds the machines.
     pub folder: PathBuf,
-    /// What disks are made from; on the same file system, so that disks need no copies.
+    /// The images from which disks are made; on the same file system, so that images are linked and
+    /// not copied.
     pub images: Images,
-    /// What runs the guests' instructions.
+    /// The accelerator of the guests.
     pub accelerator: AcceleratorSetting,
-    /// What the machines may take of the host together.
+    /// The total resources for machines.
     pub capacity: Capacity,
-    /// What holds each machine to what it was promised.
+    /// Enforcement of each machine's resource limits.
     pub limits: LimitsSetting,
-    /// What the machines' network cards lead to.
+    /// The network of the machines.
     pub network: Network,
-    /// How long a guest that was asked to shut down may take; then its power is cut.
+    /// Timeout of a guest shutdown; afterwards the power is cut.
     pub stop_time_max: Duration,
-    /// How long a guest may be silent before that is trouble.
+    /// How long a guest may be silent before its condition is reported.
     pub guest_silence_max: Duration,
-    /// Time.
+    /// The clock of deadlines and silence.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// Random numbers for ids of requests and downloads.
     pub rng: Arc<dyn Rng>,
     /// Downloads for guests.
     pub fetcher: Fetcher,
-    /// Where verbs go on to their end when their callers have gone.
+    /// The runtime on which verbs continue when their callers are gone.
     pub runtime: Handle,
 }
 
@@ -116,7 +117,7 @@ pub struct QemuParts {
 #[derive(Clone)]
 pub struct QemuDriver(Arc<QemuHost>);
 
-/// What all machines share.
+/// State shared by all machines.
 struct QemuHost {
     parts: QemuParts,
     machines: PathBuf,
@@ -124,37 +125,37 @@ struct QemuHost {
     account: Account,
     limits: MachineLimits,
     accelerator: OnceCell<Accelerator>,
-    /// One machine is let in at a time, so that each sees those before it.
+    /// Machines are admitted one at a time, so that each admission counts the earlier ones.
     admission: Arc<tokio::sync::Mutex<()>>,
     slots: Mutex<HashMap<CloudPcId, Arc<Slot>>>,
     changes: Changes,
 }
 
-/// What we hold of one machine, none of which has to outlive us.
+/// In-memory state of one machine, which need not survive the process.
 struct Slot {
-    /// One verb at a time.
+    /// Serializes verbs.
     lock: Arc<tokio::sync::Mutex<()>>,
-    /// How many callers wait for the power to be cut.
-    forcing: tokio::sync::watch::Sender<usize>,
+    /// Number of callers that wait for the power to be cut.
+    force_requests: tokio::sync::watch::Sender<usize>,
     channel: Channel,
     watch: Watch,
-    /// Processes that we have started and whose end has to be collected.
+    /// Processes started by this service, to be reaped.
     children: Mutex<Vec<Child>>,
 }
 
 impl QemuDriver {
-    /// The driver of the machines in a folder, those that run already included.
+    /// Opens the driver of the machines in a folder, including those that are running.
     ///
     /// # Errors
-    /// The folder cannot be used, the host has no such network, or cannot limit machines and has
-    /// to.
+    /// The folder cannot be used, the configured network does not exist, or the required limits
+    /// cannot be enforced.
     pub fn open(parts: QemuParts) -> io::Result<Self> {
         parts.network.check()?;
         let (machines, downloads) = (parts.folder.join("machines"), parts.folder.join("downloads"));
-        layout::make_private(&machines)?;
+        layout::create_owner_only(&machines)?;
         MachineFolder::at(&machines).sweep()?;
         layout::remove(&downloads)?;
-        layout::make_private(&downloads)?;
+        layout::create_owner_only(&downloads)?;
         let driver = Self(Arc::new(QemuHost {
             limits: parts.limits.resolve()?,
             parts,
@@ -167,59 +168,60 @@ impl QemuDriver {
             changes: Changes::new(),
         }));
         for id in driver.0.ids()? {
-            // Looking at a machine that runs is what has it watched. One that cannot be looked at
-            // now is looked at later.
-            let _ = Machine::look(&driver.0, &driver.0.slot(id), &driver.0.folder(id));
+            // Loading a running machine starts its watch. A machine that cannot be loaded now is
+            // loaded by a later call.
+            let _ = Machine::load(&driver.0, &driver.0.slot(id), &driver.0.folder(id));
         }
         Ok(driver)
     }
 
-    /// What runs the guests' instructions; found out at the first question.
+    /// Returns the accelerator of the guests, detected on first use.
     pub async fn accelerator(&self) -> Accelerator {
         self.0.accelerator().await
     }
 
-    /// Makes a warm image `warm` of a machine of this spec: see [`ImageInfo::warm`]. Takes a boot.
+    /// Makes a warm image `warm` of a machine of this spec; see [`ImageInfo::warm`]. Takes as long
+    /// as a boot.
     ///
     /// # Errors
-    /// The machine cannot be made or run, or the image cannot be kept.
+    /// The machine cannot be created or run, or the image cannot be saved.
     pub async fn warm_up(&self, spec: &MachineSpec, warm: &ImageId) -> Result<(), GuestError> {
         self.ensure_present(spec).await?;
         self.ensure_running(spec.id).await?;
         self.guest(spec.id).await?.wait_ready().await?;
         let warm = warm.clone();
-        self.carry(spec.id, move |machine| machine.become_image(warm)).await?;
+        self.run_verb(spec.id, move |machine| machine.become_image(warm)).await?;
         Ok(self.ensure_absent(spec.id).await?)
     }
 
-    /// Carries a verb on a machine to its end, even if the caller goes away.
-    async fn carry<F, D>(&self, id: CloudPcId, verb: F) -> Result<(), DriverError>
+    /// Runs a verb on a machine to completion, even if the caller is dropped.
+    async fn run_verb<F, D>(&self, id: CloudPcId, verb: F) -> Result<(), DriverError>
     where
         F: FnOnce(Machine) -> D + Send + 'static,
         D: Future<Output = Result<(), DriverError>> + Send,
     {
         let (host, folder) = (Arc::clone(&self.0), self.0.folder(id));
-        self.carry_maybe(id, async move |slot| match Machine::take_up(&host, &slot, &folder)? {
+        self.run_verb_on_slot(id, async move |slot| match Machine::load_for_change(&host, &slot, &folder)? {
             Some(machine) => verb(machine).await,
             None => Err(not_found(id)),
         })
         .await
     }
 
-    /// The same for a machine that need not be there.
-    async fn carry_maybe<F, D>(&self, id: CloudPcId, verb: F) -> Result<(), DriverError>
+    /// Like [`Self::run_verb`], for a machine that may not exist.
+    async fn run_verb_on_slot<F, D>(&self, id: CloudPcId, verb: F) -> Result<(), DriverError>
     where
         F: FnOnce(Arc<Slot>) -> D + Send + 'static,
         D: Future<Output = Result<(), DriverError>> + Send,
     {
         let slot = self.0.slot(id);
-        // A caller that goes away while it waits for its turn has not called.
+        // A caller that is dropped while waiting for the lock has no effect.
         let turn = Arc::clone(&slot.lock).lock_owned().await;
         let work = self.0.parts.runtime.spawn(async move {
             let _turn = turn;
             verb(slot).await
         });
-        work.await.unwrap_or_else(|_| Err(DriverError::OutcomeUnknown("the work was cut short".into())))
+        work.await.unwrap_or_else(|_| Err(DriverError::OutcomeUnknown("the operation was interrupted".into())))
     }
 }
 
@@ -234,17 +236,17 @@ impl Driver for QemuDriver {
     }
 
     fn check_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {
-        self.0.parts.capacity.could_ever_run(spec)
+        self.0.parts.capacity.check_size(spec)
     }
 
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {
-        let machine = Machine::look(&self.0, &self.0.slot(id), &self.0.folder(id))?;
+        let machine = Machine::load(&self.0, &self.0.slot(id), &self.0.folder(id))?;
         machine.ok_or_else(|| not_found(id))?.observed()
     }
 
     async fn ensure_present(&self, spec: &MachineSpec) -> Result<(), DriverError> {
         let (host, folder, spec) = (Arc::clone(&self.0), self.0.folder(spec.id), spec.clone());
-        self.carry_maybe(spec.id, async move |slot| match Machine::look(&host, &slot, &folder)? {
+        self.run_verb_on_slot(spec.id, async move |slot| match Machine::load(&host, &slot, &folder)? {
             Some(_) => Ok(()),
             None => Machine::make(&host, &folder, &spec).await,
         })
@@ -252,11 +254,11 @@ impl Driver for QemuDriver {
     }
 
     async fn ensure_absent(&self, id: CloudPcId) -> Result<(), DriverError> {
-        let _forcing = self.0.slot(id).force();
+        let _force_request = self.0.slot(id).request_force();
         let (host, folder) = (Arc::clone(&self.0), self.0.folder(id));
-        self.carry_maybe(id, async move |slot| match Machine::look(&host, &slot, &folder)? {
+        self.run_verb_on_slot(id, async move |slot| match Machine::load(&host, &slot, &folder)? {
             Some(machine) => machine.ensure_absent().await,
-            // A machine that was never finished.
+            // A machine whose creation was not completed.
             None => machine::blocking(move || layout::remove(folder.path())).await,
         })
         .await?;
@@ -265,28 +267,28 @@ impl Driver for QemuDriver {
     }
 
     async fn ensure_running(&self, id: CloudPcId) -> Result<(), DriverError> {
-        self.carry(id, Machine::ensure_running).await
+        self.run_verb(id, Machine::ensure_running).await
     }
 
     async fn ensure_stopped(&self, id: CloudPcId, how: StopMode) -> Result<(), DriverError> {
         let slot = self.0.slot(id);
-        let _forcing = (how == StopMode::Force).then(|| slot.force());
-        self.carry(id, move |machine| machine.ensure_stopped(how)).await
+        let _force_request = (how == StopMode::Force).then(|| slot.request_force());
+        self.run_verb(id, move |machine| machine.ensure_stopped(how)).await
     }
 
     async fn ensure_restarted(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
         let tag = tag.clone();
-        self.carry(id, move |machine| machine.ensure_restarted(tag)).await
+        self.run_verb(id, move |machine| machine.ensure_restarted(tag)).await
     }
 
     async fn ensure_disk_aside(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
         let tag = tag.clone();
-        self.carry(id, async move |machine| machine.ensure_disk_aside(&tag)).await
+        self.run_verb(id, async move |machine| machine.ensure_disk_aside(&tag)).await
     }
 
     async fn ensure_disk_from_image(&self, spec: &MachineSpec, tag: &Tag) -> Result<(), DriverError> {
         let (spec, tag) = (spec.clone(), tag.clone());
-        self.carry(spec.id, move |machine| machine.ensure_disk_from_image(spec, tag)).await
+        self.run_verb(spec.id, move |machine| machine.ensure_disk_from_image(spec, tag)).await
     }
 
     async fn ensure_disk_from_snapshot(
@@ -296,32 +298,32 @@ impl Driver for QemuDriver {
         tag: &Tag,
     ) -> Result<(), DriverError> {
         let (snapshot, tag) = (snapshot.clone(), tag.clone());
-        self.carry(id, move |machine| machine.ensure_disk_from_snapshot(snapshot, tag)).await
+        self.run_verb(id, move |machine| machine.ensure_disk_from_snapshot(snapshot, tag)).await
     }
 
     async fn ensure_disk_back(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
         let tag = tag.clone();
-        self.carry(id, async move |machine| machine.ensure_disk_back(&tag).await).await
+        self.run_verb(id, async move |machine| machine.ensure_disk_back(&tag).await).await
     }
 
     async fn ensure_aside_dropped(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
         let tag = tag.clone();
-        self.carry(id, async move |machine| machine.ensure_aside_dropped(&tag).await).await
+        self.run_verb(id, async move |machine| machine.ensure_aside_dropped(&tag).await).await
     }
 
     async fn ensure_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {
         let spec = spec.clone();
-        self.carry(spec.id, async move |machine| machine.ensure_size(&spec)).await
+        self.run_verb(spec.id, async move |machine| machine.ensure_size(&spec)).await
     }
 
     async fn ensure_snapshot(&self, id: CloudPcId, snapshot: &SnapshotId) -> Result<(), DriverError> {
         let snapshot = snapshot.clone();
-        self.carry(id, async move |machine| machine.ensure_snapshot(&snapshot).await).await
+        self.run_verb(id, async move |machine| machine.ensure_snapshot(&snapshot).await).await
     }
 
     async fn ensure_snapshot_absent(&self, id: CloudPcId, snapshot: &SnapshotId) -> Result<(), DriverError> {
         let snapshot = snapshot.clone();
-        self.carry(id, async move |machine| machine.ensure_snapshot_absent(&snapshot).await).await
+        self.run_verb(id, async move |machine| machine.ensure_snapshot_absent(&snapshot).await).await
     }
 
     async fn guest(&self, id: CloudPcId) -> Result<Box<dyn Guest>, DriverError> {
@@ -329,19 +331,19 @@ impl Driver for QemuDriver {
         if !folder.join(MACHINE_FILE).exists() {
             return Err(not_found(id));
         }
-        let about = disk::read(&folder.join(DISK_FOLDER)).map_err(of_host)?.map(|disk| disk.about);
-        let (os, downloads) = about.map_or((GuestOs::Linux, Downloads::Pushed), |about| (about.os, about.downloads));
-        let downloads = if self.0.parts.network.leads_out(id) { downloads } else { Downloads::Pushed };
+        let info = disk::read(&folder.join(DISK_FOLDER)).map_err(host_error)?.map(|disk| disk.info);
+        let (os, downloads) = info.map_or((GuestOs::Linux, Downloads::Pushed), |info| (info.os, info.downloads));
+        let downloads = if self.0.parts.network.is_connected(id) { downloads } else { Downloads::Pushed };
         Ok(Box::new(QemuGuest { host: Arc::clone(&self.0), slot: self.0.slot(id), id, os, downloads }))
     }
 
     async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError> {
-        let machine = Machine::look(&self.0, &self.0.slot(id), &self.0.folder(id))?;
+        let machine = Machine::load(&self.0, &self.0.slot(id), &self.0.folder(id))?;
         Ok(Box::new(machine.ok_or_else(|| not_found(id))?.display().await?))
     }
 
     async fn screenshot(&self, id: CloudPcId) -> Result<Vec<u8>, DriverError> {
-        let machine = Machine::look(&self.0, &self.0.slot(id), &self.0.folder(id))?;
+        let machine = Machine::load(&self.0, &self.0.slot(id), &self.0.folder(id))?;
         machine.ok_or_else(|| not_found(id))?.screenshot().await
     }
 
@@ -351,12 +353,12 @@ impl Driver for QemuDriver {
     }
 
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError> {
-        self.0.ids().map_err(of_host)
+        self.0.ids().map_err(host_error)
     }
 }
 
 impl QemuHost {
-    /// The machines that are there.
+    /// Returns the existing machines.
     fn ids(&self) -> io::Result<Vec<CloudPcId>> {
         let names = layout::names(&self.machines)?;
         let ids = names.iter().filter(|name| self.machines.join(name).join(MACHINE_FILE).exists());
@@ -370,7 +372,7 @@ impl QemuHost {
     fn slot(&self, id: CloudPcId) -> Arc<Slot> {
         let slot = || Slot {
             lock: Arc::default(),
-            forcing: tokio::sync::watch::Sender::new(0),
+            force_requests: tokio::sync::watch::Sender::new(0),
             channel: Channel::new(self.folder(id), Arc::clone(&self.parts.rng)),
             watch: Watch::default(),
             children: Mutex::default(),
@@ -380,26 +382,26 @@ impl QemuHost {
 
     async fn accelerator(&self) -> Accelerator {
         let (setting, folder) = (self.parts.accelerator, self.downloads.clone());
-        let find = async || {
+        let detect = async || {
             let found = machine::blocking(move || Ok(setting.resolve(&folder))).await;
             let found = found.unwrap_or(Accelerator::Tcg);
-            tracing::info!(?setting, ?found, "what runs the guests' instructions");
+            tracing::info!(?setting, ?found, "accelerator selected");
             found
         };
-        *self.accelerator.get_or_init(find).await
+        *self.accelerator.get_or_init(detect).await
     }
 
-    /// Lets a machine in if there is room for it beside those that run. Others wait until the guard
-    /// is dropped.
+    /// Admits a machine if the host has enough memory beside the running ones. Other admissions
+    /// wait until the guard is dropped.
     async fn admit(&self, spec: &MachineSpec) -> Result<tokio::sync::OwnedMutexGuard<()>, DriverError> {
         let guard = Arc::clone(&self.admission).lock_owned().await;
         let mut others = Vec::new();
-        for name in layout::names(&self.machines).map_err(of_host)? {
+        for name in layout::names(&self.machines).map_err(host_error)? {
             let Some(id) = name.parse::<CloudPcId>().ok().filter(|id| *id != spec.id) else { continue };
             let folder = self.folder(id);
-            if Process::find(&folder, id).map_err(of_host)?.is_some()
+            if Process::find(&folder, id).map_err(host_error)?.is_some()
                 && let Some(record) =
-                    layout::read_json::<record::MachineRecord>(&folder.join(MACHINE_FILE)).map_err(of_host)?
+                    layout::read_json::<record::MachineRecord>(&folder.join(MACHINE_FILE)).map_err(host_error)?
             {
                 others.push(record.spec);
             }
@@ -410,25 +412,25 @@ impl QemuHost {
 }
 
 impl Slot {
-    /// Says that somebody wants the power cut, until the guard is dropped.
-    fn force(self: &Arc<Self>) -> ForcedStop {
-        self.forcing.send_modify(|count| *count += 1);
+    /// Requests that the power is cut, until the guard is dropped.
+    fn request_force(self: &Arc<Self>) -> ForcedStop {
+        self.force_requests.send_modify(|count| *count += 1);
         ForcedStop(Arc::clone(self))
     }
 
-    /// Ends when somebody wants the power cut.
-    async fn forced(&self) {
-        let mut forcing = self.forcing.subscribe();
-        if forcing.wait_for(|count| *count > 0).await.is_err() {
+    /// Waits until a caller requests that the power is cut.
+    async fn force_requested(&self) {
+        let mut force_requests = self.force_requests.subscribe();
+        if force_requests.wait_for(|count| *count > 0).await.is_err() {
             std::future::pending().await
         }
     }
 
-    fn keep_child(&self, child: Child) {
+    fn add_child(&self, child: Child) {
         lock(&self.children).push(child);
     }
 
-    fn collect_children(&self) {
+    fn reap_children(&self) {
         lock(&self.children).retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }
 }
@@ -437,7 +439,7 @@ struct ForcedStop(Arc<Slot>);
 
 impl Drop for ForcedStop {
     fn drop(&mut self) {
-        self.0.forcing.send_modify(|count| *count -= 1);
+        self.0.force_requests.send_modify(|count| *count -= 1);
     }
 }
 

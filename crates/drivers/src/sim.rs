@@ -1,11 +1,11 @@
-//! Simulated machines: disks with files on them, power, sizes, restore points, guests with a
-//! network and installed agents.
+//! Simulated machines: disks with files, power, sizes, restore points, and guests with a network
+//! and installed agents.
 //!
-//! Only the last inch is simulated: the engine, the steps and the agent pipeline above are those of
-//! a real host. The machines outlive the process, as real ones do: what a verb has changed is
-//! written to the simulation's own directory before the verb returns. It is handed to the operating
-//! system and not forced to the disk, so it survives the death of the process at any moment, but a
-//! power cut may take the latest changes back.
+//! Only the machines are simulated: the engine, the steps and the agent pipeline above them are
+//! those of a real host. The machines outlive the process, as real ones do: a verb writes its
+//! changes to the simulation's own directory before it returns. The writes are not synced to the
+//! disk: they survive a crash of the process at any moment, but a power cut may lose the latest
+//! changes.
 
 mod clock;
 mod disk;
@@ -31,8 +31,8 @@ pub use clock::{QUIET_TIME, QUIET_YIELDS, SimClock};
 pub use disk::IMAGE_GIB;
 pub use machine::FULL_DISK_FREE_BYTES;
 
-/// How long simulated work takes. Each figure is a mean; a seeded spread of a quarter either way is
-/// laid over it.
+/// Durations of simulated work. Each value is a mean; a seeded random spread of a quarter in both
+/// directions is applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pace {
@@ -42,72 +42,72 @@ pub struct Pace {
     pub boot_ms: u64,
     /// Making a disk from an image or a restore point, milliseconds.
     pub disk_ms: u64,
-    /// Everything else that touches a disk, milliseconds.
+    /// Any other disk operation, milliseconds.
     pub touch_ms: u64,
-    /// Enrolment, milliseconds.
+    /// Enrolling a guest, milliseconds.
     pub enrol_ms: u64,
-    /// Download of a declared artifact, milliseconds.
+    /// Downloading a declared artifact, milliseconds.
     pub fetch_ms: u64,
-    /// Run of an installer, milliseconds.
+    /// Running an installer, milliseconds.
     pub install_ms: u64,
 }
 
-/// An agent installer that need not be downloaded, because the scenario says what is at its
-/// address.
+/// An agent installer that is not downloaded, because the scenario declares the file at its URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Artifact {
-    /// Its address.
+    /// Download URL.
     pub url: String,
-    /// SHA-256 of the content that is there, hex.
+    /// SHA-256 digest of the content, hex.
     pub sha256: String,
-    /// Its size, bytes.
+    /// Size, bytes.
     pub size_bytes: u64,
-    /// What its first bytes say: `exe`, `msi`, or anything else for a file that is no installer.
+    /// The detected format: `exe`, `msi`, `deb`, `script`, `elf`, or anything else for a file that
+    /// is not an installer.
     pub format: String,
     /// Exit code of the installer.
     #[serde(default)]
     pub exit_code: i32,
-    /// Exit code of the detection command once the installer has succeeded; before that it is 1.
+    /// Exit code of the detection command after the installer has succeeded; before that it is 1.
     #[serde(default)]
     pub detection_exit_code: i32,
-    /// How long the installer runs, milliseconds; none: the pace's.
+    /// Run time of the installer, milliseconds; none: that of the pace.
     #[serde(default)]
     pub install_ms: Option<u64>,
 }
 
-/// What ails one machine.
+/// Scripted failures of one machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScriptedCondition {
-    /// Nearly no free disk.
+    /// The disk has almost no free space.
     pub disk_full: bool,
-    /// The guest reaches no host.
+    /// The guest has no network.
     pub no_network: bool,
-    /// The guest never answers.
+    /// The guest never responds.
     pub guest_hangs: bool,
     /// Installers exit with this code.
     pub install_exit_code: Option<i32>,
-    /// Installers never end.
+    /// Installers never exit.
     pub install_hangs: bool,
 }
 
-/// What a simulation is made of.
+/// Dependencies of a simulation.
 #[derive(Clone)]
 pub struct SimParts {
-    /// Time.
+    /// The clock of the simulation.
     pub clock: Arc<dyn Clock>,
-    /// Chance: spreads of durations.
+    /// Random numbers for the spread of durations.
     pub rng: Arc<dyn Rng>,
-    /// Downloads what no scenario declares.
+    /// Downloads URLs that no scenario declares.
     pub fetcher: Fetcher,
 }
 
 /// The driver of simulated machines. Cheap to clone.
 ///
-/// Work that was begun goes on by itself and takes effect at its time, even if the caller is gone
-/// or this process is. A verb that finds work under way on its machine waits for its end, whoever
-/// began it, and looks again; that is how a repeated call joins in.
+/// Work that has started continues and takes effect at its end time, even if the caller or the
+/// process is gone. A verb that finds work in progress on its machine waits for it, whoever started
+/// it, and then checks again; this is how a repeated call joins the first one.
 #[derive(Clone)]
 pub struct SimDriver {
     inner: Arc<Inner>,
@@ -115,33 +115,33 @@ pub struct SimDriver {
 
 struct Inner {
     parts: SimParts,
-    /// Never held over an await.
+    /// Never held across an await.
     world: Mutex<World>,
-    /// Told of what has no time at which it will happen: power coming and going, a run killed.
-    stirred: Notify,
+    /// Notified of changes that have no scheduled time, such as a power change or a killed run.
+    wakeups: Notify,
     changes: Changes,
 }
 
 impl SimDriver {
-    /// Opens the simulation kept in `directory`, or makes an empty one; none: in memory only.
+    /// Opens the simulation stored in `directory`, or creates an empty one; none: in memory only.
     ///
     /// # Errors
     /// The directory cannot be used.
     pub fn open(directory: Option<&Path>, parts: SimParts) -> std::io::Result<Self> {
         let world = Mutex::new(World::open(directory)?);
-        Ok(Self { inner: Arc::new(Inner { parts, world, stirred: Notify::new(), changes: Changes::new() }) })
+        Ok(Self { inner: Arc::new(Inner { parts, world, wakeups: Notify::new(), changes: Changes::new() }) })
     }
 
-    /// Sets how long work takes and which artifacts are declared.
+    /// Sets the durations of work and the declared artifacts.
     pub fn configure(&self, pace: Pace, artifacts: Vec<Artifact>) {
         self.inner.lock().configure(pace, artifacts);
     }
 
-    /// Adds a machine that has been running for long, without the time that making one takes;
-    /// present already is fine.
+    /// Adds a machine that is running and enrolled already, without the time it takes to make one.
+    /// Has no effect if the machine exists.
     ///
     /// # Errors
-    /// It cannot be written down.
+    /// The journal cannot be written.
     pub fn seed(&self, spec: &MachineSpec, scripted_condition: ScriptedCondition) -> Result<(), DriverError> {
         let mut world = self.inner.lock();
         if world.has(spec.id) {
@@ -150,48 +150,48 @@ impl SimDriver {
         world.put(Machine::settled(spec, scripted_condition, self.inner.parts.clock.now()))
     }
 
-    /// Lets something befall a machine. It has no effect on one that is off.
+    /// Injects an incident into a machine. Has no effect on a stopped machine.
     ///
     /// # Errors
-    /// There is no such machine, or it cannot be written down.
+    /// The machine does not exist, or the journal cannot be written.
     pub fn inject(&self, id: CloudPcId, incident: Incident) -> Result<(), DriverError> {
         let now = self.inner.parts.clock.now();
         {
             let mut world = self.inner.lock();
-            world.look(id, now)?;
+            world.refresh(id, now)?;
             world.change(id, |machine| machine.apply_incident(incident))?;
         }
-        self.inner.stirred.notify_waiters();
-        self.inner.changes.tell(id);
+        self.inner.wakeups.notify_waiters();
+        self.inner.changes.notify(id);
         Ok(())
     }
 
-    /// The ailment of a machine, for saving a scenario.
+    /// Returns the scripted condition of a machine, for saving a scenario.
     pub fn scripted_condition(&self, id: CloudPcId) -> Option<ScriptedCondition> {
         self.inner.lock().machine(id).ok().map(|machine| machine.scripted_condition.clone())
     }
 
-    /// Names of agents installed on a machine.
+    /// Returns the names of the agents installed on a machine.
     pub fn installed_agents(&self, id: CloudPcId) -> Vec<String> {
         let now = self.inner.parts.clock.now();
         let mut world = self.inner.lock();
-        let disk = world.look(id, now).ok().and_then(|machine| machine.disk.as_ref());
+        let disk = world.refresh(id, now).ok().and_then(|machine| machine.disk.as_ref());
         disk.map(|disk| disk.agents.clone()).unwrap_or_default()
     }
 
-    /// Drops every machine.
+    /// Deletes every machine.
     ///
     /// # Errors
-    /// It cannot be written down.
+    /// The journal cannot be written.
     pub fn reset(&self) -> std::io::Result<()> {
         self.inner.lock().clear()?;
-        self.inner.stirred.notify_waiters();
+        self.inner.wakeups.notify_waiters();
         Ok(())
     }
 }
 
 impl ScriptedCondition {
-    /// Whether nothing ails the machine.
+    /// Returns whether no failure is scripted.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
@@ -213,7 +213,7 @@ impl Default for Pace {
     }
 }
 
-/// What the tests of this module share.
+/// Fixtures that the tests of this module share.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,11 +221,11 @@ mod tests {
     use cloudpc_model::{ImageId, SeededRng, Sleep, Timestamp};
     use std::sync::LazyLock;
 
-    /// A clock that lets nobody wait: whoever sleeps finds that it is time.
+    /// A clock that advances by itself whenever somebody sleeps on it.
     #[derive(Clone)]
-    pub struct HastyClock(pub SimClock);
+    pub struct AutoAdvanceClock(pub SimClock);
 
-    impl Clock for HastyClock {
+    impl Clock for AutoAdvanceClock {
         fn now(&self) -> Timestamp {
             self.0.now()
         }
@@ -237,20 +237,20 @@ mod tests {
 
     pub struct Sim {
         pub driver: SimDriver,
-        pub clock: HastyClock,
+        pub clock: AutoAdvanceClock,
     }
 
     impl Sim {
         pub fn new(seed: u64) -> Self {
-            Self::open(seed, HastyClock(SimClock::paused(Timestamp(1_000_000))), None)
+            Self::open(seed, AutoAdvanceClock(SimClock::paused(Timestamp(1_000_000))), None)
         }
 
-        pub fn open(seed: u64, hasty: HastyClock, directory: Option<&Path>) -> Self {
-            // Reading the authorities takes long.
+        pub fn open(seed: u64, clock: AutoAdvanceClock, directory: Option<&Path>) -> Self {
+            // Loading the certificate authorities is slow.
             static FETCHER: LazyLock<Fetcher> = LazyLock::new(|| Fetcher::new(None).unwrap());
-            let (clock, rng) = (Arc::new(hasty.clone()), Arc::new(SeededRng::new(seed)));
-            let parts = SimParts { clock, rng, fetcher: FETCHER.clone() };
-            Self { driver: SimDriver::open(directory, parts).unwrap(), clock: hasty }
+            let rng = Arc::new(SeededRng::new(seed));
+            let parts = SimParts { clock: Arc::new(clock.clone()), rng, fetcher: FETCHER.clone() };
+            Self { driver: SimDriver::open(directory, parts).unwrap(), clock }
         }
     }
 

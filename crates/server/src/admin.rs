@@ -1,13 +1,13 @@
-//! `/_cloudpc/`: administration, apart from Graph: applications, tokens and keys, and for simulated
-//! fleets the clock, faults and scenarios.
+//! `/_cloudpc/`: the administration API, separate from Graph: applications, tokens and keys, and
+//! for simulated fleets the clock, faults, incidents and scenarios.
 //!
-//! Each call is authenticated, checked for its right and answered here; what it does is in one file
-//! per noun. Errors leave in the Graph envelope, and every change writes an audit row. It refuses
-//! to know how tokens are made and what a fault does.
+//! This module authenticates and authorizes each call and renders its reply; the calls themselves
+//! are in one file per noun. Errors use Graph's envelope, and every change writes an audit row.
+//! This module refuses to know how tokens are issued and what a fault does.
 //!
-//! What reaches beyond a tenant belongs to the owner of the installation ([`crate::installation`]).
-//! A tenant's administrator stays within the tenant, and nobody grants a permission that is not
-//! theirs to grant.
+//! Calls that reach beyond a tenant need the owner of the installation ([`crate::installation`]). A
+//! tenant's administrator is limited to the tenant, and can grant no permission that is reserved
+//! for the owner.
 
 mod apps;
 mod clock;
@@ -40,7 +40,7 @@ use crate::request::{BaseAddress, Peer, RequestIds};
 pub use apps::NAME_CHARS_MAX;
 pub use faults::{CLOUD_PCS_MAX, CODE_CHARS_MAX, MESSAGE_CHARS_MAX, RULES_MAX};
 
-/// What a call needs. The owner of the installation may make every call.
+/// The right that a call needs. The owner of the installation has every right.
 #[derive(Clone, Copy)]
 enum Right {
     /// To administer one's own tenant.
@@ -70,9 +70,9 @@ impl Right {
     }
 }
 
-/// The routes below `/_cloudpc`.
+/// Returns the routes below `/_cloudpc`.
 pub fn routes() -> Router<App> {
-    // Every route is a handler of this module's own kind, behind the right that it takes.
+    // Every route is a handler of an [`AdminCall`], with the right that the call needs.
     macro_rules! call {
         ($right:ident, $handler:expr) => {
             |State(app): State<App>, request: Request<Body>| answer(app, request, Right::$right, $handler)
@@ -106,7 +106,7 @@ pub fn routes() -> Router<App> {
         .route("/scenario", get(call!(Own, fleet::save)).post(call!(Own, fleet::load)))
 }
 
-/// A call that may be made: who makes it, and what it reaches.
+/// An authorized call and its context.
 struct AdminCall {
     app: App,
     caller: Arc<Caller>,
@@ -115,7 +115,7 @@ struct AdminCall {
     peer: Option<Peer>,
 }
 
-/// What a call answers.
+/// The reply to a call.
 enum AdminReply {
     /// 200 with JSON.
     Json(Value),
@@ -127,7 +127,7 @@ enum AdminReply {
     Nothing,
 }
 
-/// Checks a call, makes it and renders what comes of it.
+/// Authorizes a call, runs its handler and renders the reply.
 async fn answer<F, R>(
     app: App,
     request: Request<Body>,
@@ -141,12 +141,16 @@ where
     let (head, body) = request.into_parts();
     let ids = head.extensions.get::<RequestIds>().cloned().expect("the edge gives every request its ids");
     let base = head.extensions.get::<BaseAddress>().cloned().expect("the edge gives every request its address");
-    let mut seen = None;
+    let mut authenticated = None;
     let work = async {
         let caller = app.caller(&head).await?;
-        seen = Some(Arc::clone(&caller));
+        authenticated = Some(Arc::clone(&caller));
         right.check(&caller)?;
-        let body = body.collect().await.map_err(|_| GraphError::bad_request("The body cannot be read."))?.to_bytes();
+        let body = body
+            .collect()
+            .await
+            .map_err(|_| GraphError::bad_request("The body is incomplete. Send the request again."))?
+            .to_bytes();
         let peer = head.extensions.get::<Peer>().copied();
         let call = AdminCall { app: app.clone(), caller, base, ids: ids.clone(), peer };
         handler(call, body).await.map(Into::into)
@@ -158,7 +162,7 @@ where
             refuse(&app, &ids, &problem.into_graph(head.uri.path(), &ids.request_id))
         }
     };
-    if let Some(caller) = seen {
+    if let Some(caller) = authenticated {
         // For the edge's log.
         response.extensions_mut().insert::<Arc<Caller>>(caller);
     }
@@ -193,21 +197,21 @@ impl From<()> for AdminReply {
 }
 
 impl AdminCall {
-    /// The levers of the simulated fleet.
+    /// Returns the controls of the simulated fleet.
     fn simulation(&self) -> Result<Simulation, Problem> {
         self.app.simulation.clone().ok_or_else(|| {
             let message =
-                "The machines of this installation are real; there is no clock to move and no trouble to script.";
+                "This installation runs real machines. The clock, faults, incidents and scenarios are available only with simulated machines.";
             GraphError::new(404, "notSimulated", message).into()
         })
     }
 
-    /// Refuses to touch the application that owns the installation.
-    async fn must_not_be_the_owners(&self, app: AppId) -> Result<(), Problem> {
+    /// Refuses a change to the application that owns the installation.
+    async fn refuse_owner_app(&self, app: AppId) -> Result<(), Problem> {
         let owner = self.app.store.read(installation::owner).await.map_err(Error::from)?;
         match owner == Some((self.caller.tenant_id, app)) {
             true => Err(forbidden(
-                "This application owns the installation, and no request changes it or gets its tokens. To replace it, delete \
+                "This application owns the installation. No request can change it or issue its tokens. To replace it, delete \
                  admin.json and restart the service.",
             )
             .into()),
@@ -215,24 +219,24 @@ impl AdminCall {
         }
     }
 
-    /// The audit row of what this call does. `id` is empty for what there is one of.
+    /// Returns the audit row of this call. `id` is empty for a resource of which there is only one.
     fn audit(&self, verb: AuditVerb, kind: ResourceType, id: impl ToString) -> AuditEntry {
         let (tenant, actor) = (self.caller.tenant_id, self.caller.actor_at(self.peer));
         let resource = AuditResource::new(kind, id);
         AuditEntry::new(tenant, self.app.clock.now(), actor, verb, resource).by_request(&self.ids.request_id)
     }
 
-    /// Writes the row of a change that is not in the store.
+    /// Writes the audit row of a change outside the store.
     async fn write_audit(&self, entry: AuditEntry) -> Result<(), Error> {
         self.app.store.write("audit.append", move |tx| Ok(tx.audit_insert(&entry)?)).await
     }
 }
 
-/// Refuses what a caller may not hand on, be it in an application or in a token.
-fn may_grant(caller: &Caller, permissions: &[String]) -> Result<(), GraphError> {
+/// Refuses permissions that the caller cannot grant, to an application or in a token.
+fn check_grant(caller: &Caller, permissions: &[String]) -> Result<(), GraphError> {
     match permissions.iter().find(|permission| GRANTED_BY_OWNER.contains(&permission.as_str())) {
         Some(permission) if !caller.is_owner => {
-            Err(forbidden(format!("Only the owner of the installation grants {permission}.")).about("permissions"))
+            Err(forbidden(format!("Only the owner of the installation can grant {permission}.")).about("permissions"))
         }
         _ => Ok(()),
     }
@@ -242,10 +246,10 @@ fn forbidden(message: impl Into<String>) -> GraphError {
     GraphError::new(403, "Forbidden", message)
 }
 
-/// The body as what it has to be.
+/// Parses a JSON body.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_value(json(body, DEPTH_MAX)?)
-        .map_err(|error| GraphError::bad_request(format!("The body cannot be read: {error}.")).into())
+        .map_err(|error| GraphError::bad_request(format!("Invalid body: {error}.")).into())
 }
 
 #[cfg(test)]
@@ -253,11 +257,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_is_read_by_the_rules_of_every_json_body() {
-        let refused = |body: &str| read::<Value>(body.as_bytes()).is_err();
-        assert!(!refused("\u{feff}{\"user\": \"ada\"}"));
-        assert!(refused(r#"{"user": "ada", "User": "eve"}"#));
+    fn body_rejects_duplicate_members_and_deep_nesting() {
+        let is_rejected = |body: &str| read::<Value>(body.as_bytes()).is_err();
+        assert!(!is_rejected("\u{feff}{\"user\": \"ada\"}"));
+        assert!(is_rejected(r#"{"user": "ada", "User": "eve"}"#));
         let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        assert!(!refused(&deep(DEPTH_MAX)) && refused(&deep(DEPTH_MAX + 1)));
+        assert!(!is_rejected(&deep(DEPTH_MAX)) && is_rejected(&deep(DEPTH_MAX + 1)));
     }
 }

@@ -1,4 +1,4 @@
-//! What every request handler may reach.
+//! The state that all request handlers share.
 
 use cloudpc_drivers::Driver;
 use cloudpc_drivers::sim::{SimClock, SimDriver};
@@ -18,51 +18,51 @@ use crate::identity::Identity;
 use crate::pipeline::ResponseCache;
 use crate::request::Authenticated;
 
-/// Time since some fixed moment, by a clock that is never set: for how long something works, not
-/// for when.
+/// Returns the time since a fixed moment, by a monotonic clock. It measures how long work takes,
+/// never when it happened.
 pub type Monotonic = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-/// A running server, as a handler sees it. Every request clones it, so a clone is one pointer.
+/// A handle to a running server. Every request clones the handle, so a clone copies one pointer.
 #[derive(Clone)]
 pub struct App {
     parts: Arc<AppState>,
 }
 
-/// The parts of a running server.
+/// The components of a running server.
 pub struct AppState {
-    /// Everything durable.
+    /// The database.
     pub store: Store,
-    /// Takes requests for actions.
+    /// Accepts requests for actions.
     pub engine: Engine,
-    /// What runs the machines.
+    /// Runs the machines.
     pub driver: Arc<dyn Driver>,
-    /// Time.
+    /// The clock of actions.
     pub clock: Arc<dyn Clock>,
-    /// How long work takes.
+    /// Measures how long work takes.
     pub monotonic: Monotonic,
-    /// Chance.
+    /// The source of randomness.
     pub rng: Arc<dyn Rng>,
-    /// Answers that can never change.
+    /// Caches responses that can never change.
     pub response_cache: ResponseCache,
-    /// Signs the links between pages.
+    /// Signs the links to next pages.
     pub signer: LinkSigner,
     /// Issues and checks tokens.
     pub identity: Arc<Identity>,
-    /// Admits to the screens of machines.
+    /// Opens the screens of machines in browsers.
     pub desktops: Arc<Desktops>,
-    /// What the edge has to know.
+    /// Settings of the edge.
     pub edge: edge::EdgeSettings,
-    /// Fidelity to the rules that may be relaxed.
+    /// Whether some of Graph's rules are relaxed.
     pub fidelity: Fidelity,
     /// How long a partner may be silent before it counts as unhealthy.
     pub heartbeat_silence_max: Duration,
-    /// What only a simulated fleet has; none with real machines.
+    /// Controls of a simulated fleet; none with real machines.
     pub simulation: Option<Simulation>,
 }
 
 impl App {
-    /// Returns the caller of a request: whom the edge has found when it judged the head, or else
-    /// whom the token names.
+    /// Returns the caller of a request: the one that the edge authenticated, or else the one that
+    /// the token names.
     ///
     /// # Errors
     /// As [`Identity::authenticate`].
@@ -87,13 +87,13 @@ impl Deref for App {
     }
 }
 
-/// The levers of a simulated fleet.
+/// The controls of a simulated fleet.
 #[derive(Clone)]
 pub struct Simulation {
     /// Its clock.
     pub clock: SimClock,
     /// Its machines.
     pub driver: SimDriver,
-    /// Its scripted trouble.
+    /// Its scripted faults.
     pub faults: Arc<Faults>,
 }

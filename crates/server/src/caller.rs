@@ -1,4 +1,4 @@
-//! Who is calling, as a verified token says.
+//! The caller of a request, as a verified token names it.
 
 use cloudpc_model::{Actor, ActorKind, AppId, TenantId, Timestamp, UserId};
 use cloudpc_store::ReadCaller;
@@ -22,20 +22,20 @@ pub struct Caller {
     pub permissions: BTreeSet<String>,
     /// Whether this is the application that owns the installation (see [`crate::installation`]).
     pub is_owner: bool,
-    /// What the token rests on.
+    /// Who vouches for the token.
     pub origin: TokenOrigin,
 }
 
-/// What a token rests on. Without it, nothing that the token has obtained is worth anything any
-/// more.
+/// Who vouches for a token. When the signing key or the issuer is no longer trusted, everything
+/// that was obtained with the token is invalid too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TokenOrigin {
-    /// A signing key of ours, and an application and user that the store knows.
+    /// One of our own signing keys, and an application and user in the store.
     Local {
         /// `kid`
         key_id: String,
     },
-    /// An outside issuer. Nothing but the token itself says what its caller may do.
+    /// An outside issuer. Only the token itself says what its caller may do.
     Outside {
         /// `iss`
         issuer: String,
@@ -56,8 +56,8 @@ pub struct CallerUser {
 }
 
 impl Caller {
-    /// With whom limits per caller count this one, unique in the tenant: a user, whatever client
-    /// they use, or an application.
+    /// Returns the key that limits per caller count by, unique in the tenant: a user, whatever
+    /// client they use, or an application.
     pub fn share_key(&self) -> String {
         match (&self.user, self.app_id) {
             (Some(user), _) => format!("user {}", user.id),
@@ -66,12 +66,12 @@ impl Caller {
         }
     }
 
-    /// Whose turns the reads of this caller take: those of the user, or of the application if there
-    /// is none.
+    /// Returns whose turn in the read queue this caller takes: the user's, or the application's if
+    /// there is no user.
     pub fn read_caller(&self) -> ReadCaller {
         let user = self.user.as_ref().map(|user| user.id.0);
-        let who = user.or_else(|| self.app_id.map(|app| app.0)).unwrap_or_default();
-        ReadCaller::Known(self.tenant_id, who)
+        let id = user.or_else(|| self.app_id.map(|app| app.0)).unwrap_or_default();
+        ReadCaller::Known(self.tenant_id, id)
     }
 
     /// Name of the caller for people: of the user, or of the application if there is none.
@@ -79,7 +79,7 @@ impl Caller {
         self.user.as_ref().map_or(&self.app_name, |user| &user.user_principal_name)
     }
 
-    /// The caller as the log of an action and the audit log name it.
+    /// Returns the caller as action logs and the audit log record it.
     pub fn actor(&self) -> Actor {
         Actor {
             kind: if self.user.is_some() { ActorKind::User } else { ActorKind::Application },
@@ -91,7 +91,7 @@ impl Caller {
         }
     }
 
-    /// The same, with the address of the peer that the request comes from.
+    /// Returns the actor with the network address of the request's peer.
     pub fn actor_at(&self, peer: Option<Peer>) -> Actor {
         Actor { ip_address: peer.map(|peer| peer.0), ..self.actor() }
     }

@@ -1,4 +1,4 @@
-//! The configuration file: one struct per section, unknown names refused.
+//! The configuration file: one struct per section. Unknown keys are rejected.
 
 use cloudpc_drivers::qemu::{self, AcceleratorSetting, LimitsSetting};
 use cloudpc_engine::RestartPolicy;
@@ -13,8 +13,8 @@ use url::Url;
 
 use crate::edge::ANY_ORIGIN;
 
-/// The whole file. Everything in it may be left out; `docs/config.example.toml` shows every name
-/// with its default.
+/// The whole file. Every key is optional; `docs/config.example.toml` lists them with their
+/// defaults.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -40,83 +40,84 @@ pub struct Config {
     pub log: LogConfig,
 }
 
-/// How the server is reached.
+/// Names and networks by which clients reach the server.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Host names and addresses by which clients reach the server, besides `localhost`,
-    /// `127.0.0.1`, `::1` and the machine's own name. No other name is served. The certificate is
-    /// made for them, and tokens may be asked for them.
+    /// Hostnames and addresses by which clients reach the server, in addition to `localhost`,
+    /// `127.0.0.1`, `::1` and the machine's own hostname. Requests to other names are refused. The
+    /// certificate covers these names, and tokens can be requested for them.
     pub names: Vec<String>,
     /// Addresses and networks of proxies whose `X-Forwarded-For`, `X-Forwarded-Proto` and
-    /// `X-Forwarded-Host` are believed.
+    /// `X-Forwarded-Host` headers are trusted.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// Origins whose pages may call Graph and the token service, such as
-    /// `https://portal.example.com`; `*`: every origin.
+    /// `https://portal.example.com`; `*` allows every origin.
     pub cors_origins: Vec<String>,
 }
 
-/// Who may call.
+/// Token services and fidelity.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IdentityConfig {
-    /// Fidelity to the rules that may be relaxed.
+    /// Whether some of Graph's rules are relaxed.
     pub fidelity: Fidelity,
     /// Token services other than the built-in one.
     pub issuers: Vec<IssuerConfig>,
 }
 
-/// An outside token service, known by OIDC discovery.
+/// An outside token service that supports OIDC discovery.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
-    /// Exactly the `iss` of its tokens; discovery is below it. https, or http on the loopback.
+    /// Exactly the `iss` claim of its tokens; discovery is below this URL. https, or http on the
+    /// loopback interface.
     pub issuer: String,
-    /// The `aud` of tokens that are meant for us.
+    /// The `aud` claim of tokens for this service.
     pub audience: String,
     /// The tenant that its callers belong to.
     pub tenant: TenantId,
 }
 
-/// How actions are run.
+/// Limits of running actions.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineConfig {
     /// Actions that run at the same time.
     pub running_max: usize,
-    /// How long a claim on an action holds without being renewed, seconds.
+    /// Lifetime of an action's lease without renewal, in seconds.
     pub lease_s: u64,
-    /// Free disk that an agent needs, bytes.
+    /// Free disk space that an agent needs, in bytes.
     pub agent_disk_bytes_min: u64,
-    /// Longest run of an agent's installer, seconds.
+    /// Time limit of an agent's installer, in seconds.
     pub install_time_max_s: u64,
 }
 
-/// What undoing an action needs.
+/// Undo of actions.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UndoConfig {
-    /// How long after its end a reprovision, restore, resize or undo can be undone, seconds. 0: not
-    /// at all.
+    /// Time after its end within which a reprovision, restore, resize or undo can be undone, in
+    /// seconds. 0 disables undo.
     pub window_s: u64,
-    /// What the old disks that are kept for it may take together, bytes.
+    /// Space that all old disks kept for undo may take together, in bytes.
     pub disk_bytes_max: u64,
 }
 
-/// What becomes of machines without being asked for.
+/// Automatic recovery of machines.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MachinesConfig {
-    /// Whether machines that have crashed or panicked are started again: `onFailure` or `never`.
+    /// Whether machines that crashed or panicked are restarted: `onFailure` or `never`.
     pub restart: RestartPolicy,
 }
 
-/// Partners.
+/// External partners.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PartnersConfig {
-    /// How long a partner may be silent before it counts as unhealthy, seconds.
+    /// Time without a heartbeat after which a partner counts as unhealthy, in seconds.
     pub heartbeat_silence_max_s: u64,
 }
 
@@ -124,9 +125,9 @@ pub struct PartnersConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DownloadsConfig {
-    /// PEM file of authorities that are trusted besides the public ones.
+    /// PEM file of certificate authorities that are trusted in addition to the public ones.
     pub extra_roots: Option<PathBuf>,
-    /// Largest agent, bytes.
+    /// Size limit of an agent, in bytes.
     pub size_bytes_max: u64,
 }
 
@@ -134,18 +135,19 @@ pub struct DownloadsConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QemuConfig {
-    /// What runs the guests' instructions: `auto`, `kvm` or `tcg`.
+    /// The accelerator: `auto`, `kvm` or `tcg`.
     pub accelerator: AcceleratorSetting,
-    /// Memory that all machines together may have, GiB; all of the host's but one if left out.
+    /// Memory for all machines together, in GiB; by default the host's memory less 1 GiB.
     pub ram_gib_max: Option<u32>,
-    /// What holds each machine to the memory and processors of its service plan: `auto`, `systemd`
+    /// What limits each machine to the memory and processors of its service plan: `auto`, `systemd`
     /// or `off`.
     pub limits: LimitsSetting,
-    /// The bridge of the host that machines are on; none: their network cards lead nowhere.
+    /// The host's bridge that machines are attached to; none: machines have no network.
     pub bridge: Option<String>,
-    /// How long a guest may take to shut down before its power is cut, seconds.
+    /// Time limit of a guest's graceful shutdown before the machine is powered off, in seconds.
     pub stop_time_max_s: u64,
-    /// How long a guest may be silent before its Cloud PC is shown with a warning, seconds.
+    /// Time without an answer of the guest agent after which a Cloud PC is shown with a warning, in
+    /// seconds.
     pub guest_silence_max_s: u64,
 }
 
@@ -161,70 +163,70 @@ pub struct DesktopConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
-    /// Which lines are written, e.g. `info`, which has one for each request, or
+    /// Which lines are written, e.g. `info`, which logs each request, or
     /// `warn,cloudpc_engine=debug`.
     pub filter: String,
-    /// How they look.
+    /// The format of a line.
     pub format: LogFormat,
 }
 
-/// How closely the rules of the real service that hurt self-hosters are followed; each is listed in
-/// `docs/API.md`.
+/// How strictly the service follows Graph's rules that get in the way of self-hosting.
+/// `docs/API.md` lists these rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fidelity {
-    /// Just those rules are relaxed.
+    /// These rules are relaxed.
     #[default]
     Open,
-    /// Exactly as Graph does it.
+    /// Every rule of Graph is enforced.
     Strict,
 }
 
-/// How a log line looks.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people where one looks on, for programs elsewhere.
+    /// Text on a terminal, JSON elsewhere.
     #[default]
     Auto,
-    /// For people.
+    /// Text.
     Text,
-    /// For programs.
+    /// JSON.
     Json,
 }
 
-/// What is wrong with the file.
+/// Why a configuration file is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// It cannot be read.
-    #[error("the configuration file {path} cannot be read: {source}")]
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}: {source}")]
     Read {
-        /// Its path.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// It is not TOML, or a name or type in it is wrong; the message points at the place.
-    #[error("the configuration file cannot be understood: {0}")]
+    /// The file is not TOML, or a key or type in it is wrong; the message names the line.
+    #[error("invalid configuration file: {0}")]
     Parse(#[from] toml::de::Error),
-    /// A value makes no sense.
-    #[error("{key} in the configuration file: {problem}")]
+    /// A value is out of range or malformed.
+    #[error("invalid {key} in the configuration file: {problem}")]
     Value {
-        /// Where, e.g. `engine.lease_s`.
+        /// The key, e.g. `engine.lease_s`.
         key: String,
-        /// What is wrong and what would be right.
+        /// The value, and what is allowed.
         problem: String,
     },
 }
 
-/// Most actions that may run at the same time.
+/// Upper bound of `engine.running_max`.
 pub const RUNNING_MAX: usize = 100_000;
 
 impl Config {
     /// Reads and checks a file.
     ///
     /// # Errors
-    /// It cannot be read or is wrong.
+    /// [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
@@ -234,7 +236,7 @@ impl Config {
     /// Reads and checks the text of a file.
     ///
     /// # Errors
-    /// It is wrong.
+    /// [`ConfigError`].
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(text)?;
         config.validate()?;
@@ -244,18 +246,18 @@ impl Config {
     fn validate(&self) -> Result<(), ConfigError> {
         for (n, name) in self.server.names.iter().enumerate() {
             if !is_host(name) {
-                return Err(wrong(
+                return Err(invalid(
                     format!("server.names[{n}]"),
-                    format!("{name:?} is neither a host name nor an IP address; write it without scheme and port"),
+                    format!("{name:?} is not a hostname or an IP address; omit the scheme and port"),
                 ));
             }
         }
         for (n, origin) in self.server.cors_origins.iter().enumerate() {
             if !is_origin(origin) {
-                return Err(wrong(
+                return Err(invalid(
                     format!("server.cors_origins[{n}]"),
                     format!(
-                        "{origin:?} is not an origin; write \"*\" or scheme, host and port as browsers do, such as \"https://portal.example.com\", without a path"
+                        "{origin:?} is not an origin; expected \"*\", or a scheme, host and port as browsers send them, such as \"https://portal.example.com\", without a path"
                     ),
                 ));
             }
@@ -263,21 +265,27 @@ impl Config {
         for (n, issuer) in self.identity.issuers.iter().enumerate() {
             let key = |name: &str| format!("identity.issuers[{n}].{name}");
             if !is_trustworthy(&issuer.issuer) {
-                return Err(wrong(key("issuer"), "must be an https address, or http on the loopback"));
+                let problem =
+                    format!("{:?}; expected an https URL, or an http URL on the loopback interface", issuer.issuer);
+                return Err(invalid(key("issuer"), problem));
             }
             if issuer.audience.is_empty() {
-                return Err(wrong(key("audience"), "must not be empty"));
+                return Err(invalid(key("audience"), "\"\"; expected the aud claim of the issuer's tokens"));
             }
             if issuer.tenant == TenantId::INSTALLATION {
-                return Err(wrong(key("tenant"), "stands for the installation; write the id of a tenant"));
+                let problem =
+                    format!("{} is reserved for the installation; expected the id of a tenant", issuer.tenant);
+                return Err(invalid(key("tenant"), problem));
             }
             if self.identity.issuers[..n].iter().any(|other| other.issuer == issuer.issuer) {
-                return Err(wrong(key("issuer"), "is there already"));
+                let problem = format!("{:?} is configured twice; remove one of the entries", issuer.issuer);
+                return Err(invalid(key("issuer"), problem));
             }
         }
         let engine = &self.engine;
         if engine.running_max == 0 || engine.running_max > RUNNING_MAX {
-            return Err(wrong("engine.running_max", format!("must be between 1 and {RUNNING_MAX}")));
+            let problem = format!("{}; expected 1 to {RUNNING_MAX}", engine.running_max);
+            return Err(invalid("engine.running_max", problem));
         }
         for (key, value) in [
             ("engine.lease_s", engine.lease_s),
@@ -288,14 +296,15 @@ impl Config {
             ("qemu.guest_silence_max_s", self.qemu.guest_silence_max_s),
         ] {
             if value == 0 {
-                return Err(wrong(key, "must be at least 1"));
+                return Err(invalid(key, "0; expected at least 1"));
             }
         }
         Ok(())
     }
 }
 
-/// Whether keys and tokens may be fetched from this address: nobody on the way can change them.
+/// Whether keys may be fetched from this URL: over TLS or the loopback interface, nobody can change
+/// them in transit.
 pub(crate) fn is_trustworthy(address: &str) -> bool {
     Url::parse(address).is_ok_and(|url| match (url.scheme(), url.host()) {
         ("https", Some(_)) => true,
@@ -306,20 +315,20 @@ pub(crate) fn is_trustworthy(address: &str) -> bool {
     })
 }
 
-/// Whether a browser writes this into `Origin`.
+/// Whether a browser sends this text in `Origin`.
 fn is_origin(text: &str) -> bool {
-    let is_written_alike = |url: Url| url.origin().is_tuple() && url.origin().ascii_serialization() == text;
-    // The parser takes `*` for a part of a name, and whoever writes it means every name.
-    text == ANY_ORIGIN || (!text.contains('*') && Url::parse(text).is_ok_and(is_written_alike))
+    let is_serialized_alike = |url: Url| url.origin().is_tuple() && url.origin().ascii_serialization() == text;
+    // The parser accepts `*` as part of a hostname, but no browser expands it to all names.
+    text == ANY_ORIGIN || (!text.contains('*') && Url::parse(text).is_ok_and(is_serialized_alike))
 }
 
-/// Networks in CIDR notation, and single addresses.
+/// Reads networks in CIDR notation, and single addresses.
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     let network = |text: &String| {
         let address = text.parse::<IpAddr>().map(IpNet::from);
-        address.or_else(|_| text.parse()).map_err(|_| {
-            D::Error::custom(format!("{text:?} is neither an IP address nor a network such as \"10.0.0.0/8\""))
-        })
+        address
+            .or_else(|_| text.parse())
+            .map_err(|_| D::Error::custom(format!("{text:?} is not an IP address or a network such as \"10.0.0.0/8\"")))
     };
     Vec::<String>::deserialize(deserializer)?.iter().map(network).collect()
 }
@@ -333,7 +342,7 @@ pub(crate) fn is_host(name: &str) -> bool {
             }))
 }
 
-fn wrong(key: impl Into<String>, problem: impl Into<String>) -> ConfigError {
+fn invalid(key: impl Into<String>, problem: impl Into<String>) -> ConfigError {
     ConfigError::Value { key: key.into(), problem: problem.into() }
 }
 
@@ -406,7 +415,7 @@ mod tests {
         let example = include_str!("../../../docs/config.example.toml");
         assert_eq!(Config::parse(example).unwrap(), Config::default(), "an example value differs from the default");
 
-        // Lines that show what has no default are commented out; they must be right too.
+        // Keys without a default are commented out; they must be valid too.
         let uncommented: String =
             example.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect::<Vec<_>>().join("\n");
         let full = Config::parse(&uncommented).unwrap();
@@ -418,39 +427,36 @@ mod tests {
     #[test]
     fn an_error_names_the_key() {
         let error = |text: &str| Config::parse(text).unwrap_err().to_string();
-        insta::assert_snapshot!(error("[server]\nnames = [\"a.test\", \"http://b.test\"]"), @r#"server.names[1] in the configuration file: "http://b.test" is neither a host name nor an IP address; write it without scheme and port"#);
+        insta::assert_snapshot!(error("[server]\nnames = [\"a.test\", \"http://b.test\"]"), @r#"invalid server.names[1] in the configuration file: "http://b.test" is not a hostname or an IP address; omit the scheme and port"#);
         let proxy = error("[server]\ntrusted_proxies = [\"10.0.0.1\", \"proxy.test\"]");
-        assert!(
-            proxy.contains("\"proxy.test\" is neither an IP address nor a network such as \"10.0.0.0/8\""),
-            "{proxy}"
-        );
+        assert!(proxy.contains("\"proxy.test\" is not an IP address or a network such as \"10.0.0.0/8\""), "{proxy}");
         let origin = error("[server]\ncors_origins = [\"https://a.test/\"]");
         assert!(
-            origin.starts_with("server.cors_origins[0] in the configuration file: \"https://a.test/\""),
+            origin.starts_with("invalid server.cors_origins[0] in the configuration file: \"https://a.test/\""),
             "{origin}"
         );
-        insta::assert_snapshot!(error("[engine]\nrunning_max = 0"), @"engine.running_max in the configuration file: must be between 1 and 100000");
-        insta::assert_snapshot!(error("[engine]\nlease_s = 0"), @"engine.lease_s in the configuration file: must be at least 1");
+        insta::assert_snapshot!(error("[engine]\nrunning_max = 0"), @"invalid engine.running_max in the configuration file: 0; expected 1 to 100000");
+        insta::assert_snapshot!(error("[engine]\nlease_s = 0"), @"invalid engine.lease_s in the configuration file: 0; expected at least 1");
         insta::assert_snapshot!(error("[engine]\nleese = 1"), @"
-        the configuration file cannot be understood: TOML parse error at line 2, column 1
+        invalid configuration file: TOML parse error at line 2, column 1
           |
         2 | leese = 1
           | ^^^^^
         unknown field `leese`, expected one of `running_max`, `lease_s`, `agent_disk_bytes_min`, `install_time_max_s`
         ");
         insta::assert_snapshot!(error("[identity]\nfidelity = \"lax\""), @r#"
-        the configuration file cannot be understood: TOML parse error at line 2, column 12
+        invalid configuration file: TOML parse error at line 2, column 12
           |
         2 | fidelity = "lax"
           |            ^^^^^
         unknown variant `lax`, expected `open` or `strict`
         "#);
-        insta::assert_snapshot!(error("[[identity.issuers]]\nissuer = \"http://idp.test\"\naudience = \"a\"\ntenant = \"00000000-0000-0000-0000-000000000001\""), @"identity.issuers[0].issuer in the configuration file: must be an https address, or http on the loopback");
-        insta::assert_snapshot!(error("[[identity.issuers]]\nissuer = \"https://idp.test\"\naudience = \"a\"\ntenant = \"00000000-0000-0000-0000-000000000000\""), @"identity.issuers[0].tenant in the configuration file: stands for the installation; write the id of a tenant");
+        insta::assert_snapshot!(error("[[identity.issuers]]\nissuer = \"http://idp.test\"\naudience = \"a\"\ntenant = \"00000000-0000-0000-0000-000000000001\""), @r#"invalid identity.issuers[0].issuer in the configuration file: "http://idp.test"; expected an https URL, or an http URL on the loopback interface"#);
+        insta::assert_snapshot!(error("[[identity.issuers]]\nissuer = \"https://idp.test\"\naudience = \"a\"\ntenant = \"00000000-0000-0000-0000-000000000000\""), @"invalid identity.issuers[0].tenant in the configuration file: 00000000-0000-0000-0000-000000000000 is reserved for the installation; expected the id of a tenant");
     }
 
     #[test]
-    fn an_origin_is_written_as_browsers_write_it() {
+    fn an_origin_must_have_the_form_that_browsers_send() {
         let with = |origin: &str| Config::parse(&format!("[server]\ncors_origins = [{origin:?}]")).is_ok();
         for origin in ["*", "https://a.test", "http://127.0.0.1:3000", "http://[::1]:3000"] {
             assert!(with(origin), "{origin}");
@@ -463,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn running_max_is_checked_at_its_limit() {
+    fn running_max_is_rejected_beyond_its_limit() {
         let with = |n: usize| Config::parse(&format!("[engine]\nrunning_max = {n}"));
         assert!(with(RUNNING_MAX).is_ok());
         assert!(with(RUNNING_MAX + 1).is_err());

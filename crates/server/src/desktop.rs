@@ -1,14 +1,14 @@
-//! Desktops: the screen of a machine, in a browser.
+//! Desktops: the screen of a machine in a browser.
 //!
 //! ```text
-//! an operation of Graph ── issues a ticket ──► its URL is opened in a browser
-//! page      uses the ticket up, gives the browser a key for one WebSocket
-//! bridge    uses the key up, carries bytes between the WebSocket and the machine's screen
+//! an operation of Graph ── issues a ticket ──► its single-use URL is opened in a browser
+//! page      redeems the ticket, gives the browser a single-use key for a WebSocket
+//! bridge    redeems the key, copies bytes between the WebSocket and the machine's screen
 //! ```
 //!
-//! A ticket, a key and an open desktop are never worth more than the permissions of the caller who
-//! asked for them: these are checked again at each stage, and while the desktop is open. Nothing
-//! here knows how a screen is reached.
+//! A ticket, a key and an open desktop never grant more than the permissions of the caller who
+//! requested them: the permissions are checked again at each stage, and while the desktop is open.
+//! This module refuses to know how a driver connects to a screen.
 
 mod bridge;
 mod page;
@@ -42,38 +42,38 @@ pub use tickets::{CALLER_TICKETS_MAX, TENANT_TICKETS_MAX, TICKET_TIME_MAX, Ticke
 
 use places::{DesktopPlaces, Holder};
 
-/// What a ticket admits to: one machine of the caller's tenant.
+/// The access that a ticket grants: one machine of the caller's tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DesktopAdmission {
-    /// Who asked, and with what permissions.
+    /// The caller who requested the ticket, with the permissions at that time.
     pub caller: Caller,
-    /// The machine.
+    /// The Cloud PC.
     pub cloud_pc_id: CloudPcId,
-    /// Whose the machine has to be; none: anyone's.
+    /// The user who must own the Cloud PC; none: any user.
     pub owner: Option<UserId>,
-    /// Whether the machine may only be looked at.
+    /// Whether the desktop is view-only.
     pub view_only: bool,
 }
 
-/// Where a page keeps its key. Each page's cookie is sent to that page's WebSocket only.
+/// The cookie that holds a page's key. A browser sends it only to the WebSocket of that page.
 const COOKIE: &str = "cloudpc-desktop";
 
 /// The desktops of a server.
 pub struct Desktops {
-    /// Tickets whose pages have not been opened yet, and keys whose pages have not connected yet.
+    /// Unused tickets and keys.
     pub tickets: Tickets,
-    /// Places for bridges.
+    /// Limits of open bridges.
     places: Arc<DesktopPlaces>,
-    /// Bridges that are open.
+    /// Open bridges.
     bridges: TaskTracker,
-    /// The service stops.
+    /// Cancelled when the service shuts down.
     stop: CancellationToken,
     /// The folder in which noVNC is installed.
     novnc: PathBuf,
 }
 
 impl Desktops {
-    /// The desktops of a server. `clock` is the host's, by which tickets expire.
+    /// Returns the desktops of a server. Tickets expire by `clock`, the host's.
     pub fn new(store: &Store, clock: &Arc<dyn Clock>, rng: &Arc<dyn Rng>, novnc: PathBuf) -> Self {
         Self {
             tickets: Tickets::new(store.clone(), Arc::clone(clock), Arc::clone(rng)),
@@ -84,7 +84,7 @@ impl Desktops {
         }
     }
 
-    /// Closes every bridge, and tells the browsers why.
+    /// Closes every bridge with a close code and a reason for the browser.
     pub async fn close(&self) {
         self.stop.cancel();
         self.bridges.close();
@@ -92,32 +92,33 @@ impl Desktops {
     }
 }
 
-/// The routes.
+/// Returns the routes of pages and bridges.
 pub(crate) fn routes(app: &App) -> Router<App> {
     page::routes(app).merge(bridge::routes())
 }
 
-/// Whether a caller may type and point on a machine: their own, or any if they may write.
+/// Whether a caller can control a machine: a user their own, and a caller with write permission
+/// any.
 pub(crate) fn may_control(caller: &Caller, cloud_pc: &CloudPc, scope: &Scope, fidelity: Fidelity) -> bool {
     caller.user.as_ref().is_some_and(|user| user.id == cloud_pc.user_id)
         || access::check(&WRITE, caller, scope, fidelity).is_ok()
 }
 
-/// Why there is no way in.
+/// Why a desktop cannot be opened.
 enum OpenError {
-    /// The machine is not there any more, or is somebody else's by now.
+    /// The machine was deleted or assigned to another user.
     Gone,
-    /// The caller has lost the permission that the ticket was issued for.
+    /// The caller lost the permission that the ticket was issued for.
     Withdrawn,
-    /// The store does not answer.
+    /// The store fails.
     Store,
-    /// The machine shows nothing.
+    /// The driver cannot connect to the screen.
     Driver(DriverError),
 }
 
-/// What a ticket, key or bridge is worth now.
+/// The access that a ticket, key or bridge grants now.
 struct DesktopEntry {
-    /// The display name of the machine.
+    /// The display name of the Cloud PC.
     name: String,
     view_only: bool,
 }
@@ -129,14 +130,14 @@ impl DesktopAdmission {
     }
 }
 
-/// Checks what an admission is worth now: its caller may have lost permissions, its machine may
-/// have been deleted or given to another user. It never becomes worth more.
+/// Checks the access that an admission grants now: the caller may have lost permissions, and the
+/// machine may have been deleted or assigned to another user. The access never grows.
 async fn check(app: &App, admission: &DesktopAdmission) -> Result<DesktopEntry, OpenError> {
     let caller = app.identity.recheck(&admission.caller).await.map_err(|error| match error.status {
         401 => OpenError::Withdrawn,
         _ => OpenError::Store,
     })?;
-    // What the path was below decides what an application may do.
+    // The scope of the original path decides what an application may do.
     let scope = if admission.owner.is_some() { Scope::Me } else { Scope::Tenant };
     access::check(&READ_SIGNED_IN, &caller, &scope, app.fidelity).map_err(|_| OpenError::Withdrawn)?;
     let (tenant_id, cloud_pc_id) = (caller.tenant_id, admission.cloud_pc_id);
@@ -149,7 +150,7 @@ async fn check(app: &App, admission: &DesktopAdmission) -> Result<DesktopEntry, 
     Ok(DesktopEntry { name: cloud_pc.display_name, view_only })
 }
 
-/// The screen of the machine.
+/// Connects to the screen of the machine.
 async fn display(app: &App, admission: &DesktopAdmission) -> Result<Box<dyn Display>, OpenError> {
     app.driver.display(admission.cloud_pc_id).await.map_err(OpenError::Driver)
 }

@@ -1,5 +1,5 @@
-//! Files that are replaced in one step, so that a crash or a power cut leaves the old one or the
-//! new one and never half of one.
+//! Atomic replacement of files: after a crash or a power failure, a file has its old or its new
+//! content, never a part of either.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -9,16 +9,16 @@ use std::path::Path;
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readers {
-    /// Its owner alone: it holds a secret.
+    /// Its owner only (mode 0600), for secrets.
     Owner,
-    /// Everyone.
+    /// Everyone (mode 0644).
     Everyone,
 }
 
-/// Writes a file.
+/// Writes a file atomically and durably.
 ///
 /// # Errors
-/// It cannot be written; what was there before still is.
+/// The file cannot be written; its old content is kept.
 pub(crate) fn write(path: &Path, readers: Readers, content: &[u8]) -> io::Result<()> {
     let unfinished = path.with_extension("unfinished");
     match fs::remove_file(&unfinished) {
@@ -30,12 +30,12 @@ pub(crate) fn write(path: &Path, readers: Readers, content: &[u8]) -> io::Result
         Readers::Everyone => 0o644,
     };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished)?;
-    // The mask of the process may have taken away that others may read.
+    // The process's umask may have removed read permission for others.
     file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
-    // The new name is on disk only when the directory is.
+    // The rename is durable only once the directory is synced.
     path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }
 
@@ -44,11 +44,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_replaced_whole_and_read_by_whom_it_may_be() {
+    fn write_replaces_the_file_and_sets_its_mode() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.pem");
         for (readers, mode, content) in [(Readers::Everyone, 0o644, "old"), (Readers::Owner, 0o600, "new")] {
-            // What a crash has left lies in nobody's way.
+            // A leftover temporary file of a crash is replaced.
             fs::write(path.with_extension("unfinished"), "half").unwrap();
             write(&path, readers, content.as_bytes()).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), content);

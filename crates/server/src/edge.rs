@@ -1,9 +1,9 @@
-//! The edge: sockets, TLS, limits, request ids.
+//! The edge: sockets, TLS, limits and request ids.
 //!
-//! What reaches the routes behind it is whole, within limits, and knows its ids, its address, its
-//! peer and its caller. The head of a request is judged before its body is read: only a valid token
-//! gets a large one. The edge refuses to know what any route means, but for which of them take a
-//! token.
+//! A request that reaches the routes is complete and within the limits, and carries its ids, base
+//! address, peer and caller as extensions. The token is checked before the body is read: large
+//! bodies need a valid token. The edge refuses to know what any route means, except which routes
+//! take a token.
 
 mod body;
 mod connections;
@@ -59,45 +59,45 @@ pub use listen::{Listener, serve};
 pub use origin::{Arrival, Reach, Scheme};
 pub use tls::{AUTHORITY_FILE, AUTHORITY_KEY_FILE, TlsError, server_config};
 
-/// Whether the parts that work in the background do.
+/// The health of background tasks.
 #[derive(Debug, Default)]
 pub struct Health {
-    /// The engine claims and runs actions.
+    /// Whether the engine is running.
     pub engine_runs: AtomicBool,
-    /// The last answer of `/readyz` was that something does not work, which the log has been told.
+    /// Whether the last `/readyz` failed, which was logged.
     not_ready: AtomicBool,
 }
 
-/// What the configuration says about the edge.
+/// Settings of the edge from the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct EdgeSettings {
-    /// By which names the server is reached, and through whom.
+    /// Names of the server, and trusted proxies.
     pub reach: Reach,
-    /// Origins whose pages may call Graph and the token service; [`ANY_ORIGIN`]: all of them.
+    /// Origins whose pages may call Graph and the token service; [`ANY_ORIGIN`] allows all.
     pub cors_origins: Vec<String>,
 }
 
-/// The first segment of the paths of [`admin`].
+/// First path segment of [`admin`].
 const ADMINISTRATION: &str = "_cloudpc";
 
-/// Everything between a connection and the routes.
+/// Processes requests between a connection and the routes.
 pub struct Edge {
     app: App,
     router: Router,
     cors: CorsLayer,
     callers: Pools,
     strangers: Pools,
-    /// Places of strangers' requests that sign somebody in.
+    /// Places for anonymous sign-in requests.
     sign_ins: Arc<Pool>,
 }
 
-/// A place among the requests that are answered at the same time. It is in the extensions of the
-/// answer, to be held until that has been taken.
+/// A place among the concurrent requests. It is stored in the extensions of the response, and held
+/// until the response has been sent.
 #[derive(Clone)]
-struct RequestPlace(#[expect(dead_code, reason = "held to be dropped")] Arc<Taken>);
+struct RequestPlace(#[expect(dead_code, reason = "held until dropped, never read")] Arc<Taken>);
 
 impl Edge {
-    /// The edge in front of all routes.
+    /// Returns the edge in front of all routes.
     pub fn new(app: App, health: Arc<Health>) -> Self {
         Self {
             router: router(app.clone(), health),
@@ -109,7 +109,7 @@ impl Edge {
         }
     }
 
-    /// Answers one request.
+    /// Handles a request.
     pub async fn answer(&self, mut request: Request<Body>, arrival: &Arrival) -> Response<Body> {
         let started = Instant::now();
         let ids = RequestIds::of(request.headers(), self.app.rng.as_ref());
@@ -133,7 +133,7 @@ impl Edge {
         response
     }
 
-    /// Brings a request into the form that the routes expect, and hands it to them.
+    /// Applies the limits to a request, adds its extensions, and passes it to the routes.
     async fn route(
         &self,
         request: Request<Body>,
@@ -145,13 +145,13 @@ impl Edge {
             return Err(url_too_long());
         }
         if percent_decode_str(parts.uri.path()).decode_utf8().is_err() {
-            return Err(GraphError::bad_request("The path is not UTF-8 text."));
+            return Err(GraphError::bad_request("The path is not valid UTF-8 after percent-decoding."));
         }
         let mut caller = self.authenticate(&parts).await;
-        let (owner, pools, bytes_max, time_max) = self.standing(&parts, caller.as_ref());
+        let (owner, pools, bytes_max, time_max) = self.limits_of(&parts, caller.as_ref());
         let (body, room) = if matches!(caller, Some(Err(_))) {
-            // Whoever answers will refuse it, in words and headers of its own, and looks at nothing
-            // else before.
+            // The route refuses the token, with a message and headers of its own, before it reads
+            // the body.
             if !body.is_end_stream() {
                 body::drain(&parts.headers, body, &arrival.stop).await;
             }
@@ -162,7 +162,7 @@ impl Edge {
                 .await?
         };
         if room.is_some() {
-            // The token may have been withdrawn while the body was arriving.
+            // The token may have been revoked while the body was arriving.
             caller = self.authenticate(&parts).await;
         }
         if let Some(open) = parts.extensions.remove::<Arc<OpenRequest>>() {
@@ -187,10 +187,11 @@ impl Edge {
         let only_reads = OnlyReads::default();
         parts.extensions.insert(only_reads.clone());
         let (app, router) = (self.app.clone(), self.router.clone());
-        // Place and body are held until the answer is there, even if nobody waits for it any more.
+        // Place and body are held until the response is complete, even if the client has
+        // disconnected.
         let answer = AssertUnwindSafe(async move {
             let _room = room;
-            let mut response = routed(app, router, Request::from_parts(parts, Body::from(body))).await;
+            let mut response = dispatch(app, router, Request::from_parts(parts, Body::from(body))).await;
             if let Some(place) = place {
                 response.extensions_mut().insert(place);
             }
@@ -201,26 +202,26 @@ impl Edge {
         } else {
             Detached { rest: Some(answer.catch_unwind().boxed()), only_reads }.await.ok()
         };
-        // What panicked has told standard error where; the caller learns no more than the ids.
+        // The panic hook has printed the location to standard error; the caller only gets the ids.
         answer.ok_or_else(|| GraphError::new(500, "InternalServerError", "The service could not complete the request."))
     }
 
-    /// Who sends a request to a path that takes a token, or why that token is not believed; none:
-    /// the path takes no token.
+    /// Returns the caller of a request to a path that takes a token, or why the token is invalid;
+    /// none: the path takes no token.
     async fn authenticate(&self, parts: &Parts) -> Option<Result<Arc<Caller>, GraphError>> {
         let path = parts.uri.path();
         let takes_token = is_graph(path) || is_administration(path);
         if takes_token { Some(self.app.identity.authenticate(&parts.headers).await) } else { None }
     }
 
-    /// In whose share a request is counted, of which pools, how large its body may be, and how long
-    /// it may take to arrive.
-    fn standing(
+    /// Returns the owner of a request's shares, its pools, and the size and time limits of its
+    /// body.
+    fn limits_of(
         &self,
         parts: &Parts,
         caller: Option<&Result<Arc<Caller>, GraphError>>,
     ) -> (Owner, &Pools, usize, Duration) {
-        let peer = *parts.extensions.get::<Peer>().expect("every request has its peer");
+        let peer = *parts.extensions.get::<Peer>().expect("every request has a peer");
         match caller {
             Some(Ok(caller)) if is_graph(parts.uri.path()) => {
                 (Owner::of(caller), &self.callers, pipeline::BODY_BYTES_MAX, BODY_TIME_MAX)
@@ -248,9 +249,9 @@ impl Edge {
     }
 }
 
-/// A change that was begun is carried to its end even if the client goes away, with all that has to
-/// follow its commit: by a task of its own from then on. What only reads, a batch of GET requests,
-/// ends with its client.
+/// Completes a change even if its client disconnects, together with everything that follows its
+/// commit: dropping this future moves the rest to a task of its own. A request that only reads,
+/// such as a batch of GET requests, is cancelled with its client.
 struct Detached {
     rest: Option<BoxFuture<'static, std::thread::Result<Response<Body>>>>,
     only_reads: OnlyReads,
@@ -260,7 +261,7 @@ impl Future for Detached {
     type Output = std::thread::Result<Response<Body>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let change = self.rest.as_mut().expect("what has ended is not polled again");
+        let change = self.rest.as_mut().expect("a completed future is not polled again");
         let answer = ready!(change.poll_unpin(cx));
         self.rest = None;
         Poll::Ready(answer)
@@ -289,14 +290,14 @@ fn router(app: App, health: Arc<Health>) -> Router {
         .layer(from_fn(name_route))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown)
-        // The edge has kept the limit, and says so in a form that clients read.
+        // The edge enforces the limit itself, with errors in Graph's format.
         .layer(DefaultBodyLimit::disable())
         .with_state(app)
 }
 
-/// Graph's own paths are many and oddly spelled (any case, double slashes), so they are resolved by
-/// the pipeline and not by the router.
-async fn routed(app: App, router: Router, request: Request<Body>) -> Response<Body> {
+/// Passes a request to its route. Graph's paths are resolved by the pipeline instead of the router,
+/// because there are many of them, in any case and with double slashes.
+async fn dispatch(app: App, router: Router, request: Request<Body>) -> Response<Body> {
     if is_graph(request.uri().path()) {
         return pipeline::handle(app, request).await;
     }
@@ -306,24 +307,24 @@ async fn routed(app: App, router: Router, request: Request<Body>) -> Response<Bo
     }
 }
 
-/// Whether Graph answers this path.
+/// Whether this is a path of Graph.
 fn is_graph(path: &str) -> bool {
     let root = path.split('/').nth(1).unwrap_or_default();
     ["v1.0", "beta"].iter().any(|known| known.eq_ignore_ascii_case(root))
 }
 
-/// Whether [`admin`] answers this path.
+/// Whether this is a path of [`admin`].
 fn is_administration(path: &str) -> bool {
     path.split('/').nth(1) == Some(ADMINISTRATION)
 }
 
-/// Whether this asks for the health of the service. Whoever gets no answer to that restarts it, so
-/// it takes no place that somebody else could have taken.
+/// Whether this is a health probe. Probes take no place in the pools: a supervisor restarts a
+/// service that does not answer them.
 fn is_probe(parts: &Parts) -> bool {
     matches!(parts.uri.path(), "/healthz" | "/readyz")
 }
 
-/// Whether this is sent to sign in, or to get a token or device code.
+/// Whether this is a sign-in, or a request for a token or device code.
 fn is_sign_in(parts: &Parts) -> bool {
     let mut segments = parts.uri.path().split('/').skip(1);
     let is_page = segments.next() == Some("devicelogin");
@@ -331,12 +332,12 @@ fn is_sign_in(parts: &Parts) -> bool {
 }
 
 async fn unknown(State(app): State<App>, request: Request<Body>) -> Response<Body> {
-    let problem = format!("There is nothing at {}; Graph is below /v1.0 and /beta.", request.uri().path());
+    let problem = format!("No resource at {}. Graph is below /v1.0 and /beta.", request.uri().path());
     refuse(&app, &request, &GraphError::new(404, "ResourceNotFound", problem))
 }
 
 async fn method_not_allowed(State(app): State<App>, request: Request<Body>) -> Response<Body> {
-    let problem = format!("{} is not supported at {}.", request.method(), request.uri().path());
+    let problem = format!("The method {} is not allowed at {}.", request.method(), request.uri().path());
     refuse(&app, &request, &GraphError::new(405, "Request_BadRequest", problem))
 }
 
@@ -344,10 +345,12 @@ async fn ready(app: &App, health: &Health) -> Response<Body> {
     let store = app.store.read(|reader| reader.tenant_list()).await;
     let problem = match store {
         _ if app.store.damage().is_some() => {
-            Some("the database is damaged; the log says where; stop the service and restore the last backup".into())
+            Some("the database is damaged; see the log, stop the service and restore the last backup".into())
         }
-        Err(error) => Some(format!("the store does not answer: {error}")),
-        Ok(_) if !health.engine_runs.load(Ordering::Acquire) => Some("the engine does not run".into()),
+        Err(error) => Some(format!("the database cannot be read: {error}")),
+        Ok(_) if !health.engine_runs.load(Ordering::Acquire) => {
+            Some("the engine is not running; restart the service".into())
+        }
         Ok(_) => None,
     };
     match problem {
@@ -356,7 +359,7 @@ async fn ready(app: &App, health: &Health) -> Response<Body> {
             "ready".into_response()
         }
         Some(problem) => {
-            // Once, however often strangers ask.
+            // Logged once per outage, because anonymous clients can send any number of probes.
             if !health.not_ready.swap(true, Ordering::Relaxed) {
                 tracing::warn!(problem, "not ready");
             }
@@ -375,7 +378,7 @@ async fn name_route(request: Request<Body>, next: Next) -> Response<Body> {
 }
 
 fn refuse(app: &App, request: &Request<Body>, error: &GraphError) -> Response<Body> {
-    let ids = request.extensions().get::<RequestIds>().expect("the edge has put them there");
+    let ids = request.extensions().get::<RequestIds>().expect("the edge inserts the request ids");
     pipeline::refuse(app, ids, error)
 }
 
@@ -385,9 +388,9 @@ fn too_many(problem: &str) -> GraphError {
 
 fn too_many_requests(full: PoolFull) -> GraphError {
     too_many(match full {
-        PoolFull::Share => "Too many requests from this client at once; try again.",
-        PoolFull::Tenant => "Too many requests from this tenant at once; try again.",
-        PoolFull::Pool => "Too many requests at once; try again.",
+        PoolFull::Share => "Too many concurrent requests from this client. Try again.",
+        PoolFull::Tenant => "Too many concurrent requests from this tenant. Try again.",
+        PoolFull::Pool => "Too many concurrent requests. Try again.",
     })
 }
 
@@ -395,12 +398,12 @@ fn url_too_long() -> GraphError {
     GraphError::new(414, "RequestUriTooLong", format!("The path and query are longer than {URL_BYTES_MAX} bytes."))
 }
 
-/// `WWW-Authenticate` as Graph sends it (RFC 6750 §3).
+/// Returns `WWW-Authenticate` as Graph sends it (RFC 6750 §3).
 fn challenge(base: &BaseAddress, problem: Option<&str>) -> HeaderValue {
-    // The message may quote what a stranger sent; only what is safe inside a quoted string of a
-    // header goes in.
+    // The message may quote client input, so only characters that are safe in a quoted string are
+    // kept.
     let is_safe = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
-    let problem: String = problem.unwrap_or("The access token is not valid.").chars().filter(is_safe).collect();
+    let problem: String = problem.unwrap_or("The access token is invalid.").chars().filter(is_safe).collect();
     let text = format!(
         "Bearer realm=\"\", authorization_uri=\"{}/common/oauth2/v2.0/authorize\", client_id=\"{}\", error=\"invalid_token\", error_description=\"{problem}\"",
         base.0, GRAPH_AUDIENCES[1]
@@ -408,7 +411,7 @@ fn challenge(base: &BaseAddress, problem: Option<&str>) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
 }
 
-/// The answer to HEAD: that of GET without its body, but with its length.
+/// Returns the response to HEAD: the response to GET without its body, but with its length.
 fn without_body(response: Response<Body>) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     if let Some(length) = body.size_hint().exact() {

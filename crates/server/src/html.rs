@@ -1,11 +1,10 @@
-//! Pages for people, and the cookies that they leave. What a page is about is the business of
-//! whoever shows it.
+//! HTML pages and their cookies. The content of a page is up to its caller.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 
-/// A page that is kept nowhere and framed by nobody. `policy` says what else it may load and run,
-/// as a Content-Security-Policy does; else it may do nothing.
+/// Returns a page that is never cached or framed. `policy` lists what the page may load and run, as
+/// Content-Security-Policy directives; everything else is blocked.
 pub(crate) fn page(status: StatusCode, title: &str, policy: &str, content: &str) -> Response {
     let text = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
@@ -23,7 +22,7 @@ pub(crate) fn page(status: StatusCode, title: &str, policy: &str, content: &str)
     (status, headers, text).into_response()
 }
 
-/// The value of a cookie that the browser has sent.
+/// Returns the value of a cookie that the browser sent.
 pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
@@ -33,7 +32,7 @@ pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
         .find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
-/// Text as a page shows it.
+/// Escapes text for HTML.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }

@@ -1,8 +1,8 @@
-//! Identity: the token service, and the check of every token.
+//! Identity: the token service, and the verification of every token.
 //!
-//! The token service is shaped like Entra's v2.0 endpoints, so that azure-identity and MSAL work
-//! against it unchanged. Tokens of outside issuers are believed if the configuration names them.
-//! Nothing here knows what a permission allows or includes; that is the pipeline's business.
+//! The token service has the API of Entra's v2.0 endpoints, so that azure-identity and MSAL work
+//! with it unchanged. Tokens of outside issuers are trusted if the configuration lists the issuer.
+//! This module refuses to know what a permission allows; the pipeline decides that.
 
 mod attempts;
 mod audit;
@@ -45,45 +45,45 @@ use sign_in::SignInPlaces;
 
 pub use keys::{OldKeys, SIGNING_KEY_AGE_MAX};
 
-/// The audience of Graph, as an address and as the id that its service principal has in every
-/// tenant.
+/// The audience of Graph: its URL, and the id of its service principal in every tenant.
 pub const GRAPH_AUDIENCES: [&str; 2] = ["https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000"];
 
-/// The public client that is there without being registered: people sign in with it by device code,
-/// and administrators make tokens for users with it.
+/// The built-in public client: users sign in to it with a device code, and administrators issue
+/// tokens for users with it.
 pub const BUILT_IN_CLIENT: AppId = AppId(Uuid::from_u128(0x6b1f_09a2_5c0e_4d5b_9a53_2f3c_8e41_7d10));
 
-/// Name of [`BUILT_IN_CLIENT`].
+/// Display name of [`BUILT_IN_CLIENT`].
 const BUILT_IN_NAME: &str = "cloudpc command line";
 
-/// How long an access token is good. One second short of an hour, as Entra says it.
+/// Lifetime of an access token: one second less than an hour, as in Entra.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(3599);
 
-/// How long a refresh token is good.
+/// Lifetime of a refresh token.
 pub const REFRESH_LIFETIME: Duration = Duration::from_hours(14 * 24);
 
-/// Longest token that is looked at.
+/// Size limit of a token.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
-/// How far an issuer's clock may be off ours.
+/// Tolerance for the clock of an issuer that runs ahead of ours.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
 
-/// How long a verified token is believed without being looked at again.
+/// Time after which a verified token is verified again.
 pub const VERIFIED_AGE_MAX: Duration = Duration::from_mins(10);
 
-/// Memory for verified tokens.
+/// Memory limit of the cache of verified tokens.
 pub const VERIFIED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// What the token service is made of.
+/// The dependencies of the token service.
 pub struct IdentityDependencies {
-    /// Applications, users, keys.
+    /// Holds applications, users and keys.
     pub store: Store,
-    /// The host's clock, never a simulated one: clients judge the lifetime of a token by their own
-    /// clock, and a simulated one may be years ahead of it.
+    /// The host's clock, never a simulated one: clients check the lifetime of a token by their own
+    /// clock, and a simulated clock may be years ahead.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// The source of randomness.
     pub rng: Arc<dyn Rng>,
-    /// Host names and addresses that are ours; a token may be asked for `https://<name>/.default`.
+    /// Hostnames and addresses of the server; tokens can be requested for
+    /// `https://<name>/.default`.
     pub names: Vec<String>,
     /// Outside issuers.
     pub issuers: Vec<IssuerConfig>,
@@ -100,26 +100,26 @@ pub struct Identity {
     passwords: PasswordChecks,
     sign_in_places: SignInPlaces,
     verified: Cache<Box<str>, Verified, TokenBytes>,
-    /// Rises whenever something may have made a verified token worthless.
+    /// Incremented when a verified token may have become invalid.
     generation: watch::Sender<u64>,
 }
 
-/// A token made here.
+/// A token issued here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessToken {
-    /// The token.
+    /// The token as text.
     pub token: String,
-    /// How long it is good from now on.
+    /// Lifetime from now on.
     pub expires_in: Duration,
-    /// The permissions that it carries.
+    /// The permissions in the token.
     pub permissions: Vec<String>,
 }
 
-/// A new secret of an application: what its owner is told, and what the store keeps.
+/// A new secret of an application: the text for its owner, and the hash for the store.
 pub struct AppSecret {
-    /// 256 random bits. Shown once.
+    /// The secret, with 256 random bits. It is shown only once.
     pub secret: String,
-    /// Its SHA-256.
+    /// SHA-256 of the secret.
     pub hash: [u8; 32],
 }
 
@@ -141,10 +141,11 @@ impl Weighter<Box<str>, Verified> for TokenBytes {
 }
 
 impl Identity {
-    /// The token service of this installation. Makes its first key if there is none.
+    /// Opens the token service of this installation, and creates the first signing key if there is
+    /// none.
     ///
     /// # Errors
-    /// The store fails.
+    /// The store fails, or the client for an outside issuer cannot be created.
     pub async fn open(parts: IdentityDependencies) -> Result<Self, Error> {
         let keys = Keys::load(&parts.store, parts.clock.now()).await?;
         Ok(Self {
@@ -161,16 +162,15 @@ impl Identity {
         })
     }
 
-    /// Who sends these headers.
+    /// Returns the caller of a request with these headers.
     ///
     /// # Errors
-    /// 401 `InvalidAuthenticationToken` saying what is wrong with the token; the edge adds
-    /// `WWW-Authenticate`.
+    /// 401 `InvalidAuthenticationToken` with the reason; the edge adds `WWW-Authenticate`. 503 if
+    /// the token cannot be checked.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, GraphError> {
         let token = bearer(headers)?;
         let now = self.clock.now();
-        // Read before anything is looked up: whatever changes meanwhile makes what is put into the
-        // cache below worthless.
+        // Read before the lookups: a change in between invalidates the cache entry below.
         let generation = *self.generation.borrow();
         if let Some(verified) = self.verified.get(token)
             && verified.generation == generation
@@ -178,7 +178,7 @@ impl Identity {
         {
             return Ok(verified.caller);
         }
-        // Only good tokens are kept, so that made-up ones cannot push them out.
+        // Only valid tokens are cached, so that forged ones cannot evict them.
         let (caller, expires) = self.verify(token, now).await?;
         let caller = Arc::new(caller);
         let until = expires.min(now + VERIFIED_AGE_MAX);
@@ -186,48 +186,48 @@ impl Identity {
         Ok(caller)
     }
 
-    /// Makes every token be looked at anew. To be called after an application or a user has lost
-    /// something, so that it takes effect at once.
+    /// Invalidates the cache of verified tokens. Call this after an application or a user has lost
+    /// access, so that the change takes effect at once.
     pub fn forget_verified(&self) {
         self.generation.send_modify(|generation| *generation += 1);
         self.verified.clear();
     }
 
-    /// Tells whenever something may have made a verified token worthless, so that whoever holds
-    /// what a caller has obtained calls [`recheck`](Self::recheck).
+    /// Signals that a verified token may have become invalid, so that holders of long-lived access
+    /// call [`recheck`](Self::recheck).
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()
     }
 
-    /// A caller that has been authenticated before, with those of its permissions that it still
-    /// has.
+    /// Returns a caller that was authenticated before, with the permissions that it still has.
     ///
     /// # Errors
-    /// 401 if its token is worthless by now for another reason than its age, or an outside issuer's
-    /// and expired; 503 if that cannot be found out.
+    /// 401 if the token is no longer valid; the age of a token issued here is not checked, that of
+    /// an outside issuer's token is. 503 if the store fails.
     pub async fn recheck(&self, caller: &Caller) -> Result<Caller, GraphError> {
         match &caller.origin {
             TokenOrigin::Local { key_id } => {
                 if self.keys().verifying(key_id).is_none() {
-                    return Err(rejected("The key that signed the access token is not used any more."));
+                    return Err(rejected("The key that signed the access token was dropped. Get a new token."));
                 }
-                let app_id = caller.app_id.ok_or_else(|| rejected("The caller has no application."))?;
+                let app_id =
+                    caller.app_id.ok_or_else(|| rejected("The access token does not name its application."))?;
                 let user_id = caller.user.as_ref().map(|user| user.id);
                 self.local_caller(caller.tenant_id, app_id, user_id, caller.permissions.clone(), key_id).await
             }
             TokenOrigin::Outside { issuer, expires_at } => {
                 if self.clock.now() >= *expires_at {
-                    return Err(rejected("The access token has expired."));
+                    return Err(rejected("The access token has expired. Get a new token."));
                 }
                 if !self.issuers.trusts(issuer, caller.tenant_id) {
-                    return Err(rejected("The issuer of the access token is not trusted any more."));
+                    return Err(rejected("The issuer of the access token is no longer trusted."));
                 }
                 Ok(caller.clone())
             }
         }
     }
 
-    /// Makes a new signing key.
+    /// Creates a new signing key.
     ///
     /// # Errors
     /// The store fails.
@@ -241,7 +241,7 @@ impl Identity {
         Ok(())
     }
 
-    /// A token for an application itself, with all its permissions.
+    /// Issues a token for an application itself, with all its permissions.
     ///
     /// # Errors
     /// Not found: the tenant has no such application, or it is disabled.
@@ -251,16 +251,17 @@ impl Identity {
             .read(move |reader| Ok::<_, Error>(reader.app(tenant, app)?))
             .await?
             .filter(|app| app.enabled)
-            .ok_or_else(|| Error::not_found(format!("There is no enabled application {app} in this tenant.")))?;
+            .ok_or_else(|| Error::not_found(format!("This tenant has no enabled application {app}.")))?;
         self.access_token(base, GRAPH_AUDIENCES[0], &TokenSubject::App(&app))
     }
 
-    /// A token on behalf of a local user, named by `user_principal_name`, as if they had signed in
-    /// to [`BUILT_IN_CLIENT`]. `permissions`: only these; none: all that they have.
+    /// Issues a token on behalf of a local user, named by `user_principal_name`, as if they had
+    /// signed in to [`BUILT_IN_CLIENT`]. `permissions` limits the token; none: all permissions of
+    /// the user.
     ///
     /// # Errors
-    /// Not found: the tenant has no such user, or they are disabled. Invalid: a permission that
-    /// they do not have.
+    /// Not found: the tenant has no such user, or the user is disabled. Invalid: the user lacks a
+    /// permission.
     pub async fn issue_for_user(
         &self,
         base: &BaseAddress,
@@ -274,10 +275,10 @@ impl Identity {
             .read(move |reader| Ok::<_, Error>(reader.user_by_name(tenant, &name)?))
             .await?
             .filter(|user| user.enabled)
-            .ok_or_else(|| Error::not_found(format!("There is no enabled user {user:?} in this tenant.")))?;
+            .ok_or_else(|| Error::not_found(format!("This tenant has no enabled user {user:?}.")))?;
         if let Some(missing) = permissions.into_iter().flatten().find(|wanted| !includes(&user.permissions, wanted)) {
             return Err(Error::invalid(format!(
-                "{} does not have the permission {missing}.",
+                "The user {} does not have the permission {missing}.",
                 user.user_principal_name
             )));
         }
@@ -287,9 +288,9 @@ impl Identity {
         self.access_token(base, GRAPH_AUDIENCES[0], &subject)
     }
 
-    /// A new secret for an application.
+    /// Generates a secret for an application.
     pub fn new_app_secret(rng: &dyn Rng) -> AppSecret {
-        // The prefix lets scanners of repositories and logs recognise it.
+        // Secret scanners recognise the prefix.
         let secret = format!("cloudpc_{}", random_text(rng));
         AppSecret { hash: Sha256::digest(&secret).into(), secret }
     }
@@ -309,10 +310,10 @@ impl Identity {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The caller that a token stands for, and when it ends.
+    /// Verifies a token; returns its caller and its expiry.
     async fn verify(&self, token: &str, now: Timestamp) -> Result<(Caller, Timestamp), GraphError> {
         let header = claims::header(token)?;
-        let kid = header.kid.as_deref().ok_or_else(|| rejected("The access token does not name its key."))?;
+        let kid = header.kid.as_deref().ok_or_else(|| rejected("The access token does not name its key (kid)."))?;
         if let Some(key) = self.keys().verifying(kid) {
             let claims = claims::open(token, key, header.alg)?;
             claims.check_times(now)?;
@@ -330,7 +331,7 @@ impl Identity {
         Ok((claims.outside_caller(issuer.config())?, claims.expires()))
     }
 
-    /// The caller of a token made here: what it says, less what has been taken away since.
+    /// Returns the caller of a token issued here, without permissions that were revoked since.
     async fn local_caller(
         &self,
         tenant: TenantId,
@@ -349,12 +350,12 @@ impl Identity {
             .await
             .map_err(unavailable)?;
         if !tenant_known {
-            return Err(rejected("The tenant of the access token is not known here."));
+            return Err(rejected("The tenant of the access token is unknown."));
         }
         match &app {
             Some(app) if app.enabled => permissions.retain(|permission| includes(&app.permissions, permission)),
             None if app_id == BUILT_IN_CLIENT && user_id.is_some() => {}
-            _ => return Err(rejected("The application of the access token is not known here, or disabled.")),
+            _ => return Err(rejected("The application of the access token is unknown or disabled.")),
         }
         let user = match (user_id, user) {
             (None, _) => None,
@@ -362,7 +363,7 @@ impl Identity {
                 permissions.retain(|permission| includes(&user.permissions, permission));
                 Some(CallerUser { id: user.id, user_principal_name: user.user_principal_name, roles: user.roles })
             }
-            (Some(_), _) => return Err(rejected("The user of the access token is not known here, or disabled.")),
+            (Some(_), _) => return Err(rejected("The user of the access token is unknown or disabled.")),
         };
         let is_owner = user.is_none() && owner == Some((tenant, app_id));
         let app_name = app.map_or_else(|| BUILT_IN_NAME.to_owned(), |app| app.name);
@@ -375,14 +376,14 @@ impl Identity {
     }
 }
 
-/// Discovery, keys, tokens and the device code page, below `/{tenant}/…`.
+/// Returns the routes of discovery, keys and tokens below `/{tenant}/`, and of the sign-in page.
 pub fn routes() -> Router<Arc<Identity>> {
     endpoints::routes().merge(device::routes())
 }
 
-/// Whether tokens for this audience are meant for us: Graph's, or `http(s)://<one of our names>`.
-/// GUIDs and hosts are compared without case. The text is checked before it is parsed, because
-/// parsing drops and rewrites parts of it: control characters, blanks, `/.`, `%61`.
+/// Whether an audience is this service: Graph's, or `http(s)://<name of the server>`. GUIDs and
+/// hosts are compared case-insensitively. The text is checked before it is parsed, because URL
+/// parsing drops and rewrites parts: control characters, blanks, `/.`, `%61`.
 fn is_our_audience(names: &[String], audience: &str) -> bool {
     if let Ok(id) = Uuid::parse_str(audience) {
         return Uuid::parse_str(GRAPH_AUDIENCES[1]) == Ok(id);
@@ -401,7 +402,7 @@ fn is_our_audience(names: &[String], audience: &str) -> bool {
     })
 }
 
-/// 256 random bits as text.
+/// Returns 256 random bits as base64url text.
 pub(crate) fn random_text(rng: &dyn Rng) -> String {
     use base64::Engine as _;
     let bytes: Vec<u8> = (0..4).flat_map(|_| rng.next_u64().to_be_bytes()).collect();
@@ -412,7 +413,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, GraphError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or_else(|| rejected("Access token is empty: the Authorization header is missing."))?;
     if values.next().is_some() {
-        return Err(rejected("There is more than one Authorization header."));
+        return Err(rejected("The request has more than one Authorization header. Send one."));
     }
     let token = value
         .to_str()
@@ -420,22 +421,22 @@ fn bearer(headers: &HeaderMap) -> Result<&str, GraphError> {
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"))
         .map(|(_, token)| token.trim())
-        .ok_or_else(|| rejected("The Authorization header must be \"Bearer\" and an access token."))?;
+        .ok_or_else(|| rejected("Invalid Authorization header. Expected \"Bearer\" and an access token."))?;
     match token.len() {
         0 => Err(rejected("Access token is empty.")),
         1..=TOKEN_BYTES_MAX => Ok(token),
-        _ => Err(rejected("The access token is too long.")),
+        _ => Err(rejected(format!("The access token is longer than {TOKEN_BYTES_MAX} bytes."))),
     }
 }
 
-/// 401, the one answer to a token that is not believed.
+/// Returns the error of an invalid token.
 fn rejected(message: impl Into<String>) -> GraphError {
     GraphError::new(401, "InvalidAuthenticationToken", message)
 }
 
 fn unavailable(error: Error) -> GraphError {
-    tracing::error!(error = &error as &dyn std::error::Error, "the token could not be checked");
-    GraphError::new(503, "ServiceUnavailable", "The access token cannot be checked at the moment; try again later.")
+    tracing::error!(error = &error as &dyn std::error::Error, "checking a token failed");
+    GraphError::new(503, "ServiceUnavailable", "The access token cannot be checked at the moment. Try again later.")
 }
 
 #[cfg(test)]

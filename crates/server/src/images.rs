@@ -1,5 +1,5 @@
-//! The images of real machines in a data directory, which the command line makes. Needs no running
-//! service.
+//! The images of real machines in a data directory, which the command line builds and tests. No
+//! running service is needed.
 
 use cloudpc_drivers::qemu::{AcceleratorSetting, Capacity, LimitsSetting, Network, QemuDriver, QemuParts};
 use cloudpc_drivers::{Driver, DriverError, Fetcher, GuestError, MachineSpec, SystemClock, SystemRng};
@@ -14,47 +14,47 @@ pub use cloudpc_drivers::GuestOs;
 pub use cloudpc_drivers::qemu::{Downloads, Firmware, ImageProgress, ImageRecipe, Images, Import};
 pub use cloudpc_model::{ImageId, OsVersion};
 
-/// Below the data directory.
+/// Folder of images, below the data directory.
 const IMAGES: &str = "qemu/images";
 
-/// Machines that only try an image out, apart from those of the service, which may be running.
+/// Folder of test machines, apart from those of the service, which may be running.
 const TRIALS: &str = "qemu/trials";
 
-/// How long the guest agent of an image that is tried out may usually take to answer. Windows takes
-/// minutes under software emulation.
+/// Default time limit for a test image's guest agent to answer. Windows takes minutes under
+/// software emulation.
 pub const TRIAL_TIME_MAX: Duration = Duration::from_mins(10);
 
-/// How often a trial looks whether the one before it has ended.
-const TURN_POLL: Duration = Duration::from_millis(200);
+/// How often a trial polls the lock that another trial holds.
+const LOCK_POLL: Duration = Duration::from_millis(200);
 
 /// The images of a data directory.
 ///
 /// # Errors
-/// Their folder cannot be made.
+/// The folder cannot be created.
 pub fn open(data: &Path) -> io::Result<Images> {
     Images::open(&data.join(IMAGES))
 }
 
-/// What came of trying an image out.
+/// The result of testing an image.
 #[derive(Debug)]
 pub enum Trial {
-    /// Its guest agent answers.
+    /// The guest agent answered.
     Good,
-    /// Somebody did not want to wait.
+    /// The trial was interrupted.
     CutShort,
-    /// It does not, in the time that it had.
+    /// The guest agent did not answer in time.
     Silent {
-        /// What the screen showed at the end, PNG.
+        /// The screen at the end, as PNG.
         screen: Option<Vec<u8>>,
     },
 }
 
-/// Starts a machine from an image of a data directory, to see whether its guest agent answers
-/// within `time_max`, and removes it again. Ends early when `stop` does. One trial at a time: it
-/// removes what one whose process was killed has left.
+/// Starts a machine from an image, checks that its guest agent answers within `time_max`, and
+/// removes the machine. Ends early when `stop` completes. Trials run one at a time; each first
+/// removes the machines that a killed trial left.
 ///
 /// # Errors
-/// The machine cannot be made or started.
+/// The machine cannot be created or started.
 pub async fn try_out(
     data: &Path,
     id: &ImageId,
@@ -63,10 +63,10 @@ pub async fn try_out(
 ) -> Result<Trial, GuestError> {
     let folder = data.join(TRIALS);
     tokio::pin!(stop);
-    let _turn = tokio::select! {
-        turn = turn(&folder) => turn.map_err(unavailable)?,
-        () = &mut stop => return Ok(Trial::CutShort),
-    };
+    let _lock = tokio::select! {
+    lock = lock(&folder) => lock.map_err(unavailable)?,
+            () = &mut stop => return Ok(Trial::CutShort),
+        };
     let driver = driver(data, time_max).map_err(unavailable)?;
     for left in driver.list().await? {
         driver.ensure_absent(left).await?;
@@ -80,28 +80,29 @@ pub async fn try_out(
         gpu: false,
         image: id.clone(),
     };
-    let tried = tokio::select! {
-        tried = watch(&driver, &spec, time_max) => tried,
-        () = stop => Ok(Trial::CutShort),
+    let result = tokio::select! {
+    result = boot(&driver, &spec, time_max) => result,
+    () = stop => Ok(Trial::CutShort),
     };
     driver.ensure_absent(spec.id).await?;
-    tried
+    result
 }
 
-/// Waits for other trials in a folder. The turn ends with the file, or with our process.
-async fn turn(folder: &Path) -> io::Result<File> {
+/// Waits for the lock of a folder. The lock is released when the file is dropped or the process
+/// ends.
+async fn lock(folder: &Path) -> io::Result<File> {
     std::fs::create_dir_all(folder)?;
     let file = File::create(folder.join("lock"))?;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => tokio::time::sleep(TURN_POLL).await,
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_POLL).await,
             Err(TryLockError::Error(error)) => return Err(error),
         }
     }
 }
 
-/// The driver of the machines that are tried out.
+/// Opens the driver of test machines.
 fn driver(data: &Path, time_max: Duration) -> io::Result<QemuDriver> {
     QemuDriver::open(QemuParts {
         folder: data.join(TRIALS),
@@ -123,7 +124,8 @@ fn unavailable(error: io::Error) -> DriverError {
     DriverError::Unavailable(error.to_string())
 }
 
-async fn watch(driver: &QemuDriver, spec: &MachineSpec, time_max: Duration) -> Result<Trial, GuestError> {
+/// Boots a machine and waits for its guest agent.
+async fn boot(driver: &QemuDriver, spec: &MachineSpec, time_max: Duration) -> Result<Trial, GuestError> {
     driver.ensure_present(spec).await?;
     driver.ensure_running(spec.id).await?;
     let guest = driver.guest(spec.id).await?;

@@ -1,8 +1,8 @@
 //! The owner of the installation: the application that `admin.json` in the data directory names.
 //!
-//! Whoever may read that file owns the installation. The store names the application in a setting,
-//! which no request can change, so that no permission of a tenant, no scenario and no token of an
-//! outside issuer makes anyone else the owner.
+//! Anyone who can read that file owns the installation. A setting in the store names the
+//! application, and no request can change the setting: no tenant permission, scenario or token of
+//! an outside issuer makes anyone else the owner.
 
 use cloudpc_model::{AppId, TenantId};
 use cloudpc_store::{Reader, StoreError, Tx};
@@ -10,10 +10,11 @@ use cloudpc_store::{Reader, StoreError, Tx};
 /// The setting that names the owner's application.
 const OWNER: &str = "installation.owner";
 
-/// Permissions that only the owner grants, since what they allow reaches beyond a tenant.
+/// Permissions that only the owner can grant, because they reach beyond a tenant.
 pub(crate) const GRANTED_BY_OWNER: [&str; 1] = ["Cloudpc.Simulate.All"];
 
-/// Returns the tenant and the id of the owner's application, if there is one yet.
+/// Returns the tenant and the id of the owner's application; none before the first start has
+/// created it.
 ///
 /// # Errors
 /// The store fails.
@@ -22,7 +23,8 @@ pub fn owner(reader: &Reader<'_>) -> Result<Option<(TenantId, AppId)>, StoreErro
     stored.map_err(|error| StoreError::Corrupt { table: "settings", what: format!("{OWNER}: {error}") })
 }
 
-/// Makes an application the owner's, and the one before it an ordinary one.
+/// Makes an application the owner of the installation; the previous owner becomes an ordinary
+/// application.
 ///
 /// # Errors
 /// The store fails.

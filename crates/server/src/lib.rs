@@ -1,8 +1,8 @@
 //! The server: HTTP at the edge, identity, one OData pipeline, the operations, and the
 //! administration of simulated fleets.
 //!
-//! It is the only place that puts the other crates together. It refuses to know SQL text and how a
-//! machine is run.
+//! Only this crate wires the other crates together. It refuses to know SQL text and how a machine
+//! is run.
 //!
 //! A request goes [`edge`] → [`identity`] → [`pipeline`] → one file under [`operations`] → engine
 //! or store → [`views`] → back.

@@ -1,4 +1,4 @@
-//! What is known of a request beside its text, handed from the edge to whoever answers.
+//! Request metadata that the edge passes to the handlers in the extensions of a request.
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::Rng;
@@ -16,26 +16,26 @@ pub const CLIENT_REQUEST_ID_BYTES_MAX: usize = 128;
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 pub(crate) const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 
-/// The ids of a request, in its answer's headers and in every error.
+/// The ids of a request, sent in the response headers and in every error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestIds {
-    /// Ours, a GUID.
+    /// Our own id, a GUID.
     pub request_id: Arc<str>,
-    /// The client's own, from the header `client-request-id` if it is a sane one; else ours.
+    /// The client's id, from the header `client-request-id` if it is valid; else our own.
     pub client_request_id: Arc<str>,
 }
 
-/// The network peer that a request comes from, for shares of what all peers use together: its
-/// address, or the one that a trusted proxy names. An IPv6 peer is its /64, the smallest network
-/// that a site is given, so its last 64 bits are 0.
+/// The network peer of a request, by which shared limits are counted: the address of the
+/// connection, or the one that a trusted proxy reports. An IPv6 address counts as its /64 network,
+/// the smallest that a site is assigned, so its last 64 bits are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Peer(pub IpAddr);
 
 impl Peer {
-    /// Returns the peer of an address. An IPv4 address that is written as IPv6 (`::ffff:192.0.2.1`)
-    /// is the IPv4 address.
+    /// Returns the peer of an address. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) counts as
+    /// the IPv4 address.
     pub fn of(address: IpAddr) -> Self {
-        /// Bits of an IPv6 address that name an interface within its network.
+        /// Length of an IPv6 interface identifier.
         const INTERFACE_BITS: u32 = 64;
         match address.to_canonical() {
             IpAddr::V6(address) => {
@@ -46,50 +46,50 @@ impl Peer {
     }
 }
 
-/// Scheme and authority that the client used, e.g. `https://127.0.0.1:8366`, so that links lead
-/// back the same way.
+/// The scheme and authority that the client used, e.g. `https://127.0.0.1:8366`, so that links in
+/// responses work for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseAddress(pub Arc<str>);
 
-/// What was asked for, as the log names it. Whoever answers puts it into the extensions of the
-/// answer, and the [`Caller`](crate::caller::Caller) as an `Arc` beside it.
+/// The name of the requested operation in the log. The handler inserts it into the extensions of
+/// the response, together with the [`Caller`](crate::caller::Caller) as an `Arc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationRoute(pub String);
 
 impl RequestIds {
-    /// Those of a request with these headers.
+    /// Returns the ids of a request with these headers.
     pub(crate) fn of(headers: &HeaderMap, rng: &dyn Rng) -> Self {
         let request_id: Arc<str> = Arc::from(&*rng.uuid().hyphenated().encode_lower(&mut Uuid::encode_buffer()));
-        let is_sane = |id: &&str| {
+        let is_valid = |id: &&str| {
             (1..=CLIENT_REQUEST_ID_BYTES_MAX).contains(&id.len())
                 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.{}".contains(&b))
         };
-        let own = headers.get(CLIENT_REQUEST_ID).and_then(|value| value.to_str().ok()).filter(is_sane);
+        let own = headers.get(CLIENT_REQUEST_ID).and_then(|value| value.to_str().ok()).filter(is_valid);
         Self { client_request_id: own.map_or_else(|| Arc::clone(&request_id), Arc::from), request_id }
     }
 }
 
-/// Who sends a request to a path that takes a token, or why the token is not believed. The edge
-/// puts it into the extensions of the request, and reads no body of one that is not believed.
+/// The caller of a request to a path that takes a token, or why the token was rejected. The edge
+/// inserts it into the extensions of the request, and discards the body if the token was rejected.
 #[derive(Clone, Debug)]
 pub struct Authenticated(pub Result<Arc<Caller>, GraphError>);
 
-/// The request was HEAD, which is answered as GET: what GET would change must stay as it is.
+/// Marks a HEAD request, which is handled as GET but must not change any state.
 #[derive(Clone, Copy, Debug)]
 pub struct WithoutBody;
 
-/// Whether a POST turned out to change nothing, so that it may end with its client. The edge puts
-/// it into the extensions of the request; whoever answers sets it.
+/// Whether a POST changes nothing, so that it can be cancelled when its client disconnects. The
+/// edge inserts it into the extensions of the request; the handler sets it.
 #[derive(Clone, Debug, Default)]
 pub struct OnlyReads(Arc<AtomicBool>);
 
 impl OnlyReads {
-    /// Says whether the request only reads.
+    /// Sets whether the request only reads.
     pub fn set(&self, only_reads: bool) {
         self.0.store(only_reads, Ordering::Relaxed);
     }
 
-    /// What was said; false before.
+    /// Returns whether the request only reads; false until set.
     pub fn get(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -1,10 +1,10 @@
-//! Scenarios: a fleet described in TOML, loaded into the store and the simulation in one go, and
+//! Scenarios: fleets described in TOML, which can be loaded into the store and the simulation, and
 //! saved again.
 //!
-//! [`file`] says what may be written, [`resolve`] what it comes to, [`describe`] how the present
-//! fleet is written down. Loading finds every mistake before it changes anything; then the store
-//! changes in one transaction, and the machines follow. A crash in between is made good by
-//! [`resume`].
+//! [`file`] defines the file format, [`resolve`] turns a file into domain values, and [`describe`]
+//! turns the current fleet into a file. Loading reports every mistake before it changes anything;
+//! then it changes the store in one transaction and creates the machines. After a crash in between,
+//! [`resume`] finishes the load.
 //!
 //! This module refuses to know how a machine is simulated and who may load a scenario.
 
@@ -35,77 +35,81 @@ pub use passwords::GeneratedPassword;
 pub(crate) use resolve::problem;
 use resolve::{ResolvedScenario, resolve};
 
-/// The setting that holds what the simulation was told besides its machines.
+/// The setting that holds the pace and artifacts of the simulation.
 const CONDITIONS: &str = "scenario.conditions";
-/// The setting that holds what a load still has to do; empty if there is none.
+/// The setting that holds the unfinished part of a load; empty if there is none.
 const PENDING: &str = "scenario.pending";
 
-/// What holds for a whole simulation.
+/// Settings of a whole simulation.
 #[derive(Default, Serialize, Deserialize)]
 struct Conditions {
     pace: Pace,
     artifacts: Vec<Artifact>,
 }
 
-/// What a load that has reached the store has not told the simulation yet. The machines follow from
-/// the Cloud PCs in the store; the text of the scenario is not kept, for it may hold secrets.
+/// The part of a load that is committed to the store but not yet applied to the simulation.
+/// Machines are derived from the Cloud PCs in the store; the text of the scenario is not stored,
+/// because it may hold secrets.
 #[derive(Default, Serialize, Deserialize)]
 struct Pending {
-    ailments: Vec<(CloudPcId, ScriptedCondition)>,
+    #[serde(alias = "ailments")]
+    scripted_conditions: Vec<(CloudPcId, ScriptedCondition)>,
     faults: Vec<FaultRule>,
 }
 
-/// A scenario that was found to be right and is not loaded yet.
+/// A valid scenario that is not loaded yet.
 pub struct Prepared {
-    world: ResolvedScenario,
-    /// Passwords that were generated for its users. They are kept nowhere else.
+    resolved: ResolvedScenario,
+    /// Passwords that were generated for users of the scenario. No other copy exists.
     pub passwords: Vec<GeneratedPassword>,
 }
 
-/// Reads a scenario, and changes nothing yet. The first tenant that names no id becomes `home`, if
-/// that is given, so that a caller sees what they load.
+/// Parses and validates a scenario without changing anything. The first tenant without an id
+/// becomes `home`, if given, so that callers see what they load.
 ///
 /// # Errors
 /// Invalid, naming the line or entry.
 pub async fn prepare(app: &App, home: Option<TenantId>, text: &str) -> Result<Prepared, Error> {
     let (text, now, rng) = (text.to_owned(), app.clock.now(), Arc::clone(&app.rng));
-    // Off the async threads: a large fleet and each password take a while.
+    // Off the async threads: large fleets and password hashes take a while.
     let read = move || {
         let mut scenario = parse(&text)?;
         let passwords = passwords::generate(&mut scenario, rng.as_ref())?;
-        let world = resolve(scenario, home, now, &|password| hash_password(rng.as_ref(), password))?;
-        Ok::<_, Error>(Prepared { world, passwords })
+        let resolved = resolve(scenario, home, now, &|password| hash_password(rng.as_ref(), password))?;
+        Ok::<_, Error>(Prepared { resolved, passwords })
     };
     let prepared = tokio::task::spawn_blocking(read).await.map_err(Error::internal)??;
     if app.simulation.is_none() {
-        provision::must_be_real(&prepared.world)?;
+        provision::check_real(&prepared.resolved)?;
     }
     Ok(prepared)
 }
 
-/// Replaces everything but settings, tenants' signing keys and applications with what the scenario
-/// describes; then makes its machines. Returns its tenants.
+/// Replaces everything except settings, signing keys and applications with the scenario, then
+/// creates its machines. Returns its tenants.
 ///
 /// # Errors
-/// Invalid: it has an application with the id of the owner's; nothing has changed then. The store
-/// or the machines' host fails; [`resume`] goes on with it.
-pub async fn load(app: &App, Prepared { world, .. }: Prepared) -> Result<Vec<TenantId>, Error> {
-    let tenants = world.tenants.iter().map(|tenant| tenant.id).collect();
-    let conditions = Conditions { pace: world.pace.clone(), artifacts: world.artifacts.clone() };
+/// Invalid: the scenario has an application with the id of the owner's application; nothing has
+/// changed then. The store or the driver fails; [`resume`] continues the load.
+pub async fn load(app: &App, Prepared { resolved, .. }: Prepared) -> Result<Vec<TenantId>, Error> {
+    let tenants = resolved.tenants.iter().map(|tenant| tenant.id).collect();
+    let conditions = Conditions { pace: resolved.pace.clone(), artifacts: resolved.artifacts.clone() };
     let conditions = serde_json::to_vec(&conditions).map_err(Error::internal)?;
-    let ailments = world.tenants.iter().flat_map(|tenant| &tenant.ailments);
+    let scripted_conditions = resolved.tenants.iter().flat_map(|tenant| &tenant.scripted_conditions);
     let pending = Pending {
-        ailments: ailments.map(|(id, scripted_condition)| (*id, scripted_condition.clone())).collect(),
-        faults: world.faults.clone(),
+        scripted_conditions: scripted_conditions
+            .map(|(id, scripted_condition)| (*id, scripted_condition.clone()))
+            .collect(),
+        faults: resolved.faults.clone(),
     };
     let pending = serde_json::to_vec(&pending).map_err(Error::internal)?;
     let enrol_at = app.simulation.is_none().then(|| app.clock.now());
     app.store
         .write("fleet.load", move |tx| {
-            spare_the_owner(tx, &world)?;
-            replace(tx, &world)?;
+            check_owner_app(tx, &resolved)?;
+            replace(tx, &resolved)?;
             if let Some(now) = enrol_at {
-                provision::ask_to_enrol(tx, &world, now)?;
+                provision::request_enrolment(tx, &resolved, now)?;
             }
             tx.setting_put(CONDITIONS, &conditions)?;
             Ok::<_, Error>(tx.setting_put(PENDING, &pending)?)
@@ -117,11 +121,11 @@ pub async fn load(app: &App, Prepared { world, .. }: Prepared) -> Result<Vec<Ten
     Ok(tenants)
 }
 
-/// Tells a simulation that was just opened what it was told before the process ended, and finishes
-/// a load that a crash cut short.
+/// Restores the settings of a simulation that was just opened, and finishes a load that a crash
+/// interrupted.
 ///
 /// # Errors
-/// The store or the machines' host fails.
+/// The store or the driver fails.
 pub async fn resume(app: &App) -> Result<(), Error> {
     let (conditions, pending) =
         app.store.read(|reader| Ok::<_, StoreError>((conditions(reader)?, setting(reader, PENDING)?))).await?;
@@ -136,13 +140,13 @@ pub async fn resume(app: &App) -> Result<(), Error> {
             let work = move || populate(&simulation, machines, pending);
             tokio::task::spawn_blocking(work).await.map_err(Error::internal)??;
         }
-        None => provision::make_machines(app, machines).await?,
+        None => provision::create_machines(app, machines).await?,
     }
     app.store.write("fleet.endLoad", |tx| tx.setting_put(PENDING, b"")).await.map_err(Error::from)
 }
 
-/// Empties the fleet: everything goes but settings, tenants' signing keys, applications and the
-/// tenants that have any.
+/// Deletes the fleet: everything except settings, signing keys, applications and the tenants that
+/// have applications.
 ///
 /// # Errors
 /// The store or the simulation fails.
@@ -155,8 +159,8 @@ pub async fn clear(app: &App) -> Result<(), Error> {
     app.store.empty_log().await.map_err(Error::from)
 }
 
-/// The present fleet as a scenario that [`load`] takes. It has no applications, for they belong to
-/// the installation; a change under way is written down as if it had not begun.
+/// Returns the current fleet as a scenario that [`load`] accepts. Applications are left out,
+/// because they belong to the installation; a running change is saved as if it had not started.
 ///
 /// # Errors
 /// The store fails.
@@ -173,17 +177,16 @@ fn simulation(app: &App) -> Result<Simulation, Error> {
         Error::new(
             ErrorKind::NotFound,
             "notSimulated",
-            "The machines of this installation are real; scenarios are for simulated ones.",
+            "This installation runs real machines. Scenarios are available only with simulated machines.",
         )
     })
 }
 
 fn parse(text: &str) -> Result<file::Scenario, Error> {
-    toml::from_str(text)
-        .map_err(|error| Error::invalid(format!("The scenario cannot be read: {}", error.to_string().trim_end())))
+    toml::from_str(text).map_err(|error| Error::invalid(format!("Invalid scenario: {}", error.to_string().trim_end())))
 }
 
-/// The Argon2 hash of a password, in PHC form.
+/// Returns the Argon2 hash of a password, in PHC format.
 fn hash_password(rng: &dyn Rng, password: &str) -> Result<String, Error> {
     let salt = rng.uuid();
     let hash: PasswordHash =
@@ -191,10 +194,10 @@ fn hash_password(rng: &dyn Rng, password: &str) -> Result<String, Error> {
     Ok(hash.to_string())
 }
 
-/// Puts the world into the store in place of what is there.
-fn replace(tx: &mut Tx<'_>, world: &ResolvedScenario) -> Result<(), StoreError> {
+/// Replaces the content of the store with the scenario.
+fn replace(tx: &mut Tx<'_>, resolved: &ResolvedScenario) -> Result<(), StoreError> {
     empty(tx)?;
-    for tenant in &world.tenants {
+    for tenant in &resolved.tenants {
         tx.tenant_put(tenant.id, &tenant.name)?;
         tenant.users.iter().try_for_each(|user| tx.user_put(user))?;
         tenant.apps.iter().try_for_each(|app| tx.app_put(app))?;
@@ -206,7 +209,7 @@ fn replace(tx: &mut Tx<'_>, world: &ResolvedScenario) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Drops everything but the settings, the applications, and the tenants that have any.
+/// Deletes everything except settings, applications and the tenants that have applications.
 fn empty(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let mut kept = Vec::new();
     for (id, name) in tx.tenant_list()? {
@@ -224,25 +227,25 @@ fn empty(tx: &mut Tx<'_>) -> Result<(), StoreError> {
 }
 
 /// Refuses a scenario that would replace the application that owns the installation.
-fn spare_the_owner(tx: &Tx<'_>, world: &ResolvedScenario) -> Result<(), Error> {
+fn check_owner_app(tx: &Tx<'_>, resolved: &ResolvedScenario) -> Result<(), Error> {
     let owner = installation::owner(tx)?;
-    let mut apps = world.tenants.iter().flat_map(|tenant| &tenant.apps);
+    let mut apps = resolved.tenants.iter().flat_map(|tenant| &tenant.apps);
     match apps.find(|app| Some((app.tenant_id, app.id)) == owner) {
-        Some(app) => Err(resolve::wrong(
+        Some(app) => Err(resolve::invalid(
             &format!("application '{}'", app.name),
-            "its id is that of the owner's application, which admin.json names; give it another one",
+            "its id belongs to the owner's application in admin.json; use another id",
         )),
         None => Ok(()),
     }
 }
 
-/// Makes the simulation match: its machines, their ailments and its scripted faults.
+/// Replaces the content of the simulation: its machines, their scripted conditions and the faults.
 fn populate(simulation: &Simulation, machines: Vec<Machine>, pending: Pending) -> Result<(), Error> {
     simulation.faults.clear();
     simulation.driver.reset().map_err(Error::internal)?;
-    let mut ailments: HashMap<_, _> = pending.ailments.into_iter().collect();
+    let mut scripted_conditions: HashMap<_, _> = pending.scripted_conditions.into_iter().collect();
     for Machine { spec, .. } in machines {
-        let scripted_condition = ailments.remove(&spec.id).unwrap_or_default();
+        let scripted_condition = scripted_conditions.remove(&spec.id).unwrap_or_default();
         simulation.driver.seed(&spec, scripted_condition).map_err(Error::internal)?;
     }
     for rule in pending.faults {
@@ -255,7 +258,7 @@ fn conditions(reader: &Reader<'_>) -> Result<Conditions, StoreError> {
     Ok(setting(reader, CONDITIONS)?.unwrap_or_default())
 }
 
-/// What a setting holds as JSON; an empty one holds nothing.
+/// Reads a setting as JSON; none if the setting is missing or empty.
 fn setting<T: DeserializeOwned>(reader: &Reader<'_>, name: &str) -> Result<Option<T>, StoreError> {
     let stored = reader.setting(name)?.filter(|json| !json.is_empty());
     let read = stored.map(|json| serde_json::from_slice(&json)).transpose();
@@ -281,22 +284,22 @@ mod tests {
         gallery_images = [{ id = "a_b_c", name = "Windows 11", size_gib = 64, os_version = "windows11" }]
     "#;
 
-    fn world(text: &str) -> Result<ResolvedScenario, Error> {
+    fn resolved(text: &str) -> Result<ResolvedScenario, Error> {
         let mut scenario = parse(text)?;
         passwords::generate(&mut scenario, &SeededRng::new(1))?;
         resolve(scenario, None, NOW, &|password| Ok(format!("hash of {password}")))
     }
 
     fn refusal(rest: &str) -> String {
-        world(&format!("{BASE}{rest}")).err().expect("it is refused").message
+        resolved(&format!("{BASE}{rest}")).err().expect("the scenario is rejected").message
     }
 
     #[test]
-    fn the_scenarios_that_come_with_the_program_are_right() {
+    fn bundled_scenarios_are_valid() {
         for (name, count) in [("demo", 60), ("faulty", 12), ("fleet-1000", 1_000), ("qemu", 6)] {
             let path = format!("{}/../../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
-            let world = world(&std::fs::read_to_string(path).unwrap()).map_err(|error| error.message);
-            assert_eq!(world.map(|world| world.tenants[0].cloud_pcs.len()), Ok(count), "{name}");
+            let resolved = resolved(&std::fs::read_to_string(path).unwrap()).map_err(|error| error.message);
+            assert_eq!(resolved.map(|resolved| resolved.tenants[0].cloud_pcs.len()), Ok(count), "{name}");
         }
     }
 
@@ -316,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn generated_passwords_differ_and_are_told_with_whole_names() {
+    fn generated_passwords_differ_and_come_with_full_user_names() {
         let text = BASE.replace("{ name = \"ada\" }", "{ name = \"ada\", generate_password = true }");
         let generate = |seed| passwords::generate(&mut parse(&text).unwrap(), &SeededRng::new(seed)).unwrap();
         let [first, second] = [generate(1), generate(2)];
@@ -327,13 +330,13 @@ mod tests {
     }
 
     #[test]
-    fn a_fleet_deals_sizes_and_owners_in_turn_and_always_gets_the_same_ids() {
+    fn a_fleet_assigns_plans_and_users_in_turn_with_stable_ids() {
         let text = format!(
             "{BASE}\nfleets = [{{ count = 10, name = 'desk-{{number}}', service_plans = ['small', 'small', 'large'] }}]"
         );
-        let describe = |world: ResolvedScenario| {
-            let mut cloud_pcs = world.tenants.into_iter().next().unwrap().cloud_pcs;
-            assert!(cloud_pcs.is_sorted_by_key(|pc| pc.id), "the store takes them fastest in the order of their ids");
+        let describe = |resolved: ResolvedScenario| {
+            let mut cloud_pcs = resolved.tenants.into_iter().next().unwrap().cloud_pcs;
+            assert!(cloud_pcs.is_sorted_by_key(|pc| pc.id), "inserting rows in the order of their ids is fastest");
             cloud_pcs.sort_by(|a, b| a.display_name.cmp(&b.display_name));
             let line = |pc: &cloudpc_model::CloudPc| {
                 format!(
@@ -343,8 +346,8 @@ mod tests {
             };
             cloud_pcs.iter().take(4).map(line).collect::<String>()
         };
-        let first = describe(world(&text).unwrap());
-        assert_eq!(first, describe(world(&text).unwrap()));
+        let first = describe(resolved(&text).unwrap());
+        assert_eq!(first, describe(resolved(&text).unwrap()));
         assert_snapshot!(first, @"
         desk-01 ada@contoso.test CPC-ada-Y78MV 64a7461d-8253-4234-a0f1-61b3ed48dc50 Business
         desk-02 grace@contoso.test CPC-grace-PJHV9 dcf217a8-73a7-4275-9c2a-6acab3426b05 Business
@@ -354,19 +357,19 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_gets_what_it_says_and_else_what_its_plan_and_image_say() {
-        let world = world(&format!(
-            "{BASE}\ncloud_pcs = [{{ name = 'one', user = 'ada', service_plan = 'large', status = 'inGracePeriod', ailment = {{ disk_full = true }} }}]"
+    fn an_entry_defaults_to_its_plan_and_image() {
+        let resolved = resolved(&format!(
+            "{BASE}\ncloud_pcs = [{{ name = 'one', user = 'ada', service_plan = 'large', status = 'inGracePeriod', condition = {{ disk_full = true }} }}]"
         ));
-        let tenant = world.unwrap().tenants.remove(0);
+        let tenant = resolved.unwrap().tenants.remove(0);
         let pc = &tenant.cloud_pcs[0];
         assert_eq!((pc.product, pc.status), (Product::Enterprise, CloudPcStatus::InGracePeriod));
         assert_eq!(pc.grace_ends_at.unwrap().since(NOW).as_secs(), 7 * 24 * 3600);
-        assert!(tenant.ailments[&pc.id].disk_full);
+        assert!(tenant.scripted_conditions[&pc.id].disk_full);
     }
 
     #[test]
-    fn a_tenant_without_an_id_becomes_that_of_the_caller_and_its_machines_stay_the_same() {
+    fn a_tenant_without_an_id_gets_the_callers_id_and_keeps_its_machine_ids() {
         let text = format!("{BASE}\nfleets = [{{ count = 1, name = 'desk', service_plans = ['small'] }}]");
         let home = TenantId(uuid::Uuid::from_u128(7));
         let resolve =
@@ -377,10 +380,10 @@ mod tests {
         assert_eq!(own.cloud_pcs[0].id, derived.cloud_pcs[0].id);
     }
 
-    /// The parser has a bound of its own, 80 levels; without it, a deep text would overflow the
+    /// The parser limits nesting to 80 levels; without a limit, deep nesting would overflow the
     /// stack.
     #[test]
-    fn a_deep_scenario_is_refused_and_a_byte_order_mark_is_skipped() {
+    fn deep_nesting_is_rejected_and_a_byte_order_mark_is_skipped() {
         parse("\u{feff}faults = []").unwrap();
         const LEVELS: usize = 100_000;
         for deep in [
@@ -396,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named_with_what_to_do() {
+    fn scenario_errors_say_what_to_do() {
         let cases = [
             "surprise = 1",
             "users = 3",
@@ -423,17 +426,17 @@ mod tests {
             "[[tenants]]\nname = 'Other'\nid = '00000000-0000-0000-0000-000000000000'",
             "[[tenants]]\nname = 'Other'\napps = [{ name = 'tool', id = '6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10' }]",
         ];
-        let told: String =
+        let messages: String =
             cases.iter().map(|case| format!("{case}\n  {}\n", refusal(case).replace('\n', "\n  "))).collect();
-        assert_snapshot!(told, @"
+        assert_snapshot!(messages, @"
         surprise = 1
-          The scenario cannot be read: TOML parse error at line 11, column 5
+          Invalid scenario: TOML parse error at line 11, column 5
              |
           11 |     surprise = 1
              |     ^^^^^^^^
           unknown field `surprise`, expected one of `id`, `name`, `domain`, `users`, `apps`, `service_plans`, `gallery_images`, `cloud_pcs`, `fleets`, `partners`
         users = 3
-          The scenario cannot be read: TOML parse error at line 11, column 5
+          Invalid scenario: TOML parse error at line 11, column 5
              |
           11 |     users = 3
              |     ^^^^^
@@ -441,71 +444,71 @@ mod tests {
         [[tenants]]
         name = 'Other'
         users = [{ name = 'bob@other.test', password = 'x', generate_password = true }]
-          The scenario cannot be loaded: user 'bob@other.test' of tenant 'Other': give one of password, password_hash and generate_password.
+          Invalid scenario: user 'bob@other.test' of tenant 'Other': more than one of password, password_hash and generate_password is set; keep one of them.
         cloud_pcs = [{ name = 'one', user = 'eve', service_plan = 'small' }]
-          The scenario cannot be loaded: Cloud PC 'one': there is no user 'eve@contoso.test' in its tenant; add one under [[tenants.users]].
+          Invalid scenario: Cloud PC 'one': its tenant has no user 'eve@contoso.test'; add the user under [[tenants.users]].
         cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'tiny' }]
-          The scenario cannot be loaded: Cloud PC 'one': there is no service plan 'tiny' in its tenant; add one under [[tenants.service_plans]].
+          Invalid scenario: Cloud PC 'one': its tenant has no service plan 'tiny'; add the plan under [[tenants.service_plans]].
         cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', image = 'x' }]
-          The scenario cannot be loaded: Cloud PC 'one': there is no gallery image 'x' in its tenant; add one under [[tenants.gallery_images]].
+          Invalid scenario: Cloud PC 'one': its tenant has no gallery image 'x'; add the image under [[tenants.gallery_images]].
         cloud_pcs = [{ name = '', user = 'ada', service_plan = 'small' }]
-          The scenario cannot be loaded: Cloud PC '': its name has to have 1 to 64 characters.
+          Invalid scenario: Cloud PC '': its name has 0 characters; expected 1 to 64.
         cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', created_at = 2026-01-01 }]
-          The scenario cannot be loaded: Cloud PC 'one': 2026-01-01 is no point in time; write it like 2026-01-31T08:00:00Z.
+          Invalid scenario: Cloud PC 'one': 2026-01-01 is not a timestamp; expected a form such as 2026-01-31T08:00:00Z.
         cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small' }, { name = 'one', user = 'ada', service_plan = 'small' }]
-          The scenario cannot be loaded: Cloud PC 'one': there are two of it; give them different names, or ids if they have any.
+          Invalid scenario: Cloud PC 'one': defined twice; use different names, and different ids if set.
         fleets = [{ count = 2, name = 'one', service_plans = ['small'] }]
-          The scenario cannot be loaded: fleet 'one': write {number} in its name, so that its Cloud PCs can be told apart.
+          Invalid scenario: fleet 'one': its Cloud PCs would all have one name; put {number} into the name.
         fleets = [{ count = 2, name = 'one-{number}', service_plans = [] }]
-          The scenario cannot be loaded: fleet 'one-{number}': name at least one of the tenant's service plans in service_plans.
+          Invalid scenario: fleet 'one-{number}': service_plans is empty; list at least one service plan of the tenant.
         fleets = [{ count = 1_000_001, name = 'one-{number}', service_plans = ['small'] }]
-          The scenario cannot be loaded: it has 1000001 Cloud PCs; the most is 1000000.
+          Invalid scenario: 1000001 Cloud PCs; the maximum is 1000000.
         [[tenants]]
         name = 'Other'
         gallery_images = [{ id = 'a', name = 'A', size_gib = 1, os_version = 'windows11', os_version_number = '10.0.19045' }]
-          The scenario cannot be loaded: gallery image 'a': '10.0.19045' is no version number of its os_version; leave it out, or write one like 10.0.22631.3880.
+          Invalid scenario: gallery image 'a': '10.0.19045' is not a version of its os_version; remove it, or use a version such as 10.0.22631.3880.
         partners = [{ partner_id = 'p', enable_connection = true, agent = { url = 'https://a.test/b.msi', sha256 = '12' } }]
-          The scenario cannot be loaded: agent of partner 'p': sha256 has to be 64 hex digits; sha256sum FILE prints them.
+          Invalid scenario: agent of partner 'p': invalid sha256 '12'; expected 64 hex digits as printed by sha256sum FILE.
         [[faults]]
         effect = 'fail'
-          The scenario cannot be loaded: fault 1: effect 'fail' needs a code, may have a message, and nothing else.
+          Invalid scenario: fault 1: effect 'fail' requires code, and accepts only message besides it.
         [[faults]]
         effect = 'slowDown'
         code = 'x'
-          The scenario cannot be loaded: fault 1: effect 'slowDown' needs by_ms and nothing else.
+          Invalid scenario: fault 1: effect 'slowDown' requires by_ms, and accepts neither code nor message.
         [[faults]]
         effect = 'hang'
         cloud_pcs = ['nobody']
-          The scenario cannot be loaded: fault 1: no Cloud PC of the scenario has the name or id 'nobody'.
+          Invalid scenario: fault 1: the scenario has no Cloud PC with the name or id 'nobody'.
         [[faults]]
         effect = 'hang'
         share_percent = 101
-          The scenario cannot be loaded: fault 1: the share is more than 100 percent.
+          Invalid scenario: fault 1: share_percent is 101; the maximum is 100.
         [[faults]]
         effect = 'hang'
         nth = 0
-          The scenario cannot be loaded: fault 1: the nth match counts from 1.
+          Invalid scenario: fault 1: nth is 0; the first match is 1.
         [[faults]]
         effect = 'hang'
         kind = 'reboot'
         step = 'runInstaller'
-          The scenario cannot be loaded: fault 1: there is no step 'runInstaller'; there are checkPower, restart, waitForGuest.
+          Invalid scenario: fault 1: unknown step 'runInstaller'; available steps: checkPower, restart, waitForGuest.
         [[tenants]]
         name = 'Contoso'
-          The scenario cannot be loaded: tenant 'Contoso': there are two of it; give them different names, or ids if they have any.
+          Invalid scenario: tenant 'Contoso': defined twice; use different names, and different ids if set.
         [[tenants]]
         name = 'Other'
         users = [{ name = 'bob' }]
-          The scenario cannot be loaded: user 'bob' of tenant 'Other': 'bob' has no @; write the whole name or give the tenant a domain.
+          Invalid scenario: user 'bob' of tenant 'Other': 'bob' has no domain; use a full name such as ada@contoso.test, or set the tenant's domain.
         [[tenants]]
         name = 'Other'
         id = '00000000-0000-0000-0000-000000000000'
-          The scenario cannot be loaded: tenant 'Other': the id 00000000-0000-0000-0000-000000000000 stands for the installation; leave it out, or give another.
+          Invalid scenario: tenant 'Other': the id 00000000-0000-0000-0000-000000000000 is reserved for the installation; remove it, or use another id.
         [[tenants]]
         name = 'Other'
         apps = [{ name = 'tool', id = '6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10' }]
-          The scenario cannot be loaded: app 'tool' of tenant 'Other': the id 6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10 is the built-in client's; leave it out, or give another.
+          Invalid scenario: app 'tool' of tenant 'Other': the id 6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10 is reserved for the built-in client; remove it, or use another id.
         ");
-        assert_snapshot!(world("").err().unwrap().message, @"The scenario cannot be loaded: it has no tenant; add a [[tenants]] entry with a name.");
+        assert_snapshot!(resolved("").err().unwrap().message, @"Invalid scenario: it has no tenant; add a [[tenants]] entry with a name.");
     }
 }

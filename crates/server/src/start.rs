@@ -1,4 +1,4 @@
-//! The composition root: from options to a running server.
+//! The composition root: builds and starts a server from its options.
 
 mod administrator;
 mod database;
@@ -39,41 +39,41 @@ pub use administrator::{ADMIN_FILE, AdminFile};
 pub use error::StartError;
 pub use passwords::PASSWORDS_FILE;
 
-/// How long open requests and running steps may take to end when the server stops.
+/// Time limit of a graceful shutdown: open requests and running steps may finish within it.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// How often finished pages are looked for. Process time: answers are the same without them, only
-/// slower.
+/// Interval at which finished deployment pages are cached. Process time: responses are the same
+/// without the cache, only slower.
 const FINISH_PAGES_EVERY: Duration = Duration::from_secs(5);
 
-/// The setting that holds the key of the links between pages.
+/// The setting that holds the key for signing links to next pages.
 const LINK_KEY: &str = "links.key";
 
-/// The setting that says of which kind the machines of a data directory are. What the database says
-/// of one kind is not true of the other.
+/// The setting that holds the driver kind of a data directory. A database of simulated machines
+/// cannot be used with real ones, or the reverse.
 const DRIVER: &str = "driver";
 
-/// The last year that the host's clock may show. Certificates and tokens name times some years
-/// later, and no date has five digits.
+/// The last year that the host's clock may show. Certificates and tokens expire some years later,
+/// and their date formats end with the year 9999.
 const YEAR_MAX: i16 = 8999;
 
 /// The first moment after [`YEAR_MAX`].
 const CLOCK_END: Timestamp = Timestamp(221_845_392_000_000_000);
 
-/// What `cloudpc serve` was asked for.
+/// The options of `cloudpc serve`.
 #[derive(Clone, Debug)]
 pub struct StartOptions {
     /// The data directory.
     pub data: PathBuf,
-    /// Plain HTTP; none: not served.
+    /// Listen address of plain HTTP; none: not served.
     pub listen: Option<SocketAddr>,
-    /// HTTPS; none: not served.
+    /// Listen address of HTTPS; none: not served.
     pub tls_listen: Option<SocketAddr>,
-    /// Settings.
+    /// The configuration.
     pub config: Config,
-    /// The scenario's text to load if the data directory is new.
+    /// TOML text of the scenario to load if the data directory is new.
     pub scenario: Option<String>,
-    /// What runs the machines.
+    /// The driver of the machines.
     pub driver: DriverKind,
 }
 
@@ -82,7 +82,7 @@ pub struct Server {
     http_address: Option<SocketAddr>,
     https_address: Option<SocketAddr>,
     stop: CancellationToken,
-    /// Listeners and connections.
+    /// Listeners, connections and background tasks.
     connections: TaskTracker,
     engine: JoinHandle<()>,
     desktops: Arc<Desktops>,
@@ -92,37 +92,37 @@ pub struct Server {
 
 /// What an [`App`] is assembled from.
 pub struct AppDependencies {
-    /// Everything durable.
+    /// The database.
     pub store: Store,
     /// The machines.
     pub machines: Machines,
-    /// The host's clock, by which tokens are made and checked.
+    /// The host's clock, by which tokens are issued and checked.
     pub host_clock: Arc<dyn Clock>,
-    /// How long work takes.
+    /// Measures how long work takes.
     pub monotonic: app::Monotonic,
-    /// Chance.
+    /// The source of randomness.
     pub rng: Arc<dyn Rng>,
-    /// Settings.
+    /// The configuration.
     pub config: Config,
 }
 
 /// The machines of a server.
 pub enum Machines {
-    /// Simulated ones, which live by a clock of their own.
+    /// Simulated machines, which have a clock of their own.
     Simulated(Simulation),
-    /// Real ones.
+    /// Real machines.
     Real {
-        /// What runs them.
+        /// The driver.
         driver: Arc<dyn Driver>,
-        /// The time by which their actions go.
+        /// The clock of actions.
         clock: Arc<dyn Clock>,
     },
 }
 
-/// What runs the machines.
+/// The driver of the machines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DriverKind {
-    /// Nothing: they are simulated.
+    /// The simulator.
     #[default]
     Sim,
     /// QEMU, on this host.
@@ -130,7 +130,7 @@ pub enum DriverKind {
 }
 
 impl DriverKind {
-    /// Its name on the command line.
+    /// Returns the value of `--driver`, which is also what the database stores.
     fn option(self) -> &'static str {
         match self {
             Self::Sim => "sim",
@@ -148,21 +148,21 @@ impl fmt::Display for DriverKind {
     }
 }
 
-/// Refuses a clock by which no certificate can be made.
-fn must_be_possible(now: Timestamp) -> Result<(), StartError> {
+/// Refuses a host clock that is outside the range of certificates.
+fn check_clock(now: Timestamp) -> Result<(), StartError> {
     if (Timestamp(0)..CLOCK_END).contains(&now) { Ok(()) } else { Err(StartError::Clock { now }) }
 }
 
-/// Puts the parts together. Nothing runs yet.
+/// Builds an [`App`]. Nothing runs yet.
 ///
 /// # Errors
-/// The store fails, or an issuer of the configuration cannot be used.
+/// The store fails, or the client for an outside issuer cannot be created.
 pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
     let AppDependencies { store, machines, host_clock, monotonic, rng, config } = parts;
     let (driver, clock, faults, simulation): (Arc<dyn Driver>, Arc<dyn Clock>, _, _) = match machines {
-        Machines::Simulated(levers) => {
-            let driver = Arc::new(levers.driver.clone());
-            (driver, Arc::new(levers.clock.clone()), Arc::clone(&levers.faults), Some(levers))
+        Machines::Simulated(simulation) => {
+            let driver = Arc::new(simulation.driver.clone());
+            (driver, Arc::new(simulation.clock.clone()), Arc::clone(&simulation.faults), Some(simulation))
         }
         Machines::Real { driver, clock } => (driver, clock, no_faults(), None),
     };
@@ -216,27 +216,27 @@ pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
 }
 
 impl Server {
-    /// Opens the data directory, makes what a first start needs, binds the addresses and begins to
-    /// serve and to run actions.
+    /// Opens the data directory, creates what a first start needs, binds the listen addresses, and
+    /// starts serving requests and running actions.
     ///
     /// # Errors
-    /// Whatever keeps it from that; nothing runs then.
+    /// [`StartError`]; nothing runs then.
     pub async fn start(options: StartOptions) -> Result<Self, StartError> {
         let host_clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
-        must_be_possible(host_clock.now())?;
-        // Actions go by a clock that never jumps; tokens and certificates by the one that the rest
-        // of the world has.
+        check_clock(host_clock.now())?;
+        // Actions use a clock that never jumps; tokens and certificates use the host's clock, which
+        // their clients share.
         let steady_clock: Arc<dyn Clock> = Arc::new(SteadyClock::of_host());
-        // Bound first: an address that is taken is the most likely trouble, and nothing has been
-        // made yet.
+        // Bound first: an address in use is the most likely failure, and nothing has been created
+        // yet.
         let http = bind(options.listen).await?;
         let https = bind(options.tls_listen).await?;
         let addresses = [http.as_ref().map(|(_, address)| *address), https.as_ref().map(|(_, address)| *address)];
         let [http_address, https_address] = addresses;
 
         let store = open_store(&options.data)?;
-        keep_driver(&store, &options).await?;
+        check_driver(&store, &options).await?;
         database::compare(&store, &options.data).await?;
         let tls = edge::server_config(&options.data, &names(&options.config), host_clock.now(), rng.as_ref())?;
         let machines = match options.driver {
@@ -258,7 +258,7 @@ impl Server {
 
         let (stop, connections, health) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Health::default()));
         let engine = run_engine(app.engine.clone(), stop.clone(), Arc::clone(&health));
-        connections.spawn(finish_pages(app.store.clone(), stop.clone()));
+        connections.spawn(cache_finished_pages(app.store.clone(), stop.clone()));
         connections.spawn(database::watch(app.store.clone(), options.data.clone(), stop.clone()));
         connections.spawn(database::check(app.store.clone(), stop.clone()));
         let store = app.store.clone();
@@ -273,18 +273,19 @@ impl Server {
         Ok(Self { http_address, https_address, stop, connections, engine, desktops, store, data: options.data })
     }
 
-    /// Where it serves plain HTTP.
+    /// Returns the address of plain HTTP.
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http_address
     }
 
-    /// Where it serves HTTPS.
+    /// Returns the address of HTTPS.
     pub fn https_address(&self) -> Option<SocketAddr> {
         self.https_address
     }
 
-    /// Stops claiming, answers open requests, lets the current steps end within a grace time. What
-    /// does not end in time keeps its log and goes on at the next start.
+    /// Shuts down gracefully: stops claiming actions, and lets open requests and running steps
+    /// finish within [`STOP_TIME_MAX`]. An unfinished action keeps its log and resumes at the next
+    /// start.
     pub async fn stop(self) {
         self.stop.cancel();
         self.connections.close();
@@ -294,13 +295,13 @@ impl Server {
             self.engine.await
         };
         if tokio::time::timeout(STOP_TIME_MAX, ended).await.is_err() {
-            tracing::warn!("stopped before every request and step had ended");
+            tracing::warn!("graceful shutdown timed out; unfinished actions resume at the next start");
         }
         database::record(&self.store, &self.data, None).await;
     }
 }
 
-/// The simulated machines of a data directory.
+/// Opens the simulated machines of a data directory.
 fn simulated_machines(
     options: &StartOptions,
     steady_clock: &Arc<dyn Clock>,
@@ -315,7 +316,8 @@ fn simulated_machines(
     Ok(Machines::Simulated(Simulation { clock, driver, faults: no_faults() }))
 }
 
-/// No trouble yet. A scripted crash is a real one: nothing is flushed, closed or said.
+/// Returns an empty list of faults. A scripted crash aborts the process without flushing, closing
+/// or logging anything.
 fn no_faults() -> Arc<Faults> {
     Arc::new(Faults::new(Box::new(|| std::process::abort())))
 }
@@ -325,13 +327,13 @@ fn fetcher(config: &Config) -> Result<Fetcher, StartError> {
         .map_err(|source| StartError::File { path: config.downloads.extra_roots.clone().unwrap_or_default(), source })
 }
 
-/// Fills a new data directory; finishes what a crash cut short in an old one.
+/// Loads the scenario into a new data directory; resumes an interrupted load in an old one.
 async fn first_start(app: &App, options: &StartOptions) -> Result<(), StartError> {
     let is_new = app.store.read(|reader| Ok::<_, Error>(reader.tenant_list()?.is_empty())).await?;
     match &options.scenario {
         Some(text) if is_new => {
             let prepared = scenario::prepare(app, None, text).await?;
-            passwords::keep(&options.data, &prepared.passwords)?;
+            passwords::save(&options.data, &prepared.passwords)?;
             scenario::load(app, prepared).await?;
         }
         _ => scenario::resume(app).await?,
@@ -342,19 +344,18 @@ async fn first_start(app: &App, options: &StartOptions) -> Result<(), StartError
 fn run_engine(engine: Engine, stop: CancellationToken, health: Arc<Health>) -> JoinHandle<()> {
     tokio::spawn(async move {
         health.engine_runs.store(true, Ordering::Release);
-        // If it panics, the flag has to fall too: a server that runs no actions must not look
-        // ready.
-        let _fallen = HealthGuard(Arc::clone(&health));
+        // A panic clears the flag too: a server that runs no actions must not report ready.
+        let _guard = HealthGuard(Arc::clone(&health));
         engine.run(stop).await;
     })
 }
 
-/// Keeps the text of pages that can never change again.
-async fn finish_pages(store: Store, stop: CancellationToken) {
+/// Caches the text of deployment pages that can no longer change.
+async fn cache_finished_pages(store: Store, stop: CancellationToken) {
     let round = async || {
         match store.deployment_pages_finish(DEPLOYMENT_FORMAT, finished_page).await {
-            Ok(pages) => tracing::debug!(pages, "finished pages are kept"),
-            Err(error) => tracing::warn!(%error, "finished pages could not be kept; they are read row by row"),
+            Ok(pages) => tracing::debug!(pages, "finished deployment pages cached"),
+            Err(error) => tracing::warn!(%error, "caching finished deployment pages failed; they are read row by row"),
         }
         tokio::time::sleep(FINISH_PAGES_EVERY).await;
     };
@@ -374,32 +375,32 @@ fn open_store(path: &std::path::Path) -> Result<Store, StartError> {
     Store::open(path, WriteMode::Grouped).map_err(|source| StartError::Store { path: path.to_owned(), source })
 }
 
-/// The directory's lock says that nobody else runs these actions, so what was under way at a crash
-/// can go on at once.
+/// Expires all leases, so that actions interrupted by a crash resume at once. The directory's lock
+/// guarantees that no other process runs them.
 async fn expire_leases(store: &Store) -> Result<(), Error> {
     match store.write("lease.expireAll", |tx| Ok::<_, Error>(tx.action_expire_leases()?)).await {
-        // On a full disk what is known is still served, and the leases run out by themselves.
+        // On a full disk, reads are still served, and the leases expire by themselves.
         Err(error) if error.kind == ErrorKind::Unavailable => {
-            tracing::warn!(%error, "actions that were under way go on when their leases have run out");
+            tracing::warn!(%error, "expiring leases failed; interrupted actions resume when their leases expire");
             Ok(())
         }
         other => other,
     }
 }
 
-/// Writes down of which kind the machines are, and refuses another kind once there is a fleet.
-async fn keep_driver(store: &Store, options: &StartOptions) -> Result<(), StartError> {
-    let asked = options.driver;
-    let kept = store.write("installation.chooseDriver", move |tx| {
-        let kept = if tx.tenant_list()?.is_empty() { None } else { tx.setting(DRIVER)? };
-        if kept.is_none() {
-            tx.setting_put(DRIVER, asked.option().as_bytes())?;
+/// Stores the driver kind of a new data directory, and refuses another kind once there is a fleet.
+async fn check_driver(store: &Store, options: &StartOptions) -> Result<(), StartError> {
+    let requested = options.driver;
+    let stored = store.write("installation.chooseDriver", move |tx| {
+        let stored = if tx.tenant_list()?.is_empty() { None } else { tx.setting(DRIVER)? };
+        if stored.is_none() {
+            tx.setting_put(DRIVER, requested.option().as_bytes())?;
         }
-        Ok::<_, Error>(kept)
+        Ok::<_, Error>(stored)
     });
-    let Some(kept) = kept.await? else { return Ok(()) };
-    let is_kept = |kind: &DriverKind| *kind != asked && kept == kind.option().as_bytes();
-    match [DriverKind::Sim, DriverKind::Qemu].into_iter().find(is_kept) {
+    let Some(stored) = stored.await? else { return Ok(()) };
+    let is_other = |kind: &DriverKind| *kind != requested && stored == kind.option().as_bytes();
+    match [DriverKind::Sim, DriverKind::Qemu].into_iter().find(is_other) {
         Some(found) => Err(StartError::Driver { path: options.data.clone(), found }),
         None => Ok(()),
     }
@@ -426,14 +427,14 @@ async fn link_key(store: &Store, rng: &dyn Rng) -> Result<Vec<u8>, Error> {
         .await
 }
 
-/// Every name and address that is ours.
+/// Returns the hostnames and addresses of the server.
 fn names(config: &Config) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".into(), "::1".into()];
-    // Where the host does not say its name there, it can be configured.
+    // Hosts without this file can configure their name in server.names.
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let more = config.server.names.iter().map(String::as_str).chain([host.trim()]);
     for name in more.filter(|name| crate::config::is_host(name)) {
-        // A certificate has an address in one form only.
+        // A certificate holds an address in one form only.
         let name = name.parse::<IpAddr>().map_or_else(|_| name.to_ascii_lowercase(), |address| address.to_string());
         if !names.contains(&name) {
             names.push(name);
@@ -447,17 +448,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_cannot_be_right_is_refused() {
-        let told = |now| must_be_possible(Timestamp(now)).map_err(|error| error.to_string());
-        assert_eq!(told(0), Ok(()));
-        assert_eq!(told(CLOCK_END.0 - 1), Ok(()));
+    fn a_clock_outside_the_range_of_certificates_is_refused() {
+        let result = |now| check_clock(Timestamp(now)).map_err(|error| error.to_string());
+        assert_eq!(result(0), Ok(()));
+        assert_eq!(result(CLOCK_END.0 - 1), Ok(()));
         assert_eq!(CLOCK_END.to_string(), format!("{}-01-01T00:00:00.0000000Z", YEAR_MAX + 1));
-        let told = [-1, CLOCK_END.0, i64::MIN, i64::MAX].map(|now| told(now).unwrap_err()).join("\n");
-        insta::assert_snapshot!(told, @"
-        the host's clock shows 1969-12-31T23:59:59.9999990Z; years from 1970 to 8999 are allowed; set the clock and start again
-        the host's clock shows 9000-01-01T00:00:00.0000000Z; years from 1970 to 8999 are allowed; set the clock and start again
-        the host's clock shows 0000-01-01T00:00:00.0000000Z; years from 1970 to 8999 are allowed; set the clock and start again
-        the host's clock shows 9999-12-30T22:00:00.9999999Z; years from 1970 to 8999 are allowed; set the clock and start again
+        let messages = [-1, CLOCK_END.0, i64::MIN, i64::MAX].map(|now| result(now).unwrap_err()).join("\n");
+        insta::assert_snapshot!(messages, @"
+        invalid host clock: 1969-12-31T23:59:59.9999990Z; expected a year from 1970 to 8999; set the clock and start again
+        invalid host clock: 9000-01-01T00:00:00.0000000Z; expected a year from 1970 to 8999; set the clock and start again
+        invalid host clock: 0000-01-01T00:00:00.0000000Z; expected a year from 1970 to 8999; set the clock and start again
+        invalid host clock: 9999-12-30T22:00:00.9999999Z; expected a year from 1970 to 8999; set the clock and start again
         ");
     }
 }

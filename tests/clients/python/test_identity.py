@@ -66,8 +66,8 @@ def test_the_scope_may_name_graph_or_this_server(reader, scope):
     ("wrong", "message"),
     [
         ({"client_secret": "wrong"}, "The client secret is wrong."),
-        ({"client_id": PARTNER}, f'There is no application "{PARTNER}" in this tenant.'),
-        # MSAL does not pass on the server's message about a tenant.
+        ({"client_id": PARTNER}, f'This tenant has no application "{PARTNER}".'),
+        # MSAL does not pass on what the server says of a tenant.
         ({"tenant_id": PARTNER}, "Unable to get authority configuration"),
     ],
 )

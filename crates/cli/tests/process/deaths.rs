@@ -1,5 +1,5 @@
-//! Real machines under a service that dies in every step of what it does, machines that die under
-//! their service, and many at once. `make test-vm` runs this.
+//! Real machines with a service that is killed in every step, machines that crash, and many
+//! machines at once. `make test-vm` runs these tests.
 
 use cloudpc_graph::client::Client;
 use serde_json::{Value, json};
@@ -12,27 +12,27 @@ use std::time::Duration;
 use crate::machines::{Machines, sha256};
 use crate::service::Service;
 
-/// An agent that takes a while and tells how often it was run.
+/// An agent that takes a while and fails if it is run twice.
 const AGENT: &str = "#!/bin/sh\necho x >> /var/lib/runs\nsleep 1\n[ \"$(wc -l < /var/lib/runs)\" = 1 ] || exit 42\n";
 
 const PARTNER: &str = "fab00000-0000-4000-8000-00000000000a";
 const CLOUD_PCS: &str = "/beta/deviceManagement/virtualEndpoint/cloudPCs";
 const PARTNERS: &str = "/beta/deviceManagement/virtualEndpoint/externalPartners";
 
-/// The image that need not boot, which `build_images` of the driver's tests makes.
+/// The warm image, which `build_images` of the driver's tests makes.
 const IMAGE: &str = "cloudpc_test_guest-warm";
 
-/// How long anything may take here.
+/// Timeout of every operation.
 const TIME_MAX: Duration = Duration::from_mins(10);
 
-/// A service with so many machines, which run.
-struct Hall {
+/// A service with running machines.
+struct MachineFleet {
     service: Service,
     options: Vec<String>,
     data: PathBuf,
 }
 
-impl Hall {
+impl MachineFleet {
     fn with_machines(count: u32) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let data = folder.path().join("data");
@@ -47,40 +47,40 @@ impl Hall {
             path.to_str().unwrap().to_owned()
         };
         let file = write("fleet.toml", scenario(count, serve_agent()));
-        // Just as much memory as they have together.
+        // Exactly as much memory as the machines have together.
         let config = write("config.toml", format!("[qemu]\naccelerator = 'tcg'\nram_gib_max = {count}\n"));
         let options: Vec<String> =
             ["--driver", "qemu", "--scenario", &file, "--config", &config].map(str::to_owned).into();
-        Self { service: Service::start_in(folder, &words(&options)), options, data }
+        Self { service: Service::start_in(folder, &arguments(&options)), options, data }
     }
 
     async fn client(&self) -> Client {
         self.service.client().await
     }
 
-    /// The ids of its Cloud PCs by their names.
+    /// Returns the ids of the Cloud PCs, sorted by name.
     async fn ids(&self) -> Vec<String> {
         let mut rows = self.client().await.rows(CLOUD_PCS, &[], None).await.unwrap();
         rows.sort_by_key(|row| row["displayName"].as_str().unwrap().to_owned());
         rows.into_iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The file of a machine's folder that holds JSON.
+    /// Reads a JSON file in the machine's folder.
     fn json(&self, id: &str, name: &str) -> Value {
         let path = self.data.join("qemu/machines").join(id).join(name);
         serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
     }
 
-    /// The names of the disks that are set aside on a machine.
-    fn asides(&self, id: &str) -> Vec<String> {
+    /// Returns the folder names of a machine's old disks.
+    fn old_disks(&self, id: &str) -> Vec<String> {
         let names = std::fs::read_dir(self.data.join("qemu/machines").join(id)).unwrap();
         let names = names.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
         names.filter(|name| name.starts_with("aside-")).collect()
     }
 
-    /// Kills the service in each step of an action in turn and starts it again, until the action
-    /// has ended. Returns the action, and in which steps the service was killed: some are over
-    /// before one can look.
+    /// Kills and restarts the service in each step of an action in turn, until the action has
+    /// ended. Returns the action, and the steps in which the service was killed: some steps are too
+    /// short to be observed.
     async fn kill_in_every_step(&mut self, path: &str) -> (Value, Vec<String>) {
         let (mut killed, mut client) = (Vec::new(), self.client().await);
         let ended = async {
@@ -93,19 +93,19 @@ impl Hall {
                     Some(step) if !killed.iter().any(|name| name == step) => {
                         killed.push(step.to_owned());
                         self.service.kill();
-                        self.service.start_again(&words(&self.options));
+                        self.service.start_again(&arguments(&self.options));
                         client = self.service.client().await;
                     }
                     _ => {}
                 }
             }
         };
-        let action = tokio::time::timeout(TIME_MAX, ended).await.expect("it ends at last");
+        let action = tokio::time::timeout(TIME_MAX, ended).await.expect("the action ends");
         (action, killed)
     }
 }
 
-fn words(options: &[String]) -> Vec<&str> {
+fn arguments(options: &[String]) -> Vec<&str> {
     options.iter().map(String::as_str).collect()
 }
 
@@ -122,7 +122,7 @@ fn scenario(count: u32, port: u16) -> String {
     )
 }
 
-/// Serves the agent for as long as the process lives.
+/// Serves the agent until the process exits.
 fn serve_agent() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -139,49 +139,52 @@ fn serve_agent() -> u16 {
     port
 }
 
-/// The latest action on a Cloud PC.
+/// Returns the latest action on a Cloud PC.
 async fn latest(client: &Client, id: &str) -> Value {
     client.rows(&format!("{CLOUD_PCS}/{id}/cloudpc.actions"), &[], Some(1)).await.unwrap()[0].clone()
 }
 
-async fn ask(client: &Client, id: &str, verb: &str) -> Value {
+async fn start_action(client: &Client, id: &str, verb: &str) -> Value {
     client.post(&format!("{CLOUD_PCS}/{id}/{verb}"), &Value::Null).await.unwrap();
     latest(client, id).await
 }
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn a_service_that_dies_in_every_step_does_everything_once() {
-    let mut hall = Hall::with_machines(1);
-    let data = hall.data.clone();
+async fn a_service_killed_in_every_step_runs_each_action_once() {
+    let mut fleet = MachineFleet::with_machines(1);
+    let data = fleet.data.clone();
     let _machines = Machines(&data);
-    let id = hall.ids().await.remove(0);
-    let client = hall.client().await;
+    let id = fleet.ids().await.remove(0);
+    let client = fleet.client().await;
 
     let partner = client.rows(PARTNERS, &[], None).await.unwrap()[0]["id"].as_str().unwrap().to_owned();
     let targets = json!({ "cloudPcIds": [&id] });
     client.post(&format!("{PARTNERS}/{partner}/deployAgent"), &targets).await.unwrap();
     let deployment = latest(&client, &id).await["id"].clone();
     let path = format!("{CLOUD_PCS}/{id}/cloudpc.actions/{}", deployment.as_str().unwrap());
-    let (deployed, killed) = hall.kill_in_every_step(&path).await;
+    let (deployed, killed) = fleet.kill_in_every_step(&path).await;
     println!("killed in {killed:?}");
-    assert_eq!(deployed["state"], "done", "run more than once, or not to its end: {deployed}");
+    assert_eq!(deployed["state"], "done", "the agent ran more than once, or did not finish: {deployed}");
     assert!(killed.iter().any(|step| step == "runInstaller"), "{killed:?}");
 
-    let boots = hall.json(&id, "machine.json")["boots"].as_u64().unwrap();
-    let client = hall.client().await;
-    let reprovision = ask(&client, &id, "reprovision").await["id"].clone();
+    let boots = fleet.json(&id, "machine.json")["boots"].as_u64().unwrap();
+    let client = fleet.client().await;
+    let reprovision = start_action(&client, &id, "reprovision").await["id"].clone();
     let path = format!("{CLOUD_PCS}/{id}/cloudpc.actions/{}", reprovision.as_str().unwrap());
-    let (reprovisioned, killed) = hall.kill_in_every_step(&path).await;
+    let (reprovisioned, killed) = fleet.kill_in_every_step(&path).await;
     println!("killed in {killed:?}");
     assert_eq!(reprovisioned["state"], "done", "{reprovisioned}");
     assert!(killed.len() >= 3 && killed[0] == "stop", "{killed:?}");
-    let tag = hall.json(&id, "disk/disk.json")["tag"].as_str().unwrap().to_owned();
-    assert!(tag.starts_with(&format!("action-{}-", reprovision.as_str().unwrap())), "the disk is its own: {tag}");
-    assert_eq!(hall.asides(&id), [format!("aside-{tag}")], "the old one was set aside");
-    assert_eq!(hall.json(&id, "machine.json")["boots"], boots + 1, "started once");
-    // What was on the old disk is gone: the agent counts itself.
-    let client = hall.client().await;
+    let tag = fleet.json(&id, "disk/disk.json")["tag"].as_str().unwrap().to_owned();
+    assert!(
+        tag.starts_with(&format!("action-{}-", reprovision.as_str().unwrap())),
+        "the disk must carry the tag of the action: {tag}"
+    );
+    assert_eq!(fleet.old_disks(&id), [format!("aside-{tag}")], "the old disk was kept");
+    assert_eq!(fleet.json(&id, "machine.json")["boots"], boots + 1, "started once");
+    // The new disk has no data of the old one: the agent counts its runs there.
+    let client = fleet.client().await;
     client.post(&format!("{PARTNERS}/{partner}/deployAgent"), &targets).await.unwrap();
     ended(&client, &id).await;
     assert_eq!(latest(&client, &id).await["state"], "done");
@@ -198,31 +201,31 @@ async fn ended(client: &Client, id: &str) -> Value {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
-    tokio::time::timeout(TIME_MAX, ended).await.expect("it ends at last")
+    tokio::time::timeout(TIME_MAX, ended).await.expect("the action ends")
 }
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn twelve_machines_at_once_end_well_and_one_that_dies_comes_back() {
-    let hall = Hall::with_machines(12);
-    let _machines = Machines(&hall.data);
-    let (ids, client) = (hall.ids().await, hall.client().await);
+async fn twelve_machines_reprovision_at_once_and_a_crashed_one_recovers() {
+    let fleet = MachineFleet::with_machines(12);
+    let _machines = Machines(&fleet.data);
+    let (ids, client) = (fleet.ids().await, fleet.client().await);
     for id in &ids {
-        ask(&client, id, "reprovision").await;
+        start_action(&client, id, "reprovision").await;
     }
     for id in &ids {
         let reprovisioned = ended(&client, id).await;
         assert_eq!(reprovisioned["state"], "done", "{reprovisioned}");
-        let tag = hall.json(id, "disk/disk.json")["tag"].as_str().unwrap().to_owned();
+        let tag = fleet.json(id, "disk/disk.json")["tag"].as_str().unwrap().to_owned();
         assert!(tag.starts_with(&format!("action-{}-", reprovisioned["id"].as_str().unwrap())), "{tag}");
     }
 
-    // One loses its process. It is noticed, told, and started again.
+    // A machine whose process is killed is detected, reported and restarted.
     let id = &ids[0];
-    let pid = std::fs::read_to_string(hall.data.join("qemu/machines").join(id).join("pid")).unwrap();
+    let pid = std::fs::read_to_string(fleet.data.join("qemu/machines").join(id).join("pid")).unwrap();
     assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
     let history = format!("{CLOUD_PCS}/{id}/getCloudPcConnectivityHistory");
-    let well = async {
+    let recovered = async {
         loop {
             let found = client.rows(&history, &[], None).await.unwrap();
             let results: Vec<_> = found.iter().map(|event| event["eventResult"].as_str().unwrap()).collect();
@@ -232,7 +235,7 @@ async fn twelve_machines_at_once_end_well_and_one_that_dies_comes_back() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
-    tokio::time::timeout(TIME_MAX, well).await.expect("it comes back");
+    tokio::time::timeout(TIME_MAX, recovered).await.expect("the machine recovers");
     let started = latest(&client, id).await;
     assert_eq!((&started["kind"], &started["state"]), (&json!("powerOn"), &json!("done")), "{started}");
     let cloud_pc = client.get(&format!("{CLOUD_PCS}/{id}?$select=status,powerState")).await.unwrap();

@@ -1,4 +1,4 @@
-//! A disk that is full, and one that may only be read.
+//! The data directory on a full and on a read-only disk.
 
 use serde_json::{Value, json};
 use std::fs::{self, OpenOptions};
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::service::{Service, run_on_a_read_only_disk};
 
-/// Room for the demo and some of its work.
+/// Space for the demo and some of its work.
 const DISK_BYTES: usize = 24 * 1024 * 1024;
 const CLOUD_PCS: &str = "/beta/deviceManagement/virtualEndpoint/cloudPCs";
 
-/// Takes every byte that is left.
+/// Fills the disk to the last byte.
 fn fill(path: &Path) {
     let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
     for block in [64 * 1024, 1] {
@@ -21,7 +21,7 @@ fn fill(path: &Path) {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_what_is_new_and_loses_nothing() {
+async fn a_full_disk_refuses_new_actions_and_loses_none() {
     let Some(service) = Service::start_on_a_disk_of(DISK_BYTES, &["--demo"]) else { return };
     let client = service.client().await;
     let machines = client.rows(CLOUD_PCS, &[("$select", "id")], None).await.unwrap();
@@ -44,7 +44,7 @@ async fn a_full_disk_refuses_what_is_new_and_loses_nothing() {
     for (_, error) in &refused {
         assert!(error.starts_with("503 ServiceUnavailable: ") && error.contains("nothing was changed"), "{error}");
     }
-    assert_eq!(client.rows(CLOUD_PCS, &[], None).await.unwrap().len(), 60, "it still answers what it knows");
+    assert_eq!(client.rows(CLOUD_PCS, &[], None).await.unwrap().len(), 60, "the service still serves reads");
 
     fs::remove_file(&filler).unwrap();
     let (again, _) = refused[0];
@@ -63,12 +63,12 @@ async fn a_full_disk_refuses_what_is_new_and_loses_nothing() {
     }
     for (n, _) in refused.iter().skip(1) {
         let actions = client.rows(&path(*n, "cloudpc.actions"), &[], None).await.unwrap();
-        assert_eq!(actions, Vec::<Value>::new(), "what was refused was not done");
+        assert_eq!(actions, Vec::<Value>::new(), "a refused action must not exist");
     }
 }
 
 #[tokio::test]
-async fn a_start_on_a_full_disk_answers_what_is_known() {
+async fn a_start_on_a_full_disk_serves_reads() {
     for signal in ["TERM", "KILL"] {
         let Some(service) = Service::start_on_a_full_disk(DISK_BYTES, signal, &["--demo"]) else { return };
         let client = service.client().await;
@@ -83,7 +83,7 @@ async fn a_start_on_a_full_disk_answers_what_is_known() {
 }
 
 #[test]
-fn a_disk_that_may_only_be_read_is_no_place_to_start() {
+fn a_start_on_a_read_only_disk_fails() {
     let Some(run) = run_on_a_read_only_disk() else { return };
     assert_eq!(run.exit, 1);
     insta::assert_snapshot!(run.err.lines().last().unwrap(), @"error: Cannot start the service: the data directory <data>: it cannot be used: Read-only file system (os error 30).");

@@ -1,4 +1,4 @@
-//! Images of a host and the gallery of the service that runs on it.
+//! The images of a host and the gallery of its service.
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ fn start_in(folder: TempDir, driver: &str, more: &str) -> Service {
 }
 
 #[test]
-fn an_image_of_a_running_service_is_added_said_anew_used_and_deleted() {
+fn an_image_of_a_running_service_is_added_replaced_used_and_deleted() {
     let service = start("sim", "cloud_pcs = [{ name = 'desk', user = 'ada', service_plan = 'small' }]");
     let added = service.run(&["image", "add", "debian-12.5", "--size", "2", "--os-version", "windows10"]);
     assert_eq!(added.exit, 0, "{}", added.err);
@@ -53,19 +53,19 @@ fn an_image_of_a_running_service_is_added_said_anew_used_and_deleted() {
     assert!(held.err.contains("imageInUse"), "{}", held.err);
     assert_eq!(service.run(&["cancel", "desk"]).exit, 0);
     let deleted = service.run(&["image", "delete", "first"]);
-    assert_eq!(deleted.exit, 4, "the Cloud PC is made from it: {}", deleted.err);
+    assert_eq!(deleted.exit, 4, "a Cloud PC uses the image: {}", deleted.err);
     assert_eq!(service.run(&["image", "delete", "no-such-image"]).exit, 3);
 }
 
 #[test]
-fn real_machines_need_the_image_on_their_host() {
+fn an_image_for_real_machines_must_be_on_the_host() {
     let mut service = start("qemu", "");
     let refused = service.run(&["image", "add", "second", "--size", "2"]);
     assert_eq!(refused.exit, 4, "{}", refused.err);
     assert!(refused.err.contains("build or import it with `cloudpc image`"), "{}", refused.err);
     let unknown = service.run(&["image", "add", "second"]);
     assert_eq!(unknown.exit, 3, "{}", unknown.err);
-    // It is in the gallery, where a scenario has put it, and nothing is made from it.
+    // The image is in the gallery, added by a scenario, and no Cloud PC uses it.
     assert_eq!(service.run(&["image", "delete", "first"]).exit, 0);
     assert_eq!(service.stop(), Some(0));
     let unsure = service.run(&["image", "delete", "first"]);
@@ -73,7 +73,7 @@ fn real_machines_need_the_image_on_their_host() {
 }
 
 #[test]
-fn without_a_service_the_gallery_is_not_shown() {
+fn image_list_without_a_service_omits_the_gallery() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
     let list = run(&["image", "list", "--data", data, "-o", "json"], &[]);
@@ -87,7 +87,7 @@ fn without_a_service_the_gallery_is_not_shown() {
 
 #[test]
 #[ignore = "needs QEMU: make test-vm"]
-fn a_reprovision_makes_a_real_machine_from_an_image_that_was_built_beside_it() {
+fn a_reprovision_uses_an_image_built_while_the_service_runs() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let data = folder.path().join("data");
     let first = run(&["image", "build", "test", "--id", "first", "--data", data.to_str().unwrap()], &[]);
@@ -109,9 +109,8 @@ fn a_reprovision_makes_a_real_machine_from_an_image_that_was_built_beside_it() {
     assert_eq!(service.run(&["image", "delete", "second"]).exit, 4);
 }
 
-/// Imports a disk on which there is nothing, with a trial of so many seconds; the command runs in
-/// the folder.
-fn import_nothing(folder: &Path, seconds: &str) -> Command {
+/// Imports an empty disk, with a boot check of this many seconds; the command runs in the folder.
+fn import_empty_disk(folder: &Path, seconds: &str) -> Command {
     let mut make = Command::new("qemu-img");
     make.args(["create", "-q", "-f", "qcow2", "nothing.qcow2", "1G"]).current_dir(folder);
     assert!(make.status().unwrap().success());
@@ -121,71 +120,71 @@ fn import_nothing(folder: &Path, seconds: &str) -> Command {
     import
 }
 
-/// What a trial has left of its machine.
-fn left(folder: &Path) -> Vec<PathBuf> {
+/// Returns the leftovers of the check's machine.
+fn leftovers(folder: &Path) -> Vec<PathBuf> {
     let machines = std::fs::read_dir(folder.join("data/qemu/trials/machines")).into_iter().flatten();
     machines.map(|machine| machine.unwrap().path()).collect()
 }
 
 #[test]
 #[ignore = "needs QEMU: make test-vm"]
-fn a_disk_that_starts_nothing_is_told_with_a_picture_and_its_machine_is_gone() {
+fn a_disk_that_does_not_boot_is_reported_with_a_screenshot_and_leaves_no_machine() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let tried = import_nothing(folder.path(), "4").output().unwrap();
-    let told = String::from_utf8_lossy(&tried.stderr).into_owned();
-    assert_eq!(tried.status.code(), Some(1), "{told}");
-    assert!(told.contains("did not answer within 4 seconds") && told.contains("in nothing.png"), "{told}");
-    let picture = std::fs::read(folder.path().join("nothing.png")).unwrap();
-    assert!(picture.starts_with(b"\x89PNG"));
-    assert_eq!(left(folder.path()), Vec::<PathBuf>::new());
+    let output = import_empty_disk(folder.path(), "4").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("did not answer within 4 seconds") && stderr.contains("in nothing.png"), "{stderr}");
+    let screenshot = std::fs::read(folder.path().join("nothing.png")).unwrap();
+    assert!(screenshot.starts_with(b"\x89PNG"));
+    assert_eq!(leftovers(folder.path()), Vec::<PathBuf>::new());
 }
 
-/// A trial whose machine runs, and the process of that.
-fn long_trial(folder: &Path) -> (Child, String) {
-    let trial = import_nothing(folder, "600").stderr(Stdio::piped()).spawn().unwrap();
+/// Starts a long boot check; returns it and its machine's process id.
+fn long_check(folder: &Path) -> (Child, String) {
+    let check = import_empty_disk(folder, "600").stderr(Stdio::piped()).spawn().unwrap();
     let pid = |machine: &PathBuf| std::fs::read_to_string(machine.join("pid")).ok().filter(|pid| !pid.is_empty());
     let until = Instant::now() + Duration::from_secs(60);
     loop {
-        match left(folder).iter().find_map(pid) {
-            Some(pid) => return (trial, pid),
+        match leftovers(folder).iter().find_map(pid) {
+            Some(pid) => return (check, pid),
             None if Instant::now() > until => panic!("no machine was started"),
             None => pause(Duration::from_millis(50)),
         }
     }
 }
 
-/// Whether a process has not ended. One that nobody has collected has no command line.
+/// Returns whether a process is running. A zombie has no command line.
 fn runs(pid: &str) -> bool {
     std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
 }
 
 #[test]
 #[ignore = "needs QEMU: make test-vm"]
-fn a_trial_that_nobody_waits_for_leaves_no_machine() {
+fn an_interrupted_check_leaves_no_machine() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let (mut trial, machine) = long_trial(folder.path());
-    let interrupt = Command::new("kill").args(["-INT", &trial.id().to_string()]).status().unwrap();
+    let (mut check, machine) = long_check(folder.path());
+    let interrupt = Command::new("kill").args(["-INT", &check.id().to_string()]).status().unwrap();
     assert!(interrupt.success());
-    let ended = trial.wait().unwrap();
-    let told = std::io::read_to_string(trial.stderr.take().unwrap()).unwrap();
-    assert_eq!(ended.code(), Some(1), "{told}");
-    assert!(told.contains("interrupted"), "{told}");
-    assert_eq!(left(folder.path()), Vec::<PathBuf>::new());
-    assert!(!runs(&machine), "its process is gone");
+    let ended = check.wait().unwrap();
+    let stderr = std::io::read_to_string(check.stderr.take().unwrap()).unwrap();
+    assert_eq!(ended.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("interrupted"), "{stderr}");
+    assert_eq!(leftovers(folder.path()), Vec::<PathBuf>::new());
+    assert!(!runs(&machine), "the machine's process must have exited");
 }
 
 #[test]
 #[ignore = "needs QEMU: make test-vm"]
-fn what_a_killed_trial_leaves_is_removed_by_the_next() {
+fn leftovers_of_a_killed_check_are_removed_by_the_next_one() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let (mut trial, machine) = long_trial(folder.path());
-    trial.kill().unwrap();
-    trial.wait().unwrap();
-    assert!(runs(&machine), "its machine runs on");
+    let (mut check, machine) = long_check(folder.path());
+    check.kill().unwrap();
+    check.wait().unwrap();
+    assert!(runs(&machine), "the machine outlives the killed check");
 
-    let next = import_nothing(folder.path(), "1").output().unwrap();
-    let told = String::from_utf8_lossy(&next.stderr).into_owned();
-    assert!(told.contains("did not answer within 1 seconds"), "{told}");
-    assert_eq!(left(folder.path()), Vec::<PathBuf>::new());
-    assert!(!runs(&machine), "its process is gone");
+    let next = import_empty_disk(folder.path(), "1").output().unwrap();
+    let stderr = String::from_utf8_lossy(&next.stderr).into_owned();
+    assert!(stderr.contains("did not answer within 1 seconds"), "{stderr}");
+    assert_eq!(leftovers(folder.path()), Vec::<PathBuf>::new());
+    assert!(!runs(&machine), "the machine's process must have exited");
 }

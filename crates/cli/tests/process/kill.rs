@@ -1,5 +1,5 @@
-//! The service is killed again and again in the middle of its work, and nothing that it accepted is
-//! lost, done twice or left half done.
+//! The service is killed repeatedly while it works; no accepted action may be lost, repeated or
+//! left incomplete.
 
 use cloudpc_graph::client::{Client, ClientError};
 use serde_json::{Value, json};
@@ -10,21 +10,21 @@ use std::time::Duration;
 
 use crate::service::Service;
 
-/// How often it is killed.
+/// Number of kills.
 const KILLS: u32 = 20;
-/// How many actions are under way before the first kill.
+/// Number of actions in progress before the first kill.
 const ACTIONS: usize = 500;
-/// Cloud PCs that one call deploys to.
+/// Number of Cloud PCs in one deployment call.
 const DEPLOYED: usize = 50;
-/// Shortest and longest life between two kills, from when it is ready, milliseconds.
-const LIFE_MS: (u64, u64) = (50, 800);
-/// How long all work may take to end after the last kill.
+/// Shortest and longest time from readiness to the next kill, milliseconds.
+const RUN_MS: (u64, u64) = (50, 800);
+/// Timeout of all actions after the last kill.
 const END_TIME_MAX: Duration = Duration::from_secs(240);
 
 const CLOUD_PCS: &str = "/beta/deviceManagement/virtualEndpoint/cloudPCs";
 const PARTNERS: &str = "/beta/deviceManagement/virtualEndpoint/externalPartners";
 
-/// 300 machines at a pace at which nothing ends before the first kills come.
+/// 300 machines at a pace at which no action ends before the first kills.
 const FLEET: &str = r#"
 [pace]
 stop_ms = 1_500
@@ -55,10 +55,10 @@ enable_connection = true
 agent = { url = "https://agents.fabrikam.test/agent.msi", sha256 = "5f0c5d7f0d1c3d7a86f9f1b1f7a0cf0e6a3f9d3c5b7e2a4418c6d0e9b2f5a713" }
 "#;
 
-/// Chance from a seed (xorshift).
-struct Dice(u64);
+/// Seeded random numbers (xorshift).
+struct Xorshift(u64);
 
-impl Dice {
+impl Xorshift {
     fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -67,14 +67,14 @@ impl Dice {
     }
 }
 
-/// What was asked for, and what the service said to it.
+/// The calls made, and the service's responses.
 #[derive(Default)]
 struct Ledger {
-    /// By Cloud PC: remote actions that were accepted, and those whose answer was cut off.
+    /// For each Cloud PC: the number of accepted remote actions, and of those without a response.
     remote: BTreeMap<String, (usize, usize)>,
-    /// By activity: the Cloud PCs of a call that was accepted.
+    /// For each activity: the Cloud PCs of an accepted call.
     activities: BTreeMap<String, BTreeSet<String>>,
-    /// Calls to deploy whose answer was cut off.
+    /// Number of deployment calls without a response.
     deploys_unknown: usize,
 }
 
@@ -85,15 +85,14 @@ impl Ledger {
     }
 }
 
-// A call counts as cut off until its answer is here, so that one that is dropped in the middle
-// does, too.
+// A call counts as one without a response until it has one, so that a dropped call is counted, too.
 
-async fn ask_remote(client: &Client, ledger: &Mutex<Ledger>, cloud_pc: &str, verb: &str) {
+async fn call_remote(client: &Client, ledger: &Mutex<Ledger>, cloud_pc: &str, verb: &str) {
     ledger.lock().unwrap().remote.entry(cloud_pc.to_owned()).or_default().1 += 1;
-    let answer = client.post(&format!("{CLOUD_PCS}/{cloud_pc}/{verb}"), &Value::Null).await;
+    let response = client.post(&format!("{CLOUD_PCS}/{cloud_pc}/{verb}"), &Value::Null).await;
     let mut ledger = ledger.lock().unwrap();
     let (accepted, unknown) = ledger.remote.get_mut(cloud_pc).unwrap();
-    match answer {
+    match response {
         Ok(_) => (*accepted, *unknown) = (*accepted + 1, *unknown - 1),
         Err(ClientError::Answer(refused)) if refused.status == 409 => *unknown -= 1,
         Err(ClientError::Unreachable { .. }) => {}
@@ -101,14 +100,14 @@ async fn ask_remote(client: &Client, ledger: &Mutex<Ledger>, cloud_pc: &str, ver
     }
 }
 
-async fn ask_deploy(client: &Client, ledger: &Mutex<Ledger>, partner: &str, cloud_pcs: &[String]) {
+async fn call_deploy(client: &Client, ledger: &Mutex<Ledger>, partner: &str, cloud_pcs: &[String]) {
     ledger.lock().unwrap().deploys_unknown += 1;
     let body = json!({ "cloudPcIds": cloud_pcs });
-    let answer = client.post(&format!("{PARTNERS}/{partner}/deployAgent"), &body).await;
+    let response = client.post(&format!("{PARTNERS}/{partner}/deployAgent"), &body).await;
     let mut ledger = ledger.lock().unwrap();
-    match answer {
-        Ok(answer) => {
-            let activity = answer["value"].as_str().unwrap().to_owned();
+    match response {
+        Ok(response) => {
+            let activity = response["value"].as_str().unwrap().to_owned();
             ledger.activities.insert(activity, cloud_pcs.iter().cloned().collect());
             ledger.deploys_unknown -= 1;
         }
@@ -117,16 +116,16 @@ async fn ask_deploy(client: &Client, ledger: &Mutex<Ledger>, partner: &str, clou
     }
 }
 
-/// Goes on asking for things until the service dies under it.
-async fn pester(client: Client, ledger: Arc<Mutex<Ledger>>, partner: String, cloud_pcs: Vec<String>, seed: u64) {
-    let mut dice = Dice(seed);
-    let mut pick = |bound: usize| usize::try_from(dice.below(bound as u64)).unwrap();
+/// Sends calls until the service is killed.
+async fn send_calls(client: Client, ledger: Arc<Mutex<Ledger>>, partner: String, cloud_pcs: Vec<String>, seed: u64) {
+    let mut rng = Xorshift(seed);
+    let mut pick = |bound: usize| usize::try_from(rng.below(bound as u64)).unwrap();
     loop {
         let cloud_pc = &cloud_pcs[pick(cloud_pcs.len())];
         match pick(8) {
-            0 => ask_deploy(&client, &ledger, &partner, std::slice::from_ref(cloud_pc)).await,
-            1..4 => ask_remote(&client, &ledger, cloud_pc, "reboot").await,
-            _ => ask_remote(&client, &ledger, cloud_pc, "reprovision").await,
+            0 => call_deploy(&client, &ledger, &partner, std::slice::from_ref(cloud_pc)).await,
+            1..4 => call_remote(&client, &ledger, cloud_pc, "reboot").await,
+            _ => call_remote(&client, &ledger, cloud_pc, "reprovision").await,
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -138,11 +137,11 @@ async fn ids(client: &Client, path: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_accepted_is_lost_doubled_or_left_half_done_by_kills() {
+async fn kills_lose_repeat_or_break_no_accepted_action() {
     let seed = std::env::var("CLOUDPC_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() | 1);
-    println!("CLOUDPC_SEED={seed} makes the same kills again");
-    let mut dice = Dice(seed);
+    println!("CLOUDPC_SEED={seed} repeats these kills");
+    let mut rng = Xorshift(seed);
 
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), FLEET).unwrap();
@@ -153,28 +152,28 @@ async fn nothing_accepted_is_lost_doubled_or_left_half_done_by_kills() {
     let ledger = Arc::new(Mutex::new(Ledger::default()));
 
     for (index, cloud_pc) in cloud_pcs.iter().enumerate() {
-        ask_remote(&client, &ledger, cloud_pc, if index % 4 == 0 { "reboot" } else { "reprovision" }).await;
+        call_remote(&client, &ledger, cloud_pc, if index % 4 == 0 { "reboot" } else { "reprovision" }).await;
     }
     for targets in cloud_pcs.chunks(DEPLOYED).take((ACTIONS - cloud_pcs.len()) / DEPLOYED) {
-        ask_deploy(&client, &ledger, &partner, targets).await;
+        call_deploy(&client, &ledger, &partner, targets).await;
     }
     assert_eq!(ledger.lock().unwrap().accepted(), ACTIONS);
 
     for _ in 0..KILLS {
         let client = service.client().await;
-        let pesterer = tokio::spawn(pester(
+        let caller = tokio::spawn(send_calls(
             client,
             Arc::clone(&ledger),
             partner.clone(),
             cloud_pcs.clone(),
-            dice.below(u64::MAX) | 1,
+            rng.below(u64::MAX) | 1,
         ));
-        let life_ms = LIFE_MS.0 + dice.below(LIFE_MS.1 - LIFE_MS.0);
-        tokio::time::sleep(Duration::from_millis(life_ms)).await;
+        let run_ms = RUN_MS.0 + rng.below(RUN_MS.1 - RUN_MS.0);
+        tokio::time::sleep(Duration::from_millis(run_ms)).await;
         service.kill();
-        pesterer.abort();
-        // One that ended by itself has met an answer that nobody may get.
-        assert!(pesterer.await.unwrap_err().is_cancelled());
+        caller.abort();
+        // A task that ended by itself has panicked on an unexpected response.
+        assert!(caller.await.unwrap_err().is_cancelled());
         service.start_again(&[]);
     }
 
@@ -182,7 +181,7 @@ async fn nothing_accepted_is_lost_doubled_or_left_half_done_by_kills() {
     wait_for_the_end(&client, &cloud_pcs).await;
     let ledger = std::mem::take(&mut *ledger.lock().unwrap());
     println!(
-        "{} accepted, {} calls cut off",
+        "{} accepted, {} calls without a response",
         ledger.accepted(),
         ledger.deploys_unknown + ledger.remote.values().map(|(_, unknown)| unknown).sum::<usize>()
     );
@@ -210,11 +209,11 @@ async fn wait_for_the_end(client: &Client, cloud_pcs: &[String]) {
                 }
             }
         }
-        panic!("these actions did not end in time: {open}");
+        panic!("these actions timed out: {open}");
     }
 }
 
-/// Every accepted action is there and has one end, and so has every other one.
+/// Checks that every accepted action exists, and that every action ended exactly once.
 async fn check_actions(client: &Client, ledger: &Ledger, cloud_pcs: &[String]) {
     for cloud_pc in cloud_pcs {
         let actions = client.rows(&format!("{CLOUD_PCS}/{cloud_pc}/cloudpc.actions"), &[], None).await.unwrap();
@@ -224,24 +223,24 @@ async fn check_actions(client: &Client, ledger: &Ledger, cloud_pcs: &[String]) {
             let count = |name| events.iter().filter(|event| **event == name).count();
             assert_eq!((count("accepted"), count("finished")), (1, 1), "{action:#}");
             assert_eq!(events.last(), Some(&"finished"), "{action:#}");
-            assert_eq!(action["state"], "done", "a kill is no reason to fail: {action:#}");
+            assert_eq!(action["state"], "done", "a kill must not fail an action: {action:#}");
         }
         let remote = actions.iter().filter(|action| action["kind"] != "deployAgent").count();
         let (accepted, unknown) = ledger.remote.get(cloud_pc).copied().unwrap_or_default();
         assert!(
             (accepted..=accepted + unknown).contains(&remote),
-            "{cloud_pc}: {accepted} accepted, {unknown} unknown, {remote} there"
+            "{cloud_pc}: {accepted} accepted, {unknown} unknown, {remote} found"
         );
         let results = client
             .rows(&format!("{CLOUD_PCS}/{cloud_pc}/retrieveCloudPCRemoteActionResults"), &[], None)
             .await
             .unwrap();
-        assert_eq!(results.len(), remote, "one result for each");
+        assert_eq!(results.len(), remote, "one result for each action");
         assert!(results.iter().all(|result| result["actionState"] == "done"));
     }
 }
 
-/// Every accepted deployment has one result, and no other has two.
+/// Checks that every accepted deployment has one result, and that no deployment has two.
 async fn check_deployments(client: &Client, ledger: &Ledger, partner: &str) {
     let path = format!("{PARTNERS}/{partner}/retrieveDeployAgentActionResults(activityId='',cloudPcId='')");
     let results = client.rows(&path, &[], None).await.unwrap();
@@ -255,17 +254,17 @@ async fn check_deployments(client: &Client, ledger: &Ledger, partner: &str) {
             Some(targets) => assert!(targets.contains(&cloud_pc), "{result:#}"),
             None => drop(unknown.insert(activity.clone())),
         }
-        assert!(seen.insert((activity, cloud_pc)), "twice: {result:#}");
+        assert!(seen.insert((activity, cloud_pc)), "repeated: {result:#}");
     }
     for (activity, targets) in &ledger.activities {
         for cloud_pc in targets {
             assert!(seen.contains(&(activity.clone(), cloud_pc.clone())), "lost: {activity} on {cloud_pc}");
         }
     }
-    assert!(unknown.len() <= ledger.deploys_unknown, "activities that nobody asked for: {unknown:?}");
+    assert!(unknown.len() <= ledger.deploys_unknown, "activities without a call: {unknown:?}");
 }
 
-/// Every machine is up and usable.
+/// Checks that every machine is running and usable.
 async fn check_machines(client: &Client, count: usize) {
     let machines = client.rows(CLOUD_PCS, &[("$select", "id,status,powerState")], None).await.unwrap();
     assert_eq!(machines.len(), count);

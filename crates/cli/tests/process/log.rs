@@ -1,4 +1,4 @@
-//! What the service writes to its log is what it was configured to.
+//! The log follows the configuration.
 
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::service::run;
 
 #[test]
-fn the_log_is_as_configured() {
+fn the_log_follows_the_configuration() {
     let directory = tempfile::tempdir().unwrap();
     let (config, data) = (directory.path().join("config.toml"), directory.path().join("data"));
     std::fs::write(&config, "[log]\nfilter = \"info\"\nformat = \"json\"\n").unwrap();
@@ -21,8 +21,8 @@ fn the_log_is_as_configured() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let told = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert!(told.take_while(|line| !line.is_empty()).any(|line| line.contains("is ready")));
+    let output = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(output.take_while(|line| !line.is_empty()).any(|line| line.contains("is ready")));
     let mut log = BufReader::new(process.stderr.take().unwrap()).lines().map(Result::unwrap);
 
     assert_eq!(run(&["list", "--data", data.to_str().unwrap()], &[]).exit, 0);
@@ -34,7 +34,7 @@ fn the_log_is_as_configured() {
 }
 
 #[test]
-fn a_filter_that_makes_no_sense_is_refused() {
+fn an_invalid_log_filter_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("config.toml");
     std::fs::write(&config, "[log]\nfilter = \"loudly=maybe\"\n").unwrap();

@@ -1,4 +1,5 @@
-//! The program with real machines: what its API says is true of a guest. `make test-vm` runs this.
+//! The program with real machines: the API reports the state of their guests. `make test-vm` runs
+//! these tests.
 
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -9,19 +10,18 @@ use std::time::{Duration, Instant};
 
 use crate::service::{Service, pause, run};
 
-/// Leaves a mark on the machine's disk.
-const MARK: &str = "#!/bin/sh\necho \"$1\" > /opt/mark\n";
+/// An agent that writes a marker file to the machine's disk.
+const MARKER_AGENT: &str = "#!/bin/sh\necho \"$1\" > /opt/mark\n";
 
-/// Says by its exit code whether the mark is there.
-const LOOK: &str = "#!/bin/sh\n[ -e /opt/mark ] || { echo \"no mark, $1, on $(hostname)\"; exit 42; }\n";
+/// An agent whose exit code tells whether the marker exists.
+const CHECK_AGENT: &str = "#!/bin/sh\n[ -e /opt/mark ] || { echo \"no mark, $1, on $(hostname)\"; exit 42; }\n";
 
-/// How long a new machine may take to be told its name; a try that has failed is made again after
-/// half a minute.
+/// Timeout until a new machine has its hostname; a failed attempt is retried after half a minute.
 const NAMED_TIME_MAX: Duration = Duration::from_secs(180);
 
 const PARTNERS: [&str; 2] = ["fab00000-0000-4000-8000-00000000000a", "fab00000-0000-4000-8000-00000000000b"];
 
-/// Serves the scripts under their names, for as long as the process lives.
+/// Serves the scripts by name until the process exits.
 fn serve_agents() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -31,7 +31,7 @@ fn serve_agents() -> u16 {
             let mut request = [0; 4096];
             let read = stream.read(&mut request).unwrap_or_default();
             let request = String::from_utf8_lossy(&request[..read]);
-            let content = if request.contains("mark.sh") { MARK } else { LOOK };
+            let content = if request.contains("mark.sh") { MARKER_AGENT } else { CHECK_AGENT };
             if read > 0 {
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", content.len());
                 let _ = stream.write_all(format!("{head}{content}").as_bytes());
@@ -62,12 +62,12 @@ fn scenario(port: u16) -> String {
          service_plans = [{{ name = 'small', vcpu_count = 1, ram_gib = 1, storage_gib = 3, product = 'business' }}]\n\
          gallery_images = [{{ id = 'cloudpc_linux_test', name = 'Linux', size_gib = 1, os_version = 'windows11' }}]\n\
          fleets = [{{ count = 2, name = 'desk-{{number}}', service_plans = ['small'] }}]\n{}{}",
-        partner(PARTNERS[0], "mark.sh", MARK),
-        partner(PARTNERS[1], "look.sh", LOOK)
+        partner(PARTNERS[0], "mark.sh", MARKER_AGENT),
+        partner(PARTNERS[1], "look.sh", CHECK_AGENT)
     )
 }
 
-/// Ends the machines of a data directory, which outlive their service.
+/// Kills the machines of a data directory, which outlive their service, when dropped.
 pub struct Machines<'a>(pub &'a Path);
 
 impl Drop for Machines<'_> {
@@ -84,7 +84,7 @@ impl Drop for Machines<'_> {
 
 /// Deploys the agent of a partner and returns the result.
 fn deploy(service: &Service, partner: &str) -> Value {
-    // It ends with 1 if the deployment fails, which is not the test's failure.
+    // The command exits with 1 if the deployment fails, which the test may expect.
     let deployed = service.run(&["partner", "deploy", partner, "desk-1", "--wait", "-o", "json"]);
     let results: Value =
         serde_json::from_str(&deployed.out).unwrap_or_else(|_| panic!("{} {}", deployed.out, deployed.err));
@@ -93,7 +93,7 @@ fn deploy(service: &Service, partner: &str) -> Value {
 
 #[test]
 #[ignore = "needs QEMU: make test-vm"]
-fn a_reprovision_wipes_a_real_disk_and_an_agent_really_runs() {
+fn a_reprovision_replaces_a_real_disk_and_agents_run_in_the_guest() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let data = folder.path().join("data");
     let built = run(&["image", "build", "test", "--data", data.to_str().unwrap()], &[]);
@@ -106,11 +106,11 @@ fn a_reprovision_wipes_a_real_disk_and_an_agent_really_runs() {
     let mut service = Service::start_in(folder, &options);
     let _machines = Machines(&data);
 
-    // Nothing was asked for yet, and still the guest comes to be called like its device.
+    // The guest gets the name of its device without a request.
     let device = service.json(&["list"]).as_array().unwrap().iter().find(|row| row["displayName"] == "desk-1").unwrap()
         ["managedDeviceName"]
         .clone();
-    let is_named = |looked: &Value| looked["errorMessage"].as_str().unwrap().contains(device.as_str().unwrap());
+    let is_named = |checked: &Value| checked["errorMessage"].as_str().unwrap().contains(device.as_str().unwrap());
     let until = Instant::now() + NAMED_TIME_MAX;
     while !is_named(&deploy(&service, PARTNERS[1])) {
         assert!(Instant::now() < until, "{device}");
@@ -118,18 +118,22 @@ fn a_reprovision_wipes_a_real_disk_and_an_agent_really_runs() {
 
     let marked = deploy(&service, PARTNERS[0]);
     assert_eq!(marked["state"], "succeeded", "{marked}");
-    let looked = deploy(&service, PARTNERS[1]);
-    assert_eq!(looked["state"], "succeeded", "the mark is on the disk: {looked}");
+    let checked = deploy(&service, PARTNERS[1]);
+    assert_eq!(checked["state"], "succeeded", "the marker must be on the disk: {checked}");
 
     let reprovisioned = service.run(&["reprovision", "desk-1", "--wait"]);
     assert_eq!(reprovisioned.exit, 0, "{}", reprovisioned.err);
-    let looked = deploy(&service, PARTNERS[1]);
-    assert_eq!((&looked["state"], &looked["errorCode"]), (&"failed".into(), &"executeActionFailed".into()), "{looked}");
-    let message = looked["errorMessage"].as_str().unwrap();
+    let checked = deploy(&service, PARTNERS[1]);
+    assert_eq!(
+        (&checked["state"], &checked["errorCode"]),
+        (&"failed".into(), &"executeActionFailed".into()),
+        "{checked}"
+    );
+    let message = checked["errorMessage"].as_str().unwrap();
     assert!(message.contains("42") && message.contains("no mark, ***"), "{message}");
 
-    // The service is killed in the middle; another one brings it to its end, and the other machine
-    // has noticed nothing.
+    // The service is killed during the action; the next one completes it, and the other machine is
+    // not affected.
     let other = pid(&service, "desk-2");
     assert_eq!(service.run(&["reprovision", "desk-1"]).exit, 0);
     pause(Duration::from_millis(1200));
@@ -150,7 +154,7 @@ fn a_reprovision_wipes_a_real_disk_and_an_agent_really_runs() {
     assert_eq!(service.stop(), Some(0));
 }
 
-/// The process that runs a machine.
+/// Returns the process id of a machine.
 fn pid(service: &Service, name: &str) -> String {
     let rows = service.json(&["list"]);
     let row = rows.as_array().unwrap().iter().find(|row| row["displayName"] == name).unwrap();

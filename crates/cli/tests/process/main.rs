@@ -1,7 +1,7 @@
-//! The program as it is run: a real process on a real data directory, driven by its own client
+//! The program as users run it: a real process with a real data directory, controlled by its client
 //! verbs and by Graph calls.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be unwrapped has failed the test")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod deaths;
 mod desktop;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn a_part_that_fails_hides_no_other_and_what_could_not_run_says_why() {
+fn a_failing_part_does_not_stop_the_others_and_skipped_tests_are_listed() {
     let parts = tempfile::tempdir().unwrap();
     let scripts = [
         ("fails", "exit 1"),
@@ -30,5 +30,5 @@ fn a_part_that_fails_hides_no_other_and_what_could_not_run_says_why() {
     ];
     assert_eq!(rows, expected);
     assert_eq!(all.status.code(), Some(1));
-    assert_eq!(run(&commands[1..]).status.code(), Some(0), "what cannot run here is no failure");
+    assert_eq!(run(&commands[1..]).status.code(), Some(0), "a test that cannot run is not a failure");
 }

@@ -10,9 +10,9 @@ use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudpc");
 
-/// A service that ends with this value. Its data directory outlives a kill and a restart.
+/// A service that is killed when dropped. Its data directory survives kills and restarts.
 pub struct Service {
-    #[expect(dead_code, reason = "it is deleted when this is dropped")]
+    #[expect(dead_code, reason = "the directory is deleted when this is dropped")]
     directory: TempDir,
     process: Child,
     http: String,
@@ -20,10 +20,10 @@ pub struct Service {
     data: PathBuf,
 }
 
-/// Where OpenSSL's programs, and ours, look for authorities.
+/// Environment in which OpenSSL, and this program, find no certificate authorities.
 pub const NO_AUTHORITIES: [(&str, &str); 2] = [("SSL_CERT_FILE", "/nowhere"), ("SSL_CERT_DIR", "/nowhere")];
 
-/// What a client verb did.
+/// The result of a client verb.
 pub struct Run {
     pub exit: i32,
     pub out: String,
@@ -36,14 +36,14 @@ impl Service {
         Self::start_in(tempfile::tempdir().unwrap(), options)
     }
 
-    /// Starts one in a directory that may hold something already.
+    /// Starts a service in a directory that may already have content.
     pub fn start_in(directory: TempDir, options: &[&str]) -> Self {
         let data = directory.path().join("data");
         let (process, http, https) = ready(command(&data, options));
         Self { directory, process, http, https, data }
     }
 
-    /// Starts one where a first start was killed after this time.
+    /// Starts a service where a first start was killed after this time.
     pub fn start_after_a_kill(after: Duration, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut first = command(&directory.path().join("data"), options).stdout(Stdio::null()).spawn().unwrap();
@@ -53,7 +53,7 @@ impl Service {
         Self::start_in(directory, options)
     }
 
-    /// Starts one from a shell that has run a command before, such as `umask 0`.
+    /// Starts a service from a shell that has run another command first, such as `umask 0`.
     pub fn start_after(before: &str, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
@@ -65,7 +65,7 @@ impl Service {
         Self { directory, process, http, https, data }
     }
 
-    /// Starts one on a host that knows no certificate authorities, as small containers are.
+    /// Starts a service on a host without certificate authorities, such as a small container.
     pub fn start_without_authorities(options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
@@ -75,26 +75,25 @@ impl Service {
         Self { directory, process, http, https, data }
     }
 
-    /// What the system says of its limits.
+    /// Returns the resource limits of the process, from `/proc`.
     pub fn limits(&self) -> String {
         std::fs::read_to_string(format!("/proc/{}/limits", self.process.id())).unwrap()
     }
 
-    /// Starts one whose data directory is a disk of its own with this many bytes; none if this
-    /// environment lets nobody make one.
+    /// Starts a service whose data directory is its own disk of this many bytes; none if mounting
+    /// is not allowed here.
     pub fn start_on_a_disk_of(bytes: usize, options: &[&str]) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
         std::fs::create_dir(&data).unwrap();
         let (process, http, https) = ready(on_own_disk(&data, &format!("size={bytes}"), &command(&data, options))?);
-        // Only the service sees that disk; its process leads there.
+        // Only the service sees that disk; the path leads through its process.
         let data = PathBuf::from(format!("/proc/{}/root{}", process.id(), data.display()));
         Some(Self { directory, process, http, https, data })
     }
 
-    /// Starts one whose data directory is a disk of its own that has no byte left: a first one has
-    /// used it, was ended by `signal`, and then the disk was filled. None if this environment lets
-    /// nobody make a disk.
+    /// Starts a service whose data directory is its own full disk: a first service used it and was
+    /// ended by `signal`, then the disk was filled. None if mounting is not allowed here.
     pub fn start_on_a_full_disk(bytes: usize, signal: &str, options: &[&str]) -> Option<Self> {
         const FILL: &str = r#"
             "$@" > "$0/out" & first=$!
@@ -117,30 +116,30 @@ impl Service {
         Some(Self { directory, process, http, https, data })
     }
 
-    /// Starts it again on the same data directory.
+    /// Starts the service again on the same data directory.
     pub fn start_again(&mut self, options: &[&str]) {
         (self.process, self.http, self.https) = ready(command(&self.data, options));
     }
 
-    /// SIGKILL: it gets no chance to do anything more.
+    /// Kills the service with SIGKILL.
     pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Asks it to stop; returns its exit code.
+    /// Requests a graceful shutdown; returns the exit code.
     pub fn stop(&mut self) -> Option<i32> {
-        self.ask_to_stop();
+        self.send_sigterm();
         self.wait()
     }
 
-    /// SIGTERM.
-    pub fn ask_to_stop(&self) {
+    /// Sends SIGTERM.
+    pub fn send_sigterm(&self) {
         let process = self.process.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
     }
 
-    /// Waits for its end; returns its exit code.
+    /// Waits for the service to exit; returns its exit code.
     pub fn wait(&mut self) -> Option<i32> {
         self.process.wait().unwrap().code()
     }
@@ -158,20 +157,20 @@ impl Service {
         &self.https
     }
 
-    /// Runs a client verb against it, found by its data directory.
-    pub fn run(&self, words: &[&str]) -> Run {
+    /// Runs a client verb against the service, found by its data directory.
+    pub fn run(&self, arguments: &[&str]) -> Run {
         let data = self.data();
-        run(&[words, &["--data", data.to_str().unwrap()]].concat(), &[])
+        run(&[arguments, &["--data", data.to_str().unwrap()]].concat(), &[])
     }
 
-    /// Runs a client verb that has to work; returns what it printed as JSON.
-    pub fn json(&self, words: &[&str]) -> Value {
-        let run = self.run(&[words, &["-o", "json"]].concat());
-        assert_eq!(run.exit, 0, "{words:?}: {}", run.err);
+    /// Runs a client verb that must succeed; returns its output as JSON.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let run = self.run(&[arguments, &["-o", "json"]].concat());
+        assert_eq!(run.exit, 0, "{arguments:?}: {}", run.err);
         serde_json::from_str(&run.out).unwrap()
     }
 
-    /// A client of it, signed in as its administrator.
+    /// Returns a client that is signed in as the administrator.
     pub async fn client(&self) -> Client {
         let admin: Value = serde_json::from_slice(&std::fs::read(self.data().join("admin.json")).unwrap()).unwrap();
         let text = |name: &str| admin[name].as_str().unwrap().to_owned();
@@ -186,15 +185,15 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // It may be dead already.
+        // The process may have exited already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Runs the program with nothing of the environment but `variables`.
-pub fn run(words: &[&str], variables: &[(&str, &str)]) -> Run {
-    let output = Command::new(PROGRAM).args(words).env_clear().envs(variables.iter().copied()).output().unwrap();
+/// Runs the program with only `variables` in its environment.
+pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Run {
+    let output = Command::new(PROGRAM).args(arguments).env_clear().envs(variables.iter().copied()).output().unwrap();
     Run::from(&output)
 }
 
@@ -205,7 +204,7 @@ impl From<&Output> for Run {
     }
 }
 
-/// A program that sees nothing of the environment but where programs and temporary files are.
+/// Returns a command with only the paths of programs and temporary files in its environment.
 fn bare(program: &str) -> Command {
     let mut command = Command::new(program);
     let kept = ["PATH", "TMPDIR"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
@@ -219,8 +218,8 @@ fn command(data: &Path, options: &[&str]) -> Command {
     command
 }
 
-/// A start that is expected to fail, on a data directory that may only be read; none if this
-/// environment lets nobody make one.
+/// Runs a start on a read-only data directory, which is expected to fail; none if mounting is not
+/// allowed here.
 pub fn run_on_a_read_only_disk() -> Option<Run> {
     let data = tempfile::tempdir().unwrap();
     let output = on_own_disk(data.path(), "ro", &command(data.path(), &[]))?.output().unwrap();
@@ -229,7 +228,8 @@ pub fn run_on_a_read_only_disk() -> Option<Run> {
     Some(run)
 }
 
-/// The program with a new disk at `path` that nobody else sees; none if nobody may make one.
+/// Returns the program's command with a private new disk at `path`; none if mounting is not allowed
+/// here.
 fn on_own_disk(path: &Path, mount_options: &str, program: &Command) -> Option<Command> {
     let mount = r#"mount -t tmpfs -o "$0" tmpfs "$1" && shift && exec "$@""#;
     let own_disk = |program: &Command| {
@@ -240,13 +240,14 @@ fn on_own_disk(path: &Path, mount_options: &str, program: &Command) -> Option<Co
     };
     let allowed = own_disk(&Command::new("true")).status().is_ok_and(|status| status.success());
     if !allowed {
-        not_run("nobody may mount a disk of their own here (unshare --mount)");
+        not_run("mounting a disk is not allowed here (unshare --mount)");
     }
     allowed.then(|| own_disk(program))
 }
 
-/// Says that a test cannot run on this machine. Written past the capture of the test runner, since
-/// the test passes; and to the file of `scripts/test`, which lists all of these at its end.
+/// Reports that a test cannot run on this machine. Writes past the output capture of the test
+/// runner, because the test passes, and to the file of `scripts/test`, which lists all of these at
+/// the end.
 fn not_run(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let line = format!("NOT RUN: {test}: {why}\n");
@@ -257,24 +258,24 @@ fn not_run(why: &str) {
     }
 }
 
-/// Starts it, and returns when it tells where it serves.
+/// Starts the program, and returns when it has printed its addresses.
 fn ready(mut command: Command) -> (Child, String, String) {
     let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut address = |name: &str| {
-        let line = lines.find(|line| line.trim_start().starts_with(name)).expect("it tells where it serves");
+        let line = lines.find(|line| line.trim_start().starts_with(name)).expect("the service prints its addresses");
         line.split_whitespace().nth(1).unwrap().to_owned()
     };
     let (http, https) = (address("HTTP "), address("HTTPS "));
-    // What it prints later must not fill the pipe.
+    // Later output must not fill the pipe.
     std::thread::spawn(move || lines.for_each(drop));
     (process, http, https)
 }
 
-/// Lets time go by in which another process does something that cannot be seen from here.
+/// Waits while another process does something that cannot be observed from here.
 pub fn pause(time: Duration) {
-    let began = Instant::now();
-    while let Some(left) = time.checked_sub(began.elapsed()) {
-        std::thread::park_timeout(left);
+    let started = Instant::now();
+    while let Some(remaining) = time.checked_sub(started.elapsed()) {
+        std::thread::park_timeout(remaining);
     }
 }

@@ -1,4 +1,4 @@
-//! What a newcomer does with the demo, by the client verbs alone, and how the program fails.
+//! The tour of the demo with client verbs alone, and the program's error messages.
 
 use serde_json::Value;
 
@@ -34,19 +34,19 @@ fn the_tour_of_the_demo() {
     assert_eq!(service.json(&["partner", "results", PARTNER]), deployed);
     assert_eq!(texts(&service.json(&["partner", "reports", PARTNER]), "actionType"), ["deployAgent"; 10]);
 
-    let sick = service.run(&["partner", "deploy", PARTNER, "desk-59", "desk-60", "--wait", "-o", "json"]);
-    assert_eq!((sick.exit, sick.err.trim_end()), (1, "error: 2 of 2 deployments did not succeed."));
-    let codes = serde_json::from_str(&sick.out).unwrap();
+    let failing = service.run(&["partner", "deploy", PARTNER, "desk-59", "desk-60", "--wait", "-o", "json"]);
+    assert_eq!((failing.exit, failing.err.trim_end()), (1, "error: 2 of 2 deployments did not succeed."));
+    let codes = serde_json::from_str(&failing.out).unwrap();
     assert_eq!(texts(&codes, "errorCode"), ["checkDiskSpaceFailed", "checkNetworkConnectionFailed"]);
 
     assert_eq!(service.stop(), Some(0));
-    assert_eq!(service.run(&["list"]).exit, 6, "it has stopped");
+    assert_eq!(service.run(&["list"]).exit, 6, "the service has stopped");
     service.start_again(&["--demo"]);
-    assert_eq!(service.json(&["partner", "results", PARTNER]).as_array().unwrap().len(), 12, "nothing was lost");
+    assert_eq!(service.json(&["partner", "results", PARTNER]).as_array().unwrap().len(), 12, "no result was lost");
 }
 
 #[test]
-fn people_of_the_demo_have_generated_passwords_that_only_the_owner_can_read() {
+fn demo_users_have_generated_passwords_in_an_owner_only_file() {
     let mut service = Service::start(&["--demo"]);
     let path = service.data().join("passwords.json");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -57,14 +57,14 @@ fn people_of_the_demo_have_generated_passwords_that_only_the_owner_can_read() {
     assert_eq!(mode & 0o077, 0);
     service.stop();
     service.start_again(&["--demo"]);
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "the tour of a restart shows them again");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "a restart keeps the passwords");
     let other = Service::start(&["--demo"]);
     let others = std::fs::read_to_string(other.data().join("passwords.json")).unwrap();
-    assert_ne!(others, text, "each installation has its own");
+    assert_ne!(others, text, "each installation has its own passwords");
 }
 
 #[test]
-fn a_demo_machine_is_resized() {
+fn a_demo_machine_can_be_resized() {
     let service = Service::start(&["--demo"]);
     let resized = service.run(&["resize", "desk-07", "Cloud PC Business 4vCPU/16GB/256GB", "--wait"]);
     assert_eq!(resized.exit, 0, "{}", resized.err);
@@ -73,19 +73,19 @@ fn a_demo_machine_is_resized() {
 }
 
 #[test]
-fn a_host_without_certificate_authorities_serves_and_says_what_it_lacks() {
+fn a_host_without_certificate_authorities_serves_and_reports_the_missing_package() {
     let service = Service::start_without_authorities(&["--demo"]);
     let data = service.data();
-    // It can be reached, and that is all that comes of it.
+    // The server accepts connections, but serves nothing.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let agent = &format!("https://{}/agent.exe", listener.local_addr().unwrap());
-    for words in [
+    for arguments in [
         &["list"][..],
         &["partner", "allow", PARTNER, agent],
         &["partner", "configure", PARTNER, "--agent-url", agent, "--agent-sha256", &"a".repeat(64)],
     ] {
-        let run = run(&[words, &["--data", data.to_str().unwrap()]].concat(), &NO_AUTHORITIES);
-        assert_eq!((run.exit, run.err.contains("certificate")), (0, false), "{words:?}: {}", run.err);
+        let run = run(&[arguments, &["--data", data.to_str().unwrap()]].concat(), &NO_AUTHORITIES);
+        assert_eq!((run.exit, run.err.contains("certificate")), (0, false), "{arguments:?}: {}", run.err);
     }
     let deployed = service.run(&["partner", "deploy", PARTNER, "desk-01", "--wait"]);
     assert!(deployed.exit == 1 && deployed.out.contains("ca-certificates"), "{}{}", deployed.out, deployed.err);
@@ -95,7 +95,7 @@ fn a_host_without_certificate_authorities_serves_and_says_what_it_lacks() {
 }
 
 #[test]
-fn levers_of_the_simulation() {
+fn simulation_controls() {
     let service = Service::start(&["--demo"]);
     service.json(&["sim", "clock", "pause"]);
     service.json(&["sim", "fault", "add", "--cloud-pc", "desk-05", "--kind", "reprovision", "--fail", "imageGone"]);
@@ -128,24 +128,24 @@ fn levers_of_the_simulation() {
 }
 
 #[test]
-fn a_machine_that_something_befalls() {
+fn an_injected_incident_is_handled() {
     let service = Service::start(&["--demo"]);
     service.json(&["sim", "clock", "pause"]);
     for (name, incident) in [("desk-07", "crash"), ("desk-08", "shut-down")] {
-        let befallen = service.run(&["sim", "incident", name, incident]);
-        assert_eq!(befallen.exit, 0, "{}", befallen.err);
+        let injected = service.run(&["sim", "incident", name, incident]);
+        assert_eq!(injected.exit, 0, "{}", injected.err);
     }
     service.json(&["sim", "clock", "advance", "1m"]);
     service.json(&["sim", "clock", "idle"]);
     let started = service.json(&["actions", "desk-07"]);
     assert_eq!((texts(&started, "kind"), texts(&started, "state")), (vec!["powerOn"], vec!["done"]));
-    assert_eq!(service.json(&["actions", "desk-08"]), Value::Array(vec![]), "its user wants it off");
-    let nobody = service.run(&["sim", "incident", "desk-99", "panic"]);
-    assert_eq!(nobody.exit, 3, "{}", nobody.err);
+    assert_eq!(service.json(&["actions", "desk-08"]), Value::Array(vec![]), "a shutdown by the user is not undone");
+    let unknown = service.run(&["sim", "incident", "desk-99", "panic"]);
+    assert_eq!(unknown.exit, 3, "{}", unknown.err);
 }
 
 #[test]
-fn an_undo_within_its_window_and_after_it() {
+fn an_undo_works_within_its_window_only() {
     let service = Service::start(&["--demo"]);
     let refused = |code: &str| {
         let undo = service.run(&["undo", "desk-07"]);
@@ -154,10 +154,10 @@ fn an_undo_within_its_window_and_after_it() {
     };
     refused("(nothingToUndo)");
     service.json(&["partner", "deploy", PARTNER, "desk-07", "--wait"]);
-    assert_eq!(agents_on(&service, "desk-07"), ["agent-4.2.msi"], "what marks the disk");
+    assert_eq!(agents_on(&service, "desk-07"), ["agent-4.2.msi"], "the agent marks the disk");
 
     service.json(&["reprovision", "desk-07", "--wait"]);
-    assert_eq!(agents_on(&service, "desk-07"), [""; 0], "the disk is a new one");
+    assert_eq!(agents_on(&service, "desk-07"), [""; 0], "the new disk has no agent");
     let undone = service.json(&["undo", "desk-07", "--wait"]);
     assert_eq!((&undone["kind"], &undone["state"]), (&"undo".into(), &"done".into()));
     assert_eq!(agents_on(&service, "desk-07"), ["agent-4.2.msi"], "the marker is back");
@@ -168,7 +168,7 @@ fn an_undo_within_its_window_and_after_it() {
     refused("(undoWindowPassed)");
 }
 
-/// The agents on the disk of a simulated machine, as it was last written down.
+/// Returns the agents on the disk of a simulated machine, as last recorded.
 fn agents_on(service: &Service, name: &str) -> Vec<String> {
     let listed = service.json(&["list", "--filter", &format!("displayName eq '{name}'")]);
     let machines = std::fs::read_to_string(service.data().join("sim/machines.jsonl")).unwrap();
@@ -180,7 +180,7 @@ fn agents_on(service: &Service, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn applications_and_keys() {
+fn disabled_apps_and_rotated_keys_reject_tokens() {
     let service = Service::start(&["--demo"]);
     let app = service.json(&["app", "create", "--name", "ci", "--permission", "CloudPC.Read.All"]);
     let id = app["clientId"].as_str().unwrap();
@@ -201,12 +201,12 @@ fn applications_and_keys() {
     assert_eq!(list(), 0);
     assert_eq!((service.run(&["keys", "rotate"]).exit, list()), (0, 0));
     assert_eq!((service.run(&["keys", "rotate", "--drop-old"]).exit, list()), (0, 5));
-    assert_eq!(service.run(&["list"]).exit, 0, "whoever signs in anew is not concerned");
+    assert_eq!(service.run(&["list"]).exit, 0, "a new sign-in is not affected");
     assert_eq!(service.run(&["app", "disable", "nobody"]).exit, 3);
 }
 
 #[test]
-fn failures_say_what_was_wrong_and_what_to_do() {
+fn errors_say_what_is_wrong_and_what_to_do() {
     let service = Service::start(&["--demo"]);
     let token = service.run(&["token", "--user", "alan@contoso.test"]);
     assert_eq!((token.exit, token.out.lines().count()), (0, 1), "{}", token.err);
@@ -216,28 +216,28 @@ fn failures_say_what_was_wrong_and_what_to_do() {
         ("CLOUDPC_TOKEN", token.out.trim()),
         ("CLOUDPC_CA", authority.to_str().unwrap()),
     ];
-    assert_eq!(run(&["list"], &reader).exit, 0, "over TLS, by the environment");
+    assert_eq!(run(&["list"], &reader).exit, 0, "the environment is used, over TLS");
 
-    let told = |run: Run| format!("{}: {}", run.exit, run.err);
-    let told = [
-        told(run(&["reprovision", "desk-07"], &reader)),
-        told(run(&["list"], &[("CLOUDPC_URL", "http://127.0.0.1:1"), ("CLOUDPC_TOKEN", "x")])),
-        told(run(&["list"], &[("CLOUDPC_URL", "nonsense"), ("CLOUDPC_TOKEN", "x")])),
-        told(run(&["list"], &[("CLOUDPC_URL", "http://127.0.0.1:1")])),
-        told(run(&["list", "--data", "/nowhere"], &[])),
-        told(service.run(&["results", "desk-99"])),
-        told(service.run(&["results", "00000000-0000-4000-8000-000000000000"])),
-        told(service.run(&["cancel", "desk-08"])),
-        told(service.run(&["partner", "results", "nobody"])),
-        told(service.run(&["resize", "desk-08", "huge"])),
-        told(service.run(&["app", "create", "--name", "x", "--permission", "y"])),
-        told(service.run(&["sim", "clock", "advance", "soon"])),
-        told(service.run(&["sim", "scenario", "load", "/nowhere.toml"])),
-        told(service.run(&["list", "--filter", "displayName eq"])),
-        told(run(&["serve", "--scenario", "/nowhere.toml"], &[])),
-        told(run(&["serve", "--listen", "localhost"], &[])),
+    let message = |run: Run| format!("{}: {}", run.exit, run.err);
+    let message = [
+        message(run(&["reprovision", "desk-07"], &reader)),
+        message(run(&["list"], &[("CLOUDPC_URL", "http://127.0.0.1:1"), ("CLOUDPC_TOKEN", "x")])),
+        message(run(&["list"], &[("CLOUDPC_URL", "nonsense"), ("CLOUDPC_TOKEN", "x")])),
+        message(run(&["list"], &[("CLOUDPC_URL", "http://127.0.0.1:1")])),
+        message(run(&["list", "--data", "/nowhere"], &[])),
+        message(service.run(&["results", "desk-99"])),
+        message(service.run(&["results", "00000000-0000-4000-8000-000000000000"])),
+        message(service.run(&["cancel", "desk-08"])),
+        message(service.run(&["partner", "results", "nobody"])),
+        message(service.run(&["resize", "desk-08", "huge"])),
+        message(service.run(&["app", "create", "--name", "x", "--permission", "y"])),
+        message(service.run(&["sim", "clock", "advance", "soon"])),
+        message(service.run(&["sim", "scenario", "load", "/nowhere.toml"])),
+        message(service.run(&["list", "--filter", "displayName eq"])),
+        message(run(&["serve", "--scenario", "/nowhere.toml"], &[])),
+        message(run(&["serve", "--listen", "localhost"], &[])),
     ];
-    insta::assert_snapshot!(told.concat(), @"
+    insta::assert_snapshot!(message.concat(), @"
     5: error: The token lacks the delegated permission CloudPC.ReadWrite.All. (Forbidden)
     6: error: Cannot reach the service: no answer from http://127.0.0.1:1: Connection refused (os error 111). Is it running?
     2: error: Invalid service URL: 'nonsense' is not a service URL; expected a URL such as https://127.0.0.1:8366.
@@ -251,7 +251,7 @@ fn failures_say_what_was_wrong_and_what_to_do() {
       Cloud PC Business 2vCPU/8GB/128GB
       Cloud PC Business 4vCPU/16GB/256GB
       Cloud PC Enterprise 4vCPU/16GB/256GB
-    4: error: There is no permission 'y'. There are: CloudPC.Read.All, CloudPC.ReadWrite.All, Cloudpc.Administer.All, Cloudpc.Simulate.All, DeviceManagementManagedDevices.Read.All, DeviceManagementManagedDevices.ReadWrite.All. (BadRequest)
+    4: error: Unknown permission 'y'. Available permissions: CloudPC.Read.All, CloudPC.ReadWrite.All, Cloudpc.Administer.All, Cloudpc.Simulate.All, DeviceManagementManagedDevices.Read.All, DeviceManagementManagedDevices.ReadWrite.All. (BadRequest)
     4: error: Invalid duration 'soon'. Expected a duration such as 90s, 1h30m, 7d or PT1H30M. (BadRequest)
     3: error: Cannot read /nowhere.toml: No such file or directory (os error 2).
     4: error: $filter is invalid at character 15: expected a property, a value or a function. (BadRequest)

@@ -1,27 +1,27 @@
-//! The guest: files, enrolment, and a program from its download to its end.
+//! Checks of the guest: files, enrolment, and a program from download to exit.
 
 use super::{CheckResult, Fixture, Program, Report, Subject, must_be};
 use crate::{GuestError, Tag};
 
 pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
     let program = subject.program();
-    // No machine of one check, nor the driver that it knows, is kept beyond it: the next one may
-    // let the driver die.
-    let files = files(&report.bench(subject)).await;
+    // Each fixture is dropped before the next check: a fixture holds the driver, and a later check
+    // may crash it.
+    let files = files(&report.fixture(subject)).await;
     report.add("files".into(), files);
-    let not_up = not_up(&report.bench(subject)).await;
-    report.add("a guest that is not up".into(), not_up);
-    let mut bench = report.bench(subject);
-    let runs = runs(subject, &mut bench, &program).await;
+    let not_ready = not_ready(&report.fixture(subject)).await;
+    report.add("a guest that is not ready".into(), not_ready);
+    let mut fixture = report.fixture(subject);
+    let runs = runs(subject, &mut fixture, &program).await;
     report.add("a program".into(), runs);
-    let on_disk = on_disk(&report.bench(subject), &program).await;
-    report.add("what a guest has is on its disk".into(), on_disk);
+    let stored_on_disk = stored_on_disk(&report.fixture(subject), &program).await;
+    report.add("downloads are stored on the guest's disk".into(), stored_on_disk);
 }
 
 async fn files(b: &Fixture) -> CheckResult {
     b.ready().await?;
     let guest = b.guest().await?;
-    must_be("a file that nobody wrote", guest.read_file(&b.none).await?, None)?;
+    must_be("an absent file", guest.read_file(&b.absent).await?, None)?;
     for content in [b"one".to_vec(), vec![0, 255, 10, 13], Vec::new()] {
         guest.write_file(&b.file, &content).await?;
         guest.write_file(&b.file, &content).await?;
@@ -39,7 +39,7 @@ async fn files(b: &Fixture) -> CheckResult {
     Ok(b.driver.ensure_absent(b.spec.id).await?)
 }
 
-async fn not_up(b: &Fixture) -> CheckResult {
+async fn not_ready(b: &Fixture) -> CheckResult {
     b.present().await?;
     let guest = b.guest().await?;
     let is_not_ready = |error: &GuestError| matches!(error, GuestError::NotReady(_));
@@ -47,8 +47,8 @@ async fn not_up(b: &Fixture) -> CheckResult {
     must_be("enrolment is refused", guest.enrol("A").await.is_err_and(|e| is_not_ready(&e)), true)?;
     must_be("running is refused", guest.run(&b.tag, &[]).await.is_err_and(|e| is_not_ready(&e)), true)?;
     b.boot().await?;
-    // The same handle works once the guest is up.
-    must_be("a file that nobody wrote", guest.read_file(&b.file).await?, None)?;
+    // The same handle works once the guest is ready.
+    must_be("an absent file", guest.read_file(&b.file).await?, None)?;
     b.driver.ensure_absent(b.spec.id).await?;
     let gone = guest.wait_ready().await;
     must_be("a guest without a machine is not found", matches!(gone, Err(GuestError::Driver(_))), true)
@@ -70,7 +70,7 @@ async fn runs(subject: &mut dyn Subject, b: &mut Fixture, program: &Program) -> 
     for _ in 0..2 {
         must_be("detection", guest.detect(&program.detection).await?.code, 0)?;
     }
-    // After a crash of ours, the file and the exit are found again under the tag.
+    // After a crash of the service, the file and the exit code are found again under the tag.
     drop(guest);
     subject.restart().await;
     b.driver = subject.driver();
@@ -91,7 +91,7 @@ async fn runs(subject: &mut dyn Subject, b: &mut Fixture, program: &Program) -> 
     Ok(b.driver.ensure_absent(b.spec.id).await?)
 }
 
-async fn on_disk(b: &Fixture, program: &Program) -> CheckResult {
+async fn stored_on_disk(b: &Fixture, program: &Program) -> CheckResult {
     b.ready().await?;
     let guest = b.guest().await?;
     guest.fetch(&b.tag, &program.url, &program.policy).await?;

@@ -1,5 +1,5 @@
-//! What befalls a machine is noticed, told to whoever watches, remembered, and forgotten when it is
-//! put right.
+//! Checks of incidents: a condition is detected, announced to watchers, survives a restart of the
+//! driver, and is cleared when the machine is started or stopped.
 
 use cloudpc_model::Power;
 use futures_util::StreamExt;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::{CheckFailure, CheckResult, Fixture, Report, Subject, must_be};
 use crate::{Incident, MachineCondition, StopMode};
 
-/// How long it may take until it is noticed.
-const NOTICED_TIME_MAX: Duration = Duration::from_secs(30);
+/// Longest time until an incident is detected.
+const DETECTION_TIME_MAX: Duration = Duration::from_secs(30);
 
 pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
     for (incident, condition) in [
@@ -17,15 +17,15 @@ pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
         (Incident::Panic, MachineCondition::Panicked),
         (Incident::ShutDown, MachineCondition::ShutDown),
     ] {
-        let mut bench = report.bench(subject);
-        let result = injected(subject, &mut bench, incident, condition).await;
+        let mut fixture = report.fixture(subject);
+        let result = check_incident(subject, &mut fixture, incident, condition).await;
         report.add(format!("{incident:?}"), result);
     }
-    let asked = asked_for(&report.bench(subject)).await;
-    report.add("what was asked for is no trouble".into(), asked);
+    let result = requested_changes(&report.fixture(subject)).await;
+    report.add("a requested stop or restart is not an incident".into(), result);
 }
 
-async fn injected(
+async fn check_incident(
     subject: &mut dyn Subject,
     b: &mut Fixture,
     incident: Incident,
@@ -35,44 +35,44 @@ async fn injected(
     b.ready().await?;
     let mut watching = b.driver.watch();
     subject.inject(b.spec.id, incident).await;
-    let noticed = async {
+    let detected = async {
         while let Some(id) = watching.next().await {
             if id == b.spec.id && b.driver.observe(id).await?.power == Power::PoweredOff {
                 return Ok(());
             }
         }
-        Err(CheckFailure("who watches is told no more".into()))
+        Err(CheckFailure("the watch stream ended".into()))
     };
-    tokio::time::timeout(NOTICED_TIME_MAX, noticed)
+    tokio::time::timeout(DETECTION_TIME_MAX, detected)
         .await
-        .unwrap_or_else(|_| Err(CheckFailure("it is not noticed".into())))?;
-    must_be("trouble", b.driver.observe(b.spec.id).await?.condition, condition)?;
+        .unwrap_or_else(|_| Err(CheckFailure("the incident was not detected".into())))?;
+    must_be("condition", b.driver.observe(b.spec.id).await?.condition, condition)?;
     drop(watching);
     subject.restart().await;
     b.driver = subject.driver();
-    must_be("trouble that another process finds", b.driver.observe(b.spec.id).await?.condition, condition)?;
+    must_be("condition after a driver restart", b.driver.observe(b.spec.id).await?.condition, condition)?;
     let mut watching = b.driver.watch();
-    let told = async { while watching.next().await.is_some_and(|id| id != b.spec.id) {} };
-    let told = tokio::time::timeout(NOTICED_TIME_MAX, told).await;
-    must_be("another process tells of it", told.is_ok(), true)?;
+    let announced = async { while watching.next().await.is_some_and(|id| id != b.spec.id) {} };
+    let announced = tokio::time::timeout(DETECTION_TIME_MAX, announced).await;
+    must_be("the condition is announced after a driver restart", announced.is_ok(), true)?;
     b.boot().await?;
     b.must_be(Power::Running, 2, None).await?;
-    must_be("trouble", b.driver.observe(b.spec.id).await?.condition, None)?;
+    must_be("condition", b.driver.observe(b.spec.id).await?.condition, None)?;
     subject.inject(b.spec.id, incident).await;
-    // Whoever wants it off takes no offence.
+    // A stop of a failed machine succeeds and clears the condition.
     b.driver.ensure_stopped(b.spec.id, StopMode::Graceful).await?;
-    must_be("trouble", b.driver.observe(b.spec.id).await?.condition, None)?;
+    must_be("condition", b.driver.observe(b.spec.id).await?.condition, None)?;
     Ok(b.driver.ensure_absent(b.spec.id).await?)
 }
 
-async fn asked_for(b: &Fixture) -> CheckResult {
+async fn requested_changes(b: &Fixture) -> CheckResult {
     b.ready().await?;
     for how in [StopMode::Graceful, StopMode::Force] {
         b.driver.ensure_stopped(b.spec.id, how).await?;
-        must_be("trouble", b.driver.observe(b.spec.id).await?.condition, None)?;
+        must_be("condition", b.driver.observe(b.spec.id).await?.condition, None)?;
         b.boot().await?;
     }
     b.driver.ensure_restarted(b.spec.id, &b.tag).await?;
-    must_be("trouble", b.driver.observe(b.spec.id).await?.condition, None)?;
+    must_be("condition", b.driver.observe(b.spec.id).await?.condition, None)?;
     Ok(b.driver.ensure_absent(b.spec.id).await?)
 }

@@ -1,11 +1,12 @@
-//! What cannot be done is refused in the right way, and the machine stays as it was.
+//! Checks of refusals: an impossible call fails with the right error and leaves the machine
+//! unchanged.
 
 use futures_util::future::BoxFuture;
 
 use super::{CheckFailure, CheckResult, CheckStep, Fixture, Report, Subject, must_be};
 use crate::{DriverError, MachineSpec, NO_DISPLAY, Tag};
 
-/// A verb, and a machine that must refuse it.
+/// A verb, and a machine state in which it must be refused.
 struct Case {
     name: &'static str,
     prepare: CheckStep,
@@ -15,45 +16,45 @@ struct Case {
 
 pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
     for case in cases() {
-        let bench = report.bench(subject);
-        report.add(case.name.into(), check_case(&bench, &case).await);
+        let fixture = report.fixture(subject);
+        report.add(case.name.into(), check_case(&fixture, &case).await);
     }
-    for (name, verb) in on_nothing() {
-        let bench = report.bench(subject);
-        let result = verb(&bench).await;
+    for (name, verb) in verbs_on_absent_machine() {
+        let fixture = report.fixture(subject);
+        let result = verb(&fixture).await;
         let refused = matches!(result, Err(DriverError::NotFound(_)));
-        let result = if refused { Ok(()) } else { Err(CheckFailure(format!("{result:?} instead of not found"))) };
-        report.add(format!("{name} of no machine"), result);
+        let result = if refused { Ok(()) } else { Err(CheckFailure(format!("{result:?}, expected NotFound"))) };
+        report.add(format!("{name} of an absent machine"), result);
     }
 }
 
-async fn check_case(bench: &Fixture, case: &Case) -> CheckResult {
-    (case.prepare)(bench).await?;
-    let before = bench.driver.observe(bench.spec.id).await?;
-    match (case.verb)(bench).await {
+async fn check_case(fixture: &Fixture, case: &Case) -> CheckResult {
+    (case.prepare)(fixture).await?;
+    let before = fixture.driver.observe(fixture.spec.id).await?;
+    match (case.verb)(fixture).await {
         Err(error) if (case.refused)(&error) => {}
-        other => return Err(CheckFailure(format!("{other:?} is not the refusal that is promised"))),
+        other => return Err(CheckFailure(format!("{other:?}, expected a refusal"))),
     }
-    must_be("the machine", bench.driver.observe(bench.spec.id).await?, before)?;
-    Ok(bench.driver.ensure_absent(bench.spec.id).await?)
+    must_be("the machine", fixture.driver.observe(fixture.spec.id).await?, before)?;
+    Ok(fixture.driver.ensure_absent(fixture.spec.id).await?)
 }
 
 fn cases() -> Vec<Case> {
     vec![
         Case {
-            name: "the disk of a running machine is not set aside",
+            name: "the disk of a running machine cannot be detached",
             prepare: |b| Box::pin(b.ready()),
             verb: |b| Box::pin(async { b.driver.ensure_disk_aside(b.spec.id, &b.tag).await }),
             refused: is_conflict,
         },
         Case {
-            name: "a machine has one disk",
+            name: "a second disk from an image is refused",
             prepare: |b| Box::pin(b.present()),
             verb: |b| Box::pin(async { b.driver.ensure_disk_from_image(&b.spec, &b.tag).await }),
             refused: is_conflict,
         },
         Case {
-            name: "a machine has one disk, from a restore point too",
+            name: "a second disk from a restore point is refused",
             prepare: |b| {
                 Box::pin(async {
                     b.present().await?;
@@ -64,7 +65,7 @@ fn cases() -> Vec<Case> {
             refused: is_conflict,
         },
         Case {
-            name: "no disk is put back into a running machine",
+            name: "an old disk cannot be reattached to a running machine",
             prepare: |b| {
                 Box::pin(async {
                     b.present().await?;
@@ -77,7 +78,7 @@ fn cases() -> Vec<Case> {
             refused: is_conflict,
         },
         Case {
-            name: "another action's disk is not pushed out",
+            name: "another action's disk is not replaced",
             prepare: |b| {
                 Box::pin(async {
                     b.present().await?;
@@ -89,7 +90,7 @@ fn cases() -> Vec<Case> {
             refused: is_conflict,
         },
         Case {
-            name: "a running machine is not resized",
+            name: "a running machine cannot be resized",
             prepare: |b| Box::pin(b.ready()),
             verb: |b| {
                 Box::pin(async {
@@ -100,7 +101,7 @@ fn cases() -> Vec<Case> {
             refused: |error| matches!(error, DriverError::Conflict(_) | DriverError::Rejected { .. }),
         },
         Case {
-            name: "a disk does not shrink",
+            name: "a disk cannot shrink",
             prepare: |b| Box::pin(b.present()),
             verb: |b| {
                 Box::pin(async {
@@ -111,22 +112,22 @@ fn cases() -> Vec<Case> {
             refused: |error| matches!(error, DriverError::Rejected { .. }),
         },
         Case {
-            name: "a machine that is off is not restarted",
+            name: "a stopped machine cannot be restarted",
             prepare: |b| Box::pin(b.present()),
             verb: |b| Box::pin(async { b.driver.ensure_restarted(b.spec.id, &b.tag).await }),
             refused: is_conflict,
         },
         Case {
-            name: "a machine that is off shows nothing",
+            name: "a stopped machine has no screen",
             prepare: |b| Box::pin(b.present()),
             verb: |b| Box::pin(async { b.driver.display(b.spec.id).await.map(drop) }),
-            refused: shows_nothing,
+            refused: is_no_display,
         },
         Case {
-            name: "there is no picture of a machine that is off",
+            name: "a stopped machine has no screenshot",
             prepare: |b| Box::pin(b.present()),
             verb: |b| Box::pin(async { b.driver.screenshot(b.spec.id).await.map(drop) }),
-            refused: shows_nothing,
+            refused: is_no_display,
         },
         Case {
             name: "an unknown restore point is not found",
@@ -144,8 +145,8 @@ fn cases() -> Vec<Case> {
 
 type Verb = fn(&Fixture) -> BoxFuture<'_, Result<(), DriverError>>;
 
-/// The verbs that need a machine.
-fn on_nothing() -> Vec<(&'static str, Verb)> {
+/// Returns every verb that needs a machine.
+fn verbs_on_absent_machine() -> Vec<(&'static str, Verb)> {
     vec![
         ("observe", |b| Box::pin(async { b.driver.observe(b.spec.id).await.map(drop) })),
         ("guest", |b| Box::pin(async { b.driver.guest(b.spec.id).await.map(drop) })),
@@ -169,7 +170,7 @@ fn on_nothing() -> Vec<(&'static str, Verb)> {
     ]
 }
 
-fn shows_nothing(error: &DriverError) -> bool {
+fn is_no_display(error: &DriverError) -> bool {
     is_conflict(error) || matches!(error, DriverError::Rejected { code, .. } if code == NO_DISPLAY)
 }
 

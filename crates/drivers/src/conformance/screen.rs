@@ -1,4 +1,4 @@
-//! The screen: a machine shows it and gives pictures of it, or rejects both.
+//! Checks of the screen: a machine offers both a display and screenshots, or rejects both.
 
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -6,29 +6,29 @@ use tokio::io::AsyncReadExt;
 use super::{CheckFailure, CheckResult, Fixture, Report, Subject, must_be};
 use crate::{DriverError, NO_DISPLAY};
 
-/// How long a screen may take to greet.
+/// Timeout of the RFB greeting.
 const GREETING_TIME_MAX: Duration = Duration::from_secs(10);
 
 pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
-    let shown = shown(&report.bench(subject)).await;
+    let shown = shown(&report.fixture(subject)).await;
     report.add("the screen of a running machine".into(), shown);
 }
 
 async fn shown(b: &Fixture) -> CheckResult {
     b.ready().await?;
-    let picture = b.driver.screenshot(b.spec.id).await;
+    let screenshot = b.driver.screenshot(b.spec.id).await;
     match b.driver.display(b.spec.id).await {
         Ok(mut display) => {
             let mut greeting = [0; 4];
             let read = tokio::time::timeout(GREETING_TIME_MAX, display.read_exact(&mut greeting)).await;
-            must_be("it greets", matches!(read, Ok(Ok(_))), true)?;
-            must_be("it speaks RFB", greeting, *b"RFB ")?;
-            must_be("its picture is a PNG", picture?.starts_with(b"\x89PNG\r\n\x1a\n"), true)?;
+            must_be("the display sends a greeting", matches!(read, Ok(Ok(_))), true)?;
+            must_be("the protocol", greeting, *b"RFB ")?;
+            must_be("the screenshot is a PNG", screenshot?.starts_with(b"\x89PNG\r\n\x1a\n"), true)?;
         }
         Err(error) if has_no_display(&error) => {
-            must_be("there is no picture either", picture.is_err_and(|error| has_no_display(&error)), true)?;
+            must_be("the screenshot is rejected too", screenshot.is_err_and(|error| has_no_display(&error)), true)?;
         }
-        Err(error) => return Err(CheckFailure(format!("{error:?} is not the refusal that is promised"))),
+        Err(error) => return Err(CheckFailure(format!("{error:?}, expected a rejection with {NO_DISPLAY}"))),
     }
     Ok(b.driver.ensure_absent(b.spec.id).await?)
 }

@@ -1,4 +1,5 @@
-//! Every verb in every way: once, twice, at once, dropped, and over the death of the driver.
+//! Checks every verb in every mode: once, twice, concurrently, dropped, and across a crash of the
+//! driver.
 
 use cloudpc_model::{ImageId, Power};
 use futures_util::future::{BoxFuture, join};
@@ -8,70 +9,70 @@ use std::task::Poll;
 use super::{CallMode, CallPhase, CheckFailure, CheckResult, CheckStep, Fixture, Report, Subject, must_be};
 use crate::{DriverError, MachineSpec, StopMode, Tag};
 
-/// By how much [`larger`] disks are larger.
+/// Growth of the disk in [`larger`], bytes.
 const GROWTH_BYTES: u64 = 1 << 30;
 
 struct Case {
     name: &'static str,
-    /// Brings a machine that is not there to where the verb is called.
+    /// Brings an absent machine into the state in which the verb is called.
     prepare: CheckStep,
     verb: fn(&Fixture) -> BoxFuture<'_, Result<(), DriverError>>,
-    /// What is true when the verb has returned, however often it was called.
+    /// Checks the postcondition of the verb, however often it was called.
     holds: CheckStep,
 }
 
-pub async fn check(subject: &mut dyn Subject, ways: &[CallMode], report: &mut Report) {
-    for way in ways {
-        check_in_turn(subject, &[*way], report).await;
+pub async fn check(subject: &mut dyn Subject, modes: &[CallMode], report: &mut Report) {
+    for mode in modes {
+        check_in_turn(subject, &[*mode], report).await;
     }
 }
 
-/// Calls each verb in one of the ways, the first in the first and so on.
-pub async fn check_in_turn(subject: &mut dyn Subject, ways: &[CallMode], report: &mut Report) {
-    for (case, way) in cases().iter().zip(ways.iter().cycle()) {
-        let mut bench = report.bench(subject);
-        let result = check_case(subject, &mut bench, case, *way).await;
-        report.add(format!("{} {way:?}", case.name), result);
+/// Checks each verb in one mode: the first verb in the first mode, and so on.
+pub async fn check_in_turn(subject: &mut dyn Subject, modes: &[CallMode], report: &mut Report) {
+    for (case, mode) in cases().iter().zip(modes.iter().cycle()) {
+        let mut fixture = report.fixture(subject);
+        let result = check_case(subject, &mut fixture, case, *mode).await;
+        report.add(format!("{} {mode:?}", case.name), result);
     }
 }
 
-async fn check_case(subject: &mut dyn Subject, bench: &mut Fixture, case: &Case, way: CallMode) -> CheckResult {
-    (case.prepare)(bench).await.map_err(|CheckFailure(why)| CheckFailure(format!("prepare: {why}")))?;
-    match way {
+async fn check_case(subject: &mut dyn Subject, fixture: &mut Fixture, case: &Case, mode: CallMode) -> CheckResult {
+    (case.prepare)(fixture).await.map_err(|CheckFailure(why)| CheckFailure(format!("prepare: {why}")))?;
+    match mode {
         CallMode::Once => {}
-        CallMode::Twice => (case.verb)(bench).await?,
+        CallMode::Twice => (case.verb)(fixture).await?,
         CallMode::AtOnce => {
-            let (first, second) = join((case.verb)(bench), (case.verb)(bench)).await;
+            let (first, second) = join((case.verb)(fixture), (case.verb)(fixture)).await;
             first.and(second)?;
         }
-        CallMode::Dropped(moment) => drop_at(moment, (case.verb)(bench)).await?,
-        CallMode::Died(moment) => {
-            drop_at(moment, (case.verb)(bench)).await?;
+        CallMode::Dropped(phase) => drop_at(phase, (case.verb)(fixture)).await?,
+        CallMode::Crashed(phase) => {
+            drop_at(phase, (case.verb)(fixture)).await?;
             subject.restart().await;
-            bench.driver = subject.driver();
+            fixture.driver = subject.driver();
         }
     }
-    (case.verb)(bench).await?;
-    if let CallMode::Died(_) = way {
-        // What was brought about does not depend on the process that did it either.
+    (case.verb)(fixture).await?;
+    if let CallMode::Crashed(_) = mode {
+        // The result must not depend on the process that made it.
         subject.restart().await;
-        bench.driver = subject.driver();
+        fixture.driver = subject.driver();
     }
-    (case.holds)(bench).await?;
-    Ok(bench.driver.ensure_absent(bench.spec.id).await?)
+    (case.holds)(fixture).await?;
+    Ok(fixture.driver.ensure_absent(fixture.spec.id).await?)
 }
 
-/// Drops a call at a moment, unless it ends before.
-async fn drop_at(moment: CallPhase, mut call: BoxFuture<'_, Result<(), DriverError>>) -> Result<(), DriverError> {
-    let mut left = match moment {
+/// Drops a call in a phase, unless it completes before.
+async fn drop_at(phase: CallPhase, mut call: BoxFuture<'_, Result<(), DriverError>>) -> Result<(), DriverError> {
+    let mut remaining = match phase {
         CallPhase::Elapsed(time) => return tokio::time::timeout(time, call).await.unwrap_or(Ok(())),
         CallPhase::Awaits(awaits) => awaits,
     };
     poll_fn(|context| match call.as_mut().poll(context) {
         Poll::Ready(result) => Poll::Ready(result),
-        Poll::Pending if left == 0 => Poll::Ready(Ok(())),
+        Poll::Pending if remaining == 0 => Poll::Ready(Ok(())),
         Poll::Pending => {
-            left -= 1;
+            remaining -= 1;
             Poll::Pending
         }
     })
@@ -102,7 +103,7 @@ fn cases() -> Vec<Case> {
                     must_be("listed", b.driver.list().await?.contains(&b.spec.id), false)?;
                     let observed = b.driver.observe(b.spec.id).await;
                     must_be("not found", matches!(observed, Err(DriverError::NotFound(_))), true)?;
-                    // A machine made anew under the same id has nothing of the old one.
+                    // A new machine under the same id inherits nothing of the old one.
                     b.present().await?;
                     b.must_be(Power::PoweredOff, 0, None).await
                 })
@@ -151,7 +152,7 @@ fn cases() -> Vec<Case> {
                 Box::pin(async {
                     let start = b.driver.ensure_running(b.spec.id).await;
                     must_be("a start without a disk is a conflict", is_conflict(&start), true)?;
-                    must_have_aside(b, &[&b.tag]).await?;
+                    must_have_old_disks(b, &[&b.tag]).await?;
                     b.driver.ensure_disk_back(b.spec.id, &b.tag).await?;
                     b.must_boot_with_mark(Some("old")).await
                 })
@@ -159,7 +160,7 @@ fn cases() -> Vec<Case> {
         },
         Case {
             name: "ensure_disk_from_image",
-            prepare: |b| Box::pin(aside(b)),
+            prepare: |b| Box::pin(detached(b)),
             verb: |b| Box::pin(async { b.driver.ensure_disk_from_image(&other_image(b), &b.tag).await }),
             holds: |b| {
                 Box::pin(async {
@@ -170,7 +171,7 @@ fn cases() -> Vec<Case> {
             },
         },
         Case {
-            name: "ensure_disk_aside after the disk was made",
+            name: "ensure_disk_aside after the new disk was made",
             prepare: |b| Box::pin(new_disk(b)),
             verb: |b| Box::pin(async { b.driver.ensure_disk_aside(b.spec.id, &b.tag).await }),
             holds: |b| Box::pin(async { b.must_be(Power::PoweredOff, 1, Some(&b.tag)).await }),
@@ -216,19 +217,19 @@ fn cases() -> Vec<Case> {
         },
         Case {
             name: "ensure_disk_back without a new disk",
-            prepare: |b| Box::pin(aside(b)),
+            prepare: |b| Box::pin(detached(b)),
             verb: |b| Box::pin(async { b.driver.ensure_disk_back(b.spec.id, &b.tag).await }),
             holds: |b| Box::pin(async { b.must_boot_with_mark(Some("old")).await }),
         },
         Case {
-            name: "ensure_disk_back without a disk aside",
+            name: "ensure_disk_back without an old disk",
             prepare: |b| Box::pin(marked_and_stopped(b)),
             verb: |b| Box::pin(async { b.driver.ensure_disk_back(b.spec.id, &b.tag).await }),
             holds: |b| Box::pin(async { b.must_boot_with_mark(Some("old")).await }),
         },
         Case {
-            name: "ensure_disk_back into a machine that has grown",
-            prepare: |b| Box::pin(free_noted_and_grown(b)),
+            name: "ensure_disk_back on a machine that has grown",
+            prepare: |b| Box::pin(detached_and_grown(b)),
             verb: |b| Box::pin(async { b.driver.ensure_disk_back(b.spec.id, &b.tag).await }),
             holds: |b| {
                 Box::pin(async {
@@ -236,19 +237,19 @@ fn cases() -> Vec<Case> {
                     if !b.driver.capabilities(&b.spec).resize {
                         return Ok(());
                     }
-                    let noted = b.guest().await?.read_file(&b.file).await?.unwrap_or_default();
-                    let before = String::from_utf8_lossy(&noted).parse().unwrap_or(u64::MAX);
+                    let recorded = b.guest().await?.read_file(&b.file).await?.unwrap_or_default();
+                    let before = String::from_utf8_lossy(&recorded).parse().unwrap_or(u64::MAX);
                     let grown = b.guest().await?.free_disk_bytes().await?.saturating_sub(before);
-                    // File systems keep some of it for themselves.
+                    // File systems reserve some of the space.
                     must_be("the old disk has grown with its machine", grown > GROWTH_BYTES - GROWTH_BYTES / 8, true)
                 })
             },
         },
         Case {
-            name: "ensure_disk_back while the new disk is made",
+            name: "ensure_disk_back while the new disk is being made",
             prepare: |b| {
                 Box::pin(async {
-                    aside(b).await?;
+                    detached(b).await?;
                     let image = other_image(b);
                     let call = Box::pin(b.driver.ensure_disk_from_image(&image, &b.tag));
                     Ok(drop_at(CallPhase::Awaits(0), call).await?)
@@ -269,22 +270,22 @@ fn cases() -> Vec<Case> {
             holds: |b| {
                 Box::pin(async {
                     b.must_be(Power::Running, 2, Some(&b.tag)).await?;
-                    must_have_aside(b, &[]).await?;
+                    must_have_old_disks(b, &[]).await?;
                     b.stop().await?;
-                    // There is no way back, and the new disk is not taken for the old one.
+                    // The old disk cannot be restored, and the new disk is not mistaken for it.
                     b.driver.ensure_disk_aside(b.spec.id, &b.tag).await?;
                     b.must_boot_with_mark(None).await
                 })
             },
         },
         Case {
-            name: "ensure_disk_back in place of a newer disk that is set aside itself",
-            prepare: |b| Box::pin(newer_aside(b)),
+            name: "ensure_disk_back after the newer disk was detached too",
+            prepare: |b| Box::pin(both_detached(b)),
             verb: |b| Box::pin(async { b.driver.ensure_disk_back(b.spec.id, &b.tag).await }),
             holds: |b| {
                 Box::pin(async {
                     b.must_be(Power::PoweredOff, 2, None).await?;
-                    must_have_aside(b, &[&later(b)]).await?;
+                    must_have_old_disks(b, &[&later(b)]).await?;
                     b.must_boot_with_mark(Some("old")).await
                 })
             },
@@ -293,7 +294,7 @@ fn cases() -> Vec<Case> {
             name: "ensure_disk_back of the newer disk",
             prepare: |b| {
                 Box::pin(async {
-                    newer_aside(b).await?;
+                    both_detached(b).await?;
                     Ok(b.driver.ensure_disk_back(b.spec.id, &b.tag).await?)
                 })
             },
@@ -306,7 +307,7 @@ fn cases() -> Vec<Case> {
             holds: |b| {
                 Box::pin(async {
                     b.must_be(Power::PoweredOff, 2, Some(&b.tag)).await?;
-                    must_have_aside(b, &[&b.tag]).await?;
+                    must_have_old_disks(b, &[&b.tag]).await?;
                     b.must_boot_with_mark(Some("new")).await
                 })
             },
@@ -343,7 +344,7 @@ fn cases() -> Vec<Case> {
             holds: |b| {
                 Box::pin(async {
                     b.must_be(Power::Running, 1, None).await?;
-                    // Once made it stays as it is.
+                    // An existing restore point does not change.
                     b.mark("later").await?;
                     b.driver.ensure_snapshot(b.spec.id, &b.snapshot).await?;
                     b.stop().await?;
@@ -380,13 +381,13 @@ async fn marked_and_stopped(b: &Fixture) -> CheckResult {
     b.stop().await
 }
 
-async fn aside(b: &Fixture) -> CheckResult {
+async fn detached(b: &Fixture) -> CheckResult {
     marked_and_stopped(b).await?;
     Ok(b.driver.ensure_disk_aside(b.spec.id, &b.tag).await?)
 }
 
-/// The disk, on which is noted what was free of it, is set aside, and its machine has grown since.
-async fn free_noted_and_grown(b: &Fixture) -> CheckResult {
+/// The disk, which records its own free space, is detached, and its machine has grown since.
+async fn detached_and_grown(b: &Fixture) -> CheckResult {
     b.ready().await?;
     let free = b.guest().await?.free_disk_bytes().await?;
     b.guest().await?.write_file(&b.file, free.to_string().as_bytes()).await?;
@@ -399,12 +400,12 @@ async fn free_noted_and_grown(b: &Fixture) -> CheckResult {
 }
 
 async fn new_disk(b: &Fixture) -> CheckResult {
-    aside(b).await?;
+    detached(b).await?;
     Ok(b.driver.ensure_disk_from_image(&other_image(b), &b.tag).await?)
 }
 
-/// The old disk is set aside, and so is the new one, under a later tag.
-async fn newer_aside(b: &Fixture) -> CheckResult {
+/// The old disk is detached, and so is the new one, under a later tag.
+async fn both_detached(b: &Fixture) -> CheckResult {
     new_disk(b).await?;
     b.boot().await?;
     b.mark("new").await?;
@@ -416,10 +417,10 @@ fn later(b: &Fixture) -> Tag {
     Tag(format!("{}-later", b.tag))
 }
 
-async fn must_have_aside(b: &Fixture, tags: &[&Tag]) -> CheckResult {
-    let asides = b.driver.observe(b.spec.id).await?.asides;
-    must_be("the tags of the disks aside", asides.iter().map(|aside| &aside.tag).collect(), tags.to_vec())?;
-    must_be("a disk aside takes no space", asides.iter().any(|aside| aside.size_bytes == 0), false)
+async fn must_have_old_disks(b: &Fixture, tags: &[&Tag]) -> CheckResult {
+    let old_disks = b.driver.observe(b.spec.id).await?.asides;
+    must_be("the tags of the old disks", old_disks.iter().map(|disk| &disk.tag).collect(), tags.to_vec())?;
+    must_be("an old disk has no size", old_disks.iter().any(|disk| disk.size_bytes == 0), false)
 }
 
 fn other_image(b: &Fixture) -> MachineSpec {

@@ -1,4 +1,4 @@
-//! Which addresses are on the public internet, by IANA's registries of special-purpose addresses.
+//! Tells public internet addresses from others, by IANA's registries of special-purpose addresses.
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,15 +6,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 const NOT_PUBLIC_V4: [Ipv4Net; 17] = [
     v4([0, 0, 0, 0], 8),       // this network
     v4([10, 0, 0, 0], 8),      // private
-    v4([100, 64, 0, 0], 10),   // shared by carriers
+    v4([100, 64, 0, 0], 10),   // carrier-grade NAT
     v4([127, 0, 0, 0], 8),     // loopback
-    v4([169, 254, 0, 0], 16),  // link-local, metadata services of clouds
+    v4([169, 254, 0, 0], 16),  // link-local, cloud metadata services
     v4([172, 16, 0, 0], 12),   // private
     v4([192, 0, 0, 0], 24),    // protocol assignments
     v4([192, 0, 2, 0], 24),    // documentation
     v4([192, 31, 196, 0], 24), // AS112
     v4([192, 52, 193, 0], 24), // multicast tunnels
-    v4([192, 88, 99, 0], 24),  // relays into 6to4
+    v4([192, 88, 99, 0], 24),  // 6to4 relays
     v4([192, 168, 0, 0], 16),  // private
     v4([198, 18, 0, 0], 15),   // benchmarks
     v4([198, 51, 100, 0], 24), // documentation
@@ -23,19 +23,19 @@ const NOT_PUBLIC_V4: [Ipv4Net; 17] = [
     v4([240, 0, 0, 0], 4),     // reserved, broadcast
 ];
 
-/// Only this is handed out to hosts. What embeds an IPv4 address outside of it (mapped, NAT64) is
-/// refused with the rest.
+/// The only IPv6 range that is assigned to hosts. Addresses outside it that embed an IPv4 address
+/// (mapped, NAT64) are refused with the rest.
 const GLOBAL_V6: Ipv6Net = v6([0x2000, 0, 0], 3);
 
 const NOT_PUBLIC_V6: [Ipv6Net; 5] = [
     v6([0x2001, 0, 0], 23),     // protocol assignments, Teredo, benchmarks, ORCHID
     v6([0x2001, 0xdb8, 0], 32), // documentation
     v6([0x2002, 0, 0], 16),     // 6to4, which embeds an IPv4 address
-    v6([0x3ffe, 0, 0], 16),     // an experiment long over
+    v6([0x3ffe, 0, 0], 16),     // 6bone, discontinued
     v6([0x3fff, 0, 0], 20),     // documentation
 ];
 
-/// Whether an address is on the public internet.
+/// Returns whether an address is on the public internet.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !NOT_PUBLIC_V4.iter().any(|net| net.contains(&address)),
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_addresses_of_the_public_internet_are_public() {
+    fn special_purpose_addresses_are_not_public() {
         let public = [
             "1.1.1.1",
             "8.8.8.8",

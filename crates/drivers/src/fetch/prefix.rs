@@ -1,14 +1,14 @@
-//! Whether a URL prefix of an allow-list covers an address.
+//! Matches URLs against the prefixes of an allow-list.
 
 use url::Url;
 
-/// Spellings in a path that some servers take for a slash, a backslash or a dot, or decode twice.
+/// Escapes that some servers decode to a slash, backslash or dot, or decode twice.
 const AMBIGUOUS: [&str; 4] = ["%2f", "%5c", "%2e", "%25"];
 
-/// Whether the prefix `allowed` covers `url`: the same scheme, host and port, and its path or one
-/// under it, by whole segments.
+/// Returns whether the prefix `allowed` covers `url`: scheme, host and port are equal, and the path
+/// is the prefix's path or below it, by whole segments.
 ///
-/// Both are compared as parsed, where `..`, its encoded spellings and backslashes are gone and host
+/// Both are compared as parsed: `..`, its encoded forms and backslashes are resolved, and host
 /// names are in lower case.
 pub fn covers(allowed: &str, url: &Url) -> bool {
     let Ok(allowed) = Url::parse(allowed) else { return false };

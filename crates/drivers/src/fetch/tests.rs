@@ -12,7 +12,7 @@ fn url(text: &str) -> Url {
 }
 
 #[test]
-fn addresses_are_checked_as_they_are_written() {
+fn a_url_is_checked_as_written() {
     let no_list = policy(&[]);
     let list = policy(&["https://agents.test/a".into(), "http://10.0.0.7:8080/".into()]);
     let table = [
@@ -55,15 +55,15 @@ fn addresses_are_checked_as_they_are_written() {
 }
 
 #[test]
-fn messages_name_the_address_without_its_secrets() {
+fn messages_show_the_url_without_its_secrets() {
     let refused = |text: &str| Fetcher::check(&url(text), &policy(&[])).unwrap_err();
-    insta::assert_snapshot!(refused("ftp://user:secret@a.test:21/f?secret#secret"), @"ftp://a.test/f: only https addresses can be fetched");
-    insta::assert_snapshot!(refused("http://a.test:81/f?secret"), @"http://a.test:81/f: http is fetched only if an allowed URL prefix names the host; use https");
-    insta::assert_snapshot!(refused("https://user:secret@a.test/f"), @"https://a.test/f: an address must not hold a user name or password");
-    insta::assert_snapshot!(refused("https://10.1.2.3/f?secret"), @"https://10.1.2.3/f: 10.1.2.3 is not a public address; an allowed URL prefix that names the host would allow it");
+    insta::assert_snapshot!(refused("ftp://user:secret@a.test:21/f?secret#secret"), @"ftp://a.test/f: only https URLs can be fetched");
+    insta::assert_snapshot!(refused("http://a.test:81/f?secret"), @"http://a.test:81/f: http is allowed only under an allowed URL prefix that names the host; use https");
+    insta::assert_snapshot!(refused("https://user:secret@a.test/f"), @"https://a.test/f: a URL must not contain a user name or password");
+    insta::assert_snapshot!(refused("https://10.1.2.3/f?secret"), @"https://10.1.2.3/f: 10.1.2.3 is not a public address; to allow the host, add a URL prefix that names it to the allowed URLs");
 }
 
-/// A server that answers by hand; the program for each path is in [`answer`].
+/// A raw HTTP server; [`response_parts`] scripts its response for each path.
 async fn serve() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -76,7 +76,7 @@ async fn serve() -> String {
                 }
                 let request = String::from_utf8(request).unwrap();
                 let path = request.split(' ').nth(1).unwrap();
-                for part in answer(path, &request) {
+                for part in response_parts(path, &request) {
                     if stream.write_all(&part).await.is_err() {
                         return;
                     }
@@ -93,8 +93,8 @@ async fn serve() -> String {
     base
 }
 
-/// The parts of the answer.
-fn answer(path: &str, request: &str) -> Vec<Vec<u8>> {
+/// Returns the parts of the response, written one after another.
+fn response_parts(path: &str, request: &str) -> Vec<Vec<u8>> {
     let whole = |status: &str, headers: &str, body: &[u8]| {
         let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
         vec![[head.as_bytes(), body].concat()]
@@ -150,14 +150,14 @@ fn not_found(result: Result<Fetched, GuestError>) -> String {
 }
 
 #[tokio::test]
-async fn a_file_is_taken_as_it_is_served() {
+async fn a_file_is_kept_as_served() {
     let (base, fetcher) = (serve().await, Fetcher::new(None).unwrap());
     let policy = policy(&[format!("{base}/")]);
     let fetch = async |path: &str| fetcher.fetch(&url(&format!("{base}{path}")), &policy).await;
     let fetched = fetch("/exact").await.unwrap();
     let sha256: Sha256Digest = Sha256::digest([b'M'; 1_000]).into();
     assert_eq!(fetched, Fetched { size_bytes: 1_000, sha256, head: vec![b'M'; HEAD_BYTES] });
-    assert_eq!(fetch("/to-exact").await.unwrap(), fetched, "the limit of size is not one too low");
+    assert_eq!(fetch("/to-exact").await.unwrap(), fetched, "a file of exactly the size limit is accepted");
     assert_eq!(fetch("/gzip").await.unwrap().head, b"\x1f\x8b not really");
     assert_eq!(fetch("/encodings").await.unwrap().head, b"true");
     assert_eq!(fetch(&format!("/hops/{REDIRECTS_MAX}")).await.unwrap().head, b"MZ");
@@ -165,47 +165,47 @@ async fn a_file_is_taken_as_it_is_served() {
 }
 
 #[tokio::test]
-async fn what_is_no_acceptable_file_is_refused() {
+async fn an_unacceptable_response_is_refused() {
     let (base, fetcher) = (serve().await, Fetcher::new(None).unwrap());
     let policy = policy(&[format!("{base}/")]);
     let port = base.rsplit(':').next().unwrap().to_owned();
     let table = [
-        ("/none", "answered 404"),
-        ("/not-modified", "answered 304"),
-        ("/part", "answered 206"),
-        ("/large", "larger than the 1000 bytes"),
-        ("/endless", "larger than the 1000 bytes"),
-        ("/torn", "was not delivered"),
-        ("/nonsense", "was not delivered"),
-        ("/to-private", "http://127.0.0.2/exact is not under any of the allowed URL prefixes"),
+        ("/none", "returned status 404"),
+        ("/not-modified", "returned status 304"),
+        ("/part", "returned status 206"),
+        ("/large", "exceeds the limit of 1000 bytes"),
+        ("/endless", "exceeds the limit of 1000 bytes"),
+        ("/torn", "downloading"),
+        ("/nonsense", "downloading"),
+        ("/to-private", "http://127.0.0.2/exact is not under an allowed URL prefix"),
         ("/to-file", "file:///etc/passwd: only https"),
-        ("/to-user", "must not hold a user name"),
-        ("/to-nowhere", "redirects to nowhere"),
+        ("/to-user", "must not contain a user name"),
+        ("/to-nowhere", "redirects without a valid Location"),
     ];
     for (path, why) in table {
         let found = not_found(fetcher.fetch(&url(&format!("{base}{path}")), &policy).await).replace(&port, "PORT");
         assert!(found.contains(why), "{path}: {found}");
     }
     let too_many = format!("{base}/hops/{}", REDIRECTS_MAX + 1);
-    assert!(not_found(fetcher.fetch(&url(&too_many), &policy).await).contains("redirects more than 5 times"));
+    assert!(not_found(fetcher.fetch(&url(&too_many), &policy).await).contains("exceeds the limit of 5 redirects"));
     let hasty = FetchPolicy { time_max: Duration::from_millis(200), ..policy };
     let slow = not_found(fetcher.fetch(&url(&format!("{base}/slow")), &hasty).await);
-    assert!(slow.contains("within 0.2 seconds"), "{slow}");
+    assert!(slow.contains("timed out after 0.2 seconds"), "{slow}");
 }
 
 #[tokio::test]
-async fn a_server_that_falls_silent_is_given_up_long_before_the_whole_time_is_over() {
+async fn a_stalled_server_fails_before_the_total_timeout() {
     assert_eq!(Fetcher::new(None).unwrap().0.stall_time_max, STALL_TIME_MAX);
     let (base, fetcher) = (serve().await, Fetcher::with(Vec::new(), Duration::from_millis(200)));
     let policy = FetchPolicy { time_max: Duration::from_hours(1), ..policy(&[format!("{base}/")]) };
     for path in ["/silent", "/silent-in-head", "/silent-after-head", "/silent-in-body"] {
-        let told = not_found(fetcher.fetch(&url(&format!("{base}{path}")), &policy).await);
-        assert_eq!(told, format!("{base}{path} was not delivered: the server sent nothing for 0.2 seconds"));
+        let found = not_found(fetcher.fetch(&url(&format!("{base}{path}")), &policy).await);
+        assert_eq!(found, format!("downloading {base}{path} failed: the server sent nothing for 0.2 seconds"));
     }
 }
 
 #[tokio::test]
-async fn a_name_that_leads_to_a_private_address_is_not_connected_to() {
+async fn a_name_with_a_private_address_is_not_connected_to() {
     let (base, fetcher) = (serve().await, Fetcher::new(None).unwrap());
     let port = url(&base).port().unwrap();
     let named = url(&format!("https://localhost:{port}/exact"));
@@ -214,19 +214,21 @@ async fn a_name_that_leads_to_a_private_address_is_not_connected_to() {
         assert!(why.contains("localhost does not resolve to a public address"), "{why}");
         assert!(
             !why.contains("127.0.0.1") && !why.contains("::1"),
-            "the address of an internal name stays here: {why}"
+            "the address of an internal name must not leak: {why}"
         );
     }
-    // No label of a name may be that long, so no resolver is asked.
+    // A DNS label has at most 63 bytes, so no resolver is queried.
     let unknown = format!("{}.test", "x".repeat(64));
     let Err(GuestError::Unreachable(other)) =
         fetcher.reach(&url(&format!("https://{unknown}:{port}/exact")), &policy(&[])).await
     else {
-        panic!("there is no such name");
+        panic!("the name does not exist");
     };
-    let Err(GuestError::Unreachable(why)) = fetcher.reach(&named, &policy(&[])).await else { panic!("it is private") };
-    assert_eq!(other.replace(&unknown, "localhost"), why, "which names exist is not told");
-    // A prefix that names the host allows it.
+    let Err(GuestError::Unreachable(why)) = fetcher.reach(&named, &policy(&[])).await else {
+        panic!("the address is private")
+    };
+    assert_eq!(other.replace(&unknown, "localhost"), why, "the message must not reveal which names exist");
+    // A prefix that names the host allows the host.
     let named = url(&format!("http://localhost:{port}/exact"));
     let listed = policy(&[format!("http://localhost:{port}")]);
     assert_eq!(fetcher.fetch(&named, &listed).await.unwrap().size_bytes, 1_000);
@@ -234,7 +236,7 @@ async fn a_name_that_leads_to_a_private_address_is_not_connected_to() {
 }
 
 #[tokio::test]
-async fn a_host_that_refuses_or_does_not_exist_is_unreachable() {
+async fn a_refused_connection_and_an_unknown_host_are_unreachable() {
     let fetcher = Fetcher::new(None).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed = format!("http://{}/", listener.local_addr().unwrap());
@@ -248,7 +250,7 @@ async fn a_host_that_refuses_or_does_not_exist_is_unreachable() {
 }
 
 #[test]
-fn extra_authorities_must_be_there() {
+fn a_missing_or_empty_authority_file_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("roots.pem");
     assert_eq!(Fetcher::new(Some(&path)).unwrap_err().kind(), io::ErrorKind::NotFound);
@@ -259,7 +261,7 @@ fn extra_authorities_must_be_there() {
     }
 }
 
-/// Serves one byte over TLS at `localhost`; writes the authority to trust to `ca_pem`.
+/// Serves one byte over TLS at `localhost`; writes the certificate authority to `ca_pem`.
 async fn serve_tls(ca_pem: &Path) -> Url {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -276,7 +278,7 @@ async fn serve_tls(ca_pem: &Path) -> Url {
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // A client that does not trust us hangs up.
+            // A client that does not trust the server hangs up.
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nM").await.unwrap();
             stream.shutdown().await.unwrap();
@@ -286,7 +288,7 @@ async fn serve_tls(ca_pem: &Path) -> Url {
 }
 
 #[tokio::test]
-async fn an_authority_is_trusted_only_if_it_is_given() {
+async fn an_extra_authority_is_trusted_only_if_configured() {
     let directory = tempfile::tempdir().unwrap();
     let ca_pem = directory.path().join("ca.pem");
     let served = serve_tls(&ca_pem).await;

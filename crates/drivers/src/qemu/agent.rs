@@ -1,8 +1,8 @@
-//! The guest agent: how the operating system inside is asked and told, over a port of the machine.
+//! The guest agent: executes commands in the guest over a port of the machine.
 //!
-//! The agent answers one command at a time and its answers carry no id. What was left by a client
-//! that died, or by a command that was given up, would be taken for the next answer; so every
-//! connection begins with a sync, and one on which anything went wrong is not used again.
+//! The agent executes one command at a time, and its responses carry no id. A response that was
+//! left by a crashed client or an abandoned command would be taken for the next one; so every
+//! connection starts with a sync, and a connection with any error is not reused.
 
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -12,39 +12,39 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
 use super::layout::{AGENT_SOCKET, MachineFolder};
-use super::wire::{LineReader, SENTINEL, WireError, answer, within};
+use super::wire::{LineReader, SENTINEL, WireError, response_result, within};
 use cloudpc_model::Rng;
 
-/// How long an agent that is up may take to sync.
+/// Timeout of a sync with a running agent.
 pub const SYNC_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// How long a sync is waited for before the next one is sent.
+/// Time to wait for a sync response before the sync is sent again.
 const SYNC_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long one command may take. Programs are begun by a command and asked after with others.
+/// Timeout of one command. Programs are started by one command and polled by others.
 pub const COMMAND_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// A conversation with a guest agent.
+/// A connection to a guest agent.
 pub struct Agent<S = UnixStream> {
     lines: LineReader<S>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Agent<S> {
-    /// Throws away whatever is on the way on a new connection; `id` and those after it have to be
-    /// numbers that were not used before.
+    /// Discards whatever is in transit on a new connection. `id` and the numbers after it must not
+    /// have been used before.
     ///
-    /// What is sent while the guest has not opened the port is lost, so the sync is sent again and
-    /// again, until one is answered: then nothing is lost any more, and what answers the last one
-    /// comes after all else.
+    /// Data sent before the guest has opened the port is lost, so the sync is repeated until one is
+    /// answered. From then on nothing is lost, and the response to the last sync comes after
+    /// everything else.
     pub async fn sync(stream: S, id: u64) -> Result<Self, WireError> {
         let mut agent = Self { lines: LineReader::new(stream) };
-        let tries = async {
+        let attempts = async {
             let mut last = id;
             agent.send_sync(last).await?;
             let mut answered = loop {
-                match within(SYNC_PAUSE, agent.answered()).await {
+                match within(SYNC_PAUSE, agent.next_sync_id()).await {
                     Ok(answered) if (id..=last).contains(&answered) => break answered,
-                    Err(WireError::Late(_)) => {
+                    Err(WireError::TimedOut(_)) => {
                         last += 1;
                         agent.send_sync(last).await?;
                     }
@@ -52,24 +52,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Agent<S> {
                 }
             };
             while answered != last {
-                answered = agent.answered().await?;
+                answered = agent.next_sync_id().await?;
             }
             Ok(())
         };
-        within(SYNC_TIME_MAX, tries).await?;
+        within(SYNC_TIME_MAX, attempts).await?;
         Ok(agent)
     }
 
     async fn send_sync(&mut self, id: u64) -> Result<(), WireError> {
-        // The sentinel ends half a command that a dead client has sent.
+        // The sentinel terminates an incomplete command of a crashed client.
         let mut command = vec![SENTINEL];
         command.extend(json!({ "execute": "guest-sync-delimited", "arguments": { "id": id } }).to_string().bytes());
         command.push(b'\n');
         self.lines.send_raw(&command).await
     }
 
-    /// The next number that is an answer, to a sync of ours or of a dead client.
-    async fn answered(&mut self) -> Result<u64, WireError> {
+    /// Returns the next number that answers a sync, of this client or of a crashed one.
+    async fn next_sync_id(&mut self) -> Result<u64, WireError> {
         loop {
             match self.lines.receive().await {
                 Ok(line) => {
@@ -83,22 +83,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Agent<S> {
         }
     }
 
-    /// Executes one command. After any error but [`WireError::Refused`] this connection is of no
-    /// more use.
+    /// Executes one command. After any error but [`WireError::Refused`] the connection cannot be
+    /// used again.
     pub async fn execute(&mut self, command: &str, arguments: Value, limit: Duration) -> Result<Value, WireError> {
         within(limit, async {
             self.lines.send(&json!({ "execute": command, "arguments": arguments })).await?;
-            answer(self.lines.receive().await?)
+            response_result(self.lines.receive().await?)
         })
         .await
     }
 }
 
-/// The way to the agent of one machine: connects when needed, and anew after trouble.
+/// The channel to the agent of one machine: connects when needed, and reconnects after errors.
 pub struct Channel {
     folder: MachineFolder,
     rng: Arc<dyn Rng>,
-    /// How long one command may take.
+    /// Timeout of one command.
     command_time_max: Duration,
     connection: Mutex<Option<Agent>>,
 }
@@ -108,14 +108,14 @@ impl Channel {
         Self { folder, rng, command_time_max: COMMAND_TIME_MAX, connection: Mutex::new(None) }
     }
 
-    /// Executes one command. May be dropped at any await: the next command then begins with a new
+    /// Executes one command. May be dropped at any await: the next command then opens a new
     /// connection.
     pub async fn execute(&self, command: &str, arguments: Value) -> Result<Value, WireError> {
-        let mut place = self.connection.lock().await;
-        // A connection from before the machine's last start is closed by now: that it failed says
-        // nothing about the agent.
-        if let Some(agent) = place.take() {
-            match self.execute_on(&mut place, agent, command, arguments.clone()).await {
+        let mut kept = self.connection.lock().await;
+        // A connection from before the machine's last start is closed: its failure does not concern
+        // the agent.
+        if let Some(agent) = kept.take() {
+            match self.execute_on(&mut kept, agent, command, arguments.clone()).await {
                 Err(WireError::Closed | WireError::Io(_)) => {}
                 other => return other,
             }
@@ -125,21 +125,21 @@ impl Channel {
             Agent::sync(stream, self.rng.next_u64() >> 16).await
         })
         .await?;
-        self.execute_on(&mut place, agent, command, arguments).await
+        self.execute_on(&mut kept, agent, command, arguments).await
     }
 
-    /// The connection is back in its place only if it is in order.
+    /// Executes a command and keeps the connection only if it is still in sync.
     async fn execute_on(
         &self,
-        place: &mut Option<Agent>,
+        kept: &mut Option<Agent>,
         mut agent: Agent,
         command: &str,
         arguments: Value,
     ) -> Result<Value, WireError> {
         let limit = self.command_time_max;
         let result = match agent.execute(command, arguments.clone(), limit).await {
-            // Whoever froze its disks for a restore point has died; until they are thawed the agent
-            // does nothing else.
+            // The client that froze the disks for a restore point has crashed; until they are
+            // thawed the agent executes nothing else.
             Err(WireError::Refused { description, .. }) if description.contains("frozen") => {
                 agent.execute("guest-fsfreeze-thaw", json!({}), limit).await?;
                 agent.execute(command, arguments, limit).await
@@ -147,7 +147,7 @@ impl Channel {
             other => other,
         };
         if matches!(result, Ok(_) | Err(WireError::Refused { .. })) {
-            *place = Some(agent);
+            *kept = Some(agent);
         }
         result
     }
@@ -161,7 +161,7 @@ mod tests {
     use cloudpc_model::SeededRng;
 
     #[tokio::test(start_paused = true)]
-    async fn a_sync_skips_what_a_dead_client_has_left() {
+    async fn a_sync_skips_leftovers_of_a_crashed_client() {
         let (stream, transcript) = Transcript::play(
             r#"
             < {"return": {"pid": 812}}
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_sync_that_was_lost_is_sent_again() {
+    async fn a_lost_sync_is_sent_again() {
         let (stream, transcript) = Transcript::play(
             r#"
             > ÿ{"arguments":{"id":6},"execute":"guest-sync-delimited"}
@@ -201,14 +201,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_agent_that_is_not_up_is_late() {
+    async fn a_sync_with_a_stopped_agent_times_out() {
         let (stream, _transcript) = Transcript::play("~");
-        assert!(matches!(Agent::sync(stream, 6).await, Err(WireError::Late(limit)) if limit == SYNC_TIME_MAX));
+        assert!(matches!(Agent::sync(stream, 6).await, Err(WireError::TimedOut(limit)) if limit == SYNC_TIME_MAX));
     }
 
-    /// An agent that answers `answers` commands on each connection, and then closes it or says
-    /// nothing more.
-    fn serve(folder: &std::path::Path, answers: usize, closes: bool) {
+    /// Serves an agent that answers `responses` commands on each connection, and then closes it or
+    /// stays silent.
+    fn serve(folder: &std::path::Path, responses: usize, closes: bool) {
         std::fs::create_dir_all(folder.join(RUN_FOLDER)).unwrap();
         let listener = MachineFolder::at(folder).listen(AGENT_SOCKET).unwrap();
         tokio::spawn(async move {
@@ -221,10 +221,10 @@ mod tests {
                         continue;
                     }
                     served += 1;
-                    if served <= answers {
+                    if served <= responses {
                         lines.send(&json!({ "return": served })).await.unwrap();
                     }
-                    if served == answers && closes {
+                    if served == responses && closes {
                         break;
                     }
                 }
@@ -239,19 +239,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_a_command_without_an_answer_the_next_one_gets_its_own() {
+    async fn after_a_command_without_response_the_next_one_gets_its_own() {
         let folder = tempfile::tempdir().unwrap();
         serve(folder.path(), 2, false);
         let channel = channel(folder.path());
         for _ in 0..3 {
             assert_eq!(channel.execute("guest-ping", json!({})).await.unwrap(), 1);
-            assert_eq!(channel.execute("guest-ping", json!({})).await.unwrap(), 2, "the connection is kept");
-            assert!(matches!(channel.execute("guest-ping", json!({})).await, Err(WireError::Late(_))));
+            assert_eq!(channel.execute("guest-ping", json!({})).await.unwrap(), 2, "the connection is reused");
+            assert!(matches!(channel.execute("guest-ping", json!({})).await, Err(WireError::TimedOut(_))));
         }
     }
 
     #[tokio::test]
-    async fn a_connection_that_has_closed_since_is_made_anew() {
+    async fn a_closed_connection_is_reopened() {
         let folder = tempfile::tempdir().unwrap();
         serve(folder.path(), 1, true);
         let channel = channel(folder.path());

@@ -1,8 +1,8 @@
-//! Whether the host has room for one machine more.
+//! Admission control: whether the host can run one more machine.
 //!
-//! Memory is counted by what running machines were promised, not by what they use now: a guest
-//! takes its memory when it wants it. Processors may be promised several times over; disks grow as
-//! they are written to, so a start only asks for room to write to.
+//! Memory is counted as configured for the running machines, not as used now: a guest may use all
+//! of its memory at any time. Processors may be overcommitted; disks grow as they are written, so a
+//! start only requires some free space.
 
 use rustix::fs::statvfs;
 use std::io;
@@ -10,31 +10,31 @@ use std::path::Path;
 
 use crate::{DriverError, MachineSpec};
 
-/// What the machines of this host may take together.
+/// The total resources for machines on this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// Memory, GiB.
     pub ram_gib: u32,
-    /// Virtual processors of one machine.
+    /// Most virtual processors of one machine.
     pub vcpu_count_max: u32,
-    /// The file system of the machines keeps so much free, bytes.
+    /// Space on the file system of the machines that must stay free, bytes.
     pub free_disk_bytes_min: u64,
 }
 
-/// Memory that is left to the host, GiB.
+/// Memory reserved for the host, GiB.
 const HOST_RAM_GIB: u32 = 1;
 
-/// Virtual processors for one of the host's, at most, in one machine.
+/// Most virtual processors of one machine for each processor of the host.
 const VCPUS_PER_CPU: u32 = 4;
 
-/// What a start wants to find free, bytes.
+/// Free space that a start requires, bytes.
 const FREE_DISK_BYTES_MIN: u64 = 64 << 20;
 
 impl Capacity {
-    /// All of this host but a little.
+    /// Returns nearly all resources of this host.
     ///
     /// # Errors
-    /// The host does not say what it has.
+    /// The host's resources cannot be determined.
     pub fn of_host() -> io::Result<Self> {
         let text = std::fs::read_to_string("/proc/meminfo")?;
         let total_kib =
@@ -49,51 +49,51 @@ impl Capacity {
         })
     }
 
-    /// Whether this machine fits beside `others`, which run.
+    /// Checks that this machine fits beside `others`, which are running.
     pub fn admit(&self, spec: &MachineSpec, others: impl Iterator<Item = MachineSpec>) -> Result<(), DriverError> {
-        self.could_ever_run(spec)?;
-        let promised: u32 = others.map(|other| other.ram_gib).sum();
-        match promised.saturating_add(spec.ram_gib) <= self.ram_gib {
+        self.check_size(spec)?;
+        let committed: u32 = others.map(|other| other.ram_gib).sum();
+        match committed.saturating_add(spec.ram_gib) <= self.ram_gib {
             true => Ok(()),
             false => Err(DriverError::Unavailable(format!(
-                "the host has {} GiB of memory for machines, of which {promised} are taken; this one needs {}",
+                "the host has {} GiB of memory for machines, of which {committed} GiB are in use; this machine needs {} GiB",
                 self.ram_gib, spec.ram_gib
             ))),
         }
     }
 
-    /// Whether it would fit on an empty host.
-    pub fn could_ever_run(&self, spec: &MachineSpec) -> Result<(), DriverError> {
+    /// Checks that this machine would fit on an empty host.
+    pub fn check_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {
         let too_small = |message: String| Err(DriverError::Rejected { code: "hostTooSmall".into(), message });
         if spec.ram_gib > self.ram_gib {
             return too_small(format!(
-                "the host has {} GiB of memory for machines; this one needs {}",
+                "the host has {} GiB of memory for machines; this machine needs {} GiB",
                 self.ram_gib, spec.ram_gib
             ));
         }
         if spec.vcpu_count > self.vcpu_count_max {
             return too_small(format!(
-                "a machine of this host has at most {} virtual processors; this one needs {}",
+                "a machine on this host has at most {} virtual processors; this machine needs {}",
                 self.vcpu_count_max, spec.vcpu_count
             ));
         }
         Ok(())
     }
 
-    /// Whether there is room to write to.
+    /// Checks that a machine has space to write to.
     pub fn admit_disk(&self, folder: &Path) -> Result<(), DriverError> {
         self.admit_bytes(folder, 0)
     }
 
-    /// Whether there is room for so many bytes and more to write to.
+    /// Checks that a file of this size fits, and that space to write to remains.
     pub fn admit_bytes(&self, folder: &Path, bytes: u64) -> Result<(), DriverError> {
         let stat = statvfs(folder).map_err(|error| DriverError::Unavailable(error.to_string()))?;
         let free = stat.f_bavail * stat.f_frsize;
-        let wanted = self.free_disk_bytes_min.saturating_add(bytes);
-        match free >= wanted {
+        let required = self.free_disk_bytes_min.saturating_add(bytes);
+        match free >= required {
             true => Ok(()),
             false => Err(DriverError::Unavailable(format!(
-                "the host's disk is full: {free} bytes are free in {}, {wanted} are wanted",
+                "the host's disk is full: {free} bytes are free in {}; {required} bytes are required",
                 folder.display(),
             ))),
         }
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_waits_for_room_and_is_refused_what_the_host_does_not_have() {
+    fn a_machine_waits_for_free_memory_and_is_rejected_if_it_never_fits() {
         let capacity = Capacity { ram_gib: 8, vcpu_count_max: 4, free_disk_bytes_min: 1 };
         let others = |gib: &[u32]| gib.iter().map(|gib| spec(1, *gib)).collect::<Vec<_>>().into_iter();
         assert_eq!(capacity.admit(&spec(4, 4), others(&[2, 2])), Ok(()));

@@ -1,4 +1,4 @@
-//! The command line of a QEMU process. Pure.
+//! Builds the command line of a QEMU process. Pure.
 
 use cloudpc_model::CloudPcId;
 
@@ -9,123 +9,121 @@ use super::network::Network;
 use super::record::DiskRecord;
 use crate::{GuestOs, MachineSpec};
 
-/// The program.
+/// The QEMU program.
 pub const QEMU: &str = "qemu-system-x86_64";
 
-/// UEFI for machines, in one file, as Debian's package ovmf has it.
+/// The UEFI firmware, in one file, as Debian's package ovmf installs it.
 pub const UEFI_FILE: &str = "/usr/share/ovmf/OVMF.fd";
 
-/// The block node of the disk, by which commands name it.
+/// The name of the disk's block node.
 pub const DISK_NODE: &str = "disk";
 
-/// The host's end of the guest agent's port.
+/// The character device of the guest agent's port.
 pub const AGENT_CHARDEV: &str = "agent";
 
-/// What QEMU may never do, from its first instruction on: gain rights, start programs, change its
-/// limits.
+/// Operations that QEMU may never perform: gain privileges, start programs, change its limits.
 const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
-/// Code that software emulation has translated is kept in so many MiB; more makes every machine
+/// Size of the translation cache of software emulation, MiB. A larger cache makes every machine
 /// larger and hardly faster.
 const TRANSLATED_CODE_MIB: u32 = 32;
 
-/// What a process is told of itself, so that it can be told apart later: the Cloud PC and the
-/// number of the boot.
+/// Returns the process's name, which identifies it later: the Cloud PC and the number of the boot.
 pub fn name(id: CloudPcId, boot: u64) -> String {
     format!("{id}/boot-{boot}")
 }
 
-/// The number of the boot in the arguments of a process that runs this machine.
+/// Returns the boot number in the arguments of a process that runs this machine.
 pub fn boot_of(id: CloudPcId, arguments: &[impl AsRef<str>]) -> Option<u64> {
     let name = arguments.iter().map(AsRef::as_ref).skip_while(|word| *word != "-name").nth(1)?;
     name.strip_prefix(&format!("{id}/boot-"))?.parse().ok()
 }
 
-/// The arguments of a process that runs this machine, in the working folder `run` of the machine's
-/// folder.
+/// Returns the arguments of a process that runs this machine, with the working directory `run` in
+/// the machine's folder.
 pub fn arguments(
     spec: &MachineSpec,
     disk: &DiskRecord,
     network: &Network,
     accelerator: Accelerator,
     boot: u64,
-    waits_for_memory: bool,
+    loads_memory: bool,
 ) -> Vec<String> {
-    let about = &disk.about;
+    let info = &disk.info;
     let (accel, cpu) = match accelerator {
         Accelerator::Kvm => ("kvm".to_owned(), "host"),
         Accelerator::Tcg => {
-            (format!("tcg,tb-size={TRANSLATED_CODE_MIB}"), about.emulated_cpu.as_deref().unwrap_or("max"))
+            (format!("tcg,tb-size={TRANSLATED_CODE_MIB}"), info.emulated_cpu.as_deref().unwrap_or("max"))
         }
     };
-    let mut words = Arguments::default();
-    words.add("-name", name(spec.id, boot));
-    words.add("-uuid", spec.id.to_string());
-    words.add("-machine", "q35");
-    words.add("-accel", accel);
-    words.add("-cpu", cpu);
-    if about.os == GuestOs::Windows {
-        // Windows keeps the clock of the board in local time.
-        words.add("-rtc", "base=localtime");
+    let mut arguments = Arguments::default();
+    arguments.add("-name", name(spec.id, boot));
+    arguments.add("-uuid", spec.id.to_string());
+    arguments.add("-machine", "q35");
+    arguments.add("-accel", accel);
+    arguments.add("-cpu", cpu);
+    if info.os == GuestOs::Windows {
+        // Windows keeps the real-time clock in local time.
+        arguments.add("-rtc", "base=localtime");
     }
-    words.add("-smp", spec.vcpu_count.to_string());
-    words.add("-m", format!("{}G", spec.ram_gib));
-    words.flag("-nodefaults");
-    words.flag("-no-user-config");
-    words.add("-sandbox", SANDBOX);
-    // Appended to, so that it can be cut while it is written.
-    words.add("-chardev", format!("file,id=console,path={CONSOLE_LOG},append=on"));
-    words.add("-serial", "chardev:console");
-    // Nobody would wake a guest that has gone to sleep.
+    arguments.add("-smp", spec.vcpu_count.to_string());
+    arguments.add("-m", format!("{}G", spec.ram_gib));
+    arguments.flag("-nodefaults");
+    arguments.flag("-no-user-config");
+    arguments.add("-sandbox", SANDBOX);
+    // Append mode lets the log be truncated while QEMU writes it.
+    arguments.add("-chardev", format!("file,id=console,path={CONSOLE_LOG},append=on"));
+    arguments.add("-serial", "chardev:console");
+    // Nothing would wake a suspended guest.
     for sleep in ["disable_s3", "disable_s4"] {
-        words.add("-global", format!("ICH9-LPC.{sleep}=1"));
+        arguments.add("-global", format!("ICH9-LPC.{sleep}=1"));
     }
-    if about.firmware == Firmware::Uefi {
-        words.add("-bios", UEFI_FILE);
+    if info.firmware == Firmware::Uefi {
+        arguments.add("-bios", UEFI_FILE);
     }
-    if let Some(parameters) = &about.kernel_parameters {
-        words.add("-kernel", format!("../disk/{KERNEL_FILE}"));
-        words.add("-initrd", format!("../disk/{INITRD_FILE}"));
-        words.add("-append", parameters.as_str());
+    if let Some(parameters) = &info.kernel_parameters {
+        arguments.add("-kernel", format!("../disk/{KERNEL_FILE}"));
+        arguments.add("-initrd", format!("../disk/{INITRD_FILE}"));
+        arguments.add("-append", parameters.as_str());
     }
-    // A guest that ends leaves the process standing until it was seen why.
-    words.add("-action", "shutdown=pause,panic=pause");
+    // A guest that shuts down or panics pauses the process until the watch has recorded the reason.
+    arguments.add("-action", "shutdown=pause,panic=pause");
     for (id, socket) in [("qmp", QMP_SOCKET), ("watch", WATCH_SOCKET)] {
-        words.add("-chardev", format!("socket,id={id},path={socket},server=on,wait=off"));
-        words.add("-mon", format!("chardev={id},mode=control"));
+        arguments.add("-chardev", format!("socket,id={id},path={socket},server=on,wait=off"));
+        arguments.add("-mon", format!("chardev={id},mode=control"));
     }
-    words.add("-chardev", format!("socket,id={AGENT_CHARDEV},path={AGENT_SOCKET},server=on,wait=off"));
-    words.add("-device", "virtio-serial-pci");
-    words.add("-device", format!("virtserialport,chardev={AGENT_CHARDEV},id=agent,name=org.qemu.guest_agent.0"));
-    words.add(
+    arguments.add("-chardev", format!("socket,id={AGENT_CHARDEV},path={AGENT_SOCKET},server=on,wait=off"));
+    arguments.add("-device", "virtio-serial-pci");
+    arguments.add("-device", format!("virtserialport,chardev={AGENT_CHARDEV},id=agent,name=org.qemu.guest_agent.0"));
+    arguments.add(
         "-blockdev",
         format!("driver=qcow2,node-name={DISK_NODE},discard=unmap,file.driver=file,file.filename=../disk/disk.qcow2"),
     );
-    // On a full host the machine stops, and goes on when there is room again.
-    words.add("-device", format!("virtio-blk-pci,drive={DISK_NODE},id=root,werror=enospc"));
+    // If the host's disk is full, the machine pauses until there is space again.
+    arguments.add("-device", format!("virtio-blk-pci,drive={DISK_NODE},id=root,werror=enospc"));
     let (network, card) = network.arguments(spec.id);
-    words.add("-netdev", network);
-    words.add("-device", card);
-    words.add("-device", "pvpanic-pci");
-    match about.display {
+    arguments.add("-netdev", network);
+    arguments.add("-device", card);
+    arguments.add("-device", "pvpanic-pci");
+    match info.display {
         true => {
-            words.add("-device", "VGA,vgamem_mb=16");
-            match about.os {
-                GuestOs::Linux => words.add("-device", "virtio-tablet-pci"),
-                // It knows this one without a driver of ours.
+            arguments.add("-device", "VGA,vgamem_mb=16");
+            match info.os {
+                GuestOs::Linux => arguments.add("-device", "virtio-tablet-pci"),
+                // Windows has a driver for this one.
                 GuestOs::Windows => {
-                    words.add("-device", "qemu-xhci");
-                    words.add("-device", "usb-tablet");
+                    arguments.add("-device", "qemu-xhci");
+                    arguments.add("-device", "usb-tablet");
                 }
             }
-            words.add("-vnc", format!("unix:{VNC_SOCKET}"));
+            arguments.add("-vnc", format!("unix:{VNC_SOCKET}"));
         }
-        false => words.add("-display", "none"),
+        false => arguments.add("-display", "none"),
     }
-    if waits_for_memory {
-        words.add("-incoming", format!("unix:{INCOMING_SOCKET}"));
+    if loads_memory {
+        arguments.add("-incoming", format!("unix:{INCOMING_SOCKET}"));
     }
-    words.0
+    arguments.0
 }
 
 #[derive(Default)]
@@ -159,13 +157,13 @@ mod tests {
         }
     }
 
-    fn disk(about: ImageInfo) -> DiskRecord {
-        DiskRecord { tag: None, image: ImageId("a_b_c".into()), about }
+    fn disk(info: ImageInfo) -> DiskRecord {
+        DiskRecord { tag: None, image: ImageId("a_b_c".into()), info }
     }
 
     #[test]
-    fn a_process_is_told_what_it_runs_and_can_be_told_apart() {
-        let about = ImageInfo {
+    fn command_line_of_a_machine() {
+        let info = ImageInfo {
             os: GuestOs::Linux,
             kernel_parameters: Some("quiet".into()),
             firmware: Firmware::Bios,
@@ -174,7 +172,7 @@ mod tests {
             downloads: Downloads::Pushed,
             warm: None,
         };
-        let arguments = arguments(&spec(), &disk(about), &Network::Closed, Accelerator::Tcg, 3, false);
+        let arguments = arguments(&spec(), &disk(info), &Network::Closed, Accelerator::Tcg, 3, false);
         assert_eq!(boot_of(spec().id, &arguments), Some(3));
         assert_eq!(boot_of(CloudPcId(uuid::Uuid::from_u128(8)), &arguments), None);
         assert_eq!(boot_of(spec().id, &["-name"]), None);
@@ -184,8 +182,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_listens_on_an_address() {
-        let about = ImageInfo {
+    fn a_machine_listens_on_no_network_address() {
+        let info = ImageInfo {
             os: GuestOs::Windows,
             kernel_parameters: None,
             firmware: Firmware::Uefi,
@@ -194,7 +192,7 @@ mod tests {
             downloads: Downloads::Pushed,
             warm: None,
         };
-        let arguments = arguments(&spec(), &disk(about), &Network::Closed, Accelerator::Kvm, 1, true);
+        let arguments = arguments(&spec(), &disk(info), &Network::Closed, Accelerator::Kvm, 1, true);
         for word in &arguments {
             assert!(!word.contains("hostfwd") && !word.contains("tcp:") && !word.contains("0.0.0.0"), "{word}");
         }

@@ -1,10 +1,10 @@
-//! The operating system inside, over the guest agent.
+//! The guest, over the guest agent.
 //!
-//! What is downloaded is fetched by us, under the guard of [`Fetcher`](crate::Fetcher), and handed
-//! in over the agent's channel, or by the guest itself, as its image says ([`Downloads`]). What is
-//! done inside is done by short scripts for the system's own shell. A program is begun by one and
-//! looked at by others: it does not matter whether those who look had begun it. This module refuses
-//! to know disks and processes of the host.
+//! A download is fetched by the service, under the rules of [`Fetcher`](crate::Fetcher), and pushed
+//! over the agent's channel, or fetched by the guest itself, as its image says ([`Downloads`]).
+//! Operations in the guest are short scripts for the system's own shell. A program is started by
+//! one script and polled by others, which need not come from the same process. This module must not
+//! depend on disks and processes of the host.
 
 mod inside;
 mod linux;
@@ -28,7 +28,7 @@ use self::shell::{NO_FILE, Shell};
 use self::windows::WINDOWS;
 use super::image::Downloads;
 use super::layout::{MACHINE_FILE, MachineFolder, file_name};
-use super::machine::of_host;
+use super::machine::host_error;
 use super::wire::WireError;
 use super::{QemuHost, Slot};
 use crate::{
@@ -36,18 +36,18 @@ use crate::{
     Sha256Digest, Tag,
 };
 
-/// How much of a file goes into one command, bytes.
+/// Bytes of a file in one command.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// How often a guest that does not answer is asked again.
+/// Interval at which a guest that does not respond is polled.
 const READY_POLL: Duration = Duration::from_millis(100);
 
-/// The pauses between looks at a program that runs: doubled from the first to the longest.
-const LOOK_PAUSE_MIN: Duration = Duration::from_millis(5);
-const LOOK_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// Pause between polls of a running program: doubled from the first to the longest.
+const POLL_PAUSE_MIN: Duration = Duration::from_millis(5);
+const POLL_PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// So many looks may find a run that has no process yet; then its start has failed.
-const STARTING_LOOKS_MAX: u32 = 20;
+/// Number of polls after which a run without a process counts as failed to start.
+const STARTING_POLLS_MAX: u32 = 20;
 
 /// Largest small file, bytes.
 const FILE_BYTES_MAX: usize = 64 << 10;
@@ -61,7 +61,7 @@ pub struct QemuGuest {
     pub downloads: Downloads,
 }
 
-/// What a command inside has said.
+/// The result of a command in the guest.
 struct CommandOutput {
     code: i64,
     out: Vec<u8>,
@@ -75,7 +75,7 @@ impl Guest for QemuGuest {
     }
 
     async fn wait_ready(&self) -> Result<(), GuestError> {
-        while let Err(error) = self.ask("guest-ping", json!({})).await {
+        while let Err(error) = self.agent_command("guest-ping", json!({})).await {
             if !matches!(error, GuestError::NotReady(_)) {
                 return Err(error);
             }
@@ -85,12 +85,12 @@ impl Guest for QemuGuest {
     }
 
     async fn enrol(&self, hostname: &str) -> Result<(), GuestError> {
-        let said = self.script(self.shell().name, &[hostname]).await?;
-        self.must_be_zero("its name cannot be set", &said)
+        let result = self.script(self.shell().set_hostname, &[hostname]).await?;
+        self.require_success("setting the hostname failed", &result)
     }
 
     async fn free_disk_bytes(&self) -> Result<u64, GuestError> {
-        let disks = self.ask("guest-get-fsinfo", json!({})).await?;
+        let disks = self.agent_command("guest-get-fsinfo", json!({})).await?;
         let system = disks.as_array().into_iter().flatten().find(|disk| {
             let mounted_at = disk["mountpoint"].as_str().unwrap_or_default();
             matches!(mounted_at, "/" | "C:\\")
@@ -98,12 +98,12 @@ impl Guest for QemuGuest {
         let bytes = |name: &str| system.and_then(|disk| disk[name].as_u64());
         match (bytes("total-bytes"), bytes("used-bytes")) {
             (Some(total), Some(used)) => Ok(total.saturating_sub(used)),
-            _ => Err(self.not_understood("guest-get-fsinfo", &disks)),
+            _ => Err(self.unexpected_response("guest-get-fsinfo", &disks)),
         }
     }
 
     async fn reach(&self, url: &Url, policy: &FetchPolicy) -> Result<(), GuestError> {
-        self.ask("guest-ping", json!({})).await?;
+        self.agent_command("guest-ping", json!({})).await?;
         match self.downloads {
             Downloads::Pushed => self.host.parts.fetcher.reach(url, policy).await,
             Downloads::Inside => self.reach_inside(url, policy).await,
@@ -125,59 +125,61 @@ impl Guest for QemuGuest {
     }
 
     async fn sha256(&self, tag: &Tag) -> Result<Sha256Digest, GuestError> {
-        let said = self.script(self.shell().digest, &[&self.payload(tag)]).await?;
-        if said.code == NO_FILE {
+        let result = self.script(self.shell().digest, &[&self.payload(tag)]).await?;
+        if result.code == NO_FILE {
             return Err(self.no_file(tag));
         }
-        self.must_be_zero("the digest cannot be computed", &said)?;
+        self.require_success("computing the digest failed", &result)?;
         let mut digest = [0; 32];
-        match said.out.get(..64).map(|hex| hex::decode_to_slice(hex, &mut digest)) {
+        match result.out.get(..64).map(|hex| hex::decode_to_slice(hex, &mut digest)) {
             Some(Ok(())) => Ok(digest),
-            _ => Err(self.not_understood("the digest", &json!(String::from_utf8_lossy(&said.out)))),
+            _ => Err(self.unexpected_response("the digest", &json!(String::from_utf8_lossy(&result.out)))),
         }
     }
 
     async fn run(&self, tag: &Tag, arguments: &[String]) -> Result<ProgramExit, GuestError> {
         let folder = self.folder(tag);
         let arguments = (self.shell().program_arguments)(arguments);
-        let words: Vec<&str> = std::iter::once(folder.as_str()).chain(arguments.iter().map(String::as_str)).collect();
-        let begun = self.script(self.shell().run, &words).await?;
-        if begun.code == NO_FILE {
+        let arguments: Vec<&str> =
+            std::iter::once(folder.as_str()).chain(arguments.iter().map(String::as_str)).collect();
+        let started = self.script(self.shell().run, &arguments).await?;
+        if started.code == NO_FILE {
             return Err(self.no_file(tag));
         }
-        self.must_be_zero("the program cannot be begun", &begun)?;
-        let (mut pause, mut starting) = (LOOK_PAUSE_MIN, 0);
+        self.require_success("starting the program failed", &started)?;
+        let (mut pause, mut starting) = (POLL_PAUSE_MIN, 0);
         loop {
-            let said = self.script(self.shell().look, &[&folder]).await?;
-            // The state is ours, and the output is in the encoding of the program.
-            let end = said.out.iter().position(|byte| *byte == b'\n').unwrap_or(said.out.len());
-            let state = String::from_utf8_lossy(&said.out[..end]);
+            let result = self.script(self.shell().poll, &[&folder]).await?;
+            // The state line is written by the script; the output is in the encoding of the
+            // program.
+            let end = result.out.iter().position(|byte| *byte == b'\n').unwrap_or(result.out.len());
+            let state = String::from_utf8_lossy(&result.out[..end]);
             starting += u32::from(state == "starting");
             match state.split_once(' ') {
                 Some(("exit", code)) => {
-                    let code = code.parse().map_err(|_| self.not_understood("exit", &json!(code)))?;
+                    let code = code.parse().map_err(|_| self.unexpected_response("exit", &json!(code)))?;
                     return Ok(ProgramExit {
                         code,
-                        output: output::decode(said.out.get(end + 1..).unwrap_or_default()),
+                        output: output::decode(result.out.get(end + 1..).unwrap_or_default()),
                     });
                 }
-                _ if state == "running" || (state == "starting" && starting < STARTING_LOOKS_MAX) => {}
+                _ if state == "running" || (state == "starting" && starting < STARTING_POLLS_MAX) => {}
                 _ => {
-                    // Nobody is left to say how it would have ended. The next call begins it anew.
-                    self.script(self.shell().forget, &[&folder]).await?;
-                    return Err(GuestError::NotReady("the machine was restarted while the program ran".into()));
+                    // The exit code is lost. The next call starts the program again.
+                    self.script(self.shell().discard_run, &[&folder]).await?;
+                    return Err(GuestError::NotReady("the machine was restarted while the program was running".into()));
                 }
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LOOK_PAUSE_MAX);
+            pause = (pause * 2).min(POLL_PAUSE_MAX);
         }
     }
 
     async fn detect(&self, command: &str) -> Result<ProgramExit, GuestError> {
         let seconds = DETECT_TIME_MAX.as_secs().to_string();
-        let said = self.script(self.shell().detect, &[command, &seconds]).await?;
-        let code = said.code.try_into().map_err(|_| self.not_understood("detection", &json!(said.code)))?;
-        Ok(ProgramExit { code, output: output::decode(&said.out) })
+        let result = self.script(self.shell().detect, &[command, &seconds]).await?;
+        let code = result.code.try_into().map_err(|_| self.unexpected_response("detection", &json!(result.code)))?;
+        Ok(ProgramExit { code, output: output::decode(&result.out) })
     }
 
     async fn kill(&self, tag: &Tag) -> Result<(), GuestError> {
@@ -185,14 +187,14 @@ impl Guest for QemuGuest {
     }
 
     async fn clean(&self, tag: &Tag) -> Result<(), GuestError> {
-        let said = self.script(self.shell().remove, &[&self.folder(tag)]).await?;
-        self.must_be_zero("files cannot be removed", &said)
+        let result = self.script(self.shell().remove, &[&self.folder(tag)]).await?;
+        self.require_success("removing the files failed", &result)
     }
 
     async fn write_file(&self, path: &str, content: &[u8]) -> Result<(), GuestError> {
         if content.len() > FILE_BYTES_MAX {
             let size = content.len();
-            let message = format!("{path} has {size} bytes; a small file has at most {FILE_BYTES_MAX}");
+            let message = format!("{path} has {size} bytes; the limit is {FILE_BYTES_MAX}");
             return Err(GuestError::DiskFull(message));
         }
         self.write(path, &mut &content[..]).await
@@ -211,81 +213,81 @@ impl QemuGuest {
         }
     }
 
-    /// Downloads a file and hands it in.
+    /// Downloads a file and pushes it into the guest.
     async fn push(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError> {
         let folder = self.folder(tag);
-        let said = self.script(self.shell().make_folder, &[&folder]).await?;
-        self.must_be_zero("a folder cannot be made", &said)?;
+        let result = self.script(self.shell().make_folder, &[&folder]).await?;
+        self.require_success("creating a folder failed", &result)?;
         self.host.parts.capacity.admit_disk(&self.host.downloads)?;
         let mut download = Download::new(&self.host.downloads, self.id, tag).await?;
         let fetched = self.host.parts.fetcher.fetch_into(url, policy, &mut download.file).await?;
-        download.file.rewind().await.map_err(of_host)?;
+        download.file.rewind().await.map_err(host_error)?;
         self.write(&format!("{folder}/payload.part"), &mut download.file).await?;
-        let size_bytes = self.keep(&folder, &folder).await?;
+        let size_bytes = self.store_download(&folder, &folder).await?;
         if size_bytes != fetched.size_bytes {
-            let message = format!("{size_bytes} bytes of {} have arrived in the guest", fetched.size_bytes);
+            let message = format!("only {size_bytes} of {} bytes arrived in the guest", fetched.size_bytes);
             return Err(DriverError::Unavailable(message).into());
         }
         Ok(size_bytes)
     }
 
-    /// Keeps the file that has arrived in one folder as the payload of another; returns its size in
-    /// bytes.
-    async fn keep(&self, folder: &str, arrived_in: &str) -> Result<u64, GuestError> {
-        let said = self.script(self.shell().keep, &[folder, arrived_in]).await?;
-        self.must_be_zero("the file cannot be kept", &said)?;
-        let size = String::from_utf8_lossy(&said.out);
-        size.trim().parse().map_err(|_| self.not_understood("its size", &json!(size)))
+    /// Moves the file that arrived in one folder to its place as the payload of another; returns
+    /// its size in bytes.
+    async fn store_download(&self, folder: &str, arrived_in: &str) -> Result<u64, GuestError> {
+        let result = self.script(self.shell().store_download, &[folder, arrived_in]).await?;
+        self.require_success("storing the file failed", &result)?;
+        let size = String::from_utf8_lossy(&result.out);
+        size.trim().parse().map_err(|_| self.unexpected_response("the size of the file", &json!(size)))
     }
 
-    /// Runs a short script to its end.
+    /// Runs a short script and waits for its end.
     async fn script(&self, script: &str, arguments: &[&str]) -> Result<CommandOutput, GuestError> {
-        let (program, words) = (self.shell().command)(script, arguments);
-        let begin = json!({ "path": program, "arg": words, "capture-output": true });
-        let begun = self.ask("guest-exec", begin).await?;
-        let mut pause = LOOK_PAUSE_MIN;
+        let (program, arguments) = (self.shell().command)(script, arguments);
+        let request = json!({ "path": program, "arg": arguments, "capture-output": true });
+        let started = self.agent_command("guest-exec", request).await?;
+        let mut pause = POLL_PAUSE_MIN;
         loop {
-            let status = self.ask("guest-exec-status", json!({ "pid": begun["pid"] })).await?;
+            let status = self.agent_command("guest-exec-status", json!({ "pid": started["pid"] })).await?;
             if status["exited"] == true {
                 let text = |name: &str| BASE64.decode(status[name].as_str().unwrap_or_default()).unwrap_or_default();
                 let killed = status["signal"].as_i64().map(|signal| 128 + signal);
                 let Some(code) = status["exitcode"].as_i64().or(killed) else {
-                    return Err(self.not_understood("guest-exec-status", &status));
+                    return Err(self.unexpected_response("guest-exec-status", &status));
                 };
                 let err = String::from_utf8_lossy(&text("err-data")).trim().to_owned();
                 return Ok(CommandOutput { code, out: text("out-data"), err });
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LOOK_PAUSE_MAX);
+            pause = (pause * 2).min(POLL_PAUSE_MAX);
         }
     }
 
-    /// Writes a file in place of the one that is there.
+    /// Writes a file, replacing the old one.
     async fn write(
         &self,
         path: &str,
         content: &mut (dyn tokio::io::AsyncRead + Send + Unpin),
     ) -> Result<(), GuestError> {
-        let handle = self.ask("guest-file-open", json!({ "path": path, "mode": "wb" })).await?;
+        let handle = self.agent_command("guest-file-open", json!({ "path": path, "mode": "wb" })).await?;
         let written = async {
             let mut piece = Vec::with_capacity(PIECE_BYTES);
-            while content.take(PIECE_BYTES as u64).read_to_end(&mut piece).await.map_err(of_host)? > 0 {
+            while content.take(PIECE_BYTES as u64).read_to_end(&mut piece).await.map_err(host_error)? > 0 {
                 let command = json!({ "handle": handle, "buf-b64": BASE64.encode(&piece) });
-                self.ask("guest-file-write", command).await?;
+                self.agent_command("guest-file-write", command).await?;
                 piece.clear();
             }
-            // What the agent still holds may find the disk full.
-            self.ask("guest-file-flush", json!({ "handle": handle })).await.map(drop)
+            // Data that the agent still buffers may find the disk full.
+            self.agent_command("guest-file-flush", json!({ "handle": handle })).await.map(drop)
         }
         .await;
-        let closed = self.ask("guest-file-close", json!({ "handle": handle })).await;
+        let closed = self.agent_command("guest-file-close", json!({ "handle": handle })).await;
         written?;
         closed.map(drop)
     }
 
-    /// The first bytes of a file; none if it is not there.
+    /// Reads the first bytes of a file; none if it does not exist.
     async fn read(&self, path: &str, bytes_max: usize) -> Result<Option<Vec<u8>>, GuestError> {
-        let handle = match self.ask("guest-file-open", json!({ "path": path, "mode": "rb" })).await {
+        let handle = match self.agent_command("guest-file-open", json!({ "path": path, "mode": "rb" })).await {
             Err(GuestError::FileNotFound(_)) => return Ok(None),
             handle => handle?,
         };
@@ -293,9 +295,9 @@ impl QemuGuest {
             let mut content = Vec::new();
             loop {
                 let count = bytes_max - content.len();
-                let piece = self.ask("guest-file-read", json!({ "handle": handle, "count": count })).await?;
+                let piece = self.agent_command("guest-file-read", json!({ "handle": handle, "count": count })).await?;
                 let bytes = piece["buf-b64"].as_str().map(|text| BASE64.decode(text));
-                let Some(Ok(bytes)) = bytes else { return Err(self.not_understood("guest-file-read", &piece)) };
+                let Some(Ok(bytes)) = bytes else { return Err(self.unexpected_response("guest-file-read", &piece)) };
                 content.extend(bytes);
                 if piece["eof"] == true || content.len() >= bytes_max {
                     return Ok(content);
@@ -303,12 +305,12 @@ impl QemuGuest {
             }
         }
         .await;
-        self.ask("guest-file-close", json!({ "handle": handle })).await?;
+        self.agent_command("guest-file-close", json!({ "handle": handle })).await?;
         read.map(Some)
     }
 
-    /// Has the agent do one thing.
-    async fn ask(&self, command: &str, arguments: Value) -> Result<Value, GuestError> {
+    /// Executes one agent command.
+    async fn agent_command(&self, command: &str, arguments: Value) -> Result<Value, GuestError> {
         match self.slot.channel.execute(command, arguments).await {
             Ok(answer) => Ok(answer),
             Err(_) if !MachineFolder::of(&self.host.machines, self.id).join(MACHINE_FILE).exists() => {
@@ -319,23 +321,23 @@ impl QemuGuest {
         }
     }
 
-    fn must_be_zero(&self, what: &str, said: &CommandOutput) -> Result<(), GuestError> {
-        match said.code {
+    fn require_success(&self, what: &str, result: &CommandOutput) -> Result<(), GuestError> {
+        match result.code {
             0 => Ok(()),
-            _ if said.err.contains("No space left") => Err(GuestError::DiskFull(said.err.clone())),
+            _ if result.err.contains("No space left") => Err(GuestError::DiskFull(result.err.clone())),
             code => {
-                Err(DriverError::Unavailable(format!("in the guest: {what}: exit code {code}: {}", said.err)).into())
+                Err(DriverError::Unavailable(format!("in the guest: {what}: exit code {code}: {}", result.err)).into())
             }
         }
     }
 
-    fn not_understood(&self, command: &str, answer: &Value) -> GuestError {
-        let answer: String = answer.to_string().chars().take(200).collect();
-        DriverError::Unavailable(format!("the guest agent's answer to {command} is not understood: {answer}")).into()
+    fn unexpected_response(&self, command: &str, response: &Value) -> GuestError {
+        let response: String = response.to_string().chars().take(200).collect();
+        DriverError::Unavailable(format!("the guest agent sent an unexpected response to {command}: {response}")).into()
     }
 
     fn no_file(&self, tag: &Tag) -> GuestError {
-        GuestError::FileNotFound(format!("machine {} has no file of {tag}", self.id))
+        GuestError::FileNotFound(format!("machine {} has no downloaded file for {tag}", self.id))
     }
 
     fn folder(&self, tag: &Tag) -> String {
@@ -347,19 +349,19 @@ impl QemuGuest {
     }
 }
 
-/// What the agent's refusals mean. They are for people; these words in them have been the same for
-/// ten years, in Windows where it speaks English.
+/// Converts an agent's error message. The messages are meant for people, but these phrases have
+/// been stable for ten years, also on English Windows.
 fn refused(command: &str, description: String) -> GuestError {
-    let says = |words: [&str; 3]| words.iter().any(|words| description.contains(words));
-    if says(["No such file", "cannot find the file", "cannot find the path"]) {
+    let contains_any = |phrases: [&str; 3]| phrases.iter().any(|phrase| description.contains(phrase));
+    if contains_any(["No such file", "cannot find the file", "cannot find the path"]) {
         return GuestError::FileNotFound(description);
     }
-    if says(["No space left", "not enough space", "disk is full"]) {
+    if contains_any(["No space left", "not enough space", "disk is full"]) {
         return GuestError::DiskFull(description);
     }
     match command {
-        // The agent was restarted, with the guest or without, and knows its old handles and
-        // programs no more.
+        // The agent was restarted, with or without the guest, and has lost its handles and process
+        // ids.
         "guest-exec-status" | "guest-file-read" | "guest-file-write" | "guest-file-flush" | "guest-file-close" => {
             GuestError::NotReady(description)
         }
@@ -367,7 +369,7 @@ fn refused(command: &str, description: String) -> GuestError {
     }
 }
 
-/// A file on the host for what is on its way into a guest; gone when it is dropped.
+/// A temporary file on the host for a download on its way into a guest; removed when dropped.
 struct Download {
     file: tokio::fs::File,
     path: PathBuf,
@@ -378,14 +380,14 @@ impl Download {
         let path = folder.join(format!("{id}-{}", file_name(&tag.0)));
         let mut options = tokio::fs::OpenOptions::new();
         let options = options.create(true).truncate(true).read(true).write(true);
-        let file = options.open(&path).await.map_err(of_host)?;
+        let file = options.open(&path).await.map_err(host_error)?;
         Ok(Self { file, path })
     }
 }
 
 impl Drop for Download {
     fn drop(&mut self) {
-        // What cannot be removed now is written over or removed by the next start.
+        // A file that cannot be removed now is overwritten or removed by the next start.
         let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -1,25 +1,25 @@
-//! Where things are on the disk of the host, and how files there change so that a crash leaves the
-//! old or the new and nothing between.
+//! The file layout on the host, and crash-safe changes of files: after a crash either the old or
+//! the new state is there.
 //!
 //! ```text
-//! images/<image>/          image.json, disk.qcow2; vmlinuz and initrd if it is started without a boot loader; memory if it is warm
+//! images/<image>/          image.json, disk.qcow2; vmlinuz and initrd if it boots without a boot loader; memory if it is warm
 //! machines/                mode 0700
 //! machines/<Cloud PC>/     mode 0700, or 0710 for the group of a QEMU that runs as another user
-//!   machine.json           what the machine should be, and what was done to it
-//!   disk/                  the present disk: disk.qcow2, disk.json, and links to what it is made from
-//!   aside-<tag>/           a disk that was set aside; a folder like disk/
+//!   machine.json           the desired configuration, and the operations performed
+//!   disk/                  the current disk: disk.qcow2, disk.json, and links to the files it depends on
+//!   aside-<tag>/           an old disk; a folder like disk/
 //!   snapshots/<id>/        a restore point; a folder like disk/
-//!   new-…/, gone-…/        a folder that is being made or removed; swept away when seen
+//!   new-…/, gone-…/        a folder that is being created or removed; leftovers are removed when found
 //!   lock                   held by the QEMU process for as long as it lives
-//!   pid                    its number
-//!   qemu.log               what it has said since the last start
-//!   ended.json             how its guest has ended by itself, and in which boot
-//!   run/                   its working folder: sockets, and the guest's console.log
+//!   pid                    the process id of QEMU
+//!   qemu.log               error output of QEMU since the last start
+//!   ended.json             why the guest ended by itself, and in which boot
+//!   run/                   working directory of QEMU: sockets, and the guest's console.log
 //! ```
 //!
-//! A disk is a folder, so that one rename sets it aside or brings it back with all that belongs to
-//! it. It holds hard links to the files of its image: those stay for as long as a disk needs them,
-//! whatever becomes of the image.
+//! A disk is a folder, so that one rename detaches or reattaches it with all its files. It holds
+//! hard links to the files of its image, which stay for as long as a disk needs them, even if the
+//! image is removed.
 
 use cloudpc_model::CloudPcId;
 use serde::Serialize;
@@ -31,7 +31,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use tokio::net::{UnixListener, UnixStream};
 
-/// What the name of the folder of a disk set aside begins with; its tag follows.
+/// Prefix of the folder name of an old disk; its tag follows.
 pub const ASIDE: &str = "aside-";
 pub const MACHINE_FILE: &str = "machine.json";
 pub const ENDED_FILE: &str = "ended.json";
@@ -41,7 +41,7 @@ pub const RUN_FOLDER: &str = "run";
 pub const LOCK_FILE: &str = "lock";
 pub const PID_FILE: &str = "pid";
 pub const QMP_SOCKET: &str = "qmp.sock";
-/// The same, for the watch alone.
+/// A second QMP socket, for the watch alone.
 pub const WATCH_SOCKET: &str = "watch.sock";
 pub const AGENT_SOCKET: &str = "agent.sock";
 pub const INCOMING_SOCKET: &str = "incoming.sock";
@@ -51,7 +51,7 @@ pub const SCREENSHOT: &str = "screen.png";
 pub const CONSOLE_LOG: &str = "console.log";
 pub const QEMU_LOG: &str = "qemu.log";
 
-/// Folders under these names are work that a crash or a drop has left.
+/// Prefixes of folders that a crash or a dropped call has left.
 const UNFINISHED: [&str; 2] = ["new-", "gone-"];
 
 /// The folder of one machine.
@@ -63,7 +63,7 @@ impl MachineFolder {
         Self(path.into())
     }
 
-    /// The folder of a machine under the folder of all machines.
+    /// Returns the folder of a machine under the folder of all machines.
     pub fn of(machines: &Path, id: CloudPcId) -> Self {
         Self(machines.join(id.to_string()))
     }
@@ -72,25 +72,26 @@ impl MachineFolder {
         &self.0
     }
 
-    /// A file or folder in it.
+    /// Returns the path of a file or folder in the machine's folder.
     pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
         self.0.join(name)
     }
 
-    /// Connects to a socket of its QEMU. The way over the folder's descriptor is short, however
-    /// long its path: a socket's address has at most 107 bytes.
+    /// Connects to a socket of the machine's QEMU. The path over the folder's descriptor is short,
+    /// however long the folder's path: a socket address has at most 107 bytes.
     pub async fn connect(&self, socket: &str) -> io::Result<UnixStream> {
         let folder = File::open(self.join(RUN_FOLDER))?;
         UnixStream::connect(format!("/proc/self/fd/{}/{socket}", folder.as_raw_fd())).await
     }
 
-    /// Listens on a socket beside those of its QEMU.
+    /// Listens on a socket in QEMU's working directory.
     pub fn listen(&self, socket: &str) -> io::Result<UnixListener> {
         let folder = File::open(self.join(RUN_FOLDER))?;
         UnixListener::bind(format!("/proc/self/fd/{}/{socket}", folder.as_raw_fd()))
     }
 
-    /// Removes what unfinished work has left. The machine's lock is held: no work is under way.
+    /// Removes leftovers of unfinished work. The caller holds the machine's lock, so no work is in
+    /// progress.
     pub fn sweep(&self) -> io::Result<()> {
         for folder in [self.0.clone(), self.join(SNAPSHOTS_FOLDER)] {
             for name in names(&folder)? {
@@ -103,7 +104,7 @@ impl MachineFolder {
     }
 }
 
-/// The names in a folder; none if it is not there.
+/// Returns the names in a folder; none if it does not exist.
 pub fn names(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -112,19 +113,19 @@ pub fn names(folder: &Path) -> io::Result<Vec<String>> {
     entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-/// Makes a folder that only its owner may enter.
-pub fn make_private(path: &Path) -> io::Result<()> {
+/// Creates a folder that only its owner may enter.
+pub fn create_owner_only(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).recursive(true).create(path)
 }
 
-/// A tag or id as a file name: what is in it never leads out of its folder. [`original_name`] reads
-/// it back.
+/// Encodes a tag or id as a file name, which never leads out of its folder. [`original_name`]
+/// decodes it.
 pub fn file_name(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") }).collect()
 }
 
-/// The tag or id of a file name.
+/// Decodes a tag or id from a file name.
 pub fn original_name(name: &str) -> String {
     let mut parts = name.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -136,7 +137,7 @@ pub fn original_name(name: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Reads a JSON file; none if it is not there.
+/// Reads a JSON file; none if it does not exist.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -147,7 +148,7 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     }
 }
 
-/// Writes a JSON file in place of the old one, durably.
+/// Replaces a JSON file atomically and durably.
 pub fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let draft = path.with_extension("json.new");
     let mut file = File::create(&draft)?;
@@ -156,13 +157,13 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
     rename(&draft, path)
 }
 
-/// Renames, durably. The target must not be there if it is a folder.
+/// Renames durably. A target that is a folder must not exist.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     sync_folder(to.parent().expect("what is renamed is in a folder"))
 }
 
-/// Removes a folder with all that is in it: at once under its name, then its files.
+/// Removes a folder with its content: first its name, atomically, then its files.
 pub fn remove(folder: &Path) -> io::Result<()> {
     let name = folder.file_name().expect("a folder has a name").to_string_lossy().into_owned();
     let gone = folder.with_file_name(format!("gone-{name}"));
@@ -176,12 +177,12 @@ pub fn remove(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes what was created or renamed in a folder durable.
+/// Makes changes of a folder's entries durable.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// A second name for a file, or a copy of it where it is on another file system.
+/// Hard-links a file, or copies it to another file system.
 pub fn link(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => fs::copy(from, to).map(drop),
@@ -195,7 +196,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_name_never_leads_out_of_its_folder() {
+    fn a_file_name_never_leads_out_of_its_folder() {
         assert_eq!(file_name("action-17"), "action-17");
         let odd = "../x/.. \0é%2";
         assert_eq!(file_name(odd), "%2e%2e%2fx%2f%2e%2e%20%00%c3%a9%252");
@@ -203,16 +204,16 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_work_is_swept_away_and_the_rest_stays() {
+    fn sweep_removes_only_unfinished_work() {
         let root = tempfile::tempdir().unwrap();
         let folder = MachineFolder::at(root.path());
         for name in ["disk", "aside-action-1", "new-disk", "gone-disk/x", "snapshots/a", "snapshots/new-b"] {
             fs::create_dir_all(folder.join(name)).unwrap();
         }
         folder.sweep().unwrap();
-        let mut left = names(root.path()).unwrap();
-        left.sort();
-        assert_eq!(left, ["aside-action-1", "disk", "snapshots"]);
+        let mut remaining = names(root.path()).unwrap();
+        remaining.sort();
+        assert_eq!(remaining, ["aside-action-1", "disk", "snapshots"]);
         assert_eq!(names(&folder.join("snapshots")).unwrap(), ["a"]);
         fs::create_dir(folder.join("gone-disk")).unwrap();
         fs::write(folder.join("gone-disk/x"), "").unwrap();
@@ -222,12 +223,12 @@ mod tests {
     }
 
     #[test]
-    fn a_json_file_is_the_old_or_the_new() {
+    fn a_json_file_is_replaced_atomically() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("a.json");
         assert_eq!(read_json::<Vec<u8>>(&path).unwrap(), None);
         write_json(&path, &[1]).unwrap();
-        // A draft that was never finished.
+        // A draft that was never completed.
         fs::write(root.path().join("a.json.new"), "[2").unwrap();
         assert_eq!(read_json::<Vec<u8>>(&path).unwrap(), Some(vec![1]));
         write_json(&path, &[3]).unwrap();
@@ -237,10 +238,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_is_reached_however_long_the_way_and_its_folder_is_private() {
+    async fn a_socket_with_a_long_path_is_reachable_and_its_folder_is_owner_only() {
         let root = tempfile::tempdir().unwrap();
         let deep = root.path().join("d".repeat(120));
-        make_private(&deep.join(RUN_FOLDER)).unwrap();
+        create_owner_only(&deep.join(RUN_FOLDER)).unwrap();
         assert_eq!(fs::metadata(&deep).unwrap().permissions().mode() & 0o777, 0o700);
         let folder = MachineFolder::at(&deep);
         let _listener = folder.listen(QMP_SOCKET).unwrap();

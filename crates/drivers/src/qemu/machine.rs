@@ -1,8 +1,8 @@
-//! The verbs on one machine: look at its folder and its process, act, and leave both so that a
-//! second look finds the work done.
+//! The verbs on one machine: inspect its folder and process, act, and leave both so that a repeated
+//! call finds the work done.
 //!
-//! Whoever calls them holds the machine's lock. A verb may end at any await with the process that
-//! runs it; the next one sweeps up and begins where the folder says.
+//! The caller holds the machine's lock. A verb may stop at any await when its process crashes; the
+//! next one removes the leftovers and continues from the state in the folder.
 
 mod disks;
 mod power;
@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 
 use super::disk;
 use super::layout::{
-    DISK_FOLDER, ENDED_FILE, MACHINE_FILE, MachineFolder, VNC_SOCKET, make_private, read_json, remove, write_json,
+    DISK_FOLDER, ENDED_FILE, MACHINE_FILE, MachineFolder, VNC_SOCKET, create_owner_only, read_json, remove, write_json,
 };
 use super::process::Process;
 use super::record::{EndReason, EndRecord, MachineRecord};
@@ -23,42 +23,42 @@ use super::wire::WireError;
 use super::{QemuHost, Slot, screen, watch};
 use crate::{DriverError, MachineCondition, MachineSpec, NO_DISPLAY, Observed, StopMode};
 
-/// A machine that is there, under its lock.
+/// An existing machine, under its lock.
 pub struct Machine {
     pub host: Arc<QemuHost>,
     pub slot: Arc<Slot>,
     pub folder: MachineFolder,
     pub record: MachineRecord,
-    /// What the record's file says, which a process under way may be ahead of.
+    /// The boot count in the record's file, which a running process may be ahead of.
     boots_written: u64,
     process: Option<Process>,
 }
 
-type Done = Result<(), DriverError>;
+type VerbResult = Result<(), DriverError>;
 
 impl Machine {
-    /// Makes a machine with a fresh disk. It is there once its file is.
-    pub async fn make(host: &Arc<QemuHost>, folder: &MachineFolder, spec: &MachineSpec) -> Done {
+    /// Creates a machine with a new disk. The machine exists once its record does.
+    pub async fn make(host: &Arc<QemuHost>, folder: &MachineFolder, spec: &MachineSpec) -> VerbResult {
         if spec.gpu {
-            return Err(rejected("gpuNotSupported", "this host gives machines no graphics processor".into()));
+            return Err(rejected("gpuNotSupported", "this host has no graphics processor for machines".into()));
         }
-        host.parts.capacity.could_ever_run(spec)?;
+        host.parts.capacity.check_size(spec)?;
         host.parts.capacity.admit_disk(&host.machines)?;
-        make_private(folder.path()).map_err(of_host)?;
-        folder.sweep().map_err(of_host)?;
-        if disk::read(&folder.join(DISK_FOLDER)).map_err(of_host)?.is_none() {
+        create_owner_only(folder.path()).map_err(host_error)?;
+        folder.sweep().map_err(host_error)?;
+        if disk::read(&folder.join(DISK_FOLDER)).map_err(host_error)?.is_none() {
             disks::make_disk(host, folder.join(DISK_FOLDER), spec, None).await?;
         }
-        write_json(&folder.join(MACHINE_FILE), &MachineRecord::new(spec)).map_err(of_host)
+        write_json(&folder.join(MACHINE_FILE), &MachineRecord::new(spec)).map_err(host_error)
     }
 
-    /// The machine as it is now; none if there is none.
-    pub fn look(host: &Arc<QemuHost>, slot: &Arc<Slot>, folder: &MachineFolder) -> Result<Option<Self>, DriverError> {
-        let Some(record) = read_json::<MachineRecord>(&folder.join(MACHINE_FILE)).map_err(of_host)? else {
+    /// Loads the current state of a machine; none if it does not exist.
+    pub fn load(host: &Arc<QemuHost>, slot: &Arc<Slot>, folder: &MachineFolder) -> Result<Option<Self>, DriverError> {
+        let Some(record) = read_json::<MachineRecord>(&folder.join(MACHINE_FILE)).map_err(host_error)? else {
             return Ok(None);
         };
-        slot.collect_children();
-        let process = Process::find(folder, record.spec.id).map_err(of_host)?;
+        slot.reap_children();
+        let process = Process::find(folder, record.spec.id).map_err(host_error)?;
         let mut machine = Self {
             host: Arc::clone(host),
             slot: Arc::clone(slot),
@@ -68,29 +68,30 @@ impl Machine {
             process,
         };
         machine.count_boot();
-        machine.have_watched()?;
+        machine.ensure_watched()?;
         Ok(Some(machine))
     }
 
-    /// Whoever started the process may have died before they could write that down. One that still
-    /// has to take its memory runs no guest yet.
+    /// Counts the boot of the running process, because the process that started it may have crashed
+    /// before recording it. A process that still has to load its memory runs no guest yet.
     fn count_boot(&mut self) {
         if let Some(process) = &self.process
-            && !self.present().join(MEMORY_FILE).exists()
+            && !self.current_disk().join(MEMORY_FILE).exists()
         {
             self.record.boots = self.record.boots.max(process.boot);
         }
     }
 
-    /// The same, for a verb that changes it: what unfinished work has left is swept away.
-    pub fn take_up(
+    /// Like [`Self::load`], for a verb that changes the machine: removes leftovers of unfinished
+    /// work.
+    pub fn load_for_change(
         host: &Arc<QemuHost>,
         slot: &Arc<Slot>,
         folder: &MachineFolder,
     ) -> Result<Option<Self>, DriverError> {
-        let machine = Self::look(host, slot, folder)?;
+        let machine = Self::load(host, slot, folder)?;
         if let Some(machine) = &machine {
-            machine.folder.sweep().map_err(of_host)?;
+            machine.folder.sweep().map_err(host_error)?;
             machine.save_boots()?;
         }
         Ok(machine)
@@ -104,7 +105,7 @@ impl Machine {
             boots: self.record.boots,
             spec: MachineSpec { image, ..self.record.spec.clone() },
             disk: disk.and_then(|disk| disk.tag),
-            asides: disk::asides(self.folder.path()).map_err(of_host)?,
+            asides: disk::old_disks(self.folder.path()).map_err(host_error)?,
             condition: self.condition()?,
         })
     }
@@ -115,13 +116,13 @@ impl Machine {
             return Ok(self.slot.watch.condition());
         }
         if self.record.stopped == Some(boot) {
-            // It was stopped for a restart, of which the other half has failed.
+            // The machine was stopped for a restart whose start failed.
             return Ok(self.record.is_restarting().then_some(MachineCondition::Crashed));
         }
         if boot == 0 {
             return Ok(None);
         }
-        let ended = read_json::<EndRecord>(&self.folder.join(ENDED_FILE)).map_err(of_host)?;
+        let ended = read_json::<EndRecord>(&self.folder.join(ENDED_FILE)).map_err(host_error)?;
         Ok(match ended.filter(|ended| ended.boot == boot).map(|ended| ended.how) {
             Some(EndReason::ShutDown) => Some(MachineCondition::ShutDown),
             Some(EndReason::Panicked) => Some(MachineCondition::Panicked),
@@ -129,12 +130,13 @@ impl Machine {
         })
     }
 
-    /// Whoever started the process may have died since, and their watch with them.
-    fn have_watched(&self) -> Done {
+    /// Starts a watch of the process unless there is one: the service that started both may have
+    /// crashed.
+    fn ensure_watched(&self) -> VerbResult {
         match &self.process {
             Some(process) => {
                 let id = self.record.spec.id;
-                watch::begin(&self.host, &self.slot, &self.folder, id, process).map_err(of_host)
+                watch::begin(&self.host, &self.slot, &self.folder, id, process).map_err(host_error)
             }
             None => Ok(()),
         }
@@ -144,29 +146,29 @@ impl Machine {
         self.process.is_some()
     }
 
-    /// Connects to its screen, which QEMU shows to any number of clients at the same time.
+    /// Connects to the machine's screen, which QEMU shows to any number of clients at once.
     pub async fn display(&self) -> Result<UnixStream, DriverError> {
-        self.must_show_something()?;
-        self.folder.connect(VNC_SOCKET).await.map_err(of_host)
+        self.require_display()?;
+        self.folder.connect(VNC_SOCKET).await.map_err(host_error)
     }
 
-    /// A picture of its screen, PNG.
+    /// Returns a screenshot, PNG.
     pub async fn screenshot(&self) -> Result<Vec<u8>, DriverError> {
-        self.must_show_something()?;
-        screen::picture(&self.folder).await.map_err(of_wire)
+        self.require_display()?;
+        screen::screenshot(&self.folder).await.map_err(qemu_error)
     }
 
-    fn must_show_something(&self) -> Done {
-        if self.disk()?.is_some_and(|disk| !disk.about.display) {
-            return Err(rejected(NO_DISPLAY, format!("{} has no screen: its image is made without one", self.name())));
+    fn require_display(&self) -> VerbResult {
+        if self.disk()?.is_some_and(|disk| !disk.info.display) {
+            return Err(rejected(NO_DISPLAY, format!("{} has no screen because its image has none", self.name())));
         }
         if !self.is_running() {
-            return Err(DriverError::Conflict(format!("{} is off and shows nothing", self.name())));
+            return Err(DriverError::Conflict(format!("{} is off; start it first", self.name())));
         }
         Ok(())
     }
 
-    pub async fn ensure_absent(mut self) -> Done {
+    pub async fn ensure_absent(mut self) -> VerbResult {
         self.stop(StopMode::Force).await?;
         let (folder, network, id) =
             (self.folder.path().to_owned(), self.host.parts.network.clone(), self.record.spec.id);
@@ -177,12 +179,12 @@ impl Machine {
         .await
     }
 
-    fn save_boots(&self) -> Done {
+    fn save_boots(&self) -> VerbResult {
         if self.record.boots > self.boots_written { self.save() } else { Ok(()) }
     }
 
-    fn save(&self) -> Done {
-        write_json(&self.folder.join(MACHINE_FILE), &self.record).map_err(of_host)
+    fn save(&self) -> VerbResult {
+        write_json(&self.folder.join(MACHINE_FILE), &self.record).map_err(host_error)
     }
 
     fn name(&self) -> String {
@@ -190,25 +192,25 @@ impl Machine {
     }
 }
 
-/// Work on files that takes a while, off the threads that serve others.
+/// Runs blocking file work on a thread for such work.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, DriverError> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result.map_err(of_host),
-        Err(_) => Err(DriverError::OutcomeUnknown("the work on the host's files did not come to its end".into())),
+        Ok(result) => result.map_err(host_error),
+        Err(_) => Err(DriverError::OutcomeUnknown("the work on the host's files was interrupted".into())),
     }
 }
 
-/// Trouble with the host's files and processes; it may pass.
-pub fn of_host(error: io::Error) -> DriverError {
+/// Converts an error of the host's files and processes, which may be transient.
+pub fn host_error(error: io::Error) -> DriverError {
     match error.kind() {
         io::ErrorKind::StorageFull => DriverError::Unavailable(format!("the host's disk is full: {error}")),
         _ => DriverError::Unavailable(error.to_string()),
     }
 }
 
-fn of_wire(error: WireError) -> DriverError {
+fn qemu_error(error: WireError) -> DriverError {
     DriverError::Unavailable(format!("QEMU: {error}"))
 }
 

@@ -1,10 +1,10 @@
-//! What a machine's network card leads to: nowhere, or to a bridge of the host.
+//! The network of a machine: none, or a bridge of the host.
 //!
 //! A machine on a bridge has a tap device there, named after the machine. The service opens the
-//! device and hands the descriptor to QEMU, whose account therefore needs no right to
+//! device and passes the descriptor to QEMU, whose account therefore needs no access to
 //! `/dev/net/tun`. QEMU then holds the only descriptor: the device exists for exactly as long as
-//! the process runs, whatever the service does meanwhile. Opening one takes the right to administer
-//! the host's network (`CAP_NET_ADMIN`).
+//! the process runs, even if the service exits. Opening a tap device requires the capability to
+//! administer the host's network (`CAP_NET_ADMIN`).
 
 use cloudpc_model::CloudPcId;
 use sha2::{Digest, Sha256};
@@ -14,39 +14,40 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use tun_rs::{DeviceBuilder, Layer};
 
-/// Where the system lists its network devices.
+/// The directory in which the system lists its network devices.
 const DEVICES: &str = "/sys/class/net";
 
-/// The descriptor under which QEMU finds the tap device of its machine. The first three are its
-/// lock and its logs.
+/// The descriptor of the tap device in QEMU's process. The first three are its lock and its logs.
 pub const TAP_FD: RawFd = 3;
 
-/// What network cards lead to.
+/// The network of all machines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Network {
-    /// Nowhere: neither to the host's own services nor to a network.
+    /// No connection, neither to the host nor to a network.
     #[default]
     Closed,
-    /// To this bridge.
+    /// This bridge of the host.
     Bridge(String),
 }
 
 impl Network {
-    /// Whether it is there.
+    /// Checks that the network exists.
     ///
     /// # Errors
     /// The host has no such bridge.
     pub fn check(&self) -> io::Result<()> {
         match self {
             Self::Bridge(name) if !Path::new(DEVICES).join(name).join("bridge").is_dir() => {
-                let message = format!("this host has no network bridge '{name}'; make it, or leave qemu.bridge out");
+                let message = format!(
+                    "this host has no network bridge '{name}'; create it, or remove qemu.bridge from the configuration"
+                );
                 Err(io::Error::new(io::ErrorKind::NotFound, message))
             }
             _ => Ok(()),
         }
     }
 
-    /// The values of `-netdev` and of the card's `-device`.
+    /// Returns the values of `-netdev` and of the card's `-device`.
     pub fn arguments(&self, id: CloudPcId) -> (String, String) {
         let card = "virtio-net-pci,netdev=net,romfile=";
         match self {
@@ -55,20 +56,21 @@ impl Network {
         }
     }
 
-    /// Whether a machine's card leads out. One that was started before there was a bridge leads
-    /// nowhere until its next start.
-    pub fn leads_out(&self, id: CloudPcId) -> bool {
+    /// Returns whether a machine is connected. A machine that was started before a bridge was
+    /// configured is connected from its next start.
+    pub fn is_connected(&self, id: CloudPcId) -> bool {
         match self {
             Self::Closed => false,
             Self::Bridge(_) => exists(&device(id)),
         }
     }
 
-    /// Opens the tap device of a machine that does not run, and joins it to the bridge; `None`
-    /// without a bridge. Blocks.
+    /// Opens the tap device of a stopped machine and attaches it to the bridge; `None` without a
+    /// bridge. Blocks.
     ///
     /// # Errors
-    /// The bridge is gone, the service may not make tap devices, or another process holds this one.
+    /// The bridge does not exist, the service may not create tap devices, or another process holds
+    /// this one.
     pub fn open(&self, id: CloudPcId) -> io::Result<Option<OwnedFd>> {
         let Self::Bridge(bridge) = self else { return Ok(None) };
         self.check()?;
@@ -84,8 +86,8 @@ impl Network {
         Ok(Some(tap))
     }
 
-    /// Deletes the tap device of a machine that does not run, if one is left. Only versions that
-    /// made persistent devices leave any. Blocks.
+    /// Deletes the tap device of a stopped machine, if one exists. Only older versions, which made
+    /// persistent devices, leave one. Blocks.
     pub fn remove(&self, id: CloudPcId) -> io::Result<()> {
         match self {
             Self::Bridge(_) if exists(&device(id)) => ip(&["link", "delete", "dev", &device(id)]),
@@ -94,12 +96,12 @@ impl Network {
     }
 }
 
-/// Creates a tap device, or attaches to a persistent one. The descriptor is closed in every child
-/// that it is not handed to.
+/// Creates a tap device, or attaches to a persistent one. The descriptor is closed in child
+/// processes unless it is passed on.
 fn open_tap(name: &str) -> io::Result<OwnedFd> {
     // Offload puts a virtio header before each frame, which lets QEMU pass on checksums and large
-    // segments. Joining the bridge brings the device up; before that the host would give it an
-    // address.
+    // segments. Attaching to the bridge brings the device up; before that the host would assign it
+    // an address.
     let builder = DeviceBuilder::new().name(name).layer(Layer::L2).enable(false).with(|options| {
         options.offload(true);
     });
@@ -110,14 +112,14 @@ fn exists(device: &str) -> bool {
     Path::new(DEVICES).join(device).exists()
 }
 
-/// The tap device of a machine. Its name has at most 15 characters (`ip-link(8)`), which no id fits
-/// into.
+/// Returns the tap device name of a machine. A name has at most 15 characters (`ip-link(8)`), too
+/// few for an id.
 fn device(id: CloudPcId) -> String {
     format!("cpc-{}", &digest(id)[..11])
 }
 
-/// The Ethernet address of a machine: its own, and the same at every start. The first octet says
-/// that it was administered locally.
+/// Returns the Ethernet address of a machine: unique, and the same at every start. The first octet
+/// marks it as locally administered.
 fn address(id: CloudPcId) -> String {
     let digits = digest(id);
     let octets: Vec<_> = (0..5).map(|at| &digits[2 * at..2 * at + 2]).collect();
@@ -128,18 +130,17 @@ fn digest(id: CloudPcId) -> String {
     hex::encode(Sha256::digest(id.0))
 }
 
-fn ip(words: &[&str]) -> io::Result<()> {
-    let output = Command::new("ip")
-        .args(words)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| io::Error::new(error.kind(), format!("`ip` cannot be run ({error}); install iproute2")))?;
+fn ip(arguments: &[&str]) -> io::Result<()> {
+    let output =
+        Command::new("ip").args(arguments).stdin(Stdio::null()).output().map_err(|error| {
+            io::Error::new(error.kind(), format!("running `ip` failed ({error}); install iproute2"))
+        })?;
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
+    let errors = String::from_utf8_lossy(&output.stderr);
     let message =
-        format!("`ip {}` says: {}; the service needs CAP_NET_ADMIN for bridges", words.join(" "), said.trim());
+        format!("`ip {}` failed: {}; the service needs CAP_NET_ADMIN for bridges", arguments.join(" "), errors.trim());
     Err(io::Error::other(message))
 }
 
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_has_a_device_and_an_address_of_its_own() {
+    fn each_machine_has_its_own_device_and_address() {
         let id = |number| CloudPcId(uuid::Uuid::from_u128(number));
         let (netdev, card) = Network::Bridge("br0".into()).arguments(id(7));
         insta::assert_snapshot!(format!("{netdev}\n{card}"), @r"
@@ -162,9 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bridge_that_is_not_there_is_named() {
+    fn a_missing_bridge_is_named() {
         assert!(Network::Closed.check().is_ok());
         let error = Network::Bridge("lo".into()).check().unwrap_err();
-        assert_eq!(error.to_string(), "this host has no network bridge 'lo'; make it, or leave qemu.bridge out");
+        assert_eq!(
+            error.to_string(),
+            "this host has no network bridge 'lo'; create it, or remove qemu.bridge from the configuration"
+        );
     }
 }

@@ -1,10 +1,10 @@
-//! The QEMU process of a machine: found again by the lock that it holds, started, ended.
+//! The QEMU process of a machine: found again by its lock, started, stopped.
 //!
-//! The lock is on a file that we open, lock and hand to the process as its standard input. It is
-//! held from before the process begins until it is gone, however it goes and whoever else dies
-//! meanwhile, so there are never two. Its number is only written down, and believed if the process
-//! says the machine's name and works in its folder: another service on this host may run a machine
-//! of the same name.
+//! The lock is on a file that the service opens, locks and passes to the process as its standard
+//! input. It is held from before the process starts until it has exited, for whatever reason and
+//! even if the service crashes, so there are never two. The process id is only recorded, and
+//! trusted if the process has the machine's name and its working directory: another service on this
+//! host may run a machine of the same name.
 
 use cloudpc_model::CloudPcId;
 use command_fds::{CommandFdExt, FdMapping};
@@ -21,57 +21,58 @@ use tokio::io::unix::AsyncFd;
 
 use super::account::Account;
 use super::command;
-use super::layout::{CONSOLE_LOG, LOCK_FILE, MachineFolder, PID_FILE, QEMU_LOG, RUN_FOLDER, make_private};
+use super::layout::{CONSOLE_LOG, LOCK_FILE, MachineFolder, PID_FILE, QEMU_LOG, RUN_FOLDER, create_owner_only};
 use super::network::{Network, TAP_FD};
 use super::qmp::Qmp;
 
-/// How long a process may take from its start to its greeting. One that ends instead is noticed at
+/// Timeout from the start of a process to its QMP greeting. A process that exits is detected at
 /// once.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// How often a starting process is looked at.
+/// Interval at which a starting process is polled.
 const START_POLL: Duration = Duration::from_millis(10);
 
-/// How often a lock that is held is tried again. A process that was killed holds it until its
-/// guest's memory is freed, which takes seconds on a busy host.
-const LOCK_LOOKS_MAX: u32 = 500;
+/// Number of attempts to take a lock that is held. A killed process holds it until its guest's
+/// memory is freed, which takes seconds on a busy host.
+const LOCK_ATTEMPTS_MAX: u32 = 500;
 
-/// How much of what QEMU said goes into a message, bytes.
-const SAID_BYTES_MAX: usize = 1000;
+/// Bytes of QEMU's log in an error message.
+const LOG_TAIL_BYTES_MAX: usize = 1000;
 
-/// A running QEMU.
+/// A running QEMU process.
 #[derive(Debug)]
 pub struct Process {
-    /// Holds on to this very process, whatever happens to its number.
+    /// Refers to this very process, even if its id is reused.
     descriptor: OwnedFd,
-    /// Its number.
+    /// The process id.
     pub pid: i32,
-    /// The number of the boot that it is.
+    /// The number of the boot.
     pub boot: u64,
 }
 
 impl Process {
-    /// The process that runs a machine, if one does.
+    /// Finds the process that runs a machine, if there is one.
     pub fn find(folder: &MachineFolder, id: CloudPcId) -> io::Result<Option<Self>> {
         if !is_locked(folder)? {
             return Ok(None);
         }
-        let noted = fs::read_to_string(folder.join(PID_FILE)).unwrap_or_default().parse().ok();
-        // Whoever started it may have died before they could note its number.
-        match noted.and_then(|pid| Self::with_number(pid, folder, id)).or_else(|| Self::search(folder, id)) {
+        let recorded = fs::read_to_string(folder.join(PID_FILE)).unwrap_or_default().parse().ok();
+        // The service that started the process may have crashed before it recorded the id.
+        match recorded.and_then(|pid| Self::with_pid(pid, folder, id)).or_else(|| Self::search(folder, id)) {
             Some(process) => Ok(Some(process)),
-            None if noted.is_some_and(is_ending) || !is_locked(folder)? => Ok(None),
-            None => Err(io::Error::other(format!("the process of machine {id} is starting or ending"))),
+            None if recorded.is_some_and(is_exiting) || !is_locked(folder)? => Ok(None),
+            None => Err(io::Error::other(format!("the process of machine {id} is starting or exiting; retry"))),
         }
     }
 
-    /// The process with this number, if it runs this machine.
-    fn with_number(pid: i32, folder: &MachineFolder, id: CloudPcId) -> Option<Self> {
+    /// Returns the process with this id, if it runs this machine.
+    fn with_pid(pid: i32, folder: &MachineFolder, id: CloudPcId) -> Option<Self> {
         let descriptor = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-        // Read when we have hold of it, so that it is of this process and no later one.
+        // Read after the descriptor was opened, so that it belongs to this process and not to a
+        // later one.
         let command_line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let words: Vec<_> = command_line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-        let boot = command::boot_of(id, &words)?;
+        let arguments: Vec<_> = command_line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+        let boot = command::boot_of(id, &arguments)?;
         let at = |path: &Path| fs::metadata(path).ok().map(|folder| (folder.dev(), folder.ino()));
         let works_here = at(format!("/proc/{pid}/cwd").as_ref()) == at(&folder.join(RUN_FOLDER));
         works_here.then_some(Self { descriptor, pid, boot })
@@ -79,24 +80,24 @@ impl Process {
 
     fn search(folder: &MachineFolder, id: CloudPcId) -> Option<Self> {
         let names = super::layout::names("/proc".as_ref()).ok()?;
-        names.iter().filter_map(|name| name.parse().ok()).find_map(|pid| Self::with_number(pid, folder, id))
+        names.iter().filter_map(|name| name.parse().ok()).find_map(|pid| Self::with_pid(pid, folder, id))
     }
 
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self { descriptor: self.descriptor.try_clone()?, ..*self })
     }
 
-    /// Ends when the process has.
-    pub async fn ended(&self) -> io::Result<()> {
+    /// Waits until the process has exited.
+    pub async fn exited(&self) -> io::Result<()> {
         #[expect(
             deprecated,
-            reason = "its successor is unsafe, for types that do not own their descriptor as this one does"
+            reason = "its replacement is unsafe, for types that do not own their descriptor; this one does"
         )]
         let descriptor = AsyncFd::with_interest(self.descriptor.try_clone()?, Interest::READABLE)?;
         descriptor.readable().await.map(drop)
     }
 
-    /// Ends it on the spot.
+    /// Kills the process.
     pub fn kill(&self) -> io::Result<()> {
         match pidfd_send_signal(&self.descriptor, Signal::KILL) {
             Err(error) if error == rustix::io::Errno::SRCH => Ok(()),
@@ -105,8 +106,8 @@ impl Process {
     }
 }
 
-/// Starts the process of a machine, behind the words that limit it, and waits until it can be
-/// spoken to. Returns our child, whose end has to be collected.
+/// Starts the process of a machine, behind the command prefix that limits it, and waits until it
+/// accepts QMP connections. Returns the child process, to be reaped by the caller.
 pub async fn start(
     folder: &MachineFolder,
     limits: &[String],
@@ -116,21 +117,21 @@ pub async fn start(
     id: CloudPcId,
 ) -> Result<Child, StartError> {
     let run = folder.join(RUN_FOLDER);
-    make_private(&run)?;
-    account.give(&run)?;
-    account.let_in(folder.path())?;
-    // The console of the last boot is of no more use, and may not be ours to write to.
+    create_owner_only(&run)?;
+    account.grant_ownership(&run)?;
+    account.grant_traverse(folder.path())?;
+    // The console log of the last boot is obsolete, and may belong to another account.
     match fs::remove_file(run.join(CONSOLE_LOG)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
     let lock = take_lock(folder).await?;
-    // The last process has let go of the tap device once the lock is ours.
+    // The last process has released the tap device once the lock is taken.
     let network = network.clone();
     let tap = tokio::task::spawn_blocking(move || network.open(id)).await.map_err(io::Error::other)??;
     let descriptors = tap.map(|tap| FdMapping { parent_fd: tap, child_fd: TAP_FD });
-    // In a session of its own it outlives us, whatever ends ours. None of these words forks: the
-    // child becomes QEMU.
+    // In its own session the process outlives the service, whatever ends that. None of these
+    // commands forks: the child becomes QEMU.
     let mut child = Command::new("setsid")
         .args(limits)
         .args(account.command())
@@ -144,44 +145,44 @@ pub async fn start(
         .map_err(io::Error::other)?
         .spawn()?;
     fs::write(folder.join(PID_FILE), child.id().to_string())?;
-    let greeted = async {
+    let greeting = async {
         while Qmp::connect(folder).await.is_err() {
             if child.try_wait()?.is_some() {
-                return Err(StartError::EndRecord(said(folder)));
+                return Err(StartError::Exited(log_tail(folder)));
             }
             tokio::time::sleep(START_POLL).await;
         }
         Ok(())
     };
-    match tokio::time::timeout(START_TIME_MAX, greeted).await {
+    match tokio::time::timeout(START_TIME_MAX, greeting).await {
         Ok(result) => result.map(|()| child),
-        Err(_) => Err(StartError::Silent),
+        Err(_) => Err(StartError::TimedOut),
     }
 }
 
 /// Why a process did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// It could not be begun.
-    #[error("QEMU cannot be started: {0}")]
+    /// The process could not be started.
+    #[error("starting QEMU failed: {0}")]
     Io(#[from] io::Error),
-    /// It ended at once.
-    #[error("QEMU has ended at once: {0}")]
-    EndRecord(String),
-    /// It does not answer.
-    #[error("QEMU does not answer after {} s", START_TIME_MAX.as_secs())]
-    Silent,
+    /// The process exited at once.
+    #[error("QEMU exited at once: {0}")]
+    Exited(String),
+    /// The process does not respond.
+    #[error("QEMU did not respond within {} s", START_TIME_MAX.as_secs())]
+    TimedOut,
 }
 
-/// The lock of a machine that does not run. Somebody may just be looking whether it is held.
+/// Takes the lock of a machine that does not run. Another caller may hold it briefly for a check.
 async fn take_lock(folder: &MachineFolder) -> io::Result<File> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).read(true).open(folder.join(LOCK_FILE))?;
-    let mut looks = 0;
+    let mut attempts = 0;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if looks < LOCK_LOOKS_MAX => looks += 1,
-            Err(TryLockError::WouldBlock) => return Err(io::Error::other("another process runs this machine")),
+            Err(TryLockError::WouldBlock) if attempts < LOCK_ATTEMPTS_MAX => attempts += 1,
+            Err(TryLockError::WouldBlock) => return Err(io::Error::other("another process is running this machine")),
             Err(TryLockError::Error(error)) => return Err(error),
         }
         tokio::time::sleep(START_POLL).await;
@@ -200,15 +201,15 @@ fn is_locked(folder: &MachineFolder) -> io::Result<bool> {
     }
 }
 
-/// Whether a process has let go of its memory, and with it of its command line; its files follow in
-/// a moment.
-fn is_ending(pid: i32) -> bool {
+/// Returns whether a process has released its memory, and with it its command line; its files
+/// follow shortly.
+fn is_exiting(pid: i32) -> bool {
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command_line| command_line.is_empty())
 }
 
-/// The end of what QEMU has said.
-fn said(folder: &MachineFolder) -> String {
+/// Returns the end of QEMU's log.
+fn log_tail(folder: &MachineFolder) -> String {
     let log = fs::read(folder.join(QEMU_LOG)).unwrap_or_default();
-    let skipped = log.len().saturating_sub(SAID_BYTES_MAX);
+    let skipped = log.len().saturating_sub(LOG_TAIL_BYTES_MAX);
     String::from_utf8_lossy(&log[skipped..]).trim().to_owned()
 }

@@ -1,9 +1,9 @@
-//! QMP: how a QEMU process is asked and told.
+//! QMP, the control protocol of QEMU.
 //!
-//! A connection is made for each conversation and closed after it: a socket serves one client at a
-//! time, and a connection that is not kept cannot be stale. Only the watch keeps one, on a socket
-//! of its own. What an event says is not read: it tells that there is something to ask for, because
-//! events that came while nobody listened are never told again.
+//! Each exchange opens a connection and closes it: a socket serves one client at a time, and a
+//! connection that is not kept cannot be stale. Only the watch keeps one, on its own socket. The
+//! content of events is ignored: an event only triggers a query, because events sent while nobody
+//! listens are lost.
 
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -11,22 +11,22 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
 use super::layout::{MachineFolder, QMP_SOCKET};
-use super::wire::{LineReader, WireError, answer, within};
+use super::wire::{LineReader, WireError, response_result, within};
 
-/// How long QEMU may take to greet. It greets at once unless another client is connected.
+/// Timeout of QEMU's greeting. QEMU greets at once unless another client is connected.
 pub const GREETING_TIME_MAX: Duration = Duration::from_secs(3);
 
-/// How long one command may take. Long work is begun by a command and asked after with others.
+/// Timeout of one command. Long work is started by one command and polled by others.
 pub const COMMAND_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// How often a job is asked after.
+/// Interval at which a job is polled.
 const JOB_POLL: Duration = Duration::from_millis(20);
 
-/// A conversation with a QEMU process.
+/// A connection to a QEMU process.
 pub struct Qmp<S = UnixStream> {
     lines: LineReader<S>,
     last_id: u64,
-    /// An event has come since it was last asked for.
+    /// Whether an event has arrived since the last wait.
     event: bool,
 }
 
@@ -36,19 +36,19 @@ impl Qmp {
         Self::connect_to(folder, QMP_SOCKET).await
     }
 
-    /// The same, by one of its sockets.
+    /// Connects to one of its sockets.
     pub async fn connect_to(folder: &MachineFolder, socket: &str) -> Result<Self, WireError> {
         within(GREETING_TIME_MAX, async { Self::greet(folder.connect(socket).await?).await }).await
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Qmp<S> {
-    /// Takes the greeting and leaves the negotiation of capabilities, none of which we need.
+    /// Receives the greeting and ends the capability negotiation; no capability is needed.
     pub async fn greet(stream: S) -> Result<Self, WireError> {
         let mut qmp = Self { lines: LineReader::new(stream), last_id: 0, event: false };
         let greeting = qmp.lines.receive().await?;
         if greeting.get("QMP").is_none() {
-            return Err(WireError::Nonsense("this is not QMP".into()));
+            return Err(WireError::UnexpectedResponse("the peer does not speak QMP".into()));
         }
         qmp.execute("qmp_capabilities", json!({})).await?;
         Ok(qmp)
@@ -63,16 +63,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Qmp<S> {
             loop {
                 let line = self.lines.receive().await?;
                 if line["id"] == id {
-                    return answer(line);
+                    return response_result(line);
                 }
-                // Else the late answer to a command that was given up.
+                // An event, or the late response to an abandoned command.
                 self.event |= line.get("event").is_some();
             }
         })
         .await
     }
 
-    /// Ends when an event has come since this last ended. May be dropped at any await.
+    /// Waits for an event since the last call. May be dropped at any await.
     pub async fn event(&mut self) -> Result<(), WireError> {
         while !self.event {
             self.event = self.lines.receive().await?.get("event").is_some();
@@ -81,21 +81,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Qmp<S> {
         Ok(())
     }
 
-    /// What the virtual processors do: `running`, `paused`, `io-error`, …
+    /// Returns the state of the virtual processors: `running`, `paused`, `io-error`, …
     pub async fn status(&mut self) -> Result<String, WireError> {
         let status = self.execute("query-status", json!({})).await?;
         match status["status"].as_str() {
             Some(status) => Ok(status.to_owned()),
-            None => Err(WireError::Nonsense(status.to_string())),
+            None => Err(WireError::UnexpectedResponse(status.to_string())),
         }
     }
 
-    /// Waits for the end of a job that was begun with `auto-dismiss` off. Callers set the deadline.
-    pub async fn finish_job(&mut self, job: &str) -> Result<(), WireError> {
+    /// Waits for the end of a job that was started with `auto-dismiss` off. The caller sets the
+    /// deadline.
+    pub async fn wait_job(&mut self, job: &str) -> Result<(), WireError> {
         loop {
             let jobs = self.execute("query-jobs", json!({})).await?;
             let found = jobs.as_array().into_iter().flatten().find(|found| found["id"] == job);
-            let Some(found) = found else { return Err(WireError::Nonsense(format!("job {job} is gone"))) };
+            let Some(found) = found else {
+                return Err(WireError::UnexpectedResponse(format!("job {job} does not exist")));
+            };
             if found["status"] == "concluded" {
                 let error = found["error"].as_str().map(str::to_owned);
                 self.execute("job-dismiss", json!({ "id": job })).await?;
@@ -114,7 +117,7 @@ mod tests {
     use super::*;
     use crate::qemu::transcript::Transcript;
 
-    /// As recorded from QEMU 7.2.22.
+    /// Recorded from QEMU 7.2.22.
     const GREETING: &str = r#"
         < {"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": "Debian 1:7.2+dfsg-7+deb12u18+b3"}, "capabilities": ["oob"]}}
         > {"arguments":{},"execute":"qmp_capabilities","id":1}
@@ -127,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn events_and_late_answers_are_not_taken_for_the_answer() {
+    async fn events_and_late_responses_are_skipped() {
         let (mut qmp, transcript) = conversation(
             r#"
             > {"arguments":{},"execute":"query-status","id":2}
@@ -146,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_is_asked_after_until_it_ends() {
+    async fn a_job_is_polled_until_it_ends() {
         let (mut qmp, transcript) = conversation(
             r#"
             > {"arguments":{},"execute":"query-jobs","id":2}
@@ -160,15 +163,15 @@ mod tests {
             "#,
         )
         .await;
-        let failed = qmp.finish_job("copy").await.unwrap_err();
+        let failed = qmp.wait_job("copy").await.unwrap_err();
         assert_eq!(failed.to_string(), "JobFailed: No space left on device");
-        assert!(matches!(qmp.finish_job("copy").await, Err(WireError::Nonsense(_))));
+        assert!(matches!(qmp.wait_job("copy").await, Err(WireError::UnexpectedResponse(_))));
         transcript.finished().await;
     }
 
     #[tokio::test]
-    async fn what_does_not_greet_as_qmp_is_not_spoken_to() {
-        for (greeting, expected) in [("< {\"return\": {}}", "not QMP"), ("", "closed")] {
+    async fn a_peer_without_a_qmp_greeting_is_rejected() {
+        for (greeting, expected) in [("< {\"return\": {}}", "does not speak QMP"), ("", "closed")] {
             let (stream, _transcript) = Transcript::play(greeting);
             let error = Qmp::greet(stream).await.err().unwrap().to_string();
             assert!(error.contains(expected), "{error}");

@@ -1,4 +1,5 @@
-//! What is written down of a machine and of a disk. The process and the folders say the rest.
+//! The stored records of a machine and of a disk. Everything else follows from the process and the
+//! folders.
 
 use cloudpc_model::ImageId;
 use serde::{Deserialize, Serialize};
@@ -6,26 +7,27 @@ use serde::{Deserialize, Serialize};
 use super::image::ImageInfo;
 use crate::{MachineSpec, Tag};
 
-/// How many restarts are remembered; more than may be repeated.
+/// Number of restarts remembered; more than can be repeated.
 const RESTARTS_MAX: usize = 16;
 
-/// `machine.json`
+/// `machine.json`: the record of a machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MachineRecord {
-    /// What it should be. Its image is that of the last disk made; the present disk knows its own.
+    /// The desired configuration. Its image is that of the last disk made; the current disk records
+    /// its own.
     pub spec: MachineSpec,
-    /// Starts so far. A process under way may be one ahead of it, if we died just then; its command
-    /// line tells.
+    /// Number of starts. A running process may be one ahead if the service crashed just then; its
+    /// command line shows its boot.
     pub boots: u64,
-    /// Restarts that were begun, the last ones.
+    /// The latest restarts.
     pub restarts: Vec<RestartRecord>,
-    /// The last boot that was ended as somebody had asked; none before any was.
+    /// The last boot that was stopped on request; none if no boot was.
     #[serde(default)]
     pub stopped: Option<u64>,
 }
 
-/// A restart, written down before it is begun. It has happened when there were so many boots.
+/// A restart, recorded before it starts. It is complete when the boot count has reached `boots`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RestartRecord {
@@ -33,14 +35,14 @@ pub struct RestartRecord {
     pub boots: u64,
 }
 
-/// `ended.json`
+/// `ended.json`: why a guest ended by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EndRecord {
     pub boot: u64,
     pub how: EndReason,
 }
 
-/// How a guest has ended by itself.
+/// How a guest ended by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum EndReason {
@@ -48,16 +50,17 @@ pub enum EndReason {
     Panicked,
 }
 
-/// `disk.json`
+/// `disk.json`: the record of a disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DiskRecord {
-    /// The action that made it; none for the disk that the machine was born with.
+    /// The action that made the disk; none for the machine's first disk.
     pub tag: Option<Tag>,
-    /// What it was made from.
+    /// The image that the disk was made from.
     pub image: ImageId,
     /// How a machine with this disk is started.
-    pub about: ImageInfo,
+    #[serde(rename = "about")]
+    pub info: ImageInfo,
 }
 
 impl MachineRecord {
@@ -65,20 +68,35 @@ impl MachineRecord {
         Self { spec: spec.clone(), boots: 0, restarts: Vec::new(), stopped: None }
     }
 
-    /// The restart of this tag, if it was begun.
+    /// Returns the restart of this tag, if it was started.
     pub fn restart(&self, tag: &Tag) -> Option<&RestartRecord> {
         self.restarts.iter().find(|restart| restart.tag == *tag)
     }
 
-    /// Whether the last restart was begun and has not brought the machine up again.
+    /// Returns whether the last restart was started and has not booted the machine yet.
     pub fn is_restarting(&self) -> bool {
         self.restarts.last().is_some_and(|restart| restart.boots > self.boots)
     }
 
-    /// Writes down that the next boot is the restart of this tag.
+    /// Records that the next boot is the restart of this tag.
     pub fn begin_restart(&mut self, tag: &Tag) {
         self.restarts.push(RestartRecord { tag: tag.clone(), boots: self.boots + 1 });
         let forgotten = self.restarts.len().saturating_sub(RESTARTS_MAX);
         self.restarts.drain(..forgotten);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_of_older_versions_are_readable() {
+        let disk = r#"{ "tag": "action-1", "image": "a_b_c", "about": { "os": "linux", "display": true } }"#;
+        let disk: DiskRecord = serde_json::from_str(disk).unwrap();
+        assert!(disk.info.display);
+        assert!(serde_json::to_string(&disk).unwrap().contains(r#""about":"#));
+        let end: EndRecord = serde_json::from_str(r#"{ "boot": 3, "how": "shutDown" }"#).unwrap();
+        assert_eq!(end, EndRecord { boot: 3, how: EndReason::ShutDown });
     }
 }

@@ -1,4 +1,4 @@
-//! Pictures of a machine's screen.
+//! Screenshots of a machine.
 
 use rustix::fs::OFlags;
 use serde_json::json;
@@ -11,36 +11,37 @@ use super::layout::{MachineFolder, RUN_FOLDER, SCREENSHOT};
 use super::qmp::Qmp;
 use super::wire::WireError;
 
-/// Longest picture; more than the memory of the largest screen that we give to a machine.
-const PICTURE_BYTES_MAX: u64 = 32 << 20;
+/// Largest screenshot; more than the memory of the largest screen of a machine.
+const SCREENSHOT_BYTES_MAX: u64 = 32 << 20;
 
-/// How a PNG begins.
+/// The first bytes of a PNG.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 
-/// What the screen shows now, as a PNG.
-pub async fn picture(folder: &MachineFolder) -> Result<Vec<u8>, WireError> {
+/// Takes a screenshot as a PNG.
+pub async fn screenshot(folder: &MachineFolder) -> Result<Vec<u8>, WireError> {
     let mut qmp = Qmp::connect(folder).await?;
     qmp.execute("screendump", json!({ "filename": SCREENSHOT, "format": "png" })).await?;
     let path = folder.join(RUN_FOLDER).join(SCREENSHOT);
     let read = tokio::task::spawn_blocking(move || read(&path)).await;
-    let picture = read.unwrap_or_else(|_| Err(io::Error::other("reading the picture was cut short")))?;
-    // QEMU has heard nobody else meanwhile, so that the picture is ours.
+    let screenshot = read.unwrap_or_else(|_| Err(io::Error::other("reading the screenshot was interrupted")))?;
+    // The QMP connection excludes other clients until the file is read, so that the screenshot is
+    // this one.
     drop(qmp);
-    if !picture.starts_with(PNG) {
-        return Err(WireError::Nonsense("the picture is no PNG".into()));
+    if !screenshot.starts_with(PNG) {
+        return Err(WireError::UnexpectedResponse("the screenshot is not a PNG".into()));
     }
-    Ok(picture)
+    Ok(screenshot)
 }
 
-/// Reads the picture and removes it. Its folder is QEMU's, which a guest may have taken over: a
-/// link must not lead us anywhere else.
+/// Reads and removes the file. Its folder belongs to QEMU, which a guest may have compromised:
+/// links must not be followed.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).expect("flags of open are small");
     let file = OpenOptions::new().read(true).custom_flags(no_link).open(path);
     let removed = fs::remove_file(path);
-    let mut picture = Vec::new();
-    File::take(file?, PICTURE_BYTES_MAX).read_to_end(&mut picture)?;
-    removed.map(|()| picture)
+    let mut screenshot = Vec::new();
+    File::take(file?, SCREENSHOT_BYTES_MAX).read_to_end(&mut screenshot)?;
+    removed.map(|()| screenshot)
 }
 
 #[cfg(test)]
@@ -49,11 +50,11 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn a_picture_is_read_once_and_no_link_is_followed() {
+    fn a_screenshot_is_read_once_and_no_link_is_followed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(SCREENSHOT);
-        fs::write(&path, "picture").unwrap();
-        assert_eq!(read(&path).unwrap(), b"picture");
+        fs::write(&path, "screenshot").unwrap();
+        assert_eq!(read(&path).unwrap(), b"screenshot");
         assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
         let secret = folder.path().join("secret");
         fs::write(&secret, "secret").unwrap();

@@ -1,20 +1,20 @@
-//! Recorded conversations, played to a client under test.
+//! Recorded protocol exchanges, replayed to a client under test.
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 
-/// A conversation of lines: `< ` is sent to the client, `> ` is what the client has to send, `~` is
+/// A transcript of lines: `< ` is sent to the client, `> ` is expected from the client, `~` is
 /// silence without an end. `ÿ` stands for the byte 0xFF.
 pub struct Transcript(JoinHandle<()>);
 
 impl Transcript {
-    /// The client's end of the conversation.
+    /// Replays a transcript; returns the client's stream.
     pub fn play(text: &str) -> (DuplexStream, Self) {
         let (client, server) = tokio::io::duplex(1 << 20);
         (client, Self::over(server, text))
     }
 
-    /// The same over a stream that is there.
+    /// Replays a transcript over an existing stream.
     pub fn over(mut server: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, text: &str) -> Self {
         let lines: Vec<String> =
             text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
@@ -34,13 +34,13 @@ impl Transcript {
         }))
     }
 
-    /// Fails if the client has not said what was recorded, or has not heard it all.
+    /// Fails if the client has not sent what was recorded, or has not received everything.
     pub async fn finished(self) {
-        self.0.await.expect("the conversation went as recorded");
+        self.0.await.expect("the exchange matches the transcript");
     }
 }
 
-/// The bytes of a line, its end included.
+/// Returns the bytes of a line, including its line feed.
 fn bytes(line: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for character in line.chars() {

@@ -1,10 +1,10 @@
-//! Warm images: a guest's memory beside its disk, so that a new machine goes on from there and need
-//! not boot.
+//! Warm images: they include a guest's memory beside its disk, so that a new machine resumes from
+//! there without booting.
 //!
-//! All machines made from one share what its memory held: random numbers to come, boot id, host
-//! name and clock of that moment. That is good for tests and demonstrations, where a machine is
-//! there in a fraction of a second, and for nothing else. A memory fits its disk once: it is
-//! dropped before the guest runs.
+//! All machines made from one share the content of its memory: the state of random number
+//! generators, the boot id, the hostname and the clock of that moment. Warm images are meant only
+//! for tests and demonstrations, where a machine then starts in a fraction of a second. A memory
+//! matches its disk only once: it is discarded before the guest runs.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -20,15 +20,15 @@ use super::qmp::Qmp;
 use super::wire::WireError;
 use crate::MachineSpec;
 
-/// The memory, in the folder of an image or of a disk that was never started.
+/// The file of the memory, in the folder of an image or of a disk that was never started.
 pub const MEMORY_FILE: &str = "memory";
 
-/// How long a memory may take to be written or read.
+/// Timeout of writing or reading a memory.
 const MOVE_TIME_MAX: Duration = Duration::from_secs(60);
 
 const MOVE_POLL: Duration = Duration::from_millis(10);
 
-/// The machine whose memory it is; no other can take it.
+/// The machine size that a memory requires.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Shape {
@@ -43,15 +43,15 @@ impl Shape {
     }
 }
 
-/// Drops the memory in a folder, durably: from now on its disk may change.
-pub fn forget(folder: &Path) -> io::Result<()> {
+/// Deletes the memory in a folder, durably: from now on its disk may change.
+pub fn discard(folder: &Path) -> io::Result<()> {
     match fs::remove_file(folder.join(MEMORY_FILE)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         removed => removed.and_then(|()| sync_folder(folder)),
     }
 }
 
-/// Hands a memory to a QEMU that waits for one. The guest stands still then.
+/// Sends a memory to a QEMU that waits for one. The guest is paused afterwards.
 pub async fn load(folder: &MachineFolder, memory: &Path) -> Result<(), WireError> {
     let mut stream = folder.connect(INCOMING_SOCKET).await?;
     let mut memory = tokio::fs::File::open(memory).await?;
@@ -67,11 +67,11 @@ pub async fn load(folder: &MachineFolder, memory: &Path) -> Result<(), WireError
     super::wire::within(MOVE_TIME_MAX, loaded).await
 }
 
-/// Stops the guest and writes its memory to a file.
+/// Pauses the guest and writes its memory to a file.
 pub async fn save(folder: &MachineFolder, memory: &Path, account: Account) -> Result<(), WireError> {
     let run = folder.join(RUN_FOLDER);
     let listener = folder.listen(OUTGOING_SOCKET)?;
-    account.give(&run.join(OUTGOING_SOCKET))?;
+    account.grant_ownership(&run.join(OUTGOING_SOCKET))?;
     let mut qmp = Qmp::connect(folder).await?;
     qmp.execute("stop", json!({})).await?;
     qmp.execute("migrate", json!({ "uri": format!("unix:{OUTGOING_SOCKET}") })).await?;
@@ -85,6 +85,6 @@ pub async fn save(folder: &MachineFolder, memory: &Path, account: Account) -> Re
     let migration = qmp.execute("query-migrate", json!({})).await?;
     match migration["status"].as_str() {
         Some("completed") => Ok(()),
-        _ => Err(WireError::Nonsense(migration.to_string())),
+        _ => Err(WireError::UnexpectedResponse(migration.to_string())),
     }
 }

@@ -1,13 +1,13 @@
-//! What becomes of a process without being asked for: noticed, written down, told.
+//! Detects and records incidents of a running process and notifies watchers.
 //!
-//! Each process has one watch, from when it is first seen until its end, on a socket of its own. An
-//! event of QEMU is only a bell: when it rings, and every few seconds, the watch asks how things
-//! stand, so that what came while nobody listened is not missed. A guest that has ended leaves its
-//! process standing, for nobody else knows why it ended; the watch writes that down and lets the
-//! process go.
+//! Each process has one watch, from when it is first seen until it exits, on its own socket. A QEMU
+//! event only triggers a check: on an event, and every few seconds, the watch queries the state, so
+//! that events lost while nobody listened do no harm. A guest that has ended leaves its process
+//! running, because only the process knows the reason; the watch records it and lets the process
+//! exit.
 //!
-//! The watch does nothing to a machine that runs but to let one go on that stood still for want of
-//! room. What else is to be done about trouble is decided elsewhere.
+//! The watch changes nothing on a running machine, except that it resumes one that was paused for
+//! lack of disk space. All other recovery is decided elsewhere.
 
 use cloudpc_model::{CloudPcId, Timestamp};
 use rustix::fs::{Mode, OFlags};
@@ -27,13 +27,13 @@ use super::wire::{WireError, within};
 use super::{QemuHost, Slot, lock};
 use crate::MachineCondition;
 
-/// How often it is asked how things stand when no bell rings.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Interval of checks without an event.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long a guest may take to answer one look. One that is late is asked again at the next.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(4);
+/// Timeout of the guest's response to one check. A late guest is asked again at the next one.
+const RESPONSE_TIME_MAX: Duration = Duration::from_secs(4);
 
-/// What a guest may have written to its console, bytes; then that is cut, or it could fill the
+/// Size limit of a guest's console log, bytes; a larger log is truncated before it can fill the
 /// host's disk.
 pub const CONSOLE_BYTES_MAX: u64 = 1 << 20;
 
@@ -43,26 +43,27 @@ pub struct Watch(Mutex<WatchState>);
 
 #[derive(Default)]
 struct WatchState {
-    /// Which process is watched, or was: a boot may take two.
+    /// The process that is or was watched: a boot may take two.
     pid: Option<i32>,
-    /// What is wrong with a machine that runs, as last seen.
+    /// The latest condition of the running machine.
     condition: Option<MachineCondition>,
 }
 
 impl Watch {
-    /// What is wrong with a machine that runs, as last seen.
+    /// Returns the latest condition of the running machine.
     pub fn condition(&self) -> Option<MachineCondition> {
         lock(&self.0).condition
     }
 
-    /// Whether what was seen of a process is news. What is seen of an earlier one is not.
-    fn see(&self, process: &Process, condition: Option<MachineCondition>) -> bool {
-        let mut seen = lock(&self.0);
-        seen.pid == Some(process.pid) && std::mem::replace(&mut seen.condition, condition) != condition
+    /// Records the condition of a process; returns whether it changed. The condition of an earlier
+    /// process is ignored.
+    fn update(&self, process: &Process, condition: Option<MachineCondition>) -> bool {
+        let mut state = lock(&self.0);
+        state.pid == Some(process.pid) && std::mem::replace(&mut state.condition, condition) != condition
     }
 }
 
-/// Has a process watched, unless it is.
+/// Starts a watch of a process, unless it is watched already.
 pub fn begin(
     host: &Arc<QemuHost>,
     slot: &Arc<Slot>,
@@ -71,12 +72,12 @@ pub fn begin(
     process: &Process,
 ) -> io::Result<()> {
     let watcher = {
-        let mut seen = lock(&slot.watch.0);
-        if seen.pid == Some(process.pid) {
+        let mut state = lock(&slot.watch.0);
+        if state.pid == Some(process.pid) {
             return Ok(());
         }
         let process = process.try_clone()?;
-        *seen = WatchState { pid: Some(process.pid), condition: None };
+        *state = WatchState { pid: Some(process.pid), condition: None };
         Watcher { host: Arc::clone(host), slot: Arc::clone(slot), folder: folder.clone(), id, process }
     };
     host.parts.runtime.spawn(watcher.watch());
@@ -95,38 +96,38 @@ impl Watcher {
     async fn watch(self) {
         tokio::select! {
             biased;
-            _ = self.process.ended() => {}
-            () = self.attend() => {}
+            _ = self.process.exited() => {}
+            () = self.check_repeatedly() => {}
         }
-        self.slot.collect_children();
-        self.slot.watch.see(&self.process, None);
-        self.host.changes.tell(self.id);
+        self.slot.reap_children();
+        self.slot.watch.update(&self.process, None);
+        self.host.changes.notify(self.id);
     }
 
-    /// Looks until the process has ended, which whoever calls this waits for.
-    async fn attend(&self) {
-        let mut heard_at = self.host.parts.clock.now();
+    /// Checks periodically until the caller drops it, when the process has exited.
+    async fn check_repeatedly(&self) {
+        let mut responded_at = self.host.parts.clock.now();
         loop {
             if let Ok(mut qmp) = Qmp::connect_to(&self.folder, WATCH_SOCKET).await {
-                while self.look(&mut qmp, &mut heard_at).await.is_ok() {
-                    if let Ok(Err(_)) = tokio::time::timeout(LOOK_EVERY, qmp.event()).await {
+                while self.check(&mut qmp, &mut responded_at).await.is_ok() {
+                    if let Ok(Err(_)) = tokio::time::timeout(CHECK_INTERVAL, qmp.event()).await {
                         break;
                     }
                 }
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 
-    /// Looks once. `heard_at` is when the guest was last heard of.
-    async fn look(&self, qmp: &mut Qmp, heard_at: &mut Timestamp) -> Result<(), WireError> {
-        cut(&self.folder.join(RUN_FOLDER).join(CONSOLE_LOG))?;
+    /// Checks once. `responded_at` is when the guest last responded.
+    async fn check(&self, qmp: &mut Qmp, responded_at: &mut Timestamp) -> Result<(), WireError> {
+        truncate_log(&self.folder.join(RUN_FOLDER).join(CONSOLE_LOG))?;
         let condition = match qmp.status().await?.as_str() {
-            "shutdown" => return self.let_go(qmp, EndReason::ShutDown).await,
-            "guest-panicked" => return self.let_go(qmp, EndReason::Panicked).await,
+            "shutdown" => return self.record_end(qmp, EndReason::ShutDown).await,
+            "guest-panicked" => return self.record_end(qmp, EndReason::Panicked).await,
             "internal-error" => return Ok(self.process.kill()?),
             "io-error" => {
-                // Not in the middle of what somebody else does.
+                // Only if no verb is in progress.
                 if let Ok(_turn) = self.slot.lock.try_lock()
                     && self.host.parts.capacity.admit_disk(self.folder.path()).is_ok()
                 {
@@ -134,48 +135,48 @@ impl Watcher {
                 }
                 Some(MachineCondition::HostDiskFull)
             }
-            "running" if !self.hears_guest(qmp).await? => {
-                let silent = self.host.parts.clock.now().since(*heard_at) >= self.host.parts.guest_silence_max;
+            "running" if !self.guest_responds(qmp).await? => {
+                let silent = self.host.parts.clock.now().since(*responded_at) >= self.host.parts.guest_silence_max;
                 silent.then_some(MachineCondition::GuestSilent)
             }
             _ => {
-                *heard_at = self.host.parts.clock.now();
+                *responded_at = self.host.parts.clock.now();
                 None
             }
         };
-        if self.slot.watch.see(&self.process, condition) {
-            self.host.changes.tell(self.id);
+        if self.slot.watch.update(&self.process, condition) {
+            self.host.changes.notify(self.id);
         }
         Ok(())
     }
 
-    /// Whether the guest's agent answers. One that is not there is not asked: others may be waiting
-    /// for it to come.
-    async fn hears_guest(&self, qmp: &mut Qmp) -> Result<bool, WireError> {
+    /// Returns whether the guest's agent responds. A port that is not open is not used: other
+    /// callers may be waiting for it.
+    async fn guest_responds(&self, qmp: &mut Qmp) -> Result<bool, WireError> {
         let chardevs = qmp.execute("query-chardev", json!({})).await?;
-        let is_there =
+        let is_open =
             |chardev: &serde_json::Value| chardev["label"] == AGENT_CHARDEV && chardev["frontend-open"] == true;
-        if !chardevs.as_array().is_some_and(|all| all.iter().any(is_there)) {
+        if !chardevs.as_array().is_some_and(|all| all.iter().any(is_open)) {
             return Ok(false);
         }
-        let answer = within(ANSWER_TIME_MAX, self.slot.channel.execute("guest-ping", json!({}))).await;
-        Ok(matches!(answer, Ok(_) | Err(WireError::Refused { .. })))
+        let response = within(RESPONSE_TIME_MAX, self.slot.channel.execute("guest-ping", json!({}))).await;
+        Ok(matches!(response, Ok(_) | Err(WireError::Refused { .. })))
     }
 
-    /// Writes down how the guest has ended, and lets its process end.
-    async fn let_go(&self, qmp: &mut Qmp, how: EndReason) -> Result<(), WireError> {
-        let (file, ended) = (self.folder.join(ENDED_FILE), EndRecord { boot: self.process.boot, how });
-        let written = tokio::task::spawn_blocking(move || write_json(&file, &ended)).await;
+    /// Records how the guest exited, and lets its process exit.
+    async fn record_end(&self, qmp: &mut Qmp, how: EndReason) -> Result<(), WireError> {
+        let (file, exited) = (self.folder.join(ENDED_FILE), EndRecord { boot: self.process.boot, how });
+        let written = tokio::task::spawn_blocking(move || write_json(&file, &exited)).await;
         written.map_err(|_| WireError::Closed)??;
         qmp.execute("quit", json!({})).await.map(drop)
     }
 }
 
-/// Empties a console's log that has become too long. It lies in QEMU's own folder, so that no link
-/// there is followed.
-fn cut(log: &Path) -> io::Result<()> {
+/// Truncates a console log that is too long. The log is in QEMU's own folder, so links are not
+/// followed.
+fn truncate_log(log: &Path) -> io::Result<()> {
     match fs::symlink_metadata(log) {
-        Ok(about) if about.is_file() && about.len() > CONSOLE_BYTES_MAX => {
+        Ok(info) if info.is_file() && info.len() > CONSOLE_BYTES_MAX => {
             let opened = rustix::fs::open(log, OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
             File::from(opened).set_len(0)
         }
@@ -189,19 +190,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_console_that_is_too_long_is_cut_and_no_link_is_followed() {
+    fn an_oversized_console_log_is_truncated_and_no_link_is_followed() {
         let folder = tempfile::tempdir().unwrap();
         let (log, other) = (folder.path().join("log"), folder.path().join("other"));
-        cut(&log).unwrap();
-        for (length, left) in [(CONSOLE_BYTES_MAX, CONSOLE_BYTES_MAX), (CONSOLE_BYTES_MAX + 1, 0)] {
+        truncate_log(&log).unwrap();
+        for (length, remaining) in [(CONSOLE_BYTES_MAX, CONSOLE_BYTES_MAX), (CONSOLE_BYTES_MAX + 1, 0)] {
             File::create(&log).unwrap().set_len(length).unwrap();
-            cut(&log).unwrap();
-            assert_eq!(fs::metadata(&log).unwrap().len(), left);
+            truncate_log(&log).unwrap();
+            assert_eq!(fs::metadata(&log).unwrap().len(), remaining);
         }
         File::create(&other).unwrap().set_len(CONSOLE_BYTES_MAX + 1).unwrap();
         fs::remove_file(&log).unwrap();
         std::os::unix::fs::symlink(&other, &log).unwrap();
-        cut(&log).unwrap();
+        truncate_log(&log).unwrap();
         assert_eq!(fs::metadata(&other).unwrap().len(), CONSOLE_BYTES_MAX + 1);
     }
 }

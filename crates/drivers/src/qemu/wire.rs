@@ -1,60 +1,60 @@
-//! JSON values, one a line, over a byte stream: what QMP and the guest agent have in common.
+//! Line-delimited JSON over a byte stream, the common base of QMP and the guest agent.
 //!
-//! Lines are bounded, and a line that is too long is thrown away to its end, so that the stream can
-//! be read on. Nothing here waits without an end: callers set the deadline. This module refuses to
-//! know what the lines mean.
+//! Lines are bounded, and a line that is too long is skipped to its end, so that the stream stays
+//! usable. Nothing here has its own timeout: callers set the deadline. This module must not depend
+//! on the meaning of the lines.
 
 use serde_json::Value;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Longest line that is taken, bytes. The longest answer that we ask for is a piece of a file, 64
-/// KiB before base64.
+/// Longest accepted line, bytes. The longest requested response is a piece of a file, 64 KiB before
+/// base64.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// The byte that can be in no JSON text, with which the guest agent marks where a line begins anew.
+/// A byte that cannot occur in JSON; the guest agent uses it to mark the start of a new line.
 pub const SENTINEL: u8 = 0xFF;
 
-/// Why a conversation did not go on.
+/// An error of a connection.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
-    /// The connection failed or could not be made.
+    /// The connection failed or could not be opened.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The other side has closed it.
+    /// The peer closed the connection.
     #[error("the connection was closed")]
     Closed,
     /// A line was too long and was skipped.
-    #[error("a line of more than {LINE_BYTES_MAX} bytes was skipped")]
+    #[error("a line exceeds {LINE_BYTES_MAX} bytes")]
     TooLong,
-    /// A line was no JSON and was skipped.
-    #[error("a line was no JSON: {0}")]
+    /// A line was not JSON and was skipped.
+    #[error("a line is not JSON: {0}")]
     NotJson(serde_json::Error),
-    /// There was no answer in time.
-    #[error("no answer within {} ms", .0.as_millis())]
-    Late(Duration),
-    /// The answer is that it cannot be done.
+    /// No response arrived in time.
+    #[error("timed out after {} ms", .0.as_millis())]
+    TimedOut(Duration),
+    /// The peer reported an error.
     #[error("{class}: {description}")]
     Refused {
-        /// The kind of error, for programs.
+        /// The class of the error, for programs.
         class: String,
-        /// For people.
+        /// The error message, for people.
         description: String,
     },
-    /// The answer makes no sense.
-    #[error("an answer was not understood: {0}")]
-    Nonsense(String),
+    /// The response is malformed.
+    #[error("unexpected response: {0}")]
+    UnexpectedResponse(String),
 }
 
 /// A stream of JSON lines in both directions.
 pub struct LineReader<S> {
     stream: S,
-    /// What was read and not yet taken.
+    /// Bytes that were read and not yet returned.
     buffer: Vec<u8>,
-    /// Of the buffer, what was searched for the end of a line.
+    /// Number of buffered bytes already searched for the end of a line.
     searched: usize,
-    /// The line that is being read is too long; the rest of it is thrown away.
+    /// The current line is too long; the rest of it is skipped.
     skipping: bool,
 }
 
@@ -70,18 +70,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineReader<S> {
         self.send_raw(&line).await
     }
 
-    /// Sends bytes as they are.
+    /// Sends raw bytes.
     pub async fn send_raw(&mut self, bytes: &[u8]) -> Result<(), WireError> {
         self.stream.write_all(bytes).await?;
         Ok(self.stream.flush().await?)
     }
 
-    /// The next value. After [`WireError::TooLong`] and [`WireError::NotJson`] the stream can be
-    /// read on.
+    /// Returns the next value. After [`WireError::TooLong`] and [`WireError::NotJson`] the stream
+    /// stays usable.
     pub async fn receive(&mut self) -> Result<Value, WireError> {
         loop {
             let line = self.line().await?;
-            // What is before the last sentinel was never finished by whoever it was meant for.
+            // Data before the last sentinel is an incomplete response to another client.
             let start = line.iter().rposition(|byte| *byte == SENTINEL).map_or(0, |at| at + 1);
             let text = line[start..].trim_ascii();
             if !text.is_empty() {
@@ -96,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineReader<S> {
                 let rest = self.buffer.split_off(self.searched + at + 1);
                 let line = std::mem::replace(&mut self.buffer, rest);
                 self.searched = 0;
-                // One byte of it is its end.
+                // One byte is the line feed.
                 if std::mem::take(&mut self.skipping) || line.len() > LINE_BYTES_MAX + 1 {
                     return Err(WireError::TooLong);
                 }
@@ -117,22 +117,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineReader<S> {
     }
 }
 
-/// The `return` of an answer, or its `error`.
-pub fn answer(mut answer: Value) -> Result<Value, WireError> {
-    if let Some(error) = answer.get("error") {
+/// Returns the `return` value of a response, or its `error`.
+pub fn response_result(mut response: Value) -> Result<Value, WireError> {
+    if let Some(error) = response.get("error") {
         let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
         return Err(WireError::Refused { class: text("class"), description: text("desc") });
     }
-    match answer.get_mut("return") {
+    match response.get_mut("return") {
         Some(value) => Ok(value.take()),
-        None => Err(WireError::Nonsense(answer.to_string().chars().take(200).collect())),
+        None => Err(WireError::UnexpectedResponse(response.to_string().chars().take(200).collect())),
     }
 }
 
-/// Ends with [`WireError::Late`] if `work` takes longer than `limit`. Host time: the other side
-/// knows no other.
+/// Fails with [`WireError::TimedOut`] if `work` takes longer than `limit`. Uses real time: the peer
+/// has no simulated clock.
 pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, WireError>>) -> Result<T, WireError> {
-    tokio::time::timeout(limit, work).await.unwrap_or(Err(WireError::Late(limit)))
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(WireError::TimedOut(limit)))
 }
 
 #[cfg(test)]
@@ -141,7 +141,8 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    /// All that a reader takes out of `input`, which arrives in pieces of `piece` bytes.
+    /// Returns everything that a reader reads from `input`, which arrives in pieces of `piece`
+    /// bytes.
     async fn read(input: &[u8], piece: usize) -> Vec<Result<Value, String>> {
         let (ours, mut theirs) = tokio::io::duplex(piece);
         let input = input.to_vec();
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_is_taken_at_the_limit_and_skipped_beyond_it() {
+    async fn a_line_is_accepted_at_the_limit_and_skipped_beyond_it() {
         let line = |bytes: usize| format!("\"{}\"\n", "x".repeat(bytes - 2));
         let input = [line(LINE_BYTES_MAX), line(LINE_BYTES_MAX + 1), line(3 * LINE_BYTES_MAX), "{\"a\":1}\n".into()];
         let read = read(input.concat().as_bytes(), 64 << 10).await;
@@ -174,35 +175,35 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_dead_client_left_before_a_sentinel_is_not_read() {
+    async fn data_before_a_sentinel_is_discarded() {
         let read = read(b"{\"return\":{\"pi\xFF{\"return\":7}\r\n\n\xFF\n{\"return\":8}\nhalf a line", 3).await;
         assert_eq!(read, [Ok(json!({ "return": 7 })), Ok(json!({ "return": 8 }))]);
     }
 
     #[test]
-    fn an_answer_is_a_return_or_an_error() {
-        assert_eq!(answer(json!({ "return": { "pid": 3 }, "id": 1 })).unwrap(), json!({ "pid": 3 }));
-        let refused = answer(json!({ "error": { "class": "GenericError", "desc": "no such file" } })).unwrap_err();
+    fn a_response_is_a_return_or_an_error() {
+        assert_eq!(response_result(json!({ "return": { "pid": 3 }, "id": 1 })).unwrap(), json!({ "pid": 3 }));
+        let refused =
+            response_result(json!({ "error": { "class": "GenericError", "desc": "no such file" } })).unwrap_err();
         assert_eq!(refused.to_string(), "GenericError: no such file");
-        assert!(matches!(answer(json!({ "event": "STOP" })), Err(WireError::Nonsense(_))));
-        assert!(matches!(answer(json!(3)), Err(WireError::Nonsense(_))));
+        assert!(matches!(response_result(json!({ "event": "STOP" })), Err(WireError::UnexpectedResponse(_))));
+        assert!(matches!(response_result(json!(3)), Err(WireError::UnexpectedResponse(_))));
     }
 
     #[tokio::test]
-    async fn what_takes_too_long_is_late() {
+    async fn exceeding_the_limit_times_out() {
         let limit = Duration::from_millis(5);
-        let late = within(limit, std::future::pending::<Result<(), WireError>>()).await.unwrap_err();
-        assert_eq!(late.to_string(), "no answer within 5 ms");
+        let timed_out = within(limit, std::future::pending::<Result<(), WireError>>()).await.unwrap_err();
+        assert_eq!(timed_out.to_string(), "timed out after 5 ms");
     }
 
     proptest! {
-        /// However the stream is cut, whatever is in it, the lines are the same and what is right
-        /// is read.
+        /// The same lines are read however the stream is split, and every valid value is returned.
         #[test]
-        fn lines_do_not_depend_on_how_they_arrive(
+        fn lines_do_not_depend_on_how_the_stream_is_split(
             lines in prop::collection::vec(prop_oneof![
                 any::<i64>().prop_map(|number| number.to_string().into_bytes()),
-                prop::collection::vec(any::<u8>().prop_filter("no end of line", |byte| *byte != b'\n'), 0..40),
+                prop::collection::vec(any::<u8>().prop_filter("a byte within a line", |byte| *byte != b'\n'), 0..40),
             ], 0..20),
             piece in 1usize..64,
         ) {

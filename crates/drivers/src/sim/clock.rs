@@ -1,7 +1,7 @@
-//! A clock that is moved by hand.
+//! A clock that can be paused and advanced.
 //!
-//! Everything that sleeps on it is known to it, so that moving it far still lets everything happen
-//! in order and at its own time. It refuses to know what the sleepers wait for.
+//! The clock knows everyone who sleeps on it, so that advancing it far still wakes each sleeper in
+//! order and at its own time. It must not depend on what the sleepers wait for.
 
 use cloudpc_model::{Clock, Sleep, Timestamp};
 use futures_util::future::select;
@@ -13,34 +13,34 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// How many times in a row [`SimClock::advance`] must give way without anyone going to sleep or
-/// giving a sleep up before it takes the woken work to have come to rest. On a runtime of one
-/// thread every turn runs all that is ready, so this is also the longest chain of tasks that wake
-/// each other without sleeping and are still waited for.
+/// Number of consecutive yields in [`SimClock::advance`], without a sleep being started or dropped,
+/// after which the woken work counts as finished. On a single-threaded runtime every yield runs all
+/// ready tasks, so this is also the longest chain of tasks that wake each other without sleeping
+/// and is still waited for.
 pub const QUIET_YIELDS: u32 = 64;
 
-/// Work may also rest outside the runtime, e.g. in a database's thread. On a runtime of many
-/// threads, as long as fewer sleepers have come than were woken, this much real time must pass,
-/// too, without a new one.
+/// Work may also run outside the runtime, for example in a database thread. On a multi-threaded
+/// runtime, while fewer sleeps were started than sleepers woken, this much real time must also pass
+/// without a new one.
 pub const QUIET_TIME: Duration = Duration::from_millis(20);
 
-/// A clock that follows another one until it is paused or moved. It never goes back.
+/// A clock that follows another clock until it is paused or advanced. It never goes back.
 ///
-/// A sleep that is dropped is forgotten. Moving waits for work inside the runtime, and for a short
-/// time for work outside; a download is not waited for.
+/// A dropped sleep is forgotten. Advancing waits for work inside the runtime, and briefly for work
+/// outside it; it does not wait for downloads.
 #[derive(Clone)]
 pub struct SimClock {
     inner: Arc<ClockShared>,
 }
 
 impl SimClock {
-    /// A clock that shows what `host` shows.
+    /// Creates a clock that follows `host`.
     pub fn following(host: Arc<dyn Clock>) -> Self {
         let shown = host.now();
         Self::new(shown, Some(shown), Some(host))
     }
 
-    /// A clock that stands still at `start`.
+    /// Creates a clock that is paused at `start`.
     pub fn paused(start: Timestamp) -> Self {
         Self::new(start, None, None)
     }
@@ -59,38 +59,39 @@ impl SimClock {
         Self { inner: Arc::new(ClockShared { host, state: Mutex::new(state), turn: tokio::sync::Mutex::new(()) }) }
     }
 
-    /// Whether it stands still.
+    /// Returns whether the clock is paused.
     pub fn is_paused(&self) -> bool {
         self.inner.lock().paused
     }
 
-    /// Stops it.
+    /// Pauses the clock.
     pub fn pause(&self) {
         self.inner.change(|state| state.paused = true);
     }
 
-    /// Lets it follow its host again, from where it stands. A clock that has no host stays paused.
+    /// Resumes following the host clock, from the current time. A clock without a host stays
+    /// paused.
     pub fn resume(&self) {
         self.inner.change(|state| state.paused = false);
     }
 
-    /// Moves it on, stopping at each sleeper on the way so that everything happens in order and at
-    /// its own time.
+    /// Advances the clock, stopping at each sleeper on the way so that everything happens in order
+    /// and at its own time.
     ///
-    /// It stands still at each stop until what was woken there is at rest ([`QUIET_YIELDS`],
-    /// [`QUIET_TIME`]). Of two movers the second begins where the first ended. A mover that is
-    /// dropped leaves the clock at its latest stop.
+    /// The clock waits at each stop until the work that it woke is finished ([`QUIET_YIELDS`],
+    /// [`QUIET_TIME`]). Concurrent calls run one after the other. A dropped call leaves the clock
+    /// at its latest stop.
     pub async fn advance(&self, by: Duration) {
         let _turn = self.inner.turn.lock().await;
         let _moving = Moving::begin(&self.inner);
         let target = self.now() + by;
-        self.inner.rest(0, 0).await;
+        self.inner.settle(0, 0).await;
         loop {
             let next = self.next_wake().map_or(target, |next| next.min(target));
             let last = next == target;
             let (woken, registered) = self.inner.set(next);
-            self.inner.rest(woken, registered).await;
-            // Something may have gone to sleep at the target itself only for later, so nothing else
+            self.inner.settle(woken, registered).await;
+            // Work woken at the target itself can only have started later sleeps, so nothing else
             // is due.
             if last {
                 break;
@@ -98,11 +99,11 @@ impl SimClock {
         }
     }
 
-    /// When the next sleeper wakes, if anyone sleeps.
+    /// Returns when the next sleeper wakes, if there is one.
     pub fn next_wake(&self) -> Option<Timestamp> {
         let mut state = self.inner.lock();
         let now = self.inner.now(&mut state);
-        // Those due already have been woken; they have just not run yet.
+        // Sleepers that are due have been woken; they have just not run yet.
         state.sleepers.range((now, u64::MAX)..).next().map(|((until, _), _)| *until)
     }
 }
@@ -117,10 +118,10 @@ impl Clock for SimClock {
             let Some(sleeper) = Sleeper::register(&self.inner, until) else { return };
             loop {
                 match self.inner.wait(until) {
-                    Wait::Over => return,
-                    Wait::Hand => sleeper.stirred().await,
+                    Wait::Elapsed => return,
+                    Wait::Manual => sleeper.notified().await,
                     Wait::Host(host, until) => {
-                        select(host.sleep_until(until), pin!(sleeper.stirred())).await;
+                        select(host.sleep_until(until), pin!(sleeper.notified())).await;
                     }
                 }
             }
@@ -131,42 +132,42 @@ impl Clock for SimClock {
 struct ClockShared {
     host: Option<Arc<dyn Clock>>,
     state: Mutex<State>,
-    /// Held by whoever moves the clock.
+    /// Held by the task that advances the clock.
     turn: tokio::sync::Mutex<()>,
 }
 
 struct State {
-    /// What the clock showed when it was last looked at.
+    /// The time that the clock showed when it was last read.
     shown: Timestamp,
-    /// What the host showed then; none while the clock does not follow it.
+    /// The host's time of that reading; none while the clock does not follow a host.
     since: Option<Timestamp>,
     paused: bool,
-    /// Whether it is being moved by hand just now, and so does not follow its host.
+    /// Whether the clock is being advanced, and so does not follow its host.
     moving: bool,
-    /// By the time of waking, then in the order of going to sleep.
+    /// Sleepers, ordered by wake time and then by registration.
     sleepers: BTreeMap<(Timestamp, u64), SleepSlot>,
     next_number: u64,
-    /// How many have gone to sleep, ever.
+    /// Total number of sleeps started.
     registered: u64,
-    /// How many have gone to sleep or given it up, ever.
+    /// Total number of sleeps started or dropped.
     changes: u64,
 }
 
-/// Where a sleeper lies.
+/// The registration of a sleeper.
 #[derive(Default)]
 struct SleepSlot {
     waker: Option<Waker>,
-    /// It was told to look at the clock again.
-    stirred: bool,
+    /// The sleeper must read the clock again.
+    notified: bool,
 }
 
-/// What a sleeper has to wait for.
+/// What a sleeper waits for.
 enum Wait<'a> {
-    /// Nothing.
-    Over,
-    /// Somebody has to move or resume the clock.
-    Hand,
-    /// The host's clock has to show this, or somebody moves ours.
+    /// The time has come.
+    Elapsed,
+    /// Somebody must advance or resume the clock.
+    Manual,
+    /// The host's clock must reach this time, or somebody must advance this clock.
     Host(&'a dyn Clock, Timestamp),
 }
 
@@ -177,7 +178,8 @@ impl ClockShared {
 
     fn now(&self, state: &mut State) -> Timestamp {
         if let (Some(host), Some(since)) = (&self.host, state.since) {
-            // A host that was put back counts from there; ours stands until it has gone on.
+            // If the host's clock was set back, this clock stands still until the host's has
+            // advanced again.
             let host_now = host.now();
             state.shown = state.shown + host_now.since(since);
             state.since = Some(host_now);
@@ -189,13 +191,13 @@ impl ClockShared {
         let mut state = self.lock();
         let now = self.now(&mut state);
         match (&self.host, state.since) {
-            _ if now >= until => Wait::Over,
+            _ if now >= until => Wait::Elapsed,
             (Some(host), Some(since)) => Wait::Host(host.as_ref(), since + until.since(now)),
-            _ => Wait::Hand,
+            _ => Wait::Manual,
         }
     }
 
-    /// Changes whether the clock follows, and has every sleeper look again.
+    /// Changes whether the clock follows its host, and wakes every sleeper to read it again.
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.lock();
         self.now(&mut state);
@@ -203,22 +205,22 @@ impl ClockShared {
         let follows = !state.paused && !state.moving;
         state.since = self.host.as_ref().filter(|_| follows).map(|host| host.now());
         state.paused |= self.host.is_none();
-        let wakers: Vec<Waker> = state.sleepers.values_mut().filter_map(SleepSlot::stir).collect();
+        let wakers: Vec<Waker> = state.sleepers.values_mut().filter_map(SleepSlot::notify).collect();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Sets the clock and wakes those who are due: returns how many, and how many had ever gone to
-    /// sleep before.
+    /// Sets the clock and wakes the sleepers that are due. Returns their number, and the total
+    /// number of sleeps started before.
     fn set(&self, now: Timestamp) -> (u64, u64) {
         let mut state = self.lock();
         let before = state.shown;
         state.shown = now;
         let mut woken = 0;
         let mut wakers = Vec::new();
-        for (_, bed) in state.sleepers.range_mut((before, u64::MAX)..=(now, u64::MAX)) {
+        for (_, slot) in state.sleepers.range_mut((before, u64::MAX)..=(now, u64::MAX)) {
             woken += 1;
-            wakers.extend(bed.stir());
+            wakers.extend(slot.notify());
         }
         let registered = state.registered;
         drop(state);
@@ -226,9 +228,9 @@ impl ClockShared {
         (woken, registered)
     }
 
-    /// Ends when the work of `woken` sleepers, woken when `registered` had ever gone to sleep, is
-    /// at rest.
-    async fn rest(&self, woken: u64, registered: u64) {
+    /// Waits until the work of `woken` sleepers is finished; `registered` is the number of sleeps
+    /// that had been started when they were woken.
+    async fn settle(&self, woken: u64, registered: u64) {
         let many_threads = Handle::try_current().is_ok_and(|h| h.runtime_flavor() != RuntimeFlavor::CurrentThread);
         let slice = Duration::from_millis(1);
         let mut changes = self.lock().changes;
@@ -253,21 +255,21 @@ impl ClockShared {
 }
 
 impl SleepSlot {
-    /// Has the sleeper look at the clock again.
-    fn stir(&mut self) -> Option<Waker> {
-        self.stirred = true;
+    /// Makes the sleeper read the clock again.
+    fn notify(&mut self) -> Option<Waker> {
+        self.notified = true;
         self.waker.take()
     }
 }
 
-/// A sleeper's place; dropped, it is free.
+/// A registered sleeper; dropping it removes the registration.
 struct Sleeper<'a> {
     inner: &'a ClockShared,
     key: (Timestamp, u64),
 }
 
 impl<'a> Sleeper<'a> {
-    /// A place for a sleep until `until`; none if it has come.
+    /// Registers a sleep until `until`; none if that time has come.
     fn register(inner: &'a ClockShared, until: Timestamp) -> Option<Self> {
         let mut state = inner.lock();
         if inner.now(&mut state) >= until {
@@ -281,18 +283,18 @@ impl<'a> Sleeper<'a> {
         Some(Self { inner, key })
     }
 
-    /// Ends when the sleeper has to look at the clock again.
-    async fn stirred(&self) {
-        poll_fn(|context| self.poll_stirred(context)).await;
+    /// Waits until the sleeper must read the clock again.
+    async fn notified(&self) {
+        poll_fn(|context| self.poll_notified(context)).await;
     }
 
-    fn poll_stirred(&self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_notified(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.inner.lock();
-        let bed = state.sleepers.get_mut(&self.key).expect("a sleeper keeps its place until it is dropped");
-        if std::mem::take(&mut bed.stirred) {
+        let slot = state.sleepers.get_mut(&self.key).expect("a sleeper keeps its place until it is dropped");
+        if std::mem::take(&mut slot.notified) {
             return Poll::Ready(());
         }
-        bed.waker = Some(context.waker().clone());
+        slot.waker = Some(context.waker().clone());
         Poll::Pending
     }
 }
@@ -305,7 +307,7 @@ impl Drop for Sleeper<'_> {
     }
 }
 
-/// While it lives, the clock does not follow its host.
+/// While this guard lives, the clock does not follow its host.
 struct Moving<'a>(&'a ClockShared);
 
 impl<'a> Moving<'a> {

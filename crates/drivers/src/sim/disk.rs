@@ -1,4 +1,4 @@
-//! A simulated disk and everything on it: what a machine loses with it and gets back with it.
+//! A simulated disk and all data on it, which a machine loses and regains together with the disk.
 
 use cloudpc_model::ImageId;
 use serde::{Deserialize, Serialize};
@@ -7,21 +7,21 @@ use std::collections::BTreeMap;
 use super::machine::rejected;
 use crate::{DriverError, FileFormat, MachineSpec, Sha256Digest, Tag};
 
-/// What an image takes of a disk, GiB; a disk smaller than this cannot be made from one.
+/// Size of an image, GiB; a smaller disk cannot be made from one.
 pub const IMAGE_GIB: u32 = 32;
 
-/// A disk and everything on it.
+/// A disk and its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
-    /// The action that made it; none: the machine was born with it.
+    /// The tag of the action that made the disk; none for the machine's first disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<Tag>,
     pub image: ImageId,
     pub size_gib: u32,
-    /// The name under which it was enrolled, once it was.
+    /// The hostname under which the guest was enrolled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrolled_as: Option<String>,
-    /// Names of installed agents, the last one at the end.
+    /// Names of installed agents; the latest is last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub agents: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -34,7 +34,7 @@ pub struct Disk {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Content(#[serde(with = "hex")] Vec<u8>);
 
-/// A file that was fetched. Its content was looked at and is not kept.
+/// A downloaded file. Only its metadata is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Download {
     pub tag: Tag,
@@ -43,12 +43,12 @@ pub struct Download {
     #[serde(with = "hex")]
     pub sha256: Sha256Digest,
     pub format: FileFormat,
-    /// How its run ended, once it has.
+    /// The exit code of its run, once that has exited.
     pub exit_code: Option<i32>,
 }
 
 impl Disk {
-    /// A fresh disk.
+    /// Creates a new disk from an image.
     pub fn from_image(spec: &MachineSpec, tag: Option<Tag>) -> Result<Self, DriverError> {
         if spec.storage_gib < IMAGE_GIB {
             return Err(rejected(
@@ -59,7 +59,7 @@ impl Disk {
         Ok(Self::blank(spec, tag))
     }
 
-    /// A fresh disk of any size.
+    /// Creates a new disk of any size.
     pub fn blank(spec: &MachineSpec, tag: Option<Tag>) -> Self {
         Self {
             tag,
@@ -91,8 +91,9 @@ impl Disk {
         self.downloads.retain(|download| download.tag != *tag);
     }
 
-    /// Records how the run of `tag` ended; a program that succeeded is an agent that is installed.
-    pub fn end_run(&mut self, tag: &Tag, exit_code: i32) {
+    /// Records the exit code of the run of `tag`; a program that succeeded counts as an installed
+    /// agent.
+    pub fn record_exit(&mut self, tag: &Tag, exit_code: i32) {
         let Some(download) = self.downloads.iter_mut().find(|download| download.tag == *tag) else { return };
         download.exit_code = Some(exit_code);
         let agent = agent_name(&download.url);
@@ -111,7 +112,7 @@ impl Disk {
     }
 }
 
-/// The file name at the end of an address, by which an installed agent is known.
+/// Returns the file name in a URL, which identifies an installed agent.
 pub fn agent_name(url: &str) -> &str {
     let path = url.split(['?', '#']).next().unwrap_or(url);
     path.rsplit('/').next().unwrap_or(path)

@@ -1,4 +1,4 @@
-//! The verbs of the simulated driver: look at the machine, begin what it needs, wait, look again.
+//! The verbs of the simulated driver: check the machine, start the missing work, wait, check again.
 
 use async_trait::async_trait;
 use cloudpc_model::{CloudPcId, ImageId, SnapshotId, Timestamp};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::disk::Disk;
 use super::guest::SimGuest;
-use super::machine::{Machine, MachineChange, Requirement, Takes};
+use super::machine::{Machine, MachineChange, Requirement, WorkKind};
 use super::{ScriptedCondition, SimDriver};
 use crate::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, NO_DISPLAY, Observed, StopMode, Tag};
 
@@ -17,19 +17,19 @@ impl Driver for SimDriver {
         Capabilities { resize: !spec.gpu, snapshots: true }
     }
 
-    /// A simulated disk needs none.
+    /// A simulated disk needs no image.
     async fn check_image(&self, _image: &ImageId) -> Result<(), DriverError> {
         Ok(())
     }
 
-    /// Its host is as large as anyone likes.
+    /// A simulated host has unlimited capacity.
     fn check_size(&self, _spec: &MachineSpec) -> Result<(), DriverError> {
         Ok(())
     }
 
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {
         let now = self.inner.parts.clock.now();
-        self.inner.lock().look(id, now).map(Machine::observed)
+        self.inner.lock().refresh(id, now).map(Machine::observed)
     }
 
     async fn ensure_present(&self, spec: &MachineSpec) -> Result<(), DriverError> {
@@ -38,8 +38,8 @@ impl Driver for SimDriver {
             if !world.has(spec.id) {
                 let disk = Disk::from_image(spec, None)?;
                 let mut machine = Machine::new(spec, ScriptedCondition::default());
-                let takes = self.inner.spread(world.pace.mean_ms(Takes::Disk));
-                machine.begin(MachineChange::MakeDisk(disk), self.inner.parts.clock.now() + takes);
+                let duration = self.inner.spread(world.pace.mean_ms(WorkKind::Disk));
+                machine.begin(MachineChange::MakeDisk(disk), self.inner.parts.clock.now() + duration);
                 world.put(machine)?;
             }
         }
@@ -53,33 +53,33 @@ impl Driver for SimDriver {
                 world.remove(id)?;
             }
         }
-        self.inner.stirred.notify_waiters();
+        self.inner.wakeups.notify_waiters();
         Ok(())
     }
 
     async fn ensure_running(&self, id: CloudPcId) -> Result<(), DriverError> {
         let boot = self.draw_boot();
-        self.ensure(id, |machine| machine.look_running(boot)).await
+        self.ensure(id, |machine| machine.plan_running(boot)).await
     }
 
     async fn ensure_stopped(&self, id: CloudPcId, how: StopMode) -> Result<(), DriverError> {
         if how == StopMode::Force {
-            self.cut_short(id, |change| matches!(change, MachineChange::PowerOff | MachineChange::Restart { .. }))?;
+            self.cancel_work(id, |change| matches!(change, MachineChange::PowerOff | MachineChange::Restart { .. }))?;
         }
-        self.ensure(id, |machine| Ok(machine.look_stopped(how))).await
+        self.ensure(id, |machine| Ok(machine.plan_stopped(how))).await
     }
 
     async fn ensure_restarted(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
         let boot = self.draw_boot();
-        self.ensure(id, |machine| machine.look_restarted(tag, boot)).await
+        self.ensure(id, |machine| machine.plan_restarted(tag, boot)).await
     }
 
     async fn ensure_disk_aside(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
-        self.ensure(id, |machine| machine.look_disk_aside(tag)).await
+        self.ensure(id, |machine| machine.plan_disk_aside(tag)).await
     }
 
     async fn ensure_disk_from_image(&self, spec: &MachineSpec, tag: &Tag) -> Result<(), DriverError> {
-        self.ensure(spec.id, |machine| machine.look_disk_from_image(spec, tag)).await
+        self.ensure(spec.id, |machine| machine.plan_disk_from_image(spec, tag)).await
     }
 
     async fn ensure_disk_from_snapshot(
@@ -88,29 +88,29 @@ impl Driver for SimDriver {
         snapshot: &SnapshotId,
         tag: &Tag,
     ) -> Result<(), DriverError> {
-        self.ensure(id, |machine| machine.look_disk_from_snapshot(snapshot, tag)).await
+        self.ensure(id, |machine| machine.plan_disk_from_snapshot(snapshot, tag)).await
     }
 
     async fn ensure_disk_back(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
-        // A disk that would be dropped need not be finished first.
-        self.cut_short(id, |change| change.makes_disk_of(tag))?;
-        self.ensure(id, |machine| machine.look_disk_back(tag)).await
+        // A disk that is going to be deleted need not be completed first.
+        self.cancel_work(id, |change| change.makes_disk_of(tag))?;
+        self.ensure(id, |machine| machine.plan_disk_back(tag)).await
     }
 
     async fn ensure_aside_dropped(&self, id: CloudPcId, tag: &Tag) -> Result<(), DriverError> {
-        self.ensure(id, |machine| Ok(machine.look_aside_dropped(tag))).await
+        self.ensure(id, |machine| Ok(machine.plan_aside_dropped(tag))).await
     }
 
     async fn ensure_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {
-        self.ensure(spec.id, |machine| machine.look_size(spec)).await
+        self.ensure(spec.id, |machine| machine.plan_size(spec)).await
     }
 
     async fn ensure_snapshot(&self, id: CloudPcId, snapshot: &SnapshotId) -> Result<(), DriverError> {
-        self.ensure(id, |machine| machine.look_snapshot(snapshot)).await
+        self.ensure(id, |machine| machine.plan_snapshot(snapshot)).await
     }
 
     async fn ensure_snapshot_absent(&self, id: CloudPcId, snapshot: &SnapshotId) -> Result<(), DriverError> {
-        self.ensure(id, |machine| Ok(machine.look_snapshot_absent(snapshot))).await
+        self.ensure(id, |machine| Ok(machine.plan_snapshot_absent(snapshot))).await
     }
 
     async fn guest(&self, id: CloudPcId) -> Result<Box<dyn Guest>, DriverError> {
@@ -130,7 +130,7 @@ impl Driver for SimDriver {
 
     fn watch(&self) -> BoxStream<'static, CloudPcId> {
         let inner = Arc::clone(&self.inner);
-        // A machine that runs has come to no harm.
+        // A running machine has no condition.
         self.inner.changes.watch(move || inner.lock().off())
     }
 
@@ -144,56 +144,56 @@ fn no_display() -> DriverError {
 }
 
 impl SimDriver {
-    /// Looks, begins what is needed, waits for its end and looks again, until the machine is as it
-    /// should be.
+    /// Starts the missing work and waits for it until the machine meets the requirement that `plan`
+    /// checks.
     async fn ensure(
         &self,
         id: CloudPcId,
-        look: impl Fn(&Machine) -> Result<Requirement, DriverError> + Send,
+        plan: impl Fn(&Machine) -> Result<Requirement, DriverError> + Send,
     ) -> Result<(), DriverError> {
-        while let Some(ends_at) = self.advance(id, &look)? {
+        while let Some(ends_at) = self.advance(id, &plan)? {
             self.inner.parts.clock.sleep_until(ends_at).await;
         }
         Ok(())
     }
 
-    /// One look, without waiting: when the work under way ends, or none if the machine is as it
-    /// should be.
+    /// Checks the requirement once, without waiting: returns when the work in progress ends, or
+    /// none if the requirement is met.
     fn advance(
         &self,
         id: CloudPcId,
-        look: impl Fn(&Machine) -> Result<Requirement, DriverError>,
+        plan: impl Fn(&Machine) -> Result<Requirement, DriverError>,
     ) -> Result<Option<Timestamp>, DriverError> {
         let inner = &self.inner;
         let now = inner.parts.clock.now();
         let mut world = inner.lock();
-        let machine = world.look(id, now)?;
+        let machine = world.refresh(id, now)?;
         if let Some(ends_at) = machine.work_ends_at() {
             return Ok(Some(ends_at));
         }
-        let Requirement::Missing(change, takes) = look(machine)? else { return Ok(None) };
-        let mean_ms = world.pace.mean_ms(takes);
+        let Requirement::Missing(change, kind) = plan(machine)? else { return Ok(None) };
+        let mean_ms = world.pace.mean_ms(kind);
         let ends_at = now + inner.spread(mean_ms);
         world.change(id, |machine| {
             machine.begin(change, ends_at);
             machine.catch_up(now);
         })?;
         drop(world);
-        inner.stirred.notify_waiters();
+        inner.wakeups.notify_waiters();
         Ok(Some(ends_at))
     }
 
-    /// Gives up the work under way if `which` says so.
-    fn cut_short(&self, id: CloudPcId, which: impl Fn(&MachineChange) -> bool) -> Result<(), DriverError> {
+    /// Cancels the work in progress if `which` matches it.
+    fn cancel_work(&self, id: CloudPcId, which: impl Fn(&MachineChange) -> bool) -> Result<(), DriverError> {
         let now = self.inner.parts.clock.now();
         let mut world = self.inner.lock();
-        if world.look(id, now)?.work().is_some_and(which) {
-            world.change(id, Machine::cut_short)?;
+        if world.refresh(id, now)?.work().is_some_and(which) {
+            world.change(id, Machine::cancel_work)?;
         }
         Ok(())
     }
 
-    /// How long the next boot takes.
+    /// Draws the duration of the next boot.
     fn draw_boot(&self) -> std::time::Duration {
         let mean_ms = self.inner.lock().pace.boot_ms;
         self.inner.spread(mean_ms)

@@ -1,5 +1,5 @@
-//! The guest of a simulated machine: it boots, enrols, downloads, runs installers and keeps files,
-//! all on the machine's present disk.
+//! The guest of a simulated machine: it boots, enrols, downloads, runs installers and stores files,
+//! all on the machine's current disk.
 
 use async_trait::async_trait;
 use cloudpc_model::{CloudPcId, Power, Timestamp};
@@ -14,7 +14,7 @@ use super::world::World;
 use super::{Artifact, Inner};
 use crate::{FetchPolicy, Fetcher, FileFormat, Guest, GuestError, GuestOs, ProgramExit, Sha256Digest, Tag};
 
-/// Exit code of a file that is no program, as Windows reports it.
+/// Exit code of a file that is not a program, as Windows reports it.
 const BAD_FORMAT_EXIT_CODE: i32 = 193;
 
 /// Largest small file, bytes.
@@ -25,17 +25,17 @@ pub struct SimGuest {
     id: CloudPcId,
 }
 
-/// What to do next.
+/// The outcome of one attempt.
 enum NextAction<T> {
     Return(T),
     Wait(Wait),
 }
 
-/// What to wait for before looking again.
+/// The event to wait for before the next attempt.
 enum Wait {
     Until(Timestamp),
-    /// For something that has no time.
-    Stir,
+    /// An event without a scheduled time.
+    Wakeup,
     Forever,
 }
 
@@ -47,13 +47,13 @@ impl Guest for SimGuest {
 
     async fn wait_ready(&self) -> Result<(), GuestError> {
         self.repeat(|world, now| {
-            let machine = world.look(self.id, now)?;
+            let machine = world.refresh(self.id, now)?;
             Ok(match machine.power {
                 _ if machine.scripted_condition.guest_hangs => NextAction::Wait(Wait::Forever),
                 _ if machine.answering(now).is_some() => NextAction::Return(()),
                 Power::Running if machine.ready_at > now => NextAction::Wait(Wait::Until(machine.ready_at)),
-                // It is going down, or off; off without an end until somebody starts it.
-                _ => NextAction::Wait(machine.work_ends_at().map_or(Wait::Stir, Wait::Until)),
+                // The machine is stopping, or stopped until somebody starts it.
+                _ => NextAction::Wait(machine.work_ends_at().map_or(Wait::Wakeup, Wait::Until)),
             })
         })
         .await
@@ -80,11 +80,11 @@ impl Guest for SimGuest {
     }
 
     async fn free_disk_bytes(&self) -> Result<u64, GuestError> {
-        self.look(|machine, disk| Ok(machine.free_disk_bytes(disk)))
+        self.inspect(|machine, disk| Ok(machine.free_disk_bytes(disk)))
     }
 
     async fn reach(&self, url: &Url, policy: &FetchPolicy) -> Result<(), GuestError> {
-        self.look(|machine, _| must_have_network(machine, url))?;
+        self.inspect(|machine, _| require_network(machine, url))?;
         Fetcher::check(url, policy).map_err(GuestError::Unreachable)?;
         if self.inner.lock().declares_host(url) {
             return Ok(());
@@ -97,21 +97,21 @@ impl Guest for SimGuest {
         let declared = self.inner.lock().artifact(url.as_str());
         match declared {
             Some(artifact) => self.fetch_declared(tag, url, policy, &artifact).await,
-            None => self.fetch_really(tag, url, policy).await,
+            None => self.fetch_undeclared(tag, url, policy).await,
         }
     }
 
     async fn format(&self, tag: &Tag) -> Result<FileFormat, GuestError> {
-        self.look(|_, disk| downloaded(disk, tag).map(|download| download.format))
+        self.inspect(|_, disk| downloaded(disk, tag).map(|download| download.format))
     }
 
     async fn sha256(&self, tag: &Tag) -> Result<Sha256Digest, GuestError> {
-        self.look(|_, disk| downloaded(disk, tag).map(|download| download.sha256))
+        self.inspect(|_, disk| downloaded(disk, tag).map(|download| download.sha256))
     }
 
     async fn run(&self, tag: &Tag, _arguments: &[String]) -> Result<ProgramExit, GuestError> {
         let is_it = |task: &GuestTaskKind| matches!(task, GuestTaskKind::Run { tag: of, .. } if of == tag);
-        let mut begun = false;
+        let mut started = false;
         self.repeat(|world, now| {
             let (machine, disk) = self.answering(world, now)?;
             let download = downloaded(disk, tag)?;
@@ -121,10 +121,10 @@ impl Guest for SimGuest {
             if let Some(task) = machine.task(is_it) {
                 return Ok(NextAction::Wait(Wait::of(task)));
             }
-            if begun {
-                return Err(GuestError::NotReady("the machine was restarted while the program ran".into()));
+            if started {
+                return Err(GuestError::NotReady("the machine was restarted while the program was running".into()));
             }
-            begun = true;
+            started = true;
             let (download, scripted_condition) = (download.clone(), machine.scripted_condition.clone());
             let artifact = world.artifact(&download.url);
             let declared = artifact.as_ref().map_or(0, |artifact| artifact.exit_code);
@@ -139,10 +139,10 @@ impl Guest for SimGuest {
         .await
     }
 
-    /// The command is not read: it finds the agent that was installed last, unless its artifact
-    /// says otherwise.
+    /// Ignores the command: detects the agent that was installed last, unless its artifact declares
+    /// another exit code.
     async fn detect(&self, _command: &str) -> Result<ProgramExit, GuestError> {
-        let installed = self.look(|_, disk| Ok(disk.agents.last().cloned()))?;
+        let installed = self.inspect(|_, disk| Ok(disk.agents.last().cloned()))?;
         let declared =
             |agent: &str| self.inner.lock().artifact_of(agent).map_or(0, |artifact| artifact.detection_exit_code);
         match installed.as_deref().map_or(1, declared) {
@@ -155,11 +155,11 @@ impl Guest for SimGuest {
         let now = self.inner.parts.clock.now();
         {
             let mut world = self.inner.lock();
-            world.look(self.id, now)?;
-            // A machine that is off or starting runs nothing.
+            world.refresh(self.id, now)?;
+            // A stopped or booting machine runs no program.
             world.change(self.id, |machine| machine.kill(tag))?;
         }
-        self.inner.stirred.notify_waiters();
+        self.inner.wakeups.notify_waiters();
         Ok(())
     }
 
@@ -170,7 +170,7 @@ impl Guest for SimGuest {
     async fn write_file(&self, path: &str, content: &[u8]) -> Result<(), GuestError> {
         if content.len() > FILE_BYTES_MAX {
             return Err(GuestError::DiskFull(format!(
-                "{path} has {} bytes; a small file has at most {FILE_BYTES_MAX}",
+                "{path} has {} bytes; the limit is {FILE_BYTES_MAX}",
                 content.len()
             )));
         }
@@ -178,7 +178,7 @@ impl Guest for SimGuest {
     }
 
     async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>, GuestError> {
-        self.look(|_, disk| Ok(disk.file(path).map(<[u8]>::to_vec)))
+        self.inspect(|_, disk| Ok(disk.file(path).map(<[u8]>::to_vec)))
     }
 }
 
@@ -187,43 +187,42 @@ impl SimGuest {
         Self { inner, id }
     }
 
-    /// Takes one step after the other, and waits between them without a lock, until there is
-    /// something to return.
+    /// Repeats attempts, waiting between them without holding the lock, until one returns a value.
     async fn repeat<T>(
         &self,
         mut step: impl FnMut(&mut World, Timestamp) -> Result<NextAction<T>, GuestError>,
     ) -> Result<T, GuestError> {
         loop {
-            // Listens before it looks, so that nothing that happens in between is missed.
-            let mut stirred = pin!(self.inner.stirred.notified());
-            stirred.as_mut().enable();
+            // Registers for wakeups before the attempt, so that none in between is missed.
+            let mut wakeups = pin!(self.inner.wakeups.notified());
+            wakeups.as_mut().enable();
             let now = self.inner.parts.clock.now();
             let next = step(&mut self.inner.lock(), now)?;
             match next {
                 NextAction::Return(value) => return Ok(value),
                 NextAction::Wait(Wait::Until(at)) => self.inner.parts.clock.sleep_until(at).await,
-                NextAction::Wait(Wait::Stir) => stirred.await,
+                NextAction::Wait(Wait::Wakeup) => wakeups.await,
                 NextAction::Wait(Wait::Forever) => pending().await,
             }
         }
     }
 
-    /// The machine and its disk, if its guest answers.
+    /// Returns the machine and its disk, if its guest responds.
     fn answering<'w>(&self, world: &'w mut World, now: Timestamp) -> Result<(&'w Machine, &'w Disk), GuestError> {
-        let machine = world.look(self.id, now)?;
+        let machine = world.refresh(self.id, now)?;
         let disk = machine.answering(now).ok_or_else(|| GuestError::NotReady(format!("machine {}", self.id)))?;
         Ok((machine, disk))
     }
 
-    /// Looks at a guest that answers.
-    fn look<T>(&self, look: impl FnOnce(&Machine, &Disk) -> Result<T, GuestError>) -> Result<T, GuestError> {
+    /// Reads the state of a guest that responds.
+    fn inspect<T>(&self, inspect: impl FnOnce(&Machine, &Disk) -> Result<T, GuestError>) -> Result<T, GuestError> {
         let now = self.inner.parts.clock.now();
         let mut world = self.inner.lock();
         let (machine, disk) = self.answering(&mut world, now)?;
-        look(machine, disk)
+        inspect(machine, disk)
     }
 
-    /// Changes the disk of a guest that answers, at once.
+    /// Changes the disk of a guest that responds, at once.
     fn change(&self, change: impl FnOnce(&mut Disk)) -> Result<(), GuestError> {
         let now = self.inner.parts.clock.now();
         let mut world = self.inner.lock();
@@ -232,7 +231,7 @@ impl SimGuest {
         Ok(())
     }
 
-    /// Has the guest begin something.
+    /// Starts a task in the guest.
     fn begin(
         &self,
         world: &mut World,
@@ -262,16 +261,16 @@ impl SimGuest {
             if let Some(task) = machine.task(is_it) {
                 return Ok(NextAction::Wait(Wait::of(task)));
             }
-            must_have_network(machine, url)?;
+            require_network(machine, url)?;
             if artifact.size_bytes > policy.size_bytes_max {
                 return Err(GuestError::FileNotFound(format!(
-                    "{url} has {} bytes; at most {} are taken",
+                    "{url} has {} bytes; the limit is {}",
                     artifact.size_bytes, policy.size_bytes_max
                 )));
             }
-            must_have_space(machine, disk, artifact.size_bytes)?;
+            require_space(machine, disk, artifact.size_bytes)?;
             let mut sha256 = Sha256Digest::default();
-            // A scenario may declare a checksum that no file has; then none matches it.
+            // A scenario may declare an invalid checksum, which no file matches.
             let _ = hex::decode_to_slice(&artifact.sha256, &mut sha256);
             let download = Download {
                 tag: tag.clone(),
@@ -287,13 +286,13 @@ impl SimGuest {
         .await
     }
 
-    /// Downloads what no scenario declares. A download that was dropped is begun anew: nothing of
+    /// Downloads a URL that no scenario declares. An interrupted download starts over: nothing of
     /// it was kept.
-    async fn fetch_really(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError> {
-        let (present, boots) = self.look(|machine, disk| {
+    async fn fetch_undeclared(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError> {
+        let (present, boots) = self.inspect(|machine, disk| {
             let present = disk.download(tag).filter(|download| is_of(download, tag, url));
             if present.is_none() {
-                must_have_network(machine, url)?;
+                require_network(machine, url)?;
             }
             Ok((present.map(|download| download.size_bytes), machine.boots))
         })?;
@@ -315,7 +314,7 @@ impl SimGuest {
         if machine.boots != boots {
             return Err(GuestError::NotReady("the machine was restarted during the download".into()));
         }
-        must_have_space(machine, disk, fetched.size_bytes)?;
+        require_space(machine, disk, fetched.size_bytes)?;
         world.change(self.id, |machine| machine.disk.as_mut().map(|disk| disk.put_download(download)))?;
         Ok(fetched.size_bytes)
     }
@@ -323,15 +322,15 @@ impl SimGuest {
 
 impl Wait {
     fn of(task: &GuestTask) -> Self {
-        task.ends_at.map_or(Self::Stir, Self::Until)
+        task.ends_at.map_or(Self::Wakeup, Self::Until)
     }
 }
 
-/// What an installer prints.
+/// Returns the output of an installer.
 fn output_of(exit_code: i32) -> String {
     match exit_code {
         0 => "Installed.".into(),
-        _ => format!("Not installed: error {exit_code}."),
+        _ => format!("Installation failed: error {exit_code}."),
     }
 }
 
@@ -340,20 +339,22 @@ fn is_of(download: &Download, tag: &Tag, url: &Url) -> bool {
 }
 
 fn downloaded<'d>(disk: &'d Disk, tag: &Tag) -> Result<&'d Download, GuestError> {
-    disk.download(tag).ok_or_else(|| GuestError::FileNotFound(format!("no file was fetched for {tag}")))
+    disk.download(tag).ok_or_else(|| GuestError::FileNotFound(format!("no file was downloaded for {tag}")))
 }
 
-fn must_have_network(machine: &Machine, url: &Url) -> Result<(), GuestError> {
+fn require_network(machine: &Machine, url: &Url) -> Result<(), GuestError> {
     match machine.scripted_condition.no_network {
         true => Err(GuestError::Unreachable(format!("{} cannot be reached: no network", url.host_str().unwrap_or("")))),
         false => Ok(()),
     }
 }
 
-fn must_have_space(machine: &Machine, disk: &Disk, size_bytes: u64) -> Result<(), GuestError> {
+fn require_space(machine: &Machine, disk: &Disk, size_bytes: u64) -> Result<(), GuestError> {
     let free = machine.free_disk_bytes(disk);
     if size_bytes > free {
-        return Err(GuestError::DiskFull(format!("the file has {size_bytes} bytes; the disk has {free} free")));
+        return Err(GuestError::DiskFull(format!(
+            "the file has {size_bytes} bytes; only {free} bytes of the disk are free"
+        )));
     }
     Ok(())
 }

@@ -1,13 +1,12 @@
-//! The machines on disk: an append-only file of whole machines, one JSON line for each change, the
-//! latest line of a machine being the truth.
+//! The machines on disk: an append-only file with one JSON line for each change. The latest line of
+//! a machine is its current state.
 //!
-//! A line is written to the operating system before the verb that wrote it returns, so it survives
-//! the death of this process at any moment. It is not forced to the disk: after a power cut the
-//! latest changes may be missing, as if they had not happened. A last line cut off in the middle is
-//! dropped.
+//! A line is written to the operating system before its verb returns, so it survives a crash of the
+//! process at any moment. It is not synced to the disk: after a power cut the latest changes may be
+//! lost, as if they had not happened. An incomplete last line is dropped.
 //!
-//! Most machines are never looked at between two starts, so at a start only the id of a line is
-//! read; the rest of it is when its machine is asked for.
+//! Most machines are not used between two starts, so opening the journal parses only the id of each
+//! line; the rest is parsed when the machine is first used.
 
 use cloudpc_model::{CloudPcId, Power};
 use serde::{Deserialize, Serialize};
@@ -22,20 +21,20 @@ use super::machine::Machine;
 const FILE_NAME: &str = "machines.jsonl";
 const NEW_FILE_NAME: &str = "machines.jsonl.new";
 
-/// The mode of the file: disks of machines, with what was installed and written there.
+/// The file mode: the file holds the content of disks.
 const OWNER_ONLY: u32 = 0o600;
 
-/// The file is rewritten when it holds this many lines and more than twice as many as there are
-/// machines.
+/// The file is compacted when it has at least this many lines and more than twice as many as there
+/// are machines.
 pub const COMPACT_LINES_MIN: usize = 1_024;
 
 pub type Machines = HashMap<CloudPcId, StoredMachine>;
 
-/// A machine as it is kept in memory.
+/// A machine in memory.
 pub enum StoredMachine {
-    /// Its line, which nobody has read yet.
+    /// Its line, not parsed yet.
     JournalEntry(Box<[u8]>),
-    /// Read.
+    /// Parsed.
     Machine(Box<Machine>),
 }
 
@@ -61,7 +60,7 @@ enum JournalEntry {
     Gone(CloudPcId),
 }
 
-/// How the line of a machine begins, up to its id.
+/// The start of a machine's line, up to its id.
 const ID_FOLLOWS: &[u8] = br#"{"is":{"spec":{"id":""#;
 const ID_BYTES: usize = uuid::fmt::Hyphenated::LENGTH;
 
@@ -70,19 +69,19 @@ impl JournalEntry {
         serde_json::from_slice(line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
-    /// The id in a line that looks like the whole line of a machine.
+    /// Returns the id in a line that looks like the complete line of a machine.
     fn id(line: &[u8]) -> Option<CloudPcId> {
         let rest = line.strip_prefix(ID_FOLLOWS)?.strip_suffix(b"}}\n")?;
         std::str::from_utf8(rest.get(..ID_BYTES)?).ok()?.parse().ok()
     }
 }
 
-/// What is in the line of a machine that is off, and in no other: a quotation mark within a text
-/// has a backslash before it.
+/// The text that only the line of a stopped machine contains: a quotation mark within a string is
+/// escaped.
 const OFF: &str = r#","power":"poweredOff","#;
 
 impl StoredMachine {
-    /// Whether the machine is off.
+    /// Returns whether the machine is powered off.
     pub fn is_off(&self) -> bool {
         match self {
             Self::JournalEntry(line) => std::str::from_utf8(line).is_ok_and(|line| line.contains(OFF)),
@@ -90,38 +89,38 @@ impl StoredMachine {
         }
     }
 
-    /// The machine.
+    /// Parses the machine's line if needed.
     ///
     /// # Errors
-    /// Its line cannot be read.
+    /// The line cannot be parsed.
     pub fn machine(&mut self) -> io::Result<&mut Machine> {
         if let Self::JournalEntry(line) = self {
             *self = match JournalEntry::read(line)? {
                 JournalEntry::Is(machine) => Self::Machine(machine),
-                JournalEntry::Gone(id) => unreachable!("the line that begins with {id} is that of a machine"),
+                JournalEntry::Gone(id) => unreachable!("the line of {id} is that of a machine"),
             };
         }
         match self {
             Self::Machine(machine) => Ok(machine),
-            Self::JournalEntry(_) => unreachable!("it has been read"),
+            Self::JournalEntry(_) => unreachable!("the line has been parsed"),
         }
     }
 }
 
-/// Makes the folder, or closes one that others may enter.
-fn make_private(directory: &Path) -> io::Result<()> {
+/// Creates the directory, or restricts an existing one to its owner.
+fn create_owner_only(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     std::fs::set_permissions(directory, Permissions::from_mode(0o700))
 }
 
 impl Journal {
-    /// Opens the journal of `directory` and reads its machines, or makes an empty one.
+    /// Opens the journal of `directory` and reads its machines, or creates an empty one.
     ///
     /// # Errors
-    /// The file cannot be used, or a line before the last one is not one of a journal.
+    /// The file cannot be used, or a line other than the last one is invalid.
     pub fn open(directory: &Path) -> io::Result<(Self, Machines)> {
-        make_private(directory)?;
-        // What a rewrite left when it was interrupted; the old file is whole.
+        create_owner_only(directory)?;
+        // Removes the rest of an interrupted compaction; the old file is complete.
         match std::fs::remove_file(directory.join(NEW_FILE_NAME)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -156,24 +155,24 @@ impl Journal {
         Ok((journal, machines))
     }
 
-    /// Writes what `machine` is now.
+    /// Records the current state of `machine`.
     pub fn put(&mut self, machine: &Machine) -> io::Result<()> {
         self.append(&JournalEntryRef::Is(machine))
     }
 
-    /// Writes that a machine is gone.
+    /// Records that a machine was deleted.
     pub fn remove(&mut self, id: CloudPcId) -> io::Result<()> {
         self.append(&JournalEntryRef::Gone(id))
     }
 
-    /// Forgets every machine.
+    /// Deletes every machine.
     pub fn clear(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         (self.size_bytes, self.lines) = (0, 0);
         Ok(())
     }
 
-    /// Rewrites the file with one line for each of `machines` if it is mostly garbage.
+    /// Compacts the file to one line for each of `machines` if most lines are outdated.
     pub fn compact_if_due(&mut self, machines: &Machines) -> io::Result<()> {
         if self.lines < COMPACT_LINES_MIN || self.lines <= 2 * machines.len() {
             return Ok(());
@@ -190,7 +189,7 @@ impl Journal {
                 }
             }
         }
-        // The new content must be on disk before its name is, or a power cut could leave an empty
+        // The new content must be on disk before the rename, or a power cut could leave an empty
         // file.
         writer.into_inner()?.sync_all()?;
         let path = self.directory.join(FILE_NAME);
@@ -206,7 +205,7 @@ impl Journal {
         serde_json::to_writer(&mut self.buffer, line)?;
         self.buffer.push(b'\n');
         if let Err(error) = self.file.write_all(&self.buffer) {
-            // Half a line must not stay in front of the next one.
+            // An incomplete line must not precede the next one.
             self.file.set_len(self.size_bytes)?;
             return Err(error);
         }
@@ -242,15 +241,15 @@ mod tests {
     }
 
     fn all(machines: Machines) -> Read {
-        machines.into_iter().map(|(id, mut kept)| (id, kept.machine().unwrap().clone())).collect()
+        machines.into_iter().map(|(id, mut stored)| (id, stored.machine().unwrap().clone())).collect()
     }
 
-    fn kept(machine: &Machine) -> StoredMachine {
+    fn stored(machine: &Machine) -> StoredMachine {
         StoredMachine::Machine(Box::new(machine.clone()))
     }
 
     #[test]
-    fn a_line_of_the_journal() {
+    fn journal_line_format() {
         let directory = tempfile::tempdir().unwrap();
         let (mut journal, _) = Journal::open(directory.path()).unwrap();
         journal.put(&machine(1)).unwrap();
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_line_of_a_machine_is_the_truth() {
+    fn the_latest_line_of_a_machine_wins() {
         let directory = tempfile::tempdir().unwrap();
         let (mut journal, machines) = Journal::open(directory.path()).unwrap();
         assert!(machines.is_empty());
@@ -280,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_read_when_its_machine_is_asked_for() {
+    fn a_line_is_parsed_when_its_machine_is_first_used() {
         let directory = tempfile::tempdir().unwrap();
         let (mut journal, _) = Journal::open(directory.path()).unwrap();
         journal.put(&machine(1)).unwrap();
@@ -290,16 +289,16 @@ mod tests {
         let off = Machine::new(&spec(3), ScriptedCondition::default());
         journal.put(&off).unwrap();
         let (_, mut machines) = Journal::open(directory.path()).unwrap();
-        assert!(machines.values().all(|kept| matches!(kept, StoredMachine::JournalEntry(_))));
+        assert!(machines.values().all(|stored| matches!(stored, StoredMachine::JournalEntry(_))));
         let is_off = |number| machines[&spec(number).id].is_off();
         assert_eq!([1, 2, 3].map(is_off), [false, false, true]);
-        let mut ask = |number| machines.get_mut(&spec(number).id).unwrap().machine().cloned();
-        assert!(ask(1).unwrap_err().to_string().contains("vcpu_count"));
-        assert_eq!([ask(2).unwrap(), ask(3).unwrap()], [machine(2), off]);
+        let mut parse = |number| machines.get_mut(&spec(number).id).unwrap().machine().cloned();
+        assert!(parse(1).unwrap_err().to_string().contains("vcpu_count"));
+        assert_eq!([parse(2).unwrap(), parse(3).unwrap()], [machine(2), off]);
     }
 
     #[test]
-    fn a_broken_line_before_the_last_one_is_an_error_that_says_where() {
+    fn an_invalid_line_before_the_last_one_is_reported_with_its_number() {
         let directory = tempfile::tempdir().unwrap();
         let (mut journal, _) = Journal::open(directory.path()).unwrap();
         journal.put(&machine(1)).unwrap();
@@ -310,12 +309,12 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_that_is_mostly_garbage_is_rewritten() {
+    fn a_mostly_outdated_journal_is_compacted() {
         let directory = tempfile::tempdir().unwrap();
         let (mut journal, mut machines) = Journal::open(directory.path()).unwrap();
         let mut put = |journal: &mut Journal, machine: Machine| {
             journal.put(&machine).unwrap();
-            machines.insert(machine.spec.id, kept(&machine));
+            machines.insert(machine.spec.id, stored(&machine));
             journal.compact_if_due(&machines).unwrap();
         };
         for boots in 1..COMPACT_LINES_MIN as u64 {
@@ -324,11 +323,11 @@ mod tests {
         assert_eq!(journal.lines, COMPACT_LINES_MIN - 1);
         put(&mut journal, booted(1, 0));
         assert_eq!(journal.lines, 1);
-        // It goes on in the new file.
+        // Writes continue in the new file.
         put(&mut journal, machine(2));
         let machines = all(machines);
         assert_eq!(read(directory.path()), machines);
-        // A rewrite that was interrupted leaves the old file whole.
+        // An interrupted compaction leaves the old file complete.
         fs::write(directory.path().join(NEW_FILE_NAME), "{\"is").unwrap();
         assert_eq!(read(directory.path()), machines);
         assert!(!directory.path().join(NEW_FILE_NAME).exists());
@@ -337,7 +336,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn a_journal_cut_off_anywhere_gives_the_machines_of_its_whole_lines(
+        fn a_truncated_journal_yields_the_machines_of_its_complete_lines(
             changes in proptest::collection::vec((1u128..5, any::<Option<u64>>()), 1..12),
             cut in any::<prop::sample::Index>(),
         ) {
@@ -365,7 +364,7 @@ mod tests {
             let (_, expected) = history.iter().rfind(|(length, _)| *length <= cut).unwrap();
             let (mut journal, found) = Journal::open(directory.path()).unwrap();
             assert_eq!(&all(found), expected);
-            // What comes next is not spoiled by what was cut off.
+            // A write after the truncation is not corrupted by it.
             journal.put(&machine(9)).unwrap();
             assert_eq!(read(directory.path()).len(), expected.len() + 1);
         }

@@ -1,8 +1,8 @@
-//! One simulated machine, as a value: what it is, what is being done to it, and what a verb finds
-//! when it looks.
+//! One simulated machine, as a value: its state, the work in progress, and what each verb still
+//! requires.
 //!
-//! Work under way has an end time and takes effect at that time, whoever waits for it and whether
-//! anyone does: [`Machine::catch_up`] applies what is due. This module refuses to know waiting,
+//! Work in progress has an end time and takes effect at that time, whether or not anyone waits:
+//! [`Machine::catch_up`] applies everything that is due. This module must not depend on waiting,
 //! locks and files.
 
 use cloudpc_model::{Power, SnapshotId, Timestamp};
@@ -13,13 +13,13 @@ use super::ScriptedCondition;
 use super::disk::{Disk, Download};
 use crate::{Aside, DriverError, Incident, MachineCondition, MachineSpec, Observed, StopMode, Tag};
 
-/// Free space of a disk that is nearly full, bytes.
+/// Free space of a disk that is almost full, bytes.
 pub const FULL_DISK_FREE_BYTES: u64 = 16 << 20;
 
-/// Restarts that a machine remembers; the action of an older one has long ended.
+/// Number of restarts that a machine remembers; the actions of older ones have ended long ago.
 const RESTARTS_MAX: usize = 16;
 
-/// Exit code of a program that was killed, as Windows reports it.
+/// Exit code of a killed program, as Windows reports it.
 const KILLED_EXIT_CODE: i32 = 1;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct Machine {
     pub spec: MachineSpec,
     pub power: Power,
     pub boots: u64,
-    /// When the guest answers, or began to, after the latest boot.
+    /// When the guest starts to respond after the latest boot.
     pub ready_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<Disk>,
@@ -38,13 +38,13 @@ pub struct Machine {
     /// The latest restarts, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     restarts: Vec<Tag>,
-    /// What is being done to it from outside: one thing at a time.
+    /// The work of the driver in progress: one operation at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     work: Option<Box<GuestWork>>,
-    /// What is wrong with it.
+    /// The detected condition.
     #[serde(default, alias = "trouble", skip_serializing_if = "Option::is_none")]
     pub condition: Option<MachineCondition>,
-    /// What its guest is doing; lost with its power.
+    /// The guest's tasks in progress; lost when the power is cut.
     #[serde(default, alias = "chores", skip_serializing_if = "Vec::is_empty")]
     pub guest_tasks: Vec<GuestTask>,
     #[serde(default, alias = "ailment", skip_serializing_if = "ScriptedCondition::is_none")]
@@ -57,7 +57,7 @@ struct GuestWork {
     ends_at: Timestamp,
 }
 
-/// What is done to a machine from outside.
+/// An operation of the driver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MachineChange {
     PowerOn { boot: Duration },
@@ -72,15 +72,15 @@ pub enum MachineChange {
     DropSnapshot(SnapshotId),
 }
 
-/// Something that the guest is doing.
+/// A task of the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestTask {
     pub what: GuestTaskKind,
-    /// None: it never ends by itself.
+    /// None: the task never ends by itself.
     pub ends_at: Option<Timestamp>,
 }
 
-/// What a guest does.
+/// The kind of a guest's task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GuestTaskKind {
     Enrol { hostname: String },
@@ -88,26 +88,26 @@ pub enum GuestTaskKind {
     Run { tag: Tag, exit_code: i32 },
 }
 
-/// What a verb finds.
+/// What a verb still requires.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Requirement {
-    /// It is as it should be.
+    /// The machine meets the requirement.
     Met,
-    /// This has to be done to it, and takes so long.
-    Missing(MachineChange, Takes),
+    /// This operation is missing and takes this long.
+    Missing(MachineChange, WorkKind),
 }
 
-/// How long something takes.
+/// The kind of an operation, which determines its duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Takes {
-    NoTime,
+pub enum WorkKind {
+    Instant,
     Stop,
     Disk,
     Touch,
 }
 
 impl Machine {
-    /// A machine without a disk, powered off.
+    /// Creates a machine without a disk, powered off.
     pub fn new(spec: &MachineSpec, scripted_condition: ScriptedCondition) -> Self {
         Self {
             spec: spec.clone(),
@@ -125,7 +125,7 @@ impl Machine {
         }
     }
 
-    /// A machine that has been running for long at `now`.
+    /// Creates a machine that is running and enrolled at `now`.
     pub fn settled(spec: &MachineSpec, scripted_condition: ScriptedCondition, now: Timestamp) -> Self {
         let mut disk = Disk::blank(spec, None);
         disk.enrolled_as = Some(spec.hostname.clone());
@@ -148,7 +148,7 @@ impl Machine {
         }
     }
 
-    /// Lets something befall it. It has no effect on a machine that is off.
+    /// Applies an incident. Has no effect on a stopped machine.
     pub fn apply_incident(&mut self, incident: Incident) {
         if self.is_running() {
             self.power_off();
@@ -160,26 +160,26 @@ impl Machine {
         }
     }
 
-    /// When the work under way ends, if there is any.
+    /// Returns when the work in progress ends.
     pub fn work_ends_at(&self) -> Option<Timestamp> {
         self.work.as_ref().map(|work| work.ends_at)
     }
 
-    /// The work under way.
+    /// Returns the work in progress.
     pub fn work(&self) -> Option<&MachineChange> {
         self.work.as_ref().map(|work| &work.change)
     }
 
-    /// Gives up the work under way: it has no effect.
-    pub fn cut_short(&mut self) {
+    /// Cancels the work in progress: it has no effect.
+    pub fn cancel_work(&mut self) {
         self.work = None;
     }
 
-    /// Begins work that ends at `ends_at`. There is none under way.
+    /// Starts work that ends at `ends_at`. No other work may be in progress.
     pub fn begin(&mut self, change: MachineChange, ends_at: Timestamp) {
-        debug_assert!(self.work.is_none(), "one thing at a time");
+        debug_assert!(self.work.is_none(), "one operation at a time");
         if let MachineChange::Restart { tag, .. } = &change {
-            // The tag is recorded before acting, so that a restart once begun is never begun again.
+            // The tag is recorded before acting, so that a restart is never repeated.
             self.restarts.push(tag.clone());
             let forgotten = self.restarts.len().saturating_sub(RESTARTS_MAX);
             self.restarts.drain(..forgotten);
@@ -187,12 +187,12 @@ impl Machine {
         self.work = Some(Box::new(GuestWork { change, ends_at }));
     }
 
-    /// When the next thing under way is due.
+    /// Returns when the next work or task is due.
     pub fn due_at(&self) -> Option<Timestamp> {
         self.guest_tasks.iter().filter_map(|task| task.ends_at).chain(self.work_ends_at()).min()
     }
 
-    /// Lets everything that is due by `now` take effect, in order.
+    /// Applies everything that is due by `now`, in order.
     pub fn catch_up(&mut self, now: Timestamp) {
         while let Some(at) = self.due_at().filter(|at| *at <= now) {
             match self.guest_tasks.iter().position(|task| task.ends_at == Some(at)) {
@@ -201,7 +201,7 @@ impl Machine {
                     self.finish(task.what);
                 }
                 None => {
-                    let work = self.work.take().expect("what is due is a chore or the work");
+                    let work = self.work.take().expect("an operation is due if no task is");
                     self.apply(work.change, at);
                 }
             }
@@ -220,9 +220,9 @@ impl Machine {
             MachineChange::SetAside(tag) => self.asides.extend(self.disk.take().map(|disk| (tag, disk))),
             MachineChange::PutBack(tag) => {
                 self.disk.take_if(|disk| disk.tag.as_ref() == Some(&tag));
-                let aside = self.asides.iter().position(|(of, _)| *of == tag);
-                if let Some(aside) = aside {
-                    let mut disk = self.asides.remove(aside).1;
+                let position = self.asides.iter().position(|(of, _)| *of == tag);
+                if let Some(position) = position {
+                    let mut disk = self.asides.remove(position).1;
                     disk.size_gib = disk.size_gib.max(self.spec.storage_gib);
                     self.disk = Some(disk);
                 }
@@ -260,7 +260,7 @@ impl Machine {
         self.disk.as_ref().is_some_and(|disk| disk.tag.as_ref() == Some(tag))
     }
 
-    fn has_aside(&self, tag: &Tag) -> bool {
+    fn has_old_disk(&self, tag: &Tag) -> bool {
         self.asides.iter().any(|(of, _)| of == tag)
     }
 
@@ -269,7 +269,7 @@ impl Machine {
     }
 
     /// Fails unless the machine is powered off.
-    fn must_be_off(&self, what: &str) -> Result<(), DriverError> {
+    fn require_off(&self, what: &str) -> Result<(), DriverError> {
         match self.is_running() {
             true => Err(DriverError::Conflict(format!("machine {} is running; stop it before {what}", self.spec.id))),
             false => Ok(()),
@@ -277,97 +277,100 @@ impl Machine {
     }
 }
 
-/// What each verb of the driver finds.
+/// What each verb of the driver still requires.
 impl Machine {
-    pub fn look_running(&self, boot: Duration) -> Result<Requirement, DriverError> {
+    pub fn plan_running(&self, boot: Duration) -> Result<Requirement, DriverError> {
         if self.is_running() {
             return Ok(Requirement::Met);
         }
         if self.disk.is_none() {
-            return Err(DriverError::Conflict(format!("machine {} has no disk to start from", self.spec.id)));
+            return Err(DriverError::Conflict(format!("machine {} has no disk to boot from", self.spec.id)));
         }
-        Ok(Requirement::Missing(MachineChange::PowerOn { boot }, Takes::NoTime))
+        Ok(Requirement::Missing(MachineChange::PowerOn { boot }, WorkKind::Instant))
     }
 
-    pub fn look_stopped(&self, how: StopMode) -> Requirement {
+    pub fn plan_stopped(&self, how: StopMode) -> Requirement {
         match (self.is_running(), how) {
             (false, _) if self.condition.is_none() => Requirement::Met,
-            // From here on it is off because somebody wants it so.
-            (false, _) => Requirement::Missing(MachineChange::PowerOff, Takes::NoTime),
-            (true, StopMode::Graceful) => Requirement::Missing(MachineChange::PowerOff, Takes::Stop),
-            (true, StopMode::Force) => Requirement::Missing(MachineChange::PowerOff, Takes::NoTime),
+            // Clears the condition: the machine is now off on request.
+            (false, _) => Requirement::Missing(MachineChange::PowerOff, WorkKind::Instant),
+            (true, StopMode::Graceful) => Requirement::Missing(MachineChange::PowerOff, WorkKind::Stop),
+            (true, StopMode::Force) => Requirement::Missing(MachineChange::PowerOff, WorkKind::Instant),
         }
     }
 
-    pub fn look_restarted(&self, tag: &Tag, boot: Duration) -> Result<Requirement, DriverError> {
+    pub fn plan_restarted(&self, tag: &Tag, boot: Duration) -> Result<Requirement, DriverError> {
         if self.restarts.contains(tag) {
             return Ok(Requirement::Met);
         }
         if !self.is_running() {
-            return Err(DriverError::Conflict(format!("machine {} is off and cannot be restarted", self.spec.id)));
+            return Err(DriverError::Conflict(format!(
+                "machine {} is off and cannot be restarted; start it instead",
+                self.spec.id
+            )));
         }
-        Ok(Requirement::Missing(MachineChange::Restart { tag: tag.clone(), boot }, Takes::Stop))
+        Ok(Requirement::Missing(MachineChange::Restart { tag: tag.clone(), boot }, WorkKind::Stop))
     }
 
-    pub fn look_disk_aside(&self, tag: &Tag) -> Result<Requirement, DriverError> {
-        // A disk made under this tag shows that the old one was set aside, even if that has been
-        // dropped since.
-        if self.has_aside(tag) || self.disk_tag_is(tag) {
+    pub fn plan_disk_aside(&self, tag: &Tag) -> Result<Requirement, DriverError> {
+        // A disk made under this tag proves that the old disk was detached, even if it has been
+        // deleted since.
+        if self.has_old_disk(tag) || self.disk_tag_is(tag) {
             return Ok(Requirement::Met);
         }
         if self.disk.is_none() {
-            return Err(DriverError::NotFound(format!("machine {} has no disk to set aside", self.spec.id)));
+            return Err(DriverError::NotFound(format!("machine {} has no disk to detach", self.spec.id)));
         }
-        self.must_be_off("its disk is set aside")?;
-        Ok(Requirement::Missing(MachineChange::SetAside(tag.clone()), Takes::Touch))
+        self.require_off("detaching its disk")?;
+        Ok(Requirement::Missing(MachineChange::SetAside(tag.clone()), WorkKind::Touch))
     }
 
-    /// Looks whether the present disk is the one that `spec` and `tag` ask for.
-    pub fn look_disk_from_image(&self, spec: &MachineSpec, tag: &Tag) -> Result<Requirement, DriverError> {
+    /// Checks whether the current disk is the one that `spec` and `tag` require.
+    pub fn plan_disk_from_image(&self, spec: &MachineSpec, tag: &Tag) -> Result<Requirement, DriverError> {
         if self.disk_tag_is(tag) {
             return Ok(Requirement::Met);
         }
-        self.must_take_disk()?;
+        self.require_no_disk()?;
         let disk = Disk::from_image(spec, Some(tag.clone()))?;
-        Ok(Requirement::Missing(MachineChange::MakeDisk(disk), Takes::Disk))
+        Ok(Requirement::Missing(MachineChange::MakeDisk(disk), WorkKind::Disk))
     }
 
-    pub fn look_disk_from_snapshot(&self, snapshot: &SnapshotId, tag: &Tag) -> Result<Requirement, DriverError> {
+    pub fn plan_disk_from_snapshot(&self, snapshot: &SnapshotId, tag: &Tag) -> Result<Requirement, DriverError> {
         if self.disk_tag_is(tag) {
             return Ok(Requirement::Met);
         }
         let Some(disk) = self.snapshot(snapshot) else {
             return Err(DriverError::NotFound(format!("restore point {snapshot} of machine {}", self.spec.id)));
         };
-        self.must_take_disk()?;
+        self.require_no_disk()?;
         let mut disk = disk.clone();
         disk.tag = Some(tag.clone());
         disk.size_gib = disk.size_gib.max(self.spec.storage_gib);
-        Ok(Requirement::Missing(MachineChange::MakeDisk(disk), Takes::Disk))
+        Ok(Requirement::Missing(MachineChange::MakeDisk(disk), WorkKind::Disk))
     }
 
-    pub fn look_disk_back(&self, tag: &Tag) -> Result<Requirement, DriverError> {
-        if !self.has_aside(tag) && !self.disk_tag_is(tag) {
+    pub fn plan_disk_back(&self, tag: &Tag) -> Result<Requirement, DriverError> {
+        if !self.has_old_disk(tag) && !self.disk_tag_is(tag) {
             return Ok(Requirement::Met);
         }
-        self.must_be_off("its disk is put back")?;
+        self.require_off("reattaching its old disk")?;
         if self.disk.is_some() && !self.disk_tag_is(tag) {
             return Err(DriverError::Conflict(format!(
-                "machine {} has a disk that {tag} did not make; it is in the way of the one set aside",
+                "machine {} has a disk that {tag} did not make; detach that disk before reattaching the old one",
                 self.spec.id
             )));
         }
-        Ok(Requirement::Missing(MachineChange::PutBack(tag.clone()), Takes::Touch))
+        Ok(Requirement::Missing(MachineChange::PutBack(tag.clone()), WorkKind::Touch))
     }
 
-    pub fn look_aside_dropped(&self, tag: &Tag) -> Requirement {
-        match self.has_aside(tag) {
-            true => Requirement::Missing(MachineChange::DropAside(tag.clone()), Takes::Touch),
+    pub fn plan_aside_dropped(&self, tag: &Tag) -> Requirement {
+        match self.has_old_disk(tag) {
+            true => Requirement::Missing(MachineChange::DropAside(tag.clone()), WorkKind::Touch),
             false => Requirement::Met,
         }
     }
 
-    pub fn look_size(&self, spec: &MachineSpec) -> Result<Requirement, DriverError> {
+    pub fn plan_size(&self, spec: &MachineSpec) -> Result<Requirement, DriverError> {
         let MachineSpec { vcpu_count, ram_gib, storage_gib, .. } = *spec;
         if (vcpu_count, ram_gib, storage_gib) == (self.spec.vcpu_count, self.spec.ram_gib, self.spec.storage_gib) {
             return Ok(Requirement::Met);
@@ -382,47 +385,47 @@ impl Machine {
             return Err(rejected(
                 "storageShrinkNotSupported",
                 format!(
-                    "machine {} has a disk of {} GiB, which cannot be made smaller ({storage_gib} GiB)",
+                    "the disk of machine {} has {} GiB and cannot shrink to {storage_gib} GiB",
                     self.spec.id, self.spec.storage_gib
                 ),
             ));
         }
-        self.must_be_off("its size is changed")?;
-        Ok(Requirement::Missing(MachineChange::Resize { vcpu_count, ram_gib, storage_gib }, Takes::Touch))
+        self.require_off("resizing it")?;
+        Ok(Requirement::Missing(MachineChange::Resize { vcpu_count, ram_gib, storage_gib }, WorkKind::Touch))
     }
 
-    pub fn look_snapshot(&self, snapshot: &SnapshotId) -> Result<Requirement, DriverError> {
+    pub fn plan_snapshot(&self, snapshot: &SnapshotId) -> Result<Requirement, DriverError> {
         if self.snapshot(snapshot).is_some() {
             return Ok(Requirement::Met);
         }
         if self.disk.is_none() {
             return Err(DriverError::Conflict(format!("machine {} has no disk to copy", self.spec.id)));
         }
-        Ok(Requirement::Missing(MachineChange::Snapshot(snapshot.clone()), Takes::Touch))
+        Ok(Requirement::Missing(MachineChange::Snapshot(snapshot.clone()), WorkKind::Touch))
     }
 
-    pub fn look_snapshot_absent(&self, snapshot: &SnapshotId) -> Requirement {
+    pub fn plan_snapshot_absent(&self, snapshot: &SnapshotId) -> Requirement {
         match self.snapshot(snapshot) {
-            Some(_) => Requirement::Missing(MachineChange::DropSnapshot(snapshot.clone()), Takes::Touch),
+            Some(_) => Requirement::Missing(MachineChange::DropSnapshot(snapshot.clone()), WorkKind::Touch),
             None => Requirement::Met,
         }
     }
 
-    fn must_take_disk(&self) -> Result<(), DriverError> {
+    fn require_no_disk(&self) -> Result<(), DriverError> {
         if self.disk.is_some() {
-            return Err(DriverError::Conflict(format!("machine {} has a disk; set it aside first", self.spec.id)));
+            return Err(DriverError::Conflict(format!("machine {} has a disk; detach it first", self.spec.id)));
         }
-        self.must_be_off("it is given a disk")
+        self.require_off("attaching a disk")
     }
 }
 
-/// The guest's side.
+/// Operations of the guest.
 impl Machine {
-    /// The disk of a guest that answers at `now`.
+    /// Returns the disk of a guest that responds at `now`.
     pub fn answering(&self, now: Timestamp) -> Option<&Disk> {
         let disk = self.disk.as_ref()?;
-        let going_down = matches!(self.work(), Some(MachineChange::PowerOff | MachineChange::Restart { .. }));
-        let answers = self.is_running() && self.ready_at <= now && !going_down && !self.scripted_condition.guest_hangs;
+        let stopping = matches!(self.work(), Some(MachineChange::PowerOff | MachineChange::Restart { .. }));
+        let answers = self.is_running() && self.ready_at <= now && !stopping && !self.scripted_condition.guest_hangs;
         answers.then_some(disk)
     }
 
@@ -440,28 +443,28 @@ impl Machine {
         match task {
             GuestTaskKind::Enrol { hostname } => disk.enrolled_as = Some(hostname),
             GuestTaskKind::Fetch(download) => disk.put_download(download),
-            GuestTaskKind::Run { tag, exit_code } => disk.end_run(&tag, exit_code),
+            GuestTaskKind::Run { tag, exit_code } => disk.record_exit(&tag, exit_code),
         }
     }
 
-    /// Ends the run of `tag`, if there is one.
+    /// Kills the run of `tag`, if there is one.
     pub fn kill(&mut self, tag: &Tag) {
         let before = self.guest_tasks.len();
         self.guest_tasks.retain(|task| !matches!(&task.what, GuestTaskKind::Run { tag: of, .. } if of == tag));
         if let Some(disk) = self.disk.as_mut().filter(|_| self.guest_tasks.len() < before) {
-            disk.end_run(tag, KILLED_EXIT_CODE);
+            disk.record_exit(tag, KILLED_EXIT_CODE);
         }
     }
 }
 
 impl MachineChange {
-    /// Whether it makes the disk of `tag`.
+    /// Returns whether this change makes the disk of `tag`.
     pub fn makes_disk_of(&self, tag: &Tag) -> bool {
         matches!(self, Self::MakeDisk(disk) if disk.tag.as_ref() == Some(tag))
     }
 }
 
-/// It will never work like this.
+/// The error for a request that can never succeed.
 pub fn rejected(code: &str, message: String) -> DriverError {
     DriverError::Rejected { code: code.into(), message }
 }

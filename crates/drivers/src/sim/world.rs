@@ -1,4 +1,4 @@
-//! All machines of a simulation, kept in step with their journal, and what is true for all of them.
+//! All machines of a simulation, kept in sync with their journal, and their shared settings.
 
 use cloudpc_model::{CloudPcId, Timestamp};
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use url::Url;
 
 use super::disk::agent_name;
 use super::journal::{Journal, Machines, StoredMachine};
-use super::machine::{Machine, Takes};
+use super::machine::{Machine, WorkKind};
 use super::{Artifact, Inner, Pace};
 use crate::DriverError;
 
@@ -19,7 +19,7 @@ pub struct World {
     /// None: in memory only.
     journal: Option<Journal>,
     pub pace: Pace,
-    /// By address.
+    /// By URL.
     artifacts: HashMap<String, Arc<Artifact>>,
 }
 
@@ -32,33 +32,33 @@ impl World {
 
     pub fn configure(&mut self, pace: Pace, artifacts: Vec<Artifact>) {
         self.pace = pace;
-        // An address is compared as it is after parsing, so that its spelling does not matter.
+        // URLs are compared in parsed form, so that their spelling does not matter.
         let address =
             |artifact: &Artifact| Url::parse(&artifact.url).map_or_else(|_| artifact.url.clone(), String::from);
         self.artifacts = artifacts.into_iter().map(|artifact| (address(&artifact), Arc::new(artifact))).collect();
     }
 
-    /// The artifact declared at an address.
+    /// Returns the artifact declared at a URL.
     pub fn artifact(&self, url: &str) -> Option<Arc<Artifact>> {
         self.artifacts.get(url).cloned()
     }
 
-    /// The artifact that installs an agent of this name.
+    /// Returns the artifact that installs an agent of this name.
     pub fn artifact_of(&self, agent: &str) -> Option<Arc<Artifact>> {
         self.artifacts.iter().find(|(url, _)| agent_name(url) == agent).map(|(_, artifact)| Arc::clone(artifact))
     }
 
-    /// Whether an artifact is declared on the host of this address.
+    /// Returns whether an artifact is declared on the host of this URL.
     pub fn declares_host(&self, url: &Url) -> bool {
         let host =
             |address: &String| Url::parse(address).ok().and_then(|address| address.host_str().map(str::to_owned));
         self.artifacts.keys().filter_map(host).any(|host| url.host_str() == Some(&host))
     }
 
-    /// The machine as it was when it was last looked at.
+    /// Returns the machine as last recorded.
     pub fn machine(&mut self, id: CloudPcId) -> Result<&Machine, DriverError> {
-        let kept = self.machines.get_mut(&id).ok_or_else(|| no_machine(id))?;
-        kept.machine().map(|machine| &*machine).map_err(unreadable)
+        let stored = self.machines.get_mut(&id).ok_or_else(|| no_machine(id))?;
+        stored.machine().map(|machine| &*machine).map_err(unreadable)
     }
 
     pub fn has(&self, id: CloudPcId) -> bool {
@@ -71,15 +71,15 @@ impl World {
         ids
     }
 
-    /// The machines that are off.
+    /// Returns the machines that are powered off.
     pub fn off(&self) -> Vec<CloudPcId> {
-        let mut ids: Vec<_> = self.machines.iter().filter(|(_, kept)| kept.is_off()).map(|(id, _)| *id).collect();
+        let mut ids: Vec<_> = self.machines.iter().filter(|(_, stored)| stored.is_off()).map(|(id, _)| *id).collect();
         ids.sort_unstable();
         ids
     }
 
-    /// The machine as it is now: what is due has taken effect and is written down.
-    pub fn look(&mut self, id: CloudPcId, now: Timestamp) -> Result<&Machine, DriverError> {
+    /// Applies and records what is due on a machine, and returns it.
+    pub fn refresh(&mut self, id: CloudPcId, now: Timestamp) -> Result<&Machine, DriverError> {
         let machine = self.machine(id)?;
         if machine.due_at().is_some_and(|at| at <= now) {
             let mut machine = machine.clone();
@@ -89,7 +89,7 @@ impl World {
         self.machine(id)
     }
 
-    /// Changes a machine that is there. What `change` does is written down, or not done at all.
+    /// Changes an existing machine. The change is recorded, or not applied at all.
     pub fn change<T>(&mut self, id: CloudPcId, change: impl FnOnce(&mut Machine) -> T) -> Result<T, DriverError> {
         let before = self.machine(id)?;
         let mut machine = before.clone();
@@ -110,7 +110,7 @@ impl World {
         Ok(())
     }
 
-    /// Drops a machine.
+    /// Deletes a machine.
     pub fn remove(&mut self, id: CloudPcId) -> Result<(), DriverError> {
         if let Some(journal) = &mut self.journal {
             journal.remove(id).map_err(unwritable)?;
@@ -120,7 +120,7 @@ impl World {
         Ok(())
     }
 
-    /// Drops every machine.
+    /// Deletes every machine.
     pub fn clear(&mut self) -> io::Result<()> {
         self.journal.as_mut().map_or(Ok(()), Journal::clear)?;
         self.machines.clear();
@@ -129,9 +129,9 @@ impl World {
 
     fn compact(&mut self) {
         let Some(journal) = &mut self.journal else { return };
-        // The long file is as true as a short one, so this does not concern the caller.
+        // An uncompacted journal is correct too, so a failure does not concern the caller.
         if let Err(error) = journal.compact_if_due(&self.machines) {
-            tracing::warn!(%error, "rewrite the simulation's journal");
+            tracing::warn!(%error, "compacting the simulation's journal failed");
         }
     }
 }
@@ -141,7 +141,7 @@ impl Inner {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A duration whose mean is `mean_ms`, a quarter more or less.
+    /// Draws a duration around `mean_ms`, a quarter more or less.
     pub fn spread(&self, mean_ms: u64) -> Duration {
         let mean = mean_ms.saturating_mul(1_000);
         Duration::from_micros(mean - mean / 4 + self.parts.rng.below(mean / 2 + 1))
@@ -149,12 +149,12 @@ impl Inner {
 }
 
 impl Pace {
-    pub(super) fn mean_ms(&self, takes: Takes) -> u64 {
-        match takes {
-            Takes::NoTime => 0,
-            Takes::Stop => self.stop_ms,
-            Takes::Disk => self.disk_ms,
-            Takes::Touch => self.touch_ms,
+    pub(super) fn mean_ms(&self, kind: WorkKind) -> u64 {
+        match kind {
+            WorkKind::Instant => 0,
+            WorkKind::Stop => self.stop_ms,
+            WorkKind::Disk => self.disk_ms,
+            WorkKind::Touch => self.touch_ms,
         }
     }
 }

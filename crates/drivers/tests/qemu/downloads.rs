@@ -1,5 +1,4 @@
-//! Downloads by a guest itself: to a good end, to every bad one, and over the death of whoever
-//! began them.
+//! Downloads by the guest itself: successful, failing, and across crashes of the service.
 
 use cloudpc_drivers::qemu::Images;
 use cloudpc_drivers::{DriverError, FetchPolicy, Guest, GuestError, MachineSpec, ProgramExit, Tag};
@@ -8,22 +7,22 @@ use sha2::{Digest, Sha256};
 use std::time::Duration;
 use url::Url;
 
-use crate::bed::{Bed, folder, image, images, wait_ready};
 use crate::origin::{FILE, Origin, PROGRAM};
+use crate::test_bed::{TestBed, folder, image, images, wait_ready};
 
-/// The home of the account that the agent of the test guest runs under.
+/// The home directory of the agent's account in the test guest.
 const HOME: &str = "/root";
 
-/// The test image, with guests that download by themselves.
+/// Returns the test image with downloads inside the guest.
 pub fn image_that_downloads() -> ImageId {
     let id = ImageId(format!("{}-inside", image()));
     let images: Images = images();
     images.alias(&image(), &id).unwrap();
-    // What an image says of itself is a file for people to change, too.
-    let about = folder().join("images").join(&id.0).join("image.json");
-    let mut told: serde_json::Value = serde_json::from_slice(&std::fs::read(&about).unwrap()).unwrap();
-    told["downloads"] = "inside".into();
-    std::fs::write(&about, told.to_string()).unwrap();
+    // The image's information is a file that administrators may edit, too.
+    let path = folder().join("images").join(&id.0).join("image.json");
+    let mut info: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    info["downloads"] = "inside".into();
+    std::fs::write(&path, info.to_string()).unwrap();
     id
 }
 
@@ -39,35 +38,35 @@ fn url(text: &str) -> Url {
     text.parse().unwrap()
 }
 
-/// What a line in the guest's shell prints.
+/// Returns the output of a shell command in the guest.
 async fn sh(guest: &dyn Guest, line: &str) -> String {
     let exit = guest.detect(line).await.unwrap();
     assert_eq!(exit.code, 0, "{line}: {}", exit.output);
     exit.output
 }
 
-/// All of it, on one machine that is on a network with `host`.
-pub async fn check(bed: &mut Bed, spec: &MachineSpec, host: &str) {
-    let origin = Origin::at(host).await;
+/// Runs all checks on one machine that shares a network with `host`.
+pub async fn check(bed: &mut TestBed, spec: &MachineSpec, host: &str) {
+    let origin = Origin::new(host).await;
     let guest = bed.guest(spec).await;
-    files_are_taken_as_they_are_served(&*guest, &origin).await;
-    what_is_no_acceptable_file_is_refused(&*guest, &origin).await;
-    whom_nobody_reaches_is_told(&*guest, host).await;
-    a_full_disk_is_told(&*guest, &origin).await;
-    only_public_addresses_are_asked_without_a_list(&*guest, host).await;
-    a_download_is_ended_with_its_tag(&*guest, &origin).await;
+    files_are_stored_as_served(&*guest, &origin).await;
+    unacceptable_responses_are_refused(&*guest, &origin).await;
+    unreachable_hosts_are_reported(&*guest, host).await;
+    a_full_disk_is_reported(&*guest, &origin).await;
+    only_public_addresses_are_used_without_a_list(&*guest, host).await;
+    killing_or_cleaning_a_tag_stops_its_download(&*guest, &origin).await;
     drop(guest);
-    the_next_server_begins_anew(bed, spec, &origin).await;
-    a_guest_without_curl_is_told_apart(&*bed.guest(spec).await, &origin).await;
+    the_next_service_starts_the_download_over(bed, spec, &origin).await;
+    a_guest_without_curl_is_rejected(&*bed.guest(spec).await, &origin).await;
 }
 
-async fn files_are_taken_as_they_are_served(guest: &dyn Guest, origin: &Origin) {
+async fn files_are_stored_as_served(guest: &dyn Guest, origin: &Origin) {
     let policy = policy(&[&origin.url("/")]);
     let tag = Tag("../good; x".into());
-    // Whoever runs curl in the guest has settings; they are none of ours.
+    // The user's curl settings in the guest must be ignored.
     guest.write_file(&format!("{HOME}/.curlrc"), b"proxy = \"http://127.0.0.1:9\"\n").await.unwrap();
     guest.reach(&url(&origin.url("/none")), &policy).await.unwrap();
-    assert_eq!(origin.asked("/none"), 0, "nobody is asked for a file to see that he is there");
+    assert_eq!(origin.request_count("/none"), 0, "reach must not request the file");
     for path in ["/file", "/to-file", "/hops/5", "/unsized", "/file?a=b&c=[1-3]{d,e}%20'$(x)`y`"] {
         assert_eq!(guest.fetch(&tag, &url(&origin.url(path)), &policy).await, Ok(FILE.len() as u64), "{path}");
         assert_eq!(guest.sha256(&tag).await, Ok(Sha256::digest(FILE).into()), "{path}");
@@ -75,45 +74,48 @@ async fn files_are_taken_as_they_are_served(guest: &dyn Guest, origin: &Origin) 
     assert_eq!(
         guest.fetch(&tag, &url(&origin.url("/to-nothing")), &policy).await,
         Ok(0),
-        "not the redirect's own page"
+        "the body of a redirect must not be stored"
     );
     guest.fetch(&tag, &url(&origin.url("/program")), &policy).await.unwrap();
     assert_eq!(guest.run(&tag, &["x".into()]).await, Ok(ProgramExit { code: 0, output: PROGRAM.1.into() }));
     let kept = sh(guest, "cd /var/lib/cloudpc && ls *").await;
-    assert_eq!(kept, "payload\nrun\n", "nothing is left of the way there");
+    assert_eq!(kept, "payload\nrun\n", "no temporary file remains");
     guest.clean(&tag).await.unwrap();
 }
 
-async fn what_is_no_acceptable_file_is_refused(guest: &dyn Guest, origin: &Origin) {
+async fn unacceptable_responses_are_refused(guest: &dyn Guest, origin: &Origin) {
     let policy = policy(&[&origin.url("/")]);
     let tag = Tag("bad".into());
     let table = [
-        ("/none", "answered 404 Not Found"),
-        ("/part", "answered 206"),
-        ("/large", "is larger than the"),
-        ("/large-unsized", "is larger than the"),
-        ("/torn", "was not delivered"),
-        ("/nonsense", "was not delivered"),
-        ("/hops/6", "redirects more than 5 times"),
-        ("/to-nowhere", "redirects to nowhere"),
-        ("/to-elsewhere", "is not under any of the allowed URL prefixes"),
-        ("/to-file-system", "only https addresses can be fetched"),
+        ("/none", "returned status 404 Not Found"),
+        ("/part", "returned status 206"),
+        ("/large", "exceeds the limit"),
+        ("/large-unsized", "exceeds the limit"),
+        ("/torn", "downloading"),
+        ("/nonsense", "downloading"),
+        ("/hops/6", "exceeds the limit of 5 redirects"),
+        ("/to-nowhere", "redirects without a valid Location"),
+        ("/to-elsewhere", "is not under an allowed URL prefix"),
+        ("/to-file-system", "only https URLs can be fetched"),
     ];
     for (path, expected) in table {
         let refused = guest.fetch(&tag, &url(&origin.url(path)), &policy).await;
         let Err(GuestError::FileNotFound(why)) = &refused else { panic!("{path}: {refused:?}") };
         assert!(why.contains(expected), "{path}: {why}");
     }
-    let hasty = FetchPolicy { time_max: Duration::from_secs(3), ..policy };
-    let late = guest.fetch(&tag, &url(&origin.url("/held/late")), &hasty).await;
-    assert!(matches!(&late, Err(GuestError::FileNotFound(why)) if why.contains("within 3 seconds")), "{late:?}");
-    origin.let_go(1).await;
+    let short = FetchPolicy { time_max: Duration::from_secs(3), ..policy };
+    let timed_out = guest.fetch(&tag, &url(&origin.url("/held/late")), &short).await;
+    assert!(
+        matches!(&timed_out, Err(GuestError::FileNotFound(why)) if why.contains("timed out after 3 seconds")),
+        "{timed_out:?}"
+    );
+    origin.wait_released(1).await;
     let missing = guest.sha256(&tag).await;
-    assert!(matches!(missing, Err(GuestError::FileNotFound(_))), "no part of it is a file: {missing:?}");
+    assert!(matches!(missing, Err(GuestError::FileNotFound(_))), "an incomplete download is not a file: {missing:?}");
     guest.clean(&tag).await.unwrap();
 }
 
-async fn whom_nobody_reaches_is_told(guest: &dyn Guest, host: &str) {
+async fn unreachable_hosts_are_reported(guest: &dyn Guest, host: &str) {
     let tag = Tag("unreachable".into());
     for address in [format!("http://{host}:9/"), "http://no-such-host.invalid/".into()] {
         let (address, policy) = (url(&address), policy(&[&address]));
@@ -124,7 +126,7 @@ async fn whom_nobody_reaches_is_told(guest: &dyn Guest, host: &str) {
     guest.clean(&tag).await.unwrap();
 }
 
-async fn a_full_disk_is_told(guest: &dyn Guest, origin: &Origin) {
+async fn a_full_disk_is_reported(guest: &dyn Guest, origin: &Origin) {
     sh(guest, "fallocate -l $(($(df -k / | awk 'NR == 2 { print $4 }') - 200))k /fill").await;
     let tag = Tag("full".into());
     let full = guest.fetch(&tag, &url(&origin.url("/file")), &policy(&[&origin.url("/")])).await;
@@ -133,8 +135,8 @@ async fn a_full_disk_is_told(guest: &dyn Guest, origin: &Origin) {
     sh(guest, "rm /fill").await;
 }
 
-/// A name is looked up in the guest, which knows this one from a file.
-async fn only_public_addresses_are_asked_without_a_list(guest: &dyn Guest, host: &str) {
+/// The name is resolved in the guest, from its hosts file.
+async fn only_public_addresses_are_used_without_a_list(guest: &dyn Guest, host: &str) {
     let name = "agents.test";
     let (tls, authority) = Origin::with_tls(crate::network::PUBLIC, name).await;
     let (tag, policy) = (Tag("public".into()), policy(&[]));
@@ -144,7 +146,7 @@ async fn only_public_addresses_are_asked_without_a_list(guest: &dyn Guest, host:
         let Err(GuestError::Unreachable(why)) = refused else { panic!("{refused:?}") };
         assert!(why.contains(&format!("{name} does not resolve to a public address")) && !why.contains(host), "{why}");
     }
-    assert_eq!(tls.asked("/to-file"), 0);
+    assert_eq!(tls.request_count("/to-file"), 0);
     guest.write_file("/etc/hosts", format!("{} {name}\n", crate::network::PUBLIC).as_bytes()).await.unwrap();
     guest.reach(&address, &policy).await.unwrap();
     let distrusted = guest.fetch(&tag, &address, &policy).await;
@@ -155,17 +157,17 @@ async fn only_public_addresses_are_asked_without_a_list(guest: &dyn Guest, host:
     guest.clean(&tag).await.unwrap();
 }
 
-async fn a_download_is_ended_with_its_tag(guest: &dyn Guest, origin: &Origin) {
+async fn killing_or_cleaning_a_tag_stops_its_download(guest: &dyn Guest, origin: &Origin) {
     let policy = policy(&[&origin.url("/")]);
     for (path, gone) in [("/held/killed", 2), ("/held/cleaned", 3)] {
         let (tag, address) = (Tag(path.into()), url(&origin.url(path)));
         let end = async {
-            origin.holds(gone).await;
+            origin.wait_held(gone).await;
             match path {
                 "/held/killed" => guest.kill(&tag).await.unwrap(),
                 _ => guest.clean(&tag).await.unwrap(),
             }
-            origin.let_go(gone).await;
+            origin.wait_released(gone).await;
         };
         let (fetched, ()) = tokio::join!(guest.fetch(&tag, &address, &policy), end);
         assert!(fetched.is_err(), "{fetched:?}");
@@ -174,30 +176,33 @@ async fn a_download_is_ended_with_its_tag(guest: &dyn Guest, origin: &Origin) {
     assert_eq!(sh(guest, "ls /var/lib/cloudpc; pidof curl || true").await, "");
 }
 
-async fn the_next_server_begins_anew(bed: &mut Bed, spec: &MachineSpec, origin: &Origin) {
+async fn the_next_service_starts_the_download_over(bed: &mut TestBed, spec: &MachineSpec, origin: &Origin) {
     let (tag, address, policy) = (Tag("action-1".into()), url(&origin.url("/held/anew")), policy(&[&origin.url("/")]));
     let guest = bed.guest(spec).await;
     tokio::select! {
-        fetched = guest.fetch(&tag, &address, &policy) => panic!("it has ended: {fetched:?}"),
-        () = origin.holds(4) => {}
+        fetched = guest.fetch(&tag, &address, &policy) => panic!("the download ended early: {fetched:?}"),
+        () = origin.wait_held(4) => {}
     }
     drop(guest);
     bed.restart();
     let guest = bed.guest(spec).await;
     wait_ready(&*guest).await;
-    // A part of it is there, and the one who writes it.
+    // An incomplete file exists, and curl is still writing it.
     let written =
         "cd /var/lib/cloudpc/action-1/download-*; while [ ! -s payload.part ]; do sleep 0.1; done; pidof curl | wc -w";
     assert_eq!(sh(&*guest, written).await, "1\n");
-    assert!(matches!(guest.sha256(&tag).await, Err(GuestError::FileNotFound(_))), "a part is no file");
+    assert!(
+        matches!(guest.sha256(&tag).await, Err(GuestError::FileNotFound(_))),
+        "an incomplete download is not a file"
+    );
     assert_eq!(guest.fetch(&tag, &address, &policy).await, Ok(FILE.len() as u64));
-    origin.let_go(4).await;
+    origin.wait_released(4).await;
     assert_eq!(guest.sha256(&tag).await, Ok(Sha256::digest(FILE).into()));
-    assert_eq!(origin.asked("/held/anew"), 2);
+    assert_eq!(origin.request_count("/held/anew"), 2);
     assert_eq!(sh(&*guest, "ls /var/lib/cloudpc/action-1; pidof curl || true").await, "payload\n");
 }
 
-async fn a_guest_without_curl_is_told_apart(guest: &dyn Guest, origin: &Origin) {
+async fn a_guest_without_curl_is_rejected(guest: &dyn Guest, origin: &Origin) {
     sh(guest, "rm /usr/bin/curl").await;
     let (tag, address, policy) = (Tag("action-2".into()), url(&origin.url("/file")), policy(&[&origin.url("/")]));
     for refused in [guest.reach(&address, &policy).await, guest.fetch(&tag, &address, &policy).await.map(drop)] {

@@ -1,23 +1,23 @@
-//! Machines that are held to what they were promised. Few test hosts are run by systemd, and none
-//! is ours to change; so a guest plays the host: a Debian with systemd and QEMU, in which this
-//! program runs again, as a service of root's and as one of a user's.
+//! Machines with enforced resource limits. Few test hosts run systemd, and their configuration must
+//! not be changed; so a guest acts as the host: a Debian with systemd and QEMU, in which this
+//! program runs again, as a service of root and as one of a user.
 
 use cloudpc_drivers::{Driver, MachineSpec, Tag};
 use cloudpc_model::ImageId;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::bed::{Bed, folder, image, not_run, spec};
-use crate::programs::fetched;
-/// Set where the guest plays the host.
+use crate::programs::fetch;
+use crate::test_bed::{TestBed, folder, image, not_run, spec};
+/// Environment variable that is set in the guest that acts as the host.
 const INSIDE: &str = "CLOUDPC_TEST_LIMITS";
 
-const NAME: &str = "limits::a_machine_is_held_to_what_it_was_promised_and_stays_when_its_service_is_stopped";
+const NAME: &str = "limits::limits_are_enforced_and_a_machine_outlives_its_service";
 
-/// Where the program is in the guest.
+/// Path of the program in the guest.
 const PROGRAM: &str = "/opt/cloudpc-test";
 
-/// What the machine of the guest writes down, for whoever looks after the service has ended.
+/// The guest stores the machine's process id here, for the check after the service has exited.
 const PID_FILE: &str = "/var/tmp/machine.pid";
 
 fn debian() -> ImageId {
@@ -26,21 +26,21 @@ fn debian() -> ImageId {
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn a_machine_is_held_to_what_it_was_promised_and_stays_when_its_service_is_stopped() {
+async fn limits_are_enforced_and_a_machine_outlives_its_service() {
     if std::env::var_os(INSIDE).is_some() {
         return inside().await;
     }
     if !rustix::process::geteuid().is_root() {
-        return not_run("only root may make the Debian that this test runs in");
+        return not_run("building the Debian guest of this test requires root");
     }
     build_debian();
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let host = MachineSpec { vcpu_count: 2, ram_gib: 2, storage_gib: 4, image: debian(), ..spec(1) };
     let guest = bed.ready(&host).await;
     for user in ["root", "cpc"] {
         let script = include_str!("limits/service.sh");
         let tag = Tag(user.into());
-        fetched(&*guest, &tag, script.as_bytes()).await;
+        fetch(&*guest, &tag, script.as_bytes()).await;
         let folder = folder();
         let arguments = [user, folder.to_str().unwrap(), PROGRAM, NAME, INSIDE, PID_FILE].map(str::to_owned);
         let exit = guest.run(&tag, &arguments).await.unwrap();
@@ -48,7 +48,7 @@ async fn a_machine_is_held_to_what_it_was_promised_and_stays_when_its_service_is
     }
 }
 
-/// A Debian with systemd, QEMU, the images of these tests and this program in it.
+/// Builds a Debian with systemd, QEMU, the images of these tests, and this program.
 fn build_debian() {
     let images = folder().join("images");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/qemu/limits/debian.sh");
@@ -61,20 +61,20 @@ fn build_debian() {
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
 }
 
-/// The control group of a process.
+/// Returns the control group of a process.
 fn group(pid: &str) -> PathBuf {
     let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
     Path::new("/sys/fs/cgroup").join(groups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap())
 }
 
-/// The limits of a control group, as the kernel has them.
+/// Returns the limits of a control group, as reported by the kernel.
 fn limits(group: &Path) -> String {
     let limit = |name| std::fs::read_to_string(group.join(name)).unwrap();
     limit("memory.max") + &limit("cpu.max")
 }
 
 async fn inside() {
-    let bed = Bed::limited(tempfile::tempdir_in("/var/tmp").unwrap());
+    let bed = TestBed::with_limits(tempfile::tempdir_in("/var/tmp").unwrap());
     bed.driver.ensure_present(&spec(1)).await.unwrap();
     bed.driver.ensure_running(spec(1).id).await.unwrap();
     let pid = bed.pid(&spec(1));
@@ -82,6 +82,6 @@ async fn inside() {
     assert_eq!(limits(&group), format!("{}\n150000 100000\n", (1024_u64 + 512) << 20));
     assert!(group.iter().any(|part| part == "cloudpc.slice"), "{}", group.display());
     std::fs::write(PID_FILE, pid).unwrap();
-    // It is to outlive us.
+    // The machine must outlive this process.
     std::mem::forget(bed);
 }

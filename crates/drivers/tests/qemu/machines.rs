@@ -1,18 +1,18 @@
-//! Machines that live: what is on their disks, what becomes of them when something dies.
+//! The life of machines: the content of their disks, and recovery from crashes.
 
 use cloudpc_drivers::{Driver, DriverError, MachineCondition, StopMode, Tag};
 use cloudpc_model::{CloudPcId, Power};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::bed::{Bed, images, spec, wait_for_trouble, wait_ready, warm_spec};
+use crate::test_bed::{TestBed, images, spec, wait_for_condition, wait_ready, warm_spec};
 
 const FILE: &str = "/var/lib/mark";
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn a_machine_outlives_the_driver_and_a_reprovision_wipes_its_disk() {
-    let mut bed = Bed::new();
+async fn a_machine_outlives_the_driver_and_a_reprovision_replaces_its_disk() {
+    let mut bed = TestBed::new();
     let (spec, tag) = (spec(1), Tag("action-1".into()));
     let guest = bed.ready(&spec).await;
     guest.write_file(FILE, b"before").await.unwrap();
@@ -43,12 +43,12 @@ async fn a_machine_outlives_the_driver_and_a_reprovision_wipes_its_disk() {
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn a_machine_whose_process_is_killed_is_off_and_starts_again() {
-    let bed = Bed::new();
+async fn a_machine_with_a_killed_process_is_off_and_starts_again() {
+    let bed = TestBed::new();
     let spec = spec(1);
     let guest = bed.ready(&spec).await;
     guest.write_file(FILE, b"kept").await.unwrap();
-    // A restore point of a running machine has what the guest had written by then.
+    // A restore point of a running machine contains everything that the guest had written by then.
     let snapshot = cloudpc_model::SnapshotId::new(spec.id, uuid::Uuid::nil());
     bed.driver.ensure_snapshot(spec.id, &snapshot).await.unwrap();
     bed.signal(&spec, "-KILL");
@@ -57,124 +57,129 @@ async fn a_machine_whose_process_is_killed_is_off_and_starts_again() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), off).await.expect("its end is seen");
+    tokio::time::timeout(Duration::from_secs(10), off).await.expect("the exit of the process is detected");
     let not_ready = guest.read_file(FILE).await;
     assert!(matches!(not_ready, Err(cloudpc_drivers::GuestError::NotReady(_))), "{not_ready:?}");
     let guest = bed.boot(&spec).await;
-    assert_eq!(guest.read_file(FILE).await.unwrap(), Some(b"kept".to_vec()), "the restore point has synced it");
+    assert_eq!(guest.read_file(FILE).await.unwrap(), Some(b"kept".to_vec()), "the restore point has synced the file");
     assert_eq!(bed.driver.observe(spec.id).await.unwrap().boots, 2);
 }
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn a_guest_that_does_not_hear_is_forced() {
-    let bed = Bed::new();
+async fn a_guest_that_ignores_a_shutdown_is_stopped_by_force() {
+    let bed = TestBed::new();
     let spec = spec(1);
     bed.ready(&spec).await;
-    // Not even QEMU answers.
+    // QEMU itself does not respond.
     bed.signal(&spec, "-STOP");
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     bed.stop(&spec, StopMode::Graceful).await;
-    assert!(begun.elapsed() >= crate::bed::STOP_TIME_MAX, "it was given its time");
+    assert!(started.elapsed() >= crate::test_bed::STOP_TIME_MAX, "the guest was given the full timeout");
     assert_eq!(bed.driver.observe(spec.id).await.unwrap().power, Power::PoweredOff);
 
-    // Whoever wants it off at once does not wait for who asks politely.
+    // A forced stop does not wait for a graceful one.
     bed.driver.ensure_running(spec.id).await.unwrap();
     bed.signal(&spec, "-STOP");
-    let begun = std::time::Instant::now();
-    let polite = bed.driver.ensure_stopped(spec.id, StopMode::Graceful);
-    let (polite, forced) = tokio::join!(polite, bed.driver.ensure_stopped(spec.id, StopMode::Force));
-    polite.and(forced).unwrap();
-    assert!(begun.elapsed() < crate::bed::STOP_TIME_MAX);
+    let started = std::time::Instant::now();
+    let graceful = bed.driver.ensure_stopped(spec.id, StopMode::Graceful);
+    let (graceful, forced) = tokio::join!(graceful, bed.driver.ensure_stopped(spec.id, StopMode::Force));
+    graceful.and(forced).unwrap();
+    assert!(started.elapsed() < crate::test_bed::STOP_TIME_MAX);
 }
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn a_restart_of_which_half_has_failed_is_a_crash() {
-    let bed = Bed::new();
-    let spec = crate::bed::warm_spec(1);
+async fn a_half_completed_restart_is_a_crash() {
+    let bed = TestBed::new();
+    let spec = crate::test_bed::warm_spec(1);
     bed.ready(&spec).await;
-    let (base, away) = (bed.machine(&spec).join("disk/base.qcow2"), bed.path().join("away"));
-    std::fs::rename(&base, &away).unwrap();
+    let (base, moved) = (bed.machine(&spec).join("disk/base.qcow2"), bed.path().join("moved"));
+    std::fs::rename(&base, &moved).unwrap();
     let restarted = bed.driver.ensure_restarted(spec.id, &Tag("restart".into())).await;
     assert!(matches!(restarted, Err(DriverError::Unavailable(_))), "{restarted:?}");
     let observed = bed.driver.observe(spec.id).await.unwrap();
     assert_eq!((observed.power, observed.condition), (Power::PoweredOff, Some(MachineCondition::Crashed)));
-    std::fs::rename(&away, &base).unwrap();
+    std::fs::rename(&moved, &base).unwrap();
     bed.boot(&spec).await;
     assert_eq!(bed.driver.observe(spec.id).await.unwrap().condition, None);
 }
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn a_machine_stands_still_on_a_full_host_and_goes_on_when_there_is_room() {
+async fn a_machine_pauses_on_a_full_host_and_resumes_when_space_is_free() {
     let Some(mount) = Tmpfs::mount("100m") else { return };
-    let bed = Bed::in_folder(tempfile::tempdir_in(mount.0.path()).unwrap());
+    let bed = TestBed::in_folder(tempfile::tempdir_in(mount.0.path()).unwrap());
     let spec = spec(1);
     let guest = bed.ready(&spec).await;
     let tag = Tag("writes".into());
     let script = b"#!/bin/sh\ndd if=/dev/urandom of=/var/lib/much bs=1M count=16 && sync";
-    crate::programs::fetched(&*guest, &tag, script).await;
+    crate::programs::fetch(&*guest, &tag, script).await;
     let filler = mount.0.path().join("filler");
     let full = std::io::copy(&mut std::io::repeat(0), &mut std::fs::File::create(&filler).unwrap()).unwrap_err();
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
-    // Written through to the disk, so that it cannot but notice.
-    let noticed = async {
+    // The guest writes through to the disk, so that it detects the full host.
+    let paused = async {
         while bed.status(&spec) != "io-error" {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     tokio::select! {
         ended = guest.run(&tag, &[]) => panic!("{ended:?}"),
-        noticed = tokio::time::timeout(Duration::from_secs(120), noticed) => noticed.expect("it stands still"),
+        paused = tokio::time::timeout(Duration::from_secs(120), paused) => paused.expect("the machine pauses"),
     }
     assert_eq!(bed.driver.observe(spec.id).await.unwrap().power, Power::Running);
-    // On a full host nothing is begun that needs room.
+    // On a full host no operation is started that needs space.
     let snapshot = cloudpc_model::SnapshotId::new(spec.id, uuid::Uuid::nil());
     let refused = bed.driver.ensure_snapshot(spec.id, &snapshot).await;
     assert!(matches!(&refused, Err(DriverError::Unavailable(why)) if why.contains("full")), "{refused:?}");
     let refused = bed.driver.ensure_restarted(spec.id, &Tag("restart".into())).await;
     assert!(matches!(&refused, Err(DriverError::Unavailable(why)) if why.contains("full")), "{refused:?}");
-    assert_eq!(bed.driver.observe(spec.id).await.unwrap().power, Power::Running, "it was not stopped for it");
-    let other = crate::bed::spec(2);
+    assert_eq!(
+        bed.driver.observe(spec.id).await.unwrap().power,
+        Power::Running,
+        "a refused restart must not stop the machine"
+    );
+    let other = crate::test_bed::spec(2);
     let refused = bed.driver.ensure_present(&other).await;
     assert!(matches!(&refused, Err(DriverError::Unavailable(why)) if why.contains("full")), "{refused:?}");
-    wait_for_trouble(&bed.driver, &spec, Some(MachineCondition::HostDiskFull)).await;
+    wait_for_condition(&bed.driver, &spec, Some(MachineCondition::HostDiskFull)).await;
     std::fs::remove_file(filler).unwrap();
-    wait_for_trouble(&bed.driver, &spec, None).await;
+    wait_for_condition(&bed.driver, &spec, None).await;
     wait_ready(&*guest).await;
-    assert_eq!(guest.run(&tag, &[]).await.unwrap().code, 0, "what stood still has gone on");
+    assert_eq!(guest.run(&tag, &[]).await.unwrap().code, 0, "the paused program continues");
     bed.driver.ensure_snapshot(spec.id, &snapshot).await.unwrap();
 }
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn a_guest_whose_agent_is_silent_is_noticed_until_it_speaks_again() {
-    let bed = Bed::impatient(Duration::from_secs(3));
+async fn a_silent_agent_is_reported_until_it_responds_again() {
+    let bed = TestBed::with_guest_silence_max(Duration::from_secs(3));
     let spec = warm_spec(1);
     let guest = bed.ready(&spec).await;
-    wait_for_trouble(&bed.driver, &spec, None).await;
-    let tag = Tag("hushes".into());
+    wait_for_condition(&bed.driver, &spec, None).await;
+    let tag = Tag("pauses-agent".into());
     let script = b"#!/bin/sh\nagent=$(pidof qemu-ga)\nkill -STOP $agent\nsleep 15\nkill -CONT $agent";
-    crate::programs::fetched(&*guest, &tag, script).await;
+    crate::programs::fetch(&*guest, &tag, script).await;
     tokio::select! {
         ended = guest.run(&tag, &[]) => panic!("{ended:?}"),
-        () = wait_for_trouble(&bed.driver, &spec, Some(MachineCondition::GuestSilent)) => {}
+        () = wait_for_condition(&bed.driver, &spec, Some(MachineCondition::GuestSilent)) => {}
     }
     assert_eq!(bed.driver.observe(spec.id).await.unwrap().power, Power::Running);
-    wait_for_trouble(&bed.driver, &spec, None).await;
+    wait_for_condition(&bed.driver, &spec, None).await;
     assert_eq!(guest.run(&tag, &[]).await.unwrap().code, 0);
 }
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn a_machine_of_another_service_with_the_same_name_is_left_alone() {
-    let (mut ours, theirs) = (Bed::new(), Bed::new());
+async fn a_machine_with_the_same_name_of_another_service_is_not_touched() {
+    let (mut ours, theirs) = (TestBed::new(), TestBed::new());
     let spec = warm_spec(1);
     for bed in [&theirs, &ours] {
         bed.ready(&spec).await;
     }
-    // So that it has to be searched for, and the other is found first.
+    // The recorded pid is wrong, so the process has to be searched for, and the other one is found
+    // first.
     std::fs::write(ours.machine(&spec).join("pid"), theirs.pid(&spec)).unwrap();
     ours.restart();
     ours.stop(&spec, StopMode::Force).await;
@@ -185,8 +190,8 @@ async fn a_machine_of_another_service_with_the_same_name_is_left_alone() {
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn thirty_machines_are_made_at_once() {
-    let bed = Bed::new();
+async fn thirty_machines_are_created_concurrently() {
+    let bed = TestBed::new();
     let specs: Vec<_> = (1..=30).map(spec).collect();
     let made = futures_util::future::join_all(specs.iter().map(|spec| bed.driver.ensure_present(spec))).await;
     assert_eq!(made.into_iter().filter_map(Result::err).collect::<Vec<_>>(), []);
@@ -202,8 +207,8 @@ async fn thirty_machines_are_made_at_once() {
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn a_larger_machine_is_larger_inside_and_one_too_large_is_refused() {
-    let bed = Bed::new();
+async fn a_resize_is_visible_in_the_guest_and_an_oversized_machine_is_refused() {
+    let bed = TestBed::new();
     let small = spec(1);
     let free = bed.ready(&small).await.free_disk_bytes().await.unwrap();
     let large = cloudpc_drivers::MachineSpec { vcpu_count: 2, ram_gib: 2, storage_gib: 4, ..small.clone() };
@@ -224,17 +229,17 @@ async fn a_larger_machine_is_larger_inside_and_one_too_large_is_refused() {
     assert!(images().has(&large.image));
 }
 
-/// A file system of its own; none where nobody may mount one.
+/// A file system of its own; none if mounting is not allowed.
 struct Tmpfs(tempfile::TempDir);
 
 impl Tmpfs {
     fn mount(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir_in(crate::bed::folder()).unwrap();
+        let folder = tempfile::tempdir_in(crate::test_bed::folder()).unwrap();
         let options = format!("size={size}");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).status();
         let mounted = mounted.is_ok_and(|status| status.success());
         if !mounted {
-            crate::bed::not_run("only root may mount the small file system that a full host is tested with");
+            crate::test_bed::not_run("mounting the small file system of this test requires root");
         }
         mounted.then(|| Self(folder))
     }

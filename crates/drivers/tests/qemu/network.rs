@@ -1,31 +1,30 @@
-//! Machines on a network, and machines on none. The host's own network is left alone: the test runs
-//! again, by itself, in one of its own.
+//! Machines with and without a network. The host's own network is not changed: the test runs itself
+//! again in its own network namespace.
 
 use cloudpc_drivers::qemu::Network;
 use cloudpc_drivers::{Driver, Guest, MachineSpec, StopMode, Tag};
 use std::path::Path;
 use std::process::Command;
 
-use crate::bed::{Bed, not_run, spec, wait_ready};
 use crate::downloads::{self, image_that_downloads};
-use crate::programs::fetched;
+use crate::programs::fetch;
+use crate::test_bed::{TestBed, not_run, spec, wait_ready};
 
-/// Set for the process that has a network of its own.
+/// Environment variable that is set in the process with its own network namespace.
 const INSIDE: &str = "CLOUDPC_TEST_NETWORK";
 
-/// The test image's guests expect their way out here.
+/// The default gateway that the test image's guests are configured with.
 const HOST: &str = "10.0.2.2";
 
-/// Where somebody else would be on the public internet. In a network of one's own it is the host,
-/// too.
+/// Stands for a server on the public internet. In the namespace, the host has this address, too.
 pub const PUBLIC: &str = "11.0.0.1";
 
 const BRIDGE: &str = "cpc-test";
 
 const TUN: &str = "/dev/net/tun";
 
-/// Makes the devices of this network the ones that `/sys` shows, and the tap device one that only
-/// root may open, as it is on a host without udev. Then becomes the program.
+/// Makes `/sys` show the devices of this namespace, and restricts the tap device to root, as on a
+/// host without udev. Then runs the program.
 const ENTER: &str = r#"
 mount -t sysfs none /sys
 mount -t tmpfs none /dev/net
@@ -34,55 +33,53 @@ mknod -m 0600 /dev/net/tun c 10 200
 exec "$@"
 "#;
 
-fn ip(words: &str) {
-    assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "ip {words}");
+fn ip(arguments: &str) {
+    assert!(Command::new("ip").args(arguments.split(' ')).status().unwrap().success(), "ip {arguments}");
 }
 
-/// Whether a guest reaches a port of the host.
+/// Returns whether a guest can connect to a port of the host.
 async fn reaches(guest: &dyn Guest, port: u16) -> bool {
     guest.detect(&format!("timeout 5 nc {HOST} {port} < /dev/null")).await.unwrap().code == 0
 }
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn a_machine_on_a_bridge_reaches_what_is_there_and_another_reaches_nothing() {
+async fn a_machine_reaches_the_bridge_only_if_connected() {
     if std::env::var_os(INSIDE).is_some() {
         return inside().await;
     }
     if !Path::new(TUN).exists() {
-        return not_run("this host has no /dev/net/tun, which machines on a bridge need");
+        return not_run("this host has no /dev/net/tun; machines on a bridge require it");
     }
     let enter = |program: &Path| {
         let mut command = Command::new("unshare");
         command.args(["--net", "--mount", "sh", "-euc", ENTER, "sh"]).arg(program);
         command
     };
-    if !enter(Path::new("true")).output().is_ok_and(|tried| tried.status.success()) {
-        return not_run(
-            "only root may make the network of its own that this test needs (unshare --net --mount, mknod)",
-        );
+    if !enter(Path::new("true")).output().is_ok_and(|output| output.status.success()) {
+        return not_run("creating the network namespace of this test requires root (unshare --net --mount, mknod)");
     }
-    let name = "network::a_machine_on_a_bridge_reaches_what_is_there_and_another_reaches_nothing";
+    let name = "network::a_machine_reaches_the_bridge_only_if_connected";
     let mut again = enter(&std::env::current_exe().unwrap());
     again.args(["--ignored", "--exact", name]).env(INSIDE, "1");
     let output = again.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// How many descriptors of tap devices a process holds.
+/// Returns the number of tap device descriptors that a process holds.
 fn taps(pid: &str) -> usize {
     let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
     let targets = descriptors.filter_map(|descriptor| std::fs::read_link(descriptor.unwrap().path()).ok());
     targets.filter(|target| target == Path::new(TUN)).count()
 }
 
-/// The one tap device that there is.
+/// Returns the name of the only tap device.
 fn tap_name() -> String {
     let names = std::fs::read_dir("/sys/class/net").unwrap().map(|entry| entry.unwrap().file_name());
     names.filter_map(|name| name.into_string().ok()).find(|name| name.starts_with("cpc-") && name != BRIDGE).unwrap()
 }
 
-/// How many network devices there are.
+/// Returns the number of network devices.
 fn devices() -> usize {
     std::fs::read_dir("/sys/class/net").unwrap().count()
 }
@@ -96,49 +93,49 @@ async fn inside() {
     let listener = tokio::net::TcpListener::bind((HOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
-        // Whoever has connected is let go at once.
+        // Every connection is closed at once.
         while listener.accept().await.is_ok() {}
     });
 
-    let mut bed = Bed::on(Network::Bridge(BRIDGE.into()));
+    let mut bed = TestBed::with_network(Network::Bridge(BRIDGE.into()));
     let image = image_that_downloads();
-    let with_way_out = MachineSpec { image: image.clone(), ..spec(1) };
-    let guest = bed.ready(&with_way_out).await;
+    let connected = MachineSpec { image: image.clone(), ..spec(1) };
+    let guest = bed.ready(&connected).await;
     assert!(reaches(&*guest, port).await);
-    assert_eq!((taps(&bed.pid(&with_way_out)), taps("self")), (1, 0), "QEMU alone holds the device");
+    assert_eq!((taps(&bed.pid(&connected)), taps("self")), (1, 0), "only QEMU must hold the device");
     drop(guest);
     bed.restart();
-    assert!(reaches(&*bed.guest(&with_way_out).await, port).await, "the device outlives the service");
-    downloads::check(&mut bed, &with_way_out, HOST).await;
+    assert!(reaches(&*bed.guest(&connected).await, port).await, "the device must outlive the service");
+    downloads::check(&mut bed, &connected, HOST).await;
 
-    // A process that was killed has just let go of the device when the next one gets it.
+    // A killed process has just released the device when the next one opens it.
     let running = devices();
     let name = tap_name();
     for _ in 0..5 {
-        bed.kill_if_running(&with_way_out);
-        bed.driver.ensure_running(with_way_out.id).await.unwrap();
+        bed.kill_if_running(&connected);
+        bed.driver.ensure_running(connected.id).await.unwrap();
         assert_eq!(devices(), running);
     }
-    bed.stop(&with_way_out, StopMode::Force).await;
-    assert_eq!(devices(), running - 1, "a machine that is off has none");
-    // One that an earlier version has left behind is used, and goes with its machine.
+    bed.stop(&connected, StopMode::Force).await;
+    assert_eq!(devices(), running - 1, "a stopped machine has no device");
+    // A persistent device of an earlier version is used, and removed with its machine.
     ip(&format!("tuntap add dev {name} mode tap"));
-    bed.driver.ensure_running(with_way_out.id).await.unwrap();
-    bed.driver.ensure_absent(with_way_out.id).await.unwrap();
+    bed.driver.ensure_running(connected.id).await.unwrap();
+    bed.driver.ensure_absent(connected.id).await.unwrap();
     assert_eq!(devices(), running - 1);
     drop(bed);
 
-    let mut bed = Bed::new();
-    let without = MachineSpec { image, ..spec(2) };
-    let guest = bed.ready(&without).await;
+    let mut bed = TestBed::new();
+    let unconnected = MachineSpec { image, ..spec(2) };
+    let guest = bed.ready(&unconnected).await;
     assert!(!reaches(&*guest, port).await);
-    // It has no network to download over, whatever its image says; this server is nowhere but on
-    // the host.
-    fetched(&*guest, &Tag("pushed".into()), b"#!/bin/sh\n").await;
+    // Without a network, files are pushed whatever the image says; this server is reachable only
+    // from the host.
+    fetch(&*guest, &Tag("pushed".into()), b"#!/bin/sh\n").await;
     drop(guest);
-    // Nor has it one before its next start, whatever its host has by now.
+    // The machine is connected from its next start, not earlier.
     bed.restart_on(Network::Bridge(BRIDGE.into()));
-    let guest = bed.guest(&without).await;
+    let guest = bed.guest(&unconnected).await;
     wait_ready(&*guest).await;
-    fetched(&*guest, &Tag("pushed-again".into()), b"#!/bin/sh\n").await;
+    fetch(&*guest, &Tag("pushed-again".into()), b"#!/bin/sh\n").await;
 }

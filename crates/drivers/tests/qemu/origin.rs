@@ -1,4 +1,4 @@
-//! A web server that gives good, bad and half answers, by the path that is asked for.
+//! A web server with valid, invalid and incomplete responses, selected by path.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::collections::HashMap;
@@ -9,37 +9,37 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-/// What is downloaded.
+/// The content of downloads.
 pub const FILE: &[u8] = &[b'M'; 1 << 20];
 
-/// A program, and what it prints when its argument is `x`.
+/// A program, and its output for the argument `x`.
 pub const PROGRAM: (&[u8], &str) = (b"#!/bin/sh\necho \"ran $1\"\n", "ran x\n");
 
 pub struct Origin {
     base: String,
-    seen: Arc<Seen>,
+    state: Arc<OriginState>,
 }
 
-struct Seen {
-    /// How often each path was asked for.
-    asked: Mutex<HashMap<String, usize>>,
-    /// How many who asked have got half of the file and were kept waiting.
+struct OriginState {
+    /// Number of requests for each path.
+    requests: Mutex<HashMap<String, usize>>,
+    /// Number of clients that have received half of the file and are kept waiting.
     held: watch::Sender<usize>,
-    /// How many of them have gone.
-    gone: watch::Sender<usize>,
+    /// Number of those clients that have disconnected.
+    released: watch::Sender<usize>,
 }
 
 impl Origin {
-    pub async fn at(host: &str) -> Self {
+    pub async fn new(host: &str) -> Self {
         Self::listen(host, host, None).await
     }
 
-    /// One that has a certificate for `name`, and the authority behind it, PEM.
+    /// Listens with a certificate for `name`; also returns its certificate authority, PEM.
     pub async fn with_tls(host: &str, name: &str) -> (Self, String) {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // Without a name of its own it would have that of the certificate, which would then look
-        // like one that vouches for itself.
+        // Without its own name the authority would have that of the certificate, which would then
+        // look self-signed.
         params.distinguished_name.push(DnType::CommonName, "Test authority");
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
@@ -54,48 +54,48 @@ impl Origin {
         let listener = TcpListener::bind((host, 0)).await.unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let base = format!("{scheme}://{name}:{}", listener.local_addr().unwrap().port());
-        let (held, gone) = (watch::Sender::new(0), watch::Sender::new(0));
-        let seen = Arc::new(Seen { asked: Mutex::default(), held, gone });
-        let (serving, seen_by_it) = (tls, Arc::clone(&seen));
+        let (held, released) = (watch::Sender::new(0), watch::Sender::new(0));
+        let state = Arc::new(OriginState { requests: Mutex::default(), held, released });
+        let (serving, serving_state) = (tls, Arc::clone(&state));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (tls, seen) = (serving.clone(), Arc::clone(&seen_by_it));
+                let (tls, state) = (serving.clone(), Arc::clone(&serving_state));
                 tokio::spawn(async move {
                     match tls {
-                        None => serve(stream, &seen).await,
-                        // Who does not trust us hangs up.
+                        None => serve(stream, &state).await,
+                        // A client that does not trust the server hangs up.
                         Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => serve(stream, &seen).await,
+                            Ok(stream) => serve(stream, &state).await,
                             Err(error) => Err(error),
                         },
                     }
                 });
             }
         });
-        Self { base, seen }
+        Self { base, state }
     }
 
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// How often a path was asked for.
-    pub fn asked(&self, path: &str) -> usize {
-        self.seen.asked.lock().unwrap().get(path).copied().unwrap_or_default()
+    /// Returns the number of requests for a path.
+    pub fn request_count(&self, path: &str) -> usize {
+        self.state.requests.lock().unwrap().get(path).copied().unwrap_or_default()
     }
 
-    /// Ends when so many were kept waiting since the beginning.
-    pub async fn holds(&self, count: usize) {
-        self.seen.held.subscribe().wait_for(|held| *held >= count).await.unwrap();
+    /// Waits until this many clients in total have been kept waiting.
+    pub async fn wait_held(&self, count: usize) {
+        self.state.held.subscribe().wait_for(|held| *held >= count).await.unwrap();
     }
 
-    /// Ends when so many of them have gone.
-    pub async fn let_go(&self, count: usize) {
-        self.seen.gone.subscribe().wait_for(|gone| *gone >= count).await.unwrap();
+    /// Waits until this many of them have disconnected.
+    pub async fn wait_released(&self, count: usize) {
+        self.state.released.subscribe().wait_for(|released| *released >= count).await.unwrap();
     }
 }
 
-async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, seen: &Seen) -> std::io::Result<()> {
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: &OriginState) -> std::io::Result<()> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         request.push(stream.read_u8().await?);
@@ -104,8 +104,8 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, seen: &Seen) -> 
     let target = request.split(' ').nth(1).unwrap();
     let path = target.split('?').next().unwrap();
     let times = {
-        let mut asked = seen.asked.lock().unwrap();
-        let times = asked.entry(path.to_owned()).or_default();
+        let mut requests = state.requests.lock().unwrap();
+        let times = requests.entry(path.to_owned()).or_default();
         *times += 1;
         *times
     };
@@ -113,17 +113,17 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, seen: &Seen) -> 
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", FILE.len());
         stream.write_all(&[head.as_bytes(), &FILE[..FILE.len() / 2]].concat()).await?;
         stream.flush().await?;
-        seen.held.send_modify(|held| *held += 1);
-        // Nothing more is said by either, until the one who waits is gone.
+        state.held.send_modify(|held| *held += 1);
+        // Sends nothing more until the client disconnects.
         let _ = stream.read_u8().await;
-        seen.gone.send_modify(|gone| *gone += 1);
+        state.released.send_modify(|released| *released += 1);
         return Ok(());
     }
-    stream.write_all(&answer(path)).await?;
+    stream.write_all(&response(path)).await?;
     stream.shutdown().await
 }
 
-fn answer(path: &str) -> Vec<u8> {
+fn response(path: &str) -> Vec<u8> {
     let with = |status: &str, headers: &str, body: &[u8]| {
         let head = format!("HTTP/1.1 {status}\r\n{headers}Connection: close\r\n\r\n");
         [head.as_bytes(), body].concat()
@@ -148,8 +148,8 @@ fn answer(path: &str) -> Vec<u8> {
         "/to-file-system" => redirect("file:///etc/passwd"),
         "/to-nowhere" => whole("302 Found", "", b""),
         "/none" => whole("404 Not Found", "", b"<!DOCTYPE html>"),
-        _ => match path.strip_prefix("/hops/").and_then(|left| left.parse::<usize>().ok()) {
-            Some(left) if left > 0 => redirect(&format!("/hops/{}", left - 1)),
+        _ => match path.strip_prefix("/hops/").and_then(|remaining| remaining.parse::<usize>().ok()) {
+            Some(remaining) if remaining > 0 => redirect(&format!("/hops/{}", remaining - 1)),
             _ => whole("200 OK", "", FILE),
         },
     }

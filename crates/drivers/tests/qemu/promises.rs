@@ -1,4 +1,4 @@
-//! The suite that every driver is put through.
+//! The conformance checks of every driver.
 
 use async_trait::async_trait;
 use cloudpc_drivers::conformance::{self, CallMode, CallPhase, Program, Subject};
@@ -8,19 +8,19 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bed::{Bed, warm_spec};
+use crate::test_bed::{TestBed, warm_spec};
 use crate::web;
 
 const SCRIPT: &[u8] = b"#!/bin/sh\n[ \"$1\" = /quiet ] && touch /var/lib/installed\n";
 
 struct OnQemu {
-    bed: Bed,
+    bed: TestBed,
     program: String,
 }
 
 impl OnQemu {
     async fn new() -> Self {
-        Self { bed: Bed::new(), program: web::serve(SCRIPT.to_vec()).await }
+        Self { bed: TestBed::new(), program: web::serve(SCRIPT.to_vec()).await }
     }
 }
 
@@ -69,16 +69,16 @@ impl Subject for OnQemu {
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn verbs_called_at_once_or_dropped() {
-    let ways = [CallMode::AtOnce, CallMode::Dropped(CallPhase::Elapsed(Duration::from_millis(5)))];
-    conformance::check_verbs_in_turn(&mut OnQemu::new().await, &ways).await.must_be_clean();
+async fn verbs_called_concurrently_or_dropped() {
+    let modes = [CallMode::AtOnce, CallMode::Dropped(CallPhase::Elapsed(Duration::from_millis(5)))];
+    conformance::check_verbs_in_turn(&mut OnQemu::new().await, &modes).await.must_be_clean();
 }
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn verbs_whose_driver_dies() {
-    let ways = [25, 100, 400].map(|ms| CallMode::Died(CallPhase::Elapsed(Duration::from_millis(ms))));
-    conformance::check_verbs_in_turn(&mut OnQemu::new().await, &ways).await.must_be_clean();
+async fn verbs_with_a_driver_crash() {
+    let modes = [25, 100, 400].map(|ms| CallMode::Crashed(CallPhase::Elapsed(Duration::from_millis(ms))));
+    conformance::check_verbs_in_turn(&mut OnQemu::new().await, &modes).await.must_be_clean();
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
-//! What a machine shows.
+//! The screen of a machine.
 
 use cloudpc_drivers::Driver;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
-use crate::bed::{Bed, warm_spec};
+use crate::test_bed::{TestBed, warm_spec};
 
-/// Width and height of a picture: two numbers of four bytes at a fixed place, by the PNG
+/// Returns the width and height in a PNG: two four-byte numbers at a fixed offset, by the PNG
 /// specification.
 fn size(png: &[u8]) -> (u32, u32) {
     assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"));
@@ -16,23 +16,23 @@ fn size(png: &[u8]) -> (u32, u32) {
 
 #[tokio::test]
 #[ignore = "needs QEMU: make test-vm"]
-async fn a_machine_shows_its_console_to_several_at_once() {
-    let bed = Bed::new();
+async fn several_clients_see_the_console_at_once() {
+    let bed = TestBed::new();
     let spec = warm_spec(1);
     bed.ready(&spec).await;
     for _ in 0..2 {
         let mut greeting = [0; 12];
         let mut display = bed.driver.display(spec.id).await.unwrap();
         let read = tokio::time::timeout(Duration::from_secs(10), display.read_exact(&mut greeting)).await;
-        read.expect("the screen greets first").unwrap();
+        read.expect("the server sends its greeting first").unwrap();
         assert_eq!(&greeting, b"RFB 003.008\n");
     }
-    // At the same time, and while the driver is busy.
-    let pictures = tokio::join!(bed.driver.screenshot(spec.id), bed.driver.screenshot(spec.id));
-    for picture in [pictures.0.unwrap(), pictures.1.unwrap()] {
-        let (width, height) = size(&picture);
+    // Concurrently, and while the driver is busy.
+    let screenshots = tokio::join!(bed.driver.screenshot(spec.id), bed.driver.screenshot(spec.id));
+    for screenshot in [screenshots.0.unwrap(), screenshots.1.unwrap()] {
+        let (width, height) = size(&screenshot);
         assert!(width >= 640 && height >= 400, "{width} x {height}");
-        assert!(picture.len() > 1000, "there is text on it: {} bytes", picture.len());
+        assert!(screenshot.len() > 1000, "the screen must show text: {} bytes", screenshot.len());
     }
-    assert!(!bed.machine(&spec).join("run/screen.png").exists(), "nothing is left behind");
+    assert!(!bed.machine(&spec).join("run/screen.png").exists(), "the screenshot file must be removed");
 }

@@ -43,7 +43,7 @@ async fn every_error_code_comes_from_the_pipeline() {
     let mut world =
         TestEngine::with(1, cloudpc_engine::EngineSettings { agent_bytes_max: 10_000_000, ..settings() }).await;
     let mut table = String::new();
-    let mut ailments = vec![
+    let mut conditions = vec![
         ("healthy", ScriptedCondition::default()),
         ("a full disk", ScriptedCondition { disk_full: true, ..ScriptedCondition::default() }),
         ("no network", ScriptedCondition { no_network: true, ..ScriptedCondition::default() }),
@@ -55,11 +55,11 @@ async fn every_error_code_comes_from_the_pipeline() {
         ("an installer that hangs", ScriptedCondition { install_hangs: true, ..ScriptedCondition::default() }),
     ];
     let mut ids = Vec::new();
-    for (number, (_, scripted_condition)) in (1..).zip(&ailments) {
+    for (number, (_, scripted_condition)) in (1..).zip(&conditions) {
         ids.push(world.add(number, scripted_condition.clone()).await);
     }
     world.start();
-    for ((what, _), id) in ailments.drain(..).zip(&ids) {
+    for ((what, _), id) in conditions.drain(..).zip(&ids) {
         writeln!(table, "{what}\n  {}", ends(&mut world, &id.to_string()).await).unwrap();
     }
     let healthy = ids[0];
@@ -117,7 +117,7 @@ async fn every_error_code_comes_from_the_pipeline() {
     a guest that hangs
       failed executeActionTimeout: The guest did not respond within 600 seconds.
     an installer that fails
-      failed executeActionFailed: The installer failed with exit code 1603: Not installed: error 1603.
+      failed executeActionFailed: The installer failed with exit code 1603: Installation failed: error 1603.
     an installer that hangs
       failed executeActionTimeout: The installer did not finish within 1800 seconds.
     an unknown id
@@ -129,15 +129,15 @@ async fn every_error_code_comes_from_the_pipeline() {
     powered off
       canceled deviceNotAvailable: The Cloud PC is powered off. Power it on, then retry.
     a plain http address
-      failed agentNotFound: The agent's URL is not allowed: http://agents.partner.test/files/agent.msi: http is fetched only if an allowed URL prefix names the host; use https. Configure the agent with another URL.
+      failed agentNotFound: The agent's URL is not allowed: http://agents.partner.test/files/agent.msi: http is allowed only under an allowed URL prefix that names the host; use https. Configure the agent with another URL.
     an address of this host
-      failed agentNotFound: The agent's URL is not allowed: https://127.0.0.1/agent.msi: 127.0.0.1 is not a public address; an allowed URL prefix that names the host would allow it. Configure the agent with another URL.
+      failed agentNotFound: The agent's URL is not allowed: https://127.0.0.1/agent.msi: 127.0.0.1 is not a public address; to allow the host, add a URL prefix that names it to the allowed URLs. Configure the agent with another URL.
     a local file
-      failed agentNotFound: The agent's URL is not allowed: file:///etc/agent.msi: only https addresses can be fetched. Configure the agent with another URL.
+      failed agentNotFound: The agent's URL is not allowed: file:///etc/agent.msi: only https URLs can be fetched. Configure the agent with another URL.
     no address
       failed agentNotFound: The agent's URL is not allowed: relative URL without a base. Configure the agent with another URL.
     a huge file
-      failed agentNotFound: The agent was not found at its URL: https://agents.partner.test/files/agent.msi has 10000001 bytes; at most 10000000 are taken
+      failed agentNotFound: The agent was not found at its URL: https://agents.partner.test/files/agent.msi has 10000001 bytes; the limit is 10000000
     another extension
       failed invalidAgentFormat: 'a.zip' is not a Windows installer. The agent's URL must end in .exe or .msi.
     an error page
@@ -159,7 +159,7 @@ async fn every_error_code_comes_from_the_pipeline() {
 #[tokio::test]
 async fn checks_run_in_the_order_of_the_contract() {
     let mut world = TestEngine::new(1).await;
-    let ailing = [
+    let conditions = [
         ScriptedCondition {
             disk_full: true,
             no_network: true,
@@ -170,7 +170,7 @@ async fn checks_run_in_the_order_of_the_contract() {
         ScriptedCondition { install_exit_code: Some(1), ..ScriptedCondition::default() },
     ];
     let mut ids = Vec::new();
-    for (number, scripted_condition) in (1..).zip(ailing) {
+    for (number, scripted_condition) in (1..).zip(conditions) {
         ids.push(world.add(number, scripted_condition).await);
     }
     world.start();

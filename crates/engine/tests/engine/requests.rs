@@ -282,12 +282,12 @@ async fn image_is_chosen_when_the_reprovision_is_accepted() {
 #[tokio::test]
 async fn troubleshoot_sets_and_clears_its_status_detail() {
     let mut world = TestEngine::new(1).await;
-    let ailing =
+    let conditions =
         world.add(1, ScriptedCondition { no_network: true, disk_full: true, ..ScriptedCondition::default() }).await;
     let silent = world.add(2, ScriptedCondition { guest_hangs: true, ..ScriptedCondition::default() }).await;
     world.start();
     let mut said = String::new();
-    for id in [ailing, silent] {
+    for id in [conditions, silent] {
         let action = world.engine.request(&asked(), id, Params::Troubleshoot).await.unwrap();
         assert_eq!(world.end(action).await.state, State::Done);
         let cloud_pc = world.cloud_pc(id).await;

@@ -166,7 +166,7 @@ async fn persistent_errors_fail_the_action() {
     let (mut world, id, action) = power_on_scripted((0..5).map(|_| unavailable()).collect()).await;
     let ended = world.end(action).await;
     assert_eq!(ended.state, State::Failed);
-    insta::assert_snapshot!(ended.failure().unwrap().message, @"the machine's host is not available: its host reboots (after 5 attempts).");
+    insta::assert_snapshot!(ended.failure().unwrap().message, @"the machine's host is unavailable: its host reboots (after 5 attempts).");
     assert_eq!(world.cloud_pc(id).await.power_observed, Power::PoweredOff);
 }
 

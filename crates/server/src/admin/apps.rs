@@ -1,4 +1,4 @@
-//! Applications that may ask for tokens.
+//! Registered applications.
 
 use bytes::Bytes;
 use cloudpc_graph::{GraphError, is_control_or_bidi};
@@ -8,14 +8,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-use super::{AdminCall, AdminReply, may_grant, read};
+use super::{AdminCall, AdminReply, check_grant, read};
 use crate::identity::Identity;
 use crate::pipeline::{PERMISSIONS, Problem};
 
-/// Longest name of an application.
+/// Length limit of an application's name, in characters.
 pub const NAME_CHARS_MAX: usize = 256;
 
-/// An application to be made.
+/// The body that creates an application.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewApp {
@@ -23,7 +23,7 @@ struct NewApp {
     permissions: Vec<String>,
 }
 
-/// What changes about an application.
+/// The body that changes an application.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AppChange {
@@ -39,19 +39,22 @@ pub async fn list(call: AdminCall, _body: Bytes) -> Result<Value, Problem> {
 pub async fn create(call: AdminCall, body: Bytes) -> Result<AdminReply, Problem> {
     let NewApp { name, permissions } = read(&body)?;
     if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
-        return Err(GraphError::bad_request(format!("The name has to have 1 to {NAME_CHARS_MAX} characters."))
-            .about("name")
-            .into());
+        return Err(GraphError::bad_request(format!(
+            "The name has {} characters. Expected 1 to {NAME_CHARS_MAX}.",
+            name.chars().count()
+        ))
+        .about("name")
+        .into());
     }
     if name.contains(is_control_or_bidi) {
-        let message = "The name holds a control character, or one that turns the direction of text. Leave it out.";
+        let message = "The name contains a control character or a bidirectional formatting character. Remove it.";
         return Err(GraphError::bad_request(message).about("name").into());
     }
     if let Some(unknown) = permissions.iter().find(|permission| !PERMISSIONS.contains(&permission.as_str())) {
-        let message = format!("There is no permission '{unknown}'. There are: {}.", PERMISSIONS.join(", "));
+        let message = format!("Unknown permission '{unknown}'. Available permissions: {}.", PERMISSIONS.join(", "));
         return Err(GraphError::bad_request(message).about("permissions").into());
     }
-    may_grant(&call.caller, &permissions)?;
+    check_grant(&call.caller, &permissions)?;
     let secret = Identity::new_app_secret(call.app.rng.as_ref());
     let app = Application {
         tenant_id: call.caller.tenant_id,
@@ -77,12 +80,13 @@ pub async fn create(call: AdminCall, body: Bytes) -> Result<AdminReply, Problem>
     Ok(AdminReply::Created(answer))
 }
 
-/// Takes effect at once: the tokens of a disabled application are refused from the next request on.
+/// Enables or disables an application. The change takes effect with the next request: tokens of a
+/// disabled application are rejected.
 pub async fn change(call: AdminCall, id: String, body: Bytes) -> Result<Value, Problem> {
     let AppChange { enabled } = read(&body)?;
     let unknown = || Problem::not_found("application", &id);
     let (tenant, app_id) = (call.caller.tenant_id, id.parse::<AppId>().map_err(|_| unknown())?);
-    call.must_not_be_the_owners(app_id).await?;
+    call.refuse_owner_app(app_id).await?;
     let verb = if enabled { AuditVerb::Enable } else { AuditVerb::Disable };
     let entry = call.audit(verb, ResourceType::Application, app_id);
     let caller = Arc::clone(&call.caller);
@@ -91,9 +95,9 @@ pub async fn change(call: AdminCall, id: String, body: Bytes) -> Result<Value, P
         .store
         .write("app.update", move |tx| {
             let Some(app) = tx.app(tenant, app_id)? else { return Ok(None) };
-            // To enable an application is to grant its permissions once more.
+            // Enabling an application grants its permissions again.
             if enabled {
-                may_grant(&caller, &app.permissions)?;
+                check_grant(&caller, &app.permissions)?;
             }
             let app = Application { enabled, ..app };
             tx.app_put(&app)?;

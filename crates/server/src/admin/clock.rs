@@ -1,10 +1,10 @@
 //! The clock of a simulated fleet.
 //!
-//! A call that moves the clock ends after [`REAL_TIME_MAX`] whatever happens, so that no request
-//! hangs; it says how far it came, and may be repeated.
+//! A call that advances the clock ends after at most [`REAL_TIME_MAX`], so that no request hangs;
+//! the reply says how far the clock advanced, and the call can be repeated.
 //!
-//! Each call writes its audit row before it acts: a full disk refuses the row, and then nothing has
-//! been changed. So the row of a move says where the clock was and how far it is to go.
+//! Each call writes its audit row before it acts: if the disk is full, the write fails and nothing
+//! changes. The row of an advance therefore holds the start time and the requested duration.
 
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
@@ -19,15 +19,15 @@ use super::{AdminCall, read};
 use crate::app::Simulation;
 use crate::pipeline::Problem;
 
-/// Furthest that one call moves the clock.
+/// The longest simulated time that one call advances the clock.
 const MOVE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
-/// Longest that one call takes, in real time.
+/// Time limit of one call, in real time.
 const REAL_TIME_MAX: Duration = Duration::from_secs(60);
-/// How long work outside the clock (a download, a write) may take before it is looked at again, in
-/// real time.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Interval at which work that does not wait for the clock (a download, a write) is polled, in real
+/// time.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// By how much the clock is moved.
+/// The body that advances the clock.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AdvanceRequest {
@@ -59,13 +59,12 @@ pub async fn advance(call: AdminCall, body: Bytes) -> Result<Value, Problem> {
     let from = simulation.clock.now();
     let entry = call.audit(AuditVerb::Advance, ResourceType::Clock, "");
     call.write_audit(entry.detail("from", &from.to_string()).detail("by", &text)).await?;
-    // One that is not over in time is dropped, which leaves the clock at its latest stop.
+    // An advance that times out is dropped and leaves the clock at the last timer it reached.
     let _ = tokio::time::timeout(REAL_TIME_MAX, simulation.clock.advance(by)).await;
-    moved(&call, &simulation, from).await
+    advanced(&call, &simulation, from).await
 }
 
-/// Moves the clock from one thing that happens to the next until no action is open, or until the
-/// limits are reached.
+/// Advances the clock from one timer to the next until no action is open or a limit is reached.
 pub async fn advance_to_idle(call: AdminCall, _body: Bytes) -> Result<Value, Problem> {
     let simulation = call.simulation()?;
     let from = simulation.clock.now();
@@ -80,14 +79,14 @@ pub async fn advance_to_idle(call: AdminCall, _body: Bytes) -> Result<Value, Pro
                 let left = REAL_TIME_MAX.saturating_sub(began.elapsed());
                 let _ = tokio::time::timeout(left, simulation.clock.advance(wake.since(now))).await;
             }
-            // Nobody waits for the clock, so something else is under way.
-            None => tokio::time::sleep(LOOK_AGAIN).await,
+            // Nothing waits for the clock, so the open actions wait for other work.
+            None => tokio::time::sleep(POLL_INTERVAL).await,
         }
     }
-    moved(&call, &simulation, from).await
+    advanced(&call, &simulation, from).await
 }
 
-async fn moved(call: &AdminCall, simulation: &Simulation, from: Timestamp) -> Result<Value, Problem> {
+async fn advanced(call: &AdminCall, simulation: &Simulation, from: Timestamp) -> Result<Value, Problem> {
     let mut answer = describe(call, simulation).await?;
     let by = simulation.clock.now().since(from);
     answer["movedBy"] = SignedDuration::try_from(by).map_err(Error::internal)?.to_string().into();
@@ -107,15 +106,15 @@ async fn open_actions(call: &AdminCall) -> Result<u64, Error> {
     call.app.store.read(|reader| Ok(reader.action_open_count()?)).await
 }
 
-/// A duration such as `90s`, `1h30m`, `7d` or `PT1H30M`.
+/// Parses a duration such as `90s`, `1h30m`, `7d` or `PT1H30M`.
 fn duration(text: &str) -> Result<Duration, GraphError> {
     let span: Result<Span, _> = text.parse();
     let span = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
-    let wrong = |why: &str| GraphError::bad_request(format!("Invalid duration '{text}'. {why}")).about("by");
-    let by = span.map_err(|_| wrong("Expected a duration such as 90s, 1h30m, 7d or PT1H30M."))?;
-    let by = Duration::try_from(by).map_err(|_| wrong("The clock cannot go back."))?;
+    let invalid = |reason: &str| GraphError::bad_request(format!("Invalid duration '{text}'. {reason}")).about("by");
+    let by = span.map_err(|_| invalid("Expected a duration such as 90s, 1h30m, 7d or PT1H30M."))?;
+    let by = Duration::try_from(by).map_err(|_| invalid("The clock cannot be set back."))?;
     if by > MOVE_MAX {
-        return Err(wrong(&format!("The maximum is {} days at a time.", MOVE_MAX.as_secs() / 86_400)));
+        return Err(invalid(&format!("The maximum is {} days at a time.", MOVE_MAX.as_secs() / 86_400)));
     }
     Ok(by)
 }
@@ -125,17 +124,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_in_both_spellings_and_within_the_limit() {
+    fn durations_are_read_in_both_notations_and_within_the_limit() {
         let seconds = |text| duration(text).map(|by| by.as_secs()).map_err(|error| error.message);
         assert_eq!(seconds("90s"), Ok(90));
         assert_eq!(seconds("1h30m"), Ok(5_400));
         assert_eq!(seconds("PT1H30M"), Ok(5_400));
         assert_eq!(seconds("7d"), Ok(7 * 86_400));
         assert_eq!(seconds("366d"), Ok(366 * 86_400));
-        let told = ["366d 1s", "-1s", "soon", "", "1 month"].map(|text| seconds(text).unwrap_err()).join("\n");
-        insta::assert_snapshot!(told, @"
+        let messages = ["366d 1s", "-1s", "soon", "", "1 month"].map(|text| seconds(text).unwrap_err()).join("\n");
+        insta::assert_snapshot!(messages, @"
         Invalid duration '366d 1s'. The maximum is 366 days at a time.
-        Invalid duration '-1s'. The clock cannot go back.
+        Invalid duration '-1s'. The clock cannot be set back.
         Invalid duration 'soon'. Expected a duration such as 90s, 1h30m, 7d or PT1H30M.
         Invalid duration ''. Expected a duration such as 90s, 1h30m, 7d or PT1H30M.
         Invalid duration '1 month'. Expected a duration such as 90s, 1h30m, 7d or PT1H30M.

@@ -1,8 +1,8 @@
-//! Scripted faults of a simulated fleet. The owner of the installation scripts those of all
-//! tenants, everyone else those of their own.
+//! Scripted faults of a simulated fleet. The owner of the installation manages the faults of all
+//! tenants, other callers those of their own tenant.
 //!
-//! Each call writes its audit row before it acts: a full disk refuses the row, and then nothing has
-//! been changed.
+//! Each call writes its audit row before it acts: if the disk is full, the write fails and nothing
+//! changes.
 
 use bytes::Bytes;
 use cloudpc_engine::{Effect, FaultRule};
@@ -14,13 +14,14 @@ use super::{AdminCall, AdminReply, forbidden, read};
 use crate::pipeline::Problem;
 use crate::scenario;
 
-/// Most rules of a tenant. Those of all tenants together, the owner's, have as many of their own.
+/// Limit of rules for each tenant. The owner's rules for all tenants have the same limit of their
+/// own.
 pub const RULES_MAX: usize = 1_000;
-/// Most Cloud PCs that a rule names.
+/// Limit of Cloud PCs in a rule.
 pub const CLOUD_PCS_MAX: usize = 1_000;
-/// Longest code of a failure.
+/// Length limit of a failure's code, in characters.
 pub const CODE_CHARS_MAX: usize = 100;
-/// Longest message of a failure.
+/// Length limit of a failure's message, in characters.
 pub const MESSAGE_CHARS_MAX: usize = 1_000;
 
 pub async fn list(call: AdminCall, _body: Bytes) -> Result<Value, Problem> {
@@ -41,7 +42,7 @@ pub async fn add(call: AdminCall, body: Bytes) -> Result<AdminReply, Problem> {
     }
     let number = simulation.faults.propose(rule.clone(), RULES_MAX).ok_or_else(|| {
         GraphError::bad_request(format!(
-            "There are {RULES_MAX} faults already, as many as there may be. Remove some first."
+            "There are {RULES_MAX} faults, which is the maximum. Remove some of them first."
         ))
     })?;
     if let Err(error) = call.write_audit(call.audit(AuditVerb::Create, ResourceType::Fault, number)).await {
@@ -55,10 +56,10 @@ pub async fn add(call: AdminCall, body: Bytes) -> Result<AdminReply, Problem> {
 pub async fn remove(call: AdminCall, number: String) -> Result<(), Problem> {
     let simulation = call.simulation()?;
     let rules = visible(&call)?;
-    let wanted = number.parse::<u64>().ok().filter(|wanted| rules.iter().any(|(number, ..)| number == wanted));
-    let wanted = wanted.ok_or_else(|| Problem::not_found("fault", &number))?;
+    let found = number.parse::<u64>().ok().filter(|wanted| rules.iter().any(|(number, ..)| number == wanted));
+    let found = found.ok_or_else(|| Problem::not_found("fault", &number))?;
     call.write_audit(call.audit(AuditVerb::Delete, ResourceType::Fault, number)).await?;
-    simulation.faults.remove(wanted);
+    simulation.faults.remove(found);
     Ok(())
 }
 
@@ -71,35 +72,37 @@ pub async fn clear(call: AdminCall, _body: Bytes) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Refuses a rule that is larger than a rule may be: it is kept in memory, and shown in results.
+/// Refuses a rule that exceeds the size limits: rules are kept in memory and shown in results.
 fn check_size(rule: &FaultRule) -> Result<(), GraphError> {
     let within = |what: &str, count: usize, max: usize| match count <= max {
         true => Ok(()),
-        false => Err(GraphError::bad_request(format!("The rule has {count} {what}; the maximum is {max}."))),
+        false => Err(GraphError::bad_request(format!("The rule has {count} {what}. The maximum is {max}."))),
     };
     within("Cloud PCs", rule.cloud_pcs.len(), CLOUD_PCS_MAX)?;
     if let Effect::Fail { code, message } = &rule.effect {
-        within("characters of code", code.chars().count(), CODE_CHARS_MAX)?;
-        within("characters of message", message.chars().count(), MESSAGE_CHARS_MAX)?;
+        within("characters in its code", code.chars().count(), CODE_CHARS_MAX)?;
+        within("characters in its message", message.chars().count(), MESSAGE_CHARS_MAX)?;
     }
     Ok(())
 }
 
-/// Returns the rules that the caller may see and remove.
+/// Returns the rules that the caller can see and remove.
 fn visible(call: &AdminCall) -> Result<Vec<(u64, FaultRule, u32)>, Problem> {
     let mut rules = call.simulation()?.faults.list();
     rules.retain(|(_, rule, _)| call.caller.is_owner || rule.tenant_id == Some(call.caller.tenant_id));
     Ok(rules)
 }
 
-/// Keeps a rule within the caller's tenant.
+/// Limits a rule to the caller's tenant.
 fn confine(call: &AdminCall, rule: &mut FaultRule) -> Result<(), GraphError> {
     if rule.effect == Effect::Crash {
-        return Err(forbidden("Only the owner of the installation may crash the service, which all tenants share."));
+        return Err(forbidden(
+            "Only the owner of the installation can crash the service, because all tenants share it.",
+        ));
     }
     match rule.tenant_id.replace(call.caller.tenant_id) {
         Some(other) if other != call.caller.tenant_id => {
-            Err(forbidden(format!("Only the owner of the installation scripts faults of another tenant ({other}).")))
+            Err(forbidden(format!("Only the owner of the installation can add faults for another tenant ({other}).")))
         }
         _ => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! A simulated fleet as a whole: dropped, replaced by a scenario, saved as one.
+//! A simulated fleet as a whole: reset it, load a scenario, save it as a scenario.
 
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
@@ -18,7 +18,8 @@ pub async fn reset(call: AdminCall, _body: Bytes) -> Result<(), Problem> {
 
 pub async fn load(call: AdminCall, body: Bytes) -> Result<Value, Problem> {
     call.simulation()?;
-    let text = std::str::from_utf8(&body).map_err(|_| GraphError::bad_request("The scenario is not UTF-8 text."))?;
+    let text = std::str::from_utf8(&body)
+        .map_err(|_| GraphError::bad_request("The scenario is not UTF-8 text. Expected a TOML file in UTF-8."))?;
     let prepared = scenario::prepare(&call.app, Some(call.caller.tenant_id), text).await?;
     let passwords = prepared.passwords.clone();
     let tenants = scenario::load(&call.app, prepared).await?;
@@ -30,7 +31,7 @@ pub async fn load(call: AdminCall, body: Bytes) -> Result<Value, Problem> {
 pub async fn save(call: AdminCall, _body: Bytes) -> Result<AdminReply, Problem> {
     call.simulation()?;
     let text = scenario::save(&call.app).await?;
-    // It holds the password hashes of all users.
+    // Audited although it only reads: the text holds the password hashes of all users.
     call.write_audit(call.audit(AuditVerb::Save, ResourceType::Scenario, "")).await?;
     Ok(AdminReply::Toml(text))
 }

@@ -1,4 +1,4 @@
-//! What is let happen to simulated machines.
+//! Incidents injected into simulated machines: crashes, panics and guest shutdowns.
 
 use bytes::Bytes;
 use cloudpc_drivers::{DriverError, Incident};
@@ -27,8 +27,8 @@ pub async fn inject(call: AdminCall, body: Bytes) -> Result<(), Problem> {
     let name = json!(incident);
     let entry = call.audit(AuditVerb::Inject, ResourceType::CloudPc, id);
     let entry = entry.detail("incident", name.as_str().unwrap_or_default());
-    // The row comes first: a full disk refuses it, and then nothing has been changed.
+    // The row is written first: if the disk is full, the write fails and nothing changes.
     call.write_audit(entry).await?;
-    let cannot = |error: DriverError| GraphError::new(503, "ServiceUnavailable", format!("{error}."));
-    Ok(simulation.driver.inject(id, incident).map_err(cannot)?)
+    let unavailable = |error: DriverError| GraphError::new(503, "ServiceUnavailable", format!("{error}."));
+    Ok(simulation.driver.inject(id, incident).map_err(unavailable)?)
 }

@@ -1,4 +1,4 @@
-//! The keys that tokens are signed with.
+//! The signing keys of tokens.
 
 use bytes::Bytes;
 use cloudpc_model::{AuditVerb, ResourceType};
@@ -8,12 +8,12 @@ use super::{AdminCall, read};
 use crate::identity::OldKeys;
 use crate::pipeline::Problem;
 
-/// How the keys are rotated.
+/// The body that rotates the keys.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Rotation {
-    /// After a leak: every token that was ever made here is worth nothing from now on, the caller's
-    /// own included.
+    /// Whether old keys are dropped, as after a leak: every token issued here so far becomes
+    /// invalid, the caller's own included.
     drop_old: bool,
 }
 

@@ -1,8 +1,8 @@
-//! `/desktop/{ticket}/screen`: the WebSocket of a page, and the bytes between it and the screen.
+//! `/desktop/{ticket}/screen`: the WebSocket of a page, bridged to the machine's screen.
 //!
-//! A browser lets any page open a WebSocket to anywhere and sends cookies along, so the page's
-//! origin is checked here. Bytes of a caller who controls the machine are carried as they are;
-//! those of a view-only caller pass a filter first.
+//! Browsers let any page open a WebSocket to any server and send cookies with it, so the page's
+//! origin is checked here. Bytes from a caller who controls the machine are copied unchanged; those
+//! from a view-only caller pass a filter.
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Path, State};
@@ -28,21 +28,21 @@ use crate::app::App;
 use crate::html::cookie;
 use crate::request::{BaseAddress, Peer, RequestIds};
 
-/// Longest message from a browser. The longest that noVNC sends is a text that somebody pastes.
+/// Size limit of a message from a browser. The longest messages that noVNC sends hold pasted text.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// How often a browser is asked whether it is there. It answers by itself.
+/// Interval of pings to a browser, which answers them automatically.
 pub const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// How long a browser may say nothing at all, not even that it is there.
+/// Time without any message or pong after which a browser is disconnected.
 pub const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// How long a desktop stays open before the permissions of its caller are checked again. A change
-/// that this process makes is noticed at once; this is for the expiry of outside tokens, machines
-/// that change hands, and changes made elsewhere.
+/// Interval at which the permissions of an open desktop's caller are checked again. Changes made by
+/// this process take effect at once; the interval is for expired outside tokens, reassigned
+/// machines, and changes made elsewhere.
 pub const RIGHTS_AGE_MAX: Duration = Duration::from_secs(30);
 
-/// Most bytes of a screen in one message.
+/// Size limit of a message to a browser.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 pub(super) fn routes() -> Router<App> {
@@ -59,11 +59,11 @@ async fn open(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     if headers.get(header::ORIGIN).is_none_or(|origin| *origin != *base.0) {
-        return refusal(StatusCode::FORBIDDEN, "The origin of this page is not this service.").into_response();
+        return refusal(StatusCode::FORBIDDEN, "The page's origin is not this service.").into_response();
     }
     let request = OpeningRequest { request_id: ids.request_id, peer: peer.map(|Extension(peer)| peer) };
-    // Before anything is checked: a change that comes meanwhile closes the desktop as soon as it is
-    // open.
+    // Subscribed before anything is checked, so that a change in between closes the desktop as soon
+    // as it is open.
     let changes = app.identity.watch();
     let Opened { admission, view_only, place, display } = match admit(&app, &request, &ticket, &headers).await {
         Ok(opened) => opened,
@@ -74,19 +74,19 @@ async fn open(
         let (cloud_pc_id, actor) = (admission.cloud_pc_id, admission.caller.actor());
         let (app_name, user) = (actor.app_name, actor.user_principal_name);
         tracing::info!(%cloud_pc_id, app = app_name, user, view_only, "desktop opened");
-        Bridge { app, admission, view_only, changes }.carry(socket, display).await;
+        Bridge { app, admission, view_only, changes }.run(socket, display).await;
         tracing::info!(%cloud_pc_id, "desktop closed");
         drop((place, open));
     })
 }
 
-/// The request that opens a desktop, as the audit log names it.
+/// The request that opens a desktop, for the audit log.
 struct OpeningRequest {
     request_id: Arc<str>,
     peer: Option<Peer>,
 }
 
-/// A desktop that may be opened, and its audit row is written.
+/// A desktop that is authorized and audited.
 struct Opened {
     admission: DesktopAdmission,
     view_only: bool,
@@ -94,10 +94,10 @@ struct Opened {
     display: Box<dyn Display>,
 }
 
-/// Status and reason of a WebSocket that is not opened.
+/// Status and reason of a refused WebSocket.
 type BridgeRefusal = (StatusCode, String);
 
-/// Uses the key of a page up, and checks what it is worth.
+/// Redeems the key of a page, checks its access and writes the audit row.
 async fn admit(
     app: &App,
     request: &OpeningRequest,
@@ -108,8 +108,12 @@ async fn admit(
         Some(key) => app.desktops.tickets.open_screen(ticket, key).await.map_err(|error| store_failed(&error))?,
         None => None,
     };
-    let admission = admission
-        .ok_or_else(|| refusal(StatusCode::FORBIDDEN, "Only the page that a ticket opened may connect, once."))?;
+    let admission = admission.ok_or_else(|| {
+        refusal(
+            StatusCode::FORBIDDEN,
+            "The key of this page is missing, was already used or has expired. Request a new URL.",
+        )
+    })?;
     let entry = super::check(app, &admission).await.map_err(|closed| explain(&closed))?;
     let view_only = entry.view_only;
     let place =
@@ -130,17 +134,23 @@ fn audit_row(app: &App, request: &OpeningRequest, admission: &DesktopAdmission, 
 
 fn explain(closed: &OpenError) -> BridgeRefusal {
     match closed {
-        OpenError::Gone => refusal(StatusCode::NOT_FOUND, "The Cloud PC does not exist any more."),
-        OpenError::Withdrawn => refusal(StatusCode::FORBIDDEN, WITHDRAWN),
-        OpenError::Store | OpenError::Driver(_) => {
-            refusal(StatusCode::SERVICE_UNAVAILABLE, "The screen cannot be reached now. Try again later.")
+        OpenError::Gone => {
+            refusal(StatusCode::NOT_FOUND, "The Cloud PC no longer exists or is assigned to another user.")
         }
+        OpenError::Withdrawn => refusal(StatusCode::FORBIDDEN, WITHDRAWN),
+        OpenError::Store | OpenError::Driver(_) => refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The screen is not reachable at the moment. Request a new URL and try again.",
+        ),
     }
 }
 
 fn store_failed(error: &StoreError) -> BridgeRefusal {
-    tracing::warn!(%error, "open a desktop");
-    refusal(StatusCode::SERVICE_UNAVAILABLE, "The service cannot open desktops now. Try again later.")
+    tracing::warn!(%error, "opening a desktop failed");
+    refusal(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "The service cannot open desktops at the moment. Request a new URL and try again.",
+    )
 }
 
 fn refusal(status: StatusCode, reason: &str) -> BridgeRefusal {
@@ -152,28 +162,28 @@ struct Bridge {
     app: App,
     admission: DesktopAdmission,
     view_only: bool,
-    /// Tells when the caller may have lost permissions.
+    /// Signals that the caller may have lost permissions.
     changes: watch::Receiver<u64>,
 }
 
 impl Bridge {
-    /// Carries bytes both ways until either side ends, the caller may not look any more or the
-    /// service stops, and tells the browser why.
-    async fn carry(mut self, socket: WebSocket, display: Box<dyn Display>) {
+    /// Copies bytes in both directions until one side closes, the caller loses access or the
+    /// service shuts down, and sends the browser the reason.
+    async fn run(mut self, socket: WebSocket, display: Box<dyn Display>) {
         let filter = self.view_only.then(ViewOnlyFilter::default);
         let stop = self.app.desktops.stop.clone();
         let (mut to_browser, from_browser) = socket.split();
         let (from_screen, to_screen) = tokio::io::split(display);
         let (code, reason) = tokio::select! {
-            reason = type_and_point(from_browser, to_screen, filter) => reason,
-            reason = show(from_screen, &mut to_browser) => reason,
-            reason = self.until_withdrawn() => reason,
-            () = stop.cancelled() => (close_code::AWAY, "the service is shutting down".into()),
-        };
+                    reason = copy_to_screen(from_browser, to_screen, filter) => reason,
+        reason = copy_to_browser(from_screen, &mut to_browser) => reason,
+                    reason = self.until_withdrawn() => reason,
+                    () = stop.cancelled() => (close_code::AWAY, "the service is shutting down".into()),
+                };
         let _ = to_browser.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
     }
 
-    /// Ends when the desktop is worth less than what it was opened for.
+    /// Returns when the caller has less access than the desktop was opened with.
     async fn until_withdrawn(&mut self) -> BridgeEnd {
         loop {
             // The sender lives as long as the server.
@@ -181,26 +191,28 @@ impl Bridge {
             match super::check(&self.app, &self.admission).await {
                 Ok(entry) if self.view_only || !entry.view_only => {}
                 Ok(_) | Err(OpenError::Withdrawn) => return (close_code::POLICY, WITHDRAWN.into()),
-                Err(OpenError::Gone) => return (close_code::POLICY, "the Cloud PC does not exist any more".into()),
+                Err(OpenError::Gone) => {
+                    return (close_code::POLICY, "the Cloud PC no longer exists or is assigned to another user".into());
+                }
                 Err(OpenError::Store | OpenError::Driver(_)) => {
-                    return (close_code::ERROR, "the service cannot check your permissions".into());
+                    return (close_code::ERROR, "the service cannot check your permissions at the moment".into());
                 }
             }
         }
     }
 }
 
-/// Why a desktop has no place any more for whoever opened it.
-const WITHDRAWN: &str = "the permission to open this desktop was withdrawn or has expired";
+/// Reason when the caller has lost the permission.
+const WITHDRAWN: &str = "your permission to open this desktop was revoked or has expired";
 
-/// The machine has stopped, or QEMU has closed the connection.
+/// Reason when the machine stopped or QEMU closed the connection.
 const SCREEN_ENDED: &str = "the machine closed the connection";
 
-/// Close code and reason of a bridge that has ended.
+/// WebSocket close code and reason.
 type BridgeEnd = (u16, String);
 
-/// Carries what the browser sends, through a filter if there is one.
-async fn type_and_point(
+/// Copies messages from the browser to the screen, through a filter if there is one.
+async fn copy_to_screen(
     mut from_browser: SplitStream<WebSocket>,
     mut to_screen: impl AsyncWrite + Unpin,
     mut filter: Option<ViewOnlyFilter>,
@@ -208,7 +220,7 @@ async fn type_and_point(
     let mut passed = BytesMut::new();
     loop {
         let Ok(message) = tokio::time::timeout(SILENCE_MAX, from_browser.next()).await else {
-            return (close_code::POLICY, "the browser did not answer for too long".into());
+            return (close_code::POLICY, "the browser timed out".into());
         };
         match message {
             Some(Ok(Message::Binary(bytes))) => {
@@ -227,15 +239,19 @@ async fn type_and_point(
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(Message::Text(_))) => {
-                return (close_code::UNSUPPORTED, "a screen takes binary messages, not text".into());
+                return (close_code::UNSUPPORTED, "expected binary messages, not text".into());
             }
-            Some(Err(_)) => return (close_code::PROTOCOL, "the message is too long or broken".into()),
+            Some(Err(_)) => return (close_code::PROTOCOL, "the message is too long or malformed".into()),
             Some(Ok(Message::Close(_))) | None => return (close_code::NORMAL, "closed".into()),
         }
     }
 }
 
-async fn show(mut from_screen: impl AsyncRead + Unpin, to_browser: &mut SplitSink<WebSocket, Message>) -> BridgeEnd {
+/// Copies bytes from the screen to the browser, and pings it.
+async fn copy_to_browser(
+    mut from_screen: impl AsyncRead + Unpin,
+    to_browser: &mut SplitSink<WebSocket, Message>,
+) -> BridgeEnd {
     let mut pings = tokio::time::interval(PING_INTERVAL);
     let mut chunk = BytesMut::new();
     loop {

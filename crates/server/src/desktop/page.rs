@@ -1,4 +1,4 @@
-//! `/desktop/{ticket}`: the page that a ticket opens, and what it loads.
+//! `/desktop/{ticket}`: the page that a ticket opens, and its scripts and styles.
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -16,7 +16,7 @@ use crate::request::{BaseAddress, WithoutBody};
 const SCRIPT: &str = include_str!("page/page.js");
 const STYLE: &str = include_str!("page/page.css");
 
-/// What noVNC's folder has to hold.
+/// A file that must exist in noVNC's folder.
 const CLIENT: &str = "core/rfb.js";
 
 pub(super) fn routes(app: &App) -> Router<App> {
@@ -35,8 +35,7 @@ async fn open(
     without_body: Option<Extension<WithoutBody>>,
     Path(ticket): Path<String>,
 ) -> Response {
-    // Whoever only looks whether something is there, as programs do that show a link to people,
-    // does not use the ticket up.
+    // HEAD does not redeem the ticket: programs that preview links send it.
     if without_body.is_some() {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response();
     }
@@ -45,11 +44,11 @@ async fn open(
         Ok(None) => {
             return refuse(
                 StatusCode::FORBIDDEN,
-                "This address has been opened before, or has expired, or was never given out.",
+                "This URL was already opened, has expired or is invalid. Request a new one.",
             );
         }
         Err(error) => {
-            tracing::warn!(%error, "redeem the ticket of a desktop");
+            tracing::warn!(%error, "redeeming a desktop ticket failed");
             return explain(&OpenError::Store);
         }
     };
@@ -57,8 +56,8 @@ async fn open(
         Ok(entry) => entry,
         Err(closed) => return explain(&closed),
     };
-    // Held while the screen is tried. A browser does not tell its page why a WebSocket is refused,
-    // so the page is.
+    // Held while the connection to the screen is tested. A browser does not tell a page why its
+    // WebSocket was refused, so the page reports the reason instead.
     let place = match app.desktops.places.take(admission.holder(entry.view_only)) {
         Ok(place) => place,
         Err(full) => return refuse(full.status(), &full.to_string()),
@@ -70,17 +69,17 @@ async fn open(
     if !app.desktops.novnc.join(CLIENT).is_file() {
         let folder = app.desktops.novnc.display();
         let problem = format!(
-            "noVNC, which shows screens in browsers, is not installed in {folder} on the server. On Debian: apt-get install novnc"
+            "noVNC is not installed in {folder} on the server. Install it (on Debian: apt-get install novnc), or set desktop.novnc in the configuration file."
         );
         return refuse(StatusCode::SERVICE_UNAVAILABLE, &problem);
     }
     show(&base, &ticket, &key, &entry)
 }
 
-/// The page of a ticket, with its key.
+/// Returns the page of a ticket, with the key in a cookie.
 fn show(base: &BaseAddress, ticket: &str, key: &str, entry: &DesktopEntry) -> Response {
     let socket = base.0.replacen("http", "ws", 1);
-    // noVNC makes pictures of its own for the pointer.
+    // noVNC draws the pointer as a data: image.
     let policy =
         format!("script-src 'self'; style-src 'self'; img-src data:; connect-src {socket}; form-action 'none'");
     let mode = if entry.view_only { " data-view-only" } else { "" };
@@ -91,33 +90,36 @@ fn show(base: &BaseAddress, ticket: &str, key: &str, entry: &DesktopEntry) -> Re
     let mut response = page(StatusCode::OK, &entry.name, &policy, &content);
     let secure = if base.0.starts_with("https:") { "; Secure" } else { "" };
     let cookie = format!("{COOKIE}={key}; Path=/desktop/{ticket}/screen; HttpOnly; SameSite=Strict{secure}");
-    let cookie = HeaderValue::try_from(cookie).expect("a ticket that was good, and a key, are base64");
+    let cookie = HeaderValue::try_from(cookie).expect("valid tickets and keys are base64");
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     response
 }
 
-/// What a person is told.
+/// Returns the page that explains why a desktop was not opened.
 fn explain(closed: &OpenError) -> Response {
     match closed {
-        OpenError::Gone => refuse(StatusCode::NOT_FOUND, "This Cloud PC does not exist any more."),
+        OpenError::Gone => {
+            refuse(StatusCode::NOT_FOUND, "This Cloud PC no longer exists or is assigned to another user.")
+        }
         OpenError::Withdrawn => refuse(
             StatusCode::FORBIDDEN,
-            "The permission to open this desktop was withdrawn or has expired since the address was given out.",
+            "Your permission to open this desktop was revoked or has expired since the URL was issued.",
         ),
-        OpenError::Store => {
-            refuse(StatusCode::SERVICE_UNAVAILABLE, "The service cannot check this address now. Try again later.")
-        }
+        OpenError::Store => refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The service cannot check this URL at the moment. Request a new one and try again.",
+        ),
         OpenError::Driver(DriverError::Rejected { message, .. }) => {
             refuse(StatusCode::CONFLICT, &format!("This Cloud PC has no desktop: {message}."))
         }
         OpenError::Driver(DriverError::Conflict(_)) => {
-            refuse(StatusCode::CONFLICT, "This Cloud PC is powered off. Power it on and ask for a new address.")
+            refuse(StatusCode::CONFLICT, "This Cloud PC is powered off. Power it on and request a new URL.")
         }
         OpenError::Driver(error) => {
-            tracing::warn!(%error, "open a desktop");
+            tracing::warn!(%error, "connecting to a screen failed");
             refuse(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "The screen of this Cloud PC cannot be reached now; try again later.",
+                "The screen of this Cloud PC is not reachable at the moment. Request a new URL and try again.",
             )
         }
     }
@@ -125,7 +127,7 @@ fn explain(closed: &OpenError) -> Response {
 
 fn refuse(status: StatusCode, problem: &str) -> Response {
     let content = format!(
-        "<link rel=\"stylesheet\" href=\"/desktop/page.css\"><p id=\"state\" role=\"alert\">{} An address can be opened once, within {} seconds.</p>",
+        "<link rel=\"stylesheet\" href=\"/desktop/page.css\"><p id=\"state\" role=\"alert\">{} A URL is single-use and valid for {} seconds.</p>",
         escaped(problem),
         super::TICKET_TIME_MAX.as_secs(),
     );

@@ -1,60 +1,60 @@
-//! Places for open desktops: how many there are, and what share of them one caller, tenant or
-//! machine has.
+//! Limits of open desktops, in total and for each caller, tenant and machine.
 
 use cloudpc_model::{CloudPcId, TenantId};
 use http::StatusCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Open desktops. Each takes two sockets and, with the longest messages, about 1.1 MiB.
+/// Limit of open desktops. Each takes two sockets and, with the longest messages, about 1.1 MiB.
 pub const BRIDGES_MAX: usize = 256;
 
-/// Open desktops of one tenant's callers.
+/// Limit of open desktops for each tenant.
 pub const TENANT_BRIDGES_MAX: usize = 128;
 
-/// Open desktops of one caller.
+/// Limit of open desktops for each caller.
 pub const CALLER_BRIDGES_MAX: usize = 32;
 
-/// Open desktops of one machine. QEMU keeps 32 connections to a screen, and disconnects others
-/// beyond that.
+/// Limit of open desktops for each machine. QEMU accepts 32 connections to a screen, and
+/// disconnects older ones beyond that.
 pub const MACHINE_BRIDGES_MAX: usize = 16;
 
-/// Those of them that are view-only, so that viewers leave room for those who work there.
+/// Limit of view-only desktops for each machine, so that viewers leave room for users who control
+/// it.
 pub const MACHINE_VIEWERS_MAX: usize = 8;
 
-/// Open desktops of one machine and one caller.
+/// Limit of open desktops for each caller on one machine.
 pub const CALLER_MACHINE_BRIDGES_MAX: usize = 4;
 
-/// Who takes a place, and for what.
+/// The holder of a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// The tenant of caller and machine.
+    /// Tenant of the caller and the machine.
     pub tenant_id: TenantId,
-    /// The caller, by its [`share_key`](crate::caller::Caller::share_key).
+    /// [`share_key`](crate::caller::Caller::share_key) of the caller.
     pub caller: String,
-    /// The machine.
+    /// The Cloud PC.
     pub cloud_pc_id: CloudPcId,
-    /// Whether the machine is only looked at.
+    /// Whether the desktop is view-only.
     pub view_only: bool,
 }
 
-/// Which limit has been reached.
+/// The limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DesktopPlacesFull {
-    #[error("You have {max} desktops of this Cloud PC open, which is the limit. Close one of them first.", max = CALLER_MACHINE_BRIDGES_MAX)]
+    #[error("You have {max} open desktops of this Cloud PC, which is the maximum. Close one of them first.", max = CALLER_MACHINE_BRIDGES_MAX)]
     CallerOnMachine,
-    #[error("You have {max} desktops open, which is the limit. Close one of them first.", max = CALLER_BRIDGES_MAX)]
+    #[error("You have {max} open desktops, which is the maximum. Close one of them first.", max = CALLER_BRIDGES_MAX)]
     Caller,
-    #[error("This Cloud PC is viewed {max} times, which is the limit without control of it. Try again later.", max = MACHINE_VIEWERS_MAX)]
+    #[error("This Cloud PC has {max} view-only desktops open, which is the maximum. Try again later.", max = MACHINE_VIEWERS_MAX)]
     MachineViewers,
-    #[error("The desktop of this Cloud PC is open {max} times, which is the limit. Try again later.", max = MACHINE_BRIDGES_MAX)]
+    #[error("This Cloud PC has {max} desktops open, which is the maximum. Try again later.", max = MACHINE_BRIDGES_MAX)]
     Machine,
-    #[error("Your tenant has {max} desktops open, which is the limit. Try again later.", max = TENANT_BRIDGES_MAX)]
+    #[error("Your tenant has {max} desktops open, which is the maximum. Try again later.", max = TENANT_BRIDGES_MAX)]
     Tenant,
-    #[error("The service has {max} desktops open, which is the limit. Try again later.", max = BRIDGES_MAX)]
+    #[error("The service has {max} desktops open, which is the maximum. Try again later.", max = BRIDGES_MAX)]
     Service,
 }
 
-/// The places that are taken. They are few, so each question walks them all.
+/// The places that are taken. There are few of them, so every count scans them all.
 #[derive(Default)]
 pub struct DesktopPlaces {
     taken: Mutex<Vec<Holder>>,
@@ -67,7 +67,7 @@ pub struct DesktopPlace {
 }
 
 impl DesktopPlaces {
-    /// Takes a place.
+    /// Takes a place within all limits.
     pub fn take(self: &Arc<Self>, holder: Holder) -> Result<DesktopPlace, DesktopPlacesFull> {
         let mut taken = self.taken();
         check(&taken, &holder)?;
@@ -90,7 +90,7 @@ impl Drop for DesktopPlace {
 }
 
 impl DesktopPlacesFull {
-    /// 429 if the caller can do something about it, else 503.
+    /// Returns 429 for a limit of the caller's own, else 503.
     pub fn status(self) -> StatusCode {
         match self {
             Self::CallerOnMachine | Self::Caller => StatusCode::TOO_MANY_REQUESTS,
@@ -99,7 +99,7 @@ impl DesktopPlacesFull {
     }
 }
 
-/// The narrowest limit comes first, so that its reason is told.
+/// Checks all limits. The narrowest limit is checked first, so that it is the one reported.
 fn check(taken: &[Holder], new: &Holder) -> Result<(), DesktopPlacesFull> {
     let count = |same: &dyn Fn(&Holder) -> bool| taken.iter().filter(|holder| same(holder)).count();
     let tenant = |holder: &Holder| holder.tenant_id == new.tenant_id;
@@ -140,7 +140,7 @@ mod tests {
         }
     }
 
-    /// Takes as many as there are; why there are no more, and the places.
+    /// Takes places until a limit is reached; returns the limit and the places.
     fn fill(places: &Arc<DesktopPlaces>, next: impl Fn(u128) -> Holder) -> (DesktopPlacesFull, Vec<DesktopPlace>) {
         let mut held = Vec::new();
         for number in 0.. {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn one_caller_keeps_nobody_out() {
+    fn one_caller_cannot_exhaust_the_places_of_others() {
         let places = Arc::default();
         let (full, on_machine) = fill(&places, |_| holder(1, 1, 1, false));
         assert_eq!((full, on_machine.len()), (DesktopPlacesFull::CallerOnMachine, CALLER_MACHINE_BRIDGES_MAX));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn viewers_leave_room_for_those_who_work_on_a_machine() {
+    fn viewers_leave_room_for_control() {
         let places = Arc::default();
         let (full, viewers) = fill(&places, |number| holder(1, number, 1, true));
         assert_eq!((full, viewers.len()), (DesktopPlacesFull::MachineViewers, MACHINE_VIEWERS_MAX));
@@ -183,6 +183,6 @@ mod tests {
         assert_eq!((full, first.len() + second.len()), (DesktopPlacesFull::Tenant, BRIDGES_MAX));
         assert_eq!(places.take(holder(3, 1, 1, true)).err(), Some(DesktopPlacesFull::Service));
         drop(first);
-        assert!(places.take(holder(3, 1, 1, true)).is_ok(), "places are given back");
+        assert!(places.take(holder(3, 1, 1, true)).is_ok(), "dropped places are free again");
     }
 }

@@ -1,26 +1,26 @@
 //! The client's half of the RFB protocol (RFC 6143), filtered for someone who may only view.
 //!
-//! Each message is passed on whole or dropped whole. What passes is a closed list; a message of an
-//! unknown type ends the connection, because its length is unknown and so is everything after it.
-//! Nothing here knows about sockets.
+//! Each message is forwarded or dropped as a whole. Only listed message types are forwarded; a
+//! message of unknown type ends the connection, because its length is unknown. This module refuses
+//! to know about sockets.
 
 use bytes::{BufMut as _, BytesMut};
 
 use super::MESSAGE_BYTES_MAX;
 
-/// The protocol version that QEMU and noVNC speak. Others differ in the handshake.
+/// The protocol version of QEMU and noVNC. Other versions have another handshake.
 const VERSION: &[u8] = b"RFB 003.008\n";
 
 /// Security type "None", the only one that a machine's display offers.
 const SECURITY_NONE: u8 = 1;
 
-/// The flag of ClientInit that leaves other viewers connected.
+/// Flag of ClientInit that keeps other viewers connected.
 const SHARED: u8 = 1;
 
-/// Encodings in one SetEncodings message. noVNC sends about 25.
+/// Limit of encodings in a SetEncodings message. noVNC sends about 25.
 pub const ENCODINGS_MAX: u16 = 256;
 
-/// Payload of a ClientFence message, by its specification.
+/// Size limit of a ClientFence message's payload, by its specification.
 const FENCE_BYTES_MAX: u8 = 64;
 
 /// Client message types: RFC 6143 §7.5, and the registered extensions that viewers of QEMU use.
@@ -47,38 +47,38 @@ mod qemu {
     pub const AUDIO_SET_FORMAT: u16 = 2;
 }
 
-/// What a client has sent that is not RFB, or not what a display here offers.
+/// A violation of the RFB protocol by a client, or a feature that the display does not offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RfbError {
-    /// Another protocol version, or no RFB at all.
-    #[error("only RFB 3.8 is supported")]
+    /// Another protocol version, or another protocol.
+    #[error("unsupported RFB version; only 3.8 is supported")]
     Version,
     /// A security type that was not offered.
     #[error("security type {0} is not offered; only 1 (None) is")]
     Security(u8),
     /// A message of unknown length.
-    #[error("RFB message type {0} is unknown")]
+    #[error("unknown RFB message type {0}")]
     UnknownMessage(u8),
     /// A QEMU message of unknown length.
-    #[error("QEMU's RFB message subtype {0} is unknown")]
+    #[error("unknown QEMU RFB message subtype {0}")]
     UnknownQemuMessage(u8),
-    /// A message that is longer than any viewer needs.
+    /// A message that exceeds its size limit.
     #[error("the RFB message of type {0} is too long")]
     TooLong(u8),
 }
 
-/// Lets through what a client needs to see a screen, and nothing that types, points, pastes,
-/// resizes or controls power.
+/// Forwards the messages that a client needs to view a screen, and drops those that type, point,
+/// paste, resize or control power.
 ///
-/// Keeps at most the first 12 bytes of a message, wherever the borders between chunks are.
+/// Buffers at most the first 12 bytes of a message, wherever the chunks are split.
 #[derive(Debug, Default)]
 pub struct ViewOnlyFilter {
     phase: Phase,
-    /// The start of a message whose length is not known yet.
+    /// The start of a message of yet unknown length.
     head: Vec<u8>,
-    /// Bytes of the present message that are still to come.
+    /// Remaining bytes of the current message.
     remaining: usize,
-    /// Whether they are passed on.
+    /// Whether the remaining bytes are forwarded.
     passes: bool,
 }
 
@@ -91,20 +91,21 @@ enum Phase {
     Messages,
 }
 
-/// A message whose first bytes have told its length.
+/// A message of known length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Message {
-    /// Its whole length, bytes.
+    /// Total length, in bytes.
     bytes: usize,
     passes: bool,
 }
 
 impl ViewOnlyFilter {
-    /// Appends to `passed` what of `chunk`, the next bytes of the client, may go on to the server.
+    /// Appends to `passed` those bytes of `chunk`, the next bytes from the client, that may be
+    /// forwarded.
     ///
     /// # Errors
-    /// The client sent what cannot be followed any further; the connection has to be closed. What
-    /// is in `passed` then is still sound.
+    /// The stream cannot be parsed any further, and the connection must be closed. The content of
+    /// `passed` is still valid.
     pub fn filter(&mut self, mut chunk: &[u8], passed: &mut BytesMut) -> Result<(), RfbError> {
         while let Some((&byte, rest)) = chunk.split_first() {
             if self.remaining > 0 {
@@ -122,7 +123,7 @@ impl ViewOnlyFilter {
         Ok(())
     }
 
-    /// Takes one byte of a handshake or of a message's head.
+    /// Processes one byte of the handshake or of a message's head.
     fn step(&mut self, byte: u8, passed: &mut BytesMut) -> Result<(), RfbError> {
         match self.phase {
             Phase::Version => {
@@ -140,8 +141,7 @@ impl ViewOnlyFilter {
             }
             Phase::Security => return Err(RfbError::Security(byte)),
             Phase::ClientInit => {
-                // Whatever the client asks for: an exclusive viewer would disconnect those who work
-                // there.
+                // Always shared: an exclusive viewer would disconnect other users.
                 passed.put_u8(SHARED);
                 self.phase = Phase::Messages;
             }
@@ -167,8 +167,9 @@ impl ViewOnlyFilter {
     }
 }
 
-/// The length and fate of the message that begins with `head`; none if more of it is needed to
-/// tell. `head` grows by one byte from call to call, so it is never longer than the message.
+/// Returns the length of the message that begins with `head`, and whether it is forwarded; none if
+/// more bytes are needed. `head` grows by one byte between calls, so it is never longer than the
+/// message.
 fn measure(head: &[u8]) -> Result<Option<Message>, RfbError> {
     let pass = |bytes| Ok(Some(Message { bytes, passes: true }));
     let drop = |bytes| Ok(Some(Message { bytes, passes: false }));

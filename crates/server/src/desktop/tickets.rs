@@ -1,8 +1,9 @@
-//! Tickets: each opens one page, once and soon, and the page's key one WebSocket.
+//! Single-use tickets: a ticket opens one page within a minute, and the page's key opens one
+//! WebSocket.
 //!
-//! A ticket is random text of which the store keeps the hash, so that none can be forged, none is
-//! lost by a restart, and none can be read from the database. This module refuses to know how an
-//! admission is checked.
+//! A ticket is random text, and the store keeps its hash: tickets cannot be forged, survive a
+//! restart, and cannot be read from the database. This module refuses to know how an admission is
+//! checked.
 
 use cloudpc_model::{Clock, Rng};
 use cloudpc_store::{DesktopTicket, SecretHash, Store, StoreError};
@@ -13,27 +14,28 @@ use std::time::Duration;
 use super::DesktopAdmission;
 use crate::identity::random_text;
 
-/// Lifetime of a ticket until its page is opened, and of a page's key until its WebSocket is.
+/// Lifetime of a ticket until its page is opened, and of a page's key until its WebSocket is
+/// opened.
 pub const TICKET_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Unused tickets and keys of one caller.
+/// Limit of unused tickets and keys for each caller.
 pub const CALLER_TICKETS_MAX: usize = 500;
 
-/// Unused tickets and keys of one tenant.
+/// Limit of unused tickets and keys for each tenant.
 pub const TENANT_TICKETS_MAX: usize = 4_000;
 
-/// Why there is no ticket.
+/// Why no ticket was issued.
 #[derive(Debug, thiserror::Error)]
 pub enum TicketError {
-    /// The caller has as many as it may have.
+    /// The caller has [`CALLER_TICKETS_MAX`] unused tickets.
     #[error(
-        "You have {max} desktop addresses that were not opened yet, which is the limit. Open them, or wait until they expire after {} seconds.",
+        "You have {max} unused desktop URLs, which is the maximum. Open them, or wait until they expire after {} seconds.",
         TICKET_TIME_MAX.as_secs(),
         max = CALLER_TICKETS_MAX
     )]
     CallerLimit,
-    /// The tenant has.
-    #[error("Your tenant has {max} desktop addresses that were not opened yet, which is the limit. Try again later.", max = TENANT_TICKETS_MAX)]
+    /// The tenant has [`TENANT_TICKETS_MAX`] unused tickets.
+    #[error("Your tenant has {max} unused desktop URLs, which is the maximum. Try again later.", max = TENANT_TICKETS_MAX)]
     TenantLimit,
     /// The store fails.
     #[error(transparent)]
@@ -52,10 +54,10 @@ impl Tickets {
         Self { store, clock, rng }
     }
 
-    /// A new ticket, as text that is safe in a URL.
+    /// Issues a ticket, as text that is safe in a URL.
     ///
     /// # Errors
-    /// [`TicketError`]; those of others stay good.
+    /// [`TicketError`]; existing tickets stay valid.
     pub async fn issue(&self, admission: &DesktopAdmission) -> Result<String, TicketError> {
         let text = random_text(self.rng.as_ref());
         let now = self.clock.now();
@@ -63,7 +65,7 @@ impl Tickets {
             hash: hash(&text),
             tenant_id: admission.caller.tenant_id,
             caller: admission.caller.share_key(),
-            admission: serde_json::to_string(admission).expect("an admission is plain data"),
+            admission: serde_json::to_string(admission).expect("an admission serializes to JSON"),
             expires_at: now + TICKET_TIME_MAX,
         };
         self.store
@@ -82,8 +84,8 @@ impl Tickets {
         Ok(text)
     }
 
-    /// Uses a ticket up; returns what it admits to, and the key of its page. None if it was used
-    /// before, has expired or never was one.
+    /// Redeems a ticket; returns its admission and the key of its page. None: the ticket was
+    /// already used, has expired or is invalid.
     ///
     /// # Errors
     /// The store fails.
@@ -99,16 +101,16 @@ impl Tickets {
         Ok(opened.and_then(|admission| Some((read(&admission)?, key))))
     }
 
-    /// Uses the key of a page up, even if it is shown for another page; returns what it admits to.
-    /// None if it was used before, has expired or is not this page's.
+    /// Redeems the key of a page, even if it is presented for another page; returns its admission.
+    /// None: the key was already used, has expired or belongs to another page.
     ///
     /// # Errors
     /// The store fails.
     pub async fn open_screen(&self, ticket: &str, key: &str) -> Result<Option<DesktopAdmission>, StoreError> {
         let (page_hash, key_hash) = (hash(ticket), hash(key));
         let taken = self.store.write("desktopKey.redeem", move |tx| tx.desktop_key_take(key_hash)).await?;
-        let good = taken.filter(|key| key.page_hash == page_hash && self.clock.now() < key.expires_at);
-        Ok(good.and_then(|key| read(&key.admission)))
+        let valid = taken.filter(|key| key.page_hash == page_hash && self.clock.now() < key.expires_at);
+        Ok(valid.and_then(|key| read(&key.admission)))
     }
 }
 
@@ -116,10 +118,11 @@ fn hash(secret: &str) -> SecretHash {
     Sha256::digest(secret).into()
 }
 
-/// An admission as it was stored; none if another version of this program has stored it in another
-/// form.
+/// Parses a stored admission; none if another version of this program stored it in another format.
 fn read(admission: &str) -> Option<DesktopAdmission> {
-    serde_json::from_str(admission).inspect_err(|error| tracing::warn!(%error, "read the admission of a desktop")).ok()
+    serde_json::from_str(admission)
+        .inspect_err(|error| tracing::warn!(%error, "parsing a stored desktop admission failed"))
+        .ok()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Reading the body of a request: whole, within limits, and out of its owner's share.
+//! Reading of request bodies, within size and time limits and the owner's share of memory.
 
 use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
@@ -13,7 +13,7 @@ use super::limits::{DRAIN_BYTES_MAX, DRAIN_TIME_MAX};
 use super::pool::{Owner, Pool, PoolFull, Taken};
 use super::too_many;
 
-/// What a body may be, and whose.
+/// The limits and the owner of a body.
 pub(super) struct Allowance<'a> {
     pub(super) bytes_max: usize,
     pub(super) time_max: Duration,
@@ -23,17 +23,19 @@ pub(super) struct Allowance<'a> {
 }
 
 impl Allowance<'_> {
-    /// Reads a body whole, so that no handler waits for a slow client while it holds anything.
+    /// Reads the complete body, so that no handler holds resources while it waits for a slow
+    /// client.
     pub(super) async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<(Bytes, Option<Taken>), GraphError> {
         if body.is_end_stream() {
             return Ok((Bytes::new(), None));
         }
         if !headers.get_all(header::CONTENT_ENCODING).iter().all(|value| value == "identity") {
-            // A small one could grow without bounds.
-            let problem = "Compressed request bodies are not taken; leave Content-Encoding out.";
+            // A small compressed body could expand without bounds.
+            let problem =
+                "Compressed request bodies are not supported. Remove Content-Encoding and send the body uncompressed.";
             return Err(GraphError::new(415, "UnsupportedMediaType", problem));
         }
-        // One that says so itself is refused before it is sent.
+        // A body with a declared length over the limit is refused before it is sent.
         let read = if body.size_hint().lower() > self.bytes_max as u64 {
             Err(self.too_large())
         } else {
@@ -50,16 +52,17 @@ impl Allowance<'_> {
 
     async fn collect(&self, headers: &HeaderMap, body: &mut Body) -> Result<(Bytes, Option<Taken>), GraphError> {
         let mut bytes = BytesMut::new();
-        // The head is in memory as long as its body is waited for.
+        // The head stays in memory while the body arrives.
         let mut taken = self.pool.take(self.owner, bytes_of(headers)).map_err(too_many_bytes)?;
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| GraphError::bad_request("The body was not sent to its end."))?;
-            // What is not data comes after it, and nobody asks for it.
+            let frame =
+                frame.map_err(|_| GraphError::bad_request("The body is incomplete. Send the request again."))?;
+            // Trailers are ignored.
             let Ok(data) = frame.into_data() else { continue };
             if bytes.len() + data.len() > self.bytes_max {
                 return Err(self.too_large());
             }
-            // Taken for what has arrived, never for what a header promises.
+            // Counts the bytes that arrived, never the declared length.
             taken.add(data.len()).map_err(too_many_bytes)?;
             bytes.extend_from_slice(&data);
         }
@@ -67,11 +70,15 @@ impl Allowance<'_> {
     }
 
     fn too_large(&self) -> GraphError {
-        GraphError::new(413, "RequestEntityTooLarge", format!("The body is larger than {} bytes.", self.bytes_max))
+        GraphError::new(
+            413,
+            "RequestEntityTooLarge",
+            format!("The body is larger than {} bytes, which is the maximum.", self.bytes_max),
+        )
     }
 
     fn too_slow(&self) -> GraphError {
-        let problem = format!("The body was not complete after {} seconds.", self.time_max.as_secs());
+        let problem = format!("The body did not arrive within {} seconds.", self.time_max.as_secs());
         GraphError::new(408, "RequestTimeout", problem)
     }
 }
@@ -80,9 +87,8 @@ fn bytes_of(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
-/// Reads what comes of a refused body and forgets it, so that a client that reads only when it has
-/// sent everything gets to read the answer. One that waits to be told to go on (`Expect`) has not
-/// sent anything.
+/// Reads and discards a refused body, so that a client that reads only after sending everything
+/// sees the response. A client that sent `Expect` has not sent the body yet.
 pub(super) async fn drain(headers: &HeaderMap, body: Body, stop: &CancellationToken) {
     if !headers.contains_key(header::EXPECT) {
         let rest = tokio::time::timeout(DRAIN_TIME_MAX, discard(body));
@@ -96,13 +102,13 @@ async fn discard(body: Body) {
 }
 
 fn stopping() -> GraphError {
-    too_many("The server stops, and the body was not complete; send the request again.")
+    too_many("The server is shutting down before the body was complete. Send the request again.")
 }
 
 fn too_many_bytes(full: PoolFull) -> GraphError {
     too_many(match full {
-        PoolFull::Share => "Too many large bodies from this client at once; try again.",
-        PoolFull::Tenant => "Too many large bodies from this tenant at once; try again.",
-        PoolFull::Pool => "Too many large bodies at once; try again.",
+        PoolFull::Share => "Too many large concurrent request bodies from this client. Try again.",
+        PoolFull::Tenant => "Too many large concurrent request bodies from this tenant. Try again.",
+        PoolFull::Pool => "Too many large concurrent request bodies. Try again.",
     })
 }

@@ -1,5 +1,5 @@
-//! The open connections of a listener: how many there may be, and which one goes when there are too
-//! many.
+//! The open connections of a listener: their limits, and which one is evicted when a limit is
+//! reached.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use crate::request::Peer;
 pub(super) struct Connections {
     limits: EdgeLimits,
     open: Mutex<Table>,
-    /// One has been closed.
+    /// Notified when a connection has closed.
     closed: Notify,
 }
 
@@ -27,16 +27,16 @@ struct Table {
     open: HashMap<u64, Arc<OpenConnection>>,
 }
 
-/// One open connection.
+/// An open connection.
 pub(super) struct OpenConnection {
-    /// Whose share it counts in; none: a trusted proxy, which has no share.
+    /// The peer whose share it counts in; none: a trusted proxy, which has no share.
     peer: Option<Peer>,
-    /// Cancelled when it has to make room for another one.
+    /// Cancelled when the connection is evicted.
     pub(super) evicted: CancellationToken,
     pub(super) activity: Arc<Activity>,
 }
 
-/// A place among the open connections, given back when dropped.
+/// A place among the open connections, returned when dropped.
 pub(super) struct Admitted {
     all: Arc<Connections>,
     number: u64,
@@ -46,9 +46,9 @@ pub(super) struct Admitted {
 /// Why a connection is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectionsFull {
-    /// Its peer has as many as it may, and there is a complete request on each.
+    /// The peer's share is used up, with a complete request on each connection.
     Share,
-    /// There is a complete request on every connection.
+    /// All connections are open, with a complete request on each.
     All,
 }
 
@@ -58,8 +58,8 @@ impl Connections {
     }
 
     /// Admits a connection of a peer, or of a trusted proxy. If there is no room, a connection
-    /// without a complete request is told to go: the longest unused one of the same peer if its
-    /// share is used up, or else of the peer with the most connections.
+    /// without a complete request is evicted: the longest unused one of the same peer if its share
+    /// is used up, or else of the peer with the most connections.
     pub(super) fn admit(self: &Arc<Self>, peer: Option<Peer>) -> Result<Admitted, ConnectionsFull> {
         let mut table = self.table();
         let of_peer = |connection: &OpenConnection| peer.is_some() && connection.peer == peer;
@@ -76,7 +76,7 @@ impl Connections {
         Ok(Admitted { all: Arc::clone(self), number, connection })
     }
 
-    /// Returns when a connection has been closed.
+    /// Waits until a connection has closed.
     pub(super) async fn one_closed(&self) {
         self.closed.notified().await;
     }
@@ -87,8 +87,8 @@ impl Connections {
 }
 
 impl Table {
-    /// Takes out an unused connection of those that match: the longest unused one of the peer that
-    /// has most. Each connection of a trusted proxy counts as a peer of its own.
+    /// Evicts an unused connection that matches: the longest unused one of the peer with the most
+    /// connections. Each connection of a trusted proxy counts as a peer of its own.
     fn evict(&mut self, matches: impl Fn(&OpenConnection) -> bool) -> Option<()> {
         let mut counts = HashMap::<Peer, usize>::new();
         for peer in self.open.values().filter_map(|connection| connection.peer) {
@@ -112,14 +112,14 @@ impl Drop for Admitted {
     }
 }
 
-/// The requests of one connection, counted to see whether it is idle. What keeps a connection
-/// alive, such as the PINGs of HTTP/2, is no request.
+/// Counts the requests of a connection, to detect idle ones. Keep-alives, such as HTTP/2 PINGs, are
+/// not requests.
 pub(super) struct Activity(Mutex<Requests>);
 
 struct Requests {
     /// Requests whose head has arrived.
     open: usize,
-    /// Those of them that are complete.
+    /// Open requests whose body has arrived.
     complete: usize,
     /// When the connection was opened, or its last request ended.
     idle_since: Instant,
@@ -134,14 +134,14 @@ impl Default for Activity {
     }
 }
 
-/// A request from its head until its answer has been taken.
+/// A request, from its head until its response has been sent.
 pub(super) struct OpenRequest {
     activity: Arc<Activity>,
     is_complete: AtomicBool,
 }
 
 impl OpenRequest {
-    /// Notes that the body has arrived: from now on, the connection is in use and is not evicted.
+    /// Marks the body as arrived: from now on, the connection is in use and cannot be evicted.
     pub(super) fn complete(&self) {
         if !self.is_complete.swap(true, Ordering::AcqRel) {
             self.activity.requests().complete += 1;
@@ -155,20 +155,20 @@ impl Activity {
         Arc::new(OpenRequest { activity: Arc::clone(self), is_complete: AtomicBool::new(false) })
     }
 
-    /// Returns since when there is no request, or none if there is one.
+    /// Returns since when the connection has no request; none: it has one.
     fn idle_since(&self) -> Option<Instant> {
         let requests = self.requests();
         (requests.open == 0).then_some(requests.idle_since)
     }
 
-    /// Returns since when there is no complete request, or none if there is one. A request that
-    /// never becomes complete does not make a connection used.
+    /// Returns since when the connection has no complete request; none: it has one. A request that
+    /// never becomes complete does not count as use.
     fn unused_since(&self) -> Option<Instant> {
         let requests = self.requests();
         (requests.complete == 0).then_some(requests.unused_since)
     }
 
-    /// Returns when there was no request for this time.
+    /// Waits until the connection has had no request for this time.
     pub(super) async fn idle_for(&self, time: Duration) {
         loop {
             match self.idle_since() {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_peer_with_most_connections_makes_room_and_half_sent_requests_do_not_protect_it() {
+    async fn the_largest_peer_is_evicted_despite_incomplete_requests() {
         let all = Connections::new(EdgeLimits { connections: 5, peer_connections: 3 });
         let small = all.admit(peer(1)).unwrap();
         let _arriving = small.connection.activity.begin();
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_is_given_up_half_sent_does_not_make_its_connection_used() {
+    async fn an_abandoned_incomplete_request_does_not_count_as_use() {
         let all = Connections::new(EdgeLimits { connections: 2, peer_connections: 2 });
         let first = all.admit(peer(1)).unwrap();
         sleep(Duration::from_secs(1)).await;
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_longest_idle_connection_of_a_peer_makes_room_for_its_next_one() {
+    async fn a_peers_longest_idle_connection_is_evicted_for_its_next_one() {
         let all = Connections::new(EdgeLimits { connections: 10, peer_connections: 2 });
         let first = all.admit(peer(1)).unwrap();
         sleep(Duration::from_secs(1)).await;
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn when_all_places_are_taken_the_longest_idle_connection_goes() {
+    async fn the_longest_idle_connection_is_evicted_when_all_are_taken() {
         let all = Connections::new(EdgeLimits { connections: 2, peer_connections: 2 });
         let first = all.admit(peer(1)).unwrap();
         sleep(Duration::from_secs(1)).await;
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(
             all.admit(peer(3)).err(),
             Some(ConnectionsFull::All),
-            "an evicted one gives its place back once only"
+            "an evicted connection returns its place only once"
         );
         drop(third);
         assert!(all.admit(peer(3)).is_ok());

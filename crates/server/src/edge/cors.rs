@@ -1,9 +1,9 @@
-//! Cross-origin requests: which pages of other sites may call Graph and the token service from a
-//! browser (CORS).
+//! Cross-origin requests (CORS): which pages of other sites may call Graph and the token service
+//! from a browser.
 //!
-//! Neither of both looks at cookies, so a page can do only what its own token allows, and answers
-//! may be read by any page unless the configuration says otherwise. Everything else, above all the
-//! pages where people sign in and look at desktops, is closed to other origins.
+//! Neither of them uses cookies, so a page can do only what its own token allows, and by default
+//! any page may read the responses. All other paths, in particular the sign-in page and the
+//! desktops, are closed to other origins.
 
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -16,10 +16,10 @@ use super::limits::PREFLIGHT_AGE;
 use super::{is_administration, is_graph};
 use crate::request::{CLIENT_REQUEST_ID, REQUEST_ID};
 
-/// The setting that stands for every origin.
+/// The configuration value that allows every origin.
 pub const ANY_ORIGIN: &str = "*";
 
-/// Headers of answers that pages may read, besides those that every page may.
+/// Response headers that pages may read in addition to those that browsers always expose.
 const EXPOSED: [HeaderName; 9] = [
     REQUEST_ID,
     CLIENT_REQUEST_ID,
@@ -32,7 +32,7 @@ const EXPOSED: [HeaderName; 9] = [
     HeaderName::from_static("preference-applied"),
 ];
 
-/// What is told to pages of these origins.
+/// Returns the CORS policy for these origins.
 pub(super) fn layer(origins: &[String]) -> CorsLayer {
     let allowed = if origins.iter().any(|origin| origin == ANY_ORIGIN) {
         AllowOrigin::any()
@@ -47,8 +47,8 @@ pub(super) fn layer(origins: &[String]) -> CorsLayer {
         .max_age(PREFLIGHT_AGE)
 }
 
-/// Answers a request with what a browser has to know about it. A preflight request is answered
-/// here, without a token.
+/// Adds CORS headers to the response of `inner`. Preflight requests are answered here, without a
+/// token.
 pub(super) async fn answer<F>(
     layer: &CorsLayer,
     request: Request<Body>,
@@ -65,7 +65,7 @@ where
     }
     let mut inner = Some(inner);
     let service = service_fn(move |request| {
-        let inner = inner.take().expect("it is called once");
+        let inner = inner.take().expect("the service is called once");
         async move { Ok::<_, Infallible>(inner(request).await) }
     });
     let Ok(mut response) = layer.layer(service).oneshot(request).await;
@@ -75,7 +75,7 @@ where
     response
 }
 
-/// Whether pages of other origins may ask for this path: Graph, and the token service below
+/// Whether pages of other origins may call this path: Graph, and the token service below
 /// `/{tenant}/`.
 fn is_open(path: &str) -> bool {
     let mut segments = path.split('/').skip(1);

@@ -1,9 +1,8 @@
-//! Handing an answer to its client, piece by piece, and giving up on a client that does not take
-//! it.
+//! Delivery of a response to its client, piece by piece, with a time limit for slow clients.
 //!
-//! A client of HTTP/2 says for each stream how much it is ready to take, and nothing forces it to
-//! take anything. The HTTP library waits for it without end, and the socket, on which other streams
-//! go on, shows nothing of that.
+//! An HTTP/2 client controls for each stream how much it accepts, and may accept nothing. The HTTP
+//! library waits for the client without a limit, and a write timeout of the socket does not help
+//! while other streams make progress.
 
 use axum::body::{Body, Bytes, HttpBody};
 use futures_util::task::AtomicWaker;
@@ -19,23 +18,23 @@ use tokio::time::{Instant, sleep_until};
 use super::limits::{PIECE_BYTES_MAX, WRITE_RATE_MIN, WRITE_TIME_MAX};
 
 tokio::task_local! {
-    /// The progress of the HTTP/2 stream or HTTP/1.1 connection that the current task answers.
+    /// The progress of the HTTP/2 stream or HTTP/1.1 connection that the current task serves.
     pub(super) static STREAM: Arc<DeliveryProgress>;
 }
 
-/// The body of an answer. It gives the next piece when the one before has been written to the
-/// connection, and ends when the last one has been, so that what it holds for the answer is held
-/// until the client has taken it.
+/// The body of a response. It yields a piece only when the previous one has been written to the
+/// connection, and ends when the last one has been, so that the resources it holds are held until
+/// the client has read the response.
 pub(super) struct Delivery<H> {
     body: Body,
-    /// What the body has given and is not handed on yet.
+    /// Data from the body that is not yielded yet.
     rest: Bytes,
     progress: Arc<DeliveryProgress>,
     held: Arc<H>,
 }
 
 impl<H: Send + Sync + 'static> Delivery<H> {
-    /// Delivers a body. `held` is dropped when it has been taken or given up.
+    /// Delivers a body. `held` is dropped when the body has been read or abandoned.
     pub(super) fn new(body: Body, held: H) -> Self {
         let progress = STREAM.try_with(Arc::clone).unwrap_or_default();
         progress.begin();
@@ -49,7 +48,7 @@ impl<H: Send + Sync + 'static> HttpBody for Delivery<H> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        ready!(this.progress.poll_taken(cx));
+        ready!(this.progress.poll_written(cx));
         while this.rest.is_empty() {
             match ready!(Pin::new(&mut this.body).poll_frame(cx)?) {
                 None => return Poll::Ready(None),
@@ -60,7 +59,7 @@ impl<H: Send + Sync + 'static> HttpBody for Delivery<H> {
             }
         }
         let bytes = this.rest.split_to(this.rest.len().min(PIECE_BYTES_MAX));
-        this.progress.hand_on(bytes.len());
+        this.progress.sent(bytes.len());
         let piece = Piece { bytes, progress: Arc::clone(&this.progress), _held: Arc::clone(&this.held) };
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(piece)))))
     }
@@ -81,7 +80,7 @@ impl<H: Send + Sync + 'static> HttpBody for Delivery<H> {
     }
 }
 
-/// A piece that is on its way. The HTTP library drops it when it has been written.
+/// A piece in flight. The HTTP library drops it when it has been written.
 struct Piece<H> {
     bytes: Bytes,
     progress: Arc<DeliveryProgress>,
@@ -96,11 +95,11 @@ impl<H> AsRef<[u8]> for Piece<H> {
 
 impl<H> Drop for Piece<H> {
     fn drop(&mut self) {
-        self.progress.taken();
+        self.progress.written();
     }
 }
 
-/// How fast a client takes an answer.
+/// How fast a client reads a response.
 #[derive(Default)]
 pub(super) struct DeliveryProgress {
     pace: Mutex<DeliveryPace>,
@@ -109,17 +108,17 @@ pub(super) struct DeliveryProgress {
 
 #[derive(Default)]
 struct DeliveryPace {
-    /// Since when one piece is on its way.
+    /// Since when a piece is in flight; none: no piece is.
     since: Option<Instant>,
-    /// How long the pieces before it were on their way.
+    /// How long the previous pieces were in flight.
     spent: Duration,
-    /// What was handed on of the answer.
+    /// Bytes of the response that were yielded.
     bytes: usize,
 }
 
 impl DeliveryPace {
-    /// Returns when the client has been too slow with the piece on its way, or with the answer as a
-    /// whole. Time in which the service had nothing to hand on does not count.
+    /// Returns the time at which the client is too slow with the piece in flight, or with the whole
+    /// response. Time in which the service had nothing to send does not count.
     fn deadline(&self) -> Option<Instant> {
         let whole = WRITE_TIME_MAX + Duration::from_secs(self.bytes as u64) / WRITE_RATE_MIN;
         Some(self.since? + whole.saturating_sub(self.spent).min(WRITE_TIME_MAX))
@@ -127,19 +126,19 @@ impl DeliveryPace {
 }
 
 impl DeliveryProgress {
-    /// Begins an answer.
+    /// Starts a response.
     fn begin(&self) {
         let mut pace = self.pace();
         (pace.spent, pace.bytes) = (Duration::ZERO, 0);
     }
 
-    fn hand_on(&self, bytes: usize) {
+    fn sent(&self, bytes: usize) {
         let mut pace = self.pace();
         pace.bytes += bytes;
         pace.since = Some(Instant::now());
     }
 
-    fn taken(&self) {
+    fn written(&self) {
         let mut pace = self.pace();
         if let Some(since) = pace.since.take() {
             pace.spent += since.elapsed();
@@ -148,7 +147,7 @@ impl DeliveryProgress {
         self.body.wake();
     }
 
-    fn poll_taken(&self, cx: &Context<'_>) -> Poll<()> {
+    fn poll_written(&self, cx: &Context<'_>) -> Poll<()> {
         self.body.register(cx.waker());
         if self.is_waiting() { Poll::Pending } else { Poll::Ready(()) }
     }
@@ -161,9 +160,9 @@ impl DeliveryProgress {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when a piece has been on its way for [`WRITE_TIME_MAX`], or the answer as a whole is
-    /// taken more slowly than [`WRITE_RATE_MIN`]. Must be polled by the task that polls the body,
-    /// and after it.
+    /// Returns when a piece has been in flight for [`WRITE_TIME_MAX`], or the whole response is
+    /// read more slowly than [`WRITE_RATE_MIN`]. Must be polled by the task that polls the body,
+    /// and after the body.
     pub(super) async fn stalled(&self) {
         let mut deadline = pin!(sleep_until(Instant::now()));
         poll_fn(|cx| {
@@ -180,8 +179,7 @@ impl DeliveryProgress {
     }
 }
 
-/// Runs the streams of HTTP/2 connections, and drops one whose client takes nothing, by which it is
-/// reset (CANCEL).
+/// Runs the streams of HTTP/2 connections. Dropping a stalled stream resets it (CANCEL).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StreamExecutor;
 
@@ -195,10 +193,11 @@ where
             let progress = Arc::clone(&progress);
             async move {
                 tokio::select! {
-                    // The stream first: what it has just handed on is what the deadline is about.
+                    // The stream is polled first: the deadline is for the piece that it has just
+                    // sent.
                     biased;
                     _ = stream => {}
-                    () = progress.stalled() => tracing::debug!("a client takes its answer too slowly; the stream is reset"),
+                    () = progress.stalled() => tracing::debug!("the client reads its response too slowly; stream reset"),
                 }
             }
         };

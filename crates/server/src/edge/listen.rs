@@ -1,4 +1,4 @@
-//! Sockets: accepting connections, speaking TLS and HTTP on them, and letting them end.
+//! Sockets: accepts connections, serves TLS and HTTP on them, and shuts them down gracefully.
 
 use axum::body::Body;
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -37,19 +37,19 @@ use crate::request::{Peer, RequestIds};
 /// First byte of a TLS connection.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// A bound socket.
+/// A listening socket and its settings.
 pub struct Listener {
     /// The socket.
     pub socket: TcpListener,
-    /// With it, HTTPS.
+    /// Accepts TLS; none: plain HTTP.
     pub tls: Option<TlsAcceptor>,
-    /// How many connections there may be.
+    /// Limits of open connections.
     pub limits: EdgeLimits,
 }
 
-/// Serves a socket until `stop` is cancelled. Open connections go on, as tasks of `tasks`, until
-/// their requests are answered. One that has become something else than HTTP is no longer ours, and
-/// whoever it was handed to counts it.
+/// Serves a socket until `stop` is cancelled. Open connections are tasks of `tasks` and continue
+/// until their requests are answered. A connection that was upgraded to another protocol is not
+/// counted here any more.
 pub async fn serve(edge: Arc<Edge>, listener: Listener, stop: CancellationToken, tasks: TaskTracker) {
     let connections = Connections::new(listener.limits);
     let mut failures = AcceptFailures::default();
@@ -64,28 +64,31 @@ pub async fn serve(edge: Arc<Edge>, listener: Listener, stop: CancellationToken,
         };
         let Some(admitted) = stop.run_until_cancelled(admit(&edge, &connections, address)).await else { return };
         let Some(admitted) = admitted else {
-            tracing::debug!(%address, "a connection is closed: its peer has a complete request on each of its connections");
+            tracing::debug!(%address, "connection refused: the peer has its maximum of connections, all in use");
             continue;
         };
         let (edge, tls, stop) = (Arc::clone(&edge), listener.tls.clone(), stop.clone());
         tasks.spawn(async move {
             let arrival = |scheme| Arrival { scheme, address, stop: stop.clone() };
             let evicted = &admitted.connection.evicted;
-            evicted.run_until_cancelled(connect(&edge, stream, tls, arrival, &admitted.connection.activity)).await;
+            evicted
+                .run_until_cancelled(serve_connection(&edge, stream, tls, arrival, &admitted.connection.activity))
+                .await;
         });
     }
 }
 
-/// Failures to accept a connection, which whoever opens many of them can cause without end.
+/// Failures to accept connections. Logging is rate-limited, because clients can cause any number of
+/// them.
 #[derive(Default)]
 struct AcceptFailures {
-    /// Not logged yet.
+    /// Failures since the last log line.
     count: u64,
     logged: Option<Instant>,
 }
 
 impl AcceptFailures {
-    /// Logs a failure, together with those that there were since the last line.
+    /// Logs a failure, with the number of failures since the last log line.
     fn log(&mut self, error: &io::Error) {
         self.count += 1;
         if self.logged.is_none_or(|at| at.elapsed() >= ACCEPT_LOG_INTERVAL) {
@@ -95,7 +98,7 @@ impl AcceptFailures {
     }
 }
 
-/// Admits a connection, once there is room for it; none: its peer has its share.
+/// Waits until there is room for a connection; none: the peer's share is used up.
 async fn admit(edge: &Edge, connections: &Arc<Connections>, address: IpAddr) -> Option<Admitted> {
     let peer = if edge.app.edge.reach.is_trusted(address) { None } else { Some(Peer::of(address)) };
     loop {
@@ -107,56 +110,56 @@ async fn admit(edge: &Edge, connections: &Arc<Connections>, address: IpAddr) -> 
     }
 }
 
-/// One connection, to its end. What goes wrong on it is the client's business, and it has been told
-/// or is gone.
-async fn connect(
+/// Serves a connection until it closes. Its errors are not logged: the client has received them or
+/// has disconnected.
+async fn serve_connection(
     edge: &Arc<Edge>,
     mut stream: TcpStream,
     tls: Option<TlsAcceptor>,
     arrival: impl Fn(Scheme) -> Arrival,
     activity: &Arc<Activity>,
 ) {
-    // Answers are written in one piece; waiting for more would only delay them.
+    // Responses are written in one piece, so Nagle's algorithm would only delay them.
     let _ = stream.set_nodelay(true);
-    let Some(acceptor) = tls else { return converse(edge, stream, arrival(Scheme::Http), activity).await };
+    let Some(acceptor) = tls else { return serve_http(edge, stream, arrival(Scheme::Http), activity).await };
     let arrival = arrival(Scheme::Https);
-    let shaken = async {
-        if begins_tls(&stream).await? {
+    let handshake = async {
+        if starts_with_tls(&stream).await? {
             return acceptor.accept(stream).await.map(Some);
         }
         refuse(edge, &mut stream, &plain_on_tls()).await.map(|()| None)
     };
-    let shaken = tokio::select! {
-        () = arrival.stop.cancelled() => return,
-        shaken = timeout(HANDSHAKE_TIME_MAX, shaken) => shaken,
+    let result = tokio::select! {
+    () = arrival.stop.cancelled() => return,
+    result = timeout(HANDSHAKE_TIME_MAX, handshake) => result,
     };
-    if let Ok(Ok(Some(stream))) = shaken {
-        converse(edge, stream, arrival, activity).await;
+    if let Ok(Ok(Some(stream))) = result {
+        serve_http(edge, stream, arrival, activity).await;
     }
 }
 
-/// Whether the client speaks TLS, as its first byte tells. Plain HTTP begins with a letter.
-async fn begins_tls(stream: &TcpStream) -> io::Result<bool> {
+/// Whether the first byte of a connection is TLS. Plain HTTP begins with a letter.
+async fn starts_with_tls(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0];
     Ok(stream.peek(&mut first).await? == 0 || !first[0].is_ascii_alphabetic())
 }
 
 fn plain_on_tls() -> GraphError {
-    GraphError::bad_request("This port speaks HTTPS, and the request came without TLS; use an https address.")
+    GraphError::bad_request("This port serves HTTPS, but the request came without TLS. Use an https URL.")
 }
 
-/// Speaks HTTP on a connection until it ends.
-pub(super) async fn converse<S>(edge: &Arc<Edge>, mut stream: S, arrival: Arrival, activity: &Arc<Activity>)
+/// Serves HTTP on a connection until it closes.
+pub(super) async fn serve_http<S>(edge: &Arc<Edge>, mut stream: S, arrival: Arrival, activity: &Arc<Activity>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let stop = arrival.stop.clone();
-    let begun = tokio::select! {
-        () = stop.cancelled() => return,
-        begun = timeout(HEADER_TIME_MAX, first_line(&mut stream)) => begun,
+    let read = tokio::select! {
+    () = stop.cancelled() => return,
+    read = timeout(HEADER_TIME_MAX, first_line(&mut stream)) => read,
     };
-    let begun = match begun {
-        Ok(Ok(FirstLine::Read(begun))) => begun,
+    let prefix = match read {
+        Ok(Ok(FirstLine::Read(prefix))) => prefix,
         Ok(Ok(FirstLine::TooLong)) => {
             let error = url_too_long();
             let refusal = timeout(DRAIN_TIME_MAX, refuse(edge, &mut stream, &error));
@@ -174,10 +177,10 @@ where
             Ok::<_, Infallible>(answer.map(|body| Delivery::new(body, held)))
         }
     });
-    let mut stream = TimeoutWriter::new(Prefixed { begun, stream });
+    let mut stream = TimeoutWriter::new(Prefixed { prefix, stream });
     stream.set_timeout(Some(WRITE_TIME_MAX));
     let http = http();
-    // The answers of HTTP/1.1 are delivered by this task, those of HTTP/2 by one for each stream.
+    // This task sends the responses of HTTP/1.1; HTTP/2 has a task for each stream.
     let progress = Arc::<DeliveryProgress>::default();
     let delivered = async {
         let mut connection = Box::pin(http.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service));
@@ -188,7 +191,7 @@ where
             () = activity.idle_for(IDLE_TIME_MAX) => {}
         }
         connection.as_mut().graceful_shutdown();
-        // The client may keep the connection open in spite of that.
+        // The client may still keep the connection open.
         let closed = async {
             sleep(CLOSE_TIME_MAX).await;
             activity.idle_for(CLOSE_TIME_MAX).await;
@@ -199,25 +202,25 @@ where
         }
     };
     tokio::select! {
-        // The connection first: what it has just handed on is what the deadline is about.
+        // The connection is polled first: the deadline is for the piece that it has just sent.
         biased;
         () = STREAM.scope(Arc::clone(&progress), delivered) => {}
-        () = progress.stalled() => tracing::debug!("a client takes its answer too slowly; the connection is closed"),
+        () = progress.stalled() => tracing::debug!("the client reads its response too slowly; connection closed"),
     }
 }
 
-/// HTTP within the limits.
+/// Returns an HTTP server with the limits applied.
 fn http() -> auto::Builder<StreamExecutor> {
     let mut http = auto::Builder::new(StreamExecutor);
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME_MAX)
         .max_buf_size(HEADER_BYTES_MAX)
-        // A client may say that it will send no more and still wait for its answer.
+        // A client may close its sending side and still wait for the response.
         .half_close(true);
     http.http2()
         .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).expect("it is small"))
+        .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).expect("the limit fits in 32 bits"))
         .max_concurrent_streams(STREAMS_MAX)
         .max_pending_accept_reset_streams(RESETS_MAX)
         .keep_alive_interval(PING_INTERVAL);
@@ -225,37 +228,39 @@ fn http() -> auto::Builder<StreamExecutor> {
 }
 
 enum FirstLine {
-    /// What has been read; its first line is complete.
+    /// The bytes read so far, with the complete first line.
     Read(Bytes),
     TooLong,
 }
 
-/// Reads until the first line is complete. The HTTP library would answer 431 to a very long one,
-/// and close the connection while the client still sends, so that the client sees no answer at all.
+/// Reads until the first line is complete. For a very long line, the HTTP library would send 431
+/// and close the connection while the client is still sending, so that the client sees no response.
 async fn first_line(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<FirstLine> {
-    /// Longest method and version around the path and query, with blanks.
-    const AROUND_BYTES_MAX: usize = 64;
-    let mut begun = BytesMut::with_capacity(1024);
+    /// Size limit of the method, version and blanks of a request line.
+    const METHOD_VERSION_BYTES_MAX: usize = 64;
+    let mut prefix = BytesMut::with_capacity(1024);
     loop {
-        let seen = begun.len();
-        if stream.read_buf(&mut begun).await? == 0 {
+        let seen = prefix.len();
+        if stream.read_buf(&mut prefix).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if begun[0] == TLS_HANDSHAKE {
-            // TLS on the plain port: no line will ever come.
+        if prefix[0] == TLS_HANDSHAKE {
+            // TLS on the plain HTTP port: there will never be a line end.
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let line_end = begun[seen..].iter().position(|b| *b == b'\n').map(|at| seen + at);
+        let line_end = prefix[seen..].iter().position(|b| *b == b'\n').map(|at| seen + at);
         match line_end {
-            Some(end) if end <= URL_BYTES_MAX + AROUND_BYTES_MAX => return Ok(FirstLine::Read(begun.freeze())),
-            None if begun.len() <= URL_BYTES_MAX + AROUND_BYTES_MAX => {}
+            Some(end) if end <= URL_BYTES_MAX + METHOD_VERSION_BYTES_MAX => {
+                return Ok(FirstLine::Read(prefix.freeze()));
+            }
+            None if prefix.len() <= URL_BYTES_MAX + METHOD_VERSION_BYTES_MAX => {}
             Some(_) | None => return Ok(FirstLine::TooLong),
         }
     }
 }
 
-/// Answers by hand what never becomes a request, and lets the client finish so that it reads the
-/// answer.
+/// Sends an HTTP/1.1 error for input that never becomes a request, and drains the client's input so
+/// that it reads the response.
 async fn refuse(edge: &Edge, stream: &mut (impl AsyncRead + AsyncWrite + Unpin), error: &GraphError) -> io::Result<()> {
     let ids = RequestIds::of(&HeaderMap::new(), edge.app.rng.as_ref());
     let mut response = pipeline::refuse(&edge.app, &ids, error);
@@ -273,20 +278,20 @@ async fn refuse(edge: &Edge, stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     Ok(())
 }
 
-/// A stream of which something has been read already.
+/// A stream with bytes that were already read from it.
 struct Prefixed<S> {
-    begun: Bytes,
+    prefix: Bytes,
     stream: S,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.begun.is_empty() {
+        if self.prefix.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
-        let n = self.begun.len().min(buf.remaining());
-        buf.put_slice(&self.begun[..n]);
-        self.begun.advance(n);
+        let n = self.prefix.len().min(buf.remaining());
+        buf.put_slice(&self.prefix[..n]);
+        self.prefix.advance(n);
         Poll::Ready(Ok(()))
     }
 }

@@ -1,5 +1,5 @@
-//! Who sends a request and by which address: the connection's peer and the `Host` header, or what a
-//! trusted proxy says.
+//! The peer and base address of a request: from the connection and the `Host` header, or from a
+//! trusted proxy.
 
 use axum::body::Body;
 use cloudpc_graph::GraphError;
@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::request::{BaseAddress, Peer};
 
-/// The client's address, and after it that of each proxy but the last one.
+/// The client's address, followed by that of each proxy except the last.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// The scheme that the client has used.
+/// The scheme that the client used.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// The host that the client has used.
+/// The host that the client used.
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// What is spoken on a connection.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// Plain HTTP.
@@ -27,27 +27,27 @@ pub enum Scheme {
     Https,
 }
 
-/// The connection that a request comes from.
+/// The connection of a request.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// What is spoken on it.
+    /// The protocol of the connection.
     pub scheme: Scheme,
-    /// The address at its other end.
+    /// The remote address of the connection.
     pub address: IpAddr,
     /// Cancelled when the server stops.
     pub stop: CancellationToken,
 }
 
-/// By which names the server is reached, and through whom.
+/// The names of the server, and its trusted proxies.
 #[derive(Clone, Debug, Default)]
 pub struct Reach {
-    /// Host names and addresses that are ours, in lower case.
+    /// Hostnames and addresses of the server, in lower case.
     pub names: Vec<String>,
-    /// Proxies whose `X-Forwarded-*` headers are believed.
+    /// Proxies whose `X-Forwarded-*` headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// Who sends a request, and by which address.
+/// The peer and base address of a request.
 pub(super) struct Origin {
     pub(super) peer: Peer,
     pub(super) base: Result<BaseAddress, GraphError>,
@@ -60,8 +60,8 @@ impl Reach {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 
-    /// Returns the origin of a request, and removes the headers of proxies, which nothing behind
-    /// the edge may believe.
+    /// Returns the origin of a request, and removes the proxy headers, which nothing behind the
+    /// edge may trust.
     pub(super) fn origin(&self, request: &mut Request<Body>, arrival: &Arrival) -> Origin {
         let trusted = self.is_trusted(arrival.address);
         let headers = request.headers();
@@ -80,12 +80,12 @@ impl Reach {
         Origin { peer, base }
     }
 
-    /// The address of the client: what the last trusted proxy has seen.
+    /// Returns the address of the client, as seen by the first trusted proxy in an unbroken chain.
     fn client_address(&self, headers: &HeaderMap, connection: IpAddr) -> IpAddr {
         let mut address = connection;
         let lines = headers.get_all(FORWARDED_FOR).iter().rev();
         for hop in lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(',')) {
-            // Whatever an untrusted sender has written is only what it says.
+            // Entries from an untrusted sender can be forged.
             let (true, Some(before)) = (self.is_trusted(address), hop_address(hop)) else { break };
             address = before;
         }
@@ -93,10 +93,10 @@ impl Reach {
     }
 
     fn base_address(&self, https: bool, authority: &Authority) -> Result<BaseAddress, GraphError> {
-        // It is written into links and headers, so only what a host name, an address and a port are
-        // made of may be in it.
-        let sane = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b);
-        if authority.host().is_empty() || authority.as_str().len() > 255 || !authority.as_str().bytes().all(sane) {
+        // The authority is written into links and headers, so it may only contain characters of
+        // hostnames, addresses and ports.
+        let is_valid = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b);
+        if authority.host().is_empty() || authority.as_str().len() > 255 || !authority.as_str().bytes().all(is_valid) {
             return Err(invalid_host());
         }
         if !self.is_ours(authority.host()) {
@@ -108,9 +108,9 @@ impl Reach {
         Ok(BaseAddress(base.into()))
     }
 
-    /// Whether this host may be ours. A name of somebody else's may have been made to lead here, by
-    /// which pages of theirs would be of our origin (DNS rebinding). An address cannot: it is the
-    /// one that the client has connected to.
+    /// Whether a host names this server. Foreign names are refused because of DNS rebinding: a page
+    /// of a foreign name that resolves to this server would have our origin. An IP address is safe:
+    /// the client connected to it.
     fn is_ours(&self, host: &str) -> bool {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = host.strip_suffix('.').unwrap_or(host);
@@ -118,19 +118,19 @@ impl Reach {
     }
 }
 
-/// The first value of a header that is a list.
+/// Returns the first value of a list header.
 fn first(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()?.split(',').next().map(str::trim)
 }
 
-/// An entry of `X-Forwarded-For`. Some proxies write the port too.
+/// Parses an entry of `X-Forwarded-For`. Some proxies add the port.
 fn hop_address(hop: &str) -> Option<IpAddr> {
     let hop = hop.trim();
     let bare = hop.trim_start_matches('[').trim_end_matches(']');
     bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
-/// The host that a request names. HTTP/2 has it in the request's own URI, HTTP/1.1 in a header.
+/// Returns the authority of a request, from the URI (HTTP/2) or the `Host` header (HTTP/1.1).
 fn authority(request: &Request<Body>) -> Result<Authority, GraphError> {
     if let Some(authority) = request.uri().authority() {
         return Ok(authority.clone());
@@ -141,12 +141,12 @@ fn authority(request: &Request<Body>) -> Result<Authority, GraphError> {
 }
 
 fn invalid_host() -> GraphError {
-    GraphError::bad_request("The Host header is missing, there twice, or not a host and port.")
+    GraphError::bad_request("The Host header is missing, repeated or malformed. Expected one HOST:PORT.")
 }
 
 fn misdirected(host: &str) -> GraphError {
     let message = format!(
-        "The host '{host}' is not a name of this server. Use localhost, an IP address, the machine's own name or a name from server.names; to serve this name, add it to server.names in the configuration file."
+        "The host '{host}' is not a name of this server. Use localhost, an IP address, the machine's hostname or a name in server.names. To serve this host, add it to server.names in the configuration file."
     );
     GraphError::new(421, "MisdirectedRequest", message)
 }
@@ -175,12 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn the_peer_behind_a_trusted_proxy_is_who_the_proxy_has_seen() {
+    fn the_peer_behind_a_trusted_proxy_is_the_address_it_forwards() {
         for (address, forwarded, peer) in [
             ("10.0.0.1", &["192.0.2.1"][..], "192.0.2.1"),
             ("::ffff:10.0.0.1", &["192.0.2.1"], "192.0.2.1"),
             ("10.0.0.1", &[], "10.0.0.1"),
-            // What the client has written is on the left.
+            // Entries from the client are on the left.
             ("10.0.0.1", &["203.0.113.7, 192.0.2.1"], "192.0.2.1"),
             ("10.0.0.1", &["203.0.113.7", "192.0.2.1"], "192.0.2.1"),
             ("10.0.0.1", &["203.0.113.7, 192.0.2.1, 10.0.0.2,10.9.9.9"], "192.0.2.1"),
@@ -190,7 +190,7 @@ mod tests {
             ("10.0.0.1", &["2001:dc8:1:2:3::4"], "2001:dc8:1:2::"),
             ("10.0.0.1", &["192.0.2.1, unknown"], "10.0.0.1"),
             ("10.0.0.1", &[""], "10.0.0.1"),
-            // Anyone else is believed nothing.
+            // Headers of untrusted senders are ignored.
             ("192.0.2.9", &["203.0.113.7"], "192.0.2.9"),
             ("192.0.2.9", &["203.0.113.7, 10.0.0.1"], "192.0.2.9"),
         ] {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_proxy_says_scheme_and_host() {
+    fn forwarded_scheme_and_host_are_trusted_only_from_a_trusted_proxy() {
         let base = |address, headers: &[_]| origin(address, headers).1;
         let forwarded =
             [("host", "localhost:1"), ("x-forwarded-proto", "HTTPS, http"), ("x-forwarded-host", "pc.test")];
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_an_address_or_one_of_our_names() {
+    fn a_host_must_be_an_address_or_a_name_of_the_server() {
         for (host, expected) in [
             ("localhost", Ok("http://localhost")),
             ("LocalHost:8365", Ok("http://localhost:8365")),

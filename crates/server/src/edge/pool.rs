@@ -1,4 +1,4 @@
-//! Pools of what all clients use together, with a share for each.
+//! Pools of shared resources, with a share for each owner and tenant.
 
 use cloudpc_model::{AppId, TenantId, UserId};
 use std::collections::HashMap;
@@ -10,12 +10,12 @@ use super::limits;
 use crate::caller::Caller;
 use crate::request::Peer;
 
-/// Whose share a request is counted in.
+/// The owner of a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
-    /// A valid token tells who calls.
+    /// The caller of a valid token.
     Caller(TenantId, Option<AppId>, Option<UserId>),
-    /// No valid token does.
+    /// The peer of a request without a valid token.
     Stranger(Peer),
 }
 
@@ -32,8 +32,7 @@ impl Owner {
     }
 }
 
-/// A number of units, of which each owner may have its share, and all callers of a tenant together
-/// theirs.
+/// A number of units, with a limit for each owner and for all callers of a tenant together.
 pub(super) struct Pool {
     max: usize,
     tenant_max: usize,
@@ -48,21 +47,21 @@ struct Counts {
     tenants: HashMap<TenantId, usize>,
 }
 
-/// Units taken from a pool, given back when dropped.
+/// Units taken from a pool, returned when dropped.
 pub(super) struct Taken {
     pool: Arc<Pool>,
     owner: Owner,
     units: usize,
 }
 
-/// Why nothing was taken.
+/// Why no units were taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PoolFull {
     /// The owner's share is used up.
     Share,
-    /// The share of the owner's tenant is.
+    /// The tenant's share is used up.
     Tenant,
-    /// The whole pool is.
+    /// The whole pool is used up.
     Pool,
 }
 
@@ -78,7 +77,7 @@ impl Pool {
         Ok(taken)
     }
 
-    /// Units that nobody has.
+    /// Returns the number of free units.
     #[cfg(test)]
     pub(super) fn free(&self) -> usize {
         self.max - self.counts().all
@@ -119,15 +118,15 @@ impl Drop for Taken {
     fn drop(&mut self) {
         let mut counts = self.pool.counts();
         counts.all -= self.units;
-        give_back(&mut counts.shares, self.owner, self.units);
+        subtract(&mut counts.shares, self.owner, self.units);
         if let Some(tenant) = self.owner.tenant() {
-            give_back(&mut counts.tenants, tenant, self.units);
+            subtract(&mut counts.tenants, tenant, self.units);
         }
     }
 }
 
-/// Subtracts units, and forgets who has none left.
-fn give_back<K: Eq + Hash>(taken: &mut HashMap<K, usize>, key: K, units: usize) {
+/// Subtracts units, and removes keys without units.
+fn subtract<K: Eq + Hash>(taken: &mut HashMap<K, usize>, key: K, units: usize) {
     if let Entry::Occupied(mut entry) = taken.entry(key) {
         *entry.get_mut() -= units;
         if *entry.get() == 0 {
@@ -136,7 +135,7 @@ fn give_back<K: Eq + Hash>(taken: &mut HashMap<K, usize>, key: K, units: usize) 
     }
 }
 
-/// What the requests of one kind of owner use together.
+/// The pools that the requests of one kind of owner share.
 pub(super) struct Pools {
     pub(super) requests: Arc<Pool>,
     pub(super) body_bytes: Arc<Pool>,
@@ -162,12 +161,12 @@ impl Pools {
     }
 }
 
-/// A pool of strangers, who are of no tenant.
+/// Returns a pool for owners without a tenant.
 fn strangers(max: usize, peer_max: usize) -> Arc<Pool> {
     Pool::new(max, max, peer_max)
 }
 
-/// The places of requests that sign somebody in.
+/// Returns the pool of places for sign-in requests.
 pub(super) fn sign_ins() -> Arc<Pool> {
     strangers(limits::SIGN_IN_REQUESTS_MAX, limits::PEER_SIGN_IN_REQUESTS_MAX)
 }
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_callers_of_a_tenant_leave_room_for_those_of_another() {
+    fn callers_of_a_tenant_leave_room_for_those_of_another() {
         let rng = SeededRng::new(1);
         let (first, second) = (TenantId::random(&rng), TenantId::random(&rng));
         let caller = |tenant| Owner::Caller(tenant, Some(AppId::random(&rng)), None);
@@ -195,14 +194,14 @@ mod tests {
             assert_eq!(pool.take(caller(first), 1).err(), Some(PoolFull::Tenant));
             taken.push(pool.take(caller(second), share_max).unwrap());
             drop(taken.remove(0));
-            assert!(pool.take(caller(first), share_max).is_ok(), "what was given back can be taken again");
+            assert!(pool.take(caller(first), share_max).is_ok(), "returned units can be taken again");
             drop(taken);
-            assert!(pool.counts().tenants.is_empty(), "a tenant that has nothing takes no memory");
+            assert!(pool.counts().tenants.is_empty(), "a tenant without units takes no memory");
         }
     }
 
     #[test]
-    fn a_share_and_a_pool_end_exactly_at_their_limits() {
+    fn shares_and_pools_are_exhausted_exactly_at_their_limits() {
         let pool = Pool::new(10, 10, 4);
         let mut first = pool.take(stranger(1), 3).unwrap();
         assert_eq!(first.add(2), Err(PoolFull::Share));
@@ -213,6 +212,6 @@ mod tests {
         assert_eq!(pool.free(), 0);
         drop((first, second, third));
         assert_eq!(pool.free(), 10);
-        assert!(pool.counts().shares.is_empty(), "an owner that has nothing takes no memory");
+        assert!(pool.counts().shares.is_empty(), "an owner without units takes no memory");
     }
 }

@@ -1,5 +1,5 @@
-//! The edge over real sockets. Behind it are the real routes and a few that answer slowly, panic or
-//! measure what reached them.
+//! Tests of the edge over real sockets, with the real routes and test routes that wait, panic or
+//! report body sizes.
 
 mod bodies;
 mod cors;
@@ -37,18 +37,18 @@ use crate::app::Simulation;
 use crate::config::Config;
 use crate::start::{AppDependencies, Machines, assemble};
 
-/// What `/test/large/{bytes}` answers with, however much.
+/// Content of `/test/large/{bytes}` and of large bodies.
 const FILLING: u8 = b'x';
 
-/// A server with one plain and one secured socket.
+/// A server with a plain HTTP and an HTTPS socket.
 struct TestServer {
     edge: Arc<Edge>,
     plain: SocketAddr,
     secured: SocketAddr,
     stop: CancellationToken,
     connections: TaskTracker,
-    /// Lets `/test/wait` answer.
-    go_on: Arc<Notify>,
+    /// Lets `/test/wait` respond.
+    release: Arc<Notify>,
     directory: TempDir,
 }
 
@@ -65,13 +65,13 @@ impl TestServer {
         let directory = tempfile::tempdir().unwrap();
         config.server.names.extend(["a", "pc.test", "cloudpc.test"].map(str::to_owned));
         let app = change(app(&directory, config).await).await;
-        let go_on = Arc::new(Notify::new());
+        let release = Arc::new(Notify::new());
         let health = Arc::new(Health::default());
         let mut edge = Edge::new(app, health);
-        edge.router = edge.router.merge(routes(Arc::clone(&go_on)));
+        edge.router = edge.router.merge(routes(Arc::clone(&release)));
         let edge = Arc::new(edge);
         let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
-        // The certificate has to be good by the clock of the client, which is the host's.
+        // The certificate must be valid by the host's clock, which the client uses.
         let config =
             server_config(directory.path(), &["localhost".into()], SystemClock.now(), &SeededRng::new(1)).unwrap();
         let mut addresses = Vec::new();
@@ -82,36 +82,35 @@ impl TestServer {
             tokio::spawn(serve(Arc::clone(&edge), listener, stop.clone(), connections.clone()));
         }
         let [plain, secured] = addresses[..] else { unreachable!() };
-        Self { edge, plain, secured, stop, connections, go_on, directory }
+        Self { edge, plain, secured, stop, connections, release, directory }
     }
 
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.plain).await.unwrap()
     }
 
-    /// Sends this and returns everything that comes until the connection ends.
+    /// Sends bytes and returns everything received until the connection closes.
     async fn exchange(&self, request: impl AsRef<[u8]>) -> String {
         let mut stream = self.connect().await;
         stream.write_all(request.as_ref()).await.unwrap();
         rest(&mut stream).await
     }
 
-    /// The same, of a request that is only a line and these headers; the answer as status and
-    /// envelope.
+    /// Sends a request without a body; returns its [`outcome`].
     async fn ask(&self, line: &str, headers: &str) -> String {
-        told(
+        outcome(
             &self
                 .exchange(format!("{line} HTTP/1.1\r\nHost: cloudpc.test\r\nConnection: close\r\n{headers}\r\n"))
                 .await,
         )
     }
 
-    /// Answers a request of this peer without a connection.
+    /// Handles a request of a peer without a connection.
     async fn answer_peer(&self, request: Request<Body>, peer: u8) -> Response<Body> {
         self.edge.answer(request, &arrival(peer)).await
     }
 
-    /// A token with which everything may be done.
+    /// Issues a token with all permissions.
     async fn administrator(&self) -> String {
         let app = &self.edge.app;
         let (tenant_id, id) = (TenantId::random(app.rng.as_ref()), AppId::random(app.rng.as_ref()));
@@ -131,7 +130,7 @@ impl TestServer {
         app.identity.issue_for_app(&BaseAddress("http://a".into()), tenant_id, id).await.unwrap().token
     }
 
-    /// A TLS connection to the secured socket, by a client that trusts the authority.
+    /// Opens a TLS connection to the HTTPS socket, from a client that trusts the authority.
     async fn secure(&self, name: &str, protocols: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
         let authority = std::fs::read(self.directory.path().join(AUTHORITY_FILE)).unwrap();
         let mut roots = RootCertStore::empty();
@@ -148,7 +147,7 @@ impl TestServer {
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
-    /// Returns when this many connections are open.
+    /// Waits until this many connections are open.
     async fn until_open(&self, count: usize) {
         while self.connections.len() != count {
             tokio::task::yield_now().await;
@@ -162,7 +161,7 @@ impl Drop for TestServer {
     }
 }
 
-/// A connection of a peer, known by the last number of its address.
+/// Returns a connection of the peer whose address ends with this number.
 fn arrival(peer: u8) -> Arrival {
     Arrival { scheme: Scheme::Http, address: [192, 0, 2, peer].into(), stop: CancellationToken::new() }
 }
@@ -186,12 +185,12 @@ async fn app(directory: &TempDir, config: Config) -> App {
     assemble(parts).await.unwrap()
 }
 
-fn routes(go_on: Arc<Notify>) -> Router {
+fn routes(release: Arc<Notify>) -> Router {
     let wait = move || {
-        let go_on = Arc::clone(&go_on);
+        let release = Arc::clone(&release);
         async move {
-            go_on.notified().await;
-            "gone on"
+            release.notified().await;
+            "released"
         }
     };
     let large = async |Path(bytes): Path<usize>| vec![FILLING; bytes];
@@ -214,7 +213,7 @@ async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The next answer on a connection that stays open.
+/// Reads the next response of a connection that stays open.
 async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut text = String::new();
     loop {
@@ -230,8 +229,8 @@ async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> String {
     }
 }
 
-/// Status, and code and message of the envelope or the whole body.
-fn told(answer: &str) -> String {
+/// Returns the status, and the code and message of an error or the whole body.
+fn outcome(answer: &str) -> String {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
     let status = head.lines().next().unwrap_or_default().trim_start_matches("HTTP/1.1 ");
     match serde_json::from_str::<Value>(body) {
@@ -244,8 +243,8 @@ fn told(answer: &str) -> String {
     }
 }
 
-/// Makes time stand still but for [`tokio::time::advance`]. Without this, a paused clock jumps
-/// ahead whenever everyone waits for a socket.
+/// Stops the clock except for [`tokio::time::advance`]. Without this, a paused clock jumps ahead
+/// whenever all tasks wait for sockets.
 struct StandingClock {
     _end: std::sync::mpsc::Sender<()>,
 }
@@ -253,7 +252,7 @@ struct StandingClock {
 impl StandingClock {
     fn new() -> Self {
         let (end, ended) = std::sync::mpsc::channel();
-        // While such a task runs, the clock does not advance by itself.
+        // While a blocking task runs, the clock does not advance by itself.
         tokio::task::spawn_blocking(move || ended.recv());
         tokio::time::pause();
         Self { _end: end }
@@ -264,7 +263,7 @@ impl StandingClock {
     }
 }
 
-/// Lets everything that can go on without the clock go on.
+/// Lets all tasks run until they wait for the clock or for a socket.
 async fn settle() {
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
@@ -272,11 +271,11 @@ async fn settle() {
 }
 
 #[tokio::test]
-async fn a_service_whose_database_is_damaged_is_not_ready() {
-    let world = TestServer::new().await;
-    std::fs::remove_file(world.directory.path().join("cloudpc.db")).unwrap();
-    world.edge.app.store.check_file();
-    let told = world.ask("GET /readyz", "").await;
-    assert!(told.starts_with("503 Service Unavailable: the database is damaged"), "{told}");
-    assert_eq!(world.ask("GET /healthz", "").await, "200 OK: ok");
+async fn a_damaged_database_makes_the_service_not_ready() {
+    let server = TestServer::new().await;
+    std::fs::remove_file(server.directory.path().join("cloudpc.db")).unwrap();
+    server.edge.app.store.check_file();
+    let text = server.ask("GET /readyz", "").await;
+    assert!(text.starts_with("503 Service Unavailable: the database is damaged"), "{text}");
+    assert_eq!(server.ask("GET /healthz", "").await, "200 OK: ok");
 }

@@ -1,8 +1,8 @@
-//! The certificate of the server, and the authority of its own that signs it.
+//! The certificate of the server, and its own certificate authority.
 //!
-//! The authority is made on the first start and kept; clients are told to trust it. The server's
-//! certificate is made anew at each start, so that it fits the names of the day and is never old;
-//! its key is nowhere but in memory.
+//! The authority is created on the first start and kept, for clients to trust. The server's
+//! certificate is created at each start, so that it covers the configured names and does not
+//! expire; its key is only in memory.
 
 use cloudpc_model::{Rng, Timestamp};
 use rcgen::{
@@ -17,55 +17,55 @@ use std::{fs, io};
 
 use crate::durable_file::{self, Readers};
 
-/// The authority's certificate, in the data directory, for clients to trust.
+/// Name of the file with the authority's certificate in the data directory, for clients to trust.
 pub const AUTHORITY_FILE: &str = "ca.pem";
-/// Its key, readable by the owner alone.
+/// Name of the file with the authority's key, owner-only.
 pub const AUTHORITY_KEY_FILE: &str = "ca-key.pem";
 
-/// How long the authority is good. Whoever trusts it has to be told again after that.
+/// Lifetime of the authority. After that, clients have to trust a new one.
 const AUTHORITY_LIFETIME: Duration = Duration::from_hours(20 * 365 * 24);
-/// How long the server's certificate is good. Some clients accept no more than 825 days.
+/// Lifetime of the server's certificate. Some clients accept at most 825 days.
 const CERTIFICATE_LIFETIME: Duration = Duration::from_hours(800 * 24);
-/// The last moment of the year 9999, the latest that a certificate can name (RFC 5280), in seconds
+/// The latest time that a certificate can hold (RFC 5280), the end of the year 9999, in seconds
 /// since 1970.
 const CERTIFICATE_END_MAX: Duration = Duration::from_secs(253_402_300_799);
-/// How far a client's clock may be behind ours.
+/// Tolerance for clients whose clock is behind ours.
 const CLOCK_SKEW_MAX: Duration = Duration::from_hours(24);
 
-/// Why there is no certificate.
+/// Why TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be used.
     #[error("{path} cannot be used: {source}")]
     File {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// One of the two files of the authority is broken.
+    /// A file of the authority is malformed.
     #[error(
-        "{path} does not hold what was written there ({source}); delete ca.pem and ca-key.pem to make a new authority, which clients have to trust anew"
+        "invalid certificate authority file {path} ({source}); delete ca.pem and ca-key.pem to create a new authority, which clients must then trust"
     )]
     Authority {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The parse error.
         source: rcgen::Error,
     },
-    /// A certificate cannot be made.
-    #[error("the server's certificate cannot be made: {0}")]
+    /// Creating a certificate failed.
+    #[error("cannot create the server certificate: {0}")]
     Certificate(#[from] rcgen::Error),
-    /// TLS does not accept it.
-    #[error("TLS cannot be set up: {0}")]
+    /// The TLS library rejected the configuration.
+    #[error("cannot set up TLS: {0}")]
     Rustls(#[from] rustls::Error),
 }
 
-/// TLS for these names and addresses, with a certificate that the authority in `directory` has
-/// signed; makes the authority if there is none.
+/// Returns the TLS configuration for these names and addresses, with a certificate signed by the
+/// authority in `directory`. Creates the authority if there is none.
 ///
 /// # Errors
-/// The authority's files cannot be used, or a name is not one.
+/// The authority's files cannot be used, or a name is invalid.
 pub fn server_config(
     directory: &Path,
     names: &[String],
@@ -92,25 +92,24 @@ pub fn server_config(
     Ok(Arc::new(config))
 }
 
-/// The authority that signs; makes it if there is none.
+/// Loads the authority, and creates it if there is none.
 fn authority(directory: &Path, now: Timestamp, rng: &dyn Rng) -> Result<Issuer<'static, KeyPair>, TlsError> {
     let (path, key_path) = (directory.join(AUTHORITY_FILE), directory.join(AUTHORITY_KEY_FILE));
     let file = |path: &Path| {
         let path = path.to_owned();
         move |source| TlsError::File { path, source }
     };
-    let broken = |path: &Path| {
+    let malformed = |path: &Path| {
         let path = path.to_owned();
         move |source| TlsError::Authority { path, source }
     };
     if !path.exists() {
         let key = KeyPair::generate()?;
-        // The key is written first, so that a certificate that someone may trust already always has
-        // its key.
+        // The key is written first, so that a certificate in the directory always has its key.
         durable_file::write(&key_path, Readers::Owner, key.serialize_pem().as_bytes()).map_err(file(&key_path))?;
         let mut params = CertificateParams::default();
-        // Two installations must not have authorities of one name, or clients that trust both mix
-        // them up.
+        // The name is unique, because clients that trust two installations would confuse
+        // authorities of the same name.
         let name = format!("cloudpc authority {:08x}", rng.below(1 << 32));
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -121,11 +120,11 @@ fn authority(directory: &Path, now: Timestamp, rng: &dyn Rng) -> Result<Issuer<'
     }
     let certificate = fs::read_to_string(&path).map_err(file(&path))?;
     let key = fs::read_to_string(&key_path).map_err(file(&key_path))?;
-    let key = KeyPair::from_pem(&key).map_err(broken(&key_path))?;
-    Issuer::from_ca_cert_pem(&certificate, key).map_err(broken(&path))
+    let key = KeyPair::from_pem(&key).map_err(malformed(&key_path))?;
+    Issuer::from_ca_cert_pem(&certificate, key).map_err(malformed(&path))
 }
 
-/// From a little before now until the end of `lifetime`.
+/// Makes a certificate valid from [`CLOCK_SKEW_MAX`] before `now` until the end of `lifetime`.
 fn set_validity(params: &mut CertificateParams, now: Timestamp, lifetime: Duration) {
     let at = |time: Timestamp| rcgen::date_time_ymd(1970, 1, 1) + time.since(Timestamp(0)).min(CERTIFICATE_END_MAX);
     params.not_before = at(now - CLOCK_SKEW_MAX);

@@ -1,9 +1,10 @@
-//! Audit rows of sign-ins, in a number that strangers cannot raise.
+//! Audit rows of sign-ins, in a bounded number that anonymous clients cannot inflate.
 //!
-//! Each success has a row. Failures of one user or application have a row each at first; after that
-//! only every doubling of their number has one, which tells the number. All failures of a tenant
-//! together are bounded in the same way, but for the first failure of a user or application that
-//! there is, and every doubling of their number: rows about one hide none about another.
+//! Each success has a row. The first failures of a user or application have a row each; after that,
+//! only every doubling of their number has one, with the number. The failures of a tenant together
+//! are bounded in the same way. The first failure of an existing user or application and every
+//! doubling of their number are exempt from the tenant's bound, so that failures of one do not hide
+//! those of another.
 
 use cloudpc_model::{
     Actor, ActorKind, AppId, AuditEntry, AuditResource, AuditResult, AuditVerb, ResourceType, TenantId, Timestamp,
@@ -14,12 +15,13 @@ use std::time::Duration;
 use super::attempts::subject;
 use crate::request::Peer;
 
-/// How long failures are counted.
+/// Window in which failures are counted.
 pub(super) const FAILURES_WINDOW: Duration = Duration::from_hours(24);
-/// Failures of one user or application within [`FAILURES_WINDOW`] that have a row each.
+/// Number of failures of a user or application within [`FAILURES_WINDOW`] that have a row each.
 pub(super) const FAILURE_ROWS_MAX: u64 = 10;
-/// Rows about failures of one tenant within [`FAILURES_WINDOW`], before only every doubling has
-/// one. First failures of a user or application and doublings of their number do not count.
+/// Number of failure rows of a tenant within [`FAILURES_WINDOW`] before only every doubling has
+/// one. First failures of an existing user or application and doublings of their number do not
+/// count.
 pub(super) const TENANT_FAILURE_ROWS_MAX: u64 = 1_000;
 
 /// The request of a sign-in.
@@ -30,19 +32,18 @@ pub(super) struct SignInSource {
     pub(super) at: Timestamp,
 }
 
-/// Who signs in, or is said to.
+/// The principal that a sign-in names, verified or not.
 #[derive(Clone, Copy)]
 pub(super) enum Principal<'a> {
     User(&'a User),
     App(&'a Application),
-    /// A user whom nobody knows. The name is not kept, since people type passwords there by
-    /// mistake.
+    /// An unknown user. The name is not stored, because people type passwords there by mistake.
     UnknownUser,
     UnknownApp,
 }
 
 impl SignInSource {
-    /// Records that `user` has signed in to a client.
+    /// Records a successful sign-in of `user` to a client.
     pub(super) fn succeeded(
         &self,
         tx: &mut Tx<'_>,
@@ -61,8 +62,7 @@ impl SignInSource {
         tx.audit_insert(&self.entry(user.tenant_id, Principal::User(user), actor))
     }
 
-    /// Records that a sign-in was refused. `tenant`: none if nothing says to which it would have
-    /// been.
+    /// Records a failed sign-in. `tenant` is none if it is unknown.
     pub(super) fn failed(
         &self,
         tx: &mut Tx<'_>,
@@ -76,8 +76,8 @@ impl SignInSource {
         if !has_row(failures, FAILURE_ROWS_MAX) {
             return Ok(());
         }
-        let in_any_case = principal.is_known() && failures.is_power_of_two();
-        if !in_any_case && !self.tenant_has_row(tx, tenant)? {
+        let is_exempt = principal.is_known() && failures.is_power_of_two();
+        if !is_exempt && !self.tenant_has_row(tx, tenant)? {
             return Ok(());
         }
         let actor = Actor { ip_address: Some(self.peer.0), ..principal.unproven() };
@@ -85,15 +85,15 @@ impl SignInSource {
         tx.audit_insert(&entry.detail("failuresInLastDay", &failures.to_string()))
     }
 
-    /// Whether the tenant's bound leaves a row for one more failure, which it counts.
+    /// Counts a failure of the tenant, and returns whether the tenant's bound allows a row for it.
     fn tenant_has_row(&self, tx: &mut Tx<'_>, tenant: TenantId) -> Result<bool, StoreError> {
         let rows = tx.sign_in_count_add(&counter(tenant, &["failure rows"]), self.at)?;
         if rows == TENANT_FAILURE_ROWS_MAX + 1 {
             tracing::warn!(
                 %tenant,
                 peer = %self.peer.0,
-                "{TENANT_FAILURE_ROWS_MAX} failed sign-ins of the tenant were audited within a day; until the day is \
-                 over, only the first failure of each user and application and every doubling of their number is"
+                "{TENANT_FAILURE_ROWS_MAX} failed sign-ins of the tenant were audited within 24 hours; until they end, \
+            only the first failure of each user and application and every doubling of their number is audited"
             );
         }
         Ok(has_row(rows, TENANT_FAILURE_ROWS_MAX))
@@ -117,7 +117,7 @@ impl Principal<'_> {
         }
     }
 
-    /// Empty if unknown.
+    /// Returns the id; empty if the principal is unknown.
     fn id(self) -> String {
         match self {
             Self::User(user) => user.id.to_string(),
@@ -134,7 +134,7 @@ impl Principal<'_> {
         }
     }
 
-    /// Someone who says to be it, and has not proved it.
+    /// Returns an actor that claims to be this principal without proof.
     fn unproven(self) -> Actor {
         Actor {
             kind: match self.kind() {
@@ -154,7 +154,7 @@ fn counter(tenant: TenantId, parts: &[&str]) -> SignInCounter {
     SignInCounter { tenant_id: Some(tenant), subject: subject(parts), window: FAILURES_WINDOW }
 }
 
-/// Whether the event of this number has a row: each one up to `each_max`, then at every doubling.
+/// Whether the event with this number has a row: each event up to `each_max`, then every doubling.
 fn has_row(number: u64, each_max: u64) -> bool {
     number <= each_max || number.is_power_of_two()
 }

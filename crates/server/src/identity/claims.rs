@@ -1,4 +1,4 @@
-//! What is in a token, and the rules by which one is believed.
+//! The claims of a token, and the rules by which they are verified.
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::{AppId, Rng, TenantId, Timestamp, UserId};
@@ -13,8 +13,8 @@ use crate::config::IssuerConfig;
 use crate::installation::GRANTED_BY_OWNER;
 use crate::request::BaseAddress;
 
-/// Algorithms that are believed. Only asymmetric ones: with a shared secret, whoever checks a token
-/// could make one.
+/// Accepted signature algorithms. All are asymmetric: with a shared secret, anyone who can verify a
+/// token could forge one.
 const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::RS256,
     Algorithm::RS384,
@@ -27,7 +27,7 @@ const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::EdDSA,
 ];
 
-/// Directory roles that tokens name by the id of their template.
+/// Directory roles, with the template ids that tokens name them by.
 const DIRECTORY_ROLES: [(&str, &str); 4] = [
     ("Global Administrator", "62e90394-69f5-4237-9190-012177145e10"),
     ("Global Reader", "f2ef992c-3afb-46b9-b7cf-a126ee74c451"),
@@ -35,7 +35,7 @@ const DIRECTORY_ROLES: [(&str, &str); 4] = [
     ("Windows 365 Administrator", "11451d60-acb2-45eb-a7d6-43d0f0125c13"),
 ];
 
-/// For whom a token is made.
+/// The subject of a token.
 pub(super) enum TokenSubject<'a> {
     /// An application itself.
     App(&'a Application),
@@ -43,16 +43,16 @@ pub(super) enum TokenSubject<'a> {
     User {
         /// The user.
         user: &'a User,
-        /// The application.
+        /// The application's client id.
         client: AppId,
-        /// Its name.
+        /// Display name of the application.
         client_name: &'a str,
-        /// What it may do on their behalf.
+        /// The permissions on behalf of the user.
         permissions: &'a [String],
     },
 }
 
-/// The claims of an access token that mean something here.
+/// The claims of an access token that are used here.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Claims {
     aud: Audiences,
@@ -64,7 +64,8 @@ pub(super) struct Claims {
     exp: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     app_displayname: Option<String>,
-    /// The application, as v1.0 tokens name it. Both are written, because clients look at either.
+    /// The application in v1.0 tokens. Tokens have both `appid` and `azp`, because clients read
+    /// either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     appid: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,7 +96,7 @@ pub(super) struct Claims {
     wids: Vec<String>,
 }
 
-/// `aud`: one or several.
+/// The `aud` claim: one or several audiences.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Audiences {
@@ -109,37 +110,35 @@ impl Default for Audiences {
     }
 }
 
-/// The header of a token that may be looked at further.
+/// Returns the header of a token, if its algorithm is accepted.
 pub(super) fn header(token: &str) -> Result<Header, GraphError> {
-    // An algorithm that the library has no name for, `none` among them, makes the header
-    // unreadable.
+    // Parsing the header fails for algorithms that the library does not know, including `none`.
     let header = jsonwebtoken::decode_header(token)
-        .map_err(|_| rejected("The access token is not a JWT signed with an algorithm that is accepted here."))?;
+        .map_err(|_| rejected("The access token is not a JWT with an accepted signature algorithm."))?;
     if !ALGORITHMS.contains(&header.alg) {
-        return Err(rejected("The access token is signed with an algorithm that is not accepted here."));
+        return Err(rejected("The signature algorithm of the access token is not accepted."));
     }
     if header.crit.is_some() {
-        return Err(rejected("The access token has critical header fields that are not understood here."));
+        return Err(rejected("The access token has unsupported critical header fields."));
     }
     Ok(header)
 }
 
-/// The claims of a token that `key` has signed. Whether they are to be believed is not looked at
-/// yet.
+/// Returns the claims of a token signed by `key`. Only the signature is checked.
 pub(super) fn open(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Claims, GraphError> {
     let mut validation = Validation::new(algorithm);
-    // Times, audience and issuer are checked below: by the clock that was passed in, and with a
-    // message for each.
+    // Times, audience and issuer are checked by `Claims`, with the injected clock and a message for
+    // each.
     validation.validate_exp = false;
     validation.validate_aud = false;
     validation.required_spec_claims.clear();
     jsonwebtoken::decode(token, key, &validation).map(|data| data.claims).map_err(|error| match error.kind() {
-        jsonwebtoken::errors::ErrorKind::Json(_) => rejected("The claims of the access token cannot be read."),
-        _ => rejected("The signature of the access token is not valid."),
+        jsonwebtoken::errors::ErrorKind::Json(_) => rejected("The claims of the access token are malformed."),
+        _ => rejected("The signature of the access token is invalid."),
     })
 }
 
-/// The `iss` of a token that nobody has checked, only to find out who could.
+/// Returns the `iss` claim of an unverified token, to find the issuer that can verify it.
 pub(super) fn unchecked_issuer(token: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Issuer {
@@ -148,13 +147,13 @@ pub(super) fn unchecked_issuer(token: &str) -> Option<String> {
     jsonwebtoken::dangerous::insecure_decode_claims::<Issuer>(token).ok().map(|claims| claims.iss)
 }
 
-/// The issuer of tokens of a tenant, as clients that use this address see it.
+/// Returns the issuer of a tenant's tokens for clients that use this base address.
 pub(super) fn issuer(base: &BaseAddress, tenant: &str) -> String {
     format!("{}/{tenant}/v2.0", base.0)
 }
 
 impl Claims {
-    /// Claims of an access token.
+    /// Returns the claims of a new access token.
     pub(super) fn access(
         base: &BaseAddress,
         audience: &str,
@@ -205,15 +204,15 @@ impl Claims {
         }
     }
 
-    /// When the token ends.
+    /// Returns the expiry of the token.
     pub(super) fn expires(&self) -> Timestamp {
         Timestamp(self.exp.saturating_mul(1_000_000))
     }
 
-    /// Whether the token is good now.
+    /// Checks that the token is valid now.
     pub(super) fn check_times(&self, now: Timestamp) -> Result<(), GraphError> {
         if now >= self.expires() {
-            return Err(rejected("The access token has expired."));
+            return Err(rejected("The access token has expired. Get a new token."));
         }
         if Timestamp(self.nbf.saturating_mul(1_000_000)) > now + CLOCK_SKEW_MAX {
             return Err(rejected("The access token is not valid yet."));
@@ -221,47 +220,48 @@ impl Claims {
         Ok(())
     }
 
-    /// Whether a token that our own key signed is an access token for us; returns its tenant.
+    /// Checks that a token signed by our own key is an access token for this service; returns its
+    /// tenant.
     pub(super) fn check_local(&self, is_ours: impl Fn(&str) -> bool) -> Result<TenantId, GraphError> {
         self.check_audience(is_ours)?;
         let tenant = self.tid.as_deref().and_then(|tid| tid.parse::<TenantId>().ok());
-        // The host in front differs with the address that the client used; our own signature says
-        // that the rest was written here.
+        // The host part depends on the address that the client used; our signature covers the rest.
         tenant
             .filter(|tenant| self.iss.ends_with(&format!("/{tenant}/v2.0")))
-            .ok_or_else(|| rejected("The issuer of the access token does not fit its tenant."))
+            .ok_or_else(|| rejected("The issuer of the access token does not match its tenant."))
     }
 
-    /// Whether a token that an outside issuer's key signed is its own and meant for us.
+    /// Checks that a token signed by an outside issuer's key is from that issuer and for this
+    /// service.
     pub(super) fn check_outside(&self, issuer: &IssuerConfig) -> Result<(), GraphError> {
         if self.iss != issuer.issuer {
-            return Err(rejected("The access token was not made by the issuer whose key signed it."));
+            return Err(rejected("The issuer of the access token does not match the key that signed it."));
         }
         self.check_audience(|audience| is_same_audience(audience, &issuer.audience))
     }
 
-    /// `appid` or `azp`, if it is a GUID.
+    /// Returns `appid` or `azp`, if it is a GUID.
     pub(super) fn app_id(&self) -> Option<AppId> {
         self.client()?.parse().ok()
     }
 
-    /// The user of a delegated token: `oid`, or `sub` where that is a GUID.
+    /// Returns the user of a delegated token: `oid`, or `sub`, if it is a GUID.
     pub(super) fn user_id(&self) -> Option<UserId> {
         self.scp.as_ref()?;
         [&self.oid, &self.sub].into_iter().flatten().find_map(|id| id.parse().ok())
     }
 
-    /// `scp` of a delegated token, `roles` of an application's own.
+    /// Returns `scp` of a delegated token, `roles` of an application's token.
     pub(super) fn permissions(&self) -> impl Iterator<Item = &str> {
         let roles = if self.scp.is_none() { self.roles.as_slice() } else { &[] };
         self.scp.as_deref().unwrap_or_default().split_ascii_whitespace().chain(roles.iter().map(String::as_str))
     }
 
-    /// The caller as an outside issuer describes it.
+    /// Returns the caller of an outside issuer's token.
     pub(super) fn outside_caller(&self, issuer: &IssuerConfig) -> Result<Caller, GraphError> {
         let user = match (&self.scp, self.user_id()) {
             (None, _) => None,
-            (Some(_), None) => return Err(rejected("The access token does not name its user by a GUID.")),
+            (Some(_), None) => return Err(rejected("The user id of the access token is not a GUID.")),
             (Some(_), Some(id)) => Some(CallerUser {
                 id,
                 user_principal_name: self.upn.clone().or_else(|| self.preferred_username.clone()).unwrap_or_default(),
@@ -273,8 +273,8 @@ impl Claims {
             app_id: self.app_id(),
             app_name: self.app_displayname.as_deref().or_else(|| self.client()).unwrap_or_default().to_owned(),
             user,
-            // An outside directory speaks for its tenant and grants nothing that is the owner's to
-            // grant.
+            // An outside issuer grants permissions only within its tenant, never those reserved for
+            // the owner.
             permissions: self
                 .permissions()
                 .filter(|name| !GRANTED_BY_OWNER.contains(name))
@@ -294,7 +294,7 @@ impl Claims {
             Audiences::One(audience) => is_ours(audience),
             Audiences::Several(audiences) => audiences.iter().any(|audience| is_ours(audience)),
         };
-        if ours { Ok(()) } else { Err(rejected("The access token is meant for another audience.")) }
+        if ours { Ok(()) } else { Err(rejected("The access token is for another audience.")) }
     }
 }
 
@@ -306,7 +306,7 @@ fn role_name(template: &str) -> Option<&'static str> {
     DIRECTORY_ROLES.iter().find(|(_, id)| id.eq_ignore_ascii_case(template)).map(|(name, _)| *name)
 }
 
-/// Whether two audiences are the same; GUIDs are compared without case.
+/// Whether two audiences are the same; GUIDs are compared case-insensitively.
 fn is_same_audience(a: &str, b: &str) -> bool {
     a == b || Uuid::parse_str(a).is_ok_and(|a| Uuid::parse_str(b) == Ok(a))
 }

@@ -1,5 +1,5 @@
-//! What a user who has signed in gets: an access token for what they and their client both may, an
-//! id token, a refresh token.
+//! The tokens of a user who signed in: an access token with the permissions that user and client
+//! both have, an id token, and a refresh token.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -18,27 +18,27 @@ use super::{GRAPH_AUDIENCES, Identity, REFRESH_LIFETIME, TOKEN_LIFETIME};
 use crate::pipeline::includes;
 use crate::request::BaseAddress;
 
-/// `aud` of refresh tokens, which is never that of an access token.
+/// The `aud` claim of refresh tokens, which differs from that of access tokens.
 const REFRESH_AUDIENCE: &str = "cloudpc:refresh";
 
-/// What a client asks a delegated token for.
+/// The scopes that a client requests for a delegated token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Scopes {
-    /// For whom the token is meant.
+    /// Audience of the token.
     audience: String,
-    /// Each permission, and how the client wrote it; clients find a kept token by what they wrote.
+    /// Each permission, with the client's spelling of the scope; clients look up cached tokens by
+    /// their own spelling.
     pub(super) permissions: Vec<(String, String)>,
-    /// `…/.default` as it was written: all that the user has.
+    /// `…/.default` in the client's spelling: all permissions of the user.
     pub(super) all: Option<String>,
-    /// The permissions that the sign-in granted, of which a refresh gives none besides; none: no
-    /// such limit.
+    /// The permissions that the sign-in granted, which limit a refresh; none: no limit.
     granted: Option<BTreeSet<String>>,
     openid: bool,
     pub(super) offline: bool,
 }
 
-/// A refresh token: whom it stands for, and a trace of the password it was given for, so that a new
-/// password ends it.
+/// The claims of a refresh token: its user and client, and a fingerprint of the user's password, so
+/// that a new password revokes the token.
 #[derive(Serialize, Deserialize)]
 pub(super) struct RefreshClaims {
     aud: String,
@@ -52,7 +52,7 @@ pub(super) struct RefreshClaims {
 }
 
 impl Identity {
-    /// The answer to a user's sign-in or its refresh. `sign_in_scope`: what was asked for at the
+    /// Returns the token response to a sign-in or a refresh. `sign_in_scope` is the scope of the
     /// sign-in, which a new refresh token keeps.
     pub(super) fn delegated(
         &self,
@@ -62,17 +62,17 @@ impl Identity {
         scopes: &Scopes,
         sign_in_scope: &str,
     ) -> Result<Value, OAuthError> {
-        let may_have = |permission: &str| {
+        let is_allowed = |permission: &str| {
             includes(&user.permissions, permission)
                 && scopes.granted.as_ref().is_none_or(|granted| includes(granted, permission))
                 && client.permissions.as_ref().is_none_or(|granted| includes(granted, permission))
         };
         let (granted, mut written): (Vec<String>, Vec<String>) = match &scopes.all {
             Some(default) => {
-                // The client may have less than the user, who has what is included in more.
+                // The client may have a narrower permission than the user's, which includes it.
                 let mut granted: Vec<String> = Vec::new();
                 let limits = client.permissions.iter().flatten().chain(scopes.granted.iter().flatten());
-                for name in user.permissions.iter().chain(limits).filter(|name| may_have(name)) {
+                for name in user.permissions.iter().chain(limits).filter(|name| is_allowed(name)) {
                     if !granted.contains(name) {
                         granted.push(name.clone());
                     }
@@ -81,7 +81,7 @@ impl Identity {
                 let written = granted.iter().map(|name| format!("{resource}{name}")).chain([default.clone()]).collect();
                 (granted, written)
             }
-            None => scopes.permissions.iter().filter(|(name, _)| may_have(name)).cloned().unzip(),
+            None => scopes.permissions.iter().filter(|(name, _)| is_allowed(name)).cloned().unzip(),
         };
         if scopes.all.is_none() && granted.is_empty() && !scopes.permissions.is_empty() {
             return Err(nothing_granted(user, client, scopes));
@@ -118,7 +118,7 @@ impl Identity {
             oid: user.id,
             client,
             scope: scope.to_owned(),
-            password: password_trace(user),
+            password: password_fingerprint(user),
             jti: self.rng.uuid().to_string(),
         }
     }
@@ -140,20 +140,20 @@ impl Identity {
         })
     }
 
-    /// What a refresh token says, if it is one of ours and good now.
+    /// Returns the claims of a refresh token, if it is valid now.
     pub(super) fn read_refresh_token(&self, token: &str) -> Option<RefreshClaims> {
         let header = claims::header(token).ok()?;
         let keys = self.keys();
         let mut validation = Validation::new(Algorithm::RS256);
         validation.set_audience(&[REFRESH_AUDIENCE]);
-        // By the clock that was passed in, below.
+        // The expiry is checked below with the injected clock.
         validation.validate_exp = false;
         let claims: RefreshClaims =
             jsonwebtoken::decode(token, keys.verifying(header.kid.as_deref()?)?, &validation).ok()?.claims;
         (self.clock.now().unix_seconds() < claims.exp).then_some(claims)
     }
 
-    /// Reads the scopes that a client asks for on behalf of a user.
+    /// Parses the scopes that a client requests on behalf of a user.
     pub(super) fn scopes(&self, scope: &str) -> Result<Scopes, OAuthError> {
         let invalid = |problem: String| OAuthError::new("invalid_scope", 70_011, problem);
         let mut scopes = Scopes {
@@ -179,13 +179,13 @@ impl Identity {
             };
             if !self.is_our_audience(audience) {
                 return Err(invalid(format!(
-                    "The scope {word:?} is of another service. Ask for scopes of {}.",
+                    "The scope {word:?} belongs to another service. Request scopes of {}.",
                     GRAPH_AUDIENCES[0]
                 )));
             }
             if !scopes.audience.is_empty() && scopes.audience != audience {
                 return Err(invalid(
-                    "The scopes are of several services. Ask for the scopes of one service at a time.".into(),
+                    "The scopes belong to several services. Request the scopes of one service at a time.".into(),
                 ));
             }
             audience.clone_into(&mut scopes.audience);
@@ -203,14 +203,14 @@ impl Identity {
 }
 
 impl Scopes {
-    /// These scopes at a refresh of a sign-in that asked for `granted` (RFC 6749 §6): no more than
-    /// that, `.default` included.
+    /// Limits the scopes of a refresh to those of the sign-in, `granted` (RFC 6749 §6); `.default`
+    /// is limited too.
     pub(super) fn within(mut self, granted: &Self) -> Result<Self, OAuthError> {
         if granted.all.is_none() {
             let names: BTreeSet<String> = granted.permissions.iter().map(|(name, _)| name.clone()).collect();
             if let Some((_, wider)) = self.permissions.iter().find(|(name, _)| !includes(&names, name)) {
                 let problem =
-                    format!("The scope {wider:?} was not granted at the sign-in. Sign in again and ask for it.");
+                    format!("The scope {wider:?} was not granted at the sign-in. Sign in again and request it.");
                 return Err(OAuthError::new("invalid_grant", 65_001, problem));
             }
             self.granted = Some(names);
@@ -221,33 +221,33 @@ impl Scopes {
 }
 
 impl RefreshClaims {
-    /// Whether the user's password is still the one that the token was given for.
-    pub(super) fn fits_password(&self, user: &User) -> bool {
-        self.password == password_trace(user)
+    /// Whether the user's password has not changed since the token was issued.
+    pub(super) fn matches_password(&self, user: &User) -> bool {
+        self.password == password_fingerprint(user)
     }
 }
 
-/// The refusal of a token that would hold no permission.
+/// Returns the error for a token that would have no permission.
 fn nothing_granted(user: &User, client: &PublicClient, scopes: &Scopes) -> OAuthError {
-    let asked: Vec<&str> = scopes.permissions.iter().map(|(_, written)| written.as_str()).collect();
+    let requested: Vec<&str> = scopes.permissions.iter().map(|(_, written)| written.as_str()).collect();
     let problem = format!(
-        "The user {:?} and the client {:?} do not both have a permission of the scope {:?}. \
-         Ask for other permissions, or have an administrator grant one of these to both.",
+        "The user {:?} and the client {:?} have no common permission of the scope {:?}. \
+Request other permissions, or ask an administrator to grant them to both.",
         user.user_principal_name,
         client.name,
-        asked.join(" ")
+        requested.join(" ")
     );
     OAuthError::new("invalid_grant", 65_001, problem)
 }
 
-/// What a refresh token remembers of a password: enough to see that it has changed, useless for
-/// guessing it, since the hash is salted and slow.
-fn password_trace(user: &User) -> String {
+/// Returns a fingerprint of a user's password hash: enough to detect a change, and useless for
+/// guessing the password, because the hash is salted and slow.
+fn password_fingerprint(user: &User) -> String {
     let digest = Sha256::digest(user.password_hash.as_deref().unwrap_or_default());
     hex::encode(&digest[..8])
 }
 
-/// Who has signed in, in the form by which MSAL files the account.
+/// Returns the `client_info` of a user, by which MSAL identifies the account.
 fn client_info(user: &User) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(json!({"uid": user.id, "utid": user.tenant_id}).to_string())
 }

@@ -1,8 +1,8 @@
-//! The device code flow (RFC 8628): a client shows a code, and a person enters it on the page
-//! `/devicelogin`, sees what the client asks for, and signs in.
+//! The device code flow (RFC 8628): a client shows a code, and a user enters it on the page
+//! `/devicelogin`, sees the requested permissions, and signs in.
 //!
-//! The store keeps codes as hashes, so that a restart forgets none and whoever reads the database
-//! can redeem none.
+//! The store holds hashes of codes, so that codes survive a restart and cannot be redeemed by
+//! someone who reads the database.
 
 mod page;
 
@@ -15,49 +15,52 @@ use super::attempts::{self, PEER_WINDOW};
 use super::delegated::Scopes;
 use super::directory::{PublicClient, TenantPath};
 use super::oauth::OAuthError;
-use super::sign_in::{SignInRefusal, peer_may_try};
+use super::sign_in::{SignInRefusal, check_peer_attempts};
 use super::{Identity, random_text};
 use crate::request::Peer;
 
 pub(super) use page::routes;
 
-/// How long a code can be entered.
+/// Lifetime of a code.
 pub(super) const CODE_LIFETIME: Duration = Duration::from_mins(15);
-/// Codes that wait at the same time. Beyond it the peer with the most codes loses the one that it
-/// has not polled for longest.
+/// Limit of pending codes. Beyond it, the peer with the most codes loses its least recently polled
+/// one.
 pub(super) const CODES_MAX: u64 = 1_000;
-/// Those of one client. Beyond it the peer with the most codes of the client loses one.
+/// Limit of pending codes for each client. Beyond it, the peer with the most codes of the client
+/// loses one.
 pub(super) const CODES_PER_CLIENT_MAX: u64 = 500;
-/// Those of one peer. Beyond it the peer's own goes that has not been polled for longest, of those
-/// that nobody has tried to sign in with. The others stay until they expire, so that a peer cannot
-/// get new attempts by asking for new codes.
+/// Limit of pending codes for each peer. Beyond it, the peer loses its least recently polled code
+/// without a sign-in attempt. Codes with an attempt stay until they expire, so that a peer cannot
+/// get new attempts by requesting new codes.
 pub(super) const CODES_PER_PEER_MAX: u64 = 50;
-/// Codes of one peer that no other peer can push out while they are polled or wait to be redeemed.
+/// Number of a peer's codes that other peers cannot evict while they are polled or wait to be
+/// redeemed.
 pub(super) const CODES_PER_PEER_PROTECTED: u64 = 5;
-/// Codes that one peer may ask for within [`PEER_WINDOW`], evicted, expired and redeemed ones
-/// included. It bounds what a stranger can have written.
+/// Limit of codes that a peer can request within [`PEER_WINDOW`], including evicted, expired and
+/// redeemed ones. It bounds how much an anonymous client can write to the store.
 pub(super) const CODES_PER_PEER_WINDOW_MAX: u64 = 100;
-/// When a client may try again that found all codes in use.
+/// `Retry-After` when all codes are in use.
 const CODES_IN_USE_RETRY_AFTER: Duration = Duration::from_mins(1);
-/// How often a client may ask whether its code has been entered.
+/// Shortest interval between two polls of a client.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// The longest interval that a client which asks too often is slowed down to.
+/// Longest interval that a client which polls too often is slowed down to.
 pub(super) const POLL_INTERVAL_MAX: Duration = Duration::from_mins(1);
-/// Sign-ins that one code may be tried for.
+/// Limit of sign-in attempts with one code.
 pub(super) const CODE_ATTEMPTS_MAX: u32 = 5;
-/// Longest text of scopes that is kept with a code, in bytes.
+/// Size limit of a code's scope, in bytes.
 pub(super) const CODE_SCOPE_BYTES_MAX: usize = 4 * 1024;
 
-/// Without vowels, so that no word comes out, and without letters that look like others.
+/// The letters of a user code: no vowels, so that codes never form words, and no letters that look
+/// alike.
 const USER_CODE_LETTERS: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
 
-/// A new pair of codes.
+/// A new user code and its device code.
 pub(super) struct StartedCode {
     pub(super) user_code: String,
     pub(super) device_code: String,
 }
 
-/// A code that was entered by a user who proved who they are.
+/// The result of a redeemed code: the user who signed in, and the requested scope.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Redeemed {
     pub(super) tenant_id: TenantId,
@@ -65,14 +68,14 @@ pub(super) struct Redeemed {
     pub(super) scope: String,
 }
 
-/// What a code asks a person for.
+/// The client of a code, and the permissions that it requests.
 pub(super) struct CodeRequest {
     pub(super) client_name: String,
     pub(super) scopes: Scopes,
 }
 
 impl Identity {
-    /// Makes a pair of codes.
+    /// Creates a user code and its device code.
     pub(super) async fn start_device_code(
         &self,
         peer: Peer,
@@ -82,7 +85,7 @@ impl Identity {
     ) -> Result<StartedCode, OAuthError> {
         if scope.len() > CODE_SCOPE_BYTES_MAX {
             let problem = format!(
-                "The scope is {} bytes long; at most {CODE_SCOPE_BYTES_MAX} are allowed. Ask for fewer permissions.",
+                "The scope has {} bytes. The maximum is {CODE_SCOPE_BYTES_MAX}. Request fewer permissions.",
                 scope.len()
             );
             return Err(OAuthError::new("invalid_scope", 70_011, problem));
@@ -126,7 +129,7 @@ impl Identity {
         }
     }
 
-    /// Who has entered the code. Works once.
+    /// Redeems a device code, once.
     pub(super) async fn redeem(
         &self,
         device_code: &str,
@@ -134,7 +137,7 @@ impl Identity {
         client_id: &str,
     ) -> Result<Redeemed, OAuthError> {
         let unknown = || {
-            let problem = "The device code is unknown, expired or already redeemed. Ask for a new one.";
+            let problem = "The device code is unknown, expired or already redeemed. Request a new one.";
             OAuthError::new("expired_token", 70_020, problem)
         };
         let client: AppId = client_id.parse().map_err(|_| unknown())?;
@@ -150,7 +153,7 @@ impl Identity {
             .await?
     }
 
-    /// What the client that shows `user_code` asks for.
+    /// Returns the request of the client that shows `user_code`.
     pub(super) async fn code_request(&self, peer: Peer, user_code: &str) -> Result<CodeRequest, SignInRefusal> {
         let (hash, now) = (code_hash(user_code), self.clock.now());
         let code =
@@ -159,8 +162,8 @@ impl Identity {
         Ok(CodeRequest { client_name: code.client_name, scopes })
     }
 
-    /// Refuses the client that shows `user_code`. Knowing the code is enough, since it can do no
-    /// more harm than not entering it.
+    /// Declines the request of the client that shows `user_code`. No sign-in is needed, because
+    /// declining does no more harm than never entering the code.
     pub(super) async fn decline(&self, peer: Peer, user_code: &str) -> Result<(), SignInRefusal> {
         let (hash, now) = (code_hash(user_code), self.clock.now());
         self.store
@@ -175,19 +178,19 @@ impl Identity {
     }
 }
 
-/// The hash by which a code is kept.
+/// Returns the hash by which a code is stored.
 pub(super) fn code_hash(code: &str) -> [u8; 32] {
     Sha256::digest(code).into()
 }
 
-/// The code that a person can still sign in with. A wrong one counts as an attempt of the peer.
+/// Returns a code that is still open for sign-in. An invalid code counts as an attempt of the peer.
 pub(super) fn enterable(
     tx: &mut Tx<'_>,
     peer: Peer,
     user_code: &[u8; 32],
     now: Timestamp,
 ) -> Result<Result<DeviceCode, SignInRefusal>, StoreError> {
-    if let Err(refusal) = peer_may_try(tx, peer, now)? {
+    if let Err(refusal) = check_peer_attempts(tx, peer, now)? {
         return Ok(Err(refusal));
     }
     let code = tx
@@ -199,13 +202,13 @@ pub(super) fn enterable(
     Ok(code.ok_or(SignInRefusal::Code))
 }
 
-/// Makes room for one more code in each share, and counts it.
+/// Makes room for one more code within each limit, and counts the code.
 fn make_room(tx: &mut Tx<'_>, client: AppId, peer: Peer, now: Timestamp) -> Result<Result<(), OAuthError>, StoreError> {
     let started = attempts::codes_of_peer(peer);
     if tx.sign_in_count(&started, now)? >= CODES_PER_PEER_WINDOW_MAX {
         let minutes = PEER_WINDOW.as_secs() / 60;
         let problem = format!(
-            "This address has asked for {CODES_PER_PEER_WINDOW_MAX} device codes in {minutes} minutes. \
+            "This address has requested {CODES_PER_PEER_WINDOW_MAX} device codes within {minutes} minutes, which is the maximum. \
              Try again in {minutes} minutes."
         );
         return Ok(Err(OAuthError::too_many(PEER_WINDOW, problem)));
@@ -215,7 +218,7 @@ fn make_room(tx: &mut Tx<'_>, client: AppId, peer: Peer, now: Timestamp) -> Resu
         && !tx.device_code_evict_untried(&own)?
     {
         let problem = format!(
-            "This address has {CODES_PER_PEER_MAX} device codes that were tried and have not expired. \
+            "This address has {CODES_PER_PEER_MAX} unexpired device codes with sign-in attempts, which is the maximum. \
              Try again in {} minutes.",
             CODE_LIFETIME.as_secs() / 60
         );
@@ -248,7 +251,7 @@ fn new_user_code(rng: &dyn Rng) -> String {
         .collect()
 }
 
-/// Answers the client of a code that is known.
+/// Handles a poll for a known code.
 fn poll(
     tx: &mut Tx<'_>,
     mut code: DeviceCode,
@@ -258,22 +261,23 @@ fn poll(
     if let Some((tenant_id, user_id)) = code.user {
         tx.device_code_delete(&code.device_code)?;
         if matches!(tenant, TenantPath::One(id) if id != tenant_id) {
-            let problem = "The user who signed in belongs to another tenant. Ask for a new code at the user's tenant.";
+            let problem = "The user who signed in belongs to another tenant. Request a new code at the user's tenant.";
             return Ok(Err(OAuthError::new("invalid_grant", 70_000, problem)));
         }
         return Ok(Ok(Redeemed { tenant_id, user_id, scope: code.scope }));
     }
     if code.declined {
-        return Ok(Err(OAuthError::new("access_denied", 65_004, "The person who has the code declined to sign in.")));
+        return Ok(Err(OAuthError::new("access_denied", 65_004, "The user declined to sign in.")));
     }
     if code.attempts >= CODE_ATTEMPTS_MAX {
-        let problem =
-            format!("The code was entered {CODE_ATTEMPTS_MAX} times with a wrong password. Ask for a new one.");
+        let problem = format!(
+            "Sign-in with the code failed {CODE_ATTEMPTS_MAX} times, which is the maximum. Request a new code."
+        );
         return Ok(Err(OAuthError::new("access_denied", 65_004, problem)));
     }
     let error = if code.polled_at.is_some_and(|at| now.since(at) < code.interval) {
         code.interval = POLL_INTERVAL_MAX.min(code.interval + POLL_INTERVAL);
-        let problem = format!("Polled too often. Wait {} seconds between two polls.", code.interval.as_secs());
+        let problem = format!("The client polls too often. Wait {} seconds between polls.", code.interval.as_secs());
         OAuthError::new("slow_down", 70_016, problem)
     } else {
         OAuthError::new("authorization_pending", 70_016, "The code has not been entered yet. Poll again.")

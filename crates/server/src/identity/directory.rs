@@ -1,4 +1,4 @@
-//! Who there is that a token can be for: tenants, users, and clients without a secret.
+//! Lookup of tenants, users and public clients for the token service.
 
 use cloudpc_model::{AppId, Error, TenantId, UserId};
 use cloudpc_store::{Reader, StoreError, User};
@@ -9,22 +9,22 @@ use super::{BUILT_IN_CLIENT, BUILT_IN_NAME, Identity};
 /// The tenant that a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TenantPath {
-    /// By its id, or by a domain of its users' names.
+    /// One tenant, named by its id or by a domain of its users' names.
     One(TenantId),
-    /// `common` or `organizations`: the tenant of whoever signs in.
+    /// `common` or `organizations`: the tenant of the user who signs in.
     Any,
 }
 
-/// A public client.
+/// A public client: an application without a secret.
 pub(super) struct PublicClient {
     pub(super) id: AppId,
     pub(super) name: String,
-    /// None: it may have whatever the user has.
+    /// Permissions of the client; none: all permissions of the user.
     pub(super) permissions: Option<Vec<String>>,
 }
 
 impl TenantPath {
-    /// The tenant's id; none: that of whoever signs in.
+    /// Returns the tenant's id; none: the tenant of the user who signs in.
     pub(super) fn id(self) -> Option<TenantId> {
         match self {
             Self::One(id) => Some(id),
@@ -34,7 +34,7 @@ impl TenantPath {
 }
 
 impl Identity {
-    /// The tenant of a path.
+    /// Returns the tenant that a path names.
     pub(super) async fn tenant(&self, path: &str) -> Result<TenantPath, OAuthError> {
         if ["common", "organizations"].iter().any(|any| any.eq_ignore_ascii_case(path)) {
             return Ok(TenantPath::Any);
@@ -61,7 +61,7 @@ impl Identity {
         self.store.read(|reader| Ok(reader.tenant_list()?.into_iter().map(|(id, _)| id).collect())).await
     }
 
-    /// A user who may sign in.
+    /// Returns an enabled user.
     pub(super) async fn user(&self, tenant: TenantId, id: UserId) -> Result<User, OAuthError> {
         self.store
             .read(move |reader| Ok::<_, Error>(reader.user(tenant, id)?))
@@ -70,11 +70,11 @@ impl Identity {
             .ok_or_else(disabled_user)
     }
 
-    /// A client that needs no secret: the built-in one, or a registered one that has none.
+    /// Returns a public client: the built-in one, or an enabled application without a secret.
     pub(super) async fn public_client(&self, tenant: TenantPath, client_id: &str) -> Result<PublicClient, OAuthError> {
         let unknown = || {
             let problem = format!(
-                "There is no enabled application {client_id:?} in this tenant. Use the client id of a registered one."
+                "This tenant has no enabled application {client_id:?}. Use the client id of a registered application."
             );
             OAuthError::new("unauthorized_client", 700_016, problem)
         };
@@ -100,14 +100,14 @@ impl Identity {
             .filter(|app| app.enabled)
             .ok_or_else(unknown)?;
         if app.secret_hash.is_some() {
-            let problem = "The application has a secret. Users sign in to public clients, which have none.";
+            let problem = "The application has a secret. Users can sign in only to public clients, which have none.";
             return Err(OAuthError::new("invalid_client", 7_000_218, problem));
         }
         Ok(PublicClient { id, name: app.name, permissions: Some(app.permissions) })
     }
 }
 
-/// The users of this name, ignoring case; `tenant`: only there.
+/// Returns the users with this name, ignoring case, in `tenant` or in all tenants.
 pub(super) fn users_named(reader: &Reader<'_>, tenant: Option<TenantId>, name: &str) -> Result<Vec<User>, StoreError> {
     let tenants = match tenant {
         Some(tenant) => vec![tenant],
@@ -117,7 +117,7 @@ pub(super) fn users_named(reader: &Reader<'_>, tenant: Option<TenantId>, name: &
     Ok(users.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
-/// The answer to a user who was able to sign in once.
+/// Returns the error for a user who is disabled or was deleted after signing in.
 pub(super) fn disabled_user() -> OAuthError {
     OAuthError::new("invalid_grant", 50_057, "The user is disabled or was deleted. Sign in as another user.")
 }

@@ -1,4 +1,4 @@
-//! The endpoints below `/{tenant}/`: discovery, keys and tokens, as HTTP.
+//! The HTTP endpoints below `/{tenant}/`: discovery, keys and tokens.
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -16,7 +16,7 @@ use super::oauth::{OAuthError, TokenRequest};
 use super::{Identity, claims};
 use crate::request::{BaseAddress, Peer, RequestIds};
 
-/// The routes.
+/// Returns the routes of the endpoints.
 pub(super) fn routes() -> Router<Arc<Identity>> {
     Router::new()
         .route("/{tenant}/v2.0/.well-known/openid-configuration", get(discovery))
@@ -41,7 +41,7 @@ async fn discovery(
     identity.reply(&ids, document)
 }
 
-/// Discovery for clients of the v1 endpoint, which has tokens for applications only.
+/// Discovery for clients of the v1 endpoint, which issues tokens only for applications.
 async fn discovery_v1(
     State(identity): State<Arc<Identity>>,
     Path(tenant): Path<String>,
@@ -118,10 +118,10 @@ async fn device_code_v1(
     identity.reply(&ids, Err(OAuthError::new("invalid_request", 70_003, problem)))
 }
 
-/// Named in the discovery document because clients insist on it; a browser that comes here is told
-/// what works.
+/// Refuses sign-in by redirect. The discovery document has to name this endpoint because clients
+/// require it.
 async fn authorize(State(identity): State<Arc<Identity>>, Extension(ids): Extension<RequestIds>) -> Response {
-    let description = "This token service has no sign-in by redirect. Use the device code flow or client credentials.";
+    let description = "Sign-in by redirect is not supported. Use the device code flow or client credentials.";
     identity.reply(&ids, Err(OAuthError::new("unsupported_response_type", 700_051, description)))
 }
 
@@ -136,13 +136,13 @@ fn request<'a>(
     TokenRequest { base, peer: peer_of(peer), request_id: &ids.request_id, tenant, headers, body }
 }
 
-/// The peer of a request. Requests that did not come over a socket are one peer.
+/// Returns the peer of a request. All requests without a socket count as one peer.
 pub(super) fn peer_of(peer: Option<Extension<Peer>>) -> Peer {
     peer.map_or(Peer(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), |Extension(peer)| peer)
 }
 
 impl Identity {
-    /// The discovery document of a tenant.
+    /// Returns the discovery document of a tenant.
     async fn discovery(&self, base: &BaseAddress, tenant: &str) -> Result<Value, OAuthError> {
         let issuer_tenant = match self.tenant(tenant).await? {
             TenantPath::One(id) => id.to_string(),

@@ -1,5 +1,4 @@
-//! Tokens against proof of who asks: an application's secret, a code that a person has entered, or
-//! a refresh token.
+//! Grants: tokens in exchange for an application's secret, a device code or a refresh token.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use cloudpc_model::{AppId, Error, TenantId};
@@ -15,35 +14,33 @@ use super::directory::{TenantPath, disabled_user};
 use super::oauth::{Form, OAuthError, TokenRequest, basic_credentials};
 use super::{GRAPH_AUDIENCES, Identity, TOKEN_LIFETIME};
 
-/// Name of the grant by which a device code is redeemed (RFC 8628 §3.4).
+/// Grant type that redeems a device code (RFC 8628 §3.4).
 pub(super) const DEVICE_CODE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// Scopes of OpenID Connect. MSAL for Java and for Go send them for applications too, for which
-/// they mean nothing.
+/// Scopes of OpenID Connect. MSAL for Java and Go also send them for applications, where they have
+/// no meaning.
 const OPENID_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
 impl Identity {
-    /// Answers the token endpoint.
+    /// Handles a request to the token endpoint.
     pub(super) async fn token(&self, request: &TokenRequest<'_>) -> Result<Value, OAuthError> {
         let tenant = self.tenant(request.tenant).await?;
         let form = Form::read(request.headers, request.body)?;
         match form.required("grant_type")? {
             "client_credentials" => self.client_credentials(request, tenant, &form).await,
-            // Older MSAL libraries use the name that the grant had before the RFC.
+            // Older MSAL libraries use the grant type's name from before the RFC.
             DEVICE_CODE_GRANT | "device_code" => self.redeem_device_code(request, tenant, &form).await,
             "refresh_token" => self.refresh(request, tenant, &form).await,
             other => Err(OAuthError::new(
                 "unsupported_grant_type",
                 70_003,
-                format!(
-                    "The grant type {other:?} is not supported. Use client_credentials, device_code or refresh_token."
-                ),
+                format!("Unsupported grant type {other:?}. Use client_credentials, device_code or refresh_token."),
             )),
         }
     }
 
-    /// Answers the token endpoint of v1, by which older clients ask for a `resource` in place of a
-    /// scope.
+    /// Handles a request to the v1 token endpoint, where older clients send a `resource` instead of
+    /// a scope.
     pub(super) async fn token_v1(&self, request: &TokenRequest<'_>) -> Result<Value, OAuthError> {
         let tenant = self.tenant(request.tenant).await?;
         let form = Form::read(request.headers, request.body)?;
@@ -64,7 +61,7 @@ impl Identity {
         }
         let now = self.clock.now();
         let token = self.access_token(request.base, resource, &TokenSubject::App(&app))?;
-        // v1 writes numbers as text.
+        // v1 sends numbers as strings.
         Ok(json!({
             "token_type": "Bearer",
             "expires_in": TOKEN_LIFETIME.as_secs().to_string(),
@@ -93,7 +90,7 @@ impl Identity {
         }))
     }
 
-    /// The application that proves by its secret who it is.
+    /// Returns the application that authenticates with its secret.
     async fn authenticated_app(
         &self,
         request: &TokenRequest<'_>,
@@ -102,7 +99,7 @@ impl Identity {
     ) -> Result<Application, OAuthError> {
         let TenantPath::One(tenant) = tenant else {
             let problem = format!(
-                "{:?} names no tenant, and an application gets its token from its own. Put the tenant's id in its place.",
+                "The path segment {:?} does not name a tenant. An application must use its own tenant; put the tenant's id there.",
                 request.tenant
             );
             return Err(OAuthError::new("invalid_request", 50_194, problem));
@@ -112,12 +109,13 @@ impl Identity {
             None => (form.required("client_id")?.to_owned(), form.get("client_secret").map(str::to_owned)),
         };
         let secret = secret.filter(|secret| !secret.is_empty()).ok_or_else(|| {
-            let problem = "The form lacks the parameter \"client_secret\". Other proofs are not supported.";
+            let problem =
+                "The form lacks the parameter \"client_secret\". Other client authentication is not supported.";
             OAuthError::new("invalid_client", 7_000_216, problem)
         })?;
         let unknown = || {
             let problem =
-                format!("There is no application {client_id:?} in this tenant. Use the client id of a registered one.");
+                format!("This tenant has no application {client_id:?}. Use the client id of a registered application.");
             OAuthError::new("unauthorized_client", 700_016, problem)
         };
         let id: AppId = client_id.parse().map_err(|_| unknown())?;
@@ -128,7 +126,7 @@ impl Identity {
             .ok_or_else(unknown)?
     }
 
-    /// Answers the endpoint at which a device begins to sign someone in (RFC 8628 §3.1).
+    /// Handles a device authorization request (RFC 8628 §3.1).
     pub(super) async fn device_code(&self, request: &TokenRequest<'_>) -> Result<Value, OAuthError> {
         let tenant = self.tenant(request.tenant).await?;
         let form = Form::read(request.headers, request.body)?;
@@ -163,19 +161,19 @@ impl Identity {
     }
 
     async fn refresh(&self, request: &TokenRequest<'_>, tenant: TenantPath, form: &Form) -> Result<Value, OAuthError> {
-        let ended = || {
+        let invalid = || {
             let problem = "The refresh token is invalid, expired or revoked. Sign in again.";
             OAuthError::new("invalid_grant", 700_082, problem)
         };
-        let claims = self.read_refresh_token(form.required("refresh_token")?).ok_or_else(ended)?;
+        let claims = self.read_refresh_token(form.required("refresh_token")?).ok_or_else(invalid)?;
         let client_id = form.required("client_id")?;
         let (tid, oid) = (claims.tid, claims.oid);
         let user = self.store.read(move |reader| Ok::<_, Error>(reader.user(tid, oid)?)).await?;
         let refused = match &user {
             _ if tenant.id().is_some_and(|id| id != tid) || client_id.parse() != Ok(claims.client) => {
-                Some(("otherClient", ended()))
+                Some(("otherClient", invalid()))
             }
-            Some(user) if !claims.fits_password(user) => Some(("passwordChanged", ended())),
+            Some(user) if !claims.matches_password(user) => Some(("passwordChanged", invalid())),
             Some(user) if user.enabled => None,
             _ => Some(("userDisabled", disabled_user())),
         };
@@ -210,8 +208,8 @@ impl Identity {
         SignInSource { peer: request.peer, request_id: request.request_id.to_owned(), at: self.clock.now() }
     }
 
-    /// The audience of an application's scope: one `…/.default`, and scopes of OpenID Connect in
-    /// any order beside it.
+    /// Returns the audience of an application's scope, which is one `…/.default`, with any scopes
+    /// of OpenID Connect.
     fn default_scope(&self, scope: &str) -> Result<String, OAuthError> {
         let mut rest = scope.split_ascii_whitespace().filter(|word| !OPENID_SCOPES.contains(word));
         let audience = match (rest.next(), rest.next()) {
@@ -220,7 +218,7 @@ impl Identity {
         };
         audience.filter(|audience| self.is_our_audience(audience)).map(str::to_owned).ok_or_else(|| {
             let problem = format!(
-                "The scope {scope:?} is not valid for an application. Use {}/.default, or https://NAME/.default with a name of this server.",
+                "Invalid scope {scope:?} for an application. Use {}/.default, or https://NAME/.default with a name of this server.",
                 GRAPH_AUDIENCES[0]
             );
             OAuthError::new("invalid_scope", 70_011, problem)
@@ -228,9 +226,9 @@ impl Identity {
     }
 }
 
-/// The application, if the secret is its own. None: the tenant has no such application. The secret
-/// is looked at in the transaction that counts, so that secrets tried at once are counted like
-/// those tried one after the other.
+/// Checks an application's secret; none: the tenant has no such application. The check is in the
+/// transaction that counts the attempt, so that concurrent attempts are counted like sequential
+/// ones.
 fn check_secret(
     tx: &mut Tx<'_>,
     source: &SignInSource,
@@ -240,7 +238,8 @@ fn check_secret(
 ) -> Result<Option<Result<Application, OAuthError>>, StoreError> {
     let (peer, now) = (source.peer, source.at);
     let Some(app) = tx.app(tenant, id)? else {
-        // Counted together, so that a stranger cannot have the log written without end.
+        // All unknown ids are counted together, so that an anonymous client cannot fill the audit
+        // log.
         let unknown = Attempts::on(&SECRET_ATTEMPTS, Some(tenant), "", peer);
         if unknown.is_allowed(tx, now)? {
             unknown.count(tx, now)?;
@@ -251,7 +250,7 @@ fn check_secret(
     let attempts = Attempts::on(&SECRET_ATTEMPTS, Some(tenant), &id.to_string(), peer);
     if !attempts.is_allowed(tx, now)? {
         let problem = format!(
-            "Too many requests with a wrong client secret came from this address. Try again in {} minutes.",
+            "Too many requests with a wrong client secret from this address. Try again in {} minutes.",
             PEER_WINDOW.as_secs() / 60
         );
         return Ok(Some(Err(OAuthError::too_many(PEER_WINDOW, problem))));
@@ -263,10 +262,10 @@ fn check_secret(
         let problem = "The client secret is wrong. Use the application's current secret.";
         return Ok(Some(Err(OAuthError::new("invalid_client", 7_000_215, problem))));
     }
-    attempts.give_back(tx, now)?;
+    attempts.refund(tx, now)?;
     if !app.enabled {
         source.failed(tx, Some(tenant), Principal::App(&app), "applicationDisabled")?;
-        let problem = "The application is disabled. Have an administrator enable it.";
+        let problem = "The application is disabled. Ask an administrator to enable it.";
         return Ok(Some(Err(OAuthError::new("unauthorized_client", 7_000_112, problem))));
     }
     Ok(Some(Ok(app)))

@@ -1,7 +1,8 @@
-//! Outside issuers: their keys, found by OIDC discovery, kept, and fetched again when they rotate.
+//! Outside issuers: their signing keys, fetched by OIDC discovery, cached, and fetched again after
+//! a rotation.
 //!
-//! An issuer that does not answer costs its own callers a 503 and nobody else anything: tokens made
-//! here never get this far.
+//! If an issuer does not respond, only its own callers get a 503; tokens issued here are verified
+//! without it.
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::{Clock, Error, TenantId, Timestamp};
@@ -17,15 +18,14 @@ use super::claims::{self, Claims};
 use super::rejected;
 use crate::config::{IssuerConfig, is_trustworthy};
 
-/// Longest wait for an issuer's answer.
+/// Timeout of a request to an issuer.
 pub(super) const ISSUER_TIME_MAX: Duration = Duration::from_secs(5);
-/// Largest document taken from an issuer.
+/// Size limit of a document from an issuer.
 pub(super) const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
-/// Shortest time between two tries to fetch an issuer's keys, so that made-up key names cannot make
-/// us hammer it.
+/// Shortest interval between two fetches of an issuer's keys, so that tokens with invented key ids
+/// cannot cause a flood of requests.
 pub(super) const REFETCH_INTERVAL_MIN: Duration = Duration::from_secs(30);
-/// Age at which an issuer's keys are fetched anew, so that a key that it has withdrawn is not
-/// believed for ever.
+/// Age at which an issuer's keys are fetched again, so that a revoked key does not stay trusted.
 pub(super) const FETCHED_AGE_MAX: Duration = Duration::from_hours(1);
 
 /// All outside issuers.
@@ -33,13 +33,13 @@ pub(super) struct Issuers {
     issuers: Vec<Issuer>,
 }
 
-/// One outside issuer.
+/// An outside issuer.
 pub(super) struct Issuer {
     config: IssuerConfig,
     client: reqwest::Client,
     clock: Arc<dyn Clock>,
     fetched: RwLock<FetchedDocument>,
-    /// Held while fetching, so that many requests at once fetch once.
+    /// Held while fetching, so that concurrent requests share one fetch.
     fetching: Mutex<()>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct OutsideKey {
     decoding: Arc<DecodingKey>,
 }
 
-/// What is known about an issuer's keys.
+/// The cached keys of an issuer.
 #[derive(Clone, Default)]
 struct FetchedDocument {
     keys: Vec<OutsideKey>,
@@ -61,20 +61,20 @@ struct FetchedDocument {
 
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
-    #[error("it does not answer")]
+    #[error("the request failed")]
     Http(#[from] reqwest::Error),
-    #[error("its answer is too large")]
+    #[error("the response is larger than {DOCUMENT_BYTES_MAX} bytes")]
     TooLarge,
-    #[error("its answer cannot be read")]
+    #[error("the response is malformed")]
     Json(#[from] serde_json::Error),
-    #[error("its discovery document is about {0}")]
+    #[error("the discovery document is for another issuer: {0}")]
     OtherIssuer(String),
-    #[error("its keys are at {0}, which is neither https nor the loopback")]
+    #[error("the URL of the keys is neither https nor on the loopback interface: {0}")]
     Insecure(String),
 }
 
 impl Issuers {
-    /// The issuers of the configuration. Nothing is fetched before it is needed.
+    /// Returns the issuers of the configuration. Keys are fetched on first use.
     pub(super) fn new(configs: Vec<IssuerConfig>, clock: &Arc<dyn Clock>) -> Result<Self, Error> {
         let issuer = |config| {
             let client = reqwest::Client::builder()
@@ -93,28 +93,28 @@ impl Issuers {
         Ok(Self { issuers: configs.into_iter().map(issuer).collect::<Result<_, Error>>()? })
     }
 
-    /// Whether the callers of an issuer are a tenant's.
+    /// Whether tokens of an issuer are trusted for a tenant.
     pub(super) fn trusts(&self, issuer: &str, tenant: TenantId) -> bool {
         self.issuers.iter().any(|known| known.config.issuer == issuer && known.config.tenant == tenant)
     }
 
-    /// The issuer that a token says it is from.
+    /// Returns the issuer that an unverified token names.
     pub(super) fn of(&self, token: &str) -> Result<&Issuer, GraphError> {
         let name = claims::unchecked_issuer(token);
         self.issuers
             .iter()
             .find(|issuer| Some(&issuer.config.issuer) == name.as_ref())
-            .ok_or_else(|| rejected("The access token is signed by nobody who is trusted here."))
+            .ok_or_else(|| rejected("The issuer of the access token is not trusted."))
     }
 }
 
 impl Issuer {
-    /// What the configuration says about it.
+    /// Returns the configuration of the issuer.
     pub(super) fn config(&self) -> &IssuerConfig {
         &self.config
     }
 
-    /// The key of this name.
+    /// Returns the key with this id, fetching the keys if necessary.
     pub(super) async fn key(&self, kid: &str) -> Result<OutsideKey, GraphError> {
         if let Some(key) = self.fresh_key(kid) {
             return Ok(key);
@@ -130,24 +130,28 @@ impl Issuer {
             match self.fetch().await {
                 Ok(keys) => (next.keys, next.succeeded_at) = (keys, Some(now)),
                 Err(error) => {
-                    tracing::warn!(issuer = self.config.issuer, error = &error as &dyn std::error::Error, "fetch keys");
+                    tracing::warn!(
+                        issuer = self.config.issuer,
+                        error = &error as &dyn std::error::Error,
+                        "fetching keys of an issuer failed"
+                    );
                 }
             }
             *self.fetched.write().unwrap_or_else(PoisonError::into_inner) = next;
         }
-        // Keys whose renewal failed are still good: the issuer being down is no reason to believe
-        // that it has withdrawn them.
+        // After a failed fetch, the cached keys stay valid: an unavailable issuer has not revoked
+        // its keys.
         let known = self.fetched();
         match known.find(kid) {
             Some(key) => Ok(key),
             None if known.succeeded_at == known.tried_at => {
-                Err(rejected("The access token is signed with a key that its issuer does not have."))
+                Err(rejected("The issuer of the access token has no such key."))
             }
             None => Err(GraphError::new(
                 503,
                 "ServiceUnavailable",
                 format!(
-                    "The keys of the issuer {} cannot be fetched at the moment; try again later.",
+                    "The keys of the issuer {} cannot be fetched at the moment. Try again later.",
                     self.config.issuer
                 ),
             )),
@@ -184,7 +188,7 @@ impl Issuer {
             return Err(FetchError::Insecure(discovery.jwks_uri));
         }
         let keys: IssuerKeys = self.document(&discovery.jwks_uri).await?;
-        // A key of a kind that we do not know must not cost us the others.
+        // Keys of unknown types are skipped.
         Ok(keys
             .keys
             .into_iter()
@@ -225,10 +229,10 @@ impl OutsideKey {
         })
     }
 
-    /// The claims of a token that this key has signed.
+    /// Returns the claims of a token signed by this key.
     pub(super) fn open(&self, token: &str, algorithm: Algorithm) -> Result<Claims, GraphError> {
         if self.algorithm.is_some_and(|declared| declared != KeyAlgorithm::from(algorithm)) {
-            return Err(rejected("The access token is signed with another algorithm than its key is meant for."));
+            return Err(rejected("The signature algorithm of the access token does not match its key."));
         }
         claims::open(token, &self.decoding, algorithm)
     }

@@ -1,7 +1,7 @@
-//! The keys that our own tokens are signed with: made on the first start, kept in the store's
-//! settings, rotated.
+//! The signing keys of our own tokens: created on the first start, stored in the settings, and
+//! rotated.
 //!
-//! The newest key signs. Older ones still verify until the last token made with them has ended,
+//! The newest key signs. Older keys verify until the last token signed with them has expired,
 //! unless they were dropped.
 
 use cloudpc_model::{Error, ErrorKind, Timestamp};
@@ -14,21 +14,21 @@ use std::time::Duration;
 
 use super::REFRESH_LIFETIME;
 
-/// What becomes of the older keys when a new one is made.
+/// What happens to the older keys in a rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OldKeys {
-    /// They verify what they have signed until that has ended: the routine rotation.
+    /// Old keys verify their tokens until these expire: the routine rotation.
     Retire,
-    /// They are worth nothing from now on, and neither is any token made with them: after a leak.
+    /// Old keys and all their tokens become invalid at once: the rotation after a leak.
     Drop,
 }
 
-/// The age at which a start makes a new signing key.
+/// Age at which a start rotates the signing key.
 pub const SIGNING_KEY_AGE_MAX: Duration = Duration::from_hours(90 * 24);
 
 const SETTING: &str = "identity.keys";
 
-/// The keys in use.
+/// The current keys.
 pub(super) struct Keys {
     /// Newest first; never empty.
     keys: Vec<Key>,
@@ -41,7 +41,7 @@ struct Key {
     jwk: Jwk,
 }
 
-/// A key as the settings keep it.
+/// A key as stored in the settings.
 #[derive(Serialize, Deserialize)]
 struct StoredKey {
     pem: String,
@@ -50,15 +50,16 @@ struct StoredKey {
 }
 
 impl Keys {
-    /// The keys of this installation; makes the first one, and a new one if the newest is too old.
+    /// Loads the keys of this installation; creates the first key, and rotates keys that are too
+    /// old.
     pub(super) async fn load(store: &Store, now: Timestamp) -> Result<Self, Error> {
         let stored = store.read(|reader| stored_keys(reader.setting(SETTING)?.as_deref())).await?;
         match stored.first() {
             Some(newest) if now.since(newest.made_at) < SIGNING_KEY_AGE_MAX => Self::parse(&stored),
             Some(_) => match Self::rotate(store, now, OldKeys::Retire).await {
-                // A full disk keeps no one from signing in; the next start tries again.
+                // A full disk must not prevent sign-ins; the next start retries.
                 Err(error) if error.kind == ErrorKind::Unavailable => {
-                    tracing::warn!(%error, "no new signing key could be stored; the old one goes on signing");
+                    tracing::warn!(%error, "storing a new signing key failed; the old key stays in use");
                     Self::parse(&stored)
                 }
                 rotated => rotated,
@@ -67,7 +68,7 @@ impl Keys {
         }
     }
 
-    /// Makes a new signing key.
+    /// Creates a new signing key.
     pub(super) async fn rotate(store: &Store, now: Timestamp, old: OldKeys) -> Result<Self, Error> {
         let pem = tokio::task::spawn_blocking(new_key_pem).await.map_err(Error::internal)??;
         let stored = store
@@ -88,20 +89,20 @@ impl Keys {
         Self::parse(&stored)
     }
 
-    /// The key that verifies what was signed by `kid`.
+    /// Returns the key with the id `kid` for verification.
     pub(super) fn verifying(&self, kid: &str) -> Option<&DecodingKey> {
         self.keys.iter().find(|key| key.kid == kid).map(|key| &key.decoding)
     }
 
     /// Signs `claims`.
     pub(super) fn sign(&self, claims: &impl Serialize) -> Result<String, Error> {
-        let key = self.keys.first().expect("there is always a signing key");
+        let key = self.keys.first().expect("keys are never empty");
         let mut header = Header::new(Algorithm::RS256);
         header.kid = Some(key.kid.clone());
         jsonwebtoken::encode(&header, claims, &key.encoding).map_err(Error::internal)
     }
 
-    /// The public halves, as clients fetch them.
+    /// Returns the public keys as a JWK set.
     pub(super) fn public(&self) -> JwkSet {
         JwkSet { keys: self.keys.iter().map(|key| key.jwk.clone()).collect() }
     }
@@ -115,8 +116,8 @@ impl Key {
     fn from_pem(pem: &str) -> Result<Self, Error> {
         let encoding = EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(Error::internal)?;
         let mut jwk = Jwk::from_encoding_key(&encoding, Algorithm::RS256).map_err(Error::internal)?;
-        // The key's own thumbprint is its name, so that two installations never give one name to
-        // two keys.
+        // The key id is the thumbprint, so that different keys of two installations never share an
+        // id.
         let kid = jwk.thumbprint(ThumbprintHash::SHA256).map_err(Error::internal)?;
         jwk.common.key_id = Some(kid.clone());
         jwk.common.public_key_use = Some(PublicKeyUse::Signature);

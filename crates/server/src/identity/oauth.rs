@@ -1,6 +1,6 @@
-//! What the token service is sent and what it refuses with, in the shapes of RFC 6749 and RFC 8628.
+//! Requests and errors of the token service, in the formats of RFC 6749 and RFC 8628.
 //!
-//! It refuses to know what any parameter means.
+//! This module refuses to know what a parameter means.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -12,30 +12,29 @@ use std::time::Duration;
 
 use crate::request::{BaseAddress, Peer};
 
-/// Largest form that is read.
+/// Size limit of a form.
 pub(super) const FORM_BYTES_MAX: usize = 64 * 1024;
 
 /// A request to an endpoint of the token service.
 pub(super) struct TokenRequest<'a> {
     pub(super) base: &'a BaseAddress,
-    /// Whose shares the request takes from.
+    /// The peer whose limits the request counts against.
     pub(super) peer: Peer,
     pub(super) request_id: &'a str,
-    /// The tenant as the path names it.
+    /// The tenant segment of the path.
     pub(super) tenant: &'a str,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a Bytes,
 }
 
-/// An error as RFC 6749 §5.2 and RFC 8628 §3.5 shape it, with the numbers that Entra's clients know
-/// it by.
+/// An error as in RFC 6749 §5.2 and RFC 8628 §3.5, with Entra's error number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OAuthError {
     pub(super) status: StatusCode,
     pub(super) error: &'static str,
     pub(super) number: u32,
     pub(super) description: String,
-    /// When the client may try again.
+    /// Time after which the client can retry.
     pub(super) retry_after: Option<Duration>,
 }
 
@@ -50,7 +49,7 @@ impl OAuthError {
         Self { status, error, number, description: description.into(), retry_after: None }
     }
 
-    /// 429: the client has used up its share of something until `retry_after` from now.
+    /// Returns a 429 error: the client has reached a limit, and can retry after `retry_after`.
     pub(super) fn too_many(retry_after: Duration, description: impl Into<String>) -> Self {
         Self {
             status: StatusCode::TOO_MANY_REQUESTS,
@@ -66,17 +65,17 @@ impl OAuthError {
 
 impl From<Error> for OAuthError {
     fn from(error: Error) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "the token service failed");
+        tracing::error!(error = &error as &dyn std::error::Error, "a request to the token service failed");
         Self::new("server_error", 90_033, "The token service could not complete the request. Try again later.")
     }
 }
 
-/// The parameters of a request, each there once. Their names are not case-sensitive, since some
-/// clients write `Grant_Type`.
+/// The parameters of a form, each with one value. Names are case-insensitive, because some clients
+/// send `Grant_Type`.
 pub(super) struct Form(BTreeMap<String, String>);
 
 impl Form {
-    /// Reads a body that must be a form.
+    /// Parses a body as a form.
     pub(super) fn read(headers: &HeaderMap, body: &Bytes) -> Result<Self, OAuthError> {
         let invalid = |problem: &str| OAuthError::new("invalid_request", 9_002_313, problem);
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -85,10 +84,7 @@ impl Form {
             return Err(invalid("The body is not a form. Send it as application/x-www-form-urlencoded."));
         }
         if body.len() > FORM_BYTES_MAX {
-            return Err(invalid(&format!(
-                "The form is {} bytes long; at most {FORM_BYTES_MAX} are allowed.",
-                body.len()
-            )));
+            return Err(invalid(&format!("The form has {} bytes. The maximum is {FORM_BYTES_MAX}.", body.len())));
         }
         let mut form = BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(body) {
@@ -101,19 +97,19 @@ impl Form {
         Ok(Self(form))
     }
 
-    /// A parameter; one that is empty counts as left out.
+    /// Returns a parameter; an empty one counts as missing.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// A parameter that has to be there.
+    /// Returns a required parameter.
     pub(super) fn required(&self, name: &str) -> Result<&str, OAuthError> {
         self.get(name).ok_or_else(|| OAuthError::missing(name))
     }
 }
 
-/// Id and secret of a client that authenticates by HTTP Basic (RFC 6749 §2.3.1: both form-encoded
-/// first).
+/// Returns the id and secret of a client that authenticates by HTTP Basic (RFC 6749 §2.3.1: both
+/// are form-encoded first).
 pub(super) fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, String)>, OAuthError> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
     let decoded = |text: &str| {
@@ -132,7 +128,7 @@ pub(super) fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, S
             OAuthError::new(
                 "invalid_client",
                 7_000_216,
-                "The Authorization header is not \"Basic\" with a client id and secret.",
+                "Invalid Authorization header. Expected \"Basic\" with a client id and secret.",
             )
         })
 }

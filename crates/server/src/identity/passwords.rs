@@ -1,7 +1,8 @@
-//! Password checks: few at a time, in memory that is allocated once.
+//! Password checks: a few at a time, in memory that is allocated once.
 //!
-//! An Argon2 check takes 19 MiB. The C library keeps such blocks for itself once they are freed, on
-//! every thread that has made a check, so the blocks are kept here and used again.
+//! An Argon2 check takes 19 MiB. The C library does not return such blocks to the system when they
+//! are freed, separately for every thread that ran a check, so the blocks are pooled here and
+//! reused.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -10,17 +11,17 @@ use cloudpc_model::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Passwords checked at the same time; each takes 19 MiB and tens of milliseconds of a core.
+/// Limit of concurrent password checks; each takes 19 MiB and tens of milliseconds of a core.
 pub(super) const PASSWORD_CHECKS_MAX: usize = 2;
-/// Longest password, in bytes.
+/// Length limit of a password, in bytes.
 pub(super) const PASSWORD_BYTES_MAX: usize = 256;
-/// Memory of a check, in blocks of 1 KiB: what a hash of ours takes.
+/// Memory of a check, in blocks of 1 KiB: the amount for hashes created here.
 const CHECK_BLOCKS: usize = Params::DEFAULT_M_COST as usize;
-/// Most passes over the memory that a stored hash may ask for. A scenario may bring hashes of its
-/// own.
+/// Limit of passes over the memory that a stored hash can require. Scenarios can contain their own
+/// hashes.
 const CHECK_PASSES_MAX: u32 = 8;
-/// The hash that the password of an unknown user is compared with, so that it takes as long as that
-/// of a known one. No password has it.
+/// The hash for unknown users, so that their check takes as long as that of known users. No
+/// password matches it.
 const UNKNOWN_USER: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -32,11 +33,11 @@ pub(super) struct PasswordChecks {
     checks: std::sync::atomic::AtomicUsize,
 }
 
-/// The turn of a sign-in to have passwords checked, until it is dropped and its check has ended.
+/// Permission to run password checks, held until it is dropped and the running check has ended.
 #[derive(Clone)]
-pub(super) struct CheckTurn(#[expect(dead_code, reason = "it is held, not read")] Arc<OwnedSemaphorePermit>);
+pub(super) struct CheckTurn(#[expect(dead_code, reason = "held until dropped, never read")] Arc<OwnedSemaphorePermit>);
 
-/// Memory of checks that are not under way.
+/// Pooled memory of finished checks.
 #[derive(Default)]
 struct Memory(Mutex<Vec<Box<[Block]>>>);
 
@@ -50,21 +51,21 @@ impl PasswordChecks {
         }
     }
 
-    /// Waits for a turn; first come, first served.
+    /// Waits for a turn, first come, first served.
     pub(super) async fn turn(&self) -> Result<CheckTurn, Error> {
         let turn = Arc::clone(&self.places).acquire_owned().await.map_err(Error::internal)?;
         Ok(CheckTurn(Arc::new(turn)))
     }
 
-    /// Whether `password` has the Argon2 hash `hash`, in PHC form. Without a hash no password fits,
-    /// after the same work.
+    /// Whether `password` matches the Argon2 hash `hash`, in PHC format. Without a hash, no
+    /// password matches, after the same work.
     pub(super) async fn fits(&self, turn: &CheckTurn, password: &str, hash: Option<&str>) -> Result<bool, Error> {
         if password.len() > PASSWORD_BYTES_MAX {
             return Ok(false);
         }
         #[cfg(test)]
         self.checks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        // Kept by the check itself, which goes on if the caller goes away.
+        // Held by the check itself, which continues if the caller is cancelled.
         let turn = turn.clone();
         let memory = Arc::clone(&self.memory);
         let (password, hash) = (password.to_owned(), hash.unwrap_or(UNKNOWN_USER).to_owned());
@@ -72,7 +73,7 @@ impl PasswordChecks {
             let _turn = turn;
             let mut blocks = memory.take();
             let fits = verify(&password, &hash, &mut blocks).unwrap_or_else(|error| {
-                tracing::warn!(%error, "the password hash of a user cannot be used; load the user with another one");
+                tracing::warn!(%error, "the password hash of a user is invalid or too expensive; reload the user with a new hash");
                 false
             });
             memory.put_back(blocks);
@@ -81,13 +82,13 @@ impl PasswordChecks {
         tokio::task::spawn_blocking(check).await.map_err(Error::internal)
     }
 
-    /// Checks so far.
+    /// Returns the number of checks so far.
     #[cfg(test)]
     pub(super) fn checks(&self) -> usize {
         self.checks.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// Blocks that wait for the next check.
+    /// Returns the number of pooled blocks.
     #[cfg(test)]
     pub(super) fn idle_memory(&self) -> usize {
         self.memory.lock().len()
@@ -108,7 +109,7 @@ impl Memory {
     }
 }
 
-/// Computes the hash of `password` with salt and parameters of `hash`, and compares.
+/// Computes the hash of `password` with the salt and parameters of `hash`, and compares them.
 fn verify(password: &str, hash: &str, memory: &mut [Block]) -> argon2::password_hash::Result<bool> {
     let hash = PasswordHash::new(hash).map_err(|_| argon2::password_hash::Error::EncodingInvalid)?;
     let params = Params::try_from(&hash)?;

@@ -1,9 +1,8 @@
-//! A person signs in with user name and password, for a client that shows a code.
+//! Sign-in of a user with user name and password, for a client that shows a code.
 //!
-//! A sign-in first takes a place, waits for its turn, takes its attempts, and only then is the
-//! password looked at.
-//! Whether the user exists, is disabled, has used up its attempts, or has another password: status,
-//! text and work are the same.
+//! A sign-in takes a place, waits for its turn, counts its attempts, and only then checks the
+//! password. Status, message and work are the same whether the user does not exist, is disabled,
+//! has no attempts left, or has another password.
 
 use cloudpc_model::{Error, TenantId, Timestamp};
 use cloudpc_store::{StoreError, Tx, User};
@@ -18,29 +17,29 @@ use super::device::{code_hash, enterable};
 use super::directory::users_named;
 use crate::request::Peer;
 
-/// Sign-ins that are checked or wait for their check; more are refused, unless a peer that holds
-/// several gives a place up for a peer that holds none. They hold no more than this of the places
-/// for requests.
+/// Limit of sign-ins that are checked or waiting. Beyond it, a peer without a place displaces a
+/// waiting sign-in of a peer with several; others are refused. Sign-ins therefore hold at most this
+/// many places for requests.
 pub(super) const SIGN_INS_MAX: usize = 32;
-/// Those of one peer.
+/// Limit of sign-ins that are checked or waiting, for each peer.
 pub(super) const SIGN_INS_PER_PEER_MAX: usize = 4;
-/// When a client that was refused for [`SIGN_INS_MAX`] may try again.
+/// `Retry-After` of a sign-in that was refused for [`SIGN_INS_MAX`].
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// Why a person could not sign in.
+/// Why a sign-in was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignInRefusal {
-    /// The code is unknown, has expired or was used.
+    /// The code is unknown, expired or already used.
     Code,
     /// The user name or the password is wrong, or there were too many attempts.
     NameOrPassword,
-    /// This peer, or all together, have asked too often; when to try again.
+    /// A limit of this peer or of all peers was reached; holds the time to wait before a retry.
     TooMany(Duration),
     /// The service failed.
     Service,
 }
 
-/// What the form of the page holds.
+/// A sign-in as submitted by the page's form.
 pub(super) struct SignIn<'a> {
     pub(super) peer: Peer,
     pub(super) request_id: &'a str,
@@ -49,13 +48,13 @@ pub(super) struct SignIn<'a> {
     pub(super) password: &'a str,
 }
 
-/// Places for sign-ins, with a share for each peer.
+/// Places for sign-ins, with a limit for each peer.
 #[derive(Default)]
 pub(super) struct SignInPlaces(Arc<Mutex<SignInPlaceTable>>);
 
 #[derive(Default)]
 struct SignInPlaceTable {
-    /// In the order in which they were taken.
+    /// Places in the order in which they were taken.
     taken: Vec<TakenPlace>,
     last_number: u64,
 }
@@ -63,7 +62,7 @@ struct SignInPlaceTable {
 struct TakenPlace {
     number: u64,
     peer: Peer,
-    /// Dropped with the place while the sign-in waits, to tell it so. None: its check has begun.
+    /// Dropping this sender displaces the waiting sign-in. None: its check has started.
     waiting: Option<oneshot::Sender<()>>,
 }
 
@@ -74,18 +73,18 @@ pub(super) struct SignInPlace {
     displaced: oneshot::Receiver<()>,
 }
 
-/// A user who may be meant, or, if there is none, a stand-in of the same name.
+/// A user with the given name, or a placeholder if there is none.
 struct Candidate {
-    /// The tenant of the user, or the one that the client asked at.
+    /// The tenant of the user, or the tenant of the code.
     tenant: Option<TenantId>,
     user: Option<User>,
     attempts: Attempts,
-    /// Whether the attempt is within its limits; otherwise no password fits.
+    /// Whether the attempt is within its limits; otherwise every password is rejected.
     allowed: bool,
 }
 
 impl SignInPlaces {
-    /// Takes a place, if there is one and the peer has one left.
+    /// Takes a place; none if all places or the peer's are taken.
     pub(super) fn take(&self, peer: Peer) -> Option<SignInPlace> {
         let mut places = lock(&self.0);
         let own = places.of(peer);
@@ -105,8 +104,8 @@ impl SignInPlaceTable {
         self.taken.iter().filter(|place| place.peer == peer).count()
     }
 
-    /// Takes away the newest waiting place of the peer with the most places, if it has more than
-    /// one.
+    /// Displaces the newest waiting sign-in of the peer with the most places, if the peer has more
+    /// than one.
     fn displace(&mut self) -> bool {
         let waiting = self.taken.iter().enumerate().filter(|(_, place)| place.waiting.is_some());
         let newest = waiting.map(|(at, place)| (self.of(place.peer), at)).max();
@@ -121,8 +120,8 @@ impl SignInPlaceTable {
 }
 
 impl SignInPlace {
-    /// Waits for `turn`, after which the place can no longer be taken away. None: it was taken away
-    /// before.
+    /// Waits for `turn`, after which the place can no longer be displaced. None: the place was
+    /// displaced before.
     pub(super) async fn wait_for<T>(&mut self, turn: impl Future<Output = T>) -> Option<T> {
         let turn = tokio::select! {
             turn = turn => turn,
@@ -136,7 +135,7 @@ impl SignInPlace {
 }
 
 impl Candidate {
-    /// Records that the sign-in was refused, with the reason that the person is not told.
+    /// Records the failed sign-in with its reason, which the user does not see.
     fn record_failure(&self, tx: &mut Tx<'_>, source: &SignInSource) -> Result<(), StoreError> {
         let reason = match &self.user {
             _ if !self.allowed => "tooManyAttempts",
@@ -192,7 +191,7 @@ impl Identity {
     }
 }
 
-/// Takes an attempt of the code, of the peer, and of each user who may be meant.
+/// Counts an attempt of the code, of the peer, and of each user with the given name.
 fn begin(
     tx: &mut Tx<'_>,
     peer: Peer,
@@ -211,12 +210,12 @@ fn begin(
     code.attempts += 1;
     tx.device_code_put(&code)?;
     let users = users_named(tx, code.tenant_id, name)?;
-    let meant: Vec<(Option<TenantId>, Option<User>)> = match users.is_empty() {
+    let subjects: Vec<(Option<TenantId>, Option<User>)> = match users.is_empty() {
         true => vec![(code.tenant_id, None)],
         false => users.into_iter().map(|user| (Some(user.tenant_id), Some(user))).collect(),
     };
-    let mut candidates = Vec::with_capacity(meant.len());
-    for (tenant, user) in meant {
+    let mut candidates = Vec::with_capacity(subjects.len());
+    for (tenant, user) in subjects {
         let attempts = Attempts::on(&PASSWORD_ATTEMPTS, tenant, name, peer);
         let counted = attempts.is_allowed(tx, now)?;
         if counted {
@@ -232,7 +231,7 @@ fn begin(
     Ok(Ok(candidates))
 }
 
-/// Gives the attempts back and hands the code to its client; returns the client's name.
+/// Refunds the attempts and marks the code as signed in; returns the client's name.
 fn succeed(
     tx: &mut Tx<'_>,
     source: &SignInSource,
@@ -240,9 +239,9 @@ fn succeed(
     user: &User,
     attempts: &Attempts,
 ) -> Result<Result<String, SignInRefusal>, StoreError> {
-    let own = attempts.give_back(tx, source.at)?;
+    let own = attempts.refund(tx, source.at)?;
     tx.sign_in_count_subtract(&attempts::of_peer(source.peer), own)?;
-    // This attempt counts even if it was the last that the code allows.
+    // The attempts of the code are not checked: this attempt may be the last one that it allows.
     let code = tx.device_code_by_user_code(user_code, source.at)?.filter(|code| code.user.is_none() && !code.declined);
     let Some(mut code) = code else { return Ok(Err(SignInRefusal::Code)) };
     for successes in [attempts::successes_of_user(user), attempts::successes_of_peer(source.peer)] {
@@ -254,8 +253,12 @@ fn succeed(
     Ok(Ok(code.client_name))
 }
 
-/// Whether the peer has used up its attempts; see [`PEER_ATTEMPTS_MAX`].
-pub(super) fn peer_may_try(tx: &Tx<'_>, peer: Peer, now: Timestamp) -> Result<Result<(), SignInRefusal>, StoreError> {
+/// Refuses a peer that has no attempts left; see [`PEER_ATTEMPTS_MAX`].
+pub(super) fn check_peer_attempts(
+    tx: &Tx<'_>,
+    peer: Peer,
+    now: Timestamp,
+) -> Result<Result<(), SignInRefusal>, StoreError> {
     let tried = tx.sign_in_count(&attempts::of_peer(peer), now)?;
     Ok(if tried < PEER_ATTEMPTS_MAX { Ok(()) } else { Err(SignInRefusal::TooMany(PEER_WINDOW)) })
 }
@@ -266,7 +269,7 @@ fn lock(places: &Mutex<SignInPlaceTable>) -> MutexGuard<'_, SignInPlaceTable> {
 
 impl From<Error> for SignInRefusal {
     fn from(error: Error) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "a sign-in failed");
+        tracing::error!(error = &error as &dyn std::error::Error, "checking a sign-in failed");
         Self::Service
     }
 }

@@ -1,4 +1,4 @@
-//! A token service over a real store, on a clock that is moved by hand.
+//! Tests of the token service with a real store and a manual clock.
 
 mod attacks;
 mod audit;
@@ -33,7 +33,7 @@ const PEER: Peer = Peer(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
 const OTHER_PEER: Peer = Peer(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)));
 const PASSWORD: &str = "correct horse";
 
-/// A token service over a real store, on a clock that stands still.
+/// A token service with a real store and a manual clock.
 struct TestIdentity {
     identity: Identity,
     clock: SimClock,
@@ -65,7 +65,7 @@ impl TestIdentity {
         Self { identity, clock, secret, directory }
     }
 
-    /// The same after a restart.
+    /// Restarts the token service.
     async fn restarted(self) -> Self {
         let Self { identity, clock, secret, directory } = self;
         drop(identity);
@@ -83,7 +83,7 @@ impl TestIdentity {
     }
 
     async fn refusal(&self, token: &str) -> String {
-        let error = self.identity.authenticate(&bearing(token)).await.unwrap_err();
+        let error = self.identity.authenticate(&bearer_headers(token)).await.unwrap_err();
         assert_eq!((error.status, error.code.as_str()), (401, "InvalidAuthenticationToken"), "{error}");
         error.message
     }
@@ -117,7 +117,7 @@ impl TestIdentity {
             ("client_secret", self.secret.as_str()),
             ("grant_type", "client_credentials"),
             ("scope", "https://graph.microsoft.com/.default"),
-            // What azure-identity sends besides.
+            // Additional parameters of azure-identity.
             ("claims", r#"{"access_token": {"xms_cc": {"values": ["CP1"]}}}"#),
             ("client_info", "1"),
         ]);
@@ -171,7 +171,7 @@ fn base() -> BaseAddress {
     BaseAddress("https://127.0.0.1:8366".into())
 }
 
-fn bearing(token: &str) -> HeaderMap {
+fn bearer_headers(token: &str) -> HeaderMap {
     HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap())])
 }
 
@@ -183,7 +183,7 @@ fn part(token: &str, n: usize) -> Value {
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(n).unwrap()).unwrap()).unwrap()
 }
 
-fn shown(error: &OAuthError) -> String {
+fn summary(error: &OAuthError) -> String {
     format!("{} {} {}: {}", error.status.as_u16(), error.error, error.number, error.description)
 }
 

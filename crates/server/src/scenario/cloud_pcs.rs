@@ -1,4 +1,4 @@
-//! The Cloud PCs of a scenario: those written one by one, and those that a fleet stands for.
+//! The Cloud PCs of a scenario: single entries, and members of fleets.
 
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_model::{
@@ -11,15 +11,15 @@ use toml::value::Datetime;
 use uuid::Uuid;
 
 use super::file;
-use super::resolve::{Within, timestamp, user_principal_name, wrong};
+use super::resolve::{Within, invalid, timestamp, user_principal_name};
 
-/// Longest display name, as in the contract.
+/// Length limit of a display name, in characters, as in the contract.
 const NAME_CHARS_MAX: usize = 64;
-/// How long a grace period lasts in the real service.
+/// Length of a grace period in the real service.
 const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
 const REGION: &str = "westeurope";
 
-/// What the Cloud PCs of a tenant refer to.
+/// The entries of a tenant that its Cloud PCs refer to.
 pub(super) struct Lookup<'a> {
     pub(super) within: Within<'a>,
     pub(super) domain: Option<String>,
@@ -33,16 +33,16 @@ impl Lookup<'_> {
     fn user(&self, name: &str, place: &str) -> Result<&User, Error> {
         let full = user_principal_name(name, self.domain.as_deref(), place)?;
         self.users.iter().find(|user| user.user_principal_name.eq_ignore_ascii_case(&full)).ok_or_else(|| {
-            wrong(place, format!("there is no user '{full}' in its tenant; add one under [[tenants.users]]"))
+            invalid(place, format!("its tenant has no user '{full}'; add the user under [[tenants.users]]"))
         })
     }
 
     fn service_plan(&self, name: &str, place: &str) -> Result<&ServicePlan, Error> {
         let id = name.parse().ok();
         self.service_plans.iter().find(|plan| plan.display_name == name || Some(plan.id) == id).ok_or_else(|| {
-            wrong(
+            invalid(
                 place,
-                format!("there is no service plan '{name}' in its tenant; add one under [[tenants.service_plans]]"),
+                format!("its tenant has no service plan '{name}'; add the plan under [[tenants.service_plans]]"),
             )
         })
     }
@@ -53,22 +53,20 @@ impl Lookup<'_> {
             None => self.gallery_images.first(),
         };
         found.ok_or_else(|| match id {
-            Some(id) => wrong(
+            Some(id) => invalid(
                 place,
-                format!("there is no gallery image '{id}' in its tenant; add one under [[tenants.gallery_images]]"),
+                format!("its tenant has no gallery image '{id}'; add the image under [[tenants.gallery_images]]"),
             ),
-            None => wrong(
-                place,
-                "its tenant has no gallery image to make it from; add one under [[tenants.gallery_images]]",
-            ),
+            None => invalid(place, "its tenant has no gallery image; add one under [[tenants.gallery_images]]"),
         })
     }
 
-    /// One Cloud PC, complete, and what ails it.
+    /// Returns the Cloud PC of an entry, and its scripted condition.
     pub(super) fn cloud_pc(&self, entry: file::CloudPcEntry) -> Result<(CloudPc, ScriptedCondition), Error> {
         let place = format!("Cloud PC '{}'", entry.name);
-        if entry.name.is_empty() || entry.name.chars().count() > NAME_CHARS_MAX {
-            return Err(wrong(&place, format!("its name has to have 1 to {NAME_CHARS_MAX} characters")));
+        let chars = entry.name.chars().count();
+        if !(1..=NAME_CHARS_MAX).contains(&chars) {
+            return Err(invalid(&place, format!("its name has {chars} characters; expected 1 to {NAME_CHARS_MAX}")));
         }
         let user = self.user(&entry.user, &place)?;
         let plan = self.service_plan(&entry.service_plan, &place)?;
@@ -113,20 +111,20 @@ impl Lookup<'_> {
     }
 }
 
-/// The Cloud PCs that a fleet stands for.
+/// Returns the Cloud PCs of a fleet.
 pub(super) fn members<'a>(
     fleet: &'a file::Fleet,
     lookup: &'a Lookup<'a>,
 ) -> Result<impl Iterator<Item = file::CloudPcEntry> + use<'a>, Error> {
     let place = format!("fleet '{}'", fleet.name);
     if fleet.count > 1 && !fleet.name.contains("{number}") {
-        return Err(wrong(&place, "write {number} in its name, so that its Cloud PCs can be told apart"));
+        return Err(invalid(&place, "its Cloud PCs would all have one name; put {number} into the name"));
     }
     if fleet.service_plans.is_empty() {
-        return Err(wrong(&place, "name at least one of the tenant's service plans in service_plans"));
+        return Err(invalid(&place, "service_plans is empty; list at least one service plan of the tenant"));
     }
     if fleet.users.is_empty() && lookup.users.is_empty() {
-        return Err(wrong(&place, "its tenant has no user to give the Cloud PCs to; add one under [[tenants.users]]"));
+        return Err(invalid(&place, "its tenant has no user for the Cloud PCs; add one under [[tenants.users]]"));
     }
     let width = fleet.count.to_string().len();
     Ok((0..fleet.count).map(move |index| {
@@ -159,7 +157,7 @@ pub(super) fn members<'a>(
     }))
 }
 
-/// A device name of at most 15 characters, as Windows wants it: `CPC-ada-4F7Q2`.
+/// Returns a device name of at most 15 characters, the limit of Windows: `CPC-ada-4F7Q2`.
 fn device_name(user_principal_name: &str, id: Uuid) -> String {
     const LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
     let alias: String = user_principal_name.chars().take_while(|c| c.is_ascii_alphanumeric()).take(5).collect();

@@ -1,4 +1,4 @@
-//! From the present fleet back to the text of a scenario.
+//! Turns the current fleet into a scenario file.
 
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_engine::{Effect, FaultRule};
@@ -8,10 +8,10 @@ use toml::value::Datetime;
 
 use super::{conditions, file, machines};
 
-/// Rows read at a time.
+/// Number of rows read at a time.
 const PAGE_ROWS: usize = 1_000;
 
-/// The scenario of everything in the store.
+/// Returns the content of the store as a scenario.
 pub(super) fn describe(
     reader: &Reader<'_>,
     rules: Vec<FaultRule>,

@@ -1,6 +1,6 @@
-//! The text of a scenario: what may be written in the TOML file, and nothing of what it means.
+//! The file format of a scenario, without its meaning.
 //!
-//! Unknown names are refused, so that a misspelt one is an error and not silence.
+//! Unknown keys are rejected, so that a misspelt key is an error.
 
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition};
 use cloudpc_model::{CloudPcStatus, Kind, OsVersion, Product, StatusDetail, UserAccountType};
@@ -12,31 +12,31 @@ use uuid::Uuid;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Scenario {
-    /// How long simulated work takes; the real service's own pace if left out.
+    /// The duration of simulated work; the real service's pace by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pace: Option<Pace>,
-    /// Installers that are not downloaded.
+    /// Simulated installers, which are not downloaded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<Artifact>,
-    /// Scripted trouble.
+    /// Scripted faults.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultEntry>,
-    /// The tenants with all that is theirs.
+    /// The tenants and their content.
     #[serde(default)]
     pub tenants: Vec<TenantEntry>,
 }
 
-/// A tenant. Ids that are left out below it are derived from its name and the entry's, so that the
-/// same file always gives the same fleet.
+/// A tenant. Missing ids of its entries are derived from the names of the tenant and the entry, so
+/// that the same file always gives the same fleet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TenantEntry {
-    /// Its id; if left out that of whoever loads it, or else derived from its name.
+    /// Id of the tenant; by default the id of the caller's tenant for the first tenant, or else
+    /// derived from the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
-    /// Its name.
     pub name: String,
-    /// What completes user names without an `@`.
+    /// Domain that completes user names without an `@`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -47,10 +47,10 @@ pub(super) struct TenantEntry {
     pub service_plans: Vec<ServicePlanEntry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gallery_images: Vec<GalleryImageEntry>,
-    /// Cloud PCs one by one.
+    /// Single Cloud PCs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cloud_pcs: Vec<CloudPcEntry>,
-    /// Cloud PCs by the dozen.
+    /// Groups of similar Cloud PCs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fleets: Vec<Fleet>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -67,42 +67,42 @@ pub(super) struct UserEntry {
     pub name: String,
     #[serde(default)]
     pub display_name: String,
-    /// For signing in with a device code. Without one the user cannot sign in.
+    /// Password for signing in with a device code. A user without a password cannot sign in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
-    /// The same as a saved scenario has it.
+    /// Hash of the password in PHC format, as in a saved scenario.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_hash: Option<String>,
-    /// Whether loading makes a password up. The first start writes it to `passwords.json` in the
+    /// Whether loading generates a password. The first start writes it to `passwords.json` in the
     /// data directory.
-    #[serde(default, skip_serializing_if = "is_no")]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub generate_password: bool,
     /// Directory roles, e.g. `Windows 365 Administrator`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
-    /// Permissions that an application may have on their behalf.
+    /// Permissions that an application can have on behalf of the user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub permissions: Vec<String>,
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub enabled: bool,
 }
 
-/// An application with credentials known beforehand, for CI.
+/// An application with predefined credentials, for CI.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AppEntry {
-    /// Its client id.
+    /// Client id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
     pub name: String,
-    /// Its client secret; a public client, such as a command line that signs people in, has none.
+    /// Client secret; none for a public client, such as a command line that signs users in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
     #[serde(default)]
     pub permissions: Vec<String>,
 }
 
-/// A size.
+/// A service plan.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServicePlanEntry {
@@ -112,13 +112,13 @@ pub(super) struct ServicePlanEntry {
     pub vcpu_count: u32,
     pub ram_gib: u32,
     pub storage_gib: u32,
-    /// Edition that it is for, and so of the Cloud PCs that have it.
+    /// Edition of the plan and of the Cloud PCs that use it.
     pub product: Product,
-    #[serde(default, skip_serializing_if = "is_no")]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub gpu: bool,
 }
 
-/// What Cloud PCs are made from.
+/// A gallery image.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GalleryImageEntry {
@@ -127,7 +127,7 @@ pub(super) struct GalleryImageEntry {
     pub name: String,
     pub size_gib: u32,
     pub os_version: OsVersion,
-    /// Its version number, such as `10.0.22631.3880`.
+    /// Version number of the operating system, such as `10.0.22631.3880`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os_version_number: Option<String>,
 }
@@ -144,26 +144,26 @@ pub(super) struct CloudPcEntry {
     pub managed_device_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aad_device_id: Option<Uuid>,
-    /// Its display name.
+    /// Display name.
     pub name: String,
-    /// Whose it is.
+    /// Name of the user.
     pub user: String,
-    /// Name or id of its size.
+    /// Name or id of the service plan.
     pub service_plan: String,
-    /// Its edition; that of the size if left out.
+    /// Edition; by default that of the service plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product: Option<Product>,
-    /// Id of its image; the tenant's first if left out.
+    /// Id of the gallery image; by default the tenant's first image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// What its disk has, if that is not what the image has.
+    /// Operating system on the disk; by default that of the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub os_version: Option<OsVersion>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_account_type: Option<UserAccountType>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// Name of the policy that made it.
+    /// Name of the provisioning policy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub provisioning_policy: String,
     #[serde(default = "provisioned", skip_serializing_if = "is_provisioned")]
@@ -172,26 +172,27 @@ pub(super) struct CloudPcEntry {
     pub created_at: Option<Datetime>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provisioned_at: Option<Datetime>,
-    /// End of the grace period; a week from loading if left out of one that is in it.
+    /// End of the grace period; by default a week after loading for a Cloud PC in its grace period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grace_ends_at: Option<Datetime>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_detail: Option<StatusDetail>,
-    #[serde(default, skip_serializing_if = "is_healthy")]
+    /// Condition of the simulated machine.
+    #[serde(default, rename = "condition", alias = "ailment", skip_serializing_if = "is_healthy")]
     pub scripted_condition: ScriptedCondition,
 }
 
-/// Many Cloud PCs that are alike.
+/// A group of similar Cloud PCs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fleet {
-    /// How many.
+    /// Number of Cloud PCs.
     pub count: u32,
-    /// Their display name, where `{number}` stands for 01, 02, and so on.
+    /// Display name, in which `{number}` is replaced by 01, 02, and so on.
     pub name: String,
-    /// Names or ids of their sizes, dealt in turn: name one twice to have twice as many.
+    /// Names or ids of service plans, assigned in turn: list a plan twice to use it twice as often.
     pub service_plans: Vec<String>,
-    /// Whose they are, dealt in turn; all users of the tenant if left out.
+    /// Names of users, assigned in turn; by default all users of the tenant.
     #[serde(default)]
     pub users: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -202,7 +203,8 @@ pub(super) struct Fleet {
     pub provisioning_policy: String,
     #[serde(default = "provisioned")]
     pub status: CloudPcStatus,
-    #[serde(default)]
+    /// Condition of the simulated machines.
+    #[serde(default, rename = "condition", alias = "ailment")]
     pub scripted_condition: ScriptedCondition,
 }
 
@@ -215,10 +217,10 @@ pub(super) struct PartnerEntry {
     /// The partner's own id.
     pub partner_id: String,
     pub enable_connection: bool,
-    /// URL prefixes that its agent may be fetched from; any public https address if left out.
+    /// URL prefixes that the agent can be downloaded from; by default any public https URL.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_urls: Vec<String>,
-    /// Its last heartbeat.
+    /// Time of the last heartbeat.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_sync_at: Option<Datetime>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -234,21 +236,21 @@ pub(super) struct AgentEntry {
     pub sha256: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub install_parameters: Vec<String>,
-    #[serde(default, skip_serializing_if = "is_no")]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub auto_deploy: bool,
-    /// Succeeds in a guest where the agent is installed.
+    /// Command that succeeds in a guest with the agent installed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detection: Option<String>,
 }
 
-/// A rule of scripted trouble; see `cloudpc_engine::FaultRule`.
+/// A scripted fault; see `cloudpc_engine::FaultRule`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FaultEntry {
-    /// Only actions of the tenant with this id.
+    /// Limits the fault to the tenant with this id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<Uuid>,
-    /// Only these Cloud PCs, by display name or id.
+    /// Limits the fault to these Cloud PCs, by display name or id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cloud_pcs: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -259,21 +261,21 @@ pub(super) struct FaultEntry {
     pub step: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nth: Option<u32>,
-    #[serde(default, skip_serializing_if = "is_no")]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub undo: bool,
     pub effect: EffectEntry,
-    /// For `fail`: the code.
+    /// For `fail`: the error code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// For `fail`: what it says to people.
+    /// For `fail`: the error message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// For `slowDown`: milliseconds.
+    /// For `slowDown`: the delay in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_ms: Option<u64>,
 }
 
-/// What a rule does to a step.
+/// The effect of a fault on a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum EffectEntry {
@@ -284,7 +286,7 @@ pub(super) enum EffectEntry {
     Crash,
 }
 
-fn yes() -> bool {
+fn default_true() -> bool {
     true
 }
 
@@ -292,12 +294,12 @@ fn provisioned() -> CloudPcStatus {
     CloudPcStatus::Provisioned
 }
 
-// What `skip_serializing_if` needs takes a reference.
-fn is_yes(value: &bool) -> bool {
+// `skip_serializing_if` passes a reference.
+fn is_true(value: &bool) -> bool {
     *value
 }
 
-fn is_no(value: &bool) -> bool {
+fn is_false(value: &bool) -> bool {
     !*value
 }
 

@@ -1,19 +1,19 @@
-//! The machines that the Cloud PCs in the store have to have.
+//! The machines of the Cloud PCs in the store.
 
 use cloudpc_drivers::MachineSpec;
 use cloudpc_model::{CloudPc, ServicePlan, TenantId};
 use cloudpc_store::{Reader, StoreError};
 
-/// Rows read at a time.
+/// Number of rows read at a time.
 const PAGE_ROWS: usize = 1_000;
 
-/// A machine, and the display name of its Cloud PC.
+/// The specification of a machine, and the display name of its Cloud PC.
 pub(super) struct Machine {
     pub name: String,
     pub spec: MachineSpec,
 }
 
-/// Returns the machines of all tenants.
+/// Returns the machines of all tenants' Cloud PCs.
 pub(super) fn machines(reader: &Reader<'_>) -> Result<Vec<Machine>, StoreError> {
     let mut machines = Vec::new();
     for (tenant, _) in reader.tenant_list()? {
@@ -28,7 +28,7 @@ pub(super) fn machines(reader: &Reader<'_>) -> Result<Vec<Machine>, StoreError> 
     Ok(machines)
 }
 
-/// Returns all Cloud PCs of a tenant, by id.
+/// Returns all Cloud PCs of a tenant, in the order of their ids.
 pub(super) fn cloud_pcs(reader: &Reader<'_>, tenant: TenantId) -> Result<Vec<CloudPc>, StoreError> {
     let mut cloud_pcs = Vec::new();
     loop {

@@ -1,7 +1,7 @@
-//! From a scenario's text to the values of the domain: every name looked up, every id filled in,
-//! every mistake found before anything is changed.
+//! Turns a scenario file into domain values: resolves every name, derives missing ids, and reports
+//! mistakes before anything is changed.
 //!
-//! Pure but for the hashing of passwords, which the caller passes in.
+//! These functions are pure except for password hashing, which the caller passes in.
 
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition};
 use cloudpc_engine::actions::recipe;
@@ -22,10 +22,10 @@ use super::cloud_pcs::{Lookup, members};
 use super::file;
 use crate::identity::BUILT_IN_CLIENT;
 
-/// Most Cloud PCs in a scenario.
+/// Limit of Cloud PCs in a scenario.
 pub(super) const CLOUD_PCS_MAX: usize = 1_000_000;
 
-/// What a scenario comes to.
+/// A scenario as domain values.
 pub(super) struct ResolvedScenario {
     pub pace: Pace,
     pub artifacts: Vec<Artifact>,
@@ -33,7 +33,7 @@ pub(super) struct ResolvedScenario {
     pub tenants: Vec<ResolvedTenant>,
 }
 
-/// One tenant, complete.
+/// A tenant of a scenario as domain values.
 pub(super) struct ResolvedTenant {
     pub id: TenantId,
     pub name: String,
@@ -42,10 +42,10 @@ pub(super) struct ResolvedTenant {
     pub service_plans: Vec<ServicePlan>,
     pub gallery_images: Vec<GalleryImage>,
     pub partners: Vec<Partner>,
-    /// In the order of their ids, which is the order in which the store takes them fastest.
+    /// Cloud PCs in the order of their ids, in which inserting them is fastest.
     pub cloud_pcs: Vec<CloudPc>,
-    /// Those that are not well.
-    pub ailments: HashMap<CloudPcId, ScriptedCondition>,
+    /// The scripted conditions of simulated machines that are not healthy.
+    pub scripted_conditions: HashMap<CloudPcId, ScriptedCondition>,
 }
 
 /// Resolves a scenario as of `now`. The first tenant without an id becomes `home`, if there is one.
@@ -60,9 +60,7 @@ pub(super) fn resolve(
 ) -> Result<ResolvedScenario, Error> {
     check_count(&scenario.tenants)?;
     if scenario.tenants.is_empty() {
-        return Err(Error::invalid(
-            "The scenario cannot be loaded: it has no tenant; add a [[tenants]] entry with a name.",
-        ));
+        return Err(Error::invalid("Invalid scenario: it has no tenant; add a [[tenants]] entry with a name."));
     }
     for artifact in &scenario.artifacts {
         check_sha256(&artifact.sha256, &format!("artifact '{}'", artifact.url))?;
@@ -75,9 +73,9 @@ pub(super) fn resolve(
         .into_iter()
         .map(|tenant| resolve_tenant(tenant, now, hash_password))
         .collect::<Result<Vec<_>, _>>()?;
-    unique("tenant", tenants.iter().map(|tenant| (tenant.id, tenant.name.as_str())))?;
-    unique("tenant", tenants.iter().map(|tenant| (tenant.name.as_str(), tenant.name.as_str())))?;
-    unique(
+    check_unique("tenant", tenants.iter().map(|tenant| (tenant.id, tenant.name.as_str())))?;
+    check_unique("tenant", tenants.iter().map(|tenant| (tenant.name.as_str(), tenant.name.as_str())))?;
+    check_unique(
         "Cloud PC",
         tenants.iter().flat_map(|tenant| &tenant.cloud_pcs).map(|pc| (pc.id, pc.display_name.as_str())),
     )?;
@@ -95,9 +93,7 @@ fn check_count(tenants: &[file::TenantEntry]) -> Result<(), Error> {
     let single = tenants.iter().map(|tenant| tenant.cloud_pcs.len() as u64);
     let count: u64 = generated.chain(single).sum();
     if count > CLOUD_PCS_MAX as u64 {
-        return Err(Error::invalid(format!(
-            "The scenario cannot be loaded: it has {count} Cloud PCs; the most is {CLOUD_PCS_MAX}."
-        )));
+        return Err(Error::invalid(format!("Invalid scenario: {count} Cloud PCs; the maximum is {CLOUD_PCS_MAX}.")));
     }
     Ok(())
 }
@@ -110,29 +106,32 @@ fn resolve_tenant(
     let place = format!("tenant '{}'", tenant.name);
     let id = TenantId(tenant.id.unwrap_or_else(|| derived(&tenant.name, "tenant", "")));
     if id == TenantId::INSTALLATION {
-        return Err(wrong(&place, format!("the id {id} stands for the installation; leave it out, or give another")));
+        return Err(invalid(
+            &place,
+            format!("the id {id} is reserved for the installation; remove it, or use another id"),
+        ));
     }
     let within = Within { id, name: &tenant.name };
     let users = resolve_users(tenant.users, within, tenant.domain.as_deref(), &place, hash_password)?;
     let service_plans: Vec<_> = tenant.service_plans.into_iter().map(|plan| service_plan(plan, within)).collect();
-    unique("service plan", service_plans.iter().map(|plan| (plan.id, plan.display_name.as_str())))?;
+    check_unique("service plan", service_plans.iter().map(|plan| (plan.id, plan.display_name.as_str())))?;
     let gallery_images: Vec<_> = tenant.gallery_images.into_iter().map(gallery_image).collect::<Result<_, _>>()?;
-    unique("gallery image", gallery_images.iter().map(|image| (&image.id, image.display_name.as_str())))?;
+    check_unique("gallery image", gallery_images.iter().map(|image| (&image.id, image.display_name.as_str())))?;
     let partners =
         tenant.partners.into_iter().map(|partner| resolve_partner(partner, within)).collect::<Result<Vec<_>, _>>()?;
-    unique(
+    check_unique(
         "partner",
         partners.iter().map(|partner| (partner.partner_id.to_ascii_lowercase(), partner.partner_id.as_str())),
     )?;
 
     let lookup = Lookup { within, domain: tenant.domain, now, users, service_plans, gallery_images };
     let mut cloud_pcs = Vec::new();
-    let mut ailments = HashMap::new();
+    let mut scripted_conditions = HashMap::new();
     let generated = tenant.fleets.iter().map(|fleet| members(fleet, &lookup)).collect::<Result<Vec<_>, _>>()?;
     for entry in tenant.cloud_pcs.into_iter().chain(generated.into_iter().flatten()) {
         let (cloud_pc, scripted_condition) = lookup.cloud_pc(entry)?;
         if scripted_condition != ScriptedCondition::default() {
-            ailments.insert(cloud_pc.id, scripted_condition);
+            scripted_conditions.insert(cloud_pc.id, scripted_condition);
         }
         cloud_pcs.push(cloud_pc);
     }
@@ -146,7 +145,7 @@ fn resolve_tenant(
         gallery_images: lookup.gallery_images,
         partners,
         cloud_pcs,
-        ailments,
+        scripted_conditions,
         name: tenant.name,
     })
 }
@@ -164,7 +163,9 @@ fn resolve_users(
             let place = format!("user '{}' of {tenant}", user.name);
             let user_principal_name = user_principal_name(&user.name, domain, &place)?;
             let password_hash = match (user.password, user.password_hash) {
-                (Some(_), Some(_)) => return Err(wrong(&place, "give either password or password_hash, not both")),
+                (Some(_), Some(_)) => {
+                    return Err(invalid(&place, "both password and password_hash are set; keep one of them"));
+                }
                 (Some(password), None) => Some(hash_password(&password)?),
                 (None, hash) => hash,
             };
@@ -180,11 +181,11 @@ fn resolve_users(
             })
         })
         .collect::<Result<Vec<_>, Error>>()?;
-    unique(
+    check_unique(
         "user",
         users.iter().map(|user| (user.user_principal_name.to_ascii_lowercase(), user.display_name.as_str())),
     )?;
-    unique("user", users.iter().map(|user| (user.id, user.user_principal_name.as_str())))?;
+    check_unique("user", users.iter().map(|user| (user.id, user.user_principal_name.as_str())))?;
     Ok(users)
 }
 
@@ -192,7 +193,10 @@ fn resolve_app(app: file::AppEntry, within: Within<'_>, tenant: &str) -> Result<
     let id = AppId(app.id.unwrap_or_else(|| within.derived("app", &app.name)));
     if id == BUILT_IN_CLIENT {
         let place = format!("app '{}' of {tenant}", app.name);
-        return Err(wrong(&place, format!("the id {id} is the built-in client's; leave it out, or give another")));
+        return Err(invalid(
+            &place,
+            format!("the id {id} is reserved for the built-in client; remove it, or use another id"),
+        ));
     }
     Ok(Application {
         tenant_id: within.id,
@@ -221,10 +225,10 @@ fn gallery_image(image: file::GalleryImageEntry) -> Result<GalleryImage, Error> 
         && OsVersion::of_number(number) != Some(image.os_version)
     {
         let place = format!("gallery image '{}'", image.id);
-        return Err(wrong(
+        return Err(invalid(
             &place,
             format!(
-                "'{number}' is no version number of its os_version; leave it out, or write one like 10.0.22631.3880"
+                "'{number}' is not a version of its os_version; remove it, or use a version such as 10.0.22631.3880"
             ),
         ));
     }
@@ -272,7 +276,7 @@ fn resolve_fault(fault: file::FaultEntry, number: usize, tenants: &[ResolvedTena
         let all = tenants.iter().flat_map(|tenant| &tenant.cloud_pcs);
         cloud_pcs.extend(all.filter(|pc| pc.display_name == name || Some(pc.id) == id).map(|pc| pc.id));
         if cloud_pcs.len() == before {
-            return Err(wrong(&place, format!("no Cloud PC of the scenario has the name or id '{name}'")));
+            return Err(invalid(&place, format!("the scenario has no Cloud PC with the name or id '{name}'")));
         }
     }
     let effect = match (fault.effect, fault.code, fault.message, fault.by_ms) {
@@ -280,20 +284,20 @@ fn resolve_fault(fault: file::FaultEntry, number: usize, tenants: &[ResolvedTena
             Effect::Fail { code, message: message.unwrap_or_default() }
         }
         (file::EffectEntry::Fail, ..) => {
-            return Err(wrong(&place, "effect 'fail' needs a code, may have a message, and nothing else"));
+            return Err(invalid(&place, "effect 'fail' requires code, and accepts only message besides it"));
         }
         (file::EffectEntry::SlowDown, None, None, Some(by_ms)) => Effect::SlowDown { by_ms },
         (file::EffectEntry::SlowDown, ..) => {
-            return Err(wrong(&place, "effect 'slowDown' needs by_ms and nothing else"));
+            return Err(invalid(&place, "effect 'slowDown' requires by_ms, and accepts neither code nor message"));
         }
         (file::EffectEntry::Hang, None, None, None) => Effect::Hang,
         (file::EffectEntry::LoseOutcome, None, None, None) => Effect::LoseOutcome,
         (file::EffectEntry::Crash, None, None, None) => Effect::Crash,
-        _ => return Err(wrong(&place, "its effect takes neither code nor message nor by_ms")),
+        _ => return Err(invalid(&place, "its effect accepts none of code, message and by_ms")),
     };
     let tenant_id = fault.tenant_id.map(TenantId);
     if let Some(id) = tenant_id.filter(|id| tenants.iter().all(|tenant| tenant.id != *id)) {
-        return Err(wrong(&place, format!("no tenant of the scenario has the id '{id}'")));
+        return Err(invalid(&place, format!("the scenario has no tenant with the id '{id}'")));
     }
     let rule = FaultRule {
         tenant_id,
@@ -307,25 +311,25 @@ fn resolve_fault(fault: file::FaultEntry, number: usize, tenants: &[ResolvedTena
     };
     match problem(&rule) {
         None => Ok(rule),
-        Some(problem) => Err(wrong(&place, problem)),
+        Some(problem) => Err(invalid(&place, problem)),
     }
 }
 
-/// Why a rule would never match anything, if so.
+/// Returns why a rule would never match; none if it can match.
 pub(crate) fn problem(rule: &FaultRule) -> Option<String> {
-    if rule.share_percent.is_some_and(|share| share > 100) {
-        return Some("the share is more than 100 percent".to_owned());
+    if let Some(share) = rule.share_percent.filter(|share| *share > 100) {
+        return Some(format!("share_percent is {share}; the maximum is 100"));
     }
     if rule.nth == Some(0) {
-        return Some("the nth match counts from 1".to_owned());
+        return Some("nth is 0; the first match is 1".to_owned());
     }
     let kinds = Kind::iter().filter(|kind| rule.kind.is_none_or(|only| only == *kind));
     let names: BTreeSet<_> = kinds.flat_map(|kind| recipe(kind).steps).map(|step| step.name).collect();
     let step = rule.step.as_deref().filter(|step| !names.contains(step))?;
-    Some(format!("there is no step '{step}'; there are {}", Vec::from_iter(names).join(", ")))
+    Some(format!("unknown step '{step}'; available steps: {}", Vec::from_iter(names).join(", ")))
 }
 
-/// The tenant that something is in.
+/// The tenant of an entry.
 #[derive(Clone, Copy)]
 pub(super) struct Within<'a> {
     pub id: TenantId,
@@ -333,14 +337,14 @@ pub(super) struct Within<'a> {
 }
 
 impl Within<'_> {
-    /// The id of a thing that has none of its own.
+    /// Returns the id of an entry without an explicit id.
     pub fn derived(self, what: &str, name: &str) -> Uuid {
         derived(self.name, what, name)
     }
 }
 
-/// An id that is always the same for the same name in a tenant of the same name. It looks like a
-/// random (version 4) UUID, as the real service's do.
+/// Returns a deterministic id for a name in a tenant. It has the form of a random (version 4) UUID,
+/// like the ids of the real service.
 fn derived(tenant: &str, what: &str, name: &str) -> Uuid {
     let text = [tenant, what, name].join("\0");
     let mut bytes = [0; 16];
@@ -352,18 +356,19 @@ pub(super) fn user_principal_name(name: &str, domain: Option<&str>, place: &str)
     match (name.split_once('@'), domain) {
         (Some((alias, host)), _) if !alias.is_empty() && !host.is_empty() => Ok(name.to_owned()),
         (None, Some(domain)) if !name.is_empty() => Ok(format!("{name}@{domain}")),
-        (None, None) => {
-            Err(wrong(place, format!("'{name}' has no @; write the whole name or give the tenant a domain")))
-        }
-        _ => Err(wrong(place, format!("'{name}' is no user name; write it like ada@contoso.test"))),
+        (None, None) => Err(invalid(
+            place,
+            format!("'{name}' has no domain; use a full name such as ada@contoso.test, or set the tenant's domain"),
+        )),
+        _ => Err(invalid(place, format!("'{name}' is not a user name; expected a form such as ada@contoso.test"))),
     }
 }
 
 pub(super) fn timestamp(value: Datetime, place: &str) -> Result<Timestamp, Error> {
     let text = value.to_string();
-    let time: jiff::Timestamp = text
-        .parse()
-        .map_err(|_| wrong(place, format!("{text} is no point in time; write it like 2026-01-31T08:00:00Z")))?;
+    let time: jiff::Timestamp = text.parse().map_err(|_| {
+        invalid(place, format!("{text} is not a timestamp; expected a form such as 2026-01-31T08:00:00Z"))
+    })?;
     Ok(Timestamp(time.as_microsecond()))
 }
 
@@ -371,23 +376,26 @@ fn check_sha256(sha256: &str, place: &str) -> Result<(), Error> {
     if sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(());
     }
-    Err(wrong(place, "sha256 has to be 64 hex digits; sha256sum FILE prints them"))
+    Err(invalid(place, format!("invalid sha256 '{sha256}'; expected 64 hex digits as printed by sha256sum FILE")))
 }
 
-/// Refuses two things with one key.
-fn unique<'a, K: Eq + std::hash::Hash>(what: &str, things: impl Iterator<Item = (K, &'a str)>) -> Result<(), Error> {
+/// Refuses two entries with the same key.
+fn check_unique<'a, K: Eq + std::hash::Hash>(
+    what: &str,
+    entries: impl Iterator<Item = (K, &'a str)>,
+) -> Result<(), Error> {
     let mut seen = HashSet::new();
-    for (key, name) in things {
+    for (key, name) in entries {
         if !seen.insert(key) {
-            return Err(wrong(
+            return Err(invalid(
                 &format!("{what} '{name}'"),
-                "there are two of it; give them different names, or ids if they have any",
+                "defined twice; use different names, and different ids if set",
             ));
         }
     }
     Ok(())
 }
 
-pub(super) fn wrong(place: &str, what: impl Display) -> Error {
-    Error::invalid(format!("The scenario cannot be loaded: {place}: {what}."))
+pub(super) fn invalid(place: &str, what: impl Display) -> Error {
+    Error::invalid(format!("Invalid scenario: {place}: {what}."))
 }

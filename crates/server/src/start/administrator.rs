@@ -1,5 +1,5 @@
-//! The first tenant, its administrator application, and the file by which the owner of the data
-//! directory finds them.
+//! The first tenant, its administrator application, and the file with their credentials for the
+//! owner of the data directory.
 
 use cloudpc_model::{AppId, Error, TenantId};
 use cloudpc_store::Application;
@@ -15,30 +15,31 @@ use crate::identity::Identity;
 use crate::installation::{self, GRANTED_BY_OWNER};
 use crate::pipeline::PERMISSIONS;
 
-/// The file, in the data directory.
+/// Name of the file in the data directory.
 pub const ADMIN_FILE: &str = "admin.json";
 
-/// How a client on this machine finds the server and proves that it may use it.
+/// The addresses of the server and the administrator's credentials, for clients on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AdminFile {
-    /// The tenant.
+    /// Id of the tenant.
     pub tenant_id: TenantId,
-    /// The administrator application.
+    /// Client id of the administrator application.
     pub client_id: AppId,
-    /// Its secret.
+    /// Client secret of the administrator application.
     pub client_secret: String,
-    /// Where plain HTTP is served, if it is.
+    /// URL of plain HTTP; none: not served.
     pub http_url: Option<String>,
-    /// Where HTTPS is served, if it is.
+    /// URL of HTTPS; none: not served.
     pub https_url: Option<String>,
 }
 
-/// Makes what is missing, and writes the addresses of this start into the file.
+/// Creates the tenant, the application and the file if they are missing, and writes the addresses
+/// of this start to the file.
 ///
-/// The application of the file owns the installation from here on. Whoever may write the data
-/// directory owns everything in it, so a lost file is replaced, with a new application. The old one
-/// becomes an ordinary administrator of its tenant and can be disabled.
+/// The application of the file becomes the owner of the installation. A missing file is replaced by
+/// one with a new application, because anyone who can write the data directory owns everything in
+/// it. The old application becomes an ordinary administrator of its tenant and can be disabled.
 pub(super) async fn ensure(
     app: &App,
     directory: &Path,
@@ -46,31 +47,31 @@ pub(super) async fn ensure(
     https: Option<SocketAddr>,
 ) -> Result<(), StartError> {
     let path = directory.join(ADMIN_FILE);
-    let known = known(app, &path).await?;
-    let mut file = match &known {
+    let existing = read_existing(app, &path).await?;
+    let mut file = match &existing {
         Some(file) => file.clone(),
-        None => make(app).await?,
+        None => create(app).await?,
     };
-    own(app, file.tenant_id, file.client_id).await?;
+    ensure_owner(app, file.tenant_id, file.client_id).await?;
     file.http_url = http.map(|address| format!("http://{}", reachable(address)));
     file.https_url = https.map(|address| format!("https://{}", reachable(address)));
-    if known.as_ref() == Some(&file) {
+    if existing.as_ref() == Some(&file) {
         return Ok(());
     }
     let mut text = serde_json::to_vec_pretty(&file).map_err(Error::internal)?;
     text.push(b'\n');
     match durable_file::write(&path, Readers::Owner, &text) {
-        // The secret is there; only addresses in the file are those of the last start.
-        Err(error) if known.is_some() => {
-            tracing::warn!(%error, "the addresses of this start cannot be written to {ADMIN_FILE}; the command line will look for the service at the old ones");
+        // The file has a valid secret; only its addresses are outdated.
+        Err(error) if existing.is_some() => {
+            tracing::warn!(%error, "writing the service's addresses to {ADMIN_FILE} failed; the command line will use the addresses of the last start");
             Ok(())
         }
         written => written.map_err(|source| StartError::File { path, source }),
     }
 }
 
-/// What the file says, if it can be read and its application is there.
-async fn known(app: &App, path: &Path) -> Result<Option<AdminFile>, Error> {
+/// Reads the file; none if the file is missing or invalid, or its application does not exist.
+async fn read_existing(app: &App, path: &Path) -> Result<Option<AdminFile>, Error> {
     let Some(file) = fs::read(path).ok().and_then(|text| serde_json::from_slice::<AdminFile>(&text).ok()) else {
         return Ok(None);
     };
@@ -79,7 +80,8 @@ async fn known(app: &App, path: &Path) -> Result<Option<AdminFile>, Error> {
     Ok(application.map(|_| file))
 }
 
-async fn make(app: &App) -> Result<AdminFile, Error> {
+/// Creates the administrator application, and a tenant if there is none.
+async fn create(app: &App) -> Result<AdminFile, Error> {
     let secret = Identity::new_app_secret(app.rng.as_ref());
     let new_tenant = TenantId::random(app.rng.as_ref());
     let client_id = AppId::random(app.rng.as_ref());
@@ -107,8 +109,8 @@ async fn make(app: &App) -> Result<AdminFile, Error> {
     Ok(AdminFile { tenant_id, client_id, client_secret: secret.secret, http_url: None, https_url: None })
 }
 
-/// Marks the application as the owner's.
-async fn own(app: &App, tenant: TenantId, id: AppId) -> Result<(), Error> {
+/// Makes the application the owner of the installation, if it is not already.
+async fn ensure_owner(app: &App, tenant: TenantId, id: AppId) -> Result<(), Error> {
     let owner = app.store.read(installation::owner).await?;
     if owner == Some((tenant, id)) {
         return Ok(());
@@ -116,14 +118,14 @@ async fn own(app: &App, tenant: TenantId, id: AppId) -> Result<(), Error> {
     app.store.write("installation.setOwner", move |tx| Ok(installation::set_owner(tx, tenant, id)?)).await
 }
 
-/// What the administrator of a tenant may have. The owner of the installation needs no more: the
-/// rest follows from being the owner.
+/// Returns the permissions of a tenant's administrator. The owner's application needs no others:
+/// its further rights come from being the owner.
 fn tenant_permissions() -> Vec<String> {
     PERMISSIONS.into_iter().filter(|name| !GRANTED_BY_OWNER.contains(name)).map(str::to_owned).collect()
 }
 
-/// An address that a client on this machine can connect to: one that stands for every interface
-/// stands for the loopback.
+/// Returns an address that a client on this machine can connect to: the loopback address in place
+/// of the unspecified address.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() {

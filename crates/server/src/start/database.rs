@@ -1,5 +1,5 @@
-//! The database over time: whether it is older than what was seen of it before, and whether its
-//! file is whole.
+//! Checks of the database: whether it was replaced by an older one, and whether its file is
+//! damaged.
 
 use cloudpc_model::Error;
 use cloudpc_store::{Store, Watermark};
@@ -10,18 +10,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::durable_file::{self, Readers};
 
-/// The file, beside the database, that says how far the database had come.
+/// Name of the file in the data directory that records the latest rows of the database.
 pub(super) const WATERMARK_FILE: &str = "watermark.json";
 
-/// How often the watermark is written, if it has risen, and the database file looked at. Process
-/// time.
+/// Interval at which the watermark is written, if it has risen, and the database file is checked.
+/// Process time.
 const RECORD_EVERY: Duration = Duration::from_secs(60);
 
-/// How often the whole database is read for damage, beginning with the start. Process time.
+/// Interval of full integrity checks of the database; the first one begins at the start. Process
+/// time.
 const CHECK_EVERY: Duration = Duration::from_hours(24);
 
-/// Says so if the database has less than it had when it was last seen here: a backup was restored,
-/// or the end of its log was lost. Numbers of actions go on beyond those that were given.
+/// Logs a warning if the database has fewer rows than the watermark: a backup was restored, or its
+/// latest writes were lost. New action numbers continue after the lost ones.
 ///
 /// # Errors
 /// The database cannot be read.
@@ -38,18 +39,19 @@ pub(super) async fn compare(store: &Store, directory: &Path) -> Result<(), Error
         actions_missing = actions.max(0),
         audit_events_missing = audit_events.max(0),
         last_action = found.actions,
-        "the database is older than when it was last used in this directory; that is right after restoring a backup; otherwise its last writes are lost, and a newer backup should be restored"
+        "the database is older than when it was last used in this directory; this is expected after restoring a backup; otherwise its latest writes are lost: restore a newer backup"
     );
     if let Err(error) =
         store.write("action.skipNumbers", move |tx| Ok::<_, Error>(tx.action_numbers_skip(seen.actions)?)).await
     {
-        // Their tags differ, so this harms only people who look at numbers.
-        tracing::warn!(%error, "new actions will get the numbers of lost ones");
+        // Harmless to the engine, which identifies actions by their tags; only people who compare
+        // numbers are affected.
+        tracing::warn!(%error, "skipping the numbers of lost actions failed; new actions will reuse them");
     }
     Ok(())
 }
 
-/// Writes the watermark every minute, and looks whether the database file is still there.
+/// Writes the watermark and checks that the database file still exists, every [`RECORD_EVERY`].
 pub(super) async fn watch(store: Store, directory: PathBuf, stop: CancellationToken) {
     let mut written = None;
     loop {
@@ -61,14 +63,13 @@ pub(super) async fn watch(store: Store, directory: PathBuf, stop: CancellationTo
     }
 }
 
-/// Writes how far the database has come, unless that is `written` already. Returns what is written
-/// now.
+/// Writes the watermark, unless it equals `written`. Returns the last watermark written.
 pub(super) async fn record(store: &Store, directory: &Path, written: Option<Watermark>) -> Option<Watermark> {
     let watermark = match store.read(|reader| reader.watermark()).await {
         Ok(watermark) if Some(watermark) == written => return written,
         Ok(watermark) => watermark,
         Err(error) => {
-            tracing::warn!(%error, "the watermark of the database cannot be read");
+            tracing::warn!(%error, "reading the watermark of the database failed");
             return written;
         }
     };
@@ -76,13 +77,13 @@ pub(super) async fn record(store: &Store, directory: &Path, written: Option<Wate
     match durable_file::write(&directory.join(WATERMARK_FILE), Readers::Owner, &text) {
         Ok(()) => Some(watermark),
         Err(error) => {
-            tracing::warn!(%error, "{WATERMARK_FILE} cannot be written; a database that is restored later may not be noticed as older");
+            tracing::warn!(%error, "writing {WATERMARK_FILE} failed; a restored older database may not be detected");
             written
         }
     }
 }
 
-/// Reads the whole database for damage, now and then once a day.
+/// Checks the whole database for damage, now and then every [`CHECK_EVERY`].
 pub(super) async fn check(store: Store, stop: CancellationToken) {
     loop {
         let (checked, stopped) = (store.clone(), stop.clone());
@@ -90,9 +91,9 @@ pub(super) async fn check(store: Store, stop: CancellationToken) {
         match check.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the database could not be checked for damage; the next check is tomorrow's")
+                tracing::warn!(%error, "the integrity check of the database failed; retrying in 24 hours")
             }
-            Err(error) => tracing::error!(%error, "the check for damage ended early"),
+            Err(error) => tracing::error!(%error, "the integrity check of the database stopped unexpectedly"),
         }
         if stop.run_until_cancelled(tokio::time::sleep(CHECK_EVERY)).await.is_none() {
             return;
@@ -100,15 +101,15 @@ pub(super) async fn check(store: Store, stop: CancellationToken) {
     }
 }
 
-/// Returns what the file says; none if it is not there or was spoiled.
+/// Reads the watermark; none if the file is missing or damaged.
 fn read(path: &Path) -> Option<Watermark> {
     let text = fs::read(path).ok()?;
-    let why = match serde_json::from_slice::<Watermark>(&text) {
+    let reason = match serde_json::from_slice::<Watermark>(&text) {
         Ok(watermark) if watermark.is_plausible() => return Some(watermark),
         Ok(watermark) => format!("{watermark:?} is out of range"),
         Err(error) => error.to_string(),
     };
-    tracing::warn!(why, "{WATERMARK_FILE} is damaged and ignored; whether the database is an older one is not known");
+    tracing::warn!(reason, "{WATERMARK_FILE} is damaged and ignored; an older database cannot be detected");
     None
 }
 
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn numbers_go_on_beyond_those_that_an_older_database_has_lost() {
+    async fn action_numbers_of_a_lost_database_are_skipped() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
         let watermark = async || store.read(|reader| reader.watermark()).await.unwrap();
@@ -148,8 +149,8 @@ mod tests {
         let numbers = [(high, high), (low, low), (-1, 0), (0, -1), (high, 0), (0, high)]
             .map(|(actions, audit_events)| Watermark { actions, audit_events })
             .map(|watermark| serde_json::to_string(&watermark).unwrap());
-        for spoiled in numbers.iter().map(String::as_str).chain(["", "{", "[]"]) {
-            fs::write(directory.path().join(WATERMARK_FILE), spoiled).unwrap();
+        for damaged in numbers.iter().map(String::as_str).chain(["", "{", "[]"]) {
+            fs::write(directory.path().join(WATERMARK_FILE), damaged).unwrap();
             compare(&store, directory.path()).await.unwrap();
         }
         assert_eq!(watermark().await, Watermark::default());

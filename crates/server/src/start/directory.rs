@@ -1,4 +1,4 @@
-//! The data directory: who may enter it and read what is in it.
+//! The data directory: its owner and its file modes.
 
 use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
@@ -11,95 +11,95 @@ use super::database::WATERMARK_FILE;
 use super::{ADMIN_FILE, PASSWORDS_FILE};
 use crate::edge::{AUTHORITY_FILE, AUTHORITY_KEY_FILE};
 
-/// The mode of a data directory: others may enter it, because `ca.pem` is for them, but not list
-/// it.
+/// The mode of a data directory: others can enter it, to read `ca.pem`, but not list it.
 const MODE: u32 = 0o711;
 
-/// Files of secrets, which only their owner may read.
+/// Files with secrets, kept owner-only.
 const SECRETS: [&str; 6] =
     ["cloudpc.db", "cloudpc.db-wal", "cloudpc.db-shm", ADMIN_FILE, AUTHORITY_KEY_FILE, PASSWORDS_FILE];
 
-/// What else is in a data directory.
+/// Other files and folders of a data directory.
 const OTHERS: [&str; 5] = ["lock", "sim", QEMU, AUTHORITY_FILE, WATERMARK_FILE];
 
-/// The folder of real machines. It may be a symbolic link, since disks are often kept on another
+/// The folder of real machines. It may be a symbolic link, because disks are often kept on another
 /// volume.
 const QEMU: &str = "qemu";
 
-/// The end of the name of a file that a crash left half written.
+/// Suffix of a temporary file that a crash left.
 const UNFINISHED: &str = ".unfinished";
 
-/// Makes the data directory if it is not there. Closes one that others may list or change, and
-/// files of secrets that others may read, as a restored backup may have them.
+/// Creates the data directory if it is missing. Otherwise removes other users' permission to list
+/// or change the directory and to read files with secrets, which a restored backup may have
+/// granted.
 ///
 /// # Errors
-/// The directory cannot be made or read, it or a file of the service in it belongs to another user,
-/// or such a file is a symbolic link.
+/// The directory cannot be created or read, the directory or a file of the service in it belongs to
+/// another user, or such a file is a symbolic link.
 pub(super) fn prepare(path: &Path) -> io::Result<()> {
     if !path.exists() {
         DirBuilder::new().recursive(true).mode(MODE).create(path)?;
-        // The mask of the process may have taken away that others may enter.
+        // The process's umask may have removed permission for others to enter.
         return fs::set_permissions(path, Permissions::from_mode(MODE));
     }
     let directory = fs::metadata(path)?;
-    must_be_own("the directory", &directory, geteuid().as_raw())?;
-    let mut is_ours_alone = true;
+    check_owner("the directory", &directory, geteuid().as_raw())?;
+    let mut is_dedicated = true;
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         match entry.file_name().to_str().filter(|name| is_content(name)) {
             Some(name) => check(name, &entry.metadata()?, geteuid().as_raw())?,
-            None => is_ours_alone = false,
+            None => is_dedicated = false,
         }
     }
-    // A directory that holds anything else is not the service's alone, and keeps its mode.
-    if is_ours_alone {
-        close(path, &directory, 0o066);
+    // A directory with other files in it keeps its mode.
+    if is_dedicated {
+        restrict(path, &directory, 0o066);
     }
     for path in SECRETS.map(|secret| path.join(secret)) {
         if let Ok(metadata) = fs::symlink_metadata(&path) {
-            close(&path, &metadata, 0o077);
+            restrict(&path, &metadata, 0o077);
         }
     }
     Ok(())
 }
 
-/// Whether the service makes a file or folder of this name.
+/// Whether the service creates a file or folder of this name.
 fn is_content(name: &str) -> bool {
     SECRETS.contains(&name) || OTHERS.contains(&name) || name.ends_with(UNFINISHED)
 }
 
-/// Refuses what another user has put in the place of a file or folder of the service: its owner
-/// could read what is written to it, and a symbolic link could lead to a file of somebody else.
+/// Refuses a file or folder that another user put in the place of the service's own: that user
+/// could read what is written to it, and a symbolic link could point at anyone's file.
 fn check(name: &str, metadata: &Metadata, user: u32) -> io::Result<()> {
-    must_be_own(name, metadata, user)?;
+    check_owner(name, metadata, user)?;
     if metadata.is_symlink() && name != QEMU {
-        let message = format!("{name} is a symbolic link; put the file or folder itself in its place");
+        let message = format!("{name} is a symbolic link; replace it by the file or folder itself");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     Ok(())
 }
 
-/// Refuses a file or directory of another user, even to root: that user could change it at any
-/// time.
-fn must_be_own(name: &str, metadata: &Metadata, user: u32) -> io::Result<()> {
+/// Refuses a file or directory that another user owns, even when running as root: that user could
+/// change it at any time.
+fn check_owner(name: &str, metadata: &Metadata, user: u32) -> io::Result<()> {
     let owner = metadata.uid();
     if owner == user {
         return Ok(());
     }
     let message = format!(
-        "{name} belongs to user {owner}, and the service runs as user {user}; run the service as user {owner}, or change the owner"
+        "{name} belongs to user {owner}, but the service runs as user {user}; run the service as user {owner}, or change the owner of {name}"
     );
     Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
 }
 
-/// Takes permissions away from a regular file or a directory.
-fn close(path: &Path, metadata: &Metadata, taken: u32) {
+/// Removes the permissions `removed` from a regular file or a directory.
+fn restrict(path: &Path, metadata: &Metadata, removed: u32) {
     let mode = metadata.permissions().mode();
-    if mode & taken == 0 || !(metadata.is_file() || metadata.is_dir()) {
+    if mode & removed == 0 || !(metadata.is_file() || metadata.is_dir()) {
         return;
     }
-    if let Err(error) = fs::set_permissions(path, Permissions::from_mode(mode & 0o7777 & !taken)) {
-        tracing::warn!(%error, path = %path.display(), "other users of this host have more rights than they should, and its mode cannot be changed");
+    if let Err(error) = fs::set_permissions(path, Permissions::from_mode(mode & 0o7777 & !removed)) {
+        tracing::warn!(%error, path = %path.display(), "other users of this host can access this path, and changing its mode failed");
     }
 }
 
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_directory_can_be_entered_and_not_listed() {
+    fn a_new_directory_can_be_entered_but_not_listed() {
         let root = tempfile::tempdir().unwrap();
         let data = root.path().join("a/b");
         prepare(&data).unwrap();
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_of_ours_and_files_of_secrets_are_closed() {
+    fn a_dedicated_directory_and_files_with_secrets_are_restricted() {
         let data = tempfile::tempdir().unwrap();
         let unfinished = ["admin.unfinished", "watermark.unfinished"];
         let folders = ["sim", QEMU];
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_directory_that_others_may_change_is_closed() {
+    fn an_empty_directory_that_others_can_change_is_restricted() {
         let data = tempfile::tempdir().unwrap();
         fs::set_permissions(data.path(), Permissions::from_mode(0o777)).unwrap();
         prepare(data.path()).unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_others_use_too_keeps_its_mode() {
+    fn a_directory_with_other_files_keeps_its_mode() {
         for names in [&["cloudpc.db", "notes.txt"][..], &["notes.txt"]] {
             let data = tempfile::tempdir().unwrap();
             names.iter().for_each(|name| fs::write(data.path().join(name), "").unwrap());
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_another_user_is_refused_to_root_too() {
+    fn a_file_of_another_user_is_refused_even_for_root() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let metadata = file.as_file().metadata().unwrap();
         let owner = metadata.uid();
@@ -184,7 +184,7 @@ mod tests {
         for name in ["lock", QEMU] {
             let error = check(name, &metadata, owner + 1).unwrap_err().to_string();
             let expected = format!(
-                "{name} belongs to user {owner}, and the service runs as user {}; run the service as user {owner}, or change the owner",
+                "{name} belongs to user {owner}, but the service runs as user {}; run the service as user {owner}, or change the owner of {name}",
                 owner + 1
             );
             assert_eq!(error, expected);

@@ -1,4 +1,4 @@
-//! Why a server did not start, and what to do about it.
+//! Errors of a server's start, with what to do about them.
 
 use cloudpc_model::{Error, Timestamp};
 use cloudpc_store::StoreError;
@@ -9,57 +9,57 @@ use std::path::PathBuf;
 use super::{DriverKind, YEAR_MAX};
 use crate::edge::TlsError;
 
-/// Why a server did not start.
+/// Why a server did not start. The messages are complete clauses without a final period.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The host's clock cannot be right.
-    #[error("the host's clock shows {now}; years from 1970 to {} are allowed; set the clock and start again", YEAR_MAX)]
+    /// The host's clock is outside the range of certificates.
+    #[error("invalid host clock: {now}; expected a year from 1970 to {}; set the clock and start again", YEAR_MAX)]
     Clock {
-        /// What it shows.
+        /// The time of the host's clock.
         now: Timestamp,
     },
-    /// The data directory cannot be used, e.g. because another server does.
+    /// The data directory cannot be used, e.g. because another server uses it.
     #[error("the data directory {path}: {source}{}", remedy(.source))]
     Store {
-        /// Which.
+        /// Path of the data directory.
         path: PathBuf,
-        /// Why.
+        /// The store's error.
         source: StoreError,
     },
-    /// The data directory belongs to machines of the other kind.
-    #[error("the data directory {path} has {found} machines; serve it with --driver {}, or choose another one with --data", .found.option())]
+    /// The data directory holds machines of another driver.
+    #[error("the data directory {path} has {found} machines; start with --driver {}, or choose another data directory with --data", .found.option())]
     Driver {
-        /// Which.
+        /// Path of the data directory.
         path: PathBuf,
-        /// Of which kind its machines are.
+        /// The driver of its machines.
         found: DriverKind,
     },
     /// A file of the data directory cannot be used.
     #[error("{path} cannot be used: {source}")]
     File {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// There is no certificate.
+    /// The certificate could not be created.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// An address cannot be listened on.
+    /// An address could not be bound.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// Which.
+        /// The listen address.
         address: SocketAddr,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// Something that a first start makes could not be made, or the scenario is wrong.
+    /// The database could not be read or initialized, or the scenario is invalid.
     #[error("{}", cause(.0))]
     Domain(#[from] Error),
 }
 
-/// The cause of an error that a start met. It is told whole: whoever starts the service may read
-/// what strangers may not.
+/// Returns the full cause of an error, internal details included: the person who starts the service
+/// may read them.
 fn cause(error: &Error) -> String {
     match &error.source {
         Some(source) => format!("{source}{}", source.downcast_ref().map_or("", remedy)),
@@ -67,7 +67,7 @@ fn cause(error: &Error) -> String {
     }
 }
 
-/// What to do about an error of the store, as the end of a sentence.
+/// Returns what to do about an error of the store, as the end of a sentence.
 fn remedy(error: &StoreError) -> &'static str {
     error.remedy().unwrap_or_default()
 }
@@ -77,11 +77,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_a_start_tells_its_cause_and_what_to_do() {
+    fn start_error_has_its_cause_and_remedy() {
         let source = StoreError::Corrupt { table: "actions", what: "the word \"x\"".into() };
-        let told = StartError::from(Error::from(source)).to_string();
-        insta::assert_snapshot!(told, @r#"the database holds an impossible value in the table actions: the word "x"; it is damaged; restore the last backup"#);
-        let told = StartError::from(Error::internal(io::Error::from(io::ErrorKind::OutOfMemory))).to_string();
-        insta::assert_snapshot!(told, @"out of memory");
+        let message = StartError::from(Error::from(source)).to_string();
+        insta::assert_snapshot!(message, @r#"the database holds an impossible value in the table actions: the word "x"; it is damaged; restore the last backup"#);
+        let message = StartError::from(Error::internal(io::Error::from(io::ErrorKind::OutOfMemory))).to_string();
+        insta::assert_snapshot!(message, @"out of memory");
     }
 }

@@ -1,4 +1,4 @@
-//! The file that keeps generated passwords of users for the owner of the data directory.
+//! The file with the generated passwords of users, for the owner of the data directory.
 
 use cloudpc_model::Error;
 use std::path::Path;
@@ -7,12 +7,12 @@ use super::StartError;
 use crate::durable_file::{self, Readers};
 use crate::scenario::GeneratedPassword;
 
-/// The file, in the data directory.
+/// Name of the file in the data directory.
 pub const PASSWORDS_FILE: &str = "passwords.json";
 
-/// Writes the file. To be called before the store gets the hashes, so that no crash leaves users
-/// whose passwords nobody knows.
-pub(super) fn keep(directory: &Path, passwords: &[GeneratedPassword]) -> Result<(), StartError> {
+/// Writes the file. Call this before the store gets the hashes, so that a crash never leaves users
+/// whose passwords are lost.
+pub(super) fn save(directory: &Path, passwords: &[GeneratedPassword]) -> Result<(), StartError> {
     if passwords.is_empty() {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Machines, StartError, StartOptions, fetcher};
 use crate::images;
 
-/// The machines of a data directory; those that run already are found again.
+/// Opens the machines of a data directory; machines that are already running are adopted.
 pub(super) fn machines(
     options: &StartOptions,
     clock: &Arc<dyn Clock>,

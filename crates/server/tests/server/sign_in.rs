@@ -133,7 +133,7 @@ async fn user_signs_a_device_in() {
     Sign in
     Code
     Next
-    Enter a code only if you have asked for it yourself, on a device of yours.
+    Enter a code only if you requested it yourself on your own device.
     ");
     // As users type it: lower case, a space, a hyphen.
     let written = format!("{}%20{}-{}", &code[..3].to_lowercase(), &code[3..6], &code[6..]);
@@ -143,12 +143,12 @@ async fn user_signs_a_device_in() {
     Sign in
     If you sign in with the code <code>, cloudpc command line will be able to:
     see your name and user name
-    use every permission that both you and it have
+    use every permission that both you and this client have
     User name
     Password
     Sign in
-    I did not ask for this
-    Sign in only if you have asked for the code yourself, on a device of yours.
+    Decline
+    Sign in only if you requested the code yourself on your own device.
     ");
     let header = |name: &str| page.headers[name].to_str().unwrap().to_owned();
     let lines = ["cache-control", "content-security-policy", "referrer-policy", "x-content-type-options"].map(header);
@@ -166,31 +166,31 @@ async fn user_signs_a_device_in() {
     insta::assert_snapshot!(wrong.text().replace(code, "<code>"), @"
     403 Forbidden
     Sign in
-    The user name or the password is wrong, or there were too many attempts. Check both, or try again in 15 minutes.
+    The user name or password is wrong, or there were too many attempts. Check both, or try again in 15 minutes.
     If you sign in with the code <code>, cloudpc command line will be able to:
     see your name and user name
-    use every permission that both you and it have
+    use every permission that both you and this client have
     User name
     Password
     Sign in
-    I did not ask for this
-    Sign in only if you have asked for the code yourself, on a device of yours.
+    Decline
+    Sign in only if you requested the code yourself on your own device.
     ");
     assert!(wrong.html.contains(&format!("value=\"{code}\"")), "the form keeps the code: {}", wrong.html);
     let done = site.submit(&wrong, &[("user_code", code), name, ("password", PASSWORD)]).await;
     insta::assert_snapshot!(done.text(), @"
     200 OK
     Sign in
-    You have signed in to cloudpc command line. You may close this page.
+    You are signed in to cloudpc command line. You can close this page.
     ");
     let gone = site.submit(&wrong, &[("user_code", code), name, ("password", PASSWORD)]).await;
     insta::assert_snapshot!(gone.text(), @"
     400 Bad Request
     Sign in
-    The code is unknown, expired or already used. Check it, or have your device show a new one.
+    The code is unknown, expired or already used. Check the code, or request a new one on your device.
     Code
     Next
-    Enter a code only if you have asked for it yourself, on a device of yours.
+    Enter a code only if you requested it yourself on your own device.
     ");
 
     site.world.host_clock.advance(Duration::from_secs(5)).await;
@@ -212,7 +212,7 @@ async fn user_declines_a_sign_in() {
     insta::assert_snapshot!(declined.text(), @"
     200 OK
     Sign in
-    You declined. Nobody was signed in. You may close this page.
+    You declined the request. Nobody was signed in. You can close this page.
     ");
     assert_eq!(site.poll(&started).await["error"], "access_denied");
 }
@@ -271,12 +271,12 @@ async fn page_shows_the_requested_permissions_before_sign_in() {
     see your name and user name
     use your permission CloudPC.Read.All
     use your permission User.Read
-    stay signed in, for 14 days after each use
+    stay signed in for 14 days after each use
     User name
     Password
     Sign in
-    I did not ask for this
-    Sign in only if you have asked for the code yourself, on a device of yours.
+    Decline
+    Sign in only if you requested the code yourself on your own device.
     ");
 }
 
@@ -291,10 +291,10 @@ async fn rate_limited_sign_in_has_retry_after() {
     insta::assert_snapshot!(page.text(), @"
     429 Too Many Requests
     Sign in
-    Too many sign-ins. Try again in 15 minutes.
+    Too many sign-in attempts. Try again in 15 minutes.
     Code
     Next
-    Enter a code only if you have asked for it yourself, on a device of yours.
+    Enter a code only if you requested it yourself on your own device.
     ");
 }
 

@@ -40,7 +40,8 @@ impl Add {
             );
             CommandError::new(ExitStatus::Unreachable, message)
         })?;
-        let on_host = images.look(&id).map_err(|error| CommandError::local(format!("Cannot read {id}: {error}.")))?;
+        let on_host =
+            images.describe(&id).map_err(|error| CommandError::local(format!("Cannot read {id}: {error}.")))?;
         let size_gib = self.size.or_else(|| on_host.map(|found| found.size_gib)).ok_or_else(|| {
             CommandError::new(
                 ExitStatus::NotFound,

@@ -117,7 +117,7 @@ pub async fn enter(
         ));
         return Ok(());
     };
-    let size_gib = images.look(id).ok().flatten().map_or(1, |found| found.size_gib);
+    let size_gib = images.describe(id).ok().flatten().map_or(1, |found| found.size_gib);
     gallery.put(id, default_name, entry, size_gib).await.map_err(|failure| {
         CommandError::new(failure.exit, format!("{id} is on this host but was not added to the gallery: {failure}"))
     })

@@ -30,7 +30,7 @@ impl List {
         let unreadable = |error| CommandError::local(format!("Cannot read the images of {}: {error}.", data.display()));
         let mut rows = BTreeMap::new();
         for id in images.list().map_err(unreadable)? {
-            if let Some(found) = images.look(&id).map_err(unreadable)? {
+            if let Some(found) = images.describe(&id).map_err(unreadable)? {
                 let os = match found.os {
                     GuestOs::Linux => "linux",
                     GuestOs::Windows => "windows",

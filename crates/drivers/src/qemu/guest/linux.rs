@@ -1,4 +1,4 @@
-//! What a Linux guest is told, by `sh` and the tools of a small system.
+//! The scripts for Linux guests, in `sh` with the tools of a small system.
 
 use super::shell::Shell;
 
@@ -11,28 +11,28 @@ pub static LINUX: Shell = Shell {
     },
     program_arguments: <[String]>::to_vec,
     null: "/dev/null",
-    name: r#"hostname "$1" && echo "$1" > /etc/hostname"#,
+    set_hostname: r#"hostname "$1" && echo "$1" > /etc/hostname"#,
     make_folder: r#"mkdir -p "$1""#,
-    keep: r#"mv "$2/payload.part" "$1/payload" && stat -c %s "$1/payload" && end_downloads "$1""#,
+    store_download: r#"mv "$2/payload.part" "$1/payload" && stat -c %s "$1/payload" && end_downloads "$1""#,
     resolve: r#"need getent; getent ahosts "$1" || [ $? = 2 ]"#,
-    ask: r#"need curl; told=$(curl "$@"); echo "$?"; echo "$told""#,
+    request: r#"need curl; output=$(curl "$@"); echo "$?"; echo "$output""#,
     begin_download: r#"end_downloads "$1"; mkdir -p "$2""#,
     download: DOWNLOAD,
     digest: r#"[ -e "$1" ] || exit 8; sha256sum "$1""#,
     run: RUN,
-    look: LOOK,
-    forget: r#"rm -rf "$1/run""#,
+    poll: POLL,
+    discard_run: r#"rm -rf "$1/run""#,
     kill: KILL,
     remove: r#"end_downloads "$1"; rm -rf "$1""#,
     detect: DETECT,
 };
 
-/// Before every script. A process group is known by its number and the boot in which it began,
-/// since numbers come again; both are in its folder.
+/// Precedes every script. A process group is identified by its id and the boot in which it started,
+/// because ids are reused; both are stored in its folder.
 const PRELUDE: &str = r#"
 need() { command -v "$1" > /dev/null || { echo "$1" >&2; exit 9; }; }
-noted() { [ -e "$1/pid" ] && [ "$(cat "$1/boot")" = "$(cat /proc/sys/kernel/random/boot_id)" ] && cat "$1/pid"; }
-end() { pid=$(noted "$1") && kill -9 "-$pid" 2> /dev/null; }
+recorded() { [ -e "$1/pid" ] && [ "$(cat "$1/boot")" = "$(cat /proc/sys/kernel/random/boot_id)" ] && cat "$1/pid"; }
+end() { pid=$(recorded "$1") && kill -9 "-$pid" 2> /dev/null; }
 end_downloads() {
     for attempt in "$1"/download-*; do
         end "$attempt"
@@ -41,8 +41,8 @@ end_downloads() {
 }
 "#;
 
-/// The limit is the kernel's, in blocks of 512 bytes: curl keeps to its own only if the server says
-/// beforehand how much there is, or if it is new.
+/// The kernel enforces the size limit, in blocks of 512 bytes: curl enforces its own only if the
+/// server declares the size, or if curl is recent.
 const DOWNLOAD: &str = r#"
 need curl
 cd "$1" || exit
@@ -53,18 +53,18 @@ setsid sh -c '
     shift
     trap "" XFSZ
     ulimit -f $((max / 512 + 1))
-    told=$(curl "$@" --output payload.part < /dev/null)
+    output=$(curl "$@" --output payload.part < /dev/null)
     code=$?
     rm -f pid
     size=$(stat -c %s payload.part) || exit
     [ "$size" -gt "$max" ] && code=63
     echo "$code"
-    echo "$told"
+    echo "$output"
 ' sh "$@"
 "#;
 
-/// The program runs in a session of its own under a small shell that writes its exit code down. The
-/// run's folder can be made but once.
+/// The program runs in its own session under a small shell that records its exit code. The run's
+/// folder can be created only once.
 const RUN: &str = r#"
 cd "$1" && [ -e payload ] || exit 8
 shift
@@ -82,13 +82,13 @@ setsid sh -c '
 ' sh "$@" < /dev/null > /dev/null 2>&1 &
 "#;
 
-/// What it has printed is kept from filling the disk.
-const LOOK: &str = r#"
+/// The output is truncated before it can fill the disk.
+const POLL: &str = r#"
 cd "$1/run" 2> /dev/null || { echo none; exit; }
 state=starting
 if [ -e pid ]; then
     state=lost
-    pid=$(noted .) && kill -0 "$pid" 2> /dev/null && state=running
+    pid=$(recorded .) && kill -0 "$pid" 2> /dev/null && state=running
 fi
 [ -e exit ] && state="exit $(cat exit)"
 echo "$state"
@@ -105,7 +105,7 @@ end .
 echo 137 > exit.new && mv exit.new exit
 "#;
 
-/// The exit code goes around the pipe, for it is `tail` that ends the pipe.
+/// The exit code bypasses the pipe, because `tail` ends the pipe.
 const DETECT: &str = r#"
 exec 4>&1
 code=$({ { timeout -s KILL "$2" sh -c "$1" < /dev/null 2>&1 3>&- 4>&-; echo $? >&3; } | tail -c 16384 >&4; } 3>&1)
@@ -121,7 +121,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     #[test]
-    fn a_detection_shows_its_code_and_the_end_of_its_output_and_is_ended_in_time() {
+    fn a_detection_returns_its_code_and_output_tail_and_times_out() {
         let detect_within = |seconds: &str, command: &str| {
             let (program, arguments) = (LINUX.command)(LINUX.detect, &[command, seconds]);
             let output = Command::new(program).args(arguments).output().unwrap();
@@ -131,14 +131,14 @@ mod tests {
         assert_eq!(detect("echo found; echo really >&2"), (0, "found\nreally\n".into()));
         assert_eq!(detect("echo 'not \"found\"'; exit 3"), (3, "not \"found\"\n".into()));
         assert_eq!(detect("no-such-program 2> /dev/null"), (127, String::new()));
-        // Some shells add a word about what was killed.
+        // Some shells print a message about the killed process.
         let (code, waits) = detect_within("2", "echo waits; sleep 1000");
         assert_eq!((code, waits.lines().next()), (KILLED, Some("waits")));
         let (code, much) = detect("i=0; while [ $i -lt 3000 ]; do echo 0123456789; i=$((i + 1)); done");
         assert_eq!((code, much.len()), (0, 16384));
     }
 
-    /// A script with a program of this text for curl.
+    /// Returns a command that runs a script with this text in place of curl.
     fn with_curl(folder: &Path, curl: &str, script: &str, arguments: &[&str]) -> Command {
         let programs = folder.join("programs");
         std::fs::create_dir_all(&programs).unwrap();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_download_has_a_limit_and_leaves_nothing_but_the_file() {
+    fn a_download_is_limited_in_size_and_leaves_only_the_file() {
         let root = tempfile::tempdir().unwrap();
         let (folder, attempt) = (root.path().join("tag 1"), root.path().join("tag 1/download-7"));
         let (folder, attempt) = (folder.to_str().unwrap(), attempt.to_str().unwrap());
@@ -159,25 +159,25 @@ mod tests {
             let output = with_curl(root.path(), curl, script, arguments).output().unwrap();
             (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
         };
-        // What curl does when a write fails.
+        // Like curl when a write fails.
         let curl = "head -c \"$2\" /dev/zero > payload.part || code=23; echo \"200 0.1 $3 $4\"; exit $code";
         for (size, code) in [("1000", 0), ("1001", TOO_LARGE), ("100000", TOO_LARGE)] {
             assert_eq!(run(curl, LINUX.begin_download, &[folder, attempt]), (0, String::new()));
-            let told = run(curl, LINUX.download, &[attempt, "1000", "-s", size]);
-            assert_eq!(told, (0, format!("{code}\n200 0.1 --output payload.part\n")), "{size}");
+            let output = run(curl, LINUX.download, &[attempt, "1000", "-s", size]);
+            assert_eq!(output, (0, format!("{code}\n200 0.1 --output payload.part\n")), "{size}");
             let written = std::fs::metadata(Path::new(attempt).join("payload.part")).unwrap().len();
             assert!(written <= 1024, "{written} bytes of {size}");
         }
         assert_eq!(run(curl, LINUX.begin_download, &[folder, attempt]).0, 0);
         assert_eq!(run("exit 7", LINUX.download, &[attempt, "1000"]), (0, "7\n\n".into()));
-        assert_eq!(run("", LINUX.keep, &[folder, attempt]), (0, "0\n".into()), "there is a file even if it is empty");
+        assert_eq!(run("", LINUX.store_download, &[folder, attempt]), (0, "0\n".into()), "an empty file is a file");
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
-        // One whose folder was taken away by another attempt.
+        // The folder of this attempt was removed by another attempt.
         assert_ne!(run(curl, LINUX.download, &[attempt, "1000", "-s", "1"]).0, 0);
     }
 
     #[test]
-    fn a_download_is_ended_by_whoever_comes_next() {
+    fn a_later_operation_kills_a_running_download() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("tag-1");
         let name = folder.to_str().unwrap();
@@ -200,8 +200,8 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_named() {
-        for (script, missing) in [(LINUX.ask, "curl"), (LINUX.download, "curl"), (LINUX.resolve, "getent")] {
+    fn a_missing_program_is_named() {
+        for (script, missing) in [(LINUX.request, "curl"), (LINUX.download, "curl"), (LINUX.resolve, "getent")] {
             let (program, arguments) = (LINUX.command)(script, &["/", "1000"]);
             let output = Command::new(program).args(arguments).env("PATH", "/nowhere").output().unwrap();
             assert_eq!(output.status.code().map(i64::from), Some(NO_PROGRAM));
@@ -210,14 +210,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_looked_up() {
-        let look_up = |name: &str| {
+    fn a_name_is_resolved() {
+        let resolve = |name: &str| {
             let (program, arguments) = (LINUX.command)(LINUX.resolve, &[name]);
             let output = Command::new(program).args(arguments).output().unwrap();
             (output.status.code(), String::from_utf8(output.stdout).unwrap())
         };
-        let (code, found) = look_up("127.0.0.1");
+        let (code, found) = resolve("127.0.0.1");
         assert!(code == Some(0) && found.starts_with("127.0.0.1 "), "{found}");
-        assert_eq!(look_up("no-such-host.invalid"), (Some(0), String::new()));
+        assert_eq!(resolve("no-such-host.invalid"), (Some(0), String::new()));
     }
 }

@@ -1,23 +1,23 @@
-//! What programs in the guest print, as text.
+//! Decodes the output of programs in the guest.
 
-/// Decodes an output: UTF-16 if it begins with a byte order mark or if every second byte of most of
-/// it is NUL, as Windows programs and `msiexec` print; UTF-8 otherwise.
+/// Decodes output: UTF-16 if it starts with a byte order mark or if most of every second byte is
+/// NUL, as Windows programs and `msiexec` print it; UTF-8 otherwise.
 ///
-/// Secrets are masked in the text, so it must not have NUL between its letters: in what is partly
-/// UTF-16, each NUL is left out.
+/// Secrets are masked in the text, so no NUL may separate their letters: NULs in partly UTF-16
+/// output are removed.
 pub(super) fn decode(bytes: &[u8]) -> String {
     match bytes {
         [0xFF, 0xFE, text @ ..] => utf16(text, u16::from_le_bytes),
         [0xFE, 0xFF, text @ ..] => utf16(text, u16::from_be_bytes),
         [0xEF, 0xBB, 0xBF, text @ ..] => utf8(text),
         text if mostly_nul(text, 1) => utf16(text, u16::from_le_bytes),
-        // Also little-endian text of which the first half of a letter was cut off.
+        // Also little-endian text whose first half-character was cut off.
         text if mostly_nul(text, 0) => utf16(text, u16::from_be_bytes),
         text => utf8(text),
     }
 }
 
-/// Whether most of every second byte, from `first` on, is NUL.
+/// Returns whether most of every second byte, starting at `first`, is NUL.
 fn mostly_nul(bytes: &[u8], first: usize) -> bool {
     let seen = bytes.iter().skip(first).step_by(2);
     let (count, nuls) = (seen.len(), seen.filter(|byte| **byte == 0).count());
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn output_is_decoded_by_its_byte_order_mark_or_by_its_nuls() {
+    fn encoding_is_detected_by_byte_order_mark_or_nuls() {
         let text = "Key Pässw0rd is wrong";
         for bytes in [
             text.as_bytes().to_vec(),
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn no_nul_separates_the_letters_of_a_secret() {
+    fn nuls_between_the_letters_of_a_secret_are_removed() {
         let cut = &le("hunter-22")[1..];
         assert_eq!(decode(cut), "unter-22");
         let mixed = [&b"msiexec ended, and its log is this; "[..], &le("hunter-22")].concat();

@@ -1,71 +1,70 @@
-//! The shell of a guest: how an operating system is told what the driver wants of it, as short
-//! scripts.
+//! The shell of a guest: the driver's operations as short scripts for one operating system family.
 //!
-//! A run has a folder of its own below that of its tag. Whoever asks later finds there whether the
-//! program was begun, its process or its exit code. So has each attempt at a download: two never
-//! write into one file, even if one of them is a dead server's.
+//! A run has its own folder below that of its tag. Later polls find there whether the program was
+//! started, and its process or exit code. Each attempt at a download has its own folder too: two
+//! attempts never write to one file, even if one belongs to a crashed server.
 
-/// How one family of operating systems is told. Scripts print what is asked for and exit with 0, or
-/// say on the error stream why not.
+/// The scripts for one operating system family. A script prints its result and exits with 0, or
+/// writes an error to the error stream.
 pub struct Shell {
-    /// Where files and runs of ours are kept, in a folder for each tag.
+    /// The folder for downloads and runs, with a subfolder for each tag.
     pub folder: &'static str,
-    /// The program and the arguments that run a script with its arguments.
+    /// Returns the program and arguments that run a script with its arguments.
     pub command: fn(script: &str, arguments: &[&str]) -> (&'static str, Vec<String>),
-    /// The arguments of a script that stand for those of a program which it runs.
+    /// Encodes the arguments of a program as arguments of the script that runs it.
     pub program_arguments: fn(&[String]) -> Vec<String>,
-    /// Where what is written is gone.
+    /// The null device.
     pub null: &'static str,
-    /// Gives the system the name in the first argument.
-    pub name: &'static str,
-    /// Makes the folder.
+    /// Sets the hostname to the first argument.
+    pub set_hostname: &'static str,
+    /// Creates the folder.
     pub make_folder: &'static str,
-    /// Gives `payload.part` in the second folder its place as `payload` in the first, prints its
-    /// size, and removes downloads as [`Shell::kill`] does.
-    pub keep: &'static str,
-    /// Prints the addresses of the host in the first argument as the first words of lines; none if
-    /// there is no such host.
+    /// Moves `payload.part` of the second folder to `payload` in the first, prints its size, and
+    /// removes downloads as [`Shell::kill`] does.
+    pub store_download: &'static str,
+    /// Prints the addresses of the host in the first argument, each as the first word of a line;
+    /// nothing if the host does not exist.
     pub resolve: &'static str,
-    /// Runs curl with the arguments, and prints its exit code and, on a line of its own, what it
-    /// has printed.
-    pub ask: &'static str,
-    /// Makes the second folder, which is for one download, in the first, after ending and removing
-    /// downloads as [`Shell::kill`] does.
+    /// Runs curl with the arguments; prints its exit code and, on another line, its output.
+    pub request: &'static str,
+    /// Kills and removes downloads in the first folder as [`Shell::kill`] does, then creates the
+    /// second folder in it for a new download.
     pub begin_download: &'static str,
-    /// Runs curl as [`Shell::ask`] does, with the arguments after the second, into `payload.part`
-    /// in the folder that was made for it. It is found there and ended by the others. A file that
-    /// grows larger than the second argument says, in bytes, is [`TOO_LARGE`].
+    /// Runs curl as [`Shell::request`] does, with the arguments after the second, into
+    /// `payload.part` in the download's folder, where other scripts find and kill it. The second
+    /// argument is the size limit in bytes; a larger file exits with [`TOO_LARGE`].
     pub download: &'static str,
-    /// Prints the SHA-256 digest of a file in hexadecimal digits. Exits with [`NO_FILE`] if it is
-    /// not there.
+    /// Prints the SHA-256 digest of a file in hexadecimal digits. Exits with [`NO_FILE`] if it does
+    /// not exist.
     pub digest: &'static str,
-    /// Begins the payload in the folder with the other arguments, unless that was done. Exits with
-    /// [`NO_FILE`] if it is not there.
+    /// Starts the payload in the folder with the other arguments, unless it was started before.
+    /// Exits with [`NO_FILE`] if it does not exist.
     pub run: &'static str,
-    /// Prints how the run in the folder is (`none`, `starting`, `running`, `lost` or `exit` and a
-    /// code), then the end of what it has printed.
-    pub look: &'static str,
-    /// Drops the run in the folder, so that it may be begun anew.
-    pub forget: &'static str,
-    /// Ends the run in the folder with all its children; its exit code is then [`KILLED`]. Ends
-    /// downloads in folders of theirs in it, and removes those.
+    /// Prints the state of the run in the folder (`none`, `starting`, `running`, `lost`, or `exit`
+    /// and a code), then the end of its output.
+    pub poll: &'static str,
+    /// Discards the run in the folder, so that it can be started again.
+    pub discard_run: &'static str,
+    /// Kills the run in the folder and all its children; its exit code is then [`KILLED`]. Kills
+    /// downloads in its subfolders and removes them.
     pub kill: &'static str,
-    /// Removes the folder, after ending downloads in it.
+    /// Removes the folder, after killing downloads in it.
     pub remove: &'static str,
-    /// Runs the line in the first argument in a shell of its own, for as many seconds as the second
-    /// says; prints the end of what it printed and exits with its code, or with [`KILLED`].
+    /// Runs the command in the first argument in its own shell, with a timeout of the second
+    /// argument's seconds; prints the end of its output and exits with its code, or with
+    /// [`KILLED`].
     pub detect: &'static str,
 }
 
-/// Exit code of a script that misses its file.
+/// Exit code of a script whose file does not exist.
 pub const NO_FILE: i64 = 8;
 
-/// Exit code of a script that misses a program, whose name is then on the error stream.
+/// Exit code of a script that lacks a program, whose name is printed to the error stream.
 pub const NO_PROGRAM: i64 = 9;
 
-/// Exit code of curl where a file is larger than it was allowed to be (`curl(1)`).
+/// Exit code of curl for a file that exceeds the size limit (`curl(1)`).
 pub const TOO_LARGE: i32 = 63;
 
-/// Exit code of a program that was killed.
+/// Exit code of a killed program.
 #[cfg(test)]
 pub const KILLED: i64 = 137;

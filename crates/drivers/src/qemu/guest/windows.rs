@@ -1,9 +1,8 @@
-//! What a Windows guest is told, by PowerShell 5, which every Windows has.
+//! The scripts for Windows guests, in PowerShell 5, which every Windows includes.
 //!
-//! Neither PowerShell nor the guest agent have a way to pass arguments that survives every
-//! quotation mark, so scripts and arguments travel as one encoded text. These scripts have been
-//! checked against the language's grammar and played against transcripts; no Windows was at hand to
-//! run them.
+//! Neither PowerShell nor the guest agent can pass arguments that contain arbitrary quotation
+//! marks, so scripts and arguments are sent as one encoded text. These scripts were checked against
+//! the language's grammar and tested with transcripts; they have not been run on Windows.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -11,26 +10,26 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::shell::Shell;
 
 pub static WINDOWS: Shell = Shell {
-    // Only administrators may write there, so that nobody changes an installer between its check
+    // Only administrators may write there, so that nobody can change an installer between its check
     // and its run.
     folder: "C:/Program Files/cloudpc",
     command: |script, arguments| {
         let script = format!("{PRELUDE}{}{script}", literals(arguments));
         let utf16: Vec<u8> = script.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let words = ["-NoProfile", "-NonInteractive", "-EncodedCommand", &BASE64.encode(utf16)];
-        ("powershell.exe", words.map(str::to_owned).to_vec())
+        let arguments = ["-NoProfile", "-NonInteractive", "-EncodedCommand", &BASE64.encode(utf16)];
+        ("powershell.exe", arguments.map(str::to_owned).to_vec())
     },
     program_arguments: |parameters| vec![command_line(parameters)],
     null: "NUL",
-    name: "if ($env:COMPUTERNAME -ne $a[0]) { Rename-Computer -NewName $a[0] -Force 3> $null }",
+    set_hostname: "if ($env:COMPUTERNAME -ne $a[0]) { Rename-Computer -NewName $a[0] -Force 3> $null }",
     make_folder: "[void][IO.Directory]::CreateDirectory($a[0])",
-    keep: r#"
+    store_download: r#"
 Move-Item -Force -LiteralPath "$($a[1])/payload.part" -Destination "$($a[0])/payload"
 (Get-Item -LiteralPath "$($a[0])/payload").Length
 Stop-Downloads $a[0]
 "#,
     resolve: RESOLVE,
-    ask: ASK,
+    request: REQUEST,
     begin_download: "Stop-Downloads $a[0]; [void][IO.Directory]::CreateDirectory($a[1])",
     download: DOWNLOAD,
     digest: r"
@@ -38,16 +37,16 @@ if (-not (Test-Path -LiteralPath $a[0])) { exit 8 }
 (Get-FileHash -Algorithm SHA256 -LiteralPath $a[0]).Hash
 ",
     run: RUN,
-    look: LOOK,
-    forget: r#"Remove-Item -Recurse -Force -LiteralPath "$($a[0])/run""#,
+    poll: POLL,
+    discard_run: r#"Remove-Item -Recurse -Force -LiteralPath "$($a[0])/run""#,
     kill: KILL,
     remove: "Stop-Downloads $a[0]; if (Test-Path -LiteralPath $a[0]) { Remove-Item -Recurse -Force -LiteralPath $a[0] }",
     detect: DETECT,
 };
 
-/// Before every script: errors end it, and a full disk is named as it is on Linux, in whatever
-/// language Windows speaks. A process is known by its number and the time at which it began, since
-/// numbers come again; both are in a file.
+/// Precedes every script: errors end it, and a full disk is reported as on Linux, whatever the
+/// language of Windows. A process is identified by its id and start time, because ids are reused;
+/// both are stored in a file.
 const PRELUDE: &str = r#"
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
@@ -64,20 +63,20 @@ function Write-End($path) {
     [Console]::Out.Write((New-Object IO.StreamReader $file, ([Text.Encoding]::Default)).ReadToEnd())
     $file.Close()
 }
-function Get-Noted($path) {
+function Get-Recorded($path) {
     if (-not (Test-Path -LiteralPath $path)) { return }
     $id, $ticks = [IO.File]::ReadAllText($path) -split ' '
     Get-Process -Id $id -ErrorAction SilentlyContinue | Where-Object { "$($_.StartTime.Ticks)" -eq $ticks }
 }
-function Stop-Noted($path) {
-    $noted = Get-Noted $path
-    if (-not $noted) { return }
-    cmd.exe /c "taskkill /T /F /PID $($noted.Id) > nul 2>&1"
-    [void]$noted.WaitForExit(5000)
+function Stop-Recorded($path) {
+    $recorded = Get-Recorded $path
+    if (-not $recorded) { return }
+    cmd.exe /c "taskkill /T /F /PID $($recorded.Id) > nul 2>&1"
+    [void]$recorded.WaitForExit(5000)
 }
 function Stop-Downloads($folder) {
     foreach ($attempt in Get-ChildItem -Directory -Path "$folder/download-*" -ErrorAction SilentlyContinue) {
-        Stop-Noted "$($attempt.FullName)/pid"
+        Stop-Recorded "$($attempt.FullName)/pid"
         Remove-Item -Recurse -Force -ErrorAction SilentlyContinue -LiteralPath $attempt.FullName
     }
 }
@@ -96,16 +95,16 @@ try { $found = [Net.Dns]::GetHostAddresses($a[0]) } catch [Net.Sockets.SocketExc
 $found | ForEach-Object { $_.IPAddressToString }
 "#;
 
-const ASK: &str = r#"
+const REQUEST: &str = r#"
 $curl = Find-Curl
-$told = & $curl @a
+$output = & $curl @a
 "$LASTEXITCODE"
-"$told"
+"$output"
 "#;
 
-/// The size is looked at while it grows, because curl keeps to its limit only if the server says
-/// beforehand how much there is, or if it is new. Its length is asked of an open file: what the
-/// folder says of it lags behind.
+/// The size is polled while the file grows, because curl enforces its limit only if the server
+/// declares the size, or if curl is recent. The length is read from an open file: the directory
+/// entry lags behind.
 const DOWNLOAD: &str = r#"
 $attempt, $max, $arguments = $a
 $curl = Find-Curl
@@ -119,12 +118,12 @@ function Get-Size {
     $file.Close()
 }
 $start = @{ FilePath = $curl; ArgumentList = "$arguments --output `"$path`""; NoNewWindow = $true; PassThru = $true }
-$asking = Start-Process @start -RedirectStandardOutput "$attempt/told" -RedirectStandardError "$attempt/errors"
-$null = $asking.Handle
-while (-not $asking.WaitForExit(100)) {
-    if ((Get-Size) -gt [long]$max) { cmd.exe /c "taskkill /F /PID $($asking.Id) > nul 2>&1" }
+$curlProcess = Start-Process @start -RedirectStandardOutput "$attempt/told" -RedirectStandardError "$attempt/errors"
+$null = $curlProcess.Handle
+while (-not $curlProcess.WaitForExit(100)) {
+    if ((Get-Size) -gt [long]$max) { cmd.exe /c "taskkill /F /PID $($curlProcess.Id) > nul 2>&1" }
 }
-$code = $asking.ExitCode
+$code = $curlProcess.ExitCode
 if ((Get-Size) -gt [long]$max) { $code = 63 }
 Remove-Item -LiteralPath "$attempt/pid"
 "$code"
@@ -132,11 +131,11 @@ Remove-Item -LiteralPath "$attempt/pid"
 [Console]::Error.Write([IO.File]::ReadAllText("$attempt/errors"))
 "#;
 
-/// A second PowerShell outlives this one and writes the exit code down. It is started by the shell
-/// of Windows, so that it does not inherit the pipe whose end the guest agent waits for. What has
-/// to be passed to it lies in files, and so does what to call the installer: the kind of file
-/// decides. Windows Installer shows nothing, because nobody would see it, and does not restart the
-/// machine; that it asks for a restart (3010, 1641) is a success.
+/// A second PowerShell outlives this one and records the exit code. The Windows shell starts it, so
+/// that it does not inherit the pipe whose end the guest agent waits for. Its parameters are passed
+/// in files. The payload's format selects the program. Windows Installer runs without a user
+/// interface and does not restart the machine; its requests for a restart (3010, 1641) count as
+/// success.
 const RUN: &str = r#"
 $folder = $a[0]
 if (-not (Test-Path -LiteralPath "$folder/payload")) { exit 8 }
@@ -187,11 +186,11 @@ $encoded = [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($command)
 Start-Process powershell.exe -WindowStyle Hidden -ArgumentList "-NoProfile -NonInteractive -EncodedCommand $encoded"
 "#;
 
-const LOOK: &str = r#"
+const POLL: &str = r#"
 $run = "$($a[0])/run"
 $state = 'none'
 if (Test-Path -LiteralPath "$run/begun") { $state = 'starting' }
-if (Test-Path -LiteralPath "$run/pid") { $state = if (Get-Noted "$run/pid") { 'running' } else { 'lost' } }
+if (Test-Path -LiteralPath "$run/pid") { $state = if (Get-Recorded "$run/pid") { 'running' } else { 'lost' } }
 if (Test-Path -LiteralPath "$run/exit") { $state = 'exit ' + [IO.File]::ReadAllText("$run/exit") }
 [Console]::Out.Write("$state`n")
 Write-End "$run/output"
@@ -202,7 +201,7 @@ const KILL: &str = r#"
 Stop-Downloads $a[0]
 $run = "$($a[0])/run"
 if (-not (Test-Path -LiteralPath "$run/begun") -or (Test-Path -LiteralPath "$run/exit")) { exit 0 }
-Stop-Noted "$run/pid"
+Stop-Recorded "$run/pid"
 [IO.File]::WriteAllText("$run/exit", '137')
 exit 0
 "#;
@@ -221,28 +220,29 @@ Remove-Item -Force -ErrorAction SilentlyContinue -LiteralPath "$base.out", "$bas
 exit $code
 "#;
 
-/// The arguments as an array `$a` of texts in which nothing is special but the quotation mark
-/// itself.
+/// Returns the arguments as a PowerShell array `$a` of literal strings, in which only the quotation
+/// mark is special.
 fn literals(arguments: &[&str]) -> String {
     let literals: Vec<_> = arguments.iter().map(|argument| format!("'{}'", doubled(argument))).collect();
     format!("$a = @({})\n", literals.join(", "))
 }
 
-/// `PowerShell` takes typographic quotation marks for straight ones (about Quoting Rules).
+/// Doubles quotation marks. `PowerShell` treats typographic ones like straight ones
+/// (`about_Quoting_Rules`).
 fn doubled(text: &str) -> String {
     let is_quote = |c| matches!(c, '\'' | '\u{2018}' | '\u{2019}' | '\u{201A}' | '\u{201B}');
     text.chars().flat_map(|c| std::iter::repeat_n(c, if is_quote(c) { 2 } else { 1 })).collect()
 }
 
-/// A Windows program gets one line. A parameter with white space is put into quotation marks,
-/// unless it has some itself: then it is quoted already, as in `DIR="C:\a b"`, which Windows
-/// Installer wants in this way.
+/// Joins parameters into a Windows command line. A parameter with white space is quoted, unless it
+/// contains quotation marks: then it is quoted already, as in `DIR="C:\a b"`, the form that Windows
+/// Installer requires.
 fn command_line(parameters: &[String]) -> String {
     let quoted = |parameter: &String| {
         if parameter.contains('"') || !(parameter.is_empty() || parameter.contains(char::is_whitespace)) {
             return parameter.clone();
         }
-        // Backslashes before the closing mark would take its meaning.
+        // Backslashes before the closing mark would escape it.
         let backslashes = parameter.len() - parameter.trim_end_matches('\\').len();
         format!("\"{parameter}{}\"", "\\".repeat(backslashes))
     };

@@ -1,4 +1,4 @@
-//! Images that are built from Debian packages. What is in them is written in `guests/`.
+//! Builds images from Debian packages. The scripts in `guests/` define their content.
 
 use cloudpc_model::ImageId;
 use std::fs::{self, File};
@@ -9,14 +9,15 @@ use std::process::{Command, Stdio};
 use super::{Downloads, Firmware, ImageInfo, Images};
 use crate::GuestOs;
 
-/// The kernel parameters of our guests. Most of them leave work out that takes a second under
-/// software emulation.
+/// The kernel parameters of built guests. Most of them skip work that takes a second under software
+/// emulation.
 const KERNEL_PARAMETERS: &str = "console=ttyS0 console=tty0 quiet cryptomgr.notests no_timer_check mitigations=off nokaslr audit=0 ipv6.disable=1 lsm= rodata=off \
      i8042.noaux random.trust_cpu=on initcall_blacklist=init_kprobe_trace,load_system_certificate_list";
 
 const SCRIPT: &str = "build.sh";
 
-/// `guests/`: the script, what it reads for each recipe, and what it puts on the disk.
+/// The files in `guests/`: the build script, the script for each recipe, and the files it puts on
+/// the disk.
 const FILES: [(&str, &str); 13] = [
     (SCRIPT, include_str!("guests/build.sh")),
     ("guest-init", include_str!("guests/guest-init")),
@@ -33,12 +34,12 @@ const FILES: [(&str, &str); 13] = [
     ("desktop/icewm/toolbar", include_str!("guests/desktop/icewm/toolbar")),
 ];
 
-/// A guest that can be built.
+/// A guest image that can be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageRecipe {
     /// A small Linux without a desktop.
     Test,
-    /// The same with a window manager, a terminal and a clock.
+    /// The small Linux with a window manager, a terminal and a clock.
     Desktop,
 }
 
@@ -51,21 +52,21 @@ impl ImageRecipe {
     }
 }
 
-/// How far building has come.
+/// The progress of a build or import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageProgress {
-    /// How much is done, of 100.
+    /// Progress, percent.
     pub percent: u64,
-    /// What is being done, for people.
+    /// The current step, for people.
     pub doing: String,
 }
 
 impl Images {
-    /// Builds an image, in place of the one that is there. Takes less than a minute, and programs
-    /// that `scripts/setup qemu` installs. Blocks.
+    /// Builds an image, replacing an existing one. Takes less than a minute, and requires the
+    /// programs that `scripts/setup qemu` installs. Blocks.
     ///
     /// # Errors
-    /// A program or package is missing, or one fails; the message holds what was said.
+    /// A program or package is missing, or a program fails; the message contains its output.
     pub fn build(&self, recipe: ImageRecipe, id: &ImageId, progress: &mut dyn FnMut(ImageProgress)) -> io::Result<()> {
         self.register(id, |folder| {
             let scripts = folder.join("build");
@@ -90,27 +91,27 @@ impl Images {
 }
 
 fn run(scripts: &Path, recipe: ImageRecipe, folder: &Path, progress: &mut dyn FnMut(ImageProgress)) -> io::Result<()> {
-    let problems = scripts.join("problems");
+    let errors = scripts.join("errors");
     let mut script = Command::new("bash")
         .arg(scripts.join(SCRIPT))
         .arg(recipe.name())
         .arg(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(File::create(&problems)?)
+        .stderr(File::create(&errors)?)
         .spawn()?;
     for line in BufReader::new(script.stdout.take().expect("it is piped")).lines() {
-        if let Some(come_to) = parse(&line?) {
-            progress(come_to);
+        if let Some(step) = parse(&line?) {
+            progress(step);
         }
     }
     match script.wait()?.success() {
         true => Ok(()),
-        false => Err(io::Error::other(fs::read_to_string(problems)?.trim().to_owned())),
+        false => Err(io::Error::other(fs::read_to_string(errors)?.trim().to_owned())),
     }
 }
 
-/// A line of the script.
+/// Parses a progress line of the script.
 fn parse(line: &str) -> Option<ImageProgress> {
     let (percent, doing) = line.split_once(' ')?;
     Some(ImageProgress { percent: percent.parse().ok()?, doing: doing.to_owned() })
@@ -121,14 +122,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_the_script_says_how_far_it_is() {
+    fn a_progress_line_is_parsed() {
         let progress = ImageProgress { percent: 55, doing: "Unpacking 3 packages".into() };
         assert_eq!(parse("55 Unpacking 3 packages"), Some(progress));
         assert_eq!(parse("W: something else"), None);
     }
 
     #[test]
-    fn every_file_of_the_guests_is_carried_along() {
+    fn every_file_of_the_guests_is_embedded() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/qemu/image/guests");
         let mut found = Vec::new();
         let mut folders = vec![folder.clone()];
@@ -143,8 +144,8 @@ mod tests {
             }
         }
         found.sort();
-        let mut carried = FILES.map(|(name, _)| name.to_owned());
-        carried.sort();
-        assert_eq!(found, carried);
+        let mut embedded = FILES.map(|(name, _)| name.to_owned());
+        embedded.sort();
+        assert_eq!(found, embedded);
     }
 }

@@ -1,4 +1,4 @@
-//! Disks: the present one exchanged, set aside, brought back, grown and copied.
+//! Verbs on disks: replace, detach, reattach, grow and copy.
 
 use cloudpc_model::SnapshotId;
 use serde_json::json;
@@ -9,112 +9,112 @@ use std::time::Duration;
 use super::super::agent::COMMAND_TIME_MAX;
 use super::super::disk;
 use super::super::image::DISK_FILE;
-use super::super::layout::{ASIDE, DISK_FOLDER, SNAPSHOTS_FOLDER, file_name, make_private, remove, rename};
+use super::super::layout::{ASIDE, DISK_FOLDER, SNAPSHOTS_FOLDER, create_owner_only, file_name, remove, rename};
 use super::super::qmp::Qmp;
 use super::super::record::DiskRecord;
 use super::super::wire::WireError;
 use super::super::{QemuHost, command};
-use super::{Done, Machine, blocking, of_host, of_wire, rejected};
+use super::{Machine, VerbResult, blocking, host_error, qemu_error, rejected};
 use crate::{DriverError, MachineSpec, Tag};
 
-/// How often a guest that was late to freeze is thawed, and the pauses between. It has minutes to
-/// write what it holds in memory.
+/// Number of attempts, and the pause between them, to thaw a guest whose freeze timed out: the
+/// guest has minutes to write its buffers.
 const THAWS_MAX: u32 = 60;
 const THAW_PAUSE: Duration = Duration::from_secs(2);
 
-/// The job that copies a disk, and the node that it copies to.
+/// The names of the job that copies a disk and of its target node.
 const COPY: &str = "copy";
 
 impl Machine {
-    pub fn ensure_disk_aside(self, tag: &Tag) -> Done {
+    pub fn ensure_disk_aside(self, tag: &Tag) -> VerbResult {
         let disk = self.disk()?;
-        // A disk made under this tag shows that the old one was set aside, even if that has been
-        // dropped since.
-        if self.aside(tag).exists() || is_of(disk.as_ref(), tag) {
+        // A disk made under this tag proves that the old disk was detached, even if it has been
+        // deleted since.
+        if self.old_disk(tag).exists() || has_tag(disk.as_ref(), tag) {
             return Ok(());
         }
         if disk.is_none() {
-            return Err(DriverError::NotFound(format!("{} has no disk to set aside", self.name())));
+            return Err(DriverError::NotFound(format!("{} has no disk to detach", self.name())));
         }
-        self.must_be_off("its disk is set aside")?;
-        rename(&self.present(), &self.aside(tag)).map_err(of_host)
+        self.require_off("detaching its disk")?;
+        rename(&self.current_disk(), &self.old_disk(tag)).map_err(host_error)
     }
 
-    pub async fn ensure_disk_from_image(mut self, spec: MachineSpec, tag: Tag) -> Done {
-        if is_of(self.disk()?.as_ref(), &tag) {
+    pub async fn ensure_disk_from_image(mut self, spec: MachineSpec, tag: Tag) -> VerbResult {
+        if has_tag(self.disk()?.as_ref(), &tag) {
             return Ok(());
         }
-        self.must_take_disk()?;
+        self.require_no_disk()?;
         let size = self.record.spec.clone();
-        let wanted = MachineSpec { image: spec.image, ..size };
-        make_disk(&self.host, self.present(), &wanted, Some(tag)).await?;
-        self.record.spec.image = wanted.image;
+        let desired = MachineSpec { image: spec.image, ..size };
+        make_disk(&self.host, self.current_disk(), &desired, Some(tag)).await?;
+        self.record.spec.image = desired.image;
         self.save()
     }
 
-    pub async fn ensure_disk_from_snapshot(self, snapshot: SnapshotId, tag: Tag) -> Done {
-        if is_of(self.disk()?.as_ref(), &tag) {
+    pub async fn ensure_disk_from_snapshot(self, snapshot: SnapshotId, tag: Tag) -> VerbResult {
+        if has_tag(self.disk()?.as_ref(), &tag) {
             return Ok(());
         }
         let original = self.snapshot(&snapshot);
         if !original.exists() {
             return Err(DriverError::NotFound(format!("restore point {snapshot} of {}", self.name())));
         }
-        self.must_take_disk()?;
+        self.require_no_disk()?;
         self.admit_copy(&original)?;
-        let (present, account) = (self.present(), self.host.account);
-        blocking(move || disk::make_from_copy(&present, &original, Some(&tag), account)).await
+        let (current_disk, account) = (self.current_disk(), self.host.account);
+        blocking(move || disk::make_from_copy(&current_disk, &original, Some(&tag), account)).await
     }
 
-    pub async fn ensure_disk_back(self, tag: &Tag) -> Done {
-        let (disk, aside) = (self.disk()?, self.aside(tag));
-        let made_by_it = is_of(disk.as_ref(), tag);
-        if !aside.exists() && !made_by_it {
+    pub async fn ensure_disk_back(self, tag: &Tag) -> VerbResult {
+        let (disk, old_disk) = (self.disk()?, self.old_disk(tag));
+        let made_under_tag = has_tag(disk.as_ref(), tag);
+        if !old_disk.exists() && !made_under_tag {
             return Ok(());
         }
-        self.must_be_off("its disk is put back")?;
-        if disk.is_some() && !made_by_it {
+        self.require_off("reattaching its old disk")?;
+        if disk.is_some() && !made_under_tag {
             return Err(DriverError::Conflict(format!(
-                "{} has a disk that {tag} did not make; it is in the way of the one set aside",
+                "{} has a disk that {tag} did not make; detach that disk before reattaching the old one",
                 self.name()
             )));
         }
-        let present = self.present();
+        let current_disk = self.current_disk();
         blocking(move || {
-            remove(&present)?;
-            if aside.exists() { rename(&aside, &present) } else { Ok(()) }
+            remove(&current_disk)?;
+            if old_disk.exists() { rename(&old_disk, &current_disk) } else { Ok(()) }
         })
         .await
     }
 
-    pub async fn ensure_aside_dropped(self, tag: &Tag) -> Done {
-        let aside = self.aside(tag);
-        blocking(move || remove(&aside)).await
+    pub async fn ensure_aside_dropped(self, tag: &Tag) -> VerbResult {
+        let old_disk = self.old_disk(tag);
+        blocking(move || remove(&old_disk)).await
     }
 
-    /// The disk itself grows when the machine starts.
-    pub fn ensure_size(mut self, spec: &MachineSpec) -> Done {
-        let present = &self.record.spec;
+    /// Changes the recorded size. The disk itself grows when the machine starts.
+    pub fn ensure_size(mut self, spec: &MachineSpec) -> VerbResult {
+        let current = &self.record.spec;
         let size = |spec: &MachineSpec| (spec.vcpu_count, spec.ram_gib, spec.storage_gib);
-        if size(present) == size(spec) {
+        if size(current) == size(spec) {
             return Ok(());
         }
-        if spec.storage_gib < present.storage_gib {
+        if spec.storage_gib < current.storage_gib {
             let message = format!(
-                "{} has a disk of {} GiB, which cannot be made smaller ({} GiB)",
+                "the disk of {} has {} GiB and cannot shrink to {} GiB",
                 self.name(),
-                present.storage_gib,
+                current.storage_gib,
                 spec.storage_gib
             );
             return Err(rejected("storageShrinkNotSupported", message));
         }
-        self.host.parts.capacity.could_ever_run(spec)?;
-        self.must_be_off("its size is changed")?;
+        self.host.parts.capacity.check_size(spec)?;
+        self.require_off("resizing it")?;
         (self.record.spec.vcpu_count, self.record.spec.ram_gib, self.record.spec.storage_gib) = size(spec);
         self.save()
     }
 
-    pub async fn ensure_snapshot(self, snapshot: &SnapshotId) -> Done {
+    pub async fn ensure_snapshot(self, snapshot: &SnapshotId) -> VerbResult {
         let target = self.snapshot(snapshot);
         if target.exists() {
             return Ok(());
@@ -122,47 +122,47 @@ impl Machine {
         if self.disk()?.is_none() {
             return Err(DriverError::Conflict(format!("{} has no disk to copy", self.name())));
         }
-        self.admit_copy(&self.present())?;
+        self.admit_copy(&self.current_disk())?;
         let snapshots = self.folder.join(SNAPSHOTS_FOLDER);
-        make_private(&snapshots).map_err(of_host)?;
-        self.host.account.let_in(&snapshots).map_err(of_host)?;
+        create_owner_only(&snapshots).map_err(host_error)?;
+        self.host.account.grant_traverse(&snapshots).map_err(host_error)?;
         if self.is_running() {
             return self.copy_running(target).await;
         }
-        let (present, account) = (self.present(), self.host.account);
+        let (current_disk, account) = (self.current_disk(), self.host.account);
         blocking(move || {
-            let tag = disk::read(&present)?.and_then(|disk| disk.tag);
-            disk::make_from_copy(&target, &present, tag.as_ref(), account)
+            let tag = disk::read(&current_disk)?.and_then(|disk| disk.tag);
+            disk::make_from_copy(&target, &current_disk, tag.as_ref(), account)
         })
         .await
     }
 
-    pub async fn ensure_snapshot_absent(self, snapshot: &SnapshotId) -> Done {
+    pub async fn ensure_snapshot_absent(self, snapshot: &SnapshotId) -> VerbResult {
         let target = self.snapshot(snapshot);
         blocking(move || remove(&target)).await
     }
 
-    /// Whether the host has room for a copy of the disk in a folder.
-    fn admit_copy(&self, folder: &Path) -> Done {
-        let bytes = disk::size_bytes(folder).map_err(of_host)?;
+    /// Checks that the host has space for a copy of the disk in a folder.
+    fn admit_copy(&self, folder: &Path) -> VerbResult {
+        let bytes = disk::size_bytes(folder).map_err(host_error)?;
         self.host.parts.capacity.admit_bytes(self.folder.path(), bytes)
     }
 
-    /// Copies the disk of a running machine, as it is at one moment, with what the guest still held
-    /// in memory.
-    async fn copy_running(&self, target: PathBuf) -> Done {
+    /// Copies the disk of a running machine at one point in time, including data that the guest
+    /// still buffered.
+    async fn copy_running(&self, target: PathBuf) -> VerbResult {
         let name = target.file_name().expect("a restore point has a name").to_string_lossy();
         let draft = target.with_file_name(format!("new-{name}"));
-        let (present, account, copy) = (self.present(), self.host.account, draft.clone());
-        blocking(move || disk::begin_draft(&copy, &present, account)).await?;
+        let (current_disk, account, copy) = (self.current_disk(), self.host.account, draft.clone());
+        blocking(move || disk::begin_draft(&copy, &current_disk, account)).await?;
         let file = format!("../{SNAPSHOTS_FOLDER}/new-{name}/{}", DISK_FILE);
-        self.copy_to(&file).await.map_err(of_wire)?;
+        self.copy_to(&file).await.map_err(qemu_error)?;
         blocking(move || disk::finish_draft(&draft, &target)).await
     }
 
     async fn copy_to(&self, file: &str) -> Result<(), WireError> {
         let mut qmp = Qmp::connect(&self.folder).await?;
-        // A copy that a dead one of us had begun.
+        // Removes a copy that a crashed service had started.
         for (command, arguments) in [
             ("job-cancel", json!({ "id": COPY })),
             ("job-dismiss", json!({ "id": COPY })),
@@ -172,9 +172,9 @@ impl Machine {
         }
         let node = json!({ "driver": "qcow2", "node-name": COPY, "backing": null, "file": { "driver": "file", "filename": file } });
         qmp.execute("blockdev-add", node).await?;
-        // A guest without an agent is copied as if its power had been cut.
+        // A guest without an agent is copied in a crash-consistent state.
         let frozen = self.slot.channel.execute("guest-fsfreeze-freeze", json!({})).await;
-        let begun = qmp
+        let started = qmp
             .execute(
                 "blockdev-backup",
                 json!({ "job-id": COPY, "device": command::DISK_NODE, "target": COPY, "sync": "top", "auto-dismiss": false }),
@@ -182,12 +182,12 @@ impl Machine {
             .await;
         match frozen {
             Ok(_) => self.thaw().await?,
-            // It was told, and freezes later than it had time to say so.
-            Err(WireError::Late(COMMAND_TIME_MAX)) => self.thaw_late().await?,
+            // The guest received the command and may still freeze after the timeout.
+            Err(WireError::TimedOut(COMMAND_TIME_MAX)) => self.thaw_late().await?,
             Err(_) => {}
         }
-        begun?;
-        let finished = qmp.finish_job(COPY).await;
+        started?;
+        let finished = qmp.wait_job(COPY).await;
         qmp.execute("blockdev-del", json!({ "node-name": COPY })).await?;
         finished
     }
@@ -196,7 +196,7 @@ impl Machine {
         self.slot.channel.execute("guest-fsfreeze-thaw", json!({})).await.map(drop)
     }
 
-    /// Thaws a guest that may still be freezing, and answers nothing until it has.
+    /// Thaws a guest that may still be freezing, and does not respond until it is frozen.
     async fn thaw_late(&self) -> Result<(), WireError> {
         let mut thawed = self.thaw().await;
         for _ in 1..THAWS_MAX {
@@ -210,14 +210,14 @@ impl Machine {
     }
 
     pub(super) fn disk(&self) -> Result<Option<DiskRecord>, DriverError> {
-        disk::read(&self.present()).map_err(of_host)
+        disk::read(&self.current_disk()).map_err(host_error)
     }
 
-    pub(super) fn present(&self) -> PathBuf {
+    pub(super) fn current_disk(&self) -> PathBuf {
         self.folder.join(DISK_FOLDER)
     }
 
-    fn aside(&self, tag: &Tag) -> PathBuf {
+    fn old_disk(&self, tag: &Tag) -> PathBuf {
         self.folder.join(format!("{ASIDE}{}", file_name(&tag.0)))
     }
 
@@ -225,28 +225,33 @@ impl Machine {
         self.folder.join(SNAPSHOTS_FOLDER).join(file_name(&id.0))
     }
 
-    fn must_be_off(&self, what: &str) -> Done {
+    fn require_off(&self, what: &str) -> VerbResult {
         match self.is_running() {
             true => Err(DriverError::Conflict(format!("{} is running; stop it before {what}", self.name()))),
             false => Ok(()),
         }
     }
 
-    fn must_take_disk(&self) -> Done {
-        if self.present().exists() {
-            return Err(DriverError::Conflict(format!("{} has a disk; set it aside first", self.name())));
+    fn require_no_disk(&self) -> VerbResult {
+        if self.current_disk().exists() {
+            return Err(DriverError::Conflict(format!("{} has a disk; detach it first", self.name())));
         }
-        self.must_be_off("it is given a disk")
+        self.require_off("attaching a disk")
     }
 }
 
-pub(super) async fn make_disk(host: &Arc<QemuHost>, folder: PathBuf, spec: &MachineSpec, tag: Option<Tag>) -> Done {
+pub(super) async fn make_disk(
+    host: &Arc<QemuHost>,
+    folder: PathBuf,
+    spec: &MachineSpec,
+    tag: Option<Tag>,
+) -> VerbResult {
     let image = host.parts.images.get(&spec.image)?;
     host.parts.capacity.admit_disk(&host.machines)?;
     let (id, size_gib, account) = (spec.image.clone(), spec.storage_gib, host.account);
     blocking(move || disk::make_from_image(&folder, &image, &id, tag.as_ref(), size_gib, account)).await
 }
 
-fn is_of(disk: Option<&DiskRecord>, tag: &Tag) -> bool {
+fn has_tag(disk: Option<&DiskRecord>, tag: &Tag) -> bool {
     disk.is_some_and(|disk| disk.tag.as_ref() == Some(tag))
 }

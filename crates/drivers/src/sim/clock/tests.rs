@@ -9,7 +9,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
-/// What happened, by the clock's own time.
+/// A log of events with the simulated time of each.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<(Timestamp, String)>>>);
 
@@ -24,7 +24,7 @@ impl Log {
 }
 
 #[test]
-fn advance_stops_at_each_sleeper_in_order_even_at_those_that_come_on_the_way() {
+fn advance_stops_at_each_sleeper_in_order_including_new_ones() {
     block_on(async {
         let (clock, log) = (SimClock::paused(Timestamp(0)), Log::default());
         for (name, period) in [("a", 3), ("b", 5)] {
@@ -32,7 +32,7 @@ fn advance_stops_at_each_sleeper_in_order_even_at_those_that_come_on_the_way() {
             tokio::spawn(async move {
                 loop {
                     clock.sleep_until(clock.now() + SECOND * period).await;
-                    // A chain of tasks that do not sleep is waited for.
+                    // advance() waits for a chain of tasks that do not sleep.
                     tokio::spawn(async {}).await.unwrap();
                     log.write(&clock, name);
                 }
@@ -48,12 +48,12 @@ fn advance_stops_at_each_sleeper_in_order_even_at_those_that_come_on_the_way() {
 }
 
 #[test]
-fn a_sleep_that_is_over_does_not_wait_and_a_dropped_one_is_forgotten() {
+fn an_elapsed_sleep_returns_at_once_and_a_dropped_one_is_forgotten() {
     block_on(async {
         let clock = SimClock::paused(Timestamp(7));
         clock.sleep_until(Timestamp(7)).await;
         let mut sleep = clock.sleep_until(Timestamp(9));
-        assert_eq!(clock.next_wake(), None, "a future that nobody polls does nothing");
+        assert_eq!(clock.next_wake(), None, "an unpolled sleep is not registered");
         assert!((&mut sleep).now_or_never().is_none());
         assert_eq!(clock.next_wake(), Some(Timestamp(9)));
         drop(sleep);
@@ -62,7 +62,7 @@ fn a_sleep_that_is_over_does_not_wait_and_a_dropped_one_is_forgotten() {
 }
 
 #[test]
-fn two_movers_add_up_and_a_dropped_one_leaves_the_clock_at_a_stop() {
+fn concurrent_advances_add_up_and_a_dropped_one_leaves_the_clock_at_a_stop() {
     block_on(async {
         let clock = SimClock::paused(Timestamp(0));
         tokio::join!(clock.advance(SECOND), clock.advance(SECOND * 2));
@@ -77,7 +77,7 @@ fn two_movers_add_up_and_a_dropped_one_leaves_the_clock_at_a_stop() {
 }
 
 #[test]
-fn a_clock_follows_its_host_but_never_back() {
+fn a_clock_follows_its_host_but_never_goes_back() {
     block_on(async {
         let host = SimClock::paused(Timestamp(1_000));
         let clock = SimClock::following(Arc::new(host.clone()));
@@ -88,32 +88,32 @@ fn a_clock_follows_its_host_but_never_back() {
         host.advance(SECOND).await;
         assert_eq!(clock.now(), Timestamp(1_000) + SECOND, "paused");
         clock.resume();
-        assert_eq!(clock.now(), Timestamp(1_000) + SECOND, "goes on from where it stood");
+        assert_eq!(clock.now(), Timestamp(1_000) + SECOND, "resumes from the paused time");
         host.inner.lock().shown = Timestamp(0);
-        assert_eq!(clock.now(), Timestamp(1_000) + SECOND, "a host put back does not take it along");
+        assert_eq!(clock.now(), Timestamp(1_000) + SECOND, "a host clock set back does not set this clock back");
         host.advance(SECOND).await;
         assert_eq!(clock.now(), Timestamp(1_000) + SECOND * 2);
     });
 }
 
 #[test]
-fn a_sleeper_wakes_by_the_host_or_by_hand_whichever_comes_first() {
+fn a_sleeper_wakes_when_the_host_clock_or_advance_reaches_its_time() {
     block_on(async {
         let host = SimClock::paused(Timestamp(0));
         let clock = SimClock::following(Arc::new(host.clone()));
-        for by_hand in [0, 10, 4] {
+        for advanced in [0, 10, 4] {
             let start = clock.now();
             let mut sleep = clock.sleep_until(start + SECOND * 10);
             assert!((&mut sleep).now_or_never().is_none());
-            clock.advance(SECOND * by_hand).await;
-            assert_eq!((&mut sleep).now_or_never().is_some(), by_hand == 10);
-            if by_hand < 10 {
-                host.advance(SECOND * (10 - by_hand)).await;
+            clock.advance(SECOND * advanced).await;
+            assert_eq!((&mut sleep).now_or_never().is_some(), advanced == 10);
+            if advanced < 10 {
+                host.advance(SECOND * (10 - advanced)).await;
                 assert!((&mut sleep).now_or_never().is_some());
             }
             assert_eq!(clock.now(), start + SECOND * 10);
         }
-        assert!(!clock.is_paused(), "moving does not pause it");
+        assert!(!clock.is_paused(), "advancing does not pause the clock");
     });
 }
 
@@ -135,7 +135,7 @@ fn work_outside_the_runtime_is_waited_for_on_many_threads() {
             async move {
                 for _ in 0..5 {
                     clock.sleep_until(clock.now() + SECOND).await;
-                    // As a commit does in the database's thread.
+                    // Like a commit in a database thread.
                     tokio::time::sleep(Duration::from_millis(3)).await;
                     log.write(&clock, "");
                 }
@@ -188,7 +188,7 @@ proptest! {
             expected.sort();
             seen.sort();
             assert_eq!(seen, expected);
-            // Whoever still sleeps, sleeps for later.
+            // Remaining sleepers wake later.
             assert!(clock.next_wake().is_none_or(|next| next > clock.now()));
         });
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::conformance::{self, Program, Subject};
-use crate::sim::tests::{HastyClock, Sim, agent, minutes, policy, spec};
+use crate::sim::tests::{AutoAdvanceClock, Sim, agent, minutes, policy, spec};
 use crate::sim::{Pace, SimClock};
 use crate::{Aside, FileFormat, GuestError, Incident};
 use cloudpc_model::{Clock, Power, Timestamp};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 #[tokio::test]
-async fn a_reprovision_replaces_the_disk_and_its_undo_brings_it_back() {
+async fn a_reprovision_replaces_the_disk_and_its_undo_restores_it() {
     let sim = Sim::new(1);
     let (spec, tag) = (spec(1), Tag("action-1".into()));
     sim.driver.seed(&spec, ScriptedCondition::default()).unwrap();
@@ -19,11 +19,11 @@ async fn a_reprovision_replaces_the_disk_and_its_undo_brings_it_back() {
     guest.write_file("C:\\here", b"before").await.unwrap();
 
     let aside = sim.driver.ensure_disk_aside(spec.id, &tag).await;
-    assert!(matches!(aside, Err(DriverError::Conflict(_))), "the machine runs: {aside:?}");
+    assert!(matches!(aside, Err(DriverError::Conflict(_))), "the machine is running: {aside:?}");
     sim.driver.ensure_stopped(spec.id, StopMode::Graceful).await.unwrap();
     sim.driver.ensure_disk_aside(spec.id, &tag).await.unwrap();
     let start = sim.driver.ensure_running(spec.id).await;
-    assert!(matches!(start, Err(DriverError::Conflict(_))), "there is no disk: {start:?}");
+    assert!(matches!(start, Err(DriverError::Conflict(_))), "the machine has no disk: {start:?}");
     let image = MachineSpec { image: cloudpc_model::ImageId("a_b_new".into()), ..spec.clone() };
     let before = sim.clock.now();
     sim.driver.ensure_disk_from_image(&image, &tag).await.unwrap();
@@ -34,7 +34,7 @@ async fn a_reprovision_replaces_the_disk_and_its_undo_brings_it_back() {
     guest.wait_ready().await.unwrap();
     assert_eq!(guest.read_file("C:\\here").await, Ok(None));
     let observed = sim.driver.observe(spec.id).await.unwrap();
-    // What the image takes, and the six bytes that were written.
+    // The size of the image, and of the six bytes written.
     let asides = vec![Aside { tag: tag.clone(), size_bytes: (32 << 30) + 6 }];
     assert_eq!(
         observed,
@@ -53,11 +53,11 @@ async fn a_reprovision_replaces_the_disk_and_its_undo_brings_it_back() {
     );
 }
 
-/// A simulation on disk, opened anew at each death.
+/// A simulation stored on disk and reopened after each simulated crash.
 struct OnDisk {
     directory: tempfile::TempDir,
     sim: Sim,
-    deaths: u64,
+    crashes: u64,
 }
 
 #[async_trait]
@@ -67,8 +67,8 @@ impl Subject for OnDisk {
     }
 
     async fn restart(&mut self) {
-        self.deaths += 1;
-        self.sim = Sim::open(self.deaths, self.sim.clock.clone(), Some(self.directory.path()));
+        self.crashes += 1;
+        self.sim = Sim::open(self.crashes, self.sim.clock.clone(), Some(self.directory.path()));
         self.sim.driver.configure(Pace::default(), vec![agent()]);
     }
 
@@ -96,16 +96,16 @@ impl Subject for OnDisk {
 #[tokio::test]
 async fn the_simulation_keeps_the_promises_of_a_driver() {
     let directory = tempfile::tempdir().unwrap();
-    let clock = HastyClock(SimClock::paused(Timestamp(1_000_000)));
+    let clock = AutoAdvanceClock(SimClock::paused(Timestamp(1_000_000)));
     let sim = Sim::open(0, clock, Some(directory.path()));
-    let mut subject = OnDisk { directory, sim, deaths: 0 };
+    let mut subject = OnDisk { directory, sim, crashes: 0 };
     subject.restart().await;
     conformance::check(&mut subject).await.must_be_clean();
 }
 
-/// Something done to the one machine of a walk.
+/// A call in a random sequence on one machine.
 #[derive(Clone, Debug)]
-enum Act {
+enum DriverCall {
     Present,
     Absent,
     Running,
@@ -126,39 +126,39 @@ enum Act {
     Clean(u8),
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn driver_call() -> impl Strategy<Value = DriverCall> {
     let number = || 0u8..2;
     prop_oneof![
-        1 => Just(Act::Present),
-        1 => prop::bool::weighted(0.2).prop_map(|absent| if absent { Act::Absent } else { Act::Present }),
-        4 => Just(Act::Running),
-        4 => any::<bool>().prop_map(Act::Stopped),
-        1 => number().prop_map(Act::Restarted),
-        3 => number().prop_map(Act::DiskAside),
-        2 => number().prop_map(Act::DiskFromImage),
-        2 => (number(), number()).prop_map(|(snapshot, tag)| Act::DiskFromSnapshot(snapshot, tag)),
-        2 => number().prop_map(Act::DiskBack),
-        1 => number().prop_map(Act::AsideDropped),
-        1 => (127u32..131).prop_map(Act::Size),
-        1 => number().prop_map(Act::Snapshot),
-        1 => number().prop_map(Act::SnapshotAbsent),
-        2 => any::<u8>().prop_map(Act::WriteFile),
-        1 => number().prop_map(Act::Enrol),
-        2 => number().prop_map(Act::Fetch),
-        2 => number().prop_map(Act::Run),
-        1 => number().prop_map(Act::Clean),
+        1 => Just(DriverCall::Present),
+        1 => prop::bool::weighted(0.2).prop_map(|absent| if absent { DriverCall::Absent } else { DriverCall::Present }),
+        4 => Just(DriverCall::Running),
+        4 => any::<bool>().prop_map(DriverCall::Stopped),
+        1 => number().prop_map(DriverCall::Restarted),
+        3 => number().prop_map(DriverCall::DiskAside),
+        2 => number().prop_map(DriverCall::DiskFromImage),
+        2 => (number(), number()).prop_map(|(snapshot, tag)| DriverCall::DiskFromSnapshot(snapshot, tag)),
+        2 => number().prop_map(DriverCall::DiskBack),
+        1 => number().prop_map(DriverCall::AsideDropped),
+        1 => (127u32..131).prop_map(DriverCall::Size),
+        1 => number().prop_map(DriverCall::Snapshot),
+        1 => number().prop_map(DriverCall::SnapshotAbsent),
+        2 => any::<u8>().prop_map(DriverCall::WriteFile),
+        1 => number().prop_map(DriverCall::Enrol),
+        2 => number().prop_map(DriverCall::Fetch),
+        2 => number().prop_map(DriverCall::Run),
+        1 => number().prop_map(DriverCall::Clean),
     ]
 }
 
-/// How a call goes in the simulation that has no luck.
+/// How the first attempt of a call is interrupted.
 #[derive(Clone, Debug)]
-struct Luck {
-    /// At which await the first call is dropped.
+struct Interruption {
+    /// The await at which the first attempt is dropped.
     awaits: u32,
-    dies: bool,
+    crashes: bool,
 }
 
-impl Act {
+impl DriverCall {
     async fn run(&self, sim: &Sim) -> Result<(), GuestError> {
         let (driver, id) = (&sim.driver, spec(1).id);
         let tag = |number: &u8| Tag(format!("action-{number}"));
@@ -202,14 +202,14 @@ impl Act {
     }
 }
 
-/// The machine, but for when it booted.
+/// Returns the machine, with its boot time cleared.
 fn state(sim: &Sim) -> Option<Machine> {
-    let mut machine = sim.driver.inner.lock().look(spec(1).id, sim.clock.now()).ok().cloned()?;
+    let mut machine = sim.driver.inner.lock().refresh(spec(1).id, sim.clock.now()).ok().cloned()?;
     machine.ready_at = Timestamp(0);
     Some(machine)
 }
 
-fn opened(seed: u64, clock: HastyClock, directory: Option<&Path>) -> Sim {
+fn open(seed: u64, clock: AutoAdvanceClock, directory: Option<&Path>) -> Sim {
     let sim = Sim::open(seed, clock, directory);
     sim.driver.configure(Pace::default(), vec![agent()]);
     sim
@@ -218,46 +218,46 @@ fn opened(seed: u64, clock: HastyClock, directory: Option<&Path>) -> Sim {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
-    fn calls_that_are_dropped_and_processes_that_die_change_nothing_once_the_call_was_repeated(
-        walk in prop::collection::vec((act(), 0u32..300, any::<bool>()), 1..25),
+    fn a_repeated_call_ends_in_the_same_state_after_drops_and_crashes(
+        calls in prop::collection::vec((driver_call(), 0u32..300, any::<bool>()), 1..25),
     ) {
-        let walk = walk.into_iter().map(|(act, awaits, dies)| (act, Luck { awaits, dies }));
+        let calls = calls.into_iter().map(|(driver_call, awaits, crashes)| (driver_call, Interruption { awaits, crashes }));
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
             let directory = tempfile::tempdir().unwrap();
-            let clock = || HastyClock(SimClock::paused(Timestamp(1_000_000)));
-            let lucky = opened(1, clock(), None);
-            let mut unlucky = opened(2, clock(), Some(directory.path()));
-            for sim in [&lucky, &unlucky] {
+            let clock = || AutoAdvanceClock(SimClock::paused(Timestamp(1_000_000)));
+            let undisturbed = open(1, clock(), None);
+            let mut interrupted = open(2, clock(), Some(directory.path()));
+            for sim in [&undisturbed, &interrupted] {
                 sim.driver.ensure_present(&spec(1)).await.unwrap();
             }
-            for (act, luck) in walk {
-                let expected = act.run(&lucky).await;
-                drop_after(luck.awaits, act.run(&unlucky)).await;
-                if luck.dies {
-                    unlucky = opened(3, unlucky.clock.clone(), Some(directory.path()));
+            for (driver_call, interruption) in calls {
+                let expected = driver_call.run(&undisturbed).await;
+                drop_after(interruption.awaits, driver_call.run(&interrupted)).await;
+                if interruption.crashes {
+                    interrupted = open(3, interrupted.clock.clone(), Some(directory.path()));
                 }
-                let found = act.run(&unlucky).await;
-                assert_eq!(found, expected, "{act:?}");
-                assert_eq!(state(&unlucky), state(&lucky), "after {act:?}");
-                // Once more, it has no effect.
+                let found = driver_call.run(&interrupted).await;
+                assert_eq!(found, expected, "{driver_call:?}");
+                assert_eq!(state(&interrupted), state(&undisturbed), "after {driver_call:?}");
+                // Another repetition has no effect.
                 if found.is_ok() {
-                    act.run(&unlucky).await.unwrap();
-                    assert_eq!(state(&unlucky), state(&lucky), "after {act:?} again");
+                    driver_call.run(&interrupted).await.unwrap();
+                    assert_eq!(state(&interrupted), state(&undisturbed), "after {driver_call:?} again");
                 }
             }
-            // What was read is what is on disk.
-            let reopened = opened(4, unlucky.clock.clone(), Some(directory.path()));
-            assert_eq!(state(&reopened), state(&lucky));
+            // The state in memory equals the state on disk.
+            let reopened = open(4, interrupted.clock.clone(), Some(directory.path()));
+            assert_eq!(state(&reopened), state(&undisturbed));
         });
     }
 }
 
-/// Drops a future at an await, unless it ends before.
+/// Drops a future at an await, unless it completes before.
 async fn drop_after(awaits: u32, future: impl Future) {
-    let (mut future, mut left) = (Box::pin(future), awaits);
+    let (mut future, mut remaining) = (Box::pin(future), awaits);
     poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Pending if left > 0 => {
-            left -= 1;
+        Poll::Pending if remaining > 0 => {
+            remaining -= 1;
             Poll::Pending
         }
         _ => Poll::Ready(()),

@@ -13,13 +13,13 @@ fn url() -> Url {
     agent().url.parse().unwrap()
 }
 
-async fn guest(sim: &Sim, ailment: ScriptedCondition, artifact: Artifact) -> Box<dyn Guest> {
+async fn guest(sim: &Sim, condition: ScriptedCondition, artifact: Artifact) -> Box<dyn Guest> {
     sim.driver.configure(Pace::default(), vec![artifact]);
-    sim.driver.seed(&spec(1), ailment).unwrap();
+    sim.driver.seed(&spec(1), condition).unwrap();
     sim.driver.guest(spec(1).id).await.unwrap()
 }
 
-/// Fetches and runs the agent.
+/// Downloads and runs the agent.
 async fn deploy(guest: &dyn Guest) -> Result<ProgramExit, GuestError> {
     guest.reach(&url(), &policy()).await?;
     guest.fetch(&tag(), &url(), &policy()).await?;
@@ -37,7 +37,7 @@ async fn an_agent_whose_installer_succeeds_is_installed_once() {
         assert_eq!(guest.run(&tag(), &[]).await.unwrap().code, 0);
     }
     let took = sim.clock.now().since(fetched);
-    assert!((minutes(1)..minutes(3)).contains(&took), "it ran once: {took:?}");
+    assert!((minutes(1)..minutes(3)).contains(&took), "the installer ran once: {took:?}");
     let took = fetched.since(start).as_millis();
     assert!((22_500..=37_500).contains(&took), "{took}");
     let again = Tag("action-2".into());
@@ -47,7 +47,7 @@ async fn an_agent_whose_installer_succeeds_is_installed_once() {
 }
 
 #[tokio::test]
-async fn each_ailment_shows_where_it_should() {
+async fn each_scripted_condition_has_its_effect() {
     let full = ScriptedCondition { disk_full: true, ..ScriptedCondition::default() };
     let cut_off = ScriptedCondition { no_network: true, ..ScriptedCondition::default() };
     let broken = ScriptedCondition { install_exit_code: Some(1603), ..ScriptedCondition::default() };
@@ -70,7 +70,7 @@ async fn each_ailment_shows_where_it_should() {
 }
 
 #[tokio::test]
-async fn a_guest_that_hangs_never_answers() {
+async fn a_hanging_guest_never_responds() {
     let sim = Sim::new(1);
     let guest = guest(&sim, ScriptedCondition { guest_hangs: true, ..ScriptedCondition::default() }, agent()).await;
     let mut wait = guest.wait_ready();
@@ -82,7 +82,7 @@ async fn a_guest_that_hangs_never_answers() {
 }
 
 #[tokio::test]
-async fn a_guest_that_is_off_is_waited_for() {
+async fn wait_ready_waits_for_a_stopped_guest_to_start() {
     let sim = Sim::new(1);
     let guest = guest(&sim, ScriptedCondition::default(), agent()).await;
     sim.driver.ensure_stopped(spec(1).id, StopMode::Force).await.unwrap();
@@ -95,7 +95,7 @@ async fn a_guest_that_is_off_is_waited_for() {
 }
 
 #[tokio::test]
-async fn what_an_artifact_declares_is_what_the_guest_finds() {
+async fn a_declared_artifact_determines_what_the_guest_sees() {
     let sim = Sim::new(1);
     let page = Artifact { format: "html".into(), ..agent() };
     let page = guest(&sim, ScriptedCondition::default(), page).await;
@@ -122,7 +122,7 @@ async fn what_an_artifact_declares_is_what_the_guest_finds() {
 }
 
 #[tokio::test]
-async fn a_run_that_hangs_ends_by_being_killed_or_by_a_restart() {
+async fn a_hanging_run_ends_when_killed_or_restarted() {
     let sim = Sim::new(1);
     let guest = guest(&sim, ScriptedCondition { install_hangs: true, ..ScriptedCondition::default() }, agent()).await;
     guest.fetch(&tag(), &url(), &policy()).await.unwrap();
@@ -133,7 +133,7 @@ async fn a_run_that_hangs_ends_by_being_killed_or_by_a_restart() {
     assert!((&mut run).now_or_never().is_none());
     guest.kill(&tag()).await.unwrap();
     assert_eq!(run.await.unwrap().code, 1);
-    assert_eq!(guest.run(&tag(), &[]).await.unwrap().code, 1, "the end of a run is remembered");
+    assert_eq!(guest.run(&tag(), &[]).await.unwrap().code, 1, "the exit code of a run is kept");
 
     guest.fetch(&Tag("2".into()), &url(), &policy()).await.unwrap();
     let two = Tag("2".into());
@@ -145,7 +145,7 @@ async fn a_run_that_hangs_ends_by_being_killed_or_by_a_restart() {
 }
 
 #[tokio::test]
-async fn a_run_that_was_dropped_goes_on_and_is_joined_also_by_the_next_process() {
+async fn a_dropped_run_continues_and_the_next_process_joins_it() {
     let directory = tempfile::tempdir().unwrap();
     let sim = Sim::new(1);
     let sim = Sim::open(1, sim.clock, Some(directory.path()));
@@ -157,15 +157,16 @@ async fn a_run_that_was_dropped_goes_on_and_is_joined_also_by_the_next_process()
     let next = Sim::open(2, sim.clock.clone(), Some(directory.path()));
     let guest_2 = guest(&next, ScriptedCondition::default(), agent()).await;
     assert_eq!(guest_2.run(&tag(), &[]).await.unwrap().code, 0);
-    assert!((90..=150).contains(&sim.clock.now().since(start).as_secs()), "as long as one run");
+    assert!((90..=150).contains(&sim.clock.now().since(start).as_secs()), "the duration of one run");
     assert_eq!(next.driver.installed_agents(spec(1).id), ["agent.msi"]);
-    // What was looked at is written down, so a clock that begins anew elsewhere does not undo it.
+    // A read applies and records what is due, so a clock that starts over elsewhere does not undo
+    // it.
     let last = Sim::open(3, Sim::new(1).clock, Some(directory.path()));
     assert_eq!(last.driver.installed_agents(spec(1).id), ["agent.msi"]);
 }
 
 #[tokio::test]
-async fn a_small_file_has_a_limit() {
+async fn a_small_file_has_a_size_limit() {
     let sim = Sim::new(1);
     let guest = guest(&sim, ScriptedCondition::default(), agent()).await;
     guest.write_file("a", &vec![0; FILE_BYTES_MAX]).await.unwrap();

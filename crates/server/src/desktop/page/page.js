@@ -4,7 +4,7 @@ import RFB from "/desktop/novnc/core/rfb.js";
 
 const state = document.getElementById("state");
 const screen = document.getElementById("screen");
-// The service drops keys, pointer and clipboard of a view-only page; this saves sending them.
+// The service drops input of view-only pages itself; this avoids sending it.
 const viewOnly = "viewOnly" in screen.dataset;
 const address = new URL(`${location.pathname}/screen`, location.href);
 address.protocol = location.protocol === "https:" ? "wss:" : "ws:";

@@ -3,16 +3,16 @@ use proptest::prelude::*;
 
 /// A handshake that asks for an exclusive connection.
 const HANDSHAKE: &[u8] = b"RFB 003.008\n\x01\x00";
-/// What becomes of it.
+/// The handshake after the filter.
 const SHARED_HANDSHAKE: &[u8] = b"RFB 003.008\n\x01\x01";
 
-/// What passes of these bytes in one chunk.
+/// Filters these bytes as one chunk.
 fn filtered(bytes: &[u8]) -> Result<Vec<u8>, RfbError> {
     let mut passed = BytesMut::new();
     ViewOnlyFilter::default().filter(bytes, &mut passed).map(|()| passed.to_vec())
 }
 
-/// The same of messages after a handshake; the handshake is left out.
+/// Filters messages after a handshake; returns the result without the handshake.
 fn passed_of(messages: &[u8]) -> Result<Vec<u8>, RfbError> {
     let passed = filtered(&[HANDSHAKE, messages].concat())?;
     Ok(passed.strip_prefix(SHARED_HANDSHAKE).unwrap().to_vec())
@@ -20,7 +20,7 @@ fn passed_of(messages: &[u8]) -> Result<Vec<u8>, RfbError> {
 
 fn message(head: &[u8], bytes: usize) -> Vec<u8> {
     let mut message = head.to_vec();
-    // Every byte is a key event's type, so that a wrong length would be seen.
+    // Every byte is the type of a key event, so that a wrong length is detected.
     message.resize(bytes, message_type::KEY_EVENT);
     message
 }
@@ -43,8 +43,8 @@ fn viewing() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Messages that do something to the machine.
-fn acting() -> Vec<Vec<u8>> {
+/// Messages that control the machine.
+fn controlling() -> Vec<Vec<u8>> {
     vec![
         message(&[4, 1], 8),
         message(&[5, 0xff], 6),
@@ -63,14 +63,14 @@ fn acting() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn viewing_passes_and_acting_does_not() {
+fn only_viewing_messages_are_forwarded() {
     let update = message(&[3, 1], 10);
-    for looked in viewing() {
-        // What follows shows that the length is right.
-        assert_eq!(passed_of(&[&looked[..], &update].concat()).unwrap(), [&looked[..], &update].concat());
+    for view in viewing() {
+        // The following message checks that the length is right.
+        assert_eq!(passed_of(&[&view[..], &update].concat()).unwrap(), [&view[..], &update].concat());
     }
-    for acted in acting() {
-        assert_eq!(passed_of(&[&acted[..], &update].concat()).unwrap(), update, "{acted:?}");
+    for control in controlling() {
+        assert_eq!(passed_of(&[&control[..], &update].concat()).unwrap(), update, "{control:?}");
     }
 }
 
@@ -113,11 +113,11 @@ fn messages_are_bounded() {
 
 proptest! {
     #[test]
-    fn chunk_borders_make_no_difference(
+    fn chunk_borders_do_not_matter(
         order in prop::collection::vec(0_usize..100, 0..20),
         borders in prop::collection::vec(1_usize..40, 1..200),
     ) {
-        let all = [viewing(), acting()].concat();
+        let all = [viewing(), controlling()].concat();
         let chosen: Vec<_> = order.iter().map(|place| &all[place % all.len()]).collect();
         let expected = chosen.iter().filter(|message| viewing().contains(message)).map(|message| message.as_slice());
         let expected = [SHARED_HANDSHAKE].into_iter().chain(expected).collect::<Vec<_>>().concat();
@@ -136,8 +136,8 @@ proptest! {
         prop_assert!(passed == expected);
     }
 
-    /// Whatever a client sends: no panic, the same result in any chunking, nothing longer than what
-    /// was sent, and what has passed is a stream that passes again as it is.
+    /// For arbitrary bytes: no panic, the same result in any chunking, no output longer than the
+    /// input, and an output that the filter forwards unchanged.
     #[test]
     fn arbitrary_bytes_leave_only_messages_that_pass(
         bytes in prop::collection::vec(prop_oneof![0_u8..7, 248_u8..=255, any::<u8>(), Just(0)], 0..400),
@@ -156,8 +156,8 @@ proptest! {
     }
 }
 
-/// Reads messages by lengths written down here, apart from the filter's. The last one may be cut
-/// short.
+/// Parses messages by lengths that are independent of the filter's. The last message may be
+/// truncated.
 fn passed_has_only_viewing(mut messages: &[u8]) -> bool {
     while let Some(kind) = messages.first() {
         let at = |place: usize| messages.get(place).copied().unwrap_or_default();

@@ -12,7 +12,7 @@ struct TestTickets {
     directory: TempDir,
 }
 
-fn world() -> TestTickets {
+fn setup() -> TestTickets {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), WriteMode::InlineTwice).unwrap();
     let clock = SimClock::paused(Timestamp(0));
@@ -38,8 +38,8 @@ fn admission(tenant: u128, caller: usize) -> DesktopAdmission {
 }
 
 #[tokio::test]
-async fn a_ticket_is_good_once_and_not_for_long() {
-    let TestTickets { tickets, clock, directory: _directory } = world();
+async fn a_ticket_and_its_key_are_single_use_and_expire() {
+    let TestTickets { tickets, clock, directory: _directory } = setup();
     let mut issued = Vec::new();
     for caller in 0..4 {
         issued.push(tickets.issue(&admission(1, caller)).await.unwrap());
@@ -52,12 +52,12 @@ async fn a_ticket_is_good_once_and_not_for_long() {
         assert_eq!(open(forged).await, None, "{forged}");
     }
     clock.advance(TICKET_TIME_MAX - Duration::from_micros(1)).await;
-    assert_eq!(tickets.open_screen(&issued[1], &key).await.unwrap(), Some(admission(1, 1)), "at the last moment");
+    assert_eq!(tickets.open_screen(&issued[1], &key).await.unwrap(), Some(admission(1, 1)), "just before it expires");
     assert_eq!(tickets.open_screen(&issued[1], &key).await.unwrap(), None, "used");
     let (_, late) = open(&issued[0]).await.unwrap();
     let (_, lent) = open(&issued[2]).await.unwrap();
     assert_eq!(tickets.open_screen(&issued[0], &lent).await.unwrap(), None, "the key of another page");
-    assert_eq!(tickets.open_screen(&issued[2], &lent).await.unwrap(), None, "and used by that");
+    assert_eq!(tickets.open_screen(&issued[2], &lent).await.unwrap(), None, "used up by the attempt");
     clock.advance(Duration::from_micros(1)).await;
     assert_eq!(open(&issued[3]).await, None, "expired");
     clock.advance(TICKET_TIME_MAX).await;
@@ -65,8 +65,8 @@ async fn a_ticket_is_good_once_and_not_for_long() {
 }
 
 #[tokio::test]
-async fn a_ticket_outlives_a_restart_and_cannot_be_read_in_the_database() {
-    let TestTickets { tickets, clock, directory } = world();
+async fn a_ticket_survives_a_restart_and_is_not_readable_in_the_database() {
+    let TestTickets { tickets, clock, directory } = setup();
     let ticket = tickets.issue(&admission(1, 1)).await.unwrap();
     drop(tickets);
     for file in std::fs::read_dir(directory.path()).unwrap() {
@@ -80,7 +80,7 @@ async fn a_ticket_outlives_a_restart_and_cannot_be_read_in_the_database() {
 }
 
 #[tokio::test]
-async fn of_many_who_show_a_ticket_at_once_one_gets_in() {
+async fn concurrent_uses_of_a_ticket_succeed_once() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), WriteMode::Grouped).unwrap();
     let clock = Arc::new(SimClock::paused(Timestamp(0)));
@@ -94,17 +94,17 @@ async fn of_many_who_show_a_ticket_at_once_one_gets_in() {
 }
 
 #[tokio::test]
-async fn one_caller_takes_no_ticket_from_others_and_one_tenant_none_from_others() {
-    let TestTickets { tickets, clock, directory: _directory } = world();
+async fn ticket_limits_of_one_caller_or_tenant_do_not_affect_others() {
+    let TestTickets { tickets, clock, directory: _directory } = setup();
     let mut issued = Vec::new();
     for _ in 0..CALLER_TICKETS_MAX {
         issued.push(tickets.issue(&admission(1, 0)).await.unwrap());
     }
     assert!(matches!(tickets.issue(&admission(1, 0)).await, Err(TicketError::CallerLimit)));
-    // A page that is open and has not connected counts too.
+    // An open page that has not connected yet counts too.
     let (_, key) = tickets.open_page(&issued[0]).await.unwrap().unwrap();
     assert!(matches!(tickets.issue(&admission(1, 0)).await, Err(TicketError::CallerLimit)));
-    assert!(tickets.open_screen(&issued[0], &key).await.unwrap().is_some(), "those that there are stay good");
+    assert!(tickets.open_screen(&issued[0], &key).await.unwrap().is_some(), "existing tickets stay valid");
     tickets.issue(&admission(1, 0)).await.unwrap();
 
     for number in CALLER_TICKETS_MAX..TENANT_TICKETS_MAX {

@@ -1,4 +1,4 @@
-//! Bodies: how large they may be, how slow, and how they are framed.
+//! Tests of request bodies: size limits, time limits and framing.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -35,88 +35,90 @@ fn chunked(head: &str, bytes: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_body_may_be_so_large_and_no_larger() {
-    let world = TestServer::new().await;
-    let caller = with_token(&world.administrator().await);
+async fn a_body_beyond_its_limit_gets_413() {
+    let server = TestServer::new().await;
+    let caller = with_token(&server.administrator().await);
     for (head, bytes_max) in [(caller.as_str(), BODY_BYTES_MAX), (HEAD, STRANGER_BODY_BYTES_MAX)] {
-        let over = format!("413 Payload Too Large: RequestEntityTooLarge: The body is larger than {bytes_max} bytes.");
+        let over = format!(
+            "413 Payload Too Large: RequestEntityTooLarge: The body is larger than {bytes_max} bytes, which is the maximum."
+        );
         for framed in [declared, chunked] {
-            let at_limit = told(&world.exchange(framed(head, bytes_max)).await);
+            let at_limit = outcome(&server.exchange(framed(head, bytes_max)).await);
             assert_eq!(at_limit, format!("200 OK: {bytes_max}"));
-            // However much the client sends before it looks, it gets to read the answer.
+            // The client reads the response, even if it sends everything first.
             for bytes in [bytes_max + 1, 3 * BODY_BYTES_MAX] {
-                assert_eq!(told(&world.exchange(framed(head, bytes)).await), over, "{bytes}");
+                assert_eq!(outcome(&server.exchange(framed(head, bytes)).await), over, "{bytes}");
             }
         }
-        // One that is far too large to be read to its end is refused by what it says of itself.
-        let mut stream = world.connect().await;
+        // A huge declared length is refused without reading the body.
+        let mut stream = server.connect().await;
         let head = format!("{head}Content-Length: {}\r\nExpect: 100-continue\r\n\r\n", u64::MAX / 2);
         stream.write_all(head.as_bytes()).await.unwrap();
-        assert_eq!(told(&rest(&mut stream).await), over);
+        assert_eq!(outcome(&rest(&mut stream).await), over);
     }
 }
 
 #[tokio::test]
 async fn a_token_is_checked_before_the_body_is_read() {
-    let world = TestServer::new().await;
+    let server = TestServer::new().await;
     for path in ["/beta/$batch", "/v1.0/deviceManagement/virtualEndpoint/externalPartners", "/_cloudpc/scenario"] {
         for token in ["", "Authorization: Bearer forged\r\n"] {
-            let mut stream = world.connect().await;
+            let mut stream = server.connect().await;
             let head = format!(
                 "POST {path} HTTP/1.1\r\nHost: a\r\n{token}Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n"
             );
             stream.write_all(head.as_bytes()).await.unwrap();
             let refused = answer(&mut stream).await;
-            assert!(refused.starts_with("HTTP/1.1 401"), "nothing is asked for: {refused}");
+            assert!(refused.starts_with("HTTP/1.1 401"), "the body is not requested: {refused}");
         }
-        // What is sent nevertheless is counted nowhere, and its sender gets to read the answer.
+        // A body that is sent anyway counts in no share, and its client reads the response.
         let head = HEAD.replace("/test/length", path);
-        let refused = told(&world.exchange(declared(&head, BODY_BYTES_MAX)).await);
+        let refused = outcome(&server.exchange(declared(&head, BODY_BYTES_MAX)).await);
         assert!(refused.starts_with("401 Unauthorized: InvalidAuthenticationToken"), "{refused}");
     }
 }
 
 #[tokio::test]
-async fn a_client_may_wait_to_be_told_to_go_on() {
-    let world = TestServer::new().await;
+async fn expect_100_continue_is_supported() {
+    let server = TestServer::new().await;
     let ask = async |bytes: usize| {
-        let mut stream = world.connect().await;
+        let mut stream = server.connect().await;
         let head = format!("{HEAD}Content-Length: {bytes}\r\nExpect: 100-continue\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         let answer = answer(&mut stream).await;
         (stream, answer)
     };
-    let (mut stream, go_on) = ask(5).await;
-    assert_eq!(go_on, "HTTP/1.1 100 Continue\r\n\r\n");
+    let (mut stream, interim) = ask(5).await;
+    assert_eq!(interim, "HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(b"hello").await.unwrap();
-    assert_eq!(told(&rest(&mut stream).await), "200 OK: 5");
+    assert_eq!(outcome(&rest(&mut stream).await), "200 OK: 5");
     let (_, refused) = ask(BODY_BYTES_MAX + 1).await;
-    assert!(refused.starts_with("HTTP/1.1 413"), "before anything is sent: {refused}");
+    assert!(refused.starts_with("HTTP/1.1 413"), "refused before the body is sent: {refused}");
 }
 
 #[tokio::test]
-async fn a_body_has_to_come_in_time() {
-    let world = TestServer::new().await;
+async fn a_body_must_arrive_in_time() {
+    let server = TestServer::new().await;
     let clock = StandingClock::new();
-    let begun = format!("{HEAD}Content-Length: 5\r\n\r\nhell");
-    let (mut slow, mut slower) = (world.connect().await, world.connect().await);
+    let partial = format!("{HEAD}Content-Length: 5\r\n\r\nhell");
+    let (mut slow, mut slower) = (server.connect().await, server.connect().await);
     for stream in [&mut slow, &mut slower] {
-        stream.write_all(begun.as_bytes()).await.unwrap();
+        stream.write_all(partial.as_bytes()).await.unwrap();
     }
-    world.until_open(2).await;
+    server.until_open(2).await;
     settle().await;
     clock.advance(STRANGER_BODY_TIME_MAX - Duration::from_secs(1)).await;
     slow.write_all(b"o").await.unwrap();
-    assert_eq!(told(&rest(&mut slow).await), "200 OK: 5");
+    assert_eq!(outcome(&rest(&mut slow).await), "200 OK: 5");
     settle().await;
     clock.advance(Duration::from_secs(2)).await;
-    let refused = told(&rest(&mut slower).await);
-    assert_eq!(refused, "408 Request Timeout: RequestTimeout: The body was not complete after 10 seconds.");
+    let refused = outcome(&rest(&mut slower).await);
+    assert_eq!(refused, "408 Request Timeout: RequestTimeout: The body did not arrive within 10 seconds.");
 }
 
 #[tokio::test]
-async fn how_a_body_may_be_framed() {
-    let world = TestServer::new().await;
+async fn malformed_framing_is_refused() {
+    let server = TestServer::new().await;
     let mut table = String::new();
     for (what, headers_and_body) in [
         ("no body", "\r\n"),
@@ -133,17 +135,17 @@ async fn how_a_body_may_be_framed() {
         ("a chunk whose length is no number", "Transfer-Encoding: chunked\r\n\r\nfive\r\nhello\r\n0\r\n\r\n"),
         ("a chunk longer than anything", "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nhello"),
     ] {
-        table += &format!("{what} -> {}\n", told(&world.exchange(format!("{HEAD}{headers_and_body}")).await));
+        table += &format!("{what} -> {}\n", outcome(&server.exchange(format!("{HEAD}{headers_and_body}")).await));
     }
     for (what, headers_and_body) in [
         ("cut off", "Content-Length: 5\r\n\r\nhell"),
         ("cut off in a chunk", "Transfer-Encoding: chunked\r\n\r\n5\r\nhel"),
         ("cut off between chunks", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"),
     ] {
-        let mut stream = world.connect().await;
+        let mut stream = server.connect().await;
         stream.write_all(format!("{HEAD}{headers_and_body}").as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
-        table += &format!("{what} -> {}\n", told(&rest(&mut stream).await));
+        table += &format!("{what} -> {}\n", outcome(&rest(&mut stream).await));
     }
     insta::assert_snapshot!(table, @"
     no body -> 200 OK: 0
@@ -157,18 +159,18 @@ async fn how_a_body_may_be_framed() {
     a length with a sign -> 400 Bad Request: 
     an unknown coding -> 400 Bad Request: 
     chunked, but not last -> 400 Bad Request: 
-    a chunk whose length is no number -> 400 Bad Request: BadRequest: The body was not sent to its end.
-    a chunk longer than anything -> 400 Bad Request: BadRequest: The body was not sent to its end.
-    cut off -> 400 Bad Request: BadRequest: The body was not sent to its end.
-    cut off in a chunk -> 400 Bad Request: BadRequest: The body was not sent to its end.
-    cut off between chunks -> 400 Bad Request: BadRequest: The body was not sent to its end.
+    a chunk whose length is no number -> 400 Bad Request: BadRequest: The body is incomplete. Send the request again.
+    a chunk longer than anything -> 400 Bad Request: BadRequest: The body is incomplete. Send the request again.
+    cut off -> 400 Bad Request: BadRequest: The body is incomplete. Send the request again.
+    cut off in a chunk -> 400 Bad Request: BadRequest: The body is incomplete. Send the request again.
+    cut off between chunks -> 400 Bad Request: BadRequest: The body is incomplete. Send the request again.
     ");
 }
 
 #[tokio::test]
-async fn a_compressed_body_is_never_unpacked() {
-    let world = TestServer::new().await;
-    let token = world.administrator().await;
+async fn compressed_bodies_are_refused() {
+    let server = TestServer::new().await;
+    let token = server.administrator().await;
     let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
     for _ in 0..64 {
         bomb.write_all(&[b' '; 1024 * 1024]).unwrap();
@@ -182,7 +184,7 @@ async fn a_compressed_body_is_never_unpacked() {
         "/_cloudpc/scenario",
         "/common/oauth2/v2.0/token",
     ];
-    let mut told_so = Vec::new();
+    let mut outcomes = Vec::new();
     for path in paths {
         for encoding in ["gzip", "deflate", "br", "zstd", "identity, gzip"] {
             let mut request = format!(
@@ -191,9 +193,9 @@ async fn a_compressed_body_is_never_unpacked() {
             )
             .into_bytes();
             request.extend(&bomb);
-            told_so.push(told(&world.exchange(request).await));
+            outcomes.push(outcome(&server.exchange(request).await));
         }
     }
-    told_so.dedup();
-    insta::assert_snapshot!(told_so.join("\n"), @"415 Unsupported Media Type: UnsupportedMediaType: Compressed request bodies are not taken; leave Content-Encoding out.");
+    outcomes.dedup();
+    insta::assert_snapshot!(outcomes.join("\n"), @"415 Unsupported Media Type: UnsupportedMediaType: Compressed request bodies are not supported. Remove Content-Encoding and send the body uncompressed.");
 }

@@ -1,12 +1,12 @@
-//! What browsers are told about pages of other origins.
+//! Tests of CORS headers.
 
 use super::*;
 
 const ORIGIN: &str = "Origin: https://portal.test\r\n";
 
-/// The headers of an answer that are about origins, in order.
-async fn told_to_browsers(world: &TestServer, line: &str, headers: &str) -> String {
-    let answer = world.exchange(format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n")).await;
+/// Returns the CORS headers of a response, in order.
+async fn cors_headers(server: &TestServer, line: &str, headers: &str) -> String {
+    let answer = server.exchange(format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n")).await;
     let mut lines = answer.lines().take_while(|line| !line.is_empty());
     let status = lines.next().unwrap().to_owned();
     let mut about: Vec<_> =
@@ -23,14 +23,14 @@ fn open_to(origins: &[&str]) -> Config {
 
 #[tokio::test]
 async fn a_preflight_request_needs_no_token() {
-    let world = TestServer::new().await;
+    let server = TestServer::new().await;
     let asks = format!(
         "{ORIGIN}Access-Control-Request-Method: PATCH\r\nAccess-Control-Request-Headers: authorization,content-type\r\n"
     );
     for path in ["/beta/deviceManagement/virtualEndpoint/cloudPCs", "/v1.0/$batch", "/common/oauth2/v2.0/token"] {
-        let told = told_to_browsers(&world, &format!("OPTIONS {path}"), &asks).await;
+        let text = cors_headers(&server, &format!("OPTIONS {path}"), &asks).await;
         insta::allow_duplicates! {
-            insta::assert_snapshot!(told, @"
+            insta::assert_snapshot!(text, @"
             HTTP/1.1 204 No Content
             access-control-allow-headers: authorization,content-type
             access-control-allow-methods: GET,HEAD,POST,PATCH,PUT,DELETE
@@ -40,19 +40,19 @@ async fn a_preflight_request_needs_no_token() {
             ");
         }
     }
-    // Without what a browser sends it is a request like any other.
+    // Without the headers of a preflight request, OPTIONS is an ordinary request.
     for headers in ["", ORIGIN, "Access-Control-Request-Method: GET\r\n"] {
-        let told = told_to_browsers(&world, "OPTIONS /beta/me/cloudPCs", headers).await;
-        assert!(told.starts_with("HTTP/1.1 401"), "{headers} {told}");
+        let text = cors_headers(&server, "OPTIONS /beta/me/cloudPCs", headers).await;
+        assert!(text.starts_with("HTTP/1.1 401"), "{headers} {text}");
     }
 }
 
 #[tokio::test]
-async fn answers_and_refusals_may_be_read_by_pages() {
-    let world = TestServer::new().await;
+async fn pages_can_read_responses_and_errors() {
+    let server = TestServer::new().await;
     for line in ["GET /beta/$metadata", "GET /beta/me/cloudPCs", "POST /common/oauth2/v2.0/token"] {
-        let told = told_to_browsers(&world, line, ORIGIN).await;
-        let (_, about) = told.split_once('\n').unwrap();
+        let text = cors_headers(&server, line, ORIGIN).await;
+        let (_, about) = text.split_once('\n').unwrap();
         insta::allow_duplicates! {
             insta::assert_snapshot!(about, @"
             access-control-allow-origin: *
@@ -64,25 +64,25 @@ async fn answers_and_refusals_may_be_read_by_pages() {
 }
 
 #[tokio::test]
-async fn pages_of_people_and_administration_are_closed_to_other_origins() {
-    let world = TestServer::new().await;
+async fn pages_and_administration_are_closed_to_other_origins() {
+    let server = TestServer::new().await;
     for line in ["GET /devicelogin", "GET /desktop/x", "GET /_cloudpc/apps", "GET /healthz", "GET /"] {
-        let told = told_to_browsers(&world, line, ORIGIN).await;
-        assert!(!told.contains("access-control"), "{line} {told}");
+        let text = cors_headers(&server, line, ORIGIN).await;
+        assert!(!text.contains("access-control"), "{line} {text}");
         let asks = format!("{ORIGIN}Access-Control-Request-Method: POST\r\n");
-        let told = told_to_browsers(&world, &line.replace("GET", "OPTIONS"), &asks).await;
-        assert!(!told.contains("access-control") && !told.contains(" 20"), "{line} {told}");
+        let text = cors_headers(&server, &line.replace("GET", "OPTIONS"), &asks).await;
+        assert!(!text.contains("access-control") && !text.contains(" 20"), "{line} {text}");
     }
 }
 
 #[tokio::test]
-async fn origins_may_be_named_or_none_allowed() {
+async fn allowed_origins_can_be_listed_or_empty() {
     let named = TestServer::with(EdgeLimits::default(), open_to(&["https://portal.test"])).await;
     let closed = TestServer::with(EdgeLimits::default(), open_to(&[])).await;
-    let allows = async |world: &TestServer, origin: &str| {
-        let told = told_to_browsers(world, "GET /beta/$metadata", &format!("Origin: {origin}\r\n")).await;
-        assert!(!told.contains("credentials"), "{told}");
-        told.lines().find_map(|line| line.strip_prefix("access-control-allow-origin: ").map(str::to_owned))
+    let allows = async |server: &TestServer, origin: &str| {
+        let text = cors_headers(server, "GET /beta/$metadata", &format!("Origin: {origin}\r\n")).await;
+        assert!(!text.contains("credentials"), "{text}");
+        text.lines().find_map(|line| line.strip_prefix("access-control-allow-origin: ").map(str::to_owned))
     };
     assert_eq!(allows(&named, "https://portal.test").await.as_deref(), Some("https://portal.test"));
     for origin in ["https://evil.test", "http://portal.test", "https://portal.test:8443", "null"] {

@@ -1,5 +1,5 @@
-//! The screen of a machine in a browser: the page that a ticket opens, and its WebSocket, before a
-//! machine whose screen is a unix socket.
+//! Tests of desktops: the page of a ticket and its WebSocket, with a machine whose screen is a Unix
+//! socket.
 
 use async_trait::async_trait;
 use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
@@ -25,22 +25,22 @@ use crate::desktop::{
 use crate::identity::OldKeys;
 use crate::{app, scenario};
 
-/// The fleet has this machine; see `world.toml`.
+/// A Cloud PC in `world.toml`.
 const DESK: &str = "10000000-0000-4000-8000-0000000000d1";
 const TENANT: &str = "10000000-0000-4000-8000-000000000001";
 const OTHER_TENANT: &str = "20000000-0000-4000-8000-000000000001";
-/// An application that may write, one that may only read, and the first one's like in the other
+/// Applications with write permission, with read permission, and with write permission in the other
 /// tenant.
 const WRITER: &str = "10000000-0000-4000-8000-0000000000b1";
 const READER: &str = "10000000-0000-4000-8000-0000000000b2";
 const STRANGER: &str = "20000000-0000-4000-8000-0000000000b1";
-/// Whose the machine is, and someone else who may write.
+/// The user of the Cloud PC, and another user with write permission.
 const ADA: &str = "ada@contoso.test";
 const ALAN: &str = "alan@contoso.test";
-/// What a screen says first.
+/// The first bytes of a screen.
 const GREETING: &[u8] = b"RFB 003.008\n";
 
-/// A machine that only has a screen.
+/// A driver that supports only screens.
 struct Screen(PathBuf);
 
 #[rustfmt::skip]
@@ -73,9 +73,9 @@ impl Driver for Screen {
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError> { unreachable!() }
 }
 
-/// A server whose machines have one screen between them.
+/// A server whose machines share one screen.
 struct DesktopServer {
-    world: TestServer,
+    server: TestServer,
     clock: SimClock,
     screen: UnixListener,
     novnc: TempDir,
@@ -99,7 +99,7 @@ impl DesktopServer {
         let host_clock: Arc<dyn cloudpc_model::Clock> = Arc::new(clock.clone());
         let rng: Arc<dyn cloudpc_model::Rng> = Arc::new(SeededRng::new(3));
         let path = novnc.path().to_owned();
-        let world = TestServer::with_app(EdgeLimits::default(), Config::default(), async |app| {
+        let server = TestServer::with_app(EdgeLimits::default(), Config::default(), async |app| {
             let desktops = Arc::new(Desktops::new(&app.store, &host_clock, &rng, path));
             let fleet = include_str!("../../../tests/server/world.toml");
             let prepared = scenario::prepare(&app, None, fleet).await.unwrap();
@@ -122,11 +122,11 @@ impl DesktopServer {
             })
         })
         .await;
-        Self { world, clock, screen, novnc, _folder: folder }
+        Self { server, clock, screen, novnc, _folder: folder }
     }
 
     fn app(&self) -> &App {
-        &self.world.edge.app
+        &self.server.edge.app
     }
 
     /// An application as it is after its sign-in.
@@ -150,14 +150,14 @@ impl DesktopServer {
         (*self.app().identity.authenticate(&headers).await.unwrap()).clone()
     }
 
-    /// What the ticket of someone who may write says.
+    /// An admission with write permission.
     async fn admission(&self) -> DesktopAdmission {
         let caller = self.caller(TENANT, WRITER).await;
         DesktopAdmission { caller, cloud_pc_id: DESK.parse::<CloudPcId>().unwrap(), owner: None, view_only: false }
     }
 
-    /// What the ticket of someone who may read says.
-    async fn viewing(&self) -> DesktopAdmission {
+    /// An admission with read permission.
+    async fn view_admission(&self) -> DesktopAdmission {
         DesktopAdmission { caller: self.caller(TENANT, READER).await, view_only: true, ..self.admission().await }
     }
 
@@ -176,28 +176,28 @@ impl DesktopServer {
         self.app().identity.forget_verified();
     }
 
-    /// Changes an application of the tenant, and has it take effect if that is `told`.
-    async fn change(&self, id: &str, told: bool, change: impl Fn(Application) -> Application + Send + 'static) {
+    /// Changes an application of the tenant; `notify` makes it take effect at once.
+    async fn change(&self, id: &str, notify: bool, change: impl Fn(Application) -> Application + Send + 'static) {
         let (tenant, id) = (TENANT.parse().unwrap(), id.parse().unwrap());
         let change = move |tx: &mut cloudpc_store::Tx<'_>| {
             let app = tx.app(tenant, id)?.unwrap();
             tx.app_put(&change(app))
         };
         self.app().store.write("test.write", change).await.unwrap();
-        if told {
+        if notify {
             self.app().identity.forget_verified();
         }
     }
 
-    /// The answer to `GET /desktop/{ticket}`.
+    /// Returns the response to `GET /desktop/{ticket}`.
     async fn open(&self, ticket: &str) -> String {
-        let host = self.world.plain;
-        self.world
+        let host = self.server.plain;
+        self.server
             .exchange(format!("GET /desktop/{ticket} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
             .await
     }
 
-    /// A page that is open, as its ticket and its cookie.
+    /// Opens a page; returns its ticket and its cookie.
     async fn page(&self) -> (String, String) {
         self.page_of(&self.admission().await).await
     }
@@ -206,7 +206,7 @@ impl DesktopServer {
         let ticket = self.ticket(admission).await;
         let page = self.open(&ticket).await;
         assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
-        // To open the page, its screen is looked for.
+        // Opening the page tests the connection to the screen.
         self.screen.accept().await.unwrap();
         let cookie = page.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
         let (cookie, rest) = cookie.split_once("; ").unwrap();
@@ -214,37 +214,37 @@ impl DesktopServer {
         (ticket, cookie.to_owned())
     }
 
-    /// Asks for the WebSocket of a page; the status if it is refused.
+    /// Opens the WebSocket of a page; returns the status if it is refused.
     async fn connect(&self, ticket: &str, cookie: &str, origin: &str) -> Result<Socket, u16> {
-        let host = self.world.plain;
+        let host = self.server.plain;
         let mut request = format!("ws://{host}/desktop/{ticket}/screen").into_client_request().unwrap();
         for (name, value) in [("cookie", cookie), ("origin", origin)] {
             request.headers_mut().insert(name, value.parse().unwrap());
         }
-        match tokio_tungstenite::client_async(request, self.world.connect().await).await {
+        match tokio_tungstenite::client_async(request, self.server.connect().await).await {
             Ok((socket, _)) => Ok(socket),
             Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
             Err(error) => panic!("{error}"),
         }
     }
 
-    /// A page that looks at the screen, and the screen.
-    async fn looking(&self) -> (Socket, UnixStream) {
-        self.looking_as(&self.admission().await).await
+    /// Opens a desktop; returns its WebSocket and its screen.
+    async fn view(&self) -> (Socket, UnixStream) {
+        self.view_as(&self.admission().await).await
     }
 
-    async fn looking_as(&self, admission: &DesktopAdmission) -> (Socket, UnixStream) {
+    async fn view_as(&self, admission: &DesktopAdmission) -> (Socket, UnixStream) {
         let (ticket, cookie) = self.page_of(admission).await;
         let socket = self.connect(&ticket, &cookie, &self.origin()).await.unwrap();
         (socket, self.screen.accept().await.unwrap().0)
     }
 
     fn origin(&self) -> String {
-        format!("http://{}", self.world.plain)
+        format!("http://{}", self.server.plain)
     }
 }
 
-/// The next message that is not about the connection itself.
+/// Returns the next message other than ping and pong.
 async fn next(socket: &mut Socket) -> Message {
     loop {
         match socket.next().await.unwrap().unwrap() {
@@ -262,17 +262,17 @@ async fn closed_with(socket: &mut Socket) -> CloseCode {
 }
 
 #[tokio::test]
-async fn bytes_go_both_ways_until_the_screen_ends() {
-    let room = DesktopServer::new().await;
-    let (mut socket, mut screen) = room.looking().await;
+async fn bytes_are_copied_both_ways_until_the_screen_closes() {
+    let desktops = DesktopServer::new().await;
+    let (mut socket, mut screen) = desktops.view().await;
     screen.write_all(GREETING).await.unwrap();
     assert_eq!(next(&mut socket).await.into_data(), GREETING);
     socket.send(Message::binary(GREETING)).await.unwrap();
-    let mut said = [0; GREETING.len()];
-    screen.read_exact(&mut said).await.unwrap();
-    assert_eq!(said, GREETING);
+    let mut received = [0; GREETING.len()];
+    screen.read_exact(&mut received).await.unwrap();
+    assert_eq!(received, GREETING);
 
-    // A whole picture, more than any buffer on the way holds.
+    // A picture that exceeds all buffers in between.
     let picture: Vec<u8> = (0..4_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
     let (sent, shown) = (picture.clone(), async {
         let mut shown = Vec::new();
@@ -290,98 +290,103 @@ async fn bytes_go_both_ways_until_the_screen_ends() {
 }
 
 #[tokio::test]
-async fn the_screen_is_let_go_when_the_browser_leaves() {
-    let room = DesktopServer::new().await;
-    let (socket, mut screen) = room.looking().await;
+async fn the_screen_is_disconnected_with_the_browser() {
+    let desktops = DesktopServer::new().await;
+    let (socket, mut screen) = desktops.view().await;
     drop(socket);
     assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
 }
 
 #[tokio::test]
-async fn when_the_service_stops_the_browser_is_told_and_waited_for() {
-    let room = DesktopServer::new().await;
-    let (mut socket, mut screen) = room.looking().await;
-    let (ticket, cookie) = room.page().await;
-    let closing = room.app().desktops.close();
-    let told = async {
+async fn shutdown_closes_desktops_with_a_reason() {
+    let desktops = DesktopServer::new().await;
+    let (mut socket, mut screen) = desktops.view().await;
+    let (ticket, cookie) = desktops.page().await;
+    let closing = desktops.app().desktops.close();
+    let closed = async {
         assert_eq!(closed_with(&mut socket).await, CloseCode::Away);
         assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
     };
-    tokio::join!(closing, told);
-    // A page that connects only now.
-    let mut late = room.connect(&ticket, &cookie, &room.origin()).await.unwrap();
+    tokio::join!(closing, closed);
+    // A page that connects after the shutdown.
+    let mut late = desktops.connect(&ticket, &cookie, &desktops.origin()).await.unwrap();
     assert_eq!(closed_with(&mut late).await, CloseCode::Away);
 }
 
 #[tokio::test]
 async fn a_ticket_opens_one_page_and_a_page_one_socket() {
-    let room = DesktopServer::new().await;
-    let ticket = room.ticket(&room.admission().await).await;
-    let looked_for = room.world.ask(&format!("HEAD /desktop/{ticket}"), "").await;
-    assert!(looked_for.starts_with("405"), "{looked_for}");
-    assert!(room.open(&ticket).await.starts_with("HTTP/1.1 200 "), "looking for it has not used it up");
-    room.screen.accept().await.unwrap();
+    let desktops = DesktopServer::new().await;
+    let ticket = desktops.ticket(&desktops.admission().await).await;
+    let head = desktops.server.ask(&format!("HEAD /desktop/{ticket}"), "").await;
+    assert!(head.starts_with("405"), "{head}");
+    assert!(desktops.open(&ticket).await.starts_with("HTTP/1.1 200 "), "HEAD does not redeem the ticket");
+    desktops.screen.accept().await.unwrap();
 
-    let (ticket, cookie) = room.page().await;
-    let used = room.open(&ticket).await;
-    assert!(used.starts_with("HTTP/1.1 403 ") && used.contains("opened before"), "{used}");
+    let (ticket, cookie) = desktops.page().await;
+    let used = desktops.open(&ticket).await;
+    assert!(used.starts_with("HTTP/1.1 403 ") && used.contains("already opened"), "{used}");
 
-    let mut socket = room.connect(&ticket, &cookie, &room.origin()).await.unwrap();
-    assert_eq!(room.connect(&ticket, &cookie, &room.origin()).await.err(), Some(403), "the key is used");
-    drop(room.screen.accept().await.unwrap());
+    let mut socket = desktops.connect(&ticket, &cookie, &desktops.origin()).await.unwrap();
+    assert_eq!(
+        desktops.connect(&ticket, &cookie, &desktops.origin()).await.err(),
+        Some(403),
+        "the key was already used"
+    );
+    drop(desktops.screen.accept().await.unwrap());
     assert_eq!(closed_with(&mut socket).await, CloseCode::Normal);
 }
 
 #[tokio::test]
-async fn whoever_is_not_admitted_stays_outside() {
-    let room = DesktopServer::new().await;
-    let refused = async |ticket: &str| room.open(ticket).await.lines().next().unwrap().to_owned();
+async fn invalid_tickets_keys_and_origins_are_refused() {
+    let desktops = DesktopServer::new().await;
+    let refused = async |ticket: &str| desktops.open(ticket).await.lines().next().unwrap().to_owned();
 
-    let good = room.ticket(&room.admission().await).await;
+    let good = desktops.ticket(&desktops.admission().await).await;
     let forged = format!("{}x", &good[..good.len() - 1]);
     assert_eq!(refused(&forged).await, "HTTP/1.1 403 Forbidden");
-    room.clock.advance(TICKET_TIME_MAX).await;
+    desktops.clock.advance(TICKET_TIME_MAX).await;
     assert_eq!(refused(&good).await, "HTTP/1.1 403 Forbidden", "expired");
-    let foreign = DesktopAdmission { caller: room.caller(OTHER_TENANT, STRANGER).await, ..room.admission().await };
-    let foreign = room.ticket(&foreign).await;
-    assert_eq!(refused(&foreign).await, "HTTP/1.1 404 Not Found", "the machine is another tenant's");
-    let caller = room.user(ADA).await;
-    let others = DesktopAdmission { caller, owner: Some(UserId(uuid::Uuid::nil())), ..room.admission().await };
-    let others = room.ticket(&others).await;
-    assert_eq!(refused(&others).await, "HTTP/1.1 404 Not Found", "the machine has been given to another user");
+    let foreign =
+        DesktopAdmission { caller: desktops.caller(OTHER_TENANT, STRANGER).await, ..desktops.admission().await };
+    let foreign = desktops.ticket(&foreign).await;
+    assert_eq!(refused(&foreign).await, "HTTP/1.1 404 Not Found", "the machine belongs to another tenant");
+    let caller = desktops.user(ADA).await;
+    let others = DesktopAdmission { caller, owner: Some(UserId(uuid::Uuid::nil())), ..desktops.admission().await };
+    let others = desktops.ticket(&others).await;
+    assert_eq!(refused(&others).await, "HTTP/1.1 404 Not Found", "the machine is assigned to another user");
 
-    // Of two pages, neither can use the other's key, not even once it is shown in the wrong place.
-    let ((first, its_key), (second, _)) = (room.page().await, room.page().await);
-    assert_eq!(room.connect(&second, &its_key, &room.origin()).await.err(), Some(403));
-    assert_eq!(room.connect(&first, &its_key, &room.origin()).await.err(), Some(403));
+    // A key does not work for another page, and is used up by the attempt.
+    let ((first, its_key), (second, _)) = (desktops.page().await, desktops.page().await);
+    assert_eq!(desktops.connect(&second, &its_key, &desktops.origin()).await.err(), Some(403));
+    assert_eq!(desktops.connect(&first, &its_key, &desktops.origin()).await.err(), Some(403));
     // Another site's page.
-    let (ticket, key) = room.page().await;
-    for origin in ["http://evil.test", "null", &format!("{}0", room.origin()), "https://localhost"] {
-        assert_eq!(room.connect(&ticket, &key, origin).await.err(), Some(403), "{origin}");
+    let (ticket, key) = desktops.page().await;
+    for origin in ["http://evil.test", "null", &format!("{}0", desktops.origin()), "https://localhost"] {
+        assert_eq!(desktops.connect(&ticket, &key, origin).await.err(), Some(403), "{origin}");
     }
-    // A page that waits too long.
-    room.clock.advance(TICKET_TIME_MAX).await;
-    assert_eq!(room.connect(&ticket, &key, &room.origin()).await.err(), Some(403));
-    let plain = room.world.ask("GET /desktop/x/screen", "").await;
+    // A page that connects too late.
+    desktops.clock.advance(TICKET_TIME_MAX).await;
+    assert_eq!(desktops.connect(&ticket, &key, &desktops.origin()).await.err(), Some(403));
+    let plain = desktops.server.ask("GET /desktop/x/screen", "").await;
     assert!(plain.starts_with("400") || plain.starts_with("426"), "{plain}");
 }
 
 #[tokio::test]
-async fn a_page_says_why_there_is_nothing_to_see() {
-    let room = DesktopServer::new().await;
-    std::fs::remove_file(room.novnc.path().join("core/rfb.js")).unwrap();
-    let page = room.open(&room.ticket(&room.admission().await).await).await;
+async fn a_page_explains_why_the_desktop_is_unavailable() {
+    let desktops = DesktopServer::new().await;
+    std::fs::remove_file(desktops.novnc.path().join("core/rfb.js")).unwrap();
+    let page = desktops.open(&desktops.ticket(&desktops.admission().await).await).await;
     assert!(page.starts_with("HTTP/1.1 503 ") && page.contains("apt-get install novnc"), "{page}");
-    std::fs::remove_file(room.novnc.path().join("vnc.sock")).unwrap();
-    let page = room.open(&room.ticket(&room.admission().await).await).await;
+    std::fs::remove_file(desktops.novnc.path().join("vnc.sock")).unwrap();
+    let page = desktops.open(&desktops.ticket(&desktops.admission().await).await).await;
     assert!(page.starts_with("HTTP/1.1 409 ") && page.contains("powered off"), "{page}");
 }
 
 #[tokio::test]
-async fn a_page_loads_what_it_needs_and_nothing_else() {
-    let room = DesktopServer::new().await;
-    let page = room.open(&room.ticket(&room.admission().await).await).await;
-    let host = room.world.plain;
+async fn a_page_serves_only_its_own_files() {
+    let desktops = DesktopServer::new().await;
+    let page = desktops.open(&desktops.ticket(&desktops.admission().await).await).await;
+    let host = desktops.server.plain;
     let policy = page.lines().find_map(|line| line.strip_prefix("content-security-policy: ")).unwrap();
     assert_eq!(
         policy,
@@ -400,36 +405,36 @@ async fn a_page_loads_what_it_needs_and_nothing_else() {
         ("novnc/core/%2e%2e/secret.js", "404 Not Found"),
         ("novnc/secret.js", "404 Not Found"),
     ] {
-        let answer = room.world.ask(&format!("GET /desktop/{path}"), "").await;
+        let answer = desktops.server.ask(&format!("GET /desktop/{path}"), "").await;
         assert!(answer.starts_with(status), "{path}: {answer}");
     }
 }
 
 #[tokio::test]
-async fn a_message_is_taken_at_the_limit_and_no_longer() {
-    let room = DesktopServer::new().await;
-    let (mut socket, mut screen) = room.looking().await;
+async fn a_message_beyond_its_limit_closes_the_desktop() {
+    let desktops = DesktopServer::new().await;
+    let (mut socket, mut screen) = desktops.view().await;
     let longest = vec![7; MESSAGE_BYTES_MAX];
     let mut said = vec![0; MESSAGE_BYTES_MAX];
     let (sent, read) = tokio::join!(socket.send(Message::binary(longest.clone())), screen.read_exact(&mut said));
     sent.unwrap();
     read.unwrap();
     assert!(said == longest);
-    // The rest of it is not read, so sending it may fail.
+    // The server does not read the whole message, so sending it may fail.
     let _ = socket.send(Message::binary(vec![7; MESSAGE_BYTES_MAX + 1])).await;
-    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0, "nothing of it has got through");
+    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0, "no part of it was forwarded");
 
-    let (mut socket, _screen) = room.looking().await;
+    let (mut socket, _screen) = desktops.view().await;
     socket.send(Message::text("hello")).await.unwrap();
     assert_eq!(closed_with(&mut socket).await, CloseCode::Unsupported);
 }
 
 #[tokio::test]
-async fn a_browser_that_says_nothing_is_given_up() {
-    let room = DesktopServer::new().await;
-    let (mut socket, mut screen) = room.looking().await;
+async fn a_silent_browser_times_out() {
+    let desktops = DesktopServer::new().await;
+    let (mut socket, mut screen) = desktops.view().await;
     let time = StandingClock::new();
-    // Reading answers the question whether anybody is there.
+    // Reading makes the client answer pings.
     for _ in 0..6 {
         time.advance(SILENCE_MAX / 2).await;
         settle().await;
@@ -442,42 +447,46 @@ async fn a_browser_that_says_nothing_is_given_up() {
 }
 
 #[tokio::test]
-async fn one_caller_does_not_use_up_the_connections_to_a_machine() {
-    let room = DesktopServer::new().await;
-    let viewing = room.viewing().await;
-    let (ticket, cookie) = room.page_of(&viewing).await;
+async fn one_caller_cannot_exhaust_the_desktops_of_a_machine() {
+    let desktops = DesktopServer::new().await;
+    let view_admission = desktops.view_admission().await;
+    let (ticket, cookie) = desktops.page_of(&view_admission).await;
     let mut open = Vec::new();
     for _ in 0..CALLER_MACHINE_BRIDGES_MAX {
-        open.push(room.looking_as(&viewing).await);
+        open.push(desktops.view_as(&view_admission).await);
     }
-    let refused = room.open(&room.ticket(&viewing).await).await;
-    assert!(refused.starts_with("HTTP/1.1 429 ") && refused.contains("which is the limit"), "{refused}");
-    assert_eq!(room.connect(&ticket, &cookie, &room.origin()).await.err(), Some(429), "a page from before");
-    room.looking().await;
+    let refused = desktops.open(&desktops.ticket(&view_admission).await).await;
+    assert!(refused.starts_with("HTTP/1.1 429 ") && refused.contains("which is the maximum"), "{refused}");
+    assert_eq!(
+        desktops.connect(&ticket, &cookie, &desktops.origin()).await.err(),
+        Some(429),
+        "a page that was opened before the limit was reached"
+    );
+    desktops.view().await;
     let (socket, mut screen) = open.pop().unwrap();
     drop(socket);
     assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
     settle().await;
-    room.looking_as(&viewing).await;
+    desktops.view_as(&view_admission).await;
 }
 
-/// What a browser sends first: it asks to be the only viewer.
+/// A handshake that requests exclusive access.
 const HANDSHAKE: &[u8] = b"RFB 003.008\n\x01\x00";
 const SHARED_HANDSHAKE: &[u8] = b"RFB 003.008\n\x01\x01";
-/// Return pressed, the pointer's first button pressed, and "rm" pasted.
+/// The return key, the first mouse button, and the pasted text "rm".
 const ACTING: &[u8] = b"\x04\x01\0\0\0\0\xff\x0d\x05\x01\0\x10\0\x10\x06\0\0\0\0\0\0\x02rm";
 const UPDATE_REQUEST: &[u8] = b"\x03\x01\0\0\0\0\x05\0\x03\x20";
 
 #[tokio::test]
-async fn who_may_only_read_sees_the_screen_and_does_nothing_to_it() {
-    let room = DesktopServer::new().await;
-    let viewing = room.viewing().await;
-    let page = room.open(&room.ticket(&viewing).await).await;
+async fn a_reader_can_view_but_not_control() {
+    let desktops = DesktopServer::new().await;
+    let view_admission = desktops.view_admission().await;
+    let page = desktops.open(&desktops.ticket(&view_admission).await).await;
     assert!(page.contains("id=\"screen\" data-view-only>"), "{page}");
-    room.screen.accept().await.unwrap();
-    let (mut socket, mut screen) = room.looking_as(&viewing).await;
+    desktops.screen.accept().await.unwrap();
+    let (mut socket, mut screen) = desktops.view_as(&view_admission).await;
     screen.write_all(GREETING).await.unwrap();
-    assert_eq!(next(&mut socket).await.into_data(), GREETING, "what the screen says passes as it is");
+    assert_eq!(next(&mut socket).await.into_data(), GREETING, "bytes from the screen are unchanged");
     let sent = [HANDSHAKE, ACTING, UPDATE_REQUEST, ACTING, UPDATE_REQUEST].concat();
     for chunk in sent.chunks(7) {
         socket.send(Message::binary(chunk.to_vec())).await.unwrap();
@@ -486,19 +495,19 @@ async fn who_may_only_read_sees_the_screen_and_does_nothing_to_it() {
     let mut received = vec![0; expected.len()];
     screen.read_exact(&mut received).await.unwrap();
     assert_eq!(received, expected);
-    // A message whose end nobody knows.
+    // A message of unknown length.
     socket.send(Message::binary(vec![99])).await.unwrap();
     assert_eq!(closed_with(&mut socket).await, CloseCode::Protocol);
-    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0, "and nothing else has got through");
+    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0, "nothing else was forwarded");
 }
 
 #[tokio::test]
-async fn who_may_write_controls_the_machine() {
-    let room = DesktopServer::new().await;
-    let page = room.open(&room.ticket(&room.admission().await).await).await;
+async fn a_writer_can_control() {
+    let desktops = DesktopServer::new().await;
+    let page = desktops.open(&desktops.ticket(&desktops.admission().await).await).await;
     assert!(page.contains("id=\"screen\">"), "{page}");
-    room.screen.accept().await.unwrap();
-    let (mut socket, mut screen) = room.looking().await;
+    desktops.screen.accept().await.unwrap();
+    let (mut socket, mut screen) = desktops.view().await;
     let sent = [HANDSHAKE, ACTING].concat();
     socket.send(Message::binary(sent.clone())).await.unwrap();
     let mut received = vec![0; sent.len()];
@@ -507,41 +516,42 @@ async fn who_may_write_controls_the_machine() {
 }
 
 #[tokio::test]
-async fn the_audit_log_has_every_desktop_that_was_opened_and_by_whom() {
-    let room = DesktopServer::new().await;
+async fn every_opened_desktop_is_audited() {
+    let desktops = DesktopServer::new().await;
     let rows = async || {
-        let rows = room.app().store.read(|reader| reader.audit_list(TENANT.parse().unwrap(), None, 9)).await.unwrap();
-        let told = |row: &AuditEntry| {
+        let rows =
+            desktops.app().store.read(|reader| reader.audit_list(TENANT.parse().unwrap(), None, 9)).await.unwrap();
+        let line = |row: &AuditEntry| {
             let details: Vec<_> = row.changes.iter().map(|change| format!("{} {}", change.name, change.new)).collect();
             format!("{}: {} {}, {}", row.actor.app_name, row.activity(), row.resource.display_name, details.join(" "))
         };
-        rows.iter().map(told).collect::<Vec<_>>()
+        rows.iter().map(line).collect::<Vec<_>>()
     };
     let before = rows().await;
-    room.page().await;
-    assert_eq!(rows().await, before, "a page has shown nothing yet");
-    let _viewed = room.looking_as(&room.viewing().await).await;
-    let _controlled = room.looking().await;
+    desktops.page().await;
+    assert_eq!(rows().await, before, "opening only the page is not audited");
+    let _viewed = desktops.view_as(&desktops.view_admission().await).await;
+    let _controlled = desktops.view().await;
     let opened = |caller, mode| format!("{caller}: OpenDesktop CloudPC desk-1, mode {mode}");
     let expected = [opened("writer", "control"), opened("reader", "viewOnly")];
     assert_eq!(rows().await, [&expected[..], &before].concat());
 }
 
 #[tokio::test]
-async fn a_ticket_is_worth_no_more_than_its_caller_may_do_when_it_is_used() {
-    let room = DesktopServer::new().await;
-    let alan = DesktopAdmission { caller: room.user(ALAN).await, ..room.admission().await };
-    let (unopened, lost) = (room.ticket(&alan).await, room.ticket(&room.viewing().await).await);
-    let (ticket, cookie) = room.page_of(&alan).await;
-    room.change_user(ALAN, |user| User { permissions: vec!["CloudPC.Read.All".into()], ..user }).await;
-    room.change(READER, true, |app| Application { permissions: Vec::new(), ..app }).await;
-    let page = room.open(&unopened).await;
+async fn a_ticket_grants_only_its_callers_current_permissions() {
+    let desktops = DesktopServer::new().await;
+    let alan = DesktopAdmission { caller: desktops.user(ALAN).await, ..desktops.admission().await };
+    let (unopened, lost) = (desktops.ticket(&alan).await, desktops.ticket(&desktops.view_admission().await).await);
+    let (ticket, cookie) = desktops.page_of(&alan).await;
+    desktops.change_user(ALAN, |user| User { permissions: vec!["CloudPC.Read.All".into()], ..user }).await;
+    desktops.change(READER, true, |app| Application { permissions: Vec::new(), ..app }).await;
+    let page = desktops.open(&unopened).await;
     assert!(page.contains("data-view-only"), "{page}");
-    room.screen.accept().await.unwrap();
-    let page = room.open(&lost).await;
-    assert!(page.starts_with("HTTP/1.1 403 ") && page.contains("withdrawn"), "{page}");
-    let mut socket = room.connect(&ticket, &cookie, &room.origin()).await.unwrap();
-    let mut screen = room.screen.accept().await.unwrap().0;
+    desktops.screen.accept().await.unwrap();
+    let page = desktops.open(&lost).await;
+    assert!(page.starts_with("HTTP/1.1 403 ") && page.contains("revoked"), "{page}");
+    let mut socket = desktops.connect(&ticket, &cookie, &desktops.origin()).await.unwrap();
+    let mut screen = desktops.screen.accept().await.unwrap().0;
     socket.send(Message::binary([HANDSHAKE, ACTING, UPDATE_REQUEST].concat())).await.unwrap();
     let mut received = vec![0; SHARED_HANDSHAKE.len() + UPDATE_REQUEST.len()];
     screen.read_exact(&mut received).await.unwrap();
@@ -549,50 +559,51 @@ async fn a_ticket_is_worth_no_more_than_its_caller_may_do_when_it_is_used() {
 }
 
 #[tokio::test]
-async fn tickets_keys_and_desktops_end_with_their_application() {
-    let room = DesktopServer::new().await;
-    let (mut others, _screen) = room.looking_as(&room.viewing().await).await;
-    let unopened = room.ticket(&room.admission().await).await;
-    let (ticket, cookie) = room.page().await;
-    let (mut socket, mut screen) = room.looking().await;
-    room.change(WRITER, true, |app| Application { enabled: false, ..app }).await;
+async fn disabling_an_application_ends_its_desktops() {
+    let desktops = DesktopServer::new().await;
+    let (mut others, _screen) = desktops.view_as(&desktops.view_admission().await).await;
+    let unopened = desktops.ticket(&desktops.admission().await).await;
+    let (ticket, cookie) = desktops.page().await;
+    let (mut socket, mut screen) = desktops.view().await;
+    desktops.change(WRITER, true, |app| Application { enabled: false, ..app }).await;
     assert_eq!(closed_with(&mut socket).await, CloseCode::Policy);
     assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
-    assert!(room.open(&unopened).await.starts_with("HTTP/1.1 403 "));
-    assert_eq!(room.connect(&ticket, &cookie, &room.origin()).await.err(), Some(403));
+    assert!(desktops.open(&unopened).await.starts_with("HTTP/1.1 403 "));
+    assert_eq!(desktops.connect(&ticket, &cookie, &desktops.origin()).await.err(), Some(403));
 
-    // Of another application's nothing has ended, until the keys are dropped that signed its token.
+    // Another application's desktop stays open until the key that signed its token is dropped.
     others.send(Message::Ping(Bytes::new())).await.unwrap();
     assert!(matches!(others.next().await, Some(Ok(Message::Ping(_) | Message::Pong(_)))));
-    room.app().identity.rotate_keys(OldKeys::Drop).await.unwrap();
+    desktops.app().identity.rotate_keys(OldKeys::Drop).await.unwrap();
     assert_eq!(closed_with(&mut others).await, CloseCode::Policy);
 }
 
 #[tokio::test]
-async fn a_desktop_ends_when_its_caller_may_only_read_from_now_on() {
-    let room = DesktopServer::new().await;
-    let alan = DesktopAdmission { caller: room.user(ALAN).await, ..room.admission().await };
-    let (mut socket, mut screen) = room.looking_as(&alan).await;
-    room.change_user(ALAN, |user| User { permissions: vec!["CloudPC.Read.All".into()], ..user }).await;
+async fn losing_write_permission_ends_a_desktop() {
+    let desktops = DesktopServer::new().await;
+    let alan = DesktopAdmission { caller: desktops.user(ALAN).await, ..desktops.admission().await };
+    let (mut socket, mut screen) = desktops.view_as(&alan).await;
+    desktops.change_user(ALAN, |user| User { permissions: vec!["CloudPC.Read.All".into()], ..user }).await;
     assert_eq!(closed_with(&mut socket).await, CloseCode::Policy);
     assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
 }
 
 #[tokio::test]
-async fn a_desktop_ends_when_its_user_is_disabled() {
-    let room = DesktopServer::new().await;
-    let caller = room.user(ADA).await;
+async fn disabling_a_user_ends_its_desktops() {
+    let desktops = DesktopServer::new().await;
+    let caller = desktops.user(ADA).await;
     let owner = caller.user.as_ref().map(|user| user.id);
-    let (mut socket, _screen) = room.looking_as(&DesktopAdmission { caller, owner, ..room.admission().await }).await;
-    room.change_user(ADA, |user| User { enabled: false, ..user }).await;
+    let (mut socket, _screen) =
+        desktops.view_as(&DesktopAdmission { caller, owner, ..desktops.admission().await }).await;
+    desktops.change_user(ADA, |user| User { enabled: false, ..user }).await;
     assert_eq!(closed_with(&mut socket).await, CloseCode::Policy);
 }
 
 #[tokio::test]
-async fn a_change_that_nobody_tells_of_ends_a_desktop_before_long() {
-    let room = DesktopServer::new().await;
-    let (_socket, mut screen) = room.looking().await;
-    room.change(WRITER, false, |app| Application { enabled: false, ..app }).await;
+async fn unannounced_changes_take_effect_at_the_next_check() {
+    let desktops = DesktopServer::new().await;
+    let (_socket, mut screen) = desktops.view().await;
+    desktops.change(WRITER, false, |app| Application { enabled: false, ..app }).await;
     let time = StandingClock::new();
     time.advance(RIGHTS_AGE_MAX + Duration::from_secs(1)).await;
     assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);

@@ -1,85 +1,85 @@
-//! Lines and headers: how long they may be, how slow, and how strange.
+//! Tests of request lines and headers: size limits, time limits and malformed input.
 
 use super::*;
 use crate::request::CLIENT_REQUEST_ID_BYTES_MAX;
 
-/// Most headers of an HTTP/1.1 request: the HTTP library's own limit, which is not set anywhere
-/// here because it is fastest at that.
+/// Limit of headers of an HTTP/1.1 request: the HTTP library's default, which is its fastest
+/// setting.
 const HEADERS_MAX: usize = 100;
 
 #[tokio::test]
-async fn a_url_may_be_so_long_and_no_longer() {
-    let world = TestServer::new().await;
+async fn a_url_beyond_its_limit_gets_414() {
+    let server = TestServer::new().await;
     let path = |bytes: usize| format!("/{}", "a".repeat(bytes - 1));
-    let at_limit = world.ask(&format!("GET {}", path(URL_BYTES_MAX)), "").await;
+    let at_limit = server.ask(&format!("GET {}", path(URL_BYTES_MAX)), "").await;
     assert!(at_limit.starts_with("404 Not Found: ResourceNotFound"), "{at_limit}");
-    let over = world.ask(&format!("GET {}", path(URL_BYTES_MAX + 1)), "").await;
+    let over = server.ask(&format!("GET {}", path(URL_BYTES_MAX + 1)), "").await;
     assert_eq!(over, "414 URI Too Long: RequestUriTooLong: The path and query are longer than 16384 bytes.");
-    // However long, the client gets to read the answer.
+    // The client reads the response, however long its URL is.
     for megabytes in [1, 10] {
-        assert_eq!(world.ask(&format!("GET {}", path(megabytes * 1024 * 1024)), "").await, over);
+        assert_eq!(server.ask(&format!("GET {}", path(megabytes * 1024 * 1024)), "").await, over);
     }
-    // A later one on the same connection, too.
-    let mut stream = world.connect().await;
+    // The limit applies to later requests of a connection too.
+    let mut stream = server.connect().await;
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     assert!(answer(&mut stream).await.ends_with("ok"));
     let second = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", path(URL_BYTES_MAX + 1));
     stream.write_all(second.as_bytes()).await.unwrap();
-    assert_eq!(told(&answer(&mut stream).await), over);
+    assert_eq!(outcome(&answer(&mut stream).await), over);
 }
 
 #[tokio::test]
-async fn headers_may_be_so_many_and_so_large() {
-    let world = TestServer::new().await;
-    // Host and Connection are among them.
+async fn headers_beyond_their_limits_get_431() {
+    let server = TestServer::new().await;
+    // The count includes Host and Connection.
     let many = |count: usize| (2..count).map(|n| format!("x-{n}: 1\r\n")).collect::<String>();
-    assert_eq!(world.ask("GET /healthz", &many(HEADERS_MAX)).await, "200 OK: ok");
+    assert_eq!(server.ask("GET /healthz", &many(HEADERS_MAX)).await, "200 OK: ok");
     for count in [HEADERS_MAX + 1, 1_000] {
-        assert_eq!(world.ask("GET /healthz", &many(count)).await, "431 Request Header Fields Too Large: ");
+        assert_eq!(server.ask("GET /healthz", &many(count)).await, "431 Request Header Fields Too Large: ");
     }
     let large = |bytes: usize| format!("x: {}\r\n", "1".repeat(bytes));
-    assert_eq!(world.ask("GET /healthz", &large(HEADER_BYTES_MAX - 1024)).await, "200 OK: ok");
-    let over = world.ask("GET /healthz", &large(HEADER_BYTES_MAX)).await;
+    assert_eq!(server.ask("GET /healthz", &large(HEADER_BYTES_MAX - 1024)).await, "200 OK: ok");
+    let over = server.ask("GET /healthz", &large(HEADER_BYTES_MAX)).await;
     assert_eq!(over, "431 Request Header Fields Too Large: ");
 }
 
 #[tokio::test]
-async fn a_head_has_to_come_in_time() {
-    let world = TestServer::new().await;
+async fn a_head_must_arrive_in_time() {
+    let server = TestServer::new().await;
     let clock = StandingClock::new();
-    for begun in ["", "GET /healthz HT", "GET /healthz HTTP/1.1\r\nHost: a\r\nx-slow: "] {
-        let mut stream = world.connect().await;
-        stream.write_all(begun.as_bytes()).await.unwrap();
-        world.until_open(1).await;
+    for partial in ["", "GET /healthz HT", "GET /healthz HTTP/1.1\r\nHost: a\r\nx-slow: "] {
+        let mut stream = server.connect().await;
+        stream.write_all(partial.as_bytes()).await.unwrap();
+        server.until_open(1).await;
         settle().await;
         clock.advance(HEADER_TIME_MAX - Duration::from_secs(1)).await;
         settle().await;
-        assert_eq!(world.connections.len(), 1, "{begun:?} still has time");
+        assert_eq!(server.connections.len(), 1, "{partial:?} still has time");
         clock.advance(Duration::from_secs(2)).await;
-        world.until_open(0).await;
-        assert_eq!(rest(&mut stream).await, "", "{begun:?}");
+        server.until_open(0).await;
+        assert_eq!(rest(&mut stream).await, "", "{partial:?}");
     }
 }
 
 #[tokio::test]
-async fn a_connection_on_which_nothing_more_is_asked_is_closed() {
-    let world = TestServer::new().await;
-    let mut stream = world.connect().await;
+async fn an_idle_connection_is_closed() {
+    let server = TestServer::new().await;
+    let mut stream = server.connect().await;
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     assert!(answer(&mut stream).await.ends_with("ok"));
     let clock = StandingClock::new();
     settle().await;
     clock.advance(HEADER_TIME_MAX + Duration::from_secs(1)).await;
-    world.until_open(0).await;
+    server.until_open(0).await;
     assert_eq!(rest(&mut stream).await, "");
 }
 
 #[tokio::test]
-async fn links_have_the_scheme_and_host_that_a_trusted_proxy_names() {
+async fn links_use_the_scheme_and_host_of_a_trusted_proxy() {
     for (trusted, believed) in [(None, false), (Some("192.0.2.0/24"), false), (Some("127.0.0.0/8"), true)] {
         let mut config = Config::default();
         config.server.trusted_proxies.extend(trusted.map(|network| network.parse::<ipnet::IpNet>().unwrap()));
-        let world = TestServer::with(EdgeLimits::default(), config).await;
+        let server = TestServer::with(EdgeLimits::default(), config).await;
         for (forwarded, base) in [
             ("", "http://pc.test"),
             ("X-Forwarded-Proto: http\r\n", "http://pc.test"),
@@ -93,7 +93,7 @@ async fn links_have_the_scheme_and_host_that_a_trusted_proxy_names() {
             let request = format!(
                 "GET /common/v2.0/.well-known/openid-configuration HTTP/1.1\r\nHost: pc.test\r\n{forwarded}Connection: close\r\n\r\n"
             );
-            let answer = world.exchange(&request).await;
+            let answer = server.exchange(&request).await;
             assert!(
                 answer.contains(&format!("\"{base}/common/oauth2/v2.0/token\"")),
                 "{trusted:?} {forwarded}{answer}"
@@ -103,25 +103,25 @@ async fn links_have_the_scheme_and_host_that_a_trusted_proxy_names() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_ours_is_misdirected() {
-    let world = TestServer::new().await;
+async fn an_unknown_host_gets_421() {
+    let server = TestServer::new().await;
     for path in ["/", "/healthz", "/devicelogin", "/beta/$metadata", "/common/oauth2/v2.0/token"] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: rebind.evil.test:8365\r\nConnection: close\r\n\r\n");
-        let answer = world.exchange(request).await;
+        let answer = server.exchange(request).await;
         assert!(answer.contains("\r\nrequest-id: "), "{answer}");
         insta::allow_duplicates! {
-            insta::assert_snapshot!(told(&answer), @"421 Misdirected Request: MisdirectedRequest: The host 'rebind.evil.test' is not a name of this server. Use localhost, an IP address, the machine's own name or a name from server.names; to serve this name, add it to server.names in the configuration file.");
+            insta::assert_snapshot!(outcome(&answer), @"421 Misdirected Request: MisdirectedRequest: The host 'rebind.evil.test' is not a name of this server. Use localhost, an IP address, the machine's hostname or a name in server.names. To serve this host, add it to server.names in the configuration file.");
         }
     }
     for host in ["127.0.0.1:1", "[::1]", "192.0.2.200", "LOCALHOST.:2", "Pc.Test"] {
         let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        assert_eq!(told(&world.exchange(request).await), "200 OK: ok", "{host}");
+        assert_eq!(outcome(&server.exchange(request).await), "200 OK: ok", "{host}");
     }
 }
 
 #[tokio::test]
-async fn what_a_request_may_look_like() {
-    let world = TestServer::new().await;
+async fn malformed_requests_are_refused() {
+    let server = TestServer::new().await;
     let mut table = String::new();
     for (what, request) in [
         ("HTTP/1.0 without a host", "GET /healthz HTTP/1.0\r\n\r\n"),
@@ -152,24 +152,24 @@ async fn what_a_request_may_look_like() {
         ("nothing there", "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
         ("the root", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
     ] {
-        let answer = world.exchange(request).await;
+        let answer = server.exchange(request).await;
         assert!(!answer.contains("secret"), "{answer}");
-        table += &format!("{what} -> {}\n", told(&answer));
+        table += &format!("{what} -> {}\n", outcome(&answer));
     }
     insta::assert_snapshot!(table, @"
-    HTTP/1.0 without a host -> HTTP/1.0 400 Bad Request: BadRequest: The Host header is missing, there twice, or not a host and port.
+    HTTP/1.0 without a host -> HTTP/1.0 400 Bad Request: BadRequest: The Host header is missing, repeated or malformed. Expected one HOST:PORT.
     HTTP/1.0 -> HTTP/1.0 200 OK: ok
-    no host -> 400 Bad Request: BadRequest: The Host header is missing, there twice, or not a host and port.
-    two hosts -> 400 Bad Request: BadRequest: The Host header is missing, there twice, or not a host and port.
-    a host with a user -> 400 Bad Request: BadRequest: The Host header is missing, there twice, or not a host and port.
-    a host that is markup -> 400 Bad Request: BadRequest: The Host header is missing, there twice, or not a host and port.
-    an absolute address -> 421 Misdirected Request: MisdirectedRequest: The host 'other.test' is not a name of this server. Use localhost, an IP address, the machine's own name or a name from server.names; to serve this name, add it to server.names in the configuration file.
-    OPTIONS of the server -> 404 Not Found: ResourceNotFound: There is nothing at *; Graph is below /v1.0 and /beta.
-    OPTIONS -> 405 Method Not Allowed: Request_BadRequest: OPTIONS is not supported at /healthz.
-    TRACE -> 405 Method Not Allowed: Request_BadRequest: TRACE is not supported at /healthz.
+    no host -> 400 Bad Request: BadRequest: The Host header is missing, repeated or malformed. Expected one HOST:PORT.
+    two hosts -> 400 Bad Request: BadRequest: The Host header is missing, repeated or malformed. Expected one HOST:PORT.
+    a host with a user -> 400 Bad Request: BadRequest: The Host header is missing, repeated or malformed. Expected one HOST:PORT.
+    a host that is markup -> 400 Bad Request: BadRequest: The Host header is missing, repeated or malformed. Expected one HOST:PORT.
+    an absolute address -> 421 Misdirected Request: MisdirectedRequest: The host 'other.test' is not a name of this server. Use localhost, an IP address, the machine's hostname or a name in server.names. To serve this host, add it to server.names in the configuration file.
+    OPTIONS of the server -> 404 Not Found: ResourceNotFound: No resource at *. Graph is below /v1.0 and /beta.
+    OPTIONS -> 405 Method Not Allowed: Request_BadRequest: The method OPTIONS is not allowed at /healthz.
+    TRACE -> 405 Method Not Allowed: Request_BadRequest: The method TRACE is not allowed at /healthz.
     TRACE of Graph -> 401 Unauthorized: InvalidAuthenticationToken: Access token is empty: the Authorization header is missing.
-    CONNECT -> 421 Misdirected Request: MisdirectedRequest: The host 'other.test' is not a name of this server. Use localhost, an IP address, the machine's own name or a name from server.names; to serve this name, add it to server.names in the configuration file.
-    no such method -> 405 Method Not Allowed: Request_BadRequest: BREW is not supported at /healthz.
+    CONNECT -> 421 Misdirected Request: MisdirectedRequest: The host 'other.test' is not a name of this server. Use localhost, an IP address, the machine's hostname or a name in server.names. To serve this host, add it to server.names in the configuration file.
+    no such method -> 405 Method Not Allowed: Request_BadRequest: The method BREW is not allowed at /healthz.
     no such version -> 400 Bad Request: 
     no such protocol -> 400 Bad Request: 
     a folded header -> 400 Bad Request: 
@@ -178,18 +178,18 @@ async fn what_a_request_may_look_like() {
     a blank in the path -> 400 Bad Request: 
     dots in the path -> 401 Unauthorized: InvalidAuthenticationToken: Access token is empty: the Authorization header is missing.
     a zero in the path -> 401 Unauthorized: InvalidAuthenticationToken: Access token is empty: the Authorization header is missing.
-    no text in the path -> 400 Bad Request: BadRequest: The path is not UTF-8 text.
-    nothing there -> 404 Not Found: ResourceNotFound: There is nothing at /nowhere; Graph is below /v1.0 and /beta.
-    the root -> 404 Not Found: ResourceNotFound: There is nothing at /; Graph is below /v1.0 and /beta.
+    no text in the path -> 400 Bad Request: BadRequest: The path is not valid UTF-8 after percent-decoding.
+    nothing there -> 404 Not Found: ResourceNotFound: No resource at /nowhere. Graph is below /v1.0 and /beta.
+    the root -> 404 Not Found: ResourceNotFound: No resource at /. Graph is below /v1.0 and /beta.
     ");
 }
 
 #[tokio::test]
-async fn head_is_get_without_its_body() {
-    let world = TestServer::new().await;
+async fn head_responds_like_get_without_a_body() {
+    let server = TestServer::new().await;
     for path in ["/healthz", "/nowhere", "/beta/$metadata", "/beta/me/cloudPCs", "/_cloudpc/clock"] {
-        let get = world.exchange(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await;
-        let head = world.exchange(format!("HEAD {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await;
+        let get = server.exchange(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await;
+        let head = server.exchange(format!("HEAD {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await;
         let (get, body) = get.split_once("\r\n\r\n").unwrap();
         let (head, nothing) = head.split_once("\r\n\r\n").unwrap();
         assert!(!body.is_empty() && nothing.is_empty(), "{path}");
@@ -206,47 +206,47 @@ async fn head_is_get_without_its_body() {
 }
 
 #[tokio::test]
-async fn requests_may_follow_each_other_without_waiting() {
-    let world = TestServer::new().await;
+async fn requests_can_be_pipelined() {
+    let server = TestServer::new().await;
     let one = "POST /test/length HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
     let last = "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let answers = world.exchange(one.repeat(50) + last).await;
+    let answers = server.exchange(one.repeat(50) + last).await;
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 50);
     assert_eq!(answers.matches("\r\n\r\n5").count(), 50);
     assert_eq!(answers.matches("HTTP/1.1 404 Not Found").count(), 1);
     assert!(answers.rfind("404").unwrap() > answers.rfind("200 OK").unwrap(), "in order");
 
-    // An answer is there as soon as it can be, whatever else has begun to come.
-    let mut stream = world.connect().await;
+    // A response does not wait for a partial next request.
+    let mut stream = server.connect().await;
     stream.write_all(format!("{one}POST /test/le").as_bytes()).await.unwrap();
-    assert_eq!(told(&answer(&mut stream).await), "200 OK: 5");
+    assert_eq!(outcome(&answer(&mut stream).await), "200 OK: 5");
     stream.write_all(&one.as_bytes()["POST /test/le".len()..]).await.unwrap();
-    assert_eq!(told(&answer(&mut stream).await), "200 OK: 5");
-    // Some clients end a body with an empty line that does not belong to it.
+    assert_eq!(outcome(&answer(&mut stream).await), "200 OK: 5");
+    // Some clients send an empty line after a body.
     let closing = one.replace("Host", "Connection: close\r\nHost") + "\r\n";
-    assert_eq!(told(&world.exchange(closing).await), "200 OK: 5");
+    assert_eq!(outcome(&server.exchange(closing).await), "200 OK: 5");
 }
 
 #[tokio::test]
-async fn a_client_that_will_send_no_more_still_gets_its_answer() {
-    let world = TestServer::new().await;
-    let mut stream = world.connect().await;
+async fn a_half_closed_client_gets_its_response() {
+    let server = TestServer::new().await;
+    let mut stream = server.connect().await;
     stream.write_all(b"GET /test/wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
     stream.shutdown().await.unwrap();
     settle().await;
-    world.go_on.notify_one();
-    assert_eq!(told(&rest(&mut stream).await), "200 OK: gone on");
+    server.release.notify_one();
+    assert_eq!(outcome(&rest(&mut stream).await), "200 OK: released");
 }
 
 #[tokio::test]
-async fn a_client_names_its_request_within_reason() {
-    let world = TestServer::new().await;
+async fn only_a_valid_client_request_id_is_echoed() {
+    let server = TestServer::new().await;
     let longest = "a".repeat(CLIENT_REQUEST_ID_BYTES_MAX);
     let mut echoed = Vec::new();
     for id in [longest.as_str(), &format!("{longest}a"), "with blank", "<script>", ""] {
         let request =
             format!("GET /healthz HTTP/1.1\r\nHost: a\r\nclient-request-id: {id}\r\nConnection: close\r\n\r\n");
-        let answer = world.exchange(request).await;
+        let answer = server.exchange(request).await;
         let header = |name: &str| answer.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
         let (ours, theirs) = (header("request-id: "), header("client-request-id: "));
         assert_eq!(ours.len(), 36);
@@ -257,29 +257,29 @@ async fn a_client_names_its_request_within_reason() {
 }
 
 #[tokio::test]
-async fn a_panic_becomes_an_error_with_its_ids() {
-    let world = TestServer::new().await;
-    let answer = world.exchange("GET /test/panic HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    let told = told(&answer);
-    assert_eq!(told, "500 Internal Server Error: InternalServerError: The service could not complete the request.");
+async fn a_panic_becomes_a_500_with_the_request_ids() {
+    let server = TestServer::new().await;
+    let answer = server.exchange("GET /test/panic HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    let text = outcome(&answer);
+    assert_eq!(text, "500 Internal Server Error: InternalServerError: The service could not complete the request.");
     let id = answer.lines().find_map(|line| line.strip_prefix("request-id: ")).unwrap();
     assert!(answer.rsplit("\r\n\r\n").next().unwrap().contains(id), "{answer}");
     assert!(!answer.contains("an operation panics"));
-    assert_eq!(world.ask("GET /healthz", "").await, "200 OK: ok", "and the next one is answered");
+    assert_eq!(server.ask("GET /healthz", "").await, "200 OK: ok", "the next request is served");
 }
 
 #[tokio::test]
-async fn a_challenge_is_as_graph_writes_it_and_carries_nothing_of_the_senders() {
-    let world = TestServer::new().await;
+async fn the_challenge_matches_graph_and_is_safe_from_injection() {
+    let server = TestServer::new().await;
     let ask = async |authorization: &str| {
         let request =
             format!("GET /beta/me HTTP/1.1\r\nHost: Cloudpc.test:8366\r\nConnection: close\r\n{authorization}\r\n");
-        let answer = world.exchange(request).await;
+        let answer = server.exchange(request).await;
         answer.lines().find_map(|line| line.strip_prefix("www-authenticate: ")).unwrap().to_owned()
     };
     insta::assert_snapshot!(ask("").await, @r#"Bearer realm="", authorization_uri="http://cloudpc.test:8366/common/oauth2/v2.0/authorize", client_id="00000003-0000-0000-c000-000000000000", error="invalid_token", error_description="Access token is empty: the Authorization header is missing.""#);
-    let spiteful = ask("Authorization: Bearer a\"b\\c\u{e9}.d.e\r\n").await;
-    insta::assert_snapshot!(spiteful, @r#"Bearer realm="", authorization_uri="http://cloudpc.test:8366/common/oauth2/v2.0/authorize", client_id="00000003-0000-0000-c000-000000000000", error="invalid_token", error_description="The Authorization header must be Bearer and an access token.""#);
-    let told = world.exchange("GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    assert!(!told.contains("www-authenticate"), "{told}");
+    let malicious = ask("Authorization: Bearer a\"b\\c\u{e9}.d.e\r\n").await;
+    insta::assert_snapshot!(malicious, @r#"Bearer realm="", authorization_uri="http://cloudpc.test:8366/common/oauth2/v2.0/authorize", client_id="00000003-0000-0000-c000-000000000000", error="invalid_token", error_description="Invalid Authorization header. Expected Bearer and an access token.""#);
+    let text = server.exchange("GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(!text.contains("www-authenticate"), "{text}");
 }

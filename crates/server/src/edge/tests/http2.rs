@@ -1,4 +1,4 @@
-//! HTTP/2, with a client that keeps to the protocol but not to good manners.
+//! Tests of HTTP/2 with clients that misuse the protocol.
 
 use futures_util::future::join_all;
 use h2::client::SendRequest;
@@ -6,10 +6,11 @@ use h2::{Reason, RecvStream};
 
 use super::*;
 
-/// A client over TLS; its connection runs in the background and ends with a reason.
-async fn client(world: &TestServer) -> (SendRequest<Bytes>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
-    let stream = world.secure("localhost", &["h2"]).await.unwrap();
-    // More streams than the server allows until it has said so, or its limit would never be met.
+/// Opens an HTTP/2 connection over TLS; the connection runs in the background and returns why it
+/// ended.
+async fn client(server: &TestServer) -> (SendRequest<Bytes>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
+    let stream = server.secure("localhost", &["h2"]).await.unwrap();
+    // A higher initial limit than the server's, so that the client can exceed the server's limit.
     let builder =
         h2::client::Builder::new().initial_max_send_streams(10_000).max_concurrent_reset_streams(10_000).clone();
     let (send, connection) = builder.handshake(stream).await.unwrap();
@@ -32,9 +33,9 @@ async fn text(mut body: RecvStream) -> String {
 
 #[tokio::test]
 async fn one_connection_carries_many_requests() {
-    let world = TestServer::new().await;
-    let (send, _connection) = client(&world).await;
-    let asked = (0..50).map(|_| {
+    let server = TestServer::new().await;
+    let (send, _connection) = client(&server).await;
+    let responses = (0..50).map(|_| {
         let mut send = send.clone();
         async move {
             let (answer, _) = send.send_request(request("/beta/me/cloudPCs"), true).unwrap();
@@ -45,23 +46,23 @@ async fn one_connection_carries_many_requests() {
             serde_json::from_str::<Value>(&text(body).await).unwrap()
         }
     });
-    let ids: std::collections::HashSet<String> = join_all(asked)
+    let ids: std::collections::HashSet<String> = join_all(responses)
         .await
         .iter()
         .map(|envelope| envelope["error"]["innerError"]["request-id"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(ids.len(), 50, "each has an id of its own");
+    assert_eq!(ids.len(), 50, "request ids are unique");
 }
 
 #[tokio::test]
 async fn bodies_and_urls_have_the_same_limits() {
-    let world = TestServer::new().await;
-    let (mut send, _connection) = client(&world).await;
-    let authorization = format!("Bearer {}", world.administrator().await);
+    let server = TestServer::new().await;
+    let (mut send, _connection) = client(&server).await;
+    let authorization = format!("Bearer {}", server.administrator().await);
     let mut post = async |path: &str, bytes: usize| {
         let request = Request::post(format!("https://localhost{path}")).header("authorization", &authorization);
         let (answer, mut body) = send.send_request(request.body(()).unwrap(), false).unwrap();
-        // It is buffered here and sent as the server takes it.
+        // The body is buffered and sent as the server reads it.
         body.send_data(vec![FILLING; bytes].into(), true).unwrap();
         let (head, body) = answer.await.unwrap().into_parts();
         format!("{}: {}", head.status.as_u16(), text(body).await)
@@ -80,126 +81,125 @@ async fn bodies_and_urls_have_the_same_limits() {
 }
 
 #[tokio::test]
-async fn more_streams_than_there_may_be_are_refused() {
-    let world = TestServer::new().await;
-    let (mut send, _connection) = client(&world).await;
-    let asked: Vec<_> =
+async fn streams_beyond_the_limit_are_refused() {
+    let server = TestServer::new().await;
+    let (mut send, _connection) = client(&server).await;
+    let responses: Vec<_> =
         (0..STREAMS_MAX + 10).map(|_| send.send_request(request("/test/wait"), true).unwrap().0).collect();
-    let mut asked: Vec<_> = asked.into_iter().map(Box::pin).collect();
+    let mut responses: Vec<_> = responses.into_iter().map(Box::pin).collect();
     let mut refused = 0;
     while refused < 10 {
-        let (answer, place, _) = futures_util::future::select_all(asked.iter_mut()).await;
+        let (answer, place, _) = futures_util::future::select_all(responses.iter_mut()).await;
         assert_eq!(answer.unwrap_err().reason(), Some(Reason::REFUSED_STREAM));
-        drop(asked.remove(place));
+        drop(responses.remove(place));
         refused += 1;
     }
     settle().await;
-    world.go_on.notify_waiters();
-    for answer in join_all(asked).await {
+    server.release.notify_waiters();
+    for answer in join_all(responses).await {
         assert_eq!(answer.unwrap().status(), 200);
     }
 }
 
 #[tokio::test]
-async fn a_client_that_asks_and_takes_back_again_and_again_is_sent_away() {
-    let world = TestServer::new().await;
-    let (mut send, connection) = client(&world).await;
+async fn rapid_resets_close_the_connection() {
+    let server = TestServer::new().await;
+    let (mut send, connection) = client(&server).await;
     for _ in 0..RESETS_MAX * 10 {
         let Ok((_, mut stream)) = send.send_request(request("/test/wait"), true) else { break };
         stream.send_reset(Reason::CANCEL);
     }
-    // It may still be sending when the other side has closed, and then learns no reason.
+    // The client may still be sending when the server closes, and then sees no reason.
     let ended = connection.await.unwrap().unwrap_err();
     assert!([None, Some(Reason::ENHANCE_YOUR_CALM)].contains(&ended.reason()), "{ended}");
-    assert_eq!(world.ask("GET /healthz", "").await, "200 OK: ok");
+    assert_eq!(server.ask("GET /healthz", "").await, "200 OK: ok");
 }
 
 #[tokio::test]
-async fn it_works_without_tls_for_clients_that_know() {
-    let world = TestServer::new().await;
-    let (mut send, connection) = h2::client::handshake(world.connect().await).await.unwrap();
+async fn http2_with_prior_knowledge_works_without_tls() {
+    let server = TestServer::new().await;
+    let (mut send, connection) = h2::client::handshake(server.connect().await).await.unwrap();
     tokio::spawn(connection);
     let (answer, _) = send.send_request(request("/healthz"), true).unwrap();
     assert_eq!(text(answer.await.unwrap().into_body()).await, "ok");
 }
 
 #[tokio::test]
-async fn a_connection_on_which_nobody_is_there_is_closed() {
-    let world = TestServer::new().await;
-    let mut stream = world.connect().await;
-    // It begins as it should and then is silent: it answers no ping.
+async fn a_connection_that_answers_no_ping_is_closed() {
+    let server = TestServer::new().await;
+    let mut stream = server.connect().await;
+    // The client completes the handshake and then answers no ping.
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
-    world.until_open(1).await;
+    server.until_open(1).await;
     let clock = StandingClock::new();
     settle().await;
     for _ in 0..2 {
         clock.advance(PING_INTERVAL + Duration::from_secs(1)).await;
         settle().await;
     }
-    world.until_open(0).await;
+    server.until_open(0).await;
 }
 
 #[tokio::test]
-async fn a_connection_that_nobody_uses_is_closed_and_one_with_a_request_is_not() {
-    let world = TestServer::new().await;
-    let (mut idle, idle_connection) = client(&world).await;
+async fn only_an_idle_connection_is_closed() {
+    let server = TestServer::new().await;
+    let (mut idle, idle_connection) = client(&server).await;
     let (answer, _) = idle.send_request(request("/healthz"), true).unwrap();
     assert_eq!(answer.await.unwrap().status(), 200);
-    let (mut used, _used_connection) = client(&world).await;
+    let (mut used, _used_connection) = client(&server).await;
     let (waiting, _) = used.send_request(request("/test/wait"), true).unwrap();
     settle().await;
     let clock = StandingClock::new();
-    // In steps, so that both sides go on to answer each other's pings.
+    // In steps, so that both sides keep answering pings.
     for _ in 0..2 * IDLE_TIME_MAX.as_secs() / 10 + 1 {
         clock.advance(Duration::from_secs(10)).await;
         settle().await;
     }
-    world.until_open(1).await;
+    server.until_open(1).await;
     idle_connection.await.unwrap().unwrap();
-    world.go_on.notify_one();
+    server.release.notify_one();
     assert_eq!(waiting.await.unwrap().status(), 200);
 }
 
-/// A client that lets the server send nothing, and asks for this path on as many streams as there
-/// may be.
+/// A client with a closed receive window that requests this path on the maximum of streams.
 async fn silent(
-    world: &TestServer,
+    server: &TestServer,
     path: &str,
 ) -> (Vec<h2::client::ResponseFuture>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
-    let stream = world.connect().await;
+    let stream = server.connect().await;
     let builder = h2::client::Builder::new().initial_window_size(0).clone();
     let (send, connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
     let connection = tokio::spawn(connection);
     let mut send = send.ready().await.unwrap();
-    let asked = (0..STREAMS_MAX).map(|_| send.send_request(request(path), true).unwrap().0).collect();
+    let responses = (0..STREAMS_MAX).map(|_| send.send_request(request(path), true).unwrap().0).collect();
     settle().await;
-    (asked, connection)
+    (responses, connection)
 }
 
 #[tokio::test]
-async fn streams_whose_client_takes_nothing_are_reset_and_their_connection_ends() {
-    let world = TestServer::new().await;
+async fn stalled_streams_are_reset_and_their_connection_is_closed() {
+    let server = TestServer::new().await;
     for path in ["/beta/$metadata", "/beta/me/cloudPCs"] {
-        let (asked, connection) = silent(&world, path).await;
+        let (responses, connection) = silent(&server, path).await;
         let mut bodies = Vec::new();
-        for answer in asked {
+        for answer in responses {
             bodies.push(answer.await.unwrap().into_body());
         }
-        let taken = STRANGERS_REQUESTS_MAX - world.edge.strangers.requests.free();
-        assert_eq!(taken, STREAMS_MAX as usize, "a place is held until the answer has been taken");
+        let taken = STRANGERS_REQUESTS_MAX - server.edge.strangers.requests.free();
+        assert_eq!(taken, STREAMS_MAX as usize, "a place is held until the response has been read");
         let clock = StandingClock::new();
         clock.advance(WRITE_TIME_MAX + Duration::from_secs(1)).await;
         for body in &mut bodies {
             let reset = body.data().await.unwrap().unwrap_err();
             assert_eq!(reset.reason(), Some(Reason::CANCEL));
         }
-        assert_eq!(world.edge.strangers.requests.free(), STRANGERS_REQUESTS_MAX);
+        assert_eq!(server.edge.strangers.requests.free(), STRANGERS_REQUESTS_MAX);
         // Answering PINGs does not keep the connection open.
         for _ in 0..2 * IDLE_TIME_MAX.as_secs() / 10 + 1 {
             clock.advance(Duration::from_secs(10)).await;
             settle().await;
         }
-        world.until_open(0).await;
+        server.until_open(0).await;
         connection.await.unwrap().unwrap();
         drop(clock);
         tokio::time::resume();
@@ -207,9 +207,9 @@ async fn streams_whose_client_takes_nothing_are_reset_and_their_connection_ends(
 }
 
 #[tokio::test]
-async fn a_client_that_takes_a_little_and_stops_is_reset_too() {
-    let world = TestServer::new().await;
-    let (mut send, _connection) = client(&world).await;
+async fn a_stream_that_stalls_halfway_is_reset() {
+    let server = TestServer::new().await;
+    let (mut send, _connection) = client(&server).await;
     let (answer, _) = send.send_request(request(&format!("/test/large/{}", 1024 * 1024)), true).unwrap();
     let mut body = answer.await.unwrap().into_body();
     // The window of 65,535 bytes ends within a piece.
@@ -225,18 +225,17 @@ async fn a_client_that_takes_a_little_and_stops_is_reset_too() {
         }
     };
     assert_eq!(ended.reason(), Some(Reason::CANCEL));
-    // The other streams of the connection go on, once there is room in the window that all have
-    // together.
+    // Other streams continue once there is room in the connection's window.
     drop(body);
     let (answer, _) = send.send_request(request("/healthz"), true).unwrap();
     assert_eq!(text(answer.await.unwrap().into_body()).await, "ok");
 }
 
 #[tokio::test]
-async fn a_client_that_is_slow_and_goes_on_gets_all_of_its_answer() {
+async fn a_slow_client_within_the_limits_gets_its_whole_response() {
     const BYTES: usize = 200_000;
-    let world = TestServer::new().await;
-    let (mut send, _connection) = client(&world).await;
+    let server = TestServer::new().await;
+    let (mut send, _connection) = client(&server).await;
     let (answer, _) = send.send_request(request(&format!("/test/large/{BYTES}")), true).unwrap();
     let (head, mut body) = answer.await.unwrap().into_parts();
     assert_eq!(head.headers["content-length"], BYTES.to_string());
@@ -252,13 +251,13 @@ async fn a_client_that_is_slow_and_goes_on_gets_all_of_its_answer() {
     assert_eq!(taken, BYTES);
     assert!(body.is_end_stream());
     settle().await;
-    assert_eq!(world.edge.strangers.requests.free(), STRANGERS_REQUESTS_MAX);
+    assert_eq!(server.edge.strangers.requests.free(), STRANGERS_REQUESTS_MAX);
 }
 
 #[tokio::test]
-async fn a_client_that_takes_a_piece_now_and_then_is_reset() {
-    let world = TestServer::new().await;
-    let (mut send, _connection) = client(&world).await;
+async fn a_stream_below_the_minimum_rate_is_reset() {
+    let server = TestServer::new().await;
+    let (mut send, _connection) = client(&server).await;
     let (answer, _) = send.send_request(request(&format!("/test/large/{}", 1024 * 1024)), true).unwrap();
     let mut body = answer.await.unwrap().into_body();
     let clock = StandingClock::new();
@@ -275,18 +274,18 @@ async fn a_client_that_takes_a_piece_now_and_then_is_reset() {
         }
     };
     assert_eq!(ended.reason(), Some(Reason::CANCEL));
-    assert!(taken > 2 * PIECE_BYTES_MAX, "each piece was taken in time: {taken}");
+    assert!(taken > 2 * PIECE_BYTES_MAX, "each piece was read in time: {taken}");
     settle().await;
-    assert_eq!(world.edge.strangers.requests.free(), STRANGERS_REQUESTS_MAX);
+    assert_eq!(server.edge.strangers.requests.free(), STRANGERS_REQUESTS_MAX);
 }
 
 #[tokio::test]
-async fn a_client_that_keeps_its_connection_open_after_its_end_is_cut_off() {
-    let world = TestServer::new().await;
-    let mut stream = world.connect().await;
-    // It answers every PING, says nothing else, and does not close the connection on GOAWAY.
+async fn a_client_that_ignores_goaway_is_disconnected() {
+    let server = TestServer::new().await;
+    let mut stream = server.connect().await;
+    // The client only answers PINGs, and does not close the connection on GOAWAY.
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
-    world.until_open(1).await;
+    server.until_open(1).await;
     let clock = StandingClock::new();
     let answering = tokio::spawn(async move {
         const ACK: u8 = 1;
@@ -311,6 +310,6 @@ async fn a_client_that_keeps_its_connection_open_after_its_end_is_cut_off() {
         clock.advance(Duration::from_secs(10)).await;
         settle().await;
     }
-    world.until_open(0).await;
-    assert!(answering.await.unwrap(), "it is told before it is cut off");
+    server.until_open(0).await;
+    assert!(answering.await.unwrap(), "GOAWAY is sent before the connection is closed");
 }

@@ -1,5 +1,5 @@
-//! The page `/devicelogin`, as a person sees it in a browser: first the code, then what the client
-//! asks for together with user name and password.
+//! The page `/devicelogin`: a form for the code, then a form with the requested permissions, user
+//! name and password.
 
 use axum::extract::{Query, State};
 use axum::response::Response;
@@ -16,17 +16,17 @@ use crate::identity::sign_in::{SignIn, SignInRefusal};
 use crate::identity::{Identity, REFRESH_LIFETIME, random_text};
 use crate::request::{BaseAddress, Peer, RequestIds};
 
-/// Holds the form's token, so that only this page's own form is taken.
+/// The cookie that holds the anti-forgery token of the form.
 const COOKIE: &str = "cloudpc-devicelogin";
 
-/// What the page is asked for.
+/// The query of the page.
 #[derive(Deserialize)]
 struct PageQuery {
     #[serde(default)]
     user_code: String,
 }
 
-/// What the page's form sends. What is left out is wrong in the same way as what is left empty.
+/// The fields of the form. A missing field counts as empty.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct SignInForm {
@@ -34,11 +34,11 @@ struct SignInForm {
     user_name: String,
     password: String,
     form_token: String,
-    /// There if the button to decline was pressed.
+    /// Set if the button to decline was pressed.
     decline: Option<String>,
 }
 
-/// The routes.
+/// Returns the routes of the page.
 pub(in crate::identity) fn routes() -> Router<Arc<Identity>> {
     Router::new().route("/devicelogin", get(show_page).post(sign_in))
 }
@@ -66,8 +66,8 @@ async fn sign_in(
     Form(form): Form<SignInForm>,
 ) -> Response {
     let code = normalized(&form.user_code);
-    // The form carries what the page's cookie holds. Another site can send a form here, but can
-    // neither read nor set that cookie.
+    // The form and the cookie hold the same token. Another site can submit a form here, but can
+    // neither read nor set the cookie.
     if form.form_token.is_empty() || cookie(&headers, COOKIE) != Some(form.form_token.as_str()) {
         let problem = "The form has expired or was not sent from this page. Enter the code again.";
         return code_page(StatusCode::FORBIDDEN, &code, problem);
@@ -75,12 +75,12 @@ async fn sign_in(
     let peer = peer_of(peer);
     let ended = if form.decline.is_some() {
         let declined = identity.decline(peer, &code).await;
-        declined.map(|()| "You declined. Nobody was signed in. You may close this page.".to_owned())
+        declined.map(|()| "You declined the request. Nobody was signed in. You can close this page.".to_owned())
     } else {
         let (user_name, password) = (form.user_name.as_str(), form.password.as_str());
         let sign_in = SignIn { peer, request_id: &ids.request_id, user_code: &code, user_name, password };
         let client = identity.sign_in(sign_in).await;
-        client.map(|client| format!("You have signed in to {client}. You may close this page."))
+        client.map(|client| format!("You are signed in to {client}. You can close this page."))
     };
     match ended {
         Ok(text) => html(StatusCode::OK, &format!("<p>{}</p>", escaped(&text))),
@@ -91,29 +91,29 @@ async fn sign_in(
     }
 }
 
-/// A code as it was made. People write small letters, blanks and dashes.
+/// Normalizes a code: upper case, without blanks and dashes.
 fn normalized(code: &str) -> String {
     code.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase()
 }
 
-/// What a person is told.
+/// Returns the status and message of a refusal.
 fn explain(refusal: SignInRefusal) -> (StatusCode, String) {
     match refusal {
         SignInRefusal::Code => (
             StatusCode::BAD_REQUEST,
-            "The code is unknown, expired or already used. Check it, or have your device show a new one.".into(),
+            "The code is unknown, expired or already used. Check the code, or request a new one on your device.".into(),
         ),
         SignInRefusal::NameOrPassword => (
             StatusCode::FORBIDDEN,
-            "The user name or the password is wrong, or there were too many attempts. Check both, or try again in 15 minutes.".into(),
+            "The user name or password is wrong, or there were too many attempts. Check both, or try again in 15 minutes.".into(),
         ),
         SignInRefusal::TooMany(after) => {
             let seconds = after.as_secs();
             let when = if seconds < 60 { format!("{seconds} seconds") } else { format!("{} minutes", seconds / 60) };
-            (StatusCode::TOO_MANY_REQUESTS, format!("Too many sign-ins. Try again in {when}."))
+            (StatusCode::TOO_MANY_REQUESTS, format!("Too many sign-in attempts. Try again in {when}."))
         }
         SignInRefusal::Service => {
-            (StatusCode::SERVICE_UNAVAILABLE, "The service could not check the sign-in. Try again later.".into())
+            (StatusCode::SERVICE_UNAVAILABLE, "The service cannot check the sign-in at the moment. Try again later.".into())
         }
     }
 }
@@ -127,20 +127,20 @@ fn refused_page(code: &str, refusal: SignInRefusal) -> Response {
     response
 }
 
-/// The page on which a code is entered.
+/// Returns the page with the form for the code.
 fn code_page(status: StatusCode, code: &str, problem: &str) -> Response {
     let content = format!(
         "{problem}<form method=\"get\" action=\"/devicelogin\">\
          <label>Code <input name=\"user_code\" value=\"{code}\" required autocomplete=\"off\"></label>\
          <button>Next</button></form>\
-         <p>Enter a code only if you have asked for it yourself, on a device of yours.</p>",
+         <p>Enter a code only if you requested it yourself on your own device.</p>",
         problem = alert(problem),
         code = escaped(code),
     );
     html(status, &content)
 }
 
-/// The page that shows what the client asks for, and takes user name and password.
+/// Returns the page with the requested permissions and the form for user name and password.
 async fn sign_in_page(
     identity: &Identity,
     base: &BaseAddress,
@@ -161,8 +161,8 @@ async fn sign_in_page(
          <label>User name <input name=\"user_name\" required autocomplete=\"username\"></label>\
          <label>Password <input name=\"password\" type=\"password\" required autocomplete=\"current-password\"></label>\
          <input type=\"hidden\" name=\"form_token\" value=\"{form_token}\"><button>Sign in</button> \
-         <button name=\"decline\" value=\"yes\" formnovalidate>I did not ask for this</button></form>\
-         <p>Sign in only if you have asked for the code yourself, on a device of yours.</p>",
+         <button name=\"decline\" value=\"yes\" formnovalidate>Decline</button></form>\
+         <p>Sign in only if you requested the code yourself on your own device.</p>",
         problem = alert(&problem),
         client = escaped(&request.client_name),
         code = escaped(code),
@@ -175,17 +175,17 @@ async fn sign_in_page(
     response
 }
 
-/// What the client may do once the person has signed in, line by line.
+/// Returns what the client can do after the sign-in, one line for each permission.
 fn permissions(request: &CodeRequest) -> Vec<String> {
     let scopes = &request.scopes;
     let mut lines = vec!["see your name and user name".to_owned()];
     match &scopes.all {
-        Some(_) => lines.push("use every permission that both you and it have".to_owned()),
+        Some(_) => lines.push("use every permission that both you and this client have".to_owned()),
         None => lines.extend(scopes.permissions.iter().map(|(name, _)| format!("use your permission {name}"))),
     }
     if scopes.offline {
         let days = REFRESH_LIFETIME.as_secs() / (24 * 3600);
-        lines.push(format!("stay signed in, for {days} days after each use"));
+        lines.push(format!("stay signed in for {days} days after each use"));
     }
     lines
 }

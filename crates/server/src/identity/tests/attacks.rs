@@ -1,4 +1,4 @@
-//! What is believed of a token, and what is not.
+//! Tests of token verification.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::KeyPair;
@@ -6,14 +6,14 @@ use rcgen::KeyPair;
 use super::*;
 
 #[tokio::test]
-async fn only_what_we_signed_for_ourselves_is_believed() {
-    let world = TestIdentity::new().await;
-    let good = world.app_token().await;
+async fn only_our_own_valid_access_tokens_are_accepted() {
+    let service = TestIdentity::new().await;
+    let good = service.app_token().await;
     let (head, claims) = (part(&good, 0), part(&good, 1));
     let signature = good.rsplit('.').next().unwrap().to_owned();
-    let keys = world.identity.keys();
+    let keys = service.identity.keys();
 
-    // With our own key, as if we had made a mistake, so that each check is seen to work alone.
+    // Signed with our own key, so that each check is tested on its own.
     let with = |name: &str, value: Value| {
         let mut claims = claims.clone();
         match value {
@@ -36,14 +36,13 @@ async fn only_what_we_signed_for_ourselves_is_believed() {
     foreign["tid"] = json!("00000000-0000-0000-0000-000000000009");
     foreign["iss"] = json!("https://127.0.0.1:8366/00000000-0000-0000-0000-000000000009/v2.0");
 
-    // The classic confusion: our public key, which anybody can fetch, used as the secret of an
-    // HMAC.
+    // Algorithm confusion: our public key as an HMAC secret.
     let mut hmac_head = Header::new(Algorithm::HS256);
     hmac_head.kid = head["kid"].as_str().map(str::to_owned);
     let public_key = serde_json::to_vec(&keys.public().keys[0]).unwrap();
     let hmac = jsonwebtoken::encode(&hmac_head, &claims, &EncodingKey::from_secret(&public_key)).unwrap();
 
-    // A stranger's key under the name of ours.
+    // Another key with our key id.
     let stranger = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
     let stranger = EncodingKey::from_rsa_pem(stranger.serialize_pem().as_bytes()).unwrap();
     let mut stranger_head = Header::new(Algorithm::RS256);
@@ -52,8 +51,7 @@ async fn only_what_we_signed_for_ourselves_is_believed() {
     stranger_head.jwk = Some(jsonwebtoken::jwk::Jwk::from_encoding_key(&stranger, Algorithm::RS256).unwrap());
     let forged_with_key = jsonwebtoken::encode(&stranger_head, &claims, &stranger).unwrap();
 
-    // Headers that tell where a key may be found. Whoever follows them asks the attacker; the
-    // socket sees that nobody does.
+    // Headers with a URL of a key. The socket checks that no request is sent to it.
     let lure = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     lure.set_nonblocking(true).unwrap();
     let address = format!("http://{}/keys", lure.local_addr().unwrap());
@@ -119,69 +117,69 @@ async fn only_what_we_signed_for_ourselves_is_believed() {
     ];
     let mut table = String::new();
     for (name, token) in &attacks {
-        table += &format!("{name}: {}\n", world.refusal(token).await);
+        table += &format!("{name}: {}\n", service.refusal(token).await);
     }
-    assert!(lure.accept().is_err(), "somebody has followed a header");
+    assert!(lure.accept().is_err(), "a URL in a header was fetched");
     insta::assert_snapshot!(table, @"
-    alg none: The access token is not a JWT signed with an algorithm that is accepted here.
-    alg None, signature kept: The access token is not a JWT signed with an algorithm that is accepted here.
-    HS256 with the public key: The access token is signed with an algorithm that is not accepted here.
-    RS512 in the header: The signature of the access token is not valid.
-    ES256 in the header: The signature of the access token is not valid.
-    another kid: The access token is signed by nobody who is trusted here.
-    no kid: The access token does not name its key.
-    critical header: The access token has critical header fields that are not understood here.
-    more roles: The signature of the access token is not valid.
-    no signature: The signature of the access token is not valid.
-    a stranger's key: The signature of the access token is not valid.
-    a stranger's key in the header: The signature of the access token is not valid.
-    a place to find a stranger's key: The signature of the access token is not valid.
-    the same under its own name: The access token is signed by nobody who is trusted here.
-    expired: The access token has expired.
-    no exp: The claims of the access token cannot be read.
-    exp is text: The claims of the access token cannot be read.
+    alg none: The access token is not a JWT with an accepted signature algorithm.
+    alg None, signature kept: The access token is not a JWT with an accepted signature algorithm.
+    HS256 with the public key: The signature algorithm of the access token is not accepted.
+    RS512 in the header: The signature of the access token is invalid.
+    ES256 in the header: The signature of the access token is invalid.
+    another kid: The issuer of the access token is not trusted.
+    no kid: The access token does not name its key (kid).
+    critical header: The access token has unsupported critical header fields.
+    more roles: The signature of the access token is invalid.
+    no signature: The signature of the access token is invalid.
+    a stranger's key: The signature of the access token is invalid.
+    a stranger's key in the header: The signature of the access token is invalid.
+    a place to find a stranger's key: The signature of the access token is invalid.
+    the same under its own name: The issuer of the access token is not trusted.
+    expired: The access token has expired. Get a new token.
+    no exp: The claims of the access token are malformed.
+    exp is text: The claims of the access token are malformed.
     not valid yet: The access token is not valid yet.
-    wrong audience: The access token is meant for another audience.
-    audience that only begins like ours: The access token is meant for another audience.
-    our name as a user name: The access token is meant for another audience.
-    no audience: The access token is meant for another audience.
-    audience of a refresh token: The access token is meant for another audience.
-    wrong issuer: The issuer of the access token does not fit its tenant.
-    issuer of another tenant: The issuer of the access token does not fit its tenant.
-    issuer of another tenant of ours: The issuer of the access token does not fit its tenant.
-    application in another tenant of ours: The application of the access token is not known here, or disabled.
-    foreign tenant: The tenant of the access token is not known here.
-    no tenant: The issuer of the access token does not fit its tenant.
-    unknown application: The application of the access token is not known here, or disabled.
-    built-in client without a user: The application of the access token is not known here, or disabled.
-    delegated, but no user: The user of the access token is not known here, or disabled.
-    not a JWT: The access token is not a JWT signed with an algorithm that is accepted here.
-    five parts: The access token is not a JWT signed with an algorithm that is accepted here.
-    dots: The access token is not a JWT signed with an algorithm that is accepted here.
-    cut short: The signature of the access token is not valid.
-    without its last part: The access token is not a JWT signed with an algorithm that is accepted here.
-    one dot more: The access token is not a JWT signed with an algorithm that is accepted here.
-    one dot more before: The access token is not a JWT signed with an algorithm that is accepted here.
-    two tokens: The access token is not a JWT signed with an algorithm that is accepted here.
-    padded: The signature of the access token is not valid.
-    not base64: The access token is not a JWT signed with an algorithm that is accepted here.
-    as long as may be: The access token is not a JWT signed with an algorithm that is accepted here.
-    too long: The access token is too long.
+    wrong audience: The access token is for another audience.
+    audience that only begins like ours: The access token is for another audience.
+    our name as a user name: The access token is for another audience.
+    no audience: The access token is for another audience.
+    audience of a refresh token: The access token is for another audience.
+    wrong issuer: The issuer of the access token does not match its tenant.
+    issuer of another tenant: The issuer of the access token does not match its tenant.
+    issuer of another tenant of ours: The issuer of the access token does not match its tenant.
+    application in another tenant of ours: The application of the access token is unknown or disabled.
+    foreign tenant: The tenant of the access token is unknown.
+    no tenant: The issuer of the access token does not match its tenant.
+    unknown application: The application of the access token is unknown or disabled.
+    built-in client without a user: The application of the access token is unknown or disabled.
+    delegated, but no user: The user of the access token is unknown or disabled.
+    not a JWT: The access token is not a JWT with an accepted signature algorithm.
+    five parts: The access token is not a JWT with an accepted signature algorithm.
+    dots: The access token is not a JWT with an accepted signature algorithm.
+    cut short: The signature of the access token is invalid.
+    without its last part: The access token is not a JWT with an accepted signature algorithm.
+    one dot more: The access token is not a JWT with an accepted signature algorithm.
+    one dot more before: The access token is not a JWT with an accepted signature algorithm.
+    two tokens: The access token is not a JWT with an accepted signature algorithm.
+    padded: The signature of the access token is invalid.
+    not base64: The access token is not a JWT with an accepted signature algorithm.
+    as long as may be: The access token is not a JWT with an accepted signature algorithm.
+    too long: The access token is longer than 16384 bytes.
     ");
 
-    // At the limits, on the good side of each.
+    // Tokens just within the limits.
     for good in [with("nbf", json!(now + 60)), with("exp", json!(now + 1)), with("aud", json!(GRAPH_AUDIENCES[1]))] {
-        assert!(world.identity.authenticate(&bearing(&good)).await.is_ok());
+        assert!(service.identity.authenticate(&bearer_headers(&good)).await.is_ok());
     }
 }
 
 #[tokio::test]
-async fn authorization_headers_that_carry_no_token_are_refused() {
-    let world = TestIdentity::new().await;
-    let token = world.app_token().await;
+async fn authorization_headers_without_a_token_are_rejected() {
+    let service = TestIdentity::new().await;
+    let token = service.app_token().await;
     let good = |scheme: &str| HeaderValue::try_from(format!("{scheme} {token}")).unwrap();
     assert!(
-        world.identity.authenticate(&HeaderMap::from_iter([(header::AUTHORIZATION, good("bearer"))])).await.is_ok()
+        service.identity.authenticate(&HeaderMap::from_iter([(header::AUTHORIZATION, good("bearer"))])).await.is_ok()
     );
 
     let mut table = String::new();
@@ -194,36 +192,36 @@ async fn authorization_headers_that_carry_no_token_are_refused() {
         vec![HeaderValue::from_bytes(b"Bearer \xff\xfe").unwrap()],
     ] {
         let headers = values.iter().map(|value| (header::AUTHORIZATION, value.clone())).collect();
-        let error = world.identity.authenticate(&headers).await.unwrap_err();
+        let error = service.identity.authenticate(&headers).await.unwrap_err();
         table += &format!("{}: {error}\n", values.len());
     }
     insta::assert_snapshot!(table, @r#"
     0: 401 InvalidAuthenticationToken: Access token is empty: the Authorization header is missing.
-    2: 401 InvalidAuthenticationToken: There is more than one Authorization header.
-    1: 401 InvalidAuthenticationToken: The Authorization header must be "Bearer" and an access token.
-    1: 401 InvalidAuthenticationToken: The Authorization header must be "Bearer" and an access token.
+    2: 401 InvalidAuthenticationToken: The request has more than one Authorization header. Send one.
+    1: 401 InvalidAuthenticationToken: Invalid Authorization header. Expected "Bearer" and an access token.
+    1: 401 InvalidAuthenticationToken: Invalid Authorization header. Expected "Bearer" and an access token.
     1: 401 InvalidAuthenticationToken: Access token is empty.
-    1: 401 InvalidAuthenticationToken: The Authorization header must be "Bearer" and an access token.
+    1: 401 InvalidAuthenticationToken: Invalid Authorization header. Expected "Bearer" and an access token.
     "#);
 }
 
 #[tokio::test]
-async fn a_token_ends_on_time_even_if_it_is_kept() {
-    let world = TestIdentity::new().await;
-    let token = world.app_token().await;
-    assert!(world.identity.authenticate(&bearing(&token)).await.is_ok());
-    world.clock.advance(TOKEN_LIFETIME - Duration::from_secs(1)).await;
-    assert!(world.identity.authenticate(&bearing(&token)).await.is_ok());
-    world.clock.advance(Duration::from_secs(1)).await;
-    assert_eq!(world.refusal(&token).await, "The access token has expired.");
+async fn a_cached_token_expires_on_time() {
+    let service = TestIdentity::new().await;
+    let token = service.app_token().await;
+    assert!(service.identity.authenticate(&bearer_headers(&token)).await.is_ok());
+    service.clock.advance(TOKEN_LIFETIME - Duration::from_secs(1)).await;
+    assert!(service.identity.authenticate(&bearer_headers(&token)).await.is_ok());
+    service.clock.advance(Duration::from_secs(1)).await;
+    assert_eq!(service.refusal(&token).await, "The access token has expired. Get a new token.");
 }
 
 #[tokio::test]
-async fn verified_tokens_take_no_more_memory_than_they_may() {
-    let world = TestIdentity::new().await;
-    let token = world.app_token().await;
-    let caller = world.identity.authenticate(&bearing(&token)).await.unwrap();
-    let verified = &world.identity.verified;
+async fn the_cache_of_verified_tokens_is_bounded() {
+    let service = TestIdentity::new().await;
+    let token = service.app_token().await;
+    let caller = service.identity.authenticate(&bearer_headers(&token)).await.unwrap();
+    let verified = &service.identity.verified;
     assert_eq!(verified.len(), 1);
     let until = START + TOKEN_LIFETIME;
     for n in 0..2 * VERIFIED_BYTES_MAX / TOKEN_BYTES_MAX as u64 {
@@ -232,21 +230,21 @@ async fn verified_tokens_take_no_more_memory_than_they_may() {
         assert!(verified.weight() <= VERIFIED_BYTES_MAX, "{n}");
     }
     assert!(verified.len() > 1);
-    assert!(world.identity.authenticate(&bearing(&token)).await.is_ok(), "one that was pushed out is looked at anew");
+    assert!(service.identity.authenticate(&bearer_headers(&token)).await.is_ok(), "an evicted token is verified again");
 }
 
 #[tokio::test]
-async fn what_is_taken_away_is_gone_at_once() {
-    let world = TestIdentity::new().await;
-    let (app_token, user_token) = (world.app_token().await, world.user_token().await);
+async fn revocations_take_effect_at_once() {
+    let service = TestIdentity::new().await;
+    let (app_token, user_token) = (service.app_token().await, service.user_token().await);
     let permissions = async |token: &str| {
-        let caller = world.identity.authenticate(&bearing(token)).await.unwrap();
+        let caller = service.identity.authenticate(&bearer_headers(token)).await.unwrap();
         caller.permissions.iter().cloned().collect::<Vec<_>>().join(" ")
     };
     assert_eq!(permissions(&app_token).await, "CloudPC.ReadWrite.All");
     assert_eq!(permissions(&user_token).await, "CloudPC.Read.All CloudPC.ReadWrite.All");
 
-    world
+    service
         .change(
             Application { permissions: vec![], ..application() },
             User { permissions: vec!["CloudPC.Read.All".into()], ..ada() },
@@ -255,9 +253,9 @@ async fn what_is_taken_away_is_gone_at_once() {
     assert_eq!(permissions(&app_token).await, "");
     assert_eq!(permissions(&user_token).await, "CloudPC.Read.All");
 
-    world.change(Application { enabled: false, ..application() }, User { enabled: false, ..ada() }).await;
-    insta::assert_snapshot!(world.refusal(&app_token).await, @"The application of the access token is not known here, or disabled.");
-    insta::assert_snapshot!(world.refusal(&user_token).await, @"The user of the access token is not known here, or disabled.");
+    service.change(Application { enabled: false, ..application() }, User { enabled: false, ..ada() }).await;
+    insta::assert_snapshot!(service.refusal(&app_token).await, @"The application of the access token is unknown or disabled.");
+    insta::assert_snapshot!(service.refusal(&user_token).await, @"The user of the access token is unknown or disabled.");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the audit log says of sign-ins, and how little strangers can write there.
+//! Tests of the audit rows of sign-ins and their bounds.
 
 use super::super::audit::{FAILURE_ROWS_MAX, Principal, SignInSource, TENANT_FAILURE_ROWS_MAX};
 use super::device::NAME;
@@ -33,36 +33,36 @@ impl TestIdentity {
 }
 
 #[tokio::test]
-async fn every_way_to_sign_in_or_to_be_refused_has_a_row() {
-    let world = TestIdentity::new().await;
+async fn every_sign_in_result_is_audited() {
+    let service = TestIdentity::new().await;
     let sign_in = async |name: &str, password: &str| {
-        let started = world.start().await;
-        let _ = world.sign_in(&started.user_code, name, password).await;
+        let started = service.start().await;
+        let _ = service.sign_in(&started.user_code, name, password).await;
         started
     };
     sign_in(NAME, "guess").await;
     sign_in("secret-typed-as-name", "guess").await;
     let started = sign_in(NAME, PASSWORD).await;
-    let answer = world.poll(&started).await.unwrap();
-    world.client_credentials(&[]).await.unwrap();
+    let answer = service.poll(&started).await.unwrap();
+    service.client_credentials(&[]).await.unwrap();
     for changes in [("client_secret", "wrong"), ("client_id", "00000000-0000-0000-0000-000000000009")] {
-        world.client_credentials(&[changes]).await.unwrap_err();
+        service.client_credentials(&[changes]).await.unwrap_err();
     }
     let refresh = async |client: &str| {
-        world.refresh("common", client, answer["refresh_token"].as_str().unwrap()).await.unwrap_err();
+        service.refresh("common", client, answer["refresh_token"].as_str().unwrap()).await.unwrap_err();
     };
     let client = BUILT_IN_CLIENT.to_string();
     refresh(&CLIENT.to_string()).await;
-    world.change(application(), User { password_hash: Some(hash("another")), ..ada() }).await;
+    service.change(application(), User { password_hash: Some(hash("another")), ..ada() }).await;
     refresh(&client).await;
-    world.change(application(), User { enabled: false, ..ada() }).await;
+    service.change(application(), User { enabled: false, ..ada() }).await;
     refresh(&client).await;
     sign_in(NAME, PASSWORD).await;
-    world
+    service
         .change(Application { enabled: false, secret_hash: Some(Sha256::digest("x").into()), ..application() }, ada())
         .await;
-    world.client_credentials(&[("client_secret", "x")]).await.unwrap_err();
-    insta::assert_snapshot!(world.audit_lines(TENANT).await, @r#"
+    service.client_credentials(&[("client_secret", "x")]).await.unwrap_err();
+    insta::assert_snapshot!(service.audit_lines(TENANT).await, @r#"
     SignIn User "00000000-0000-0000-0000-000000000003" ada@contoso.test by "" from Some(192.0.2.1): ClientError errorCode=wrongPassword failuresInLastDay=1
     SignIn User "00000000-0000-0000-0000-000000000003" ada@contoso.test by "cloudpc command lineada@contoso.test" from Some(192.0.2.1): Success
     SignIn Application "00000000-0000-0000-0000-000000000002" Rollout by "" from Some(192.0.2.1): ClientError errorCode=wrongSecret failuresInLastDay=1
@@ -73,43 +73,43 @@ async fn every_way_to_sign_in_or_to_be_refused_has_a_row() {
     SignIn User "00000000-0000-0000-0000-000000000003" ada@contoso.test by "" from Some(192.0.2.1): ClientError errorCode=userDisabled failuresInLastDay=5
     SignIn Application "00000000-0000-0000-0000-000000000002" Rollout by "" from Some(192.0.2.1): ClientError errorCode=applicationDisabled failuresInLastDay=2
     "#);
-    insta::assert_snapshot!(world.audit_lines(TenantId::INSTALLATION).await, @r#"SignIn User ""  by "" from Some(192.0.2.1): ClientError errorCode=unknownUser failuresInLastDay=1"#);
+    insta::assert_snapshot!(service.audit_lines(TenantId::INSTALLATION).await, @r#"SignIn User ""  by "" from Some(192.0.2.1): ClientError errorCode=unknownUser failuresInLastDay=1"#);
 }
 
 #[tokio::test]
-async fn strangers_write_few_rows_and_the_rows_tell_how_often_they_tried() {
-    let world = TestIdentity::new().await;
-    let source = SignInSource { peer: PEER, request_id: "r".into(), at: world.identity.clock.now() };
+async fn failure_rows_are_bounded_and_hold_the_count() {
+    let service = TestIdentity::new().await;
+    let source = SignInSource { peer: PEER, request_id: "r".into(), at: service.identity.clock.now() };
     let fail = async |user: u128, times: u64| {
         let (source, user) = (source.clone(), User { id: UserId(Uuid::from_u128(user)), ..ada() });
-        let fail = world.identity.store.write("test.write", move |tx| {
+        let fail = service.identity.store.write("test.write", move |tx| {
             (0..times).try_for_each(|_| source.failed(tx, Some(TENANT), Principal::User(&user), "wrongPassword"))
         });
         fail.await.unwrap();
     };
     fail(1, 5_000).await;
     let counts: Vec<String> =
-        world.audit(TENANT).await.iter().map(|row| row.changes.last().unwrap().new.clone()).collect();
+        service.audit(TENANT).await.iter().map(|row| row.changes.last().unwrap().new.clone()).collect();
     let doublings = ["16", "32", "64", "128", "256", "512", "1024", "2048", "4096"].map(str::to_owned);
     let expected: Vec<String> = (1..=FAILURE_ROWS_MAX).map(|number| number.to_string()).chain(doublings).collect();
     assert_eq!(counts, expected);
 
-    // Failures 1, 2, 4 and 8 have a row in any case, the others within the tenant's bound.
+    // Failures 1, 2, 4 and 8 always have a row, the others within the tenant's bound.
     for user in 2..=200 {
         fail(user, FAILURE_ROWS_MAX).await;
     }
     let in_any_case = 13 + 199 * 4;
-    let rows = world.audit(TENANT).await.len() as u64;
-    assert_eq!(rows, in_any_case + TENANT_FAILURE_ROWS_MAX + 1, "one row more at the 1,024th");
+    let rows = service.audit(TENANT).await.len() as u64;
+    assert_eq!(rows, in_any_case + TENANT_FAILURE_ROWS_MAX + 1, "one more row at the 1,024th failure");
 }
 
 #[tokio::test]
-async fn failures_of_one_application_hide_none_of_another() {
-    let world = TestIdentity::new().await;
-    let source = SignInSource { peer: PEER, request_id: "r".into(), at: world.identity.clock.now() };
+async fn failures_of_one_application_do_not_hide_those_of_another() {
+    let service = TestIdentity::new().await;
+    let source = SignInSource { peer: PEER, request_id: "r".into(), at: service.identity.clock.now() };
     let fail = async |app: u128, times: u64| {
         let (source, app) = (source.clone(), Application { id: AppId(Uuid::from_u128(app)), ..application() });
-        let fail = world.identity.store.write("test.write", move |tx| {
+        let fail = service.identity.store.write("test.write", move |tx| {
             (0..times).try_for_each(|_| source.failed(tx, Some(TENANT), Principal::App(&app), "wrongSecret"))
         });
         fail.await.unwrap();
@@ -119,7 +119,7 @@ async fn failures_of_one_application_hide_none_of_another() {
     }
     fail(1, FAILURE_ROWS_MAX).await;
     let id = AppId(Uuid::from_u128(1)).to_string();
-    let rows = world.audit(TENANT).await;
+    let rows = service.audit(TENANT).await;
     let counts = rows.iter().filter(|row| row.resource.id == id).map(|row| row.changes.last().unwrap().new.as_str());
     assert_eq!(counts.collect::<Vec<_>>(), ["1", "2", "4", "8"]);
 }

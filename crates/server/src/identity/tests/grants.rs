@@ -1,4 +1,4 @@
-//! How tokens are got.
+//! Tests of grants.
 
 use base64::prelude::BASE64_STANDARD;
 
@@ -7,9 +7,9 @@ use super::super::oauth::FORM_BYTES_MAX;
 use super::*;
 
 #[tokio::test]
-async fn an_application_gets_a_token_that_is_believed() {
-    let world = TestIdentity::new().await;
-    let mut answer = world.client_credentials(&[]).await.unwrap();
+async fn client_credentials_give_a_valid_token() {
+    let service = TestIdentity::new().await;
+    let mut answer = service.client_credentials(&[]).await.unwrap();
     let token = answer["access_token"].take();
     let token = token.as_str().unwrap();
     insta::assert_json_snapshot!(answer, @r#"
@@ -43,7 +43,7 @@ async fn an_application_gets_a_token_that_is_believed() {
     "#);
     assert_eq!(part(token, 0)["alg"], "RS256");
 
-    let caller = world.identity.authenticate(&bearing(token)).await.unwrap();
+    let caller = service.identity.authenticate(&bearer_headers(token)).await.unwrap();
     assert_eq!(
         *caller,
         Caller {
@@ -59,21 +59,21 @@ async fn an_application_gets_a_token_that_is_believed() {
 }
 
 #[tokio::test]
-async fn a_client_may_prove_itself_by_basic_authentication() {
-    let world = TestIdentity::new().await;
+async fn basic_authentication_is_supported() {
+    let service = TestIdentity::new().await;
     let form = "grant_type=client_credentials&scope=https%3A%2F%2F127.0.0.1%3A8366%2F.default";
     let mut headers = form_headers();
-    let credentials = BASE64_STANDARD.encode(format!("{CLIENT}:{}", world.secret.replace('_', "%5F")));
+    let credentials = BASE64_STANDARD.encode(format!("{CLIENT}:{}", service.secret.replace('_', "%5F")));
     headers.insert(header::AUTHORIZATION, HeaderValue::try_from(format!("Basic {credentials}")).unwrap());
-    let answer = world.token(&TENANT.to_string(), PEER, &headers, form).await.unwrap();
+    let answer = service.token(&TENANT.to_string(), PEER, &headers, form).await.unwrap();
     let token = answer["access_token"].as_str().unwrap();
     assert_eq!(part(token, 1)["aud"], "https://127.0.0.1:8366");
-    assert!(world.identity.authenticate(&bearing(token)).await.is_ok());
+    assert!(service.identity.authenticate(&bearer_headers(token)).await.is_ok());
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_token_request_is_said_as_oauth_says_it() {
-    let world = TestIdentity::new().await;
+async fn invalid_token_requests_get_oauth_errors() {
+    let service = TestIdentity::new().await;
     let mut table = String::new();
     for changes in [
         ("client_secret", "wrong"),
@@ -87,28 +87,28 @@ async fn what_is_wrong_with_a_token_request_is_said_as_oauth_says_it() {
         ("grant_type", "password"),
         ("grant_type", ""),
     ] {
-        let error = world.client_credentials(&[changes]).await.unwrap_err();
-        table += &format!("{changes:?} -> {}\n", shown(&error));
+        let error = service.client_credentials(&[changes]).await.unwrap_err();
+        table += &format!("{changes:?} -> {}\n", summary(&error));
     }
     for tenant in ["common", "00000000-0000-0000-0000-000000000009", "unknown.test"] {
         let form = [("grant_type", "client_credentials"), ("client_id", "x"), ("client_secret", "x")];
-        let error = world.post(tenant, &form).await.unwrap_err();
-        table += &format!("{tenant} -> {}\n", shown(&error));
+        let error = service.post(tenant, &form).await.unwrap_err();
+        table += &format!("{tenant} -> {}\n", summary(&error));
     }
     let twice = [("grant_type", "client_credentials"), ("grant_type", "client_credentials")];
-    table += &format!("twice -> {}\n", shown(&world.post("common", &twice).await.unwrap_err()));
+    table += &format!("twice -> {}\n", summary(&service.post("common", &twice).await.unwrap_err()));
     insta::assert_snapshot!(table, @r#"
     ("client_secret", "wrong") -> 401 invalid_client 7000215: The client secret is wrong. Use the application's current secret.
-    ("client_secret", "") -> 401 invalid_client 7000216: The form lacks the parameter "client_secret". Other proofs are not supported.
-    ("client_id", "00000000-0000-0000-0000-000000000009") -> 400 unauthorized_client 700016: There is no application "00000000-0000-0000-0000-000000000009" in this tenant. Use the client id of a registered one.
-    ("client_id", "rollout") -> 400 unauthorized_client 700016: There is no application "rollout" in this tenant. Use the client id of a registered one.
+    ("client_secret", "") -> 401 invalid_client 7000216: The form lacks the parameter "client_secret". Other client authentication is not supported.
+    ("client_id", "00000000-0000-0000-0000-000000000009") -> 400 unauthorized_client 700016: This tenant has no application "00000000-0000-0000-0000-000000000009". Use the client id of a registered application.
+    ("client_id", "rollout") -> 400 unauthorized_client 700016: This tenant has no application "rollout". Use the client id of a registered application.
     ("client_id", "") -> 400 invalid_request 900144: The form lacks the parameter "client_id".
     ("scope", "") -> 400 invalid_request 900144: The form lacks the parameter "scope".
-    ("scope", "https://graph.microsoft.com/CloudPC.Read.All") -> 400 invalid_scope 70011: The scope "https://graph.microsoft.com/CloudPC.Read.All" is not valid for an application. Use https://graph.microsoft.com/.default, or https://NAME/.default with a name of this server.
-    ("scope", "https://vault.example.com/.default") -> 400 invalid_scope 70011: The scope "https://vault.example.com/.default" is not valid for an application. Use https://graph.microsoft.com/.default, or https://NAME/.default with a name of this server.
-    ("grant_type", "password") -> 400 unsupported_grant_type 70003: The grant type "password" is not supported. Use client_credentials, device_code or refresh_token.
+    ("scope", "https://graph.microsoft.com/CloudPC.Read.All") -> 400 invalid_scope 70011: Invalid scope "https://graph.microsoft.com/CloudPC.Read.All" for an application. Use https://graph.microsoft.com/.default, or https://NAME/.default with a name of this server.
+    ("scope", "https://vault.example.com/.default") -> 400 invalid_scope 70011: Invalid scope "https://vault.example.com/.default" for an application. Use https://graph.microsoft.com/.default, or https://NAME/.default with a name of this server.
+    ("grant_type", "password") -> 400 unsupported_grant_type 70003: Unsupported grant type "password". Use client_credentials, device_code or refresh_token.
     ("grant_type", "") -> 400 invalid_request 900144: The form lacks the parameter "grant_type".
-    common -> 400 invalid_request 50194: "common" names no tenant, and an application gets its token from its own. Put the tenant's id in its place.
+    common -> 400 invalid_request 50194: The path segment "common" does not name a tenant. An application must use its own tenant; put the tenant's id there.
     00000000-0000-0000-0000-000000000009 -> 400 invalid_tenant 90002: Unknown tenant "00000000-0000-0000-0000-000000000009". Use the tenant's id, or a domain of its users' names.
     unknown.test -> 400 invalid_tenant 90002: Unknown tenant "unknown.test". Use the tenant's id, or a domain of its users' names.
     twice -> 400 invalid_request 9002313: The form has the parameter "grant_type" more than once. Send it once.
@@ -116,21 +116,21 @@ async fn what_is_wrong_with_a_token_request_is_said_as_oauth_says_it() {
 }
 
 #[tokio::test]
-async fn only_a_form_of_bearable_size_is_read() {
-    let world = TestIdentity::new().await;
+async fn only_forms_within_the_size_limit_are_read() {
+    let service = TestIdentity::new().await;
     let ask = async |content_type: Option<&'static str>, body: String| {
         let headers = content_type.map(|value| (header::CONTENT_TYPE, HeaderValue::from_static(value)));
         let headers = HeaderMap::from_iter(headers);
-        world.token(&TENANT.to_string(), PEER, &headers, &body).await
+        service.token(&TENANT.to_string(), PEER, &headers, &body).await
     };
     let form = format!(
         "client_id={CLIENT}&client_secret={}&grant_type=client_credentials&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default",
-        world.secret
+        service.secret
     );
     let long = |bytes: usize| format!("{form}&padding={}", "x".repeat(bytes - form.len() - "&padding=".len()));
     let good = Some("Application/X-WWW-Form-Urlencoded; charset=UTF-8");
     assert!(ask(good, long(FORM_BYTES_MAX)).await.is_ok());
-    let mut told = String::new();
+    let mut text = String::new();
     for (what, content_type, body) in [
         ("too long", good, long(FORM_BYTES_MAX + 1)),
         ("JSON", Some("application/json"), r#"{"grant_type": "client_credentials"}"#.into()),
@@ -138,10 +138,10 @@ async fn only_a_form_of_bearable_size_is_read() {
         ("empty", good, String::new()),
         ("not text", good, "%ff%fe=%00".into()),
     ] {
-        told += &format!("{what} -> {}\n", shown(&ask(content_type, body).await.unwrap_err()));
+        text += &format!("{what} -> {}\n", summary(&ask(content_type, body).await.unwrap_err()));
     }
-    insta::assert_snapshot!(told, @r#"
-    too long -> 400 invalid_request 9002313: The form is 65537 bytes long; at most 65536 are allowed.
+    insta::assert_snapshot!(text, @r#"
+    too long -> 400 invalid_request 9002313: The form has 65537 bytes. The maximum is 65536.
     JSON -> 400 invalid_request 9002313: The body is not a form. Send it as application/x-www-form-urlencoded.
     no content type -> 400 invalid_request 9002313: The body is not a form. Send it as application/x-www-form-urlencoded.
     empty -> 400 invalid_request 900144: The form lacks the parameter "grant_type".
@@ -150,11 +150,11 @@ async fn only_a_form_of_bearable_size_is_read() {
 }
 
 #[tokio::test]
-async fn an_administrator_gets_tokens_for_users() {
-    let world = TestIdentity::new().await;
+async fn an_administrator_can_issue_tokens_for_users() {
+    let service = TestIdentity::new().await;
     let wanted = ["CloudPC.Read.All".to_owned()];
     let issue = async |user: &str, permissions: Option<&[String]>| {
-        world.identity.issue_for_user(&base(), TENANT, user, permissions).await
+        service.identity.issue_for_user(&base(), TENANT, user, permissions).await
     };
     let token = issue("ADA@contoso.test", Some(&wanted)).await.unwrap();
     assert_eq!(token.expires_in, TOKEN_LIFETIME);
@@ -183,7 +183,7 @@ async fn an_administrator_gets_tokens_for_users() {
       ]
     }
     "#);
-    let caller = world.identity.authenticate(&bearing(&token.token)).await.unwrap();
+    let caller = service.identity.authenticate(&bearer_headers(&token.token)).await.unwrap();
     let origin = TokenOrigin::Local { key_id: "KEY".into() };
     insta::assert_debug_snapshot!(Caller { origin, ..(*caller).clone() }, @r#"
     Caller {
@@ -211,13 +211,13 @@ async fn an_administrator_gets_tokens_for_users() {
     }
     "#);
 
-    insta::assert_snapshot!(issue("eve@contoso.test", None).await.unwrap_err(), @r#"There is no enabled user "eve@contoso.test" in this tenant."#);
-    insta::assert_snapshot!(issue("ada@contoso.test", Some(&["Root".into()])).await.unwrap_err(), @"ada@contoso.test does not have the permission Root.");
+    insta::assert_snapshot!(issue("eve@contoso.test", None).await.unwrap_err(), @r#"This tenant has no enabled user "eve@contoso.test"."#);
+    insta::assert_snapshot!(issue("ada@contoso.test", Some(&["Root".into()])).await.unwrap_err(), @"The user ada@contoso.test does not have the permission Root.");
 }
 
 #[tokio::test]
-async fn openid_scopes_beside_default_mean_nothing_for_an_application() {
-    let world = TestIdentity::new().await;
+async fn openid_scopes_are_ignored_for_applications() {
+    let service = TestIdentity::new().await;
     for scope in [
         "https://graph.microsoft.com/.default openid profile offline_access",
         "openid offline_access profile https://graph.microsoft.com/.default",
@@ -225,7 +225,7 @@ async fn openid_scopes_beside_default_mean_nothing_for_an_application() {
         "00000003-0000-0000-C000-000000000000/.default",
         "https://Graph.Microsoft.com/.default",
     ] {
-        assert!(world.client_credentials(&[("scope", scope)]).await.is_ok(), "{scope}");
+        assert!(service.client_credentials(&[("scope", scope)]).await.is_ok(), "{scope}");
     }
     for scope in [
         "openid profile offline_access",
@@ -234,45 +234,45 @@ async fn openid_scopes_beside_default_mean_nothing_for_an_application() {
         "https://graph.microsoft.com/.default address",
         "https://graph.microsoft.com/.default?x=1 openid",
     ] {
-        let refused = world.client_credentials(&[("scope", scope)]).await.unwrap_err();
+        let refused = service.client_credentials(&[("scope", scope)]).await.unwrap_err();
         assert_eq!((refused.error, refused.number), ("invalid_scope", 70_011), "{scope}");
     }
 }
 
 #[tokio::test]
-async fn names_of_parameters_are_not_case_sensitive() {
-    let world = TestIdentity::new().await;
+async fn parameter_names_are_case_insensitive() {
+    let service = TestIdentity::new().await;
     let form = format!(
         "Grant_Type=client_credentials&SCOPE=https://graph.microsoft.com/.default&Client_Id={CLIENT}&Client_Secret={}",
-        world.secret
+        service.secret
     );
-    assert!(world.token(&TENANT.to_string(), PEER, &form_headers(), &form).await.is_ok());
-    let twice = world.token(&TENANT.to_string(), PEER, &form_headers(), &format!("{form}&grant_type=password")).await;
-    insta::assert_snapshot!(shown(&twice.unwrap_err()), @r#"400 invalid_request 9002313: The form has the parameter "grant_type" more than once. Send it once."#);
+    assert!(service.token(&TENANT.to_string(), PEER, &form_headers(), &form).await.is_ok());
+    let twice = service.token(&TENANT.to_string(), PEER, &form_headers(), &format!("{form}&grant_type=password")).await;
+    insta::assert_snapshot!(summary(&twice.unwrap_err()), @r#"400 invalid_request 9002313: The form has the parameter "grant_type" more than once. Send it once."#);
 }
 
 #[tokio::test]
-async fn a_tenant_is_known_by_the_domain_of_its_users() {
-    let world = TestIdentity::new().await;
+async fn a_tenant_can_be_named_by_its_users_domain() {
+    let service = TestIdentity::new().await;
     let ask = async |tenant: &str| {
         let form = [
             ("grant_type", "client_credentials"),
             ("client_id", "00000000-0000-0000-0000-000000000002"),
-            ("client_secret", world.secret.as_str()),
+            ("client_secret", service.secret.as_str()),
             ("scope", "https://graph.microsoft.com/.default"),
         ];
-        world.post(tenant, &form).await
+        service.post(tenant, &form).await
     };
     for tenant in ["contoso.test", "Contoso.TEST", &TENANT.to_string().to_uppercase()] {
         assert!(ask(tenant).await.is_ok(), "{tenant}");
     }
     let guest = User { tenant_id: OTHER_TENANT, id: UserId(Uuid::from_u128(8)), ..ada() };
-    world.change(application(), User { user_principal_name: "guest@contoso.test".into(), ..guest }).await;
-    let mut told = String::new();
+    service.change(application(), User { user_principal_name: "guest@contoso.test".into(), ..guest }).await;
+    let mut text = String::new();
     for tenant in ["contoso.test", "ada@contoso.test", "test", ""] {
-        told += &format!("{tenant} -> {}\n", shown(&ask(tenant).await.unwrap_err()));
+        text += &format!("{tenant} -> {}\n", summary(&ask(tenant).await.unwrap_err()));
     }
-    insta::assert_snapshot!(told, @r#"
+    insta::assert_snapshot!(text, @r#"
     contoso.test -> 400 invalid_tenant 90002: More than one tenant has users in the domain "contoso.test". Use the tenant's id.
     ada@contoso.test -> 400 invalid_tenant 90002: Unknown tenant "ada@contoso.test". Use the tenant's id, or a domain of its users' names.
     test -> 400 invalid_tenant 90002: Unknown tenant "test". Use the tenant's id, or a domain of its users' names.
@@ -281,12 +281,12 @@ async fn a_tenant_is_known_by_the_domain_of_its_users() {
 }
 
 #[tokio::test]
-async fn the_v1_endpoint_gives_applications_tokens_for_a_resource() {
-    let world = TestIdentity::new().await;
+async fn the_v1_endpoint_issues_application_tokens() {
+    let service = TestIdentity::new().await;
     let ask = async |changes: &[(&str, &str)]| {
         let mut form = std::collections::BTreeMap::from([
             ("client_id", "00000000-0000-0000-0000-000000000002"),
-            ("client_secret", world.secret.as_str()),
+            ("client_secret", service.secret.as_str()),
             ("grant_type", "client_credentials"),
             ("resource", "https://graph.microsoft.com/"),
         ]);
@@ -301,11 +301,11 @@ async fn the_v1_endpoint_gives_applications_tokens_for_a_resource() {
             headers: &headers,
             body: &body,
         };
-        world.identity.token_v1(&request).await
+        service.identity.token_v1(&request).await
     };
     let mut answer = ask(&[]).await.unwrap();
     let token = answer["access_token"].take();
-    assert!(world.identity.authenticate(&bearing(token.as_str().unwrap())).await.is_ok());
+    assert!(service.identity.authenticate(&bearer_headers(token.as_str().unwrap())).await.is_ok());
     insta::assert_json_snapshot!(answer, @r#"
     {
       "access_token": null,
@@ -318,16 +318,16 @@ async fn the_v1_endpoint_gives_applications_tokens_for_a_resource() {
     }
     "#);
     assert!(ask(&[("resource", "https://graph.microsoft.com")]).await.is_ok());
-    let mut told = String::new();
+    let mut text = String::new();
     for changes in [
         ("resource", ""),
         ("resource", "https://vault.example.com"),
         ("grant_type", "refresh_token"),
         ("client_secret", "wrong"),
     ] {
-        told += &format!("{changes:?} -> {}\n", shown(&ask(&[changes]).await.unwrap_err()));
+        text += &format!("{changes:?} -> {}\n", summary(&ask(&[changes]).await.unwrap_err()));
     }
-    insta::assert_snapshot!(told, @r#"
+    insta::assert_snapshot!(text, @r#"
     ("resource", "") -> 400 invalid_request 900144: The form lacks the parameter "resource".
     ("resource", "https://vault.example.com") -> 400 invalid_resource 500011: The resource "https://vault.example.com" is unknown. Use https://graph.microsoft.com.
     ("grant_type", "refresh_token") -> 400 unsupported_grant_type 70003: The v1 endpoint does not support the grant type "refresh_token", only client_credentials. Use https://127.0.0.1:8366/contoso.test/oauth2/v2.0/token.
@@ -336,8 +336,8 @@ async fn the_v1_endpoint_gives_applications_tokens_for_a_resource() {
 }
 
 #[tokio::test]
-async fn guesses_at_a_secret_are_limited_even_all_at_once() {
-    let world = TestIdentity::new().await;
+async fn concurrent_secret_guesses_are_limited() {
+    let service = TestIdentity::new().await;
     let client = CLIENT.to_string();
     let ask = async |peer: Peer, secret: &str| {
         let form = [
@@ -347,15 +347,15 @@ async fn guesses_at_a_secret_are_limited_even_all_at_once() {
             ("scope", "https://graph.microsoft.com/.default"),
         ];
         let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        world.token(&TENANT.to_string(), peer, &form_headers(), &form).await
+        service.token(&TENANT.to_string(), peer, &form_headers(), &form).await
     };
     let guesses = futures_util::future::join_all((0..301).map(|_| ask(PEER, "guess"))).await;
     let looked_at = guesses.iter().filter(|answer| answer.as_ref().unwrap_err().number == 7_000_215).count();
     assert_eq!(looked_at as u64, SECRET_ATTEMPTS.peer_max);
-    let refused = ask(PEER, &world.secret).await.unwrap_err();
+    let refused = ask(PEER, &service.secret).await.unwrap_err();
     assert_eq!((refused.status.as_u16(), refused.retry_after), (429, Some(PEER_WINDOW)));
-    insta::assert_snapshot!(shown(&refused), @"429 temporarily_unavailable 90055: Too many requests with a wrong client secret came from this address. Try again in 15 minutes.");
-    assert!(ask(OTHER_PEER, &world.secret).await.is_ok(), "nobody locks an application out for others");
-    world.clock.advance(PEER_WINDOW).await;
-    assert!(ask(PEER, &world.secret).await.is_ok());
+    insta::assert_snapshot!(summary(&refused), @"429 temporarily_unavailable 90055: Too many requests with a wrong client secret from this address. Try again in 15 minutes.");
+    assert!(ask(OTHER_PEER, &service.secret).await.is_ok(), "nobody locks an application out for others");
+    service.clock.advance(PEER_WINDOW).await;
+    assert!(ask(PEER, &service.secret).await.is_ok());
 }

@@ -1,4 +1,4 @@
-//! Outside issuers: a scripted one on the loopback, asked over real HTTP.
+//! Tests of outside issuers with a scripted issuer on the loopback interface.
 
 use axum::Router;
 use axum::extract::State;
@@ -15,20 +15,20 @@ use super::*;
 
 const AUDIENCE: &str = "api://cloudpc";
 
-/// A token service that is not ours.
+/// An outside issuer.
 struct OutsideIssuer {
     name: String,
     script: Arc<Mutex<IssuerScript>>,
 }
 
-/// What it does.
+/// How the issuer responds.
 struct IssuerScript {
     discovery: Value,
     keys: Value,
-    /// How long its answers are made by blanks at their end.
+    /// Size to which responses are padded with blanks.
     padding: usize,
-    trouble: IssuerFault,
-    /// Documents that were asked for.
+    fault: IssuerFault,
+    /// Number of requested documents.
     asked: usize,
 }
 
@@ -41,7 +41,7 @@ enum IssuerFault {
     Nonsense,
 }
 
-/// A key of an issuer, and what it is published as.
+/// A key of an issuer, and its JWK.
 struct SigningKey {
     encoding: EncodingKey,
     jwk: Value,
@@ -71,7 +71,7 @@ impl OutsideIssuer {
             discovery: json!({"issuer": name, "jwks_uri": format!("{name}/keys")}),
             keys: json!({"keys": [key.jwk]}),
             padding: 0,
-            trouble: IssuerFault::None,
+            fault: IssuerFault::None,
             asked: 0,
         }));
         let discovery =
@@ -93,12 +93,12 @@ impl OutsideIssuer {
         change(&mut self.script.lock().unwrap());
     }
 
-    /// How many documents were asked for since this was asked.
-    fn asked(&self) -> usize {
+    /// Returns the number of requests since the last call.
+    fn take_request_count(&self) -> usize {
         std::mem::take(&mut self.script.lock().unwrap().asked)
     }
 
-    /// What it says about an application.
+    /// Claims of an application's token.
     fn claims(&self) -> Value {
         let now = START.unix_seconds();
         json!({
@@ -109,12 +109,12 @@ impl OutsideIssuer {
 }
 
 async fn answer(script: &Mutex<IssuerScript>, of: fn(&IssuerScript) -> &Value) -> Response {
-    let (trouble, text) = {
+    let (fault, text) = {
         let mut script = script.lock().unwrap();
         script.asked += 1;
-        (script.trouble, of(&script).to_string() + &" ".repeat(script.padding))
+        (script.fault, of(&script).to_string() + &" ".repeat(script.padding))
     };
-    match trouble {
+    match fault {
         IssuerFault::None => text.into_response(),
         IssuerFault::Down => StatusCode::BAD_GATEWAY.into_response(),
         IssuerFault::Silent => std::future::pending().await,
@@ -123,7 +123,7 @@ async fn answer(script: &Mutex<IssuerScript>, of: fn(&IssuerScript) -> &Value) -
     }
 }
 
-/// A key under another name.
+/// Returns a key with another id.
 fn named(kid: &str, key: &SigningKey) -> SigningKey {
     SigningKey { jwk: json!({"kid": kid}), encoding: key.encoding.clone() }
 }
@@ -135,25 +135,25 @@ fn with(mut claims: Value, name: &str, value: Value) -> Value {
 
 impl TestIdentity {
     async fn caller(&self, token: &str) -> Result<Caller, GraphError> {
-        self.identity.authenticate(&bearing(token)).await.map(|caller| (*caller).clone())
+        self.identity.authenticate(&bearer_headers(token)).await.map(|caller| (*caller).clone())
     }
 
-    /// Status and message.
+    /// Returns the status and message for a token.
     async fn verdict(&self, token: &str) -> String {
         match self.caller(token).await {
-            Ok(_) => "believed".into(),
+            Ok(_) => "accepted".into(),
             Err(error) => format!("{} {}", error.status, error.message),
         }
     }
 }
 
 #[tokio::test]
-async fn tokens_of_an_outside_issuer_are_believed() {
+async fn tokens_of_a_configured_issuer_are_accepted() {
     let key = SigningKey::new("one");
     let issuer = OutsideIssuer::start(&key).await;
-    let world = TestIdentity::trusting(vec![issuer.config()]).await;
+    let service = TestIdentity::trusting(vec![issuer.config()]).await;
 
-    let application = world.caller(&key.sign(&issuer.claims())).await.unwrap();
+    let application = service.caller(&key.sign(&issuer.claims())).await.unwrap();
     let expected = Caller {
         tenant_id: TENANT,
         app_id: Some(CLIENT),
@@ -174,10 +174,9 @@ async fn tokens_of_an_outside_issuer_are_believed() {
     claims["preferred_username"] = "ada@idp.test".into();
     claims["app_displayname"] = "Rollout".into();
     claims["wids"] = json!(["62e90394-69f5-4237-9190-012177145e10", "11111111-1111-1111-1111-111111111111"]);
-    // A tenant of the issuer's own counts for nothing; the configuration says whose callers these
-    // are.
+    // The tenant comes from the configuration; the token's own tenant is ignored.
     claims["tid"] = OTHER_TENANT.to_string().into();
-    let user = world.caller(&key.sign(&claims)).await.unwrap();
+    let user = service.caller(&key.sign(&claims)).await.unwrap();
     let expected = Caller {
         app_name: "Rollout".into(),
         user: Some(CallerUser {
@@ -189,20 +188,20 @@ async fn tokens_of_an_outside_issuer_are_believed() {
         ..expected
     };
     assert_eq!(user, expected);
-    assert_eq!(issuer.asked(), 2, "discovery and keys, once");
+    assert_eq!(issuer.take_request_count(), 2, "discovery and keys are fetched once");
 }
 
 #[tokio::test]
-async fn an_outside_issuer_makes_nobody_owner_of_the_installation() {
+async fn an_outside_issuer_cannot_make_an_owner() {
     let key = SigningKey::new("one");
     let issuer = OutsideIssuer::start(&key).await;
-    let world = TestIdentity::trusting(vec![issuer.config()]).await;
+    let service = TestIdentity::trusting(vec![issuer.config()]).await;
     let own = |tx: &mut cloudpc_store::Tx<'_>| crate::installation::set_owner(tx, TENANT, CLIENT);
-    world.identity.store.write::<_, cloudpc_store::StoreError, _>("test.write", own).await.unwrap();
+    service.identity.store.write::<_, cloudpc_store::StoreError, _>("test.write", own).await.unwrap();
     let mut claims = issuer.claims();
     claims["roles"] = json!(["CloudPC.Read.All", "Cloudpc.Simulate.All"]);
-    let caller = world.caller(&key.sign(&claims)).await.unwrap();
-    assert_eq!((caller.app_id, caller.is_owner), (Some(CLIENT), false), "though it names the owner's application");
+    let caller = service.caller(&key.sign(&claims)).await.unwrap();
+    assert_eq!((caller.app_id, caller.is_owner), (Some(CLIENT), false), "the token names the owner's application");
     assert_eq!(
         caller.permissions,
         BTreeSet::from(["CloudPC.Read.All".into()]),
@@ -211,11 +210,11 @@ async fn an_outside_issuer_makes_nobody_owner_of_the_installation() {
 }
 
 #[tokio::test]
-async fn an_outside_issuer_speaks_only_for_itself() {
+async fn an_outside_issuers_tokens_are_verified() {
     let (key, other_key) = (SigningKey::new("one"), SigningKey::new("two"));
     let (issuer, other) = (OutsideIssuer::start(&key).await, OutsideIssuer::start(&other_key).await);
-    let world = TestIdentity::trusting(vec![issuer.config(), other.config()]).await;
-    let local = world.app_token().await;
+    let service = TestIdentity::trusting(vec![issuer.config(), other.config()]).await;
+    let local = service.app_token().await;
     let ours = part(&local, 0)["kid"].as_str().unwrap().to_owned();
     let claims = issuer.claims();
     let now = START.unix_seconds();
@@ -241,105 +240,101 @@ async fn an_outside_issuer_speaks_only_for_itself() {
         ("for a user without a GUID", key.sign(&with(with(claims.clone(), "scp", json!("a")), "oid", json!("ada")))),
         ("without a key's name", jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &key.encoding).unwrap()),
     ] {
-        // Each is looked at as if it were the first, or the limit on fetching would hide what is
-        // wrong with it.
-        world.clock.advance(REFETCH_INTERVAL_MIN).await;
-        table += &format!("{what} -> {}\n", world.verdict(&token).await);
+        // Each token gets a fresh service, or the limit on fetching would hide the reason.
+        service.clock.advance(REFETCH_INTERVAL_MIN).await;
+        table += &format!("{what} -> {}\n", service.verdict(&token).await);
     }
     insta::assert_snapshot!(table, @"
-    its own -> believed
-    signed by another key under its name -> 401 The signature of the access token is not valid.
-    signed by another trusted issuer -> 401 The access token is signed with a key that its issuer does not have.
-    in the name of another trusted issuer -> 401 The access token is signed with a key that its issuer does not have.
-    in the name of ours -> 401 The access token is signed by nobody who is trusted here.
-    under the name of our key -> 401 The signature of the access token is not valid.
-    in the name of a stranger -> 401 The access token is signed by nobody who is trusted here.
-    of an issuer whose name begins like its -> 401 The access token is signed by nobody who is trusted here.
-    without an issuer -> 401 The access token is signed by nobody who is trusted here.
-    for another audience -> 401 The access token is meant for another audience.
-    for us among others -> believed
-    expired -> 401 The access token has expired.
+    its own -> accepted
+    signed by another key under its name -> 401 The signature of the access token is invalid.
+    signed by another trusted issuer -> 401 The issuer of the access token has no such key.
+    in the name of another trusted issuer -> 401 The issuer of the access token has no such key.
+    in the name of ours -> 401 The issuer of the access token is not trusted.
+    under the name of our key -> 401 The signature of the access token is invalid.
+    in the name of a stranger -> 401 The issuer of the access token is not trusted.
+    of an issuer whose name begins like its -> 401 The issuer of the access token is not trusted.
+    without an issuer -> 401 The issuer of the access token is not trusted.
+    for another audience -> 401 The access token is for another audience.
+    for us among others -> accepted
+    expired -> 401 The access token has expired. Get a new token.
     not valid yet -> 401 The access token is not valid yet.
-    for a user without a GUID -> 401 The access token does not name its user by a GUID.
-    without a key's name -> 401 The access token does not name its key.
+    for a user without a GUID -> 401 The user id of the access token is not a GUID.
+    without a key's name -> 401 The access token does not name its key (kid).
     ");
 }
 
 #[tokio::test]
-async fn a_rotated_key_is_fetched_but_not_at_every_made_up_name() {
+async fn a_rotated_key_is_fetched_with_a_rate_limit() {
     let (first, second) = (SigningKey::new("one"), SigningKey::new("two"));
     let issuer = OutsideIssuer::start(&first).await;
-    let world = TestIdentity::trusting(vec![issuer.config()]).await;
-    assert_eq!(world.verdict(&first.sign(&issuer.claims())).await, "believed");
-    assert_eq!(issuer.asked(), 2);
+    let service = TestIdentity::trusting(vec![issuer.config()]).await;
+    assert_eq!(service.verdict(&first.sign(&issuer.claims())).await, "accepted");
+    assert_eq!(issuer.take_request_count(), 2);
 
     issuer.script(|script| script.keys = json!({"keys": [second.jwk]}));
     let rotated = second.sign(&issuer.claims());
-    world.clock.advance(REFETCH_INTERVAL_MIN - Duration::from_secs(1)).await;
+    service.clock.advance(REFETCH_INTERVAL_MIN - Duration::from_secs(1)).await;
     for _ in 0..3 {
-        let verdict = world.verdict(&rotated).await;
-        assert_eq!(verdict, "401 The access token is signed with a key that its issuer does not have.");
+        let verdict = service.verdict(&rotated).await;
+        assert_eq!(verdict, "401 The issuer of the access token has no such key.");
     }
-    assert_eq!(issuer.asked(), 0, "not so soon after the last time");
-    world.clock.advance(Duration::from_secs(1)).await;
-    assert_eq!(world.verdict(&rotated).await, "believed");
-    assert_eq!(issuer.asked(), 2);
+    assert_eq!(issuer.take_request_count(), 0, "within the shortest interval");
+    service.clock.advance(Duration::from_secs(1)).await;
+    assert_eq!(service.verdict(&rotated).await, "accepted");
+    assert_eq!(issuer.take_request_count(), 2);
 
     for n in 0..100 {
         let made_up = named(&format!("made-up-{n}"), &first);
-        assert!(world.verdict(&made_up.sign(&issuer.claims())).await.starts_with("401"));
+        assert!(service.verdict(&made_up.sign(&issuer.claims())).await.starts_with("401"));
     }
-    assert_eq!(issuer.asked(), 0);
-    world.identity.forget_verified();
-    assert!(
-        world.verdict(&first.sign(&issuer.claims())).await.starts_with("401"),
-        "what it has withdrawn is not believed"
-    );
+    assert_eq!(issuer.take_request_count(), 0);
+    service.identity.forget_verified();
+    assert!(service.verdict(&first.sign(&issuer.claims())).await.starts_with("401"), "a revoked key is rejected");
 }
 
 #[tokio::test]
-async fn keys_that_an_issuer_withdraws_are_believed_no_longer_than_they_are_kept() {
+async fn revoked_keys_are_rejected_after_the_cache_expires() {
     let (first, second) = (SigningKey::new("one"), SigningKey::new("two"));
     let issuer = OutsideIssuer::start(&first).await;
-    let world = TestIdentity::trusting(vec![issuer.config()]).await;
+    let service = TestIdentity::trusting(vec![issuer.config()]).await;
     let token = first.sign(&issuer.claims());
-    assert_eq!(world.verdict(&token).await, "believed");
+    assert_eq!(service.verdict(&token).await, "accepted");
     issuer.script(|script| script.keys = json!({"keys": [second.jwk]}));
-    world.clock.advance(FETCHED_AGE_MAX - Duration::from_secs(1)).await;
-    assert_eq!(world.verdict(&token).await, "believed");
-    world.clock.advance(VERIFIED_AGE_MAX).await;
-    assert_eq!(world.verdict(&token).await, "401 The access token is signed with a key that its issuer does not have.");
+    service.clock.advance(FETCHED_AGE_MAX - Duration::from_secs(1)).await;
+    assert_eq!(service.verdict(&token).await, "accepted");
+    service.clock.advance(VERIFIED_AGE_MAX).await;
+    assert_eq!(service.verdict(&token).await, "401 The issuer of the access token has no such key.");
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_down_costs_only_its_own_callers() {
+async fn an_unavailable_issuer_affects_only_its_own_callers() {
     let key = SigningKey::new("one");
     let issuer = OutsideIssuer::start(&key).await;
-    let world = TestIdentity::trusting(vec![issuer.config()]).await;
+    let service = TestIdentity::trusting(vec![issuer.config()]).await;
     let token = key.sign(&issuer.claims());
-    issuer.script(|script| script.trouble = IssuerFault::Down);
-    let refused = world.caller(&token).await.unwrap_err();
+    issuer.script(|script| script.fault = IssuerFault::Down);
+    let refused = service.caller(&token).await.unwrap_err();
     assert_eq!((refused.status, refused.code.as_str()), (503, "ServiceUnavailable"));
     let message = refused.message.replace(&issuer.name, "<issuer>");
-    insta::assert_snapshot!(message, @"The keys of the issuer <issuer> cannot be fetched at the moment; try again later.");
-    assert_eq!(issuer.asked(), 1);
-    assert!(world.verdict(&token).await.starts_with("503"));
-    assert_eq!(issuer.asked(), 0, "nor is one that is down asked again at once");
-    assert_eq!(world.verdict(&world.app_token().await).await, "believed");
+    insta::assert_snapshot!(message, @"The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.");
+    assert_eq!(issuer.take_request_count(), 1);
+    assert!(service.verdict(&token).await.starts_with("503"));
+    assert_eq!(issuer.take_request_count(), 0, "an unavailable issuer is not contacted again at once");
+    assert_eq!(service.verdict(&service.app_token().await).await, "accepted");
 
-    issuer.script(|script| script.trouble = IssuerFault::None);
-    world.clock.advance(REFETCH_INTERVAL_MIN).await;
-    assert_eq!(world.verdict(&token).await, "believed");
-    issuer.script(|script| script.trouble = IssuerFault::Down);
-    world.clock.advance(FETCHED_AGE_MAX * 5).await;
-    assert_eq!(world.verdict(&token).await, "believed", "that it is down does not mean that it has withdrawn its keys");
-    issuer.asked();
-    assert!(world.verdict(&SigningKey::new("new").sign(&issuer.claims())).await.starts_with("503"));
-    assert_eq!(issuer.asked(), 0);
+    issuer.script(|script| script.fault = IssuerFault::None);
+    service.clock.advance(REFETCH_INTERVAL_MIN).await;
+    assert_eq!(service.verdict(&token).await, "accepted");
+    issuer.script(|script| script.fault = IssuerFault::Down);
+    service.clock.advance(FETCHED_AGE_MAX * 5).await;
+    assert_eq!(service.verdict(&token).await, "accepted", "cached keys stay valid while the issuer is unavailable");
+    issuer.take_request_count();
+    assert!(service.verdict(&SigningKey::new("new").sign(&issuer.claims())).await.starts_with("503"));
+    assert_eq!(issuer.take_request_count(), 0);
 }
 
 #[tokio::test]
-async fn what_an_issuer_may_answer_and_what_not() {
+async fn malformed_issuer_documents_are_rejected() {
     let key = SigningKey::new("one");
     let issuer = OutsideIssuer::start(&key).await;
     let token = key.sign(&issuer.claims());
@@ -358,7 +353,7 @@ async fn what_an_issuer_may_answer_and_what_not() {
     let (good, longest) = (keys(&[]), room(&keys(&[])));
     let jwks_at = |address: String| with(base.clone(), "jwks_uri", json!(address));
     let mut table = String::new();
-    for (what, discovery, keys, padding, trouble) in [
+    for (what, discovery, keys, padding, fault) in [
         ("as it should", base.clone(), good.clone(), 0, IssuerFault::None),
         ("keys of unknown kinds among them", base.clone(), keys(&foreign), 0, IssuerFault::None),
         ("as much as may be", base.clone(), good.clone(), longest, IssuerFault::None),
@@ -390,42 +385,42 @@ async fn what_an_issuer_may_answer_and_what_not() {
         ("not JSON", base.clone(), good.clone(), 0, IssuerFault::Nonsense),
     ] {
         issuer.script(|script| {
-            (script.discovery, script.keys, script.padding, script.trouble) = (discovery, keys, padding, trouble);
+            (script.discovery, script.keys, script.padding, script.fault) = (discovery, keys, padding, fault);
         });
-        let world = TestIdentity::trusting(vec![issuer.config()]).await;
-        table += &format!("{what} -> {}\n", world.verdict(&token).await.replace(&name, "<issuer>"));
+        let service = TestIdentity::trusting(vec![issuer.config()]).await;
+        table += &format!("{what} -> {}\n", service.verdict(&token).await.replace(&name, "<issuer>"));
     }
     insta::assert_snapshot!(table, @"
-    as it should -> believed
-    keys of unknown kinds among them -> believed
-    as much as may be -> believed
-    too much -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
-    about another issuer -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
-    keys at a plain address -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
-    keys in a file -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
-    keys at nobody -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
-    keys at an address that is not there -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
-    without keys -> 401 The access token is signed with a key that its issuer does not have.
-    a secret as a key -> 401 The access token is signed with a key that its issuer does not have.
-    a key for encryption -> 401 The access token is signed with a key that its issuer does not have.
-    a key for another algorithm -> 401 The access token is signed with another algorithm than its key is meant for.
-    no discovery -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
-    no list of keys -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
-    a redirect -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
-    not JSON -> 503 The keys of the issuer <issuer> cannot be fetched at the moment; try again later.
+    as it should -> accepted
+    keys of unknown kinds among them -> accepted
+    as much as may be -> accepted
+    too much -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    about another issuer -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    keys at a plain address -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    keys in a file -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    keys at nobody -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    keys at an address that is not there -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    without keys -> 401 The issuer of the access token has no such key.
+    a secret as a key -> 401 The issuer of the access token has no such key.
+    a key for encryption -> 401 The issuer of the access token has no such key.
+    a key for another algorithm -> 401 The signature algorithm of the access token does not match its key.
+    no discovery -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    no list of keys -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    a redirect -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    not JSON -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
     ");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_issuer_is_waited_for_only_so_long_and_asked_once() {
+async fn a_slow_issuer_times_out_and_is_contacted_once() {
     let key = SigningKey::new("one");
     let issuer = OutsideIssuer::start(&key).await;
-    let world = TestIdentity::trusting(vec![issuer.config()]).await;
-    issuer.script(|script| script.trouble = IssuerFault::Silent);
+    let service = TestIdentity::trusting(vec![issuer.config()]).await;
+    issuer.script(|script| script.fault = IssuerFault::Silent);
     let token = key.sign(&issuer.claims());
     let began = tokio::time::Instant::now();
-    let told = futures_util::future::join_all((0..20).map(|_| world.verdict(&token))).await;
-    assert!(told.iter().all(|told| told.starts_with("503")), "{told:?}");
+    let verdicts = futures_util::future::join_all((0..20).map(|_| service.verdict(&token))).await;
+    assert!(verdicts.iter().all(|verdict| verdict.starts_with("503")), "{verdicts:?}");
     assert!(began.elapsed() >= ISSUER_TIME_MAX && began.elapsed() < ISSUER_TIME_MAX * 2, "{:?}", began.elapsed());
-    assert_eq!(issuer.asked(), 1);
+    assert_eq!(issuer.take_request_count(), 1);
 }

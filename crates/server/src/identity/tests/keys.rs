@@ -1,39 +1,39 @@
-//! The signing keys over time.
+//! Tests of signing keys.
 
 use super::*;
 
 #[tokio::test]
 async fn keys_rotate_and_old_ones_can_be_dropped() {
-    let world = TestIdentity::new().await;
-    let first = world.app_token().await;
-    world.identity.rotate_keys(OldKeys::Retire).await.unwrap();
-    let second = world.app_token().await;
+    let service = TestIdentity::new().await;
+    let first = service.app_token().await;
+    service.identity.rotate_keys(OldKeys::Retire).await.unwrap();
+    let second = service.app_token().await;
     assert_ne!(part(&first, 0)["kid"], part(&second, 0)["kid"]);
-    assert_eq!(world.identity.keys().public().keys.len(), 2);
+    assert_eq!(service.identity.keys().public().keys.len(), 2);
     for token in [&first, &second] {
-        assert!(world.identity.authenticate(&bearing(token)).await.is_ok());
+        assert!(service.identity.authenticate(&bearer_headers(token)).await.is_ok());
     }
 
-    world.identity.rotate_keys(OldKeys::Drop).await.unwrap();
+    service.identity.rotate_keys(OldKeys::Drop).await.unwrap();
     for token in [&first, &second] {
-        assert_eq!(world.refusal(token).await, "The access token is signed by nobody who is trusted here.");
+        assert_eq!(service.refusal(token).await, "The issuer of the access token is not trusted.");
     }
-    assert!(world.identity.authenticate(&bearing(&world.app_token().await)).await.is_ok());
+    assert!(service.identity.authenticate(&bearer_headers(&service.app_token().await)).await.is_ok());
 
-    // A retired key goes when nothing that it has signed can still be good.
-    world.identity.rotate_keys(OldKeys::Retire).await.unwrap();
-    world.clock.advance(REFRESH_LIFETIME).await;
-    world.identity.rotate_keys(OldKeys::Retire).await.unwrap();
-    assert_eq!(world.identity.keys().public().keys.len(), 2);
+    // A retired key is removed once all its tokens have expired.
+    service.identity.rotate_keys(OldKeys::Retire).await.unwrap();
+    service.clock.advance(REFRESH_LIFETIME).await;
+    service.identity.rotate_keys(OldKeys::Retire).await.unwrap();
+    assert_eq!(service.identity.keys().public().keys.len(), 2);
 }
 
 #[tokio::test]
-async fn keys_outlive_the_process_until_they_are_old() {
-    let world = TestIdentity::new().await;
-    let now = world.clock.now();
+async fn keys_survive_restarts_and_are_rotated_when_old() {
+    let service = TestIdentity::new().await;
+    let now = service.clock.now();
     let kid = |keys: &Keys| keys.public().keys[0].common.key_id.clone();
-    let made = kid(&world.identity.keys());
-    let store = &world.identity.store;
+    let made = kid(&service.identity.keys());
+    let store = &service.identity.store;
     assert_eq!(kid(&Keys::load(store, now + SIGNING_KEY_AGE_MAX - Duration::from_secs(1)).await.unwrap()), made);
     assert_ne!(kid(&Keys::load(store, now + SIGNING_KEY_AGE_MAX).await.unwrap()), made);
 }

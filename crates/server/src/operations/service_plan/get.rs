@@ -10,5 +10,5 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let (tenant, id) = (call.tenant(), call.id::<ServicePlanId>(0, "service plan")?);
     let found = call.store().read(move |reader| Ok::<_, Problem>(reader.service_plan(tenant, id)?)).await?;
     let plan = found.ok_or_else(|| Problem::not_found("service plan", call.key(0)))?;
-    Ok(call.entity(&service_plan(&plan, call.version(), call.prefer.unknown_enum_members)))
+    Ok(call.entity(&service_plan(&plan, call.version(), call.names_late_members())))
 }

@@ -32,6 +32,6 @@ impl Collection for ServicePlans {
     }
 
     fn view<'a>(&'a self, row: &'a ServicePlan, set: PropertySet) -> impl Serialize + 'a {
-        service_plan(row, self.0.version(), set == PropertySet::Stored || self.0.prefer.unknown_enum_members)
+        service_plan(row, self.0.version(), set == PropertySet::Stored || self.0.names_late_members())
     }
 }

@@ -1,4 +1,4 @@
-//! What the tests on real machines stand on: the test image, and a driver with a folder of its own.
+//! The test bed on real machines: the test image, and a driver with its own folder.
 
 use cloudpc_drivers::qemu::{
     self, AcceleratorSetting, Capacity, Images, LimitsSetting, Network, QemuDriver, QemuParts,
@@ -14,32 +14,32 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-/// An image that boots.
+/// Returns an image that boots.
 pub fn image() -> ImageId {
     ImageId("cloudpc_test_guest".into())
 }
 
-/// The same, which need not boot the first time. The boots of a test under software emulation are
-/// most of its time.
+/// Returns the warm variant, which does not boot on the first start. Under software emulation,
+/// boots are most of a test's time.
 pub fn warm_image() -> ImageId {
     ImageId("cloudpc_test_guest-warm".into())
 }
 
-/// Another name for an image.
+/// Returns another name for an image.
 pub fn next(image: &ImageId) -> ImageId {
     ImageId(format!("{image}-next"))
 }
 
-/// The images that all tests share. `make test-vm` builds them; see `build_images`.
+/// Opens the images that all tests share. `make test-vm` builds them; see `build_images`.
 pub fn images() -> Images {
     let images = Images::open(&folder().join("images")).unwrap();
     assert!(images.has(&image()), "the test image is missing; `make test-vm` builds it first");
     images
 }
 
-/// Says that a test, or a part of one, cannot run on this machine. Written past the capture of the
-/// test runner, since the test passes; and to the file of `scripts/test`, which lists all of these
-/// at its end.
+/// Reports that a test, or a part of one, cannot run on this machine. Writes past the output
+/// capture of the test runner, because the test passes, and to the file of `scripts/test`, which
+/// lists all of these at the end.
 pub fn not_run(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let line = format!("NOT RUN: {test}: {why}\n");
@@ -50,23 +50,23 @@ pub fn not_run(why: &str) {
     }
 }
 
-/// Outlives a test run, so that images need not be built for each.
+/// Returns the folder that outlives a test run, so that images are not rebuilt for each.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("qemu")
 }
 
-/// A driver with a folder of its own, whose machines end with it.
-pub struct Bed {
+/// A driver with its own folder, whose machines are killed when it is dropped.
+pub struct TestBed {
     folder: tempfile::TempDir,
-    /// Where the driver's work is done: what ends with its process ends with this.
+    /// The runtime of the driver's work, which stands for the service's process.
     process: Option<Runtime>,
     pub driver: QemuDriver,
     settings: Settings,
-    /// How many processes [`Bed::kill_if_running`] has killed.
-    pub killed: AtomicU32,
+    /// Number of processes that [`TestBed::kill_if_running`] has killed.
+    pub kills: AtomicU32,
 }
 
-/// What a driver may be told.
+/// Settings of the driver that tests vary.
 #[derive(Clone)]
 pub struct Settings {
     pub guest_silence_max: Duration,
@@ -80,46 +80,46 @@ impl Default for Settings {
     }
 }
 
-/// How long a guest may take to shut down.
+/// Timeout of a guest shutdown.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(15);
 
-impl Bed {
+impl TestBed {
     pub fn new() -> Self {
         Self::in_folder(tempfile::tempdir_in(folder()).unwrap())
     }
 
-    /// On another file system, say.
+    /// Uses an existing folder, for example on another file system.
     pub fn in_folder(folder: tempfile::TempDir) -> Self {
         Self::with(folder, Settings::default())
     }
 
-    /// One whose guests may be silent for so long.
-    pub fn impatient(guest_silence_max: Duration) -> Self {
+    /// Sets the time that guests may be silent.
+    pub fn with_guest_silence_max(guest_silence_max: Duration) -> Self {
         let settings = Settings { guest_silence_max, ..Settings::default() };
         Self::with(tempfile::tempdir_in(folder()).unwrap(), settings)
     }
 
-    /// One whose machines may not take more of the host than they were promised.
-    pub fn limited(folder: tempfile::TempDir) -> Self {
+    /// Enforces resource limits with systemd.
+    pub fn with_limits(folder: tempfile::TempDir) -> Self {
         Self::with(folder, Settings { limits: LimitsSetting::Systemd, ..Settings::default() })
     }
 
-    /// One whose machines are on a network.
-    pub fn on(network: Network) -> Self {
+    /// Connects the machines to a network.
+    pub fn with_network(network: Network) -> Self {
         let settings = Settings { network, ..Settings::default() };
         Self::with(tempfile::tempdir_in(folder()).unwrap(), settings)
     }
 
     fn with(folder: tempfile::TempDir, settings: Settings) -> Self {
         let (process, driver) = open(folder.path(), settings.clone());
-        Self { folder, process: Some(process), driver, settings, killed: AtomicU32::new(0) }
+        Self { folder, process: Some(process), driver, settings, kills: AtomicU32::new(0) }
     }
 
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The folder of a machine.
+    /// Returns the folder of a machine.
     pub fn machine(&self, spec: &MachineSpec) -> PathBuf {
         self.machine_of(spec.id)
     }
@@ -128,30 +128,30 @@ impl Bed {
         self.path().join("machines").join(id.to_string())
     }
 
-    /// The driver's process dies, with whatever it was doing, and another takes over.
+    /// Crashes the driver's process, with whatever it was doing, and starts another one.
     pub fn restart(&mut self) {
         if let Some(process) = self.process.take() {
-            // Work on files that a process has begun dies with it, but a runtime's goes on: it is
-            // waited for. Waiting is not done in a runtime.
-            let ended = std::thread::spawn(move || process.shutdown_timeout(Duration::from_secs(60)));
-            ended.join().unwrap();
+            // File work of a real process stops with it, but that of a runtime continues and must
+            // be awaited. Blocking is not allowed on a runtime's own threads.
+            let stopped = std::thread::spawn(move || process.shutdown_timeout(Duration::from_secs(60)));
+            stopped.join().unwrap();
         }
         let (process, driver) = open(self.folder.path(), self.settings.clone());
         (self.process, self.driver) = (Some(process), driver);
     }
 
-    /// The same, and the next one knows another network.
+    /// Restarts the driver with another network.
     pub fn restart_on(&mut self, network: Network) {
         self.settings.network = network;
         self.restart();
     }
 
-    /// The process of a machine, by the file that it writes.
+    /// Returns the process id of a machine, from its file.
     pub fn pid(&self, spec: &MachineSpec) -> String {
         std::fs::read_to_string(self.machine(spec).join("pid")).unwrap()
     }
 
-    /// A signal to the process of a machine.
+    /// Sends a signal to the process of a machine.
     pub fn signal(&self, spec: &MachineSpec, signal: &str) {
         self.signal_id(spec.id, signal);
     }
@@ -167,22 +167,21 @@ impl Bed {
         let running = || runs(&spec.id.to_string(), &pid);
         if running() {
             let killed = send("-KILL", &pid);
-            assert!(killed || !running(), "process {pid} cannot be killed, but has not ended by itself either");
-            self.killed.fetch_add(killed.into(), Relaxed);
+            assert!(killed || !running(), "process {pid} is still running but cannot be killed");
+            self.kills.fetch_add(killed.into(), Relaxed);
         }
     }
 
-    /// Has the kernel of a guest do what a key of the magic System Request stands for. It may not
-    /// live to answer.
+    /// Triggers a magic SysRq command in a guest's kernel. The guest may not survive to respond.
     pub async fn sysrq(&self, id: CloudPcId, key: &str) {
         let guest = self.driver.guest(id).await.unwrap();
         let press = guest.write_file("/proc/sysrq-trigger", key.as_bytes());
         let _ = tokio::time::timeout(Duration::from_secs(20), press).await;
     }
 
-    /// What QEMU says of a machine.
+    /// Returns QEMU's status of a machine.
     pub fn status(&self, spec: &MachineSpec) -> String {
-        // The address of a socket is short; the path is not.
+        // A socket address must be short; the path is not.
         let folder = std::fs::File::open(self.machine(spec).join("run")).unwrap();
         let socket = format!("/proc/self/fd/{}/qmp.sock", folder.as_raw_fd());
         let stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
@@ -198,7 +197,7 @@ impl Bed {
         self.driver.guest(spec.id).await.unwrap()
     }
 
-    /// A machine that runs, with a guest that answers.
+    /// Creates and boots a machine and waits until its guest responds.
     pub async fn ready(&self, spec: &MachineSpec) -> Box<dyn Guest> {
         self.driver.ensure_present(spec).await.unwrap();
         self.boot(spec).await
@@ -216,8 +215,8 @@ impl Bed {
     }
 }
 
-/// Waits until a driver says that this is wrong with a machine, or that nothing is.
-pub async fn wait_for_trouble(driver: &QemuDriver, spec: &MachineSpec, condition: Option<MachineCondition>) {
+/// Waits until the driver reports this condition of a machine, or none.
+pub async fn wait_for_condition(driver: &QemuDriver, spec: &MachineSpec, condition: Option<MachineCondition>) {
     let found = async {
         while driver.observe(spec.id).await.unwrap().condition != condition {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -228,10 +227,10 @@ pub async fn wait_for_trouble(driver: &QemuDriver, spec: &MachineSpec, condition
         .unwrap_or_else(|_| panic!("{condition:?} was never observed"));
 }
 
-/// Fails with a word to say about it if the guest does not come up at all.
+/// Waits for the guest, with a message if it never responds.
 pub async fn wait_ready(guest: &dyn Guest) {
     let limit = Duration::from_mins(10);
-    tokio::time::timeout(limit, guest.wait_ready()).await.expect("the guest answers at last").unwrap();
+    tokio::time::timeout(limit, guest.wait_ready()).await.expect("the guest responds within the limit").unwrap();
 }
 
 fn open(folder: &Path, Settings { guest_silence_max, network, limits }: Settings) -> (Runtime, QemuDriver) {
@@ -253,12 +252,12 @@ fn open(folder: &Path, Settings { guest_silence_max, network, limits }: Settings
     (process, driver.unwrap())
 }
 
-impl Drop for Bed {
+impl Drop for TestBed {
     fn drop(&mut self) {
         if let Some(process) = self.process.take() {
             process.shutdown_background();
         }
-        // Whatever the test has left running.
+        // Machines that the test has left running.
         for machine in std::fs::read_dir(self.path().join("machines")).into_iter().flatten().flatten() {
             let pid = std::fs::read_to_string(machine.path().join("pid")).unwrap_or_default();
             if runs(&machine.file_name().to_string_lossy(), &pid) {
@@ -268,12 +267,12 @@ impl Drop for Bed {
     }
 }
 
-/// Whether a process is the machine's: a pid may be another's by now.
+/// Returns whether the process belongs to the machine: the pid may have been reused.
 fn runs(machine: &str, pid: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(machine))
 }
 
-/// Whether there was a process to take the signal.
+/// Sends a signal; returns whether the process existed.
 fn send(signal: &str, pid: &str) -> bool {
     std::process::Command::new("kill").args([signal, pid]).status().unwrap().success()
 }
@@ -290,7 +289,7 @@ pub fn spec(number: u32) -> MachineSpec {
     }
 }
 
-/// A machine that is up in a moment when it is started for the first time.
+/// Returns a machine whose first start takes only a moment.
 pub fn warm_spec(number: u32) -> MachineSpec {
     MachineSpec { image: warm_image(), ..spec(number) }
 }
