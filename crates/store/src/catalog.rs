@@ -1,4 +1,4 @@
-//! What Cloud PCs are chosen from: service plans and gallery images.
+//! Service plans and gallery images.
 
 use cloudpc_model::{Document, DocumentKey, DocumentType, GalleryImage, ImageId, ServicePlan, ServicePlanId, TenantId};
 
@@ -34,7 +34,7 @@ impl Reader<'_> {
         rows.iter().map(|document| known(GalleryImage::of(document), document)).collect()
     }
 
-    /// What holds an image of a tenant in the gallery.
+    /// Counts what prevents the removal of a gallery image.
     pub fn gallery_image_uses(&self, tenant: TenantId, id: &ImageId) -> Result<ImageUses, StoreError> {
         let key = params![tenant.0, id.0];
         Ok(ImageUses {
@@ -64,14 +64,14 @@ impl Reader<'_> {
     }
 }
 
-/// What holds an image in the gallery.
+/// Numbers of what prevents the removal of a gallery image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImageUses {
-    /// Cloud PCs that were made from it.
+    /// Cloud PCs made from the image.
     pub cloud_pcs: u64,
-    /// Reprovisions that are open and make one from it.
+    /// Open reprovisions that use the image.
     pub reprovisions: u64,
-    /// Undos that would lead back to it.
+    /// Undo records that lead back to the image.
     pub undo_records: u64,
 }
 

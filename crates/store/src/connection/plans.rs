@@ -1,7 +1,7 @@
-//! The plan of every statement that the store runs, caught while each method runs once.
+//! The plans of all statements that the store runs, captured while each method runs once.
 //!
-//! Nothing here walks a table that grows or sorts what it found: every list is a range scan on a
-//! key, in the order of the key.
+//! No statement walks a table that grows or sorts its result: every list is a range scan on a key,
+//! in the order of the key.
 
 use std::sync::{Arc, Mutex};
 
@@ -34,31 +34,32 @@ fn every_list_is_a_range_scan_on_a_key() {
     drop(Store::open(directory.path(), WriteMode::Inline).unwrap());
     let mut connection = Connection::open(directory.path().join("cloudpc.db")).unwrap();
     let statements = Arc::new(Mutex::new(Vec::new()));
-    let caught = Arc::clone(&statements);
-    let catch = move |event: TraceEvent<'_>| {
+    let captured = Arc::clone(&statements);
+    let capture = move |event: TraceEvent<'_>| {
         if let TraceEvent::Stmt(statement, _) = event {
             let sql = statement.sql().split_whitespace().collect::<Vec<_>>().join(" ");
-            let mut caught = caught.lock().unwrap();
-            if !caught.contains(&sql) {
-                caught.push(sql);
+            let mut captured = captured.lock().unwrap();
+            if !captured.contains(&sql) {
+                captured.push(sql);
             }
         }
     };
-    connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(catch)).unwrap();
+    connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(capture)).unwrap();
     let damage = Damage::default();
     let mut tx = Tx::new(&connection, &damage);
-    change(&mut tx).unwrap();
-    look(&tx).unwrap();
+    write_all(&mut tx).unwrap();
+    read_all(&tx).unwrap();
     tx.reset().unwrap();
 
     let statements = statements.lock().unwrap().clone();
     let plans = statements.iter().filter_map(|sql| Some(format!("{sql}\n{}", plan(directory.path(), sql)?)));
     let plans = plans.collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(plans);
-    // Tenants are few.
+    // Tenants are few, and so are the elements of a bound list.
     for line in plans.lines().filter(|line| line.starts_with("  ")) {
         let walks = line.trim_start().starts_with("SCAN") && !line.contains("USING") && !line.contains("CONSTANT ROW");
-        assert!(!walks || line.ends_with("SCAN tenants"), "{line}");
+        let is_short = line.ends_with("SCAN tenants") || line.contains("SCAN json_each");
+        assert!(!walks || is_short, "{line}");
         assert!(!line.contains("TEMP B-TREE"), "{line}");
     }
 }
@@ -77,7 +78,7 @@ fn plan(directory: &std::path::Path, sql: &str) -> Option<String> {
     (!plan.is_empty()).then_some(plan)
 }
 
-fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+fn write_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let new = NewAction {
         tenant_id: TENANT,
         target: TARGET.into(),
@@ -190,7 +191,7 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.undo_record_put(&record, Timestamp(1))?;
     tx.undo_record_claim(Timestamp(2), Timestamp(3), 1)?;
     tx.undo_record_measured(first, 2, 1, Timestamp(3))?;
-    tx.undo_record_put_off(first, Timestamp(4))?;
+    tx.undo_record_postpone(first, Timestamp(4))?;
     tx.undo_record_delete(first)?;
     let check = HealthCheck {
         tenant_id: TENANT,
@@ -201,10 +202,10 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         enrol: false,
         due_at: Timestamp(1),
     };
-    tx.health_check_ask(check.cloud_pc_id, Timestamp(1))?;
-    tx.health_check_ask_to_enrol(TENANT, check.cloud_pc_id, Timestamp(1))?;
+    tx.health_check_schedule(check.cloud_pc_id, Timestamp(1))?;
+    tx.health_check_schedule_enrolment(TENANT, check.cloud_pc_id, Timestamp(1))?;
     tx.health_check_claim(Timestamp(2), Timestamp(3), 1)?;
-    tx.health_check_put_off(&check, Timestamp(4))?;
+    tx.health_check_postpone(&check, Timestamp(4))?;
     tx.health_check_delete(TENANT, check.cloud_pc_id)?;
     let event = HealthEvent { id: 0, at: Timestamp(1), name: String::new(), well: true, message: String::new() };
     tx.health_event_insert(TENANT, check.cloud_pc_id, &event)?;
@@ -237,7 +238,7 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.setting_put("name", b"value")
 }
 
-fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
+fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     let action = reader.action(TENANT, ActionId(2))?.unwrap();
     reader.action_events(action.id)?;
     for filter in [ActionFilter::All, ActionFilter::Remote] {
@@ -273,8 +274,6 @@ fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
     let kind = DocumentType::CloudPcUserSettingAssignment;
     reader.document_children(TENANT, kind, &["parent"], 1)?;
     reader.document_count(TENANT, kind, "parent")?;
-    reader.document_count_all(TENANT, kind)?;
-    reader.document_referrer(TENANT, kind, &DocumentKey::new(kind, "target"))?;
     reader.gallery_image_uses(TENANT, &ImageId("image".into()))?;
     reader.cloud_pc(TENANT, CloudPcId(GUID))?;
     reader.cloud_pc_by_managed_device(TENANT, ManagedDeviceId(GUID))?;

@@ -114,3 +114,14 @@ pub fn started(step: &str) -> EventKind {
 pub fn finished(outcome: State) -> EventKind {
     EventKind::Finished { outcome, failure: None }
 }
+
+/// Takes a database back to before documents: what is there now, and the tables that were there
+/// instead.
+pub const BEFORE_DOCUMENTS: &str = "
+    DROP TABLE documents; DROP TABLE document_names; DROP TABLE document_references;
+    CREATE TABLE service_plans (
+        tenant_id BLOB NOT NULL, id BLOB NOT NULL, plan TEXT NOT NULL, PRIMARY KEY (tenant_id, id)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE gallery_images (
+        tenant_id BLOB NOT NULL, id TEXT NOT NULL, image TEXT NOT NULL, PRIMARY KEY (tenant_id, id)
+    ) WITHOUT ROWID, STRICT;";
