@@ -312,6 +312,7 @@ pub enum ResourceType {
     Tenant,
     Application,
     User,
+    Group,
     AccessToken,
     SigningKey,
     Clock,

@@ -3,6 +3,7 @@
 ALTER TABLE users ADD COLUMN given_name TEXT;
 ALTER TABLE users ADD COLUMN surname TEXT;
 ALTER TABLE users ADD COLUMN mail TEXT;
+ALTER TABLE users ADD COLUMN mail_nickname TEXT;
 ALTER TABLE users ADD COLUMN job_title TEXT;
 ALTER TABLE users ADD COLUMN department TEXT;
 ALTER TABLE users ADD COLUMN usage_location TEXT;

@@ -11,7 +11,7 @@ use crate::{Reader, StoreError, Tx};
 macro_rules! columns {
     () => {
         "users.tenant_id, users.id, users.user_principal_name, users.display_name, users.password_hash, users.roles,
-         users.permissions, users.enabled, users.given_name, users.surname, users.mail, users.job_title,
+         users.permissions, users.enabled, users.given_name, users.surname, users.mail, users.mail_nickname, users.job_title,
          users.department, users.usage_location, users.created_at"
     };
 }
@@ -51,6 +51,8 @@ pub struct UserProfile {
     pub surname: Option<String>,
     /// Mail address.
     pub mail: Option<String>,
+    /// Local part of the mail address.
+    pub mail_nickname: Option<String>,
     /// Job title.
     pub job_title: Option<String>,
     /// Department.
@@ -123,12 +125,12 @@ impl Tx<'_> {
         }
         self.execute(
             "INSERT INTO users (tenant_id, id, user_principal_name, display_name, password_hash, roles, permissions,
-             enabled, given_name, surname, mail, job_title, department, usage_location, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+             enabled, given_name, surname, mail, mail_nickname, job_title, department, usage_location, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
              ON CONFLICT (tenant_id, id) DO UPDATE SET user_principal_name = excluded.user_principal_name,
              display_name = excluded.display_name, password_hash = excluded.password_hash, roles = excluded.roles,
              permissions = excluded.permissions, enabled = excluded.enabled, given_name = excluded.given_name,
-             surname = excluded.surname, mail = excluded.mail, job_title = excluded.job_title,
+             surname = excluded.surname, mail = excluded.mail, mail_nickname = excluded.mail_nickname, job_title = excluded.job_title,
              department = excluded.department, usage_location = excluded.usage_location",
             params![
                 user.tenant_id.0,
@@ -142,6 +144,7 @@ impl Tx<'_> {
                 user.profile.given_name,
                 user.profile.surname,
                 user.profile.mail,
+                user.profile.mail_nickname,
                 user.profile.job_title,
                 user.profile.department,
                 user.profile.usage_location,
@@ -180,6 +183,7 @@ pub(crate) fn user(row: Row<'_>) -> Result<User, StoreError> {
             given_name: columns.get()?,
             surname: columns.get()?,
             mail: columns.get()?,
+            mail_nickname: columns.get()?,
             job_title: columns.get()?,
             department: columns.get()?,
             usage_location: columns.get()?,

@@ -76,7 +76,8 @@ pub const BEFORE_COUNTERS: &str = "
     DROP TABLE groups; DROP TABLE group_members; DROP TABLE subscriptions; DROP TABLE license_assignments;
     DROP TABLE licenses; DROP TABLE provisioning_queue;
     ALTER TABLE users DROP COLUMN given_name; ALTER TABLE users DROP COLUMN surname;
-    ALTER TABLE users DROP COLUMN mail; ALTER TABLE users DROP COLUMN job_title;
+    ALTER TABLE users DROP COLUMN mail; ALTER TABLE users DROP COLUMN mail_nickname;
+    ALTER TABLE users DROP COLUMN job_title;
     ALTER TABLE users DROP COLUMN department; ALTER TABLE users DROP COLUMN usage_location;
     ALTER TABLE users DROP COLUMN created_at;
 ";
