@@ -24,7 +24,7 @@ const TYPE_ANNOTATION: &str = "@odata.type";
 /// case-insensitive, and returned in the model's spelling.
 ///
 /// Annotations are removed, except an `@odata.type` that names a type derived from the declared
-/// one. An empty body is an empty object for actions, whose parameters are all optional in the
+/// one, and the `@odata.id` of an operation that takes a reference. An empty body is an empty object for actions, whose parameters are all optional in the
 /// model; an operation that takes an entity requires a body.
 ///
 /// A `null` parameter of an action or in place of a collection counts as omitted. In an entity or a
@@ -185,10 +185,11 @@ fn members<'a>(
             let message = format!("'{navigation}' cannot be bound by reference here; set it by its own operation.");
             return Err(wrong(&place.member(&name), message));
         }
-        if name.contains('@') {
+        let known = declared(&name);
+        if name.contains('@') && known.is_none() {
             continue;
         }
-        let Some((spelled, type_ref)) = declared(&name) else {
+        let Some((spelled, type_ref)) = known else {
             let message = format!("The property '{name}' does not exist on {}.", owner());
             return Err(wrong(&place.member(&name), message));
         };

@@ -1,6 +1,9 @@
 //! The entity data model of each version: operations, types and enums, loaded once from
 //! `contract/`, plus cloudpc's own in their own namespace.
 //!
+//! `contract/observed.json` has what Graph has beyond its Cloud PC API and clients of Cloud PCs
+//! call: users, groups and licences, with the properties that those clients use.
+//!
 //! The meaning of the operations is not known here.
 
 use std::collections::BTreeMap;

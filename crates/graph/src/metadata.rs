@@ -55,7 +55,7 @@ fn schema(xml: &mut Xml, edm: &Edm, namespace: &str) -> io::Result<()> {
             }
             bound(xml, edm, namespace)?;
             if namespace == GRAPH_NAMESPACE {
-                container(xml, roots.keys())?;
+                container(xml, edm, roots.keys())?;
             }
             Ok(())
         })?;
@@ -178,13 +178,24 @@ fn followed_by_key(edm: &Edm, function: &Operation) -> bool {
         .any(|other| other.path.strip_prefix(&function.path).is_some_and(|below| below.starts_with("/{")))
 }
 
-/// Returns the first segments of all paths except those of users, with the names and types directly
-/// below each.
+/// Returns the collections at the service root, with their entity types.
+fn entity_sets(edm: &Edm) -> BTreeMap<&str, &str> {
+    let lists = edm.operations.iter().filter(|operation| operation.kind == OperationKind::List);
+    let at_root = lists.filter_map(|list| Some((list.path.strip_prefix('/')?, list.item_type.as_deref()?)));
+    at_root.filter(|(name, _)| !name.contains('/')).collect()
+}
+
+/// Returns the first segments of all paths that are not collections, with the names and types
+/// directly below each.
 fn roots(edm: &Edm) -> BTreeMap<&str, BTreeMap<&str, TypeRef>> {
+    let sets = entity_sets(edm);
     let mut roots: BTreeMap<&str, BTreeMap<&str, TypeRef>> = BTreeMap::new();
     for operation in &edm.operations {
         let mut segments = operation.path.split('/').skip(1);
         let (Some(root), Some(resource), None) = (segments.next(), segments.next(), segments.next()) else { continue };
+        if sets.contains_key(root) {
+            continue;
+        }
         let Some(name) = operation.item_type.clone() else { continue };
         let collection = matches!(operation.response, ResponseShape::Collection(_));
         let type_ref = TypeRef { name, collection, nullable: true, navigation: true };
@@ -203,11 +214,13 @@ fn root_type(xml: &mut Xml, edm: &Edm, root: &str, resources: &BTreeMap<&str, Ty
     Ok(())
 }
 
-fn container<'a>(xml: &mut Xml, roots: impl Iterator<Item = &'a &'a str>) -> io::Result<()> {
+fn container<'a>(xml: &mut Xml, edm: &Edm, roots: impl Iterator<Item = &'a &'a str>) -> io::Result<()> {
     let user = format!("{GRAPH_NAMESPACE}.user");
     xml.create_element("EntityContainer").with_attribute(("Name", "GraphService")).write_inner_content(|xml| {
-        let users = xml.create_element("EntitySet");
-        users.with_attributes([("Name", "users"), ("EntityType", user.as_str())]).write_empty()?;
+        for (name, entity_type) in entity_sets(edm) {
+            let set = xml.create_element("EntitySet");
+            set.with_attributes([("Name", name), ("EntityType", edm.qualified(entity_type).as_str())]).write_empty()?;
+        }
         let me = xml.create_element("Singleton");
         me.with_attributes([("Name", "me"), ("Type", user.as_str())]).write_empty()?;
         for root in roots {

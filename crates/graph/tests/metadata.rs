@@ -185,6 +185,8 @@ fn excerpts() {
     "#);
     insta::assert_snapshot!(excerpt(&beta, "<EntityContainer", "</EntityContainer>"), @r#"
     <EntityContainer Name="GraphService">
+    <EntitySet Name="groups" EntityType="microsoft.graph.group"/>
+    <EntitySet Name="subscribedSkus" EntityType="microsoft.graph.subscribedSku"/>
     <EntitySet Name="users" EntityType="microsoft.graph.user"/>
     <Singleton Name="me" Type="microsoft.graph.user"/>
     <Singleton Name="deviceManagement" Type="microsoft.graph.deviceManagement"/>

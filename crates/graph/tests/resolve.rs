@@ -386,9 +386,9 @@ fn unknown_paths() {
         "GET /deviceManagement/virtualEndpoint/cloudPCs()",
         "GET /deviceManagement/virtualEndpoint/cloudPCs(x'y)",
         "POST /deviceManagement/virtualEndpoint/cloudPCs/x/reboot()",
-        "GET /me",
-        "GET /users/ada",
-        "GET /users",
+        "GET /me/photo",
+        "GET /users/ada/photo",
+        "GET /devices",
         "GET /cloudPCs",
         "GET /deviceManagement/virtualEndpoint/cloudPCs/x/reprovision",
         "PUT /deviceManagement/virtualEndpoint/externalPartners/p",
@@ -424,12 +424,12 @@ fn unknown_paths() {
         400 BadRequest: The key in the segment 'cloudPCs(x'y)' is invalid. [cloudPCs] []
     POST /deviceManagement/virtualEndpoint/cloudPCs/x/reboot()
         400 BadRequest: Resource not found for the segment 'reboot()'. [reboot()] []
-    GET /me
-        400 BadRequest: Resource not found for the segment 'me'. [me] []
-    GET /users/ada
-        400 BadRequest: Resource not found for the segment 'ada'. [ada] []
-    GET /users
-        400 BadRequest: Resource not found for the segment 'users'. [users] []
+    GET /me/photo
+        400 BadRequest: Resource not found for the segment 'photo'. [photo] []
+    GET /users/ada/photo
+        400 BadRequest: Resource not found for the segment 'photo'. [photo] []
+    GET /devices
+        400 BadRequest: Resource not found for the segment 'devices'. [devices] []
     GET /cloudPCs
         400 BadRequest: Resource not found for the segment 'cloudPCs'. [cloudPCs] []
     GET /deviceManagement/virtualEndpoint/cloudPCs/x/reprovision

@@ -310,6 +310,7 @@ pub enum ResourceType {
     Tenant,
     Application,
     User,
+    Group,
     AccessToken,
     SigningKey,
     Clock,

@@ -21,7 +21,8 @@ use std::sync::{Arc, LazyLock};
 
 use cloudpc_graph::body::Leniency;
 use cloudpc_graph::{Edm, Method, Operation, OperationKind, Version};
-use cloudpc_model::{DocumentKey, DocumentType};
+use cloudpc_model::{DocumentKey, DocumentType, GroupId, TenantId};
+use cloudpc_store::Reader;
 
 use crate::operations::HandlerFuture;
 use crate::pipeline::{Call, Problem};
@@ -132,6 +133,22 @@ pub(crate) fn leniency(kind: &Kind, edm: &'static Edm) -> Leniency {
         }
     }
     leniency
+}
+
+/// The group of an assignment of a provisioning policy.
+///
+/// # Errors
+/// 404 if there is no such assignment.
+pub(crate) fn assigned_group(
+    reader: &Reader<'_>,
+    tenant: TenantId,
+    policy: &str,
+    assignment: &str,
+) -> Result<GroupId, Problem> {
+    let kind = DocumentType::CloudPcProvisioningPolicyAssignment;
+    let document = reader.document(tenant, &DocumentKey::within(kind, policy, assignment))?;
+    let group = document.and_then(|document| assign::Target::of(&document.body).group_id());
+    group.ok_or_else(|| Problem::not_found(kind.name(), assignment))
 }
 
 /// Answers an operation on documents.

@@ -44,6 +44,7 @@ use passwords::PasswordChecks;
 use sign_in::SignInPlaces;
 
 pub use keys::{OldKeys, SIGNING_KEY_AGE_MAX};
+pub use passwords::{PASSWORD_BYTES_MAX, hash_password};
 
 /// The audience of Graph: its URL, and the id of its service principal in every tenant.
 pub const GRAPH_AUDIENCES: [&str; 2] = ["https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000"];
@@ -160,6 +161,14 @@ impl Identity {
             rng: parts.rng,
             names: parts.names,
         })
+    }
+
+    /// Returns the hash of a new password, when one of the few places for password checks is free.
+    ///
+    /// # Errors
+    /// Internal.
+    pub async fn hash_password(&self, password: &str) -> Result<String, Error> {
+        self.passwords.hash(&self.rng, password).await
     }
 
     /// Returns the caller of a request with these headers.

@@ -5,12 +5,19 @@
 
 mod action;
 mod activity;
+mod assigned_user;
 mod audit_event;
 mod cloud_pc;
+mod group;
+mod group_member;
+mod license;
 mod managed_device;
 mod partner;
 mod snapshot;
+mod subscribed_sku;
+mod user;
 
+use cloudpc_graph::body::Leniency;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -18,8 +25,14 @@ use std::sync::{Arc, LazyLock};
 
 use crate::documents;
 use crate::pipeline::{
-    ADMINISTER, Access, Answer, CONFIGURE_AGENT, Call, DEPLOY_AGENT, Problem, READ, READ_DEVICES, READ_SIGNED_IN, WRITE,
+    ADMINISTER, Access, Answer, CONFIGURE_AGENT, Call, DEPLOY_AGENT, LICENSE_GROUPS, LICENSE_USERS, Problem, READ,
+    READ_DEVICES, READ_GROUPS, READ_OF_USER, READ_SIGNED_IN, READ_SKUS, READ_USER, READ_USERS, WRITE, WRITE_GROUPS,
+    WRITE_MEMBERS, WRITE_USERS,
 };
+
+pub use group::{GROUPS_MAX, REFERENCES_MAX};
+pub use group_member::GROUP_MEMBERS_MAX;
+pub use user::USERS_MAX;
 
 /// The future of a handler.
 pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
@@ -95,6 +108,31 @@ pub static TABLE: &[Row] = table! {
     "cloudPcExternalPartner.allowUrls", ADMINISTER => partner::allow_urls::run;
     "activity.actions", READ => activity::actions::run;
     "activity.cancel", WRITE => activity::cancel::run;
+    "users.list", READ_USERS => user::list::run;
+    "users.count", READ_USERS => user::count::run;
+    "users.get", READ_USER => user::get::run;
+    "users.create", WRITE_USERS => user::create::run;
+    "users.update", WRITE_USERS => user::update::run;
+    "users.delete", WRITE_USERS => user::delete::run;
+    "users.assignLicense", LICENSE_USERS => user::assign_license::run;
+    "licenseDetails.list", READ_OF_USER => user::license_details::run;
+    "memberOf.list", READ_OF_USER => user::member_of::run;
+    "groups.list", READ_GROUPS => group::list::run;
+    "groups.count", READ_GROUPS => group::count::run;
+    "groups.get", READ_GROUPS => group::get::run;
+    "groups.create", WRITE_GROUPS => group::create::run;
+    "groups.update", WRITE_GROUPS => group::update::run;
+    "groups.delete", WRITE_GROUPS => group::delete::run;
+    "groups.assignLicense", LICENSE_GROUPS => group::assign_license::run;
+    "members.list", READ_GROUPS => group_member::list::run;
+    "members.count", READ_GROUPS => group_member::count::run;
+    "members.create", WRITE_MEMBERS => group_member::create::run;
+    "members.delete", WRITE_MEMBERS => group_member::delete::run;
+    "subscribedSku.list", READ_SKUS => subscribed_sku::list::run;
+    "subscribedSku.get", READ_SKUS => subscribed_sku::get::run;
+    "assignedUsers.list", READ => assigned_user::list::run;
+    "assignedUsers.count", READ => assigned_user::count::run;
+    "assignedUsers.get", READ => assigned_user::get::run;
 };
 
 /// Every operation, with those that documents carry out.
@@ -105,6 +143,14 @@ pub static ALL: LazyLock<HashMap<&str, Row>> = LazyLock::new(|| {
     };
     own.chain(documents::keys().map(document)).collect()
 });
+
+/// What bodies of an operation may have although the contract does not say so.
+pub(crate) fn leniency(key: &str) -> Leniency {
+    match key {
+        "groups.create" | "groups.update" => group::leniency(),
+        _ => Leniency::default(),
+    }
+}
 
 /// Returns the row of an operation, if this server implements it.
 pub fn row(key: &str) -> Option<&'static Row> {

@@ -31,7 +31,10 @@ use crate::operations;
 use crate::request::{BaseAddress, OperationRoute, Peer, RequestIds};
 
 pub use access::{ADMINISTER, Access, PERMISSIONS, READ, READ_SIGNED_IN, WRITE};
-pub(crate) use access::{CONFIGURE_AGENT, DEPLOY_AGENT, READ_DEVICES, includes};
+pub(crate) use access::{
+    BASIC_USERS, CONFIGURE_AGENT, DEPLOY_AGENT, LICENSE_GROUPS, LICENSE_USERS, READ_DEVICES, READ_GROUPS, READ_OF_USER,
+    READ_SKUS, READ_USER, READ_USERS, WHOLE_USERS, WRITE_GROUPS, WRITE_MEMBERS, WRITE_USERS, includes,
+};
 pub use answer::Answer;
 pub use batch::BATCH_ANSWER_BYTES_MAX;
 use batch::InBatch;
@@ -168,7 +171,8 @@ impl Incoming<'_> {
             Method::Get | Method::Delete => serde_json::Map::new(),
             Method::Post | Method::Patch | Method::Put => {
                 let bytes = body::read(&self.head.headers, body).await?;
-                let leniency = document.map(|kind| documents::leniency(kind, self.edm)).unwrap_or_default();
+                let leniency = document.map(|kind| documents::leniency(kind, self.edm));
+                let leniency = leniency.unwrap_or_else(|| operations::leniency(&operation.key));
                 cloudpc_graph::body::parse_leniently(self.edm, operation, &leniency, &bytes)?
             }
         };

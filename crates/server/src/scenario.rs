@@ -16,12 +16,9 @@ mod passwords;
 mod provision;
 mod resolve;
 
-use argon2::Argon2;
-use argon2::password_hash::PasswordHasher;
-use argon2::password_hash::phc::PasswordHash;
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition};
 use cloudpc_engine::FaultRule;
-use cloudpc_model::{CloudPcId, Error, ErrorKind, Rng, TenantId};
+use cloudpc_model::{CloudPcId, Error, ErrorKind, TenantId};
 use cloudpc_store::{Reader, StoreError, Tx};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -29,6 +26,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::app::{App, Simulation};
+use crate::identity::hash_password;
 use crate::installation;
 use machines::{Machine, machines};
 pub use passwords::GeneratedPassword;
@@ -184,14 +182,6 @@ fn simulation(app: &App) -> Result<Simulation, Error> {
 
 fn parse(text: &str) -> Result<file::Scenario, Error> {
     toml::from_str(text).map_err(|error| Error::invalid(format!("Invalid scenario: {}", error.to_string().trim_end())))
-}
-
-/// Returns the Argon2 hash of a password, in PHC format.
-fn hash_password(rng: &dyn Rng, password: &str) -> Result<String, Error> {
-    let salt = rng.uuid();
-    let hash: PasswordHash =
-        Argon2::default().hash_password_with_salt(password.as_bytes(), salt.as_bytes()).map_err(Error::internal)?;
-    Ok(hash.to_string())
 }
 
 /// Replaces the content of the store with the scenario.

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod catalog;
 pub mod cloud_pc;
 pub mod connectivity;
+pub mod directory;
 pub mod launch;
 pub mod managed_device;
 pub mod partner;

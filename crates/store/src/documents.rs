@@ -5,7 +5,7 @@
 
 use cloudpc_model::{Document, DocumentKey, DocumentReference, DocumentType, ReferenceStrength, TenantId};
 
-use crate::connection::dialect::elements;
+use crate::connection::dialect::json_values;
 use crate::connection::{Row, params};
 use crate::rows::{self, Columns, json};
 use crate::{Reader, StoreError, Tx};
@@ -104,9 +104,9 @@ impl Reader<'_> {
             concat!(
                 "SELECT ",
                 columns!(),
-                " FROM documents WHERE tenant_id = ?1 AND type = ?2 AND parent_id IN (",
-                elements!("?3"),
-                ") ORDER BY parent_id, id LIMIT ?4"
+                " FROM documents WHERE tenant_id = ?1 AND type = ?2 AND parent_id IN ",
+                json_values!("?3"),
+                " ORDER BY parent_id, id LIMIT ?4"
             ),
             params![tenant.0, kind.name(), json(&parents), rows::limit(limit)],
             |row| document(row, kind),

@@ -18,6 +18,9 @@ const V1_OPERATIONS: &str = include_str!("../../../../contract/operations.v1.jso
 const V1_TYPES: &str = include_str!("../../../../contract/types.v1.json");
 const BETA_OPERATIONS: &str = include_str!("../../../../contract/operations.beta.json");
 const BETA_TYPES: &str = include_str!("../../../../contract/types.beta.json");
+/// Operations and types that Graph has, that clients of Cloud PCs use, and that its Cloud PC API
+/// does not describe: the directory.
+const OBSERVED: &str = include_str!("../../../../contract/observed.json");
 const EXTENSIONS: &str = include_str!("../../../../contract/extensions.json");
 
 #[derive(Deserialize)]
@@ -40,8 +43,8 @@ struct RenamedFile {
 
 #[derive(Deserialize)]
 struct RawOperation {
-    /// Versions that have the operation. Only in the extensions; each other file covers one
-    /// version.
+    /// Versions that have the operation. Only in `OBSERVED` and the extensions; each other file
+    /// covers one version.
     #[serde(default)]
     api: Vec<String>,
     kind: OperationKind,
@@ -111,13 +114,21 @@ pub(super) fn load(version: Version) -> Edm {
         Version::V1 => (V1_OPERATIONS, V1_TYPES),
         Version::Beta => (BETA_OPERATIONS, BETA_TYPES),
     };
-    let own: OperationsFile = read(EXTENSIONS);
-    let own_operations = own.operations.into_iter().filter(|raw| raw.api.iter().any(|api| api == version.segment()));
-    let graph: OperationsFile = read(operations);
-    let all: Vec<(RawOperation, bool)> =
-        graph.operations.into_iter().map(|raw| (raw, false)).chain(own_operations.map(|raw| (raw, true))).collect();
+    let (graph, observed, own): (OperationsFile, OperationsFile, OperationsFile) =
+        (read(operations), read(OBSERVED), read(EXTENSIONS));
+    let here = |raw: &RawOperation| raw.api.iter().any(|api| api == version.segment());
+    let of_graph = graph.operations.into_iter().chain(observed.operations.into_iter().filter(here));
+    let all: Vec<(RawOperation, bool)> = of_graph
+        .map(|raw| (raw, false))
+        .chain(own.operations.into_iter().filter(here).map(|raw| (raw, true)))
+        .collect();
 
-    let (graph_types, own_types): (TypesFile, TypesFile) = (read(types), read(EXTENSIONS));
+    let (mut graph_types, observed_types, own_types): (TypesFile, TypesFile, TypesFile) =
+        (read(types), read(OBSERVED), read(EXTENSIONS));
+    for (name, raw) in observed_types.types {
+        let earlier = graph_types.types.insert(name.clone(), raw);
+        assert!(earlier.is_none(), "{name} is declared twice");
+    }
     let own_enums: RenamedFile = read(EXTENSIONS);
     let mut edm =
         Edm { version, operations: Vec::new(), types: BTreeMap::new(), enums: BTreeMap::new(), trie: Trie::default() };
@@ -286,6 +297,8 @@ impl Names {
             OperationKind::Update => (raw.path.as_str(), "update"),
             OperationKind::Delete => (raw.path.as_str(), "delete"),
         };
+        // What is added and removed by reference is named like its collection.
+        let owner = owner.strip_suffix("/$ref").unwrap_or(owner);
         format!("{}.{verb}", self.noun(owner))
     }
 

@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cloudpc_graph::GraphError;
-use cloudpc_model::{AuditVerb, Document, DocumentKey, DocumentType, Object};
+use cloudpc_model::{AuditVerb, Document, DocumentKey, DocumentType, GroupId, Object};
 use cloudpc_store::{Reader, Tx};
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::change::{has_room, lock, refuse};
 use super::kind::{Change, Hooks, Kind};
@@ -124,6 +123,11 @@ impl Target {
         Self { group: text("groupId"), service_plan: text("servicePlanId") }
     }
 
+    /// Id of the group; none if it is not a GUID.
+    pub fn group_id(&self) -> Option<GroupId> {
+        self.group.parse().ok()
+    }
+
     /// The id of a new assignment: that of its parent and its group, or a GUID where a group may be
     /// assigned more than once, by service plan.
     fn id(&self, parent: &str, guid: &str) -> String {
@@ -155,8 +159,13 @@ impl Hooks for ToGroups {
         if target.group.is_empty() {
             return Err(required("target/groupId").into());
         }
-        if Uuid::parse_str(&target.group).is_err() {
+        let Some(group) = target.group_id() else {
             let message = format!("The group id '{}' is not a GUID.", target.group);
+            return Err(GraphError::bad_request(message).about("target/groupId").into());
+        };
+        if reader.group(change.call.tenant(), group)?.is_none() {
+            // Clients that have just created the group wait for this text to go away.
+            let message = format!("groupId '{}' not found. Create the group first.", target.group);
             return Err(GraphError::bad_request(message).about("target/groupId").into());
         }
         if change.new.key.kind == DocumentType::CloudPcProvisioningPolicyAssignment {
@@ -164,6 +173,24 @@ impl Hooks for ToGroups {
         }
         Ok(())
     }
+
+    fn after(
+        &self,
+        tx: &mut Tx<'_>,
+        call: &Call,
+        old: Option<&Document>,
+        new: Option<&Document>,
+    ) -> Result<(), Problem> {
+        old.into_iter().chain(new).try_for_each(|assignment| queue_members(tx, call, assignment))
+    }
+}
+
+/// Queues the members of an assignment's group, because their Cloud PCs may change.
+pub(super) fn queue_members(tx: &mut Tx<'_>, call: &Call, assignment: &Document) -> Result<(), Problem> {
+    if let Some(group) = Target::of(&assignment.body).group_id() {
+        tx.provisioning_queue_put_members(call.tenant(), group, call.at)?;
+    }
+    Ok(())
 }
 
 /// Frontline Cloud PCs have the service plan of their assignment; others that of a licence.

@@ -4,17 +4,18 @@
 //! are freed, separately for every thread that ran a check, so the blocks are pooled here and
 //! reused.
 
+use argon2::password_hash::PasswordHasher as _;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use cloudpc_model::Error;
+use cloudpc_model::{Error, Rng};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Limit of concurrent password checks; each takes 19 MiB and tens of milliseconds of a core.
 pub(super) const PASSWORD_CHECKS_MAX: usize = 2;
 /// Length limit of a password, in bytes.
-pub(super) const PASSWORD_BYTES_MAX: usize = 256;
+pub const PASSWORD_BYTES_MAX: usize = 256;
 /// Memory of a check, in blocks of 1 KiB: the amount for hashes created here.
 const CHECK_BLOCKS: usize = Params::DEFAULT_M_COST as usize;
 /// Limit of passes over the memory that a stored hash can require. Scenarios can contain their own
@@ -82,6 +83,17 @@ impl PasswordChecks {
         tokio::task::spawn_blocking(check).await.map_err(Error::internal)
     }
 
+    /// Returns the hash of a new password.
+    pub(super) async fn hash(&self, rng: &Arc<dyn Rng>, password: &str) -> Result<String, Error> {
+        let turn = self.turn().await?;
+        let (rng, password) = (Arc::clone(rng), password.to_owned());
+        let hash = move || {
+            let _turn = turn;
+            hash_password(rng.as_ref(), &password)
+        };
+        tokio::task::spawn_blocking(hash).await.map_err(Error::internal)?
+    }
+
     /// Returns the number of checks so far.
     #[cfg(test)]
     pub(super) fn checks(&self) -> usize {
@@ -107,6 +119,17 @@ impl Memory {
     fn lock(&self) -> MutexGuard<'_, Vec<Box<[Block]>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the Argon2 hash of a password, in PHC format. Takes tens of milliseconds.
+///
+/// # Errors
+/// Internal.
+pub fn hash_password(rng: &dyn Rng, password: &str) -> Result<String, Error> {
+    let salt = rng.uuid();
+    let hash: PasswordHash =
+        Argon2::default().hash_password_with_salt(password.as_bytes(), salt.as_bytes()).map_err(Error::internal)?;
+    Ok(hash.to_string())
 }
 
 /// Computes the hash of `password` with the salt and parameters of `hash`, and compares them.

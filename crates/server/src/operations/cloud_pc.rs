@@ -28,6 +28,7 @@ use cloudpc_model::{CloudPc, CloudPcId, Params, Product, ServicePlanId, Snapshot
 use cloudpc_store::Reader;
 use std::sync::Arc;
 
+use super::user;
 use crate::config::Fidelity;
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::cloud_pc::CloudPcViewContext;
@@ -42,13 +43,7 @@ pub(super) fn owner(call: &Call, reader: &Reader<'_>) -> Result<Option<UserId>, 
             })?;
             Ok(Some(user.id))
         }
-        Scope::User(name) => {
-            let user = match name.parse() {
-                Ok(id) => reader.user(call.tenant(), id)?,
-                Err(_) => reader.user_by_name(call.tenant(), name)?,
-            };
-            Ok(Some(user.ok_or_else(|| Problem::not_found("user", name))?.id))
-        }
+        Scope::User(key) => Ok(Some(user::by_key(reader, call.tenant(), key)?.id)),
     }
 }
 

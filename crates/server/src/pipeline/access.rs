@@ -7,14 +7,31 @@ use crate::caller::Caller;
 use crate::config::Fidelity;
 
 /// All permissions of this service.
-pub const PERMISSIONS: [&str; 6] = [
+pub const PERMISSIONS: [&str; 18] = [
     "CloudPC.Read.All",
     "CloudPC.ReadWrite.All",
     "Cloudpc.Administer.All",
     "Cloudpc.Simulate.All",
     "DeviceManagementManagedDevices.Read.All",
     "DeviceManagementManagedDevices.ReadWrite.All",
+    "Directory.Read.All",
+    "Directory.ReadWrite.All",
+    "Group.Read.All",
+    "Group.ReadWrite.All",
+    "GroupMember.Read.All",
+    "GroupMember.ReadWrite.All",
+    "LicenseAssignment.ReadWrite.All",
+    "Organization.Read.All",
+    SIGNED_IN_USER,
+    "User.Read.All",
+    "User.ReadBasic.All",
+    "User.ReadWrite.All",
 ];
+
+/// Lets a signed-in user read their own account. Tokens of applications never have it.
+pub const SIGNED_IN_USER: &str = "User.Read";
+/// Lets a caller read the names and addresses of all users, and nothing else of them.
+pub const BASIC_USERS: &str = "User.ReadBasic.All";
 
 /// The permissions that an operation requires. A token needs one permission of the list.
 #[derive(Debug)]
@@ -42,6 +59,43 @@ const DEVICE_READERS: &[&str] = &[
 /// The first one is included in the others.
 const DEVICE_ONLY_READERS: &[&str] =
     &["DeviceManagementManagedDevices.Read.All", "DeviceManagementManagedDevices.ReadWrite.All"];
+/// Each permission to read a part of the directory, with the one that includes it.
+const DIRECTORY_READERS: [&[&str]; 4] = [
+    &["User.Read.All", "User.ReadWrite.All"],
+    &["Group.Read.All", "Group.ReadWrite.All"],
+    &["GroupMember.Read.All", "GroupMember.ReadWrite.All"],
+    &["Directory.Read.All", "Directory.ReadWrite.All"],
+];
+/// Permissions to read whole accounts of all users.
+pub(crate) const WHOLE_USERS: &[&str] =
+    &["User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
+const USERS: &[&str] =
+    &[BASIC_USERS, "User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
+const USERS_AND_SELF: &[&str] = &[
+    SIGNED_IN_USER,
+    BASIC_USERS,
+    "User.Read.All",
+    "User.ReadWrite.All",
+    "Directory.Read.All",
+    "Directory.ReadWrite.All",
+];
+const WHOLE_USERS_AND_SELF: &[&str] =
+    &[SIGNED_IN_USER, "User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
+const USER_WRITERS: &[&str] = &["User.ReadWrite.All", "Directory.ReadWrite.All"];
+const GROUPS: &[&str] = &[
+    "GroupMember.Read.All",
+    "GroupMember.ReadWrite.All",
+    "Group.Read.All",
+    "Group.ReadWrite.All",
+    "Directory.Read.All",
+    "Directory.ReadWrite.All",
+];
+const GROUP_WRITERS: &[&str] = &["Group.ReadWrite.All", "Directory.ReadWrite.All"];
+const MEMBER_WRITERS: &[&str] = &["GroupMember.ReadWrite.All", "Group.ReadWrite.All", "Directory.ReadWrite.All"];
+const SKU_READERS: &[&str] =
+    &["Organization.Read.All", "LicenseAssignment.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
+const USER_LICENSERS: &[&str] = &["LicenseAssignment.ReadWrite.All", "User.ReadWrite.All", "Directory.ReadWrite.All"];
+const GROUP_LICENSERS: &[&str] = &["LicenseAssignment.ReadWrite.All", "Group.ReadWrite.All", "Directory.ReadWrite.All"];
 const ADMINISTRATORS: &[&str] = &["Cloudpc.Administer.All"];
 
 const fn any_of(permissions: &'static [&'static str]) -> Access {
@@ -52,6 +106,26 @@ const fn any_of(permissions: &'static [&'static str]) -> Access {
 pub static READ: Access = any_of(READERS);
 /// Read access without app-only tokens below `/me` and `/users`.
 pub static READ_SIGNED_IN: Access = Access { application_on_users: false, ..any_of(READERS) };
+/// Access to the list of users.
+pub static READ_USERS: Access = any_of(USERS);
+/// Access to one user, who may be the caller.
+pub static READ_USER: Access = Access { delegated: USERS_AND_SELF, ..any_of(USERS) };
+/// Access to what belongs to one user, who may be the caller.
+pub static READ_OF_USER: Access = Access { delegated: WHOLE_USERS_AND_SELF, ..any_of(WHOLE_USERS) };
+/// Access to write users.
+pub static WRITE_USERS: Access = any_of(USER_WRITERS);
+/// Access to read groups and their members.
+pub static READ_GROUPS: Access = any_of(GROUPS);
+/// Access to write groups.
+pub static WRITE_GROUPS: Access = any_of(GROUP_WRITERS);
+/// Access to add and remove members.
+pub static WRITE_MEMBERS: Access = any_of(MEMBER_WRITERS);
+/// Access to read subscriptions.
+pub static READ_SKUS: Access = any_of(SKU_READERS);
+/// Access to assign licences to users.
+pub static LICENSE_USERS: Access = any_of(USER_LICENSERS);
+/// Access to assign licences to groups.
+pub static LICENSE_GROUPS: Access = any_of(GROUP_LICENSERS);
 /// Read access to managed devices.
 pub static READ_DEVICES: Access = any_of(DEVICE_READERS);
 /// Write access.
@@ -67,7 +141,8 @@ pub static DEPLOY_AGENT: Access =
 /// Returns whether the permissions `held` include `wanted`. A write permission includes the read
 /// permission for the same resources.
 pub(crate) fn includes<'a>(held: impl IntoIterator<Item = &'a String>, wanted: &str) -> bool {
-    let wider = [READERS, DEVICE_ONLY_READERS].into_iter().find(|readers| readers[0] == wanted).unwrap_or_default();
+    let readers = [READERS, DEVICE_ONLY_READERS].into_iter().chain(DIRECTORY_READERS);
+    let wider = readers.into_iter().find(|readers| readers[0] == wanted).unwrap_or_default();
     held.into_iter().any(|held| held == wanted || wider.contains(&held.as_str()))
 }
 
@@ -155,7 +230,7 @@ mod tests {
                 assert_eq!(includes(held, wanted), expected, "{held} {wanted}");
             }
         }
-        assert!(!includes("User.ReadWrite.All", "User.Read.All"), "a permission of another service");
+        assert!(!includes("Mail.ReadWrite", "Mail.Read"), "a permission of another service");
     }
 
     #[test]

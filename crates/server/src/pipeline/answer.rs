@@ -20,6 +20,8 @@ pub enum Answer {
     Json(Vec<u8>),
     /// 200 with JSON that never changes for this URL.
     Immutable(Bytes),
+    /// 202 with the entity that is being changed.
+    Accepted(Vec<u8>),
     /// 201 with the new entity and its URL, or 204 if the client prefers no body.
     Created {
         /// The URL of the entity.
@@ -61,6 +63,11 @@ impl Answer {
             Self::Picture(png) => with_body(png, "image/png"),
             Self::Json(body) => with_body(body, CONTENT_TYPE_JSON),
             Self::Immutable(body) => with_body(body, CONTENT_TYPE_JSON),
+            Self::Accepted(body) => {
+                let mut response = with_body(body, CONTENT_TYPE_JSON);
+                *response.status_mut() = StatusCode::ACCEPTED;
+                response
+            }
             Self::Updated(_) if prefer.minimal => {
                 applied.push("return=minimal");
                 no_content()

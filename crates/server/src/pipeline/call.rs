@@ -200,6 +200,11 @@ impl Call {
         Answer::Updated(self.write_entity(view))
     }
 
+    /// Answers 202 with an entity that is being changed.
+    pub fn accepted(&self, view: &impl Serialize) -> Answer {
+        Answer::Accepted(self.write_entity(view))
+    }
+
     /// Answers 200 with `{"value": …}`, for a primitive type.
     pub fn value(&self, value: &impl Serialize) -> Answer {
         #[derive(Serialize)]

@@ -1,11 +1,13 @@
 //! Documents: what every kind of configuration entity does, and what some mean.
 
+use cloudpc_model::GroupId;
 use cloudpc_server::config::{Config, Fidelity};
+use cloudpc_store::{Group, Tx};
 use http::Request;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::world::{Reply, TestServer, Who};
+use crate::world::{OWNER_TENANT, Reply, START, TestServer, Who};
 
 const BETA: &str = "/beta/deviceManagement/virtualEndpoint";
 const V1: &str = "/v1.0/deviceManagement/virtualEndpoint";
@@ -13,6 +15,29 @@ const WINDOWS_11: &str = "microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent
 const GROUP: &str = "0a000000-0000-4000-8000-000000000001";
 const OTHER_GROUP: &str = "0A000000-0000-4000-8000-00000000000B";
 const PLAN: &str = "10000000-0000-4000-8000-0000000000c2";
+
+/// A server whose first tenant has the groups that these tests assign to.
+async fn server(config: Config) -> TestServer {
+    let world = TestServer::with(config).await;
+    let many = (0..201).map(|n| format!("0a000000-0000-4000-8000-{n:012}"));
+    let ids: Vec<GroupId> = many.chain([OTHER_GROUP.to_owned()]).map(|id| id.parse().unwrap()).collect();
+    let write = move |tx: &mut Tx<'_>| {
+        ids.iter().try_for_each(|id| {
+            tx.group_put(&Group {
+                tenant_id: OWNER_TENANT.parse().unwrap(),
+                id: *id,
+                display_name: "Team".into(),
+                description: None,
+                mail_nickname: "team".into(),
+                mail_enabled: false,
+                security_enabled: true,
+                created_at: START,
+            })
+        })
+    };
+    world.app.store.write("test.write", write).await.unwrap();
+    world
+}
 
 fn policy(name: &str) -> Value {
     json!({
@@ -63,7 +88,7 @@ async fn with_headers(
 
 #[tokio::test]
 async fn a_policy_from_its_creation_to_its_end() {
-    let world = TestServer::new().await;
+    let world = server(Config::default()).await;
     let created = world.call(Who::Writer, "POST", &format!("{BETA}/provisioningPolicies"), Some(policy("Desks"))).await;
     let made = created.json();
     let masked = created.body.replace(id(&made), "ID");
@@ -117,7 +142,7 @@ async fn a_policy_from_its_creation_to_its_end() {
 
 #[tokio::test]
 async fn both_versions_show_what_they_have_names_for() {
-    let world = TestServer::new().await;
+    let world = server(Config::default()).await;
     let mut shared = policy("Shared");
     shared["provisioningType"] = json!("sharedByUser");
     let made = create(&world, "provisioningPolicies", shared).await;
@@ -149,7 +174,7 @@ async fn both_versions_show_what_they_have_names_for() {
 async fn late_enum_members_are_masked_under_strict_fidelity_unless_asked_for() {
     let mut config = Config::default();
     config.identity.fidelity = Fidelity::Strict;
-    let world = TestServer::with(config).await;
+    let world = server(config).await;
     let mut shared = policy("Shared");
     shared["provisioningType"] = json!("sharedByEntraGroup");
     let made = create(&world, "provisioningPolicies", shared).await;
@@ -163,7 +188,7 @@ async fn late_enum_members_are_masked_under_strict_fidelity_unless_asked_for() {
 
 #[tokio::test]
 async fn older_names_are_converted_and_conflicts_refused() {
-    let world = TestServer::new().await;
+    let world = server(Config::default()).await;
     let setting =
         json!({"displayName": "A", "restorePointSetting": {"frequencyInHours": 6, "userRestoreEnabled": true}});
     let made = create(&world, "userSettings", setting).await;
@@ -197,7 +222,7 @@ async fn older_names_are_converted_and_conflicts_refused() {
 
 #[tokio::test]
 async fn wrong_bodies_are_refused_and_say_why() {
-    let world = TestServer::new().await;
+    let world = server(Config::default()).await;
     create(&world, "provisioningPolicies", policy("Taken")).await;
     let changed = |changes: Value| {
         let mut body = policy("New");
@@ -246,7 +271,7 @@ async fn wrong_bodies_are_refused_and_say_why() {
 
 #[tokio::test]
 async fn an_assignment_that_stays_keeps_its_id_and_what_the_version_cannot_name() {
-    let world = TestServer::new().await;
+    let world = server(Config::default()).await;
     let mut shared = policy("Shared");
     shared["provisioningType"] = json!("sharedByEntraGroup");
     let made = create(&world, "provisioningPolicies", shared).await;
@@ -294,7 +319,7 @@ async fn an_assignment_that_stays_keeps_its_id_and_what_the_version_cannot_name(
 
 #[tokio::test]
 async fn lists_are_counted_filtered_selected_and_expanded() {
-    let world = TestServer::new().await;
+    let world = server(Config::default()).await;
     for name in ["b", "a", "c"] {
         let made = create(&world, "userSettings", json!({"displayName": name})).await;
         let path = format!("{BETA}/userSettings/{}/assign", id(&made));
@@ -336,7 +361,7 @@ async fn lists_are_counted_filtered_selected_and_expanded() {
 
 #[tokio::test]
 async fn if_match_guards_a_write() {
-    let world = TestServer::new().await;
+    let world = server(Config::default()).await;
     let made = create(&world, "userSettings", json!({"displayName": "A"})).await;
     let one = format!("{BETA}/userSettings/{}", id(&made));
     let rename = |name: &str| Some(json!({"displayName": name}));
@@ -352,7 +377,7 @@ async fn if_match_guards_a_write() {
 
 #[tokio::test]
 async fn a_neighbour_sees_and_changes_nothing() {
-    let world = TestServer::new().await;
+    let world = server(Config::default()).await;
     let made = create(&world, "userSettings", json!({"displayName": "A"})).await;
     let one = format!("{BETA}/userSettings/{}", id(&made));
     assert_eq!(world.get(Who::Stranger, &one).await.status, 404);
@@ -361,7 +386,7 @@ async fn a_neighbour_sees_and_changes_nothing() {
 
 #[tokio::test]
 async fn one_of_a_kind_reads_as_its_defaults_until_it_is_written() {
-    let world = TestServer::new().await;
+    let world = server(Config::default()).await;
     let path = format!("{BETA}/organizationSettings");
     let defaults = world.get(Who::Reader, &path).await;
     assert_snapshot!(serde_json::to_string_pretty(&defaults.json()).unwrap());
@@ -375,7 +400,7 @@ async fn one_of_a_kind_reads_as_its_defaults_until_it_is_written() {
 
 #[tokio::test]
 async fn regions_are_listed_and_cannot_be_changed() {
-    let world = TestServer::new().await;
+    let world = server(Config::default()).await;
     let list = format!("{BETA}/supportedRegions");
     let all = world.get(Who::Reader, &list).await.rows();
     assert_eq!(world.get(Who::Reader, &format!("{list}/$count")).await.body, all.len().to_string());
@@ -391,7 +416,7 @@ async fn regions_are_listed_and_cannot_be_changed() {
 
 #[tokio::test]
 async fn there_is_a_most_of_each_kind() {
-    let world = TestServer::new().await;
+    let world = server(Config::default()).await;
     let made = create(&world, "userSettings", json!({"displayName": "A"})).await;
     let groups: Vec<_> = (0..201).map(|n| format!("0a000000-0000-4000-8000-{n:012}")).collect();
     let groups: Vec<_> = groups.iter().map(String::as_str).collect();

@@ -8,7 +8,7 @@ use cloudpc_model::{
 };
 use cloudpc_server::operations::ALL;
 use cloudpc_server::pipeline::BODY_BYTES_MAX;
-use cloudpc_store::Tx;
+use cloudpc_store::{Group, Subscription, Tx, User, UserProfile};
 use http::Request;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -71,6 +71,12 @@ pub fn cases() -> Vec<Case> {
 fn own_cases() -> Vec<Case> {
     let setting = json!({"agentUrl": "https://agents.fabrikam.test/a.msi", "agentSha256": "ab".repeat(32)});
     let partner = json!({"partnerId": "fab00000-0000-4000-8000-000000000009", "enableConnection": true});
+    let user = json!({
+        "accountEnabled": true, "displayName": "New", "mailNickname": "new", "userPrincipalName": "new@contoso.test",
+        "passwordProfile": {"password": "correct horse"},
+    });
+    let group = json!({"displayName": "New", "mailEnabled": false, "mailNickname": "new", "securityEnabled": true});
+    let licenses = json!({"addLicenses": [{"skuId": "{sku}"}], "removeLicenses": []});
     vec![
         case("cloudPC.list", "GET /cloudPCs"),
         case("cloudPC.count", "GET /cloudPCs/$count"),
@@ -176,6 +182,43 @@ fn own_cases() -> Vec<Case> {
         ),
         case("activity.actions", "GET /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.actions"),
         case("activity.cancel", "POST /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.cancel"),
+        case("users.list", "GET ~/users"),
+        case("users.count", "GET ~/users/$count"),
+        case("users.get", "GET ~/users/{user}"),
+        case("users.create", "POST ~/users").with(user, "accountEnabled", json!("yes")),
+        case("users.update", "PATCH ~/users/{user}").with(json!({"displayName": "New"}), "displayName", json!(1)),
+        case("users.delete", "DELETE ~/users/{user}"),
+        case("users.assignLicense", "POST ~/users/{user}/assignLicense").with(
+            licenses.clone(),
+            "addLicenses",
+            json!([{"skuId": "no-guid"}]),
+        ),
+        case("licenseDetails.list", "GET ~/users/{user}/licenseDetails"),
+        case("memberOf.list", "GET ~/users/{user}/memberOf"),
+        case("groups.list", "GET ~/groups"),
+        case("groups.count", "GET ~/groups/$count"),
+        case("groups.get", "GET ~/groups/{group}"),
+        case("groups.create", "POST ~/groups").with(group, "securityEnabled", json!("yes")),
+        case("groups.update", "PATCH ~/groups/{group}").with(json!({"displayName": "New"}), "displayName", json!([])),
+        case("groups.delete", "DELETE ~/groups/{group}"),
+        case("groups.assignLicense", "POST ~/groups/{group}/assignLicense").with(
+            licenses,
+            "removeLicenses",
+            json!(["no-guid"]),
+        ),
+        case("members.list", "GET ~/groups/{group}/members"),
+        case("members.count", "GET ~/groups/{group}/members/$count"),
+        case("members.create", "POST ~/groups/{group}/members/$ref").with(
+            json!({"@odata.id": "https://graph.microsoft.com/v1.0/directoryObjects/{user}"}),
+            "@odata.id",
+            json!(1),
+        ),
+        case("members.delete", "DELETE ~/groups/{group}/members/{member}/$ref"),
+        case("subscribedSku.list", "GET ~/subscribedSkus"),
+        case("subscribedSku.get", "GET ~/subscribedSkus/{subscribedSku}"),
+        case("assignedUsers.list", "GET /provisioningPolicies/{policy}/assignments/{assignment}/assignedUsers"),
+        case("assignedUsers.count", "GET /provisioningPolicies/{policy}/assignments/{assignment}/assignedUsers/$count"),
+        case("assignedUsers.get", "GET /provisioningPolicies/{policy}/assignments/{assignment}/assignedUsers/{member}"),
     ]
 }
 
@@ -212,7 +255,44 @@ pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str
         os_version_number: None,
     };
     let unused_id = unused.id.0.clone();
+    let (user, member, group, sku) = (id("da1"), id("da2"), id("6a1"), id("5a1"));
+    let other_group = id("6a2");
+    let people = [user.clone(), member.clone()].map(|person| User {
+        tenant_id: tenant,
+        id: person.parse().unwrap(),
+        user_principal_name: format!("{person}@tenant{n}.test"),
+        display_name: "Somebody".into(),
+        password_hash: None,
+        roles: Vec::new(),
+        permissions: Vec::new(),
+        enabled: true,
+        profile: UserProfile::default(),
+        created_at: None,
+    });
+    let team = Group {
+        tenant_id: tenant,
+        id: group.parse().unwrap(),
+        display_name: "Team".into(),
+        description: None,
+        mail_nickname: "team".into(),
+        mail_enabled: false,
+        security_enabled: true,
+        created_at: START,
+    };
+    let other_team = Group { id: other_group.parse().unwrap(), display_name: "Others".into(), ..team.clone() };
+    let subscription = Subscription {
+        tenant_id: tenant,
+        sku_id: sku.parse().unwrap(),
+        service_plan_id: plan.parse().unwrap(),
+        sku_part_number: "CPC_B".into(),
+        units: 5,
+    };
     let put = move |tx: &mut Tx<'_>| {
+        people.iter().try_for_each(|person| tx.user_put(person))?;
+        tx.group_put(&team)?;
+        tx.group_put(&other_team)?;
+        tx.group_member_insert(tenant, team.id, people[1].id, START)?;
+        tx.subscription_put(&subscription, START)?;
         tx.snapshot_put(&restore_point)?;
         tx.gallery_image_put(tenant, &unused)
     };
@@ -237,8 +317,17 @@ pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str
         tx.undo_record_put(&way_back, START)
     });
     made.await.unwrap();
-    let documents = document_cases::things(world, who, image).await;
+    let documents = document_cases::things(world, who, image, &group).await;
+    let assignment = |name: &str| documents.iter().find(|(own, _)| *own == name).unwrap().1.clone();
     let own = vec![
+        ("{assignment}", assignment("{cloudPcProvisioningPolicyAssignment}")),
+        ("{policy}", assignment("{cloudPcProvisioningPolicy}")),
+        ("{otherGroup}", other_group),
+        ("{subscribedSku}", format!("{tenant}_{sku}")),
+        ("{sku}", sku),
+        ("{group}", group),
+        ("{user}", user),
+        ("{member}", member),
         ("{action}", action),
         ("{auditEvent}", first("auditEvents").await),
         ("{cloudPC}", desk),
@@ -274,6 +363,9 @@ impl Scene {
 
     pub fn fill(&self, path: String) -> String {
         let filled = self.named(path);
+        if let Some(path) = filled.strip_prefix('~') {
+            return format!("/beta{path}");
+        }
         match filled.strip_prefix("..") {
             Some(path) => format!("/beta/deviceManagement{path}"),
             None => format!("{ROOT}{filled}"),
@@ -328,6 +420,10 @@ impl Scene {
             state.push(self.world.get(Who::Writer, &format!("{ROOT}/{path}")).await.body);
         }
         state.push(self.world.get(Who::Writer, &format!("{ROOT}/cloudPCs/{DESK_1}/cloudpc.actions")).await.body);
+        let group = self.named("groups/{group}/members".into());
+        for path in ["users?$select=*", "groups?$select=*", "subscribedSkus", &group] {
+            state.push(self.world.get(Who::Writer, &format!("/beta/{path}")).await.body);
+        }
         state
     }
 }

@@ -2,10 +2,13 @@
 
 use cloudpc_graph::edm::{Edm, OperationKind, ResponseShape, TypeRef};
 use cloudpc_graph::{Operation, Version};
+use cloudpc_model::{SkuId, TenantId};
 use cloudpc_server::operations::row;
+use cloudpc_store::{LicenseHolder, StoreError, Subscription, Tx};
 use serde_json::{Map, Value, json};
 
-use crate::world::{DESK_1, DESK_2, DEVICE_1, PARTNER, TestServer, Who};
+use crate::world::{DESK_1, DESK_2, DEVICE_1, OWNER_TENANT, PARTNER, PLAN_2, Reply, START, TestServer, Who};
+
 
 #[tokio::test]
 async fn responses_conform_to_the_metadata() {
@@ -47,13 +50,21 @@ async fn populate(world: &TestServer) -> Vec<(&'static str, String)> {
     let ids = json!({"cloudPcIds": [DESK_1, DESK_2, "nothing"]});
     let deployed = post(format!("{VE}/externalPartners/{PARTNER}/deployAgent"), Some(ids)).await;
     world.rest().await;
+    let group = json!({"displayName": "Team", "mailEnabled": false, "mailNickname": "team", "securityEnabled": true,
+        "members@odata.bind": ["https://graph.microsoft.com/v1.0/users/ada@contoso.test"]});
+    let id = |reply: Reply| reply.json()["id"].as_str().unwrap().to_owned();
+    let group = id(post("/beta/groups".into(), Some(group)).await);
+    let sku = subscribe(world, &group).await;
     let first = async |path: String| world.get(Who::Ada, &path).await.rows()[0]["id"].as_str().unwrap().to_owned();
     let image = first(format!("{VE}/galleryImages")).await;
-    let documents = crate::document_cases::things(world, Who::Ada, &image).await;
+    let documents = crate::document_cases::things(world, Who::Ada, &image, &group).await;
     // The contract writes `-id` after the type.
     let documents = documents.into_iter().map(|(name, id)| (&*name.replace('}', "-id}").leak(), id));
     let own = vec![
         ("{user-id}", "ada@contoso.test".into()),
+        ("{userPrincipalName}", "ada@contoso.test".into()),
+        ("{group-id}", group.clone()),
+        ("{subscribedSku-id}", sku),
         ("{cloudPC-id}", DESK_1.into()),
         ("{managedDevice-id}", DEVICE_1.into()),
         ("{cloudPcExternalPartner-id}", PARTNER.into()),
@@ -67,6 +78,26 @@ async fn populate(world: &TestServer) -> Vec<(&'static str, String)> {
     own.into_iter().chain(documents).collect()
 }
 
+/// Gives the members of a group a licence each; returns the key of the subscription.
+async fn subscribe(world: &TestServer, group: &str) -> String {
+    let tenant_id: TenantId = OWNER_TENANT.parse().unwrap();
+    let sku_id = SkuId(tenant_id.0);
+    let group = LicenseHolder::Group(group.parse().unwrap());
+    let subscription = Subscription {
+        tenant_id,
+        sku_id,
+        service_plan_id: PLAN_2.parse().unwrap(),
+        sku_part_number: "CPC_B".into(),
+        units: 5,
+    };
+    let write = move |tx: &mut Tx<'_>| {
+        tx.subscription_put(&subscription, START)?;
+        Ok::<_, StoreError>(tx.license_assign(tenant_id, sku_id, group, START)?.unwrap())
+    };
+    world.app.store.write("test.write", write).await.unwrap();
+    format!("{tenant_id}_{sku_id}")
+}
+
 /// Returns whether an operation is implemented, reads only and answers JSON. The screenshot is a
 /// PNG, and `$count` is plain text.
 fn is_read(operation: &Operation) -> bool {
@@ -75,7 +106,12 @@ fn is_read(operation: &Operation) -> bool {
 }
 
 fn fill(path: &str, keys: &[(&str, String)]) -> String {
-    let path = path.split('(').next().unwrap().to_owned();
+    // An alternate key is filled in; arguments of functions are left out.
+    let path = if path.ends_with("(userPrincipalName='{userPrincipalName}')") {
+        path.to_owned()
+    } else {
+        path.split('(').next().unwrap().to_owned()
+    };
     keys.iter().fold(path, |path, (name, key)| path.replace(name, key))
 }
 
@@ -149,6 +185,7 @@ impl ServedProperty {
         let fits = match name {
             "Edm.Untyped" => true,
             "Edm.String" => text.is_some(),
+            "Edm.Guid" => text.is_some_and(|text| text.len() == 36 && text.parse::<TenantId>().is_ok()),
             "Edm.Boolean" => value.is_boolean(),
             "Edm.Int32" => value.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
             "Edm.Int64" => value.is_i64(),
@@ -163,7 +200,12 @@ impl ServedProperty {
                     parts.iter().all(|part| known.iter().any(|member| member == part))
                 }
                 (Some(_), _) => false,
-                (None, Value::Object(given)) => return self.object(name, given, false, place, wrong),
+                (None, Value::Object(given)) => {
+                    let derived = given.get("@odata.type").and_then(Value::as_str);
+                    let derived = derived.and_then(|name| name.strip_prefix("#microsoft.graph."));
+                    let actual = derived.filter(|derived| self.edm.is_a(derived, name)).unwrap_or(name);
+                    return self.object(actual, given, false, place, wrong);
+                }
                 (None, _) => false,
             },
         };

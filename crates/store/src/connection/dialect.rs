@@ -18,13 +18,13 @@ macro_rules! json_text {
 }
 pub(crate) use json_text;
 
-/// A query for the texts that a JSON array holds.
-macro_rules! elements {
-    ($array:literal) => {
-        concat!("SELECT value FROM json_each(", $array, ")")
+/// The elements of a parameter that holds a JSON array of texts, for `IN`.
+macro_rules! json_values {
+    ($parameter:literal) => {
+        concat!("(SELECT value FROM json_each(", $parameter, "))")
     };
 }
-pub(crate) use elements;
+pub(crate) use json_values;
 
 /// The greater of two values.
 macro_rules! greater {

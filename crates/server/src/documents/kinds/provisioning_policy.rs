@@ -2,17 +2,17 @@
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::{Document, DocumentKey, DocumentType, ImageId, Object, ReferenceStrength};
-use cloudpc_store::Reader;
+use cloudpc_store::{Reader, Tx};
 use serde_json::{Value, json};
 
 use super::rights;
-use crate::documents::assign::ToGroups;
+use crate::documents::assign::{ToGroups, queue_members};
 use crate::documents::kind::Const::{Bool, Text, Texts};
 use crate::documents::kind::Fact::{
     CharsMax, Computed, CreatedAt, CreatedBy, Default, Filled, Immutable, ModifiedAt, ModifiedBy, Observed, Old, Range,
     Reference, Required, Unique, Without,
 };
-use crate::documents::kind::{ASSIGNABLE, Change, Hooks, Kind, Rights, WRITABLE};
+use crate::documents::kind::{ASSIGNABLE, CHILDREN_MAX, Change, Hooks, Kind, Rights, WRITABLE};
 use crate::pipeline::{Call, Problem};
 
 static RIGHTS: Rights = rights("ProvisioningPolicies");
@@ -95,6 +95,21 @@ impl Hooks for Policy {
         check_naming(body)?;
         check_autopatch(body, change.call)?;
         name_image(reader, change)
+    }
+
+    fn after(
+        &self,
+        tx: &mut Tx<'_>,
+        call: &Call,
+        old: Option<&Document>,
+        new: Option<&Document>,
+    ) -> Result<(), Problem> {
+        // A new policy has no assignments, and one with assignments cannot be deleted.
+        let (Some(_), Some(policy)) = (old, new) else { return Ok(()) };
+        let kind = DocumentType::CloudPcProvisioningPolicyAssignment;
+        let most = usize::try_from(CHILDREN_MAX).unwrap_or(usize::MAX);
+        let assignments = tx.document_list(call.tenant(), kind, &policy.key.id, None, most)?;
+        assignments.iter().try_for_each(|assignment| queue_members(tx, call, assignment))
     }
 
     fn check_delete(&self, reader: &Reader<'_>, call: &Call, policy: &Document) -> Result<(), Problem> {

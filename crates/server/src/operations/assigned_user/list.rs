@@ -1,0 +1,13 @@
+//! `GET …/provisioningPolicies/{id}/assignments/{id}/assignedUsers`
+
+use std::sync::Arc;
+
+use super::group_id;
+use crate::operations::user::list::Users;
+use crate::pipeline::list::page;
+use crate::pipeline::{Answer, Call, Problem};
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    let group = group_id(&call).await?;
+    page(&call, Users::of_group(call.clone(), group)).await
+}

@@ -1,0 +1,36 @@
+//! `PATCH /users/{id}`
+
+use cloudpc_graph::GraphError;
+use cloudpc_model::AuditVerb;
+use cloudpc_store::Tx;
+use std::sync::Arc;
+
+use super::property::{WRITABLE, apply, note};
+use super::{Shown, audit, check_protected, find};
+use crate::pipeline::list::PropertySet;
+use crate::pipeline::{Answer, Call, Problem};
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    let request = call.clone();
+    let write = move |tx: &mut Tx<'_>| {
+        let old = find(&request, tx)?;
+        check_protected(&request, &old)?;
+        if request.body.is_empty() {
+            return Err(GraphError::bad_request("The body names no property to change.").into());
+        }
+        let shown = Shown::read(&request, tx, old.clone())?;
+        request.reject_other_changes(&WRITABLE, &shown.whole(PropertySet::All))?;
+        let mut new = old.clone();
+        apply(&request, tx, &mut new)?;
+        if new != old {
+            tx.user_put(&new)?;
+            tx.provisioning_queue_put(new.tenant_id, &[new.id], request.at)?;
+            tx.audit_insert(&note(audit(&request, AuditVerb::Update, &new), Some(&old), Some(&new)))?;
+        }
+        Ok::<_, Problem>(())
+    };
+    call.app.store.write("user.update", write).await?;
+    // Tokens of a user who was disabled or renamed are read anew.
+    call.app.identity.forget_verified();
+    Ok(Answer::NoContent)
+}
