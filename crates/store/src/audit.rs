@@ -8,7 +8,7 @@ use crate::rows::{self, Columns, json, word};
 use crate::{Reader, StoreError, Tx};
 
 impl Reader<'_> {
-    /// The audit log of a tenant, newest first, rows numbered below `before`.
+    /// Lists the audit log of a tenant, newest first, rows numbered below `before`.
     pub fn audit_list(
         &self,
         tenant: TenantId,
@@ -24,7 +24,7 @@ impl Reader<'_> {
                 let (id, at, actor) = (columns.get()?, columns.time()?, columns.json()?);
                 let (verb, kind): (AuditVerb, _) = (columns.word()?, columns.word()?);
                 let mut resource = AuditResource::new(kind, "");
-                // As they were stored: the texts of old rows were not capped.
+                // The stored texts as they are: those of old rows were not capped.
                 (resource.id, resource.display_name) = (columns.get()?, columns.get()?);
                 let mut entry = AuditEntry::new(tenant, at, actor, verb, resource);
                 entry.id = id;
@@ -37,8 +37,8 @@ impl Reader<'_> {
         )
     }
 
-    /// How many rows the audit log of a tenant has: they are numbered without gaps, and none is
-    /// ever taken from the middle.
+    /// Number of rows in the audit log of a tenant: they are numbered without gaps, and none is
+    /// deleted from the middle.
     pub fn audit_count(&self, tenant: TenantId) -> Result<u64, StoreError> {
         self.count(
             "SELECT coalesce(
@@ -49,7 +49,7 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Adds a row; the store numbers it, within its tenant.
+    /// Adds a row; the store numbers it within its tenant.
     pub fn audit_insert(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
         let id = self.next_number(entry.tenant_id, Counter::AuditEvent, entry.tenant_id.0)?;
         self.execute(

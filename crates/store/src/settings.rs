@@ -3,7 +3,7 @@
 use crate::connection::params;
 use crate::{Reader, StoreError, Tx};
 
-/// Every table but the settings, those that refer to others first.
+/// Every table but the settings, referring tables first.
 const BELONGINGS: &[&str] = &[
     "desktop_tickets",
     "audit",
@@ -22,8 +22,9 @@ const BELONGINGS: &[&str] = &[
     "partners",
     "snapshots",
     "cloud_pcs",
-    "gallery_images",
-    "service_plans",
+    "document_references",
+    "document_names",
+    "documents",
     "device_codes",
     "sign_in_counters",
     "provisioning_queue",
@@ -32,16 +33,13 @@ const BELONGINGS: &[&str] = &[
     "subscriptions",
     "group_members",
     "groups",
-    "document_references",
-    "document_names",
-    "documents",
     "users",
     "apps",
     "tenants",
 ];
 
 impl Reader<'_> {
-    /// A value.
+    /// Returns a value.
     pub fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.row("SELECT value FROM settings WHERE name = ?1", params![name], |row| row.get(0))
     }
@@ -57,7 +55,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Drops everything that belongs to simulated fleets: all rows but the settings.
+    /// Deletes all rows but the settings.
     pub fn reset(&mut self) -> Result<(), StoreError> {
         self.audit_count_dropped()?;
         for table in BELONGINGS {

@@ -18,13 +18,13 @@ macro_rules! json_text {
 }
 pub(crate) use json_text;
 
-/// The elements of a parameter that holds a JSON array of texts, for `IN`.
-macro_rules! json_values {
-    ($parameter:literal) => {
-        concat!("(SELECT value FROM json_each(", $parameter, "))")
+/// A query for the texts that a JSON array holds.
+macro_rules! elements {
+    ($array:literal) => {
+        concat!("SELECT value FROM json_each(", $array, ")")
     };
 }
-pub(crate) use json_values;
+pub(crate) use elements;
 
 /// The greater of two values.
 macro_rules! greater {

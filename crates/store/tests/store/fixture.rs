@@ -68,11 +68,8 @@ pub fn open_sql(directory: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(directory.join("cloudpc.db")).unwrap()
 }
 
-/// Takes away what migrations after 0012 add, so that a database looks like one of an earlier
-/// version.
-pub const BEFORE_COUNTERS: &str = "
-    DROP TABLE counters;
-    DROP TABLE documents; DROP TABLE document_names; DROP TABLE document_references;
+/// Takes away what the directory added, so that a database looks like one of an earlier version.
+pub const BEFORE_DIRECTORY: &str = "
     DROP TABLE groups; DROP TABLE group_members; DROP TABLE subscriptions; DROP TABLE license_assignments;
     DROP TABLE licenses; DROP TABLE provisioning_queue;
     ALTER TABLE users DROP COLUMN given_name; ALTER TABLE users DROP COLUMN surname;
@@ -128,3 +125,14 @@ pub fn started(step: &str) -> EventKind {
 pub fn finished(outcome: State) -> EventKind {
     EventKind::Finished { outcome, failure: None }
 }
+
+/// Takes a database back to before documents: what is there now, and the tables that were there
+/// instead.
+pub const BEFORE_DOCUMENTS: &str = "
+    DROP TABLE documents; DROP TABLE document_names; DROP TABLE document_references;
+    CREATE TABLE service_plans (
+        tenant_id BLOB NOT NULL, id BLOB NOT NULL, plan TEXT NOT NULL, PRIMARY KEY (tenant_id, id)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE gallery_images (
+        tenant_id BLOB NOT NULL, id TEXT NOT NULL, image TEXT NOT NULL, PRIMARY KEY (tenant_id, id)
+    ) WITHOUT ROWID, STRICT;";

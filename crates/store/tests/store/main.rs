@@ -7,6 +7,7 @@ mod crash;
 mod deployments;
 mod desktop_tickets;
 mod directory;
+mod documents;
 mod durability;
 mod fixture;
 mod health;
