@@ -14,6 +14,11 @@ use crate::world::{TestServer, Who};
 /// The sample of a kind that nothing refers to, so that it can be deleted.
 const UNUSED: &str = "unused-";
 
+/// The group that the samples of assignments assign.
+pub const ASSIGNED: &str = "0a000000-0000-4000-8000-00000000000b";
+/// The group that the cases assign.
+pub const TO_ASSIGN: &str = "0a000000-0000-4000-8000-00000000000c";
+
 /// Returns a case for each operation on documents.
 pub fn cases() -> Vec<Case> {
     let mut cases: Vec<_> = documents::keys().map(|(key, binding)| case(key, binding)).collect();
@@ -69,7 +74,7 @@ fn specific(kind: &Kind) -> Vec<(&'static str, Value)> {
             vec![("id", json!("sample_offer_sku")), ("osVersionNumber", json!("10.0.22000"))]
         }
         DocumentType::CloudPcProvisioningPolicyAssignment | DocumentType::CloudPcUserSettingAssignment => {
-            vec![("target", json!({"groupId": "{otherGroup}"}))]
+            vec![("target", json!({"groupId": TO_ASSIGN}))]
         }
         _ => Vec::new(),
     }
@@ -96,7 +101,7 @@ fn wrong_value(kind: &Kind) -> Option<(&'static str, Value)> {
 
 /// Creates a document of each kind that callers create, and one that nothing refers to; returns
 /// their ids by their places in the paths of the cases.
-pub async fn things(world: &TestServer, who: Who, image: &str, group: &str) -> Vec<(&'static str, String)> {
+pub async fn things(world: &TestServer, who: Who, image: &str) -> Vec<(&'static str, String)> {
     let mut ids: Vec<(&'static str, String)> = Vec::new();
     for kind in documents::KINDS {
         if let Shape::Fixed(rows) = kind.shape {
@@ -118,7 +123,7 @@ pub async fn things(world: &TestServer, who: Who, image: &str, group: &str) -> V
                 body["displayName"] = json!(format!("Sample {}", world.app.rng.uuid()));
             }
             // The case that creates an assignment assigns another group.
-            let body = body.to_string().replace("{galleryImage}", image).replace("{otherGroup}", group);
+            let body = body.to_string().replace("{galleryImage}", image).replace(TO_ASSIGN, ASSIGNED);
             let body = serde_json::from_str(&body).unwrap();
             let path = path.replace("/deviceManagement/virtualEndpoint", ROOT);
             let made = world.call(who, "POST", &path, Some(body)).await;

@@ -256,7 +256,6 @@ pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str
     };
     let unused_id = unused.id.0.clone();
     let (user, member, group, sku) = (id("da1"), id("da2"), id("6a1"), id("5a1"));
-    let other_group = id("6a2");
     let people = [user.clone(), member.clone()].map(|person| User {
         tenant_id: tenant,
         id: person.parse().unwrap(),
@@ -279,7 +278,6 @@ pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str
         security_enabled: true,
         created_at: START,
     };
-    let other_team = Group { id: other_group.parse().unwrap(), display_name: "Others".into(), ..team.clone() };
     let subscription = Subscription {
         tenant_id: tenant,
         sku_id: sku.parse().unwrap(),
@@ -289,8 +287,9 @@ pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str
     };
     let put = move |tx: &mut Tx<'_>| {
         people.iter().try_for_each(|person| tx.user_put(person))?;
-        tx.group_put(&team)?;
-        tx.group_put(&other_team)?;
+        for id in [team.id.to_string(), document_cases::ASSIGNED.into(), document_cases::TO_ASSIGN.into()] {
+            tx.group_put(&Group { id: id.parse().unwrap(), ..team.clone() })?;
+        }
         tx.group_member_insert(tenant, team.id, people[1].id, START)?;
         tx.subscription_put(&subscription, START)?;
         tx.snapshot_put(&restore_point)?;
@@ -317,12 +316,18 @@ pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str
         tx.undo_record_put(&way_back, START)
     });
     made.await.unwrap();
-    let documents = document_cases::things(world, who, image, &group).await;
-    let assignment = |name: &str| documents.iter().find(|(own, _)| *own == name).unwrap().1.clone();
+    let policies = format!("{ROOT}/provisioningPolicies");
+    let body = json!({
+        "displayName": format!("Desks {action}"), "imageId": image,
+        "domainJoinConfigurations": [{"domainJoinType": "azureADJoin", "regionName": "automatic"}],
+    });
+    let policy = world.call(who, "POST", &policies, Some(body)).await.json()["id"].as_str().unwrap().to_owned();
+    let body = json!({"assignments": [{"target": {"groupId": group}}]});
+    assert_eq!(world.call(who, "POST", &format!("{policies}/{policy}/assign"), Some(body)).await.status, 204);
+    let documents = document_cases::things(world, who, image).await;
     let own = vec![
-        ("{assignment}", assignment("{cloudPcProvisioningPolicyAssignment}")),
-        ("{policy}", assignment("{cloudPcProvisioningPolicy}")),
-        ("{otherGroup}", other_group),
+        ("{assignment}", format!("{policy}_{group}")),
+        ("{policy}", policy),
         ("{subscribedSku}", format!("{tenant}_{sku}")),
         ("{sku}", sku),
         ("{group}", group),

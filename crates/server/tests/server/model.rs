@@ -4,11 +4,11 @@ use cloudpc_graph::edm::{Edm, OperationKind, ResponseShape, TypeRef};
 use cloudpc_graph::{Operation, Version};
 use cloudpc_model::{SkuId, TenantId};
 use cloudpc_server::operations::row;
-use cloudpc_store::{LicenseHolder, StoreError, Subscription, Tx};
+use cloudpc_store::{Group, LicenseHolder, StoreError, Subscription, Tx};
 use serde_json::{Map, Value, json};
 
-use crate::world::{DESK_1, DESK_2, DEVICE_1, OWNER_TENANT, PARTNER, PLAN_2, Reply, START, TestServer, Who};
-
+use crate::document_cases::ASSIGNED;
+use crate::world::{DESK_1, DESK_2, DEVICE_1, OWNER_TENANT, PARTNER, PLAN_2, START, TestServer, Who};
 
 #[tokio::test]
 async fn responses_conform_to_the_metadata() {
@@ -50,20 +50,16 @@ async fn populate(world: &TestServer) -> Vec<(&'static str, String)> {
     let ids = json!({"cloudPcIds": [DESK_1, DESK_2, "nothing"]});
     let deployed = post(format!("{VE}/externalPartners/{PARTNER}/deployAgent"), Some(ids)).await;
     world.rest().await;
-    let group = json!({"displayName": "Team", "mailEnabled": false, "mailNickname": "team", "securityEnabled": true,
-        "members@odata.bind": ["https://graph.microsoft.com/v1.0/users/ada@contoso.test"]});
-    let id = |reply: Reply| reply.json()["id"].as_str().unwrap().to_owned();
-    let group = id(post("/beta/groups".into(), Some(group)).await);
-    let sku = subscribe(world, &group).await;
+    let sku = populate_directory(world).await;
     let first = async |path: String| world.get(Who::Ada, &path).await.rows()[0]["id"].as_str().unwrap().to_owned();
     let image = first(format!("{VE}/galleryImages")).await;
-    let documents = crate::document_cases::things(world, Who::Ada, &image, &group).await;
+    let documents = crate::document_cases::things(world, Who::Ada, &image).await;
     // The contract writes `-id` after the type.
     let documents = documents.into_iter().map(|(name, id)| (&*name.replace('}', "-id}").leak(), id));
     let own = vec![
         ("{user-id}", "ada@contoso.test".into()),
         ("{userPrincipalName}", "ada@contoso.test".into()),
-        ("{group-id}", group.clone()),
+        ("{group-id}", ASSIGNED.into()),
         ("{subscribedSku-id}", sku),
         ("{cloudPC-id}", DESK_1.into()),
         ("{managedDevice-id}", DEVICE_1.into()),
@@ -78,11 +74,11 @@ async fn populate(world: &TestServer) -> Vec<(&'static str, String)> {
     own.into_iter().chain(documents).collect()
 }
 
-/// Gives the members of a group a licence each; returns the key of the subscription.
-async fn subscribe(world: &TestServer, group: &str) -> String {
+/// Adds the group that assignments assign, with a member who gets a licence through it; returns the
+/// key of the subscription.
+async fn populate_directory(world: &TestServer) -> String {
     let tenant_id: TenantId = OWNER_TENANT.parse().unwrap();
-    let sku_id = SkuId(tenant_id.0);
-    let group = LicenseHolder::Group(group.parse().unwrap());
+    let (sku_id, group) = (SkuId(tenant_id.0), ASSIGNED.parse().unwrap());
     let subscription = Subscription {
         tenant_id,
         sku_id,
@@ -91,8 +87,20 @@ async fn subscribe(world: &TestServer, group: &str) -> String {
         units: 5,
     };
     let write = move |tx: &mut Tx<'_>| {
+        tx.group_put(&Group {
+            tenant_id,
+            id: group,
+            display_name: "Team".into(),
+            description: None,
+            mail_nickname: "team".into(),
+            mail_enabled: false,
+            security_enabled: true,
+            created_at: START,
+        })?;
+        let ada = tx.user_by_name(tenant_id, "ada@contoso.test")?.unwrap();
+        tx.group_member_insert(tenant_id, group, ada.id, START)?;
         tx.subscription_put(&subscription, START)?;
-        tx.license_assign(tenant_id, sku_id, group, START)?.unwrap();
+        tx.license_assign(tenant_id, sku_id, LicenseHolder::Group(group), START)?.unwrap();
         Ok::<_, StoreError>(())
     };
     world.app.store.write("test.write", write).await.unwrap();

@@ -94,7 +94,7 @@ fn a_database_from_before_pages_gets_the_same_bounds() {
     sql.execute_batch(
         "DROP TABLE device_codes; DROP TABLE sign_in_counters; DROP INDEX users_domain;
          DROP TABLE deployment_pages; DROP TABLE undo_records; DROP TABLE health_checks; DROP TABLE health_events;
-         DROP TABLE desktop_tickets;
+         DROP TABLE desktop_tickets; DROP TABLE counters;
          ALTER TABLE cloud_pcs DROP COLUMN status_before; ALTER TABLE actions DROP COLUMN tag_nonce;
          CREATE INDEX actions_open_remote ON actions (line_id); CREATE INDEX actions_line ON actions (line_id);
          DROP INDEX actions_open; ALTER TABLE partner_totals ADD COLUMN reports INTEGER;
