@@ -12,6 +12,7 @@ mod faults;
 mod health;
 mod image;
 mod ledger;
+mod lifecycle;
 mod mask;
 mod partner;
 mod plan;
@@ -28,6 +29,7 @@ pub use deploy::{DeployReceipt, TARGETS_MAX};
 pub use faults::{Effect, FaultRule, Faults};
 pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
 pub use ledger::RequestContext;
+pub use lifecycle::GRACE_PERIOD;
 
 /// Dependencies of the engine.
 #[derive(Clone)]

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Engine;
 use crate::actions::recipe;
 use attempt::Attempt;
+pub(crate) use turn::end_unstarted;
 use turn::{ActionTurn, NextStep, TurnLog};
 use work::ClaimGuard;
 pub(crate) use work::LocalClaims;

@@ -57,6 +57,7 @@ pub static TABLE: &[Row] = table! {
     "cloudPC.powerOff", WRITE => cloud_pc::power_off::run;
     "cloudPC.createSnapshot", WRITE => cloud_pc::create_snapshot::run;
     "cloudPC.troubleshoot", WRITE => cloud_pc::troubleshoot::run;
+    "cloudPC.endGracePeriod", WRITE => cloud_pc::end_grace_period::run;
     "cloudPC.undo", WRITE => cloud_pc::undo::run;
     "cloudPC.retrieveSnapshots", READ => cloud_pc::snapshots::run;
     "cloudPC.getCloudPcConnectivityHistory", READ => cloud_pc::connectivity_history::run;

@@ -180,6 +180,29 @@ impl Tx<'_> {
         )?;
         Ok(())
     }
+
+    /// Deletes a Cloud PC with its restore points, undo record, health checks and health events.
+    /// Its actions stay.
+    pub fn cloud_pc_delete(&mut self, tenant: TenantId, id: CloudPcId) -> Result<(), StoreError> {
+        if let Some(line) = self.line(tenant, &id.to_string())? {
+            // Records of disks that are being dropped stay until the engine finds the disks gone.
+            for table in [
+                "DELETE FROM undo_records WHERE line_id = ?1 AND dropping = 0",
+                "DELETE FROM health_checks WHERE line_id = ?1",
+            ] {
+                self.execute(table, params![line])?;
+            }
+        }
+        for table in [
+            "DELETE FROM snapshots WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
+            "DELETE FROM health_events WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
+            "DELETE FROM counters WHERE tenant_id = ?1 AND kind = 'healthEvent' AND owner_id = ?2",
+            "DELETE FROM cloud_pcs WHERE tenant_id = ?1 AND id = ?2",
+        ] {
+            self.execute(table, params![tenant.0, id.0])?;
+        }
+        Ok(())
+    }
 }
 
 fn cloud_pc(row: Row<'_>) -> Result<CloudPc, StoreError> {

@@ -82,6 +82,7 @@ pub fn cases() -> Vec<Case> {
         case("cloudPC.createSnapshot", "POST /cloudPCs/{cloudPC}/createSnapshot")
             .with_optional("accessTier", json!("warm")),
         case("cloudPC.troubleshoot", "POST /cloudPCs/{cloudPC}/troubleshoot"),
+        case("cloudPC.endGracePeriod", "POST /cloudPCs/{cloudPC}/endGracePeriod"),
         case("cloudPC.undo", "POST /cloudPCs/{cloudPC}/cloudpc.undo"),
         case("cloudPC.getCloudPcConnectivityHistory", "GET /cloudPCs/{cloudPC}/getCloudPcConnectivityHistory"),
         case("cloudPC.retrieveSnapshots", "GET /cloudPCs/{cloudPC}/retrieveSnapshots"),

@@ -244,6 +244,7 @@ fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
         reader.action_count(TENANT, TARGET, filter)?;
     }
     reader.action_open_remote(TENANT, TARGET)?;
+    reader.action_waiting(TENANT, TARGET)?;
     reader.action_place(&action)?;
     reader.action_open_count()?;
     reader.action_next_due()?;
