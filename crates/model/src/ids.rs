@@ -55,6 +55,10 @@ guid_id! {
     PartnerId,
     /// A local user.
     UserId,
+    /// A group of users.
+    GroupId,
+    /// A product that is sold as licences of a service plan.
+    SkuId,
     /// An application that can request tokens; its `client_id`.
     AppId,
     /// A service plan, the size of a Cloud PC.

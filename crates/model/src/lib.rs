@@ -33,8 +33,8 @@ pub use document::{Document, DocumentKey, DocumentReference, DocumentType, Objec
 pub use error::{Error, ErrorKind};
 pub use health::{HealthCheck, HealthEvent};
 pub use ids::{
-    ActionId, ActivityId, AppId, CloudPcId, IMAGE_ID_BYTES_MAX, ImageId, ManagedDeviceId, PartnerId, ServicePlanId,
-    SnapshotId, TenantId, UserId,
+    ActionId, ActivityId, AppId, CloudPcId, GroupId, IMAGE_ID_BYTES_MAX, ImageId, ManagedDeviceId, PartnerId,
+    ServicePlanId, SkuId, SnapshotId, TenantId, UserId,
 };
 pub use partner::{AgentSetting, ConnectionStatus, Partner};
 pub use rng::{Rng, SeededRng};

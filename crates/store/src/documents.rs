@@ -3,6 +3,7 @@
 //! A document, the names that have to be unique and its references are written together. What is
 //! unique, what refers to what and how many documents there may be is the caller's business.
 
+use crate::connection::dialect::json_values;
 use crate::connection::{Row, params};
 use crate::rows::{self, Columns, json};
 use crate::{Reader, StoreError, Tx};
@@ -105,7 +106,9 @@ impl Reader<'_> {
                 columns!(),
                 " FROM (
                    SELECT *, row_number() OVER (PARTITION BY parent_id ORDER BY id) AS place FROM documents
-                   WHERE tenant_id = ?1 AND type = ?2 AND parent_id IN (SELECT value FROM json_each(?3))
+                   WHERE tenant_id = ?1 AND type = ?2 AND parent_id IN ",
+                json_values!("?3"),
+                "
                  ) AS placed WHERE place <= ?4 ORDER BY parent_id, id"
             ),
             params![tenant.0, kind.name(), json(&parents), rows::limit(limit)],

@@ -20,9 +20,12 @@ mod deployments;
 mod desktop_tickets;
 mod device_codes;
 mod documents;
+mod groups;
 mod health;
+mod licenses;
 mod pages;
 mod partners;
+mod provisioning_queue;
 mod reports;
 mod rows;
 mod settings;
@@ -43,11 +46,14 @@ pub use deployments::{Deployment, DeploymentFilter};
 pub use desktop_tickets::{DesktopKey, DesktopTicket, SecretHash};
 pub use device_codes::{DeviceCode, DeviceCodeShare};
 pub use documents::{DocumentConflict, DocumentIndex, DocumentName};
+pub use groups::Group;
 pub use health::HEALTH_EVENTS_MAX;
+pub use licenses::{LicenseHolder, NoUnitsLeft, Subscription, UserLicense};
 pub use pages::{FinishedPage, PAGE_DEPLOYMENTS};
+pub use provisioning_queue::QueuedUser;
 pub use reports::{Report, ReportType};
 pub use sign_in_counters::{SIGN_IN_COUNTERS_MAX, SignInCounter};
-pub use users::User;
+pub use users::{User, UserProfile};
 pub use watermark::Watermark;
 
 /// What can go wrong with the store.

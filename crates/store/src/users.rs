@@ -1,11 +1,21 @@
 //! Local users.
 
-use cloudpc_model::{TenantId, UserId};
+use cloudpc_model::{TenantId, Timestamp, UserId};
 
 use crate::connection::dialect::after_at;
 use crate::connection::{Row, params};
-use crate::rows::{Columns, json};
+use crate::licenses::LicenseHolder;
+use crate::rows::{self, Columns, guid_after, json, micros};
 use crate::{Reader, StoreError, Tx};
+
+macro_rules! columns {
+    () => {
+        "users.tenant_id, users.id, users.user_principal_name, users.display_name, users.password_hash, users.roles,
+         users.permissions, users.enabled, users.given_name, users.surname, users.mail, users.job_title,
+         users.department, users.usage_location, users.created_at"
+    };
+}
+pub(crate) use columns;
 
 /// A local user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,14 +36,34 @@ pub struct User {
     pub permissions: Vec<String>,
     /// Whether they may still sign in.
     pub enabled: bool,
+    /// What the directory says about them.
+    pub profile: UserProfile,
+    /// Creation time; none for those made before it was kept.
+    pub created_at: Option<Timestamp>,
+}
+
+/// What the directory says about a user, for people and tools.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserProfile {
+    /// Given name.
+    pub given_name: Option<String>,
+    /// Surname.
+    pub surname: Option<String>,
+    /// Mail address.
+    pub mail: Option<String>,
+    /// Job title.
+    pub job_title: Option<String>,
+    /// Department.
+    pub department: Option<String>,
+    /// Country or region of their licences, as two letters of ISO 3166.
+    pub usage_location: Option<String>,
 }
 
 impl Reader<'_> {
     /// One user by id.
     pub fn user(&self, tenant: TenantId, id: UserId) -> Result<Option<User>, StoreError> {
         self.row(
-            "SELECT tenant_id, id, user_principal_name, display_name, password_hash, roles, permissions, enabled
-             FROM users WHERE tenant_id = ?1 AND id = ?2",
+            concat!("SELECT ", columns!(), " FROM users WHERE tenant_id = ?1 AND id = ?2"),
             params![tenant.0, id.0],
             user,
         )
@@ -42,8 +72,11 @@ impl Reader<'_> {
     /// One user by name.
     pub fn user_by_name(&self, tenant: TenantId, user_principal_name: &str) -> Result<Option<User>, StoreError> {
         self.row(
-            "SELECT tenant_id, id, user_principal_name, display_name, password_hash, roles, permissions, enabled
-             FROM users WHERE tenant_id = ?1 AND lower(user_principal_name) = lower(?2)",
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM users WHERE tenant_id = ?1 AND lower(user_principal_name) = lower(?2)"
+            ),
             params![tenant.0, user_principal_name],
             user,
         )
@@ -63,14 +96,18 @@ impl Reader<'_> {
         )
     }
 
-    /// All users of a tenant, by id; there are few.
-    pub fn user_list(&self, tenant: TenantId) -> Result<Vec<User>, StoreError> {
+    /// Up to `limit` users of a tenant by id, those after `after`.
+    pub fn user_list(&self, tenant: TenantId, after: Option<UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
         self.rows(
-            "SELECT tenant_id, id, user_principal_name, display_name, password_hash, roles, permissions, enabled
-             FROM users WHERE tenant_id = ?1 ORDER BY id",
-            params![tenant.0],
+            concat!("SELECT ", columns!(), " FROM users WHERE tenant_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3"),
+            params![tenant.0, guid_after(after.map(|id| id.0)), rows::limit(limit)],
             user,
         )
+    }
+
+    /// Number of users of a tenant.
+    pub fn user_count(&self, tenant: TenantId) -> Result<u64, StoreError> {
+        self.count("SELECT count(*) FROM users WHERE tenant_id = ?1", params![tenant.0])
     }
 }
 
@@ -85,11 +122,14 @@ impl Tx<'_> {
             return Err(StoreError::Exists("a user of this name"));
         }
         self.execute(
-            "INSERT INTO users (tenant_id, id, user_principal_name, display_name, password_hash, roles, permissions, enabled)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO users (tenant_id, id, user_principal_name, display_name, password_hash, roles, permissions,
+             enabled, given_name, surname, mail, job_title, department, usage_location, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
              ON CONFLICT (tenant_id, id) DO UPDATE SET user_principal_name = excluded.user_principal_name,
              display_name = excluded.display_name, password_hash = excluded.password_hash, roles = excluded.roles,
-             permissions = excluded.permissions, enabled = excluded.enabled",
+             permissions = excluded.permissions, enabled = excluded.enabled, given_name = excluded.given_name,
+             surname = excluded.surname, mail = excluded.mail, job_title = excluded.job_title,
+             department = excluded.department, usage_location = excluded.usage_location",
             params![
                 user.tenant_id.0,
                 user.id.0,
@@ -99,13 +139,33 @@ impl Tx<'_> {
                 json(&user.roles),
                 json(&user.permissions),
                 user.enabled,
+                user.profile.given_name,
+                user.profile.surname,
+                user.profile.mail,
+                user.profile.job_title,
+                user.profile.department,
+                user.profile.usage_location,
+                micros(user.created_at),
             ],
         )?;
         Ok(())
     }
+
+    /// Deletes a user with their memberships and licences, and queues them. Returns whether they
+    /// were there.
+    pub fn user_delete(&mut self, tenant: TenantId, id: UserId, now: Timestamp) -> Result<bool, StoreError> {
+        for group in self.user_groups(tenant, id)? {
+            self.group_member_delete(tenant, group.id, id, now)?;
+        }
+        for sku in self.license_assignments(tenant, LicenseHolder::User(id))? {
+            self.license_unassign(tenant, sku, LicenseHolder::User(id), now)?;
+        }
+        self.provisioning_queue_put(tenant, &[id], now)?;
+        Ok(self.execute("DELETE FROM users WHERE tenant_id = ?1 AND id = ?2", params![tenant.0, id.0])? == 1)
+    }
 }
 
-fn user(row: Row<'_>) -> Result<User, StoreError> {
+pub(crate) fn user(row: Row<'_>) -> Result<User, StoreError> {
     let mut columns = Columns::new(row, "users");
     Ok(User {
         tenant_id: TenantId(columns.get()?),
@@ -116,5 +176,14 @@ fn user(row: Row<'_>) -> Result<User, StoreError> {
         roles: columns.json()?,
         permissions: columns.json()?,
         enabled: columns.get()?,
+        profile: UserProfile {
+            given_name: columns.get()?,
+            surname: columns.get()?,
+            mail: columns.get()?,
+            job_title: columns.get()?,
+            department: columns.get()?,
+            usage_location: columns.get()?,
+        },
+        created_at: columns.time_opt()?,
     })
 }

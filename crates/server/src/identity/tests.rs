@@ -14,7 +14,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use cloudpc_drivers::sim::SimClock;
 use cloudpc_model::{SeededRng, UserId};
-use cloudpc_store::{Application, WriteMode};
+use cloudpc_store::{Application, UserProfile, WriteMode};
 use http::HeaderValue;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
@@ -157,6 +157,8 @@ fn ada() -> User {
         roles: vec!["Global Administrator".into()],
         permissions: vec!["CloudPC.Read.All".into(), "CloudPC.ReadWrite.All".into()],
         enabled: true,
+        profile: UserProfile::default(),
+        created_at: None,
     }
 }
 

@@ -39,6 +39,14 @@ fn tenant(
         let busy = reader.action_open_remote(id, &pc.id.to_string())?.is_some();
         cloud_pcs.push(cloud_pc(pc, busy, scripted_condition));
     }
+    let mut users = Vec::new();
+    loop {
+        let page = reader.user_list(id, users.last().map(|last: &User| last.id), PAGE_ROWS)?;
+        if page.is_empty() {
+            break;
+        }
+        users.extend(page);
+    }
     let mut partners = Vec::new();
     let mut after = None;
     loop {
@@ -51,7 +59,7 @@ fn tenant(
         id: Some(id.0),
         name,
         domain: None,
-        users: reader.user_list(id)?.into_iter().map(user).collect(),
+        users: users.into_iter().map(user).collect(),
         apps: Vec::new(),
         service_plans: reader.service_plan_list(id)?.into_iter().map(service_plan).collect(),
         gallery_images: reader.gallery_image_list(id)?.into_iter().map(gallery_image).collect(),

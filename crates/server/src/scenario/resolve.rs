@@ -10,7 +10,7 @@ use cloudpc_model::{
     AgentSetting, AppId, CloudPc, CloudPcId, Error, GalleryImage, ImageId, Kind, OsVersion, Partner, PartnerId,
     ServicePlan, ServicePlanId, TenantId, Timestamp, UserId,
 };
-use cloudpc_store::{Application, User};
+use cloudpc_store::{Application, User, UserProfile};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
@@ -112,7 +112,7 @@ fn resolve_tenant(
         ));
     }
     let within = Within { id, name: &tenant.name };
-    let users = resolve_users(tenant.users, within, tenant.domain.as_deref(), &place, hash_password)?;
+    let users = resolve_users(tenant.users, within, tenant.domain.as_deref(), &place, now, hash_password)?;
     let service_plans: Vec<_> = tenant.service_plans.into_iter().map(|plan| service_plan(plan, within)).collect();
     check_unique("service plan", service_plans.iter().map(|plan| (plan.id, plan.display_name.as_str())))?;
     let gallery_images: Vec<_> = tenant.gallery_images.into_iter().map(gallery_image).collect::<Result<_, _>>()?;
@@ -155,6 +155,7 @@ fn resolve_users(
     within: Within<'_>,
     domain: Option<&str>,
     tenant: &str,
+    now: Timestamp,
     hash_password: &dyn Fn(&str) -> Result<String, Error>,
 ) -> Result<Vec<User>, Error> {
     let users = users
@@ -178,6 +179,8 @@ fn resolve_users(
                 roles: user.roles,
                 permissions: user.permissions,
                 enabled: user.enabled,
+                profile: UserProfile::default(),
+                created_at: Some(now),
             })
         })
         .collect::<Result<Vec<_>, Error>>()?;

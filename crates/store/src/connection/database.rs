@@ -48,6 +48,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0012_ended_secrets.sql"),
     include_str!("../../migrations/0013_counters.sql"),
     include_str!("../../migrations/0014_documents.sql"),
+    include_str!("../../migrations/0015_directory.sql"),
 ];
 
 /// What a commit outlives.

@@ -18,6 +18,14 @@ macro_rules! json_text {
 }
 pub(crate) use json_text;
 
+/// The elements of a parameter that holds a JSON array of texts, for `IN`.
+macro_rules! json_values {
+    ($parameter:literal) => {
+        concat!("(SELECT value FROM json_each(", $parameter, "))")
+    };
+}
+pub(crate) use json_values;
+
 /// The greater of two values.
 macro_rules! greater {
     ($one:literal, $other:literal) => {

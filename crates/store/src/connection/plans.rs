@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use cloudpc_model::{
     ActionId, ActivityId, Actor, AgentSetting, AppId, AuditEntry, AuditResource, AuditVerb, Before, CloudPcId,
-    CloudPcStatus, EventKind, GalleryImage, HealthCheck, HealthEvent, ImageId, ManagedDeviceId, OsVersion, Params,
-    Partner, PartnerId, Product, ResourceType, ServicePlan, ServicePlanId, Snapshot, SnapshotId, SnapshotType, State,
-    TenantId, Timestamp, UndoRecord, UserAccountType, UserId,
+    CloudPcStatus, EventKind, GalleryImage, GroupId, HealthCheck, HealthEvent, ImageId, ManagedDeviceId, OsVersion,
+    Params, Partner, PartnerId, Product, ResourceType, ServicePlan, ServicePlanId, SkuId, Snapshot, SnapshotId,
+    SnapshotType, State, TenantId, Timestamp, UndoRecord, UserAccountType, UserId,
 };
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::damage::Damage;
 use crate::{
-    ActionFilter, Application, DeploymentFilter, DesktopTicket, NewAction, Reader, Report, ReportType, Store,
-    StoreError, Tx, User, WriteMode,
+    ActionFilter, Application, DeploymentFilter, DesktopTicket, Group, LicenseHolder, NewAction, Reader, Report,
+    ReportType, Store, StoreError, Subscription, Tx, User, UserProfile, WriteMode,
 };
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
@@ -119,7 +119,10 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         roles: Vec::new(),
         permissions: Vec::new(),
         enabled: true,
+        profile: UserProfile::default(),
+        created_at: None,
     })?;
+    change_directory(tx)?;
     tx.service_plan_put(
         TENANT,
         &ServicePlan {
@@ -236,6 +239,33 @@ fn change(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.setting_put("name", b"value")
 }
 
+fn change_directory(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let (group, user, sku, now) = (GroupId(GUID), UserId(GUID), SkuId(GUID), Timestamp(1));
+    tx.group_put(&Group {
+        tenant_id: TENANT,
+        id: group,
+        display_name: String::new(),
+        description: None,
+        mail_nickname: String::new(),
+        mail_enabled: false,
+        security_enabled: true,
+        created_at: now,
+    })?;
+    let (service_plan_id, sku_part_number) = (ServicePlanId(GUID), String::new());
+    let subscription = Subscription { tenant_id: TENANT, sku_id: sku, service_plan_id, sku_part_number, units: 1 };
+    tx.subscription_put(&subscription, now)?;
+    tx.group_member_insert(TENANT, group, user, now)?;
+    for holder in [LicenseHolder::User(user), LicenseHolder::Group(group)] {
+        tx.license_assign(TENANT, sku, holder, now)?.unwrap();
+        tx.license_unassign(TENANT, sku, holder, now)?;
+    }
+    tx.provisioning_queue_remove(TENANT, user)?;
+    tx.license_assign(TENANT, sku, LicenseHolder::Group(group), now)?.unwrap();
+    tx.user_delete(TENANT, UserId(GUID), now)?;
+    tx.group_delete(TENANT, group, now)?;
+    Ok(())
+}
+
 fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
     let action = reader.action(TENANT, ActionId(2))?.unwrap();
     reader.action_events(action.id)?;
@@ -265,7 +295,18 @@ fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.app_list(TENANT)?;
     reader.user(TENANT, UserId(GUID))?;
     reader.user_by_name(TENANT, "ada")?;
-    reader.user_list(TENANT)?;
+    reader.user_list(TENANT, None, 1)?;
+    reader.user_count(TENANT)?;
+    reader.group(TENANT, GroupId(GUID))?;
+    reader.group_list(TENANT, None, 1)?;
+    reader.group_count(TENANT)?;
+    reader.group_member_list(TENANT, GroupId(GUID), None, 1)?;
+    reader.group_member_count(TENANT, GroupId(GUID))?;
+    reader.group_member_since(TENANT, GroupId(GUID), UserId(GUID))?;
+    reader.user_groups(TENANT, UserId(GUID))?;
+    reader.user_licenses(TENANT, UserId(GUID))?;
+    reader.subscription_list(TENANT)?;
+    reader.provisioning_queue_next(1)?;
     reader.service_plan(TENANT, ServicePlanId(GUID))?;
     reader.service_plan_list(TENANT)?;
     reader.gallery_image(TENANT, &ImageId("image".into()))?;

@@ -68,6 +68,19 @@ pub fn open_sql(directory: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(directory.join("cloudpc.db")).unwrap()
 }
 
+/// Takes away what migrations after 0012 add, so that a database looks like one of an earlier
+/// version.
+pub const BEFORE_COUNTERS: &str = "
+    DROP TABLE counters;
+    DROP TABLE documents; DROP TABLE document_names; DROP TABLE document_references;
+    DROP TABLE groups; DROP TABLE group_members; DROP TABLE subscriptions; DROP TABLE license_assignments;
+    DROP TABLE licenses; DROP TABLE provisioning_queue;
+    ALTER TABLE users DROP COLUMN given_name; ALTER TABLE users DROP COLUMN surname;
+    ALTER TABLE users DROP COLUMN mail; ALTER TABLE users DROP COLUMN job_title;
+    ALTER TABLE users DROP COLUMN department; ALTER TABLE users DROP COLUMN usage_location;
+    ALTER TABLE users DROP COLUMN created_at;
+";
+
 pub fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }

@@ -5,7 +5,7 @@ use cloudpc_model::{
     ImageId, ManagedDeviceId, OsVersion, Partner, PartnerId, Power, Product, ResourceType, ServicePlan, ServicePlanId,
     Snapshot, SnapshotId, SnapshotType, StatusDetail, TenantId, Timestamp, UserAccountType, UserId,
 };
-use cloudpc_store::{Application, Report, ReportType, StoreError, User};
+use cloudpc_store::{Application, Report, ReportType, StoreError, User, UserProfile};
 use uuid::Uuid;
 
 use crate::fixture::{ACTIVITY, Book, MACHINE, OTHER_TENANT, PARTNER, TENANT, agent, deploy};
@@ -231,6 +231,8 @@ fn users_are_found_by_name_in_any_case() {
         roles: vec!["Windows 365 Administrator".into()],
         permissions: vec!["CloudPC.Read.All".into()],
         enabled: true,
+        profile: UserProfile::default(),
+        created_at: None,
     };
     let ada = user(1, "ada@contoso.test");
     let renamed = User { enabled: false, password_hash: None, ..user(2, "Grace@contoso.test") };
@@ -246,7 +248,7 @@ fn users_are_found_by_name_in_any_case() {
             reader.user(TENANT, id)?,
             reader.user_by_name(TENANT, "GRACE@contoso.test")?,
             reader.user_by_name(OTHER_TENANT, "ada@contoso.test")?,
-            reader.user_list(TENANT)?,
+            reader.user_list(TENANT, None, 9)?,
         ))
     });
     assert_eq!(found, (Some(ada.clone()), Some(renamed.clone()), None, vec![ada, renamed]));

@@ -1,7 +1,7 @@
 //! What the token service remembers: counters of attempts, device codes, the domains of tenants.
 
 use cloudpc_model::{AppId, TenantId, Timestamp, UserId};
-use cloudpc_store::{DeviceCode, DeviceCodeShare, SIGN_IN_COUNTERS_MAX, SignInCounter, User};
+use cloudpc_store::{DeviceCode, DeviceCodeShare, SIGN_IN_COUNTERS_MAX, SignInCounter, User, UserProfile};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -173,6 +173,8 @@ fn tenants_are_found_by_the_domain_of_their_users() {
         roles: Vec::new(),
         permissions: Vec::new(),
         enabled: true,
+        profile: UserProfile::default(),
+        created_at: None,
     };
     let users = [
         user(TENANT, 1, "ada@Contoso.test"),

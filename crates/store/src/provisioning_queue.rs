@@ -1,0 +1,85 @@
+//! Users whose Cloud PCs may no longer be those that policies ask for.
+//!
+//! Every transaction that changes a membership, a licence or an assignment puts the users that it
+//! touches into the queue. A user is in it once, however often they were put there.
+
+use cloudpc_model::{GroupId, TenantId, Timestamp, UserId};
+
+use crate::connection::params;
+use crate::rows::{self, Columns};
+use crate::{Reader, StoreError, Tx};
+
+/// A user in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueuedUser {
+    /// Tenant.
+    pub tenant_id: TenantId,
+    /// User; they may have been deleted.
+    pub user_id: UserId,
+    /// When they were queued first.
+    pub queued_at: Timestamp,
+}
+
+impl Reader<'_> {
+    /// Up to `limit` users of all tenants, those that have waited longest first.
+    pub fn provisioning_queue_next(&self, limit: usize) -> Result<Vec<QueuedUser>, StoreError> {
+        self.rows(
+            "SELECT tenant_id, user_id, queued_at FROM provisioning_queue
+             ORDER BY queued_at, tenant_id, user_id LIMIT ?1",
+            params![rows::limit(limit)],
+            |row| {
+                let mut columns = Columns::new(row, "provisioning_queue");
+                Ok(QueuedUser {
+                    tenant_id: TenantId(columns.get()?),
+                    user_id: UserId(columns.get()?),
+                    queued_at: columns.time()?,
+                })
+            },
+        )
+    }
+}
+
+impl Tx<'_> {
+    /// Queues users; those who are queued keep their place.
+    pub fn provisioning_queue_put(
+        &mut self,
+        tenant: TenantId,
+        users: &[UserId],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for user in users {
+            self.execute(
+                "INSERT INTO provisioning_queue (tenant_id, user_id, queued_at) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO NOTHING",
+                params![tenant.0, user.0, now.0],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Queues the members of a group; those who are queued keep their place.
+    pub fn provisioning_queue_put_members(
+        &mut self,
+        tenant: TenantId,
+        group: GroupId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO provisioning_queue (tenant_id, user_id, queued_at)
+             SELECT tenant_id, user_id, ?3 FROM group_members WHERE tenant_id = ?1 AND group_id = ?2
+             ON CONFLICT DO NOTHING",
+            params![tenant.0, group.0, now.0],
+        )?;
+        Ok(())
+    }
+
+    /// Takes a user out of the queue. Belongs in the transaction that reads the user's groups and
+    /// licences: a change after it queues the user again.
+    pub fn provisioning_queue_remove(&mut self, tenant: TenantId, user: UserId) -> Result<(), StoreError> {
+        self.execute(
+            "DELETE FROM provisioning_queue WHERE tenant_id = ?1 AND user_id = ?2",
+            params![tenant.0, user.0],
+        )?;
+        Ok(())
+    }
+}
