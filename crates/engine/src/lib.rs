@@ -16,6 +16,7 @@ mod lifecycle;
 mod mask;
 mod partner;
 mod plan;
+mod policy;
 mod request;
 mod run;
 

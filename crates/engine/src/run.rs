@@ -10,6 +10,7 @@
 
 mod attempt;
 mod keep;
+mod provisioning;
 mod turn;
 mod watch;
 mod work;
@@ -58,6 +59,7 @@ impl Engine {
     pub async fn run(&self, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().watch(stop.clone()));
+        tasks.spawn(self.clone().reconcile(stop.clone()));
         let mut renew_at = self.parts.clock.now();
         while !stop.is_cancelled() {
             while let Some(ended) = tasks.try_join_next() {

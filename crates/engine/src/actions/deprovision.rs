@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::step::StepFuture;
 use super::{AfterFailure, CancelMode, Completion, Recipe, Step, StepContext, StepOutput, machine, minutes};
-use crate::ledger;
+use crate::{ledger, policy};
 
 /// Time after which an unsuccessful deprovisioning is repeated.
 pub(super) const RETRY_AFTER: Duration = minutes(60);
@@ -61,6 +61,11 @@ fn complete(ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {
     let (tenant, id) = (ending.action.tenant_id, ending.cloud_pc.id);
     for action in ending.tx.action_waiting(tenant, &id.to_string())? {
         ledger::end_pending(ending.tx, &action, &Actor::system(), "The Cloud PC was deprovisioned.", ending.now)?;
+    }
+    // The licence or seat is free for another Cloud PC.
+    ending.tx.provisioning_queue_put(tenant, &[ending.cloud_pc.user_id], ending.now)?;
+    if let Some((policy, assignment)) = ending.tx.entitlement_seat(tenant, id)? {
+        policy::queue_members(ending.tx, tenant, &policy, &assignment, ending.now)?;
     }
     ending.tx.cloud_pc_delete(tenant, id)
 }

@@ -80,10 +80,7 @@ fn wait_for_room(error: DriverError) -> StepError {
 
 fn complete(ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {
     let cloud_pc = &mut *ending.cloud_pc;
-    cloud_pc.status = match cloud_pc.grace_ends_at {
-        Some(_) => CloudPcStatus::InGracePeriod,
-        None => CloudPcStatus::Provisioned,
-    };
+    cloud_pc.status = CloudPcStatus::Provisioned;
     cloud_pc.status_detail = None;
     cloud_pc.provisioned_at = Some(ending.now);
     Ok(())

@@ -136,8 +136,18 @@ pub(crate) fn end_unstarted(tx: &mut Tx<'_>, action: &Action, now: Timestamp) ->
         let before = cloud_pc.clone();
         end_unsuccessfully(&mut cloud_pc, action, action.failure(), now);
         store(tx, &before, &mut cloud_pc, now)?;
+        reconcile_again(tx, action, &cloud_pc, now)?;
     }
     Ok(())
+}
+
+/// Queues the user of a Cloud PC whose deprovisioning did not succeed: the user may have been given
+/// the licence back meanwhile, and the reconciler learns when to deprovision again.
+fn reconcile_again(tx: &mut Tx<'_>, action: &Action, cloud_pc: &CloudPc, now: Timestamp) -> Result<(), StoreError> {
+    match action.kind() {
+        Kind::Deprovision => tx.provisioning_queue_put(cloud_pc.tenant_id, &[cloud_pc.user_id], now),
+        _ => Ok(()),
+    }
 }
 
 /// Logs the planned events up to the next one that takes time.
@@ -208,7 +218,10 @@ fn end(
         (recipe.complete)(&mut Completion { tx: &mut *tx, now, undo_window, action, cloud_pc: &mut *cloud_pc })?;
     } else {
         end_unsuccessfully(cloud_pc, action, failure, now);
+        reconcile_again(tx, action, cloud_pc, now)?;
     }
+    // The grace period may have begun or ended while the action ran.
+    cloud_pc.settle_grace();
     store(tx, &before, cloud_pc, now)
 }
 
