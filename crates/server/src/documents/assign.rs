@@ -164,6 +164,26 @@ impl Hooks for ToGroups {
         }
         Ok(())
     }
+
+    fn after(
+        &self,
+        tx: &mut Tx<'_>,
+        call: &Call,
+        old: Option<&Document>,
+        new: Option<&Document>,
+    ) -> Result<(), Problem> {
+        let of_policy = |document: &&Document| document.key.kind == DocumentType::CloudPcProvisioningPolicyAssignment;
+        old.into_iter().chain(new).filter(of_policy).try_for_each(|assignment| queue_members(tx, call, assignment))
+    }
+}
+
+/// Queues the members of the group of an assignment, whose Cloud PCs may no longer be those that
+/// policies ask for.
+fn queue_members(tx: &mut Tx<'_>, call: &Call, assignment: &Document) -> Result<(), Problem> {
+    if let Ok(group) = Target::of(&assignment.body).group.parse() {
+        tx.provisioning_queue_put_members(call.tenant(), group, call.at)?;
+    }
+    Ok(())
 }
 
 /// Frontline Cloud PCs have the service plan of their assignment; others that of a licence.

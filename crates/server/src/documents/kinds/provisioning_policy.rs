@@ -22,7 +22,7 @@ static RIGHTS: Rights = rights("ProvisioningPolicies");
 const GRACE_HOURS: u64 = GRACE_PERIOD.as_secs() / 3600;
 
 /// `cloudPcProvisioningPolicy`
-pub(super) static PROVISIONING_POLICY: Kind = Kind::many(
+pub(in crate::documents) static PROVISIONING_POLICY: Kind = Kind::many(
     DocumentType::CloudPcProvisioningPolicy,
     "/deviceManagement/virtualEndpoint/provisioningPolicies",
     &RIGHTS,
@@ -75,7 +75,7 @@ pub(super) static PROVISIONING_POLICY: Kind = Kind::many(
 .hooks(&Policy);
 
 /// `cloudPcProvisioningPolicyAssignment`
-pub(super) static ASSIGNMENT: Kind = Kind::many(
+pub(in crate::documents) static ASSIGNMENT: Kind = Kind::many(
     DocumentType::CloudPcProvisioningPolicyAssignment,
     "/deviceManagement/virtualEndpoint/provisioningPolicies/{cloudPcProvisioningPolicy-id}/assignments",
     &RIGHTS,
