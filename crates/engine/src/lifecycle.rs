@@ -4,7 +4,9 @@
 //! Unlike other actions, these two change the Cloud PC's status when they are accepted: nothing
 //! ahead of them in the machine's line needs the Cloud PC to be usable.
 
-use cloudpc_model::{ActionId, Actor, CloudPc, CloudPcId, CloudPcStatus, Error, ErrorKind, Params, Power, TenantId};
+use cloudpc_model::{
+    ActionId, Actor, CloudPc, CloudPcId, CloudPcStatus, Error, ErrorKind, Params, Power, Rng, SeededRng, TenantId,
+};
 use cloudpc_store::{StoreError, Tx};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -48,6 +50,39 @@ impl Engine {
                     Ok::<_, StoreError>(())
                 });
                 written.await?;
+            }
+        }
+        self.work.wake.notify_one();
+        Ok(())
+    }
+
+    /// Accepts the provisioning of every Cloud PC of a policy that was never provisioned because
+    /// its provisioning failed. Safe to repeat.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn retry_provisioning(&self, asked: &RequestContext, policy: &str) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let (asked, policy, seed) = (asked.clone(), policy.to_owned(), self.parts.rng.next_u64());
+            let now = self.parts.clock.now();
+            let written = self.parts.store.write("policy.retry", move |tx| {
+                let rng = SeededRng::new(seed);
+                let ids = tx.entitlement_cloud_pcs(asked.tenant_id, &policy, after, PROVISIONS_MAX)?;
+                for id in &ids {
+                    let failed = tx.cloud_pc(asked.tenant_id, *id)?.filter(|cloud_pc| {
+                        cloud_pc.status == CloudPcStatus::Failed && cloud_pc.provisioned_at.is_none()
+                    });
+                    if let Some(mut cloud_pc) = failed {
+                        let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
+                        accept_provision(tx, &asked, &mut cloud_pc, stamp)?;
+                    }
+                }
+                Ok::<_, StoreError>(ids.last().copied())
+            });
+            after = written.await?;
+            if after.is_none() {
+                break;
             }
         }
         self.work.wake.notify_one();

@@ -10,6 +10,7 @@ mod cloud_pc;
 mod gallery_image;
 mod managed_device;
 mod partner;
+mod provisioning_policy;
 mod service_plan;
 mod snapshot;
 
@@ -105,6 +106,7 @@ pub static TABLE: &[Row] = table! {
     "cloudPcExternalPartner.heartbeat", WRITE => partner::heartbeat::run;
     "cloudPcExternalPartner.setDetection", CONFIGURE_AGENT => partner::set_detection::run;
     "cloudPcExternalPartner.allowUrls", ADMINISTER => partner::allow_urls::run;
+    "cloudPcProvisioningPolicy.retry", WRITE => provisioning_policy::retry::run;
     "activity.actions", READ => activity::actions::run;
     "activity.cancel", WRITE => activity::cancel::run;
 };

@@ -12,11 +12,13 @@ CREATE TABLE entitlements (
     service_plan_id BLOB NOT NULL,
     -- None for a seat.
     sku_id BLOB,
-    PRIMARY KEY (tenant_id, cloud_pc_id)
+    PRIMARY KEY (tenant_id, user_id, cloud_pc_id)
 ) WITHOUT ROWID, STRICT;
 
-CREATE INDEX entitlements_of_user ON entitlements (tenant_id, user_id, cloud_pc_id);
-CREATE INDEX entitlements_seats ON entitlements (tenant_id, service_plan_id, policy_id, assignment_id) WHERE sku_id IS NULL;
+CREATE UNIQUE INDEX entitlements_cloud_pc ON entitlements (tenant_id, cloud_pc_id);
+CREATE INDEX entitlements_of_policy ON entitlements (tenant_id, policy_id, cloud_pc_id);
+-- Seats in use, of a plan and of each assignment.
+CREATE INDEX entitlements_seats ON entitlements (tenant_id, service_plan_id, assignment_id, policy_id);
 
 -- Cloud PCs in their grace period, by its end.
 CREATE INDEX cloud_pcs_grace ON cloud_pcs (grace_ends_at, tenant_id, id) WHERE grace_ends_at IS NOT NULL;

@@ -147,15 +147,17 @@ impl Reader<'_> {
     /// its line, oldest first.
     pub fn action_waiting(&self, tenant: TenantId, target: &str) -> Result<Vec<Action>, StoreError> {
         let Some(line) = self.line(tenant, target)? else { return Ok(Vec::new()) };
-        self.rows(
+        let mut waiting = self.rows(
             concat!(
                 "SELECT ",
                 columns!("steps"),
-                " FROM actions WHERE line_id = ?1 AND open = 1 AND at_front = 0 AND state = 'pending' ORDER BY id"
+                " FROM actions WHERE line_id = ?1 AND open = 1 AND at_front = 0 AND state = 'pending'"
             ),
             params![line],
             |row| action(&mut Columns::new(row, TABLE)),
-        )
+        )?;
+        waiting.sort_by_key(|action| action.id);
+        Ok(waiting)
     }
 
     /// Where an open action stands.

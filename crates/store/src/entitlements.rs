@@ -3,7 +3,7 @@
 use cloudpc_model::{CloudPcId, ServicePlanId, SkuId, TenantId, UserId};
 
 use crate::connection::params;
-use crate::rows::Columns;
+use crate::rows::{self, Columns, guid_after};
 use crate::{Reader, StoreError, Tx};
 
 /// What entitles a user to a Cloud PC.
@@ -47,6 +47,22 @@ impl Reader<'_> {
         )
     }
 
+    /// Up to `limit` Cloud PCs of a policy by id, those after `after`.
+    pub fn entitlement_cloud_pcs(
+        &self,
+        tenant: TenantId,
+        policy: &str,
+        after: Option<CloudPcId>,
+        limit: usize,
+    ) -> Result<Vec<CloudPcId>, StoreError> {
+        self.rows(
+            "SELECT cloud_pc_id FROM entitlements
+             WHERE tenant_id = ?1 AND policy_id = ?2 AND cloud_pc_id > ?3 ORDER BY cloud_pc_id LIMIT ?4",
+            params![tenant.0, policy, guid_after(after.map(|id| id.0)), rows::limit(limit)],
+            |row| Ok(CloudPcId(row.get(0)?)),
+        )
+    }
+
     /// The policy and assignment whose seat a Cloud PC takes; none if it takes no seat.
     pub fn entitlement_seat(
         &self,
@@ -55,7 +71,7 @@ impl Reader<'_> {
     ) -> Result<Option<(String, String)>, StoreError> {
         self.row(
             "SELECT policy_id, assignment_id FROM entitlements
-             WHERE tenant_id = ?1 AND cloud_pc_id = ?2 AND sku_id IS NULL",
+             WHERE tenant_id = ?1 AND cloud_pc_id = ?2 AND assignment_id > ''",
             params![tenant.0, cloud_pc.0],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
@@ -64,7 +80,7 @@ impl Reader<'_> {
     /// Number of seats of a service plan that Cloud PCs take.
     pub fn seat_count(&self, tenant: TenantId, plan: ServicePlanId) -> Result<u64, StoreError> {
         self.count(
-            "SELECT count(*) FROM entitlements WHERE tenant_id = ?1 AND service_plan_id = ?2 AND sku_id IS NULL",
+            "SELECT count(*) FROM entitlements WHERE tenant_id = ?1 AND service_plan_id = ?2 AND assignment_id > ''",
             params![tenant.0, plan.0],
         )
     }
@@ -79,7 +95,7 @@ impl Reader<'_> {
     ) -> Result<u64, StoreError> {
         self.count(
             "SELECT count(*) FROM entitlements WHERE tenant_id = ?1 AND service_plan_id = ?2 AND policy_id = ?3
-             AND assignment_id = ?4 AND sku_id IS NULL",
+             AND assignment_id = ?4",
             params![tenant.0, plan.0, policy, assignment],
         )
     }

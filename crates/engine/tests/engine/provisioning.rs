@@ -372,6 +372,35 @@ async fn failed_provisioning_says_why_and_a_reprovision_repairs_it() {
 }
 
 #[tokio::test]
+async fn retry_of_a_policy_provisions_what_failed_and_nothing_else() {
+    let mut world = company(2).await;
+    world.faults.add(FaultRule {
+        kind: Some(Kind::Provision),
+        nth: Some(1),
+        step: Some("enrol".into()),
+        ..rule(fail())
+    });
+    for number in [1, 2] {
+        world.join(SALES, user(number)).await;
+        world.license(SMALL, LicenseHolder::User(user(number))).await;
+    }
+    world.rest().await;
+    world.idle().await;
+    let mut before = Vec::new();
+    for number in [1, 2] {
+        before.push(world.only_cloud_pc_of(user(number)).await);
+    }
+    assert_eq!(before.iter().filter(|cloud_pc| cloud_pc.status == CloudPcStatus::Failed).count(), 1);
+    world.engine.retry_provisioning(&asked(), "1").await.unwrap();
+    world.idle().await;
+    for cloud_pc in before {
+        let expected = if cloud_pc.status == CloudPcStatus::Failed { 2 } else { 1 };
+        assert_eq!(world.kinds(cloud_pc.id, ActionFilter::All).await.len(), expected);
+        assert_eq!(world.cloud_pc(cloud_pc.id).await.status, CloudPcStatus::Provisioned);
+    }
+}
+
+#[tokio::test]
 async fn failed_cloud_pc_without_data_goes_at_once_with_its_licence() {
     let mut world = company(1).await;
     world.faults.add(FaultRule { kind: Some(Kind::Provision), step: Some("enrol".into()), ..rule(fail()) });

@@ -173,7 +173,9 @@ async fn provisioning_waits_for_room_until_its_deadline_and_leaves_no_machine() 
     assert_eq!(ended.state, State::Failed);
     let detail = world.cloud_pc(id).await.status_detail.unwrap();
     assert_eq!(detail.code, "actionTimeout");
-    assert!(detail.message.ends_with("while step 'start' was waiting: the machine's host is unavailable: its host reboots"));
+    assert!(
+        detail.message.ends_with("while step 'start' was waiting: the machine's host is unavailable: its host reboots")
+    );
     assert!(matches!(world.driver.observe(id).await, Err(DriverError::NotFound(_))));
 }
 

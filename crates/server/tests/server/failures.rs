@@ -171,6 +171,7 @@ pub fn cases() -> Vec<Case> {
             "command",
             json!("null\u{0}character"),
         ),
+        case("cloudPcProvisioningPolicy.retry", "POST /provisioningPolicies/{cloudPcProvisioningPolicy}/retry"),
         case("activity.actions", "GET /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.actions"),
         case("activity.cancel", "POST /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.cancel"),
     ]
@@ -234,7 +235,13 @@ pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str
         tx.undo_record_put(&way_back, START)
     });
     made.await.unwrap();
+    let policy = json!({
+        "displayName": format!("Policy {}", world.app.rng.uuid()), "imageId": image,
+        "domainJoinConfigurations": [{"domainJoinType": "azureADJoin", "regionName": "automatic"}],
+    });
+    let policy = world.call(who, "POST", &format!("{ROOT}/provisioningPolicies"), Some(policy)).await.json();
     vec![
+        ("{cloudPcProvisioningPolicy}", policy["id"].as_str().unwrap().to_owned()),
         ("{action}", action),
         ("{auditEvent}", first("auditEvents").await),
         ("{cloudPC}", desk),
@@ -344,8 +351,9 @@ async fn each_case_is_a_valid_request() {
         // Only the owner of the installation may open the host's network.
         let who = if case.key == "cloudPcExternalPartner.allowUrls" { Who::Owner } else { Who::Writer };
         let reply = scene.world.call(who, case.method, &scene.path(&case), scene.body(&case)).await;
-        // No action here is stuck, and simulated machines have no display.
-        let in_vain = ["action.settle", "cloudPC.screenshot"].contains(&case.key);
+        // No action here is stuck, simulated machines have no display, and no Cloud PC is in its
+        // grace period.
+        let in_vain = ["action.settle", "cloudPC.screenshot", "cloudPC.endGracePeriod"].contains(&case.key);
         let right = if in_vain { reply.status == 409 } else { reply.status.is_success() };
         assert!(right, "{}: {reply}", case.key);
     }

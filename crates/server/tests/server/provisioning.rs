@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::world::{TestServer, Who};
 
-const CLOUD_PCS: &str = "/v1.0/deviceManagement/virtualEndpoint/cloudPCs";
-const DESK_1: &str = "/v1.0/deviceManagement/virtualEndpoint/cloudPCs/10000000-0000-4000-8000-0000000000d1";
+const CLOUD_PCS: &str = "/beta/deviceManagement/virtualEndpoint/cloudPCs";
+const DESK_1: &str = "/beta/deviceManagement/virtualEndpoint/cloudPCs/10000000-0000-4000-8000-0000000000d1";
 const POLICIES: &str = "/beta/deviceManagement/virtualEndpoint/provisioningPolicies";
 const IMAGE: &str = "microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc";
 const ADA: UserId = UserId(Uuid::from_u128(0x10000000_0000_4000_8000_0000000000a1));
@@ -99,7 +99,8 @@ async fn assigning_a_policy_provisions_and_removing_the_assignment_begins_grace(
     );
     assert_eq!(&cloud_pc["managedDeviceName"].as_str().unwrap()[..4], "SAL-");
     let path = cloud_pc["id"].as_str().unwrap().to_owned();
-    let beta = format!("/beta/deviceManagement/virtualEndpoint/cloudPCs/{path}");
+    let beta = format!("{CLOUD_PCS}/{path}");
+    let v1 = format!("/v1.0/deviceManagement/virtualEndpoint/cloudPCs/{path}/endGracePeriod");
     let actions = server.get(Who::Reader, &format!("{beta}/cloudpc.actions")).await.rows();
     assert_eq!((actions.len(), &actions[0]["kind"]), (1, &json!(Kind::Provision.name())));
     let results = server.get(Who::Writer, &format!("{beta}/retrieveCloudPCRemoteActionResults")).await.rows();
@@ -111,7 +112,7 @@ async fn assigning_a_policy_provisions_and_removing_the_assignment_begins_grace(
     assert_eq!(server.call(Who::Writer, "POST", &assign, Some(none)).await.status, 204);
     server.settle().await;
     assert_eq!(server.get(Who::Reader, &beta).await.json()["status"], "inGracePeriod");
-    assert_eq!(server.post(Who::Writer, &format!("{beta}/endGracePeriod")).await.status, 204);
+    assert_eq!(server.post(Who::Writer, &v1).await.status, 204);
     assert_eq!(server.get(Who::Reader, &beta).await.json()["status"], "deprovisioning");
     server.settle().await;
     assert_eq!(server.get(Who::Reader, &beta).await.error().0, 404);

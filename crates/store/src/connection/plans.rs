@@ -328,6 +328,7 @@ fn look(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.cloud_pc_grace_ended(Timestamp(1), 1)?;
     reader.cloud_pc_grace_next_end()?;
     reader.entitlement_list(TENANT, UserId(GUID))?;
+    reader.entitlement_cloud_pcs(TENANT, "policy", None, 1)?;
     reader.entitlement_seat(TENANT, CloudPcId(GUID))?;
     reader.seat_count(TENANT, ServicePlanId(GUID))?;
     reader.seat_count_of(TENANT, ServicePlanId(GUID), "policy", "assignment")?;
