@@ -11,7 +11,8 @@ use cloudpc_model::{
     Timestamp, UserId,
 };
 use cloudpc_store::{Entitlement, StoreError, Tx, User, UserLicense};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -104,12 +105,11 @@ fn reconcile_batch(tx: &mut Tx<'_>, seed: u64, now: Timestamp) -> Result<(), Sto
     let mut policies = BTreeMap::new();
     for queued in tx.provisioning_queue_next(BATCH_MAX)? {
         let tenant = queued.tenant_id;
-        if !policies.contains_key(&tenant) {
-            policies.insert(tenant, Policies::read(tx, tenant)?);
-        }
-        if let Some(policies) = policies.get(&tenant) {
-            reconcile_user(tx, policies, tenant, queued.user_id, &rng, now)?;
-        }
+        let policies = match policies.entry(tenant) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(place) => place.insert(Policies::read(tx, tenant)?),
+        };
+        reconcile_user(tx, policies, tenant, queued.user_id, &rng, now)?;
         tx.provisioning_queue_remove(tenant, queued.user_id)?;
     }
     Ok(())
