@@ -6,9 +6,12 @@
 
 mod create_snapshot;
 mod deploy_agent;
+mod deprovision;
+mod guest_setup;
 mod machine;
 mod power_off;
 mod power_on;
+mod provision;
 mod reboot;
 mod rename;
 mod reprovision;
@@ -18,7 +21,7 @@ mod step;
 mod troubleshoot;
 mod undo;
 
-use cloudpc_model::{Action, Before, CloudPc, CloudPcStatus, Kind, Timestamp, UndoRecord};
+use cloudpc_model::{Action, Before, CloudPc, CloudPcStatus, Failure, Kind, StatusDetail, Timestamp, UndoRecord};
 use cloudpc_store::{StoreError, Tx};
 use std::time::Duration;
 
@@ -40,7 +43,7 @@ pub struct Recipe {
     pub status: Option<CloudPcStatus>,
     /// Changes stored when the action succeeds.
     pub(crate) complete: CompleteFn,
-    /// State of the machine after a failure without undo.
+    /// State of the Cloud PC after an unsuccessful end.
     pub(crate) after_failure: fn(&Action) -> AfterFailure,
 }
 
@@ -56,13 +59,43 @@ pub(crate) struct Completion<'a, 'tx> {
     pub cloud_pc: &'a mut CloudPc,
 }
 
-/// State of the machine after an action failed without undo.
+/// State of a Cloud PC after an unsuccessful end of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterFailure {
-    /// The machine is unchanged.
+    /// As before the action.
     Unchanged,
-    /// The machine may be unusable.
+    /// The machine is missing or may be unusable.
     Broken,
+    /// In its grace period, at whose end it is deprovisioned again.
+    InGracePeriod,
+}
+
+/// Applies the unsuccessful end of an action to its Cloud PC, whether it was started or not.
+pub(crate) fn end_unsuccessfully(cloud_pc: &mut CloudPc, action: &Action, failure: Option<&Failure>, now: Timestamp) {
+    let recipe = recipe(action.kind());
+    if recipe.status == Some(cloud_pc.status)
+        && let Some(status) = cloud_pc.status_before
+    {
+        cloud_pc.status = status;
+        cloud_pc.status_before = None;
+    }
+    match (recipe.after_failure)(action) {
+        AfterFailure::Unchanged => {}
+        AfterFailure::Broken => mark_failed(cloud_pc, failure),
+        AfterFailure::InGracePeriod => {
+            cloud_pc.status = CloudPcStatus::InGracePeriod;
+            let retry_at = now + deprovision::RETRY_AFTER;
+            cloud_pc.grace_ends_at = cloud_pc.grace_ends_at.max(Some(retry_at));
+        }
+    }
+}
+
+/// Marks a Cloud PC as failed, with the reason.
+pub(crate) fn mark_failed(cloud_pc: &mut CloudPc, failure: Option<&Failure>) {
+    cloud_pc.status = CloudPcStatus::Failed;
+    cloud_pc.status_before = None;
+    cloud_pc.status_detail =
+        failure.map(|failure| StatusDetail { code: failure.code.clone(), message: failure.message.clone() });
 }
 
 /// Returns the recipe of a kind.
@@ -79,6 +112,8 @@ pub fn recipe(kind: Kind) -> &'static Recipe {
         Kind::CreateSnapshot => &create_snapshot::RECIPE,
         Kind::Troubleshoot => &troubleshoot::RECIPE,
         Kind::DeployAgent => &deploy_agent::RECIPE,
+        Kind::Provision => &provision::RECIPE,
+        Kind::Deprovision => &deprovision::RECIPE,
     }
 }
 

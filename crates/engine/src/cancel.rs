@@ -1,14 +1,15 @@
 //! Canceling actions and settling stuck ones.
 
 use cloudpc_model::{
-    Action, ActionId, ActivityId, AuditVerb, CloudPcStatus, Error, ErrorKind, EventKind, State, Timestamp,
+    Action, ActionId, ActivityId, AuditVerb, CloudPcStatus, Error, ErrorKind, EventKind, Kind, State, Timestamp,
 };
 use cloudpc_store::{DeploymentFilter, Tx};
 
-use crate::actions::recipe;
+use crate::actions::{end_unsuccessfully, recipe};
 use crate::deploy::TARGETS_MAX;
 use crate::ledger::{RequestContext, audit, end_pending};
 use crate::partner::partners_of;
+use crate::run::end_unstarted;
 use crate::{Engine, plan};
 
 impl Engine {
@@ -75,8 +76,12 @@ impl Engine {
             if let Some(id) = action.cloud_pc_id()
                 && let Some(mut cloud_pc) = tx.cloud_pc(asked.tenant_id, id)?
             {
-                cloud_pc.status = CloudPcStatus::Provisioned;
-                cloud_pc.status_detail = None;
+                if let Kind::Provision | Kind::Deprovision = action.kind() {
+                    end_unsuccessfully(&mut cloud_pc, &action, action.failure(), now);
+                } else {
+                    cloud_pc.status = CloudPcStatus::Provisioned;
+                    cloud_pc.status_detail = None;
+                }
                 cloud_pc.modified_at = now;
                 tx.cloud_pc_update(&cloud_pc)?;
             }
@@ -100,6 +105,9 @@ fn cancel(tx: &mut Tx<'_>, action: &Action, asked: &RequestContext, now: Timesta
                 &asked.by.user_principal_name
             };
             end_pending(tx, action, &asked.by, &format!("{who} canceled the action before it started."), now)?;
+            if let Some(ended) = tx.action(action.tenant_id, action.id)? {
+                end_unstarted(tx, &ended, now)?;
+            }
         }
         State::Running if recipe(action.kind()).past_return(action) => {
             return Err(too_late(format!(

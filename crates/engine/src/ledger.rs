@@ -7,8 +7,8 @@
 pub(crate) mod audit;
 
 use cloudpc_model::{
-    Action, ActivityId, Actor, AgentSetting, AuditResource, AuditVerb, EventKind, Failure, Params, Partner,
-    ResourceType, State, TenantId, Timestamp,
+    Action, ActivityId, Actor, AgentSetting, AuditResource, AuditVerb, EventKind, Failure, Kind, Params, Partner,
+    ResourceType, State, StepRecord, StepState, TenantId, Timestamp,
 };
 use cloudpc_store::{NewAction, Report, ReportType, StoreError, Tx};
 use std::time::Duration;
@@ -109,7 +109,7 @@ pub(crate) fn end_pending(
 /// Returns the failure of a canceled action. The contract has no such code for deployments, so
 /// theirs is `none`.
 pub(crate) fn canceled(action: &Action, message: impl Into<String>) -> Failure {
-    let code = if action.kind().is_remote_action() { "canceled" } else { "none" };
+    let code = if action.kind() == Kind::DeployAgent { "none" } else { "canceled" };
     Failure { code: code.into(), message: message.into() }
 }
 
@@ -123,8 +123,11 @@ pub(crate) fn is_timeout(failure: &Failure) -> bool {
 
 /// Returns the failure of an action whose deadline expired.
 pub(crate) fn timed_out(action: &Action) -> Failure {
-    let code = if action.kind().is_remote_action() { TIMEOUT } else { TIMEOUT_DEPLOYMENT };
+    let code = if action.kind() == Kind::DeployAgent { TIMEOUT_DEPLOYMENT } else { TIMEOUT };
     let message = match action.steps.last() {
+        Some(StepRecord { name, state: StepState::Waiting, message: Some(message), .. }) => {
+            format!("The action timed out at {} while step '{name}' was waiting: {message}", action.deadline_at)
+        }
         Some(step) => format!("The action timed out at {} in step '{}'.", action.deadline_at, step.name),
         None => format!(
             "The action timed out at {} while waiting for earlier actions on the Cloud PC. Retry after they have ended.",

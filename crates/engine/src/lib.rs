@@ -12,9 +12,11 @@ mod faults;
 mod health;
 mod image;
 mod ledger;
+mod lifecycle;
 mod mask;
 mod partner;
 mod plan;
+mod policy;
 mod request;
 mod run;
 
@@ -28,6 +30,7 @@ pub use deploy::{DeployReceipt, TARGETS_MAX};
 pub use faults::{Effect, FaultRule, Faults};
 pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
 pub use ledger::RequestContext;
+pub use lifecycle::GRACE_PERIOD;
 
 /// Dependencies of the engine.
 #[derive(Clone)]

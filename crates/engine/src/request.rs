@@ -106,7 +106,7 @@ fn undo(tx: &mut Tx<'_>, asked: &RequestContext, id: CloudPcId, stamp: Stamp) ->
     }
 }
 
-fn find(reader: &Reader<'_>, tenant: TenantId, id: CloudPcId) -> Result<CloudPc, Error> {
+pub(crate) fn find(reader: &Reader<'_>, tenant: TenantId, id: CloudPcId) -> Result<CloudPc, Error> {
     let cloud_pc = reader.cloud_pc(tenant, id)?;
     cloud_pc.ok_or_else(|| Error::not_found(format!("There is no Cloud PC '{id}' in this tenant.")))
 }
@@ -126,26 +126,36 @@ pub(crate) fn accept(
     params: Params,
     stamp: Stamp,
 ) -> Result<ActionId, Error> {
+    match accept_unchecked(tx, asked, cloud_pc, params, stamp) {
+        // The unique index guarantees one open remote action per machine.
+        Err(StoreError::Exists(_)) => {
+            let open = tx.action_open_remote(asked.tenant_id, &cloud_pc.id.to_string())?;
+            Err(denied(&Denial::RemoteActionInProgress(Box::new(open.ok_or(StoreError::Exists("the action"))?))))
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Accepts an action that is not refused, such as one that is not a remote action.
+pub(crate) fn accept_unchecked(
+    tx: &mut Tx<'_>,
+    asked: &RequestContext,
+    cloud_pc: &CloudPc,
+    params: Params,
+    stamp: Stamp,
+) -> Result<ActionId, StoreError> {
     let (tenant, target, kind) = (asked.tenant_id, cloud_pc.id.to_string(), params.kind());
     let entry = with_changes(audit::asked_for(asked, stamp.at, kind, audit::resource(cloud_pc)), cloud_pc, &params);
-    let inserted = tx.action_insert(&NewAction {
+    let action = tx.action_insert(&NewAction {
         tenant_id: tenant,
-        target: target.clone(),
+        target,
         params,
         requested_by: asked.by.clone(),
         requested_at: stamp.at,
         deadline_at: stamp.at + recipe(kind).time_max,
         tag_nonce: stamp.tag_nonce,
         idempotency_key: None,
-    });
-    let action = match inserted {
-        // The unique index guarantees one open remote action per machine.
-        Err(StoreError::Exists(_)) => {
-            let open = tx.action_open_remote(tenant, &target)?.ok_or(StoreError::Exists("the action"))?;
-            return Err(denied(&Denial::RemoteActionInProgress(Box::new(open))));
-        }
-        other => other?,
-    };
+    })?;
     tx.audit_insert(&entry.detail("actionId", &action.to_string()))?;
     Ok(action)
 }
@@ -207,6 +217,9 @@ fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), 
         }
         Params::Undo { .. } => return Err(Error::invalid("'undo' takes no action id.")),
         Params::DeployAgent { .. } => return Err(Error::invalid("Agents are deployed through an external partner.")),
+        Params::Provision | Params::Deprovision => {
+            return Err(Error::invalid("Cloud PCs are provisioned and deprovisioned through provisioning policies."));
+        }
         Params::Reboot | Params::PowerOn | Params::PowerOff | Params::Troubleshoot => {}
     }
     Ok(())
@@ -264,8 +277,12 @@ fn with_changes(entry: AuditEntry, cloud_pc: &CloudPc, params: &Params) -> Audit
             entry.detail("snapshotId", &snapshot_id.0)
         }
         Params::Undo { action_id } => entry.detail("undoes", &action_id.to_string()),
-        Params::Reboot | Params::PowerOn | Params::PowerOff | Params::Troubleshoot | Params::DeployAgent { .. } => {
-            entry
-        }
+        Params::Reboot
+        | Params::PowerOn
+        | Params::PowerOff
+        | Params::Troubleshoot
+        | Params::DeployAgent { .. }
+        | Params::Provision
+        | Params::Deprovision => entry,
     }
 }

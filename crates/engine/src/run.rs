@@ -10,6 +10,7 @@
 
 mod attempt;
 mod keep;
+mod provisioning;
 mod turn;
 mod watch;
 mod work;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Engine;
 use crate::actions::recipe;
 use attempt::Attempt;
+pub(crate) use turn::end_unstarted;
 use turn::{ActionTurn, NextStep, TurnLog};
 use work::ClaimGuard;
 pub(crate) use work::LocalClaims;
@@ -57,6 +59,7 @@ impl Engine {
     pub async fn run(&self, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().watch(stop.clone()));
+        tasks.spawn(self.clone().reconcile(stop.clone()));
         let mut renew_at = self.parts.clock.now();
         while !stop.is_cancelled() {
             while let Some(ended) = tasks.try_join_next() {

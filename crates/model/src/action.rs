@@ -63,7 +63,10 @@ impl State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr, Serialize, Deserialize)]
 #[strum(serialize_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "each is named after the Graph action that it executes; undo is an extension")]
+#[expect(
+    missing_docs,
+    reason = "each is named after the Graph action that it executes; undo, provision and deprovision are ours"
+)]
 pub enum Kind {
     Reprovision,
     Resize,
@@ -76,13 +79,15 @@ pub enum Kind {
     CreateSnapshot,
     Troubleshoot,
     DeployAgent,
+    Provision,
+    Deprovision,
 }
 
 impl Kind {
-    /// Whether Graph counts it as a remote action: all except deployments. A machine has at most
-    /// one open remote action.
+    /// Whether Graph counts it as a remote action: what a caller requests on an existing Cloud PC,
+    /// deployments excepted. A machine has at most one open remote action.
     pub fn is_remote_action(self) -> bool {
-        self != Self::DeployAgent
+        !matches!(self, Self::DeployAgent | Self::Provision | Self::Deprovision)
     }
 
     /// Whether it leaves an undo record. An undo can itself be undone.
@@ -135,6 +140,8 @@ pub enum Params {
         activity_id: ActivityId,
         agent: AgentSetting,
     },
+    Provision,
+    Deprovision,
 }
 
 impl Params {
@@ -152,6 +159,8 @@ impl Params {
             Self::CreateSnapshot { .. } => Kind::CreateSnapshot,
             Self::Troubleshoot => Kind::Troubleshoot,
             Self::DeployAgent { .. } => Kind::DeployAgent,
+            Self::Provision => Kind::Provision,
+            Self::Deprovision => Kind::Deprovision,
         }
     }
 

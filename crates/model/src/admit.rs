@@ -27,8 +27,9 @@ pub enum Denial {
     },
 }
 
-/// Decides on an action. Deployments are always accepted: they queue, and check the machine when
-/// they run.
+/// Decides on an action. Actions that are not remote actions are always accepted, because they
+/// wait in the machine's line: deployments check the machine when they run, and only the service
+/// itself requests provisioning and deprovisioning.
 pub fn admit(kind: Kind, status: CloudPcStatus, open_remote_action: Option<Action>) -> Admission {
     if !kind.is_remote_action() {
         return Admission::Accept;

@@ -137,6 +137,8 @@ pub enum AuditVerb {
     CreateSnapshot,
     Troubleshoot,
     DeployAgent,
+    Provision,
+    Deprovision,
     /// Of a policy or setting to groups; the assignments before are replaced.
     Assign,
     CancelAction,
@@ -184,8 +186,8 @@ impl AuditVerb {
     /// What kind of change it is, as Graph tells them apart.
     pub fn operation_type(self) -> OperationType {
         match self {
-            Self::Create | Self::CreateSnapshot => OperationType::Create,
-            Self::Delete | Self::Clear => OperationType::Delete,
+            Self::Create | Self::CreateSnapshot | Self::Provision => OperationType::Create,
+            Self::Delete | Self::Clear | Self::Deprovision => OperationType::Delete,
             // They change nothing, and Graph's enum has nothing for them.
             Self::SignIn | Self::OpenDesktop | Self::CheckHealth | Self::Save | Self::Unknown => {
                 OperationType::UnknownFutureValue
@@ -238,6 +240,8 @@ impl From<Kind> for AuditVerb {
             Kind::CreateSnapshot => Self::CreateSnapshot,
             Kind::Troubleshoot => Self::Troubleshoot,
             Kind::DeployAgent => Self::DeployAgent,
+            Kind::Provision => Self::Provision,
+            Kind::Deprovision => Self::Deprovision,
         }
     }
 }

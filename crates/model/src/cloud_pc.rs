@@ -63,6 +63,19 @@ pub struct CloudPc {
     pub created_at: Timestamp,
 }
 
+impl CloudPc {
+    /// Makes the status of a usable Cloud PC agree with its grace period.
+    pub fn settle_grace(&mut self) {
+        use CloudPcStatus::{InGracePeriod, Provisioned, ProvisionedWithWarnings};
+        self.status = match (self.status, self.grace_ends_at) {
+            (Provisioned | ProvisionedWithWarnings, Some(_)) => InGracePeriod,
+            (InGracePeriod, None) if self.status_detail.is_some() => ProvisionedWithWarnings,
+            (InGracePeriod, None) => Provisioned,
+            (other, _) => other,
+        };
+    }
+}
+
 /// `cloudPcStatusDetail`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusDetail {

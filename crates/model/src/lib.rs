@@ -13,6 +13,7 @@ mod document;
 mod error;
 mod health;
 mod ids;
+mod naming;
 mod partner;
 mod rng;
 mod time;
@@ -37,6 +38,7 @@ pub use ids::{
     ActionId, ActivityId, AppId, CloudPcId, GroupId, IMAGE_ID_BYTES_MAX, ImageId, ManagedDeviceId, PartnerId,
     ServicePlanId, SkuId, SnapshotId, TenantId, UserId,
 };
+pub use naming::{NAMING_TEMPLATE_DEFAULT, NamingTemplate};
 pub use partner::{AgentSetting, ConnectionStatus, Partner};
 pub use rng::{Rng, SeededRng};
 pub use time::{Clock, Sleep, Timestamp};

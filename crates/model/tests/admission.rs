@@ -13,15 +13,15 @@ fn statuses_and_their_allowed_actions() {
         writeln!(table, "{:24} {}", <&str>::from(status), taken.join(" ")).unwrap();
     }
     insta::assert_snapshot!(table, @"
-    notProvisioned           deployAgent
-    provisioning             deployAgent
-    provisioned              reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent
-    provisionedWithWarnings  reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent
-    inGracePeriod            rename reboot troubleshoot deployAgent
-    deprovisioning           deployAgent
-    failed                   reprovision undo troubleshoot deployAgent
-    resizing                 deployAgent
-    restoring                deployAgent
+    notProvisioned           deployAgent provision deprovision
+    provisioning             deployAgent provision deprovision
+    provisioned              reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent provision deprovision
+    provisionedWithWarnings  reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent provision deprovision
+    inGracePeriod            rename reboot troubleshoot deployAgent provision deprovision
+    deprovisioning           deployAgent provision deprovision
+    failed                   reprovision undo troubleshoot deployAgent provision deprovision
+    resizing                 deployAgent provision deprovision
+    restoring                deployAgent provision deprovision
     ");
 }
 

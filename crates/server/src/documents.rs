@@ -5,6 +5,7 @@
 //! (`body`), from there to an answer (`view`), lists, and the writes with their audit rows. What a
 //! kind means beyond being stored is in its hooks.
 
+mod adopt;
 mod assign;
 mod audit;
 mod body;
@@ -27,6 +28,7 @@ use cloudpc_store::Reader;
 use crate::operations::HandlerFuture;
 use crate::pipeline::{Call, Problem};
 
+pub use adopt::adopt;
 pub use kind::{
     ASSIGNABLE, CHILDREN_MAX, Change, Const, DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, Fact, Hooks, Kind, READ_ONLY, Rights,
     Shape, Verb, WRITABLE,

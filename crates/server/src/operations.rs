@@ -13,6 +13,7 @@ mod group_member;
 mod license;
 mod managed_device;
 mod partner;
+mod provisioning_policy;
 mod snapshot;
 mod subscribed_sku;
 mod user;
@@ -68,6 +69,7 @@ pub static TABLE: &[Row] = table! {
     "cloudPC.powerOff", WRITE => cloud_pc::power_off::run;
     "cloudPC.createSnapshot", WRITE => cloud_pc::create_snapshot::run;
     "cloudPC.troubleshoot", WRITE => cloud_pc::troubleshoot::run;
+    "cloudPC.endGracePeriod", WRITE => cloud_pc::end_grace_period::run;
     "cloudPC.undo", WRITE => cloud_pc::undo::run;
     "cloudPC.retrieveSnapshots", READ => cloud_pc::snapshots::run;
     "cloudPC.getCloudPcConnectivityHistory", READ => cloud_pc::connectivity_history::run;
@@ -106,6 +108,7 @@ pub static TABLE: &[Row] = table! {
     "cloudPcExternalPartner.heartbeat", WRITE => partner::heartbeat::run;
     "cloudPcExternalPartner.setDetection", CONFIGURE_AGENT => partner::set_detection::run;
     "cloudPcExternalPartner.allowUrls", ADMINISTER => partner::allow_urls::run;
+    "cloudPcProvisioningPolicy.retry", WRITE => provisioning_policy::retry::run;
     "activity.actions", READ => activity::actions::run;
     "activity.cancel", WRITE => activity::cancel::run;
     "users.list", READ_USERS => user::list::run;

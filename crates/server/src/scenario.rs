@@ -3,8 +3,8 @@
 //!
 //! [`file`] defines the file format, [`resolve`] turns a file into domain values, and [`describe`]
 //! turns the current fleet into a file. Loading reports every mistake before it changes anything;
-//! then it changes the store in one transaction and creates the machines. After a crash in between,
-//! [`resume`] finishes the load.
+//! then it changes the store in one transaction, and creates simulated machines or has the engine
+//! provision real ones. After a crash in between, [`resume`] finishes the load.
 //!
 //! This module refuses to know how a machine is simulated and who may load a scenario.
 
@@ -13,9 +13,10 @@ mod describe;
 mod file;
 mod machines;
 mod passwords;
-mod provision;
+mod real;
 mod resolve;
 
+use cloudpc_drivers::MachineSpec;
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition};
 use cloudpc_engine::FaultRule;
 use cloudpc_model::{CloudPcId, Error, ErrorKind, TenantId};
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use crate::app::{App, Simulation};
 use crate::identity::hash_password;
 use crate::installation;
-use machines::{Machine, machines};
+use machines::machines;
 pub use passwords::GeneratedPassword;
 pub(crate) use resolve::problem;
 use resolve::{ResolvedScenario, resolve};
@@ -78,7 +79,7 @@ pub async fn prepare(app: &App, home: Option<TenantId>, text: &str) -> Result<Pr
     };
     let prepared = tokio::task::spawn_blocking(read).await.map_err(Error::internal)??;
     if app.simulation.is_none() {
-        provision::check_real(&prepared.resolved)?;
+        real::check(&prepared.resolved)?;
     }
     Ok(prepared)
 }
@@ -101,14 +102,10 @@ pub async fn load(app: &App, Prepared { resolved, .. }: Prepared) -> Result<Vec<
         faults: resolved.faults.clone(),
     };
     let pending = serde_json::to_vec(&pending).map_err(Error::internal)?;
-    let enrol_at = app.simulation.is_none().then(|| app.clock.now());
     app.store
         .write("fleet.load", move |tx| {
             check_owner_app(tx, &resolved)?;
             replace(tx, &resolved)?;
-            if let Some(now) = enrol_at {
-                provision::request_enrolment(tx, &resolved, now)?;
-            }
             tx.setting_put(CONDITIONS, &conditions)?;
             Ok::<_, Error>(tx.setting_put(PENDING, &pending)?)
         })
@@ -132,13 +129,13 @@ pub async fn resume(app: &App) -> Result<(), Error> {
         simulation.driver.configure(conditions.pace, conditions.artifacts);
     }
     let Some(pending) = pending else { return Ok(()) };
-    let machines = app.store.read(machines).await?;
     match simulation {
         Some(simulation) => {
+            let machines = app.store.read(machines).await?;
             let work = move || populate(&simulation, machines, pending);
             tokio::task::spawn_blocking(work).await.map_err(Error::internal)??;
         }
-        None => provision::create_machines(app, machines).await?,
+        None => app.engine.provision_missing().await?,
     }
     app.store.write("fleet.endLoad", |tx| tx.setting_put(PENDING, b"")).await.map_err(Error::from)
 }
@@ -230,11 +227,11 @@ fn check_owner_app(tx: &Tx<'_>, resolved: &ResolvedScenario) -> Result<(), Error
 }
 
 /// Replaces the content of the simulation: its machines, their scripted conditions and the faults.
-fn populate(simulation: &Simulation, machines: Vec<Machine>, pending: Pending) -> Result<(), Error> {
+fn populate(simulation: &Simulation, machines: Vec<MachineSpec>, pending: Pending) -> Result<(), Error> {
     simulation.faults.clear();
     simulation.driver.reset().map_err(Error::internal)?;
     let mut scripted_conditions: HashMap<_, _> = pending.scripted_conditions.into_iter().collect();
-    for Machine { spec, .. } in machines {
+    for spec in machines {
         let scripted_condition = scripted_conditions.remove(&spec.id).unwrap_or_default();
         simulation.driver.seed(&spec, scripted_condition).map_err(Error::internal)?;
     }

@@ -11,7 +11,7 @@ use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
 use cloudpc_drivers::{Driver, Fetcher, SteadyClock, SystemClock, SystemRng, monotonic};
 use cloudpc_engine::{Engine, EngineSettings, Faults};
 use cloudpc_graph::LinkSigner;
-use cloudpc_model::{Clock, Error, ErrorKind, Rng, Timestamp};
+use cloudpc_model::{Clock, Error, ErrorKind, Rng, SeededRng, Timestamp};
 use cloudpc_store::{ReadCaller, Store, WriteMode};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::{self, App, Simulation};
 use crate::config::{Config, Fidelity};
 use crate::desktop::Desktops;
+use crate::documents::adopt;
 use crate::edge::limits::EdgeLimits;
 use crate::edge::{self, Edge, Health, Listener, Reach};
 use crate::identity::{self, Identity};
@@ -52,6 +53,9 @@ const LINK_KEY: &str = "links.key";
 /// The setting that holds the driver kind of a data directory. A database of simulated machines
 /// cannot be used with real ones, or the reverse.
 const DRIVER: &str = "driver";
+
+/// The setting that says that the Cloud PCs of a data directory have their provisioning policies.
+const POLICIES: &str = "provisioning.policies";
 
 /// The last year that the host's clock may show. Certificates and tokens expire some years later,
 /// and their date formats end with the year 9999.
@@ -338,7 +342,26 @@ async fn first_start(app: &App, options: &StartOptions) -> Result<(), StartError
         }
         _ => scenario::resume(app).await?,
     }
-    Ok(())
+    Ok(adopt_policies(app, is_new).await?)
+}
+
+/// Gives the Cloud PCs of a data directory that an earlier version wrote their provisioning
+/// policies, groups and licences.
+async fn adopt_policies(app: &App, is_new: bool) -> Result<(), Error> {
+    if app.store.read(|reader| reader.setting(POLICIES)).await?.is_some() {
+        return Ok(());
+    }
+    let (seed, now) = (app.rng.next_u64(), app.clock.now());
+    let adopted = app.store.write("policy.adopt", move |tx| {
+        if !is_new {
+            let rng = SeededRng::new(seed);
+            for (tenant, _) in tx.tenant_list()? {
+                adopt(tx, tenant, now, &rng)?;
+            }
+        }
+        tx.setting_put(POLICIES, b"1")
+    });
+    Ok(adopted.await?)
 }
 
 fn run_engine(engine: Engine, stop: CancellationToken, health: Arc<Health>) -> JoinHandle<()> {

@@ -142,6 +142,23 @@ impl Reader<'_> {
         )
     }
 
+    /// Actions on a target that wait to be claimed for the first time and are not at the front of
+    /// its line, oldest first.
+    pub fn action_waiting(&self, tenant: TenantId, target: &str) -> Result<Vec<Action>, StoreError> {
+        let Some(line) = self.line(tenant, target)? else { return Ok(Vec::new()) };
+        let mut waiting = self.rows(
+            concat!(
+                "SELECT ",
+                columns!("steps"),
+                " FROM actions WHERE line_id = ?1 AND open = 1 AND at_front = 0 AND state = 'pending'"
+            ),
+            params![line],
+            |row| action(&mut Columns::new(row, TABLE)),
+        )?;
+        waiting.sort_by_key(|action| action.id);
+        Ok(waiting)
+    }
+
     /// Returns the place of an action.
     pub fn action_place(&self, action: &Action) -> Result<QueuePlace, StoreError> {
         if action.state.is_final() {

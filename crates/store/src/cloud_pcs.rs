@@ -1,6 +1,6 @@
 //! Cloud PCs.
 
-use cloudpc_model::{CloudPc, CloudPcId, ImageId, ManagedDeviceId, ServicePlanId, TenantId, UserId};
+use cloudpc_model::{CloudPc, CloudPcId, ImageId, ManagedDeviceId, ServicePlanId, TenantId, Timestamp, UserId};
 
 use crate::connection::{Row, params};
 use crate::rows::{self, Columns, guid_after, json_opt, micros, word};
@@ -86,6 +86,41 @@ impl Reader<'_> {
         )
     }
 
+    /// Whether a Cloud PC of the tenant has this device name.
+    pub fn cloud_pc_device_name_exists(&self, tenant: TenantId, name: &str) -> Result<bool, StoreError> {
+        let found = self.row(
+            "SELECT 1 FROM cloud_pcs WHERE tenant_id = ?1 AND managed_device_name = ?2 LIMIT 1",
+            params![tenant.0, name],
+            |row| row.get::<i64>(0),
+        )?;
+        Ok(found.is_some())
+    }
+
+    /// Up to `limit` Cloud PCs of all tenants whose grace period ended by `now`, earliest first.
+    pub fn cloud_pc_grace_ended(&self, now: Timestamp, limit: usize) -> Result<Vec<CloudPc>, StoreError> {
+        self.rows(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM cloud_pcs WHERE grace_ends_at <= ?1 AND status IN ('inGracePeriod', 'failed')
+                 ORDER BY grace_ends_at, tenant_id, id LIMIT ?2"
+            ),
+            params![now.0, rows::limit(limit)],
+            cloud_pc,
+        )
+    }
+
+    /// When the next grace period ends; none if no Cloud PC is in one.
+    pub fn cloud_pc_grace_next_end(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.row(
+            "SELECT grace_ends_at FROM cloud_pcs
+             WHERE grace_ends_at IS NOT NULL AND status IN ('inGracePeriod', 'failed')
+             ORDER BY grace_ends_at, tenant_id, id LIMIT 1",
+            params![],
+            |row| Columns::new(row, "cloud_pcs").time(),
+        )
+    }
+
     /// Number of Cloud PCs; of one user if `user` is given.
     pub fn cloud_pc_count(&self, tenant: TenantId, user: Option<UserId>) -> Result<u64, StoreError> {
         match user {
@@ -140,6 +175,7 @@ impl Tx<'_> {
                 cloud_pc.created_at.0,
             ],
         )?;
+        self.signal_grace(cloud_pc);
         if inserted == 1 { Ok(()) } else { Err(StoreError::Exists("a Cloud PC with this id or managed device")) }
     }
 
@@ -178,6 +214,38 @@ impl Tx<'_> {
                 cloud_pc.status_before.map(word),
             ],
         )?;
+        self.signal_grace(cloud_pc);
+        Ok(())
+    }
+
+    /// Signals that a grace period may end earlier than all others.
+    fn signal_grace(&mut self, cloud_pc: &CloudPc) {
+        if cloud_pc.grace_ends_at.is_some() {
+            self.signal_provisioning();
+        }
+    }
+
+    /// Deletes a Cloud PC with its entitlement, restore points, undo record and health.
+    /// Its actions stay.
+    pub fn cloud_pc_delete(&mut self, tenant: TenantId, id: CloudPcId) -> Result<(), StoreError> {
+        if let Some(line) = self.line(tenant, &id.to_string())? {
+            // Records of disks that are being dropped stay until the engine finds the disks gone.
+            for table in [
+                "DELETE FROM undo_records WHERE line_id = ?1 AND dropping = 0",
+                "DELETE FROM health_checks WHERE line_id = ?1",
+            ] {
+                self.execute(table, params![line])?;
+            }
+        }
+        for table in [
+            "DELETE FROM snapshots WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
+            "DELETE FROM health_events WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
+            "DELETE FROM counters WHERE tenant_id = ?1 AND kind = 'healthEvent' AND owner_id = ?2",
+            "DELETE FROM entitlements WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
+            "DELETE FROM cloud_pcs WHERE tenant_id = ?1 AND id = ?2",
+        ] {
+            self.execute(table, params![tenant.0, id.0])?;
+        }
         Ok(())
     }
 }

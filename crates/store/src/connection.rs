@@ -30,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
+use tokio::sync::Notify;
 
 use crate::StoreError;
 use checkpoint::{Checkpointer, LOG_PAGES};
@@ -70,6 +71,8 @@ pub enum WriteMode {
 pub struct Store {
     work: Arc<Backend>,
     damage: Arc<Damage>,
+    /// See [`Store::provisioning_due`].
+    provisioning_due: Arc<Notify>,
     directory: Arc<PathBuf>,
     database: FileId,
     /// The caller whose share of reader threads the reads use.
@@ -86,6 +89,7 @@ pub struct Reader<'a> {
 pub struct Tx<'a> {
     reader: Reader<'a>,
     effects: Vec<Effect>,
+    provisioning_due: &'a Arc<Notify>,
 }
 
 /// What a transaction does outside the database once it is committed.
@@ -99,8 +103,13 @@ impl<'a> std::ops::Deref for Tx<'a> {
 }
 
 impl<'a> Tx<'a> {
-    fn new(connection: &'a Connection, damage: &'a Damage) -> Self {
-        Self { reader: Reader { connection, damage }, effects: Vec::new() }
+    fn new(connection: &'a Connection, damage: &'a Damage, provisioning_due: &'a Arc<Notify>) -> Self {
+        Self { reader: Reader { connection, damage }, effects: Vec::new(), provisioning_due }
+    }
+
+    /// See [`Store::provisioning_due`].
+    pub(crate) fn provisioning_due(&self) -> Arc<Notify> {
+        Arc::clone(self.provisioning_due)
     }
 
     /// Runs `effect` once, after the commit and before the caller of [`Store::write`] gets the
@@ -132,6 +141,7 @@ impl Store {
         Ok(Self {
             work: Arc::new(work),
             damage: Arc::default(),
+            provisioning_due: Arc::default(),
             directory: Arc::new(directory.to_owned()),
             database,
             caller: ReadCaller::Service,
@@ -142,6 +152,12 @@ impl Store {
     #[must_use]
     pub fn on_behalf_of(&self, caller: ReadCaller) -> Self {
         Self { caller, ..self.clone() }
+    }
+
+    /// Notifies one waiting task after each commit that may have made provisioning work due: users
+    /// were queued, or a Cloud PC in its grace period was written.
+    pub fn provisioning_due(&self) -> &Notify {
+        &self.provisioning_due
     }
 
     /// The first damage found since the store was opened. A damaged store goes on serving what it
@@ -257,16 +273,16 @@ impl Store {
             Backend::Inline { connection, runs_twice, .. } => {
                 let connection = lock(connection);
                 if *runs_twice {
-                    run_and_forget(&connection, &self.damage, name, &work)?;
+                    run_and_forget(&connection, &self.damage, &self.provisioning_due, name, &work)?;
                 }
-                run_alone(connection, &self.damage, name, &work)
+                run_alone(connection, &self.damage, &self.provisioning_due, name, &work)
             }
             Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
-                let damage = Arc::clone(&self.damage);
+                let (damage, queued) = (Arc::clone(&self.damage), Arc::clone(&self.provisioning_due));
                 let job: WriteJob = Box::new(move |connection| {
                     let connection = damage.watch(connection).map_err(E::from);
-                    let result = connection.and_then(|connection| run_write(connection, &damage, name, &work));
+                    let result = connection.and_then(|connection| run_write(connection, &damage, &queued, name, &work));
                     let keep = result.is_ok();
                     let answer: Reply = Box::new(move |commit| {
                         let result = result.and_then(|(value, effects)| {
@@ -392,12 +408,13 @@ fn run_read<T, E: From<StoreError>>(
 fn run_write<T, E: From<StoreError>>(
     connection: &Connection,
     damage: &Damage,
+    queued: &Arc<Notify>,
     name: &'static str,
     work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<(T, Vec<Effect>), E> {
     let _span = tracing::debug_span!("transaction", name).entered();
     guarded(name, || {
-        let mut tx = Tx::new(connection, damage);
+        let mut tx = Tx::new(connection, damage, queued);
         let value = work(&mut tx)?;
         Ok((value, tx.effects))
     })
@@ -408,11 +425,12 @@ fn run_write<T, E: From<StoreError>>(
 fn run_alone<T, E: From<StoreError>>(
     connection: MutexGuard<'_, Connection>,
     damage: &Damage,
+    queued: &Arc<Notify>,
     name: &'static str,
     work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     execute(&connection, "BEGIN IMMEDIATE").map_err(StoreError::from)?;
-    let result = run_write(&connection, damage, name, work).and_then(|done| {
+    let result = run_write(&connection, damage, queued, name, work).and_then(|done| {
         execute(&connection, "COMMIT").map_err(|error| StoreError::NotCommitted(error.into()))?;
         Ok(done)
     });
@@ -429,11 +447,12 @@ fn run_alone<T, E: From<StoreError>>(
 fn run_and_forget<T, E: From<StoreError>>(
     connection: &Connection,
     damage: &Damage,
+    queued: &Arc<Notify>,
     name: &'static str,
     work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<(), StoreError> {
     execute(connection, "BEGIN IMMEDIATE")?;
-    drop(run_write(connection, damage, name, work));
+    drop(run_write(connection, damage, queued, name, work));
     // SQLite rolls back by itself when the disk is full.
     if !connection.is_autocommit() {
         execute(connection, "ROLLBACK")?;

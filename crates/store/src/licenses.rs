@@ -289,6 +289,7 @@ impl Tx<'_> {
             ),
             params![tenant.0, sku.0, free, now.0],
         )?;
+        self.signal_provisioning();
         self.execute(
             concat!(
                 "UPDATE licenses SET granted = 1 WHERE tenant_id = ?1 AND sku_id = ?2 AND user_id IN (SELECT user_id ",

@@ -54,6 +54,7 @@ impl Tx<'_> {
                 params![tenant.0, user.0, now.0],
             )?;
         }
+        self.signal_provisioning();
         Ok(())
     }
 
@@ -70,7 +71,14 @@ impl Tx<'_> {
              ON CONFLICT DO NOTHING",
             params![tenant.0, group.0, now.0],
         )?;
+        self.signal_provisioning();
         Ok(())
+    }
+
+    /// Signals [`crate::Store::provisioning_due`] after the commit.
+    pub(crate) fn signal_provisioning(&mut self) {
+        let queued = self.provisioning_due();
+        self.after_commit(move || queued.notify_one());
     }
 
     /// Takes a user out of the queue. Belongs in the transaction that reads the user's groups and

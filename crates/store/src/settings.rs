@@ -28,6 +28,7 @@ const BELONGINGS: &[&str] = &[
     "device_codes",
     "sign_in_counters",
     "provisioning_queue",
+    "entitlements",
     "licenses",
     "license_assignments",
     "subscriptions",

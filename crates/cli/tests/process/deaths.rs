@@ -58,9 +58,19 @@ impl MachineFleet {
         self.service.client().await
     }
 
-    /// Returns the ids of the Cloud PCs, sorted by name.
+    /// Waits until the Cloud PCs are provisioned, and returns their ids, sorted by name.
     async fn ids(&self) -> Vec<String> {
-        let mut rows = self.client().await.rows(CLOUD_PCS, &[], None).await.unwrap();
+        let client = self.client().await;
+        let provisioned = async {
+            loop {
+                let rows = client.rows(CLOUD_PCS, &[], None).await.unwrap();
+                if rows.iter().all(|row| row["status"] == "provisioned") {
+                    return rows;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        let mut rows = tokio::time::timeout(TIME_MAX, provisioned).await.expect("the Cloud PCs are provisioned");
         rows.sort_by_key(|row| row["displayName"].as_str().unwrap().to_owned());
         rows.into_iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
     }

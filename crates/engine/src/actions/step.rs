@@ -1,7 +1,7 @@
 //! Steps: their definition, context and result.
 
 use cloudpc_drivers::{DriverError, Guest, GuestError, MachineSpec, Tag};
-use cloudpc_model::{Action, CloudPc, Failure, ImageId, Power, ServicePlanId, State};
+use cloudpc_model::{Action, CloudPc, Failure, ImageId, Kind, Power, ServicePlanId, State};
 use cloudpc_store::StoreError;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -101,6 +101,9 @@ impl StepOutput {
 pub(crate) enum StepError {
     /// Temporary error: retry.
     Transient(String),
+    /// The step cannot proceed yet: retry until the action's deadline, however many attempts it
+    /// takes.
+    Waiting(String),
     /// The step may have taken effect: attempt it again, which checks the state.
     OutcomeUnknown(String),
     /// Permanent error. Without an outcome or code, those of the step apply.
@@ -230,7 +233,7 @@ impl Step {
 
     /// Returns the failure of this step, with a code that its kind of action allows.
     pub(crate) fn failure(&self, action: &Action, code: Option<String>, message: String) -> Failure {
-        let known = |code: &String| action.kind().is_remote_action() || super::DEPLOY_ERROR_CODES.contains(&&**code);
+        let known = |code: &String| action.kind() != Kind::DeployAgent || super::DEPLOY_ERROR_CODES.contains(&&**code);
         Failure { code: code.filter(known).unwrap_or_else(|| self.code.to_owned()), message }
     }
 }

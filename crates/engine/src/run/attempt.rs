@@ -73,6 +73,11 @@ impl Engine {
                 return Attempt::Ended(TurnLog { event: Some(event), power });
             }
             StepError::Transient(message) => (message, self.backoff(attempts)),
+            StepError::Waiting(message) => {
+                let due_at = self.parts.clock.now() + self.backoff(attempts);
+                let event = EventKind::StepRetried { step: step.name.into(), message, due_at };
+                return Attempt::Ended(TurnLog { event: Some(event), power });
+            }
             StepError::OutcomeUnknown(message) => (message, Duration::ZERO),
         };
         let step_name = step.name.to_owned();
@@ -107,11 +112,14 @@ impl Engine {
             CallResult::OnTimeout | CallResult::Canceled => (timed_out(time_max), unknown_power(step)),
         };
         let event = match error {
-            StepError::Transient(message) | StepError::OutcomeUnknown(message) if attempts < UNDO_ATTEMPTS_MAX => {
+            StepError::Transient(message) | StepError::Waiting(message) | StepError::OutcomeUnknown(message)
+                if attempts < UNDO_ATTEMPTS_MAX =>
+            {
                 let due_at = self.parts.clock.now() + self.backoff(attempts);
                 EventKind::UndoRetried { step: step_name, message, due_at }
             }
             StepError::Transient(message)
+            | StepError::Waiting(message)
             | StepError::OutcomeUnknown(message)
             | StepError::Permanent { message, .. } => {
                 let why = plan::undo_reason(&turn.action);

@@ -1,13 +1,11 @@
 //! One turn of an action: logs the result of the last step and the start of the next in one
 //! transaction, together with the changes to the Cloud PC.
 
-use cloudpc_model::{
-    Action, ActionId, CloudPc, CloudPcStatus, EventKind, Failure, Power, State, StatusDetail, TenantId, Timestamp,
-};
+use cloudpc_model::{Action, ActionId, CloudPc, EventKind, Failure, Kind, Power, State, TenantId, Timestamp};
 use cloudpc_store::{StoreError, Tx};
 
 use crate::EngineDependencies;
-use crate::actions::{AfterFailure, Completion, Recipe, Step, recipe};
+use crate::actions::{Completion, Recipe, Step, end_unsuccessfully, mark_failed, recipe};
 use crate::ledger::{self, audit};
 use crate::plan::{self, Decision};
 
@@ -124,8 +122,32 @@ pub(super) fn end_timed_out(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Re
         let ended = EventKind::Finished { outcome: State::Failed, failure: Some(ledger::timed_out(&action)) };
         let action = tx.action_append(action.id, action.epoch, now, ended)?;
         audit::end(tx, &action, now)?;
+        end_unstarted(tx, &action, now)?;
     }
     Ok(())
+}
+
+/// Applies the end of an action that was never started to its Cloud PC: only provisioning and
+/// deprovisioning change its status on acceptance.
+pub(crate) fn end_unstarted(tx: &mut Tx<'_>, action: &Action, now: Timestamp) -> Result<(), StoreError> {
+    if let Kind::Provision | Kind::Deprovision = action.kind()
+        && let Some(mut cloud_pc) = cloud_pc(tx, action)?
+    {
+        let before = cloud_pc.clone();
+        end_unsuccessfully(&mut cloud_pc, action, action.failure(), now);
+        store(tx, &before, &mut cloud_pc, now)?;
+        reconcile_again(tx, action, &cloud_pc, now)?;
+    }
+    Ok(())
+}
+
+/// Queues the user of a Cloud PC whose deprovisioning did not succeed: the user may have been given
+/// the licence back meanwhile, and the reconciler learns when to deprovision again.
+fn reconcile_again(tx: &mut Tx<'_>, action: &Action, cloud_pc: &CloudPc, now: Timestamp) -> Result<(), StoreError> {
+    match action.kind() {
+        Kind::Deprovision => tx.provisioning_queue_put(cloud_pc.tenant_id, &[cloud_pc.user_id], now),
+        _ => Ok(()),
+    }
 }
 
 /// Logs the planned events up to the next one that takes time.
@@ -185,33 +207,22 @@ fn end(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let before = cloud_pc.clone();
-    if let Some(status) = cloud_pc.status_before {
-        // The previous status, unless `complete` sets another.
-        cloud_pc.status = status;
-    }
-    match (outcome, action.state) {
-        (State::Done, _) => {
-            let undo_window = parts.settings.undo_window;
-            (recipe.complete)(&mut Completion { tx: &mut *tx, now, undo_window, action, cloud_pc: &mut *cloud_pc })?;
+    if outcome == State::Done {
+        if recipe.status == Some(cloud_pc.status)
+            && let Some(status) = cloud_pc.status_before.take()
+        {
+            // The previous status, unless `complete` sets another.
+            cloud_pc.status = status;
         }
-        (_, State::Undoing) => {}
-        _ => match (recipe.after_failure)(action) {
-            AfterFailure::Unchanged => {}
-            AfterFailure::Broken => mark_failed(cloud_pc, failure),
-        },
+        let undo_window = parts.settings.undo_window;
+        (recipe.complete)(&mut Completion { tx: &mut *tx, now, undo_window, action, cloud_pc: &mut *cloud_pc })?;
+    } else {
+        end_unsuccessfully(cloud_pc, action, failure, now);
+        reconcile_again(tx, action, cloud_pc, now)?;
     }
-    cloud_pc.status_before = None;
+    // The grace period may have begun or ended while the action ran.
+    cloud_pc.settle_grace();
     store(tx, &before, cloud_pc, now)
-}
-
-fn mark_failed(cloud_pc: &mut CloudPc, failure: Option<&Failure>) {
-    cloud_pc.status = CloudPcStatus::Failed;
-    cloud_pc.status_before = None;
-    cloud_pc.status_detail = detail(failure);
-}
-
-fn detail(failure: Option<&Failure>) -> Option<StatusDetail> {
-    failure.map(|failure| StatusDetail { code: failure.code.clone(), message: failure.message.clone() })
 }
 
 fn store(tx: &mut Tx<'_>, before: &CloudPc, cloud_pc: &mut CloudPc, now: Timestamp) -> Result<(), StoreError> {

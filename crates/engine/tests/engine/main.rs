@@ -7,6 +7,7 @@ mod cancel;
 mod deploy;
 mod health;
 mod matrix;
+mod provisioning;
 mod requests;
 mod restored;
 mod running;

@@ -6,8 +6,8 @@ use cloudpc_drivers::{Driver, DriverError, Observed, Tag};
 use cloudpc_engine::actions::{CancelMode, OnTimeout, Recipe, Step, recipe};
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_model::{
-    Action, ActionId, AgentSetting, AuditEntry, AuditResult, AuditVerb, CloudPc, CloudPcId, CloudPcStatus, ErrorKind,
-    Kind, OsVersion, Params, Power, ResourceType, SnapshotId, State, StepState, UserAccountType,
+    Action, ActionId, AgentSetting, AuditEntry, AuditResult, AuditVerb, Clock, CloudPc, CloudPcId, CloudPcStatus,
+    ErrorKind, Kind, OsVersion, Params, Power, ResourceType, SnapshotId, State, StepState, UserAccountType,
 };
 use cloudpc_store::ActionFilter;
 use strum::IntoEnumIterator;
@@ -96,6 +96,8 @@ kinds! {
     create_snapshot: CreateSnapshot,
     troubleshoot: Troubleshoot,
     deploy_agent: DeployAgent,
+    provision: Provision,
+    deprovision: Deprovision,
 }
 
 /// Returns the step after `step` if a failure there undoes `step`, or else `step`.
@@ -130,13 +132,17 @@ struct Case {
     undoes: ActionId,
     /// The Cloud PC before any action.
     born: CloudPc,
-    machine: Observed,
+    /// The machine before the action; none if the action makes it.
+    machine: Option<Observed>,
     cloud_pc: CloudPc,
 }
 
 impl Case {
     async fn new(kind: Kind, step: &'static Step, disturbance: Disturbance) -> Self {
         let mut world = TestEngine::new(1).await;
+        if kind == Kind::Provision {
+            return Self::without_machine(world, step, disturbance).await;
+        }
         let id = world.add(1, ScriptedCondition::default()).await;
         world.start();
         world.write_marker(id, "restored").await;
@@ -166,9 +172,36 @@ impl Case {
             let off = world.engine.request(&asked(), id, Params::PowerOff).await.unwrap();
             assert_eq!(world.end(off).await.state, State::Done);
         }
-        let machine = world.driver.observe(id).await.unwrap();
+        if kind == Kind::Deprovision {
+            world.begin_grace(id).await;
+        }
+        let machine = Some(world.driver.observe(id).await.unwrap());
         let cloud_pc = world.cloud_pc(id).await;
         Self { world, id, kind, step, disturbance, snapshot, undoes, born, machine, cloud_pc }
+    }
+
+    async fn without_machine(mut world: TestEngine, step: &'static Step, disturbance: Disturbance) -> Self {
+        world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
+        let id = world.add_without_machine(1).await;
+        world.start();
+        let cloud_pc = world.cloud_pc(id).await;
+        Self {
+            world,
+            id,
+            kind: Kind::Provision,
+            step,
+            disturbance,
+            snapshot: SnapshotId::new(id, Uuid::nil()),
+            undoes: ActionId(0),
+            born: cloud_pc.clone(),
+            machine: None,
+            cloud_pc,
+        }
+    }
+
+    /// The machine before the action.
+    fn machine_before(&self) -> &Observed {
+        self.machine.as_ref().unwrap()
     }
 
     async fn run(mut self) {
@@ -176,6 +209,8 @@ impl Case {
         let action = match self.kind {
             Kind::DeployAgent => self.world.deploy(&self.id.to_string()).await,
             Kind::Undo => self.world.engine.undo(&asked(), self.id).await.unwrap(),
+            Kind::Provision => self.world.provision(self.id).await,
+            Kind::Deprovision => self.world.engine.end_grace_period(&asked(), self.id).await.unwrap(),
             _ => self.world.engine.request(&asked(), self.id, self.params()).await.unwrap(),
         };
         match self.disturbance {
@@ -190,9 +225,11 @@ impl Case {
         self.world.check_log(action).await;
         self.check_audit(&ended).await;
         match ended.state {
+            State::Done if self.kind == Kind::Deprovision => self.check_removed().await,
             State::Done => self.check_done(action).await,
             State::Stuck => self.check_stuck(action).await,
             _ if is_past_return(&ended) => self.check_not_undone(&ended).await,
+            _ if self.kind == Kind::Provision => self.check_not_provisioned(&ended).await,
             _ => self.check_as_before().await,
         }
     }
@@ -216,7 +253,9 @@ impl Case {
             Kind::PowerOff => Params::PowerOff,
             Kind::CreateSnapshot => Params::CreateSnapshot { snapshot_id: self.snapshot.clone() },
             Kind::Troubleshoot => Params::Troubleshoot,
-            Kind::Undo | Kind::DeployAgent => unreachable!("requested differently"),
+            Kind::Undo | Kind::DeployAgent | Kind::Provision | Kind::Deprovision => {
+                unreachable!("requested differently")
+            }
         }
     }
 
@@ -387,7 +426,7 @@ impl Case {
                 assert_eq!(cloud_pc, CloudPc { modified_at, ..self.born.clone() }, "{name}");
             }
             Kind::Rename => assert_eq!(cloud_pc.display_name, "new"),
-            Kind::Reboot => assert_eq!(machine.boots, self.machine.boots + 1, "{name}: once"),
+            Kind::Reboot => assert_eq!(machine.boots, self.machine_before().boots + 1, "{name}: once"),
             Kind::PowerOn => assert_eq!(machine.power, Power::Running, "{name}"),
             Kind::PowerOff => assert_eq!(machine.power, Power::PoweredOff, "{name}"),
             Kind::CreateSnapshot => {
@@ -395,12 +434,20 @@ impl Case {
                 let snapshot = self.snapshot.clone();
                 assert!(self.world.change(move |tx| tx.snapshot(tenant(), &snapshot)).await.is_some(), "{name}");
             }
-            Kind::Troubleshoot => assert_eq!(machine, self.machine, "{name}"),
+            Kind::Troubleshoot => assert_eq!(machine, *self.machine_before(), "{name}"),
             Kind::DeployAgent => {
                 assert_eq!(self.world.driver.installed_agents(self.id), ["agent.msi"], "{name}");
                 let guest = self.world.driver.guest(self.id).await.unwrap();
                 assert!(guest.format(&tag).await.is_err(), "{name}: the installer's file is gone");
             }
+            Kind::Provision => {
+                assert_eq!(machine.spec.image, image(OsVersion::Windows11), "{name}");
+                assert_eq!((machine.spec.vcpu_count, machine.spec.storage_gib), (2, 128), "{name}");
+                assert_eq!(machine.power, Power::Running, "{name}");
+                assert!(cloud_pc.provisioned_at > self.cloud_pc.provisioned_at, "{name}");
+                assert_eq!(self.deployments().await.len(), 1, "{name}: the agent follows, once");
+            }
+            Kind::Deprovision => unreachable!("checked differently"),
         }
         let kept = matches!(self.kind, Kind::Reprovision | Kind::Restore | Kind::Undo).then_some(tag.0);
         assert_eq!(
@@ -411,16 +458,37 @@ impl Case {
         assert_eq!(self.undoable_action().await, self.kind.can_be_undone().then_some(action), "{name}");
     }
 
+    /// Checks that nothing is left of a deprovisioned Cloud PC but its actions.
+    async fn check_removed(&self) {
+        let name = self.name();
+        let observed = self.world.driver.observe(self.id).await;
+        assert!(matches!(observed, Err(DriverError::NotFound(_))), "{name}: {observed:?}");
+        assert_eq!(self.world.find_cloud_pc(self.id).await, None, "{name}");
+        assert_eq!(self.undoable_action().await, None, "{name}");
+    }
+
+    /// Checks that an unsuccessful provisioning left no machine, and says why.
+    async fn check_not_provisioned(&self, ended: &Action) {
+        let name = self.name();
+        let observed = self.world.driver.observe(self.id).await;
+        assert!(matches!(observed, Err(DriverError::NotFound(_))), "{name}: {observed:?}");
+        let cloud_pc = self.world.cloud_pc(self.id).await;
+        assert_eq!(cloud_pc.status, CloudPcStatus::Failed, "{name}");
+        assert_eq!(cloud_pc.status_detail.unwrap().code, ended.failure().unwrap().code, "{name}");
+        assert!(self.deployments().await.iter().all(|state| *state == State::Canceled), "{name}: canceled");
+    }
+
     /// Checks that a failure before the point of no return left everything unchanged.
     async fn check_as_before(&mut self) {
         let name = self.name();
         let machine = self.world.driver.observe(self.id).await.unwrap();
         let cloud_pc = self.world.cloud_pc(self.id).await;
-        assert_eq!(machine.power, self.machine.power, "{name}");
-        assert_eq!(machine.disk, self.machine.disk, "{name}");
+        let before = self.machine_before();
+        assert_eq!(machine.power, before.power, "{name}");
+        assert_eq!(machine.disk, before.disk, "{name}");
         let size = |machine: &Observed| (machine.spec.vcpu_count, machine.spec.ram_gib);
-        assert_eq!(size(&machine), size(&self.machine), "{name}");
-        assert!(machine.spec.storage_gib >= self.machine.spec.storage_gib, "{name}");
+        assert_eq!(size(&machine), size(before), "{name}");
+        assert!(machine.spec.storage_gib >= before.spec.storage_gib, "{name}");
         if machine.power == Power::Running {
             let guest = self.world.driver.guest(self.id).await.unwrap();
             while guest.free_disk_bytes().await.is_err() {
@@ -455,9 +523,14 @@ impl Case {
         let cloud_pc = self.world.cloud_pc(self.id).await;
         let expected = match (self.kind, self.step.name) {
             (Kind::Reboot, "waitForGuest") => CloudPcStatus::Failed,
+            (Kind::Deprovision, _) => CloudPcStatus::InGracePeriod,
             _ => CloudPcStatus::Provisioned,
         };
         assert_eq!(cloud_pc.status, expected, "{name}");
+        if self.kind == Kind::Deprovision {
+            assert!(cloud_pc.grace_ends_at > Some(self.world.clock.now()), "{name}: it is tried again");
+            return;
+        }
         if expected != CloudPcStatus::Provisioned {
             assert_eq!(cloud_pc.status_detail.unwrap().code, ended.failure().unwrap().code, "{name}");
         }
@@ -483,7 +556,12 @@ impl Case {
         assert!(too_late.message.contains("is stuck"), "{name}: {too_late}");
         self.world.engine.settle(&asked(), action).await.unwrap();
         assert_eq!(self.world.action(action).await.state, State::Failed, "{name}");
-        assert_eq!(self.world.cloud_pc(self.id).await.status, CloudPcStatus::Provisioned, "{name}");
+        let settled = match self.kind {
+            Kind::Provision => CloudPcStatus::Failed,
+            Kind::Deprovision => CloudPcStatus::InGracePeriod,
+            _ => CloudPcStatus::Provisioned,
+        };
+        assert_eq!(self.world.cloud_pc(self.id).await.status, settled, "{name}");
         self.world.check_log(action).await;
         assert_eq!(self.world.engine.settle(&asked(), action).await.unwrap_err().code, "notStuck", "{name}");
         self.world.end(behind).await;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use cloudpc_drivers::sim::{ScriptedCondition, SimDriver};
 use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
 use cloudpc_engine::{Effect, Engine, EngineDependencies, EngineSettings, FaultRule};
-use cloudpc_model::{ActionId, Clock, CloudPcId, EventKind, ImageId, Params, Power, SnapshotId, State};
+use cloudpc_model::{ActionId, Clock, CloudPcId, CloudPcStatus, EventKind, ImageId, Params, Power, SnapshotId, State};
 use futures_util::stream::BoxStream;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -126,6 +126,13 @@ async fn power_on_intended(intended: Power, scripts: Vec<CallScript>) -> (TestEn
     clock.advance(Duration::from_secs(1)).await;
     stopped.await.unwrap().unwrap();
     world.update(id, move |cloud_pc| cloud_pc.power_intended = intended).await;
+    start_scripted(&mut world, scripts);
+    let action = world.engine.request(&asked(), id, Params::PowerOn).await.unwrap();
+    (world, id, action)
+}
+
+/// Starts an engine with a scripted driver.
+fn start_scripted(world: &mut TestEngine, scripts: Vec<CallScript>) {
     world.engine = Engine::new(EngineDependencies {
         store: world.store.clone(),
         driver: Arc::new(ScriptedDriver { sim: world.driver.clone(), scripts: Mutex::new(scripts.into()) }),
@@ -135,8 +142,41 @@ async fn power_on_intended(intended: Power, scripts: Vec<CallScript>) -> (TestEn
         settings: world.settings.clone(),
     });
     world.start();
-    let action = world.engine.request(&asked(), id, Params::PowerOn).await.unwrap();
+}
+
+/// Provisions a Cloud PC on a host that has no room for this many attempts to start its machine.
+async fn provision_on_full_host(attempts: usize) -> (TestEngine, CloudPcId, ActionId) {
+    let mut world = TestEngine::new(1).await;
+    let id = world.add_without_machine(1).await;
+    // The first call checks the size.
+    start_scripted(&mut world, std::iter::once(CallScript::Obey).chain((0..attempts).map(|_| unavailable())).collect());
+    let action = world.provision(id).await;
     (world, id, action)
+}
+
+#[tokio::test]
+async fn provisioning_waits_for_room_and_says_so() {
+    let (mut world, id, action) = provision_on_full_host(20).await;
+    let waiting = world.until(action, |action| action.step("start").is_some_and(|step| step.attempts == 10)).await;
+    let message = waiting.step("start").unwrap().message.clone();
+    assert_eq!(message.as_deref(), Some("the machine's host is unavailable: its host reboots"));
+    assert_eq!(world.cloud_pc(id).await.status, CloudPcStatus::Provisioning);
+    let ended = world.end(action).await;
+    assert_eq!((ended.state, ended.step("start").unwrap().attempts), (State::Done, 21));
+    assert_eq!(world.cloud_pc(id).await.status, CloudPcStatus::Provisioned);
+}
+
+#[tokio::test]
+async fn provisioning_waits_for_room_until_its_deadline_and_leaves_no_machine() {
+    let (mut world, id, action) = provision_on_full_host(10_000).await;
+    let ended = world.end(action).await;
+    assert_eq!(ended.state, State::Failed);
+    let detail = world.cloud_pc(id).await.status_detail.unwrap();
+    assert_eq!(detail.code, "actionTimeout");
+    assert!(
+        detail.message.ends_with("while step 'start' was waiting: the machine's host is unavailable: its host reboots")
+    );
+    assert!(matches!(world.driver.observe(id).await, Err(DriverError::NotFound(_))));
 }
 
 fn unavailable() -> CallScript {

@@ -89,6 +89,8 @@ struct Simulation {
     world: TestEngine,
     dice: SeededRng,
     ids: Vec<CloudPcId>,
+    /// Cloud PCs that are provisioned and deprovisioned meanwhile.
+    temporary: Vec<CloudPcId>,
     snapshots: Vec<SnapshotId>,
     /// Last file written to each disk of each machine. A disk is identified by the action that
     /// created it.
@@ -115,7 +117,8 @@ impl Simulation {
         }
         world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
         world.start();
-        Self { world, dice, ids, snapshots: Vec::new(), files: BTreeMap::new(), ended: BTreeMap::new() }
+        let (temporary, snapshots) = (Vec::new(), Vec::new());
+        Self { world, dice, ids, temporary, snapshots, files: BTreeMap::new(), ended: BTreeMap::new() }
     }
 
     fn below(&self, bound: usize) -> usize {
@@ -127,7 +130,7 @@ impl Simulation {
     }
 
     async fn round(&mut self) {
-        match self.below(26) {
+        match self.below(29) {
             0..=6 => {
                 for _ in 0..3 {
                     self.request().await;
@@ -143,6 +146,8 @@ impl Simulation {
             18 => self.settle().await,
             19..=22 => self.write_file().await,
             23..=24 => self.inject(),
+            25..=26 => self.provision().await,
+            27 => self.deprovision().await,
             _ => self.world.advance(Duration::from_secs(self.dice.below(6 * 3600))).await,
         }
         let seconds = match self.below(4) {
@@ -152,6 +157,24 @@ impl Simulation {
             _ => self.dice.below(1800),
         };
         self.world.advance(Duration::from_secs(seconds)).await;
+    }
+
+    async fn provision(&mut self) {
+        let number = MACHINES + 1 + u32::try_from(self.temporary.len()).unwrap();
+        let id = self.world.add_without_machine(number).await;
+        self.world.provision(id).await;
+        self.temporary.push(id);
+    }
+
+    async fn deprovision(&self) {
+        for id in &self.temporary {
+            let cloud_pc = self.world.find_cloud_pc(*id).await;
+            if cloud_pc.is_some_and(|cloud_pc| cloud_pc.status == CloudPcStatus::Provisioned) {
+                self.world.begin_grace(*id).await;
+                self.world.engine.end_grace_period(&asked(), *id).await.unwrap();
+                return;
+            }
+        }
     }
 
     fn inject(&self) {
@@ -277,7 +300,12 @@ impl Simulation {
             };
             let plan = cloud_pc.service_plan_id;
             let plan = self.world.change(move |tx| tx.service_plan(tenant(), plan)).await.unwrap();
+            let (number, is_provision) = (action.id, action.kind() == Kind::Provision);
             let by_hand = tokio::spawn(async move {
+                if is_provision {
+                    driver.ensure_absent(id).await?;
+                    return Ok(Power::PoweredOff);
+                }
                 driver.ensure_stopped(id, StopMode::Force).await?;
                 if let Some(undone) = undone
                     && driver.observe(id).await?.asides.iter().any(|aside| aside.tag == tag)
@@ -303,7 +331,7 @@ impl Simulation {
             clock.advance(Duration::from_secs(600)).await;
             let power = by_hand.await.unwrap().unwrap();
             self.world.update(id, move |cloud_pc| cloud_pc.power_observed = power).await;
-            self.world.engine.settle(&asked(), action.id).await.unwrap();
+            self.world.engine.settle(&asked(), number).await.unwrap();
         }
     }
 
@@ -405,6 +433,24 @@ impl Simulation {
         for id in &self.ids {
             self.check_machine(*id, &actions).await;
         }
+        for id in &self.temporary {
+            self.check_temporary(*id).await;
+        }
+    }
+
+    /// Checks that a Cloud PC without a machine says so or is gone, and that any other machine is
+    /// as its Cloud PC.
+    async fn check_temporary(&self, id: CloudPcId) {
+        let machine = self.world.driver.observe(id).await;
+        match (self.world.find_cloud_pc(id).await, machine) {
+            (None, machine) => assert!(matches!(machine, Err(DriverError::NotFound(_))), "{machine:?}"),
+            (Some(cloud_pc), Err(_)) => assert_eq!(cloud_pc.status, CloudPcStatus::Failed, "{cloud_pc:#?}"),
+            (Some(cloud_pc), Ok(machine)) => {
+                let usable = [CloudPcStatus::Provisioned, CloudPcStatus::InGracePeriod];
+                assert!(usable.contains(&cloud_pc.status), "{cloud_pc:#?}");
+                assert_eq!(machine.power, cloud_pc.power_observed, "{cloud_pc:#?}");
+            }
+        }
     }
 
     async fn check_machine(&self, id: CloudPcId, actions: &[Action]) {
@@ -451,8 +497,8 @@ impl Simulation {
                 writeln!(log, "{event:?}").unwrap();
             }
         }
-        for id in &self.ids {
-            writeln!(log, "{:?}", self.world.cloud_pc(*id).await).unwrap();
+        for id in self.ids.iter().chain(&self.temporary) {
+            writeln!(log, "{:?}", self.world.find_cloud_pc(*id).await).unwrap();
         }
         writeln!(log, "{:?}", self.world.audit().await).unwrap();
         log

@@ -4,7 +4,7 @@
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition, SimClock, SimDriver, SimParts};
 use cloudpc_drivers::{Driver, Fetcher, MachineSpec, Tag};
 use cloudpc_engine::{
-    Effect, Engine, EngineDependencies, EngineSettings, FaultRule, Faults, RequestContext, RestartPolicy,
+    Effect, Engine, EngineDependencies, EngineSettings, FaultRule, Faults, GRACE_PERIOD, RequestContext, RestartPolicy,
 };
 use cloudpc_model::{
     Action, ActionId, Actor, AgentSetting, AuditEntry, AuditResult, Clock, CloudPc, CloudPcId, CloudPcStatus, Event,
@@ -215,11 +215,37 @@ impl TestEngine {
         plan_id: ServicePlanId,
         scripted_condition: ScriptedCondition,
     ) -> CloudPcId {
-        let id = CloudPcId(Uuid::from_u128(0xc10d << 32 | u128::from(number)));
-        let now = self.clock.now();
-        let cloud_pc = CloudPc {
-            tenant_id: tenant(),
+        let cloud_pc = self.new_cloud_pc(number, plan_id);
+        let id = cloud_pc.id;
+        let plan = self.store.read(move |reader| reader.service_plan(tenant(), plan_id)).await;
+        let plan: ServicePlan = plan.map_err(|error: StoreError| error).unwrap().unwrap();
+        let spec = MachineSpec {
             id,
+            hostname: cloud_pc.managed_device_name.clone(),
+            vcpu_count: plan.vcpu_count,
+            ram_gib: plan.ram_gib,
+            storage_gib: plan.storage_gib,
+            gpu: plan.gpu,
+            image: cloud_pc.image_id.clone(),
+        };
+        self.driver.seed(&spec, scripted_condition).unwrap();
+        self.change(move |tx| tx.cloud_pc_insert(&cloud_pc)).await;
+        id
+    }
+
+    /// Adds a Cloud PC that has no machine yet.
+    pub async fn add_without_machine(&self, number: u32) -> CloudPcId {
+        let cloud_pc = self.new_cloud_pc(number, small());
+        let id = cloud_pc.id;
+        self.change(move |tx| tx.cloud_pc_insert(&cloud_pc)).await;
+        id
+    }
+
+    fn new_cloud_pc(&self, number: u32, plan_id: ServicePlanId) -> CloudPc {
+        let now = self.clock.now();
+        CloudPc {
+            tenant_id: tenant(),
+            id: CloudPcId(Uuid::from_u128(0xc10d << 32 | u128::from(number))),
             managed_device_id: ManagedDeviceId(Uuid::from_u128(0xde1ce << 32 | u128::from(number))),
             aad_device_id: Uuid::from_u128(u128::from(number)),
             display_name: format!("Cloud PC {number}"),
@@ -243,21 +269,35 @@ impl TestEngine {
             grace_ends_at: None,
             modified_at: now,
             created_at: now,
-        };
-        let plan = self.store.read(move |reader| reader.service_plan(tenant(), plan_id)).await;
-        let plan: ServicePlan = plan.map_err(|error: StoreError| error).unwrap().unwrap();
-        let spec = MachineSpec {
-            id,
-            hostname: cloud_pc.managed_device_name.clone(),
-            vcpu_count: plan.vcpu_count,
-            ram_gib: plan.ram_gib,
-            storage_gib: plan.storage_gib,
-            gpu: plan.gpu,
-            image: cloud_pc.image_id.clone(),
-        };
-        self.driver.seed(&spec, scripted_condition).unwrap();
-        self.change(move |tx| tx.cloud_pc_insert(&cloud_pc)).await;
-        id
+        }
+    }
+
+    /// Accepts the provisioning of a Cloud PC without a machine.
+    pub async fn provision(&self, id: CloudPcId) -> ActionId {
+        self.engine.provision_missing().await.unwrap();
+        self.latest_action(&id.to_string()).await
+    }
+
+    /// Returns the latest action on a target.
+    async fn latest_action(&self, target: &str) -> ActionId {
+        let target = target.to_owned();
+        let list = self.change(move |tx| tx.action_list(tenant(), &target, cloudpc_store::ActionFilter::All, None, 1));
+        list.await[0].id
+    }
+
+    /// Puts a Cloud PC into its grace period.
+    pub async fn begin_grace(&self, id: CloudPcId) {
+        let now = self.clock.now();
+        self.update(id, |cloud_pc| {
+            cloud_pc.status = CloudPcStatus::InGracePeriod;
+            cloud_pc.grace_ends_at = Some(now + GRACE_PERIOD);
+        })
+        .await;
+    }
+
+    /// Returns a Cloud PC; none if it was deprovisioned.
+    pub async fn find_cloud_pc(&self, id: CloudPcId) -> Option<CloudPc> {
+        self.change(move |tx| tx.cloud_pc(tenant(), id)).await
     }
 
     /// Starts another engine.
@@ -318,7 +358,7 @@ impl TestEngine {
     }
 
     pub async fn cloud_pc(&self, id: CloudPcId) -> CloudPc {
-        self.change(move |tx| tx.cloud_pc(tenant(), id)).await.unwrap()
+        self.find_cloud_pc(id).await.unwrap()
     }
 
     pub async fn update(&self, id: CloudPcId, update: impl FnOnce(&mut CloudPc)) {
@@ -401,9 +441,7 @@ impl TestEngine {
     /// Deploys the partner's agent to `target`; returns the action.
     pub async fn deploy(&self, target: &str) -> ActionId {
         self.engine.deploy(&asked(), self.partner, vec![target.to_owned()]).await.unwrap();
-        let target = target.to_owned();
-        let list = self.change(move |tx| tx.action_list(tenant(), &target, cloudpc_store::ActionFilter::All, None, 1));
-        list.await[0].id
+        self.latest_action(target).await
     }
 
     pub async fn write_marker(&self, id: CloudPcId, content: &str) {

@@ -181,7 +181,8 @@ impl Hooks for ToGroups {
         old: Option<&Document>,
         new: Option<&Document>,
     ) -> Result<(), Problem> {
-        old.into_iter().chain(new).try_for_each(|assignment| queue_members(tx, call, assignment))
+        let of_policy = |document: &&Document| document.key.kind == DocumentType::CloudPcProvisioningPolicyAssignment;
+        old.into_iter().chain(new).filter(of_policy).try_for_each(|assignment| queue_members(tx, call, assignment))
     }
 }
 

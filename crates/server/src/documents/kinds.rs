@@ -7,6 +7,8 @@ mod service_plan;
 mod supported_region;
 mod user_setting;
 
+pub(super) use provisioning_policy::{ASSIGNMENT as PROVISIONING_POLICY_ASSIGNMENT, PROVISIONING_POLICY};
+
 use super::kind::{Kind, Rights};
 use crate::pipeline::{READ, WRITE};
 

@@ -27,6 +27,7 @@ pub const CODES: &[&str] = &[
     "imageInUse",
     "partnerConnectionDisabled",
     "agentNotConfigured",
+    "notInGracePeriod",
     "nothingToUndo",
     "undoWindowPassed",
     "tooLateToCancel",

@@ -71,6 +71,9 @@ fn tenant(
 
 fn cloud_pc(pc: CloudPc, busy: bool, scripted_condition: ScriptedCondition) -> file::CloudPcEntry {
     let status = match pc.status {
+        // Provisioning and deprovisioning are no remote actions, so `busy` does not tell of them.
+        CloudPcStatus::Provisioning if pc.provisioned_at.is_none() => CloudPcStatus::Provisioned,
+        CloudPcStatus::Deprovisioning if pc.status_before.is_some() => CloudPcStatus::InGracePeriod,
         CloudPcStatus::Provisioning | CloudPcStatus::Resizing | CloudPcStatus::Restoring if busy => {
             CloudPcStatus::Provisioned
         }

@@ -7,14 +7,8 @@ use cloudpc_store::{Reader, StoreError};
 /// Number of rows read at a time.
 const PAGE_ROWS: usize = 1_000;
 
-/// The specification of a machine, and the display name of its Cloud PC.
-pub(super) struct Machine {
-    pub name: String,
-    pub spec: MachineSpec,
-}
-
 /// Returns the machines of all tenants' Cloud PCs.
-pub(super) fn machines(reader: &Reader<'_>) -> Result<Vec<Machine>, StoreError> {
+pub(super) fn machines(reader: &Reader<'_>) -> Result<Vec<MachineSpec>, StoreError> {
     let mut machines = Vec::new();
     for (tenant, _) in reader.tenant_list()? {
         let plans = reader.service_plan_list(tenant)?;
@@ -22,7 +16,7 @@ pub(super) fn machines(reader: &Reader<'_>) -> Result<Vec<Machine>, StoreError> 
             let plan = plans.iter().find(|plan| plan.id == cloud_pc.service_plan_id).ok_or_else(|| {
                 StoreError::Corrupt { table: "cloud_pcs", what: format!("{} has no service plan", cloud_pc.id) }
             })?;
-            machines.push(Machine { spec: machine_spec(&cloud_pc, plan), name: cloud_pc.display_name });
+            machines.push(machine_spec(&cloud_pc, plan));
         }
     }
     Ok(machines)

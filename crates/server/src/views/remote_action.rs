@@ -56,7 +56,7 @@ pub fn capability(kind: Kind, enabled: bool, unknown_enum_members: bool) -> Capa
         Kind::PowerOn => late_name("powerOn"),
         Kind::PowerOff => late_name("powerOff"),
         // Graph's enumeration has no member for these kinds, so capabilities omit them.
-        Kind::Undo | Kind::DeployAgent => "unknown",
+        Kind::Undo | Kind::DeployAgent | Kind::Provision | Kind::Deprovision => "unknown",
     };
     Capability { action_name, action_capability: if enabled { "enabled" } else { "disabled" } }
 }
@@ -75,6 +75,8 @@ fn name(kind: Kind) -> &'static str {
         Kind::CreateSnapshot => "CreateSnapshot",
         Kind::Troubleshoot => "Troubleshoot",
         Kind::DeployAgent => "DeployAgent",
+        Kind::Provision => "Provision",
+        Kind::Deprovision => "Deprovision",
     }
 }
 

@@ -105,6 +105,7 @@ fn own_cases() -> Vec<Case> {
         case("cloudPC.createSnapshot", "POST /cloudPCs/{cloudPC}/createSnapshot")
             .with_optional("accessTier", json!("warm")),
         case("cloudPC.troubleshoot", "POST /cloudPCs/{cloudPC}/troubleshoot"),
+        case("cloudPC.endGracePeriod", "POST /cloudPCs/{cloudPC}/endGracePeriod"),
         case("cloudPC.undo", "POST /cloudPCs/{cloudPC}/cloudpc.undo"),
         case("cloudPC.getCloudPcConnectivityHistory", "GET /cloudPCs/{cloudPC}/getCloudPcConnectivityHistory"),
         case("cloudPC.retrieveSnapshots", "GET /cloudPCs/{cloudPC}/retrieveSnapshots"),
@@ -180,6 +181,7 @@ fn own_cases() -> Vec<Case> {
             "command",
             json!("null\u{0}character"),
         ),
+        case("cloudPcProvisioningPolicy.retry", "POST /provisioningPolicies/{cloudPcProvisioningPolicy}/retry"),
         case("activity.actions", "GET /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.actions"),
         case("activity.cancel", "POST /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.cancel"),
         case("users.list", "GET ~/users"),
@@ -458,8 +460,9 @@ async fn each_case_is_a_valid_request() {
         // Only the owner of the installation may open the host's network.
         let who = if case.key == "cloudPcExternalPartner.allowUrls" { Who::Owner } else { Who::Writer };
         let reply = scene.world.call(who, case.method, &scene.path(&case), scene.body(&case)).await;
-        // No action here is stuck, and simulated machines have no display.
-        let in_vain = ["action.settle", "cloudPC.screenshot"].contains(&case.key);
+        // No action here is stuck, simulated machines have no display, and no Cloud PC is in its
+        // grace period.
+        let in_vain = ["action.settle", "cloudPC.screenshot", "cloudPC.endGracePeriod"].contains(&case.key);
         let right = if in_vain { reply.status == 409 } else { reply.status.is_success() };
         assert!(right, "{}: {reply}", case.key);
     }

@@ -17,6 +17,7 @@ mod fuzz;
 mod lists;
 mod model;
 mod paging;
+mod provisioning;
 mod scans;
 mod sign_in;
 mod tenants;

@@ -49,6 +49,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0013_counters.sql"),
     include_str!("../../migrations/0014_documents.sql"),
     include_str!("../../migrations/0015_directory.sql"),
+    include_str!("../../migrations/0016_entitlements.sql"),
 ];
 
 /// What a commit survives.

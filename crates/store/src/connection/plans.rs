@@ -18,8 +18,9 @@ use uuid::Uuid;
 
 use super::damage::Damage;
 use crate::{
-    ActionFilter, Application, DeploymentFilter, DesktopTicket, DocumentIndex, DocumentName, Group, LicenseHolder,
-    NewAction, Reader, Report, ReportType, Store, StoreError, Subscription, Tx, User, UserProfile, WriteMode,
+    ActionFilter, Application, DeploymentFilter, DesktopTicket, DocumentIndex, DocumentName, Entitlement, Group,
+    LicenseHolder, NewAction, Reader, Report, ReportType, Store, StoreError, Subscription, Tx, User, UserProfile,
+    WriteMode,
 };
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
@@ -46,7 +47,8 @@ fn every_list_is_a_range_scan_on_a_key() {
     };
     connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(capture)).unwrap();
     let damage = Damage::default();
-    let mut tx = Tx::new(&connection, &damage);
+    let queued = std::sync::Arc::default();
+    let mut tx = Tx::new(&connection, &damage, &queued);
     write_all(&mut tx).unwrap();
     read_all(&tx).unwrap();
     tx.reset().unwrap();
@@ -243,6 +245,16 @@ fn write_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
 
 fn change_directory(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let (group, user, sku, now) = (GroupId(GUID), UserId(GUID), SkuId(GUID), Timestamp(1));
+    tx.entitlement_insert(&Entitlement {
+        tenant_id: TENANT,
+        cloud_pc_id: CloudPcId(GUID),
+        user_id: user,
+        policy_id: String::new(),
+        assignment_id: String::new(),
+        service_plan_id: ServicePlanId(GUID),
+        sku_id: Some(sku),
+    })?;
+    tx.cloud_pc_delete(TENANT, CloudPcId(GUID))?;
     tx.group_put(&Group {
         tenant_id: TENANT,
         id: group,
@@ -276,6 +288,7 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
         reader.action_count(TENANT, TARGET, filter)?;
     }
     reader.action_open_remote(TENANT, TARGET)?;
+    reader.action_waiting(TENANT, TARGET)?;
     reader.action_place(&action)?;
     reader.action_open_count()?;
     reader.action_next_due()?;
@@ -317,6 +330,14 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.document_count(TENANT, kind, "parent")?;
     reader.gallery_image_uses(TENANT, &ImageId("image".into()))?;
     reader.cloud_pc(TENANT, CloudPcId(GUID))?;
+    reader.cloud_pc_device_name_exists(TENANT, "name")?;
+    reader.cloud_pc_grace_ended(Timestamp(1), 1)?;
+    reader.cloud_pc_grace_next_end()?;
+    reader.entitlement_list(TENANT, UserId(GUID))?;
+    reader.entitlement_cloud_pcs(TENANT, "policy", None, 1)?;
+    reader.entitlement_seat(TENANT, CloudPcId(GUID))?;
+    reader.seat_count(TENANT, ServicePlanId(GUID))?;
+    reader.seat_count_of(TENANT, ServicePlanId(GUID), "policy", "assignment")?;
     reader.cloud_pc_by_managed_device(TENANT, ManagedDeviceId(GUID))?;
     reader.cloud_pc_list_by_managed_device(TENANT, None, 1)?;
     for user in [None, Some(UserId(GUID))] {

@@ -5,7 +5,7 @@ use cloudpc_model::{
     ImageId, ManagedDeviceId, OsVersion, Partner, PartnerId, Power, Product, ResourceType, ServicePlan, ServicePlanId,
     Snapshot, SnapshotId, SnapshotType, StatusDetail, TenantId, Timestamp, UserAccountType, UserId,
 };
-use cloudpc_store::{Application, Report, ReportType, StoreError, User, UserProfile};
+use cloudpc_store::{Application, Entitlement, Report, ReportType, StoreError, User, UserProfile};
 use uuid::Uuid;
 
 use crate::fixture::{ACTIVITY, Book, MACHINE, OTHER_TENANT, PARTNER, TENANT, agent, deploy};
@@ -334,6 +334,46 @@ fn a_reset_drops_everything_but_the_settings_and_gives_no_number_twice() {
     }
     assert_eq!(book.read(|reader| reader.setting("key")), Some(b"secret".to_vec()));
     assert!(book.insert(deploy(MACHINE, 2)).unwrap() > before);
+}
+
+#[test]
+fn deleted_cloud_pc_takes_everything_but_its_actions_with_it() {
+    let book = Book::new();
+    let own = cloud_pc(TENANT, 0x10, 0x20);
+    let id = own.id;
+    let entitlement = Entitlement {
+        tenant_id: TENANT,
+        cloud_pc_id: id,
+        user_id: own.user_id,
+        policy_id: "policy".into(),
+        assignment_id: "assignment".into(),
+        service_plan_id: own.service_plan_id,
+        sku_id: None,
+    };
+    let expected = entitlement.clone();
+    book.write(move |tx| {
+        tx.cloud_pc_insert(&own)?;
+        tx.entitlement_insert(&entitlement)?;
+        tx.health_check_schedule(id, Timestamp(1))?;
+        tx.snapshot_put(&Snapshot {
+            tenant_id: TENANT,
+            id: SnapshotId("snapshot".into()),
+            cloud_pc_id: id,
+            snapshot_type: SnapshotType::Manual,
+            created_at: Timestamp(1),
+            last_restored_at: None,
+        })
+    })
+    .unwrap();
+    let (user, plan) = (expected.user_id, expected.service_plan_id);
+    assert_eq!(book.read(move |reader| reader.entitlement_list(TENANT, user)), [expected]);
+    assert_eq!(book.read(move |reader| reader.seat_count_of(TENANT, plan, "policy", "assignment")), 1);
+    book.write(move |tx| tx.cloud_pc_delete(TENANT, id)).unwrap();
+    assert_eq!(book.read(move |reader| reader.entitlement_list(TENANT, user)), []);
+    assert_eq!(book.read(move |reader| reader.seat_count(TENANT, plan)), 0);
+    assert_eq!(book.read(move |reader| reader.health_check_due_at(TENANT, id)), None);
+    assert_eq!(book.read(move |reader| reader.snapshot_list(TENANT, id, None, 9)), []);
+    assert_eq!(book.read(move |reader| reader.cloud_pc(TENANT, id)), None);
 }
 
 fn cloud_pc(tenant_id: TenantId, number: u128, device: u128) -> CloudPc {

@@ -1,7 +1,8 @@
 //! `cloudPcProvisioningPolicy`: how the Cloud PCs of groups are made.
 
+use cloudpc_engine::GRACE_PERIOD;
 use cloudpc_graph::GraphError;
-use cloudpc_model::{Document, DocumentKey, DocumentType, ImageId, Object, ReferenceStrength};
+use cloudpc_model::{Document, DocumentKey, DocumentType, ImageId, NamingTemplate, Object, ReferenceStrength};
 use cloudpc_store::{Reader, Tx};
 use serde_json::{Value, json};
 
@@ -18,10 +19,10 @@ use crate::pipeline::{Call, Problem};
 static RIGHTS: Rights = rights("ProvisioningPolicies");
 
 /// Hours that a Cloud PC stays usable after its licence or assignment was taken away.
-pub const GRACE_HOURS: i64 = 7 * 24;
+const GRACE_HOURS: u64 = GRACE_PERIOD.as_secs() / 3600;
 
 /// `cloudPcProvisioningPolicy`
-pub(super) static PROVISIONING_POLICY: Kind = Kind::many(
+pub(in crate::documents) static PROVISIONING_POLICY: Kind = Kind::many(
     DocumentType::CloudPcProvisioningPolicy,
     "/deviceManagement/virtualEndpoint/provisioningPolicies",
     &RIGHTS,
@@ -74,7 +75,7 @@ pub(super) static PROVISIONING_POLICY: Kind = Kind::many(
 .hooks(&Policy);
 
 /// `cloudPcProvisioningPolicyAssignment`
-pub(super) static ASSIGNMENT: Kind = Kind::many(
+pub(in crate::documents) static ASSIGNMENT: Kind = Kind::many(
     DocumentType::CloudPcProvisioningPolicyAssignment,
     "/deviceManagement/virtualEndpoint/provisioningPolicies/{cloudPcProvisioningPolicy-id}/assignments",
     &RIGHTS,
@@ -190,75 +191,6 @@ fn check_naming(body: &Object) -> Result<(), Problem> {
     }
 }
 
-/// A template of names of Cloud PCs.
-#[derive(Debug, PartialEq, Eq)]
-pub struct NamingTemplate<'a>(Vec<NamePart<'a>>);
-
-/// A part of a template.
-#[derive(Debug, PartialEq, Eq)]
-enum NamePart<'a> {
-    Literal(&'a str),
-    /// This many characters of the user's name.
-    UserName(usize),
-    /// This many random characters.
-    Random(usize),
-}
-
-impl<'a> NamingTemplate<'a> {
-    const CHARS: std::ops::RangeInclusive<usize> = 5..=15;
-    const RANDOM_CHARS_MIN: usize = 5;
-
-    /// Reads a template.
-    ///
-    /// # Errors
-    /// What is wrong with it, as a part of a sentence.
-    pub fn parse(template: &'a str) -> Result<Self, String> {
-        let mut parts = Vec::new();
-        // Literals and macros take turns.
-        for (place, piece) in template.split('%').enumerate() {
-            if place % 2 == 0 {
-                if let Some(letter) = piece.chars().find(|letter| !letter.is_ascii_alphanumeric() && *letter != '-') {
-                    return Err(format!("'{letter}' cannot be in a name"));
-                }
-                parts.push(NamePart::Literal(piece));
-                continue;
-            }
-            let (name, count) = piece.split_once(':').unwrap_or((piece, ""));
-            let count: usize = count.parse().map_err(|_| format!("'%{piece}%' has no number of characters"))?;
-            parts.push(match name {
-                "USERNAME" => NamePart::UserName(count),
-                "RAND" => NamePart::Random(count),
-                _ => return Err(format!("'%{piece}%' is neither %USERNAME:x% nor %RAND:y%")),
-            });
-        }
-        if template.matches('%').count() % 2 == 1 {
-            return Err("a % is not closed".into());
-        }
-        let random = parts.iter().map(|part| if let NamePart::Random(count) = part { *count } else { 0 }).max();
-        if random.unwrap_or_default() < Self::RANDOM_CHARS_MIN {
-            return Err(format!("%RAND:y% with y of at least {} is missing", Self::RANDOM_CHARS_MIN));
-        }
-        let length = parts.iter().map(NamePart::chars).fold(0, usize::saturating_add);
-        if !Self::CHARS.contains(&length) {
-            return Err(format!(
-                "names would have {length} characters, not {} to {}",
-                Self::CHARS.start(),
-                Self::CHARS.end()
-            ));
-        }
-        Ok(Self(parts))
-    }
-}
-
-impl NamePart<'_> {
-    fn chars(&self) -> usize {
-        match self {
-            Self::Literal(text) => text.len(),
-            Self::UserName(count) | Self::Random(count) => *count,
-        }
-    }
-}
-
 /// Autopatch groups are assigned by people, not by applications.
 fn check_autopatch(body: &mut Object, call: &Call) -> Result<(), Problem> {
     let group = body.get("autopatch").and_then(|autopatch| autopatch.get("autopatchGroupId"));
@@ -296,29 +228,4 @@ fn name_image(reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Proble
         body.insert("imageDisplayName".into(), json!(name));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn naming_templates_make_names_of_5_to_15_characters() {
-        for good in ["CPC-%USERNAME:4%-%RAND:5%", "%RAND:5%", "A%RAND:14%", "%USERNAME:10%%RAND:5%"] {
-            assert!(NamingTemplate::parse(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "CPC-%USERNAME:4%",
-            "%RAND:4%",
-            "%RAND:16%",
-            "%RAND:5",
-            "CPC %RAND:5%",
-            "%RAND%",
-            "%NAME:3%%RAND:5%",
-            "%RAND:99999999999999999999%",
-        ] {
-            assert!(NamingTemplate::parse(bad).is_err(), "{bad}");
-        }
-    }
 }

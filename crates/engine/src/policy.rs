@@ -1,0 +1,187 @@
+//! Provisioning policies, user settings and organization settings, as far as they decide which
+//! Cloud PCs users get and how these are made.
+
+use cloudpc_model::{
+    Document, DocumentKey, DocumentType, GroupId, ImageId, Object, ServicePlanId, TenantId, Timestamp, UserAccountType,
+};
+use cloudpc_store::{Reader, StoreError, Tx};
+use serde_json::Value;
+use std::collections::HashSet;
+use std::rc::Rc;
+
+/// Documents read per page.
+const DOCUMENTS_PAGE: usize = 500;
+
+/// Region of Cloud PCs whose policy leaves the choice to the service.
+const REGION_DEFAULT: &str = "westeurope";
+
+/// What a policy takes for each Cloud PC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Supply {
+    /// A licence of the user.
+    Licenses,
+    /// A seat of the assignment.
+    Seats,
+}
+
+/// A provisioning policy.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub id: String,
+    pub name: String,
+    pub supply: Supply,
+    pub image_id: ImageId,
+    pub region: String,
+    pub naming_template: Option<String>,
+    local_admin: bool,
+}
+
+/// The assignment of a policy to a group.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    pub id: String,
+    pub group_id: GroupId,
+    /// Service plan of the assignment's seats.
+    pub service_plan_id: Option<ServicePlanId>,
+    /// Most licences whose seats the assignment may use.
+    pub licenses_max: Option<u64>,
+    created_at: Timestamp,
+}
+
+/// The policies of a tenant.
+#[derive(Debug)]
+pub(crate) struct Policies {
+    /// Every assignment with its policy, oldest first.
+    assigned: Vec<(Rc<Policy>, Assignment)>,
+    /// Groups whose members are administrators of their Cloud PCs.
+    administrators: HashSet<GroupId>,
+    account_type: UserAccountType,
+}
+
+impl Policies {
+    /// Reads the policies of a tenant.
+    pub fn read(reader: &Reader<'_>, tenant: TenantId) -> Result<Self, StoreError> {
+        let mut assigned = Vec::new();
+        let kind = DocumentType::CloudPcProvisioningPolicy;
+        for document in documents(reader, tenant, kind, "")? {
+            let Some(policy) = policy(&document) else { continue };
+            let policy = Rc::new(policy);
+            let kind = DocumentType::CloudPcProvisioningPolicyAssignment;
+            let assignments = documents(reader, tenant, kind, &document.key.id)?;
+            assigned.extend(assignments.iter().filter_map(assignment).map(|found| (policy.clone(), found)));
+        }
+        assigned.sort_by(|(_, a), (_, b)| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        let mut administrators = HashSet::new();
+        for setting in documents(reader, tenant, DocumentType::CloudPcUserSetting, "")? {
+            if flag(&setting.body, "localAdminEnabled") {
+                let kind = DocumentType::CloudPcUserSettingAssignment;
+                let assignments = documents(reader, tenant, kind, &setting.key.id)?;
+                administrators.extend(assignments.iter().filter_map(group_of));
+            }
+        }
+        let settings = DocumentKey::new(DocumentType::CloudPcOrganizationSettings, "");
+        let settings = reader.document(tenant, &settings)?;
+        let account_type = settings.as_ref().and_then(|settings| text(&settings.body, "userAccountType")?.parse().ok());
+        Ok(Self { assigned, administrators, account_type: account_type.unwrap_or(UserAccountType::StandardUser) })
+    }
+
+    /// Returns the assignments to any of these groups with their policies, oldest first.
+    pub fn applying<'a>(
+        &'a self,
+        groups: &'a HashSet<GroupId>,
+        supply: Supply,
+    ) -> impl Iterator<Item = (&'a Policy, &'a Assignment)> {
+        let applies = move |(policy, assignment): &&(Rc<Policy>, Assignment)| {
+            policy.supply == supply && groups.contains(&assignment.group_id)
+        };
+        self.assigned.iter().filter(applies).map(|(policy, assignment)| (&**policy, assignment))
+    }
+
+    /// Returns the account type of a user on a new Cloud PC: administrator if the policy or a user
+    /// setting says so, or else that of the organization.
+    pub fn account_type(&self, policy: &Policy, groups: &HashSet<GroupId>) -> UserAccountType {
+        match policy.local_admin || !self.administrators.is_disjoint(groups) {
+            true => UserAccountType::Administrator,
+            false => self.account_type,
+        }
+    }
+}
+
+/// Queues the members of the group of an assignment, one of whom may get a seat that became free.
+pub(crate) fn queue_members(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    policy: &str,
+    assignment: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let key = DocumentKey::within(DocumentType::CloudPcProvisioningPolicyAssignment, policy, assignment);
+    match tx.document(tenant, &key)?.as_ref().and_then(group_of) {
+        Some(group) => tx.provisioning_queue_put_members(tenant, group, now),
+        None => Ok(()),
+    }
+}
+
+/// Returns all documents of a type below a parent.
+fn documents(
+    reader: &Reader<'_>,
+    tenant: TenantId,
+    kind: DocumentType,
+    parent: &str,
+) -> Result<Vec<Document>, StoreError> {
+    let mut all: Vec<Document> = Vec::new();
+    loop {
+        let after = all.last().map(|last| last.key.id.as_str());
+        let page = reader.document_list(tenant, kind, parent, after, DOCUMENTS_PAGE)?;
+        let is_full = page.len() == DOCUMENTS_PAGE;
+        all.extend(page);
+        if !is_full {
+            return Ok(all);
+        }
+    }
+}
+
+/// Reads a policy; none if it is of a type that gives Cloud PCs to no single user.
+fn policy(document: &Document) -> Option<Policy> {
+    let body = &document.body;
+    let supply = match text(body, "provisioningType") {
+        None | Some("dedicated") => Supply::Licenses,
+        Some("shared" | "sharedByUser") => Supply::Seats,
+        Some(_) => return None,
+    };
+    let joins = body.get("domainJoinConfigurations").and_then(Value::as_array);
+    let region = joins.and_then(|joins| joins.iter().find_map(|join| text(join.as_object()?, "regionName")));
+    Some(Policy {
+        id: document.key.id.clone(),
+        name: text(body, "displayName").unwrap_or_default().to_owned(),
+        supply,
+        image_id: ImageId(text(body, "imageId").unwrap_or_default().to_owned()),
+        region: region.filter(|name| *name != "automatic").unwrap_or(REGION_DEFAULT).to_owned(),
+        naming_template: text(body, "cloudPcNamingTemplate").map(str::to_owned),
+        local_admin: flag(body, "localAdminEnabled"),
+    })
+}
+
+fn assignment(document: &Document) -> Option<Assignment> {
+    let target = document.body.get("target")?.as_object()?;
+    Some(Assignment {
+        id: document.key.id.clone(),
+        group_id: group_of(document)?,
+        service_plan_id: text(target, "servicePlanId").and_then(|id| id.parse().ok()),
+        licenses_max: target.get("allotmentLicensesCount").and_then(Value::as_u64),
+        created_at: document.created_at,
+    })
+}
+
+/// Returns the group of an assignment.
+fn group_of(assignment: &Document) -> Option<GroupId> {
+    text(assignment.body.get("target")?.as_object()?, "groupId")?.parse().ok()
+}
+
+fn text<'a>(body: &'a Object, name: &str) -> Option<&'a str> {
+    body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+fn flag(body: &Object, name: &str) -> bool {
+    body.get(name).and_then(Value::as_bool).unwrap_or_default()
+}

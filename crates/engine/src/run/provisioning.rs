@@ -1,0 +1,307 @@
+//! The reconciler: gives users the Cloud PCs that provisioning policies ask for, puts those that
+//! lost their licence or assignment into a grace period, and deprovisions them at its end.
+//!
+//! Every write to memberships, licences, assignments and policies queues the users it touches. A
+//! user leaves the queue in the transaction that reads all of these and accepts what follows, so a
+//! crash loses nothing, and a repetition changes nothing.
+
+use cloudpc_model::{
+    Actor, AuditEntry, AuditVerb, CloudPc, CloudPcId, CloudPcStatus, GroupId, ManagedDeviceId, NAMING_TEMPLATE_DEFAULT,
+    NamingTemplate, OsVersion, Params, Power, Product, Rng, SeededRng, ServicePlan, ServicePlanId, SkuId, TenantId,
+    Timestamp, UserId,
+};
+use cloudpc_store::{Entitlement, StoreError, Tx, User, UserLicense};
+use std::collections::HashSet;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+use crate::Engine;
+use crate::ledger::audit;
+use crate::lifecycle::{GRACE_PERIOD, accept_deprovision, system};
+use crate::policy::{Assignment, Policies, Policy, Supply};
+use crate::request::{Stamp, accept_unchecked};
+
+/// Most users reconciled, and most grace periods ended, in one transaction.
+const BATCH_MAX: usize = 64;
+
+/// Cloud PCs of a frontline policy for each licence.
+const SEATS_PER_LICENSE: u64 = 3;
+
+/// Most names drawn for a new Cloud PC until one is free.
+const NAMES_MAX: usize = 16;
+
+/// What the reconciler has to do.
+struct Due {
+    users: bool,
+    grace: bool,
+    next_grace_end: Option<Timestamp>,
+}
+
+impl Engine {
+    /// Reconciles queued users and ends grace periods until `stop` is cancelled.
+    pub(super) async fn reconcile(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let now = self.parts.clock.now();
+            let wake_at = match self.reconcile_due(now).await {
+                Ok(Due { users: false, grace: false, next_grace_end }) => next_grace_end,
+                Ok(_) => continue,
+                Err(StoreError::Closed) => return,
+                Err(error) => {
+                    tracing::error!(%error, "reconciling provisioning policies failed; retrying");
+                    Some(now + super::STORE_PAUSE)
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = self.parts.store.provisioning_due().notified() => {}
+                () = self.parts.clock.sleep_until(wake_at.unwrap_or_default()), if wake_at.is_some() => {}
+            }
+        }
+    }
+
+    /// Does one batch of what is due; returns what it was.
+    async fn reconcile_due(&self, now: Timestamp) -> Result<Due, StoreError> {
+        let due = self.parts.store.read(move |reader| {
+            let next_grace_end = reader.cloud_pc_grace_next_end()?;
+            let users = !reader.provisioning_queue_next(1)?.is_empty();
+            let grace = next_grace_end.is_some_and(|end| end <= now);
+            Ok::<_, StoreError>(Due { users, grace, next_grace_end })
+        });
+        let due = due.await?;
+        if due.users {
+            let (seed, work) = (self.parts.rng.next_u64(), Arc::clone(&self.work));
+            let reconciled = self.parts.store.write("provisioning.reconcile", move |tx| {
+                reconcile_batch(tx, seed, now)?;
+                let work = Arc::clone(&work);
+                tx.after_commit(move || work.wake.notify_one());
+                Ok::<_, StoreError>(())
+            });
+            reconciled.await?;
+        }
+        if due.grace {
+            let (seed, work) = (self.parts.rng.next_u64(), Arc::clone(&self.work));
+            let ended = self.parts.store.write("provisioning.endGrace", move |tx| {
+                let rng = SeededRng::new(seed);
+                for mut cloud_pc in tx.cloud_pc_grace_ended(now, BATCH_MAX)? {
+                    let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
+                    accept_deprovision(tx, &system(cloud_pc.tenant_id), &mut cloud_pc, stamp)?;
+                }
+                let work = Arc::clone(&work);
+                tx.after_commit(move || work.wake.notify_one());
+                Ok::<_, StoreError>(())
+            });
+            ended.await?;
+        }
+        Ok(due)
+    }
+}
+
+/// Reconciles the users who have waited longest. Random numbers come from `seed`, because the
+/// transaction may run more than once.
+fn reconcile_batch(tx: &mut Tx<'_>, seed: u64, now: Timestamp) -> Result<(), StoreError> {
+    let rng = SeededRng::new(seed);
+    let mut policies = BTreeMap::new();
+    for queued in tx.provisioning_queue_next(BATCH_MAX)? {
+        let tenant = queued.tenant_id;
+        let policies = match policies.entry(tenant) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(place) => place.insert(Policies::read(tx, tenant)?),
+        };
+        reconcile_user(tx, policies, tenant, queued.user_id, &rng, now)?;
+        tx.provisioning_queue_remove(tenant, queued.user_id)?;
+    }
+    Ok(())
+}
+
+/// What a user is entitled to now.
+struct Claims<'a> {
+    policies: &'a Policies,
+    groups: HashSet<GroupId>,
+    licenses: Vec<UserLicense>,
+}
+
+impl Claims<'_> {
+    /// Returns whether what a Cloud PC was made for still holds.
+    fn uphold(&self, entitlement: &Entitlement) -> bool {
+        match entitlement.sku_id {
+            Some(sku) => {
+                let mut applying = self.policies.applying(&self.groups, Supply::Licenses);
+                self.licenses.iter().any(|license| license.sku_id == sku)
+                    && applying.any(|(policy, _)| policy.id == entitlement.policy_id)
+            }
+            None => self.policies.applying(&self.groups, Supply::Seats).any(|(policy, assignment)| {
+                policy.id == entitlement.policy_id
+                    && assignment.id == entitlement.assignment_id
+                    && assignment.service_plan_id == Some(entitlement.service_plan_id)
+            }),
+        }
+    }
+}
+
+fn reconcile_user(
+    tx: &mut Tx<'_>,
+    policies: &Policies,
+    tenant: TenantId,
+    user: UserId,
+    rng: &SeededRng,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let groups = tx.user_groups(tenant, user)?.into_iter().map(|group| group.id).collect();
+    let claims = Claims { policies, groups, licenses: tx.user_licenses(tenant, user)? };
+    let held = tx.entitlement_list(tenant, user)?;
+    for entitlement in &held {
+        if let Some(cloud_pc) = tx.cloud_pc(tenant, entitlement.cloud_pc_id)? {
+            let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
+            reconcile_cloud_pc(tx, cloud_pc, claims.uphold(entitlement), stamp)?;
+        }
+    }
+    let Some(user) = tx.user(tenant, user)? else { return Ok(()) };
+    for license in claims.licenses.iter().filter(|license| !held.iter().any(|held| held.sku_id == Some(license.sku_id)))
+    {
+        let Some((policy, _)) = policies.applying(&claims.groups, Supply::Licenses).next() else { break };
+        let plan = tx.service_plan(tenant, license.service_plan_id)?;
+        if let Some(plan) = plan.filter(|plan| plan.product != Product::Frontline) {
+            let claim = NewClaim { policy, seat_of: None, plan: &plan, sku_id: Some(license.sku_id) };
+            provision(tx, &claims, &user, &claim, rng, now)?;
+        }
+    }
+    let is_seat = |held: &&Entitlement| held.sku_id.is_none();
+    let mut seated: HashSet<ServicePlanId> = held.iter().filter(is_seat).map(|held| held.service_plan_id).collect();
+    for (policy, assignment) in policies.applying(&claims.groups, Supply::Seats) {
+        let Some(plan) = assignment.service_plan_id else { continue };
+        if seated.contains(&plan) || !has_free_seat(tx, tenant, policy, assignment, plan)? {
+            continue;
+        }
+        if let Some(plan) = tx.service_plan(tenant, plan)? {
+            let claim = NewClaim { policy, seat_of: Some(assignment), plan: &plan, sku_id: None };
+            provision(tx, &claims, &user, &claim, rng, now)?;
+            seated.insert(plan.id);
+        }
+    }
+    Ok(())
+}
+
+/// Begins or ends the grace period of a Cloud PC. One that was never provisioned has nothing to
+/// keep and is deprovisioned at once.
+fn reconcile_cloud_pc(
+    tx: &mut Tx<'_>,
+    mut cloud_pc: CloudPc,
+    is_entitled: bool,
+    stamp: Stamp,
+) -> Result<(), StoreError> {
+    let before = cloud_pc.status;
+    match (before, is_entitled, cloud_pc.grace_ends_at) {
+        (CloudPcStatus::Deprovisioning, ..) | (_, true, None) | (_, false, Some(_)) => return Ok(()),
+        (CloudPcStatus::Failed, false, None) if cloud_pc.provisioned_at.is_none() => {
+            accept_deprovision(tx, &system(cloud_pc.tenant_id), &mut cloud_pc, stamp)?;
+            return Ok(());
+        }
+        (_, true, Some(_)) => cloud_pc.grace_ends_at = None,
+        (_, false, None) => cloud_pc.grace_ends_at = Some(stamp.at + GRACE_PERIOD),
+    }
+    cloud_pc.settle_grace();
+    cloud_pc.modified_at = stamp.at;
+    tx.cloud_pc_update(&cloud_pc)?;
+    let entry =
+        AuditEntry::new(cloud_pc.tenant_id, stamp.at, Actor::system(), AuditVerb::Update, audit::resource(&cloud_pc));
+    tx.audit_insert(&entry.changed("status", Some(before.into()), cloud_pc.status.into()))
+}
+
+/// Returns whether an assignment of a frontline policy has a seat for another Cloud PC.
+fn has_free_seat(
+    tx: &Tx<'_>,
+    tenant: TenantId,
+    policy: &Policy,
+    assignment: &Assignment,
+    plan: ServicePlanId,
+) -> Result<bool, StoreError> {
+    let subscriptions = tx.subscription_list(tenant)?;
+    let of_plan = subscriptions.iter().filter(|subscription| subscription.service_plan_id == plan);
+    let licenses: u64 = of_plan.map(|subscription| u64::from(subscription.units)).sum();
+    if tx.seat_count(tenant, plan)? >= licenses.saturating_mul(SEATS_PER_LICENSE) {
+        return Ok(false);
+    }
+    let Some(licenses) = assignment.licenses_max else { return Ok(true) };
+    let taken = tx.seat_count_of(tenant, plan, &policy.id, &assignment.id)?;
+    Ok(taken < licenses.saturating_mul(SEATS_PER_LICENSE))
+}
+
+/// What a new Cloud PC is for.
+struct NewClaim<'a> {
+    policy: &'a Policy,
+    /// Assignment whose seat it takes; none if it uses a licence.
+    seat_of: Option<&'a Assignment>,
+    plan: &'a ServicePlan,
+    sku_id: Option<SkuId>,
+}
+
+/// Adds a Cloud PC and accepts its provisioning.
+fn provision(
+    tx: &mut Tx<'_>,
+    claims: &Claims<'_>,
+    user: &User,
+    claim: &NewClaim<'_>,
+    rng: &SeededRng,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (tenant, policy, plan) = (user.tenant_id, claim.policy, claim.plan);
+    let image = tx.gallery_image(tenant, &policy.image_id)?;
+    let name = free_name(tx, policy, user, rng)?;
+    let cloud_pc = CloudPc {
+        tenant_id: tenant,
+        id: CloudPcId::random(rng),
+        managed_device_id: ManagedDeviceId::random(rng),
+        aad_device_id: rng.uuid(),
+        display_name: name.clone(),
+        managed_device_name: name,
+        user_id: user.id,
+        user_principal_name: user.user_principal_name.clone(),
+        service_plan_id: plan.id,
+        image_id: policy.image_id.clone(),
+        provisioning_policy_id: policy.id.clone(),
+        provisioning_policy_name: policy.name.clone(),
+        region: policy.region.clone(),
+        product: plan.product,
+        status: CloudPcStatus::Provisioning,
+        status_before: None,
+        status_detail: None,
+        power_intended: Power::Running,
+        power_observed: Power::PoweredOff,
+        os_version: image.map_or(OsVersion::Windows11, |image| image.os_version),
+        user_account_type: claims.policies.account_type(policy, &claims.groups),
+        provisioned_at: None,
+        grace_ends_at: None,
+        modified_at: now,
+        created_at: now,
+    };
+    tx.cloud_pc_insert(&cloud_pc)?;
+    tx.entitlement_insert(&Entitlement {
+        tenant_id: tenant,
+        cloud_pc_id: cloud_pc.id,
+        user_id: user.id,
+        policy_id: policy.id.clone(),
+        assignment_id: claim.seat_of.map(|assignment| assignment.id.clone()).unwrap_or_default(),
+        service_plan_id: plan.id,
+        sku_id: claim.sku_id,
+    })?;
+    let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
+    accept_unchecked(tx, &system(tenant), &cloud_pc, Params::Provision, stamp)?;
+    Ok(())
+}
+
+/// Draws a device name that no Cloud PC of the tenant has.
+fn free_name(tx: &Tx<'_>, policy: &Policy, user: &User, rng: &SeededRng) -> Result<String, StoreError> {
+    let template = policy.naming_template.as_deref().unwrap_or(NAMING_TEMPLATE_DEFAULT);
+    let template = NamingTemplate::parse(template)
+        .map_err(|what| StoreError::Corrupt { table: "documents", what: format!("a naming template: {what}") })?;
+    let mut name = template.name(&user.user_principal_name, rng);
+    for _ in 1..NAMES_MAX {
+        if !tx.cloud_pc_device_name_exists(user.tenant_id, &name)? {
+            break;
+        }
+        name = template.name(&user.user_principal_name, rng);
+    }
+    Ok(name)
+}

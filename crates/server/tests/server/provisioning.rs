@@ -1,0 +1,152 @@
+//! Provisioning policies through HTTP: assigning one, the grace period, and the upgrade of Cloud
+//! PCs that had no policy.
+
+use cloudpc_model::{GroupId, Kind, SeededRng, ServicePlanId, SkuId, TenantId, Timestamp, UserId};
+use cloudpc_server::documents::adopt;
+use cloudpc_store::{Group, LicenseHolder, StoreError, Subscription, Tx};
+use serde_json::{Value, json};
+use std::time::Duration;
+use uuid::Uuid;
+
+use crate::world::{TestServer, Who};
+
+const CLOUD_PCS: &str = "/beta/deviceManagement/virtualEndpoint/cloudPCs";
+const DESK_1: &str = "/beta/deviceManagement/virtualEndpoint/cloudPCs/10000000-0000-4000-8000-0000000000d1";
+const POLICIES: &str = "/beta/deviceManagement/virtualEndpoint/provisioningPolicies";
+const IMAGE: &str = "microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc";
+const ADA: UserId = UserId(Uuid::from_u128(0x10000000_0000_4000_8000_0000000000a1));
+const ALAN: UserId = UserId(Uuid::from_u128(0x10000000_0000_4000_8000_0000000000a2));
+const PLAN: ServicePlanId = ServicePlanId(Uuid::from_u128(0x10000000_0000_4000_8000_0000000000c1));
+const GROUP: GroupId = GroupId(Uuid::from_u128(0x91));
+const SKU: SkuId = SkuId(Uuid::from_u128(0x51));
+const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
+
+fn tenant() -> TenantId {
+    "10000000-0000-4000-8000-000000000001".parse().unwrap()
+}
+
+impl TestServer {
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> T {
+        self.app.store.write("test.write", change).await.unwrap()
+    }
+
+    /// Reconciles queued users and waits until no action is open.
+    async fn settle(&self) {
+        for _ in 0..2 {
+            self.clock.advance(Duration::ZERO).await;
+            self.rest().await;
+        }
+    }
+
+    /// Returns the Cloud PCs of a policy.
+    async fn cloud_pcs_of_policy(&self, policy: &str) -> Vec<Value> {
+        let mut rows = self.get(Who::Reader, CLOUD_PCS).await.rows();
+        rows.retain(|row| row["provisioningPolicyId"] == policy);
+        rows
+    }
+}
+
+/// Makes a group with Alan, who holds a licence.
+async fn add_group(server: &TestServer) {
+    server
+        .change(|tx| {
+            tx.group_put(&Group {
+                tenant_id: tenant(),
+                id: GROUP,
+                display_name: "Sales".into(),
+                description: None,
+                mail_nickname: "sales".into(),
+                mail_enabled: false,
+                security_enabled: true,
+                created_at: NOW,
+            })?;
+            tx.group_member_insert(tenant(), GROUP, ALAN, NOW)?;
+            let sku_part_number = "CPC_B_2C_8GB_128GB".into();
+            let subscription =
+                Subscription { tenant_id: tenant(), sku_id: SKU, service_plan_id: PLAN, sku_part_number, units: 1 };
+            tx.subscription_put(&subscription, NOW)?;
+            tx.license_assign(tenant(), SKU, LicenseHolder::User(ALAN), NOW).map(Result::unwrap)
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn assigning_a_policy_provisions_and_removing_the_assignment_begins_grace() {
+    let server = TestServer::new().await;
+    server.run();
+    add_group(&server).await;
+    let body = json!({
+        "displayName": "Sales", "imageId": IMAGE, "cloudPcNamingTemplate": "SAL-%RAND:5%",
+        "domainJoinConfigurations": [{"domainJoinType": "azureADJoin", "regionName": "westus3"}],
+    });
+    let policy = server.call(Who::Writer, "POST", POLICIES, Some(body)).await.json();
+    let policy = policy["id"].as_str().unwrap().to_owned();
+    server.settle().await;
+    assert_eq!(server.cloud_pcs_of_policy(&policy).await, Vec::<Value>::new());
+
+    let assign = format!("{POLICIES}/{policy}/assign");
+    let target = json!({"@odata.type": "#microsoft.graph.cloudPcManagementGroupAssignmentTarget", "groupId": GROUP.0});
+    let body = json!({"assignments": [{"target": target}]});
+    assert_eq!(server.call(Who::Writer, "POST", &assign, Some(body)).await.status, 204);
+    server.settle().await;
+    let [cloud_pc] = server.cloud_pcs_of_policy(&policy).await.try_into().unwrap();
+    assert_eq!(
+        (&cloud_pc["status"], &cloud_pc["userPrincipalName"]),
+        (&json!("provisioned"), &json!("alan@contoso.test"))
+    );
+    assert_eq!(&cloud_pc["managedDeviceName"].as_str().unwrap()[..4], "SAL-");
+    let path = cloud_pc["id"].as_str().unwrap().to_owned();
+    let beta = format!("{CLOUD_PCS}/{path}");
+    let v1 = format!("/v1.0/deviceManagement/virtualEndpoint/cloudPCs/{path}/endGracePeriod");
+    let actions = server.get(Who::Reader, &format!("{beta}/cloudpc.actions")).await.rows();
+    assert_eq!((actions.len(), &actions[0]["kind"]), (1, &json!(Kind::Provision.name())));
+    let results = server.get(Who::Writer, &format!("{beta}/retrieveCloudPCRemoteActionResults")).await.rows();
+    assert_eq!(results, Vec::<Value>::new(), "provisioning is no remote action");
+
+    let refused = server.post(Who::Writer, &format!("{CLOUD_PCS}/{path}/endGracePeriod")).await;
+    assert_eq!(refused.error(), (409, "notInGracePeriod".into()));
+    let none = json!({"assignments": []});
+    assert_eq!(server.call(Who::Writer, "POST", &assign, Some(none)).await.status, 204);
+    server.settle().await;
+    assert_eq!(server.get(Who::Reader, &beta).await.json()["status"], "inGracePeriod");
+    assert_eq!(server.post(Who::Writer, &v1).await.status, 204);
+    assert_eq!(server.get(Who::Reader, &beta).await.json()["status"], "deprovisioning");
+    server.settle().await;
+    assert_eq!(server.get(Who::Reader, &beta).await.error().0, 404);
+    assert_eq!(server.call(Who::Writer, "DELETE", &format!("{POLICIES}/{policy}"), None).await.status, 204);
+}
+
+#[tokio::test]
+async fn upgrade_makes_policies_groups_and_licences_and_nothing_enters_grace() {
+    let server = TestServer::new().await;
+    let before = server.get(Who::Reader, CLOUD_PCS).await.rows();
+    assert_eq!(server.post(Who::Writer, &format!("{DESK_1}/reboot")).await.status, 204);
+    server.change(|tx| adopt(tx, tenant(), NOW, &SeededRng::new(1))).await;
+    server.run();
+    server.settle().await;
+    let mut after = server.get(Who::Reader, CLOUD_PCS).await.rows();
+    for (row, before) in after.iter_mut().zip(&before) {
+        row["lastModifiedDateTime"] = before["lastModifiedDateTime"].clone();
+    }
+    assert_eq!(after, before, "every Cloud PC is as it was, and the reboot that was open has ended");
+
+    let path = format!("{POLICIES}?$expand=assignments");
+    let [policy] = server.get(Who::Reader, &path).await.rows().try_into().unwrap();
+    assert_eq!((&policy["displayName"], &policy["imageId"]), (&json!("Everyone"), &json!(IMAGE)));
+    assert_eq!(policy["domainJoinConfigurations"][0]["regionName"], "westus3");
+    assert_eq!(policy["id"], before[0]["provisioningPolicyId"]);
+    let group: GroupId = policy["assignments"][0]["target"]["groupId"].as_str().unwrap().parse().unwrap();
+    let members = server.change(move |tx| tx.group_member_list(tenant(), group, None, 10)).await;
+    assert_eq!(members.iter().map(|user| user.id).collect::<Vec<_>>(), [ADA]);
+    let [license] = server.change(|tx| tx.user_licenses(tenant(), ADA)).await.try_into().unwrap();
+    assert_eq!((license.service_plan_id, &*license.sku_part_number), (PLAN, "CPC_B_2C_8GB_128GB"));
+
+    // From here on the licence counts.
+    let sku = license.sku_id;
+    server.change(move |tx| tx.license_unassign(tenant(), sku, LicenseHolder::User(ADA), NOW)).await;
+    server.settle().await;
+    assert_eq!(server.get(Who::Reader, DESK_1).await.json()["status"], "inGracePeriod");
+}

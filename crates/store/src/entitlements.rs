@@ -1,0 +1,123 @@
+//! What entitles users to the Cloud PCs that provisioning policies made for them.
+
+use cloudpc_model::{CloudPcId, ServicePlanId, SkuId, TenantId, UserId};
+
+use crate::connection::params;
+use crate::rows::{self, Columns, guid_after};
+use crate::{Reader, StoreError, Tx};
+
+/// What entitles a user to a Cloud PC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entitlement {
+    /// Tenant.
+    pub tenant_id: TenantId,
+    /// Cloud PC that was made for it.
+    pub cloud_pc_id: CloudPcId,
+    /// Entitled user.
+    pub user_id: UserId,
+    /// Provisioning policy that made the Cloud PC.
+    pub policy_id: String,
+    /// Assignment whose seat is taken; empty for a licence.
+    pub assignment_id: String,
+    /// Service plan of the licence or seat. The Cloud PC may have been resized since.
+    pub service_plan_id: ServicePlanId,
+    /// Product whose licence is used; none for a seat of a frontline assignment.
+    pub sku_id: Option<SkuId>,
+}
+
+impl Reader<'_> {
+    /// What entitles a user to Cloud PCs that exist, by Cloud PC.
+    pub fn entitlement_list(&self, tenant: TenantId, user: UserId) -> Result<Vec<Entitlement>, StoreError> {
+        self.rows(
+            "SELECT tenant_id, cloud_pc_id, user_id, policy_id, assignment_id, service_plan_id, sku_id
+             FROM entitlements WHERE tenant_id = ?1 AND user_id = ?2 ORDER BY cloud_pc_id",
+            params![tenant.0, user.0],
+            |row| {
+                let mut columns = Columns::new(row, "entitlements");
+                Ok(Entitlement {
+                    tenant_id: TenantId(columns.get()?),
+                    cloud_pc_id: CloudPcId(columns.get()?),
+                    user_id: UserId(columns.get()?),
+                    policy_id: columns.get()?,
+                    assignment_id: columns.get()?,
+                    service_plan_id: ServicePlanId(columns.get()?),
+                    sku_id: columns.get::<Option<_>>()?.map(SkuId),
+                })
+            },
+        )
+    }
+
+    /// Up to `limit` Cloud PCs of a policy by id, those after `after`.
+    pub fn entitlement_cloud_pcs(
+        &self,
+        tenant: TenantId,
+        policy: &str,
+        after: Option<CloudPcId>,
+        limit: usize,
+    ) -> Result<Vec<CloudPcId>, StoreError> {
+        self.rows(
+            "SELECT cloud_pc_id FROM entitlements
+             WHERE tenant_id = ?1 AND policy_id = ?2 AND cloud_pc_id > ?3 ORDER BY cloud_pc_id LIMIT ?4",
+            params![tenant.0, policy, guid_after(after.map(|id| id.0)), rows::limit(limit)],
+            |row| Ok(CloudPcId(row.get(0)?)),
+        )
+    }
+
+    /// The policy and assignment whose seat a Cloud PC takes; none if it takes no seat.
+    pub fn entitlement_seat(
+        &self,
+        tenant: TenantId,
+        cloud_pc: CloudPcId,
+    ) -> Result<Option<(String, String)>, StoreError> {
+        self.row(
+            "SELECT policy_id, assignment_id FROM entitlements
+             WHERE tenant_id = ?1 AND cloud_pc_id = ?2 AND assignment_id > ''",
+            params![tenant.0, cloud_pc.0],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+    }
+
+    /// Number of seats of a service plan that Cloud PCs take.
+    pub fn seat_count(&self, tenant: TenantId, plan: ServicePlanId) -> Result<u64, StoreError> {
+        self.count(
+            "SELECT count(*) FROM entitlements WHERE tenant_id = ?1 AND service_plan_id = ?2 AND assignment_id > ''",
+            params![tenant.0, plan.0],
+        )
+    }
+
+    /// The same for one assignment of a policy.
+    pub fn seat_count_of(
+        &self,
+        tenant: TenantId,
+        plan: ServicePlanId,
+        policy: &str,
+        assignment: &str,
+    ) -> Result<u64, StoreError> {
+        self.count(
+            "SELECT count(*) FROM entitlements WHERE tenant_id = ?1 AND service_plan_id = ?2 AND policy_id = ?3
+             AND assignment_id = ?4",
+            params![tenant.0, plan.0, policy, assignment],
+        )
+    }
+}
+
+impl Tx<'_> {
+    /// Adds what entitles a user to a Cloud PC. It goes with the Cloud PC.
+    pub fn entitlement_insert(&mut self, entitlement: &Entitlement) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO entitlements
+               (tenant_id, cloud_pc_id, user_id, policy_id, assignment_id, service_plan_id, sku_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                entitlement.tenant_id.0,
+                entitlement.cloud_pc_id.0,
+                entitlement.user_id.0,
+                entitlement.policy_id,
+                entitlement.assignment_id,
+                entitlement.service_plan_id.0,
+                entitlement.sku_id.map(|sku| sku.0),
+            ],
+        )?;
+        Ok(())
+    }
+}
