@@ -168,7 +168,7 @@ fn plans_and_images_of_an_older_database_become_documents() {
             product: Product::Frontline,
             gpu: true,
         };
-        assert_eq!(reader.service_plan_list(TENANT)?, [plan.clone()]);
+        assert_eq!(reader.service_plan_list(TENANT)?, std::slice::from_ref(&plan));
         let key = DocumentKey::new(DocumentType::CloudPcServicePlan, &id.to_string());
         let moved = reader.document(TENANT, &key)?.unwrap();
         assert_eq!((moved.body, moved.status), (plan.document(TENANT).body, plan.document(TENANT).status));
