@@ -217,8 +217,8 @@ fn expand(edm: &'static Edm, item_type: &str, expandable: &[&str], value: &str) 
     Ok(expansions)
 }
 
-/// The options in the parentheses of an expanded property, set apart by semicolons. What is expanded
-/// is not expanded further.
+/// The options in the parentheses of an expanded property, set apart by semicolons. What is
+/// expanded is not expanded further.
 fn nested_options(edm: &'static Edm, item_type: &str, text: &str) -> Result<QueryOptions, GraphError> {
     let mut options = QueryOptions::default();
     let mut seen: Vec<&str> = Vec::new();
