@@ -24,13 +24,14 @@ const TYPE_ANNOTATION: &str = "@odata.type";
 /// case-insensitive, and returned in the model's spelling.
 ///
 /// Annotations are removed, except an `@odata.type` that names a type derived from the declared
-/// one, and the `@odata.id` of an operation that takes a reference. An empty body is an empty object for actions, whose parameters are all optional in the
-/// model; an operation that takes an entity requires a body.
+/// one, and the `@odata.id` of an operation that takes a reference. An empty body is an empty
+/// object for actions, whose parameters are all optional in the model; an operation that takes an
+/// entity requires a body.
 ///
 /// A `null` parameter of an action or in place of a collection counts as omitted. In an entity or a
 /// complex value `null` clears the property; it is rejected for properties that are not nullable.
-/// Related entities are set by their own operations. A value of a type with exactly one derived type
-/// is read as that.
+/// Related entities are set by their own operations. A value of a type with exactly one derived
+/// type is read as that.
 ///
 /// # Errors
 /// 400 naming the property and what was expected.

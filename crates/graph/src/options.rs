@@ -217,14 +217,15 @@ fn expand(edm: &'static Edm, item_type: &str, expandable: &[&str], value: &str) 
     Ok(expansions)
 }
 
-/// The options in the parentheses of an expanded property, set apart by semicolons. What is expanded
-/// is not expanded further.
+/// The options in the parentheses of an expanded property, set apart by semicolons. What is
+/// expanded is not expanded further.
 fn nested_options(edm: &'static Edm, item_type: &str, text: &str) -> Result<QueryOptions, GraphError> {
     let mut options = QueryOptions::default();
     let mut seen: Vec<&str> = Vec::new();
     for part in split_outside(text, ';').filter(|part| !part.trim().is_empty()) {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        let bare = name.trim().strip_prefix('$').unwrap_or_else(|| name.trim());
+        let name = name.trim();
+        let bare = name.strip_prefix('$').unwrap_or(name);
         let known = NESTED.into_iter().find(|known| known.eq_ignore_ascii_case(bare)).ok_or_else(|| {
             invalid("expand", &format!("'{:.64}' is not taken within it, only ${}", name.trim(), NESTED.join(", $")))
         })?;

@@ -10,6 +10,7 @@
 
 mod cloud_pcs;
 mod describe;
+mod directory;
 mod file;
 mod machines;
 mod passwords;
@@ -190,6 +191,7 @@ fn replace(tx: &mut Tx<'_>, resolved: &ResolvedScenario) -> Result<(), StoreErro
         tenant.apps.iter().try_for_each(|app| tx.app_put(app))?;
         tenant.service_plans.iter().try_for_each(|plan| tx.service_plan_put(tenant.id, plan))?;
         tenant.gallery_images.iter().try_for_each(|image| tx.gallery_image_put(tenant.id, image))?;
+        directory::load(tx, &tenant.directory, resolved.at)?;
         tenant.cloud_pcs.iter().try_for_each(|cloud_pc| tx.cloud_pc_insert(cloud_pc))?;
         tenant.partners.iter().try_for_each(|partner| tx.partner_insert(partner))?;
     }
@@ -391,6 +393,10 @@ mod tests {
             "surprise = 1",
             "users = 3",
             "[[tenants]]\nname = 'Other'\nusers = [{ name = 'bob@other.test', password = 'x', generate_password = true }]",
+            "groups = [{ name = 'Team', members = ['eve'] }]",
+            "groups = [{ name = 'Team', members = ['ada', 'ADA'] }]",
+            "groups = [{ name = 'Team', licenses = ['CPC'] }]",
+            "[[tenants]]\nname = 'Other'\nsubscriptions = [{ name = 'CPC', service_plan = 'small', units = 1 }]",
             "cloud_pcs = [{ name = 'one', user = 'eve', service_plan = 'small' }]",
             "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'tiny' }]",
             "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', image = 'x' }]",
@@ -421,7 +427,7 @@ mod tests {
              |
           11 |     surprise = 1
              |     ^^^^^^^^
-          unknown field `surprise`, expected one of `id`, `name`, `domain`, `users`, `apps`, `service_plans`, `gallery_images`, `cloud_pcs`, `fleets`, `partners`
+          unknown field `surprise`, expected one of `id`, `name`, `domain`, `users`, `apps`, `service_plans`, `gallery_images`, `subscriptions`, `groups`, `cloud_pcs`, `fleets`, `partners`
         users = 3
           Invalid scenario: TOML parse error at line 11, column 5
              |
@@ -432,6 +438,16 @@ mod tests {
         name = 'Other'
         users = [{ name = 'bob@other.test', password = 'x', generate_password = true }]
           Invalid scenario: user 'bob@other.test' of tenant 'Other': more than one of password, password_hash and generate_password is set; keep one of them.
+        groups = [{ name = 'Team', members = ['eve'] }]
+          Invalid scenario: group 'Team': its tenant has no user 'eve@contoso.test'; add the user under [[tenants.users]].
+        groups = [{ name = 'Team', members = ['ada', 'ADA'] }]
+          Invalid scenario: group 'Team': member 'ADA': defined twice; use different names, and different ids if set.
+        groups = [{ name = 'Team', licenses = ['CPC'] }]
+          Invalid scenario: group 'Team': its tenant has no subscription 'CPC'; add it under [[tenants.subscriptions]].
+        [[tenants]]
+        name = 'Other'
+        subscriptions = [{ name = 'CPC', service_plan = 'small', units = 1 }]
+          Invalid scenario: subscription 'CPC': its tenant has no service plan 'small'; add the plan under [[tenants.service_plans]].
         cloud_pcs = [{ name = 'one', user = 'eve', service_plan = 'small' }]
           Invalid scenario: Cloud PC 'one': its tenant has no user 'eve@contoso.test'; add the user under [[tenants.users]].
         cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'tiny' }]

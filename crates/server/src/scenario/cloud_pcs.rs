@@ -37,7 +37,7 @@ impl Lookup<'_> {
         })
     }
 
-    fn service_plan(&self, name: &str, place: &str) -> Result<&ServicePlan, Error> {
+    pub(super) fn service_plan(&self, name: &str, place: &str) -> Result<&ServicePlan, Error> {
         let id = name.parse().ok();
         self.service_plans.iter().find(|plan| plan.display_name == name || Some(plan.id) == id).ok_or_else(|| {
             invalid(

@@ -3,10 +3,10 @@
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_model::{CloudPc, CloudPcId, CloudPcStatus, GalleryImage, Partner, ServicePlan, TenantId, Timestamp};
-use cloudpc_store::{Reader, StoreError, User};
+use cloudpc_store::{LicenseHolder, Reader, StoreError, User};
 use toml::value::Datetime;
 
-use super::{conditions, file, machines};
+use super::{conditions, directory, file, machines};
 
 /// Number of rows read at a time.
 const PAGE_ROWS: usize = 1_000;
@@ -47,6 +47,11 @@ fn tenant(
         }
         users.extend(page);
     }
+    let mut entries = Vec::with_capacity(users.len());
+    for found in users {
+        let licenses = directory::licenses(reader, id, LicenseHolder::User(found.id))?;
+        entries.push(user(found, licenses));
+    }
     let mut partners = Vec::new();
     let mut after = None;
     loop {
@@ -59,10 +64,12 @@ fn tenant(
         id: Some(id.0),
         name,
         domain: None,
-        users: users.into_iter().map(user).collect(),
+        users: entries,
         apps: Vec::new(),
         service_plans: reader.service_plan_list(id)?.into_iter().map(service_plan).collect(),
         gallery_images: reader.gallery_image_list(id)?.into_iter().map(gallery_image).collect(),
+        subscriptions: directory::subscriptions(reader, id)?,
+        groups: directory::groups(reader, id)?,
         cloud_pcs,
         fleets: Vec::new(),
         partners,
@@ -102,7 +109,8 @@ fn cloud_pc(pc: CloudPc, busy: bool, scripted_condition: ScriptedCondition) -> f
     }
 }
 
-fn user(user: User) -> file::UserEntry {
+fn user(user: User, licenses: Vec<String>) -> file::UserEntry {
+    let profile = user.profile;
     file::UserEntry {
         id: Some(user.id.0),
         name: user.user_principal_name,
@@ -113,6 +121,15 @@ fn user(user: User) -> file::UserEntry {
         roles: user.roles,
         permissions: user.permissions,
         enabled: user.enabled,
+        given_name: profile.given_name,
+        surname: profile.surname,
+        mail: profile.mail,
+        mail_nickname: profile.mail_nickname,
+        job_title: profile.job_title,
+        department: profile.department,
+        usage_location: profile.usage_location,
+        created_at: user.created_at.map(datetime),
+        licenses,
     }
 }
 
@@ -178,6 +195,6 @@ fn fault(rule: FaultRule) -> file::FaultEntry {
     }
 }
 
-fn datetime(at: Timestamp) -> Datetime {
+pub(super) fn datetime(at: Timestamp) -> Datetime {
     at.to_string().parse().expect("a timestamp of ours is a TOML date and time")
 }

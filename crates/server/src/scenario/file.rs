@@ -47,6 +47,11 @@ pub(super) struct TenantEntry {
     pub service_plans: Vec<ServicePlanEntry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gallery_images: Vec<GalleryImageEntry>,
+    /// Licences that the tenant has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subscriptions: Vec<SubscriptionEntry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupEntry>,
     /// Single Cloud PCs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cloud_pcs: Vec<CloudPcEntry>,
@@ -85,6 +90,68 @@ pub(super) struct UserEntry {
     pub permissions: Vec<String>,
     #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub surname: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mail: Option<String>,
+    /// Local part of the mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mail_nickname: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub department: Option<String>,
+    /// Two letters of ISO 3166.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage_location: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Datetime>,
+    /// Names of subscriptions of which the user has a licence of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub licenses: Vec<String>,
+}
+
+/// A number of licences of a service plan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubscriptionEntry {
+    /// SKU id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
+    /// SKU part number, e.g. `CPC_B_2C_8RAM_128GB`.
+    pub name: String,
+    /// Name or id of a service plan.
+    pub service_plan: String,
+    /// Number of licences.
+    pub units: u32,
+}
+
+/// A group of users.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GroupEntry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// By default the letters and digits of the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mail_nickname: Option<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub mail_enabled: bool,
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
+    pub security_enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Datetime>,
+    /// User names. If the licences do not suffice, the first members get them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<String>,
+    /// Names of subscriptions of which each member gets a licence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub licenses: Vec<String>,
 }
 
 /// An application with predefined credentials, for CI.

@@ -19,6 +19,7 @@ use toml::value::Datetime;
 use uuid::Uuid;
 
 use super::cloud_pcs::{Lookup, members};
+use super::directory::{self, DirectoryEntries, ResolvedDirectory};
 use super::file;
 use crate::identity::BUILT_IN_CLIENT;
 
@@ -31,6 +32,8 @@ pub(super) struct ResolvedScenario {
     pub artifacts: Vec<Artifact>,
     pub faults: Vec<FaultRule>,
     pub tenants: Vec<ResolvedTenant>,
+    /// When the scenario was resolved.
+    pub at: Timestamp,
 }
 
 /// A tenant of a scenario as domain values.
@@ -41,6 +44,7 @@ pub(super) struct ResolvedTenant {
     pub apps: Vec<Application>,
     pub service_plans: Vec<ServicePlan>,
     pub gallery_images: Vec<GalleryImage>,
+    pub directory: ResolvedDirectory,
     pub partners: Vec<Partner>,
     /// Cloud PCs in the order of their ids, in which inserting them is fastest.
     pub cloud_pcs: Vec<CloudPc>,
@@ -85,7 +89,13 @@ pub(super) fn resolve(
         .enumerate()
         .map(|(index, fault)| resolve_fault(fault, index + 1, &tenants))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(ResolvedScenario { pace: scenario.pace.unwrap_or_default(), artifacts: scenario.artifacts, faults, tenants })
+    Ok(ResolvedScenario {
+        pace: scenario.pace.unwrap_or_default(),
+        artifacts: scenario.artifacts,
+        faults,
+        tenants,
+        at: now,
+    })
 }
 
 fn check_count(tenants: &[file::TenantEntry]) -> Result<(), Error> {
@@ -112,6 +122,11 @@ fn resolve_tenant(
         ));
     }
     let within = Within { id, name: &tenant.name };
+    let directory = DirectoryEntries {
+        subscriptions: tenant.subscriptions,
+        groups: tenant.groups,
+        user_licenses: tenant.users.iter().map(|user| (user.name.clone(), user.licenses.clone())).collect(),
+    };
     let users = resolve_users(tenant.users, within, tenant.domain.as_deref(), &place, now, hash_password)?;
     let service_plans: Vec<_> = tenant.service_plans.into_iter().map(|plan| service_plan(plan, within)).collect();
     check_unique("service plan", service_plans.iter().map(|plan| (plan.id, plan.display_name.as_str())))?;
@@ -136,6 +151,7 @@ fn resolve_tenant(
         cloud_pcs.push(cloud_pc);
     }
     cloud_pcs.sort_unstable_by_key(|cloud_pc| cloud_pc.id);
+    let directory = directory::resolve(directory, &lookup)?;
 
     Ok(ResolvedTenant {
         id,
@@ -143,6 +159,7 @@ fn resolve_tenant(
         users: lookup.users,
         service_plans: lookup.service_plans,
         gallery_images: lookup.gallery_images,
+        directory,
         partners,
         cloud_pcs,
         scripted_conditions,
@@ -179,8 +196,16 @@ fn resolve_users(
                 roles: user.roles,
                 permissions: user.permissions,
                 enabled: user.enabled,
-                profile: UserProfile::default(),
-                created_at: Some(now),
+                profile: UserProfile {
+                    given_name: user.given_name,
+                    surname: user.surname,
+                    mail: user.mail,
+                    mail_nickname: user.mail_nickname,
+                    job_title: user.job_title,
+                    department: user.department,
+                    usage_location: user.usage_location,
+                },
+                created_at: Some(user.created_at.map_or(Ok(now), |at| timestamp(at, &place))?),
             })
         })
         .collect::<Result<Vec<_>, Error>>()?;
@@ -383,7 +408,7 @@ fn check_sha256(sha256: &str, place: &str) -> Result<(), Error> {
 }
 
 /// Refuses two entries with the same key.
-fn check_unique<'a, K: Eq + std::hash::Hash>(
+pub(super) fn check_unique<'a, K: Eq + std::hash::Hash>(
     what: &str,
     entries: impl Iterator<Item = (K, &'a str)>,
 ) -> Result<(), Error> {
