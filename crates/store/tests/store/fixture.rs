@@ -68,6 +68,10 @@ pub fn open_sql(directory: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(directory.join("cloudpc.db")).unwrap()
 }
 
+/// Takes a database back to before entitlements.
+pub const BEFORE_ENTITLEMENTS: &str =
+    "DROP TABLE entitlements; DROP INDEX cloud_pcs_grace; DROP INDEX cloud_pcs_device_name;";
+
 /// Takes away what migrations after 0012 add, so that a database looks like one of an earlier
 /// version.
 pub const BEFORE_COUNTERS: &str = "DROP TABLE counters";
