@@ -21,6 +21,7 @@ mod desktop_tickets;
 mod device_codes;
 mod documents;
 mod health;
+mod lists;
 mod pages;
 mod partners;
 mod reports;
@@ -35,6 +36,7 @@ mod watermark;
 pub use actions::{ActionFilter, NewAction, QueuePlace};
 pub use apps::Application;
 pub use catalog::ImageUses;
+pub use cloud_pcs::{CLOUD_PCS, cloud_pc_columns};
 pub use connection::{
     DatabaseError, DatabaseErrorKind, READERS, READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, Reader,
     SCANNERS_MAX, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode,
@@ -44,6 +46,9 @@ pub use desktop_tickets::{DesktopKey, DesktopTicket, SecretHash};
 pub use device_codes::{DeviceCode, DeviceCodeShare};
 pub use documents::{DocumentConflict, DocumentIndex, DocumentName};
 pub use health::HEALTH_EVENTS_MAX;
+pub use lists::{
+    KeyRanges, ListColumn, ListCondition, ListCount, ListOrder, ListPlan, ListPosition, ListRows, ListTable, ListValue,
+};
 pub use pages::{FinishedPage, PAGE_DEPLOYMENTS};
 pub use reports::{Report, ReportType};
 pub use sign_in_counters::{SIGN_IN_COUNTERS_MAX, SignInCounter};

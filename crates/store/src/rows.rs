@@ -97,6 +97,11 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// A text in lower case, as a key that is compared whatever the case.
+pub(crate) fn folded(text: &str) -> String {
+    text.to_lowercase()
+}
+
 /// A value as JSON text.
 pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("the model's types have string keys and no failing serializer")
