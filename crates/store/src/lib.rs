@@ -35,6 +35,7 @@ mod watermark;
 
 pub use actions::{ActionFilter, NewAction, QueuePlace};
 pub use apps::Application;
+pub use audit::{AUDIT, audit_columns};
 pub use catalog::ImageUses;
 pub use cloud_pcs::{CLOUD_PCS, cloud_pc_columns};
 pub use connection::{

@@ -111,6 +111,14 @@ pub struct ListRows<T> {
     pub next: Option<ListPosition>,
 }
 
+impl<T> ListRows<T> {
+    /// The same positions with other rows.
+    pub fn try_map<U, E>(self, mut map: impl FnMut(T) -> Result<U, E>) -> Result<ListRows<U>, E> {
+        let rows = self.rows.into_iter().map(|(at, row)| Ok((at, map(row)?))).collect::<Result<_, E>>()?;
+        Ok(ListRows { rows, next: self.next })
+    }
+}
+
 /// Part of the number of rows of a list.
 #[derive(Debug)]
 pub struct ListCount {
@@ -134,14 +142,17 @@ impl Reader<'_> {
         let Some(order) = order else {
             return Ok(Some(ListPlan { accesses, descending: table.descending, sort: None }));
         };
+        // Without an index, what is few enough to be sorted could be too many on the next page.
+        if !order.column.is_indexed() {
+            return Ok(None);
+        }
         let in_order = Access::in_order(order.column, condition);
         let reads_whole = |access: &Access| access.ranges.is_all();
-        let may_be_few = !accesses.iter().any(reads_whole) && (in_order.checks_rows() || !order.column.is_indexed());
+        let may_be_few = !accesses.iter().any(reads_whole) && in_order.checks_rows();
         if may_be_few && self.are_few(table, tenant, &accesses)? {
             return Ok(Some(ListPlan { accesses, descending: order.descending, sort: Some(order.column) }));
         }
-        let in_order = || ListPlan { accesses: vec![in_order], descending: order.descending, sort: None };
-        Ok(order.column.is_indexed().then(in_order))
+        Ok(Some(ListPlan { accesses: vec![in_order], descending: order.descending, sort: None }))
     }
 
     /// Returns up to `limit` rows of a plan after a position.
