@@ -18,3 +18,21 @@ CREATE INDEX cloud_pcs_service_plan ON cloud_pcs (tenant_id, service_plan_id, id
 CREATE INDEX cloud_pcs_status ON cloud_pcs (tenant_id, status, id);
 
 CREATE INDEX audit_time ON audit (tenant_id, at, id);
+
+-- The sequences of three letters in folded display names: `contains` of three letters and more finds
+-- its Cloud PCs here, in the order of their ids.
+CREATE TABLE cloud_pc_trigrams (
+    tenant BLOB NOT NULL,
+    trigram TEXT NOT NULL,
+    cloud_pc_id BLOB NOT NULL,
+    PRIMARY KEY (tenant, trigram, cloud_pc_id)
+) WITHOUT ROWID, STRICT;
+
+WITH RECURSIVE places (place) AS (
+    SELECT 1
+    UNION ALL
+    SELECT place + 1 FROM places WHERE place + 2 < (SELECT max(length(display_name_folded)) FROM cloud_pcs)
+)
+INSERT INTO cloud_pc_trigrams
+SELECT DISTINCT tenant_id, substr(display_name_folded, place, 3), id
+FROM places JOIN cloud_pcs ON place + 2 <= length(display_name_folded);

@@ -3,7 +3,7 @@
 use cloudpc_model::{CloudPc, CloudPcId, ImageId, ManagedDeviceId, ServicePlanId, TenantId, UserId};
 
 use crate::connection::{Row, params};
-use crate::lists::{ListColumn, ListTable};
+use crate::lists::{ListColumn, ListTable, trigrams};
 use crate::rows::{self, Columns, folded, guid_after, json_opt, micros, word};
 use crate::{Reader, StoreError, Tx};
 
@@ -39,7 +39,8 @@ pub mod cloud_pc_columns {
     pub const DISPLAY_NAME: ListColumn = ListColumn::indexed("display_name", "cloud_pcs_display_name", 1);
     /// In lower case.
     pub const DISPLAY_NAME_FOLDED: ListColumn =
-        ListColumn::indexed("display_name_folded", "cloud_pcs_display_name_folded", 1);
+        ListColumn::indexed("display_name_folded", "cloud_pcs_display_name_folded", 1)
+            .with_trigrams("cloud_pc_trigrams");
     pub const MANAGED_DEVICE_NAME: ListColumn =
         ListColumn::indexed("managed_device_name", "cloud_pcs_managed_device_name", 1);
     pub const USER_ID: ListColumn = ListColumn::indexed("user_id", "cloud_pcs_user", 2);
@@ -190,7 +191,10 @@ impl Tx<'_> {
                 folded(&cloud_pc.display_name),
             ],
         )?;
-        if inserted == 1 { Ok(()) } else { Err(StoreError::Exists("a Cloud PC with this id or managed device")) }
+        if inserted == 0 {
+            return Err(StoreError::Exists("a Cloud PC with this id or managed device"));
+        }
+        self.cloud_pc_trigrams_put(cloud_pc)
     }
 
     /// Stores every changeable column of a Cloud PC that was read in this transaction. Most changes
@@ -224,7 +228,8 @@ impl Tx<'_> {
             "UPDATE cloud_pcs SET status = ?3 WHERE tenant_id = ?1 AND id = ?2 AND status <> ?3",
             params![cloud_pc.tenant_id.0, cloud_pc.id.0, word(cloud_pc.status)],
         )?;
-        self.execute(
+        self.cloud_pc_trigrams_clear(cloud_pc)?;
+        let moved = self.execute(
             "UPDATE cloud_pcs SET display_name = ?3, managed_device_name = ?4, user_id = ?5, user_principal_name = ?6,
              service_plan_id = ?7, provisioning_policy_id = ?8, provisioning_policy_name = ?9, display_name_folded = ?10
              WHERE tenant_id = ?1 AND id = ?2 AND (display_name, managed_device_name, user_id, user_principal_name,
@@ -242,6 +247,33 @@ impl Tx<'_> {
                 folded(&cloud_pc.display_name),
             ],
         )?;
+        if moved == 1 { self.cloud_pc_trigrams_put(cloud_pc) } else { Ok(()) }
+    }
+
+    /// Removes the trigrams of a Cloud PC's stored name if it is about to be replaced.
+    fn cloud_pc_trigrams_clear(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
+        let before: Option<String> = self.row(
+            "SELECT display_name_folded FROM cloud_pcs WHERE tenant_id = ?1 AND id = ?2 AND display_name <> ?3",
+            params![cloud_pc.tenant_id.0, cloud_pc.id.0, cloud_pc.display_name],
+            |row| row.get(0),
+        )?;
+        for trigram in trigrams(before.as_deref().unwrap_or_default()) {
+            self.execute(
+                "DELETE FROM cloud_pc_trigrams WHERE tenant = ?1 AND trigram = ?2 AND cloud_pc_id = ?3",
+                params![cloud_pc.tenant_id.0, trigram, cloud_pc.id.0],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Adds the trigrams of a Cloud PC's name.
+    fn cloud_pc_trigrams_put(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
+        for trigram in trigrams(&folded(&cloud_pc.display_name)) {
+            self.execute(
+                "INSERT INTO cloud_pc_trigrams (tenant, trigram, cloud_pc_id) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                params![cloud_pc.tenant_id.0, trigram, cloud_pc.id.0],
+            )?;
+        }
         Ok(())
     }
 }

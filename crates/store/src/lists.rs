@@ -18,13 +18,19 @@ pub use range::{KeyRanges, ListValue};
 
 use crate::connection::Row;
 use crate::{Reader, StoreError};
-use plan::Access;
+use plan::{Access, TrigramAccess};
 use sql::{Part, Statement};
+
+pub(crate) use plan::trigrams;
 
 /// Rows whose condition one call checks.
 const WINDOW_ROWS: usize = 2_000;
 /// What one range counts against the window at least.
 const RANGE_ROWS_MIN: usize = 125;
+/// Trigrams of a text of which the rarest is used.
+const TRIGRAMS_COMPARED_MAX: usize = 8;
+/// Rows up to which trigrams are counted to be compared.
+const TRIGRAM_ROWS_COUNTED: usize = 500;
 /// Most rows that are sorted instead of read in order.
 const SORTED_ROWS_MAX: usize = 2_000;
 
@@ -38,22 +44,30 @@ pub struct ListColumn {
     /// the one with the lowest is read by its index.
     pub(crate) spread: u8,
     pub(crate) is_id: bool,
+    /// The table of the sequences of three letters in the column.
+    pub(crate) trigrams: Option<&'static str>,
 }
 
 impl ListColumn {
     /// A column without an index.
     pub(crate) const fn plain(sql: &'static str) -> Self {
-        Self { sql, index: None, spread: 9, is_id: false }
+        Self { sql, index: None, spread: 9, is_id: false, trigrams: None }
     }
 
     /// A column with an index of (tenant, column, id).
     pub(crate) const fn indexed(sql: &'static str, index: &'static str, spread: u8) -> Self {
-        Self { sql, index: Some(index), spread, is_id: false }
+        Self { sql, index: Some(index), spread, is_id: false, trigrams: None }
     }
 
     /// The id: the table's key after the tenant.
     pub(crate) const fn id() -> Self {
-        Self { sql: "id", index: None, spread: 0, is_id: true }
+        Self { sql: "id", index: None, spread: 0, is_id: true, trigrams: None }
+    }
+
+    /// The same column, with a table of (tenant, trigram, id).
+    #[must_use]
+    pub(crate) const fn with_trigrams(self, table: &'static str) -> Self {
+        Self { trigrams: Some(table), ..self }
     }
 
     fn is_indexed(self) -> bool {
@@ -95,11 +109,11 @@ pub struct ListOrder {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListPosition {
     /// Number of the access within its plan.
-    access: usize,
+    pub(crate) access: usize,
     /// Value of the column that is read in order.
-    key: ListValue,
+    pub(crate) key: ListValue,
     /// Id of the row.
-    id: ListValue,
+    pub(crate) id: ListValue,
 }
 
 /// Rows of a list.
@@ -138,7 +152,12 @@ impl Reader<'_> {
         condition: &ListCondition,
         order: Option<ListOrder>,
     ) -> Result<Option<ListPlan>, StoreError> {
-        let accesses = Access::of_condition(table.id, condition);
+        let mut accesses = Access::of_condition(table.id, condition);
+        for access in &mut accesses {
+            if let Some(via) = &access.via {
+                access.via = Some(self.rarest(table, tenant, access, via)?);
+            }
+        }
         let Some(order) = order else {
             return Ok(Some(ListPlan { accesses, descending: table.descending, sort: None }));
         };
@@ -147,7 +166,7 @@ impl Reader<'_> {
             return Ok(None);
         }
         let in_order = Access::in_order(order.column, condition);
-        let reads_whole = |access: &Access| access.ranges.is_all();
+        let reads_whole = |access: &Access| access.via.is_none() && access.ranges.is_all();
         let may_be_few = !accesses.iter().any(reads_whole) && in_order.checks_rows();
         if may_be_few && self.are_few(table, tenant, &accesses)? {
             return Ok(Some(ListPlan { accesses, descending: order.descending, sort: Some(order.column) }));
@@ -188,7 +207,10 @@ impl Reader<'_> {
     ) -> Result<ListCount, StoreError> {
         let mut count = 0;
         let next = self.walk(table, tenant, plan, after, |_, part| {
-            let statement = Statement::select("count(*)", table, tenant.0, part).check(&part.access.rest);
+            let statement = match part.access.checks_rows() {
+                true => Statement::select("count(*)", table, tenant.0, part).check(&part.access.rest),
+                false => Statement::select_keys("count(*)", table, tenant.0, part),
+            };
             count += self.list_number(&statement, part.access)?;
             Ok(None)
         })?;
@@ -235,9 +257,10 @@ impl Reader<'_> {
         part: Part<'_>,
         rows: usize,
     ) -> Result<Option<ListPosition>, StoreError> {
-        let columns = format!("{}, {}", part.access.column.sql, table.id.sql);
-        let statement = Statement::select(&columns, table, tenant.0, part);
-        let statement = statement.order(ordered_by(part, table.id), table.id, part.descending).limit(1, rows - 1);
+        let id = part.access.id(table.id);
+        let columns = format!("{}, {}", part.access.column.sql, id.sql);
+        let statement = Statement::select_keys(&columns, table, tenant.0, part);
+        let statement = statement.order(ordered_by(part, id), id, part.descending).limit(1, rows - 1);
         self.row(&statement.text, &statement.values(), |row| {
             Ok(ListPosition { access: number, key: row.get(0)?, id: row.get(1)? })
         })
@@ -251,9 +274,10 @@ impl Reader<'_> {
         part: Part<'_>,
         limit: usize,
     ) -> Result<Vec<(ListPosition, T)>, StoreError> {
+        let id = part.access.id(table.id);
         let statement = Statement::select(&columns_with(table, part.access.column), table, tenant.0, part)
             .check(&part.access.rest)
-            .order(ordered_by(part, table.id), table.id, part.descending)
+            .order(ordered_by(part, id), id, part.descending)
             .limit(limit, 0);
         self.list_rows(table, &statement, number, part.access)
     }
@@ -297,9 +321,7 @@ impl Reader<'_> {
         for access in accesses {
             for range in access.ranges.ranges() {
                 let part = Part { access, range, after: None, until: None, descending: false };
-                let mut statement = Statement::select("1", table, tenant.0, part).limit(left + 1, 0);
-                statement.text = format!("SELECT count(*) FROM ({}) AS some", statement.text);
-                let found = usize::try_from(self.list_number(&statement, access)?).unwrap_or(usize::MAX);
+                let found = self.count_keys(table, tenant, part, left + 1)?;
                 if found > left {
                     return Ok(false);
                 }
@@ -307,6 +329,42 @@ impl Reader<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// Counts the keys of a part, up to a number.
+    fn count_keys<T>(
+        &self,
+        table: &ListTable<T>,
+        tenant: TenantId,
+        part: Part<'_>,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let mut statement = Statement::select_keys("1", table, tenant.0, part).limit(limit, 0);
+        statement.text = format!("SELECT count(*) FROM ({}) AS some", statement.text);
+        let found = self.count(&statement.text, &statement.values())?;
+        Ok(usize::try_from(found).unwrap_or(usize::MAX))
+    }
+
+    /// Chooses the trigram of a text that the fewest rows have.
+    fn rarest<T>(
+        &self,
+        table: &ListTable<T>,
+        tenant: TenantId,
+        access: &Access,
+        via: &TrigramAccess,
+    ) -> Result<TrigramAccess, StoreError> {
+        let mut rarest = (usize::MAX, via.clone());
+        for trigram in trigrams(&via.text).into_iter().take(TRIGRAMS_COMPARED_MAX) {
+            let via = TrigramAccess { trigram, ..via.clone() };
+            let access = Access { via: Some(via.clone()), ..access.clone() };
+            let range = &access.ranges.ranges()[0];
+            let part = Part { access: &access, range, after: None, until: None, descending: false };
+            let found = self.count_keys(table, tenant, part, TRIGRAM_ROWS_COUNTED)?;
+            if found < rarest.0 {
+                rarest = (found, via);
+            }
+        }
+        Ok(rarest.1)
     }
 
     fn list_rows<T>(

@@ -17,6 +17,7 @@ mod lists;
 mod model;
 mod paging;
 mod scans;
+mod selection;
 mod sign_in;
 mod tenants;
 mod world;

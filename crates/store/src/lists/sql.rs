@@ -6,7 +6,7 @@ use super::condition::ListCondition;
 use super::plan::Access;
 use super::range::{Cut, KeyRange, ListValue};
 use super::{ListColumn, ListPosition, ListTable};
-use crate::connection::dialect::{contains, contains_not, read_by};
+use crate::connection::dialect::{contains, contains_not, join_in_order, read_by};
 use crate::connection::{ToValue, Value};
 
 /// A statement with its values.
@@ -29,11 +29,36 @@ pub(super) struct Part<'a> {
 impl Statement {
     /// `SELECT columns FROM table WHERE` the rows of a tenant in a part of an index.
     pub(super) fn select<T>(columns: &str, table: &ListTable<T>, tenant: Uuid, part: Part<'_>) -> Self {
+        let from = match &part.access.via {
+            None => read_by(table.name, part.access.column.index),
+            Some(via) => format!(
+                "{} {} {name} ON {name}.tenant_id = tenant AND {name}.id = cloud_pc_id",
+                via.table,
+                join_in_order!(),
+                name = table.name
+            ),
+        };
+        Self::select_from(columns, &from, table.id, tenant, part)
+    }
+
+    /// The same of the index alone, for columns that it has.
+    pub(super) fn select_keys<T>(columns: &str, table: &ListTable<T>, tenant: Uuid, part: Part<'_>) -> Self {
+        match &part.access.via {
+            None => Self::select(columns, table, tenant, part),
+            Some(via) => Self::select_from(columns, via.table, table.id, tenant, part),
+        }
+    }
+
+    fn select_from(columns: &str, from: &str, id: ListColumn, tenant: Uuid, part: Part<'_>) -> Self {
         let mut statement = Self::default();
-        let from = read_by(table.name, part.access.column.index);
-        statement.text = format!("SELECT {columns} FROM {from} WHERE tenant_id = ");
+        let of_tenant = if part.access.via.is_some() { "tenant" } else { "tenant_id" };
+        statement.text = format!("SELECT {columns} FROM {from} WHERE {of_tenant} = ");
         statement.bind(ListValue::Guid(tenant));
-        statement.within(part, table.id);
+        if let Some(via) = &part.access.via {
+            statement.text.push_str(" AND trigram = ");
+            statement.bind(ListValue::Text(via.trigram.clone()));
+        }
+        statement.within(part, part.access.id(id));
         statement
     }
 
@@ -146,13 +171,15 @@ impl Statement {
                 self.text.push('(');
                 if !points.is_empty() {
                     self.text.push_str(&format!("{} IN (", column.sql));
-                    for (place, value) in points.into_iter().filter_map(KeyRange::point).enumerate() {
+                    for (place, value) in points.iter().filter_map(|range| range.point()).enumerate() {
                         self.text.push_str(if place == 0 { "" } else { ", " });
                         self.bind(value.clone());
                     }
-                    self.text.push_str(") OR ");
+                    self.text.push_str(if ranges.is_empty() { ")" } else { ") OR " });
                 }
-                self.joined(&ranges, " OR ", "1 = 0", &mut |statement, range| statement.range(*column, range));
+                if !ranges.is_empty() || points.is_empty() {
+                    self.joined(&ranges, " OR ", "1 = 0", &mut |statement, range| statement.range(*column, range));
+                }
                 self.text.push(')');
             }
             ListCondition::Contains(column, text) | ListCondition::ContainsNot(column, text) => {
