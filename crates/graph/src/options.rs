@@ -224,7 +224,7 @@ fn nested_options(edm: &'static Edm, item_type: &str, text: &str) -> Result<Quer
     let mut seen: Vec<&str> = Vec::new();
     for part in split_outside(text, ';').filter(|part| !part.trim().is_empty()) {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        let bare = name.trim().strip_prefix('$').unwrap_or(name.trim());
+        let bare = name.trim().strip_prefix('$').unwrap_or_else(|| name.trim());
         let known = NESTED.into_iter().find(|known| known.eq_ignore_ascii_case(bare)).ok_or_else(|| {
             invalid("expand", &format!("'{:.64}' is not taken within it, only ${}", name.trim(), NESTED.join(", $")))
         })?;

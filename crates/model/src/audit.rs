@@ -307,8 +307,6 @@ pub enum ResourceType {
     CloudPc,
     #[strum(serialize = "CloudPcExternalPartner")]
     ExternalPartner,
-    #[strum(serialize = "CloudPcGalleryImage")]
-    GalleryImage,
     Tenant,
     Application,
     User,

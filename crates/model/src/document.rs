@@ -5,6 +5,7 @@
 //! document mean, and how it looks in an answer.
 
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::{TenantId, Timestamp};
 
@@ -72,11 +73,11 @@ impl DocumentKey {
         Self { parent: Self::fold(parent), ..Self::new(kind, id) }
     }
 
-    /// Folds the spellings of an id into one: what consists of hexadecimal digits, `-` and `_`, as
-    /// GUIDs and pairs of them do, is the same in any case.
+    /// Folds the spellings of an id into one: a GUID, or several with `_` between them, is the same
+    /// in any case.
     pub fn fold(id: &str) -> String {
-        let like_guids = id.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'-' | b'_'));
-        if like_guids { id.to_ascii_lowercase() } else { id.to_owned() }
+        let is_guid = |part: &str| part.len() == uuid::fmt::Hyphenated::LENGTH && Uuid::parse_str(part).is_ok();
+        if id.split('_').all(is_guid) { id.to_ascii_lowercase() } else { id.to_owned() }
     }
 }
 
@@ -128,11 +129,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_that_look_like_guids_are_the_same_in_any_case() {
+    fn ids_of_guids_are_the_same_in_any_case() {
         let (policy, group) = ("0A1B0000-0000-4000-8000-00000000000F", "ABC00000-0000-4000-8000-000000000001");
         assert_eq!(DocumentKey::fold(policy), policy.to_lowercase());
         assert_eq!(DocumentKey::fold(&format!("{policy}_{group}")), format!("{policy}_{group}").to_lowercase());
-        assert_eq!(DocumentKey::fold("MicrosoftWindowsDesktop_a_b"), "MicrosoftWindowsDesktop_a_b");
+        for other in ["MicrosoftWindowsDesktop_a_b", "A_b_C", "", "ABC"] {
+            assert_eq!(DocumentKey::fold(other), other);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod action;
 mod admit;
 mod audit;
+mod catalog;
 mod cloud_pc;
 mod document;
 mod error;

@@ -7,10 +7,8 @@ mod action;
 mod activity;
 mod audit_event;
 mod cloud_pc;
-mod gallery_image;
 mod managed_device;
 mod partner;
-mod service_plan;
 mod snapshot;
 
 use std::collections::HashMap;
@@ -76,15 +74,6 @@ pub static TABLE: &[Row] = table! {
     "managedDevice.resizeCloudPc", WRITE => managed_device::resize::run;
     "managedDevice.restoreCloudPc", WRITE => managed_device::restore::run;
     "managedDevice.getCloudPcRemoteActionResults", READ => managed_device::results::run;
-    "cloudPcServicePlan.list", READ => service_plan::list::run;
-    "cloudPcServicePlan.count", READ => service_plan::count::run;
-    "cloudPcServicePlan.get", READ => service_plan::get::run;
-    "cloudPcGalleryImage.list", READ => gallery_image::list::run;
-    "cloudPcGalleryImage.count", READ => gallery_image::count::run;
-    "cloudPcGalleryImage.get", READ => gallery_image::get::run;
-    "cloudPcGalleryImage.create", ADMINISTER => gallery_image::create::run;
-    "cloudPcGalleryImage.update", ADMINISTER => gallery_image::update::run;
-    "cloudPcGalleryImage.delete", ADMINISTER => gallery_image::delete::run;
     "cloudPcSnapshot.list", READ => snapshot::list::run;
     "cloudPcSnapshot.count", READ => snapshot::count::run;
     "cloudPcSnapshot.get", READ => snapshot::get::run;

@@ -46,3 +46,32 @@ CREATE TABLE document_references (
 ) WITHOUT ROWID, STRICT;
 
 CREATE INDEX document_references_to ON document_references (tenant_id, target_type, target_parent_id, target_id, holds);
+
+-- Service plans and gallery images are documents from here on.
+INSERT INTO documents (tenant_id, type, parent_id, id, revision, shape, body, status, sealed, created_at, modified_at)
+SELECT
+    tenant_id, 'cloudPcServicePlan', '', plan ->> 'id', 1, 1,
+    json_object(
+        'displayName', plan ->> 'display_name', 'vCpuCount', plan -> 'vcpu_count', 'ramInGB', plan -> 'ram_gib',
+        'storageInGB', plan -> 'storage_gib', 'userProfileInGB', 0, 'supportedSolution', 'windows365',
+        'type', iif(plan ->> 'product' = 'business', 'business', 'enterprise'),
+        'provisioningType', iif(plan ->> 'product' = 'frontline', 'sharedByUser', 'dedicated')
+    ),
+    json_object('product', plan ->> 'product', 'gpu', plan -> 'gpu'),
+    '{}', 0, 0
+FROM service_plans;
+
+INSERT INTO documents (tenant_id, type, parent_id, id, revision, shape, body, status, sealed, created_at, modified_at)
+SELECT
+    tenant_id, 'cloudPcGalleryImage', '', id, 1, 1,
+    json_object(
+        'displayName', image ->> 'display_name', 'sizeInGB', image -> 'size_gib',
+        'osVersionNumber', coalesce(
+            image ->> 'os_version_number', iif(image ->> 'os_version' = 'windows10', '10.0.19045', '10.0.22000')
+        )
+    ),
+    '{}', '{}', 0, 0
+FROM gallery_images;
+
+DROP TABLE service_plans;
+DROP TABLE gallery_images;

@@ -1,8 +1,8 @@
 //! Actions and their event logs.
 //!
-//! Each open action stands in the line of its target, by number. The first of a line is *at the
-//! front*: only it can be claimed, and a partial unique index over (tenant, target) where
-//! `at_front` is what makes "one running action per machine" a fact of the database.
+//! Each open action waits in the line of its target, by number. Only the first of a line, the one
+//! *at the front*, can be claimed; a partial unique index over (tenant, target) where `at_front`
+//! makes the database itself guarantee one running action per machine.
 
 mod change;
 
@@ -14,8 +14,7 @@ use crate::{Reader, StoreError};
 
 const TABLE: &str = "actions";
 
-/// What an action is read from, in the order of the struct. The steps are left out where no one
-/// looks at them.
+/// The columns of an action, in the order of the struct. Lists leave out the steps.
 macro_rules! columns {
     ($steps:literal) => {
         concat!(
@@ -31,44 +30,44 @@ use columns;
 /// An action to be accepted.
 #[derive(Clone, Debug)]
 pub struct NewAction {
-    /// Its tenant.
+    /// Tenant of the action.
     pub tenant_id: TenantId,
-    /// The Cloud PC as named by the caller; its line.
+    /// The Cloud PC as named by the caller, which selects the line.
     pub target: String,
-    /// What to do.
+    /// Kind and parameters.
     pub params: Params,
-    /// Who asked.
+    /// The caller.
     pub requested_by: Actor,
-    /// When.
+    /// Time of the request.
     pub requested_at: Timestamp,
-    /// When it has to have ended.
+    /// The action fails if it has not ended by then.
     pub deadline_at: Timestamp,
     /// The random part of its tag, new for each call: see [`Action::tag_nonce`].
     pub tag_nonce: u64,
-    /// Asking again with the same key gives the first action.
+    /// A second request with the same key returns the first action.
     pub idempotency_key: Option<String>,
 }
 
 /// Which actions of a machine to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActionFilter {
-    /// All.
+    /// All kinds of action.
     All,
-    /// Those that Graph calls remote actions.
+    /// The kinds that Graph calls remote actions.
     Remote,
 }
 
-/// Where an open action stands in its machine's line.
+/// The place of an open action in the line of its machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueuePlace {
-    /// Open actions ahead of it.
+    /// Number of open actions ahead of it.
     pub ahead: u64,
-    /// The one at the front, unless it is this one.
+    /// The action at the front, unless it is this one.
     pub behind: Option<ActionId>,
 }
 
 impl Reader<'_> {
-    /// An action with its steps.
+    /// Returns an action with its steps.
     pub fn action(&self, tenant: TenantId, id: ActionId) -> Result<Option<Action>, StoreError> {
         self.row(
             concat!("SELECT ", columns!("steps"), " FROM actions WHERE tenant_id = ?1 AND id = ?2"),
@@ -77,7 +76,7 @@ impl Reader<'_> {
         )
     }
 
-    /// The log of an action, oldest first.
+    /// Returns the log of an action, oldest first.
     pub fn action_events(&self, id: ActionId) -> Result<Vec<Event>, StoreError> {
         self.rows(
             "SELECT at, epoch, event FROM action_events WHERE action_id = ?1 ORDER BY number",
@@ -89,7 +88,7 @@ impl Reader<'_> {
         )
     }
 
-    /// Actions on a target, newest first, those with a number below `before`; without their steps.
+    /// Lists actions on a target, newest first, numbered below `before`, without their steps.
     pub fn action_list(
         &self,
         tenant: TenantId,
@@ -118,7 +117,7 @@ impl Reader<'_> {
         self.rows(sql, params![line, before, rows::limit(limit)], |row| action(&mut Columns::new(row, TABLE)))
     }
 
-    /// How many actions `action_list` would list in all.
+    /// Number of actions that `action_list` lists in all.
     pub fn action_count(&self, tenant: TenantId, target: &str, filter: ActionFilter) -> Result<u64, StoreError> {
         let Some(line) = self.line(tenant, target)? else { return Ok(0) };
         match filter {
@@ -129,7 +128,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The open remote action on a target, found as its index spells it.
+    /// Returns the open remote action on a target. The condition is the one of the index.
     pub fn action_open_remote(&self, tenant: TenantId, target: &str) -> Result<Option<Action>, StoreError> {
         let Some(line) = self.line(tenant, target)? else { return Ok(None) };
         self.row(
@@ -143,7 +142,7 @@ impl Reader<'_> {
         )
     }
 
-    /// Where an open action stands.
+    /// Returns the place of an action.
     pub fn action_place(&self, action: &Action) -> Result<QueuePlace, StoreError> {
         if action.state.is_final() {
             return Ok(QueuePlace { ahead: 0, behind: None });
@@ -162,13 +161,13 @@ impl Reader<'_> {
         Ok(QueuePlace { ahead, behind: front.filter(|front| *front != action.id) })
     }
 
-    /// Open actions of all tenants.
+    /// Number of open actions of all tenants.
     pub fn action_open_count(&self) -> Result<u64, StoreError> {
         self.count("SELECT count(*) FROM actions WHERE open = 1", params![])
     }
 
-    /// When the next action becomes claimable, by its due time or its lease's end; none if none is
-    /// at a front.
+    /// The time at which the next action can be claimed, by its due time or the end of its lease;
+    /// none if none is at a front.
     pub fn action_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.row(
             "SELECT claim_at FROM actions WHERE at_front = 1 AND claim_at IS NOT NULL ORDER BY claim_at, id LIMIT 1",
@@ -177,8 +176,8 @@ impl Reader<'_> {
         )
     }
 
-    /// Actions of all tenants that wait behind another one and were to have ended by `now`,
-    /// earliest deadline first; without their steps.
+    /// Lists actions of all tenants that wait behind another one and whose deadline has passed by
+    /// `now`, earliest deadline first, without their steps.
     pub fn action_overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Action>, StoreError> {
         self.rows(
             concat!(
@@ -200,7 +199,7 @@ impl Reader<'_> {
         )
     }
 
-    /// The number of the line of a target, if anything was ever asked for on it.
+    /// The id of the line of a target, if it has one.
     pub(crate) fn line(&self, tenant: TenantId, target: &str) -> Result<Option<i64>, StoreError> {
         self.row(
             "SELECT id FROM lines WHERE tenant_id = ?1 AND name = ?2",
@@ -210,8 +209,8 @@ impl Reader<'_> {
     }
 }
 
-/// The line of a target: the same for every spelling of a GUID, or else of a text in another case.
-/// One machine has one line.
+/// The name of a target's line: the same for every spelling of a GUID, and for any case of another
+/// text. One machine has one line.
 fn line_name(target: &str) -> String {
     match target.parse::<CloudPcId>() {
         Ok(id) => id.to_string(),
@@ -219,7 +218,7 @@ fn line_name(target: &str) -> String {
     }
 }
 
-/// Reads what `columns!` selects.
+/// Reads the columns of `columns!`.
 fn action(columns: &mut Columns<'_>) -> Result<Action, StoreError> {
     Ok(Action {
         id: ActionId(columns.get()?),

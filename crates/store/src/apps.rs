@@ -1,4 +1,4 @@
-//! Tenants, and the applications that may ask for tokens.
+//! Tenants and applications.
 
 use cloudpc_model::{AppId, TenantId};
 
@@ -6,25 +6,25 @@ use crate::connection::{Row, params};
 use crate::rows::{Columns, json};
 use crate::{Reader, StoreError, Tx};
 
-/// An application.
+/// An application that may request tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Application {
-    /// Its tenant.
+    /// Tenant of the application.
     pub tenant_id: TenantId,
     /// Its `client_id`.
     pub id: AppId,
-    /// Its name.
+    /// Display name.
     pub name: String,
-    /// SHA-256 of its secret, which is random and long; none for a public client.
+    /// SHA-256 of the secret, which is random and long; none for a public client.
     pub secret_hash: Option<[u8; 32]>,
-    /// Permissions that it has been granted, e.g. `CloudPC.ReadWrite.All`.
+    /// Granted permissions, such as `CloudPC.ReadWrite.All`.
     pub permissions: Vec<String>,
-    /// Whether it may still get and use tokens.
+    /// Whether the application may request and use tokens.
     pub enabled: bool,
 }
 
 impl Reader<'_> {
-    /// Names of all tenants by id.
+    /// Ids and names of all tenants, by id.
     pub fn tenant_list(&self) -> Result<Vec<(TenantId, String)>, StoreError> {
         self.rows("SELECT id, name FROM tenants ORDER BY id", params![], |row| Ok((TenantId(row.get(0)?), row.get(1)?)))
     }

@@ -30,7 +30,7 @@ pub mod audit_columns {
 }
 
 impl Reader<'_> {
-    /// The audit log of a tenant, newest first, rows numbered below `before`.
+    /// Lists the audit log of a tenant, newest first, rows numbered below `before`.
     pub fn audit_list(
         &self,
         tenant: TenantId,
@@ -44,8 +44,8 @@ impl Reader<'_> {
         )
     }
 
-    /// How many rows the audit log of a tenant has: they are numbered without gaps, and none is
-    /// ever taken from the middle.
+    /// Number of rows in the audit log of a tenant: they are numbered without gaps, and none is
+    /// deleted from the middle.
     pub fn audit_count(&self, tenant: TenantId) -> Result<u64, StoreError> {
         self.count(
             "SELECT coalesce(
@@ -56,7 +56,7 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Adds a row; the store numbers it, within its tenant.
+    /// Adds a row; the store numbers it within its tenant.
     pub fn audit_insert(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
         let id = self.next_number(entry.tenant_id, Counter::AuditEvent, entry.tenant_id.0)?;
         self.execute(

@@ -1,42 +1,40 @@
-//! What Cloud PCs are chosen from: service plans and gallery images.
+//! Service plans and gallery images.
 
-use cloudpc_model::{GalleryImage, ImageId, ServicePlan, ServicePlanId, TenantId};
+use cloudpc_model::{Document, DocumentKey, DocumentType, GalleryImage, ImageId, ServicePlan, ServicePlanId, TenantId};
 
 use crate::connection::dialect::{join_in_order, json_text};
 use crate::connection::params;
-use crate::rows::{Columns, json};
-use crate::{Reader, StoreError, Tx};
+use crate::{DocumentIndex, Reader, StoreError, Tx};
+
+/// Most rows of a catalogue that are read at once; more than a tenant may have.
+const CATALOGUE_ROWS_MAX: usize = 10_000;
 
 impl Reader<'_> {
     /// One service plan.
     pub fn service_plan(&self, tenant: TenantId, id: ServicePlanId) -> Result<Option<ServicePlan>, StoreError> {
-        self.row("SELECT plan FROM service_plans WHERE tenant_id = ?1 AND id = ?2", params![tenant.0, id.0], |row| {
-            Columns::new(row, "service_plans").json()
-        })
+        let key = DocumentKey::new(DocumentType::CloudPcServicePlan, &id.to_string());
+        self.document(tenant, &key)?.map(|document| known(ServicePlan::of(&document), &document)).transpose()
     }
 
     /// All service plans of a tenant, by id; there are few.
     pub fn service_plan_list(&self, tenant: TenantId) -> Result<Vec<ServicePlan>, StoreError> {
-        self.rows("SELECT plan FROM service_plans WHERE tenant_id = ?1 ORDER BY id", params![tenant.0], |row| {
-            Columns::new(row, "service_plans").json()
-        })
+        let rows = self.document_list(tenant, DocumentType::CloudPcServicePlan, "", None, CATALOGUE_ROWS_MAX)?;
+        rows.iter().map(|document| known(ServicePlan::of(document), document)).collect()
     }
 
     /// One image.
     pub fn gallery_image(&self, tenant: TenantId, id: &ImageId) -> Result<Option<GalleryImage>, StoreError> {
-        self.row("SELECT image FROM gallery_images WHERE tenant_id = ?1 AND id = ?2", params![tenant.0, id.0], |row| {
-            Columns::new(row, "gallery_images").json()
-        })
+        let key = DocumentKey::new(DocumentType::CloudPcGalleryImage, &id.0);
+        self.document(tenant, &key)?.map(|document| known(GalleryImage::of(&document), &document)).transpose()
     }
 
     /// All images of a tenant, by id; there are few.
     pub fn gallery_image_list(&self, tenant: TenantId) -> Result<Vec<GalleryImage>, StoreError> {
-        self.rows("SELECT image FROM gallery_images WHERE tenant_id = ?1 ORDER BY id", params![tenant.0], |row| {
-            Columns::new(row, "gallery_images").json()
-        })
+        let rows = self.document_list(tenant, DocumentType::CloudPcGalleryImage, "", None, CATALOGUE_ROWS_MAX)?;
+        rows.iter().map(|document| known(GalleryImage::of(document), document)).collect()
     }
 
-    /// What holds an image of a tenant in the gallery.
+    /// Counts what prevents the removal of a gallery image.
     pub fn gallery_image_uses(&self, tenant: TenantId, id: &ImageId) -> Result<ImageUses, StoreError> {
         let key = params![tenant.0, id.0];
         Ok(ImageUses {
@@ -52,7 +50,7 @@ impl Reader<'_> {
                 ),
                 key,
             )?,
-            ways_back: self.count(
+            undo_records: self.count(
                 concat!(
                     "SELECT count(*) FROM lines ",
                     join_in_order!(),
@@ -66,53 +64,39 @@ impl Reader<'_> {
     }
 }
 
-/// What holds an image in the gallery.
+/// Numbers of what prevents the removal of a gallery image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImageUses {
-    /// Cloud PCs that were made from it.
+    /// Cloud PCs made from the image.
     pub cloud_pcs: u64,
-    /// Reprovisions that are open and make one from it.
+    /// Open reprovisions that use the image.
     pub reprovisions: u64,
-    /// Undos that would lead back to it.
-    pub ways_back: u64,
+    /// Undo records that lead back to the image.
+    pub undo_records: u64,
 }
 
 impl Tx<'_> {
     /// Adds or replaces a service plan.
     pub fn service_plan_put(&mut self, tenant: TenantId, plan: &ServicePlan) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO service_plans (tenant_id, id, plan) VALUES (?1, ?2, ?3)
-             ON CONFLICT (tenant_id, id) DO UPDATE SET plan = excluded.plan",
-            params![tenant.0, plan.id.0, json(plan)],
-        )?;
-        Ok(())
-    }
-
-    /// Adds an image.
-    ///
-    /// # Errors
-    /// [`StoreError::Exists`] if the tenant has one with this id.
-    pub fn gallery_image_insert(&mut self, tenant: TenantId, image: &GalleryImage) -> Result<(), StoreError> {
-        let inserted = self.execute(
-            "INSERT INTO gallery_images (tenant_id, id, image) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-            params![tenant.0, image.id.0, json(image)],
-        )?;
-        if inserted == 1 { Ok(()) } else { Err(StoreError::Exists("the gallery image")) }
-    }
-
-    /// Removes an image; it need not be there.
-    pub fn gallery_image_delete(&mut self, tenant: TenantId, id: &ImageId) -> Result<(), StoreError> {
-        self.execute("DELETE FROM gallery_images WHERE tenant_id = ?1 AND id = ?2", params![tenant.0, id.0])?;
-        Ok(())
+        self.catalogue_put(plan.document(tenant))
     }
 
     /// Adds or replaces an image.
     pub fn gallery_image_put(&mut self, tenant: TenantId, image: &GalleryImage) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO gallery_images (tenant_id, id, image) VALUES (?1, ?2, ?3)
-             ON CONFLICT (tenant_id, id) DO UPDATE SET image = excluded.image",
-            params![tenant.0, image.id.0, json(image)],
-        )?;
-        Ok(())
+        self.catalogue_put(image.document(tenant))
     }
+
+    fn catalogue_put(&mut self, document: Document) -> Result<(), StoreError> {
+        let index = DocumentIndex::default();
+        let written = match self.document(document.tenant_id, &document.key)? {
+            Some(held) => self.document_update(&Document { revision: held.revision, ..document }, &index)?.map(drop),
+            None => self.document_insert(&document, &index)?,
+        };
+        written.map_err(|conflict| StoreError::Corrupt { table: "documents", what: format!("{conflict:?}") })
+    }
+}
+
+fn known<T>(read: Option<T>, document: &Document) -> Result<T, StoreError> {
+    let corrupt = || StoreError::Corrupt { table: "documents", what: format!("the body of {:?}", document.key) };
+    read.ok_or_else(corrupt)
 }

@@ -75,7 +75,7 @@ impl Reader<'_> {
         )
     }
 
-    /// The Cloud PC that is this managed device.
+    /// The Cloud PC with this managed device id.
     pub fn cloud_pc_by_managed_device(
         &self,
         tenant: TenantId,
@@ -102,8 +102,8 @@ impl Reader<'_> {
                 params![tenant.0, guid_after(after.map(|id| id.0)), rows::limit(limit)],
                 cloud_pc,
             ),
-            // The ids from the index by user, then their rows: in one step SQLite would walk the
-            // rows of everyone.
+            // First the ids from the index by user, then their rows: in one step SQLite would walk
+            // the rows of all users.
             Some(user) => self.rows(
                 concat!(
                     "SELECT ",
@@ -117,7 +117,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The same by managed device id.
+    /// Cloud PCs by managed device id, those above `after`.
     pub fn cloud_pc_list_by_managed_device(
         &self,
         tenant: TenantId,
@@ -135,7 +135,7 @@ impl Reader<'_> {
         )
     }
 
-    /// How many there are; of one user if `user` is given.
+    /// Number of Cloud PCs; of one user if `user` is given.
     pub fn cloud_pc_count(&self, tenant: TenantId, user: Option<UserId>) -> Result<u64, StoreError> {
         match user {
             None => self.count("SELECT count(*) FROM cloud_pcs WHERE tenant_id = ?1", params![tenant.0]),

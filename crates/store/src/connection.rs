@@ -1,13 +1,13 @@
-//! The store's threads and how work gets to them.
+//! The store's threads, and how closures reach them.
 //!
 //! ```text
 //! read, scan ──▶ queue, in which callers take turns ──▶ reader threads (each its own connection, one snapshot per turn)
-//! write ─▶ queue ──▶ writer thread: BEGIN, a savepoint per closure, COMMIT with one sync, then the answers
+//! write ─▶ queue ──▶ writer thread: BEGIN, a savepoint per closure, COMMIT with one sync, then effects and replies
 //!                        └──▶ checkpointer thread: moves the log into the database while no one waits for it
 //! ```
 //!
-//! A closure that fails or panics takes back its own writes and nobody else's. This module refuses
-//! to know what the closures do.
+//! A closure that fails or panics loses its own writes and nobody else's. This module refuses to
+//! know what the closures do.
 
 mod checkpoint;
 mod damage;
@@ -43,37 +43,36 @@ pub(crate) use statements::Row;
 pub use turns::{READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, SCANNERS_MAX};
 pub(crate) use value::{FromValue, ToValue, Value, params};
 
-/// Reader threads. A constant: each has a page cache, and SQLite's readers are bound by the
-/// processor, not by waiting.
+/// Reader threads. A constant: each has a page cache, and SQLite's readers are bound by the CPU,
+/// not by waiting.
 pub const READERS: usize = 4;
-/// Closures that wait for the writer; more wait outside, in their callers.
+/// Closures in the writer's queue; callers beyond it wait.
 pub const WRITE_QUEUE_MAX: usize = 1024;
-/// Closures in one transaction.
+/// Most closures in one transaction.
 pub const WRITE_BATCH_MAX: usize = 512;
 
 /// How writes are carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteMode {
-    /// By one writer thread, grouped: the way a server runs.
+    /// By one writer thread in grouped transactions: how a server runs.
     Grouped,
-    /// By the calling task, one transaction each, reads too: the way a simulation on a virtual
-    /// clock runs, so that a seed replays exactly. Nothing is synced: what it wrote outlives the
-    /// process, but not a power cut.
+    /// By the calling task, one transaction each, reads too: how a simulation on a virtual clock
+    /// runs, so that a seed replays exactly. Nothing is synced: a commit survives the end of the
+    /// process, but not a power failure.
     Inline,
-    /// Like `Inline`, but each write runs twice and only the second run is kept: the way tests run,
+    /// Like `Inline`, but each write runs twice and only the second run is kept: how tests run,
     /// because a closure that cannot run again is a defect.
     InlineTwice,
 }
 
-/// The store. Cheap to clone. The last one to be dropped finishes what is queued and closes the
-/// database.
+/// The store. Cheap to clone. Dropping the last clone runs what is queued and closes the database.
 #[derive(Clone)]
 pub struct Store {
     work: Arc<Backend>,
     damage: Arc<Damage>,
     directory: Arc<PathBuf>,
     database: FileId,
-    /// Whose turns its reads take.
+    /// The caller whose share of reader threads the reads use.
     caller: ReadCaller,
 }
 
@@ -83,7 +82,7 @@ pub struct Reader<'a> {
     damage: &'a Damage,
 }
 
-/// A write transaction. It can do whatever a [`Reader`] can.
+/// A write transaction. It also reads, as a [`Reader`] does.
 pub struct Tx<'a> {
     reader: Reader<'a>,
     effects: Vec<Effect>,
@@ -104,17 +103,17 @@ impl<'a> Tx<'a> {
         Self { reader: Reader { connection, damage }, effects: Vec::new() }
     }
 
-    /// Has `effect` run once, after the commit and before the caller of [`Store::write`] gets the
-    /// result. The effects of all transactions run in the order in which these were committed. A
-    /// transaction that fails, or that is run again, drops the effects of that run.
+    /// Runs `effect` once, after the commit and before the caller of [`Store::write`] gets the
+    /// result. The effects of all transactions run in the order of the commits. A transaction that
+    /// fails, or that runs again, drops the effects of that run.
     pub fn after_commit(&mut self, effect: impl FnOnce() + Send + 'static) {
         self.effects.push(Box::new(effect));
     }
 }
 
 impl Store {
-    /// Opens or makes the database `cloudpc.db` in `directory`, migrates it, and takes the
-    /// directory's lock.
+    /// Opens or creates the database `cloudpc.db` in `directory`, migrates it, and locks the
+    /// directory.
     ///
     /// # Errors
     /// [`StoreError::InUse`] if another process has the directory open, [`StoreError::TooNew`] if a
@@ -139,20 +138,20 @@ impl Store {
         })
     }
 
-    /// The same store, whose reads take the turns of `caller`.
+    /// Returns the same store, whose reads count for `caller`.
     #[must_use]
     pub fn on_behalf_of(&self, caller: ReadCaller) -> Self {
         Self { caller, ..self.clone() }
     }
 
-    /// What was found to be damaged since this was opened; the first finding. A damaged store goes
-    /// on answering what it can read.
+    /// The first damage found since the store was opened. A damaged store goes on serving what it
+    /// can read.
     pub fn damage(&self) -> Option<String> {
         self.damage.found().map(str::to_owned)
     }
 
-    /// Looks whether the database file is still the one that was opened. If it was removed or
-    /// replaced, that counts as damage: what is written goes to a file that nobody will find again.
+    /// Checks that the database file is still the one that was opened. A file that was removed or
+    /// replaced counts as damage: nobody will find what is written to the open one.
     pub fn check_file(&self) {
         let path = self.directory.join(DATABASE);
         if FileId::at(&path).ok() != Some(self.database) {
@@ -160,16 +159,16 @@ impl Store {
         }
     }
 
-    /// Reads the whole database file and notes damage. Blocks for as long as that takes; ends early
-    /// once `stop` is true.
+    /// Reads the whole database file and records damage. Blocks until it has; ends early once
+    /// `stop` returns true.
     ///
     /// # Errors
-    /// The file cannot be read. Damage is no error; see [`Store::damage`].
+    /// The file cannot be read. Damage is not an error; see [`Store::damage`].
     pub fn check_pages(&self, stop: impl Fn() -> bool + Send + 'static) -> Result<(), StoreError> {
         damage::check_pages(&self.directory, &self.damage, stop)
     }
 
-    /// Runs `work` against a consistent view.
+    /// Runs `work` on a consistent snapshot.
     ///
     /// # Errors
     /// Whatever `work` returns; [`StoreError::Panicked`] if it panics.
@@ -187,9 +186,8 @@ impl Store {
         self.turns(ReadKind::Read, once).await
     }
 
-    /// Runs `work` again and again, each time against a consistent view of its own, until it breaks
-    /// with a result. Others' reads get their turn in between. A scan whose caller has gone away
-    /// ends.
+    /// Runs `work` repeatedly, each time on a new consistent snapshot, until it breaks with a
+    /// result. Other callers' reads run in between. A scan ends when its caller is gone.
     ///
     /// # Errors
     /// Whatever `work` returns; [`StoreError::Panicked`] if it panics.
@@ -219,7 +217,7 @@ impl Store {
                 let (damage, mut answer) = (Arc::clone(&self.damage), Some(answer));
                 let job: ReadJob = Box::new(move |connection| {
                     if answer.as_ref().is_none_or(tokio::sync::oneshot::Sender::is_closed) {
-                        // The caller has gone away; no one needs the answer.
+                        // The caller is gone; nobody needs the result.
                         return ReadProgress::Done;
                     }
                     let result = match run_read(connection, &damage, &mut work) {
@@ -238,18 +236,17 @@ impl Store {
         }
     }
 
-    /// Runs `work` in a transaction and returns after its commit is on disk. If `work` fails,
-    /// nothing it wrote remains. A caller that stops waiting does not stop the work.
+    /// Runs `work` in a transaction and returns after its commit is on disk. If `work` fails, none
+    /// of its writes remain. A caller that stops waiting does not stop the work.
     ///
-    /// `name` is what logs call the transaction: `noun.verb`, one for each place in the code.
+    /// `name` identifies the transaction in logs: `noun.verb`, unique for each place in the code.
     ///
-    /// `work` may run more than once. Therefore it changes nothing but the database, leaves what
-    /// else is to be done to [`Tx::after_commit`], and is given ids, times and random numbers from
-    /// outside.
+    /// `work` may run more than once. It must change nothing but the database, leave other effects
+    /// to [`Tx::after_commit`], and take ids, times and random numbers from outside.
     ///
     /// # Errors
     /// Whatever `work` returns; [`StoreError::Panicked`] if it panics; [`StoreError::NotCommitted`]
-    /// if the disk said no in the end.
+    /// if the commit failed.
     pub async fn write<T, E, F>(&self, name: &'static str, work: F) -> Result<T, E>
     where
         F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -277,7 +274,7 @@ impl Store {
                             run_effects(name, effects);
                             Ok(value)
                         });
-                        // The caller may have gone away; then no one needs the answer.
+                        // The caller may be gone; then nobody needs the result.
                         let _ = answer.send(result);
                     });
                     (keep, answer)
@@ -290,12 +287,12 @@ impl Store {
 }
 
 impl Store {
-    /// Has the write-ahead log emptied, so that what was deleted or replaced is in no file any
-    /// more. To be called after a write that drops a secret. If a reader still needs the log, it is
-    /// emptied after a later write, at the latest when the store is closed.
+    /// Empties the write-ahead log, so that no file holds what was deleted or replaced any more.
+    /// Call it after a write that drops a secret. If a reader still needs the log, it is emptied
+    /// after a later write, at the latest when the store closes.
     ///
     /// # Errors
-    /// The store is closed or does not take writes.
+    /// The store is closed or takes no writes.
     pub async fn empty_log(&self) -> Result<(), StoreError> {
         match &*self.work {
             Backend::Inline { connection, .. } => {
@@ -313,7 +310,7 @@ impl Store {
 
 enum Backend {
     Threads(Threads),
-    /// Fields are dropped in order: the lock goes after the database is closed.
+    /// Fields drop in order: the database closes before the lock is released.
     Inline {
         connection: Mutex<Connection>,
         runs_twice: bool,
@@ -331,7 +328,7 @@ struct Threads {
 
 impl Threads {
     fn start(directory: &Path, lock: DirectoryLock) -> Result<Self, StoreError> {
-        // The writer migrates; readers open what it leaves.
+        // The writer migrates the database before readers open it.
         let connection = database::open_for_writing(directory, Durability::Disk)?;
         let checkpointer = Checkpointer::start(database::open_for_checkpoints(directory)?, LOG_PAGES)?;
         let (writes, write_queue) = async_channel::bounded(WRITE_QUEUE_MAX);
@@ -344,13 +341,13 @@ impl Threads {
             threads.readers.push(thread(&format!("store-read-{number}"), move || {
                 while let Some(mut turn) = reads.take() {
                     let progress = turn.run(&connection);
-                    reads.give_back(turn, progress);
+                    reads.end_turn(turn, progress);
                 }
             })?);
         }
         threads.writer = Some(thread("store-write", move || {
             writer::run(connection, &write_queue, checkpointer);
-            // Whoever takes the directory next finds it at rest.
+            // The lock is released after the last write.
             drop(lock);
         })?);
         Ok(threads)
@@ -361,7 +358,7 @@ impl Drop for Threads {
     fn drop(&mut self) {
         self.reads.close();
         self.writes.close();
-        // Readers first: the writer's last checkpoint empties the log only when no one reads from
+        // Readers first: the writer's last checkpoint empties the log only when nobody reads from
         // it.
         for handle in self.readers.drain(..).chain(self.writer.take()) {
             // A closure may have held the last handle; a thread cannot wait for itself.
@@ -376,7 +373,7 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle
     Ok(std::thread::Builder::new().name(name.to_owned()).spawn(work)?)
 }
 
-/// A panic under the lock is caught and rolled back, so the connection is sound.
+/// A panic under the lock is caught and rolled back, so the connection stays usable.
 fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -437,15 +434,15 @@ fn run_and_forget<T, E: From<StoreError>>(
 ) -> Result<(), StoreError> {
     execute(connection, "BEGIN IMMEDIATE")?;
     drop(run_write(connection, damage, name, work));
-    // A full disk ends a transaction by itself.
+    // SQLite rolls back by itself when the disk is full.
     if !connection.is_autocommit() {
         execute(connection, "ROLLBACK")?;
     }
     Ok(())
 }
 
-/// A panic in an effect concerns neither the caller, whose work is committed, nor the other
-/// effects.
+/// Runs the effects of a committed transaction. A panic in one fails neither the caller, whose work
+/// is committed, nor the other effects.
 fn run_effects(name: &'static str, effects: Vec<Effect>) {
     for effect in effects {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(effect)) {
@@ -455,8 +452,8 @@ fn run_effects(name: &'static str, effects: Vec<Effect>) {
     }
 }
 
-/// A panic in a closure fails its call. The closure is gone then and its writes are rolled back, so
-/// nothing half-done can be seen.
+/// A panic in a closure fails its call. The closure is dropped and its writes are rolled back, so
+/// nothing half-done is visible.
 fn guarded<T, E: From<StoreError>>(name: &'static str, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let message = panic_message(&*panic);

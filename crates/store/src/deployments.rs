@@ -9,7 +9,7 @@ use crate::pages::PAGE_DEPLOYMENTS;
 use crate::rows::{self, Columns, word};
 use crate::{Reader, StoreError, Tx};
 
-/// What a result is read from, in the order of the struct.
+/// The columns of a result, in the order of the struct.
 macro_rules! columns {
     () => {
         "d.action_id, d.activity_id, d.target, d.state, d.at_front, d.failure_code, d.failure_message, d.started_at, d.modified_at"
@@ -17,40 +17,40 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
-/// What a deployment has come to so far.
+/// The result of a deployment so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployment {
-    /// The action that carries it out.
+    /// The action that runs the deployment.
     pub action_id: ActionId,
-    /// The call that started it.
+    /// The call that requested it.
     pub activity_id: ActivityId,
     /// The Cloud PC as the caller named it.
     pub target: String,
-    /// Where the action stands.
+    /// State of the action.
     pub state: State,
-    /// Whether it is first in its machine's line.
+    /// Whether the action is at the front of its machine's line.
     pub at_front: bool,
-    /// Why it did not end well.
+    /// Why the deployment failed.
     pub failure: Option<Failure>,
-    /// When it was asked for.
+    /// Time of the request.
     pub started_at: Timestamp,
-    /// Latest change.
+    /// Time of the latest change.
     pub modified_at: Timestamp,
 }
 
-/// Which results to list. Texts are compared ignoring the case of ASCII letters; a GUID is the same
-/// in every spelling.
+/// Selects results to list. Texts are compared ignoring the case of ASCII letters; a GUID is the
+/// same in every spelling.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentFilter {
-    /// Of one activity.
+    /// Results of one activity.
     pub activity: Option<String>,
-    /// Of one Cloud PC.
+    /// Results of one Cloud PC.
     pub target: Option<String>,
 }
 
 impl Reader<'_> {
-    /// Results of a partner in the order in which they were asked for: those numbered above `after`
-    /// and up to `until`.
+    /// Lists the results of a partner in the order of the requests, numbered above `after` and up
+    /// to `until`.
     pub fn deployment_list(
         &self,
         tenant: TenantId,
@@ -96,8 +96,8 @@ impl Reader<'_> {
         }
     }
 
-    /// How many `deployment_list` would list in all. Kept in a row for a whole partner and for a
-    /// whole activity; for one Cloud PC its deployments are counted.
+    /// Number of results that `deployment_list` lists in all. A row keeps it for a whole partner
+    /// and for a whole activity; the deployments of one Cloud PC are counted.
     pub fn deployment_count(
         &self,
         tenant: TenantId,
@@ -135,7 +135,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The highest number that a deployment of this partner has now; zero if it has none.
+    /// The highest number of a deployment of this partner now; zero if it has none.
     pub fn deployment_latest(&self, tenant: TenantId, partner: PartnerId) -> Result<ActionId, StoreError> {
         let latest: Option<i64> = self.value(
             "SELECT max(action_id) FROM deployments WHERE tenant_id = ?1 AND partner_id = ?2",
@@ -144,7 +144,7 @@ impl Reader<'_> {
         Ok(ActionId(latest.unwrap_or(0)))
     }
 
-    /// Whose activity it is, if there is such an activity.
+    /// The partner of an activity, if the activity exists.
     pub fn activity_partner(&self, tenant: TenantId, activity: ActivityId) -> Result<Option<PartnerId>, StoreError> {
         self.row(
             "SELECT partner_id FROM activities WHERE tenant_id = ?1 AND id = ?2",
@@ -231,16 +231,15 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Makes the result row of an action, if it is a deployment, say what the action says after a
-    /// change at `at`.
-    pub(crate) fn deployment_follow(
+    /// Copies an action's state after a change at `at` to its result row, if it is a deployment.
+    pub(crate) fn deployment_update(
         &mut self,
         action: &Action,
         at_front: bool,
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let Params::DeployAgent { partner_id, .. } = &action.params else { return Ok(()) };
-        // Before the end a failure is only how it would end if nothing better happens.
+        // Before the end, a failure is only the outcome if nothing better happens.
         let failure = action.failure().filter(|_| action.state.is_final() || action.state == State::Stuck);
         self.execute(
             concat!(
@@ -263,18 +262,17 @@ impl Tx<'_> {
     }
 }
 
-/// What a filter comes to, once its names are looked up.
+/// A filter with its names resolved.
 enum Selection {
-    /// It names what was never heard of.
+    /// The filter names something unknown.
     Nothing,
-    /// A stretch of the partner's results, of which those of one activity and of one line count if
-    /// given.
+    /// A range of the partner's results, restricted to one activity and one line if given.
     Stretch { activity: Option<ActivityId>, line: Option<i64>, first: i64, last: i64 },
     /// The results of one line.
     Line(i64),
 }
 
-/// Reads what `columns!` selects.
+/// Reads the columns of `columns!`.
 pub(crate) fn deployment(row: Row<'_>) -> Result<Deployment, StoreError> {
     let mut columns = Columns::new(row, "deployments");
     Ok(Deployment {

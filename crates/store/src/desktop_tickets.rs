@@ -1,8 +1,8 @@
 //! Tickets to desktops: each opens one page, and that page one WebSocket.
 //!
-//! A ticket is found by the hash of its secret, which stands in for the tenant as the key: whoever
-//! shows the secret is not signed in. Every step from one stage to the next is one statement, so
-//! that of many who show a secret at once one gets in.
+//! The hash of its secret identifies a ticket, in place of the tenant: whoever shows the secret is
+//! not signed in. Each transition is one statement, so that of many who show a secret at once one
+//! succeeds.
 
 use cloudpc_model::{TenantId, Timestamp};
 
@@ -18,31 +18,31 @@ pub type SecretHash = [u8; 32];
 /// A new ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesktopTicket {
-    /// Of the secret that opens its page.
+    /// Hash of the secret that opens the page.
     pub hash: SecretHash,
-    /// Its tenant.
+    /// Tenant of the ticket.
     pub tenant_id: TenantId,
-    /// With whom limits count it, unique in the tenant.
+    /// The caller that limits count, unique in the tenant.
     pub caller: String,
-    /// What it admits to.
+    /// What the ticket admits to.
     pub admission: String,
-    /// From when on it is worthless.
+    /// Expiry time.
     pub expires_at: Timestamp,
 }
 
-/// What the key of a page opens.
+/// What a page's key opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesktopKey {
-    /// Of the ticket that opened the page.
+    /// Hash of the ticket that opened the page.
     pub page_hash: SecretHash,
-    /// What it admits to.
+    /// What the key admits to.
     pub admission: String,
-    /// From when on it is worthless.
+    /// Expiry time.
     pub expires_at: Timestamp,
 }
 
 impl Reader<'_> {
-    /// How many tickets of a tenant there are, keys included; of one caller, or of all.
+    /// Number of tickets and keys of a tenant; of one caller, or of all.
     pub fn desktop_ticket_count(&self, tenant: TenantId, caller: Option<&str>) -> Result<usize, StoreError> {
         let count: i64 = match caller {
             Some(caller) => self.value(
@@ -56,7 +56,7 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Drops the tickets and keys that have expired.
+    /// Deletes expired tickets and keys.
     pub fn desktop_tickets_expire(&mut self, now: Timestamp) -> Result<(), StoreError> {
         self.execute("DELETE FROM desktop_tickets WHERE expires_at <= ?1", params![now.0])?;
         Ok(())
@@ -71,8 +71,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Turns a ticket into the key of its page, good until `expires_at`; returns what it admits to.
-    /// None if it was used before, has expired or never was one.
+    /// Redeems a ticket for the key of its page, valid until `expires_at`; returns what it admits
+    /// to. None if it was redeemed before, has expired or never existed.
     pub fn desktop_ticket_open(
         &mut self,
         hash: SecretHash,
@@ -88,7 +88,7 @@ impl Tx<'_> {
         )
     }
 
-    /// Uses the key of a page up, whatever it is worth.
+    /// Redeems the key of a page, even an expired one.
     pub fn desktop_key_take(&mut self, hash: SecretHash) -> Result<Option<DesktopKey>, StoreError> {
         self.row(
             "DELETE FROM desktop_tickets WHERE hash = ?1 AND page_hash IS NOT NULL RETURNING page_hash, admission, expires_at",

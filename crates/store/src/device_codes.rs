@@ -20,7 +20,7 @@ macro_rules! columns {
 /// A pair of codes: one for the device, one for the person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceCode {
-    /// The tenant that the client asked at; none: that of whoever signs in.
+    /// The tenant that the client named; none: the tenant of whoever signs in.
     pub tenant_id: Option<TenantId>,
     /// SHA-256 of the device's code.
     pub device_code: [u8; 32],
@@ -32,21 +32,21 @@ pub struct DeviceCode {
     pub client_name: String,
     /// The network peer that asked for the codes.
     pub peer: String,
-    /// What the client asked for.
+    /// The requested scope.
     pub scope: String,
-    /// Sign-ins that were tried with the code.
+    /// Number of sign-in attempts with the code.
     pub attempts: u32,
-    /// Whether the person has refused the client.
+    /// Whether the person declined.
     pub declined: bool,
-    /// Who has signed in with the code.
+    /// Who signed in with the code.
     pub user: Option<(TenantId, UserId)>,
-    /// How long the client has to wait between two polls, in whole seconds.
+    /// Shortest time between two polls, in whole seconds.
     pub interval: Duration,
-    /// The last poll.
+    /// Time of the last poll.
     pub polled_at: Option<Timestamp>,
-    /// The last poll, or when the codes were made.
+    /// Time of the last poll, or of the creation.
     pub seen_at: Timestamp,
-    /// When the codes expire.
+    /// Expiry time.
     pub expires_at: Timestamp,
 }
 
@@ -55,9 +55,9 @@ pub struct DeviceCode {
 pub enum DeviceCodeShare<'a> {
     /// All codes.
     Installation,
-    /// Those of one client.
+    /// The codes of one client.
     Client(AppId),
-    /// Those of one network peer.
+    /// The codes of one network peer.
     Peer(&'a str),
 }
 
@@ -84,7 +84,7 @@ impl Reader<'_> {
         )
     }
 
-    /// Codes in a share, expired ones included.
+    /// Number of codes in a share, expired ones included.
     pub fn device_code_count(&self, share: DeviceCodeShare<'_>) -> Result<u64, StoreError> {
         let (client, peer) = share.columns();
         self.count(
@@ -95,7 +95,7 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Adds a code, or stores what has become of it: attempts, answer and polls.
+    /// Adds a code, or updates its attempts, answer and polls.
     pub fn device_code_put(&mut self, code: &DeviceCode) -> Result<(), StoreError> {
         self.execute(
             concat!(
@@ -133,8 +133,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Deletes the code of `peer` that has not been polled for longest, of those that nobody has
-    /// tried to sign in with. Returns whether there was one.
+    /// Deletes the code of `peer` that has not been polled for longest, of those without a sign-in
+    /// attempt. Returns whether there was one.
     pub fn device_code_evict_untried(&mut self, peer: &str) -> Result<bool, StoreError> {
         let deleted = self.execute(
             "DELETE FROM device_codes WHERE device_code = (
@@ -168,7 +168,7 @@ impl Tx<'_> {
         Ok(deleted > 0)
     }
 
-    /// Deletes the codes that have expired.
+    /// Deletes expired codes.
     pub fn device_codes_sweep(&mut self, now: Timestamp) -> Result<(), StoreError> {
         self.execute("DELETE FROM device_codes WHERE expires_at <= ?1", params![now.0])?;
         Ok(())
@@ -176,7 +176,7 @@ impl Tx<'_> {
 }
 
 impl<'a> DeviceCodeShare<'a> {
-    /// The columns that its codes have in common.
+    /// The columns that codes in the share have in common.
     fn columns(self) -> (Option<Uuid>, Option<&'a str>) {
         match self {
             Self::Installation => (None, None),
@@ -186,7 +186,7 @@ impl<'a> DeviceCodeShare<'a> {
     }
 }
 
-/// Reads what `columns!` selects.
+/// Reads the columns of `columns!`.
 fn device_code_row(row: Row<'_>) -> Result<DeviceCode, StoreError> {
     let mut columns = Columns::new(row, TABLE);
     Ok(DeviceCode {

@@ -3,10 +3,12 @@
 //! A document, the names that have to be unique and its references are written together. What is
 //! unique, what refers to what and how many documents there may be is the caller's business.
 
+use cloudpc_model::{Document, DocumentKey, DocumentReference, DocumentType, ReferenceStrength, TenantId};
+
+use crate::connection::dialect::elements;
 use crate::connection::{Row, params};
 use crate::rows::{self, Columns, json};
 use crate::{Reader, StoreError, Tx};
-use cloudpc_model::{Document, DocumentKey, DocumentReference, DocumentType, ReferenceStrength, TenantId};
 
 /// Number of the form in which bodies are written today.
 const SHAPE: i64 = 1;
@@ -90,8 +92,7 @@ impl Reader<'_> {
         )
     }
 
-    /// The documents of a type below each of these parents, up to `limit` of each, by parent and
-    /// id.
+    /// The documents of a type below each of these parents, up to `limit` in all, by parent and id.
     pub fn document_children(
         &self,
         tenant: TenantId,
@@ -103,10 +104,9 @@ impl Reader<'_> {
             concat!(
                 "SELECT ",
                 columns!(),
-                " FROM (
-                   SELECT *, row_number() OVER (PARTITION BY parent_id ORDER BY id) AS place FROM documents
-                   WHERE tenant_id = ?1 AND type = ?2 AND parent_id IN (SELECT value FROM json_each(?3))
-                 ) AS placed WHERE place <= ?4 ORDER BY parent_id, id"
+                " FROM documents WHERE tenant_id = ?1 AND type = ?2 AND parent_id IN (",
+                elements!("?3"),
+                ") ORDER BY parent_id, id LIMIT ?4"
             ),
             params![tenant.0, kind.name(), json(&parents), rows::limit(limit)],
             |row| document(row, kind),
@@ -118,30 +118,6 @@ impl Reader<'_> {
         self.count(
             "SELECT count(*) FROM documents WHERE tenant_id = ?1 AND type = ?2 AND parent_id = ?3",
             params![tenant.0, kind.name(), parent],
-        )
-    }
-
-    /// Number of documents of a type, whatever their parents.
-    pub fn document_count_all(&self, tenant: TenantId, kind: DocumentType) -> Result<u64, StoreError> {
-        self.count("SELECT count(*) FROM documents WHERE tenant_id = ?1 AND type = ?2", params![tenant.0, kind.name()])
-    }
-
-    /// Some document of a type that refers to `target`, by key.
-    pub fn document_referrer(
-        &self,
-        tenant: TenantId,
-        kind: DocumentType,
-        target: &DocumentKey,
-    ) -> Result<Option<DocumentKey>, StoreError> {
-        self.row(
-            "SELECT parent_id, id FROM document_references
-             WHERE tenant_id = ?1 AND target_type = ?2 AND target_parent_id = ?3 AND target_id = ?4 AND type = ?5
-             ORDER BY parent_id, id LIMIT 1",
-            params![tenant.0, target.kind.name(), target.parent, target.id, kind.name()],
-            |row| {
-                let mut columns = Columns::new(row, "document_references");
-                Ok(DocumentKey { kind, parent: columns.get()?, id: columns.get()? })
-            },
         )
     }
 

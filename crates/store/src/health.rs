@@ -1,8 +1,8 @@
-//! The health of machines: which is to be looked at when, and what was found.
+//! Health checks of machines: when each is due, and what was found.
 //!
-//! A check is due when a machine may have changed by itself, when it is to be started again, and
-//! when it has been well for long. One whose machine has an open remote action is never due: what
-//! that action does to the machine is nobody else's business.
+//! A check is due when a machine may have changed by itself, when a restart is due, and after a
+//! long time in good health. A machine with an open remote action is never due: that action is
+//! responsible for the machine.
 
 use cloudpc_model::{CloudPcId, HealthCheck, HealthEvent, TenantId, Timestamp};
 
@@ -12,13 +12,13 @@ use crate::counters::Counter;
 use crate::rows::{self, Columns, at_rest, micros};
 use crate::{Reader, StoreError, Tx};
 
-/// Findings that are kept of a Cloud PC; the oldest make room.
+/// Health events that a Cloud PC keeps; the oldest are deleted.
 pub const HEALTH_EVENTS_MAX: i64 = 1000;
 
 const CHECKS: &str = "health_checks";
 
 impl Reader<'_> {
-    /// When the next check is due; none if none is.
+    /// The time at which the next check is due; none if none is.
     pub fn health_check_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.row(
             concat!(
@@ -31,7 +31,7 @@ impl Reader<'_> {
         )
     }
 
-    /// When a machine is due for a look.
+    /// The time at which a machine's check is due.
     pub fn health_check_due_at(&self, tenant: TenantId, cloud_pc: CloudPcId) -> Result<Option<Timestamp>, StoreError> {
         let Some(line) = self.line(tenant, &cloud_pc.to_string())? else { return Ok(None) };
         self.row("SELECT due_at FROM health_checks WHERE line_id = ?1", params![line], |row| {
@@ -39,7 +39,7 @@ impl Reader<'_> {
         })
     }
 
-    /// What was found of a Cloud PC, newest first, numbers below `before`.
+    /// Lists the health events of a Cloud PC, newest first, numbered below `before`.
     pub fn health_event_list(
         &self,
         tenant: TenantId,
@@ -66,9 +66,9 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Has a machine looked at, at once unless it is due already; what is known of it stays. One
-    /// that is of no Cloud PC is nobody's. Drivers know no tenants, so its tenant is looked up.
-    pub fn health_check_ask(&mut self, cloud_pc: CloudPcId, now: Timestamp) -> Result<(), StoreError> {
+    /// Schedules a check at `now` unless one is due earlier; keeps what is known of the machine.
+    /// Ignores machines without a Cloud PC. Drivers know no tenants, so the tenant is looked up.
+    pub fn health_check_schedule(&mut self, cloud_pc: CloudPcId, now: Timestamp) -> Result<(), StoreError> {
         let tenant = self.row("SELECT tenant_id FROM cloud_pcs WHERE id = ?1", params![cloud_pc.0], |row| {
             Ok(TenantId(row.get(0)?))
         })?;
@@ -85,21 +85,21 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The same for a machine that was just made, whose guest has yet to be told its name.
-    pub fn health_check_ask_to_enrol(
+    /// Schedules a check of a new machine, whose guest hostname is not set yet.
+    pub fn health_check_schedule_enrolment(
         &mut self,
         tenant: TenantId,
         cloud_pc: CloudPcId,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.health_check_ask(cloud_pc, now)?;
+        self.health_check_schedule(cloud_pc, now)?;
         let (line, _) = self.line_ensure(tenant, &cloud_pc.to_string())?;
         self.execute("UPDATE health_checks SET enrol = 1 WHERE line_id = ?1", params![line])?;
         Ok(())
     }
 
-    /// Takes up to `limit` checks that are due, and makes each due again at `again_at`, in case
-    /// nothing comes of it.
+    /// Claims up to `limit` due checks, and makes each due again at `again_at` in case it has no
+    /// result.
     pub fn health_check_claim(
         &mut self,
         now: Timestamp,
@@ -127,8 +127,8 @@ impl Tx<'_> {
         Ok(claimed)
     }
 
-    /// Stores what is known of a machine, which is looked at again at `due_at`.
-    pub fn health_check_put_off(&mut self, check: &HealthCheck, due_at: Timestamp) -> Result<(), StoreError> {
+    /// Stores what is known of a machine, whose next check is due at `due_at`.
+    pub fn health_check_postpone(&mut self, check: &HealthCheck, due_at: Timestamp) -> Result<(), StoreError> {
         let (line, _) = self.line_ensure(check.tenant_id, &check.cloud_pc_id.to_string())?;
         self.execute(
             "UPDATE health_checks SET restarts = ?2, restart_at = ?3, forget_at = ?4, enrol = ?5, due_at = ?6 WHERE line_id = ?1",
@@ -137,15 +137,15 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Forgets a machine that need not be looked at again. Forgotten already is fine.
+    /// Deletes the check of a machine if it exists.
     pub fn health_check_delete(&mut self, tenant: TenantId, cloud_pc: CloudPcId) -> Result<(), StoreError> {
         let (line, _) = self.line_ensure(tenant, &cloud_pc.to_string())?;
         self.execute("DELETE FROM health_checks WHERE line_id = ?1", params![line])?;
         Ok(())
     }
 
-    /// Adds a finding, which the store numbers. The oldest of the Cloud PC makes room if there are
-    /// too many.
+    /// Adds a health event, which the store numbers. Deletes the oldest of the Cloud PC if there
+    /// are too many.
     pub fn health_event_insert(
         &mut self,
         tenant: TenantId,
@@ -166,7 +166,7 @@ impl Tx<'_> {
     }
 }
 
-/// Reads what a claim returns.
+/// Reads the columns that a claim returns.
 fn health_check(row: Row<'_>) -> Result<HealthCheck, StoreError> {
     let mut columns = Columns::new(row, CHECKS);
     Ok(HealthCheck {

@@ -1,13 +1,13 @@
-//! The store: what is durable, in SQL.
+//! The store: all durable data, in SQL.
 //!
-//! Work is handed in as a closure: [`Store::read`] runs it on one of a few reader threads,
-//! [`Store::write`] on the one writer, which takes whatever is queued into one transaction and one
-//! sync and answers each caller after the commit. Methods are named noun first, one file per noun;
-//! those of [`Reader`] look, those of [`Tx`] change. Every query names the tenant, and every page
-//! is a range scan on a key.
+//! Callers pass a closure: [`Store::read`] runs it on one of a few reader threads, [`Store::write`]
+//! on the one writer, which runs everything queued in one transaction with one sync and replies to
+//! each caller after the commit. Methods are named noun first, one file per noun; those of
+//! [`Reader`] read, those of [`Tx`] write. Every query names the tenant, and every page is a range
+//! scan on a key.
 //!
-//! This crate refuses to know HTTP, OData and drivers, and decides nothing: which event may follow
-//! is the model's business, when is the engine's.
+//! This crate refuses to know HTTP, OData and drivers, and decides nothing: the model says which
+//! event may follow, the engine says when.
 
 mod actions;
 mod apps;
@@ -56,37 +56,37 @@ pub use sign_in_counters::{SIGN_IN_COUNTERS_MAX, SignInCounter};
 pub use users::User;
 pub use watermark::Watermark;
 
-/// What can go wrong with the store.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[source] DatabaseError),
     /// A row holds what no version of this program writes.
-    #[error("the database holds something impossible in {table}: {what}")]
+    #[error("the database holds an impossible value in the table {table}: {what}")]
     Corrupt {
-        /// Where.
+        /// The table.
         table: &'static str,
-        /// What.
+        /// The impossible value.
         what: String,
     },
-    /// Another claim owns the action now; the writer must stop quietly.
+    /// Another claim owns the action now; the worker must stop quietly.
     #[error("another worker has taken the action over")]
     LeaseLost,
     /// The event does not fit the action's state.
     #[error(transparent)]
     IllegalEvent(#[from] cloudpc_model::IllegalEvent),
-    /// The row is there already.
+    /// The row exists.
     #[error("{0} exists already")]
     Exists(&'static str),
     /// Another process has the data directory open.
     #[error("another process uses it; stop that one, or choose another directory")]
     InUse,
-    /// The work did what it should, but the disk did not take it: nothing of it remains.
+    /// The closure succeeded but its transaction was not committed: none of its writes remain.
     #[error("the database could not commit: {0}")]
     NotCommitted(#[source] DatabaseError),
-    /// A defect: the work panicked, and what it wrote was taken back.
-    #[error("the work on the database panicked: {0}")]
+    /// The closure panicked, which is a defect; its writes were rolled back.
+    #[error("a database transaction panicked: {0}")]
     Panicked(String),
     /// The data directory cannot be used.
     #[error("it cannot be used: {0}")]
@@ -94,9 +94,9 @@ pub enum StoreError {
     /// The database was written by a newer version of this program.
     #[error("the database has schema version {found}, this program knows {known}; use the newer program")]
     TooNew {
-        /// In the file.
+        /// Schema version of the database.
         found: i64,
-        /// Ours.
+        /// Newest schema version that this program knows.
         known: i64,
     },
     /// The store is shutting down.
@@ -105,7 +105,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// What the owner of the host can do about it, as the end of a sentence about the error.
+    /// What the owner of the host can do about the error, as the end of a sentence.
     pub fn remedy(&self) -> Option<&'static str> {
         let kind = match self {
             Self::Database(error) | Self::NotCommitted(error) => error.kind(),
@@ -122,9 +122,9 @@ impl StoreError {
         }
     }
 
-    /// What a caller is told if it is the disk or the hour, and not us: nothing has changed, and
-    /// the same may work later.
-    fn excuse(&self) -> Option<&'static str> {
+    /// The message to a caller whose request failed because of the disk or a shutdown, and not
+    /// because of a defect: nothing has changed, and a retry may succeed.
+    fn explanation(&self) -> Option<&'static str> {
         match self {
             Self::Closed => Some("The service is shutting down; try again later."),
             Self::Database(error) if error.kind() == DatabaseErrorKind::Full => {
@@ -138,15 +138,14 @@ impl StoreError {
     }
 }
 
-/// So that work handed to the store can answer with the domain's own error; the cause goes to the
-/// log.
+/// Lets closures return errors of the domain. The cause goes to the log.
 impl From<StoreError> for cloudpc_model::Error {
     fn from(error: StoreError) -> Self {
-        match error.excuse() {
-            Some(excuse) => Self {
+        match error.explanation() {
+            Some(explanation) => Self {
                 kind: cloudpc_model::ErrorKind::Unavailable,
                 code: "ServiceUnavailable",
-                message: excuse.into(),
+                message: explanation.into(),
                 source: Some(error.into()),
             },
             None => Self::internal(error),
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_of_the_host_learns_what_to_do() {
+    fn errors_tell_the_owner_of_the_host_what_to_do() {
         let remedy = |error: StoreError| error.remedy().unwrap_or_default();
         assert!(remedy(failed(Full)).contains("free space"));
         assert!(remedy(not_committed(Full)).contains("free space"));
@@ -179,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_work_later_is_said_to() {
+    fn errors_that_a_retry_may_solve_are_unavailable() {
         let kind = |error: StoreError| Error::from(error).kind;
         assert_eq!(kind(StoreError::Closed), ErrorKind::Unavailable);
         assert_eq!(kind(failed(Full)), ErrorKind::Unavailable);

@@ -1,10 +1,10 @@
-//! Finished pages of deployment results: written once every deployment on them has ended, and read
-//! as one value from then on.
+//! Finished pages of deployment results: written once every deployment on them has ended, and then
+//! read as one value.
 //!
 //! A page holds [`PAGE_DEPLOYMENTS`] results, counted from a partner's first. Nothing is ever
-//! inserted between them, so its bounds are known when its last result is asked for. What a page's
-//! text looks like is the business of whoever writes it; the store keeps the bytes, and with them
-//! the writer's format number, so that a later version does not read what an earlier one wrote.
+//! inserted between them, so the bounds of a page are known when its last result is requested. The
+//! caller renders a page; the store keeps the bytes and the caller's format number, so that a later
+//! version does not read what an earlier one wrote.
 
 use cloudpc_model::{ActionId, PartnerId, State, TenantId};
 
@@ -15,15 +15,15 @@ use crate::{Deployment, Reader, Store, StoreError, Tx};
 
 /// Results on a finished page.
 pub const PAGE_DEPLOYMENTS: usize = 100;
-/// Pages looked at in one read, and written in one transaction: a few milliseconds of either.
+/// Pages read at a time, and written in one transaction: each takes a few milliseconds.
 const PAGES_AT_ONCE: usize = 16;
 
 /// The text of a page, as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FinishedPage {
-    /// The text.
+    /// Text of the page.
     pub body: Vec<u8>,
-    /// The last result on it.
+    /// Last result on the page.
     pub last: ActionId,
 }
 
@@ -37,19 +37,19 @@ struct Bounds {
     last: ActionId,
 }
 
-/// A page and its text, on the way to be kept.
+/// A page and its text, to be stored.
 pub(crate) struct NewPage {
     page: Bounds,
     body: Vec<u8>,
 }
 
 impl Store {
-    /// Writes the text of every page whose deployments have all ended, by `write`; returns how
-    /// many. `format` is above zero and rises whenever `write` changes: pages of lower formats are
-    /// written anew.
+    /// Writes the text of every page whose deployments have all ended, rendered by `write`; returns
+    /// their number. `format` is above zero and rises whenever `write` changes: pages of lower
+    /// formats are rendered again.
     ///
     /// # Errors
-    /// The store fails; what was written until then stays.
+    /// The store fails; pages written until then remain.
     pub async fn deployment_pages_finish(
         &self,
         format: u32,
@@ -74,8 +74,8 @@ impl Store {
 }
 
 impl Reader<'_> {
-    /// The page of a partner's results that follows `after`, if its text is kept in this format and
-    /// it ends by `until`.
+    /// The page of a partner's results after `after`, if its text is stored in this format and it
+    /// ends by `until`.
     pub fn deployment_page(
         &self,
         tenant: TenantId,
@@ -92,8 +92,8 @@ impl Reader<'_> {
         )
     }
 
-    /// Of the next few unwritten pages numbered above `seen`, those that can be written, with their
-    /// text; and up to which number was looked, unless that was all.
+    /// Of the next unwritten pages numbered above `seen`, returns those that can be written, with
+    /// their text; and the number to go on from, unless there are no more.
     pub(crate) fn deployment_pages_ended(
         &self,
         seen: i64,
@@ -136,7 +136,7 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Sets the bounds of the page that ends with a partner's latest deployment.
+    /// Records the bounds of the page that ends with a partner's latest deployment.
     pub(crate) fn deployment_page_insert(
         &mut self,
         tenant: TenantId,
@@ -152,7 +152,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Named by its bounds: numbers of actions are never given twice, those of pages are after a
+    /// The bounds identify the page: action numbers are never reused, page numbers are after a
     /// reset.
     pub(crate) fn deployment_page_put(&mut self, written: &NewPage, format: u32) -> Result<(), StoreError> {
         let NewPage { page, body } = written;

@@ -32,7 +32,7 @@ impl Reader<'_> {
         )
     }
 
-    /// How many there are.
+    /// Number of partners.
     pub fn partner_count(&self, tenant: TenantId) -> Result<u64, StoreError> {
         self.count("SELECT count(*) FROM partners WHERE tenant_id = ?1", params![tenant.0])
     }
@@ -42,8 +42,7 @@ impl Tx<'_> {
     /// Adds a partner.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] if the tenant has one with this `partner_id`, whose case makes no
-    /// difference.
+    /// [`StoreError::Exists`] if the tenant has one with this `partner_id`, ignoring case.
     pub fn partner_insert(&mut self, partner: &Partner) -> Result<(), StoreError> {
         const WHAT: &str = "a partner with this partnerId";
         let same = "SELECT count(*) FROM partners WHERE tenant_id = ?1 AND lower(partner_id) = lower(?2)";
@@ -84,7 +83,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Drops a partner; its results and reports stay in the store.
+    /// Deletes a partner; its results and reports remain.
     pub fn partner_delete(&mut self, tenant: TenantId, id: PartnerId) -> Result<(), StoreError> {
         self.execute("DELETE FROM partners WHERE tenant_id = ?1 AND id = ?2", params![tenant.0, id.0])?;
         Ok(())

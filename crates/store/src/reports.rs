@@ -1,4 +1,4 @@
-//! Action reports of partners: who configured and who deployed what. Never changed.
+//! Action reports of partners: who configured and who deployed what. Reports never change.
 
 use cloudpc_model::{ActivityId, Actor, AgentSetting, PartnerId, TenantId, Timestamp};
 use strum::{EnumString, IntoStaticStr};
@@ -14,41 +14,41 @@ use crate::{Reader, StoreError, Tx};
 pub enum ReportType {
     /// The agent was configured.
     ConfigureAgent,
-    /// The agent was sent to one Cloud PC.
+    /// The agent was deployed to one Cloud PC.
     DeployAgent,
 }
 
 /// One report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Its number, made by the store; zero before it is stored.
+    /// Number, assigned by the store; zero before.
     pub id: i64,
-    /// Its tenant.
+    /// Tenant of the report.
     pub tenant_id: TenantId,
-    /// Whose report.
+    /// Partner of the report.
     pub partner_id: PartnerId,
-    /// Of what.
+    /// Reported action.
     pub report_type: ReportType,
-    /// Who did it.
+    /// Who acted.
     pub actor: Actor,
-    /// When.
+    /// Time of the action.
     pub created_at: Timestamp,
     /// The Cloud PC as named by the caller; empty for a configuration.
     pub target: String,
-    /// Its name; empty if it is not known.
+    /// Name of the Cloud PC; empty if unknown.
     pub cloud_pc_name: String,
     /// File name of the agent.
     pub agent_name: String,
     /// The activity, for a deployment.
     pub activity_id: Option<ActivityId>,
-    /// For people.
+    /// Message for people.
     pub message: String,
-    /// What was set, with its parameters masked; for a configuration.
+    /// The configured agent with masked parameters, for a configuration.
     pub agent: Option<AgentSetting>,
 }
 
 impl Reader<'_> {
-    /// Reports of a partner, newest first, those numbered below `before`.
+    /// Lists the reports of a partner, newest first, numbered below `before`.
     pub fn report_list(
         &self,
         tenant: TenantId,
@@ -80,7 +80,7 @@ impl Reader<'_> {
         )
     }
 
-    /// How many there are: reports are numbered from one, and never dropped one by one.
+    /// Number of reports: they are numbered from one, and never deleted one by one.
     pub fn report_count(&self, tenant: TenantId, partner: PartnerId) -> Result<u64, StoreError> {
         self.count(
             "SELECT coalesce(max(id), 0) FROM reports WHERE tenant_id = ?1 AND partner_id = ?2",
@@ -90,7 +90,7 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Adds a report; the store numbers it, within its partner.
+    /// Adds a report; the store numbers it within its partner.
     pub fn report_insert(&mut self, report: &Report) -> Result<(), StoreError> {
         let id = self.next_number(report.tenant_id, Counter::Report, report.partner_id.0)?;
         self.execute(

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::StoreError;
 use crate::connection::{FromValue, Row, Value};
 
-/// Whether no remote action is open on the machine whose line a row of this table names.
+/// A condition: no remote action is open on the machine whose line a row of this table names.
 macro_rules! at_rest {
     ($table:literal) => {
         concat!(
@@ -23,7 +23,7 @@ macro_rules! at_rest {
 }
 pub(crate) use at_rest;
 
-/// Reads the columns of a row from left to right. Struct fields are filled in the order in which
+/// Reads the columns of a row from left to right. Struct fields are evaluated in the order in which
 /// they are written, so a mapping reads like its SELECT list.
 pub(crate) struct Columns<'a> {
     row: Row<'a>,
@@ -36,53 +36,53 @@ impl<'a> Columns<'a> {
         Self { row, table, next: 0 }
     }
 
-    /// The next column as it is.
+    /// Reads the next column as it is.
     pub(crate) fn get<T: FromValue>(&mut self) -> Result<T, StoreError> {
         let column = self.next;
         self.next += 1;
         self.row.get(column)
     }
 
-    /// A time.
+    /// Reads a time.
     pub(crate) fn time(&mut self) -> Result<Timestamp, StoreError> {
         self.get().map(Timestamp)
     }
 
-    /// A time that may be missing.
+    /// Reads a time or NULL.
     pub(crate) fn time_opt(&mut self) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.get::<Option<i64>>()?.map(Timestamp))
     }
 
-    /// A word of the domain, stored by its name.
+    /// Reads a value of the domain that is stored by its name.
     pub(crate) fn word<T: FromStr>(&mut self) -> Result<T, StoreError> {
         let text = self.text()?;
         text.parse().map_err(|_| self.corrupt(format!("the word {text:?}")))
     }
 
-    /// A word that may be missing.
+    /// Reads a value of the domain by its name, or NULL.
     pub(crate) fn word_opt<T: FromStr>(&mut self) -> Result<Option<T>, StoreError> {
         if self.skip_null()? { Ok(None) } else { self.word().map(Some) }
     }
 
-    /// A JSON text.
+    /// Reads JSON text.
     pub(crate) fn json<T: DeserializeOwned>(&mut self) -> Result<T, StoreError> {
         let text = self.text()?;
         serde_json::from_str(text).map_err(|error| self.corrupt(error.to_string()))
     }
 
-    /// A JSON text that may be missing.
+    /// Reads JSON text or NULL.
     pub(crate) fn json_opt<T: DeserializeOwned>(&mut self) -> Result<Option<T>, StoreError> {
         if self.skip_null()? { Ok(None) } else { self.json().map(Some) }
     }
 
-    /// Skips the next column if nothing is in it.
+    /// Skips the next column if it is NULL.
     fn skip_null(&mut self) -> Result<bool, StoreError> {
         let is_null = self.row.value(self.next)? == Value::Null;
         self.next += usize::from(is_null);
         Ok(is_null)
     }
 
-    /// A text, not copied.
+    /// Reads a text without copying it.
     fn text(&mut self) -> Result<&'a str, StoreError> {
         let column = self.next;
         self.next += 1;
@@ -97,38 +97,38 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// A text in lower case, as a key that is compared whatever the case.
+/// Returns a text in lower case, as a key that is compared whatever the case.
 pub(crate) fn folded(text: &str) -> String {
     text.to_lowercase()
 }
 
-/// A value as JSON text.
+/// Returns a value as JSON text.
 pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("the model's types have string keys and no failing serializer")
 }
 
-/// A value as JSON text, or NULL.
+/// Returns a value as JSON text, or NULL.
 pub(crate) fn json_opt(value: Option<&impl Serialize>) -> Option<String> {
     value.map(json)
 }
 
-/// A time that may be missing, as a column.
+/// Returns a time as a column, or NULL.
 pub(crate) fn micros(time: Option<Timestamp>) -> Option<i64> {
     time.map(|time| time.0)
 }
 
-/// A word of the domain, as a column.
+/// Returns the name by which a value of the domain is stored.
 pub(crate) fn word(value: impl Into<&'static str>) -> &'static str {
     value.into()
 }
 
-/// A number of rows as SQL takes it.
+/// Returns a number of rows as SQL takes it.
 pub(crate) fn limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-/// Where a list in the order of GUIDs goes on: after `last`, or before them all, so that the first
-/// page is the same range scan as the others.
+/// The lower bound of a list by GUID: `last`, or a value before all GUIDs, so that the first page
+/// is the same range scan as the others.
 pub(crate) fn guid_after(last: Option<Uuid>) -> Vec<u8> {
     last.map_or_else(Vec::new, |last| last.into_bytes().to_vec())
 }

@@ -3,7 +3,7 @@
 use crate::connection::params;
 use crate::{Reader, StoreError, Tx};
 
-/// Every table but the settings, those that refer to others first.
+/// Every table but the settings, referring tables first.
 const BELONGINGS: &[&str] = &[
     "desktop_tickets",
     "audit",
@@ -23,8 +23,9 @@ const BELONGINGS: &[&str] = &[
     "snapshots",
     "cloud_pc_trigrams",
     "cloud_pcs",
-    "gallery_images",
-    "service_plans",
+    "document_references",
+    "document_names",
+    "documents",
     "device_codes",
     "sign_in_counters",
     "users",
@@ -33,7 +34,7 @@ const BELONGINGS: &[&str] = &[
 ];
 
 impl Reader<'_> {
-    /// A value.
+    /// Returns a value.
     pub fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.row("SELECT value FROM settings WHERE name = ?1", params![name], |row| row.get(0))
     }
@@ -49,7 +50,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Drops everything that belongs to simulated fleets: all rows but the settings.
+    /// Deletes all rows but the settings.
     pub fn reset(&mut self) -> Result<(), StoreError> {
         self.audit_count_dropped()?;
         for table in BELONGINGS {

@@ -1,5 +1,4 @@
-//! How often someone has tried to prove who they are: counts within a window of time, as the token
-//! service limits them.
+//! Counts of authentication attempts within a window of time, for the limits of the token service.
 
 use cloudpc_model::{TenantId, Timestamp};
 use std::time::Duration;
@@ -9,18 +8,18 @@ use crate::connection::dialect::greater;
 use crate::connection::params;
 use crate::{Reader, StoreError, Tx};
 
-/// Counters that are kept. Beyond it the one that would expire first is given up, so that made-up
-/// names take a bounded amount of disk.
+/// Most counters. Beyond it the one that expires first is deleted, so that invented names take a
+/// bounded amount of disk.
 pub const SIGN_IN_COUNTERS_MAX: u64 = 100_000;
 
 /// What a counter counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignInCounter {
-    /// The tenant of what is counted; none: the count is of no tenant.
+    /// Tenant of what is counted, if any.
     pub tenant_id: Option<TenantId>,
     /// SHA-256 of what is counted.
     pub subject: [u8; 32],
-    /// How long it counts, from its first event on.
+    /// Length of the window, which begins with the first event.
     pub window: Duration,
 }
 
@@ -36,7 +35,7 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Counts one event; returns the count with it. A window that could not have begun yet, because
+    /// Counts one event; returns the count with it. A window that cannot have begun yet, because
     /// the clock was set back, begins anew.
     pub fn sign_in_count_add(&mut self, counter: &SignInCounter, now: Timestamp) -> Result<u64, StoreError> {
         let count = self.sign_in_count(counter, now)?;
@@ -57,7 +56,7 @@ impl Tx<'_> {
         Ok(count + 1)
     }
 
-    /// Takes `events` back from a count.
+    /// Subtracts `events` from a count.
     pub fn sign_in_count_subtract(&mut self, counter: &SignInCounter, events: u64) -> Result<(), StoreError> {
         self.execute(
             concat!(
@@ -70,7 +69,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Deletes the counters whose window is over, and beyond `kept` those that would expire first.
+    /// Deletes counters whose window has ended, and beyond `kept` those that expire first.
     pub fn sign_in_counters_sweep(&mut self, now: Timestamp, kept: u64) -> Result<(), StoreError> {
         self.execute("DELETE FROM sign_in_counters WHERE expires_at <= ?1", params![now.0])?;
         let surplus = self.count("SELECT count(*) FROM sign_in_counters", params![])?.saturating_sub(kept);

@@ -35,7 +35,7 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Adds a restore point; once more is fine.
+    /// Adds a restore point if it does not exist.
     pub fn snapshot_put(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO snapshots (tenant_id, id, cloud_pc_id, snapshot_type, created_at, last_restored_at)
@@ -52,13 +52,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Drops a restore point; gone already is fine.
+    /// Deletes a restore point if it exists.
     pub fn snapshot_delete(&mut self, tenant: TenantId, id: &SnapshotId) -> Result<(), StoreError> {
         self.execute("DELETE FROM snapshots WHERE tenant_id = ?1 AND id = ?2", params![tenant.0, id.0])?;
         Ok(())
     }
 
-    /// Notes that a restore point was gone back to.
+    /// Records that a restore point was restored.
     pub fn snapshot_restored(&mut self, tenant: TenantId, id: &SnapshotId, at: Timestamp) -> Result<(), StoreError> {
         self.execute(
             "UPDATE snapshots SET last_restored_at = ?3 WHERE tenant_id = ?1 AND id = ?2",

@@ -1,8 +1,8 @@
-//! Ways back: what the undo of an action needs, and what has to be done about it when.
+//! Undo records: what the undo of an action needs, and when its old disk is due for something.
 //!
-//! A record is due when its size is to be asked for, when its time is over, and again when an
-//! attempt at either has not ended. One whose machine has an open remote action is never due: that
-//! action may be the undo itself.
+//! A record is due when the size of its disk is to be measured, when the undo window ends, and
+//! again after an attempt without a result. A record whose machine has an open remote action is
+//! never due: that action may be the undo itself.
 
 use cloudpc_model::{ActionId, CloudPcId, TenantId, Timestamp, UndoRecord};
 
@@ -20,7 +20,7 @@ macro_rules! columns {
 }
 
 impl Reader<'_> {
-    /// The way back from an action, if there still is one.
+    /// The undo record of an action, if the action can still be undone.
     pub fn undo_record(&self, tenant: TenantId, action: ActionId) -> Result<Option<UndoRecord>, StoreError> {
         self.row(
             concat!(
@@ -33,7 +33,7 @@ impl Reader<'_> {
         )
     }
 
-    /// The way back of a Cloud PC.
+    /// The undo record of a Cloud PC.
     pub fn undo_record_of(&self, tenant: TenantId, target: &str) -> Result<Option<UndoRecord>, StoreError> {
         let Some(line) = self.line(tenant, target)? else { return Ok(None) };
         self.row(
@@ -58,8 +58,8 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Adds the way back from an action, due at once. It takes the place of the one that its
-    /// machine had, which is to be dropped.
+    /// Adds the undo record of an action, due at once. It replaces the record of its machine, whose
+    /// disk is then to be dropped.
     pub fn undo_record_put(&mut self, record: &UndoRecord, now: Timestamp) -> Result<(), StoreError> {
         let (line, _) = self.line_ensure(record.tenant_id, &record.cloud_pc_id.to_string())?;
         self.execute(
@@ -85,8 +85,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Takes up to `limit` records that are due, and makes each due again at `again_at`, in case
-    /// nothing comes of it. Those whose time is over are to be dropped from here on.
+    /// Claims up to `limit` due records, and makes each due again at `again_at` in case the attempt
+    /// has no result. Records whose window has ended are to be dropped from then on.
     pub fn undo_record_claim(
         &mut self,
         now: Timestamp,
@@ -116,8 +116,8 @@ impl Tx<'_> {
         Ok(claimed)
     }
 
-    /// Notes what is set aside; the record is due when its time is over. Then, while all of them
-    /// together are more than `bytes_max`, the oldest that no open action needs is to be dropped.
+    /// Stores the size of an old disk; the record is due when its window ends. While all old disks
+    /// together exceed `bytes_max`, the oldest that no open action needs is to be dropped.
     pub fn undo_record_measured(
         &mut self,
         action: ActionId,
@@ -154,19 +154,19 @@ impl Tx<'_> {
     }
 
     /// Makes a record due at `due_at`.
-    pub fn undo_record_put_off(&mut self, action: ActionId, due_at: Timestamp) -> Result<(), StoreError> {
+    pub fn undo_record_postpone(&mut self, action: ActionId, due_at: Timestamp) -> Result<(), StoreError> {
         self.execute("UPDATE undo_records SET due_at = ?2 WHERE action_id = ?1", params![action.0, due_at.0])?;
         Ok(())
     }
 
-    /// Forgets a record: it was used, or what was set aside is gone. Forgotten already is fine.
+    /// Deletes a record if it exists: it was used, or its disk is gone.
     pub fn undo_record_delete(&mut self, action: ActionId) -> Result<(), StoreError> {
         self.execute("DELETE FROM undo_records WHERE action_id = ?1", params![action.0])?;
         Ok(())
     }
 }
 
-/// Reads what `columns!` selects.
+/// Reads the columns of `columns!`.
 fn undo_record(row: Row<'_>) -> Result<UndoRecord, StoreError> {
     let mut columns = Columns::new(row, TABLE);
     Ok(UndoRecord {

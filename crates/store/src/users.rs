@@ -10,21 +10,21 @@ use crate::{Reader, StoreError, Tx};
 /// A local user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Their tenant.
+    /// Tenant of the user.
     pub tenant_id: TenantId,
-    /// Their id.
+    /// Id of the user.
     pub id: UserId,
-    /// Their name, e.g. `ada@contoso.test`; unique in the tenant, ignoring case.
+    /// User principal name, such as `ada@contoso.test`; unique in the tenant, ignoring case.
     pub user_principal_name: String,
-    /// For people.
+    /// Display name.
     pub display_name: String,
-    /// Argon2 hash of their password, in PHC form; none if they cannot sign in.
+    /// Argon2 hash of the password, in PHC form; none if the user cannot sign in.
     pub password_hash: Option<String>,
-    /// Directory roles, e.g. `Windows 365 Administrator`.
+    /// Directory roles, such as `Windows 365 Administrator`.
     pub roles: Vec<String>,
-    /// Permissions that an application may have on their behalf.
+    /// Permissions that an application may have on behalf of the user.
     pub permissions: Vec<String>,
-    /// Whether they may still sign in.
+    /// Whether the user may sign in.
     pub enabled: bool,
 }
 
@@ -50,7 +50,7 @@ impl Reader<'_> {
     }
 
     /// The tenants that have users in a domain, ignoring case: up to two, which is enough to see
-    /// that a domain is not of one tenant only.
+    /// that more than one tenant has the domain.
     pub fn tenants_by_domain(&self, domain: &str) -> Result<Vec<TenantId>, StoreError> {
         self.rows(
             concat!(

@@ -1,4 +1,4 @@
-//! How far a database has come, so that an older copy of it can be told from it.
+//! Numbers by which an older copy of the database is recognized.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,26 +14,26 @@ const NUMBER_MAX: i64 = 1 << 53;
 /// The setting that counts the audit events which resets have dropped.
 const DROPPED: &str = "audit.dropped";
 
-/// Numbers that only rise over the life of an installation. A database that has less than was seen
-/// before is an older one.
+/// Numbers that only rise over the life of an installation. A database below a recorded watermark
+/// is an older copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Watermark {
     /// The highest number of an action.
     pub actions: i64,
-    /// Audit events ever written, over all tenants.
+    /// Number of audit events ever written, over all tenants.
     pub audit_events: i64,
 }
 
 impl Watermark {
-    /// Whether an installation can have come so far.
+    /// Whether an installation can have reached these numbers.
     pub fn is_plausible(self) -> bool {
         [self.actions, self.audit_events].iter().all(|number| (0..=NUMBER_MAX).contains(number))
     }
 }
 
 impl Reader<'_> {
-    /// How far this database has come.
+    /// Returns the watermark of this database.
     pub fn watermark(&self) -> Result<Watermark, StoreError> {
         Ok(Watermark {
             actions: self.value(dialect::ACTION_NUMBER_LAST, params![])?,
@@ -41,7 +41,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Audit events that are there. Each tenant numbers its own from 1.
+    /// Number of audit events in the log. Each tenant numbers its own from 1.
     fn audit_written(&self) -> Result<i64, StoreError> {
         self.value(
             "SELECT coalesce(sum((SELECT value FROM counters
@@ -58,9 +58,8 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Has the next action get a number beyond `number`, so that numbers which an older database
-    /// has lost are not given again. A number that cannot have been given is cut to the highest
-    /// plausible one.
+    /// Numbers the next action beyond `number`, so that numbers which an older database has lost
+    /// are not reused. An impossible number is reduced to the highest plausible one.
     pub fn action_numbers_skip(&mut self, number: i64) -> Result<(), StoreError> {
         let number = number.clamp(0, NUMBER_MAX);
         if self.execute(dialect::ACTION_NUMBER_RAISE, params![number])? == 0 {
@@ -69,7 +68,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Keeps the count of audit events that are about to be dropped.
+    /// Records the number of audit events that are about to be deleted.
     pub(crate) fn audit_count_dropped(&mut self) -> Result<(), StoreError> {
         match self.audit_dropped()? + self.audit_written()? {
             0 => Ok(()),

@@ -51,7 +51,7 @@ impl Engine {
             let (action, due_at) = (record.action_id, self.parts.clock.now() + PAUSE);
             // If this write fails, the record is due again after the timeout.
             let postponed =
-                self.parts.store.write("undoRecord.postpone", move |tx| tx.undo_record_put_off(action, due_at));
+                self.parts.store.write("undoRecord.postpone", move |tx| tx.undo_record_postpone(action, due_at));
             let _ = postponed.await;
         }
         self.work.wake.notify_one();

@@ -71,7 +71,7 @@ impl Engine {
         let now = self.parts.clock.now();
         self.parts
             .store
-            .write("healthCheck.schedule", move |tx| ids.iter().try_for_each(|id| tx.health_check_ask(*id, now)))
+            .write("healthCheck.schedule", move |tx| ids.iter().try_for_each(|id| tx.health_check_schedule(*id, now)))
             .await
     }
 
@@ -140,7 +140,7 @@ fn record(
     }
     if tx.action_open_remote(tenant, &target)?.is_some() {
         // An action was accepted meanwhile. The machine is checked again after it.
-        return Ok(tx.health_check_put_off(&check, now)?);
+        return Ok(tx.health_check_postpone(&check, now)?);
     }
     let observed = match observed {
         Ok(observed) => observed,
@@ -150,7 +150,7 @@ fn record(
         }
         Err(error) => {
             tracing::warn!(%error, cloud_pc.id = %id, "observing a machine failed; retrying");
-            return Ok(tx.health_check_put_off(&check, now + PAUSE)?);
+            return Ok(tx.health_check_postpone(&check, now + PAUSE)?);
         }
     };
     let Some(before) = tx.cloud_pc(tenant, id)? else { return Ok(tx.health_check_delete(tenant, id)?) };
@@ -169,14 +169,14 @@ fn record(
         });
     }
     match verdict.next {
-        Remedy::Nothing if check.enrol => Ok(tx.health_check_put_off(&check, now + PAUSE)?),
+        Remedy::Nothing if check.enrol => Ok(tx.health_check_postpone(&check, now + PAUSE)?),
         Remedy::Nothing => Ok(tx.health_check_delete(tenant, id)?),
-        Remedy::CheckAgain(at) => Ok(tx.health_check_put_off(&check, at)?),
+        Remedy::CheckAgain(at) => Ok(tx.health_check_postpone(&check, at)?),
         Remedy::PowerOn => {
             let system = RequestContext { tenant_id: tenant, by: Actor::system(), request_id: String::new() };
             accept(tx, &system, &cloud_pc, Params::PowerOn, stamp)?;
             // The machine is checked again after the action.
-            Ok(tx.health_check_put_off(&check, now)?)
+            Ok(tx.health_check_postpone(&check, now)?)
         }
     }
 }

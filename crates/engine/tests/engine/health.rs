@@ -222,7 +222,7 @@ impl TestEngine {
         }
         made.await.unwrap();
         let now = self.clock.now();
-        self.change(move |tx| tx.health_check_ask_to_enrol(tenant(), id, now)).await;
+        self.change(move |tx| tx.health_check_schedule_enrolment(tenant(), id, now)).await;
         id
     }
 

@@ -146,8 +146,8 @@ fn targets<'a>(assignments: impl Iterator<Item = &'a Document>) -> String {
 pub(super) struct ToGroups;
 
 impl Hooks for ToGroups {
-    fn id(&self, document: &Document, guid: &str) -> String {
-        Target::of(&document.body).id(&document.key.parent, guid)
+    fn id(&self, _call: &Call, document: &Document, guid: &str) -> Result<String, Problem> {
+        Ok(Target::of(&document.body).id(&document.key.parent, guid))
     }
 
     fn check(&self, reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Problem> {

@@ -17,6 +17,7 @@ use crate::pipeline::{Answer, Call, Problem};
 pub(super) async fn create(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
     // Made once: the transaction may run again.
     let (id, now) = (call.app.rng.uuid().to_string(), call.at);
+    kind.hooks.prepare(call).await?;
     let request = call.clone();
     let work = move |tx: &mut Tx<'_>| {
         let parent = parent_of(&request, kind);
@@ -34,7 +35,7 @@ pub(super) async fn create(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
             created_at: now,
             modified_at: now,
         };
-        document.key.id = DocumentKey::fold(&kind.hooks.id(&document, &id));
+        document.key.id = DocumentKey::fold(&kind.hooks.id(&request, &document, &id)?);
         settle(&request, kind, &mut document, None, tx)?;
         has_room(tx, kind, &document)?;
         let written = tx.document_insert(&document, &body::index(kind, &document.body))?;

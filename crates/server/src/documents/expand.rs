@@ -31,8 +31,7 @@ pub(super) fn read(
     for expansion in &call.options.expand {
         let Some(child) = contained(kind, &expansion.property) else { continue };
         let ids: Vec<_> = page.iter().map(|document| document.key.id.as_str()).collect();
-        // One more shows that there are others.
-        let most = usize::try_from(child.rows_max).unwrap_or(usize::MAX);
+        let most = usize::try_from(child.rows_max).unwrap_or(usize::MAX).saturating_mul(ids.len());
         let mut by_parent: HashMap<String, Vec<Document>> = HashMap::new();
         for document in reader.document_children(call.tenant(), child.of, &ids, most)? {
             by_parent.entry(document.key.parent.clone()).or_default().push(document);

@@ -3,6 +3,7 @@
 
 use cloudpc_model::{Document, DocumentType, Object, ReferenceStrength};
 use cloudpc_store::{Reader, Tx};
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::pipeline::{Access, Call, Problem};
@@ -262,8 +263,19 @@ pub struct Change<'a> {
 /// the snapshot of the read, and may run twice.
 pub trait Hooks: Sync {
     /// The id of a new document: a GUID made for it, unless its kind has other ids.
-    fn id(&self, _document: &Document, guid: &str) -> String {
-        guid.to_owned()
+    ///
+    /// # Errors
+    /// What is wrong with the id that the caller gives.
+    fn id(&self, _call: &Call, _document: &Document, guid: &str) -> Result<String, Problem> {
+        Ok(guid.to_owned())
+    }
+
+    /// Asks outside whether a document can be created, before the transaction.
+    ///
+    /// # Errors
+    /// Why it cannot be created.
+    fn prepare<'a>(&'a self, _call: &'a Call) -> BoxFuture<'a, Result<(), Problem>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     /// Checks a new or changed document and fills in what depends on other rows.

@@ -1,7 +1,9 @@
 //! The kinds of documents, each a descriptor.
 
+mod gallery_image;
 mod organization_settings;
 mod provisioning_policy;
+mod service_plan;
 mod supported_region;
 mod user_setting;
 
@@ -10,9 +12,11 @@ use crate::pipeline::{READ, WRITE};
 
 /// Every kind.
 pub static KINDS: &[&Kind] = &[
+    &gallery_image::GALLERY_IMAGE,
     &organization_settings::ORGANIZATION_SETTINGS,
     &provisioning_policy::PROVISIONING_POLICY,
     &provisioning_policy::ASSIGNMENT,
+    &service_plan::SERVICE_PLAN,
     &supported_region::SUPPORTED_REGION,
     &user_setting::USER_SETTING,
     &user_setting::ASSIGNMENT,

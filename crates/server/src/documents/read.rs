@@ -10,7 +10,6 @@ use super::expand::{self, Expanded};
 use super::kind::{Kind, Shape};
 use super::view::{self, Members};
 use super::{body, key_of, not_found, parent_of};
-use crate::config::Fidelity;
 use crate::pipeline::list::{self, Collection, PropertySet};
 use crate::pipeline::{Answer, Call, Problem};
 
@@ -59,8 +58,7 @@ pub(super) fn shown(call: &Call, kind: &Kind, document: &Document, expanded: Exp
 /// Members that clients may not know are sent by name to those that ask for them, and to all under
 /// open fidelity.
 pub(super) fn members(call: &Call) -> Members {
-    let masked = call.app.fidelity == Fidelity::Strict && !call.prefer.unknown_enum_members;
-    if masked { Members::Masked } else { Members::Named }
+    if call.names_late_members() { Members::Named } else { Members::Masked }
 }
 
 /// The entity tag of a document: its revision.

@@ -102,5 +102,5 @@ pub(super) fn target_snapshot(call: &Call) -> Result<SnapshotId, Problem> {
 
 /// Returns the API version and enum preference for views of Cloud PCs.
 pub(super) fn view_context(call: &Call) -> CloudPcViewContext {
-    CloudPcViewContext { version: call.version(), unknown_enum_members: call.prefer.unknown_enum_members }
+    CloudPcViewContext { version: call.version(), unknown_enum_members: call.names_late_members() }
 }

@@ -15,6 +15,7 @@ use super::select::Picked;
 use super::{Answer, Problem};
 use crate::app::App;
 use crate::caller::Caller;
+use crate::config::Fidelity;
 use crate::request::Peer;
 
 /// A request that passed all checks that do not depend on the operation.
@@ -72,6 +73,12 @@ impl Prefer {
 }
 
 impl Call {
+    /// Whether members of an enum that are declared after `unknownFutureValue` are sent by name: to
+    /// clients that request it, and to all under open fidelity.
+    pub fn names_late_members(&self) -> bool {
+        self.app.fidelity == Fidelity::Open || self.prefer.unknown_enum_members
+    }
+
     /// Returns the caller's tenant.
     pub fn tenant(&self) -> TenantId {
         self.caller.tenant_id

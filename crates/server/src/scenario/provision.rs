@@ -30,7 +30,7 @@ pub(super) fn request_enrolment(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let mut cloud_pcs = resolved.tenants.iter().flat_map(|tenant| &tenant.cloud_pcs);
-    cloud_pcs.try_for_each(|cloud_pc| tx.health_check_ask_to_enrol(cloud_pc.tenant_id, cloud_pc.id, now))
+    cloud_pcs.try_for_each(|cloud_pc| tx.health_check_schedule_enrolment(cloud_pc.tenant_id, cloud_pc.id, now))
 }
 
 /// Creates missing machines and powers them on, without waiting for their guests.

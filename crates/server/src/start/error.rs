@@ -80,7 +80,7 @@ mod tests {
     fn start_error_has_its_cause_and_remedy() {
         let source = StoreError::Corrupt { table: "actions", what: "the word \"x\"".into() };
         let message = StartError::from(Error::from(source)).to_string();
-        insta::assert_snapshot!(message, @r#"the database holds something impossible in actions: the word "x"; it is damaged; restore the last backup"#);
+        insta::assert_snapshot!(message, @r#"the database holds an impossible value in the table actions: the word "x"; it is damaged; restore the last backup"#);
         let message = StartError::from(Error::internal(io::Error::from(io::ErrorKind::OutOfMemory))).to_string();
         insta::assert_snapshot!(message, @"out of memory");
     }

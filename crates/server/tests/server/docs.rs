@@ -3,7 +3,7 @@
 use cloudpc_engine::actions::{OnTimeout, recipe};
 use cloudpc_graph::{Edm, Version};
 use cloudpc_model::Kind;
-use cloudpc_server::operations::{Row, TABLE};
+use cloudpc_server::operations::{ALL, Row};
 use cloudpc_server::pipeline::Access;
 use std::collections::BTreeSet;
 use strum::IntoEnumIterator;
@@ -43,7 +43,7 @@ fn api_page_explains_every_result_code() {
 
 fn table() -> String {
     let mut table = String::from("| | path | roots | permission |\n| --- | --- | --- | --- |\n");
-    let mut lines: Vec<_> = TABLE.iter().map(line).collect();
+    let mut lines: Vec<_> = ALL.values().map(line).collect();
     lines.sort();
     table.extend(lines.into_iter().map(|(_, line)| line));
     table

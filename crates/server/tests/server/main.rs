@@ -9,6 +9,7 @@ mod architecture;
 mod audit;
 mod batch;
 mod docs;
+mod document_cases;
 mod documents;
 mod failures;
 mod federation;

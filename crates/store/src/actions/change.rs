@@ -1,7 +1,7 @@
-//! What changes actions: accepting them, claiming them, and appending to their logs.
+//! Changes of actions: accepting and claiming them, and appending to their logs.
 //!
-//! Each change is the model's: the store applies the event, logs it, and writes the action after
-//! it, all in the caller's transaction.
+//! The model decides each change: the store applies the event, logs it and stores the resulting
+//! action, all in the caller's transaction.
 
 use cloudpc_model::{Action, ActionId, Event, EventKind, Params, State, TenantId, Timestamp};
 
@@ -11,8 +11,8 @@ use crate::rows::{self, Columns, json, json_opt, micros, word};
 use crate::{StoreError, Tx};
 
 impl Tx<'_> {
-    /// Accepts an action: its row, its first event, and for a deployment its result row. Due at
-    /// once.
+    /// Accepts an action: adds its row, its first event, and for a deployment its result row. The
+    /// action is due at once.
     ///
     /// # Errors
     /// [`StoreError::Exists`] if it is a remote action and the target has an open one.
@@ -56,7 +56,7 @@ impl Tx<'_> {
         Ok(action.id)
     }
 
-    /// Claims up to `limit` actions that are at the front and due or whose lease has ended, oldest
+    /// Claims up to `limit` actions at the front that are due or whose lease has expired, oldest
     /// due first: sets the lease, raises the epoch and logs the claim. Returns them with their
     /// steps.
     pub fn action_claim(
@@ -76,14 +76,14 @@ impl Tx<'_> {
             action_and_window,
         )?;
         let mut claimed = Vec::with_capacity(claimable.len());
-        for (mut action, mut hold) in claimable {
+        for (mut action, mut window) in claimable {
             let event = Event { at: now, epoch: action.epoch + 1, kind: EventKind::Claimed };
             action.apply(&event)?;
-            hold.claim_at = Some(lease_until);
-            hold.leased = true;
+            window.claim_at = Some(lease_until);
+            window.leased = true;
             self.event_insert(&action, &event)?;
-            self.action_store(&action, &hold)?;
-            self.deployment_follow(&action, hold.at_front, now)?;
+            self.action_store(&action, &window)?;
+            self.deployment_update(&action, window.at_front, now)?;
             claimed.push(action);
         }
         Ok(claimed)
@@ -91,7 +91,7 @@ impl Tx<'_> {
 
     /// Appends an event, applies it and stores the result; returns the action after it. A final
     /// state frees the machine, brings the next in line to the front and removes secrets from the
-    /// parameters. A deployment's result row follows.
+    /// parameters. The result row of a deployment is updated.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`] unless `epoch` is the action's; [`StoreError::IllegalEvent`] from
@@ -103,30 +103,29 @@ impl Tx<'_> {
         at: Timestamp,
         kind: EventKind,
     ) -> Result<Action, StoreError> {
-        // An action that a reset has dropped under its worker is lost to it just as one that was
-        // claimed again.
-        let Some((mut action, mut hold)) = self.action_and_window(id)? else { return Err(StoreError::LeaseLost) };
+        // An action that a reset has deleted is lost to its worker, as one that was claimed again.
+        let Some((mut action, mut window)) = self.action_and_window(id)? else { return Err(StoreError::LeaseLost) };
         if epoch != action.epoch {
             return Err(StoreError::LeaseLost);
         }
         let event = Event { at, epoch, kind };
         action.apply(&event)?;
         self.event_insert(&action, &event)?;
-        let was_at_front = hold.at_front;
+        let was_at_front = window.at_front;
         if action.state.is_final() {
-            hold.at_front = false;
+            window.at_front = false;
         }
         if action.state.is_final() || action.state == State::Stuck {
-            hold.claim_at = None;
-            hold.leased = false;
+            window.claim_at = None;
+            window.leased = false;
         }
-        self.action_store(&action, &hold)?;
+        self.action_store(&action, &window)?;
         if action.state.is_final() && action.params.remove_secrets() {
             self.execute("UPDATE actions SET params = ?2 WHERE id = ?1", params![action.id.0, json(&action.params)])?;
         }
-        self.deployment_follow(&action, hold.at_front, at)?;
-        if was_at_front && !hold.at_front {
-            self.line_advance(hold.line_id, at)?;
+        self.deployment_update(&action, window.at_front, at)?;
+        if was_at_front && !window.at_front {
+            self.line_advance(window.line_id, at)?;
         }
         Ok(action)
     }
@@ -140,8 +139,8 @@ impl Tx<'_> {
         if changed == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
     }
 
-    /// Gives an open action up until `due_at`, if `epoch` still owns it. One that no one holds is
-    /// put off, or brought forward, in the same way.
+    /// Releases an open action until `due_at`, if `epoch` still owns it. An action that no worker
+    /// holds is rescheduled in the same way.
     pub fn action_release(&mut self, id: ActionId, epoch: i64, due_at: Timestamp) -> Result<(), StoreError> {
         let changed = self.execute(
             "UPDATE actions SET leased = 0, claim_at = ?3 WHERE id = ?1 AND epoch = ?2 AND open = 1 AND state <> 'stuck'",
@@ -150,7 +149,7 @@ impl Tx<'_> {
         if changed == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
     }
 
-    /// Ends every lease. At start-up the directory's lock proves that no one else holds any.
+    /// Expires every lease. At startup the lock of the directory proves that no one else holds any.
     pub fn action_expire_leases(&mut self) -> Result<(), StoreError> {
         self.execute(
             "UPDATE actions SET leased = 0, claim_at = updated_at
@@ -160,7 +159,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The line of a target, made if there is none, and whether anyone stands at its front.
+    /// Returns the line of a target, created if it does not exist, and whether an action is at its
+    /// front.
     pub(crate) fn line_ensure(&mut self, tenant: TenantId, target: &str) -> Result<(i64, bool), StoreError> {
         let name = line_name(target);
         let known = self.row(
@@ -179,19 +179,19 @@ impl Tx<'_> {
         }
     }
 
-    /// Brings the first of a line to its front.
+    /// Brings the first action of a line to its front.
     fn line_advance(&mut self, line: i64, at: Timestamp) -> Result<(), StoreError> {
         let first: Option<i64> =
             self.value("SELECT min(id) FROM actions WHERE line_id = ?1 AND open = 1", params![line])?;
         let Some(first) = first else { return Ok(()) };
         self.execute("UPDATE actions SET at_front = 1 WHERE id = ?1", params![first])?;
         match self.action_and_window(ActionId(first))? {
-            Some((action, hold)) => self.deployment_follow(&action, hold.at_front, at),
+            Some((action, window)) => self.deployment_update(&action, window.at_front, at),
             None => Ok(()),
         }
     }
 
-    /// Returns the new number.
+    /// Adds the row and returns its number.
     fn action_insert_row(
         &mut self,
         action: &Action,
@@ -227,7 +227,7 @@ impl Tx<'_> {
         inserted?.map(ActionId).ok_or(StoreError::Exists("an open remote action on this Cloud PC"))
     }
 
-    /// Appends to the log an event that was just applied.
+    /// Appends an event that was just applied to the log.
     fn event_insert(&mut self, action: &Action, event: &Event) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO action_events (action_id, number, at, epoch, event) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -237,7 +237,7 @@ impl Tx<'_> {
     }
 
     /// Stores what events and claims change.
-    fn action_store(&mut self, action: &Action, hold: &ClaimWindow) -> Result<(), StoreError> {
+    fn action_store(&mut self, action: &Action, window: &ClaimWindow) -> Result<(), StoreError> {
         self.execute(
             "UPDATE actions SET state = ?2, epoch = ?3, started_at = ?4, updated_at = ?5, cancel_requested_at = ?6,
              outcome = ?7, steps = ?8, events = ?9, claim_at = ?10, leased = ?11, at_front = ?12,
@@ -252,9 +252,9 @@ impl Tx<'_> {
                 json_opt(action.outcome.as_ref()),
                 json(&action.steps),
                 action.events,
-                micros(hold.claim_at),
-                hold.leased,
-                hold.at_front,
+                micros(window.claim_at),
+                window.leased,
+                window.at_front,
                 !action.state.is_final(),
             ],
         )?;
@@ -270,7 +270,7 @@ impl Tx<'_> {
     }
 }
 
-/// Who may take an action, and when.
+/// When an action may be claimed.
 struct ClaimWindow {
     line_id: i64,
     at_front: bool,
@@ -281,11 +281,11 @@ struct ClaimWindow {
 fn action_and_window(row: Row<'_>) -> Result<(Action, ClaimWindow), StoreError> {
     let mut columns = Columns::new(row, TABLE);
     let action = action(&mut columns)?;
-    let hold = ClaimWindow {
+    let window = ClaimWindow {
         line_id: columns.get()?,
         at_front: columns.get()?,
         claim_at: columns.time_opt()?,
         leased: columns.get()?,
     };
-    Ok((action, hold))
+    Ok((action, window))
 }

@@ -1,9 +1,8 @@
-//! Moving the write-ahead log into the database, off the reply path.
+//! Copies the write-ahead log into the database, off the reply path.
 //!
-//! The bulk is copied by a thread of its own while the writer goes on. What was written meanwhile
-//! is a short tail, which the writer copies itself between two batches: only a log that has been
-//! copied to its end can be begun anew, so without this it would grow for as long as writes come
-//! in.
+//! A thread of its own copies the bulk while the writer goes on. The writer copies the short tail
+//! that was written meanwhile, between two batches: SQLite restarts only a log that was copied to
+//! its end, so without this the log would grow as long as writes arrive.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -15,19 +14,19 @@ use rusqlite::Connection;
 use super::thread;
 use crate::StoreError;
 
-/// Length of the log, in pages of 4 KiB, at which it is copied: 64 MiB.
+/// Length of the log, in pages of 4 KiB, from which it is copied: 64 MiB.
 pub(super) const LOG_PAGES: i32 = 16_000;
 
-/// How long the writer waits for a lock of the database; only a checkpoint ever holds one.
+/// Longest wait of the writer for a lock of the database; only a checkpoint ever holds one.
 const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// The thread, and what the writer and it tell each other.
+/// The checkpoint thread, and the state that it shares with the writer.
 pub(super) struct Checkpointer {
     log_pages_max: i32,
     wake: async_channel::Sender<()>,
     log_pages: Arc<AtomicI32>,
     copied: Arc<AtomicBool>,
-    /// Whether the log is to be emptied between two batches.
+    /// Whether to empty the log between two batches.
     empty: Arc<AtomicBool>,
     handle: JoinHandle<()>,
 }
@@ -48,12 +47,12 @@ impl Checkpointer {
         Ok(Self { log_pages_max, wake, log_pages: Arc::default(), copied, empty: Arc::default(), handle })
     }
 
-    /// Returns the flag that has the log emptied after the next batch.
+    /// Returns the flag that requests emptying the log after the next batch.
     pub(super) fn empty_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.empty)
     }
 
-    /// Follows the length of the log through the writer's connection.
+    /// Tracks the length of the log through the writer's connection.
     pub(super) fn watch(&self, writer: &mut Connection) {
         let log_pages = Arc::clone(&self.log_pages);
         let watched = writer.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
@@ -61,13 +60,13 @@ impl Checkpointer {
             Ok(())
         }));
         if let Err(error) = watched {
-            tracing::error!(%error, "the length of the write-ahead log cannot be followed: it is emptied only at the end");
+            tracing::error!(%error, "tracking the length of the write-ahead log failed; it is emptied only at shutdown");
         }
     }
 
-    /// Called by the writer when it has answered everyone.
+    /// Runs what is due between two batches, after all replies.
     pub(super) fn finish_between_batches(&self, writer: &Connection) {
-        // A reader that still needs the log puts it off until after the next batch.
+        // A reader that still needs the log postpones this until after the next batch.
         if self.empty.swap(false, Ordering::Acquire) && !empty(writer) {
             self.empty.store(true, Ordering::Release);
         }
@@ -75,7 +74,7 @@ impl Checkpointer {
             copy(writer);
             self.log_pages.store(0, Ordering::Relaxed);
         } else if self.log_pages.load(Ordering::Relaxed) >= self.log_pages_max {
-            // A full queue means that the thread has been told.
+            // A full queue means that the thread is awake.
             let _ = self.wake.try_send(());
         }
     }
@@ -89,15 +88,15 @@ impl Checkpointer {
 }
 
 fn copy(connection: &Connection) {
-    // Passive: it waits for no one and stops where a reader still looks at an older page; the next
-    // round goes on from there.
+    // Passive: waits for nobody and stops at pages that a reader still needs; the next round
+    // continues there.
     if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-        tracing::warn!(%error, "a checkpoint failed; the next one will try again");
+        tracing::warn!(%error, "checkpoint failed; retrying at the next one");
     }
 }
 
-/// Copies the whole log into the database and cuts its file to nothing, without waiting for anyone;
-/// false if someone still needs it.
+/// Copies the whole log into the database and truncates it, without waiting for anyone; returns
+/// false if a reader still needs it.
 pub(super) fn empty(writer: &Connection) -> bool {
     let truncated = writer.busy_timeout(Duration::ZERO).and_then(|()| {
         let busy: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
@@ -105,7 +104,7 @@ pub(super) fn empty(writer: &Connection) -> bool {
         Ok(busy == 0)
     });
     truncated.unwrap_or_else(|error| {
-        tracing::warn!(%error, "the write-ahead log could not be emptied; it is tried again after the next write");
+        tracing::warn!(%error, "emptying the write-ahead log failed; retrying after the next write");
         false
     })
 }

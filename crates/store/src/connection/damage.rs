@@ -1,7 +1,7 @@
-//! Damage to the database file: the check that looks for it, and the memory that it was seen.
+//! Damage to the database file: the check that finds it, and the record of it.
 //!
-//! SQLite notices a damaged page only when it reads that page, so the whole file is read once in a
-//! while beside the work.
+//! SQLite detects a damaged page only when it reads that page, so the whole file is read from time
+//! to time.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -10,11 +10,11 @@ use super::database::{DATABASE, open_for_check};
 use super::error::DatabaseErrorKind;
 use crate::StoreError;
 
-/// Pages, roughly, between two moments at which a check gives way and may be stopped.
+/// Approximate number of pages between two points at which a check yields and may be stopped.
 const CHECK_STEPS: i32 = 16;
 
-/// What was found to be damaged. The first finding stays until the process ends: a damaged file
-/// does not heal.
+/// The damage that was found. The first finding stays until the process ends: a damaged file does
+/// not heal.
 #[derive(Debug, Default)]
 pub(crate) struct Damage(OnceLock<String>);
 
@@ -24,7 +24,7 @@ impl Damage {
         self.0.get().map(String::as_str)
     }
 
-    /// Remembers an error if only damage explains it. Returns the result as it is.
+    /// Records an error that means damage. Returns the result unchanged.
     pub(crate) fn watch<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(error) = &result
             && is_damage(error)
@@ -53,8 +53,8 @@ fn is_damage(error: &StoreError) -> bool {
     }
 }
 
-/// Reads the whole database file with `PRAGMA quick_check`, and notes damage. Ends early, without a
-/// finding, once `stop` is true.
+/// Reads the whole database file with `PRAGMA quick_check` and records damage. Ends early, without
+/// a finding, once `stop` returns true.
 pub(super) fn check_pages(
     directory: &Path,
     damage: &Damage,
@@ -74,7 +74,7 @@ pub(super) fn check_pages(
             Ok(())
         }
         Err(StoreError::Database(error)) if error.kind() == DatabaseErrorKind::Interrupted => Ok(()),
-        // A finding is remembered, and no failure of the check.
+        // Damage is recorded; the check itself has not failed.
         Err(error) if is_damage(&error) => Ok(()),
         Err(error) => Err(error),
     }

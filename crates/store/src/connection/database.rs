@@ -1,4 +1,4 @@
-//! The database file: its directory's lock, how connections to it are set up, and its migrations.
+//! The database file: the lock of its directory, the setup of connections, and migrations.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
@@ -18,23 +18,23 @@ use crate::rows::folded;
 pub(super) const DATABASE: &str = "cloudpc.db";
 const LOCK: &str = "lock";
 
-/// Page caches of all connections together; a cache belongs to one connection, so each gets its
+/// Page caches of all connections together. A cache belongs to one connection, so each gets a
 /// share.
 const CACHE_KIB: usize = 64 * 1024;
-/// SQLite walks the whole cache of the writer at the end of nearly every commit, so it is a small
-/// one; what it has not, the system has.
+/// SQLite walks the writer's whole cache at the end of nearly every commit, so it is small; the
+/// system's page cache holds the rest.
 const CACHE_KIB_WRITER: usize = 8 * 1024;
 /// A check reads each page once.
 const CACHE_KIB_CHECK: usize = 1024;
 const CACHE_KIB_READER: usize = (CACHE_KIB - CACHE_KIB_WRITER) / READERS;
-/// Prepared statements that a connection keeps; more than there are in this crate.
+/// Prepared statements that a connection caches; more than this crate has.
 const STATEMENTS: usize = 256;
-/// The log file is cut to this after a checkpoint, so that one long burst does not hold the disk
-/// for ever.
+/// The log file is truncated to this size after a checkpoint, so that one long burst does not
+/// occupy the disk for ever.
 const LOG_BYTES_KEPT: u64 = 128 * 1024 * 1024;
 
-/// Forward only, in order; applied files never change. The version of a database is how many of
-/// these it has seen.
+/// Forward only, in order; applied files never change. The version of a database is the number of
+/// migrations applied to it.
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_first.sql"),
     include_str!("../../migrations/0002_pages.sql"),
@@ -53,22 +53,22 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0017_lists.sql"),
 ];
 
-/// What a commit outlives.
+/// What a commit survives.
 #[derive(Clone, Copy)]
 pub(super) enum Durability {
-    /// A power cut.
+    /// A power failure.
     Disk,
     /// The end of the process.
     Process,
 }
 
-/// Proves that no other process uses the directory. Freed when it is dropped, and by the system
-/// when the process dies.
+/// Proves that no other process uses the directory. Released when dropped, and by the system when
+/// the process dies.
 ///
-/// There are two locks, because the file `lock` can be removed by hand, and a new one locked by a
-/// second process. Nobody removes the database. Both are flock(2), which does not touch the POSIX
-/// locks that SQLite holds on the same file; but closing a file drops those, so the locks are
-/// dropped after every connection.
+/// There are two locks, because someone may remove the file `lock` by hand, and a second process
+/// would lock a new one. Nobody removes the database. Both are flock(2), which does not affect the
+/// POSIX locks that SQLite holds on the same file; but closing a file releases those, so the locks
+/// are dropped after every connection.
 pub(super) struct DirectoryLock {
     _lock: File,
     database: File,
@@ -82,13 +82,13 @@ impl DirectoryLock {
         Ok(Self { _lock: lock, database })
     }
 
-    /// The database file that is locked.
+    /// Returns the id of the locked database file.
     pub(super) fn database(&self) -> io::Result<FileId> {
         FileId::of(&self.database)
     }
 }
 
-/// A file as such, whatever its name is by now.
+/// Identifies a file, whatever its name is by now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId {
     device: u64,
@@ -100,14 +100,14 @@ impl FileId {
         file.metadata().map(|file| Self { device: file.dev(), inode: file.ino() })
     }
 
-    /// The file that has this name now.
+    /// Returns the id of the file that has this name now.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|file| Self { device: file.dev(), inode: file.ino() })
     }
 }
 
-/// Opens or makes a file and locks it. A file that lost its name before it was locked keeps nobody
-/// away, so then the next one is taken.
+/// Opens or creates a file and locks it. A file that lost its name before it was locked excludes
+/// nobody, so the loop takes the next one.
 fn open_locked(path: &Path) -> Result<File, StoreError> {
     loop {
         let file = open_private(path)?;
@@ -122,7 +122,7 @@ fn open_locked(path: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Opens or makes the database and migrates it.
+/// Opens or creates the database and migrates it.
 pub(super) fn open_for_writing(directory: &Path, durability: Durability) -> Result<Connection, StoreError> {
     let path = directory.join(DATABASE);
     drop(open_private(&path)?);
@@ -133,20 +133,19 @@ pub(super) fn open_for_writing(directory: &Path, durability: Durability) -> Resu
         Durability::Disk => "FULL",
         Durability::Process => "OFF",
     };
-    // What a closure may have to take back is kept in memory: nothing of it has to outlive the
-    // process. What is deleted or replaced is overwritten, for it may be a key, a password's hash
-    // or an install parameter. ON and not FAST, which leaves freed pages as they are. It costs one
-    // more write of each freed page, and only scenarios and large values that are replaced free
-    // any.
+    // Rollback journals of statements stay in memory: they need not survive the process. Deleted
+    // and replaced content is overwritten, because it may be a key, a password hash or an install
+    // parameter. ON and not FAST, which leaves freed pages as they are. The cost is one more write
+    // of each freed page, and only scenarios and replaced large values free any.
     connection.execute_batch(&format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA journal_size_limit = {LOG_BYTES_KEPT};
          PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON;"
     ))?;
     if let Durability::Disk = durability {
-        // Checkpoints are the checkpoint thread's work.
+        // The checkpoint thread does the checkpoints.
         connection.execute_batch("PRAGMA wal_autocheckpoint = 0")?;
-        // The log and its index stay where they are, empty: a start on a full disk has no room to
-        // make them.
+        // The log and its index stay in place, empty: a start on a full disk has no room to create
+        // them.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     }
     // What migrations fill keys with.
@@ -156,7 +155,7 @@ pub(super) fn open_for_writing(directory: &Path, durability: Durability) -> Resu
     Ok(connection)
 }
 
-/// Opens the migrated database for reading only.
+/// Opens the migrated database read-only.
 pub(super) fn open_for_reading(directory: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(directory.join(DATABASE), flags)?;
@@ -164,7 +163,7 @@ pub(super) fn open_for_reading(directory: &Path) -> Result<Connection, StoreErro
     Ok(connection)
 }
 
-/// Opens the migrated database for checkpoints. It syncs what it copies before the log may be
+/// Opens the migrated database for checkpoints. They sync what they copy before the log may be
 /// overwritten.
 pub(super) fn open_for_checkpoints(directory: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -173,7 +172,7 @@ pub(super) fn open_for_checkpoints(directory: &Path) -> Result<Connection, Store
     Ok(connection)
 }
 
-/// Opens the database for a check. It is locked by then, so it is there.
+/// Opens the database for a check. It exists, because it is locked by then.
 pub(super) fn open_for_check(directory: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(directory.join(DATABASE), flags)?;
@@ -183,14 +182,14 @@ pub(super) fn open_for_check(directory: &Path) -> Result<Connection, StoreError>
 
 fn set_up(connection: &Connection, cache_kib: usize) -> Result<(), StoreError> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // A plan may not depend on what is bound. Otherwise SQLite looks at the bound values when it
-    // plans, and plans nearly every statement anew each time that it is run with others.
+    // A plan must not depend on bound values. Otherwise SQLite inspects them and plans nearly every
+    // statement anew each time it runs with others.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch(&format!("PRAGMA foreign_keys = ON; PRAGMA cache_size = -{cache_kib};"))?;
     Ok(())
 }
 
-/// Brings the schema to the newest version, each step in a transaction of its own.
+/// Migrates the schema to the newest version, each step in a transaction of its own.
 fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let known = i64::try_from(migrations.len()).expect("there are few migrations");
@@ -206,10 +205,10 @@ fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), Store
     Ok(())
 }
 
-/// Opens or makes a file that only its owner may read; the database holds keys, and SQLite gives
-/// its log the same permissions. One that others may read, such as a copy from a backup, is closed
-/// to them. A symbolic link is not followed: whoever made it could have files of other users opened
-/// and their modes changed.
+/// Opens or creates a file that only its owner may read; the database holds keys, and SQLite gives
+/// its log the same mode. A file that others may read, such as a copy from a backup, is made
+/// owner-only. Symbolic links are not followed: whoever created one could have files of other users
+/// opened and their modes changed.
 fn open_private(path: &Path) -> io::Result<File> {
     let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).expect("flags of open are small");
     let mut options = OpenOptions::new();
@@ -229,7 +228,7 @@ fn open_private(path: &Path) -> io::Result<File> {
     if metadata.permissions().mode() & 0o077 != 0
         && let Err(error) = file.set_permissions(Permissions::from_mode(0o600))
     {
-        tracing::warn!(%error, path = %path.display(), "others may read this file, and its mode cannot be changed");
+        tracing::warn!(%error, path = %path.display(), "other users may read this file, and changing its mode failed");
     }
     Ok(file)
 }

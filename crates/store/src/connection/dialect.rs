@@ -18,6 +18,14 @@ macro_rules! json_text {
 }
 pub(crate) use json_text;
 
+/// A query for the texts that a JSON array holds.
+macro_rules! elements {
+    ($array:literal) => {
+        concat!("SELECT value FROM json_each(", $array, ")")
+    };
+}
+pub(crate) use elements;
+
 /// The greater of two values.
 macro_rules! greater {
     ($one:literal, $other:literal) => {

@@ -1,5 +1,5 @@
-//! The queue of reads, in which callers take turns: however much one asks for, another's next read
-//! waits for a few others at the most.
+//! The queue of reads, in which callers take turns: however many reads one caller requests, the
+//! next read of another waits for a few at most.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,32 +12,32 @@ use uuid::Uuid;
 use super::READERS;
 use crate::StoreError;
 
-/// Reads of one caller that are queued or under way; more wait outside, in their callers.
+/// Queued and running reads of one caller; beyond it callers wait.
 pub const READS_PER_CALLER_MAX: usize = 256;
-/// Reader threads that one caller holds at a time, so that one is always left to others.
+/// Reader threads that one caller occupies at a time, so that one is always free for others.
 pub const READERS_PER_CALLER_MAX: usize = READERS - 1;
-/// Reader threads that scans hold at a time, whoever asks for them.
+/// Reader threads that all scans together occupy at a time.
 pub const SCANNERS_MAX: usize = READERS / 2;
 
-/// For whom something is read.
+/// The caller of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReadCaller {
     /// The service itself.
     Service,
-    /// Whoever has not been authenticated yet, all together.
+    /// All callers that are not authenticated yet, together.
     Stranger,
     /// A tenant's user or application.
     Known(TenantId, Uuid),
 }
 
-/// What a read needs: one turn, or as many as it takes.
+/// Whether a read takes one turn or as many as it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ReadKind {
     Read,
     Scan,
 }
 
-/// Whether a job is done or wants another turn.
+/// Whether a job is done or needs another turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadProgress {
     Done,
@@ -46,7 +46,7 @@ pub(super) enum ReadProgress {
 
 pub(super) type ReadJob = Box<dyn FnMut(&Connection) -> ReadProgress + Send>;
 
-/// The queue.
+/// The queue of reads.
 #[derive(Default)]
 pub(super) struct Turns {
     lines: Mutex<ReadQueues>,
@@ -55,9 +55,9 @@ pub(super) struct Turns {
 
 #[derive(Default)]
 struct ReadQueues {
-    /// Jobs by who waits for them; no line is empty.
+    /// Jobs by caller and kind; no line is empty.
     queued: HashMap<(ReadCaller, ReadKind), VecDeque<Queued>>,
-    /// Whose turn it is, next first; each line once.
+    /// The order of turns, next first; each line once.
     order: VecDeque<(ReadCaller, ReadKind)>,
     running: HashMap<ReadCaller, usize>,
     scanning: usize,
@@ -68,11 +68,11 @@ struct ReadQueues {
 
 struct Queued {
     job: ReadJob,
-    /// Given back when the job is done.
+    /// Released when the job is done.
     _place: OwnedSemaphorePermit,
 }
 
-/// A job that is taken out of the queue to be run.
+/// A job that was taken from the queue to run.
 pub(super) struct ReadTurn {
     line: (ReadCaller, ReadKind),
     queued: Queued,
@@ -103,7 +103,7 @@ impl Turns {
         Ok(())
     }
 
-    /// Waits for the next job whose turn it is; none when the queue is closed and empty.
+    /// Waits for the next job; none when the queue is closed and empty.
     pub(super) fn take(&self) -> Option<ReadTurn> {
         let mut lines = self.lock();
         loop {
@@ -117,12 +117,11 @@ impl Turns {
         }
     }
 
-    /// Ends a turn. A job that wants another one is the first of its line again, so that a caller's
+    /// Ends a turn. A job that needs another one is first in its line again, so that a caller's
     /// jobs end one after the other.
-    pub(super) fn give_back(&self, turn: ReadTurn, progress: ReadProgress) {
-        self.lock().give_back(turn, progress);
-        // What may run now may be more than one job, and threads may wait because the queue is
-        // closed.
+    pub(super) fn end_turn(&self, turn: ReadTurn, progress: ReadProgress) {
+        self.lock().end_turn(turn, progress);
+        // More than one job may run now, and threads may wait because the queue is closed.
         self.changed.notify_all();
     }
 
@@ -166,7 +165,7 @@ impl ReadQueues {
         running < READERS_PER_CALLER_MAX && (kind == ReadKind::Read || self.scanning < SCANNERS_MAX)
     }
 
-    fn give_back(&mut self, turn: ReadTurn, progress: ReadProgress) {
+    fn end_turn(&mut self, turn: ReadTurn, progress: ReadProgress) {
         let ReadTurn { line, queued } = turn;
         self.scanning -= usize::from(line.1 == ReadKind::Scan);
         if let Some(running) = self.running.get_mut(&line.0) {
@@ -204,7 +203,7 @@ mod tests {
         ReadCaller::Known(TenantId(Uuid::nil()), Uuid::from_u128(number))
     }
 
-    /// Whether a push ends at once.
+    /// Whether a push returns at once.
     fn push(turns: &Turns, caller: ReadCaller, kind: ReadKind) -> bool {
         let mut push = Box::pin(turns.push(caller, kind, Box::new(|_| ReadProgress::Done)));
         push.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
@@ -224,7 +223,7 @@ mod tests {
         let mut order = Vec::new();
         while let Some(turn) = next(&turns) {
             order.push(turn.line.0);
-            turns.give_back(turn, ReadProgress::Done);
+            turns.end_turn(turn, ReadProgress::Done);
         }
         let (one, two) = (caller(1), caller(2));
         assert_eq!(order, [one, two, one, one, one, one]);
@@ -241,7 +240,7 @@ mod tests {
         push(&turns, caller(2), ReadKind::Read);
         assert_eq!(next(&turns).unwrap().line.0, caller(2));
         for turn in held {
-            turns.give_back(turn, ReadProgress::Done);
+            turns.end_turn(turn, ReadProgress::Done);
         }
         assert_eq!(next(&turns).unwrap().line.0, caller(1));
     }
@@ -257,10 +256,10 @@ mod tests {
         assert!(next(&turns).is_none(), "{SCANNERS_MAX} scans run at a time");
         push(&turns, caller(1), ReadKind::Read);
         assert_eq!(next(&turns).unwrap().line, (caller(1), ReadKind::Read), "a read passes scans that wait");
-        // One that is not done waits behind the others.
-        turns.give_back(first, ReadProgress::Again);
+        // A scan that is not done waits behind the others.
+        turns.end_turn(first, ReadProgress::Again);
         assert_eq!(next(&turns).unwrap().line.0, caller(3));
-        turns.give_back(second, ReadProgress::Done);
+        turns.end_turn(second, ReadProgress::Done);
         assert_eq!(next(&turns).unwrap().line.0, caller(1));
     }
 
@@ -274,7 +273,7 @@ mod tests {
         assert!(push(&turns, caller(2), ReadKind::Read), "another does not");
         turns.close();
         while let Some(turn) = turns.take() {
-            turns.give_back(turn, ReadProgress::Done);
+            turns.end_turn(turn, ReadProgress::Done);
         }
         let lines = turns.lock();
         assert!(lines.places.is_empty() && lines.running.is_empty() && lines.queued.is_empty() && lines.scanning == 0);

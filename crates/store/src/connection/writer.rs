@@ -1,4 +1,4 @@
-//! The writer: whatever is queued goes into one transaction and one sync.
+//! The writer thread: everything queued goes into one transaction and one sync.
 
 use rusqlite::Connection;
 
@@ -7,17 +7,17 @@ use super::error::{DatabaseError, DatabaseErrorKind};
 use super::{WRITE_BATCH_MAX, execute};
 use crate::StoreError;
 
-/// Runs a closure in the open transaction, or fails with why there is none. Says whether to keep
-/// what it wrote, and how to answer its caller once the fate of the transaction is known.
+/// Runs a closure in the open transaction, or fails with the reason why there is none. Returns
+/// whether to keep its writes, and how to reply to its caller once the transaction has ended.
 pub(super) type WriteJob = Box<dyn FnOnce(Result<&Connection, StoreError>) -> (bool, Reply) + Send>;
-/// Answers a caller, who hears of a failed commit unless the closure itself failed.
+/// Replies to a caller with the result of the commit, unless the closure itself failed.
 pub(super) type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Writes until the queue is closed and empty.
 pub(super) fn run(mut connection: Connection, queue: &async_channel::Receiver<WriteJob>, checkpointer: Checkpointer) {
     checkpointer.watch(&mut connection);
     while let Ok(first) = queue.recv_blocking() {
-        // Whoever waits for this core is let through, for what they queue is synced with the first.
+        // Other threads on this core run first, so that what they queue shares the sync.
         std::thread::yield_now();
         let more = std::iter::from_fn(|| queue.try_recv().ok());
         write_batch(&connection, std::iter::once(first).chain(more).take(WRITE_BATCH_MAX));
@@ -31,51 +31,51 @@ pub(super) fn run(mut connection: Connection, queue: &async_channel::Receiver<Wr
 }
 
 fn write_batch(connection: &Connection, jobs: impl Iterator<Item = WriteJob>) {
-    let mut answers = Vec::new();
+    let mut replies = Vec::new();
     for job in jobs {
-        // SQLite ends the whole transaction by itself on some errors, e.g. a full disk. What ran
-        // before is lost then; what comes gets a new one.
+        // SQLite ends the whole transaction by itself on some errors, such as a full disk. Earlier
+        // closures are lost then; later ones get a new transaction.
         if connection.is_autocommit() {
-            answer_all(&mut answers, &Err(rolled_back()));
+            reply_all(&mut replies, &Err(rolled_back()));
             if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
-                let (_, answer) = job(Err(error.into()));
-                answer(Ok(()));
+                let (_, reply) = job(Err(error.into()));
+                reply(Ok(()));
                 continue;
             }
         }
-        // The first of a transaction needs no savepoint: nothing else would go with it.
-        let answer = if answers.is_empty() { write_first(connection, job) } else { write_next(connection, job) };
-        answers.push(answer);
+        // The first closure needs no savepoint: a rollback loses nothing else.
+        let reply = if replies.is_empty() { write_first(connection, job) } else { write_next(connection, job) };
+        replies.push(reply);
     }
     let committed = if connection.is_autocommit() { Err(rolled_back()) } else { commit(connection) };
-    answer_all(&mut answers, &committed);
+    reply_all(&mut replies, &committed);
 }
 
 fn write_first(connection: &Connection, job: WriteJob) -> Reply {
-    let (keep, answer) = job(Ok(connection));
+    let (keep, reply) = job(Ok(connection));
     if !keep {
         roll_back(connection);
     }
-    answer
+    reply
 }
 
-/// Runs one job in a savepoint, so that if it fails only its own writes go.
+/// Runs one closure in a savepoint, so that a failure loses its own writes only.
 fn write_next(connection: &Connection, job: WriteJob) -> Reply {
     if let Err(error) = execute(connection, "SAVEPOINT job") {
         return job(Err(error.into())).1;
     }
-    let (keep, answer) = job(Ok(connection));
+    let (keep, reply) = job(Ok(connection));
     let ended = match keep {
         true => execute(connection, "RELEASE job"),
-        // Not if SQLite has taken back everything already.
+        // Not if SQLite has rolled back everything by itself.
         false if connection.is_autocommit() => Ok(()),
         false => execute(connection, "ROLLBACK TO job").and_then(|()| execute(connection, "RELEASE job")),
     };
     if let Err(error) = ended {
-        tracing::error!(%error, "a savepoint could not be ended; the transaction is rolled back");
+        tracing::error!(%error, "ending a savepoint failed; rolling back the transaction");
         roll_back(connection);
     }
-    answer
+    reply
 }
 
 fn commit(connection: &Connection) -> Result<(), DatabaseError> {
@@ -85,14 +85,14 @@ fn commit(connection: &Connection) -> Result<(), DatabaseError> {
     })
 }
 
-fn answer_all(answers: &mut Vec<Reply>, committed: &Result<(), DatabaseError>) {
-    for answer in answers.drain(..) {
-        answer(committed.clone().map_err(StoreError::NotCommitted));
+fn reply_all(replies: &mut Vec<Reply>, committed: &Result<(), DatabaseError>) {
+    for reply in replies.drain(..) {
+        reply(committed.clone().map_err(StoreError::NotCommitted));
     }
 }
 
 fn roll_back(connection: &Connection) {
-    // It fails only when SQLite has rolled back already.
+    // This fails only if SQLite has rolled back already.
     let _ = execute(connection, "ROLLBACK");
 }
 

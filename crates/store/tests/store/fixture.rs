@@ -114,3 +114,22 @@ pub fn started(step: &str) -> EventKind {
 pub fn finished(outcome: State) -> EventKind {
     EventKind::Finished { outcome, failure: None }
 }
+
+/// Takes a database back to before documents: what is there now, and the tables that were there
+/// instead.
+pub const BEFORE_DOCUMENTS: &str = "
+    DROP TABLE documents; DROP TABLE document_names; DROP TABLE document_references;
+    CREATE TABLE service_plans (
+        tenant_id BLOB NOT NULL, id BLOB NOT NULL, plan TEXT NOT NULL, PRIMARY KEY (tenant_id, id)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE gallery_images (
+        tenant_id BLOB NOT NULL, id TEXT NOT NULL, image TEXT NOT NULL, PRIMARY KEY (tenant_id, id)
+    ) WITHOUT ROWID, STRICT;";
+
+/// Takes the columns and indexes of lists out of a new database, as before they were there.
+pub const BEFORE_LISTS: &str = "
+    DROP TABLE cloud_pc_trigrams;
+    DROP INDEX cloud_pcs_display_name; DROP INDEX cloud_pcs_display_name_folded; DROP INDEX cloud_pcs_managed_device_name;
+    DROP INDEX cloud_pcs_user_principal_name; DROP INDEX cloud_pcs_provisioning_policy;
+    DROP INDEX cloud_pcs_provisioning_policy_name; DROP INDEX cloud_pcs_service_plan; DROP INDEX cloud_pcs_status;
+    DROP INDEX audit_time; ALTER TABLE cloud_pcs DROP COLUMN display_name_folded;";

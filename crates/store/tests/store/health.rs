@@ -51,7 +51,7 @@ impl Book {
     }
 
     fn ask(&self, now: i64) {
-        self.write(move |tx| tx.health_check_ask(id(), Timestamp(now))).unwrap();
+        self.write(move |tx| tx.health_check_schedule(id(), Timestamp(now))).unwrap();
     }
 
     fn checks(&self, now: i64) -> Vec<HealthCheck> {
@@ -67,7 +67,7 @@ impl Book {
 fn a_machine_is_looked_at_when_asked_and_again_if_nothing_came_of_it() {
     let book = Book::with_machine();
     let stranger = OTHER_MACHINE.parse().unwrap();
-    book.write(move |tx| tx.health_check_ask(stranger, Timestamp(1))).unwrap();
+    book.write(move |tx| tx.health_check_schedule(stranger, Timestamp(1))).unwrap();
     assert_eq!(book.next_check(), None, "it is nobody's");
     book.ask(5);
     book.ask(7);
@@ -85,7 +85,7 @@ fn a_machine_is_looked_at_when_asked_and_again_if_nothing_came_of_it() {
 
     let known = HealthCheck { restarts: 2, restart_at: Some(Timestamp(40)), ..check };
     let kept = known.clone();
-    book.write(move |tx| tx.health_check_put_off(&kept, Timestamp(40))).unwrap();
+    book.write(move |tx| tx.health_check_postpone(&kept, Timestamp(40))).unwrap();
     book.ask(20);
     assert_eq!(book.read(|reader| reader.health_check_due_at(TENANT, id())), Some(Timestamp(20)));
     let due_at = Timestamp(30);
@@ -134,11 +134,11 @@ fn the_latest_findings_are_kept_and_the_oldest_make_room() {
 #[test]
 fn a_new_machine_is_looked_at_until_somebody_says_that_its_guest_knows_its_name() {
     let book = Book::with_machine();
-    book.write(move |tx| tx.health_check_ask_to_enrol(TENANT, id(), Timestamp(5))).unwrap();
+    book.write(move |tx| tx.health_check_schedule_enrolment(TENANT, id(), Timestamp(5))).unwrap();
     book.ask(3);
     let [check] = book.checks(5).try_into().unwrap();
     assert!(check.enrol, "a further reason to look takes nothing away");
     let told = HealthCheck { enrol: false, ..check };
-    book.write(move |tx| tx.health_check_put_off(&told, Timestamp(40))).unwrap();
+    book.write(move |tx| tx.health_check_postpone(&told, Timestamp(40))).unwrap();
     assert!(!book.checks(40)[0].enrol);
 }

@@ -6,6 +6,7 @@ mod actions;
 mod crash;
 mod deployments;
 mod desktop_tickets;
+mod documents;
 mod durability;
 mod fixture;
 mod health;

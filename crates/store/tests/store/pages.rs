@@ -101,6 +101,8 @@ fn a_database_from_before_pages_gets_the_same_bounds() {
          PRAGMA user_version = 1",
     )
     .unwrap();
+    sql.execute_batch(crate::fixture::BEFORE_LISTS).unwrap();
+    sql.execute_batch(crate::fixture::BEFORE_DOCUMENTS).unwrap();
     drop(sql);
     let upgraded = Book { store: Store::open(directory.path(), WriteMode::Inline).unwrap(), directory };
     assert_eq!(bounds(&upgraded), as_inserted);

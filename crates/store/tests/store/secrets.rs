@@ -143,6 +143,8 @@ fn secrets_of_deployments_that_ended_in_earlier_versions_are_removed() {
     )
     .unwrap();
     old.execute_batch("DROP TABLE counters").unwrap();
+    old.execute_batch(crate::fixture::BEFORE_LISTS).unwrap();
+    old.execute_batch(crate::fixture::BEFORE_DOCUMENTS).unwrap();
     old.pragma_update(None, "user_version", BEFORE).unwrap();
     drop(old);
     drop(Store::open(directory.path(), WriteMode::Inline).unwrap());

@@ -99,7 +99,7 @@ fn a_record_is_due_at_once_then_at_its_end_and_again_if_nothing_came_of_it() {
     assert_eq!(book.due(110), [(1, true)], "its time is over");
     assert_eq!(book.way_back(MACHINE), None);
     book.measured(1, 5, NO_END, 111);
-    book.write(|tx| tx.undo_record_put_off(ActionId(1), Timestamp(300))).unwrap();
+    book.write(|tx| tx.undo_record_postpone(ActionId(1), Timestamp(300))).unwrap();
     assert_eq!((book.due(299), book.due(300)), (vec![], vec![(1, true)]));
 }
 

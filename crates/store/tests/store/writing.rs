@@ -65,7 +65,7 @@ fn a_failing_write_takes_back_its_own_work_only() {
         good.unwrap();
         also_good.unwrap();
         assert!(matches!(bad, Err(StoreError::LeaseLost)));
-        assert_eq!(panicking.unwrap_err().to_string(), "the work on the database panicked: on purpose");
+        assert_eq!(panicking.unwrap_err().to_string(), "a database transaction panicked: on purpose");
         for (name, there) in [("good", true), ("bad", false), ("panicking", false), ("also good", true)] {
             let found = store.read(move |reader| reader.setting(name)).await.unwrap();
             assert_eq!(found.is_some(), there, "{name}");
@@ -120,7 +120,7 @@ fn a_closure_runs_twice_and_only_its_second_run_is_kept() {
 fn a_panicking_read_fails_that_read() {
     each_mode(async |store| {
         let panicked: Done = store.read(|_| panic!("on purpose")).await;
-        assert_eq!(panicked.unwrap_err().to_string(), "the work on the database panicked: on purpose");
+        assert_eq!(panicked.unwrap_err().to_string(), "a database transaction panicked: on purpose");
         assert_eq!(store.read(|reader| reader.setting("none")).await.unwrap(), None);
     });
 }

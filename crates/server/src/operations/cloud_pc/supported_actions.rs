@@ -34,7 +34,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         .await?;
     let fidelity = call.app.fidelity;
     let row = |kind| (kind, enabled(kind, &cloud_pc, open.as_ref(), plan.as_ref(), fidelity));
-    let unknown_enum_members = call.prefer.unknown_enum_members;
+    let unknown_enum_members = call.names_late_members();
     let view = move |&(kind, enabled): &(Kind, bool), set| {
         capability(kind, enabled, set == PropertySet::Stored || unknown_enum_members)
     };

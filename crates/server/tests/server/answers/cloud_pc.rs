@@ -222,9 +222,9 @@ async fn supported_actions_depend_on_status_and_open_actions() {
     restore disabled
     reprovision enabled
     troubleshoot enabled
-    unknownFutureValue disabled
-    unknownFutureValue disabled
-    unknownFutureValue disabled
+    createSnapshot disabled
+    powerOn disabled
+    powerOff disabled
     ");
 }
 

@@ -1,0 +1,17 @@
+//! `cloudPcServicePlan`: the sizes of Cloud PCs. The installation states them.
+
+use cloudpc_model::DocumentType;
+
+use super::rights;
+use crate::documents::kind::{Kind, READ_ONLY, Rights};
+
+static RIGHTS: Rights = rights("ServicePlans");
+
+/// `cloudPcServicePlan`
+pub(super) static SERVICE_PLAN: Kind = Kind::many(
+    DocumentType::CloudPcServicePlan,
+    "/deviceManagement/virtualEndpoint/servicePlans",
+    &RIGHTS,
+    READ_ONLY,
+    &[],
+);

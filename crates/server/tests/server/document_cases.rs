@@ -1,0 +1,134 @@
+//! Cases of the operations on documents, made from the contract and the descriptors: a new kind of
+//! document has its failure rows without a line here, unless its sample body needs a value that
+//! cannot be derived.
+
+use cloudpc_graph::edm::TypeRef;
+use cloudpc_graph::{Edm, Version};
+use cloudpc_model::DocumentType;
+use cloudpc_server::documents::{self, Binding, Fact, Kind, Shape, Verb};
+use serde_json::{Map, Value, json};
+
+use crate::failures::{Case, ROOT};
+use crate::world::{TestServer, Who};
+
+/// The sample of a kind that nothing refers to, so that it can be deleted.
+const UNUSED: &str = "unused-";
+
+/// Returns a case for each operation on documents.
+pub fn cases() -> Vec<Case> {
+    let mut cases: Vec<_> = documents::keys().map(|(key, binding)| case(key, binding)).collect();
+    cases.sort_by_key(|case| case.key);
+    cases
+}
+
+fn case(key: &'static str, Binding { kind, verb }: Binding) -> Case {
+    let operations = [Version::Beta, Version::V1].into_iter().flat_map(|version| &Edm::of(version).operations);
+    let operation = operations.into_iter().find(|operation| operation.key == key).unwrap();
+    let path = operation.path.replace("/deviceManagement/virtualEndpoint", "").replace("-id}", "}");
+    let path =
+        if verb == Verb::Delete && kind.parent().is_none() { path.replace('{', &format!("{{{UNUSED}")) } else { path };
+    let (body, wrong, optional) = match verb {
+        Verb::Create => (Some(sample(kind)), wrong_value(kind), false),
+        Verb::Update => (Some(json!({})), None, true),
+        Verb::Assign => (Some(json!({"assignments": []})), Some(("assignments", json!("all"))), false),
+        _ => (None, None, true),
+    };
+    Case::of_document(key, operation.method.name(), Box::leak(path.into_boxed_str()), body, wrong, optional)
+}
+
+/// Whether a path names a document that all tenants have.
+pub fn is_shared(path: &str) -> bool {
+    let fixed = documents::KINDS.iter().filter(|kind| matches!(kind.shape, Shape::Fixed(_)));
+    fixed.into_iter().any(|kind| path.contains(place(kind, "")))
+}
+
+/// Returns a body with everything that the kind requires.
+pub fn sample(kind: &'static Kind) -> Value {
+    let edm = Edm::of(Version::Beta);
+    let mut body = Map::new();
+    for fact in kind.facts {
+        if let Fact::Required(property) = *fact {
+            let (_, type_ref) = edm.property_path(kind.name(), property).unwrap();
+            body.insert(property.into(), value(edm, kind, type_ref));
+        }
+    }
+    for (property, value) in specific(kind) {
+        body.insert(property.into(), value);
+    }
+    Value::Object(body)
+}
+
+/// Values that the contract and the facts do not tell.
+fn specific(kind: &Kind) -> Vec<(&'static str, Value)> {
+    match kind.of {
+        DocumentType::CloudPcProvisioningPolicy => vec![
+            ("imageId", json!("{galleryImage}")),
+            ("domainJoinConfigurations", json!([{"domainJoinType": "azureADJoin", "regionName": "automatic"}])),
+        ],
+        DocumentType::CloudPcGalleryImage => {
+            vec![("id", json!("sample_offer_sku")), ("osVersionNumber", json!("10.0.22000"))]
+        }
+        DocumentType::CloudPcProvisioningPolicyAssignment | DocumentType::CloudPcUserSettingAssignment => {
+            vec![("target", json!({"groupId": "0a000000-0000-4000-8000-00000000000c"}))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn value(edm: &Edm, kind: &Kind, type_ref: &TypeRef) -> Value {
+    let single = match type_ref.name.as_str() {
+        "Edm.String" => json!(format!("Sample of {}", kind.name())),
+        "Edm.Boolean" => json!(true),
+        "Edm.Int32" => json!(1),
+        name => match edm.enum_named(name) {
+            Some(declared) => json!(declared.members[0]),
+            None => json!({}),
+        },
+    };
+    if type_ref.collection { json!([single]) } else { single }
+}
+
+/// A required property, and a value that is not of its type.
+fn wrong_value(kind: &Kind) -> Option<(&'static str, Value)> {
+    let required = kind.facts.iter().find_map(|fact| if let Fact::Required(path) = *fact { Some(path) } else { None });
+    required.map(|property| (property, json!(7)))
+}
+
+/// Creates a document of each kind that callers create, and one that nothing refers to; returns
+/// their ids by their places in the paths of the cases.
+pub async fn things(world: &TestServer, who: Who, image: &str) -> Vec<(&'static str, String)> {
+    let mut ids: Vec<(&'static str, String)> = Vec::new();
+    for kind in documents::KINDS {
+        if let Shape::Fixed(rows) = kind.shape {
+            ids.push((place(kind, ""), rows()[0].0.clone()));
+        }
+    }
+    // Parents stand before what they contain.
+    let mut kinds: Vec<_> = documents::KINDS.iter().filter(|kind| kind.verbs.contains(&Verb::Create)).collect();
+    // The scenario has images, which only an administrator of the installation adds.
+    kinds.retain(|kind| kind.of != DocumentType::CloudPcGalleryImage);
+    kinds.sort_by_key(|kind| kind.at.matches('{').count());
+    for kind in kinds {
+        let prefixes: &[&str] = if kind.parent().is_none() { &["", UNUSED] } else { &[""] };
+        for prefix in prefixes {
+            let path = ids.iter().fold(kind.at.replace("-id}", "}"), |path, (name, id)| path.replace(name, id));
+            let mut body = sample(kind);
+            if body.get("displayName").is_some() {
+                // Names may be unique, and this is called more than once for a tenant.
+                body["displayName"] = json!(format!("Sample {}", world.app.rng.uuid()));
+            }
+            // The case that creates an assignment assigns another group.
+            let body = body.to_string().replace("{galleryImage}", image).replace("00000000000c", "00000000000b");
+            let body = serde_json::from_str(&body).unwrap();
+            let path = path.replace("/deviceManagement/virtualEndpoint", ROOT);
+            let made = world.call(who, "POST", &path, Some(body)).await;
+            assert_eq!(made.status, 201, "{}: {made}", kind.name());
+            ids.push((place(kind, prefix), made.json()["id"].as_str().unwrap().to_owned()));
+        }
+    }
+    ids
+}
+
+fn place(kind: &Kind, prefix: &str) -> &'static str {
+    format!("{{{prefix}{}}}", kind.name()).leak()
+}
