@@ -2,7 +2,7 @@
 //! of each row on the way.
 
 use super::condition::ListCondition;
-use super::range::{KeyRange, KeyRanges, ListValue};
+use super::range::{KeyRange, KeyRanges};
 use super::{ListColumn, ListPosition};
 
 /// How to find the rows that match a condition, in an order. Made by
@@ -134,13 +134,12 @@ impl Access {
             ranges.reverse();
         }
         let Some(position) = position else { return ranges.into_iter().map(|range| (range, None)).collect() };
-        let (is_past, is_ahead): (fn(&KeyRange, &ListValue) -> bool, fn(&KeyRange, &ListValue) -> bool) =
-            match descending {
-                false => (KeyRange::is_below, KeyRange::is_above),
-                true => (KeyRange::is_above, KeyRange::is_below),
-            };
-        let left = ranges.into_iter().filter(|range| !is_past(range, &position.key));
-        left.map(|range| (range, (!is_ahead(range, &position.key)).then_some(position))).collect()
+        let is_below = |range: &KeyRange| range.is_below(&position.key);
+        let is_above = |range: &KeyRange| range.is_above(&position.key);
+        let is_past = |range: &KeyRange| if descending { is_above(range) } else { is_below(range) };
+        let is_ahead = |range: &KeyRange| if descending { is_below(range) } else { is_above(range) };
+        let left = ranges.into_iter().filter(|range| !is_past(range));
+        left.map(|range| (range, (!is_ahead(range)).then_some(position))).collect()
     }
 }
 

@@ -68,6 +68,13 @@ impl<R> ScannedRow<R> {
     }
 }
 
+/// Rows of one read.
+struct ScannedRows<R> {
+    rows: Vec<ScannedRow<R>>,
+    /// Whether they are the last.
+    ended: bool,
+}
+
 fn write_position(at: &ListPosition) -> String {
     serde_json::to_string(at).expect("a position is plain data")
 }
@@ -80,14 +87,14 @@ struct ScanWalk {
 }
 
 impl ScanWalk {
-    /// Returns the next rows and whether they are the last.
+    /// Returns the next rows.
     fn next<C: Collection>(
         &mut self,
         collection: &C,
         reader: &Reader<'_>,
         planned: Option<&Planned>,
         limit: usize,
-    ) -> Result<(Vec<ScannedRow<C::Row>>, bool), Problem> {
+    ) -> Result<ScannedRows<C::Row>, Problem> {
         if let (Some(planned), Some(source)) = (planned, collection.source()) {
             let after = self.list_position()?;
             let found = source.rows(reader, &planned.plan, after.as_ref(), limit)?;
@@ -95,7 +102,7 @@ impl ScanWalk {
             let ended = found.next.is_none();
             self.position = found.next.as_ref().map(write_position);
             let rows = found.rows.into_iter().map(|(at, row)| ScannedRow { row, at: Some(at) });
-            return Ok((rows.collect(), ended));
+            return Ok(ScannedRows { rows: rows.collect(), ended });
         }
         let rows = collection.rows(reader, self.position.as_deref(), limit)?;
         self.seen += rows.len();
@@ -103,7 +110,8 @@ impl ScanWalk {
             self.position = Some(collection.position(last));
         }
         let ended = rows.len() < limit;
-        Ok((rows.into_iter().map(|row| ScannedRow { row, at: None }).collect(), ended))
+        let rows = rows.into_iter().map(|row| ScannedRow { row, at: None });
+        Ok(ScannedRows { rows: rows.collect(), ended })
     }
 
     fn list_position(&self) -> Result<Option<ListPosition>, Problem> {
@@ -169,7 +177,7 @@ impl Count {
                 false => Ok(ControlFlow::Continue(())),
             };
         }
-        let (rows, ended) = self.walk.next(collection, reader, planned, SLICE_ROWS)?;
+        let ScannedRows { rows, ended } = self.walk.next(collection, reader, planned, SLICE_ROWS)?;
         self.found += rows.iter().map(|read| u64::from(matches(collection, &read.row, options))).sum::<u64>();
         if ended && self.walk.seen <= SCAN_ROWS_MAX {
             return Ok(ControlFlow::Break(self.found));
@@ -245,7 +253,7 @@ impl<R> InOrder<R> {
         let limit = page_rows::<C>(options);
         let all_match = options.filter.is_none() || planned.is_some_and(|planned| planned.is_exact);
         let wanted = if all_match && self.to_skip == 0 { limit + 1 - self.rows.len() } else { SLICE_ROWS };
-        let (read, ended) = self.walk.next(collection, reader, planned, wanted)?;
+        let ScannedRows { rows: read, ended } = self.walk.next(collection, reader, planned, wanted)?;
         for read in read {
             if !all_match && !matches(collection, &read.row, options) {
                 continue;
@@ -298,7 +306,7 @@ impl<R> Sorted<R> {
         options: &QueryOptions,
         budget: &Budget,
     ) -> Slice<ScanPage<R>> {
-        let (read, ended) = self.walk.next(collection, reader, planned, SLICE_ROWS)?;
+        let ScannedRows { rows: read, ended } = self.walk.next(collection, reader, planned, SLICE_ROWS)?;
         let is_exact = planned.is_some_and(|planned| planned.is_exact);
         for ScannedRow { row, .. } in read {
             if is_exact || matches(collection, &row, options) {
