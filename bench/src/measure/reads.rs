@@ -28,7 +28,7 @@ const OPEN_GOAL: f64 = 0.13;
 const LAST_GOAL: f64 = 1.2;
 
 /// Processor time of each case, per round, microseconds.
-struct Rounds {
+pub(super) struct Rounds {
     anchor: Vec<f64>,
     cases: Vec<Vec<f64>>,
 }
@@ -115,7 +115,7 @@ pub async fn live(server: &Server, plan: &Plan, progress: &ProgressBar) -> Resul
 }
 
 /// Measures the cases, each a set of requests, alternating with a constant body of this size.
-async fn rounds(
+pub(super) async fn rounds(
     server: &Server,
     plan: &Plan,
     token: &str,
@@ -141,7 +141,7 @@ async fn rounds(
 }
 
 impl Rounds {
-    fn median(&self, case: usize) -> f64 {
+    pub(super) fn median(&self, case: usize) -> f64 {
         median(self.cases[case].clone())
     }
 
@@ -151,7 +151,7 @@ impl Rounds {
     }
 
     /// Returns the cost of one case relative to another.
-    fn ratio(&self, case: usize, to: usize) -> f64 {
+    pub(super) fn ratio(&self, case: usize, to: usize) -> f64 {
         median(self.cases[case].iter().zip(&self.cases[to]).map(|(us, to)| us / to).collect())
     }
 }

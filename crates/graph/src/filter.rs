@@ -29,7 +29,7 @@ pub const DEPTH_MAX: usize = 16;
 /// A parsed filter.
 #[derive(Clone, Debug)]
 pub struct Filter {
-    condition: Condition,
+    condition: FilterCondition,
 }
 
 impl Filter {
@@ -52,25 +52,71 @@ impl Filter {
 
     /// Returns whether a JSON object matches the filter.
     pub fn matches(&self, object: &Value) -> bool {
-        self.condition.holds(object, &mut Vec::new()) == Some(true)
+        self.condition.evaluate(object) == Some(true)
+    }
+
+    /// Returns the condition, so that another evaluator can be told of it.
+    pub fn condition(&self) -> &FilterCondition {
+        &self.condition
     }
 }
 
+/// A condition of a filter. Holds for an object, does not hold, or is unknown.
 #[derive(Clone, Debug)]
-enum Condition {
-    All(Vec<Condition>),
-    Either(Vec<Condition>),
-    Not(Box<Condition>),
-    Compare { left: Operand, comparison: Comparison, right: Operand },
-    In { left: Operand, literals: Vec<Literal> },
-    Has { left: Operand, members: Vec<String> },
-    Text { function: TextFunction, whole: Operand, part: Operand },
-    Any { path: Path, condition: Option<Box<Condition>> },
-    IsTrue(Operand),
+pub enum FilterCondition {
+    /// All of these hold.
+    All(Vec<FilterCondition>),
+    /// At least one of these holds.
+    Either(Vec<FilterCondition>),
+    /// The opposite; unknown if the condition is unknown.
+    Not(Box<FilterCondition>),
+    /// Two operands compared; never unknown.
+    Compare {
+        /// Left operand.
+        left: FilterOperand,
+        /// Comparison.
+        comparison: FilterComparison,
+        /// Right operand.
+        right: FilterOperand,
+    },
+    /// The operand equals one of the values; never unknown.
+    In {
+        /// Operand.
+        left: FilterOperand,
+        /// Values.
+        literals: Vec<FilterLiteral>,
+    },
+    /// An enum value has all of these members; unknown for null.
+    Has {
+        /// Operand.
+        left: FilterOperand,
+        /// Members.
+        members: Vec<String>,
+    },
+    /// A function of two strings; unknown if one of them is null.
+    Text {
+        /// Function.
+        function: FilterTextFunction,
+        /// String that is searched.
+        whole: FilterOperand,
+        /// String that is searched for.
+        part: FilterOperand,
+    },
+    /// The condition holds for an element of a collection; without one, there is an element.
+    Any {
+        /// Collection.
+        path: FilterPath,
+        /// Condition on an element.
+        condition: Option<Box<FilterCondition>>,
+    },
+    /// A boolean is true; unknown for null.
+    IsTrue(FilterOperand),
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Comparison {
+/// A comparison operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are OData's")]
+pub enum FilterComparison {
     Eq,
     Ne,
     Gt,
@@ -79,24 +125,31 @@ enum Comparison {
     Le,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum TextFunction {
+/// A function of two strings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are OData's")]
+pub enum FilterTextFunction {
     Contains,
     StartsWith,
     EndsWith,
 }
 
+/// A side of a comparison, or an argument of a function.
 #[derive(Clone, Debug)]
-enum Operand {
-    Path(Path),
-    Literal(Literal),
-    Lower(Box<Operand>),
-    Upper(Box<Operand>),
+pub enum FilterOperand {
+    /// A property.
+    Path(FilterPath),
+    /// A value.
+    Literal(FilterLiteral),
+    /// `tolower`
+    Lower(Box<FilterOperand>),
+    /// `toupper`
+    Upper(Box<FilterOperand>),
 }
 
 /// Property of the object, or of an element inside `any`.
 #[derive(Clone, Debug)]
-struct Path {
+pub struct FilterPath {
     /// Index of the variable among the enclosing `any`s, from the outermost; none: the object.
     variable: Option<usize>,
     segments: Vec<String>,
@@ -105,14 +158,22 @@ struct Path {
     any_case: bool,
 }
 
+/// A value in a filter.
 #[derive(Clone, Debug)]
-enum Literal {
+pub enum FilterLiteral {
+    /// `null`
     Null,
+    /// A boolean.
     Boolean(bool),
+    /// An integer.
     Integer(i64),
+    /// A number with a fraction.
     Decimal(f64),
+    /// A string, enum member or date.
     Text(String),
+    /// A GUID; compared case-insensitively.
     Guid(String),
+    /// A date and time.
     Instant(jiff::Timestamp),
 }
 
@@ -128,7 +189,24 @@ enum Scalar<'a> {
     Instant(jiff::Timestamp),
 }
 
-impl Condition {
+impl FilterCondition {
+    /// Evaluates the condition on an object; none if unknown. Conditions inside `any` cannot be
+    /// evaluated alone.
+    pub fn evaluate(&self, object: &Value) -> Option<bool> {
+        self.holds(object, &mut Vec::new())
+    }
+
+    /// Returns the properties of the object in a condition without parts; none if it has parts or
+    /// is an `any`.
+    pub fn paths(&self) -> Option<Vec<&FilterPath>> {
+        let operands = match self {
+            Self::All(_) | Self::Either(_) | Self::Not(_) | Self::Any { .. } => return None,
+            Self::Compare { left, right, .. } | Self::Text { whole: left, part: right, .. } => vec![left, right],
+            Self::In { left, .. } | Self::Has { left, .. } | Self::IsTrue(left) => vec![left],
+        };
+        Some(operands.into_iter().filter_map(FilterOperand::path).collect())
+    }
+
     /// Evaluates the condition; none if unknown, such as a function of null.
     fn holds<'a>(&'a self, object: &'a Value, variables: &mut Vec<&'a Value>) -> Option<bool> {
         match self {
@@ -141,7 +219,7 @@ impl Condition {
             }
             Self::In { left, literals } => {
                 let left = left.value(object, variables);
-                Some(literals.iter().any(|literal| Comparison::Eq.accepts(&left, &literal.value())))
+                Some(literals.iter().any(|literal| FilterComparison::Eq.accepts(&left, &literal.value())))
             }
             Self::Has { left, members } => match left.value(object, variables) {
                 Scalar::Text(text) => {
@@ -185,7 +263,7 @@ impl Condition {
 /// Three-valued `and` and `or`. `decisive` is the value that decides alone: false for `and`, true
 /// for `or`.
 fn decide<'a>(
-    parts: &'a [Condition],
+    parts: &'a [FilterCondition],
     decisive: bool,
     object: &'a Value,
     variables: &mut Vec<&'a Value>,
@@ -201,7 +279,7 @@ fn decide<'a>(
     known.then_some(!decisive)
 }
 
-impl Comparison {
+impl FilterComparison {
     fn accepts(self, left: &Scalar<'_>, right: &Scalar<'_>) -> bool {
         let order = left.order(right);
         match self {
@@ -217,7 +295,7 @@ impl Comparison {
     }
 }
 
-impl TextFunction {
+impl FilterTextFunction {
     fn finds(self, whole: &str, part: &str) -> bool {
         match self {
             Self::Contains => whole.contains(part),
@@ -227,7 +305,16 @@ impl TextFunction {
     }
 }
 
-impl Operand {
+impl FilterOperand {
+    /// Returns the property that the operand is made of; none for a value.
+    pub fn path(&self) -> Option<&FilterPath> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Lower(inner) | Self::Upper(inner) => inner.path(),
+            Self::Literal(_) => None,
+        }
+    }
+
     fn value<'a>(&'a self, object: &'a Value, variables: &[&'a Value]) -> Scalar<'a> {
         let text = |inner: &'a Self, change: fn(&str) -> String| match inner.value(object, variables) {
             Scalar::Text(text) => Scalar::Text(Cow::Owned(change(&text))),
@@ -252,7 +339,12 @@ impl Operand {
     }
 }
 
-impl Path {
+impl FilterPath {
+    /// Returns the names from the object to the property, in the model's spelling.
+    pub fn segments(&self) -> &[String] {
+        &self.segments
+    }
+
     /// Returns a path to a value that is neither an instant nor a string.
     fn new(variable: Option<usize>, segments: Vec<String>) -> Self {
         Self { variable, segments, is_instant: false, any_case: false }
@@ -270,7 +362,7 @@ impl Path {
     }
 }
 
-impl Literal {
+impl FilterLiteral {
     fn value(&self) -> Scalar<'_> {
         match self {
             Self::Null => Scalar::Null,

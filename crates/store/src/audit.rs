@@ -2,10 +2,32 @@
 
 use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, TenantId};
 
-use crate::connection::params;
+use crate::connection::{Row, params};
 use crate::counters::Counter;
+use crate::lists::{ListColumn, ListTable};
 use crate::rows::{self, Columns, json, word};
 use crate::{Reader, StoreError, Tx};
+
+macro_rules! columns {
+    () => {
+        "tenant_id, id, at, actor, verb, resource_type, resource_id, resource_name, result, changes, request_id, old_activity"
+    };
+}
+
+/// The audit log of a tenant, newest first.
+pub static AUDIT: ListTable<AuditEntry> =
+    ListTable { name: "audit", columns: columns!(), width: 12, id: ListColumn::id(), descending: true, map: entry };
+
+/// Columns by which the audit log is selected and sorted.
+#[expect(missing_docs, reason = "each is named after the field of the entry")]
+pub mod audit_columns {
+    use super::ListColumn;
+
+    pub const AT: ListColumn = ListColumn::indexed("at", "audit_time", 1);
+    pub const RESULT: ListColumn = ListColumn::plain("result");
+    /// ASCII letters in lower case.
+    pub const REQUEST_ID: ListColumn = ListColumn::plain("lower(request_id)");
+}
 
 impl Reader<'_> {
     /// Lists the audit log of a tenant, newest first, rows numbered below `before`.
@@ -16,24 +38,9 @@ impl Reader<'_> {
         limit: usize,
     ) -> Result<Vec<AuditEntry>, StoreError> {
         self.rows(
-            "SELECT id, at, actor, verb, resource_type, resource_id, resource_name, result, changes, request_id, old_activity
-             FROM audit WHERE tenant_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+            concat!("SELECT ", columns!(), " FROM audit WHERE tenant_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3"),
             params![tenant.0, before.unwrap_or(i64::MAX), rows::limit(limit)],
-            |row| {
-                let mut columns = Columns::new(row, "audit");
-                let (id, at, actor) = (columns.get()?, columns.time()?, columns.json()?);
-                let (verb, kind): (AuditVerb, _) = (columns.word()?, columns.word()?);
-                let mut resource = AuditResource::new(kind, "");
-                // The stored texts as they are: those of old rows were not capped.
-                (resource.id, resource.display_name) = (columns.get()?, columns.get()?);
-                let mut entry = AuditEntry::new(tenant, at, actor, verb, resource);
-                entry.id = id;
-                entry.result = columns.word()?;
-                entry.changes = columns.json()?;
-                entry.request_id = columns.get()?;
-                entry.old_activity = columns.get()?;
-                Ok(entry)
-            },
+            entry,
         )
     }
 
@@ -72,4 +79,21 @@ impl Tx<'_> {
         )?;
         Ok(())
     }
+}
+
+fn entry(row: Row<'_>) -> Result<AuditEntry, StoreError> {
+    let mut columns = Columns::new(row, "audit");
+    let tenant = TenantId(columns.get()?);
+    let (id, at, actor) = (columns.get()?, columns.time()?, columns.json()?);
+    let (verb, kind): (AuditVerb, _) = (columns.word()?, columns.word()?);
+    let mut resource = AuditResource::new(kind, "");
+    // As they were stored: the texts of old rows were not capped.
+    (resource.id, resource.display_name) = (columns.get()?, columns.get()?);
+    let mut entry = AuditEntry::new(tenant, at, actor, verb, resource);
+    entry.id = id;
+    entry.result = columns.word()?;
+    entry.changes = columns.json()?;
+    entry.request_id = columns.get()?;
+    entry.old_activity = columns.get()?;
+    Ok(entry)
 }

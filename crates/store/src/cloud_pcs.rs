@@ -3,7 +3,8 @@
 use cloudpc_model::{CloudPc, CloudPcId, ImageId, ManagedDeviceId, ServicePlanId, TenantId, Timestamp, UserId};
 
 use crate::connection::{Row, params};
-use crate::rows::{self, Columns, guid_after, json_opt, micros, word};
+use crate::lists::{ListColumn, ListTable, trigrams};
+use crate::rows::{self, Columns, folded, guid_after, json_opt, micros, word};
 use crate::{Reader, StoreError, Tx};
 
 /// Every column, in the order of the struct.
@@ -14,6 +15,54 @@ macro_rules! columns {
          product, status, status_before, status_detail, power_intended, power_observed, os_version, user_account_type, \
          provisioned_at, grace_ends_at, modified_at, created_at"
     };
+}
+
+/// The Cloud PCs of a tenant, by id.
+pub static CLOUD_PCS: ListTable<CloudPc> = ListTable {
+    name: "cloud_pcs",
+    columns: columns!(),
+    width: 25,
+    id: cloud_pc_columns::ID,
+    descending: false,
+    map: cloud_pc,
+};
+
+/// Columns by which Cloud PCs are selected and sorted. A text that may be missing is empty then,
+/// and such a time is the least number.
+#[expect(missing_docs, reason = "each is named after the field of the Cloud PC")]
+pub mod cloud_pc_columns {
+    use super::ListColumn;
+
+    pub const ID: ListColumn = ListColumn::id();
+    pub const MANAGED_DEVICE_ID: ListColumn = ListColumn::indexed("managed_device_id", "cloud_pcs_managed_device", 0);
+    pub const AAD_DEVICE_ID: ListColumn = ListColumn::plain("aad_device_id");
+    pub const DISPLAY_NAME: ListColumn = ListColumn::indexed("display_name", "cloud_pcs_display_name", 1);
+    /// In lower case.
+    pub const DISPLAY_NAME_FOLDED: ListColumn =
+        ListColumn::indexed("display_name_folded", "cloud_pcs_display_name_folded", 1)
+            .with_trigrams("cloud_pc_trigrams");
+    pub const MANAGED_DEVICE_NAME: ListColumn =
+        ListColumn::indexed("managed_device_name", "cloud_pcs_managed_device_name", 1);
+    pub const USER_ID: ListColumn = ListColumn::indexed("user_id", "cloud_pcs_user", 2);
+    /// ASCII letters in lower case.
+    pub const USER_PRINCIPAL_NAME: ListColumn =
+        ListColumn::indexed("lower(user_principal_name)", "cloud_pcs_user_principal_name", 2);
+    pub const SERVICE_PLAN_ID: ListColumn = ListColumn::indexed("service_plan_id", "cloud_pcs_service_plan", 6);
+    pub const IMAGE_ID: ListColumn = ListColumn::plain("image_id");
+    /// ASCII letters in lower case.
+    pub const PROVISIONING_POLICY_ID: ListColumn =
+        ListColumn::indexed("lower(provisioning_policy_id)", "cloud_pcs_provisioning_policy", 5);
+    pub const PROVISIONING_POLICY_NAME: ListColumn =
+        ListColumn::indexed("provisioning_policy_name", "cloud_pcs_provisioning_policy_name", 5);
+    pub const REGION: ListColumn = ListColumn::plain("region");
+    pub const PRODUCT: ListColumn = ListColumn::plain("product");
+    pub const STATUS: ListColumn = ListColumn::indexed("status", "cloud_pcs_status", 7);
+    pub const POWER_OBSERVED: ListColumn = ListColumn::plain("power_observed");
+    pub const OS_VERSION: ListColumn = ListColumn::plain("os_version");
+    pub const USER_ACCOUNT_TYPE: ListColumn = ListColumn::plain("user_account_type");
+    pub const PROVISIONED_AT: ListColumn = ListColumn::plain("coalesce(provisioned_at, -9223372036854775808)");
+    pub const GRACE_ENDS_AT: ListColumn = ListColumn::plain("coalesce(grace_ends_at, -9223372036854775808)");
+    pub const MODIFIED_AT: ListColumn = ListColumn::plain("modified_at");
 }
 
 impl Reader<'_> {
@@ -144,7 +193,8 @@ impl Tx<'_> {
             concat!(
                 "INSERT INTO cloud_pcs (",
                 columns!(),
-                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)
+                ", display_name_folded) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                 ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)
                  ON CONFLICT DO NOTHING"
             ),
             params![
@@ -173,35 +223,32 @@ impl Tx<'_> {
                 micros(cloud_pc.grace_ends_at),
                 cloud_pc.modified_at.0,
                 cloud_pc.created_at.0,
+                folded(&cloud_pc.display_name),
             ],
         )?;
+        if inserted == 0 {
+            return Err(StoreError::Exists("a Cloud PC with this id or managed device"));
+        }
         self.signal_grace(cloud_pc);
-        if inserted == 1 { Ok(()) } else { Err(StoreError::Exists("a Cloud PC with this id or managed device")) }
+        self.cloud_pc_trigrams_put(cloud_pc)
     }
 
-    /// Stores every changeable column of a Cloud PC that was read in this transaction.
+    /// Stores every changeable column of a Cloud PC that was read in this transaction. Most changes
+    /// leave the indexed columns as they are: these are set only if they differ, because setting
+    /// one moves the row in its index.
     pub fn cloud_pc_update(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
         self.execute(
-            "UPDATE cloud_pcs SET display_name = ?3, managed_device_name = ?4, user_id = ?5, user_principal_name = ?6, service_plan_id =
-             ?7, image_id = ?8, provisioning_policy_id = ?9, provisioning_policy_name = ?10, region = ?11, product =
-             ?12, status = ?13, status_detail = ?14, power_intended = ?15, power_observed = ?16, os_version = ?17,
-             user_account_type = ?18, provisioned_at = ?19, grace_ends_at = ?20, modified_at = ?21, aad_device_id =
-             ?22, status_before = ?23
+            "UPDATE cloud_pcs SET image_id = ?3, region = ?4, product = ?5, status_before = ?6, status_detail = ?7,
+             power_intended = ?8, power_observed = ?9, os_version = ?10, user_account_type = ?11, provisioned_at = ?12,
+             grace_ends_at = ?13, modified_at = ?14, aad_device_id = ?15
              WHERE tenant_id = ?1 AND id = ?2",
             params![
                 cloud_pc.tenant_id.0,
                 cloud_pc.id.0,
-                cloud_pc.display_name,
-                cloud_pc.managed_device_name,
-                cloud_pc.user_id.0,
-                cloud_pc.user_principal_name,
-                cloud_pc.service_plan_id.0,
                 cloud_pc.image_id.0,
-                cloud_pc.provisioning_policy_id,
-                cloud_pc.provisioning_policy_name,
                 cloud_pc.region,
                 word(cloud_pc.product),
-                word(cloud_pc.status),
+                cloud_pc.status_before.map(word),
                 json_opt(cloud_pc.status_detail.as_ref()),
                 word(cloud_pc.power_intended),
                 word(cloud_pc.power_observed),
@@ -211,10 +258,64 @@ impl Tx<'_> {
                 micros(cloud_pc.grace_ends_at),
                 cloud_pc.modified_at.0,
                 cloud_pc.aad_device_id,
-                cloud_pc.status_before.map(word),
+            ],
+        )?;
+        self.execute(
+            "UPDATE cloud_pcs SET status = ?3 WHERE tenant_id = ?1 AND id = ?2 AND status <> ?3",
+            params![cloud_pc.tenant_id.0, cloud_pc.id.0, word(cloud_pc.status)],
+        )?;
+        self.cloud_pc_trigrams_clear(cloud_pc)?;
+        let moved = self.execute(
+            "UPDATE cloud_pcs SET display_name = ?3, managed_device_name = ?4, user_id = ?5, user_principal_name = ?6,
+             service_plan_id = ?7, provisioning_policy_id = ?8, provisioning_policy_name = ?9, display_name_folded = ?10
+             WHERE tenant_id = ?1 AND id = ?2 AND (display_name, managed_device_name, user_id, user_principal_name,
+             service_plan_id, provisioning_policy_id, provisioning_policy_name) <> (?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            params![
+                cloud_pc.tenant_id.0,
+                cloud_pc.id.0,
+                cloud_pc.display_name,
+                cloud_pc.managed_device_name,
+                cloud_pc.user_id.0,
+                cloud_pc.user_principal_name,
+                cloud_pc.service_plan_id.0,
+                cloud_pc.provisioning_policy_id,
+                cloud_pc.provisioning_policy_name,
+                folded(&cloud_pc.display_name),
             ],
         )?;
         self.signal_grace(cloud_pc);
+        if moved == 1 { self.cloud_pc_trigrams_put(cloud_pc) } else { Ok(()) }
+    }
+
+    /// Removes the trigrams of a Cloud PC's stored name if it is about to be replaced.
+    fn cloud_pc_trigrams_clear(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
+        let before: Option<String> = self.row(
+            "SELECT display_name_folded FROM cloud_pcs WHERE tenant_id = ?1 AND id = ?2 AND display_name <> ?3",
+            params![cloud_pc.tenant_id.0, cloud_pc.id.0, cloud_pc.display_name],
+            |row| row.get(0),
+        )?;
+        self.trigrams_delete(cloud_pc.tenant_id, cloud_pc.id, before.as_deref().unwrap_or_default())
+    }
+
+    /// Removes the trigrams of a folded name.
+    fn trigrams_delete(&mut self, tenant: TenantId, id: CloudPcId, folded: &str) -> Result<(), StoreError> {
+        for trigram in trigrams(folded) {
+            self.execute(
+                "DELETE FROM cloud_pc_trigrams WHERE tenant = ?1 AND trigram = ?2 AND cloud_pc_id = ?3",
+                params![tenant.0, trigram, id.0],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Adds the trigrams of a Cloud PC's name.
+    fn cloud_pc_trigrams_put(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
+        for trigram in trigrams(&folded(&cloud_pc.display_name)) {
+            self.execute(
+                "INSERT INTO cloud_pc_trigrams (tenant, trigram, cloud_pc_id) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                params![cloud_pc.tenant_id.0, trigram, cloud_pc.id.0],
+            )?;
+        }
         Ok(())
     }
 
@@ -237,6 +338,12 @@ impl Tx<'_> {
                 self.execute(table, params![line])?;
             }
         }
+        let name: Option<String> = self.row(
+            "SELECT display_name_folded FROM cloud_pcs WHERE tenant_id = ?1 AND id = ?2",
+            params![tenant.0, id.0],
+            |row| row.get(0),
+        )?;
+        self.trigrams_delete(tenant, id, name.as_deref().unwrap_or_default())?;
         for table in [
             "DELETE FROM snapshots WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
             "DELETE FROM health_events WHERE tenant_id = ?1 AND cloud_pc_id = ?2",

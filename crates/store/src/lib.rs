@@ -24,6 +24,7 @@ mod entitlements;
 mod groups;
 mod health;
 mod licenses;
+mod lists;
 mod pages;
 mod partners;
 mod provisioning_queue;
@@ -38,7 +39,9 @@ mod watermark;
 
 pub use actions::{ActionFilter, NewAction, QueuePlace};
 pub use apps::Application;
+pub use audit::{AUDIT, audit_columns};
 pub use catalog::ImageUses;
+pub use cloud_pcs::{CLOUD_PCS, cloud_pc_columns};
 pub use connection::{
     DatabaseError, DatabaseErrorKind, READERS, READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, Reader,
     SCANNERS_MAX, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode,
@@ -51,6 +54,9 @@ pub use entitlements::Entitlement;
 pub use groups::Group;
 pub use health::HEALTH_EVENTS_MAX;
 pub use licenses::{LicenseHolder, NoUnitsLeft, Subscription, UserLicense};
+pub use lists::{
+    KeyRanges, ListColumn, ListCondition, ListCount, ListOrder, ListPlan, ListPosition, ListRows, ListTable, ListValue,
+};
 pub use pages::{FinishedPage, PAGE_DEPLOYMENTS};
 pub use provisioning_queue::QueuedUser;
 pub use reports::{Report, ReportType};

@@ -97,6 +97,11 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// Returns a text in lower case, as a key that is compared whatever the case.
+pub(crate) fn folded(text: &str) -> String {
+    text.to_lowercase()
+}
+
 /// Returns a value as JSON text.
 pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("the model's types have string keys and no failing serializer")

@@ -21,6 +21,7 @@ const BELONGINGS: &[&str] = &[
     "lines",
     "partners",
     "snapshots",
+    "cloud_pc_trigrams",
     "cloud_pcs",
     "document_references",
     "document_names",

@@ -51,7 +51,7 @@ def target(graph, group=GROUP):
     return model(graph, "CloudPcManagementGroupAssignmentTarget")(group_id=group)
 
 
-# The collection, its key method, a new entity, the class of its assignments and a property to change.
+# The collection, its key method, a new entity, the class of its assignments, what to change.
 KINDS = {
     "provisioning_policies": (
         "by_cloud_pc_provisioning_policy_id",

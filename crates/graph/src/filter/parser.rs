@@ -11,7 +11,9 @@
 //! ```
 
 use super::lexer::{FilterToken, tokens};
-use super::{Comparison, Condition, DEPTH_MAX, Literal, Operand, Path, TextFunction};
+use super::{
+    DEPTH_MAX, FilterComparison, FilterCondition, FilterLiteral, FilterOperand, FilterPath, FilterTextFunction,
+};
 use crate::Edm;
 use crate::body::{instant, is_date, is_guid};
 use crate::edm::{Enum, TypeRef};
@@ -52,12 +54,12 @@ impl Class<'_> {
 
 /// One side of a comparison, or a condition.
 enum Term<'e> {
-    Operand(Operand, Class<'e>),
-    Condition(Condition),
+    Operand(FilterOperand, Class<'e>),
+    Condition(FilterCondition),
 }
 
 /// Parses a whole filter.
-pub(super) fn parse(edm: &Edm, type_name: &str, text: &str) -> Result<Condition, Error> {
+pub(super) fn parse(edm: &Edm, type_name: &str, text: &str) -> Result<FilterCondition, Error> {
     let item = TypeRef { name: type_name.to_owned(), collection: false, nullable: false, navigation: false };
     let mut parser =
         Parser { edm, item, tokens: tokens(text)?, next: 0, end: text.len(), variables: Vec::new(), depth: 0 };
@@ -82,27 +84,27 @@ struct Parser<'e, 't> {
 }
 
 impl<'e, 't> Parser<'e, 't> {
-    fn or_expression(&mut self) -> Result<Condition, Error> {
+    fn or_expression(&mut self) -> Result<FilterCondition, Error> {
         self.deeper(|parser| {
             let mut parts = vec![parser.and_expression()?];
             while parser.take_word("or") {
                 parts.push(parser.and_expression()?);
             }
-            Ok(if parts.len() == 1 { parts.remove(0) } else { Condition::Either(parts) })
+            Ok(if parts.len() == 1 { parts.remove(0) } else { FilterCondition::Either(parts) })
         })
     }
 
-    fn and_expression(&mut self) -> Result<Condition, Error> {
+    fn and_expression(&mut self) -> Result<FilterCondition, Error> {
         let mut parts = vec![self.unary_expression()?];
         while self.take_word("and") {
             parts.push(self.unary_expression()?);
         }
-        Ok(if parts.len() == 1 { parts.remove(0) } else { Condition::All(parts) })
+        Ok(if parts.len() == 1 { parts.remove(0) } else { FilterCondition::All(parts) })
     }
 
-    fn unary_expression(&mut self) -> Result<Condition, Error> {
+    fn unary_expression(&mut self) -> Result<FilterCondition, Error> {
         if self.take_word("not") {
-            return Ok(Condition::Not(Box::new(self.deeper(Self::unary_expression)?)));
+            return Ok(FilterCondition::Not(Box::new(self.deeper(Self::unary_expression)?)));
         }
         if self.take_sign('(') {
             let inner = self.or_expression()?;
@@ -112,7 +114,7 @@ impl<'e, 't> Parser<'e, 't> {
         self.test()
     }
 
-    fn test(&mut self) -> Result<Condition, Error> {
+    fn test(&mut self) -> Result<FilterCondition, Error> {
         let at = self.at();
         let (left, class) = match self.term()? {
             Term::Operand(left, class) => (left, class),
@@ -127,14 +129,14 @@ impl<'e, 't> Parser<'e, 't> {
         }
         let Some(comparison) = self.take_comparison() else {
             return match class {
-                Class::Boolean => Ok(Condition::IsTrue(left)),
+                Class::Boolean => Ok(FilterCondition::IsTrue(left)),
                 _ => Err(Error {
                     at,
                     why: format!("{} is not a condition; compare it, for example displayName eq 'x'", class.name()),
                 }),
             };
         };
-        if matches!(class, Class::Enum(_)) && !matches!(comparison, Comparison::Eq | Comparison::Ne) {
+        if matches!(class, Class::Enum(_)) && !matches!(comparison, FilterComparison::Eq | FilterComparison::Ne) {
             return Err(Error {
                 at: operator_at,
                 why: format!("members of {} can only be compared with eq and ne", class.name()),
@@ -145,33 +147,37 @@ impl<'e, 't> Parser<'e, 't> {
             return Err(Error { at: right_at, why: "a condition cannot be compared".into() });
         };
         let (left, right) = match (left, right) {
-            (Operand::Literal(left), right) => (Operand::Literal(fit(left, class, right_class, at)?), right),
-            (left, Operand::Literal(right)) => (left, Operand::Literal(fit(right, right_class, class, right_at)?)),
+            (FilterOperand::Literal(left), right) => {
+                (FilterOperand::Literal(fit(left, class, right_class, at)?), right)
+            }
+            (left, FilterOperand::Literal(right)) => {
+                (left, FilterOperand::Literal(fit(right, right_class, class, right_at)?))
+            }
             (left, right) if is_same(class, right_class) => (left, right),
             _ => return Err(mismatch(right_class, class, right_at)),
         };
-        Ok(Condition::Compare { left, comparison, right })
+        Ok(FilterCondition::Compare { left, comparison, right })
     }
 
     /// Parses the rest of `contains(…) eq true`, which some clients write.
-    fn compared_with_boolean(&mut self, condition: Condition) -> Result<Condition, Error> {
+    fn compared_with_boolean(&mut self, condition: FilterCondition) -> Result<FilterCondition, Error> {
         let negated = match self.take_comparison() {
             None => return Ok(condition),
-            Some(Comparison::Eq) => false,
-            Some(Comparison::Ne) => true,
+            Some(FilterComparison::Eq) => false,
+            Some(FilterComparison::Ne) => true,
             Some(_) => return Err(self.error("conditions can only be compared with eq and ne")),
         };
         let (at, word) = self.word("true or false")?;
         let value = boolean(word).ok_or_else(|| Error { at, why: "expected true or false".into() })?;
-        Ok(if value == negated { Condition::Not(Box::new(condition)) } else { condition })
+        Ok(if value == negated { FilterCondition::Not(Box::new(condition)) } else { condition })
     }
 
-    fn is_in(&mut self, left: Operand, class: Class<'e>) -> Result<Condition, Error> {
+    fn is_in(&mut self, left: FilterOperand, class: Class<'e>) -> Result<FilterCondition, Error> {
         self.expect_sign('(')?;
         let mut literals = Vec::new();
         loop {
             let at = self.at();
-            let Term::Operand(Operand::Literal(literal), literal_class) = self.term()? else {
+            let Term::Operand(FilterOperand::Literal(literal), literal_class) = self.term()? else {
                 return Err(Error { at, why: "the list after 'in' may contain only values".into() });
             };
             literals.push(fit(literal, literal_class, class, at)?);
@@ -180,10 +186,10 @@ impl<'e, 't> Parser<'e, 't> {
             }
         }
         self.expect_sign(')')?;
-        Ok(Condition::In { left, literals })
+        Ok(FilterCondition::In { left, literals })
     }
 
-    fn has(&mut self, left: Operand, class: Class<'e>, operator_at: usize) -> Result<Condition, Error> {
+    fn has(&mut self, left: FilterOperand, class: Class<'e>, operator_at: usize) -> Result<FilterCondition, Error> {
         let Class::Enum(declared) = class else {
             return Err(Error { at: operator_at, why: format!("'has' needs an enum property, not {}", class.name()) });
         };
@@ -192,7 +198,7 @@ impl<'e, 't> Parser<'e, 't> {
             return Err(Error { at, why: "expected quoted enum members".into() });
         };
         let members = text.split(',').map(|name| member(declared, name.trim(), at)).collect::<Result<_, _>>()?;
-        Ok(Condition::Has { left, members })
+        Ok(FilterCondition::Has { left, members })
     }
 
     fn term(&mut self) -> Result<Term<'e>, Error> {
@@ -204,7 +210,7 @@ impl<'e, 't> Parser<'e, 't> {
                     return self.deeper(|parser| parser.function(word, at));
                 }
                 match literal(word) {
-                    Some((literal, class)) => Ok(Term::Operand(Operand::Literal(literal), class)),
+                    Some((literal, class)) => Ok(Term::Operand(FilterOperand::Literal(literal), class)),
                     None if begins_as_number(word) => {
                         Err(Error { at, why: format!("'{word}' is not a number, date or GUID") })
                     }
@@ -218,9 +224,9 @@ impl<'e, 't> Parser<'e, 't> {
     /// Parses a function after its opening parenthesis.
     fn function(&mut self, name: &'t str, at: usize) -> Result<Term<'e>, Error> {
         let known = |known: &str| name.eq_ignore_ascii_case(known);
-        let change: Option<fn(Box<Operand>) -> Operand> = match () {
-            () if known("tolower") => Some(Operand::Lower),
-            () if known("toupper") => Some(Operand::Upper),
+        let change: Option<fn(Box<FilterOperand>) -> FilterOperand> = match () {
+            () if known("tolower") => Some(FilterOperand::Lower),
+            () if known("toupper") => Some(FilterOperand::Upper),
             () => None,
         };
         if let Some(change) = change {
@@ -229,9 +235,9 @@ impl<'e, 't> Parser<'e, 't> {
             return Ok(Term::Operand(change(Box::new(inner)), Class::Text));
         }
         let function = match () {
-            () if known("contains") => TextFunction::Contains,
-            () if known("startswith") => TextFunction::StartsWith,
-            () if known("endswith") => TextFunction::EndsWith,
+            () if known("contains") => FilterTextFunction::Contains,
+            () if known("startswith") => FilterTextFunction::StartsWith,
+            () if known("endswith") => FilterTextFunction::EndsWith,
             () => {
                 let known = "contains, startswith, endswith, tolower, toupper";
                 return Err(Error { at, why: format!("unknown function '{name}'; supported are {known}") });
@@ -241,14 +247,16 @@ impl<'e, 't> Parser<'e, 't> {
         self.expect_sign(',')?;
         let part = self.text()?;
         self.expect_sign(')')?;
-        Ok(Term::Condition(Condition::Text { function, whole, part }))
+        Ok(Term::Condition(FilterCondition::Text { function, whole, part }))
     }
 
     /// Parses a string argument; enum members are strings.
-    fn text(&mut self) -> Result<Operand, Error> {
+    fn text(&mut self) -> Result<FilterOperand, Error> {
         let at = self.at();
         match self.term()? {
-            Term::Operand(Operand::Literal(Literal::Guid(text)), _) => Ok(Operand::Literal(Literal::Text(text))),
+            Term::Operand(FilterOperand::Literal(FilterLiteral::Guid(text)), _) => {
+                Ok(FilterOperand::Literal(FilterLiteral::Text(text)))
+            }
             Term::Operand(operand, Class::Text | Class::Enum(_)) => Ok(operand),
             Term::Operand(_, class) => Err(mismatch(class, Class::Text, at)),
             Term::Condition(_) => Err(Error { at, why: "expected a string, not a condition".into() }),
@@ -271,7 +279,7 @@ impl<'e, 't> Parser<'e, 't> {
         while self.take_sign('/') {
             let (at, name) = self.word("the name of a property")?;
             if self.take_sign('(') {
-                let path = Path::new(variable, segments);
+                let path = FilterPath::new(variable, segments);
                 return self.deeper(|parser| parser.any(path, &type_ref, name, at));
             }
             if type_ref.collection {
@@ -289,15 +297,15 @@ impl<'e, 't> Parser<'e, 't> {
             },
         })?;
         let path = match class {
-            Class::Text => Path::to_text(variable, segments),
-            Class::Instant => Path { is_instant: true, ..Path::new(variable, segments) },
-            _ => Path::new(variable, segments),
+            Class::Text => FilterPath::to_text(variable, segments),
+            Class::Instant => FilterPath { is_instant: true, ..FilterPath::new(variable, segments) },
+            _ => FilterPath::new(variable, segments),
         };
-        Ok(Term::Operand(Operand::Path(path), class))
+        Ok(Term::Operand(FilterOperand::Path(path), class))
     }
 
     /// Parses `any(x: …)` after its opening parenthesis.
-    fn any(&mut self, path: Path, type_ref: &TypeRef, name: &str, at: usize) -> Result<Term<'e>, Error> {
+    fn any(&mut self, path: FilterPath, type_ref: &TypeRef, name: &str, at: usize) -> Result<Term<'e>, Error> {
         if !name.eq_ignore_ascii_case("any") {
             return Err(Error { at, why: format!("'{name}' is not supported here; use any") });
         }
@@ -305,7 +313,7 @@ impl<'e, 't> Parser<'e, 't> {
             return Err(Error { at, why: "any needs a collection".into() });
         }
         if self.take_sign(')') {
-            return Ok(Term::Condition(Condition::Any { path, condition: None }));
+            return Ok(Term::Condition(FilterCondition::Any { path, condition: None }));
         }
         let (_, variable) = self.word("the name of a variable")?;
         self.expect_sign(':')?;
@@ -313,7 +321,7 @@ impl<'e, 't> Parser<'e, 't> {
         let condition = self.or_expression()?;
         self.variables.pop();
         self.expect_sign(')')?;
-        Ok(Term::Condition(Condition::Any { path, condition: Some(Box::new(condition)) }))
+        Ok(Term::Condition(FilterCondition::Any { path, condition: Some(Box::new(condition)) }))
     }
 
     /// Returns a property in the model's spelling, with its type.
@@ -376,14 +384,14 @@ impl<'e, 't> Parser<'e, 't> {
         found
     }
 
-    fn take_comparison(&mut self) -> Option<Comparison> {
+    fn take_comparison(&mut self) -> Option<FilterComparison> {
         let words = [
-            ("eq", Comparison::Eq),
-            ("ne", Comparison::Ne),
-            ("gt", Comparison::Gt),
-            ("lt", Comparison::Lt),
-            ("ge", Comparison::Ge),
-            ("le", Comparison::Le),
+            ("eq", FilterComparison::Eq),
+            ("ne", FilterComparison::Ne),
+            ("gt", FilterComparison::Gt),
+            ("lt", FilterComparison::Lt),
+            ("ge", FilterComparison::Ge),
+            ("le", FilterComparison::Le),
         ];
         words.into_iter().find_map(|(word, comparison)| self.take_word(word).then_some(comparison))
     }
@@ -416,33 +424,33 @@ fn boolean(word: &str) -> Option<bool> {
 }
 
 fn text_literal<'e>(text: String) -> Term<'e> {
-    let literal = if is_guid(&text) { Literal::Guid(text) } else { Literal::Text(text) };
-    Term::Operand(Operand::Literal(literal), Class::Text)
+    let literal = if is_guid(&text) { FilterLiteral::Guid(text) } else { FilterLiteral::Text(text) };
+    Term::Operand(FilterOperand::Literal(literal), Class::Text)
 }
 
 /// Parses an unquoted value.
-fn literal<'e>(word: &str) -> Option<(Literal, Class<'e>)> {
+fn literal<'e>(word: &str) -> Option<(FilterLiteral, Class<'e>)> {
     if word.eq_ignore_ascii_case("null") {
-        return Some((Literal::Null, Class::Null));
+        return Some((FilterLiteral::Null, Class::Null));
     }
     if let Some(value) = boolean(word) {
-        return Some((Literal::Boolean(value), Class::Boolean));
+        return Some((FilterLiteral::Boolean(value), Class::Boolean));
     }
     if is_guid(word) {
-        return Some((Literal::Guid(word.to_owned()), Class::Text));
+        return Some((FilterLiteral::Guid(word.to_owned()), Class::Text));
     }
     if is_date(word) {
-        return Some((Literal::Text(word.to_owned()), Class::Date));
+        return Some((FilterLiteral::Text(word.to_owned()), Class::Date));
     }
     if let Some(instant) = instant(word) {
-        return Some((Literal::Instant(instant), Class::Instant));
+        return Some((FilterLiteral::Instant(instant), Class::Instant));
     }
     if let Ok(number) = word.parse() {
-        return Some((Literal::Integer(number), Class::Number));
+        return Some((FilterLiteral::Integer(number), Class::Number));
     }
     // `inf` and `nan` would parse as numbers too, but are names here.
     let number = word.parse::<f64>().ok().filter(|_| begins_as_number(word));
-    number.filter(|number| number.is_finite()).map(|number| (Literal::Decimal(number), Class::Number))
+    number.filter(|number| number.is_finite()).map(|number| (FilterLiteral::Decimal(number), Class::Number))
 }
 
 fn begins_as_number(word: &str) -> bool {
@@ -450,17 +458,19 @@ fn begins_as_number(word: &str) -> bool {
 }
 
 /// Converts a literal to the kind of the other side.
-fn fit(literal: Literal, from: Class<'_>, to: Class<'_>, at: usize) -> Result<Literal, Error> {
+fn fit(literal: FilterLiteral, from: Class<'_>, to: Class<'_>, at: usize) -> Result<FilterLiteral, Error> {
     match (from, to, literal) {
         (Class::Null, _, literal) | (_, Class::Null, literal) => Ok(literal),
-        (Class::Text, Class::Enum(declared), Literal::Text(text)) => members(declared, &text, at).map(Literal::Text),
-        (Class::Text | Class::Date, Class::Instant, Literal::Text(text)) => {
+        (Class::Text, Class::Enum(declared), FilterLiteral::Text(text)) => {
+            members(declared, &text, at).map(FilterLiteral::Text)
+        }
+        (Class::Text | Class::Date, Class::Instant, FilterLiteral::Text(text)) => {
             let midnight = || instant(&format!("{text}T00:00:00Z"));
             let read = if is_date(&text) { midnight() } else { instant(&text) };
             let expected = "expected a date and time such as 2025-01-31T08:30:00Z";
-            read.map(Literal::Instant).ok_or_else(|| Error { at, why: expected.into() })
+            read.map(FilterLiteral::Instant).ok_or_else(|| Error { at, why: expected.into() })
         }
-        (Class::Text, Class::Date, Literal::Text(text)) if is_date(&text) => Ok(Literal::Text(text)),
+        (Class::Text, Class::Date, FilterLiteral::Text(text)) if is_date(&text) => Ok(FilterLiteral::Text(text)),
         (from, to, literal) if is_same(from, to) => Ok(literal),
         (from, to, _) => Err(mismatch(from, to, at)),
     }

@@ -1,5 +1,5 @@
-//! Descriptors: what a kind of document is, in about ten lines, and the facts that the contract does
-//! not tell.
+//! Descriptors: what a kind of document is, in about ten lines, and the facts that the contract
+//! does not tell.
 
 use cloudpc_model::{Document, DocumentType, Object, ReferenceStrength};
 use cloudpc_store::{Reader, Tx};

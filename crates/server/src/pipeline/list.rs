@@ -1,11 +1,16 @@
 //! Collections: filters, orders, pages and counts rows.
 //!
 //! Rows are read in key order and a page ends with the position of its last row, so each page costs
-//! the same. Rows are serialised from their view into the body; only `$filter`, `$orderby` and
-//! `$select` build JSON values.
+//! the same. Where a collection is a table of the store, the store selects and sorts the rows
+//! ([`source`]); what it cannot select is evaluated here, row by row, within a budget ([`scan`]).
+//! Rows are serialised from their view into the body; only that evaluation and `$select` build JSON
+//! values.
 
+mod property;
 mod scan;
+mod source;
 
+use cloudpc_graph::edm::TextKind;
 use cloudpc_graph::{GraphError, QueryOptions};
 use cloudpc_store::Reader;
 use serde::Serialize;
@@ -19,8 +24,11 @@ use super::call::to_json;
 use super::select::Picked;
 use super::{Answer, Call, Problem};
 use scan::{Budget, Count, PageScan};
+use source::Planned;
 
+pub use property::ListProperty;
 pub use scan::{SCAN_ROWS_MAX, SCAN_TIME_MAX, SLICE_ROWS};
+pub use source::ListSource;
 
 /// Rows of a page without `$top`.
 pub const PAGE_ROWS: usize = 100;
@@ -78,6 +86,11 @@ pub trait Collection: Send + 'static {
         Ok(None)
     }
 
+    /// Returns the source that selects and sorts rows in the store, if there is one.
+    fn source(&self) -> Option<&dyn ListSource<Self::Row>> {
+        None
+    }
+
     /// Returns the view of a row.
     fn view<'a>(&'a self, row: &'a Self::Row, set: PropertySet) -> impl Serialize + 'a;
 }
@@ -93,13 +106,21 @@ pub struct StoredPage {
 /// Answers with a page of a collection.
 pub async fn page<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Answer, Problem> {
     let position = call.position()?;
-    let options = &call.options;
-    let rows = PageScan::new(options, position.clone())?;
-    let count = if options.count { Some(Count::default()) } else { None };
+    let count = if call.options.count { Some(Count::default()) } else { None };
     let budget = Budget::new(Arc::clone(&call.app.monotonic));
-    let request =
-        ListRequest { call: call.clone(), collection, position, started: false, count, total: None, rows, budget };
-    run_in_slices(call, request, ListRequest::page).await
+    let call = call.clone();
+    let request = ListRequest {
+        call: call.clone(),
+        collection,
+        position,
+        started: false,
+        planned: None,
+        count,
+        total: None,
+        rows: None,
+        budget,
+    };
+    run_in_slices(&call, request, ListRequest::page).await
 }
 
 /// Answers with a page of a collection in memory.
@@ -122,7 +143,6 @@ where
 
 /// Answers `$count` of a collection.
 pub async fn count<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Answer, Problem> {
-    let rows = PageScan::new(&call.options, None)?;
     let budget = Budget::new(Arc::clone(&call.app.monotonic));
     let count = Some(Count::default());
     let call = call.clone();
@@ -131,9 +151,10 @@ pub async fn count<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Ans
         collection,
         position: None,
         started: false,
+        planned: None,
         count,
         total: None,
-        rows,
+        rows: None,
         budget,
     };
     run_in_slices(&call, request, ListRequest::count_only).await
@@ -166,10 +187,13 @@ struct ListRequest<C: Collection> {
     /// The position of the page; `None` for the first one.
     position: Option<String>,
     started: bool,
+    /// How the store answers the request, if it can; set at the start.
+    planned: Option<Planned>,
     /// The count in progress; `None` if it is complete or not requested.
     count: Option<Count>,
     total: Option<u64>,
-    rows: PageScan<C::Row>,
+    /// The rows found so far; none before the first slice that reads any.
+    rows: Option<PageScan<C::Row>>,
     budget: Budget,
 }
 
@@ -182,6 +206,9 @@ impl<C: Collection> ListRequest<C> {
         self.budget.begin_slice();
         if !self.started {
             self.collection.begin(reader, self.position.as_deref())?;
+            if let Some(source) = self.collection.source() {
+                self.planned = Planned::of(source, reader, &self.call.options)?;
+            }
             self.started = true;
         }
         let progress = slice(self, reader);
@@ -192,7 +219,7 @@ impl<C: Collection> ListRequest<C> {
     /// Counts the next slice. Returns whether the count is complete.
     fn advance_count(&mut self, reader: &Reader<'_>) -> Result<bool, Problem> {
         let Some(count) = &mut self.count else { return Ok(true) };
-        match count.slice(&self.collection, reader, &self.call.options, &self.budget)? {
+        match count.slice(&self.collection, reader, self.planned.as_ref(), &self.call.options, &self.budget)? {
             ControlFlow::Continue(()) => Ok(false),
             ControlFlow::Break(found) => {
                 (self.count, self.total) = (None, Some(found));
@@ -228,7 +255,12 @@ impl<C: Collection> ListRequest<C> {
                 Answer::Json(text)
             }));
         }
-        Ok(match self.rows.slice(&self.collection, reader, options, &self.budget)? {
+        let planned = self.planned.as_ref();
+        let rows = match &mut self.rows {
+            Some(rows) => rows,
+            none => none.insert(PageScan::new(options, planned, self.position.clone())?),
+        };
+        Ok(match rows.slice(&self.collection, reader, planned, options, &self.budget)? {
             ControlFlow::Continue(()) => ControlFlow::Continue(()),
             ControlFlow::Break(page) => {
                 let next_link = page.next.map(|position| call.next_link(&position));
@@ -293,10 +325,20 @@ fn as_value<C: Collection>(collection: &C, row: &C::Row) -> Value {
 /// The order of two values by these properties; true is descending.
 pub(crate) fn compare_by(order: &[(String, bool)], a: &Value, b: &Value) -> Ordering {
     let by = |(path, descending): &(String, bool)| {
-        let order = compare(at(a, path), at(b, path));
+        let order = compare(&sort_key(a, path), &sort_key(b, path));
         if *descending { order.reverse() } else { order }
     };
     order.iter().map(by).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+}
+
+/// Returns the value by which an object is sorted. User names are sorted as they are compared:
+/// case-insensitively.
+fn sort_key(value: &Value, path: &str) -> Value {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    match at(value, path) {
+        Value::String(text) if TextKind::of(name) != TextKind::Plain => Value::String(text.to_ascii_lowercase()),
+        other => other.clone(),
+    }
 }
 
 /// Returns the value at a path such as `statusDetail/code`.

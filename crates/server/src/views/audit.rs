@@ -2,10 +2,12 @@
 
 use cloudpc_graph::Version;
 use cloudpc_model::{ActorKind, AppId, AuditChange, AuditEntry, AuditResult, OperationType, UserId};
+use cloudpc_store::audit_columns as column;
 use serde::Serialize;
 use std::net::IpAddr;
 
 use super::{Shown, Time, none_if_empty};
+use crate::pipeline::list::ListProperty;
 
 /// `cloudPcAuditEvent`
 #[derive(Debug, Serialize)]
@@ -94,11 +96,21 @@ pub fn audit_event(entry: &AuditEntry, version: Version) -> AuditEventView<'_> {
             display_name: none_if_empty(&entry.resource.display_name),
             resource_id: &entry.resource.id,
             resource_type: beta.then_some(entry.resource.kind.name()),
-            modified_properties: entry.changes.iter().map(property).collect(),
+            modified_properties: entry.changes.iter().map(changed_property).collect(),
         }],
     }
 }
 
-fn property(change: &AuditChange) -> AuditPropertyView<'_> {
+/// Returns how the store holds a property that a filter names; none if it cannot select by it.
+pub fn property(path: &str) -> Option<ListProperty> {
+    Some(match path {
+        "activityDateTime" => ListProperty::Time { column: column::AT, nullable: false },
+        "activityResult" => ListProperty::text(column::RESULT),
+        "correlationId" => ListProperty::AnyCase { column: column::REQUEST_ID, nullable: false },
+        _ => return None,
+    })
+}
+
+fn changed_property(change: &AuditChange) -> AuditPropertyView<'_> {
     AuditPropertyView { display_name: &change.name, old_value: change.old.as_deref(), new_value: &change.new }
 }

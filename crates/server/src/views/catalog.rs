@@ -21,6 +21,14 @@ impl Catalog {
         self.plans.iter().find(|plan| plan.id == id)
     }
 
+    pub(super) fn plans(&self) -> impl Iterator<Item = &ServicePlan> {
+        self.plans.iter()
+    }
+
+    pub(super) fn images(&self) -> impl Iterator<Item = &GalleryImage> {
+        self.images.iter()
+    }
+
     pub(super) fn plan_name(&self, id: ServicePlanId) -> Option<&str> {
         self.plan(id).map(|plan| plan.display_name.as_str())
     }

@@ -4,6 +4,10 @@ use cloudpc_model::{Action, CloudPc, CloudPcStatus, Power, Product};
 use serde::Serialize;
 use uuid::Uuid;
 
+mod columns;
+
+pub use columns::property;
+
 use super::catalog::Catalog;
 use super::remote_action::{RemoteActionResult, result};
 use super::{Detail, Shown, Time, late_member, none_if_empty};
@@ -120,6 +124,36 @@ pub fn status(status: CloudPcStatus) -> &'static str {
     status.into()
 }
 
+fn provisioning_type(product: Product, unknown_enum_members: bool) -> &'static str {
+    match product {
+        Product::Enterprise | Product::Business => "dedicated",
+        Product::Frontline => late_member("sharedByUser", unknown_enum_members),
+    }
+}
+
+fn service_plan_type(product: Product) -> &'static str {
+    match product {
+        Product::Enterprise | Product::Frontline => "enterprise",
+        Product::Business => "business",
+    }
+}
+
+fn product_type(product: Product) -> &'static str {
+    match product {
+        Product::Enterprise => "enterprise",
+        Product::Business => "business",
+        Product::Frontline => "frontline",
+    }
+}
+
+fn power_state(power: Power) -> Option<&'static str> {
+    match power {
+        Power::Running => Some("running"),
+        Power::PoweredOff => Some("poweredOff"),
+        Power::Unknown => None,
+    }
+}
+
 fn v1<'a>(cloud_pc: &'a CloudPc, catalog: &'a Catalog, unknown_enum_members: bool) -> V1<'a> {
     V1 {
         id: Shown(cloud_pc.id),
@@ -134,10 +168,7 @@ fn v1<'a>(cloud_pc: &'a CloudPc, catalog: &'a Catalog, unknown_enum_members: boo
         on_premises_connection_name: None,
         service_plan_id: Shown(cloud_pc.service_plan_id),
         service_plan_name: catalog.plan_name(cloud_pc.service_plan_id),
-        provisioning_type: match cloud_pc.product {
-            Product::Enterprise | Product::Business => "dedicated",
-            Product::Frontline => late_member("sharedByUser", unknown_enum_members),
-        },
+        provisioning_type: provisioning_type(cloud_pc.product, unknown_enum_members),
         last_modified_date_time: Time(cloud_pc.modified_at),
         grace_period_end_date_time: cloud_pc.grace_ends_at.map(Time),
     }
@@ -149,15 +180,8 @@ fn beta(cloud_pc: &CloudPc) -> Beta<'_> {
         status: status(cloud_pc.status),
         status_detail: detail,
         status_details: detail,
-        service_plan_type: match cloud_pc.product {
-            Product::Enterprise | Product::Frontline => "enterprise",
-            Product::Business => "business",
-        },
-        product_type: match cloud_pc.product {
-            Product::Enterprise => "enterprise",
-            Product::Business => "business",
-            Product::Frontline => "frontline",
-        },
+        service_plan_type: service_plan_type(cloud_pc.product),
+        product_type: product_type(cloud_pc.product),
         user_experience_type: "cloudPc",
         disk_encryption_state: "notAvailable",
         device_region_name: &cloud_pc.region,
@@ -179,11 +203,7 @@ fn selectable(row: &CloudPcRow) -> Selectable<'_> {
     Selectable {
         os_version: cloud_pc.os_version.into(),
         user_account_type: cloud_pc.user_account_type.into(),
-        power_state: match cloud_pc.power_observed {
-            Power::Running => Some("running"),
-            Power::PoweredOff => Some("poweredOff"),
-            Power::Unknown => None,
-        },
+        power_state: power_state(cloud_pc.power_observed),
         last_remote_action_result: row.last_action.as_ref().map(|action| result(action, cloud_pc)),
         last_login_result: None,
         last_logoff_date_time: None,

@@ -4,12 +4,15 @@
 
 use cloudpc_graph::Version;
 use cloudpc_model::{Action, CloudPc, ManagedDeviceId, UserId};
+use cloudpc_store::{ListValue, cloud_pc_columns as column};
 use serde::Serialize;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::catalog::Catalog;
 use super::remote_action::{RemoteActionResult, result};
 use super::{Shown, Time};
+use crate::pipeline::list::ListProperty;
 
 /// A managed device with the data that its view needs.
 #[derive(Debug)]
@@ -99,6 +102,10 @@ struct Beta<'a> {
     cloud_pc_remote_action_results: Option<Vec<RemoteActionResult<'a>>>,
 }
 
+const OPERATING_SYSTEM: &str = "Windows";
+/// Clients recognise Cloud PCs by the values of `model` and `manufacturer`.
+const MANUFACTURER: &str = "Microsoft Corporation";
+
 const GIB: u64 = 1 << 30;
 
 /// Returns the view of a managed device.
@@ -113,7 +120,7 @@ pub fn managed_device<'a>(row: &'a ManagedDeviceRow, catalog: &'a Catalog, versi
         managed_device_owner_type: "company",
         enrolled_date_time: Time(cloud_pc.provisioned_at.unwrap_or(cloud_pc.created_at)),
         last_sync_date_time: Time(cloud_pc.modified_at),
-        operating_system: "Windows",
+        operating_system: OPERATING_SYSTEM,
         os_version: None,
         compliance_state: "unknown",
         management_agent: "mdm",
@@ -124,8 +131,7 @@ pub fn managed_device<'a>(row: &'a ManagedDeviceRow, catalog: &'a Catalog, versi
         email_address: &cloud_pc.user_principal_name,
         user_principal_name: &cloud_pc.user_principal_name,
         model: model(plan.map_or("", |plan| &plan.display_name)),
-        // Clients recognise Cloud PCs by the values of `model` and `manufacturer`.
-        manufacturer: "Microsoft Corporation",
+        manufacturer: MANUFACTURER,
         is_encrypted: false,
         total_storage_space_in_bytes: plan.map_or(0, |plan| u64::from(plan.storage_gib) * GIB),
         physical_memory_in_bytes: plan.map_or(0, |plan| u64::from(plan.ram_gib) * GIB),
@@ -133,6 +139,28 @@ pub fn managed_device<'a>(row: &'a ManagedDeviceRow, catalog: &'a Catalog, versi
         unreported: UNREPORTED,
         beta: (version == Version::Beta).then(|| beta(row)),
     }
+}
+
+/// Returns how the store holds a property that a filter names; none if it cannot select by it.
+pub fn property(path: &str, catalog: &Catalog) -> Option<ListProperty> {
+    Some(match path {
+        "id" => ListProperty::Guid(column::MANAGED_DEVICE_ID),
+        "userId" => ListProperty::Guid(column::USER_ID),
+        "deviceName" | "managedDeviceName" => ListProperty::text(column::MANAGED_DEVICE_NAME),
+        "azureADDeviceId" => ListProperty::Guid(column::AAD_DEVICE_ID),
+        "emailAddress" | "userPrincipalName" => {
+            ListProperty::AnyCase { column: column::USER_PRINCIPAL_NAME, nullable: false }
+        }
+        "lastSyncDateTime" => ListProperty::Time { column: column::MODIFIED_AT, nullable: false },
+        "operatingSystem" => ListProperty::Constant(json!(OPERATING_SYSTEM)),
+        "manufacturer" => ListProperty::Constant(json!(MANUFACTURER)),
+        "model" => ListProperty::Choice {
+            column: column::SERVICE_PLAN_ID,
+            shown: catalog.plans().map(|plan| (ListValue::Guid(plan.id.0), json!(model(&plan.display_name)))).collect(),
+            others: json!(model("")),
+        },
+        _ => return None,
+    })
 }
 
 fn model(plan: &str) -> String {

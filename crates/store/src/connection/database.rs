@@ -6,12 +6,14 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::READERS;
 use crate::StoreError;
+use crate::rows::folded;
 
 pub(super) const DATABASE: &str = "cloudpc.db";
 const LOCK: &str = "lock";
@@ -50,6 +52,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0014_documents.sql"),
     include_str!("../../migrations/0015_directory.sql"),
     include_str!("../../migrations/0016_entitlements.sql"),
+    include_str!("../../migrations/0017_lists.sql"),
 ];
 
 /// What a commit survives.
@@ -147,6 +150,9 @@ pub(super) fn open_for_writing(directory: &Path, durability: Durability) -> Resu
         // them.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     }
+    // What migrations fill keys with.
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("folded", 1, flags, |call| Ok(folded(&call.get::<String>(0)?)))?;
     migrate(&mut connection, MIGRATIONS)?;
     Ok(connection)
 }

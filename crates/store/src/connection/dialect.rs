@@ -60,6 +60,24 @@ pub(crate) const ACTION_NUMBER_RAISE: &str = "UPDATE sqlite_sequence SET seq = m
 /// Has the first action numbered beyond `?1`.
 pub(crate) const ACTION_NUMBER_BEGIN: &str = "INSERT INTO sqlite_sequence (name, seq) VALUES ('actions', ?1)";
 
+/// Reads a table by an index; without one, by its key.
+pub(crate) fn read_by(table: &str, index: Option<&str>) -> String {
+    match index {
+        Some(index) => format!("{table} INDEXED BY {index}"),
+        None => table.to_owned(),
+    }
+}
+
+/// Whether a text contains another one.
+pub(crate) fn contains(text: &str, part: &str) -> String {
+    format!("instr({text}, {part}) > 0")
+}
+
+/// Whether a text does not contain another one.
+pub(crate) fn contains_not(text: &str, part: &str) -> String {
+    format!("instr({text}, {part}) = 0")
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

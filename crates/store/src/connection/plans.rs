@@ -17,10 +17,11 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use uuid::Uuid;
 
 use super::damage::Damage;
+use crate::cloud_pc_columns as column;
 use crate::{
-    ActionFilter, Application, DeploymentFilter, DesktopTicket, DocumentIndex, DocumentName, Entitlement, Group,
-    LicenseHolder, NewAction, Reader, Report, ReportType, Store, StoreError, Subscription, Tx, User, UserProfile,
-    WriteMode,
+    AUDIT, ActionFilter, Application, CLOUD_PCS, DeploymentFilter, DesktopTicket, DocumentIndex, DocumentName,
+    Entitlement, Group, KeyRanges, LicenseHolder, ListCondition, ListOrder, ListPosition, ListValue, NewAction, Reader,
+    Report, ReportType, Store, StoreError, Subscription, Tx, User, UserProfile, WriteMode, audit_columns,
 };
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
@@ -31,6 +32,35 @@ const TARGET: &str = "machine";
 
 #[test]
 fn every_list_is_a_range_scan_on_a_key() {
+    let plans = plans_of(|tx| {
+        write_all(tx)?;
+        read_all(tx)?;
+        tx.reset()
+    });
+    insta::assert_snapshot!(plans);
+    // Tenants are few, and so are the elements of a bound list.
+    for line in plans.lines().filter(|line| line.starts_with("  ")) {
+        let walks = line.trim_start().starts_with("SCAN") && !line.contains("USING") && !line.contains("CONSTANT ROW");
+        let is_short = line.ends_with("SCAN tenants") || line.contains("SCAN json_each");
+        assert!(!walks || is_short, "{line}");
+        assert!(!line.contains("TEMP B-TREE"), "{line}");
+    }
+}
+
+/// Lists with conditions: ranges of an index in its order, except that few rows may be sorted.
+#[test]
+fn every_selection_is_a_range_scan_on_an_index() {
+    let plans = plans_of(|tx| select(tx)).replace(CLOUD_PCS.columns, "…");
+    insta::assert_snapshot!(plans);
+    for block in plans.split("\n\n") {
+        let sorts = block.contains("TEMP B-TREE");
+        let is_in_order = block.contains("INDEXED BY cloud_pcs_display_name ");
+        assert!(!block.contains("  SCAN cloud_pcs") && !block.contains("  SCAN audit"), "{block}");
+        assert!(!sorts || !is_in_order, "{block}");
+    }
+}
+
+fn plans_of(work: impl FnOnce(&mut Tx<'_>) -> Result<(), StoreError>) -> String {
     let directory = tempfile::tempdir().unwrap();
     drop(Store::open(directory.path(), WriteMode::Inline).unwrap());
     let mut connection = Connection::open(directory.path().join("cloudpc.db")).unwrap();
@@ -49,21 +79,58 @@ fn every_list_is_a_range_scan_on_a_key() {
     let damage = Damage::default();
     let queued = std::sync::Arc::default();
     let mut tx = Tx::new(&connection, &damage, &queued);
-    write_all(&mut tx).unwrap();
-    read_all(&tx).unwrap();
-    tx.reset().unwrap();
+    work(&mut tx).unwrap();
+    drop(tx);
 
     let statements = statements.lock().unwrap().clone();
     let plans = statements.iter().filter_map(|sql| Some(format!("{sql}\n{}", plan(directory.path(), sql)?)));
-    let plans = plans.collect::<Vec<_>>().join("\n");
-    insta::assert_snapshot!(plans);
-    // Tenants are few, and so are the elements of a bound list.
-    for line in plans.lines().filter(|line| line.starts_with("  ")) {
-        let walks = line.trim_start().starts_with("SCAN") && !line.contains("USING") && !line.contains("CONSTANT ROW");
-        let is_short = line.ends_with("SCAN tenants") || line.contains("SCAN json_each");
-        assert!(!walks || is_short, "{line}");
-        assert!(!line.contains("TEMP B-TREE"), "{line}");
+    plans.collect::<Vec<_>>().join("\n")
+}
+
+/// Reads lists of each shape, from the start and from a position, both ways.
+fn select(tx: &Tx<'_>) -> Result<(), StoreError> {
+    let text = |text: &str| ListValue::Text(text.into());
+    let within = ListCondition::Within;
+    let by_name = within(column::DISPLAY_NAME, KeyRanges::prefix("desk"));
+    let by_user = within(column::USER_PRINCIPAL_NAME, KeyRanges::points([text("ada")]));
+    let by_status = within(column::STATUS, KeyRanges::points([text("failed")]));
+    let by_product = within(column::PRODUCT, KeyRanges::points([text("business")]));
+    let contains = |text: &str| ListCondition::Contains(column::DISPLAY_NAME_FOLDED, text.into());
+    let conditions = [
+        ListCondition::TRUE,
+        by_name.clone(),
+        by_status.clone(),
+        within(column::DISPLAY_NAME, KeyRanges::above(text("desk"))),
+        ListCondition::all([by_status.clone(), by_name.clone()]),
+        ListCondition::any([by_status, by_name]),
+        ListCondition::all([by_user, by_product.clone()]),
+        by_product,
+        contains("sk"),
+        contains("esk"),
+        contains("desk"),
+    ];
+    let at = |key: ListValue, id: ListValue| ListPosition { access: 0, key, id };
+    let guid = || ListValue::Guid(GUID);
+    for condition in &conditions {
+        for order in [None, Some(false), Some(true)] {
+            let order = order.map(|descending| ListOrder { column: column::DISPLAY_NAME, descending });
+            let plan = tx.list_plan(&CLOUD_PCS, TENANT, condition, order)?.unwrap();
+            let own_key = if plan.reads_by_id() { guid() } else { text("desk-1") };
+            for after in [None, Some(at(own_key, guid()))] {
+                tx.list(&CLOUD_PCS, TENANT, &plan, after.as_ref(), 9)?;
+                tx.list_count(&CLOUD_PCS, TENANT, &plan, after.as_ref())?;
+            }
+        }
     }
+    let since = ListCondition::Within(audit_columns::AT, KeyRanges::above(ListValue::Integer(1)));
+    for order in [None, Some(ListOrder { column: audit_columns::AT, descending: true })] {
+        let plan = tx.list_plan(&AUDIT, TENANT, &since, order)?.unwrap();
+        for after in [None, Some(at(ListValue::Integer(3), ListValue::Integer(2)))] {
+            tx.list(&AUDIT, TENANT, &plan, after.as_ref(), 9)?;
+            tx.list_count(&AUDIT, TENANT, &plan, after.as_ref())?;
+        }
+    }
+    Ok(())
 }
 
 fn plan(directory: &std::path::Path, sql: &str) -> Option<String> {

@@ -67,6 +67,26 @@ impl Reader<'_> {
         self.damage.watch(query())
     }
 
+    /// Returns the rows of a query whose text is rarely the same again, so that it takes no place
+    /// among the prepared statements.
+    pub(crate) fn rows_once<T>(
+        &self,
+        sql: &str,
+        params: &[Value<'_>],
+        mut map: impl FnMut(Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut query = || {
+            let mut statement = self.connection.prepare(sql)?;
+            let mut rows = statement.query(params_from_iter(params))?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                found.push(map(Row(row))?);
+            }
+            Ok(found)
+        };
+        self.damage.watch(query())
+    }
+
     /// Returns the first row of a query.
     pub(crate) fn row<T>(
         &self,

@@ -144,3 +144,11 @@ pub const BEFORE_DOCUMENTS: &str = "
     CREATE TABLE gallery_images (
         tenant_id BLOB NOT NULL, id TEXT NOT NULL, image TEXT NOT NULL, PRIMARY KEY (tenant_id, id)
     ) WITHOUT ROWID, STRICT;";
+
+/// Takes the columns and indexes of lists out of a new database, as before they were there.
+pub const BEFORE_LISTS: &str = "
+    DROP TABLE cloud_pc_trigrams;
+    DROP INDEX cloud_pcs_display_name; DROP INDEX cloud_pcs_display_name_folded; DROP INDEX cloud_pcs_managed_device_name;
+    DROP INDEX cloud_pcs_user_principal_name; DROP INDEX cloud_pcs_provisioning_policy;
+    DROP INDEX cloud_pcs_provisioning_policy_name; DROP INDEX cloud_pcs_service_plan; DROP INDEX cloud_pcs_status;
+    DROP INDEX audit_time; ALTER TABLE cloud_pcs DROP COLUMN display_name_folded;";

@@ -95,7 +95,7 @@ fn a_database_from_before_pages_gets_the_same_bounds() {
     sql.execute_batch(
         "DROP TABLE device_codes; DROP TABLE sign_in_counters; DROP INDEX users_domain;
          DROP TABLE deployment_pages; DROP TABLE undo_records; DROP TABLE health_checks; DROP TABLE health_events;
-         DROP TABLE desktop_tickets; DROP TABLE counters;
+         DROP TABLE desktop_tickets;
          ALTER TABLE cloud_pcs DROP COLUMN status_before; ALTER TABLE actions DROP COLUMN tag_nonce;
          CREATE INDEX actions_open_remote ON actions (line_id); CREATE INDEX actions_line ON actions (line_id);
          DROP INDEX actions_open; ALTER TABLE partner_totals ADD COLUMN reports INTEGER;
@@ -103,6 +103,7 @@ fn a_database_from_before_pages_gets_the_same_bounds() {
          PRAGMA user_version = 1",
     )
     .unwrap();
+    sql.execute_batch(crate::fixture::BEFORE_LISTS).unwrap();
     sql.execute_batch(crate::fixture::BEFORE_DIRECTORY).unwrap();
     sql.execute_batch(crate::fixture::BEFORE_DOCUMENTS).unwrap();
     drop(sql);

@@ -1,7 +1,7 @@
 //! The schema, as a new database and as every upgraded one must have it.
 
 use cloudpc_model::{Actor, AuditEntry, AuditResource, AuditVerb, ResourceType, TenantId, Timestamp};
-use cloudpc_store::{Store, StoreError, WriteMode};
+use cloudpc_store::{CLOUD_PCS, ListCondition, Store, StoreError, WriteMode, cloud_pc_columns};
 use std::fmt::Write as _;
 use uuid::Uuid;
 
@@ -89,6 +89,41 @@ fn a_database_of_version_2_is_brought_up_with_all_that_is_in_it() {
     };
     assert_eq!(undo("undo").unwrap(), 21, "a number is never given twice");
     undo("a kind of a later version").unwrap();
+}
+
+#[test]
+fn names_of_an_upgraded_database_are_found_whatever_their_case() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = open_sql(directory.path());
+    old.execute_batch(&VERSION_2.concat()).unwrap();
+    old.execute_batch("PRAGMA user_version = 2").unwrap();
+    let tenant = Uuid::from_u128(1);
+    for (number, name) in [(1, "Ärger-ÄRGER"), (2, "PC"), (3, "")] {
+        old.execute(
+            "INSERT INTO cloud_pcs VALUES (?1, ?2, ?2, ?1, ?3, '', ?1, '', ?1, '', '', '', '', 'business', 'failed', NULL,
+             'running', 'running', 'windows11', 'standardUser', NULL, NULL, 1, 1)",
+            rusqlite::params![tenant, Uuid::from_u128(number), name],
+        )
+        .unwrap();
+    }
+    drop(old);
+    let store = Store::open(directory.path(), WriteMode::InlineTwice).unwrap();
+    let found = |text: &str| {
+        let condition = ListCondition::Contains(cloud_pc_columns::DISPLAY_NAME_FOLDED, text.into());
+        let found = block_on(store.read(move |reader| {
+            let plan = reader.list_plan(&CLOUD_PCS, TenantId(tenant), &condition, None)?.unwrap();
+            reader.list(&CLOUD_PCS, TenantId(tenant), &plan, None, 9)
+        }));
+        found.unwrap().rows.into_iter().map(|(_, cloud_pc)| cloud_pc.display_name).collect::<Vec<_>>()
+    };
+    assert_eq!(found("ärger-ä"), ["Ärger-ÄRGER"]);
+    assert_eq!(found("ger"), ["Ärger-ÄRGER"]);
+    assert_eq!(found("gerr"), [""; 0]);
+    assert_eq!(found("pc"), ["PC"]);
+    drop(store);
+    let sql = open_sql(directory.path());
+    let trigrams: i64 = sql.query_row("SELECT count(*) FROM cloud_pc_trigrams", [], |row| row.get(0)).unwrap();
+    assert_eq!(trigrams, 6, "each once");
 }
 
 #[test]

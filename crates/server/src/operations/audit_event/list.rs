@@ -1,13 +1,13 @@
 //! `GET …/auditEvents`
 
 use cloudpc_model::AuditEntry;
-use cloudpc_store::Reader;
+use cloudpc_store::{AUDIT, ListCondition, ListCount, ListOrder, ListPlan, ListPosition, ListRows, Reader};
 use serde::Serialize;
 use std::sync::Arc;
 
-use crate::pipeline::list::{Collection, PropertySet, invalid_skip_token, page};
+use crate::pipeline::list::{Collection, ListProperty, ListSource, PropertySet, invalid_skip_token, page};
 use crate::pipeline::{Answer, Call, Problem};
-use crate::views::audit::audit_event;
+use crate::views::audit::{audit_event, property};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     page(&call, AuditEvents(call.clone())).await
@@ -32,7 +32,40 @@ impl Collection for AuditEvents {
         Ok(Some(reader.audit_count(self.0.tenant())?))
     }
 
+    fn source(&self) -> Option<&dyn ListSource<AuditEntry>> {
+        Some(self)
+    }
+
     fn view<'a>(&'a self, row: &'a AuditEntry, _: PropertySet) -> impl Serialize + 'a {
         audit_event(row, self.0.version())
+    }
+}
+
+impl ListSource<AuditEntry> for AuditEvents {
+    fn property(&self, path: &str) -> Option<ListProperty> {
+        property(path)
+    }
+
+    fn plan(
+        &self,
+        reader: &Reader<'_>,
+        condition: ListCondition,
+        order: Option<ListOrder>,
+    ) -> Result<Option<ListPlan>, Problem> {
+        Ok(reader.list_plan(&AUDIT, self.0.tenant(), &condition, order)?)
+    }
+
+    fn rows(
+        &self,
+        reader: &Reader<'_>,
+        plan: &ListPlan,
+        after: Option<&ListPosition>,
+        limit: usize,
+    ) -> Result<ListRows<AuditEntry>, Problem> {
+        Ok(reader.list(&AUDIT, self.0.tenant(), plan, after, limit)?)
+    }
+
+    fn count(&self, reader: &Reader<'_>, plan: &ListPlan, after: Option<&ListPosition>) -> Result<ListCount, Problem> {
+        Ok(reader.list_count(&AUDIT, self.0.tenant(), plan, after)?)
     }
 }

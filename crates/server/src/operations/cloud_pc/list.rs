@@ -1,14 +1,17 @@
 //! `GET …/cloudPCs`
 
 use cloudpc_model::{ActionId, CloudPcId, TenantId, UserId};
-use cloudpc_store::{ActionFilter, Reader};
+use cloudpc_store::{
+    ActionFilter, CLOUD_PCS, KeyRanges, ListCondition, ListCount, ListOrder, ListPlan, ListPosition, ListRows,
+    ListValue, Reader, cloud_pc_columns,
+};
 use serde::Serialize;
 use std::sync::Arc;
 
-use crate::pipeline::list::{Collection, PropertySet, invalid_skip_token, page};
+use crate::pipeline::list::{Collection, ListProperty, ListSource, PropertySet, invalid_skip_token, page};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::catalog::Catalog;
-use crate::views::cloud_pc::{CloudPcRow, CloudPcViewContext, cloud_pc};
+use crate::views::cloud_pc::{CloudPcRow, CloudPcViewContext, cloud_pc, property};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     page(&call, CloudPcs::new(&call)).await
@@ -78,7 +81,45 @@ impl Collection for CloudPcs {
         Ok(Some(reader.cloud_pc_count(self.call.tenant(), self.owner)?))
     }
 
+    fn source(&self) -> Option<&dyn ListSource<CloudPcRow>> {
+        Some(self)
+    }
+
     fn view<'a>(&'a self, row: &'a CloudPcRow, set: PropertySet) -> impl Serialize + 'a {
         cloud_pc(row, &self.catalog, self.context, set)
+    }
+}
+
+impl ListSource<CloudPcRow> for CloudPcs {
+    fn property(&self, path: &str) -> Option<ListProperty> {
+        property(path, &self.catalog, self.call.version())
+    }
+
+    fn plan(
+        &self,
+        reader: &Reader<'_>,
+        condition: ListCondition,
+        order: Option<ListOrder>,
+    ) -> Result<Option<ListPlan>, Problem> {
+        let owner = self.owner.map(|owner| KeyRanges::points([ListValue::Guid(owner.0)]));
+        let owned = owner.map(|owner| ListCondition::Within(cloud_pc_columns::USER_ID, owner));
+        let condition = ListCondition::all(owned.into_iter().chain([condition]));
+        Ok(reader.list_plan(&CLOUD_PCS, self.call.tenant(), &condition, order)?)
+    }
+
+    fn rows(
+        &self,
+        reader: &Reader<'_>,
+        plan: &ListPlan,
+        after: Option<&ListPosition>,
+        limit: usize,
+    ) -> Result<ListRows<CloudPcRow>, Problem> {
+        let tenant = self.call.tenant();
+        let found = reader.list(&CLOUD_PCS, tenant, plan, after, limit)?;
+        found.try_map(|cloud_pc| row(reader, tenant, cloud_pc, self.with_last_action))
+    }
+
+    fn count(&self, reader: &Reader<'_>, plan: &ListPlan, after: Option<&ListPosition>) -> Result<ListCount, Problem> {
+        Ok(reader.list_count(&CLOUD_PCS, self.call.tenant(), plan, after)?)
     }
 }

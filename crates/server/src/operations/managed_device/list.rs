@@ -1,14 +1,16 @@
 //! `GET /deviceManagement/managedDevices`
 
 use cloudpc_model::ManagedDeviceId;
-use cloudpc_store::{ActionFilter, Reader};
+use cloudpc_store::{
+    ActionFilter, CLOUD_PCS, ListCondition, ListCount, ListOrder, ListPlan, ListPosition, ListRows, Reader,
+};
 use serde::Serialize;
 use std::sync::Arc;
 
-use crate::pipeline::list::{Collection, PAGE_ROWS, PropertySet, invalid_skip_token, page};
+use crate::pipeline::list::{Collection, ListProperty, ListSource, PAGE_ROWS, PropertySet, invalid_skip_token, page};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::catalog::Catalog;
-use crate::views::managed_device::{ManagedDeviceRow, managed_device};
+use crate::views::managed_device::{ManagedDeviceRow, managed_device, property};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     page(&call, ManagedDevices::new(&call)).await
@@ -63,7 +65,41 @@ impl Collection for ManagedDevices {
         Ok(Some(reader.cloud_pc_count(self.call.tenant(), None)?))
     }
 
+    fn source(&self) -> Option<&dyn ListSource<ManagedDeviceRow>> {
+        Some(self)
+    }
+
     fn view<'a>(&'a self, row: &'a Self::Row, _: PropertySet) -> impl Serialize + 'a {
         managed_device(row, &self.catalog, self.call.version())
+    }
+}
+
+impl ListSource<ManagedDeviceRow> for ManagedDevices {
+    fn property(&self, path: &str) -> Option<ListProperty> {
+        property(path, &self.catalog)
+    }
+
+    fn plan(
+        &self,
+        reader: &Reader<'_>,
+        condition: ListCondition,
+        order: Option<ListOrder>,
+    ) -> Result<Option<ListPlan>, Problem> {
+        Ok(reader.list_plan(&CLOUD_PCS, self.call.tenant(), &condition, order)?)
+    }
+
+    fn rows(
+        &self,
+        reader: &Reader<'_>,
+        plan: &ListPlan,
+        after: Option<&ListPosition>,
+        limit: usize,
+    ) -> Result<ListRows<ManagedDeviceRow>, Problem> {
+        let found = reader.list(&CLOUD_PCS, self.call.tenant(), plan, after, limit)?;
+        found.try_map(|cloud_pc| row(&self.call, reader, cloud_pc, self.with_actions))
+    }
+
+    fn count(&self, reader: &Reader<'_>, plan: &ListPlan, after: Option<&ListPosition>) -> Result<ListCount, Problem> {
+        Ok(reader.list_count(&CLOUD_PCS, self.call.tenant(), plan, after)?)
     }
 }

@@ -5,14 +5,15 @@
 //! a link to the next one.
 
 use cloudpc_graph::{GraphError, QueryOptions};
-use cloudpc_store::Reader;
+use cloudpc_store::{ListPosition, Reader};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::{Collection, as_value, at, compare, invalid_skip_token, matches, page_rows};
+use super::source::Planned;
+use super::{Collection, as_value, compare, invalid_skip_token, matches, page_rows, sort_key};
 use crate::app::Monotonic;
 use crate::pipeline::Problem;
 
@@ -51,7 +52,34 @@ impl Budget {
     }
 }
 
-/// A cursor over all rows in the collection's own order.
+/// A row with its position among the rows that the store selects, if it does.
+struct ScannedRow<R> {
+    row: R,
+    at: Option<ListPosition>,
+}
+
+impl<R> ScannedRow<R> {
+    /// Returns the position as the next link carries it.
+    fn position<C: Collection<Row = R>>(&self, collection: &C) -> String {
+        match &self.at {
+            Some(at) => write_position(at),
+            None => collection.position(&self.row),
+        }
+    }
+}
+
+/// Rows of one read.
+struct ScannedRows<R> {
+    rows: Vec<ScannedRow<R>>,
+    /// Whether they are the last.
+    ended: bool,
+}
+
+fn write_position(at: &ListPosition) -> String {
+    serde_json::to_string(at).expect("a position is plain data")
+}
+
+/// A cursor over the rows that the store selects, or over all rows in the collection's own order.
 #[derive(Default)]
 struct ScanWalk {
     position: Option<String>,
@@ -59,20 +87,36 @@ struct ScanWalk {
 }
 
 impl ScanWalk {
-    /// Returns the next rows and whether they are the last.
+    /// Returns the next rows.
     fn next<C: Collection>(
         &mut self,
         collection: &C,
         reader: &Reader<'_>,
+        planned: Option<&Planned>,
         limit: usize,
-    ) -> Result<(Vec<C::Row>, bool), Problem> {
+    ) -> Result<ScannedRows<C::Row>, Problem> {
+        if let (Some(planned), Some(source)) = (planned, collection.source()) {
+            let after = self.list_position()?;
+            let found = source.rows(reader, &planned.plan, after.as_ref(), limit)?;
+            self.seen += found.rows.len();
+            let ended = found.next.is_none();
+            self.position = found.next.as_ref().map(write_position);
+            let rows = found.rows.into_iter().map(|(at, row)| ScannedRow { row, at: Some(at) });
+            return Ok(ScannedRows { rows: rows.collect(), ended });
+        }
         let rows = collection.rows(reader, self.position.as_deref(), limit)?;
         self.seen += rows.len();
         if let Some(last) = rows.last() {
             self.position = Some(collection.position(last));
         }
         let ended = rows.len() < limit;
-        Ok((rows, ended))
+        let rows = rows.into_iter().map(|row| ScannedRow { row, at: None });
+        Ok(ScannedRows { rows: rows.collect(), ended })
+    }
+
+    fn list_position(&self) -> Result<Option<ListPosition>, Problem> {
+        let read = |text| serde_json::from_str(text).map_err(|_| invalid_skip_token());
+        Ok(self.position.as_deref().map(read).transpose()?)
     }
 
     fn is_over_budget(&self, budget: &Budget) -> bool {
@@ -111,6 +155,7 @@ impl Count {
         &mut self,
         collection: &C,
         reader: &Reader<'_>,
+        planned: Option<&Planned>,
         options: &QueryOptions,
         budget: &Budget,
     ) -> Slice<u64> {
@@ -119,8 +164,21 @@ impl Count {
         {
             return Ok(ControlFlow::Break(count));
         }
-        let (rows, ended) = self.walk.next(collection, reader, SLICE_ROWS)?;
-        self.found += rows.iter().map(|row| u64::from(matches(collection, row, options))).sum::<u64>();
+        if let Some(planned) = planned.filter(|planned| planned.is_exact)
+            && let Some(source) = collection.source()
+        {
+            let after = self.walk.list_position()?;
+            let part = source.count(reader, &planned.plan, after.as_ref())?;
+            self.found += part.count;
+            let Some(next) = part.next else { return Ok(ControlFlow::Break(self.found)) };
+            self.walk.position = Some(write_position(&next));
+            return match self.walk.is_over_budget(budget) {
+                true => Err(limit_reached::<C>(options)),
+                false => Ok(ControlFlow::Continue(())),
+            };
+        }
+        let ScannedRows { rows, ended } = self.walk.next(collection, reader, planned, SLICE_ROWS)?;
+        self.found += rows.iter().map(|read| u64::from(matches(collection, &read.row, options))).sum::<u64>();
         if ended && self.walk.seen <= SCAN_ROWS_MAX {
             return Ok(ControlFlow::Break(self.found));
         }
@@ -140,18 +198,22 @@ pub(super) struct ScanPage<R> {
 
 /// A scan for the rows of a page.
 pub(super) enum PageScan<R> {
-    InOwnOrder(InOwnOrder<R>),
+    InOrder(InOrder<R>),
     Sorted(Sorted<R>),
 }
 
 impl<R> PageScan<R> {
-    pub(super) fn new(options: &QueryOptions, position: Option<String>) -> Result<Self, Problem> {
-        if options.orderby.is_empty() {
+    pub(super) fn new(
+        options: &QueryOptions,
+        planned: Option<&Planned>,
+        position: Option<String>,
+    ) -> Result<Self, Problem> {
+        if options.orderby.is_empty() || planned.is_some_and(|planned| planned.is_ordered) {
             // The link to the next page has no `$skip`. A client that adds it again must not skip
             // twice.
             let to_skip = if position.is_some() { 0 } else { options.skip.unwrap_or(0) };
             let walk = ScanWalk { position, seen: 0 };
-            return Ok(Self::InOwnOrder(InOwnOrder { walk, to_skip, rows: Vec::new() }));
+            return Ok(Self::InOrder(InOrder { walk, to_skip, rows: Vec::new() }));
         }
         let after = position.as_deref().map(serde_json::from_str).transpose().map_err(|_| invalid_skip_token())?;
         Ok(Self::Sorted(Sorted { walk: ScanWalk::default(), after, rows: Vec::new() }))
@@ -161,35 +223,39 @@ impl<R> PageScan<R> {
         &mut self,
         collection: &C,
         reader: &Reader<'_>,
+        planned: Option<&Planned>,
         options: &QueryOptions,
         budget: &Budget,
     ) -> Slice<ScanPage<R>> {
         match self {
-            Self::InOwnOrder(scan) => scan.slice(collection, reader, options, budget),
-            Self::Sorted(scan) => scan.slice(collection, reader, options, budget),
+            Self::InOrder(scan) => scan.slice(collection, reader, planned, options, budget),
+            Self::Sorted(scan) => scan.slice(collection, reader, planned, options, budget),
         }
     }
 }
 
-pub(super) struct InOwnOrder<R> {
+/// The rows of a page as they come.
+pub(super) struct InOrder<R> {
     walk: ScanWalk,
     to_skip: usize,
-    rows: Vec<R>,
+    rows: Vec<ScannedRow<R>>,
 }
 
-impl<R> InOwnOrder<R> {
+impl<R> InOrder<R> {
     fn slice<C: Collection<Row = R>>(
         &mut self,
         collection: &C,
         reader: &Reader<'_>,
+        planned: Option<&Planned>,
         options: &QueryOptions,
         budget: &Budget,
     ) -> Slice<ScanPage<R>> {
         let limit = page_rows::<C>(options);
-        let direct = options.filter.is_none() && self.to_skip == 0;
-        let (read, ended) = self.walk.next(collection, reader, if direct { limit + 1 } else { SLICE_ROWS })?;
-        for row in read {
-            if !matches(collection, &row, options) {
+        let all_match = options.filter.is_none() || planned.is_some_and(|planned| planned.is_exact);
+        let wanted = if all_match && self.to_skip == 0 { limit + 1 - self.rows.len() } else { SLICE_ROWS };
+        let ScannedRows { rows: read, ended } = self.walk.next(collection, reader, planned, wanted)?;
+        for read in read {
+            if !all_match && !matches(collection, &read.row, options) {
                 continue;
             }
             if self.to_skip > 0 {
@@ -197,10 +263,10 @@ impl<R> InOwnOrder<R> {
                 continue;
             }
             if self.rows.len() == limit {
-                let next = self.rows.last().map(|row| collection.position(row));
+                let next = self.rows.last().map(|last| last.position(collection));
                 return Ok(ControlFlow::Break(self.page(next)));
             }
-            self.rows.push(row);
+            self.rows.push(read);
         }
         if ended {
             return Ok(ControlFlow::Break(self.page(None)));
@@ -216,7 +282,7 @@ impl<R> InOwnOrder<R> {
     }
 
     fn page(&mut self, next: Option<String>) -> ScanPage<R> {
-        ScanPage { rows: std::mem::take(&mut self.rows), next }
+        ScanPage { rows: self.rows.drain(..).map(|read| read.row).collect(), next }
     }
 }
 
@@ -224,6 +290,7 @@ impl<R> InOwnOrder<R> {
 #[derive(Serialize, Deserialize)]
 struct SortedPosition(Vec<Value>, String);
 
+/// The rows of a page out of all rows, sorted in memory.
 pub(super) struct Sorted<R> {
     walk: ScanWalk,
     after: Option<SortedPosition>,
@@ -235,14 +302,16 @@ impl<R> Sorted<R> {
         &mut self,
         collection: &C,
         reader: &Reader<'_>,
+        planned: Option<&Planned>,
         options: &QueryOptions,
         budget: &Budget,
     ) -> Slice<ScanPage<R>> {
-        let (read, ended) = self.walk.next(collection, reader, SLICE_ROWS)?;
-        for row in read {
-            if matches(collection, &row, options) {
+        let ScannedRows { rows: read, ended } = self.walk.next(collection, reader, planned, SLICE_ROWS)?;
+        let is_exact = planned.is_some_and(|planned| planned.is_exact);
+        for ScannedRow { row, .. } in read {
+            if is_exact || matches(collection, &row, options) {
                 let value = as_value(collection, &row);
-                let keys = options.orderby.iter().map(|(name, _)| at(&value, name).clone()).collect();
+                let keys = options.orderby.iter().map(|(name, _)| sort_key(&value, name)).collect();
                 self.rows.push((SortedPosition(keys, collection.position(&row)), row));
             }
         }
@@ -323,7 +392,7 @@ mod tests {
         let (mut count, mut budget) = (Count::default(), Budget::new(Arc::new(clock)));
         let scan = store.scan(move |reader| {
             budget.begin_slice();
-            count.slice(&Numbers(rows), reader, &QueryOptions::default(), &budget)
+            count.slice(&Numbers(rows), reader, None, &QueryOptions::default(), &budget)
         });
         scan.await.map_err(|problem| problem.into_graph("", "").code)
     }

@@ -1,0 +1,407 @@
+//! Lists of rows that match a condition, in an order, read page by page from an index.
+//!
+//! A condition on columns is turned into parts of indexes that are read one after the other
+//! ([`plan`]). A page continues at the position of the last row: its key in that index, and its id.
+//! What no index serves is checked of each row, a limited number at a time.
+
+mod condition;
+mod plan;
+mod range;
+mod sql;
+
+use cloudpc_model::TenantId;
+use serde::{Deserialize, Serialize};
+
+pub use condition::ListCondition;
+pub use plan::ListPlan;
+pub use range::{KeyRanges, ListValue};
+
+use crate::connection::Row;
+use crate::{Reader, StoreError};
+use plan::{Access, TrigramAccess};
+use sql::{Part, Statement};
+
+pub(crate) use plan::trigrams;
+
+/// Rows whose condition one call checks.
+const WINDOW_ROWS: usize = 2_000;
+/// What one range counts against the window at least.
+const RANGE_ROWS_MIN: usize = 125;
+/// Trigrams of a text of which the rarest is used.
+const TRIGRAMS_COMPARED_MAX: usize = 8;
+/// Rows up to which trigrams are counted to be compared.
+const TRIGRAM_ROWS_COUNTED: usize = 500;
+/// Most rows that are sorted instead of read in order.
+const SORTED_ROWS_MAX: usize = 2_000;
+
+/// A column of a table by which rows can be selected. It is never null.
+#[derive(Clone, Copy, Debug)]
+pub struct ListColumn {
+    pub(crate) sql: &'static str,
+    /// The index of (tenant, column, id).
+    pub(crate) index: Option<&'static str>,
+    /// How few distinct values there are: from 0 for a value in each row to 9. Of several columns
+    /// the one with the lowest is read by its index.
+    pub(crate) spread: u8,
+    pub(crate) is_id: bool,
+    /// The table of the sequences of three letters in the column.
+    pub(crate) trigrams: Option<&'static str>,
+}
+
+impl ListColumn {
+    /// A column without an index.
+    pub(crate) const fn plain(sql: &'static str) -> Self {
+        Self { sql, index: None, spread: 9, is_id: false, trigrams: None }
+    }
+
+    /// A column with an index of (tenant, column, id).
+    pub(crate) const fn indexed(sql: &'static str, index: &'static str, spread: u8) -> Self {
+        Self { sql, index: Some(index), spread, is_id: false, trigrams: None }
+    }
+
+    /// The id: the table's key after the tenant.
+    pub(crate) const fn id() -> Self {
+        Self { sql: "id", index: None, spread: 0, is_id: true, trigrams: None }
+    }
+
+    /// The same column, with a table of (tenant, trigram, id).
+    #[must_use]
+    pub(crate) const fn with_trigrams(self, table: &'static str) -> Self {
+        Self { trigrams: Some(table), ..self }
+    }
+
+    fn is_indexed(self) -> bool {
+        self.is_id || self.index.is_some()
+    }
+}
+
+impl PartialEq for ListColumn {
+    fn eq(&self, other: &Self) -> bool {
+        self.sql == other.sql
+    }
+}
+
+impl Eq for ListColumn {}
+
+/// A table whose rows can be selected and sorted.
+#[derive(Debug)]
+pub struct ListTable<T> {
+    pub(crate) name: &'static str,
+    pub(crate) columns: &'static str,
+    /// Number of `columns`.
+    pub(crate) width: usize,
+    pub(crate) id: ListColumn,
+    /// Whether rows come by descending keys unless another order is asked for.
+    pub(crate) descending: bool,
+    pub(crate) map: fn(Row<'_>) -> Result<T, StoreError>,
+}
+
+/// An order by one column, and by id in the same direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListOrder {
+    /// Column.
+    pub column: ListColumn,
+    /// Whether the greatest come first.
+    pub descending: bool,
+}
+
+/// Where a list continues.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListPosition {
+    /// Number of the access within its plan.
+    pub(crate) access: usize,
+    /// Value of the column that is read in order.
+    pub(crate) key: ListValue,
+    /// Id of the row.
+    pub(crate) id: ListValue,
+}
+
+/// Rows of a list.
+#[derive(Debug)]
+pub struct ListRows<T> {
+    /// Rows with their positions. There may be none although the list continues.
+    pub rows: Vec<(ListPosition, T)>,
+    /// Where the list continues; none at its end.
+    pub next: Option<ListPosition>,
+}
+
+impl<T> ListRows<T> {
+    /// The same positions with other rows.
+    pub fn try_map<U, E>(self, mut map: impl FnMut(T) -> Result<U, E>) -> Result<ListRows<U>, E> {
+        let rows = self.rows.into_iter().map(|(at, row)| Ok((at, map(row)?))).collect::<Result<_, E>>()?;
+        Ok(ListRows { rows, next: self.next })
+    }
+}
+
+/// Part of the number of rows of a list.
+#[derive(Debug)]
+pub struct ListCount {
+    /// Rows found.
+    pub count: u64,
+    /// Where counting continues; none at the end.
+    pub next: Option<ListPosition>,
+}
+
+impl Reader<'_> {
+    /// Chooses how to read the rows of a tenant that match a condition; none if they cannot be read
+    /// in this order.
+    pub fn list_plan<T>(
+        &self,
+        table: &ListTable<T>,
+        tenant: TenantId,
+        condition: &ListCondition,
+        order: Option<ListOrder>,
+    ) -> Result<Option<ListPlan>, StoreError> {
+        let mut accesses = Access::of_condition(table.id, condition);
+        for access in &mut accesses {
+            if let Some(via) = &access.via {
+                access.via = Some(self.rarest(table, tenant, access, via)?);
+            }
+        }
+        let Some(order) = order else {
+            return Ok(Some(ListPlan { accesses, descending: table.descending, sort: None }));
+        };
+        // Without an index, what is few enough to be sorted could be too many on the next page.
+        if !order.column.is_indexed() {
+            return Ok(None);
+        }
+        let in_order = Access::in_order(order.column, condition);
+        let reads_whole = |access: &Access| access.via.is_none() && access.ranges.is_all();
+        let may_be_few = !accesses.iter().any(reads_whole) && in_order.checks_rows();
+        if may_be_few && self.are_few(table, tenant, &accesses)? {
+            return Ok(Some(ListPlan { accesses, descending: order.descending, sort: Some(order.column) }));
+        }
+        Ok(Some(ListPlan { accesses: vec![in_order], descending: order.descending, sort: None }))
+    }
+
+    /// Returns up to `limit` rows of a plan after a position.
+    pub fn list<T>(
+        &self,
+        table: &ListTable<T>,
+        tenant: TenantId,
+        plan: &ListPlan,
+        after: Option<&ListPosition>,
+        limit: usize,
+    ) -> Result<ListRows<T>, StoreError> {
+        if let Some(column) = plan.sort {
+            return self.list_sorted(table, tenant, plan, column, after, limit);
+        }
+        let mut found = ListRows { rows: Vec::new(), next: None };
+        self.walk(table, tenant, plan, after, |number, part| {
+            let missing = limit - found.rows.len();
+            let read = self.part_rows(table, tenant, number, part, missing)?;
+            let is_full = read.len() == missing;
+            found.rows.extend(read);
+            Ok(is_full.then(|| found.rows.last().map(|(at, _)| at.clone())).flatten())
+        })
+        .map(|next| ListRows { next, rows: std::mem::take(&mut found.rows) })
+    }
+
+    /// Counts rows of a plan after a position, as many as can be checked in a short time.
+    pub fn list_count<T>(
+        &self,
+        table: &ListTable<T>,
+        tenant: TenantId,
+        plan: &ListPlan,
+        after: Option<&ListPosition>,
+    ) -> Result<ListCount, StoreError> {
+        let mut count = 0;
+        let next = self.walk(table, tenant, plan, after, |_, part| {
+            let statement = match part.access.checks_rows() {
+                true => Statement::select("count(*)", table, tenant.0, part).check(&part.access.rest),
+                false => Statement::select_keys("count(*)", table, tenant.0, part),
+            };
+            count += self.list_number(&statement, part.access)?;
+            Ok(None)
+        })?;
+        Ok(ListCount { count, next })
+    }
+
+    /// Visits the parts of indexes after a position until `visit` returns where to stop, or enough
+    /// rows were checked. Returns where to continue.
+    fn walk<T>(
+        &self,
+        table: &ListTable<T>,
+        tenant: TenantId,
+        plan: &ListPlan,
+        after: Option<&ListPosition>,
+        mut visit: impl FnMut(usize, Part<'_>) -> Result<Option<ListPosition>, StoreError>,
+    ) -> Result<Option<ListPosition>, StoreError> {
+        let mut left = WINDOW_ROWS;
+        let first = after.map_or(0, |after| after.access);
+        for (number, access) in plan.accesses.iter().enumerate().skip(first) {
+            let after = after.filter(|after| after.access == number);
+            for (range, after) in access.ranges_after(after, plan.descending) {
+                let mut part = Part { access, range, after, until: None, descending: plan.descending };
+                let end = if access.checks_rows() { self.window_end(table, tenant, number, part, left)? } else { None };
+                part.until = end.as_ref();
+                if let Some(stop) = visit(number, part)? {
+                    return Ok(Some(stop));
+                }
+                if end.is_some() {
+                    return Ok(end);
+                }
+                left = left.saturating_sub(RANGE_ROWS_MIN).max(RANGE_ROWS_MIN);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the position of the row that ends a window of this many rows; none if the part has
+    /// no more.
+    fn window_end<T>(
+        &self,
+        table: &ListTable<T>,
+        tenant: TenantId,
+        number: usize,
+        part: Part<'_>,
+        rows: usize,
+    ) -> Result<Option<ListPosition>, StoreError> {
+        let id = part.access.id(table.id);
+        let columns = format!("{}, {}", part.access.column.sql, id.sql);
+        let statement = Statement::select_keys(&columns, table, tenant.0, part);
+        let statement = statement.order(ordered_by(part, id), id, part.descending).limit(1, rows - 1);
+        self.row(&statement.text, &statement.values(), |row| {
+            Ok(ListPosition { access: number, key: row.get(0)?, id: row.get(1)? })
+        })
+    }
+
+    fn part_rows<T>(
+        &self,
+        table: &ListTable<T>,
+        tenant: TenantId,
+        number: usize,
+        part: Part<'_>,
+        limit: usize,
+    ) -> Result<Vec<(ListPosition, T)>, StoreError> {
+        let id = part.access.id(table.id);
+        let statement = Statement::select(&columns_with(table, part.access.column), table, tenant.0, part)
+            .check(&part.access.rest)
+            .order(ordered_by(part, id), id, part.descending)
+            .limit(limit, 0);
+        self.list_rows(table, &statement, number, part.access)
+    }
+
+    /// Sorts what the accesses find: no more than [`SORTED_ROWS_MAX`] when the plan was made.
+    fn list_sorted<T>(
+        &self,
+        table: &ListTable<T>,
+        tenant: TenantId,
+        plan: &ListPlan,
+        column: ListColumn,
+        after: Option<&ListPosition>,
+        limit: usize,
+    ) -> Result<ListRows<T>, StoreError> {
+        let mut rows = Vec::new();
+        for access in &plan.accesses {
+            for range in access.ranges.ranges() {
+                let part = Part { access, range, after: None, until: None, descending: plan.descending };
+                let mut statement =
+                    Statement::select(&columns_with(table, column), table, tenant.0, part).check(&access.rest);
+                if let Some(after) = after {
+                    statement = statement.after(column, table.id, after, plan.descending);
+                }
+                let statement = statement.order(column, table.id, plan.descending).limit(limit, 0);
+                rows.extend(self.list_rows(table, &statement, 0, access)?);
+            }
+        }
+        rows.sort_by(|(a, _), (b, _)| {
+            let order = (&a.key, &a.id).cmp(&(&b.key, &b.id));
+            if plan.descending { order.reverse() } else { order }
+        });
+        let more = rows.len() >= limit;
+        rows.truncate(limit);
+        let next = if more { rows.last().map(|(at, _)| at.clone()) } else { None };
+        Ok(ListRows { rows, next })
+    }
+
+    /// Returns whether the accesses read no more rows than are worth sorting.
+    fn are_few<T>(&self, table: &ListTable<T>, tenant: TenantId, accesses: &[Access]) -> Result<bool, StoreError> {
+        let mut left = SORTED_ROWS_MAX;
+        for access in accesses {
+            for range in access.ranges.ranges() {
+                let part = Part { access, range, after: None, until: None, descending: false };
+                let found = self.count_keys(table, tenant, part, left + 1)?;
+                if found > left {
+                    return Ok(false);
+                }
+                left -= found;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Counts the keys of a part, up to a number.
+    fn count_keys<T>(
+        &self,
+        table: &ListTable<T>,
+        tenant: TenantId,
+        part: Part<'_>,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let mut statement = Statement::select_keys("1", table, tenant.0, part).limit(limit, 0);
+        statement.text = format!("SELECT count(*) FROM ({}) AS some", statement.text);
+        let found = self.count(&statement.text, &statement.values())?;
+        Ok(usize::try_from(found).unwrap_or(usize::MAX))
+    }
+
+    /// Chooses the trigram of a text that the fewest rows have.
+    fn rarest<T>(
+        &self,
+        table: &ListTable<T>,
+        tenant: TenantId,
+        access: &Access,
+        via: &TrigramAccess,
+    ) -> Result<TrigramAccess, StoreError> {
+        let mut rarest = (usize::MAX, via.clone());
+        for trigram in trigrams(&via.text).into_iter().take(TRIGRAMS_COMPARED_MAX) {
+            let via = TrigramAccess { trigram, ..via.clone() };
+            let access = Access { via: Some(via.clone()), ..access.clone() };
+            let range = &access.ranges.ranges()[0];
+            let part = Part { access: &access, range, after: None, until: None, descending: false };
+            let found = self.count_keys(table, tenant, part, TRIGRAM_ROWS_COUNTED)?;
+            if found < rarest.0 {
+                rarest = (found, via);
+            }
+        }
+        Ok(rarest.1)
+    }
+
+    fn list_rows<T>(
+        &self,
+        table: &ListTable<T>,
+        statement: &Statement,
+        number: usize,
+        access: &Access,
+    ) -> Result<Vec<(ListPosition, T)>, StoreError> {
+        let map = |row: Row<'_>| {
+            let at = ListPosition { access: number, key: row.get(table.width)?, id: row.get(table.width + 1)? };
+            Ok((at, (table.map)(row)?))
+        };
+        match access.checks_rows() {
+            false => self.rows(&statement.text, &statement.values(), map),
+            true => self.rows_once(&statement.text, &statement.values(), map),
+        }
+    }
+
+    fn list_number(&self, statement: &Statement, access: &Access) -> Result<u64, StoreError> {
+        let values = statement.values();
+        match access.checks_rows() {
+            false => self.count(&statement.text, &values),
+            true => {
+                let counted = self.rows_once(&statement.text, &values, |row| row.get::<i64>(0))?;
+                Ok(counted.into_iter().map(i64::unsigned_abs).sum())
+            }
+        }
+    }
+}
+
+/// The columns of a table, the one that is read in order, and the id.
+fn columns_with<T>(table: &ListTable<T>, column: ListColumn) -> String {
+    format!("{}, {}, {}", table.columns, column.sql, table.id.sql)
+}
+
+/// The column that orders the rows of a part: one value is in the order of the ids.
+fn ordered_by(part: Part<'_>, id: ListColumn) -> ListColumn {
+    if part.range.point().is_some() { id } else { part.access.column }
+}

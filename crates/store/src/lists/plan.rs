@@ -1,0 +1,170 @@
+//! How the rows of a list are found: which index is read, from where to where, and what is checked
+//! of each row on the way.
+
+use super::condition::ListCondition;
+use super::range::{KeyRange, KeyRanges};
+use super::{ListColumn, ListPosition};
+
+/// How to find the rows that match a condition, in an order. Made by
+/// [`Reader::list_plan`](crate::Reader::list_plan).
+#[derive(Clone, Debug)]
+pub struct ListPlan {
+    /// Read one after the other; no row is found twice.
+    pub(super) accesses: Vec<Access>,
+    pub(super) descending: bool,
+    /// Sorts what the accesses find, which is little. Otherwise rows come in the order of the
+    /// accesses.
+    pub(super) sort: Option<ListColumn>,
+}
+
+#[cfg(test)]
+impl ListPlan {
+    /// Whether the table is read by its key.
+    pub(crate) fn reads_by_id(&self) -> bool {
+        self.sort.is_none() && self.accesses.iter().all(|access| access.column.is_id)
+    }
+}
+
+/// Part of an index.
+#[derive(Clone, Debug)]
+pub(super) struct Access {
+    pub(super) column: ListColumn,
+    pub(super) ranges: KeyRanges,
+    /// What is checked of each row.
+    pub(super) rest: ListCondition,
+    /// Finds the rows by a part of their text, in the order of their ids.
+    pub(super) via: Option<TrigramAccess>,
+}
+
+/// Rows whose text has a sequence of three letters.
+#[derive(Clone, Debug)]
+pub(super) struct TrigramAccess {
+    pub(super) table: &'static str,
+    pub(super) trigram: String,
+    /// The text that is searched for, which has the trigram.
+    pub(super) text: String,
+}
+
+/// The id in a table of trigrams.
+const TRIGRAM_ID: ListColumn = ListColumn { sql: "cloud_pc_id", ..ListColumn::id() };
+/// Letters that a table of trigrams can be searched for.
+const TRIGRAM_LETTERS: usize = 3;
+
+/// Returns the sequences of three letters in a text, each once, in order.
+pub(crate) fn trigrams(text: &str) -> Vec<String> {
+    let letters: Vec<char> = text.chars().collect();
+    let mut found: Vec<String> = letters.windows(TRIGRAM_LETTERS).map(|three| three.iter().collect()).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+impl Access {
+    /// The accesses that find the rows of a condition, each in the order of its column. If an index
+    /// serves no alternative, the whole table is read in the order of its key.
+    pub(super) fn of_condition(id: ListColumn, condition: &ListCondition) -> Vec<Self> {
+        let all_rows = || vec![Self { column: id, ranges: KeyRanges::all(), rest: condition.clone(), via: None }];
+        let Some(branches) = condition.branches() else { return all_rows() };
+        let mut accesses: Vec<Self> = Vec::with_capacity(branches.len());
+        let mut earlier: Vec<ListCondition> = Vec::new();
+        for branch in branches {
+            let whole = ListCondition::all(branch.clone());
+            if whole == ListCondition::FALSE {
+                continue;
+            }
+            let parts = match &whole {
+                ListCondition::All(parts) => parts.clone(),
+                part => vec![part.clone()],
+            };
+            let best = parts.iter().enumerate().filter_map(|(place, part)| Some((cost(part)?, place))).min();
+            let Some((_, best)) = best else { return all_rows() };
+            let (column, ranges, via) = match &parts[best] {
+                ListCondition::Within(column, ranges) => (*column, ranges.clone(), None),
+                ListCondition::Contains(column, text) => {
+                    (TRIGRAM_ID, KeyRanges::all(), TrigramAccess::of(*column, text))
+                }
+                _ => return all_rows(),
+            };
+            // Three letters are found exactly; more than three may be elsewhere in the text.
+            let is_exact = via.as_ref().is_none_or(|via| via.trigram == via.text);
+            let others = parts.iter().enumerate().filter(|(place, _)| *place != best || !is_exact);
+            let not_yet = earlier.iter().map(ListCondition::negated);
+            let rest = ListCondition::all(others.map(|(_, part)| part.clone()).chain(not_yet));
+            if rest != ListCondition::FALSE {
+                accesses.push(Self { column, ranges, rest, via });
+            }
+            earlier.push(whole);
+        }
+        accesses
+    }
+
+    /// The access that finds the rows of a condition in the order of an indexed column.
+    pub(super) fn in_order(column: ListColumn, condition: &ListCondition) -> Self {
+        let parts = match condition {
+            ListCondition::All(parts) => parts.clone(),
+            part => vec![part.clone()],
+        };
+        let (of_column, others): (Vec<_>, Vec<_>) =
+            parts.into_iter().partition(|part| matches!(part, ListCondition::Within(of, _) if *of == column));
+        let ranges = of_column.into_iter().fold(KeyRanges::all(), |ranges, part| match part {
+            ListCondition::Within(_, more) => ranges.intersection(&more),
+            _ => ranges,
+        });
+        Self { column, ranges, rest: ListCondition::all(others), via: None }
+    }
+
+    /// The id as the index has it.
+    pub(super) fn id(&self, id: ListColumn) -> ListColumn {
+        if self.via.is_some() { TRIGRAM_ID } else { id }
+    }
+
+    /// Whether a row has to be read to know whether it matches.
+    pub(super) fn checks_rows(&self) -> bool {
+        self.rest != ListCondition::TRUE
+    }
+
+    /// The ranges that are left after a position, each with the place where it continues.
+    pub(super) fn ranges_after<'a>(
+        &'a self,
+        position: Option<&'a ListPosition>,
+        descending: bool,
+    ) -> Vec<(&'a KeyRange, Option<&'a ListPosition>)> {
+        let mut ranges: Vec<_> = self.ranges.ranges().iter().collect();
+        if descending {
+            ranges.reverse();
+        }
+        let Some(position) = position else { return ranges.into_iter().map(|range| (range, None)).collect() };
+        let is_below = |range: &KeyRange| range.is_below(&position.key);
+        let is_above = |range: &KeyRange| range.is_above(&position.key);
+        let is_past = |range: &KeyRange| if descending { is_above(range) } else { is_below(range) };
+        let is_ahead = |range: &KeyRange| if descending { is_below(range) } else { is_above(range) };
+        let left = ranges.into_iter().filter(|range| !is_past(range));
+        left.map(|range| (range, (!is_ahead(range)).then_some(position))).collect()
+    }
+}
+
+impl TrigramAccess {
+    /// Finds a text by its first trigram; none if the column has no trigrams, or the text is too
+    /// short.
+    fn of(column: ListColumn, text: &str) -> Option<Self> {
+        let trigram = trigrams(text).into_iter().next()?;
+        Some(Self { table: column.trigrams?, trigram, text: text.to_owned() })
+    }
+}
+
+/// How many rows a part of a condition is thought to leave: the less the better; none if no index
+/// serves it. A fixed order, because the pages of a list have to be read by the same index.
+fn cost(part: &ListCondition) -> Option<u8> {
+    /// More than any column's.
+    const RANGE: u8 = 16;
+    /// Between names and what groups Cloud PCs.
+    const TRIGRAM: u8 = 4;
+    match part {
+        ListCondition::Within(column, ranges) if column.is_indexed() => {
+            let is_narrow = ranges.ranges().iter().all(|range| range.point().is_some());
+            Some(column.spread + if is_narrow { 0 } else { RANGE })
+        }
+        ListCondition::Contains(column, text) => TrigramAccess::of(*column, text).map(|_| TRIGRAM),
+        _ => None,
+    }
+}

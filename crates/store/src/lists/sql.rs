@@ -1,0 +1,232 @@
+//! The text of a list's statements: pieces that are written here, and values that are bound.
+
+use uuid::Uuid;
+
+use super::condition::ListCondition;
+use super::plan::Access;
+use super::range::{Cut, KeyRange, ListValue};
+use super::{ListColumn, ListPosition, ListTable};
+use crate::connection::dialect::{contains, contains_not, join_in_order, read_by};
+use crate::connection::{ToValue, Value};
+
+/// A statement with its values.
+#[derive(Debug, Default)]
+pub(super) struct Statement {
+    pub(super) text: String,
+    values: Vec<ListValue>,
+}
+
+/// A part of an index to be read.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    pub(super) access: &'a Access,
+    pub(super) range: &'a KeyRange,
+    pub(super) after: Option<&'a ListPosition>,
+    pub(super) until: Option<&'a ListPosition>,
+    pub(super) descending: bool,
+}
+
+impl Statement {
+    /// `SELECT columns FROM table WHERE` the rows of a tenant in a part of an index.
+    pub(super) fn select<T>(columns: &str, table: &ListTable<T>, tenant: Uuid, part: Part<'_>) -> Self {
+        let from = match &part.access.via {
+            None => read_by(table.name, part.access.column.index),
+            Some(via) => format!(
+                "{} {} {name} ON {name}.tenant_id = tenant AND {name}.id = cloud_pc_id",
+                via.table,
+                join_in_order!(),
+                name = table.name
+            ),
+        };
+        Self::select_from(columns, &from, table.id, tenant, part)
+    }
+
+    /// The same of the index alone, for columns that it has.
+    pub(super) fn select_keys<T>(columns: &str, table: &ListTable<T>, tenant: Uuid, part: Part<'_>) -> Self {
+        match &part.access.via {
+            None => Self::select(columns, table, tenant, part),
+            Some(via) => Self::select_from(columns, via.table, table.id, tenant, part),
+        }
+    }
+
+    fn select_from(columns: &str, from: &str, id: ListColumn, tenant: Uuid, part: Part<'_>) -> Self {
+        let mut statement = Self::default();
+        let of_tenant = if part.access.via.is_some() { "tenant" } else { "tenant_id" };
+        statement.text = format!("SELECT {columns} FROM {from} WHERE {of_tenant} = ");
+        statement.bind(ListValue::Guid(tenant));
+        if let Some(via) = &part.access.via {
+            statement.text.push_str(" AND trigram = ");
+            statement.bind(ListValue::Text(via.trigram.clone()));
+        }
+        statement.within(part, part.access.id(id));
+        statement
+    }
+
+    /// Also checks the condition of each row.
+    pub(super) fn check(mut self, condition: &ListCondition) -> Self {
+        if *condition != ListCondition::TRUE {
+            self.text.push_str(" AND ");
+            self.condition(condition);
+        }
+        self
+    }
+
+    /// Only rows after a position in the order of a column.
+    pub(super) fn after(mut self, column: ListColumn, id: ListColumn, at: &ListPosition, descending: bool) -> Self {
+        self.text.push_str(" AND ");
+        self.beside(column, id, if descending { "<" } else { ">" }, at);
+        self
+    }
+
+    /// In the order of a column and the id.
+    pub(super) fn order(mut self, column: ListColumn, id: ListColumn, descending: bool) -> Self {
+        let direction = if descending { " DESC" } else { "" };
+        self.text.push_str(" ORDER BY ");
+        if column != id {
+            self.text.push_str(column.sql);
+            self.text.push_str(direction);
+            self.text.push_str(", ");
+        }
+        self.text.push_str(id.sql);
+        self.text.push_str(direction);
+        self
+    }
+
+    /// At most this many rows, after leaving out some.
+    pub(super) fn limit(mut self, rows: usize, skipped: usize) -> Self {
+        let number = |rows| ListValue::Integer(i64::try_from(rows).unwrap_or(i64::MAX));
+        self.text.push_str(" LIMIT ");
+        self.bind(number(rows));
+        if skipped > 0 {
+            self.text.push_str(" OFFSET ");
+            self.bind(number(skipped));
+        }
+        self
+    }
+
+    /// The values in the order of their numbers.
+    pub(super) fn values(&self) -> Vec<Value<'_>> {
+        self.values.iter().map(ToValue::to_value).collect()
+    }
+
+    fn bind(&mut self, value: ListValue) {
+        self.values.push(value);
+        self.text.push_str(&format!("?{}", self.values.len()));
+    }
+
+    fn compare(&mut self, column: ListColumn, operator: &str, value: &ListValue) {
+        self.text.push_str(&format!("{} {operator} ", column.sql));
+        self.bind(value.clone());
+    }
+
+    /// The rows on one side of a position.
+    fn beside(&mut self, column: ListColumn, id: ListColumn, operator: &str, at: &ListPosition) {
+        if column == id {
+            return self.compare(id, operator, &at.id);
+        }
+        self.text.push_str(&format!("({}, {}) {operator} (", column.sql, id.sql));
+        self.bind(at.key.clone());
+        self.text.push_str(", ");
+        self.bind(at.id.clone());
+        self.text.push(')');
+    }
+
+    fn within(&mut self, part: Part<'_>, id: ListColumn) {
+        let (column, range) = (part.access.column, part.range);
+        let (first, last) = if part.descending { ("<", ">=") } else { (">", "<=") };
+        if let Some(value) = range.point() {
+            self.text.push_str(" AND ");
+            self.compare(column, "=", value);
+            for (at, operator) in [(part.after, first), (part.until, last)] {
+                if let Some(at) = at {
+                    self.text.push_str(" AND ");
+                    self.compare(id, operator, &at.id);
+                }
+            }
+            return;
+        }
+        for (at, operator) in [(part.after, first), (part.until, last)] {
+            if let Some(at) = at {
+                self.text.push_str(" AND ");
+                self.beside(column, id, operator, at);
+            }
+        }
+        let (low, high) = if part.descending { (part.until, part.after) } else { (part.after, part.until) };
+        // One bound at each end: a second one would not be used by the index.
+        let low = if low.is_none() { low_bound(range) } else { None };
+        let high = if high.is_none() { high_bound(range) } else { None };
+        for (operator, value) in low.into_iter().chain(high) {
+            self.text.push_str(" AND ");
+            self.compare(column, operator, value);
+        }
+    }
+
+    fn condition(&mut self, condition: &ListCondition) {
+        match condition {
+            ListCondition::All(parts) => self.joined(parts, " AND ", "1 = 1", &mut Self::condition),
+            ListCondition::Any(parts) => self.joined(parts, " OR ", "1 = 0", &mut Self::condition),
+            ListCondition::Within(column, ranges) => {
+                let (points, ranges): (Vec<_>, Vec<_>) =
+                    ranges.ranges().iter().partition(|range| range.point().is_some());
+                self.text.push('(');
+                if !points.is_empty() {
+                    self.text.push_str(&format!("{} IN (", column.sql));
+                    for (place, value) in points.iter().filter_map(|range| range.point()).enumerate() {
+                        self.text.push_str(if place == 0 { "" } else { ", " });
+                        self.bind(value.clone());
+                    }
+                    self.text.push_str(if ranges.is_empty() { ")" } else { ") OR " });
+                }
+                if !ranges.is_empty() || points.is_empty() {
+                    self.joined(&ranges, " OR ", "1 = 0", &mut |statement, range| statement.range(*column, range));
+                }
+                self.text.push(')');
+            }
+            ListCondition::Contains(column, text) | ListCondition::ContainsNot(column, text) => {
+                let is_positive = matches!(condition, ListCondition::Contains(..));
+                let test = if is_positive { contains } else { contains_not };
+                self.values.push(ListValue::Text(text.clone()));
+                self.text.push_str(&test(column.sql, &format!("?{}", self.values.len())));
+            }
+        }
+    }
+
+    fn range(&mut self, column: ListColumn, range: &KeyRange) {
+        let bounds: Vec<_> = low_bound(range).into_iter().chain(high_bound(range)).collect();
+        self.joined(&bounds, " AND ", "1 = 1", &mut |statement, (operator, value)| {
+            statement.compare(column, operator, value);
+        });
+    }
+
+    /// Joins parts in a balanced way: the database limits the depth of expressions.
+    fn joined<P>(&mut self, parts: &[P], word: &str, empty: &str, write: &mut dyn FnMut(&mut Self, &P)) {
+        match parts {
+            [] => self.text.push_str(empty),
+            [part] => write(self, part),
+            parts => {
+                let (left, right) = parts.split_at(parts.len() / 2);
+                self.text.push('(');
+                self.joined(left, word, empty, write);
+                self.text.push_str(word);
+                self.joined(right, word, empty, write);
+                self.text.push(')');
+            }
+        }
+    }
+}
+
+fn low_bound(range: &KeyRange) -> Option<(&'static str, &ListValue)> {
+    match &range.low {
+        Cut::Before(value) => Some((">=", value)),
+        Cut::After(value) => Some((">", value)),
+        Cut::Start | Cut::End => None,
+    }
+}
+
+fn high_bound(range: &KeyRange) -> Option<(&'static str, &ListValue)> {
+    match &range.high {
+        Cut::Before(value) => Some(("<", value)),
+        Cut::After(value) => Some(("<=", value)),
+        Cut::Start | Cut::End => None,
+    }
+}
