@@ -251,7 +251,7 @@ def test_methods(curl, method, path, allow):
         (f"{CLOUD_PCS}/a%00b", 400, "BadRequest", "a%00b"),
         (f"{VIRTUAL_ENDPOINT}/coffee", 400, "BadRequest", "coffee"),
         ("/v1.0/deviceManagement/virtualEndpoint/externalPartners", 400, "BadRequest", "externalPartners"),
-        (f"{VIRTUAL_ENDPOINT}/provisioningPolicies", 501, "NotImplemented", None),
+        (f"{VIRTUAL_ENDPOINT}/bulkActions", 501, "NotImplemented", None),
         ("/v2.0/me", 404, "ResourceNotFound", None),
     ],
 )

@@ -138,6 +138,6 @@ async def test_an_unknown_cloud_pc_is_an_error_that_programs_can_read(beta):
 
 async def test_what_is_not_built_yet_says_so(beta):
     with pytest.raises(BetaError) as caught:
-        await beta.device_management.virtual_endpoint.provisioning_policies.get()
+        await beta.device_management.virtual_endpoint.bulk_actions.get()
     assert (caught.value.response_status_code, caught.value.error.code) == (501, "NotImplemented")
-    assert "cloudPcProvisioningPolicy.list" in caught.value.error.message
+    assert "cloudPcBulkAction.list" in caught.value.error.message

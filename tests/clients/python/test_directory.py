@@ -4,9 +4,9 @@ import importlib
 import uuid
 
 import pytest
+from test_documents import assign_body, endpoint, model, policy, sdk, target
 
 from graph import eventually, get
-from test_documents import assign_body, endpoint, model, policy, sdk, target
 
 SKU = "CPC_B_2C_8RAM_128GB"
 
