@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use cloudpc_graph::{Edm, Method, Options, Version};
+use cloudpc_graph::{Edm, Method, QueryOptions, Version};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|address: &str| {
@@ -12,7 +12,7 @@ fuzz_target!(|address: &str| {
         // Nearly every path ends at its first segment; this root leads further.
         for root in ["", "/deviceManagement/virtualEndpoint/externalPartners/p/retrieveDeployAgentActionResults"] {
             if let Ok(target) = edm.resolve(Method::Get, &format!("{root}{path}"), query) {
-                _ = Options::parse(edm, target.operation, &[], query);
+                _ = QueryOptions::parse(edm, target.operation, &[], query);
             }
         }
     }
