@@ -89,7 +89,6 @@ struct Policy;
 
 impl Hooks for Policy {
     fn check(&self, reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Problem> {
-        change.new.status.insert("gracePeriodInHours".into(), json!(GRACE_HOURS));
         let body = &mut change.new.body;
         check_experience(body)?;
         check_joins(body)?;
@@ -111,6 +110,13 @@ impl Hooks for Policy {
         let most = usize::try_from(CHILDREN_MAX).unwrap_or(usize::MAX);
         let assignments = tx.document_list(call.tenant(), kind, &policy.key.id, None, most)?;
         assignments.iter().try_for_each(|assignment| queue_members(tx, call, assignment))
+    }
+
+    fn computed(&self, _reader: &Reader<'_>, _call: &Call, page: &mut [Document]) -> Result<(), Problem> {
+        for policy in page {
+            policy.status.insert("gracePeriodInHours".into(), json!(GRACE_HOURS));
+        }
+        Ok(())
     }
 
     fn check_delete(&self, reader: &Reader<'_>, call: &Call, policy: &Document) -> Result<(), Problem> {
