@@ -209,7 +209,8 @@ impl Incoming<'_> {
 /// 405, anything else is 501.
 fn not_served(edm: &Edm, operation: &cloudpc_graph::Operation) -> GraphError {
     if let Some(allow) = documents::shut(edm, operation) {
-        let message = format!("{} is not open here; this path takes other methods only.", operation.key);
+        let accepted: Vec<_> = allow.iter().map(|method| method.name()).collect();
+        let message = format!("{} is not offered. This path accepts {}.", operation.key, accepted.join(", "));
         return GraphError { allow, ..GraphError::new(405, "Request_BadRequest", message) };
     }
     let message = format!("This server does not implement the operation '{}' ({}) yet.", operation.key, operation.path);
