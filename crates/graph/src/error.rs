@@ -38,7 +38,7 @@ impl GraphError {
     }
 }
 
-/// Values of the error envelope besides the error.
+/// Values of the error envelope other than the error.
 #[derive(Clone, Debug)]
 pub struct ErrorEnvelope<'a> {
     /// `request-id`

@@ -1,6 +1,6 @@
 //! `$batch`: up to 20 requests in one, each handled by the pipeline.
 //!
-//! Requests run one after another, so that memory holds only one response besides the batch
+//! Requests run one after another, so that memory holds one response in addition to the batch
 //! response. A request runs after the requests it depends on and gets 424 if one of them failed.
 
 use axum::body::Body;
