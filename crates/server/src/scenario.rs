@@ -474,7 +474,7 @@ mod tests {
           Invalid scenario: agent of partner 'p': invalid sha256 '12'; expected 64 hex digits as printed by sha256sum FILE.
         [[faults]]
         effect = 'fail'
-          Invalid scenario: fault 1: effect 'fail' requires code, and accepts only message besides it.
+          Invalid scenario: fault 1: effect 'fail' requires code, and accepts only code and message.
         [[faults]]
         effect = 'slowDown'
         code = 'x'

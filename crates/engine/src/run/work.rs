@@ -64,8 +64,8 @@ pub(crate) struct ClaimGuard {
 
 impl LocalClaims {
     /// Claims an action in the open transaction, which registers the claim once it is committed.
-    /// The transaction of anyone who asks to cancel the action as claimed comes after that one, so
-    /// they find the claim registered.
+    /// A transaction that cancels a claimed action runs after the claiming one, so it finds the
+    /// claim registered.
     pub fn hold(self: &Arc<Self>, tx: &mut Tx<'_>, id: ActionId, epoch: i64, lease_until: Timestamp) -> ClaimGuard {
         let (lost, cancel) = (CancellationToken::new(), CancellationToken::new());
         let held = HeldClaim { epoch, lease_until, lost: lost.clone(), cancel: cancel.clone() };

@@ -312,7 +312,7 @@ fn resolve_fault(fault: file::FaultEntry, number: usize, tenants: &[ResolvedTena
             Effect::Fail { code, message: message.unwrap_or_default() }
         }
         (file::EffectEntry::Fail, ..) => {
-            return Err(invalid(&place, "effect 'fail' requires code, and accepts only message besides it"));
+            return Err(invalid(&place, "effect 'fail' requires code, and accepts only code and message"));
         }
         (file::EffectEntry::SlowDown, None, None, Some(by_ms)) => Effect::SlowDown { by_ms },
         (file::EffectEntry::SlowDown, ..) => {
