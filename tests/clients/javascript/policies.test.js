@@ -176,6 +176,43 @@ test("a user, their group and their licences give them a Cloud PC and take it aw
   }
 });
 
+test("members of a group get seats of a frontline service plan", async () => {
+  const plans = `${ENDPOINT}/frontLineServicePlans`;
+  const [plan] = (await graph.api(plans).get()).value;
+  assert.deepEqual([plan.totalCount, plan.usedCount, plan.allotmentLicensesCount], [2, 0, 0]);
+  assert.equal(await graph.api(`${plans}/$count`).get(), "1");
+
+  const team = await graph
+    .api("/groups")
+    .post({ displayName: "Shift", mailEnabled: false, mailNickname: "shift", securityEnabled: true });
+  for (const name of ["ada", "alan"]) {
+    const user = await graph.api(`/users/${name}@contoso.test`).get();
+    await graph.api(`/groups/${team.id}/members/$ref`).post(reference(user));
+  }
+  const policy = await graph.api(`${ENDPOINT}/provisioningPolicies`).post({
+    displayName: "Shift",
+    imageId: IMAGE,
+    domainJoinConfigurations: [JOIN],
+    provisioningType: "sharedByUser",
+  });
+  const one = (rest = "") => graph.api(`${ENDPOINT}/provisioningPolicies/${policy.id}${rest}`);
+  const { target: seats } = target(team.id);
+  Object.assign(seats, { servicePlanId: plan.id, allotmentLicensesCount: 1 });
+  await one("/assign").post({ assignments: [{ target: seats }] });
+  const seated = async () => {
+    const filter = `provisioningPolicyId eq '${policy.id}' and status eq 'provisioned'`;
+    const found = await graph.api(`${ENDPOINT}/cloudPCs`).filter(filter).orderby("userPrincipalName").get();
+    return found.value.map(({ userPrincipalName, servicePlanId }) => `${userPrincipalName} ${servicePlanId}`).join();
+  };
+  await eventually(seated, `ada@contoso.test ${plan.id},alan@contoso.test ${plan.id}`);
+  const used = await graph.api(`${plans}/${plan.id}`).get();
+  assert.deepEqual([used.totalCount, used.usedCount, used.allotmentLicensesCount], [2, 1, 1]);
+
+  await one("/assign").post({ assignments: [] });
+  await one().delete();
+  await graph.api(`/groups/${team.id}`).delete();
+});
+
 test("the page iterator sees every match of a filter", async () => {
   const rollOut = client(await Service.at(process.env.ROLL_OUT));
   for (const [filter, matches] of [

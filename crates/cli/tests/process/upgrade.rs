@@ -58,8 +58,8 @@ fn start_upgraded() -> Service {
     Service::start_in(directory, &[])
 }
 
-/// Waits until the Cloud PCs of these names, and no others, are in their grace period, and no action
-/// is open.
+/// Waits until the Cloud PCs of these names, and no others, are in their grace period, and no
+/// action is open.
 fn wait_for_rest(service: &Service, in_grace: &[&str]) -> Value {
     let until = Instant::now() + END_TIME_MAX;
     loop {
