@@ -35,7 +35,7 @@ pub(super) async fn create(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
             created_at: now,
             modified_at: now,
         };
-        document.key.id = DocumentKey::fold(&kind.hooks.id(&request, &document, &id)?);
+        document.key.id = DocumentKey::fold(&kind.hooks.id(tx, &request, &document, &id)?);
         settle(&request, kind, &mut document, None, tx)?;
         has_room(tx, kind, &document)?;
         let written = tx.document_insert(&document, &body::index(kind, &document.body))?;

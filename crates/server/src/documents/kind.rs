@@ -269,7 +269,7 @@ pub trait Hooks: Sync {
     ///
     /// # Errors
     /// What is wrong with the id that the caller gives.
-    fn id(&self, _call: &Call, _document: &Document, guid: &str) -> Result<String, Problem> {
+    fn id(&self, _reader: &Reader<'_>, _call: &Call, _document: &Document, guid: &str) -> Result<String, Problem> {
         Ok(guid.to_owned())
     }
 

@@ -47,7 +47,7 @@ struct Gallery;
 
 impl Hooks for Gallery {
     /// The id says who published the image, and which of their offers it is.
-    fn id(&self, call: &Call, _document: &Document, _guid: &str) -> Result<String, Problem> {
+    fn id(&self, _reader: &Reader<'_>, call: &Call, _document: &Document, _guid: &str) -> Result<String, Problem> {
         image_id(call).map(|id| id.0)
     }
 
