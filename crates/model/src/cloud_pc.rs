@@ -118,6 +118,13 @@ pub enum CloudPcStatus {
     RefreshPolicyConfiguration,
 }
 
+impl CloudPcStatus {
+    /// Whether settings of a policy are being applied.
+    pub fn is_policy_change(self) -> bool {
+        matches!(self, Self::MovingRegion | Self::ModifyingSingleSignOn | Self::RefreshPolicyConfiguration)
+    }
+}
+
 /// `cloudPcPowerState`, plus the unknown state of a driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr, Serialize, Deserialize)]
 #[strum(serialize_all = "camelCase")]

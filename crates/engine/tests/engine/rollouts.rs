@@ -297,6 +297,21 @@ async fn settings_are_applied_only_to_cloud_pcs_that_a_policy_governs() {
 }
 
 #[tokio::test]
+async fn health_check_waits_until_a_move_has_ended() {
+    let (mut world, ids) = fleet(1).await;
+    world.change_policy("northeurope", false).await;
+    world.apply(REGION, 0).await;
+    let (id, now) = (ids[0], world.clock.now());
+    world.change(move |tx| tx.health_check_schedule(id, now)).await;
+    world.advance(Duration::from_secs(1)).await;
+    assert_eq!(world.statuses(&ids).await, [CloudPcStatus::MovingRegion]);
+    assert!(world.change(move |tx| tx.health_check_due_at(tenant(), id)).await.is_some());
+    world.idle().await;
+    world.rest().await;
+    assert_eq!(world.change(move |tx| tx.health_check_due_at(tenant(), id)).await, None);
+}
+
+#[tokio::test]
 async fn reprovision_takes_the_present_settings_of_the_policy() {
     let (mut world, ids) = fleet(1).await;
     world.change_policy("northeurope", true).await;

@@ -129,12 +129,9 @@ pub fn cloud_pc<'a>(
 
 /// Returns Graph's name of a status.
 pub fn status(status: CloudPcStatus, unknown_enum_members: bool) -> &'static str {
-    use CloudPcStatus::{ModifyingSingleSignOn, MovingRegion, RefreshPolicyConfiguration};
-    match status {
-        MovingRegion | ModifyingSingleSignOn | RefreshPolicyConfiguration => {
-            late_member(status.into(), unknown_enum_members)
-        }
-        other => other.into(),
+    match status.is_policy_change() {
+        true => late_member(status.into(), unknown_enum_members),
+        false => status.into(),
     }
 }
 
