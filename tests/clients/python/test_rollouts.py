@@ -133,9 +133,7 @@ async def test_changed_region_is_applied_and_scheduled(beta, office):
     assert schedule.next_run_date_time.endswith("-20 00:00:00")
     office.advance("31d")
     await eventually(places, [("provisioned", "eastus")] * USERS)
-    off = model(beta, "CloudPcPolicyScheduledApplyActionDetail")(
-        additional_data={"cronScheduleExpression": None}
-    )
+    off = model(beta, "CloudPcPolicyScheduledApplyActionDetail")(additional_data={"cronScheduleExpression": None})
     await one.schedule_policy_apply_task.post(
         body(
             beta,
