@@ -4,6 +4,7 @@
 //! or a guest and may be repeated at any time, and changes of the Cloud PC's row, made in the
 //! transaction that ends the action. Scheduling, leases and retries are decided elsewhere.
 
+mod apply_policy;
 mod create_snapshot;
 mod deploy_agent;
 mod deprovision;
@@ -40,7 +41,7 @@ pub struct Recipe {
     /// Deadline from request to end, waiting in line included.
     pub time_max: Duration,
     /// Status of the Cloud PC while the action runs, if the machine is unusable meanwhile.
-    pub status: Option<CloudPcStatus>,
+    pub status: Option<fn(&Action) -> CloudPcStatus>,
     /// Changes stored when the action succeeds.
     pub(crate) complete: CompleteFn,
     /// State of the Cloud PC after an unsuccessful end.
@@ -73,7 +74,7 @@ pub(crate) enum AfterFailure {
 /// Applies the unsuccessful end of an action to its Cloud PC, whether it was started or not.
 pub(crate) fn end_unsuccessfully(cloud_pc: &mut CloudPc, action: &Action, failure: Option<&Failure>, now: Timestamp) {
     let recipe = recipe(action.kind());
-    if recipe.status == Some(cloud_pc.status)
+    if recipe.status_during(action) == Some(cloud_pc.status)
         && let Some(status) = cloud_pc.status_before
     {
         cloud_pc.status = status;
@@ -114,6 +115,7 @@ pub fn recipe(kind: Kind) -> &'static Recipe {
         Kind::DeployAgent => &deploy_agent::RECIPE,
         Kind::Provision => &provision::RECIPE,
         Kind::Deprovision => &deprovision::RECIPE,
+        Kind::ApplyPolicy => &apply_policy::RECIPE,
     }
 }
 
@@ -121,6 +123,12 @@ impl Recipe {
     /// Returns the step of this name.
     pub fn step(&self, name: &str) -> Option<&'static Step> {
         self.steps.iter().find(|step| step.name == name)
+    }
+
+    /// Returns the status of the Cloud PC while an action runs, if the machine is unusable
+    /// meanwhile.
+    pub(crate) fn status_during(&self, action: &Action) -> Option<CloudPcStatus> {
+        self.status.map(|status| status(action))
     }
 
     /// Returns whether a step has started after which the action can no longer be undone.

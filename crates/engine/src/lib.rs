@@ -18,6 +18,7 @@ mod partner;
 mod plan;
 mod policy;
 mod request;
+mod rollout;
 mod run;
 
 use cloudpc_drivers::{Driver, Tag};
@@ -31,6 +32,7 @@ pub use faults::{Effect, FaultRule, Faults};
 pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
 pub use ledger::RequestContext;
 pub use lifecycle::GRACE_PERIOD;
+pub use rollout::has_unapplied_update;
 pub use run::SEATS_PER_LICENSE;
 
 /// Dependencies of the engine.

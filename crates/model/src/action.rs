@@ -65,7 +65,7 @@ impl State {
 #[serde(rename_all = "camelCase")]
 #[expect(
     missing_docs,
-    reason = "each is named after the Graph action that it executes; undo, provision and deprovision are ours"
+    reason = "each is named after the Graph action that it executes; undo, provision, deprovision and apply policy are ours"
 )]
 pub enum Kind {
     Reprovision,
@@ -81,13 +81,14 @@ pub enum Kind {
     DeployAgent,
     Provision,
     Deprovision,
+    ApplyPolicy,
 }
 
 impl Kind {
     /// Whether Graph counts it as a remote action: what a caller requests on an existing Cloud PC,
     /// deployments excepted. A machine has at most one open remote action.
     pub fn is_remote_action(self) -> bool {
-        !matches!(self, Self::DeployAgent | Self::Provision | Self::Deprovision)
+        !matches!(self, Self::DeployAgent | Self::Provision | Self::Deprovision | Self::ApplyPolicy)
     }
 
     /// Whether it leaves an undo record. An undo can itself be undone.
@@ -142,6 +143,12 @@ pub enum Params {
     },
     Provision,
     Deprovision,
+    /// Values of the policy when the action was accepted; none: the Cloud PC keeps its own.
+    ApplyPolicy {
+        policy_id: String,
+        region: Option<String>,
+        single_sign_on: Option<bool>,
+    },
 }
 
 impl Params {
@@ -161,6 +168,7 @@ impl Params {
             Self::DeployAgent { .. } => Kind::DeployAgent,
             Self::Provision => Kind::Provision,
             Self::Deprovision => Kind::Deprovision,
+            Self::ApplyPolicy { .. } => Kind::ApplyPolicy,
         }
     }
 

@@ -139,6 +139,10 @@ pub enum AuditVerb {
     DeployAgent,
     Provision,
     Deprovision,
+    /// To existing Cloud PCs; the rows of these have the same verb.
+    ApplyPolicy,
+    /// To existing Cloud PCs, regularly.
+    ScheduleApplyPolicy,
     /// Of a policy or setting to groups; the assignments before are replaced.
     Assign,
     CancelAction,
@@ -203,6 +207,8 @@ impl AuditVerb {
             | Self::PowerOff
             | Self::Troubleshoot
             | Self::DeployAgent
+            | Self::ApplyPolicy
+            | Self::ScheduleApplyPolicy
             | Self::Assign
             | Self::CancelAction
             | Self::SettleAction
@@ -242,6 +248,7 @@ impl From<Kind> for AuditVerb {
             Kind::DeployAgent => Self::DeployAgent,
             Kind::Provision => Self::Provision,
             Kind::Deprovision => Self::Deprovision,
+            Kind::ApplyPolicy => Self::ApplyPolicy,
         }
     }
 }

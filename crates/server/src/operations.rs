@@ -33,6 +33,7 @@ use crate::pipeline::{
 
 pub use group::{GROUPS_MAX, REFERENCES_MAX};
 pub use group_member::GROUP_MEMBERS_MAX;
+pub use provisioning_policy::APPLY_CLOUD_PC_IDS_MAX;
 pub use user::USERS_MAX;
 
 /// The future of a handler.
@@ -108,7 +109,13 @@ pub static TABLE: &[Row] = table! {
     "cloudPcExternalPartner.heartbeat", WRITE => partner::heartbeat::run;
     "cloudPcExternalPartner.setDetection", CONFIGURE_AGENT => partner::set_detection::run;
     "cloudPcExternalPartner.allowUrls", ADMINISTER => partner::allow_urls::run;
+    "cloudPcProvisioningPolicy.apply", WRITE => provisioning_policy::apply::run;
+    "cloudPcProvisioningPolicy.applyConfig", WRITE => provisioning_policy::apply_config::run;
     "cloudPcProvisioningPolicy.retry", WRITE => provisioning_policy::retry::run;
+    "cloudPcProvisioningPolicy.schedulePolicyApplyTask", WRITE => provisioning_policy::schedule_apply::run;
+    "cloudPcProvisioningPolicy.retrievePolicyApplyActionResult", READ => provisioning_policy::apply_result::run;
+    "cloudPcProvisioningPolicy.retrievePolicyApplySchedule", READ => provisioning_policy::apply_schedule::run;
+    "cloudPcProvisioningPolicy.retrievePolicyUpdateStatusResult", READ => provisioning_policy::update_status::run;
     "activity.actions", READ => activity::actions::run;
     "activity.cancel", WRITE => activity::cancel::run;
     "users.list", READ_USERS => user::list::run;
@@ -151,6 +158,7 @@ pub static ALL: LazyLock<HashMap<&str, Row>> = LazyLock::new(|| {
 pub(crate) fn leniency(key: &str) -> Leniency {
     match key {
         "groups.create" | "groups.update" => group::leniency(),
+        "cloudPcProvisioningPolicy.schedulePolicyApplyTask" => provisioning_policy::leniency(),
         _ => Leniency::default(),
     }
 }

@@ -31,7 +31,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         },
     ],
     time_max: minutes(24 * 60),
-    status: Some(CloudPcStatus::Deprovisioning),
+    status: Some(|_| CloudPcStatus::Deprovisioning),
     complete,
     after_failure: |_| AfterFailure::InGracePeriod,
 };
@@ -64,8 +64,8 @@ fn complete(ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {
     }
     // The licence or seat is free for another Cloud PC.
     ending.tx.provisioning_queue_put(tenant, &[ending.cloud_pc.user_id], ending.now)?;
-    if let Some((policy, assignment)) = ending.tx.entitlement_seat(tenant, id)? {
-        policy::queue_members(ending.tx, tenant, &policy, &assignment, ending.now)?;
+    if let Some(seat) = ending.tx.entitlement(tenant, id)?.filter(|entitlement| entitlement.sku_id.is_none()) {
+        policy::queue_members(ending.tx, tenant, &seat.policy_id, &seat.assignment_id, ending.now)?;
     }
     ending.tx.cloud_pc_delete(tenant, id)
 }

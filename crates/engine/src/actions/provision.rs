@@ -25,7 +25,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         guest_setup::DEPLOY_AGENTS,
     ],
     time_max: minutes(24 * 60),
-    status: Some(CloudPcStatus::Provisioning),
+    status: Some(|_| CloudPcStatus::Provisioning),
     complete,
     after_failure: |_| AfterFailure::Broken,
 };

@@ -29,7 +29,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         machine::WAIT_FOR_GUEST,
     ],
     time_max: minutes(3 * 60),
-    status: Some(CloudPcStatus::Resizing),
+    status: Some(|_| CloudPcStatus::Resizing),
     complete: |ending| {
         ending.keep_undo_record(false)?;
         if let Params::Resize { target_service_plan_id } = ending.action.params {

@@ -25,7 +25,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         machine::WAIT_FOR_GUEST,
     ],
     time_max: minutes(4 * 60),
-    status: Some(CloudPcStatus::Restoring),
+    status: Some(|_| CloudPcStatus::Restoring),
     complete: |ending| {
         ending.keep_undo_record(true)?;
         if let Params::Restore { snapshot_id } = &ending.action.params {

@@ -25,7 +25,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         machine::WAIT_FOR_GUEST,
     ],
     time_max: minutes(3 * 60),
-    status: Some(CloudPcStatus::Restoring),
+    status: Some(|_| CloudPcStatus::Restoring),
     complete,
     after_failure: unchanged,
 };

@@ -1,5 +1,6 @@
 //! The reconciler: gives users the Cloud PCs that provisioning policies ask for, puts those that
-//! lost their licence or assignment into a grace period, and deprovisions them at its end.
+//! lost their licence or assignment into a grace period, and deprovisions them at its end. It also
+//! runs the rollouts of changed policies (`rollouts.rs`).
 //!
 //! Every write to memberships, licences, assignments and policies queues the users it touches. A
 //! user leaves the queue in the transaction that reads all of these and accepts what follows, so a
@@ -16,6 +17,7 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+use super::rollouts::{advance_rollouts, run_schedules};
 use crate::Engine;
 use crate::ledger::audit;
 use crate::lifecycle::{GRACE_PERIOD, accept_deprovision, system};
@@ -35,16 +37,20 @@ const NAMES_MAX: usize = 16;
 struct Due {
     users: bool,
     grace: bool,
-    next_grace_end: Option<Timestamp>,
+    schedules: bool,
+    rollouts: bool,
+    /// When the next grace period ends or the next schedule runs.
+    next_at: Option<Timestamp>,
 }
 
 impl Engine {
-    /// Reconciles queued users and ends grace periods until `stop` is cancelled.
+    /// Reconciles queued users, ends grace periods, and runs schedules and rollouts until `stop` is
+    /// cancelled.
     pub(super) async fn reconcile(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let now = self.parts.clock.now();
             let wake_at = match self.reconcile_due(now).await {
-                Ok(Due { users: false, grace: false, next_grace_end }) => next_grace_end,
+                Ok(Due { users: false, grace: false, schedules: false, rollouts: false, next_at }) => next_at,
                 Ok(_) => continue,
                 Err(StoreError::Closed) => return,
                 Err(error) => {
@@ -66,8 +72,15 @@ impl Engine {
         let due = self.parts.store.read(move |reader| {
             let next_grace_end = reader.cloud_pc_grace_next_end()?;
             let users = !reader.provisioning_queue_next(1)?.is_empty();
-            let grace = next_grace_end.is_some_and(|end| end <= now);
-            Ok::<_, StoreError>(Due { users, grace, next_grace_end })
+            let next_run = reader.policy_schedule_next_run()?;
+            let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+            Ok::<_, StoreError>(Due {
+                users,
+                grace: is_due(next_grace_end),
+                schedules: is_due(next_run),
+                rollouts: !reader.rollout_due(1)?.is_empty(),
+                next_at: [next_grace_end, next_run].into_iter().flatten().min(),
+            })
         });
         let due = due.await?;
         if due.users {
@@ -93,6 +106,20 @@ impl Engine {
                 Ok::<_, StoreError>(())
             });
             ended.await?;
+        }
+        if due.schedules {
+            let run = self.parts.store.write("policy.runSchedules", move |tx| run_schedules(tx, now));
+            run.await?;
+        }
+        if due.rollouts {
+            let (seed, work) = (self.parts.rng.next_u64(), Arc::clone(&self.work));
+            let advanced = self.parts.store.write("policy.advanceRollouts", move |tx| {
+                advance_rollouts(tx, seed, now)?;
+                let work = Arc::clone(&work);
+                tx.after_commit(move || work.wake.notify_one());
+                Ok::<_, StoreError>(())
+            });
+            advanced.await?;
         }
         Ok(due)
     }
@@ -263,6 +290,7 @@ fn provision(
         provisioning_policy_id: policy.id.clone(),
         provisioning_policy_name: policy.name.clone(),
         region: policy.region.clone(),
+        single_sign_on: policy.single_sign_on,
         product: plan.product,
         status: CloudPcStatus::Provisioning,
         status_before: None,

@@ -62,7 +62,7 @@ pub(super) fn begin(
 ) -> Result<ActionTurn, StoreError> {
     let mut cloud_pc = cloud_pc(tx, &action)?;
     let recipe = recipe(action.kind());
-    if let (State::Running, Some(status), Some(cloud_pc)) = (action.state, recipe.status, &mut cloud_pc)
+    if let (State::Running, Some(status), Some(cloud_pc)) = (action.state, recipe.status_during(&action), &mut cloud_pc)
         && cloud_pc.status != status
     {
         cloud_pc.status_before = Some(cloud_pc.status);
@@ -208,7 +208,7 @@ fn end(
 ) -> Result<(), StoreError> {
     let before = cloud_pc.clone();
     if outcome == State::Done {
-        if recipe.status == Some(cloud_pc.status)
+        if recipe.status_during(action) == Some(cloud_pc.status)
             && let Some(status) = cloud_pc.status_before.take()
         {
             // The previous status, unless `complete` sets another.

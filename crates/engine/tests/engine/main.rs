@@ -10,6 +10,7 @@ mod matrix;
 mod provisioning;
 mod requests;
 mod restored;
+mod rollouts;
 mod running;
 mod simulation;
 mod undo;

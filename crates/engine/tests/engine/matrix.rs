@@ -98,6 +98,7 @@ kinds! {
     deploy_agent: DeployAgent,
     provision: Provision,
     deprovision: Deprovision,
+    apply_policy: ApplyPolicy,
 }
 
 /// Returns the step after `step` if a failure there undoes `step`, or else `step`.
@@ -175,6 +176,10 @@ impl Case {
         if kind == Kind::Deprovision {
             world.begin_grace(id).await;
         }
+        if kind == Kind::ApplyPolicy {
+            world.govern(&[id]).await;
+            world.change_policy("northeurope", true).await;
+        }
         let machine = Some(world.driver.observe(id).await.unwrap());
         let cloud_pc = world.cloud_pc(id).await;
         Self { world, id, kind, step, disturbance, snapshot, undoes, born, machine, cloud_pc }
@@ -211,6 +216,7 @@ impl Case {
             Kind::Undo => self.world.engine.undo(&asked(), self.id).await.unwrap(),
             Kind::Provision => self.world.provision(self.id).await,
             Kind::Deprovision => self.world.engine.end_grace_period(&asked(), self.id).await.unwrap(),
+            Kind::ApplyPolicy => self.world.apply_policy(self.id).await,
             _ => self.world.engine.request(&asked(), self.id, self.params()).await.unwrap(),
         };
         match self.disturbance {
@@ -253,7 +259,7 @@ impl Case {
             Kind::PowerOff => Params::PowerOff,
             Kind::CreateSnapshot => Params::CreateSnapshot { snapshot_id: self.snapshot.clone() },
             Kind::Troubleshoot => Params::Troubleshoot,
-            Kind::Undo | Kind::DeployAgent | Kind::Provision | Kind::Deprovision => {
+            Kind::Undo | Kind::DeployAgent | Kind::Provision | Kind::Deprovision | Kind::ApplyPolicy => {
                 unreachable!("requested differently")
             }
         }
@@ -446,6 +452,12 @@ impl Case {
                 assert_eq!(machine.power, Power::Running, "{name}");
                 assert!(cloud_pc.provisioned_at > self.cloud_pc.provisioned_at, "{name}");
                 assert_eq!(self.deployments().await.len(), 1, "{name}: the agent follows, once");
+            }
+            Kind::ApplyPolicy => {
+                assert_eq!((&*cloud_pc.region, cloud_pc.single_sign_on), ("northeurope", true), "{name}");
+                assert_eq!(machine.boots, self.machine_before().boots + 1, "{name}: once");
+                assert_eq!(self.world.marker(self.id).await.as_deref(), Some("before"), "{name}: the data stays");
+                assert!(self.world.rollout().await.unwrap().finished_at.is_some(), "{name}");
             }
             Kind::Deprovision => unreachable!("checked differently"),
         }

@@ -7,8 +7,8 @@ use cloudpc_drivers::{Driver, DriverError, Incident, StopMode, Tag};
 use cloudpc_engine::actions::recipe;
 use cloudpc_engine::{Effect, EngineSettings, FaultRule};
 use cloudpc_model::{
-    Action, ActionId, AgentSetting, Clock, CloudPcId, CloudPcStatus, Kind, OsVersion, Params, Power, Rng, SeededRng,
-    SnapshotId, State, UndoRecord,
+    Action, ActionId, AgentSetting, Clock, CloudPcId, CloudPcStatus, Kind, OsVersion, Params, PolicySettingTypes,
+    Power, Rng, SeededRng, SnapshotId, State, UndoRecord,
 };
 use cloudpc_store::WriteMode;
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 use strum::IntoEnumIterator;
 
+use crate::rollouts::POLICY;
 use crate::world::{TestEngine, agent, asked, big, fail, rule, settings, small, tenant};
 
 const MACHINES: u32 = 24;
@@ -116,6 +117,7 @@ impl Simulation {
             ids.push(world.add(number, scripted_condition).await);
         }
         world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
+        world.govern(&ids).await;
         world.start();
         let (temporary, snapshots) = (Vec::new(), Vec::new());
         Self { world, dice, ids, temporary, snapshots, files: BTreeMap::new(), ended: BTreeMap::new() }
@@ -130,7 +132,7 @@ impl Simulation {
     }
 
     async fn round(&mut self) {
-        match self.below(29) {
+        match self.below(31) {
             0..=6 => {
                 for _ in 0..3 {
                     self.request().await;
@@ -148,6 +150,7 @@ impl Simulation {
             23..=24 => self.inject(),
             25..=26 => self.provision().await,
             27 => self.deprovision().await,
+            28..=29 => self.apply_policy().await,
             _ => self.world.advance(Duration::from_secs(self.dice.below(6 * 3600))).await,
         }
         let seconds = match self.below(4) {
@@ -174,6 +177,23 @@ impl Simulation {
                 self.world.engine.end_grace_period(&asked(), *id).await.unwrap();
                 return;
             }
+        }
+    }
+
+    async fn apply_policy(&self) {
+        let region = ["westus3", "northeurope", "eastus"][self.below(3)];
+        self.world.change_policy(region, self.below(2) == 0).await;
+        let settings = match self.below(3) {
+            0 => PolicySettingTypes::ALL,
+            1 => PolicySettingTypes { region: false, single_sign_on: true },
+            _ => PolicySettingTypes::DEFAULT,
+        };
+        let engine = &self.world.engine;
+        if self.below(2) == 0 {
+            let reserve = u32::try_from(self.below(100)).unwrap();
+            engine.apply_policy(&asked(), POLICY, settings, reserve).await.unwrap();
+        } else {
+            engine.apply_policies_to(&asked(), vec![self.any_id(), self.any_id()], settings).await.unwrap();
         }
     }
 
@@ -433,6 +453,8 @@ impl Simulation {
         for id in &self.ids {
             self.check_machine(*id, &actions).await;
         }
+        let rollout = self.world.rollout().await;
+        assert!(rollout.as_ref().is_none_or(|rollout| rollout.finished_at.is_some()), "{rollout:?}");
         for id in &self.temporary {
             self.check_temporary(*id).await;
         }

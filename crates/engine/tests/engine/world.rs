@@ -257,6 +257,7 @@ impl TestEngine {
             provisioning_policy_id: String::new(),
             provisioning_policy_name: String::new(),
             region: "westus3".into(),
+            single_sign_on: false,
             product: Product::Enterprise,
             status: CloudPcStatus::Provisioned,
             status_before: None,

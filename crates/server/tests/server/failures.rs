@@ -8,7 +8,7 @@ use cloudpc_model::{
 };
 use cloudpc_server::operations::ALL;
 use cloudpc_server::pipeline::BODY_BYTES_MAX;
-use cloudpc_store::{Group, Subscription, Tx, User, UserProfile};
+use cloudpc_store::{Entitlement, Group, Subscription, Tx, User, UserProfile};
 use http::Request;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -181,7 +181,35 @@ fn own_cases() -> Vec<Case> {
             "command",
             json!("null\u{0}character"),
         ),
+        case("cloudPcProvisioningPolicy.apply", "POST /provisioningPolicies/{cloudPcProvisioningPolicy}/apply")
+            .with_optional("reservePercentage", json!(100)),
+        case("cloudPcProvisioningPolicy.applyConfig", "POST /provisioningPolicies/applyConfig").with(
+            json!({"policySettings": "region,singleSignOn", "cloudPcIds": ["{governedCloudPC}"]}),
+            "cloudPcIds",
+            json!(["no-guid"]),
+        ),
         case("cloudPcProvisioningPolicy.retry", "POST /provisioningPolicies/{cloudPcProvisioningPolicy}/retry"),
+        case(
+            "cloudPcProvisioningPolicy.schedulePolicyApplyTask",
+            "POST /provisioningPolicies/{cloudPcProvisioningPolicy}/schedulePolicyApplyTask",
+        )
+        .with(
+            json!({"scheduledRule": {"cronScheduleExpression": "0 0 0 20 * *", "timezone": "cst"}}),
+            "scheduledRule",
+            json!({"cronScheduleExpression": "0 0 20 * *"}),
+        ),
+        case(
+            "cloudPcProvisioningPolicy.retrievePolicyApplyActionResult",
+            "GET /provisioningPolicies/{cloudPcProvisioningPolicy}/retrievePolicyApplyActionResult",
+        ),
+        case(
+            "cloudPcProvisioningPolicy.retrievePolicyApplySchedule",
+            "GET /provisioningPolicies/{cloudPcProvisioningPolicy}/retrievePolicyApplySchedule",
+        ),
+        case(
+            "cloudPcProvisioningPolicy.retrievePolicyUpdateStatusResult",
+            "GET /provisioningPolicies/{cloudPcProvisioningPolicy}/retrievePolicyUpdateStatusResult",
+        ),
         case("activity.actions", "GET /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.actions"),
         case("activity.cancel", "POST /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.cancel"),
         case("users.list", "GET ~/users"),
@@ -326,8 +354,20 @@ pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str
     let policy = world.call(who, "POST", &policies, Some(body)).await.json()["id"].as_str().unwrap().to_owned();
     let body = json!({"assignments": [{"target": {"groupId": group}}]});
     assert_eq!(world.call(who, "POST", &format!("{policies}/{policy}/assign"), Some(body)).await.status, 204);
+    // A Cloud PC of that policy, so that it can be applied.
+    let governed = Entitlement {
+        tenant_id: tenant,
+        cloud_pc_id: cloud_pc,
+        user_id: id("da1").parse().unwrap(),
+        policy_id: policy.clone(),
+        assignment_id: String::new(),
+        service_plan_id: plan.parse().unwrap(),
+        sku_id: None,
+    };
+    world.app.store.write("test.write", move |tx| tx.entitlement_insert(&governed)).await.unwrap();
     let documents = document_cases::things(world, who, image).await;
     let own = vec![
+        ("{governedCloudPC}", desk.clone()),
         ("{assignment}", format!("{policy}_{group}")),
         ("{policy}", policy),
         ("{subscribedSku}", format!("{tenant}_{sku}")),

@@ -105,7 +105,15 @@ impl Hooks for Policy {
         new: Option<&Document>,
     ) -> Result<(), Problem> {
         // A new policy has no assignments, and one with assignments cannot be deleted.
-        let (Some(_), Some(policy)) = (old, new) else { return Ok(()) };
+        let policy = match (old, new) {
+            (Some(_), Some(policy)) => policy,
+            (Some(gone), None) => {
+                tx.rollout_delete(call.tenant(), &gone.key.id)?;
+                tx.policy_schedule_delete(call.tenant(), &gone.key.id)?;
+                return Ok(());
+            }
+            (None, _) => return Ok(()),
+        };
         let kind = DocumentType::CloudPcProvisioningPolicyAssignment;
         let most = usize::try_from(CHILDREN_MAX).unwrap_or(usize::MAX);
         let assignments = tx.document_list(call.tenant(), kind, &policy.key.id, None, most)?;
