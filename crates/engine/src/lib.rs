@@ -8,6 +8,7 @@
 pub mod actions;
 mod cancel;
 mod deploy;
+mod documents;
 mod faults;
 mod health;
 mod image;
@@ -19,6 +20,7 @@ mod plan;
 mod policy;
 mod request;
 mod run;
+mod target;
 
 use cloudpc_drivers::{Driver, Tag};
 use cloudpc_model::{ActionId, Clock, Rng};

@@ -220,6 +220,9 @@ fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), 
         Params::Provision | Params::Deprovision => {
             return Err(Error::invalid("Cloud PCs are provisioned and deprovisioned through provisioning policies."));
         }
+        Params::ImportImage { .. } | Params::RemoveImage | Params::CheckConnection => {
+            return Err(Error::invalid("This action does not work on a Cloud PC."));
+        }
         Params::Reboot | Params::PowerOn | Params::PowerOff | Params::Troubleshoot => {}
     }
     Ok(())
@@ -283,6 +286,9 @@ fn with_changes(entry: AuditEntry, cloud_pc: &CloudPc, params: &Params) -> Audit
         | Params::Troubleshoot
         | Params::DeployAgent { .. }
         | Params::Provision
-        | Params::Deprovision => entry,
+        | Params::Deprovision
+        | Params::ImportImage { .. }
+        | Params::RemoveImage
+        | Params::CheckConnection => entry,
     }
 }

@@ -139,6 +139,11 @@ pub enum AuditVerb {
     DeployAgent,
     Provision,
     Deprovision,
+    /// Of a device image, from its source.
+    ImportImage,
+    /// Of a device image, from the host.
+    RemoveImage,
+    RunHealthChecks,
     /// Of a policy or setting to groups; the assignments before are replaced.
     Assign,
     CancelAction,
@@ -203,6 +208,9 @@ impl AuditVerb {
             | Self::PowerOff
             | Self::Troubleshoot
             | Self::DeployAgent
+            | Self::ImportImage
+            | Self::RemoveImage
+            | Self::RunHealthChecks
             | Self::Assign
             | Self::CancelAction
             | Self::SettleAction
@@ -242,6 +250,9 @@ impl From<Kind> for AuditVerb {
             Kind::DeployAgent => Self::DeployAgent,
             Kind::Provision => Self::Provision,
             Kind::Deprovision => Self::Deprovision,
+            Kind::ImportImage => Self::ImportImage,
+            Kind::RemoveImage => Self::RemoveImage,
+            Kind::CheckConnection => Self::RunHealthChecks,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::step::StepFuture;
-use super::{Completion, Recipe, Step, StepContext, StepError, StepOutput, minutes, unchanged};
+use super::{Completion, Recipe, Step, StepContext, StepError, StepOutput, Subject, minutes, unchanged};
 use crate::partner::partners_of;
 
 /// Code of the status detail that this action writes, and clears when all checks pass.
@@ -31,9 +31,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step::new("checkNetwork", "hostNotAvailable", minutes(5), check_network),
     ],
     time_max: minutes(2 * 60),
-    status: None,
-    complete,
-    after_failure: unchanged,
+    subject: Subject::CloudPc { status: None, complete, after_failure: unchanged },
 };
 
 fn observe(context: &StepContext) -> StepFuture<'_> {
@@ -47,7 +45,7 @@ fn observe(context: &StepContext) -> StepFuture<'_> {
             let (is, should): (&str, &str) = (observed.power.into(), intended.into());
             format!("The machine is {is}; it should be {should}.")
         };
-        Ok(StepOutput { message: Some(message), power: Some(observed.power) })
+        Ok(StepOutput { message: Some(message), ..StepOutput::power(observed.power) })
     })
 }
 
