@@ -172,9 +172,13 @@ impl StepContext {
         self.target.cloud_pc().ok_or_else(|| StepError::failed("The Cloud PC no longer exists."))
     }
 
-    /// Returns the document of an action on a document.
+    /// Returns the document of an action on a document. Deleting a document cancels its actions.
     pub fn document(&self) -> Result<&Document, StepError> {
-        self.target.document().ok_or_else(|| StepError::failed("The entity was deleted."))
+        self.target.document().ok_or_else(|| StepError::Permanent {
+            outcome: Some(State::Canceled),
+            code: Some("canceled".into()),
+            message: "The entity was deleted.".into(),
+        })
     }
 
     /// Returns the tag that marks this action's work on the machine.
