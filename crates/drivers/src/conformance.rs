@@ -7,6 +7,7 @@
 
 mod guest;
 mod incidents;
+mod network;
 mod refusals;
 mod screen;
 mod verbs;
@@ -124,6 +125,7 @@ pub async fn check(subject: &mut dyn Subject) -> Report {
     verbs::check(subject, &CallMode::all(), &mut report).await;
     refusals::check(subject, &mut report).await;
     incidents::check(subject, &mut report).await;
+    network::check(subject, &mut report).await;
     guest::check(subject, &mut report).await;
     screen::check(subject, &mut report).await;
     report
@@ -137,10 +139,11 @@ pub async fn check_verbs_in_turn(subject: &mut dyn Subject, modes: &[CallMode]) 
     report
 }
 
-/// Runs the checks of refused calls.
+/// Runs the checks of refused calls and of the network.
 pub async fn check_refusals(subject: &mut dyn Subject) -> Report {
     let mut report = Report { checks: 0, violations: Vec::new() };
     refusals::check(subject, &mut report).await;
+    network::check(subject, &mut report).await;
     report
 }
 

@@ -18,6 +18,7 @@ pub mod conformance;
 mod fetch;
 mod guest;
 mod host;
+mod network;
 pub mod qemu;
 pub mod sim;
 
@@ -31,6 +32,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use fetch::{FetchPolicy, Fetched, Fetcher, HEAD_BYTES, REDIRECTS_MAX, URL_BYTES_MAX};
 pub use guest::{DETECT_TIME_MAX, FileFormat, Guest, GuestError, GuestOs, ProgramExit, Sha256Digest};
 pub use host::{SteadyClock, SystemClock, SystemRng, monotonic};
+pub use network::{NetworkCheck, NetworkFinding, NetworkProblem, NetworkStatus};
 
 /// The desired configuration of a machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,6 +151,10 @@ pub trait Driver: Send + Sync {
 
     /// Checks that a machine of this size would fit on an empty host. Rejects one that never fits.
     fn check_size(&self, spec: &MachineSpec) -> Result<(), DriverError>;
+
+    /// Runs one health check of the network that machines use, without changing anything. A problem
+    /// of the network is a finding, not an error.
+    async fn check_network(&self, check: &NetworkCheck) -> Result<NetworkFinding, DriverError>;
 
     /// Returns the current state of a machine.
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError>;

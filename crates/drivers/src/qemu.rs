@@ -13,6 +13,7 @@
 //!     limits.rs      resource limits of a process
 //!     network.rs     the network of a machine
 //!     screen.rs      screenshots
+//!   connection.rs    health checks of the machines' network
 //!   watch.rs         detection of crashes, panics, shutdowns and silent guests
 //!   guest.rs         the guest, over the guest agent; scripts for Linux and Windows in guest/
 //!   image.rs         the images from which disks are made
@@ -29,6 +30,7 @@ mod account;
 mod agent;
 mod capacity;
 mod command;
+mod connection;
 mod disk;
 mod guest;
 mod image;
@@ -60,8 +62,8 @@ use tokio::sync::OnceCell;
 
 use crate::changes::Changes;
 use crate::{
-    Capabilities, Display, Driver, DriverError, Fetcher, Guest, GuestError, GuestOs, MachineSpec, Observed, StopMode,
-    Tag,
+    Capabilities, Display, Driver, DriverError, Fetcher, Guest, GuestError, GuestOs, MachineSpec, NetworkCheck,
+    NetworkFinding, Observed, StopMode, Tag,
 };
 use account::Account;
 use agent::Channel;
@@ -237,6 +239,10 @@ impl Driver for QemuDriver {
 
     fn check_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {
         self.0.parts.capacity.check_size(spec)
+    }
+
+    async fn check_network(&self, check: &NetworkCheck) -> Result<NetworkFinding, DriverError> {
+        connection::run(&self.0.parts.network, &self.0.parts.fetcher, check).await
     }
 
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {

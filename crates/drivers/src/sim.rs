@@ -13,6 +13,7 @@ mod driver;
 mod guest;
 mod journal;
 mod machine;
+mod network;
 mod world;
 
 use cloudpc_model::{Clock, CloudPcId, Rng};

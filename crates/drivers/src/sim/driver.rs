@@ -9,7 +9,10 @@ use super::disk::Disk;
 use super::guest::SimGuest;
 use super::machine::{Machine, MachineChange, Requirement, WorkKind};
 use super::{ScriptedCondition, SimDriver};
-use crate::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, NO_DISPLAY, Observed, StopMode, Tag};
+use crate::{
+    Capabilities, Display, Driver, DriverError, Guest, MachineSpec, NO_DISPLAY, NetworkCheck, NetworkFinding, Observed,
+    StopMode, Tag,
+};
 
 #[async_trait]
 impl Driver for SimDriver {
@@ -25,6 +28,10 @@ impl Driver for SimDriver {
     /// A simulated host has unlimited capacity.
     fn check_size(&self, _spec: &MachineSpec) -> Result<(), DriverError> {
         Ok(())
+    }
+
+    async fn check_network(&self, check: &NetworkCheck) -> Result<NetworkFinding, DriverError> {
+        Ok(self.run_network_check(check).await)
     }
 
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {

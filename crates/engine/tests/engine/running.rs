@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 use cloudpc_drivers::sim::{ScriptedCondition, SimDriver};
-use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
+use cloudpc_drivers::{
+    Capabilities, Display, Driver, DriverError, Guest, MachineSpec, NetworkCheck, NetworkFinding, Observed, StopMode,
+    Tag,
+};
 use cloudpc_engine::{Effect, Engine, EngineDependencies, EngineSettings, FaultRule};
 use cloudpc_model::{ActionId, Clock, CloudPcId, CloudPcStatus, EventKind, ImageId, Params, Power, SnapshotId, State};
 use futures_util::stream::BoxStream;
@@ -48,6 +51,9 @@ impl Driver for ScriptedDriver {
     fn check_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {
         self.run_script()?;
         self.sim.check_size(spec)
+    }
+    async fn check_network(&self, check: &NetworkCheck) -> Result<NetworkFinding, DriverError> {
+        self.sim.check_network(check).await
     }
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {
         self.sim.observe(id).await

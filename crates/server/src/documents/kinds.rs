@@ -2,12 +2,14 @@
 
 mod front_line_service_plan;
 mod gallery_image;
+mod on_premises_connection;
 mod organization_settings;
 mod provisioning_policy;
 mod service_plan;
 mod supported_region;
 mod user_setting;
 
+pub(crate) use on_premises_connection::retry_health_checks;
 pub(super) use provisioning_policy::{ASSIGNMENT as PROVISIONING_POLICY_ASSIGNMENT, PROVISIONING_POLICY};
 
 use super::kind::{Kind, Rights};
@@ -17,6 +19,7 @@ use crate::pipeline::{READ, WRITE};
 pub static KINDS: &[&Kind] = &[
     &front_line_service_plan::FRONT_LINE_SERVICE_PLAN,
     &gallery_image::GALLERY_IMAGE,
+    &on_premises_connection::ON_PREMISES_CONNECTION,
     &organization_settings::ORGANIZATION_SETTINGS,
     &provisioning_policy::PROVISIONING_POLICY,
     &provisioning_policy::ASSIGNMENT,

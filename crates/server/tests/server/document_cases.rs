@@ -73,11 +73,27 @@ fn specific(kind: &Kind) -> Vec<(&'static str, Value)> {
         DocumentType::CloudPcGalleryImage => {
             vec![("id", json!("sample_offer_sku")), ("osVersionNumber", json!("10.0.22000"))]
         }
+        DocumentType::CloudPcOnPremisesConnection => connection_sample(),
         DocumentType::CloudPcProvisioningPolicyAssignment | DocumentType::CloudPcUserSettingAssignment => {
             vec![("target", json!({"groupId": TO_ASSIGN}))]
         }
         _ => Vec::new(),
     }
+}
+
+fn connection_sample() -> Vec<(&'static str, Value)> {
+    let subscription = "0ac520ee-14c0-480f-b6c9-0a90c585ffff";
+    let group = format!("/subscriptions/{subscription}/resourceGroups/sample");
+    let network = format!("{group}/providers/Microsoft.Network/virtualNetworks/sample");
+    vec![
+        ("subscriptionId", json!(subscription)),
+        ("resourceGroupId", json!(group)),
+        ("subnetId", json!(format!("{network}/subnets/default"))),
+        ("virtualNetworkId", json!(network)),
+        ("adDomainName", json!("corp.contoso.test")),
+        ("adDomainUsername", json!("join@corp.contoso.test")),
+        ("adDomainPassword", json!("sample password")),
+    ]
 }
 
 fn value(edm: &Edm, kind: &Kind, type_ref: &TypeRef) -> Value {
@@ -128,6 +144,7 @@ pub async fn things(world: &TestServer, who: Who, image: &str) -> Vec<(&'static 
             let body = body.to_string().replace("{galleryImage}", image).replace(TO_ASSIGN, ASSIGNED);
             let body = serde_json::from_str(&body).unwrap();
             let path = path.replace("/deviceManagement/virtualEndpoint", ROOT);
+            let who = if kind.access(Verb::Create).application.is_empty() { who.user() } else { who };
             let made = world.call(who, "POST", &path, Some(body)).await;
             assert_eq!(made.status, 201, "{}: {made}", kind.name());
             ids.push((place(kind, prefix), made.json()["id"].as_str().unwrap().to_owned()));

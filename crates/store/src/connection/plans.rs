@@ -442,6 +442,7 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     let kind = DocumentType::CloudPcUserSettingAssignment;
     reader.document_children(TENANT, kind, &["parent"], 1)?;
     reader.document_count(TENANT, kind, "parent")?;
+    reader.document_holders(TENANT, kind, &["target"])?;
     reader.gallery_image_uses(TENANT, &ImageId("image".into()))?;
     reader.cloud_pc(TENANT, CloudPcId(GUID))?;
     reader.cloud_pc_device_name_exists(TENANT, "name")?;
