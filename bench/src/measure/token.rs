@@ -58,11 +58,11 @@ pub async fn measure(plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, Be
         let spent = processor_time()?;
         for _ in 0..plan.requests {
             identity.forget_verified();
-            identity.authenticate(&headers).await.map_err(|error| error.message)?;
+            identity.authenticate(&headers).await.map_err(|error| error.to_string())?;
         }
         let between = processor_time()?;
         for _ in 0..plan.requests * KNOWN_FOR_ONE_NEW {
-            identity.authenticate(&headers).await.map_err(|error| error.message)?;
+            identity.authenticate(&headers).await.map_err(|error| error.to_string())?;
         }
         let each = |spent: Duration, of: u64| spent.as_secs_f64() * 1e6 / as_f64(of);
         new.push(each(between - spent, plan.requests));

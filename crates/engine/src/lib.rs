@@ -33,6 +33,7 @@ pub use faults::{Effect, FaultRule, Faults};
 pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
 pub use ledger::RequestContext;
 pub use lifecycle::GRACE_PERIOD;
+pub use run::SEATS_PER_LICENSE;
 
 /// Dependencies of the engine.
 #[derive(Clone)]

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Engine;
 use crate::actions::recipe;
 use attempt::Attempt;
+pub use provisioning::SEATS_PER_LICENSE;
 pub(crate) use turn::end_unstarted;
 use turn::{ActionTurn, NextStep, TurnLog};
 use work::ClaimGuard;

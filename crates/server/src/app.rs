@@ -1,8 +1,7 @@
 //! The state that all request handlers share.
 
 use cloudpc_drivers::Driver;
-use cloudpc_drivers::sim::{SimClock, SimDriver};
-use cloudpc_engine::{Engine, Faults};
+use cloudpc_engine::Engine;
 use cloudpc_graph::{GraphError, LinkSigner};
 use cloudpc_model::{Clock, Rng};
 use cloudpc_store::Store;
@@ -15,8 +14,10 @@ use crate::config::Fidelity;
 use crate::desktop::Desktops;
 use crate::edge;
 use crate::identity::Identity;
-use crate::pipeline::ResponseCache;
+use crate::pipeline::{ResponseCache, authentication_error};
 use crate::request::Authenticated;
+
+pub use cloudpc_scenario::Simulation;
 
 /// Returns the time since a fixed moment, by a monotonic clock. It measures how long work takes,
 /// never when it happened.
@@ -65,11 +66,11 @@ impl App {
     /// the token names.
     ///
     /// # Errors
-    /// As [`Identity::authenticate`].
+    /// 401 `InvalidAuthenticationToken` with the reason; 503 if the token cannot be checked.
     pub async fn caller(&self, head: &http::request::Parts) -> Result<Arc<Caller>, GraphError> {
         match head.extensions.get::<Authenticated>() {
             Some(Authenticated(caller)) => caller.clone(),
-            None => self.identity.authenticate(&head.headers).await,
+            None => self.identity.authenticate(&head.headers).await.map_err(authentication_error),
         }
     }
 }
@@ -85,15 +86,4 @@ impl Deref for App {
     fn deref(&self) -> &AppState {
         &self.parts
     }
-}
-
-/// The controls of a simulated fleet.
-#[derive(Clone)]
-pub struct Simulation {
-    /// Its clock.
-    pub clock: SimClock,
-    /// Its machines.
-    pub driver: SimDriver,
-    /// Its scripted faults.
-    pub faults: Arc<Faults>,
 }

@@ -2,6 +2,7 @@
 
 use cloudpc_drivers::qemu::{self, AcceleratorSetting, LimitsSetting};
 use cloudpc_engine::RestartPolicy;
+use cloudpc_identity::{IssuerConfig, is_trustworthy};
 use cloudpc_model::TenantId;
 use ipnet::IpNet;
 use serde::de::Error as _;
@@ -65,19 +66,6 @@ pub struct IdentityConfig {
     pub fidelity: Fidelity,
     /// Token services other than the built-in one.
     pub issuers: Vec<IssuerConfig>,
-}
-
-/// An outside token service that supports OIDC discovery.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct IssuerConfig {
-    /// Exactly the `iss` claim of its tokens; discovery is below this URL. https, or http on the
-    /// loopback interface.
-    pub issuer: String,
-    /// The `aud` claim of tokens for this service.
-    pub audience: String,
-    /// The tenant that its callers belong to.
-    pub tenant: TenantId,
 }
 
 /// Limits of running actions.
@@ -301,18 +289,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-/// Whether keys may be fetched from this URL: over TLS or the loopback interface, nobody can change
-/// them in transit.
-pub(crate) fn is_trustworthy(address: &str) -> bool {
-    Url::parse(address).is_ok_and(|url| match (url.scheme(), url.host()) {
-        ("https", Some(_)) => true,
-        ("http", Some(url::Host::Domain(name))) => name == "localhost",
-        ("http", Some(url::Host::Ipv4(address))) => address.is_loopback(),
-        ("http", Some(url::Host::Ipv6(address))) => address.is_loopback(),
-        _ => false,
-    })
 }
 
 /// Whether a browser sends this text in `Origin`.

@@ -19,6 +19,7 @@ mod tickets;
 use axum::Router;
 use cloudpc_drivers::{Display, DriverError};
 use cloudpc_graph::resolve::Scope;
+use cloudpc_identity::AuthenticationError;
 use cloudpc_model::{Clock, CloudPc, CloudPcId, Rng, UserId};
 use cloudpc_store::Store;
 use serde::{Deserialize, Serialize};
@@ -133,9 +134,9 @@ impl DesktopAdmission {
 /// Checks the access that an admission grants now: the caller may have lost permissions, and the
 /// machine may have been deleted or assigned to another user. The access never grows.
 async fn check(app: &App, admission: &DesktopAdmission) -> Result<DesktopEntry, OpenError> {
-    let caller = app.identity.recheck(&admission.caller).await.map_err(|error| match error.status {
-        401 => OpenError::Withdrawn,
-        _ => OpenError::Store,
+    let caller = app.identity.recheck(&admission.caller).await.map_err(|error| match error {
+        AuthenticationError::Rejected(_) => OpenError::Withdrawn,
+        AuthenticationError::Unavailable(_) => OpenError::Store,
     })?;
     // The scope of the original path decides what an application may do.
     let scope = if admission.owner.is_some() { Scope::Me } else { Scope::Tenant };

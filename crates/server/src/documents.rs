@@ -174,7 +174,7 @@ pub fn answer(call: Arc<Call>) -> HandlerFuture {
 /// The key of the document that a request names. Of what there is one of, the key is empty.
 fn key_of(call: &Call, kind: &Kind) -> DocumentKey {
     match kind.shape {
-        Shape::Many | Shape::Fixed(_) => DocumentKey::new(kind.of, call.key(0)),
+        Shape::Many | Shape::Derived(_) => DocumentKey::new(kind.of, call.key(0)),
         Shape::Within(_) => DocumentKey::within(kind.of, call.key(0), call.key(1)),
         Shape::One => DocumentKey::new(kind.of, ""),
     }
@@ -184,7 +184,7 @@ fn key_of(call: &Call, kind: &Kind) -> DocumentKey {
 fn parent_of(call: &Call, kind: &Kind) -> String {
     match kind.shape {
         Shape::Within(_) => DocumentKey::fold(call.key(0)),
-        Shape::Many | Shape::Fixed(_) | Shape::One => String::new(),
+        Shape::Many | Shape::Derived(_) | Shape::One => String::new(),
     }
 }
 

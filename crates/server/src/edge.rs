@@ -211,7 +211,10 @@ impl Edge {
     async fn authenticate(&self, parts: &Parts) -> Option<Result<Arc<Caller>, GraphError>> {
         let path = parts.uri.path();
         let takes_token = is_graph(path) || is_administration(path);
-        if takes_token { Some(self.app.identity.authenticate(&parts.headers).await) } else { None }
+        if !takes_token {
+            return None;
+        }
+        Some(self.app.identity.authenticate(&parts.headers).await.map_err(pipeline::authentication_error))
     }
 
     /// Returns the owner of a request's shares, its pools, and the size and time limits of its

@@ -1,27 +1,25 @@
-//! The server: HTTP at the edge, identity, one OData pipeline, the operations, and the
-//! administration of simulated fleets.
+//! The server: HTTP at the edge, one OData pipeline, the operations, and the administration of
+//! simulated fleets.
 //!
-//! Only this crate wires the other crates together. It refuses to know SQL text and how a machine
-//! is run.
+//! Only this crate wires the other crates together. It refuses to know SQL text, how a token is
+//! verified, what a scenario file looks like, and how a machine is run.
 //!
 //! A request goes [`edge`] → [`identity`] → [`pipeline`] → one file under [`operations`] → engine
 //! or store → [`views`] → back.
 
 pub mod admin;
 pub mod app;
-pub mod caller;
 pub mod config;
 pub mod desktop;
 pub mod documents;
 mod durable_file;
 pub mod edge;
-mod html;
-pub mod identity;
 pub mod images;
-pub mod installation;
 pub mod operations;
 pub mod pipeline;
 pub mod request;
 pub mod scenario;
 pub mod start;
 pub mod views;
+
+pub use cloudpc_identity::{self as identity, caller, installation};

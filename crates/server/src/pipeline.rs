@@ -30,10 +30,10 @@ use crate::documents;
 use crate::operations;
 use crate::request::{BaseAddress, OperationRoute, Peer, RequestIds};
 
-pub use access::{ADMINISTER, Access, PERMISSIONS, READ, READ_SIGNED_IN, WRITE};
+pub use access::{ADMINISTER, Access, READ, READ_SIGNED_IN, WRITE};
 pub(crate) use access::{
-    BASIC_USERS, CONFIGURE_AGENT, DEPLOY_AGENT, LICENSE_GROUPS, LICENSE_USERS, READ_DEVICES, READ_GROUPS, READ_OF_USER,
-    READ_SKUS, READ_USER, READ_USERS, WHOLE_USERS, WRITE_GROUPS, WRITE_MEMBERS, WRITE_USERS, includes,
+    CONFIGURE_AGENT, DEPLOY_AGENT, LICENSE_GROUPS, LICENSE_USERS, READ_DEVICES, READ_GROUPS, READ_OF_USER, READ_SKUS,
+    READ_USER, READ_USERS, WHOLE_USERS, WRITE_GROUPS, WRITE_MEMBERS, WRITE_USERS,
 };
 pub use answer::Answer;
 pub use batch::BATCH_ANSWER_BYTES_MAX;
@@ -41,6 +41,7 @@ use batch::InBatch;
 pub use body::BODY_BYTES_MAX;
 pub(crate) use call::required;
 pub use call::{Call, Prefer};
+pub(crate) use problem::authentication_error;
 pub use problem::{CODES, Problem};
 use response_cache::CacheKeyRef;
 pub use response_cache::{RESPONSE_CACHE_BYTES_MAX, ResponseCache};

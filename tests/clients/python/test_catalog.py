@@ -12,7 +12,7 @@ IMAGE = "microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc"
 
 async def test_service_plans(either):
     builder = either.device_management.virtual_endpoint.service_plans
-    assert len((await builder.get()).value) == 4
+    assert len((await builder.get()).value) == 5
     plan = await builder.by_cloud_pc_service_plan_id(PLAN).get()
     assert (plan.display_name, plan.v_cpu_count, plan.ram_in_g_b, plan.storage_in_g_b) == (
         "Cloud PC Business 2vCPU/8GB/128GB",
@@ -20,7 +20,16 @@ async def test_service_plans(either):
         8,
         128,
     )
-    assert await builder.count.get() == 4
+    assert await builder.count.get() == 5
+
+
+async def test_frontline_plans_count_their_licences(beta):
+    builder = beta.device_management.virtual_endpoint.front_line_service_plans
+    (plan,) = (await builder.get()).value
+    assert (plan.display_name, plan.total_count) == ("Cloud PC Frontline 2vCPU/4GB/64GB", 2)
+    same = await builder.by_cloud_pc_front_line_service_plan_id(plan.id).get()
+    assert (same.used_count, same.allotment_licenses_count) == (0, 0)
+    assert await builder.count.get() == 1
 
 
 async def test_gallery_images(either):

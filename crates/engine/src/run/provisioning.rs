@@ -26,7 +26,7 @@ use crate::request::{Stamp, accept_unchecked};
 const BATCH_MAX: usize = 64;
 
 /// Cloud PCs of a frontline policy for each licence.
-const SEATS_PER_LICENSE: u64 = 3;
+pub const SEATS_PER_LICENSE: u64 = 3;
 
 /// Most names drawn for a new Cloud PC until one is free.
 const NAMES_MAX: usize = 16;

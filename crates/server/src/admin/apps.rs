@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use cloudpc_graph::{GraphError, is_control_or_bidi};
+use cloudpc_identity::permissions::PERMISSIONS;
 use cloudpc_model::{AppId, AuditVerb, Error, ResourceType};
 use cloudpc_store::Application;
 use serde::Deserialize;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use super::{AdminCall, AdminReply, check_grant, read};
 use crate::identity::Identity;
-use crate::pipeline::{PERMISSIONS, Problem};
+use crate::pipeline::Problem;
 
 /// Length limit of an application's name, in characters.
 pub const NAME_CHARS_MAX: usize = 256;

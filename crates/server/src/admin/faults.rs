@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use super::{AdminCall, AdminReply, forbidden, read};
 use crate::pipeline::Problem;
-use crate::scenario;
 
 /// Limit of rules for each tenant. The owner's rules for all tenants have the same limit of their
 /// own.
@@ -34,7 +33,7 @@ pub async fn add(call: AdminCall, body: Bytes) -> Result<AdminReply, Problem> {
     let simulation = call.simulation()?;
     let mut rule: FaultRule = read(&body)?;
     check_size(&rule)?;
-    if let Some(problem) = scenario::problem(&rule) {
+    if let Some(problem) = cloudpc_scenario::fault_rule_problem(&rule) {
         return Err(GraphError::bad_request(format!("The rule would never match: {problem}.")).into());
     }
     if !call.caller.is_owner {

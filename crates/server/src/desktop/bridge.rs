@@ -11,6 +11,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use bytes::{Bytes, BytesMut};
 use cloudpc_drivers::Display;
+use cloudpc_identity::html::cookie;
 use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, ResourceType};
 use cloudpc_store::StoreError;
 use futures_util::stream::{SplitSink, SplitStream};
@@ -25,7 +26,6 @@ use super::places::DesktopPlace;
 use super::rfb::ViewOnlyFilter;
 use super::{COOKIE, DesktopAdmission, DesktopEntry, OpenError};
 use crate::app::App;
-use crate::html::cookie;
 use crate::request::{BaseAddress, Peer, RequestIds};
 
 /// Size limit of a message from a browser. The longest messages that noVNC sends hold pasted text.

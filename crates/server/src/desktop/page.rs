@@ -5,12 +5,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use cloudpc_drivers::DriverError;
+use cloudpc_identity::html::{escaped, page};
 use http::{HeaderValue, StatusCode, header};
 use tower_http::services::ServeDir;
 
 use super::{COOKIE, DesktopEntry, OpenError};
 use crate::app::App;
-use crate::html::{escaped, page};
 use crate::request::{BaseAddress, WithoutBody};
 
 const SCRIPT: &str = include_str!("page/page.js");

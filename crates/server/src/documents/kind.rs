@@ -1,8 +1,8 @@
 //! Descriptors: what a kind of document is, in about ten lines, and the facts that the contract
 //! does not tell.
 
-use cloudpc_model::{Document, DocumentType, Object, ReferenceStrength};
-use cloudpc_store::{Reader, Tx};
+use cloudpc_model::{Document, DocumentType, Object, ReferenceStrength, TenantId};
+use cloudpc_store::{Reader, StoreError, Tx};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
@@ -68,9 +68,12 @@ pub enum Shape {
     Within(&'static Kind),
     /// One; reads as its defaults until it is written.
     One,
-    /// A fixed set, compiled in: the id and the properties of each.
-    Fixed(fn() -> Vec<(String, Object)>),
+    /// Derived from something else when it is read, and never stored.
+    Derived(DeriveFn),
 }
+
+/// Returns the id and the properties of each document of a tenant.
+pub type DeriveFn = fn(&Reader<'_>, TenantId) -> Result<Vec<(String, Object)>, StoreError>;
 
 /// Who may do what, and what role-based access control calls the resource.
 pub struct Rights {
@@ -187,10 +190,10 @@ impl Kind {
         Self { shape: Shape::One, ..self }
     }
 
-    /// A kind with a fixed set of documents.
+    /// A kind whose documents are derived when they are read.
     #[must_use]
-    pub const fn fixed(self, rows: fn() -> Vec<(String, Object)>) -> Self {
-        Self { shape: Shape::Fixed(rows), ..self }
+    pub const fn derived(self, rows: DeriveFn) -> Self {
+        Self { shape: Shape::Derived(rows), ..self }
     }
 
     /// The same with collections that `$expand` shows.
@@ -222,7 +225,7 @@ impl Kind {
     pub fn parent(&self) -> Option<&'static Kind> {
         match self.shape {
             Shape::Within(parent) => Some(parent),
-            Shape::Many | Shape::One | Shape::Fixed(_) => None,
+            Shape::Many | Shape::One | Shape::Derived(_) => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The kinds of documents, each a descriptor.
 
+mod front_line_service_plan;
 mod gallery_image;
 mod organization_settings;
 mod provisioning_policy;
@@ -14,6 +15,7 @@ use crate::pipeline::{READ, WRITE};
 
 /// Every kind.
 pub static KINDS: &[&Kind] = &[
+    &front_line_service_plan::FRONT_LINE_SERVICE_PLAN,
     &gallery_image::GALLERY_IMAGE,
     &organization_settings::ORGANIZATION_SETTINGS,
     &provisioning_policy::PROVISIONING_POLICY,

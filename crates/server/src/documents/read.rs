@@ -39,10 +39,10 @@ pub(super) fn entity(call: &Call, kind: &Kind, document: &Document, expanded: Ex
     tagged(call.entity(&shown), kind, document)
 }
 
-/// An answer about one document, with its entity tag. Fixed documents never change and have none.
+/// An answer about one document, with its entity tag. Derived documents have no revision, and so none.
 pub(super) fn tagged(answer: Answer, kind: &Kind, document: &Document) -> Answer {
     match kind.shape {
-        Shape::Fixed(_) => answer,
+        Shape::Derived(_) => answer,
         Shape::Many | Shape::Within(_) | Shape::One => answer.tagged(etag(document)),
     }
 }
@@ -73,9 +73,9 @@ pub(super) fn etag(document: &Document) -> String {
 pub(super) fn find(call: &Call, kind: &'static Kind, reader: &Reader<'_>) -> Result<Document, Problem> {
     let key = key_of(call, kind);
     match kind.shape {
-        Shape::Fixed(rows) => {
-            let row = rows().into_iter().find(|(id, _)| DocumentKey::fold(id) == key.id);
-            row.map(|row| fixed(call.tenant(), kind, row)).ok_or_else(|| not_found(kind, call.key(0)))
+        Shape::Derived(rows) => {
+            let row = rows(reader, call.tenant())?.into_iter().find(|(id, _)| DocumentKey::fold(id) == key.id);
+            row.map(|row| derived(call.tenant(), kind, row)).ok_or_else(|| not_found(kind, call.key(0)))
         }
         Shape::Many | Shape::Within(_) => {
             let id = call.target.keys.last().map_or("", String::as_str);
@@ -100,7 +100,7 @@ fn unwritten(tenant_id: TenantId, kind: &Kind, key: DocumentKey) -> Document {
     }
 }
 
-fn fixed(tenant_id: TenantId, kind: &Kind, (id, body): (String, Object)) -> Document {
+fn derived(tenant_id: TenantId, kind: &Kind, (id, body): (String, Object)) -> Document {
     Document { body, revision: 1, ..unwritten(tenant_id, kind, DocumentKey::new(kind.of, &id)) }
 }
 
@@ -126,8 +126,8 @@ impl Collection for Documents {
         let Self { call, kind } = self;
         let (tenant, parent) = (call.tenant(), parent_of(call, kind));
         let mut page = match kind.shape {
-            Shape::Fixed(rows) => {
-                let rows = rows().into_iter().map(|row| fixed(tenant, kind, row));
+            Shape::Derived(rows) => {
+                let rows = rows(reader, tenant)?.into_iter().map(|row| derived(tenant, kind, row));
                 let mut rows: Vec<_> =
                     rows.filter(|row| position.is_none_or(|last| row.key.id.as_str() > last)).collect();
                 rows.sort_by(|a, b| a.key.cmp(&b.key));
@@ -151,7 +151,7 @@ impl Collection for Documents {
     fn count(&self, reader: &Reader<'_>) -> Result<Option<u64>, Problem> {
         let Self { call, kind } = self;
         match kind.shape {
-            Shape::Fixed(_) => Ok(None),
+            Shape::Derived(_) => Ok(None),
             Shape::Many | Shape::Within(_) | Shape::One => {
                 Ok(Some(reader.document_count(call.tenant(), kind.of, &parent_of(call, kind))?))
             }

@@ -119,7 +119,7 @@ impl TestServer {
             id,
             name: "Administrator".into(),
             secret_hash: None,
-            permissions: crate::pipeline::PERMISSIONS.map(str::to_owned).to_vec(),
+            permissions: cloudpc_identity::permissions::PERMISSIONS.map(str::to_owned).to_vec(),
             enabled: true,
         };
         let stored = app.store.write("test.write", move |tx| {

@@ -13,12 +13,13 @@ pub(super) mod update;
 
 use cloudpc_graph::GraphError;
 use cloudpc_graph::resolve::Scope;
+use cloudpc_identity::permissions::BASIC_USERS;
 use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, ResourceType, TenantId};
 use cloudpc_store::{Reader, User, UserLicense};
 
 use crate::caller::Caller;
 use crate::pipeline::list::PropertySet;
-use crate::pipeline::{BASIC_USERS, Call, Problem, WHOLE_USERS};
+use crate::pipeline::{Call, Problem, WHOLE_USERS};
 use crate::views::directory::UserView;
 
 /// Most users of a tenant.

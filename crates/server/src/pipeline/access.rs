@@ -2,36 +2,10 @@
 
 use cloudpc_graph::GraphError;
 use cloudpc_graph::resolve::Scope;
+use cloudpc_identity::permissions::{BASIC_USERS, SIGNED_IN_USER};
 
 use crate::caller::Caller;
 use crate::config::Fidelity;
-
-/// All permissions of this service.
-pub const PERMISSIONS: [&str; 18] = [
-    "CloudPC.Read.All",
-    "CloudPC.ReadWrite.All",
-    "Cloudpc.Administer.All",
-    "Cloudpc.Simulate.All",
-    "DeviceManagementManagedDevices.Read.All",
-    "DeviceManagementManagedDevices.ReadWrite.All",
-    "Directory.Read.All",
-    "Directory.ReadWrite.All",
-    "Group.Read.All",
-    "Group.ReadWrite.All",
-    "GroupMember.Read.All",
-    "GroupMember.ReadWrite.All",
-    "LicenseAssignment.ReadWrite.All",
-    "Organization.Read.All",
-    SIGNED_IN_USER,
-    "User.Read.All",
-    "User.ReadBasic.All",
-    "User.ReadWrite.All",
-];
-
-/// Lets a signed-in user read their own account. Tokens of applications never have it.
-pub const SIGNED_IN_USER: &str = "User.Read";
-/// Lets a caller read the names and addresses of all users, and nothing else of them.
-pub const BASIC_USERS: &str = "User.ReadBasic.All";
 
 /// The permissions that an operation requires. A token needs one permission of the list.
 #[derive(Debug)]
@@ -47,7 +21,6 @@ pub struct Access {
     pub strict_roles: Option<&'static [&'static str]>,
 }
 
-/// The first one is included in the others.
 const READERS: &[&str] = &["CloudPC.Read.All", "CloudPC.ReadWrite.All"];
 const WRITERS: &[&str] = &["CloudPC.ReadWrite.All"];
 const DEVICE_READERS: &[&str] = &[
@@ -55,16 +28,6 @@ const DEVICE_READERS: &[&str] = &[
     "CloudPC.ReadWrite.All",
     "DeviceManagementManagedDevices.Read.All",
     "DeviceManagementManagedDevices.ReadWrite.All",
-];
-/// The first one is included in the others.
-const DEVICE_ONLY_READERS: &[&str] =
-    &["DeviceManagementManagedDevices.Read.All", "DeviceManagementManagedDevices.ReadWrite.All"];
-/// Each permission to read a part of the directory, with the one that includes it.
-const DIRECTORY_READERS: [&[&str]; 4] = [
-    &["User.Read.All", "User.ReadWrite.All"],
-    &["Group.Read.All", "Group.ReadWrite.All"],
-    &["GroupMember.Read.All", "GroupMember.ReadWrite.All"],
-    &["Directory.Read.All", "Directory.ReadWrite.All"],
 ];
 /// Permissions to read whole accounts of all users.
 pub(crate) const WHOLE_USERS: &[&str] =
@@ -138,14 +101,6 @@ pub static CONFIGURE_AGENT: Access = Access { strict_roles: Some(&["Global Admin
 pub static DEPLOY_AGENT: Access =
     Access { strict_roles: Some(&["Windows 365 Administrator", "Global Administrator"]), ..any_of(WRITERS) };
 
-/// Returns whether the permissions `held` include `wanted`. A write permission includes the read
-/// permission for the same resources.
-pub(crate) fn includes<'a>(held: impl IntoIterator<Item = &'a String>, wanted: &str) -> bool {
-    let readers = [READERS, DEVICE_ONLY_READERS].into_iter().chain(DIRECTORY_READERS);
-    let wider = readers.into_iter().find(|readers| readers[0] == wanted).unwrap_or_default();
-    held.into_iter().any(|held| held == wanted || wider.contains(&held.as_str()))
-}
-
 /// Checks a caller's permissions and roles against an operation's requirements. Returns 403 if any
 /// are missing.
 pub(crate) fn check(access: &Access, caller: &Caller, scope: &Scope, fidelity: Fidelity) -> Result<(), GraphError> {
@@ -217,20 +172,6 @@ mod tests {
         assert_eq!(error.status, 403);
         assert_eq!(error.message, "The token lacks the application permission CloudPC.ReadWrite.All.");
         assert!(check(&WRITE, "DeviceManagementManagedDevices.PrivilegedOperations.All").is_err());
-    }
-
-    #[test]
-    fn write_permission_includes_read_of_the_same_resources_only() {
-        let includes = |held: &str, wanted| includes(&[held.to_owned()], wanted);
-        assert!(includes("CloudPC.ReadWrite.All", "CloudPC.Read.All"));
-        assert!(includes("DeviceManagementManagedDevices.ReadWrite.All", "DeviceManagementManagedDevices.Read.All"));
-        for held in PERMISSIONS {
-            for wanted in PERMISSIONS {
-                let expected = held == wanted || held.replace("ReadWrite", "Read") == wanted;
-                assert_eq!(includes(held, wanted), expected, "{held} {wanted}");
-            }
-        }
-        assert!(!includes("Mail.ReadWrite", "Mail.Read"), "a permission of another service");
     }
 
     #[test]

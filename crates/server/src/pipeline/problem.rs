@@ -1,6 +1,7 @@
 //! Errors of operations and their mapping to Graph errors.
 
 use cloudpc_graph::GraphError;
+use cloudpc_identity::AuthenticationError;
 use cloudpc_model::ErrorKind;
 use cloudpc_store::StoreError;
 use std::error::Error as StdError;
@@ -78,6 +79,15 @@ impl Problem {
                 GraphError::new(status(error.kind), error.code, error.message)
             }
         }
+    }
+}
+
+/// Returns the error that is sent to a caller without a valid token. The edge adds
+/// `WWW-Authenticate` to 401.
+pub(crate) fn authentication_error(error: AuthenticationError) -> GraphError {
+    match error {
+        AuthenticationError::Rejected(why) => GraphError::new(401, "InvalidAuthenticationToken", why),
+        AuthenticationError::Unavailable(why) => GraphError::new(503, "ServiceUnavailable", why),
     }
 }
 

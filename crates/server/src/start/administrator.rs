@@ -1,6 +1,7 @@
 //! The first tenant, its administrator application, and the file with their credentials for the
 //! owner of the data directory.
 
+use cloudpc_identity::permissions::PERMISSIONS;
 use cloudpc_model::{AppId, Error, TenantId};
 use cloudpc_store::Application;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,6 @@ use crate::app::App;
 use crate::durable_file::{self, Readers};
 use crate::identity::Identity;
 use crate::installation::{self, GRANTED_BY_OWNER};
-use crate::pipeline::PERMISSIONS;
 
 /// Name of the file in the data directory.
 pub const ADMIN_FILE: &str = "admin.json";

@@ -4,12 +4,13 @@
 
 use cloudpc_graph::edm::TypeRef;
 use cloudpc_graph::{Edm, Version};
-use cloudpc_model::DocumentType;
+use cloudpc_model::{DocumentType, Product, ServicePlan};
 use cloudpc_server::documents::{self, Binding, Fact, Kind, Shape, Verb};
+use cloudpc_store::{Subscription, Tx};
 use serde_json::{Map, Value, json};
 
 use crate::failures::{Case, ROOT};
-use crate::world::{TestServer, Who};
+use crate::world::{START, TestServer, Who};
 
 /// The sample of a kind that nothing refers to, so that it can be deleted.
 const UNUSED: &str = "unused-";
@@ -43,8 +44,7 @@ fn case(key: &'static str, Binding { kind, verb }: Binding) -> Case {
 
 /// Whether a path names a document that all tenants have.
 pub fn is_shared(path: &str) -> bool {
-    let fixed = documents::KINDS.iter().filter(|kind| matches!(kind.shape, Shape::Fixed(_)));
-    fixed.into_iter().any(|kind| path.contains(place(kind, "")))
+    path.contains("{cloudPcSupportedRegion}")
 }
 
 /// Returns a body with everything that the kind requires.
@@ -103,9 +103,11 @@ fn wrong_value(kind: &Kind) -> Option<(&'static str, Value)> {
 /// their ids by their places in the paths of the cases.
 pub async fn things(world: &TestServer, who: Who, image: &str) -> Vec<(&'static str, String)> {
     let mut ids: Vec<(&'static str, String)> = Vec::new();
+    add_frontline_subscription(world, if who == Who::Stranger { 2 } else { 1 }).await;
     for kind in documents::KINDS {
-        if let Shape::Fixed(rows) = kind.shape {
-            ids.push((place(kind, ""), rows()[0].0.clone()));
+        if let Shape::Derived(_) = kind.shape {
+            let path = kind.at.replace("/deviceManagement/virtualEndpoint", ROOT);
+            ids.push((place(kind, ""), world.get(who, &path).await.rows()[0]["id"].as_str().unwrap().to_owned()));
         }
     }
     // Parents stand before what they contain.
@@ -132,6 +134,33 @@ pub async fn things(world: &TestServer, who: Who, image: &str) -> Vec<(&'static 
         }
     }
     ids
+}
+
+/// Gives tenant `n` of the fleet a subscription to a frontline service plan.
+pub async fn add_frontline_subscription(world: &TestServer, n: u8) {
+    let id = |last: &str| format!("{n}0000000-0000-4000-8000-{last:0>12}");
+    let tenant_id = id("1").parse().unwrap();
+    let plan = ServicePlan {
+        id: id("cf").parse().unwrap(),
+        display_name: "Cloud PC Frontline 2vCPU/4GB/64GB".into(),
+        vcpu_count: 2,
+        ram_gib: 4,
+        storage_gib: 64,
+        product: Product::Frontline,
+        gpu: false,
+    };
+    let subscription = Subscription {
+        tenant_id,
+        sku_id: id("5af").parse().unwrap(),
+        service_plan_id: plan.id,
+        sku_part_number: "CPC_F_2C_4GB_64GB".into(),
+        units: 4,
+    };
+    let put = move |tx: &mut Tx<'_>| {
+        tx.service_plan_put(tenant_id, &plan)?;
+        tx.subscription_put(&subscription, START)
+    };
+    world.app.store.write("test.write", put).await.unwrap();
 }
 
 fn place(kind: &Kind, prefix: &str) -> &'static str {

@@ -415,6 +415,32 @@ async fn regions_are_listed_and_cannot_be_changed() {
 }
 
 #[tokio::test]
+async fn frontline_plans_count_licences_seats_and_allotments() {
+    let world = server(Config::default()).await;
+    let list = format!("{BETA}/frontLineServicePlans");
+    assert_eq!(world.get(Who::Reader, &list).await.rows(), Vec::<Value>::new(), "no frontline subscription");
+    crate::document_cases::add_frontline_subscription(&world, 1).await;
+    let plan = world.get(Who::Reader, &list).await.rows()[0].clone();
+    let counts = |plan: &Value| ["totalCount", "usedCount", "allotmentLicensesCount"].map(|name| plan[name].clone());
+    assert_eq!(counts(&plan), [json!(4), json!(0), json!(0)]);
+    let mut body = policy("Shifts");
+    body["provisioningType"] = json!("sharedByUser");
+    let made = create(&world, "provisioningPolicies", body).await;
+    let target = |group: &str, licenses: u64| {
+        json!({"target": {
+            "groupId": group, "servicePlanId": plan["id"], "allotmentLicensesCount": licenses,
+        }})
+    };
+    let body = json!({"assignments": [target(GROUP, 1), target(OTHER_GROUP, 2)]});
+    let path = format!("{BETA}/provisioningPolicies/{}/assign", id(&made));
+    assert_eq!(world.call(Who::Writer, "POST", &path, Some(body)).await.status, 204);
+    let one = world.get(Who::Reader, &format!("{list}/{}", id(&plan))).await.json();
+    assert_eq!(counts(&one), [json!(4), json!(0), json!(3)]);
+    let shut = world.call(Who::Writer, "DELETE", &format!("{list}/{}", id(&plan)), None).await;
+    assert_eq!((shut.status.as_u16(), shut.headers["allow"].to_str().unwrap()), (405, "GET"));
+}
+
+#[tokio::test]
 async fn there_is_a_most_of_each_kind() {
     let world = server(Config::default()).await;
     let made = create(&world, "userSettings", json!({"displayName": "A"})).await;

@@ -17,7 +17,7 @@ pub(super) static SUPPORTED_REGION: Kind = Kind::many(
     READ_ONLY,
     &[],
 )
-.fixed(regions);
+.derived(|_, _| Ok(regions()));
 
 /// Name, group and location of each region, as Azure names them.
 const REGIONS: &[(&str, &str, &str)] = &[

@@ -6,6 +6,7 @@
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition};
 use cloudpc_engine::actions::recipe;
 use cloudpc_engine::{Effect, FaultRule};
+use cloudpc_identity::BUILT_IN_CLIENT;
 use cloudpc_model::{
     AgentSetting, AppId, CloudPc, CloudPcId, Error, GalleryImage, ImageId, Kind, OsVersion, Partner, PartnerId,
     ServicePlan, ServicePlanId, TenantId, Timestamp, UserId,
@@ -21,7 +22,6 @@ use uuid::Uuid;
 use super::cloud_pcs::{Lookup, members};
 use super::directory::{self, DirectoryEntries, ResolvedDirectory};
 use super::file;
-use crate::identity::BUILT_IN_CLIENT;
 
 /// Limit of Cloud PCs in a scenario.
 pub(super) const CLOUD_PCS_MAX: usize = 1_000_000;
@@ -337,14 +337,14 @@ fn resolve_fault(fault: file::FaultEntry, number: usize, tenants: &[ResolvedTena
         undo: fault.undo,
         effect,
     };
-    match problem(&rule) {
+    match fault_rule_problem(&rule) {
         None => Ok(rule),
         Some(problem) => Err(invalid(&place, problem)),
     }
 }
 
 /// Returns why a rule would never match; none if it can match.
-pub(crate) fn problem(rule: &FaultRule) -> Option<String> {
+pub fn fault_rule_problem(rule: &FaultRule) -> Option<String> {
     if let Some(share) = rule.share_percent.filter(|share| *share > 100) {
         return Some(format!("share_percent is {share}; the maximum is 100"));
     }

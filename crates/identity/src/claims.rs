@@ -1,16 +1,15 @@
 //! The claims of a token, and the rules by which they are verified.
 
-use cloudpc_graph::GraphError;
 use cloudpc_model::{AppId, Rng, TenantId, Timestamp, UserId};
 use cloudpc_store::{Application, User};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CLOCK_SKEW_MAX, TOKEN_LIFETIME, rejected};
+use super::{AuthenticationError, CLOCK_SKEW_MAX, TOKEN_LIFETIME, rejected};
 use crate::caller::{Caller, CallerUser, TokenOrigin};
-use crate::config::IssuerConfig;
 use crate::installation::GRANTED_BY_OWNER;
+use crate::issuers::IssuerConfig;
 use crate::request::BaseAddress;
 
 /// Accepted signature algorithms. All are asymmetric: with a shared secret, anyone who can verify a
@@ -111,7 +110,7 @@ impl Default for Audiences {
 }
 
 /// Returns the header of a token, if its algorithm is accepted.
-pub(super) fn header(token: &str) -> Result<Header, GraphError> {
+pub(super) fn header(token: &str) -> Result<Header, AuthenticationError> {
     // Parsing the header fails for algorithms that the library does not know, including `none`.
     let header = jsonwebtoken::decode_header(token)
         .map_err(|_| rejected("The access token is not a JWT with an accepted signature algorithm."))?;
@@ -125,7 +124,7 @@ pub(super) fn header(token: &str) -> Result<Header, GraphError> {
 }
 
 /// Returns the claims of a token signed by `key`. Only the signature is checked.
-pub(super) fn open(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Claims, GraphError> {
+pub(super) fn open(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Claims, AuthenticationError> {
     let mut validation = Validation::new(algorithm);
     // Times, audience and issuer are checked by `Claims`, with the injected clock and a message for
     // each.
@@ -210,7 +209,7 @@ impl Claims {
     }
 
     /// Checks that the token is valid now.
-    pub(super) fn check_times(&self, now: Timestamp) -> Result<(), GraphError> {
+    pub(super) fn check_times(&self, now: Timestamp) -> Result<(), AuthenticationError> {
         if now >= self.expires() {
             return Err(rejected("The access token has expired. Get a new token."));
         }
@@ -222,7 +221,7 @@ impl Claims {
 
     /// Checks that a token signed by our own key is an access token for this service; returns its
     /// tenant.
-    pub(super) fn check_local(&self, is_ours: impl Fn(&str) -> bool) -> Result<TenantId, GraphError> {
+    pub(super) fn check_local(&self, is_ours: impl Fn(&str) -> bool) -> Result<TenantId, AuthenticationError> {
         self.check_audience(is_ours)?;
         let tenant = self.tid.as_deref().and_then(|tid| tid.parse::<TenantId>().ok());
         // The host part depends on the address that the client used; our signature covers the rest.
@@ -233,7 +232,7 @@ impl Claims {
 
     /// Checks that a token signed by an outside issuer's key is from that issuer and for this
     /// service.
-    pub(super) fn check_outside(&self, issuer: &IssuerConfig) -> Result<(), GraphError> {
+    pub(super) fn check_outside(&self, issuer: &IssuerConfig) -> Result<(), AuthenticationError> {
         if self.iss != issuer.issuer {
             return Err(rejected("The issuer of the access token does not match the key that signed it."));
         }
@@ -258,7 +257,7 @@ impl Claims {
     }
 
     /// Returns the caller of an outside issuer's token.
-    pub(super) fn outside_caller(&self, issuer: &IssuerConfig) -> Result<Caller, GraphError> {
+    pub(super) fn outside_caller(&self, issuer: &IssuerConfig) -> Result<Caller, AuthenticationError> {
         let user = match (&self.scp, self.user_id()) {
             (None, _) => None,
             (Some(_), None) => return Err(rejected("The user id of the access token is not a GUID.")),
@@ -289,7 +288,7 @@ impl Claims {
         self.appid.as_deref().or(self.azp.as_deref())
     }
 
-    fn check_audience(&self, is_ours: impl Fn(&str) -> bool) -> Result<(), GraphError> {
+    fn check_audience(&self, is_ours: impl Fn(&str) -> bool) -> Result<(), AuthenticationError> {
         let ours = match &self.aud {
             Audiences::One(audience) => is_ours(audience),
             Audiences::Several(audiences) => audiences.iter().any(|audience| is_ours(audience)),

@@ -2,24 +2,30 @@
 //!
 //! The token service has the API of Entra's v2.0 endpoints, so that azure-identity and MSAL work
 //! with it unchanged. Tokens of outside issuers are trusted if the configuration lists the issuer.
-//! This module refuses to know what a permission allows; the pipeline decides that.
+//!
+//! This crate refuses to know which operations a permission allows, how requests arrive, and how an
+//! error of Graph looks: it names the [`Caller`] or says why there is none.
 
 mod attempts;
 mod audit;
+pub mod caller;
 mod claims;
 mod delegated;
 mod device;
 mod directory;
 mod endpoints;
 mod grants;
+pub mod html;
+pub mod installation;
 mod issuers;
 mod keys;
 mod oauth;
 mod passwords;
+pub mod permissions;
+pub mod request;
 mod sign_in;
 
 use axum::Router;
-use cloudpc_graph::GraphError;
 use cloudpc_model::{AppId, Clock, Error, Rng, TenantId, Timestamp, UserId};
 use cloudpc_store::{Store, User};
 use http::{HeaderMap, header};
@@ -32,17 +38,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::caller::{Caller, CallerUser, TokenOrigin};
-use crate::config::IssuerConfig;
-use crate::installation;
-use crate::pipeline::includes;
-use crate::request::BaseAddress;
+use caller::{Caller, CallerUser, TokenOrigin};
 use claims::{Claims, TokenSubject};
 use issuers::Issuers;
 use keys::Keys;
 use passwords::PasswordChecks;
+use permissions::includes;
+use request::BaseAddress;
 use sign_in::SignInPlaces;
 
+pub use issuers::{IssuerConfig, is_trustworthy};
 pub use keys::{OldKeys, SIGNING_KEY_AGE_MAX};
 pub use passwords::{PASSWORD_BYTES_MAX, hash_password};
 
@@ -103,6 +108,17 @@ pub struct Identity {
     verified: Cache<Box<str>, Verified, TokenBytes>,
     /// Incremented when a verified token may have become invalid.
     generation: watch::Sender<u64>,
+}
+
+/// Why a caller cannot be authenticated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthenticationError {
+    /// The token is missing, invalid or no longer valid.
+    #[error("{0}")]
+    Rejected(String),
+    /// The token cannot be checked at the moment.
+    #[error("{0}")]
+    Unavailable(String),
 }
 
 /// A token issued here.
@@ -174,9 +190,8 @@ impl Identity {
     /// Returns the caller of a request with these headers.
     ///
     /// # Errors
-    /// 401 `InvalidAuthenticationToken` with the reason; the edge adds `WWW-Authenticate`. 503 if
-    /// the token cannot be checked.
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, GraphError> {
+    /// Rejected, with the reason. Unavailable: the token cannot be checked.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, AuthenticationError> {
         let token = bearer(headers)?;
         let now = self.clock.now();
         // Read before the lookups: a change in between invalidates the cache entry below.
@@ -211,9 +226,9 @@ impl Identity {
     /// Returns a caller that was authenticated before, with the permissions that it still has.
     ///
     /// # Errors
-    /// 401 if the token is no longer valid; the age of a token issued here is not checked, that of
-    /// an outside issuer's token is. 503 if the store fails.
-    pub async fn recheck(&self, caller: &Caller) -> Result<Caller, GraphError> {
+    /// Rejected: the token is no longer valid; the age of a token issued here is not checked, that
+    /// of an outside issuer's token is. Unavailable: the store fails.
+    pub async fn recheck(&self, caller: &Caller) -> Result<Caller, AuthenticationError> {
         match &caller.origin {
             TokenOrigin::Local { key_id } => {
                 if self.keys().verifying(key_id).is_none() {
@@ -320,7 +335,7 @@ impl Identity {
     }
 
     /// Verifies a token; returns its caller and its expiry.
-    async fn verify(&self, token: &str, now: Timestamp) -> Result<(Caller, Timestamp), GraphError> {
+    async fn verify(&self, token: &str, now: Timestamp) -> Result<(Caller, Timestamp), AuthenticationError> {
         let header = claims::header(token)?;
         let kid = header.kid.as_deref().ok_or_else(|| rejected("The access token does not name its key (kid)."))?;
         if let Some(key) = self.keys().verifying(kid) {
@@ -348,7 +363,7 @@ impl Identity {
         user_id: Option<UserId>,
         mut permissions: BTreeSet<String>,
         key_id: &str,
-    ) -> Result<Caller, GraphError> {
+    ) -> Result<Caller, AuthenticationError> {
         let (tenant_known, app, user, owner) = self
             .store
             .read(move |reader| {
@@ -412,13 +427,13 @@ fn is_our_audience(names: &[String], audience: &str) -> bool {
 }
 
 /// Returns 256 random bits as base64url text.
-pub(crate) fn random_text(rng: &dyn Rng) -> String {
+pub fn random_text(rng: &dyn Rng) -> String {
     use base64::Engine as _;
     let bytes: Vec<u8> = (0..4).flat_map(|_| rng.next_u64().to_be_bytes()).collect();
     base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, GraphError> {
+fn bearer(headers: &HeaderMap) -> Result<&str, AuthenticationError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or_else(|| rejected("Access token is empty: the Authorization header is missing."))?;
     if values.next().is_some() {
@@ -439,13 +454,13 @@ fn bearer(headers: &HeaderMap) -> Result<&str, GraphError> {
 }
 
 /// Returns the error of an invalid token.
-fn rejected(message: impl Into<String>) -> GraphError {
-    GraphError::new(401, "InvalidAuthenticationToken", message)
+fn rejected(message: impl Into<String>) -> AuthenticationError {
+    AuthenticationError::Rejected(message.into())
 }
 
-fn unavailable(error: Error) -> GraphError {
+fn unavailable(error: Error) -> AuthenticationError {
     tracing::error!(error = &error as &dyn std::error::Error, "checking a token failed");
-    GraphError::new(503, "ServiceUnavailable", "The access token cannot be checked at the moment. Try again later.")
+    AuthenticationError::Unavailable("The access token cannot be checked at the moment. Try again later.".into())
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ impl Lookup<'_> {
 
 /// Returns the Cloud PCs of a fleet.
 pub(super) fn members<'a>(
-    fleet: &'a file::Fleet,
+    fleet: &'a file::FleetEntry,
     lookup: &'a Lookup<'a>,
 ) -> Result<impl Iterator<Item = file::CloudPcEntry> + use<'a>, Error> {
     let place = format!("fleet '{}'", fleet.name);

@@ -134,15 +134,16 @@ fn with(mut claims: Value, name: &str, value: Value) -> Value {
 }
 
 impl TestIdentity {
-    async fn caller(&self, token: &str) -> Result<Caller, GraphError> {
+    async fn caller(&self, token: &str) -> Result<Caller, AuthenticationError> {
         self.identity.authenticate(&bearer_headers(token)).await.map(|caller| (*caller).clone())
     }
 
-    /// Returns the status and message for a token.
+    /// Returns whether a token is accepted, or else why not.
     async fn verdict(&self, token: &str) -> String {
         match self.caller(token).await {
             Ok(_) => "accepted".into(),
-            Err(error) => format!("{} {}", error.status, error.message),
+            Err(AuthenticationError::Rejected(why)) => format!("rejected: {why}"),
+            Err(AuthenticationError::Unavailable(why)) => format!("unavailable: {why}"),
         }
     }
 }
@@ -246,20 +247,20 @@ async fn an_outside_issuers_tokens_are_verified() {
     }
     insta::assert_snapshot!(table, @"
     its own -> accepted
-    signed by another key under its name -> 401 The signature of the access token is invalid.
-    signed by another trusted issuer -> 401 The issuer of the access token has no such key.
-    in the name of another trusted issuer -> 401 The issuer of the access token has no such key.
-    in the name of ours -> 401 The issuer of the access token is not trusted.
-    under the name of our key -> 401 The signature of the access token is invalid.
-    in the name of a stranger -> 401 The issuer of the access token is not trusted.
-    of an issuer whose name begins like its -> 401 The issuer of the access token is not trusted.
-    without an issuer -> 401 The issuer of the access token is not trusted.
-    for another audience -> 401 The access token is for another audience.
+    signed by another key under its name -> rejected: The signature of the access token is invalid.
+    signed by another trusted issuer -> rejected: The issuer of the access token has no such key.
+    in the name of another trusted issuer -> rejected: The issuer of the access token has no such key.
+    in the name of ours -> rejected: The issuer of the access token is not trusted.
+    under the name of our key -> rejected: The signature of the access token is invalid.
+    in the name of a stranger -> rejected: The issuer of the access token is not trusted.
+    of an issuer whose name begins like its -> rejected: The issuer of the access token is not trusted.
+    without an issuer -> rejected: The issuer of the access token is not trusted.
+    for another audience -> rejected: The access token is for another audience.
     for us among others -> accepted
-    expired -> 401 The access token has expired. Get a new token.
-    not valid yet -> 401 The access token is not valid yet.
-    for a user without a GUID -> 401 The user id of the access token is not a GUID.
-    without a key's name -> 401 The access token does not name its key (kid).
+    expired -> rejected: The access token has expired. Get a new token.
+    not valid yet -> rejected: The access token is not valid yet.
+    for a user without a GUID -> rejected: The user id of the access token is not a GUID.
+    without a key's name -> rejected: The access token does not name its key (kid).
     ");
 }
 
@@ -276,7 +277,7 @@ async fn a_rotated_key_is_fetched_with_a_rate_limit() {
     service.clock.advance(REFETCH_INTERVAL_MIN - Duration::from_secs(1)).await;
     for _ in 0..3 {
         let verdict = service.verdict(&rotated).await;
-        assert_eq!(verdict, "401 The issuer of the access token has no such key.");
+        assert_eq!(verdict, "rejected: The issuer of the access token has no such key.");
     }
     assert_eq!(issuer.take_request_count(), 0, "within the shortest interval");
     service.clock.advance(Duration::from_secs(1)).await;
@@ -285,11 +286,11 @@ async fn a_rotated_key_is_fetched_with_a_rate_limit() {
 
     for n in 0..100 {
         let made_up = named(&format!("made-up-{n}"), &first);
-        assert!(service.verdict(&made_up.sign(&issuer.claims())).await.starts_with("401"));
+        assert!(service.verdict(&made_up.sign(&issuer.claims())).await.starts_with("rejected"));
     }
     assert_eq!(issuer.take_request_count(), 0);
     service.identity.forget_verified();
-    assert!(service.verdict(&first.sign(&issuer.claims())).await.starts_with("401"), "a revoked key is rejected");
+    assert!(service.verdict(&first.sign(&issuer.claims())).await.starts_with("rejected"), "a revoked key is rejected");
 }
 
 #[tokio::test]
@@ -303,7 +304,7 @@ async fn revoked_keys_are_rejected_after_the_cache_expires() {
     service.clock.advance(FETCHED_AGE_MAX - Duration::from_secs(1)).await;
     assert_eq!(service.verdict(&token).await, "accepted");
     service.clock.advance(VERIFIED_AGE_MAX).await;
-    assert_eq!(service.verdict(&token).await, "401 The issuer of the access token has no such key.");
+    assert_eq!(service.verdict(&token).await, "rejected: The issuer of the access token has no such key.");
 }
 
 #[tokio::test]
@@ -313,12 +314,10 @@ async fn an_unavailable_issuer_affects_only_its_own_callers() {
     let service = TestIdentity::trusting(vec![issuer.config()]).await;
     let token = key.sign(&issuer.claims());
     issuer.script(|script| script.fault = IssuerFault::Down);
-    let refused = service.caller(&token).await.unwrap_err();
-    assert_eq!((refused.status, refused.code.as_str()), (503, "ServiceUnavailable"));
-    let message = refused.message.replace(&issuer.name, "<issuer>");
-    insta::assert_snapshot!(message, @"The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.");
+    let verdict = service.verdict(&token).await.replace(&issuer.name, "<issuer>");
+    insta::assert_snapshot!(verdict, @"unavailable: The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.");
     assert_eq!(issuer.take_request_count(), 1);
-    assert!(service.verdict(&token).await.starts_with("503"));
+    assert!(service.verdict(&token).await.starts_with("unavailable"));
     assert_eq!(issuer.take_request_count(), 0, "an unavailable issuer is not contacted again at once");
     assert_eq!(service.verdict(&service.app_token().await).await, "accepted");
 
@@ -329,7 +328,7 @@ async fn an_unavailable_issuer_affects_only_its_own_callers() {
     service.clock.advance(FETCHED_AGE_MAX * 5).await;
     assert_eq!(service.verdict(&token).await, "accepted", "cached keys stay valid while the issuer is unavailable");
     issuer.take_request_count();
-    assert!(service.verdict(&SigningKey::new("new").sign(&issuer.claims())).await.starts_with("503"));
+    assert!(service.verdict(&SigningKey::new("new").sign(&issuer.claims())).await.starts_with("unavailable"));
     assert_eq!(issuer.take_request_count(), 0);
 }
 
@@ -394,20 +393,20 @@ async fn malformed_issuer_documents_are_rejected() {
     as it should -> accepted
     keys of unknown kinds among them -> accepted
     as much as may be -> accepted
-    too much -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
-    about another issuer -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
-    keys at a plain address -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
-    keys in a file -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
-    keys at nobody -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
-    keys at an address that is not there -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
-    without keys -> 401 The issuer of the access token has no such key.
-    a secret as a key -> 401 The issuer of the access token has no such key.
-    a key for encryption -> 401 The issuer of the access token has no such key.
-    a key for another algorithm -> 401 The signature algorithm of the access token does not match its key.
-    no discovery -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
-    no list of keys -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
-    a redirect -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
-    not JSON -> 503 The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    too much -> unavailable: The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    about another issuer -> unavailable: The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    keys at a plain address -> unavailable: The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    keys in a file -> unavailable: The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    keys at nobody -> unavailable: The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    keys at an address that is not there -> unavailable: The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    without keys -> rejected: The issuer of the access token has no such key.
+    a secret as a key -> rejected: The issuer of the access token has no such key.
+    a key for encryption -> rejected: The issuer of the access token has no such key.
+    a key for another algorithm -> rejected: The signature algorithm of the access token does not match its key.
+    no discovery -> unavailable: The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    no list of keys -> unavailable: The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    a redirect -> unavailable: The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
+    not JSON -> unavailable: The keys of the issuer <issuer> cannot be fetched at the moment. Try again later.
     ");
 }
 
@@ -420,7 +419,7 @@ async fn a_slow_issuer_times_out_and_is_contacted_once() {
     let token = key.sign(&issuer.claims());
     let began = tokio::time::Instant::now();
     let verdicts = futures_util::future::join_all((0..20).map(|_| service.verdict(&token))).await;
-    assert!(verdicts.iter().all(|verdict| verdict.starts_with("503")), "{verdicts:?}");
+    assert!(verdicts.iter().all(|verdict| verdict.starts_with("unavailable")), "{verdicts:?}");
     assert!(began.elapsed() >= ISSUER_TIME_MAX && began.elapsed() < ISSUER_TIME_MAX * 2, "{:?}", began.elapsed());
     assert_eq!(issuer.take_request_count(), 1);
 }

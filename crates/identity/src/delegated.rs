@@ -15,7 +15,7 @@ use super::claims::{self, TokenSubject};
 use super::directory::PublicClient;
 use super::oauth::OAuthError;
 use super::{GRAPH_AUDIENCES, Identity, REFRESH_LIFETIME, TOKEN_LIFETIME};
-use crate::pipeline::includes;
+use crate::permissions::includes;
 use crate::request::BaseAddress;
 
 /// The `aud` claim of refresh tokens, which differs from that of access tokens.

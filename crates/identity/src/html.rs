@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode, header};
 
 /// Returns a page that is never cached or framed. `policy` lists what the page may load and run, as
 /// Content-Security-Policy directives; everything else is blocked.
-pub(crate) fn page(status: StatusCode, title: &str, policy: &str, content: &str) -> Response {
+pub fn page(status: StatusCode, title: &str, policy: &str, content: &str) -> Response {
     let text = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>{title}</title>{content}</html>",
@@ -23,7 +23,7 @@ pub(crate) fn page(status: StatusCode, title: &str, policy: &str, content: &str)
 }
 
 /// Returns the value of a cookie that the browser sent.
-pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()
@@ -33,6 +33,6 @@ pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 }
 
 /// Escapes text for HTML.
-pub(crate) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }

@@ -57,7 +57,7 @@ pub(super) struct TenantEntry {
     pub cloud_pcs: Vec<CloudPcEntry>,
     /// Groups of similar Cloud PCs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub fleets: Vec<Fleet>,
+    pub fleets: Vec<FleetEntry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partners: Vec<PartnerEntry>,
 }
@@ -252,7 +252,7 @@ pub(super) struct CloudPcEntry {
 /// A group of similar Cloud PCs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Fleet {
+pub(super) struct FleetEntry {
     /// Number of Cloud PCs.
     pub count: u32,
     /// Display name, in which `{number}` is replaced by 01, 02, and so on.

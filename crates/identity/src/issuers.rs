@@ -4,7 +4,6 @@
 //! If an issuer does not respond, only its own callers get a 503; tokens issued here are verified
 //! without it.
 
-use cloudpc_graph::GraphError;
 use cloudpc_model::{Clock, Error, TenantId, Timestamp};
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -13,10 +12,10 @@ use serde::de::DeserializeOwned;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
+use url::Url;
 
 use super::claims::{self, Claims};
-use super::rejected;
-use crate::config::{IssuerConfig, is_trustworthy};
+use super::{AuthenticationError, rejected};
 
 /// Timeout of a request to an issuer.
 pub(super) const ISSUER_TIME_MAX: Duration = Duration::from_secs(5);
@@ -27,6 +26,31 @@ pub(super) const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
 pub(super) const REFETCH_INTERVAL_MIN: Duration = Duration::from_secs(30);
 /// Age at which an issuer's keys are fetched again, so that a revoked key does not stay trusted.
 pub(super) const FETCHED_AGE_MAX: Duration = Duration::from_hours(1);
+
+/// An outside token service that supports OIDC discovery.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerConfig {
+    /// Exactly the `iss` claim of its tokens; discovery is below this URL. https, or http on the
+    /// loopback interface.
+    pub issuer: String,
+    /// The `aud` claim of tokens for this service.
+    pub audience: String,
+    /// The tenant that its callers belong to.
+    pub tenant: TenantId,
+}
+
+/// Whether keys may be fetched from this URL: over TLS or the loopback interface, nobody can change
+/// them in transit.
+pub fn is_trustworthy(address: &str) -> bool {
+    Url::parse(address).is_ok_and(|url| match (url.scheme(), url.host()) {
+        ("https", Some(_)) => true,
+        ("http", Some(url::Host::Domain(name))) => name == "localhost",
+        ("http", Some(url::Host::Ipv4(address))) => address.is_loopback(),
+        ("http", Some(url::Host::Ipv6(address))) => address.is_loopback(),
+        _ => false,
+    })
+}
 
 /// All outside issuers.
 pub(super) struct Issuers {
@@ -99,7 +123,7 @@ impl Issuers {
     }
 
     /// Returns the issuer that an unverified token names.
-    pub(super) fn of(&self, token: &str) -> Result<&Issuer, GraphError> {
+    pub(super) fn of(&self, token: &str) -> Result<&Issuer, AuthenticationError> {
         let name = claims::unchecked_issuer(token);
         self.issuers
             .iter()
@@ -115,7 +139,7 @@ impl Issuer {
     }
 
     /// Returns the key with this id, fetching the keys if necessary.
-    pub(super) async fn key(&self, kid: &str) -> Result<OutsideKey, GraphError> {
+    pub(super) async fn key(&self, kid: &str) -> Result<OutsideKey, AuthenticationError> {
         if let Some(key) = self.fresh_key(kid) {
             return Ok(key);
         }
@@ -147,14 +171,10 @@ impl Issuer {
             None if known.succeeded_at == known.tried_at => {
                 Err(rejected("The issuer of the access token has no such key."))
             }
-            None => Err(GraphError::new(
-                503,
-                "ServiceUnavailable",
-                format!(
-                    "The keys of the issuer {} cannot be fetched at the moment. Try again later.",
-                    self.config.issuer
-                ),
-            )),
+            None => Err(AuthenticationError::Unavailable(format!(
+                "The keys of the issuer {} cannot be fetched at the moment. Try again later.",
+                self.config.issuer
+            ))),
         }
     }
 
@@ -230,7 +250,7 @@ impl OutsideKey {
     }
 
     /// Returns the claims of a token signed by this key.
-    pub(super) fn open(&self, token: &str, algorithm: Algorithm) -> Result<Claims, GraphError> {
+    pub(super) fn open(&self, token: &str, algorithm: Algorithm) -> Result<Claims, AuthenticationError> {
         if self.algorithm.is_some_and(|declared| declared != KeyAlgorithm::from(algorithm)) {
             return Err(rejected("The signature algorithm of the access token does not match its key."));
         }

@@ -11,7 +11,7 @@ use cloudpc_store::{Reader, StoreError, Tx};
 const OWNER: &str = "installation.owner";
 
 /// Permissions that only the owner can grant, because they reach beyond a tenant.
-pub(crate) const GRANTED_BY_OWNER: [&str; 1] = ["Cloudpc.Simulate.All"];
+pub const GRANTED_BY_OWNER: [&str; 1] = ["Cloudpc.Simulate.All"];
 
 /// Returns the tenant and the id of the owner's application; none before the first start has
 /// created it.

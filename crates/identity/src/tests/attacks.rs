@@ -196,12 +196,12 @@ async fn authorization_headers_without_a_token_are_rejected() {
         table += &format!("{}: {error}\n", values.len());
     }
     insta::assert_snapshot!(table, @r#"
-    0: 401 InvalidAuthenticationToken: Access token is empty: the Authorization header is missing.
-    2: 401 InvalidAuthenticationToken: The request has more than one Authorization header. Send one.
-    1: 401 InvalidAuthenticationToken: Invalid Authorization header. Expected "Bearer" and an access token.
-    1: 401 InvalidAuthenticationToken: Invalid Authorization header. Expected "Bearer" and an access token.
-    1: 401 InvalidAuthenticationToken: Access token is empty.
-    1: 401 InvalidAuthenticationToken: Invalid Authorization header. Expected "Bearer" and an access token.
+    0: Access token is empty: the Authorization header is missing.
+    2: The request has more than one Authorization header. Send one.
+    1: Invalid Authorization header. Expected "Bearer" and an access token.
+    1: Invalid Authorization header. Expected "Bearer" and an access token.
+    1: Access token is empty.
+    1: Invalid Authorization header. Expected "Bearer" and an access token.
     "#);
 }
 

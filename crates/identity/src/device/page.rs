@@ -10,11 +10,11 @@ use serde::Deserialize;
 use std::sync::Arc;
 
 use super::CodeRequest;
+use crate::endpoints::peer_of;
 use crate::html::{cookie, escaped};
-use crate::identity::endpoints::peer_of;
-use crate::identity::sign_in::{SignIn, SignInRefusal};
-use crate::identity::{Identity, REFRESH_LIFETIME, random_text};
 use crate::request::{BaseAddress, Peer, RequestIds};
+use crate::sign_in::{SignIn, SignInRefusal};
+use crate::{Identity, REFRESH_LIFETIME, random_text};
 
 /// The cookie that holds the anti-forgery token of the form.
 const COOKIE: &str = "cloudpc-devicelogin";
@@ -39,7 +39,7 @@ struct SignInForm {
 }
 
 /// Returns the routes of the page.
-pub(in crate::identity) fn routes() -> Router<Arc<Identity>> {
+pub(crate) fn routes() -> Router<Arc<Identity>> {
     Router::new().route("/devicelogin", get(show_page).post(sign_in))
 }
 

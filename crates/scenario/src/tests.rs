@@ -1,0 +1,256 @@
+//! Tests of parsing and resolving scenarios.
+
+use super::*;
+use cloudpc_model::{CloudPcStatus, Product, SeededRng, Timestamp};
+use insta::assert_snapshot;
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
+const BASE: &str = r#"
+    [[tenants]]
+    name = "Contoso"
+    domain = "contoso.test"
+    users = [{ name = "ada" }, { name = "grace@contoso.test" }]
+    service_plans = [
+        { name = "small", vcpu_count = 2, ram_gib = 8, storage_gib = 128, product = "business" },
+        { name = "large", vcpu_count = 4, ram_gib = 16, storage_gib = 256, product = "enterprise" },
+    ]
+    gallery_images = [{ id = "a_b_c", name = "Windows 11", size_gib = 64, os_version = "windows11" }]
+"#;
+
+fn resolved(text: &str) -> Result<ResolvedScenario, Error> {
+    let mut scenario = parse(text)?;
+    passwords::generate(&mut scenario, &SeededRng::new(1))?;
+    resolve(scenario, None, NOW, &|password| Ok(format!("hash of {password}")))
+}
+
+fn refusal(rest: &str) -> String {
+    resolved(&format!("{BASE}{rest}")).err().expect("the scenario is rejected").message
+}
+
+#[test]
+fn bundled_scenarios_are_valid() {
+    for (name, count) in [("demo", 60), ("faulty", 12), ("fleet-1000", 1_000), ("qemu", 6)] {
+        let path = format!("{}/../../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        let resolved = resolved(&std::fs::read_to_string(path).unwrap()).map_err(|error| error.message);
+        assert_eq!(resolved.map(|resolved| resolved.tenants[0].cloud_pcs.len()), Ok(count), "{name}");
+    }
+}
+
+#[test]
+fn published_scenarios_hold_no_credentials() {
+    for name in ["demo", "faulty", "fleet-1000", "qemu"] {
+        let path = format!("{}/../../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        let scenario = parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+        for tenant in scenario.tenants {
+            assert!(tenant.users.iter().all(|user| user.password.is_none() && user.password_hash.is_none()), "{name}");
+            assert!(tenant.apps.iter().all(|app| app.secret.is_none()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn generated_passwords_differ_and_come_with_full_user_names() {
+    let text = BASE.replace("{ name = \"ada\" }", "{ name = \"ada\", generate_password = true }");
+    let generate = |seed| passwords::generate(&mut parse(&text).unwrap(), &SeededRng::new(seed)).unwrap();
+    let [first, second] = [generate(1), generate(2)];
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].user_principal_name, "ada@contoso.test");
+    assert_ne!(first[0].password, second[0].password);
+    assert_eq!(first[0].password.len(), "abcde-abcde-abcde-abcde".len());
+}
+
+#[test]
+fn a_fleet_assigns_plans_and_users_in_turn_with_stable_ids() {
+    let text = format!(
+        "{BASE}\nfleets = [{{ count = 10, name = 'desk-{{number}}', service_plans = ['small', 'small', 'large'] }}]"
+    );
+    let describe = |resolved: ResolvedScenario| {
+        let mut cloud_pcs = resolved.tenants.into_iter().next().unwrap().cloud_pcs;
+        assert!(cloud_pcs.is_sorted_by_key(|pc| pc.id), "inserting rows in the order of their ids is fastest");
+        cloud_pcs.sort_by(|a, b| a.display_name.cmp(&b.display_name));
+        let line = |pc: &cloudpc_model::CloudPc| {
+            format!(
+                "{} {} {} {} {:?}\n",
+                pc.display_name, pc.user_principal_name, pc.managed_device_name, pc.id, pc.product
+            )
+        };
+        cloud_pcs.iter().take(4).map(line).collect::<String>()
+    };
+    let first = describe(resolved(&text).unwrap());
+    assert_eq!(first, describe(resolved(&text).unwrap()));
+    assert_snapshot!(first, @"
+    desk-01 ada@contoso.test CPC-ada-Y78MV 64a7461d-8253-4234-a0f1-61b3ed48dc50 Business
+    desk-02 grace@contoso.test CPC-grace-PJHV9 dcf217a8-73a7-4275-9c2a-6acab3426b05 Business
+    desk-03 ada@contoso.test CPC-ada-JR69T 49fe4d7d-0d6e-4052-aa97-74013147e04b Enterprise
+    desk-04 grace@contoso.test CPC-grace-X3SUD 365cd291-75c3-41ea-9d2d-58ab64b4ebb6 Business
+    ");
+}
+
+#[test]
+fn an_entry_defaults_to_its_plan_and_image() {
+    let resolved = resolved(&format!(
+        "{BASE}\ncloud_pcs = [{{ name = 'one', user = 'ada', service_plan = 'large', status = 'inGracePeriod', condition = {{ disk_full = true }} }}]"
+    ));
+    let tenant = resolved.unwrap().tenants.remove(0);
+    let pc = &tenant.cloud_pcs[0];
+    assert_eq!((pc.product, pc.status), (Product::Enterprise, CloudPcStatus::InGracePeriod));
+    assert_eq!(pc.grace_ends_at.unwrap().since(NOW).as_secs(), 7 * 24 * 3600);
+    assert!(tenant.scripted_conditions[&pc.id].disk_full);
+}
+
+#[test]
+fn a_tenant_without_an_id_gets_the_callers_id_and_keeps_its_machine_ids() {
+    let text = format!("{BASE}\nfleets = [{{ count = 1, name = 'desk', service_plans = ['small'] }}]");
+    let home = TenantId(uuid::Uuid::from_u128(7));
+    let resolve = |home| resolve(parse(&text).unwrap(), home, NOW, &|_| Ok(String::new())).unwrap().tenants.remove(0);
+    let (own, derived) = (resolve(Some(home)), resolve(None));
+    assert_eq!((own.id, own.cloud_pcs[0].tenant_id), (home, home));
+    assert_ne!(derived.id, home);
+    assert_eq!(own.cloud_pcs[0].id, derived.cloud_pcs[0].id);
+}
+
+/// The parser limits nesting to 80 levels; without a limit, deep nesting would overflow the
+/// stack.
+#[test]
+fn deep_nesting_is_rejected_and_a_byte_order_mark_is_skipped() {
+    parse("\u{feff}faults = []").unwrap();
+    const LEVELS: usize = 100_000;
+    for deep in [
+        format!("x = {}{}", "[".repeat(LEVELS), "]".repeat(LEVELS)),
+        format!("x = {}1{}", "{a=".repeat(LEVELS), "}".repeat(LEVELS)),
+        format!("x{} = 1", ".a".repeat(LEVELS)),
+        format!("[x{}]", ".a".repeat(LEVELS)),
+        format!("[[x{}]]", ".a".repeat(LEVELS)),
+        format!("x = {{ a{} = 1 }}", ".a".repeat(LEVELS)),
+    ] {
+        assert!(parse(&deep).is_err(), "{:.20}", deep);
+    }
+}
+
+#[test]
+fn scenario_errors_say_what_to_do() {
+    let cases = [
+        "surprise = 1",
+        "users = 3",
+        "[[tenants]]\nname = 'Other'\nusers = [{ name = 'bob@other.test', password = 'x', generate_password = true }]",
+        "groups = [{ name = 'Team', members = ['eve'] }]",
+        "groups = [{ name = 'Team', members = ['ada', 'ADA'] }]",
+        "groups = [{ name = 'Team', licenses = ['CPC'] }]",
+        "[[tenants]]\nname = 'Other'\nsubscriptions = [{ name = 'CPC', service_plan = 'small', units = 1 }]",
+        "cloud_pcs = [{ name = 'one', user = 'eve', service_plan = 'small' }]",
+        "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'tiny' }]",
+        "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', image = 'x' }]",
+        "cloud_pcs = [{ name = '', user = 'ada', service_plan = 'small' }]",
+        "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', created_at = 2026-01-01 }]",
+        "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small' }, { name = 'one', user = 'ada', service_plan = 'small' }]",
+        "fleets = [{ count = 2, name = 'one', service_plans = ['small'] }]",
+        "fleets = [{ count = 2, name = 'one-{number}', service_plans = [] }]",
+        "fleets = [{ count = 1_000_001, name = 'one-{number}', service_plans = ['small'] }]",
+        "[[tenants]]\nname = 'Other'\ngallery_images = [{ id = 'a', name = 'A', size_gib = 1, os_version = 'windows11', os_version_number = '10.0.19045' }]",
+        "partners = [{ partner_id = 'p', enable_connection = true, agent = { url = 'https://a.test/b.msi', sha256 = '12' } }]",
+        "[[faults]]\neffect = 'fail'",
+        "[[faults]]\neffect = 'slowDown'\ncode = 'x'",
+        "[[faults]]\neffect = 'hang'\ncloud_pcs = ['nobody']",
+        "[[faults]]\neffect = 'hang'\nshare_percent = 101",
+        "[[faults]]\neffect = 'hang'\nnth = 0",
+        "[[faults]]\neffect = 'hang'\nkind = 'reboot'\nstep = 'runInstaller'",
+        "[[tenants]]\nname = 'Contoso'",
+        "[[tenants]]\nname = 'Other'\nusers = [{ name = 'bob' }]",
+        "[[tenants]]\nname = 'Other'\nid = '00000000-0000-0000-0000-000000000000'",
+        "[[tenants]]\nname = 'Other'\napps = [{ name = 'tool', id = '6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10' }]",
+    ];
+    let messages: String =
+        cases.iter().map(|case| format!("{case}\n  {}\n", refusal(case).replace('\n', "\n  "))).collect();
+    assert_snapshot!(messages, @"
+    surprise = 1
+      Invalid scenario: TOML parse error at line 11, column 1
+         |
+      11 | surprise = 1
+         | ^^^^^^^^
+      unknown field `surprise`, expected one of `id`, `name`, `domain`, `users`, `apps`, `service_plans`, `gallery_images`, `subscriptions`, `groups`, `cloud_pcs`, `fleets`, `partners`
+    users = 3
+      Invalid scenario: TOML parse error at line 11, column 1
+         |
+      11 | users = 3
+         | ^^^^^
+      duplicate key
+    [[tenants]]
+    name = 'Other'
+    users = [{ name = 'bob@other.test', password = 'x', generate_password = true }]
+      Invalid scenario: user 'bob@other.test' of tenant 'Other': more than one of password, password_hash and generate_password is set; keep one of them.
+    groups = [{ name = 'Team', members = ['eve'] }]
+      Invalid scenario: group 'Team': its tenant has no user 'eve@contoso.test'; add the user under [[tenants.users]].
+    groups = [{ name = 'Team', members = ['ada', 'ADA'] }]
+      Invalid scenario: group 'Team': member 'ADA': defined twice; use different names, and different ids if set.
+    groups = [{ name = 'Team', licenses = ['CPC'] }]
+      Invalid scenario: group 'Team': its tenant has no subscription 'CPC'; add it under [[tenants.subscriptions]].
+    [[tenants]]
+    name = 'Other'
+    subscriptions = [{ name = 'CPC', service_plan = 'small', units = 1 }]
+      Invalid scenario: subscription 'CPC': its tenant has no service plan 'small'; add the plan under [[tenants.service_plans]].
+    cloud_pcs = [{ name = 'one', user = 'eve', service_plan = 'small' }]
+      Invalid scenario: Cloud PC 'one': its tenant has no user 'eve@contoso.test'; add the user under [[tenants.users]].
+    cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'tiny' }]
+      Invalid scenario: Cloud PC 'one': its tenant has no service plan 'tiny'; add the plan under [[tenants.service_plans]].
+    cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', image = 'x' }]
+      Invalid scenario: Cloud PC 'one': its tenant has no gallery image 'x'; add the image under [[tenants.gallery_images]].
+    cloud_pcs = [{ name = '', user = 'ada', service_plan = 'small' }]
+      Invalid scenario: Cloud PC '': its name has 0 characters; expected 1 to 64.
+    cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', created_at = 2026-01-01 }]
+      Invalid scenario: Cloud PC 'one': 2026-01-01 is not a timestamp; expected a form such as 2026-01-31T08:00:00Z.
+    cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small' }, { name = 'one', user = 'ada', service_plan = 'small' }]
+      Invalid scenario: Cloud PC 'one': defined twice; use different names, and different ids if set.
+    fleets = [{ count = 2, name = 'one', service_plans = ['small'] }]
+      Invalid scenario: fleet 'one': its Cloud PCs would all have one name; put {number} into the name.
+    fleets = [{ count = 2, name = 'one-{number}', service_plans = [] }]
+      Invalid scenario: fleet 'one-{number}': service_plans is empty; list at least one service plan of the tenant.
+    fleets = [{ count = 1_000_001, name = 'one-{number}', service_plans = ['small'] }]
+      Invalid scenario: 1000001 Cloud PCs; the maximum is 1000000.
+    [[tenants]]
+    name = 'Other'
+    gallery_images = [{ id = 'a', name = 'A', size_gib = 1, os_version = 'windows11', os_version_number = '10.0.19045' }]
+      Invalid scenario: gallery image 'a': '10.0.19045' is not a version of its os_version; remove it, or use a version such as 10.0.22631.3880.
+    partners = [{ partner_id = 'p', enable_connection = true, agent = { url = 'https://a.test/b.msi', sha256 = '12' } }]
+      Invalid scenario: agent of partner 'p': invalid sha256 '12'; expected 64 hex digits as printed by sha256sum FILE.
+    [[faults]]
+    effect = 'fail'
+      Invalid scenario: fault 1: effect 'fail' requires code, and accepts only code and message.
+    [[faults]]
+    effect = 'slowDown'
+    code = 'x'
+      Invalid scenario: fault 1: effect 'slowDown' requires by_ms, and accepts neither code nor message.
+    [[faults]]
+    effect = 'hang'
+    cloud_pcs = ['nobody']
+      Invalid scenario: fault 1: the scenario has no Cloud PC with the name or id 'nobody'.
+    [[faults]]
+    effect = 'hang'
+    share_percent = 101
+      Invalid scenario: fault 1: share_percent is 101; the maximum is 100.
+    [[faults]]
+    effect = 'hang'
+    nth = 0
+      Invalid scenario: fault 1: nth is 0; the first match is 1.
+    [[faults]]
+    effect = 'hang'
+    kind = 'reboot'
+    step = 'runInstaller'
+      Invalid scenario: fault 1: unknown step 'runInstaller'; available steps: checkPower, restart, waitForGuest.
+    [[tenants]]
+    name = 'Contoso'
+      Invalid scenario: tenant 'Contoso': defined twice; use different names, and different ids if set.
+    [[tenants]]
+    name = 'Other'
+    users = [{ name = 'bob' }]
+      Invalid scenario: user 'bob' of tenant 'Other': 'bob' has no domain; use a full name such as ada@contoso.test, or set the tenant's domain.
+    [[tenants]]
+    name = 'Other'
+    id = '00000000-0000-0000-0000-000000000000'
+      Invalid scenario: tenant 'Other': the id 00000000-0000-0000-0000-000000000000 is reserved for the installation; remove it, or use another id.
+    [[tenants]]
+    name = 'Other'
+    apps = [{ name = 'tool', id = '6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10' }]
+      Invalid scenario: app 'tool' of tenant 'Other': the id 6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10 is reserved for the built-in client; remove it, or use another id.
+    ");
+    assert_snapshot!(resolved("").err().unwrap().message, @"Invalid scenario: it has no tenant; add a [[tenants]] entry with a name.");
+}
