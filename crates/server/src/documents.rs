@@ -34,6 +34,7 @@ pub use kind::{
     Shape, Verb, WRITABLE,
 };
 pub use kinds::KINDS;
+pub(crate) use kinds::device_image;
 
 /// An operation that a kind of document carries out.
 #[derive(Clone, Copy)]

@@ -9,9 +9,8 @@ use cloudpc_store::StoreError;
 use serde_json::{Value, json};
 
 use super::step::StepFuture;
-use super::{DocumentEnd, Recipe, Step, StepContext, StepError, StepOutput, Subject, minutes};
-use crate::documents;
-use crate::lifecycle::system;
+use super::{DocumentEnd, Recipe, Step, StepContext, StepError, StepOutput, Subject, minutes, remove_image};
+use crate::ledger::{self, RequestContext};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::ImportImage,
@@ -92,8 +91,9 @@ fn end(ending: &mut DocumentEnd<'_, '_>) -> Result<(), StoreError> {
     let code = ending.failure.map(|failure| &*failure.code).filter(|code| ERROR_CODES.contains(code));
     set(&mut document.status, "failed", Some(code.unwrap_or(IMAGE_INTERNAL_ERROR)));
     if ending.action.step("copyImage").is_some() {
-        let asked = system(ending.action.tenant_id);
-        documents::accept(ending.tx, &asked, document, Params::RemoveImage, ending.now)?;
+        let asked = RequestContext::system(ending.action.tenant_id);
+        let time_max = remove_image::RECIPE.time_max;
+        ledger::accept_on_document(ending.tx, &asked, document, Params::RemoveImage, time_max, ending.now)?;
     }
     Ok(())
 }

@@ -247,7 +247,7 @@ fn provision(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let (tenant, policy, plan) = (user.tenant_id, claim.policy, claim.plan);
-    let image = tx.gallery_image(tenant, &policy.image_id)?;
+    let image = tx.image(tenant, &policy.image_id)?;
     let name = free_name(tx, policy, user, rng)?;
     let cloud_pc = CloudPc {
         tenant_id: tenant,
