@@ -39,7 +39,8 @@ pub(super) fn entity(call: &Call, kind: &Kind, document: &Document, expanded: Ex
     tagged(call.entity(&shown), kind, document)
 }
 
-/// An answer about one document, with its entity tag. Derived documents have no revision, and so none.
+/// An answer about one document, with its entity tag. Derived documents have no revision, and so
+/// none.
 pub(super) fn tagged(answer: Answer, kind: &Kind, document: &Document) -> Answer {
     match kind.shape {
         Shape::Derived(_) => answer,
