@@ -75,6 +75,18 @@ pub(crate) enum ImageSource {
     Url(Url),
 }
 
+/// Checks the form of an image source: a resource id or a URL.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_source_form(source: &str) -> Result<(), String> {
+    match ImageSource::parse(source) {
+        Ok(_) => Ok(()),
+        Err(DriverError::Rejected { message, .. }) => Err(message),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 impl ImageSource {
     /// Parses the resource id of an image in Azure Resource Manager's form, or a URL. The keywords
     /// of a resource id are case-insensitive; its names are kept as written.

@@ -34,7 +34,7 @@ pub use guest::{DETECT_TIME_MAX, FileFormat, Guest, GuestError, GuestOs, Program
 pub use host::{SteadyClock, SystemClock, SystemRng, monotonic};
 pub use image_source::{
     IMAGE_DISK_GIB_MAX, IMAGE_INTERNAL_ERROR, ImageFacts, SOURCE_BYTES_MAX, SOURCE_IMAGE_INVALID,
-    SOURCE_IMAGE_NOT_FOUND, SOURCE_IMAGE_TOO_LARGE, SourceCategory, SourceImage,
+    SOURCE_IMAGE_NOT_FOUND, SOURCE_IMAGE_TOO_LARGE, SourceCategory, SourceImage, check_source_form,
 };
 
 /// The desired configuration of a machine.

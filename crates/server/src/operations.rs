@@ -8,6 +8,7 @@ mod activity;
 mod assigned_user;
 mod audit_event;
 mod cloud_pc;
+mod device_image;
 mod group;
 mod group_member;
 mod license;

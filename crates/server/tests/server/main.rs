@@ -8,6 +8,7 @@ mod answers;
 mod architecture;
 mod audit;
 mod batch;
+mod device_images;
 mod directory;
 mod docs;
 mod document_cases;

@@ -1,6 +1,6 @@
 //! `GET …/deviceImages/getSourceImages()`
 
-use cloudpc_drivers::SourceImage;
+use cloudpc_drivers::{SourceCategory, SourceImage};
 use cloudpc_graph::GraphError;
 use serde::Serialize;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ struct SourceView {
     display_name: String,
     subscription_id: Option<String>,
     subscription_display_name: Option<String>,
-    category: &'static str,
+    category: SourceCategory,
 }
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
@@ -39,6 +39,6 @@ fn view(source: &SourceImage) -> SourceView {
         display_name: source.display_name.clone(),
         subscription_id: subscription,
         subscription_display_name: None,
-        category: source.category.into(),
+        category: source.category,
     }
 }
