@@ -32,6 +32,7 @@ use cloudpc_store::{StoreError, Tx};
 use std::time::Duration;
 
 pub use deploy_agent::ERROR_CODES as DEPLOY_ERROR_CODES;
+pub use import_image::ERROR_CODES as IMPORT_ERROR_CODES;
 pub(crate) use rename::DISPLAY_NAME_CHARS_MAX;
 pub use step::{CancelMode, OnTimeout, Step, TimeMax};
 pub(crate) use step::{StepContext, StepError, StepOutput};

@@ -2,12 +2,12 @@
 //! one commit.
 
 use cloudpc_model::{ActionId, Document, Params, Timestamp};
-use cloudpc_store::{NewAction, StoreError, Tx};
+use cloudpc_store::{StoreError, Tx};
 use std::sync::Arc;
 
 use crate::Engine;
 use crate::actions::recipe;
-use crate::ledger::{RequestContext, audit};
+use crate::ledger::{self, RequestContext};
 
 impl Engine {
     /// Accepts an action on a document in the caller's transaction, with its audit row.
@@ -24,31 +24,7 @@ impl Engine {
     ) -> Result<ActionId, StoreError> {
         let work = Arc::clone(&self.work);
         tx.after_commit(move || work.wake.notify_one());
-        accept(tx, asked, document, params, now)
+        let time_max = recipe(params.kind()).time_max;
+        ledger::accept_on_document(tx, asked, document, params, time_max, now)
     }
-}
-
-/// Accepts an action on a document, with its audit row.
-pub(crate) fn accept(
-    tx: &mut Tx<'_>,
-    asked: &RequestContext,
-    document: &Document,
-    params: Params,
-    now: Timestamp,
-) -> Result<ActionId, StoreError> {
-    let kind = params.kind();
-    let action = tx.action_insert(&NewAction {
-        tenant_id: document.tenant_id,
-        target: document.key.id.clone(),
-        params,
-        requested_by: asked.by.clone(),
-        requested_at: now,
-        deadline_at: now + recipe(kind).time_max,
-        // These actions mark nothing on machines, so nothing has to be told apart by the nonce.
-        tag_nonce: 0,
-        idempotency_key: None,
-    })?;
-    let entry = audit::asked_for(asked, now, kind, audit::document(document)).detail("actionId", &action.to_string());
-    tx.audit_insert(&entry)?;
-    Ok(action)
 }

@@ -8,6 +8,7 @@ mod activity;
 mod assigned_user;
 mod audit_event;
 mod cloud_pc;
+mod device_image;
 mod group;
 mod group_member;
 mod license;
@@ -119,6 +120,9 @@ pub static TABLE: &[Row] = table! {
     "cloudPcProvisioningPolicy.retrievePolicyApplyActionResult", READ => provisioning_policy::apply_result::run;
     "cloudPcProvisioningPolicy.retrievePolicyApplySchedule", READ => provisioning_policy::apply_schedule::run;
     "cloudPcProvisioningPolicy.retrievePolicyUpdateStatusResult", READ => provisioning_policy::update_status::run;
+    "cloudPcDeviceImage.getSourceImages", READ => device_image::source_images::run;
+    "cloudPcDeviceImage.retryUpload", WRITE => device_image::retry_upload::run;
+    "cloudPcDeviceImage.reupload", WRITE => device_image::reupload::run;
     "activity.actions", READ => activity::actions::run;
     "activity.cancel", WRITE => activity::cancel::run;
     "users.list", READ_USERS => user::list::run;

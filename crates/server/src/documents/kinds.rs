@@ -1,5 +1,6 @@
 //! The kinds of documents, each a descriptor.
 
+pub(crate) mod device_image;
 mod front_line_service_plan;
 mod gallery_image;
 mod on_premises_connection;
@@ -17,6 +18,7 @@ use crate::pipeline::{READ, WRITE};
 
 /// Every kind.
 pub static KINDS: &[&Kind] = &[
+    &device_image::DEVICE_IMAGE,
     &front_line_service_plan::FRONT_LINE_SERVICE_PLAN,
     &gallery_image::GALLERY_IMAGE,
     &on_premises_connection::ON_PREMISES_CONNECTION,

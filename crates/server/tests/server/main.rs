@@ -9,6 +9,7 @@ mod architecture;
 mod audit;
 mod batch;
 mod connections;
+mod device_images;
 mod directory;
 mod docs;
 mod document_cases;

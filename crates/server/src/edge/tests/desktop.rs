@@ -3,8 +3,8 @@
 
 use async_trait::async_trait;
 use cloudpc_drivers::{
-    Capabilities, Display, Driver, DriverError, Guest, MachineSpec, NetworkCheck, NetworkFinding, Observed, StopMode,
-    Tag,
+    Capabilities, Display, Driver, DriverError, Guest, ImageFacts, MachineSpec, NetworkCheck, NetworkFinding, Observed,
+    SourceImage, StopMode, Tag,
 };
 use cloudpc_model::{AppId, AuditEntry, CloudPcId, ImageId, SnapshotId, TenantId, UserId};
 use cloudpc_store::{Application, User};
@@ -55,6 +55,11 @@ impl Driver for Screen {
     }
     fn capabilities(&self, _: &MachineSpec) -> Capabilities { unreachable!() }
     async fn check_image(&self, _: &ImageId) -> Result<(), DriverError> { unreachable!() }
+    async fn source_images(&self) -> Result<Vec<SourceImage>, DriverError> { unreachable!() }
+    async fn check_source(&self, _: &str) -> Result<SourceImage, DriverError> { unreachable!() }
+    async fn ensure_image(&self, _: &ImageId, _: &str) -> Result<(), DriverError> { unreachable!() }
+    async fn probe_image(&self, _: &ImageId) -> Result<ImageFacts, DriverError> { unreachable!() }
+    async fn ensure_image_absent(&self, _: &ImageId) -> Result<(), DriverError> { unreachable!() }
     fn check_size(&self, _: &MachineSpec) -> Result<(), DriverError> { unreachable!() }
     async fn check_network(&self, _: &NetworkCheck) -> Result<NetworkFinding, DriverError> { unreachable!() }
     async fn observe(&self, _: CloudPcId) -> Result<Observed, DriverError> { unreachable!() }
