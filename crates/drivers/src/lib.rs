@@ -18,8 +18,8 @@ pub mod conformance;
 mod fetch;
 mod guest;
 mod host;
-mod network;
 mod image_source;
+mod network;
 pub mod qemu;
 pub mod sim;
 
@@ -33,11 +33,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use fetch::{FetchPolicy, Fetched, Fetcher, HEAD_BYTES, REDIRECTS_MAX, URL_BYTES_MAX};
 pub use guest::{DETECT_TIME_MAX, FileFormat, Guest, GuestError, GuestOs, ProgramExit, Sha256Digest};
 pub use host::{SteadyClock, SystemClock, SystemRng, monotonic};
-pub use network::{NetworkCheck, NetworkFinding, NetworkProblem, NetworkStatus};
 pub use image_source::{
     IMAGE_DISK_GIB_MAX, IMAGE_INTERNAL_ERROR, ImageFacts, SOURCE_BYTES_MAX, SOURCE_IMAGE_INVALID,
     SOURCE_IMAGE_NOT_FOUND, SOURCE_IMAGE_TOO_LARGE, SourceCategory, SourceImage, check_source_form,
 };
+pub use network::{NetworkCheck, NetworkFinding, NetworkProblem, NetworkStatus};
 
 /// The desired configuration of a machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

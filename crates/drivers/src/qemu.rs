@@ -275,7 +275,7 @@ impl Driver for QemuDriver {
     }
 
     async fn check_network(&self, check: &NetworkCheck) -> Result<NetworkFinding, DriverError> {
-        connection::run(&self.0.parts.network, &self.0.parts.fetcher, check).await
+        connection::run(&self.host.parts.network, &self.host.parts.fetcher, check).await
     }
 
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {

@@ -35,8 +35,8 @@ pub use kind::{
     Shape, Verb, WRITABLE,
 };
 pub use kinds::KINDS;
-pub(crate) use kinds::retry_health_checks;
 pub(crate) use kinds::device_image;
+pub(crate) use kinds::retry_health_checks;
 
 /// An operation that a kind of document carries out.
 #[derive(Clone, Copy)]

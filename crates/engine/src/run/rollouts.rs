@@ -8,7 +8,6 @@ use cloudpc_model::{
 use cloudpc_store::{PolicySchedule, StoreError, Tx};
 
 use crate::ledger::RequestContext;
-use crate::lifecycle::system;
 use crate::policy::PolicySettings;
 use crate::request::{Stamp, accept_unchecked};
 use crate::rollout::apply_to_all;
@@ -25,7 +24,7 @@ pub(super) fn run_schedules(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), Store
         let (tenant, reserve) = (due.tenant_id, due.schedule.reserve_percentage);
         match tx.document(tenant, &key(&due.policy_id))? {
             Some(policy) => {
-                apply_to_all(tx, &system(tenant), &policy, PolicySettingTypes::ALL, reserve, now)?;
+                apply_to_all(tx, &RequestContext::system(tenant), &policy, PolicySettingTypes::ALL, reserve, now)?;
                 let next_run_at = due.schedule.next_run(now);
                 tx.policy_schedule_put(&PolicySchedule { next_run_at, ..due })?;
             }

@@ -1,7 +1,7 @@
 //! Trials of actions on documents: whatever happens, the status of the document tells the end.
 
-use cloudpc_engine::actions::{Step, recipe};
 use cloudpc_drivers::Driver;
+use cloudpc_engine::actions::{Step, recipe};
 use cloudpc_model::{
     Action, Document, DocumentKey, DocumentType, ImageId, Kind, Object, Params, State, StepState, Timestamp,
 };
@@ -63,7 +63,7 @@ impl DocumentCase {
     }
 
     /// Returns whether the host has the image: only then it can be booted.
-    async fn is_on_host(&self) -> bool {
+    async fn is_on_host(&mut self) -> bool {
         let image = ImageId(self.document.key.id.clone());
         let driver = self.trial.world.driver.clone();
         let probe = tokio::spawn(async move { driver.probe_image(&image).await });
@@ -72,7 +72,7 @@ impl DocumentCase {
     }
 
     /// Checks that the image is ready and on the host, or failed and removed from it.
-    async fn check_import(&self, ended: &Action, image: &Document) {
+    async fn check_import(&mut self, ended: &Action, image: &Document) {
         let name = self.trial.name();
         let is_done = ended.state == State::Done;
         assert_eq!(image.status["status"], if is_done { "ready" } else { "failed" }, "{name}");
