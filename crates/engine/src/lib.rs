@@ -8,6 +8,7 @@
 pub mod actions;
 mod cancel;
 mod deploy;
+mod documents;
 mod faults;
 mod health;
 mod image;
@@ -18,7 +19,9 @@ mod partner;
 mod plan;
 mod policy;
 mod request;
+mod rollout;
 mod run;
+mod target;
 
 use cloudpc_drivers::{Driver, Tag};
 use cloudpc_model::{ActionId, Clock, Rng};
@@ -31,6 +34,7 @@ pub use faults::{Effect, FaultRule, Faults};
 pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
 pub use ledger::RequestContext;
 pub use lifecycle::GRACE_PERIOD;
+pub use rollout::has_unapplied_update;
 pub use run::SEATS_PER_LICENSE;
 
 /// Dependencies of the engine.

@@ -2,9 +2,10 @@
 //! Cloud PCs users get and how these are made.
 
 use cloudpc_model::{
-    Document, DocumentKey, DocumentType, GroupId, ImageId, Object, ServicePlanId, TenantId, Timestamp, UserAccountType,
+    Document, DocumentKey, DocumentType, GroupId, ImageId, Object, PolicySettingTypes, ServicePlanId, TenantId,
+    Timestamp, UserAccountType,
 };
-use cloudpc_store::{Reader, StoreError, Tx};
+use cloudpc_store::{PolicyValues, Reader, StoreError, Tx};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -24,6 +25,34 @@ pub(crate) enum Supply {
     Seats,
 }
 
+/// Settings of a policy that rollouts bring to existing Cloud PCs.
+#[derive(Debug)]
+pub(crate) struct PolicySettings {
+    /// Region; none if the policy leaves the choice to the service or to its connection, so that a
+    /// Cloud PC stays where it is.
+    pub region: Option<String>,
+    pub single_sign_on: bool,
+}
+
+impl PolicySettings {
+    pub fn of(policy: &Document) -> Self {
+        let joins = policy.body.get("domainJoinConfigurations").and_then(Value::as_array);
+        let region = joins.and_then(|joins| joins.iter().find_map(|join| text(join.as_object()?, "regionName")));
+        Self {
+            region: region.filter(|name| *name != "automatic").map(str::to_owned),
+            single_sign_on: flag(&policy.body, "enableSingleSignOn"),
+        }
+    }
+
+    /// Returns the values of these settings only.
+    pub fn values(&self, settings: PolicySettingTypes) -> PolicyValues {
+        PolicyValues {
+            region: self.region.clone().filter(|_| settings.region),
+            single_sign_on: settings.single_sign_on.then_some(self.single_sign_on),
+        }
+    }
+}
+
 /// A provisioning policy.
 #[derive(Debug)]
 pub(crate) struct Policy {
@@ -32,6 +61,7 @@ pub(crate) struct Policy {
     pub supply: Supply,
     pub image_id: ImageId,
     pub region: String,
+    pub single_sign_on: bool,
     pub naming_template: Option<String>,
     local_admin: bool,
 }
@@ -149,14 +179,14 @@ fn policy(document: &Document) -> Option<Policy> {
         Some("shared" | "sharedByUser") => Supply::Seats,
         Some(_) => return None,
     };
-    let joins = body.get("domainJoinConfigurations").and_then(Value::as_array);
-    let region = joins.and_then(|joins| joins.iter().find_map(|join| text(join.as_object()?, "regionName")));
+    let settings = PolicySettings::of(document);
     Some(Policy {
         id: document.key.id.clone(),
         name: text(body, "displayName").unwrap_or_default().to_owned(),
         supply,
         image_id: ImageId(text(body, "imageId").unwrap_or_default().to_owned()),
-        region: region.filter(|name| *name != "automatic").unwrap_or(REGION_DEFAULT).to_owned(),
+        region: settings.region.unwrap_or_else(|| REGION_DEFAULT.to_owned()),
+        single_sign_on: settings.single_sign_on,
         naming_template: text(body, "cloudPcNamingTemplate").map(str::to_owned),
         local_admin: flag(body, "localAdminEnabled"),
     })

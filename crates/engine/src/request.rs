@@ -217,8 +217,13 @@ fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), 
         }
         Params::Undo { .. } => return Err(Error::invalid("'undo' takes no action id.")),
         Params::DeployAgent { .. } => return Err(Error::invalid("Agents are deployed through an external partner.")),
-        Params::Provision | Params::Deprovision => {
-            return Err(Error::invalid("Cloud PCs are provisioned and deprovisioned through provisioning policies."));
+        Params::Provision | Params::Deprovision | Params::ApplyPolicy { .. } => {
+            return Err(Error::invalid(
+                "Cloud PCs are provisioned, deprovisioned and given the settings of policies through these policies.",
+            ));
+        }
+        Params::ImportImage { .. } | Params::RemoveImage | Params::CheckConnection => {
+            return Err(Error::invalid("This action does not work on a Cloud PC."));
         }
         Params::Reboot | Params::PowerOn | Params::PowerOff | Params::Troubleshoot => {}
     }
@@ -277,12 +282,28 @@ fn with_changes(entry: AuditEntry, cloud_pc: &CloudPc, params: &Params) -> Audit
             entry.detail("snapshotId", &snapshot_id.0)
         }
         Params::Undo { action_id } => entry.detail("undoes", &action_id.to_string()),
+        Params::ApplyPolicy { region, single_sign_on, .. } => {
+            let entry = match region {
+                Some(region) => entry.changed("region", Some(&cloud_pc.region), region),
+                None => entry,
+            };
+            match single_sign_on {
+                Some(wanted) => {
+                    let present = cloud_pc.single_sign_on.to_string();
+                    entry.changed("enableSingleSignOn", Some(&present), &wanted.to_string())
+                }
+                None => entry,
+            }
+        }
         Params::Reboot
         | Params::PowerOn
         | Params::PowerOff
         | Params::Troubleshoot
         | Params::DeployAgent { .. }
         | Params::Provision
-        | Params::Deprovision => entry,
+        | Params::Deprovision
+        | Params::ImportImage { .. }
+        | Params::RemoveImage
+        | Params::CheckConnection => entry,
     }
 }

@@ -11,6 +11,7 @@
 mod attempt;
 mod keep;
 mod provisioning;
+mod rollouts;
 mod turn;
 mod watch;
 mod work;

@@ -49,7 +49,7 @@ pub struct Leniency {
     pub observed: BTreeMap<String, TypeRef>,
 }
 
-/// The same as [`parse`], for an entity with these exceptions.
+/// The same as [`parse`], with these exceptions.
 ///
 /// # Errors
 /// As of [`parse`].
@@ -83,19 +83,33 @@ pub fn parse_leniently(
         BodyShape::Parameters(parameters) => {
             let owner = || format!("the parameters of {}", operation.key);
             let declared = |name: &str| parameters.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+            let mut given = given;
+            let exceptions = exceptions(edm, leniency, &mut given)?;
             let given =
                 given.into_iter().filter(|(name, value)| !value.is_null() || declared(name).is_none()).collect();
-            members(edm, &owner, declared, given, &root)
+            let mut checked = members(edm, &owner, declared, given, &root)?;
+            checked.extend(exceptions);
+            Ok(checked)
         }
         BodyShape::Type(name) => {
             let mut given = given;
-            let observed = observed(edm, leniency, &mut given)?;
-            let nulls = nulls(leniency, &mut given);
+            let exceptions = exceptions(edm, leniency, &mut given)?;
             let mut checked = object(edm, name, given, &root)?;
-            checked.extend(observed.into_iter().chain(nulls));
+            checked.extend(exceptions);
             Ok(checked)
         }
     }
+}
+
+/// Takes out of a body what clients may send whatever the model says.
+fn exceptions(
+    edm: &'static Edm,
+    leniency: &Leniency,
+    given: &mut Map<String, Value>,
+) -> Result<Map<String, Value>, GraphError> {
+    let mut exceptions = nulls(leniency, given);
+    exceptions.extend(observed(edm, leniency, given)?);
+    Ok(exceptions)
 }
 
 /// Takes out of a body the nulls that clients may send whatever the model says.

@@ -29,7 +29,7 @@ pub enum Denial {
 
 /// Decides on an action. Actions that are not remote actions are always accepted, because they
 /// wait in the machine's line: deployments check the machine when they run, and only the service
-/// itself requests provisioning and deprovisioning.
+/// itself requests provisioning, deprovisioning and the changes that a policy asks for.
 pub fn admit(kind: Kind, status: CloudPcStatus, open_remote_action: Option<Action>) -> Admission {
     if !kind.is_remote_action() {
         return Admission::Accept;
@@ -51,6 +51,9 @@ fn allows(status: CloudPcStatus, kind: Kind) -> bool {
         | CloudPcStatus::Provisioning
         | CloudPcStatus::Deprovisioning
         | CloudPcStatus::Resizing
-        | CloudPcStatus::Restoring => false,
+        | CloudPcStatus::Restoring
+        | CloudPcStatus::MovingRegion
+        | CloudPcStatus::ModifyingSingleSignOn
+        | CloudPcStatus::RefreshPolicyConfiguration => false,
     }
 }

@@ -139,6 +139,15 @@ pub enum AuditVerb {
     DeployAgent,
     Provision,
     Deprovision,
+    /// To existing Cloud PCs; the rows of these have the same verb.
+    ApplyPolicy,
+    /// To existing Cloud PCs, regularly.
+    ScheduleApplyPolicy,
+    /// Of a device image, from its source.
+    ImportImage,
+    /// Of a device image, from the host.
+    RemoveImage,
+    RunHealthChecks,
     /// Of a policy or setting to groups; the assignments before are replaced.
     Assign,
     CancelAction,
@@ -203,6 +212,11 @@ impl AuditVerb {
             | Self::PowerOff
             | Self::Troubleshoot
             | Self::DeployAgent
+            | Self::ApplyPolicy
+            | Self::ScheduleApplyPolicy
+            | Self::ImportImage
+            | Self::RemoveImage
+            | Self::RunHealthChecks
             | Self::Assign
             | Self::CancelAction
             | Self::SettleAction
@@ -242,6 +256,10 @@ impl From<Kind> for AuditVerb {
             Kind::DeployAgent => Self::DeployAgent,
             Kind::Provision => Self::Provision,
             Kind::Deprovision => Self::Deprovision,
+            Kind::ApplyPolicy => Self::ApplyPolicy,
+            Kind::ImportImage => Self::ImportImage,
+            Kind::RemoveImage => Self::RemoveImage,
+            Kind::CheckConnection => Self::RunHealthChecks,
         }
     }
 }

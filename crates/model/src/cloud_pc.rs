@@ -37,6 +37,8 @@ pub struct CloudPc {
     pub provisioning_policy_name: String,
     /// Region, e.g. `westus3`.
     pub region: String,
+    /// Whether users are signed in by single sign-on.
+    pub single_sign_on: bool,
     /// Product type.
     pub product: Product,
     /// Life cycle status.
@@ -108,6 +110,19 @@ pub enum CloudPcStatus {
     Resizing,
     /// Being restored to a restore point.
     Restoring,
+    /// Being moved to the region of its policy.
+    MovingRegion,
+    /// Being given the single sign-on setting of its policy.
+    ModifyingSingleSignOn,
+    /// Being given several settings of its policy.
+    RefreshPolicyConfiguration,
+}
+
+impl CloudPcStatus {
+    /// Whether settings of a policy are being applied.
+    pub fn is_policy_change(self) -> bool {
+        matches!(self, Self::MovingRegion | Self::ModifyingSingleSignOn | Self::RefreshPolicyConfiguration)
+    }
 }
 
 /// `cloudPcPowerState`, plus the unknown state of a driver.

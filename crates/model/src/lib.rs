@@ -16,6 +16,8 @@ mod ids;
 mod naming;
 mod partner;
 mod rng;
+mod rollout;
+mod schedule;
 mod time;
 mod undo;
 
@@ -41,5 +43,9 @@ pub use ids::{
 pub use naming::{NAMING_TEMPLATE_DEFAULT, NamingTemplate};
 pub use partner::{AgentSetting, ConnectionStatus, Partner};
 pub use rng::{Rng, SeededRng};
+pub use rollout::{PolicySettingTypes, RESERVE_PERCENTAGE_MAX, Rollout, UnknownPolicySetting};
+pub use schedule::{
+    ApplySchedule, CRON_CHARS_MAX, CronExpression, CronExpressionError, LocalTime, PolicyTimezone, UnknownTimezone,
+};
 pub use time::{Clock, Sleep, Timestamp};
 pub use undo::{Before, UndoRecord};

@@ -78,9 +78,11 @@ fn tenant(
 
 fn cloud_pc(pc: CloudPc, busy: bool, scripted_condition: ScriptedCondition) -> file::CloudPcEntry {
     let status = match pc.status {
-        // Provisioning and deprovisioning are no remote actions, so `busy` does not tell of them.
+        // These three are set by actions that are not remote actions, so `busy` does not report
+        // them.
         CloudPcStatus::Provisioning if pc.provisioned_at.is_none() => CloudPcStatus::Provisioned,
         CloudPcStatus::Deprovisioning if pc.status_before.is_some() => CloudPcStatus::InGracePeriod,
+        status if status.is_policy_change() => pc.status_before.unwrap_or(CloudPcStatus::Provisioned),
         CloudPcStatus::Provisioning | CloudPcStatus::Resizing | CloudPcStatus::Restoring if busy => {
             CloudPcStatus::Provisioned
         }
@@ -99,6 +101,7 @@ fn cloud_pc(pc: CloudPc, busy: bool, scripted_condition: ScriptedCondition) -> f
         os_version: Some(pc.os_version),
         user_account_type: Some(pc.user_account_type),
         region: Some(pc.region),
+        single_sign_on: pc.single_sign_on,
         provisioning_policy: pc.provisioning_policy_name,
         status,
         created_at: Some(datetime(pc.created_at)),

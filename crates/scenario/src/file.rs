@@ -230,6 +230,8 @@ pub(super) struct CloudPcEntry {
     pub user_account_type: Option<UserAccountType>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub single_sign_on: bool,
     /// Name of the provisioning policy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub provisioning_policy: String,

@@ -11,7 +11,7 @@ use crate::{Reader, StoreError, Tx};
 macro_rules! columns {
     () => {
         "tenant_id, id, managed_device_id, aad_device_id, display_name, managed_device_name, user_id, \
-         user_principal_name, service_plan_id, image_id, provisioning_policy_id, provisioning_policy_name, region, \
+         user_principal_name, service_plan_id, image_id, provisioning_policy_id, provisioning_policy_name, region, single_sign_on, \
          product, status, status_before, status_detail, power_intended, power_observed, os_version, user_account_type, \
          provisioned_at, grace_ends_at, modified_at, created_at"
     };
@@ -21,7 +21,7 @@ macro_rules! columns {
 pub static CLOUD_PCS: ListTable<CloudPc> = ListTable {
     name: "cloud_pcs",
     columns: columns!(),
-    width: 25,
+    width: 26,
     id: cloud_pc_columns::ID,
     descending: false,
     map: cloud_pc,
@@ -194,7 +194,7 @@ impl Tx<'_> {
                 "INSERT INTO cloud_pcs (",
                 columns!(),
                 ", display_name_folded) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                 ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)
+                 ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)
                  ON CONFLICT DO NOTHING"
             ),
             params![
@@ -211,6 +211,7 @@ impl Tx<'_> {
                 cloud_pc.provisioning_policy_id,
                 cloud_pc.provisioning_policy_name,
                 cloud_pc.region,
+                cloud_pc.single_sign_on,
                 word(cloud_pc.product),
                 word(cloud_pc.status),
                 cloud_pc.status_before.map(word),
@@ -240,7 +241,7 @@ impl Tx<'_> {
         self.execute(
             "UPDATE cloud_pcs SET image_id = ?3, region = ?4, product = ?5, status_before = ?6, status_detail = ?7,
              power_intended = ?8, power_observed = ?9, os_version = ?10, user_account_type = ?11, provisioned_at = ?12,
-             grace_ends_at = ?13, modified_at = ?14, aad_device_id = ?15
+             grace_ends_at = ?13, modified_at = ?14, aad_device_id = ?15, single_sign_on = ?16
              WHERE tenant_id = ?1 AND id = ?2",
             params![
                 cloud_pc.tenant_id.0,
@@ -258,6 +259,7 @@ impl Tx<'_> {
                 micros(cloud_pc.grace_ends_at),
                 cloud_pc.modified_at.0,
                 cloud_pc.aad_device_id,
+                cloud_pc.single_sign_on,
             ],
         )?;
         self.execute(
@@ -373,6 +375,7 @@ fn cloud_pc(row: Row<'_>) -> Result<CloudPc, StoreError> {
         provisioning_policy_id: columns.get()?,
         provisioning_policy_name: columns.get()?,
         region: columns.get()?,
+        single_sign_on: columns.get()?,
         product: columns.word()?,
         status: columns.word()?,
         status_before: columns.word_opt()?,

@@ -2,9 +2,15 @@
 
 use cloudpc_model::{CloudPcId, ServicePlanId, SkuId, TenantId, UserId};
 
-use crate::connection::params;
+use crate::connection::{Row, params};
 use crate::rows::{self, Columns, guid_after};
 use crate::{Reader, StoreError, Tx};
+
+macro_rules! columns {
+    () => {
+        "tenant_id, cloud_pc_id, user_id, policy_id, assignment_id, service_plan_id, sku_id"
+    };
+}
 
 /// What entitles a user to a Cloud PC.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,21 +35,13 @@ impl Reader<'_> {
     /// What entitles a user to Cloud PCs that exist, by Cloud PC.
     pub fn entitlement_list(&self, tenant: TenantId, user: UserId) -> Result<Vec<Entitlement>, StoreError> {
         self.rows(
-            "SELECT tenant_id, cloud_pc_id, user_id, policy_id, assignment_id, service_plan_id, sku_id
-             FROM entitlements WHERE tenant_id = ?1 AND user_id = ?2 ORDER BY cloud_pc_id",
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM entitlements WHERE tenant_id = ?1 AND user_id = ?2 ORDER BY cloud_pc_id"
+            ),
             params![tenant.0, user.0],
-            |row| {
-                let mut columns = Columns::new(row, "entitlements");
-                Ok(Entitlement {
-                    tenant_id: TenantId(columns.get()?),
-                    cloud_pc_id: CloudPcId(columns.get()?),
-                    user_id: UserId(columns.get()?),
-                    policy_id: columns.get()?,
-                    assignment_id: columns.get()?,
-                    service_plan_id: ServicePlanId(columns.get()?),
-                    sku_id: columns.get::<Option<_>>()?.map(SkuId),
-                })
-            },
+            entitlement,
         )
     }
 
@@ -63,17 +61,20 @@ impl Reader<'_> {
         )
     }
 
-    /// The policy and assignment whose seat a Cloud PC takes; none if it takes no seat.
-    pub fn entitlement_seat(
-        &self,
-        tenant: TenantId,
-        cloud_pc: CloudPcId,
-    ) -> Result<Option<(String, String)>, StoreError> {
+    /// What entitles a user to a Cloud PC; none if no policy made it.
+    pub fn entitlement(&self, tenant: TenantId, cloud_pc: CloudPcId) -> Result<Option<Entitlement>, StoreError> {
         self.row(
-            "SELECT policy_id, assignment_id FROM entitlements
-             WHERE tenant_id = ?1 AND cloud_pc_id = ?2 AND assignment_id > ''",
+            concat!("SELECT ", columns!(), " FROM entitlements WHERE tenant_id = ?1 AND cloud_pc_id = ?2"),
             params![tenant.0, cloud_pc.0],
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            entitlement,
+        )
+    }
+
+    /// Number of Cloud PCs of a policy.
+    pub fn entitlement_count(&self, tenant: TenantId, policy: &str) -> Result<u64, StoreError> {
+        self.count(
+            "SELECT count(*) FROM entitlements WHERE tenant_id = ?1 AND policy_id = ?2",
+            params![tenant.0, policy],
         )
     }
 
@@ -120,4 +121,17 @@ impl Tx<'_> {
         )?;
         Ok(())
     }
+}
+
+fn entitlement(row: Row<'_>) -> Result<Entitlement, StoreError> {
+    let mut columns = Columns::new(row, "entitlements");
+    Ok(Entitlement {
+        tenant_id: TenantId(columns.get()?),
+        cloud_pc_id: CloudPcId(columns.get()?),
+        user_id: UserId(columns.get()?),
+        policy_id: columns.get()?,
+        assignment_id: columns.get()?,
+        service_plan_id: ServicePlanId(columns.get()?),
+        sku_id: columns.get::<Option<_>>()?.map(SkuId),
+    })
 }

@@ -27,8 +27,10 @@ mod licenses;
 mod lists;
 mod pages;
 mod partners;
+mod policy_schedules;
 mod provisioning_queue;
 mod reports;
+mod rollouts;
 mod rows;
 mod settings;
 mod sign_in_counters;
@@ -58,8 +60,10 @@ pub use lists::{
     KeyRanges, ListColumn, ListCondition, ListCount, ListOrder, ListPlan, ListPosition, ListRows, ListTable, ListValue,
 };
 pub use pages::{FinishedPage, PAGE_DEPLOYMENTS};
+pub use policy_schedules::PolicySchedule;
 pub use provisioning_queue::QueuedUser;
 pub use reports::{Report, ReportType};
+pub use rollouts::PolicyValues;
 pub use sign_in_counters::{SIGN_IN_COUNTERS_MAX, SignInCounter};
 pub use users::{User, UserProfile};
 pub use watermark::Watermark;

@@ -11,13 +11,16 @@ use uuid::Uuid;
 use crate::StoreError;
 use crate::connection::{FromValue, Row, Value};
 
-/// A condition: no remote action is open on the machine whose line a row of this table names.
+/// A condition: no remote action is open on the machine whose line a row of this table names, and
+/// none that changes the machine's power as one does.
 macro_rules! at_rest {
     ($table:literal) => {
         concat!(
             "NOT EXISTS (SELECT 1 FROM actions WHERE actions.line_id = ",
             $table,
-            ".line_id AND nullif(remote, 0) = 1 AND open = 1)"
+            ".line_id AND nullif(remote, 0) = 1 AND open = 1) AND NOT EXISTS (SELECT 1 FROM actions WHERE actions.line_id = ",
+            $table,
+            ".line_id AND at_front = 1 AND kind = 'applyPolicy')"
         )
     };
 }

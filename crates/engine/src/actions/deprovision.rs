@@ -9,7 +9,7 @@ use cloudpc_store::StoreError;
 use std::time::Duration;
 
 use super::step::StepFuture;
-use super::{AfterFailure, CancelMode, Completion, Recipe, Step, StepContext, StepOutput, machine, minutes};
+use super::{AfterFailure, CancelMode, Completion, Recipe, Step, StepContext, StepOutput, Subject, machine, minutes};
 use crate::{ledger, policy};
 
 /// Time after which an unsuccessful deprovisioning is repeated.
@@ -31,9 +31,11 @@ pub(super) static RECIPE: Recipe = Recipe {
         },
     ],
     time_max: minutes(24 * 60),
-    status: Some(CloudPcStatus::Deprovisioning),
-    complete,
-    after_failure: |_| AfterFailure::InGracePeriod,
+    subject: Subject::CloudPc {
+        status: Some(|_| CloudPcStatus::Deprovisioning),
+        complete,
+        after_failure: |_| AfterFailure::InGracePeriod,
+    },
 };
 
 /// Powers the machine off, if there is one: a Cloud PC whose provisioning failed has none.
@@ -64,8 +66,8 @@ fn complete(ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {
     }
     // The licence or seat is free for another Cloud PC.
     ending.tx.provisioning_queue_put(tenant, &[ending.cloud_pc.user_id], ending.now)?;
-    if let Some((policy, assignment)) = ending.tx.entitlement_seat(tenant, id)? {
-        policy::queue_members(ending.tx, tenant, &policy, &assignment, ending.now)?;
+    if let Some(seat) = ending.tx.entitlement(tenant, id)?.filter(|entitlement| entitlement.sku_id.is_none()) {
+        policy::queue_members(ending.tx, tenant, &seat.policy_id, &seat.assignment_id, ending.now)?;
     }
     ending.tx.cloud_pc_delete(tenant, id)
 }

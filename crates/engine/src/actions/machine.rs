@@ -35,14 +35,7 @@ pub(super) const START: Step = Step {
 pub(super) const WAIT_FOR_GUEST: Step = Step {
     needs_power: true,
     on_timeout: OnTimeout::Fail("guestNotReady", "The guest did not respond"),
-    ..Step::new("waitForGuest", "guestNotReady", minutes(15), |context| {
-        Box::pin(async move {
-            match context.cloud_pc()?.power_intended {
-                Power::PoweredOff => Ok(StepOutput::nothing()),
-                Power::Running | Power::Unknown => start_and_wait(context).await,
-            }
-        })
-    })
+    ..Step::new("waitForGuest", "guestNotReady", minutes(15), wait_if_intended_on)
 };
 
 /// Sets the disk aside under this action's tag.
@@ -114,6 +107,16 @@ pub(super) fn start_and_wait(context: &StepContext) -> StepFuture<'_> {
         context.parts.driver.ensure_running(context.cloud_pc()?.id).await?;
         wait_for_guest(context).await?;
         Ok(StepOutput::power(Power::Running))
+    })
+}
+
+/// Starts the machine and waits until its guest responds, if the machine is intended to be on.
+pub(super) fn wait_if_intended_on(context: &StepContext) -> StepFuture<'_> {
+    Box::pin(async move {
+        match context.cloud_pc()?.power_intended {
+            Power::PoweredOff => Ok(StepOutput::nothing()),
+            Power::Running | Power::Unknown => start_and_wait(context).await,
+        }
     })
 }
 

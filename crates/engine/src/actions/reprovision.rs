@@ -2,14 +2,16 @@
 //! window.
 
 use cloudpc_drivers::MachineSpec;
-use cloudpc_model::{CloudPcStatus, Kind, Params, Power};
+use cloudpc_model::{CloudPcStatus, DocumentKey, DocumentType, Kind, Params, Power};
 use cloudpc_store::StoreError;
 
 use super::step::StepFuture;
 use super::{
-    CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, guest_setup, machine, minutes, unchanged,
+    CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, Subject, guest_setup, machine, minutes,
+    unchanged,
 };
 use crate::image;
+use crate::policy::PolicySettings;
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Reprovision,
@@ -24,9 +26,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         guest_setup::DEPLOY_AGENTS,
     ],
     time_max: minutes(6 * 60),
-    status: Some(CloudPcStatus::Provisioning),
-    complete,
-    after_failure: unchanged,
+    subject: Subject::CloudPc { status: Some(|_| CloudPcStatus::Provisioning), complete, after_failure: unchanged },
 };
 
 /// Powers the machine off. A Cloud PC whose provisioning failed has no machine: it gets one now.
@@ -52,12 +52,28 @@ async fn new_spec(context: &StepContext) -> Result<MachineSpec, StepError> {
     context.spec(None, Some(image.id)).await
 }
 
+/// A reprovisioned Cloud PC has the present settings of its policy.
+fn take_policy_settings(ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {
+    let (tenant, id) = (ending.action.tenant_id, ending.cloud_pc.id);
+    let Some(entitlement) = ending.tx.entitlement(tenant, id)? else { return Ok(()) };
+    let key = DocumentKey::new(DocumentType::CloudPcProvisioningPolicy, &entitlement.policy_id);
+    if let Some(policy) = ending.tx.document(tenant, &key)? {
+        let settings = PolicySettings::of(&policy);
+        ending.cloud_pc.single_sign_on = settings.single_sign_on;
+        if let Some(region) = settings.region {
+            ending.cloud_pc.region = region;
+        }
+    }
+    Ok(())
+}
+
 fn complete(ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {
     ending.keep_undo_record(true)?;
     if let Some(image) = image::chosen(ending.tx, ending.cloud_pc, &ending.action.params)? {
         ending.cloud_pc.os_version = image.os_version;
         ending.cloud_pc.image_id = image.id;
     }
+    take_policy_settings(ending)?;
     let cloud_pc = &mut *ending.cloud_pc;
     if let Params::Reprovision { user_account_type: Some(wanted), .. } = ending.action.params {
         cloud_pc.user_account_type = wanted;

@@ -1,5 +1,6 @@
 //! The reconciler: gives users the Cloud PCs that provisioning policies ask for, puts those that
-//! lost their licence or assignment into a grace period, and deprovisions them at its end.
+//! lost their licence or assignment into a grace period, and deprovisions them at its end. It also
+//! runs the rollouts of changed policies (`rollouts.rs`).
 //!
 //! Every write to memberships, licences, assignments and policies queues the users it touches. A
 //! user leaves the queue in the transaction that reads all of these and accepts what follows, so a
@@ -16,9 +17,10 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+use super::rollouts::{advance_rollouts, run_schedules};
 use crate::Engine;
-use crate::ledger::audit;
-use crate::lifecycle::{GRACE_PERIOD, accept_deprovision, system};
+use crate::ledger::{RequestContext, audit};
+use crate::lifecycle::{GRACE_PERIOD, accept_deprovision};
 use crate::policy::{Assignment, Policies, Policy, Supply};
 use crate::request::{Stamp, accept_unchecked};
 
@@ -35,16 +37,20 @@ const NAMES_MAX: usize = 16;
 struct Due {
     users: bool,
     grace: bool,
-    next_grace_end: Option<Timestamp>,
+    schedules: bool,
+    rollouts: bool,
+    /// When the next grace period ends or the next schedule runs.
+    next_at: Option<Timestamp>,
 }
 
 impl Engine {
-    /// Reconciles queued users and ends grace periods until `stop` is cancelled.
+    /// Reconciles queued users, ends grace periods, and runs schedules and rollouts until `stop` is
+    /// cancelled.
     pub(super) async fn reconcile(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let now = self.parts.clock.now();
             let wake_at = match self.reconcile_due(now).await {
-                Ok(Due { users: false, grace: false, next_grace_end }) => next_grace_end,
+                Ok(Due { users: false, grace: false, schedules: false, rollouts: false, next_at }) => next_at,
                 Ok(_) => continue,
                 Err(StoreError::Closed) => return,
                 Err(error) => {
@@ -66,8 +72,15 @@ impl Engine {
         let due = self.parts.store.read(move |reader| {
             let next_grace_end = reader.cloud_pc_grace_next_end()?;
             let users = !reader.provisioning_queue_next(1)?.is_empty();
-            let grace = next_grace_end.is_some_and(|end| end <= now);
-            Ok::<_, StoreError>(Due { users, grace, next_grace_end })
+            let next_run = reader.policy_schedule_next_run()?;
+            let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+            Ok::<_, StoreError>(Due {
+                users,
+                grace: is_due(next_grace_end),
+                schedules: is_due(next_run),
+                rollouts: !reader.rollout_due(1)?.is_empty(),
+                next_at: [next_grace_end, next_run].into_iter().flatten().min(),
+            })
         });
         let due = due.await?;
         if due.users {
@@ -86,13 +99,27 @@ impl Engine {
                 let rng = SeededRng::new(seed);
                 for mut cloud_pc in tx.cloud_pc_grace_ended(now, BATCH_MAX)? {
                     let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
-                    accept_deprovision(tx, &system(cloud_pc.tenant_id), &mut cloud_pc, stamp)?;
+                    accept_deprovision(tx, &RequestContext::system(cloud_pc.tenant_id), &mut cloud_pc, stamp)?;
                 }
                 let work = Arc::clone(&work);
                 tx.after_commit(move || work.wake.notify_one());
                 Ok::<_, StoreError>(())
             });
             ended.await?;
+        }
+        if due.schedules {
+            let run = self.parts.store.write("policy.runSchedules", move |tx| run_schedules(tx, now));
+            run.await?;
+        }
+        if due.rollouts {
+            let (seed, work) = (self.parts.rng.next_u64(), Arc::clone(&self.work));
+            let advanced = self.parts.store.write("policy.advanceRollouts", move |tx| {
+                advance_rollouts(tx, seed, now)?;
+                let work = Arc::clone(&work);
+                tx.after_commit(move || work.wake.notify_one());
+                Ok::<_, StoreError>(())
+            });
+            advanced.await?;
         }
         Ok(due)
     }
@@ -195,7 +222,7 @@ fn reconcile_cloud_pc(
     match (before, is_entitled, cloud_pc.grace_ends_at) {
         (CloudPcStatus::Deprovisioning, ..) | (_, true, None) | (_, false, Some(_)) => return Ok(()),
         (CloudPcStatus::Failed, false, None) if cloud_pc.provisioned_at.is_none() => {
-            accept_deprovision(tx, &system(cloud_pc.tenant_id), &mut cloud_pc, stamp)?;
+            accept_deprovision(tx, &RequestContext::system(cloud_pc.tenant_id), &mut cloud_pc, stamp)?;
             return Ok(());
         }
         (_, true, Some(_)) => cloud_pc.grace_ends_at = None,
@@ -247,7 +274,7 @@ fn provision(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let (tenant, policy, plan) = (user.tenant_id, claim.policy, claim.plan);
-    let image = tx.gallery_image(tenant, &policy.image_id)?;
+    let image = tx.image(tenant, &policy.image_id)?;
     let name = free_name(tx, policy, user, rng)?;
     let cloud_pc = CloudPc {
         tenant_id: tenant,
@@ -263,6 +290,7 @@ fn provision(
         provisioning_policy_id: policy.id.clone(),
         provisioning_policy_name: policy.name.clone(),
         region: policy.region.clone(),
+        single_sign_on: policy.single_sign_on,
         product: plan.product,
         status: CloudPcStatus::Provisioning,
         status_before: None,
@@ -287,7 +315,7 @@ fn provision(
         sku_id: claim.sku_id,
     })?;
     let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
-    accept_unchecked(tx, &system(tenant), &cloud_pc, Params::Provision, stamp)?;
+    accept_unchecked(tx, &RequestContext::system(tenant), &cloud_pc, Params::Provision, stamp)?;
     Ok(())
 }
 

@@ -154,6 +154,10 @@ fn record(
         }
     };
     let Some(before) = tx.cloud_pc(tenant, id)? else { return Ok(tx.health_check_delete(tenant, id)?) };
+    if before.status.is_policy_change() {
+        // An action that may stop the machine has started meanwhile.
+        return Ok(tx.health_check_postpone(&check, now + PAUSE)?);
+    }
     let mut cloud_pc = before.clone();
     let verdict = health::judge(&mut cloud_pc, &mut check, observed, restart, now);
     if cloud_pc != before {

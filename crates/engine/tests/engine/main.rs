@@ -4,12 +4,14 @@
 
 mod architecture;
 mod cancel;
+mod connections;
 mod deploy;
 mod health;
 mod matrix;
 mod provisioning;
 mod requests;
 mod restored;
+mod rollouts;
 mod running;
 mod simulation;
 mod undo;

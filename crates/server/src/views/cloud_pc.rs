@@ -70,13 +70,20 @@ struct Beta<'a> {
     provisioned_date_time: Option<Time>,
     partner_agent_install_results: [(); 0],
     allotment_display_name: Option<&'a str>,
-    connection_setting: Option<&'a str>,
-    connection_settings: Option<&'a str>,
+    connection_setting: ConnectionSetting,
+    connection_settings: ConnectionSetting,
     scope_ids: [&'static str; 1],
     group_detail: Option<&'a str>,
     user_detail: Option<&'a str>,
     shared_device_detail: Option<&'a str>,
     is_disaster_recovery_active: bool,
+}
+
+/// `cloudPcConnectionSetting`, and `cloudPcConnectionSettings`, its older name.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ConnectionSetting {
+    enable_single_sign_on: bool,
 }
 
 /// The properties that beta sends only if `$select` names them.
@@ -112,16 +119,20 @@ pub fn cloud_pc<'a>(
     set: PropertySet,
 ) -> CloudPcView<'a> {
     let beta = context.version == Version::Beta;
+    let unknown_enum_members = context.unknown_enum_members || set == PropertySet::Stored;
     CloudPcView {
-        v1: v1(&row.cloud_pc, catalog, beta && (context.unknown_enum_members || set == PropertySet::Stored)),
-        beta: beta.then(|| self::beta(&row.cloud_pc)),
+        v1: v1(&row.cloud_pc, catalog, beta && unknown_enum_members),
+        beta: beta.then(|| self::beta(&row.cloud_pc, unknown_enum_members)),
         selectable: (beta && set != PropertySet::Default).then(|| selectable(row)),
     }
 }
 
 /// Returns Graph's name of a status.
-pub fn status(status: CloudPcStatus) -> &'static str {
-    status.into()
+pub fn status(status: CloudPcStatus, unknown_enum_members: bool) -> &'static str {
+    match status.is_policy_change() {
+        true => late_member(status.into(), unknown_enum_members),
+        false => status.into(),
+    }
 }
 
 fn provisioning_type(product: Product, unknown_enum_members: bool) -> &'static str {
@@ -174,10 +185,11 @@ fn v1<'a>(cloud_pc: &'a CloudPc, catalog: &'a Catalog, unknown_enum_members: boo
     }
 }
 
-fn beta(cloud_pc: &CloudPc) -> Beta<'_> {
+fn beta(cloud_pc: &CloudPc, unknown_enum_members: bool) -> Beta<'_> {
+    let connection_setting = ConnectionSetting { enable_single_sign_on: cloud_pc.single_sign_on };
     let detail = cloud_pc.status_detail.as_ref().map(|detail| Detail::new(&detail.code, &detail.message));
     Beta {
-        status: status(cloud_pc.status),
+        status: status(cloud_pc.status, unknown_enum_members),
         status_detail: detail,
         status_details: detail,
         service_plan_type: service_plan_type(cloud_pc.product),
@@ -188,8 +200,8 @@ fn beta(cloud_pc: &CloudPc) -> Beta<'_> {
         provisioned_date_time: cloud_pc.provisioned_at.map(Time),
         partner_agent_install_results: [],
         allotment_display_name: None,
-        connection_setting: None,
-        connection_settings: None,
+        connection_setting,
+        connection_settings: connection_setting,
         scope_ids: ["0"],
         group_detail: None,
         user_detail: None,

@@ -1,8 +1,9 @@
-//! Provisioning policies through HTTP: assigning one, the grace period, and the upgrade of Cloud
-//! PCs that had no policy.
+//! Provisioning policies through HTTP: assigning and applying one, the grace period, and the
+//! upgrade of Cloud PCs that had no policy.
 
 use cloudpc_model::{GroupId, Kind, SeededRng, ServicePlanId, SkuId, TenantId, Timestamp, UserId};
 use cloudpc_server::documents::adopt;
+use cloudpc_server::operations::APPLY_CLOUD_PC_IDS_MAX;
 use cloudpc_store::{Group, LicenseHolder, StoreError, Subscription, Tx};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -117,6 +118,84 @@ async fn assigning_a_policy_provisions_and_removing_the_assignment_begins_grace(
     server.settle().await;
     assert_eq!(server.get(Who::Reader, &beta).await.error().0, 404);
     assert_eq!(server.call(Who::Writer, "DELETE", &format!("{POLICIES}/{policy}"), None).await.status, 204);
+}
+
+#[tokio::test]
+async fn policy_is_applied_at_once_and_by_its_schedule() {
+    let server = TestServer::new().await;
+    server.change(|tx| adopt(tx, tenant(), NOW, &SeededRng::new(1))).await;
+    server.run();
+    server.settle().await;
+    let [policy] = server.get(Who::Reader, POLICIES).await.rows().try_into().unwrap();
+    let policy = format!("{POLICIES}/{}", policy["id"].as_str().unwrap());
+    let read = async |function: &str| server.get(Who::Reader, &format!("{policy}/{function}")).await.json();
+    let post = async |path: String, body: Value| server.call(Who::Writer, "POST", &path, Some(body)).await;
+    let move_to = async |region: &str| {
+        let joins = json!([{"domainJoinType": "azureADJoin", "regionName": region}]);
+        let body = json!({"domainJoinConfigurations": joins});
+        assert_eq!(server.call(Who::Writer, "PATCH", &policy, Some(body)).await.status, 200);
+    };
+    let result = read("retrievePolicyApplyActionResult").await;
+    assert_eq!((&result["status"], &result["startDateTime"]), (&Value::Null, &Value::Null), "never applied");
+    assert_eq!(read("retrievePolicyUpdateStatusResult").await["hasUnappliedPolicyUpdate"], false);
+
+    move_to("northeurope").await;
+    assert_eq!(read("retrievePolicyUpdateStatusResult").await["hasUnappliedPolicyUpdate"], true);
+    assert_eq!(post(format!("{policy}/apply"), json!({})).await.status, 204);
+    assert_eq!(read("retrievePolicyApplyActionResult").await["status"], "processing");
+    server.settle().await;
+    let desk = server.get(Who::Reader, DESK_1).await.json();
+    assert_eq!((&desk["deviceRegionName"], &desk["status"]), (&json!("northeurope"), &json!("provisioned")));
+    let result = read("retrievePolicyApplyActionResult").await;
+    assert_eq!(result["status"], "succeeded");
+    assert!(result["finishDateTime"].as_str() > result["startDateTime"].as_str(), "{result}");
+
+    move_to("eastus").await;
+    let rule = json!({"cronScheduleExpression": "0 0 0 20 * *", "timezone": "cst", "reservePercentage": 7});
+    for body in [rule.clone(), json!({"scheduledRule": rule})] {
+        assert_eq!(post(format!("{policy}/schedulePolicyApplyTask"), body).await.status, 204);
+        let schedule = read("retrievePolicyApplySchedule").await;
+        let next = schedule["nextRunDateTime"].as_str().unwrap();
+        assert!(next.ends_with("-20 00:00:00"), "{schedule}");
+        assert_eq!((&schedule["timezone"], &schedule["reservePercentage"]), (&json!("cst"), &json!(7)));
+    }
+    server.clock.advance(Duration::from_hours(31 * 24)).await;
+    server.settle().await;
+    assert_eq!(server.get(Who::Reader, DESK_1).await.json()["deviceRegionName"], "eastus");
+    let off = json!({"scheduledRule": {"cronScheduleExpression": null}});
+    assert_eq!(post(format!("{policy}/schedulePolicyApplyTask"), off).await.status, 204);
+    assert_eq!(read("retrievePolicyApplySchedule").await["nextRunDateTime"], Value::Null);
+}
+
+#[tokio::test]
+async fn invalid_apply_is_refused_with_the_field_that_is_wrong() {
+    let server = TestServer::new().await;
+    server.change(|tx| adopt(tx, tenant(), NOW, &SeededRng::new(1))).await;
+    let [policy] = server.get(Who::Reader, POLICIES).await.rows().try_into().unwrap();
+    let policy = policy["id"].as_str().unwrap();
+    let ids = |count| json!({"cloudPcIds": vec![DESK_1.rsplit('/').next().unwrap(); count]});
+    let rule = |name: &str, value: Value| json!({"cronScheduleExpression": "0 0 0 20 * *", name: value});
+    for (path, body, about) in [
+        ("apply", json!({"policySettings": "unknownFutureValue"}), "policySettings"),
+        ("apply", json!({"reservePercentage": 100}), "reservePercentage"),
+        ("apply", json!({"reservePercentage": 1, "isForceUserLogoffEnabled": true}), "isForceUserLogoffEnabled"),
+        ("applyConfig", ids(0), "cloudPcIds"),
+        ("applyConfig", ids(APPLY_CLOUD_PC_IDS_MAX + 1), "cloudPcIds"),
+        ("applyConfig", json!({"cloudPcIds": ["no-guid"]}), "cloudPcIds"),
+        ("schedulePolicyApplyTask", rule("cronScheduleExpression", json!("0 0 20 * *")), "cronScheduleExpression"),
+        ("schedulePolicyApplyTask", rule("cronScheduleExpression", json!("0 0 0 30 2 *")), "cronScheduleExpression"),
+        ("schedulePolicyApplyTask", rule("endDateTime", json!("2020-01-01 00:00:00")), "cronScheduleExpression"),
+        ("schedulePolicyApplyTask", rule("startDateTime", json!("soon")), "startDateTime"),
+        ("schedulePolicyApplyTask", rule("reservePercentage", json!(-1)), "reservePercentage"),
+    ] {
+        let path =
+            if path == "applyConfig" { format!("{POLICIES}/{path}") } else { format!("{POLICIES}/{policy}/{path}") };
+        let reply = server.call(Who::Writer, "POST", &path, Some(body.clone())).await;
+        assert_eq!(reply.error(), (400, "BadRequest".into()), "{body}: {reply}");
+        assert_eq!(reply.json()["error"]["target"], about, "{body}: {reply}");
+    }
+    let most = ids(APPLY_CLOUD_PC_IDS_MAX);
+    assert_eq!(server.call(Who::Writer, "POST", &format!("{POLICIES}/applyConfig"), Some(most)).await.status, 204);
 }
 
 #[tokio::test]

@@ -91,7 +91,8 @@ impl Tx<'_> {
 
     /// Appends an event, applies it and stores the result; returns the action after it. A final
     /// state frees the machine, brings the next in line to the front and removes secrets from the
-    /// parameters. The result row of a deployment is updated.
+    /// parameters. The result row of a deployment and the rollout of a policy are
+    /// updated.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`] unless `epoch` is the action's; [`StoreError::IllegalEvent`] from
@@ -124,6 +125,9 @@ impl Tx<'_> {
             self.execute("UPDATE actions SET params = ?2 WHERE id = ?1", params![action.id.0, json(&action.params)])?;
         }
         self.deployment_update(&action, window.at_front, at)?;
+        if action.state.is_final() {
+            self.rollout_action_ended(&action)?;
+        }
         if was_at_front && !window.at_front {
             self.line_advance(window.line_id, at)?;
         }

@@ -6,11 +6,11 @@
 use std::sync::{Arc, Mutex};
 
 use cloudpc_model::{
-    ActionId, ActivityId, Actor, AgentSetting, AppId, AuditEntry, AuditResource, AuditVerb, Before, CloudPcId,
-    CloudPcStatus, Document, DocumentKey, DocumentReference, DocumentType, EventKind, GalleryImage, GroupId,
-    HealthCheck, HealthEvent, ImageId, ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId, Product,
-    ReferenceStrength, ResourceType, ServicePlan, ServicePlanId, SkuId, Snapshot, SnapshotId, SnapshotType, State,
-    TenantId, Timestamp, UndoRecord, UserAccountType, UserId,
+    ActionId, ActivityId, Actor, AgentSetting, AppId, ApplySchedule, AuditEntry, AuditResource, AuditVerb, Before,
+    CloudPcId, CloudPcStatus, Document, DocumentKey, DocumentReference, DocumentType, EventKind, GalleryImage, GroupId,
+    HealthCheck, HealthEvent, ImageId, ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId,
+    PolicySettingTypes, PolicyTimezone, Product, ReferenceStrength, ResourceType, Rollout, ServicePlan, ServicePlanId,
+    SkuId, Snapshot, SnapshotId, SnapshotType, State, TenantId, Timestamp, UndoRecord, UserAccountType, UserId,
 };
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
@@ -20,8 +20,9 @@ use super::damage::Damage;
 use crate::cloud_pc_columns as column;
 use crate::{
     AUDIT, ActionFilter, Application, CLOUD_PCS, DeploymentFilter, DesktopTicket, DocumentIndex, DocumentName,
-    Entitlement, Group, KeyRanges, LicenseHolder, ListCondition, ListOrder, ListPosition, ListValue, NewAction, Reader,
-    Report, ReportType, Store, StoreError, Subscription, Tx, User, UserProfile, WriteMode, audit_columns,
+    Entitlement, Group, KeyRanges, LicenseHolder, ListCondition, ListOrder, ListPosition, ListValue, NewAction,
+    PolicySchedule, PolicyValues, Reader, Report, ReportType, Store, StoreError, Subscription, Tx, User, UserProfile,
+    WriteMode, audit_columns,
 };
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
@@ -194,6 +195,7 @@ fn write_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         created_at: None,
     })?;
     write_documents(tx)?;
+    write_rollouts(tx)?;
     change_directory(tx)?;
     tx.service_plan_put(
         TENANT,
@@ -310,6 +312,51 @@ fn write_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.setting_put("name", b"value")
 }
 
+fn write_rollouts(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let (policy, cloud_pc) = ("policy", CloudPcId(GUID));
+    tx.rollout_put(&Rollout {
+        tenant_id: TENANT,
+        policy_id: policy.into(),
+        reserve_percentage: 0,
+        requested_by: Actor::system(),
+        request_id: String::new(),
+        started_at: Timestamp(1),
+        finished_at: None,
+        failed: false,
+    })?;
+    tx.rollout_add_outdated(TENANT, policy, &PolicyValues::default())?;
+    tx.rollout_add(TENANT, policy, cloud_pc, PolicySettingTypes::ALL)?;
+    let change = tx.action_insert(&NewAction {
+        tenant_id: TENANT,
+        target: cloud_pc.to_string(),
+        params: Params::ApplyPolicy { policy_id: policy.into(), region: None, single_sign_on: None },
+        requested_by: Actor::system(),
+        requested_at: Timestamp(1),
+        deadline_at: Timestamp(9),
+        tag_nonce: 1,
+        idempotency_key: None,
+    })?;
+    tx.rollout_begin(TENANT, policy, cloud_pc, change)?;
+    tx.action_append(change, 0, Timestamp(5), EventKind::Finished { outcome: State::Canceled, failure: None })?;
+    tx.rollout_remove(TENANT, policy, cloud_pc)?;
+    tx.rollout_rest(TENANT, policy, None)?;
+    tx.rollout_delete(TENANT, policy)?;
+    tx.policy_schedule_put(&PolicySchedule {
+        tenant_id: TENANT,
+        policy_id: policy.into(),
+        schedule: ApplySchedule {
+            cron: "0 0 0 20 * *".parse().unwrap(),
+            timezone: PolicyTimezone::GMT,
+            starts_at: None,
+            ends_at: None,
+            reserve_percentage: 0,
+            is_force_user_logoff_enabled: false,
+        },
+        next_run_at: None,
+    })?;
+    tx.policy_schedule_delete(TENANT, policy)
+}
+
 fn change_directory(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let (group, user, sku, now) = (GroupId(GUID), UserId(GUID), SkuId(GUID), Timestamp(1));
     tx.entitlement_insert(&Entitlement {
@@ -392,17 +439,29 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.service_plan_list(TENANT)?;
     reader.gallery_image(TENANT, &ImageId("image".into()))?;
     reader.gallery_image_list(TENANT)?;
+    reader.image(TENANT, &ImageId("image".into()))?;
+    reader.image_list(TENANT)?;
     let kind = DocumentType::CloudPcUserSettingAssignment;
     reader.document_children(TENANT, kind, &["parent"], 1)?;
     reader.document_count(TENANT, kind, "parent")?;
-    reader.gallery_image_uses(TENANT, &ImageId("image".into()))?;
+    reader.document_holders(TENANT, kind, &["target"])?;
+    reader.image_uses(TENANT, &ImageId("image".into()))?;
     reader.cloud_pc(TENANT, CloudPcId(GUID))?;
     reader.cloud_pc_device_name_exists(TENANT, "name")?;
     reader.cloud_pc_grace_ended(Timestamp(1), 1)?;
     reader.cloud_pc_grace_next_end()?;
     reader.entitlement_list(TENANT, UserId(GUID))?;
     reader.entitlement_cloud_pcs(TENANT, "policy", None, 1)?;
-    reader.entitlement_seat(TENANT, CloudPcId(GUID))?;
+    reader.entitlement(TENANT, CloudPcId(GUID))?;
+    reader.entitlement_count(TENANT, "policy")?;
+    reader.rollout(TENANT, "policy")?;
+    reader.rollout_due(1)?;
+    reader.rollout_waiting(TENANT, "policy", 1)?;
+    reader.rollout_running_count(TENANT, "policy")?;
+    reader.rollout_is_outdated(TENANT, "policy", &PolicyValues::default())?;
+    reader.policy_schedule(TENANT, "policy")?;
+    reader.policy_schedule_due(Timestamp(1), 1)?;
+    reader.policy_schedule_next_run()?;
     reader.seat_count(TENANT, ServicePlanId(GUID))?;
     reader.seat_count_of(TENANT, ServicePlanId(GUID), "policy", "assignment")?;
     reader.cloud_pc_by_managed_device(TENANT, ManagedDeviceId(GUID))?;

@@ -7,7 +7,9 @@ use cloudpc_model::{
 use cloudpc_store::{DocumentConflict, DocumentIndex, DocumentName, Store, WriteMode};
 use uuid::Uuid;
 
-use crate::fixture::{BEFORE_DIRECTORY, BEFORE_DOCUMENTS, BEFORE_ENTITLEMENTS, BEFORE_LISTS, Book, TENANT, open_sql};
+use crate::fixture::{
+    BEFORE_DIRECTORY, BEFORE_DOCUMENTS, BEFORE_ENTITLEMENTS, BEFORE_LISTS, BEFORE_ROLLOUTS, Book, TENANT, open_sql,
+};
 
 const SETTING: DocumentType = DocumentType::CloudPcUserSetting;
 const ASSIGNMENT: DocumentType = DocumentType::CloudPcUserSettingAssignment;
@@ -77,6 +79,8 @@ fn a_reference_that_holds_keeps_its_target() {
         tx.document_insert(&setting("c"), &referring("b", ReferenceStrength::Holds))?.unwrap();
         let held = DocumentConflict::Held { by: DocumentKey::new(SETTING, "c"), property: "x".into() };
         assert_eq!(tx.document_delete(TENANT, &DocumentKey::new(SETTING, "b"), &[])?, Err(held));
+        let holders = tx.document_holders(TENANT, SETTING, &["a", "b", "gone"])?;
+        assert_eq!(holders, [("b".to_owned(), DocumentKey::new(SETTING, "c"))], "a weak reference does not hold");
         tx.document_update(&setting("c"), &DocumentIndex::default())?.unwrap();
         tx.document_delete(TENANT, &DocumentKey::new(SETTING, "b"), &[])?.unwrap();
         Ok(())
@@ -136,6 +140,7 @@ fn plans_and_images_of_an_older_database_become_documents() {
     let directory = tempfile::tempdir().unwrap();
     drop(Store::open(directory.path(), WriteMode::Inline).unwrap());
     let old = open_sql(directory.path());
+    old.execute_batch(BEFORE_ROLLOUTS).unwrap();
     old.execute_batch(BEFORE_LISTS).unwrap();
     old.execute_batch(BEFORE_ENTITLEMENTS).unwrap();
     old.execute_batch(BEFORE_DIRECTORY).unwrap();

@@ -68,6 +68,11 @@ pub fn open_sql(directory: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(directory.join("cloudpc.db")).unwrap()
 }
 
+/// Takes a database back to before rollouts.
+pub const BEFORE_ROLLOUTS: &str = "
+    DROP TABLE rollouts; DROP TABLE rollout_cloud_pcs; DROP TABLE policy_schedules;
+    ALTER TABLE cloud_pcs DROP COLUMN single_sign_on;";
+
 /// Takes a database back to before entitlements.
 pub const BEFORE_ENTITLEMENTS: &str =
     "DROP TABLE entitlements; DROP INDEX cloud_pcs_grace; DROP INDEX cloud_pcs_device_name;";

@@ -27,6 +27,7 @@ fn cloud_pc() -> CloudPc {
         image_id: ImageId(String::new()),
         provisioning_policy_id: String::new(),
         provisioning_policy_name: String::new(),
+        single_sign_on: false,
         region: String::new(),
         product: Product::Business,
         status: CloudPcStatus::Provisioned,

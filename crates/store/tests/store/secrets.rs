@@ -142,6 +142,7 @@ fn secrets_of_deployments_that_ended_in_earlier_versions_are_removed() {
         [reported],
     )
     .unwrap();
+    old.execute_batch(crate::fixture::BEFORE_ROLLOUTS).unwrap();
     old.execute_batch(crate::fixture::BEFORE_LISTS).unwrap();
     old.execute_batch(crate::fixture::BEFORE_ENTITLEMENTS).unwrap();
     old.execute_batch(crate::fixture::BEFORE_COUNTERS).unwrap();

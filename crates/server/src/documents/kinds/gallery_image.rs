@@ -78,7 +78,7 @@ impl Hooks for Gallery {
 
     fn check_delete(&self, reader: &Reader<'_>, call: &Call, image: &Document) -> Result<(), Problem> {
         let id = ImageId(image.key.id.clone());
-        in_use_error(&id, reader.gallery_image_uses(call.tenant(), &id)?).map_or(Ok(()), |error| Err(error.into()))
+        in_use_error(&id, reader.image_uses(call.tenant(), &id)?).map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn computed(&self, _reader: &Reader<'_>, call: &Call, page: &mut [Document]) -> Result<(), Problem> {

@@ -6,7 +6,7 @@ use cloudpc_model::{Document, DocumentKey, DocumentType, ImageId, NamingTemplate
 use cloudpc_store::{Reader, Tx};
 use serde_json::{Value, json};
 
-use super::rights;
+use super::{device_image, rights};
 use crate::documents::assign::{ToGroups, queue_members};
 use crate::documents::kind::Const::{Bool, Text, Texts};
 use crate::documents::kind::Fact::{
@@ -105,7 +105,15 @@ impl Hooks for Policy {
         new: Option<&Document>,
     ) -> Result<(), Problem> {
         // A new policy has no assignments, and one with assignments cannot be deleted.
-        let (Some(_), Some(policy)) = (old, new) else { return Ok(()) };
+        let policy = match (old, new) {
+            (Some(_), Some(policy)) => policy,
+            (Some(gone), None) => {
+                tx.rollout_delete(call.tenant(), &gone.key.id)?;
+                tx.policy_schedule_delete(call.tenant(), &gone.key.id)?;
+                return Ok(());
+            }
+            (None, _) => return Ok(()),
+        };
         let kind = DocumentType::CloudPcProvisioningPolicyAssignment;
         let most = usize::try_from(CHILDREN_MAX).unwrap_or(usize::MAX);
         let assignments = tx.document_list(call.tenant(), kind, &policy.key.id, None, most)?;
@@ -219,7 +227,15 @@ fn name_image(reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Proble
     let name = match text(body, "imageType") {
         "custom" => {
             let key = DocumentKey::new(DocumentType::CloudPcDeviceImage, &id);
-            reader.document(tenant, &key)?.map(|image| text(&image.body, "displayName").to_owned())
+            let image = reader.document(tenant, &key)?;
+            if let Some(image) = image.as_ref().filter(|image| device_image::status(image) != "ready") {
+                let message = format!(
+                    "The status of the custom image '{id}' is '{}'; a policy can use it when it is 'ready'.",
+                    device_image::status(image)
+                );
+                return wrong("imageId", message);
+            }
+            image.map(|image| text(&image.body, "displayName").to_owned())
         }
         _ => reader.gallery_image(tenant, &ImageId(id.clone()))?.map(|image| image.display_name),
     };

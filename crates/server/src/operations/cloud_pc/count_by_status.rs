@@ -23,7 +23,15 @@ struct Summary {
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
     let counts = call.store().read(move |reader| counts(&request, reader)).await?;
-    let mut summary: Vec<_> = counts.into_iter().map(|(of, count)| Summary { status: status(of), count }).collect();
+    let mut summary: Vec<Summary> = Vec::new();
+    for (of, count) in counts {
+        // Members that the client may not know have one name together.
+        let status = status(of, call.names_late_members());
+        match summary.iter_mut().find(|other| other.status == status) {
+            Some(other) => other.count += count,
+            None => summary.push(Summary { status, count }),
+        }
+    }
     summary.sort_unstable_by_key(|summary| summary.status);
     in_memory(&call, summary).await
 }
