@@ -80,14 +80,14 @@ class Service:
         lines = (json.loads(line) for line in self.log.read_text().splitlines())
         return [line["fields"] for line in lines if line["fields"]["message"] == "request"]
 
-    def call(self, method: str, path: str, body: str | dict | None = None) -> Reply:
-        """Calls the service as its administrator."""
+    def call(self, method: str, path: str, body: str | dict | None = None, token: str | None = None) -> Reply:
+        """Calls the service with a token, by default that of its administrator."""
         text = json.dumps(body) if isinstance(body, dict) else body
         request = urllib.request.Request(
             self.https + path,
             method=method,
             data=None if text is None else text.encode(),
-            headers={"Authorization": f"Bearer {self.token()}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {token or self.token()}", "Content-Type": "application/json"},
         )
         return self._open(request)
 
