@@ -91,6 +91,15 @@ class Service:
         )
         return self._open(request)
 
+    def rows(self, path: str) -> list[dict]:
+        """Returns the rows of a list, from all of its pages."""
+        rows, link = [], self.https + path
+        while link:
+            page = self.call("GET", link.removeprefix(self.https)).json()
+            rows += page["value"]
+            link = page.get("@odata.nextLink")
+        return rows
+
     def token(self) -> str:
         """Returns an access token of the administrator application."""
         if self._token is None:

@@ -6,7 +6,9 @@
 //! and must not depend on a particular driver.
 
 mod guest;
+mod images;
 mod incidents;
+mod network;
 mod refusals;
 mod screen;
 mod verbs;
@@ -42,6 +44,9 @@ pub trait Subject: Send + Sync {
 
     /// Returns a program that the guests can download and run.
     fn program(&self) -> Program;
+
+    /// Returns the source of an image that boots.
+    fn image_source(&self) -> String;
 
     /// Returns the path of a file of this name in the guest.
     fn path(&self, name: &str) -> String {
@@ -124,8 +129,10 @@ pub async fn check(subject: &mut dyn Subject) -> Report {
     verbs::check(subject, &CallMode::all(), &mut report).await;
     refusals::check(subject, &mut report).await;
     incidents::check(subject, &mut report).await;
+    network::check(subject, &mut report).await;
     guest::check(subject, &mut report).await;
     screen::check(subject, &mut report).await;
+    images::check(subject, &CallMode::all(), &mut report).await;
     report
 }
 
@@ -137,10 +144,11 @@ pub async fn check_verbs_in_turn(subject: &mut dyn Subject, modes: &[CallMode]) 
     report
 }
 
-/// Runs the checks of refused calls.
+/// Runs the checks of refused calls and of the network.
 pub async fn check_refusals(subject: &mut dyn Subject) -> Report {
     let mut report = Report { checks: 0, violations: Vec::new() };
     refusals::check(subject, &mut report).await;
+    network::check(subject, &mut report).await;
     report
 }
 
@@ -148,6 +156,13 @@ pub async fn check_refusals(subject: &mut dyn Subject) -> Report {
 pub async fn check_incidents(subject: &mut dyn Subject) -> Report {
     let mut report = Report { checks: 0, violations: Vec::new() };
     incidents::check(subject, &mut report).await;
+    report
+}
+
+/// Runs the checks of imported images, with each of these modes.
+pub async fn check_images(subject: &mut dyn Subject, modes: &[CallMode]) -> Report {
+    let mut report = Report { checks: 0, violations: Vec::new() };
+    images::check(subject, modes, &mut report).await;
     report
 }
 

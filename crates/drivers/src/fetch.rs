@@ -59,6 +59,15 @@ pub struct Fetched {
     pub head: Vec<u8>,
 }
 
+/// The start of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileStart {
+    /// Size of the whole file as its server announces it, bytes; none if it does not.
+    pub size_bytes: Option<u64>,
+    /// The first bytes, up to [`HEAD_BYTES`].
+    pub head: Vec<u8>,
+}
+
 /// Number of leading bytes kept to detect the file's format.
 pub const HEAD_BYTES: usize = 512;
 
@@ -185,25 +194,43 @@ impl Fetcher {
         policy: &FetchPolicy,
         sink: &mut (dyn AsyncWrite + Send + Unpin),
     ) -> Result<Fetched, GuestError> {
-        let followed = timeout(policy.time_max, self.follow(url, policy, sink)).await;
-        followed.unwrap_or_else(|_| Err(too_slow(url, policy)))
+        let fetched = async {
+            let mut route = FetchRoute::from(url, policy).map_err(GuestError::FileNotFound)?;
+            let response = self.follow(&mut route).await?;
+            self.keep(&route, response, policy, sink).await
+        };
+        timeout(policy.time_max, fetched).await.unwrap_or_else(|_| Err(too_slow(url, policy)))
     }
 
-    async fn follow(
-        &self,
-        url: &Url,
-        policy: &FetchPolicy,
-        sink: &mut (dyn AsyncWrite + Send + Unpin),
-    ) -> Result<Fetched, GuestError> {
-        let mut route = FetchRoute::from(url, policy).map_err(GuestError::FileNotFound)?;
+    /// Downloads only the start of a file, of any size.
+    ///
+    /// # Errors
+    /// Those of [`Fetcher::fetch`].
+    pub(crate) async fn start(&self, url: &Url, policy: &FetchPolicy) -> Result<FileStart, GuestError> {
+        let start = async {
+            let mut route = FetchRoute::from(url, policy).map_err(GuestError::FileNotFound)?;
+            let mut response = self.follow(&mut route).await?;
+            let (size_bytes, mut head) = (response.content_length(), Vec::new());
+            while head.len() < HEAD_BYTES
+                && let Some(chunk) = response.chunk().await.map_err(|error| self.failure(&route, &error))?
+            {
+                head.extend_from_slice(&chunk[..chunk.len().min(HEAD_BYTES - head.len())]);
+            }
+            Ok(FileStart { size_bytes, head })
+        };
+        timeout(policy.time_max, start).await.unwrap_or_else(|_| Err(too_slow(url, policy)))
+    }
+
+    /// Follows redirects to the response that carries the file.
+    async fn follow(&self, route: &mut FetchRoute<'_>) -> Result<Response, GuestError> {
         loop {
             let client = self.client(route.scope())?;
             // The digest must be that of the bytes as served, so no compression is accepted.
             let request = client.get(route.url().clone()).header(ACCEPT_ENCODING, "identity");
-            let response = request.send().await.map_err(|error| self.failure(&route, &error))?;
+            let response = request.send().await.map_err(|error| self.failure(route, &error))?;
             let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
             match route.follow(response.status().as_u16(), location)? {
-                RouteStep::File => return self.keep(&route, response, policy, sink).await,
+                RouteStep::File => return Ok(response),
                 RouteStep::Redirect => {}
             }
         }

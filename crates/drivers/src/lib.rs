@@ -18,6 +18,8 @@ pub mod conformance;
 mod fetch;
 mod guest;
 mod host;
+mod network;
+mod image_source;
 pub mod qemu;
 pub mod sim;
 
@@ -31,6 +33,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use fetch::{FetchPolicy, Fetched, Fetcher, HEAD_BYTES, REDIRECTS_MAX, URL_BYTES_MAX};
 pub use guest::{DETECT_TIME_MAX, FileFormat, Guest, GuestError, GuestOs, ProgramExit, Sha256Digest};
 pub use host::{SteadyClock, SystemClock, SystemRng, monotonic};
+pub use network::{NetworkCheck, NetworkFinding, NetworkProblem, NetworkStatus};
+pub use image_source::{
+    IMAGE_DISK_GIB_MAX, IMAGE_INTERNAL_ERROR, ImageFacts, SOURCE_BYTES_MAX, SOURCE_IMAGE_INVALID,
+    SOURCE_IMAGE_NOT_FOUND, SOURCE_IMAGE_TOO_LARGE, SourceCategory, SourceImage, check_source_form,
+};
 
 /// The desired configuration of a machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,8 +154,36 @@ pub trait Driver: Send + Sync {
     /// [`IMAGE_NOT_ON_HOST`].
     async fn check_image(&self, image: &ImageId) -> Result<(), DriverError>;
 
+    /// Lists the sources that images can be imported from. A URL is a source too, but is not
+    /// listed.
+    async fn source_images(&self) -> Result<Vec<SourceImage>, DriverError>;
+
+    /// Checks that a source exists and is a disk of a supported format and size, without copying
+    /// it. Rejects any other with [`SOURCE_IMAGE_NOT_FOUND`], [`SOURCE_IMAGE_INVALID`] or
+    /// [`SOURCE_IMAGE_TOO_LARGE`].
+    async fn check_source(&self, source: &str) -> Result<SourceImage, DriverError>;
+
+    /// Imports an image from a source, unless it was imported from that source before: checks and
+    /// copies the disk. Rejects like [`Driver::check_source`]. An image with this id that comes
+    /// from elsewhere is a conflict. Takes as long as the copy; a failed call leaves nothing.
+    async fn ensure_image(&self, image: &ImageId, source: &str) -> Result<(), DriverError>;
+
+    /// Boots a temporary machine from an imported image, waits for its guest, and returns what the
+    /// guest reports. Rejects an image that does not boot with [`SOURCE_IMAGE_INVALID`], and one
+    /// that is not on the host with [`IMAGE_NOT_ON_HOST`]. No other verb shows the machine.
+    async fn probe_image(&self, image: &ImageId) -> Result<ImageFacts, DriverError>;
+
+    /// Removes an imported image, and ends an import or a probe of it that is in progress. An image
+    /// that the disk or restore point of a machine was made from is a conflict, and so is one that
+    /// [`Driver::ensure_image`] did not import.
+    async fn ensure_image_absent(&self, image: &ImageId) -> Result<(), DriverError>;
+
     /// Checks that a machine of this size would fit on an empty host. Rejects one that never fits.
     fn check_size(&self, spec: &MachineSpec) -> Result<(), DriverError>;
+
+    /// Runs one health check of the network that machines use, without changing anything. A problem
+    /// of the network is a finding, not an error.
+    async fn check_network(&self, check: &NetworkCheck) -> Result<NetworkFinding, DriverError>;
 
     /// Returns the current state of a machine.
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError>;
@@ -234,6 +269,11 @@ pub const NO_DISPLAY: &str = "noDisplay";
 
 /// Rejection code of an image that is not on the host.
 pub const IMAGE_NOT_ON_HOST: &str = "imageNotOnHost";
+
+/// Returns the error for a request that can never succeed.
+pub(crate) fn rejected(code: &str, message: impl Into<String>) -> DriverError {
+    DriverError::Rejected { code: code.into(), message: message.into() }
+}
 
 /// An error of a driver. The engine decides by the variant and never parses the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! qemu.rs            the driver: one lock for each machine, under which every verb runs to completion
+//!   host.rs          the state of this process: locks, and the admission of machines
 //!   machine.rs       the verbs on one machine's folder and process; machine/power.rs and machine/disks.rs
 //!     layout.rs      the file layout, and crash-safe changes of files
 //!     record.rs      the stored records of a machine
@@ -13,9 +14,11 @@
 //!     limits.rs      resource limits of a process
 //!     network.rs     the network of a machine
 //!     screen.rs      screenshots
+//!   connection.rs    health checks of the machines' network
 //!   watch.rs         detection of crashes, panics, shutdowns and silent guests
 //!   guest.rs         the guest, over the guest agent; scripts for Linux and Windows in guest/
 //!   image.rs         the images from which disks are made
+//!   imports.rs       import of images, and temporary machines that show that they boot; sources in sources.rs
 //!   warm.rs          images that include a guest's memory, for tests and demonstrations
 //!   qmp.rs agent.rs  the protocols of QEMU and of the guest agent, both over wire.rs: bounded lines of JSON
 //! ```
@@ -29,9 +32,12 @@ mod account;
 mod agent;
 mod capacity;
 mod command;
+mod connection;
 mod disk;
 mod guest;
+mod host;
 mod image;
+mod imports;
 mod layout;
 mod limits;
 mod machine;
@@ -40,6 +46,7 @@ mod process;
 mod qmp;
 mod record;
 mod screen;
+mod sources;
 #[cfg(test)]
 mod transcript;
 mod warm;
@@ -49,34 +56,28 @@ mod wire;
 use async_trait::async_trait;
 use cloudpc_model::{Clock, CloudPcId, ImageId, Rng, SnapshotId};
 use futures_util::stream::BoxStream;
-use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
-use std::process::Child;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
-use crate::changes::Changes;
 use crate::{
-    Capabilities, Display, Driver, DriverError, Fetcher, Guest, GuestError, GuestOs, MachineSpec, Observed, StopMode,
-    Tag,
+    Capabilities, Display, Driver, DriverError, Fetcher, Guest, GuestError, GuestOs, ImageFacts, MachineSpec,
+    NetworkCheck, NetworkFinding, Observed, SourceImage, StopMode, Tag,
 };
-use account::Account;
-use agent::Channel;
 use guest::QemuGuest;
-use layout::{DISK_FOLDER, MACHINE_FILE, MachineFolder};
-use limits::MachineLimits;
+use host::{HostResources, QemuHost, Requests, Slot, lock, machines_folder};
+use layout::{DISK_FOLDER, MACHINE_FILE};
 use machine::{Machine, host_error};
-use process::Process;
-use watch::Watch;
 
 pub use accelerator::{Accelerator, AcceleratorSetting};
 pub use capacity::Capacity;
 pub use image::{Downloads, Firmware, ImageInfo, ImageProgress, ImageRecipe, ImageSummary, Images, Import};
 pub use limits::LimitsSetting;
 pub use network::Network;
+pub use sources::SourceSettings;
 
 /// Timeout of a guest shutdown; afterwards the power is cut.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(90);
@@ -84,13 +85,20 @@ pub const STOP_TIME_MAX: Duration = Duration::from_secs(90);
 /// How long a guest may be silent before its condition is reported: longer than most boots.
 pub const GUEST_SILENCE_MAX: Duration = Duration::from_secs(300);
 
+/// How long a machine made from an imported image may take to boot. Windows takes minutes under
+/// software emulation.
+pub const PROBE_TIME_MAX: Duration = Duration::from_mins(10);
+
 /// Dependencies and settings of the driver.
+#[derive(Clone)]
 pub struct QemuParts {
     /// The driver's folder, which holds the machines.
     pub folder: PathBuf,
     /// The images from which disks are made; on the same file system, so that images are linked and
     /// not copied.
     pub images: Images,
+    /// Where images may be imported from.
+    pub sources: SourceSettings,
     /// The accelerator of the guests.
     pub accelerator: AcceleratorSetting,
     /// The total resources for machines.
@@ -103,6 +111,8 @@ pub struct QemuParts {
     pub stop_time_max: Duration,
     /// How long a guest may be silent before its condition is reported.
     pub guest_silence_max: Duration,
+    /// How long a machine made from an imported image may take to boot.
+    pub probe_time_max: Duration,
     /// The clock of deadlines and silence.
     pub clock: Arc<dyn Clock>,
     /// Random numbers for ids of requests and downloads.
@@ -115,32 +125,10 @@ pub struct QemuParts {
 
 /// Runs machines with QEMU on this host. Cheap to clone.
 #[derive(Clone)]
-pub struct QemuDriver(Arc<QemuHost>);
-
-/// State shared by all machines.
-struct QemuHost {
-    parts: QemuParts,
-    machines: PathBuf,
-    downloads: PathBuf,
-    account: Account,
-    limits: MachineLimits,
-    accelerator: OnceCell<Accelerator>,
-    /// Machines are admitted one at a time, so that each admission counts the earlier ones.
-    admission: Arc<tokio::sync::Mutex<()>>,
-    slots: Mutex<HashMap<CloudPcId, Arc<Slot>>>,
-    changes: Changes,
-}
-
-/// In-memory state of one machine, which need not survive the process.
-struct Slot {
-    /// Serializes verbs.
-    lock: Arc<tokio::sync::Mutex<()>>,
-    /// Number of callers that wait for the power to be cut.
-    force_requests: tokio::sync::watch::Sender<usize>,
-    channel: Channel,
-    watch: Watch,
-    /// Processes started by this service, to be reaped.
-    children: Mutex<Vec<Child>>,
+pub struct QemuDriver {
+    host: Arc<QemuHost>,
+    /// The temporary machines that show whether an image boots.
+    probe_host: Arc<QemuHost>,
 }
 
 impl QemuDriver {
@@ -151,33 +139,27 @@ impl QemuDriver {
     /// cannot be enforced.
     pub fn open(parts: QemuParts) -> io::Result<Self> {
         parts.network.check()?;
-        let (machines, downloads) = (parts.folder.join("machines"), parts.folder.join("downloads"));
-        layout::create_owner_only(&machines)?;
-        MachineFolder::at(&machines).sweep()?;
-        layout::remove(&downloads)?;
-        layout::create_owner_only(&downloads)?;
-        let driver = Self(Arc::new(QemuHost {
+        let probes = QemuParts { folder: parts.folder.join("probes"), network: Network::Closed, ..parts.clone() };
+        let resources = Arc::new(HostResources {
             limits: parts.limits.resolve()?,
-            parts,
-            machines,
-            downloads,
-            account: Account::of_qemu(),
             accelerator: OnceCell::new(),
+            folders: [&parts, &probes].map(machines_folder),
             admission: Arc::default(),
-            slots: Mutex::default(),
-            changes: Changes::new(),
-        }));
-        for id in driver.0.ids()? {
-            // Loading a running machine starts its watch. A machine that cannot be loaded now is
-            // loaded by a later call.
-            let _ = Machine::load(&driver.0, &driver.0.slot(id), &driver.0.folder(id));
-        }
-        Ok(driver)
+        });
+        Ok(Self {
+            host: QemuHost::open(parts, Arc::clone(&resources))?,
+            probe_host: QemuHost::open(probes, resources)?,
+        })
+    }
+
+    /// Returns the driver of the temporary machines.
+    fn probes(&self) -> Self {
+        Self { host: Arc::clone(&self.probe_host), probe_host: Arc::clone(&self.probe_host) }
     }
 
     /// Returns the accelerator of the guests, detected on first use.
     pub async fn accelerator(&self) -> Accelerator {
-        self.0.accelerator().await
+        self.host.accelerator().await
     }
 
     /// Makes a warm image `warm` of a machine of this spec; see [`ImageInfo::warm`]. Takes as long
@@ -194,13 +176,24 @@ impl QemuDriver {
         Ok(self.ensure_absent(spec.id).await?)
     }
 
+    fn qemu_guest(&self, id: CloudPcId) -> Result<QemuGuest, DriverError> {
+        let folder = self.host.folder(id);
+        if !folder.join(MACHINE_FILE).exists() {
+            return Err(not_found(id));
+        }
+        let info = disk::read(&folder.join(DISK_FOLDER)).map_err(host_error)?.map(|disk| disk.info);
+        let (os, downloads) = info.map_or((GuestOs::Linux, Downloads::Pushed), |info| (info.os, info.downloads));
+        let downloads = if self.host.parts.network.is_connected(id) { downloads } else { Downloads::Pushed };
+        Ok(QemuGuest { host: Arc::clone(&self.host), slot: self.host.slot(id), id, os, downloads })
+    }
+
     /// Runs a verb on a machine to completion, even if the caller is dropped.
     async fn run_verb<F, D>(&self, id: CloudPcId, verb: F) -> Result<(), DriverError>
     where
         F: FnOnce(Machine) -> D + Send + 'static,
         D: Future<Output = Result<(), DriverError>> + Send,
     {
-        let (host, folder) = (Arc::clone(&self.0), self.0.folder(id));
+        let (host, folder) = (Arc::clone(&self.host), self.host.folder(id));
         self.run_verb_on_slot(id, async move |slot| match Machine::load_for_change(&host, &slot, &folder)? {
             Some(machine) => verb(machine).await,
             None => Err(not_found(id)),
@@ -214,12 +207,21 @@ impl QemuDriver {
         F: FnOnce(Arc<Slot>) -> D + Send + 'static,
         D: Future<Output = Result<(), DriverError>> + Send,
     {
-        let slot = self.0.slot(id);
+        let slot = self.host.slot(id);
+        self.run_to_completion(&Arc::clone(&slot.lock), async move { verb(slot).await }).await
+    }
+
+    /// Runs work under a lock to completion, even if the caller is dropped.
+    async fn run_to_completion<T: Send + 'static>(
+        &self,
+        lock: &Arc<tokio::sync::Mutex<()>>,
+        work: impl Future<Output = Result<T, DriverError>> + Send + 'static,
+    ) -> Result<T, DriverError> {
         // A caller that is dropped while waiting for the lock has no effect.
-        let turn = Arc::clone(&slot.lock).lock_owned().await;
-        let work = self.0.parts.runtime.spawn(async move {
+        let turn = Arc::clone(lock).lock_owned().await;
+        let work = self.host.parts.runtime.spawn(async move {
             let _turn = turn;
-            verb(slot).await
+            work.await
         });
         work.await.unwrap_or_else(|_| Err(DriverError::OutcomeUnknown("the operation was interrupted".into())))
     }
@@ -232,20 +234,57 @@ impl Driver for QemuDriver {
     }
 
     async fn check_image(&self, image: &ImageId) -> Result<(), DriverError> {
-        self.0.parts.images.get(image).map(drop)
+        self.host.parts.images.get(image).map(drop)
+    }
+
+    async fn source_images(&self) -> Result<Vec<SourceImage>, DriverError> {
+        let sources = self.host.parts.sources.clone();
+        machine::blocking(move || Ok(sources.list())).await?
+    }
+
+    async fn check_source(&self, source: &str) -> Result<SourceImage, DriverError> {
+        self.host.check_source(source).await
+    }
+
+    async fn ensure_image(&self, image: &ImageId, source: &str) -> Result<(), DriverError> {
+        let (host, slot) = (Arc::clone(&self.host), self.host.image_slot(image));
+        let (image, source) = (image.clone(), source.to_owned());
+        self.run_to_completion(&Arc::clone(&slot.lock), async move { host.import(&slot, image, source).await }).await
+    }
+
+    async fn probe_image(&self, image: &ImageId) -> Result<ImageFacts, DriverError> {
+        self.check_image(image).await?;
+        let (driver, slot, image) = (self.clone(), self.host.image_slot(image), image.clone());
+        self.run_to_completion(&Arc::clone(&slot.lock), async move { driver.probe(&slot, image).await }).await
+    }
+
+    async fn ensure_image_absent(&self, image: &ImageId) -> Result<(), DriverError> {
+        let (driver, slot, removed) = (self.clone(), self.host.image_slot(image), image.clone());
+        let _removal = slot.removals.request();
+        self.run_to_completion(&slot.lock, async move {
+            driver.remove_probe(&removed).await?;
+            driver.host.remove_image(removed).await
+        })
+        .await?;
+        lock(&self.host.image_slots).remove(image);
+        Ok(())
     }
 
     fn check_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {
-        self.0.parts.capacity.check_size(spec)
+        self.host.parts.capacity.check_size(spec)
+    }
+
+    async fn check_network(&self, check: &NetworkCheck) -> Result<NetworkFinding, DriverError> {
+        connection::run(&self.0.parts.network, &self.0.parts.fetcher, check).await
     }
 
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {
-        let machine = Machine::load(&self.0, &self.0.slot(id), &self.0.folder(id))?;
+        let machine = Machine::load(&self.host, &self.host.slot(id), &self.host.folder(id))?;
         machine.ok_or_else(|| not_found(id))?.observed()
     }
 
     async fn ensure_present(&self, spec: &MachineSpec) -> Result<(), DriverError> {
-        let (host, folder, spec) = (Arc::clone(&self.0), self.0.folder(spec.id), spec.clone());
+        let (host, folder, spec) = (Arc::clone(&self.host), self.host.folder(spec.id), spec.clone());
         self.run_verb_on_slot(spec.id, async move |slot| match Machine::load(&host, &slot, &folder)? {
             Some(_) => Ok(()),
             None => Machine::make(&host, &folder, &spec).await,
@@ -254,15 +293,15 @@ impl Driver for QemuDriver {
     }
 
     async fn ensure_absent(&self, id: CloudPcId) -> Result<(), DriverError> {
-        let _force_request = self.0.slot(id).request_force();
-        let (host, folder) = (Arc::clone(&self.0), self.0.folder(id));
+        let _force_request = self.host.slot(id).force_requests.request();
+        let (host, folder) = (Arc::clone(&self.host), self.host.folder(id));
         self.run_verb_on_slot(id, async move |slot| match Machine::load(&host, &slot, &folder)? {
             Some(machine) => machine.ensure_absent().await,
             // A machine whose creation was not completed.
             None => machine::blocking(move || layout::remove(folder.path())).await,
         })
         .await?;
-        lock(&self.0.slots).remove(&id);
+        lock(&self.host.slots).remove(&id);
         Ok(())
     }
 
@@ -271,8 +310,8 @@ impl Driver for QemuDriver {
     }
 
     async fn ensure_stopped(&self, id: CloudPcId, how: StopMode) -> Result<(), DriverError> {
-        let slot = self.0.slot(id);
-        let _force_request = (how == StopMode::Force).then(|| slot.request_force());
+        let slot = self.host.slot(id);
+        let _force_request = (how == StopMode::Force).then(|| slot.force_requests.request());
         self.run_verb(id, move |machine| machine.ensure_stopped(how)).await
     }
 
@@ -327,124 +366,27 @@ impl Driver for QemuDriver {
     }
 
     async fn guest(&self, id: CloudPcId) -> Result<Box<dyn Guest>, DriverError> {
-        let folder = self.0.folder(id);
-        if !folder.join(MACHINE_FILE).exists() {
-            return Err(not_found(id));
-        }
-        let info = disk::read(&folder.join(DISK_FOLDER)).map_err(host_error)?.map(|disk| disk.info);
-        let (os, downloads) = info.map_or((GuestOs::Linux, Downloads::Pushed), |info| (info.os, info.downloads));
-        let downloads = if self.0.parts.network.is_connected(id) { downloads } else { Downloads::Pushed };
-        Ok(Box::new(QemuGuest { host: Arc::clone(&self.0), slot: self.0.slot(id), id, os, downloads }))
+        Ok(Box::new(self.qemu_guest(id)?))
     }
 
     async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError> {
-        let machine = Machine::load(&self.0, &self.0.slot(id), &self.0.folder(id))?;
+        let machine = Machine::load(&self.host, &self.host.slot(id), &self.host.folder(id))?;
         Ok(Box::new(machine.ok_or_else(|| not_found(id))?.display().await?))
     }
 
     async fn screenshot(&self, id: CloudPcId) -> Result<Vec<u8>, DriverError> {
-        let machine = Machine::load(&self.0, &self.0.slot(id), &self.0.folder(id))?;
+        let machine = Machine::load(&self.host, &self.host.slot(id), &self.host.folder(id))?;
         machine.ok_or_else(|| not_found(id))?.screenshot().await
     }
 
     fn watch(&self) -> BoxStream<'static, CloudPcId> {
-        let host = Arc::clone(&self.0);
-        self.0.changes.watch(move || host.ids().unwrap_or_default())
+        let host = Arc::clone(&self.host);
+        self.host.changes.watch(move || host.ids().unwrap_or_default())
     }
 
     async fn list(&self) -> Result<Vec<CloudPcId>, DriverError> {
-        self.0.ids().map_err(host_error)
+        self.host.ids().map_err(host_error)
     }
-}
-
-impl QemuHost {
-    /// Returns the existing machines.
-    fn ids(&self) -> io::Result<Vec<CloudPcId>> {
-        let names = layout::names(&self.machines)?;
-        let ids = names.iter().filter(|name| self.machines.join(name).join(MACHINE_FILE).exists());
-        Ok(ids.filter_map(|name| name.parse().ok()).collect())
-    }
-
-    fn folder(&self, id: CloudPcId) -> MachineFolder {
-        MachineFolder::of(&self.machines, id)
-    }
-
-    fn slot(&self, id: CloudPcId) -> Arc<Slot> {
-        let slot = || Slot {
-            lock: Arc::default(),
-            force_requests: tokio::sync::watch::Sender::new(0),
-            channel: Channel::new(self.folder(id), Arc::clone(&self.parts.rng)),
-            watch: Watch::default(),
-            children: Mutex::default(),
-        };
-        Arc::clone(lock(&self.slots).entry(id).or_insert_with(|| Arc::new(slot())))
-    }
-
-    async fn accelerator(&self) -> Accelerator {
-        let (setting, folder) = (self.parts.accelerator, self.downloads.clone());
-        let detect = async || {
-            let found = machine::blocking(move || Ok(setting.resolve(&folder))).await;
-            let found = found.unwrap_or(Accelerator::Tcg);
-            tracing::info!(?setting, ?found, "accelerator selected");
-            found
-        };
-        *self.accelerator.get_or_init(detect).await
-    }
-
-    /// Admits a machine if the host has enough memory beside the running ones. Other admissions
-    /// wait until the guard is dropped.
-    async fn admit(&self, spec: &MachineSpec) -> Result<tokio::sync::OwnedMutexGuard<()>, DriverError> {
-        let guard = Arc::clone(&self.admission).lock_owned().await;
-        let mut others = Vec::new();
-        for name in layout::names(&self.machines).map_err(host_error)? {
-            let Some(id) = name.parse::<CloudPcId>().ok().filter(|id| *id != spec.id) else { continue };
-            let folder = self.folder(id);
-            if Process::find(&folder, id).map_err(host_error)?.is_some()
-                && let Some(record) =
-                    layout::read_json::<record::MachineRecord>(&folder.join(MACHINE_FILE)).map_err(host_error)?
-            {
-                others.push(record.spec);
-            }
-        }
-        self.parts.capacity.admit(spec, others.into_iter())?;
-        Ok(guard)
-    }
-}
-
-impl Slot {
-    /// Requests that the power is cut, until the guard is dropped.
-    fn request_force(self: &Arc<Self>) -> ForcedStop {
-        self.force_requests.send_modify(|count| *count += 1);
-        ForcedStop(Arc::clone(self))
-    }
-
-    /// Waits until a caller requests that the power is cut.
-    async fn force_requested(&self) {
-        let mut force_requests = self.force_requests.subscribe();
-        if force_requests.wait_for(|count| *count > 0).await.is_err() {
-            std::future::pending().await
-        }
-    }
-
-    fn add_child(&self, child: Child) {
-        lock(&self.children).push(child);
-    }
-
-    fn reap_children(&self) {
-        lock(&self.children).retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-    }
-}
-
-struct ForcedStop(Arc<Slot>);
-
-impl Drop for ForcedStop {
-    fn drop(&mut self) {
-        self.0.force_requests.send_modify(|count| *count -= 1);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn not_found(id: CloudPcId) -> DriverError {

@@ -11,8 +11,10 @@ mod clock;
 mod disk;
 mod driver;
 mod guest;
+mod images;
 mod journal;
 mod machine;
+mod network;
 mod world;
 
 use cloudpc_model::{Clock, CloudPcId, Rng};
@@ -179,7 +181,7 @@ impl SimDriver {
         disk.map(|disk| disk.agents.clone()).unwrap_or_default()
     }
 
-    /// Deletes every machine.
+    /// Deletes every machine and every imported image.
     ///
     /// # Errors
     /// The journal cannot be written.

@@ -5,15 +5,18 @@
 //! transaction that ends the action. Scheduling, leases and retries are decided elsewhere.
 
 mod apply_policy;
+mod check_connection;
 mod create_snapshot;
 mod deploy_agent;
 mod deprovision;
 mod guest_setup;
+mod import_image;
 mod machine;
 mod power_off;
 mod power_on;
 mod provision;
 mod reboot;
+mod remove_image;
 mod rename;
 mod reprovision;
 mod resize;
@@ -22,11 +25,14 @@ mod step;
 mod troubleshoot;
 mod undo;
 
-use cloudpc_model::{Action, Before, CloudPc, CloudPcStatus, Failure, Kind, StatusDetail, Timestamp, UndoRecord};
+use cloudpc_model::{
+    Action, Before, CloudPc, CloudPcStatus, Document, Failure, Kind, State, StatusDetail, Timestamp, UndoRecord,
+};
 use cloudpc_store::{StoreError, Tx};
 use std::time::Duration;
 
 pub use deploy_agent::ERROR_CODES as DEPLOY_ERROR_CODES;
+pub use import_image::ERROR_CODES as IMPORT_ERROR_CODES;
 pub(crate) use rename::DISPLAY_NAME_CHARS_MAX;
 pub use step::{CancelMode, OnTimeout, Step, TimeMax};
 pub(crate) use step::{StepContext, StepError, StepOutput};
@@ -40,12 +46,44 @@ pub struct Recipe {
     pub steps: &'static [Step],
     /// Deadline from request to end, waiting in line included.
     pub time_max: Duration,
-    /// Status of the Cloud PC while the action runs, if the machine is unusable meanwhile.
-    pub status: Option<fn(&Action) -> CloudPcStatus>,
-    /// Changes stored when the action succeeds.
-    pub(crate) complete: CompleteFn,
-    /// State of the Cloud PC after an unsuccessful end.
-    pub(crate) after_failure: fn(&Action) -> AfterFailure,
+    /// What the action works on.
+    pub(crate) subject: Subject,
+}
+
+/// What a kind of action works on, and what is stored there when an action begins and ends.
+#[derive(Debug)]
+pub(crate) enum Subject {
+    /// A Cloud PC.
+    CloudPc {
+        /// Status of the Cloud PC while the action runs, if the machine is unusable meanwhile.
+        status: Option<fn(&Action) -> CloudPcStatus>,
+        /// Changes stored when the action succeeds.
+        complete: CompleteFn,
+        /// State of the Cloud PC after an unsuccessful end.
+        after_failure: fn(&Action) -> AfterFailure,
+    },
+    /// A document, such as a device image.
+    Document {
+        /// Changes the document's status when the action begins.
+        begin: fn(&mut Document, Timestamp),
+        /// Changes the document's status and related rows when the action ends.
+        end: DocumentEndFn,
+    },
+}
+
+/// Changes a document and related rows in the transaction that ends an action. The document may be
+/// gone by then.
+pub(crate) type DocumentEndFn = fn(&mut DocumentEnd<'_, '_>) -> Result<(), StoreError>;
+
+/// Context of the end of an action on a document.
+pub(crate) struct DocumentEnd<'a, 'tx> {
+    pub tx: &'a mut Tx<'tx>,
+    pub now: Timestamp,
+    pub action: &'a Action,
+    /// The final state of the action.
+    pub outcome: State,
+    pub failure: Option<&'a Failure>,
+    pub document: Option<&'a mut Document>,
 }
 
 /// Changes the Cloud PC's row and related rows in the transaction that ends an action successfully.
@@ -74,13 +112,13 @@ pub(crate) enum AfterFailure {
 /// Applies the unsuccessful end of an action to its Cloud PC, whether it was started or not.
 pub(crate) fn end_unsuccessfully(cloud_pc: &mut CloudPc, action: &Action, failure: Option<&Failure>, now: Timestamp) {
     let recipe = recipe(action.kind());
+    let Subject::CloudPc { after_failure, .. } = &recipe.subject else { return };
     if recipe.status_during(action) == Some(cloud_pc.status)
-        && let Some(status) = cloud_pc.status_before
+        && let Some(before) = cloud_pc.status_before.take()
     {
-        cloud_pc.status = status;
-        cloud_pc.status_before = None;
+        cloud_pc.status = before;
     }
-    match (recipe.after_failure)(action) {
+    match after_failure(action) {
         AfterFailure::Unchanged => {}
         AfterFailure::Broken => mark_failed(cloud_pc, failure),
         AfterFailure::InGracePeriod => {
@@ -116,6 +154,9 @@ pub fn recipe(kind: Kind) -> &'static Recipe {
         Kind::Provision => &provision::RECIPE,
         Kind::Deprovision => &deprovision::RECIPE,
         Kind::ApplyPolicy => &apply_policy::RECIPE,
+        Kind::ImportImage => &import_image::RECIPE,
+        Kind::RemoveImage => &remove_image::RECIPE,
+        Kind::CheckConnection => &check_connection::RECIPE,
     }
 }
 
@@ -128,7 +169,10 @@ impl Recipe {
     /// Returns the status of the Cloud PC while an action runs, if the machine is unusable
     /// meanwhile.
     pub(crate) fn status_during(&self, action: &Action) -> Option<CloudPcStatus> {
-        self.status.map(|status| status(action))
+        match &self.subject {
+            Subject::CloudPc { status, .. } => status.map(|status| status(action)),
+            Subject::Document { .. } => None,
+        }
     }
 
     /// Returns whether a step has started after which the action can no longer be undone.

@@ -11,7 +11,7 @@ pub(crate) fn chosen(
     params: &Params,
 ) -> Result<Option<GalleryImage>, StoreError> {
     match params {
-        Params::Reprovision { image_id: Some(id), .. } => reader.gallery_image(cloud_pc.tenant_id, id),
+        Params::Reprovision { image_id: Some(id), .. } => reader.image(cloud_pc.tenant_id, id),
         Params::Reprovision { os_version, .. } => choose(reader, cloud_pc, *os_version),
         _ => Ok(None),
     }
@@ -24,7 +24,7 @@ pub(crate) fn choose(
     cloud_pc: &CloudPc,
     wanted: Option<OsVersion>,
 ) -> Result<Option<GalleryImage>, StoreError> {
-    let own = reader.gallery_image(cloud_pc.tenant_id, &cloud_pc.image_id)?;
+    let own = reader.image(cloud_pc.tenant_id, &cloud_pc.image_id)?;
     let fits = |image: &GalleryImage| wanted.is_none_or(|wanted| image.os_version == wanted);
     match own {
         Some(image) if fits(&image) => Ok(Some(image)),

@@ -7,8 +7,8 @@
 pub(crate) mod audit;
 
 use cloudpc_model::{
-    Action, ActivityId, Actor, AgentSetting, AuditResource, AuditVerb, EventKind, Failure, Kind, Params, Partner,
-    ResourceType, State, StepRecord, StepState, TenantId, Timestamp,
+    Action, ActionId, ActivityId, Actor, AgentSetting, AuditResource, AuditVerb, Document, EventKind, Failure, Kind,
+    Params, Partner, ResourceType, State, StepRecord, StepState, TenantId, Timestamp,
 };
 use cloudpc_store::{NewAction, Report, ReportType, StoreError, Tx};
 use std::time::Duration;
@@ -22,6 +22,13 @@ pub struct RequestContext {
     pub by: Actor,
     /// Request id for the audit log.
     pub request_id: String,
+}
+
+impl RequestContext {
+    /// Returns the service itself as the requester of an action.
+    pub(crate) fn system(tenant_id: TenantId) -> Self {
+        Self { tenant_id, by: Actor::system(), request_id: String::new() }
+    }
 }
 
 /// One agent to be deployed to several targets.
@@ -89,6 +96,31 @@ pub(crate) fn accept_deployments(
         })?;
     }
     Ok(())
+}
+
+/// Accepts an action on a document, with its audit row.
+pub(crate) fn accept_on_document(
+    tx: &mut Tx<'_>,
+    asked: &RequestContext,
+    document: &Document,
+    params: Params,
+    time_max: Duration,
+    now: Timestamp,
+) -> Result<ActionId, StoreError> {
+    let entry = audit::asked_for(asked, now, params.kind(), audit::document(document));
+    let action = tx.action_insert(&NewAction {
+        tenant_id: document.tenant_id,
+        target: document.key.id.clone(),
+        params,
+        requested_by: asked.by.clone(),
+        requested_at: now,
+        deadline_at: now + time_max,
+        // These actions mark nothing on machines, so nothing is told apart by the nonce.
+        tag_nonce: 0,
+        idempotency_key: None,
+    })?;
+    tx.audit_insert(&entry.detail("actionId", &action.to_string()))?;
+    Ok(action)
 }
 
 /// Ends a pending action as canceled.

@@ -8,6 +8,7 @@
 pub mod actions;
 mod cancel;
 mod deploy;
+mod documents;
 mod faults;
 mod health;
 mod image;
@@ -20,6 +21,7 @@ mod policy;
 mod request;
 mod rollout;
 mod run;
+mod target;
 
 use cloudpc_drivers::{Driver, Tag};
 use cloudpc_model::{ActionId, Clock, Rng};

@@ -5,7 +5,7 @@
 //! ahead of them in the machine's line needs the Cloud PC to be usable.
 
 use cloudpc_model::{
-    ActionId, Actor, CloudPc, CloudPcId, CloudPcStatus, Error, ErrorKind, Params, Power, Rng, SeededRng, TenantId,
+    ActionId, CloudPc, CloudPcId, CloudPcStatus, Error, ErrorKind, Params, Power, Rng, SeededRng, TenantId,
 };
 use cloudpc_store::{StoreError, Tx};
 use std::collections::HashSet;
@@ -113,15 +113,10 @@ impl Engine {
     }
 }
 
-/// Returns the service itself as the requester of an action.
-pub(crate) fn system(tenant: TenantId) -> RequestContext {
-    RequestContext { tenant_id: tenant, by: Actor::system(), request_id: String::new() }
-}
-
 fn provision_if_idle(tx: &mut Tx<'_>, tenant: TenantId, id: CloudPcId, stamp: Stamp) -> Result<(), StoreError> {
     let Some(mut cloud_pc) = tx.cloud_pc(tenant, id)? else { return Ok(()) };
     if !matches!(cloud_pc.status, CloudPcStatus::Provisioning | CloudPcStatus::Deprovisioning) {
-        accept_provision(tx, &system(tenant), &mut cloud_pc, stamp)?;
+        accept_provision(tx, &RequestContext::system(tenant), &mut cloud_pc, stamp)?;
     }
     Ok(())
 }

@@ -222,6 +222,9 @@ fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), 
                 "Cloud PCs are provisioned, deprovisioned and given the settings of policies through these policies.",
             ));
         }
+        Params::ImportImage { .. } | Params::RemoveImage | Params::CheckConnection => {
+            return Err(Error::invalid("This action does not work on a Cloud PC."));
+        }
         Params::Reboot | Params::PowerOn | Params::PowerOff | Params::Troubleshoot => {}
     }
     Ok(())
@@ -298,6 +301,9 @@ fn with_changes(entry: AuditEntry, cloud_pc: &CloudPc, params: &Params) -> Audit
         | Params::Troubleshoot
         | Params::DeployAgent { .. }
         | Params::Provision
-        | Params::Deprovision => entry,
+        | Params::Deprovision
+        | Params::ImportImage { .. }
+        | Params::RemoveImage
+        | Params::CheckConnection => entry,
     }
 }

@@ -108,6 +108,16 @@ impl Engine {
         }
     }
 
+    /// Returns by when the engine wakes while an action can run; none if none can. If the next
+    /// timer of the clock is later, the engine is between two timers, for example in the database.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn wakes_by(&self) -> Result<Option<Timestamp>, StoreError> {
+        let due = self.parts.store.read(|reader| reader.action_next_due()).await?;
+        Ok(due.map(|due| due.max(self.parts.clock.now()) + self.parts.settings.lease))
+    }
+
     async fn round(&self, now: Timestamp, renew: bool) -> Result<Round, StoreError> {
         let free = self.parts.settings.running_max.saturating_sub(self.work.count());
         let held = if renew { self.work.all() } else { Vec::new() };

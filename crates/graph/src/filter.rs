@@ -55,6 +55,11 @@ impl Filter {
         self.condition.evaluate(object) == Some(true)
     }
 
+    /// Returns whether the filter reads this property of the object.
+    pub fn reads(&self, property: &str) -> bool {
+        self.condition.reads(property)
+    }
+
     /// Returns the condition, so that another evaluator can be told of it.
     pub fn condition(&self) -> &FilterCondition {
         &self.condition
@@ -177,6 +182,22 @@ pub enum FilterLiteral {
     Instant(jiff::Timestamp),
 }
 
+impl FilterOperand {
+    fn reads(&self, property: &str) -> bool {
+        match self {
+            Self::Path(path) => path.reads(property),
+            Self::Literal(_) => false,
+            Self::Lower(inner) | Self::Upper(inner) => inner.reads(property),
+        }
+    }
+}
+
+impl FilterPath {
+    fn reads(&self, property: &str) -> bool {
+        self.variable.is_none() && self.segments.first().is_some_and(|first| first == property)
+    }
+}
+
 /// Value of an operand.
 enum Scalar<'a> {
     Null,
@@ -190,6 +211,21 @@ enum Scalar<'a> {
 }
 
 impl FilterCondition {
+    /// Recurses into the parts, as deep as [`DEPTH_MAX`].
+    fn reads(&self, property: &str) -> bool {
+        match self {
+            Self::All(parts) | Self::Either(parts) => parts.iter().any(|part| part.reads(property)),
+            Self::Not(part) => part.reads(property),
+            Self::Compare { left, right, .. } => left.reads(property) || right.reads(property),
+            Self::In { left, .. } | Self::Has { left, .. } => left.reads(property),
+            Self::Text { whole, part, .. } => whole.reads(property) || part.reads(property),
+            Self::Any { path, condition } => {
+                path.reads(property) || condition.as_ref().is_some_and(|condition| condition.reads(property))
+            }
+            Self::IsTrue(operand) => operand.reads(property),
+        }
+    }
+
     /// Evaluates the condition on an object; none if unknown. Conditions inside `any` cannot be
     /// evaluated alone.
     pub fn evaluate(&self, object: &Value) -> Option<bool> {

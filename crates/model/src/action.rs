@@ -1,4 +1,4 @@
-//! An action: durable work on one Cloud PC, recorded as an append-only log of events.
+//! An action: durable work on one Cloud PC or document, recorded as an append-only log of events.
 //!
 //! ```text
 //!            Claimed               every step done
@@ -21,8 +21,8 @@ use std::net::IpAddr;
 use strum::{EnumIter, EnumString, IntoStaticStr};
 
 use crate::{
-    ActionId, ActivityId, AgentSetting, AppId, CloudPcId, ImageId, OsVersion, PartnerId, ServicePlanId, SnapshotId,
-    TenantId, Timestamp, UserAccountType, UserId,
+    ActionId, ActivityId, AgentSetting, AppId, CloudPcId, DocumentKey, DocumentType, ImageId, OsVersion, PartnerId,
+    ServicePlanId, SnapshotId, TenantId, Timestamp, UserAccountType, UserId,
 };
 
 /// The state of an action.
@@ -65,7 +65,7 @@ impl State {
 #[serde(rename_all = "camelCase")]
 #[expect(
     missing_docs,
-    reason = "each is named after the Graph action that it executes; undo, provision, deprovision and apply policy are ours"
+    reason = "each is named after the Graph action that it executes; undo and those without one are ours"
 )]
 pub enum Kind {
     Reprovision,
@@ -82,13 +82,42 @@ pub enum Kind {
     Provision,
     Deprovision,
     ApplyPolicy,
+    /// Makes a device image from its source.
+    ImportImage,
+    /// Removes the image of a deleted or failed device image from the host.
+    RemoveImage,
+    /// Runs the health checks of an on-premises connection.
+    CheckConnection,
 }
 
 impl Kind {
     /// Whether Graph counts it as a remote action: what a caller requests on an existing Cloud PC,
     /// deployments excepted. A machine has at most one open remote action.
     pub fn is_remote_action(self) -> bool {
-        !matches!(self, Self::DeployAgent | Self::Provision | Self::Deprovision | Self::ApplyPolicy)
+        let others = matches!(self, Self::DeployAgent | Self::Provision | Self::Deprovision | Self::ApplyPolicy);
+        !others && self.document_type().is_none()
+    }
+
+    /// Returns the type of document that it works on; none for a Cloud PC.
+    pub fn document_type(self) -> Option<DocumentType> {
+        match self {
+            Self::ImportImage | Self::RemoveImage => Some(DocumentType::CloudPcDeviceImage),
+            Self::CheckConnection => Some(DocumentType::CloudPcOnPremisesConnection),
+            Self::Reprovision
+            | Self::Resize
+            | Self::Restore
+            | Self::Undo
+            | Self::Rename
+            | Self::Reboot
+            | Self::PowerOn
+            | Self::PowerOff
+            | Self::CreateSnapshot
+            | Self::Troubleshoot
+            | Self::DeployAgent
+            | Self::Provision
+            | Self::Deprovision
+            | Self::ApplyPolicy => None,
+        }
     }
 
     /// Whether it leaves an undo record. An undo can itself be undone.
@@ -149,6 +178,12 @@ pub enum Params {
         region: Option<String>,
         single_sign_on: Option<bool>,
     },
+    ImportImage {
+        /// Where the image comes from: `sourceImageResourceId`.
+        source: String,
+    },
+    RemoveImage,
+    CheckConnection,
 }
 
 impl Params {
@@ -169,6 +204,9 @@ impl Params {
             Self::Provision => Kind::Provision,
             Self::Deprovision => Kind::Deprovision,
             Self::ApplyPolicy { .. } => Kind::ApplyPolicy,
+            Self::ImportImage { .. } => Kind::ImportImage,
+            Self::RemoveImage => Kind::RemoveImage,
+            Self::CheckConnection => Kind::CheckConnection,
         }
     }
 
@@ -249,7 +287,8 @@ pub struct Action {
     pub tag_nonce: Option<u64>,
     /// Tenant.
     pub tenant_id: TenantId,
-    /// Id of the Cloud PC as the caller gave it; for a deployment, it may not exist.
+    /// Id of the Cloud PC as the caller gave it, which may not exist for a deployment; or id of the
+    /// document.
     pub target: String,
     /// Parameters.
     pub params: Params,
@@ -410,9 +449,17 @@ impl Action {
         self.params.kind()
     }
 
-    /// Returns the Cloud PC, if the target is a well-formed id.
+    /// Returns the Cloud PC, if the action works on one and the target is a well-formed id.
     pub fn cloud_pc_id(&self) -> Option<CloudPcId> {
-        self.target.parse().ok()
+        match self.kind().document_type() {
+            Some(_) => None,
+            None => self.target.parse().ok(),
+        }
+    }
+
+    /// Returns the document that the action works on, unless it works on a Cloud PC.
+    pub fn document_key(&self) -> Option<DocumentKey> {
+        Some(DocumentKey::new(self.kind().document_type()?, &self.target))
     }
 
     /// Returns the record of a step, if it was started.

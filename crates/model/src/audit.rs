@@ -143,6 +143,11 @@ pub enum AuditVerb {
     ApplyPolicy,
     /// To existing Cloud PCs, regularly.
     ScheduleApplyPolicy,
+    /// Of a device image, from its source.
+    ImportImage,
+    /// Of a device image, from the host.
+    RemoveImage,
+    RunHealthChecks,
     /// Of a policy or setting to groups; the assignments before are replaced.
     Assign,
     CancelAction,
@@ -209,6 +214,9 @@ impl AuditVerb {
             | Self::DeployAgent
             | Self::ApplyPolicy
             | Self::ScheduleApplyPolicy
+            | Self::ImportImage
+            | Self::RemoveImage
+            | Self::RunHealthChecks
             | Self::Assign
             | Self::CancelAction
             | Self::SettleAction
@@ -249,6 +257,9 @@ impl From<Kind> for AuditVerb {
             Kind::Provision => Self::Provision,
             Kind::Deprovision => Self::Deprovision,
             Kind::ApplyPolicy => Self::ApplyPolicy,
+            Kind::ImportImage => Self::ImportImage,
+            Kind::RemoveImage => Self::RemoveImage,
+            Kind::CheckConnection => Self::RunHealthChecks,
         }
     }
 }

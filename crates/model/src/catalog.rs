@@ -53,6 +53,22 @@ impl GalleryImage {
         made(tenant_id, DocumentKey::new(DocumentType::CloudPcGalleryImage, &self.id.0), body, json!({}))
     }
 
+    /// Returns the image of a device image; none unless that is ready. An image whose operating
+    /// system is not Windows counts as Windows 11, as in the gallery.
+    pub fn of_custom(document: &Document) -> Option<Self> {
+        let status = &document.status;
+        if document.key.kind != DocumentType::CloudPcDeviceImage || text(status, "status")? != "ready" {
+            return None;
+        }
+        Some(Self {
+            id: ImageId(document.key.id.clone()),
+            display_name: text(&document.body, "displayName")?.to_owned(),
+            size_gib: self::number(status, "sizeInGB")?,
+            os_version: text(status, "osVersionNumber").and_then(OsVersion::of_number).unwrap_or(OsVersion::Windows11),
+            os_version_number: text(status, "osVersionNumber").map(str::to_owned),
+        })
+    }
+
     /// Returns the image of a document; none if the document is not one.
     pub fn of(document: &Document) -> Option<Self> {
         let number = text(&document.body, "osVersionNumber")?;

@@ -1,8 +1,8 @@
 //! Documents: configuration entities that are kept as JSON, such as policies and user settings.
 //!
 //! A document has three parts with one writer each: callers write the body, the engine writes the
-//! status, and the sealed part holds secrets. This module refuses to know what the properties of a
-//! document mean, and how it looks in an answer.
+//! status, and the sealed part tells which secrets were given. This module refuses to know what the
+//! properties of a document mean, and how it looks in an answer.
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -94,7 +94,7 @@ pub struct Document {
     pub body: Object,
     /// What the engine writes.
     pub status: Object,
-    /// Secrets; never sent.
+    /// How often each secret was given. The secrets are not kept, since nothing uses them.
     pub sealed: Object,
     /// Creation time.
     pub created_at: Timestamp,

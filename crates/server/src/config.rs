@@ -132,6 +132,10 @@ pub struct QemuConfig {
     pub limits: LimitsSetting,
     /// The host's bridge that machines are attached to; none: machines have no network.
     pub bridge: Option<String>,
+    /// The folder of disks that images can be imported from; none: no files.
+    pub source_images: Option<PathBuf>,
+    /// URL prefixes that images may be imported from; empty: any public https URL.
+    pub source_urls: Vec<String>,
     /// Time limit of a guest's graceful shutdown before the machine is powered off, in seconds.
     pub stop_time_max_s: u64,
     /// Time without an answer of the guest agent after which a Cloud PC is shown with a warning, in
@@ -270,6 +274,14 @@ impl Config {
                 return Err(invalid(key("issuer"), problem));
             }
         }
+        for (n, prefix) in self.qemu.source_urls.iter().enumerate() {
+            if !is_url_prefix(prefix) {
+                return Err(invalid(
+                    format!("qemu.source_urls[{n}]"),
+                    format!("{prefix:?}; expected an https or http URL without user, query and fragment"),
+                ));
+            }
+        }
         let engine = &self.engine;
         if engine.running_max == 0 || engine.running_max > RUNNING_MAX {
             let problem = format!("{}; expected 1 to {RUNNING_MAX}", engine.running_max);
@@ -289,6 +301,17 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Whether URLs can begin with this one.
+fn is_url_prefix(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "https" | "http")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    })
 }
 
 /// Whether a browser sends this text in `Origin`.
@@ -364,6 +387,8 @@ impl Default for QemuConfig {
             ram_gib_max: None,
             limits: LimitsSetting::default(),
             bridge: None,
+            source_images: None,
+            source_urls: Vec::new(),
             stop_time_max_s: qemu::STOP_TIME_MAX.as_secs(),
             guest_silence_max_s: qemu::GUEST_SILENCE_MAX.as_secs(),
         }
@@ -441,6 +466,15 @@ mod tests {
             ["", "null", "a.test", "https://*.a.test", "https://A.test", "https://a.test:443", "https://a.test/b"]
         {
             assert!(!with(origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_source_of_images_is_a_url_prefix() {
+        let with = |prefix: &str| Config::parse(&format!("[qemu]\nsource_urls = [{prefix:?}]"));
+        assert!(with("https://images.test/disks/").is_ok() && with("http://10.0.0.7:8080").is_ok());
+        for prefix in ["", "images.test", "file:///images", "https://a@images.test/", "https://images.test/?a"] {
+            assert!(with(prefix).unwrap_err().to_string().contains("qemu.source_urls[0]"), "{prefix}");
         }
     }
 

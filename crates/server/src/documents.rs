@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use cloudpc_graph::body::Leniency;
-use cloudpc_graph::{Edm, Method, Operation, OperationKind, Version};
+use cloudpc_graph::{Edm, GraphError, Method, Operation, OperationKind, QueryOptions, Version};
 use cloudpc_model::{DocumentKey, DocumentType, GroupId, TenantId};
 use cloudpc_store::Reader;
 
@@ -29,11 +29,14 @@ use crate::operations::HandlerFuture;
 use crate::pipeline::{Call, Problem};
 
 pub use adopt::adopt;
+pub(crate) use change::replace_secret;
 pub use kind::{
     ASSIGNABLE, CHILDREN_MAX, Change, Const, DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, Fact, Hooks, Kind, READ_ONLY, Rights,
     Shape, Verb, WRITABLE,
 };
 pub use kinds::KINDS;
+pub(crate) use kinds::retry_health_checks;
+pub(crate) use kinds::device_image;
 
 /// An operation that a kind of document carries out.
 #[derive(Clone, Copy)]
@@ -120,6 +123,25 @@ pub(crate) fn shut(edm: &Edm, operation: &Operation) -> Option<Vec<Method>> {
     at_path(operation)?;
     let same_path = edm.operations.iter().filter(|other| other.path == operation.path);
     Some(same_path.filter(|other| binding(&other.key).is_some()).map(|other| other.method).collect())
+}
+
+/// Refuses query options that would compare a secret of a kind.
+///
+/// # Errors
+/// 400 about the option.
+pub(crate) fn check_options(kind: &Kind, options: &QueryOptions) -> Result<(), GraphError> {
+    let is_same = |path: &str, secret: &str| path.split('/').next() == Some(secret);
+    for fact in kind.facts {
+        let Fact::Secret(secret) = *fact else { continue };
+        let filtered = options.filter.as_ref().is_some_and(|filter| filter.reads(secret));
+        let sorted = options.orderby.iter().any(|(path, _)| is_same(path, secret));
+        let Some(option) = [(filtered, "$filter"), (sorted, "$orderby")].into_iter().find(|(used, _)| *used) else {
+            continue;
+        };
+        let message = format!("The property '{secret}' is a secret and cannot be used in {}. Leave it out.", option.1);
+        return Err(GraphError::bad_request(message).about(option.1));
+    }
+    Ok(())
 }
 
 /// What bodies of a kind may have although the contract does not say so.

@@ -1,7 +1,9 @@
 //! The images of real machines in a data directory, which the command line builds and tests. No
 //! running service is needed.
 
-use cloudpc_drivers::qemu::{AcceleratorSetting, Capacity, LimitsSetting, Network, QemuDriver, QemuParts};
+use cloudpc_drivers::qemu::{
+    AcceleratorSetting, Capacity, LimitsSetting, Network, QemuDriver, QemuParts, SourceSettings,
+};
 use cloudpc_drivers::{Driver, DriverError, Fetcher, GuestError, MachineSpec, SystemClock, SystemRng};
 use cloudpc_model::{CloudPcId, Rng as _};
 use std::fs::{File, TryLockError};
@@ -20,9 +22,7 @@ const IMAGES: &str = "qemu/images";
 /// Folder of test machines, apart from those of the service, which may be running.
 const TRIALS: &str = "qemu/trials";
 
-/// Default time limit for a test image's guest agent to answer. Windows takes minutes under
-/// software emulation.
-pub const TRIAL_TIME_MAX: Duration = Duration::from_mins(10);
+pub use cloudpc_drivers::qemu::PROBE_TIME_MAX as TRIAL_TIME_MAX;
 
 /// How often a trial polls the lock that another trial holds.
 const LOCK_POLL: Duration = Duration::from_millis(200);
@@ -107,12 +107,14 @@ fn driver(data: &Path, time_max: Duration) -> io::Result<QemuDriver> {
     QemuDriver::open(QemuParts {
         folder: data.join(TRIALS),
         images: open(data)?,
+        sources: SourceSettings::default(),
         accelerator: AcceleratorSetting::Auto,
         capacity: Capacity::of_host()?,
         limits: LimitsSetting::Auto,
         network: Network::Closed,
         stop_time_max: Duration::from_secs(30),
         guest_silence_max: time_max,
+        probe_time_max: time_max,
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng),
         fetcher: Fetcher::new(None)?,

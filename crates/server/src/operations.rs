@@ -8,10 +8,12 @@ mod activity;
 mod assigned_user;
 mod audit_event;
 mod cloud_pc;
+mod device_image;
 mod group;
 mod group_member;
 mod license;
 mod managed_device;
+mod on_premises_connection;
 mod partner;
 mod provisioning_policy;
 mod snapshot;
@@ -28,7 +30,7 @@ use crate::documents;
 use crate::pipeline::{
     ADMINISTER, Access, Answer, CONFIGURE_AGENT, Call, DEPLOY_AGENT, LICENSE_GROUPS, LICENSE_USERS, Problem, READ,
     READ_DEVICES, READ_GROUPS, READ_OF_USER, READ_SIGNED_IN, READ_SKUS, READ_USER, READ_USERS, WRITE, WRITE_GROUPS,
-    WRITE_MEMBERS, WRITE_USERS,
+    WRITE_MEMBERS, WRITE_SIGNED_IN, WRITE_USERS,
 };
 
 pub use group::{GROUPS_MAX, REFERENCES_MAX};
@@ -111,11 +113,16 @@ pub static TABLE: &[Row] = table! {
     "cloudPcExternalPartner.allowUrls", ADMINISTER => partner::allow_urls::run;
     "cloudPcProvisioningPolicy.apply", WRITE => provisioning_policy::apply::run;
     "cloudPcProvisioningPolicy.applyConfig", WRITE => provisioning_policy::apply_config::run;
+    "cloudPcOnPremisesConnection.runHealthChecks", WRITE_SIGNED_IN => on_premises_connection::run_health_checks::run;
+    "cloudPcOnPremisesConnection.updateAdDomainPassword", WRITE => on_premises_connection::update_password::run;
     "cloudPcProvisioningPolicy.retry", WRITE => provisioning_policy::retry::run;
     "cloudPcProvisioningPolicy.schedulePolicyApplyTask", WRITE => provisioning_policy::schedule_apply::run;
     "cloudPcProvisioningPolicy.retrievePolicyApplyActionResult", READ => provisioning_policy::apply_result::run;
     "cloudPcProvisioningPolicy.retrievePolicyApplySchedule", READ => provisioning_policy::apply_schedule::run;
     "cloudPcProvisioningPolicy.retrievePolicyUpdateStatusResult", READ => provisioning_policy::update_status::run;
+    "cloudPcDeviceImage.getSourceImages", READ => device_image::source_images::run;
+    "cloudPcDeviceImage.retryUpload", WRITE => device_image::retry_upload::run;
+    "cloudPcDeviceImage.reupload", WRITE => device_image::reupload::run;
     "activity.actions", READ => activity::actions::run;
     "activity.cancel", WRITE => activity::cancel::run;
     "users.list", READ_USERS => user::list::run;

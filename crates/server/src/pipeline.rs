@@ -32,8 +32,8 @@ use crate::request::{BaseAddress, OperationRoute, Peer, RequestIds};
 
 pub use access::{ADMINISTER, Access, READ, READ_SIGNED_IN, WRITE};
 pub(crate) use access::{
-    CONFIGURE_AGENT, DEPLOY_AGENT, LICENSE_GROUPS, LICENSE_USERS, READ_DEVICES, READ_GROUPS, READ_OF_USER, READ_SKUS,
-    READ_USER, READ_USERS, WHOLE_USERS, WRITE_GROUPS, WRITE_MEMBERS, WRITE_USERS,
+    BASIC_USERS, CONFIGURE_AGENT, DEPLOY_AGENT, LICENSE_GROUPS, LICENSE_USERS, READ_DEVICES, READ_GROUPS, READ_OF_USER,
+    READ_SKUS, READ_USER, READ_USERS, WHOLE_USERS, WRITE_GROUPS, WRITE_MEMBERS, WRITE_SIGNED_IN, WRITE_USERS, includes,
 };
 pub use answer::Answer;
 pub use batch::BATCH_ANSWER_BYTES_MAX;
@@ -168,6 +168,7 @@ impl Incoming<'_> {
         self.target.check_arguments()?;
         let expandable = document.map(|kind| kind.expands).unwrap_or_default();
         let options = QueryOptions::parse(self.edm, operation, expandable, self.query)?;
+        document.map_or(Ok(()), |kind| documents::check_options(kind, &options))?;
         let body = match operation.method {
             Method::Get | Method::Delete => serde_json::Map::new(),
             Method::Post | Method::Patch | Method::Put => {

@@ -34,8 +34,25 @@ impl Reader<'_> {
         rows.iter().map(|document| known(GalleryImage::of(document), document)).collect()
     }
 
-    /// Counts what prevents the removal of a gallery image.
-    pub fn gallery_image_uses(&self, tenant: TenantId, id: &ImageId) -> Result<ImageUses, StoreError> {
+    /// One image that disks can be made from: of the gallery, or a custom image that is ready.
+    pub fn image(&self, tenant: TenantId, id: &ImageId) -> Result<Option<GalleryImage>, StoreError> {
+        if let Some(image) = self.gallery_image(tenant, id)? {
+            return Ok(Some(image));
+        }
+        let key = DocumentKey::new(DocumentType::CloudPcDeviceImage, &id.0);
+        Ok(self.document(tenant, &key)?.and_then(|document| GalleryImage::of_custom(&document)))
+    }
+
+    /// All images of a tenant that disks can be made from; there are few.
+    pub fn image_list(&self, tenant: TenantId) -> Result<Vec<GalleryImage>, StoreError> {
+        let mut images = self.gallery_image_list(tenant)?;
+        let custom = self.document_list(tenant, DocumentType::CloudPcDeviceImage, "", None, CATALOGUE_ROWS_MAX)?;
+        images.extend(custom.iter().filter_map(GalleryImage::of_custom));
+        Ok(images)
+    }
+
+    /// Counts what is made from an image.
+    pub fn image_uses(&self, tenant: TenantId, id: &ImageId) -> Result<ImageUses, StoreError> {
         let key = params![tenant.0, id.0];
         Ok(ImageUses {
             cloud_pcs: self.count("SELECT count(*) FROM cloud_pcs WHERE tenant_id = ?1 AND image_id = ?2", key)?,

@@ -121,6 +121,31 @@ impl Reader<'_> {
         )
     }
 
+    /// The documents that hold these targets of a type by a reference, each with the id of its
+    /// target. Targets that are contained in others are not found.
+    pub fn document_holders(
+        &self,
+        tenant: TenantId,
+        kind: DocumentType,
+        targets: &[&str],
+    ) -> Result<Vec<(String, DocumentKey)>, StoreError> {
+        self.rows(
+            concat!(
+                "SELECT target_id, type, parent_id, id FROM document_references
+                 WHERE tenant_id = ?1 AND target_type = ?2 AND target_parent_id = '' AND target_id IN ",
+                json_values!("?3"),
+                " AND holds = 1"
+            ),
+            params![tenant.0, kind.name(), json(&targets)],
+            |row| {
+                let mut columns = Columns::new(row, "document_references");
+                let target = columns.get()?;
+                let kind = document_type(&columns.get::<String>()?)?;
+                Ok((target, DocumentKey { kind, parent: columns.get()?, id: columns.get()? }))
+            },
+        )
+    }
+
     /// The document that holds `target` by a reference, with the property that refers. What
     /// `target` contains does not hold it.
     fn document_holder(

@@ -6,17 +6,14 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { before, test } from "node:test";
 
-import { ClientSecretCredential } from "@azure/identity";
 import {
   BatchRequestContent,
   BatchResponseContent,
-  Client,
   GraphError,
   PageIterator,
 } from "@microsoft/microsoft-graph-client";
-import { TokenCredentialAuthenticationProvider } from "@microsoft/microsoft-graph-client/authProviders/azureTokenCredentials/index.js";
 
-import { Service } from "./service.js";
+import { Service, client } from "./service.js";
 
 const ENDPOINT = "/deviceManagement/virtualEndpoint";
 const PARTNER = "0ff1ce00-0000-4000-8000-00000000fab1";
@@ -29,22 +26,6 @@ before(async () => {
   office = await Service.at(process.env.OFFICE_OF_GRAPH_CLIENT);
   graph = client(office);
 });
-
-function client(service) {
-  const credential = new ClientSecretCredential(service.tenantId, service.clientId, service.clientSecret, {
-    authorityHost: service.url,
-    disableInstanceDiscovery: true,
-  });
-  const authProvider = new TokenCredentialAuthenticationProvider(credential, {
-    scopes: ["https://graph.microsoft.com/.default"],
-  });
-  return Client.initWithMiddleware({
-    authProvider,
-    baseUrl: `${service.url}/`,
-    defaultVersion: "beta",
-    customHosts: new Set(["127.0.0.1"]),
-  });
-}
 
 async function desk(name) {
   const found = await graph.api(`${ENDPOINT}/cloudPCs`).filter(`displayName eq '${name}'`).get();

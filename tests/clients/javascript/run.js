@@ -11,6 +11,7 @@ import { start } from "./service.js";
 const services = {
   OFFICE_OF_BETA_SDK: await start("office.toml"),
   OFFICE_OF_GRAPH_CLIENT: await start("office.toml"),
+  OFFICE_OF_POLICIES: await start("office.toml"),
   ROLL_OUT: await start("roll-out.toml"),
 };
 const authorities = path.join(services.ROLL_OUT.data, "..", "authorities.pem");

@@ -14,6 +14,10 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
+import { ClientSecretCredential } from "@azure/identity";
+import { Client } from "@microsoft/microsoft-graph-client";
+import { TokenCredentialAuthenticationProvider } from "@microsoft/microsoft-graph-client/authProviders/azureTokenCredentials/index.js";
+
 const CLIENTS = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const TARGET = path.resolve(process.env.CARGO_TARGET_DIR ?? path.join(CLIENTS, "../../target"));
 
@@ -41,6 +45,23 @@ export async function start(scenario) {
     await rm(directory, { recursive: true });
   };
   return { data, stop };
+}
+
+/** Returns a `@microsoft/microsoft-graph-client` of a service's administrator. */
+export function client(service) {
+  const credential = new ClientSecretCredential(service.tenantId, service.clientId, service.clientSecret, {
+    authorityHost: service.url,
+    disableInstanceDiscovery: true,
+  });
+  const authProvider = new TokenCredentialAuthenticationProvider(credential, {
+    scopes: ["https://graph.microsoft.com/.default"],
+  });
+  return Client.initWithMiddleware({
+    authProvider,
+    baseUrl: `${service.url}/`,
+    defaultVersion: "beta",
+    customHosts: new Set(["127.0.0.1"]),
+  });
 }
 
 /** A client of the service with this data directory. */

@@ -7,6 +7,7 @@ import msgraph_beta.graph_request_adapter
 import pytest
 
 from graph import administrator, client
+from people import Ready, device_code_token, public_client
 from service import REPOSITORY, SCENARIOS, Service
 
 
@@ -50,6 +51,34 @@ async def v1(office, answered):
 def either(request):
     """Each SDK in turn, for the office's administrator."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def ada(office):
+    """The credential of a signed-in administrator of the office."""
+    with pytest.MonkeyPatch.context() as environment:
+        token = device_code_token(office, public_client(office, environment), "ada@contoso.test", "tests-only-ada")
+    return Ready(token["access_token"])
+
+
+@pytest.fixture(scope="session")
+async def ada_beta(office, ada, answered):
+    """The beta SDK, for a signed-in administrator."""
+    async with client(msgraph_beta, "beta", office, ada, noting(answered, "beta")) as graph:
+        yield graph
+
+
+@pytest.fixture(scope="session")
+async def ada_v1(office, ada, answered):
+    """The v1.0 SDK, for a signed-in administrator."""
+    async with client(msgraph, "v1.0", office, ada, noting(answered, "v1.0")) as graph:
+        yield graph
+
+
+@pytest.fixture(params=["beta", "v1"])
+def person_and_application(request):
+    """Each SDK in turn, for a signed-in administrator and for the administrator application."""
+    return request.getfixturevalue(f"ada_{request.param}"), request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ async def test_a_user_from_hire_to_retirement(either, office):
     reference = model(either, "ReferenceCreate")(odata_id=f"{office.https}/v1.0/users/{user.id}")
     await either.groups.by_group_id(group.id).members.ref.post(reference)
     members = (await either.groups.by_group_id(group.id).members.get()).value
-    assert [member.id for member in members] == [user.id]
+    assert [(type(member), member.id) for member in members] == [(model(either, "User"), user.id)]
 
     policies = endpoint(either).provisioning_policies
     made = await policies.post(policy(either))

@@ -4,10 +4,8 @@ import urllib.error
 
 import azure.identity
 import azure.identity.aio
-import msal
 import msgraph_beta
 import pytest
-from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 from msgraph_beta.generated.device_management.virtual_endpoint.external_partners.item.deploy_agent.deploy_agent_post_request_body import (
     DeployAgentPostRequestBody,
@@ -15,10 +13,9 @@ from msgraph_beta.generated.device_management.virtual_endpoint.external_partners
 from msgraph_beta.generated.models.o_data_errors.o_data_error import ODataError
 
 from graph import client
+from people import SCOPES, Ready, device_code_token, public_client
 
 READER = {"client_id": "0ff1ce00-0000-4000-8000-0000000000b1", "client_secret": "tests-only-reader"}
-PUBLIC_CLIENT = "0ff1ce00-0000-4000-8000-0000000000b2"
-SCOPES = ["https://graph.microsoft.com/.default"]
 PARTNER = "0ff1ce00-0000-4000-8000-00000000fab1"
 
 
@@ -129,31 +126,3 @@ async def test_a_wrong_password_signs_nobody_in(office, monkeypatch):
     with pytest.raises(urllib.error.HTTPError) as caught:
         device_code_token(office, public_client(office, monkeypatch), "ada@contoso.test", "wrong")
     assert caught.value.code == 403
-
-
-class Ready:
-    """A credential with a given token."""
-
-    def __init__(self, token):
-        self._token = token
-
-    def get_token(self, *_scopes, **_options):
-        return AccessToken(self._token, 2**40)
-
-
-def public_client(office, monkeypatch):
-    """Returns MSAL as a public client, which signs people in."""
-    # MSAL has no option for a CA file; its HTTP client reads this variable.
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(office.authority_file))
-    authority = f"{office.https}/{office.tenant_id}"
-    return msal.PublicClientApplication(PUBLIC_CLIENT, authority=authority, instance_discovery=False)
-
-
-def device_code_token(office, application, user, password):
-    """Returns MSAL's token response after a person has entered the code on the sign-in page."""
-    flow = application.initiate_device_flow(scopes=SCOPES)
-    assert "user_code" in flow, flow
-    office.sign_in(flow["verification_uri"], flow["user_code"], user, password)
-    token = application.acquire_token_by_device_flow(flow)
-    assert "access_token" in token, token
-    return token

@@ -14,3 +14,4 @@ mod scripts;
 mod service;
 mod start;
 mod tour;
+mod upgrade;

@@ -63,7 +63,7 @@ async fn check_case(subject: &mut dyn Subject, fixture: &mut Fixture, case: &Cas
 }
 
 /// Drops a call in a phase, unless it completes before.
-async fn drop_at(phase: CallPhase, mut call: BoxFuture<'_, Result<(), DriverError>>) -> Result<(), DriverError> {
+pub async fn drop_at(phase: CallPhase, mut call: BoxFuture<'_, Result<(), DriverError>>) -> Result<(), DriverError> {
     let mut remaining = match phase {
         CallPhase::Elapsed(time) => return tokio::time::timeout(time, call).await.unwrap_or(Ok(())),
         CallPhase::Awaits(awaits) => awaits,

@@ -165,6 +165,20 @@ async fn a_file_is_kept_as_served() {
 }
 
 #[tokio::test]
+async fn only_the_start_of_a_file_is_downloaded_whatever_its_size() {
+    let (base, fetcher) = (serve().await, Fetcher::new(None).unwrap());
+    let policy = policy(&[format!("{base}/")]);
+    let start = async |path: &str| fetcher.start(&url(&format!("{base}{path}")), &policy).await;
+    let head = vec![b'M'; HEAD_BYTES];
+    assert_eq!(start("/large").await.unwrap(), FileStart { size_bytes: Some(1_001), head: head.clone() });
+    assert_eq!(start("/endless").await.unwrap(), FileStart { size_bytes: None, head });
+    assert_eq!(start("/hops/1").await.unwrap(), FileStart { size_bytes: Some(2), head: b"MZ".to_vec() });
+    for refused in ["/none", "/torn", "/to-private", "/to-file"] {
+        assert!(matches!(start(refused).await, Err(GuestError::FileNotFound(_))), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn an_unacceptable_response_is_refused() {
     let (base, fetcher) = (serve().await, Fetcher::new(None).unwrap());
     let policy = policy(&[format!("{base}/")]);

@@ -61,6 +61,15 @@ pub struct QemuGuest {
     pub downloads: Downloads,
 }
 
+/// What a guest reports about its operating system; see `guest-get-osinfo` of the QEMU guest agent.
+pub struct SystemInfo {
+    /// The family; none if the guest agent does not report the system.
+    pub os: Option<GuestOs>,
+    pub name: Option<String>,
+    pub build_number: Option<String>,
+    pub version_number: Option<String>,
+}
+
 /// The result of a command in the guest.
 struct CommandOutput {
     code: i64,
@@ -213,6 +222,16 @@ impl QemuGuest {
         }
     }
 
+    /// Returns what the guest reports about its operating system. An agent that does not support
+    /// the command, or is configured not to, reports nothing.
+    pub async fn system_info(&self) -> Result<SystemInfo, GuestError> {
+        match self.agent_command("guest-get-osinfo", json!({})).await {
+            Ok(info) => Ok(SystemInfo::of(&info)),
+            Err(GuestError::Driver(DriverError::Rejected { .. })) => Ok(SystemInfo::of(&Value::Null)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Downloads a file and pushes it into the guest.
     async fn push(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError> {
         let folder = self.folder(tag);
@@ -349,6 +368,26 @@ impl QemuGuest {
     }
 }
 
+/// Longest text of [`SystemInfo`], characters.
+const SYSTEM_TEXT_CHARS_MAX: usize = 200;
+
+impl SystemInfo {
+    /// Reads a response, whose texts come from the guest and are bounded here.
+    fn of(info: &Value) -> Self {
+        let text = |name: &str| {
+            let text = info[name].as_str()?.chars().filter(|char| !char.is_control());
+            Some(text.take(SYSTEM_TEXT_CHARS_MAX).collect::<String>()).filter(|text| !text.is_empty())
+        };
+        let os = text("id").map(|id| if id == "mswindows" { GuestOs::Windows } else { GuestOs::Linux });
+        let build_number = text("kernel-release");
+        let version_number = match (os, text("kernel-version"), &build_number) {
+            (Some(GuestOs::Windows), Some(version), Some(build)) => Some(format!("{version}.{build}")),
+            _ => text("version-id"),
+        };
+        Self { os, name: text("pretty-name").or_else(|| text("name")), build_number, version_number }
+    }
+}
+
 /// Converts an agent's error message. The messages are meant for people, but these phrases have
 /// been stable for ten years, also on English Windows.
 fn refused(command: &str, description: String) -> GuestError {
@@ -389,5 +428,30 @@ impl Drop for Download {
     fn drop(&mut self) {
         // A file that cannot be removed now is overwritten or removed by the next start.
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_reports_its_system() {
+        let windows = json!({
+            "id": "mswindows", "name": "Microsoft Windows", "pretty-name": "Windows 11 Enterprise",
+            "kernel-release": "22631", "kernel-version": "10.0", "version-id": "11",
+        });
+        let info = SystemInfo::of(&windows);
+        assert_eq!((info.os, info.name.as_deref()), (Some(GuestOs::Windows), Some("Windows 11 Enterprise")));
+        assert_eq!(info.build_number.as_deref(), Some("22631"));
+        assert_eq!(info.version_number.as_deref(), Some("10.0.22631"));
+        let debian =
+            json!({ "id": "debian", "name": "Debian", "version-id": "12", "kernel-release": "6.1.0-28-amd64" });
+        let info = SystemInfo::of(&debian);
+        assert_eq!((info.os, info.name.as_deref()), (Some(GuestOs::Linux), Some("Debian")));
+        assert_eq!(info.version_number.as_deref(), Some("12"));
+        let hostile = SystemInfo::of(&json!({ "pretty-name": format!("\u{1b}\n{}", "x".repeat(300)), "id": 7 }));
+        assert_eq!(hostile.name, Some("x".repeat(SYSTEM_TEXT_CHARS_MAX)));
+        assert_eq!(hostile.os, None);
     }
 }

@@ -1,7 +1,9 @@
 //! The images from which disks are made: one folder each, read-only once registered.
 
 mod build;
+mod disk_file;
 mod import;
+mod partitions;
 
 use cloudpc_model::ImageId;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -18,12 +20,14 @@ use super::warm::{MEMORY_FILE, Shape};
 use crate::{DriverError, GuestOs, IMAGE_NOT_ON_HOST};
 
 pub use build::{ImageProgress, ImageRecipe};
+pub use disk_file::{DiskFile, DiskHeader};
 pub use import::{Firmware, Import};
 
 pub const DISK_FILE: &str = "disk.qcow2";
 pub const KERNEL_FILE: &str = "vmlinuz";
 pub const INITRD_FILE: &str = "initrd";
 const INFO_FILE: &str = "image.json";
+const SOURCE_FILE: &str = "source.json";
 
 /// `image.json`: how a machine with a disk of this image is started and reached.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +53,14 @@ pub struct ImageInfo {
     /// The machine shape whose memory the image includes; see [`super::warm`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm: Option<Shape>,
+}
+
+/// `source.json`: where the driver imported the image from. An image that was built, or imported by
+/// hand, has no such file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SourceRecord {
+    source: String,
 }
 
 /// How downloads get into a guest.
@@ -123,6 +135,16 @@ impl Images {
             }),
             Err(error) => Err(DriverError::Unavailable(error.to_string())),
         }
+    }
+
+    /// Returns the source that the driver imported an image from; none for any other image.
+    pub(super) fn source(&self, id: &ImageId) -> io::Result<Option<String>> {
+        Ok(read_json::<SourceRecord>(&self.folder(id).join(SOURCE_FILE))?.map(|record| record.source))
+    }
+
+    /// Returns the folder of all images.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// Gives an image a second id.

@@ -2,7 +2,9 @@
 //! the new state is there.
 //!
 //! ```text
-//! images/<image>/          image.json, disk.qcow2; vmlinuz and initrd if it boots without a boot loader; memory if it is warm
+//! images/<image>/          image.json, disk.qcow2; vmlinuz and initrd if it boots without a boot loader; memory if it is warm;
+//!                          source.json if a request imported it
+//! probes/                  the machines/ and downloads/ of temporary machines
 //! machines/                mode 0700
 //! machines/<Cloud PC>/     mode 0700, or 0710 for the group of a QEMU that runs as another user
 //!   machine.json           the desired configuration, and the operations performed

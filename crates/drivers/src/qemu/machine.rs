@@ -21,7 +21,7 @@ use super::record::{EndReason, EndRecord, MachineRecord};
 use super::warm::MEMORY_FILE;
 use super::wire::WireError;
 use super::{QemuHost, Slot, screen, watch};
-use crate::{DriverError, MachineCondition, MachineSpec, NO_DISPLAY, Observed, StopMode};
+use crate::{DriverError, MachineCondition, MachineSpec, NO_DISPLAY, Observed, StopMode, rejected};
 
 /// An existing machine, under its lock.
 pub struct Machine {
@@ -40,7 +40,7 @@ impl Machine {
     /// Creates a machine with a new disk. The machine exists once its record does.
     pub async fn make(host: &Arc<QemuHost>, folder: &MachineFolder, spec: &MachineSpec) -> VerbResult {
         if spec.gpu {
-            return Err(rejected("gpuNotSupported", "this host has no graphics processor for machines".into()));
+            return Err(rejected("gpuNotSupported", "this host has no graphics processor for machines"));
         }
         host.parts.capacity.check_size(spec)?;
         host.parts.capacity.admit_disk(&host.machines)?;
@@ -212,8 +212,4 @@ pub fn host_error(error: io::Error) -> DriverError {
 
 fn qemu_error(error: WireError) -> DriverError {
     DriverError::Unavailable(format!("QEMU: {error}"))
-}
-
-fn rejected(code: &str, message: String) -> DriverError {
-    DriverError::Rejected { code: code.into(), message }
 }

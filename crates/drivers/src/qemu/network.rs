@@ -90,7 +90,7 @@ impl Network {
     /// persistent devices, leave one. Blocks.
     pub fn remove(&self, id: CloudPcId) -> io::Result<()> {
         match self {
-            Self::Bridge(_) if exists(&device(id)) => ip(&["link", "delete", "dev", &device(id)]),
+            Self::Bridge(_) if exists(&device(id)) => ip(&["link", "delete", "dev", &device(id)]).map(drop),
             _ => Ok(()),
         }
     }
@@ -130,13 +130,14 @@ fn digest(id: CloudPcId) -> String {
     hex::encode(Sha256::digest(id.0))
 }
 
-fn ip(arguments: &[&str]) -> io::Result<()> {
+/// Runs `ip` and returns its output. Blocks.
+pub fn ip(arguments: &[&str]) -> io::Result<String> {
     let output =
         Command::new("ip").args(arguments).stdin(Stdio::null()).output().map_err(|error| {
             io::Error::new(error.kind(), format!("running `ip` failed ({error}); install iproute2"))
         })?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let errors = String::from_utf8_lossy(&output.stderr);
     let message =

@@ -4,8 +4,7 @@ use cloudpc_model::ImageId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::machine::rejected;
-use crate::{DriverError, FileFormat, MachineSpec, Sha256Digest, Tag};
+use crate::{DriverError, FileFormat, MachineSpec, Sha256Digest, Tag, rejected};
 
 /// Size of an image, GiB; a smaller disk cannot be made from one.
 pub const IMAGE_GIB: u32 = 32;

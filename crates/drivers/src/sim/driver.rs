@@ -5,11 +5,17 @@ use cloudpc_model::{CloudPcId, ImageId, SnapshotId, Timestamp};
 use futures_util::stream::BoxStream;
 use std::sync::Arc;
 
-use super::disk::Disk;
+use super::disk::{Disk, IMAGE_GIB};
 use super::guest::SimGuest;
+use super::images::ImportedImage;
 use super::machine::{Machine, MachineChange, Requirement, WorkKind};
+use super::world::unwritable;
 use super::{ScriptedCondition, SimDriver};
-use crate::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, NO_DISPLAY, Observed, StopMode, Tag};
+use crate::image_source::ImageSource;
+use crate::{
+    Capabilities, Display, Driver, DriverError, Guest, GuestOs, IMAGE_NOT_ON_HOST, ImageFacts, MachineSpec, NO_DISPLAY,
+    NetworkCheck, NetworkFinding, Observed, SourceImage, StopMode, Tag, rejected,
+};
 
 #[async_trait]
 impl Driver for SimDriver {
@@ -17,14 +23,69 @@ impl Driver for SimDriver {
         Capabilities { resize: !spec.gpu, snapshots: true }
     }
 
-    /// A simulated disk needs no image.
-    async fn check_image(&self, _image: &ImageId) -> Result<(), DriverError> {
-        Ok(())
+    /// A simulated disk needs no image, except one that is being imported.
+    async fn check_image(&self, image: &ImageId) -> Result<(), DriverError> {
+        let now = self.inner.parts.clock.now();
+        match self.inner.lock().images.get(image) {
+            Some(imported) if imported.ready_at > now => Err(not_on_host(image)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn source_images(&self) -> Result<Vec<SourceImage>, DriverError> {
+        let sources = SOURCES.map(|source| ImageSource::parse(source).map(|parsed| parsed.describe(source)));
+        sources.into_iter().collect()
+    }
+
+    /// Every well-formed source exists.
+    async fn check_source(&self, source: &str) -> Result<SourceImage, DriverError> {
+        ImageSource::parse(source).map(|parsed| parsed.describe(source))
+    }
+
+    async fn ensure_image(&self, image: &ImageId, source: &str) -> Result<(), DriverError> {
+        ImageSource::parse(source)?;
+        let ready_at = self.begin_import(image, source)?;
+        self.inner.parts.clock.sleep_until(ready_at).await;
+        match self.inner.lock().images.get(image) {
+            Some(_) => Ok(()),
+            None => Err(DriverError::Conflict(format!("image {image} was removed during its import"))),
+        }
+    }
+
+    async fn probe_image(&self, image: &ImageId) -> Result<ImageFacts, DriverError> {
+        let boot = self.draw_boot();
+        let now = self.inner.parts.clock.now();
+        if self.inner.lock().images.get(image).is_none_or(|imported| imported.ready_at > now) {
+            return Err(not_on_host(image));
+        }
+        self.inner.parts.clock.sleep_until(now + boot).await;
+        Ok(ImageFacts {
+            os: GuestOs::Windows,
+            operating_system: Some("Windows 11 Enterprise".into()),
+            build_number: Some("22631".into()),
+            version_number: Some("10.0.22631".into()),
+            size_gib: IMAGE_GIB,
+        })
+    }
+
+    async fn ensure_image_absent(&self, image: &ImageId) -> Result<(), DriverError> {
+        let mut world = self.inner.lock();
+        if world.images.get(image).is_none() {
+            return Ok(());
+        }
+        if let Some(id) = world.user_of_image(image)? {
+            return Err(DriverError::Conflict(format!("machine {id} has a disk made from image {image}")));
+        }
+        world.images.remove(image).map_err(unwritable)
     }
 
     /// A simulated host has unlimited capacity.
     fn check_size(&self, _spec: &MachineSpec) -> Result<(), DriverError> {
         Ok(())
+    }
+
+    async fn check_network(&self, check: &NetworkCheck) -> Result<NetworkFinding, DriverError> {
+        Ok(self.run_network_check(check).await)
     }
 
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {
@@ -139,8 +200,18 @@ impl Driver for SimDriver {
     }
 }
 
+/// The listed sources.
+const SOURCES: [&str; 2] = [
+    "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/cloudpc/providers/Microsoft.Compute/images/windows-11-custom",
+    "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/cloudpc/providers/Microsoft.Compute/galleries/shared/images/windows-11-office/versions/1.0.0",
+];
+
 fn no_display() -> DriverError {
-    DriverError::Rejected { code: NO_DISPLAY.into(), message: "a simulated machine has no screen".into() }
+    rejected(NO_DISPLAY, "a simulated machine has no screen")
+}
+
+fn not_on_host(image: &ImageId) -> DriverError {
+    rejected(IMAGE_NOT_ON_HOST, format!("image '{image}' is not imported, or not yet; import it first"))
 }
 
 impl SimDriver {
@@ -181,6 +252,21 @@ impl SimDriver {
         drop(world);
         inner.wakeups.notify_waiters();
         Ok(Some(ends_at))
+    }
+
+    /// Starts an import unless there is one; returns when it ends.
+    fn begin_import(&self, image: &ImageId, source: &str) -> Result<Timestamp, DriverError> {
+        let mut world = self.inner.lock();
+        match world.images.get(image) {
+            Some(imported) if imported.source == source => return Ok(imported.ready_at),
+            Some(imported) => {
+                return Err(DriverError::Conflict(format!("image {image} was imported from {}", imported.source)));
+            }
+            None => {}
+        }
+        let ready_at = self.inner.parts.clock.now() + self.inner.spread(world.pace.disk_ms);
+        world.images.put(image, ImportedImage { source: source.to_owned(), ready_at }).map_err(unwritable)?;
+        Ok(ready_at)
     }
 
     /// Cancels the work in progress if `which` matches it.

@@ -5,13 +5,13 @@
 //! [`Machine::catch_up`] applies everything that is due. This module must not depend on waiting,
 //! locks and files.
 
-use cloudpc_model::{Power, SnapshotId, Timestamp};
+use cloudpc_model::{ImageId, Power, SnapshotId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::ScriptedCondition;
 use super::disk::{Disk, Download};
-use crate::{Aside, DriverError, Incident, MachineCondition, MachineSpec, Observed, StopMode, Tag};
+use crate::{Aside, DriverError, Incident, MachineCondition, MachineSpec, Observed, StopMode, Tag, rejected};
 
 /// Free space of a disk that is almost full, bytes.
 pub const FULL_DISK_FREE_BYTES: u64 = 16 << 20;
@@ -146,6 +146,19 @@ impl Machine {
                 .collect(),
             condition: self.condition,
         }
+    }
+
+    /// Returns whether a disk or restore point of the machine was made from an image, or is being
+    /// made from it.
+    pub fn uses_image(&self, image: &ImageId) -> bool {
+        let old_disks = self.asides.iter().map(|(_, disk)| disk);
+        let in_progress = self.work().and_then(|change| match change {
+            MachineChange::MakeDisk(disk) => Some(disk),
+            _ => None,
+        });
+        let mut disks =
+            old_disks.chain(self.snapshots.iter().map(|(_, disk)| disk)).chain(&self.disk).chain(in_progress);
+        disks.any(|disk| disk.image == *image)
     }
 
     /// Applies an incident. Has no effect on a stopped machine.
@@ -462,9 +475,4 @@ impl MachineChange {
     pub fn makes_disk_of(&self, tag: &Tag) -> bool {
         matches!(self, Self::MakeDisk(disk) if disk.tag.as_ref() == Some(tag))
     }
-}
-
-/// The error for a request that can never succeed.
-pub fn rejected(code: &str, message: String) -> DriverError {
-    DriverError::Rejected { code: code.into(), message }
 }

@@ -1,6 +1,6 @@
 //! All machines of a simulation, kept in sync with their journal, and their shared settings.
 
-use cloudpc_model::{CloudPcId, Timestamp};
+use cloudpc_model::{CloudPcId, ImageId, Timestamp};
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::disk::agent_name;
+use super::images::ImportedImages;
 use super::journal::{Journal, Machines, StoredMachine};
 use super::machine::{Machine, WorkKind};
 use super::{Artifact, Inner, Pace};
@@ -18,6 +19,7 @@ pub struct World {
     machines: Machines,
     /// None: in memory only.
     journal: Option<Journal>,
+    pub images: ImportedImages,
     pub pace: Pace,
     /// By URL.
     artifacts: HashMap<String, Arc<Artifact>>,
@@ -27,7 +29,8 @@ impl World {
     pub fn open(directory: Option<&Path>) -> io::Result<Self> {
         let (journal, machines) = directory.map(Journal::open).transpose()?.unzip();
         let machines = machines.unwrap_or_default();
-        Ok(Self { machines, journal, pace: Pace::default(), artifacts: HashMap::new() })
+        let images = ImportedImages::open(directory)?;
+        Ok(Self { machines, journal, images, pace: Pace::default(), artifacts: HashMap::new() })
     }
 
     pub fn configure(&mut self, pace: Pace, artifacts: Vec<Artifact>) {
@@ -120,8 +123,20 @@ impl World {
         Ok(())
     }
 
-    /// Deletes every machine.
+    /// Returns a machine with a disk or restore point that was made from an image.
+    pub fn user_of_image(&mut self, image: &ImageId) -> Result<Option<CloudPcId>, DriverError> {
+        let text = serde_json::to_string(image).expect("an id can be written");
+        for (id, stored) in &mut self.machines {
+            if stored.may_contain(&text) && stored.machine().map_err(unreadable)?.uses_image(image) {
+                return Ok(Some(*id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Deletes every machine and every imported image.
     pub fn clear(&mut self) -> io::Result<()> {
+        self.images.clear()?;
         self.journal.as_mut().map_or(Ok(()), Journal::clear)?;
         self.machines.clear();
         Ok(())
@@ -167,6 +182,6 @@ fn unreadable(error: io::Error) -> DriverError {
     DriverError::Unavailable(format!("the simulation's journal cannot be read: {error}"))
 }
 
-fn unwritable(error: io::Error) -> DriverError {
+pub fn unwritable(error: io::Error) -> DriverError {
     DriverError::Unavailable(format!("the simulation's journal cannot be written: {error}"))
 }

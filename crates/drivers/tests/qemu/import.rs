@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::test_bed::{TestBed, folder, image, images, spec};
 
 /// Makes a disk that boots by BIOS and by UEFI.
-fn bootable(folder: &Path) -> PathBuf {
+pub fn bootable(folder: &Path) -> PathBuf {
     let disk = folder.join("bootable.qcow2");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/qemu/bootable.sh");
     let test_image = crate::test_bed::folder().join("images").join(image().0);

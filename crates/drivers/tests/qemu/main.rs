@@ -5,6 +5,7 @@
 
 mod deaths;
 mod downloads;
+mod images;
 mod import;
 mod limits;
 mod machines;

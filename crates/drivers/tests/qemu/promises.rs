@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use cloudpc_drivers::conformance::{self, CallMode, CallPhase, Program, Subject};
+use cloudpc_drivers::qemu::{PROBE_TIME_MAX, SourceSettings};
 use cloudpc_drivers::{Driver, FetchPolicy, FileFormat, Incident, MachineSpec};
 use cloudpc_model::CloudPcId;
 use sha2::{Digest, Sha256};
@@ -20,7 +21,11 @@ struct OnQemu {
 
 impl OnQemu {
     async fn new() -> Self {
-        Self { bed: TestBed::new(), program: web::serve(SCRIPT.to_vec()).await }
+        Self::on(TestBed::new()).await
+    }
+
+    async fn on(bed: TestBed) -> Self {
+        Self { bed, program: web::serve(SCRIPT.to_vec()).await }
     }
 }
 
@@ -62,6 +67,10 @@ impl Subject for OnQemu {
         }
     }
 
+    fn image_source(&self) -> String {
+        crate::images::source(crate::images::DISK)
+    }
+
     fn path(&self, name: &str) -> String {
         format!("/var/lib/{name}")
     }
@@ -79,6 +88,17 @@ async fn verbs_called_concurrently_or_dropped() {
 async fn verbs_with_a_driver_crash() {
     let modes = [25, 100, 400].map(|ms| CallMode::Crashed(CallPhase::Elapsed(Duration::from_millis(ms))));
     conformance::check_verbs_in_turn(&mut OnQemu::new().await, &modes).await.must_be_clean();
+}
+
+#[tokio::test]
+#[ignore = "needs QEMU: make test-vm"]
+async fn imported_images() {
+    let folder = crate::images::folder_of_sources();
+    let sources = SourceSettings { folder: Some(folder.path().to_owned()), allowed_urls: Vec::new() };
+    let bed = TestBed::with_sources(sources, PROBE_TIME_MAX);
+    let phase = |ms| CallPhase::Elapsed(Duration::from_millis(ms));
+    let modes = [CallMode::AtOnce, CallMode::Dropped(phase(5)), CallMode::Crashed(phase(100))];
+    conformance::check_images(&mut OnQemu::on(bed).await, &modes).await.must_be_clean();
 }
 
 #[tokio::test]

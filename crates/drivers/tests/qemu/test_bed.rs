@@ -1,7 +1,7 @@
 //! The test bed on real machines: the test image, and a driver with its own folder.
 
 use cloudpc_drivers::qemu::{
-    self, AcceleratorSetting, Capacity, Images, LimitsSetting, Network, QemuDriver, QemuParts,
+    self, AcceleratorSetting, Capacity, Images, LimitsSetting, Network, QemuDriver, QemuParts, SourceSettings,
 };
 use cloudpc_drivers::{Driver, Fetcher, Guest, MachineCondition, MachineSpec, StopMode, SystemClock, SystemRng};
 use cloudpc_model::{CloudPcId, ImageId};
@@ -72,11 +72,19 @@ pub struct Settings {
     pub guest_silence_max: Duration,
     pub network: Network,
     pub limits: LimitsSetting,
+    pub sources: SourceSettings,
+    pub probe_time_max: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { guest_silence_max: qemu::GUEST_SILENCE_MAX, network: Network::Closed, limits: LimitsSetting::Off }
+        Self {
+            guest_silence_max: qemu::GUEST_SILENCE_MAX,
+            network: Network::Closed,
+            limits: LimitsSetting::Off,
+            sources: SourceSettings::default(),
+            probe_time_max: qemu::PROBE_TIME_MAX,
+        }
     }
 }
 
@@ -107,6 +115,12 @@ impl TestBed {
     /// Connects the machines to a network.
     pub fn with_network(network: Network) -> Self {
         let settings = Settings { network, ..Settings::default() };
+        Self::with(tempfile::tempdir_in(folder()).unwrap(), settings)
+    }
+
+    /// Imports images from these sources.
+    pub fn with_sources(sources: SourceSettings, probe_time_max: Duration) -> Self {
+        let settings = Settings { sources, probe_time_max, ..Settings::default() };
         Self::with(tempfile::tempdir_in(folder()).unwrap(), settings)
     }
 
@@ -233,17 +247,20 @@ pub async fn wait_ready(guest: &dyn Guest) {
     tokio::time::timeout(limit, guest.wait_ready()).await.expect("the guest responds within the limit").unwrap();
 }
 
-fn open(folder: &Path, Settings { guest_silence_max, network, limits }: Settings) -> (Runtime, QemuDriver) {
+fn open(folder: &Path, settings: Settings) -> (Runtime, QemuDriver) {
+    let Settings { guest_silence_max, network, limits, sources, probe_time_max } = settings;
     let process = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let driver = QemuDriver::open(QemuParts {
         folder: folder.to_owned(),
         images: images(),
+        sources,
         accelerator: AcceleratorSetting::Tcg,
         capacity: Capacity { ram_gib: 8, free_disk_bytes_min: 1 << 20, ..Capacity::of_host().unwrap() },
         limits,
         network,
         stop_time_max: STOP_TIME_MAX,
         guest_silence_max,
+        probe_time_max,
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng),
         fetcher: Fetcher::new(None).unwrap(),

@@ -9,7 +9,7 @@ use cloudpc_model::{Action, CloudPcStatus, Kind, Params};
 use cloudpc_store::StoreError;
 
 use super::step::{StepFn, StepFuture};
-use super::{Completion, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
+use super::{Completion, Recipe, Step, StepContext, StepError, StepOutput, Subject, machine, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::ApplyPolicy,
@@ -21,9 +21,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step { act: |context| if_moving(context, machine::wait_if_intended_on), ..machine::WAIT_FOR_GUEST },
     ],
     time_max: minutes(24 * 60),
-    status: Some(status),
-    complete,
-    after_failure: unchanged,
+    subject: Subject::CloudPc { status: Some(status), complete, after_failure: unchanged },
 };
 
 fn status(action: &Action) -> CloudPcStatus {

@@ -2,7 +2,7 @@
 
 use cloudpc_model::{Kind, Params, Snapshot, SnapshotId, SnapshotType};
 
-use super::{CancelMode, Recipe, Step, StepContext, StepError, StepOutput, minutes, unchanged};
+use super::{CancelMode, Recipe, Step, StepContext, StepError, StepOutput, Subject, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::CreateSnapshot,
@@ -32,19 +32,21 @@ pub(super) static RECIPE: Recipe = Recipe {
         }),
     ],
     time_max: minutes(2 * 60),
-    status: None,
-    complete: |ending| {
-        let Params::CreateSnapshot { snapshot_id } = &ending.action.params else { return Ok(()) };
-        ending.tx.snapshot_put(&Snapshot {
-            tenant_id: ending.action.tenant_id,
-            id: snapshot_id.clone(),
-            cloud_pc_id: ending.cloud_pc.id,
-            snapshot_type: SnapshotType::Manual,
-            created_at: ending.now,
-            last_restored_at: None,
-        })
+    subject: Subject::CloudPc {
+        status: None,
+        complete: |ending| {
+            let Params::CreateSnapshot { snapshot_id } = &ending.action.params else { return Ok(()) };
+            ending.tx.snapshot_put(&Snapshot {
+                tenant_id: ending.action.tenant_id,
+                id: snapshot_id.clone(),
+                cloud_pc_id: ending.cloud_pc.id,
+                snapshot_type: SnapshotType::Manual,
+                created_at: ending.now,
+                last_restored_at: None,
+            })
+        },
+        after_failure: unchanged,
     },
-    after_failure: unchanged,
 };
 
 fn snapshot_id(context: &StepContext) -> Result<&SnapshotId, StepError> {

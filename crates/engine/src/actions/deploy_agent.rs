@@ -11,7 +11,9 @@ use url::Url;
 use crate::mask::masked;
 
 use super::step::StepFuture;
-use super::{OnTimeout, Recipe, Step, StepContext, StepError, StepOutput, TimeMax, minutes, nothing, unchanged};
+use super::{
+    OnTimeout, Recipe, Step, StepContext, StepError, StepOutput, Subject, TimeMax, minutes, nothing, unchanged,
+};
 
 /// Members of `cloudPcExternalPartnerActionErrorCode`, the only error codes of deployments.
 pub const ERROR_CODES: [&str; 10] = [
@@ -68,9 +70,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step { attempts_max: 3, ..Step::new("detectAgent", "executeActionFailed", minutes(2), detect_agent) },
     ],
     time_max: minutes(12 * 60),
-    status: None,
-    complete: nothing,
-    after_failure: unchanged,
+    subject: Subject::CloudPc { status: None, complete: nothing, after_failure: unchanged },
 };
 
 fn deployment(context: &StepContext) -> Result<(PartnerId, &AgentSetting), StepError> {
@@ -82,7 +82,7 @@ fn deployment(context: &StepContext) -> Result<(PartnerId, &AgentSetting), StepE
 
 fn look_up(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
-        let Some(cloud_pc) = &context.cloud_pc else {
+        let Some(cloud_pc) = context.target.cloud_pc() else {
             return Err(StepError::failed("Cloud PC not found or invalid"));
         };
         if context.parts.settings.business_only && cloud_pc.product != Product::Business {

@@ -9,7 +9,7 @@ use cloudpc_store::StoreError;
 use std::time::Duration;
 
 use super::step::StepFuture;
-use super::{AfterFailure, CancelMode, Completion, Recipe, Step, StepContext, StepOutput, machine, minutes};
+use super::{AfterFailure, CancelMode, Completion, Recipe, Step, StepContext, StepOutput, Subject, machine, minutes};
 use crate::{ledger, policy};
 
 /// Time after which an unsuccessful deprovisioning is repeated.
@@ -31,9 +31,11 @@ pub(super) static RECIPE: Recipe = Recipe {
         },
     ],
     time_max: minutes(24 * 60),
-    status: Some(|_| CloudPcStatus::Deprovisioning),
-    complete,
-    after_failure: |_| AfterFailure::InGracePeriod,
+    subject: Subject::CloudPc {
+        status: Some(|_| CloudPcStatus::Deprovisioning),
+        complete,
+        after_failure: |_| AfterFailure::InGracePeriod,
+    },
 };
 
 /// Powers the machine off, if there is one: a Cloud PC whose provisioning failed has none.

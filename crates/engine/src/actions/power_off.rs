@@ -2,16 +2,18 @@
 
 use cloudpc_model::{Kind, Power};
 
-use super::{Recipe, machine, minutes, unchanged};
+use super::{Recipe, Subject, machine, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::PowerOff,
     steps: &[machine::STOP],
     time_max: minutes(2 * 60),
-    status: None,
-    complete: |ending| {
-        ending.cloud_pc.power_intended = Power::PoweredOff;
-        Ok(())
+    subject: Subject::CloudPc {
+        status: None,
+        complete: |ending| {
+            ending.cloud_pc.power_intended = Power::PoweredOff;
+            Ok(())
+        },
+        after_failure: unchanged,
     },
-    after_failure: unchanged,
 };

@@ -2,7 +2,7 @@
 
 use cloudpc_model::{Kind, Power};
 
-use super::{CancelMode, Recipe, Step, machine, minutes, unchanged};
+use super::{CancelMode, Recipe, Step, Subject, machine, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::PowerOn,
@@ -16,10 +16,12 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step { act: machine::start_and_wait, ..machine::WAIT_FOR_GUEST },
     ],
     time_max: minutes(2 * 60),
-    status: None,
-    complete: |ending| {
-        ending.cloud_pc.power_intended = Power::Running;
-        Ok(())
+    subject: Subject::CloudPc {
+        status: None,
+        complete: |ending| {
+            ending.cloud_pc.power_intended = Power::Running;
+            Ok(())
+        },
+        after_failure: unchanged,
     },
-    after_failure: unchanged,
 };

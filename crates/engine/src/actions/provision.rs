@@ -9,8 +9,8 @@ use cloudpc_store::StoreError;
 
 use super::step::StepFuture;
 use super::{
-    AfterFailure, CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, guest_setup, machine,
-    minutes,
+    AfterFailure, CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, Subject, guest_setup,
+    machine, minutes,
 };
 
 pub(super) static RECIPE: Recipe = Recipe {
@@ -25,9 +25,11 @@ pub(super) static RECIPE: Recipe = Recipe {
         guest_setup::DEPLOY_AGENTS,
     ],
     time_max: minutes(24 * 60),
-    status: Some(|_| CloudPcStatus::Provisioning),
-    complete,
-    after_failure: |_| AfterFailure::Broken,
+    subject: Subject::CloudPc {
+        status: Some(|_| CloudPcStatus::Provisioning),
+        complete,
+        after_failure: |_| AfterFailure::Broken,
+    },
 };
 
 /// Checks, before anything is made, that the host has the image, that the machine fits an empty

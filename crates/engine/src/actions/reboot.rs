@@ -4,7 +4,9 @@ use cloudpc_drivers::Observed;
 use cloudpc_model::{Kind, Power};
 
 use super::step::StepFuture;
-use super::{AfterFailure, CancelMode, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, nothing};
+use super::{
+    AfterFailure, CancelMode, Recipe, Step, StepContext, StepError, StepOutput, Subject, machine, minutes, nothing,
+};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Reboot,
@@ -28,11 +30,13 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step { act: machine::start_and_wait, ..machine::WAIT_FOR_GUEST },
     ],
     time_max: minutes(2 * 60),
-    status: None,
-    complete: nothing,
-    after_failure: |action| match action.step(machine::WAIT_FOR_GUEST.name) {
-        Some(_) => AfterFailure::Broken,
-        None => AfterFailure::Unchanged,
+    subject: Subject::CloudPc {
+        status: None,
+        complete: nothing,
+        after_failure: |action| match action.step(machine::WAIT_FOR_GUEST.name) {
+            Some(_) => AfterFailure::Broken,
+            None => AfterFailure::Unchanged,
+        },
     },
 };
 

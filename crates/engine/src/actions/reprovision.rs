@@ -7,7 +7,8 @@ use cloudpc_store::StoreError;
 
 use super::step::StepFuture;
 use super::{
-    CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, guest_setup, machine, minutes, unchanged,
+    CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, Subject, guest_setup, machine, minutes,
+    unchanged,
 };
 use crate::image;
 use crate::policy::PolicySettings;
@@ -25,9 +26,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         guest_setup::DEPLOY_AGENTS,
     ],
     time_max: minutes(6 * 60),
-    status: Some(|_| CloudPcStatus::Provisioning),
-    complete,
-    after_failure: unchanged,
+    subject: Subject::CloudPc { status: Some(|_| CloudPcStatus::Provisioning), complete, after_failure: unchanged },
 };
 
 /// Powers the machine off. A Cloud PC whose provisioning failed has no machine: it gets one now.

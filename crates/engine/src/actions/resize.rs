@@ -2,7 +2,7 @@
 
 use cloudpc_model::{CloudPcStatus, Kind, Params, ServicePlanId};
 
-use super::{CancelMode, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
+use super::{CancelMode, Recipe, Step, StepContext, StepError, StepOutput, Subject, machine, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Resize,
@@ -29,15 +29,17 @@ pub(super) static RECIPE: Recipe = Recipe {
         machine::WAIT_FOR_GUEST,
     ],
     time_max: minutes(3 * 60),
-    status: Some(|_| CloudPcStatus::Resizing),
-    complete: |ending| {
-        ending.keep_undo_record(false)?;
-        if let Params::Resize { target_service_plan_id } = ending.action.params {
-            ending.cloud_pc.service_plan_id = target_service_plan_id;
-        }
-        Ok(())
+    subject: Subject::CloudPc {
+        status: Some(|_| CloudPcStatus::Resizing),
+        complete: |ending| {
+            ending.keep_undo_record(false)?;
+            if let Params::Resize { target_service_plan_id } = ending.action.params {
+                ending.cloud_pc.service_plan_id = target_service_plan_id;
+            }
+            Ok(())
+        },
+        after_failure: unchanged,
     },
-    after_failure: unchanged,
 };
 
 /// Returns the requested service plan.

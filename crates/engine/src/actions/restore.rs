@@ -4,7 +4,7 @@
 use cloudpc_model::{CloudPcStatus, Kind, Params};
 
 use super::step::StepFuture;
-use super::{CancelMode, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
+use super::{CancelMode, Recipe, Step, StepContext, StepError, StepOutput, Subject, machine, minutes, unchanged};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Restore,
@@ -25,15 +25,17 @@ pub(super) static RECIPE: Recipe = Recipe {
         machine::WAIT_FOR_GUEST,
     ],
     time_max: minutes(4 * 60),
-    status: Some(|_| CloudPcStatus::Restoring),
-    complete: |ending| {
-        ending.keep_undo_record(true)?;
-        if let Params::Restore { snapshot_id } = &ending.action.params {
-            ending.tx.snapshot_restored(ending.action.tenant_id, snapshot_id, ending.now)?;
-        }
-        Ok(())
+    subject: Subject::CloudPc {
+        status: Some(|_| CloudPcStatus::Restoring),
+        complete: |ending| {
+            ending.keep_undo_record(true)?;
+            if let Params::Restore { snapshot_id } = &ending.action.params {
+                ending.tx.snapshot_restored(ending.action.tenant_id, snapshot_id, ending.now)?;
+            }
+            Ok(())
+        },
+        after_failure: unchanged,
     },
-    after_failure: unchanged,
 };
 
 fn copy_snapshot(context: &StepContext) -> StepFuture<'_> {

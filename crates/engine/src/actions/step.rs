@@ -1,12 +1,13 @@
 //! Steps: their definition, context and result.
 
 use cloudpc_drivers::{DriverError, Guest, GuestError, MachineSpec, Tag};
-use cloudpc_model::{Action, CloudPc, Failure, ImageId, Kind, Power, ServicePlanId, State};
+use cloudpc_model::{Action, CloudPc, Document, Failure, ImageId, Kind, Object, Power, ServicePlanId, State};
 use cloudpc_store::StoreError;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::target::Target;
 use crate::{EngineDependencies, EngineSettings};
 
 /// One step of a recipe. Idempotent: it checks the present state before it acts, because it may be
@@ -80,6 +81,8 @@ pub(crate) struct StepOutput {
     pub message: Option<String>,
     /// Power state that the machine is now known to be in.
     pub power: Option<Power>,
+    /// Properties of the document's status that are now known.
+    pub status: Object,
 }
 
 impl StepOutput {
@@ -88,11 +91,15 @@ impl StepOutput {
     }
 
     pub fn message(text: impl Into<String>) -> Self {
-        Self { message: Some(text.into()), power: None }
+        Self { message: Some(text.into()), ..Self::default() }
     }
 
     pub fn power(power: Power) -> Self {
-        Self { message: None, power: Some(power) }
+        Self { power: Some(power), ..Self::default() }
+    }
+
+    pub fn status(status: Object) -> Self {
+        Self { status, ..Self::default() }
     }
 }
 
@@ -152,17 +159,26 @@ impl From<StoreError> for StepError {
     }
 }
 
-/// Context of a step: the action and the Cloud PC as they were when it started.
+/// Context of a step: the action and its target as they were when it started.
 pub(crate) struct StepContext {
     pub parts: Arc<EngineDependencies>,
     pub action: Action,
-    pub cloud_pc: Option<CloudPc>,
+    pub target: Target,
 }
 
 impl StepContext {
     /// Returns the Cloud PC of a remote action, which existed on acceptance.
     pub fn cloud_pc(&self) -> Result<&CloudPc, StepError> {
-        self.cloud_pc.as_ref().ok_or_else(|| StepError::failed("The Cloud PC no longer exists."))
+        self.target.cloud_pc().ok_or_else(|| StepError::failed("The Cloud PC no longer exists."))
+    }
+
+    /// Returns the document of an action on a document. Deleting a document cancels its actions.
+    pub fn document(&self) -> Result<&Document, StepError> {
+        self.target.document().ok_or_else(|| StepError::Permanent {
+            outcome: Some(State::Canceled),
+            code: Some("canceled".into()),
+            message: "The entity was deleted.".into(),
+        })
     }
 
     /// Returns the tag that marks this action's work on the machine.

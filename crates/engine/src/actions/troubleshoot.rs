@@ -4,14 +4,13 @@
 //! Each step's message is its finding, or [`FINE`]. The action fails only if the machine cannot be
 //! observed.
 
-use cloudpc_drivers::{FetchPolicy, Fetcher, GuestError};
+use cloudpc_drivers::GuestError;
 use cloudpc_model::{Action, CloudPcStatus, Kind, Power, StatusDetail};
 use std::time::Duration;
-use url::Url;
 
 use super::step::StepFuture;
-use super::{Completion, Recipe, Step, StepContext, StepError, StepOutput, minutes, unchanged};
-use crate::partner::partners_of;
+use super::{Completion, Recipe, Step, StepContext, StepError, StepOutput, Subject, minutes, unchanged};
+use crate::partner::{agent_urls, partners_of};
 
 /// Code of the status detail that this action writes, and clears when all checks pass.
 const DETAIL_CODE: &str = "healthCheckFailed";
@@ -31,9 +30,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         Step::new("checkNetwork", "hostNotAvailable", minutes(5), check_network),
     ],
     time_max: minutes(2 * 60),
-    status: None,
-    complete,
-    after_failure: unchanged,
+    subject: Subject::CloudPc { status: None, complete, after_failure: unchanged },
 };
 
 fn observe(context: &StepContext) -> StepFuture<'_> {
@@ -47,7 +44,7 @@ fn observe(context: &StepContext) -> StepFuture<'_> {
             let (is, should): (&str, &str) = (observed.power.into(), intended.into());
             format!("The machine is {is}; it should be {should}.")
         };
-        Ok(StepOutput { message: Some(message), power: Some(observed.power) })
+        Ok(StepOutput { message: Some(message), ..StepOutput::power(observed.power) })
     })
 }
 
@@ -96,16 +93,7 @@ fn check_network(context: &StepContext) -> StepFuture<'_> {
         let partners = context.parts.store.read(move |reader| partners_of(reader, tenant)).await?;
         let guest = context.guest().await?;
         let mut unreached = Vec::new();
-        for partner in partners {
-            let Some(url) = partner.agent.as_ref().and_then(|agent| Url::parse(&agent.url).ok()) else { continue };
-            let policy = FetchPolicy {
-                allowed_urls: partner.allowed_urls,
-                size_bytes_max: context.parts.settings.agent_bytes_max,
-                time_max: ANSWER_TIME_MAX,
-            };
-            if Fetcher::check(&url, &policy).is_err() {
-                continue;
-            }
+        for (url, policy) in agent_urls(partners, context.parts.settings.agent_bytes_max, ANSWER_TIME_MAX) {
             match guest.reach(&url, &policy).await {
                 Err(GuestError::Unreachable(why)) => unreached.push(why),
                 other => {

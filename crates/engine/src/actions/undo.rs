@@ -9,7 +9,9 @@ use cloudpc_model::{CloudPcStatus, Kind, Params, UndoRecord};
 use cloudpc_store::StoreError;
 
 use super::step::StepFuture;
-use super::{CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, machine, minutes, unchanged};
+use super::{
+    CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, Subject, machine, minutes, unchanged,
+};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Undo,
@@ -25,9 +27,7 @@ pub(super) static RECIPE: Recipe = Recipe {
         machine::WAIT_FOR_GUEST,
     ],
     time_max: minutes(3 * 60),
-    status: Some(|_| CloudPcStatus::Restoring),
-    complete,
-    after_failure: unchanged,
+    subject: Subject::CloudPc { status: Some(|_| CloudPcStatus::Restoring), complete, after_failure: unchanged },
 };
 
 /// Returns the undo record of the action to undo. It does not change while the undo is open.

@@ -2,12 +2,14 @@
 //! of health events.
 
 use cloudpc_model::{
-    Action, Actor, AuditEntry, AuditResource, AuditResult, AuditVerb, CloudPc, CloudPcId, Failure, HealthEvent, Kind,
+    Action, Actor, AuditEntry, AuditResource, AuditResult, AuditVerb, CloudPc, Document, Failure, HealthEvent, Kind,
     ResourceType, State, TenantId, Timestamp,
 };
 use cloudpc_store::{StoreError, Tx};
+use serde_json::Value;
 
 use super::RequestContext;
+use crate::target::Target;
 
 /// Returns an audit row for a caller's request.
 pub(crate) fn asked_for(
@@ -63,14 +65,26 @@ pub(crate) fn health(
     tx.audit_insert(&entry)
 }
 
-/// Returns the target of an action as an audit resource. A deployment's target may be no known
-/// Cloud PC.
+/// Returns the target of an action as an audit resource, by its id alone if it does not exist.
 fn target(tx: &Tx<'_>, action: &Action) -> Result<AuditResource, StoreError> {
-    let cloud_pc = match action.target.parse::<CloudPcId>() {
-        Ok(id) => tx.cloud_pc(action.tenant_id, id)?,
-        Err(_) => None,
+    let unnamed = match action.kind().document_type() {
+        Some(kind) => AuditResource::new(ResourceType::Document(kind), &action.target),
+        None => AuditResource::new(ResourceType::CloudPc, &action.target),
     };
-    Ok(cloud_pc.map_or_else(|| AuditResource::new(ResourceType::CloudPc, &action.target), |found| resource(&found)))
+    Ok(match Target::of(tx, action)? {
+        Target::CloudPc(cloud_pc) => resource(&cloud_pc),
+        Target::Document(document) => unnamed.named(name(&document)),
+        Target::Missing => unnamed,
+    })
+}
+
+/// Returns a document as an audit resource.
+pub(crate) fn document(document: &Document) -> AuditResource {
+    AuditResource::new(ResourceType::Document(document.key.kind), &document.key.id).named(name(document))
+}
+
+fn name(document: &Document) -> &str {
+    document.body.get("displayName").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Returns the audit result of an unsuccessful action; none if the action succeeded or is open.

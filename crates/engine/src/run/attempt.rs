@@ -54,12 +54,12 @@ impl Engine {
             CallResult::Canceled => return Attempt::Ended(TurnLog::default()),
             CallResult::Answered(Ok(output)) => {
                 let event = EventKind::StepSucceeded { step: step.name.into(), message: output.message };
-                return Attempt::Ended(TurnLog { event: Some(event), power: output.power });
+                return Attempt::Ended(TurnLog { event: Some(event), power: output.power, status: output.status });
             }
             CallResult::Answered(Err(error)) => error,
             // The action's own deadline expired, which the plan handles.
             CallResult::OnTimeout if turn.may_be_canceled() && self.parts.clock.now() >= turn.action.deadline_at => {
-                return Attempt::Ended(TurnLog { event: None, power: unknown_power(step) });
+                return Attempt::Ended(TurnLog { power: unknown_power(step), ..TurnLog::default() });
             }
             CallResult::OnTimeout => timeout_error(step, step.time_max(&self.parts.settings)),
         };
@@ -70,13 +70,13 @@ impl Engine {
                 let failure = step.failure(&turn.action, code, message);
                 let outcome = outcome.unwrap_or(step.fails_as);
                 let event = EventKind::StepFailed { step: step.name.into(), outcome, failure };
-                return Attempt::Ended(TurnLog { event: Some(event), power });
+                return Attempt::Ended(TurnLog { event: Some(event), power, ..TurnLog::default() });
             }
             StepError::Transient(message) => (message, self.backoff(attempts)),
             StepError::Waiting(message) => {
                 let due_at = self.parts.clock.now() + self.backoff(attempts);
                 let event = EventKind::StepRetried { step: step.name.into(), message, due_at };
-                return Attempt::Ended(TurnLog { event: Some(event), power });
+                return Attempt::Ended(TurnLog { event: Some(event), power, ..TurnLog::default() });
             }
             StepError::OutcomeUnknown(message) => (message, Duration::ZERO),
         };
@@ -88,7 +88,7 @@ impl Engine {
         } else {
             EventKind::StepRetried { step: step_name, message, due_at: self.parts.clock.now() + backoff }
         };
-        Attempt::Ended(TurnLog { event: Some(event), power })
+        Attempt::Ended(TurnLog { event: Some(event), power, ..TurnLog::default() })
     }
 
     /// Attempts to undo a step; `attempts` counts this worker's attempts at it.
@@ -106,7 +106,7 @@ impl Engine {
             CallResult::Lost => return Attempt::Lost,
             CallResult::Answered(Ok(output)) => {
                 let event = EventKind::UndoSucceeded { step: step_name };
-                return Attempt::Ended(TurnLog { event: Some(event), power: output.power });
+                return Attempt::Ended(TurnLog { event: Some(event), power: output.power, status: output.status });
             }
             CallResult::Answered(Err(error)) => (error, None),
             CallResult::OnTimeout | CallResult::Canceled => (timed_out(time_max), unknown_power(step)),
@@ -127,7 +127,7 @@ impl Engine {
                 EventKind::UndoFailed { step: step_name, failure: step.failure(&turn.action, None, message) }
             }
         };
-        Attempt::Ended(TurnLog { event: Some(event), power })
+        Attempt::Ended(TurnLog { event: Some(event), power, ..TurnLog::default() })
     }
 
     async fn call(
@@ -139,11 +139,8 @@ impl Engine {
         until: Timestamp,
         cancelable: bool,
     ) -> CallResult {
-        let context = StepContext {
-            parts: Arc::clone(&self.parts),
-            action: turn.action.clone(),
-            cloud_pc: turn.cloud_pc.clone(),
-        };
+        let context =
+            StepContext { parts: Arc::clone(&self.parts), action: turn.action.clone(), target: turn.target.clone() };
         let call = AssertUnwindSafe(self.call_under_faults(step, undo, &context)).catch_unwind();
         tokio::select! {
             biased;

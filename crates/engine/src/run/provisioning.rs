@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::rollouts::{advance_rollouts, run_schedules};
 use crate::Engine;
-use crate::ledger::audit;
-use crate::lifecycle::{GRACE_PERIOD, accept_deprovision, system};
+use crate::ledger::{RequestContext, audit};
+use crate::lifecycle::{GRACE_PERIOD, accept_deprovision};
 use crate::policy::{Assignment, Policies, Policy, Supply};
 use crate::request::{Stamp, accept_unchecked};
 
@@ -99,7 +99,7 @@ impl Engine {
                 let rng = SeededRng::new(seed);
                 for mut cloud_pc in tx.cloud_pc_grace_ended(now, BATCH_MAX)? {
                     let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
-                    accept_deprovision(tx, &system(cloud_pc.tenant_id), &mut cloud_pc, stamp)?;
+                    accept_deprovision(tx, &RequestContext::system(cloud_pc.tenant_id), &mut cloud_pc, stamp)?;
                 }
                 let work = Arc::clone(&work);
                 tx.after_commit(move || work.wake.notify_one());
@@ -222,7 +222,7 @@ fn reconcile_cloud_pc(
     match (before, is_entitled, cloud_pc.grace_ends_at) {
         (CloudPcStatus::Deprovisioning, ..) | (_, true, None) | (_, false, Some(_)) => return Ok(()),
         (CloudPcStatus::Failed, false, None) if cloud_pc.provisioned_at.is_none() => {
-            accept_deprovision(tx, &system(cloud_pc.tenant_id), &mut cloud_pc, stamp)?;
+            accept_deprovision(tx, &RequestContext::system(cloud_pc.tenant_id), &mut cloud_pc, stamp)?;
             return Ok(());
         }
         (_, true, Some(_)) => cloud_pc.grace_ends_at = None,
@@ -274,7 +274,7 @@ fn provision(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let (tenant, policy, plan) = (user.tenant_id, claim.policy, claim.plan);
-    let image = tx.gallery_image(tenant, &policy.image_id)?;
+    let image = tx.image(tenant, &policy.image_id)?;
     let name = free_name(tx, policy, user, rng)?;
     let cloud_pc = CloudPc {
         tenant_id: tenant,
@@ -315,7 +315,7 @@ fn provision(
         sku_id: claim.sku_id,
     })?;
     let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
-    accept_unchecked(tx, &system(tenant), &cloud_pc, Params::Provision, stamp)?;
+    accept_unchecked(tx, &RequestContext::system(tenant), &cloud_pc, Params::Provision, stamp)?;
     Ok(())
 }
 

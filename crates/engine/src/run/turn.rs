@@ -1,18 +1,19 @@
 //! One turn of an action: logs the result of the last step and the start of the next in one
-//! transaction, together with the changes to the Cloud PC.
+//! transaction, together with the changes to the action's target.
 
-use cloudpc_model::{Action, ActionId, CloudPc, EventKind, Failure, Kind, Power, State, TenantId, Timestamp};
+use cloudpc_model::{Action, ActionId, CloudPc, EventKind, Failure, Kind, Object, Power, State, TenantId, Timestamp};
 use cloudpc_store::{StoreError, Tx};
 
 use crate::EngineDependencies;
-use crate::actions::{Completion, Recipe, Step, end_unsuccessfully, mark_failed, recipe};
+use crate::actions::{Completion, DocumentEnd, Recipe, Step, Subject, end_unsuccessfully, mark_failed, recipe};
 use crate::ledger::{self, audit};
 use crate::plan::{self, Decision};
+use crate::target::Target;
 
 /// State of an action after a transaction, and the next thing for its worker to do.
 pub(crate) struct ActionTurn {
     pub action: Action,
-    pub cloud_pc: Option<CloudPc>,
+    pub target: Target,
     pub todo: NextStep,
 }
 
@@ -36,6 +37,8 @@ pub(crate) struct TurnLog {
     pub event: Option<EventKind>,
     /// Power state that the machine is now known to be in.
     pub power: Option<Power>,
+    /// Properties of the document's status that are now known.
+    pub status: Object,
 }
 
 impl TurnLog {
@@ -52,7 +55,7 @@ impl ActionTurn {
     }
 }
 
-/// Runs the first turn of a claim. The Cloud PC's status changes here, not on acceptance: see
+/// Runs the first turn of a claim. The target's status changes here, not on acceptance: see
 /// [`crate::request`].
 pub(super) fn begin(
     tx: &mut Tx<'_>,
@@ -60,17 +63,23 @@ pub(super) fn begin(
     action: Action,
     now: Timestamp,
 ) -> Result<ActionTurn, StoreError> {
-    let mut cloud_pc = cloud_pc(tx, &action)?;
+    let mut target = Target::of(tx, &action)?;
     let recipe = recipe(action.kind());
-    if let (State::Running, Some(status), Some(cloud_pc)) = (action.state, recipe.status_during(&action), &mut cloud_pc)
-        && cloud_pc.status != status
-    {
-        cloud_pc.status_before = Some(cloud_pc.status);
-        cloud_pc.status = status;
-        cloud_pc.modified_at = now;
-        tx.cloud_pc_update(cloud_pc)?;
+    if action.state == State::Running {
+        let before = target.clone();
+        match (&recipe.subject, &mut target) {
+            (Subject::CloudPc { .. }, Target::CloudPc(cloud_pc)) => {
+                if let Some(status) = recipe.status_during(&action).filter(|status| *status != cloud_pc.status) {
+                    cloud_pc.status_before = Some(cloud_pc.status);
+                    cloud_pc.status = status;
+                }
+            }
+            (Subject::Document { begin, .. }, Target::Document(document)) => begin(document, now),
+            _ => {}
+        }
+        target.store(tx, &before, now)?;
     }
-    advance(tx, parts, recipe, action, cloud_pc, now)
+    advance(tx, parts, recipe, action, target, now)
 }
 
 /// Logs the result of the last step and plans the next. If the engine is stopping, the action is
@@ -90,30 +99,34 @@ pub(super) fn log(
         Some(event) => tx.action_append(id, epoch, now, event.clone())?,
         None => tx.action(tenant, id)?.filter(|action| action.epoch == epoch).ok_or(StoreError::LeaseLost)?,
     };
-    let mut cloud_pc = cloud_pc(tx, &action)?;
-    if let Some(cloud_pc) = &mut cloud_pc {
-        let before = cloud_pc.clone();
-        if let Some(power) = log.power {
-            cloud_pc.power_observed = power;
+    let mut target = Target::of(tx, &action)?;
+    let before = target.clone();
+    match &mut target {
+        Target::CloudPc(cloud_pc) => {
+            if let Some(power) = log.power {
+                cloud_pc.power_observed = power;
+            }
+            if action.state == State::Stuck {
+                mark_failed(cloud_pc, action.failure());
+            }
         }
-        if action.state == State::Stuck {
-            mark_failed(cloud_pc, action.failure());
-        }
-        store(tx, &before, cloud_pc, now)?;
+        Target::Document(document) => document.status.extend(log.status.clone()),
+        Target::Missing => {}
     }
+    target.store(tx, &before, now)?;
     if action.state == State::Stuck {
         audit::end(tx, &action, now)?;
         let kind = action.kind().name();
         tx.after_commit(move || {
             tracing::error!(action.id = %id, action.kind = kind, "an action is stuck; repair its machine, then settle the action");
         });
-        return Ok(ActionTurn { action, cloud_pc, todo: NextStep::Ended });
+        return Ok(ActionTurn { action, target, todo: NextStep::Ended });
     }
     if stopping {
         tx.action_release(id, epoch, now)?;
-        return Ok(ActionTurn { action, cloud_pc, todo: NextStep::Ended });
+        return Ok(ActionTurn { action, target, todo: NextStep::Ended });
     }
-    advance(tx, parts, recipe(action.kind()), action, cloud_pc, now)
+    advance(tx, parts, recipe(action.kind()), action, target, now)
 }
 
 /// Ends actions that timed out before a worker claimed them.
@@ -127,18 +140,20 @@ pub(super) fn end_timed_out(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Re
     Ok(())
 }
 
-/// Applies the end of an action that was never started to its Cloud PC: only provisioning and
-/// deprovisioning change its status on acceptance.
+/// Applies the end of an action that was never started to its target. Of the actions on Cloud PCs,
+/// only provisioning and deprovisioning change the status on acceptance.
 pub(crate) fn end_unstarted(tx: &mut Tx<'_>, action: &Action, now: Timestamp) -> Result<(), StoreError> {
-    if let Kind::Provision | Kind::Deprovision = action.kind()
-        && let Some(mut cloud_pc) = cloud_pc(tx, action)?
-    {
-        let before = cloud_pc.clone();
-        end_unsuccessfully(&mut cloud_pc, action, action.failure(), now);
-        store(tx, &before, &mut cloud_pc, now)?;
-        reconcile_again(tx, action, &cloud_pc, now)?;
+    let mut target = Target::of(tx, action)?;
+    let before = target.clone();
+    match (action.kind(), &mut target) {
+        (Kind::Provision | Kind::Deprovision, Target::CloudPc(cloud_pc)) => {
+            end_unsuccessfully(cloud_pc, action, action.failure(), now);
+            reconcile_again(tx, action, cloud_pc, now)?;
+        }
+        (_, Target::CloudPc(_)) => {}
+        (_, target) => end_document(tx, recipe(action.kind()), action, target, action.state, action.failure(), now)?,
     }
-    Ok(())
+    target.store(tx, &before, now)
 }
 
 /// Queues the user of a Cloud PC whose deprovisioning did not succeed: the user may have been given
@@ -156,7 +171,7 @@ fn advance(
     parts: &EngineDependencies,
     recipe: &'static Recipe,
     mut action: Action,
-    mut cloud_pc: Option<CloudPc>,
+    mut target: Target,
     now: Timestamp,
 ) -> Result<ActionTurn, StoreError> {
     let todo = loop {
@@ -169,9 +184,14 @@ fn advance(
             Decision::Undo(step) => (EventKind::UndoStarted { step: step.name.into() }, Some(NextStep::Undo(step))),
             Decision::StartUndo(outcome, failure) => (EventKind::UndoBegan { outcome, failure }, None),
             Decision::Finish(outcome, failure) => {
-                if let Some(cloud_pc) = &mut cloud_pc {
-                    end(tx, parts, recipe, &action, cloud_pc, outcome, failure.as_ref(), now)?;
+                let before = target.clone();
+                match &mut target {
+                    Target::CloudPc(cloud_pc) => {
+                        end(tx, parts, recipe, &action, cloud_pc, outcome, failure.as_ref(), now)?;
+                    }
+                    target => end_document(tx, recipe, &action, target, outcome, failure.as_ref(), now)?,
                 }
+                target.store(tx, &before, now)?;
                 (EventKind::Finished { outcome, failure }, Some(NextStep::Ended))
             }
         };
@@ -181,7 +201,7 @@ fn advance(
             break todo;
         }
     };
-    Ok(ActionTurn { action, cloud_pc, todo })
+    Ok(ActionTurn { action, target, todo })
 }
 
 /// Returns whether the step is already logged as running, or as being undone while the action is
@@ -206,7 +226,7 @@ fn end(
     failure: Option<&Failure>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let before = cloud_pc.clone();
+    let Subject::CloudPc { complete, .. } = &recipe.subject else { return Ok(()) };
     if outcome == State::Done {
         if recipe.status_during(action) == Some(cloud_pc.status)
             && let Some(status) = cloud_pc.status_before.take()
@@ -215,27 +235,30 @@ fn end(
             cloud_pc.status = status;
         }
         let undo_window = parts.settings.undo_window;
-        (recipe.complete)(&mut Completion { tx: &mut *tx, now, undo_window, action, cloud_pc: &mut *cloud_pc })?;
+        complete(&mut Completion { tx: &mut *tx, now, undo_window, action, cloud_pc: &mut *cloud_pc })?;
     } else {
         end_unsuccessfully(cloud_pc, action, failure, now);
         reconcile_again(tx, action, cloud_pc, now)?;
     }
     // The grace period may have begun or ended while the action ran.
     cloud_pc.settle_grace();
-    store(tx, &before, cloud_pc, now)
-}
-
-fn store(tx: &mut Tx<'_>, before: &CloudPc, cloud_pc: &mut CloudPc, now: Timestamp) -> Result<(), StoreError> {
-    if cloud_pc != before {
-        cloud_pc.modified_at = now;
-        tx.cloud_pc_update(cloud_pc)?;
-    }
     Ok(())
 }
 
-fn cloud_pc(tx: &Tx<'_>, action: &Action) -> Result<Option<CloudPc>, StoreError> {
-    match action.cloud_pc_id() {
-        Some(id) => tx.cloud_pc(action.tenant_id, id),
-        None => Ok(None),
+/// Applies the end of an action to its document, if it is an action on a document.
+fn end_document(
+    tx: &mut Tx<'_>,
+    recipe: &Recipe,
+    action: &Action,
+    target: &mut Target,
+    outcome: State,
+    failure: Option<&Failure>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    match &recipe.subject {
+        Subject::CloudPc { .. } => Ok(()),
+        Subject::Document { end, .. } => {
+            end(&mut DocumentEnd { tx, now, action, outcome, failure, document: target.document_mut() })
+        }
     }
 }

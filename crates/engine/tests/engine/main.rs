@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cancel;
+mod connections;
 mod deploy;
 mod health;
 mod matrix;

@@ -1,6 +1,8 @@
 //! Test matrix: every kind of action × every step × every disturbance. It loops over the registry,
 //! so new steps are covered automatically.
 
+mod documents;
+
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_drivers::{Driver, DriverError, Observed, Tag};
 use cloudpc_engine::actions::{CancelMode, OnTimeout, Recipe, Step, recipe};
@@ -12,6 +14,8 @@ use cloudpc_model::{
 use cloudpc_store::ActionFilter;
 use strum::IntoEnumIterator;
 use uuid::Uuid;
+
+use documents::DocumentCase;
 
 use crate::world::{TestEngine, agent, asked, big, fail, image, rule, small, tenant};
 
@@ -62,8 +66,12 @@ const DISTURBANCES: [Disturbance; 12] = [
 async fn every_step_and_disturbance(kind: Kind) {
     for step in recipe(kind).steps {
         for disturbance in DISTURBANCES {
-            if applies(step, disturbance) {
-                Case::new(kind, step, disturbance).await.run().await;
+            if !applies(step, disturbance) {
+                continue;
+            }
+            match kind.document_type() {
+                Some(_) => DocumentCase::new(kind, step, disturbance).await.run().await,
+                None => Case::new(kind, step, disturbance).await.run().await,
             }
         }
     }
@@ -99,6 +107,9 @@ kinds! {
     provision: Provision,
     deprovision: Deprovision,
     apply_policy: ApplyPolicy,
+    import_image: ImportImage,
+    remove_image: RemoveImage,
+    check_connection: CheckConnection,
 }
 
 /// Returns the step after `step` if a failure there undoes `step`, or else `step`.
@@ -122,12 +133,18 @@ fn applies(step: &Step, disturbance: Disturbance) -> bool {
     }
 }
 
-struct Case {
+/// A disturbed step of an action.
+struct Trial {
     world: TestEngine,
-    id: CloudPcId,
     kind: Kind,
     step: &'static Step,
     disturbance: Disturbance,
+}
+
+/// A trial of an action on a Cloud PC.
+struct Case {
+    trial: Trial,
+    id: CloudPcId,
     snapshot: SnapshotId,
     /// Action that an undo undoes.
     undoes: ActionId,
@@ -138,87 +155,9 @@ struct Case {
     cloud_pc: CloudPc,
 }
 
-impl Case {
-    async fn new(kind: Kind, step: &'static Step, disturbance: Disturbance) -> Self {
-        let mut world = TestEngine::new(1).await;
-        if kind == Kind::Provision {
-            return Self::without_machine(world, step, disturbance).await;
-        }
-        let id = world.add(1, ScriptedCondition::default()).await;
-        world.start();
-        world.write_marker(id, "restored").await;
-        let born = world.cloud_pc(id).await;
-        let snapshot = SnapshotId::new(id, Uuid::from_u128(77));
-        if kind == Kind::Restore {
-            let params = Params::CreateSnapshot { snapshot_id: snapshot.clone() };
-            let made = world.engine.request(&asked(), id, params).await.unwrap();
-            assert_eq!(world.end(made).await.state, State::Done);
-        }
-        let marker = if kind == Kind::Undo { "before the reprovision" } else { "before" };
-        world.write_marker(id, marker).await;
-        world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
-        let mut undoes = ActionId(0);
-        if kind == Kind::Undo {
-            let params = Params::Reprovision {
-                os_version: Some(OsVersion::Windows10),
-                user_account_type: Some(UserAccountType::Administrator),
-                image_id: None,
-            };
-            undoes = world.engine.request(&asked(), id, params).await.unwrap();
-            assert_eq!(world.end(undoes).await.state, State::Done);
-            world.idle().await;
-            world.write_marker(id, "before").await;
-        }
-        if kind == Kind::PowerOn {
-            let off = world.engine.request(&asked(), id, Params::PowerOff).await.unwrap();
-            assert_eq!(world.end(off).await.state, State::Done);
-        }
-        if kind == Kind::Deprovision {
-            world.begin_grace(id).await;
-        }
-        if kind == Kind::ApplyPolicy {
-            world.govern(&[id]).await;
-            world.change_policy("northeurope", true).await;
-        }
-        let machine = Some(world.driver.observe(id).await.unwrap());
-        let cloud_pc = world.cloud_pc(id).await;
-        Self { world, id, kind, step, disturbance, snapshot, undoes, born, machine, cloud_pc }
-    }
-
-    async fn without_machine(mut world: TestEngine, step: &'static Step, disturbance: Disturbance) -> Self {
-        world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
-        let id = world.add_without_machine(1).await;
-        world.start();
-        let cloud_pc = world.cloud_pc(id).await;
-        Self {
-            world,
-            id,
-            kind: Kind::Provision,
-            step,
-            disturbance,
-            snapshot: SnapshotId::new(id, Uuid::nil()),
-            undoes: ActionId(0),
-            born: cloud_pc.clone(),
-            machine: None,
-            cloud_pc,
-        }
-    }
-
-    /// The machine before the action.
-    fn machine_before(&self) -> &Observed {
-        self.machine.as_ref().unwrap()
-    }
-
-    async fn run(mut self) {
-        self.add_faults();
-        let action = match self.kind {
-            Kind::DeployAgent => self.world.deploy(&self.id.to_string()).await,
-            Kind::Undo => self.world.engine.undo(&asked(), self.id).await.unwrap(),
-            Kind::Provision => self.world.provision(self.id).await,
-            Kind::Deprovision => self.world.engine.end_grace_period(&asked(), self.id).await.unwrap(),
-            Kind::ApplyPolicy => self.world.apply_policy(self.id).await,
-            _ => self.world.engine.request(&asked(), self.id, self.params()).await.unwrap(),
-        };
+impl Trial {
+    /// Disturbs the action, waits for its end and checks its state, log and audit rows.
+    async fn run(&mut self, action: ActionId) -> Action {
         match self.disturbance {
             Disturbance::CanceledBefore => self.cancel_before(action).await,
             Disturbance::CanceledDuring => self.cancel_during(action).await,
@@ -230,39 +169,11 @@ impl Case {
         assert_eq!(ended.state, self.expected(), "{name}: {ended:#?}");
         self.world.check_log(action).await;
         self.check_audit(&ended).await;
-        match ended.state {
-            State::Done if self.kind == Kind::Deprovision => self.check_removed().await,
-            State::Done => self.check_done(action).await,
-            State::Stuck => self.check_stuck(action).await,
-            _ if is_past_return(&ended) => self.check_not_undone(&ended).await,
-            _ if self.kind == Kind::Provision => self.check_not_provisioned(&ended).await,
-            _ => self.check_as_before().await,
-        }
+        ended
     }
 
     fn name(&self) -> String {
         format!("{:?} {} {:?}", self.kind, self.step.name, self.disturbance)
-    }
-
-    fn params(&self) -> Params {
-        match self.kind {
-            Kind::Reprovision => Params::Reprovision {
-                os_version: Some(OsVersion::Windows10),
-                user_account_type: Some(UserAccountType::Administrator),
-                image_id: None,
-            },
-            Kind::Resize => Params::Resize { target_service_plan_id: big() },
-            Kind::Restore => Params::Restore { snapshot_id: self.snapshot.clone() },
-            Kind::Rename => Params::Rename { display_name: "new".into() },
-            Kind::Reboot => Params::Reboot,
-            Kind::PowerOn => Params::PowerOn,
-            Kind::PowerOff => Params::PowerOff,
-            Kind::CreateSnapshot => Params::CreateSnapshot { snapshot_id: self.snapshot.clone() },
-            Kind::Troubleshoot => Params::Troubleshoot,
-            Kind::Undo | Kind::DeployAgent | Kind::Provision | Kind::Deprovision | Kind::ApplyPolicy => {
-                unreachable!("requested differently")
-            }
-        }
     }
 
     fn add_faults(&self) {
@@ -388,21 +299,134 @@ impl Case {
         };
         assert_eq!(accepted, 1, "{}: {audit:#?}", self.name());
     }
+}
+
+impl Case {
+    async fn new(kind: Kind, step: &'static Step, disturbance: Disturbance) -> Self {
+        let mut world = TestEngine::new(1).await;
+        if kind == Kind::Provision {
+            return Self::without_machine(world, step, disturbance).await;
+        }
+        let id = world.add(1, ScriptedCondition::default()).await;
+        world.start();
+        world.write_marker(id, "restored").await;
+        let born = world.cloud_pc(id).await;
+        let snapshot = SnapshotId::new(id, Uuid::from_u128(77));
+        if kind == Kind::Restore {
+            let params = Params::CreateSnapshot { snapshot_id: snapshot.clone() };
+            let made = world.engine.request(&asked(), id, params).await.unwrap();
+            assert_eq!(world.end(made).await.state, State::Done);
+        }
+        let marker = if kind == Kind::Undo { "before the reprovision" } else { "before" };
+        world.write_marker(id, marker).await;
+        world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
+        let mut undoes = ActionId(0);
+        if kind == Kind::Undo {
+            let params = Params::Reprovision {
+                os_version: Some(OsVersion::Windows10),
+                user_account_type: Some(UserAccountType::Administrator),
+                image_id: None,
+            };
+            undoes = world.engine.request(&asked(), id, params).await.unwrap();
+            assert_eq!(world.end(undoes).await.state, State::Done);
+            world.idle().await;
+            world.write_marker(id, "before").await;
+        }
+        if kind == Kind::PowerOn {
+            let off = world.engine.request(&asked(), id, Params::PowerOff).await.unwrap();
+            assert_eq!(world.end(off).await.state, State::Done);
+        }
+        if kind == Kind::Deprovision {
+            world.begin_grace(id).await;
+        }
+        if kind == Kind::ApplyPolicy {
+            world.govern(&[id]).await;
+            world.change_policy("northeurope", true).await;
+        }
+        let machine = Some(world.driver.observe(id).await.unwrap());
+        let cloud_pc = world.cloud_pc(id).await;
+        let trial = Trial { world, kind, step, disturbance };
+        Self { trial, id, snapshot, undoes, born, machine, cloud_pc }
+    }
+
+    async fn without_machine(mut world: TestEngine, step: &'static Step, disturbance: Disturbance) -> Self {
+        world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
+        let id = world.add_without_machine(1).await;
+        world.start();
+        let cloud_pc = world.cloud_pc(id).await;
+        Self {
+            trial: Trial { world, kind: Kind::Provision, step, disturbance },
+            id,
+            snapshot: SnapshotId::new(id, Uuid::nil()),
+            undoes: ActionId(0),
+            born: cloud_pc.clone(),
+            machine: None,
+            cloud_pc,
+        }
+    }
+
+    /// The machine before the action.
+    fn machine_before(&self) -> &Observed {
+        self.machine.as_ref().unwrap()
+    }
+
+    async fn run(mut self) {
+        self.trial.add_faults();
+        let action = match self.trial.kind {
+            Kind::DeployAgent => self.trial.world.deploy(&self.id.to_string()).await,
+            Kind::Undo => self.trial.world.engine.undo(&asked(), self.id).await.unwrap(),
+            Kind::Provision => self.trial.world.provision(self.id).await,
+            Kind::Deprovision => self.trial.world.engine.end_grace_period(&asked(), self.id).await.unwrap(),
+            Kind::ApplyPolicy => self.trial.world.apply_policy(self.id).await,
+            _ => self.trial.world.engine.request(&asked(), self.id, self.params()).await.unwrap(),
+        };
+        let ended = self.trial.run(action).await;
+        match ended.state {
+            State::Done if self.trial.kind == Kind::Deprovision => self.check_removed().await,
+            State::Done => self.check_done(action).await,
+            State::Stuck => self.check_stuck(action).await,
+            _ if is_past_return(&ended) => self.check_not_undone(&ended).await,
+            _ if self.trial.kind == Kind::Provision => self.check_not_provisioned(&ended).await,
+            _ => self.check_as_before().await,
+        }
+    }
+
+    fn params(&self) -> Params {
+        match self.trial.kind {
+            Kind::Reprovision => Params::Reprovision {
+                os_version: Some(OsVersion::Windows10),
+                user_account_type: Some(UserAccountType::Administrator),
+                image_id: None,
+            },
+            Kind::Resize => Params::Resize { target_service_plan_id: big() },
+            Kind::Restore => Params::Restore { snapshot_id: self.snapshot.clone() },
+            Kind::Rename => Params::Rename { display_name: "new".into() },
+            Kind::Reboot => Params::Reboot,
+            Kind::PowerOn => Params::PowerOn,
+            Kind::PowerOff => Params::PowerOff,
+            Kind::CreateSnapshot => Params::CreateSnapshot { snapshot_id: self.snapshot.clone() },
+            Kind::Troubleshoot => Params::Troubleshoot,
+            Kind::Undo | Kind::DeployAgent | Kind::Provision | Kind::Deprovision | Kind::ApplyPolicy => {
+                unreachable!("requested differently")
+            }
+            Kind::ImportImage | Kind::RemoveImage | Kind::CheckConnection => unreachable!("works on a document"),
+        }
+    }
 
     async fn check_done(&mut self, action: ActionId) {
-        let name = self.name();
-        let machine = self.world.driver.observe(self.id).await.unwrap();
-        let cloud_pc = self.world.cloud_pc(self.id).await;
+        let name = self.trial.name();
+        let machine = self.trial.world.driver.observe(self.id).await.unwrap();
+        let cloud_pc = self.trial.world.cloud_pc(self.id).await;
         assert_eq!(cloud_pc.status, CloudPcStatus::Provisioned, "{name}");
         assert_eq!(cloud_pc.status_detail, None, "{name}");
         assert_eq!(cloud_pc.power_observed, machine.power, "{name}");
         assert_eq!(cloud_pc.power_intended, machine.power, "{name}");
-        let tag = self.world.tag(action).await;
-        match self.kind {
+        let tag = self.trial.world.tag(action).await;
+        match self.trial.kind {
             Kind::Reprovision => {
                 assert_eq!(machine.disk, Some(tag.clone()), "{name}");
                 assert_eq!(machine.spec.image, image(OsVersion::Windows10), "{name}");
-                assert_eq!(self.world.marker(self.id).await, None, "{name}: what was on the disk is gone");
+                assert_eq!(self.trial.world.marker(self.id).await, None, "{name}: what was on the disk is gone");
                 assert_eq!(cloud_pc.image_id, image(OsVersion::Windows10), "{name}");
                 assert_eq!(cloud_pc.os_version, OsVersion::Windows10, "{name}");
                 assert_eq!(cloud_pc.user_account_type, UserAccountType::Administrator, "{name}");
@@ -414,20 +438,20 @@ impl Case {
                 assert_eq!(cloud_pc.service_plan_id, big(), "{name}");
                 let spec = &machine.spec;
                 assert_eq!((spec.vcpu_count, spec.ram_gib, spec.storage_gib), (4, 16, 256), "{name}");
-                assert_eq!(self.world.marker(self.id).await.as_deref(), Some("before"), "{name}: the data stays");
+                assert_eq!(self.trial.world.marker(self.id).await.as_deref(), Some("before"), "{name}: the data stays");
             }
             Kind::Restore => {
                 assert_eq!(machine.disk, Some(tag.clone()), "{name}");
-                assert_eq!(self.world.marker(self.id).await.as_deref(), Some("restored"), "{name}");
+                assert_eq!(self.trial.world.marker(self.id).await.as_deref(), Some("restored"), "{name}");
                 let (id, snapshot) = (self.id, self.snapshot.clone());
-                let stored = self.world.change(move |tx| tx.snapshot(tenant(), &snapshot)).await.unwrap();
+                let stored = self.trial.world.change(move |tx| tx.snapshot(tenant(), &snapshot)).await.unwrap();
                 assert_eq!(stored.cloud_pc_id, id);
                 assert!(stored.last_restored_at.is_some(), "{name}");
             }
             Kind::Undo => {
                 assert_eq!(machine.disk, None, "{name}: it has the disk that it was born with");
                 assert_eq!(machine.spec.image, image(OsVersion::Windows11), "{name}");
-                assert_eq!(self.world.marker(self.id).await.as_deref(), Some("before the reprovision"), "{name}");
+                assert_eq!(self.trial.world.marker(self.id).await.as_deref(), Some("before the reprovision"), "{name}");
                 let CloudPc { modified_at, .. } = cloud_pc;
                 assert_eq!(cloud_pc, CloudPc { modified_at, ..self.born.clone() }, "{name}");
             }
@@ -438,12 +462,12 @@ impl Case {
             Kind::CreateSnapshot => {
                 assert!(self.has_snapshot().await, "{name}");
                 let snapshot = self.snapshot.clone();
-                assert!(self.world.change(move |tx| tx.snapshot(tenant(), &snapshot)).await.is_some(), "{name}");
+                assert!(self.trial.world.change(move |tx| tx.snapshot(tenant(), &snapshot)).await.is_some(), "{name}");
             }
             Kind::Troubleshoot => assert_eq!(machine, *self.machine_before(), "{name}"),
             Kind::DeployAgent => {
-                assert_eq!(self.world.driver.installed_agents(self.id), ["agent.msi"], "{name}");
-                let guest = self.world.driver.guest(self.id).await.unwrap();
+                assert_eq!(self.trial.world.driver.installed_agents(self.id), ["agent.msi"], "{name}");
+                let guest = self.trial.world.driver.guest(self.id).await.unwrap();
                 assert!(guest.format(&tag).await.is_err(), "{name}: the installer's file is gone");
             }
             Kind::Provision => {
@@ -456,35 +480,36 @@ impl Case {
             Kind::ApplyPolicy => {
                 assert_eq!((&*cloud_pc.region, cloud_pc.single_sign_on), ("northeurope", true), "{name}");
                 assert_eq!(machine.boots, self.machine_before().boots + 1, "{name}: once");
-                assert_eq!(self.world.marker(self.id).await.as_deref(), Some("before"), "{name}: the data stays");
-                assert!(self.world.rollout().await.unwrap().finished_at.is_some(), "{name}");
+                assert_eq!(self.trial.world.marker(self.id).await.as_deref(), Some("before"), "{name}: the data stays");
+                assert!(self.trial.world.rollout().await.unwrap().finished_at.is_some(), "{name}");
             }
             Kind::Deprovision => unreachable!("checked differently"),
+            Kind::ImportImage | Kind::RemoveImage | Kind::CheckConnection => unreachable!("works on a document"),
         }
-        let kept = matches!(self.kind, Kind::Reprovision | Kind::Restore | Kind::Undo).then_some(tag.0);
+        let kept = matches!(self.trial.kind, Kind::Reprovision | Kind::Restore | Kind::Undo).then_some(tag.0);
         assert_eq!(
-            self.world.asides(self.id).await,
+            self.trial.world.asides(self.id).await,
             Vec::from_iter(kept),
             "{name}: the old disk is kept, and no other"
         );
-        assert_eq!(self.undoable_action().await, self.kind.can_be_undone().then_some(action), "{name}");
+        assert_eq!(self.undoable_action().await, self.trial.kind.can_be_undone().then_some(action), "{name}");
     }
 
     /// Checks that nothing is left of a deprovisioned Cloud PC but its actions.
     async fn check_removed(&self) {
-        let name = self.name();
-        let observed = self.world.driver.observe(self.id).await;
+        let name = self.trial.name();
+        let observed = self.trial.world.driver.observe(self.id).await;
         assert!(matches!(observed, Err(DriverError::NotFound(_))), "{name}: {observed:?}");
-        assert_eq!(self.world.find_cloud_pc(self.id).await, None, "{name}");
+        assert_eq!(self.trial.world.find_cloud_pc(self.id).await, None, "{name}");
         assert_eq!(self.undoable_action().await, None, "{name}");
     }
 
     /// Checks that an unsuccessful provisioning left no machine, and says why.
     async fn check_not_provisioned(&self, ended: &Action) {
-        let name = self.name();
-        let observed = self.world.driver.observe(self.id).await;
+        let name = self.trial.name();
+        let observed = self.trial.world.driver.observe(self.id).await;
         assert!(matches!(observed, Err(DriverError::NotFound(_))), "{name}: {observed:?}");
-        let cloud_pc = self.world.cloud_pc(self.id).await;
+        let cloud_pc = self.trial.world.cloud_pc(self.id).await;
         assert_eq!(cloud_pc.status, CloudPcStatus::Failed, "{name}");
         assert_eq!(cloud_pc.status_detail.unwrap().code, ended.failure().unwrap().code, "{name}");
         assert!(self.deployments().await.iter().all(|state| *state == State::Canceled), "{name}: canceled");
@@ -492,9 +517,9 @@ impl Case {
 
     /// Checks that a failure before the point of no return left everything unchanged.
     async fn check_as_before(&mut self) {
-        let name = self.name();
-        let machine = self.world.driver.observe(self.id).await.unwrap();
-        let cloud_pc = self.world.cloud_pc(self.id).await;
+        let name = self.trial.name();
+        let machine = self.trial.world.driver.observe(self.id).await.unwrap();
+        let cloud_pc = self.trial.world.cloud_pc(self.id).await;
         let before = self.machine_before();
         assert_eq!(machine.power, before.power, "{name}");
         assert_eq!(machine.disk, before.disk, "{name}");
@@ -502,51 +527,51 @@ impl Case {
         assert_eq!(size(&machine), size(before), "{name}");
         assert!(machine.spec.storage_gib >= before.spec.storage_gib, "{name}");
         if machine.power == Power::Running {
-            let guest = self.world.driver.guest(self.id).await.unwrap();
+            let guest = self.trial.world.driver.guest(self.id).await.unwrap();
             while guest.free_disk_bytes().await.is_err() {
                 // The undo powers the machine on without waiting for its guest.
-                self.world.advance(std::time::Duration::from_secs(10)).await;
+                self.trial.world.advance(std::time::Duration::from_secs(10)).await;
             }
-            assert_eq!(self.world.marker(self.id).await.as_deref(), Some("before"), "{name}");
+            assert_eq!(self.trial.world.marker(self.id).await.as_deref(), Some("before"), "{name}");
         }
         let CloudPc { modified_at, .. } = cloud_pc;
         assert_eq!(cloud_pc, CloudPc { modified_at, ..self.cloud_pc.clone() }, "{name}");
-        if self.kind == Kind::CreateSnapshot {
+        if self.trial.kind == Kind::CreateSnapshot {
             assert!(!self.has_snapshot().await, "{name}");
         }
-        let installed: &[&str] = if self.kind == Kind::Undo { &["agent.msi"] } else { &[] };
-        assert_eq!(self.world.driver.installed_agents(self.id), installed, "{name}");
-        if self.kind == Kind::Reprovision {
+        let installed: &[&str] = if self.trial.kind == Kind::Undo { &["agent.msi"] } else { &[] };
+        assert_eq!(self.trial.world.driver.installed_agents(self.id), installed, "{name}");
+        if self.trial.kind == Kind::Reprovision {
             assert!(self.deployments().await.iter().all(|state| *state == State::Canceled), "{name}: canceled");
         }
-        let undoes = (self.kind == Kind::Undo).then_some(self.undoes);
+        let undoes = (self.trial.kind == Kind::Undo).then_some(self.undoes);
         let asides = match undoes {
-            Some(undoes) => vec![self.world.tag(undoes).await.0],
+            Some(undoes) => vec![self.trial.world.tag(undoes).await.0],
             None => vec![],
         };
-        assert_eq!(self.world.asides(self.id).await, asides, "{name}");
+        assert_eq!(self.trial.world.asides(self.id).await, asides, "{name}");
         assert_eq!(self.undoable_action().await, undoes, "{name}");
     }
 
     /// Checks that a failure after the point of no return is not undone, and that the Cloud PC's
     /// status reports it.
     async fn check_not_undone(&self, ended: &Action) {
-        let name = self.name();
-        let cloud_pc = self.world.cloud_pc(self.id).await;
-        let expected = match (self.kind, self.step.name) {
+        let name = self.trial.name();
+        let cloud_pc = self.trial.world.cloud_pc(self.id).await;
+        let expected = match (self.trial.kind, self.trial.step.name) {
             (Kind::Reboot, "waitForGuest") => CloudPcStatus::Failed,
             (Kind::Deprovision, _) => CloudPcStatus::InGracePeriod,
             _ => CloudPcStatus::Provisioned,
         };
         assert_eq!(cloud_pc.status, expected, "{name}");
-        if self.kind == Kind::Deprovision {
-            assert!(cloud_pc.grace_ends_at > Some(self.world.clock.now()), "{name}: it is tried again");
+        if self.trial.kind == Kind::Deprovision {
+            assert!(cloud_pc.grace_ends_at > Some(self.trial.world.clock.now()), "{name}: it is tried again");
             return;
         }
         if expected != CloudPcStatus::Provisioned {
             assert_eq!(cloud_pc.status_detail.unwrap().code, ended.failure().unwrap().code, "{name}");
         }
-        let machine = self.world.driver.observe(self.id).await.unwrap();
+        let machine = self.trial.world.driver.observe(self.id).await.unwrap();
         assert_eq!(machine.power, Power::Running, "{name}");
         let plan = cloud_pc.service_plan_id;
         assert_eq!(plan, small(), "{name}");
@@ -554,35 +579,35 @@ impl Case {
 
     /// Checks that a stuck action holds the machine until it is settled.
     async fn check_stuck(&mut self, action: ActionId) {
-        let name = self.name();
-        let cloud_pc = self.world.cloud_pc(self.id).await;
-        let stuck = self.world.action(action).await;
+        let name = self.trial.name();
+        let cloud_pc = self.trial.world.cloud_pc(self.id).await;
+        let stuck = self.trial.world.action(action).await;
         assert_eq!(cloud_pc.status, CloudPcStatus::Failed, "{name}");
         assert_eq!(cloud_pc.status_detail.unwrap().code, stuck.failure().unwrap().code, "{name}");
-        assert_eq!(stuck.step(self.step.name).unwrap().state, StepState::UndoFailed, "{name}");
-        let behind = self.world.deploy(&self.id.to_string()).await;
-        self.world.advance(std::time::Duration::from_secs(3600)).await;
-        assert_eq!(self.world.action(behind).await.state, State::Pending, "{name}: the machine is held");
-        let too_late = self.world.engine.cancel(&asked(), action).await.unwrap_err();
+        assert_eq!(stuck.step(self.trial.step.name).unwrap().state, StepState::UndoFailed, "{name}");
+        let behind = self.trial.world.deploy(&self.id.to_string()).await;
+        self.trial.world.advance(std::time::Duration::from_secs(3600)).await;
+        assert_eq!(self.trial.world.action(behind).await.state, State::Pending, "{name}: the machine is held");
+        let too_late = self.trial.world.engine.cancel(&asked(), action).await.unwrap_err();
         assert_eq!(too_late.code, "tooLateToCancel", "{name}");
         assert!(too_late.message.contains("is stuck"), "{name}: {too_late}");
-        self.world.engine.settle(&asked(), action).await.unwrap();
-        assert_eq!(self.world.action(action).await.state, State::Failed, "{name}");
-        let settled = match self.kind {
+        self.trial.world.engine.settle(&asked(), action).await.unwrap();
+        assert_eq!(self.trial.world.action(action).await.state, State::Failed, "{name}");
+        let settled = match self.trial.kind {
             Kind::Provision => CloudPcStatus::Failed,
             Kind::Deprovision => CloudPcStatus::InGracePeriod,
             _ => CloudPcStatus::Provisioned,
         };
-        assert_eq!(self.world.cloud_pc(self.id).await.status, settled, "{name}");
-        self.world.check_log(action).await;
-        assert_eq!(self.world.engine.settle(&asked(), action).await.unwrap_err().code, "notStuck", "{name}");
-        self.world.end(behind).await;
+        assert_eq!(self.trial.world.cloud_pc(self.id).await.status, settled, "{name}");
+        self.trial.world.check_log(action).await;
+        assert_eq!(self.trial.world.engine.settle(&asked(), action).await.unwrap_err().code, "notStuck", "{name}");
+        self.trial.world.end(behind).await;
     }
 
     /// Returns the states of the deployments to the machine.
     async fn deployments(&self) -> Vec<State> {
         let target = self.id.to_string();
-        let list = self.world.change(move |tx| tx.action_list(tenant(), &target, ActionFilter::All, None, 100));
+        let list = self.trial.world.change(move |tx| tx.action_list(tenant(), &target, ActionFilter::All, None, 100));
         list.await.iter().filter(|action| action.kind() == Kind::DeployAgent).map(|action| action.state).collect()
     }
 
@@ -590,7 +615,7 @@ impl Case {
     /// found.
     async fn has_snapshot(&self) -> bool {
         let probe = Tag("probe".into());
-        match self.world.driver.ensure_disk_from_snapshot(self.id, &self.snapshot, &probe).await {
+        match self.trial.world.driver.ensure_disk_from_snapshot(self.id, &self.snapshot, &probe).await {
             Err(DriverError::NotFound(_)) => false,
             Err(DriverError::Conflict(_)) => true,
             other => panic!("{other:?}"),
@@ -600,7 +625,7 @@ impl Case {
     /// Returns the action that can be undone now.
     async fn undoable_action(&self) -> Option<ActionId> {
         let target = self.id.to_string();
-        let record = self.world.change(move |tx| tx.undo_record_of(tenant(), &target)).await;
+        let record = self.trial.world.change(move |tx| tx.undo_record_of(tenant(), &target)).await;
         record.map(|record| record.action_id)
     }
 }

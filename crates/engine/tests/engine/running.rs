@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 use cloudpc_drivers::sim::{ScriptedCondition, SimDriver};
-use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
+use cloudpc_drivers::{
+    Capabilities, Display, Driver, DriverError, Guest, ImageFacts, MachineSpec, NetworkCheck, NetworkFinding, Observed,
+    SourceImage, StopMode, Tag,
+};
 use cloudpc_engine::{Effect, Engine, EngineDependencies, EngineSettings, FaultRule};
 use cloudpc_model::{ActionId, Clock, CloudPcId, CloudPcStatus, EventKind, ImageId, Params, Power, SnapshotId, State};
 use futures_util::stream::BoxStream;
@@ -45,9 +48,27 @@ impl Driver for ScriptedDriver {
     async fn check_image(&self, image: &ImageId) -> Result<(), DriverError> {
         self.sim.check_image(image).await
     }
+    async fn source_images(&self) -> Result<Vec<SourceImage>, DriverError> {
+        self.sim.source_images().await
+    }
+    async fn check_source(&self, source: &str) -> Result<SourceImage, DriverError> {
+        self.sim.check_source(source).await
+    }
+    async fn ensure_image(&self, image: &ImageId, source: &str) -> Result<(), DriverError> {
+        self.sim.ensure_image(image, source).await
+    }
+    async fn probe_image(&self, image: &ImageId) -> Result<ImageFacts, DriverError> {
+        self.sim.probe_image(image).await
+    }
+    async fn ensure_image_absent(&self, image: &ImageId) -> Result<(), DriverError> {
+        self.sim.ensure_image_absent(image).await
+    }
     fn check_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {
         self.run_script()?;
         self.sim.check_size(spec)
+    }
+    async fn check_network(&self, check: &NetworkCheck) -> Result<NetworkFinding, DriverError> {
+        self.sim.check_network(check).await
     }
     async fn observe(&self, id: CloudPcId) -> Result<Observed, DriverError> {
         self.sim.observe(id).await

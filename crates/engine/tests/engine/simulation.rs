@@ -7,8 +7,8 @@ use cloudpc_drivers::{Driver, DriverError, Incident, StopMode, Tag};
 use cloudpc_engine::actions::recipe;
 use cloudpc_engine::{Effect, EngineSettings, FaultRule};
 use cloudpc_model::{
-    Action, ActionId, AgentSetting, Clock, CloudPcId, CloudPcStatus, Kind, OsVersion, Params, PolicySettingTypes,
-    Power, Rng, SeededRng, SnapshotId, State, UndoRecord,
+    Action, ActionId, AgentSetting, Clock, CloudPcId, CloudPcStatus, Document, Kind, OsVersion, Params,
+    PolicySettingTypes, Power, Rng, SeededRng, SnapshotId, State, UndoRecord,
 };
 use cloudpc_store::WriteMode;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use strum::IntoEnumIterator;
 
 use crate::rollouts::POLICY;
-use crate::world::{TestEngine, agent, asked, big, fail, rule, settings, small, tenant};
+use crate::world::{TestEngine, agent, asked, big, connection, fail, rule, settings, small, tenant};
 
 const MACHINES: u32 = 24;
 const ROUNDS: usize = 120;
@@ -93,6 +93,8 @@ struct Simulation {
     /// Cloud PCs that are provisioned and deprovisioned meanwhile.
     temporary: Vec<CloudPcId>,
     snapshots: Vec<SnapshotId>,
+    /// On-premises connections, hybrid and not.
+    connections: Vec<Document>,
     /// Last file written to each disk of each machine. A disk is identified by the action that
     /// created it.
     files: BTreeMap<(CloudPcId, Option<String>), String>,
@@ -118,9 +120,13 @@ impl Simulation {
         }
         world.update_partner(|partner| partner.agent = Some(AgentSetting { auto_deploy: true, ..agent() })).await;
         world.govern(&ids).await;
+        let connections = vec![connection(1, "hybridAzureADJoin"), connection(2, "azureADJoin")];
+        for connection in &connections {
+            world.add_document(connection).await;
+        }
         world.start();
         let (temporary, snapshots) = (Vec::new(), Vec::new());
-        Self { world, dice, ids, temporary, snapshots, files: BTreeMap::new(), ended: BTreeMap::new() }
+        Self { world, dice, ids, temporary, snapshots, connections, files: BTreeMap::new(), ended: BTreeMap::new() }
     }
 
     fn below(&self, bound: usize) -> usize {
@@ -132,7 +138,7 @@ impl Simulation {
     }
 
     async fn round(&mut self) {
-        match self.below(31) {
+        match self.below(32) {
             0..=6 => {
                 for _ in 0..3 {
                     self.request().await;
@@ -151,6 +157,10 @@ impl Simulation {
             25..=26 => self.provision().await,
             27 => self.deprovision().await,
             28..=29 => self.apply_policy().await,
+            30 => {
+                let connection = &self.connections[self.below(self.connections.len())];
+                self.world.accept_on_document(connection, Params::CheckConnection).await;
+            }
             _ => self.world.advance(Duration::from_secs(self.dice.below(6 * 3600))).await,
         }
         let seconds = match self.below(4) {
@@ -458,6 +468,20 @@ impl Simulation {
         for id in &self.temporary {
             self.check_temporary(*id).await;
         }
+        for connection in &self.connections {
+            self.check_connection(connection, &actions).await;
+        }
+    }
+
+    /// Checks that a connection shows the result of its last action that ended.
+    async fn check_connection(&self, connection: &Document, actions: &[Action]) {
+        let mine = actions.iter().filter(|action| action.document_key().as_ref() == Some(&connection.key));
+        let Some(last) = mine.max_by_key(|action| action.id) else { return };
+        let document = self.world.find_document(&connection.key).await.unwrap();
+        let expected = if last.state == State::Done { "passed" } else { "failed" };
+        assert_eq!(document.status["healthCheckStatus"], expected, "{last:#?}");
+        let checks = document.status["healthCheckStatusDetail"]["healthChecks"].as_array().unwrap();
+        assert!(checks.iter().all(|check| check["correlationId"] == last.id.to_string()), "{checks:#?}");
     }
 
     /// Checks that a Cloud PC without a machine says so or is gone, and that any other machine is
@@ -518,6 +542,9 @@ impl Simulation {
             for event in self.world.events(action.id).await {
                 writeln!(log, "{event:?}").unwrap();
             }
+        }
+        for connection in &self.connections {
+            writeln!(log, "{:?}", self.world.find_document(&connection.key).await).unwrap();
         }
         for id in self.ids.iter().chain(&self.temporary) {
             writeln!(log, "{:?}", self.world.find_cloud_pc(*id).await).unwrap();

@@ -7,11 +7,13 @@ use cloudpc_engine::{
     Effect, Engine, EngineDependencies, EngineSettings, FaultRule, Faults, GRACE_PERIOD, RequestContext, RestartPolicy,
 };
 use cloudpc_model::{
-    Action, ActionId, Actor, AgentSetting, AuditEntry, AuditResult, Clock, CloudPc, CloudPcId, CloudPcStatus, Event,
-    EventKind, GalleryImage, ImageId, ManagedDeviceId, OsVersion, Partner, PartnerId, Power, Product, Rng, SeededRng,
-    ServicePlan, ServicePlanId, State, TenantId, Timestamp, UserAccountType, UserId,
+    Action, ActionId, Actor, AgentSetting, AuditEntry, AuditResult, Clock, CloudPc, CloudPcId, CloudPcStatus, Document,
+    DocumentKey, DocumentType, Event, EventKind, GalleryImage, ImageId, ManagedDeviceId, Object, OsVersion, Params,
+    Partner, PartnerId, Power, Product, Rng, SeededRng, ServicePlan, ServicePlanId, State, TenantId, Timestamp,
+    UserAccountType, UserId,
 };
-use cloudpc_store::{Store, StoreError, WriteMode};
+use cloudpc_store::{DocumentIndex, Store, StoreError, WriteMode};
+use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -75,6 +77,26 @@ pub fn agent() -> AgentSetting {
         install_parameters: vec!["/token=hunter22".into()],
         auto_deploy: false,
         detection: None,
+    }
+}
+
+/// Returns an on-premises connection.
+pub fn connection(number: u128, connection_type: &str) -> Document {
+    let body = json!({
+        "displayName": format!("Connection {number}"),
+        "connectionType": connection_type,
+        "adDomainName": "corp.contoso.test",
+    });
+    let id = Uuid::from_u128(number).to_string();
+    Document {
+        tenant_id: tenant(),
+        key: DocumentKey::new(DocumentType::CloudPcOnPremisesConnection, &id),
+        revision: 1,
+        body: body.as_object().unwrap().clone(),
+        status: Object::new(),
+        sealed: Object::new(),
+        created_at: START,
+        modified_at: START,
     }
 }
 
@@ -277,6 +299,23 @@ impl TestEngine {
     pub async fn provision(&self, id: CloudPcId) -> ActionId {
         self.engine.provision_missing().await.unwrap();
         self.latest_action(&id.to_string()).await
+    }
+
+    pub async fn add_document(&self, document: &Document) {
+        let document = document.clone();
+        self.change(move |tx| tx.document_insert(&document, &DocumentIndex::default())).await.unwrap();
+    }
+
+    /// Returns a document; none if it was deleted.
+    pub async fn find_document(&self, key: &DocumentKey) -> Option<Document> {
+        let key = key.clone();
+        self.change(move |tx| tx.document(tenant(), &key)).await
+    }
+
+    /// Accepts an action on a document, as a write to the document does.
+    pub async fn accept_on_document(&self, document: &Document, params: Params) -> ActionId {
+        let (engine, document, now) = (self.engine.clone(), document.clone(), self.clock.now());
+        self.change(move |tx| engine.accept_on_document(tx, &asked(), &document, params.clone(), now)).await
     }
 
     /// Returns the latest action on a target.

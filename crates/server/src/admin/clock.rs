@@ -72,8 +72,11 @@ pub async fn advance_to_idle(call: AdminCall, _body: Bytes) -> Result<Value, Pro
     call.write_audit(entry.detail("from", &from.to_string())).await?;
     let began = Instant::now();
     while open_actions(&call).await? > 0 && began.elapsed() < REAL_TIME_MAX {
+        let wakes_by = call.app.engine.wakes_by().await.map_err(Error::from)?;
         let now = simulation.clock.now();
         match simulation.clock.next_wake() {
+            // That timer belongs to something else, such as the end of a grace period.
+            Some(wake) if wakes_by.is_some_and(|by| wake > by) => tokio::time::sleep(POLL_INTERVAL).await,
             Some(wake) if wake.since(from) > MOVE_MAX => break,
             Some(wake) => {
                 let left = REAL_TIME_MAX.saturating_sub(began.elapsed());

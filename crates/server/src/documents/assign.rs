@@ -10,7 +10,7 @@ use cloudpc_store::{Reader, Tx};
 use serde_json::Value;
 
 use super::change::{has_room, lock, refuse};
-use super::kind::{Change, Hooks, Kind};
+use super::kind::{CHILDREN_MAX, Change, Hooks, Kind};
 use super::{audit, body, contained, not_found};
 use crate::pipeline::{Answer, Call, Problem, required};
 
@@ -37,7 +37,7 @@ pub(super) async fn assign(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
             let held = left.remove(&target);
             let mut document = held.clone().unwrap_or_else(|| Document {
                 tenant_id: tenant,
-                key: DocumentKey::within(child.of, &parent.key.id, &target.id(&parent.key.id, id)),
+                key: DocumentKey::within(child.of, &parent.key.id, &target.id(&parent.key.id, &old, id)),
                 revision: 1,
                 body: Object::new(),
                 status: Object::new(),
@@ -128,10 +128,13 @@ impl Target {
         self.group.parse().ok()
     }
 
-    /// The id of a new assignment: that of its parent and its group, or a GUID where a group may be
-    /// assigned more than once, by service plan.
-    fn id(&self, parent: &str, guid: &str) -> String {
-        if self.service_plan.is_empty() { format!("{parent}_{}", self.group) } else { guid.to_owned() }
+    /// The id of a new assignment: that of its parent and its group. It is a GUID where a group may
+    /// be assigned more than once, by service plan, or where an assignment that was moved to
+    /// another group has that id.
+    fn id(&self, parent: &str, siblings: &[Document], guid: &str) -> String {
+        let id = format!("{parent}_{}", self.group);
+        let is_free = siblings.iter().all(|sibling| sibling.key.id != id);
+        if self.service_plan.is_empty() && is_free { id } else { guid.to_owned() }
     }
 }
 
@@ -150,8 +153,9 @@ fn targets<'a>(assignments: impl Iterator<Item = &'a Document>) -> String {
 pub(super) struct ToGroups;
 
 impl Hooks for ToGroups {
-    fn id(&self, _call: &Call, document: &Document, guid: &str) -> Result<String, Problem> {
-        Ok(Target::of(&document.body).id(&document.key.parent, guid))
+    fn id(&self, reader: &Reader<'_>, _call: &Call, document: &Document, guid: &str) -> Result<String, Problem> {
+        let siblings = siblings(reader, document)?;
+        Ok(Target::of(&document.body).id(&document.key.parent, &siblings, guid))
     }
 
     fn check(&self, reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Problem> {
@@ -171,7 +175,7 @@ impl Hooks for ToGroups {
         if change.new.key.kind == DocumentType::CloudPcProvisioningPolicyAssignment {
             check_service_plan(reader, change, &target)?;
         }
-        Ok(())
+        check_once(reader, change, &target)
     }
 
     fn after(
@@ -184,6 +188,27 @@ impl Hooks for ToGroups {
         let of_policy = |document: &&Document| document.key.kind == DocumentType::CloudPcProvisioningPolicyAssignment;
         old.into_iter().chain(new).filter(of_policy).try_for_each(|assignment| queue_members(tx, call, assignment))
     }
+}
+
+/// Returns the assignments beside one, itself included if it is stored.
+fn siblings(reader: &Reader<'_>, assignment: &Document) -> Result<Vec<Document>, Problem> {
+    let most = usize::try_from(CHILDREN_MAX).unwrap_or(usize::MAX);
+    let Document { tenant_id, key, .. } = assignment;
+    Ok(reader.document_list(*tenant_id, key.kind, &key.parent, None, most)?)
+}
+
+/// Refuses a second assignment to the same target.
+fn check_once(reader: &Reader<'_>, change: &Change<'_>, target: &Target) -> Result<(), Problem> {
+    if change.old.is_some_and(|old| Target::of(&old.body) == *target) {
+        return Ok(());
+    }
+    let is_other = |sibling: &Document| sibling.key != change.new.key && Target::of(&sibling.body) == *target;
+    let Some(other) = siblings(reader, change.new)?.into_iter().find(is_other) else { return Ok(()) };
+    let message = format!(
+        "The assignment '{}' is to the group '{}' already. Change that one, or choose another group.",
+        other.key.id, target.group
+    );
+    Err(GraphError::new(409, "nameAlreadyExists", message).about("target/groupId").into())
 }
 
 /// Queues the members of an assignment's group, because their Cloud PCs may change.

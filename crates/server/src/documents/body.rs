@@ -17,6 +17,8 @@ use crate::pipeline::required;
 pub(super) fn incoming(kind: &Kind, edm: &'static Edm, mut body: Object) -> Result<Object, GraphError> {
     for fact in kind.facts {
         match fact {
+            // What the service sets is ignored by its older names too.
+            Fact::Old { old, newest, .. } if kind.sets(first(newest)) => drop(body.remove(first(old))),
             Fact::Old { old, newest, values } => modernise(&mut body, old, newest, values)?,
             Fact::Observed(name, meant) => {
                 if let Some(value) = body.remove(*name) {
@@ -29,6 +31,10 @@ pub(super) fn incoming(kind: &Kind, edm: &'static Edm, mut body: Object) -> Resu
     body.retain(|name, _| !kind.sets(name));
     newest_members(edm, kind.name(), &mut body);
     Ok(body)
+}
+
+fn first(path: &str) -> &str {
+    path.split('/').next().unwrap_or(path)
 }
 
 /// Moves the value of an older name to the newest one. The two differ in their last segment, or the

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::expand::Expanded;
 use super::kind::{Change, Fact, Kind, Shape};
 use super::read::{self, find};
-use super::{audit, body, children, not_found, parent_of};
+use super::{audit, body, children, kind, not_found, parent_of};
 use crate::pipeline::{Answer, Call, Problem};
 
 pub(super) async fn create(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
@@ -35,7 +35,7 @@ pub(super) async fn create(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
             created_at: now,
             modified_at: now,
         };
-        document.key.id = DocumentKey::fold(&kind.hooks.id(&request, &document, &id)?);
+        document.key.id = DocumentKey::fold(&kind.hooks.id(tx, &request, &document, &id)?);
         settle(&request, kind, &mut document, None, tx)?;
         has_room(tx, kind, &document)?;
         let written = tx.document_insert(&document, &body::index(kind, &document.body))?;
@@ -59,7 +59,7 @@ pub(super) async fn update(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
         let mut new = old.clone();
         let patch = body::incoming(kind, request.edm, request.body.clone())?;
         seal(kind, &mut new, &patch);
-        new.body = body::patched(kind, request.edm, &old.body, patch);
+        new.body = body::patched(kind, request.edm, &old.body, without_secrets(kind, patch));
         new.modified_at = now;
         settle(&request, kind, &mut new, Some(&old), tx)?;
         if new.body != old.body || new.sealed != old.sealed {
@@ -110,8 +110,9 @@ fn settle(
     tx: &Tx<'_>,
 ) -> Result<(), Problem> {
     if old.is_none() {
-        let given = document.body.clone();
+        let given = std::mem::take(&mut document.body);
         seal(kind, document, &given);
+        document.body = without_secrets(kind, given);
     }
     sign(call, kind, document, old.is_none());
     body::settle(kind, &mut document.body);
@@ -120,19 +121,51 @@ fn settle(
     Ok(())
 }
 
-/// Moves secrets from what a caller sent to the sealed part. Null removes one.
+/// Counts the secrets that a caller sent in the sealed part. Null or an empty text removes one. The
+/// secrets themselves are not kept, since nothing uses them.
 fn seal(kind: &Kind, document: &mut Document, given: &Object) {
-    for fact in kind.facts {
-        if let Fact::Secret(property) = *fact
-            && let Some(value) = given.get(property)
-        {
-            document.body.remove(property);
-            match value {
-                Value::Null => drop(document.sealed.remove(property)),
-                value => drop(document.sealed.insert(property.to_owned(), value.clone())),
-            }
+    for property in secrets(kind) {
+        match given.get(property) {
+            None => {}
+            Some(Value::Null) => drop(document.sealed.remove(property)),
+            Some(Value::String(text)) if text.is_empty() => drop(document.sealed.remove(property)),
+            Some(_) => count_secret(document, property),
         }
     }
+}
+
+/// Counts a secret, so that every new one is a change.
+fn count_secret(document: &mut Document, property: &str) {
+    let count = document.sealed.get(property).and_then(Value::as_u64).unwrap_or_default() + 1;
+    document.sealed.insert(property.to_owned(), json!(count));
+}
+
+fn without_secrets(kind: &Kind, mut given: Object) -> Object {
+    given.retain(|name, _| !secrets(kind).any(|secret| secret == name));
+    given
+}
+
+fn secrets(kind: &Kind) -> impl Iterator<Item = &'static str> {
+    kind.facts.iter().filter_map(|fact| if let Fact::Secret(property) = *fact { Some(property) } else { None })
+}
+
+/// Notes that a caller has sent another secret of a document, with the audit row.
+///
+/// # Errors
+/// The store failed.
+pub(crate) fn replace_secret(
+    tx: &mut Tx<'_>,
+    call: &Call,
+    old: &Document,
+    property: &'static str,
+) -> Result<(), Problem> {
+    let Some(kind) = kind(old.key.kind) else { return Err(Problem::not_found(old.key.kind.name(), &old.key.id)) };
+    let mut new = Document { modified_at: call.at, ..old.clone() };
+    count_secret(&mut new, property);
+    let written = tx.document_update(&new, &body::index(kind, &new.body))?;
+    written.map_err(|conflict| refuse(kind, &new, conflict))?;
+    tx.audit_insert(&audit::entry(call, kind, AuditVerb::Update, Some(old), Some(&new)))?;
+    Ok(())
 }
 
 /// Notes who wrote a document.

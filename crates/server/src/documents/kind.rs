@@ -128,7 +128,7 @@ pub enum Fact {
     },
     /// Sent only when `$select` names it.
     SelectOnly(&'static str),
-    /// Sealed: never sent, never compared.
+    /// Never sent, compared or kept. Stored is how often it was given.
     Secret(&'static str),
     /// A property that the contract lacks and clients send, with the path that it means.
     Observed(&'static str, &'static str),
@@ -269,7 +269,7 @@ pub trait Hooks: Sync {
     ///
     /// # Errors
     /// What is wrong with the id that the caller gives.
-    fn id(&self, _call: &Call, _document: &Document, guid: &str) -> Result<String, Problem> {
+    fn id(&self, _reader: &Reader<'_>, _call: &Call, _document: &Document, guid: &str) -> Result<String, Problem> {
         Ok(guid.to_owned())
     }
 

@@ -1,13 +1,16 @@
 //! The kinds of documents, each a descriptor.
 
+pub(crate) mod device_image;
 mod front_line_service_plan;
 mod gallery_image;
+mod on_premises_connection;
 mod organization_settings;
 mod provisioning_policy;
 mod service_plan;
 mod supported_region;
 mod user_setting;
 
+pub(crate) use on_premises_connection::retry_health_checks;
 pub(super) use provisioning_policy::{ASSIGNMENT as PROVISIONING_POLICY_ASSIGNMENT, PROVISIONING_POLICY};
 
 use super::kind::{Kind, Rights};
@@ -15,8 +18,10 @@ use crate::pipeline::{READ, WRITE};
 
 /// Every kind.
 pub static KINDS: &[&Kind] = &[
+    &device_image::DEVICE_IMAGE,
     &front_line_service_plan::FRONT_LINE_SERVICE_PLAN,
     &gallery_image::GALLERY_IMAGE,
+    &on_premises_connection::ON_PREMISES_CONNECTION,
     &organization_settings::ORGANIZATION_SETTINGS,
     &provisioning_policy::PROVISIONING_POLICY,
     &provisioning_policy::ASSIGNMENT,

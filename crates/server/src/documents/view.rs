@@ -36,7 +36,7 @@ pub(super) fn show(kind: &Kind, edm: &'static Edm, document: &Document, set: Pro
         let value = stored(kind, document, name).unwrap_or(Value::Null);
         shown.insert(name.to_owned(), typed(edm, &property.type_ref, value, members));
     }
-    older_names(kind, edm, &mut shown);
+    older_names(kind, edm, set, &mut shown);
     shown
 }
 
@@ -113,9 +113,12 @@ pub(super) fn actual_type(edm: &Edm, type_name: &str, value: &Object) -> String 
 }
 
 /// Older names show what the newest say, in versions that have them.
-fn older_names(kind: &Kind, edm: &'static Edm, shown: &mut Object) {
+fn older_names(kind: &Kind, edm: &'static Edm, set: PropertySet, shown: &mut Object) {
     for fact in kind.facts {
         let Fact::Old { old, newest, values } = *fact else { continue };
+        if set == PropertySet::Default && is_select_only(kind, newest.split('/').next().unwrap_or(newest)) {
+            continue;
+        }
         if edm.property_path(kind.name(), old).is_err() || edm.property_path(kind.name(), newest).is_err() {
             continue;
         }

@@ -106,7 +106,12 @@ impl Shown {
 
     /// The view for a caller who may read all of it.
     pub(super) fn whole(&self, set: PropertySet) -> UserView<'_> {
-        UserView { user: &self.user, licenses: &self.licenses, set, basic: false }
+        UserView { user: &self.user, licenses: &self.licenses, set, basic: false, typed: false }
+    }
+
+    /// The whole view in a list that can have objects of other types in Graph.
+    fn whole_as_member(&self, set: PropertySet) -> UserView<'_> {
+        UserView { typed: true, ..self.whole(set) }
     }
 
     /// The view for this caller.

@@ -12,7 +12,7 @@ use crate::config::Fidelity;
 pub struct Access {
     /// Permissions for delegated tokens.
     pub delegated: &'static [&'static str],
-    /// Permissions for app-only tokens.
+    /// Permissions for app-only tokens; empty: these are refused.
     pub application: &'static [&'static str],
     /// Whether app-only tokens are accepted below `/me` and `/users`.
     pub application_on_users: bool,
@@ -59,6 +59,9 @@ const SKU_READERS: &[&str] =
     &["Organization.Read.All", "LicenseAssignment.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
 const USER_LICENSERS: &[&str] = &["LicenseAssignment.ReadWrite.All", "User.ReadWrite.All", "Directory.ReadWrite.All"];
 const GROUP_LICENSERS: &[&str] = &["LicenseAssignment.ReadWrite.All", "Group.ReadWrite.All", "Directory.ReadWrite.All"];
+/// Why an app-only token is refused, whatever its permissions are.
+const SIGNED_IN_ONLY: &str =
+    "This operation is not available to applications. Sign in as a user, and use a delegated token.";
 const ADMINISTRATORS: &[&str] = &["Cloudpc.Administer.All"];
 
 const fn any_of(permissions: &'static [&'static str]) -> Access {
@@ -93,6 +96,8 @@ pub static LICENSE_GROUPS: Access = any_of(GROUP_LICENSERS);
 pub static READ_DEVICES: Access = any_of(DEVICE_READERS);
 /// Write access.
 pub static WRITE: Access = any_of(WRITERS);
+/// Write access for signed-in users only.
+pub static WRITE_SIGNED_IN: Access = Access { application: &[], ..any_of(WRITERS) };
 /// Administration of this installation.
 pub static ADMINISTER: Access = any_of(ADMINISTRATORS);
 /// Access to `configureAgent`.
@@ -106,12 +111,9 @@ pub static DEPLOY_AGENT: Access =
 pub(crate) fn check(access: &Access, caller: &Caller, scope: &Scope, fidelity: Fidelity) -> Result<(), GraphError> {
     let on_users = *scope != Scope::Tenant;
     match (&caller.user, access.strict_roles) {
-        (None, _) if on_users && !access.application_on_users => Err(forbidden(
-            "This operation requires a signed-in user. Use a delegated token instead of an app-only token.",
-        )),
-        (None, Some(_)) if fidelity == Fidelity::Strict => Err(forbidden(
-            "This operation requires a signed-in user. Use a delegated token instead of an app-only token.",
-        )),
+        (None, _) if access.application.is_empty() => Err(forbidden(SIGNED_IN_ONLY)),
+        (None, _) if on_users && !access.application_on_users => Err(forbidden(SIGNED_IN_ONLY)),
+        (None, Some(_)) if fidelity == Fidelity::Strict => Err(forbidden(SIGNED_IN_ONLY)),
         (Some(user), Some(roles)) if fidelity == Fidelity::Strict => {
             if roles.iter().any(|role| user.roles.iter().any(|held| held == role)) {
                 return Ok(());
@@ -180,6 +182,17 @@ mod tests {
         assert!(check(&READ_SIGNED_IN, &caller, &Scope::Tenant, Fidelity::Open).is_ok());
         assert_eq!(check(&READ_SIGNED_IN, &caller, &Scope::Me, Fidelity::Open).unwrap_err().status, 403);
         assert!(check(&READ, &caller, &Scope::User("ada".into()), Fidelity::Open).is_ok());
+    }
+
+    #[test]
+    fn operations_for_signed_in_users_refuse_applications_and_say_so() {
+        let writer = "CloudPC.ReadWrite.All";
+        let error = check(&WRITE_SIGNED_IN, &application(writer), &Scope::Tenant, Fidelity::Open).unwrap_err();
+        assert_eq!((error.status, &*error.message), (403, SIGNED_IN_ONLY));
+        assert!(check(&WRITE_SIGNED_IN, &user(writer, "none"), &Scope::Tenant, Fidelity::Strict).is_ok());
+        let reader = user("CloudPC.Read.All", "none");
+        let error = check(&WRITE_SIGNED_IN, &reader, &Scope::Tenant, Fidelity::Open).unwrap_err();
+        assert_eq!(error.message, "The token lacks the delegated permission CloudPC.ReadWrite.All.");
     }
 
     #[test]

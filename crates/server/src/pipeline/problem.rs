@@ -26,6 +26,7 @@ pub const CODES: &[&str] = &[
     "noDisplay",
     "imageNotOnHost",
     "imageInUse",
+    "imageStatusNotAllowed",
     "partnerConnectionDisabled",
     "agentNotConfigured",
     "notInGracePeriod",

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use super::Call;
 
+/// The annotation by which clients choose the type of an object, which is no property.
+const TYPE: &str = "@odata.type";
+
 /// A value limited to the properties that `$select` names, in that order. A property that the model
 /// declares and this server lacks is null or an empty collection. Navigation properties are
 /// omitted, as they are without `$expand`.
@@ -48,6 +51,9 @@ impl Serialize for Picked<'_> {
             return self.value.serialize(serializer);
         }
         let mut map = serializer.serialize_map(None)?;
+        if let Some(of) = self.value.get(TYPE) {
+            map.serialize_entry(TYPE, of)?;
+        }
         for (place, name) in self.names.iter().enumerate() {
             let name = name.split('/').next().unwrap_or(name);
             let seen = |other: &String| other.split('/').next() == Some(name);
@@ -75,13 +81,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn select_keeps_its_order_and_fills_absent_properties() {
+    fn select_keeps_its_order_and_the_type_and_fills_absent_properties() {
         let names = ["notes", "deviceName", "usersLoggedOn", "users", "deviceName/inner"].map(str::to_owned);
-        let view = json!({"id": 1, "deviceName": {"inner": 2}});
+        let view = json!({"@odata.type": "#microsoft.graph.managedDevice", "id": 1, "deviceName": {"inner": 2}});
         let picked = Picked::of(Edm::of(Version::Beta), "managedDevice", &view, &names);
         assert_eq!(
             serde_json::to_string(&picked).unwrap(),
-            r#"{"notes":null,"deviceName":{"inner":2},"usersLoggedOn":[]}"#
+            r##"{"@odata.type":"#microsoft.graph.managedDevice","notes":null,"deviceName":{"inner":2},"usersLoggedOn":[]}"##
         );
     }
 }

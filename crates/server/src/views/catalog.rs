@@ -1,9 +1,9 @@
-//! The names of service plans and gallery images, for views that show them.
+//! The names of service plans and images, for views that show them.
 
 use cloudpc_model::{GalleryImage, ImageId, ServicePlan, ServicePlanId, TenantId};
 use cloudpc_store::{Reader, StoreError};
 
-/// The service plans and gallery images of a tenant. There are few, so they are read whole.
+/// The service plans and images of a tenant. There are few, so they are read whole.
 #[derive(Debug, Default)]
 pub struct Catalog {
     plans: Vec<ServicePlan>,
@@ -13,7 +13,7 @@ pub struct Catalog {
 impl Catalog {
     /// Reads the catalog of a tenant.
     pub fn read(reader: &Reader<'_>, tenant: TenantId) -> Result<Self, StoreError> {
-        Ok(Self { plans: reader.service_plan_list(tenant)?, images: reader.gallery_image_list(tenant)? })
+        Ok(Self { plans: reader.service_plan_list(tenant)?, images: reader.image_list(tenant)? })
     }
 
     /// Returns a service plan by id.

@@ -19,14 +19,19 @@ pub struct UserView<'a> {
     pub set: PropertySet,
     /// Whether only names and addresses are shown.
     pub basic: bool,
+    /// Whether its type is sent, for lists that can have other objects in Graph.
+    pub typed: bool,
 }
 
 impl Serialize for UserView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         const NONE: Option<&str> = None;
-        let Self { user, licenses, set, basic } = self;
+        let Self { user, licenses, set, basic, typed } = self;
         let profile = &user.profile;
         let mut map = serializer.serialize_map(None)?;
+        if *typed {
+            map.serialize_entry("@odata.type", "#microsoft.graph.user")?;
+        }
         map.serialize_entry("id", &Shown(user.id))?;
         map.serialize_entry("displayName", &user.display_name)?;
         map.serialize_entry("givenName", &profile.given_name)?;

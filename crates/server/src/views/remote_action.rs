@@ -56,7 +56,14 @@ pub fn capability(kind: Kind, enabled: bool, unknown_enum_members: bool) -> Capa
         Kind::PowerOn => late_name("powerOn"),
         Kind::PowerOff => late_name("powerOff"),
         // Graph's enumeration has no member for these kinds, so capabilities omit them.
-        Kind::Undo | Kind::DeployAgent | Kind::Provision | Kind::Deprovision | Kind::ApplyPolicy => "unknown",
+        Kind::Undo
+        | Kind::DeployAgent
+        | Kind::Provision
+        | Kind::Deprovision
+        | Kind::ApplyPolicy
+        | Kind::ImportImage
+        | Kind::RemoveImage
+        | Kind::CheckConnection => "unknown",
     };
     Capability { action_name, action_capability: if enabled { "enabled" } else { "disabled" } }
 }
@@ -78,6 +85,9 @@ fn name(kind: Kind) -> &'static str {
         Kind::Provision => "Provision",
         Kind::Deprovision => "Deprovision",
         Kind::ApplyPolicy => "ApplyPolicy",
+        Kind::ImportImage => "ImportImage",
+        Kind::RemoveImage => "RemoveImage",
+        Kind::CheckConnection => "CheckConnection",
     }
 }
 

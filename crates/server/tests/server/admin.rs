@@ -194,6 +194,24 @@ async fn canceled_request_is_still_audited() {
 }
 
 #[tokio::test]
+async fn the_clock_does_not_leave_an_action_behind_that_is_about_to_start() {
+    let administration = Administration::new().await;
+    let world = &administration.world;
+    let (far, clock) = (world.clock.now() + Duration::from_secs(7 * 86_400), world.clock.clone());
+    tokio::spawn(async move { clock.sleep_until(far).await });
+    let reboot = format!("/beta/deviceManagement/virtualEndpoint/cloudPCs/{DESK_1}/reboot");
+    assert_eq!(world.post(Who::Writer, &reboot).await.status, 204);
+    let advance = administration.send_as_owner("POST", "/_cloudpc/clock/advanceToIdle", Value::Null);
+    let start_late = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.run();
+    };
+    let ((status, clock), ()) = tokio::join!(advance, start_late);
+    assert_eq!((status, &clock["openActions"]), (StatusCode::OK, &json!(0)));
+    assert!(world.clock.now() < far, "{clock}");
+}
+
+#[tokio::test]
 async fn audit_row_is_written_before_the_change() {
     let world = TestServer::made(Config::default(), WriteMode::Grouped, Arc::new(|| Duration::ZERO)).await;
     let administration = Administration::of(world);

@@ -191,6 +191,8 @@ async fn members_come_and_go_by_reference() {
     assert_eq!(twice.status, 400);
     assert!(twice.body.contains("added object references already exist"), "{twice}");
     assert_eq!(names(&world, &format!("{members}?$top=1")).await, ["Ada Lovelace"]);
+    let [first, _] = world.get(Who::Reader, &format!("/beta{members}?$select=id")).await.rows().try_into().unwrap();
+    assert_eq!(first["@odata.type"], "#microsoft.graph.user", "an SDK makes a user of it");
     assert_eq!(names(&world, &format!("{members}?$filter=displayName%20eq%20'Alan%20Turing'")).await, ["Alan Turing"]);
     assert_eq!(world.get(Who::Reader, &format!("/beta{members}/$count")).await.body, "2");
     let of_ada = world.get(Who::Reader, &format!("/v1.0/users/{ADA}/memberOf?$select=displayName,id")).await.rows();

@@ -67,8 +67,9 @@ fn line(row: &Row) -> ((String, &'static str), String) {
 
 /// Returns the least permission that suffices, and further requirements.
 fn permission(access: &Access) -> String {
-    let weakest = access.application.first().unwrap();
+    let weakest = access.application.first().or(access.delegated.first()).unwrap();
     match (access.application_on_users, access.strict_roles) {
+        _ if access.application.is_empty() => format!("`{weakest}`; delegated only"),
         (_, Some(roles)) => format!("`{weakest}`; strict: role {}", roles.join(" or ")),
         (false, _) => format!("`{weakest}`; below users: delegated only"),
         _ => format!("`{weakest}`"),

@@ -4,7 +4,7 @@
 
 use cloudpc_graph::edm::TypeRef;
 use cloudpc_graph::{Edm, Version};
-use cloudpc_model::{DocumentType, Product, ServicePlan};
+use cloudpc_model::{DocumentKey, DocumentType, Product, ServicePlan};
 use cloudpc_server::documents::{self, Binding, Fact, Kind, Shape, Verb};
 use cloudpc_store::{Subscription, Tx};
 use serde_json::{Map, Value, json};
@@ -73,11 +73,34 @@ fn specific(kind: &Kind) -> Vec<(&'static str, Value)> {
         DocumentType::CloudPcGalleryImage => {
             vec![("id", json!("sample_offer_sku")), ("osVersionNumber", json!("10.0.22000"))]
         }
+        DocumentType::CloudPcOnPremisesConnection => connection_sample(),
+        DocumentType::CloudPcDeviceImage => vec![
+            ("version", json!("0.0.1")),
+            (
+                "sourceImageResourceId",
+                json!("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/sample"),
+            ),
+        ],
         DocumentType::CloudPcProvisioningPolicyAssignment | DocumentType::CloudPcUserSettingAssignment => {
             vec![("target", json!({"groupId": TO_ASSIGN}))]
         }
         _ => Vec::new(),
     }
+}
+
+fn connection_sample() -> Vec<(&'static str, Value)> {
+    let subscription = "0ac520ee-14c0-480f-b6c9-0a90c585ffff";
+    let group = format!("/subscriptions/{subscription}/resourceGroups/sample");
+    let network = format!("{group}/providers/Microsoft.Network/virtualNetworks/sample");
+    vec![
+        ("subscriptionId", json!(subscription)),
+        ("resourceGroupId", json!(group)),
+        ("subnetId", json!(format!("{network}/subnets/default"))),
+        ("virtualNetworkId", json!(network)),
+        ("adDomainName", json!("corp.contoso.test")),
+        ("adDomainUsername", json!("join@corp.contoso.test")),
+        ("adDomainPassword", json!("sample password")),
+    ]
 }
 
 fn value(edm: &Edm, kind: &Kind, type_ref: &TypeRef) -> Value {
@@ -128,12 +151,29 @@ pub async fn things(world: &TestServer, who: Who, image: &str) -> Vec<(&'static 
             let body = body.to_string().replace("{galleryImage}", image).replace(TO_ASSIGN, ASSIGNED);
             let body = serde_json::from_str(&body).unwrap();
             let path = path.replace("/deviceManagement/virtualEndpoint", ROOT);
+            let who = if kind.access(Verb::Create).application.is_empty() { who.user() } else { who };
             let made = world.call(who, "POST", &path, Some(body)).await;
             assert_eq!(made.status, 201, "{}: {made}", kind.name());
+            if kind.of == DocumentType::CloudPcDeviceImage {
+                fail_upload(world, who, made.json()["id"].as_str().unwrap()).await;
+            }
             ids.push((place(kind, prefix), made.json()["id"].as_str().unwrap().to_owned()));
         }
     }
     ids
+}
+
+/// Ends the upload of an image, so that it can be deleted and uploaded again.
+async fn fail_upload(world: &TestServer, who: Who, id: &str) {
+    let tenant = if who == Who::Stranger { 2 } else { 1 };
+    let tenant = format!("{tenant}0000000-0000-4000-8000-000000000001").parse().unwrap();
+    let key = DocumentKey::new(DocumentType::CloudPcDeviceImage, id);
+    let put = move |tx: &mut Tx<'_>| {
+        let mut status = tx.document(tenant, &key)?.expect("it was created").status;
+        status.insert("status".into(), json!("failed"));
+        tx.document_status_put(tenant, &key, &status)
+    };
+    world.app.store.write("test.write", put).await.unwrap();
 }
 
 /// Gives tenant `n` of the fleet a subscription to a frontline service plan.

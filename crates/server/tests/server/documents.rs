@@ -318,6 +318,41 @@ async fn an_assignment_that_stays_keeps_its_id_and_what_the_version_cannot_name(
 }
 
 #[tokio::test]
+async fn a_target_has_one_assignment_also_after_an_assignment_was_moved() {
+    let world = server(Config::default()).await;
+    let made = create(&world, "provisioningPolicies", policy("Dedicated")).await;
+    let one = format!("{BETA}/provisioningPolicies/{}", id(&made));
+    let assignments = format!("{one}/assignments");
+    let to = |group: &str| Some(json!({"target": {"groupId": group}}));
+    let moved = world.call(Who::Writer, "POST", &assignments, to(GROUP)).await.json();
+    let moved = format!("{assignments}/{}", id(&moved));
+    assert_eq!(world.call(Who::Writer, "PATCH", &moved, to(OTHER_GROUP)).await.status, 200);
+    let mut refusals = told(&world.call(Who::Writer, "POST", &assignments, to(OTHER_GROUP)).await);
+    let second = world.call(Who::Writer, "POST", &assignments, to(GROUP)).await;
+    assert_eq!(second.status, 201, "{}", second.body);
+    let second = format!("{assignments}/{}", id(&second.json()));
+    refusals.push_str(&told(&world.call(Who::Writer, "PATCH", &second, to(OTHER_GROUP)).await));
+    assert_eq!(world.call(Who::Writer, "DELETE", &second, None).await.status, 204);
+    let both = Some(targets(&[GROUP, OTHER_GROUP]));
+    assert_eq!(world.call(Who::Writer, "POST", &format!("{one}/assign"), both).await.status, 204);
+    assert_eq!(world.get(Who::Reader, &assignments).await.rows().len(), 2);
+
+    let mut shared = policy("Shared");
+    shared["provisioningType"] = json!("sharedByUser");
+    let made = create(&world, "provisioningPolicies", shared).await;
+    let assignments = format!("{BETA}/provisioningPolicies/{}/assignments", id(&made));
+    let seat = json!({"target": {"groupId": GROUP, "servicePlanId": PLAN}});
+    assert_eq!(world.call(Who::Writer, "POST", &assignments, Some(seat.clone())).await.status, 201);
+    let again = world.call(Who::Writer, "POST", &assignments, Some(seat)).await;
+    assert_eq!(again.error(), (409, "nameAlreadyExists".into()));
+    let refusals = refusals.replace(id(&world.get(Who::Reader, &moved).await.json()), "ASSIGNMENT");
+    assert_snapshot!(refusals, @"
+    409 nameAlreadyExists [target/groupId] The assignment 'ASSIGNMENT' is to the group '0a000000-0000-4000-8000-00000000000b' already. Change that one, or choose another group.
+    409 nameAlreadyExists [target/groupId] The assignment 'ASSIGNMENT' is to the group '0a000000-0000-4000-8000-00000000000b' already. Change that one, or choose another group.
+    ");
+}
+
+#[tokio::test]
 async fn lists_are_counted_filtered_selected_and_expanded() {
     let world = server(Config::default()).await;
     for name in ["b", "a", "c"] {

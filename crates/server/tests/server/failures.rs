@@ -59,9 +59,21 @@ impl Case {
         self.method != "GET"
     }
 
+    /// Returns a caller with the permissions for the operation.
+    pub fn writer(&self) -> Who {
+        writer(self.key)
+    }
+
     fn takes_body(&self) -> bool {
         matches!(self.method, "POST" | "PATCH")
     }
+}
+
+/// Returns a caller of the first tenant with the permissions for an operation: an application,
+/// unless the operation is for users only.
+pub fn writer(key: &str) -> Who {
+    let is_for_users = ALL.get(key).is_some_and(|row| row.access.application.is_empty());
+    if is_for_users { Who::Ada } else { Who::Writer }
 }
 
 pub fn cases() -> Vec<Case> {
@@ -188,6 +200,15 @@ fn own_cases() -> Vec<Case> {
             "cloudPcIds",
             json!(["no-guid"]),
         ),
+        case(
+            "cloudPcOnPremisesConnection.runHealthChecks",
+            "POST /onPremisesConnections/{cloudPcOnPremisesConnection}/runHealthChecks",
+        ),
+        case(
+            "cloudPcOnPremisesConnection.updateAdDomainPassword",
+            "POST /onPremisesConnections/{cloudPcOnPremisesConnection}/updateAdDomainPassword",
+        )
+        .with(json!({"adDomainPassword": "another password"}), "adDomainPassword", json!(1)),
         case("cloudPcProvisioningPolicy.retry", "POST /provisioningPolicies/{cloudPcProvisioningPolicy}/retry"),
         case(
             "cloudPcProvisioningPolicy.schedulePolicyApplyTask",
@@ -210,6 +231,9 @@ fn own_cases() -> Vec<Case> {
             "cloudPcProvisioningPolicy.retrievePolicyUpdateStatusResult",
             "GET /provisioningPolicies/{cloudPcProvisioningPolicy}/retrievePolicyUpdateStatusResult",
         ),
+        case("cloudPcDeviceImage.getSourceImages", "GET /deviceImages/getSourceImages()"),
+        case("cloudPcDeviceImage.retryUpload", "POST /deviceImages/{cloudPcDeviceImage}/retryUpload"),
+        case("cloudPcDeviceImage.reupload", "POST /deviceImages/{cloudPcDeviceImage}/reupload"),
         case("activity.actions", "GET /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.actions"),
         case("activity.cancel", "POST /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.cancel"),
         case("users.list", "GET ~/users"),
@@ -463,6 +487,7 @@ impl Scene {
             "galleryImages",
             "provisioningPolicies?$expand=assignments",
             "userSettings?$expand=assignments",
+            "onPremisesConnections",
         ] {
             state.push(self.world.get(Who::Writer, &format!("{ROOT}/{path}")).await.body);
         }
@@ -498,7 +523,7 @@ async fn each_case_is_a_valid_request() {
         let own = if case.changes_something() { Some(Scene::new().await) } else { None };
         let scene = own.as_ref().unwrap_or(&shared);
         // Only the owner of the installation may open the host's network.
-        let who = if case.key == "cloudPcExternalPartner.allowUrls" { Who::Owner } else { Who::Writer };
+        let who = if case.key == "cloudPcExternalPartner.allowUrls" { Who::Owner } else { case.writer() };
         let reply = scene.world.call(who, case.method, &scene.path(&case), scene.body(&case)).await;
         // No action here is stuck, simulated machines have no display, and no Cloud PC is in its
         // grace period.
@@ -540,6 +565,10 @@ async fn missing_permission_is_reported_first() {
     let (nobody, reader) = (scene.world.token(Who::Nobody).await, scene.world.token(Who::Reader).await);
     for case in cases() {
         assert_error(&case, "no permission", &scene.json(&nobody, &case, "").await, 403, "Forbidden");
+        if case.writer() == Who::Ada {
+            let application = scene.world.token(Who::Writer).await;
+            assert_error(&case, "an application", &scene.json(&application, &case, "").await, 403, "Forbidden");
+        }
         if case.changes_something() {
             assert_error(&case, "reads only", &scene.json(&reader, &case, "").await, 403, "Forbidden");
             assert_error(&case, "reads only, broken body", &scene.json(&reader, &case, "{").await, 403, "Forbidden");
@@ -552,9 +581,10 @@ async fn missing_permission_is_reported_first() {
 async fn missing_object_or_object_of_another_tenant_gets_404() {
     let scene = Scene::new().await;
     let before = scene.state().await;
-    let (writer, stranger) = (scene.world.token(Who::Writer).await, scene.world.token(Who::Stranger).await);
     let json = [("content-type", "application/json")];
     for case in cases() {
+        let stranger = if case.writer() == Who::Ada { Who::Grace } else { Who::Stranger };
+        let (writer, stranger) = (scene.world.token(case.writer()).await, scene.world.token(stranger).await);
         let body = || scene.body(&case).map(|body| body.to_string().into_bytes()).unwrap_or_default();
         for place in 0..2 {
             for id in ["10000000-0000-4000-8000-00000000dead", "no-id", "%27%20or%201=1"] {
@@ -575,8 +605,8 @@ async fn missing_object_or_object_of_another_tenant_gets_404() {
 async fn invalid_body_changes_nothing() {
     let scene = Scene::new().await;
     let before = scene.state().await;
-    let writer = scene.world.token(Who::Writer).await;
     for case in cases().into_iter().filter(Case::takes_body) {
+        let writer = scene.world.token(case.writer()).await;
         for body in
             ["{", "[]", "\"text\"", "{\"a\":1,}", "{\"noSuchProperty\":1}", "{\"a\":\"\\ud800\"}", "\u{feff}{}x"]
         {
@@ -608,8 +638,9 @@ async fn invalid_body_changes_nothing() {
 async fn unsupported_options_and_methods_are_rejected() {
     let scene = Scene::new().await;
     let before = scene.state().await;
-    let (writer, nobody) = (scene.world.token(Who::Writer).await, scene.world.token(Who::Nobody).await);
+    let nobody = scene.world.token(Who::Nobody).await;
     for case in cases() {
+        let writer = scene.world.token(case.writer()).await;
         let path = scene.path(&case);
         for query in
             ["$noSuchOption=1", "noSuchOption=1", "$top=-1", "$select=noSuchProperty", "$top=1&$top=2", "$expand=x"]

@@ -8,6 +8,8 @@ mod answers;
 mod architecture;
 mod audit;
 mod batch;
+mod connections;
+mod device_images;
 mod directory;
 mod docs;
 mod document_cases;

@@ -19,6 +19,7 @@ fn missing_id(name: &str) -> &'static str {
 /// A valid request of the first tenant, with placeholders for ids.
 struct SentRequest {
     what: String,
+    who: Who,
     method: &'static str,
     path: String,
     body: String,
@@ -29,6 +30,7 @@ fn requests() -> Vec<SentRequest> {
     let named = |body: Value| body.to_string().replace(DESK_1, "{cloudPC}").replace(PLAN_2, "{servicePlan}");
     let of_cases = cases().into_iter().map(|case| SentRequest {
         what: case.key.to_owned(),
+        who: case.writer(),
         method: case.method,
         path: case.path.to_owned(),
         body: case.body.map(named).unwrap_or_default(),
@@ -47,8 +49,13 @@ fn requests() -> Vec<SentRequest> {
         "/auditEvents?$filter=id%20eq%20'{auditEvent}'".to_owned(),
         "../managedDevices?$filter=id%20eq%20'{managedDevice}'".to_owned(),
     ];
-    let of_paths =
-        paths.into_iter().map(|path| SentRequest { what: path.clone(), method: "GET", path, body: String::new() });
+    let of_paths = paths.into_iter().map(|path| SentRequest {
+        what: path.clone(),
+        who: Who::Writer,
+        method: "GET",
+        path,
+        body: String::new(),
+    });
     of_cases.chain(of_paths).collect()
 }
 
@@ -61,8 +68,8 @@ async fn object_of_another_tenant_looks_missing() {
     // lacks.
     theirs().await;
     let foreign = theirs().await;
-    let token = scene.world.token(Who::Writer).await;
     let send = async |request: &SentRequest, name: &str, other: &str| {
+        let token = scene.world.token(request.who).await;
         let json = [("content-type", "application/json")];
         let path = scene.fill(request.path.replace(name, other));
         let body = scene.named(request.body.replace(name, other)).into_bytes();

@@ -58,10 +58,22 @@ pub enum Who {
     Nobody,
     /// An application of the second tenant with read and write permission there.
     Stranger,
+    /// A user of the second tenant with read and write permission there.
+    Grace,
     /// A user with all permissions.
     Ada,
     /// A user without directory roles.
     Alan,
+}
+
+impl Who {
+    /// Returns a user of the same tenant with at least the same permissions.
+    pub fn user(self) -> Self {
+        match self {
+            Self::Stranger | Self::Grace => Self::Grace,
+            _ => Self::Ada,
+        }
+    }
 }
 
 /// Returns the connection of requests that are sent to an edge.
@@ -162,6 +174,7 @@ impl TestServer {
             Who::Nobody => identity.issue_for_app(&base, tenant(1), app(1, "b3")).await,
             Who::Owner => identity.issue_for_app(&base, tenant(1), app(1, "b9")).await,
             Who::Stranger => identity.issue_for_app(&base, tenant(2), app(2, "b1")).await,
+            Who::Grace => identity.issue_for_user(&base, tenant(2), "grace@fabrikam.test", None).await,
             Who::Ada => identity.issue_for_user(&base, tenant(1), "ada@contoso.test", None).await,
             Who::Alan => identity.issue_for_user(&base, tenant(1), "alan@contoso.test", None).await,
         };

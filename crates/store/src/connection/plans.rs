@@ -439,10 +439,13 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.service_plan_list(TENANT)?;
     reader.gallery_image(TENANT, &ImageId("image".into()))?;
     reader.gallery_image_list(TENANT)?;
+    reader.image(TENANT, &ImageId("image".into()))?;
+    reader.image_list(TENANT)?;
     let kind = DocumentType::CloudPcUserSettingAssignment;
     reader.document_children(TENANT, kind, &["parent"], 1)?;
     reader.document_count(TENANT, kind, "parent")?;
-    reader.gallery_image_uses(TENANT, &ImageId("image".into()))?;
+    reader.document_holders(TENANT, kind, &["target"])?;
+    reader.image_uses(TENANT, &ImageId("image".into()))?;
     reader.cloud_pc(TENANT, CloudPcId(GUID))?;
     reader.cloud_pc_device_name_exists(TENANT, "name")?;
     reader.cloud_pc_grace_ended(Timestamp(1), 1)?;

@@ -79,6 +79,8 @@ fn a_reference_that_holds_keeps_its_target() {
         tx.document_insert(&setting("c"), &referring("b", ReferenceStrength::Holds))?.unwrap();
         let held = DocumentConflict::Held { by: DocumentKey::new(SETTING, "c"), property: "x".into() };
         assert_eq!(tx.document_delete(TENANT, &DocumentKey::new(SETTING, "b"), &[])?, Err(held));
+        let holders = tx.document_holders(TENANT, SETTING, &["a", "b", "gone"])?;
+        assert_eq!(holders, [("b".to_owned(), DocumentKey::new(SETTING, "c"))], "a weak reference does not hold");
         tx.document_update(&setting("c"), &DocumentIndex::default())?.unwrap();
         tx.document_delete(TENANT, &DocumentKey::new(SETTING, "b"), &[])?.unwrap();
         Ok(())

@@ -30,7 +30,7 @@ drivers viostor, vioser and NetKVM and the QEMU guest agent, all from the virtio
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Import {
-    /// A qcow2 file, such as a cloud image
+    /// A disk in qcow2 or raw format, such as a cloud image
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Operating system family
@@ -39,7 +39,7 @@ pub struct Import {
     /// Image id [default: the file name without its extension]
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// Firmware [default: detected from the first sector]
+    /// Firmware [default: detected from the partition table]
     #[arg(long, value_enum)]
     firmware: Option<StartedBy>,
     /// How agents get into machines of this image

@@ -14,8 +14,8 @@ use super::super::qmp::Qmp;
 use super::super::record::DiskRecord;
 use super::super::wire::WireError;
 use super::super::{QemuHost, command};
-use super::{Machine, VerbResult, blocking, host_error, qemu_error, rejected};
-use crate::{DriverError, MachineSpec, Tag};
+use super::{Machine, VerbResult, blocking, host_error, qemu_error};
+use crate::{DriverError, MachineSpec, Tag, rejected};
 
 /// Number of attempts, and the pause between them, to thaw a guest whose freeze timed out: the
 /// guest has minutes to write its buffers.

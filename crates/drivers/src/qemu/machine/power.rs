@@ -131,7 +131,7 @@ impl Machine {
         let boot = self.record.boots + 1;
         let (spec, network) = (&self.record.spec, &self.host.parts.network);
         let arguments = command::arguments(spec, disk, network, accelerator, boot, loads_memory);
-        let limits = self.host.limits.command(spec);
+        let limits = self.host.resources.limits.command(spec);
         let child = process::start(&self.folder, &limits, &arguments, self.host.account, network, spec.id)
             .await
             .map_err(|error| DriverError::Unavailable(error.to_string()))?;
@@ -214,7 +214,7 @@ impl Machine {
         tokio::select! {
             biased;
             ended = shutdown => ended,
-            () = self.slot.force_requested() => Ok(false),
+            () = self.slot.force_requests.requested() => Ok(false),
             () = self.host.parts.clock.sleep_until(self.host.parts.clock.now() + self.host.parts.stop_time_max) => Ok(false),
         }
     }

@@ -91,6 +91,10 @@ impl Subject for OnDisk {
             detection: "agent --version".into(),
         }
     }
+
+    fn image_source(&self) -> String {
+        "https://images.contoso.test/windows-11.vhd".into()
+    }
 }
 
 #[tokio::test]
@@ -101,6 +105,42 @@ async fn the_simulation_keeps_the_promises_of_a_driver() {
     let mut subject = OnDisk { directory, sim, crashes: 0 };
     subject.restart().await;
     conformance::check(&mut subject).await.must_be_clean();
+}
+
+#[tokio::test]
+async fn an_import_takes_its_time_and_survives_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = AutoAdvanceClock(SimClock::paused(Timestamp(1_000_000)));
+    let sim = Sim::open(1, clock.clone(), Some(directory.path()));
+    let (image, source) = (ImageId("custom".into()), sim.driver.source_images().await.unwrap().remove(0).resource_id);
+    let mut import = Box::pin(sim.driver.ensure_image(&image, &source));
+    let begun = poll_fn(|context| Poll::Ready(import.as_mut().poll(context).is_pending())).await;
+    drop(import);
+    drop(sim);
+    let sim = Sim::open(2, clock, Some(directory.path()));
+    let (before, early) = (sim.clock.now(), sim.driver.check_image(&image).await);
+    if begun {
+        assert!(matches!(early, Err(DriverError::Rejected { .. })), "an image that is being imported: {early:?}");
+    }
+    sim.driver.ensure_image(&image, &source).await.unwrap();
+    assert!(sim.clock.now().since(before) <= minutes(15), "the import that was begun continues");
+    assert_eq!(sim.driver.check_image(&image).await, Ok(()));
+    sim.driver.reset().unwrap();
+    assert!(sim.driver.probe_image(&image).await.is_err(), "a reset forgets images");
+}
+
+#[tokio::test]
+async fn an_image_of_an_old_disk_is_in_use() {
+    let sim = Sim::new(1);
+    let (tag, image) = (Tag("action-1".into()), ImageId("custom".into()));
+    sim.driver.ensure_image(&image, "https://images.contoso.test/a.vhd").await.unwrap();
+    let old = MachineSpec { image: image.clone(), ..spec(1) };
+    sim.driver.ensure_present(&old).await.unwrap();
+    sim.driver.ensure_disk_aside(old.id, &tag).await.unwrap();
+    sim.driver.ensure_disk_from_image(&spec(1), &tag).await.unwrap();
+    assert!(matches!(sim.driver.ensure_image_absent(&image).await, Err(DriverError::Conflict(_))));
+    sim.driver.ensure_aside_dropped(old.id, &tag).await.unwrap();
+    assert_eq!(sim.driver.ensure_image_absent(&image).await, Ok(()));
 }
 
 /// A call in a random sequence on one machine.

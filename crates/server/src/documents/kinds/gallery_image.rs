@@ -47,7 +47,7 @@ struct Gallery;
 
 impl Hooks for Gallery {
     /// The id says who published the image, and which of their offers it is.
-    fn id(&self, call: &Call, _document: &Document, _guid: &str) -> Result<String, Problem> {
+    fn id(&self, _reader: &Reader<'_>, call: &Call, _document: &Document, _guid: &str) -> Result<String, Problem> {
         image_id(call).map(|id| id.0)
     }
 
@@ -78,7 +78,7 @@ impl Hooks for Gallery {
 
     fn check_delete(&self, reader: &Reader<'_>, call: &Call, image: &Document) -> Result<(), Problem> {
         let id = ImageId(image.key.id.clone());
-        in_use_error(&id, reader.gallery_image_uses(call.tenant(), &id)?).map_or(Ok(()), |error| Err(error.into()))
+        in_use_error(&id, reader.image_uses(call.tenant(), &id)?).map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn computed(&self, _reader: &Reader<'_>, call: &Call, page: &mut [Document]) -> Result<(), Problem> {

@@ -6,7 +6,7 @@ use cloudpc_model::{Document, DocumentKey, DocumentType, ImageId, NamingTemplate
 use cloudpc_store::{Reader, Tx};
 use serde_json::{Value, json};
 
-use super::rights;
+use super::{device_image, rights};
 use crate::documents::assign::{ToGroups, queue_members};
 use crate::documents::kind::Const::{Bool, Text, Texts};
 use crate::documents::kind::Fact::{
@@ -227,7 +227,15 @@ fn name_image(reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Proble
     let name = match text(body, "imageType") {
         "custom" => {
             let key = DocumentKey::new(DocumentType::CloudPcDeviceImage, &id);
-            reader.document(tenant, &key)?.map(|image| text(&image.body, "displayName").to_owned())
+            let image = reader.document(tenant, &key)?;
+            if let Some(image) = image.as_ref().filter(|image| device_image::status(image) != "ready") {
+                let message = format!(
+                    "The status of the custom image '{id}' is '{}'; a policy can use it when it is 'ready'.",
+                    device_image::status(image)
+                );
+                return wrong("imageId", message);
+            }
+            image.map(|image| text(&image.body, "displayName").to_owned())
         }
         _ => reader.gallery_image(tenant, &ImageId(id.clone()))?.map(|image| image.display_name),
     };

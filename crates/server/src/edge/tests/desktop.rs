@@ -2,7 +2,10 @@
 //! socket.
 
 use async_trait::async_trait;
-use cloudpc_drivers::{Capabilities, Display, Driver, DriverError, Guest, MachineSpec, Observed, StopMode, Tag};
+use cloudpc_drivers::{
+    Capabilities, Display, Driver, DriverError, Guest, ImageFacts, MachineSpec, NetworkCheck, NetworkFinding, Observed,
+    SourceImage, StopMode, Tag,
+};
 use cloudpc_model::{AppId, AuditEntry, CloudPcId, ImageId, SnapshotId, TenantId, UserId};
 use cloudpc_store::{Application, User};
 use futures_util::stream::BoxStream;
@@ -52,7 +55,13 @@ impl Driver for Screen {
     }
     fn capabilities(&self, _: &MachineSpec) -> Capabilities { unreachable!() }
     async fn check_image(&self, _: &ImageId) -> Result<(), DriverError> { unreachable!() }
+    async fn source_images(&self) -> Result<Vec<SourceImage>, DriverError> { unreachable!() }
+    async fn check_source(&self, _: &str) -> Result<SourceImage, DriverError> { unreachable!() }
+    async fn ensure_image(&self, _: &ImageId, _: &str) -> Result<(), DriverError> { unreachable!() }
+    async fn probe_image(&self, _: &ImageId) -> Result<ImageFacts, DriverError> { unreachable!() }
+    async fn ensure_image_absent(&self, _: &ImageId) -> Result<(), DriverError> { unreachable!() }
     fn check_size(&self, _: &MachineSpec) -> Result<(), DriverError> { unreachable!() }
+    async fn check_network(&self, _: &NetworkCheck) -> Result<NetworkFinding, DriverError> { unreachable!() }
     async fn observe(&self, _: CloudPcId) -> Result<Observed, DriverError> { unreachable!() }
     async fn ensure_present(&self, _: &MachineSpec) -> Result<(), DriverError> { unreachable!() }
     async fn ensure_absent(&self, _: CloudPcId) -> Result<(), DriverError> { unreachable!() }

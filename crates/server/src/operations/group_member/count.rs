@@ -8,5 +8,5 @@ use crate::pipeline::{Answer, Call, Problem, list};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let group = group_id(&call).await?;
-    list::count(&call, Users::of_group(call.clone(), group)).await
+    list::count(&call, Users::members(call.clone(), group)).await
 }

@@ -9,5 +9,5 @@ use crate::pipeline::{Answer, Call, Problem};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let group = group_id(&call).await?;
-    page(&call, Users::of_group(call.clone(), group)).await
+    page(&call, Users::members(call.clone(), group)).await
 }

@@ -17,16 +17,22 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
 pub(in crate::operations) struct Users {
     call: Arc<Call>,
     group: Option<GroupId>,
+    is_typed: bool,
 }
 
 impl Users {
     pub(in crate::operations) fn all(call: Arc<Call>) -> Self {
-        Self { call, group: None }
+        Self { call, group: None, is_typed: false }
     }
 
     /// Members are shown to everyone who may read the group.
     pub(in crate::operations) fn of_group(call: Arc<Call>, group: GroupId) -> Self {
-        Self { call, group: Some(group) }
+        Self { call, group: Some(group), is_typed: false }
+    }
+
+    /// The same for the list of members, which can have objects of other types in Graph.
+    pub(in crate::operations) fn members(call: Arc<Call>, group: GroupId) -> Self {
+        Self { is_typed: true, ..Self::of_group(call, group) }
     }
 }
 
@@ -56,6 +62,10 @@ impl Collection for Users {
     }
 
     fn view<'a>(&'a self, row: &'a Shown, set: PropertySet) -> impl Serialize + 'a {
-        if self.group.is_some() { row.whole(set) } else { row.view(&self.call, set) }
+        match (self.group, self.is_typed) {
+            (None, _) => row.view(&self.call, set),
+            (Some(_), false) => row.whole(set),
+            (Some(_), true) => row.whole_as_member(set),
+        }
     }
 }

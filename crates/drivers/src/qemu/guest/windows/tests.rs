@@ -4,7 +4,9 @@ use crate::qemu::image::Downloads;
 use crate::qemu::layout::{AGENT_SOCKET, MACHINE_FILE, RUN_FOLDER};
 use crate::qemu::transcript::Transcript;
 use crate::qemu::wire::{LineReader, SENTINEL};
-use crate::qemu::{AcceleratorSetting, Capacity, Images, LimitsSetting, Network, QemuDriver, QemuParts};
+use crate::qemu::{
+    AcceleratorSetting, Capacity, Images, LimitsSetting, Network, QemuDriver, QemuParts, SourceSettings,
+};
 use crate::{
     DriverError, FetchPolicy, Fetcher, Guest, GuestError, GuestOs, ProgramExit, SystemClock, Tag, URL_BYTES_MAX,
 };
@@ -40,18 +42,20 @@ impl ScriptedGuest {
         let parts = QemuParts {
             folder: folder.path().to_owned(),
             images: Images::open(&folder.path().join("images")).unwrap(),
+            sources: SourceSettings::default(),
             accelerator: AcceleratorSetting::Tcg,
             capacity: Capacity::of_host().unwrap(),
             limits: LimitsSetting::Off,
             network: Network::Closed,
             stop_time_max: Duration::from_secs(1),
             guest_silence_max: Duration::from_secs(60),
+            probe_time_max: Duration::from_secs(60),
             clock,
             rng: Arc::new(FixedRng),
             fetcher: Fetcher::new(None).unwrap(),
             runtime: tokio::runtime::Handle::current(),
         };
-        let host = QemuDriver::open(parts).unwrap().0;
+        let host = QemuDriver::open(parts).unwrap().host;
         let id = CloudPcId(uuid::Uuid::from_u128(7));
         let machine = host.folder(id);
         std::fs::create_dir_all(machine.join(RUN_FOLDER)).unwrap();

@@ -1,0 +1,157 @@
+//! `cloudPcDeviceImage`: custom images, which the engine imports from a source.
+
+use cloudpc_drivers::check_source_form;
+use cloudpc_graph::GraphError;
+use cloudpc_model::{Document, DocumentType, Params};
+use cloudpc_store::{Reader, Tx};
+use serde_json::{Value, json};
+
+use super::rights;
+use crate::documents::kind::Const::Texts;
+use crate::documents::kind::Fact::{CharsMax, Computed, Default, Filled, Immutable, ModifiedAt, Required};
+use crate::documents::kind::{Change, DOCUMENTS_MAX, Hooks, Kind, Rights, WRITABLE};
+use crate::pipeline::{Call, Problem};
+
+static RIGHTS: Rights = rights("DeviceImages");
+
+/// Most numbers of a version, and most digits of each.
+const VERSION_NUMBERS_MAX: usize = 4;
+const VERSION_DIGITS_MAX: usize = 9;
+
+/// `cloudPcDeviceImage`
+pub(super) static DEVICE_IMAGE: Kind = Kind::many(
+    DocumentType::CloudPcDeviceImage,
+    "/deviceManagement/virtualEndpoint/deviceImages",
+    &RIGHTS,
+    WRITABLE,
+    &[
+        Required("displayName"),
+        CharsMax("displayName", 128),
+        Required("version"),
+        Required("sourceImageResourceId"),
+        Immutable("sourceImageResourceId"),
+        Filled("operatingSystem"),
+        Filled("osBuildNumber"),
+        Computed("osVersionNumber"),
+        Computed("sizeInGB"),
+        Computed("expirationDate"),
+        Computed("status"),
+        Computed("statusDetails"),
+        Computed("errorCode"),
+        Computed("osStatus"),
+        Default("scopeIds", Texts(&["0"])),
+        ModifiedAt("lastModifiedDateTime"),
+    ],
+)
+.hooks(&Image);
+
+struct Image;
+
+impl Hooks for Image {
+    fn check(&self, reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Problem> {
+        let source = text(change.new, "sourceImageResourceId");
+        if let Err(why) = check_source_form(source) {
+            return Err(GraphError::bad_request(why).about("sourceImageResourceId").into());
+        }
+        check_version(text(change.new, "version"))?;
+        check_identity(reader, change)?;
+        if change.old.is_none() {
+            change.new.status.insert("status".into(), json!("pending"));
+            change.new.status.insert("osStatus".into(), json!("unknown"));
+        }
+        Ok(())
+    }
+
+    fn check_delete(&self, reader: &Reader<'_>, call: &Call, image: &Document) -> Result<(), Problem> {
+        refuse_pending(image, "deleted")?;
+        let kind = DocumentType::CloudPcProvisioningPolicy;
+        let policies = reader.document_list(call.tenant(), kind, "", None, most())?;
+        let uses = |policy: &&Document| {
+            text(policy, "imageType") == "custom" && text(policy, "imageId").eq_ignore_ascii_case(&image.key.id)
+        };
+        let Some(policy) = policies.iter().find(uses) else { return Ok(()) };
+        let message = format!(
+            "The device image '{}' is in use by the provisioning policy '{}' (imageId). Change or delete that first.",
+            image.key.id, policy.key.id
+        );
+        Err(GraphError::new(409, "resourceInUse", message).into())
+    }
+
+    fn after(
+        &self,
+        tx: &mut Tx<'_>,
+        call: &Call,
+        old: Option<&Document>,
+        new: Option<&Document>,
+    ) -> Result<(), Problem> {
+        match (old, new) {
+            (None, Some(image)) => accept(tx, call, image, import(image)),
+            (Some(image), None) => accept(tx, call, image, Params::RemoveImage),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The parameters of the import of an image.
+pub(crate) fn import(image: &Document) -> Params {
+    Params::ImportImage { source: text(image, "sourceImageResourceId").to_owned() }
+}
+
+/// Accepts an action on an image.
+pub(crate) fn accept(tx: &mut Tx<'_>, call: &Call, image: &Document, params: Params) -> Result<(), Problem> {
+    call.app.engine.accept_on_document(tx, &call.request_context(), image, params, call.at)?;
+    Ok(())
+}
+
+/// Refuses a request on an image that is being imported.
+pub(crate) fn refuse_pending(image: &Document, what: &str) -> Result<(), Problem> {
+    if status(image) != "pending" {
+        return Ok(());
+    }
+    let message =
+        format!("The device image '{}' is being uploaded and cannot be {what} until that ends.", image.key.id);
+    Err(GraphError::new(409, "resourceInUse", message).into())
+}
+
+/// `status`, which the engine writes.
+pub(crate) fn status(image: &Document) -> &str {
+    image.status.get("status").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn text<'a>(document: &'a Document, name: &str) -> &'a str {
+    document.body.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn most() -> usize {
+    usize::try_from(DOCUMENTS_MAX).unwrap_or(usize::MAX)
+}
+
+fn check_version(version: &str) -> Result<(), Problem> {
+    let numbers: Vec<_> = version.split('.').collect();
+    let is_number = |part: &&str| {
+        (1..=VERSION_DIGITS_MAX).contains(&part.len()) && part.chars().all(|digit| digit.is_ascii_digit())
+    };
+    if numbers.len() <= VERSION_NUMBERS_MAX && numbers.iter().all(is_number) {
+        return Ok(());
+    }
+    let message = format!("'{version}' is not a version. Write up to four numbers with dots, for example 0.0.1.");
+    Err(GraphError::bad_request(message).about("version").into())
+}
+
+/// Name and version together identify an image.
+fn check_identity(reader: &Reader<'_>, change: &Change<'_>) -> Result<(), Problem> {
+    let identity = |image: &Document| (text(image, "displayName").to_lowercase(), text(image, "version").to_owned());
+    let wanted = identity(change.new);
+    let images = reader.document_list(change.new.tenant_id, DocumentType::CloudPcDeviceImage, "", None, most())?;
+    match images.iter().find(|image| image.key.id != change.new.key.id && identity(image) == wanted) {
+        None => Ok(()),
+        Some(other) => {
+            let message = format!(
+                "There is another cloudPcDeviceImage '{}' of version {}. Choose another name or version.",
+                text(other, "displayName"),
+                wanted.1
+            );
+            Err(GraphError::new(409, "nameAlreadyExists", message).about("displayName").into())
+        }
+    }
+}

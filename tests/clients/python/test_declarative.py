@@ -1,0 +1,407 @@
+"""The cycle of a declarative tool for every entity that can be created: create, read back, update, delete."""
+
+import json
+import re
+import uuid
+from dataclasses import dataclass, field
+
+import pytest
+
+from service import REPOSITORY
+
+ENDPOINT = "/deviceManagement/virtualEndpoint"
+GROUP = "0ff1ce00-0000-4000-8000-0000000000f1"
+WINDOWS_11 = "microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc"
+WINDOWS_10 = "microsoftwindowsdesktop_windows-ent-cpc_win10-22h2-ent-cpc"
+# No resource has this id.
+NOTHING = "00000000-0000-4000-8000-000000000000"
+# What the service writes: different in each run, and ignored in bodies.
+COMPUTED = {"@odata.context", "id", "createdDateTime", "lastModifiedDateTime"}
+
+
+@dataclass(frozen=True)
+class Entity:
+    """What a tool writes, and what it reads back. `<number>` in a text is replaced by a number of the test."""
+
+    type: str
+    # The properties without which there is no entity.
+    required: dict
+    # What an entity has of which only these were written.
+    defaults: dict
+    # Values other than the defaults, of every property that can be written later.
+    changed: dict
+    # Values other than the defaults, of properties that are written at creation only.
+    immutable: dict = field(default_factory=dict)
+    # What cannot be taken back by writing null.
+    kept: dict = field(default_factory=dict)
+    # What follows from `kept`.
+    derived: dict = field(default_factory=dict)
+    # What is written and never read.
+    secret: dict = field(default_factory=dict)
+
+
+def join(region_name, region_group=None):
+    return {
+        "domainJoinType": "azureADJoin",
+        "geographicLocationType": None,
+        "onPremisesConnectionId": None,
+        "regionGroup": region_group,
+        "regionName": region_name,
+        "type": "azureADJoin",
+    }
+
+
+def target(group=GROUP):
+    return {
+        "@odata.type": "#microsoft.graph.cloudPcManagementGroupAssignmentTarget",
+        "allotmentDisplayName": None,
+        "allotmentLicensesCount": None,
+        "groupId": group,
+        "servicePlanId": None,
+    }
+
+
+POLICY = Entity(
+    type="cloudPcProvisioningPolicy",
+    required={
+        "displayName": "Policy <number>",
+        "imageId": WINDOWS_11,
+        "domainJoinConfigurations": [join("automatic", "usWest")],
+    },
+    defaults={
+        "alternateResourceUrl": None,
+        "autopatch": None,
+        "autopilotConfiguration": None,
+        "cloudPcGroupDisplayName": None,
+        "cloudPcNamingTemplate": None,
+        "createdBy": "Administrator",
+        "description": None,
+        "enableSingleSignOn": False,
+        "gracePeriodInHours": 168,
+        "imageDisplayName": "Windows 11 Enterprise 24H2",
+        "imageType": "gallery",
+        "lastModifiedBy": "Administrator",
+        "localAdminEnabled": False,
+        "managedBy": "windows365",
+        "microsoftManagedDesktop": {"managedType": "notManaged", "profile": None, "type": "notManaged"},
+        "provisioningType": "dedicated",
+        "scopeIds": ["0"],
+        "snapshotResetMode": "notApplicable",
+        "userExperienceType": "cloudPc",
+        "userSettingsPersistenceConfiguration": None,
+        "windowsSetting": {"locale": "en-US"},
+        "windowsSettings": {"language": "en-US"},
+    },
+    changed={
+        "autopilotConfiguration": {
+            "applicationTimeoutInMinutes": 30,
+            "devicePreparationProfileId": "0ff1ce00-0000-4000-8000-0000000000aa",
+            "onFailureDeviceAccessDenied": True,
+        },
+        "cloudPcNamingTemplate": "CPC-%USERNAME:4%-%RAND:5%",
+        "description": "Everything that a policy has",
+        "enableSingleSignOn": True,
+        "localAdminEnabled": True,
+        "managedBy": "windows365,devBox",
+        "microsoftManagedDesktop": {"managedType": "starterManaged", "profile": "Pilot", "type": "starterManaged"},
+        "scopeIds": ["0", "7"],
+        "snapshotResetMode": "enabled",
+        "windowsSetting": {"locale": "de-DE"},
+        "windowsSettings": {"language": "de-DE"},
+    },
+    kept={
+        "displayName": "Renamed <number>",
+        "imageId": WINDOWS_10,
+        "imageDisplayName": "Ten",
+        "domainJoinConfigurations": [join("westeurope"), join("automatic", "usEast")],
+    },
+    immutable={
+        "provisioningType": "sharedByEntraGroup",
+        "userExperienceType": "cloudApp",
+        "userSettingsPersistenceConfiguration": {
+            "userSettingsPersistenceEnabled": True,
+            "userSettingsPersistenceStorageSizeCategory": "eightGB",
+        },
+    },
+)
+
+SETTING = Entity(
+    type="cloudPcUserSetting",
+    required={"displayName": "Setting <number>"},
+    defaults={
+        "crossRegionDisasterRecoverySetting": None,
+        "localAdminEnabled": False,
+        "notificationSetting": None,
+        "provisioningSourceType": "image",
+        "resetEnabled": False,
+        "restorePointSetting": {"frequencyInHours": 12, "frequencyType": "default", "userRestoreEnabled": False},
+        "selfServiceEnabled": None,
+    },
+    changed={
+        "crossRegionDisasterRecoverySetting": {
+            "crossRegionDisasterRecoveryEnabled": True,
+            "disasterRecoveryNetworkSetting": {
+                "@odata.type": "#microsoft.graph.cloudPcDisasterRecoveryMicrosoftHostedNetworkSetting",
+                "regionGroup": "usEast",
+                "regionName": "automatic",
+            },
+            "disasterRecoveryType": "crossRegion",
+            "maintainCrossRegionRestorePointEnabled": True,
+            "userInitiatedDisasterRecoveryAllowed": True,
+        },
+        "localAdminEnabled": True,
+        "notificationSetting": {"restartPromptsDisabled": True},
+        "provisioningSourceType": "snapshot",
+        "resetEnabled": True,
+        "restorePointSetting": {"frequencyInHours": 4, "frequencyType": "fourHours", "userRestoreEnabled": True},
+        "selfServiceEnabled": True,
+    },
+    kept={"displayName": "Renamed <number>"},
+)
+
+
+def assignment(type):
+    return Entity(type=type, required={"target": target()}, defaults={}, changed={}, kept={"target": target()})
+
+
+# Each entity that can be created, by the path of its collection.
+ENTITIES = {
+    f"{ENDPOINT}/provisioningPolicies": POLICY,
+    f"{ENDPOINT}/provisioningPolicies/{{cloudPcProvisioningPolicy-id}}/assignments": assignment(
+        "cloudPcProvisioningPolicyAssignment"
+    ),
+    f"{ENDPOINT}/userSettings": SETTING,
+    f"{ENDPOINT}/userSettings/{{cloudPcUserSetting-id}}/assignments": assignment("cloudPcUserSettingAssignment"),
+    f"{ENDPOINT}/galleryImages": Entity(
+        type="cloudPcGalleryImage",
+        required={
+            "id": "contoso_debian_<number>",
+            "displayName": "Debian",
+            "sizeInGB": 2,
+            "osVersionNumber": "10.0.19045",
+        },
+        defaults={
+            "endDate": None,
+            "expirationDate": None,
+            "offer": "debian",
+            "offerDisplayName": "debian",
+            "offerName": "debian",
+            "publisher": "contoso",
+            "publisherName": "contoso",
+            "recommendedSku": None,
+            "sku": "<number>",
+            "skuDisplayName": "<number>",
+            "skuName": "<number>",
+            "startDate": None,
+            "status": "supported",
+        },
+        changed={"startDate": "2026-01-31", "endDate": "9998-01-31", "expirationDate": "9999-01-31"},
+        kept={"displayName": "Debian 12", "sizeInGB": 4, "osVersionNumber": "10.0.22631"},
+    ),
+    f"{ENDPOINT}/externalPartners": Entity(
+        type="cloudPcExternalPartner",
+        required={"partnerId": "<number>", "enableConnection": False},
+        defaults={
+            "agentSetting": None,
+            "connectionStatus": "notAvailable",
+            "lastSyncDateTime": None,
+            "statusDetails": "The connection to the external partner is disabled",
+        },
+        changed={},
+        kept={"enableConnection": True},
+        derived={"connectionStatus": "available", "statusDetails": "The external partner is available"},
+    ),
+    "/groups": Entity(
+        type="group",
+        required={
+            "displayName": "Group",
+            "mailEnabled": False,
+            "mailNickname": "group-<number>",
+            "securityEnabled": True,
+        },
+        defaults={
+            "assignedLicenses": [],
+            "description": None,
+            "deletedDateTime": None,
+            "groupTypes": [],
+            "isAssignableToRole": None,
+            "mail": None,
+            "membershipRule": None,
+            "visibility": None,
+        },
+        changed={"description": "Everyone in the office"},
+        kept={
+            "displayName": "Renamed",
+            "mailEnabled": True,
+            "mailNickname": "renamed-<number>",
+            "securityEnabled": False,
+        },
+    ),
+    "/users": Entity(
+        type="user",
+        required={
+            "accountEnabled": True,
+            "displayName": "New hire",
+            "mailNickname": "hire-<number>",
+            "userPrincipalName": "hire-<number>@contoso.test",
+        },
+        defaults={
+            "assignedLicenses": [],
+            "businessPhones": [],
+            "department": None,
+            "givenName": None,
+            "jobTitle": None,
+            "mail": None,
+            "mobilePhone": None,
+            "officeLocation": None,
+            "preferredLanguage": None,
+            "surname": None,
+            "usageLocation": None,
+        },
+        changed={
+            "department": "Computing",
+            "givenName": "Grace",
+            "jobTitle": "Rear admiral",
+            "mail": "grace@contoso.test",
+            "surname": "Hopper",
+            "usageLocation": "US",
+        },
+        kept={
+            "accountEnabled": False,
+            "displayName": "Grace Hopper",
+            "mailNickname": "grace-<number>",
+            "userPrincipalName": "grace-<number>@contoso.test",
+        },
+        secret={"passwordProfile": {"password": "correct horse battery"}},
+    ),
+}
+
+
+def contract(name):
+    return json.loads((REPOSITORY / "contract" / name).read_text())
+
+
+CONTRACTS = {"beta": contract("types.beta.json"), "v1.0": contract("types.v1.json")}
+
+
+def creations(root):
+    """Returns the paths of all operations of a root that create an entity."""
+    own = contract({"beta": "operations.beta.json", "v1.0": "operations.v1.json"}[root])["operations"]
+    observed = [operation for operation in contract("observed.json")["operations"] if root in operation["api"]]
+    return {
+        operation["path"]
+        for operation in own + observed
+        if operation["kind"] == "create" and operation["response"]["kind"] == "entity"
+    }
+
+
+def known(root, type, value):
+    """Returns the part of a value that a root has names for."""
+    if isinstance(value, list):
+        return [known(root, type, element) for element in value]
+    types, enums = CONTRACTS[root]["types"], CONTRACTS[root]["enums"]
+    if not isinstance(value, dict) or type not in types:
+        return value
+    properties = {"id": {"type": "Edm.String"}, "@odata.type": {"type": "Edm.String"}}
+    actual = value.get("@odata.type", type).removeprefix("#microsoft.graph.")
+    while actual in types:
+        properties |= types[actual].get("properties", {})
+        actual = types[actual].get("base")
+    part = {}
+    for name, inner in value.items():
+        of = properties.get(name, {}).get("type")
+        if of and (of not in enums or inner is None or enums[of].get("flags") or inner in enums[of]["members"]):
+            part[name] = known(root, of, inner)
+    return part
+
+
+class Tool:
+    """Writes and reads one kind of entity below one root."""
+
+    def __init__(self, service, root, path):
+        self.service, self.root, self.entity = service, root, ENTITIES[path]
+        self.number = str(uuid.uuid4())
+        self.parent = None
+        if "{" in path:
+            above, place = path[: path.index("{")].rstrip("/"), path[path.index("}") + 1 :]
+            self.parent = Tool(service, root, above)
+            path = f"{above}/{self.parent.create(self.parent.entity.required)['id']}{place}"
+        self.collection = f"/{root}{path}"
+
+    def text(self, values):
+        """Returns values as this root knows them, with the number of this tool in them."""
+        values = json.loads(json.dumps(values).replace("<number>", self.number))
+        return known(self.root, self.entity.type, values)
+
+    def create(self, values):
+        reply = self.service.call("POST", self.collection, self.text(values) | self.entity.secret)
+        assert reply.status == 201, reply
+        return reply.json()
+
+    def update(self, identity, values):
+        reply = self.service.call("PATCH", f"{self.collection}/{identity}", self.text(values))
+        assert reply.status in (200, 204), reply
+        return reply
+
+    def read(self, identity, names):
+        """Reads an entity with these properties and without what the service writes."""
+        reply = self.service.call("GET", f"{self.collection}/{identity}?$select={','.join(names)}")
+        assert reply.status == 200, reply
+        return {name: value for name, value in reply.json().items() if name in names}
+
+    def delete(self, identity):
+        return self.service.call("DELETE", f"{self.collection}/{identity}")
+
+    def clean_up(self):
+        if self.parent is not None:
+            parent = self.collection.removesuffix("/assignments").rsplit("/", 1)[1]
+            assert self.parent.delete(parent).status == 204
+
+
+@pytest.mark.parametrize("root", ["beta", "v1.0"])
+def test_the_table_has_every_entity_that_can_be_created(office, root):
+    offered = set()
+    for path in creations(root):
+        reply = office.call("POST", f"/{root}{re.sub(r'{[^}]*}', NOTHING, path)}", "<number>")
+        assert reply.status in (400, 404, 405, 501), (path, reply)
+        if reply.status not in (405, 501):
+            offered.add(path)
+    assert offered == set(ENTITIES) & creations(root)
+    assert set(ENTITIES) <= creations("beta")
+
+
+@pytest.mark.parametrize(
+    ("root", "path"), [(root, path) for root in ("beta", "v1.0") for path in sorted(set(ENTITIES) & creations(root))]
+)
+def test_what_a_tool_writes_is_what_it_reads(office, root, path):
+    tool = Tool(office, root, path)
+    entity = tool.entity
+
+    def expect(identity, values):
+        expected = tool.text(values)
+        assert tool.read(identity, list(expected)) == expected
+
+    plain = entity.defaults | entity.required
+    created = tool.create(entity.required)
+    identity = created["id"]
+    assert set(created) - COMPUTED <= set(plain), "a property that the table does not have"
+    expect(identity, plain)
+
+    update = entity.changed | entity.kept
+    for _ in range(2):
+        tool.update(identity, update)
+        expect(identity, plain | update | entity.derived)
+    if entity.changed:
+        tool.update(identity, dict.fromkeys(entity.changed))
+    expect(identity, plain | entity.kept | entity.derived)
+
+    assert tool.delete(identity).status == 204
+    gone = tool.service.call("GET", f"{tool.collection}/{identity}")
+    again = tool.delete(identity)
+    assert [(reply.status, reply.json()["error"]["code"]) for reply in (gone, again)] == [(404, "ResourceNotFound")] * 2
+
+    everything = entity.required | update | entity.immutable
+    identity = tool.create(everything)["id"]
+    expect(identity, entity.defaults | everything | entity.derived)
+    assert tool.delete(identity).status == 204
+    tool.clean_up()
