@@ -13,15 +13,18 @@ fn statuses_and_their_allowed_actions() {
         writeln!(table, "{:24} {}", <&str>::from(status), taken.join(" ")).unwrap();
     }
     insta::assert_snapshot!(table, @"
-    notProvisioned           deployAgent provision deprovision
-    provisioning             deployAgent provision deprovision
-    provisioned              reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent provision deprovision
-    provisionedWithWarnings  reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent provision deprovision
-    inGracePeriod            rename reboot troubleshoot deployAgent provision deprovision
-    deprovisioning           deployAgent provision deprovision
-    failed                   reprovision undo troubleshoot deployAgent provision deprovision
-    resizing                 deployAgent provision deprovision
-    restoring                deployAgent provision deprovision
+    notProvisioned           deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
+    provisioning             deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
+    provisioned              reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
+    provisionedWithWarnings  reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
+    inGracePeriod            rename reboot troubleshoot deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
+    deprovisioning           deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
+    failed                   reprovision undo troubleshoot deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
+    resizing                 deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
+    restoring                deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
+    movingRegion             deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
+    modifyingSingleSignOn    deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
+    refreshPolicyConfiguration deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
     ");
 }
 
