@@ -85,7 +85,7 @@ async fn a_connection_is_checked_when_it_is_made_changed_and_asked_to() {
     let checks = detail["healthChecks"].as_array().unwrap();
     assert_eq!(checks.len(), 5);
     assert!(checks.iter().all(|check| check["additionalDetail"] == check["additionalDetails"]), "{detail}");
-    assert_eq!(select(&world, &one, "subnetPrivateIpDetail").await["subnetAvailableIpCount"], json!(65_528));
+    assert_eq!(select(&world, &one, "subnetPrivateIpDetail").await["subnetAvailableIpCount"], json!(65_531));
 
     let patch =
         json!({"adDomainName": "corp.invalid", "healthCheckStatusDetails": null, "healthCheckStatusDetail": detail});
