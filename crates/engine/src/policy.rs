@@ -2,7 +2,8 @@
 //! Cloud PCs users get and how these are made.
 
 use cloudpc_model::{
-    Document, DocumentKey, DocumentType, GroupId, ImageId, Object, ServicePlanId, TenantId, Timestamp, UserAccountType,
+    Document, DocumentKey, DocumentType, GroupId, ImageId, Object, REGION_DEFAULT, Region, ServicePlanId, TenantId,
+    Timestamp, UserAccountType,
 };
 use cloudpc_store::{Reader, StoreError, Tx};
 use serde_json::Value;
@@ -11,9 +12,6 @@ use std::rc::Rc;
 
 /// Documents read per page.
 const DOCUMENTS_PAGE: usize = 500;
-
-/// Region of Cloud PCs whose policy leaves the choice to the service.
-const REGION_DEFAULT: &str = "westeurope";
 
 /// What a policy takes for each Cloud PC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,17 +147,26 @@ fn policy(document: &Document) -> Option<Policy> {
         Some("shared" | "sharedByUser") => Supply::Seats,
         Some(_) => return None,
     };
-    let joins = body.get("domainJoinConfigurations").and_then(Value::as_array);
-    let region = joins.and_then(|joins| joins.iter().find_map(|join| text(join.as_object()?, "regionName")));
     Some(Policy {
         id: document.key.id.clone(),
         name: text(body, "displayName").unwrap_or_default().to_owned(),
         supply,
         image_id: ImageId(text(body, "imageId").unwrap_or_default().to_owned()),
-        region: region.filter(|name| *name != "automatic").unwrap_or(REGION_DEFAULT).to_owned(),
+        region: region(body).to_owned(),
         naming_template: text(body, "cloudPcNamingTemplate").map(str::to_owned),
         local_admin: flag(body, "localAdminEnabled"),
     })
+}
+
+/// Returns the region of a policy's Cloud PCs: the one that it names, or else one of the region
+/// group that it names.
+fn region(policy: &Object) -> &str {
+    let joins = policy.get("domainJoinConfigurations").and_then(Value::as_array);
+    let named = |property| joins.and_then(|joins| joins.iter().find_map(|join| text(join.as_object()?, property)));
+    match named("regionName").filter(|name| *name != "automatic") {
+        Some(name) => name,
+        None => named("regionGroup").and_then(Region::of_group).map_or(REGION_DEFAULT, |region| region.name),
+    }
 }
 
 fn assignment(document: &Document) -> Option<Assignment> {

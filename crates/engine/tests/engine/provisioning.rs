@@ -356,6 +356,22 @@ async fn frontline_licence_has_three_seats() {
 }
 
 #[tokio::test]
+async fn policy_with_a_region_group_gets_a_region_of_it() {
+    let mut world = company(2).await;
+    let automatic = json!([{"domainJoinType": "azureADJoin", "regionName": "automatic", "regionGroup": "japan"}]);
+    world
+        .change(move |tx| {
+            add_policy(tx, "2", json!({"domainJoinConfigurations": automatic}), &[(SUPPORT, json!({}))])?;
+            tx.group_member_insert(tenant(), SUPPORT, user(1), START)?;
+            tx.license_assign(tenant(), SMALL, LicenseHolder::User(user(1)), START)
+        })
+        .await
+        .unwrap();
+    world.rest().await;
+    assert_eq!(world.only_cloud_pc_of(user(1)).await.region, "japaneast");
+}
+
+#[tokio::test]
 async fn failed_provisioning_says_why_and_a_reprovision_repairs_it() {
     let mut world = company(1).await;
     world.faults.add(FaultRule { kind: Some(Kind::Provision), step: Some("enrol".into()), ..rule(fail()) });
