@@ -31,6 +31,7 @@ pub use faults::{Effect, FaultRule, Faults};
 pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
 pub use ledger::RequestContext;
 pub use lifecycle::GRACE_PERIOD;
+pub use policy::put_subscription;
 
 /// Dependencies of the engine.
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use cloudpc_model::{
     Document, DocumentKey, DocumentType, GroupId, ImageId, Object, REGION_DEFAULT, Region, ServicePlanId, TenantId,
     Timestamp, UserAccountType,
 };
-use cloudpc_store::{Reader, StoreError, Tx};
+use cloudpc_store::{Reader, StoreError, Subscription, Tx};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -118,6 +118,27 @@ pub(crate) fn queue_members(
         Some(group) => tx.provisioning_queue_put_members(tenant, group, now),
         None => Ok(()),
     }
+}
+
+/// Adds or replaces a subscription as [`Tx::subscription_put`] does, and queues the members of
+/// frontline assignments who may wait for one of its new seats.
+///
+/// # Errors
+/// The store fails.
+pub fn put_subscription(tx: &mut Tx<'_>, subscription: &Subscription, now: Timestamp) -> Result<(), StoreError> {
+    let tenant = subscription.tenant_id;
+    let before = tx.subscription(tenant, subscription.sku_id)?;
+    let had = before.filter(|before| before.service_plan_id == subscription.service_plan_id);
+    tx.subscription_put(subscription, now)?;
+    if had.is_some_and(|before| before.units >= subscription.units) {
+        return Ok(());
+    }
+    for (policy, assignment) in Policies::read(tx, tenant)?.assigned {
+        if policy.supply == Supply::Seats && assignment.service_plan_id == Some(subscription.service_plan_id) {
+            tx.provisioning_queue_put_members(tenant, assignment.group_id, now)?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns all documents of a type below a parent.
