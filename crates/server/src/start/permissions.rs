@@ -65,8 +65,9 @@ fn grant_added(tx: &mut Tx<'_>, is_new: bool, now: Timestamp) -> Result<Vec<(App
     Ok(granted)
 }
 
-/// Returns what an application with the permissions `held` gets in addition to them: nothing, unless
-/// it holds all that were `known` before. Permissions that only the owner grants are left out.
+/// Returns what an application with the permissions `held` gets in addition to them: nothing,
+/// unless it holds all that were `known` before. Permissions that only the owner grants are left
+/// out.
 fn added(held: &[String], known: &[String]) -> Vec<String> {
     let is_owners = |name: &str| GRANTED_BY_OWNER.contains(&name);
     let holds_all = known.iter().all(|name| is_owners(name) || held.contains(name));
