@@ -34,6 +34,7 @@ pub use faults::{Effect, FaultRule, Faults};
 pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
 pub use ledger::RequestContext;
 pub use lifecycle::GRACE_PERIOD;
+pub use policy::put_subscription;
 pub use rollout::has_unapplied_update;
 pub use run::SEATS_PER_LICENSE;
 

@@ -2,19 +2,16 @@
 //! Cloud PCs users get and how these are made.
 
 use cloudpc_model::{
-    Document, DocumentKey, DocumentType, GroupId, ImageId, Object, PolicySettingTypes, ServicePlanId, TenantId,
-    Timestamp, UserAccountType,
+    Document, DocumentKey, DocumentType, GroupId, ImageId, Object, PolicySettingTypes, REGION_DEFAULT, Region,
+    ServicePlanId, TenantId, Timestamp, UserAccountType,
 };
-use cloudpc_store::{PolicyValues, Reader, StoreError, Tx};
+use cloudpc_store::{PolicyValues, Reader, StoreError, Subscription, Tx};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::rc::Rc;
 
 /// Documents read per page.
 const DOCUMENTS_PAGE: usize = 500;
-
-/// Region of Cloud PCs whose policy leaves the choice to the service.
-const REGION_DEFAULT: &str = "westeurope";
 
 /// What a policy takes for each Cloud PC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +149,27 @@ pub(crate) fn queue_members(
     }
 }
 
+/// Adds or replaces a subscription as [`Tx::subscription_put`] does, and queues the members of
+/// frontline assignments who may wait for one of its new seats.
+///
+/// # Errors
+/// The store fails.
+pub fn put_subscription(tx: &mut Tx<'_>, subscription: &Subscription, now: Timestamp) -> Result<(), StoreError> {
+    let tenant = subscription.tenant_id;
+    let before = tx.subscription(tenant, subscription.sku_id)?;
+    let had = before.filter(|before| before.service_plan_id == subscription.service_plan_id);
+    tx.subscription_put(subscription, now)?;
+    if had.is_some_and(|before| before.units >= subscription.units) {
+        return Ok(());
+    }
+    for (policy, assignment) in Policies::read(tx, tenant)?.assigned {
+        if policy.supply == Supply::Seats && assignment.service_plan_id == Some(subscription.service_plan_id) {
+            tx.provisioning_queue_put_members(tenant, assignment.group_id, now)?;
+        }
+    }
+    Ok(())
+}
+
 /// Returns all documents of a type below a parent.
 fn documents(
     reader: &Reader<'_>,
@@ -185,11 +203,22 @@ fn policy(document: &Document) -> Option<Policy> {
         name: text(body, "displayName").unwrap_or_default().to_owned(),
         supply,
         image_id: ImageId(text(body, "imageId").unwrap_or_default().to_owned()),
-        region: settings.region.unwrap_or_else(|| REGION_DEFAULT.to_owned()),
+        region: settings.region.unwrap_or_else(|| region(body).to_owned()),
         single_sign_on: settings.single_sign_on,
         naming_template: text(body, "cloudPcNamingTemplate").map(str::to_owned),
         local_admin: flag(body, "localAdminEnabled"),
     })
+}
+
+/// Returns the region of a policy's Cloud PCs: the one that it names, or else one of the region
+/// group that it names.
+fn region(policy: &Object) -> &str {
+    let joins = policy.get("domainJoinConfigurations").and_then(Value::as_array);
+    let named = |property| joins.and_then(|joins| joins.iter().find_map(|join| text(join.as_object()?, property)));
+    match named("regionName").filter(|name| *name != "automatic") {
+        Some(name) => name,
+        None => named("regionGroup").and_then(Region::of_group).map_or(REGION_DEFAULT, |region| region.name),
+    }
 }
 
 fn assignment(document: &Document) -> Option<Assignment> {

@@ -15,6 +15,7 @@ mod health;
 mod ids;
 mod naming;
 mod partner;
+mod region;
 mod rng;
 mod rollout;
 mod schedule;
@@ -42,6 +43,7 @@ pub use ids::{
 };
 pub use naming::{NAMING_TEMPLATE_DEFAULT, NamingTemplate};
 pub use partner::{AgentSetting, ConnectionStatus, Partner};
+pub use region::{REGION_DEFAULT, REGIONS, Region};
 pub use rng::{Rng, SeededRng};
 pub use rollout::{PolicySettingTypes, RESERVE_PERCENTAGE_MAX, Rollout, UnknownPolicySetting};
 pub use schedule::{

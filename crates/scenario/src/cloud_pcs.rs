@@ -2,8 +2,8 @@
 
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_model::{
-    CloudPc, CloudPcId, CloudPcStatus, Error, GalleryImage, ManagedDeviceId, Power, ServicePlan, Timestamp,
-    UserAccountType,
+    CloudPc, CloudPcId, CloudPcStatus, Error, GalleryImage, ManagedDeviceId, Power, REGION_DEFAULT, ServicePlan,
+    Timestamp, UserAccountType,
 };
 use cloudpc_store::User;
 use std::time::Duration;
@@ -17,7 +17,6 @@ use super::resolve::{Within, invalid, timestamp, user_principal_name};
 const NAME_CHARS_MAX: usize = 64;
 /// Length of a grace period in the real service.
 const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
-const REGION: &str = "westeurope";
 
 /// The entries of a tenant that its Cloud PCs refer to.
 pub(super) struct Lookup<'a> {
@@ -93,7 +92,7 @@ impl Lookup<'_> {
                 name => self.within.derived("provisioningPolicy", name).to_string(),
             },
             provisioning_policy_name: entry.provisioning_policy,
-            region: entry.region.unwrap_or_else(|| REGION.to_owned()),
+            region: entry.region.unwrap_or_else(|| REGION_DEFAULT.to_owned()),
             single_sign_on: entry.single_sign_on,
             product: entry.product.unwrap_or(plan.product),
             status: entry.status,

@@ -1,5 +1,6 @@
 //! The directory of a scenario: subscriptions, groups with their members, and licences.
 
+use cloudpc_engine::put_subscription;
 use cloudpc_model::{Error, GroupId, SkuId, TenantId, Timestamp, UserId};
 use cloudpc_store::{Group, LicenseHolder, NoUnitsLeft, Reader, StoreError, Subscription, Tx};
 use std::collections::HashMap;
@@ -134,7 +135,7 @@ impl<'a> Names<'a> {
 /// members of groups do.
 pub(super) fn load(tx: &mut Tx<'_>, directory: &ResolvedDirectory, now: Timestamp) -> Result<(), StoreError> {
     for subscription in &directory.subscriptions {
-        tx.subscription_put(subscription, now)?;
+        put_subscription(tx, subscription, now)?;
         let tenant = subscription.tenant_id;
         let own = directory.user_licenses.iter().filter(|(_, sku)| *sku == subscription.sku_id);
         for (user, sku) in own {

@@ -5,6 +5,7 @@ mod database;
 mod directory;
 mod error;
 mod passwords;
+mod permissions;
 mod qemu;
 
 use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
@@ -342,7 +343,8 @@ async fn first_start(app: &App, options: &StartOptions) -> Result<(), StartError
         }
         _ => scenario::resume(app).await?,
     }
-    Ok(adopt_policies(app, is_new).await?)
+    adopt_policies(app, is_new).await?;
+    Ok(permissions::upgrade(app, is_new).await?)
 }
 
 /// Gives the Cloud PCs of a data directory that an earlier version wrote their provisioning

@@ -147,8 +147,11 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Adds or replaces a subscription, and gives new units to those who wait for one. Units that
-    /// users have are not taken back.
+    /// Adds or replaces a subscription, and gives new units to those who wait for one.
+    ///
+    /// With fewer units than users have, users keep theirs, as in Graph: `consumedUnits` exceeds
+    /// the enabled units, and nobody gets a unit until enough have been given back. Seats of
+    /// frontline assignments are the caller's business.
     pub fn subscription_put(&mut self, subscription: &Subscription, now: Timestamp) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO subscriptions (tenant_id, sku_id, service_plan_id, sku_part_number, units)

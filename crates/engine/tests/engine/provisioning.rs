@@ -1,7 +1,7 @@
 //! Provisioning policies on the virtual clock: who gets a Cloud PC, and when it goes.
 
 use cloudpc_drivers::{Driver, DriverError};
-use cloudpc_engine::{FaultRule, GRACE_PERIOD};
+use cloudpc_engine::{FaultRule, GRACE_PERIOD, put_subscription};
 use cloudpc_model::{
     Clock, CloudPc, CloudPcId, CloudPcStatus, Document, DocumentKey, DocumentType, GroupId, Kind, Object, OsVersion,
     Params, Product, ServicePlanId, SkuId, State, UserAccountType, UserId,
@@ -79,7 +79,8 @@ fn add_subscription(
     units: u32,
 ) -> Result<(), StoreError> {
     let sku_part_number = "CPC".into();
-    tx.subscription_put(&Subscription { tenant_id: tenant(), sku_id, service_plan_id, sku_part_number, units }, START)
+    let subscription = Subscription { tenant_id: tenant(), sku_id, service_plan_id, sku_part_number, units };
+    put_subscription(tx, &subscription, START)
 }
 
 /// Adds a policy with an assignment to each target, which queues the groups' members as a server
@@ -353,6 +354,49 @@ async fn frontline_licence_has_three_seats() {
     world.idle().await;
     assert_eq!(world.statuses_of(user(1)).await, []);
     assert_eq!(world.cloud_pc_count().await, 3);
+}
+
+#[tokio::test]
+async fn new_units_give_seats_to_the_members_who_wait() {
+    let mut world = TestEngine::new(1).await;
+    world
+        .change(move |tx| {
+            add_users(tx, 5)?;
+            add_subscription(tx, SMALL, small(), 1)?;
+            let mut plan = tx.service_plan(tenant(), small())?.unwrap();
+            plan.product = Product::Frontline;
+            tx.service_plan_put(tenant(), &plan)?;
+            let target = json!({"servicePlanId": small().to_string()});
+            add_policy(tx, "3", json!({"provisioningType": "sharedByUser"}), &[(SUPPORT, target)])?;
+            (1..=5).try_for_each(|number| tx.group_member_insert(tenant(), SUPPORT, user(number), START).map(|_| ()))
+        })
+        .await;
+    world.start();
+    world.rest().await;
+    world.idle().await;
+    assert_eq!(world.cloud_pc_count().await, 3);
+    for (units, cloud_pcs) in [(1, 3), (2, 5), (1, 5)] {
+        world.change(move |tx| add_subscription(tx, SMALL, small(), units)).await;
+        world.rest().await;
+        world.idle().await;
+        assert_eq!(world.cloud_pc_count().await, cloud_pcs, "with {units} units");
+    }
+}
+
+#[tokio::test]
+async fn policy_with_a_region_group_gets_a_region_of_it() {
+    let mut world = company(2).await;
+    let automatic = json!([{"domainJoinType": "azureADJoin", "regionName": "automatic", "regionGroup": "japan"}]);
+    world
+        .change(move |tx| {
+            add_policy(tx, "2", json!({"domainJoinConfigurations": automatic}), &[(SUPPORT, json!({}))])?;
+            tx.group_member_insert(tenant(), SUPPORT, user(1), START)?;
+            tx.license_assign(tenant(), SMALL, LicenseHolder::User(user(1)), START)
+        })
+        .await
+        .unwrap();
+    world.rest().await;
+    assert_eq!(world.only_cloud_pc_of(user(1)).await.region, "japaneast");
 }
 
 #[tokio::test]

@@ -159,6 +159,24 @@ fn units_go_to_the_oldest_memberships_and_then_to_those_who_wait() {
 }
 
 #[test]
+fn fewer_units_than_users_have_are_not_taken_back_and_nobody_gets_one_until_enough_are_free() {
+    let book = directory(3);
+    join(&book, GROUP, &[(1, 5), (2, 6), (3, 7)]);
+    assign(&book, OF_GROUP, 8).unwrap();
+    book.write(|tx| tx.subscription_put(&subscription(1), Timestamp(9))).unwrap();
+    assert_eq!(licensed(&book), [1, 2, 3], "consumed units exceed the enabled ones");
+    assert_eq!(assign(&book, LicenseHolder::User(user(4)), 10), Err(NoUnitsLeft));
+    join(&book, GROUP, &[(5, 10)]);
+    queued(&book);
+
+    let leave = |number| book.write(move |tx| tx.group_member_delete(TENANT, GROUP, user(number), Timestamp(11)));
+    assert!(leave(1).unwrap() && leave(2).unwrap());
+    assert_eq!((licensed(&book), queued(&book)), (vec![3], vec![1, 2]), "as many as there are units");
+    assert!(leave(3).unwrap());
+    assert_eq!((licensed(&book), queued(&book)), (vec![5], vec![3, 5]), "the next in line");
+}
+
+#[test]
 fn a_licence_through_a_group_needs_no_second_unit_and_ends_with_the_last_entitlement() {
     let book = directory(1);
     join(&book, GROUP, &[(1, 5)]);

@@ -1,7 +1,6 @@
-//! `cloudPcSupportedRegion`: the regions that policies can name. A region is a label here; machines
-//! run where the service runs.
+//! `cloudPcSupportedRegion`: the regions that policies can name.
 
-use cloudpc_model::{DocumentType, Object};
+use cloudpc_model::{DocumentType, Object, REGIONS, Region};
 use serde_json::{Value, json};
 
 use super::rights;
@@ -19,48 +18,8 @@ pub(super) static SUPPORTED_REGION: Kind = Kind::many(
 )
 .derived(|_, _| Ok(regions()));
 
-/// Name, group and location of each region, as Azure names them.
-const REGIONS: &[(&str, &str, &str)] = &[
-    ("australiaeast", "australia", "australasia"),
-    ("austriaeast", "austria", "europe"),
-    ("belgiumcentral", "belgium", "europe"),
-    ("brazilsouth", "brazil", "southAmerica"),
-    ("canadacentral", "canada", "canada"),
-    ("centralindia", "india", "india"),
-    ("centralus", "usCentral", "usCentral"),
-    ("denmarkeast", "denmark", "europe"),
-    ("eastasia", "hongKong", "asia"),
-    ("eastus", "usEast", "usEast"),
-    ("eastus2", "usEast", "usEast"),
-    ("francecentral", "france", "europe"),
-    ("germanywestcentral", "germany", "europe"),
-    ("indonesiacentral", "indonesia", "asia"),
-    ("israelcentral", "israel", "middleEast"),
-    ("italynorth", "italy", "europe"),
-    ("japaneast", "japan", "asia"),
-    ("japanwest", "japan", "asia"),
-    ("koreacentral", "southKorea", "asia"),
-    ("malaysiawest", "malaysia", "asia"),
-    ("mexicocentral", "mexico", "mexico"),
-    ("newzealandnorth", "newZealand", "australasia"),
-    ("northeurope", "ireland", "europe"),
-    ("norwayeast", "norway", "europe"),
-    ("polandcentral", "poland", "europe"),
-    ("southafricanorth", "default", "africa"),
-    ("southcentralus", "usCentral", "usCentral"),
-    ("southeastasia", "singapore", "asia"),
-    ("spaincentral", "spain", "europe"),
-    ("swedencentral", "sweden", "europe"),
-    ("switzerlandnorth", "switzerland", "europe"),
-    ("uaenorth", "middleEast", "middleEast"),
-    ("uksouth", "unitedKingdom", "europe"),
-    ("westeurope", "netherlands", "europe"),
-    ("westus2", "usWest", "usWest"),
-    ("westus3", "usWest", "usWest"),
-];
-
 fn regions() -> Vec<(String, Object)> {
-    let region = |(name, group, location): &(&str, &str, &str)| {
+    let region = |Region { name, group, location }: &Region| {
         let body = json!({
             "displayName": name,
             "regionStatus": "available",
