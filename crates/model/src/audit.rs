@@ -96,6 +96,26 @@ impl AuditEntry {
         self
     }
 
+    /// The same with the properties that differ between two entities; an empty value is none. The
+    /// old entity is none for a creation, the new one for a deletion.
+    #[must_use]
+    pub fn compared<const N: usize>(
+        mut self,
+        names: [&str; N],
+        old: Option<[String; N]>,
+        new: Option<[String; N]>,
+    ) -> Self {
+        for place in 0..N {
+            let at =
+                |values: &Option<[String; N]>| values.as_ref().map(|values| values[place].clone()).unwrap_or_default();
+            let (before, after) = (at(&old), at(&new));
+            if !before.is_empty() || !after.is_empty() {
+                self = self.changed(names[place], Some(&*before).filter(|text| !text.is_empty()), &after);
+            }
+        }
+        self
+    }
+
     /// The same with a detail that had no value before.
     #[must_use]
     pub fn detail(self, name: &str, value: &str) -> Self {

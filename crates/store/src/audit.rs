@@ -15,8 +15,14 @@ macro_rules! columns {
 }
 
 /// The audit log of a tenant, newest first.
-pub static AUDIT: ListTable<AuditEntry> =
-    ListTable { name: "audit", columns: columns!(), width: 12, id: ListColumn::id(), descending: true, map: entry };
+pub static AUDIT: ListTable<AuditEntry> = ListTable {
+    name: "audit",
+    columns: columns!(),
+    width: 12,
+    id: ListColumn::key("id", 0),
+    descending: true,
+    map: entry,
+};
 
 /// Columns by which the audit log is selected and sorted.
 #[expect(missing_docs, reason = "each is named after the field of the entry")]

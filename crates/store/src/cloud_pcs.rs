@@ -33,7 +33,7 @@ pub static CLOUD_PCS: ListTable<CloudPc> = ListTable {
 pub mod cloud_pc_columns {
     use super::ListColumn;
 
-    pub const ID: ListColumn = ListColumn::id();
+    pub const ID: ListColumn = ListColumn::key("id", 0);
     pub const MANAGED_DEVICE_ID: ListColumn = ListColumn::indexed("managed_device_id", "cloud_pcs_managed_device", 0);
     pub const AAD_DEVICE_ID: ListColumn = ListColumn::plain("aad_device_id");
     pub const DISPLAY_NAME: ListColumn = ListColumn::indexed("display_name", "cloud_pcs_display_name", 1);

@@ -5,6 +5,7 @@ use cloudpc_model::{Action, ActionId, ActivityId, Failure, Params, PartnerId, St
 
 use crate::connection::dialect::{greater, join_in_order};
 use crate::connection::{Row, params};
+use crate::lists::{ListColumn, ListTable};
 use crate::pages::PAGE_DEPLOYMENTS;
 use crate::rows::{self, Columns, word};
 use crate::{Reader, StoreError, Tx};
@@ -16,6 +17,33 @@ macro_rules! columns {
     };
 }
 pub(crate) use columns;
+
+/// The results of the deployments of a tenant. Only those of one partner are in the order of a key.
+pub static DEPLOYMENTS: ListTable<Deployment> = ListTable {
+    name: "deployments AS d",
+    columns: columns!(),
+    width: 9,
+    id: deployment_columns::ACTION_ID,
+    descending: false,
+    map: deployment,
+};
+
+/// Columns by which the results of deployments are selected and sorted.
+#[expect(missing_docs, reason = "each is named after the field of the deployment")]
+pub mod deployment_columns {
+    use super::ListColumn;
+
+    pub const PARTNER_ID: ListColumn = ListColumn::key("partner_id", 2);
+    pub const ACTION_ID: ListColumn = ListColumn::plain("action_id");
+    pub const ACTIVITY_ID: ListColumn = ListColumn::plain("activity_id");
+    /// ASCII letters in lower case.
+    pub const TARGET: ListColumn = ListColumn::plain("lower(target)");
+    /// The state of the action; empty if it is pending at the front of its line.
+    pub const STATE: ListColumn =
+        ListColumn::plain("CASE WHEN state = 'pending' AND at_front = 1 THEN '' ELSE state END");
+    pub const STARTED_AT: ListColumn = ListColumn::plain("started_at");
+    pub const MODIFIED_AT: ListColumn = ListColumn::plain("modified_at");
+}
 
 /// The result of a deployment so far.
 #[derive(Clone, Debug, PartialEq, Eq)]

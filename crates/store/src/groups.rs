@@ -4,7 +4,8 @@ use cloudpc_model::{GroupId, TenantId, Timestamp, UserId};
 
 use crate::connection::{Row, params};
 use crate::licenses::LicenseHolder;
-use crate::rows::{self, Columns, guid_after};
+use crate::lists::{ListColumn, ListTable};
+use crate::rows::{self, Columns, filled, guid_after};
 use crate::users::{User, user};
 use crate::{Reader, StoreError, Tx};
 
@@ -13,6 +14,25 @@ macro_rules! columns {
         "groups.tenant_id, groups.id, groups.display_name, groups.description, groups.mail_nickname,
          groups.mail_enabled, groups.security_enabled, groups.created_at"
     };
+}
+
+/// The groups of a tenant, by id.
+pub static GROUPS: ListTable<Group> =
+    ListTable { name: "groups", columns: columns!(), width: 8, id: group_columns::ID, descending: false, map: group };
+
+/// Columns by which groups are selected and sorted.
+#[expect(missing_docs, reason = "each is named after the field of the group")]
+pub mod group_columns {
+    use super::ListColumn;
+
+    pub const ID: ListColumn = ListColumn::key("id", 0);
+    pub const DISPLAY_NAME: ListColumn = ListColumn::indexed("display_name", "groups_display_name", 1);
+    /// Empty if there is none.
+    pub const DESCRIPTION: ListColumn = ListColumn::plain("coalesce(description, '')");
+    pub const MAIL_NICKNAME: ListColumn = ListColumn::plain("mail_nickname");
+    pub const MAIL_ENABLED: ListColumn = ListColumn::plain("mail_enabled");
+    pub const SECURITY_ENABLED: ListColumn = ListColumn::plain("security_enabled");
+    pub const CREATED_AT: ListColumn = ListColumn::plain("created_at");
 }
 
 /// A group.
@@ -131,7 +151,7 @@ impl Tx<'_> {
                 group.tenant_id.0,
                 group.id.0,
                 group.display_name,
-                group.description,
+                filled(&group.description),
                 group.mail_nickname,
                 group.mail_enabled,
                 group.security_enabled,

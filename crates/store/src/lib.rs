@@ -48,16 +48,17 @@ pub use connection::{
     DatabaseError, DatabaseErrorKind, READERS, READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, Reader,
     SCANNERS_MAX, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode,
 };
-pub use deployments::{Deployment, DeploymentFilter};
+pub use deployments::{DEPLOYMENTS, Deployment, DeploymentFilter, deployment_columns};
 pub use desktop_tickets::{DesktopKey, DesktopTicket, SecretHash};
 pub use device_codes::{DeviceCode, DeviceCodeShare};
 pub use documents::{DocumentConflict, DocumentIndex, DocumentName};
 pub use entitlements::Entitlement;
-pub use groups::Group;
+pub use groups::{GROUPS, Group, group_columns};
 pub use health::HEALTH_EVENTS_MAX;
 pub use licenses::{LicenseHolder, NoUnitsLeft, Subscription, UserLicense};
 pub use lists::{
-    KeyRanges, ListColumn, ListCondition, ListCount, ListOrder, ListPlan, ListPosition, ListRows, ListTable, ListValue,
+    KeyRanges, ListColumn, ListCondition, ListCount, ListOrder, ListPlan, ListPosition, ListRows, ListTable, ListTop,
+    ListValue,
 };
 pub use pages::{FinishedPage, PAGE_DEPLOYMENTS};
 pub use policy_schedules::PolicySchedule;
@@ -65,7 +66,8 @@ pub use provisioning_queue::QueuedUser;
 pub use reports::{Report, ReportType};
 pub use rollouts::PolicyValues;
 pub use sign_in_counters::{SIGN_IN_COUNTERS_MAX, SignInCounter};
-pub use users::{User, UserProfile};
+pub use snapshots::{SNAPSHOTS, snapshot_columns};
+pub use users::{USERS, User, UserProfile, user_columns};
 pub use watermark::Watermark;
 
 /// An error of the store.

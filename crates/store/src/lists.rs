@@ -7,6 +7,7 @@
 mod condition;
 mod plan;
 mod range;
+mod sort;
 mod sql;
 
 use cloudpc_model::TenantId;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use condition::ListCondition;
 pub use plan::ListPlan;
 pub use range::{KeyRanges, ListValue};
+pub use sort::ListTop;
 
 use crate::connection::Row;
 use crate::{Reader, StoreError};
@@ -38,30 +40,39 @@ const SORTED_ROWS_MAX: usize = 2_000;
 #[derive(Clone, Copy, Debug)]
 pub struct ListColumn {
     pub(crate) sql: &'static str,
-    /// The index of (tenant, column, id).
-    pub(crate) index: Option<&'static str>,
+    pub(crate) index: ListIndex,
     /// How few distinct values there are: from 0 for a value in each row to 9. Of several columns
     /// the one with the lowest is read by its index.
     pub(crate) spread: u8,
-    pub(crate) is_id: bool,
     /// The table of the sequences of three letters in the column.
     pub(crate) trigrams: Option<&'static str>,
+}
+
+/// What reads the rows of a tenant in the order of a column, and of the id for equal values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ListIndex {
+    /// Nothing does.
+    None,
+    /// The table's own key.
+    Key,
+    /// The index of this name.
+    Named(&'static str),
 }
 
 impl ListColumn {
     /// A column without an index.
     pub(crate) const fn plain(sql: &'static str) -> Self {
-        Self { sql, index: None, spread: 9, is_id: false, trigrams: None }
+        Self { sql, index: ListIndex::None, spread: 9, trigrams: None }
     }
 
     /// A column with an index of (tenant, column, id).
     pub(crate) const fn indexed(sql: &'static str, index: &'static str, spread: u8) -> Self {
-        Self { sql, index: Some(index), spread, is_id: false, trigrams: None }
+        Self { sql, index: ListIndex::Named(index), spread, trigrams: None }
     }
 
-    /// The id: the table's key after the tenant.
-    pub(crate) const fn id() -> Self {
-        Self { sql: "id", index: None, spread: 0, is_id: true, trigrams: None }
+    /// The first column of the table's key after the tenant; only the id may follow it.
+    pub(crate) const fn key(sql: &'static str, spread: u8) -> Self {
+        Self { sql, index: ListIndex::Key, spread, trigrams: None }
     }
 
     /// The same column, with a table of (tenant, trigram, id).
@@ -71,7 +82,7 @@ impl ListColumn {
     }
 
     fn is_indexed(self) -> bool {
-        self.is_id || self.index.is_some()
+        self.index != ListIndex::None
     }
 }
 
@@ -96,7 +107,8 @@ pub struct ListTable<T> {
     pub(crate) map: fn(Row<'_>) -> Result<T, StoreError>,
 }
 
-/// An order by one column, and by id in the same direction.
+/// An order by one column. Rows that are equal in all orders of a list are in the order of their
+/// ids, in the direction of the first order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListOrder {
     /// Column.
@@ -110,8 +122,11 @@ pub struct ListOrder {
 pub struct ListPosition {
     /// Number of the access within its plan.
     pub(crate) access: usize,
-    /// Value of the column that is read in order.
+    /// Value of the column that is read in order, or that is sorted by first.
     pub(crate) key: ListValue,
+    /// Values of the other columns that are sorted by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) others: Vec<ListValue>,
     /// Id of the row.
     pub(crate) id: ListValue,
 }
@@ -143,38 +158,38 @@ pub struct ListCount {
 }
 
 impl Reader<'_> {
-    /// Chooses how to read the rows of a tenant that match a condition; none if they cannot be read
-    /// in this order.
+    /// Chooses how to read the rows of a tenant that match a condition, in the order of these
+    /// columns.
     pub fn list_plan<T>(
         &self,
         table: &ListTable<T>,
         tenant: TenantId,
         condition: &ListCondition,
-        order: Option<ListOrder>,
-    ) -> Result<Option<ListPlan>, StoreError> {
+        order: &[ListOrder],
+    ) -> Result<ListPlan, StoreError> {
         let mut accesses = Access::of_condition(table.id, condition);
         for access in &mut accesses {
             if let Some(via) = &access.via {
                 access.via = Some(self.rarest(table, tenant, access, via)?);
             }
         }
-        let Some(order) = order else {
-            return Ok(Some(ListPlan { accesses, descending: table.descending, sort: None }));
+        let sort = sort::without_id(order, table.id);
+        let Some(first) = sort.first().copied() else {
+            return Ok(ListPlan { accesses, descending: table.descending, sort });
         };
-        // Without an index, what is few enough to be sorted could be too many on the next page.
-        if !order.column.is_indexed() {
-            return Ok(None);
+        if first.column.is_indexed() {
+            let in_order = Access::in_order(first.column, condition);
+            let reads_whole = |access: &Access| access.via.is_none() && access.ranges.is_all();
+            let may_be_few = !accesses.iter().any(reads_whole) && in_order.checks_rows();
+            if !may_be_few || !self.are_few(table, tenant, &accesses)? {
+                let sort = if sort.len() == 1 { Vec::new() } else { sort };
+                return Ok(ListPlan { accesses: vec![in_order], descending: first.descending, sort });
+            }
         }
-        let in_order = Access::in_order(order.column, condition);
-        let reads_whole = |access: &Access| access.via.is_none() && access.ranges.is_all();
-        let may_be_few = !accesses.iter().any(reads_whole) && in_order.checks_rows();
-        if may_be_few && self.are_few(table, tenant, &accesses)? {
-            return Ok(Some(ListPlan { accesses, descending: order.descending, sort: Some(order.column) }));
-        }
-        Ok(Some(ListPlan { accesses: vec![in_order], descending: order.descending, sort: None }))
+        Ok(ListPlan { accesses, descending: first.descending, sort })
     }
 
-    /// Returns up to `limit` rows of a plan after a position.
+    /// Returns up to `limit` rows of a plan that is not sorted, after a position.
     pub fn list<T>(
         &self,
         table: &ListTable<T>,
@@ -183,18 +198,20 @@ impl Reader<'_> {
         after: Option<&ListPosition>,
         limit: usize,
     ) -> Result<ListRows<T>, StoreError> {
-        if let Some(column) = plan.sort {
-            return self.list_sorted(table, tenant, plan, column, after, limit);
-        }
-        let mut found = ListRows { rows: Vec::new(), next: None };
-        self.walk(table, tenant, plan, after, |number, part| {
-            let missing = limit - found.rows.len();
-            let read = self.part_rows(table, tenant, number, part, missing)?;
+        let mut rows = Vec::new();
+        let next = self.walk(table, tenant, plan, after, |number, part| {
+            let missing = limit - rows.len();
+            let id = part.access.id(table.id);
+            let statement = Statement::select(&columns_with(table, &[part.access.column]), table, tenant.0, part)
+                .check(&part.access.rest)
+                .order(ordered_by(part, id), id, part.descending)
+                .limit(missing, 0);
+            let read = self.list_rows(table, &statement, number, 1, part.access)?;
             let is_full = read.len() == missing;
-            found.rows.extend(read);
-            Ok(is_full.then(|| found.rows.last().map(|(at, _)| at.clone())).flatten())
-        })
-        .map(|next| ListRows { next, rows: std::mem::take(&mut found.rows) })
+            rows.extend(read);
+            Ok(is_full.then(|| rows.last().map(|(at, _)| at.clone())).flatten())
+        })?;
+        Ok(ListRows { rows, next })
     }
 
     /// Counts rows of a plan after a position, as many as can be checked in a short time.
@@ -233,7 +250,8 @@ impl Reader<'_> {
             let after = after.filter(|after| after.access == number);
             for (range, after) in access.ranges_after(after, plan.descending) {
                 let mut part = Part { access, range, after, until: None, descending: plan.descending };
-                let end = if access.checks_rows() { self.window_end(table, tenant, number, part, left)? } else { None };
+                let is_long = access.checks_rows() || plan.is_sorted();
+                let end = if is_long { self.window_end(table, tenant, number, part, left)? } else { None };
                 part.until = end.as_ref();
                 if let Some(stop) = visit(number, part)? {
                     return Ok(Some(stop));
@@ -262,57 +280,8 @@ impl Reader<'_> {
         let statement = Statement::select_keys(&columns, table, tenant.0, part);
         let statement = statement.order(ordered_by(part, id), id, part.descending).limit(1, rows - 1);
         self.row(&statement.text, &statement.values(), |row| {
-            Ok(ListPosition { access: number, key: row.get(0)?, id: row.get(1)? })
+            Ok(ListPosition { access: number, key: row.get(0)?, others: Vec::new(), id: row.get(1)? })
         })
-    }
-
-    fn part_rows<T>(
-        &self,
-        table: &ListTable<T>,
-        tenant: TenantId,
-        number: usize,
-        part: Part<'_>,
-        limit: usize,
-    ) -> Result<Vec<(ListPosition, T)>, StoreError> {
-        let id = part.access.id(table.id);
-        let statement = Statement::select(&columns_with(table, part.access.column), table, tenant.0, part)
-            .check(&part.access.rest)
-            .order(ordered_by(part, id), id, part.descending)
-            .limit(limit, 0);
-        self.list_rows(table, &statement, number, part.access)
-    }
-
-    /// Sorts what the accesses find: no more than [`SORTED_ROWS_MAX`] when the plan was made.
-    fn list_sorted<T>(
-        &self,
-        table: &ListTable<T>,
-        tenant: TenantId,
-        plan: &ListPlan,
-        column: ListColumn,
-        after: Option<&ListPosition>,
-        limit: usize,
-    ) -> Result<ListRows<T>, StoreError> {
-        let mut rows = Vec::new();
-        for access in &plan.accesses {
-            for range in access.ranges.ranges() {
-                let part = Part { access, range, after: None, until: None, descending: plan.descending };
-                let mut statement =
-                    Statement::select(&columns_with(table, column), table, tenant.0, part).check(&access.rest);
-                if let Some(after) = after {
-                    statement = statement.after(column, table.id, after, plan.descending);
-                }
-                let statement = statement.order(column, table.id, plan.descending).limit(limit, 0);
-                rows.extend(self.list_rows(table, &statement, 0, access)?);
-            }
-        }
-        rows.sort_by(|(a, _), (b, _)| {
-            let order = (&a.key, &a.id).cmp(&(&b.key, &b.id));
-            if plan.descending { order.reverse() } else { order }
-        });
-        let more = rows.len() >= limit;
-        rows.truncate(limit);
-        let next = if more { rows.last().map(|(at, _)| at.clone()) } else { None };
-        Ok(ListRows { rows, next })
     }
 
     /// Returns whether the accesses read no more rows than are worth sorting.
@@ -367,15 +336,19 @@ impl Reader<'_> {
         Ok(rarest.1)
     }
 
+    /// Returns the rows of a statement of [`columns_with`] this number of keys.
     fn list_rows<T>(
         &self,
         table: &ListTable<T>,
         statement: &Statement,
         number: usize,
+        keys: usize,
         access: &Access,
     ) -> Result<Vec<(ListPosition, T)>, StoreError> {
         let map = |row: Row<'_>| {
-            let at = ListPosition { access: number, key: row.get(table.width)?, id: row.get(table.width + 1)? };
+            let end = table.width + keys;
+            let others = (table.width + 1..end).map(|column| row.get(column)).collect::<Result<_, StoreError>>()?;
+            let at = ListPosition { access: number, key: row.get(table.width)?, others, id: row.get(end)? };
             Ok((at, (table.map)(row)?))
         };
         match access.checks_rows() {
@@ -396,9 +369,10 @@ impl Reader<'_> {
     }
 }
 
-/// The columns of a table, the one that is read in order, and the id.
-fn columns_with<T>(table: &ListTable<T>, column: ListColumn) -> String {
-    format!("{}, {}, {}", table.columns, column.sql, table.id.sql)
+/// The columns of a table, those that rows are in the order of, and the id.
+fn columns_with<T>(table: &ListTable<T>, keys: &[ListColumn]) -> String {
+    let keys: String = keys.iter().map(|column| format!("{}, ", column.sql)).collect();
+    format!("{}, {keys}{}", table.columns, table.id.sql)
 }
 
 /// The column that orders the rows of a part: one value is in the order of the ids.

@@ -120,6 +120,11 @@ pub(crate) fn micros(time: Option<Timestamp>) -> Option<i64> {
     time.map(|time| time.0)
 }
 
+/// Returns an optional text as a column: NULL if it is empty, as lists sort and select it.
+pub(crate) fn filled(text: &Option<String>) -> Option<&str> {
+    text.as_deref().filter(|text| !text.is_empty())
+}
+
 /// Returns the name by which a value of the domain is stored.
 pub(crate) fn word(value: impl Into<&'static str>) -> &'static str {
     value.into()

@@ -3,34 +3,85 @@
 use cloudpc_model::{CloudPcId, Snapshot, SnapshotId, TenantId, Timestamp};
 
 use crate::connection::{Row, params};
+use crate::lists::{ListColumn, ListTable};
 use crate::rows::{self, Columns, micros, word};
 use crate::{Reader, StoreError, Tx};
+
+macro_rules! columns {
+    () => {
+        "tenant_id, id, cloud_pc_id, snapshot_type, created_at, last_restored_at"
+    };
+}
+
+/// The restore points of a tenant, by id.
+pub static SNAPSHOTS: ListTable<Snapshot> = ListTable {
+    name: "snapshots",
+    columns: columns!(),
+    width: 6,
+    id: snapshot_columns::ID,
+    descending: false,
+    map: snapshot,
+};
+
+/// Columns by which restore points are selected and sorted.
+#[expect(missing_docs, reason = "each is named after the field of the restore point")]
+pub mod snapshot_columns {
+    use super::ListColumn;
+
+    pub const ID: ListColumn = ListColumn::indexed("id", "snapshots_id", 0);
+    pub const CLOUD_PC_ID: ListColumn = ListColumn::key("cloud_pc_id", 2);
+    pub const SNAPSHOT_TYPE: ListColumn = ListColumn::plain("snapshot_type");
+    pub const CREATED_AT: ListColumn = ListColumn::indexed("created_at", "snapshots_created", 1);
+    /// The least number if it was never restored.
+    pub const LAST_RESTORED_AT: ListColumn = ListColumn::plain("coalesce(last_restored_at, -9223372036854775808)");
+}
 
 impl Reader<'_> {
     /// One restore point.
     pub fn snapshot(&self, tenant: TenantId, id: &SnapshotId) -> Result<Option<Snapshot>, StoreError> {
         self.row(
-            "SELECT tenant_id, id, cloud_pc_id, snapshot_type, created_at, last_restored_at FROM snapshots
-             WHERE tenant_id = ?1 AND id = ?2",
+            concat!("SELECT ", columns!(), " FROM snapshots WHERE tenant_id = ?1 AND id = ?2"),
             params![tenant.0, id.0],
             snapshot,
         )
     }
 
-    /// Restore points of a Cloud PC by id, those above `after`.
+    /// Restore points by id, those above `after`; of one Cloud PC if `cloud_pc` is given.
     pub fn snapshot_list(
         &self,
         tenant: TenantId,
-        cloud_pc: CloudPcId,
+        cloud_pc: Option<CloudPcId>,
         after: Option<&SnapshotId>,
         limit: usize,
     ) -> Result<Vec<Snapshot>, StoreError> {
-        self.rows(
-            "SELECT tenant_id, id, cloud_pc_id, snapshot_type, created_at, last_restored_at FROM snapshots
-             WHERE tenant_id = ?1 AND cloud_pc_id = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
-            params![tenant.0, cloud_pc.0, after.map_or("", |id| &id.0), rows::limit(limit)],
-            snapshot,
-        )
+        let after = after.map_or("", |id| &id.0);
+        match cloud_pc {
+            None => self.rows(
+                concat!("SELECT ", columns!(), " FROM snapshots WHERE tenant_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3"),
+                params![tenant.0, after, rows::limit(limit)],
+                snapshot,
+            ),
+            Some(cloud_pc) => self.rows(
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM snapshots WHERE tenant_id = ?1 AND cloud_pc_id = ?2 AND id > ?3 ORDER BY id LIMIT ?4"
+                ),
+                params![tenant.0, cloud_pc.0, after, rows::limit(limit)],
+                snapshot,
+            ),
+        }
+    }
+
+    /// Number of restore points; of one Cloud PC if `cloud_pc` is given.
+    pub fn snapshot_count(&self, tenant: TenantId, cloud_pc: Option<CloudPcId>) -> Result<u64, StoreError> {
+        match cloud_pc {
+            None => self.count("SELECT count(*) FROM snapshots WHERE tenant_id = ?1", params![tenant.0]),
+            Some(cloud_pc) => self.count(
+                "SELECT count(*) FROM snapshots WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
+                params![tenant.0, cloud_pc.0],
+            ),
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use cloudpc_model::{TenantId, Timestamp, UserId};
 use crate::connection::dialect::after_at;
 use crate::connection::{Row, params};
 use crate::licenses::LicenseHolder;
-use crate::rows::{self, Columns, guid_after, json, micros};
+use crate::lists::{ListColumn, ListTable};
+use crate::rows::{self, Columns, filled, guid_after, json, micros};
 use crate::{Reader, StoreError, Tx};
 
 macro_rules! columns {
@@ -16,6 +17,32 @@ macro_rules! columns {
     };
 }
 pub(crate) use columns;
+
+/// The users of a tenant, by id.
+pub static USERS: ListTable<User> =
+    ListTable { name: "users", columns: columns!(), width: 16, id: user_columns::ID, descending: false, map: user };
+
+/// Columns by which users are selected and sorted. A text that may be missing is empty then, and
+/// such a time is the least number.
+#[expect(missing_docs, reason = "each is named after the field of the user")]
+pub mod user_columns {
+    use super::ListColumn;
+
+    pub const ID: ListColumn = ListColumn::key("id", 0);
+    /// ASCII letters in lower case.
+    pub const USER_PRINCIPAL_NAME: ListColumn = ListColumn::indexed("lower(user_principal_name)", "users_name", 0);
+    pub const DISPLAY_NAME: ListColumn = ListColumn::indexed("display_name", "users_display_name", 1);
+    /// ASCII letters in lower case.
+    pub const MAIL: ListColumn = ListColumn::indexed("lower(coalesce(mail, ''))", "users_mail", 2);
+    pub const ENABLED: ListColumn = ListColumn::plain("enabled");
+    pub const GIVEN_NAME: ListColumn = ListColumn::plain("coalesce(given_name, '')");
+    pub const SURNAME: ListColumn = ListColumn::plain("coalesce(surname, '')");
+    pub const MAIL_NICKNAME: ListColumn = ListColumn::plain("coalesce(mail_nickname, '')");
+    pub const JOB_TITLE: ListColumn = ListColumn::plain("coalesce(job_title, '')");
+    pub const DEPARTMENT: ListColumn = ListColumn::plain("coalesce(department, '')");
+    pub const USAGE_LOCATION: ListColumn = ListColumn::plain("coalesce(usage_location, '')");
+    pub const CREATED_AT: ListColumn = ListColumn::plain("coalesce(created_at, -9223372036854775808)");
+}
 
 /// A local user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,13 +168,13 @@ impl Tx<'_> {
                 json(&user.roles),
                 json(&user.permissions),
                 user.enabled,
-                user.profile.given_name,
-                user.profile.surname,
-                user.profile.mail,
-                user.profile.mail_nickname,
-                user.profile.job_title,
-                user.profile.department,
-                user.profile.usage_location,
+                filled(&user.profile.given_name),
+                filled(&user.profile.surname),
+                filled(&user.profile.mail),
+                filled(&user.profile.mail_nickname),
+                filled(&user.profile.job_title),
+                filled(&user.profile.department),
+                filled(&user.profile.usage_location),
                 micros(user.created_at),
             ],
         )?;

@@ -527,7 +527,7 @@ impl Simulation {
         if mine.iter().any(|action| deployed(action)) {
             assert_eq!(driver.installed_agents(id), ["agent.msi"], "{id}");
         }
-        let snapshots = self.world.change(move |tx| tx.snapshot_list(tenant(), id, None, 1000)).await;
+        let snapshots = self.world.change(move |tx| tx.snapshot_list(tenant(), Some(id), None, 1000)).await;
         for snapshot in snapshots {
             // An existing restore point conflicts with the present disk.
             let probe = driver.ensure_disk_from_snapshot(id, &snapshot.id, &Tag("probe".into())).await;

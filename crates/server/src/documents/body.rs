@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::kind::{Const, DOCUMENT_BYTES_MAX, Fact, Kind};
 use super::{path, view};
-use crate::pipeline::required;
+use crate::pipeline::{check_chars, required};
 
 /// The body of a request by the newest names, without what the service sets.
 ///
@@ -214,13 +214,7 @@ fn check_fact(fact: &Fact, old: Option<&Object>, body: &Object) -> Result<(), Gr
         }
         Fact::CharsMax(at, most) => {
             for text in texts(at) {
-                let chars = text.chars().count();
-                if chars > most {
-                    return wrong(
-                        at,
-                        format!("The property '{at}' has {chars} characters; at most {most} are allowed."),
-                    );
-                }
+                check_chars(at, text, most)?;
             }
         }
         Fact::Without(at, forbidden) => {

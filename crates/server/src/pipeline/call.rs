@@ -289,6 +289,16 @@ pub(crate) fn required(name: &str) -> GraphError {
     GraphError::bad_request(format!("The property '{name}' is required.")).about(name)
 }
 
+/// Returns 400 for a text of too many characters.
+pub(crate) fn check_chars(name: &str, text: &str, most: usize) -> Result<(), GraphError> {
+    let chars = text.chars().count();
+    if chars <= most {
+        return Ok(());
+    }
+    let message = format!("The property '{name}' has {chars} characters; at most {most} are allowed.");
+    Err(GraphError::bad_request(message).about(name))
+}
+
 /// Serialises a view. Views are plain data with string keys, so this cannot fail.
 pub(super) fn to_json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("a view is plain data")

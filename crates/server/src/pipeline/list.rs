@@ -28,7 +28,7 @@ use source::Planned;
 
 pub use property::ListProperty;
 pub use scan::{SCAN_ROWS_MAX, SCAN_TIME_MAX, SLICE_ROWS};
-pub use source::ListSource;
+pub use source::{ListSource, TableCollection};
 
 /// Rows of a page without `$top`.
 pub const PAGE_ROWS: usize = 100;
@@ -59,9 +59,16 @@ pub trait Collection: Send + 'static {
     const SCAN_ADVICE: &'static str =
         "Request pages without $filter, $orderby, $skip and $count, follow '@odata.nextLink' and filter in the client.";
 
-    /// Prepares reading. Called first, with the position of the page; `None` for the first page.
+    /// Prepares reading. Called first, with the position of the page and its prefix; `None` for the
+    /// first page.
     fn begin(&mut self, _reader: &Reader<'_>, _position: Option<&str>) -> Result<(), Problem> {
         Ok(())
+    }
+
+    /// Returns what all pages after the first have to know of it. It precedes the position in the
+    /// links, where [`Self::begin`] reads it.
+    fn position_prefix(&self) -> String {
+        String::new()
     }
 
     /// Returns up to `limit` rows after `position`, in the collection's own order. Fewer rows mean
@@ -206,6 +213,10 @@ impl<C: Collection> ListRequest<C> {
         self.budget.begin_slice();
         if !self.started {
             self.collection.begin(reader, self.position.as_deref())?;
+            let prefix = self.collection.position_prefix();
+            let rest =
+                |position: String| position.strip_prefix(&prefix).map(str::to_owned).ok_or_else(invalid_skip_token);
+            self.position = self.position.take().map(rest).transpose()?;
             if let Some(source) = self.collection.source() {
                 self.planned = Planned::of(source, reader, &self.call.options)?;
             }
@@ -244,7 +255,7 @@ impl<C: Collection> ListRequest<C> {
             && let Some(stored) =
                 self.collection.stored_page(reader, self.position.as_deref(), page_rows::<C>(options))?
         {
-            let next_link = stored.next.map(|position| call.next_link(&position));
+            let next_link = stored.next.map(|position| next_link(call, &self.collection, &position));
             let text = write_stored(&call.context(), &stored.rows, count, next_link.as_deref());
             // A page reached by a link is bound to the rows that existed when the first page was
             // read. The first page shows the current rows.
@@ -263,7 +274,7 @@ impl<C: Collection> ListRequest<C> {
         Ok(match rows.slice(&self.collection, reader, planned, options, &self.budget)? {
             ControlFlow::Continue(()) => ControlFlow::Continue(()),
             ControlFlow::Break(page) => {
-                let next_link = page.next.map(|position| call.next_link(&position));
+                let next_link = page.next.map(|position| next_link(call, &self.collection, &position));
                 ControlFlow::Break(Answer::Json(write(&self.collection, call, &page.rows, count, next_link.as_deref())))
             }
         })
@@ -308,6 +319,10 @@ pub fn invalid_skip_token() -> GraphError {
 fn has_consecutive_rows(options: &QueryOptions) -> bool {
     let QueryOptions { filter, orderby, select, skip, .. } = options;
     filter.is_none() && orderby.is_empty() && select.is_none() && skip.is_none()
+}
+
+fn next_link<C: Collection>(call: &Call, collection: &C, position: &str) -> String {
+    call.next_link(&(collection.position_prefix() + position))
 }
 
 fn page_rows<C: Collection>(options: &QueryOptions) -> usize {

@@ -3,7 +3,7 @@
 
 use cloudpc_identity::permissions::PERMISSIONS;
 use cloudpc_model::{AppId, Error, TenantId};
-use cloudpc_store::{Application, Reader, Tx};
+use cloudpc_store::Application;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::net::SocketAddr;
@@ -109,23 +109,13 @@ async fn create(app: &App) -> Result<AdminFile, Error> {
     Ok(AdminFile { tenant_id, client_id, client_secret: secret.secret, http_url: None, https_url: None })
 }
 
-/// Makes the application the owner of the installation, and gives it the permissions that it lacks
-/// because an earlier version created it.
+/// Makes the application the owner of the installation, if it is not already.
 async fn ensure_owner(app: &App, tenant: TenantId, id: AppId) -> Result<(), Error> {
-    let read = move |reader: &Reader<'_>| Ok::<_, Error>((installation::owner(reader)?, reader.app(tenant, id)?));
-    let (owner, application) = app.store.read(read).await?;
-    let Some(mut application) = application else { return Ok(()) };
-    let mut lacking = tenant_permissions();
-    lacking.retain(|name| !application.permissions.contains(name));
-    if owner == Some((tenant, id)) && lacking.is_empty() {
+    let owner = app.store.read(installation::owner).await?;
+    if owner == Some((tenant, id)) {
         return Ok(());
     }
-    application.permissions.append(&mut lacking);
-    let write = move |tx: &mut Tx<'_>| {
-        installation::set_owner(tx, tenant, id)?;
-        Ok(tx.app_put(&application)?)
-    };
-    app.store.write("installation.setOwner", write).await
+    app.store.write("installation.setOwner", move |tx| Ok(installation::set_owner(tx, tenant, id)?)).await
 }
 
 /// Returns the permissions of a tenant's administrator. The owner's application needs no others:

@@ -1,5 +1,7 @@
 //! Users, groups, and licences.
 
+mod columns;
+
 use cloudpc_model::SkuId;
 use cloudpc_store::{Group, Subscription, User, UserLicense};
 use serde::Serialize as DeriveSerialize;
@@ -7,6 +9,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Shown, Time};
 use crate::pipeline::list::PropertySet;
+
+pub use columns::{basic_user_property, group_property, user_property};
 
 /// `user`. Without `$select`, Graph sends a few properties only.
 #[derive(Clone, Copy)]

@@ -3,11 +3,14 @@
 use cloudpc_model::{
     ActivityId, ActorKind, AgentSetting, ConnectionStatus, Failure, Partner, PartnerId, State, Timestamp,
 };
-use cloudpc_store::{Deployment, Report, ReportType};
+use cloudpc_store::{Deployment, ListValue, Report, ReportType, deployment_columns as column};
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 use std::time::Duration;
+use strum::IntoEnumIterator as _;
 
 use super::{Shown, Time};
+use crate::pipeline::list::ListProperty;
 
 /// `cloudPcExternalPartner`
 #[derive(Debug, Serialize)]
@@ -100,20 +103,44 @@ pub fn finished_page(deployments: &[Deployment]) -> Vec<u8> {
     rows
 }
 
+/// Returns how the store holds a property of deployments that a filter names; none if it cannot
+/// select by it.
+pub fn deployment_property(path: &str) -> Option<ListProperty> {
+    let text = |text: &str| ListValue::Text(text.to_owned());
+    Some(match path {
+        "activityId" => ListProperty::Guid(column::ACTIVITY_ID),
+        "cloudPcId" => ListProperty::AnyCase { column: column::TARGET, nullable: false },
+        "state" => {
+            let shown = |state: State| (text(state.into()), json!(deployment_state(state, false)));
+            let at_front = (text(""), json!(deployment_state(State::Pending, true)));
+            let shown = State::iter().map(shown).chain([at_front]).collect();
+            ListProperty::Choice { column: column::STATE, shown, others: Value::Null }
+        }
+        "startDateTime" => ListProperty::Time { column: column::STARTED_AT, nullable: false },
+        "lastModifiedDateTime" => ListProperty::Time { column: column::MODIFIED_AT, nullable: false },
+        _ => return None,
+    })
+}
+
+/// Returns a `cloudPcExternalPartnerActionState`.
+fn deployment_state(state: State, at_front: bool) -> &'static str {
+    match state {
+        State::Pending if at_front => "created",
+        State::Pending => "pending",
+        State::Running | State::Undoing | State::Stuck => "running",
+        State::Done => "succeeded",
+        State::Failed => "failed",
+        State::Canceled | State::NotSupported => "canceled",
+    }
+}
+
 /// Returns the view of a deployment.
 pub fn deployment(deployment: &Deployment) -> DeploymentView<'_> {
     let failure = deployment.failure.as_ref().filter(|_| deployment.state.is_final());
     DeploymentView {
         activity_id: Shown(deployment.activity_id),
         cloud_pc_id: &deployment.target,
-        state: match deployment.state {
-            State::Pending if deployment.at_front => "created",
-            State::Pending => "pending",
-            State::Running | State::Undoing | State::Stuck => "running",
-            State::Done => "succeeded",
-            State::Failed => "failed",
-            State::Canceled | State::NotSupported => "canceled",
-        },
+        state: deployment_state(deployment.state, deployment.at_front),
         start_date_time: Time(deployment.started_at),
         last_modified_date_time: Time(deployment.modified_at),
         error_code: failure.map_or("none", error_code),

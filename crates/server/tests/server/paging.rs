@@ -51,6 +51,33 @@ async fn paging_returns_each_initial_result_once() {
 }
 
 #[tokio::test]
+async fn a_filtered_walk_leaves_out_results_that_arrive_meanwhile() {
+    let world = TestServer::new().await;
+    let results = format!("{PATH}/{PARTNER}/retrieveDeployAgentActionResults");
+    let mut arrived = 30;
+    deploy(&world, 0, arrived).await;
+    for query in [
+        "$filter=state%20eq%20'created'",
+        "$filter=startswith(cloudPcId,'MACHINE')%20and%20state%20ne%20'failed'",
+        "$filter=endswith(cloudPcId,'1')",
+        "$filter=state%20in%20('created','pending')",
+    ] {
+        let expected = world.get(Who::Reader, &format!("{results}?$top=100&{query}")).await.rows();
+        let (mut seen, mut next) = (Vec::new(), Some(format!("{results}?$top=4&{query}")));
+        while let Some(link) = next {
+            let page = world.get(Who::Reader, &link).await;
+            assert_eq!(page.status, 200, "{link}: {}", page.body);
+            deploy(&world, arrived, 1).await;
+            arrived += 1;
+            seen.extend(page.rows());
+            next = page.next_link();
+        }
+        assert!(expected.len() > 2, "{query}");
+        assert_eq!(seen, expected, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn page_has_at_most_100_results() {
     let world = TestServer::new().await;
     deploy(&world, 0, 101).await;

@@ -2,7 +2,7 @@
 
 use cloudpc_model::{Actor, AuditEntry, AuditResource, AuditVerb, ResourceType, TenantId};
 use cloudpc_server::config::Config;
-use cloudpc_server::pipeline::list::SLICE_ROWS;
+use cloudpc_server::pipeline::list::{SCAN_ROWS_MAX, SLICE_ROWS};
 use cloudpc_store::{READERS_PER_CALLER_MAX, StoreError, WriteMode};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -16,10 +16,10 @@ const ROWS: usize = 4 * SLICE_ROWS;
 const NOTHING: &str = "$filter=contains(componentName,'nothing')";
 
 /// Fills the audit log of the first tenant.
-async fn fill(world: &TestServer) {
+async fn fill(world: &TestServer, rows: usize) {
     let tenant: TenantId = "10000000-0000-4000-8000-000000000001".parse().unwrap();
     let filled = world.app.store.write("test.write", move |tx| {
-        for number in 1..=ROWS {
+        for number in 1..=rows {
             let resource = AuditResource::new(ResourceType::CloudPc, number);
             let entry = AuditEntry::new(tenant, START, Actor::system(), AuditVerb::Reboot, resource);
             tx.audit_insert(&entry.by_request(&number.to_string()))?;
@@ -34,7 +34,7 @@ async fn slow_world(step: u64) -> TestServer {
     let readings = AtomicU64::new(0);
     let clock = move || Duration::from_millis(step * readings.fetch_add(1, Ordering::Relaxed));
     let world = TestServer::made(Config::default(), WriteMode::InlineTwice, Arc::new(clock)).await;
-    fill(&world).await;
+    fill(&world, ROWS).await;
     world
 }
 
@@ -59,6 +59,30 @@ async fn scan_over_its_budget_gets_an_error_with_advice() {
     // Requests without a scan succeed.
     assert_eq!(world.get(Who::Reader, &format!("{AUDIT}/$count")).await.body, ROWS.to_string());
     assert_eq!(world.get(Who::Reader, &format!("{AUDIT}?$top=999")).await.rows().len(), 999);
+}
+
+#[tokio::test]
+async fn audit_events_are_counted_beyond_the_budget_of_a_scan() {
+    let world = slow_world(3_000).await;
+    let count = async |query: &str| world.get(Who::Reader, &format!("{AUDIT}/$count{query}")).await;
+    assert_eq!(count(&format!("?{NOTHING}")).await.error().1, "scanLimitReached", "no column holds this property");
+    assert_eq!(count("").await.body, ROWS.to_string());
+    assert_eq!(count("?$filter=activityDateTime%20ge%202026-03-01T12:00:00Z").await.body, ROWS.to_string());
+    let page = world.get(Who::Reader, &format!("{AUDIT}?$top=1&$count=true&$orderby=activityDateTime")).await;
+    assert_eq!(page.json()["@odata.count"], ROWS);
+}
+
+#[tokio::test]
+async fn sorted_list_skips_as_many_rows_as_a_scan_reads() {
+    let world = TestServer::new().await;
+    fill(&world, 3).await;
+    let skipped = async |rows: usize| {
+        let path = format!("{AUDIT}?$orderby=activityResult,activityDateTime&$top=1&$skip={rows}");
+        world.get(Who::Reader, &path).await
+    };
+    assert_eq!(skipped(0).await.rows().len(), 1);
+    assert_eq!(skipped(SCAN_ROWS_MAX - 1).await.rows().len(), 0);
+    assert_eq!(skipped(SCAN_ROWS_MAX).await.error(), (400, "scanLimitReached".into()));
 }
 
 #[tokio::test]
@@ -103,7 +127,7 @@ async fn scans_of_one_caller_do_not_block_another() {
         }
     };
     let world = Arc::new(TestServer::made(Config::default(), WriteMode::Grouped, Arc::new(clock)).await);
-    fill(&world).await;
+    fill(&world, ROWS).await;
     let scan = |_| {
         let world = Arc::clone(&world);
         tokio::spawn(async move { world.get(Who::Writer, &format!("{AUDIT}?{NOTHING}")).await })

@@ -3,12 +3,12 @@
 use cloudpc_graph::edm::TextKind;
 use cloudpc_graph::{Edm, Filter, Version};
 use cloudpc_model::{
-    CloudPc, CloudPcId, CloudPcStatus, ManagedDeviceId, Power, Product, Rng, SeededRng, ServicePlanId, TenantId,
-    Timestamp,
+    CloudPc, CloudPcId, CloudPcStatus, GroupId, ManagedDeviceId, Power, Product, Rng, SeededRng, ServicePlanId,
+    Snapshot, SnapshotId, SnapshotType, TenantId, Timestamp, UserId,
 };
-use cloudpc_store::StoreError;
+use cloudpc_store::{Group, StoreError, User, UserProfile};
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
@@ -16,7 +16,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-use crate::world::{DESK_1, OWNER_TENANT, START, TestServer, Who};
+use crate::world::{DESK_1, DESK_2, OWNER_TENANT, START, TestServer, Who};
 
 const BETA: &str = "/beta/deviceManagement";
 const CLOUD_PCS: &str = "/beta/deviceManagement/virtualEndpoint/cloudPCs";
@@ -137,7 +137,9 @@ fn filters() -> impl Strategy<Value = String> {
     })
 }
 
-fn orders() -> impl Strategy<Value = Option<(&'static str, bool)>> {
+type Order = [(&'static str, bool)];
+
+fn orders() -> impl Strategy<Value = Vec<(&'static str, bool)>> {
     let names = [
         "displayName",
         "userPrincipalName",
@@ -149,15 +151,30 @@ fn orders() -> impl Strategy<Value = Option<(&'static str, bool)>> {
         "provisionedDateTime",
         "servicePlanName",
     ];
-    prop::option::of((select(names.to_vec()), any::<bool>()))
+    let directions = prop::collection::vec(any::<bool>(), 3);
+    let by = |(names, directions): (Vec<_>, Vec<_>)| names.into_iter().zip(directions).collect();
+    (subsequence(names.to_vec(), 0..=3).prop_shuffle(), directions).prop_map(by)
 }
 
-fn query(filter: &str, order: Option<(&str, bool)>) -> String {
+fn query(filter: &str, order: &Order) -> String {
     let mut query = format!("$top=7&$filter={}", percent_encoded(filter));
-    if let Some((name, descending)) = order {
-        query += &format!("&$orderby={name}%20{}", if descending { "desc" } else { "asc" });
+    for (place, (name, descending)) in order.iter().enumerate() {
+        query += if place == 0 { "&$orderby=" } else { "," };
+        query += &format!("{name}%20{}", if *descending { "desc" } else { "asc" });
     }
     query
+}
+
+/// Returns whether rows are in this order.
+fn is_sorted(rows: &[Value], order: &Order) -> bool {
+    let by = |a: &Value, b: &Value| {
+        let orders = order.iter().map(|(name, descending)| {
+            let order = key(a, name).cmp(&key(b, name));
+            if *descending { order.reverse() } else { order }
+        });
+        orders.fold(Ordering::Equal, Ordering::then)
+    };
+    rows.is_sorted_by(|a, b| by(a, b).is_le())
 }
 
 fn percent_encoded(text: &str) -> String {
@@ -209,17 +226,11 @@ async fn selected_rows_are_those_that_match_one_by_one() {
             parsed.matches(&stored)
         };
         let mut expected: Vec<Value> = all.iter().filter(shown).cloned().collect();
-        let query = query(&filter, order);
+        let query = query(&filter, &order);
         let found = walk(&world, &format!("{CLOUD_PCS}?{query}&$select=*")).await;
         let text = format!("{filter} by {order:?}");
         assert_eq!(ids(&found).len(), ids(&found).into_iter().collect::<BTreeSet<_>>().len(), "twice: {text}");
-        if let Some((name, descending)) = order {
-            let by = |a: &Value, b: &Value| -> Ordering {
-                let order = key(a, name).cmp(&key(b, name));
-                if descending { order.reverse() } else { order }
-            };
-            assert!(found.is_sorted_by(|a, b| by(a, b).is_le()), "{text}");
-        }
+        assert!(is_sorted(&found, &order), "{text}");
         let mut selected = ids(&found);
         selected.sort_unstable();
         expected.sort_by_key(|row| row["id"].as_str().unwrap().to_owned());
@@ -246,12 +257,137 @@ async fn managed_devices_are_selected_by_the_columns_of_their_cloud_pcs() {
         let parsed = Filter::parse(Edm::of(Version::Beta), "managedDevice", filter).unwrap();
         let expected: BTreeSet<_> =
             ids(&all.iter().filter(|row| parsed.matches(row)).cloned().collect::<Vec<_>>()).into_iter().collect();
-        for order in [None, Some(("deviceName", true)), Some(("userPrincipalName", false))] {
-            let found = ids(&walk(&world, &format!("{BETA}/managedDevices?{}", query(filter, order))).await);
+        for order in [vec![], vec![("deviceName", true)], vec![("userPrincipalName", false), ("deviceName", true)]] {
+            let found = ids(&walk(&world, &format!("{BETA}/managedDevices?{}", query(filter, &order))).await);
             assert_eq!(found.len(), expected.len(), "{filter}");
             assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "{filter}");
         }
     }
+}
+
+/// Checks that each filter, in each order, selects the rows of a list that match one by one.
+async fn check_list(world: &TestServer, (path, entity): (&str, &str), filters: &[&str], orders: &[&Order]) {
+    let all = walk(world, &format!("{path}?$select=*")).await;
+    for filter in filters {
+        let parsed = Filter::parse(Edm::of(Version::Beta), entity, filter).unwrap();
+        let expected: BTreeSet<_> =
+            ids(&all.iter().filter(|row| parsed.matches(row)).cloned().collect::<Vec<_>>()).into_iter().collect();
+        assert!(expected.len() < all.len(), "{filter} leaves out nothing");
+        for order in orders {
+            let found = walk(world, &format!("{path}?{}&$select=*", query(filter, order))).await;
+            assert!(is_sorted(&found, order), "{filter} by {order:?}");
+            assert_eq!(found.len(), expected.len(), "{filter} by {order:?}");
+            assert_eq!(ids(&found).into_iter().collect::<BTreeSet<_>>(), expected, "{filter} by {order:?}");
+        }
+        let count = world.get(Who::Reader, &format!("{path}/$count?$filter={}", percent_encoded(filter))).await;
+        assert_eq!(count.body, expected.len().to_string(), "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn users_and_groups_are_selected_by_their_columns() {
+    let world = TestServer::new().await;
+    let filled = world.app.store.write("test.write", |tx| {
+        let ada = tx.user_by_name(tenant(), "ada@contoso.test")?.unwrap();
+        for number in 1..=30_u128 {
+            let of = |texts: [&str; 3]| texts[usize::try_from(number % 3).unwrap()].to_owned();
+            let profile = UserProfile {
+                department: Some(of(["", "Sales", "sales"])),
+                mail: Some(of(["", "Desk@contoso.test", "desk@contoso.test"])),
+                ..UserProfile::default()
+            };
+            let user_principal_name = format!("user{number}@contoso.test");
+            let (id, enabled) = (UserId(Uuid::from_u128(number)), number % 2 == 0);
+            tx.user_put(&User {
+                id,
+                user_principal_name,
+                enabled,
+                profile,
+                display_name: of(NAMES_OF_PEOPLE),
+                ..ada.clone()
+            })?;
+            tx.group_put(&Group {
+                tenant_id: tenant(),
+                id: GroupId(Uuid::from_u128(number)),
+                display_name: of(NAMES_OF_PEOPLE),
+                description: Some(of(["", "Pilots", "pilots"])),
+                mail_nickname: "group".into(),
+                mail_enabled: enabled,
+                security_enabled: true,
+                created_at: Timestamp(START.0 + i64::from(enabled)),
+            })?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    filled.await.unwrap();
+    let users = [
+        "displayName eq 'Ada'",
+        "startswith(displayName,'A') and accountEnabled eq true",
+        "mail eq 'DESK@contoso.test'",
+        "mail eq null",
+        "mail ne null and department ne 'Sales'",
+        "department eq ''",
+        "not (department eq 'sales') or startswith(userPrincipalName,'USER1')",
+        "createdDateTime lt 2020-01-01T00:00:00Z or contains(displayName,'la')",
+        "tolower(displayName) eq 'ada' and jobTitle eq null",
+    ];
+    let orders: [&Order; 4] = [
+        &[],
+        &[("displayName", true)],
+        &[("department", false), ("mail", true)],
+        &[("mail", false), ("displayName", false)],
+    ];
+    check_list(&world, ("/beta/users", "user"), &users, &orders).await;
+    let groups = [
+        "displayName eq 'Ada'",
+        "startswith(displayName,'A') and mailEnabled eq true",
+        "description eq null",
+        "description ne 'Pilots' and mailEnabled eq false",
+        "createdDateTime gt 2026-03-01T12:00:00Z",
+    ];
+    let orders: [&Order; 3] = [&[], &[("displayName", true)], &[("createdDateTime", false), ("description", true)]];
+    check_list(&world, ("/beta/groups", "group"), &groups, &orders).await;
+}
+
+const NAMES_OF_PEOPLE: [&str; 3] = ["Ada", "Alan", "ada"];
+
+#[tokio::test]
+async fn restore_points_are_selected_by_their_columns() {
+    let world = TestServer::new().await;
+    let filled = world.app.store.write("test.write", |tx| {
+        for number in 1..=30_u128 {
+            let cloud_pc_id = [DESK_1, DESK_2][usize::try_from(number % 2).unwrap()].parse().unwrap();
+            tx.snapshot_put(&Snapshot {
+                tenant_id: tenant(),
+                id: SnapshotId::new(cloud_pc_id, Uuid::from_u128(number)),
+                cloud_pc_id,
+                snapshot_type: if number % 3 == 0 { SnapshotType::Manual } else { SnapshotType::Automatic },
+                created_at: Timestamp(START.0 + i64::try_from(number % 4).unwrap()),
+                last_restored_at: (number % 5 == 0).then_some(START),
+            })?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    filled.await.unwrap();
+    let snapshots = format!("{BETA}/virtualEndpoint/snapshots");
+    let of_desk = format!("cloudPcId eq '{}'", DESK_1.to_uppercase());
+    let filters = [
+        &*of_desk,
+        "snapshotType eq 'manual'",
+        "createdDateTime gt 2026-03-01T12:00:00Z and lastRestoredDateTime eq null",
+        "lastRestoredDateTime ge 2026-03-01T12:00:00Z",
+        "status ne 'ready'",
+    ];
+    let orders: [&Order; 3] = [&[], &[("createdDateTime", true)], &[("cloudPcId", false), ("createdDateTime", true)]];
+    check_list(&world, (&snapshots, "cloudPcSnapshot"), &filters, &orders).await;
+    let all = walk(&world, &format!("{snapshots}?$top=7")).await;
+    assert!(ids(&all).is_sorted());
+    assert_eq!(world.get(Who::Reader, &format!("{snapshots}/$count")).await.body, all.len().to_string());
+    let of_desk = all.iter().filter(|row| row["cloudPcId"] == DESK_1 && row["snapshotType"] == "manual").count();
+    let path =
+        format!("{CLOUD_PCS}/{DESK_1}/retrieveSnapshots?$top=2&$count=true&$filter=snapshotType%20eq%20'manual'");
+    assert_eq!(walk(&world, &path).await.len(), of_desk);
+    assert_eq!(world.get(Who::Reader, &path).await.json()["@odata.count"], of_desk);
 }
 
 #[tokio::test]
@@ -262,6 +398,7 @@ async fn a_walk_sees_every_row_once_while_rows_are_added() {
     for query in [
         "$orderby=displayName",
         "$orderby=displayName%20desc",
+        "$orderby=status,lastModifiedDateTime%20desc",
         "$orderby=status%20desc&$filter=startswith(displayName,'d')",
         "$filter=startswith(displayName,'d')%20or%20status%20eq%20'failed'",
         "$filter=contains(tolower(displayName),'esk')",

@@ -53,6 +53,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0015_directory.sql"),
     include_str!("../../migrations/0016_entitlements.sql"),
     include_str!("../../migrations/0017_lists.sql"),
+    include_str!("../../migrations/0018_directory_lists.sql"),
     include_str!("../../migrations/0019_rollouts.sql"),
 ];
 

@@ -60,12 +60,9 @@ pub(crate) const ACTION_NUMBER_RAISE: &str = "UPDATE sqlite_sequence SET seq = m
 /// Has the first action numbered beyond `?1`.
 pub(crate) const ACTION_NUMBER_BEGIN: &str = "INSERT INTO sqlite_sequence (name, seq) VALUES ('actions', ?1)";
 
-/// Reads a table by an index; without one, by its key.
-pub(crate) fn read_by(table: &str, index: Option<&str>) -> String {
-    match index {
-        Some(index) => format!("{table} INDEXED BY {index}"),
-        None => table.to_owned(),
-    }
+/// Reads a table by an index.
+pub(crate) fn read_by(table: &str, index: &str) -> String {
+    format!("{table} INDEXED BY {index}")
 }
 
 /// Whether a text contains another one.

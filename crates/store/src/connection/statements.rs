@@ -1,7 +1,7 @@
 //! Running statements in SQLite: parameters in, rows out.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{ToSql, params_from_iter};
+use rusqlite::{Statement, ToSql, params_from_iter};
 
 use super::error::{DatabaseError, DatabaseErrorKind};
 use super::{FromValue, Reader, Tx, Value};
@@ -53,17 +53,9 @@ impl Reader<'_> {
         &self,
         sql: &str,
         params: &[Value<'_>],
-        mut map: impl FnMut(Row<'_>) -> Result<T, StoreError>,
+        map: impl FnMut(Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut query = || {
-            let mut statement = self.connection.prepare_cached(sql)?;
-            let mut rows = statement.query(params_from_iter(params))?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                found.push(map(Row(row))?);
-            }
-            Ok(found)
-        };
+        let query = || all_rows(&mut *self.connection.prepare_cached(sql)?, params, map);
         self.damage.watch(query())
     }
 
@@ -73,17 +65,9 @@ impl Reader<'_> {
         &self,
         sql: &str,
         params: &[Value<'_>],
-        mut map: impl FnMut(Row<'_>) -> Result<T, StoreError>,
+        map: impl FnMut(Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut query = || {
-            let mut statement = self.connection.prepare(sql)?;
-            let mut rows = statement.query(params_from_iter(params))?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                found.push(map(Row(row))?);
-            }
-            Ok(found)
-        };
+        let query = || all_rows(&mut self.connection.prepare(sql)?, params, map);
         self.damage.watch(query())
     }
 
@@ -128,6 +112,19 @@ impl Tx<'_> {
         let changed = self.execute(sql, params)?;
         Ok((changed == 1).then(|| self.connection.last_insert_rowid()))
     }
+}
+
+fn all_rows<T>(
+    statement: &mut Statement<'_>,
+    params: &[Value<'_>],
+    mut map: impl FnMut(Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut rows = statement.query(params_from_iter(params))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(map(Row(row))?);
+    }
+    Ok(found)
 }
 
 fn other(message: String) -> StoreError {

@@ -1,9 +1,11 @@
 //! How the rows of a list are found: which index is read, from where to where, and what is checked
 //! of each row on the way.
 
+#[cfg(test)]
+use super::ListIndex;
 use super::condition::ListCondition;
 use super::range::{KeyRange, KeyRanges};
-use super::{ListColumn, ListPosition};
+use super::{ListColumn, ListOrder, ListPosition};
 
 /// How to find the rows that match a condition, in an order. Made by
 /// [`Reader::list_plan`](crate::Reader::list_plan).
@@ -12,16 +14,38 @@ pub struct ListPlan {
     /// Read one after the other; no row is found twice.
     pub(super) accesses: Vec<Access>,
     pub(super) descending: bool,
-    /// Sorts what the accesses find, which is little. Otherwise rows come in the order of the
+    /// By what the rows that the accesses find are sorted; empty if they come in the order of the
     /// accesses.
-    pub(super) sort: Option<ListColumn>,
+    pub(super) sort: Vec<ListOrder>,
 }
 
 #[cfg(test)]
 impl ListPlan {
-    /// Whether the table is read by its key.
-    pub(crate) fn reads_by_id(&self) -> bool {
-        self.sort.is_none() && self.accesses.iter().all(|access| access.column.is_id)
+    /// Whether the table is read by its key, unsorted.
+    pub(crate) fn reads_by_key(&self) -> bool {
+        !self.is_sorted() && self.accesses.iter().all(|access| access.column.index == ListIndex::Key)
+    }
+}
+
+impl ListPlan {
+    /// Whether rows are sorted: then [`Reader::list_top`](crate::Reader::list_top) reads them, and
+    /// otherwise [`Reader::list`](crate::Reader::list).
+    pub fn is_sorted(&self) -> bool {
+        !self.sort.is_empty()
+    }
+
+    /// Whether all rows are read in the order of this column.
+    pub(super) fn reads_by(&self, column: ListColumn) -> bool {
+        matches!(&self.accesses[..], [access] if access.via.is_none() && access.column == column)
+    }
+
+    /// The same plan without the rows whose value of the first column is before that of a position.
+    pub(super) fn from_key(&self, at: &ListPosition) -> Self {
+        let value = at.key.clone();
+        let before = if self.descending { KeyRanges::above(value) } else { KeyRanges::below(value) };
+        let left =
+            |access: &Access| Access { ranges: access.ranges.intersection(&before.complement()), ..access.clone() };
+        Self { accesses: self.accesses.iter().map(left).collect(), ..self.clone() }
     }
 }
 
@@ -46,7 +70,7 @@ pub(super) struct TrigramAccess {
 }
 
 /// The id in a table of trigrams.
-const TRIGRAM_ID: ListColumn = ListColumn { sql: "cloud_pc_id", ..ListColumn::id() };
+const TRIGRAM_ID: ListColumn = ListColumn::key("cloud_pc_id", 0);
 /// Letters that a table of trigrams can be searched for.
 const TRIGRAM_LETTERS: usize = 3;
 
@@ -64,7 +88,7 @@ impl Access {
     /// serves no alternative, the whole table is read in the order of its key.
     pub(super) fn of_condition(id: ListColumn, condition: &ListCondition) -> Vec<Self> {
         let all_rows = || vec![Self { column: id, ranges: KeyRanges::all(), rest: condition.clone(), via: None }];
-        let Some(branches) = condition.branches() else { return all_rows() };
+        let branches = condition.branches().unwrap_or_else(|| vec![vec![condition.clone()]]);
         let mut accesses: Vec<Self> = Vec::with_capacity(branches.len());
         let mut earlier: Vec<ListCondition> = Vec::new();
         for branch in branches {

@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::condition::ListCondition;
 use super::plan::Access;
 use super::range::{Cut, KeyRange, ListValue};
-use super::{ListColumn, ListPosition, ListTable};
+use super::sort::keys;
+use super::{ListColumn, ListIndex, ListOrder, ListPosition, ListTable};
 use crate::connection::dialect::{contains, contains_not, join_in_order, read_by};
 use crate::connection::{ToValue, Value};
 
@@ -30,7 +31,10 @@ impl Statement {
     /// `SELECT columns FROM table WHERE` the rows of a tenant in a part of an index.
     pub(super) fn select<T>(columns: &str, table: &ListTable<T>, tenant: Uuid, part: Part<'_>) -> Self {
         let from = match &part.access.via {
-            None => read_by(table.name, part.access.column.index),
+            None => match part.access.column.index {
+                ListIndex::Named(index) => read_by(table.name, index),
+                ListIndex::Key | ListIndex::None => table.name.to_owned(),
+            },
             Some(via) => format!(
                 "{} {} {name} ON {name}.tenant_id = tenant AND {name}.id = cloud_pc_id",
                 via.table,
@@ -71,25 +75,38 @@ impl Statement {
         self
     }
 
-    /// Only rows after a position in the order of a column.
-    pub(super) fn after(mut self, column: ListColumn, id: ListColumn, at: &ListPosition, descending: bool) -> Self {
+    /// Only rows after a position of a list that is sorted.
+    pub(super) fn after(mut self, sort: &[ListOrder], id: ListOrder, at: &ListPosition) -> Self {
+        let keys: Vec<_> = sort.iter().chain([&id]).zip(keys(at)).collect();
         self.text.push_str(" AND ");
-        self.beside(column, id, if descending { "<" } else { ">" }, at);
+        let last = keys.len() - 1;
+        for (place, (order, value)) in keys.iter().enumerate() {
+            self.text.push('(');
+            self.compare(order.column, if order.descending { "<" } else { ">" }, value);
+            if place < last {
+                self.text.push_str(" OR ");
+                self.compare(order.column, "=", value);
+                self.text.push_str(" AND ");
+            }
+        }
+        self.text.push_str(&")".repeat(keys.len()));
+        self
+    }
+
+    /// In this order.
+    pub(super) fn sort(mut self, sort: &[ListOrder]) -> Self {
+        for (place, order) in sort.iter().enumerate() {
+            self.text.push_str(if place == 0 { " ORDER BY " } else { ", " });
+            self.text.push_str(order.column.sql);
+            self.text.push_str(if order.descending { " DESC" } else { "" });
+        }
         self
     }
 
     /// In the order of a column and the id.
-    pub(super) fn order(mut self, column: ListColumn, id: ListColumn, descending: bool) -> Self {
-        let direction = if descending { " DESC" } else { "" };
-        self.text.push_str(" ORDER BY ");
-        if column != id {
-            self.text.push_str(column.sql);
-            self.text.push_str(direction);
-            self.text.push_str(", ");
-        }
-        self.text.push_str(id.sql);
-        self.text.push_str(direction);
-        self
+    pub(super) fn order(self, column: ListColumn, id: ListColumn, descending: bool) -> Self {
+        let by = |column| ListOrder { column, descending };
+        if column == id { self.sort(&[by(id)]) } else { self.sort(&[by(column), by(id)]) }
     }
 
     /// At most this many rows, after leaving out some.

@@ -152,6 +152,7 @@ pub const BEFORE_DOCUMENTS: &str = "
 
 /// Takes the columns and indexes of lists out of a new database, as before they were there.
 pub const BEFORE_LISTS: &str = "
+    DROP INDEX users_display_name; DROP INDEX users_mail; DROP INDEX groups_display_name; DROP INDEX snapshots_created;
     DROP TABLE cloud_pc_trigrams;
     DROP INDEX cloud_pcs_display_name; DROP INDEX cloud_pcs_display_name_folded; DROP INDEX cloud_pcs_managed_device_name;
     DROP INDEX cloud_pcs_user_principal_name; DROP INDEX cloud_pcs_provisioning_policy;

@@ -12,6 +12,7 @@ mod durability;
 mod fixture;
 mod health;
 mod invariants;
+mod lists;
 mod nouns;
 mod pages;
 mod reading;

@@ -204,8 +204,9 @@ fn snapshots_are_put_once_and_dropped_once() {
     for snapshot in [second.clone(), first.clone(), Snapshot { created_at: Timestamp(9), ..first.clone() }] {
         book.write(move |tx| tx.snapshot_put(&snapshot)).unwrap();
     }
-    let list =
-        |after: Option<SnapshotId>| book.read(move |reader| reader.snapshot_list(TENANT, cloud_pc, after.as_ref(), 9));
+    let list = |after: Option<SnapshotId>| {
+        book.read(move |reader| reader.snapshot_list(TENANT, Some(cloud_pc), after.as_ref(), 9))
+    };
     assert_eq!(list(None), [first.clone(), second.clone()]);
     assert_eq!(list(Some(first.id.clone())), std::slice::from_ref(&second));
     let id = first.id.clone();
@@ -373,7 +374,7 @@ fn deleted_cloud_pc_takes_everything_but_its_actions_with_it() {
     assert_eq!(book.read(move |reader| reader.entitlement_list(TENANT, user)), []);
     assert_eq!(book.read(move |reader| reader.seat_count(TENANT, plan)), 0);
     assert_eq!(book.read(move |reader| reader.health_check_due_at(TENANT, id)), None);
-    assert_eq!(book.read(move |reader| reader.snapshot_list(TENANT, id, None, 9)), []);
+    assert_eq!(book.read(move |reader| reader.snapshot_list(TENANT, Some(id), None, 9)), []);
     assert_eq!(book.read(move |reader| reader.cloud_pc(TENANT, id)), None);
 }
 

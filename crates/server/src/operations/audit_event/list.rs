@@ -1,11 +1,13 @@
 //! `GET …/auditEvents`
 
-use cloudpc_model::AuditEntry;
-use cloudpc_store::{AUDIT, ListCondition, ListCount, ListOrder, ListPlan, ListPosition, ListRows, Reader};
+use cloudpc_model::{AuditEntry, TenantId};
+use cloudpc_store::{AUDIT, ListTable, Reader};
 use serde::Serialize;
 use std::sync::Arc;
 
-use crate::pipeline::list::{Collection, ListProperty, ListSource, PropertySet, invalid_skip_token, page};
+use crate::pipeline::list::{
+    Collection, ListProperty, ListSource, PropertySet, TableCollection, invalid_skip_token, page,
+};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::audit::{audit_event, property};
 
@@ -41,31 +43,22 @@ impl Collection for AuditEvents {
     }
 }
 
-impl ListSource<AuditEntry> for AuditEvents {
+impl TableCollection for AuditEvents {
+    type Stored = AuditEntry;
+
+    fn table(&self) -> &'static ListTable<AuditEntry> {
+        &AUDIT
+    }
+
+    fn tenant(&self) -> TenantId {
+        self.0.tenant()
+    }
+
     fn property(&self, path: &str) -> Option<ListProperty> {
         property(path)
     }
 
-    fn plan(
-        &self,
-        reader: &Reader<'_>,
-        condition: ListCondition,
-        order: Option<ListOrder>,
-    ) -> Result<Option<ListPlan>, Problem> {
-        Ok(reader.list_plan(&AUDIT, self.0.tenant(), &condition, order)?)
-    }
-
-    fn rows(
-        &self,
-        reader: &Reader<'_>,
-        plan: &ListPlan,
-        after: Option<&ListPosition>,
-        limit: usize,
-    ) -> Result<ListRows<AuditEntry>, Problem> {
-        Ok(reader.list(&AUDIT, self.0.tenant(), plan, after, limit)?)
-    }
-
-    fn count(&self, reader: &Reader<'_>, plan: &ListPlan, after: Option<&ListPosition>) -> Result<ListCount, Problem> {
-        Ok(reader.list_count(&AUDIT, self.0.tenant(), plan, after)?)
+    fn row(&self, _: &Reader<'_>, stored: AuditEntry) -> Result<AuditEntry, Problem> {
+        Ok(stored)
     }
 }

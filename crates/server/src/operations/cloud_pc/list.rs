@@ -1,14 +1,15 @@
 //! `GET …/cloudPCs`
 
-use cloudpc_model::{ActionId, CloudPcId, TenantId, UserId};
+use cloudpc_model::{ActionId, CloudPc, CloudPcId, TenantId, UserId};
 use cloudpc_store::{
-    ActionFilter, CLOUD_PCS, KeyRanges, ListCondition, ListCount, ListOrder, ListPlan, ListPosition, ListRows,
-    ListValue, Reader, cloud_pc_columns,
+    ActionFilter, CLOUD_PCS, KeyRanges, ListCondition, ListTable, ListValue, Reader, cloud_pc_columns,
 };
 use serde::Serialize;
 use std::sync::Arc;
 
-use crate::pipeline::list::{Collection, ListProperty, ListSource, PropertySet, invalid_skip_token, page};
+use crate::pipeline::list::{
+    Collection, ListProperty, ListSource, PropertySet, TableCollection, invalid_skip_token, page,
+};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::catalog::Catalog;
 use crate::views::cloud_pc::{CloudPcRow, CloudPcViewContext, cloud_pc, property};
@@ -47,7 +48,7 @@ pub(super) fn wants_last_action(call: &Call) -> bool {
 pub(super) fn row(
     reader: &Reader<'_>,
     tenant: TenantId,
-    cloud_pc: cloudpc_model::CloudPc,
+    cloud_pc: CloudPc,
     with_last_action: bool,
 ) -> Result<CloudPcRow, Problem> {
     let latest = |reader: &Reader<'_>| {
@@ -90,36 +91,29 @@ impl Collection for CloudPcs {
     }
 }
 
-impl ListSource<CloudPcRow> for CloudPcs {
+impl TableCollection for CloudPcs {
+    type Stored = CloudPc;
+
+    fn table(&self) -> &'static ListTable<CloudPc> {
+        &CLOUD_PCS
+    }
+
+    fn tenant(&self) -> TenantId {
+        self.call.tenant()
+    }
+
+    fn scope(&self) -> ListCondition {
+        let owned = |owner: UserId| {
+            ListCondition::Within(cloud_pc_columns::USER_ID, KeyRanges::points([ListValue::Guid(owner.0)]))
+        };
+        self.owner.map_or(ListCondition::TRUE, owned)
+    }
+
     fn property(&self, path: &str) -> Option<ListProperty> {
         property(path, &self.catalog, self.call.version())
     }
 
-    fn plan(
-        &self,
-        reader: &Reader<'_>,
-        condition: ListCondition,
-        order: Option<ListOrder>,
-    ) -> Result<Option<ListPlan>, Problem> {
-        let owner = self.owner.map(|owner| KeyRanges::points([ListValue::Guid(owner.0)]));
-        let owned = owner.map(|owner| ListCondition::Within(cloud_pc_columns::USER_ID, owner));
-        let condition = ListCondition::all(owned.into_iter().chain([condition]));
-        Ok(reader.list_plan(&CLOUD_PCS, self.call.tenant(), &condition, order)?)
-    }
-
-    fn rows(
-        &self,
-        reader: &Reader<'_>,
-        plan: &ListPlan,
-        after: Option<&ListPosition>,
-        limit: usize,
-    ) -> Result<ListRows<CloudPcRow>, Problem> {
-        let tenant = self.call.tenant();
-        let found = reader.list(&CLOUD_PCS, tenant, plan, after, limit)?;
-        found.try_map(|cloud_pc| row(reader, tenant, cloud_pc, self.with_last_action))
-    }
-
-    fn count(&self, reader: &Reader<'_>, plan: &ListPlan, after: Option<&ListPosition>) -> Result<ListCount, Problem> {
-        Ok(reader.list_count(&CLOUD_PCS, self.call.tenant(), plan, after)?)
+    fn row(&self, reader: &Reader<'_>, stored: CloudPc) -> Result<CloudPcRow, Problem> {
+        row(reader, self.call.tenant(), stored, self.with_last_action)
     }
 }

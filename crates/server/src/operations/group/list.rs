@@ -1,13 +1,16 @@
 //! `GET /groups`
 
-use cloudpc_model::GroupId;
-use cloudpc_store::Reader;
+use cloudpc_model::{GroupId, TenantId};
+use cloudpc_store::{GROUPS, Group, ListTable, Reader};
 use serde::Serialize;
 use std::sync::Arc;
 
 use super::Shown;
-use crate::pipeline::list::{Collection, PropertySet, invalid_skip_token, page};
+use crate::pipeline::list::{
+    Collection, ListProperty, ListSource, PropertySet, TableCollection, invalid_skip_token, page,
+};
 use crate::pipeline::{Answer, Call, Problem};
+use crate::views::directory::group_property;
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     page(&call, Groups(call.clone())).await
@@ -33,7 +36,31 @@ impl Collection for Groups {
         Ok(Some(reader.group_count(self.0.tenant())?))
     }
 
+    fn source(&self) -> Option<&dyn ListSource<Shown>> {
+        Some(self)
+    }
+
     fn view<'a>(&'a self, row: &'a Shown, set: PropertySet) -> impl Serialize + 'a {
         row.view(set)
+    }
+}
+
+impl TableCollection for Groups {
+    type Stored = Group;
+
+    fn table(&self) -> &'static ListTable<Group> {
+        &GROUPS
+    }
+
+    fn tenant(&self) -> TenantId {
+        self.0.tenant()
+    }
+
+    fn property(&self, path: &str) -> Option<ListProperty> {
+        group_property(path)
+    }
+
+    fn row(&self, reader: &Reader<'_>, stored: Group) -> Result<Shown, Problem> {
+        Shown::read(&self.0, reader, stored)
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::MEMBERS;
 use crate::operations::group_member;
-use crate::pipeline::{Call, Problem, required};
+use crate::pipeline::{Call, Problem, check_chars, required};
 
 /// What an update can change.
 pub(super) const WRITABLE: [&str; 5] = ["description", "displayName", "mailEnabled", "mailNickname", "securityEnabled"];
@@ -27,7 +27,7 @@ pub(super) fn apply(call: &Call, group: &mut Group) -> Result<(), Problem> {
         let text = value.as_str().filter(|text| !text.trim().is_empty());
         let must = || required(name);
         match name.as_str() {
-            "description" => group.description = value.as_str().map(str::to_owned),
+            "description" => group.description = value.as_str().filter(|text| !text.is_empty()).map(str::to_owned),
             "displayName" => text.ok_or_else(must)?.clone_into(&mut group.display_name),
             "mailNickname" => text.ok_or_else(must)?.clone_into(&mut group.mail_nickname),
             "mailEnabled" => group.mail_enabled = value.as_bool().ok_or_else(must)?,
@@ -39,11 +39,7 @@ pub(super) fn apply(call: &Call, group: &mut Group) -> Result<(), Problem> {
             "mailNickname" => NICKNAME_CHARS_MAX,
             _ => NAME_CHARS_MAX,
         };
-        let chars = text.map_or(0, |text| text.chars().count());
-        if chars > most {
-            let message = format!("The property '{name}' has {chars} characters; at most {most} are allowed.");
-            return Err(GraphError::bad_request(message).about(name).into());
-        }
+        check_chars(name, text.unwrap_or_default(), most)?;
     }
     if !group.mail_nickname.bytes().all(|letter| letter.is_ascii_graphic() && !b"@()\\[]\";:<>,".contains(&letter)) {
         let message =
@@ -65,16 +61,8 @@ pub(super) fn add_members(tx: &mut Tx<'_>, call: &Call, group: &Group) -> Result
 }
 
 /// Notes the properties that differ. `old` is none for a creation, `new` for a deletion.
-pub(super) fn note(mut entry: AuditEntry, old: Option<&Group>, new: Option<&Group>) -> AuditEntry {
-    let (before, after) = (old.map(values), new.map(values));
-    for place in 0..WRITABLE.len() {
-        let at = |values: &Option<[String; WRITABLE.len()]>| values.as_ref().map(|values| values[place].clone());
-        let (before, after) = (at(&before).filter(|text| !text.is_empty()), at(&after).unwrap_or_default());
-        if before.is_some() || !after.is_empty() {
-            entry = entry.changed(WRITABLE[place], before.as_deref(), &after);
-        }
-    }
-    entry
+pub(super) fn note(entry: AuditEntry, old: Option<&Group>, new: Option<&Group>) -> AuditEntry {
+    entry.compared(WRITABLE, old.map(values), new.map(values))
 }
 
 /// The values of the properties, in the order of [`WRITABLE`].

@@ -1,13 +1,13 @@
 //! `GET /deviceManagement/managedDevices`
 
-use cloudpc_model::ManagedDeviceId;
-use cloudpc_store::{
-    ActionFilter, CLOUD_PCS, ListCondition, ListCount, ListOrder, ListPlan, ListPosition, ListRows, Reader,
-};
+use cloudpc_model::{CloudPc, ManagedDeviceId, TenantId};
+use cloudpc_store::{ActionFilter, CLOUD_PCS, ListTable, Reader};
 use serde::Serialize;
 use std::sync::Arc;
 
-use crate::pipeline::list::{Collection, ListProperty, ListSource, PAGE_ROWS, PropertySet, invalid_skip_token, page};
+use crate::pipeline::list::{
+    Collection, ListProperty, ListSource, PAGE_ROWS, PropertySet, TableCollection, invalid_skip_token, page,
+};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::catalog::Catalog;
 use crate::views::managed_device::{ManagedDeviceRow, managed_device, property};
@@ -34,7 +34,7 @@ impl ManagedDevices {
 pub(super) fn row(
     call: &Call,
     reader: &Reader<'_>,
-    cloud_pc: cloudpc_model::CloudPc,
+    cloud_pc: CloudPc,
     with_actions: bool,
 ) -> Result<ManagedDeviceRow, Problem> {
     let target = cloud_pc.id.to_string();
@@ -74,32 +74,22 @@ impl Collection for ManagedDevices {
     }
 }
 
-impl ListSource<ManagedDeviceRow> for ManagedDevices {
+impl TableCollection for ManagedDevices {
+    type Stored = CloudPc;
+
+    fn table(&self) -> &'static ListTable<CloudPc> {
+        &CLOUD_PCS
+    }
+
+    fn tenant(&self) -> TenantId {
+        self.call.tenant()
+    }
+
     fn property(&self, path: &str) -> Option<ListProperty> {
         property(path, &self.catalog)
     }
 
-    fn plan(
-        &self,
-        reader: &Reader<'_>,
-        condition: ListCondition,
-        order: Option<ListOrder>,
-    ) -> Result<Option<ListPlan>, Problem> {
-        Ok(reader.list_plan(&CLOUD_PCS, self.call.tenant(), &condition, order)?)
-    }
-
-    fn rows(
-        &self,
-        reader: &Reader<'_>,
-        plan: &ListPlan,
-        after: Option<&ListPosition>,
-        limit: usize,
-    ) -> Result<ListRows<ManagedDeviceRow>, Problem> {
-        let found = reader.list(&CLOUD_PCS, self.call.tenant(), plan, after, limit)?;
-        found.try_map(|cloud_pc| row(&self.call, reader, cloud_pc, self.with_actions))
-    }
-
-    fn count(&self, reader: &Reader<'_>, plan: &ListPlan, after: Option<&ListPosition>) -> Result<ListCount, Problem> {
-        Ok(reader.list_count(&CLOUD_PCS, self.call.tenant(), plan, after)?)
+    fn row(&self, reader: &Reader<'_>, stored: CloudPc) -> Result<ManagedDeviceRow, Problem> {
+        row(&self.call, reader, stored, self.with_actions)
     }
 }

@@ -3,15 +3,20 @@
 //! Paging is exact while results arrive: the links carry the latest result at the time of the first
 //! page, and later results are not shown.
 
-use cloudpc_model::{ActionId, PartnerId};
-use cloudpc_store::{Deployment, DeploymentFilter, PAGE_DEPLOYMENTS, Reader};
+use cloudpc_model::{ActionId, PartnerId, TenantId};
+use cloudpc_store::{
+    DEPLOYMENTS, Deployment, DeploymentFilter, KeyRanges, ListCondition, ListTable, ListValue, PAGE_DEPLOYMENTS,
+    Reader, deployment_columns as column,
+};
 use serde::Serialize;
 use std::sync::Arc;
 use uuid::Uuid;
 
-use crate::pipeline::list::{Collection, PAGE_ROWS, PropertySet, StoredPage, invalid_skip_token, page};
+use crate::pipeline::list::{
+    Collection, ListProperty, ListSource, PAGE_ROWS, PropertySet, StoredPage, TableCollection, invalid_skip_token, page,
+};
 use crate::pipeline::{Answer, Call, Problem};
-use crate::views::partner::{DEPLOYMENT_FORMAT, deployment};
+use crate::views::partner::{DEPLOYMENT_FORMAT, deployment, deployment_property};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let argument = |name: &str| call.target.arguments.get(name).filter(|text| !text.is_empty()).cloned();
@@ -28,20 +33,8 @@ struct Deployments {
     until: ActionId,
 }
 
-impl Deployments {
-    fn position_of(&self, last: ActionId) -> String {
-        format!("{last}.{}", self.until)
-    }
-}
-
 fn after(position: Option<&str>) -> Result<ActionId, Problem> {
-    position.map_or(Ok(ActionId(0)), |position| parse(position).map(|(after, _)| after))
-}
-
-/// Parses a position `after.until`.
-fn parse(position: &str) -> Result<(ActionId, ActionId), Problem> {
-    let numbers = position.split_once('.').and_then(|(after, until)| Some((after.parse().ok()?, until.parse().ok()?)));
-    Ok(numbers.ok_or_else(invalid_skip_token)?)
+    Ok(position.map_or(Ok(ActionId(0)), |after| after.parse().map_err(|_| invalid_skip_token()))?)
 }
 
 impl Collection for Deployments {
@@ -54,11 +47,16 @@ impl Collection for Deployments {
 
     fn begin(&mut self, reader: &Reader<'_>, position: Option<&str>) -> Result<(), Problem> {
         self.partner = super::find(&self.call, reader)?.id;
-        self.until = match position {
-            Some(position) => parse(position)?.1,
+        let until = position.map(|text| text.split_once('.').and_then(|(until, _)| until.parse().ok()));
+        self.until = match until {
+            Some(until) => until.ok_or_else(invalid_skip_token)?,
             None => reader.deployment_latest(self.call.tenant(), self.partner)?,
         };
         Ok(())
+    }
+
+    fn position_prefix(&self) -> String {
+        format!("{}.", self.until)
     }
 
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Deployment>, Problem> {
@@ -68,7 +66,7 @@ impl Collection for Deployments {
     }
 
     fn position(&self, row: &Deployment) -> String {
-        self.position_of(row.action_id)
+        row.action_id.to_string()
     }
 
     fn stored_page(
@@ -85,7 +83,7 @@ impl Collection for Deployments {
         Ok(page.map(|page| {
             // `until` is a result of this partner, so there are more if it was not reached.
             let more = page.last < self.until;
-            StoredPage { rows: page.body, next: more.then(|| self.position_of(page.last)) }
+            StoredPage { rows: page.body, next: more.then(|| page.last.to_string()) }
         }))
     }
 
@@ -93,7 +91,40 @@ impl Collection for Deployments {
         Ok(Some(reader.deployment_count(self.call.tenant(), self.partner, &self.filter)?))
     }
 
+    /// The results of one activity or Cloud PC are few, and found otherwise.
+    fn source(&self) -> Option<&dyn ListSource<Deployment>> {
+        if self.filter == DeploymentFilter::default() { Some(self) } else { None }
+    }
+
     fn view<'a>(&'a self, row: &'a Deployment, _: PropertySet) -> impl Serialize + 'a {
         deployment(row)
+    }
+}
+
+impl TableCollection for Deployments {
+    type Stored = Deployment;
+
+    fn table(&self) -> &'static ListTable<Deployment> {
+        &DEPLOYMENTS
+    }
+
+    fn tenant(&self) -> TenantId {
+        self.call.tenant()
+    }
+
+    fn scope(&self) -> ListCondition {
+        let later = KeyRanges::above(ListValue::Integer(self.until.0));
+        ListCondition::all([
+            ListCondition::Within(column::PARTNER_ID, KeyRanges::points([ListValue::Guid(self.partner.0)])),
+            ListCondition::Within(column::ACTION_ID, later.complement()),
+        ])
+    }
+
+    fn property(&self, path: &str) -> Option<ListProperty> {
+        deployment_property(path)
+    }
+
+    fn row(&self, _: &Reader<'_>, stored: Deployment) -> Result<Deployment, Problem> {
+        Ok(stored)
     }
 }

@@ -7,5 +7,5 @@ use crate::pipeline::list::count;
 use crate::pipeline::{Answer, Call, Problem};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
-    count(&call, Snapshots(call.clone())).await
+    count(&call, Snapshots::of_tenant(&call)).await
 }

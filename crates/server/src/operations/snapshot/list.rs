@@ -1,52 +1,61 @@
 //! `GET …/snapshots`
 
-use cloudpc_model::{CloudPcId, Snapshot, SnapshotId};
-use cloudpc_store::Reader;
+use cloudpc_model::{CloudPcId, Snapshot, SnapshotId, TenantId};
+use cloudpc_store::{KeyRanges, ListCondition, ListTable, ListValue, Reader, SNAPSHOTS, snapshot_columns};
 use serde::Serialize;
 use std::sync::Arc;
 
-use crate::pipeline::list::{Collection, PropertySet, page};
+use crate::operations::cloud_pc;
+use crate::pipeline::list::{Collection, ListProperty, ListSource, PropertySet, TableCollection, page};
 use crate::pipeline::{Answer, Call, Problem};
-use crate::views::snapshot::snapshot;
+use crate::views::snapshot::{property, snapshot};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
-    page(&call, Snapshots(call.clone())).await
+    page(&call, Snapshots::of_tenant(&call)).await
 }
 
-/// Cloud PCs per query.
-const CLOUD_PCS_CHUNK: usize = 100;
+/// Restore points by id, and so by Cloud PC: all of a tenant, or those of the Cloud PC in the path.
+pub(in crate::operations) struct Snapshots {
+    call: Arc<Call>,
+    is_of_cloud_pc: bool,
+    cloud_pc: Option<CloudPcId>,
+}
 
-/// The restore points of a tenant, by Cloud PC and id.
-pub(super) struct Snapshots(pub(super) Arc<Call>);
+impl Snapshots {
+    pub(in crate::operations) fn of_tenant(call: &Arc<Call>) -> Self {
+        Self { call: call.clone(), is_of_cloud_pc: false, cloud_pc: None }
+    }
+
+    pub(in crate::operations) fn of_cloud_pc(call: &Arc<Call>) -> Self {
+        Self { is_of_cloud_pc: true, ..Self::of_tenant(call) }
+    }
+}
 
 impl Collection for Snapshots {
     type Row = Snapshot;
 
-    fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Snapshot>, Problem> {
-        let tenant = self.0.tenant();
-        let after = position.map(|id| SnapshotId(id.to_owned()));
-        // The page starts with the rest of the Cloud PC at which the last page ended.
-        let mut at: Option<CloudPcId> = after.as_ref().and_then(owner);
-        let mut found = match (at, &after) {
-            (Some(cloud_pc), Some(after)) => reader.snapshot_list(tenant, cloud_pc, Some(after), limit)?,
-            _ => Vec::new(),
-        };
-        while found.len() < limit {
-            let cloud_pcs = reader.cloud_pc_list(tenant, None, at, CLOUD_PCS_CHUNK)?;
-            for cloud_pc in &cloud_pcs {
-                let missing = limit - found.len();
-                found.extend(reader.snapshot_list(tenant, cloud_pc.id, None, missing)?);
-            }
-            at = cloud_pcs.last().map(|cloud_pc| cloud_pc.id);
-            if cloud_pcs.len() < CLOUD_PCS_CHUNK {
-                break;
-            }
+    fn begin(&mut self, reader: &Reader<'_>, _: Option<&str>) -> Result<(), Problem> {
+        if self.is_of_cloud_pc {
+            self.cloud_pc = Some(cloud_pc::find(&self.call, reader)?.id);
         }
-        Ok(found)
+        Ok(())
+    }
+
+    fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Snapshot>, Problem> {
+        let after = position.map(|id| SnapshotId(id.to_owned()));
+        Ok(reader.snapshot_list(self.call.tenant(), self.cloud_pc, after.as_ref(), limit)?)
     }
 
     fn position(&self, row: &Snapshot) -> String {
         row.id.0.clone()
+    }
+
+    fn count(&self, reader: &Reader<'_>) -> Result<Option<u64>, Problem> {
+        Ok(Some(reader.snapshot_count(self.call.tenant(), self.cloud_pc)?))
+    }
+
+    fn source(&self) -> Option<&dyn ListSource<Snapshot>> {
+        Some(self)
     }
 
     fn view<'a>(&'a self, row: &'a Snapshot, _: PropertySet) -> impl Serialize + 'a {
@@ -54,7 +63,29 @@ impl Collection for Snapshots {
     }
 }
 
-/// Parses the Cloud PC id in the id of a restore point.
-fn owner(id: &SnapshotId) -> Option<CloudPcId> {
-    id.0.strip_prefix("CPC_")?.split('_').next()?.parse().ok()
+impl TableCollection for Snapshots {
+    type Stored = Snapshot;
+
+    fn table(&self) -> &'static ListTable<Snapshot> {
+        &SNAPSHOTS
+    }
+
+    fn tenant(&self) -> TenantId {
+        self.call.tenant()
+    }
+
+    fn scope(&self) -> ListCondition {
+        let of = |id: CloudPcId| {
+            ListCondition::Within(snapshot_columns::CLOUD_PC_ID, KeyRanges::points([ListValue::Guid(id.0)]))
+        };
+        self.cloud_pc.map_or(ListCondition::TRUE, of)
+    }
+
+    fn property(&self, path: &str) -> Option<ListProperty> {
+        property(path)
+    }
+
+    fn row(&self, _: &Reader<'_>, stored: Snapshot) -> Result<Snapshot, Problem> {
+        Ok(stored)
+    }
 }

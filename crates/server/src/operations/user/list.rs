@@ -1,13 +1,16 @@
 //! `GET /users`
 
-use cloudpc_model::{GroupId, UserId};
-use cloudpc_store::Reader;
+use cloudpc_model::{GroupId, TenantId, UserId};
+use cloudpc_store::{ListTable, Reader, USERS, User};
 use serde::Serialize;
 use std::sync::Arc;
 
-use super::Shown;
-use crate::pipeline::list::{Collection, PropertySet, invalid_skip_token, page};
+use super::{Shown, sees_whole_users};
+use crate::pipeline::list::{
+    Collection, ListProperty, ListSource, PropertySet, TableCollection, invalid_skip_token, page,
+};
 use crate::pipeline::{Answer, Call, Problem};
+use crate::views::directory::{basic_user_property, user_property};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     page(&call, Users::all(call.clone())).await
@@ -61,11 +64,37 @@ impl Collection for Users {
         }))
     }
 
+    /// The members of a group are in the order of another table.
+    fn source(&self) -> Option<&dyn ListSource<Shown>> {
+        if self.group.is_none() { Some(self) } else { None }
+    }
+
     fn view<'a>(&'a self, row: &'a Shown, set: PropertySet) -> impl Serialize + 'a {
         match (self.group, self.is_typed) {
             (None, _) => row.view(&self.call, set),
             (Some(_), false) => row.whole(set),
             (Some(_), true) => row.whole_as_member(set),
         }
+    }
+}
+
+impl TableCollection for Users {
+    type Stored = User;
+
+    fn table(&self) -> &'static ListTable<User> {
+        &USERS
+    }
+
+    fn tenant(&self) -> TenantId {
+        self.call.tenant()
+    }
+
+    /// What a row does not show to the caller must not select it.
+    fn property(&self, path: &str) -> Option<ListProperty> {
+        if sees_whole_users(&self.call.caller) { user_property(path) } else { basic_user_property(path) }
+    }
+
+    fn row(&self, reader: &Reader<'_>, stored: User) -> Result<Shown, Problem> {
+        Shown::read(&self.call, reader, stored)
     }
 }

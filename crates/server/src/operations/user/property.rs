@@ -5,7 +5,7 @@ use cloudpc_model::AuditEntry;
 use cloudpc_store::{Reader, User};
 use serde_json::Value;
 
-use crate::pipeline::{Call, Problem, required};
+use crate::pipeline::{Call, Problem, check_chars, required};
 
 /// What an update can change.
 pub(super) const WRITABLE: [&str; 10] = [
@@ -30,7 +30,7 @@ const NAME_CHARS_MAX: usize = 113;
 pub(super) fn apply(call: &Call, reader: &Reader<'_>, user: &mut User) -> Result<(), Problem> {
     for (name, value) in &call.body {
         let text = value.as_str();
-        check_length(name, text)?;
+        check_chars(name, text.unwrap_or_default(), CHARS_MAX)?;
         let profile = &mut user.profile;
         let optional = match name.as_str() {
             "department" => &mut profile.department,
@@ -61,22 +61,13 @@ pub(super) fn apply(call: &Call, reader: &Reader<'_>, user: &mut User) -> Result
             }
             _ => continue,
         };
-        *optional = text.map(str::to_owned);
+        *optional = text.filter(|text| !text.is_empty()).map(str::to_owned);
     }
     Ok(())
 }
 
 fn filled<'a>(name: &str, text: Option<&'a str>) -> Result<&'a str, GraphError> {
     text.filter(|text| !text.trim().is_empty()).ok_or_else(|| required(name))
-}
-
-fn check_length(name: &str, text: Option<&str>) -> Result<(), GraphError> {
-    let chars = text.map_or(0, |text| text.chars().count());
-    if chars <= CHARS_MAX {
-        return Ok(());
-    }
-    let message = format!("The property '{name}' has {chars} characters; at most {CHARS_MAX} are allowed.");
-    Err(GraphError::bad_request(message).about(name))
 }
 
 fn check_location(text: Option<&str>) -> Result<(), GraphError> {
@@ -115,16 +106,8 @@ fn check_name(reader: &Reader<'_>, user: &User, name: &str) -> Result<(), Proble
 }
 
 /// Notes the properties that differ. `old` is none for a creation, `new` for a deletion.
-pub(super) fn note(mut entry: AuditEntry, old: Option<&User>, new: Option<&User>) -> AuditEntry {
-    let (before, after) = (old.map(values), new.map(values));
-    for place in 0..WRITABLE.len() {
-        let at = |values: &Option<[String; WRITABLE.len()]>| values.as_ref().map(|values| values[place].clone());
-        let (before, after) = (at(&before).filter(|text| !text.is_empty()), at(&after).unwrap_or_default());
-        if before.is_some() || !after.is_empty() {
-            entry = entry.changed(WRITABLE[place], before.as_deref(), &after);
-        }
-    }
-    entry
+pub(super) fn note(entry: AuditEntry, old: Option<&User>, new: Option<&User>) -> AuditEntry {
+    entry.compared(WRITABLE, old.map(values), new.map(values))
 }
 
 /// The values of the properties, in the order of [`WRITABLE`].

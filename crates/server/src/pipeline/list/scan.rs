@@ -5,7 +5,7 @@
 //! a link to the next one.
 
 use cloudpc_graph::{GraphError, QueryOptions};
-use cloudpc_store::{ListPosition, Reader};
+use cloudpc_store::{ListPosition, ListTop, Reader};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::cmp::Ordering;
@@ -79,6 +79,10 @@ fn write_position(at: &ListPosition) -> String {
     serde_json::to_string(at).expect("a position is plain data")
 }
 
+fn read_position<P: for<'de> Deserialize<'de>>(text: &str) -> Result<P, GraphError> {
+    serde_json::from_str(text).map_err(|_| invalid_skip_token())
+}
+
 /// A cursor over the rows that the store selects, or over all rows in the collection's own order.
 #[derive(Default)]
 struct ScanWalk {
@@ -115,8 +119,7 @@ impl ScanWalk {
     }
 
     fn list_position(&self) -> Result<Option<ListPosition>, Problem> {
-        let read = |text| serde_json::from_str(text).map_err(|_| invalid_skip_token());
-        Ok(self.position.as_deref().map(read).transpose()?)
+        Ok(self.position.as_deref().map(read_position).transpose()?)
     }
 
     fn is_over_budget(&self, budget: &Budget) -> bool {
@@ -199,6 +202,7 @@ pub(super) struct ScanPage<R> {
 /// A scan for the rows of a page.
 pub(super) enum PageScan<R> {
     InOrder(InOrder<R>),
+    SortedByStore(SortedByStore<R>),
     Sorted(Sorted<R>),
 }
 
@@ -208,14 +212,18 @@ impl<R> PageScan<R> {
         planned: Option<&Planned>,
         position: Option<String>,
     ) -> Result<Self, Problem> {
+        // The link to the next page has no `$skip`. A client that adds it again must not skip
+        // twice.
+        let to_skip = if position.is_some() { 0 } else { options.skip.unwrap_or(0) };
+        if planned.is_some_and(|planned| planned.plan.is_sorted()) {
+            let after = position.as_deref().map(read_position).transpose()?;
+            return Ok(Self::SortedByStore(SortedByStore { after, to_skip, top: ListTop::default() }));
+        }
         if options.orderby.is_empty() || planned.is_some_and(|planned| planned.is_ordered) {
-            // The link to the next page has no `$skip`. A client that adds it again must not skip
-            // twice.
-            let to_skip = if position.is_some() { 0 } else { options.skip.unwrap_or(0) };
             let walk = ScanWalk { position, seen: 0 };
             return Ok(Self::InOrder(InOrder { walk, to_skip, rows: Vec::new() }));
         }
-        let after = position.as_deref().map(serde_json::from_str).transpose().map_err(|_| invalid_skip_token())?;
+        let after = position.as_deref().map(read_position).transpose()?;
         Ok(Self::Sorted(Sorted { walk: ScanWalk::default(), after, rows: Vec::new() }))
     }
 
@@ -229,6 +237,7 @@ impl<R> PageScan<R> {
     ) -> Slice<ScanPage<R>> {
         match self {
             Self::InOrder(scan) => scan.slice(collection, reader, planned, options, budget),
+            Self::SortedByStore(scan) => scan.slice(collection, reader, planned, options, budget),
             Self::Sorted(scan) => scan.slice(collection, reader, planned, options, budget),
         }
     }
@@ -283,6 +292,45 @@ impl<R> InOrder<R> {
 
     fn page(&mut self, next: Option<String>) -> ScanPage<R> {
         ScanPage { rows: self.rows.drain(..).map(|read| read.row).collect(), next }
+    }
+}
+
+/// The rows of a page out of all rows, sorted by the store.
+pub(super) struct SortedByStore<R> {
+    after: Option<ListPosition>,
+    to_skip: usize,
+    top: ListTop<R>,
+}
+
+impl<R> SortedByStore<R> {
+    fn slice<C: Collection<Row = R>>(
+        &mut self,
+        collection: &C,
+        reader: &Reader<'_>,
+        planned: Option<&Planned>,
+        options: &QueryOptions,
+        budget: &Budget,
+    ) -> Slice<ScanPage<R>> {
+        let (planned, source) = planned.zip(collection.source()).expect("a sorted plan has a source");
+        let limit = page_rows::<C>(options);
+        let held = self.to_skip.saturating_add(limit);
+        if held > SCAN_ROWS_MAX {
+            return Err(limit_reached::<C>(options));
+        }
+        if source.top(reader, &planned.plan, (self.after.as_ref(), held + 1), &mut self.top)? {
+            let mut rows = std::mem::take(&mut self.top).into_rows();
+            let is_last = rows.len() <= held;
+            rows.truncate(held);
+            let next = rows.last().filter(|_| !is_last).map(|(at, _)| write_position(at));
+            return Ok(ControlFlow::Break(ScanPage {
+                rows: rows.into_iter().skip(self.to_skip).map(|(_, row)| row).collect(),
+                next,
+            }));
+        }
+        match budget.spent_now() > SCAN_TIME_MAX {
+            true => Err(limit_reached::<C>(options)),
+            false => Ok(ControlFlow::Continue(())),
+        }
     }
 }
 

@@ -1,26 +1,47 @@
 //! Collections whose rows the store selects and sorts.
 
 use cloudpc_graph::QueryOptions;
-use cloudpc_store::{ListCondition, ListCount, ListOrder, ListPlan, ListPosition, ListRows, Reader};
+use cloudpc_model::TenantId;
+use cloudpc_store::{
+    ListCondition, ListCount, ListOrder, ListPlan, ListPosition, ListRows, ListTable, ListTop, Reader,
+};
 
+use super::Collection;
 use super::property::{ListProperty, ListSelection};
 use crate::pipeline::Problem;
 
-/// A source of rows that are selected by conditions on columns.
+/// A collection whose rows are in a table of the store.
+pub trait TableCollection: Collection {
+    /// A row as the table has it.
+    type Stored: 'static;
+
+    /// Returns the table.
+    fn table(&self) -> &'static ListTable<Self::Stored>;
+
+    /// Returns the tenant whose rows are listed.
+    fn tenant(&self) -> TenantId;
+
+    /// Returns the condition of the collection's rows.
+    fn scope(&self) -> ListCondition {
+        ListCondition::TRUE
+    }
+
+    /// Returns how the table holds a property, by its path; none if it does not.
+    fn property(&self, path: &str) -> Option<ListProperty>;
+
+    /// Reads what belongs to a row beside the table.
+    fn row(&self, reader: &Reader<'_>, stored: Self::Stored) -> Result<Self::Row, Problem>;
+}
+
+/// A source of rows that are selected by conditions on columns: a [`TableCollection`] of any table.
 pub trait ListSource<R> {
     /// Returns how the store holds a property, by its path; none if it does not.
     fn property(&self, path: &str) -> Option<ListProperty>;
 
-    /// Chooses how to read the rows that match a condition; none if they cannot be read in this
-    /// order.
-    fn plan(
-        &self,
-        reader: &Reader<'_>,
-        condition: ListCondition,
-        order: Option<ListOrder>,
-    ) -> Result<Option<ListPlan>, Problem>;
+    /// Chooses how to read the rows that match a condition.
+    fn plan(&self, reader: &Reader<'_>, condition: ListCondition, order: &[ListOrder]) -> Result<ListPlan, Problem>;
 
-    /// Returns up to `limit` rows of a plan after a position.
+    /// Returns up to `limit` rows of a plan that is not sorted, after a position.
     fn rows(
         &self,
         reader: &Reader<'_>,
@@ -29,8 +50,54 @@ pub trait ListSource<R> {
         limit: usize,
     ) -> Result<ListRows<R>, Problem>;
 
+    /// Reads on for the first `limit` rows of a sorted plan after a position. Returns whether they
+    /// are found.
+    fn top(
+        &self,
+        reader: &Reader<'_>,
+        plan: &ListPlan,
+        from: (Option<&ListPosition>, usize),
+        top: &mut ListTop<R>,
+    ) -> Result<bool, Problem>;
+
     /// Counts rows of a plan after a position.
     fn count(&self, reader: &Reader<'_>, plan: &ListPlan, after: Option<&ListPosition>) -> Result<ListCount, Problem>;
+}
+
+impl<C: TableCollection> ListSource<C::Row> for C {
+    fn property(&self, path: &str) -> Option<ListProperty> {
+        TableCollection::property(self, path)
+    }
+
+    fn plan(&self, reader: &Reader<'_>, condition: ListCondition, order: &[ListOrder]) -> Result<ListPlan, Problem> {
+        let condition = ListCondition::all([self.scope(), condition]);
+        Ok(reader.list_plan(self.table(), self.tenant(), &condition, order)?)
+    }
+
+    fn rows(
+        &self,
+        reader: &Reader<'_>,
+        plan: &ListPlan,
+        after: Option<&ListPosition>,
+        limit: usize,
+    ) -> Result<ListRows<C::Row>, Problem> {
+        let found = reader.list(self.table(), self.tenant(), plan, after, limit)?;
+        found.try_map(|stored| self.row(reader, stored))
+    }
+
+    fn top(
+        &self,
+        reader: &Reader<'_>,
+        plan: &ListPlan,
+        from: (Option<&ListPosition>, usize),
+        top: &mut ListTop<C::Row>,
+    ) -> Result<bool, Problem> {
+        reader.list_top(self.table(), self.tenant(), plan, from, top, |stored| self.row(reader, stored))
+    }
+
+    fn count(&self, reader: &Reader<'_>, plan: &ListPlan, after: Option<&ListPosition>) -> Result<ListCount, Problem> {
+        Ok(reader.list_count(self.table(), self.tenant(), plan, after)?)
+    }
 }
 
 /// How the store answers a request.
@@ -58,17 +125,22 @@ impl Planned {
             None => ListSelection::ALL,
         };
         let ListSelection { condition, is_exact } = selection;
-        if let [(path, descending)] = &options.orderby[..]
-            && let Some(column) = source.property(path).and_then(|property| property.sort_column())
-            && let Some(plan) =
-                source.plan(reader, condition.clone(), Some(ListOrder { column, descending: *descending }))?
-        {
-            return Ok(Some(Self { plan, is_exact, is_ordered: true }));
+        let by = |(path, descending): &(String, bool)| {
+            let column = source.property(path)?.sort_column()?;
+            Some(ListOrder { column, descending: *descending })
+        };
+        let order: Option<Vec<_>> = options.orderby.iter().map(by).collect();
+        if let Some(order) = order {
+            let plan = source.plan(reader, condition.clone(), &order)?;
+            // Rows that the store sorts are not evaluated again.
+            if is_exact || !plan.is_sorted() {
+                return Ok(Some(Self { plan, is_exact, is_ordered: true }));
+            }
         }
         if condition == ListCondition::TRUE {
             return Ok(None);
         }
-        let plan = source.plan(reader, condition, None)?;
-        Ok(plan.map(|plan| Self { plan, is_exact, is_ordered: options.orderby.is_empty() }))
+        let plan = source.plan(reader, condition, &[])?;
+        Ok(Some(Self { plan, is_exact, is_ordered: options.orderby.is_empty() }))
     }
 }

@@ -1,0 +1,140 @@
+//! Lists that are sorted: by whatever columns, and over any number of windows.
+
+use std::cmp::Ordering;
+
+use cloudpc_model::UserId;
+use cloudpc_store::{
+    ListColumn, ListCondition, ListOrder, ListPosition, ListTop, ListValue, StoreError, USERS, User, user_columns,
+};
+
+use crate::fixture::{Book, TENANT};
+
+/// Rows of several windows.
+const ROWS: usize = 5_000;
+const PAGE: usize = 900;
+
+/// A store with users whose names and times repeat, written past it.
+fn filled() -> Book {
+    let book = Book::new();
+    book.sql()
+        .execute(
+            "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?2)
+             INSERT INTO users (tenant_id, id, user_principal_name, display_name, roles, permissions, enabled, department,
+                 created_at)
+             SELECT ?1, unhex(printf('%032x', n * 7919 % 10007)), printf('user-%d@contoso.test', n), printf('name %d', n % 7),
+                 '[]', '[]', n % 2, CASE n % 3 WHEN 0 THEN NULL ELSE printf('department %d', n % 3) END,
+                 CASE n % 5 WHEN 0 THEN NULL ELSE n % 11 END
+             FROM numbers",
+            (TENANT.0.as_bytes(), i64::try_from(ROWS).unwrap()),
+        )
+        .unwrap();
+    book
+}
+
+/// Reads a page; returns it with the number of reads.
+fn page(
+    book: &Book,
+    order: &[ListOrder],
+    after: Option<ListPosition>,
+    limit: usize,
+) -> (Vec<(ListPosition, User)>, usize) {
+    let order = order.to_vec();
+    book.read(move |reader| {
+        let plan = reader.list_plan(&USERS, TENANT, &ListCondition::TRUE, &order)?;
+        assert!(plan.is_sorted());
+        let (mut top, mut reads) = (ListTop::default(), 1);
+        while !reader.list_top(&USERS, TENANT, &plan, (after.as_ref(), limit), &mut top, Ok::<_, StoreError>)? {
+            reads += 1;
+        }
+        Ok((top.into_rows(), reads))
+    })
+}
+
+fn by(column: ListColumn, descending: bool) -> ListOrder {
+    ListOrder { column, descending }
+}
+
+/// Returns the value of a column that this test sorts by.
+fn value(column: ListColumn, user: &User) -> ListValue {
+    let values = [
+        (user_columns::ID, ListValue::Guid(user.id.0)),
+        (user_columns::ENABLED, ListValue::Integer(user.enabled.into())),
+        (user_columns::DISPLAY_NAME, ListValue::Text(user.display_name.clone())),
+        (user_columns::USER_PRINCIPAL_NAME, ListValue::Text(user.user_principal_name.clone())),
+        (user_columns::DEPARTMENT, ListValue::Text(user.profile.department.clone().unwrap_or_default())),
+        (user_columns::CREATED_AT, ListValue::Integer(user.created_at.map_or(i64::MIN, |time| time.0))),
+    ];
+    values.into_iter().find(|(of, _)| *of == column).unwrap().1
+}
+
+#[test]
+fn pages_of_a_sorted_list_have_every_row_once_and_in_order() {
+    let book = filled();
+    let everyone = book.read(|reader| reader.user_list(TENANT, None, ROWS));
+    assert_eq!(everyone.len(), ROWS);
+    for order in [
+        vec![by(user_columns::DEPARTMENT, false)],
+        vec![by(user_columns::CREATED_AT, true)],
+        vec![by(user_columns::DISPLAY_NAME, false), by(user_columns::CREATED_AT, true)],
+        vec![by(user_columns::DISPLAY_NAME, true), by(user_columns::ID, false)],
+        vec![
+            by(user_columns::ENABLED, true),
+            by(user_columns::DISPLAY_NAME, false),
+            by(user_columns::DEPARTMENT, true),
+        ],
+        vec![by(user_columns::CREATED_AT, false), by(user_columns::USER_PRINCIPAL_NAME, true)],
+    ] {
+        let keys = order.iter().copied().chain([by(user_columns::ID, order[0].descending)]);
+        let keys: Vec<_> = keys.collect();
+        let mut expected = everyone.clone();
+        expected.sort_by(|a, b| {
+            let orders = keys.iter().map(|key| {
+                let order = value(key.column, a).cmp(&value(key.column, b));
+                if key.descending { order.reverse() } else { order }
+            });
+            orders.fold(Ordering::Equal, Ordering::then)
+        });
+        let (mut found, mut after): (Vec<UserId>, Option<ListPosition>) = (Vec::new(), None);
+        loop {
+            let (rows, _) = page(&book, &order, after.take(), PAGE);
+            found.extend(rows.iter().map(|(_, user)| user.id));
+            match rows.last() {
+                Some((at, _)) if rows.len() == PAGE => after = Some(at.clone()),
+                _ => break,
+            }
+        }
+        let expected: Vec<_> = expected.iter().map(|user| user.id).collect();
+        assert_eq!(found.len(), ROWS, "{order:?}");
+        assert!(found == expected, "{order:?}");
+    }
+}
+
+#[test]
+fn a_page_by_an_index_and_another_column_reads_one_window() {
+    let book = filled();
+    let order = [by(user_columns::USER_PRINCIPAL_NAME, false), by(user_columns::CREATED_AT, true)];
+    let (first, reads) = page(&book, &order, None, 100);
+    assert_eq!((first.len(), reads), (100, 1));
+    let (second, reads) = page(&book, &order, first.last().map(|(at, _)| at.clone()), 100);
+    assert_eq!((second.len(), reads), (100, 1));
+    assert!(first.last().unwrap().1.user_principal_name < second[0].1.user_principal_name);
+}
+
+#[test]
+fn what_an_order_says_after_the_id_is_ignored() {
+    let book = filled();
+    let ids = |order: Vec<ListOrder>| -> Vec<UserId> {
+        book.read(move |reader| {
+            let plan = reader.list_plan(&USERS, TENANT, &ListCondition::TRUE, &order)?;
+            assert!(!plan.is_sorted(), "an index has the order {order:?}");
+            let found = reader.list(&USERS, TENANT, &plan, None, 50)?;
+            Ok(found.rows.into_iter().map(|(_, user)| user.id).collect())
+        })
+    };
+    for descending in [false, true] {
+        let (name, id) = (by(user_columns::DISPLAY_NAME, descending), by(user_columns::ID, descending));
+        assert_eq!(ids(vec![name]), ids(vec![name, id]));
+        assert_eq!(ids(vec![name]), ids(vec![name, id, by(user_columns::DEPARTMENT, true)]));
+        assert_eq!(ids(vec![id]), ids(vec![id, name]));
+    }
+}
