@@ -52,7 +52,7 @@ async fn an_upload_ends_with_what_the_boot_has_shown() {
             json!("Windows 11 Enterprise"),
             json!("22631"),
             json!("10.0.22631"),
-            json!(64)
+            json!(32)
         ],
     );
     assert_eq!((&ready["scopeIds"], &ready["sourceImageResourceId"]), (&json!(["0"]), &json!(SOURCE)));

@@ -388,7 +388,11 @@ pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str
         service_plan_id: plan.parse().unwrap(),
         sku_id: None,
     };
-    world.app.store.write("test.write", move |tx| tx.entitlement_insert(&governed)).await.unwrap();
+    let govern = move |tx: &mut Tx<'_>| match tx.entitlement(tenant, cloud_pc)? {
+        Some(_) => Ok(()),
+        None => tx.entitlement_insert(&governed),
+    };
+    world.app.store.write("test.write", govern).await.unwrap();
     let documents = document_cases::things(world, who, image).await;
     let own = vec![
         ("{governedCloudPC}", desk.clone()),

@@ -147,7 +147,10 @@ impl PathChange {
             Self::EndSlash => format!("{path}/"),
             Self::NoParentheses => path.replace("()", ""),
             Self::NoCommas => path.replace(',', ""),
-            Self::Cut => path.rsplit_once('/').map_or("", |(head, _)| head).to_owned(),
+            // An empty path is the service document, which is no operation.
+            Self::Cut => {
+                path.rsplit_once('/').map_or(path, |(head, _)| if head.is_empty() { path } else { head }).to_owned()
+            }
             Self::Count => format!("{path}/$count"),
             Self::More => format!("{path}/more"),
             Self::Cast => format!("{path}/microsoft.graph.cloudPC"),

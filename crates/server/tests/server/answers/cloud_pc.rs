@@ -18,8 +18,12 @@ async fn cloud_pc_in_beta() {
       "@odata.context": "https://cloudpc.test/beta/$metadata#deviceManagement/virtualEndpoint/cloudPCs/$entity",
       "aadDeviceId": "10000000-0000-4000-8000-0000000000f1",
       "allotmentDisplayName": null,
-      "connectionSetting": null,
-      "connectionSettings": null,
+      "connectionSetting": {
+        "enableSingleSignOn": false
+      },
+      "connectionSettings": {
+        "enableSingleSignOn": false
+      },
       "deviceRegionName": "westus3",
       "diskEncryptionState": "notAvailable",
       "displayName": "desk-1",
