@@ -3,12 +3,26 @@
 //! A [`Tag`] names one installation. A file downloaded and a program started under a tag are found
 //! again after a crash of the service.
 
+mod agent_guest;
+mod channel;
+mod inside;
+mod linux;
+mod output;
+mod shell;
+mod staging;
+mod windows;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use url::Url;
 
 use crate::{DriverError, FetchPolicy, Tag};
+
+pub use agent_guest::Downloads;
+pub(crate) use agent_guest::{AgentGuest, POLL_PAUSE_MAX, POLL_PAUSE_MIN};
+pub(crate) use channel::{AgentChannel, CommandOutput, unexpected_response};
+pub(crate) use staging::Staging;
 
 /// Longest run time of a detection command.
 pub const DETECT_TIME_MAX: Duration = Duration::from_secs(60);

@@ -1,10 +1,16 @@
-//! The host's clocks and random numbers. All other code gets them as parameters.
+//! The host's clocks and random numbers, which all other code gets as parameters, and its free
+//! space.
 
 use cloudpc_model::{Clock, Rng, Sleep, Timestamp};
 use rand::Rng as _;
+use rustix::fs::statvfs;
 use rustix::time::{ClockId, clock_gettime};
+use std::io;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::DriverError;
 
 /// The host's time of day. It jumps when the host's clock is set.
 #[derive(Clone, Copy, Debug, Default)]
@@ -123,6 +129,27 @@ pub struct SystemRng;
 impl Rng for SystemRng {
     fn next_u64(&self) -> u64 {
         rand::rng().next_u64()
+    }
+}
+
+/// Converts an error of the host's files and processes, which may be transient.
+pub fn host_error(error: io::Error) -> DriverError {
+    match error.kind() {
+        io::ErrorKind::StorageFull => DriverError::Unavailable(format!("the host's disk is full: {error}")),
+        _ => DriverError::Unavailable(error.to_string()),
+    }
+}
+
+/// Checks that a folder's file system has this much free space.
+pub fn require_free_bytes(folder: &Path, required: u64) -> Result<(), DriverError> {
+    let stat = statvfs(folder).map_err(|error| DriverError::Unavailable(error.to_string()))?;
+    let free = stat.f_bavail * stat.f_frsize;
+    match free >= required {
+        true => Ok(()),
+        false => Err(DriverError::Unavailable(format!(
+            "the host's disk is full: {free} bytes are free in {}; {required} bytes are required",
+            folder.display(),
+        ))),
     }
 }
 

@@ -16,6 +16,7 @@
 mod changes;
 pub mod conformance;
 mod fetch;
+mod file_name;
 mod guest;
 mod host;
 mod image_source;

@@ -16,7 +16,7 @@
 //!     screen.rs      screenshots
 //!   connection.rs    health checks of the machines' network
 //!   watch.rs         detection of crashes, panics, shutdowns and silent guests
-//!   guest.rs         the guest, over the guest agent; scripts for Linux and Windows in guest/
+//!   guest.rs         the channel into the guest, over the guest agent
 //!   image.rs         the images from which disks are made
 //!   imports.rs       import of images, and temporary machines that show that they boot; sources in sources.rs
 //!   warm.rs          images that include a guest's memory, for tests and demonstrations
@@ -63,18 +63,20 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
+use crate::guest::{AgentGuest, Staging};
 use crate::{
     Capabilities, Display, Driver, DriverError, Fetcher, Guest, GuestError, GuestOs, ImageFacts, MachineSpec,
     NetworkCheck, NetworkFinding, Observed, SourceImage, StopMode, Tag,
 };
-use guest::QemuGuest;
+use guest::QemuAgent;
 use host::{HostResources, QemuHost, Requests, Slot, lock, machines_folder};
 use layout::{DISK_FOLDER, MACHINE_FILE};
 use machine::{Machine, host_error};
 
+pub use crate::guest::Downloads;
 pub use accelerator::{Accelerator, AcceleratorSetting};
 pub use capacity::Capacity;
-pub use image::{Downloads, Firmware, ImageInfo, ImageProgress, ImageRecipe, ImageSummary, Images, Import};
+pub use image::{Firmware, ImageInfo, ImageProgress, ImageRecipe, ImageSummary, Images, Import};
 pub use limits::LimitsSetting;
 pub use network::Network;
 pub use sources::SourceSettings;
@@ -176,7 +178,7 @@ impl QemuDriver {
         Ok(self.ensure_absent(spec.id).await?)
     }
 
-    fn qemu_guest(&self, id: CloudPcId) -> Result<QemuGuest, DriverError> {
+    fn agent_guest(&self, id: CloudPcId) -> Result<AgentGuest<QemuAgent>, DriverError> {
         let folder = self.host.folder(id);
         if !folder.join(MACHINE_FILE).exists() {
             return Err(not_found(id));
@@ -184,7 +186,18 @@ impl QemuDriver {
         let info = disk::read(&folder.join(DISK_FOLDER)).map_err(host_error)?.map(|disk| disk.info);
         let (os, downloads) = info.map_or((GuestOs::Linux, Downloads::Pushed), |info| (info.os, info.downloads));
         let downloads = if self.host.parts.network.is_connected(id) { downloads } else { Downloads::Pushed };
-        Ok(QemuGuest { host: Arc::clone(&self.host), slot: self.host.slot(id), id, os, downloads })
+        let parts = &self.host.parts;
+        let staging =
+            Staging { folder: self.host.downloads.clone(), free_bytes_min: parts.capacity.free_disk_bytes_min };
+        Ok(AgentGuest {
+            channel: QemuAgent { slot: self.host.slot(id), folder, id },
+            id,
+            os,
+            downloads,
+            fetcher: parts.fetcher.clone(),
+            rng: Arc::clone(&parts.rng),
+            staging,
+        })
     }
 
     /// Runs a verb on a machine to completion, even if the caller is dropped.
@@ -366,7 +379,7 @@ impl Driver for QemuDriver {
     }
 
     async fn guest(&self, id: CloudPcId) -> Result<Box<dyn Guest>, DriverError> {
-        Ok(Box::new(self.qemu_guest(id)?))
+        Ok(Box::new(self.agent_guest(id)?))
     }
 
     async fn display(&self, id: CloudPcId) -> Result<Box<dyn Display>, DriverError> {

@@ -4,10 +4,10 @@
 //! of its memory at any time. Processors may be overcommitted; disks grow as they are written, so a
 //! start only requires some free space.
 
-use rustix::fs::statvfs;
 use std::io;
 use std::path::Path;
 
+use crate::host::require_free_bytes;
 use crate::{DriverError, MachineSpec};
 
 /// The total resources for machines on this host.
@@ -87,16 +87,7 @@ impl Capacity {
 
     /// Checks that a file of this size fits, and that space to write to remains.
     pub fn admit_bytes(&self, folder: &Path, bytes: u64) -> Result<(), DriverError> {
-        let stat = statvfs(folder).map_err(|error| DriverError::Unavailable(error.to_string()))?;
-        let free = stat.f_bavail * stat.f_frsize;
-        let required = self.free_disk_bytes_min.saturating_add(bytes);
-        match free >= required {
-            true => Ok(()),
-            false => Err(DriverError::Unavailable(format!(
-                "the host's disk is full: {free} bytes are free in {}; {required} bytes are required",
-                folder.display(),
-            ))),
-        }
+        require_free_bytes(folder, self.free_disk_bytes_min.saturating_add(bytes))
     }
 }
 

@@ -142,7 +142,8 @@ impl Arguments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::qemu::image::{Downloads, ImageInfo};
+    use crate::guest::Downloads;
+    use crate::qemu::image::ImageInfo;
     use cloudpc_model::ImageId;
 
     fn spec() -> MachineSpec {

@@ -1,7 +1,7 @@
 //! The state of this process about the machines and images of the host; nothing of it needs to
 //! survive the process.
 
-use cloudpc_model::{CloudPcId, ImageId};
+use cloudpc_model::{CloudPcId, ImageId, Rng};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -106,14 +106,8 @@ impl QemuHost {
     }
 
     pub fn slot(&self, id: CloudPcId) -> Arc<Slot> {
-        let slot = || Slot {
-            lock: Arc::default(),
-            force_requests: Requests::default(),
-            channel: Channel::new(self.folder(id), Arc::clone(&self.parts.rng)),
-            watch: Watch::default(),
-            children: Mutex::default(),
-        };
-        Arc::clone(lock(&self.slots).entry(id).or_insert_with(|| Arc::new(slot())))
+        let slot = || Arc::new(Slot::new(self.folder(id), Arc::clone(&self.parts.rng)));
+        Arc::clone(lock(&self.slots).entry(id).or_insert_with(slot))
     }
 
     pub fn image_slot(&self, image: &ImageId) -> Arc<ImageSlot> {
@@ -154,6 +148,16 @@ impl QemuHost {
 }
 
 impl Slot {
+    pub fn new(folder: MachineFolder, rng: Arc<dyn Rng>) -> Self {
+        Self {
+            lock: Arc::default(),
+            force_requests: Requests::default(),
+            channel: Channel::new(folder, rng),
+            watch: Watch::default(),
+            children: Mutex::default(),
+        }
+    }
+
     pub fn add_child(&self, child: Child) {
         lock(&self.children).push(child);
     }

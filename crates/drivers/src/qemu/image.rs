@@ -17,6 +17,7 @@ use super::layout::{
     create_owner_only, file_name, names, original_name, read_json, remove, rename, sync_folder, write_json,
 };
 use super::warm::{MEMORY_FILE, Shape};
+use crate::guest::Downloads;
 use crate::{DriverError, GuestOs, IMAGE_NOT_ON_HOST};
 
 pub use build::{ImageProgress, ImageRecipe};
@@ -61,24 +62,6 @@ pub struct ImageInfo {
 #[serde(rename_all = "camelCase")]
 struct SourceRecord {
     source: String,
-}
-
-/// How downloads get into a guest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Downloads {
-    /// The service downloads files and pushes them over the guest agent's channel. The guest needs
-    /// no network.
-    #[default]
-    Pushed,
-    /// The guest downloads files over its own network. Files are pushed into a machine without one.
-    Inside,
-}
-
-impl Downloads {
-    fn is_pushed(&self) -> bool {
-        *self == Self::Pushed
-    }
 }
 
 /// The images of this host.

@@ -155,10 +155,10 @@ impl QemuDriver {
         let summary = summary.ok_or_else(|| DriverError::Conflict(format!("image {image} was removed")))?;
         self.ensure_present(spec).await?;
         self.ensure_running(spec.id).await?;
-        let guest = self.qemu_guest(spec.id)?;
+        let guest = self.agent_guest(spec.id)?;
         let (clock, time_max) = (&self.host.parts.clock, self.host.parts.probe_time_max);
         let inspected = tokio::select! {
-            info = async { guest.wait_ready().await?; guest.system_info().await } => info.map_err(|error| match error {
+            info = async { guest.wait_ready().await?; guest.channel.system_info().await } => info.map_err(|error| match error {
                 GuestError::Driver(error) => error,
                 other => DriverError::Unavailable(other.to_string()),
             }),

@@ -33,6 +33,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use tokio::net::{UnixListener, UnixStream};
 
+pub use crate::file_name::{file_name, original_name};
+
 /// Prefix of the folder name of an old disk; its tag follows.
 pub const ASIDE: &str = "aside-";
 pub const MACHINE_FILE: &str = "machine.json";
@@ -120,25 +122,6 @@ pub fn create_owner_only(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).recursive(true).create(path)
 }
 
-/// Encodes a tag or id as a file name, which never leads out of its folder. [`original_name`]
-/// decodes it.
-pub fn file_name(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") }).collect()
-}
-
-/// Decodes a tag or id from a file name.
-pub fn original_name(name: &str) -> String {
-    let mut parts = name.split('%');
-    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        let (code, rest) = part.split_at_checked(2).unwrap_or((part, ""));
-        bytes.extend(u8::from_str_radix(code, 16));
-        bytes.extend(rest.as_bytes());
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 /// Reads a JSON file; none if it does not exist.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match fs::read(path) {
@@ -196,14 +179,6 @@ pub fn link(from: &Path, to: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn a_file_name_never_leads_out_of_its_folder() {
-        assert_eq!(file_name("action-17"), "action-17");
-        let odd = "../x/.. \0é%2";
-        assert_eq!(file_name(odd), "%2e%2e%2fx%2f%2e%2e%20%00%c3%a9%252");
-        assert_eq!(original_name(&file_name(odd)), odd);
-    }
 
     #[test]
     fn sweep_removes_only_unfinished_work() {

@@ -21,6 +21,7 @@ use super::record::{EndReason, EndRecord, MachineRecord};
 use super::warm::MEMORY_FILE;
 use super::wire::WireError;
 use super::{QemuHost, Slot, screen, watch};
+pub use crate::host::host_error;
 use crate::{DriverError, MachineCondition, MachineSpec, NO_DISPLAY, Observed, StopMode, rejected};
 
 /// An existing machine, under its lock.
@@ -199,14 +200,6 @@ pub async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result.map_err(host_error),
         Err(_) => Err(DriverError::OutcomeUnknown("the work on the host's files was interrupted".into())),
-    }
-}
-
-/// Converts an error of the host's files and processes, which may be transient.
-pub fn host_error(error: io::Error) -> DriverError {
-    match error.kind() {
-        io::ErrorKind::StorageFull => DriverError::Unavailable(format!("the host's disk is full: {error}")),
-        _ => DriverError::Unavailable(error.to_string()),
     }
 }
 

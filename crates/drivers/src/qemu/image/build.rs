@@ -6,8 +6,9 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::{Downloads, Firmware, ImageInfo, Images};
+use super::{Firmware, ImageInfo, Images};
 use crate::GuestOs;
+use crate::guest::Downloads;
 
 /// The kernel parameters of built guests. Most of them skip work that takes a second under software
 /// emulation.

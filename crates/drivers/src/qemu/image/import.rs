@@ -7,8 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk_file::{DiskFile, invalid};
-use super::{DISK_FILE, Downloads, ImageInfo, ImageProgress, Images, SOURCE_FILE, SourceRecord};
+use super::{DISK_FILE, ImageInfo, ImageProgress, Images, SOURCE_FILE, SourceRecord};
 use crate::GuestOs;
+use crate::guest::Downloads;
 use crate::qemu::command::UEFI_FILE;
 use crate::qemu::layout::write_json;
 

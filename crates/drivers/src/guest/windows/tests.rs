@@ -1,20 +1,13 @@
 use super::*;
-use crate::qemu::guest::QemuGuest;
-use crate::qemu::image::Downloads;
-use crate::qemu::layout::{AGENT_SOCKET, MACHINE_FILE, RUN_FOLDER};
-use crate::qemu::transcript::Transcript;
-use crate::qemu::wire::{LineReader, SENTINEL};
-use crate::qemu::{
-    AcceleratorSetting, Capacity, Images, LimitsSetting, Network, QemuDriver, QemuParts, SourceSettings,
-};
-use crate::{
-    DriverError, FetchPolicy, Fetcher, Guest, GuestError, GuestOs, ProgramExit, SystemClock, Tag, URL_BYTES_MAX,
-};
+use crate::guest::{AgentChannel, AgentGuest, CommandOutput, Downloads, Staging};
+use crate::{DriverError, FetchPolicy, Fetcher, Guest, GuestError, GuestOs, ProgramExit, Tag, URL_BYTES_MAX};
+use async_trait::async_trait;
 use cloudpc_model::{CloudPcId, Rng};
-use serde_json::json;
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::io::AsyncRead;
 use tree_sitter::{Node, Parser};
 
 const FOLDER: &str = "C:/Program Files/cloudpc/action-7";
@@ -28,124 +21,110 @@ impl Rng for FixedRng {
     }
 }
 
-/// A guest whose agent follows a transcript.
-struct ScriptedGuest {
-    guest: QemuGuest,
-    transcript: oneshot::Receiver<Transcript>,
-    _folder: tempfile::TempDir,
+/// A run that a guest expects, and its result.
+struct ExpectedRun {
+    program: &'static str,
+    arguments: Vec<String>,
+    result: Result<CommandOutput, GuestError>,
 }
 
-impl ScriptedGuest {
-    fn new(text: String) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(SystemClock);
-        let parts = QemuParts {
-            folder: folder.path().to_owned(),
-            images: Images::open(&folder.path().join("images")).unwrap(),
-            sources: SourceSettings::default(),
-            accelerator: AcceleratorSetting::Tcg,
-            capacity: Capacity::of_host().unwrap(),
-            limits: LimitsSetting::Off,
-            network: Network::Closed,
-            stop_time_max: Duration::from_secs(1),
-            guest_silence_max: Duration::from_secs(60),
-            probe_time_max: Duration::from_secs(60),
-            clock,
-            rng: Arc::new(FixedRng),
-            fetcher: Fetcher::new(None).unwrap(),
-            runtime: tokio::runtime::Handle::current(),
-        };
-        let host = QemuDriver::open(parts).unwrap().host;
-        let id = CloudPcId(uuid::Uuid::from_u128(7));
-        let machine = host.folder(id);
-        std::fs::create_dir_all(machine.join(RUN_FOLDER)).unwrap();
-        std::fs::write(machine.join(MACHINE_FILE), "").unwrap();
-        let agent = machine.listen(AGENT_SOCKET).unwrap();
-        let (playing, transcript) = oneshot::channel();
-        tokio::spawn(async move {
-            let (mut stream, _) = agent.accept().await.unwrap();
-            let mut lines = LineReader::new(&mut stream);
-            let sync = lines.receive().await.unwrap();
-            lines.send_raw(&[SENTINEL]).await.unwrap();
-            lines.send(&json!({ "return": sync["arguments"]["id"] })).await.unwrap();
-            let _ = playing.send(Transcript::over(stream, &text));
-        });
-        let guest = QemuGuest { slot: host.slot(id), host, id, os: GuestOs::Windows, downloads: Downloads::Inside };
-        Self { guest, transcript, _folder: folder }
+/// A channel into a guest that runs nothing: it expects these runs, in this order.
+struct ScriptedChannel(Mutex<VecDeque<ExpectedRun>>);
+
+#[async_trait]
+impl AgentChannel for ScriptedChannel {
+    async fn ping(&self) -> Result<(), GuestError> {
+        Ok(())
     }
 
-    async fn finished(self) {
-        self.transcript.await.unwrap().finished().await;
+    async fn run(&self, program: &str, arguments: &[String]) -> Result<CommandOutput, GuestError> {
+        let expected = self.0.lock().unwrap().pop_front().expect("no further run is expected");
+        assert_eq!((program, arguments), (expected.program, expected.arguments.as_slice()));
+        expected.result
+    }
+
+    async fn read(&self, path: &str, _: usize) -> Result<Option<Vec<u8>>, GuestError> {
+        panic!("{path} is not to be read")
+    }
+
+    async fn stream(&self, path: &str, _: &mut (dyn AsyncRead + Send + Unpin)) -> Result<(), GuestError> {
+        panic!("{path} is not to be written")
+    }
+
+    async fn free_disk_bytes(&self) -> Result<u64, GuestError> {
+        panic!("the free space is not to be read")
     }
 }
 
-/// Returns the transcript of a script that is started, polled, and exits with a code and an output.
-fn transcript_of(script: &str, arguments: &[&str], code: i32, output: &str) -> String {
+/// Returns a Windows guest that downloads by itself.
+fn guest(runs: impl IntoIterator<Item = ExpectedRun>) -> AgentGuest<ScriptedChannel> {
+    AgentGuest {
+        channel: ScriptedChannel(Mutex::new(runs.into_iter().collect())),
+        id: CloudPcId(uuid::Uuid::from_u128(7)),
+        os: GuestOs::Windows,
+        downloads: Downloads::Inside,
+        fetcher: Fetcher::new(None).unwrap(),
+        rng: Arc::new(FixedRng),
+        staging: Staging { folder: PathBuf::new(), free_bytes_min: 0 },
+    }
+}
+
+fn finished(guest: &AgentGuest<ScriptedChannel>) {
+    assert_eq!(guest.channel.0.lock().unwrap().len(), 0, "expected runs are missing");
+}
+
+fn run_with(script: &str, arguments: &[&str], result: Result<CommandOutput, GuestError>) -> ExpectedRun {
     let (program, arguments) = (WINDOWS.command)(script, arguments);
-    let begin =
-        json!({ "execute": "guest-exec", "arguments": { "path": program, "arg": arguments, "capture-output": true } });
-    let ask = json!({ "execute": "guest-exec-status", "arguments": { "pid": 2868 } });
-    let ended = json!({ "return": { "exited": true, "exitcode": code, "out-data": BASE64.encode(output) } });
-    format!(
-        "> {begin}\n< {{\"return\": {{\"pid\": 2868}}}}\n> {ask}\n< {{\"return\": {{\"exited\": false}}}}\n> {ask}\n< {ended}\n"
-    )
+    ExpectedRun { program, arguments, result }
+}
+
+/// Returns the run of a script that exits with a code and an output.
+fn run(script: &str, arguments: &[&str], code: i64, output: &str) -> ExpectedRun {
+    run_with(script, arguments, Ok(CommandOutput { code, out: output.into(), err: String::new() }))
 }
 
 #[tokio::test]
 async fn a_program_runs_until_it_exits() {
     let digest = "AB".repeat(32);
-    let text = [
-        transcript_of(WINDOWS.digest, &[&format!("{FOLDER}/payload")], 0, &format!("{digest}\r\n")),
-        transcript_of(WINDOWS.run, &[FOLDER, r#"/quiet DIR="C:\a b" "x y""#], 0, ""),
-        transcript_of(WINDOWS.poll, &[FOLDER], 0, "starting\n"),
-        transcript_of(WINDOWS.poll, &[FOLDER], 0, "running\nunpacking\r\n"),
-        transcript_of(WINDOWS.poll, &[FOLDER], 0, "exit 1603\nunpacking\r\nno licence\r\n"),
-        transcript_of(WINDOWS.kill, &[FOLDER], 0, ""),
-        transcript_of(WINDOWS.remove, &[FOLDER], 0, ""),
+    let runs = [
+        run(WINDOWS.digest, &[&format!("{FOLDER}/payload")], 0, &format!("{digest}\r\n")),
+        run(WINDOWS.run, &[FOLDER, r#"/quiet DIR="C:\a b" "x y""#], 0, ""),
+        run(WINDOWS.poll, &[FOLDER], 0, "starting\n"),
+        run(WINDOWS.poll, &[FOLDER], 0, "running\nunpacking\r\n"),
+        run(WINDOWS.poll, &[FOLDER], 0, "exit 1603\nunpacking\r\nno licence\r\n"),
+        run(WINDOWS.kill, &[FOLDER], 0, ""),
+        run(WINDOWS.remove, &[FOLDER], 0, ""),
     ];
-    let scripted = ScriptedGuest::new(text.concat());
-    let (guest, tag) = (&scripted.guest, Tag("action-7".into()));
+    let (guest, tag) = (guest(runs), Tag("action-7".into()));
     assert_eq!(guest.sha256(&tag).await, Ok([0xAB; 32]));
     let parameters = ["/quiet", r#"DIR="C:\a b""#, "x y"].map(str::to_owned);
     let exit = ProgramExit { code: 1603, output: "unpacking\r\nno licence\r\n".into() };
     assert_eq!(guest.run(&tag, &parameters).await, Ok(exit));
     guest.kill(&tag).await.unwrap();
     guest.clean(&tag).await.unwrap();
-    scripted.finished().await;
+    finished(&guest);
 }
 
 #[tokio::test]
 async fn failures_in_the_guest_are_reported() {
-    let full =
-        json!({ "return": { "exited": true, "exitcode": 1, "err-data": BASE64.encode("No space left on device") } });
-    let (program, arguments) = (WINDOWS.command)(WINDOWS.set_hostname, &["CPC-7"]);
-    let begin =
-        json!({ "execute": "guest-exec", "arguments": { "path": program, "arg": arguments, "capture-output": true } });
-    let no_program =
-        "Guest agent command failed, error was 'Failed to execute helper program (No such file or directory)'";
-    let text = [
-        r#"
-        > {"arguments":{},"execute":"guest-get-fsinfo"}
-        < {"return": [{"name": "\\\\?\\Volume{4c1b02c1}\\", "mountpoint": "System Reserved", "disk": [], "type": "NTFS"}, {"name": "\\\\?\\Volume{4c1b02c4}\\", "total-bytes": 68718428160, "used-bytes": 21474836480, "mountpoint": "C:\\", "disk": [], "type": "NTFS"}]}
-        "#.to_owned(),
-        transcript_of(WINDOWS.digest, &[&format!("{FOLDER}/payload")], 8, ""),
-        transcript_of(WINDOWS.run, &[FOLDER, ""], 0, ""),
-        transcript_of(WINDOWS.poll, &[FOLDER], 0, "lost\n"),
-        transcript_of(WINDOWS.discard_run, &[FOLDER], 0, ""),
-        transcript_of(WINDOWS.detect, &["exit 3", "60"], 3, "not there\r\n"),
-        format!("> {begin}\n< {{\"return\": {{\"pid\": 9}}}}\n"),
-        format!("> {}\n< {full}\n", json!({ "execute": "guest-exec-status", "arguments": { "pid": 9 } })),
-        format!("> {begin}\n< {}\n", json!({ "error": { "class": "GenericError", "desc": no_program } })),
-    ];
-    let scripted = ScriptedGuest::new(text.concat());
-    let (guest, tag) = (&scripted.guest, Tag("action-7".into()));
-    assert_eq!(guest.free_disk_bytes().await, Ok(68_718_428_160 - 21_474_836_480));
+    let full = CommandOutput { code: 1, out: Vec::new(), err: "No space left on device".into() };
+    let no_program = GuestError::FileNotFound("Failed to execute helper program".into());
+    let guest = guest([
+        run(WINDOWS.digest, &[&format!("{FOLDER}/payload")], 8, ""),
+        run(WINDOWS.run, &[FOLDER, ""], 0, ""),
+        run(WINDOWS.poll, &[FOLDER], 0, "lost\n"),
+        run(WINDOWS.discard_run, &[FOLDER], 0, ""),
+        run(WINDOWS.detect, &["exit 3", "60"], 3, "not there\r\n"),
+        run_with(WINDOWS.set_hostname, &["CPC-7"], Ok(full)),
+        run_with(WINDOWS.set_hostname, &["CPC-7"], Err(no_program.clone())),
+    ]);
+    let tag = Tag("action-7".into());
     assert!(matches!(guest.sha256(&tag).await, Err(GuestError::FileNotFound(_))));
     assert!(matches!(guest.run(&tag, &[]).await, Err(GuestError::NotReady(_))));
     assert_eq!(guest.detect("exit 3").await, Ok(ProgramExit { code: 3, output: "not there\r\n".into() }));
     assert!(matches!(guest.enrol("CPC-7").await, Err(GuestError::DiskFull(_))));
-    assert!(matches!(guest.enrol("CPC-7").await, Err(GuestError::FileNotFound(_))));
-    scripted.finished().await;
+    assert_eq!(guest.enrol("CPC-7").await, Err(no_program));
+    finished(&guest);
 }
 
 fn policy(allowed: &[&str]) -> FetchPolicy {
@@ -170,48 +149,47 @@ fn line(bound_to: Option<&str>, url: &str) -> String {
 async fn the_guest_downloads_a_file() {
     let attempt = format!("{FOLDER}/download-0000000000000007");
     let (first, second) = ("https://a.test/f?x=%22", "https://b.test:8443/f");
-    let download = |bound_to, url, output| {
-        transcript_of(WINDOWS.download, &[&attempt, "9000", &line(Some(bound_to), url)], 0, output)
-    };
-    let text = [
-        "> {\"arguments\":{},\"execute\":\"guest-ping\"}\n< {\"return\": {}}\n".to_owned(),
-        transcript_of(WINDOWS.resolve, &["a.test"], 0, "10.0.0.7\r\n"),
-        transcript_of(WINDOWS.begin_download, &[FOLDER, &attempt], 0, ""),
-        transcript_of(WINDOWS.resolve, &["a.test"], 0, "2606:4700::1111\r\n10.0.0.7\r\n1.1.1.1\r\n"),
+    let download =
+        |bound_to, url, output| run(WINDOWS.download, &[&attempt, "9000", &line(Some(bound_to), url)], 0, output);
+    let runs = [
+        run(WINDOWS.resolve, &["a.test"], 0, "10.0.0.7\r\n"),
+        run(WINDOWS.begin_download, &[FOLDER, &attempt], 0, ""),
+        run(WINDOWS.resolve, &["a.test"], 0, "2606:4700::1111\r\n10.0.0.7\r\n1.1.1.1\r\n"),
         download("a.test:443:[2606:4700::1111],1.1.1.1", first, &format!("0\r\n302 0.021 {second}\r\n")),
-        transcript_of(WINDOWS.resolve, &["b.test"], 0, "1.1.1.1\r\n"),
+        run(WINDOWS.resolve, &["b.test"], 0, "1.1.1.1\r\n"),
         download("b.test:8443:1.1.1.1", second, "0\r\n200 0.031 \r\n"),
-        transcript_of(WINDOWS.store_download, &[FOLDER, &attempt], 0, "8999\r\n"),
+        run(WINDOWS.store_download, &[FOLDER, &attempt], 0, "8999\r\n"),
     ];
-    let scripted = ScriptedGuest::new(text.concat());
-    let (guest, tag, url) = (&scripted.guest, Tag("action-7".into()), first.parse().unwrap());
+    let (guest, tag, url) = (guest(runs), Tag("action-7".into()), first.parse().unwrap());
     let Err(GuestError::Unreachable(why)) = guest.reach(&url, &policy(&[])).await else {
         panic!("the address is private")
     };
     assert!(why.contains("a.test does not resolve to a public address") && !why.contains("10.0.0.7"), "{why}");
     assert_eq!(guest.fetch(&tag, &url, &policy(&[])).await, Ok(8999));
-    scripted.finished().await;
+    finished(&guest);
 }
 
 #[tokio::test]
 async fn failures_of_a_download_in_the_guest_are_reported() {
     let attempt = format!("{FOLDER}/download-0000000000000007");
     let url = "https://a.test/f";
-    let started = transcript_of(WINDOWS.begin_download, &[FOLDER, &attempt], 0, "");
     let download = |code, output| {
-        [started.clone(), transcript_of(WINDOWS.download, &[&attempt, "9000", &line(None, url)], code, output)].concat()
+        [
+            run(WINDOWS.begin_download, &[FOLDER, &attempt], 0, ""),
+            run(WINDOWS.download, &[&attempt, "9000", &line(None, url)], code, output),
+        ]
     };
-    let text = [
+    let runs = [
         download(0, "22\r\n404 0.021 \r\n"),
         download(0, "63\r\n"),
         download(0, "6\r\n000 0.000 \r\n"),
         download(9, ""),
         download(1, ""),
     ];
-    let scripted = ScriptedGuest::new(text.concat());
-    let (guest, tag) = (&scripted.guest, Tag("action-7".into()));
+    let attempts = runs.len();
+    let (guest, tag) = (guest(runs.into_iter().flatten()), Tag("action-7".into()));
     let mut fetched = Vec::new();
-    for _ in &text {
+    for _ in 0..attempts {
         fetched.push(guest.fetch(&tag, &url.parse().unwrap(), &policy(&[url])).await.unwrap_err());
     }
     assert!(matches!(&fetched[0], GuestError::FileNotFound(why) if why.contains("404 Not Found")), "{fetched:?}");
@@ -219,7 +197,7 @@ async fn failures_of_a_download_in_the_guest_are_reported() {
     assert!(matches!(&fetched[2], GuestError::Unreachable(_)), "{fetched:?}");
     assert!(matches!(&fetched[3], GuestError::Driver(DriverError::Rejected { .. })), "{fetched:?}");
     assert!(matches!(&fetched[4], GuestError::Driver(DriverError::Unavailable(_))), "{fetched:?}");
-    scripted.finished().await;
+    finished(&guest);
 }
 
 #[test]

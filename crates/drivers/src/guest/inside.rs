@@ -14,8 +14,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 use url::{Host, Url};
 
+use super::agent_guest::AgentGuest;
+use super::channel::{AgentChannel, CommandOutput, unexpected_response};
 use super::shell::{NO_PROGRAM, TOO_LARGE};
-use super::{CommandOutput, QemuGuest};
 use crate::fetch::{CONNECT_TIME_MAX, FetchRoute, HostScope, RouteStep, STALL_TIME_MAX, USER_AGENT, too_slow};
 use crate::{DriverError, FetchPolicy, GuestError, Tag};
 
@@ -38,7 +39,7 @@ struct CurlResult {
     why: String,
 }
 
-impl QemuGuest {
+impl<C: AgentChannel> AgentGuest<C> {
     pub(super) async fn reach_inside(&self, url: &Url, policy: &FetchPolicy) -> Result<(), GuestError> {
         let route = FetchRoute::from(url, policy).map_err(GuestError::Unreachable)?;
         let limit = CONNECT_TIME_MAX.min(policy.time_max);
@@ -68,7 +69,7 @@ impl QemuGuest {
     async fn follow(&self, tag: &Tag, url: &Url, policy: &FetchPolicy) -> Result<u64, GuestError> {
         let mut route = FetchRoute::from(url, policy).map_err(GuestError::FileNotFound)?;
         let folder = self.folder(tag);
-        let attempt = format!("{folder}/download-{:016x}", self.host.parts.rng.next_u64());
+        let attempt = format!("{folder}/download-{:016x}", self.rng.next_u64());
         let output = self.script(self.shell().begin_download, &[&folder, &attempt]).await?;
         self.require_success("creating a folder failed", &output)?;
         loop {
@@ -117,7 +118,7 @@ impl QemuGuest {
     fn curl_result(&self, output: &CommandOutput) -> Result<CurlResult, GuestError> {
         self.require_programs("running curl failed", output)?;
         let text = String::from_utf8_lossy(&output.out);
-        CurlResult::parse(&text, &output.err).ok_or_else(|| self.unexpected_response("curl", &text.into_owned().into()))
+        CurlResult::parse(&text, &output.err).ok_or_else(|| unexpected_response("curl", &text.into_owned().into()))
     }
 
     fn require_programs(&self, what: &str, output: &CommandOutput) -> Result<(), GuestError> {
