@@ -40,7 +40,7 @@ impl ListPlan {
     }
 
     /// The same plan without the rows whose value of the first column is before that of a position.
-    pub(super) fn from_key(&self, at: &ListPosition) -> Self {
+    pub(super) fn starting_at(&self, at: &ListPosition) -> Self {
         let value = at.key.clone();
         let before = if self.descending { KeyRanges::above(value) } else { KeyRanges::below(value) };
         let left =

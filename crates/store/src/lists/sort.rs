@@ -52,7 +52,7 @@ impl Reader<'_> {
         map: impl Fn(T) -> Result<R, E>,
     ) -> Result<bool, E> {
         let is_by_first = plan.sort.first().is_some_and(|first| plan.reads_by(first.column));
-        let left = after.filter(|_| is_by_first).map(|after| plan.from_key(after));
+        let left = after.filter(|_| is_by_first).map(|after| plan.starting_at(after));
         let id = ListOrder { column: table.id, descending: plan.descending };
         let sort: Vec<_> = plan.sort.iter().copied().chain([id]).collect();
         let keys: Vec<_> = plan.sort.iter().map(|order| order.column).collect();
