@@ -20,37 +20,57 @@ const LATE_PAGE: usize = 100;
 /// These requests are more expensive than those for stored pages, so there are fewer.
 const FEWER: u64 = 10;
 
-/// The names are `desk-1` and so on: one Cloud PC in about a thousand has one that begins with
-/// `desk-999`.
+/// The names are `desk-000001` and so on, with as many digits as the last one has. `{one}` stands
+/// for the number of one Cloud PC, and `{few}` for the digits with which one number in a thousand
+/// begins.
 const PAGES: &[(&str, &str, f64)] = &[
     ("eq, none", "$filter=displayName eq 'nothing'", INDEXED_GOAL),
-    ("eq, one", "$filter=displayName eq 'desk-777'", INDEXED_GOAL),
+    ("eq, one", "$filter=displayName eq 'desk-{one}'", INDEXED_GOAL),
     ("eq, all", "$filter=status eq 'provisioned'", INDEXED_GOAL),
     ("startswith, none", "$filter=startswith(displayName,'nothing')", INDEXED_GOAL),
-    ("startswith, one in a thousand", "$filter=startswith(displayName,'desk-999')", INDEXED_GOAL),
+    ("startswith, one", "$filter=startswith(displayName,'desk-{one}')", INDEXED_GOAL),
+    ("startswith, one in a thousand", "$filter=startswith(displayName,'desk-{few}')", INDEXED_GOAL),
     ("startswith, all", "$filter=startswith(displayName,'desk')", INDEXED_GOAL),
     ("contains(tolower()), none", "$filter=contains(tolower(displayName),'nothing')", CONTAINS_GOAL),
-    ("contains(tolower()), none, all trigrams", "$filter=contains(tolower(displayName),'999-desk')", CONTAINS_GOAL),
-    ("contains(tolower()), one in a thousand", "$filter=contains(tolower(displayName),'k-999')", CONTAINS_GOAL),
+    ("contains(tolower()), none, all trigrams", "$filter=contains(tolower(displayName),'00990099')", CONTAINS_GOAL),
+    ("contains(tolower()), one", "$filter=contains(tolower(displayName),'k-{one}')", CONTAINS_GOAL),
+    ("contains(tolower()), one in a thousand", "$filter=contains(tolower(displayName),'k-{few}')", CONTAINS_GOAL),
     ("contains(tolower()), all", "$filter=contains(tolower(displayName),'desk')", CONTAINS_GOAL),
-    ("in, three", "$filter=displayName in ('desk-7','desk-77','desk-777')", INDEXED_GOAL),
+    ("in, none", "$filter=displayName in ('nothing','nobody')", INDEXED_GOAL),
+    ("in, three", "$filter=displayName in ('desk-{one}','desk-{two}','desk-{three}')", INDEXED_GOAL),
+    ("in, all", "$filter=status in ('failed','provisioned')", INDEXED_GOAL),
     ("and, none", "$filter=status eq 'failed' and startswith(displayName,'desk')", INDEXED_GOAL),
-    ("and, one", "$filter=status eq 'provisioned' and displayName eq 'desk-777'", INDEXED_GOAL),
+    ("and, one", "$filter=status eq 'provisioned' and displayName eq 'desk-{one}'", INDEXED_GOAL),
+    (
+        "and, one in a thousand",
+        "$filter=status eq 'provisioned' and startswith(displayName,'desk-{few}')",
+        INDEXED_GOAL,
+    ),
     ("and, all", "$filter=status eq 'provisioned' and startswith(displayName,'desk')", INDEXED_GOAL),
-    ("or, one", "$filter=status eq 'failed' or displayName eq 'desk-777'", INDEXED_GOAL),
-    ("or, all", "$filter=status eq 'provisioned' or displayName eq 'desk-777'", INDEXED_GOAL),
+    ("or, none", "$filter=status eq 'failed' or displayName eq 'nothing'", INDEXED_GOAL),
+    ("or, one", "$filter=status eq 'failed' or displayName eq 'desk-{one}'", INDEXED_GOAL),
+    ("or, one in a thousand", "$filter=status eq 'failed' or startswith(displayName,'desk-{few}')", INDEXED_GOAL),
+    ("or, all", "$filter=status eq 'provisioned' or displayName eq 'desk-{one}'", INDEXED_GOAL),
     ("orderby asc", "$orderby=displayName", INDEXED_GOAL),
     ("orderby desc", "$orderby=displayName desc", INDEXED_GOAL),
+    ("orderby two, many values first", "$orderby=displayName,status desc", CONTAINS_GOAL),
     (
         "startswith, one in a thousand, orderby",
-        "$filter=startswith(displayName,'desk-999')&$orderby=displayName desc",
+        "$filter=startswith(displayName,'desk-{few}')&$orderby=displayName desc",
         INDEXED_GOAL,
     ),
     (
         "contains(tolower()), one in a thousand, orderby",
-        "$filter=contains(tolower(displayName),'k-999')&$orderby=displayName",
+        "$filter=contains(tolower(displayName),'k-{few}')&$orderby=displayName",
         CONTAINS_GOAL,
     ),
+];
+
+/// Lists that read every Cloud PC.
+const SCANS: &[(&str, &str)] = &[
+    ("orderby two, few values first", "$orderby=status,displayName desc"),
+    ("orderby without an index", "$orderby=lastModifiedDateTime desc"),
+    ("filter without an index, none", "$filter=osVersion eq 'windows10'"),
 ];
 
 /// Lists whose hundredth page is measured too.
@@ -65,9 +85,9 @@ const LATE_PAGES: &[(&str, &str)] = &[
 
 const COUNTS: &[(&str, &str)] = &[
     ("none", "startswith(displayName,'nothing')"),
-    ("one", "displayName eq 'desk-777'"),
-    ("one in a thousand", "startswith(displayName,'desk-999')"),
-    ("contains, one in a thousand", "contains(tolower(displayName),'k-999')"),
+    ("one", "displayName eq 'desk-{one}'"),
+    ("one in a thousand", "startswith(displayName,'desk-{few}')"),
+    ("contains, one in a thousand", "contains(tolower(displayName),'k-{few}')"),
     ("all", "startswith(displayName,'desk')"),
 ];
 
@@ -75,22 +95,45 @@ const COUNTS: &[(&str, &str)] = &[
 pub async fn measure(server: &Server, plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, BenchError> {
     let token = server.token().await?;
     progress.set_message("lists of Cloud PCs");
-    let mut cases = vec![("plain first page (anchor)".to_owned(), CLOUD_PCS.to_owned(), None)];
+    let anchor = ("plain first page (anchor)".to_owned(), CLOUD_PCS.to_owned(), None);
+    let mut cases = vec![anchor.clone()];
     for (what, query, goal) in PAGES {
-        cases.push((format!("$filter and $orderby: {what}"), path(query), Some(*goal)));
+        cases.push((format!("$filter and $orderby: {what}"), path(query, plan.machines), Some(*goal)));
     }
     for (what, query) in LATE_PAGES {
-        let late = late_page(server, &token, path(query)).await?;
+        let late = late_page(server, &token, path(query, plan.machines)).await?;
         cases.push((format!("page {LATE_PAGE}: {what}"), late, Some(INDEXED_GOAL)));
     }
+    let fewer = Plan { requests: (plan.requests / FEWER).max(1), ..plan.clone() };
+    let mut rows = compare(server, &fewer, &token, &cases, progress).await?;
+    let mut cases = vec![anchor];
     for (what, filter) in COUNTS {
-        let path = format!("{CLOUD_PCS}/$count?$filter={}", filter.replace(' ', "%20"));
+        let path = path(&format!("$filter={filter}"), plan.machines).replace('?', "/$count?");
         cases.push((format!("$count with $filter: {what}"), path, None));
     }
+    for (what, query) in SCANS {
+        cases.push((format!("reading all: {what}"), path(query, plan.machines), None));
+    }
+    let fewest = Plan { requests: (fewer.requests / FEWER).max(1), ..plan.clone() };
+    rows.extend(compare(server, &fewest, &token, &cases, progress).await?.into_iter().skip(1));
+    Ok(rows)
+}
+
+/// A request by its name, with the number of first cases that it may cost.
+type Case = (String, String, Option<f64>);
+
+/// Measures requests in proportion to the first one.
+async fn compare(
+    server: &Server,
+    plan: &Plan,
+    token: &str,
+    cases: &[Case],
+    progress: &ProgressBar,
+) -> Result<Vec<Row>, BenchError> {
     let mut requests = Vec::new();
     let mut bytes = 0;
-    for (what, path, _) in &cases {
-        let request = Request::get(path, &token).bytes(server.address);
+    for (what, path, _) in cases {
+        let request = Request::get(path, token).bytes(server.address);
         let answer = load::once(server.address, &request).await?;
         if answer.status != 200 {
             return Err(format!("{what} got {}: {}", answer.status, answer.json()?).into());
@@ -99,9 +142,8 @@ pub async fn measure(server: &Server, plan: &Plan, progress: &ProgressBar) -> Re
         requests.push(request);
     }
     let sets: Vec<_> = requests.iter().map(slice::from_ref).collect();
-    let fewer = Plan { requests: (plan.requests / FEWER).max(1), ..plan.clone() };
-    let measured = rounds(server, &fewer, &token, bytes, &sets, progress).await?;
-    let row = |(case, (what, _, goal)): (usize, &(String, String, Option<f64>))| {
+    let measured = rounds(server, plan, token, bytes, &sets, progress).await?;
+    let row = |(case, (what, _, goal)): (usize, &Case)| {
         let value = micros(measured.median(case));
         let what = format!("{what}, {} Cloud PCs", plan.machines);
         match goal {
@@ -112,8 +154,11 @@ pub async fn measure(server: &Server, plan: &Plan, progress: &ProgressBar) -> Re
     Ok(cases.iter().enumerate().map(row).collect())
 }
 
-fn path(query: &str) -> String {
-    format!("{CLOUD_PCS}?{}", query.replace(' ', "%20"))
+fn path(query: &str, machines: u64) -> String {
+    let digits = machines.to_string().len();
+    let number = |number: u64| format!("{number:0digits$}");
+    let query = query.replace("{one}", &number(777)).replace("{two}", &number(77)).replace("{three}", &number(7));
+    format!("{CLOUD_PCS}?{}", query.replace("{few}", "0999").replace(' ', "%20"))
 }
 
 /// Follows links to the hundredth page, or to the last one of a small fleet.
