@@ -30,7 +30,9 @@ async def test_an_image_is_uploaded_and_used_by_a_policy(either, office):
     assert (ready.status.value, ready.error_code, ready.os_status.value) == ("ready", None, "supported")
     assert (ready.operating_system, ready.os_build_number) == ("Windows 11 Enterprise", "22631")
     assert await images.count.get() == before + 1
-    assert [row.id for row in (await get(images, filter=f"displayName eq '{created.display_name}'")).value] == [ready.id]
+    assert [row.id for row in (await get(images, filter=f"displayName eq '{created.display_name}'")).value] == [
+        ready.id
+    ]
     renamed = await one.patch(type(created)(display_name=f"{created.display_name} 2"))
     assert renamed.display_name.endswith(" 2")
 
