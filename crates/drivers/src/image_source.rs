@@ -20,9 +20,6 @@ pub const SOURCE_IMAGE_INVALID: &str = "sourceImageInvalid";
 /// Rejection code of a disk that is larger than [`IMAGE_DISK_GIB_MAX`].
 pub const SOURCE_IMAGE_TOO_LARGE: &str = "sourceImageSizeExceedsLimitation";
 
-/// Rejection code of an image that this host cannot run for a reason of its own.
-pub const IMAGE_INTERNAL_ERROR: &str = "internalServerError";
-
 /// A source that an image can be imported from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -35,8 +35,8 @@ pub use fetch::{FetchPolicy, Fetched, Fetcher, HEAD_BYTES, REDIRECTS_MAX, URL_BY
 pub use guest::{DETECT_TIME_MAX, FileFormat, Guest, GuestError, GuestOs, ProgramExit, Sha256Digest};
 pub use host::{SteadyClock, SystemClock, SystemRng, monotonic};
 pub use image_source::{
-    IMAGE_DISK_GIB_MAX, IMAGE_INTERNAL_ERROR, ImageFacts, SOURCE_BYTES_MAX, SOURCE_IMAGE_INVALID,
-    SOURCE_IMAGE_NOT_FOUND, SOURCE_IMAGE_TOO_LARGE, SourceCategory, SourceImage, check_source_form,
+    IMAGE_DISK_GIB_MAX, ImageFacts, SOURCE_BYTES_MAX, SOURCE_IMAGE_INVALID, SOURCE_IMAGE_NOT_FOUND,
+    SOURCE_IMAGE_TOO_LARGE, SourceCategory, SourceImage, check_source_form,
 };
 pub use network::{NetworkCheck, NetworkFinding, NetworkProblem, NetworkStatus};
 

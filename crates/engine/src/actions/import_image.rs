@@ -3,7 +3,7 @@
 //! An unsuccessful end leaves a failed device image, and the next action in its line removes what
 //! was copied. Nothing has to be undone, so an import is never stuck.
 
-use cloudpc_drivers::{IMAGE_INTERNAL_ERROR, ImageFacts};
+use cloudpc_drivers::ImageFacts;
 use cloudpc_model::{Document, ImageId, Kind, Object, OsVersion, Params, State};
 use cloudpc_store::StoreError;
 use serde_json::{Value, json};
@@ -15,17 +15,20 @@ use crate::ledger::{self, RequestContext};
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::ImportImage,
     steps: &[
-        Step::new("checkSource", IMAGE_INTERNAL_ERROR, minutes(10), check_source),
-        Step::new("copyImage", IMAGE_INTERNAL_ERROR, minutes(6 * 60), copy),
-        Step::new("bootImage", IMAGE_INTERNAL_ERROR, minutes(30), boot),
+        Step::new("checkSource", INTERNAL_ERROR, minutes(10), check_source),
+        Step::new("copyImage", INTERNAL_ERROR, minutes(6 * 60), copy),
+        Step::new("bootImage", INTERNAL_ERROR, minutes(30), boot),
     ],
     time_max: minutes(24 * 60),
     subject: Subject::Document { begin: |_document, _now| {}, end },
 };
 
+/// The error code of an import that failed for a reason of the service's own.
+const INTERNAL_ERROR: &str = "internalServerError";
+
 /// The error codes of a failed import: members of `cloudPcDeviceImageErrorCode`.
 pub const ERROR_CODES: &[&str] = &[
-    "internalServerError",
+    INTERNAL_ERROR,
     "sourceImageNotFound",
     "osVersionNotSupported",
     "sourceImageInvalid",
@@ -89,7 +92,7 @@ fn end(ending: &mut DocumentEnd<'_, '_>) -> Result<(), StoreError> {
         return Ok(());
     }
     let code = ending.failure.map(|failure| &*failure.code).filter(|code| ERROR_CODES.contains(code));
-    set(&mut document.status, "failed", Some(code.unwrap_or(IMAGE_INTERNAL_ERROR)));
+    set(&mut document.status, "failed", Some(code.unwrap_or(INTERNAL_ERROR)));
     if ending.action.step("copyImage").is_some() {
         let asked = RequestContext::system(ending.action.tenant_id);
         let time_max = remove_image::RECIPE.time_max;
@@ -100,7 +103,7 @@ fn end(ending: &mut DocumentEnd<'_, '_>) -> Result<(), StoreError> {
 
 fn set(status: &mut Object, word: &str, error: Option<&str>) {
     let is_detail = |code: &&str| ERROR_CODES[..STATUS_DETAILS].contains(code);
-    let detail = error.map(|code| Some(code).filter(is_detail).unwrap_or(IMAGE_INTERNAL_ERROR));
+    let detail = error.map(|code| Some(code).filter(is_detail).unwrap_or(INTERNAL_ERROR));
     status.insert("status".into(), json!(word));
     status.insert("errorCode".into(), json!(error));
     status.insert("statusDetails".into(), json!(detail));

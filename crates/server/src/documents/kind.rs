@@ -196,6 +196,12 @@ impl Kind {
         Self { shape: Shape::Derived(rows), ..self }
     }
 
+    /// The same with another limit of documents.
+    #[must_use]
+    pub const fn at_most(self, rows_max: u64) -> Self {
+        Self { rows_max, ..self }
+    }
+
     /// The same with collections that `$expand` shows.
     #[must_use]
     pub const fn expands(self, expands: &'static [&'static str]) -> Self {

@@ -1,5 +1,7 @@
 //! Device images: uploads that the engine runs, and what an image may be used for.
 
+use cloudpc_engine::actions::IMPORT_ERROR_CODES;
+use cloudpc_graph::{Edm, Version};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
@@ -90,6 +92,14 @@ async fn a_failed_upload_names_its_error_and_can_be_retried() {
     );
 }
 
+#[test]
+fn error_codes_of_imports_are_those_of_the_contract() {
+    let declared = Edm::of(Version::Beta).enum_named("cloudPcDeviceImageErrorCode").unwrap();
+    let mut members: Vec<_> = declared.members.iter().map(String::as_str).collect();
+    members.retain(|member| *member != "unknownFutureValue");
+    assert_eq!(IMPORT_ERROR_CODES, members);
+}
+
 #[tokio::test]
 async fn an_unknown_error_code_reads_as_an_internal_error() {
     let world = TestServer::new().await;
@@ -157,6 +167,16 @@ async fn an_upload_can_be_repeated_and_versions_live_side_by_side() {
     assert_eq!(status(&first).await, "ready");
     let contains = format!("{IMAGES}?$filter=contains(displayName,'ffi')%20and%20version%20eq%20'1.1'");
     assert_eq!(world.get(Who::Reader, &contains).await.rows().len(), 1);
+}
+
+#[tokio::test]
+async fn a_tenant_has_up_to_twenty_images() {
+    let world = TestServer::new().await;
+    for number in 0..20 {
+        create(&world, &format!("1.{number}")).await;
+    }
+    let refused = world.call(Who::Writer, "POST", IMAGES, Some(image("2.0"))).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["error"]["code"]), (403, &json!("quotaLimitReached")));
 }
 
 #[tokio::test]

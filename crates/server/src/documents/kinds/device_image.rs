@@ -14,6 +14,9 @@ use crate::pipeline::{Call, Problem};
 
 static RIGHTS: Rights = rights("DeviceImages");
 
+/// Most images of a tenant, as in Windows 365. Each may be as large as the largest disk.
+const IMAGES_MAX: u64 = 20;
+
 /// Most numbers of a version, and most digits of each.
 const VERSION_NUMBERS_MAX: usize = 4;
 const VERSION_DIGITS_MAX: usize = 9;
@@ -43,6 +46,7 @@ pub(super) static DEVICE_IMAGE: Kind = Kind::many(
         ModifiedAt("lastModifiedDateTime"),
     ],
 )
+.at_most(IMAGES_MAX)
 .hooks(&Image);
 
 struct Image;
