@@ -100,7 +100,7 @@ impl ImageSource {
             rejected(
                 SOURCE_IMAGE_INVALID,
                 format!(
-                    "'{shown}' is not an image source; expected a resource id such as {} or a URL, of at most {SOURCE_BYTES_MAX} bytes",
+                    "Invalid image source '{shown}'. Expected a URL or a resource id such as {}, of at most {SOURCE_BYTES_MAX} bytes.",
                     managed_image_id("NAME")
                 ),
             )

@@ -174,9 +174,9 @@ pub trait Driver: Send + Sync {
     /// that is not on the host with [`IMAGE_NOT_ON_HOST`]. No other verb shows the machine.
     async fn probe_image(&self, image: &ImageId) -> Result<ImageFacts, DriverError>;
 
-    /// Removes an imported image, and ends an import or a probe of it that is in progress. An image
-    /// that the disk or restore point of a machine was made from is a conflict, and so is one that
-    /// [`Driver::ensure_image`] did not import.
+    /// Removes an imported image, and ends an import or a probe of it that is in progress. Machines
+    /// keep the disks that were made from it. An image that [`Driver::ensure_image`] did not import
+    /// is a conflict.
     async fn ensure_image_absent(&self, image: &ImageId) -> Result<(), DriverError>;
 
     /// Checks that a machine of this size would fit on an empty host. Rejects one that never fits.

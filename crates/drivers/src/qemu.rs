@@ -278,9 +278,7 @@ impl Driver for QemuDriver {
             driver.remove_probe(&removed).await?;
             driver.host.remove_image(removed).await
         })
-        .await?;
-        lock(&self.host.image_slots).remove(image);
-        Ok(())
+        .await
     }
 
     fn check_size(&self, spec: &MachineSpec) -> Result<(), DriverError> {

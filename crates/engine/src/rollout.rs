@@ -51,7 +51,7 @@ impl Engine {
         let written = self.parts.store.write("policy.applyTo", move |tx| {
             for (policy, cloud_pcs) in by_policy(tx, asked.tenant_id, &cloud_pcs)? {
                 let document = find(tx, asked.tenant_id, &policy)?;
-                begin(tx, &asked, &document, settings, 0, now)?;
+                begin(tx, &asked, &document, settings, None, now)?;
                 for id in cloud_pcs {
                     tx.rollout_add(asked.tenant_id, &document.key.id, id, settings)?;
                 }
@@ -133,20 +133,23 @@ pub(crate) fn apply_to_all(
     reserve_percentage: u32,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    begin(tx, asked, policy, settings, reserve_percentage, now)?;
+    begin(tx, asked, policy, settings, Some(reserve_percentage), now)?;
     tx.rollout_add_outdated(asked.tenant_id, &policy.key.id, &PolicySettings::of(policy).values(settings))
 }
 
-/// Begins a rollout, or joins the one in progress, which keeps its start and its failure.
+/// Begins a rollout, or joins the one in progress: its start and failure stay, its requester is
+/// replaced, and so is its reserve if another is given.
 fn begin(
     tx: &mut Tx<'_>,
     asked: &RequestContext,
     policy: &Document,
     settings: PolicySettingTypes,
-    reserve_percentage: u32,
+    reserve_percentage: Option<u32>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let in_progress = tx.rollout(asked.tenant_id, &policy.key.id)?.filter(|rollout| rollout.finished_at.is_none());
+    let reserve_present = in_progress.as_ref().map_or(0, |rollout| rollout.reserve_percentage);
+    let reserve_percentage = reserve_percentage.unwrap_or(reserve_present);
     tx.rollout_put(&Rollout {
         tenant_id: asked.tenant_id,
         policy_id: policy.key.id.clone(),

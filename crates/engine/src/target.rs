@@ -12,7 +12,7 @@ pub(crate) enum Target {
     CloudPc(Box<CloudPc>),
     /// A document.
     Document(Box<Document>),
-    /// It never existed, or was deleted since.
+    /// The target never existed, or was deleted.
     Missing,
 }
 
@@ -48,7 +48,8 @@ impl Target {
         }
     }
 
-    /// Stores what differs from `before`.
+    /// Stores the target if it differs from `before`: a whole Cloud PC, but only the `status` of a
+    /// document.
     pub fn store(&mut self, tx: &mut Tx<'_>, before: &Self, now: Timestamp) -> Result<(), StoreError> {
         if self == before {
             return Ok(());

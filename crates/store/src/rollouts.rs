@@ -243,15 +243,17 @@ impl Tx<'_> {
         let (Params::ApplyPolicy { policy_id, .. }, Some(cloud_pc)) = (&action.params, action.cloud_pc_id()) else {
             return Ok(());
         };
-        self.execute(
+        let own = self.execute(
             "DELETE FROM rollout_cloud_pcs
              WHERE tenant_id = ?1 AND policy_id = ?2 AND cloud_pc_id = ?3 AND action_id = ?4",
             params![action.tenant_id.0, policy_id, cloud_pc.0, action.id.0],
         )?;
+        // An action that a later rollout replaced says nothing about that rollout.
+        let failed = own > 0 && action.state != State::Done;
         self.execute(
             "UPDATE rollouts SET due = 1, failed = CASE WHEN ?3 THEN 1 ELSE failed END
              WHERE tenant_id = ?1 AND policy_id = ?2 AND finished_at IS NULL",
-            params![action.tenant_id.0, policy_id, action.state != State::Done],
+            params![action.tenant_id.0, policy_id, failed],
         )?;
         self.signal_provisioning();
         Ok(())

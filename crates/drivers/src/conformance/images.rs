@@ -1,7 +1,7 @@
 //! Checks of the verbs on images: an imported image makes machines, an import happens once however
-//! often it is requested, and an image in use is not removed.
+//! often it is requested, and machines keep the disks of an image that is removed.
 
-use cloudpc_model::ImageId;
+use cloudpc_model::{ImageId, Power};
 use futures_util::future::join;
 
 use super::verbs::drop_at;
@@ -42,9 +42,9 @@ async fn imported(subject: &mut dyn Subject, b: &mut Fixture, source: &str, mode
     b.driver.ensure_image(&image, source).await?;
     b.driver.check_image(&image).await?;
     b.driver.ensure_present(&MachineSpec { image: image.clone(), ..b.spec.clone() }).await?;
-    let removed = b.driver.ensure_image_absent(&image).await;
-    must_be("the removal of an image in use is a conflict", is_conflict(&removed), true)?;
-    b.driver.check_image(&image).await?;
+    b.driver.ensure_image_absent(&image).await?;
+    b.driver.ensure_running(b.spec.id).await?;
+    must_be("a machine runs without its image", b.driver.observe(b.spec.id).await?.power, Power::Running)?;
     b.driver.ensure_absent(b.spec.id).await?;
     for _ in 0..2 {
         b.driver.ensure_image_absent(&image).await?;

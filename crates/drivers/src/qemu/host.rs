@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use super::accelerator::Accelerator;
 use super::account::Account;
 use super::agent::Channel;
-use super::imports::ImageSlot;
+use super::imports::{IMPORTS_MAX, ImageSlot};
 use super::layout::{self, MACHINE_FILE, MachineFolder};
 use super::limits::MachineLimits;
 use super::machine::{self, Machine, host_error};
@@ -31,6 +31,8 @@ pub struct QemuHost {
     pub resources: Arc<HostResources>,
     pub slots: Mutex<HashMap<CloudPcId, Arc<Slot>>>,
     pub image_slots: Mutex<HashMap<ImageId, Arc<ImageSlot>>>,
+    /// The turn of an import or a probe.
+    pub imports: tokio::sync::Semaphore,
     pub changes: Changes,
 }
 
@@ -84,6 +86,7 @@ impl QemuHost {
             resources,
             slots: Mutex::default(),
             image_slots: Mutex::default(),
+            imports: tokio::sync::Semaphore::new(IMPORTS_MAX),
             changes: Changes::new(),
         });
         for id in host.ids()? {

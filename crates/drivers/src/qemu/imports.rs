@@ -8,13 +8,14 @@ use cloudpc_model::{CloudPcId, ImageId, Power};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::SemaphorePermit;
 use uuid::Uuid;
 
 use super::image::DiskFile;
-use super::layout::{ASIDE, DISK_FOLDER, SNAPSHOTS_FOLDER, file_name, names};
+use super::layout::file_name;
 use super::machine::{blocking, host_error};
 use super::sources::{DownloadedDisk, source_error};
-use super::{QemuDriver, QemuHost, Requests, disk};
+use super::{QemuDriver, QemuHost, Requests};
 use crate::image_source::ImageSource;
 use crate::{
     Driver, DriverError, Guest, GuestError, ImageFacts, MachineSpec, SOURCE_IMAGE_INVALID, SOURCE_IMAGE_NOT_FOUND,
@@ -24,6 +25,9 @@ use crate::{
 /// The size of a temporary machine, or that of the host if it is smaller.
 const PROBE_VCPU_COUNT: u32 = 2;
 const PROBE_RAM_GIB: u32 = 4;
+
+/// Most imports and temporary machines at a time on a host.
+pub const IMPORTS_MAX: usize = 1;
 
 /// Interval at which a temporary machine is checked for having powered off.
 const PROBE_POLL: Duration = Duration::from_secs(1);
@@ -60,6 +64,7 @@ impl QemuHost {
             None if images.has(&image) => return Err(not_imported(&image)),
             None => {}
         }
+        let _turn = self.import_turn(slot, &image).await?;
         // The copy is not interrupted: what a thread of its own writes cannot be stopped.
         let (file, _downloaded) = tokio::select! {
             biased;
@@ -71,6 +76,18 @@ impl QemuHost {
         self.parts.capacity.admit_bytes(images.path(), measured.map_err(source_error)?)?;
         let imported = blocking(move || Ok(images.import_from_source(&file, &source, &image))).await?;
         imported.map_err(source_error)
+    }
+
+    /// Waits for this host's other imports and probes: each is admitted by the free space and
+    /// memory that it finds.
+    async fn import_turn(&self, slot: &ImageSlot, image: &ImageId) -> Result<SemaphorePermit<'_>, DriverError> {
+        tokio::select! {
+            biased;
+            () = slot.removals.requested() => Err(being_removed(image)),
+            turn = self.imports.acquire() => {
+                turn.map_err(|_| DriverError::Unavailable("the host is shutting down".into()))
+            }
+        }
     }
 
     /// Returns the file of a source, which is downloaded first if it is a URL.
@@ -93,7 +110,8 @@ impl QemuHost {
         }
     }
 
-    /// Removes an imported image that no machine uses. The caller holds its lock.
+    /// Removes an imported image; disks that were made from it keep its files. The caller holds its
+    /// lock.
     pub async fn remove_image(&self, image: ImageId) -> Result<(), DriverError> {
         let images = self.parts.images.clone();
         if !images.has(&image) {
@@ -102,35 +120,14 @@ impl QemuHost {
         if images.source(&image).map_err(host_error)?.is_none() {
             return Err(not_imported(&image));
         }
-        if let Some(id) = self.user_of_image(&image)? {
-            return Err(DriverError::Conflict(format!("machine {id} has a disk made from image {image}")));
-        }
         blocking(move || images.remove(&image)).await
-    }
-
-    /// Returns a machine with a disk or restore point that was made from an image.
-    fn user_of_image(&self, image: &ImageId) -> Result<Option<CloudPcId>, DriverError> {
-        for id in self.ids().map_err(host_error)? {
-            let folder = self.folder(id);
-            let in_machine = names(folder.path()).map_err(host_error)?;
-            let disks = in_machine.iter().filter(|name| *name == DISK_FOLDER || name.starts_with(ASIDE));
-            let snapshots = folder.join(SNAPSHOTS_FOLDER);
-            let in_snapshots = names(&snapshots).map_err(host_error)?;
-            let folders =
-                disks.map(|name| folder.join(name)).chain(in_snapshots.iter().map(|name| snapshots.join(name)));
-            for disk in folders {
-                if disk::read(&disk).map_err(host_error)?.is_some_and(|disk| disk.image == *image) {
-                    return Ok(Some(id));
-                }
-            }
-        }
-        Ok(None)
     }
 }
 
 impl QemuDriver {
     /// Boots a temporary machine from an image and removes it. The caller holds the image's lock.
     pub(super) async fn probe(&self, slot: &ImageSlot, image: ImageId) -> Result<ImageFacts, DriverError> {
+        let _turn = self.host.import_turn(slot, &image).await?;
         let probes = self.probes();
         let spec = probe_spec(&self.host, image);
         // A crashed service may have left a machine.

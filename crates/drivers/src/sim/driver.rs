@@ -73,9 +73,6 @@ impl Driver for SimDriver {
         if world.images.get(image).is_none() {
             return Ok(());
         }
-        if let Some(id) = world.user_of_image(image)? {
-            return Err(DriverError::Conflict(format!("machine {id} has a disk made from image {image}")));
-        }
         world.images.remove(image).map_err(unwritable)
     }
 

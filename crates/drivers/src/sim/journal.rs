@@ -89,15 +89,6 @@ impl StoredMachine {
         }
     }
 
-    /// Returns whether the text of a machine that was not parsed yet contains this one; true for
-    /// any other machine.
-    pub fn may_contain(&self, text: &str) -> bool {
-        match self {
-            Self::JournalEntry(line) => std::str::from_utf8(line).is_ok_and(|line| line.contains(text)),
-            Self::Machine(_) => true,
-        }
-    }
-
     /// Parses the machine's line if needed.
     ///
     /// # Errors

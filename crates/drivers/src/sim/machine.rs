@@ -5,7 +5,7 @@
 //! [`Machine::catch_up`] applies everything that is due. This module must not depend on waiting,
 //! locks and files.
 
-use cloudpc_model::{ImageId, Power, SnapshotId, Timestamp};
+use cloudpc_model::{Power, SnapshotId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -146,19 +146,6 @@ impl Machine {
                 .collect(),
             condition: self.condition,
         }
-    }
-
-    /// Returns whether a disk or restore point of the machine was made from an image, or is being
-    /// made from it.
-    pub fn uses_image(&self, image: &ImageId) -> bool {
-        let old_disks = self.asides.iter().map(|(_, disk)| disk);
-        let in_progress = self.work().and_then(|change| match change {
-            MachineChange::MakeDisk(disk) => Some(disk),
-            _ => None,
-        });
-        let mut disks =
-            old_disks.chain(self.snapshots.iter().map(|(_, disk)| disk)).chain(&self.disk).chain(in_progress);
-        disks.any(|disk| disk.image == *image)
     }
 
     /// Applies an incident. Has no effect on a stopped machine.

@@ -1,6 +1,6 @@
 //! All machines of a simulation, kept in sync with their journal, and their shared settings.
 
-use cloudpc_model::{CloudPcId, ImageId, Timestamp};
+use cloudpc_model::{CloudPcId, Timestamp};
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -121,17 +121,6 @@ impl World {
         self.machines.remove(&id);
         self.compact();
         Ok(())
-    }
-
-    /// Returns a machine with a disk or restore point that was made from an image.
-    pub fn user_of_image(&mut self, image: &ImageId) -> Result<Option<CloudPcId>, DriverError> {
-        let text = serde_json::to_string(image).expect("an id can be written");
-        for (id, stored) in &mut self.machines {
-            if stored.may_contain(&text) && stored.machine().map_err(unreadable)?.uses_image(image) {
-                return Ok(Some(*id));
-            }
-        }
-        Ok(None)
     }
 
     /// Deletes every machine and every imported image.

@@ -1,7 +1,8 @@
 //! Import image: check the source of a device image, copy it to the host, and boot it once.
 //!
-//! An unsuccessful end leaves a failed device image, and the next action in its line removes what
-//! was copied. Nothing has to be undone, so an import is never stuck.
+//! If the action ends without success, the device image is `failed`, and a `removeImage` action
+//! that is queued behind it removes the copy. Nothing has to be undone, so an import is never
+//! stuck.
 
 use cloudpc_drivers::ImageFacts;
 use cloudpc_model::{Document, ImageId, Kind, Object, OsVersion, Params, State};
@@ -23,7 +24,7 @@ pub(super) static RECIPE: Recipe = Recipe {
     subject: Subject::Document { begin: |_document, _now| {}, end },
 };
 
-/// The error code of an import that failed for a reason of the service's own.
+/// The error code of a failed import that no other code describes.
 const INTERNAL_ERROR: &str = "internalServerError";
 
 /// The error codes of a failed import: members of `cloudPcDeviceImageErrorCode`.
@@ -45,7 +46,7 @@ pub const ERROR_CODES: &[&str] = &[
 ];
 
 /// Number of [`ERROR_CODES`] that the older enumeration `cloudPcDeviceImageStatusDetails` has too.
-const STATUS_DETAILS: usize = 9;
+const STATUS_DETAIL_COUNT: usize = 9;
 
 fn check_source(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
@@ -102,7 +103,7 @@ fn end(ending: &mut DocumentEnd<'_, '_>) -> Result<(), StoreError> {
 }
 
 fn set(status: &mut Object, word: &str, error: Option<&str>) {
-    let is_detail = |code: &&str| ERROR_CODES[..STATUS_DETAILS].contains(code);
+    let is_detail = |code: &&str| ERROR_CODES[..STATUS_DETAIL_COUNT].contains(code);
     let detail = error.map(|code| Some(code).filter(is_detail).unwrap_or(INTERNAL_ERROR));
     status.insert("status".into(), json!(word));
     status.insert("errorCode".into(), json!(error));

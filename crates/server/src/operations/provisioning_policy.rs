@@ -55,7 +55,7 @@ impl Reserve {
         let is_force_user_logoff_enabled = given.get(LOGOFF).and_then(Value::as_bool).unwrap_or_default();
         if is_force_user_logoff_enabled && percentage > 0 {
             let message = format!(
-                "'{LOGOFF}' is true and '{PERCENTAGE}' is {percentage}. Users are signed out of all Cloud PCs or of none: set one of them to its default."
+                "'{LOGOFF}' requires '{PERCENTAGE}' 0, but it is {percentage}. Set '{PERCENTAGE}' to 0 or '{LOGOFF}' to false."
             );
             return wrong(message, LOGOFF);
         }

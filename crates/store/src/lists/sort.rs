@@ -69,6 +69,8 @@ impl Reader<'_> {
         })?;
         read.sort_by(|(a, _), (b, _)| compare(&sort, a, b));
         for (at, row) in read.into_iter().take(limit) {
+            // Windows are separate snapshots, so a row that changed may be in two of them.
+            top.rows.retain(|(other, _)| other.id != at.id);
             let place = top.rows.partition_point(|(other, _)| compare(&sort, other, &at).is_lt());
             if place < limit {
                 top.rows.insert(place, (at, map(row)?));

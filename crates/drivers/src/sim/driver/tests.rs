@@ -129,20 +129,6 @@ async fn an_import_takes_its_time_and_survives_a_crash() {
     assert!(sim.driver.probe_image(&image).await.is_err(), "a reset forgets images");
 }
 
-#[tokio::test]
-async fn an_image_of_an_old_disk_is_in_use() {
-    let sim = Sim::new(1);
-    let (tag, image) = (Tag("action-1".into()), ImageId("custom".into()));
-    sim.driver.ensure_image(&image, "https://images.contoso.test/a.vhd").await.unwrap();
-    let old = MachineSpec { image: image.clone(), ..spec(1) };
-    sim.driver.ensure_present(&old).await.unwrap();
-    sim.driver.ensure_disk_aside(old.id, &tag).await.unwrap();
-    sim.driver.ensure_disk_from_image(&spec(1), &tag).await.unwrap();
-    assert!(matches!(sim.driver.ensure_image_absent(&image).await, Err(DriverError::Conflict(_))));
-    sim.driver.ensure_aside_dropped(old.id, &tag).await.unwrap();
-    assert_eq!(sim.driver.ensure_image_absent(&image).await, Ok(()));
-}
-
 /// A call in a random sequence on one machine.
 #[derive(Clone, Debug)]
 enum DriverCall {

@@ -66,19 +66,9 @@ impl Hooks for Image {
         Ok(())
     }
 
-    fn check_delete(&self, reader: &Reader<'_>, call: &Call, image: &Document) -> Result<(), Problem> {
+    fn check_delete(&self, reader: &Reader<'_>, _call: &Call, image: &Document) -> Result<(), Problem> {
         refuse_pending(image, "deleted")?;
-        let kind = DocumentType::CloudPcProvisioningPolicy;
-        let policies = reader.document_list(call.tenant(), kind, "", None, most())?;
-        let uses = |policy: &&Document| {
-            text(policy, "imageType") == "custom" && text(policy, "imageId").eq_ignore_ascii_case(&image.key.id)
-        };
-        let Some(policy) = policies.iter().find(uses) else { return Ok(()) };
-        let message = format!(
-            "The device image '{}' is in use by the provisioning policy '{}' (imageId). Change or delete that first.",
-            image.key.id, policy.key.id
-        );
-        Err(GraphError::new(409, "resourceInUse", message).into())
+        refuse_used(reader, image, "deleted")
     }
 
     fn after(
@@ -112,8 +102,25 @@ pub(crate) fn refuse_pending(image: &Document, what: &str) -> Result<(), Problem
     if status(image) != "pending" {
         return Ok(());
     }
-    let message =
-        format!("The device image '{}' is being uploaded and cannot be {what} until that ends.", image.key.id);
+    let message = format!(
+        "The device image '{}' is being imported and cannot be {what} yet. Retry when its status is 'ready' or 'failed'.",
+        image.key.id
+    );
+    Err(GraphError::new(409, "resourceInUse", message).into())
+}
+
+/// Refuses a request on an image that a policy uses.
+pub(crate) fn refuse_used(reader: &Reader<'_>, image: &Document, what: &str) -> Result<(), Problem> {
+    let kind = DocumentType::CloudPcProvisioningPolicy;
+    let policies = reader.document_list(image.tenant_id, kind, "", None, most())?;
+    let uses = |policy: &&Document| {
+        text(policy, "imageType") == "custom" && text(policy, "imageId").eq_ignore_ascii_case(&image.key.id)
+    };
+    let Some(policy) = policies.iter().find(uses) else { return Ok(()) };
+    let message = format!(
+        "The device image '{}' cannot be {what}: the provisioning policy '{}' uses it (imageId). Change or delete the policy first.",
+        image.key.id, policy.key.id
+    );
     Err(GraphError::new(409, "resourceInUse", message).into())
 }
 
@@ -151,7 +158,7 @@ fn check_identity(reader: &Reader<'_>, change: &Change<'_>) -> Result<(), Proble
         None => Ok(()),
         Some(other) => {
             let message = format!(
-                "There is another cloudPcDeviceImage '{}' of version {}. Choose another name or version.",
+                "A device image '{}' with version {} already exists. Choose another name or version.",
                 text(other, "displayName"),
                 wanted.1
             );

@@ -235,6 +235,8 @@ fn name_image(reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Proble
                 );
                 return wrong("imageId", message);
             }
+            // Machines know the image by the spelling of its key.
+            body.insert("imageId".into(), json!(key.id));
             image.map(|image| text(&image.body, "displayName").to_owned())
         }
         _ => reader.gallery_image(tenant, &ImageId(id.clone()))?.map(|image| image.display_name),
