@@ -273,6 +273,15 @@ async fn rollout_joins_the_one_in_progress() {
 }
 
 #[tokio::test]
+async fn cloud_pcs_that_are_added_to_a_rollout_keep_its_reserve() {
+    let (mut world, ids) = fleet(4).await;
+    world.change_policy("northeurope", false).await;
+    world.apply(REGION, 75).await;
+    world.engine.apply_policies_to(&asked(), vec![ids[0]], REGION).await.unwrap();
+    assert_eq!(world.rollout().await.unwrap().reserve_percentage, 75);
+}
+
+#[tokio::test]
 async fn settings_are_applied_only_to_cloud_pcs_that_a_policy_governs() {
     let (mut world, ids) = fleet(2).await;
     let foreign = world.add(9, ScriptedCondition::default()).await;
