@@ -118,12 +118,7 @@ async def test_changed_region_is_applied_and_scheduled(beta, office):
             cloud_pc_ids=[chosen],
         )
     )
-
-    async def place_of_chosen():
-        office.rest()
-        return next(cloud_pc.device_region_name for cloud_pc in await own() if cloud_pc.id == chosen)
-
-    await eventually(place_of_chosen, "eastus")
+    await eventually(places, [("provisioned", "eastus")] + [("provisioned", "northeurope")] * (USERS - 1))
 
     zone = model(beta, "CloudPcPolicyTimezone").Cst
     await one.schedule_policy_apply_task.post(
