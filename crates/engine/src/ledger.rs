@@ -115,7 +115,7 @@ pub(crate) fn accept_on_document(
         requested_by: asked.by.clone(),
         requested_at: now,
         deadline_at: now + time_max,
-        // These actions mark nothing on machines, so nothing is told apart by the nonce.
+        // No machine carries a tag of these actions, so the tag need not be unique.
         tag_nonce: 0,
         idempotency_key: None,
     })?;
