@@ -24,6 +24,8 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 
 # Time limit for all open actions to end, seconds.
 REST_TIME_MAX = 240
+# Audit events that a failed test shows.
+EVENTS_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,12 @@ class Service:
             link = page.get("@odata.nextLink")
         return rows
 
+    def last_audit_events(self) -> list[dict]:
+        """Returns the latest audit events, oldest first."""
+        path = "/beta/deviceManagement/virtualEndpoint/auditEvents"
+        options = f"$orderby=activityDateTime%20desc&$top={EVENTS_SHOWN}"
+        return self.call("GET", f"{path}?{options}").json()["value"][::-1]
+
     def token(self) -> str:
         """Returns an access token of the administrator application."""
         if self._token is None:
@@ -145,7 +153,7 @@ class Service:
         self._lever("POST", "/clock/advance", {"by": by})
 
     def rest(self) -> None:
-        """Advances the fleet's clock until no action is open. One call is limited, so it may take several."""
+        """Advances the clock until nothing is left to do. One call is limited, so it may take several."""
         self._until_idle(lambda: self._lever("POST", "/clock/advanceToIdle"))
 
     def wait_for_rest(self) -> None:

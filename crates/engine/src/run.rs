@@ -108,14 +108,20 @@ impl Engine {
         }
     }
 
-    /// Returns by when the engine wakes while an action can run; none if none can. If the next
-    /// timer of the clock is later, the engine is between two timers, for example in the database.
+    /// Returns by when the engine next acts on an action, a queued user or a rollout; none if it
+    /// has nothing left to act on, and what is open needs an operator. If the next timer of the
+    /// clock is later, the engine is between two timers, for example in the database.
     ///
     /// # Errors
     /// The store fails.
-    pub async fn wakes_by(&self) -> Result<Option<Timestamp>, StoreError> {
-        let due = self.parts.store.read(|reader| reader.action_next_due()).await?;
-        Ok(due.map(|due| due.max(self.parts.clock.now()) + self.parts.settings.lease))
+    pub async fn acts_by(&self) -> Result<Option<Timestamp>, StoreError> {
+        let now = self.parts.clock.now();
+        let due = self.parts.store.read(move |reader| {
+            let reconciles = !reader.provisioning_queue_next(1)?.is_empty() || !reader.rollout_due(1)?.is_empty();
+            let due = [reconciles.then_some(now), reader.action_next_due()?, reader.action_next_deadline()?];
+            Ok::<_, StoreError>(due.into_iter().flatten().min())
+        });
+        Ok(due.await?.map(|due| due.max(now) + self.parts.settings.lease))
     }
 
     async fn round(&self, now: Timestamp, renew: bool) -> Result<Round, StoreError> {

@@ -64,25 +64,26 @@ pub async fn advance(call: AdminCall, body: Bytes) -> Result<Value, Problem> {
     advanced(&call, &simulation, from).await
 }
 
-/// Advances the clock from one timer to the next until no action is open or a limit is reached.
+/// Advances the clock from one timer to the next until the engine has nothing left to do or a limit
+/// is reached. An action that waits for an operator stays open.
 pub async fn advance_to_idle(call: AdminCall, _body: Bytes) -> Result<Value, Problem> {
     let simulation = call.simulation()?;
     let from = simulation.clock.now();
     let entry = call.audit(AuditVerb::AdvanceToIdle, ResourceType::Clock, "");
     call.write_audit(entry.detail("from", &from.to_string())).await?;
     let began = Instant::now();
-    while open_actions(&call).await? > 0 && began.elapsed() < REAL_TIME_MAX {
-        let wakes_by = call.app.engine.wakes_by().await.map_err(Error::from)?;
+    while began.elapsed() < REAL_TIME_MAX
+        && let Some(acts_by) = call.app.engine.acts_by().await.map_err(Error::from)?
+    {
         let now = simulation.clock.now();
         match simulation.clock.next_wake() {
-            // That timer belongs to something else, such as the end of a grace period.
-            Some(wake) if wakes_by.is_some_and(|by| wake > by) => tokio::time::sleep(POLL_INTERVAL).await,
+            Some(wake) if wake > acts_by => tokio::time::sleep(POLL_INTERVAL).await,
             Some(wake) if wake.since(from) > MOVE_MAX => break,
             Some(wake) => {
                 let left = REAL_TIME_MAX.saturating_sub(began.elapsed());
                 let _ = tokio::time::timeout(left, simulation.clock.advance(wake.since(now))).await;
             }
-            // Nothing waits for the clock, so the open actions wait for other work.
+            // Nothing waits for the clock, so the engine is at work.
             None => tokio::time::sleep(POLL_INTERVAL).await,
         }
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use crate::world::{BASE, DESK_1, FLEET, HOST, OWNER_APP, PARTNER, TestServer, Who, arrival};
+use crate::world::{BASE, DESK_1, DEVICE_1, FLEET, HOST, OWNER_APP, PARTNER, TestServer, Who, arrival};
 
 const OTHER_TENANT: &str = "20000000-0000-4000-8000-000000000001";
 
@@ -209,6 +209,27 @@ async fn the_clock_does_not_leave_an_action_behind_that_is_about_to_start() {
     let ((status, clock), ()) = tokio::join!(advance, start_late);
     assert_eq!((status, &clock["openActions"]), (StatusCode::OK, &json!(0)));
     assert!(world.clock.now() < far, "{clock}");
+}
+
+#[tokio::test]
+async fn the_clock_stops_when_only_an_operator_can_go_on() {
+    let administration = Administration::new().await;
+    let world = &administration.world;
+    let (far, clock) = (world.clock.now() + Duration::from_secs(7 * 86_400), world.clock.clone());
+    tokio::spawn(async move { clock.sleep_until(far).await });
+    for (step, undo) in [("enrol", false), ("start", true)] {
+        let fault = json!({"step": step, "undo": undo, "effect": {"effect": "fail", "code": "test", "message": "."}});
+        let (status, answer) = administration.send_as_owner("POST", "/_cloudpc/faults", fault).await;
+        assert_eq!(status, 201, "{answer}");
+    }
+    world.run();
+    let reprovision = format!("/beta/deviceManagement/managedDevices/{DEVICE_1}/reprovisionCloudPc");
+    assert_eq!(world.post(Who::Writer, &reprovision).await.status, 204);
+    for open_actions in [1, 1] {
+        let (_, clock) = administration.send_as_owner("POST", "/_cloudpc/clock/advanceToIdle", Value::Null).await;
+        assert_eq!(clock["openActions"], open_actions, "{clock}");
+        assert!(world.clock.now() < far, "{clock}");
+    }
 }
 
 #[tokio::test]

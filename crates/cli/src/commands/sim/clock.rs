@@ -66,7 +66,7 @@ pub struct Advance {
     by: String,
 }
 
-/// Advance the clock until no action is in progress
+/// Advance the clock until nothing is left to do; a stuck action stays open
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudpc sim clock idle")]
 pub struct Idle {}
