@@ -29,7 +29,7 @@ use crate::{DriverError, Fetcher, Incident, MachineSpec};
 use machine::Machine;
 use world::World;
 
-pub use clock::{QUIET_TIME, QUIET_YIELDS, SimClock};
+pub use clock::{HeldClock, SimClock};
 pub use disk::IMAGE_GIB;
 pub use machine::FULL_DISK_FREE_BYTES;
 

@@ -116,6 +116,10 @@ impl Engine {
     /// The store fails.
     pub async fn acts_by(&self) -> Result<Option<Timestamp>, StoreError> {
         let now = self.parts.clock.now();
+        if self.work.count() > 0 {
+            // The lease of an action that runs here is renewed before it ends.
+            return Ok(Some(now + self.parts.settings.lease));
+        }
         let due = self.parts.store.read(move |reader| {
             let reconciles = !reader.provisioning_queue_next(1)?.is_empty() || !reader.rollout_due(1)?.is_empty();
             let due = [reconciles.then_some(now), reader.action_next_due()?, reader.action_next_deadline()?];

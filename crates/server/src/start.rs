@@ -245,7 +245,7 @@ impl Server {
         database::compare(&store, &options.data).await?;
         let tls = edge::server_config(&options.data, &names(&options.config), host_clock.now(), rng.as_ref())?;
         let machines = match options.driver {
-            DriverKind::Sim => simulated_machines(&options, &steady_clock, &rng)?,
+            DriverKind::Sim => simulated_machines(&options, &store, &steady_clock, &rng)?,
             DriverKind::Qemu => qemu::machines(&options, &steady_clock, &rng)?,
         };
         let app = assemble(AppDependencies {
@@ -309,10 +309,13 @@ impl Server {
 /// Opens the simulated machines of a data directory.
 fn simulated_machines(
     options: &StartOptions,
+    store: &Store,
     steady_clock: &Arc<dyn Clock>,
     rng: &Arc<dyn Rng>,
 ) -> Result<Machines, StartError> {
     let clock = SimClock::following(Arc::clone(steady_clock));
+    let jobs = store.open_jobs();
+    clock.count_outside_work(move || jobs.count());
     let fetcher = fetcher(&options.config)?;
     let directory = options.data.join("sim");
     let parts = SimParts { clock: Arc::new(clock.clone()), rng: Arc::clone(rng), fetcher };

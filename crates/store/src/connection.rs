@@ -25,7 +25,7 @@ use std::any::Any;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -75,6 +75,7 @@ pub struct Store {
     provisioning_due: Arc<Notify>,
     directory: Arc<PathBuf>,
     database: FileId,
+    open_jobs: OpenJobs,
     /// The caller whose share of reader threads the reads use.
     caller: ReadCaller,
 }
@@ -144,6 +145,7 @@ impl Store {
             provisioning_due: Arc::default(),
             directory: Arc::new(directory.to_owned()),
             database,
+            open_jobs: OpenJobs::default(),
             caller: ReadCaller::Service,
         })
     }
@@ -158,6 +160,11 @@ impl Store {
     /// were queued, or a Cloud PC in its grace period was written.
     pub fn provisioning_due(&self) -> &Notify {
         &self.provisioning_due
+    }
+
+    /// The closures that are queued or run.
+    pub fn open_jobs(&self) -> OpenJobs {
+        self.open_jobs.clone()
     }
 
     /// The first damage found since the store was opened. A damaged store goes on serving what it
@@ -231,7 +238,9 @@ impl Store {
             Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
                 let (damage, mut answer) = (Arc::clone(&self.damage), Some(answer));
+                let open = (self.caller == ReadCaller::Service).then(|| self.open_jobs.open());
                 let job: ReadJob = Box::new(move |connection| {
+                    let _counts_until_dropped = &open;
                     if answer.as_ref().is_none_or(tokio::sync::oneshot::Sender::is_closed) {
                         // The caller is gone; nobody needs the result.
                         return ReadProgress::Done;
@@ -280,6 +289,7 @@ impl Store {
             Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
                 let (damage, queued) = (Arc::clone(&self.damage), Arc::clone(&self.provisioning_due));
+                let open = self.open_jobs.open();
                 let job: WriteJob = Box::new(move |connection| {
                     let connection = damage.watch(connection).map_err(E::from);
                     let result = connection.and_then(|connection| run_write(connection, &damage, &queued, name, &work));
@@ -292,6 +302,7 @@ impl Store {
                         });
                         // The caller may be gone; then nobody needs the result.
                         let _ = answer.send(result);
+                        drop(open);
                     });
                     (keep, answer)
                 });
@@ -321,6 +332,32 @@ impl Store {
                 self.write("log.empty", |_| Ok(())).await
             }
         }
+    }
+}
+
+/// The closures of a store that are queued or run, other than reads for a caller of the service.
+/// It does not keep the store open.
+#[derive(Clone, Default)]
+pub struct OpenJobs(Arc<AtomicUsize>);
+
+impl OpenJobs {
+    /// Their number. Each counts until its result has been sent.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Counts one more until the result is dropped.
+    fn open(&self) -> OpenJob {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        OpenJob(self.clone())
+    }
+}
+
+struct OpenJob(OpenJobs);
+
+impl Drop for OpenJob {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -3,31 +3,22 @@
 //! The clock knows everyone who sleeps on it, so that advancing it far still wakes each sleeper in
 //! order and at its own time. It must not depend on what the sleepers wait for.
 
+mod settle;
+
 use cloudpc_model::{Clock, Sleep, Timestamp};
 use futures_util::future::select;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::runtime::{Handle, RuntimeFlavor};
-
-/// Number of consecutive yields in [`SimClock::advance`], without a sleep being started or dropped,
-/// after which the woken work counts as finished. On a single-threaded runtime every yield runs all
-/// ready tasks, so this is also the longest chain of tasks that wake each other without sleeping
-/// and is still waited for.
-pub const QUIET_YIELDS: u32 = 64;
-
-/// Work may also run outside the runtime, for example in a database thread. On a multi-threaded
-/// runtime, while fewer sleeps were started than sleepers woken, this much real time must also pass
-/// without a new one.
-pub const QUIET_TIME: Duration = Duration::from_millis(20);
+use tokio::sync::Notify;
 
 /// A clock that follows another clock until it is paused or advanced. It never goes back.
 ///
-/// A dropped sleep is forgotten. Advancing waits for work inside the runtime, and briefly for work
-/// outside it; it does not wait for downloads.
+/// A dropped sleep is forgotten. Advancing waits for work inside the runtime, and for the work
+/// outside it that [`SimClock::count_outside_work`] counts; it does not wait for downloads.
 #[derive(Clone)]
 pub struct SimClock {
     inner: Arc<ClockShared>,
@@ -53,10 +44,24 @@ impl SimClock {
             moving: false,
             sleepers: BTreeMap::new(),
             next_number: 0,
-            registered: 0,
             changes: 0,
         };
-        Self { inner: Arc::new(ClockShared { host, state: Mutex::new(state), turn: tokio::sync::Mutex::new(()) }) }
+        Self {
+            inner: Arc::new(ClockShared {
+                host,
+                state: Mutex::new(state),
+                turn: tokio::sync::Mutex::new(()),
+                outside: OnceLock::new(),
+                changed: Notify::new(),
+            }),
+        }
+    }
+
+    /// Makes the clock wait at each stop until `count`, the number of open jobs outside the runtime
+    /// such as those of a database thread, is 0. A job counts until it has woken who waits for it.
+    /// The first call counts.
+    pub fn count_outside_work(&self, count: impl Fn() -> usize + Send + Sync + 'static) {
+        let _ = self.inner.outside.set(Box::new(count));
     }
 
     /// Returns whether the clock is paused.
@@ -78,25 +83,23 @@ impl SimClock {
     /// Advances the clock, stopping at each sleeper on the way so that everything happens in order
     /// and at its own time.
     ///
-    /// The clock waits at each stop until the work that it woke is finished ([`QUIET_YIELDS`],
-    /// [`QUIET_TIME`]). Concurrent calls run one after the other. A dropped call leaves the clock
-    /// at its latest stop.
+    /// The clock waits at each stop until the work that it woke is finished. Concurrent calls run
+    /// one after the other. A dropped call leaves the clock at its latest stop.
     pub async fn advance(&self, by: Duration) {
-        let _turn = self.inner.turn.lock().await;
-        let _moving = Moving::begin(&self.inner);
+        let held = self.hold().await;
         let target = self.now() + by;
-        self.inner.settle(0, 0).await;
-        loop {
-            let next = self.next_wake().map_or(target, |next| next.min(target));
-            let last = next == target;
-            let (woken, registered) = self.inner.set(next);
-            self.inner.settle(woken, registered).await;
-            // Work woken at the target itself can only have started later sleeps, so nothing else
-            // is due.
-            if last {
-                break;
-            }
+        while self.now() < target {
+            held.advance_to(self.next_wake().map_or(target, |next| next.min(target))).await;
         }
+    }
+
+    /// Holds the clock where it is, to advance it stop by stop. It waits for its turn, and for the
+    /// work in progress.
+    pub async fn hold(&self) -> HeldClock<'_> {
+        let turn = self.inner.turn.lock().await;
+        let held = HeldClock { moving: Moving::begin(&self.inner), _turn: turn };
+        self.inner.settle().await;
+        held
     }
 
     /// Returns when the next sleeper wakes, if there is one.
@@ -105,6 +108,22 @@ impl SimClock {
         let now = self.inner.now(&mut state);
         // Sleepers that are due have been woken; they have just not run yet.
         state.sleepers.range((now, u64::MAX)..).next().map(|((until, _), _)| *until)
+    }
+}
+
+/// A clock that only the holder moves.
+pub struct HeldClock<'a> {
+    // The clock follows its host again before another caller has its turn.
+    moving: Moving<'a>,
+    _turn: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl HeldClock<'_> {
+    /// Sets the clock to `stop`, at most the next time at which a sleeper wakes, and waits until
+    /// the work that this wakes is finished.
+    pub async fn advance_to(&self, stop: Timestamp) {
+        self.moving.0.set(stop);
+        self.moving.0.settle().await;
     }
 }
 
@@ -134,6 +153,10 @@ struct ClockShared {
     state: Mutex<State>,
     /// Held by the task that advances the clock.
     turn: tokio::sync::Mutex<()>,
+    /// Number of open jobs outside the runtime.
+    outside: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
+    /// Notified when a sleep was started or dropped.
+    changed: Notify,
 }
 
 struct State {
@@ -147,8 +170,6 @@ struct State {
     /// Sleepers, ordered by wake time and then by registration.
     sleepers: BTreeMap<(Timestamp, u64), SleepSlot>,
     next_number: u64,
-    /// Total number of sleeps started.
-    registered: u64,
     /// Total number of sleeps started or dropped.
     changes: u64,
 }
@@ -210,47 +231,15 @@ impl ClockShared {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Sets the clock and wakes the sleepers that are due. Returns their number, and the total
-    /// number of sleeps started before.
-    fn set(&self, now: Timestamp) -> (u64, u64) {
+    /// Sets the clock and wakes the sleepers that are due.
+    fn set(&self, now: Timestamp) {
         let mut state = self.lock();
         let before = state.shown;
         state.shown = now;
-        let mut woken = 0;
-        let mut wakers = Vec::new();
-        for (_, slot) in state.sleepers.range_mut((before, u64::MAX)..=(now, u64::MAX)) {
-            woken += 1;
-            wakers.extend(slot.notify());
-        }
-        let registered = state.registered;
+        let due = state.sleepers.range_mut((before, u64::MAX)..=(now, u64::MAX));
+        let wakers: Vec<Waker> = due.filter_map(|(_, slot)| slot.notify()).collect();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
-        (woken, registered)
-    }
-
-    /// Waits until the work of `woken` sleepers is finished; `registered` is the number of sleeps
-    /// that had been started when they were woken.
-    async fn settle(&self, woken: u64, registered: u64) {
-        let many_threads = Handle::try_current().is_ok_and(|h| h.runtime_flavor() != RuntimeFlavor::CurrentThread);
-        let slice = Duration::from_millis(1);
-        let mut changes = self.lock().changes;
-        let mut quiet_yields = 0;
-        let mut quiet_time = Duration::ZERO;
-        loop {
-            if quiet_yields < QUIET_YIELDS {
-                tokio::task::yield_now().await;
-                quiet_yields += 1;
-            } else if many_threads && quiet_time < QUIET_TIME && self.lock().registered - registered < woken {
-                tokio::time::sleep(slice).await;
-                quiet_time += slice;
-            } else {
-                return;
-            }
-            let latest = self.lock().changes;
-            if latest != changes {
-                (changes, quiet_yields, quiet_time) = (latest, 0, Duration::ZERO);
-            }
-        }
     }
 }
 
@@ -277,9 +266,9 @@ impl<'a> Sleeper<'a> {
         }
         let key = (until, state.next_number);
         state.next_number += 1;
-        state.registered += 1;
         state.changes += 1;
         state.sleepers.insert(key, SleepSlot::default());
+        inner.changed.notify_one();
         Some(Self { inner, key })
     }
 
@@ -304,6 +293,7 @@ impl Drop for Sleeper<'_> {
         let mut state = self.inner.lock();
         state.sleepers.remove(&self.key);
         state.changes += 1;
+        self.inner.changed.notify_one();
     }
 }
 

@@ -13,7 +13,6 @@ use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::time::Instant;
 
 use super::{AdminCall, read};
 use crate::app::Simulation;
@@ -71,23 +70,23 @@ pub async fn advance_to_idle(call: AdminCall, _body: Bytes) -> Result<Value, Pro
     let from = simulation.clock.now();
     let entry = call.audit(AuditVerb::AdvanceToIdle, ResourceType::Clock, "");
     call.write_audit(entry.detail("from", &from.to_string())).await?;
-    let began = Instant::now();
-    while began.elapsed() < REAL_TIME_MAX
-        && let Some(acts_by) = call.app.engine.acts_by().await.map_err(Error::from)?
-    {
-        let now = simulation.clock.now();
+    // Dropped after the time limit, it leaves the clock at its latest stop.
+    let idle = advance_while_busy(&call, &simulation, from);
+    tokio::time::timeout(REAL_TIME_MAX, idle).await.unwrap_or(Ok(()))?;
+    advanced(&call, &simulation, from).await
+}
+
+async fn advance_while_busy(call: &AdminCall, simulation: &Simulation, from: Timestamp) -> Result<(), Error> {
+    let held = simulation.clock.hold().await;
+    while let Some(acts_by) = call.app.engine.acts_by().await? {
         match simulation.clock.next_wake() {
-            Some(wake) if wake > acts_by => tokio::time::sleep(POLL_INTERVAL).await,
             Some(wake) if wake.since(from) > MOVE_MAX => break,
-            Some(wake) => {
-                let left = REAL_TIME_MAX.saturating_sub(began.elapsed());
-                let _ = tokio::time::timeout(left, simulation.clock.advance(wake.since(now))).await;
-            }
-            // Nothing waits for the clock, so the engine is at work.
-            None => tokio::time::sleep(POLL_INTERVAL).await,
+            Some(wake) if wake <= acts_by => held.advance_to(wake).await,
+            // Nothing of the engine waits for the clock, so it is at work.
+            _ => tokio::time::sleep(POLL_INTERVAL).await,
         }
     }
-    advanced(&call, &simulation, from).await
+    Ok(())
 }
 
 async fn advanced(call: &AdminCall, simulation: &Simulation, from: Timestamp) -> Result<Value, Problem> {

@@ -1,6 +1,7 @@
 use super::*;
 use futures_util::FutureExt;
 use proptest::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::Builder;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -126,27 +127,52 @@ fn a_clock_without_a_host_stays_paused() {
 }
 
 #[test]
-fn work_outside_the_runtime_is_waited_for_on_many_threads() {
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-    runtime.block_on(async {
-        let (clock, log) = (SimClock::paused(Timestamp(0)), Log::default());
-        let worker = tokio::spawn({
-            let (clock, log) = (clock.clone(), log.clone());
-            async move {
-                for _ in 0..5 {
-                    clock.sleep_until(clock.now() + SECOND).await;
-                    // Like a commit in a database thread.
-                    tokio::time::sleep(Duration::from_millis(3)).await;
-                    log.write(&clock, "");
+fn counted_work_outside_the_runtime_is_waited_for() {
+    let runtimes = [Builder::new_current_thread(), Builder::new_multi_thread()];
+    for runtime in runtimes.map(|mut builder| builder.worker_threads(2).enable_time().build().unwrap()) {
+        let (clock, log, open) = (SimClock::paused(Timestamp(0)), Log::default(), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&open);
+        clock.count_outside_work(move || counted.load(Ordering::SeqCst));
+        runtime.block_on(async {
+            let worker = tokio::spawn({
+                let (clock, log) = (clock.clone(), log.clone());
+                async move {
+                    for _ in 0..5 {
+                        clock.sleep_until(clock.now() + SECOND).await;
+                        // Like a commit in a database thread on a busy computer.
+                        let (answer, answered) = tokio::sync::oneshot::channel();
+                        open.fetch_add(1, Ordering::SeqCst);
+                        let open = Arc::clone(&open);
+                        std::thread::spawn(move || {
+                            std::thread::sleep(Duration::from_millis(50));
+                            answer.send(()).unwrap();
+                            open.fetch_sub(1, Ordering::SeqCst);
+                        });
+                        answered.await.unwrap();
+                        log.write(&clock, "");
+                    }
                 }
-            }
+            });
+            tokio::task::yield_now().await;
+            tokio::spawn({
+                let clock = clock.clone();
+                async move { clock.advance(SECOND * 5).await }
+            })
+            .await
+            .unwrap();
+            worker.await.unwrap();
         });
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        clock.advance(SECOND * 5).await;
-        worker.await.unwrap();
         let seen: Vec<_> = log.read().into_iter().map(|(at, _)| at.unix_seconds()).collect();
         assert_eq!(seen, (1..=5).collect::<Vec<_>>());
-    });
+    }
+}
+
+#[test]
+fn work_that_never_ends_holds_up_a_stop_for_a_limited_time() {
+    let clock = SimClock::paused(Timestamp(0));
+    clock.count_outside_work(|| 1);
+    block_on(clock.advance(SECOND));
+    assert_eq!(clock.now(), Timestamp(0) + SECOND);
 }
 
 proptest! {

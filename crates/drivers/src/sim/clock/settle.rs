@@ -1,0 +1,98 @@
+//! Waiting until the work that the clock woke is finished: every task waits for something, and no
+//! job outside the runtime is open.
+
+use std::time::Duration;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::time::Instant;
+
+use super::ClockShared;
+
+/// Yields before a look at the work in progress. On a single-threaded runtime every yield runs all
+/// ready tasks, so two looks wait for a chain of twice as many tasks that wake each other without
+/// sleeping.
+const YIELDS: u32 = 32;
+
+/// The same on a multi-threaded runtime, where each yield runs the tasks of this thread, and the
+/// other threads are looked at.
+const THREAD_YIELDS: u32 = 4;
+
+/// Longest wait at one stop, real time, if the work in progress never ends. Requests that arrive
+/// all the time can keep the threads busy.
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Interval at which work in progress is looked at that starts and drops no sleep, real time.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+
+/// What is in progress.
+#[derive(PartialEq, Eq)]
+struct Work {
+    /// Sleeps started or dropped so far.
+    changes: u64,
+    /// Sleepers that were woken and have not run yet; 0 on a single-threaded runtime.
+    woken: usize,
+    /// Open jobs outside the runtime.
+    outside: usize,
+    /// Tasks that wait for a thread.
+    queued: usize,
+    /// Threads that run tasks, apart from this one.
+    running: usize,
+    /// How often each thread at rest has gone to rest and come back.
+    rests: Vec<(usize, u64)>,
+}
+
+impl Work {
+    fn is_finished(&self) -> bool {
+        self.woken == 0 && self.outside == 0 && self.queued == 0 && self.running == 0
+    }
+}
+
+impl ClockShared {
+    /// Waits until two looks in a row find nothing in progress, and nothing in between.
+    pub(super) async fn settle(&self) {
+        let threads = Handle::try_current().is_ok_and(|h| h.runtime_flavor() == RuntimeFlavor::MultiThread);
+        let yields = if threads { THREAD_YIELDS } else { YIELDS };
+        let began = Instant::now();
+        let mut before = None;
+        while began.elapsed() <= SETTLE_TIME_MAX {
+            for _ in 0..yields {
+                tokio::task::yield_now().await;
+            }
+            let work = self.work(threads);
+            if before.as_ref() == Some(&work) {
+                return;
+            }
+            before = work.is_finished().then_some(work);
+            if before.is_none() {
+                let _ = tokio::time::timeout(LOOK_INTERVAL, self.changed.notified()).await;
+            }
+        }
+    }
+
+    /// Looks at the work in progress: first at what can only wake the next, so that nothing passes
+    /// by unseen between two looks.
+    fn work(&self, threads: bool) -> Work {
+        let outside = self.outside.get().map_or(0, |count| count());
+        let (woken, changes) = {
+            // On a single thread, those that the yields have not run belong to tasks that do not
+            // poll them.
+            let state = self.lock();
+            let due = state.sleepers.range(..=(state.shown, u64::MAX));
+            (if threads { due.filter(|(_, slot)| slot.notified).count() } else { 0 }, state.changes)
+        };
+        let (mut queued, mut running, mut rests) = (0, 0, Vec::new());
+        if threads {
+            let metrics = Handle::current().metrics();
+            queued = metrics.global_queue_depth();
+            for worker in 0..metrics.num_workers() {
+                // Odd while the thread is at rest.
+                match metrics.worker_park_unpark_count(worker) {
+                    count if count % 2 == 1 => rests.push((worker, count)),
+                    _ => running += 1,
+                }
+            }
+            // A task runs on one of these threads, the main future of a runtime does not.
+            running -= usize::from(tokio::task::try_id().is_some()).min(running);
+        }
+        Work { changes, woken, outside, queued, running, rests }
+    }
+}
