@@ -13,6 +13,7 @@ mod change;
 mod expand;
 mod kind;
 mod kinds;
+mod load;
 mod path;
 mod read;
 mod view;

@@ -56,6 +56,7 @@ fn fleet(app: &App) -> Fleet {
         clock: Arc::clone(&app.clock),
         rng: Arc::clone(&app.rng),
         simulation: app.simulation.clone(),
+        documents: Arc::new(app.clone()),
         on_replaced: Box::new(move || cached.response_cache.forget()),
     }
 }

@@ -35,7 +35,7 @@ impl TestServer {
     }
 
     /// Reconciles queued users and waits until no action is open.
-    async fn settle(&self) {
+    pub async fn settle(&self) {
         for _ in 0..2 {
             self.clock.advance(Duration::ZERO).await;
             self.rest().await;
