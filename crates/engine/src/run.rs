@@ -9,6 +9,7 @@
 //! The loop sleeps until something is due or it is woken; it never polls.
 
 mod attempt;
+mod entitle;
 mod keep;
 mod provisioning;
 mod rollouts;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Engine;
 use crate::actions::recipe;
 use attempt::Attempt;
+pub use entitle::entitle;
 pub use provisioning::SEATS_PER_LICENSE;
 pub(crate) use turn::end_unstarted;
 use turn::{ActionTurn, NextStep, TurnLog};

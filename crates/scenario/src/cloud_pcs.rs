@@ -2,8 +2,8 @@
 
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_model::{
-    CloudPc, CloudPcId, CloudPcStatus, Error, GalleryImage, ManagedDeviceId, Power, REGION_DEFAULT, ServicePlan,
-    Timestamp, UserAccountType,
+    CloudPc, CloudPcId, CloudPcStatus, DocumentKey, Error, GalleryImage, ManagedDeviceId, Power, REGION_DEFAULT,
+    ServicePlan, Timestamp, UserAccountType,
 };
 use cloudpc_store::{Entitlement, User};
 use std::time::Duration;
@@ -131,7 +131,7 @@ impl Lookup<'_> {
             tenant_id: self.within.id,
             cloud_pc_id: cloud_pc.id,
             user_id: cloud_pc.user_id,
-            policy_id: entry.policy,
+            policy_id: DocumentKey::fold(&entry.policy),
             assignment_id,
             service_plan_id: plan.unwrap_or(cloud_pc.service_plan_id),
             sku_id,

@@ -1,9 +1,10 @@
-//! Provisioning policies and user settings of a scenario, with their assignments: what a file says
-//! in Graph's words, for a writer that knows what these words mean.
+//! Provisioning policies and user settings of a scenario, with their assignments. Their properties
+//! have Graph's names; the [`DocumentWriter`] knows their meaning.
 
-use cloudpc_model::{Document, DocumentType, Error, Object, TenantId, Timestamp};
+use cloudpc_model::{Document, DocumentKey, DocumentType, Error, Object, TenantId, Timestamp};
 use cloudpc_store::{Reader, StoreError, Tx};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 use super::PAGE_ROWS;
 use super::cloud_pcs::Lookup;
@@ -40,15 +41,10 @@ pub struct ScenarioAssignment {
     pub body: Object,
 }
 
-/// Checks and writes configuration entities as if a client had created them.
-pub trait DocumentWriter: Send + Sync {
-    /// Writes a new entity and its assignments into a store that has the groups, images and service
-    /// plans of the tenant.
-    ///
-    /// # Errors
-    /// Invalid: why a client's request would be refused. The store fails.
-    fn write(&self, tx: &mut Tx<'_>, tenant: TenantId, document: &ScenarioDocument) -> Result<(), Error>;
-}
+/// Checks a configuration entity like a client's request to create it, and writes it with its
+/// assignments. The store has the groups, images and service plans of the tenant. Errors: invalid,
+/// as a client's request would be; the store fails.
+pub type DocumentWriter = Arc<dyn Fn(&mut Tx<'_>, TenantId, &ScenarioDocument) -> Result<(), Error> + Send + Sync>;
 
 impl ScenarioDocument {
     /// Returns what the entity is called in messages.
@@ -84,6 +80,7 @@ pub(super) fn resolve(
         }
         let what = if kind == DocumentType::CloudPcUserSetting { "userSetting" } else { "provisioningPolicy" };
         let id = entry.id.unwrap_or_else(|| lookup.within.derived(what, &entry.name).to_string());
+        let id = DocumentKey::fold(&id);
         let mut body = json_object(entry.properties);
         body.insert("displayName".into(), json!(entry.name));
         let assignments = entry.assignments.into_iter().zip(0..);

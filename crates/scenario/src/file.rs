@@ -236,7 +236,7 @@ pub(super) struct CloudPcEntry {
     pub region: Option<String>,
     #[serde(default, skip_serializing_if = "is_false")]
     pub single_sign_on: bool,
-    /// Name of the provisioning policy.
+    /// Name of the provisioning policy; one that the scenario does not have is a mere label.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub provisioning_policy: String,
     #[serde(default = "provisioned", skip_serializing_if = "is_provisioned")]
@@ -257,7 +257,8 @@ pub(super) struct CloudPcEntry {
     pub scripted_condition: ScriptedCondition,
 }
 
-/// What entitles a user to a Cloud PC that a policy made: a licence, or a seat of an assignment.
+/// What entitles a user to a Cloud PC that a policy made: a licence, or a seat of an assignment. By
+/// default a free one of the policy that the Cloud PC names, if the scenario has that policy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EntitlementEntry {

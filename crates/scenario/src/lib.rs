@@ -21,7 +21,7 @@ mod resolve;
 
 use cloudpc_drivers::MachineSpec;
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition, SimClock, SimDriver};
-use cloudpc_engine::{Engine, FaultRule, Faults};
+use cloudpc_engine::{Engine, FaultRule, Faults, entitle};
 use cloudpc_identity::{hash_password, installation};
 use cloudpc_model::{Clock, CloudPcId, Error, ErrorKind, Rng, TenantId, Timestamp};
 use cloudpc_store::{Reader, Store, StoreError, Tx};
@@ -84,7 +84,7 @@ pub struct Fleet {
     /// Controls of a simulated fleet; none with real machines.
     pub simulation: Option<Simulation>,
     /// Writes policies and settings.
-    pub documents: Arc<dyn DocumentWriter>,
+    pub documents: DocumentWriter,
     /// Called after each commit that replaces the fleet, so that nothing cached outlives it.
     pub on_replaced: Box<dyn Fn() + Send + Sync>,
 }
@@ -141,7 +141,7 @@ impl Fleet {
         self.store
             .write("fleet.load", move |tx| {
                 check_owner_app(tx, &resolved)?;
-                replace(tx, &resolved, documents.as_ref())?;
+                replace(tx, &resolved, &documents)?;
                 unqueue_users(tx)?;
                 tx.setting_put(CONDITIONS, &conditions)?;
                 Ok::<_, Error>(tx.setting_put(PENDING, &pending)?)
@@ -226,7 +226,7 @@ fn parse(text: &str) -> Result<file::Scenario, Error> {
 }
 
 /// Replaces the content of the store with the scenario.
-fn replace(tx: &mut Tx<'_>, resolved: &ResolvedScenario, writer: &dyn DocumentWriter) -> Result<(), Error> {
+fn replace(tx: &mut Tx<'_>, resolved: &ResolvedScenario, write: &DocumentWriter) -> Result<(), Error> {
     empty(tx)?;
     for tenant in &resolved.tenants {
         tx.tenant_put(tenant.id, &tenant.name)?;
@@ -236,14 +236,14 @@ fn replace(tx: &mut Tx<'_>, resolved: &ResolvedScenario, writer: &dyn DocumentWr
         tenant.gallery_images.iter().try_for_each(|image| tx.gallery_image_put(tenant.id, image))?;
         directory::load(tx, &tenant.directory, resolved.at)?;
         for document in &tenant.documents {
-            let written = writer.write(tx, tenant.id, document);
-            written.map_err(|error| match error.kind {
+            write(tx, tenant.id, document).map_err(|error| match error.kind {
                 ErrorKind::Invalid => resolve::invalid(&document.place(), error.message.trim_end_matches('.')),
                 _ => error,
             })?;
         }
         tenant.cloud_pcs.iter().try_for_each(|cloud_pc| tx.cloud_pc_insert(cloud_pc))?;
         tenant.entitlements.iter().try_for_each(|entitlement| tx.entitlement_insert(entitlement))?;
+        entitle(tx, tenant.id, &tenant.cloud_pcs_to_entitle())?;
         tenant.partners.iter().try_for_each(|partner| tx.partner_insert(partner))?;
     }
     Ok(())

@@ -48,13 +48,24 @@ pub(super) struct ResolvedTenant {
     pub directory: ResolvedDirectory,
     /// Policies and settings, which are checked when they are written.
     pub documents: Vec<ScenarioDocument>,
-    /// What entitles users to the Cloud PCs that policies made.
+    /// What entitles users to Cloud PCs, where the scenario says so.
     pub entitlements: Vec<Entitlement>,
     pub partners: Vec<Partner>,
     /// Cloud PCs in the order of their ids, in which inserting them is fastest.
     pub cloud_pcs: Vec<CloudPc>,
     /// The scripted conditions of simulated machines that are not healthy.
     pub scripted_conditions: HashMap<CloudPcId, ScriptedCondition>,
+}
+
+impl ResolvedTenant {
+    /// Returns the Cloud PCs of the scenario's policies without a stated entitlement.
+    pub fn cloud_pcs_to_entitle(&self) -> Vec<&CloudPc> {
+        let policies: HashSet<_> = self.documents.iter().map(|document| document.id.as_str()).collect();
+        let stated: HashSet<_> = self.entitlements.iter().map(|entitlement| entitlement.cloud_pc_id).collect();
+        let is_missing =
+            |pc: &&CloudPc| policies.contains(pc.provisioning_policy_id.as_str()) && !stated.contains(&pc.id);
+        self.cloud_pcs.iter().filter(is_missing).collect()
+    }
 }
 
 /// Resolves a scenario as of `now`. The first tenant without an id becomes `home`, if there is one.

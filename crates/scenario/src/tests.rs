@@ -29,7 +29,7 @@ fn refusal(rest: &str) -> String {
 
 #[test]
 fn bundled_scenarios_are_valid() {
-    for (name, count) in [("demo", 60), ("faulty", 12), ("fleet-1000", 1_000), ("qemu", 6)] {
+    for (name, count) in [("demo", 60), ("faulty", 12), ("fleet-1000", 1_000), ("policies", 1), ("qemu", 6)] {
         let path = format!("{}/../../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
         let resolved = resolved(&std::fs::read_to_string(path).unwrap()).map_err(|error| error.message);
         assert_eq!(resolved.map(|resolved| resolved.tenants[0].cloud_pcs.len()), Ok(count), "{name}");
@@ -38,7 +38,7 @@ fn bundled_scenarios_are_valid() {
 
 #[test]
 fn published_scenarios_hold_no_credentials() {
-    for name in ["demo", "faulty", "fleet-1000", "qemu"] {
+    for name in ["demo", "faulty", "fleet-1000", "policies", "qemu"] {
         let path = format!("{}/../../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
         let scenario = parse(&std::fs::read_to_string(path).unwrap()).unwrap();
         for tenant in scenario.tenants {

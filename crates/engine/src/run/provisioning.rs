@@ -237,7 +237,7 @@ fn reconcile_cloud_pc(
 }
 
 /// Returns whether an assignment of a frontline policy has a seat for another Cloud PC.
-fn has_free_seat(
+pub(super) fn has_free_seat(
     tx: &Tx<'_>,
     tenant: TenantId,
     policy: &Policy,

@@ -2,7 +2,7 @@
 
 use cloudpc_graph::{Edm, Method, Version};
 use cloudpc_model::{Error, Object, TenantId, Timestamp};
-use cloudpc_scenario::{DocumentWriter, ScenarioDocument};
+use cloudpc_scenario::ScenarioDocument;
 use cloudpc_store::Tx;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -11,21 +11,22 @@ use super::{Kind, change, contained, kind, leniency};
 use crate::app::App;
 use crate::pipeline::{Call, Problem};
 
-impl DocumentWriter for App {
-    fn write(&self, tx: &mut Tx<'_>, tenant: TenantId, document: &ScenarioDocument) -> Result<(), Error> {
-        let unknown = || Error::internal(format!("{} is no kind of document", document.kind.name()));
-        let own = kind(document.kind).ok_or_else(unknown)?;
-        let at = document.created_at;
-        create(self, tx, tenant, (own, own.at, &document.id), at, &document.body).map_err(invalid)?;
-        let id = utf8_percent_encode(&document.id, NON_ALPHANUMERIC);
-        let path = format!("{}/{id}/{ASSIGNMENTS}", own.at);
-        for assignment in &document.assignments {
-            let child = contained(own, ASSIGNMENTS).ok_or_else(unknown)?;
-            let place = (child, path.as_str(), assignment.id.as_str());
-            create(self, tx, tenant, place, assignment.created_at, &assignment.body).map_err(invalid)?;
-        }
-        Ok(())
+/// Writes a document of a scenario with its assignments; see [`cloudpc_scenario::DocumentWriter`].
+///
+/// # Errors
+/// Invalid: why a client's request would be refused. The store fails.
+pub(crate) fn load(app: &App, tx: &mut Tx<'_>, tenant: TenantId, document: &ScenarioDocument) -> Result<(), Error> {
+    let unknown = || Error::internal(format!("{} is not a configuration entity", document.kind.name()));
+    let own = kind(document.kind).ok_or_else(unknown)?;
+    create(app, tx, tenant, (own, own.at, &document.id), document.created_at, &document.body).map_err(invalid)?;
+    let id = utf8_percent_encode(&document.id, NON_ALPHANUMERIC);
+    let path = format!("{}/{id}/{ASSIGNMENTS}", own.at);
+    for assignment in &document.assignments {
+        let child = contained(own, ASSIGNMENTS).ok_or_else(unknown)?;
+        let place = (child, path.as_str(), assignment.id.as_str());
+        create(app, tx, tenant, place, assignment.created_at, &assignment.body).map_err(invalid)?;
     }
+    Ok(())
 }
 
 /// Creates a document of a kind at the path of its collection, with an id if its kind leaves the

@@ -88,31 +88,71 @@ async fn policies_and_settings_of_a_scenario_are_documents_and_are_saved_unchang
     assert_eq!(list(&world, "provisioningPolicies?$expand=assignments").await, policies);
 }
 
+/// The Cloud PCs by user, policy and status, sorted.
+async fn cloud_pcs(world: &TestServer) -> Vec<String> {
+    let describe = |row: &serde_json::Value| {
+        let text = |name: &str| row[name].as_str().unwrap_or_default();
+        [text("userPrincipalName"), text("provisioningPolicyName"), text("status")].join(" ")
+    };
+    let mut found: Vec<_> = list(world, "cloudPCs").await.iter().map(describe).collect();
+    found.sort_unstable();
+    found
+}
+
 #[tokio::test]
-async fn cloud_pc_with_an_entitlement_is_not_made_again_and_those_that_are_missing_are() {
+async fn cloud_pc_of_a_policy_is_not_made_again_and_those_that_are_missing_are() {
+    let (stated, entitlement) = COMPANY.rsplit_once('\n').and_then(|(text, _)| text.rsplit_once('\n')).unwrap();
+    assert!(entitlement.contains("license"), "{entitlement}");
+    for text in [COMPANY, stated] {
+        let world = TestServer::new().await;
+        world.run();
+        let mut text = text.to_owned();
+        for _ in 0..2 {
+            load(&world, &text).await.unwrap();
+            world.settle().await;
+            let expected = [
+                "ada@contoso.test Everyone provisioned",
+                "ada@contoso.test Shifts provisioned",
+                "mary@contoso.test Shifts provisioned",
+            ];
+            assert_eq!(cloud_pcs(&world).await, expected);
+            text = scenario::save(&world.app).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn stated_frontline_cloud_pcs_use_the_seats_and_one_without_an_entitlement_is_left_alone() {
     let world = TestServer::new().await;
     world.run();
-    let mut text = COMPANY.to_owned();
-    for _ in 0..2 {
-        load(&world, &text).await.unwrap();
-        world.settle().await;
-        let mut found: Vec<_> = list(&world, "cloudPCs")
-            .await
-            .iter()
-            .map(|row| {
-                let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
-                [text("userPrincipalName"), text("provisioningPolicyName"), text("status")].join(" ")
-            })
-            .collect();
-        found.sort_unstable();
-        let expected = [
-            "ada@contoso.test Everyone provisioned",
-            "ada@contoso.test Shifts provisioned",
-            "mary@contoso.test Shifts provisioned",
-        ];
-        assert_eq!(found, expected);
-        text = scenario::save(&world.app).await.unwrap();
-    }
+    let fleet = |name, plan| {
+        format!(
+            "[[tenants.fleets]]\nname = '{name}-{{number}}'\ncount = 4\nservice_plans = ['{plan}']\nprovisioning_policy = '{name}'\n"
+        )
+    };
+    load(&world, &[COMPANY, &fleet("Shifts", "shift"), &fleet("Everyone", "small")].concat()).await.unwrap();
+    let before = cloud_pcs(&world).await;
+    assert_eq!(before.len(), 9);
+    world.settle().await;
+    assert_eq!(cloud_pcs(&world).await, before);
+}
+
+#[tokio::test]
+async fn the_published_scenario_with_policies_loads_and_provisions() {
+    let world = TestServer::new().await;
+    world.run();
+    let home = "10000000-0000-4000-8000-000000000001".parse().unwrap();
+    let text = include_str!("../../../../scenarios/policies.toml");
+    let prepared = scenario::prepare(&world.app, Some(home), text).await.unwrap();
+    scenario::load(&world.app, prepared).await.unwrap();
+    world.settle().await;
+    let expected = [
+        "ada@woodgrove.test Engineering provisioned",
+        "alan@woodgrove.test Night shift provisioned",
+        "grace@woodgrove.test Engineering provisioned",
+        "mary@woodgrove.test Night shift provisioned",
+    ];
+    assert_eq!(cloud_pcs(&world).await, expected);
 }
 
 #[tokio::test]
