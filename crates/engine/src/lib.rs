@@ -36,7 +36,7 @@ pub use ledger::RequestContext;
 pub use lifecycle::GRACE_PERIOD;
 pub use policy::put_subscription;
 pub use rollout::has_unapplied_update;
-pub use run::SEATS_PER_LICENSE;
+pub use run::{SEATS_PER_LICENSE, entitle};
 
 /// Dependencies of the engine.
 #[derive(Clone)]

@@ -9,9 +9,11 @@
 //! The loop sleeps until something is due or it is woken; it never polls.
 
 mod attempt;
+mod entitle;
 mod keep;
 mod provisioning;
 mod rollouts;
+mod store_retry;
 mod turn;
 mod watch;
 mod work;
@@ -26,7 +28,9 @@ use tokio_util::sync::CancellationToken;
 use crate::Engine;
 use crate::actions::recipe;
 use attempt::Attempt;
+pub use entitle::entitle;
 pub use provisioning::SEATS_PER_LICENSE;
+use store_retry::StoreRetry;
 pub(crate) use turn::end_unstarted;
 use turn::{ActionTurn, NextStep, TurnLog};
 use work::ClaimGuard;
@@ -37,9 +41,6 @@ const CLAIMS_MAX: usize = 256;
 
 /// Most timed-out waiting actions ended in one transaction.
 const TIMEOUTS_MAX: usize = 256;
-
-/// Pause of the loop after a store error.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Grace period for running steps on shutdown.
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
@@ -63,6 +64,7 @@ impl Engine {
         tasks.spawn(self.clone().watch(stop.clone()));
         tasks.spawn(self.clone().reconcile(stop.clone()));
         let mut renew_at = self.parts.clock.now();
+        let mut retry = StoreRetry::default();
         while !stop.is_cancelled() {
             while let Some(ended) = tasks.try_join_next() {
                 if let Err(error) = ended {
@@ -76,6 +78,7 @@ impl Engine {
             }
             let next_due = match self.round(now, renew).await {
                 Ok(round) => {
+                    retry.reset();
                     for (turn, claim) in round.turns {
                         tasks.spawn(self.clone().run_action(turn, claim, stop.clone()));
                     }
@@ -88,10 +91,7 @@ impl Engine {
                     round.next_due
                 }
                 Err(StoreError::Closed) => break,
-                Err(error) => {
-                    tracing::error!(%error, "store error; pausing actions");
-                    Some(now + STORE_PAUSE)
-                }
+                Err(error) => Some(retry.after(&error, "claiming actions failed", now)),
             };
             let renew_due = (self.work.count() > 0).then_some(renew_at);
             let wake_at = [next_due, renew_due].into_iter().flatten().min();
@@ -214,6 +214,7 @@ impl Engine {
             turn = match next {
                 Ok(turn) => turn,
                 Err(StoreError::LeaseLost | StoreError::Closed) => break,
+                Err(error) if error.is_disk_refusal() => break,
                 Err(error) => {
                     let kind = recipe(turn.action.kind()).kind.name();
                     tracing::error!(%error, action.id = %id, action.kind = kind, epoch, "logging a step failed; retrying when the action's lease expires");

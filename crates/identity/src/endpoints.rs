@@ -1,6 +1,6 @@
 //! The HTTP endpoints below `/{tenant}/`: discovery, keys and tokens.
 
-use axum::extract::{Path, State};
+use axum::extract::{FromRequest, Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
@@ -68,43 +68,19 @@ async fn keys(
     }
 }
 
-async fn token(
-    State(identity): State<Arc<Identity>>,
-    Path(tenant): Path<String>,
-    Extension(base): Extension<BaseAddress>,
-    Extension(ids): Extension<RequestIds>,
-    peer: Option<Extension<Peer>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let answer = identity.token(&request(&base, peer, &ids, &tenant, &headers, &body)).await;
-    identity.reply(&ids, answer)
+async fn token(State(identity): State<Arc<Identity>>, form: FormRequest) -> Response {
+    let answer = identity.token(&form.token_request()).await;
+    identity.reply(&form.ids, answer)
 }
 
-async fn token_v1(
-    State(identity): State<Arc<Identity>>,
-    Path(tenant): Path<String>,
-    Extension(base): Extension<BaseAddress>,
-    Extension(ids): Extension<RequestIds>,
-    peer: Option<Extension<Peer>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let answer = identity.token_v1(&request(&base, peer, &ids, &tenant, &headers, &body)).await;
-    identity.reply(&ids, answer)
+async fn token_v1(State(identity): State<Arc<Identity>>, form: FormRequest) -> Response {
+    let answer = identity.token_v1(&form.token_request()).await;
+    identity.reply(&form.ids, answer)
 }
 
-async fn device_code(
-    State(identity): State<Arc<Identity>>,
-    Path(tenant): Path<String>,
-    Extension(base): Extension<BaseAddress>,
-    Extension(ids): Extension<RequestIds>,
-    peer: Option<Extension<Peer>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let answer = identity.device_code(&request(&base, peer, &ids, &tenant, &headers, &body)).await;
-    identity.reply(&ids, answer)
+async fn device_code(State(identity): State<Arc<Identity>>, form: FormRequest) -> Response {
+    let answer = identity.device_code(&form.token_request()).await;
+    identity.reply(&form.ids, answer)
 }
 
 /// Refuses the device code flow of the v1 endpoint.
@@ -125,15 +101,40 @@ async fn authorize(State(identity): State<Arc<Identity>>, Extension(ids): Extens
     identity.reply(&ids, Err(OAuthError::new("unsupported_response_type", 700_051, description)))
 }
 
-fn request<'a>(
-    base: &'a BaseAddress,
-    peer: Option<Extension<Peer>>,
-    ids: &'a RequestIds,
-    tenant: &'a str,
-    headers: &'a HeaderMap,
-    body: &'a Bytes,
-) -> TokenRequest<'a> {
-    TokenRequest { base, peer: peer_of(peer), request_id: &ids.request_id, tenant, headers, body }
+/// A request whose body is a form.
+struct FormRequest {
+    tenant: String,
+    base: BaseAddress,
+    ids: RequestIds,
+    peer: Peer,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl FormRequest {
+    fn token_request(&self) -> TokenRequest<'_> {
+        TokenRequest {
+            base: &self.base,
+            peer: self.peer,
+            request_id: &self.ids.request_id,
+            tenant: &self.tenant,
+            headers: &self.headers,
+            body: &self.body,
+        }
+    }
+}
+
+type FormParts =
+    (Path<String>, Extension<BaseAddress>, Extension<RequestIds>, Option<Extension<Peer>>, HeaderMap, Bytes);
+
+impl FromRequest<Arc<Identity>> for FormRequest {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, identity: &Arc<Identity>) -> Result<Self, Response> {
+        let (Path(tenant), Extension(base), Extension(ids), peer, headers, body) =
+            FormParts::from_request(request, identity).await?;
+        Ok(Self { tenant, base, ids, peer: peer_of(peer), headers, body })
+    }
 }
 
 /// Returns the peer of a request. All requests without a socket count as one peer.

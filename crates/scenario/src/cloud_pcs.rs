@@ -2,14 +2,15 @@
 
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_model::{
-    CloudPc, CloudPcId, CloudPcStatus, Error, GalleryImage, ManagedDeviceId, Power, REGION_DEFAULT, ServicePlan,
-    Timestamp, UserAccountType,
+    CloudPc, CloudPcId, CloudPcStatus, DocumentKey, Error, GalleryImage, ManagedDeviceId, Power, REGION_DEFAULT,
+    ServicePlan, Timestamp, UserAccountType,
 };
-use cloudpc_store::User;
+use cloudpc_store::{Entitlement, User};
 use std::time::Duration;
 use toml::value::Datetime;
 use uuid::Uuid;
 
+use super::directory::ResolvedDirectory;
 use super::file;
 use super::resolve::{Within, invalid, timestamp, user_principal_name};
 
@@ -111,6 +112,33 @@ impl Lookup<'_> {
     }
 }
 
+impl Lookup<'_> {
+    /// Returns what entitles the user of a Cloud PC to it.
+    pub(super) fn entitlement(
+        &self,
+        entry: file::EntitlementEntry,
+        cloud_pc: &CloudPc,
+        directory: &ResolvedDirectory,
+    ) -> Result<Entitlement, Error> {
+        let place = format!("Cloud PC '{}'", cloud_pc.display_name);
+        let (sku_id, assignment_id) = match (entry.license, entry.assignment) {
+            (Some(license), None) => (Some(directory.sku(&license, &place)?), String::new()),
+            (None, Some(assignment)) => (None, assignment),
+            _ => return Err(invalid(&place, "its entitlement needs either license or assignment")),
+        };
+        let plan = entry.service_plan.map(|plan| self.service_plan(&plan, &place).map(|plan| plan.id)).transpose()?;
+        Ok(Entitlement {
+            tenant_id: self.within.id,
+            cloud_pc_id: cloud_pc.id,
+            user_id: cloud_pc.user_id,
+            policy_id: DocumentKey::fold(&entry.policy),
+            assignment_id,
+            service_plan_id: plan.unwrap_or(cloud_pc.service_plan_id),
+            sku_id,
+        })
+    }
+}
+
 /// Returns the Cloud PCs of a fleet.
 pub(super) fn members<'a>(
     fleet: &'a file::FleetEntry,
@@ -153,6 +181,7 @@ pub(super) fn members<'a>(
             provisioned_at: None,
             grace_ends_at: None,
             status_detail: None,
+            entitlement: None,
             scripted_condition: fleet.scripted_condition.clone(),
         }
     }))

@@ -2,14 +2,14 @@
 
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_engine::{Effect, FaultRule};
-use cloudpc_model::{CloudPc, CloudPcId, CloudPcStatus, GalleryImage, Partner, ServicePlan, TenantId, Timestamp};
-use cloudpc_store::{LicenseHolder, Reader, StoreError, User};
+use cloudpc_model::{
+    CloudPc, CloudPcId, CloudPcStatus, DocumentType, GalleryImage, Partner, ServicePlan, TenantId, Timestamp,
+};
+use cloudpc_store::{Entitlement, LicenseHolder, Reader, StoreError, User};
+use std::collections::HashMap;
 use toml::value::Datetime;
 
-use super::{conditions, directory, file, machines};
-
-/// Number of rows read at a time.
-const PAGE_ROWS: usize = 1_000;
+use super::{PAGE_ROWS, conditions, directory, documents, file, machines};
 
 /// Returns the content of the store as a scenario.
 pub(super) fn describe(
@@ -33,12 +33,6 @@ fn tenant(
     name: String,
     scripted_condition: &dyn Fn(CloudPcId) -> ScriptedCondition,
 ) -> Result<file::TenantEntry, StoreError> {
-    let mut cloud_pcs = Vec::new();
-    for pc in machines::cloud_pcs(reader, id)? {
-        let scripted_condition = scripted_condition(pc.id);
-        let busy = reader.action_open_remote(id, &pc.id.to_string())?.is_some();
-        cloud_pcs.push(cloud_pc(pc, busy, scripted_condition));
-    }
     let mut users = Vec::new();
     loop {
         let page = reader.user_list(id, users.last().map(|last: &User| last.id), PAGE_ROWS)?;
@@ -48,9 +42,18 @@ fn tenant(
         users.extend(page);
     }
     let mut entries = Vec::with_capacity(users.len());
+    let mut entitlements = HashMap::new();
     for found in users {
+        entitlements.extend(reader.entitlement_list(id, found.id)?.into_iter().map(|held| (held.cloud_pc_id, held)));
         let licenses = directory::licenses(reader, id, LicenseHolder::User(found.id))?;
         entries.push(user(found, licenses));
+    }
+    let mut cloud_pcs = Vec::new();
+    for pc in machines::cloud_pcs(reader, id)? {
+        let scripted_condition = scripted_condition(pc.id);
+        let busy = reader.action_open_remote(id, &pc.id.to_string())?.is_some();
+        let held = entitlements.remove(&pc.id).map(|held| entitlement(reader, held)).transpose()?;
+        cloud_pcs.push(file::CloudPcEntry { entitlement: held, ..cloud_pc(pc, busy, scripted_condition) });
     }
     let mut partners = Vec::new();
     let mut after = None;
@@ -70,6 +73,18 @@ fn tenant(
         gallery_images: reader.gallery_image_list(id)?.into_iter().map(gallery_image).collect(),
         subscriptions: directory::subscriptions(reader, id)?,
         groups: directory::groups(reader, id)?,
+        provisioning_policies: documents::describe(
+            reader,
+            id,
+            DocumentType::CloudPcProvisioningPolicy,
+            DocumentType::CloudPcProvisioningPolicyAssignment,
+        )?,
+        user_settings: documents::describe(
+            reader,
+            id,
+            DocumentType::CloudPcUserSetting,
+            DocumentType::CloudPcUserSettingAssignment,
+        )?,
         cloud_pcs,
         fleets: Vec::new(),
         partners,
@@ -108,8 +123,19 @@ fn cloud_pc(pc: CloudPc, busy: bool, scripted_condition: ScriptedCondition) -> f
         provisioned_at: pc.provisioned_at.map(datetime),
         grace_ends_at: pc.grace_ends_at.map(datetime),
         status_detail: pc.status_detail,
+        entitlement: None,
         scripted_condition,
     }
+}
+
+fn entitlement(reader: &Reader<'_>, held: Entitlement) -> Result<file::EntitlementEntry, StoreError> {
+    let product = held.sku_id.map(|sku| reader.subscription(held.tenant_id, sku)).transpose()?.flatten();
+    Ok(file::EntitlementEntry {
+        policy: held.policy_id,
+        license: product.map(|product| product.sku_part_number),
+        assignment: Some(held.assignment_id).filter(|id| !id.is_empty()),
+        service_plan: Some(held.service_plan_id.to_string()),
+    })
 }
 
 fn user(user: User, licenses: Vec<String>) -> file::UserEntry {

@@ -5,13 +5,11 @@ use cloudpc_model::{Error, GroupId, SkuId, TenantId, Timestamp, UserId};
 use cloudpc_store::{Group, LicenseHolder, NoUnitsLeft, Reader, StoreError, Subscription, Tx};
 use std::collections::HashMap;
 
+use super::PAGE_ROWS;
 use super::cloud_pcs::Lookup;
 use super::describe::datetime;
 use super::file;
 use super::resolve::{check_unique, invalid, timestamp, user_principal_name};
-
-/// Number of rows read at a time.
-const PAGE_ROWS: usize = 1_000;
 
 /// The directory of a tenant as domain values.
 pub(super) struct ResolvedDirectory {
@@ -25,6 +23,38 @@ struct ResolvedGroup {
     /// Members, oldest first.
     members: Vec<UserId>,
     licenses: Vec<SkuId>,
+}
+
+impl ResolvedDirectory {
+    /// Returns the group with this name or id.
+    ///
+    /// # Errors
+    /// Invalid: there is none, or several have the name.
+    pub(super) fn group(&self, name: &str, place: &str) -> Result<GroupId, Error> {
+        let id = name.parse().ok();
+        let groups = self.groups.iter().map(|own| &own.group);
+        let mut found = groups.filter(|group| group.display_name == name || Some(group.id) == id);
+        match (found.next(), found.next()) {
+            (Some(group), None) => Ok(group.id),
+            (None, _) => {
+                Err(invalid(place, format!("its tenant has no group '{name}'; add it under [[tenants.groups]]")))
+            }
+            (Some(_), Some(_)) => Err(invalid(place, format!("several groups are named '{name}'; use the group's id"))),
+        }
+    }
+
+    /// Returns the product of the subscription with this name.
+    ///
+    /// # Errors
+    /// Invalid: there is none.
+    pub(super) fn sku(&self, name: &str, place: &str) -> Result<SkuId, Error> {
+        let found = self.subscriptions.iter().find(|own| own.sku_part_number == name);
+        found.map(|own| own.sku_id).ok_or_else(|| no_subscription(name, place))
+    }
+}
+
+fn no_subscription(name: &str, place: &str) -> Error {
+    invalid(place, format!("its tenant has no subscription '{name}'; add it under [[tenants.subscriptions]]"))
 }
 
 /// The entries of a tenant that make its directory, with the licences of each user by name.
@@ -99,9 +129,7 @@ impl<'a> Names<'a> {
     }
 
     fn sku(&self, name: &str, place: &str) -> Result<SkuId, Error> {
-        self.skus.get(name).copied().ok_or_else(|| {
-            invalid(place, format!("its tenant has no subscription '{name}'; add it under [[tenants.subscriptions]]"))
-        })
+        self.skus.get(name).copied().ok_or_else(|| no_subscription(name, place))
     }
 
     fn group(&self, entry: file::GroupEntry) -> Result<ResolvedGroup, Error> {

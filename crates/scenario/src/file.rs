@@ -52,6 +52,10 @@ pub(super) struct TenantEntry {
     pub subscriptions: Vec<SubscriptionEntry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupEntry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub provisioning_policies: Vec<DocumentEntry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub user_settings: Vec<DocumentEntry>,
     /// Single Cloud PCs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cloud_pcs: Vec<CloudPcEntry>,
@@ -232,7 +236,7 @@ pub(super) struct CloudPcEntry {
     pub region: Option<String>,
     #[serde(default, skip_serializing_if = "is_false")]
     pub single_sign_on: bool,
-    /// Name of the provisioning policy.
+    /// Name of the provisioning policy; one that the scenario does not have is a mere label.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub provisioning_policy: String,
     #[serde(default = "provisioned", skip_serializing_if = "is_provisioned")]
@@ -246,9 +250,64 @@ pub(super) struct CloudPcEntry {
     pub grace_ends_at: Option<Datetime>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_detail: Option<StatusDetail>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entitlement: Option<EntitlementEntry>,
     /// Condition of the simulated machine.
     #[serde(default, rename = "condition", alias = "ailment", skip_serializing_if = "is_healthy")]
     pub scripted_condition: ScriptedCondition,
+}
+
+/// What entitles a user to a Cloud PC that a policy made: a licence, or a seat of an assignment. By
+/// default a free one of the policy that the Cloud PC names, if the scenario has that policy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EntitlementEntry {
+    /// Id of the policy.
+    pub policy: String,
+    /// Name of the subscription.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    /// Id of the policy's assignment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assignment: Option<String>,
+    /// Name or id of the service plan of the licence or seat; by default that of the Cloud PC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_plan: Option<String>,
+}
+
+/// A provisioning policy or a user setting, with its assignments.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DocumentEntry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// `displayName`
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Datetime>,
+    /// The other properties, as a client of the beta version sends them.
+    #[serde(default)]
+    pub properties: toml::Table,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assignments: Vec<AssignmentEntry>,
+}
+
+/// The assignment of a policy or user setting to a group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AssignmentEntry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Name or id of a group.
+    pub group: String,
+    /// Name or id of the service plan of a frontline policy's seats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_plan: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Datetime>,
+    /// The other properties of the target, e.g. `allotmentLicensesCount`.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    pub target: toml::Table,
 }
 
 /// A group of similar Cloud PCs.

@@ -12,6 +12,7 @@
 mod cloud_pcs;
 mod describe;
 mod directory;
+mod documents;
 mod file;
 mod machines;
 mod passwords;
@@ -20,15 +21,16 @@ mod resolve;
 
 use cloudpc_drivers::MachineSpec;
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition, SimClock, SimDriver};
-use cloudpc_engine::{Engine, FaultRule, Faults};
+use cloudpc_engine::{Engine, FaultRule, Faults, entitle};
 use cloudpc_identity::{hash_password, installation};
-use cloudpc_model::{Clock, CloudPcId, Error, ErrorKind, Rng, TenantId};
+use cloudpc_model::{Clock, CloudPcId, Error, ErrorKind, Rng, TenantId, Timestamp};
 use cloudpc_store::{Reader, Store, StoreError, Tx};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use documents::{DocumentWriter, ScenarioAssignment, ScenarioDocument};
 use machines::machines;
 pub use passwords::GeneratedPassword;
 pub use resolve::fault_rule_problem;
@@ -38,6 +40,8 @@ use resolve::{ResolvedScenario, resolve};
 const CONDITIONS: &str = "scenario.conditions";
 /// The setting that holds the unfinished part of a load; empty if there is none.
 const PENDING: &str = "scenario.pending";
+/// Number of rows read at a time.
+const PAGE_ROWS: usize = 1_000;
 
 /// Settings of a whole simulation.
 #[derive(Default, Serialize, Deserialize)]
@@ -79,6 +83,8 @@ pub struct Fleet {
     pub rng: Arc<dyn Rng>,
     /// Controls of a simulated fleet; none with real machines.
     pub simulation: Option<Simulation>,
+    /// Writes policies and settings.
+    pub documents: DocumentWriter,
     /// Called after each commit that replaces the fleet, so that nothing cached outlives it.
     pub on_replaced: Box<dyn Fn() + Send + Sync>,
 }
@@ -116,8 +122,9 @@ impl Fleet {
     /// creates its machines. Returns its tenants.
     ///
     /// # Errors
-    /// Invalid: the scenario has an application with the id of the owner's application; nothing has
-    /// changed then. The store or the driver fails; [`resume`](Self::resume) continues the load.
+    /// Invalid: the scenario has an application with the id of the owner's application, or a policy
+    /// or setting that a client could not create; nothing has changed then. The store or the driver
+    /// fails; [`resume`](Self::resume) continues the load.
     pub async fn load(&self, Prepared { resolved, .. }: Prepared) -> Result<Vec<TenantId>, Error> {
         let tenants = resolved.tenants.iter().map(|tenant| tenant.id).collect();
         let conditions = Conditions { pace: resolved.pace.clone(), artifacts: resolved.artifacts.clone() };
@@ -130,10 +137,12 @@ impl Fleet {
             faults: resolved.faults.clone(),
         };
         let pending = serde_json::to_vec(&pending).map_err(Error::internal)?;
+        let documents = Arc::clone(&self.documents);
         self.store
             .write("fleet.load", move |tx| {
                 check_owner_app(tx, &resolved)?;
-                replace(tx, &resolved)?;
+                replace(tx, &resolved, &documents)?;
+                unqueue_users(tx)?;
                 tx.setting_put(CONDITIONS, &conditions)?;
                 Ok::<_, Error>(tx.setting_put(PENDING, &pending)?)
             })
@@ -165,7 +174,12 @@ impl Fleet {
             }
             None => self.engine.provision_missing().await?,
         }
-        self.store.write("fleet.endLoad", |tx| tx.setting_put(PENDING, b"")).await.map_err(Error::from)
+        let now = self.clock.now();
+        let end = move |tx: &mut Tx<'_>| {
+            queue_members(tx, now)?;
+            tx.setting_put(PENDING, b"")
+        };
+        self.store.write("fleet.endLoad", end).await.map_err(Error::from)
     }
 
     /// Deletes the fleet: everything except settings, signing keys, applications and the tenants
@@ -212,7 +226,7 @@ fn parse(text: &str) -> Result<file::Scenario, Error> {
 }
 
 /// Replaces the content of the store with the scenario.
-fn replace(tx: &mut Tx<'_>, resolved: &ResolvedScenario) -> Result<(), StoreError> {
+fn replace(tx: &mut Tx<'_>, resolved: &ResolvedScenario, write: &DocumentWriter) -> Result<(), Error> {
     empty(tx)?;
     for tenant in &resolved.tenants {
         tx.tenant_put(tenant.id, &tenant.name)?;
@@ -221,8 +235,44 @@ fn replace(tx: &mut Tx<'_>, resolved: &ResolvedScenario) -> Result<(), StoreErro
         tenant.service_plans.iter().try_for_each(|plan| tx.service_plan_put(tenant.id, plan))?;
         tenant.gallery_images.iter().try_for_each(|image| tx.gallery_image_put(tenant.id, image))?;
         directory::load(tx, &tenant.directory, resolved.at)?;
+        for document in &tenant.documents {
+            write(tx, tenant.id, document).map_err(|error| match error.kind {
+                ErrorKind::Invalid => resolve::invalid(&document.place(), error.message.trim_end_matches('.')),
+                _ => error,
+            })?;
+        }
         tenant.cloud_pcs.iter().try_for_each(|cloud_pc| tx.cloud_pc_insert(cloud_pc))?;
+        tenant.entitlements.iter().try_for_each(|entitlement| tx.entitlement_insert(entitlement))?;
+        entitle(tx, tenant.id, &tenant.cloud_pcs_to_entitle())?;
         tenant.partners.iter().try_for_each(|partner| tx.partner_insert(partner))?;
+    }
+    Ok(())
+}
+
+/// Takes all users out of the reconciler's queue until the load ends: the simulation is emptied
+/// after the commit, and a machine that the reconciler made before would be lost.
+fn unqueue_users(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    loop {
+        let queued = tx.provisioning_queue_next(PAGE_ROWS)?;
+        if queued.is_empty() {
+            return Ok(());
+        }
+        for user in queued {
+            tx.provisioning_queue_remove(user.tenant_id, user.user_id)?;
+        }
+    }
+}
+
+/// Queues the members of all groups, to whom policies may give Cloud PCs.
+fn queue_members(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
+    for (tenant, _) in tx.tenant_list()? {
+        let mut after = None;
+        loop {
+            let page = tx.group_list(tenant, after, PAGE_ROWS)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            page.iter().try_for_each(|group| tx.provisioning_queue_put_members(tenant, group.id, now))?;
+        }
     }
     Ok(())
 }

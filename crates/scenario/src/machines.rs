@@ -4,8 +4,7 @@ use cloudpc_drivers::MachineSpec;
 use cloudpc_model::{CloudPc, ServicePlan, TenantId};
 use cloudpc_store::{Reader, StoreError};
 
-/// Number of rows read at a time.
-const PAGE_ROWS: usize = 1_000;
+use super::PAGE_ROWS;
 
 /// Returns the machines of all tenants' Cloud PCs.
 pub(super) fn machines(reader: &Reader<'_>) -> Result<Vec<MachineSpec>, StoreError> {

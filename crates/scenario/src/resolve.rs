@@ -8,10 +8,10 @@ use cloudpc_engine::actions::recipe;
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_identity::BUILT_IN_CLIENT;
 use cloudpc_model::{
-    AgentSetting, AppId, CloudPc, CloudPcId, Error, GalleryImage, ImageId, Kind, OsVersion, Partner, PartnerId,
-    ServicePlan, ServicePlanId, TenantId, Timestamp, UserId,
+    AgentSetting, AppId, CloudPc, CloudPcId, DocumentType, Error, GalleryImage, ImageId, Kind, OsVersion, Partner,
+    PartnerId, ServicePlan, ServicePlanId, TenantId, Timestamp, UserId,
 };
-use cloudpc_store::{Application, User, UserProfile};
+use cloudpc_store::{Application, Entitlement, User, UserProfile};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::cloud_pcs::{Lookup, members};
 use super::directory::{self, DirectoryEntries, ResolvedDirectory};
+use super::documents::{self, ScenarioDocument};
 use super::file;
 
 /// Limit of Cloud PCs in a scenario.
@@ -45,11 +46,26 @@ pub(super) struct ResolvedTenant {
     pub service_plans: Vec<ServicePlan>,
     pub gallery_images: Vec<GalleryImage>,
     pub directory: ResolvedDirectory,
+    /// Policies and settings, which are checked when they are written.
+    pub documents: Vec<ScenarioDocument>,
+    /// What entitles users to Cloud PCs, where the scenario says so.
+    pub entitlements: Vec<Entitlement>,
     pub partners: Vec<Partner>,
     /// Cloud PCs in the order of their ids, in which inserting them is fastest.
     pub cloud_pcs: Vec<CloudPc>,
     /// The scripted conditions of simulated machines that are not healthy.
     pub scripted_conditions: HashMap<CloudPcId, ScriptedCondition>,
+}
+
+impl ResolvedTenant {
+    /// Returns the Cloud PCs of the scenario's policies without a stated entitlement.
+    pub fn cloud_pcs_to_entitle(&self) -> Vec<&CloudPc> {
+        let policies: HashSet<_> = self.documents.iter().map(|document| document.id.as_str()).collect();
+        let stated: HashSet<_> = self.entitlements.iter().map(|entitlement| entitlement.cloud_pc_id).collect();
+        let is_missing =
+            |pc: &&CloudPc| policies.contains(pc.provisioning_policy_id.as_str()) && !stated.contains(&pc.id);
+        self.cloud_pcs.iter().filter(is_missing).collect()
+    }
 }
 
 /// Resolves a scenario as of `now`. The first tenant without an id becomes `home`, if there is one.
@@ -140,18 +156,32 @@ fn resolve_tenant(
     )?;
 
     let lookup = Lookup { within, domain: tenant.domain, now, users, service_plans, gallery_images };
-    let mut cloud_pcs = Vec::new();
+    let directory = directory::resolve(directory, &lookup)?;
+    let mut documents = Vec::new();
+    for (kind, entries) in [
+        (DocumentType::CloudPcProvisioningPolicy, tenant.provisioning_policies),
+        (DocumentType::CloudPcUserSetting, tenant.user_settings),
+    ] {
+        documents.extend(documents::resolve(kind, entries, &directory, &lookup)?);
+    }
+    let (mut cloud_pcs, mut entitlements) = (Vec::new(), Vec::new());
     let mut scripted_conditions = HashMap::new();
     let generated = tenant.fleets.iter().map(|fleet| members(fleet, &lookup)).collect::<Result<Vec<_>, _>>()?;
-    for entry in tenant.cloud_pcs.into_iter().chain(generated.into_iter().flatten()) {
-        let (cloud_pc, scripted_condition) = lookup.cloud_pc(entry)?;
+    for mut entry in tenant.cloud_pcs.into_iter().chain(generated.into_iter().flatten()) {
+        let entitlement = entry.entitlement.take();
+        let (mut cloud_pc, scripted_condition) = lookup.cloud_pc(entry)?;
+        if let Some(policy) = policy_named(&documents, &cloud_pc.provisioning_policy_name) {
+            cloud_pc.provisioning_policy_id.clone_from(&policy.id);
+        }
+        if let Some(entitlement) = entitlement {
+            entitlements.push(lookup.entitlement(entitlement, &cloud_pc, &directory)?);
+        }
         if scripted_condition != ScriptedCondition::default() {
             scripted_conditions.insert(cloud_pc.id, scripted_condition);
         }
         cloud_pcs.push(cloud_pc);
     }
     cloud_pcs.sort_unstable_by_key(|cloud_pc| cloud_pc.id);
-    let directory = directory::resolve(directory, &lookup)?;
 
     Ok(ResolvedTenant {
         id,
@@ -160,11 +190,18 @@ fn resolve_tenant(
         service_plans: lookup.service_plans,
         gallery_images: lookup.gallery_images,
         directory,
+        documents,
+        entitlements,
         partners,
         cloud_pcs,
         scripted_conditions,
         name: tenant.name,
     })
+}
+
+fn policy_named<'a>(documents: &'a [ScenarioDocument], name: &str) -> Option<&'a ScenarioDocument> {
+    let mut policies = documents.iter().filter(|own| own.kind == DocumentType::CloudPcProvisioningPolicy);
+    policies.find(|policy| policy.body.get("displayName").is_some_and(|own| own == name))
 }
 
 fn resolve_users(

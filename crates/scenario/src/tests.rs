@@ -1,7 +1,7 @@
 //! Tests of parsing and resolving scenarios.
 
 use super::*;
-use cloudpc_model::{CloudPcStatus, Product, SeededRng, Timestamp};
+use cloudpc_model::{CloudPcStatus, Product, SeededRng};
 use insta::assert_snapshot;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
@@ -29,7 +29,7 @@ fn refusal(rest: &str) -> String {
 
 #[test]
 fn bundled_scenarios_are_valid() {
-    for (name, count) in [("demo", 60), ("faulty", 12), ("fleet-1000", 1_000), ("qemu", 6)] {
+    for (name, count) in [("demo", 60), ("faulty", 12), ("fleet-1000", 1_000), ("policies", 1), ("qemu", 6)] {
         let path = format!("{}/../../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
         let resolved = resolved(&std::fs::read_to_string(path).unwrap()).map_err(|error| error.message);
         assert_eq!(resolved.map(|resolved| resolved.tenants[0].cloud_pcs.len()), Ok(count), "{name}");
@@ -38,7 +38,7 @@ fn bundled_scenarios_are_valid() {
 
 #[test]
 fn published_scenarios_hold_no_credentials() {
-    for name in ["demo", "faulty", "fleet-1000", "qemu"] {
+    for name in ["demo", "faulty", "fleet-1000", "policies", "qemu"] {
         let path = format!("{}/../../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
         let scenario = parse(&std::fs::read_to_string(path).unwrap()).unwrap();
         for tenant in scenario.tenants {
@@ -136,6 +136,9 @@ fn scenario_errors_say_what_to_do() {
         "groups = [{ name = 'Team', members = ['eve'] }]",
         "groups = [{ name = 'Team', members = ['ada', 'ADA'] }]",
         "groups = [{ name = 'Team', licenses = ['CPC'] }]",
+        "provisioning_policies = [{ name = 'All', assignments = [{ group = 'Team' }] }]",
+        "user_settings = [{ name = 'All', properties = { displayName = 'All' } }]",
+        "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', entitlement = { policy = 'p' } }]",
         "[[tenants]]\nname = 'Other'\nsubscriptions = [{ name = 'CPC', service_plan = 'small', units = 1 }]",
         "cloud_pcs = [{ name = 'one', user = 'eve', service_plan = 'small' }]",
         "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'tiny' }]",
@@ -167,7 +170,7 @@ fn scenario_errors_say_what_to_do() {
          |
       11 | surprise = 1
          | ^^^^^^^^
-      unknown field `surprise`, expected one of `id`, `name`, `domain`, `users`, `apps`, `service_plans`, `gallery_images`, `subscriptions`, `groups`, `cloud_pcs`, `fleets`, `partners`
+      unknown field `surprise`, expected one of `id`, `name`, `domain`, `users`, `apps`, `service_plans`, `gallery_images`, `subscriptions`, `groups`, `provisioning_policies`, `user_settings`, `cloud_pcs`, `fleets`, `partners`
     users = 3
       Invalid scenario: TOML parse error at line 11, column 1
          |
@@ -184,6 +187,12 @@ fn scenario_errors_say_what_to_do() {
       Invalid scenario: group 'Team': member 'ADA': defined twice; use different names, and different ids if set.
     groups = [{ name = 'Team', licenses = ['CPC'] }]
       Invalid scenario: group 'Team': its tenant has no subscription 'CPC'; add it under [[tenants.subscriptions]].
+    provisioning_policies = [{ name = 'All', assignments = [{ group = 'Team' }] }]
+      Invalid scenario: provisioning policy 'All': its tenant has no group 'Team'; add it under [[tenants.groups]].
+    user_settings = [{ name = 'All', properties = { displayName = 'All' } }]
+      Invalid scenario: user setting 'All': its properties have displayName, which name already sets; remove it.
+    cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', entitlement = { policy = 'p' } }]
+      Invalid scenario: Cloud PC 'one': its entitlement needs either license or assignment.
     [[tenants]]
     name = 'Other'
     subscriptions = [{ name = 'CPC', service_plan = 'small', units = 1 }]

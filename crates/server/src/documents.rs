@@ -13,6 +13,7 @@ mod change;
 mod expand;
 mod kind;
 mod kinds;
+mod load;
 mod path;
 mod read;
 mod view;
@@ -37,6 +38,7 @@ pub use kind::{
 pub use kinds::KINDS;
 pub(crate) use kinds::device_image;
 pub(crate) use kinds::retry_health_checks;
+pub(crate) use load::load;
 
 /// An operation that a kind of document carries out.
 #[derive(Clone, Copy)]

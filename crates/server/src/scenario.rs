@@ -5,6 +5,7 @@ use cloudpc_scenario::Fleet;
 use std::sync::Arc;
 
 use crate::app::App;
+use crate::documents::load as load_document;
 
 pub use cloudpc_scenario::{GeneratedPassword, Prepared};
 
@@ -49,13 +50,14 @@ pub async fn save(app: &App) -> Result<String, Error> {
 }
 
 fn fleet(app: &App) -> Fleet {
-    let cached = app.clone();
+    let (writer, cached) = (app.clone(), app.clone());
     Fleet {
         store: app.store.clone(),
         engine: app.engine.clone(),
         clock: Arc::clone(&app.clock),
         rng: Arc::clone(&app.rng),
         simulation: app.simulation.clone(),
+        documents: Arc::new(move |tx, tenant, document| load_document(&writer, tx, tenant, document)),
         on_replaced: Box::new(move || cached.response_cache.forget()),
     }
 }

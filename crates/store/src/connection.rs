@@ -292,11 +292,18 @@ impl Store {
                 let open = self.open_jobs.open();
                 let job: WriteJob = Box::new(move |connection| {
                     let connection = damage.watch(connection).map_err(E::from);
+                    let open = connection.as_ref().ok().copied();
+                    let changes_before = open.map(Connection::total_changes);
                     let result = connection.and_then(|connection| run_write(connection, &damage, &queued, name, &work));
                     let keep = result.is_ok();
+                    let has_changed = open.map(Connection::total_changes) != changes_before;
                     let answer: Reply = Box::new(move |commit| {
                         let result = result.and_then(|(value, effects)| {
                             damage.watch(commit).map_err(E::from)?;
+                            // A transaction without changes needs no disk.
+                            if has_changed {
+                                damage.note_change();
+                            }
                             run_effects(name, effects);
                             Ok(value)
                         });

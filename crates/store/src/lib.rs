@@ -136,6 +136,16 @@ impl StoreError {
         }
     }
 
+    /// Whether the disk took no change, for example because it is full. The store logs when that
+    /// begins and when it ends, so its callers need not.
+    pub fn is_disk_refusal(&self) -> bool {
+        match self {
+            Self::Database(error) => error.kind() == DatabaseErrorKind::Full,
+            Self::NotCommitted(_) => true,
+            _ => false,
+        }
+    }
+
     /// The message to a caller whose request failed because of the disk or a shutdown, and not
     /// because of a defect: nothing has changed, and a retry may succeed.
     fn explanation(&self) -> Option<&'static str> {

@@ -61,6 +61,11 @@ async fn a_full_disk_refuses_new_actions_and_loses_none() {
         let states: Vec<_> = actions.iter().map(|action| action["state"].as_str().unwrap()).collect();
         assert_eq!(states, ["done"], "machine {n}");
     }
+    let log = service.log();
+    let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    assert!((1..=3).contains(&errors.len()), "the error is logged once each time it begins: {log}");
+    assert!(errors.iter().all(|line| line.matches("is full").count() == 1), "the cause is said once: {errors:?}");
+    assert!(log.contains("takes changes again"), "{log}");
     for (n, _) in refused.iter().skip(1) {
         let actions = client.rows(&path(*n, "cloudpc.actions"), &[], None).await.unwrap();
         assert_eq!(actions, Vec::<Value>::new(), "a refused action must not exist");

@@ -188,3 +188,16 @@ fn leftovers_of_a_killed_check_are_removed_by_the_next_one() {
     assert_eq!(leftovers(folder.path()), Vec::<PathBuf>::new());
     assert!(!runs(&machine), "the machine's process must have exited");
 }
+
+#[test]
+fn image_delete_refuses_a_device_image_and_keeps_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("qemu/images/10000000-0000-4000-8000-0000000000e1");
+    std::fs::create_dir_all(&image).unwrap();
+    std::fs::write(image.join("source.json"), r#"{"source": "https://images.contoso.test/disk.qcow2"}"#).unwrap();
+    let data = folder.path().to_str().unwrap();
+    let refused = run(&["image", "delete", "10000000-0000-4000-8000-0000000000e1", "--data", data], &[]);
+    insta::assert_snapshot!(refused.err, @"error: Image 10000000-0000-4000-8000-0000000000e1 is a device image that was imported from https://images.contoso.test/disk.qcow2 at a client's request. Delete it with DELETE /beta/deviceManagement/virtualEndpoint/deviceImages/10000000-0000-4000-8000-0000000000e1.");
+    assert_eq!(refused.exit, 4);
+    assert!(image.join("source.json").exists());
+}

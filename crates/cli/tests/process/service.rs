@@ -8,11 +8,13 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+/// File of the log, if it is kept.
+const LOG: &str = "log";
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudpc");
 
 /// A service that is killed when dropped. Its data directory survives kills and restarts.
 pub struct Service {
-    #[expect(dead_code, reason = "the directory is deleted when this is dropped")]
     directory: TempDir,
     process: Child,
     http: String,
@@ -86,10 +88,17 @@ impl Service {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
         std::fs::create_dir(&data).unwrap();
-        let (process, http, https) = ready(on_own_disk(&data, &format!("size={bytes}"), &command(&data, options))?);
+        let mut program = on_own_disk(&data, &format!("size={bytes}"), &command(&data, options))?;
+        program.stderr(std::fs::File::create(directory.path().join(LOG)).unwrap());
+        let (process, http, https) = ready(program);
         // Only the service sees that disk; the path leads through its process.
         let data = PathBuf::from(format!("/proc/{}/root{}", process.id(), data.display()));
         Some(Self { directory, process, http, https, data })
+    }
+
+    /// Returns the log of a service on a disk of its own.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join(LOG)).unwrap()
     }
 
     /// Starts a service whose data directory is its own full disk: a first service used it and was

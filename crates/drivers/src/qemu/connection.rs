@@ -3,6 +3,9 @@
 //!
 //! The Azure resources that a connection names are labels here: all machines of a host use its one
 //! bridge. Nothing is checked from inside a guest, since a check must not need a running machine.
+//!
+//! Findings go to tenants, and the bridge is shared by all of them: names, subnets and numbers of
+//! addresses are left out. Failures of the host are logged in full for its operator.
 
 use futures_util::{StreamExt, stream};
 use ipnet::Ipv4Net;
@@ -14,7 +17,7 @@ use url::Url;
 
 use super::machine::blocking;
 use super::network::{Network, ip};
-use crate::{DriverError, FetchPolicy, Fetcher, NetworkCheck, NetworkFinding, NetworkProblem};
+use crate::{DriverError, FetchPolicy, Fetcher, NetworkCheck, NetworkFinding, NetworkProblem, NetworkStatus};
 
 /// Timeout of the host's name service.
 const RESOLVE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -43,15 +46,23 @@ pub(super) async fn run(
         NetworkCheck::Network | NetworkCheck::Addresses => {
             let (network, name, wanted) = (network.clone(), name.clone(), check.clone());
             let read = move || {
-                if let Err(missing) = network.check() {
-                    return Ok(NetworkFinding::failed(
-                        NetworkProblem::VirtualNetworkInvalid,
-                        format!("Machines of this host have no network: {missing}."),
-                        "Create the bridge.",
-                    ));
+                if let Err(error) = network.check() {
+                    tracing::warn!(%error, "a health check of a connection failed");
+                    return Ok(no_network());
                 }
                 let bridge = Bridge::read(&name)?;
-                Ok(if wanted == NetworkCheck::Network { bridge.network(&name) } else { bridge.addresses(&name) })
+                let finding = if wanted == NetworkCheck::Network { bridge.network() } else { bridge.addresses() };
+                if finding.status == NetworkStatus::Failed {
+                    let Bridge { is_up, subnets, used } = &bridge;
+                    tracing::warn!(
+                        bridge = name,
+                        is_up,
+                        ?subnets,
+                        used = used.len(),
+                        "a health check of a connection failed"
+                    );
+                }
+                Ok(finding)
             };
             blocking(read).await?
         }
@@ -67,16 +78,20 @@ pub(super) async fn run(
 /// The findings of a host without a bridge.
 fn without_bridge(check: &NetworkCheck) -> NetworkFinding {
     match check {
-        NetworkCheck::Network => NetworkFinding::failed(
-            NetworkProblem::VirtualNetworkInvalid,
-            "Machines of this host have no network: qemu.bridge is not set.",
-            "Set qemu.bridge in the configuration of the service to a bridge that leads to the network.",
-        ),
+        NetworkCheck::Network => no_network(),
         NetworkCheck::DomainJoin(_) => domain_join(),
         NetworkCheck::Addresses | NetworkCheck::NameService(_) | NetworkCheck::Endpoints(_) => {
             NetworkFinding::informational("Not checked, because machines of this host have no network.")
         }
     }
+}
+
+fn no_network() -> NetworkFinding {
+    NetworkFinding::failed(
+        NetworkProblem::VirtualNetworkInvalid,
+        "Machines of this host have no network.",
+        "Ask the operator of the service to connect machines to a network.",
+    )
 }
 
 fn domain_join() -> NetworkFinding {
@@ -164,37 +179,31 @@ impl Bridge {
         Ok(bridge)
     }
 
-    fn network(&self, name: &str) -> NetworkFinding {
+    fn network(&self) -> NetworkFinding {
         match self.is_up {
-            true => NetworkFinding::passed(format!(
-                "Machines are attached to the bridge '{name}' of this host, which is up. The Azure ids of the \
-                 connection are labels."
-            )),
+            true => NetworkFinding::passed(
+                "Machines are attached to the network of this host. The Azure ids of the connection are labels.",
+            ),
             false => NetworkFinding::failed(
                 NetworkProblem::VirtualNetworkInvalid,
-                format!("The bridge '{name}' of this host is down."),
-                format!("Run `ip link set {name} up` on the host."),
+                "The network of this host is down.",
+                "Ask the operator of the service to repair it.",
             ),
         }
     }
 
-    fn addresses(&self, name: &str) -> NetworkFinding {
+    fn addresses(&self) -> NetworkFinding {
         if self.subnets.is_empty() {
-            return NetworkFinding::informational(format!(
-                "Not checked: the bridge '{name}' has no IPv4 address, so the host does not know the subnet."
-            ));
+            return NetworkFinding::informational("Not checked: the host does not know the subnet of its machines.");
         }
-        let free = self.subnets.iter().map(|subnet| self.free_of(subnet)).fold(0, u32::saturating_add);
-        let subnets: Vec<_> = self.subnets.iter().map(ToString::to_string).collect();
-        let detail = format!(
-            "About {free} addresses of {} are free: those that no neighbour of the host on the bridge '{name}' has.",
-            subnets.join(", ")
-        );
-        let finding = match free {
-            0 => NetworkFinding::failed(NetworkProblem::NoSubnetIp, detail, "Use a larger subnet."),
-            _ => NetworkFinding::passed(detail),
-        };
-        NetworkFinding { free_addresses: Some(free), ..finding }
+        match self.subnets.iter().any(|subnet| self.free_of(subnet) > 0) {
+            true => NetworkFinding::passed("The subnet of the host's machines has free addresses."),
+            false => NetworkFinding::failed(
+                NetworkProblem::NoSubnetIp,
+                "The subnet of the host's machines has no free address.",
+                "Ask the operator of the service for a larger subnet.",
+            ),
+        }
     }
 
     fn free_of(&self, subnet: &Ipv4Net) -> u32 {
@@ -232,7 +241,6 @@ struct Neighbour {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::NetworkStatus;
 
     const ADDRESSES: &str = r#"[{"ifindex":4,"ifname":"br0","flags":["BROADCAST","MULTICAST","UP"],"operstate":"DOWN",
         "addr_info":[{"family":"inet","local":"192.0.2.1","prefixlen":29,"scope":"global"},
@@ -248,14 +256,29 @@ mod tests {
     fn free_addresses_are_those_that_no_known_neighbour_has() {
         let bridge = Bridge::parse(ADDRESSES, NEIGHBOURS).unwrap();
         assert_eq!((bridge.is_up, &bridge.subnets), (true, &vec![net("192.0.2.0/29")]));
-        let finding = bridge.addresses("br0");
-        assert_eq!((finding.status, finding.free_addresses), (NetworkStatus::Passed, Some(4)));
-        assert_eq!(
-            finding.detail,
-            "About 4 addresses of 192.0.2.0/29 are free: those that no neighbour of the host on the bridge 'br0' has."
-        );
+        assert_eq!(bridge.free_of(&net("192.0.2.0/29")), 4);
+        assert_eq!(bridge.addresses().status, NetworkStatus::Passed);
         let full = Bridge { used: net("192.0.2.0/29").hosts().collect(), ..bridge };
-        assert_eq!(full.addresses("br0").problem, Some(NetworkProblem::NoSubnetIp));
+        assert_eq!(full.addresses().problem, Some(NetworkProblem::NoSubnetIp));
+    }
+
+    #[tokio::test]
+    async fn a_tenant_learns_neither_names_nor_addresses_nor_numbers_of_the_host() {
+        let up = Bridge::parse(ADDRESSES, NEIGHBOURS).unwrap();
+        let full = Bridge { used: net("192.0.2.0/29").hosts().collect(), ..up.clone() };
+        let fetcher = Fetcher::new(None).unwrap();
+        let missing = run(&Network::Bridge("br0".into()), &fetcher, &NetworkCheck::Network).await.unwrap();
+        let mut findings = vec![missing, without_bridge(&NetworkCheck::Network)];
+        for bridge in [&up, &full, &Bridge::default()] {
+            findings.extend([bridge.network(), bridge.addresses()]);
+        }
+        for finding in findings {
+            assert_eq!(finding.free_addresses, None);
+            let text = format!("{} {}", finding.detail, finding.advice);
+            let is_secret =
+                text.contains("br0") || text.contains("qemu.") || text.chars().any(|letter| letter.is_ascii_digit());
+            assert!(!is_secret, "{text}");
+        }
     }
 
     #[test]
@@ -266,18 +289,18 @@ mod tests {
         {
             assert_eq!(bridge.free_of(&net(subnet)), free, "{subnet}");
         }
-        assert_eq!(bridge.addresses("br0").status, NetworkStatus::Informational, "no subnet is known");
+        assert_eq!(bridge.addresses().status, NetworkStatus::Informational, "no subnet is known");
     }
 
     #[test]
     fn a_bridge_that_is_down_fails_and_an_unreadable_one_is_an_error() {
         let down = Bridge::parse(&ADDRESSES.replace("\"UP\"", "\"NOARP\""), "").unwrap();
-        let finding = down.network("br0");
+        let finding = down.network();
         assert_eq!(
             (finding.status, finding.problem),
             (NetworkStatus::Failed, Some(NetworkProblem::VirtualNetworkInvalid))
         );
-        assert_eq!(Bridge::parse(ADDRESSES, "").unwrap().network("br0").status, NetworkStatus::Passed);
+        assert_eq!(Bridge::parse(ADDRESSES, "").unwrap().network().status, NetworkStatus::Passed);
         for (addresses, neighbours) in [("[]", ""), ("", ""), (ADDRESSES, "{")] {
             assert!(Bridge::parse(addresses, neighbours).is_err(), "{addresses} {neighbours}");
         }

@@ -120,8 +120,12 @@ impl Images {
         }
     }
 
-    /// Returns the source that the driver imported an image from; none for any other image.
-    pub(super) fn source(&self, id: &ImageId) -> io::Result<Option<String>> {
+    /// Returns the source that a device image was imported from at a client's request; none for any
+    /// other image.
+    ///
+    /// # Errors
+    /// The record of the source cannot be read.
+    pub fn source(&self, id: &ImageId) -> io::Result<Option<String>> {
         Ok(read_json::<SourceRecord>(&self.folder(id).join(SOURCE_FILE))?.map(|record| record.source))
     }
 

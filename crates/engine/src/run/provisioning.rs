@@ -18,6 +18,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::rollouts::{advance_rollouts, run_schedules};
+use super::store_retry::StoreRetry;
 use crate::Engine;
 use crate::ledger::{RequestContext, audit};
 use crate::lifecycle::{GRACE_PERIOD, accept_deprovision};
@@ -47,16 +48,20 @@ impl Engine {
     /// Reconciles queued users, ends grace periods, and runs schedules and rollouts until `stop` is
     /// cancelled.
     pub(super) async fn reconcile(self, stop: CancellationToken) {
+        let mut retry = StoreRetry::default();
         while !stop.is_cancelled() {
             let now = self.parts.clock.now();
             let wake_at = match self.reconcile_due(now).await {
-                Ok(Due { users: false, grace: false, schedules: false, rollouts: false, next_at }) => next_at,
-                Ok(_) => continue,
-                Err(StoreError::Closed) => return,
-                Err(error) => {
-                    tracing::error!(%error, "reconciling provisioning policies failed; retrying");
-                    Some(now + super::STORE_PAUSE)
+                Ok(Due { users: false, grace: false, schedules: false, rollouts: false, next_at }) => {
+                    retry.reset();
+                    next_at
                 }
+                Ok(_) => {
+                    retry.reset();
+                    continue;
+                }
+                Err(StoreError::Closed) => return,
+                Err(error) => Some(retry.after(&error, "reconciling provisioning policies failed", now)),
             };
             tokio::select! {
                 biased;
@@ -237,7 +242,7 @@ fn reconcile_cloud_pc(
 }
 
 /// Returns whether an assignment of a frontline policy has a seat for another Cloud PC.
-fn has_free_seat(
+pub(super) fn has_free_seat(
     tx: &Tx<'_>,
     tenant: TenantId,
     policy: &Policy,

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
+use super::store_retry::StoreRetry;
 use crate::Engine;
 use crate::health::{self, Remedy, RestartPolicy};
 use crate::ledger::{RequestContext, audit};
@@ -40,12 +41,13 @@ impl Engine {
             for id in &ids {
                 self.work.changed.send(*id);
             }
+            let mut retry = StoreRetry::default();
             while let Err(error) = self.request_checks(ids.clone()).await {
                 if matches!(error, StoreError::Closed) {
                     return;
                 }
-                tracing::error!(%error, "requesting health checks failed; retrying");
-                self.parts.clock.sleep_until(self.parts.clock.now() + super::STORE_PAUSE).await;
+                let retry_at = retry.after(&error, "requesting health checks failed", self.parts.clock.now());
+                self.parts.clock.sleep_until(retry_at).await;
             }
             self.work.wake.notify_one();
         }

@@ -15,7 +15,7 @@ use super::{audit, body, contained, not_found};
 use crate::pipeline::{Answer, Call, Problem, required};
 
 /// Name of the collection, and of the parameter of the action.
-const ASSIGNMENTS: &str = "assignments";
+pub(super) const ASSIGNMENTS: &str = "assignments";
 
 pub(super) async fn assign(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
     let child = contained(kind, ASSIGNMENTS).ok_or_else(|| not_found(kind, call.key(0)))?;

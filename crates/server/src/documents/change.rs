@@ -16,31 +16,11 @@ use crate::pipeline::{Answer, Call, Problem};
 
 pub(super) async fn create(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
     // Made once: the transaction may run again.
-    let (id, now) = (call.app.rng.uuid().to_string(), call.at);
+    let id = call.app.rng.uuid().to_string();
     kind.hooks.prepare(call).await?;
     let request = call.clone();
     let work = move |tx: &mut Tx<'_>| {
-        let parent = parent_of(&request, kind);
-        if let Shape::Within(above) = kind.shape {
-            lock(tx, request.tenant(), &DocumentKey::new(above.of, &parent))?
-                .ok_or_else(|| not_found(above, request.key(0)))?;
-        }
-        let mut document = Document {
-            tenant_id: request.tenant(),
-            key: DocumentKey { kind: kind.of, parent, id: String::new() },
-            revision: 1,
-            body: body::incoming(kind, request.edm, request.body.clone())?,
-            status: Object::new(),
-            sealed: Object::new(),
-            created_at: now,
-            modified_at: now,
-        };
-        document.key.id = DocumentKey::fold(&kind.hooks.id(tx, &request, &document, &id)?);
-        settle(&request, kind, &mut document, None, tx)?;
-        has_room(tx, kind, &document)?;
-        let written = tx.document_insert(&document, &body::index(kind, &document.body))?;
-        written.map_err(|conflict| refuse(kind, &document, conflict))?;
-        kind.hooks.after(tx, &request, None, Some(&document))?;
+        let mut document = insert(tx, &request, kind, &id)?;
         tx.audit_insert(&audit::entry(&request, kind, AuditVerb::Create, None, Some(&document)))?;
         kind.hooks.computed(tx, &request, std::slice::from_mut(&mut document))?;
         Ok::<_, Problem>(document)
@@ -48,6 +28,32 @@ pub(super) async fn create(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
     let document = call.app.store.write("document.create", work).await?;
     let shown = read::shown(call, kind, &document, Expanded::new());
     Ok(read::tagged(call.created(&document.key.id, &shown), kind, &document))
+}
+
+/// Checks and writes the new document of a request and what follows from it. `guid` is its id,
+/// unless its kind has other ids.
+pub(super) fn insert(tx: &mut Tx<'_>, call: &Call, kind: &'static Kind, guid: &str) -> Result<Document, Problem> {
+    let parent = parent_of(call, kind);
+    if let Shape::Within(above) = kind.shape {
+        lock(tx, call.tenant(), &DocumentKey::new(above.of, &parent))?.ok_or_else(|| not_found(above, call.key(0)))?;
+    }
+    let mut document = Document {
+        tenant_id: call.tenant(),
+        key: DocumentKey { kind: kind.of, parent, id: String::new() },
+        revision: 1,
+        body: body::incoming(kind, call.edm, call.body.clone())?,
+        status: Object::new(),
+        sealed: Object::new(),
+        created_at: call.at,
+        modified_at: call.at,
+    };
+    document.key.id = DocumentKey::fold(&kind.hooks.id(tx, call, &document, guid)?);
+    settle(call, kind, &mut document, None, tx)?;
+    has_room(tx, kind, &document)?;
+    let written = tx.document_insert(&document, &body::index(kind, &document.body))?;
+    written.map_err(|conflict| refuse(kind, &document, conflict))?;
+    kind.hooks.after(tx, call, None, Some(&document))?;
+    Ok(document)
 }
 
 pub(super) async fn update(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {

@@ -2,11 +2,12 @@
 
 use cloudpc_engine::RequestContext;
 use cloudpc_graph::{Edm, GraphError, LinkSigner, QueryOptions, ResolvedTarget, Version, next_link};
-use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, TenantId, Timestamp};
+use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, TenantId, Timestamp, UserId};
 use cloudpc_store::Store;
 use http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use super::select::Picked;
 use super::{Answer, Problem};
 use crate::app::App;
-use crate::caller::Caller;
+use crate::caller::{Caller, CallerUser, TokenOrigin};
 use crate::config::Fidelity;
 use crate::request::Peer;
 
@@ -73,6 +74,44 @@ impl Prefer {
 }
 
 impl Call {
+    /// Returns the call that creates what a scenario states. Its caller is a user named `scenario`,
+    /// because a scenario may state what only people can create.
+    pub(crate) fn of_scenario(
+        app: App,
+        tenant_id: TenantId,
+        target: ResolvedTarget,
+        body: Map<String, Value>,
+        at: Timestamp,
+    ) -> Self {
+        let name = "scenario";
+        let user = CallerUser { id: UserId(Uuid::nil()), user_principal_name: name.into(), roles: Vec::new() };
+        let caller = Caller {
+            tenant_id,
+            app_id: None,
+            app_name: name.into(),
+            user: Some(user),
+            permissions: BTreeSet::new(),
+            is_owner: false,
+            origin: TokenOrigin::Local { key_id: String::new() },
+        };
+        Self {
+            app,
+            caller: Arc::new(caller),
+            at,
+            edm: Edm::of(Version::Beta),
+            target,
+            options: QueryOptions::default(),
+            body,
+            prefer: Prefer::default(),
+            if_match: None,
+            request_id: Arc::from(""),
+            peer: None,
+            root: String::new(),
+            address: String::new(),
+            query: String::new(),
+        }
+    }
+
     /// Whether members of an enum that are declared after `unknownFutureValue` are sent by name: to
     /// clients that request it, and to all under open fidelity.
     pub fn names_late_members(&self) -> bool {

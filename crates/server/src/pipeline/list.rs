@@ -23,7 +23,7 @@ use std::sync::Arc;
 use super::call::to_json;
 use super::select::Picked;
 use super::{Answer, Call, Problem};
-use scan::{Budget, Count, PageScan};
+use scan::{Budget, Count, PageScan, SliceInput};
 use source::Planned;
 
 pub use property::ListProperty;
@@ -230,7 +230,14 @@ impl<C: Collection> ListRequest<C> {
     /// Counts the next slice. Returns whether the count is complete.
     fn advance_count(&mut self, reader: &Reader<'_>) -> Result<bool, Problem> {
         let Some(count) = &mut self.count else { return Ok(true) };
-        match count.slice(&self.collection, reader, self.planned.as_ref(), &self.call.options, &self.budget)? {
+        let input = SliceInput {
+            collection: &self.collection,
+            reader,
+            planned: self.planned.as_ref(),
+            options: &self.call.options,
+            budget: &self.budget,
+        };
+        match count.slice(&input)? {
             ControlFlow::Continue(()) => Ok(false),
             ControlFlow::Break(found) => {
                 (self.count, self.total) = (None, Some(found));
@@ -271,7 +278,8 @@ impl<C: Collection> ListRequest<C> {
             Some(rows) => rows,
             none => none.insert(PageScan::new(options, planned, self.position.clone())?),
         };
-        Ok(match rows.slice(&self.collection, reader, planned, options, &self.budget)? {
+        let input = SliceInput { collection: &self.collection, reader, planned, options, budget: &self.budget };
+        Ok(match rows.slice(&input)? {
             ControlFlow::Continue(()) => ControlFlow::Continue(()),
             ControlFlow::Break(page) => {
                 let next_link = page.next.map(|position| next_link(call, &self.collection, &position));

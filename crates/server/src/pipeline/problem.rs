@@ -73,8 +73,10 @@ impl Problem {
             Self::Graph(error) => error,
             Self::Store(error) => Self::Domain(error.into()).into_graph(operation, request_id),
             Self::Domain(error) => {
-                // An error with a hidden cause needs an operator's attention.
-                if error.source.is_some() {
+                // An error with a hidden cause needs an operator's attention, unless the store has
+                // called for it.
+                let cause = error.source.as_deref().and_then(|cause| cause.downcast_ref::<StoreError>());
+                if error.source.is_some() && !cause.is_some_and(StoreError::is_disk_refusal) {
                     log(operation, request_id, &error);
                 }
                 GraphError::new(status(error.kind), error.code, error.message)
@@ -104,14 +106,21 @@ fn status(kind: ErrorKind) -> u16 {
 }
 
 fn log(operation: &str, request_id: &str, error: &dyn StdError) {
-    let mut chain = error.to_string();
+    tracing::error!(operation, request.id = request_id, error = with_causes(error), "request failed");
+}
+
+/// Returns the text of an error and of its causes, each said once: some errors quote their cause.
+fn with_causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        chain.push_str(": ");
-        chain.push_str(&cause.to_string());
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
         source = cause.source();
     }
-    tracing::error!(operation, request.id = request_id, error = chain, "request failed");
+    text
 }
 
 #[cfg(test)]
@@ -126,6 +135,14 @@ mod tests {
         entries.sort_unstable();
         codes.sort_unstable();
         assert_eq!(entries, codes);
+    }
+
+    #[test]
+    fn log_says_each_cause_once() {
+        let cause = || StoreError::Directory(std::io::Error::other("no such device"));
+        let error = cloudpc_model::Error::internal(cause());
+        assert!(with_causes(&error).ends_with(": it cannot be used: no such device"), "{}", with_causes(&error));
+        assert_eq!(with_causes(&cause()), "it cannot be used: no such device");
     }
 
     #[test]

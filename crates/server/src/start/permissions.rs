@@ -4,11 +4,13 @@
 use cloudpc_identity::permissions::PERMISSIONS;
 use cloudpc_model::{Actor, AuditEntry, AuditResource, AuditVerb, Error, ResourceType, Timestamp};
 use cloudpc_store::{Application, StoreError, Tx};
+use std::collections::BTreeSet;
 
 use crate::app::App;
 use crate::installation::GRANTED_BY_OWNER;
 
-/// The setting that holds the names of the permissions of the version that started last.
+/// The setting that holds the names of the permissions of all versions that have started. Those of
+/// a newer version stay when an older one starts, so that the newer one does not grant them again.
 const KNOWN: &str = "permissions.known";
 
 /// The permissions of the versions that did not write [`KNOWN`].
@@ -40,7 +42,7 @@ pub(super) async fn upgrade(app: &App, is_new: bool) -> Result<(), Error> {
 
 /// Returns the applications that were granted permissions, with these.
 fn grant_added(tx: &mut Tx<'_>, is_new: bool, now: Timestamp) -> Result<Vec<(Application, Vec<String>)>, StoreError> {
-    let known = match tx.setting(KNOWN)? {
+    let known: Vec<String> = match tx.setting(KNOWN)? {
         Some(names) => String::from_utf8_lossy(&names).split(' ').map(str::to_owned).collect(),
         None => FIRST.map(str::to_owned).to_vec(),
     };
@@ -61,7 +63,8 @@ fn grant_added(tx: &mut Tx<'_>, is_new: bool, now: Timestamp) -> Result<Vec<(App
             granted.push((app, added));
         }
     }
-    tx.setting_put(KNOWN, PERMISSIONS.join(" ").as_bytes())?;
+    let all: BTreeSet<&str> = known.iter().map(String::as_str).chain(PERMISSIONS).collect();
+    tx.setting_put(KNOWN, Vec::from_iter(all).join(" ").as_bytes())?;
     Ok(granted)
 }
 
@@ -146,6 +149,18 @@ mod tests {
         let store = old_store(directory.path()).await;
         assert_eq!(granted(&store, true).await, []);
         assert_eq!(granted(&store, false).await, [], "nor does the next start grant anything");
+    }
+
+    #[tokio::test]
+    async fn permissions_that_were_taken_away_stay_away_after_an_older_version_has_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = old_store(directory.path()).await;
+        let newer = [&PERMISSIONS.join(" "), "Newer.Read.All"].join(" ");
+        store.write("test.write", move |tx| tx.setting_put(KNOWN, newer.as_bytes())).await.unwrap();
+        assert_eq!(granted(&store, false).await, []);
+        let known = store.read(|reader| reader.setting(KNOWN)).await.unwrap().unwrap();
+        let known = String::from_utf8(known).unwrap();
+        assert!(known.split(' ').any(|name| name == "Newer.Read.All"), "{known}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod model;
 mod paging;
 mod provisioning;
 mod scans;
+mod scenarios;
 mod selection;
 mod sign_in;
 mod tenants;

@@ -1,7 +1,10 @@
 //! Provisioning policies through HTTP: assigning and applying one, the grace period, and the
 //! upgrade of Cloud PCs that had no policy.
 
-use cloudpc_model::{GroupId, Kind, SeededRng, ServicePlanId, SkuId, TenantId, Timestamp, UserId};
+use cloudpc_model::{
+    CloudPc, CloudPcId, GroupId, Kind, ManagedDeviceId, Product, SeededRng, ServicePlan, ServicePlanId, SkuId,
+    TenantId, Timestamp, UserId,
+};
 use cloudpc_server::documents::adopt;
 use cloudpc_server::operations::APPLY_CLOUD_PC_IDS_MAX;
 use cloudpc_store::{Group, LicenseHolder, StoreError, Subscription, Tx};
@@ -35,7 +38,7 @@ impl TestServer {
     }
 
     /// Reconciles queued users and waits until no action is open.
-    async fn settle(&self) {
+    pub async fn settle(&self) {
         for _ in 0..2 {
             self.clock.advance(Duration::ZERO).await;
             self.rest().await;
@@ -228,4 +231,66 @@ async fn upgrade_makes_policies_groups_and_licences_and_nothing_enters_grace() {
     server.change(move |tx| tx.license_unassign(tenant(), sku, LicenseHolder::User(ADA), NOW)).await;
     server.settle().await;
     assert_eq!(server.get(Who::Reader, DESK_1).await.json()["status"], "inGracePeriod");
+}
+
+#[tokio::test]
+async fn upgrade_gives_frontline_cloud_pcs_a_frontline_policy_with_their_seats() {
+    let server = TestServer::new().await;
+    let plan = ServicePlanId(Uuid::from_u128(0xf1));
+    server
+        .change(move |tx| {
+            let desk = tx.cloud_pc_list(tenant(), None, None, 1)?.remove(0);
+            let enterprise = tx.service_plan(tenant(), desk.service_plan_id)?.unwrap();
+            let frontline = ServicePlan { id: plan, product: Product::Frontline, ..enterprise };
+            tx.service_plan_put(tenant(), &ServicePlan { display_name: "Shift".into(), ..frontline })?;
+            for number in 0..4_u32 {
+                let policy = if number == 0 { "Everyone" } else { "Shifts" };
+                tx.cloud_pc_insert(&CloudPc {
+                    id: CloudPcId(Uuid::from_u128(0xf00 + u128::from(number))),
+                    managed_device_id: ManagedDeviceId(Uuid::from_u128(0xe00 + u128::from(number))),
+                    display_name: format!("shift-{number}"),
+                    managed_device_name: format!("SHIFT-{number}"),
+                    user_id: ALAN,
+                    service_plan_id: plan,
+                    product: Product::Frontline,
+                    provisioning_policy_id: match number {
+                        0 => desk.provisioning_policy_id.clone(),
+                        _ => Uuid::from_u128(0x5f).to_string(),
+                    },
+                    provisioning_policy_name: policy.into(),
+                    ..desk.clone()
+                })?;
+            }
+            Ok(())
+        })
+        .await;
+    let status = async || {
+        let rows = server.get(Who::Reader, CLOUD_PCS).await.rows();
+        rows.into_iter().map(|row| (row["displayName"].to_string(), row["status"].to_string())).collect::<Vec<_>>()
+    };
+    let before = status().await;
+    server.change(|tx| adopt(tx, tenant(), NOW, &SeededRng::new(1))).await;
+    server.change(|tx| tx.provisioning_queue_put(tenant(), &[ADA, ALAN], NOW)).await;
+    server.run();
+    server.settle().await;
+    assert_eq!(status().await, before, "nothing is provisioned or enters grace");
+
+    let mut policies = server.get(Who::Reader, &format!("{POLICIES}?$expand=assignments")).await.rows();
+    policies.sort_by_key(|policy| policy["displayName"].as_str().map(str::to_owned));
+    let told: Vec<_> = policies
+        .iter()
+        .map(|policy| {
+            let plan = &policy["assignments"][0]["target"]["servicePlanId"];
+            format!("{} {} {plan}", policy["displayName"], policy["provisioningType"])
+        })
+        .collect();
+    let expected = [
+        r#""Everyone" "dedicated" null"#.to_owned(),
+        format!(r#""Everyone frontline" "sharedByUser" "{plan}""#),
+        format!(r#""Shifts" "sharedByUser" "{plan}""#),
+    ];
+    assert_eq!(told, expected);
+    let subscriptions = server.change(|tx| tx.subscription_list(tenant())).await;
+    let sold = subscriptions.iter().find(|own| own.service_plan_id == plan).unwrap();
+    assert_eq!((sold.units, &sold.sku_part_number[..6]), (2, "CPC_F_"), "two licences have six seats for four");
 }

@@ -1,10 +1,12 @@
-//! Damage to the database file: the check that finds it, and the record of it.
+//! What is wrong with the database file: damage, with the check that finds it, and a disk that
+//! takes no changes. Each is logged once, and not by all whose work fails.
 //!
 //! SQLite detects a damaged page only when it reads that page, so the whole file is read from time
 //! to time.
 
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::database::{DATABASE, open_for_check};
 use super::error::DatabaseErrorKind;
@@ -13,29 +15,44 @@ use crate::StoreError;
 /// Approximate number of pages between two points at which a check yields and may be stopped.
 const CHECK_STEPS: i32 = 16;
 
-/// The damage that was found. The first finding stays until the process ends: a damaged file does
-/// not heal.
+/// The damage that was found, and whether the disk refuses changes.
 #[derive(Debug, Default)]
-pub(crate) struct Damage(OnceLock<String>);
+pub(crate) struct Damage {
+    /// The first finding. It stays until the process ends: a damaged file does not heal.
+    finding: OnceLock<String>,
+    /// Whether the disk has refused a change and taken none since.
+    disk_refuses: AtomicBool,
+}
 
 impl Damage {
     /// The first finding.
     pub(super) fn found(&self) -> Option<&str> {
-        self.0.get().map(String::as_str)
+        self.finding.get().map(String::as_str)
     }
 
-    /// Records an error that means damage. Returns the result unchanged.
+    /// Records an error that means damage, or that the disk refuses changes. Returns the result
+    /// unchanged.
     pub(crate) fn watch<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        if let Err(error) = &result
-            && is_damage(error)
-        {
-            self.note(error.to_string());
+        if let Err(error) = &result {
+            if is_damage(error) {
+                self.note(error.to_string());
+            }
+            if error.is_disk_refusal() && !self.disk_refuses.swap(true, Ordering::Relaxed) {
+                tracing::error!(%error, "the disk of the data directory takes no changes, so nothing can be changed");
+            }
         }
         result
     }
 
+    /// Records that the disk has taken a change.
+    pub(super) fn note_change(&self) {
+        if self.disk_refuses.swap(false, Ordering::Relaxed) {
+            tracing::warn!("the disk of the data directory takes changes again");
+        }
+    }
+
     pub(super) fn note(&self, finding: String) {
-        if self.0.set(finding).is_ok() {
+        if self.finding.set(finding).is_ok() {
             tracing::error!(
                 file = DATABASE,
                 finding = self.found(),
@@ -77,5 +94,25 @@ pub(super) fn check_pages(
         // Damage is recorded; the check itself has not failed.
         Err(error) if is_damage(&error) => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DatabaseError;
+
+    #[test]
+    fn a_disk_that_refuses_changes_is_noted_until_it_takes_one() {
+        let damage = Damage::default();
+        let refuses = || damage.disk_refuses.load(Ordering::Relaxed);
+        damage.watch::<()>(Err(StoreError::Closed)).unwrap_err();
+        assert!(!refuses());
+        for kind in [DatabaseErrorKind::Full, DatabaseErrorKind::Other] {
+            damage.watch::<()>(Err(StoreError::NotCommitted(DatabaseError::new(kind, "failed")))).unwrap_err();
+            assert!(refuses());
+            damage.note_change();
+            assert!(!refuses());
+        }
     }
 }

@@ -5,10 +5,27 @@ use serde::Deserialize;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use super::partitions::{PartitionTable, SECTOR_BYTES, TABLE_SECTORS};
-use crate::qemu::disk::qemu_img;
+
+/// Limits of a program that reads a file.
+#[derive(Clone, Copy, Debug)]
+struct ReadLimits {
+    /// Address space, MiB.
+    memory_mib: u64,
+    /// Processor time.
+    cpu_time: Duration,
+}
+
+/// Limits of looking at a file, as in OpenStack Nova: a few megabytes can describe a disk whose
+/// tables take hours and all memory.
+const LOOK_LIMITS: ReadLimits = ReadLimits { memory_mib: 1_024, cpu_time: Duration::from_secs(30) };
+
+/// Limits of checking and copying a whole disk. The memory is that of OpenStack Ironic; the time
+/// suffices for the largest disk, even if it is compressed.
+const COPY_LIMITS: ReadLimits = ReadLimits { memory_mib: 2_048, cpu_time: Duration::from_hours(2) };
 
 /// The first bytes of a qcow2 file.
 const QCOW2_MAGIC: &[u8] = b"QFI\xfb";
@@ -129,11 +146,12 @@ impl DiskFile {
         if self.header.format == DiskFormat::Raw {
             return Ok(());
         }
-        let checked = Command::new("qemu-img")
-            .args(["check", "-q", "-f", "qcow2"])
-            .arg(&self.path)
-            .stdin(Stdio::null())
-            .output()?;
+        self.check_within(COPY_LIMITS)
+    }
+
+    fn check_within(&self, limits: ReadLimits) -> io::Result<()> {
+        let checked = qemu_img(limits).args(["check", "-q", "-f", "qcow2"]).arg(&self.path).output()?;
+        require_end(checked.status, limits)?;
         match checked.status.code() {
             // Exit code 3 means leaked clusters only, which the copy will not have.
             Some(0 | 3) => Ok(()),
@@ -146,9 +164,9 @@ impl DiskFile {
 
     /// Returns the space that a copy needs, bytes. Blocks.
     pub fn copy_bytes(&self) -> io::Result<u64> {
-        let path = self.path.to_string_lossy();
-        let arguments = ["measure", "-f", self.header.format.name(), "-O", "qcow2", "--output=json", &path];
-        let measure: Measure = serde_json::from_slice(&qemu_img(Path::new("/"), &arguments)?)?;
+        let mut measuring = qemu_img(LOOK_LIMITS);
+        measuring.args(["measure", "-f", self.header.format.name(), "-O", "qcow2", "--output=json"]).arg(&self.path);
+        let measure: Measure = serde_json::from_slice(&look(&mut measuring)?)?;
         Ok(measure.required)
     }
 
@@ -160,7 +178,8 @@ impl DiskFile {
         let name = "first-sectors";
         let (from, to) = (format!("if={}", self.path.display()), format!("of={name}"));
         let (block, count) = (format!("bs={SECTOR_BYTES}"), format!("count={TABLE_SECTORS}"));
-        qemu_img(folder, &["dd", "-f", self.header.format.name(), "-O", "raw", &block, &count, &from, &to])?;
+        let arguments = ["dd", "-f", self.header.format.name(), "-O", "raw", &block, &count, &from, &to];
+        look(qemu_img(LOOK_LIMITS).args(arguments).current_dir(folder))?;
         let sectors = std::fs::read(folder.join(name))?;
         std::fs::remove_file(folder.join(name))?;
         PartitionTable::parse(&sectors)
@@ -168,10 +187,9 @@ impl DiskFile {
 
     /// Copies the disk into a single qcow2 file. Blocks.
     pub fn copy(&self, target: &Path, progress: &mut dyn FnMut(u64)) -> io::Result<()> {
-        let mut copying = Command::new("qemu-img")
+        let mut copying = qemu_img(COPY_LIMITS)
             .args(["convert", "-p", "-f", self.header.format.name(), "-O", "qcow2"])
             .args([&self.path, target])
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
@@ -182,10 +200,55 @@ impl DiskFile {
             }
         }
         let output = copying.wait_with_output()?;
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
-        }
+        require_end(output.status, COPY_LIMITS)?;
+        require_success(output).map(drop)
+    }
+}
+
+/// Returns the start of a `qemu-img` command with limits.
+fn qemu_img(limits: ReadLimits) -> Command {
+    let mut command = within(limits, "qemu-img");
+    command
+        // Each arena of the C library takes 64 MiB of address space, by default one per thread.
+        .env("MALLOC_ARENA_MAX", "3")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Returns the start of a command with limits.
+fn within(limits: ReadLimits, program: &str) -> Command {
+    let mut command = Command::new("prlimit");
+    command
+        .arg(format!("--as={}", limits.memory_mib << 20))
+        .arg(format!("--cpu={}", limits.cpu_time.as_secs()))
+        .args(["--", program]);
+    command
+}
+
+/// Runs a command that looks at a file; returns its output. Blocks.
+fn look(command: &mut Command) -> io::Result<Vec<u8>> {
+    let output = command.output()?;
+    require_end(output.status, LOOK_LIMITS)?;
+    require_success(output)
+}
+
+/// Refuses the file of a program that did not end by itself, which the limits make it do.
+fn require_end(status: ExitStatus, limits: ReadLimits) -> io::Result<()> {
+    match status.code() {
+        Some(_) => Ok(()),
+        None => invalid(&format!(
+            "`qemu-img` was stopped while it read the file; it may use {} MiB of memory and {} seconds of processor \
+             time; make a smaller file with `qemu-img convert -O qcow2`",
+            limits.memory_mib,
+            limits.cpu_time.as_secs()
+        )),
+    }
+}
+
+fn require_success(output: Output) -> io::Result<Vec<u8>> {
+    match output.status.success() {
+        true => Ok(output.stdout),
+        false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
     }
 }
 
@@ -274,5 +337,24 @@ mod tests {
         assert_eq!(percent(b"    (57.89/100%)"), Some(57));
         assert_eq!(percent(b"    (100.00/100%)"), Some(100));
         assert_eq!(percent(b"\n"), None);
+    }
+
+    #[test]
+    fn qemu_img_reads_a_file_within_its_limits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.qcow2");
+        let created = Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&path).arg("2T").status();
+        assert!(created.unwrap().success());
+        let disk = DiskFile::open(&path, &File::open(&path).unwrap()).unwrap();
+        disk.check().unwrap();
+        disk.copy_bytes().unwrap();
+        let no_memory = ReadLimits { memory_mib: 1, ..LOOK_LIMITS };
+        assert!(disk.check_within(no_memory).is_err());
+
+        let short = ReadLimits { cpu_time: Duration::from_secs(1), ..LOOK_LIMITS };
+        let endless = within(short, "sh").args(["-c", "while :; do :; done"]).status().unwrap();
+        let error = require_end(endless, short).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(error.to_string().contains("1024 MiB of memory and 1 seconds"), "{error}");
     }
 }

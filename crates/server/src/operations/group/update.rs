@@ -1,6 +1,5 @@
 //! `PATCH /groups/{id}`
 
-use cloudpc_graph::GraphError;
 use cloudpc_model::AuditVerb;
 use cloudpc_store::Tx;
 use std::sync::Arc;
@@ -14,9 +13,6 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
     let write = move |tx: &mut Tx<'_>| {
         let old = find(&request, tx)?;
-        if request.body.is_empty() {
-            return Err(GraphError::bad_request("The body names no property to change.").into());
-        }
         let shown = Shown::read(&request, tx, old.clone())?;
         let mut known = WRITABLE.to_vec();
         known.push(MEMBERS);

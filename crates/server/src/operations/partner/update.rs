@@ -2,7 +2,6 @@
 
 use cloudpc_model::AuditVerb;
 use cloudpc_store::Tx;
-use serde_json::Value;
 use std::sync::Arc;
 
 use crate::pipeline::{Answer, Call, Problem, required};
@@ -12,8 +11,8 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let write = move |tx: &mut Tx<'_>| {
         let mut partner = super::find(&request, tx)?;
         request.reject_other_changes(&["enableConnection"], &super::view(&request, &partner))?;
-        let enable = request.body.get("enableConnection").and_then(Value::as_bool);
-        let enable = enable.ok_or_else(|| required("enableConnection"))?;
+        let Some(enable) = request.body.get("enableConnection") else { return Ok(partner) };
+        let enable = enable.as_bool().ok_or_else(|| required("enableConnection"))?;
         if enable && !partner.enable_connection {
             // A re-enabled connection has had no heartbeat yet.
             partner.last_sync_at = None;

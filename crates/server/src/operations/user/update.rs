@@ -1,6 +1,5 @@
 //! `PATCH /users/{id}`
 
-use cloudpc_graph::GraphError;
 use cloudpc_model::AuditVerb;
 use cloudpc_store::Tx;
 use std::sync::Arc;
@@ -15,9 +14,6 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let write = move |tx: &mut Tx<'_>| {
         let old = find(&request, tx)?;
         check_protected(&request, &old)?;
-        if request.body.is_empty() {
-            return Err(GraphError::bad_request("The body names no property to change.").into());
-        }
         let shown = Shown::read(&request, tx, old.clone())?;
         request.reject_other_changes(&WRITABLE, &shown.whole(PropertySet::All))?;
         let mut new = old.clone();

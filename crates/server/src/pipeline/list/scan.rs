@@ -27,6 +27,15 @@ pub const SLICE_ROWS: usize = 500;
 /// The outcome of a slice: `Break` with a result, or `Continue`.
 type Slice<T> = Result<ControlFlow<T>, Problem>;
 
+/// What a slice reads, and the budget of its request.
+pub(super) struct SliceInput<'a, C> {
+    pub(super) collection: &'a C,
+    pub(super) reader: &'a Reader<'a>,
+    pub(super) planned: Option<&'a Planned>,
+    pub(super) options: &'a QueryOptions,
+    pub(super) budget: &'a Budget,
+}
+
 /// The run time of a request's slices so far.
 pub(super) struct Budget {
     clock: Monotonic,
@@ -154,14 +163,8 @@ pub(super) struct Count {
 }
 
 impl Count {
-    pub(super) fn slice<C: Collection>(
-        &mut self,
-        collection: &C,
-        reader: &Reader<'_>,
-        planned: Option<&Planned>,
-        options: &QueryOptions,
-        budget: &Budget,
-    ) -> Slice<u64> {
+    pub(super) fn slice<C: Collection>(&mut self, input: &SliceInput<'_, C>) -> Slice<u64> {
+        let SliceInput { collection, reader, planned, options, budget } = *input;
         if options.filter.is_none()
             && let Some(count) = collection.count(reader)?
         {
@@ -227,18 +230,11 @@ impl<R> PageScan<R> {
         Ok(Self::Sorted(Sorted { walk: ScanWalk::default(), after, rows: Vec::new() }))
     }
 
-    pub(super) fn slice<C: Collection<Row = R>>(
-        &mut self,
-        collection: &C,
-        reader: &Reader<'_>,
-        planned: Option<&Planned>,
-        options: &QueryOptions,
-        budget: &Budget,
-    ) -> Slice<ScanPage<R>> {
+    pub(super) fn slice<C: Collection<Row = R>>(&mut self, input: &SliceInput<'_, C>) -> Slice<ScanPage<R>> {
         match self {
-            Self::InOrder(scan) => scan.slice(collection, reader, planned, options, budget),
-            Self::SortedByStore(scan) => scan.slice(collection, reader, planned, options, budget),
-            Self::Sorted(scan) => scan.slice(collection, reader, planned, options, budget),
+            Self::InOrder(scan) => scan.slice(input),
+            Self::SortedByStore(scan) => scan.slice(input),
+            Self::Sorted(scan) => scan.slice(input),
         }
     }
 }
@@ -251,14 +247,8 @@ pub(super) struct InOrder<R> {
 }
 
 impl<R> InOrder<R> {
-    fn slice<C: Collection<Row = R>>(
-        &mut self,
-        collection: &C,
-        reader: &Reader<'_>,
-        planned: Option<&Planned>,
-        options: &QueryOptions,
-        budget: &Budget,
-    ) -> Slice<ScanPage<R>> {
+    fn slice<C: Collection<Row = R>>(&mut self, input: &SliceInput<'_, C>) -> Slice<ScanPage<R>> {
+        let SliceInput { collection, reader, planned, options, budget } = *input;
         let limit = page_rows::<C>(options);
         let all_match = options.filter.is_none() || planned.is_some_and(|planned| planned.is_exact);
         let wanted = if all_match && self.to_skip == 0 { limit + 1 - self.rows.len() } else { SLICE_ROWS };
@@ -303,15 +293,9 @@ pub(super) struct SortedByStore<R> {
 }
 
 impl<R> SortedByStore<R> {
-    fn slice<C: Collection<Row = R>>(
-        &mut self,
-        collection: &C,
-        reader: &Reader<'_>,
-        planned: Option<&Planned>,
-        options: &QueryOptions,
-        budget: &Budget,
-    ) -> Slice<ScanPage<R>> {
-        let (planned, source) = planned.zip(collection.source()).expect("a sorted plan has a source");
+    fn slice<C: Collection<Row = R>>(&mut self, input: &SliceInput<'_, C>) -> Slice<ScanPage<R>> {
+        let SliceInput { collection, reader, options, budget, .. } = *input;
+        let (planned, source) = input.planned.zip(collection.source()).expect("a sorted plan has a source");
         let limit = page_rows::<C>(options);
         let held = self.to_skip.saturating_add(limit);
         if held > SCAN_ROWS_MAX {
@@ -346,14 +330,8 @@ pub(super) struct Sorted<R> {
 }
 
 impl<R> Sorted<R> {
-    fn slice<C: Collection<Row = R>>(
-        &mut self,
-        collection: &C,
-        reader: &Reader<'_>,
-        planned: Option<&Planned>,
-        options: &QueryOptions,
-        budget: &Budget,
-    ) -> Slice<ScanPage<R>> {
+    fn slice<C: Collection<Row = R>>(&mut self, input: &SliceInput<'_, C>) -> Slice<ScanPage<R>> {
+        let SliceInput { collection, reader, planned, options, budget } = *input;
         let ScannedRows { rows: read, ended } = self.walk.next(collection, reader, planned, SLICE_ROWS)?;
         let is_exact = planned.is_some_and(|planned| planned.is_exact);
         for ScannedRow { row, .. } in read {
@@ -440,7 +418,8 @@ mod tests {
         let (mut count, mut budget) = (Count::default(), Budget::new(Arc::new(clock)));
         let scan = store.scan(move |reader| {
             budget.begin_slice();
-            count.slice(&Numbers(rows), reader, None, &QueryOptions::default(), &budget)
+            let (collection, options) = (&Numbers(rows), &QueryOptions::default());
+            count.slice(&SliceInput { collection, reader, planned: None, options, budget: &budget })
         });
         scan.await.map_err(|problem| problem.into_graph("", "").code)
     }

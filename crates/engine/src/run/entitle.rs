@@ -1,0 +1,61 @@
+//! Entitlements of Cloud PCs that were not provisioned by the reconciler, such as those that a
+//! scenario states.
+
+use cloudpc_model::{CloudPc, TenantId};
+use cloudpc_store::{Entitlement, StoreError, Tx};
+
+use super::provisioning::has_free_seat;
+use crate::policy::{Policies, Supply};
+
+/// Gives Cloud PCs the entitlements that their policies would have provisioned them with: each
+/// takes a licence or seat of its user that no other Cloud PC takes. A Cloud PC for which there is
+/// none gets no entitlement, so no policy ever changes it.
+///
+/// # Errors
+/// The store fails.
+pub fn entitle(tx: &mut Tx<'_>, tenant: TenantId, cloud_pcs: &[&CloudPc]) -> Result<(), StoreError> {
+    if cloud_pcs.is_empty() {
+        return Ok(());
+    }
+    let policies = Policies::read(tx, tenant)?;
+    for cloud_pc in cloud_pcs {
+        if let Some(entitlement) = free_entitlement(tx, &policies, cloud_pc)? {
+            tx.entitlement_insert(&entitlement)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns what the policy that a Cloud PC names can give its user.
+fn free_entitlement(tx: &Tx<'_>, policies: &Policies, cloud_pc: &CloudPc) -> Result<Option<Entitlement>, StoreError> {
+    let (tenant, user, plan) = (cloud_pc.tenant_id, cloud_pc.user_id, cloud_pc.service_plan_id);
+    let groups = tx.user_groups(tenant, user)?.into_iter().map(|group| group.id).collect();
+    let held = tx.entitlement_list(tenant, user)?;
+    let mut entitlement = Entitlement {
+        tenant_id: tenant,
+        cloud_pc_id: cloud_pc.id,
+        user_id: user,
+        policy_id: cloud_pc.provisioning_policy_id.clone(),
+        assignment_id: String::new(),
+        service_plan_id: plan,
+        sku_id: None,
+    };
+    if policies.applying(&groups, Supply::Licenses).any(|(policy, _)| policy.id == entitlement.policy_id) {
+        let licenses = tx.user_licenses(tenant, user)?.into_iter().filter(|license| license.service_plan_id == plan);
+        let mut free = licenses.filter(|license| held.iter().all(|held| held.sku_id != Some(license.sku_id)));
+        let Some(license) = free.next() else { return Ok(None) };
+        entitlement.sku_id = Some(license.sku_id);
+        return Ok(Some(entitlement));
+    }
+    if held.iter().any(|held| held.sku_id.is_none() && held.service_plan_id == plan) {
+        return Ok(None);
+    }
+    for (policy, assignment) in policies.applying(&groups, Supply::Seats) {
+        let gives = policy.id == entitlement.policy_id && assignment.service_plan_id == Some(plan);
+        if gives && has_free_seat(tx, tenant, policy, assignment, plan)? {
+            entitlement.assignment_id.clone_from(&assignment.id);
+            return Ok(Some(entitlement));
+        }
+    }
+    Ok(None)
+}
