@@ -238,9 +238,9 @@ impl Store {
             Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
                 let (damage, mut answer) = (Arc::clone(&self.damage), Some(answer));
-                let open = (self.caller == ReadCaller::Service).then(|| self.open_jobs.open());
+                let open_job = (self.caller == ReadCaller::Service).then(|| self.open_jobs.open());
                 let job: ReadJob = Box::new(move |connection| {
-                    let _counts_until_dropped = &open;
+                    let _counts_until_dropped = &open_job;
                     if answer.as_ref().is_none_or(tokio::sync::oneshot::Sender::is_closed) {
                         // The caller is gone; nobody needs the result.
                         return ReadProgress::Done;
@@ -289,7 +289,7 @@ impl Store {
             Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
                 let (damage, queued) = (Arc::clone(&self.damage), Arc::clone(&self.provisioning_due));
-                let open = self.open_jobs.open();
+                let open_job = self.open_jobs.open();
                 let job: WriteJob = Box::new(move |connection| {
                     let connection = damage.watch(connection).map_err(E::from);
                     let open = connection.as_ref().ok().copied();
@@ -309,7 +309,7 @@ impl Store {
                         });
                         // The caller may be gone; then nobody needs the result.
                         let _ = answer.send(result);
-                        drop(open);
+                        drop(open_job);
                     });
                     (keep, answer)
                 });
