@@ -47,9 +47,10 @@ impl Engine {
     /// Reconciles queued users, ends grace periods, and runs schedules and rollouts until `stop` is
     /// cancelled.
     pub(super) async fn reconcile(self, stop: CancellationToken) {
+        let mut rollout_turn = None;
         while !stop.is_cancelled() {
             let now = self.parts.clock.now();
-            let wake_at = match self.reconcile_due(now).await {
+            let wake_at = match self.reconcile_due(now, &mut rollout_turn).await {
                 Ok(Due { users: false, grace: false, schedules: false, rollouts: false, next_at }) => next_at,
                 Ok(_) => continue,
                 Err(StoreError::Closed) => return,
@@ -67,8 +68,9 @@ impl Engine {
         }
     }
 
-    /// Does one batch of what is due; returns what it was.
-    async fn reconcile_due(&self, now: Timestamp) -> Result<Due, StoreError> {
+    /// Does one batch of what is due; returns what it was. `rollout_turn` is the tenant whose rollout
+    /// was advanced last, if others still have to have their turn.
+    async fn reconcile_due(&self, now: Timestamp, rollout_turn: &mut Option<TenantId>) -> Result<Due, StoreError> {
         let due = self.parts.store.read(move |reader| {
             let next_grace_end = reader.cloud_pc_grace_next_end()?;
             let users = !reader.provisioning_queue_next(1)?.is_empty();
@@ -78,7 +80,7 @@ impl Engine {
                 users,
                 grace: is_due(next_grace_end),
                 schedules: is_due(next_run),
-                rollouts: !reader.rollout_due(1)?.is_empty(),
+                rollouts: reader.rollout_due(None)?.is_some(),
                 next_at: [next_grace_end, next_run].into_iter().flatten().min(),
             })
         });
@@ -112,14 +114,14 @@ impl Engine {
             run.await?;
         }
         if due.rollouts {
-            let (seed, work) = (self.parts.rng.next_u64(), Arc::clone(&self.work));
+            let (seed, work, turn) = (self.parts.rng.next_u64(), Arc::clone(&self.work), *rollout_turn);
             let advanced = self.parts.store.write("policy.advanceRollouts", move |tx| {
-                advance_rollouts(tx, seed, now)?;
+                let turn = advance_rollouts(tx, turn, seed, now)?;
                 let work = Arc::clone(&work);
                 tx.after_commit(move || work.wake.notify_one());
-                Ok::<_, StoreError>(())
+                Ok::<_, StoreError>(turn)
             });
-            advanced.await?;
+            *rollout_turn = advanced.await?;
         }
         Ok(due)
     }

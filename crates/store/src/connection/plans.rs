@@ -402,7 +402,8 @@ fn write_rollouts(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         tag_nonce: 1,
         idempotency_key: None,
     })?;
-    tx.rollout_begin(TENANT, policy, cloud_pc, change)?;
+    tx.rollout_begin(TENANT, policy, cloud_pc, change, &PolicyValues::default())?;
+    tx.rollout_keep(TENANT, policy, cloud_pc)?;
     tx.action_append(change, 0, Timestamp(5), EventKind::Finished { outcome: State::Canceled, failure: None })?;
     tx.rollout_remove(TENANT, policy, cloud_pc)?;
     tx.rollout_rest(TENANT, policy, None)?;
@@ -521,8 +522,9 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.entitlement(TENANT, CloudPcId(GUID))?;
     reader.entitlement_count(TENANT, "policy")?;
     reader.rollout(TENANT, "policy")?;
-    reader.rollout_due(1)?;
+    reader.rollout_due(None)?;
     reader.rollout_waiting(TENANT, "policy", 1)?;
+    reader.rollout_outdated(TENANT, "policy", 1)?;
     reader.rollout_running_count(TENANT, "policy")?;
     reader.rollout_is_outdated(TENANT, "policy", &PolicyValues::default())?;
     reader.policy_schedule(TENANT, "policy")?;
