@@ -33,6 +33,7 @@ use std::time::Duration;
 
 pub use deploy_agent::ERROR_CODES as DEPLOY_ERROR_CODES;
 pub use import_image::ERROR_CODES as IMPORT_ERROR_CODES;
+pub(crate) use import_image::ImportTurns;
 pub(crate) use rename::DISPLAY_NAME_CHARS_MAX;
 pub use step::{CancelMode, OnTimeout, Step, TimeMax};
 pub(crate) use step::{StepContext, StepError, StepOutput};

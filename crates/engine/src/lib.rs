@@ -83,6 +83,7 @@ pub struct EngineSettings {
 pub struct Engine {
     parts: Arc<EngineDependencies>,
     work: Arc<run::LocalClaims>,
+    imports: Arc<actions::ImportTurns>,
 }
 
 /// Returns the tag that marks an action's work on its machine. The number is for people; the nonce
@@ -97,7 +98,7 @@ fn tag(action: ActionId, nonce: Option<u64>) -> Tag {
 impl Engine {
     /// Creates an engine. No action runs before [`Engine::run`].
     pub fn new(parts: EngineDependencies) -> Self {
-        Self { parts: Arc::new(parts), work: Arc::default() }
+        Self { parts: Arc::new(parts), work: Arc::default(), imports: Arc::default() }
     }
 }
 

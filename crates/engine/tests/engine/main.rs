@@ -7,6 +7,7 @@ mod cancel;
 mod connections;
 mod deploy;
 mod health;
+mod images;
 mod matrix;
 mod provisioning;
 mod requests;
