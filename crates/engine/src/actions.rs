@@ -114,6 +114,9 @@ pub(crate) enum AfterFailure {
 pub(crate) fn end_unsuccessfully(cloud_pc: &mut CloudPc, action: &Action, failure: Option<&Failure>, now: Timestamp) {
     let recipe = recipe(action.kind());
     let Subject::CloudPc { after_failure, .. } = &recipe.subject else { return };
+    if action.kind() == Kind::Resize {
+        cloud_pc.end_license_wait();
+    }
     if recipe.status_during(action) == Some(cloud_pc.status)
         && let Some(before) = cloud_pc.status_before.take()
     {

@@ -16,7 +16,7 @@ macro_rules! columns {
 macro_rules! governed {
     () => {
         "provisioned_at IS NOT NULL AND grace_ends_at IS NULL
-         AND status NOT IN ('notProvisioned', 'failed', 'deprovisioning')"
+         AND status NOT IN ('notProvisioned', 'failed', 'deprovisioning', 'resizePendingLicense')"
     };
 }
 

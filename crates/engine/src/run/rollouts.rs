@@ -118,8 +118,8 @@ fn change(
 /// Returns whether a policy applies to a Cloud PC: it was provisioned, is not in its grace period,
 /// and can be changed. The store selects Cloud PCs by the same condition.
 fn is_governed(cloud_pc: &CloudPc) -> bool {
-    use CloudPcStatus::{Deprovisioning, Failed, NotProvisioned};
+    use CloudPcStatus::{Deprovisioning, Failed, NotProvisioned, ResizePendingLicense};
     cloud_pc.provisioned_at.is_some()
         && cloud_pc.grace_ends_at.is_none()
-        && !matches!(cloud_pc.status, NotProvisioned | Failed | Deprovisioning)
+        && !matches!(cloud_pc.status, NotProvisioned | Failed | Deprovisioning | ResizePendingLicense)
 }

@@ -8,6 +8,7 @@ mod connections;
 mod deploy;
 mod health;
 mod images;
+mod licenses;
 mod matrix;
 mod provisioning;
 mod requests;
