@@ -1,7 +1,7 @@
 //! Resizes that wait for a licence.
 //!
-//! The size of a Cloud PC belongs to the licence that it was made for. A licence that is assigned to
-//! the user directly stays the Cloud PC's licence when the size changes. One that the user has
+//! The size of a Cloud PC belongs to the licence that it was made for. A licence that is assigned
+//! to the user directly stays the Cloud PC's licence when the size changes. One that the user has
 //! through a group is the group's business, so the administrator moves the user to another licence:
 //! the action waits until the user gets one, and fails after [`LICENSE_WAIT`].
 //!

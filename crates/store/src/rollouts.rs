@@ -87,8 +87,8 @@ impl Reader<'_> {
         )
     }
 
-    /// The oldest rollout that the engine has to look at, of the first tenant after `after` that has
-    /// one.
+    /// The oldest rollout that the engine has to look at, of the first tenant after `after` that
+    /// has one.
     pub fn rollout_due(&self, after: Option<TenantId>) -> Result<Option<Rollout>, StoreError> {
         self.row(
             concat!(
@@ -273,7 +273,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Takes a Cloud PC that can no longer be changed out of a rollout. An action in progress goes on.
+    /// Takes a Cloud PC that can no longer be changed out of a rollout. An action in progress goes
+    /// on.
     pub fn rollout_remove(&mut self, tenant: TenantId, policy: &str, cloud_pc: CloudPcId) -> Result<(), StoreError> {
         self.execute(
             "DELETE FROM rollout_cloud_pcs WHERE tenant_id = ?1 AND policy_id = ?2 AND cloud_pc_id = ?3",
@@ -307,8 +308,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Takes the Cloud PC of an action that has ended out of its rollout, which is due then. A Cloud
-    /// PC that a later request has added waits for its turn instead.
+    /// Takes the Cloud PC of an action that has ended out of its rollout, which is due then. A
+    /// Cloud PC that a later request has added waits for its turn instead.
     pub(crate) fn rollout_action_ended(&mut self, action: &Action) -> Result<(), StoreError> {
         let (Params::ApplyPolicy { policy_id, .. }, Some(cloud_pc)) = (&action.params, action.cloud_pc_id()) else {
             return Ok(());

@@ -69,8 +69,8 @@ impl Engine {
         }
     }
 
-    /// Does one batch of what is due; returns what it was. `rollout_turn` is the tenant whose rollout
-    /// was advanced last, if others still have to have their turn.
+    /// Does one batch of what is due; returns what it was. `rollout_turn` is the tenant whose
+    /// rollout was advanced last, if others still have to have their turn.
     async fn reconcile_due(&self, now: Timestamp, rollout_turn: &mut Option<TenantId>) -> Result<Due, StoreError> {
         let due = self.parts.store.read(move |reader| {
             let next_grace_end = reader.cloud_pc_grace_next_end()?;
@@ -192,6 +192,20 @@ impl Claims<'_> {
             }),
         }
     }
+
+    /// Gives a Cloud PC without a machine the present settings of its policy, if that applies.
+    fn take_settings(&self, tx: &Tx<'_>, policy: &str, cloud_pc: &mut CloudPc) -> Result<(), StoreError> {
+        let mut applying = self.policies.applying(&self.groups, Supply::Licenses);
+        let Some((policy, _)) = applying.find(|(applying, _)| applying.id == policy) else { return Ok(()) };
+        let image = tx.image(cloud_pc.tenant_id, &policy.image_id)?;
+        cloud_pc.os_version = image.map_or(OsVersion::Windows11, |image| image.os_version);
+        cloud_pc.image_id = policy.image_id.clone();
+        cloud_pc.provisioning_policy_name.clone_from(&policy.name);
+        cloud_pc.region.clone_from(&policy.region);
+        cloud_pc.single_sign_on = policy.single_sign_on;
+        cloud_pc.user_account_type = self.policies.account_type(policy, &self.groups);
+        Ok(())
+    }
 }
 
 fn reconcile_user(
@@ -208,7 +222,7 @@ fn reconcile_user(
     let mut held = tx.entitlement_list(tenant, user)?;
     for place in 0..held.len() {
         let entitlement = &held[place];
-        let Some(cloud_pc) = tx.cloud_pc(tenant, entitlement.cloud_pc_id)? else { continue };
+        let Some(mut cloud_pc) = tx.cloud_pc(tenant, entitlement.cloud_pc_id)? else { continue };
         let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
         if cloud_pc.waits_for_license() {
             let moved = |license: &&UserLicense| {
@@ -220,10 +234,14 @@ fn reconcile_user(
             }
             continue;
         }
-        let waits = match entitlement.sku_id {
-            Some(sku) if cloud_pc.status == CloudPcStatus::PendingProvision => grace.are_too_many(tx, tenant, sku)?,
-            _ => false,
-        };
+        let mut waits = false;
+        if cloud_pc.status == CloudPcStatus::PendingProvision
+            && let Some(sku) = entitlement.sku_id
+        {
+            waits = grace.are_too_many(tx, tenant, sku)?;
+            // The policy may have changed since the Cloud PC began to wait.
+            claims.take_settings(tx, &entitlement.policy_id, &mut cloud_pc)?;
+        }
         reconcile_cloud_pc(tx, cloud_pc, claims.uphold(entitlement), waits, stamp)?;
         grace.forget(entitlement.sku_id);
     }

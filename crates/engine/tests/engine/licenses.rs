@@ -4,10 +4,10 @@
 use cloudpc_drivers::{Driver, DriverError};
 use cloudpc_engine::{GRACE_PERIOD, LICENSE_WAIT};
 use cloudpc_model::{
-    Action, ActionId, Clock, CloudPc, CloudPcId, CloudPcStatus, GroupId, Kind, Params, ServicePlan, ServicePlanId,
-    SkuId, State,
+    Action, ActionId, Clock, CloudPc, CloudPcId, CloudPcStatus, DocumentKey, DocumentType, GroupId, Kind, Params,
+    ServicePlan, ServicePlanId, SkuId, State,
 };
-use cloudpc_store::{ActionFilter, Group, LicenseHolder};
+use cloudpc_store::{ActionFilter, DocumentIndex, Group, LicenseHolder};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -68,8 +68,18 @@ async fn new_cloud_pc_waits_while_more_are_in_grace_than_there_are_licences() {
     let refused = world.engine.request(&asked(), third.id, Params::Reboot).await.unwrap_err();
     assert_eq!(refused.code, "cloudPcStatusNotAllowed");
 
+    world
+        .change(|tx| {
+            let key = DocumentKey::new(DocumentType::CloudPcProvisioningPolicy, "1");
+            let mut policy = tx.document(tenant(), &key)?.unwrap();
+            policy.body["domainJoinConfigurations"][0]["regionName"] = "northeurope".into();
+            tx.document_update(&policy, &DocumentIndex::default())
+        })
+        .await
+        .unwrap();
     world.engine.end_grace_period(&asked(), first.id).await.unwrap();
     world.rest().await;
+    assert_eq!(world.cloud_pc(third.id).await.region, "northeurope", "the present settings of the policy count");
     assert_eq!(world.status(third.id).await, Some(CloudPcStatus::Provisioning));
     world.idle().await;
     assert_eq!(world.status(third.id).await, Some(CloudPcStatus::Provisioned));
