@@ -89,9 +89,11 @@ impl CloudPc {
             Some(_) => CloudPcStatus::ProvisionedWithWarnings,
             None => CloudPcStatus::Provisioned,
         };
-        let former = |status| if status == CloudPcStatus::ResizePendingLicense { before } else { status };
-        self.status = former(self.status);
-        self.status_before = self.status_before.map(former);
+        for status in [Some(&mut self.status), self.status_before.as_mut()].into_iter().flatten() {
+            if *status == CloudPcStatus::ResizePendingLicense {
+                *status = before;
+            }
+        }
     }
 }
 
