@@ -11,9 +11,6 @@ ALTER TABLE rollout_cloud_pcs ADD COLUMN outdated INTEGER NOT NULL DEFAULT 0 CHE
 CREATE INDEX rollout_cloud_pcs_outdated ON rollout_cloud_pcs (tenant_id, policy_id, cloud_pc_id)
     WHERE outdated = 1;
 
--- Cloud PCs of a tenant in their grace period, which are counted for each product.
-CREATE INDEX cloud_pcs_in_grace ON cloud_pcs (tenant_id, id) WHERE grace_ends_at IS NOT NULL;
-
 -- Tenants take turns, each with its oldest rollout.
 DROP INDEX rollouts_due;
 CREATE INDEX rollouts_due ON rollouts (tenant_id, started_at, policy_id) WHERE due = 1;

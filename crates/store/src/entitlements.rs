@@ -78,13 +78,13 @@ impl Reader<'_> {
         )
     }
 
-    /// Number of Cloud PCs in their grace period that were made for a licence of this product.
+    /// Number of Cloud PCs with the status `inGracePeriod` that were made for a licence of this
+    /// product.
     pub fn grace_count(&self, tenant: TenantId, sku: SkuId) -> Result<u64, StoreError> {
-        // The Cloud PCs in their grace period are the fewer ones, so they are read first.
         self.count(
-            "SELECT count(*) FROM cloud_pcs CROSS JOIN entitlements
-             WHERE cloud_pcs.tenant_id = ?1 AND grace_ends_at IS NOT NULL AND status <> 'deprovisioning'
-             AND entitlements.tenant_id = ?1 AND entitlements.cloud_pc_id = cloud_pcs.id AND sku_id = ?2",
+            "SELECT count(*) FROM cloud_pcs JOIN entitlements
+               ON entitlements.tenant_id = cloud_pcs.tenant_id AND entitlements.cloud_pc_id = cloud_pcs.id
+             WHERE cloud_pcs.tenant_id = ?1 AND status = 'inGracePeriod' AND sku_id = ?2",
             params![tenant.0, sku.0],
         )
     }

@@ -85,9 +85,9 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO provisioning_queue (tenant_id, user_id, queued_at)
-             SELECT cloud_pcs.tenant_id, cloud_pcs.user_id, ?3 FROM cloud_pcs CROSS JOIN entitlements
-             WHERE cloud_pcs.tenant_id = ?1 AND status = 'pendingProvision'
-             AND entitlements.tenant_id = ?1 AND entitlements.cloud_pc_id = cloud_pcs.id AND sku_id = ?2
+             SELECT entitlements.tenant_id, entitlements.user_id, ?3 FROM cloud_pcs JOIN entitlements
+               ON entitlements.tenant_id = cloud_pcs.tenant_id AND entitlements.cloud_pc_id = cloud_pcs.id
+             WHERE cloud_pcs.tenant_id = ?1 AND status = 'pendingProvision' AND sku_id = ?2
              ON CONFLICT DO NOTHING",
             params![tenant.0, sku.0, now.0],
         )?;
