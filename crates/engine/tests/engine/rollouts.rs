@@ -380,13 +380,8 @@ async fn tenants_take_turns_with_their_rollouts() {
         .await;
     world.start();
     world.rest().await;
-    let accepted = world.change(move |tx| {
-        let mut accepted = Vec::new();
-        for tenant in [tenant(), other] {
-            accepted.push(tx.audit_list(tenant, None, 1000)?.len());
-        }
-        Ok(accepted)
-    });
+    let accepted = world
+        .change(move |tx| Ok([tx.audit_list(tenant(), None, 1000)?.len(), tx.audit_list(other, None, 1000)?.len()]));
     assert_eq!(accepted.await, [POLICIES as usize, 1]);
     let last = CloudPcId(Uuid::from_u128(0xc10d << 32 | u128::from(POLICIES + 1))).to_string();
     let first = world.change(move |tx| tx.action_list(other, &last, ActionFilter::All, None, 1)).await;
