@@ -33,6 +33,7 @@ use std::time::Duration;
 
 pub use deploy_agent::ERROR_CODES as DEPLOY_ERROR_CODES;
 pub use import_image::ERROR_CODES as IMPORT_ERROR_CODES;
+pub(crate) use import_image::ImportTurns;
 pub(crate) use rename::DISPLAY_NAME_CHARS_MAX;
 pub use step::{CancelMode, OnTimeout, Step, TimeMax};
 pub(crate) use step::{StepContext, StepError, StepOutput};
@@ -113,6 +114,9 @@ pub(crate) enum AfterFailure {
 pub(crate) fn end_unsuccessfully(cloud_pc: &mut CloudPc, action: &Action, failure: Option<&Failure>, now: Timestamp) {
     let recipe = recipe(action.kind());
     let Subject::CloudPc { after_failure, .. } = &recipe.subject else { return };
+    if action.kind() == Kind::Resize {
+        cloud_pc.end_license_wait();
+    }
     if recipe.status_during(action) == Some(cloud_pc.status)
         && let Some(before) = cloud_pc.status_before.take()
     {

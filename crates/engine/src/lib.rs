@@ -13,6 +13,7 @@ mod faults;
 mod health;
 mod image;
 mod ledger;
+mod license_wait;
 mod lifecycle;
 mod mask;
 mod partner;
@@ -33,6 +34,7 @@ pub use deploy::{DeployReceipt, TARGETS_MAX};
 pub use faults::{Effect, FaultRule, Faults};
 pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
 pub use ledger::RequestContext;
+pub use license_wait::LICENSE_WAIT;
 pub use lifecycle::GRACE_PERIOD;
 pub use policy::put_subscription;
 pub use rollout::has_unapplied_update;
@@ -83,6 +85,7 @@ pub struct EngineSettings {
 pub struct Engine {
     parts: Arc<EngineDependencies>,
     work: Arc<run::LocalClaims>,
+    imports: Arc<actions::ImportTurns>,
 }
 
 /// Returns the tag that marks an action's work on its machine. The number is for people; the nonce
@@ -97,7 +100,7 @@ fn tag(action: ActionId, nonce: Option<u64>) -> Tag {
 impl Engine {
     /// Creates an engine. No action runs before [`Engine::run`].
     pub fn new(parts: EngineDependencies) -> Self {
-        Self { parts: Arc::new(parts), work: Arc::default() }
+        Self { parts: Arc::new(parts), work: Arc::default(), imports: Arc::default() }
     }
 }
 

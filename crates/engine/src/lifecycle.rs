@@ -5,7 +5,7 @@
 //! ahead of them in the machine's line needs the Cloud PC to be usable.
 
 use cloudpc_model::{
-    ActionId, CloudPc, CloudPcId, CloudPcStatus, Error, ErrorKind, Params, Power, Rng, SeededRng, TenantId,
+    ActionId, CloudPc, CloudPcId, CloudPcStatus, Error, ErrorKind, Params, Power, Rng, SeededRng, TenantId, Timestamp,
 };
 use cloudpc_store::{StoreError, Tx};
 use std::collections::HashSet;
@@ -115,7 +115,8 @@ impl Engine {
 
 fn provision_if_idle(tx: &mut Tx<'_>, tenant: TenantId, id: CloudPcId, stamp: Stamp) -> Result<(), StoreError> {
     let Some(mut cloud_pc) = tx.cloud_pc(tenant, id)? else { return Ok(()) };
-    if !matches!(cloud_pc.status, CloudPcStatus::Provisioning | CloudPcStatus::Deprovisioning) {
+    use CloudPcStatus::{Deprovisioning, PendingProvision, Provisioning};
+    if !matches!(cloud_pc.status, Provisioning | Deprovisioning | PendingProvision) {
         accept_provision(tx, &RequestContext::system(tenant), &mut cloud_pc, stamp)?;
     }
     Ok(())
@@ -150,5 +151,15 @@ pub(crate) fn accept_deprovision(
     cloud_pc.status = CloudPcStatus::Deprovisioning;
     cloud_pc.modified_at = stamp.at;
     tx.cloud_pc_update(cloud_pc)?;
+    queue_pending(tx, cloud_pc, stamp.at)?;
     accept_unchecked(tx, asked, cloud_pc, Params::Deprovision, stamp)
+}
+
+/// Queues the users whose Cloud PCs may wait for this one, which is no longer in its grace period.
+pub(crate) fn queue_pending(tx: &mut Tx<'_>, cloud_pc: &CloudPc, now: Timestamp) -> Result<(), StoreError> {
+    let entitlement = tx.entitlement(cloud_pc.tenant_id, cloud_pc.id)?;
+    match entitlement.and_then(|entitlement| entitlement.sku_id) {
+        Some(sku) => tx.provisioning_queue_put_pending(cloud_pc.tenant_id, sku, now),
+        None => Ok(()),
+    }
 }

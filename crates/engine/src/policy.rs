@@ -149,8 +149,9 @@ pub(crate) fn queue_members(
     }
 }
 
-/// Adds or replaces a subscription as [`Tx::subscription_put`] does, and queues the members of
-/// frontline assignments who may wait for one of its new seats.
+/// Adds or replaces a subscription as [`Tx::subscription_put`] does, and queues those who may wait
+/// for its new units: members of frontline assignments, and users whose Cloud PCs are
+/// `pendingProvision`.
 ///
 /// # Errors
 /// The store fails.
@@ -162,6 +163,7 @@ pub fn put_subscription(tx: &mut Tx<'_>, subscription: &Subscription, now: Times
     if had.is_some_and(|before| before.units >= subscription.units) {
         return Ok(());
     }
+    tx.provisioning_queue_put_pending(tenant, subscription.sku_id, now)?;
     for (policy, assignment) in Policies::read(tx, tenant)?.assigned {
         if policy.supply == Supply::Seats && assignment.service_plan_id == Some(subscription.service_plan_id) {
             tx.provisioning_queue_put_members(tenant, assignment.group_id, now)?;

@@ -3,7 +3,8 @@
 //!
 //! Acceptance does not change the Cloud PC. Its status turns to `provisioning`, `resizing` or
 //! `restoring` when the action starts: until then the machine stays usable, and a deployment ahead
-//! in line requires it to be.
+//! in line requires it to be. A resize that waits for a licence shows as `resizePendingLicense` at
+//! once.
 
 use cloudpc_model::{
     ActionId, Admission, AuditEntry, CloudPc, CloudPcId, Denial, Error, ErrorKind, Kind, Params, State, TenantId,
@@ -13,7 +14,7 @@ use cloudpc_store::{ActionFilter, NewAction, Reader, StoreError, Tx};
 
 use crate::actions::{DISPLAY_NAME_CHARS_MAX, recipe};
 use crate::ledger::{RequestContext, audit};
-use crate::{Engine, image};
+use crate::{Engine, image, license_wait};
 
 /// Most recent remote actions searched for one that could have been undone.
 const ACTIONS_SEEN: usize = 100;
@@ -92,7 +93,12 @@ fn request(
     if admit(params.kind(), cloud_pc.status, None) != Admission::Accept {
         check_admission(tx, cloud_pc, params.kind())?;
     }
-    accept(tx, asked, cloud_pc, params, stamp)
+    let waits_for_license = params.kind() == Kind::Resize && license_wait::is_needed(tx, cloud_pc)?;
+    let action = accept(tx, asked, cloud_pc, params.clone(), stamp)?;
+    if waits_for_license {
+        license_wait::begin(tx, cloud_pc, action, &params, stamp)?;
+    }
+    Ok(action)
 }
 
 /// Admission comes first: an open action explains a refusal better than a missing undo record.

@@ -121,7 +121,7 @@ impl Engine {
             return Ok(Some(now + self.parts.settings.lease));
         }
         let due = self.parts.store.read(move |reader| {
-            let reconciles = !reader.provisioning_queue_next(1)?.is_empty() || !reader.rollout_due(1)?.is_empty();
+            let reconciles = !reader.provisioning_queue_next(1)?.is_empty() || reader.rollout_due(None)?.is_some();
             let due = [reconciles.then_some(now), reader.action_next_due()?, reader.action_next_deadline()?];
             Ok::<_, StoreError>(due.into_iter().flatten().min())
         });

@@ -52,6 +52,8 @@ fn allows(status: CloudPcStatus, kind: Kind) -> bool {
         | CloudPcStatus::Deprovisioning
         | CloudPcStatus::Resizing
         | CloudPcStatus::Restoring
+        | CloudPcStatus::PendingProvision
+        | CloudPcStatus::ResizePendingLicense
         | CloudPcStatus::MovingRegion
         | CloudPcStatus::ModifyingSingleSignOn
         | CloudPcStatus::RefreshPolicyConfiguration => false,

@@ -76,6 +76,25 @@ impl CloudPc {
             (other, _) => other,
         };
     }
+
+    /// Returns whether a resize of the Cloud PC waits for a licence of the new size.
+    pub fn waits_for_license(&self) -> bool {
+        let waiting = CloudPcStatus::ResizePendingLicense;
+        self.status == waiting || self.status_before == Some(waiting)
+    }
+
+    /// Makes the status what it was before a resize waited for a licence.
+    pub fn end_license_wait(&mut self) {
+        let before = match self.status_detail {
+            Some(_) => CloudPcStatus::ProvisionedWithWarnings,
+            None => CloudPcStatus::Provisioned,
+        };
+        for status in [Some(&mut self.status), self.status_before.as_mut()].into_iter().flatten() {
+            if *status == CloudPcStatus::ResizePendingLicense {
+                *status = before;
+            }
+        }
+    }
 }
 
 /// `cloudPcStatusDetail`.
@@ -110,8 +129,13 @@ pub enum CloudPcStatus {
     Resizing,
     /// Being restored to a restore point.
     Restoring,
+    /// Entitled to its machine, which is made when fewer Cloud PCs of the same product are in their
+    /// grace period.
+    PendingProvision,
     /// Being moved to the region of its policy.
     MovingRegion,
+    /// Usable; a resize waits for a licence of the new size.
+    ResizePendingLicense,
     /// Being given the single sign-on setting of its policy.
     ModifyingSingleSignOn,
     /// Being given several settings of its policy.

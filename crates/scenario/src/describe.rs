@@ -97,6 +97,9 @@ fn cloud_pc(pc: CloudPc, busy: bool, scripted_condition: ScriptedCondition) -> f
         // them.
         CloudPcStatus::Provisioning if pc.provisioned_at.is_none() => CloudPcStatus::Provisioned,
         CloudPcStatus::Deprovisioning if pc.status_before.is_some() => CloudPcStatus::InGracePeriod,
+        // It has no machine either.
+        CloudPcStatus::PendingProvision => CloudPcStatus::NotProvisioned,
+        CloudPcStatus::ResizePendingLicense => CloudPcStatus::Provisioned,
         status if status.is_policy_change() => pc.status_before.unwrap_or(CloudPcStatus::Provisioned),
         CloudPcStatus::Provisioning | CloudPcStatus::Resizing | CloudPcStatus::Restoring if busy => {
             CloudPcStatus::Provisioned

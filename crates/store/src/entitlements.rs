@@ -78,6 +78,17 @@ impl Reader<'_> {
         )
     }
 
+    /// Number of Cloud PCs with the status `inGracePeriod` that were made for a licence of this
+    /// product.
+    pub fn grace_count(&self, tenant: TenantId, sku: SkuId) -> Result<u64, StoreError> {
+        self.count(
+            "SELECT count(*) FROM cloud_pcs JOIN entitlements
+               ON entitlements.tenant_id = cloud_pcs.tenant_id AND entitlements.cloud_pc_id = cloud_pcs.id
+             WHERE cloud_pcs.tenant_id = ?1 AND status = 'inGracePeriod' AND sku_id = ?2",
+            params![tenant.0, sku.0],
+        )
+    }
+
     /// Number of seats of a service plan that Cloud PCs take.
     pub fn seat_count(&self, tenant: TenantId, plan: ServicePlanId) -> Result<u64, StoreError> {
         self.count(
@@ -118,6 +129,21 @@ impl Tx<'_> {
                 entitlement.service_plan_id.0,
                 entitlement.sku_id.map(|sku| sku.0),
             ],
+        )?;
+        Ok(())
+    }
+
+    /// Moves a Cloud PC to a licence of another product of its user.
+    pub fn entitlement_move(
+        &mut self,
+        tenant: TenantId,
+        cloud_pc: CloudPcId,
+        sku: SkuId,
+        plan: ServicePlanId,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE entitlements SET sku_id = ?3, service_plan_id = ?4 WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
+            params![tenant.0, cloud_pc.0, sku.0, plan.0],
         )?;
         Ok(())
     }

@@ -64,7 +64,7 @@ pub use pages::{FinishedPage, PAGE_DEPLOYMENTS};
 pub use policy_schedules::PolicySchedule;
 pub use provisioning_queue::QueuedUser;
 pub use reports::{Report, ReportType};
-pub use rollouts::PolicyValues;
+pub use rollouts::{PolicyValues, RolloutCloudPc};
 pub use sign_in_counters::{SIGN_IN_COUNTERS_MAX, SignInCounter};
 pub use snapshots::{SNAPSHOTS, snapshot_columns};
 pub use users::{USERS, User, UserProfile, user_columns};

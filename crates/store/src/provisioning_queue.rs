@@ -3,7 +3,7 @@
 //! Every transaction that changes a membership, a licence or an assignment puts the users that it
 //! touches into the queue. A user is in it once, however often they were put there.
 
-use cloudpc_model::{GroupId, TenantId, Timestamp, UserId};
+use cloudpc_model::{GroupId, SkuId, TenantId, Timestamp, UserId};
 
 use crate::connection::params;
 use crate::rows::{self, Columns};
@@ -70,6 +70,26 @@ impl Tx<'_> {
              SELECT tenant_id, user_id, ?3 FROM group_members WHERE tenant_id = ?1 AND group_id = ?2
              ON CONFLICT DO NOTHING",
             params![tenant.0, group.0, now.0],
+        )?;
+        self.signal_provisioning();
+        Ok(())
+    }
+
+    /// Queues the users whose Cloud PCs of a product wait until fewer of the product are in their
+    /// grace period.
+    pub fn provisioning_queue_put_pending(
+        &mut self,
+        tenant: TenantId,
+        sku: SkuId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO provisioning_queue (tenant_id, user_id, queued_at)
+             SELECT entitlements.tenant_id, entitlements.user_id, ?3 FROM cloud_pcs JOIN entitlements
+               ON entitlements.tenant_id = cloud_pcs.tenant_id AND entitlements.cloud_pc_id = cloud_pcs.id
+             WHERE cloud_pcs.tenant_id = ?1 AND status = 'pendingProvision' AND sku_id = ?2
+             ON CONFLICT DO NOTHING",
+            params![tenant.0, sku.0, now.0],
         )?;
         self.signal_provisioning();
         Ok(())

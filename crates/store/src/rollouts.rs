@@ -3,7 +3,7 @@
 use cloudpc_model::{Action, ActionId, CloudPcId, Params, PolicySettingTypes, Rollout, State, TenantId, Timestamp};
 
 use crate::connection::{Row, params};
-use crate::rows::{self, Columns, json, micros};
+use crate::rows::{self, Columns, guid_after, json, micros};
 use crate::{Reader, StoreError, Tx};
 
 macro_rules! columns {
@@ -12,14 +12,11 @@ macro_rules! columns {
     };
 }
 
-/// A condition: the policy applies to a Cloud PC, and the region `?3` or the single sign-on `?4` of
-/// the policy differs from its own. Null compares nothing.
-macro_rules! outdated {
+/// A condition: a policy applies to a Cloud PC.
+macro_rules! governed {
     () => {
         "provisioned_at IS NOT NULL AND grace_ends_at IS NULL
-         AND status NOT IN ('notProvisioned', 'failed', 'deprovisioning')
-         AND (cloud_pcs.region <> coalesce(?3, cloud_pcs.region)
-             OR cloud_pcs.single_sign_on <> coalesce(?4, cloud_pcs.single_sign_on))"
+         AND status NOT IN ('notProvisioned', 'failed', 'deprovisioning', 'resizePendingLicense')"
     };
 }
 
@@ -32,22 +29,52 @@ macro_rules! of_policy {
     };
 }
 
-/// What happens to a Cloud PC that is in the rollout: it waits again, with the settings of both.
+/// What happens to a Cloud PC that is in the rollout: it gets the settings of both requests, and an
+/// action that changes it already is compared with them.
 macro_rules! joined {
     () => {
-        " ON CONFLICT (tenant_id, policy_id, cloud_pc_id) DO UPDATE SET action_id = NULL,
+        " ON CONFLICT (tenant_id, policy_id, cloud_pc_id) DO UPDATE SET
+          outdated = CASE WHEN rollout_cloud_pcs.action_id IS NULL THEN 0 ELSE 1 END,
           region = CASE excluded.region WHEN 1 THEN 1 ELSE rollout_cloud_pcs.region END,
           single_sign_on = CASE excluded.single_sign_on WHEN 1 THEN 1 ELSE rollout_cloud_pcs.single_sign_on END"
     };
 }
 
-/// Values of a policy that its Cloud PCs are compared with. None compares nothing.
+/// Values of a policy's settings. None leaves a setting alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyValues {
     /// Region.
     pub region: Option<String>,
     /// Whether single sign-on is used.
     pub single_sign_on: Option<bool>,
+}
+
+impl PolicyValues {
+    /// Returns the values that differ from those of the same settings in `other`.
+    #[must_use]
+    pub fn differing_from(&self, other: &Self) -> Self {
+        Self {
+            region: self.region.clone().filter(|region| Some(region) != other.region.as_ref()),
+            single_sign_on: self.single_sign_on.filter(|value| Some(*value) != other.single_sign_on),
+        }
+    }
+
+    /// Returns these values, and those of `other` where these leave a setting alone.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self { region: self.region.or(other.region), single_sign_on: self.single_sign_on.or(other.single_sign_on) }
+    }
+}
+
+/// A Cloud PC of a rollout that the engine has to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutCloudPc {
+    /// Cloud PC.
+    pub id: CloudPcId,
+    /// Settings to bring to it.
+    pub settings: PolicySettingTypes,
+    /// Values that an open action of the rollout brings to it.
+    pub coming: PolicyValues,
 }
 
 impl Reader<'_> {
@@ -60,36 +87,48 @@ impl Reader<'_> {
         )
     }
 
-    /// Up to `limit` rollouts of all tenants that the engine has to look at, oldest first.
-    pub fn rollout_due(&self, limit: usize) -> Result<Vec<Rollout>, StoreError> {
-        self.rows(
+    /// The oldest rollout that the engine has to look at, of the first tenant after `after` that
+    /// has one.
+    pub fn rollout_due(&self, after: Option<TenantId>) -> Result<Option<Rollout>, StoreError> {
+        self.row(
             concat!(
                 "SELECT ",
                 columns!(),
-                " FROM rollouts WHERE due = 1 ORDER BY started_at, tenant_id, policy_id LIMIT ?1"
+                " FROM rollouts WHERE due = 1 AND tenant_id > ?1 ORDER BY tenant_id, started_at, policy_id LIMIT 1"
             ),
-            params![rows::limit(limit)],
+            params![guid_after(after.map(|tenant| tenant.0))],
             rollout,
         )
     }
 
-    /// Up to `limit` Cloud PCs of a rollout that wait for their turn, by id, with the settings to
-    /// bring to each.
+    /// Up to `limit` Cloud PCs of a rollout that wait for their turn, by id.
     pub fn rollout_waiting(
         &self,
         tenant: TenantId,
         policy: &str,
         limit: usize,
-    ) -> Result<Vec<(CloudPcId, PolicySettingTypes)>, StoreError> {
+    ) -> Result<Vec<RolloutCloudPc>, StoreError> {
         self.rows(
-            "SELECT cloud_pc_id, region, single_sign_on FROM rollout_cloud_pcs
+            "SELECT cloud_pc_id, region, single_sign_on, NULL, NULL FROM rollout_cloud_pcs
              WHERE tenant_id = ?1 AND policy_id = ?2 AND action_id IS NULL ORDER BY cloud_pc_id LIMIT ?3",
             params![tenant.0, policy, rows::limit(limit)],
-            |row| {
-                let mut columns = Columns::new(row, "rollout_cloud_pcs");
-                let id = CloudPcId(columns.get()?);
-                Ok((id, PolicySettingTypes { region: columns.get()?, single_sign_on: columns.get()? }))
-            },
+            rollout_cloud_pc,
+        )
+    }
+
+    /// Up to `limit` Cloud PCs of a rollout that an action changes, perhaps to values that a later
+    /// request no longer wants, by id.
+    pub fn rollout_outdated(
+        &self,
+        tenant: TenantId,
+        policy: &str,
+        limit: usize,
+    ) -> Result<Vec<RolloutCloudPc>, StoreError> {
+        self.rows(
+            "SELECT cloud_pc_id, region, single_sign_on, brings_region, brings_single_sign_on FROM rollout_cloud_pcs
+             WHERE tenant_id = ?1 AND policy_id = ?2 AND outdated = 1 ORDER BY cloud_pc_id LIMIT ?3",
+            params![tenant.0, policy, rows::limit(limit)],
+            rollout_cloud_pc,
         )
     }
 
@@ -110,7 +149,13 @@ impl Reader<'_> {
         values: &PolicyValues,
     ) -> Result<bool, StoreError> {
         let found = self.row(
-            concat!("SELECT 1", of_policy!(), outdated!(), " LIMIT 1"),
+            concat!(
+                "SELECT 1",
+                of_policy!(),
+                governed!(),
+                " AND (cloud_pcs.region <> coalesce(?3, cloud_pcs.region)
+                     OR cloud_pcs.single_sign_on <> coalesce(?4, cloud_pcs.single_sign_on)) LIMIT 1"
+            ),
             params![tenant.0, policy, values.region, values.single_sign_on],
             |row| row.get::<i64>(0),
         )?;
@@ -143,7 +188,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Adds every Cloud PC of the policy that differs from these values to its rollout.
+    /// Adds every Cloud PC of the policy to its rollout that differs from these values, or will
+    /// once the action that changes it has ended.
     pub fn rollout_add_outdated(
         &mut self,
         tenant: TenantId,
@@ -153,9 +199,17 @@ impl Tx<'_> {
         self.execute(
             concat!(
                 "INSERT INTO rollout_cloud_pcs (tenant_id, policy_id, cloud_pc_id, region, single_sign_on)
-                 SELECT ?1, ?2, cloud_pcs.id, ?5, ?6",
-                of_policy!(),
-                outdated!(),
+                 SELECT ?1, ?2, cloud_pcs.id, ?5, ?6 FROM entitlements
+                 JOIN cloud_pcs
+                     ON cloud_pcs.tenant_id = entitlements.tenant_id AND cloud_pcs.id = entitlements.cloud_pc_id
+                 LEFT JOIN rollout_cloud_pcs AS present
+                     ON present.tenant_id = entitlements.tenant_id AND present.policy_id = entitlements.policy_id
+                     AND present.cloud_pc_id = entitlements.cloud_pc_id
+                 WHERE entitlements.tenant_id = ?1 AND entitlements.policy_id = ?2
+                 AND (coalesce(brings_region, cloud_pcs.region) <> coalesce(?3, brings_region, cloud_pcs.region)
+                     OR coalesce(brings_single_sign_on, cloud_pcs.single_sign_on)
+                         <> coalesce(?4, brings_single_sign_on, cloud_pcs.single_sign_on)) AND ",
+                governed!(),
                 joined!()
             ),
             params![
@@ -189,22 +243,38 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Notes which action changes a Cloud PC of a rollout.
+    /// Notes which action changes a Cloud PC of a rollout, and to which values.
     pub fn rollout_begin(
         &mut self,
         tenant: TenantId,
         policy: &str,
         cloud_pc: CloudPcId,
         action: ActionId,
+        brings: &PolicyValues,
     ) -> Result<(), StoreError> {
         self.execute(
-            "UPDATE rollout_cloud_pcs SET action_id = ?4 WHERE tenant_id = ?1 AND policy_id = ?2 AND cloud_pc_id = ?3",
-            params![tenant.0, policy, cloud_pc.0, action.0],
+            "UPDATE rollout_cloud_pcs SET action_id = ?4, brings_region = ?5, brings_single_sign_on = ?6, outdated = 0
+             WHERE tenant_id = ?1 AND policy_id = ?2 AND cloud_pc_id = ?3",
+            params![tenant.0, policy, cloud_pc.0, action.0, brings.region, brings.single_sign_on],
         )?;
         Ok(())
     }
 
-    /// Takes a Cloud PC that needs no change out of a rollout.
+    /// Notes that a Cloud PC of a rollout needs no change but the one in progress, if there is one.
+    /// Without one it leaves the rollout.
+    pub fn rollout_keep(&mut self, tenant: TenantId, policy: &str, cloud_pc: CloudPcId) -> Result<(), StoreError> {
+        for change in [
+            "DELETE FROM rollout_cloud_pcs
+             WHERE tenant_id = ?1 AND policy_id = ?2 AND cloud_pc_id = ?3 AND action_id IS NULL",
+            "UPDATE rollout_cloud_pcs SET outdated = 0 WHERE tenant_id = ?1 AND policy_id = ?2 AND cloud_pc_id = ?3",
+        ] {
+            self.execute(change, params![tenant.0, policy, cloud_pc.0])?;
+        }
+        Ok(())
+    }
+
+    /// Takes a Cloud PC that can no longer be changed out of a rollout. An action in progress goes
+    /// on.
     pub fn rollout_remove(&mut self, tenant: TenantId, policy: &str, cloud_pc: CloudPcId) -> Result<(), StoreError> {
         self.execute(
             "DELETE FROM rollout_cloud_pcs WHERE tenant_id = ?1 AND policy_id = ?2 AND cloud_pc_id = ?3",
@@ -238,13 +308,20 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Takes the Cloud PC of an action that has ended out of its rollout, which is due then.
+    /// Takes the Cloud PC of an action that has ended out of its rollout, which is due then. A
+    /// Cloud PC that a later request has added waits for its turn instead.
     pub(crate) fn rollout_action_ended(&mut self, action: &Action) -> Result<(), StoreError> {
         let (Params::ApplyPolicy { policy_id, .. }, Some(cloud_pc)) = (&action.params, action.cloud_pc_id()) else {
             return Ok(());
         };
         let own = self.execute(
             "DELETE FROM rollout_cloud_pcs
+             WHERE tenant_id = ?1 AND policy_id = ?2 AND cloud_pc_id = ?3 AND action_id = ?4 AND outdated = 0",
+            params![action.tenant_id.0, policy_id, cloud_pc.0, action.id.0],
+        )?;
+        self.execute(
+            "UPDATE rollout_cloud_pcs
+             SET action_id = NULL, brings_region = NULL, brings_single_sign_on = NULL, outdated = 0
              WHERE tenant_id = ?1 AND policy_id = ?2 AND cloud_pc_id = ?3 AND action_id = ?4",
             params![action.tenant_id.0, policy_id, cloud_pc.0, action.id.0],
         )?;
@@ -258,6 +335,15 @@ impl Tx<'_> {
         self.signal_provisioning();
         Ok(())
     }
+}
+
+fn rollout_cloud_pc(row: Row<'_>) -> Result<RolloutCloudPc, StoreError> {
+    let mut columns = Columns::new(row, "rollout_cloud_pcs");
+    Ok(RolloutCloudPc {
+        id: CloudPcId(columns.get()?),
+        settings: PolicySettingTypes { region: columns.get()?, single_sign_on: columns.get()? },
+        coming: PolicyValues { region: columns.get()?, single_sign_on: columns.get()? },
+    })
 }
 
 fn rollout(row: Row<'_>) -> Result<Rollout, StoreError> {

@@ -5,9 +5,12 @@
 //! stuck.
 
 use cloudpc_drivers::ImageFacts;
-use cloudpc_model::{Document, ImageId, Kind, Object, OsVersion, Params, State};
+use cloudpc_model::{Document, ImageId, Kind, Object, OsVersion, Params, State, TenantId};
 use cloudpc_store::StoreError;
 use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OwnedMutexGuard;
 
 use super::step::StepFuture;
 use super::{DocumentEnd, Recipe, Step, StepContext, StepError, StepOutput, Subject, minutes, remove_image};
@@ -48,6 +51,25 @@ pub const ERROR_CODES: &[&str] = &[
 /// Number of [`ERROR_CODES`] that the older enumeration `cloudPcDeviceImageStatusDetails` has too.
 const STATUS_DETAIL_COUNT: usize = 9;
 
+/// The tenants' turns at importing images. A driver works on few imports at a time and serves them
+/// in the order of their calls, so each tenant has one call at a time: a tenant with many imports
+/// delays those of another by one.
+#[derive(Default)]
+pub(crate) struct ImportTurns(Mutex<HashMap<TenantId, Arc<tokio::sync::Mutex<()>>>>);
+
+impl ImportTurns {
+    /// Waits for the tenant's other calls; the turn ends when the guard is dropped.
+    async fn take(&self, tenant: TenantId) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nobody else holds a turn that only the map refers to, or waits for it.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(turns.entry(tenant).or_default())
+        };
+        turn.lock_owned().await
+    }
+}
+
 fn check_source(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         context.document()?;
@@ -58,7 +80,9 @@ fn check_source(context: &StepContext) -> StepFuture<'_> {
 
 fn copy(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
-        context.parts.driver.ensure_image(&image_id(context.document()?), source(context)?).await?;
+        let (image, source) = (image_id(context.document()?), source(context)?);
+        let _turn = context.imports.take(context.action.tenant_id).await;
+        context.parts.driver.ensure_image(&image, source).await?;
         Ok(StepOutput::nothing())
     })
 }
@@ -66,6 +90,7 @@ fn copy(context: &StepContext) -> StepFuture<'_> {
 fn boot(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let document = context.document()?;
+        let _turn = context.imports.take(context.action.tenant_id).await;
         let facts = context.parts.driver.probe_image(&image_id(document)).await?;
         Ok(StepOutput::status(status(&facts, &document.body)))
     })

@@ -1,14 +1,19 @@
 //! Resize: change processors, memory and disk size; the data is kept.
+//!
+//! Where the licence comes from a group, the action is claimed once there is a licence of the new
+//! size, or fails: see [`crate::license_wait`].
 
 use cloudpc_model::{CloudPcStatus, Kind, Params, ServicePlanId};
 
 use super::{CancelMode, Recipe, Step, StepContext, StepError, StepOutput, Subject, machine, minutes, unchanged};
+use crate::license_wait;
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Resize,
     steps: &[
         Step::new("checkSupport", "resizeNotSupported", minutes(1), |context| {
             Box::pin(async move {
+                license_wait::check(context.cloud_pc()?)?;
                 if !context.parts.driver.capabilities(&context.spec(None, None).await?).resize {
                     return Err(StepError::not_supported("This machine does not support resizing."));
                 }

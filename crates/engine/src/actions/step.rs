@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ImportTurns;
 use crate::target::Target;
 use crate::{EngineDependencies, EngineSettings};
 
@@ -162,6 +163,7 @@ impl From<StoreError> for StepError {
 /// Context of a step: the action and its target as they were when it started.
 pub(crate) struct StepContext {
     pub parts: Arc<EngineDependencies>,
+    pub imports: Arc<ImportTurns>,
     pub action: Action,
     pub target: Target,
 }

@@ -139,8 +139,12 @@ impl Engine {
         until: Timestamp,
         cancelable: bool,
     ) -> CallResult {
-        let context =
-            StepContext { parts: Arc::clone(&self.parts), action: turn.action.clone(), target: turn.target.clone() };
+        let context = StepContext {
+            parts: Arc::clone(&self.parts),
+            imports: Arc::clone(&self.imports),
+            action: turn.action.clone(),
+            target: turn.target.clone(),
+        };
         let call = AssertUnwindSafe(self.call_under_faults(step, undo, &context)).catch_unwind();
         tokio::select! {
             biased;

@@ -21,7 +21,8 @@ use super::rollouts::{advance_rollouts, run_schedules};
 use super::store_retry::StoreRetry;
 use crate::Engine;
 use crate::ledger::{RequestContext, audit};
-use crate::lifecycle::{GRACE_PERIOD, accept_deprovision};
+use crate::license_wait;
+use crate::lifecycle::{GRACE_PERIOD, accept_deprovision, accept_provision, queue_pending};
 use crate::policy::{Assignment, Policies, Policy, Supply};
 use crate::request::{Stamp, accept_unchecked};
 
@@ -48,10 +49,11 @@ impl Engine {
     /// Reconciles queued users, ends grace periods, and runs schedules and rollouts until `stop` is
     /// cancelled.
     pub(super) async fn reconcile(self, stop: CancellationToken) {
+        let mut rollout_turn = None;
         let mut retry = StoreRetry::default();
         while !stop.is_cancelled() {
             let now = self.parts.clock.now();
-            let wake_at = match self.reconcile_due(now).await {
+            let wake_at = match self.reconcile_due(now, &mut rollout_turn).await {
                 Ok(Due { users: false, grace: false, schedules: false, rollouts: false, next_at }) => {
                     retry.reset();
                     next_at
@@ -72,8 +74,9 @@ impl Engine {
         }
     }
 
-    /// Does one batch of what is due; returns what it was.
-    async fn reconcile_due(&self, now: Timestamp) -> Result<Due, StoreError> {
+    /// Does one batch of what is due; returns what it was. `rollout_turn` is the tenant whose
+    /// rollout was advanced last, if others still have to have their turn.
+    async fn reconcile_due(&self, now: Timestamp, rollout_turn: &mut Option<TenantId>) -> Result<Due, StoreError> {
         let due = self.parts.store.read(move |reader| {
             let next_grace_end = reader.cloud_pc_grace_next_end()?;
             let users = !reader.provisioning_queue_next(1)?.is_empty();
@@ -83,7 +86,7 @@ impl Engine {
                 users,
                 grace: is_due(next_grace_end),
                 schedules: is_due(next_run),
-                rollouts: !reader.rollout_due(1)?.is_empty(),
+                rollouts: reader.rollout_due(None)?.is_some(),
                 next_at: [next_grace_end, next_run].into_iter().flatten().min(),
             })
         });
@@ -117,14 +120,14 @@ impl Engine {
             run.await?;
         }
         if due.rollouts {
-            let (seed, work) = (self.parts.rng.next_u64(), Arc::clone(&self.work));
+            let (seed, work, turn) = (self.parts.rng.next_u64(), Arc::clone(&self.work), *rollout_turn);
             let advanced = self.parts.store.write("policy.advanceRollouts", move |tx| {
-                advance_rollouts(tx, seed, now)?;
+                let turn = advance_rollouts(tx, turn, seed, now)?;
                 let work = Arc::clone(&work);
                 tx.after_commit(move || work.wake.notify_one());
-                Ok::<_, StoreError>(())
+                Ok::<_, StoreError>(turn)
             });
-            advanced.await?;
+            *rollout_turn = advanced.await?;
         }
         Ok(due)
     }
@@ -134,17 +137,41 @@ impl Engine {
 /// transaction may run more than once.
 fn reconcile_batch(tx: &mut Tx<'_>, seed: u64, now: Timestamp) -> Result<(), StoreError> {
     let rng = SeededRng::new(seed);
-    let mut policies = BTreeMap::new();
+    let mut tenants = BTreeMap::new();
     for queued in tx.provisioning_queue_next(BATCH_MAX)? {
         let tenant = queued.tenant_id;
-        let policies = match policies.entry(tenant) {
+        let (policies, grace) = match tenants.entry(tenant) {
             Entry::Occupied(read) => read.into_mut(),
-            Entry::Vacant(place) => place.insert(Policies::read(tx, tenant)?),
+            Entry::Vacant(place) => place.insert((Policies::read(tx, tenant)?, GraceCounts::default())),
         };
-        reconcile_user(tx, policies, tenant, queued.user_id, &rng, now)?;
+        reconcile_user(tx, policies, grace, tenant, queued.user_id, &rng, now)?;
         tx.provisioning_queue_remove(tenant, queued.user_id)?;
     }
     Ok(())
+}
+
+/// The Cloud PCs of a tenant in their grace period, counted once for each product in a transaction.
+#[derive(Default)]
+struct GraceCounts(BTreeMap<SkuId, u64>);
+
+impl GraceCounts {
+    /// Returns whether a new Cloud PC of a product has to wait: more Cloud PCs of it are in their
+    /// grace period than it has licences.
+    fn are_too_many(&mut self, tx: &Tx<'_>, tenant: TenantId, sku: SkuId) -> Result<bool, StoreError> {
+        let count = match self.0.entry(sku) {
+            Entry::Occupied(read) => *read.get(),
+            Entry::Vacant(place) => *place.insert(tx.grace_count(tenant, sku)?),
+        };
+        let units = tx.subscription(tenant, sku)?.map_or(0, |subscription| subscription.units);
+        Ok(count > u64::from(units))
+    }
+
+    /// Forgets the count of a product, which has changed.
+    fn forget(&mut self, sku: Option<SkuId>) {
+        if let Some(sku) = sku {
+            self.0.remove(&sku);
+        }
+    }
 }
 
 /// What a user is entitled to now.
@@ -170,11 +197,26 @@ impl Claims<'_> {
             }),
         }
     }
+
+    /// Gives a Cloud PC without a machine the present settings of its policy, if that applies.
+    fn take_settings(&self, tx: &Tx<'_>, policy: &str, cloud_pc: &mut CloudPc) -> Result<(), StoreError> {
+        let mut applying = self.policies.applying(&self.groups, Supply::Licenses);
+        let Some((policy, _)) = applying.find(|(applying, _)| applying.id == policy) else { return Ok(()) };
+        let image = tx.image(cloud_pc.tenant_id, &policy.image_id)?;
+        cloud_pc.os_version = image.map_or(OsVersion::Windows11, |image| image.os_version);
+        cloud_pc.image_id = policy.image_id.clone();
+        cloud_pc.provisioning_policy_name.clone_from(&policy.name);
+        cloud_pc.region.clone_from(&policy.region);
+        cloud_pc.single_sign_on = policy.single_sign_on;
+        cloud_pc.user_account_type = self.policies.account_type(policy, &self.groups);
+        Ok(())
+    }
 }
 
 fn reconcile_user(
     tx: &mut Tx<'_>,
     policies: &Policies,
+    grace: &mut GraceCounts,
     tenant: TenantId,
     user: UserId,
     rng: &SeededRng,
@@ -182,20 +224,39 @@ fn reconcile_user(
 ) -> Result<(), StoreError> {
     let groups = tx.user_groups(tenant, user)?.into_iter().map(|group| group.id).collect();
     let claims = Claims { policies, groups, licenses: tx.user_licenses(tenant, user)? };
-    let held = tx.entitlement_list(tenant, user)?;
-    for entitlement in &held {
-        if let Some(cloud_pc) = tx.cloud_pc(tenant, entitlement.cloud_pc_id)? {
-            let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
-            reconcile_cloud_pc(tx, cloud_pc, claims.uphold(entitlement), stamp)?;
+    let mut held = tx.entitlement_list(tenant, user)?;
+    for place in 0..held.len() {
+        let entitlement = &held[place];
+        let Some(mut cloud_pc) = tx.cloud_pc(tenant, entitlement.cloud_pc_id)? else { continue };
+        let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
+        if cloud_pc.waits_for_license() {
+            let moved = |license: &&UserLicense| {
+                claims.uphold(&Entitlement { sku_id: Some(license.sku_id), ..entitlement.clone() })
+            };
+            let unused = license_wait::unused(&claims.licenses, &held).filter(moved);
+            if let Some(license) = license_wait::take(tx, unused, cloud_pc, stamp)? {
+                held[place].sku_id = Some(license.sku_id);
+            }
+            continue;
         }
+        let mut waits = false;
+        if cloud_pc.status == CloudPcStatus::PendingProvision
+            && let Some(sku) = entitlement.sku_id
+        {
+            waits = grace.are_too_many(tx, tenant, sku)?;
+            // The policy may have changed since the Cloud PC began to wait.
+            claims.take_settings(tx, &entitlement.policy_id, &mut cloud_pc)?;
+        }
+        reconcile_cloud_pc(tx, cloud_pc, claims.uphold(entitlement), waits, stamp)?;
+        grace.forget(entitlement.sku_id);
     }
     let Some(user) = tx.user(tenant, user)? else { return Ok(()) };
-    for license in claims.licenses.iter().filter(|license| !held.iter().any(|held| held.sku_id == Some(license.sku_id)))
-    {
+    for license in license_wait::unused(&claims.licenses, &held) {
         let Some((policy, _)) = policies.applying(&claims.groups, Supply::Licenses).next() else { break };
         let plan = tx.service_plan(tenant, license.service_plan_id)?;
         if let Some(plan) = plan.filter(|plan| plan.product != Product::Frontline) {
-            let claim = NewClaim { policy, seat_of: None, plan: &plan, sku_id: Some(license.sku_id) };
+            let waits = grace.are_too_many(tx, tenant, license.sku_id)?;
+            let claim = NewClaim { policy, seat_of: None, plan: &plan, sku_id: Some(license.sku_id), waits };
             provision(tx, &claims, &user, &claim, rng, now)?;
         }
     }
@@ -207,7 +268,7 @@ fn reconcile_user(
             continue;
         }
         if let Some(plan) = tx.service_plan(tenant, plan)? {
-            let claim = NewClaim { policy, seat_of: Some(assignment), plan: &plan, sku_id: None };
+            let claim = NewClaim { policy, seat_of: Some(assignment), plan: &plan, sku_id: None, waits: false };
             provision(tx, &claims, &user, &claim, rng, now)?;
             seated.insert(plan.id);
         }
@@ -216,21 +277,30 @@ fn reconcile_user(
 }
 
 /// Begins or ends the grace period of a Cloud PC. One that was never provisioned has nothing to
-/// keep and is deprovisioned at once.
+/// keep and is deprovisioned at once; one that need no longer wait for that is provisioned.
 fn reconcile_cloud_pc(
     tx: &mut Tx<'_>,
     mut cloud_pc: CloudPc,
     is_entitled: bool,
+    waits: bool,
     stamp: Stamp,
 ) -> Result<(), StoreError> {
-    let before = cloud_pc.status;
+    use CloudPcStatus::{Deprovisioning, Failed, PendingProvision};
+    let (before, system) = (cloud_pc.status, RequestContext::system(cloud_pc.tenant_id));
     match (before, is_entitled, cloud_pc.grace_ends_at) {
-        (CloudPcStatus::Deprovisioning, ..) | (_, true, None) | (_, false, Some(_)) => return Ok(()),
-        (CloudPcStatus::Failed, false, None) if cloud_pc.provisioned_at.is_none() => {
-            accept_deprovision(tx, &RequestContext::system(cloud_pc.tenant_id), &mut cloud_pc, stamp)?;
+        (PendingProvision, true, None) if !waits => {
+            accept_provision(tx, &system, &mut cloud_pc, stamp)?;
             return Ok(());
         }
-        (_, true, Some(_)) => cloud_pc.grace_ends_at = None,
+        (Deprovisioning, ..) | (_, true, None) | (_, false, Some(_)) => return Ok(()),
+        (Failed | PendingProvision, false, None) if cloud_pc.provisioned_at.is_none() => {
+            accept_deprovision(tx, &system, &mut cloud_pc, stamp)?;
+            return Ok(());
+        }
+        (_, true, Some(_)) => {
+            cloud_pc.grace_ends_at = None;
+            queue_pending(tx, &cloud_pc, stamp.at)?;
+        }
         (_, false, None) => cloud_pc.grace_ends_at = Some(stamp.at + GRACE_PERIOD),
     }
     cloud_pc.settle_grace();
@@ -267,9 +337,11 @@ struct NewClaim<'a> {
     seat_of: Option<&'a Assignment>,
     plan: &'a ServicePlan,
     sku_id: Option<SkuId>,
+    /// Whether the Cloud PC waits until fewer of its product are in their grace period.
+    waits: bool,
 }
 
-/// Adds a Cloud PC and accepts its provisioning.
+/// Adds a Cloud PC and accepts its provisioning, unless it has to wait.
 fn provision(
     tx: &mut Tx<'_>,
     claims: &Claims<'_>,
@@ -297,7 +369,7 @@ fn provision(
         region: policy.region.clone(),
         single_sign_on: policy.single_sign_on,
         product: plan.product,
-        status: CloudPcStatus::Provisioning,
+        status: if claim.waits { CloudPcStatus::PendingProvision } else { CloudPcStatus::Provisioning },
         status_before: None,
         status_detail: None,
         power_intended: Power::Running,
@@ -320,7 +392,9 @@ fn provision(
         sku_id: claim.sku_id,
     })?;
     let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
-    accept_unchecked(tx, &RequestContext::system(tenant), &cloud_pc, Params::Provision, stamp)?;
+    if !claim.waits {
+        accept_unchecked(tx, &RequestContext::system(tenant), &cloud_pc, Params::Provision, stamp)?;
+    }
     Ok(())
 }
 

@@ -2,17 +2,17 @@
 //! an action for each Cloud PC that a rollout has to change, within the rollout's reserve.
 
 use cloudpc_model::{
-    CloudPc, CloudPcId, CloudPcStatus, Document, DocumentKey, DocumentType, Params, PolicySettingTypes, Rng, Rollout,
-    SeededRng, Timestamp,
+    CloudPc, CloudPcStatus, Document, DocumentKey, DocumentType, Params, PolicySettingTypes, Rng, Rollout, SeededRng,
+    TenantId, Timestamp,
 };
-use cloudpc_store::{PolicySchedule, StoreError, Tx};
+use cloudpc_store::{PolicySchedule, PolicyValues, RolloutCloudPc, StoreError, Tx};
 
 use crate::ledger::RequestContext;
 use crate::policy::PolicySettings;
 use crate::request::{Stamp, accept_unchecked};
 use crate::rollout::apply_to_all;
 
-/// Most rollouts advanced, and most schedules run, in one transaction.
+/// Most rollouts advanced, each of another tenant, and most schedules run, in one transaction.
 const ROLLOUTS_MAX: usize = 16;
 
 /// Most Cloud PCs of a rollout whose change is accepted in one transaction.
@@ -34,24 +34,34 @@ pub(super) fn run_schedules(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), Store
     Ok(())
 }
 
-/// Advances the rollouts that are due. Random numbers come from `seed`, because the transaction may
-/// run more than once.
-pub(super) fn advance_rollouts(tx: &mut Tx<'_>, seed: u64, now: Timestamp) -> Result<(), StoreError> {
+/// Advances a rollout that is due of each tenant after `turn`; returns the tenant of the last one,
+/// or none if every tenant has had its turn. Random numbers come from `seed`, because the
+/// transaction may run more than once.
+pub(super) fn advance_rollouts(
+    tx: &mut Tx<'_>,
+    turn: Option<TenantId>,
+    seed: u64,
+    now: Timestamp,
+) -> Result<Option<TenantId>, StoreError> {
     let rng = SeededRng::new(seed);
-    for rollout in tx.rollout_due(ROLLOUTS_MAX)? {
+    let mut turn = turn;
+    for _ in 0..ROLLOUTS_MAX {
+        let Some(rollout) = tx.rollout_due(turn)? else { return Ok(None) };
         match tx.document(rollout.tenant_id, &key(&rollout.policy_id))? {
             Some(policy) => advance(tx, &rollout, &policy, &rng, now)?,
             None => tx.rollout_delete(rollout.tenant_id, &rollout.policy_id)?,
         }
+        turn = Some(rollout.tenant_id);
     }
-    Ok(())
+    Ok(turn)
 }
 
 fn key(policy: &str) -> DocumentKey {
     DocumentKey::new(DocumentType::CloudPcProvisioningPolicy, policy)
 }
 
-/// Accepts the changes that the reserve has room for.
+/// Accepts the changes that the reserve has room for. A Cloud PC that is being changed has its room
+/// already, whatever a later request wants of it.
 fn advance(
     tx: &mut Tx<'_>,
     rollout: &Rollout,
@@ -60,15 +70,16 @@ fn advance(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let (tenant, policy_id) = (rollout.tenant_id, &rollout.policy_id);
+    let outdated = tx.rollout_outdated(tenant, policy_id, CHANGES_MAX)?;
     let running = tx.rollout_running_count(tenant, policy_id)?;
     let room = rollout.concurrency_max(tx.entitlement_count(tenant, policy_id)?).saturating_sub(running);
     let room = usize::try_from(room).unwrap_or(usize::MAX).min(CHANGES_MAX);
     let waiting = tx.rollout_waiting(tenant, policy_id, room)?;
-    for &(id, settings) in &waiting {
+    for listed in outdated.iter().chain(&waiting) {
         let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
-        change(tx, rollout, &PolicySettings::of(policy), id, settings, stamp)?;
+        change(tx, rollout, &PolicySettings::of(policy), listed, stamp)?;
     }
-    if waiting.len() == room && room > 0 {
+    if outdated.len() == CHANGES_MAX || (waiting.len() == room && room > 0) {
         // More may wait.
         return Ok(());
     }
@@ -81,31 +92,34 @@ fn change(
     tx: &mut Tx<'_>,
     rollout: &Rollout,
     policy: &PolicySettings,
-    id: CloudPcId,
-    settings: PolicySettingTypes,
+    listed: &RolloutCloudPc,
     stamp: Stamp,
 ) -> Result<(), StoreError> {
-    let (tenant, policy_id) = (rollout.tenant_id, &rollout.policy_id);
+    let (tenant, policy_id, id) = (rollout.tenant_id, &rollout.policy_id, listed.id);
     let cloud_pc = tx.cloud_pc(tenant, id)?.filter(is_governed);
-    let values = policy.values(settings);
     let Some(cloud_pc) = cloud_pc else { return tx.rollout_remove(tenant, policy_id, id) };
-    let region = values.region.filter(|region| *region != cloud_pc.region);
-    let single_sign_on = values.single_sign_on.filter(|wanted| *wanted != cloud_pc.single_sign_on);
-    if region.is_none() && single_sign_on.is_none() {
-        return tx.rollout_remove(tenant, policy_id, id);
+    let wanted = policy.values(listed.settings);
+    let present = PolicyValues { region: Some(cloud_pc.region.clone()), single_sign_on: Some(cloud_pc.single_sign_on) };
+    let missing_later = wanted.differing_from(&listed.coming.clone().or(present.clone()));
+    if missing_later == PolicyValues::default() {
+        return tx.rollout_keep(tenant, policy_id, id);
     }
+    // An action in progress may still fail, so this one also brings what that one should have
+    // brought.
+    let brings = missing_later.or(wanted.differing_from(&present));
     let asked =
         RequestContext { tenant_id: tenant, by: rollout.requested_by.clone(), request_id: rollout.request_id.clone() };
+    let PolicyValues { region, single_sign_on } = brings.clone();
     let params = Params::ApplyPolicy { policy_id: policy_id.clone(), region, single_sign_on };
     let action = accept_unchecked(tx, &asked, &cloud_pc, params, stamp)?;
-    tx.rollout_begin(tenant, policy_id, id, action)
+    tx.rollout_begin(tenant, policy_id, id, action, &brings)
 }
 
 /// Returns whether a policy applies to a Cloud PC: it was provisioned, is not in its grace period,
 /// and can be changed. The store selects Cloud PCs by the same condition.
 fn is_governed(cloud_pc: &CloudPc) -> bool {
-    use CloudPcStatus::{Deprovisioning, Failed, NotProvisioned};
+    use CloudPcStatus::{Deprovisioning, Failed, NotProvisioned, ResizePendingLicense};
     cloud_pc.provisioned_at.is_some()
         && cloud_pc.grace_ends_at.is_none()
-        && !matches!(cloud_pc.status, NotProvisioned | Failed | Deprovisioning)
+        && !matches!(cloud_pc.status, NotProvisioned | Failed | Deprovisioning | ResizePendingLicense)
 }

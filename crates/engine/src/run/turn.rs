@@ -69,7 +69,10 @@ pub(super) fn begin(
         let before = target.clone();
         match (&recipe.subject, &mut target) {
             (Subject::CloudPc { .. }, Target::CloudPc(cloud_pc)) => {
-                if let Some(status) = recipe.status_during(&action).filter(|status| *status != cloud_pc.status) {
+                // A resize that was claimed while it still waits for a licence fails.
+                let waits = action.kind() == Kind::Resize && cloud_pc.waits_for_license();
+                let status = recipe.status_during(&action).filter(|status| *status != cloud_pc.status && !waits);
+                if let Some(status) = status {
                     cloud_pc.status_before = Some(cloud_pc.status);
                     cloud_pc.status = status;
                 }
@@ -141,12 +144,12 @@ pub(super) fn end_timed_out(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Re
 }
 
 /// Applies the end of an action that was never started to its target. Of the actions on Cloud PCs,
-/// only provisioning and deprovisioning change the status on acceptance.
+/// only provisioning, deprovisioning and resizing change the status on acceptance.
 pub(crate) fn end_unstarted(tx: &mut Tx<'_>, action: &Action, now: Timestamp) -> Result<(), StoreError> {
     let mut target = Target::of(tx, action)?;
     let before = target.clone();
     match (action.kind(), &mut target) {
-        (Kind::Provision | Kind::Deprovision, Target::CloudPc(cloud_pc)) => {
+        (Kind::Provision | Kind::Deprovision | Kind::Resize, Target::CloudPc(cloud_pc)) => {
             end_unsuccessfully(cloud_pc, action, action.failure(), now);
             reconcile_again(tx, action, cloud_pc, now)?;
         }
@@ -156,11 +159,12 @@ pub(crate) fn end_unstarted(tx: &mut Tx<'_>, action: &Action, now: Timestamp) ->
     target.store(tx, &before, now)
 }
 
-/// Queues the user of a Cloud PC whose deprovisioning did not succeed: the user may have been given
-/// the licence back meanwhile, and the reconciler learns when to deprovision again.
+/// Queues the user of a Cloud PC whose deprovisioning or resize did not succeed. The user may have
+/// been given the licence back meanwhile, and the reconciler learns when to deprovision again; or
+/// the user lost the licence while the resize waited for another.
 fn reconcile_again(tx: &mut Tx<'_>, action: &Action, cloud_pc: &CloudPc, now: Timestamp) -> Result<(), StoreError> {
     match action.kind() {
-        Kind::Deprovision => tx.provisioning_queue_put(cloud_pc.tenant_id, &[cloud_pc.user_id], now),
+        Kind::Deprovision | Kind::Resize => tx.provisioning_queue_put(cloud_pc.tenant_id, &[cloud_pc.user_id], now),
         _ => Ok(()),
     }
 }

@@ -7,6 +7,8 @@ mod cancel;
 mod connections;
 mod deploy;
 mod health;
+mod images;
+mod licenses;
 mod matrix;
 mod provisioning;
 mod requests;

@@ -15,13 +15,13 @@ use uuid::Uuid;
 
 use crate::world::{START, TestEngine, asked, big, fail, image, rule, small, tenant};
 
-const SALES: GroupId = GroupId(Uuid::from_u128(0x91));
-const SUPPORT: GroupId = GroupId(Uuid::from_u128(0x92));
-const SMALL: SkuId = SkuId(Uuid::from_u128(0x51));
-const BIG: SkuId = SkuId(Uuid::from_u128(0x52));
+pub const SALES: GroupId = GroupId(Uuid::from_u128(0x91));
+pub const SUPPORT: GroupId = GroupId(Uuid::from_u128(0x92));
+pub const SMALL: SkuId = SkuId(Uuid::from_u128(0x51));
+pub const BIG: SkuId = SkuId(Uuid::from_u128(0x52));
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn user(number: u32) -> UserId {
+pub fn user(number: u32) -> UserId {
     UserId(Uuid::from_u128(0xada0_0000 + u128::from(number)))
 }
 
@@ -72,7 +72,7 @@ fn add_users(tx: &mut Tx<'_>, count: u32) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn add_subscription(
+pub fn add_subscription(
     tx: &mut Tx<'_>,
     sku_id: SkuId,
     service_plan_id: ServicePlanId,
@@ -106,52 +106,52 @@ fn add_policy(tx: &mut Tx<'_>, id: &str, body: Value, targets: &[(GroupId, Value
 }
 
 impl TestEngine {
-    async fn cloud_pcs_of(&self, user: UserId) -> Vec<CloudPc> {
+    pub async fn cloud_pcs_of(&self, user: UserId) -> Vec<CloudPc> {
         self.change(move |tx| tx.cloud_pc_list(tenant(), Some(user), None, 100)).await
     }
 
     /// Returns the only Cloud PC of a user.
-    async fn only_cloud_pc_of(&self, user: UserId) -> CloudPc {
+    pub async fn only_cloud_pc_of(&self, user: UserId) -> CloudPc {
         let [cloud_pc] = self.cloud_pcs_of(user).await.try_into().unwrap();
         cloud_pc
     }
 
-    async fn statuses_of(&self, user: UserId) -> Vec<CloudPcStatus> {
+    pub async fn statuses_of(&self, user: UserId) -> Vec<CloudPcStatus> {
         self.cloud_pcs_of(user).await.into_iter().map(|cloud_pc| cloud_pc.status).collect()
     }
 
-    async fn cloud_pc_count(&self) -> u64 {
+    pub async fn cloud_pc_count(&self) -> u64 {
         self.change(|tx| tx.cloud_pc_count(tenant(), None)).await
     }
 
-    async fn kinds(&self, id: CloudPcId, filter: ActionFilter) -> Vec<Kind> {
+    pub async fn kinds(&self, id: CloudPcId, filter: ActionFilter) -> Vec<Kind> {
         let list = self.change(move |tx| tx.action_list(tenant(), &id.to_string(), filter, None, 100)).await;
         list.iter().rev().map(cloudpc_model::Action::kind).collect()
     }
 
-    async fn license(&self, sku: SkuId, holder: LicenseHolder) {
+    pub async fn license(&self, sku: SkuId, holder: LicenseHolder) {
         let now = self.clock.now();
         self.change(move |tx| tx.license_assign(tenant(), sku, holder, now)).await.unwrap();
     }
 
-    async fn unlicense(&self, sku: SkuId, holder: LicenseHolder) {
+    pub async fn unlicense(&self, sku: SkuId, holder: LicenseHolder) {
         let now = self.clock.now();
         assert!(self.change(move |tx| tx.license_unassign(tenant(), sku, holder, now)).await);
     }
 
-    async fn join(&self, group: GroupId, user: UserId) {
+    pub async fn join(&self, group: GroupId, user: UserId) {
         let now = self.clock.now();
         assert!(self.change(move |tx| tx.group_member_insert(tenant(), group, user, now)).await);
     }
 
-    async fn leave(&self, group: GroupId, user: UserId) {
+    pub async fn leave(&self, group: GroupId, user: UserId) {
         let now = self.clock.now();
         assert!(self.change(move |tx| tx.group_member_delete(tenant(), group, user, now)).await);
     }
 }
 
 /// A running engine with `users`, a subscription of each size and a policy for the sales group.
-async fn company(users: u32) -> TestEngine {
+pub async fn company(users: u32) -> TestEngine {
     let mut world = TestEngine::new(1).await;
     world
         .change(move |tx| {

@@ -5,7 +5,7 @@ use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_engine::{Effect, FaultRule, has_unapplied_update};
 use cloudpc_model::{
     Action, ActionId, ApplySchedule, Clock, CloudPcId, CloudPcStatus, Document, DocumentKey, DocumentType, ErrorKind,
-    Kind, Params, PolicySettingTypes, PolicyTimezone, Power, Rollout, State, Timestamp, UserId,
+    Kind, Params, PolicySettingTypes, PolicyTimezone, Power, Rollout, State, TenantId, Timestamp, UserId,
 };
 use cloudpc_store::{ActionFilter, DocumentIndex, Entitlement};
 use serde_json::{Value, json};
@@ -279,6 +279,113 @@ async fn cloud_pcs_that_are_added_to_a_rollout_keep_its_reserve() {
     world.apply(REGION, 75).await;
     world.engine.apply_policies_to(&asked(), vec![ids[0]], REGION).await.unwrap();
     assert_eq!(world.rollout().await.unwrap().reserve_percentage, 75);
+}
+
+#[tokio::test]
+async fn repeated_request_leaves_actions_that_bring_the_wanted_values_alone() {
+    let (mut world, ids) = fleet(3).await;
+    world.change_policy("northeurope", true).await;
+    for id in &ids {
+        world.engine.request(&asked(), *id, Params::Reboot).await.unwrap();
+    }
+    for _ in 0..3 {
+        world.apply(PolicySettingTypes::ALL, 0).await;
+        world.apply(REGION, 0).await;
+        world.engine.apply_policies_to(&asked(), ids.clone(), SINGLE_SIGN_ON).await.unwrap();
+        world.rest().await;
+    }
+    for id in &ids {
+        assert_eq!(world.applied(*id).await.len(), 1);
+    }
+    world.idle().await;
+    assert_eq!(world.regions(&ids).await, ["northeurope"; 3]);
+    assert!(world.rollout().await.unwrap().finished_at.is_some());
+    assert!(!world.has_unapplied_update().await);
+}
+
+#[tokio::test]
+async fn values_that_change_during_a_rollout_replace_its_actions_and_keep_its_reserve() {
+    let (mut world, ids) = fleet(4).await;
+    for id in &ids {
+        world.engine.request(&asked(), *id, Params::Reboot).await.unwrap();
+    }
+    world.change_policy("northeurope", false).await;
+    world.apply(REGION, 50).await;
+    let changed = |applied: &[Action]| applied.iter().filter(|action| !action.state.is_final()).count();
+    for (region, actions) in [("eastus", 2), ("eastus", 2), ("northeurope", 3)] {
+        world.change_policy(region, false).await;
+        world.apply(REGION, 50).await;
+        let mut open = Vec::new();
+        for id in &ids {
+            open.push(changed(&world.applied(*id).await));
+        }
+        assert_eq!(open, [actions, actions, 0, 0], "half of the Cloud PCs stay usable");
+    }
+    world.idle().await;
+    assert_eq!(world.regions(&ids).await, ["northeurope"; 4]);
+    let rollout = world.rollout().await.unwrap();
+    assert!(rollout.finished_at.is_some() && !rollout.failed);
+}
+
+#[tokio::test]
+async fn value_that_is_taken_back_during_a_rollout_comes_back() {
+    let (mut world, ids) = fleet(1).await;
+    world.change_policy("northeurope", false).await;
+    world.apply(REGION, 0).await;
+    assert_eq!(world.statuses(&ids).await, [CloudPcStatus::MovingRegion]);
+    world.change_policy("westus3", false).await;
+    world.apply(REGION, 0).await;
+    world.idle().await;
+    assert_eq!(world.regions(&ids).await, ["westus3"]);
+    assert!(world.rollout().await.unwrap().finished_at.is_some());
+}
+
+#[tokio::test]
+async fn tenants_take_turns_with_their_rollouts() {
+    const POLICIES: u32 = 20;
+    let mut world = TestEngine::new(1).await;
+    let other = TenantId(Uuid::from_u128(2));
+    let mut cloud_pcs = Vec::new();
+    for number in 1..=POLICIES + 1 {
+        let id = world.add(number, ScriptedCondition::default()).await;
+        let mut cloud_pc = world.cloud_pc(id).await;
+        if number > POLICIES {
+            cloud_pc.tenant_id = other;
+        }
+        cloud_pcs.push(cloud_pc);
+    }
+    world
+        .change(move |tx| {
+            tx.cloud_pc_delete(tenant(), cloud_pcs[POLICIES as usize].id)?;
+            tx.cloud_pc_insert(&cloud_pcs[POLICIES as usize])?;
+            for (number, cloud_pc) in cloud_pcs.iter().enumerate() {
+                let (tenant, policy_id) = (cloud_pc.tenant_id, format!("{number:03}"));
+                let key = DocumentKey::new(DocumentType::CloudPcProvisioningPolicy, &policy_id);
+                let policy = Document { tenant_id: tenant, key, ..policy("northeurope", false) };
+                tx.document_insert(&policy, &DocumentIndex::default())?.unwrap();
+                tx.rollout_put(&Rollout {
+                    tenant_id: tenant,
+                    policy_id: policy_id.clone(),
+                    reserve_percentage: 0,
+                    requested_by: cloudpc_model::Actor::system(),
+                    request_id: String::new(),
+                    started_at: START,
+                    finished_at: None,
+                    failed: false,
+                })?;
+                tx.rollout_add(tenant, &policy_id, cloud_pc.id, REGION)?;
+            }
+            Ok(())
+        })
+        .await;
+    world.start();
+    world.rest().await;
+    let accepted = world
+        .change(move |tx| Ok([tx.audit_list(tenant(), None, 1000)?.len(), tx.audit_list(other, None, 1000)?.len()]));
+    assert_eq!(accepted.await, [POLICIES as usize, 1]);
+    let last = CloudPcId(Uuid::from_u128(0xc10d << 32 | u128::from(POLICIES + 1))).to_string();
+    let first = world.change(move |tx| tx.action_list(other, &last, ActionFilter::All, None, 1)).await;
+    assert_eq!(first[0].id, ActionId(2), "the other tenant's rollout waits for one of twenty");
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ pub fn cloud_pc<'a>(
 
 /// Returns Graph's name of a status.
 pub fn status(status: CloudPcStatus, unknown_enum_members: bool) -> &'static str {
-    match status.is_policy_change() {
+    match status.is_policy_change() || status == CloudPcStatus::ResizePendingLicense {
         true => late_member(status.into(), unknown_enum_members),
         false => status.into(),
     }

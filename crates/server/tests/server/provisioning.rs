@@ -124,6 +124,54 @@ async fn assigning_a_policy_provisions_and_removing_the_assignment_begins_grace(
 }
 
 #[tokio::test]
+async fn resize_waits_for_a_licence_of_another_group() {
+    const BIG_PLAN: ServicePlanId = ServicePlanId(Uuid::from_u128(0x10000000_0000_4000_8000_0000000000c2));
+    const BIG_SKU: SkuId = SkuId(Uuid::from_u128(0x52));
+    const BIG_GROUP: GroupId = GroupId(Uuid::from_u128(0x92));
+    let server = TestServer::new().await;
+    server.run();
+    add_group(&server).await;
+    server
+        .change(|tx| {
+            let group = tx.group(tenant(), GROUP)?.unwrap();
+            tx.group_put(&Group { id: BIG_GROUP, display_name: "Design".into(), ..group })?;
+            let small = tx.subscription(tenant(), SKU)?.unwrap();
+            tx.subscription_put(&Subscription { sku_id: BIG_SKU, service_plan_id: BIG_PLAN, ..small }, NOW)?;
+            tx.license_assign(tenant(), SKU, LicenseHolder::Group(GROUP), NOW)?.unwrap();
+            tx.license_unassign(tenant(), SKU, LicenseHolder::User(ALAN), NOW)?;
+            tx.license_assign(tenant(), BIG_SKU, LicenseHolder::Group(BIG_GROUP), NOW).map(Result::unwrap)
+        })
+        .await;
+    let joins = json!([{"domainJoinType": "azureADJoin", "regionName": "westus3"}]);
+    let body = json!({"displayName": "Sales", "imageId": IMAGE, "domainJoinConfigurations": joins});
+    let policy = server.call(Who::Writer, "POST", POLICIES, Some(body)).await.json();
+    let policy = policy["id"].as_str().unwrap().to_owned();
+    let target = json!({"@odata.type": "#microsoft.graph.cloudPcManagementGroupAssignmentTarget", "groupId": GROUP.0});
+    let body = json!({"assignments": [{"target": target}]});
+    server.call(Who::Writer, "POST", &format!("{POLICIES}/{policy}/assign"), Some(body)).await;
+    server.settle().await;
+    let [cloud_pc] = server.cloud_pcs_of_policy(&policy).await.try_into().unwrap();
+    let path = format!("{CLOUD_PCS}/{}", cloud_pc["id"].as_str().unwrap());
+
+    let body = json!({"targetServicePlanId": BIG_PLAN.to_string()});
+    assert_eq!(server.call(Who::Writer, "POST", &format!("{path}/resize"), Some(body)).await.status, 204);
+    server.clock.advance(Duration::from_secs(3600)).await;
+    let waiting = server.get(Who::Reader, &path).await.json();
+    assert_eq!(
+        (&waiting["status"], &waiting["servicePlanId"]),
+        (&json!("resizePendingLicense"), &json!(PLAN.to_string()))
+    );
+    let results = server.get(Who::Writer, &format!("{path}/retrieveCloudPcRemoteActionResults")).await.rows();
+    assert_eq!((&results[0]["actionName"], &results[0]["actionState"]), (&json!("Resize"), &json!("pending")));
+
+    server.change(|tx| tx.group_member_insert(tenant(), BIG_GROUP, ALAN, NOW)).await;
+    server.settle().await;
+    let resized = server.get(Who::Reader, &path).await.json();
+    assert_eq!((&resized["status"], &resized["servicePlanId"]), (&json!("provisioned"), &json!(BIG_PLAN.to_string())));
+    assert_eq!(server.cloud_pcs_of_policy(&policy).await.len(), 2, "the former licence makes a second Cloud PC");
+}
+
+#[tokio::test]
 async fn policy_is_applied_at_once_and_by_its_schedule() {
     let server = TestServer::new().await;
     server.change(|tx| adopt(tx, tenant(), NOW, &SeededRng::new(1))).await;

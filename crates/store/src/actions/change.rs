@@ -153,6 +153,22 @@ impl Tx<'_> {
         if changed == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
     }
 
+    /// Changes what an action that no worker has claimed yet is to do, from when, and by when.
+    /// Returns false if one has.
+    pub fn action_reschedule(
+        &mut self,
+        id: ActionId,
+        params: &Params,
+        due_at: Timestamp,
+        deadline_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let changed = self.execute(
+            "UPDATE actions SET params = ?2, claim_at = ?3, deadline_at = ?4 WHERE id = ?1 AND state = 'pending'",
+            params![id.0, json(params), due_at.0, deadline_at.0],
+        )?;
+        Ok(changed == 1)
+    }
+
     /// Expires every lease. At startup the lock of the directory proves that no one else holds any.
     pub fn action_expire_leases(&mut self) -> Result<(), StoreError> {
         self.execute(

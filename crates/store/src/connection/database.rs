@@ -55,6 +55,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0017_lists.sql"),
     include_str!("../../migrations/0018_directory_lists.sql"),
     include_str!("../../migrations/0019_rollouts.sql"),
+    include_str!("../../migrations/0021_rollout_turns.sql"),
 ];
 
 /// What a commit survives.

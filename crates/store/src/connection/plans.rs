@@ -231,6 +231,7 @@ fn write_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.action_claim(Timestamp(2), Timestamp(3), 1)?;
     tx.action_renew(first, 1, Timestamp(4))?;
     tx.action_release(first, 1, Timestamp(4))?;
+    tx.action_reschedule(first, &Params::Reboot, Timestamp(4), Timestamp(9))?;
     tx.action_expire_leases()?;
     tx.action_append(first, 1, Timestamp(5), EventKind::Finished { outcome: State::Done, failure: None })?;
 
@@ -402,7 +403,8 @@ fn write_rollouts(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         tag_nonce: 1,
         idempotency_key: None,
     })?;
-    tx.rollout_begin(TENANT, policy, cloud_pc, change)?;
+    tx.rollout_begin(TENANT, policy, cloud_pc, change, &PolicyValues::default())?;
+    tx.rollout_keep(TENANT, policy, cloud_pc)?;
     tx.action_append(change, 0, Timestamp(5), EventKind::Finished { outcome: State::Canceled, failure: None })?;
     tx.rollout_remove(TENANT, policy, cloud_pc)?;
     tx.rollout_rest(TENANT, policy, None)?;
@@ -434,6 +436,8 @@ fn change_directory(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         service_plan_id: ServicePlanId(GUID),
         sku_id: Some(sku),
     })?;
+    tx.entitlement_move(TENANT, CloudPcId(GUID), SkuId(GUID), ServicePlanId(GUID))?;
+    tx.provisioning_queue_put_pending(TENANT, SkuId(GUID), Timestamp(1))?;
     tx.cloud_pc_delete(TENANT, CloudPcId(GUID))?;
     tx.group_put(&Group {
         tenant_id: TENANT,
@@ -520,9 +524,11 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.entitlement_cloud_pcs(TENANT, "policy", None, 1)?;
     reader.entitlement(TENANT, CloudPcId(GUID))?;
     reader.entitlement_count(TENANT, "policy")?;
+    reader.grace_count(TENANT, SkuId(GUID))?;
     reader.rollout(TENANT, "policy")?;
-    reader.rollout_due(1)?;
+    reader.rollout_due(None)?;
     reader.rollout_waiting(TENANT, "policy", 1)?;
+    reader.rollout_outdated(TENANT, "policy", 1)?;
     reader.rollout_running_count(TENANT, "policy")?;
     reader.rollout_is_outdated(TENANT, "policy", &PolicyValues::default())?;
     reader.policy_schedule(TENANT, "policy")?;
