@@ -175,7 +175,8 @@ pub struct ListCount {
 
 impl Reader<'_> {
     /// Chooses how to read the rows of a tenant that match a condition, in the order of these
-    /// columns. Without an order, the list continues after a position by the index of that position.
+    /// columns. Without an order, the list continues after a position by the index of that
+    /// position.
     pub fn list_plan<T>(
         &self,
         table: &ListTable<T>,
@@ -317,8 +318,8 @@ impl Reader<'_> {
         })
     }
 
-    /// Returns the number of the access that reads the fewest rows; the first one if that are few, or
-    /// if all read many.
+    /// Returns the number of the access that reads the fewest rows; the first one if that are few,
+    /// or if all read many.
     fn fewest<T>(&self, table: &ListTable<T>, tenant: TenantId, candidates: &[Access]) -> Result<usize, StoreError> {
         let [first, others @ ..] = candidates else { return Ok(0) };
         if others.is_empty() || self.count_access(table, tenant, first, FEW_ROWS)? < FEW_ROWS {

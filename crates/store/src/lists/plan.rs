@@ -87,8 +87,8 @@ pub(crate) fn trigrams(text: &str) -> Vec<String> {
 
 impl Access {
     /// Returns the accesses that can find the rows of each alternative of a condition, in the order
-    /// of their columns: the most selective by its columns first. If an index serves no alternative,
-    /// the whole table is read in the order of its key.
+    /// of their columns: the most selective by its columns first. If an index serves no
+    /// alternative, the whole table is read in the order of its key.
     pub(super) fn candidates(id: ListColumn, condition: &ListCondition) -> Vec<Vec<Self>> {
         let branches = condition.branches().unwrap_or_else(|| vec![vec![condition.clone()]]);
         let mut alternatives = Vec::with_capacity(branches.len());
