@@ -65,7 +65,7 @@ fn table_of_lists_compares_the_fleets() {
         "eq, orderby: all",
         "page 100: orderby desc",
         "count: and, all",
-        "scan: orderby without an index",
+        "scan: filter without an index, none",
     ] {
         assert!(out.lines().any(|line| cells(line)[1] == list), "{list} is missing:\n{out}");
     }

@@ -123,10 +123,9 @@ const COUNTS: &[(&str, &str)] = &[
     ("count: or, all", "$filter=status eq 'provisioned' or displayName eq 'desk-{one}'"),
 ];
 
-/// Lists that read every Cloud PC.
+/// Lists that read every Cloud PC. An order without an index is none of them: in the larger fleet
+/// it reaches the time limit.
 const SCANS: &[(&str, &str)] = &[
-    ("scan: orderby two, few values first", "$orderby=status,displayName desc"),
-    ("scan: orderby without an index", "$orderby=lastModifiedDateTime desc"),
     ("scan: filter without an index, none", "$filter=osVersion eq 'windows10'"),
     ("scan: contains of two letters, none", "$filter=contains(tolower(displayName),'zz')"),
 ];
