@@ -37,7 +37,7 @@ pub const APP: AppId = AppId(Uuid::from_u128(0xc0de_0000_0000_4000_8000_0000_000
 /// Time of everything in the data: 2026-03-01T12:00:00Z.
 const THEN: Timestamp = Timestamp(1_772_366_400_000_000);
 /// Version of the data; incremented when this module creates different data.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Returns the data directory with these numbers of Cloud PCs and results, creating it if it does
 /// not exist.
@@ -98,8 +98,20 @@ fn copy_directory(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Returns how many Cloud PCs are named `desk-001` and so on, with as many digits as this number
+/// has.
+pub fn numbered(machines: u64) -> u64 {
+    machines - pilots(machines)
+}
+
+/// Returns how many Cloud PCs have the policy `Pilot`; one in a thousand.
+fn pilots(machines: u64) -> u64 {
+    (machines / 1_000).max(1)
+}
+
 /// Returns a scenario in which every Cloud PC is healthy and both partners have an agent.
 fn fleet(machines: u64) -> String {
+    let (numbered, pilots) = (numbered(machines), pilots(machines));
     let partner = |id: &str| {
         format!(
             r#"{{ id = "{id}", partner_id = "{id}", enable_connection = true, allowed_urls = ["https://agents.fabrikam.test/"], agent = {{ url = "https://agents.fabrikam.test/agent.msi", sha256 = "{}", install_parameters = ["/quiet"] }} }}"#,
@@ -115,7 +127,10 @@ domain = "bench.test"
 users = [{{ name = "ada", display_name = "Ada Lovelace" }}]
 service_plans = [{{ name = "small", vcpu_count = 2, ram_gib = 8, storage_gib = 128, product = "business" }}]
 gallery_images = [{{ id = "publisher_offer_win11", name = "Windows 11", size_gib = 64, os_version = "windows11" }}]
-fleets = [{{ count = {machines}, name = "desk-{{number}}", service_plans = ["small"], provisioning_policy = "Everyone" }}]
+fleets = [
+    {{ count = {numbered}, name = "desk-{{number}}", service_plans = ["small"], provisioning_policy = "Everyone" }},
+    {{ count = {pilots}, name = "desk-pilot-{{number}}", service_plans = ["small"], provisioning_policy = "Pilot" }},
+]
 partners = [{}, {}]
 "#,
         partner(PARTNER),

@@ -12,6 +12,9 @@ use tokio::net::TcpStream;
 use crate::BenchError;
 use crate::server::Server;
 
+/// Number of connections that read.
+pub const CLIENTS_READING: u64 = 32;
+
 /// An HTTP request.
 pub struct Request<'a> {
     pub method: &'a str,

@@ -10,6 +10,7 @@
 mod anchors;
 mod data;
 mod fleet;
+mod lists;
 mod load;
 mod machines;
 mod measure;
@@ -40,6 +41,7 @@ enum Role {
     /// Run the measured server; started by this program
     #[command(hide = true)]
     Serve(served::Serve),
+    Lists(lists::Lists),
     Machines(machines::Machines),
 }
 
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.role {
         Some(Role::Serve(serve)) => serve.run(),
+        Some(Role::Lists(lists)) => lists.run(),
         Some(Role::Machines(machines)) => machines.run(),
         None => measure::run(&cli.plan),
     };

@@ -1,7 +1,6 @@
 //! List of all measurements, in order.
 
 mod accepts;
-mod lists;
 mod reads;
 mod start;
 mod token;
@@ -43,7 +42,6 @@ async fn measure(plan: &Plan) -> Result<Vec<Row>, BenchError> {
     let data = data::copy_without_results(&plan.directory, plan.machines, &progress).await?;
     let server = Server::start(&data, None, Serving::WithAnchors).await?;
     fleet::pause(&server, &server.token().await?).await?;
-    lines.extend(lists::measure(&server, plan, &progress).await?);
     lines.extend(reads::live(&server, plan, &progress).await?);
     lines.extend(accepts::measure(&server, plan, &progress).await?);
     server.stop()?;

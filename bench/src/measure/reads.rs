@@ -6,13 +6,11 @@ use std::slice;
 
 use crate::data::{HISTORY, PARTNER, PARTNER_BUSY};
 use crate::fleet;
-use crate::load::{self, Request};
+use crate::load::{self, CLIENTS_READING, Request};
 use crate::report::{Row, at_least, at_most, median, micros};
 use crate::server::Server;
 use crate::{BenchError, Plan};
 
-/// Number of connections.
-const CLIENTS: u64 = 32;
 /// Pages of a working set that a cache may hold: 52 MB.
 const WORKING_SET: usize = 2_000;
 /// Repetitions of each request during warm-up. A full cache keeps nothing that was requested only
@@ -28,7 +26,7 @@ const OPEN_GOAL: f64 = 0.13;
 const LAST_GOAL: f64 = 1.2;
 
 /// Processor time of each case, per round, microseconds.
-pub(super) struct Rounds {
+struct Rounds {
     anchor: Vec<f64>,
     cases: Vec<Vec<f64>>,
 }
@@ -115,7 +113,7 @@ pub async fn live(server: &Server, plan: &Plan, progress: &ProgressBar) -> Resul
 }
 
 /// Measures the cases, each a set of requests, alternating with a constant body of this size.
-pub(super) async fn rounds(
+async fn rounds(
     server: &Server,
     plan: &Plan,
     token: &str,
@@ -141,7 +139,7 @@ pub(super) async fn rounds(
 }
 
 impl Rounds {
-    pub(super) fn median(&self, case: usize) -> f64 {
+    fn median(&self, case: usize) -> f64 {
         median(self.cases[case].clone())
     }
 
@@ -151,7 +149,7 @@ impl Rounds {
     }
 
     /// Returns the cost of one case relative to another.
-    pub(super) fn ratio(&self, case: usize, to: usize) -> f64 {
+    fn ratio(&self, case: usize, to: usize) -> f64 {
         median(self.cases[case].iter().zip(&self.cases[to]).map(|(us, to)| us / to).collect())
     }
 }
@@ -163,7 +161,7 @@ async fn read(server: &Server, address: SocketAddr, requests: u64, of: &[Vec<u8>
     let stride = (1..=count * 618 / 1_000).rev().find(|stride| gcd(*stride, count) == 1).unwrap_or(1);
     let pick = |number: u64| usize::try_from(number % count * stride % count).unwrap_or(0);
     let write = |number, text: &mut Vec<u8>| text.extend_from_slice(&of[pick(number)]);
-    Ok(load::run(server, address, CLIENTS, requests, 200, write).await?.processor_us)
+    Ok(load::run(server, address, CLIENTS_READING, requests, 200, write).await?.processor_us)
 }
 
 fn gcd(a: u64, b: u64) -> u64 {

@@ -12,6 +12,7 @@ mod sql;
 
 use cloudpc_model::TenantId;
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 
 pub use condition::ListCondition;
 pub use plan::ListPlan;
@@ -27,14 +28,21 @@ pub(crate) use plan::trigrams;
 
 /// Rows whose condition one call checks.
 const WINDOW_ROWS: usize = 2_000;
+/// Rows that are checked first for a page: finding the end of a window takes longer than reading a
+/// page of matches.
+const FIRST_WINDOW_ROWS: usize = 500;
 /// What one range counts against the window at least.
 const RANGE_ROWS_MIN: usize = 125;
 /// Trigrams of a text of which the rarest is used.
 const TRIGRAMS_COMPARED_MAX: usize = 8;
-/// Rows up to which trigrams are counted to be compared.
-const TRIGRAM_ROWS_COUNTED: usize = 500;
+/// Rows of a trigram that are read to compare it with others.
+const TRIGRAM_ROWS_COMPARED: usize = 250;
 /// Most rows that are sorted instead of read in order.
 const SORTED_ROWS_MAX: usize = 2_000;
+/// Rows up to which an access is taken without counting what others would read.
+const FEW_ROWS: usize = 125;
+/// Rows up to which the accesses that could find the same rows are counted to be compared.
+const COUNTED_ROWS_MAX: usize = 2_000;
 
 /// A column of a table by which rows can be selected. It is never null.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +130,10 @@ pub struct ListOrder {
 pub struct ListPosition {
     /// Number of the access within its plan.
     pub(crate) access: usize,
+    /// Number of the access among those that could find the same rows: the rest of the list is read
+    /// by the index that the position is a key of.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) candidate: usize,
     /// Value of the column that is read in order, or that is sorted by first.
     pub(crate) key: ListValue,
     /// Values of the other columns that are sorted by.
@@ -129,6 +141,10 @@ pub struct ListPosition {
     pub(crate) others: Vec<ListValue>,
     /// Id of the row.
     pub(crate) id: ListValue,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Rows of a list.
@@ -159,21 +175,31 @@ pub struct ListCount {
 
 impl Reader<'_> {
     /// Chooses how to read the rows of a tenant that match a condition, in the order of these
-    /// columns.
+    /// columns. Without an order, the list continues after a position by the index of that
+    /// position.
     pub fn list_plan<T>(
         &self,
         table: &ListTable<T>,
         tenant: TenantId,
         condition: &ListCondition,
         order: &[ListOrder],
+        after: Option<&ListPosition>,
     ) -> Result<ListPlan, StoreError> {
-        let mut accesses = Access::of_condition(table.id, condition);
-        for access in &mut accesses {
-            if let Some(via) = &access.via {
-                access.via = Some(self.rarest(table, tenant, access, via)?);
-            }
-        }
         let sort = sort::without_id(order, table.id);
+        let mut accesses = Vec::new();
+        for (number, mut candidates) in Access::candidates(table.id, condition).into_iter().enumerate() {
+            for access in &mut candidates {
+                if let Some(via) = &access.via {
+                    access.via = Some(self.rarest(table, tenant, access, via)?);
+                }
+            }
+            let begun = after.filter(|after| sort.is_empty() && after.access == number).map(|after| after.candidate);
+            let chosen = match begun.filter(|begun| *begun < candidates.len()) {
+                Some(begun) => begun,
+                None => self.fewest(table, tenant, &candidates)?,
+            };
+            accesses.push(candidates.swap_remove(chosen));
+        }
         let Some(first) = sort.first().copied() else {
             return Ok(ListPlan { accesses, descending: table.descending, sort });
         };
@@ -199,19 +225,25 @@ impl Reader<'_> {
         limit: usize,
     ) -> Result<ListRows<T>, StoreError> {
         let mut rows = Vec::new();
-        let next = self.walk(table, tenant, plan, after, |number, part| {
-            let missing = limit - rows.len();
-            let id = part.access.id(table.id);
-            let statement = Statement::select(&columns_with(table, &[part.access.column]), table, tenant.0, part)
-                .check(&part.access.rest)
-                .order(ordered_by(part, id), id, part.descending)
-                .limit(missing, 0);
-            let read = self.list_rows(table, &statement, number, 1, part.access)?;
-            let is_full = read.len() == missing;
-            rows.extend(read);
-            Ok(is_full.then(|| rows.last().map(|(at, _)| at.clone())).flatten())
-        })?;
-        Ok(ListRows { rows, next })
+        let mut at = after.cloned();
+        for window in [FIRST_WINDOW_ROWS, WINDOW_ROWS - FIRST_WINDOW_ROWS] {
+            at = self.walk(table, tenant, plan, at.as_ref(), window, |number, part| {
+                let missing = limit - rows.len();
+                let id = part.access.id(table.id);
+                let statement = Statement::select(&columns_with(table, &[part.access.column]), table, tenant.0, part)
+                    .check(&part.access.rest)
+                    .order(ordered_by(part, id), id, part.descending)
+                    .limit(missing, 0);
+                let read = self.list_rows(table, &statement, number, 1, part.access)?;
+                let is_full = read.len() == missing;
+                rows.extend(read);
+                Ok(is_full.then(|| rows.last().map(|(at, _)| at.clone())).flatten())
+            })?;
+            if at.is_none() || rows.len() == limit {
+                break;
+            }
+        }
+        Ok(ListRows { rows, next: at })
     }
 
     /// Counts rows of a plan after a position, as many as can be checked in a short time.
@@ -223,7 +255,7 @@ impl Reader<'_> {
         after: Option<&ListPosition>,
     ) -> Result<ListCount, StoreError> {
         let mut count = 0;
-        let next = self.walk(table, tenant, plan, after, |_, part| {
+        let next = self.walk(table, tenant, plan, after, WINDOW_ROWS, |_, part| {
             let statement = match part.access.checks_rows() {
                 true => Statement::select("count(*)", table, tenant.0, part).check(&part.access.rest),
                 false => Statement::select_keys("count(*)", table, tenant.0, part),
@@ -234,17 +266,18 @@ impl Reader<'_> {
         Ok(ListCount { count, next })
     }
 
-    /// Visits the parts of indexes after a position until `visit` returns where to stop, or enough
-    /// rows were checked. Returns where to continue.
+    /// Visits the parts of indexes after a position until `visit` returns where to stop, or this
+    /// many rows were checked. Returns where to continue.
     fn walk<T>(
         &self,
         table: &ListTable<T>,
         tenant: TenantId,
         plan: &ListPlan,
         after: Option<&ListPosition>,
+        window: usize,
         mut visit: impl FnMut(usize, Part<'_>) -> Result<Option<ListPosition>, StoreError>,
     ) -> Result<Option<ListPosition>, StoreError> {
-        let mut left = WINDOW_ROWS;
+        let mut left = window;
         let first = after.map_or(0, |after| after.access);
         for (number, access) in plan.accesses.iter().enumerate().skip(first) {
             let after = after.filter(|after| after.access == number);
@@ -280,24 +313,59 @@ impl Reader<'_> {
         let statement = Statement::select_keys(&columns, table, tenant.0, part);
         let statement = statement.order(ordered_by(part, id), id, part.descending).limit(1, rows - 1);
         self.row(&statement.text, &statement.values(), |row| {
-            Ok(ListPosition { access: number, key: row.get(0)?, others: Vec::new(), id: row.get(1)? })
+            let candidate = part.access.candidate;
+            Ok(ListPosition { access: number, candidate, key: row.get(0)?, others: Vec::new(), id: row.get(1)? })
         })
+    }
+
+    /// Returns the number of the access that reads the fewest rows; the first one if that are few,
+    /// or if all read many.
+    fn fewest<T>(&self, table: &ListTable<T>, tenant: TenantId, candidates: &[Access]) -> Result<usize, StoreError> {
+        let [first, others @ ..] = candidates else { return Ok(0) };
+        if others.is_empty() || self.count_access(table, tenant, first, FEW_ROWS)? < FEW_ROWS {
+            return Ok(0);
+        }
+        let mut fewest = (COUNTED_ROWS_MAX, 0);
+        for access in others {
+            let found = self.count_access(table, tenant, access, fewest.0)?;
+            if found < fewest.0 {
+                fewest = (found, access.candidate);
+            }
+        }
+        let is_first = fewest.1 > 0 && self.count_access(table, tenant, first, fewest.0)? < fewest.0;
+        Ok(if is_first { 0 } else { fewest.1 })
     }
 
     /// Returns whether the accesses read no more rows than are worth sorting.
     fn are_few<T>(&self, table: &ListTable<T>, tenant: TenantId, accesses: &[Access]) -> Result<bool, StoreError> {
         let mut left = SORTED_ROWS_MAX;
         for access in accesses {
-            for range in access.ranges.ranges() {
-                let part = Part { access, range, after: None, until: None, descending: false };
-                let found = self.count_keys(table, tenant, part, left + 1)?;
-                if found > left {
-                    return Ok(false);
-                }
-                left -= found;
+            let found = self.count_access(table, tenant, access, left + 1)?;
+            if found > left {
+                return Ok(false);
             }
+            left -= found;
         }
         Ok(true)
+    }
+
+    /// Counts the keys of an access, up to a number.
+    fn count_access<T>(
+        &self,
+        table: &ListTable<T>,
+        tenant: TenantId,
+        access: &Access,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let mut found = 0;
+        for range in access.ranges.ranges() {
+            let part = Part { access, range, after: None, until: None, descending: false };
+            found += self.count_keys(table, tenant, part, limit - found)?;
+            if found >= limit {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// Counts the keys of a part, up to a number.
@@ -308,13 +376,17 @@ impl Reader<'_> {
         part: Part<'_>,
         limit: usize,
     ) -> Result<usize, StoreError> {
-        let mut statement = Statement::select_keys("1", table, tenant.0, part).limit(limit, 0);
-        statement.text = format!("SELECT count(*) FROM ({}) AS some", statement.text);
+        // Skipping keys is faster than counting them.
+        if self.window_end(table, tenant, 0, part, limit)?.is_some() {
+            return Ok(limit);
+        }
+        let statement = Statement::select_keys("count(*)", table, tenant.0, part);
         let found = self.count(&statement.text, &statement.values())?;
         Ok(usize::try_from(found).unwrap_or(usize::MAX))
     }
 
-    /// Chooses the trigram of a text that the fewest rows have.
+    /// Chooses the trigram of a text that the fewest rows have: of those with many, the one whose
+    /// first rows reach the farthest in the order of the ids.
     fn rarest<T>(
         &self,
         table: &ListTable<T>,
@@ -322,18 +394,23 @@ impl Reader<'_> {
         access: &Access,
         via: &TrigramAccess,
     ) -> Result<TrigramAccess, StoreError> {
-        let mut rarest = (usize::MAX, via.clone());
+        let mut rarest = None;
         for trigram in trigrams(&via.text).into_iter().take(TRIGRAMS_COMPARED_MAX) {
             let via = TrigramAccess { trigram, ..via.clone() };
             let access = Access { via: Some(via.clone()), ..access.clone() };
             let range = &access.ranges.ranges()[0];
             let part = Part { access: &access, range, after: None, until: None, descending: false };
-            let found = self.count_keys(table, tenant, part, TRIGRAM_ROWS_COUNTED)?;
-            if found < rarest.0 {
-                rarest = (found, via);
+            let many = self.window_end(table, tenant, 0, part, TRIGRAM_ROWS_COMPARED)?;
+            let found = match many {
+                None => self.count_keys(table, tenant, part, TRIGRAM_ROWS_COMPARED)?,
+                Some(_) => TRIGRAM_ROWS_COMPARED,
+            };
+            let density = (found, Reverse(many.map(|at| at.id)));
+            if rarest.as_ref().is_none_or(|(least, _)| density < *least) {
+                rarest = Some((density, via));
             }
         }
-        Ok(rarest.1)
+        Ok(rarest.map_or_else(|| via.clone(), |(_, rarest)| rarest))
     }
 
     /// Returns the rows of a statement of [`columns_with`] this number of keys.
@@ -348,7 +425,8 @@ impl Reader<'_> {
         let map = |row: Row<'_>| {
             let end = table.width + keys;
             let others = (table.width + 1..end).map(|column| row.get(column)).collect::<Result<_, StoreError>>()?;
-            let at = ListPosition { access: number, key: row.get(table.width)?, others, id: row.get(end)? };
+            let candidate = access.candidate;
+            let at = ListPosition { access: number, candidate, key: row.get(table.width)?, others, id: row.get(end)? };
             Ok((at, (table.map)(row)?))
         };
         match access.checks_rows() {

@@ -218,7 +218,7 @@ impl<C: Collection> ListRequest<C> {
                 |position: String| position.strip_prefix(&prefix).map(str::to_owned).ok_or_else(invalid_skip_token);
             self.position = self.position.take().map(rest).transpose()?;
             if let Some(source) = self.collection.source() {
-                self.planned = Planned::of(source, reader, &self.call.options)?;
+                self.planned = Planned::of(source, reader, &self.call.options, self.position.as_deref())?;
             }
             self.started = true;
         }

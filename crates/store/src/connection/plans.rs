@@ -124,12 +124,12 @@ fn select(tx: &Tx<'_>, sorted: bool) -> Result<(), StoreError> {
         contains("esk"),
         contains("desk"),
     ];
-    let at = |key: ListValue, id: ListValue| ListPosition { access: 0, key, others: Vec::new(), id };
+    let at = |key: ListValue, id: ListValue| ListPosition { access: 0, candidate: 0, key, others: Vec::new(), id };
     let guid = || ListValue::Guid(GUID);
     let by = |column, descending| ListOrder { column, descending };
     for condition in &conditions {
         for order in [None, Some(by(column::DISPLAY_NAME, false)), Some(by(column::DISPLAY_NAME, true))] {
-            let plan = tx.list_plan(&CLOUD_PCS, TENANT, condition, order.as_slice())?;
+            let plan = tx.list_plan(&CLOUD_PCS, TENANT, condition, order.as_slice(), None)?;
             let own_key = if plan.reads_by_key() { guid() } else { text("desk-1") };
             read(tx, sorted, &CLOUD_PCS, &plan, &at(own_key, guid()))?;
         }
@@ -139,7 +139,7 @@ fn select(tx: &Tx<'_>, sorted: bool) -> Result<(), StoreError> {
     for (condition, order) in
         [(ListCondition::TRUE, [up, down]), (ListCondition::TRUE, [down, up]), (within_status, [down, up])]
     {
-        let plan = tx.list_plan(&CLOUD_PCS, TENANT, &condition, &order)?;
+        let plan = tx.list_plan(&CLOUD_PCS, TENANT, &condition, &order, None)?;
         let (name, time) = (text("desk-1"), ListValue::Integer(1));
         let (key, other) = if order[0] == up { (name, time) } else { (time, name) };
         read(tx, sorted, &CLOUD_PCS, &plan, &ListPosition { others: vec![other], ..at(key, guid()) })?;
@@ -147,7 +147,7 @@ fn select(tx: &Tx<'_>, sorted: bool) -> Result<(), StoreError> {
     let number = ListValue::Integer;
     let since = within(audit_columns::AT, KeyRanges::above(number(1)));
     for order in [None, Some(by(audit_columns::AT, true))] {
-        let plan = tx.list_plan(&AUDIT, TENANT, &since, order.as_slice())?;
+        let plan = tx.list_plan(&AUDIT, TENANT, &since, order.as_slice(), None)?;
         read(tx, sorted, &AUDIT, &plan, &at(number(3), number(2)))?;
     }
     let of_machine = within(snapshot_columns::CLOUD_PC_ID, KeyRanges::points([guid()]));
@@ -156,7 +156,7 @@ fn select(tx: &Tx<'_>, sorted: bool) -> Result<(), StoreError> {
         (ListCondition::TRUE, snapshot_columns::CREATED_AT, number(1)),
         (of_machine, snapshot_columns::CLOUD_PC_ID, guid()),
     ] {
-        let plan = tx.list_plan(&SNAPSHOTS, TENANT, &condition, &[by(order, false)])?;
+        let plan = tx.list_plan(&SNAPSHOTS, TENANT, &condition, &[by(order, false)], None)?;
         read(tx, sorted, &SNAPSHOTS, &plan, &at(key, text("snapshot")))?;
     }
     for (order, key) in [
@@ -164,15 +164,15 @@ fn select(tx: &Tx<'_>, sorted: bool) -> Result<(), StoreError> {
         (user_columns::DISPLAY_NAME, text("Ada")),
         (user_columns::MAIL, text("")),
     ] {
-        let plan = tx.list_plan(&USERS, TENANT, &ListCondition::TRUE, &[by(order, false)])?;
+        let plan = tx.list_plan(&USERS, TENANT, &ListCondition::TRUE, &[by(order, false)], None)?;
         read(tx, sorted, &USERS, &plan, &at(key, guid()))?;
     }
-    let plan = tx.list_plan(&GROUPS, TENANT, &ListCondition::TRUE, &[by(group_columns::DISPLAY_NAME, false)])?;
+    let plan = tx.list_plan(&GROUPS, TENANT, &ListCondition::TRUE, &[by(group_columns::DISPLAY_NAME, false)], None)?;
     read(tx, sorted, &GROUPS, &plan, &at(text("Pilots"), guid()))?;
     let of_partner = within(deployment_columns::PARTNER_ID, KeyRanges::points([ListValue::Guid(PARTNER.0)]));
     let failed = within(deployment_columns::STATE, KeyRanges::points([text("failed")]));
     for condition in [of_partner.clone(), ListCondition::all([of_partner, failed])] {
-        let plan = tx.list_plan(&DEPLOYMENTS, TENANT, &condition, &[])?;
+        let plan = tx.list_plan(&DEPLOYMENTS, TENANT, &condition, &[], None)?;
         read(tx, sorted, &DEPLOYMENTS, &plan, &at(ListValue::Guid(PARTNER.0), number(1)))?;
     }
     Ok(())

@@ -58,6 +58,8 @@ pub(super) struct Access {
     pub(super) rest: ListCondition,
     /// Finds the rows by a part of their text, in the order of their ids.
     pub(super) via: Option<TrigramAccess>,
+    /// Number among the accesses that could find the same rows.
+    pub(super) candidate: usize,
 }
 
 /// Rows whose text has a sequence of three letters.
@@ -84,42 +86,54 @@ pub(crate) fn trigrams(text: &str) -> Vec<String> {
 }
 
 impl Access {
-    /// The accesses that find the rows of a condition, each in the order of its column. If an index
-    /// serves no alternative, the whole table is read in the order of its key.
-    pub(super) fn of_condition(id: ListColumn, condition: &ListCondition) -> Vec<Self> {
-        let all_rows = || vec![Self { column: id, ranges: KeyRanges::all(), rest: condition.clone(), via: None }];
+    /// Returns the accesses that can find the rows of each alternative of a condition, in the order
+    /// of their columns: the most selective by its columns first. If an index serves no
+    /// alternative, the whole table is read in the order of its key.
+    pub(super) fn candidates(id: ListColumn, condition: &ListCondition) -> Vec<Vec<Self>> {
         let branches = condition.branches().unwrap_or_else(|| vec![vec![condition.clone()]]);
-        let mut accesses: Vec<Self> = Vec::with_capacity(branches.len());
+        let mut alternatives = Vec::with_capacity(branches.len());
         let mut earlier: Vec<ListCondition> = Vec::new();
         for branch in branches {
-            let whole = ListCondition::all(branch.clone());
-            if whole == ListCondition::FALSE {
+            let whole = ListCondition::all(branch);
+            let not_yet: Vec<_> = earlier.iter().map(ListCondition::negated).collect();
+            if ListCondition::all([whole.clone()].into_iter().chain(not_yet.clone())) == ListCondition::FALSE {
                 continue;
             }
-            let parts = match &whole {
-                ListCondition::All(parts) => parts.clone(),
-                part => vec![part.clone()],
-            };
-            let best = parts.iter().enumerate().filter_map(|(place, part)| Some((cost(part)?, place))).min();
-            let Some((_, best)) = best else { return all_rows() };
-            let (column, ranges, via) = match &parts[best] {
+            let candidates = Self::of_branch(&whole, &not_yet);
+            if candidates.is_empty() {
+                let all_rows =
+                    Self { column: id, ranges: KeyRanges::all(), rest: condition.clone(), via: None, candidate: 0 };
+                return vec![vec![all_rows]];
+            }
+            alternatives.push(candidates);
+            earlier.push(whole);
+        }
+        alternatives
+    }
+
+    fn of_branch(whole: &ListCondition, not_yet: &[ListCondition]) -> Vec<Self> {
+        let parts = match whole {
+            ListCondition::All(parts) => parts.clone(),
+            part => vec![part.clone()],
+        };
+        let mut served: Vec<_> =
+            parts.iter().enumerate().filter_map(|(place, part)| Some((cost(part)?, place))).collect();
+        served.sort_unstable();
+        let access = |(candidate, (_, chosen)): (usize, (u8, usize))| {
+            let (column, ranges, via) = match &parts[chosen] {
                 ListCondition::Within(column, ranges) => (*column, ranges.clone(), None),
                 ListCondition::Contains(column, text) => {
-                    (TRIGRAM_ID, KeyRanges::all(), TrigramAccess::of(*column, text))
+                    (TRIGRAM_ID, KeyRanges::all(), Some(TrigramAccess::of(*column, text)?))
                 }
-                _ => return all_rows(),
+                _ => return None,
             };
             // Three letters are found exactly; more than three may be elsewhere in the text.
             let is_exact = via.as_ref().is_none_or(|via| via.trigram == via.text);
-            let others = parts.iter().enumerate().filter(|(place, _)| *place != best || !is_exact);
-            let not_yet = earlier.iter().map(ListCondition::negated);
-            let rest = ListCondition::all(others.map(|(_, part)| part.clone()).chain(not_yet));
-            if rest != ListCondition::FALSE {
-                accesses.push(Self { column, ranges, rest, via });
-            }
-            earlier.push(whole);
-        }
-        accesses
+            let others = parts.iter().enumerate().filter(|(place, _)| *place != chosen || !is_exact);
+            let rest = ListCondition::all(others.map(|(_, part)| part).chain(not_yet).cloned());
+            Some(Self { column, ranges, rest, via, candidate })
+        };
+        served.into_iter().enumerate().filter_map(access).collect()
     }
 
     /// The access that finds the rows of a condition in the order of an indexed column.
@@ -134,7 +148,7 @@ impl Access {
             ListCondition::Within(_, more) => ranges.intersection(&more),
             _ => ranges,
         });
-        Self { column, ranges, rest: ListCondition::all(others), via: None }
+        Self { column, ranges, rest: ListCondition::all(others), via: None, candidate: 0 }
     }
 
     /// The id as the index has it.
@@ -177,7 +191,7 @@ impl TrigramAccess {
 }
 
 /// How many rows a part of a condition is thought to leave: the less the better; none if no index
-/// serves it. A fixed order, because the pages of a list have to be read by the same index.
+/// serves it. It decides where counting does not: [`Reader::list_plan`](crate::Reader::list_plan).
 fn cost(part: &ListCondition) -> Option<u8> {
     /// More than any column's.
     const RANGE: u8 = 16;

@@ -7,7 +7,7 @@ use cloudpc_model::TenantId;
 
 use super::plan::ListPlan;
 use super::sql::Statement;
-use super::{ListColumn, ListOrder, ListPosition, ListTable, ListValue, columns_with};
+use super::{ListColumn, ListOrder, ListPosition, ListTable, ListValue, WINDOW_ROWS, columns_with};
 use crate::{Reader, StoreError};
 
 /// The first rows of a sorted list, among the candidates that were read so far.
@@ -57,16 +57,23 @@ impl Reader<'_> {
         let sort: Vec<_> = plan.sort.iter().copied().chain([id]).collect();
         let keys: Vec<_> = plan.sort.iter().map(|order| order.column).collect();
         let mut read = Vec::new();
-        let next = self.walk(table, tenant, left.as_ref().unwrap_or(plan), top.next.take().as_ref(), |_, part| {
-            let mut statement =
-                Statement::select(&columns_with(table, &keys), table, tenant.0, part).check(&part.access.rest);
-            if let Some(after) = after {
-                statement = statement.after(&plan.sort, id, after);
-            }
-            let statement = statement.sort(&sort).limit(limit, 0);
-            read.extend(self.list_rows(table, &statement, 0, keys.len(), part.access)?);
-            Ok(None)
-        })?;
+        let next = self.walk(
+            table,
+            tenant,
+            left.as_ref().unwrap_or(plan),
+            top.next.take().as_ref(),
+            WINDOW_ROWS,
+            |_, part| {
+                let mut statement =
+                    Statement::select(&columns_with(table, &keys), table, tenant.0, part).check(&part.access.rest);
+                if let Some(after) = after {
+                    statement = statement.after(&plan.sort, id, after);
+                }
+                let statement = statement.sort(&sort).limit(limit, 0);
+                read.extend(self.list_rows(table, &statement, 0, keys.len(), part.access)?);
+                Ok(None)
+            },
+        )?;
         read.sort_by(|(a, _), (b, _)| compare(&sort, a, b));
         for (at, row) in read.into_iter().take(limit) {
             // Windows are separate snapshots, so a row that changed may be in two of them.

@@ -1,10 +1,11 @@
-//! Lists that are sorted: by whatever columns, and over any number of windows.
+//! Lists over any number of windows: which index selects their rows, and how they are sorted.
 
 use std::cmp::Ordering;
 
 use cloudpc_model::UserId;
 use cloudpc_store::{
-    ListColumn, ListCondition, ListOrder, ListPosition, ListTop, ListValue, StoreError, USERS, User, user_columns,
+    CLOUD_PCS, KeyRanges, ListColumn, ListCondition, ListOrder, ListPosition, ListRows, ListTop, ListValue, StoreError,
+    USERS, User, cloud_pc_columns, user_columns,
 };
 
 use crate::fixture::{Book, TENANT};
@@ -40,7 +41,7 @@ fn page(
 ) -> (Vec<(ListPosition, User)>, usize) {
     let order = order.to_vec();
     book.read(move |reader| {
-        let plan = reader.list_plan(&USERS, TENANT, &ListCondition::TRUE, &order)?;
+        let plan = reader.list_plan(&USERS, TENANT, &ListCondition::TRUE, &order, None)?;
         assert!(plan.is_sorted());
         let (mut top, mut reads) = (ListTop::default(), 1);
         while !reader.list_top(&USERS, TENANT, &plan, (after.as_ref(), limit), &mut top, Ok::<_, StoreError>)? {
@@ -125,7 +126,7 @@ fn what_an_order_says_after_the_id_is_ignored() {
     let book = filled();
     let ids = |order: Vec<ListOrder>| -> Vec<UserId> {
         book.read(move |reader| {
-            let plan = reader.list_plan(&USERS, TENANT, &ListCondition::TRUE, &order)?;
+            let plan = reader.list_plan(&USERS, TENANT, &ListCondition::TRUE, &order, None)?;
             assert!(!plan.is_sorted(), "an index has the order {order:?}");
             let found = reader.list(&USERS, TENANT, &plan, None, 50)?;
             Ok(found.rows.into_iter().map(|(_, user)| user.id).collect())
@@ -137,4 +138,70 @@ fn what_an_order_says_after_the_id_is_ignored() {
         assert_eq!(ids(vec![name]), ids(vec![name, id, by(user_columns::DEPARTMENT, true)]));
         assert_eq!(ids(vec![id]), ids(vec![id, name]));
     }
+}
+
+/// Selects users without a mail address whose names begin with this text: of [`filled`], all are
+/// without an address.
+fn without_mail(prefix: &str) -> ListCondition {
+    let text = |text: &str| ListValue::Text(text.into());
+    ListCondition::all([
+        ListCondition::Within(user_columns::MAIL, KeyRanges::points([text("")])),
+        ListCondition::Within(user_columns::USER_PRINCIPAL_NAME, KeyRanges::prefix(prefix)),
+    ])
+}
+
+/// Reads once after a position, as a page does.
+fn selected(book: &Book, condition: &ListCondition, after: Option<ListPosition>, limit: usize) -> ListRows<User> {
+    let condition = condition.clone();
+    book.read(move |reader| {
+        let plan = reader.list_plan(&USERS, TENANT, &condition, &[], after.as_ref())?;
+        reader.list(&USERS, TENANT, &plan, after.as_ref(), limit)
+    })
+}
+
+#[test]
+fn the_index_with_the_fewest_rows_selects() {
+    let book = filled();
+    // 111 of the names; the index of addresses has more rows than one read checks.
+    let found = selected(&book, &without_mail("user-49"), None, ROWS);
+    assert_eq!((found.rows.len(), found.next), (111, None));
+    // Of two indexes with many rows, the more selective column's.
+    let found = selected(&book, &without_mail("user-"), None, PAGE);
+    assert!(found.rows.is_sorted_by_key(|(_, user)| user.id), "{:?}", found.next);
+}
+
+#[test]
+fn a_list_continues_by_the_index_that_it_began_with() {
+    let book = filled();
+    let condition = without_mail("user-49");
+    let first = selected(&book, &condition, None, 50);
+    // Now the index of addresses has the same rows, and would be taken.
+    let change = "UPDATE users SET mail = 'a@b.test' WHERE user_principal_name NOT LIKE 'user-49%'";
+    book.sql().execute(change, ()).unwrap();
+    let second = selected(&book, &condition, first.next.clone(), ROWS);
+    assert_eq!(second.next, None);
+    let names = |rows: &ListRows<User>| -> Vec<String> {
+        rows.rows.iter().map(|(_, user)| user.user_principal_name.clone()).collect()
+    };
+    let mut all = [names(&first), names(&second)].concat();
+    assert!(all.is_sorted(), "in the order of the names");
+    all.dedup();
+    assert_eq!(all.len(), 111);
+}
+
+#[test]
+fn a_part_of_a_name_is_found_by_its_rarest_trigram() {
+    let book = Book::new();
+    let put = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 300)
+        INSERT INTO cloud_pc_trigrams SELECT ?1, ?2, unhex(printf('%032x', n * ?3)) FROM numbers";
+    for (trigram, gap) in [("aaa", 1), ("aab", 3), ("abb", 7), ("bbb", 5)] {
+        book.sql().execute(put, (TENANT.0.as_bytes(), trigram, gap)).unwrap();
+    }
+    let plan = |text: &str| {
+        let condition = ListCondition::Contains(cloud_pc_columns::DISPLAY_NAME_FOLDED, text.into());
+        let plan = book.read(move |reader| reader.list_plan(&CLOUD_PCS, TENANT, &condition, &[], None));
+        format!("{plan:?}")
+    };
+    assert!(plan("aaabbb").contains("trigram: \"abb\""), "{}", plan("aaabbb"));
+    assert!(plan("aaabbbc").contains("trigram: \"bbc\""), "no row has it: {}", plan("aaabbbc"));
 }

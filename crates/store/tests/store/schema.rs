@@ -111,7 +111,7 @@ fn names_of_an_upgraded_database_are_found_whatever_their_case() {
     let found = |text: &str| {
         let condition = ListCondition::Contains(cloud_pc_columns::DISPLAY_NAME_FOLDED, text.into());
         let found = block_on(store.read(move |reader| {
-            let plan = reader.list_plan(&CLOUD_PCS, TenantId(tenant), &condition, &[])?;
+            let plan = reader.list_plan(&CLOUD_PCS, TenantId(tenant), &condition, &[], None)?;
             reader.list(&CLOUD_PCS, TenantId(tenant), &plan, None, 9)
         }));
         found.unwrap().rows.into_iter().map(|(_, cloud_pc)| cloud_pc.display_name).collect::<Vec<_>>()

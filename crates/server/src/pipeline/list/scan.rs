@@ -88,7 +88,7 @@ fn write_position(at: &ListPosition) -> String {
     serde_json::to_string(at).expect("a position is plain data")
 }
 
-fn read_position<P: for<'de> Deserialize<'de>>(text: &str) -> Result<P, GraphError> {
+pub(super) fn read_position<P: for<'de> Deserialize<'de>>(text: &str) -> Result<P, GraphError> {
     serde_json::from_str(text).map_err(|_| invalid_skip_token())
 }
 

@@ -8,6 +8,7 @@ use cloudpc_store::{
 
 use super::Collection;
 use super::property::{ListProperty, ListSelection};
+use super::scan::read_position;
 use crate::pipeline::Problem;
 
 /// A collection whose rows are in a table of the store.
@@ -38,8 +39,14 @@ pub trait ListSource<R> {
     /// Returns how the store holds a property, by its path; none if it does not.
     fn property(&self, path: &str) -> Option<ListProperty>;
 
-    /// Chooses how to read the rows that match a condition.
-    fn plan(&self, reader: &Reader<'_>, condition: ListCondition, order: &[ListOrder]) -> Result<ListPlan, Problem>;
+    /// Chooses how to read the rows that match a condition, from the start or after a position.
+    fn plan(
+        &self,
+        reader: &Reader<'_>,
+        condition: ListCondition,
+        order: &[ListOrder],
+        after: Option<&ListPosition>,
+    ) -> Result<ListPlan, Problem>;
 
     /// Returns up to `limit` rows of a plan that is not sorted, after a position.
     fn rows(
@@ -69,9 +76,15 @@ impl<C: TableCollection> ListSource<C::Row> for C {
         TableCollection::property(self, path)
     }
 
-    fn plan(&self, reader: &Reader<'_>, condition: ListCondition, order: &[ListOrder]) -> Result<ListPlan, Problem> {
+    fn plan(
+        &self,
+        reader: &Reader<'_>,
+        condition: ListCondition,
+        order: &[ListOrder],
+        after: Option<&ListPosition>,
+    ) -> Result<ListPlan, Problem> {
         let condition = ListCondition::all([self.scope(), condition]);
-        Ok(reader.list_plan(self.table(), self.tenant(), &condition, order)?)
+        Ok(reader.list_plan(self.table(), self.tenant(), &condition, order, after)?)
     }
 
     fn rows(
@@ -115,6 +128,7 @@ impl Planned {
         source: &dyn ListSource<R>,
         reader: &Reader<'_>,
         options: &QueryOptions,
+        position: Option<&str>,
     ) -> Result<Option<Self>, Problem> {
         if options.filter.is_none() && options.orderby.is_empty() {
             return Ok(None);
@@ -129,9 +143,11 @@ impl Planned {
             let column = source.property(path)?.sort_column()?;
             Some(ListOrder { column, descending: *descending })
         };
+        // The position of rows that are sorted in memory is of another form.
+        let after: Option<ListPosition> = position.and_then(|position| read_position(position).ok());
         let order: Option<Vec<_>> = options.orderby.iter().map(by).collect();
         if let Some(order) = order {
-            let plan = source.plan(reader, condition.clone(), &order)?;
+            let plan = source.plan(reader, condition.clone(), &order, after.as_ref())?;
             // Rows that the store sorts are not evaluated again.
             if is_exact || !plan.is_sorted() {
                 return Ok(Some(Self { plan, is_exact, is_ordered: true }));
@@ -140,7 +156,7 @@ impl Planned {
         if condition == ListCondition::TRUE {
             return Ok(None);
         }
-        let plan = source.plan(reader, condition, &[])?;
+        let plan = source.plan(reader, condition, &[], after.as_ref())?;
         Ok(Some(Self { plan, is_exact, is_ordered: options.orderby.is_empty() }))
     }
 }
