@@ -22,7 +22,9 @@ fn statuses_and_their_allowed_actions() {
     failed                   reprovision undo troubleshoot deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
     resizing                 deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
     restoring                deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
+    pendingProvision         deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
     movingRegion             deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
+    resizePendingLicense     deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
     modifyingSingleSignOn    deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
     refreshPolicyConfiguration deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
     ");

@@ -143,7 +143,7 @@ async fn open_actions_end_once_and_every_cloud_pc_gets_its_policy_and_licence() 
     insta::assert_snapshot!(entitlements(&client).await, @r#"
     "CPC_B_2C_8GB_128GB": 3 of 3 licences
     "CPC_E_4C_16GB_256GB": 3 of 3 licences
-    "CPC_F_2C_8GB_128GB": 1 of 1 licences
+    "CPC_F_2C_8GB_128GB": 0 of 1 licences
     "Engineers" "a_b_ten" {"alan@contoso.test"}
     "Everyone c05855f0-e7af-4581-9a81-1b0431c79e8c" "a_b_eleven" {"ada@contoso.test", "alan@contoso.test", "grace@contoso.test"}
     "everyone" "a_b_eleven" {"alan@contoso.test"}
