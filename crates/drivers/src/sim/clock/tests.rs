@@ -144,7 +144,7 @@ fn counted_work_outside_the_runtime_is_waited_for() {
                         open.fetch_add(1, Ordering::SeqCst);
                         let open = Arc::clone(&open);
                         std::thread::spawn(move || {
-                            std::thread::sleep(Duration::from_millis(50));
+                            std::thread::park_timeout(Duration::from_millis(50));
                             answer.send(()).unwrap();
                             open.fetch_sub(1, Ordering::SeqCst);
                         });
