@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use super::ClockShared;
 
 /// Yields before a look at the work in progress. On a single-threaded runtime every yield runs all
-/// ready tasks, so two looks wait for a chain of twice as many tasks that wake each other without
-/// sleeping.
-const YIELDS: u32 = 32;
+/// ready tasks, so this is also the longest chain of tasks that wake each other, without a sleep
+/// started or dropped, that is still waited for.
+const YIELDS: u32 = 64;
 
 /// The same on a multi-threaded runtime, where each yield runs the tasks of this thread, and the
 /// other threads are looked at.
@@ -20,7 +20,7 @@ const THREAD_YIELDS: u32 = 4;
 /// all the time can keep the threads busy.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Interval at which work in progress is looked at that starts and drops no sleep, real time.
+/// Interval at which work in progress is looked at if no sleep is started or dropped, real time.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// What is in progress.
@@ -47,23 +47,21 @@ impl Work {
 }
 
 impl ClockShared {
-    /// Waits until two looks in a row find nothing in progress, and nothing in between.
+    /// Waits until no sleep was started or dropped for a while, and two looks in a row find nothing
+    /// in progress, and nothing in between.
     pub(super) async fn settle(&self) {
         let threads = Handle::try_current().is_ok_and(|h| h.runtime_flavor() == RuntimeFlavor::MultiThread);
-        let yields = if threads { THREAD_YIELDS } else { YIELDS };
         let began = Instant::now();
-        let mut before = None;
         while began.elapsed() <= SETTLE_TIME_MAX {
-            for _ in 0..yields {
+            let changes = self.lock().changes;
+            for _ in 0..if threads { THREAD_YIELDS } else { YIELDS } {
                 tokio::task::yield_now().await;
             }
             let work = self.work(threads);
-            if before.as_ref() == Some(&work) {
-                return;
-            }
-            before = work.is_finished().then_some(work);
-            if before.is_none() {
+            if !work.is_finished() {
                 let _ = tokio::time::timeout(LOOK_INTERVAL, self.changed.notified()).await;
+            } else if work.changes == changes && work == self.work(threads) {
+                return;
             }
         }
     }
