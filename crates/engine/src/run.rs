@@ -26,7 +26,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
-use crate::actions::recipe;
 use attempt::Attempt;
 pub use entitle::entitle;
 pub use provisioning::SEATS_PER_LICENSE;
@@ -153,10 +152,10 @@ impl Engine {
             }
             turn::end_timed_out(tx, now, TIMEOUTS_MAX)?;
             let mut turns = Vec::new();
-            for action in tx.action_claim(now, lease_until, free.min(CLAIMS_MAX))? {
-                let (id, epoch) = (action.id, action.epoch);
-                let turn = turn::begin(tx, &parts, action, now)?;
+            for action in tx.action_claimable(now, free.min(CLAIMS_MAX))? {
+                let turn = turn::begin(tx, &parts, action, lease_until, now)?;
                 if !matches!(turn.todo, NextStep::Ended) {
+                    let (id, epoch) = (turn.action.id, turn.action.epoch);
                     turns.push((turn, work.hold(tx, id, epoch, lease_until)));
                 }
             }
@@ -204,19 +203,12 @@ impl Engine {
                     }
                 }
             };
-            let (id, epoch, tenant) = (turn.action.id, turn.action.epoch, turn.action.tenant_id);
-            let (parts, now, stopping) = (Arc::clone(&self.parts), self.parts.clock.now(), stop.is_cancelled());
-            let next = self
-                .parts
-                .store
-                .write("action.advance", move |tx| turn::log(tx, &parts, tenant, id, epoch, now, &log, stopping))
-                .await;
-            turn = match next {
+            let (id, epoch, kind) = (turn.action.id, turn.action.epoch, turn.action.kind().name());
+            turn = match self.log(turn, log, stop.is_cancelled()).await {
                 Ok(turn) => turn,
                 Err(StoreError::LeaseLost | StoreError::Closed) => break,
                 Err(error) if error.is_disk_refusal() => break,
                 Err(error) => {
-                    let kind = recipe(turn.action.kind()).kind.name();
                     tracing::error!(%error, action.id = %id, action.kind = kind, epoch, "logging a step failed; retrying when the action's lease expires");
                     break;
                 }

@@ -4,17 +4,21 @@
 //! *at the front*, can be claimed; a partial unique index over (tenant, target) where `at_front`
 //! makes the database itself guarantee one running action per machine.
 
+mod advance;
 mod change;
 
-use cloudpc_model::{Action, ActionId, Actor, CloudPcId, Event, Params, TenantId, Timestamp};
+use cloudpc_model::{Action, ActionId, Actor, CloudPcId, Event, Params, State, TenantId, Timestamp};
 
 use crate::connection::params;
 use crate::rows::{self, Columns};
 use crate::{Reader, StoreError};
 
+pub use advance::Advance;
+
 const TABLE: &str = "actions";
 
-/// The columns of an action, in the order of the struct. Lists leave out the steps.
+/// The columns of an action, in the order of the struct. Lists leave out the steps. The row of an
+/// action that runs has none: see [`Reader::with_steps`].
 macro_rules! columns {
     ($steps:literal) => {
         concat!(
@@ -69,11 +73,25 @@ pub struct QueuePlace {
 impl Reader<'_> {
     /// Returns an action with its steps.
     pub fn action(&self, tenant: TenantId, id: ActionId) -> Result<Option<Action>, StoreError> {
-        self.row(
+        let found = self.row(
             concat!("SELECT ", columns!("steps"), " FROM actions WHERE tenant_id = ?1 AND id = ?2"),
             params![tenant.0, id.0],
             |row| action(&mut Columns::new(row, TABLE)),
-        )
+        )?;
+        found.map(|action| self.with_steps(action)).transpose()
+    }
+
+    /// Completes an action that was read from its row. The steps of an action that runs are in its
+    /// log alone, so that each advance writes only what is new; the end writes them to the row.
+    fn with_steps(&self, mut action: Action) -> Result<Action, StoreError> {
+        if let State::Running | State::Undoing = action.state {
+            let mut folded = action.without_events();
+            for event in self.action_events(action.id)? {
+                folded.apply(&event)?;
+            }
+            action.steps = folded.steps;
+        }
+        Ok(action)
     }
 
     /// Returns the log of an action, oldest first.
@@ -131,7 +149,7 @@ impl Reader<'_> {
     /// Returns the open remote action on a target. The condition is the one of the index.
     pub fn action_open_remote(&self, tenant: TenantId, target: &str) -> Result<Option<Action>, StoreError> {
         let Some(line) = self.line(tenant, target)? else { return Ok(None) };
-        self.row(
+        let open = self.row(
             concat!(
                 "SELECT ",
                 columns!("steps"),
@@ -139,7 +157,8 @@ impl Reader<'_> {
             ),
             params![line],
             |row| action(&mut Columns::new(row, TABLE)),
-        )
+        )?;
+        open.map(|action| self.with_steps(action)).transpose()
     }
 
     /// Actions on a target that wait to be claimed for the first time and are not at the front of

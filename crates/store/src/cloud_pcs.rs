@@ -1,6 +1,6 @@
 //! Cloud PCs.
 
-use cloudpc_model::{CloudPc, CloudPcId, ImageId, ManagedDeviceId, ServicePlanId, TenantId, Timestamp, UserId};
+use cloudpc_model::{CloudPc, CloudPcId, ImageId, ManagedDeviceId, Power, ServicePlanId, TenantId, Timestamp, UserId};
 
 use crate::connection::{Row, params};
 use crate::lists::{ListColumn, ListTable, trigrams};
@@ -287,6 +287,22 @@ impl Tx<'_> {
         )?;
         self.signal_grace(cloud_pc);
         if moved == 1 { self.cloud_pc_trigrams_put(cloud_pc) } else { Ok(()) }
+    }
+
+    /// Stores the power state in which a Cloud PC was found at `at`.
+    pub(crate) fn cloud_pc_power_put(
+        &mut self,
+        tenant: TenantId,
+        id: CloudPcId,
+        power: Power,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE cloud_pcs SET power_observed = ?3, modified_at = ?4
+             WHERE tenant_id = ?1 AND id = ?2 AND power_observed <> ?3",
+            params![tenant.0, id.0, word(power), at.0],
+        )?;
+        Ok(())
     }
 
     /// Removes the trigrams of a Cloud PC's stored name if it is about to be replaced.

@@ -2,18 +2,20 @@
 //!
 //! ```text
 //! read, scan ──▶ queue, in which callers take turns ──▶ reader threads (each its own connection, one snapshot per turn)
-//! write ─▶ queue ──▶ writer thread: BEGIN, a savepoint per closure, COMMIT with one sync, then effects and replies
+//! write ─▶ queue ──▶ writer thread: BEGIN, a savepoint per closure and per run of advances, COMMIT with one sync,
+//!                    then effects and replies
 //!                        └──▶ checkpointer thread: moves the log into the database while no one waits for it
 //! ```
 //!
-//! A closure that fails or panics loses its own writes and nobody else's. This module refuses to
-//! know what the closures do.
+//! A closure or an advance that fails or panics loses its own writes and nobody else's. This module
+//! refuses to know what they do.
 
 mod checkpoint;
 mod damage;
 mod database;
 pub(crate) mod dialect;
 mod error;
+mod jobs;
 #[cfg(test)]
 mod plans;
 mod statements;
@@ -21,9 +23,7 @@ mod turns;
 mod value;
 mod writer;
 
-use std::any::Any;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,12 +32,12 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
-use crate::StoreError;
+use crate::{Advance, StoreError};
 use checkpoint::{Checkpointer, LOG_PAGES};
 use damage::Damage;
 use database::{DATABASE, DirectoryLock, Durability, FileId};
+use jobs::{AdvanceJob, WriteContext, WriteJob, run_alone, run_and_forget, run_read};
 use turns::{ReadJob, ReadKind, ReadProgress, Turns};
-use writer::{Reply, WriteJob};
 
 pub use error::{DatabaseError, DatabaseErrorKind};
 pub(crate) use statements::Row;
@@ -288,39 +288,39 @@ impl Store {
             }
             Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
-                let (damage, queued) = (Arc::clone(&self.damage), Arc::clone(&self.provisioning_due));
-                let open_job = self.open_jobs.open();
-                let job: WriteJob = Box::new(move |connection| {
-                    let connection = damage.watch(connection).map_err(E::from);
-                    let open = connection.as_ref().ok().copied();
-                    let changes_before = open.map(Connection::total_changes);
-                    let result = connection.and_then(|connection| run_write(connection, &damage, &queued, name, &work));
-                    let keep = result.is_ok();
-                    let has_changed = open.map(Connection::total_changes) != changes_before;
-                    let answer: Reply = Box::new(move |commit| {
-                        let result = result.and_then(|(value, effects)| {
-                            damage.watch(commit).map_err(E::from)?;
-                            // A transaction without changes needs no disk.
-                            if has_changed {
-                                damage.note_change();
-                            }
-                            run_effects(name, effects);
-                            Ok(value)
-                        });
-                        // The caller may be gone; then nobody needs the result.
-                        let _ = answer.send(result);
-                        drop(open_job);
-                    });
-                    (keep, answer)
-                });
+                let context = self.write_context();
+                let job = WriteJob::Closure(jobs::closure(context, name, work, answer));
                 threads.writes.send(job).await.map_err(|_| StoreError::Closed)?;
                 answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
             }
         }
     }
-}
 
-impl Store {
+    /// Stores an advance of an action and returns after its commit is on disk.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] unless the action has the epoch of the advance,
+    /// [`StoreError::Overtaken`] if its log has grown, and errors of [`Store::write`].
+    pub async fn advance(&self, advance: Advance) -> Result<(), StoreError> {
+        match &*self.work {
+            Backend::Inline { .. } => self.write(jobs::ADVANCE, move |tx| tx.action_advance(&advance)).await,
+            Backend::Threads(threads) => {
+                let (answer, answered) = tokio::sync::oneshot::channel();
+                let job = WriteJob::Advance(AdvanceJob { advance, context: self.write_context(), answer });
+                threads.writes.send(job).await.map_err(|_| StoreError::Closed)?;
+                answered.await.unwrap_or_else(|_| Err(StoreError::Closed))
+            }
+        }
+    }
+
+    fn write_context(&self) -> WriteContext {
+        WriteContext {
+            damage: Arc::clone(&self.damage),
+            provisioning_due: Arc::clone(&self.provisioning_due),
+            open_job: self.open_jobs.open(),
+        }
+    }
+
     /// Empties the write-ahead log, so that no file holds what was deleted or replaced any more.
     /// Call it after a write that drops a secret. If a reader still needs the log, it is emptied
     /// after a later write, at the latest when the store closes.
@@ -436,98 +436,6 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle
 /// A panic under the lock is caught and rolled back, so the connection stays usable.
 fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn run_read<T, E: From<StoreError>>(
-    connection: &Connection,
-    damage: &Damage,
-    work: impl FnOnce(&Reader<'_>) -> Result<T, E>,
-) -> Result<T, E> {
-    execute(connection, "BEGIN").map_err(StoreError::from)?;
-    let result = guarded("read", || work(&Reader { connection, damage }));
-    execute(connection, "COMMIT").map_err(StoreError::from)?;
-    result
-}
-
-fn run_write<T, E: From<StoreError>>(
-    connection: &Connection,
-    damage: &Damage,
-    queued: &Arc<Notify>,
-    name: &'static str,
-    work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
-) -> Result<(T, Vec<Effect>), E> {
-    let _span = tracing::debug_span!("transaction", name).entered();
-    guarded(name, || {
-        let mut tx = Tx::new(connection, damage, queued);
-        let value = work(&mut tx)?;
-        Ok((value, tx.effects))
-    })
-}
-
-/// Runs one closure in a transaction of its own. The effects run without the connection, so that
-/// they may use the store.
-fn run_alone<T, E: From<StoreError>>(
-    connection: MutexGuard<'_, Connection>,
-    damage: &Damage,
-    queued: &Arc<Notify>,
-    name: &'static str,
-    work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
-) -> Result<T, E> {
-    execute(&connection, "BEGIN IMMEDIATE").map_err(StoreError::from)?;
-    let result = run_write(&connection, damage, queued, name, work).and_then(|done| {
-        execute(&connection, "COMMIT").map_err(|error| StoreError::NotCommitted(error.into()))?;
-        Ok(done)
-    });
-    if !connection.is_autocommit() {
-        execute(&connection, "ROLLBACK").map_err(StoreError::from)?;
-    }
-    drop(connection);
-    let (value, effects) = result?;
-    run_effects(name, effects);
-    Ok(value)
-}
-
-/// Runs one closure and rolls back what it wrote, whatever it returns.
-fn run_and_forget<T, E: From<StoreError>>(
-    connection: &Connection,
-    damage: &Damage,
-    queued: &Arc<Notify>,
-    name: &'static str,
-    work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
-) -> Result<(), StoreError> {
-    execute(connection, "BEGIN IMMEDIATE")?;
-    drop(run_write(connection, damage, queued, name, work));
-    // SQLite rolls back by itself when the disk is full.
-    if !connection.is_autocommit() {
-        execute(connection, "ROLLBACK")?;
-    }
-    Ok(())
-}
-
-/// Runs the effects of a committed transaction. A panic in one fails neither the caller, whose work
-/// is committed, nor the other effects.
-fn run_effects(name: &'static str, effects: Vec<Effect>) {
-    for effect in effects {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(effect)) {
-            let message = panic_message(&*panic);
-            tracing::error!(transaction = name, message, "an effect of a committed transaction panicked");
-        }
-    }
-}
-
-/// A panic in a closure fails its call. The closure is dropped and its writes are rolled back, so
-/// nothing half-done is visible.
-fn guarded<T, E: From<StoreError>>(name: &'static str, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let message = panic_message(&*panic);
-        tracing::error!(transaction = name, message, "a transaction panicked");
-        Err(StoreError::Panicked(message.to_owned()).into())
-    })
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let owned = || panic.downcast_ref::<String>().map(String::as_str);
-    panic.downcast_ref::<&str>().copied().or_else(owned).unwrap_or("no message")
 }
 
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {

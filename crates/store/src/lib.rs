@@ -39,7 +39,7 @@ mod undo;
 mod users;
 mod watermark;
 
-pub use actions::{ActionFilter, NewAction, QueuePlace};
+pub use actions::{ActionFilter, Advance, NewAction, QueuePlace};
 pub use apps::Application;
 pub use audit::{AUDIT, audit_columns};
 pub use catalog::ImageUses;
@@ -87,6 +87,10 @@ pub enum StoreError {
     /// Another claim owns the action now; the worker must stop quietly.
     #[error("another worker has taken the action over")]
     LeaseLost,
+    /// The log of the action has grown since the worker read it, for example by a cancel request;
+    /// the worker must read the action again.
+    #[error("the action was changed meanwhile")]
+    Overtaken,
     /// The event does not fit the action's state.
     #[error(transparent)]
     IllegalEvent(#[from] cloudpc_model::IllegalEvent),

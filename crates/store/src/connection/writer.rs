@@ -4,14 +4,9 @@ use rusqlite::Connection;
 
 use super::checkpoint::Checkpointer;
 use super::error::{DatabaseError, DatabaseErrorKind};
+use super::jobs::{AdvanceJob, ClosureJob, Reply, WriteJob, is_guard};
 use super::{WRITE_BATCH_MAX, execute};
 use crate::StoreError;
-
-/// Runs a closure in the open transaction, or fails with the reason why there is none. Returns
-/// whether to keep its writes, and how to reply to its caller once the transaction has ended.
-pub(super) type WriteJob = Box<dyn FnOnce(Result<&Connection, StoreError>) -> (bool, Reply) + Send>;
-/// Replies to a caller with the result of the commit, unless the closure itself failed.
-pub(super) type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Writes until the queue is closed and empty.
 pub(super) fn run(mut connection: Connection, queue: &async_channel::Receiver<WriteJob>, checkpointer: Checkpointer) {
@@ -32,26 +27,67 @@ pub(super) fn run(mut connection: Connection, queue: &async_channel::Receiver<Wr
 
 fn write_batch(connection: &Connection, jobs: impl Iterator<Item = WriteJob>) {
     let mut replies = Vec::new();
-    for job in jobs {
-        // SQLite ends the whole transaction by itself on some errors, such as a full disk. Earlier
-        // closures are lost then; later ones get a new transaction.
-        if connection.is_autocommit() {
-            reply_all(&mut replies, &Err(rolled_back()));
-            if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
-                let (_, reply) = job(Err(error.into()));
-                reply(Ok(()));
-                continue;
+    let mut jobs = jobs.peekable();
+    while let Some(job) = jobs.next() {
+        match job {
+            WriteJob::Closure(job) => write_closure(connection, job, &mut replies),
+            WriteJob::Advance(first) => {
+                let mut run = vec![first];
+                while let Some(WriteJob::Advance(next)) = jobs.next_if(|job| matches!(job, WriteJob::Advance(_))) {
+                    run.push(next);
+                }
+                write_advances(connection, run, &mut replies);
             }
         }
-        // The first closure needs no savepoint: a rollback loses nothing else.
-        let reply = if replies.is_empty() { write_first(connection, job) } else { write_next(connection, job) };
-        replies.push(reply);
     }
     let committed = if connection.is_autocommit() { Err(rolled_back()) } else { commit(connection) };
     reply_all(&mut replies, &committed);
 }
 
-fn write_first(connection: &Connection, job: WriteJob) -> Reply {
+fn write_closure(connection: &Connection, job: ClosureJob, replies: &mut Vec<Reply>) {
+    let reply = match begin(connection, replies) {
+        Err(error) => {
+            let (_, reply) = job(Err(error.into()));
+            return reply(Ok(()));
+        }
+        // The first job needs no savepoint: a rollback loses nothing else.
+        Ok(()) if replies.is_empty() => write_first(connection, job),
+        Ok(()) => write_next(connection, job),
+    };
+    replies.push(reply);
+}
+
+/// Stores a run of advances in one savepoint. If one of them fails after it may have written
+/// something, each runs again in a savepoint of its own.
+fn write_advances(connection: &Connection, jobs: Vec<AdvanceJob>, replies: &mut Vec<Reply>) {
+    let begun = begin(connection, replies).and_then(|()| execute(connection, "SAVEPOINT run"));
+    let results = begun.map(|()| jobs.iter().map(|job| job.run(connection)).collect::<Vec<_>>());
+    let is_sound = |result: &Result<_, StoreError>| result.as_ref().err().is_none_or(is_guard);
+    match results {
+        Ok(results) if results.iter().all(is_sound) && execute(connection, "RELEASE run").is_ok() => {
+            replies.extend(jobs.into_iter().zip(results).map(|(job, result)| job.reply(result)));
+        }
+        _ => {
+            if !connection.is_autocommit() {
+                // This fails if there is no savepoint; then nothing was written.
+                let _ = execute(connection, "ROLLBACK TO run").and_then(|()| execute(connection, "RELEASE run"));
+            }
+            jobs.into_iter().for_each(|job| write_closure(connection, job.into_closure(), replies));
+        }
+    }
+}
+
+/// Opens a transaction unless one is open. SQLite ends the whole transaction by itself on some
+/// errors, such as a full disk. Earlier jobs are lost then; later ones get a new transaction.
+fn begin(connection: &Connection, replies: &mut Vec<Reply>) -> rusqlite::Result<()> {
+    if connection.is_autocommit() {
+        reply_all(replies, &Err(rolled_back()));
+        execute(connection, "BEGIN IMMEDIATE")?;
+    }
+    Ok(())
+}
+
+fn write_first(connection: &Connection, job: ClosureJob) -> Reply {
     let (keep, reply) = job(Ok(connection));
     if !keep {
         roll_back(connection);
@@ -60,7 +96,7 @@ fn write_first(connection: &Connection, job: WriteJob) -> Reply {
 }
 
 /// Runs one closure in a savepoint, so that a failure loses its own writes only.
-fn write_next(connection: &Connection, job: WriteJob) -> Reply {
+fn write_next(connection: &Connection, job: ClosureJob) -> Reply {
     if let Err(error) = execute(connection, "SAVEPOINT job") {
         return job(Err(error.into())).1;
     }

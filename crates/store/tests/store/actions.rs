@@ -23,9 +23,7 @@ fn an_action_is_the_fold_of_its_log() {
     assert_eq!(book.action(id), ended);
     assert_eq!((ended.state, ended.events, ended.steps[0].attempts), (State::Done, 7, 2));
     let events = book.read(move |reader| reader.action_events(id));
-    let mut folded = ended.clone();
-    (folded.state, folded.epoch, folded.started_at, folded.updated_at) = (State::Pending, 0, None, folded.requested_at);
-    (folded.outcome, folded.steps, folded.events) = (None, Vec::new(), 0);
+    let mut folded = ended.without_events();
     for event in &events {
         folded.apply(event).unwrap();
     }
@@ -275,7 +273,7 @@ fn a_claim_takes_the_oldest_due_first_and_no_more_than_asked() {
     let late = book.insert(reboot(MACHINE, 12)).unwrap();
     let early = book.insert(reboot(OTHER_MACHINE, 11)).unwrap();
     let claim = |limit| {
-        let claimed = book.write(move |tx| tx.action_claim(Timestamp(20), Timestamp(50), limit)).unwrap();
+        let claimed = book.claim_up_to(20, 50, limit);
         claimed.iter().map(|action| action.id).collect::<Vec<_>>()
     };
     assert_eq!(claim(1), [early]);

@@ -1,11 +1,12 @@
 //! Stores in fresh directories, and things to put into them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use cloudpc_model::{
-    Action, ActionId, ActivityId, Actor, AgentSetting, EventKind, Params, PartnerId, State, TenantId, Timestamp,
+    Action, ActionId, ActivityId, Actor, AgentSetting, Event, EventKind, Params, PartnerId, State, TenantId, Timestamp,
 };
-use cloudpc_store::{NewAction, Reader, Store, StoreError, Tx, WriteMode};
+use cloudpc_store::{Advance, NewAction, Reader, Store, StoreError, Tx, WriteMode};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -47,7 +48,11 @@ impl Book {
     }
 
     pub fn claim(&self, now: i64, lease_until: i64) -> Vec<Action> {
-        self.write(move |tx| tx.action_claim(Timestamp(now), Timestamp(lease_until), 10)).unwrap()
+        self.claim_up_to(now, lease_until, 10)
+    }
+
+    pub fn claim_up_to(&self, now: i64, lease_until: i64, limit: usize) -> Vec<Action> {
+        self.write(move |tx| claim(tx, now, lease_until, limit)).unwrap()
     }
 
     pub fn append(&self, id: ActionId, epoch: i64, at: i64, kind: EventKind) -> Result<Action, StoreError> {
@@ -62,6 +67,19 @@ impl Book {
     pub fn sql(&self) -> rusqlite::Connection {
         open_sql(self.directory.path())
     }
+}
+
+/// Claims actions and logs nothing else.
+pub fn claim(tx: &mut Tx<'_>, now: i64, lease_until: i64, limit: usize) -> Result<Vec<Action>, StoreError> {
+    let mut claimed = Vec::new();
+    for mut action in tx.action_claimable(Timestamp(now), limit)? {
+        let event = Event { at: Timestamp(now), epoch: action.epoch + 1, kind: EventKind::Claimed };
+        action.apply(&event)?;
+        let advance = Advance { action: Arc::new(action.clone()), events: vec![event], power: None };
+        tx.action_claim(&advance, Timestamp(lease_until))?;
+        claimed.push(action);
+    }
+    Ok(claimed)
 }
 
 pub fn open_sql(directory: &Path) -> rusqlite::Connection {

@@ -93,7 +93,7 @@ fn do_it(book: &Book, ids: &mut Vec<ActionId>, now: i64, deed: Operation) {
         }
         Operation::Claim { lease, limit } => {
             let before = ids.iter().map(|id| (*id, book.action(*id).epoch)).collect::<Vec<_>>();
-            let claimed = book.write(move |tx| tx.action_claim(Timestamp(now), Timestamp(now + lease), limit)).unwrap();
+            let claimed = book.claim_up_to(now, now + lease, limit);
             assert!(claimed.len() <= limit);
             for action in claimed {
                 assert!(before.contains(&(action.id, action.epoch - 1)));
@@ -206,17 +206,7 @@ fn check(book: &Book, sql: &Connection) {
 /// An action is what its log says, from the first event on, and stands where its number says.
 fn check_fold(book: &Book, sql: &Connection, id: ActionId) {
     let action = book.action(id);
-    let mut folded = Action {
-        state: State::Pending,
-        epoch: 0,
-        started_at: None,
-        updated_at: action.requested_at,
-        cancel_requested_at: None,
-        outcome: None,
-        steps: Vec::new(),
-        events: 0,
-        ..action.clone()
-    };
+    let mut folded = action.without_events();
     for event in book.read(move |reader| reader.action_events(id)) {
         folded.apply(&event).unwrap();
     }
