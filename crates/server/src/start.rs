@@ -406,7 +406,7 @@ fn open_store(path: &std::path::Path) -> Result<Store, StartError> {
 /// Expires all leases, so that actions interrupted by a crash resume at once. The directory's lock
 /// guarantees that no other process runs them.
 async fn expire_leases(store: &Store) -> Result<(), Error> {
-    match store.write("lease.expireAll", |tx| Ok::<_, Error>(tx.action_expire_leases()?)).await {
+    match store.write("worker.expireAll", |tx| Ok::<_, Error>(tx.worker_expire_all()?)).await {
         // On a full disk, reads are still served, and the leases expire by themselves.
         Err(error) if error.kind == ErrorKind::Unavailable => {
             tracing::warn!(%error, "expiring leases failed; interrupted actions resume when their leases expire");

@@ -202,8 +202,7 @@ impl Reader<'_> {
         self.count("SELECT count(*) FROM actions WHERE open = 1", params![])
     }
 
-    /// The time at which the next action can be claimed, by its due time or the end of its lease;
-    /// none if none is at a front.
+    /// The time at which the next action can be claimed; none if no worker can claim one.
     pub fn action_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.row(
             "SELECT claim_at FROM actions WHERE at_front = 1 AND claim_at IS NOT NULL ORDER BY claim_at, id LIMIT 1",

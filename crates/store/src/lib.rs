@@ -38,6 +38,7 @@ mod snapshots;
 mod undo;
 mod users;
 mod watermark;
+mod workers;
 
 pub use actions::{ActionFilter, Advance, NewAction, QueuePlace};
 pub use apps::Application;
@@ -69,6 +70,7 @@ pub use sign_in_counters::{SIGN_IN_COUNTERS_MAX, SignInCounter};
 pub use snapshots::{SNAPSHOTS, snapshot_columns};
 pub use users::{USERS, User, UserProfile, user_columns};
 pub use watermark::Watermark;
+pub use workers::WorkerId;
 
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@
 //! does, the worker reads it again and plans anew.
 
 use cloudpc_model::{Action, CloudPc, Event, EventKind, Failure, IllegalEvent, Kind, Object, Power, State, Timestamp};
-use cloudpc_store::{Advance, StoreError, Tx};
+use cloudpc_store::{Advance, StoreError, Tx, WorkerId};
 use std::sync::Arc;
 
 use crate::actions::{Completion, DocumentEnd, Recipe, Step, Subject, end_unsuccessfully, mark_failed, recipe};
@@ -204,7 +204,7 @@ pub(super) fn begin(
     tx: &mut Tx<'_>,
     parts: &EngineDependencies,
     mut action: Action,
-    lease_until: Timestamp,
+    worker: WorkerId,
     now: Timestamp,
 ) -> Result<ActionTurn, StoreError> {
     let claim = Event { at: now, epoch: action.epoch + 1, kind: EventKind::Claimed };
@@ -230,12 +230,12 @@ pub(super) fn begin(
     }
     let mut plan = TurnPlan::new(&action, None, now)?;
     if plan.end.is_some() {
-        tx.action_claim(&Advance { action: Arc::new(action), events: vec![claim], power: None }, lease_until)?;
+        tx.action_claim(&Advance { action: Arc::new(action), events: vec![claim], power: None }, worker)?;
         return log_and_decide(tx, parts, &plan, &TurnLog::default(), now, false);
     }
     plan.events.insert(0, claim);
     let claimed = plan.advance(None);
-    tx.action_claim(&claimed, lease_until)?;
+    tx.action_claim(&claimed, worker)?;
     Ok(ActionTurn { action: claimed.action, target: Arc::new(target), todo: plan.todo })
 }
 

@@ -370,7 +370,7 @@ impl TestEngine {
             let _ = running.await;
         }
         self.crashed.store(false, Ordering::SeqCst);
-        self.change(|tx| tx.action_expire_leases()).await;
+        self.change(|tx| tx.worker_expire_all()).await;
         self.start_another();
     }
 

@@ -7,11 +7,11 @@
 
 use std::sync::Arc;
 
-use cloudpc_model::{Action, ActionId, Event, Power, State, Timestamp};
+use cloudpc_model::{Action, ActionId, Event, Power, State};
 
 use crate::connection::params;
 use crate::rows::{json, json_opt, micros, word};
-use crate::{StoreError, Tx};
+use crate::{StoreError, Tx, WorkerId};
 
 /// What the worker of an action appends to its log.
 #[derive(Clone, Debug)]
@@ -33,16 +33,16 @@ impl Advance {
 
 impl Tx<'_> {
     /// Claims an action that [`action_claimable`](crate::Reader::action_claimable) returned in this
-    /// transaction: stores its new epoch, the lease and the events, the first of which is the
+    /// transaction: stores its new epoch, its worker and the events, the first of which is the
     /// claim.
     ///
     /// # Errors
     /// [`StoreError::Overtaken`] if its log has grown.
-    pub fn action_claim(&mut self, advance: &Advance, lease_until: Timestamp) -> Result<(), StoreError> {
+    pub fn action_claim(&mut self, advance: &Advance, worker: WorkerId) -> Result<(), StoreError> {
         let action = &*advance.action;
         let claimed = self.execute(
             "UPDATE actions SET state = ?3, epoch = ?4, started_at = ?5, updated_at = ?6, outcome = ?7, events = ?8,
-             claim_at = ?9, leased = 1 WHERE id = ?1 AND events = ?2",
+             claim_at = NULL, worker_id = ?9 WHERE id = ?1 AND events = ?2",
             params![
                 action.id.0,
                 advance.events_before(),
@@ -52,7 +52,7 @@ impl Tx<'_> {
                 action.updated_at.0,
                 json_opt(action.outcome.as_ref()),
                 action.events,
-                lease_until.0,
+                worker.0,
             ],
         )?;
         if claimed == 0 {
@@ -119,7 +119,7 @@ impl Tx<'_> {
         let action = &*advance.action;
         self.execute(
             "UPDATE actions SET state = ?4, updated_at = ?5, cancel_requested_at = ?6, outcome = ?7, events = ?8,
-             steps = ?9, open = ?10, at_front = CASE WHEN ?10 = 1 THEN at_front ELSE 0 END, claim_at = NULL, leased = 0
+             steps = ?9, open = ?10, at_front = CASE WHEN ?10 = 1 THEN at_front ELSE 0 END, claim_at = NULL, worker_id = 0
              WHERE id = ?1 AND epoch = ?2 AND events = ?3",
             params![
                 action.id.0,

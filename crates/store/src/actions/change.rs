@@ -10,7 +10,7 @@ use cloudpc_model::{Action, ActionId, Event, EventKind, Params, State, TenantId,
 use super::{Advance, NewAction, TABLE, action, columns, line_name};
 use crate::connection::params;
 use crate::rows::{self, Columns, json, word};
-use crate::{StoreError, Tx};
+use crate::{StoreError, Tx, WorkerId};
 
 impl Tx<'_> {
     /// Accepts an action: adds its row, its first event, and for a deployment its result row. The
@@ -58,8 +58,8 @@ impl Tx<'_> {
         Ok(action.id)
     }
 
-    /// Returns up to `limit` actions at the front that are due or whose lease has expired, oldest
-    /// due first.
+    /// Returns up to `limit` actions at the front that are due and that no worker has, oldest due
+    /// first.
     pub fn action_claimable(&self, now: Timestamp, limit: usize) -> Result<Vec<Action>, StoreError> {
         let claimable = self.rows(
             concat!(
@@ -105,23 +105,31 @@ impl Tx<'_> {
         Ok(Arc::unwrap_or_clone(action))
     }
 
-    /// Extends the lease, if `epoch` still owns it.
-    pub fn action_renew(&mut self, id: ActionId, epoch: i64, lease_until: Timestamp) -> Result<(), StoreError> {
-        let changed = self.execute(
-            "UPDATE actions SET claim_at = ?3 WHERE id = ?1 AND epoch = ?2 AND leased = 1",
-            params![id.0, epoch, lease_until.0],
-        )?;
-        if changed == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
-    }
-
     /// Releases an open action until `due_at`, if `epoch` still owns it. An action that no worker
     /// holds is rescheduled in the same way.
     pub fn action_release(&mut self, id: ActionId, epoch: i64, due_at: Timestamp) -> Result<(), StoreError> {
         let changed = self.execute(
-            "UPDATE actions SET leased = 0, claim_at = ?3 WHERE id = ?1 AND epoch = ?2 AND open = 1 AND state <> 'stuck'",
+            "UPDATE actions SET worker_id = 0, claim_at = ?3
+             WHERE id = ?1 AND epoch = ?2 AND open = 1 AND state <> 'stuck'",
             params![id.0, epoch, due_at.0],
         )?;
         if changed == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
+    }
+
+    /// Releases an action until `due_at` if `worker` still holds it under `epoch`, for a worker
+    /// that lost track of it.
+    pub fn action_give_up(
+        &mut self,
+        id: ActionId,
+        epoch: i64,
+        worker: WorkerId,
+        due_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE actions SET worker_id = 0, claim_at = ?4 WHERE id = ?1 AND epoch = ?2 AND worker_id = ?3",
+            params![id.0, epoch, worker.0, due_at.0],
+        )?;
+        Ok(())
     }
 
     /// Changes what an action that no worker has claimed yet is to do, from when, and by when.
@@ -138,16 +146,6 @@ impl Tx<'_> {
             params![id.0, json(params), due_at.0, deadline_at.0],
         )?;
         Ok(changed == 1)
-    }
-
-    /// Expires every lease. At startup the lock of the directory proves that no one else holds any.
-    pub fn action_expire_leases(&mut self) -> Result<(), StoreError> {
-        self.execute(
-            "UPDATE actions SET leased = 0, claim_at = updated_at
-             WHERE at_front = 1 AND claim_at IS NOT NULL AND leased = 1",
-            params![],
-        )?;
-        Ok(())
     }
 
     /// Returns the line of a target, created if it does not exist, and whether an action is at its
@@ -180,7 +178,7 @@ impl Tx<'_> {
     ) -> Result<ActionId, StoreError> {
         let inserted = self.insert(
             "INSERT INTO actions (tenant_id, line_id, target, kind, params, requested_by, requested_at, deadline_at,
-             idempotency_key, state, epoch, updated_at, steps, events, remote, open, claim_at, leased, at_front, tag_nonce)
+             idempotency_key, state, epoch, updated_at, steps, events, remote, open, claim_at, worker_id, at_front, tag_nonce)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1, ?7, 0, ?16, ?17)
              ON CONFLICT DO NOTHING",
             params![

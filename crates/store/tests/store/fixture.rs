@@ -69,14 +69,16 @@ impl Book {
     }
 }
 
-/// Claims actions and logs nothing else.
+/// Claims actions as a new worker and logs nothing else.
 pub fn claim(tx: &mut Tx<'_>, now: i64, lease_until: i64, limit: usize) -> Result<Vec<Action>, StoreError> {
+    tx.worker_expire(None, Timestamp(now))?;
+    let worker = tx.worker_insert(Timestamp(lease_until))?;
     let mut claimed = Vec::new();
     for mut action in tx.action_claimable(Timestamp(now), limit)? {
         let event = Event { at: Timestamp(now), epoch: action.epoch + 1, kind: EventKind::Claimed };
         action.apply(&event)?;
         let advance = Advance { action: Arc::new(action.clone()), events: vec![event], power: None };
-        tx.action_claim(&advance, Timestamp(lease_until))?;
+        tx.action_claim(&advance, worker)?;
         claimed.push(action);
     }
     Ok(claimed)
@@ -85,6 +87,10 @@ pub fn claim(tx: &mut Tx<'_>, now: i64, lease_until: i64, limit: usize) -> Resul
 pub fn open_sql(directory: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(directory.join("cloudpc.db")).unwrap()
 }
+
+/// Takes a database back to before workers.
+pub const BEFORE_WORKERS: &str = "
+    DROP TABLE workers; DROP INDEX actions_worker; ALTER TABLE actions RENAME COLUMN worker_id TO leased;";
 
 /// Takes a database back to before rollouts.
 pub const BEFORE_ROLLOUTS: &str = "

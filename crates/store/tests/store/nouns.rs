@@ -378,7 +378,7 @@ fn deleted_cloud_pc_takes_everything_but_its_actions_with_it() {
     assert_eq!(book.read(move |reader| reader.cloud_pc(TENANT, id)), None);
 }
 
-fn cloud_pc(tenant_id: TenantId, number: u128, device: u128) -> CloudPc {
+pub fn cloud_pc(tenant_id: TenantId, number: u128, device: u128) -> CloudPc {
     CloudPc {
         tenant_id,
         id: CloudPcId(Uuid::from_u128(number)),
