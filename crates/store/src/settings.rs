@@ -21,7 +21,7 @@ const BELONGINGS: &[&str] = &[
     "lines",
     "partners",
     "snapshots",
-    "cloud_pc_trigrams",
+    "cloud_pc_name_parts",
     "cloud_pcs",
     "document_references",
     "document_names",
