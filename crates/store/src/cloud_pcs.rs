@@ -1,6 +1,9 @@
 //! Cloud PCs.
 
-use cloudpc_model::{CloudPc, CloudPcId, ImageId, ManagedDeviceId, ServicePlanId, TenantId, Timestamp, UserId};
+use cloudpc_model::{
+    Change, ChangeKind, CloudPc, CloudPcId, EntityType, ImageId, ManagedDeviceId, ServicePlanId, TenantId, Timestamp,
+    UserId,
+};
 
 use crate::connection::{Row, params};
 use crate::lists::{ListColumn, ListTable, NamePart, name_parts};
@@ -230,6 +233,7 @@ impl Tx<'_> {
         if inserted == 0 {
             return Err(StoreError::Exists("a Cloud PC with this id or managed device"));
         }
+        self.changed(cloud_pc.tenant_id, change(ChangeKind::Created, cloud_pc));
         self.signal_grace(cloud_pc);
         self.name_parts_put(cloud_pc)
     }
@@ -285,6 +289,7 @@ impl Tx<'_> {
                 folded(&cloud_pc.display_name),
             ],
         )?;
+        self.changed(cloud_pc.tenant_id, change(ChangeKind::Updated, cloud_pc));
         self.signal_grace(cloud_pc);
         if moved == 1 { self.name_parts_put(cloud_pc) } else { Ok(()) }
     }
@@ -341,12 +346,13 @@ impl Tx<'_> {
                 self.execute(table, params![line])?;
             }
         }
-        let name: Option<String> = self.row(
-            "SELECT display_name_folded FROM cloud_pcs WHERE tenant_id = ?1 AND id = ?2",
-            params![tenant.0, id.0],
-            |row| row.get(0),
-        )?;
-        self.name_parts_delete(tenant, id, name.as_deref().unwrap_or_default())?;
+        for snapshot in self.snapshot_list(tenant, Some(id), None, usize::MAX)? {
+            self.changed(tenant, Change::new(ChangeKind::Deleted, EntityType::Snapshot, &snapshot.id).within(id));
+        }
+        if let Some(cloud_pc) = self.cloud_pc(tenant, id)? {
+            self.name_parts_delete(tenant, id, &folded(&cloud_pc.display_name))?;
+            self.changed(tenant, change(ChangeKind::Deleted, &cloud_pc));
+        }
         for table in [
             "DELETE FROM snapshots WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
             "DELETE FROM health_events WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
@@ -358,6 +364,10 @@ impl Tx<'_> {
         }
         Ok(())
     }
+}
+
+fn change(kind: ChangeKind, cloud_pc: &CloudPc) -> Change {
+    Change::new(kind, EntityType::CloudPc, cloud_pc.id).named(&cloud_pc.display_name)
 }
 
 fn cloud_pc(row: Row<'_>) -> Result<CloudPc, StoreError> {

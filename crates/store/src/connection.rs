@@ -33,11 +33,12 @@ use rusqlite::Connection;
 use tokio::sync::Notify;
 
 use crate::StoreError;
+use crate::changes::{Feed, NotedChanges};
 use checkpoint::{Checkpointer, LOG_PAGES};
 use damage::Damage;
 use database::{DATABASE, DirectoryLock, Durability, FileId};
 use turns::{ReadJob, ReadKind, ReadProgress, Turns};
-use writer::{Reply, WriteJob};
+use writer::{JobEnd, WriteJob};
 
 pub use error::{DatabaseError, DatabaseErrorKind};
 pub(crate) use statements::Row;
@@ -70,14 +71,21 @@ pub enum WriteMode {
 #[derive(Clone)]
 pub struct Store {
     work: Arc<Backend>,
-    damage: Arc<Damage>,
-    /// See [`Store::provisioning_due`].
-    provisioning_due: Arc<Notify>,
+    shared: Shared,
     directory: Arc<PathBuf>,
     database: FileId,
     open_jobs: OpenJobs,
     /// The caller whose share of reader threads the reads use.
     caller: ReadCaller,
+}
+
+/// What all transactions of a store share.
+#[derive(Clone, Default)]
+struct Shared {
+    damage: Arc<Damage>,
+    /// See [`Store::provisioning_due`].
+    provisioning_due: Arc<Notify>,
+    feed: Feed,
 }
 
 /// A view of the database for reading.
@@ -90,6 +98,7 @@ pub struct Reader<'a> {
 pub struct Tx<'a> {
     reader: Reader<'a>,
     effects: Vec<Effect>,
+    pub(crate) changes: NotedChanges,
     provisioning_due: &'a Arc<Notify>,
 }
 
@@ -104,8 +113,10 @@ impl<'a> std::ops::Deref for Tx<'a> {
 }
 
 impl<'a> Tx<'a> {
-    fn new(connection: &'a Connection, damage: &'a Damage, provisioning_due: &'a Arc<Notify>) -> Self {
-        Self { reader: Reader { connection, damage }, effects: Vec::new(), provisioning_due }
+    fn new(connection: &'a Connection, shared: &'a Shared) -> Self {
+        let reader = Reader { connection, damage: &shared.damage };
+        let provisioning_due = &shared.provisioning_due;
+        Self { reader, effects: Vec::new(), changes: NotedChanges::default(), provisioning_due }
     }
 
     /// See [`Store::provisioning_due`].
@@ -131,8 +142,9 @@ impl Store {
     pub fn open(directory: &Path, mode: WriteMode) -> Result<Self, StoreError> {
         let lock = DirectoryLock::take(directory)?;
         let database = lock.database()?;
+        let shared = Shared::default();
         let work = match mode {
-            WriteMode::Grouped => Backend::Threads(Threads::start(directory, lock)?),
+            WriteMode::Grouped => Backend::Threads(Threads::start(directory, lock, shared.clone())?),
             WriteMode::Inline | WriteMode::InlineTwice => {
                 let connection = database::open_for_writing(directory, Durability::Process)?;
                 let runs_twice = mode == WriteMode::InlineTwice;
@@ -141,8 +153,7 @@ impl Store {
         };
         Ok(Self {
             work: Arc::new(work),
-            damage: Arc::default(),
-            provisioning_due: Arc::default(),
+            shared,
             directory: Arc::new(directory.to_owned()),
             database,
             open_jobs: OpenJobs::default(),
@@ -159,7 +170,11 @@ impl Store {
     /// Notifies one waiting task after each commit that may have made provisioning work due: users
     /// were queued, or a Cloud PC in its grace period was written.
     pub fn provisioning_due(&self) -> &Notify {
-        &self.provisioning_due
+        &self.shared.provisioning_due
+    }
+
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.shared.feed
     }
 
     /// The closures that are queued or run.
@@ -170,7 +185,7 @@ impl Store {
     /// The first damage found since the store was opened. A damaged store goes on serving what it
     /// can read.
     pub fn damage(&self) -> Option<String> {
-        self.damage.found().map(str::to_owned)
+        self.shared.damage.found().map(str::to_owned)
     }
 
     /// Checks that the database file is still the one that was opened. A file that was removed or
@@ -178,7 +193,7 @@ impl Store {
     pub fn check_file(&self) {
         let path = self.directory.join(DATABASE);
         if FileId::at(&path).ok() != Some(self.database) {
-            self.damage.note(format!("{} was removed or replaced while the service uses it", path.display()));
+            self.shared.damage.note(format!("{} was removed or replaced while the service uses it", path.display()));
         }
     }
 
@@ -188,7 +203,7 @@ impl Store {
     /// # Errors
     /// The file cannot be read. Damage is not an error; see [`Store::damage`].
     pub fn check_pages(&self, stop: impl Fn() -> bool + Send + 'static) -> Result<(), StoreError> {
-        damage::check_pages(&self.directory, &self.damage, stop)
+        damage::check_pages(&self.directory, &self.shared.damage, stop)
     }
 
     /// Runs `work` on a consistent snapshot.
@@ -231,13 +246,13 @@ impl Store {
     {
         match &*self.work {
             Backend::Inline { connection, .. } => loop {
-                if let ControlFlow::Break(value) = run_read(&lock(connection), &self.damage, &mut work)? {
+                if let ControlFlow::Break(value) = run_read(&lock(connection), &self.shared.damage, &mut work)? {
                     return Ok(value);
                 }
             },
             Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
-                let (damage, mut answer) = (Arc::clone(&self.damage), Some(answer));
+                let (damage, mut answer) = (Arc::clone(&self.shared.damage), Some(answer));
                 let open_job = (self.caller == ReadCaller::Service).then(|| self.open_jobs.open());
                 let job: ReadJob = Box::new(move |connection| {
                     let _counts_until_dropped = &open_job;
@@ -282,27 +297,30 @@ impl Store {
             Backend::Inline { connection, runs_twice, .. } => {
                 let connection = lock(connection);
                 if *runs_twice {
-                    run_and_forget(&connection, &self.damage, &self.provisioning_due, name, &work)?;
+                    run_and_forget(&connection, &self.shared, name, &work)?;
                 }
-                run_alone(connection, &self.damage, &self.provisioning_due, name, &work)
+                run_alone(connection, &self.shared, name, &work)
             }
             Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
-                let (damage, queued) = (Arc::clone(&self.damage), Arc::clone(&self.provisioning_due));
+                let shared = self.shared.clone();
                 let open_job = self.open_jobs.open();
                 let job: WriteJob = Box::new(move |connection| {
-                    let connection = damage.watch(connection).map_err(E::from);
+                    let connection = shared.damage.watch(connection).map_err(E::from);
                     let open = connection.as_ref().ok().copied();
                     let changes_before = open.map(Connection::total_changes);
-                    let result = connection.and_then(|connection| run_write(connection, &damage, &queued, name, &work));
-                    let keep = result.is_ok();
+                    let result = connection.and_then(|connection| run_write(connection, &shared, name, &work));
+                    let (result, changes) = match result {
+                        Ok(Written { value, effects, changes }) => (Ok((value, effects)), Some(changes)),
+                        Err(error) => (Err(error), None),
+                    };
                     let has_changed = open.map(Connection::total_changes) != changes_before;
-                    let answer: Reply = Box::new(move |commit| {
+                    let answer: writer::Reply = Box::new(move |commit| {
                         let result = result.and_then(|(value, effects)| {
-                            damage.watch(commit).map_err(E::from)?;
+                            shared.damage.watch(commit).map_err(E::from)?;
                             // A transaction without changes needs no disk.
                             if has_changed {
-                                damage.note_change();
+                                shared.damage.note_change();
                             }
                             run_effects(name, effects);
                             Ok(value)
@@ -311,7 +329,7 @@ impl Store {
                         let _ = answer.send(result);
                         drop(open_job);
                     });
-                    (keep, answer)
+                    JobEnd { changes, reply: answer }
                 });
                 threads.writes.send(job).await.map_err(|_| StoreError::Closed)?;
                 answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
@@ -387,7 +405,7 @@ struct Threads {
 }
 
 impl Threads {
-    fn start(directory: &Path, lock: DirectoryLock) -> Result<Self, StoreError> {
+    fn start(directory: &Path, lock: DirectoryLock, shared: Shared) -> Result<Self, StoreError> {
         // The writer migrates the database before readers open it.
         let connection = database::open_for_writing(directory, Durability::Disk)?;
         let checkpointer = Checkpointer::start(database::open_for_checkpoints(directory)?, LOG_PAGES)?;
@@ -406,7 +424,7 @@ impl Threads {
             })?);
         }
         threads.writer = Some(thread("store-write", move || {
-            writer::run(connection, &write_queue, checkpointer);
+            writer::run(connection, &write_queue, checkpointer, &shared);
             // The lock is released after the last write.
             drop(lock);
         })?);
@@ -449,18 +467,24 @@ fn run_read<T, E: From<StoreError>>(
     result
 }
 
+/// What a closure leaves to do after its writes.
+struct Written<T> {
+    value: T,
+    effects: Vec<Effect>,
+    changes: NotedChanges,
+}
+
 fn run_write<T, E: From<StoreError>>(
     connection: &Connection,
-    damage: &Damage,
-    queued: &Arc<Notify>,
+    shared: &Shared,
     name: &'static str,
     work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
-) -> Result<(T, Vec<Effect>), E> {
+) -> Result<Written<T>, E> {
     let _span = tracing::debug_span!("transaction", name).entered();
     guarded(name, || {
-        let mut tx = Tx::new(connection, damage, queued);
+        let mut tx = Tx::new(connection, shared);
         let value = work(&mut tx)?;
-        Ok((value, tx.effects))
+        Ok(Written { value, effects: tx.effects, changes: tx.changes })
     })
 }
 
@@ -468,15 +492,16 @@ fn run_write<T, E: From<StoreError>>(
 /// they may use the store.
 fn run_alone<T, E: From<StoreError>>(
     connection: MutexGuard<'_, Connection>,
-    damage: &Damage,
-    queued: &Arc<Notify>,
+    shared: &Shared,
     name: &'static str,
     work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     execute(&connection, "BEGIN IMMEDIATE").map_err(StoreError::from)?;
-    let result = run_write(&connection, damage, queued, name, work).and_then(|done| {
+    let result = run_write(&connection, shared, name, work).and_then(|written| {
+        let heads = Tx::new(&connection, shared).changes_flush(&written.changes, &shared.feed)?;
         execute(&connection, "COMMIT").map_err(|error| StoreError::NotCommitted(error.into()))?;
-        Ok(done)
+        shared.feed.signal(heads);
+        Ok((written.value, written.effects))
     });
     if !connection.is_autocommit() {
         execute(&connection, "ROLLBACK").map_err(StoreError::from)?;
@@ -490,13 +515,12 @@ fn run_alone<T, E: From<StoreError>>(
 /// Runs one closure and rolls back what it wrote, whatever it returns.
 fn run_and_forget<T, E: From<StoreError>>(
     connection: &Connection,
-    damage: &Damage,
-    queued: &Arc<Notify>,
+    shared: &Shared,
     name: &'static str,
     work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<(), StoreError> {
     execute(connection, "BEGIN IMMEDIATE")?;
-    drop(run_write(connection, damage, queued, name, work));
+    drop(run_write(connection, shared, name, work));
     // SQLite rolls back by itself when the disk is full.
     if !connection.is_autocommit() {
         execute(connection, "ROLLBACK")?;

@@ -3,7 +3,9 @@
 //! The model decides each change: the store applies the event, logs it and stores the resulting
 //! action, all in the caller's transaction.
 
-use cloudpc_model::{Action, ActionId, Event, EventKind, Params, State, TenantId, Timestamp};
+use cloudpc_model::{
+    Action, ActionId, Change, ChangeKind, DocumentKey, EntityType, Event, EventKind, Params, State, TenantId, Timestamp,
+};
 
 use super::{NewAction, TABLE, action, columns, line_name};
 use crate::connection::{Row, params};
@@ -49,6 +51,7 @@ impl Tx<'_> {
         let accepted = Event { at: new.requested_at, epoch: 0, kind: EventKind::Accepted };
         action.apply(&accepted)?;
         action.id = self.action_insert_row(&action, line, !has_front, new.idempotency_key.as_deref())?;
+        self.action_changed(&action, ChangeKind::Created);
         self.event_insert(&action, &accepted)?;
         if let Params::DeployAgent { partner_id, activity_id, .. } = &action.params {
             self.deployment_insert(&action, *partner_id, *activity_id, line, !has_front)?;
@@ -83,6 +86,7 @@ impl Tx<'_> {
             window.leased = true;
             self.event_insert(&action, &event)?;
             self.action_store(&action, &window)?;
+            self.action_changed(&action, ChangeKind::Updated);
             self.deployment_update(&action, window.at_front, now)?;
             claimed.push(action);
         }
@@ -121,6 +125,7 @@ impl Tx<'_> {
             window.leased = false;
         }
         self.action_store(&action, &window)?;
+        self.action_changed(&action, ChangeKind::Updated);
         if action.state.is_final() && action.params.remove_secrets() {
             self.execute("UPDATE actions SET params = ?2 WHERE id = ?1", params![action.id.0, json(&action.params)])?;
         }
@@ -162,10 +167,14 @@ impl Tx<'_> {
         due_at: Timestamp,
         deadline_at: Timestamp,
     ) -> Result<bool, StoreError> {
+        let Some((action, _)) = self.action_and_window(id)? else { return Ok(false) };
         let changed = self.execute(
             "UPDATE actions SET params = ?2, claim_at = ?3, deadline_at = ?4 WHERE id = ?1 AND state = 'pending'",
             params![id.0, json(params), due_at.0, deadline_at.0],
         )?;
+        if changed == 1 {
+            self.action_changed(&action, ChangeKind::Updated);
+        }
         Ok(changed == 1)
     }
 
@@ -206,9 +215,18 @@ impl Tx<'_> {
         let Some(first) = first else { return Ok(()) };
         self.execute("UPDATE actions SET at_front = 1 WHERE id = ?1", params![first])?;
         match self.action_and_window(ActionId(first))? {
-            Some((action, window)) => self.deployment_update(&action, window.at_front, at),
+            Some((action, window)) => {
+                self.action_changed(&action, ChangeKind::Updated);
+                self.deployment_update(&action, window.at_front, at)
+            }
             None => Ok(()),
         }
+    }
+
+    /// Notes a change of an action, and thereby of what it targets.
+    fn action_changed(&mut self, action: &Action, kind: ChangeKind) {
+        let parent = DocumentKey::fold(&action.target);
+        self.changed(action.tenant_id, Change::new(kind, EntityType::Action, action.id).within(parent));
     }
 
     /// Adds the row and returns its number.

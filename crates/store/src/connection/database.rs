@@ -57,6 +57,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0018_directory_lists.sql"),
     include_str!("../../migrations/0019_rollouts.sql"),
     include_str!("../../migrations/0021_rollout_turns.sql"),
+    include_str!("../../migrations/0022_changes.sql"),
     include_str!("../../migrations/0024_name_parts.sql"),
 ];
 

@@ -70,8 +70,9 @@ pub fn open_sql(directory: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(directory.join("cloudpc.db")).unwrap()
 }
 
-/// Takes a database back to before rollouts.
+/// Takes a database back to before rollouts and the change feed.
 pub const BEFORE_ROLLOUTS: &str = "
+    DROP TABLE changes;
     DROP TABLE rollouts; DROP TABLE rollout_cloud_pcs; DROP TABLE policy_schedules;
     ALTER TABLE cloud_pcs DROP COLUMN single_sign_on;";
 
