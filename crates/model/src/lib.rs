@@ -8,6 +8,7 @@ mod action;
 mod admit;
 mod audit;
 mod catalog;
+mod change;
 mod cloud_pc;
 mod document;
 mod error;
@@ -30,6 +31,7 @@ pub use audit::{
     AUDIT_CHANGES_MAX, AUDIT_TEXT_CHARS_MAX, AuditChange, AuditEntry, AuditResource, AuditResult, AuditVerb,
     OperationType, ResourceType,
 };
+pub use change::{Change, ChangeKind, EntityType};
 pub use cloud_pc::{
     CloudPc, CloudPcStatus, GalleryImage, OsVersion, Power, Product, ServicePlan, Snapshot, SnapshotType, StatusDetail,
     UserAccountType,

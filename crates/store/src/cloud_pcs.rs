@@ -1,9 +1,12 @@
 //! Cloud PCs.
 
-use cloudpc_model::{CloudPc, CloudPcId, ImageId, ManagedDeviceId, Power, ServicePlanId, TenantId, Timestamp, UserId};
+use cloudpc_model::{
+    Change, ChangeKind, CloudPc, CloudPcId, EntityType, ImageId, ManagedDeviceId, Power, ServicePlanId, TenantId,
+    Timestamp, UserId,
+};
 
 use crate::connection::{Row, params};
-use crate::lists::{ListColumn, ListTable, trigrams};
+use crate::lists::{ListColumn, ListTable, NamePart, name_parts};
 use crate::rows::{self, Columns, folded, guid_after, json_opt, micros, word};
 use crate::{Reader, StoreError, Tx};
 
@@ -40,7 +43,7 @@ pub mod cloud_pc_columns {
     /// In lower case.
     pub const DISPLAY_NAME_FOLDED: ListColumn =
         ListColumn::indexed("display_name_folded", "cloud_pcs_display_name_folded", 1)
-            .with_trigrams("cloud_pc_trigrams");
+            .with_parts("cloud_pc_name_parts");
     pub const MANAGED_DEVICE_NAME: ListColumn =
         ListColumn::indexed("managed_device_name", "cloud_pcs_managed_device_name", 1);
     pub const USER_ID: ListColumn = ListColumn::indexed("user_id", "cloud_pcs_user", 2);
@@ -230,8 +233,9 @@ impl Tx<'_> {
         if inserted == 0 {
             return Err(StoreError::Exists("a Cloud PC with this id or managed device"));
         }
+        self.changed(cloud_pc.tenant_id, change(ChangeKind::Created, cloud_pc));
         self.signal_grace(cloud_pc);
-        self.cloud_pc_trigrams_put(cloud_pc)
+        self.name_parts_put(cloud_pc)
     }
 
     /// Stores every changeable column of a Cloud PC that was read in this transaction. Most changes
@@ -241,6 +245,7 @@ impl Tx<'_> {
         self.cloud_pc_put(cloud_pc)?;
         self.cloud_pc_status_put(cloud_pc)?;
         self.cloud_pc_names_put(cloud_pc)?;
+        self.changed(cloud_pc.tenant_id, change(ChangeKind::Updated, cloud_pc));
         self.signal_grace(cloud_pc);
         Ok(())
     }
@@ -255,6 +260,7 @@ impl Tx<'_> {
         if names(cloud_pc) != names(before) {
             self.cloud_pc_names_put(cloud_pc)?;
         }
+        self.changed(cloud_pc.tenant_id, change(ChangeKind::Updated, cloud_pc));
         self.signal_grace(cloud_pc);
         Ok(())
     }
@@ -298,7 +304,7 @@ impl Tx<'_> {
 
     /// Stores the names of a Cloud PC and what else is in an index.
     fn cloud_pc_names_put(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
-        self.cloud_pc_trigrams_clear(cloud_pc)?;
+        self.name_parts_clear(cloud_pc)?;
         let moved = self.execute(
             "UPDATE cloud_pcs SET display_name = ?3, managed_device_name = ?4, user_id = ?5, user_principal_name = ?6,
              service_plan_id = ?7, provisioning_policy_id = ?8, provisioning_policy_name = ?9, display_name_folded = ?10
@@ -317,7 +323,7 @@ impl Tx<'_> {
                 folded(&cloud_pc.display_name),
             ],
         )?;
-        if moved == 1 { self.cloud_pc_trigrams_put(cloud_pc) } else { Ok(()) }
+        if moved == 1 { self.name_parts_put(cloud_pc) } else { Ok(()) }
     }
 
     /// Stores the power state in which a Cloud PC was found at `at`.
@@ -328,41 +334,45 @@ impl Tx<'_> {
         power: Power,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.execute(
+        let changed = self.execute(
             "UPDATE cloud_pcs SET power_observed = ?3, modified_at = ?4
              WHERE tenant_id = ?1 AND id = ?2 AND power_observed <> ?3",
             params![tenant.0, id.0, word(power), at.0],
         )?;
+        if changed == 1 {
+            self.updated(tenant, EntityType::CloudPc, id);
+        }
         Ok(())
     }
 
-    /// Removes the trigrams of a Cloud PC's stored name if it is about to be replaced.
-    fn cloud_pc_trigrams_clear(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
+    /// Removes the parts of a Cloud PC's stored name if it is about to be replaced.
+    fn name_parts_clear(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
         let before: Option<String> = self.row(
             "SELECT display_name_folded FROM cloud_pcs WHERE tenant_id = ?1 AND id = ?2 AND display_name <> ?3",
             params![cloud_pc.tenant_id.0, cloud_pc.id.0, cloud_pc.display_name],
             |row| row.get(0),
         )?;
-        self.trigrams_delete(cloud_pc.tenant_id, cloud_pc.id, before.as_deref().unwrap_or_default())
+        self.name_parts_delete(cloud_pc.tenant_id, cloud_pc.id, before.as_deref().unwrap_or_default())
     }
 
-    /// Removes the trigrams of a folded name.
-    fn trigrams_delete(&mut self, tenant: TenantId, id: CloudPcId, folded: &str) -> Result<(), StoreError> {
-        for trigram in trigrams(folded) {
+    /// Removes the parts of a folded name.
+    fn name_parts_delete(&mut self, tenant: TenantId, id: CloudPcId, folded: &str) -> Result<(), StoreError> {
+        for NamePart { text, .. } in name_parts(folded) {
             self.execute(
-                "DELETE FROM cloud_pc_trigrams WHERE tenant = ?1 AND trigram = ?2 AND cloud_pc_id = ?3",
-                params![tenant.0, trigram, id.0],
+                "DELETE FROM cloud_pc_name_parts WHERE tenant = ?1 AND part = ?2 AND cloud_pc_id = ?3",
+                params![tenant.0, text, id.0],
             )?;
         }
         Ok(())
     }
 
-    /// Adds the trigrams of a Cloud PC's name.
-    fn cloud_pc_trigrams_put(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
-        for trigram in trigrams(&folded(&cloud_pc.display_name)) {
+    /// Adds the parts of a Cloud PC's name.
+    fn name_parts_put(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
+        for NamePart { text, repeats } in name_parts(&folded(&cloud_pc.display_name)) {
             self.execute(
-                "INSERT INTO cloud_pc_trigrams (tenant, trigram, cloud_pc_id) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                params![cloud_pc.tenant_id.0, trigram, cloud_pc.id.0],
+                "INSERT INTO cloud_pc_name_parts (tenant, part, cloud_pc_id, repeats) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO NOTHING",
+                params![cloud_pc.tenant_id.0, text, cloud_pc.id.0, repeats],
             )?;
         }
         Ok(())
@@ -387,12 +397,13 @@ impl Tx<'_> {
                 self.execute(table, params![line])?;
             }
         }
-        let name: Option<String> = self.row(
-            "SELECT display_name_folded FROM cloud_pcs WHERE tenant_id = ?1 AND id = ?2",
-            params![tenant.0, id.0],
-            |row| row.get(0),
-        )?;
-        self.trigrams_delete(tenant, id, name.as_deref().unwrap_or_default())?;
+        for snapshot in self.snapshot_list(tenant, Some(id), None, usize::MAX)? {
+            self.changed(tenant, Change::new(ChangeKind::Deleted, EntityType::Snapshot, &snapshot.id).within(id));
+        }
+        if let Some(cloud_pc) = self.cloud_pc(tenant, id)? {
+            self.name_parts_delete(tenant, id, &folded(&cloud_pc.display_name))?;
+            self.changed(tenant, change(ChangeKind::Deleted, &cloud_pc));
+        }
         for table in [
             "DELETE FROM snapshots WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
             "DELETE FROM health_events WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
@@ -417,6 +428,10 @@ fn names(cloud_pc: &CloudPc) -> (&str, &str, UserId, &str, ServicePlanId, &str, 
         &cloud_pc.provisioning_policy_id,
         &cloud_pc.provisioning_policy_name,
     )
+}
+
+fn change(kind: ChangeKind, cloud_pc: &CloudPc) -> Change {
+    Change::new(kind, EntityType::CloudPc, cloud_pc.id).named(&cloud_pc.display_name)
 }
 
 fn cloud_pc(row: Row<'_>) -> Result<CloudPc, StoreError> {

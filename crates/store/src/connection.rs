@@ -32,6 +32,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
+use crate::changes::{Feed, NotedChanges};
 use crate::{Advance, StoreError};
 use checkpoint::{Checkpointer, LOG_PAGES};
 use damage::Damage;
@@ -70,14 +71,21 @@ pub enum WriteMode {
 #[derive(Clone)]
 pub struct Store {
     work: Arc<Backend>,
-    damage: Arc<Damage>,
-    /// See [`Store::provisioning_due`].
-    provisioning_due: Arc<Notify>,
+    shared: Shared,
     directory: Arc<PathBuf>,
     database: FileId,
     open_jobs: OpenJobs,
     /// The caller whose share of reader threads the reads use.
     caller: ReadCaller,
+}
+
+/// What all transactions of a store share.
+#[derive(Clone, Default)]
+struct Shared {
+    damage: Arc<Damage>,
+    /// See [`Store::provisioning_due`].
+    provisioning_due: Arc<Notify>,
+    feed: Feed,
 }
 
 /// A view of the database for reading.
@@ -90,6 +98,7 @@ pub struct Reader<'a> {
 pub struct Tx<'a> {
     reader: Reader<'a>,
     effects: Vec<Effect>,
+    pub(crate) changes: NotedChanges,
     provisioning_due: &'a Arc<Notify>,
 }
 
@@ -104,8 +113,10 @@ impl<'a> std::ops::Deref for Tx<'a> {
 }
 
 impl<'a> Tx<'a> {
-    fn new(connection: &'a Connection, damage: &'a Damage, provisioning_due: &'a Arc<Notify>) -> Self {
-        Self { reader: Reader { connection, damage }, effects: Vec::new(), provisioning_due }
+    fn new(connection: &'a Connection, shared: &'a Shared) -> Self {
+        let reader = Reader { connection, damage: &shared.damage };
+        let provisioning_due = &shared.provisioning_due;
+        Self { reader, effects: Vec::new(), changes: NotedChanges::default(), provisioning_due }
     }
 
     /// See [`Store::provisioning_due`].
@@ -131,8 +142,9 @@ impl Store {
     pub fn open(directory: &Path, mode: WriteMode) -> Result<Self, StoreError> {
         let lock = DirectoryLock::take(directory)?;
         let database = lock.database()?;
+        let shared = Shared::default();
         let work = match mode {
-            WriteMode::Grouped => Backend::Threads(Threads::start(directory, lock)?),
+            WriteMode::Grouped => Backend::Threads(Threads::start(directory, lock, shared.clone())?),
             WriteMode::Inline | WriteMode::InlineTwice => {
                 let connection = database::open_for_writing(directory, Durability::Process)?;
                 let runs_twice = mode == WriteMode::InlineTwice;
@@ -141,8 +153,7 @@ impl Store {
         };
         Ok(Self {
             work: Arc::new(work),
-            damage: Arc::default(),
-            provisioning_due: Arc::default(),
+            shared,
             directory: Arc::new(directory.to_owned()),
             database,
             open_jobs: OpenJobs::default(),
@@ -159,7 +170,11 @@ impl Store {
     /// Notifies one waiting task after each commit that may have made provisioning work due: users
     /// were queued, or a Cloud PC in its grace period was written.
     pub fn provisioning_due(&self) -> &Notify {
-        &self.provisioning_due
+        &self.shared.provisioning_due
+    }
+
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.shared.feed
     }
 
     /// The closures that are queued or run.
@@ -170,7 +185,7 @@ impl Store {
     /// The first damage found since the store was opened. A damaged store goes on serving what it
     /// can read.
     pub fn damage(&self) -> Option<String> {
-        self.damage.found().map(str::to_owned)
+        self.shared.damage.found().map(str::to_owned)
     }
 
     /// Checks that the database file is still the one that was opened. A file that was removed or
@@ -178,7 +193,7 @@ impl Store {
     pub fn check_file(&self) {
         let path = self.directory.join(DATABASE);
         if FileId::at(&path).ok() != Some(self.database) {
-            self.damage.note(format!("{} was removed or replaced while the service uses it", path.display()));
+            self.shared.damage.note(format!("{} was removed or replaced while the service uses it", path.display()));
         }
     }
 
@@ -188,7 +203,7 @@ impl Store {
     /// # Errors
     /// The file cannot be read. Damage is not an error; see [`Store::damage`].
     pub fn check_pages(&self, stop: impl Fn() -> bool + Send + 'static) -> Result<(), StoreError> {
-        damage::check_pages(&self.directory, &self.damage, stop)
+        damage::check_pages(&self.directory, &self.shared.damage, stop)
     }
 
     /// Runs `work` on a consistent snapshot.
@@ -231,13 +246,13 @@ impl Store {
     {
         match &*self.work {
             Backend::Inline { connection, .. } => loop {
-                if let ControlFlow::Break(value) = run_read(&lock(connection), &self.damage, &mut work)? {
+                if let ControlFlow::Break(value) = run_read(&lock(connection), &self.shared.damage, &mut work)? {
                     return Ok(value);
                 }
             },
             Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
-                let (damage, mut answer) = (Arc::clone(&self.damage), Some(answer));
+                let (damage, mut answer) = (Arc::clone(&self.shared.damage), Some(answer));
                 let open_job = (self.caller == ReadCaller::Service).then(|| self.open_jobs.open());
                 let job: ReadJob = Box::new(move |connection| {
                     let _counts_until_dropped = &open_job;
@@ -282,9 +297,9 @@ impl Store {
             Backend::Inline { connection, runs_twice, .. } => {
                 let connection = lock(connection);
                 if *runs_twice {
-                    run_and_forget(&connection, &self.damage, &self.provisioning_due, name, &work)?;
+                    run_and_forget(&connection, &self.shared, name, &work)?;
                 }
-                run_alone(connection, &self.damage, &self.provisioning_due, name, &work)
+                run_alone(connection, &self.shared, name, &work)
             }
             Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
@@ -314,11 +329,7 @@ impl Store {
     }
 
     fn write_context(&self) -> WriteContext {
-        WriteContext {
-            damage: Arc::clone(&self.damage),
-            provisioning_due: Arc::clone(&self.provisioning_due),
-            open_job: self.open_jobs.open(),
-        }
+        WriteContext { shared: self.shared.clone(), open_job: self.open_jobs.open() }
     }
 
     /// Empties the write-ahead log, so that no file holds what was deleted or replaced any more.
@@ -387,7 +398,7 @@ struct Threads {
 }
 
 impl Threads {
-    fn start(directory: &Path, lock: DirectoryLock) -> Result<Self, StoreError> {
+    fn start(directory: &Path, lock: DirectoryLock, shared: Shared) -> Result<Self, StoreError> {
         // The writer migrates the database before readers open it.
         let connection = database::open_for_writing(directory, Durability::Disk)?;
         let checkpointer = Checkpointer::start(database::open_for_checkpoints(directory)?, LOG_PAGES)?;
@@ -406,7 +417,7 @@ impl Threads {
             })?);
         }
         threads.writer = Some(thread("store-write", move || {
-            writer::run(connection, &write_queue, checkpointer);
+            writer::run(connection, &write_queue, checkpointer, &shared);
             // The lock is released after the last write.
             drop(lock);
         })?);

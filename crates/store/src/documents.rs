@@ -3,7 +3,10 @@
 //! A document, the names that have to be unique and its references are written together. What is
 //! unique, what refers to what and how many documents there may be is the caller's business.
 
-use cloudpc_model::{Document, DocumentKey, DocumentReference, DocumentType, ReferenceStrength, TenantId};
+use cloudpc_model::{
+    Change, ChangeKind, Document, DocumentKey, DocumentReference, DocumentType, EntityType, Object, ReferenceStrength,
+    TenantId,
+};
 
 use crate::connection::dialect::json_values;
 use crate::connection::{Row, params};
@@ -195,7 +198,11 @@ impl Tx<'_> {
                 document.modified_at.0,
             ],
         )?;
-        Ok(if added == 1 { Ok(()) } else { Err(DocumentConflict::KeyTaken) })
+        if added == 0 {
+            return Ok(Err(DocumentConflict::KeyTaken));
+        }
+        self.changed(document.tenant_id, change(ChangeKind::Created, key, Some(&document.body)));
+        Ok(Ok(()))
     }
 
     /// Replaces a document that was read with `document.revision`, and its names and references;
@@ -226,7 +233,11 @@ impl Tx<'_> {
                 document.modified_at.0,
             ],
         )?;
-        Ok(if changed == 1 { Ok(document.revision + 1) } else { Err(DocumentConflict::Stale) })
+        if changed == 0 {
+            return Ok(Err(DocumentConflict::Stale));
+        }
+        self.changed(document.tenant_id, change(ChangeKind::Updated, key, Some(&document.body)));
+        Ok(Ok(document.revision + 1))
     }
 
     /// Replaces what the engine has written into a document, if it still exists.
@@ -234,13 +245,16 @@ impl Tx<'_> {
         &mut self,
         tenant: TenantId,
         key: &DocumentKey,
-        status: &cloudpc_model::Object,
+        status: &Object,
     ) -> Result<bool, StoreError> {
         let changed = self.execute(
             "UPDATE documents SET revision = revision + 1, status = ?5
              WHERE tenant_id = ?1 AND type = ?2 AND parent_id = ?3 AND id = ?4",
             params![tenant.0, key.kind.name(), key.parent, key.id, json(status)],
         )?;
+        if changed == 1 {
+            self.changed(tenant, change(ChangeKind::Updated, key, None));
+        }
         Ok(changed == 1)
     }
 
@@ -255,7 +269,11 @@ impl Tx<'_> {
         if let Some((by, property)) = self.document_holder(tenant, key)? {
             return Ok(Err(DocumentConflict::Held { by, property }));
         }
+        let Some(deleted) = self.document(tenant, key)? else { return Ok(Err(DocumentConflict::Stale)) };
         for child in children {
+            for document in self.document_list(tenant, *child, &key.id, None, usize::MAX)? {
+                self.changed(tenant, change(ChangeKind::Deleted, &document.key, Some(&document.body)));
+            }
             for table in [
                 "DELETE FROM document_references WHERE tenant_id = ?1 AND type = ?2 AND parent_id = ?3",
                 "DELETE FROM document_names WHERE tenant_id = ?1 AND type = ?2 AND parent_id = ?3",
@@ -265,11 +283,12 @@ impl Tx<'_> {
             }
         }
         self.document_index_clear(tenant, key)?;
-        let deleted = self.execute(
+        self.execute(
             "DELETE FROM documents WHERE tenant_id = ?1 AND type = ?2 AND parent_id = ?3 AND id = ?4",
             params![tenant.0, key.kind.name(), key.parent, key.id],
         )?;
-        Ok(if deleted == 1 { Ok(()) } else { Err(DocumentConflict::Stale) })
+        self.changed(tenant, change(ChangeKind::Deleted, key, Some(&deleted.body)));
+        Ok(Ok(()))
     }
 
     fn document_index_clear(&mut self, tenant: TenantId, key: &DocumentKey) -> Result<(), StoreError> {
@@ -322,6 +341,12 @@ impl Tx<'_> {
         }
         Ok(Ok(()))
     }
+}
+
+/// A change of a document, named by its body if that is known.
+fn change(kind: ChangeKind, key: &DocumentKey, body: Option<&Object>) -> Change {
+    let name = body.and_then(|body| body.get("displayName")?.as_str()).unwrap_or_default();
+    Change::new(kind, EntityType::Document(key.kind), &key.id).within(&key.parent).named(name)
 }
 
 fn document(row: Row<'_>, kind: DocumentType) -> Result<Document, StoreError> {

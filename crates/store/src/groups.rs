@@ -1,6 +1,6 @@
 //! Groups and their members, who are users.
 
-use cloudpc_model::{GroupId, TenantId, Timestamp, UserId};
+use cloudpc_model::{Change, ChangeKind, EntityType, GroupId, TenantId, Timestamp, UserId};
 
 use crate::connection::{Row, params};
 use crate::licenses::LicenseHolder;
@@ -140,6 +140,11 @@ impl Reader<'_> {
 impl Tx<'_> {
     /// Adds or replaces a group.
     pub fn group_put(&mut self, group: &Group) -> Result<(), StoreError> {
+        let kind = match self.group(group.tenant_id, group.id)? {
+            Some(_) => ChangeKind::Updated,
+            None => ChangeKind::Created,
+        };
+        self.changed(group.tenant_id, change(kind, group));
         self.execute(
             "INSERT INTO groups
                (tenant_id, id, display_name, description, mail_nickname, mail_enabled, security_enabled, created_at)
@@ -168,9 +173,12 @@ impl Tx<'_> {
         for sku in self.license_assignments(tenant, LicenseHolder::Group(id))? {
             self.license_unassign(tenant, sku, LicenseHolder::Group(id), now)?;
         }
+        let Some(group) = self.group(tenant, id)? else { return Ok(false) };
         let key = params![tenant.0, id.0];
         self.execute("DELETE FROM group_members WHERE tenant_id = ?1 AND group_id = ?2", key)?;
-        Ok(self.execute("DELETE FROM groups WHERE tenant_id = ?1 AND id = ?2", key)? == 1)
+        self.execute("DELETE FROM groups WHERE tenant_id = ?1 AND id = ?2", key)?;
+        self.changed(tenant, change(ChangeKind::Deleted, &group));
+        Ok(true)
     }
 
     /// Adds a user to a group, entitles them to the group's licences, and queues them. Returns
@@ -190,6 +198,7 @@ impl Tx<'_> {
         if added == 0 {
             return Ok(false);
         }
+        self.updated(tenant, EntityType::Group, group);
         for sku in self.license_assignments(tenant, LicenseHolder::Group(group))? {
             self.license_entitle(tenant, sku, user, now)?;
             self.license_grant(tenant, sku, now)?;
@@ -214,6 +223,7 @@ impl Tx<'_> {
         if removed == 0 {
             return Ok(false);
         }
+        self.updated(tenant, EntityType::Group, group);
         for sku in self.license_assignments(tenant, LicenseHolder::Group(group))? {
             self.license_release(tenant, sku, user)?;
             self.license_grant(tenant, sku, now)?;
@@ -221,6 +231,10 @@ impl Tx<'_> {
         self.provisioning_queue_put(tenant, &[user], now)?;
         Ok(true)
     }
+}
+
+fn change(kind: ChangeKind, group: &Group) -> Change {
+    Change::new(kind, EntityType::Group, group.id).named(&group.display_name)
 }
 
 fn group(row: Row<'_>) -> Result<Group, StoreError> {

@@ -4,7 +4,7 @@
 //! long time in good health. A machine with an open remote action is never due: that action is
 //! responsible for the machine.
 
-use cloudpc_model::{CloudPcId, HealthCheck, HealthEvent, TenantId, Timestamp};
+use cloudpc_model::{CloudPcId, EntityType, HealthCheck, HealthEvent, TenantId, Timestamp};
 
 use crate::connection::dialect::lesser;
 use crate::connection::{Row, params};
@@ -162,6 +162,7 @@ impl Tx<'_> {
             "DELETE FROM health_events WHERE tenant_id = ?1 AND cloud_pc_id = ?2 AND id <= ?3",
             params![tenant.0, cloud_pc.0, id - HEALTH_EVENTS_MAX],
         )?;
+        self.updated(tenant, EntityType::CloudPc, cloud_pc);
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ mod actions;
 mod apps;
 mod audit;
 mod catalog;
+mod changes;
 mod cloud_pcs;
 mod connection;
 mod counters;
@@ -44,6 +45,7 @@ pub use actions::{ActionFilter, Advance, NewAction, QueuePlace};
 pub use apps::Application;
 pub use audit::{AUDIT, audit_columns};
 pub use catalog::ImageUses;
+pub use changes::{FeedEntry, FeedPosition, InvalidFeedPosition, ResyncRequired};
 pub use cloud_pcs::{CLOUD_PCS, cloud_pc_columns};
 pub use connection::{
     DatabaseError, DatabaseErrorKind, OpenJobs, READERS, READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller,

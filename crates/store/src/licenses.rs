@@ -6,7 +6,7 @@
 //! of equal age are in the order of their ids. A user keeps their unit until the last of their
 //! entitlements ends; then it goes to the user who has been entitled longest without one.
 
-use cloudpc_model::{GroupId, ServicePlanId, SkuId, TenantId, Timestamp, UserId};
+use cloudpc_model::{Change, ChangeKind, EntityType, GroupId, ServicePlanId, SkuId, TenantId, Timestamp, UserId};
 use uuid::Uuid;
 
 use crate::connection::{Row, params};
@@ -84,6 +84,13 @@ impl LicenseHolder {
             Self::Group(id) => ("group", id.0),
         }
     }
+
+    fn entity_type(self) -> EntityType {
+        match self {
+            Self::User(_) => EntityType::User,
+            Self::Group(_) => EntityType::Group,
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -153,6 +160,12 @@ impl Tx<'_> {
     /// the enabled units, and nobody gets a unit until enough have been given back. Seats of
     /// frontline assignments are the caller's business.
     pub fn subscription_put(&mut self, subscription: &Subscription, now: Timestamp) -> Result<(), StoreError> {
+        let kind = match self.subscription(subscription.tenant_id, subscription.sku_id)? {
+            Some(_) => ChangeKind::Updated,
+            None => ChangeKind::Created,
+        };
+        let change =
+            Change::new(kind, EntityType::SubscribedSku, subscription.sku_id).named(&subscription.sku_part_number);
         self.execute(
             "INSERT INTO subscriptions (tenant_id, sku_id, service_plan_id, sku_part_number, units)
              VALUES (?1, ?2, ?3, ?4, ?5)
@@ -166,6 +179,7 @@ impl Tx<'_> {
                 subscription.units,
             ],
         )?;
+        self.changed(subscription.tenant_id, change);
         self.license_grant(subscription.tenant_id, subscription.sku_id, now)
     }
 
@@ -194,6 +208,7 @@ impl Tx<'_> {
         if added == 0 {
             return Ok(Ok(()));
         }
+        self.updated(tenant, holder.entity_type(), id);
         match holder {
             LicenseHolder::User(user) => {
                 self.license_entitle(tenant, sku, user, now)?;
@@ -231,20 +246,25 @@ impl Tx<'_> {
         if removed == 0 {
             return Ok(false);
         }
+        self.updated(tenant, holder.entity_type(), id);
+        self.updated(tenant, EntityType::SubscribedSku, sku);
         match holder {
             LicenseHolder::User(user) => {
                 self.license_release(tenant, sku, user)?;
                 self.provisioning_queue_put(tenant, &[user], now)?;
             }
             LicenseHolder::Group(group) => {
-                self.execute(
+                let users: Vec<UserId> = self.rows(
                     concat!(
                         "DELETE FROM licenses WHERE tenant_id = ?1 AND sku_id = ?2 AND user_id IN
                          (SELECT user_id FROM group_members WHERE tenant_id = ?1 AND group_id = ?3) AND ",
-                        not_entitled!()
+                        not_entitled!(),
+                        " RETURNING user_id"
                     ),
                     params![tenant.0, sku.0, group.0],
+                    |row| Ok(UserId(row.get(0)?)),
                 )?;
+                users.into_iter().for_each(|user| self.updated(tenant, EntityType::User, user));
                 self.provisioning_queue_put_members(tenant, group, now)?;
             }
         }
@@ -270,10 +290,14 @@ impl Tx<'_> {
 
     /// Takes a user's licence away unless another assignment entitles them to it.
     pub(crate) fn license_release(&mut self, tenant: TenantId, sku: SkuId, user: UserId) -> Result<(), StoreError> {
-        self.execute(
+        let removed = self.execute(
             concat!("DELETE FROM licenses WHERE tenant_id = ?1 AND sku_id = ?2 AND user_id = ?3 AND ", not_entitled!()),
             params![tenant.0, sku.0, user.0],
         )?;
+        if removed == 1 {
+            self.updated(tenant, EntityType::User, user);
+            self.updated(tenant, EntityType::SubscribedSku, sku);
+        }
         Ok(())
     }
 
@@ -293,14 +317,19 @@ impl Tx<'_> {
             params![tenant.0, sku.0, free, now.0],
         )?;
         self.signal_provisioning();
-        self.execute(
+        let granted: Vec<UserId> = self.rows(
             concat!(
                 "UPDATE licenses SET granted = 1 WHERE tenant_id = ?1 AND sku_id = ?2 AND user_id IN (SELECT user_id ",
                 next_in_line!(),
-                ")"
+                ") RETURNING user_id"
             ),
             params![tenant.0, sku.0, free],
+            |row| Ok(UserId(row.get(0)?)),
         )?;
+        if !granted.is_empty() {
+            self.updated(tenant, EntityType::SubscribedSku, sku);
+        }
+        granted.into_iter().for_each(|user| self.updated(tenant, EntityType::User, user));
         Ok(())
     }
 

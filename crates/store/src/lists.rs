@@ -5,6 +5,7 @@
 //! What no index serves is checked of each row, a limited number at a time.
 
 mod condition;
+mod parts;
 mod plan;
 mod range;
 mod sort;
@@ -12,7 +13,6 @@ mod sql;
 
 use cloudpc_model::TenantId;
 use serde::{Deserialize, Serialize};
-use std::cmp::Reverse;
 
 pub use condition::ListCondition;
 pub use plan::ListPlan;
@@ -21,10 +21,10 @@ pub use sort::ListTop;
 
 use crate::connection::Row;
 use crate::{Reader, StoreError};
-use plan::{Access, TrigramAccess};
+use plan::Access;
 use sql::{Part, Statement};
 
-pub(crate) use plan::trigrams;
+pub(crate) use parts::{NamePart, name_parts};
 
 /// Rows whose condition one call checks.
 const WINDOW_ROWS: usize = 2_000;
@@ -33,10 +33,6 @@ const WINDOW_ROWS: usize = 2_000;
 const FIRST_WINDOW_ROWS: usize = 500;
 /// What one range counts against the window at least.
 const RANGE_ROWS_MIN: usize = 125;
-/// Trigrams of a text of which the rarest is used.
-const TRIGRAMS_COMPARED_MAX: usize = 8;
-/// Rows of a trigram that are read to compare it with others.
-const TRIGRAM_ROWS_COMPARED: usize = 250;
 /// Most rows that are sorted instead of read in order.
 const SORTED_ROWS_MAX: usize = 2_000;
 /// Rows up to which an access is taken without counting what others would read.
@@ -52,8 +48,8 @@ pub struct ListColumn {
     /// How few distinct values there are: from 0 for a value in each row to 9. Of several columns
     /// the one with the lowest is read by its index.
     pub(crate) spread: u8,
-    /// The table of the sequences of three letters in the column.
-    pub(crate) trigrams: Option<&'static str>,
+    /// The table of the parts of its texts: see [`name_parts`].
+    pub(crate) parts: Option<&'static str>,
 }
 
 /// What reads the rows of a tenant in the order of a column, and of the id for equal values.
@@ -70,23 +66,23 @@ pub(crate) enum ListIndex {
 impl ListColumn {
     /// A column without an index.
     pub(crate) const fn plain(sql: &'static str) -> Self {
-        Self { sql, index: ListIndex::None, spread: 9, trigrams: None }
+        Self { sql, index: ListIndex::None, spread: 9, parts: None }
     }
 
     /// A column with an index of (tenant, column, id).
     pub(crate) const fn indexed(sql: &'static str, index: &'static str, spread: u8) -> Self {
-        Self { sql, index: ListIndex::Named(index), spread, trigrams: None }
+        Self { sql, index: ListIndex::Named(index), spread, parts: None }
     }
 
     /// The first column of the table's key after the tenant; only the id may follow it.
     pub(crate) const fn key(sql: &'static str, spread: u8) -> Self {
-        Self { sql, index: ListIndex::Key, spread, trigrams: None }
+        Self { sql, index: ListIndex::Key, spread, parts: None }
     }
 
-    /// The same column, with a table of (tenant, trigram, id).
+    /// The same column, with a table of (tenant, part, id, repeats).
     #[must_use]
-    pub(crate) const fn with_trigrams(self, table: &'static str) -> Self {
-        Self { trigrams: Some(table), ..self }
+    pub(crate) const fn with_parts(self, table: &'static str) -> Self {
+        Self { parts: Some(table), ..self }
     }
 
     fn is_indexed(self) -> bool {
@@ -188,11 +184,6 @@ impl Reader<'_> {
         let sort = sort::without_id(order, table.id);
         let mut accesses = Vec::new();
         for (number, mut candidates) in Access::candidates(table.id, condition).into_iter().enumerate() {
-            for access in &mut candidates {
-                if let Some(via) = &access.via {
-                    access.via = Some(self.rarest(table, tenant, access, via)?);
-                }
-            }
             let begun = after.filter(|after| sort.is_empty() && after.access == number).map(|after| after.candidate);
             let chosen = match begun.filter(|begun| *begun < candidates.len()) {
                 Some(begun) => begun,
@@ -383,34 +374,6 @@ impl Reader<'_> {
         let statement = Statement::select_keys("count(*)", table, tenant.0, part);
         let found = self.count(&statement.text, &statement.values())?;
         Ok(usize::try_from(found).unwrap_or(usize::MAX))
-    }
-
-    /// Chooses the trigram of a text that the fewest rows have: of those with many, the one whose
-    /// first rows reach the farthest in the order of the ids.
-    fn rarest<T>(
-        &self,
-        table: &ListTable<T>,
-        tenant: TenantId,
-        access: &Access,
-        via: &TrigramAccess,
-    ) -> Result<TrigramAccess, StoreError> {
-        let mut rarest = None;
-        for trigram in trigrams(&via.text).into_iter().take(TRIGRAMS_COMPARED_MAX) {
-            let via = TrigramAccess { trigram, ..via.clone() };
-            let access = Access { via: Some(via.clone()), ..access.clone() };
-            let range = &access.ranges.ranges()[0];
-            let part = Part { access: &access, range, after: None, until: None, descending: false };
-            let many = self.window_end(table, tenant, 0, part, TRIGRAM_ROWS_COMPARED)?;
-            let found = match many {
-                None => self.count_keys(table, tenant, part, TRIGRAM_ROWS_COMPARED)?,
-                Some(_) => TRIGRAM_ROWS_COMPARED,
-            };
-            let density = (found, Reverse(many.map(|at| at.id)));
-            if rarest.as_ref().is_none_or(|(least, _)| density < *least) {
-                rarest = Some((density, via));
-            }
-        }
-        Ok(rarest.map_or_else(|| via.clone(), |(_, rarest)| rarest))
     }
 
     /// Returns the rows of a statement of [`columns_with`] this number of keys.

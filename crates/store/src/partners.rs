@@ -1,6 +1,6 @@
 //! External partners.
 
-use cloudpc_model::{Partner, PartnerId, TenantId};
+use cloudpc_model::{Change, ChangeKind, EntityType, Partner, PartnerId, TenantId};
 
 use crate::connection::{Row, params};
 use crate::rows::{self, Columns, guid_after, json, json_opt, micros};
@@ -62,7 +62,11 @@ impl Tx<'_> {
                 micros(partner.last_sync_at),
             ],
         )?;
-        if inserted == 1 { Ok(()) } else { Err(StoreError::Exists(WHAT)) }
+        if inserted == 0 {
+            return Err(StoreError::Exists(WHAT));
+        }
+        self.changed(partner.tenant_id, change(ChangeKind::Created, partner));
+        Ok(())
     }
 
     /// Stores every changeable column of a partner that was read in this transaction: all but its
@@ -80,14 +84,22 @@ impl Tx<'_> {
                 micros(partner.last_sync_at),
             ],
         )?;
+        self.changed(partner.tenant_id, change(ChangeKind::Updated, partner));
         Ok(())
     }
 
     /// Deletes a partner; its results and reports remain.
     pub fn partner_delete(&mut self, tenant: TenantId, id: PartnerId) -> Result<(), StoreError> {
-        self.execute("DELETE FROM partners WHERE tenant_id = ?1 AND id = ?2", params![tenant.0, id.0])?;
+        if let Some(partner) = self.partner(tenant, id)? {
+            self.execute("DELETE FROM partners WHERE tenant_id = ?1 AND id = ?2", params![tenant.0, id.0])?;
+            self.changed(tenant, change(ChangeKind::Deleted, &partner));
+        }
         Ok(())
     }
+}
+
+fn change(kind: ChangeKind, partner: &Partner) -> Change {
+    Change::new(kind, EntityType::ExternalPartner, partner.id).named(&partner.partner_id)
 }
 
 fn partner(row: Row<'_>) -> Result<Partner, StoreError> {

@@ -1,6 +1,6 @@
 //! Schedules by which provisioning policies are applied.
 
-use cloudpc_model::{ApplySchedule, TenantId, Timestamp};
+use cloudpc_model::{ApplySchedule, DocumentType, EntityType, TenantId, Timestamp};
 
 use crate::connection::{Row, params};
 use crate::rows::{self, Columns, json, micros};
@@ -60,6 +60,11 @@ impl Tx<'_> {
                next_run_at = excluded.next_run_at",
             params![schedule.tenant_id.0, schedule.policy_id, json(&schedule.schedule), micros(schedule.next_run_at),],
         )?;
+        self.updated(
+            schedule.tenant_id,
+            EntityType::Document(DocumentType::CloudPcProvisioningPolicy),
+            &schedule.policy_id,
+        );
         self.signal_provisioning();
         Ok(())
     }

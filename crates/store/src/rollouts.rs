@@ -1,6 +1,9 @@
 //! Rollouts of provisioning policies, and the Cloud PCs that each has still to change.
 
-use cloudpc_model::{Action, ActionId, CloudPcId, Params, PolicySettingTypes, Rollout, State, TenantId, Timestamp};
+use cloudpc_model::{
+    Action, ActionId, CloudPcId, DocumentType, EntityType, Params, PolicySettingTypes, Rollout, State, TenantId,
+    Timestamp,
+};
 
 use crate::connection::{Row, params};
 use crate::rows::{self, Columns, guid_after, json, micros};
@@ -184,6 +187,7 @@ impl Tx<'_> {
                 rollout.failed,
             ],
         )?;
+        self.rollout_changed(rollout.tenant_id, &rollout.policy_id);
         self.signal_provisioning();
         Ok(())
     }
@@ -294,7 +298,15 @@ impl Tx<'_> {
             "UPDATE rollouts SET due = 0, finished_at = ?3 WHERE tenant_id = ?1 AND policy_id = ?2",
             params![tenant.0, policy, micros(finished_at)],
         )?;
+        if finished_at.is_some() {
+            self.rollout_changed(tenant, policy);
+        }
         Ok(())
+    }
+
+    /// Notes a change of a rollout, whose status the policy shows.
+    fn rollout_changed(&mut self, tenant: TenantId, policy: &str) {
+        self.updated(tenant, EntityType::Document(DocumentType::CloudPcProvisioningPolicy), policy);
     }
 
     /// Deletes the rollout of a policy. Its actions go on.

@@ -5,6 +5,7 @@ use crate::{Reader, StoreError, Tx};
 
 /// Every table but the settings, referring tables first.
 const BELONGINGS: &[&str] = &[
+    "changes",
     "desktop_tickets",
     "audit",
     "reports",
@@ -21,7 +22,7 @@ const BELONGINGS: &[&str] = &[
     "lines",
     "partners",
     "snapshots",
-    "cloud_pc_trigrams",
+    "cloud_pc_name_parts",
     "cloud_pcs",
     "document_references",
     "document_names",
@@ -63,6 +64,7 @@ impl Tx<'_> {
     /// Deletes all rows but the settings.
     pub fn reset(&mut self) -> Result<(), StoreError> {
         self.audit_count_dropped()?;
+        self.changes_begin_anew()?;
         for table in BELONGINGS {
             self.execute(&format!("DELETE FROM {table}"), params![])?;
         }

@@ -1,6 +1,6 @@
 //! Restore points.
 
-use cloudpc_model::{CloudPcId, Snapshot, SnapshotId, TenantId, Timestamp};
+use cloudpc_model::{Change, ChangeKind, CloudPcId, EntityType, Snapshot, SnapshotId, TenantId, Timestamp};
 
 use crate::connection::{Row, params};
 use crate::lists::{ListColumn, ListTable};
@@ -88,7 +88,7 @@ impl Reader<'_> {
 impl Tx<'_> {
     /// Adds a restore point if it does not exist.
     pub fn snapshot_put(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        self.execute(
+        let added = self.execute(
             "INSERT INTO snapshots (tenant_id, id, cloud_pc_id, snapshot_type, created_at, last_restored_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (tenant_id, id) DO NOTHING",
             params![
@@ -100,12 +100,18 @@ impl Tx<'_> {
                 micros(snapshot.last_restored_at),
             ],
         )?;
+        if added == 1 {
+            self.snapshot_changed(snapshot, ChangeKind::Created);
+        }
         Ok(())
     }
 
     /// Deletes a restore point if it exists.
     pub fn snapshot_delete(&mut self, tenant: TenantId, id: &SnapshotId) -> Result<(), StoreError> {
-        self.execute("DELETE FROM snapshots WHERE tenant_id = ?1 AND id = ?2", params![tenant.0, id.0])?;
+        if let Some(snapshot) = self.snapshot(tenant, id)? {
+            self.execute("DELETE FROM snapshots WHERE tenant_id = ?1 AND id = ?2", params![tenant.0, id.0])?;
+            self.snapshot_changed(&snapshot, ChangeKind::Deleted);
+        }
         Ok(())
     }
 
@@ -115,7 +121,15 @@ impl Tx<'_> {
             "UPDATE snapshots SET last_restored_at = ?3 WHERE tenant_id = ?1 AND id = ?2",
             params![tenant.0, id.0, at.0],
         )?;
+        if let Some(snapshot) = self.snapshot(tenant, id)? {
+            self.snapshot_changed(&snapshot, ChangeKind::Updated);
+        }
         Ok(())
+    }
+
+    fn snapshot_changed(&mut self, snapshot: &Snapshot, kind: ChangeKind) {
+        let change = Change::new(kind, EntityType::Snapshot, &snapshot.id).within(snapshot.cloud_pc_id);
+        self.changed(snapshot.tenant_id, change);
     }
 }
 

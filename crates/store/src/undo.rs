@@ -4,7 +4,7 @@
 //! again after an attempt without a result. A record whose machine has an open remote action is
 //! never due: that action may be the undo itself.
 
-use cloudpc_model::{ActionId, CloudPcId, TenantId, Timestamp, UndoRecord};
+use cloudpc_model::{ActionId, Change, ChangeKind, CloudPcId, EntityType, TenantId, Timestamp, UndoRecord};
 
 use crate::connection::{Row, params};
 use crate::rows::{self, Columns, at_rest, json};
@@ -62,6 +62,12 @@ impl Tx<'_> {
     /// disk is then to be dropped.
     pub fn undo_record_put(&mut self, record: &UndoRecord, now: Timestamp) -> Result<(), StoreError> {
         let (line, _) = self.line_ensure(record.tenant_id, &record.cloud_pc_id.to_string())?;
+        let replaced = self.row(
+            "SELECT tenant_id, cloud_pc_id, action_id FROM undo_records WHERE line_id = ?1 AND dropping = 0",
+            params![line],
+            undone,
+        )?;
+        self.undo_ended(replaced);
         self.execute(
             "UPDATE undo_records SET dropping = 1, due_at = ?2 WHERE line_id = ?1 AND dropping = 0",
             params![line, now.0],
@@ -144,6 +150,12 @@ impl Tx<'_> {
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )?;
             let Some((oldest, size_bytes)) = oldest else { break };
+            let dropped = self.row(
+                "SELECT tenant_id, cloud_pc_id, action_id FROM undo_records WHERE action_id = ?1",
+                params![oldest],
+                undone,
+            )?;
+            self.undo_ended(dropped);
             self.execute(
                 "UPDATE undo_records SET dropping = 1, due_at = ?2 WHERE action_id = ?1",
                 params![oldest, now.0],
@@ -161,9 +173,29 @@ impl Tx<'_> {
 
     /// Deletes a record if it exists: it was used, or its disk is gone.
     pub fn undo_record_delete(&mut self, action: ActionId) -> Result<(), StoreError> {
+        let useful = self.row(
+            "SELECT tenant_id, cloud_pc_id, action_id FROM undo_records WHERE action_id = ?1 AND dropping = 0",
+            params![action.0],
+            undone,
+        )?;
+        self.undo_ended(useful);
         self.execute("DELETE FROM undo_records WHERE action_id = ?1", params![action.0])?;
         Ok(())
     }
+
+    /// Notes that an action can no longer be undone, as its representation shows.
+    fn undo_ended(&mut self, ended: Option<(TenantId, CloudPcId, ActionId)>) {
+        if let Some((tenant, cloud_pc, action)) = ended {
+            let change = Change::new(ChangeKind::Updated, EntityType::Action, action).within(cloud_pc);
+            self.changed(tenant, change);
+        }
+    }
+}
+
+/// Reads whose record it was.
+fn undone(row: Row<'_>) -> Result<(TenantId, CloudPcId, ActionId), StoreError> {
+    let mut columns = Columns::new(row, TABLE);
+    Ok((TenantId(columns.get()?), CloudPcId(columns.get()?), ActionId(columns.get()?)))
 }
 
 /// Reads the columns of `columns!`.

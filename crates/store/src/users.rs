@@ -1,6 +1,6 @@
 //! Local users.
 
-use cloudpc_model::{TenantId, Timestamp, UserId};
+use cloudpc_model::{Change, ChangeKind, EntityType, TenantId, Timestamp, UserId};
 
 use crate::connection::dialect::after_at;
 use crate::connection::{Row, params};
@@ -150,6 +150,11 @@ impl Tx<'_> {
         if same.is_some_and(|same| same.id != user.id) {
             return Err(StoreError::Exists("a user of this name"));
         }
+        let kind = match self.user(user.tenant_id, user.id)? {
+            Some(_) => ChangeKind::Updated,
+            None => ChangeKind::Created,
+        };
+        self.changed(user.tenant_id, change(kind, user));
         self.execute(
             "INSERT INTO users (tenant_id, id, user_principal_name, display_name, password_hash, roles, permissions,
              enabled, given_name, surname, mail, mail_nickname, job_title, department, usage_location, created_at)
@@ -191,8 +196,15 @@ impl Tx<'_> {
             self.license_unassign(tenant, sku, LicenseHolder::User(id), now)?;
         }
         self.provisioning_queue_put(tenant, &[id], now)?;
-        Ok(self.execute("DELETE FROM users WHERE tenant_id = ?1 AND id = ?2", params![tenant.0, id.0])? == 1)
+        let Some(user) = self.user(tenant, id)? else { return Ok(false) };
+        self.execute("DELETE FROM users WHERE tenant_id = ?1 AND id = ?2", params![tenant.0, id.0])?;
+        self.changed(tenant, change(ChangeKind::Deleted, &user));
+        Ok(true)
     }
+}
+
+fn change(kind: ChangeKind, user: &User) -> Change {
+    Change::new(kind, EntityType::User, user.id).named(&user.display_name)
 }
 
 pub(crate) fn user(row: Row<'_>) -> Result<User, StoreError> {

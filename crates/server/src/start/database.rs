@@ -1,7 +1,7 @@
 //! Checks of the database: whether it was replaced by an older one, and whether its file is
 //! damaged.
 
-use cloudpc_model::Error;
+use cloudpc_model::{Error, Rng};
 use cloudpc_store::{Store, Watermark};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,11 +22,12 @@ const RECORD_EVERY: Duration = Duration::from_secs(60);
 const CHECK_EVERY: Duration = Duration::from_hours(24);
 
 /// Logs a warning if the database has fewer rows than the watermark: a backup was restored, or its
-/// latest writes were lost. New action numbers continue after the lost ones.
+/// latest writes were lost. New action numbers continue after the lost ones, and the change feed
+/// begins a new epoch.
 ///
 /// # Errors
 /// The database cannot be read.
-pub(super) async fn compare(store: &Store, directory: &Path) -> Result<(), Error> {
+pub(super) async fn compare(store: &Store, directory: &Path, rng: &dyn Rng) -> Result<(), Error> {
     let path = directory.join(WATERMARK_FILE);
     let Some(seen) = read(&path) else { return Ok(()) };
     let found = store.read(|reader| Ok::<_, Error>(reader.watermark()?)).await?;
@@ -48,7 +49,9 @@ pub(super) async fn compare(store: &Store, directory: &Path) -> Result<(), Error
         // numbers are affected.
         tracing::warn!(%error, "skipping the numbers of lost actions failed; new actions will reuse them");
     }
-    Ok(())
+    // Clients that hold positions of the lost changes have to read everything anew.
+    let epoch = rng.next_u64();
+    store.write("changes.beginEpoch", move |tx| Ok::<_, Error>(tx.change_epoch_put(epoch)?)).await
 }
 
 /// Writes the watermark and checks that the database file still exists, every [`RECORD_EVERY`].
@@ -116,6 +119,7 @@ fn read(path: &Path) -> Option<Watermark> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloudpc_model::{SeededRng, TenantId};
     use cloudpc_store::WriteMode;
 
     #[tokio::test]
@@ -144,6 +148,7 @@ mod tests {
     async fn action_numbers_of_a_lost_database_are_skipped() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
+        let rng = SeededRng::new(1);
         let watermark = async || store.read(|reader| reader.watermark()).await.unwrap();
         let (low, high) = (i64::MIN, i64::MAX);
         let numbers = [(high, high), (low, low), (-1, 0), (0, -1), (high, 0), (0, high)]
@@ -151,13 +156,16 @@ mod tests {
             .map(|watermark| serde_json::to_string(&watermark).unwrap());
         for damaged in numbers.iter().map(String::as_str).chain(["", "{", "[]"]) {
             fs::write(directory.path().join(WATERMARK_FILE), damaged).unwrap();
-            compare(&store, directory.path()).await.unwrap();
+            compare(&store, directory.path(), &rng).await.unwrap();
         }
         assert_eq!(watermark().await, Watermark::default());
 
         let seen = serde_json::to_vec(&Watermark { actions: 20, audit_events: 31 }).unwrap();
         fs::write(directory.path().join(WATERMARK_FILE), seen).unwrap();
-        compare(&store, directory.path()).await.unwrap();
+        let epoch = async || store.read(|reader| reader.change_head(TenantId::INSTALLATION)).await.unwrap().epoch;
+        let before = epoch().await;
+        compare(&store, directory.path(), &rng).await.unwrap();
+        assert_ne!(epoch().await, before, "positions in the feed of the lost database are refused");
         assert_eq!(watermark().await, Watermark { actions: 20, audit_events: 0 });
         let written = record(&store, directory.path(), None).await;
         assert_eq!(read(&directory.path().join(WATERMARK_FILE)), written);

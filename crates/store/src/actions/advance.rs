@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use cloudpc_model::{Action, ActionId, Event, Power, State};
+use cloudpc_model::{Action, ActionId, ChangeKind, Event, Power, State};
 
 use crate::connection::params;
 use crate::rows::{json, json_opt, micros, word};
@@ -59,6 +59,7 @@ impl Tx<'_> {
             return Err(StoreError::Overtaken);
         }
         self.events_insert(action, &advance.events)?;
+        self.action_changed(action, ChangeKind::Updated);
         self.deployment_update(action)
     }
 
@@ -80,6 +81,7 @@ impl Tx<'_> {
             return Err(self.action_mismatch(action)?);
         }
         self.events_insert(action, &advance.events)?;
+        self.action_changed(action, ChangeKind::Updated);
         if let (Some(power), Some(cloud_pc)) = (advance.power, action.cloud_pc_id()) {
             self.cloud_pc_power_put(action.tenant_id, cloud_pc, power, action.updated_at)?;
         }
@@ -168,7 +170,10 @@ impl Tx<'_> {
         let Some(next) = next else { return Ok(()) };
         self.execute("UPDATE actions SET at_front = 1 WHERE id = ?1", params![next.0])?;
         match self.action(ended.tenant_id, next)? {
-            Some(next) => self.deployment_update_at(&next, ended.updated_at),
+            Some(next) => {
+                self.action_changed(&next, ChangeKind::Updated);
+                self.deployment_update_at(&next, ended.updated_at)
+            }
             None => Ok(()),
         }
     }

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use cloudpc_model::{Action, ActionId, Event, EventKind, Params, State, TenantId, Timestamp};
+use cloudpc_model::{
+    Action, ActionId, Change, ChangeKind, DocumentKey, EntityType, Event, EventKind, Params, State, TenantId, Timestamp,
+};
 
 use super::{Advance, NewAction, TABLE, action, columns, line_name};
 use crate::connection::params;
@@ -51,6 +53,7 @@ impl Tx<'_> {
         let accepted = Event { at: new.requested_at, epoch: 0, kind: EventKind::Accepted };
         action.apply(&accepted)?;
         action.id = self.action_insert_row(&action, line, !has_front, new.idempotency_key.as_deref())?;
+        self.action_changed(&action, ChangeKind::Created);
         self.events_insert(&action, &[accepted])?;
         if let Params::DeployAgent { partner_id, activity_id, .. } = &action.params {
             self.deployment_insert(&action, *partner_id, *activity_id, line, !has_front)?;
@@ -85,12 +88,8 @@ impl Tx<'_> {
         at: Timestamp,
         kind: EventKind,
     ) -> Result<Action, StoreError> {
-        let row =
-            self.row(concat!("SELECT ", columns!("steps"), " FROM actions WHERE id = ?1"), params![id.0], |row| {
-                action(&mut Columns::new(row, TABLE))
-            })?;
         // An action that a reset has deleted is lost to its worker, as one that was claimed again.
-        let mut action = self.with_steps(row.ok_or(StoreError::LeaseLost)?)?;
+        let mut action = self.with_steps(self.action_row(id)?.ok_or(StoreError::LeaseLost)?)?;
         if epoch != action.epoch {
             return Err(StoreError::LeaseLost);
         }
@@ -141,11 +140,22 @@ impl Tx<'_> {
         due_at: Timestamp,
         deadline_at: Timestamp,
     ) -> Result<bool, StoreError> {
+        let Some(action) = self.action_row(id)? else { return Ok(false) };
         let changed = self.execute(
             "UPDATE actions SET params = ?2, claim_at = ?3, deadline_at = ?4 WHERE id = ?1 AND state = 'pending'",
             params![id.0, json(params), due_at.0, deadline_at.0],
         )?;
+        if changed == 1 {
+            self.action_changed(&action, ChangeKind::Updated);
+        }
         Ok(changed == 1)
+    }
+
+    /// Returns an action of any tenant as its row has it.
+    fn action_row(&self, id: ActionId) -> Result<Option<Action>, StoreError> {
+        self.row(concat!("SELECT ", columns!("steps"), " FROM actions WHERE id = ?1"), params![id.0], |row| {
+            action(&mut Columns::new(row, TABLE))
+        })
     }
 
     /// Returns the line of a target, created if it does not exist, and whether an action is at its
@@ -166,6 +176,12 @@ impl Tx<'_> {
                 Ok((line.ok_or(StoreError::Exists("the line"))?, false))
             }
         }
+    }
+
+    /// Notes a change of an action, and thereby of what it targets.
+    pub(super) fn action_changed(&mut self, action: &Action, kind: ChangeKind) {
+        let parent = DocumentKey::fold(&action.target);
+        self.changed(action.tenant_id, Change::new(kind, EntityType::Action, action.id).within(parent));
     }
 
     /// Adds the row and returns its number.

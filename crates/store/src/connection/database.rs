@@ -13,7 +13,8 @@ use rustix::io::Errno;
 
 use super::READERS;
 use crate::StoreError;
-use crate::rows::folded;
+use crate::lists::{NamePart, name_parts};
+use crate::rows::{folded, json};
 
 pub(super) const DATABASE: &str = "cloudpc.db";
 const LOCK: &str = "lock";
@@ -56,7 +57,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0018_directory_lists.sql"),
     include_str!("../../migrations/0019_rollouts.sql"),
     include_str!("../../migrations/0021_rollout_turns.sql"),
+    include_str!("../../migrations/0022_changes.sql"),
     include_str!("../../migrations/0023_workers.sql"),
+    include_str!("../../migrations/0024_name_parts.sql"),
 ];
 
 /// What a commit survives.
@@ -157,8 +160,14 @@ pub(super) fn open_for_writing(directory: &Path, durability: Durability) -> Resu
     // What migrations fill keys with.
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("folded", 1, flags, |call| Ok(folded(&call.get::<String>(0)?)))?;
+    connection.create_scalar_function("name_parts", 1, flags, |call| Ok(name_parts_json(&call.get::<String>(0)?)))?;
     migrate(&mut connection, MIGRATIONS)?;
     Ok(connection)
+}
+
+/// Returns the parts of a name as a JSON array of pairs.
+fn name_parts_json(name: &str) -> String {
+    json(&name_parts(name).into_iter().map(|NamePart { text, repeats }| (text, repeats)).collect::<Vec<_>>())
 }
 
 /// Opens the migrated database read-only.

@@ -2,13 +2,14 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, MutexGuard};
+use std::sync::MutexGuard;
 
 use rusqlite::Connection;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::damage::Damage;
-use super::{Effect, OpenJob, Reader, Tx, execute};
+use super::{Effect, OpenJob, Reader, Shared, Tx, execute};
+use crate::changes::NotedChanges;
 use crate::{Advance, StoreError};
 
 /// The name of the transactions that advance actions.
@@ -20,17 +21,23 @@ pub(super) enum WriteJob {
     Advance(AdvanceJob),
 }
 
-/// Runs a closure in the open transaction, or fails with the reason why there is none. Returns
-/// whether to keep its writes, and how to reply to its caller once the transaction has ended.
-pub(super) type ClosureJob = Box<dyn FnOnce(Result<&Connection, StoreError>) -> (bool, Reply) + Send>;
+/// Runs a closure in the open transaction, or fails with the reason why there is none.
+pub(super) type ClosureJob = Box<dyn FnOnce(Result<&Connection, StoreError>) -> JobEnd + Send>;
+
+/// How a job has ended.
+pub(super) struct JobEnd {
+    /// The changes that it noted; none if it failed, so that its writes must be rolled back.
+    pub(super) changes: Option<NotedChanges>,
+    /// Replies to its caller once the transaction has ended.
+    pub(super) reply: Reply,
+}
 
 /// Replies to a caller with the result of the commit, unless the job itself failed.
 pub(super) type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// What every job carries to the writer.
 pub(super) struct WriteContext {
-    pub damage: Arc<Damage>,
-    pub provisioning_due: Arc<Notify>,
+    pub shared: Shared,
     /// Counts the job until its result has been sent.
     pub open_job: OpenJob,
 }
@@ -43,27 +50,15 @@ pub(super) struct AdvanceJob {
 }
 
 impl AdvanceJob {
-    /// Stores the advance in the open transaction; returns its effects.
-    pub(super) fn run(&self, connection: &Connection) -> Result<Vec<Effect>, StoreError> {
-        let WriteContext { damage, provisioning_due, .. } = &self.context;
+    /// Stores the advance in the open transaction.
+    pub(super) fn run(&self, connection: &Connection) -> Result<Written<()>, StoreError> {
         let work = |tx: &mut Tx<'_>| tx.action_advance(&self.advance);
-        run_write(connection, damage, provisioning_due, ADVANCE, work).map(|((), effects)| effects)
+        run_write(connection, &self.context.shared, ADVANCE, work)
     }
 
-    /// Returns how to reply to the caller, given the result of [`AdvanceJob::run`].
-    pub(super) fn reply(self, result: Result<Vec<Effect>, StoreError>) -> Reply {
-        let Self { context, answer, .. } = self;
-        Box::new(move |commit| {
-            let result = result.and_then(|effects| {
-                context.damage.watch(commit)?;
-                context.damage.note_change();
-                run_effects(ADVANCE, effects);
-                Ok(())
-            });
-            // The caller may be gone; then nobody needs the result.
-            let _ = answer.send(result);
-            drop(context.open_job);
-        })
+    /// Ends the job with the result of [`AdvanceJob::run`].
+    pub(super) fn end(self, result: Result<Written<()>, StoreError>) -> JobEnd {
+        end(self.context, ADVANCE, result, self.answer, true)
     }
 
     /// Returns the same advance as a closure, which runs in a savepoint of its own.
@@ -90,30 +85,47 @@ where
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
-    let WriteContext { damage, provisioning_due, open_job } = context;
     Box::new(move |connection| {
-        let connection = damage.watch(connection).map_err(E::from);
+        let connection = context.shared.damage.watch(connection).map_err(E::from);
         let open = connection.as_ref().ok().copied();
         let changes_before = open.map(Connection::total_changes);
-        let result = connection.and_then(|connection| run_write(connection, &damage, &provisioning_due, name, &work));
-        let keep = result.is_ok();
+        let result = connection.and_then(|connection| run_write(connection, &context.shared, name, &work));
         let has_changed = open.map(Connection::total_changes) != changes_before;
-        let reply: Reply = Box::new(move |commit| {
-            let result = result.and_then(|(value, effects)| {
-                damage.watch(commit).map_err(E::from)?;
-                // A transaction without changes needs no disk.
-                if has_changed {
-                    damage.note_change();
-                }
-                run_effects(name, effects);
-                Ok(value)
-            });
-            // The caller may be gone; then nobody needs the result.
-            let _ = answer.send(result);
-            drop(open_job);
-        });
-        (keep, reply)
+        end(context, name, result, answer, has_changed)
     })
+}
+
+fn end<T, E>(
+    context: WriteContext,
+    name: &'static str,
+    result: Result<Written<T>, E>,
+    answer: oneshot::Sender<Result<T, E>>,
+    has_changed: bool,
+) -> JobEnd
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    let (result, changes) = match result {
+        Ok(Written { value, effects, changes }) => (Ok((value, effects)), Some(changes)),
+        Err(error) => (Err(error), None),
+    };
+    let reply: Reply = Box::new(move |commit| {
+        let WriteContext { shared, open_job } = context;
+        let result = result.and_then(|(value, effects)| {
+            shared.damage.watch(commit).map_err(E::from)?;
+            // A transaction without changes needs no disk.
+            if has_changed {
+                shared.damage.note_change();
+            }
+            run_effects(name, effects);
+            Ok(value)
+        });
+        // The caller may be gone; then nobody needs the result.
+        let _ = answer.send(result);
+        drop(open_job);
+    });
+    JobEnd { changes, reply }
 }
 
 pub(super) fn run_read<T, E: From<StoreError>>(
@@ -127,18 +139,24 @@ pub(super) fn run_read<T, E: From<StoreError>>(
     result
 }
 
+/// What a closure leaves to do after its writes.
+pub(super) struct Written<T> {
+    value: T,
+    effects: Vec<Effect>,
+    changes: NotedChanges,
+}
+
 fn run_write<T, E: From<StoreError>>(
     connection: &Connection,
-    damage: &Damage,
-    queued: &Arc<Notify>,
+    shared: &Shared,
     name: &'static str,
     work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
-) -> Result<(T, Vec<Effect>), E> {
+) -> Result<Written<T>, E> {
     let _span = tracing::debug_span!("transaction", name).entered();
     guarded(name, || {
-        let mut tx = Tx::new(connection, damage, queued);
+        let mut tx = Tx::new(connection, shared);
         let value = work(&mut tx)?;
-        Ok((value, tx.effects))
+        Ok(Written { value, effects: tx.effects, changes: tx.changes })
     })
 }
 
@@ -146,15 +164,16 @@ fn run_write<T, E: From<StoreError>>(
 /// they may use the store.
 pub(super) fn run_alone<T, E: From<StoreError>>(
     connection: MutexGuard<'_, Connection>,
-    damage: &Damage,
-    queued: &Arc<Notify>,
+    shared: &Shared,
     name: &'static str,
     work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     execute(&connection, "BEGIN IMMEDIATE").map_err(StoreError::from)?;
-    let result = run_write(&connection, damage, queued, name, work).and_then(|done| {
+    let result = run_write(&connection, shared, name, work).and_then(|written| {
+        let heads = Tx::new(&connection, shared).changes_flush(&written.changes, &shared.feed)?;
         execute(&connection, "COMMIT").map_err(|error| StoreError::NotCommitted(error.into()))?;
-        Ok(done)
+        shared.feed.signal(heads);
+        Ok((written.value, written.effects))
     });
     if !connection.is_autocommit() {
         execute(&connection, "ROLLBACK").map_err(StoreError::from)?;
@@ -168,13 +187,12 @@ pub(super) fn run_alone<T, E: From<StoreError>>(
 /// Runs one closure and rolls back what it wrote, whatever it returns.
 pub(super) fn run_and_forget<T, E: From<StoreError>>(
     connection: &Connection,
-    damage: &Damage,
-    queued: &Arc<Notify>,
+    shared: &Shared,
     name: &'static str,
     work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<(), StoreError> {
     execute(connection, "BEGIN IMMEDIATE")?;
-    drop(run_write(connection, damage, queued, name, work));
+    drop(run_write(connection, shared, name, work));
     // SQLite rolls back by itself when the disk is full.
     if !connection.is_autocommit() {
         execute(connection, "ROLLBACK")?;

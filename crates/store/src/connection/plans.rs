@@ -17,7 +17,8 @@ use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use uuid::Uuid;
 
-use super::damage::Damage;
+use super::Shared;
+use crate::changes::Feed;
 use crate::cloud_pc_columns as column;
 use crate::{
     AUDIT, ActionFilter, Advance, Application, CLOUD_PCS, DEPLOYMENTS, DeploymentFilter, DesktopTicket, DocumentIndex,
@@ -91,9 +92,8 @@ fn plans_of(work: impl FnOnce(&mut Tx<'_>) -> Result<(), StoreError>) -> String 
         }
     };
     connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(capture)).unwrap();
-    let damage = Damage::default();
-    let queued = std::sync::Arc::default();
-    let mut tx = Tx::new(&connection, &damage, &queued);
+    let shared = Shared::default();
+    let mut tx = Tx::new(&connection, &shared);
     work(&mut tx).unwrap();
     drop(tx);
 
@@ -252,6 +252,11 @@ fn write_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let (pages, _) = tx.deployment_pages_ended(0, |_| Vec::new())?;
     tx.deployment_page_put(&pages[0], 1)?;
     tx.deployment_pages_forget(2)?;
+
+    tx.change_epoch_ensure(1)?;
+    let noted = std::mem::take(&mut tx.changes);
+    tx.changes_flush(&noted, &Feed::default())?;
+    tx.changes_trim(TENANT, Timestamp(1), 1, 1)?;
 
     tx.tenant_put(TENANT, "Contoso")?;
     tx.app_put(&Application {
@@ -484,6 +489,8 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
         reader.action_list(TENANT, TARGET, filter, None, 1)?;
         reader.action_count(TENANT, TARGET, filter)?;
     }
+    let head = reader.change_head(TENANT)?;
+    let _ = reader.changes_after(TENANT, head, 1)?;
     reader.action_open_remote(TENANT, TARGET)?;
     reader.action_waiting(TENANT, TARGET)?;
     reader.action_place(&action)?;

@@ -4,18 +4,24 @@ use rusqlite::Connection;
 
 use super::checkpoint::Checkpointer;
 use super::error::{DatabaseError, DatabaseErrorKind};
-use super::jobs::{AdvanceJob, ClosureJob, Reply, WriteJob, is_guard};
-use super::{WRITE_BATCH_MAX, execute};
+use super::jobs::{AdvanceJob, ClosureJob, JobEnd, Reply, WriteJob, is_guard};
+use super::{Shared, Tx, WRITE_BATCH_MAX, execute};
 use crate::StoreError;
+use crate::changes::NotedChanges;
 
 /// Writes until the queue is closed and empty.
-pub(super) fn run(mut connection: Connection, queue: &async_channel::Receiver<WriteJob>, checkpointer: Checkpointer) {
+pub(super) fn run(
+    mut connection: Connection,
+    queue: &async_channel::Receiver<WriteJob>,
+    checkpointer: Checkpointer,
+    shared: &Shared,
+) {
     checkpointer.watch(&mut connection);
     while let Ok(first) = queue.recv_blocking() {
         // Other threads on this core run first, so that what they queue shares the sync.
         std::thread::yield_now();
         let more = std::iter::from_fn(|| queue.try_recv().ok());
-        write_batch(&connection, std::iter::once(first).chain(more).take(WRITE_BATCH_MAX));
+        write_batch(&connection, shared, std::iter::once(first).chain(more).take(WRITE_BATCH_MAX));
         checkpointer.finish_between_batches(&connection);
     }
     checkpointer.stop();
@@ -25,83 +31,97 @@ pub(super) fn run(mut connection: Connection, queue: &async_channel::Receiver<Wr
     }
 }
 
-fn write_batch(connection: &Connection, jobs: impl Iterator<Item = WriteJob>) {
-    let mut replies = Vec::new();
+/// What the open transaction holds so far.
+#[derive(Default)]
+struct Batch {
+    replies: Vec<Reply>,
+    changes: NotedChanges,
+}
+
+impl Batch {
+    fn push(&mut self, end: JobEnd) {
+        if let Some(noted) = end.changes {
+            self.changes.append(noted);
+        }
+        self.replies.push(end.reply);
+    }
+}
+
+fn write_batch(connection: &Connection, shared: &Shared, jobs: impl Iterator<Item = WriteJob>) {
+    let mut batch = Batch::default();
     let mut jobs = jobs.peekable();
     while let Some(job) = jobs.next() {
         match job {
-            WriteJob::Closure(job) => write_closure(connection, job, &mut replies),
+            WriteJob::Closure(job) => write_closure(connection, job, &mut batch),
             WriteJob::Advance(first) => {
                 let mut run = vec![first];
                 while let Some(WriteJob::Advance(next)) = jobs.next_if(|job| matches!(job, WriteJob::Advance(_))) {
                     run.push(next);
                 }
-                write_advances(connection, run, &mut replies);
+                write_advances(connection, run, &mut batch);
             }
         }
     }
-    let committed = if connection.is_autocommit() { Err(rolled_back()) } else { commit(connection) };
+    let Batch { mut replies, changes } = batch;
+    let committed = if connection.is_autocommit() { Err(rolled_back()) } else { commit(connection, shared, &changes) };
     reply_all(&mut replies, &committed);
 }
 
-fn write_closure(connection: &Connection, job: ClosureJob, replies: &mut Vec<Reply>) {
-    let reply = match begin(connection, replies) {
-        Err(error) => {
-            let (_, reply) = job(Err(error.into()));
-            return reply(Ok(()));
-        }
+fn write_closure(connection: &Connection, job: ClosureJob, batch: &mut Batch) {
+    match begin(connection, batch) {
+        Err(error) => (job(Err(error.into())).reply)(Ok(())),
         // The first job needs no savepoint: a rollback loses nothing else.
-        Ok(()) if replies.is_empty() => write_first(connection, job),
-        Ok(()) => write_next(connection, job),
-    };
-    replies.push(reply);
+        Ok(()) if batch.replies.is_empty() => batch.push(write_first(connection, job)),
+        Ok(()) => batch.push(write_next(connection, job)),
+    }
 }
 
 /// Stores a run of advances in one savepoint. If one of them fails after it may have written
 /// something, each runs again in a savepoint of its own.
-fn write_advances(connection: &Connection, jobs: Vec<AdvanceJob>, replies: &mut Vec<Reply>) {
-    let begun = begin(connection, replies).and_then(|()| execute(connection, "SAVEPOINT run"));
+fn write_advances(connection: &Connection, jobs: Vec<AdvanceJob>, batch: &mut Batch) {
+    let begun = begin(connection, batch).and_then(|()| execute(connection, "SAVEPOINT run"));
     let results = begun.map(|()| jobs.iter().map(|job| job.run(connection)).collect::<Vec<_>>());
     let is_sound = |result: &Result<_, StoreError>| result.as_ref().err().is_none_or(is_guard);
     match results {
         Ok(results) if results.iter().all(is_sound) && execute(connection, "RELEASE run").is_ok() => {
-            replies.extend(jobs.into_iter().zip(results).map(|(job, result)| job.reply(result)));
+            jobs.into_iter().zip(results).for_each(|(job, result)| batch.push(job.end(result)));
         }
         _ => {
             if !connection.is_autocommit() {
                 // This fails if there is no savepoint; then nothing was written.
                 let _ = execute(connection, "ROLLBACK TO run").and_then(|()| execute(connection, "RELEASE run"));
             }
-            jobs.into_iter().for_each(|job| write_closure(connection, job.into_closure(), replies));
+            jobs.into_iter().for_each(|job| write_closure(connection, job.into_closure(), batch));
         }
     }
 }
 
 /// Opens a transaction unless one is open. SQLite ends the whole transaction by itself on some
 /// errors, such as a full disk. Earlier jobs are lost then; later ones get a new transaction.
-fn begin(connection: &Connection, replies: &mut Vec<Reply>) -> rusqlite::Result<()> {
+fn begin(connection: &Connection, batch: &mut Batch) -> rusqlite::Result<()> {
     if connection.is_autocommit() {
-        reply_all(replies, &Err(rolled_back()));
+        reply_all(&mut batch.replies, &Err(rolled_back()));
+        batch.changes = NotedChanges::default();
         execute(connection, "BEGIN IMMEDIATE")?;
     }
     Ok(())
 }
 
-fn write_first(connection: &Connection, job: ClosureJob) -> Reply {
-    let (keep, reply) = job(Ok(connection));
-    if !keep {
+fn write_first(connection: &Connection, job: ClosureJob) -> JobEnd {
+    let end = job(Ok(connection));
+    if end.changes.is_none() {
         roll_back(connection);
     }
-    reply
+    end
 }
 
 /// Runs one closure in a savepoint, so that a failure loses its own writes only.
-fn write_next(connection: &Connection, job: ClosureJob) -> Reply {
+fn write_next(connection: &Connection, job: ClosureJob) -> JobEnd {
     if let Err(error) = execute(connection, "SAVEPOINT job") {
-        return job(Err(error.into())).1;
+        return job(Err(error.into()));
     }
-    let (keep, reply) = job(Ok(connection));
-    let ended = match keep {
+    let end = job(Ok(connection));
+    let ended = match end.changes.is_some() {
         true => execute(connection, "RELEASE job"),
         // Not if SQLite has rolled back everything by itself.
         false if connection.is_autocommit() => Ok(()),
@@ -111,14 +131,32 @@ fn write_next(connection: &Connection, job: ClosureJob) -> Reply {
         tracing::error!(%error, "ending a savepoint failed; rolling back the transaction");
         roll_back(connection);
     }
-    reply
+    end
 }
 
-fn commit(connection: &Connection) -> Result<(), DatabaseError> {
-    execute(connection, "COMMIT").map_err(|error| {
-        roll_back(connection);
-        error.into()
-    })
+/// Writes the changes into the feed as the last thing, commits, and tells those who wait for
+/// changes.
+fn commit(connection: &Connection, shared: &Shared, changes: &NotedChanges) -> Result<(), DatabaseError> {
+    let flushed = Tx::new(connection, shared).changes_flush(changes, &shared.feed);
+    let committed = flushed.map_err(feed_failed).and_then(|heads| {
+        execute(connection, "COMMIT")?;
+        Ok(heads)
+    });
+    match committed {
+        Ok(heads) => shared.feed.signal(heads),
+        Err(error) => {
+            roll_back(connection);
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+fn feed_failed(error: StoreError) -> DatabaseError {
+    match error {
+        StoreError::Database(error) => error,
+        other => DatabaseError::new(DatabaseErrorKind::Other, format!("writing the change feed failed: {other}")),
+    }
 }
 
 fn reply_all(replies: &mut Vec<Reply>, committed: &Result<(), DatabaseError>) {

@@ -4,8 +4,9 @@
 #[cfg(test)]
 use super::ListIndex;
 use super::condition::ListCondition;
+use super::parts::{PART_LETTERS, count};
 use super::range::{KeyRange, KeyRanges};
-use super::{ListColumn, ListOrder, ListPosition};
+use super::{ListColumn, ListOrder, ListPosition, ListValue};
 
 /// How to find the rows that match a condition, in an order. Made by
 /// [`Reader::list_plan`](crate::Reader::list_plan).
@@ -34,6 +35,14 @@ impl ListPlan {
         !self.sort.is_empty()
     }
 
+    /// Whether the list can continue at a position. Those of an earlier version can be of another
+    /// index.
+    pub fn continues_at(&self, position: &ListPosition) -> bool {
+        let access = self.accesses.get(position.access);
+        self.is_sorted()
+            || access.is_some_and(|access| access.via.is_none() || matches!(position.key, ListValue::Text(_)))
+    }
+
     /// Whether all rows are read in the order of this column.
     pub(super) fn reads_by(&self, column: ListColumn) -> bool {
         matches!(&self.accesses[..], [access] if access.via.is_none() && access.column == column)
@@ -56,34 +65,24 @@ pub(super) struct Access {
     pub(super) ranges: KeyRanges,
     /// What is checked of each row.
     pub(super) rest: ListCondition,
-    /// Finds the rows by a part of their text, in the order of their ids.
-    pub(super) via: Option<TrigramAccess>,
+    /// Finds the rows by a part of their text.
+    pub(super) via: Option<PartAccess>,
     /// Number among the accesses that could find the same rows.
     pub(super) candidate: usize,
 }
 
-/// Rows whose text has a sequence of three letters.
+/// Rows of which a part begins with the letters of a text, each once.
 #[derive(Clone, Debug)]
-pub(super) struct TrigramAccess {
+pub(super) struct PartAccess {
     pub(super) table: &'static str,
-    pub(super) trigram: String,
-    /// The text that is searched for, which has the trigram.
-    pub(super) text: String,
+    /// Number of letters.
+    pub(super) letters: i64,
 }
 
-/// The id in a table of trigrams.
-const TRIGRAM_ID: ListColumn = ListColumn::key("cloud_pc_id", 0);
-/// Letters that a table of trigrams can be searched for.
-const TRIGRAM_LETTERS: usize = 3;
-
-/// Returns the sequences of three letters in a text, each once, in order.
-pub(crate) fn trigrams(text: &str) -> Vec<String> {
-    let letters: Vec<char> = text.chars().collect();
-    let mut found: Vec<String> = letters.windows(TRIGRAM_LETTERS).map(|three| three.iter().collect()).collect();
-    found.sort_unstable();
-    found.dedup();
-    found
-}
+/// The text in a table of parts.
+const PART: ListColumn = ListColumn::key("part", 0);
+/// The id in a table of parts.
+const PART_ID: ListColumn = ListColumn::plain("cloud_pc_id");
 
 impl Access {
     /// Returns the accesses that can find the rows of each alternative of a condition, in the order
@@ -123,12 +122,16 @@ impl Access {
             let (column, ranges, via) = match &parts[chosen] {
                 ListCondition::Within(column, ranges) => (*column, ranges.clone(), None),
                 ListCondition::Contains(column, text) => {
-                    (TRIGRAM_ID, KeyRanges::all(), Some(TrigramAccess::of(*column, text)?))
+                    let (ranges, via) = PartAccess::of(*column, text)?;
+                    (PART, ranges, Some(via))
                 }
                 _ => return None,
             };
-            // Three letters are found exactly; more than three may be elsewhere in the text.
-            let is_exact = via.as_ref().is_none_or(|via| via.trigram == via.text);
+            // Of a longer text, only the first letters are found.
+            let is_exact = match &parts[chosen] {
+                ListCondition::Contains(_, text) => text.chars().count() <= PART_LETTERS,
+                _ => true,
+            };
             let others = parts.iter().enumerate().filter(|(place, _)| *place != chosen || !is_exact);
             let rest = ListCondition::all(others.map(|(_, part)| part).chain(not_yet).cloned());
             Some(Self { column, ranges, rest, via, candidate })
@@ -153,7 +156,7 @@ impl Access {
 
     /// The id as the index has it.
     pub(super) fn id(&self, id: ListColumn) -> ListColumn {
-        if self.via.is_some() { TRIGRAM_ID } else { id }
+        if self.via.is_some() { PART_ID } else { id }
     }
 
     /// Whether a row has to be read to know whether it matches.
@@ -181,12 +184,12 @@ impl Access {
     }
 }
 
-impl TrigramAccess {
-    /// Finds a text by its first trigram; none if the column has no trigrams, or the text is too
-    /// short.
-    fn of(column: ListColumn, text: &str) -> Option<Self> {
-        let trigram = trigrams(text).into_iter().next()?;
-        Some(Self { table: column.trigrams?, trigram, text: text.to_owned() })
+impl PartAccess {
+    /// Finds a text; none if the column has no table of parts, or the text is empty.
+    fn of(column: ListColumn, text: &str) -> Option<(KeyRanges, Self)> {
+        let first: String = text.chars().take(PART_LETTERS).collect();
+        let letters = count(first.chars().count());
+        (letters > 0).then_some((KeyRanges::prefix(&first), Self { table: column.parts?, letters }))
     }
 }
 
@@ -196,13 +199,13 @@ fn cost(part: &ListCondition) -> Option<u8> {
     /// More than any column's.
     const RANGE: u8 = 16;
     /// Between names and what groups Cloud PCs.
-    const TRIGRAM: u8 = 4;
+    const PART: u8 = 4;
     match part {
         ListCondition::Within(column, ranges) if column.is_indexed() => {
             let is_narrow = ranges.ranges().iter().all(|range| range.point().is_some());
             Some(column.spread + if is_narrow { 0 } else { RANGE })
         }
-        ListCondition::Contains(column, text) => TrigramAccess::of(*column, text).map(|_| TRIGRAM),
+        ListCondition::Contains(column, text) => PartAccess::of(*column, text).map(|_| PART),
         _ => None,
     }
 }

@@ -59,8 +59,8 @@ impl Statement {
         statement.text = format!("SELECT {columns} FROM {from} WHERE {of_tenant} = ");
         statement.bind(ListValue::Guid(tenant));
         if let Some(via) = &part.access.via {
-            statement.text.push_str(" AND trigram = ");
-            statement.bind(ListValue::Text(via.trigram.clone()));
+            statement.text.push_str(" AND repeats < ");
+            statement.bind(ListValue::Integer(via.letters));
         }
         statement.within(part, part.access.id(id));
         statement

@@ -138,7 +138,7 @@ fn an_advance_stores_the_power_state_of_its_cloud_pc() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), WriteMode::InlineTwice).unwrap();
     block_on(async {
-        let cloud_pc = crate::nouns::cloud_pc(TENANT, 0xa1, 1);
+        let cloud_pc = crate::fixture::cloud_pc(TENANT, 0xa1, 1);
         let id = cloud_pc.id;
         let new = crate::fixture::action(MACHINE, Params::PowerOff, 10);
         let set_up = move |tx: &mut cloudpc_store::Tx<'_>| {

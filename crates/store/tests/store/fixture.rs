@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cloudpc_model::{
-    Action, ActionId, ActivityId, Actor, AgentSetting, Event, EventKind, Params, PartnerId, State, TenantId, Timestamp,
+    Action, ActionId, ActivityId, Actor, AgentSetting, CloudPc, CloudPcId, CloudPcStatus, Event, EventKind, ImageId,
+    ManagedDeviceId, OsVersion, Params, PartnerId, Power, Product, ServicePlanId, State, TenantId, Timestamp,
+    UserAccountType, UserId,
 };
 use cloudpc_store::{Advance, NewAction, Reader, Store, StoreError, Tx, WriteMode};
 use tempfile::TempDir;
@@ -92,8 +94,9 @@ pub fn open_sql(directory: &Path) -> rusqlite::Connection {
 pub const BEFORE_WORKERS: &str = "
     DROP TABLE workers; DROP INDEX actions_worker; ALTER TABLE actions RENAME COLUMN worker_id TO leased;";
 
-/// Takes a database back to before rollouts.
+/// Takes a database back to before rollouts and the change feed.
 pub const BEFORE_ROLLOUTS: &str = "
+    DROP TABLE changes;
     DROP TABLE rollouts; DROP TABLE rollout_cloud_pcs; DROP TABLE policy_schedules;
     ALTER TABLE cloud_pcs DROP COLUMN single_sign_on;";
 
@@ -177,8 +180,40 @@ pub const BEFORE_DOCUMENTS: &str = "
 /// Takes the columns and indexes of lists out of a new database, as before they were there.
 pub const BEFORE_LISTS: &str = "
     DROP INDEX users_display_name; DROP INDEX users_mail; DROP INDEX groups_display_name; DROP INDEX snapshots_created;
-    DROP TABLE cloud_pc_trigrams;
+    DROP TABLE cloud_pc_name_parts;
     DROP INDEX cloud_pcs_display_name; DROP INDEX cloud_pcs_display_name_folded; DROP INDEX cloud_pcs_managed_device_name;
     DROP INDEX cloud_pcs_user_principal_name; DROP INDEX cloud_pcs_provisioning_policy;
     DROP INDEX cloud_pcs_provisioning_policy_name; DROP INDEX cloud_pcs_service_plan; DROP INDEX cloud_pcs_status;
     DROP INDEX audit_time; ALTER TABLE cloud_pcs DROP COLUMN display_name_folded;";
+
+/// A Cloud PC of a tenant, with a managed device.
+pub fn cloud_pc(tenant_id: TenantId, number: u128, device: u128) -> CloudPc {
+    CloudPc {
+        tenant_id,
+        id: CloudPcId(Uuid::from_u128(number)),
+        managed_device_id: ManagedDeviceId(Uuid::from_u128(device)),
+        aad_device_id: Uuid::from_u128(number),
+        display_name: format!("PC {number}"),
+        managed_device_name: format!("CPC-{number}"),
+        user_id: UserId(Uuid::from_u128(number % 2)),
+        user_principal_name: "ada@contoso.test".into(),
+        service_plan_id: ServicePlanId(Uuid::from_u128(7)),
+        image_id: ImageId("image".into()),
+        provisioning_policy_id: String::new(),
+        provisioning_policy_name: String::new(),
+        region: "westus3".into(),
+        single_sign_on: false,
+        product: Product::Business,
+        status: CloudPcStatus::Provisioned,
+        status_before: None,
+        status_detail: None,
+        power_intended: Power::Running,
+        power_observed: Power::Running,
+        os_version: OsVersion::Windows11,
+        user_account_type: UserAccountType::StandardUser,
+        provisioned_at: None,
+        grace_ends_at: None,
+        modified_at: Timestamp(2),
+        created_at: Timestamp(1),
+    }
+}

@@ -8,7 +8,7 @@ use cloudpc_store::{
     USERS, User, cloud_pc_columns, user_columns,
 };
 
-use crate::fixture::{Book, TENANT};
+use crate::fixture::{Book, TENANT, cloud_pc};
 
 /// Rows of several windows.
 const ROWS: usize = 5_000;
@@ -189,19 +189,71 @@ fn a_list_continues_by_the_index_that_it_began_with() {
     assert_eq!(all.len(), 111);
 }
 
-#[test]
-fn a_part_of_a_name_is_found_by_its_rarest_trigram() {
+/// A store with Cloud PCs of these names.
+fn named(names: &[&str]) -> Book {
     let book = Book::new();
-    let put = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 300)
-        INSERT INTO cloud_pc_trigrams SELECT ?1, ?2, unhex(printf('%032x', n * ?3)) FROM numbers";
-    for (trigram, gap) in [("aaa", 1), ("aab", 3), ("abb", 7), ("bbb", 5)] {
-        book.sql().execute(put, (TENANT.0.as_bytes(), trigram, gap)).unwrap();
+    for (number, name) in (1..).zip(names) {
+        let mut cloud_pc = cloud_pc(TENANT, number, number);
+        cloud_pc.display_name = (*name).to_owned();
+        book.write(move |tx| tx.cloud_pc_insert(&cloud_pc)).unwrap();
     }
-    let plan = |text: &str| {
-        let condition = ListCondition::Contains(cloud_pc_columns::DISPLAY_NAME_FOLDED, text.into());
-        let plan = book.read(move |reader| reader.list_plan(&CLOUD_PCS, TENANT, &condition, &[], None));
-        format!("{plan:?}")
-    };
-    assert!(plan("aaabbb").contains("trigram: \"abb\""), "{}", plan("aaabbb"));
-    assert!(plan("aaabbbc").contains("trigram: \"bbc\""), "no row has it: {}", plan("aaabbbc"));
+    book
+}
+
+/// Returns the names that contain a text, read page by page, and how many are counted.
+fn containing(book: &Book, text: &str, limit: usize) -> (Vec<String>, u64) {
+    let condition = ListCondition::Contains(cloud_pc_columns::DISPLAY_NAME_FOLDED, text.into());
+    book.read(move |reader| {
+        let plan = reader.list_plan(&CLOUD_PCS, TENANT, &condition, &[], None)?;
+        let (mut names, mut after) = (Vec::new(), None);
+        loop {
+            let found = reader.list(&CLOUD_PCS, TENANT, &plan, after.as_ref(), limit)?;
+            names.extend(found.rows.into_iter().map(|(_, cloud_pc)| cloud_pc.display_name));
+            after = found.next;
+            if after.is_none() {
+                names.sort();
+                return Ok((names, reader.list_count(&CLOUD_PCS, TENANT, &plan, None)?.count));
+            }
+        }
+    })
+}
+
+#[test]
+fn a_name_is_found_once_however_often_it_has_the_text() {
+    let long = "ada's desktop ada's desktop ada's";
+    let book = named(&["Desk-desk-DESK", "desk", "kkkkkkkkkkkkkkkkkkkk", "Ärger", long]);
+    for limit in [1, 2, 9] {
+        for (text, names) in [
+            ("desk", vec!["Desk-desk-DESK", long, "desk"]),
+            ("k-d", vec!["Desk-desk-DESK"]),
+            ("k", vec!["Desk-desk-DESK", long, "desk", "kkkkkkkkkkkkkkkkkkkk"]),
+            ("kk", vec!["kkkkkkkkkkkkkkkkkkkk"]),
+            ("ä", vec!["Ärger"]),
+            ("skd", vec![]),
+            // Of more letters than a part has, the first ones select.
+            ("desktop ada's desktop", vec![long]),
+            ("desktop ada's deskpot", vec![]),
+            (&"k".repeat(20), vec!["kkkkkkkkkkkkkkkkkkkk"]),
+            (&"k".repeat(21), vec![]),
+        ] {
+            let count = u64::try_from(names.len()).unwrap();
+            assert_eq!(
+                containing(&book, text, limit),
+                (names.iter().map(|name| (*name).to_owned()).collect(), count),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_list_does_not_continue_at_a_position_in_another_index() {
+    let book = named(&["desk-1", "desk-2"]);
+    let condition = ListCondition::Contains(cloud_pc_columns::DISPLAY_NAME_FOLDED, "desk".into());
+    let plan = book.read(move |reader| reader.list_plan(&CLOUD_PCS, TENANT, &condition, &[], None));
+    let at =
+        |key: &str| serde_json::from_str::<ListPosition>(&format!(r#"{{"access":0,"key":{key},"id":{key}}}"#)).unwrap();
+    assert!(plan.continues_at(&at(r#"{"text":"desk-1"}"#)));
+    // Positions in the table of trigrams that there was before.
+    assert!(!plan.continues_at(&at(r#"{"guid":"00000000-0000-0000-0000-000000000001"}"#)));
 }

@@ -4,6 +4,7 @@
 
 mod actions;
 mod advances;
+mod changes;
 mod crash;
 mod deployments;
 mod desktop_tickets;

@@ -7,6 +7,7 @@ use cloudpc_store::{
 };
 
 use super::Collection;
+use super::invalid_skip_token;
 use super::property::{ListProperty, ListSelection};
 use super::scan::read_position;
 use crate::pipeline::Problem;
@@ -157,6 +158,9 @@ impl Planned {
             return Ok(None);
         }
         let plan = source.plan(reader, condition, &[], after.as_ref())?;
+        if options.orderby.is_empty() && after.is_some_and(|after| !plan.continues_at(&after)) {
+            return Err(invalid_skip_token().into());
+        }
         Ok(Some(Self { plan, is_exact, is_ordered: options.orderby.is_empty() }))
     }
 }
