@@ -145,7 +145,7 @@ impl Engine {
         let renew = self.work.lease().is_some_and(|lease| now >= self.renew_at(lease));
         let lease_until = now + self.parts.settings.lease;
         let (parts, work) = (Arc::clone(&self.parts), Arc::clone(&self.work));
-        let round = self.parts.store.write("action.claim", move |tx| {
+        let round = self.background.write("action.claim", move |tx| {
             let own = work.lease().map(|lease| lease.worker);
             tx.worker_expire(own, now)?;
             work.release_given_up(tx)?;

@@ -318,7 +318,8 @@ fn simulated_machines(
 ) -> Result<Machines, StartError> {
     let clock = SimClock::following(Arc::clone(steady_clock));
     let jobs = store.open_jobs();
-    clock.count_outside_work(move || jobs.count());
+    let none_open = jobs.none_open();
+    clock.count_outside_work(move || jobs.count(), none_open);
     let fetcher = fetcher(&options.config)?;
     let directory = options.data.join("sim");
     let parts = SimParts { clock: Arc::new(clock.clone()), rng: Arc::clone(rng), fetcher };

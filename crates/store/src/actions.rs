@@ -7,7 +7,7 @@
 mod advance;
 mod change;
 
-use cloudpc_model::{Action, ActionId, Actor, CloudPcId, Event, Params, State, TenantId, Timestamp};
+use cloudpc_model::{Action, ActionId, Actor, CloudPcId, Event, EventKind, Params, State, TenantId, Timestamp};
 
 use crate::connection::params;
 use crate::rows::{self, Columns};
@@ -94,16 +94,25 @@ impl Reader<'_> {
         Ok(action)
     }
 
-    /// Returns the log of an action, oldest first.
+    /// Returns the log of an action, oldest first. The acceptance is in the row of the action and not
+    /// written a second time; the logs of earlier versions have it.
     pub fn action_events(&self, id: ActionId) -> Result<Vec<Event>, StoreError> {
-        self.rows(
-            "SELECT at, epoch, event FROM action_events WHERE action_id = ?1 ORDER BY number",
+        let logged = self.rows(
+            "SELECT number, at, epoch, event FROM action_events WHERE action_id = ?1 ORDER BY number",
             params![id.0],
             |row| {
                 let mut columns = Columns::new(row, "action_events");
-                Ok(Event { at: columns.time()?, epoch: columns.get()?, kind: columns.json()? })
+                let number: u32 = columns.get()?;
+                Ok((number, Event { at: columns.time()?, epoch: columns.get()?, kind: columns.json()? }))
             },
-        )
+        )?;
+        let has_acceptance = logged.first().is_some_and(|(number, _)| *number == 1);
+        let accepted_at = match has_acceptance {
+            true => None,
+            false => self.row("SELECT requested_at FROM actions WHERE id = ?1", params![id.0], |row| row.get(0))?,
+        };
+        let accepted = accepted_at.map(|at| Event { at: Timestamp(at), epoch: 0, kind: EventKind::Accepted });
+        Ok(accepted.into_iter().chain(logged.into_iter().map(|(_, event)| event)).collect())
     }
 
     /// Lists actions on a target, newest first, numbered below `before`, without their steps.

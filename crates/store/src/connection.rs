@@ -19,6 +19,7 @@ mod jobs;
 #[cfg(test)]
 mod plans;
 mod statements;
+mod sync;
 mod turns;
 mod value;
 mod writer;
@@ -42,6 +43,8 @@ use turns::{ReadJob, ReadKind, ReadProgress, Turns};
 
 pub use error::{DatabaseError, DatabaseErrorKind};
 pub(crate) use statements::Row;
+pub use sync::DeferredSync;
+use sync::{LogSync, SyncDeferral};
 pub use turns::{READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, SCANNERS_MAX};
 pub(crate) use value::{FromValue, ToValue, Value, params};
 
@@ -77,6 +80,8 @@ pub struct Store {
     open_jobs: OpenJobs,
     /// The caller whose share of reader threads the reads use.
     caller: ReadCaller,
+    /// See [`Store::in_background`].
+    is_background: bool,
 }
 
 /// What all transactions of a store share.
@@ -86,6 +91,7 @@ struct Shared {
     /// See [`Store::provisioning_due`].
     provisioning_due: Arc<Notify>,
     feed: Feed,
+    deferral: Arc<SyncDeferral>,
 }
 
 /// A view of the database for reading.
@@ -158,6 +164,7 @@ impl Store {
             database,
             open_jobs: OpenJobs::default(),
             caller: ReadCaller::Service,
+            is_background: false,
         })
     }
 
@@ -329,7 +336,7 @@ impl Store {
     }
 
     fn write_context(&self) -> WriteContext {
-        WriteContext { shared: self.shared.clone(), open_job: self.open_jobs.open() }
+        WriteContext { shared: self.shared.clone(), open_job: self.open_jobs.open(), is_background: self.is_background }
     }
 
     /// Empties the write-ahead log, so that no file holds what was deleted or replaced any more.
@@ -353,20 +360,31 @@ impl Store {
     }
 }
 
-/// The closures of a store that are queued or run, other than reads for a caller of the service.
-/// It does not keep the store open.
+/// The jobs of a store that are queued or run, other than reads for a caller of the service. It does
+/// not keep the store open.
 #[derive(Clone, Default)]
-pub struct OpenJobs(Arc<AtomicUsize>);
+pub struct OpenJobs(Arc<JobCount>);
+
+#[derive(Default)]
+struct JobCount {
+    open: AtomicUsize,
+    none_open: Arc<Notify>,
+}
 
 impl OpenJobs {
     /// Their number. Each counts until its result has been sent.
     pub fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.0.open.load(Ordering::SeqCst)
+    }
+
+    /// Notified whenever none is left.
+    pub fn none_open(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.none_open)
     }
 
     /// Counts one more until the result is dropped.
     fn open(&self) -> OpenJob {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.0.open.fetch_add(1, Ordering::SeqCst);
         OpenJob(self.clone())
     }
 }
@@ -375,7 +393,10 @@ struct OpenJob(OpenJobs);
 
 impl Drop for OpenJob {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::SeqCst);
+        let JobCount { open, none_open } = &*self.0.0;
+        if open.fetch_sub(1, Ordering::SeqCst) == 1 {
+            none_open.notify_one();
+        }
     }
 }
 
@@ -416,8 +437,9 @@ impl Threads {
                 }
             })?);
         }
+        let log_sync = LogSync::new(directory, Arc::clone(&shared.deferral));
         threads.writer = Some(thread("store-write", move || {
-            writer::run(connection, &write_queue, checkpointer, &shared);
+            writer::run(connection, &write_queue, checkpointer, &shared, log_sync);
             // The lock is released after the last write.
             drop(lock);
         })?);

@@ -48,8 +48,8 @@ pub use catalog::ImageUses;
 pub use changes::{FeedEntry, FeedPosition, InvalidFeedPosition, ResyncRequired};
 pub use cloud_pcs::{CLOUD_PCS, cloud_pc_columns};
 pub use connection::{
-    DatabaseError, DatabaseErrorKind, OpenJobs, READERS, READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller,
-    Reader, SCANNERS_MAX, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode,
+    DatabaseError, DatabaseErrorKind, DeferredSync, OpenJobs, READERS, READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX,
+    ReadCaller, Reader, SCANNERS_MAX, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode,
 };
 pub use deployments::{DEPLOYMENTS, Deployment, DeploymentFilter, deployment_columns};
 pub use desktop_tickets::{DesktopKey, DesktopTicket, SecretHash};

@@ -179,14 +179,14 @@ impl Engine {
         if !plan.is_plain() || turn.target.document().is_some() {
             let (parts, log) = (Arc::clone(&self.parts), Arc::clone(log));
             let write = move |tx: &mut Tx<'_>| log_and_decide(tx, &parts, &plan, &log, now, stopping);
-            return self.parts.store.write("action.decide", write).await;
+            return self.background.write("action.decide", write).await;
         }
         let (action, mut target) = (Arc::new(plan.action), Arc::clone(&turn.target));
         if let (Some(power), Target::CloudPc(cloud_pc)) = (log.power, Arc::make_mut(&mut target)) {
             cloud_pc.power_observed = power;
         }
         let advance = Advance { action: Arc::clone(&action), events: plan.events, power: log.power };
-        self.parts.store.advance(advance).await?;
+        self.background.advance(advance).await?;
         Ok(ActionTurn { action, target, todo: plan.todo })
     }
 

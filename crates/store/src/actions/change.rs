@@ -15,8 +15,8 @@ use crate::rows::{self, Columns, json, word};
 use crate::{StoreError, Tx, WorkerId};
 
 impl Tx<'_> {
-    /// Accepts an action: adds its row, its first event, and for a deployment its result row. The
-    /// action is due at once.
+    /// Accepts an action: adds its row, which is its first event, and for a deployment its result
+    /// row. The action is due at once.
     ///
     /// # Errors
     /// [`StoreError::Exists`] if it is a remote action and the target has an open one.
@@ -50,11 +50,9 @@ impl Tx<'_> {
             steps: Vec::new(),
             events: 0,
         };
-        let accepted = Event { at: new.requested_at, epoch: 0, kind: EventKind::Accepted };
-        action.apply(&accepted)?;
+        action.apply(&Event { at: new.requested_at, epoch: 0, kind: EventKind::Accepted })?;
         action.id = self.action_insert_row(&action, line, !has_front, new.idempotency_key.as_deref())?;
         self.action_changed(&action, ChangeKind::Created);
-        self.events_insert(&action, &[accepted])?;
         if let Params::DeployAgent { partner_id, activity_id, .. } = &action.params {
             self.deployment_insert(&action, *partner_id, *activity_id, line, !has_front)?;
         }

@@ -30,6 +30,8 @@ pub(super) struct JobEnd {
     pub(super) changes: Option<NotedChanges>,
     /// Replies to its caller once the transaction has ended.
     pub(super) reply: Reply,
+    /// Whether the caller was promised that its writes survive a power failure.
+    pub(super) needs_sync: bool,
 }
 
 /// Replies to a caller with the result of the commit, unless the job itself failed.
@@ -40,6 +42,8 @@ pub(super) struct WriteContext {
     pub shared: Shared,
     /// Counts the job until its result has been sent.
     pub open_job: OpenJob,
+    /// See [`Store::in_background`](super::Store::in_background).
+    pub is_background: bool,
 }
 
 /// An advance of an action. Unlike a closure, it runs without a savepoint of its own.
@@ -110,8 +114,9 @@ where
         Ok(Written { value, effects, changes }) => (Ok((value, effects)), Some(changes)),
         Err(error) => (Err(error), None),
     };
+    let needs_sync = !context.is_background;
     let reply: Reply = Box::new(move |commit| {
-        let WriteContext { shared, open_job } = context;
+        let WriteContext { shared, open_job, .. } = context;
         let result = result.and_then(|(value, effects)| {
             shared.damage.watch(commit).map_err(E::from)?;
             // A transaction without changes needs no disk.
@@ -125,7 +130,7 @@ where
         let _ = answer.send(result);
         drop(open_job);
     });
-    JobEnd { changes, reply }
+    JobEnd { changes, reply, needs_sync }
 }
 
 pub(super) fn run_read<T, E: From<StoreError>>(

@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use super::checkpoint::Checkpointer;
 use super::error::{DatabaseError, DatabaseErrorKind};
 use super::jobs::{AdvanceJob, ClosureJob, JobEnd, Reply, WriteJob, is_guard};
+use super::sync::LogSync;
 use super::{Shared, Tx, WRITE_BATCH_MAX, execute};
 use crate::StoreError;
 use crate::changes::NotedChanges;
@@ -15,13 +16,14 @@ pub(super) fn run(
     queue: &async_channel::Receiver<WriteJob>,
     checkpointer: Checkpointer,
     shared: &Shared,
+    mut log_sync: LogSync,
 ) {
     checkpointer.watch(&mut connection);
     while let Ok(first) = queue.recv_blocking() {
         // Other threads on this core run first, so that what they queue shares the sync.
         std::thread::yield_now();
         let more = std::iter::from_fn(|| queue.try_recv().ok());
-        write_batch(&connection, shared, std::iter::once(first).chain(more).take(WRITE_BATCH_MAX));
+        write_batch(&connection, shared, &mut log_sync, std::iter::once(first).chain(more).take(WRITE_BATCH_MAX));
         checkpointer.finish_between_batches(&connection);
     }
     checkpointer.stop();
@@ -36,18 +38,23 @@ pub(super) fn run(
 struct Batch {
     replies: Vec<Reply>,
     changes: NotedChanges,
+    needs_sync: bool,
 }
 
 impl Batch {
     fn push(&mut self, end: JobEnd) {
         if let Some(noted) = end.changes {
             self.changes.append(noted);
+            self.needs_sync |= end.needs_sync;
         }
         self.replies.push(end.reply);
     }
 }
 
-fn write_batch(connection: &Connection, shared: &Shared, jobs: impl Iterator<Item = WriteJob>) {
+fn write_batch(connection: &Connection, shared: &Shared, log_sync: &mut LogSync, jobs: impl Iterator<Item = WriteJob>) {
+    if let Err(error) = log_sync.follow(connection) {
+        tracing::error!(%error, "syncing the write-ahead log failed; retrying at the next write");
+    }
     let mut batch = Batch::default();
     let mut jobs = jobs.peekable();
     while let Some(job) = jobs.next() {
@@ -62,8 +69,12 @@ fn write_batch(connection: &Connection, shared: &Shared, jobs: impl Iterator<Ite
             }
         }
     }
-    let Batch { mut replies, changes } = batch;
-    let committed = if connection.is_autocommit() { Err(rolled_back()) } else { commit(connection, shared, &changes) };
+    let Batch { mut replies, changes, needs_sync } = batch;
+    let mut committed =
+        if connection.is_autocommit() { Err(rolled_back()) } else { commit(connection, shared, &changes) };
+    if committed.is_ok() && needs_sync {
+        committed = log_sync.sync_commit().map_err(sync_failed);
+    }
     reply_all(&mut replies, &committed);
 }
 
@@ -102,6 +113,7 @@ fn begin(connection: &Connection, batch: &mut Batch) -> rusqlite::Result<()> {
     if connection.is_autocommit() {
         reply_all(&mut batch.replies, &Err(rolled_back()));
         batch.changes = NotedChanges::default();
+        batch.needs_sync = false;
         execute(connection, "BEGIN IMMEDIATE")?;
     }
     Ok(())
@@ -150,6 +162,10 @@ fn commit(connection: &Connection, shared: &Shared, changes: &NotedChanges) -> R
         }
     }
     Ok(())
+}
+
+fn sync_failed(error: StoreError) -> DatabaseError {
+    DatabaseError::new(DatabaseErrorKind::Other, format!("syncing the write-ahead log failed: {error}"))
 }
 
 fn feed_failed(error: StoreError) -> DatabaseError {

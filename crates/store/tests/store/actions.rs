@@ -34,8 +34,23 @@ fn an_action_is_the_fold_of_its_log() {
 fn a_log_cannot_be_rewritten() {
     let book = Book::new();
     book.insert(reboot(MACHINE, 10)).unwrap();
+    book.claim(20, 100);
     let error = book.sql().execute("UPDATE action_events SET at = 0", []).unwrap_err();
     assert_eq!(error.to_string(), "the log of an action is append-only");
+}
+
+/// As earlier versions logged it.
+#[test]
+fn an_acceptance_that_is_in_the_log_is_read_once() {
+    let book = Book::new();
+    let id = book.insert(reboot(MACHINE, 10)).unwrap();
+    book.claim(20, 100);
+    let events = || book.read(move |reader| reader.action_events(id));
+    let derived = events();
+    assert_eq!((derived.len(), &derived[0].kind, derived[0].at), (2, &EventKind::Accepted, Timestamp(10)));
+    let logged = format!("INSERT INTO action_events VALUES ({id}, 1, 10, 0, '{{\"event\":\"accepted\"}}')");
+    book.sql().execute(&logged, []).unwrap();
+    assert_eq!(events(), derived);
 }
 
 #[test]
