@@ -4,11 +4,11 @@
 //! The data is kept between runs, because creating a million results takes a while.
 
 use cloudpc_model::{
-    ActionId, ActivityId, Actor, AgentSetting, AppId, CloudPc, EventKind, Params, PartnerId, SeededRng, State,
+    ActionId, ActivityId, Actor, AgentSetting, AppId, CloudPc, Event, EventKind, Params, PartnerId, SeededRng, State,
     TenantId, Timestamp,
 };
 use cloudpc_server::views::partner::{DEPLOYMENT_FORMAT, finished_page};
-use cloudpc_store::{NewAction, Store, StoreError, Tx, WriteMode};
+use cloudpc_store::{Advance, NewAction, Store, StoreError, Tx, WriteMode};
 use indicatif::ProgressBar;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -200,11 +200,15 @@ fn accept(tx: &mut Tx<'_>, cloud_pc: &CloudPc, params: Params) -> Result<ActionI
 
 /// Completes every open action successfully.
 fn succeed_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    let claimed = tx.action_claim(THEN, THEN + Duration::from_mins(1), usize::MAX)?;
     let end = THEN + Duration::from_secs(30);
-    for action in claimed {
+    let worker = tx.worker_insert(end)?;
+    for mut action in tx.action_claimable(THEN, usize::MAX)? {
+        let claim = Event { at: THEN, epoch: action.epoch + 1, kind: EventKind::Claimed };
+        action.apply(&claim)?;
+        let (id, epoch) = (action.id, action.epoch);
+        tx.action_claim(&Advance { action: Arc::new(action), events: vec![claim], power: None }, worker)?;
         let done = EventKind::Finished { outcome: State::Done, failure: None };
-        tx.action_append(action.id, action.epoch, end, done)?;
+        tx.action_append(id, epoch, end, done)?;
     }
     Ok(())
 }

@@ -118,9 +118,8 @@ impl TurnPlan {
     /// Logs an event, if there is one, and plans nothing.
     fn only(action: &Action, event: Option<EventKind>, now: Timestamp) -> Result<Self, IllegalEvent> {
         let mut plan = Self { events: Vec::new(), action: action.clone(), todo: NextStep::Ended, end: None };
-        match event {
-            Some(event) => plan.log(event, now)?,
-            None => {}
+        if let Some(event) = event {
+            plan.log(event, now)?;
         }
         Ok(plan)
     }

@@ -113,12 +113,12 @@ async fn reprovision(machines: u32) -> BTreeMap<String, (usize, usize)> {
 /// commit, as it does under load, so each transaction has its own rows of the change feed.
 #[tokio::test]
 async fn a_reprovision_takes_few_transactions_and_statements() {
-    const MORE: usize = 10;
-    let (one, eleven) = (reprovision(1).await, reprovision(1 + MORE as u32).await);
+    const MORE: u32 = 10;
+    let (one, eleven) = (reprovision(1).await, reprovision(1 + MORE).await);
     let mut lines = Vec::new();
     for (name, (transactions, statements)) in &eleven {
         let (transactions_of_one, statements_of_one) = one.get(name).copied().unwrap_or_default();
-        let each = |more: usize, less: usize| (more as f64 - less as f64) / MORE as f64;
+        let each = |more: usize, less: usize| (more as f64 - less as f64) / f64::from(MORE);
         let (transactions, statements) =
             (each(*transactions, transactions_of_one), each(*statements, statements_of_one));
         lines.push(format!("{name}: {transactions} transactions, {statements} statements"));
