@@ -1,10 +1,10 @@
 //! Running actions: claim, execute step by step, log, until each action has ended.
 //!
-//! One loop claims the due actions at the front of their lines, renews the lease of its worker, ends
-//! actions that timed out waiting, and picks up undo records and health checks that are due, all in
-//! one transaction. Each claimed action runs in its own task, one transaction
-//! per step: the result of one step and the start of the next are logged together. An action whose
-//! lease has expired is claimed like any other, which is all there is to crash recovery.
+//! One loop claims the due actions at the front of their lines, renews the lease of its worker,
+//! ends actions that timed out waiting, and picks up undo records and health checks that are due,
+//! all in one transaction. Each claimed action runs in its own task, one transaction per step: the
+//! result of one step and the start of the next are logged together. An action whose lease has
+//! expired is claimed like any other, which is all there is to crash recovery.
 //!
 //! The loop sleeps until something is due or it is woken; it never polls.
 

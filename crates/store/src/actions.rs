@@ -94,8 +94,8 @@ impl Reader<'_> {
         Ok(action)
     }
 
-    /// Returns the log of an action, oldest first. The acceptance is in the row of the action and not
-    /// written a second time; the logs of earlier versions have it.
+    /// Returns the log of an action, oldest first. The acceptance is in the row of the action and
+    /// not written a second time; the logs of earlier versions have it.
     pub fn action_events(&self, id: ActionId) -> Result<Vec<Event>, StoreError> {
         let logged = self.rows(
             "SELECT number, at, epoch, event FROM action_events WHERE action_id = ?1 ORDER BY number",

@@ -360,8 +360,8 @@ impl Store {
     }
 }
 
-/// The jobs of a store that are queued or run, other than reads for a caller of the service. It does
-/// not keep the store open.
+/// The jobs of a store that are queued or run, other than reads for a caller of the service. It
+/// does not keep the store open.
 #[derive(Clone, Default)]
 pub struct OpenJobs(Arc<JobCount>);
 

@@ -1,4 +1,5 @@
-//! Workers: the engines that run, each with a lease. A worker that runs many actions renews one row.
+//! Workers: the engines that run, each with a lease. A worker that runs many actions renews one
+//! row.
 //!
 //! A lease that has expired says that the worker runs nothing any more: its actions can be claimed
 //! again.

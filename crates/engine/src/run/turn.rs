@@ -1,8 +1,8 @@
 //! One turn of an action: logs the result of the last step and the start of the next in one
 //! transaction, together with the changes to the action's target.
 //!
-//! A worker holds its action and plans each turn in memory. Between two steps, the turn is stored as
-//! data, guarded by what the worker knows; the end of an action and a change of a document are
+//! A worker holds its action and plans each turn in memory. Between two steps, the turn is stored
+//! as data, guarded by what the worker knows; the end of an action and a change of a document are
 //! decided in a transaction. If somebody has changed the action meanwhile, as a cancel request
 //! does, the worker reads it again and plans anew.
 

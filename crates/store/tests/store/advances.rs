@@ -74,7 +74,8 @@ fn an_advance_that_fails_takes_none_of_its_neighbours_down() {
         block_on(async {
             let actions = claimed(&store, 4).await;
             // The log of the second already has the event that it is about to get, so its advance
-            // fails after it has changed the row. The third is overtaken before it changes anything.
+            // fails after it has changed the row. The third is overtaken before it changes
+            // anything.
             let rogue = format!("INSERT INTO action_events VALUES ({}, 3, 1, 1, '{{}}')", actions[1].id);
             open_sql(directory.path()).execute(&rogue, []).unwrap();
             let mut advances = actions.iter().map(|action| advance(action, 21, started("restart")));

@@ -23,8 +23,8 @@ const THREAD_YIELDS: u32 = 4;
 /// all the time can keep the threads busy.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Looks in quick succession before a look waits. Most work is finished by then, and a wait takes at
-/// least as long as the timer of the runtime is coarse.
+/// Looks in quick succession before a look waits. Most work is finished by then, and a wait takes
+/// at least as long as the timer of the runtime is coarse.
 const QUICK_LOOKS: u32 = 50;
 
 /// Interval at which work in progress is looked at if no sleep is started or dropped and the last
