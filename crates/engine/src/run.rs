@@ -113,14 +113,14 @@ impl Engine {
             // The lease is renewed before it expires.
             return Ok(Some(now + self.parts.settings.lease));
         }
-        let own = self.work.lease().map(|lease| lease.worker);
         let due = self.parts.store.read(move |reader| {
             let reconciles = !reader.provisioning_queue_next(1)?.is_empty() || reader.rollout_due(None)?.is_some();
             let due = [
                 reconciles.then_some(now),
                 reader.action_next_due()?,
                 reader.action_next_deadline()?,
-                reader.worker_next_expiry(own)?,
+                // Of this worker too: a claim may be committed and not registered yet.
+                reader.worker_next_expiry(None)?,
             ];
             Ok::<_, StoreError>(due.into_iter().flatten().min())
         });
