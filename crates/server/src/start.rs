@@ -172,8 +172,6 @@ pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
         Machines::Real { driver, clock } => (driver, clock, no_faults(), None),
     };
     store.set_clock(Arc::clone(&clock));
-    let epoch = rng.next_u64();
-    store.write("changes.ensureEpoch", move |tx| tx.change_epoch_ensure(epoch)).await?;
     let signer = LinkSigner::new(&link_key(&store, rng.as_ref()).await?);
     let desktops = Arc::new(Desktops::new(&store, &host_clock, &rng, config.desktop.novnc.clone()));
     let identity = Identity::open(identity::IdentityDependencies {
@@ -245,6 +243,8 @@ impl Server {
 
         let store = open_store(&options.data)?;
         check_driver(&store, &options).await?;
+        let epoch = rng.next_u64();
+        store.write("changes.ensureEpoch", move |tx| Ok::<_, Error>(tx.change_epoch_ensure(epoch)?)).await?;
         database::compare(&store, &options.data, rng.as_ref()).await?;
         let tls = edge::server_config(&options.data, &names(&options.config), host_clock.now(), rng.as_ref())?;
         let machines = match options.driver {
