@@ -32,6 +32,7 @@ use crate::desktop::Desktops;
 use crate::documents::adopt;
 use crate::edge::limits::EdgeLimits;
 use crate::edge::{self, Edge, Health, Listener, Reach};
+use crate::events::EventStreams;
 use crate::identity::{self, Identity};
 use crate::pipeline::ResponseCache;
 use crate::scenario;
@@ -91,6 +92,7 @@ pub struct Server {
     connections: TaskTracker,
     engine: JoinHandle<()>,
     desktops: Arc<Desktops>,
+    events: Arc<EventStreams>,
     store: Store,
     data: PathBuf,
 }
@@ -211,6 +213,7 @@ pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
         signer,
         identity: Arc::new(identity),
         desktops,
+        events: Arc::default(),
         edge: edge::EdgeSettings {
             reach: Reach { names: names(&config), trusted_proxies: config.server.trusted_proxies.clone() },
             cors_origins: config.server.cors_origins.clone(),
@@ -270,7 +273,7 @@ impl Server {
         connections.spawn(database::watch(app.store.clone(), options.data.clone(), stop.clone()));
         connections.spawn(database::check(app.store.clone(), stop.clone()));
         let store = app.store.clone();
-        let desktops = Arc::clone(&app.desktops);
+        let (desktops, events) = (Arc::clone(&app.desktops), Arc::clone(&app.events));
         let edge = Arc::new(Edge::new(app, health));
         let plain = http.map(|(socket, _)| (socket, None));
         let secured = https.map(|(socket, _)| (socket, Some(TlsAcceptor::from(tls))));
@@ -278,7 +281,7 @@ impl Server {
             let listener = Listener { socket, tls, limits: EdgeLimits::default() };
             connections.spawn(edge::serve(Arc::clone(&edge), listener, stop.clone(), connections.clone()));
         }
-        Ok(Self { http_address, https_address, stop, connections, engine, desktops, store, data: options.data })
+        Ok(Self { http_address, https_address, stop, connections, engine, desktops, events, store, data: options.data })
     }
 
     /// Returns the address of plain HTTP.
@@ -296,6 +299,7 @@ impl Server {
     /// start.
     pub async fn stop(self) {
         self.stop.cancel();
+        self.events.close();
         self.connections.close();
         let ended = async {
             self.desktops.close().await;
