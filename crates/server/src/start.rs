@@ -13,7 +13,7 @@ use cloudpc_drivers::{Driver, Fetcher, SteadyClock, SystemClock, SystemRng, mono
 use cloudpc_engine::{Engine, EngineSettings, Faults};
 use cloudpc_graph::LinkSigner;
 use cloudpc_model::{Clock, Error, ErrorKind, Rng, SeededRng, Timestamp};
-use cloudpc_store::{ReadCaller, Store, WriteMode};
+use cloudpc_store::{ReadCaller, Store, Tx, WriteMode};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -48,6 +48,16 @@ pub const STOP_TIME_MAX: Duration = Duration::from_secs(20);
 /// Interval at which finished deployment pages are cached. Process time: responses are the same
 /// without the cache, only slower.
 const FINISH_PAGES_EVERY: Duration = Duration::from_secs(5);
+
+/// Interval at which old rows of the change feed are deleted. Process time.
+const TRIM_CHANGES_EVERY: Duration = Duration::from_secs(60);
+
+/// Most rows of a tenant's change feed; a feed in use exceeds it for up to [`TRIM_CHANGES_EVERY`].
+pub const CHANGES_MAX: i64 = 5_000_000;
+
+/// Rows of the change feed that are deleted in one transaction, so that other writes are not
+/// delayed.
+const TRIM_ROWS: usize = 1_000;
 
 /// The setting that holds the key for signing links to next pages.
 const LINK_KEY: &str = "links.key";
@@ -270,6 +280,8 @@ impl Server {
         let (stop, connections, health) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Health::default()));
         let engine = run_engine(app.engine.clone(), stop.clone(), Arc::clone(&health));
         connections.spawn(cache_finished_pages(app.store.clone(), stop.clone()));
+        let keep = Duration::from_secs(options.config.changes.keep_s);
+        connections.spawn(trim_changes(app.clone(), keep, stop.clone()));
         connections.spawn(database::watch(app.store.clone(), options.data.clone(), stop.clone()));
         connections.spawn(database::check(app.store.clone(), stop.clone()));
         let store = app.store.clone();
@@ -395,6 +407,26 @@ async fn cache_finished_pages(store: Store, stop: CancellationToken) {
         tokio::time::sleep(FINISH_PAGES_EVERY).await;
     };
     while stop.run_until_cancelled(round()).await.is_some() {}
+}
+
+/// Deletes old rows of the change feed.
+async fn trim_changes(app: App, keep: Duration, stop: CancellationToken) {
+    let round = async || {
+        if let Err(error) = trim_changes_once(&app, keep).await {
+            tracing::warn!(%error, "deleting old rows of the change feed failed; retrying in a minute");
+        }
+        tokio::time::sleep(TRIM_CHANGES_EVERY).await;
+    };
+    while stop.run_until_cancelled(round()).await.is_some() {}
+}
+
+async fn trim_changes_once(app: &App, keep: Duration) -> Result<(), Error> {
+    let before = app.clock.now() - keep;
+    for (tenant, _) in app.store.read(|reader| reader.tenant_list()).await? {
+        let trim = move |tx: &mut Tx<'_>| Ok::<_, Error>(tx.changes_trim(tenant, before, CHANGES_MAX, TRIM_ROWS)?);
+        while app.store.write("changes.trim", trim).await? == TRIM_ROWS {}
+    }
+    Ok(())
 }
 
 struct HealthGuard(Arc<Health>);
