@@ -14,6 +14,7 @@ pub mod desktop;
 pub mod documents;
 mod durable_file;
 pub mod edge;
+pub mod events;
 pub mod images;
 pub mod operations;
 pub mod pipeline;

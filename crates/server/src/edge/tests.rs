@@ -4,6 +4,7 @@
 mod bodies;
 mod cors;
 mod desktop;
+mod events;
 mod heads;
 mod http2;
 mod overload;
