@@ -49,6 +49,7 @@ document_types! {
     CloudPcSupportedRegion = "cloudPcSupportedRegion",
     CloudPcUserSetting = "cloudPcUserSetting",
     CloudPcUserSettingAssignment = "cloudPcUserSettingAssignment",
+    Webhook = "webhook",
 }
 
 /// The key of a document within its tenant.

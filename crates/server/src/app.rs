@@ -17,6 +17,7 @@ use crate::events::EventStreams;
 use crate::identity::Identity;
 use crate::pipeline::{ResponseCache, authentication_error};
 use crate::request::Authenticated;
+use crate::webhooks::Webhooks;
 
 pub use cloudpc_scenario::Simulation;
 
@@ -52,6 +53,8 @@ pub struct AppState {
     pub identity: Arc<Identity>,
     /// Opens the screens of machines in browsers.
     pub desktops: Arc<Desktops>,
+    /// Sends changes to receivers.
+    pub webhooks: Arc<Webhooks>,
     /// The open event streams.
     pub events: Arc<EventStreams>,
     /// Settings of the edge.

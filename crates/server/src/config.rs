@@ -37,6 +37,8 @@ pub struct Config {
     pub downloads: DownloadsConfig,
     /// `[qemu]`
     pub qemu: QemuConfig,
+    /// `[webhooks]`
+    pub webhooks: WebhooksConfig,
     /// `[desktop]`
     pub desktop: DesktopConfig,
     /// `[log]`
@@ -151,6 +153,17 @@ pub struct QemuConfig {
     /// Time without an answer of the guest agent after which a Cloud PC is shown with a warning, in
     /// seconds.
     pub guest_silence_max_s: u64,
+}
+
+/// Receivers of webhooks.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhooksConfig {
+    /// URL prefixes that webhooks may have; empty: any public https URL. A prefix that names a
+    /// private host allows that host.
+    pub allowed_urls: Vec<String>,
+    /// Whether a webhook may have an address of the service's own host, at any port.
+    pub allow_loopback: bool,
 }
 
 /// Screens of machines, in browsers.

@@ -22,5 +22,6 @@ pub mod request;
 pub mod scenario;
 pub mod start;
 pub mod views;
+pub mod webhooks;
 
 pub use cloudpc_identity::{self as identity, caller, installation};

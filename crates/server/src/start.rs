@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,7 @@ use crate::identity::{self, Identity};
 use crate::pipeline::ResponseCache;
 use crate::scenario;
 use crate::views::partner::{DEPLOYMENT_FORMAT, finished_page};
+use crate::webhooks::{self, SigningKeys, Webhooks};
 
 pub use administrator::{ADMIN_FILE, AdminFile};
 pub use error::StartError;
@@ -59,7 +61,8 @@ pub const CHANGES_MAX: i64 = 5_000_000;
 /// delayed.
 const TRIM_ROWS: usize = 1_000;
 
-/// The setting that holds the key for signing links to next pages.
+/// The setting that holds the key for signing links to next pages. The signing keys of webhooks are
+/// derived from it.
 const LINK_KEY: &str = "links.key";
 
 /// The setting that holds the driver kind of a data directory. A database of simulated machines
@@ -119,6 +122,8 @@ pub struct AppDependencies {
     pub monotonic: app::Monotonic,
     /// The source of randomness.
     pub rng: Arc<dyn Rng>,
+    /// Sends to addresses that callers chose.
+    pub fetcher: Fetcher,
     /// The configuration.
     pub config: Config,
 }
@@ -175,7 +180,7 @@ fn check_clock(now: Timestamp) -> Result<(), StartError> {
 /// # Errors
 /// The store fails, or the client for an outside issuer cannot be created.
 pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
-    let AppDependencies { store, machines, host_clock, monotonic, rng, config } = parts;
+    let AppDependencies { store, machines, host_clock, monotonic, rng, fetcher, config } = parts;
     let (driver, clock, faults, simulation): (Arc<dyn Driver>, Arc<dyn Clock>, _, _) = match machines {
         Machines::Simulated(simulation) => {
             let driver = Arc::new(simulation.driver.clone());
@@ -184,7 +189,15 @@ pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
         Machines::Real { driver, clock } => (driver, clock, no_faults(), None),
     };
     store.set_clock(Arc::clone(&clock));
-    let signer = LinkSigner::new(&link_key(&store, rng.as_ref()).await?);
+    let link_key = link_key(&store, rng.as_ref()).await?;
+    let signer = LinkSigner::new(&link_key);
+    let webhooks = Arc::new(Webhooks {
+        fetcher,
+        settings: config.webhooks.clone(),
+        keys: SigningKeys::new(&link_key),
+        host_clock: Arc::clone(&host_clock),
+        changed: Notify::new(),
+    });
     let desktops = Arc::new(Desktops::new(&store, &host_clock, &rng, config.desktop.novnc.clone()));
     let identity = Identity::open(identity::IdentityDependencies {
         store: store.on_behalf_of(ReadCaller::Stranger),
@@ -223,6 +236,7 @@ pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
         signer,
         identity: Arc::new(identity),
         desktops,
+        webhooks,
         events: Arc::default(),
         edge: edge::EdgeSettings {
             reach: Reach { names: names(&config), trusted_proxies: config.server.trusted_proxies.clone() },
@@ -270,6 +284,7 @@ impl Server {
             host_clock,
             monotonic: Arc::new(monotonic()),
             rng,
+            fetcher: fetcher(&options.config)?,
             config: options.config.clone(),
         })
         .await?;
@@ -279,6 +294,7 @@ impl Server {
 
         let (stop, connections, health) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Health::default()));
         let engine = run_engine(app.engine.clone(), stop.clone(), Arc::clone(&health));
+        connections.spawn(webhooks::run(app.clone(), stop.clone()));
         connections.spawn(cache_finished_pages(app.store.clone(), stop.clone()));
         let keep = Duration::from_secs(options.config.changes.keep_s);
         connections.spawn(trim_changes(app.clone(), keep, stop.clone()));

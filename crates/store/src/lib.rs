@@ -39,6 +39,7 @@ mod snapshots;
 mod undo;
 mod users;
 mod watermark;
+mod webhooks;
 
 pub use actions::{ActionFilter, NewAction, QueuePlace};
 pub use apps::Application;
@@ -71,6 +72,7 @@ pub use sign_in_counters::{SIGN_IN_COUNTERS_MAX, SignInCounter};
 pub use snapshots::{SNAPSHOTS, snapshot_columns};
 pub use users::{USERS, User, UserProfile, user_columns};
 pub use watermark::Watermark;
+pub use webhooks::WebhookDelivery;
 
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]

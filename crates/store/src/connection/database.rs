@@ -59,6 +59,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0021_rollout_turns.sql"),
     include_str!("../../migrations/0022_changes.sql"),
     include_str!("../../migrations/0024_name_parts.sql"),
+    include_str!("../../migrations/0025_webhooks.sql"),
 ];
 
 /// What a commit survives.
