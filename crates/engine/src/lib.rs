@@ -84,6 +84,8 @@ pub struct EngineSettings {
 #[derive(Clone)]
 pub struct Engine {
     parts: Arc<EngineDependencies>,
+    /// The store, for what the engine does by itself.
+    background: Store,
     work: Arc<run::LocalClaims>,
     imports: Arc<actions::ImportTurns>,
 }
@@ -100,7 +102,8 @@ fn tag(action: ActionId, nonce: Option<u64>) -> Tag {
 impl Engine {
     /// Creates an engine. No action runs before [`Engine::run`].
     pub fn new(parts: EngineDependencies) -> Self {
-        Self { parts: Arc::new(parts), work: Arc::default(), imports: Arc::default() }
+        let background = parts.store.in_background();
+        Self { parts: Arc::new(parts), background, work: Arc::default(), imports: Arc::default() }
     }
 }
 

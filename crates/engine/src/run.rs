@@ -1,8 +1,8 @@
 //! Running actions: claim, execute step by step, log, until each action has ended.
 //!
-//! One loop claims the due actions at the front of their lines, renews the leases of actions
-//! running here, ends actions that timed out waiting, and picks up undo records and health checks
-//! that are due, all in one transaction. Each claimed action runs in its own task, one transaction
+//! One loop claims the due actions at the front of their lines, renews the lease of its worker, ends
+//! actions that timed out waiting, and picks up undo records and health checks that are due, all in
+//! one transaction. Each claimed action runs in its own task, one transaction
 //! per step: the result of one step and the start of the next are logged together. An action whose
 //! lease has expired is claimed like any other, which is all there is to crash recovery.
 //!
@@ -26,15 +26,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
-use crate::actions::recipe;
 use attempt::Attempt;
 pub use entitle::entitle;
 pub use provisioning::SEATS_PER_LICENSE;
 use store_retry::StoreRetry;
 pub(crate) use turn::end_unstarted;
 use turn::{ActionTurn, NextStep, TurnLog};
-use work::ClaimGuard;
 pub(crate) use work::LocalClaims;
+use work::{ClaimGuard, Lease};
 
 /// Most actions claimed in one transaction, so that other writes are not delayed.
 const CLAIMS_MAX: usize = 256;
@@ -45,7 +44,7 @@ const TIMEOUTS_MAX: usize = 256;
 /// Grace period for running steps on shutdown.
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Renewals during the duration of a lease.
+/// Renewals of a worker's lease during its duration.
 const RENEWALS_PER_LEASE: u32 = 3;
 
 /// Result of one transaction of the loop.
@@ -63,7 +62,6 @@ impl Engine {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().watch(stop.clone()));
         tasks.spawn(self.clone().reconcile(stop.clone()));
-        let mut renew_at = self.parts.clock.now();
         let mut retry = StoreRetry::default();
         while !stop.is_cancelled() {
             while let Some(ended) = tasks.try_join_next() {
@@ -72,11 +70,7 @@ impl Engine {
                 }
             }
             let now = self.parts.clock.now();
-            let renew = now >= renew_at;
-            if renew {
-                renew_at = now + self.parts.settings.lease / RENEWALS_PER_LEASE;
-            }
-            let next_due = match self.round(now, renew).await {
+            let next_due = match self.round(now).await {
                 Ok(round) => {
                     retry.reset();
                     for (turn, claim) in round.turns {
@@ -93,8 +87,7 @@ impl Engine {
                 Err(StoreError::Closed) => break,
                 Err(error) => Some(retry.after(&error, "claiming actions failed", now)),
             };
-            let renew_due = (self.work.count() > 0).then_some(renew_at);
-            let wake_at = [next_due, renew_due].into_iter().flatten().min();
+            let wake_at = [next_due, self.renewal_due(now)].into_iter().flatten().min();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
@@ -117,47 +110,56 @@ impl Engine {
     pub async fn acts_by(&self) -> Result<Option<Timestamp>, StoreError> {
         let now = self.parts.clock.now();
         if self.work.count() > 0 {
-            // The lease of an action that runs here is renewed before it ends.
+            // The lease is renewed before it expires.
             return Ok(Some(now + self.parts.settings.lease));
         }
+        let own = self.work.lease().map(|lease| lease.worker);
         let due = self.parts.store.read(move |reader| {
             let reconciles = !reader.provisioning_queue_next(1)?.is_empty() || reader.rollout_due(None)?.is_some();
-            let due = [reconciles.then_some(now), reader.action_next_due()?, reader.action_next_deadline()?];
+            let due = [
+                reconciles.then_some(now),
+                reader.action_next_due()?,
+                reader.action_next_deadline()?,
+                reader.worker_next_expiry(own)?,
+            ];
             Ok::<_, StoreError>(due.into_iter().flatten().min())
         });
         Ok(due.await?.map(|due| due.max(now) + self.parts.settings.lease))
     }
 
-    async fn round(&self, now: Timestamp, renew: bool) -> Result<Round, StoreError> {
-        let free = self.parts.settings.running_max.saturating_sub(self.work.count());
-        let held = if renew { self.work.all() } else { Vec::new() };
+    /// Returns when to renew the lease, while there are claims; not before `now`.
+    fn renewal_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let lease = self.work.lease().filter(|_| self.work.count() > 0)?;
+        Some(self.renew_at(lease).max(now))
+    }
+
+    /// Returns when a lease has used up its share of a renewal.
+    fn renew_at(&self, lease: Lease) -> Timestamp {
+        let left = self.parts.settings.lease * (RENEWALS_PER_LEASE - 1) / RENEWALS_PER_LEASE;
+        Timestamp(lease.until.0 - i64::try_from(left.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    async fn round(&self, now: Timestamp) -> Result<Round, StoreError> {
+        let held = self.work.count();
+        let free = self.parts.settings.running_max.saturating_sub(held);
+        let renew = self.work.lease().is_some_and(|lease| now >= self.renew_at(lease));
         let lease_until = now + self.parts.settings.lease;
         let (parts, work) = (Arc::clone(&self.parts), Arc::clone(&self.work));
-        let round = self.parts.store.write("action.claim", move |tx| {
-            let (mut renewed, mut lost) = (Vec::new(), Vec::new());
-            for &(id, epoch) in &held {
-                match tx.action_renew(id, epoch, lease_until) {
-                    Err(StoreError::LeaseLost) => lost.push((id, epoch)),
-                    other => {
-                        other?;
-                        renewed.push((id, epoch));
-                    }
-                }
-            }
-            if renew {
-                let work = Arc::clone(&work);
-                tx.after_commit(move || {
-                    lost.into_iter().for_each(|(id, epoch)| work.lose(id, epoch));
-                    renewed.into_iter().for_each(|(id, epoch)| work.renewed(id, epoch, lease_until));
-                });
-            }
+        let round = self.background.write("action.claim", move |tx| {
+            let own = work.lease().map(|lease| lease.worker);
+            tx.worker_expire(own, now)?;
+            work.release_given_up(tx)?;
             turn::end_timed_out(tx, now, TIMEOUTS_MAX)?;
+            let claimable = tx.action_claimable(now, free.min(CLAIMS_MAX))?;
             let mut turns = Vec::new();
-            for action in tx.action_claim(now, lease_until, free.min(CLAIMS_MAX))? {
-                let (id, epoch) = (action.id, action.epoch);
-                let turn = turn::begin(tx, &parts, action, now)?;
-                if !matches!(turn.todo, NextStep::Ended) {
-                    turns.push((turn, work.hold(tx, id, epoch, lease_until)));
+            if !claimable.is_empty() || (held > 0 && renew) {
+                let worker = work.prepare_claims(tx, lease_until, renew)?;
+                for action in claimable {
+                    let turn = turn::begin(tx, &parts, action, worker, now)?;
+                    if !matches!(turn.todo, NextStep::Ended) {
+                        let (id, epoch) = (turn.action.id, turn.action.epoch);
+                        turns.push((turn, work.hold(tx, id, epoch)));
+                    }
                 }
             }
             let keep = tx.undo_record_claim(now, now + keep::TIME_MAX, keep::RECORDS_MAX)?;
@@ -165,7 +167,12 @@ impl Engine {
             // At full capacity nothing can be claimed until an action ends, and that wakes the
             // loop.
             let claimable = if free > turns.len() { tx.action_next_due()? } else { None };
-            let others = [tx.action_next_deadline()?, tx.undo_record_next_due()?, tx.health_check_next_due()?];
+            let others = [
+                tx.worker_next_expiry(own)?,
+                tx.action_next_deadline()?,
+                tx.undo_record_next_due()?,
+                tx.health_check_next_due()?,
+            ];
             let next_due = others.into_iter().chain([claimable]).flatten().min();
             Ok(Round { turns, keep, checks, next_due })
         });
@@ -175,11 +182,14 @@ impl Engine {
     }
 
     /// Runs one claimed action until it ends, its claim is lost, or the engine stops.
-    async fn run_action(self, mut turn: ActionTurn, claim: ClaimGuard, stop: CancellationToken) {
+    async fn run_action(self, mut turn: ActionTurn, mut claim: ClaimGuard, stop: CancellationToken) {
         let mut undo_attempts = 0;
         loop {
             let log = match turn.todo {
-                NextStep::Ended => break self.work.wake.notify_one(),
+                NextStep::Ended => {
+                    claim.settle();
+                    break self.work.wake.notify_one();
+                }
                 NextStep::Wait(until) => tokio::select! {
                     biased;
                     () = claim.lost.cancelled() => break,
@@ -204,19 +214,13 @@ impl Engine {
                     }
                 }
             };
-            let (id, epoch, tenant) = (turn.action.id, turn.action.epoch, turn.action.tenant_id);
-            let (parts, now, stopping) = (Arc::clone(&self.parts), self.parts.clock.now(), stop.is_cancelled());
-            let next = self
-                .parts
-                .store
-                .write("action.advance", move |tx| turn::log(tx, &parts, tenant, id, epoch, now, &log, stopping))
-                .await;
-            turn = match next {
+            let (id, epoch, kind) = (turn.action.id, turn.action.epoch, turn.action.kind().name());
+            turn = match self.log(turn, log, stop.is_cancelled()).await {
                 Ok(turn) => turn,
-                Err(StoreError::LeaseLost | StoreError::Closed) => break,
+                Err(StoreError::LeaseLost) => break claim.settle(),
+                Err(StoreError::Closed) => break,
                 Err(error) if error.is_disk_refusal() => break,
                 Err(error) => {
-                    let kind = recipe(turn.action.kind()).kind.name();
                     tracing::error!(%error, action.id = %id, action.kind = kind, epoch, "logging a step failed; retrying when the action's lease expires");
                     break;
                 }

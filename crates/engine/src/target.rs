@@ -54,17 +54,17 @@ impl Target {
         if self == before {
             return Ok(());
         }
-        match self {
-            Self::CloudPc(cloud_pc) => {
+        match (self, before) {
+            (Self::CloudPc(cloud_pc), Self::CloudPc(before)) => {
                 cloud_pc.modified_at = now;
-                tx.cloud_pc_update(cloud_pc)
+                tx.cloud_pc_update_from(before, cloud_pc)
             }
-            Self::Document(document) => {
+            (Self::Document(document), _) => {
                 tx.document_status_put(document.tenant_id, &document.key, &document.status)?;
                 document.revision += 1;
                 Ok(())
             }
-            Self::Missing => Ok(()),
+            (Self::CloudPc(_) | Self::Missing, _) => Ok(()),
         }
     }
 }

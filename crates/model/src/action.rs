@@ -472,6 +472,22 @@ impl Action {
         self.outcome.as_ref().and_then(|(_, failure)| failure.as_ref())
     }
 
+    /// Returns the action as it was before its first event.
+    #[must_use]
+    pub fn without_events(&self) -> Self {
+        Self {
+            state: State::Pending,
+            epoch: 0,
+            started_at: None,
+            updated_at: self.requested_at,
+            cancel_requested_at: None,
+            outcome: None,
+            steps: Vec::new(),
+            events: 0,
+            ..self.clone()
+        }
+    }
+
     /// Applies one event: the only place where an action changes state.
     ///
     /// # Errors

@@ -350,7 +350,8 @@ fn simulated_machines(
 ) -> Result<Machines, StartError> {
     let clock = SimClock::following(Arc::clone(steady_clock));
     let jobs = store.open_jobs();
-    clock.count_outside_work(move || jobs.count());
+    let none_open = jobs.none_open();
+    clock.count_outside_work(move || jobs.count(), none_open);
     let fetcher = fetcher(&options.config)?;
     let directory = options.data.join("sim");
     let parts = SimParts { clock: Arc::new(clock.clone()), rng: Arc::clone(rng), fetcher };
@@ -461,7 +462,7 @@ fn open_store(path: &std::path::Path) -> Result<Store, StartError> {
 /// Expires all leases, so that actions interrupted by a crash resume at once. The directory's lock
 /// guarantees that no other process runs them.
 async fn expire_leases(store: &Store) -> Result<(), Error> {
-    match store.write("lease.expireAll", |tx| Ok::<_, Error>(tx.action_expire_leases()?)).await {
+    match store.write("worker.expireAll", |tx| Ok::<_, Error>(tx.worker_expire_all()?)).await {
         // On a full disk, reads are still served, and the leases expire by themselves.
         Err(error) if error.kind == ErrorKind::Unavailable => {
             tracing::warn!(%error, "expiring leases failed; interrupted actions resume when their leases expire");

@@ -4,17 +4,21 @@
 //! *at the front*, can be claimed; a partial unique index over (tenant, target) where `at_front`
 //! makes the database itself guarantee one running action per machine.
 
+mod advance;
 mod change;
 
-use cloudpc_model::{Action, ActionId, Actor, CloudPcId, Event, Params, TenantId, Timestamp};
+use cloudpc_model::{Action, ActionId, Actor, CloudPcId, Event, EventKind, Params, State, TenantId, Timestamp};
 
 use crate::connection::params;
 use crate::rows::{self, Columns};
 use crate::{Reader, StoreError};
 
+pub use advance::Advance;
+
 const TABLE: &str = "actions";
 
-/// The columns of an action, in the order of the struct. Lists leave out the steps.
+/// The columns of an action, in the order of the struct. Lists leave out the steps. The row of an
+/// action that runs has none: see [`Reader::with_steps`].
 macro_rules! columns {
     ($steps:literal) => {
         concat!(
@@ -69,23 +73,46 @@ pub struct QueuePlace {
 impl Reader<'_> {
     /// Returns an action with its steps.
     pub fn action(&self, tenant: TenantId, id: ActionId) -> Result<Option<Action>, StoreError> {
-        self.row(
+        let found = self.row(
             concat!("SELECT ", columns!("steps"), " FROM actions WHERE tenant_id = ?1 AND id = ?2"),
             params![tenant.0, id.0],
             |row| action(&mut Columns::new(row, TABLE)),
-        )
+        )?;
+        found.map(|action| self.with_steps(action)).transpose()
     }
 
-    /// Returns the log of an action, oldest first.
+    /// Completes an action that was read from its row. The steps of an action that runs are in its
+    /// log alone, so that each advance writes only what is new; the end writes them to the row.
+    fn with_steps(&self, mut action: Action) -> Result<Action, StoreError> {
+        if let State::Running | State::Undoing = action.state {
+            let mut folded = action.without_events();
+            for event in self.action_events(action.id)? {
+                folded.apply(&event)?;
+            }
+            action.steps = folded.steps;
+        }
+        Ok(action)
+    }
+
+    /// Returns the log of an action, oldest first. The acceptance is in the row of the action and not
+    /// written a second time; the logs of earlier versions have it.
     pub fn action_events(&self, id: ActionId) -> Result<Vec<Event>, StoreError> {
-        self.rows(
-            "SELECT at, epoch, event FROM action_events WHERE action_id = ?1 ORDER BY number",
+        let logged = self.rows(
+            "SELECT number, at, epoch, event FROM action_events WHERE action_id = ?1 ORDER BY number",
             params![id.0],
             |row| {
                 let mut columns = Columns::new(row, "action_events");
-                Ok(Event { at: columns.time()?, epoch: columns.get()?, kind: columns.json()? })
+                let number: u32 = columns.get()?;
+                Ok((number, Event { at: columns.time()?, epoch: columns.get()?, kind: columns.json()? }))
             },
-        )
+        )?;
+        let has_acceptance = logged.first().is_some_and(|(number, _)| *number == 1);
+        let accepted_at = match has_acceptance {
+            true => None,
+            false => self.row("SELECT requested_at FROM actions WHERE id = ?1", params![id.0], |row| row.get(0))?,
+        };
+        let accepted = accepted_at.map(|at| Event { at: Timestamp(at), epoch: 0, kind: EventKind::Accepted });
+        Ok(accepted.into_iter().chain(logged.into_iter().map(|(_, event)| event)).collect())
     }
 
     /// Lists actions on a target, newest first, numbered below `before`, without their steps.
@@ -131,7 +158,7 @@ impl Reader<'_> {
     /// Returns the open remote action on a target. The condition is the one of the index.
     pub fn action_open_remote(&self, tenant: TenantId, target: &str) -> Result<Option<Action>, StoreError> {
         let Some(line) = self.line(tenant, target)? else { return Ok(None) };
-        self.row(
+        let open = self.row(
             concat!(
                 "SELECT ",
                 columns!("steps"),
@@ -139,7 +166,8 @@ impl Reader<'_> {
             ),
             params![line],
             |row| action(&mut Columns::new(row, TABLE)),
-        )
+        )?;
+        open.map(|action| self.with_steps(action)).transpose()
     }
 
     /// Actions on a target that wait to be claimed for the first time and are not at the front of
@@ -183,8 +211,7 @@ impl Reader<'_> {
         self.count("SELECT count(*) FROM actions WHERE open = 1", params![])
     }
 
-    /// The time at which the next action can be claimed, by its due time or the end of its lease;
-    /// none if none is at a front.
+    /// The time at which the next action can be claimed; none if no worker can claim one.
     pub fn action_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.row(
             "SELECT claim_at FROM actions WHERE at_front = 1 AND claim_at IS NOT NULL ORDER BY claim_at, id LIMIT 1",

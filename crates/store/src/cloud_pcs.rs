@@ -1,8 +1,8 @@
 //! Cloud PCs.
 
 use cloudpc_model::{
-    Change, ChangeKind, CloudPc, CloudPcId, EntityType, ImageId, ManagedDeviceId, ServicePlanId, TenantId, Timestamp,
-    UserId,
+    Change, ChangeKind, CloudPc, CloudPcId, EntityType, ImageId, ManagedDeviceId, Power, ServicePlanId, TenantId,
+    Timestamp, UserId,
 };
 
 use crate::connection::{Row, params};
@@ -242,6 +242,31 @@ impl Tx<'_> {
     /// leave the indexed columns as they are: these are set only if they differ, because setting
     /// one moves the row in its index.
     pub fn cloud_pc_update(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
+        self.cloud_pc_put(cloud_pc)?;
+        self.cloud_pc_status_put(cloud_pc)?;
+        self.cloud_pc_names_put(cloud_pc)?;
+        self.changed(cloud_pc.tenant_id, change(ChangeKind::Updated, cloud_pc));
+        self.signal_grace(cloud_pc);
+        Ok(())
+    }
+
+    /// Like [`Tx::cloud_pc_update`], for a Cloud PC that was `before` when it was read in this
+    /// transaction: what is still the same is not compared again.
+    pub fn cloud_pc_update_from(&mut self, before: &CloudPc, cloud_pc: &CloudPc) -> Result<(), StoreError> {
+        self.cloud_pc_put(cloud_pc)?;
+        if cloud_pc.status != before.status {
+            self.cloud_pc_status_put(cloud_pc)?;
+        }
+        if names(cloud_pc) != names(before) {
+            self.cloud_pc_names_put(cloud_pc)?;
+        }
+        self.changed(cloud_pc.tenant_id, change(ChangeKind::Updated, cloud_pc));
+        self.signal_grace(cloud_pc);
+        Ok(())
+    }
+
+    /// Stores the columns that are in no index.
+    fn cloud_pc_put(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
         self.execute(
             "UPDATE cloud_pcs SET image_id = ?3, region = ?4, product = ?5, status_before = ?6, status_detail = ?7,
              power_intended = ?8, power_observed = ?9, os_version = ?10, user_account_type = ?11, provisioned_at = ?12,
@@ -266,10 +291,19 @@ impl Tx<'_> {
                 cloud_pc.single_sign_on,
             ],
         )?;
+        Ok(())
+    }
+
+    fn cloud_pc_status_put(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
         self.execute(
             "UPDATE cloud_pcs SET status = ?3 WHERE tenant_id = ?1 AND id = ?2 AND status <> ?3",
             params![cloud_pc.tenant_id.0, cloud_pc.id.0, word(cloud_pc.status)],
         )?;
+        Ok(())
+    }
+
+    /// Stores the names of a Cloud PC and what else is in an index.
+    fn cloud_pc_names_put(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
         self.name_parts_clear(cloud_pc)?;
         let moved = self.execute(
             "UPDATE cloud_pcs SET display_name = ?3, managed_device_name = ?4, user_id = ?5, user_principal_name = ?6,
@@ -289,9 +323,26 @@ impl Tx<'_> {
                 folded(&cloud_pc.display_name),
             ],
         )?;
-        self.changed(cloud_pc.tenant_id, change(ChangeKind::Updated, cloud_pc));
-        self.signal_grace(cloud_pc);
         if moved == 1 { self.name_parts_put(cloud_pc) } else { Ok(()) }
+    }
+
+    /// Stores the power state in which a Cloud PC was found at `at`.
+    pub(crate) fn cloud_pc_power_put(
+        &mut self,
+        tenant: TenantId,
+        id: CloudPcId,
+        power: Power,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let changed = self.execute(
+            "UPDATE cloud_pcs SET power_observed = ?3, modified_at = ?4
+             WHERE tenant_id = ?1 AND id = ?2 AND power_observed <> ?3",
+            params![tenant.0, id.0, word(power), at.0],
+        )?;
+        if changed == 1 {
+            self.updated(tenant, EntityType::CloudPc, id);
+        }
+        Ok(())
     }
 
     /// Removes the parts of a Cloud PC's stored name if it is about to be replaced.
@@ -364,6 +415,19 @@ impl Tx<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns what [`Tx::cloud_pc_names_put`] stores.
+fn names(cloud_pc: &CloudPc) -> (&str, &str, UserId, &str, ServicePlanId, &str, &str) {
+    (
+        &cloud_pc.display_name,
+        &cloud_pc.managed_device_name,
+        cloud_pc.user_id,
+        &cloud_pc.user_principal_name,
+        cloud_pc.service_plan_id,
+        &cloud_pc.provisioning_policy_id,
+        &cloud_pc.provisioning_policy_name,
+    )
 }
 
 fn change(kind: ChangeKind, cloud_pc: &CloudPc) -> Change {

@@ -2,28 +2,29 @@
 //!
 //! ```text
 //! read, scan ──▶ queue, in which callers take turns ──▶ reader threads (each its own connection, one snapshot per turn)
-//! write ─▶ queue ──▶ writer thread: BEGIN, a savepoint per closure, COMMIT with one sync, then effects and replies
+//! write ─▶ queue ──▶ writer thread: BEGIN, a savepoint per closure and per run of advances, COMMIT with one sync,
+//!                    then effects and replies
 //!                        └──▶ checkpointer thread: moves the log into the database while no one waits for it
 //! ```
 //!
-//! A closure that fails or panics loses its own writes and nobody else's. This module refuses to
-//! know what the closures do.
+//! A closure or an advance that fails or panics loses its own writes and nobody else's. This module
+//! refuses to know what they do.
 
 mod checkpoint;
 mod damage;
 mod database;
 pub(crate) mod dialect;
 mod error;
+mod jobs;
 #[cfg(test)]
 mod plans;
 mod statements;
+mod sync;
 mod turns;
 mod value;
 mod writer;
 
-use std::any::Any;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,16 +33,18 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
-use crate::StoreError;
 use crate::changes::{Feed, NotedChanges};
+use crate::{Advance, StoreError};
 use checkpoint::{Checkpointer, LOG_PAGES};
 use damage::Damage;
 use database::{DATABASE, DirectoryLock, Durability, FileId};
+use jobs::{AdvanceJob, WriteContext, WriteJob, run_alone, run_and_forget, run_read};
 use turns::{ReadJob, ReadKind, ReadProgress, Turns};
-use writer::{JobEnd, WriteJob};
 
 pub use error::{DatabaseError, DatabaseErrorKind};
 pub(crate) use statements::Row;
+pub use sync::DeferredSync;
+use sync::{LogSync, SyncDeferral};
 pub use turns::{READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, SCANNERS_MAX};
 pub(crate) use value::{FromValue, ToValue, Value, params};
 
@@ -77,6 +80,8 @@ pub struct Store {
     open_jobs: OpenJobs,
     /// The caller whose share of reader threads the reads use.
     caller: ReadCaller,
+    /// See [`Store::in_background`].
+    is_background: bool,
 }
 
 /// What all transactions of a store share.
@@ -86,6 +91,7 @@ struct Shared {
     /// See [`Store::provisioning_due`].
     provisioning_due: Arc<Notify>,
     feed: Feed,
+    deferral: Arc<SyncDeferral>,
 }
 
 /// A view of the database for reading.
@@ -158,6 +164,7 @@ impl Store {
             database,
             open_jobs: OpenJobs::default(),
             caller: ReadCaller::Service,
+            is_background: false,
         })
     }
 
@@ -303,42 +310,35 @@ impl Store {
             }
             Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
-                let shared = self.shared.clone();
-                let open_job = self.open_jobs.open();
-                let job: WriteJob = Box::new(move |connection| {
-                    let connection = shared.damage.watch(connection).map_err(E::from);
-                    let open = connection.as_ref().ok().copied();
-                    let changes_before = open.map(Connection::total_changes);
-                    let result = connection.and_then(|connection| run_write(connection, &shared, name, &work));
-                    let (result, changes) = match result {
-                        Ok(Written { value, effects, changes }) => (Ok((value, effects)), Some(changes)),
-                        Err(error) => (Err(error), None),
-                    };
-                    let has_changed = open.map(Connection::total_changes) != changes_before;
-                    let answer: writer::Reply = Box::new(move |commit| {
-                        let result = result.and_then(|(value, effects)| {
-                            shared.damage.watch(commit).map_err(E::from)?;
-                            // A transaction without changes needs no disk.
-                            if has_changed {
-                                shared.damage.note_change();
-                            }
-                            run_effects(name, effects);
-                            Ok(value)
-                        });
-                        // The caller may be gone; then nobody needs the result.
-                        let _ = answer.send(result);
-                        drop(open_job);
-                    });
-                    JobEnd { changes, reply: answer }
-                });
+                let context = self.write_context();
+                let job = WriteJob::Closure(jobs::closure(context, name, work, answer));
                 threads.writes.send(job).await.map_err(|_| StoreError::Closed)?;
                 answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
             }
         }
     }
-}
 
-impl Store {
+    /// Stores an advance of an action and returns after its commit is on disk.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] unless the action has the epoch of the advance,
+    /// [`StoreError::Overtaken`] if its log has grown, and errors of [`Store::write`].
+    pub async fn advance(&self, advance: Advance) -> Result<(), StoreError> {
+        match &*self.work {
+            Backend::Inline { .. } => self.write(jobs::ADVANCE, move |tx| tx.action_advance(&advance)).await,
+            Backend::Threads(threads) => {
+                let (answer, answered) = tokio::sync::oneshot::channel();
+                let job = WriteJob::Advance(AdvanceJob { advance, context: self.write_context(), answer });
+                threads.writes.send(job).await.map_err(|_| StoreError::Closed)?;
+                answered.await.unwrap_or_else(|_| Err(StoreError::Closed))
+            }
+        }
+    }
+
+    fn write_context(&self) -> WriteContext {
+        WriteContext { shared: self.shared.clone(), open_job: self.open_jobs.open(), is_background: self.is_background }
+    }
+
     /// Empties the write-ahead log, so that no file holds what was deleted or replaced any more.
     /// Call it after a write that drops a secret. If a reader still needs the log, it is emptied
     /// after a later write, at the latest when the store closes.
@@ -360,20 +360,31 @@ impl Store {
     }
 }
 
-/// The closures of a store that are queued or run, other than reads for a caller of the service.
-/// It does not keep the store open.
+/// The jobs of a store that are queued or run, other than reads for a caller of the service. It does
+/// not keep the store open.
 #[derive(Clone, Default)]
-pub struct OpenJobs(Arc<AtomicUsize>);
+pub struct OpenJobs(Arc<JobCount>);
+
+#[derive(Default)]
+struct JobCount {
+    open: AtomicUsize,
+    none_open: Arc<Notify>,
+}
 
 impl OpenJobs {
     /// Their number. Each counts until its result has been sent.
     pub fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.0.open.load(Ordering::SeqCst)
+    }
+
+    /// Notified whenever none is left.
+    pub fn none_open(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.none_open)
     }
 
     /// Counts one more until the result is dropped.
     fn open(&self) -> OpenJob {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.0.open.fetch_add(1, Ordering::SeqCst);
         OpenJob(self.clone())
     }
 }
@@ -382,7 +393,10 @@ struct OpenJob(OpenJobs);
 
 impl Drop for OpenJob {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::SeqCst);
+        let JobCount { open, none_open } = &*self.0.0;
+        if open.fetch_sub(1, Ordering::SeqCst) == 1 {
+            none_open.notify_one();
+        }
     }
 }
 
@@ -423,8 +437,9 @@ impl Threads {
                 }
             })?);
         }
+        let log_sync = LogSync::new(directory, Arc::clone(&shared.deferral));
         threads.writer = Some(thread("store-write", move || {
-            writer::run(connection, &write_queue, checkpointer, &shared);
+            writer::run(connection, &write_queue, checkpointer, &shared, log_sync);
             // The lock is released after the last write.
             drop(lock);
         })?);
@@ -454,104 +469,6 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle
 /// A panic under the lock is caught and rolled back, so the connection stays usable.
 fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn run_read<T, E: From<StoreError>>(
-    connection: &Connection,
-    damage: &Damage,
-    work: impl FnOnce(&Reader<'_>) -> Result<T, E>,
-) -> Result<T, E> {
-    execute(connection, "BEGIN").map_err(StoreError::from)?;
-    let result = guarded("read", || work(&Reader { connection, damage }));
-    execute(connection, "COMMIT").map_err(StoreError::from)?;
-    result
-}
-
-/// What a closure leaves to do after its writes.
-struct Written<T> {
-    value: T,
-    effects: Vec<Effect>,
-    changes: NotedChanges,
-}
-
-fn run_write<T, E: From<StoreError>>(
-    connection: &Connection,
-    shared: &Shared,
-    name: &'static str,
-    work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
-) -> Result<Written<T>, E> {
-    let _span = tracing::debug_span!("transaction", name).entered();
-    guarded(name, || {
-        let mut tx = Tx::new(connection, shared);
-        let value = work(&mut tx)?;
-        Ok(Written { value, effects: tx.effects, changes: tx.changes })
-    })
-}
-
-/// Runs one closure in a transaction of its own. The effects run without the connection, so that
-/// they may use the store.
-fn run_alone<T, E: From<StoreError>>(
-    connection: MutexGuard<'_, Connection>,
-    shared: &Shared,
-    name: &'static str,
-    work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
-) -> Result<T, E> {
-    execute(&connection, "BEGIN IMMEDIATE").map_err(StoreError::from)?;
-    let result = run_write(&connection, shared, name, work).and_then(|written| {
-        let heads = Tx::new(&connection, shared).changes_flush(&written.changes, &shared.feed)?;
-        execute(&connection, "COMMIT").map_err(|error| StoreError::NotCommitted(error.into()))?;
-        shared.feed.signal(heads);
-        Ok((written.value, written.effects))
-    });
-    if !connection.is_autocommit() {
-        execute(&connection, "ROLLBACK").map_err(StoreError::from)?;
-    }
-    drop(connection);
-    let (value, effects) = result?;
-    run_effects(name, effects);
-    Ok(value)
-}
-
-/// Runs one closure and rolls back what it wrote, whatever it returns.
-fn run_and_forget<T, E: From<StoreError>>(
-    connection: &Connection,
-    shared: &Shared,
-    name: &'static str,
-    work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
-) -> Result<(), StoreError> {
-    execute(connection, "BEGIN IMMEDIATE")?;
-    drop(run_write(connection, shared, name, work));
-    // SQLite rolls back by itself when the disk is full.
-    if !connection.is_autocommit() {
-        execute(connection, "ROLLBACK")?;
-    }
-    Ok(())
-}
-
-/// Runs the effects of a committed transaction. A panic in one fails neither the caller, whose work
-/// is committed, nor the other effects.
-fn run_effects(name: &'static str, effects: Vec<Effect>) {
-    for effect in effects {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(effect)) {
-            let message = panic_message(&*panic);
-            tracing::error!(transaction = name, message, "an effect of a committed transaction panicked");
-        }
-    }
-}
-
-/// A panic in a closure fails its call. The closure is dropped and its writes are rolled back, so
-/// nothing half-done is visible.
-fn guarded<T, E: From<StoreError>>(name: &'static str, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let message = panic_message(&*panic);
-        tracing::error!(transaction = name, message, "a transaction panicked");
-        Err(StoreError::Panicked(message.to_owned()).into())
-    })
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let owned = || panic.downcast_ref::<String>().map(String::as_str);
-    panic.downcast_ref::<&str>().copied().or_else(owned).unwrap_or("no message")
 }
 
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {

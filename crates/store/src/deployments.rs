@@ -259,20 +259,21 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Copies an action's state after a change at `at` to its result row, if it is a deployment.
-    pub(crate) fn deployment_update(
-        &mut self,
-        action: &Action,
-        at_front: bool,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
+    /// Copies the state of an action to its result row, if it is a deployment.
+    pub(crate) fn deployment_update(&mut self, action: &Action) -> Result<(), StoreError> {
+        self.deployment_update_at(action, action.updated_at)
+    }
+
+    /// Like [`deployment_update`](Tx::deployment_update), after a change at `at`.
+    pub(crate) fn deployment_update_at(&mut self, action: &Action, at: Timestamp) -> Result<(), StoreError> {
         let Params::DeployAgent { partner_id, .. } = &action.params else { return Ok(()) };
         // Before the end, a failure is only the outcome if nothing better happens.
         let failure = action.failure().filter(|_| action.state.is_final() || action.state == State::Stuck);
         self.execute(
             concat!(
-                "UPDATE deployments SET state = ?4, at_front = ?5, failure_code = ?6, failure_message = ?7, modified_at = ",
-                greater!("modified_at", "?8"),
+                "UPDATE deployments SET state = ?4, failure_code = ?5, failure_message = ?6,
+                 at_front = (SELECT at_front FROM actions WHERE actions.id = ?3), modified_at = ",
+                greater!("modified_at", "?7"),
                 " WHERE tenant_id = ?1 AND partner_id = ?2 AND action_id = ?3"
             ),
             params![
@@ -280,7 +281,6 @@ impl Tx<'_> {
                 partner_id.0,
                 action.id.0,
                 word(action.state),
-                at_front,
                 failure.map(|failure| &failure.code),
                 failure.map(|failure| &failure.message),
                 action.updated_at.max(at).0,

@@ -40,16 +40,17 @@ mod undo;
 mod users;
 mod watermark;
 mod webhooks;
+mod workers;
 
-pub use actions::{ActionFilter, NewAction, QueuePlace};
+pub use actions::{ActionFilter, Advance, NewAction, QueuePlace};
 pub use apps::Application;
 pub use audit::{AUDIT, audit_columns};
 pub use catalog::ImageUses;
 pub use changes::{FeedEntry, FeedPosition, InvalidFeedPosition, ResyncRequired};
 pub use cloud_pcs::{CLOUD_PCS, cloud_pc_columns};
 pub use connection::{
-    DatabaseError, DatabaseErrorKind, OpenJobs, READERS, READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller,
-    Reader, SCANNERS_MAX, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode,
+    DatabaseError, DatabaseErrorKind, DeferredSync, OpenJobs, READERS, READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX,
+    ReadCaller, Reader, SCANNERS_MAX, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode,
 };
 pub use deployments::{DEPLOYMENTS, Deployment, DeploymentFilter, deployment_columns};
 pub use desktop_tickets::{DesktopKey, DesktopTicket, SecretHash};
@@ -73,6 +74,7 @@ pub use snapshots::{SNAPSHOTS, snapshot_columns};
 pub use users::{USERS, User, UserProfile, user_columns};
 pub use watermark::Watermark;
 pub use webhooks::WebhookDelivery;
+pub use workers::WorkerId;
 
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +93,10 @@ pub enum StoreError {
     /// Another claim owns the action now; the worker must stop quietly.
     #[error("another worker has taken the action over")]
     LeaseLost,
+    /// The log of the action has grown since the worker read it, for example by a cancel request;
+    /// the worker must read the action again.
+    #[error("the action was changed meanwhile")]
+    Overtaken,
     /// The event does not fit the action's state.
     #[error(transparent)]
     IllegalEvent(#[from] cloudpc_model::IllegalEvent),

@@ -59,9 +59,9 @@ impl SimClock {
 
     /// Makes the clock wait at each stop until `count`, the number of open jobs outside the runtime
     /// such as those of a database thread, is 0. A job counts until it has woken who waits for it.
-    /// The first call counts.
-    pub fn count_outside_work(&self, count: impl Fn() -> usize + Send + Sync + 'static) {
-        let _ = self.inner.outside.set(Box::new(count));
+    /// `none_open` is notified whenever the number becomes 0. The first call counts.
+    pub fn count_outside_work(&self, count: impl Fn() -> usize + Send + Sync + 'static, none_open: Arc<Notify>) {
+        let _ = self.inner.outside.set(OutsideWork { count: Box::new(count), none_open });
     }
 
     /// Returns whether the clock is paused.
@@ -153,10 +153,15 @@ struct ClockShared {
     state: Mutex<State>,
     /// Held by the task that advances the clock.
     turn: tokio::sync::Mutex<()>,
-    /// Number of open jobs outside the runtime.
-    outside: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
+    outside: OnceLock<OutsideWork>,
     /// Notified when a sleep was started or dropped.
     changed: Notify,
+}
+
+/// The open jobs outside the runtime.
+struct OutsideWork {
+    count: Box<dyn Fn() -> usize + Send + Sync>,
+    none_open: Arc<Notify>,
 }
 
 struct State {

@@ -164,8 +164,8 @@ impl From<StoreError> for StepError {
 pub(crate) struct StepContext {
     pub parts: Arc<EngineDependencies>,
     pub imports: Arc<ImportTurns>,
-    pub action: Action,
-    pub target: Target,
+    pub action: Arc<Action>,
+    pub target: Arc<Target>,
 }
 
 impl StepContext {

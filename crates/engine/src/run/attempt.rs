@@ -142,8 +142,8 @@ impl Engine {
         let context = StepContext {
             parts: Arc::clone(&self.parts),
             imports: Arc::clone(&self.imports),
-            action: turn.action.clone(),
-            target: turn.target.clone(),
+            action: Arc::clone(&turn.action),
+            target: Arc::clone(&turn.target),
         };
         let call = AssertUnwindSafe(self.call_under_faults(step, undo, &context)).catch_unwind();
         tokio::select! {

@@ -51,7 +51,7 @@ impl Engine {
             let (action, due_at) = (record.action_id, self.parts.clock.now() + PAUSE);
             // If this write fails, the record is due again after the timeout.
             let postponed =
-                self.parts.store.write("undoRecord.postpone", move |tx| tx.undo_record_postpone(action, due_at));
+                self.background.write("undoRecord.postpone", move |tx| tx.undo_record_postpone(action, due_at));
             let _ = postponed.await;
         }
         self.work.wake.notify_one();
@@ -86,7 +86,7 @@ impl Engine {
             (record.action_id, self.parts.settings.undo_disk_bytes_max, self.parts.clock.now());
         let measured =
             move |tx: &mut cloudpc_store::Tx<'_>| tx.undo_record_measured(action, size_bytes, bytes_max, now);
-        Ok(self.parts.store.write("undoRecord.measure", measured).await?)
+        Ok(self.background.write("undoRecord.measure", measured).await?)
     }
 
     /// Deletes the record of a disk that was removed by hand, unless an open undo uses the disk:
@@ -97,11 +97,11 @@ impl Engine {
             Some(_) => Ok(()),
             None => tx.undo_record_delete(action),
         };
-        Ok(self.parts.store.write("undoRecord.miss", forget).await?)
+        Ok(self.background.write("undoRecord.miss", forget).await?)
     }
 
     async fn forget(&self, record: &UndoRecord) -> Result<(), RetentionError> {
         let action = record.action_id;
-        Ok(self.parts.store.write("undoRecord.delete", move |tx| tx.undo_record_delete(action)).await?)
+        Ok(self.background.write("undoRecord.delete", move |tx| tx.undo_record_delete(action)).await?)
     }
 }

@@ -1,19 +1,25 @@
 //! One turn of an action: logs the result of the last step and the start of the next in one
 //! transaction, together with the changes to the action's target.
+//!
+//! A worker holds its action and plans each turn in memory. Between two steps, the turn is stored as
+//! data, guarded by what the worker knows; the end of an action and a change of a document are
+//! decided in a transaction. If somebody has changed the action meanwhile, as a cancel request
+//! does, the worker reads it again and plans anew.
 
-use cloudpc_model::{Action, ActionId, CloudPc, EventKind, Failure, Kind, Object, Power, State, TenantId, Timestamp};
-use cloudpc_store::{StoreError, Tx};
+use cloudpc_model::{Action, CloudPc, Event, EventKind, Failure, IllegalEvent, Kind, Object, Power, State, Timestamp};
+use cloudpc_store::{Advance, StoreError, Tx, WorkerId};
+use std::sync::Arc;
 
-use crate::EngineDependencies;
 use crate::actions::{Completion, DocumentEnd, Recipe, Step, Subject, end_unsuccessfully, mark_failed, recipe};
 use crate::ledger::{self, audit};
 use crate::plan::{self, Decision};
 use crate::target::Target;
+use crate::{Engine, EngineDependencies};
 
 /// State of an action after a transaction, and the next thing for its worker to do.
 pub(crate) struct ActionTurn {
-    pub action: Action,
-    pub target: Target,
+    pub action: Arc<Action>,
+    pub target: Arc<Target>,
     pub todo: NextStep,
 }
 
@@ -55,14 +61,154 @@ impl ActionTurn {
     }
 }
 
-/// Runs the first turn of a claim. The target's status changes here, not on acceptance: see
-/// [`crate::request`].
+/// Events to log, up to the next one that takes time, and the action after them.
+struct TurnPlan {
+    events: Vec<Event>,
+    action: Action,
+    todo: NextStep,
+    end: Option<ActionEnd>,
+}
+
+/// End of an action that is to be applied to its target.
+struct ActionEnd {
+    /// The action before its last event.
+    action: Action,
+    outcome: State,
+    failure: Option<Failure>,
+}
+
+impl TurnPlan {
+    /// Plans from a claimed action, beginning with the event of its last step, if there is one.
+    fn new(action: &Action, event: Option<EventKind>, now: Timestamp) -> Result<Self, IllegalEvent> {
+        let mut plan = Self::only(action, event, now)?;
+        while plan.action.state != State::Stuck {
+            let recipe = recipe(plan.action.kind());
+            let (event, todo) = match plan::next(&plan.action, now, recipe) {
+                Decision::Nothing => break,
+                Decision::WaitUntil(until) => {
+                    plan.todo = NextStep::Wait(until);
+                    break;
+                }
+                Decision::Run(step) if is_in_progress(&plan.action, step) => {
+                    plan.todo = NextStep::Do(step);
+                    break;
+                }
+                Decision::Undo(step) if is_in_progress(&plan.action, step) => {
+                    plan.todo = NextStep::Undo(step);
+                    break;
+                }
+                Decision::Run(step) => (EventKind::StepStarted { step: step.name.into() }, Some(NextStep::Do(step))),
+                Decision::Undo(step) => (EventKind::UndoStarted { step: step.name.into() }, Some(NextStep::Undo(step))),
+                Decision::StartUndo(outcome, failure) => (EventKind::UndoBegan { outcome, failure }, None),
+                Decision::Finish(outcome, failure) => {
+                    let action = plan.action.clone();
+                    plan.end = Some(ActionEnd { action, outcome, failure: failure.clone() });
+                    (EventKind::Finished { outcome, failure }, Some(NextStep::Ended))
+                }
+            };
+            plan.log(event, now)?;
+            if let Some(todo) = todo {
+                plan.todo = todo;
+                break;
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Logs an event, if there is one, and plans nothing.
+    fn only(action: &Action, event: Option<EventKind>, now: Timestamp) -> Result<Self, IllegalEvent> {
+        let mut plan = Self { events: Vec::new(), action: action.clone(), todo: NextStep::Ended, end: None };
+        match event {
+            Some(event) => plan.log(event, now)?,
+            None => {}
+        }
+        Ok(plan)
+    }
+
+    fn log(&mut self, kind: EventKind, now: Timestamp) -> Result<(), IllegalEvent> {
+        let event = Event { at: now, epoch: self.action.epoch, kind };
+        self.action.apply(&event)?;
+        self.events.push(event);
+        Ok(())
+    }
+
+    /// Whether the worker goes on, and only the action is stored.
+    fn is_plain(&self) -> bool {
+        !self.events.is_empty() && !matches!(self.todo, NextStep::Ended)
+    }
+
+    fn advance(&self, power: Option<Power>) -> Advance {
+        Advance { action: Arc::new(self.action.clone()), events: self.events.clone(), power }
+    }
+}
+
+impl Engine {
+    /// Logs the result of the last step and plans the next. If the engine is stopping, the action
+    /// is released for another worker instead.
+    pub(super) async fn log(
+        &self,
+        mut turn: ActionTurn,
+        log: TurnLog,
+        stopping: bool,
+    ) -> Result<ActionTurn, StoreError> {
+        // Without an event the worker was woken, perhaps by a cancel request.
+        if log.event.is_none() {
+            turn.action = self.read_again(&turn.action).await?;
+        }
+        let log = Arc::new(log);
+        loop {
+            let now = self.parts.clock.now();
+            match self.log_once(&turn, &log, now, stopping).await {
+                Err(StoreError::Overtaken) => turn.action = self.read_again(&turn.action).await?,
+                other => return other,
+            }
+        }
+    }
+
+    async fn log_once(
+        &self,
+        turn: &ActionTurn,
+        log: &Arc<TurnLog>,
+        now: Timestamp,
+        stopping: bool,
+    ) -> Result<ActionTurn, StoreError> {
+        let plan = match stopping {
+            true => TurnPlan::only(&turn.action, log.event.clone(), now)?,
+            false => TurnPlan::new(&turn.action, log.event.clone(), now)?,
+        };
+        if !plan.is_plain() || turn.target.document().is_some() {
+            let (parts, log) = (Arc::clone(&self.parts), Arc::clone(log));
+            let write = move |tx: &mut Tx<'_>| log_and_decide(tx, &parts, &plan, &log, now, stopping);
+            return self.background.write("action.decide", write).await;
+        }
+        let (action, mut target) = (Arc::new(plan.action), Arc::clone(&turn.target));
+        if let (Some(power), Target::CloudPc(cloud_pc)) = (log.power, Arc::make_mut(&mut target)) {
+            cloud_pc.power_observed = power;
+        }
+        let advance = Advance { action: Arc::clone(&action), events: plan.events, power: log.power };
+        self.background.advance(advance).await?;
+        Ok(ActionTurn { action, target, todo: plan.todo })
+    }
+
+    /// Reads an action that is claimed here.
+    async fn read_again(&self, held: &Action) -> Result<Arc<Action>, StoreError> {
+        let (tenant, id, epoch) = (held.tenant_id, held.id, held.epoch);
+        let action = self.parts.store.read(move |reader| reader.action(tenant, id)).await?;
+        action.filter(|action| action.epoch == epoch).map(Arc::new).ok_or(StoreError::LeaseLost)
+    }
+}
+
+/// Claims an action and runs its first turn. The target's status changes here, not on acceptance:
+/// see [`crate::request`].
 pub(super) fn begin(
     tx: &mut Tx<'_>,
     parts: &EngineDependencies,
-    action: Action,
+    mut action: Action,
+    worker: WorkerId,
     now: Timestamp,
 ) -> Result<ActionTurn, StoreError> {
+    let claim = Event { at: now, epoch: action.epoch + 1, kind: EventKind::Claimed };
+    action.apply(&claim)?;
     let mut target = Target::of(tx, &action)?;
     let recipe = recipe(action.kind());
     if action.state == State::Running {
@@ -82,34 +228,35 @@ pub(super) fn begin(
         }
         target.store(tx, &before, now)?;
     }
-    advance(tx, parts, recipe, action, target, now)
+    let mut plan = TurnPlan::new(&action, None, now)?;
+    if plan.end.is_some() {
+        tx.action_claim(&Advance { action: Arc::new(action), events: vec![claim], power: None }, worker)?;
+        return log_and_decide(tx, parts, &plan, &TurnLog::default(), now, false);
+    }
+    plan.events.insert(0, claim);
+    let claimed = plan.advance(None);
+    tx.action_claim(&claimed, worker)?;
+    Ok(ActionTurn { action: claimed.action, target: Arc::new(target), todo: plan.todo })
 }
 
-/// Logs the result of the last step and plans the next. If the engine is stopping, the action is
-/// released for another worker instead.
-#[expect(clippy::too_many_arguments, reason = "three of them identify the action, the others its result")]
-pub(super) fn log(
+/// Stores a turn together with what it changes of the target.
+fn log_and_decide(
     tx: &mut Tx<'_>,
     parts: &EngineDependencies,
-    tenant: TenantId,
-    id: ActionId,
-    epoch: i64,
-    now: Timestamp,
+    plan: &TurnPlan,
     log: &TurnLog,
+    now: Timestamp,
     stopping: bool,
 ) -> Result<ActionTurn, StoreError> {
-    let action = match &log.event {
-        Some(event) => tx.action_append(id, epoch, now, event.clone())?,
-        None => tx.action(tenant, id)?.filter(|action| action.epoch == epoch).ok_or(StoreError::LeaseLost)?,
-    };
-    let mut target = Target::of(tx, &action)?;
+    let (action, is_stuck) = (&plan.action, plan.action.state == State::Stuck);
+    let mut target = Target::of(tx, action)?;
     let before = target.clone();
     match &mut target {
         Target::CloudPc(cloud_pc) => {
             if let Some(power) = log.power {
                 cloud_pc.power_observed = power;
             }
-            if action.state == State::Stuck {
+            if is_stuck {
                 mark_failed(cloud_pc, action.failure());
             }
         }
@@ -117,19 +264,31 @@ pub(super) fn log(
         Target::Missing => {}
     }
     target.store(tx, &before, now)?;
-    if action.state == State::Stuck {
-        audit::end(tx, &action, now)?;
-        let kind = action.kind().name();
+    if let Some(end) = &plan.end {
+        let before = target.clone();
+        match &mut target {
+            Target::CloudPc(cloud_pc) => apply_end(tx, parts, end, cloud_pc, now)?,
+            target => {
+                end_document(tx, recipe(action.kind()), &end.action, target, end.outcome, end.failure.as_ref(), now)?;
+            }
+        }
+        target.store(tx, &before, now)?;
+    }
+    if !plan.events.is_empty() {
+        tx.action_advance(&plan.advance(None))?;
+    }
+    if plan.end.is_some() || is_stuck {
+        audit::end(tx, action, now)?;
+    }
+    if is_stuck {
+        let (id, kind) = (action.id, action.kind().name());
         tx.after_commit(move || {
             tracing::error!(action.id = %id, action.kind = kind, "an action is stuck; repair its machine, then settle the action");
         });
-        return Ok(ActionTurn { action, target, todo: NextStep::Ended });
+    } else if stopping {
+        tx.action_release(action.id, action.epoch, now)?;
     }
-    if stopping {
-        tx.action_release(id, epoch, now)?;
-        return Ok(ActionTurn { action, target, todo: NextStep::Ended });
-    }
-    advance(tx, parts, recipe(action.kind()), action, target, now)
+    Ok(ActionTurn { action: Arc::new(action.clone()), target: Arc::new(target), todo: plan.todo })
 }
 
 /// Ends actions that timed out before a worker claimed them.
@@ -169,45 +328,6 @@ fn reconcile_again(tx: &mut Tx<'_>, action: &Action, cloud_pc: &CloudPc, now: Ti
     }
 }
 
-/// Logs the planned events up to the next one that takes time.
-fn advance(
-    tx: &mut Tx<'_>,
-    parts: &EngineDependencies,
-    recipe: &'static Recipe,
-    mut action: Action,
-    mut target: Target,
-    now: Timestamp,
-) -> Result<ActionTurn, StoreError> {
-    let todo = loop {
-        let (event, todo) = match plan::next(&action, now, recipe) {
-            Decision::Nothing => break NextStep::Ended,
-            Decision::WaitUntil(until) => break NextStep::Wait(until),
-            Decision::Run(step) if is_in_progress(&action, step) => break NextStep::Do(step),
-            Decision::Undo(step) if is_in_progress(&action, step) => break NextStep::Undo(step),
-            Decision::Run(step) => (EventKind::StepStarted { step: step.name.into() }, Some(NextStep::Do(step))),
-            Decision::Undo(step) => (EventKind::UndoStarted { step: step.name.into() }, Some(NextStep::Undo(step))),
-            Decision::StartUndo(outcome, failure) => (EventKind::UndoBegan { outcome, failure }, None),
-            Decision::Finish(outcome, failure) => {
-                let before = target.clone();
-                match &mut target {
-                    Target::CloudPc(cloud_pc) => {
-                        end(tx, parts, recipe, &action, cloud_pc, outcome, failure.as_ref(), now)?;
-                    }
-                    target => end_document(tx, recipe, &action, target, outcome, failure.as_ref(), now)?,
-                }
-                target.store(tx, &before, now)?;
-                (EventKind::Finished { outcome, failure }, Some(NextStep::Ended))
-            }
-        };
-        action = tx.action_append(action.id, action.epoch, now, event)?;
-        if let Some(todo) = todo {
-            audit::end(tx, &action, now)?;
-            break todo;
-        }
-    };
-    Ok(ActionTurn { action, target, todo })
-}
-
 /// Returns whether the step is already logged as running, or as being undone while the action is
 /// undone, as after a crash.
 fn is_in_progress(action: &Action, step: &Step) -> bool {
@@ -219,19 +339,16 @@ fn is_in_progress(action: &Action, step: &Step) -> bool {
 }
 
 /// Applies the end of an action to its Cloud PC.
-#[expect(clippy::too_many_arguments, reason = "the end of an action brings all of these together")]
-fn end(
+fn apply_end(
     tx: &mut Tx<'_>,
     parts: &EngineDependencies,
-    recipe: &Recipe,
-    action: &Action,
+    end: &ActionEnd,
     cloud_pc: &mut CloudPc,
-    outcome: State,
-    failure: Option<&Failure>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    let (action, recipe) = (&end.action, recipe(end.action.kind()));
     let Subject::CloudPc { complete, .. } = &recipe.subject else { return Ok(()) };
-    if outcome == State::Done {
+    if end.outcome == State::Done {
         if recipe.status_during(action) == Some(cloud_pc.status)
             && let Some(status) = cloud_pc.status_before.take()
         {
@@ -241,7 +358,7 @@ fn end(
         let undo_window = parts.settings.undo_window;
         complete(&mut Completion { tx: &mut *tx, now, undo_window, action, cloud_pc: &mut *cloud_pc })?;
     } else {
-        end_unsuccessfully(cloud_pc, action, failure, now);
+        end_unsuccessfully(cloud_pc, action, end.failure.as_ref(), now);
         reconcile_again(tx, action, cloud_pc, now)?;
     }
     // The grace period may have begun or ended while the action ran.

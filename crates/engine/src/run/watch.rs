@@ -71,8 +71,7 @@ impl Engine {
 
     async fn request_checks(&self, ids: Vec<CloudPcId>) -> Result<(), StoreError> {
         let now = self.parts.clock.now();
-        self.parts
-            .store
+        self.background
             .write("healthCheck.schedule", move |tx| ids.iter().try_for_each(|id| tx.health_check_schedule(*id, now)))
             .await
     }
@@ -90,8 +89,7 @@ impl Engine {
         let Some(observed) = stop.run_until_cancelled(observe).await else { return };
         let (stamp, restart) = (self.stamp(), self.parts.settings.restart);
         let recorded = self
-            .parts
-            .store
+            .background
             .write("healthCheck.record", move |tx| record(tx, check.clone(), &observed, restart, stamp))
             .await;
         if let Err(error) = recorded {

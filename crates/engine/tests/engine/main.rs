@@ -5,6 +5,7 @@
 mod architecture;
 mod cancel;
 mod connections;
+mod cost;
 mod deploy;
 mod health;
 mod images;

@@ -268,7 +268,7 @@ impl Trial {
     async fn lose_lease(&mut self, action: ActionId) {
         let step = self.step.name;
         let epoch = self.world.until(action, |action| action.step(step).is_some()).await.epoch;
-        self.world.change(|tx| tx.action_expire_leases()).await;
+        self.world.change(|tx| tx.worker_expire_all()).await;
         self.world.start_another();
         self.world.rest().await;
         assert_eq!(self.world.action(action).await.epoch, epoch + 1, "{}: taken over", self.name());

@@ -150,7 +150,7 @@ impl Simulation {
             14 => self.world.faults.clear(),
             15 => self.world.crash().await,
             16 => self.world.start_another(),
-            17 => self.world.change(|tx| tx.action_expire_leases()).await,
+            17 => self.world.change(|tx| tx.worker_expire_all()).await,
             18 => self.settle().await,
             19..=22 => self.write_file().await,
             23..=24 => self.inject(),

@@ -370,7 +370,7 @@ impl TestEngine {
             let _ = running.await;
         }
         self.crashed.store(false, Ordering::SeqCst);
-        self.change(|tx| tx.action_expire_leases()).await;
+        self.change(|tx| tx.worker_expire_all()).await;
         self.start_another();
     }
 
@@ -504,17 +504,7 @@ impl TestEngine {
     /// its end.
     pub async fn check_log(&self, id: ActionId) {
         let (action, events) = (self.action(id).await, self.events(id).await);
-        let mut fold = Action {
-            state: State::Pending,
-            epoch: 0,
-            started_at: None,
-            updated_at: action.requested_at,
-            cancel_requested_at: None,
-            outcome: None,
-            steps: vec![],
-            events: 0,
-            ..action.clone()
-        };
+        let mut fold = action.without_events();
         for event in &events {
             fold.apply(event).unwrap();
         }

@@ -1,7 +1,9 @@
 //! The clock of a simulated fleet.
 //!
 //! A call that advances the clock ends after at most [`REAL_TIME_MAX`], so that no request hangs;
-//! the reply says how far the clock advanced, and the call can be repeated.
+//! the reply says how far the clock advanced, and the call can be repeated. While the clock
+//! advances, what the engine does by itself is not synced to disk at each stop, but before the
+//! reply.
 //!
 //! Each call writes its audit row before it acts: if the disk is full, the write fails and nothing
 //! changes. The row of an advance therefore holds the start time and the requested duration.
@@ -58,8 +60,10 @@ pub async fn advance(call: AdminCall, body: Bytes) -> Result<Value, Problem> {
     let from = simulation.clock.now();
     let entry = call.audit(AuditVerb::Advance, ResourceType::Clock, "");
     call.write_audit(entry.detail("from", &from.to_string()).detail("by", &text)).await?;
+    let deferred = call.app.store.defer_sync();
     // An advance that times out is dropped and leaves the clock at the last timer it reached.
     let _ = tokio::time::timeout(REAL_TIME_MAX, simulation.clock.advance(by)).await;
+    deferred.end().await.map_err(Error::from)?;
     advanced(&call, &simulation, from).await
 }
 
@@ -70,9 +74,12 @@ pub async fn advance_to_idle(call: AdminCall, _body: Bytes) -> Result<Value, Pro
     let from = simulation.clock.now();
     let entry = call.audit(AuditVerb::AdvanceToIdle, ResourceType::Clock, "");
     call.write_audit(entry.detail("from", &from.to_string())).await?;
+    let deferred = call.app.store.defer_sync();
     // Dropped after the time limit, it leaves the clock at its latest stop.
     let idle = advance_while_busy(&call, &simulation, from);
-    tokio::time::timeout(REAL_TIME_MAX, idle).await.unwrap_or(Ok(()))?;
+    let idle = tokio::time::timeout(REAL_TIME_MAX, idle).await.unwrap_or(Ok(()));
+    deferred.end().await.map_err(Error::from)?;
+    idle?;
     advanced(&call, &simulation, from).await
 }
 

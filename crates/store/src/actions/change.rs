@@ -3,18 +3,20 @@
 //! The model decides each change: the store applies the event, logs it and stores the resulting
 //! action, all in the caller's transaction.
 
+use std::sync::Arc;
+
 use cloudpc_model::{
     Action, ActionId, Change, ChangeKind, DocumentKey, EntityType, Event, EventKind, Params, State, TenantId, Timestamp,
 };
 
-use super::{NewAction, TABLE, action, columns, line_name};
-use crate::connection::{Row, params};
-use crate::rows::{self, Columns, json, json_opt, micros, word};
-use crate::{StoreError, Tx};
+use super::{Advance, NewAction, TABLE, action, columns, line_name};
+use crate::connection::params;
+use crate::rows::{self, Columns, json, word};
+use crate::{StoreError, Tx, WorkerId};
 
 impl Tx<'_> {
-    /// Accepts an action: adds its row, its first event, and for a deployment its result row. The
-    /// action is due at once.
+    /// Accepts an action: adds its row, which is its first event, and for a deployment its result
+    /// row. The action is due at once.
     ///
     /// # Errors
     /// [`StoreError::Exists`] if it is a remote action and the target has an open one.
@@ -48,55 +50,31 @@ impl Tx<'_> {
             steps: Vec::new(),
             events: 0,
         };
-        let accepted = Event { at: new.requested_at, epoch: 0, kind: EventKind::Accepted };
-        action.apply(&accepted)?;
+        action.apply(&Event { at: new.requested_at, epoch: 0, kind: EventKind::Accepted })?;
         action.id = self.action_insert_row(&action, line, !has_front, new.idempotency_key.as_deref())?;
         self.action_changed(&action, ChangeKind::Created);
-        self.event_insert(&action, &accepted)?;
         if let Params::DeployAgent { partner_id, activity_id, .. } = &action.params {
             self.deployment_insert(&action, *partner_id, *activity_id, line, !has_front)?;
         }
         Ok(action.id)
     }
 
-    /// Claims up to `limit` actions at the front that are due or whose lease has expired, oldest
-    /// due first: sets the lease, raises the epoch and logs the claim. Returns them with their
-    /// steps.
-    pub fn action_claim(
-        &mut self,
-        now: Timestamp,
-        lease_until: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<Action>, StoreError> {
+    /// Returns up to `limit` actions at the front that are due and that no worker has, oldest due
+    /// first.
+    pub fn action_claimable(&self, now: Timestamp, limit: usize) -> Result<Vec<Action>, StoreError> {
         let claimable = self.rows(
             concat!(
                 "SELECT ",
                 columns!("steps"),
-                ", line_id, at_front, claim_at, leased FROM actions
-                 WHERE at_front = 1 AND claim_at IS NOT NULL AND claim_at <= ?1 ORDER BY claim_at, id LIMIT ?2"
+                " FROM actions WHERE at_front = 1 AND claim_at IS NOT NULL AND claim_at <= ?1 ORDER BY claim_at, id LIMIT ?2"
             ),
             params![now.0, rows::limit(limit)],
-            action_and_window,
+            |row| action(&mut Columns::new(row, TABLE)),
         )?;
-        let mut claimed = Vec::with_capacity(claimable.len());
-        for (mut action, mut window) in claimable {
-            let event = Event { at: now, epoch: action.epoch + 1, kind: EventKind::Claimed };
-            action.apply(&event)?;
-            window.claim_at = Some(lease_until);
-            window.leased = true;
-            self.event_insert(&action, &event)?;
-            self.action_store(&action, &window)?;
-            self.action_changed(&action, ChangeKind::Updated);
-            self.deployment_update(&action, window.at_front, now)?;
-            claimed.push(action);
-        }
-        Ok(claimed)
+        claimable.into_iter().map(|action| self.with_steps(action)).collect()
     }
 
-    /// Appends an event, applies it and stores the result; returns the action after it. A final
-    /// state frees the machine, brings the next in line to the front and removes secrets from the
-    /// parameters. The result row of a deployment and the rollout of a policy are
-    /// updated.
+    /// Appends an event, applies it and stores the result; returns the action after it.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`] unless `epoch` is the action's; [`StoreError::IllegalEvent`] from
@@ -109,53 +87,46 @@ impl Tx<'_> {
         kind: EventKind,
     ) -> Result<Action, StoreError> {
         // An action that a reset has deleted is lost to its worker, as one that was claimed again.
-        let Some((mut action, mut window)) = self.action_and_window(id)? else { return Err(StoreError::LeaseLost) };
+        let mut action = self.with_steps(self.action_row(id)?.ok_or(StoreError::LeaseLost)?)?;
         if epoch != action.epoch {
             return Err(StoreError::LeaseLost);
         }
         let event = Event { at, epoch, kind };
         action.apply(&event)?;
-        self.event_insert(&action, &event)?;
-        let was_at_front = window.at_front;
+        let advance = Advance { action: Arc::new(action), events: vec![event], power: None };
+        self.action_advance(&advance)?;
+        let Advance { mut action, .. } = advance;
         if action.state.is_final() {
-            window.at_front = false;
+            Arc::make_mut(&mut action).params.remove_secrets();
         }
-        if action.state.is_final() || action.state == State::Stuck {
-            window.claim_at = None;
-            window.leased = false;
-        }
-        self.action_store(&action, &window)?;
-        self.action_changed(&action, ChangeKind::Updated);
-        if action.state.is_final() && action.params.remove_secrets() {
-            self.execute("UPDATE actions SET params = ?2 WHERE id = ?1", params![action.id.0, json(&action.params)])?;
-        }
-        self.deployment_update(&action, window.at_front, at)?;
-        if action.state.is_final() {
-            self.rollout_action_ended(&action)?;
-        }
-        if was_at_front && !window.at_front {
-            self.line_advance(window.line_id, at)?;
-        }
-        Ok(action)
-    }
-
-    /// Extends the lease, if `epoch` still owns it.
-    pub fn action_renew(&mut self, id: ActionId, epoch: i64, lease_until: Timestamp) -> Result<(), StoreError> {
-        let changed = self.execute(
-            "UPDATE actions SET claim_at = ?3 WHERE id = ?1 AND epoch = ?2 AND leased = 1",
-            params![id.0, epoch, lease_until.0],
-        )?;
-        if changed == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
+        Ok(Arc::unwrap_or_clone(action))
     }
 
     /// Releases an open action until `due_at`, if `epoch` still owns it. An action that no worker
     /// holds is rescheduled in the same way.
     pub fn action_release(&mut self, id: ActionId, epoch: i64, due_at: Timestamp) -> Result<(), StoreError> {
         let changed = self.execute(
-            "UPDATE actions SET leased = 0, claim_at = ?3 WHERE id = ?1 AND epoch = ?2 AND open = 1 AND state <> 'stuck'",
+            "UPDATE actions SET worker_id = 0, claim_at = ?3
+             WHERE id = ?1 AND epoch = ?2 AND open = 1 AND state <> 'stuck'",
             params![id.0, epoch, due_at.0],
         )?;
         if changed == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
+    }
+
+    /// Releases an action until `due_at` if `worker` still holds it under `epoch`, for a worker
+    /// that lost track of it.
+    pub fn action_give_up(
+        &mut self,
+        id: ActionId,
+        epoch: i64,
+        worker: WorkerId,
+        due_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE actions SET worker_id = 0, claim_at = ?4 WHERE id = ?1 AND epoch = ?2 AND worker_id = ?3",
+            params![id.0, epoch, worker.0, due_at.0],
+        )?;
+        Ok(())
     }
 
     /// Changes what an action that no worker has claimed yet is to do, from when, and by when.
@@ -167,7 +138,7 @@ impl Tx<'_> {
         due_at: Timestamp,
         deadline_at: Timestamp,
     ) -> Result<bool, StoreError> {
-        let Some((action, _)) = self.action_and_window(id)? else { return Ok(false) };
+        let Some(action) = self.action_row(id)? else { return Ok(false) };
         let changed = self.execute(
             "UPDATE actions SET params = ?2, claim_at = ?3, deadline_at = ?4 WHERE id = ?1 AND state = 'pending'",
             params![id.0, json(params), due_at.0, deadline_at.0],
@@ -178,14 +149,11 @@ impl Tx<'_> {
         Ok(changed == 1)
     }
 
-    /// Expires every lease. At startup the lock of the directory proves that no one else holds any.
-    pub fn action_expire_leases(&mut self) -> Result<(), StoreError> {
-        self.execute(
-            "UPDATE actions SET leased = 0, claim_at = updated_at
-             WHERE at_front = 1 AND claim_at IS NOT NULL AND leased = 1",
-            params![],
-        )?;
-        Ok(())
+    /// Returns an action of any tenant as its row has it.
+    fn action_row(&self, id: ActionId) -> Result<Option<Action>, StoreError> {
+        self.row(concat!("SELECT ", columns!("steps"), " FROM actions WHERE id = ?1"), params![id.0], |row| {
+            action(&mut Columns::new(row, TABLE))
+        })
     }
 
     /// Returns the line of a target, created if it does not exist, and whether an action is at its
@@ -208,23 +176,8 @@ impl Tx<'_> {
         }
     }
 
-    /// Brings the first action of a line to its front.
-    fn line_advance(&mut self, line: i64, at: Timestamp) -> Result<(), StoreError> {
-        let first: Option<i64> =
-            self.value("SELECT min(id) FROM actions WHERE line_id = ?1 AND open = 1", params![line])?;
-        let Some(first) = first else { return Ok(()) };
-        self.execute("UPDATE actions SET at_front = 1 WHERE id = ?1", params![first])?;
-        match self.action_and_window(ActionId(first))? {
-            Some((action, window)) => {
-                self.action_changed(&action, ChangeKind::Updated);
-                self.deployment_update(&action, window.at_front, at)
-            }
-            None => Ok(()),
-        }
-    }
-
     /// Notes a change of an action, and thereby of what it targets.
-    fn action_changed(&mut self, action: &Action, kind: ChangeKind) {
+    pub(super) fn action_changed(&mut self, action: &Action, kind: ChangeKind) {
         let parent = DocumentKey::fold(&action.target);
         self.changed(
             action.tenant_id,
@@ -242,7 +195,7 @@ impl Tx<'_> {
     ) -> Result<ActionId, StoreError> {
         let inserted = self.insert(
             "INSERT INTO actions (tenant_id, line_id, target, kind, params, requested_by, requested_at, deadline_at,
-             idempotency_key, state, epoch, updated_at, steps, events, remote, open, claim_at, leased, at_front, tag_nonce)
+             idempotency_key, state, epoch, updated_at, steps, events, remote, open, claim_at, worker_id, at_front, tag_nonce)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1, ?7, 0, ?16, ?17)
              ON CONFLICT DO NOTHING",
             params![
@@ -267,66 +220,4 @@ impl Tx<'_> {
         );
         inserted?.map(ActionId).ok_or(StoreError::Exists("an open remote action on this Cloud PC"))
     }
-
-    /// Appends an event that was just applied to the log.
-    fn event_insert(&mut self, action: &Action, event: &Event) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO action_events (action_id, number, at, epoch, event) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![action.id.0, action.events, event.at.0, event.epoch, json(&event.kind)],
-        )?;
-        Ok(())
-    }
-
-    /// Stores what events and claims change.
-    fn action_store(&mut self, action: &Action, window: &ClaimWindow) -> Result<(), StoreError> {
-        self.execute(
-            "UPDATE actions SET state = ?2, epoch = ?3, started_at = ?4, updated_at = ?5, cancel_requested_at = ?6,
-             outcome = ?7, steps = ?8, events = ?9, claim_at = ?10, leased = ?11, at_front = ?12,
-             open = ?13 WHERE id = ?1",
-            params![
-                action.id.0,
-                word(action.state),
-                action.epoch,
-                micros(action.started_at),
-                action.updated_at.0,
-                micros(action.cancel_requested_at),
-                json_opt(action.outcome.as_ref()),
-                json(&action.steps),
-                action.events,
-                micros(window.claim_at),
-                window.leased,
-                window.at_front,
-                !action.state.is_final(),
-            ],
-        )?;
-        Ok(())
-    }
-
-    fn action_and_window(&self, id: ActionId) -> Result<Option<(Action, ClaimWindow)>, StoreError> {
-        self.row(
-            concat!("SELECT ", columns!("steps"), ", line_id, at_front, claim_at, leased FROM actions WHERE id = ?1"),
-            params![id.0],
-            action_and_window,
-        )
-    }
-}
-
-/// When an action may be claimed.
-struct ClaimWindow {
-    line_id: i64,
-    at_front: bool,
-    claim_at: Option<Timestamp>,
-    leased: bool,
-}
-
-fn action_and_window(row: Row<'_>) -> Result<(Action, ClaimWindow), StoreError> {
-    let mut columns = Columns::new(row, TABLE);
-    let action = action(&mut columns)?;
-    let window = ClaimWindow {
-        line_id: columns.get()?,
-        at_front: columns.get()?,
-        claim_at: columns.time_opt()?,
-        leased: columns.get()?,
-    };
-    Ok((action, window))
 }

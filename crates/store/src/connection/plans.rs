@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use cloudpc_model::{
     ActionId, ActivityId, Actor, AgentSetting, AppId, ApplySchedule, AuditEntry, AuditResource, AuditVerb, Before,
-    CloudPcId, CloudPcStatus, Document, DocumentKey, DocumentReference, DocumentType, EventKind, GalleryImage, GroupId,
-    HealthCheck, HealthEvent, ImageId, ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId,
-    PolicySettingTypes, PolicyTimezone, Product, ReferenceStrength, ResourceType, Rollout, ServicePlan, ServicePlanId,
-    SkuId, Snapshot, SnapshotId, SnapshotType, State, TenantId, Timestamp, UndoRecord, UserAccountType, UserId,
+    CloudPcId, CloudPcStatus, Document, DocumentKey, DocumentReference, DocumentType, Event, EventKind, GalleryImage,
+    GroupId, HealthCheck, HealthEvent, ImageId, ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId,
+    PolicySettingTypes, PolicyTimezone, Power, Product, ReferenceStrength, ResourceType, Rollout, ServicePlan,
+    ServicePlanId, SkuId, Snapshot, SnapshotId, SnapshotType, State, TenantId, Timestamp, UndoRecord, UserAccountType,
+    UserId,
 };
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
@@ -20,10 +21,10 @@ use super::Shared;
 use crate::changes::Feed;
 use crate::cloud_pc_columns as column;
 use crate::{
-    AUDIT, ActionFilter, Application, CLOUD_PCS, DEPLOYMENTS, DeploymentFilter, DesktopTicket, DocumentIndex,
+    AUDIT, ActionFilter, Advance, Application, CLOUD_PCS, DEPLOYMENTS, DeploymentFilter, DesktopTicket, DocumentIndex,
     DocumentName, Entitlement, GROUPS, Group, KeyRanges, LicenseHolder, ListCondition, ListOrder, ListPlan,
     ListPosition, ListTable, ListTop, ListValue, NewAction, PolicySchedule, PolicyValues, Reader, Report, ReportType,
-    SNAPSHOTS, Store, StoreError, Subscription, Tx, USERS, User, UserProfile, WriteMode, audit_columns,
+    SNAPSHOTS, Store, StoreError, Subscription, Tx, USERS, User, UserProfile, WorkerId, WriteMode, audit_columns,
     deployment_columns, group_columns, snapshot_columns, user_columns,
 };
 
@@ -228,11 +229,23 @@ fn write_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let first = tx.action_insert(&new)?;
     tx.action_insert(&NewAction { idempotency_key: None, ..new.clone() })?;
     tx.action_insert(&NewAction { idempotency_key: None, params: Params::Reboot, ..new })?;
-    tx.action_claim(Timestamp(2), Timestamp(3), 1)?;
-    tx.action_renew(first, 1, Timestamp(4))?;
+    let mut claimed = tx.action_claimable(Timestamp(2), 1)?.remove(0);
+    let claim = Event { at: Timestamp(2), epoch: 1, kind: EventKind::Claimed };
+    claimed.apply(&claim)?;
+    let claimed = Advance { action: Arc::new(claimed), events: vec![claim], power: None };
+    let worker = tx.worker_insert(Timestamp(3))?;
+    tx.action_claim(&claimed, worker)?;
+    let step = Event { at: Timestamp(2), epoch: 1, kind: EventKind::StepStarted { step: "step".into() } };
+    let mut begun = claimed.action.as_ref().clone();
+    begun.apply(&step)?;
+    tx.action_advance(&Advance { action: Arc::new(begun), events: vec![step], power: Some(Power::Running) })?;
+    tx.cloud_pc_power_put(TENANT, CloudPcId(GUID), Power::Running, Timestamp(4))?;
+    tx.worker_renew(worker, Timestamp(4))?;
+    tx.action_give_up(first, 1, worker, Timestamp(4))?;
     tx.action_release(first, 1, Timestamp(4))?;
     tx.action_reschedule(first, &Params::Reboot, Timestamp(4), Timestamp(9))?;
-    tx.action_expire_leases()?;
+    tx.worker_expire(None, Timestamp(9))?;
+    tx.worker_expire_all()?;
     tx.action_append(first, 1, Timestamp(5), EventKind::Finished { outcome: State::Done, failure: None })?;
 
     tx.deployment_page_insert(TENANT, PARTNER, first)?;
@@ -485,6 +498,8 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.action_next_due()?;
     reader.action_overdue(Timestamp(1), 1)?;
     reader.action_next_deadline()?;
+    reader.worker_exists(WorkerId(1))?;
+    reader.worker_next_expiry(None)?;
     for activity in [None, Some(ACTIVITY.to_string())] {
         for target in [None, Some(TARGET.to_owned())] {
             let filter = DeploymentFilter { activity: activity.clone(), target };

@@ -55,6 +55,7 @@ impl Reader<'_> {
         params: &[Value<'_>],
         map: impl FnMut(Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
+        tracing::trace!(sql, "statement");
         let query = || all_rows(&mut *self.connection.prepare_cached(sql)?, params, map);
         self.damage.watch(query())
     }
@@ -67,6 +68,7 @@ impl Reader<'_> {
         params: &[Value<'_>],
         map: impl FnMut(Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
+        tracing::trace!(sql, "statement");
         let query = || all_rows(&mut self.connection.prepare(sql)?, params, map);
         self.damage.watch(query())
     }
@@ -78,6 +80,7 @@ impl Reader<'_> {
         params: &[Value<'_>],
         map: impl FnOnce(Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
+        tracing::trace!(sql, "statement");
         let query = || {
             let mut statement = self.connection.prepare_cached(sql)?;
             let mut rows = statement.query(params_from_iter(params))?;
@@ -101,6 +104,7 @@ impl Reader<'_> {
 impl Tx<'_> {
     /// Runs a statement; returns the number of rows that it changed.
     pub(crate) fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> Result<usize, StoreError> {
+        tracing::trace!(sql, "statement");
         let change = || Ok(self.connection.prepare_cached(sql)?.execute(params_from_iter(params))?);
         self.damage.watch(change())
     }

@@ -4,23 +4,11 @@ use rusqlite::Connection;
 
 use super::checkpoint::Checkpointer;
 use super::error::{DatabaseError, DatabaseErrorKind};
+use super::jobs::{AdvanceJob, ClosureJob, JobEnd, Reply, WriteJob, is_guard};
+use super::sync::LogSync;
 use super::{Shared, Tx, WRITE_BATCH_MAX, execute};
 use crate::StoreError;
 use crate::changes::NotedChanges;
-
-/// Runs a closure in the open transaction, or fails with the reason why there is none.
-pub(super) type WriteJob = Box<dyn FnOnce(Result<&Connection, StoreError>) -> JobEnd + Send>;
-
-/// How a closure has ended.
-pub(super) struct JobEnd {
-    /// The changes that it noted; none if it failed, so that its writes must be rolled back.
-    pub(super) changes: Option<NotedChanges>,
-    /// Replies to its caller once the transaction has ended.
-    pub(super) reply: Reply,
-}
-
-/// Replies to a caller with the result of the commit, unless the closure itself failed.
-pub(super) type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Writes until the queue is closed and empty.
 pub(super) fn run(
@@ -28,13 +16,14 @@ pub(super) fn run(
     queue: &async_channel::Receiver<WriteJob>,
     checkpointer: Checkpointer,
     shared: &Shared,
+    mut log_sync: LogSync,
 ) {
     checkpointer.watch(&mut connection);
     while let Ok(first) = queue.recv_blocking() {
         // Other threads on this core run first, so that what they queue shares the sync.
         std::thread::yield_now();
         let more = std::iter::from_fn(|| queue.try_recv().ok());
-        write_batch(&connection, shared, std::iter::once(first).chain(more).take(WRITE_BATCH_MAX));
+        write_batch(&connection, shared, &mut log_sync, std::iter::once(first).chain(more).take(WRITE_BATCH_MAX));
         checkpointer.finish_between_batches(&connection);
     }
     checkpointer.stop();
@@ -44,32 +33,93 @@ pub(super) fn run(
     }
 }
 
-fn write_batch(connection: &Connection, shared: &Shared, jobs: impl Iterator<Item = WriteJob>) {
-    let (mut replies, mut changes) = (Vec::new(), NotedChanges::default());
-    for job in jobs {
-        // SQLite ends the whole transaction by itself on some errors, such as a full disk. Earlier
-        // closures are lost then; later ones get a new transaction.
-        if connection.is_autocommit() {
-            reply_all(&mut replies, &Err(rolled_back()));
-            changes = NotedChanges::default();
-            if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
-                let end = job(Err(error.into()));
-                (end.reply)(Ok(()));
-                continue;
+/// What the open transaction holds so far.
+#[derive(Default)]
+struct Batch {
+    replies: Vec<Reply>,
+    changes: NotedChanges,
+    needs_sync: bool,
+}
+
+impl Batch {
+    fn push(&mut self, end: JobEnd) {
+        if let Some(noted) = end.changes {
+            self.changes.append(noted);
+            self.needs_sync |= end.needs_sync;
+        }
+        self.replies.push(end.reply);
+    }
+}
+
+fn write_batch(connection: &Connection, shared: &Shared, log_sync: &mut LogSync, jobs: impl Iterator<Item = WriteJob>) {
+    if let Err(error) = log_sync.follow(connection) {
+        tracing::error!(%error, "syncing the write-ahead log failed; retrying at the next write");
+    }
+    let mut batch = Batch::default();
+    let mut jobs = jobs.peekable();
+    while let Some(job) = jobs.next() {
+        match job {
+            WriteJob::Closure(job) => write_closure(connection, job, &mut batch),
+            WriteJob::Advance(first) => {
+                let mut run = vec![first];
+                while let Some(WriteJob::Advance(next)) = jobs.next_if(|job| matches!(job, WriteJob::Advance(_))) {
+                    run.push(next);
+                }
+                write_advances(connection, run, &mut batch);
             }
         }
-        // The first closure needs no savepoint: a rollback loses nothing else.
-        let end = if replies.is_empty() { write_first(connection, job) } else { write_next(connection, job) };
-        if let Some(noted) = end.changes {
-            changes.append(noted);
-        }
-        replies.push(end.reply);
     }
-    let committed = if connection.is_autocommit() { Err(rolled_back()) } else { commit(connection, shared, &changes) };
+    let Batch { mut replies, changes, needs_sync } = batch;
+    let mut committed =
+        if connection.is_autocommit() { Err(rolled_back()) } else { commit(connection, shared, &changes) };
+    if committed.is_ok() && needs_sync {
+        committed = log_sync.sync_commit().map_err(sync_failed);
+    }
     reply_all(&mut replies, &committed);
 }
 
-fn write_first(connection: &Connection, job: WriteJob) -> JobEnd {
+fn write_closure(connection: &Connection, job: ClosureJob, batch: &mut Batch) {
+    match begin(connection, batch) {
+        Err(error) => (job(Err(error.into())).reply)(Ok(())),
+        // The first job needs no savepoint: a rollback loses nothing else.
+        Ok(()) if batch.replies.is_empty() => batch.push(write_first(connection, job)),
+        Ok(()) => batch.push(write_next(connection, job)),
+    }
+}
+
+/// Stores a run of advances in one savepoint. If one of them fails after it may have written
+/// something, each runs again in a savepoint of its own.
+fn write_advances(connection: &Connection, jobs: Vec<AdvanceJob>, batch: &mut Batch) {
+    let begun = begin(connection, batch).and_then(|()| execute(connection, "SAVEPOINT run"));
+    let results = begun.map(|()| jobs.iter().map(|job| job.run(connection)).collect::<Vec<_>>());
+    let is_sound = |result: &Result<_, StoreError>| result.as_ref().err().is_none_or(is_guard);
+    match results {
+        Ok(results) if results.iter().all(is_sound) && execute(connection, "RELEASE run").is_ok() => {
+            jobs.into_iter().zip(results).for_each(|(job, result)| batch.push(job.end(result)));
+        }
+        _ => {
+            if !connection.is_autocommit() {
+                // This fails if there is no savepoint; then nothing was written.
+                let _ = execute(connection, "ROLLBACK TO run").and_then(|()| execute(connection, "RELEASE run"));
+            }
+            jobs.into_iter().for_each(|job| write_closure(connection, job.into_closure(), batch));
+        }
+    }
+}
+
+/// Opens a transaction unless one is open. SQLite ends the whole transaction by itself on some
+/// errors, such as a full disk. Earlier jobs are lost then; later ones get a new transaction.
+fn begin(connection: &Connection, batch: &mut Batch) -> rusqlite::Result<()> {
+    if connection.is_autocommit() {
+        reply_all(&mut batch.replies, &Err(rolled_back()));
+        batch.changes = NotedChanges::default();
+        batch.needs_sync = false;
+        execute(connection, "BEGIN IMMEDIATE")?;
+    }
+    Ok(())
+}
+
+fn write_first(connection: &Connection, job: ClosureJob) -> JobEnd {
     let end = job(Ok(connection));
     if end.changes.is_none() {
         roll_back(connection);
@@ -78,7 +128,7 @@ fn write_first(connection: &Connection, job: WriteJob) -> JobEnd {
 }
 
 /// Runs one closure in a savepoint, so that a failure loses its own writes only.
-fn write_next(connection: &Connection, job: WriteJob) -> JobEnd {
+fn write_next(connection: &Connection, job: ClosureJob) -> JobEnd {
     if let Err(error) = execute(connection, "SAVEPOINT job") {
         return job(Err(error.into()));
     }
@@ -112,6 +162,10 @@ fn commit(connection: &Connection, shared: &Shared, changes: &NotedChanges) -> R
         }
     }
     Ok(())
+}
+
+fn sync_failed(error: StoreError) -> DatabaseError {
+    DatabaseError::new(DatabaseErrorKind::Other, format!("syncing the write-ahead log failed: {error}"))
 }
 
 fn feed_failed(error: StoreError) -> DatabaseError {

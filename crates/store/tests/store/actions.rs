@@ -1,7 +1,7 @@
 //! Actions: accepted, claimed, carried to an end, one at a time on each machine.
 
-use cloudpc_model::{ActionId, EventKind, Failure, Params, State, Timestamp};
-use cloudpc_store::{ActionFilter, NewAction, QueuePlace, StoreError};
+use cloudpc_model::{Action, ActionId, EventKind, Failure, Params, State, Timestamp};
+use cloudpc_store::{ActionFilter, NewAction, QueuePlace, StoreError, WorkerId};
 
 use crate::fixture::{Book, MACHINE, OTHER_MACHINE, OTHER_TENANT, TENANT, block_on, deploy, finished, reboot, started};
 
@@ -23,9 +23,7 @@ fn an_action_is_the_fold_of_its_log() {
     assert_eq!(book.action(id), ended);
     assert_eq!((ended.state, ended.events, ended.steps[0].attempts), (State::Done, 7, 2));
     let events = book.read(move |reader| reader.action_events(id));
-    let mut folded = ended.clone();
-    (folded.state, folded.epoch, folded.started_at, folded.updated_at) = (State::Pending, 0, None, folded.requested_at);
-    (folded.outcome, folded.steps, folded.events) = (None, Vec::new(), 0);
+    let mut folded = ended.without_events();
     for event in &events {
         folded.apply(event).unwrap();
     }
@@ -36,8 +34,23 @@ fn an_action_is_the_fold_of_its_log() {
 fn a_log_cannot_be_rewritten() {
     let book = Book::new();
     book.insert(reboot(MACHINE, 10)).unwrap();
+    book.claim(20, 100);
     let error = book.sql().execute("UPDATE action_events SET at = 0", []).unwrap_err();
     assert_eq!(error.to_string(), "the log of an action is append-only");
+}
+
+/// As earlier versions logged it.
+#[test]
+fn an_acceptance_that_is_in_the_log_is_read_once() {
+    let book = Book::new();
+    let id = book.insert(reboot(MACHINE, 10)).unwrap();
+    book.claim(20, 100);
+    let events = || book.read(move |reader| reader.action_events(id));
+    let derived = events();
+    assert_eq!((derived.len(), &derived[0].kind, derived[0].at), (2, &EventKind::Accepted, Timestamp(10)));
+    let logged = format!("INSERT INTO action_events VALUES ({id}, 1, 10, 0, '{{\"event\":\"accepted\"}}')");
+    book.sql().execute(&logged, []).unwrap();
+    assert_eq!(events(), derived);
 }
 
 #[test]
@@ -143,32 +156,58 @@ fn an_expired_lease_is_claimed_again_and_its_old_holder_is_shut_out() {
 
     let lost = |result: Result<(), StoreError>| matches!(result, Err(StoreError::LeaseLost));
     assert!(lost(book.append(id, 1, 51, started("restart")).map(|_| ())));
-    assert!(lost(book.write(move |tx| tx.action_renew(id, 1, Timestamp(200)))));
+    assert!(lost(book.write(|tx| tx.worker_renew(WorkerId(1), Timestamp(200)))));
     assert!(lost(book.write(move |tx| tx.action_release(id, 1, Timestamp(60)))));
     book.append(id, 2, 52, started("restart")).unwrap();
 }
 
 #[test]
-fn a_lease_can_be_renewed_and_given_up() {
+fn a_lease_can_be_renewed_and_its_actions_released() {
     let book = Book::new();
     let next_due = || book.read(|reader| reader.action_next_due());
+    let expiry = |own: Option<WorkerId>| book.read(move |reader| reader.worker_next_expiry(own));
     assert_eq!(next_due(), None);
     let id = book.insert(reboot(MACHINE, 10)).unwrap();
     assert_eq!(next_due(), Some(Timestamp(10)));
     book.claim(20, 50);
-    assert_eq!(next_due(), Some(Timestamp(50)));
-    book.write(move |tx| tx.action_renew(id, 1, Timestamp(80))).unwrap();
+    assert_eq!((next_due(), expiry(None), expiry(Some(WorkerId(1)))), (None, Some(Timestamp(50)), None));
+    book.write(|tx| tx.worker_renew(WorkerId(1), Timestamp(80))).unwrap();
     assert_eq!(book.claim(79, 200), []);
     book.write(move |tx| tx.action_release(id, 1, Timestamp(300))).unwrap();
-    assert_eq!(next_due(), Some(Timestamp(300)));
+    assert_eq!((next_due(), expiry(None)), (Some(Timestamp(300)), None));
     assert_eq!(book.claim(299, 400), []);
     // Someone who changes its fate brings it forward.
     book.write(move |tx| tx.action_release(id, 1, Timestamp(250))).unwrap();
     assert_eq!(book.claim(250, 400)[0].epoch, 2);
     book.append(id, 2, 260, finished(State::Done)).unwrap();
-    assert_eq!(next_due(), None);
+    assert_eq!((next_due(), expiry(None)), (None, None));
     let ended = book.write(move |tx| tx.action_release(id, 2, Timestamp(300)));
     assert!(matches!(ended, Err(StoreError::LeaseLost)));
+}
+
+#[test]
+fn a_lease_of_many_actions_expires_at_once_and_only_its_own() {
+    let book = Book::new();
+    let first = [MACHINE, OTHER_MACHINE].map(|machine| book.insert(reboot(machine, 10)).unwrap());
+    assert_eq!(book.claim(20, 50).len(), 2);
+    let other = book.insert(reboot("another machine", 11)).unwrap();
+    assert_eq!(book.claim(21, 90)[0].id, other);
+    let ids = |claimed: Vec<Action>| claimed.iter().map(|action| action.id).collect::<Vec<_>>();
+    assert_eq!(ids(book.claim(50, 95)), first);
+    assert_eq!(ids(book.claim(90, 99)), [other]);
+}
+
+#[test]
+fn a_worker_gives_up_only_what_it_still_holds() {
+    let book = Book::new();
+    let id = book.insert(reboot(MACHINE, 10)).unwrap();
+    book.claim(20, 50);
+    let give_up = |epoch, worker: i64| {
+        book.write(move |tx| tx.action_give_up(id, epoch, WorkerId(worker), Timestamp(30))).unwrap();
+        book.read(|reader| reader.action_next_due())
+    };
+    assert_eq!((give_up(0, 1), give_up(1, 2)), (None, None));
+    assert_eq!(give_up(1, 1), Some(Timestamp(30)));
 }
 
 #[test]
@@ -198,7 +237,7 @@ fn a_start_ends_every_lease_but_no_waiting() {
     let waiting = book.insert(reboot(OTHER_MACHINE, 11)).unwrap();
     book.claim(20, 1_000_000);
     book.write(move |tx| tx.action_release(waiting, 1, Timestamp(500))).unwrap();
-    book.write(|tx| tx.action_expire_leases()).unwrap();
+    book.write(|tx| tx.worker_expire_all()).unwrap();
     assert_eq!(book.claim(21, 100).iter().map(|action| action.id).collect::<Vec<_>>(), [running]);
 }
 
@@ -275,7 +314,7 @@ fn a_claim_takes_the_oldest_due_first_and_no_more_than_asked() {
     let late = book.insert(reboot(MACHINE, 12)).unwrap();
     let early = book.insert(reboot(OTHER_MACHINE, 11)).unwrap();
     let claim = |limit| {
-        let claimed = book.write(move |tx| tx.action_claim(Timestamp(20), Timestamp(50), limit)).unwrap();
+        let claimed = book.claim_up_to(20, 50, limit);
         claimed.iter().map(|action| action.id).collect::<Vec<_>>()
     };
     assert_eq!(claim(1), [early]);

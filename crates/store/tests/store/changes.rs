@@ -4,7 +4,9 @@ use cloudpc_model::{
     Change, ChangeKind, Clock, CloudPcId, EntityType, Sleep, Snapshot, SnapshotId, SnapshotType, TenantId, Timestamp,
     UserId,
 };
-use cloudpc_store::{FeedEntry, FeedPosition, InvalidFeedPosition, ResyncRequired, Store, StoreError, User, WriteMode};
+use cloudpc_store::{
+    FeedEntry, FeedPosition, InvalidFeedPosition, ResyncRequired, Store, StoreError, User, WorkerId, WriteMode,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use uuid::Uuid;
@@ -102,7 +104,7 @@ fn a_change_of_a_log_is_a_change_of_the_action_within_its_target() {
     assert_eq!(rows(&entries), ["1 created action 1 ()", "2 updated action 1 ()", "3 updated action 1 ()"]);
     assert!(entries.iter().all(|entry| entry.change.parent == MACHINE));
     // What only workers see is no change.
-    book.write(move |tx| tx.action_renew(id, 1, Timestamp(30))).unwrap();
+    book.write(|tx| tx.worker_renew(WorkerId(1), Timestamp(30))).unwrap();
     assert_eq!(head(&book, TENANT).number, 3);
 }
 

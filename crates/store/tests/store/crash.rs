@@ -50,7 +50,7 @@ fn a_killed_process_loses_no_acknowledged_write() {
     let actions = count("SELECT count(*) FROM actions");
     assert!(actions >= i64::try_from(acknowledged.len()).unwrap());
     for (what, query) in [
-        ("events", "SELECT count(*) FROM action_events"),
+        ("events", "SELECT sum(events) FROM actions"),
         ("results", "SELECT count(*) FROM deployments"),
         ("total", "SELECT sum(deployments) FROM partner_totals"),
         ("activity", "SELECT sum(deployments) FROM activities"),

@@ -8,7 +8,8 @@ use cloudpc_store::{DocumentConflict, DocumentIndex, DocumentName, Store, WriteM
 use uuid::Uuid;
 
 use crate::fixture::{
-    BEFORE_DIRECTORY, BEFORE_DOCUMENTS, BEFORE_ENTITLEMENTS, BEFORE_LISTS, BEFORE_ROLLOUTS, Book, TENANT, open_sql,
+    BEFORE_DIRECTORY, BEFORE_DOCUMENTS, BEFORE_ENTITLEMENTS, BEFORE_LISTS, BEFORE_ROLLOUTS, BEFORE_WORKERS, Book,
+    TENANT, open_sql,
 };
 
 const SETTING: DocumentType = DocumentType::CloudPcUserSetting;
@@ -140,6 +141,7 @@ fn plans_and_images_of_an_older_database_become_documents() {
     let directory = tempfile::tempdir().unwrap();
     drop(Store::open(directory.path(), WriteMode::Inline).unwrap());
     let old = open_sql(directory.path());
+    old.execute_batch(BEFORE_WORKERS).unwrap();
     old.execute_batch(BEFORE_ROLLOUTS).unwrap();
     old.execute_batch(BEFORE_LISTS).unwrap();
     old.execute_batch(BEFORE_ENTITLEMENTS).unwrap();

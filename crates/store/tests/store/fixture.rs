@@ -1,13 +1,14 @@
 //! Stores in fresh directories, and things to put into them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use cloudpc_model::{
-    Action, ActionId, ActivityId, Actor, AgentSetting, CloudPc, CloudPcId, CloudPcStatus, EventKind, ImageId,
+    Action, ActionId, ActivityId, Actor, AgentSetting, CloudPc, CloudPcId, CloudPcStatus, Event, EventKind, ImageId,
     ManagedDeviceId, OsVersion, Params, PartnerId, Power, Product, ServicePlanId, State, TenantId, Timestamp,
     UserAccountType, UserId,
 };
-use cloudpc_store::{NewAction, Reader, Store, StoreError, Tx, WriteMode};
+use cloudpc_store::{Advance, NewAction, Reader, Store, StoreError, Tx, WriteMode};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -49,7 +50,11 @@ impl Book {
     }
 
     pub fn claim(&self, now: i64, lease_until: i64) -> Vec<Action> {
-        self.write(move |tx| tx.action_claim(Timestamp(now), Timestamp(lease_until), 10)).unwrap()
+        self.claim_up_to(now, lease_until, 10)
+    }
+
+    pub fn claim_up_to(&self, now: i64, lease_until: i64, limit: usize) -> Vec<Action> {
+        self.write(move |tx| claim(tx, now, lease_until, limit)).unwrap()
     }
 
     pub fn append(&self, id: ActionId, epoch: i64, at: i64, kind: EventKind) -> Result<Action, StoreError> {
@@ -66,9 +71,28 @@ impl Book {
     }
 }
 
+/// Claims actions as a new worker and logs nothing else.
+pub fn claim(tx: &mut Tx<'_>, now: i64, lease_until: i64, limit: usize) -> Result<Vec<Action>, StoreError> {
+    tx.worker_expire(None, Timestamp(now))?;
+    let worker = tx.worker_insert(Timestamp(lease_until))?;
+    let mut claimed = Vec::new();
+    for mut action in tx.action_claimable(Timestamp(now), limit)? {
+        let event = Event { at: Timestamp(now), epoch: action.epoch + 1, kind: EventKind::Claimed };
+        action.apply(&event)?;
+        let advance = Advance { action: Arc::new(action.clone()), events: vec![event], power: None };
+        tx.action_claim(&advance, worker)?;
+        claimed.push(action);
+    }
+    Ok(claimed)
+}
+
 pub fn open_sql(directory: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(directory.join("cloudpc.db")).unwrap()
 }
+
+/// Takes a database back to before workers.
+pub const BEFORE_WORKERS: &str = "
+    DROP TABLE workers; DROP INDEX actions_worker; ALTER TABLE actions RENAME COLUMN worker_id TO leased;";
 
 /// Takes a database back to before rollouts and the change feed.
 pub const BEFORE_ROLLOUTS: &str = "

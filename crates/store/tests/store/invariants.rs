@@ -1,7 +1,7 @@
 //! Whatever is done in whatever order, these hold.
 
 use cloudpc_model::{Action, ActionId, EventKind, Failure, State, Timestamp};
-use cloudpc_store::{NewAction, StoreError};
+use cloudpc_store::{NewAction, StoreError, WorkerId};
 use proptest::prelude::*;
 use rusqlite::Connection;
 
@@ -12,7 +12,7 @@ enum Operation {
     Insert { target: u8, remote: bool, key: Option<u8> },
     Claim { lease: i64, limit: usize },
     Append { action: prop::sample::Index, event: Outcome, stale: bool },
-    Renew { action: prop::sample::Index },
+    Renew { worker: i64 },
     Release { action: prop::sample::Index, wait: i64 },
     Restart,
 }
@@ -48,7 +48,7 @@ fn deeds() -> impl Strategy<Value = Vec<Operation>> {
         3 => (1..30_i64, 1..4_usize).prop_map(|(lease, limit)| Operation::Claim { lease, limit }),
         8 => (any::<prop::sample::Index>(), said, prop::bool::weighted(0.1))
             .prop_map(|(action, event, stale)| Operation::Append { action, event, stale }),
-        1 => any::<prop::sample::Index>().prop_map(|action| Operation::Renew { action }),
+        1 => (1..10_i64).prop_map(|worker| Operation::Renew { worker }),
         1 => (any::<prop::sample::Index>(), 0..20_i64).prop_map(|(action, wait)| Operation::Release { action, wait }),
         1 => Just(Operation::Restart),
     ];
@@ -93,7 +93,7 @@ fn do_it(book: &Book, ids: &mut Vec<ActionId>, now: i64, deed: Operation) {
         }
         Operation::Claim { lease, limit } => {
             let before = ids.iter().map(|id| (*id, book.action(*id).epoch)).collect::<Vec<_>>();
-            let claimed = book.write(move |tx| tx.action_claim(Timestamp(now), Timestamp(now + lease), limit)).unwrap();
+            let claimed = book.claim_up_to(now, now + lease, limit);
             assert!(claimed.len() <= limit);
             for action in claimed {
                 assert!(before.contains(&(action.id, action.epoch - 1)));
@@ -112,15 +112,14 @@ fn do_it(book: &Book, ids: &mut Vec<ActionId>, now: i64, deed: Operation) {
                 }
             }
         }
-        Operation::Renew { action } => {
-            let Some(Action { id, epoch, .. }) = pick(ids, action) else { return };
-            book.write(move |tx| tx.action_renew(id, epoch, Timestamp(now + 30))).unwrap_or_else(allowed);
+        Operation::Renew { worker } => {
+            book.write(move |tx| tx.worker_renew(WorkerId(worker), Timestamp(now + 30))).unwrap_or_else(allowed);
         }
         Operation::Release { action, wait } => {
             let Some(Action { id, epoch, .. }) = pick(ids, action) else { return };
             book.write(move |tx| tx.action_release(id, epoch, Timestamp(now + wait))).unwrap_or_else(allowed);
         }
-        Operation::Restart => book.write(|tx| tx.action_expire_leases()).unwrap(),
+        Operation::Restart => book.write(|tx| tx.worker_expire_all()).unwrap(),
     }
 }
 
@@ -161,8 +160,12 @@ fn check(book: &Book, sql: &Connection) {
             "SELECT line_id FROM actions WHERE remote = 1 AND open = 1 GROUP BY line_id HAVING count(*) > 1",
         ),
         (
-            "an open action can be claimed some day, unless it is stuck",
-            "SELECT id FROM actions WHERE (claim_at IS NOT NULL) <> (open = 1 AND state <> 'stuck')",
+            "an open action can be claimed some day or has a worker, unless it is stuck",
+            "SELECT id FROM actions WHERE (claim_at IS NOT NULL) + (worker_id <> 0) <> (open = 1 AND state <> 'stuck')",
+        ),
+        (
+            "the worker of an action has a lease",
+            "SELECT id FROM actions WHERE worker_id <> 0 AND worker_id NOT IN (SELECT id FROM workers)",
         ),
         (
             "results say what actions say",
@@ -185,9 +188,9 @@ fn check(book: &Book, sql: &Connection) {
               WHERE d.tenant_id = t.tenant_id AND d.activity_id = t.id)",
         ),
         (
-            "the log is as long as the action says",
-            "SELECT id FROM actions AS a WHERE (events, events) IS NOT
-             (SELECT count(*), max(number) FROM action_events AS e WHERE e.action_id = a.id)",
+            "the log is as long as the action says, without the acceptance",
+            "SELECT id FROM actions AS a WHERE (events - 1, events) IS NOT
+             (SELECT count(*), coalesce(max(number), 1) FROM action_events AS e WHERE e.action_id = a.id)",
         ),
     ];
     for (what, query) in NEVER {
@@ -206,17 +209,7 @@ fn check(book: &Book, sql: &Connection) {
 /// An action is what its log says, from the first event on, and stands where its number says.
 fn check_fold(book: &Book, sql: &Connection, id: ActionId) {
     let action = book.action(id);
-    let mut folded = Action {
-        state: State::Pending,
-        epoch: 0,
-        started_at: None,
-        updated_at: action.requested_at,
-        cancel_requested_at: None,
-        outcome: None,
-        steps: Vec::new(),
-        events: 0,
-        ..action.clone()
-    };
+    let mut folded = action.without_events();
     for event in book.read(move |reader| reader.action_events(id)) {
         folded.apply(&event).unwrap();
     }

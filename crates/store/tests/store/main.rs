@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what cannot be unwrapped has failed the test")]
 
 mod actions;
+mod advances;
 mod changes;
 mod crash;
 mod deployments;

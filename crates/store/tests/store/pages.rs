@@ -90,6 +90,7 @@ fn a_database_from_before_pages_gets_the_same_bounds() {
     let Book { store, directory } = book;
     drop(store);
     let sql = crate::fixture::open_sql(directory.path());
+    sql.execute_batch(crate::fixture::BEFORE_WORKERS).unwrap();
     sql.execute_batch(crate::fixture::BEFORE_ROLLOUTS).unwrap();
     sql.execute_batch(crate::fixture::BEFORE_ENTITLEMENTS).unwrap();
     sql.execute_batch(crate::fixture::BEFORE_COUNTERS).unwrap();

@@ -81,7 +81,7 @@ fn a_database_of_version_2_is_brought_up_with_all_that_is_in_it() {
     let undo = |kind: &str| {
         sql.query_row(
             "INSERT INTO actions (tenant_id, line_id, target, kind, params, requested_by, requested_at, deadline_at, state, epoch, updated_at, steps,
-             events, leased, at_front, remote, open)
+             events, worker_id, at_front, remote, open)
              VALUES (x'01', 1, 'machine', ?1, '{}', '{}', 1, 9, 'done', 1, 2, '[]', 1, 0, 0, 1, 0) RETURNING id",
             [kind],
             |row| row.get::<_, i64>(0),

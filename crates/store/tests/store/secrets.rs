@@ -130,7 +130,7 @@ fn secrets_of_deployments_that_ended_in_earlier_versions_are_removed() {
     for state in ["done", "failed", "canceled", "notSupported", "pending"] {
         old.execute(
             "INSERT INTO actions (tenant_id, line_id, target, kind, params, requested_by, requested_at, deadline_at, state,
-             epoch, updated_at, steps, events, leased, at_front, remote, open)
+             epoch, updated_at, steps, events, worker_id, at_front, remote, open)
              VALUES (x'01', 1, 'machine', 'deployAgent', ?1, '{}', 1, 9, ?2, 1, 2, '[]', 1, 0, 0, 0, ?2 = 'pending')",
             [format!(r#"{{"kind":"deployAgent","agent":{agent}}}"#), state.to_owned()],
         )
@@ -142,6 +142,7 @@ fn secrets_of_deployments_that_ended_in_earlier_versions_are_removed() {
         [reported],
     )
     .unwrap();
+    old.execute_batch(crate::fixture::BEFORE_WORKERS).unwrap();
     old.execute_batch(crate::fixture::BEFORE_ROLLOUTS).unwrap();
     old.execute_batch(crate::fixture::BEFORE_LISTS).unwrap();
     old.execute_batch(crate::fixture::BEFORE_ENTITLEMENTS).unwrap();

@@ -1,6 +1,9 @@
 //! Waiting until the work that the clock woke is finished: every task waits for something, and no
 //! job outside the runtime is open.
 
+use futures_util::future::select;
+use std::future::pending;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
@@ -20,7 +23,12 @@ const THREAD_YIELDS: u32 = 4;
 /// all the time can keep the threads busy.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Interval at which work in progress is looked at if no sleep is started or dropped, real time.
+/// Looks in quick succession before a look waits. Most work is finished by then, and a wait takes at
+/// least as long as the timer of the runtime is coarse.
+const QUICK_LOOKS: u32 = 200;
+
+/// Interval at which work in progress is looked at if no sleep is started or dropped and the last
+/// job outside has not ended, real time.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// What is in progress.
@@ -52,6 +60,7 @@ impl ClockShared {
     pub(super) async fn settle(&self) {
         let threads = Handle::try_current().is_ok_and(|h| h.runtime_flavor() == RuntimeFlavor::MultiThread);
         let began = Instant::now();
+        let mut quick_looks = 0;
         while began.elapsed() <= SETTLE_TIME_MAX {
             let changes = self.lock().changes;
             for _ in 0..if threads { THREAD_YIELDS } else { YIELDS } {
@@ -59,17 +68,33 @@ impl ClockShared {
             }
             let work = self.work(threads);
             if !work.is_finished() {
-                let _ = tokio::time::timeout(LOOK_INTERVAL, self.changed.notified()).await;
+                if quick_looks < QUICK_LOOKS && threads {
+                    quick_looks += 1;
+                    std::thread::yield_now();
+                } else {
+                    let _ = tokio::time::timeout(LOOK_INTERVAL, self.news()).await;
+                }
             } else if work.changes == changes && work == self.work(threads) {
                 return;
             }
         }
     }
 
+    /// Waits until a sleep was started or dropped, or the last job outside has ended.
+    async fn news(&self) {
+        let outside = async {
+            match self.outside.get() {
+                Some(outside) => outside.none_open.notified().await,
+                None => pending().await,
+            }
+        };
+        select(pin!(self.changed.notified()), pin!(outside)).await;
+    }
+
     /// Looks at the work in progress: first at what can only wake the next, so that nothing passes
     /// by unseen between two looks.
     fn work(&self, threads: bool) -> Work {
-        let outside = self.outside.get().map_or(0, |count| count());
+        let outside = self.outside.get().map_or(0, |outside| (outside.count)());
         let (woken, changes) = {
             // On a single thread, those that the yields have not run belong to tasks that do not
             // poll them.

@@ -132,7 +132,7 @@ fn counted_work_outside_the_runtime_is_waited_for() {
     for runtime in runtimes.map(|mut builder| builder.worker_threads(2).enable_time().build().unwrap()) {
         let (clock, log, open) = (SimClock::paused(Timestamp(0)), Log::default(), Arc::new(AtomicUsize::new(0)));
         let counted = Arc::clone(&open);
-        clock.count_outside_work(move || counted.load(Ordering::SeqCst));
+        clock.count_outside_work(move || counted.load(Ordering::SeqCst), Arc::default());
         runtime.block_on(async {
             let worker = tokio::spawn({
                 let (clock, log) = (clock.clone(), log.clone());
@@ -170,7 +170,7 @@ fn counted_work_outside_the_runtime_is_waited_for() {
 #[test]
 fn work_that_never_ends_holds_up_a_stop_for_a_limited_time() {
     let clock = SimClock::paused(Timestamp(0));
-    clock.count_outside_work(|| 1);
+    clock.count_outside_work(|| 1, Arc::default());
     block_on(clock.advance(SECOND));
     assert_eq!(clock.now(), Timestamp(0) + SECOND);
 }
