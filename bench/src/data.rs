@@ -4,11 +4,11 @@
 //! The data is kept between runs, because creating a million results takes a while.
 
 use cloudpc_model::{
-    ActionId, ActivityId, Actor, AgentSetting, AppId, CloudPc, EventKind, Params, PartnerId, SeededRng, State,
+    ActionId, ActivityId, Actor, AgentSetting, AppId, CloudPc, Event, EventKind, Params, PartnerId, SeededRng, State,
     TenantId, Timestamp,
 };
 use cloudpc_server::views::partner::{DEPLOYMENT_FORMAT, finished_page};
-use cloudpc_store::{NewAction, Store, StoreError, Tx, WriteMode};
+use cloudpc_store::{Advance, NewAction, Store, StoreError, Tx, WriteMode};
 use indicatif::ProgressBar;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -110,7 +110,7 @@ fn pilots(machines: u64) -> u64 {
 }
 
 /// Returns a scenario in which every Cloud PC is healthy and both partners have an agent.
-fn fleet(machines: u64) -> String {
+pub fn fleet(machines: u64) -> String {
     let (numbered, pilots) = (numbered(machines), pilots(machines));
     let partner = |id: &str| {
         format!(
@@ -200,11 +200,14 @@ fn accept(tx: &mut Tx<'_>, cloud_pc: &CloudPc, params: Params) -> Result<ActionI
 
 /// Completes every open action successfully.
 fn succeed_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    let claimed = tx.action_claim(THEN, THEN + Duration::from_mins(1), usize::MAX)?;
+    let worker = tx.worker_insert(THEN + Duration::from_mins(1))?;
     let end = THEN + Duration::from_secs(30);
-    for action in claimed {
-        let done = EventKind::Finished { outcome: State::Done, failure: None };
-        tx.action_append(action.id, action.epoch, end, done)?;
+    for mut action in tx.action_claimable(THEN, usize::MAX)? {
+        let claimed = Event { at: THEN, epoch: action.epoch + 1, kind: EventKind::Claimed };
+        action.apply(&claimed)?;
+        let (id, epoch) = (action.id, action.epoch);
+        tx.action_claim(&Advance { action: Arc::new(action), events: vec![claimed], power: None }, worker)?;
+        tx.action_append(id, epoch, end, EventKind::Finished { outcome: State::Done, failure: None })?;
     }
     Ok(())
 }
