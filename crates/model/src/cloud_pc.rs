@@ -67,7 +67,7 @@ pub struct CloudPc {
 
 impl CloudPc {
     /// Makes the status of a usable Cloud PC agree with its grace period.
-    pub fn settle_grace(&mut self) {
+    pub fn update_grace_status(&mut self) {
         use CloudPcStatus::{InGracePeriod, Provisioned, ProvisionedWithWarnings};
         self.status = match (self.status, self.grace_ends_at) {
             (Provisioned | ProvisionedWithWarnings, Some(_)) => InGracePeriod,

@@ -95,7 +95,7 @@ pub struct Document {
     /// What the engine writes.
     pub status: Object,
     /// How often each secret was given. The secrets are not kept, since nothing uses them.
-    pub sealed: Object,
+    pub secret_counts: Object,
     /// Creation time.
     pub created_at: Timestamp,
     /// Time of the last change of the body.

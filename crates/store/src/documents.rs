@@ -190,7 +190,7 @@ impl Tx<'_> {
                 SHAPE,
                 json(&document.body),
                 json(&document.status),
-                json(&document.sealed),
+                json(&document.secret_counts),
                 document.created_at.0,
                 document.modified_at.0,
             ],
@@ -222,7 +222,7 @@ impl Tx<'_> {
                 SHAPE,
                 json(&document.body),
                 json(&document.status),
-                json(&document.sealed),
+                json(&document.secret_counts),
                 document.modified_at.0,
             ],
         )?;
@@ -332,7 +332,7 @@ fn document(row: Row<'_>, kind: DocumentType) -> Result<Document, StoreError> {
         revision: columns.get()?,
         body: columns.json()?,
         status: columns.json()?,
-        sealed: columns.json()?,
+        secret_counts: columns.json()?,
         created_at: columns.time()?,
         modified_at: columns.time()?,
     })

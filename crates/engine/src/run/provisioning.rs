@@ -157,7 +157,7 @@ struct GraceCounts(BTreeMap<SkuId, u64>);
 impl GraceCounts {
     /// Returns whether a new Cloud PC of a product has to wait: more Cloud PCs of it are in their
     /// grace period than it has licences.
-    fn are_too_many(&mut self, tx: &Tx<'_>, tenant: TenantId, sku: SkuId) -> Result<bool, StoreError> {
+    fn exceed_units(&mut self, tx: &Tx<'_>, tenant: TenantId, sku: SkuId) -> Result<bool, StoreError> {
         let count = match self.0.entry(sku) {
             Entry::Occupied(read) => *read.get(),
             Entry::Vacant(place) => *place.insert(tx.grace_count(tenant, sku)?),
@@ -183,7 +183,7 @@ struct Claims<'a> {
 
 impl Claims<'_> {
     /// Returns whether what a Cloud PC was made for still holds.
-    fn uphold(&self, entitlement: &Entitlement) -> bool {
+    fn still_cover(&self, entitlement: &Entitlement) -> bool {
         match entitlement.sku_id {
             Some(sku) => {
                 let mut applying = self.policies.applying(&self.groups, Supply::Licenses);
@@ -231,7 +231,7 @@ fn reconcile_user(
         let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
         if cloud_pc.waits_for_license() {
             let moved = |license: &&UserLicense| {
-                claims.uphold(&Entitlement { sku_id: Some(license.sku_id), ..entitlement.clone() })
+                claims.still_cover(&Entitlement { sku_id: Some(license.sku_id), ..entitlement.clone() })
             };
             let unused = license_wait::unused(&claims.licenses, &held).filter(moved);
             if let Some(license) = license_wait::take(tx, unused, cloud_pc, stamp)? {
@@ -243,11 +243,11 @@ fn reconcile_user(
         if cloud_pc.status == CloudPcStatus::PendingProvision
             && let Some(sku) = entitlement.sku_id
         {
-            waits = grace.are_too_many(tx, tenant, sku)?;
+            waits = grace.exceed_units(tx, tenant, sku)?;
             // The policy may have changed since the Cloud PC began to wait.
             claims.take_settings(tx, &entitlement.policy_id, &mut cloud_pc)?;
         }
-        reconcile_cloud_pc(tx, cloud_pc, claims.uphold(entitlement), waits, stamp)?;
+        reconcile_cloud_pc(tx, cloud_pc, claims.still_cover(entitlement), waits, stamp)?;
         grace.forget(entitlement.sku_id);
     }
     let Some(user) = tx.user(tenant, user)? else { return Ok(()) };
@@ -255,7 +255,7 @@ fn reconcile_user(
         let Some((policy, _)) = policies.applying(&claims.groups, Supply::Licenses).next() else { break };
         let plan = tx.service_plan(tenant, license.service_plan_id)?;
         if let Some(plan) = plan.filter(|plan| plan.product != Product::Frontline) {
-            let waits = grace.are_too_many(tx, tenant, license.sku_id)?;
+            let waits = grace.exceed_units(tx, tenant, license.sku_id)?;
             let claim = NewClaim { policy, seat_of: None, plan: &plan, sku_id: Some(license.sku_id), waits };
             provision(tx, &claims, &user, &claim, rng, now)?;
         }
@@ -303,7 +303,7 @@ fn reconcile_cloud_pc(
         }
         (_, false, None) => cloud_pc.grace_ends_at = Some(stamp.at + GRACE_PERIOD),
     }
-    cloud_pc.settle_grace();
+    cloud_pc.update_grace_status();
     cloud_pc.modified_at = stamp.at;
     tx.cloud_pc_update(&cloud_pc)?;
     let entry =

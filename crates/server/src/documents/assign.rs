@@ -41,12 +41,12 @@ pub(super) async fn assign(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
                 revision: 1,
                 body: Object::new(),
                 status: Object::new(),
-                sealed: Object::new(),
+                secret_counts: Object::new(),
                 created_at: now,
                 modified_at: now,
             });
             document.body = body::patched(child, request.edm, &document.body, body.clone());
-            body::settle(child, &mut document.body);
+            body::fill_defaults(child, &mut document.body);
             body::check(child, held.as_ref().map(|held| &held.body), &document.body)?;
             child.hooks.check(tx, &mut Change { call: &request, old: held.as_ref(), new: &mut document })?;
             new.push((held, document));

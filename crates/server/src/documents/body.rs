@@ -149,7 +149,7 @@ fn merge(kind: &Kind, edm: &'static Edm, body: &mut Object, name: String, value:
 }
 
 /// Writes the defaults, and takes out what is null.
-pub(super) fn settle(kind: &Kind, body: &mut Object) {
+pub(super) fn fill_defaults(kind: &Kind, body: &mut Object) {
     for fact in kind.facts {
         if let Fact::Default(at, value) = fact {
             path::fill(body, at, &value.value());

@@ -43,12 +43,12 @@ pub(super) fn insert(tx: &mut Tx<'_>, call: &Call, kind: &'static Kind, guid: &s
         revision: 1,
         body: body::incoming(kind, call.edm, call.body.clone())?,
         status: Object::new(),
-        sealed: Object::new(),
+        secret_counts: Object::new(),
         created_at: call.at,
         modified_at: call.at,
     };
     document.key.id = DocumentKey::fold(&kind.hooks.id(tx, call, &document, guid)?);
-    settle(call, kind, &mut document, None, tx)?;
+    finalize(call, kind, &mut document, None, tx)?;
     has_room(tx, kind, &document)?;
     let written = tx.document_insert(&document, &body::index(kind, &document.body))?;
     written.map_err(|conflict| refuse(kind, &document, conflict))?;
@@ -64,11 +64,11 @@ pub(super) async fn update(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
         must_match(&request, &old)?;
         let mut new = old.clone();
         let patch = body::incoming(kind, request.edm, request.body.clone())?;
-        seal(kind, &mut new, &patch);
+        count_secrets(kind, &mut new, &patch);
         new.body = body::patched(kind, request.edm, &old.body, without_secrets(kind, patch));
         new.modified_at = now;
-        settle(&request, kind, &mut new, Some(&old), tx)?;
-        if new.body != old.body || new.sealed != old.sealed {
+        finalize(&request, kind, &mut new, Some(&old), tx)?;
+        if new.body != old.body || new.secret_counts != old.secret_counts {
             let index = body::index(kind, &new.body);
             if old.revision == 0 {
                 new.created_at = now;
@@ -108,7 +108,7 @@ pub(super) async fn delete(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
 }
 
 /// Brings a document that is written into its final form and checks it.
-fn settle(
+fn finalize(
     call: &Call,
     kind: &'static Kind,
     document: &mut Document,
@@ -117,11 +117,11 @@ fn settle(
 ) -> Result<(), Problem> {
     if old.is_none() {
         let given = std::mem::take(&mut document.body);
-        seal(kind, document, &given);
+        count_secrets(kind, document, &given);
         document.body = without_secrets(kind, given);
     }
-    sign(call, kind, document, old.is_none());
-    body::settle(kind, &mut document.body);
+    set_author(call, kind, document, old.is_none());
+    body::fill_defaults(kind, &mut document.body);
     body::check(kind, old.map(|old| &old.body), &document.body)?;
     kind.hooks.check(tx, &mut Change { call, old, new: document })?;
     Ok(())
@@ -129,12 +129,12 @@ fn settle(
 
 /// Counts the secrets that a caller sent in the sealed part. Null or an empty text removes one. The
 /// secrets themselves are not kept, since nothing uses them.
-fn seal(kind: &Kind, document: &mut Document, given: &Object) {
+fn count_secrets(kind: &Kind, document: &mut Document, given: &Object) {
     for property in secrets(kind) {
         match given.get(property) {
             None => {}
-            Some(Value::Null) => drop(document.sealed.remove(property)),
-            Some(Value::String(text)) if text.is_empty() => drop(document.sealed.remove(property)),
+            Some(Value::Null) => drop(document.secret_counts.remove(property)),
+            Some(Value::String(text)) if text.is_empty() => drop(document.secret_counts.remove(property)),
             Some(_) => count_secret(document, property),
         }
     }
@@ -142,8 +142,8 @@ fn seal(kind: &Kind, document: &mut Document, given: &Object) {
 
 /// Counts a secret, so that every new one is a change.
 fn count_secret(document: &mut Document, property: &str) {
-    let count = document.sealed.get(property).and_then(Value::as_u64).unwrap_or_default() + 1;
-    document.sealed.insert(property.to_owned(), json!(count));
+    let count = document.secret_counts.get(property).and_then(Value::as_u64).unwrap_or_default() + 1;
+    document.secret_counts.insert(property.to_owned(), json!(count));
 }
 
 fn without_secrets(kind: &Kind, mut given: Object) -> Object {
@@ -175,7 +175,7 @@ pub(crate) fn replace_secret(
 }
 
 /// Notes who wrote a document.
-fn sign(call: &Call, kind: &Kind, document: &mut Document, is_new: bool) {
+fn set_author(call: &Call, kind: &Kind, document: &mut Document, is_new: bool) {
     for fact in kind.facts {
         let property = match *fact {
             Fact::CreatedBy(property) if is_new => property,

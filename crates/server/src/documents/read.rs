@@ -88,14 +88,14 @@ pub(super) fn find(call: &Call, kind: &'static Kind, reader: &Reader<'_>) -> Res
 
 fn unwritten(tenant_id: TenantId, kind: &Kind, key: DocumentKey) -> Document {
     let mut defaults = Object::new();
-    body::settle(kind, &mut defaults);
+    body::fill_defaults(kind, &mut defaults);
     Document {
         tenant_id,
         key,
         revision: 0,
         body: defaults,
         status: Object::new(),
-        sealed: Object::new(),
+        secret_counts: Object::new(),
         created_at: Timestamp(0),
         modified_at: Timestamp(0),
     }

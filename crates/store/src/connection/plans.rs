@@ -585,7 +585,7 @@ fn write_documents(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         revision: 1,
         body: Object::new(),
         status: Object::new(),
-        sealed: Object::new(),
+        secret_counts: Object::new(),
         created_at: Timestamp(0),
         modified_at: Timestamp(0),
     };

@@ -22,7 +22,7 @@ fn document(key: DocumentKey) -> Document {
         revision: 1,
         body: Object::new(),
         status: Object::new(),
-        sealed: Object::new(),
+        secret_counts: Object::new(),
         created_at: Timestamp(7),
         modified_at: Timestamp(7),
     }
