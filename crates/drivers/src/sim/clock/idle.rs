@@ -18,10 +18,10 @@ const THREAD_YIELDS: u32 = 4;
 
 /// Longest wait at one stop, real time, if the work in progress never ends. Requests that arrive
 /// all the time can keep the threads busy.
-const SETTLE_TIME_MAX: Duration = Duration::from_secs(1);
+const IDLE_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Interval at which work in progress is looked at if no sleep is started or dropped, real time.
-const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+/// Interval at which work in progress is checked if no sleep is started or dropped, real time.
+const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// What is in progress.
 #[derive(PartialEq, Eq)]
@@ -49,25 +49,25 @@ impl Work {
 impl ClockShared {
     /// Waits until no sleep was started or dropped for a while, and two looks in a row find nothing
     /// in progress, and nothing in between.
-    pub(super) async fn settle(&self) {
+    pub(super) async fn wait_until_idle(&self) {
         let threads = Handle::try_current().is_ok_and(|h| h.runtime_flavor() == RuntimeFlavor::MultiThread);
         let began = Instant::now();
-        while began.elapsed() <= SETTLE_TIME_MAX {
+        while began.elapsed() <= IDLE_WAIT_MAX {
             let changes = self.lock().changes;
             for _ in 0..if threads { THREAD_YIELDS } else { YIELDS } {
                 tokio::task::yield_now().await;
             }
             let work = self.work(threads);
             if !work.is_finished() {
-                let _ = tokio::time::timeout(LOOK_INTERVAL, self.changed.notified()).await;
+                let _ = tokio::time::timeout(CHECK_INTERVAL, self.changed.notified()).await;
             } else if work.changes == changes && work == self.work(threads) {
                 return;
             }
         }
     }
 
-    /// Looks at the work in progress: first at what can only wake the next, so that nothing passes
-    /// by unseen between two looks.
+    /// Reads the counters in the order in which work moves (outside jobs, sleepers, queued and
+    /// running tasks), so work that moves on between two reads is still counted.
     fn work(&self, threads: bool) -> Work {
         let outside = self.outside.get().map_or(0, |count| count());
         let (woken, changes) = {
