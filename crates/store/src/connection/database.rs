@@ -58,6 +58,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0019_rollouts.sql"),
     include_str!("../../migrations/0021_rollout_turns.sql"),
     include_str!("../../migrations/0024_name_parts.sql"),
+    include_str!("../../migrations/0026_turns_and_assigned_groups.sql"),
 ];
 
 /// What a commit survives.
