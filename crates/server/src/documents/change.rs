@@ -127,8 +127,8 @@ fn finalize(
     Ok(())
 }
 
-/// Counts the secrets that a caller sent in the sealed part. Null or an empty text removes one. The
-/// secrets themselves are not kept, since nothing uses them.
+/// Counts the secrets that a caller sent. Null or an empty text removes one. The secrets themselves
+/// are not kept, since nothing uses them.
 fn count_secrets(kind: &Kind, document: &mut Document, given: &Object) {
     for property in secrets(kind) {
         match given.get(property) {
@@ -202,7 +202,7 @@ pub(super) fn has_room(tx: &Tx<'_>, kind: &Kind, document: &Document) -> Result<
     }
     let within = if document.key.parent.is_empty() { "a tenant" } else { "one parent" };
     let (name, most) = (kind.name(), kind.rows_max);
-    let message = format!("There are {count} of {name} already; {within} may have {most}. Delete one first.");
+    let message = format!("The limit of {most} {name} entities in {within} is reached. Delete one, or send fewer.");
     Err(GraphError::new(403, "quotaLimitReached", message).into())
 }
 
@@ -231,13 +231,16 @@ pub(super) fn refuse(kind: &Kind, document: &Document, conflict: DocumentConflic
             GraphError::new(409, "nameAlreadyExists", message).about(taken.property).into()
         }
         DocumentConflict::KeyTaken => {
-            let message = format!("There is a {name} with the id '{}' already.", document.key.id);
+            let message = format!("There is a {name} with the id '{}' already. Choose another id.", document.key.id);
             GraphError::new(409, "nameAlreadyExists", message).about("id").into()
         }
         DocumentConflict::TargetMissing(reference) => {
             let (target, property) = (&reference.target, reference.property);
-            let message =
-                format!("'{property}' is '{}', and there is no {} with this id.", target.id, target.kind.name());
+            let message = format!(
+                "'{property}' names the {} '{}', which does not exist. Use the id of an existing one.",
+                target.kind.name(),
+                target.id
+            );
             GraphError::bad_request(message).about(property).into()
         }
         DocumentConflict::Held { by, property } => {
