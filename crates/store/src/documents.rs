@@ -205,7 +205,6 @@ impl Tx<'_> {
         if let Err(conflict) = self.document_index_put(document.tenant_id, key, index)? {
             return Ok(Err(conflict));
         }
-        self.document_group_put(document)?;
         let added = self.execute(
             "INSERT INTO documents
                (tenant_id, type, parent_id, id, revision, shape, body, status, sealed, created_at, modified_at)
@@ -223,7 +222,11 @@ impl Tx<'_> {
                 document.modified_at.0,
             ],
         )?;
-        Ok(if added == 1 { Ok(()) } else { Err(DocumentConflict::KeyTaken) })
+        if added == 0 {
+            return Ok(Err(DocumentConflict::KeyTaken));
+        }
+        self.document_group_put(document)?;
+        Ok(Ok(()))
     }
 
     /// Replaces a document that was read with `document.revision`, and its names and references;

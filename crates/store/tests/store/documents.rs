@@ -153,6 +153,9 @@ fn assignments_are_found_by_their_group_however_its_id_is_written() {
         written.iter().try_for_each(|row| tx.document_insert(row, &DocumentIndex::default()).map(Result::unwrap))
     })
     .unwrap();
+    let again = to("a", "1", &other.to_string());
+    let taken = book.write(move |tx| tx.document_insert(&again, &DocumentIndex::default())).unwrap();
+    assert_eq!(taken, Err(DocumentConflict::KeyTaken));
     let of_group = ["a1", "a2", "b1", "b2"];
     assert_eq!(assigned(&book, group), of_group);
     assert_eq!(assigned(&book, other), ["b3"]);
