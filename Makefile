@@ -60,6 +60,7 @@ test-browser: setup ## Test the desktop of a real virtual machine in a browser
 bench: setup ## Measure the cost of requests, and print a table with the goals
 	cargo build --release --locked -p cloudpc-bench
 	@target/release/cloudpc-bench
+	@target/release/cloudpc-bench actions
 	@target/release/cloudpc-bench lists
 
 bench-vm: setup ## Measure the cost of a reprovision of a real machine, compared with QEMU alone

@@ -110,7 +110,7 @@ fn pilots(machines: u64) -> u64 {
 }
 
 /// Returns a scenario in which every Cloud PC is healthy and both partners have an agent.
-fn fleet(machines: u64) -> String {
+pub fn fleet(machines: u64) -> String {
     let (numbered, pilots) = (numbered(machines), pilots(machines));
     let partner = |id: &str| {
         format!(
@@ -200,15 +200,14 @@ fn accept(tx: &mut Tx<'_>, cloud_pc: &CloudPc, params: Params) -> Result<ActionI
 
 /// Completes every open action successfully.
 fn succeed_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let worker = tx.worker_insert(THEN + Duration::from_mins(1))?;
     let end = THEN + Duration::from_secs(30);
-    let worker = tx.worker_insert(end)?;
     for mut action in tx.action_claimable(THEN, usize::MAX)? {
-        let claim = Event { at: THEN, epoch: action.epoch + 1, kind: EventKind::Claimed };
-        action.apply(&claim)?;
+        let claimed = Event { at: THEN, epoch: action.epoch + 1, kind: EventKind::Claimed };
+        action.apply(&claimed)?;
         let (id, epoch) = (action.id, action.epoch);
-        tx.action_claim(&Advance { action: Arc::new(action), events: vec![claim], power: None }, worker)?;
-        let done = EventKind::Finished { outcome: State::Done, failure: None };
-        tx.action_append(id, epoch, end, done)?;
+        tx.action_claim(&Advance { action: Arc::new(action), events: vec![claimed], power: None }, worker)?;
+        tx.action_append(id, epoch, end, EventKind::Finished { outcome: State::Done, failure: None })?;
     }
     Ok(())
 }

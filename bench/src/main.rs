@@ -7,6 +7,7 @@
 //! anchor measured in the same process and round, is not. `bench/README.md` describes the method,
 //! the goals and the numbers.
 
+mod actions;
 mod anchors;
 mod data;
 mod fleet;
@@ -41,6 +42,7 @@ enum Role {
     /// Run the measured server; started by this program
     #[command(hide = true)]
     Serve(served::Serve),
+    Actions(actions::Actions),
     Lists(lists::Lists),
     Machines(machines::Machines),
 }
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.role {
         Some(Role::Serve(serve)) => serve.run(),
+        Some(Role::Actions(actions)) => actions.run(),
         Some(Role::Lists(lists)) => lists.run(),
         Some(Role::Machines(machines)) => machines.run(),
         None => measure::run(&cli.plan),

@@ -46,6 +46,26 @@ fn table_has_every_measurement() {
 }
 
 #[test]
+fn table_of_actions_has_every_measurement() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cloudpc-bench"))
+        .args(["actions", "--count", "20", "--directory"])
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{err}");
+    for line in [
+        "accepting 20 reprovisions",
+        "running 20 reprovisions, each",
+        "accepted and ended, 20 reprovisions",
+        "advancing until 20 reprovisions have ended",
+    ] {
+        assert!(out.contains(line), "{line} is missing:\n{out}");
+    }
+}
+
+#[test]
 fn table_of_lists_compares_the_fleets() {
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_cloudpc-bench"))

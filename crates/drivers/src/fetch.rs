@@ -1,4 +1,4 @@
-//! Guarded downloads: outbound requests to URLs that a caller chose.
+//! Guarded downloads and deliveries: outbound requests to URLs that a caller chose.
 //!
 //! A URL is checked twice: as written (`route.rs`, again for every redirect), and by the addresses
 //! that its host resolves to, in the resolver of the connection itself, so that a name cannot
@@ -9,6 +9,7 @@
 //! it.
 
 mod address;
+mod post;
 mod prefix;
 mod route;
 
@@ -28,6 +29,7 @@ use tokio::time::timeout;
 use url::{Host, Url};
 
 use crate::{DriverError, GuestError, Sha256Digest};
+pub use post::{ANSWER_BYTES_MAX, POST_TIME_MAX, Post, PostAnswer};
 pub(crate) use route::{FetchRoute, HostScope, RouteStep, too_slow};
 pub use route::{REDIRECTS_MAX, URL_BYTES_MAX};
 

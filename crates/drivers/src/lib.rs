@@ -31,7 +31,10 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use fetch::{FetchPolicy, Fetched, Fetcher, HEAD_BYTES, REDIRECTS_MAX, URL_BYTES_MAX};
+pub use fetch::{
+    ANSWER_BYTES_MAX, FetchPolicy, Fetched, Fetcher, HEAD_BYTES, POST_TIME_MAX, Post, PostAnswer, REDIRECTS_MAX,
+    URL_BYTES_MAX,
+};
 pub use guest::{DETECT_TIME_MAX, FileFormat, Guest, GuestError, GuestOs, ProgramExit, Sha256Digest};
 pub use host::{SteadyClock, SystemClock, SystemRng, monotonic};
 pub use image_source::{

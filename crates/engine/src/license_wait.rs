@@ -1,15 +1,15 @@
 //! Resizes that wait for a licence.
 //!
 //! The size of a Cloud PC belongs to the licence that it was made for. A licence that is assigned
-//! to the user directly stays the Cloud PC's licence when the size changes. One that the user has
-//! through a group is the group's business, so the administrator moves the user to another licence:
-//! the action waits until the user gets one, and fails after [`LICENSE_WAIT`].
+//! to the user directly stays the Cloud PC's licence when the size changes. A licence that the user
+//! has through a group cannot be exchanged for one user, so the administrator moves the user to
+//! another licence: the action waits until the user gets one, and fails after [`LICENSE_WAIT`].
 //!
 //! The Cloud PC stays usable meanwhile, and keeps out of its grace period although its licence may
 //! be gone. Afterwards the reconciler decides by the licences that the user has then.
 
 use cloudpc_model::{Action, ActionId, AuditEntry, AuditVerb, CloudPc, CloudPcStatus, Params, ServicePlanId, State};
-use cloudpc_store::{Entitlement, LicenseHolder, Reader, StoreError, Tx, UserLicense};
+use cloudpc_store::{LicenseHolder, Reader, StoreError, Tx, UserLicense};
 use std::time::Duration;
 
 use crate::actions::{StepError, recipe};
@@ -98,19 +98,11 @@ pub(crate) fn take<'a>(
     Ok(Some(license))
 }
 
-/// Returns whether the Cloud PC can get this size: it keeps its disk and edition.
+/// Returns whether the Cloud PC can get this size: another one, with its disk and edition.
 fn can_be_sized_after(reader: &Reader<'_>, cloud_pc: &CloudPc, plan: ServicePlanId) -> Result<bool, StoreError> {
     let tenant = cloud_pc.tenant_id;
     let (plan, present) = (reader.service_plan(tenant, plan)?, reader.service_plan(tenant, cloud_pc.service_plan_id)?);
     Ok(plan.zip(present).is_some_and(|(plan, present)| {
-        plan.product == present.product && plan.storage_gib >= present.storage_gib && !plan.gpu
+        plan.id != present.id && plan.product == present.product && plan.storage_gib >= present.storage_gib && !plan.gpu
     }))
-}
-
-/// Returns the licences that no Cloud PC uses.
-pub(crate) fn unused<'a>(
-    licenses: &'a [UserLicense],
-    held: &'a [Entitlement],
-) -> impl Iterator<Item = &'a UserLicense> {
-    licenses.iter().filter(|license| !held.iter().any(|held| held.sku_id == Some(license.sku_id)))
 }

@@ -5,9 +5,9 @@ use cloudpc_model::{
     Document, DocumentKey, DocumentType, GroupId, ImageId, Object, PolicySettingTypes, REGION_DEFAULT, Region,
     ServicePlanId, TenantId, Timestamp, UserAccountType,
 };
-use cloudpc_store::{PolicyValues, Reader, StoreError, Subscription, Tx};
+use cloudpc_store::{Entitlement, PolicyValues, Reader, StoreError, Subscription, Tx, UserLicense};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 
 /// Documents read per page.
@@ -75,10 +75,10 @@ pub(crate) struct Assignment {
     created_at: Timestamp,
 }
 
-/// The policies of a tenant.
+/// The policies that apply to the members of some groups.
 #[derive(Debug)]
 pub(crate) struct Policies {
-    /// Every assignment with its policy, oldest first.
+    /// Every assignment to one of the groups, with its policy, oldest first.
     assigned: Vec<(Rc<Policy>, Assignment)>,
     /// Groups whose members are administrators of their Cloud PCs.
     administrators: HashSet<GroupId>,
@@ -86,24 +86,29 @@ pub(crate) struct Policies {
 }
 
 impl Policies {
-    /// Reads the policies of a tenant.
-    pub fn read(reader: &Reader<'_>, tenant: TenantId) -> Result<Self, StoreError> {
+    /// Reads the policies and user settings that are assigned to these groups.
+    pub fn read<'a>(
+        reader: &Reader<'_>,
+        tenant: TenantId,
+        groups: impl IntoIterator<Item = &'a GroupId>,
+    ) -> Result<Self, StoreError> {
+        let groups: BTreeSet<GroupId> = groups.into_iter().copied().collect();
+        let groups: Vec<GroupId> = groups.into_iter().collect();
         let mut assigned = Vec::new();
-        let kind = DocumentType::CloudPcProvisioningPolicy;
-        for document in documents(reader, tenant, kind, "")? {
-            let Some(policy) = policy(&document) else { continue };
+        let found = reader.document_assignments(tenant, DocumentType::CloudPcProvisioningPolicyAssignment, &groups)?;
+        for assignments in found.chunk_by(|a, b| a.key.parent == b.key.parent) {
+            let key = DocumentKey::new(DocumentType::CloudPcProvisioningPolicy, &assignments[0].key.parent);
+            let Some(policy) = reader.document(tenant, &key)?.as_ref().and_then(policy) else { continue };
             let policy = Rc::new(policy);
-            let kind = DocumentType::CloudPcProvisioningPolicyAssignment;
-            let assignments = documents(reader, tenant, kind, &document.key.id)?;
             assigned.extend(assignments.iter().filter_map(assignment).map(|found| (policy.clone(), found)));
         }
         assigned.sort_by(|(_, a), (_, b)| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         let mut administrators = HashSet::new();
-        for setting in documents(reader, tenant, DocumentType::CloudPcUserSetting, "")? {
-            if flag(&setting.body, "localAdminEnabled") {
-                let kind = DocumentType::CloudPcUserSettingAssignment;
-                let assignments = documents(reader, tenant, kind, &setting.key.id)?;
-                administrators.extend(assignments.iter().filter_map(group_of));
+        let found = reader.document_assignments(tenant, DocumentType::CloudPcUserSettingAssignment, &groups)?;
+        for assignments in found.chunk_by(|a, b| a.key.parent == b.key.parent) {
+            let key = DocumentKey::new(DocumentType::CloudPcUserSetting, &assignments[0].key.parent);
+            if reader.document(tenant, &key)?.is_some_and(|setting| flag(&setting.body, "localAdminEnabled")) {
+                administrators.extend(assignments.iter().filter_map(Document::assigned_group));
             }
         }
         let settings = DocumentKey::new(DocumentType::CloudPcOrganizationSettings, "");
@@ -134,6 +139,14 @@ impl Policies {
     }
 }
 
+/// Returns the licences that no Cloud PC uses.
+pub(crate) fn unused_licenses<'a>(
+    licenses: &'a [UserLicense],
+    held: &'a [Entitlement],
+) -> impl Iterator<Item = &'a UserLicense> {
+    licenses.iter().filter(|license| !held.iter().any(|held| held.sku_id == Some(license.sku_id)))
+}
+
 /// Queues the members of the group of an assignment, one of whom may get a seat that became free.
 pub(crate) fn queue_members(
     tx: &mut Tx<'_>,
@@ -143,7 +156,7 @@ pub(crate) fn queue_members(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let key = DocumentKey::within(DocumentType::CloudPcProvisioningPolicyAssignment, policy, assignment);
-    match tx.document(tenant, &key)?.as_ref().and_then(group_of) {
+    match tx.document(tenant, &key)?.as_ref().and_then(Document::assigned_group) {
         Some(group) => tx.provisioning_queue_put_members(tenant, group, now),
         None => Ok(()),
     }
@@ -164,9 +177,16 @@ pub fn put_subscription(tx: &mut Tx<'_>, subscription: &Subscription, now: Times
         return Ok(());
     }
     tx.provisioning_queue_put_pending(tenant, subscription.sku_id, now)?;
-    for (policy, assignment) in Policies::read(tx, tenant)?.assigned {
-        if policy.supply == Supply::Seats && assignment.service_plan_id == Some(subscription.service_plan_id) {
-            tx.provisioning_queue_put_members(tenant, assignment.group_id, now)?;
+    for document in documents(tx, tenant, DocumentType::CloudPcProvisioningPolicy, "")? {
+        if policy(&document).is_none_or(|policy| policy.supply != Supply::Seats) {
+            continue;
+        }
+        let kind = DocumentType::CloudPcProvisioningPolicyAssignment;
+        let assignments = documents(tx, tenant, kind, &document.key.id)?;
+        for assignment in assignments.iter().filter_map(assignment) {
+            if assignment.service_plan_id == Some(subscription.service_plan_id) {
+                tx.provisioning_queue_put_members(tenant, assignment.group_id, now)?;
+            }
         }
     }
     Ok(())
@@ -227,16 +247,11 @@ fn assignment(document: &Document) -> Option<Assignment> {
     let target = document.body.get("target")?.as_object()?;
     Some(Assignment {
         id: document.key.id.clone(),
-        group_id: group_of(document)?,
+        group_id: document.assigned_group()?,
         service_plan_id: text(target, "servicePlanId").and_then(|id| id.parse().ok()),
         licenses_max: target.get("allotmentLicensesCount").and_then(Value::as_u64),
         created_at: document.created_at,
     })
-}
-
-/// Returns the group of an assignment.
-fn group_of(assignment: &Document) -> Option<GroupId> {
-    text(assignment.body.get("target")?.as_object()?, "groupId")?.parse().ok()
 }
 
 fn text<'a>(body: &'a Object, name: &str) -> Option<&'a str> {

@@ -95,7 +95,7 @@ fn made(tenant_id: TenantId, key: DocumentKey, body: Value, status: Value) -> Do
         revision: 1,
         body: object(body),
         status: object(status),
-        sealed: Object::new(),
+        secret_counts: Object::new(),
         created_at: Timestamp(0),
         modified_at: Timestamp(0),
     }

@@ -89,7 +89,8 @@ pub struct Change {
     pub parent: String,
     /// Id of the entity.
     pub id: String,
-    /// Name of the entity; empty if it has none or the change does not concern it.
+    /// Name of the entity; empty if it has none or the change does not concern it. The name of an
+    /// action is its state.
     pub name: String,
     /// What happened to it.
     pub kind: ChangeKind,

@@ -66,8 +66,18 @@ pub struct CloudPc {
 }
 
 impl CloudPc {
-    /// Makes the status of a usable Cloud PC agree with its grace period.
-    pub fn settle_grace(&mut self) {
+    /// Returns whether changes of its policy are brought to the Cloud PC: it was provisioned, is
+    /// not in its grace period, and can be changed. The store selects Cloud PCs by the same
+    /// condition.
+    pub fn takes_policy_changes(&self) -> bool {
+        use CloudPcStatus::{Deprovisioning, Failed, NotProvisioned, ResizePendingLicense};
+        self.provisioned_at.is_some()
+            && self.grace_ends_at.is_none()
+            && !matches!(self.status, NotProvisioned | Failed | Deprovisioning | ResizePendingLicense)
+    }
+
+    /// Sets the status of a usable Cloud PC by its grace period.
+    pub fn update_grace_status(&mut self) {
         use CloudPcStatus::{InGracePeriod, Provisioned, ProvisionedWithWarnings};
         self.status = match (self.status, self.grace_ends_at) {
             (Provisioned | ProvisionedWithWarnings, Some(_)) => InGracePeriod,

@@ -1,13 +1,13 @@
 //! Documents: configuration entities that are kept as JSON, such as policies and user settings.
 //!
-//! A document has three parts with one writer each: callers write the body, the engine writes the
-//! status, and the sealed part tells which secrets were given. This module refuses to know what the
-//! properties of a document mean, and how it looks in an answer.
+//! Callers write the body of a document, and the engine writes its status. Secrets are not kept,
+//! only counted. This module refuses to know what the properties of a document mean, except the
+//! group of an assignment, and how it looks in an answer.
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{TenantId, Timestamp};
+use crate::{GroupId, TenantId, Timestamp};
 
 /// A JSON object.
 pub type Object = Map<String, Value>;
@@ -49,6 +49,7 @@ document_types! {
     CloudPcSupportedRegion = "cloudPcSupportedRegion",
     CloudPcUserSetting = "cloudPcUserSetting",
     CloudPcUserSettingAssignment = "cloudPcUserSettingAssignment",
+    Webhook = "webhook",
 }
 
 /// The key of a document within its tenant.
@@ -95,11 +96,23 @@ pub struct Document {
     /// What the engine writes.
     pub status: Object,
     /// How often each secret was given. The secrets are not kept, since nothing uses them.
-    pub sealed: Object,
+    pub secret_counts: Object,
     /// Creation time.
     pub created_at: Timestamp,
     /// Time of the last change of the body.
     pub modified_at: Timestamp,
+}
+
+impl Document {
+    /// Returns the group that an assignment of a policy or user setting is to; none if this is no
+    /// assignment, or its group is not a GUID.
+    pub fn assigned_group(&self) -> Option<GroupId> {
+        use DocumentType::{CloudPcProvisioningPolicyAssignment, CloudPcUserSettingAssignment};
+        if !matches!(self.key.kind, CloudPcProvisioningPolicyAssignment | CloudPcUserSettingAssignment) {
+            return None;
+        }
+        self.body.get("target")?.get("groupId")?.as_str()?.parse().ok()
+    }
 }
 
 /// How a document refers to something.

@@ -1,12 +1,12 @@
 //! The Cloud PCs of a scenario: single entries, and members of fleets.
 
 use cloudpc_drivers::sim::ScriptedCondition;
+use cloudpc_engine::GRACE_PERIOD;
 use cloudpc_model::{
     CloudPc, CloudPcId, CloudPcStatus, DocumentKey, Error, GalleryImage, ManagedDeviceId, Power, REGION_DEFAULT,
     ServicePlan, Timestamp, UserAccountType,
 };
 use cloudpc_store::{Entitlement, User};
-use std::time::Duration;
 use toml::value::Datetime;
 use uuid::Uuid;
 
@@ -16,8 +16,6 @@ use super::resolve::{Within, invalid, timestamp, user_principal_name};
 
 /// Length limit of a display name, in characters, as in the contract.
 const NAME_CHARS_MAX: usize = 64;
-/// Length of a grace period in the real service.
-const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The entries of a tenant that its Cloud PCs refer to.
 pub(super) struct Lookup<'a> {
@@ -104,7 +102,7 @@ impl Lookup<'_> {
             os_version: entry.os_version.unwrap_or(image.os_version),
             user_account_type: entry.user_account_type.unwrap_or(UserAccountType::StandardUser),
             provisioned_at: time(entry.provisioned_at)?.or_else(|| provisioned.then_some(self.now)),
-            grace_ends_at: time(entry.grace_ends_at)?.or_else(|| in_grace.then(|| self.now + GRACE)),
+            grace_ends_at: time(entry.grace_ends_at)?.or_else(|| in_grace.then(|| self.now + GRACE_PERIOD)),
             modified_at: self.now,
             created_at: time(entry.created_at)?.unwrap_or(self.now),
         };

@@ -33,35 +33,13 @@ fn tenant(
     name: String,
     scripted_condition: &dyn Fn(CloudPcId) -> ScriptedCondition,
 ) -> Result<file::TenantEntry, StoreError> {
-    let mut users = Vec::new();
-    loop {
-        let page = reader.user_list(id, users.last().map(|last: &User| last.id), PAGE_ROWS)?;
-        if page.is_empty() {
-            break;
-        }
-        users.extend(page);
-    }
+    let users = users(reader, id)?;
     let mut entries = Vec::with_capacity(users.len());
     let mut entitlements = HashMap::new();
     for found in users {
         entitlements.extend(reader.entitlement_list(id, found.id)?.into_iter().map(|held| (held.cloud_pc_id, held)));
         let licenses = directory::licenses(reader, id, LicenseHolder::User(found.id))?;
         entries.push(user(found, licenses));
-    }
-    let mut cloud_pcs = Vec::new();
-    for pc in machines::cloud_pcs(reader, id)? {
-        let scripted_condition = scripted_condition(pc.id);
-        let busy = reader.action_open_remote(id, &pc.id.to_string())?.is_some();
-        let held = entitlements.remove(&pc.id).map(|held| entitlement(reader, held)).transpose()?;
-        cloud_pcs.push(file::CloudPcEntry { entitlement: held, ..cloud_pc(pc, busy, scripted_condition) });
-    }
-    let mut partners = Vec::new();
-    let mut after = None;
-    loop {
-        let page = reader.partner_list(id, after, PAGE_ROWS)?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id);
-        partners.extend(page.into_iter().map(partner));
     }
     Ok(file::TenantEntry {
         id: Some(id.0),
@@ -85,22 +63,62 @@ fn tenant(
             DocumentType::CloudPcUserSetting,
             DocumentType::CloudPcUserSettingAssignment,
         )?,
-        cloud_pcs,
+        cloud_pcs: cloud_pcs(reader, id, entitlements, scripted_condition)?,
         fleets: Vec::new(),
-        partners,
+        partners: partners(reader, id)?,
     })
+}
+
+fn users(reader: &Reader<'_>, tenant: TenantId) -> Result<Vec<User>, StoreError> {
+    let mut users: Vec<User> = Vec::new();
+    loop {
+        let page = reader.user_list(tenant, users.last().map(|last| last.id), PAGE_ROWS)?;
+        if page.is_empty() {
+            return Ok(users);
+        }
+        users.extend(page);
+    }
+}
+
+/// Returns the entries of a tenant's Cloud PCs. Those that wait for provisioning are left out: the
+/// reconciler makes them again.
+fn cloud_pcs(
+    reader: &Reader<'_>,
+    tenant: TenantId,
+    mut entitlements: HashMap<CloudPcId, Entitlement>,
+    scripted_condition: &dyn Fn(CloudPcId) -> ScriptedCondition,
+) -> Result<Vec<file::CloudPcEntry>, StoreError> {
+    let mut entries = Vec::new();
+    for pc in machines::cloud_pcs(reader, tenant)? {
+        if pc.status == CloudPcStatus::PendingProvision {
+            continue;
+        }
+        let scripted_condition = scripted_condition(pc.id);
+        let busy = reader.action_open_remote(tenant, &pc.id.to_string())?.is_some();
+        let held = entitlements.remove(&pc.id).map(|held| entitlement(reader, held)).transpose()?;
+        entries.push(file::CloudPcEntry { entitlement: held, ..cloud_pc(pc, busy, scripted_condition) });
+    }
+    Ok(entries)
+}
+
+fn partners(reader: &Reader<'_>, tenant: TenantId) -> Result<Vec<file::PartnerEntry>, StoreError> {
+    let (mut entries, mut after) = (Vec::new(), None);
+    loop {
+        let page = reader.partner_list(tenant, after, PAGE_ROWS)?;
+        let Some(last) = page.last() else { return Ok(entries) };
+        after = Some(last.id);
+        entries.extend(page.into_iter().map(partner));
+    }
 }
 
 fn cloud_pc(pc: CloudPc, busy: bool, scripted_condition: ScriptedCondition) -> file::CloudPcEntry {
     let status = match pc.status {
-        // These three are set by actions that are not remote actions, so `busy` does not report
-        // them.
+        // Provisioning, deprovisioning and applying a policy are not remote actions, so `busy` does
+        // not report them.
         CloudPcStatus::Provisioning if pc.provisioned_at.is_none() => CloudPcStatus::Provisioned,
         CloudPcStatus::Deprovisioning if pc.status_before.is_some() => CloudPcStatus::InGracePeriod,
-        // It has no machine either.
-        CloudPcStatus::PendingProvision => CloudPcStatus::NotProvisioned,
-        CloudPcStatus::ResizePendingLicense => CloudPcStatus::Provisioned,
         status if status.is_policy_change() => pc.status_before.unwrap_or(CloudPcStatus::Provisioned),
+        CloudPcStatus::ResizePendingLicense => CloudPcStatus::Provisioned,
         CloudPcStatus::Provisioning | CloudPcStatus::Resizing | CloudPcStatus::Restoring if busy => {
             CloudPcStatus::Provisioned
         }

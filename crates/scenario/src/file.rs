@@ -236,7 +236,8 @@ pub(super) struct CloudPcEntry {
     pub region: Option<String>,
     #[serde(default, skip_serializing_if = "is_false")]
     pub single_sign_on: bool,
-    /// Name of the provisioning policy; one that the scenario does not have is a mere label.
+    /// Name of the provisioning policy. A policy name that the scenario does not define is only
+    /// displayed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub provisioning_policy: String,
     #[serde(default = "provisioned", skip_serializing_if = "is_provisioned")]

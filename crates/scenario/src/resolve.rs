@@ -164,24 +164,10 @@ fn resolve_tenant(
     ] {
         documents.extend(documents::resolve(kind, entries, &directory, &lookup)?);
     }
-    let (mut cloud_pcs, mut entitlements) = (Vec::new(), Vec::new());
-    let mut scripted_conditions = HashMap::new();
     let generated = tenant.fleets.iter().map(|fleet| members(fleet, &lookup)).collect::<Result<Vec<_>, _>>()?;
-    for mut entry in tenant.cloud_pcs.into_iter().chain(generated.into_iter().flatten()) {
-        let entitlement = entry.entitlement.take();
-        let (mut cloud_pc, scripted_condition) = lookup.cloud_pc(entry)?;
-        if let Some(policy) = policy_named(&documents, &cloud_pc.provisioning_policy_name) {
-            cloud_pc.provisioning_policy_id.clone_from(&policy.id);
-        }
-        if let Some(entitlement) = entitlement {
-            entitlements.push(lookup.entitlement(entitlement, &cloud_pc, &directory)?);
-        }
-        if scripted_condition != ScriptedCondition::default() {
-            scripted_conditions.insert(cloud_pc.id, scripted_condition);
-        }
-        cloud_pcs.push(cloud_pc);
-    }
-    cloud_pcs.sort_unstable_by_key(|cloud_pc| cloud_pc.id);
+    let entries = tenant.cloud_pcs.into_iter().chain(generated.into_iter().flatten());
+    let ResolvedCloudPcs { cloud_pcs, entitlements, scripted_conditions } =
+        resolve_cloud_pcs(entries, &documents, &directory, &lookup)?;
 
     Ok(ResolvedTenant {
         id,
@@ -197,6 +183,39 @@ fn resolve_tenant(
         scripted_conditions,
         name: tenant.name,
     })
+}
+
+/// The Cloud PCs of a tenant.
+struct ResolvedCloudPcs {
+    cloud_pcs: Vec<CloudPc>,
+    entitlements: Vec<Entitlement>,
+    scripted_conditions: HashMap<CloudPcId, ScriptedCondition>,
+}
+
+fn resolve_cloud_pcs(
+    entries: impl Iterator<Item = file::CloudPcEntry>,
+    documents: &[ScenarioDocument],
+    directory: &ResolvedDirectory,
+    lookup: &Lookup<'_>,
+) -> Result<ResolvedCloudPcs, Error> {
+    let (mut cloud_pcs, mut entitlements) = (Vec::new(), Vec::new());
+    let mut scripted_conditions = HashMap::new();
+    for mut entry in entries {
+        let entitlement = entry.entitlement.take();
+        let (mut cloud_pc, scripted_condition) = lookup.cloud_pc(entry)?;
+        if let Some(policy) = policy_named(documents, &cloud_pc.provisioning_policy_name) {
+            cloud_pc.provisioning_policy_id.clone_from(&policy.id);
+        }
+        if let Some(entitlement) = entitlement {
+            entitlements.push(lookup.entitlement(entitlement, &cloud_pc, directory)?);
+        }
+        if scripted_condition != ScriptedCondition::default() {
+            scripted_conditions.insert(cloud_pc.id, scripted_condition);
+        }
+        cloud_pcs.push(cloud_pc);
+    }
+    cloud_pcs.sort_unstable_by_key(|cloud_pc| cloud_pc.id);
+    Ok(ResolvedCloudPcs { cloud_pcs, entitlements, scripted_conditions })
 }
 
 fn policy_named<'a>(documents: &'a [ScenarioDocument], name: &str) -> Option<&'a ScenarioDocument> {

@@ -109,8 +109,7 @@ fn a_tenant_without_an_id_gets_the_callers_id_and_keeps_its_machine_ids() {
     assert_eq!(own.cloud_pcs[0].id, derived.cloud_pcs[0].id);
 }
 
-/// The parser limits nesting to 80 levels; without a limit, deep nesting would overflow the
-/// stack.
+/// The parser limits nesting to 80 levels; without a limit, deep nesting would overflow the stack.
 #[test]
 fn deep_nesting_is_rejected_and_a_byte_order_mark_is_skipped() {
     parse("\u{feff}faults = []").unwrap();
@@ -127,139 +126,44 @@ fn deep_nesting_is_rejected_and_a_byte_order_mark_is_skipped() {
     }
 }
 
+/// Additions to [`BASE`] that make it invalid.
+const INVALID: &[&str] = &[
+    "surprise = 1",
+    "users = 3",
+    "[[tenants]]\nname = 'Other'\nusers = [{ name = 'bob@other.test', password = 'x', generate_password = true }]",
+    "groups = [{ name = 'Team', members = ['eve'] }]",
+    "groups = [{ name = 'Team', members = ['ada', 'ADA'] }]",
+    "groups = [{ name = 'Team', licenses = ['CPC'] }]",
+    "provisioning_policies = [{ name = 'All', assignments = [{ group = 'Team' }] }]",
+    "user_settings = [{ name = 'All', properties = { displayName = 'All' } }]",
+    "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', entitlement = { policy = 'p' } }]",
+    "[[tenants]]\nname = 'Other'\nsubscriptions = [{ name = 'CPC', service_plan = 'small', units = 1 }]",
+    "cloud_pcs = [{ name = 'one', user = 'eve', service_plan = 'small' }]",
+    "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'tiny' }]",
+    "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', image = 'x' }]",
+    "cloud_pcs = [{ name = '', user = 'ada', service_plan = 'small' }]",
+    "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', created_at = 2026-01-01 }]",
+    "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small' }, { name = 'one', user = 'ada', service_plan = 'small' }]",
+    "fleets = [{ count = 2, name = 'one', service_plans = ['small'] }]",
+    "fleets = [{ count = 2, name = 'one-{number}', service_plans = [] }]",
+    "fleets = [{ count = 1_000_001, name = 'one-{number}', service_plans = ['small'] }]",
+    "[[tenants]]\nname = 'Other'\ngallery_images = [{ id = 'a', name = 'A', size_gib = 1, os_version = 'windows11', os_version_number = '10.0.19045' }]",
+    "partners = [{ partner_id = 'p', enable_connection = true, agent = { url = 'https://a.test/b.msi', sha256 = '12' } }]",
+    "[[faults]]\neffect = 'fail'",
+    "[[faults]]\neffect = 'slowDown'\ncode = 'x'",
+    "[[faults]]\neffect = 'hang'\ncloud_pcs = ['nobody']",
+    "[[faults]]\neffect = 'hang'\nshare_percent = 101",
+    "[[faults]]\neffect = 'hang'\nnth = 0",
+    "[[faults]]\neffect = 'hang'\nkind = 'reboot'\nstep = 'runInstaller'",
+    "[[tenants]]\nname = 'Contoso'",
+    "[[tenants]]\nname = 'Other'\nusers = [{ name = 'bob' }]",
+    "[[tenants]]\nname = 'Other'\nid = '00000000-0000-0000-0000-000000000000'",
+    "[[tenants]]\nname = 'Other'\napps = [{ name = 'tool', id = '6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10' }]",
+];
+
 #[test]
 fn scenario_errors_say_what_to_do() {
-    let cases = [
-        "surprise = 1",
-        "users = 3",
-        "[[tenants]]\nname = 'Other'\nusers = [{ name = 'bob@other.test', password = 'x', generate_password = true }]",
-        "groups = [{ name = 'Team', members = ['eve'] }]",
-        "groups = [{ name = 'Team', members = ['ada', 'ADA'] }]",
-        "groups = [{ name = 'Team', licenses = ['CPC'] }]",
-        "provisioning_policies = [{ name = 'All', assignments = [{ group = 'Team' }] }]",
-        "user_settings = [{ name = 'All', properties = { displayName = 'All' } }]",
-        "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', entitlement = { policy = 'p' } }]",
-        "[[tenants]]\nname = 'Other'\nsubscriptions = [{ name = 'CPC', service_plan = 'small', units = 1 }]",
-        "cloud_pcs = [{ name = 'one', user = 'eve', service_plan = 'small' }]",
-        "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'tiny' }]",
-        "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', image = 'x' }]",
-        "cloud_pcs = [{ name = '', user = 'ada', service_plan = 'small' }]",
-        "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', created_at = 2026-01-01 }]",
-        "cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small' }, { name = 'one', user = 'ada', service_plan = 'small' }]",
-        "fleets = [{ count = 2, name = 'one', service_plans = ['small'] }]",
-        "fleets = [{ count = 2, name = 'one-{number}', service_plans = [] }]",
-        "fleets = [{ count = 1_000_001, name = 'one-{number}', service_plans = ['small'] }]",
-        "[[tenants]]\nname = 'Other'\ngallery_images = [{ id = 'a', name = 'A', size_gib = 1, os_version = 'windows11', os_version_number = '10.0.19045' }]",
-        "partners = [{ partner_id = 'p', enable_connection = true, agent = { url = 'https://a.test/b.msi', sha256 = '12' } }]",
-        "[[faults]]\neffect = 'fail'",
-        "[[faults]]\neffect = 'slowDown'\ncode = 'x'",
-        "[[faults]]\neffect = 'hang'\ncloud_pcs = ['nobody']",
-        "[[faults]]\neffect = 'hang'\nshare_percent = 101",
-        "[[faults]]\neffect = 'hang'\nnth = 0",
-        "[[faults]]\neffect = 'hang'\nkind = 'reboot'\nstep = 'runInstaller'",
-        "[[tenants]]\nname = 'Contoso'",
-        "[[tenants]]\nname = 'Other'\nusers = [{ name = 'bob' }]",
-        "[[tenants]]\nname = 'Other'\nid = '00000000-0000-0000-0000-000000000000'",
-        "[[tenants]]\nname = 'Other'\napps = [{ name = 'tool', id = '6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10' }]",
-    ];
-    let messages: String =
-        cases.iter().map(|case| format!("{case}\n  {}\n", refusal(case).replace('\n', "\n  "))).collect();
-    assert_snapshot!(messages, @"
-    surprise = 1
-      Invalid scenario: TOML parse error at line 11, column 1
-         |
-      11 | surprise = 1
-         | ^^^^^^^^
-      unknown field `surprise`, expected one of `id`, `name`, `domain`, `users`, `apps`, `service_plans`, `gallery_images`, `subscriptions`, `groups`, `provisioning_policies`, `user_settings`, `cloud_pcs`, `fleets`, `partners`
-    users = 3
-      Invalid scenario: TOML parse error at line 11, column 1
-         |
-      11 | users = 3
-         | ^^^^^
-      duplicate key
-    [[tenants]]
-    name = 'Other'
-    users = [{ name = 'bob@other.test', password = 'x', generate_password = true }]
-      Invalid scenario: user 'bob@other.test' of tenant 'Other': more than one of password, password_hash and generate_password is set; keep one of them.
-    groups = [{ name = 'Team', members = ['eve'] }]
-      Invalid scenario: group 'Team': its tenant has no user 'eve@contoso.test'; add the user under [[tenants.users]].
-    groups = [{ name = 'Team', members = ['ada', 'ADA'] }]
-      Invalid scenario: group 'Team': member 'ADA': defined twice; use different names, and different ids if set.
-    groups = [{ name = 'Team', licenses = ['CPC'] }]
-      Invalid scenario: group 'Team': its tenant has no subscription 'CPC'; add it under [[tenants.subscriptions]].
-    provisioning_policies = [{ name = 'All', assignments = [{ group = 'Team' }] }]
-      Invalid scenario: provisioning policy 'All': its tenant has no group 'Team'; add it under [[tenants.groups]].
-    user_settings = [{ name = 'All', properties = { displayName = 'All' } }]
-      Invalid scenario: user setting 'All': its properties have displayName, which name already sets; remove it.
-    cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', entitlement = { policy = 'p' } }]
-      Invalid scenario: Cloud PC 'one': its entitlement needs either license or assignment.
-    [[tenants]]
-    name = 'Other'
-    subscriptions = [{ name = 'CPC', service_plan = 'small', units = 1 }]
-      Invalid scenario: subscription 'CPC': its tenant has no service plan 'small'; add the plan under [[tenants.service_plans]].
-    cloud_pcs = [{ name = 'one', user = 'eve', service_plan = 'small' }]
-      Invalid scenario: Cloud PC 'one': its tenant has no user 'eve@contoso.test'; add the user under [[tenants.users]].
-    cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'tiny' }]
-      Invalid scenario: Cloud PC 'one': its tenant has no service plan 'tiny'; add the plan under [[tenants.service_plans]].
-    cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', image = 'x' }]
-      Invalid scenario: Cloud PC 'one': its tenant has no gallery image 'x'; add the image under [[tenants.gallery_images]].
-    cloud_pcs = [{ name = '', user = 'ada', service_plan = 'small' }]
-      Invalid scenario: Cloud PC '': its name has 0 characters; expected 1 to 64.
-    cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small', created_at = 2026-01-01 }]
-      Invalid scenario: Cloud PC 'one': 2026-01-01 is not a timestamp; expected a form such as 2026-01-31T08:00:00Z.
-    cloud_pcs = [{ name = 'one', user = 'ada', service_plan = 'small' }, { name = 'one', user = 'ada', service_plan = 'small' }]
-      Invalid scenario: Cloud PC 'one': defined twice; use different names, and different ids if set.
-    fleets = [{ count = 2, name = 'one', service_plans = ['small'] }]
-      Invalid scenario: fleet 'one': its Cloud PCs would all have one name; put {number} into the name.
-    fleets = [{ count = 2, name = 'one-{number}', service_plans = [] }]
-      Invalid scenario: fleet 'one-{number}': service_plans is empty; list at least one service plan of the tenant.
-    fleets = [{ count = 1_000_001, name = 'one-{number}', service_plans = ['small'] }]
-      Invalid scenario: 1000001 Cloud PCs; the maximum is 1000000.
-    [[tenants]]
-    name = 'Other'
-    gallery_images = [{ id = 'a', name = 'A', size_gib = 1, os_version = 'windows11', os_version_number = '10.0.19045' }]
-      Invalid scenario: gallery image 'a': '10.0.19045' is not a version of its os_version; remove it, or use a version such as 10.0.22631.3880.
-    partners = [{ partner_id = 'p', enable_connection = true, agent = { url = 'https://a.test/b.msi', sha256 = '12' } }]
-      Invalid scenario: agent of partner 'p': invalid sha256 '12'; expected 64 hex digits as printed by sha256sum FILE.
-    [[faults]]
-    effect = 'fail'
-      Invalid scenario: fault 1: effect 'fail' requires code, and accepts only code and message.
-    [[faults]]
-    effect = 'slowDown'
-    code = 'x'
-      Invalid scenario: fault 1: effect 'slowDown' requires by_ms, and accepts neither code nor message.
-    [[faults]]
-    effect = 'hang'
-    cloud_pcs = ['nobody']
-      Invalid scenario: fault 1: the scenario has no Cloud PC with the name or id 'nobody'.
-    [[faults]]
-    effect = 'hang'
-    share_percent = 101
-      Invalid scenario: fault 1: share_percent is 101; the maximum is 100.
-    [[faults]]
-    effect = 'hang'
-    nth = 0
-      Invalid scenario: fault 1: nth is 0; the first match is 1.
-    [[faults]]
-    effect = 'hang'
-    kind = 'reboot'
-    step = 'runInstaller'
-      Invalid scenario: fault 1: unknown step 'runInstaller'; available steps: checkPower, restart, waitForGuest.
-    [[tenants]]
-    name = 'Contoso'
-      Invalid scenario: tenant 'Contoso': defined twice; use different names, and different ids if set.
-    [[tenants]]
-    name = 'Other'
-    users = [{ name = 'bob' }]
-      Invalid scenario: user 'bob' of tenant 'Other': 'bob' has no domain; use a full name such as ada@contoso.test, or set the tenant's domain.
-    [[tenants]]
-    name = 'Other'
-    id = '00000000-0000-0000-0000-000000000000'
-      Invalid scenario: tenant 'Other': the id 00000000-0000-0000-0000-000000000000 is reserved for the installation; remove it, or use another id.
-    [[tenants]]
-    name = 'Other'
-    apps = [{ name = 'tool', id = '6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10' }]
-      Invalid scenario: app 'tool' of tenant 'Other': the id 6b1f09a2-5c0e-4d5b-9a53-2f3c8e417d10 is reserved for the built-in client; remove it, or use another id.
-    ");
+    let describe = |case: &&str| format!("{case}\n  {}\n", refusal(case).replace('\n', "\n  "));
+    assert_snapshot!(INVALID.iter().map(describe).collect::<String>());
     assert_snapshot!(resolved("").err().unwrap().message, @"Invalid scenario: it has no tenant; add a [[tenants]] entry with a name.");
 }

@@ -13,9 +13,11 @@ use crate::caller::Caller;
 use crate::config::Fidelity;
 use crate::desktop::Desktops;
 use crate::edge;
+use crate::events::EventStreams;
 use crate::identity::Identity;
 use crate::pipeline::{ResponseCache, authentication_error};
 use crate::request::Authenticated;
+use crate::webhooks::Webhooks;
 
 pub use cloudpc_scenario::Simulation;
 
@@ -51,6 +53,10 @@ pub struct AppState {
     pub identity: Arc<Identity>,
     /// Opens the screens of machines in browsers.
     pub desktops: Arc<Desktops>,
+    /// Sends changes to receivers.
+    pub webhooks: Arc<Webhooks>,
+    /// The open event streams.
+    pub events: Arc<EventStreams>,
     /// Settings of the edge.
     pub edge: edge::EdgeSettings,
     /// Whether some of Graph's rules are relaxed.

@@ -25,6 +25,8 @@ pub struct Config {
     pub identity: IdentityConfig,
     /// `[engine]`
     pub engine: EngineConfig,
+    /// `[changes]`
+    pub changes: ChangesConfig,
     /// `[undo]`
     pub undo: UndoConfig,
     /// `[machines]`
@@ -35,6 +37,8 @@ pub struct Config {
     pub downloads: DownloadsConfig,
     /// `[qemu]`
     pub qemu: QemuConfig,
+    /// `[webhooks]`
+    pub webhooks: WebhooksConfig,
     /// `[desktop]`
     pub desktop: DesktopConfig,
     /// `[log]`
@@ -80,6 +84,14 @@ pub struct EngineConfig {
     pub agent_disk_bytes_min: u64,
     /// Time limit of an agent's installer, in seconds.
     pub install_time_max_s: u64,
+}
+
+/// The change feed.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChangesConfig {
+    /// Time for which changes are kept, in seconds.
+    pub keep_s: u64,
 }
 
 /// Undo of actions.
@@ -141,6 +153,17 @@ pub struct QemuConfig {
     /// Time without an answer of the guest agent after which a Cloud PC is shown with a warning, in
     /// seconds.
     pub guest_silence_max_s: u64,
+}
+
+/// Receivers of webhooks.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhooksConfig {
+    /// URL prefixes that webhooks may have; empty: any public https URL. A prefix that names a
+    /// private host allows that host.
+    pub allowed_urls: Vec<String>,
+    /// Whether a webhook may have an address of the service's own host, at any port.
+    pub allow_loopback: bool,
 }
 
 /// Screens of machines, in browsers.
@@ -290,6 +313,7 @@ impl Config {
         for (key, value) in [
             ("engine.lease_s", engine.lease_s),
             ("engine.install_time_max_s", engine.install_time_max_s),
+            ("changes.keep_s", self.changes.keep_s),
             ("partners.heartbeat_silence_max_s", self.partners.heartbeat_silence_max_s),
             ("downloads.size_bytes_max", self.downloads.size_bytes_max),
             ("qemu.stop_time_max_s", self.qemu.stop_time_max_s),
@@ -359,6 +383,12 @@ impl Default for EngineConfig {
             agent_disk_bytes_min: 1024 * 1024 * 1024,
             install_time_max_s: Duration::from_mins(30).as_secs(),
         }
+    }
+}
+
+impl Default for ChangesConfig {
+    fn default() -> Self {
+        Self { keep_s: Duration::from_hours(7 * 24).as_secs() }
     }
 }
 

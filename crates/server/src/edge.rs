@@ -12,7 +12,7 @@ mod delivery;
 pub mod limits;
 mod listen;
 mod origin;
-mod pool;
+pub(crate) mod pool;
 mod tls;
 
 use axum::Router;
@@ -45,7 +45,7 @@ use crate::identity::GRAPH_AUDIENCES;
 use crate::request::{
     Authenticated, BaseAddress, CLIENT_REQUEST_ID, OnlyReads, OperationRoute, Peer, REQUEST_ID, RequestIds, WithoutBody,
 };
-use crate::{admin, desktop, identity, pipeline};
+use crate::{admin, desktop, events, identity, pipeline};
 use body::Allowance;
 use connections::OpenRequest;
 use limits::{
@@ -77,7 +77,7 @@ pub struct EdgeSettings {
     pub cors_origins: Vec<String>,
 }
 
-/// First path segment of [`admin`].
+/// First path segment of [`admin`] and [`events`].
 const ADMINISTRATION: &str = "_cloudpc";
 
 /// Processes requests between a connection and the routes.
@@ -287,7 +287,7 @@ fn router(app: App, health: Arc<Health>) -> Router {
     Router::new()
         .merge(identity::routes().with_state(Arc::clone(&app.identity)))
         .merge(desktop::routes(&app))
-        .nest(&format!("/{ADMINISTRATION}"), admin::routes())
+        .nest(&format!("/{ADMINISTRATION}"), admin::routes().merge(events::routes()))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
         .layer(from_fn(name_route))

@@ -14,6 +14,7 @@ pub mod desktop;
 pub mod documents;
 mod durable_file;
 pub mod edge;
+pub mod events;
 pub mod images;
 pub mod operations;
 pub mod pipeline;
@@ -21,5 +22,6 @@ pub mod request;
 pub mod scenario;
 pub mod start;
 pub mod views;
+pub mod webhooks;
 
 pub use cloudpc_identity::{self as identity, caller, installation};

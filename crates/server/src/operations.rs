@@ -19,6 +19,7 @@ mod provisioning_policy;
 mod snapshot;
 mod subscribed_sku;
 mod user;
+mod webhook;
 
 use cloudpc_graph::body::Leniency;
 use std::collections::HashMap;
@@ -125,6 +126,8 @@ pub static TABLE: &[Row] = table! {
     "cloudPcDeviceImage.reupload", WRITE => device_image::reupload::run;
     "activity.actions", READ => activity::actions::run;
     "activity.cancel", WRITE => activity::cancel::run;
+    "webhook.replay", WRITE => webhook::replay::run;
+    "webhook.rotateSigningKey", WRITE => webhook::rotate_signing_key::run;
     "users.list", READ_USERS => user::list::run;
     "users.count", READ_USERS => user::count::run;
     "users.get", READ_USER => user::get::run;

@@ -13,7 +13,7 @@ use cloudpc_drivers::{Driver, Fetcher, SteadyClock, SystemClock, SystemRng, mono
 use cloudpc_engine::{Engine, EngineSettings, Faults};
 use cloudpc_graph::LinkSigner;
 use cloudpc_model::{Clock, Error, ErrorKind, Rng, SeededRng, Timestamp};
-use cloudpc_store::{ReadCaller, Store, WriteMode};
+use cloudpc_store::{ReadCaller, Store, Tx, WriteMode};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -32,10 +33,12 @@ use crate::desktop::Desktops;
 use crate::documents::adopt;
 use crate::edge::limits::EdgeLimits;
 use crate::edge::{self, Edge, Health, Listener, Reach};
+use crate::events::EventStreams;
 use crate::identity::{self, Identity};
 use crate::pipeline::ResponseCache;
 use crate::scenario;
 use crate::views::partner::{DEPLOYMENT_FORMAT, finished_page};
+use crate::webhooks::{self, SigningKeys, Webhooks};
 
 pub use administrator::{ADMIN_FILE, AdminFile};
 pub use error::StartError;
@@ -48,7 +51,18 @@ pub const STOP_TIME_MAX: Duration = Duration::from_secs(20);
 /// without the cache, only slower.
 const FINISH_PAGES_EVERY: Duration = Duration::from_secs(5);
 
-/// The setting that holds the key for signing links to next pages.
+/// Interval at which old rows of the change feed are deleted. Process time.
+const TRIM_CHANGES_EVERY: Duration = Duration::from_secs(60);
+
+/// Most rows of a tenant's change feed; a feed in use exceeds it for up to [`TRIM_CHANGES_EVERY`].
+pub const CHANGES_MAX: i64 = 5_000_000;
+
+/// Rows of the change feed that are deleted in one transaction, so that other writes are not
+/// delayed.
+const TRIM_ROWS: usize = 1_000;
+
+/// The setting that holds the key for signing links to next pages. The signing keys of webhooks are
+/// derived from it.
 const LINK_KEY: &str = "links.key";
 
 /// The setting that holds the driver kind of a data directory. A database of simulated machines
@@ -91,6 +105,7 @@ pub struct Server {
     connections: TaskTracker,
     engine: JoinHandle<()>,
     desktops: Arc<Desktops>,
+    events: Arc<EventStreams>,
     store: Store,
     data: PathBuf,
 }
@@ -107,6 +122,8 @@ pub struct AppDependencies {
     pub monotonic: app::Monotonic,
     /// The source of randomness.
     pub rng: Arc<dyn Rng>,
+    /// Sends to addresses that callers chose.
+    pub fetcher: Fetcher,
     /// The configuration.
     pub config: Config,
 }
@@ -163,7 +180,7 @@ fn check_clock(now: Timestamp) -> Result<(), StartError> {
 /// # Errors
 /// The store fails, or the client for an outside issuer cannot be created.
 pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
-    let AppDependencies { store, machines, host_clock, monotonic, rng, config } = parts;
+    let AppDependencies { store, machines, host_clock, monotonic, rng, fetcher, config } = parts;
     let (driver, clock, faults, simulation): (Arc<dyn Driver>, Arc<dyn Clock>, _, _) = match machines {
         Machines::Simulated(simulation) => {
             let driver = Arc::new(simulation.driver.clone());
@@ -172,9 +189,15 @@ pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
         Machines::Real { driver, clock } => (driver, clock, no_faults(), None),
     };
     store.set_clock(Arc::clone(&clock));
-    let epoch = rng.next_u64();
-    store.write("changes.ensureEpoch", move |tx| tx.change_epoch_ensure(epoch)).await?;
-    let signer = LinkSigner::new(&link_key(&store, rng.as_ref()).await?);
+    let link_key = link_key(&store, rng.as_ref()).await?;
+    let signer = LinkSigner::new(&link_key);
+    let webhooks = Arc::new(Webhooks {
+        fetcher,
+        settings: config.webhooks.clone(),
+        keys: SigningKeys::new(&link_key),
+        host_clock: Arc::clone(&host_clock),
+        changed: Notify::new(),
+    });
     let desktops = Arc::new(Desktops::new(&store, &host_clock, &rng, config.desktop.novnc.clone()));
     let identity = Identity::open(identity::IdentityDependencies {
         store: store.on_behalf_of(ReadCaller::Stranger),
@@ -213,6 +236,8 @@ pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
         signer,
         identity: Arc::new(identity),
         desktops,
+        webhooks,
+        events: Arc::default(),
         edge: edge::EdgeSettings {
             reach: Reach { names: names(&config), trusted_proxies: config.server.trusted_proxies.clone() },
             cors_origins: config.server.cors_origins.clone(),
@@ -245,6 +270,8 @@ impl Server {
 
         let store = open_store(&options.data)?;
         check_driver(&store, &options).await?;
+        let epoch = rng.next_u64();
+        store.write("changes.ensureEpoch", move |tx| Ok::<_, Error>(tx.change_epoch_ensure(epoch)?)).await?;
         database::compare(&store, &options.data, rng.as_ref()).await?;
         let tls = edge::server_config(&options.data, &names(&options.config), host_clock.now(), rng.as_ref())?;
         let machines = match options.driver {
@@ -257,6 +284,7 @@ impl Server {
             host_clock,
             monotonic: Arc::new(monotonic()),
             rng,
+            fetcher: fetcher(&options.config)?,
             config: options.config.clone(),
         })
         .await?;
@@ -266,11 +294,14 @@ impl Server {
 
         let (stop, connections, health) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Health::default()));
         let engine = run_engine(app.engine.clone(), stop.clone(), Arc::clone(&health));
+        connections.spawn(webhooks::run(app.clone(), stop.clone()));
         connections.spawn(cache_finished_pages(app.store.clone(), stop.clone()));
+        let keep = Duration::from_secs(options.config.changes.keep_s);
+        connections.spawn(trim_changes(app.clone(), keep, stop.clone()));
         connections.spawn(database::watch(app.store.clone(), options.data.clone(), stop.clone()));
         connections.spawn(database::check(app.store.clone(), stop.clone()));
         let store = app.store.clone();
-        let desktops = Arc::clone(&app.desktops);
+        let (desktops, events) = (Arc::clone(&app.desktops), Arc::clone(&app.events));
         let edge = Arc::new(Edge::new(app, health));
         let plain = http.map(|(socket, _)| (socket, None));
         let secured = https.map(|(socket, _)| (socket, Some(TlsAcceptor::from(tls))));
@@ -278,7 +309,7 @@ impl Server {
             let listener = Listener { socket, tls, limits: EdgeLimits::default() };
             connections.spawn(edge::serve(Arc::clone(&edge), listener, stop.clone(), connections.clone()));
         }
-        Ok(Self { http_address, https_address, stop, connections, engine, desktops, store, data: options.data })
+        Ok(Self { http_address, https_address, stop, connections, engine, desktops, events, store, data: options.data })
     }
 
     /// Returns the address of plain HTTP.
@@ -296,6 +327,7 @@ impl Server {
     /// start.
     pub async fn stop(self) {
         self.stop.cancel();
+        self.events.close();
         self.connections.close();
         let ended = async {
             self.desktops.close().await;
@@ -392,6 +424,26 @@ async fn cache_finished_pages(store: Store, stop: CancellationToken) {
         tokio::time::sleep(FINISH_PAGES_EVERY).await;
     };
     while stop.run_until_cancelled(round()).await.is_some() {}
+}
+
+/// Deletes old rows of the change feed.
+async fn trim_changes(app: App, keep: Duration, stop: CancellationToken) {
+    let round = async || {
+        if let Err(error) = trim_changes_once(&app, keep).await {
+            tracing::warn!(%error, "deleting old rows of the change feed failed; retrying in a minute");
+        }
+        tokio::time::sleep(TRIM_CHANGES_EVERY).await;
+    };
+    while stop.run_until_cancelled(round()).await.is_some() {}
+}
+
+async fn trim_changes_once(app: &App, keep: Duration) -> Result<(), Error> {
+    let before = app.clock.now() - keep;
+    for (tenant, _) in app.store.read(|reader| reader.tenant_list()).await? {
+        let trim = move |tx: &mut Tx<'_>| Ok::<_, Error>(tx.changes_trim(tenant, before, CHANGES_MAX, TRIM_ROWS)?);
+        while app.store.write("changes.trim", trim).await? == TRIM_ROWS {}
+    }
+    Ok(())
 }
 
 struct HealthGuard(Arc<Health>);

@@ -1,11 +1,12 @@
 //! Documents: configuration entities that are kept as JSON.
 //!
 //! A document, the names that have to be unique and its references are written together. What is
-//! unique, what refers to what and how many documents there may be is the caller's business.
+//! unique, what refers to what and how many documents there may be is the caller's business, except
+//! for the references of assignments to their groups.
 
 use cloudpc_model::{
-    Change, ChangeKind, Document, DocumentKey, DocumentReference, DocumentType, EntityType, Object, ReferenceStrength,
-    TenantId,
+    Change, ChangeKind, Document, DocumentKey, DocumentReference, DocumentType, EntityType, GroupId, Object,
+    ReferenceStrength, TenantId,
 };
 
 use crate::connection::dialect::json_values;
@@ -116,6 +117,32 @@ impl Reader<'_> {
         )
     }
 
+    /// The assignments of a type to any of these groups, by parent and id.
+    pub fn document_assignments(
+        &self,
+        tenant: TenantId,
+        kind: DocumentType,
+        groups: &[GroupId],
+    ) -> Result<Vec<Document>, StoreError> {
+        let groups: Vec<_> = groups.iter().map(ToString::to_string).collect();
+        let mut found = self.rows(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM documents WHERE tenant_id = ?1 AND type = ?2 AND (parent_id, id) IN (
+                     SELECT parent_id, id FROM document_references
+                     WHERE tenant_id = ?1 AND target_type = 'group' AND target_parent_id = '' AND target_id IN ",
+                json_values!("?3"),
+                " AND type = ?2)"
+            ),
+            params![tenant.0, kind.name(), json(&groups)],
+            |row| document(row, kind),
+        )?;
+        // The database would sort a copy of the whole rows.
+        found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(found)
+    }
+
     /// Number of documents of a type below a parent.
     pub fn document_count(&self, tenant: TenantId, kind: DocumentType, parent: &str) -> Result<u64, StoreError> {
         self.count(
@@ -193,7 +220,7 @@ impl Tx<'_> {
                 SHAPE,
                 json(&document.body),
                 json(&document.status),
-                json(&document.sealed),
+                json(&document.secret_counts),
                 document.created_at.0,
                 document.modified_at.0,
             ],
@@ -201,6 +228,7 @@ impl Tx<'_> {
         if added == 0 {
             return Ok(Err(DocumentConflict::KeyTaken));
         }
+        self.document_group_put(document)?;
         self.changed(document.tenant_id, change(ChangeKind::Created, key, Some(&document.body)));
         Ok(Ok(()))
     }
@@ -217,6 +245,7 @@ impl Tx<'_> {
         if let Err(conflict) = self.document_index_put(document.tenant_id, key, index)? {
             return Ok(Err(conflict));
         }
+        self.document_group_put(document)?;
         let changed = self.execute(
             "UPDATE documents SET revision = revision + 1, shape = ?6, body = ?7, status = ?8, sealed = ?9, modified_at = ?10
              WHERE tenant_id = ?1 AND type = ?2 AND parent_id = ?3 AND id = ?4 AND revision = ?5",
@@ -229,7 +258,7 @@ impl Tx<'_> {
                 SHAPE,
                 json(&document.body),
                 json(&document.status),
-                json(&document.sealed),
+                json(&document.secret_counts),
                 document.modified_at.0,
             ],
         )?;
@@ -341,6 +370,18 @@ impl Tx<'_> {
         }
         Ok(Ok(()))
     }
+
+    /// Refers from an assignment to its group, which need not exist.
+    fn document_group_put(&mut self, assignment: &Document) -> Result<(), StoreError> {
+        let (Some(group), key) = (assignment.assigned_group(), &assignment.key) else { return Ok(()) };
+        self.execute(
+            "INSERT INTO document_references
+               (tenant_id, type, parent_id, id, property, target_type, target_parent_id, target_id, holds)
+             VALUES (?1, ?2, ?3, ?4, 'target/groupId', 'group', '', ?5, 0) ON CONFLICT DO NOTHING",
+            params![assignment.tenant_id.0, key.kind.name(), key.parent, key.id, group.to_string()],
+        )?;
+        Ok(())
+    }
 }
 
 /// A change of a document, named by its body if that is known.
@@ -357,7 +398,7 @@ fn document(row: Row<'_>, kind: DocumentType) -> Result<Document, StoreError> {
         revision: columns.get()?,
         body: columns.json()?,
         status: columns.json()?,
-        sealed: columns.json()?,
+        secret_counts: columns.json()?,
         created_at: columns.time()?,
         modified_at: columns.time()?,
     })

@@ -39,6 +39,7 @@ mod snapshots;
 mod undo;
 mod users;
 mod watermark;
+mod webhooks;
 mod workers;
 
 pub use actions::{ActionFilter, Advance, NewAction, QueuePlace};
@@ -72,6 +73,7 @@ pub use sign_in_counters::{SIGN_IN_COUNTERS_MAX, SignInCounter};
 pub use snapshots::{SNAPSHOTS, snapshot_columns};
 pub use users::{USERS, User, UserProfile, user_columns};
 pub use watermark::Watermark;
+pub use webhooks::WebhookDelivery;
 pub use workers::WorkerId;
 
 /// An error of the store.

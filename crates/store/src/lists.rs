@@ -26,18 +26,18 @@ use sql::{Part, Statement};
 
 pub(crate) use parts::{NamePart, name_parts};
 
-/// Rows whose condition one call checks.
+/// Rows checked per call.
 const WINDOW_ROWS: usize = 2_000;
-/// Rows that are checked first for a page: finding the end of a window takes longer than reading a
-/// page of matches.
+/// Rows checked in the first window of a page: finding the end of a window costs more than reading
+/// a page of matches.
 const FIRST_WINDOW_ROWS: usize = 500;
-/// What one range counts against the window at least.
+/// Rows that a range with any rows counts as, at least.
 const RANGE_ROWS_MIN: usize = 125;
-/// Most rows that are sorted instead of read in order.
+/// Most rows sorted in memory instead of read in index order.
 const SORTED_ROWS_MAX: usize = 2_000;
-/// Rows up to which an access is taken without counting what others would read.
+/// An access with fewer rows is used without comparing it with others.
 const FEW_ROWS: usize = 125;
-/// Rows up to which the accesses that could find the same rows are counted to be compared.
+/// Most rows counted to compare accesses.
 const COUNTED_ROWS_MAX: usize = 2_000;
 
 /// A column of a table by which rows can be selected. It is never null.
@@ -258,7 +258,7 @@ impl Reader<'_> {
     }
 
     /// Visits the parts of indexes after a position until `visit` returns where to stop, or this
-    /// many rows were checked. Returns where to continue.
+    /// many rows were checked. Returns where to continue, which may be the end of the list.
     fn walk<T>(
         &self,
         table: &ListTable<T>,
@@ -272,7 +272,9 @@ impl Reader<'_> {
         let first = after.map_or(0, |after| after.access);
         for (number, access) in plan.accesses.iter().enumerate().skip(first) {
             let after = after.filter(|after| after.access == number);
-            for (range, after) in access.ranges_after(after, plan.descending) {
+            let ranges = access.ranges_after(after, plan.descending);
+            let count = ranges.len();
+            for (place, (range, after)) in ranges.into_iter().enumerate() {
                 let mut part = Part { access, range, after, until: None, descending: plan.descending };
                 let is_long = access.checks_rows() || plan.is_sorted();
                 let end = if is_long { self.window_end(table, tenant, number, part, left)? } else { None };
@@ -283,7 +285,20 @@ impl Reader<'_> {
                 if end.is_some() {
                     return Ok(end);
                 }
-                left = left.saturating_sub(RANGE_ROWS_MIN).max(RANGE_ROWS_MIN);
+                let is_last = number + 1 == plan.accesses.len() && place + 1 == count;
+                if !is_long || is_last {
+                    continue;
+                }
+                let statement = Statement::select_keys("count(*)", table, tenant.0, part);
+                let found = usize::try_from(self.count(&statement.text, &statement.values())?).unwrap_or(usize::MAX);
+                // An empty range costs little, and has no row to continue at.
+                if found == 0 {
+                    continue;
+                }
+                left = left.saturating_sub(found.max(RANGE_ROWS_MIN));
+                if left == 0 {
+                    return self.window_end(table, tenant, number, part, found);
+                }
             }
         }
         Ok(None)

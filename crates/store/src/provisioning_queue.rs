@@ -5,9 +5,15 @@
 
 use cloudpc_model::{GroupId, SkuId, TenantId, Timestamp, UserId};
 
-use crate::connection::params;
-use crate::rows::{self, Columns};
+use crate::connection::{Row, params};
+use crate::rows::{self, Columns, guid_after};
 use crate::{Reader, StoreError, Tx};
+
+macro_rules! columns {
+    () => {
+        "tenant_id, user_id, queued_at"
+    };
+}
 
 /// A user in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,22 +27,39 @@ pub struct QueuedUser {
 }
 
 impl Reader<'_> {
-    /// Up to `limit` users of all tenants, those that have waited longest first.
+    /// Up to `limit` users of all tenants, by tenant, and by how long they have waited.
     pub fn provisioning_queue_next(&self, limit: usize) -> Result<Vec<QueuedUser>, StoreError> {
         self.rows(
-            "SELECT tenant_id, user_id, queued_at FROM provisioning_queue
-             ORDER BY queued_at, tenant_id, user_id LIMIT ?1",
+            concat!("SELECT ", columns!(), " FROM provisioning_queue ORDER BY tenant_id, queued_at, user_id LIMIT ?1"),
             params![rows::limit(limit)],
-            |row| {
-                let mut columns = Columns::new(row, "provisioning_queue");
-                Ok(QueuedUser {
-                    tenant_id: TenantId(columns.get()?),
-                    user_id: UserId(columns.get()?),
-                    queued_at: columns.time()?,
-                })
-            },
+            queued_user,
         )
     }
+
+    /// Up to `limit` users of the first tenant after `after` that has any, those that have waited
+    /// longest first.
+    pub fn provisioning_queue_turn(
+        &self,
+        after: Option<TenantId>,
+        limit: usize,
+    ) -> Result<Vec<QueuedUser>, StoreError> {
+        self.rows(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM provisioning_queue
+                 WHERE tenant_id = (SELECT min(tenant_id) FROM provisioning_queue WHERE tenant_id > ?1)
+                 ORDER BY queued_at, user_id LIMIT ?2"
+            ),
+            params![guid_after(after.map(|tenant| tenant.0)), rows::limit(limit)],
+            queued_user,
+        )
+    }
+}
+
+fn queued_user(row: Row<'_>) -> Result<QueuedUser, StoreError> {
+    let mut columns = Columns::new(row, "provisioning_queue");
+    Ok(QueuedUser { tenant_id: TenantId(columns.get()?), user_id: UserId(columns.get()?), queued_at: columns.time()? })
 }
 
 impl Tx<'_> {

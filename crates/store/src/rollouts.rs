@@ -15,25 +15,27 @@ macro_rules! columns {
     };
 }
 
-/// A condition: a policy applies to a Cloud PC.
-macro_rules! governed {
+macro_rules! cloud_pcs_where {
+    ($condition:literal) => {
+        concat!(
+            "SELECT cloud_pc_id, region, single_sign_on, brings_region, brings_single_sign_on FROM rollout_cloud_pcs
+             WHERE tenant_id = ?1 AND policy_id = ?2 AND ",
+            $condition,
+            " ORDER BY cloud_pc_id LIMIT ?3"
+        )
+    };
+}
+
+/// A condition: [`CloudPc::takes_policy_changes`](cloudpc_model::CloudPc::takes_policy_changes).
+macro_rules! takes_policy_changes {
     () => {
         "provisioned_at IS NOT NULL AND grace_ends_at IS NULL
          AND status NOT IN ('notProvisioned', 'failed', 'deprovisioning', 'resizePendingLicense')"
     };
 }
 
-/// The entitlements of a policy with their Cloud PCs.
-macro_rules! of_policy {
-    () => {
-        " FROM entitlements JOIN cloud_pcs
-             ON cloud_pcs.tenant_id = entitlements.tenant_id AND cloud_pcs.id = entitlements.cloud_pc_id
-         WHERE entitlements.tenant_id = ?1 AND entitlements.policy_id = ?2 AND "
-    };
-}
-
-/// What happens to a Cloud PC that is in the rollout: it gets the settings of both requests, and an
-/// action that changes it already is compared with them.
+/// Adds the requested settings to a Cloud PC that is already in the rollout, and marks an action in
+/// progress for comparison.
 macro_rules! joined {
     () => {
         " ON CONFLICT (tenant_id, policy_id, cloud_pc_id) DO UPDATE SET
@@ -69,7 +71,7 @@ impl PolicyValues {
     }
 }
 
-/// A Cloud PC of a rollout that the engine has to look at.
+/// A Cloud PC of a rollout that is due for the reconciler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolloutCloudPc {
     /// Cloud PC.
@@ -90,7 +92,7 @@ impl Reader<'_> {
         )
     }
 
-    /// The oldest rollout that the engine has to look at, of the first tenant after `after` that
+    /// The oldest rollout that is due for the reconciler, of the first tenant after `after` that
     /// has one.
     pub fn rollout_due(&self, after: Option<TenantId>) -> Result<Option<Rollout>, StoreError> {
         self.row(
@@ -112,8 +114,7 @@ impl Reader<'_> {
         limit: usize,
     ) -> Result<Vec<RolloutCloudPc>, StoreError> {
         self.rows(
-            "SELECT cloud_pc_id, region, single_sign_on, NULL, NULL FROM rollout_cloud_pcs
-             WHERE tenant_id = ?1 AND policy_id = ?2 AND action_id IS NULL ORDER BY cloud_pc_id LIMIT ?3",
+            cloud_pcs_where!("action_id IS NULL"),
             params![tenant.0, policy, rows::limit(limit)],
             rollout_cloud_pc,
         )
@@ -127,12 +128,7 @@ impl Reader<'_> {
         policy: &str,
         limit: usize,
     ) -> Result<Vec<RolloutCloudPc>, StoreError> {
-        self.rows(
-            "SELECT cloud_pc_id, region, single_sign_on, brings_region, brings_single_sign_on FROM rollout_cloud_pcs
-             WHERE tenant_id = ?1 AND policy_id = ?2 AND outdated = 1 ORDER BY cloud_pc_id LIMIT ?3",
-            params![tenant.0, policy, rows::limit(limit)],
-            rollout_cloud_pc,
-        )
+        self.rows(cloud_pcs_where!("outdated = 1"), params![tenant.0, policy, rows::limit(limit)], rollout_cloud_pc)
     }
 
     /// Number of Cloud PCs that a rollout is changing.
@@ -153,9 +149,10 @@ impl Reader<'_> {
     ) -> Result<bool, StoreError> {
         let found = self.row(
             concat!(
-                "SELECT 1",
-                of_policy!(),
-                governed!(),
+                "SELECT 1 FROM entitlements JOIN cloud_pcs
+                     ON cloud_pcs.tenant_id = entitlements.tenant_id AND cloud_pcs.id = entitlements.cloud_pc_id
+                 WHERE entitlements.tenant_id = ?1 AND entitlements.policy_id = ?2 AND ",
+                takes_policy_changes!(),
                 " AND (cloud_pcs.region <> coalesce(?3, cloud_pcs.region)
                      OR cloud_pcs.single_sign_on <> coalesce(?4, cloud_pcs.single_sign_on)) LIMIT 1"
             ),
@@ -213,7 +210,7 @@ impl Tx<'_> {
                  AND (coalesce(brings_region, cloud_pcs.region) <> coalesce(?3, brings_region, cloud_pcs.region)
                      OR coalesce(brings_single_sign_on, cloud_pcs.single_sign_on)
                          <> coalesce(?4, brings_single_sign_on, cloud_pcs.single_sign_on)) AND ",
-                governed!(),
+                takes_policy_changes!(),
                 joined!()
             ),
             params![

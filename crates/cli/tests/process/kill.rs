@@ -1,5 +1,5 @@
 //! The service is killed repeatedly while it works; no accepted action may be lost, repeated or
-//! left incomplete.
+//! left incomplete, and a client that follows the events sees every change once and in order.
 
 use cloudpc_graph::client::{Client, ClientError};
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::follow::{self, Follower};
 use crate::service::Service;
 
 /// Number of kills.
@@ -150,6 +151,7 @@ async fn kills_lose_repeat_or_break_no_accepted_action() {
     let cloud_pcs = ids(&client, CLOUD_PCS).await;
     let partner = ids(&client, PARTNERS).await.remove(0);
     let ledger = Arc::new(Mutex::new(Ledger::default()));
+    let mut follower = Follower::begin(&service, &client).await;
 
     for (index, cloud_pc) in cloud_pcs.iter().enumerate() {
         call_remote(&client, &ledger, cloud_pc, if index % 4 == 0 { "reboot" } else { "reprovision" }).await;
@@ -161,6 +163,7 @@ async fn kills_lose_repeat_or_break_no_accepted_action() {
 
     for _ in 0..KILLS {
         let client = service.client().await;
+        let following = follower.follow(&service, &client, None);
         let caller = tokio::spawn(send_calls(
             client,
             Arc::clone(&ledger),
@@ -174,6 +177,7 @@ async fn kills_lose_repeat_or_break_no_accepted_action() {
         caller.abort();
         // A task that ended by itself has panicked on an unexpected response.
         assert!(caller.await.unwrap_err().is_cancelled());
+        follower = following.await.unwrap();
         service.start_again(&[]);
     }
 
@@ -188,6 +192,7 @@ async fn kills_lose_repeat_or_break_no_accepted_action() {
     check_actions(&client, &ledger, &cloud_pcs).await;
     check_deployments(&client, &ledger, &partner).await;
     check_machines(&client, cloud_pcs.len()).await;
+    follow::check(follower, &service, &client).await;
 }
 
 async fn wait_for_the_end(client: &Client, cloud_pcs: &[String]) {

@@ -6,6 +6,7 @@
 mod deaths;
 mod desktop;
 mod disk;
+mod follow;
 mod images;
 mod kill;
 mod log;

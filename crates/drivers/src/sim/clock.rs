@@ -3,7 +3,7 @@
 //! The clock knows everyone who sleeps on it, so that advancing it far still wakes each sleeper in
 //! order and at its own time. It must not depend on what the sleepers wait for.
 
-mod settle;
+mod idle;
 
 use cloudpc_model::{Clock, Sleep, Timestamp};
 use futures_util::future::select;
@@ -98,7 +98,7 @@ impl SimClock {
     pub async fn hold(&self) -> HeldClock<'_> {
         let turn = self.inner.turn.lock().await;
         let held = HeldClock { moving: Moving::begin(&self.inner), _turn: turn };
-        self.inner.settle().await;
+        self.inner.wait_until_idle().await;
         held
     }
 
@@ -123,7 +123,7 @@ impl HeldClock<'_> {
     /// the work that this wakes is finished.
     pub async fn advance_to(&self, stop: Timestamp) {
         self.moving.0.set(stop);
-        self.moving.0.settle().await;
+        self.moving.0.wait_until_idle().await;
     }
 }
 

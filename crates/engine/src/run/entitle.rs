@@ -1,11 +1,12 @@
 //! Entitlements of Cloud PCs that were not provisioned by the reconciler, such as those that a
 //! scenario states.
 
-use cloudpc_model::{CloudPc, TenantId};
+use cloudpc_model::{CloudPc, GroupId, TenantId};
 use cloudpc_store::{Entitlement, StoreError, Tx};
+use std::collections::HashSet;
 
 use super::provisioning::has_free_seat;
-use crate::policy::{Policies, Supply};
+use crate::policy::{Policies, Supply, unused_licenses};
 
 /// Gives Cloud PCs the entitlements that their policies would have provisioned them with: each
 /// takes a licence or seat of its user that no other Cloud PC takes. A Cloud PC for which there is
@@ -17,9 +18,14 @@ pub fn entitle(tx: &mut Tx<'_>, tenant: TenantId, cloud_pcs: &[&CloudPc]) -> Res
     if cloud_pcs.is_empty() {
         return Ok(());
     }
-    let policies = Policies::read(tx, tenant)?;
+    let mut groups = Vec::with_capacity(cloud_pcs.len());
     for cloud_pc in cloud_pcs {
-        if let Some(entitlement) = free_entitlement(tx, &policies, cloud_pc)? {
+        let of_user = tx.user_groups(tenant, cloud_pc.user_id)?;
+        groups.push(of_user.into_iter().map(|group| group.id).collect::<HashSet<_>>());
+    }
+    let policies = Policies::read(tx, tenant, groups.iter().flatten())?;
+    for (cloud_pc, groups) in cloud_pcs.iter().zip(&groups) {
+        if let Some(entitlement) = free_entitlement(tx, &policies, groups, cloud_pc)? {
             tx.entitlement_insert(&entitlement)?;
         }
     }
@@ -27,9 +33,13 @@ pub fn entitle(tx: &mut Tx<'_>, tenant: TenantId, cloud_pcs: &[&CloudPc]) -> Res
 }
 
 /// Returns what the policy that a Cloud PC names can give its user.
-fn free_entitlement(tx: &Tx<'_>, policies: &Policies, cloud_pc: &CloudPc) -> Result<Option<Entitlement>, StoreError> {
+fn free_entitlement(
+    tx: &Tx<'_>,
+    policies: &Policies,
+    groups: &HashSet<GroupId>,
+    cloud_pc: &CloudPc,
+) -> Result<Option<Entitlement>, StoreError> {
     let (tenant, user, plan) = (cloud_pc.tenant_id, cloud_pc.user_id, cloud_pc.service_plan_id);
-    let groups = tx.user_groups(tenant, user)?.into_iter().map(|group| group.id).collect();
     let held = tx.entitlement_list(tenant, user)?;
     let mut entitlement = Entitlement {
         tenant_id: tenant,
@@ -40,17 +50,17 @@ fn free_entitlement(tx: &Tx<'_>, policies: &Policies, cloud_pc: &CloudPc) -> Res
         service_plan_id: plan,
         sku_id: None,
     };
-    if policies.applying(&groups, Supply::Licenses).any(|(policy, _)| policy.id == entitlement.policy_id) {
-        let licenses = tx.user_licenses(tenant, user)?.into_iter().filter(|license| license.service_plan_id == plan);
-        let mut free = licenses.filter(|license| held.iter().all(|held| held.sku_id != Some(license.sku_id)));
-        let Some(license) = free.next() else { return Ok(None) };
+    if policies.applying(groups, Supply::Licenses).any(|(policy, _)| policy.id == entitlement.policy_id) {
+        let licenses = tx.user_licenses(tenant, user)?;
+        let mut of_plan = unused_licenses(&licenses, &held).filter(|license| license.service_plan_id == plan);
+        let Some(license) = of_plan.next() else { return Ok(None) };
         entitlement.sku_id = Some(license.sku_id);
         return Ok(Some(entitlement));
     }
     if held.iter().any(|held| held.sku_id.is_none() && held.service_plan_id == plan) {
         return Ok(None);
     }
-    for (policy, assignment) in policies.applying(&groups, Supply::Seats) {
+    for (policy, assignment) in policies.applying(groups, Supply::Seats) {
         let gives = policy.id == entitlement.policy_id && assignment.service_plan_id == Some(plan);
         if gives && has_free_seat(tx, tenant, policy, assignment, plan)? {
             entitlement.assignment_id.clone_from(&assignment.id);

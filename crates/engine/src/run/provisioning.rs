@@ -23,11 +23,14 @@ use crate::Engine;
 use crate::ledger::{RequestContext, audit};
 use crate::license_wait;
 use crate::lifecycle::{GRACE_PERIOD, accept_deprovision, accept_provision, queue_pending};
-use crate::policy::{Assignment, Policies, Policy, Supply};
+use crate::policy::{Assignment, Policies, Policy, Supply, unused_licenses};
 use crate::request::{Stamp, accept_unchecked};
 
 /// Most users reconciled, and most grace periods ended, in one transaction.
 const BATCH_MAX: usize = 64;
+
+/// Most users of one tenant reconciled before other tenants have their turn.
+const TENANT_SHARE_MAX: usize = 16;
 
 /// Cloud PCs of a frontline policy for each licence.
 pub const SEATS_PER_LICENSE: u64 = 3;
@@ -45,15 +48,22 @@ struct Due {
     next_at: Option<Timestamp>,
 }
 
+/// The tenant that had its turn last, of each kind of work; none if every tenant has had its turn.
+#[derive(Default)]
+struct Turns {
+    users: Option<TenantId>,
+    rollouts: Option<TenantId>,
+}
+
 impl Engine {
     /// Reconciles queued users, ends grace periods, and runs schedules and rollouts until `stop` is
     /// cancelled.
     pub(super) async fn reconcile(self, stop: CancellationToken) {
-        let mut rollout_turn = None;
+        let mut turns = Turns::default();
         let mut retry = StoreRetry::default();
         while !stop.is_cancelled() {
             let now = self.parts.clock.now();
-            let wake_at = match self.reconcile_due(now, &mut rollout_turn).await {
+            let wake_at = match self.reconcile_due(now, &mut turns).await {
                 Ok(Due { users: false, grace: false, schedules: false, rollouts: false, next_at }) => {
                     retry.reset();
                     next_at
@@ -74,9 +84,8 @@ impl Engine {
         }
     }
 
-    /// Does one batch of what is due; returns what it was. `rollout_turn` is the tenant whose
-    /// rollout was advanced last, if others still have to have their turn.
-    async fn reconcile_due(&self, now: Timestamp, rollout_turn: &mut Option<TenantId>) -> Result<Due, StoreError> {
+    /// Does one batch of what is due; returns what it was.
+    async fn reconcile_due(&self, now: Timestamp, turns: &mut Turns) -> Result<Due, StoreError> {
         let due = self.parts.store.read(move |reader| {
             let next_grace_end = reader.cloud_pc_grace_next_end()?;
             let users = !reader.provisioning_queue_next(1)?.is_empty();
@@ -92,14 +101,14 @@ impl Engine {
         });
         let due = due.await?;
         if due.users {
-            let (seed, work) = (self.parts.rng.next_u64(), Arc::clone(&self.work));
+            let (seed, work, turn) = (self.parts.rng.next_u64(), Arc::clone(&self.work), turns.users);
             let reconciled = self.parts.store.write("provisioning.reconcile", move |tx| {
-                reconcile_batch(tx, seed, now)?;
+                let turn = reconcile_batch(tx, turn, seed, now)?;
                 let work = Arc::clone(&work);
                 tx.after_commit(move || work.wake.notify_one());
-                Ok::<_, StoreError>(())
+                Ok::<_, StoreError>(turn)
             });
-            reconciled.await?;
+            turns.users = reconciled.await?;
         }
         if due.grace {
             let (seed, work) = (self.parts.rng.next_u64(), Arc::clone(&self.work));
@@ -120,34 +129,56 @@ impl Engine {
             run.await?;
         }
         if due.rollouts {
-            let (seed, work, turn) = (self.parts.rng.next_u64(), Arc::clone(&self.work), *rollout_turn);
+            let (seed, work, turn) = (self.parts.rng.next_u64(), Arc::clone(&self.work), turns.rollouts);
             let advanced = self.parts.store.write("policy.advanceRollouts", move |tx| {
                 let turn = advance_rollouts(tx, turn, seed, now)?;
                 let work = Arc::clone(&work);
                 tx.after_commit(move || work.wake.notify_one());
                 Ok::<_, StoreError>(turn)
             });
-            *rollout_turn = advanced.await?;
+            turns.rollouts = advanced.await?;
         }
         Ok(due)
     }
 }
 
-/// Reconciles the users who have waited longest. Random numbers come from `seed`, because the
+/// Reconciles the users who have waited longest of each tenant, beginning after the tenant `turn`;
+/// returns the tenant that had its turn last. Random numbers come from `seed`, because the
 /// transaction may run more than once.
-fn reconcile_batch(tx: &mut Tx<'_>, seed: u64, now: Timestamp) -> Result<(), StoreError> {
+fn reconcile_batch(
+    tx: &mut Tx<'_>,
+    turn: Option<TenantId>,
+    seed: u64,
+    now: Timestamp,
+) -> Result<Option<TenantId>, StoreError> {
     let rng = SeededRng::new(seed);
-    let mut tenants = BTreeMap::new();
-    for queued in tx.provisioning_queue_next(BATCH_MAX)? {
-        let tenant = queued.tenant_id;
-        let (policies, grace) = match tenants.entry(tenant) {
-            Entry::Occupied(read) => read.into_mut(),
-            Entry::Vacant(place) => place.insert((Policies::read(tx, tenant)?, GraceCounts::default())),
+    let (mut turn, mut room) = (turn, BATCH_MAX);
+    while room > 0 {
+        let queued = tx.provisioning_queue_turn(turn, room.min(TENANT_SHARE_MAX))?;
+        let Some(first) = queued.first() else {
+            if turn.take().is_some() {
+                continue;
+            }
+            break;
         };
-        reconcile_user(tx, policies, grace, tenant, queued.user_id, &rng, now)?;
-        tx.provisioning_queue_remove(tenant, queued.user_id)?;
+        let tenant = first.tenant_id;
+        let mut groups = Vec::with_capacity(queued.len());
+        for queued in &queued {
+            let of_user = tx.user_groups(tenant, queued.user_id)?;
+            groups.push(of_user.into_iter().map(|group| group.id).collect::<HashSet<_>>());
+        }
+        let policies = Policies::read(tx, tenant, groups.iter().flatten())?;
+        let mut grace = GraceCounts::default();
+        room -= queued.len();
+        for (queued, groups) in queued.into_iter().zip(groups) {
+            let licenses = tx.user_licenses(tenant, queued.user_id)?;
+            let claims = Claims { policies: &policies, groups, licenses };
+            reconcile_user(tx, &claims, &mut grace, (tenant, queued.user_id), &rng, now)?;
+            tx.provisioning_queue_remove(tenant, queued.user_id)?;
+        }
+        turn = Some(tenant);
     }
-    Ok(())
+    Ok(turn)
 }
 
 /// The Cloud PCs of a tenant in their grace period, counted once for each product in a transaction.
@@ -157,7 +188,7 @@ struct GraceCounts(BTreeMap<SkuId, u64>);
 impl GraceCounts {
     /// Returns whether a new Cloud PC of a product has to wait: more Cloud PCs of it are in their
     /// grace period than it has licences.
-    fn are_too_many(&mut self, tx: &Tx<'_>, tenant: TenantId, sku: SkuId) -> Result<bool, StoreError> {
+    fn exceed_units(&mut self, tx: &Tx<'_>, tenant: TenantId, sku: SkuId) -> Result<bool, StoreError> {
         let count = match self.0.entry(sku) {
             Entry::Occupied(read) => *read.get(),
             Entry::Vacant(place) => *place.insert(tx.grace_count(tenant, sku)?),
@@ -182,8 +213,8 @@ struct Claims<'a> {
 }
 
 impl Claims<'_> {
-    /// Returns whether what a Cloud PC was made for still holds.
-    fn uphold(&self, entitlement: &Entitlement) -> bool {
+    /// Returns whether the user is still entitled to a Cloud PC by what it was made for.
+    fn still_cover(&self, entitlement: &Entitlement) -> bool {
         match entitlement.sku_id {
             Some(sku) => {
                 let mut applying = self.policies.applying(&self.groups, Supply::Licenses);
@@ -215,25 +246,38 @@ impl Claims<'_> {
 
 fn reconcile_user(
     tx: &mut Tx<'_>,
-    policies: &Policies,
+    claims: &Claims<'_>,
     grace: &mut GraceCounts,
-    tenant: TenantId,
-    user: UserId,
+    (tenant, user): (TenantId, UserId),
     rng: &SeededRng,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let groups = tx.user_groups(tenant, user)?.into_iter().map(|group| group.id).collect();
-    let claims = Claims { policies, groups, licenses: tx.user_licenses(tenant, user)? };
     let mut held = tx.entitlement_list(tenant, user)?;
+    reconcile_held(tx, claims, grace, &mut held, rng, now)?;
+    let Some(user) = tx.user(tenant, user)? else { return Ok(()) };
+    provision_licenses(tx, claims, grace, &user, &held, rng, now)?;
+    provision_seats(tx, claims, &user, &held, rng, now)
+}
+
+/// Reconciles the Cloud PCs that a user has, and lets one that waits for a licence take it.
+fn reconcile_held(
+    tx: &mut Tx<'_>,
+    claims: &Claims<'_>,
+    grace: &mut GraceCounts,
+    held: &mut [Entitlement],
+    rng: &SeededRng,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     for place in 0..held.len() {
         let entitlement = &held[place];
+        let tenant = entitlement.tenant_id;
         let Some(mut cloud_pc) = tx.cloud_pc(tenant, entitlement.cloud_pc_id)? else { continue };
         let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
         if cloud_pc.waits_for_license() {
             let moved = |license: &&UserLicense| {
-                claims.uphold(&Entitlement { sku_id: Some(license.sku_id), ..entitlement.clone() })
+                claims.still_cover(&Entitlement { sku_id: Some(license.sku_id), ..entitlement.clone() })
             };
-            let unused = license_wait::unused(&claims.licenses, &held).filter(moved);
+            let unused = unused_licenses(&claims.licenses, held).filter(moved);
             if let Some(license) = license_wait::take(tx, unused, cloud_pc, stamp)? {
                 held[place].sku_id = Some(license.sku_id);
             }
@@ -243,33 +287,59 @@ fn reconcile_user(
         if cloud_pc.status == CloudPcStatus::PendingProvision
             && let Some(sku) = entitlement.sku_id
         {
-            waits = grace.are_too_many(tx, tenant, sku)?;
+            waits = grace.exceed_units(tx, tenant, sku)?;
             // The policy may have changed since the Cloud PC began to wait.
             claims.take_settings(tx, &entitlement.policy_id, &mut cloud_pc)?;
         }
-        reconcile_cloud_pc(tx, cloud_pc, claims.uphold(entitlement), waits, stamp)?;
+        reconcile_cloud_pc(tx, cloud_pc, claims.still_cover(entitlement), waits, stamp)?;
         grace.forget(entitlement.sku_id);
     }
-    let Some(user) = tx.user(tenant, user)? else { return Ok(()) };
-    for license in license_wait::unused(&claims.licenses, &held) {
-        let Some((policy, _)) = policies.applying(&claims.groups, Supply::Licenses).next() else { break };
+    Ok(())
+}
+
+/// Makes a Cloud PC for each licence of a user that no Cloud PC uses.
+fn provision_licenses(
+    tx: &mut Tx<'_>,
+    claims: &Claims<'_>,
+    grace: &mut GraceCounts,
+    user: &User,
+    held: &[Entitlement],
+    rng: &SeededRng,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let tenant = user.tenant_id;
+    for license in unused_licenses(&claims.licenses, held) {
+        let Some((policy, _)) = claims.policies.applying(&claims.groups, Supply::Licenses).next() else { break };
         let plan = tx.service_plan(tenant, license.service_plan_id)?;
         if let Some(plan) = plan.filter(|plan| plan.product != Product::Frontline) {
-            let waits = grace.are_too_many(tx, tenant, license.sku_id)?;
+            let waits = grace.exceed_units(tx, tenant, license.sku_id)?;
             let claim = NewClaim { policy, seat_of: None, plan: &plan, sku_id: Some(license.sku_id), waits };
-            provision(tx, &claims, &user, &claim, rng, now)?;
+            provision(tx, claims, user, &claim, rng, now)?;
         }
     }
+    Ok(())
+}
+
+/// Makes a Cloud PC for each frontline assignment with a free seat, one of each size.
+fn provision_seats(
+    tx: &mut Tx<'_>,
+    claims: &Claims<'_>,
+    user: &User,
+    held: &[Entitlement],
+    rng: &SeededRng,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let tenant = user.tenant_id;
     let is_seat = |held: &&Entitlement| held.sku_id.is_none();
     let mut seated: HashSet<ServicePlanId> = held.iter().filter(is_seat).map(|held| held.service_plan_id).collect();
-    for (policy, assignment) in policies.applying(&claims.groups, Supply::Seats) {
+    for (policy, assignment) in claims.policies.applying(&claims.groups, Supply::Seats) {
         let Some(plan) = assignment.service_plan_id else { continue };
         if seated.contains(&plan) || !has_free_seat(tx, tenant, policy, assignment, plan)? {
             continue;
         }
         if let Some(plan) = tx.service_plan(tenant, plan)? {
             let claim = NewClaim { policy, seat_of: Some(assignment), plan: &plan, sku_id: None, waits: false };
-            provision(tx, &claims, &user, &claim, rng, now)?;
+            provision(tx, claims, user, &claim, rng, now)?;
             seated.insert(plan.id);
         }
     }
@@ -303,7 +373,7 @@ fn reconcile_cloud_pc(
         }
         (_, false, None) => cloud_pc.grace_ends_at = Some(stamp.at + GRACE_PERIOD),
     }
-    cloud_pc.settle_grace();
+    cloud_pc.update_grace_status();
     cloud_pc.modified_at = stamp.at;
     tx.cloud_pc_update(&cloud_pc)?;
     let entry =
@@ -412,3 +482,6 @@ fn free_name(tx: &Tx<'_>, policy: &Policy, user: &User, rng: &SeededRng) -> Resu
     }
     Ok(name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,8 @@
 //! an action for each Cloud PC that a rollout has to change, within the rollout's reserve.
 
 use cloudpc_model::{
-    CloudPc, CloudPcStatus, Document, DocumentKey, DocumentType, Params, PolicySettingTypes, Rng, Rollout, SeededRng,
-    TenantId, Timestamp,
+    CloudPc, Document, DocumentKey, DocumentType, Params, PolicySettingTypes, Rng, Rollout, SeededRng, TenantId,
+    Timestamp,
 };
 use cloudpc_store::{PolicySchedule, PolicyValues, RolloutCloudPc, StoreError, Tx};
 
@@ -60,8 +60,8 @@ fn key(policy: &str) -> DocumentKey {
     DocumentKey::new(DocumentType::CloudPcProvisioningPolicy, policy)
 }
 
-/// Accepts the changes that the reserve has room for. A Cloud PC that is being changed has its room
-/// already, whatever a later request wants of it.
+/// Accepts the changes that the reserve has room for. A Cloud PC that is being changed already
+/// counts against the reserve, so a later request for it needs no more room.
 fn advance(
     tx: &mut Tx<'_>,
     rollout: &Rollout,
@@ -96,7 +96,7 @@ fn change(
     stamp: Stamp,
 ) -> Result<(), StoreError> {
     let (tenant, policy_id, id) = (rollout.tenant_id, &rollout.policy_id, listed.id);
-    let cloud_pc = tx.cloud_pc(tenant, id)?.filter(is_governed);
+    let cloud_pc = tx.cloud_pc(tenant, id)?.filter(CloudPc::takes_policy_changes);
     let Some(cloud_pc) = cloud_pc else { return tx.rollout_remove(tenant, policy_id, id) };
     let wanted = policy.values(listed.settings);
     let present = PolicyValues { region: Some(cloud_pc.region.clone()), single_sign_on: Some(cloud_pc.single_sign_on) };
@@ -113,13 +113,4 @@ fn change(
     let params = Params::ApplyPolicy { policy_id: policy_id.clone(), region, single_sign_on };
     let action = accept_unchecked(tx, &asked, &cloud_pc, params, stamp)?;
     tx.rollout_begin(tenant, policy_id, id, action, &brings)
-}
-
-/// Returns whether a policy applies to a Cloud PC: it was provisioned, is not in its grace period,
-/// and can be changed. The store selects Cloud PCs by the same condition.
-fn is_governed(cloud_pc: &CloudPc) -> bool {
-    use CloudPcStatus::{Deprovisioning, Failed, NotProvisioned, ResizePendingLicense};
-    cloud_pc.provisioned_at.is_some()
-        && cloud_pc.grace_ends_at.is_none()
-        && !matches!(cloud_pc.status, NotProvisioned | Failed | Deprovisioning | ResizePendingLicense)
 }

@@ -361,7 +361,7 @@ fn apply_end(
         reconcile_again(tx, action, cloud_pc, now)?;
     }
     // The grace period may have begun or ended while the action ran.
-    cloud_pc.settle_grace();
+    cloud_pc.update_grace_status();
     Ok(())
 }
 

@@ -18,7 +18,7 @@ fn device_image(tenant: TenantId, number: u128) -> Document {
         revision: 1,
         body,
         status: Object::new(),
-        sealed: Object::new(),
+        secret_counts: Object::new(),
         created_at: START,
         modified_at: START,
     }

@@ -176,6 +176,17 @@ fn failure_code(action: &Action) -> Option<&str> {
 }
 
 #[tokio::test]
+async fn resize_does_not_take_an_unused_licence_of_the_present_size() {
+    const SAME_SIZE: SkuId = SkuId(Uuid::from_u128(0x5a));
+    let (mut world, id, resize) = resizing().await;
+    world.change(|tx| add_subscription(tx, SAME_SIZE, small(), 1)).await;
+    world.license(SAME_SIZE, LicenseHolder::User(user(1))).await;
+    world.rest().await;
+    assert_eq!(world.status(id).await, Some(CloudPcStatus::ResizePendingLicense));
+    assert_eq!(world.action(resize).await.state, State::Pending);
+}
+
+#[tokio::test]
 async fn resize_waits_for_the_new_licence_of_a_group_and_then_uses_it() {
     let (mut world, id, resize) = resizing().await;
     world.leave(SUPPORT, user(1)).await;

@@ -36,7 +36,7 @@ fn document(key: DocumentKey, body: Value) -> Document {
         revision: 1,
         body: object(body),
         status: Object::new(),
-        sealed: Object::new(),
+        secret_counts: Object::new(),
         created_at: START,
         modified_at: START,
     }

@@ -34,7 +34,7 @@ fn policy(region: &str, single_sign_on: bool) -> Document {
         revision: 1,
         body,
         status: cloudpc_model::Object::new(),
-        sealed: cloudpc_model::Object::new(),
+        secret_counts: cloudpc_model::Object::new(),
         created_at: START,
         modified_at: START,
     }

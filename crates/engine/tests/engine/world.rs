@@ -94,7 +94,7 @@ pub fn connection(number: u128, connection_type: &str) -> Document {
         revision: 1,
         body: body.as_object().unwrap().clone(),
         status: Object::new(),
-        sealed: Object::new(),
+        secret_counts: Object::new(),
         created_at: START,
         modified_at: START,
     }

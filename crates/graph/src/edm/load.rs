@@ -129,6 +129,10 @@ pub(super) fn load(version: Version) -> Edm {
         let earlier = graph_types.types.insert(name.clone(), raw);
         assert!(earlier.is_none(), "{name} is declared twice");
     }
+    for (name, raw) in observed_types.enums {
+        let earlier = graph_types.enums.insert(name.clone(), raw);
+        assert!(earlier.is_none(), "{name} is declared twice");
+    }
     let own_enums: RenamedFile = read(EXTENSIONS);
     let mut edm =
         Edm { version, operations: Vec::new(), types: BTreeMap::new(), enums: BTreeMap::new(), trie: Trie::default() };

@@ -41,7 +41,7 @@ pub fn adopt(tx: &mut Tx<'_>, tenant: TenantId, now: Timestamp, rng: &dyn Rng) -
             policies.entry((cloud_pc.provisioning_policy_id.clone(), is_frontline)).or_default().push(cloud_pc);
         }
     }
-    let skus = sell(tx, tenant, &policies, now, rng)?;
+    let skus = put_subscriptions(tx, tenant, &policies, now, rng)?;
     let dedicated: BTreeSet<String> =
         policies.keys().filter(|(_, is_frontline)| !is_frontline).map(|(id, _)| id.clone()).collect();
     for ((id, is_frontline), cloud_pcs) in policies {
@@ -91,7 +91,7 @@ fn cloud_pcs(reader: &Reader<'_>, tenant: TenantId) -> Result<Vec<CloudPc>, Stor
 
 /// Makes a subscription for each service plan: with a licence for each user of a dedicated Cloud
 /// PC, or with seats for all frontline Cloud PCs. Returns the products.
-fn sell(
+fn put_subscriptions(
     tx: &mut Tx<'_>,
     tenant: TenantId,
     policies: &BTreeMap<(String, bool), Vec<CloudPc>>,
@@ -226,14 +226,14 @@ fn put(
     if tx.document(tenant, &key)?.is_some() {
         return Ok(());
     }
-    body::settle(kind, &mut body);
+    body::fill_defaults(kind, &mut body);
     let mut document = Document {
         tenant_id: tenant,
         key,
         revision: 1,
         body,
         status: Object::new(),
-        sealed: Object::new(),
+        secret_counts: Object::new(),
         created_at: now,
         modified_at: now,
     };

@@ -1,7 +1,7 @@
 //! `assign`: replaces the assignments of a document as a whole. An assignment to the same target
 //! stays, with its id, its creation time and what the caller's version has no name for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cloudpc_graph::GraphError;
@@ -41,14 +41,14 @@ pub(super) async fn assign(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
                 revision: 1,
                 body: Object::new(),
                 status: Object::new(),
-                sealed: Object::new(),
+                secret_counts: Object::new(),
                 created_at: now,
                 modified_at: now,
             });
             document.body = body::patched(child, request.edm, &document.body, body.clone());
-            body::settle(child, &mut document.body);
+            body::fill_defaults(child, &mut document.body);
             body::check(child, held.as_ref().map(|held| &held.body), &document.body)?;
-            child.hooks.check(tx, &mut Change { call: &request, old: held.as_ref(), new: &mut document })?;
+            check_target(tx, &Change { call: &request, old: held.as_ref(), new: &mut document }, &target)?;
             new.push((held, document));
         }
         // What goes is deleted first, so that its names are free.
@@ -91,12 +91,19 @@ fn write(
 /// The assignments of the request, by the newest names.
 fn given(call: &Call, child: &'static Kind) -> Result<Vec<Object>, Problem> {
     let Some(Value::Array(elements)) = call.body.get(ASSIGNMENTS) else { return Err(required(ASSIGNMENTS).into()) };
-    let mut given: Vec<Object> = Vec::with_capacity(elements.len());
+    let (count, most) = (elements.len(), child.rows_max);
+    if u64::try_from(count).is_ok_and(|count| count > most) {
+        let message = format!("'{ASSIGNMENTS}' has {count} elements; at most {most} are allowed. Send fewer.");
+        return Err(GraphError::bad_request(message).about(ASSIGNMENTS).into());
+    }
+    let mut given = Vec::with_capacity(count);
+    let mut targets = HashSet::with_capacity(count);
     for element in elements.iter().filter_map(Value::as_object) {
         let body = body::incoming(child, call.edm, element.clone())?;
         let target = Target::of(&body);
-        if given.iter().any(|earlier| Target::of(earlier) == target) {
-            let message = format!("The group '{}' is assigned twice with the same service plan.", target.group);
+        if let Some(twice) = targets.replace(target) {
+            let message =
+                format!("The group '{}' is listed twice. List each group once for each service plan.", twice.group);
             return Err(GraphError::bad_request(message).about(ASSIGNMENTS).into());
         }
         given.push(body);
@@ -160,21 +167,7 @@ impl Hooks for ToGroups {
 
     fn check(&self, reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Problem> {
         let target = Target::of(&change.new.body);
-        if target.group.is_empty() {
-            return Err(required("target/groupId").into());
-        }
-        let Some(group) = target.group_id() else {
-            let message = format!("The group id '{}' is not a GUID.", target.group);
-            return Err(GraphError::bad_request(message).about("target/groupId").into());
-        };
-        if reader.group(change.call.tenant(), group)?.is_none() {
-            // Clients that have just created the group wait for this text to go away.
-            let message = format!("groupId '{}' not found. Create the group first.", target.group);
-            return Err(GraphError::bad_request(message).about("target/groupId").into());
-        }
-        if change.new.key.kind == DocumentType::CloudPcProvisioningPolicyAssignment {
-            check_service_plan(reader, change, &target)?;
-        }
+        check_target(reader, change, &target)?;
         check_once(reader, change, &target)
     }
 
@@ -187,6 +180,32 @@ impl Hooks for ToGroups {
     ) -> Result<(), Problem> {
         let of_policy = |document: &&Document| document.key.kind == DocumentType::CloudPcProvisioningPolicyAssignment;
         old.into_iter().chain(new).filter(of_policy).try_for_each(|assignment| queue_members(tx, call, assignment))
+    }
+}
+
+/// Checks what an assignment is for. `assign` checks no more than this of each of its assignments:
+/// that no two have the same target is checked for all of them at once.
+fn check_target(reader: &Reader<'_>, change: &Change<'_>, target: &Target) -> Result<(), Problem> {
+    if target.group.is_empty() {
+        return Err(required("target/groupId").into());
+    }
+    let Some(group) = target.group_id() else {
+        let message = format!("The group id '{}' is not a GUID.", target.group);
+        return Err(GraphError::bad_request(message).about("target/groupId").into());
+    };
+    if reader.group(change.call.tenant(), group)?.is_none() {
+        // Terraform configurations create the group first, and retry while the message contains
+        // "groupId" and then "not found".
+        let message = format!("groupId '{}' not found. Create the group first.", target.group);
+        return Err(GraphError::bad_request(message).about("target/groupId").into());
+    }
+    match change.new.key.kind {
+        DocumentType::CloudPcProvisioningPolicyAssignment => check_service_plan(reader, change, target),
+        _ if target.service_plan.is_empty() => Ok(()),
+        _ => {
+            let message = "A user setting takes no service plan. Leave out 'target/servicePlanId'.";
+            Err(GraphError::bad_request(message).about("target/servicePlanId").into())
+        }
     }
 }
 
@@ -205,7 +224,7 @@ fn check_once(reader: &Reader<'_>, change: &Change<'_>, target: &Target) -> Resu
     let is_other = |sibling: &Document| sibling.key != change.new.key && Target::of(&sibling.body) == *target;
     let Some(other) = siblings(reader, change.new)?.into_iter().find(is_other) else { return Ok(()) };
     let message = format!(
-        "The assignment '{}' is to the group '{}' already. Change that one, or choose another group.",
+        "The assignment '{}' already assigns the group '{}'. Change that one, or choose another group.",
         other.key.id, target.group
     );
     Err(GraphError::new(409, "nameAlreadyExists", message).about("target/groupId").into())
@@ -233,13 +252,21 @@ fn check_service_plan(reader: &Reader<'_>, change: &Change<'_>, target: &Target)
         (true, plan) => wrong(format!(
             "A dedicated policy takes the service plan of each user's licence; leave out the service plan '{plan}'."
         )),
-        (false, "") => wrong(format!("A policy of type '{}' needs '{PLAN}'.", provisioning.unwrap_or_default())),
+        (false, "") => wrong(format!(
+            "A policy of type '{}' needs '{PLAN}'. Send the id of a frontline service plan.",
+            provisioning.unwrap_or_default()
+        )),
         (false, plan) => {
             let known = match plan.parse() {
                 Ok(id) => reader.service_plan(tenant, id)?.is_some(),
                 Err(_) => false,
             };
-            if known { Ok(()) } else { wrong(format!("There is no service plan with the id '{plan}'.")) }
+            if known {
+                return Ok(());
+            }
+            wrong(format!(
+                "There is no service plan with the id '{plan}'. See GET /deviceManagement/virtualEndpoint/servicePlans."
+            ))
         }
     }
 }

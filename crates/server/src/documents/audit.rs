@@ -30,10 +30,10 @@ pub(super) fn entry(
         for (property, old, new) in differences(before, &new.body) {
             entry = entry.changed(property, old.map(text).as_deref(), &new.map(text).unwrap_or_default());
         }
-        let sealed_before = old.map_or(&empty, |old| &old.sealed);
+        let counts_before = old.map_or(&empty, |old| &old.secret_counts);
         for fact in kind.facts {
             if let Fact::Secret(property) = *fact
-                && sealed_before.get(property) != new.sealed.get(property)
+                && counts_before.get(property) != new.secret_counts.get(property)
             {
                 entry = entry.secret_changed(property);
             }

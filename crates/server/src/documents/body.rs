@@ -149,7 +149,7 @@ fn merge(kind: &Kind, edm: &'static Edm, body: &mut Object, name: String, value:
 }
 
 /// Writes the defaults, and takes out what is null.
-pub(super) fn settle(kind: &Kind, body: &mut Object) {
+pub(super) fn fill_defaults(kind: &Kind, body: &mut Object) {
     for fact in kind.facts {
         if let Fact::Default(at, value) = fact {
             path::fill(body, at, &value.value());
@@ -184,7 +184,10 @@ pub(super) fn check(kind: &Kind, old: Option<&Object>, body: &Object) -> Result<
     }
     let bytes = serde_json::to_vec(body).map_or(usize::MAX, |text| text.len());
     if bytes > DOCUMENT_BYTES_MAX {
-        let message = format!("This {} has {bytes} bytes; at most {DOCUMENT_BYTES_MAX} are kept.", kind.name());
+        let message = format!(
+            "This {} has {bytes} bytes of JSON; at most {DOCUMENT_BYTES_MAX} are allowed. Shorten it.",
+            kind.name()
+        );
         return Err(GraphError::bad_request(message));
     }
     Ok(())
@@ -209,7 +212,12 @@ fn check_fact(fact: &Fact, old: Option<&Object>, body: &Object) -> Result<(), Gr
             if let Some(old) = old
                 && path::values(old, at) != path::values(body, at)
             {
-                return wrong(at, format!("The property '{at}' cannot be changed after creation."));
+                return wrong(
+                    at,
+                    format!(
+                        "The property '{at}' cannot be changed after creation. Leave it out, or send its present value."
+                    ),
+                );
             }
         }
         Fact::CharsMax(at, most) => {
@@ -220,8 +228,10 @@ fn check_fact(fact: &Fact, old: Option<&Object>, body: &Object) -> Result<(), Gr
         Fact::Without(at, forbidden) => {
             if let Some(letter) = texts(at).flat_map(str::chars).find(|letter| forbidden.contains(*letter)) {
                 let all: Vec<_> = forbidden.chars().map(String::from).collect();
-                let message =
-                    format!("The property '{at}' contains '{letter}'. It cannot contain any of {}", all.join(" "));
+                let message = format!(
+                    "The property '{at}' contains '{letter}'. These characters are not allowed: {} Remove them.",
+                    all.join(" ")
+                );
                 return wrong(at, message);
             }
         }

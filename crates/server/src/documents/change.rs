@@ -43,12 +43,12 @@ pub(super) fn insert(tx: &mut Tx<'_>, call: &Call, kind: &'static Kind, guid: &s
         revision: 1,
         body: body::incoming(kind, call.edm, call.body.clone())?,
         status: Object::new(),
-        sealed: Object::new(),
+        secret_counts: Object::new(),
         created_at: call.at,
         modified_at: call.at,
     };
     document.key.id = DocumentKey::fold(&kind.hooks.id(tx, call, &document, guid)?);
-    settle(call, kind, &mut document, None, tx)?;
+    finalize(call, kind, &mut document, None, tx)?;
     has_room(tx, kind, &document)?;
     let written = tx.document_insert(&document, &body::index(kind, &document.body))?;
     written.map_err(|conflict| refuse(kind, &document, conflict))?;
@@ -64,11 +64,11 @@ pub(super) async fn update(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
         must_match(&request, &old)?;
         let mut new = old.clone();
         let patch = body::incoming(kind, request.edm, request.body.clone())?;
-        seal(kind, &mut new, &patch);
+        count_secrets(kind, &mut new, &patch);
         new.body = body::patched(kind, request.edm, &old.body, without_secrets(kind, patch));
         new.modified_at = now;
-        settle(&request, kind, &mut new, Some(&old), tx)?;
-        if new.body != old.body || new.sealed != old.sealed {
+        finalize(&request, kind, &mut new, Some(&old), tx)?;
+        if new.body != old.body || new.secret_counts != old.secret_counts {
             let index = body::index(kind, &new.body);
             if old.revision == 0 {
                 new.created_at = now;
@@ -108,7 +108,7 @@ pub(super) async fn delete(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
 }
 
 /// Brings a document that is written into its final form and checks it.
-fn settle(
+fn finalize(
     call: &Call,
     kind: &'static Kind,
     document: &mut Document,
@@ -117,24 +117,24 @@ fn settle(
 ) -> Result<(), Problem> {
     if old.is_none() {
         let given = std::mem::take(&mut document.body);
-        seal(kind, document, &given);
+        count_secrets(kind, document, &given);
         document.body = without_secrets(kind, given);
     }
-    sign(call, kind, document, old.is_none());
-    body::settle(kind, &mut document.body);
+    set_author(call, kind, document, old.is_none());
+    body::fill_defaults(kind, &mut document.body);
     body::check(kind, old.map(|old| &old.body), &document.body)?;
     kind.hooks.check(tx, &mut Change { call, old, new: document })?;
     Ok(())
 }
 
-/// Counts the secrets that a caller sent in the sealed part. Null or an empty text removes one. The
-/// secrets themselves are not kept, since nothing uses them.
-fn seal(kind: &Kind, document: &mut Document, given: &Object) {
+/// Counts the secrets that a caller sent. Null or an empty text removes one. The secrets themselves
+/// are not kept, since nothing uses them.
+fn count_secrets(kind: &Kind, document: &mut Document, given: &Object) {
     for property in secrets(kind) {
         match given.get(property) {
             None => {}
-            Some(Value::Null) => drop(document.sealed.remove(property)),
-            Some(Value::String(text)) if text.is_empty() => drop(document.sealed.remove(property)),
+            Some(Value::Null) => drop(document.secret_counts.remove(property)),
+            Some(Value::String(text)) if text.is_empty() => drop(document.secret_counts.remove(property)),
             Some(_) => count_secret(document, property),
         }
     }
@@ -142,8 +142,8 @@ fn seal(kind: &Kind, document: &mut Document, given: &Object) {
 
 /// Counts a secret, so that every new one is a change.
 fn count_secret(document: &mut Document, property: &str) {
-    let count = document.sealed.get(property).and_then(Value::as_u64).unwrap_or_default() + 1;
-    document.sealed.insert(property.to_owned(), json!(count));
+    let count = document.secret_counts.get(property).and_then(Value::as_u64).unwrap_or_default() + 1;
+    document.secret_counts.insert(property.to_owned(), json!(count));
 }
 
 fn without_secrets(kind: &Kind, mut given: Object) -> Object {
@@ -175,7 +175,7 @@ pub(crate) fn replace_secret(
 }
 
 /// Notes who wrote a document.
-fn sign(call: &Call, kind: &Kind, document: &mut Document, is_new: bool) {
+fn set_author(call: &Call, kind: &Kind, document: &mut Document, is_new: bool) {
     for fact in kind.facts {
         let property = match *fact {
             Fact::CreatedBy(property) if is_new => property,
@@ -202,7 +202,7 @@ pub(super) fn has_room(tx: &Tx<'_>, kind: &Kind, document: &Document) -> Result<
     }
     let within = if document.key.parent.is_empty() { "a tenant" } else { "one parent" };
     let (name, most) = (kind.name(), kind.rows_max);
-    let message = format!("There are {count} of {name} already; {within} may have {most}. Delete one first.");
+    let message = format!("The limit of {most} {name} entities in {within} is reached. Delete one, or send fewer.");
     Err(GraphError::new(403, "quotaLimitReached", message).into())
 }
 
@@ -231,13 +231,16 @@ pub(super) fn refuse(kind: &Kind, document: &Document, conflict: DocumentConflic
             GraphError::new(409, "nameAlreadyExists", message).about(taken.property).into()
         }
         DocumentConflict::KeyTaken => {
-            let message = format!("There is a {name} with the id '{}' already.", document.key.id);
+            let message = format!("There is a {name} with the id '{}' already. Choose another id.", document.key.id);
             GraphError::new(409, "nameAlreadyExists", message).about("id").into()
         }
         DocumentConflict::TargetMissing(reference) => {
             let (target, property) = (&reference.target, reference.property);
-            let message =
-                format!("'{property}' is '{}', and there is no {} with this id.", target.id, target.kind.name());
+            let message = format!(
+                "'{property}' names the {} '{}', which does not exist. Use the id of an existing one.",
+                target.kind.name(),
+                target.id
+            );
             GraphError::bad_request(message).about(property).into()
         }
         DocumentConflict::Held { by, property } => {

@@ -1,18 +1,16 @@
-//! `$expand`: what a document contains, sent within it. One query for each property and page.
-
-use std::collections::HashMap;
+//! `$expand`: what a document contains, sent within it.
 
 use cloudpc_graph::options::Expansion;
-use cloudpc_model::{Document, DocumentKey, Object};
-use cloudpc_store::Reader;
+use cloudpc_model::{Document, Object};
+use cloudpc_store::{Reader, StoreError};
 use serde_json::{Value, json};
 
 use super::contained;
 use super::kind::Kind;
 use super::read::members;
 use super::view;
+use crate::pipeline::Call;
 use crate::pipeline::list::{PropertySet, compare_by};
-use crate::pipeline::{Call, Problem};
 
 /// Most contained documents that are sent within one; a link leads to the others.
 pub const EXPANDED_MAX: usize = 100;
@@ -20,35 +18,40 @@ pub const EXPANDED_MAX: usize = 100;
 /// The expanded properties of one document, links included.
 pub(super) type Expanded = Object;
 
-/// What is expanded of each document of a page.
+/// Reads what is expanded of a document. Returns it with the number of documents that were read.
 pub(super) fn read(
     reader: &Reader<'_>,
     call: &Call,
     kind: &'static Kind,
-    page: &[&Document],
-) -> Result<Vec<Expanded>, Problem> {
-    let mut expanded = vec![Expanded::new(); page.len()];
+    document: &Document,
+) -> Result<(Expanded, usize), StoreError> {
+    let (mut expanded, mut count) = (Expanded::new(), 0);
     for expansion in &call.options.expand {
         let Some(child) = contained(kind, &expansion.property) else { continue };
-        let ids: Vec<_> = page.iter().map(|document| document.key.id.as_str()).collect();
-        let most = usize::try_from(child.rows_max).unwrap_or(usize::MAX).saturating_mul(ids.len());
-        let mut by_parent: HashMap<String, Vec<Document>> = HashMap::new();
-        for document in reader.document_children(call.tenant(), child.of, &ids, most)? {
-            by_parent.entry(document.key.parent.clone()).or_default().push(document);
-        }
-        for (document, expanded) in page.iter().zip(&mut expanded) {
-            let children = by_parent.remove(&document.key.id).unwrap_or_default();
-            expand(call, child, expansion, &document.key, children, expanded);
-        }
+        let limit = rows_needed(child, expansion);
+        let children = reader.document_list(call.tenant(), child.of, &document.key.id, None, limit)?;
+        count += children.len();
+        expand(call, child, expansion, document, children, &mut expanded);
     }
-    Ok(expanded)
+    Ok((expanded, count))
+}
+
+/// Returns how many contained documents have to be read: those that are sent and one more, which
+/// tells whether there is a link. A filter or an order needs all.
+fn rows_needed(child: &Kind, expansion: &Expansion) -> usize {
+    let options = &expansion.options;
+    let all = usize::try_from(child.rows_max).unwrap_or(usize::MAX);
+    if options.filter.is_some() || !options.orderby.is_empty() {
+        return all;
+    }
+    options.skip.unwrap_or_default().saturating_add(EXPANDED_MAX + 1).min(all)
 }
 
 fn expand(
     call: &Call,
     child: &'static Kind,
     expansion: &Expansion,
-    parent: &DocumentKey,
+    parent: &Document,
     mut children: Vec<Document>,
     expanded: &mut Expanded,
 ) {
@@ -63,7 +66,8 @@ fn expand(
     }
     let skipped = options.skip.unwrap_or_default();
     let most = options.top.unwrap_or(EXPANDED_MAX).min(EXPANDED_MAX);
-    let more = children.len() > skipped + most && options.top.is_none_or(|top| top > most);
+    let end = skipped.saturating_add(most);
+    let more = children.len() > end && options.top.is_none_or(|top| top > most);
     let set = if options.select.is_some() { PropertySet::All } else { PropertySet::Default };
     let show = |document: &Document| {
         let mut shown = view::show(child, call.edm, document, set, members(call));
@@ -75,7 +79,7 @@ fn expand(
     let shown: Vec<_> = children.iter().skip(skipped).take(most).map(show).collect();
     expanded.insert(expansion.property.clone(), Value::Array(shown));
     if more {
-        let link = call.address_within(&parent.id, &expansion.property, skipped + most);
+        let link = call.address_within(&parent.key.id, &expansion.property, end);
         expanded.insert(format!("{}@odata.nextLink", expansion.property), json!(link));
     }
 }

@@ -9,6 +9,7 @@ mod provisioning_policy;
 mod service_plan;
 mod supported_region;
 mod user_setting;
+mod webhook;
 
 pub(crate) use on_premises_connection::retry_health_checks;
 pub(super) use provisioning_policy::{ASSIGNMENT as PROVISIONING_POLICY_ASSIGNMENT, PROVISIONING_POLICY};
@@ -29,6 +30,7 @@ pub static KINDS: &[&Kind] = &[
     &supported_region::SUPPORTED_REGION,
     &user_setting::USER_SETTING,
     &user_setting::ASSIGNMENT,
+    &webhook::WEBHOOK,
 ];
 
 /// Readers read, writers write.

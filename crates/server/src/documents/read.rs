@@ -26,8 +26,8 @@ pub(super) async fn get(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer,
     let work = move |reader: &Reader<'_>| {
         let mut document = find(&request, kind, reader)?;
         kind.hooks.computed(reader, &request, std::slice::from_mut(&mut document))?;
-        let expanded = expand::read(reader, &request, kind, &[&document])?;
-        Ok::<_, Problem>((document, expanded.into_iter().next().unwrap_or_default()))
+        let (expanded, _) = expand::read(reader, &request, kind, &document)?;
+        Ok::<_, Problem>((document, expanded))
     };
     let (document, expanded) = call.store().read(work).await?;
     Ok(entity(call, kind, &document, expanded))
@@ -88,14 +88,14 @@ pub(super) fn find(call: &Call, kind: &'static Kind, reader: &Reader<'_>) -> Res
 
 fn unwritten(tenant_id: TenantId, kind: &Kind, key: DocumentKey) -> Document {
     let mut defaults = Object::new();
-    body::settle(kind, &mut defaults);
+    body::fill_defaults(kind, &mut defaults);
     Document {
         tenant_id,
         key,
         revision: 0,
         body: defaults,
         status: Object::new(),
-        sealed: Object::new(),
+        secret_counts: Object::new(),
         created_at: Timestamp(0),
         modified_at: Timestamp(0),
     }
@@ -140,9 +140,13 @@ impl Collection for Documents {
             }
         };
         kind.hooks.computed(reader, call, &mut page)?;
-        let expanded = expand::read(reader, call, kind, &page.iter().collect::<Vec<_>>())?;
-        let mut expanded = expanded.into_iter();
-        Ok(page.into_iter().map(|document| (document, expanded.next().unwrap_or_default())).collect())
+        Ok(page.into_iter().map(|document| (document, Expanded::new())).collect())
+    }
+
+    fn expand(&self, reader: &Reader<'_>, (document, expanded): &mut Self::Row) -> Result<usize, Problem> {
+        let (found, count) = expand::read(reader, &self.call, self.kind, document)?;
+        *expanded = found;
+        Ok(count)
     }
 
     fn position(&self, row: &Self::Row) -> String {

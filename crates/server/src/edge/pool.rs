@@ -12,7 +12,7 @@ use crate::request::Peer;
 
 /// The owner of a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Owner {
+pub(crate) enum Owner {
     /// The caller of a valid token.
     Caller(TenantId, Option<AppId>, Option<UserId>),
     /// The peer of a request without a valid token.
@@ -20,7 +20,7 @@ pub(super) enum Owner {
 }
 
 impl Owner {
-    pub(super) fn of(caller: &Caller) -> Self {
+    pub(crate) fn of(caller: &Caller) -> Self {
         Self::Caller(caller.tenant_id, caller.app_id, caller.user.as_ref().map(|user| user.id))
     }
 
@@ -33,7 +33,7 @@ impl Owner {
 }
 
 /// A number of units, with a limit for each owner and for all callers of a tenant together.
-pub(super) struct Pool {
+pub(crate) struct Pool {
     max: usize,
     tenant_max: usize,
     share_max: usize,
@@ -48,7 +48,7 @@ struct Counts {
 }
 
 /// Units taken from a pool, returned when dropped.
-pub(super) struct Taken {
+pub(crate) struct Taken {
     pool: Arc<Pool>,
     owner: Owner,
     units: usize,
@@ -56,7 +56,7 @@ pub(super) struct Taken {
 
 /// Why no units were taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PoolFull {
+pub(crate) enum PoolFull {
     /// The owner's share is used up.
     Share,
     /// The tenant's share is used up.
@@ -66,12 +66,12 @@ pub(super) enum PoolFull {
 }
 
 impl Pool {
-    pub(super) fn new(max: usize, tenant_max: usize, share_max: usize) -> Arc<Self> {
+    pub(crate) fn new(max: usize, tenant_max: usize, share_max: usize) -> Arc<Self> {
         Arc::new(Self { max, tenant_max, share_max, taken: Mutex::default() })
     }
 
     /// Takes units for an owner.
-    pub(super) fn take(self: &Arc<Self>, owner: Owner, units: usize) -> Result<Taken, PoolFull> {
+    pub(crate) fn take(self: &Arc<Self>, owner: Owner, units: usize) -> Result<Taken, PoolFull> {
         let mut taken = Taken { pool: Arc::clone(self), owner, units: 0 };
         taken.add(units)?;
         Ok(taken)
@@ -79,7 +79,7 @@ impl Pool {
 
     /// Returns the number of free units.
     #[cfg(test)]
-    pub(super) fn free(&self) -> usize {
+    pub(crate) fn free(&self) -> usize {
         self.max - self.counts().all
     }
 
@@ -90,7 +90,7 @@ impl Pool {
 
 impl Taken {
     /// Takes more units for the same owner.
-    pub(super) fn add(&mut self, units: usize) -> Result<(), PoolFull> {
+    pub(crate) fn add(&mut self, units: usize) -> Result<(), PoolFull> {
         let mut counts = self.pool.counts();
         let share = counts.shares.get(&self.owner).copied().unwrap_or_default();
         if units > self.pool.share_max - share {
@@ -136,13 +136,13 @@ fn subtract<K: Eq + Hash>(taken: &mut HashMap<K, usize>, key: K, units: usize) {
 }
 
 /// The pools that the requests of one kind of owner share.
-pub(super) struct Pools {
-    pub(super) requests: Arc<Pool>,
-    pub(super) body_bytes: Arc<Pool>,
+pub(crate) struct Pools {
+    pub(crate) requests: Arc<Pool>,
+    pub(crate) body_bytes: Arc<Pool>,
 }
 
 impl Pools {
-    pub(super) fn of_callers() -> Self {
+    pub(crate) fn of_callers() -> Self {
         Self {
             requests: Pool::new(limits::CALLERS_REQUESTS_MAX, limits::TENANT_REQUESTS_MAX, limits::CALLER_REQUESTS_MAX),
             body_bytes: Pool::new(
@@ -153,7 +153,7 @@ impl Pools {
         }
     }
 
-    pub(super) fn of_strangers() -> Self {
+    pub(crate) fn of_strangers() -> Self {
         Self {
             requests: strangers(limits::STRANGERS_REQUESTS_MAX, limits::PEER_REQUESTS_MAX),
             body_bytes: strangers(limits::STRANGERS_BODIES_BYTES_MAX, limits::PEER_BODIES_BYTES_MAX),
@@ -167,7 +167,7 @@ fn strangers(max: usize, peer_max: usize) -> Arc<Pool> {
 }
 
 /// Returns the pool of places for sign-in requests.
-pub(super) fn sign_ins() -> Arc<Pool> {
+pub(crate) fn sign_ins() -> Arc<Pool> {
     strangers(limits::SIGN_IN_REQUESTS_MAX, limits::PEER_SIGN_IN_REQUESTS_MAX)
 }
 

@@ -4,6 +4,7 @@
 mod bodies;
 mod cors;
 mod desktop;
+mod events;
 mod heads;
 mod http2;
 mod overload;
@@ -180,6 +181,7 @@ async fn app(directory: &TempDir, config: Config) -> App {
         host_clock: Arc::new(clock),
         monotonic: Arc::new(|| Duration::ZERO),
         rng,
+        fetcher: Fetcher::new(None).unwrap(),
         config,
     };
     assemble(parts).await.unwrap()

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use super::call::to_json;
 use super::select::Picked;
 use super::{Answer, Call, Problem};
-use scan::{Budget, Count, PageScan, SliceInput};
+use scan::{Budget, Count, PageExpansion, PageScan, ScanPage, SliceInput};
 use source::Planned;
 
 pub use property::ListProperty;
@@ -98,6 +98,12 @@ pub trait Collection: Send + 'static {
         None
     }
 
+    /// Reads what `$expand` asks for of a row of the finished page. Returns how many rows were
+    /// read.
+    fn expand(&self, _reader: &Reader<'_>, _row: &mut Self::Row) -> Result<usize, Problem> {
+        Ok(0)
+    }
+
     /// Returns the view of a row.
     fn view<'a>(&'a self, row: &'a Self::Row, set: PropertySet) -> impl Serialize + 'a;
 }
@@ -125,6 +131,7 @@ pub async fn page<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Answ
         count,
         total: None,
         rows: None,
+        expansion: None,
         budget,
     };
     run_in_slices(&call, request, ListRequest::page).await
@@ -162,6 +169,7 @@ pub async fn count<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Ans
         count,
         total: None,
         rows: None,
+        expansion: None,
         budget,
     };
     run_in_slices(&call, request, ListRequest::count_only).await
@@ -201,6 +209,8 @@ struct ListRequest<C: Collection> {
     total: Option<u64>,
     /// The rows found so far; none before the first slice that reads any.
     rows: Option<PageScan<C::Row>>,
+    /// The finished page, while `$expand` is read for its rows.
+    expansion: Option<PageExpansion<C::Row>>,
     budget: Budget,
 }
 
@@ -274,18 +284,26 @@ impl<C: Collection> ListRequest<C> {
             }));
         }
         let planned = self.planned.as_ref();
-        let rows = match &mut self.rows {
-            Some(rows) => rows,
-            none => none.insert(PageScan::new(options, planned, self.position.clone())?),
-        };
         let input = SliceInput { collection: &self.collection, reader, planned, options, budget: &self.budget };
-        Ok(match rows.slice(&input)? {
-            ControlFlow::Continue(()) => ControlFlow::Continue(()),
-            ControlFlow::Break(page) => {
-                let next_link = page.next.map(|position| next_link(call, &self.collection, &position));
-                ControlFlow::Break(Answer::Json(write(&self.collection, call, &page.rows, count, next_link.as_deref())))
+        let expansion = match &mut self.expansion {
+            Some(expansion) => expansion,
+            none => {
+                let rows = match &mut self.rows {
+                    Some(rows) => rows,
+                    none => none.insert(PageScan::new(options, planned, self.position.clone())?),
+                };
+                match rows.slice(&input)? {
+                    ControlFlow::Continue(()) => return Ok(ControlFlow::Continue(())),
+                    ControlFlow::Break(page) => none.insert(PageExpansion::new(page)),
+                }
             }
-        })
+        };
+        if !options.expand.is_empty() && !expansion.slice(&input)? {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let ScanPage { rows, next } = &expansion.page;
+        let next_link = next.as_ref().map(|position| next_link(call, &self.collection, position));
+        Ok(ControlFlow::Break(Answer::Json(write(&self.collection, call, rows, count, next_link.as_deref()))))
     }
 }
 

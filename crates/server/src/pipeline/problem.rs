@@ -20,6 +20,7 @@ pub const CODES: &[&str] = &[
     "quotaLimitReached",
     "resourceInUse",
     "resourceChanged",
+    "resyncRequired",
     "PreconditionFailed",
     "remoteActionInProgress",
     "cloudPcStatusNotAllowed",

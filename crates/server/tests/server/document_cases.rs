@@ -81,6 +81,10 @@ fn specific(kind: &Kind) -> Vec<(&'static str, Value)> {
                 json!("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/sample"),
             ),
         ],
+        DocumentType::Webhook => vec![
+            ("notificationUrl", json!(crate::webhooks::confirming())),
+            ("scenario", json!("When a Cloud PC is created")),
+        ],
         DocumentType::CloudPcProvisioningPolicyAssignment | DocumentType::CloudPcUserSettingAssignment => {
             vec![("target", json!({"groupId": TO_ASSIGN}))]
         }

@@ -314,6 +314,12 @@ async fn an_assignment_that_stays_keeps_its_id_and_what_the_version_cannot_name(
     }
     let without_plan = world.call(Who::Writer, "POST", &format!("{one}/assign"), Some(targets(&[GROUP]))).await;
     refusals.push_str(&told(&without_plan));
+    let setting = create(&world, "userSettings", json!({"displayName": "A"})).await;
+    let assign = format!("{BETA}/userSettings/{}/assign", id(&setting));
+    let with_plan = json!({"assignments": [{"target": {"groupId": GROUP, "servicePlanId": PLAN}}]});
+    refusals.push_str(&told(&world.call(Who::Writer, "POST", &assign, Some(with_plan)).await));
+    let with_null = json!({"assignments": [{"target": {"groupId": GROUP, "servicePlanId": null}}]});
+    assert_eq!(world.call(Who::Writer, "POST", &assign, Some(with_null)).await.status, 204);
     assert_snapshot!(refusals);
 }
 
@@ -347,8 +353,8 @@ async fn a_target_has_one_assignment_also_after_an_assignment_was_moved() {
     assert_eq!(again.error(), (409, "nameAlreadyExists".into()));
     let refusals = refusals.replace(id(&world.get(Who::Reader, &moved).await.json()), "ASSIGNMENT");
     assert_snapshot!(refusals, @"
-    409 nameAlreadyExists [target/groupId] The assignment 'ASSIGNMENT' is to the group '0a000000-0000-4000-8000-00000000000b' already. Change that one, or choose another group.
-    409 nameAlreadyExists [target/groupId] The assignment 'ASSIGNMENT' is to the group '0a000000-0000-4000-8000-00000000000b' already. Change that one, or choose another group.
+    409 nameAlreadyExists [target/groupId] The assignment 'ASSIGNMENT' already assigns the group '0a000000-0000-4000-8000-00000000000b'. Change that one, or choose another group.
+    409 nameAlreadyExists [target/groupId] The assignment 'ASSIGNMENT' already assigns the group '0a000000-0000-4000-8000-00000000000b'. Change that one, or choose another group.
     ");
 }
 
@@ -482,13 +488,30 @@ async fn there_is_a_most_of_each_kind() {
     let groups: Vec<_> = (0..201).map(|n| format!("0a000000-0000-4000-8000-{n:012}")).collect();
     let groups: Vec<_> = groups.iter().map(String::as_str).collect();
     let path = format!("{BETA}/userSettings/{}/assign", id(&made));
-    assert_snapshot!(told(&world.call(Who::Writer, "POST", &path, Some(targets(&groups))).await));
+    let mut refusals = told(&world.call(Who::Writer, "POST", &path, Some(targets(&groups))).await);
     assert_eq!(world.call(Who::Writer, "POST", &path, Some(targets(&groups[..200]))).await.status, 204);
+    let path = format!("{BETA}/userSettings/{}/assignments", id(&made));
+    let one_more = json!({"target": {"groupId": groups[200]}});
+    refusals.push_str(&told(&world.call(Who::Writer, "POST", &path, Some(one_more)).await));
+    assert_snapshot!(refusals);
     let expanded =
         world.get(Who::Reader, &format!("{BETA}/userSettings/{}?$expand=assignments", id(&made))).await.json();
     assert_eq!(expanded["assignments"].as_array().unwrap().len(), 100);
     let link = expanded["assignments@odata.nextLink"].as_str().unwrap().strip_prefix("https://cloudpc.test").unwrap();
     assert_eq!(world.get(Who::Reader, link).await.rows().len(), 100);
+    for (options, count, has_link) in [
+        ("$skip=50", 100, true),
+        ("$skip=100", 100, false),
+        ("$skip=101", 99, false),
+        ("$top=5", 5, false),
+        ("$skip=18446744073709551615", 0, false),
+        ("$filter=id%20ne%20null;$orderby=id%20desc;$skip=99", 100, true),
+    ] {
+        let path = format!("{BETA}/userSettings?$expand=assignments({options})");
+        let row = world.get(Who::Reader, &path).await.rows()[0].clone();
+        assert_eq!(row["assignments"].as_array().unwrap().len(), count, "{options}");
+        assert_eq!(row.get("assignments@odata.nextLink").is_some(), has_link, "{options}");
+    }
     let huge = json!({"displayName": "B", "crossRegionDisasterRecoverySetting": {"disasterRecoveryNetworkSetting": {
         "@odata.type": "#microsoft.graph.cloudPcDisasterRecoveryMicrosoftHostedNetworkSetting", "regionName": "x".repeat(9_000)}}});
     assert_eq!(world.call(Who::Writer, "POST", &format!("{BETA}/userSettings"), Some(huge)).await.status, 201);

@@ -188,6 +188,8 @@ fn own_cases() -> Vec<Case> {
             "urls",
             json!(["https://no-slash.test"]),
         ),
+        case("webhook.replay", "POST /webhooks/{webhook}/cloudpc.replay").with_optional("after", json!(7)),
+        case("webhook.rotateSigningKey", "POST /webhooks/{webhook}/cloudpc.rotateSigningKey"),
         case("cloudPcExternalPartner.setDetection", "POST /externalPartners/{partner}/cloudpc.setDetection").with(
             json!({"command": "test -e /opt/agent"}),
             "command",
@@ -492,6 +494,7 @@ impl Scene {
             "provisioningPolicies?$expand=assignments",
             "userSettings?$expand=assignments",
             "onPremisesConnections",
+            "webhooks",
         ] {
             state.push(self.world.get(Who::Writer, &format!("{ROOT}/{path}")).await.body);
         }

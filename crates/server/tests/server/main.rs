@@ -26,4 +26,5 @@ mod scenarios;
 mod selection;
 mod sign_in;
 mod tenants;
+mod webhooks;
 mod world;

@@ -1,8 +1,9 @@
 //! Scenarios with provisioning policies and user settings: checked like a client's requests, and
 //! saved as they are.
 
-use cloudpc_model::Error;
+use cloudpc_model::{CloudPcStatus, Error};
 use cloudpc_server::scenario;
+use cloudpc_store::Tx;
 use serde_json::json;
 
 use crate::world::{TestServer, Who};
@@ -122,6 +123,27 @@ async fn cloud_pc_of_a_policy_is_not_made_again_and_those_that_are_missing_are()
 }
 
 #[tokio::test]
+async fn cloud_pc_that_waits_for_provisioning_is_not_saved_and_is_made_again() {
+    let world = TestServer::new().await;
+    load(&world, COMPANY).await.unwrap();
+    let tenant = "10000000-0000-4000-8000-000000000001".parse().unwrap();
+    let wait = move |tx: &mut Tx<'_>| {
+        let mut waiting = tx.cloud_pc_list(tenant, None, None, 1)?.remove(0);
+        waiting.status = CloudPcStatus::PendingProvision;
+        waiting.provisioned_at = None;
+        tx.cloud_pc_update(&waiting)
+    };
+    world.app.store.write("test.write", wait).await.unwrap();
+    let saved = scenario::save(&world.app).await.unwrap();
+    assert!(!saved.contains("desk"), "{saved}");
+    world.run();
+    load(&world, &saved).await.unwrap();
+    world.settle().await;
+    let found = cloud_pcs(&world).await;
+    assert!(found.contains(&"ada@contoso.test Everyone provisioned".to_owned()), "{found:?}");
+}
+
+#[tokio::test]
 async fn stated_frontline_cloud_pcs_use_the_seats_and_one_without_an_entitlement_is_left_alone() {
     let world = TestServer::new().await;
     world.run();
@@ -179,7 +201,7 @@ async fn policy_that_a_client_could_not_create_refuses_the_scenario_and_nothing_
     provisioningType = "dedicated"
       Invalid scenario: provisioning policy 'Shifts': A dedicated policy takes the service plan of each user's licence; leave out the service plan '41acb862-32ed-4c96-8721-41c10c4570c5'.
     onPremisesConnectionId = "none"
-      Invalid scenario: provisioning policy 'Everyone': 'domainJoinConfigurations/onPremisesConnectionId' is 'none', and there is no cloudPcOnPremisesConnection with this id.
+      Invalid scenario: provisioning policy 'Everyone': 'domainJoinConfigurations/onPremisesConnectionId' names the cloudPcOnPremisesConnection 'none', which does not exist. Use the id of an existing one.
     name = "everyone"
       Invalid scenario: provisioning policy 'everyone': There is another cloudPcProvisioningPolicy whose displayName is 'everyone'. Choose another one.
     localAdminEnabled = "yes"

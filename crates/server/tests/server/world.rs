@@ -101,7 +101,9 @@ impl TestServer {
     /// Starts a server with the default configuration. Actions do not run until
     /// [`TestServer::run`].
     pub async fn new() -> Self {
-        Self::with(Config::default()).await
+        let mut config = Config::default();
+        config.webhooks.allow_loopback = true;
+        Self::with(config).await
     }
 
     pub async fn with(config: Config) -> Self {
@@ -116,7 +118,7 @@ impl TestServer {
         let fetcher = Fetcher::new(None).unwrap();
         let store = Store::open(directory.path(), mode).unwrap();
         restore_signing_key(&store).await;
-        let sim = SimParts { clock: Arc::new(clock.clone()), rng: rng.clone(), fetcher };
+        let sim = SimParts { clock: Arc::new(clock.clone()), rng: rng.clone(), fetcher: fetcher.clone() };
         let parts = AppDependencies {
             store: store.clone(),
             machines: Machines::Simulated(Simulation {
@@ -127,6 +129,7 @@ impl TestServer {
             host_clock: Arc::new(host_clock.clone()),
             monotonic,
             rng,
+            fetcher,
             config,
         };
         let app = assemble(parts).await.unwrap();
@@ -149,6 +152,11 @@ impl TestServer {
     pub fn run(&self) {
         let (engine, stop) = (self.app.engine.clone(), self.stop.clone());
         tokio::spawn(async move { engine.run(stop).await });
+    }
+
+    /// Starts the delivery of webhooks.
+    pub fn deliver_webhooks(&self) {
+        tokio::spawn(cloudpc_server::webhooks::run(self.app.clone(), self.stop.clone()));
     }
 
     /// Advances the clock until no action is open.

@@ -179,7 +179,10 @@ impl Tx<'_> {
     /// Notes a change of an action, and thereby of what it targets.
     pub(super) fn action_changed(&mut self, action: &Action, kind: ChangeKind) {
         let parent = DocumentKey::fold(&action.target);
-        self.changed(action.tenant_id, Change::new(kind, EntityType::Action, action.id).within(parent));
+        self.changed(
+            action.tenant_id,
+            Change::new(kind, EntityType::Action, action.id).within(parent).named(word(action.state)),
+        );
     }
 
     /// Adds the row and returns its number.

@@ -60,6 +60,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0022_changes.sql"),
     include_str!("../../migrations/0023_workers.sql"),
     include_str!("../../migrations/0024_name_parts.sql"),
+    include_str!("../../migrations/0025_webhooks.sql"),
+    include_str!("../../migrations/0026_turns_and_assigned_groups.sql"),
 ];
 
 /// What a commit survives.

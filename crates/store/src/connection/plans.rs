@@ -528,6 +528,7 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.user_licenses(TENANT, UserId(GUID))?;
     reader.subscription_list(TENANT)?;
     reader.provisioning_queue_next(1)?;
+    reader.provisioning_queue_turn(None, 1)?;
     reader.service_plan(TENANT, ServicePlanId(GUID))?;
     reader.service_plan_list(TENANT)?;
     reader.gallery_image(TENANT, &ImageId("image".into()))?;
@@ -536,6 +537,7 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.image_list(TENANT)?;
     let kind = DocumentType::CloudPcUserSettingAssignment;
     reader.document_children(TENANT, kind, &["parent"], 1)?;
+    reader.document_assignments(TENANT, kind, &[GroupId(GUID)])?;
     reader.document_count(TENANT, kind, "parent")?;
     reader.document_holders(TENANT, kind, &["target"])?;
     reader.image_uses(TENANT, &ImageId("image".into()))?;
@@ -608,7 +610,7 @@ fn write_documents(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         revision: 1,
         body: Object::new(),
         status: Object::new(),
-        sealed: Object::new(),
+        secret_counts: Object::new(),
         created_at: Timestamp(0),
         modified_at: Timestamp(0),
     };

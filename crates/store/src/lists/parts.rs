@@ -1,7 +1,7 @@
-//! The parts of a text by which `contains` finds it: what begins at each of its letters.
+//! Substring index: for each character of a text, the (up to 16) characters that begin there. A
+//! text contains another one if one of these parts begins with it.
 //!
-//! A text contains another one if one of its parts begins with it. So the rows that contain a text
-//! are one range of a table of parts.
+//! So the rows that contain a text are one range of a table of parts.
 
 /// Most letters of a part.
 pub(super) const PART_LETTERS: usize = 16;

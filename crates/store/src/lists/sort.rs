@@ -2,6 +2,7 @@
 //! candidates a limited number at a time.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use cloudpc_model::TenantId;
 
@@ -75,15 +76,22 @@ impl Reader<'_> {
             },
         )?;
         read.sort_by(|(a, _), (b, _)| compare(&sort, a, b));
-        for (at, row) in read.into_iter().take(limit) {
-            // Windows are separate snapshots, so a row that changed may be in two of them.
-            top.rows.retain(|(other, _)| other.id != at.id);
-            let place = top.rows.partition_point(|(other, _)| compare(&sort, other, &at).is_lt());
-            if place < limit {
-                top.rows.insert(place, (at, map(row)?));
-                top.rows.truncate(limit);
+        // Windows are separate snapshots, so a row that changed may be in two of them.
+        let again: BTreeSet<_> = read.iter().map(|(at, _)| at.id.clone()).collect();
+        let held = std::mem::take(&mut top.rows).into_iter().filter(|(at, _)| !again.contains(&at.id));
+        let mut held = held.peekable();
+        for (at, row) in read {
+            while top.rows.len() < limit
+                && let Some(before) = held.next_if(|(other, _)| compare(&sort, other, &at).is_lt())
+            {
+                top.rows.push(before);
             }
+            if top.rows.len() == limit {
+                break;
+            }
+            top.rows.push((at, map(row)?));
         }
+        top.rows.extend(held.take(limit - top.rows.len()));
         top.next = next;
         Ok(top.next.is_none() || is_by_first && top.is_settled(limit))
     }

@@ -202,6 +202,29 @@ fn a_licence_through_a_group_needs_no_second_unit_and_ends_with_the_last_entitle
 }
 
 #[test]
+fn tenants_take_turns_in_the_queue() {
+    let book = directory(9);
+    let put = |tenant, users: &'static [u128], at| {
+        book.write(move |tx| {
+            let users: Vec<_> = users.iter().map(|number| user(*number)).collect();
+            tx.provisioning_queue_put(tenant, &users, Timestamp(at))
+        })
+        .unwrap();
+    };
+    put(TENANT, &[3, 4], 1);
+    put(TENANT, &[1, 2], 2);
+    put(OTHER_TENANT, &[5], 3);
+    let turn = |after, limit| {
+        let queued = book.read(move |reader| reader.provisioning_queue_turn(after, limit));
+        queued.into_iter().map(|entry| (entry.tenant_id, entry.user_id)).collect::<Vec<_>>()
+    };
+    let first = [3, 4, 1].map(|number| (TENANT, user(number)));
+    assert_eq!(turn(None, 3), first, "those who have waited longest");
+    assert_eq!(turn(Some(TENANT), 3), [(OTHER_TENANT, user(5))]);
+    assert_eq!(turn(Some(OTHER_TENANT), 3), []);
+}
+
+#[test]
 fn every_change_queues_the_users_whom_it_touches_once() {
     let book = directory(9);
     join(&book, GROUP, &[(1, 5), (2, 5), (3, 5)]);

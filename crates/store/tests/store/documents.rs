@@ -1,10 +1,11 @@
 //! Documents: names, references and revisions, and what an older database becomes.
 
 use cloudpc_model::{
-    Document, DocumentKey, DocumentReference, DocumentType, GalleryImage, ImageId, Object, OsVersion, Product,
+    Document, DocumentKey, DocumentReference, DocumentType, GalleryImage, GroupId, ImageId, Object, OsVersion, Product,
     ReferenceStrength, ServicePlan, ServicePlanId, TenantId, Timestamp,
 };
 use cloudpc_store::{DocumentConflict, DocumentIndex, DocumentName, Store, WriteMode};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::fixture::{
@@ -23,7 +24,7 @@ fn document(key: DocumentKey) -> Document {
         revision: 1,
         body: Object::new(),
         status: Object::new(),
-        sealed: Object::new(),
+        secret_counts: Object::new(),
         created_at: Timestamp(7),
         modified_at: Timestamp(7),
     }
@@ -123,6 +124,58 @@ fn what_a_document_contains_goes_with_it() {
         Ok(())
     })
     .unwrap();
+}
+
+/// Returns the ids of the assignments to a group, with that of their parent.
+fn assigned(book: &Book, group: GroupId) -> Vec<String> {
+    let found = book.read(move |reader| reader.document_assignments(TENANT, ASSIGNMENT, &[group]));
+    found.into_iter().map(|row| row.key.parent + &row.key.id).collect()
+}
+
+#[test]
+fn assignments_are_found_by_their_group_however_its_id_is_written() {
+    const MIGRATION: &str = include_str!("../../migrations/0026_turns_and_assigned_groups.sql");
+    let book = Book::new();
+    let (group, other) = (GroupId(Uuid::from_u128(0xab)), GroupId(Uuid::from_u128(0xcd)));
+    let to = |parent: &str, id: &str, text: &str| {
+        let mut assignment = document(DocumentKey::within(ASSIGNMENT, parent, id));
+        assignment.body.insert("target".into(), json!({"groupId": text}));
+        assignment
+    };
+    let written = [
+        to("a", "1", &group.to_string()),
+        to("a", "2", &group.0.simple().to_string().to_uppercase()),
+        to("b", "1", &group.0.braced().to_string()),
+        to("b", "2", &group.0.urn().to_string()),
+        to("b", "3", &other.to_string()),
+        to("b", "4", "no group"),
+    ];
+    book.write(move |tx| {
+        written.iter().try_for_each(|row| tx.document_insert(row, &DocumentIndex::default()).map(Result::unwrap))
+    })
+    .unwrap();
+    let again = to("a", "1", &other.to_string());
+    let taken = book.write(move |tx| tx.document_insert(&again, &DocumentIndex::default())).unwrap();
+    assert_eq!(taken, Err(DocumentConflict::KeyTaken));
+    let of_group = ["a1", "a2", "b1", "b2"];
+    assert_eq!(assigned(&book, group), of_group);
+    assert_eq!(assigned(&book, other), ["b3"]);
+
+    // As a database of an earlier version becomes.
+    let sql = book.sql();
+    sql.execute_batch("DELETE FROM document_references").unwrap();
+    sql.execute_batch(&MIGRATION[MIGRATION.find("INSERT INTO").unwrap()..]).unwrap();
+    assert_eq!(assigned(&book, group), of_group);
+
+    let moved = Document { revision: 1, ..to("a", "1", &other.to_string()) };
+    book.write(move |tx| {
+        tx.document_update(&moved, &DocumentIndex::default())?.unwrap();
+        tx.document_delete(TENANT, &DocumentKey::within(ASSIGNMENT, "b", "1"), &[])
+    })
+    .unwrap()
+    .unwrap();
+    assert_eq!(assigned(&book, group), ["a2", "b2"]);
+    assert_eq!(assigned(&book, other), ["a1", "b3"]);
 }
 
 trait CloneFor {

@@ -16,6 +16,10 @@ const PAGE: usize = 900;
 
 /// A store with users whose names and times repeat, written past it.
 fn filled() -> Book {
+    filled_with(ROWS)
+}
+
+fn filled_with(rows: usize) -> Book {
     let book = Book::new();
     book.sql()
         .execute(
@@ -26,7 +30,7 @@ fn filled() -> Book {
                  '[]', '[]', n % 2, CASE n % 3 WHEN 0 THEN NULL ELSE printf('department %d', n % 3) END,
                  CASE n % 5 WHEN 0 THEN NULL ELSE n % 11 END
              FROM numbers",
-            (TENANT.0.as_bytes(), i64::try_from(ROWS).unwrap()),
+            (TENANT.0.as_bytes(), i64::try_from(rows).unwrap()),
         )
         .unwrap();
     book
@@ -138,6 +142,133 @@ fn what_an_order_says_after_the_id_is_ignored() {
         assert_eq!(ids(vec![name]), ids(vec![name, id, by(user_columns::DEPARTMENT, true)]));
         assert_eq!(ids(vec![id]), ids(vec![id, name]));
     }
+}
+
+#[test]
+fn a_row_that_moves_while_a_list_is_sorted_is_in_it_once() {
+    let book = filled();
+    let condition = ListCondition::Within(user_columns::USER_PRINCIPAL_NAME, KeyRanges::prefix("user-"));
+    let plan = book
+        .read(move |reader| reader.list_plan(&USERS, TENANT, &condition, &[by(user_columns::DEPARTMENT, false)], None));
+    let mut top = ListTop::default();
+    let sort = |mut top| {
+        let plan = plan.clone();
+        book.read(move |reader| {
+            let is_found = reader.list_top(&USERS, TENANT, &plan, (None, ROWS), &mut top, Ok::<_, StoreError>)?;
+            Ok((top, is_found))
+        })
+    };
+    (top, _) = sort(top);
+    // Out of the part that was read, into one that is still to be read.
+    let change = "UPDATE users SET user_principal_name = 'user-zzz' WHERE user_principal_name = 'user-1@contoso.test'";
+    assert_eq!(book.sql().execute(change, ()).unwrap(), 1);
+    let mut is_found = false;
+    while !is_found {
+        (top, is_found) = sort(top);
+    }
+    let mut ids: Vec<_> = top.into_rows().into_iter().map(|(_, user)| user.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), ROWS);
+}
+
+/// Rows that one call checks, at most.
+const WINDOW_ROWS: usize = 2_000;
+/// Rows that a range counts as, at least.
+const RANGE_ROWS_MIN: usize = 125;
+
+/// Counts the rows of a condition; returns how many each call found.
+fn counts(book: &Book, condition: &ListCondition) -> Vec<u64> {
+    let condition = condition.clone();
+    book.read(move |reader| {
+        let plan = reader.list_plan(&USERS, TENANT, &condition, &[], None)?;
+        let (mut counts, mut after) = (Vec::new(), None);
+        loop {
+            let part = reader.list_count(&USERS, TENANT, &plan, after.as_ref())?;
+            counts.push(part.count);
+            after = part.next;
+            if after.is_none() {
+                return Ok(counts);
+            }
+        }
+    })
+}
+
+/// Matches every row of [`filled`], and no index says so.
+fn checked() -> ListCondition {
+    ListCondition::Within(user_columns::GIVEN_NAME, KeyRanges::points([ListValue::Text(String::new())]))
+}
+
+fn texts(texts: impl IntoIterator<Item = String>) -> KeyRanges {
+    KeyRanges::points(texts.into_iter().map(ListValue::Text))
+}
+
+#[test]
+fn one_call_checks_the_rows_of_a_window() {
+    let most = u64::try_from(WINDOW_ROWS).unwrap();
+    assert_eq!(counts(&filled_with(WINDOW_ROWS - 1), &checked()), [most - 1]);
+    assert_eq!(counts(&filled_with(WINDOW_ROWS), &checked()), [most, 0], "the list may have ended");
+    assert_eq!(counts(&filled_with(WINDOW_ROWS + 1), &checked()), [most, 1]);
+
+    let book = filled_with(WINDOW_ROWS + 1);
+    let nothing = ListCondition::Within(user_columns::GIVEN_NAME, texts(["nobody".into()]));
+    let found = selected(&book, &nothing, None, 1);
+    assert!(found.rows.is_empty() && found.next.is_some());
+    let found = selected(&book, &nothing, found.next, 1);
+    assert!(found.rows.is_empty() && found.next.is_none());
+}
+
+#[test]
+fn one_call_checks_the_rows_of_a_window_in_any_number_of_ranges() {
+    let book = filled();
+    let names = ListCondition::Within(user_columns::DISPLAY_NAME, texts((0..7).map(|n| format!("name {n}"))));
+    assert_eq!(counts(&book, &ListCondition::all([names, checked()])), [2_000, 2_000, 1_000]);
+
+    // Ranges of one row, and ranges without any between them.
+    let ranges = WINDOW_ROWS / RANGE_ROWS_MIN;
+    let name = |n: usize| [format!("user-{n}@contoso.test"), format!("user-{n}@nowhere.test")];
+    let of = |count: usize| {
+        let names = texts((1..=count).flat_map(name));
+        ListCondition::all([ListCondition::Within(user_columns::USER_PRINCIPAL_NAME, names), checked()])
+    };
+    let most = u64::try_from(ranges).unwrap();
+    assert_eq!(counts(&book, &of(ranges - 1)), [most - 1]);
+    assert_eq!(counts(&book, &of(ranges + 1)), [most, 1]);
+    assert_eq!(counts(&book, &of(2 * ranges + 1)), [most, most, 1]);
+}
+
+#[test]
+fn few_rows_are_sorted_in_memory_and_many_are_read_in_order() {
+    const SORTED_ROWS_MAX: usize = 2_000;
+    for (rows, is_sorted) in [(SORTED_ROWS_MAX, true), (SORTED_ROWS_MAX + 1, false)] {
+        let condition = ListCondition::Within(user_columns::USER_PRINCIPAL_NAME, KeyRanges::prefix("user-"));
+        let plan = filled_with(rows).read(move |reader| {
+            reader.list_plan(&USERS, TENANT, &condition, &[by(user_columns::DISPLAY_NAME, false)], None)
+        });
+        assert_eq!(plan.is_sorted(), is_sorted, "{rows}");
+    }
+}
+
+#[test]
+fn accesses_are_compared_by_counting_up_to_a_limit() {
+    const FEW_ROWS: usize = 125;
+    const COUNTED_ROWS_MAX: usize = 2_000;
+    // The first access has the users without an address, the second those of a name.
+    let reads_by_name = |without_mail: usize, named: usize| {
+        let book = filled();
+        let change = "UPDATE users SET user_principal_name = 'few-' || user_principal_name
+            WHERE id IN (SELECT id FROM users ORDER BY id LIMIT ?1)";
+        book.sql().execute(change, [i64::try_from(named).unwrap()]).unwrap();
+        let change = "UPDATE users SET mail = 'a@b.test'
+            WHERE id IN (SELECT id FROM users ORDER BY id DESC LIMIT ?1)";
+        book.sql().execute(change, [i64::try_from(ROWS - without_mail).unwrap()]).unwrap();
+        let found = selected(&book, &self::without_mail("few-"), None, 9);
+        found.rows.is_sorted_by_key(|(_, user)| user.user_principal_name.clone())
+    };
+    assert!(!reads_by_name(FEW_ROWS - 1, 50), "few rows are not compared with fewer");
+    assert!(reads_by_name(FEW_ROWS, 50));
+    assert!(reads_by_name(ROWS, COUNTED_ROWS_MAX - 1));
+    assert!(!reads_by_name(ROWS, COUNTED_ROWS_MAX), "too many to count");
 }
 
 /// Selects users without a mail address whose names begin with this text: of [`filled`], all are

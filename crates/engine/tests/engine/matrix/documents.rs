@@ -130,7 +130,7 @@ fn device_image() -> Document {
         revision: 1,
         body,
         status: Object::new(),
-        sealed: Object::new(),
+        secret_counts: Object::new(),
         created_at: Timestamp(0),
         modified_at: Timestamp(0),
     }

@@ -106,7 +106,7 @@ impl Hooks for Connection {
         let new = &mut *change.new;
         check_resources(&new.body)?;
         check_domain(new)?;
-        let is_changed = change.old.is_none_or(|old| old.body != new.body || old.sealed != new.sealed);
+        let is_changed = change.old.is_none_or(|old| old.body != new.body || old.secret_counts != new.secret_counts);
         if is_changed {
             new.status.insert(STATUS.into(), json!("pending"));
         }
@@ -215,7 +215,7 @@ fn check_domain(connection: &Document) -> Result<(), Problem> {
             return Err(needed_by_hybrid(property));
         }
     }
-    if !connection.sealed.contains_key("adDomainPassword") {
+    if !connection.secret_counts.contains_key("adDomainPassword") {
         return Err(needed_by_hybrid("adDomainPassword"));
     }
     let domain = text(body, "adDomainName");

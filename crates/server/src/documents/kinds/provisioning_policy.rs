@@ -213,8 +213,7 @@ fn check_autopatch(body: &mut Object, call: &Call) -> Result<(), Problem> {
         return Ok(());
     }
     if call.caller.user.is_none() {
-        let message =
-            "'autopatch' can be set by a signed-in user only; an application's own token cannot be used for it.";
+        let message = "'autopatch' can only be set by a signed-in user. Use a delegated token, or leave it out.";
         return Err(GraphError::new(403, "Forbidden", message).about("autopatch").into());
     }
     Ok(())

@@ -116,6 +116,8 @@ impl DesktopServer {
             App::from(app::AppState {
                 driver: Arc::new(Screen(socket)),
                 desktops,
+                webhooks: Arc::clone(&app.webhooks),
+                events: Arc::clone(&app.events),
                 edge: app.edge.clone(),
                 store: app.store.clone(),
                 engine: app.engine.clone(),

@@ -59,6 +59,10 @@ impl Budget {
     fn spent_now(&self) -> Duration {
         self.spent + (self.clock)().saturating_sub(self.began)
     }
+
+    fn is_exhausted(&self, rows: usize) -> bool {
+        rows > SCAN_ROWS_MAX || self.spent_now() > SCAN_TIME_MAX
+    }
 }
 
 /// A row with its position among the rows that the store selects, if it does.
@@ -132,7 +136,7 @@ impl ScanWalk {
     }
 
     fn is_over_budget(&self, budget: &Budget) -> bool {
-        self.seen > SCAN_ROWS_MAX || budget.spent_now() > SCAN_TIME_MAX
+        budget.is_exhausted(self.seen)
     }
 }
 
@@ -147,10 +151,13 @@ fn limit_reached<C: Collection>(options: &QueryOptions) -> Problem {
     } else {
         "$count"
     };
+    scan_limit_reached(option, C::SCAN_ADVICE)
+}
+
+fn scan_limit_reached(option: &str, advice: &str) -> Problem {
     let message = format!(
-        "'{option}' exceeds the scan limit of {SCAN_ROWS_MAX} rows or {} seconds here. {}",
+        "'{option}' exceeds the scan limit of {SCAN_ROWS_MAX} rows or {} seconds here. {advice}",
         SCAN_TIME_MAX.as_secs(),
-        C::SCAN_ADVICE
     );
     GraphError::new(400, "scanLimitReached", message).about(option).into()
 }
@@ -200,6 +207,40 @@ pub(super) struct ScanPage<R> {
     pub(super) rows: Vec<R>,
     /// Position of the last row, if there are more.
     pub(super) next: Option<String>,
+}
+
+/// A finished page while its rows are expanded, one after the other. The rows that are read for
+/// them have a budget as a scan has.
+pub(super) struct PageExpansion<R> {
+    pub(super) page: ScanPage<R>,
+    expanded: usize,
+    seen: usize,
+}
+
+impl<R> PageExpansion<R> {
+    pub(super) fn new(page: ScanPage<R>) -> Self {
+        Self { page, expanded: 0, seen: 0 }
+    }
+
+    /// Expands the next rows. Returns whether all are expanded.
+    pub(super) fn slice<C: Collection<Row = R>>(&mut self, input: &SliceInput<'_, C>) -> Result<bool, Problem> {
+        let SliceInput { collection, reader, budget, .. } = *input;
+        let mut read = 0;
+        while read < SLICE_ROWS
+            && let Some(row) = self.page.rows.get_mut(self.expanded)
+        {
+            read += collection.expand(reader, row)?;
+            self.expanded += 1;
+        }
+        self.seen += read;
+        if self.expanded == self.page.rows.len() && self.seen <= SCAN_ROWS_MAX {
+            return Ok(true);
+        }
+        match budget.is_exhausted(self.seen) {
+            true => Err(scan_limit_reached("$expand", "Request fewer rows with $top.")),
+            false => Ok(false),
+        }
+    }
 }
 
 /// A scan for the rows of a page.
@@ -384,57 +425,4 @@ impl<R> Sorted<R> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pipeline::list::PropertySet;
-    use cloudpc_store::{Store, WriteMode};
-    use std::sync::Arc;
-
-    /// A collection of that many numbers, without a stored count.
-    struct Numbers(usize);
-
-    impl Collection for Numbers {
-        type Row = usize;
-
-        fn rows(&self, _: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<usize>, Problem> {
-            let first = position.map_or(0, |last| last.parse::<usize>().unwrap() + 1);
-            Ok((first..self.0).take(limit).collect())
-        }
-
-        fn position(&self, row: &usize) -> String {
-            row.to_string()
-        }
-
-        fn view<'a>(&'a self, row: &'a usize, _: PropertySet) -> impl Serialize + 'a {
-            row
-        }
-    }
-
-    async fn counted(rows: usize, slice: Duration) -> Result<u64, String> {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
-        let now = std::sync::atomic::AtomicU64::new(0);
-        let clock = move || slice * u32::try_from(now.fetch_add(1, std::sync::atomic::Ordering::Relaxed)).unwrap();
-        let (mut count, mut budget) = (Count::default(), Budget::new(Arc::new(clock)));
-        let scan = store.scan(move |reader| {
-            budget.begin_slice();
-            let (collection, options) = (&Numbers(rows), &QueryOptions::default());
-            count.slice(&SliceInput { collection, reader, planned: None, options, budget: &budget })
-        });
-        scan.await.map_err(|problem| problem.into_graph("", "").code)
-    }
-
-    #[tokio::test]
-    async fn scan_is_limited_in_rows_and_time() {
-        assert_eq!(counted(SCAN_ROWS_MAX, Duration::ZERO).await, Ok(SCAN_ROWS_MAX as u64));
-        assert_eq!(counted(SCAN_ROWS_MAX + 1, Duration::ZERO).await, Err("scanLimitReached".into()));
-        assert_eq!(counted(SLICE_ROWS + 1, SCAN_TIME_MAX).await, Ok(SLICE_ROWS as u64 + 1));
-        let longer = SCAN_TIME_MAX + Duration::from_nanos(1);
-        assert_eq!(counted(SLICE_ROWS + 1, longer).await, Err("scanLimitReached".into()));
-        assert_eq!(
-            counted(SLICE_ROWS - 1, longer).await,
-            Ok(SLICE_ROWS as u64 - 1),
-            "the first slice always completes"
-        );
-    }
-}
+mod tests;

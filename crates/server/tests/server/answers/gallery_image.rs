@@ -136,7 +136,7 @@ async fn invalid_image_is_rejected_with_a_reason() {
     let body = debian().to_string();
     refusals += &error_line(&world.call(Who::Reader, "POST", IMAGES, Some(serde_json::from_str(&body).unwrap())).await);
     assert_snapshot!(refusals, @r#"
-    409 nameAlreadyExists [id] There is a cloudPcGalleryImage with the id 'microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc' already.
+    409 nameAlreadyExists [id] There is a cloudPcGalleryImage with the id 'microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc' already. Choose another id.
     400 BadRequest [id] Invalid gallery image id 'a/../b': expected 1 to 128 letters, digits, '.', '-' or '_', starting with a letter or digit.
     400 BadRequest [id] The property 'id' is required.
     400 BadRequest [displayName] The property 'displayName' is required.

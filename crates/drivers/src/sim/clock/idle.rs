@@ -21,15 +21,15 @@ const THREAD_YIELDS: u32 = 4;
 
 /// Longest wait at one stop, real time, if the work in progress never ends. Requests that arrive
 /// all the time can keep the threads busy.
-const SETTLE_TIME_MAX: Duration = Duration::from_secs(1);
+const IDLE_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Looks in quick succession before a look waits. Most work is finished by then, and a wait takes
+/// Checks in quick succession before a check waits. Most work is finished by then, and a wait takes
 /// at least as long as the timer of the runtime is coarse.
-const QUICK_LOOKS: u32 = 50;
+const QUICK_CHECKS: u32 = 50;
 
-/// Interval at which work in progress is looked at if no sleep is started or dropped and the last
-/// job outside has not ended, real time.
-const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+/// Interval at which work in progress is checked if no sleep is started or dropped and the last job
+/// outside has not ended, real time.
+const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// What is in progress.
 #[derive(PartialEq, Eq)]
@@ -57,22 +57,22 @@ impl Work {
 impl ClockShared {
     /// Waits until no sleep was started or dropped for a while, and two looks in a row find nothing
     /// in progress, and nothing in between.
-    pub(super) async fn settle(&self) {
+    pub(super) async fn wait_until_idle(&self) {
         let threads = Handle::try_current().is_ok_and(|h| h.runtime_flavor() == RuntimeFlavor::MultiThread);
         let began = Instant::now();
-        let mut quick_looks = 0;
-        while began.elapsed() <= SETTLE_TIME_MAX {
+        let mut quick_checks = 0;
+        while began.elapsed() <= IDLE_WAIT_MAX {
             let changes = self.lock().changes;
             for _ in 0..if threads { THREAD_YIELDS } else { YIELDS } {
                 tokio::task::yield_now().await;
             }
             let work = self.work(threads);
             if !work.is_finished() {
-                if quick_looks < QUICK_LOOKS && threads {
-                    quick_looks += 1;
+                if quick_checks < QUICK_CHECKS && threads {
+                    quick_checks += 1;
                     std::thread::yield_now();
                 } else {
-                    let _ = tokio::time::timeout(LOOK_INTERVAL, self.news()).await;
+                    let _ = tokio::time::timeout(CHECK_INTERVAL, self.news()).await;
                 }
             } else if work.changes == changes && work == self.work(threads) {
                 return;
@@ -91,8 +91,8 @@ impl ClockShared {
         select(pin!(self.changed.notified()), pin!(outside)).await;
     }
 
-    /// Looks at the work in progress: first at what can only wake the next, so that nothing passes
-    /// by unseen between two looks.
+    /// Reads the counters in the order in which work moves (outside jobs, sleepers, queued and
+    /// running tasks), so work that moves on between two reads is still counted.
     fn work(&self, threads: bool) -> Work {
         let outside = self.outside.get().map_or(0, |outside| (outside.count)());
         let (woken, changes) = {

@@ -1,0 +1,112 @@
+//! A client that follows `/_cloudpc/events` over restarts of the service.
+
+use cloudpc_graph::client::Client;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::service::Service;
+
+/// Time limit of the events that are left after the last restart.
+const CATCH_UP_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// An event as the table of changes has it: number, type, id, parent and kind of change.
+type Seen = (i64, String, String, String, String);
+
+/// What a client has seen.
+pub struct Follower {
+    /// Number of the position where the client began.
+    began: i64,
+    /// Id of the last event, with which the client continues.
+    last: String,
+    seen: Vec<Seen>,
+}
+
+impl Follower {
+    /// Returns a client that has the position of now.
+    pub async fn begin(service: &Service, client: &Client) -> Self {
+        let mut events = open(service.http(), &client.token(), None).await.unwrap();
+        let mut line = String::new();
+        while !line.starts_with("id: ") {
+            line.clear();
+            events.read_line(&mut line).await.unwrap();
+        }
+        let last = line["id: ".len()..].trim_end().to_owned();
+        Self { began: number(&last), last, seen: Vec::new() }
+    }
+
+    /// Follows the events until the connection ends, or to the change with this number.
+    pub fn follow(mut self, service: &Service, client: &Client, until: Option<i64>) -> JoinHandle<Self> {
+        let (address, token) = (service.http().to_owned(), client.token());
+        tokio::spawn(async move {
+            // The service may be killed at any time.
+            let Ok(mut events) = open(&address, &token, Some(&self.last)).await else { return self };
+            let (mut id, mut data, mut line) = (String::new(), None, String::new());
+            while until.is_none_or(|until| number(&self.last) < until) {
+                line.clear();
+                if events.read_line(&mut line).await.unwrap_or(0) == 0 || !line.ends_with('\n') {
+                    return self;
+                }
+                match line.trim_end().split_once(": ") {
+                    Some(("id", value)) => value.clone_into(&mut id),
+                    Some(("data", value)) => data = Some(serde_json::from_str::<Value>(value).unwrap()),
+                    None if line.trim_end().is_empty() && !id.is_empty() => {
+                        if let Some(data) = data.take() {
+                            let text = |name: &str| data[name].as_str().unwrap_or_default().to_owned();
+                            self.seen.push((number(&id), text("type"), text("id"), text("parent"), text("change")));
+                        }
+                        self.last.clone_from(&id);
+                    }
+                    _ => {}
+                }
+            }
+            self
+        })
+    }
+}
+
+/// Checks that the client has seen exactly the rows of the table of changes since it began.
+pub async fn check(follower: Follower, service: &Service, client: &Client) {
+    let database = rusqlite::Connection::open(service.data().join("cloudpc.db")).unwrap();
+    let head: i64 = database.query_row("SELECT max(number) FROM changes", [], |row| row.get(0)).unwrap();
+    let following = follower.follow(service, client, Some(head));
+    let follower = tokio::time::timeout(CATCH_UP_TIME_MAX, following).await.unwrap().unwrap();
+    let mut rows = database
+        .prepare(
+            "SELECT number, type, id, parent, what FROM changes WHERE number > ?1 AND number <= ?2 ORDER BY number",
+        )
+        .unwrap();
+    let seen = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
+    let rows: Vec<Seen> = rows.query_map([follower.began, head], seen).unwrap().map(Result::unwrap).collect();
+    println!("{} changes followed", rows.len());
+    assert_eq!(rows.len(), follower.seen.len());
+    for (row, seen) in rows.iter().zip(&follower.seen) {
+        assert_eq!(row, seen);
+    }
+}
+
+/// Opens a stream of events, after the response's head.
+async fn open(address: &str, token: &str, last: Option<&str>) -> std::io::Result<BufReader<TcpStream>> {
+    let mut stream = TcpStream::connect(address).await?;
+    let last = last.map(|last| format!("Last-Event-ID: {last}\r\n")).unwrap_or_default();
+    // A body of HTTP/1.0 is not in chunks.
+    let request =
+        format!("GET /_cloudpc/events HTTP/1.0\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n{last}\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut events = BufReader::new(stream);
+    let mut line = String::new();
+    events.read_line(&mut line).await?;
+    assert!(line.is_empty() || line.contains(" 200 "), "{line}");
+    while !line.trim_end().is_empty() {
+        line.clear();
+        events.read_line(&mut line).await?;
+    }
+    Ok(events)
+}
+
+/// The number in the id of an event.
+fn number(id: &str) -> i64 {
+    id.split_once('-').unwrap().1.parse().unwrap()
+}
