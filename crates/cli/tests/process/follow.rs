@@ -74,7 +74,9 @@ pub async fn check(follower: Follower, service: &Service, client: &Client) {
     let following = follower.follow(service, client, Some(head));
     let follower = tokio::time::timeout(CATCH_UP_TIME_MAX, following).await.unwrap().unwrap();
     let mut rows = database
-        .prepare("SELECT number, type, id, parent, what FROM changes WHERE number > ?1 AND number <= ?2 ORDER BY number")
+        .prepare(
+            "SELECT number, type, id, parent, what FROM changes WHERE number > ?1 AND number <= ?2 ORDER BY number",
+        )
         .unwrap();
     let seen = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
     let rows: Vec<Seen> = rows.query_map([follower.began, head], seen).unwrap().map(Result::unwrap).collect();
