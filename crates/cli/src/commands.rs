@@ -3,6 +3,7 @@
 mod app;
 pub mod cloud_pc;
 mod completions;
+mod events;
 mod image;
 mod keys;
 mod partner;
@@ -29,6 +30,7 @@ pub enum Command {
     #[command(subcommand)]
     App(app::Command),
     Token(token::Token),
+    Events(events::Events),
     #[command(subcommand)]
     Keys(keys::Command),
     #[command(subcommand)]
@@ -55,6 +57,7 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Partner(command) => command.run(&open(data, format).await?).await,
         Command::App(command) => command.run(&open(data, format).await?).await,
         Command::Keys(command) => command.run(&open(data, format).await?).await,
+        Command::Events(command) => command.run(&open(data, format).await?).await,
         Command::Token(command) => command.run(&open(data, format).await?).await,
         Command::Sim(command) => command.run(&open(data, format).await?).await,
     }

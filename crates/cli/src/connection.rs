@@ -1,6 +1,6 @@
 //! Finding the service and signing in to it: by its data directory, or by the environment.
 
-use cloudpc_graph::client::{Client, ClientError, Credentials};
+use cloudpc_graph::client::{Client, ClientError, Credentials, EventStream};
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -60,6 +60,11 @@ impl ServiceConnection {
 
     pub async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, CommandError> {
         Ok(self.client.get_bytes(path).await?)
+    }
+
+    /// The changes after an event, or from now on.
+    pub async fn events(&self, last: Option<&str>) -> Result<EventStream, ClientError> {
+        self.client.events("/_cloudpc/events", last).await
     }
 
     /// The rows of a collection over all its pages, at most `limit`.

@@ -100,7 +100,7 @@ fn table(rows: &[Value], columns: &[Column], for_terminal: bool) -> String {
 
 /// A cell without characters that would steer the terminal or begin another line. What others have
 /// named is printed here, so they are shown as Rust writes them.
-fn escaped(cell: &str) -> String {
+pub fn escaped(cell: &str) -> String {
     let mut shown = String::with_capacity(cell.len());
     for letter in cell.chars() {
         match is_control_or_bidi(letter) {

@@ -16,6 +16,9 @@ use crate::GraphError;
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(300);
+/// Time after which a stream of events is opened anew, which a stream that is in use does not
+/// notice.
+const STREAM_TIME_MAX: Duration = Duration::from_hours(24);
 
 /// A client of one service with one set of credentials.
 pub struct Client {
@@ -165,6 +168,22 @@ impl Client {
         let url = self.url(path)?;
         let response = self.call(&|| self.http.get(url.clone())).await?;
         Ok(response.bytes().await.map_err(|error| self.unreachable(&error))?.into())
+    }
+
+    /// Opens a stream of server-sent events after the event with the id `last`, or from now on.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn events(&self, path: &str, last: Option<&str>) -> Result<EventStream, ClientError> {
+        let url = self.url(path)?;
+        let request = || {
+            let request = self.http.get(url.clone()).timeout(STREAM_TIME_MAX);
+            match last {
+                Some(last) => request.header("last-event-id", last),
+                None => request,
+            }
+        };
+        Ok(EventStream { response: self.call(&request).await?, received: Vec::new() })
     }
 
     /// Gets the rows of a collection from all pages, at most `limit`.
@@ -326,4 +345,50 @@ impl Client {
     fn unreadable(&self, reason: &str) -> ClientError {
         ClientError::Unreadable { address: self.address().to_owned(), reason: reason.to_owned() }
     }
+}
+
+/// An event of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerEvent {
+    /// Its id, by which a client continues after it.
+    pub id: String,
+    /// Its data; none if it only moves the client's position.
+    pub data: Option<String>,
+}
+
+/// A stream of server-sent events, as this service writes them: lines of `name: value`, and an
+/// empty line after each event.
+#[derive(Debug)]
+pub struct EventStream {
+    response: Response,
+    /// The beginning of an event whose end has not arrived.
+    received: Vec<u8>,
+}
+
+impl EventStream {
+    /// Waits for the next event; none if the stream has ended.
+    pub async fn next(&mut self) -> Option<ServerEvent> {
+        const END: &[u8] = b"\n\n";
+        loop {
+            if let Some(end) = self.received.windows(END.len()).position(|bytes| bytes == END) {
+                let rest = self.received.split_off(end + END.len());
+                let event = std::mem::replace(&mut self.received, rest);
+                return Some(parse_event(&String::from_utf8_lossy(&event)));
+            }
+            // An interrupted event is sent again after the last one that has arrived.
+            self.received.extend_from_slice(&self.response.chunk().await.ok()??);
+        }
+    }
+}
+
+fn parse_event(text: &str) -> ServerEvent {
+    let mut event = ServerEvent::default();
+    for line in text.lines() {
+        match line.split_once(": ") {
+            Some(("id", id)) => id.clone_into(&mut event.id),
+            Some(("data", data)) => event.data = Some(data.to_owned()),
+            _ => {}
+        }
+    }
+    event
 }

@@ -22,7 +22,7 @@ mod text;
 pub use edm::{Edm, Operation, OperationKind, TypeRef, Version};
 pub use error::{ErrorEnvelope, GraphError};
 pub use filter::Filter;
-pub use link::{LinkSigner, next_link};
+pub use link::{LinkSigner, delta_link, next_link};
 pub use options::QueryOptions;
 pub use resolve::{Endpoint, Method, ResolvedTarget, Scope};
 pub use text::is_control_or_bidi;

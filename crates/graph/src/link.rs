@@ -43,11 +43,22 @@ impl LinkSigner {
     /// # Errors
     /// 400 if the token was not issued here for this `binding`.
     pub fn verify(&self, binding: &str, token: &str) -> Result<String, GraphError> {
+        self.verify_in(binding, token, "$skiptoken", "@odata.nextLink")
+    }
+
+    /// Returns the position of a valid token of a delta link.
+    ///
+    /// # Errors
+    /// 400 if the token was not issued here for this `binding`.
+    pub fn verify_delta(&self, binding: &str, token: &str) -> Result<String, GraphError> {
+        self.verify_in(binding, token, "$deltatoken", "@odata.deltaLink")
+    }
+
+    fn verify_in(&self, binding: &str, token: &str, option: &str, link: &str) -> Result<String, GraphError> {
         self.position(binding, token).ok_or_else(|| {
-            GraphError::bad_request(
-                "The $skiptoken was not issued by this service for this request. Follow @odata.nextLink unchanged.",
-            )
-            .about("$skiptoken")
+            let message =
+                format!("The {option} was not issued by this service for this request. Follow {link} unchanged.");
+            GraphError::bad_request(message).about(option)
         })
     }
 
@@ -74,11 +85,21 @@ impl LinkSigner {
 /// Returns the absolute URL of the next page: `address` (scheme, host and path of this request, as
 /// sent) with every option of `query`, and the token in place of `$skiptoken` and `$skip`.
 pub fn next_link(address: &str, query: &str, token: &str) -> String {
+    link(address, query, "skiptoken", token)
+}
+
+/// Returns the absolute URL of what changes from now on: like [`next_link`], with the token in
+/// `$deltatoken`.
+pub fn delta_link(address: &str, query: &str, token: &str) -> String {
+    link(address, query, "deltatoken", token)
+}
+
+fn link(address: &str, query: &str, option: &str, token: &str) -> String {
     let mut link = String::with_capacity(address.len() + query.len() + token.len() + 16);
     link.push_str(address);
     link.push('?');
     for (name, value) in pairs(query) {
-        if is_option(name, "skiptoken") || is_option(name, "skip") {
+        if ["skiptoken", "deltatoken", "skip"].iter().any(|old| is_option(name, old)) {
             continue;
         }
         link.push_str(name);
@@ -86,7 +107,9 @@ pub fn next_link(address: &str, query: &str, token: &str) -> String {
         link.push_str(value);
         link.push('&');
     }
-    link.push_str("$skiptoken=");
+    link.push('$');
+    link.push_str(option);
+    link.push('=');
     link.push_str(token);
     link
 }
@@ -144,6 +167,7 @@ mod tests {
             ("$top=2", "https://h/beta/c?$top=2&$skiptoken=T"),
             ("$skip=5&$top=2&$skiptoken=old&$count=true", "https://h/beta/c?$top=2&$count=true&$skiptoken=T"),
             ("%24skip=5&top=2&SkipToken=old", "https://h/beta/c?top=2&$skiptoken=T"),
+            ("$select=id&$deltatoken=old", "https://h/beta/c?$select=id&$skiptoken=T"),
             (
                 "$filter=a%20eq%20'x%26y'&activityId=1&cloudPcId=",
                 "https://h/beta/c?$filter=a%20eq%20'x%26y'&activityId=1&cloudPcId=&$skiptoken=T",

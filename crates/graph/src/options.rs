@@ -1,5 +1,5 @@
 //! Query options: `$select`, `$filter`, `$top`, `$skip`, `$count`, `$orderby`, `$expand`,
-//! `$search`, `$skiptoken`, `$format`.
+//! `$search`, `$skiptoken`, `$deltatoken`, `$format`.
 //!
 //! Page sizes and the default set of properties are not known here.
 
@@ -24,6 +24,8 @@ pub struct QueryOptions {
     pub orderby: Vec<(String, bool)>,
     /// Token of the previous page's end.
     pub skiptoken: Option<String>,
+    /// Token of the changes since an earlier answer.
+    pub deltatoken: Option<String>,
     /// Filter as sent; next links are bound to it.
     pub filter_text: Option<String>,
     /// Related entities to be sent within the answer.
@@ -44,8 +46,8 @@ pub struct Expansion {
 /// Options that are taken within `$expand`.
 const NESTED: [&str; 5] = ["select", "filter", "top", "skip", "orderby"];
 /// Known options, without their `$`.
-const KNOWN: [&str; 10] =
-    ["select", "filter", "top", "skip", "count", "orderby", "skiptoken", "expand", "search", "format"];
+const KNOWN: [&str; 11] =
+    ["select", "filter", "top", "skip", "count", "orderby", "skiptoken", "deltatoken", "expand", "search", "format"];
 
 impl QueryOptions {
     /// Parses the raw query of a request whose answer can expand the navigation properties
@@ -109,8 +111,9 @@ impl QueryOptions {
                 top => self.top = Some(top),
             },
             "skip" => self.skip = Some(number(name, value)?),
-            "skiptoken" if value.is_empty() => return Err(invalid(name, "it is empty")),
+            "skiptoken" | "deltatoken" if value.is_empty() => return Err(invalid(name, "it is empty")),
             "skiptoken" => self.skiptoken = Some(value.to_owned()),
+            "deltatoken" => self.deltatoken = Some(value.to_owned()),
             "count" => {
                 self.count = match value {
                     _ if value.eq_ignore_ascii_case("true") => true,

@@ -11,7 +11,18 @@ fn parsed(version: Version, request: &str) -> String {
     let target = edm.resolve(Method::Get, path, query).unwrap();
     match QueryOptions::parse(edm, target.operation, &[], query) {
         Ok(options) => {
-            let QueryOptions { select, filter, top, skip, count, orderby, skiptoken, filter_text, expand: _ } = options;
+            let QueryOptions {
+                select,
+                filter,
+                top,
+                skip,
+                count,
+                orderby,
+                skiptoken,
+                deltatoken,
+                filter_text,
+                expand: _,
+            } = options;
             assert_eq!(filter.is_some(), filter_text.is_some());
             let mut parts = Vec::new();
             parts.extend(select.map(|select| format!("select {select:?}")));
@@ -21,6 +32,7 @@ fn parsed(version: Version, request: &str) -> String {
             parts.extend(count.then(|| "count".to_owned()));
             parts.extend((!orderby.is_empty()).then(|| format!("orderby {orderby:?}")));
             parts.extend(skiptoken.map(|token| format!("skiptoken {token:?}")));
+            parts.extend(deltatoken.map(|token| format!("deltatoken {token:?}")));
             parts.join(", ")
         }
         Err(error) => format!("{error} [{}]", error.target.as_deref().unwrap_or_default()),
@@ -259,6 +271,8 @@ fn supported_options_depend_on_the_operation() {
         format!("{CLOUD_PCS}/x?$select=id"),
         format!("{CLOUD_PCS}/x?$top=1"),
         format!("{CLOUD_PCS}/x?$skiptoken=t"),
+        format!("{CLOUD_PCS}/delta?$deltatoken=t"),
+        format!("{CLOUD_PCS}?$deltatoken=t"),
         format!("{CLOUD_PCS}/x?activityId=a"),
         format!("{CLOUD_PCS}/$count?$top=1"),
         format!("{CLOUD_PCS}/$count?$select=id"),
@@ -285,6 +299,10 @@ fn supported_options_depend_on_the_operation() {
         400 BadRequest: The query option '$top' is invalid: cloudPC.get does not support it. [$top]
     /deviceManagement/virtualEndpoint/cloudPCs/x?$skiptoken=t
         400 BadRequest: The query option '$skiptoken' is invalid: cloudPC.get does not support it. [$skiptoken]
+    /deviceManagement/virtualEndpoint/cloudPCs/delta?$deltatoken=t
+        deltatoken "t"
+    /deviceManagement/virtualEndpoint/cloudPCs?$deltatoken=t
+        400 BadRequest: The query option '$deltatoken' is invalid: cloudPC.list does not support it. [$deltatoken]
     /deviceManagement/virtualEndpoint/cloudPCs/x?activityId=a
         400 BadRequest: Unknown query option 'activityId'. [activityId]
     /deviceManagement/virtualEndpoint/cloudPCs/$count?$top=1

@@ -1,6 +1,7 @@
 //! The composition root: builds and starts a server from its options.
 
 mod administrator;
+mod changes;
 mod database;
 mod directory;
 mod error;
@@ -13,7 +14,7 @@ use cloudpc_drivers::{Driver, Fetcher, SteadyClock, SystemClock, SystemRng, mono
 use cloudpc_engine::{Engine, EngineSettings, Faults};
 use cloudpc_graph::LinkSigner;
 use cloudpc_model::{Clock, Error, ErrorKind, Rng, SeededRng, Timestamp};
-use cloudpc_store::{ReadCaller, Store, Tx, WriteMode};
+use cloudpc_store::{ReadCaller, Store, WriteMode};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -41,6 +42,7 @@ use crate::views::partner::{DEPLOYMENT_FORMAT, finished_page};
 use crate::webhooks::{self, SigningKeys, Webhooks};
 
 pub use administrator::{ADMIN_FILE, AdminFile};
+pub use changes::CHANGES_MAX;
 pub use error::StartError;
 pub use passwords::PASSWORDS_FILE;
 
@@ -50,16 +52,6 @@ pub const STOP_TIME_MAX: Duration = Duration::from_secs(20);
 /// Interval at which finished deployment pages are cached. Process time: responses are the same
 /// without the cache, only slower.
 const FINISH_PAGES_EVERY: Duration = Duration::from_secs(5);
-
-/// Interval at which old rows of the change feed are deleted. Process time.
-const TRIM_CHANGES_EVERY: Duration = Duration::from_secs(60);
-
-/// Most rows of a tenant's change feed; a feed in use exceeds it for up to [`TRIM_CHANGES_EVERY`].
-pub const CHANGES_MAX: i64 = 5_000_000;
-
-/// Rows of the change feed that are deleted in one transaction, so that other writes are not
-/// delayed.
-const TRIM_ROWS: usize = 1_000;
 
 /// The setting that holds the key for signing links to next pages. The signing keys of webhooks are
 /// derived from it.
@@ -270,8 +262,7 @@ impl Server {
 
         let store = open_store(&options.data)?;
         check_driver(&store, &options).await?;
-        let epoch = rng.next_u64();
-        store.write("changes.ensureEpoch", move |tx| Ok::<_, Error>(tx.change_epoch_ensure(epoch)?)).await?;
+        changes::ensure_epoch(&store, rng.as_ref()).await?;
         database::compare(&store, &options.data, rng.as_ref()).await?;
         let tls = edge::server_config(&options.data, &names(&options.config), host_clock.now(), rng.as_ref())?;
         let machines = match options.driver {
@@ -297,7 +288,7 @@ impl Server {
         connections.spawn(webhooks::run(app.clone(), stop.clone()));
         connections.spawn(cache_finished_pages(app.store.clone(), stop.clone()));
         let keep = Duration::from_secs(options.config.changes.keep_s);
-        connections.spawn(trim_changes(app.clone(), keep, stop.clone()));
+        connections.spawn(changes::trim(app.store.clone(), Arc::clone(&app.clock), keep, stop.clone()));
         connections.spawn(database::watch(app.store.clone(), options.data.clone(), stop.clone()));
         connections.spawn(database::check(app.store.clone(), stop.clone()));
         let store = app.store.clone();
@@ -424,26 +415,6 @@ async fn cache_finished_pages(store: Store, stop: CancellationToken) {
         tokio::time::sleep(FINISH_PAGES_EVERY).await;
     };
     while stop.run_until_cancelled(round()).await.is_some() {}
-}
-
-/// Deletes old rows of the change feed.
-async fn trim_changes(app: App, keep: Duration, stop: CancellationToken) {
-    let round = async || {
-        if let Err(error) = trim_changes_once(&app, keep).await {
-            tracing::warn!(%error, "deleting old rows of the change feed failed; retrying in a minute");
-        }
-        tokio::time::sleep(TRIM_CHANGES_EVERY).await;
-    };
-    while stop.run_until_cancelled(round()).await.is_some() {}
-}
-
-async fn trim_changes_once(app: &App, keep: Duration) -> Result<(), Error> {
-    let before = app.clock.now() - keep;
-    for (tenant, _) in app.store.read(|reader| reader.tenant_list()).await? {
-        let trim = move |tx: &mut Tx<'_>| Ok::<_, Error>(tx.changes_trim(tenant, before, CHANGES_MAX, TRIM_ROWS)?);
-        while app.store.write("changes.trim", trim).await? == TRIM_ROWS {}
-    }
-    Ok(())
 }
 
 struct HealthGuard(Arc<Health>);

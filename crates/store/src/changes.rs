@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use cloudpc_model::{Change, ChangeKind, Clock, EntityType, TenantId, Timestamp};
 use tokio::sync::watch;
@@ -259,7 +259,8 @@ impl Tx<'_> {
                         row
                     })
                     .collect();
-                self.execute(&insert(rows.len()), &values)?;
+                let insert = if rows.len() == 1 { &*INSERT_ONE } else { &*INSERT_SEVERAL };
+                self.execute(insert, &values)?;
             }
             heads.push((tenant, FeedPosition { epoch, number: last }));
         }
@@ -287,7 +288,10 @@ impl Tx<'_> {
     }
 }
 
-/// The statement that inserts this many rows.
+static INSERT_ONE: LazyLock<String> = LazyLock::new(|| insert(1));
+static INSERT_SEVERAL: LazyLock<String> = LazyLock::new(|| insert(ROWS_PER_STATEMENT));
+
+/// Returns the statement that inserts this many rows.
 fn insert(rows: usize) -> String {
     let row = |row: usize| {
         let places: Vec<_> = (1..=WIDTH).map(|column| format!("?{}", row * WIDTH + column)).collect();

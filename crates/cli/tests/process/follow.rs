@@ -110,3 +110,24 @@ async fn open(address: &str, token: &str, last: Option<&str>) -> std::io::Result
 fn number(id: &str) -> i64 {
     id.split_once('-').unwrap().1.parse().unwrap()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_line_prints_a_line_for_each_change() {
+    let service = Service::start(&["--demo"]);
+    let client = service.client().await;
+    let position = Follower::begin(&service, &client).await.last;
+    let user = serde_json::json!({
+        "accountEnabled": true, "displayName": "Followed", "mailNickname": "user",
+        "userPrincipalName": "followed@contoso.test", "passwordProfile": {"password": "correct horse"},
+    });
+    let user = client.post("/beta/users", &user).await.unwrap();
+    let mut events = service.begin(&["events", "-o", "json", "--after", &position]);
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(events.stdout.take().unwrap()));
+    let mut changes = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let created = changes.find(|change| change["type"] == "user").unwrap();
+    assert_eq!((&created["change"], &created["name"]), (&"created".into(), &"Followed".into()));
+    assert_eq!(created["id"], user["id"]);
+    assert!(number(created["eventId"].as_str().unwrap()) > number(&position));
+    events.kill().unwrap();
+    events.wait().unwrap();
+}

@@ -172,6 +172,12 @@ impl Service {
         run(&[arguments, &["--data", data.to_str().unwrap()]].concat(), &[])
     }
 
+    /// Begins a client verb that does not end by itself, with its output in a pipe.
+    pub fn begin(&self, arguments: &[&str]) -> Child {
+        let mut command = bare(PROGRAM);
+        command.args(arguments).arg("--data").arg(self.data()).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
     /// Runs a client verb that must succeed; returns its output as JSON.
     pub fn json(&self, arguments: &[&str]) -> Value {
         let run = self.run(&[arguments, &["-o", "json"]].concat());

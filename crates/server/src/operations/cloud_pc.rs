@@ -4,6 +4,7 @@ pub(super) mod connectivity_history;
 pub(super) mod count;
 pub(super) mod count_by_status;
 pub(super) mod create_snapshot;
+pub(super) mod delta;
 pub(super) mod end_grace_period;
 pub(super) mod get;
 pub(super) mod launch_detail;

@@ -4,6 +4,7 @@ pub(super) mod assign_license;
 pub(super) mod count;
 pub(super) mod create;
 pub(super) mod delete;
+pub(super) mod delta;
 pub(super) mod get;
 pub(super) mod license_details;
 pub(super) mod list;

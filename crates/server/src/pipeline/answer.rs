@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn return_minimal_omits_the_body_of_a_created_entity() {
-        let minimal = Prefer { minimal: true, unknown_enum_members: false };
+        let minimal = Prefer { minimal: true, ..Prefer::default() };
         let created = Answer::Created { location: "https://h/beta/x/1".into(), body: b"{}".to_vec() };
         let response = created.into_response(minimal);
         assert_eq!(response.status(), 204);

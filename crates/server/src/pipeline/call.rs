@@ -1,7 +1,7 @@
 //! The validated request that an operation receives.
 
 use cloudpc_engine::RequestContext;
-use cloudpc_graph::{Edm, GraphError, LinkSigner, QueryOptions, ResolvedTarget, Version, next_link};
+use cloudpc_graph::{Edm, GraphError, LinkSigner, QueryOptions, ResolvedTarget, Version, delta_link, next_link};
 use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, TenantId, Timestamp, UserId};
 use cloudpc_store::Store;
 use http::HeaderMap;
@@ -59,6 +59,8 @@ pub struct Prefer {
     /// `include-unknown-enum-members`: send the names of enum members that are declared after
     /// `unknownFutureValue`.
     pub unknown_enum_members: bool,
+    /// `odata.maxpagesize`: rows of a page of a delta function.
+    pub page_rows: Option<usize>,
 }
 
 impl Prefer {
@@ -68,6 +70,11 @@ impl Prefer {
         for wish in texts.flat_map(|text| text.split([',', ';'])).map(str::trim) {
             prefer.minimal |= wish.eq_ignore_ascii_case("return=minimal");
             prefer.unknown_enum_members |= wish.eq_ignore_ascii_case("include-unknown-enum-members");
+            if let Some((name, rows)) = wish.split_once('=')
+                && ["odata.maxpagesize", "maxpagesize"].iter().any(|known| name.trim().eq_ignore_ascii_case(known))
+            {
+                prefer.page_rows = rows.trim().parse().ok();
+            }
         }
         prefer
     }
@@ -293,6 +300,19 @@ impl Call {
     pub(super) fn position(&self) -> Result<Option<String>, GraphError> {
         let verify = |token: &String| self.signer().verify(&self.binding(), token);
         self.options.skiptoken.as_ref().map(verify).transpose()
+    }
+
+    /// Verifies the token of a delta function's link and returns what it holds.
+    pub(super) fn delta_position(&self) -> Result<Option<String>, GraphError> {
+        match &self.options.deltatoken {
+            Some(token) => self.signer().verify_delta(&self.binding(), token).map(Some),
+            None => self.position(),
+        }
+    }
+
+    /// Returns the URL of what changes after `position`.
+    pub(super) fn delta_link(&self, position: &str) -> String {
+        delta_link(&self.address, &self.query, &self.signer().sign(&self.binding(), position))
     }
 
     /// Returns the URL of the page after `position`.

@@ -6,6 +6,7 @@
 //! Rows are serialised from their view into the body; only that evaluation and `$select` build JSON
 //! values.
 
+mod delta;
 mod property;
 mod scan;
 mod source;
@@ -26,6 +27,7 @@ use super::{Answer, Call, Problem};
 use scan::{Budget, Count, PageExpansion, PageScan, ScanPage, SliceInput};
 use source::Planned;
 
+pub use delta::{DeltaCollection, delta};
 pub use property::ListProperty;
 pub use scan::{SCAN_ROWS_MAX, SCAN_TIME_MAX, SLICE_ROWS};
 pub use source::{ListSource, TableCollection};

@@ -8,13 +8,13 @@ use cloudpc_model::{
 };
 use cloudpc_server::operations::ALL;
 use cloudpc_server::pipeline::BODY_BYTES_MAX;
-use cloudpc_store::{Entitlement, Group, Subscription, Tx, User, UserProfile};
+use cloudpc_store::{Entitlement, Group, StoreError, Subscription, Tx, User, UserProfile};
 use http::Request;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 use crate::document_cases;
-use crate::world::{DESK_1, PARTNER, PLAN_2, Reply, START, TestServer, Who};
+use crate::world::{DESK_1, OWNER_TENANT, PARTNER, PLAN_2, Reply, START, TestServer, Who};
 
 /// A valid request of an operation. `{…}` in the path stands for an existing id.
 pub struct Case {
@@ -92,6 +92,7 @@ fn own_cases() -> Vec<Case> {
     vec![
         case("cloudPC.list", "GET /cloudPCs"),
         case("cloudPC.count", "GET /cloudPCs/$count"),
+        case("cloudPC.delta", "GET /cloudPCs/delta"),
         case("cloudPC.get", "GET /cloudPCs/{cloudPC}"),
         case("cloudPC.retrieveCloudPcCountByStatus", "GET /cloudPCs/retrieveCloudPcCountByStatus"),
         case("cloudPC.reprovision", "POST /cloudPCs/{cloudPC}/reprovision")
@@ -239,6 +240,7 @@ fn own_cases() -> Vec<Case> {
         case("activity.actions", "GET /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.actions"),
         case("activity.cancel", "POST /externalPartners/{partner}/cloudpc.activities/{activity}/cloudpc.cancel"),
         case("users.list", "GET ~/users"),
+        case("users.delta", "GET ~/users/delta"),
         case("users.count", "GET ~/users/$count"),
         case("users.get", "GET ~/users/{user}"),
         case("users.create", "POST ~/users").with(user, "accountEnabled", json!("yes")),
@@ -253,6 +255,7 @@ fn own_cases() -> Vec<Case> {
         case("memberOf.list", "GET ~/users/{user}/memberOf"),
         case("groups.list", "GET ~/groups"),
         case("groups.count", "GET ~/groups/$count"),
+        case("groups.delta", "GET ~/groups/delta"),
         case("groups.get", "GET ~/groups/{group}"),
         case("groups.create", "POST ~/groups").with(group, "securityEnabled", json!("yes")),
         case("groups.update", "PATCH ~/groups/{group}").with(json!({"displayName": "New"}), "displayName", json!([])),
@@ -522,22 +525,39 @@ async fn every_registered_operation_has_a_case() {
     assert_eq!(cases.len(), ALL.len());
 }
 
+/// Every operation that changes something, and so is audited, is told of in the change feed.
 #[tokio::test]
-async fn each_case_is_a_valid_request() {
+async fn each_case_is_a_valid_request_and_each_change_is_in_the_feed() {
     let shared = Scene::new().await;
+    let mut wrong = Vec::new();
     for case in cases() {
         // Changes remove objects that other cases need, so each change has its own server.
         let own = if case.changes_something() { Some(Scene::new().await) } else { None };
         let scene = own.as_ref().unwrap_or(&shared);
         // Only the owner of the installation may open the host's network.
         let who = if case.key == "cloudPcExternalPartner.allowUrls" { Who::Owner } else { case.writer() };
+        let written = async || {
+            let tenant = OWNER_TENANT.parse().unwrap();
+            let store = &scene.world.app.store;
+            let read = store.read(move |reader| Ok((reader.audit_count(tenant)?, reader.change_head(tenant)?.number)));
+            read.await.map_err(|error: StoreError| error).unwrap()
+        };
+        let before = written().await;
         let reply = scene.world.call(who, case.method, &scene.path(&case), scene.body(&case)).await;
         // No action here is stuck, simulated machines have no display, and no Cloud PC is in its
         // grace period.
         let in_vain = ["action.settle", "cloudPC.screenshot", "cloudPC.endGracePeriod"].contains(&case.key);
         let right = if in_vain { reply.status == 409 } else { reply.status.is_success() };
         assert!(right, "{}: {reply}", case.key);
+        let after = written().await;
+        let (is_audited, is_noted) = (after.0 > before.0, after.1 > before.1);
+        // A retry only queues users, for whom nothing is missing here.
+        let is_missed = is_audited && !is_noted && case.key != "cloudPcProvisioningPolicy.retry";
+        if is_missed || is_noted && !case.changes_something() {
+            wrong.push(case.key);
+        }
     }
+    assert_eq!(wrong, Vec::<&str>::new());
 }
 
 #[tokio::test]

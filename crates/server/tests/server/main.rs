@@ -9,6 +9,7 @@ mod architecture;
 mod audit;
 mod batch;
 mod connections;
+mod delta;
 mod device_images;
 mod directory;
 mod docs;

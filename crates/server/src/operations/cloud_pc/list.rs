@@ -20,11 +20,11 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
 
 /// The Cloud PCs in the path's scope, by id.
 pub(super) struct CloudPcs {
-    call: Arc<Call>,
+    pub(super) call: Arc<Call>,
     owner: Option<UserId>,
     catalog: Catalog,
     context: CloudPcViewContext,
-    with_last_action: bool,
+    pub(super) with_last_action: bool,
 }
 
 impl CloudPcs {

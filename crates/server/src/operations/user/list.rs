@@ -18,7 +18,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
 
 /// Users by id: all of a tenant, or the members of a group.
 pub(in crate::operations) struct Users {
-    call: Arc<Call>,
+    pub(super) call: Arc<Call>,
     group: Option<GroupId>,
     is_typed: bool,
 }
