@@ -32,6 +32,11 @@ fn every_documented_path_leads_to_its_operation() {
         let edm = Edm::of(version);
         let file: Value = serde_json::from_str(text).unwrap();
         for raw in file["operations"].as_array().unwrap() {
+            // Only the files of both versions say which of them have the operation.
+            let apis = raw["api"].as_array();
+            if apis.is_some_and(|apis| !apis.iter().any(|api| api == version.segment())) {
+                continue;
+            }
             let documented = raw["path"].as_str().unwrap();
             let method = Method::named(raw["method"].as_str().unwrap()).unwrap();
             let mut paths = vec![documented.to_owned(), documented.trim_end_matches("()").to_owned()];

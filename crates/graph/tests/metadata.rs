@@ -260,6 +260,10 @@ fn excerpts() {
     <Property Name="userId" Type="Edm.String"/>
     <Property Name="userPrincipalName" Type="Edm.String" Nullable="false"/>
     </ComplexType>
+    <Function Name="delta" IsBound="true">
+    <Parameter Name="bindingParameter" Type="Collection(microsoft.graph.cloudPC)" Nullable="false"/>
+    <ReturnType Type="Collection(microsoft.graph.cloudPC)"/>
+    </Function>
     <Function Name="actions" IsBound="true" IsComposable="true">
     <Parameter Name="bindingParameter" Type="microsoft.graph.cloudPC" Nullable="false"/>
     <ReturnType Type="Collection(cloudpc.action)"/>
@@ -280,6 +284,14 @@ fn excerpts() {
     <Action Name="allowUrls" IsBound="true">
     <Parameter Name="bindingParameter" Type="microsoft.graph.cloudPcExternalPartner" Nullable="false"/>
     <Parameter Name="urls" Type="Collection(Edm.String)" Nullable="false"/>
+    </Action>
+    <Action Name="replay" IsBound="true">
+    <Parameter Name="bindingParameter" Type="microsoft.graph.webhook" Nullable="false"/>
+    <Parameter Name="after" Type="Edm.String"/>
+    </Action>
+    <Action Name="rotateSigningKey" IsBound="true">
+    <Parameter Name="bindingParameter" Type="microsoft.graph.webhook" Nullable="false"/>
+    <ReturnType Type="Edm.String"/>
     </Action>
     <Action Name="heartbeat" IsBound="true">
     <Parameter Name="bindingParameter" Type="microsoft.graph.cloudPcExternalPartner" Nullable="false"/>

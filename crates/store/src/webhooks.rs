@@ -1,10 +1,10 @@
 //! Where the delivery of each webhook stands.
 //!
-//! A webhook is a document; its row here is written by the service alone, and is no change in the
-//! feed: otherwise each delivery would be a change to deliver. This module refuses to know what is
+//! A webhook is a document; what the service writes into its row here is no change in the feed:
+//! otherwise each delivery would be a change to deliver. This module refuses to know what is
 //! delivered, and to whom.
 
-use cloudpc_model::{TenantId, Timestamp};
+use cloudpc_model::{DocumentType, EntityType, TenantId, Timestamp};
 
 use crate::changes::FeedPosition;
 use crate::connection::{Row, params};
@@ -99,6 +99,12 @@ impl Tx<'_> {
             ],
         )?;
         Ok(())
+    }
+
+    /// Replaces a delivery on behalf of a caller, which is a change of the webhook.
+    pub fn webhook_delivery_change(&mut self, delivery: &WebhookDelivery) -> Result<(), StoreError> {
+        self.updated(delivery.tenant_id, EntityType::Document(DocumentType::Webhook), &delivery.webhook_id);
+        self.webhook_delivery_put(delivery)
     }
 
     /// Deletes a delivery.

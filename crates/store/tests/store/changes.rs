@@ -101,7 +101,10 @@ fn a_change_of_a_log_is_a_change_of_the_action_within_its_target() {
     book.claim(10, 20);
     book.append(id, 1, 11, started("powerOff")).unwrap();
     let entries = after(&book, start(&book), 10).unwrap();
-    assert_eq!(rows(&entries), ["1 created action 1 ()", "2 updated action 1 ()", "3 updated action 1 ()"]);
+    assert_eq!(
+        rows(&entries),
+        ["1 created action 1 (pending)", "2 updated action 1 (running)", "3 updated action 1 (running)"]
+    );
     assert!(entries.iter().all(|entry| entry.change.parent == MACHINE));
     // What only workers see is no change.
     book.write(|tx| tx.worker_renew(WorkerId(1), Timestamp(30))).unwrap();

@@ -96,7 +96,7 @@ pub const BEFORE_WORKERS: &str = "
 
 /// Takes a database back to before rollouts and the change feed.
 pub const BEFORE_ROLLOUTS: &str = "
-    DROP TABLE changes;
+    DROP TABLE changes; DROP TABLE webhook_deliveries;
     DROP TABLE rollouts; DROP TABLE rollout_cloud_pcs; DROP TABLE policy_schedules;
     ALTER TABLE cloud_pcs DROP COLUMN single_sign_on;";
 

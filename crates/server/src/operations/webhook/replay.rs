@@ -33,7 +33,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
             Some(&webhook.position.to_string()),
             &position.to_string(),
         );
-        tx.webhook_delivery_put(&WebhookDelivery {
+        tx.webhook_delivery_change(&WebhookDelivery {
             caller: serde_json::to_string(&*request.caller).expect("a caller is plain data"),
             position,
             attempts: 0,

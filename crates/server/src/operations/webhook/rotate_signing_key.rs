@@ -19,7 +19,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
             old_key_until: Some(request.at + OLD_KEY_TIME),
             ..webhook
         };
-        tx.webhook_delivery_put(&rotated)?;
+        tx.webhook_delivery_change(&rotated)?;
         tx.audit_insert(&super::audit(&request, &rotated).secret_changed("signingKey"))?;
         Ok::<_, Problem>(rotated)
     };
