@@ -353,10 +353,12 @@ CONTRACTS = {"beta": contract("types.beta.json"), "v1.0": contract("types.v1.jso
 
 
 def creations(root):
-    """Returns the paths of all operations of a root that create an entity."""
+    """Returns the paths of all operations of a root that create an entity that can be updated too. Webhooks cannot:
+    their address has to be confirmed."""
     own = contract({"beta": "operations.beta.json", "v1.0": "operations.v1.json"}[root])["operations"]
     observed = [operation for operation in contract("observed.json")["operations"] if root in operation["api"]]
-    return {
+    updated = {operation["path"].rpartition("/")[0] for operation in own + observed if operation["kind"] == "update"}
+    return updated & {
         operation["path"]
         for operation in own + observed
         if operation["kind"] == "create" and operation["response"]["kind"] == "entity"
