@@ -19,6 +19,8 @@ use cases::{ANCHOR, CaseGroup, GROUPS};
 
 /// Processor time that one measurement of a list takes, if the request limit allows, microseconds.
 const MEASURED_US: f64 = 200_000.0;
+/// The code of a list that reads more rows, or takes longer, than the service allows.
+const SCAN_LIMIT: &str = "scanLimitReached";
 /// Fewest requests of a measurement.
 const REQUESTS_MIN: u64 = 4;
 /// How much more a list may cost in the largest fleet than in the smallest: in plain first pages,
@@ -45,7 +47,7 @@ pub struct Lists {
 /// A request for a list of one fleet.
 struct ListRequest {
     bytes: Vec<u8>,
-    /// Number of requests in a measurement.
+    /// Number of requests in a measurement; zero if the list reaches the limit of a scan.
     times: u64,
     /// Matches; none if the response is not a count.
     matches: Option<u64>,
@@ -54,6 +56,7 @@ struct ListRequest {
 /// Cost of a list in one fleet.
 #[derive(Clone, Copy)]
 struct ListCost {
+    /// Infinite if the list reaches the limit of a scan.
     processor_us: f64,
     /// The cost in plain first pages of the same round.
     pages: f64,
@@ -103,6 +106,10 @@ impl Lists {
         for _ in 0..self.rounds {
             let mut round = Vec::new();
             for request in &requests {
+                if request.times == 0 {
+                    round.push(f64::INFINITY);
+                    continue;
+                }
                 let write = |_, text: &mut Vec<u8>| text.extend(&request.bytes);
                 let load = load::run(server, server.address, CLIENTS_READING, request.times, 200, write).await?;
                 round.push(load.processor_us);
@@ -123,6 +130,9 @@ impl Lists {
     async fn request(&self, server: &Server, token: &str, path: &str) -> Result<ListRequest, BenchError> {
         let bytes = Request::get(path, token).bytes(server.address);
         let answer = load::once(server.address, &bytes).await?;
+        if answer.status == 400 && answer.json()?["error"]["code"] == SCAN_LIMIT {
+            return Ok(ListRequest { times: 0, bytes, matches: None });
+        }
         if answer.status != 200 {
             return Err(format!("{path} got {}: {}", answer.status, answer.json()?).into());
         }
@@ -161,7 +171,10 @@ impl Lists {
 
 /// Returns a row of the table: a list's cost in each fleet.
 fn row(name: &str, goal: Option<f64>, costs: &[ListCost]) -> Vec<String> {
-    let each = |cost: &ListCost| [micros(cost.processor_us), format!("{:.2}", cost.pages)];
+    let each = |cost: &ListCost| match cost.pages.is_finite() {
+        true => [micros(cost.processor_us), format!("{:.2}", cost.pages)],
+        false => ["limit".to_owned(), String::new()],
+    };
     let growth = costs.last().zip(costs.first()).map_or(1.0, |(last, first)| {
         let per_match = |cost: &ListCost| cost.pages / as_f64(cost.matches.unwrap_or(1).max(1));
         per_match(last) / per_match(first)

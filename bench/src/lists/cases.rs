@@ -124,6 +124,5 @@ const COUNTS: &[(&str, &str)] = &[
     ("count: or, all", "$filter=status eq 'provisioned' or displayName eq 'desk-{one}'"),
 ];
 
-/// Lists that read every Cloud PC. An order without an index is none of them: in the larger fleet
-/// it reaches the time limit.
+/// Lists that read every Cloud PC. In the larger fleet they can reach the limit of a scan.
 const SCANS: &[(&str, &str)] = &[("scan: filter without an index, none", "$filter=osVersion eq 'windows10'")];

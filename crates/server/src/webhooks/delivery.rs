@@ -135,7 +135,7 @@ async fn send(
     }
 }
 
-/// Checks that the caller who created the webhook may still read what it is told.
+/// Checks that the caller who created or resumed the webhook may still read what it delivers.
 async fn check_receiver(app: &App, webhook: &WebhookDelivery) -> Result<(), Undelivered> {
     let caller: Caller = serde_json::from_str(&webhook.caller).map_err(|_| {
         Undelivered::Refused("Another version created the webhook. Resume it by cloudpc.replay.".into())

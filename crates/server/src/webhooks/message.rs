@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-/// What a webhook is told of.
+/// The changes that a webhook delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
     /// A provisioning policy is created.
@@ -110,7 +110,7 @@ fn shown(webhook: &WebhookDelivery, entry: &FeedEntry, action: Option<&Action>) 
     })
 }
 
-/// What a receiver is told when changes were deleted before it got them.
+/// The notification of a webhook whose undelivered changes were deleted.
 pub(super) fn missed(webhook: &WebhookDelivery) -> Value {
     json!({
         "subscriptionId": webhook.webhook_id,

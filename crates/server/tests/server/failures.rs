@@ -525,7 +525,7 @@ async fn every_registered_operation_has_a_case() {
     assert_eq!(cases.len(), ALL.len());
 }
 
-/// Every operation that changes something, and so is audited, is told of in the change feed.
+/// Every audited operation leaves a change in the feed.
 #[tokio::test]
 async fn each_case_is_a_valid_request_and_each_change_is_in_the_feed() {
     let shared = Scene::new().await;

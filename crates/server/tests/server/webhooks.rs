@@ -170,7 +170,7 @@ async fn a_receiver_is_told_once_when_a_remote_action_completes() {
         (&data["actionName"], &data["state"], &data["cloudPcId"]),
         (&json!("reprovision"), &json!("done"), &json!(DESK_1))
     );
-    // What is told can be read.
+    // The notification names a resource that can be read.
     let read = server.get(Who::Reader, &format!("/beta/{}", data["@odata.id"].as_str().unwrap())).await;
     assert_eq!((read.status, &read.json()["state"]), (StatusCode::OK, &json!("done")));
     let shown = server.get(Who::Reader, &format!("{WEBHOOKS}/{}", made.json()["id"].as_str().unwrap())).await;

@@ -49,7 +49,7 @@ struct Webhook;
 impl Hooks for Webhook {
     fn prepare<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<(), Problem>> {
         Box::pin(async move {
-            // What is wrong with the rest is told without asking the receiver.
+            // An invalid body is refused without a request to the receiver.
             let (Some(url), Some(scenario)) = (call.text("notificationUrl"), call.text("scenario")) else {
                 return Ok(());
             };
