@@ -3,9 +3,10 @@
 use crate::connection::params;
 use crate::{Reader, StoreError, Tx};
 
-/// Every table but the settings, referring tables first.
+/// Every table but the settings and the workers that run, referring tables first.
 const BELONGINGS: &[&str] = &[
     "changes",
+    "webhook_deliveries",
     "desktop_tickets",
     "audit",
     "reports",
@@ -61,7 +62,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Deletes all rows but the settings.
+    /// Deletes all rows but the settings and the workers.
     pub fn reset(&mut self) -> Result<(), StoreError> {
         self.audit_count_dropped()?;
         self.changes_begin_anew()?;
@@ -69,5 +70,27 @@ impl Tx<'_> {
             self.execute(&format!("DELETE FROM {table}"), params![])?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BELONGINGS;
+    use crate::{Store, WriteMode};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_reset_empties_every_table_but_those_of_the_installation() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(Store::open(directory.path(), WriteMode::Inline).unwrap());
+        let database = rusqlite::Connection::open(directory.path().join("cloudpc.db")).unwrap();
+        let mut query = database
+            .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+            .unwrap();
+        let tables: BTreeSet<String> =
+            query.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+        let emptied = BELONGINGS.iter().map(|table| (*table).to_owned());
+        let kept = ["settings", "workers"].map(str::to_owned);
+        assert_eq!(tables, emptied.chain(kept).collect());
     }
 }

@@ -4,6 +4,9 @@
 //! otherwise each delivery would be a change to deliver. This module refuses to know what is
 //! delivered, and to whom.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use cloudpc_model::{DocumentType, EntityType, TenantId, Timestamp};
 
 use crate::changes::FeedPosition;
@@ -59,13 +62,23 @@ impl Reader<'_> {
         )
     }
 
-    /// Returns the deliveries of all tenants. There are at most a few for each tenant.
-    pub fn webhook_deliveries(&self) -> Result<Vec<WebhookDelivery>, StoreError> {
-        self.rows(
+    /// Returns the deliveries of all tenants, each with the position at the end of its tenant's
+    /// feed. There are at most a few for each tenant.
+    pub fn webhook_deliveries(&self) -> Result<Vec<(WebhookDelivery, FeedPosition)>, StoreError> {
+        let all = self.rows(
             concat!("SELECT ", columns!(), " FROM webhook_deliveries ORDER BY tenant_id, webhook_id"),
             params![],
             delivery,
-        )
+        )?;
+        let mut heads = BTreeMap::new();
+        let with_head = |delivery: WebhookDelivery| {
+            let head = match heads.entry(delivery.tenant_id) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(place) => *place.insert(self.change_head(delivery.tenant_id)?),
+            };
+            Ok((delivery, head))
+        };
+        all.into_iter().map(with_head).collect()
     }
 }
 

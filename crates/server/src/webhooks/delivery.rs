@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Scenario, message};
+use super::{STORE_PAUSE, Scenario, message};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::identity::AuthenticationError;
@@ -33,10 +33,12 @@ const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// What is next for a webhook.
 enum Todo {
-    /// Nothing: it has everything, is suspended, or is gone.
+    /// Nothing: it has everything, or is suspended.
     Nothing,
-    /// Changes that are not of its scenario.
-    Skip(WebhookDelivery, FeedPosition),
+    /// The webhook is gone.
+    Forget,
+    /// Nothing to send, but where it stands changes: the row before and after.
+    Record(WebhookDelivery, WebhookDelivery),
     /// A message.
     Send { webhook: WebhookDelivery, url: String, notifications: Vec<Value>, through: FeedPosition },
 }
@@ -49,9 +51,8 @@ pub(super) async fn deliver(app: App, key: (TenantId, String), stop: Cancellatio
             let wanted = id.clone();
             match app.store.read(move |reader| todo(reader, tenant, &wanted)).await? {
                 Todo::Nothing => return Ok::<_, StoreError>(()),
-                Todo::Skip(webhook, through) => {
-                    record(&app, &webhook, WebhookDelivery { position: through, ..webhook.clone() }).await?;
-                }
+                Todo::Forget => return forget(&app, tenant, id.clone()).await,
+                Todo::Record(before, after) => record(&app, &before, after).await?,
                 Todo::Send { webhook, url, notifications, through } => {
                     let sent = send(&app, &webhook, &url, notifications, through).await;
                     let is_delivered = sent.is_ok();
@@ -66,7 +67,9 @@ pub(super) async fn deliver(app: App, key: (TenantId, String), stop: Cancellatio
     match stop.run_until_cancelled(work).await {
         None | Some(Ok(())) => {}
         Some(Err(error)) => {
-            tracing::warn!(%error, webhook.id = id, "delivering to a webhook failed in the database; trying again with the next change");
+            tracing::warn!(%error, webhook.id = id, "delivering to a webhook failed in the database; trying again in {} seconds", STORE_PAUSE.as_secs());
+            // What was sent could not be recorded, so it will be sent again.
+            stop.run_until_cancelled(tokio::time::sleep(STORE_PAUSE)).await;
         }
     }
     key
@@ -76,7 +79,7 @@ pub(super) async fn deliver(app: App, key: (TenantId, String), stop: Cancellatio
 fn todo(reader: &Reader<'_>, tenant: TenantId, id: &str) -> Result<Todo, StoreError> {
     let Some(webhook) = reader.webhook_delivery(tenant, id)? else { return Ok(Todo::Nothing) };
     let Some(document) = reader.document(tenant, &DocumentKey::new(DocumentType::Webhook, id))? else {
-        return Ok(Todo::Nothing);
+        return Ok(Todo::Forget);
     };
     if webhook.next_at.is_none() {
         return Ok(Todo::Nothing);
@@ -87,7 +90,10 @@ fn todo(reader: &Reader<'_>, tenant: TenantId, id: &str) -> Result<Todo, StoreEr
         let (notifications, through) = (vec![message::missed(&webhook)], reader.change_head(tenant)?);
         return Ok(Todo::Send { webhook, url, notifications, through });
     };
-    let Some(scenario) = Scenario::named(text("scenario")) else { return Ok(Todo::Nothing) };
+    let Some(scenario) = Scenario::named(text("scenario")) else {
+        let detail = format!("This version does not know the scenario '{}'.", text("scenario"));
+        return Ok(Todo::Record(webhook.clone(), WebhookDelivery { next_at: None, detail, ..webhook }));
+    };
     let (mut notifications, mut through) = (Vec::new(), webhook.position);
     for entry in &entries {
         notifications.extend(scenario.notification(reader, &webhook, entry)?);
@@ -98,7 +104,7 @@ fn todo(reader: &Reader<'_>, tenant: TenantId, id: &str) -> Result<Todo, StoreEr
     }
     Ok(match (entries.is_empty(), notifications.is_empty()) {
         (true, _) => Todo::Nothing,
-        (false, true) => Todo::Skip(webhook, through),
+        (false, true) => Todo::Record(webhook.clone(), WebhookDelivery { position: through, ..webhook }),
         (false, false) => Todo::Send { webhook, url, notifications, through },
     })
 }
@@ -201,6 +207,11 @@ fn after(
 
 fn pause(attempts: u32) -> Duration {
     PAUSE_MIN.saturating_mul(1 << attempts.min(16)).min(PAUSE_MAX)
+}
+
+/// Deletes what is left of a webhook.
+async fn forget(app: &App, tenant: TenantId, id: String) -> Result<(), StoreError> {
+    app.store.write("webhook.forget", move |tx| tx.webhook_delivery_delete(tenant, &id)).await
 }
 
 /// Records where a webhook stands, unless it was deleted, resumed or given another key meanwhile.

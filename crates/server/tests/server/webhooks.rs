@@ -7,9 +7,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cloudpc_model::AppId;
+use cloudpc_model::{AppId, DocumentKey, DocumentType};
 use cloudpc_server::config::Config;
-use cloudpc_store::StoreError;
+use cloudpc_store::{DocumentIndex, StoreError};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
@@ -132,6 +132,19 @@ async fn create(server: &TestServer, who: Who, url: &str, scenario: &str) -> Rep
     server.call(who, "POST", WEBHOOKS, Some(body)).await
 }
 
+/// Waits until a webhook has a status; returns it.
+async fn wait_for_status(server: &TestServer, who: Who, id: &str, status: &str) -> Value {
+    let mut shown = Value::Null;
+    for _ in 0..1_000 {
+        shown = server.get(who, &format!("{WEBHOOKS}/{id}")).await.json();
+        if shown["status"] == status {
+            return shown;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("not {status}: {shown}");
+}
+
 async fn reprovision(server: &TestServer) {
     let path = format!("/beta/deviceManagement/managedDevices/{DEVICE_1}/reprovisionCloudPc");
     assert_eq!(server.post(Who::Writer, &path).await.status, 204);
@@ -187,17 +200,8 @@ async fn a_receiver_that_was_down_gets_everything_in_order() {
     let made = create(&server, Who::Writer, &receiver.url(), CHANGES).await;
     receiver.answer(StatusCode::SERVICE_UNAVAILABLE);
     reprovision(&server).await;
-    let path = format!("{WEBHOOKS}/{}", made.json()["id"].as_str().unwrap());
-    let mut shown = server.get(Who::Reader, &path).await;
-    for _ in 0..1_000 {
-        if shown.json()["status"] == "failing" {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        shown = server.get(Who::Reader, &path).await;
-    }
-    assert_eq!(shown.json()["status"], "failing", "{}", shown.body);
-    assert_eq!(shown.json()["statusDetail"], "The receiver answered with status 503.");
+    let shown = wait_for_status(&server, Who::Reader, made.json()["id"].as_str().unwrap(), "failing").await;
+    assert_eq!(shown["statusDetail"], "The receiver answered with status 503.");
     server.clock.advance(Duration::from_secs(600)).await;
     receiver.answer(StatusCode::OK);
     for _ in 0..50 {
@@ -217,8 +221,8 @@ async fn a_receiver_that_was_down_gets_everything_in_order() {
         (&first["changeType"], &first["resourceData"]["actionName"]),
         (&json!("created"), &json!("reprovision"))
     );
-    let shown = server.get(Who::Reader, &path).await;
-    assert_eq!((&shown.json()["status"], &shown.json()["statusDetail"]), (&json!("active"), &Value::Null));
+    let shown = wait_for_status(&server, Who::Reader, made.json()["id"].as_str().unwrap(), "active").await;
+    assert_eq!(shown["statusDetail"], Value::Null);
 }
 
 #[tokio::test]
@@ -281,15 +285,7 @@ async fn nothing_is_sent_for_a_caller_who_may_no_longer_read() {
     let device = format!("/beta/deviceManagement/managedDevices/{DEVICE_1}/reprovisionCloudPc");
     assert_eq!(server.post(Who::Ada, &device).await.status, 204);
     server.rest().await;
-    let mut shown = server.get(Who::Ada, &path).await;
-    for _ in 0..1_000 {
-        if shown.json()["status"] == "suspended" {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        shown = server.get(Who::Ada, &path).await;
-    }
-    assert_eq!(shown.json()["status"], "suspended", "{}", shown.body);
+    wait_for_status(&server, Who::Ada, made.json()["id"].as_str().unwrap(), "suspended").await;
     assert_eq!(receiver.count(), 0);
     // Someone who may read resumes it.
     assert_eq!(server.post(Who::Ada, &format!("{path}/cloudpc.replay")).await.status, 204);
@@ -316,6 +312,36 @@ async fn an_address_has_to_be_allowed_and_to_answer_the_handshake() {
     }
     insta::assert_snapshot!(found);
     assert_eq!(receiver.count(), 0);
+}
+
+#[tokio::test]
+async fn a_reset_leaves_nothing_of_a_webhook() {
+    let (server, receiver) = (server().await, Receiver::new().await);
+    assert_eq!(create(&server, Who::Writer, &receiver.url(), CHANGES).await.status, 201);
+    let count = async || server.app.store.read(|reader| reader.webhook_deliveries()).await.unwrap().len();
+    assert_eq!(count().await, 1);
+    server.app.store.write("test.reset", |tx| tx.reset()).await.unwrap();
+    assert_eq!(count().await, 0);
+    assert_eq!(receiver.count(), 0);
+}
+
+/// Without this, the loop would read the database again and again.
+#[tokio::test]
+async fn what_cannot_be_delivered_is_put_aside() {
+    let (server, receiver) = (server().await, Receiver::new().await);
+    let made = create(&server, Who::Writer, &receiver.url(), CHANGES).await;
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let tenant = "10000000-0000-4000-8000-000000000001".parse().unwrap();
+    let key = DocumentKey::new(DocumentType::Webhook, &id);
+    let of_later_version = move |tx: &mut cloudpc_store::Tx<'_>| {
+        let mut webhook = tx.document(tenant, &key)?.unwrap();
+        webhook.body.insert("scenario".into(), json!("When a Cloud PC dreams"));
+        tx.document_update(&webhook, &DocumentIndex::default())?.unwrap();
+        Ok::<_, StoreError>(())
+    };
+    server.app.store.write("test.scenario", of_later_version).await.unwrap();
+    let shown = wait_for_status(&server, Who::Writer, &id, "suspended").await;
+    assert_eq!(shown["statusDetail"], "This version does not know the scenario 'When a Cloud PC dreams'.");
 }
 
 #[tokio::test]
