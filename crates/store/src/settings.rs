@@ -4,7 +4,7 @@ use crate::connection::params;
 use crate::{Reader, StoreError, Tx};
 
 /// Every table but the settings and the workers that run, referring tables first.
-const BELONGINGS: &[&str] = &[
+pub(crate) const BELONGINGS: &[&str] = &[
     "changes",
     "webhook_deliveries",
     "desktop_tickets",
@@ -70,27 +70,5 @@ impl Tx<'_> {
             self.execute(&format!("DELETE FROM {table}"), params![])?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::BELONGINGS;
-    use crate::{Store, WriteMode};
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn a_reset_empties_every_table_but_those_of_the_installation() {
-        let directory = tempfile::tempdir().unwrap();
-        drop(Store::open(directory.path(), WriteMode::Inline).unwrap());
-        let database = rusqlite::Connection::open(directory.path().join("cloudpc.db")).unwrap();
-        let mut query = database
-            .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-            .unwrap();
-        let tables: BTreeSet<String> =
-            query.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
-        let emptied = BELONGINGS.iter().map(|table| (*table).to_owned());
-        let kept = ["settings", "workers"].map(str::to_owned);
-        assert_eq!(tables, emptied.chain(kept).collect());
     }
 }

@@ -253,6 +253,8 @@ fn open_private(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::BELONGINGS;
+    use std::collections::BTreeSet;
 
     #[test]
     fn connections_are_set_up_as_promised() {
@@ -274,6 +276,20 @@ mod tests {
         let cache_kib = -number(&disk, "cache_size") - readers * number(&reader, "cache_size");
         assert_eq!(cache_kib, i64::try_from(CACHE_KIB).unwrap());
         assert!(reader.execute("DELETE FROM settings", []).is_err(), "a reader cannot write");
+    }
+
+    #[test]
+    fn a_reset_empties_every_table_but_those_of_the_installation() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = open_for_writing(directory.path(), Durability::Disk).unwrap();
+        let mut query = database
+            .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+            .unwrap();
+        let tables: BTreeSet<String> =
+            query.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+        let emptied = BELONGINGS.iter().map(|table| (*table).to_owned());
+        let kept = ["settings", "workers"].map(str::to_owned);
+        assert_eq!(tables, emptied.chain(kept).collect());
     }
 
     #[test]
