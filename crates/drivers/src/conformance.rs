@@ -28,7 +28,7 @@ use crate::{
 
 /// A driver under test.
 #[async_trait]
-pub trait Subject: Send + Sync {
+pub trait DriverUnderTest: Send + Sync {
     /// Returns the current driver.
     fn driver(&self) -> Arc<dyn Driver>;
 
@@ -116,7 +116,7 @@ pub struct Violation {
 
 /// The result of a set of checks.
 #[derive(Debug)]
-pub struct Report {
+pub struct ConformanceReport {
     /// Number of checks; each uses its own machine.
     pub checks: u32,
     /// The broken promises.
@@ -124,8 +124,8 @@ pub struct Report {
 }
 
 /// Runs every check.
-pub async fn check(subject: &mut dyn Subject) -> Report {
-    let mut report = Report { checks: 0, violations: Vec::new() };
+pub async fn check(subject: &mut dyn DriverUnderTest) -> ConformanceReport {
+    let mut report = ConformanceReport { checks: 0, violations: Vec::new() };
     verbs::check(subject, &CallMode::all(), &mut report).await;
     refusals::check(subject, &mut report).await;
     incidents::check(subject, &mut report).await;
@@ -138,37 +138,37 @@ pub async fn check(subject: &mut dyn Subject) -> Report {
 
 /// Checks the postcondition of each verb, each with one of these modes in turn: for drivers on
 /// which a check takes seconds.
-pub async fn check_verbs_in_turn(subject: &mut dyn Subject, modes: &[CallMode]) -> Report {
-    let mut report = Report { checks: 0, violations: Vec::new() };
+pub async fn check_verbs_in_turn(subject: &mut dyn DriverUnderTest, modes: &[CallMode]) -> ConformanceReport {
+    let mut report = ConformanceReport { checks: 0, violations: Vec::new() };
     verbs::check_in_turn(subject, modes, &mut report).await;
     report
 }
 
 /// Runs the checks of refused calls and of the network.
-pub async fn check_refusals(subject: &mut dyn Subject) -> Report {
-    let mut report = Report { checks: 0, violations: Vec::new() };
+pub async fn check_refusals(subject: &mut dyn DriverUnderTest) -> ConformanceReport {
+    let mut report = ConformanceReport { checks: 0, violations: Vec::new() };
     refusals::check(subject, &mut report).await;
     network::check(subject, &mut report).await;
     report
 }
 
 /// Runs the checks of injected incidents.
-pub async fn check_incidents(subject: &mut dyn Subject) -> Report {
-    let mut report = Report { checks: 0, violations: Vec::new() };
+pub async fn check_incidents(subject: &mut dyn DriverUnderTest) -> ConformanceReport {
+    let mut report = ConformanceReport { checks: 0, violations: Vec::new() };
     incidents::check(subject, &mut report).await;
     report
 }
 
 /// Runs the checks of imported images, with each of these modes.
-pub async fn check_images(subject: &mut dyn Subject, modes: &[CallMode]) -> Report {
-    let mut report = Report { checks: 0, violations: Vec::new() };
+pub async fn check_images(subject: &mut dyn DriverUnderTest, modes: &[CallMode]) -> ConformanceReport {
+    let mut report = ConformanceReport { checks: 0, violations: Vec::new() };
     images::check(subject, modes, &mut report).await;
     report
 }
 
 /// Runs the checks of guests and screens.
-pub async fn check_guests(subject: &mut dyn Subject) -> Report {
-    let mut report = Report { checks: 0, violations: Vec::new() };
+pub async fn check_guests(subject: &mut dyn DriverUnderTest) -> ConformanceReport {
+    let mut report = ConformanceReport { checks: 0, violations: Vec::new() };
     guest::check(subject, &mut report).await;
     screen::check(subject, &mut report).await;
     report
@@ -198,7 +198,7 @@ impl From<GuestError> for CheckFailure {
     }
 }
 
-impl Report {
+impl ConformanceReport {
     /// Panics with all broken promises.
     ///
     /// # Panics
@@ -209,7 +209,7 @@ impl Report {
     }
 
     /// Returns the machine of the next check.
-    fn fixture(&mut self, subject: &dyn Subject) -> Fixture {
+    fn fixture(&mut self, subject: &dyn DriverUnderTest) -> Fixture {
         self.checks += 1;
         Fixture::new(subject, self.checks)
     }
@@ -236,7 +236,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn new(subject: &dyn Subject, number: u32) -> Self {
+    fn new(subject: &dyn DriverUnderTest, number: u32) -> Self {
         let spec = subject.spec(number);
         let snapshot = SnapshotId::new(spec.id, Uuid::from_u128(number.into()));
         let tag = Tag(format!("action-{number}"));

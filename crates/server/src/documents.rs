@@ -1,9 +1,9 @@
 //! Documents: configuration entities, each served from one descriptor.
 //!
-//! A [`Kind`] says where a kind of document is found, who may do what with it and what the contract
-//! does not tell of its properties. Everything else is written once: from a body to what is stored
-//! (`body`), from there to an answer (`view`), lists, and the writes with their audit rows. What a
-//! kind means beyond being stored is in its hooks.
+//! A [`DocumentKind`] says where a kind of document is found, who may do what with it and what the
+//! contract does not tell of its properties. Everything else is written once: from a body to what
+//! is stored (`body`), from there to an answer (`view`), lists, and the writes with their audit
+//! rows. What a kind means beyond being stored is in its hooks.
 
 mod adopt;
 mod assign;
@@ -32,8 +32,8 @@ use crate::pipeline::{Call, Problem};
 pub use adopt::adopt;
 pub(crate) use change::replace_secret;
 pub use kind::{
-    ASSIGNABLE, CHILDREN_MAX, Change, Const, DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, Fact, Hooks, Kind, READ_ONLY, Rights,
-    Shape, Verb, WRITABLE,
+    ASSIGNABLE, CHILDREN_MAX, Const, DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, DocumentChange, DocumentKind, DocumentShape,
+    Fact, Hooks, READ_ONLY, Rights, Verb, WRITABLE,
 };
 pub use kinds::KINDS;
 pub(crate) use kinds::device_image;
@@ -44,26 +44,26 @@ pub(crate) use load::load;
 #[derive(Clone, Copy)]
 pub struct Binding {
     /// The kind.
-    pub kind: &'static Kind,
+    pub kind: &'static DocumentKind,
     /// What is done with it.
     pub verb: Verb,
 }
 
 /// The kind of a document type.
-pub fn kind(of: DocumentType) -> Option<&'static Kind> {
+pub fn kind(of: DocumentType) -> Option<&'static DocumentKind> {
     KINDS.iter().copied().find(|kind| kind.of == of)
 }
 
 /// The kind that a collection property of another kind holds.
-pub(crate) fn contained(parent: &'static Kind, property: &str) -> Option<&'static Kind> {
-    let is_it = |kind: &&Kind| {
+pub(crate) fn contained(parent: &'static DocumentKind, property: &str) -> Option<&'static DocumentKind> {
+    let is_it = |kind: &&DocumentKind| {
         kind.parent().is_some_and(|own| own.of == parent.of) && kind.at.rsplit('/').next() == Some(property)
     };
     KINDS.iter().copied().find(is_it)
 }
 
 /// The kinds of documents that are deleted with one of this kind.
-pub(crate) fn children(parent: &'static Kind) -> Vec<DocumentType> {
+pub(crate) fn children(parent: &'static DocumentKind) -> Vec<DocumentType> {
     let within = KINDS.iter().filter(|kind| kind.parent().is_some_and(|own| own.of == parent.of));
     within.map(|kind| kind.of).collect()
 }
@@ -80,9 +80,9 @@ fn at_path(operation: &Operation) -> Option<Binding> {
         OperationKind::Action if operation.path.ends_with("/assign") => Verb::Assign,
         OperationKind::Action | OperationKind::Function => return None,
     };
-    let is_it = |kind: &&Kind| {
+    let is_it = |kind: &&DocumentKind| {
         let Some(rest) = operation.path.strip_prefix(kind.at) else { return false };
-        let one = matches!(kind.shape, Shape::One);
+        let one = matches!(kind.shape, DocumentShape::One);
         let is_key = |rest: &str| rest.strip_prefix("/{").is_some_and(|rest| rest.find('}') == Some(rest.len() - 1));
         match verb {
             Verb::List | Verb::Create => !one && rest.is_empty(),
@@ -131,7 +131,7 @@ pub(crate) fn shut(edm: &Edm, operation: &Operation) -> Option<Vec<Method>> {
 ///
 /// # Errors
 /// 400 about the option.
-pub(crate) fn check_options(kind: &Kind, options: &QueryOptions) -> Result<(), GraphError> {
+pub(crate) fn check_options(kind: &DocumentKind, options: &QueryOptions) -> Result<(), GraphError> {
     let is_same = |path: &str, secret: &str| path.split('/').next() == Some(secret);
     for fact in kind.facts {
         let Fact::Secret(secret) = *fact else { continue };
@@ -147,7 +147,7 @@ pub(crate) fn check_options(kind: &Kind, options: &QueryOptions) -> Result<(), G
 }
 
 /// What bodies of a kind may have although the contract does not say so.
-pub(crate) fn leniency(kind: &Kind, edm: &'static Edm) -> Leniency {
+pub(crate) fn leniency(kind: &DocumentKind, edm: &'static Edm) -> Leniency {
     let mut leniency = Leniency::default();
     let properties = edm.type_named(kind.name()).into_iter().flat_map(|declared| &declared.properties);
     leniency.nullable = properties.map(|property| property.name.clone()).filter(|name| kind.fills(name)).collect();
@@ -173,7 +173,7 @@ pub(crate) fn assigned_group(
 ) -> Result<GroupId, Problem> {
     let kind = DocumentType::CloudPcProvisioningPolicyAssignment;
     let document = reader.document(tenant, &DocumentKey::within(kind, policy, assignment))?;
-    let group = document.and_then(|document| assign::Target::of(&document.body).group_id());
+    let group = document.and_then(|document| assign::AssignmentTarget::of(&document.body).group_id());
     group.ok_or_else(|| Problem::not_found(kind.name(), assignment))
 }
 
@@ -196,22 +196,22 @@ pub fn answer(call: Arc<Call>) -> HandlerFuture {
 }
 
 /// The key of the document that a request names. Of what there is one of, the key is empty.
-fn key_of(call: &Call, kind: &Kind) -> DocumentKey {
+fn key_of(call: &Call, kind: &DocumentKind) -> DocumentKey {
     match kind.shape {
-        Shape::Many | Shape::Derived(_) => DocumentKey::new(kind.of, call.key(0)),
-        Shape::Within(_) => DocumentKey::within(kind.of, call.key(0), call.key(1)),
-        Shape::One => DocumentKey::new(kind.of, ""),
+        DocumentShape::Many | DocumentShape::Derived(_) => DocumentKey::new(kind.of, call.key(0)),
+        DocumentShape::Within(_) => DocumentKey::within(kind.of, call.key(0), call.key(1)),
+        DocumentShape::One => DocumentKey::new(kind.of, ""),
     }
 }
 
 /// The document that contains what a request names; empty if that stands alone.
-fn parent_of(call: &Call, kind: &Kind) -> String {
+fn parent_of(call: &Call, kind: &DocumentKind) -> String {
     match kind.shape {
-        Shape::Within(_) => DocumentKey::fold(call.key(0)),
-        Shape::Many | Shape::Derived(_) | Shape::One => String::new(),
+        DocumentShape::Within(_) => DocumentKey::fold(call.key(0)),
+        DocumentShape::Many | DocumentShape::Derived(_) | DocumentShape::One => String::new(),
     }
 }
 
-fn not_found(kind: &Kind, id: &str) -> Problem {
+fn not_found(kind: &DocumentKind, id: &str) -> Problem {
     Problem::not_found(kind.name(), id)
 }

@@ -21,7 +21,7 @@ pub use sort::ListTop;
 
 use crate::connection::Row;
 use crate::{Reader, StoreError};
-use plan::Access;
+use plan::IndexAccess;
 use sql::{Part, Statement};
 
 pub(crate) use parts::{NamePart, name_parts};
@@ -183,7 +183,7 @@ impl Reader<'_> {
     ) -> Result<ListPlan, StoreError> {
         let sort = sort::without_id(order, table.id);
         let mut accesses = Vec::new();
-        for (number, mut candidates) in Access::candidates(table.id, condition).into_iter().enumerate() {
+        for (number, mut candidates) in IndexAccess::candidates(table.id, condition).into_iter().enumerate() {
             let begun = after.filter(|after| sort.is_empty() && after.access == number).map(|after| after.candidate);
             let chosen = match begun.filter(|begun| *begun < candidates.len()) {
                 Some(begun) => begun,
@@ -195,8 +195,8 @@ impl Reader<'_> {
             return Ok(ListPlan { accesses, descending: table.descending, sort });
         };
         if first.column.is_indexed() {
-            let in_order = Access::in_order(first.column, condition);
-            let reads_whole = |access: &Access| access.via.is_none() && access.ranges.is_all();
+            let in_order = IndexAccess::in_order(first.column, condition);
+            let reads_whole = |access: &IndexAccess| access.via.is_none() && access.ranges.is_all();
             let may_be_few = !accesses.iter().any(reads_whole) && in_order.checks_rows();
             if !may_be_few || !self.are_few(table, tenant, &accesses)? {
                 let sort = if sort.len() == 1 { Vec::new() } else { sort };
@@ -326,7 +326,12 @@ impl Reader<'_> {
 
     /// Returns the number of the access that reads the fewest rows; the first one if that are few,
     /// or if all read many.
-    fn fewest<T>(&self, table: &ListTable<T>, tenant: TenantId, candidates: &[Access]) -> Result<usize, StoreError> {
+    fn fewest<T>(
+        &self,
+        table: &ListTable<T>,
+        tenant: TenantId,
+        candidates: &[IndexAccess],
+    ) -> Result<usize, StoreError> {
         let [first, others @ ..] = candidates else { return Ok(0) };
         if others.is_empty() || self.count_access(table, tenant, first, FEW_ROWS)? < FEW_ROWS {
             return Ok(0);
@@ -343,7 +348,7 @@ impl Reader<'_> {
     }
 
     /// Returns whether the accesses read no more rows than are worth sorting.
-    fn are_few<T>(&self, table: &ListTable<T>, tenant: TenantId, accesses: &[Access]) -> Result<bool, StoreError> {
+    fn are_few<T>(&self, table: &ListTable<T>, tenant: TenantId, accesses: &[IndexAccess]) -> Result<bool, StoreError> {
         let mut left = SORTED_ROWS_MAX;
         for access in accesses {
             let found = self.count_access(table, tenant, access, left + 1)?;
@@ -360,7 +365,7 @@ impl Reader<'_> {
         &self,
         table: &ListTable<T>,
         tenant: TenantId,
-        access: &Access,
+        access: &IndexAccess,
         limit: usize,
     ) -> Result<usize, StoreError> {
         let mut found = 0;
@@ -398,7 +403,7 @@ impl Reader<'_> {
         statement: &Statement,
         number: usize,
         keys: usize,
-        access: &Access,
+        access: &IndexAccess,
     ) -> Result<Vec<(ListPosition, T)>, StoreError> {
         let map = |row: Row<'_>| {
             let end = table.width + keys;
@@ -413,7 +418,7 @@ impl Reader<'_> {
         }
     }
 
-    fn list_number(&self, statement: &Statement, access: &Access) -> Result<u64, StoreError> {
+    fn list_number(&self, statement: &Statement, access: &IndexAccess) -> Result<u64, StoreError> {
         let values = statement.values();
         match access.checks_rows() {
             false => self.count(&statement.text, &values),

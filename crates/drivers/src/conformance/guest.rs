@@ -1,9 +1,9 @@
 //! Checks of the guest: files, enrolment, and a program from download to exit.
 
-use super::{CheckResult, Fixture, Program, Report, Subject, must_be};
+use super::{CheckResult, ConformanceReport, DriverUnderTest, Fixture, Program, must_be};
 use crate::{GuestError, Tag};
 
-pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
+pub async fn check(subject: &mut dyn DriverUnderTest, report: &mut ConformanceReport) {
     let program = subject.program();
     // Each fixture is dropped before the next check: a fixture holds the driver, and a later check
     // may crash it.
@@ -54,7 +54,7 @@ async fn not_ready(b: &Fixture) -> CheckResult {
     must_be("a guest without a machine is not found", matches!(gone, Err(GuestError::Driver(_))), true)
 }
 
-async fn runs(subject: &mut dyn Subject, b: &mut Fixture, program: &Program) -> CheckResult {
+async fn runs(subject: &mut dyn DriverUnderTest, b: &mut Fixture, program: &Program) -> CheckResult {
     b.ready().await?;
     let guest = b.guest().await?;
     let no_file = guest.run(&b.tag, &program.arguments).await;

@@ -5,10 +5,10 @@ use cloudpc_model::{ImageId, Power};
 use futures_util::future::join;
 
 use super::verbs::drop_at;
-use super::{CallMode, CheckResult, Fixture, Report, Subject, must_be};
+use super::{CallMode, CheckResult, ConformanceReport, DriverUnderTest, Fixture, must_be};
 use crate::{DriverError, IMAGE_NOT_ON_HOST, MachineSpec, SOURCE_IMAGE_INVALID};
 
-pub async fn check(subject: &mut dyn Subject, modes: &[CallMode], report: &mut Report) {
+pub async fn check(subject: &mut dyn DriverUnderTest, modes: &[CallMode], report: &mut ConformanceReport) {
     let source = subject.image_source();
     for mode in modes {
         let mut fixture = report.fixture(subject);
@@ -21,7 +21,7 @@ pub async fn check(subject: &mut dyn Subject, modes: &[CallMode], report: &mut R
     report.add("impossible calls of the verbs on images".into(), refused);
 }
 
-async fn imported(subject: &mut dyn Subject, b: &mut Fixture, source: &str, mode: CallMode) -> CheckResult {
+async fn imported(subject: &mut dyn DriverUnderTest, b: &mut Fixture, source: &str, mode: CallMode) -> CheckResult {
     let image = image_of(b);
     let driver = b.driver.clone();
     let import = || Box::pin(driver.ensure_image(&image, source));

@@ -5,13 +5,13 @@ use cloudpc_model::Power;
 use futures_util::StreamExt;
 use std::time::Duration;
 
-use super::{CheckFailure, CheckResult, Fixture, Report, Subject, must_be};
+use super::{CheckFailure, CheckResult, ConformanceReport, DriverUnderTest, Fixture, must_be};
 use crate::{Incident, MachineCondition, StopMode};
 
 /// Longest time until an incident is detected.
 const DETECTION_TIME_MAX: Duration = Duration::from_secs(30);
 
-pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
+pub async fn check(subject: &mut dyn DriverUnderTest, report: &mut ConformanceReport) {
     for (incident, condition) in [
         (Incident::Crash, MachineCondition::Crashed),
         (Incident::Panic, MachineCondition::Panicked),
@@ -26,7 +26,7 @@ pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
 }
 
 async fn check_incident(
-    subject: &mut dyn Subject,
+    subject: &mut dyn DriverUnderTest,
     b: &mut Fixture,
     incident: Incident,
     condition: MachineCondition,

@@ -1,10 +1,10 @@
 //! Checks of the network's health checks: each has a finding that explains itself, and changes no
 //! machine.
 
-use super::{CheckResult, Fixture, Report, Subject, must_be};
+use super::{CheckResult, ConformanceReport, DriverUnderTest, Fixture, must_be};
 use crate::{NetworkCheck, NetworkStatus};
 
-pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
+pub async fn check(subject: &mut dyn DriverUnderTest, report: &mut ConformanceReport) {
     // The name does not exist anywhere (RFC 6761), so that no name service matters.
     let domain = || "conformance.invalid".to_owned();
     for check in [

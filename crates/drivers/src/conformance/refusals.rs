@@ -3,7 +3,7 @@
 
 use futures_util::future::BoxFuture;
 
-use super::{CheckFailure, CheckResult, CheckStep, Fixture, Report, Subject, must_be};
+use super::{CheckFailure, CheckResult, CheckStep, ConformanceReport, DriverUnderTest, Fixture, must_be};
 use crate::{DriverError, MachineSpec, NO_DISPLAY, Tag};
 
 /// A verb, and a machine state in which it must be refused.
@@ -14,7 +14,7 @@ struct Case {
     refused: fn(&DriverError) -> bool,
 }
 
-pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
+pub async fn check(subject: &mut dyn DriverUnderTest, report: &mut ConformanceReport) {
     for case in cases() {
         let fixture = report.fixture(subject);
         report.add(case.name.into(), check_case(&fixture, &case).await);

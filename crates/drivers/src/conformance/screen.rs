@@ -3,13 +3,13 @@
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
-use super::{CheckFailure, CheckResult, Fixture, Report, Subject, must_be};
+use super::{CheckFailure, CheckResult, ConformanceReport, DriverUnderTest, Fixture, must_be};
 use crate::{DriverError, NO_DISPLAY};
 
 /// Timeout of the RFB greeting.
 const GREETING_TIME_MAX: Duration = Duration::from_secs(10);
 
-pub async fn check(subject: &mut dyn Subject, report: &mut Report) {
+pub async fn check(subject: &mut dyn DriverUnderTest, report: &mut ConformanceReport) {
     let shown = shown(&report.fixture(subject)).await;
     report.add("the screen of a running machine".into(), shown);
 }

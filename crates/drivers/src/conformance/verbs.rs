@@ -6,7 +6,9 @@ use futures_util::future::{BoxFuture, join};
 use std::future::poll_fn;
 use std::task::Poll;
 
-use super::{CallMode, CallPhase, CheckFailure, CheckResult, CheckStep, Fixture, Report, Subject, must_be};
+use super::{
+    CallMode, CallPhase, CheckFailure, CheckResult, CheckStep, ConformanceReport, DriverUnderTest, Fixture, must_be,
+};
 use crate::{DriverError, MachineSpec, StopMode, Tag};
 
 /// Growth of the disk in [`larger`], bytes.
@@ -21,14 +23,14 @@ struct Case {
     holds: CheckStep,
 }
 
-pub async fn check(subject: &mut dyn Subject, modes: &[CallMode], report: &mut Report) {
+pub async fn check(subject: &mut dyn DriverUnderTest, modes: &[CallMode], report: &mut ConformanceReport) {
     for mode in modes {
         check_in_turn(subject, &[*mode], report).await;
     }
 }
 
 /// Checks each verb in one mode: the first verb in the first mode, and so on.
-pub async fn check_in_turn(subject: &mut dyn Subject, modes: &[CallMode], report: &mut Report) {
+pub async fn check_in_turn(subject: &mut dyn DriverUnderTest, modes: &[CallMode], report: &mut ConformanceReport) {
     for (case, mode) in cases().iter().zip(modes.iter().cycle()) {
         let mut fixture = report.fixture(subject);
         let result = check_case(subject, &mut fixture, case, *mode).await;
@@ -36,7 +38,12 @@ pub async fn check_in_turn(subject: &mut dyn Subject, modes: &[CallMode], report
     }
 }
 
-async fn check_case(subject: &mut dyn Subject, fixture: &mut Fixture, case: &Case, mode: CallMode) -> CheckResult {
+async fn check_case(
+    subject: &mut dyn DriverUnderTest,
+    fixture: &mut Fixture,
+    case: &Case,
+    mode: CallMode,
+) -> CheckResult {
     (case.prepare)(fixture).await.map_err(|CheckFailure(why)| CheckFailure(format!("prepare: {why}")))?;
     match mode {
         CallMode::Once => {}

@@ -1,7 +1,7 @@
 //! The conformance checks of every driver.
 
 use async_trait::async_trait;
-use cloudpc_drivers::conformance::{self, CallMode, CallPhase, Program, Subject};
+use cloudpc_drivers::conformance::{self, CallMode, CallPhase, DriverUnderTest, Program};
 use cloudpc_drivers::qemu::{PROBE_TIME_MAX, SourceSettings};
 use cloudpc_drivers::{Driver, FetchPolicy, FileFormat, Incident, MachineSpec};
 use cloudpc_model::CloudPcId;
@@ -30,7 +30,7 @@ impl OnQemu {
 }
 
 #[async_trait]
-impl Subject for OnQemu {
+impl DriverUnderTest for OnQemu {
     fn driver(&self) -> Arc<dyn Driver> {
         Arc::new(self.bed.driver.clone())
     }

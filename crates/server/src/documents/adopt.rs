@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::body;
-use super::kind::Kind;
+use super::kind::DocumentKind;
 use super::kinds::{PROVISIONING_POLICY, PROVISIONING_POLICY_ASSIGNMENT};
 
 /// Cloud PCs read at a time.
@@ -216,7 +216,7 @@ fn put_group(
 /// Writes a document with its defaults, unless there is one.
 fn put(
     tx: &mut Tx<'_>,
-    kind: &Kind,
+    kind: &DocumentKind,
     tenant: TenantId,
     key: DocumentKey,
     body: Value,

@@ -10,14 +10,14 @@ use cloudpc_store::{Reader, Tx};
 use serde_json::Value;
 
 use super::change::{has_room, lock, refuse};
-use super::kind::{CHILDREN_MAX, Change, Hooks, Kind};
+use super::kind::{CHILDREN_MAX, DocumentChange, DocumentKind, Hooks};
 use super::{audit, body, contained, not_found};
 use crate::pipeline::{Answer, Call, Problem, required};
 
 /// Name of the collection, and of the parameter of the action.
 pub(super) const ASSIGNMENTS: &str = "assignments";
 
-pub(super) async fn assign(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
+pub(super) async fn assign(call: &Arc<Call>, kind: &'static DocumentKind) -> Result<Answer, Problem> {
     let child = contained(kind, ASSIGNMENTS).ok_or_else(|| not_found(kind, call.key(0)))?;
     let given = given(call, child)?;
     // Made once: the transaction may run again.
@@ -30,10 +30,11 @@ pub(super) async fn assign(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
             .ok_or_else(|| not_found(kind, request.key(0)))?;
         let most = usize::try_from(child.rows_max).unwrap_or(usize::MAX);
         let old = tx.document_list(tenant, child.of, &parent.key.id, None, most)?;
-        let mut left: HashMap<Target, Document> = old.iter().map(|row| (Target::of(&row.body), row.clone())).collect();
+        let mut left: HashMap<AssignmentTarget, Document> =
+            old.iter().map(|row| (AssignmentTarget::of(&row.body), row.clone())).collect();
         let mut new = Vec::with_capacity(given.len());
         for (body, id) in given.iter().zip(&ids) {
-            let target = Target::of(body);
+            let target = AssignmentTarget::of(body);
             let held = left.remove(&target);
             let mut document = held.clone().unwrap_or_else(|| Document {
                 tenant_id: tenant,
@@ -48,7 +49,7 @@ pub(super) async fn assign(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
             document.body = body::patched(child, request.edm, &document.body, body.clone());
             body::fill_defaults(child, &mut document.body);
             body::check(child, held.as_ref().map(|held| &held.body), &document.body)?;
-            check_target(tx, &Change { call: &request, old: held.as_ref(), new: &mut document }, &target)?;
+            check_target(tx, &DocumentChange { call: &request, old: held.as_ref(), new: &mut document }, &target)?;
             new.push((held, document));
         }
         // What goes is deleted first, so that its names are free.
@@ -72,7 +73,7 @@ pub(super) async fn assign(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
 fn write(
     tx: &mut Tx<'_>,
     call: &Call,
-    child: &'static Kind,
+    child: &'static DocumentKind,
     held: Option<&Document>,
     document: &Document,
 ) -> Result<(), Problem> {
@@ -89,7 +90,7 @@ fn write(
 }
 
 /// The assignments of the request, by the newest names.
-fn given(call: &Call, child: &'static Kind) -> Result<Vec<Object>, Problem> {
+fn given(call: &Call, child: &'static DocumentKind) -> Result<Vec<Object>, Problem> {
     let Some(Value::Array(elements)) = call.body.get(ASSIGNMENTS) else { return Err(required(ASSIGNMENTS).into()) };
     let (count, most) = (elements.len(), child.rows_max);
     if u64::try_from(count).is_ok_and(|count| count > most) {
@@ -100,7 +101,7 @@ fn given(call: &Call, child: &'static Kind) -> Result<Vec<Object>, Problem> {
     let mut targets = HashSet::with_capacity(count);
     for element in elements.iter().filter_map(Value::as_object) {
         let body = body::incoming(child, call.edm, element.clone())?;
-        let target = Target::of(&body);
+        let target = AssignmentTarget::of(&body);
         if let Some(twice) = targets.replace(target) {
             let message =
                 format!("The group '{}' is listed twice. List each group once for each service plan.", twice.group);
@@ -113,14 +114,14 @@ fn given(call: &Call, child: &'static Kind) -> Result<Vec<Object>, Problem> {
 
 /// What an assignment is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Target {
+pub(super) struct AssignmentTarget {
     /// Id of the group, folded.
     pub group: String,
     /// Id of the service plan, folded; empty if the members' licences decide.
     pub service_plan: String,
 }
 
-impl Target {
+impl AssignmentTarget {
     pub fn of(body: &Object) -> Self {
         let text = |name: &str| {
             let target = body.get("target").and_then(Value::as_object);
@@ -148,7 +149,7 @@ impl Target {
 /// The targets of assignments for the audit log: groups, with their service plan.
 fn targets<'a>(assignments: impl Iterator<Item = &'a Document>) -> String {
     let text = |document: &Document| {
-        let Target { group, service_plan } = Target::of(&document.body);
+        let AssignmentTarget { group, service_plan } = AssignmentTarget::of(&document.body);
         if service_plan.is_empty() { group } else { format!("{group} ({service_plan})") }
     };
     let mut all: Vec<_> = assignments.map(text).collect();
@@ -162,11 +163,11 @@ pub(super) struct ToGroups;
 impl Hooks for ToGroups {
     fn id(&self, reader: &Reader<'_>, _call: &Call, document: &Document, guid: &str) -> Result<String, Problem> {
         let siblings = siblings(reader, document)?;
-        Ok(Target::of(&document.body).id(&document.key.parent, &siblings, guid))
+        Ok(AssignmentTarget::of(&document.body).id(&document.key.parent, &siblings, guid))
     }
 
-    fn check(&self, reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Problem> {
-        let target = Target::of(&change.new.body);
+    fn check(&self, reader: &Reader<'_>, change: &mut DocumentChange<'_>) -> Result<(), Problem> {
+        let target = AssignmentTarget::of(&change.new.body);
         check_target(reader, change, &target)?;
         check_once(reader, change, &target)
     }
@@ -185,7 +186,7 @@ impl Hooks for ToGroups {
 
 /// Checks what an assignment is for. `assign` checks no more than this of each of its assignments:
 /// that no two have the same target is checked for all of them at once.
-fn check_target(reader: &Reader<'_>, change: &Change<'_>, target: &Target) -> Result<(), Problem> {
+fn check_target(reader: &Reader<'_>, change: &DocumentChange<'_>, target: &AssignmentTarget) -> Result<(), Problem> {
     if target.group.is_empty() {
         return Err(required("target/groupId").into());
     }
@@ -217,14 +218,14 @@ fn siblings(reader: &Reader<'_>, assignment: &Document) -> Result<Vec<Document>,
 }
 
 /// Refuses a second assignment to the same target.
-fn check_once(reader: &Reader<'_>, change: &Change<'_>, target: &Target) -> Result<(), Problem> {
-    if change.old.is_some_and(|old| Target::of(&old.body) == *target) {
+fn check_once(reader: &Reader<'_>, change: &DocumentChange<'_>, target: &AssignmentTarget) -> Result<(), Problem> {
+    if change.old.is_some_and(|old| AssignmentTarget::of(&old.body) == *target) {
         return Ok(());
     }
-    let is_other = |sibling: &Document| sibling.key != change.new.key && Target::of(&sibling.body) == *target;
+    let is_other = |sibling: &Document| sibling.key != change.new.key && AssignmentTarget::of(&sibling.body) == *target;
     let Some(other) = siblings(reader, change.new)?.into_iter().find(is_other) else { return Ok(()) };
     let message = format!(
-        "The assignment '{}' already assigns the group '{}'. Change that one, or choose another group.",
+        "The assignment '{}' already assigns the group '{}'. DocumentChange that one, or choose another group.",
         other.key.id, target.group
     );
     Err(GraphError::new(409, "nameAlreadyExists", message).about("target/groupId").into())
@@ -232,14 +233,18 @@ fn check_once(reader: &Reader<'_>, change: &Change<'_>, target: &Target) -> Resu
 
 /// Queues the members of an assignment's group, because their Cloud PCs may change.
 pub(super) fn queue_members(tx: &mut Tx<'_>, call: &Call, assignment: &Document) -> Result<(), Problem> {
-    if let Some(group) = Target::of(&assignment.body).group_id() {
+    if let Some(group) = AssignmentTarget::of(&assignment.body).group_id() {
         tx.provisioning_queue_put_members(call.tenant(), group, call.at)?;
     }
     Ok(())
 }
 
 /// Frontline Cloud PCs have the service plan of their assignment; others that of a licence.
-fn check_service_plan(reader: &Reader<'_>, change: &Change<'_>, target: &Target) -> Result<(), Problem> {
+fn check_service_plan(
+    reader: &Reader<'_>,
+    change: &DocumentChange<'_>,
+    target: &AssignmentTarget,
+) -> Result<(), Problem> {
     const PLAN: &str = "target/servicePlanId";
     let tenant = change.call.tenant();
     let policy = DocumentKey::new(DocumentType::CloudPcProvisioningPolicy, &change.new.key.parent);

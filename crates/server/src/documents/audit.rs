@@ -3,7 +3,7 @@
 use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, Document, Object, ResourceType};
 use serde_json::Value;
 
-use super::kind::{Fact, Kind};
+use super::kind::{DocumentKind, Fact};
 use crate::pipeline::Call;
 
 /// Name of a document for people, as the audit log shows it.
@@ -14,7 +14,7 @@ fn name(document: &Document) -> &str {
 /// The audit row of a write. `old` is none for a creation, `new` for a deletion.
 pub(super) fn entry(
     call: &Call,
-    kind: &Kind,
+    kind: &DocumentKind,
     verb: AuditVerb,
     old: Option<&Document>,
     new: Option<&Document>,

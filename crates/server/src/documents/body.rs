@@ -6,7 +6,7 @@ use cloudpc_model::{DocumentKey, DocumentReference, Object};
 use cloudpc_store::{DocumentIndex, DocumentName};
 use serde_json::Value;
 
-use super::kind::{Const, DOCUMENT_BYTES_MAX, Fact, Kind};
+use super::kind::{Const, DOCUMENT_BYTES_MAX, DocumentKind, Fact};
 use super::{path, view};
 use crate::pipeline::{check_chars, required};
 
@@ -14,7 +14,7 @@ use crate::pipeline::{check_chars, required};
 ///
 /// # Errors
 /// An older name and the newest one say different things.
-pub(super) fn incoming(kind: &Kind, edm: &'static Edm, mut body: Object) -> Result<Object, GraphError> {
+pub(super) fn incoming(kind: &DocumentKind, edm: &'static Edm, mut body: Object) -> Result<Object, GraphError> {
     for fact in kind.facts {
         match fact {
             // What the service sets is ignored by its older names too.
@@ -120,7 +120,7 @@ fn newest_members(edm: &'static Edm, type_name: &str, body: &mut Object) {
 
 /// What a body becomes by a patch: null clears, complex values merge, collections are replaced.
 /// Elements of a collection that stay keep what the caller's version has no name for.
-pub(super) fn patched(kind: &Kind, edm: &'static Edm, old: &Object, patch: Object) -> Object {
+pub(super) fn patched(kind: &DocumentKind, edm: &'static Edm, old: &Object, patch: Object) -> Object {
     let mut body = old.clone();
     for (name, value) in patch {
         merge(kind, edm, &mut body, name, value);
@@ -128,7 +128,7 @@ pub(super) fn patched(kind: &Kind, edm: &'static Edm, old: &Object, patch: Objec
     body
 }
 
-fn merge(kind: &Kind, edm: &'static Edm, body: &mut Object, name: String, value: Value) {
+fn merge(kind: &DocumentKind, edm: &'static Edm, body: &mut Object, name: String, value: Value) {
     match (body.get_mut(&name), value) {
         (_, Value::Null) => drop(body.remove(&name)),
         (Some(Value::Object(held)), Value::Object(given)) if held.get("@odata.type") == given.get("@odata.type") => {
@@ -149,7 +149,7 @@ fn merge(kind: &Kind, edm: &'static Edm, body: &mut Object, name: String, value:
 }
 
 /// Writes the defaults, and takes out what is null.
-pub(super) fn fill_defaults(kind: &Kind, body: &mut Object) {
+pub(super) fn fill_defaults(kind: &DocumentKind, body: &mut Object) {
     for fact in kind.facts {
         if let Fact::Default(at, value) = fact {
             path::fill(body, at, &value.value());
@@ -178,7 +178,7 @@ fn prune(body: &mut Object) {
 ///
 /// # Errors
 /// 400 about the property.
-pub(super) fn check(kind: &Kind, old: Option<&Object>, body: &Object) -> Result<(), GraphError> {
+pub(super) fn check(kind: &DocumentKind, old: Option<&Object>, body: &Object) -> Result<(), GraphError> {
     for fact in kind.facts {
         check_fact(fact, old, body)?;
     }
@@ -251,7 +251,7 @@ fn check_fact(fact: &Fact, old: Option<&Object>, body: &Object) -> Result<(), Gr
 }
 
 /// What is stored beside the body: the names that have to be unique, and the references.
-pub(super) fn index(kind: &Kind, body: &Object) -> DocumentIndex {
+pub(super) fn index(kind: &DocumentKind, body: &Object) -> DocumentIndex {
     let mut index = DocumentIndex::default();
     for fact in kind.facts {
         match *fact {

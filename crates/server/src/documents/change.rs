@@ -9,12 +9,12 @@ use cloudpc_store::{DocumentConflict, Tx};
 use serde_json::{Value, json};
 
 use super::expand::Expanded;
-use super::kind::{Change, Fact, Kind, Shape};
+use super::kind::{DocumentChange, DocumentKind, DocumentShape, Fact};
 use super::read::{self, find};
 use super::{audit, body, children, kind, not_found, parent_of};
 use crate::pipeline::{Answer, Call, Problem};
 
-pub(super) async fn create(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
+pub(super) async fn create(call: &Arc<Call>, kind: &'static DocumentKind) -> Result<Answer, Problem> {
     // Made once: the transaction may run again.
     let id = call.app.rng.uuid().to_string();
     kind.hooks.prepare(call).await?;
@@ -32,9 +32,14 @@ pub(super) async fn create(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
 
 /// Checks and writes the new document of a request and what follows from it. `guid` is its id,
 /// unless its kind has other ids.
-pub(super) fn insert(tx: &mut Tx<'_>, call: &Call, kind: &'static Kind, guid: &str) -> Result<Document, Problem> {
+pub(super) fn insert(
+    tx: &mut Tx<'_>,
+    call: &Call,
+    kind: &'static DocumentKind,
+    guid: &str,
+) -> Result<Document, Problem> {
     let parent = parent_of(call, kind);
-    if let Shape::Within(above) = kind.shape {
+    if let DocumentShape::Within(above) = kind.shape {
         lock(tx, call.tenant(), &DocumentKey::new(above.of, &parent))?.ok_or_else(|| not_found(above, call.key(0)))?;
     }
     let mut document = Document {
@@ -56,7 +61,7 @@ pub(super) fn insert(tx: &mut Tx<'_>, call: &Call, kind: &'static Kind, guid: &s
     Ok(document)
 }
 
-pub(super) async fn update(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
+pub(super) async fn update(call: &Arc<Call>, kind: &'static DocumentKind) -> Result<Answer, Problem> {
     let now = call.at;
     let request = call.clone();
     let work = move |tx: &mut Tx<'_>| {
@@ -91,7 +96,7 @@ pub(super) async fn update(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
     Ok(read::tagged(call.updated(&shown), kind, &document))
 }
 
-pub(super) async fn delete(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
+pub(super) async fn delete(call: &Arc<Call>, kind: &'static DocumentKind) -> Result<Answer, Problem> {
     let request = call.clone();
     let work = move |tx: &mut Tx<'_>| {
         let document = find(&request, kind, tx)?;
@@ -110,7 +115,7 @@ pub(super) async fn delete(call: &Arc<Call>, kind: &'static Kind) -> Result<Answ
 /// Brings a document that is written into its final form and checks it.
 fn finalize(
     call: &Call,
-    kind: &'static Kind,
+    kind: &'static DocumentKind,
     document: &mut Document,
     old: Option<&Document>,
     tx: &Tx<'_>,
@@ -123,13 +128,13 @@ fn finalize(
     set_author(call, kind, document, old.is_none());
     body::fill_defaults(kind, &mut document.body);
     body::check(kind, old.map(|old| &old.body), &document.body)?;
-    kind.hooks.check(tx, &mut Change { call, old, new: document })?;
+    kind.hooks.check(tx, &mut DocumentChange { call, old, new: document })?;
     Ok(())
 }
 
 /// Counts the secrets that a caller sent. Null or an empty text removes one. The secrets themselves
 /// are not kept, since nothing uses them.
-fn count_secrets(kind: &Kind, document: &mut Document, given: &Object) {
+fn count_secrets(kind: &DocumentKind, document: &mut Document, given: &Object) {
     for property in secrets(kind) {
         match given.get(property) {
             None => {}
@@ -146,12 +151,12 @@ fn count_secret(document: &mut Document, property: &str) {
     document.secret_counts.insert(property.to_owned(), json!(count));
 }
 
-fn without_secrets(kind: &Kind, mut given: Object) -> Object {
+fn without_secrets(kind: &DocumentKind, mut given: Object) -> Object {
     given.retain(|name, _| !secrets(kind).any(|secret| secret == name));
     given
 }
 
-fn secrets(kind: &Kind) -> impl Iterator<Item = &'static str> {
+fn secrets(kind: &DocumentKind) -> impl Iterator<Item = &'static str> {
     kind.facts.iter().filter_map(|fact| if let Fact::Secret(property) = *fact { Some(property) } else { None })
 }
 
@@ -175,7 +180,7 @@ pub(crate) fn replace_secret(
 }
 
 /// Notes who wrote a document.
-fn set_author(call: &Call, kind: &Kind, document: &mut Document, is_new: bool) {
+fn set_author(call: &Call, kind: &DocumentKind, document: &mut Document, is_new: bool) {
     for fact in kind.facts {
         let property = match *fact {
             Fact::CreatedBy(property) if is_new => property,
@@ -195,7 +200,7 @@ pub(super) fn lock(tx: &mut Tx<'_>, tenant: TenantId, key: &DocumentKey) -> Resu
 }
 
 /// Refuses a document more than there may be of a kind.
-pub(super) fn has_room(tx: &Tx<'_>, kind: &Kind, document: &Document) -> Result<(), Problem> {
+pub(super) fn has_room(tx: &Tx<'_>, kind: &DocumentKind, document: &Document) -> Result<(), Problem> {
     let count = tx.document_count(document.tenant_id, kind.of, &document.key.parent)?;
     if count < kind.rows_max {
         return Ok(());
@@ -222,7 +227,7 @@ fn must_match(call: &Call, document: &Document) -> Result<(), Problem> {
 }
 
 /// Why a document could not be written, for its caller.
-pub(super) fn refuse(kind: &Kind, document: &Document, conflict: DocumentConflict) -> Problem {
+pub(super) fn refuse(kind: &DocumentKind, document: &Document, conflict: DocumentConflict) -> Problem {
     let name = kind.name();
     match conflict {
         DocumentConflict::NameTaken(taken) => {
@@ -245,7 +250,7 @@ pub(super) fn refuse(kind: &Kind, document: &Document, conflict: DocumentConflic
         }
         DocumentConflict::Held { by, property } => {
             let message = format!(
-                "The {name} '{}' is in use by the {} '{}' ({property}). Change or delete that first.",
+                "The {name} '{}' is in use by the {} '{}' ({property}). DocumentChange or delete that first.",
                 document.key.id,
                 by.kind.name(),
                 by.id

@@ -6,7 +6,7 @@ use cloudpc_store::{Reader, StoreError};
 use serde_json::{Value, json};
 
 use super::contained;
-use super::kind::Kind;
+use super::kind::DocumentKind;
 use super::read::members;
 use super::view;
 use crate::pipeline::Call;
@@ -22,7 +22,7 @@ pub(super) type Expanded = Object;
 pub(super) fn read(
     reader: &Reader<'_>,
     call: &Call,
-    kind: &'static Kind,
+    kind: &'static DocumentKind,
     document: &Document,
 ) -> Result<(Expanded, usize), StoreError> {
     let (mut expanded, mut count) = (Expanded::new(), 0);
@@ -38,7 +38,7 @@ pub(super) fn read(
 
 /// Returns how many contained documents have to be read: those that are sent and one more, which
 /// tells whether there is a link. A filter or an order needs all.
-fn rows_needed(child: &Kind, expansion: &Expansion) -> usize {
+fn rows_needed(child: &DocumentKind, expansion: &Expansion) -> usize {
     let options = &expansion.options;
     let all = usize::try_from(child.rows_max).unwrap_or(usize::MAX);
     if options.filter.is_some() || !options.orderby.is_empty() {
@@ -49,7 +49,7 @@ fn rows_needed(child: &Kind, expansion: &Expansion) -> usize {
 
 fn expand(
     call: &Call,
-    child: &'static Kind,
+    child: &'static DocumentKind,
     expansion: &Expansion,
     parent: &Document,
     mut children: Vec<Document>,

@@ -16,7 +16,7 @@ pub const CHILDREN_MAX: u64 = 200;
 pub const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
 
 /// A kind of document.
-pub struct Kind {
+pub struct DocumentKind {
     /// Entity type.
     pub of: DocumentType,
     /// Path of its collection, or of itself if there is one only, as the contract writes it.
@@ -26,7 +26,7 @@ pub struct Kind {
     /// Who may do it.
     pub rights: &'static Rights,
     /// How many there are.
-    pub shape: Shape,
+    pub shape: DocumentShape,
     /// What the contract does not tell of its properties.
     pub facts: &'static [Fact],
     /// Collections within it that `$expand` shows.
@@ -61,11 +61,11 @@ pub const ASSIGNABLE: &[Verb] =
 
 /// How many documents of a kind there are, and where they come from.
 #[derive(Clone, Copy)]
-pub enum Shape {
+pub enum DocumentShape {
     /// Any number.
     Many,
     /// Any number within a document of another kind.
-    Within(&'static Kind),
+    Within(&'static DocumentKind),
     /// One; reads as its defaults until it is written.
     One,
     /// Derived from something else when it is read, and never stored.
@@ -156,7 +156,7 @@ impl Const {
     }
 }
 
-impl Kind {
+impl DocumentKind {
     /// A kind of which callers make any number.
     pub const fn many(
         of: DocumentType,
@@ -170,7 +170,7 @@ impl Kind {
             at,
             verbs,
             rights,
-            shape: Shape::Many,
+            shape: DocumentShape::Many,
             facts,
             expands: &[],
             rows_max: DOCUMENTS_MAX,
@@ -180,20 +180,20 @@ impl Kind {
 
     /// The same within documents of another kind.
     #[must_use]
-    pub const fn within(self, parent: &'static Kind) -> Self {
-        Self { shape: Shape::Within(parent), rows_max: CHILDREN_MAX, ..self }
+    pub const fn within(self, parent: &'static DocumentKind) -> Self {
+        Self { shape: DocumentShape::Within(parent), rows_max: CHILDREN_MAX, ..self }
     }
 
     /// A kind of which there is one.
     #[must_use]
     pub const fn one(self) -> Self {
-        Self { shape: Shape::One, ..self }
+        Self { shape: DocumentShape::One, ..self }
     }
 
     /// A kind whose documents are derived when they are read.
     #[must_use]
     pub const fn derived(self, rows: DeriveFn) -> Self {
-        Self { shape: Shape::Derived(rows), ..self }
+        Self { shape: DocumentShape::Derived(rows), ..self }
     }
 
     /// The same with another limit of documents.
@@ -228,10 +228,10 @@ impl Kind {
     }
 
     /// The kind that contains it.
-    pub fn parent(&self) -> Option<&'static Kind> {
+    pub fn parent(&self) -> Option<&'static DocumentKind> {
         match self.shape {
-            Shape::Within(parent) => Some(parent),
-            Shape::Many | Shape::One | Shape::Derived(_) => None,
+            DocumentShape::Within(parent) => Some(parent),
+            DocumentShape::Many | DocumentShape::One | DocumentShape::Derived(_) => None,
         }
     }
 
@@ -259,7 +259,7 @@ impl Kind {
 }
 
 /// A write, while it is checked.
-pub struct Change<'a> {
+pub struct DocumentChange<'a> {
     /// The request.
     pub call: &'a Call,
     /// The document before; none when it is created.
@@ -291,7 +291,7 @@ pub trait Hooks: Sync {
     ///
     /// # Errors
     /// What is wrong with it.
-    fn check(&self, _reader: &Reader<'_>, _change: &mut Change<'_>) -> Result<(), Problem> {
+    fn check(&self, _reader: &Reader<'_>, _change: &mut DocumentChange<'_>) -> Result<(), Problem> {
         Ok(())
     }
 

@@ -14,11 +14,11 @@ mod webhook;
 pub(crate) use on_premises_connection::retry_health_checks;
 pub(super) use provisioning_policy::{ASSIGNMENT as PROVISIONING_POLICY_ASSIGNMENT, PROVISIONING_POLICY};
 
-use super::kind::{Kind, Rights};
+use super::kind::{DocumentKind, Rights};
 use crate::pipeline::{READ, WRITE};
 
 /// Every kind.
-pub static KINDS: &[&Kind] = &[
+pub static KINDS: &[&DocumentKind] = &[
     &device_image::DEVICE_IMAGE,
     &front_line_service_plan::FRONT_LINE_SERVICE_PLAN,
     &gallery_image::GALLERY_IMAGE,

@@ -7,7 +7,7 @@ use cloudpc_store::Tx;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::assign::ASSIGNMENTS;
-use super::{Kind, change, contained, kind, leniency};
+use super::{DocumentKind, change, contained, kind, leniency};
 use crate::app::App;
 use crate::pipeline::{Call, Problem};
 
@@ -35,7 +35,7 @@ fn create(
     app: &App,
     tx: &mut Tx<'_>,
     tenant: TenantId,
-    (kind, path, id): (&'static Kind, &str, &str),
+    (kind, path, id): (&'static DocumentKind, &str, &str),
     at: Timestamp,
     body: &Object,
 ) -> Result<(), Problem> {

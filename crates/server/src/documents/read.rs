@@ -7,21 +7,21 @@ use cloudpc_store::Reader;
 use serde::Serialize;
 
 use super::expand::{self, Expanded};
-use super::kind::{Kind, Shape};
+use super::kind::{DocumentKind, DocumentShape};
 use super::view::{self, Members};
 use super::{body, key_of, not_found, parent_of};
 use crate::pipeline::list::{self, Collection, PropertySet};
 use crate::pipeline::{Answer, Call, Problem};
 
-pub(super) async fn list(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
+pub(super) async fn list(call: &Arc<Call>, kind: &'static DocumentKind) -> Result<Answer, Problem> {
     list::page(call, Documents { call: call.clone(), kind }).await
 }
 
-pub(super) async fn count(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
+pub(super) async fn count(call: &Arc<Call>, kind: &'static DocumentKind) -> Result<Answer, Problem> {
     list::count(call, Documents { call: call.clone(), kind }).await
 }
 
-pub(super) async fn get(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer, Problem> {
+pub(super) async fn get(call: &Arc<Call>, kind: &'static DocumentKind) -> Result<Answer, Problem> {
     let request = call.clone();
     let work = move |reader: &Reader<'_>| {
         let mut document = find(&request, kind, reader)?;
@@ -34,22 +34,22 @@ pub(super) async fn get(call: &Arc<Call>, kind: &'static Kind) -> Result<Answer,
 }
 
 /// 200 with a document and its entity tag.
-pub(super) fn entity(call: &Call, kind: &Kind, document: &Document, expanded: Expanded) -> Answer {
+pub(super) fn entity(call: &Call, kind: &DocumentKind, document: &Document, expanded: Expanded) -> Answer {
     let shown = shown(call, kind, document, expanded);
     tagged(call.entity(&shown), kind, document)
 }
 
 /// An answer about one document, with its entity tag. Derived documents have no revision, and so
 /// none.
-pub(super) fn tagged(answer: Answer, kind: &Kind, document: &Document) -> Answer {
+pub(super) fn tagged(answer: Answer, kind: &DocumentKind, document: &Document) -> Answer {
     match kind.shape {
-        Shape::Derived(_) => answer,
-        Shape::Many | Shape::Within(_) | Shape::One => answer.tagged(etag(document)),
+        DocumentShape::Derived(_) => answer,
+        DocumentShape::Many | DocumentShape::Within(_) | DocumentShape::One => answer.tagged(etag(document)),
     }
 }
 
 /// A document as an answer to this call shows it.
-pub(super) fn shown(call: &Call, kind: &Kind, document: &Document, expanded: Expanded) -> Object {
+pub(super) fn shown(call: &Call, kind: &DocumentKind, document: &Document, expanded: Expanded) -> Object {
     let set = if call.options.select.is_some() { PropertySet::All } else { PropertySet::Default };
     let mut shown = view::show(kind, call.edm, document, set, members(call));
     shown.extend(expanded);
@@ -71,22 +71,24 @@ pub(super) fn etag(document: &Document) -> String {
 ///
 /// # Errors
 /// 404. What there is one of is never missing: it reads as its defaults.
-pub(super) fn find(call: &Call, kind: &'static Kind, reader: &Reader<'_>) -> Result<Document, Problem> {
+pub(super) fn find(call: &Call, kind: &'static DocumentKind, reader: &Reader<'_>) -> Result<Document, Problem> {
     let key = key_of(call, kind);
     match kind.shape {
-        Shape::Derived(rows) => {
+        DocumentShape::Derived(rows) => {
             let row = rows(reader, call.tenant())?.into_iter().find(|(id, _)| DocumentKey::fold(id) == key.id);
             row.map(|row| derived(call.tenant(), kind, row)).ok_or_else(|| not_found(kind, call.key(0)))
         }
-        Shape::Many | Shape::Within(_) => {
+        DocumentShape::Many | DocumentShape::Within(_) => {
             let id = call.target.keys.last().map_or("", String::as_str);
             reader.document(call.tenant(), &key)?.ok_or_else(|| not_found(kind, id))
         }
-        Shape::One => Ok(reader.document(call.tenant(), &key)?.unwrap_or_else(|| unwritten(call.tenant(), kind, key))),
+        DocumentShape::One => {
+            Ok(reader.document(call.tenant(), &key)?.unwrap_or_else(|| unwritten(call.tenant(), kind, key)))
+        }
     }
 }
 
-fn unwritten(tenant_id: TenantId, kind: &Kind, key: DocumentKey) -> Document {
+fn unwritten(tenant_id: TenantId, kind: &DocumentKind, key: DocumentKey) -> Document {
     let mut defaults = Object::new();
     body::fill_defaults(kind, &mut defaults);
     Document {
@@ -101,21 +103,21 @@ fn unwritten(tenant_id: TenantId, kind: &Kind, key: DocumentKey) -> Document {
     }
 }
 
-fn derived(tenant_id: TenantId, kind: &Kind, (id, body): (String, Object)) -> Document {
+fn derived(tenant_id: TenantId, kind: &DocumentKind, (id, body): (String, Object)) -> Document {
     Document { body, revision: 1, ..unwritten(tenant_id, kind, DocumentKey::new(kind.of, &id)) }
 }
 
 /// The documents of a kind, or of one within a document, by id.
 struct Documents {
     call: Arc<Call>,
-    kind: &'static Kind,
+    kind: &'static DocumentKind,
 }
 
 impl Collection for Documents {
     type Row = (Document, Expanded);
 
     fn begin(&mut self, reader: &Reader<'_>, _position: Option<&str>) -> Result<(), Problem> {
-        if let Shape::Within(parent) = self.kind.shape
+        if let DocumentShape::Within(parent) = self.kind.shape
             && reader.document(self.call.tenant(), &DocumentKey::new(parent.of, self.call.key(0)))?.is_none()
         {
             return Err(not_found(parent, self.call.key(0)));
@@ -127,7 +129,7 @@ impl Collection for Documents {
         let Self { call, kind } = self;
         let (tenant, parent) = (call.tenant(), parent_of(call, kind));
         let mut page = match kind.shape {
-            Shape::Derived(rows) => {
+            DocumentShape::Derived(rows) => {
                 let rows = rows(reader, tenant)?.into_iter().map(|row| derived(tenant, kind, row));
                 let mut rows: Vec<_> =
                     rows.filter(|row| position.is_none_or(|last| row.key.id.as_str() > last)).collect();
@@ -135,7 +137,7 @@ impl Collection for Documents {
                 rows.truncate(limit);
                 rows
             }
-            Shape::Many | Shape::Within(_) | Shape::One => {
+            DocumentShape::Many | DocumentShape::Within(_) | DocumentShape::One => {
                 reader.document_list(tenant, kind.of, &parent, position, limit)?
             }
         };
@@ -156,8 +158,8 @@ impl Collection for Documents {
     fn count(&self, reader: &Reader<'_>) -> Result<Option<u64>, Problem> {
         let Self { call, kind } = self;
         match kind.shape {
-            Shape::Derived(_) => Ok(None),
-            Shape::Many | Shape::Within(_) | Shape::One => {
+            DocumentShape::Derived(_) => Ok(None),
+            DocumentShape::Many | DocumentShape::Within(_) | DocumentShape::One => {
                 Ok(Some(reader.document_count(call.tenant(), kind.of, &parent_of(call, kind))?))
             }
         }

@@ -5,7 +5,7 @@ use cloudpc_graph::{Edm, TypeRef};
 use cloudpc_model::{Document, Object, Timestamp};
 use serde_json::{Value, json};
 
-use super::kind::{Const, Fact, Kind};
+use super::kind::{Const, DocumentKind, Fact};
 use super::path;
 use crate::pipeline::list::PropertySet;
 
@@ -21,7 +21,13 @@ pub(super) enum Members {
 }
 
 /// A document as an answer shows it, without `@odata.context`.
-pub(super) fn show(kind: &Kind, edm: &'static Edm, document: &Document, set: PropertySet, members: Members) -> Object {
+pub(super) fn show(
+    kind: &DocumentKind,
+    edm: &'static Edm,
+    document: &Document,
+    set: PropertySet,
+    members: Members,
+) -> Object {
     let members = if set == PropertySet::Stored { Members::Named } else { members };
     let mut shown = Object::new();
     // What a tenant has one of has the tenant's id.
@@ -40,12 +46,12 @@ pub(super) fn show(kind: &Kind, edm: &'static Edm, document: &Document, set: Pro
     shown
 }
 
-fn is_select_only(kind: &Kind, name: &str) -> bool {
+fn is_select_only(kind: &DocumentKind, name: &str) -> bool {
     kind.facts.iter().any(|fact| matches!(fact, Fact::SelectOnly(at) if *at == name))
 }
 
 /// The value of a property: the row's, the engine's or the caller's. Secrets have none.
-fn stored(kind: &Kind, document: &Document, name: &str) -> Option<Value> {
+fn stored(kind: &DocumentKind, document: &Document, name: &str) -> Option<Value> {
     let time = |time: Timestamp| Some(json!(time.to_string()));
     for fact in kind.facts {
         match *fact {
@@ -113,7 +119,7 @@ pub(super) fn actual_type(edm: &Edm, type_name: &str, value: &Object) -> String 
 }
 
 /// Older names show what the newest say, in versions that have them.
-fn older_names(kind: &Kind, edm: &'static Edm, set: PropertySet, shown: &mut Object) {
+fn older_names(kind: &DocumentKind, edm: &'static Edm, set: PropertySet, shown: &mut Object) {
     for fact in kind.facts {
         let Fact::Old { old, newest, values } = *fact else { continue };
         if set == PropertySet::Default && is_select_only(kind, newest.split('/').next().unwrap_or(newest)) {
@@ -145,7 +151,7 @@ fn older_names(kind: &Kind, edm: &'static Edm, set: PropertySet, shown: &mut Obj
 }
 
 /// An element of a collection property, cut to what this version has names for.
-pub(super) fn nested(edm: &'static Edm, kind: &Kind, property: &str, element: &Value) -> Value {
+pub(super) fn nested(edm: &'static Edm, kind: &DocumentKind, property: &str, element: &Value) -> Value {
     match edm.property_path(kind.name(), property) {
         Ok((_, type_ref)) => single(edm, type_ref, element.clone(), Members::Named),
         Err(_) => element.clone(),

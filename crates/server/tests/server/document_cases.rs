@@ -5,7 +5,7 @@
 use cloudpc_graph::edm::TypeRef;
 use cloudpc_graph::{Edm, Version};
 use cloudpc_model::{DocumentKey, DocumentType, Product, ServicePlan};
-use cloudpc_server::documents::{self, Binding, Fact, Kind, Shape, Verb};
+use cloudpc_server::documents::{self, Binding, DocumentKind, DocumentShape, Fact, Verb};
 use cloudpc_store::{Subscription, Tx};
 use serde_json::{Map, Value, json};
 
@@ -48,7 +48,7 @@ pub fn is_shared(path: &str) -> bool {
 }
 
 /// Returns a body with everything that the kind requires.
-pub fn sample(kind: &'static Kind) -> Value {
+pub fn sample(kind: &'static DocumentKind) -> Value {
     let edm = Edm::of(Version::Beta);
     let mut body = Map::new();
     for fact in kind.facts {
@@ -64,7 +64,7 @@ pub fn sample(kind: &'static Kind) -> Value {
 }
 
 /// Values that the contract and the facts do not tell.
-fn specific(kind: &Kind) -> Vec<(&'static str, Value)> {
+fn specific(kind: &DocumentKind) -> Vec<(&'static str, Value)> {
     match kind.of {
         DocumentType::CloudPcProvisioningPolicy => vec![
             ("imageId", json!("{galleryImage}")),
@@ -107,7 +107,7 @@ fn connection_sample() -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn value(edm: &Edm, kind: &Kind, type_ref: &TypeRef) -> Value {
+fn value(edm: &Edm, kind: &DocumentKind, type_ref: &TypeRef) -> Value {
     let single = match type_ref.name.as_str() {
         "Edm.String" => json!(format!("Sample of {}", kind.name())),
         "Edm.Boolean" => json!(true),
@@ -121,7 +121,7 @@ fn value(edm: &Edm, kind: &Kind, type_ref: &TypeRef) -> Value {
 }
 
 /// A required property, and a value that is not of its type.
-fn wrong_value(kind: &Kind) -> Option<(&'static str, Value)> {
+fn wrong_value(kind: &DocumentKind) -> Option<(&'static str, Value)> {
     let required = kind.facts.iter().find_map(|fact| if let Fact::Required(path) = *fact { Some(path) } else { None });
     required.map(|property| (property, json!(7)))
 }
@@ -132,7 +132,7 @@ pub async fn things(world: &TestServer, who: Who, image: &str) -> Vec<(&'static 
     let mut ids: Vec<(&'static str, String)> = Vec::new();
     add_frontline_subscription(world, if who == Who::Stranger { 2 } else { 1 }).await;
     for kind in documents::KINDS {
-        if let Shape::Derived(_) = kind.shape {
+        if let DocumentShape::Derived(_) = kind.shape {
             let path = kind.at.replace("/deviceManagement/virtualEndpoint", ROOT);
             ids.push((place(kind, ""), world.get(who, &path).await.rows()[0]["id"].as_str().unwrap().to_owned()));
         }
@@ -207,6 +207,6 @@ pub async fn add_frontline_subscription(world: &TestServer, n: u8) {
     world.app.store.write("test.write", put).await.unwrap();
 }
 
-fn place(kind: &Kind, prefix: &str) -> &'static str {
+fn place(kind: &DocumentKind, prefix: &str) -> &'static str {
     format!("{{{prefix}{}}}", kind.name()).leak()
 }

@@ -13,7 +13,7 @@ use super::{ListColumn, ListOrder, ListPosition, ListValue};
 #[derive(Clone, Debug)]
 pub struct ListPlan {
     /// Read one after the other; no row is found twice.
-    pub(super) accesses: Vec<Access>,
+    pub(super) accesses: Vec<IndexAccess>,
     pub(super) descending: bool,
     /// By what the rows that the accesses find are sorted; empty if they come in the order of the
     /// accesses.
@@ -52,15 +52,17 @@ impl ListPlan {
     pub(super) fn starting_at(&self, at: &ListPosition) -> Self {
         let value = at.key.clone();
         let before = if self.descending { KeyRanges::above(value) } else { KeyRanges::below(value) };
-        let left =
-            |access: &Access| Access { ranges: access.ranges.intersection(&before.complement()), ..access.clone() };
+        let left = |access: &IndexAccess| IndexAccess {
+            ranges: access.ranges.intersection(&before.complement()),
+            ..access.clone()
+        };
         Self { accesses: self.accesses.iter().map(left).collect(), ..self.clone() }
     }
 }
 
 /// Part of an index.
 #[derive(Clone, Debug)]
-pub(super) struct Access {
+pub(super) struct IndexAccess {
     pub(super) column: ListColumn,
     pub(super) ranges: KeyRanges,
     /// What is checked of each row.
@@ -84,7 +86,7 @@ const PART: ListColumn = ListColumn::key("part", 0);
 /// The id in a table of parts.
 const PART_ID: ListColumn = ListColumn::plain("cloud_pc_id");
 
-impl Access {
+impl IndexAccess {
     /// Returns the accesses that can find the rows of each alternative of a condition, in the order
     /// of their columns: the most selective by its columns first. If an index serves no
     /// alternative, the whole table is read in the order of its key.

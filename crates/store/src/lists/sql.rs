@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::condition::ListCondition;
-use super::plan::Access;
+use super::plan::IndexAccess;
 use super::range::{Cut, KeyRange, ListValue};
 use super::sort::keys;
 use super::{ListColumn, ListIndex, ListOrder, ListPosition, ListTable};
@@ -20,7 +20,7 @@ pub(super) struct Statement {
 /// A part of an index to be read.
 #[derive(Clone, Copy)]
 pub(super) struct Part<'a> {
-    pub(super) access: &'a Access,
+    pub(super) access: &'a IndexAccess,
     pub(super) range: &'a KeyRange,
     pub(super) after: Option<&'a ListPosition>,
     pub(super) until: Option<&'a ListPosition>,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::conformance::{self, Program, Subject};
+use crate::conformance::{self, DriverUnderTest, Program};
 use crate::sim::tests::{AutoAdvanceClock, Sim, agent, minutes, policy, spec};
 use crate::sim::{Pace, SimClock};
 use crate::{Aside, FileFormat, GuestError, Incident};
@@ -61,7 +61,7 @@ struct OnDisk {
 }
 
 #[async_trait]
-impl Subject for OnDisk {
+impl DriverUnderTest for OnDisk {
     fn driver(&self) -> Arc<dyn Driver> {
         Arc::new(self.sim.driver.clone())
     }

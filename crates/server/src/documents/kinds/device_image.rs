@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::rights;
 use crate::documents::kind::Const::Texts;
 use crate::documents::kind::Fact::{CharsMax, Computed, Default, Filled, Immutable, ModifiedAt, Required};
-use crate::documents::kind::{Change, DOCUMENTS_MAX, Hooks, Kind, Rights, WRITABLE};
+use crate::documents::kind::{DOCUMENTS_MAX, DocumentChange, DocumentKind, Hooks, Rights, WRITABLE};
 use crate::pipeline::{Call, Problem};
 
 static RIGHTS: Rights = rights("DeviceImages");
@@ -22,7 +22,7 @@ const VERSION_NUMBERS_MAX: usize = 4;
 const VERSION_DIGITS_MAX: usize = 9;
 
 /// `cloudPcDeviceImage`
-pub(super) static DEVICE_IMAGE: Kind = Kind::many(
+pub(super) static DEVICE_IMAGE: DocumentKind = DocumentKind::many(
     DocumentType::CloudPcDeviceImage,
     "/deviceManagement/virtualEndpoint/deviceImages",
     &RIGHTS,
@@ -47,12 +47,12 @@ pub(super) static DEVICE_IMAGE: Kind = Kind::many(
     ],
 )
 .at_most(IMAGES_MAX)
-.hooks(&Image);
+.hooks(&ImageHooks);
 
-struct Image;
+struct ImageHooks;
 
-impl Hooks for Image {
-    fn check(&self, reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Problem> {
+impl Hooks for ImageHooks {
+    fn check(&self, reader: &Reader<'_>, change: &mut DocumentChange<'_>) -> Result<(), Problem> {
         let source = text(change.new, "sourceImageResourceId");
         if let Err(why) = check_source_form(source) {
             return Err(GraphError::bad_request(why).about("sourceImageResourceId").into());
@@ -118,7 +118,7 @@ pub(crate) fn refuse_used(reader: &Reader<'_>, image: &Document, what: &str) -> 
     };
     let Some(policy) = policies.iter().find(uses) else { return Ok(()) };
     let message = format!(
-        "The device image '{}' cannot be {what}: the provisioning policy '{}' uses it (imageId). Change or delete the policy first.",
+        "The device image '{}' cannot be {what}: the provisioning policy '{}' uses it (imageId). DocumentChange or delete the policy first.",
         image.key.id, policy.key.id
     );
     Err(GraphError::new(409, "resourceInUse", message).into())
@@ -150,7 +150,7 @@ fn check_version(version: &str) -> Result<(), Problem> {
 }
 
 /// Name and version together identify an image.
-fn check_identity(reader: &Reader<'_>, change: &Change<'_>) -> Result<(), Problem> {
+fn check_identity(reader: &Reader<'_>, change: &DocumentChange<'_>) -> Result<(), Problem> {
     let identity = |image: &Document| (text(image, "displayName").to_lowercase(), text(image, "version").to_owned());
     let wanted = identity(change.new);
     let images = reader.document_list(change.new.tenant_id, DocumentType::CloudPcDeviceImage, "", None, most())?;

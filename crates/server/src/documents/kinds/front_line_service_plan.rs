@@ -9,12 +9,12 @@ use cloudpc_store::{Reader, StoreError};
 use serde_json::{Value, json};
 
 use super::rights;
-use crate::documents::kind::{DOCUMENTS_MAX, Kind, READ_ONLY, Rights};
+use crate::documents::kind::{DOCUMENTS_MAX, DocumentKind, READ_ONLY, Rights};
 
 static RIGHTS: Rights = rights("FrontLineServicePlans");
 
 /// `cloudPcFrontLineServicePlan`
-pub(super) static FRONT_LINE_SERVICE_PLAN: Kind = Kind::many(
+pub(super) static FRONT_LINE_SERVICE_PLAN: DocumentKind = DocumentKind::many(
     DocumentType::CloudPcFrontLineServicePlan,
     "/deviceManagement/virtualEndpoint/frontLineServicePlans",
     &RIGHTS,

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::documents::kind::Fact::{CharsMax, Computed, Old, Range, Required};
-use crate::documents::kind::{Change, Hooks, Kind, Rights, WRITABLE};
+use crate::documents::kind::{DocumentChange, DocumentKind, Hooks, Rights, WRITABLE};
 use crate::pipeline::{ADMINISTER, Call, Problem, READ, required};
 
 static RIGHTS: Rights = Rights { resource: "DeviceImages", read: &READ, write: &ADMINISTER };
@@ -18,7 +18,7 @@ static RIGHTS: Rights = Rights { resource: "DeviceImages", read: &READ, write: &
 pub const NAME_CHARS_MAX: usize = 128;
 
 /// `cloudPcGalleryImage`
-pub(super) static GALLERY_IMAGE: Kind = Kind::many(
+pub(super) static GALLERY_IMAGE: DocumentKind = DocumentKind::many(
     DocumentType::CloudPcGalleryImage,
     "/deviceManagement/virtualEndpoint/galleryImages",
     &RIGHTS,
@@ -58,7 +58,7 @@ impl Hooks for Gallery {
         })
     }
 
-    fn check(&self, _reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Problem> {
+    fn check(&self, _reader: &Reader<'_>, change: &mut DocumentChange<'_>) -> Result<(), Problem> {
         let text = |name: &str| change.new.body.get(name).and_then(Value::as_str).unwrap_or_default();
         if text("displayName").contains(is_control_or_bidi) {
             let message = "The display name contains a control or text-direction character. Remove it.";

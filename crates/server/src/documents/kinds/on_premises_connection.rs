@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::documents::kind::Const::{Text, Texts};
 use crate::documents::kind::Fact::{CharsMax, Computed, Default, Old, Required, Secret, SelectOnly, Unique};
-use crate::documents::kind::{Change, Hooks, Kind, Rights, WRITABLE};
+use crate::documents::kind::{DocumentChange, DocumentKind, Hooks, Rights, WRITABLE};
 use crate::pipeline::{Call, Problem, READ, WRITE_SIGNED_IN, required};
 use arm_id::{ArmId, RESOURCE_GROUP, SUBNET, VIRTUAL_NETWORK};
 
@@ -33,7 +33,7 @@ const RETRIED_AT: &str = "cloudpcRetriedAt";
 static RIGHTS: Rights = Rights { resource: "OnPremisesConnections", read: &READ, write: &WRITE_SIGNED_IN };
 
 /// `cloudPcOnPremisesConnection`
-pub(super) static ON_PREMISES_CONNECTION: Kind = Kind::many(
+pub(super) static ON_PREMISES_CONNECTION: DocumentKind = DocumentKind::many(
     DocumentType::CloudPcOnPremisesConnection,
     "/deviceManagement/virtualEndpoint/onPremisesConnections",
     &RIGHTS,
@@ -73,7 +73,7 @@ pub(super) static ON_PREMISES_CONNECTION: Kind = Kind::many(
         Old { old: "healthCheckStatusDetails", newest: "healthCheckStatusDetail", values: &[] },
     ],
 )
-.hooks(&Connection);
+.hooks(&ConnectionHooks);
 
 /// Accepts health checks that a caller asks for.
 ///
@@ -99,10 +99,10 @@ fn accept_health_checks(tx: &mut Tx<'_>, call: &Call, connection: &Document) -> 
     Ok(())
 }
 
-struct Connection;
+struct ConnectionHooks;
 
-impl Hooks for Connection {
-    fn check(&self, _reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Problem> {
+impl Hooks for ConnectionHooks {
+    fn check(&self, _reader: &Reader<'_>, change: &mut DocumentChange<'_>) -> Result<(), Problem> {
         let new = &mut *change.new;
         check_resources(&new.body)?;
         check_domain(new)?;

@@ -5,12 +5,12 @@ use cloudpc_model::DocumentType;
 use super::rights;
 use crate::documents::kind::Const::{Bool, Text};
 use crate::documents::kind::Fact::Default;
-use crate::documents::kind::{Kind, Rights, Verb};
+use crate::documents::kind::{DocumentKind, Rights, Verb};
 
 static RIGHTS: Rights = rights("OrganizationSettings");
 
 /// `cloudPcOrganizationSettings`
-pub(super) static ORGANIZATION_SETTINGS: Kind = Kind::many(
+pub(super) static ORGANIZATION_SETTINGS: DocumentKind = DocumentKind::many(
     DocumentType::CloudPcOrganizationSettings,
     "/deviceManagement/virtualEndpoint/organizationSettings",
     &RIGHTS,

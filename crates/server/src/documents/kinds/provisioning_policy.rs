@@ -13,7 +13,7 @@ use crate::documents::kind::Fact::{
     CharsMax, Computed, CreatedAt, CreatedBy, Default, Filled, Immutable, ModifiedAt, ModifiedBy, Observed, Old, Range,
     Reference, Required, Unique, Without,
 };
-use crate::documents::kind::{ASSIGNABLE, CHILDREN_MAX, Change, Hooks, Kind, Rights, WRITABLE};
+use crate::documents::kind::{ASSIGNABLE, CHILDREN_MAX, DocumentChange, DocumentKind, Hooks, Rights, WRITABLE};
 use crate::pipeline::{Call, Problem};
 
 static RIGHTS: Rights = rights("ProvisioningPolicies");
@@ -22,7 +22,7 @@ static RIGHTS: Rights = rights("ProvisioningPolicies");
 const GRACE_HOURS: u64 = GRACE_PERIOD.as_secs() / 3600;
 
 /// `cloudPcProvisioningPolicy`
-pub(in crate::documents) static PROVISIONING_POLICY: Kind = Kind::many(
+pub(in crate::documents) static PROVISIONING_POLICY: DocumentKind = DocumentKind::many(
     DocumentType::CloudPcProvisioningPolicy,
     "/deviceManagement/virtualEndpoint/provisioningPolicies",
     &RIGHTS,
@@ -72,10 +72,10 @@ pub(in crate::documents) static PROVISIONING_POLICY: Kind = Kind::many(
     ],
 )
 .expands(&["assignments"])
-.hooks(&Policy);
+.hooks(&PolicyHooks);
 
 /// `cloudPcProvisioningPolicyAssignment`
-pub(in crate::documents) static ASSIGNMENT: Kind = Kind::many(
+pub(in crate::documents) static ASSIGNMENT: DocumentKind = DocumentKind::many(
     DocumentType::CloudPcProvisioningPolicyAssignment,
     "/deviceManagement/virtualEndpoint/provisioningPolicies/{cloudPcProvisioningPolicy-id}/assignments",
     &RIGHTS,
@@ -85,10 +85,10 @@ pub(in crate::documents) static ASSIGNMENT: Kind = Kind::many(
 .within(&PROVISIONING_POLICY)
 .hooks(&ToGroups);
 
-struct Policy;
+struct PolicyHooks;
 
-impl Hooks for Policy {
-    fn check(&self, reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Problem> {
+impl Hooks for PolicyHooks {
+    fn check(&self, reader: &Reader<'_>, change: &mut DocumentChange<'_>) -> Result<(), Problem> {
         let body = &mut change.new.body;
         check_experience(body)?;
         check_joins(body)?;
@@ -220,7 +220,7 @@ fn check_autopatch(body: &mut Object, call: &Call) -> Result<(), Problem> {
 }
 
 /// Checks that the image is there, and fills in its name unless the caller gives one.
-fn name_image(reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Problem> {
+fn name_image(reader: &Reader<'_>, change: &mut DocumentChange<'_>) -> Result<(), Problem> {
     let body = &mut change.new.body;
     let (id, tenant) = (text(body, "imageId").to_owned(), change.call.tenant());
     let name = match text(body, "imageType") {

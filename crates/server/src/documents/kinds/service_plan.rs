@@ -3,12 +3,12 @@
 use cloudpc_model::DocumentType;
 
 use super::rights;
-use crate::documents::kind::{Kind, READ_ONLY, Rights};
+use crate::documents::kind::{DocumentKind, READ_ONLY, Rights};
 
 static RIGHTS: Rights = rights("ServicePlans");
 
 /// `cloudPcServicePlan`
-pub(super) static SERVICE_PLAN: Kind = Kind::many(
+pub(super) static SERVICE_PLAN: DocumentKind = DocumentKind::many(
     DocumentType::CloudPcServicePlan,
     "/deviceManagement/virtualEndpoint/servicePlans",
     &RIGHTS,

@@ -4,12 +4,12 @@ use cloudpc_model::{DocumentType, Object, REGIONS, Region};
 use serde_json::{Value, json};
 
 use super::rights;
-use crate::documents::kind::{Kind, READ_ONLY, Rights};
+use crate::documents::kind::{DocumentKind, READ_ONLY, Rights};
 
 static RIGHTS: Rights = rights("SupportedRegions");
 
 /// `cloudPcSupportedRegion`
-pub(super) static SUPPORTED_REGION: Kind = Kind::many(
+pub(super) static SUPPORTED_REGION: DocumentKind = DocumentKind::many(
     DocumentType::CloudPcSupportedRegion,
     "/deviceManagement/virtualEndpoint/supportedRegions",
     &RIGHTS,

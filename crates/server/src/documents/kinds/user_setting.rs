@@ -6,7 +6,7 @@ use super::rights;
 use crate::documents::assign::ToGroups;
 use crate::documents::kind::Const::{Bool, Int, Text};
 use crate::documents::kind::Fact::{CharsMax, CreatedAt, Default, ModifiedAt, Old, Reference, Required};
-use crate::documents::kind::{ASSIGNABLE, Const, Kind, Rights, WRITABLE};
+use crate::documents::kind::{ASSIGNABLE, Const, DocumentKind, Rights, WRITABLE};
 
 static RIGHTS: Rights = rights("UserSettings");
 
@@ -24,7 +24,7 @@ const CROSS_REGION: &[(Const, Const)] =
     &[(Bool(true), Text("crossRegion")), (Bool(false), Text("notConfigured")), (Bool(true), Text("premium"))];
 
 /// `cloudPcUserSetting`
-pub(super) static USER_SETTING: Kind = Kind::many(
+pub(super) static USER_SETTING: DocumentKind = DocumentKind::many(
     DocumentType::CloudPcUserSetting,
     "/deviceManagement/virtualEndpoint/userSettings",
     &RIGHTS,
@@ -55,7 +55,7 @@ pub(super) static USER_SETTING: Kind = Kind::many(
 .expands(&["assignments"]);
 
 /// `cloudPcUserSettingAssignment`
-pub(super) static ASSIGNMENT: Kind = Kind::many(
+pub(super) static ASSIGNMENT: DocumentKind = DocumentKind::many(
     DocumentType::CloudPcUserSettingAssignment,
     "/deviceManagement/virtualEndpoint/userSettings/{cloudPcUserSetting-id}/assignments",
     &RIGHTS,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::rights;
 use crate::documents::kind::Fact::{CharsMax, Computed, CreatedAt, Required, Secret};
-use crate::documents::kind::{Change, Hooks, Kind, Rights, Verb};
+use crate::documents::kind::{DocumentChange, DocumentKind, Hooks, Rights, Verb};
 use crate::pipeline::{Call, Problem};
 use crate::webhooks::{SCENARIOS, Scenario};
 
@@ -22,7 +22,7 @@ pub(crate) const WEBHOOKS_MAX: u64 = 20;
 const FIRST_KEY: i64 = 1;
 
 /// `webhook`
-pub(super) static WEBHOOK: Kind = Kind::many(
+pub(super) static WEBHOOK: DocumentKind = DocumentKind::many(
     DocumentType::Webhook,
     "/deviceManagement/virtualEndpoint/webhooks",
     &RIGHTS,
@@ -64,7 +64,7 @@ impl Hooks for Webhook {
         })
     }
 
-    fn check(&self, _reader: &Reader<'_>, change: &mut Change<'_>) -> Result<(), Problem> {
+    fn check(&self, _reader: &Reader<'_>, change: &mut DocumentChange<'_>) -> Result<(), Problem> {
         let scenario = change.new.body.get("scenario").and_then(Value::as_str).unwrap_or_default();
         Ok(check_scenario(scenario)?)
     }
