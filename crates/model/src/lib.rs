@@ -20,6 +20,7 @@ mod region;
 mod rng;
 mod rollout;
 mod schedule;
+mod session;
 mod time;
 mod undo;
 
@@ -51,5 +52,6 @@ pub use rollout::{PolicySettingTypes, RESERVE_PERCENTAGE_MAX, Rollout, UnknownPo
 pub use schedule::{
     ApplySchedule, CRON_CHARS_MAX, CronExpression, CronExpressionError, LocalTime, PolicyTimezone, UnknownTimezone,
 };
+pub use session::RemoteSession;
 pub use time::{Clock, Sleep, Timestamp};
 pub use undo::{Before, UndoRecord};

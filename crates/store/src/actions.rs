@@ -9,6 +9,8 @@ mod change;
 
 use cloudpc_model::{Action, ActionId, Actor, CloudPcId, Event, EventKind, Params, State, TenantId, Timestamp};
 
+use serde::{Deserialize, Serialize};
+
 use crate::connection::params;
 use crate::rows::{self, Columns};
 use crate::{Reader, StoreError};
@@ -68,6 +70,15 @@ pub struct QueuePlace {
     pub ahead: u64,
     /// The action at the front, unless it is this one.
     pub behind: Option<ActionId>,
+}
+
+/// A place in the list of a tenant's remote actions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionPlace {
+    /// Target of the last action, in any spelling.
+    pub target: String,
+    /// The last action.
+    pub id: ActionId,
 }
 
 impl Reader<'_> {
@@ -142,6 +153,47 @@ impl Reader<'_> {
         };
         let before = before.map_or(i64::MAX, |id| id.0);
         self.rows(sql, params![line, before, rows::limit(limit)], |row| action(&mut Columns::new(row, TABLE)))
+    }
+
+    /// Lists the remote actions of a tenant by target, those after a place, without their steps.
+    /// Reads no more than `limit` targets, so that there may be fewer although the list continues.
+    pub fn action_list_remote(
+        &self,
+        tenant: TenantId,
+        after: Option<&ActionPlace>,
+        limit: usize,
+    ) -> Result<(Vec<Action>, Option<ActionPlace>), StoreError> {
+        let first = ActionPlace { target: String::new(), id: ActionId(0) };
+        let after = after.unwrap_or(&first);
+        // The rest of the last target, then the targets after it.
+        let last = self.line(tenant, &after.target)?.map(|line| (line, after.target.clone(), after.id));
+        let others = self.rows(
+            "SELECT id, name FROM lines WHERE tenant_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3",
+            params![tenant.0, line_name(&after.target), rows::limit(limit)],
+            |row| Ok((row.get(0)?, row.get(1)?, ActionId(0))),
+        )?;
+        let mut ends = others.len() < limit;
+        let mut place = None;
+        let mut found = Vec::new();
+        for (line, target, id) in last.into_iter().chain(others) {
+            let left = limit - found.len();
+            let actions = self.rows(
+                concat!(
+                    "SELECT ",
+                    columns!("'[]'"),
+                    " FROM actions WHERE line_id = ?1 AND remote = 1 AND id > ?2 ORDER BY id LIMIT ?3"
+                ),
+                params![line, id.0, rows::limit(left)],
+                |row| action(&mut Columns::new(row, TABLE)),
+            )?;
+            place = Some(ActionPlace { target, id: actions.last().map_or(id, |action| action.id) });
+            found.extend(actions);
+            if found.len() == limit {
+                ends = false;
+                break;
+            }
+        }
+        Ok((found, place.filter(|_| !ends)))
     }
 
     /// Number of actions that `action_list` lists in all.

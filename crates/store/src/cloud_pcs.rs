@@ -385,7 +385,7 @@ impl Tx<'_> {
         }
     }
 
-    /// Deletes a Cloud PC with its entitlement, restore points, undo record and health.
+    /// Deletes a Cloud PC with its entitlement, restore points, undo record, health and sessions.
     /// Its actions stay.
     pub fn cloud_pc_delete(&mut self, tenant: TenantId, id: CloudPcId) -> Result<(), StoreError> {
         if let Some(line) = self.line(tenant, &id.to_string())? {
@@ -408,6 +408,8 @@ impl Tx<'_> {
             "DELETE FROM snapshots WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
             "DELETE FROM health_events WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
             "DELETE FROM counters WHERE tenant_id = ?1 AND kind = 'healthEvent' AND owner_id = ?2",
+            "DELETE FROM remote_sessions WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
+            "DELETE FROM counters WHERE tenant_id = ?1 AND kind = 'remoteSession' AND owner_id = ?2",
             "DELETE FROM entitlements WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
             "DELETE FROM cloud_pcs WHERE tenant_id = ?1 AND id = ?2",
         ] {

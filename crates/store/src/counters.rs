@@ -23,6 +23,8 @@ pub(crate) enum Counter {
     Report,
     /// Health events of a Cloud PC.
     HealthEvent,
+    /// Remote sessions of a Cloud PC.
+    RemoteSession,
 }
 
 impl Reader<'_> {

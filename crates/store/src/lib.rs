@@ -30,6 +30,7 @@ mod pages;
 mod partners;
 mod policy_schedules;
 mod provisioning_queue;
+mod remote_sessions;
 mod reports;
 mod rollouts;
 mod rows;
@@ -42,7 +43,7 @@ mod watermark;
 mod webhooks;
 mod workers;
 
-pub use actions::{ActionFilter, Advance, NewAction, QueuePlace};
+pub use actions::{ActionFilter, ActionPlace, Advance, NewAction, QueuePlace};
 pub use apps::Application;
 pub use audit::{AUDIT, audit_columns};
 pub use catalog::ImageUses;
@@ -67,6 +68,7 @@ pub use lists::{
 pub use pages::{FinishedPage, PAGE_DEPLOYMENTS};
 pub use policy_schedules::PolicySchedule;
 pub use provisioning_queue::QueuedUser;
+pub use remote_sessions::REMOTE_SESSIONS_MAX;
 pub use reports::{Report, ReportType};
 pub use rollouts::{PolicyValues, RolloutCloudPc};
 pub use sign_in_counters::{SIGN_IN_COUNTERS_MAX, SignInCounter};

@@ -17,6 +17,7 @@ pub(crate) const BELONGINGS: &[&str] = &[
     "undo_records",
     "health_checks",
     "health_events",
+    "remote_sessions",
     "counters",
     "action_events",
     "actions",

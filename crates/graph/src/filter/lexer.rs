@@ -31,8 +31,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, FilterToken<'_>)>, Error>
             '\'' => quoted(rest).ok_or_else(|| Error { at, why: "the quote that opens here is not closed".into() })?,
             _ if is_word(first) => {
                 let length = word_length(rest);
-                // The type prefix of `microsoft.graph.cloudPcStatus'provisioned'` is redundant.
-                let qualifies = rest[length..].starts_with('\'') && rest[..length].contains('.');
+                let qualifies = rest[length..].starts_with('\'') && is_type(&rest[..length]);
                 if qualifies {
                     at += length;
                     continue;
@@ -45,6 +44,13 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, FilterToken<'_>)>, Error>
         at += length;
     }
     Ok(tokens)
+}
+
+/// Returns whether a word before a quote names the type of the string, which its property tells
+/// already: an enum as in `microsoft.graph.cloudPcStatus'provisioned'`, or a type of OData 3 as in
+/// `datetime'2026-11-29'`, which clients of reports still write.
+fn is_type(word: &str) -> bool {
+    word.contains('.') || ["datetime", "datetimeoffset", "guid"].iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
 fn is_word(letter: char) -> bool {

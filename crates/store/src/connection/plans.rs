@@ -9,9 +9,9 @@ use cloudpc_model::{
     ActionId, ActivityId, Actor, AgentSetting, AppId, ApplySchedule, AuditEntry, AuditResource, AuditVerb, Before,
     CloudPcId, CloudPcStatus, Document, DocumentKey, DocumentReference, DocumentType, Event, EventKind, GalleryImage,
     GroupId, HealthCheck, HealthEvent, ImageId, ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId,
-    PolicySettingTypes, PolicyTimezone, Power, Product, ReferenceStrength, ResourceType, Rollout, ServicePlan,
-    ServicePlanId, SkuId, Snapshot, SnapshotId, SnapshotType, State, TenantId, Timestamp, UndoRecord, UserAccountType,
-    UserId,
+    PolicySettingTypes, PolicyTimezone, Power, Product, ReferenceStrength, RemoteSession, ResourceType, Rollout,
+    ServicePlan, ServicePlanId, SkuId, Snapshot, SnapshotId, SnapshotType, State, TenantId, Timestamp, UndoRecord,
+    UserAccountType, UserId,
 };
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
@@ -369,6 +369,21 @@ fn write_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.health_check_delete(TENANT, check.cloud_pc_id)?;
     let event = HealthEvent { id: 0, at: Timestamp(1), name: String::new(), well: true, message: String::new() };
     tx.health_event_insert(TENANT, check.cloud_pc_id, &event)?;
+    let session = RemoteSession {
+        id: 0,
+        user_principal_name: String::new(),
+        signed_in_at: Timestamp(1),
+        signed_out_at: None,
+        seen_at: Some(Timestamp(1)),
+        round_trip_ms: None,
+        bandwidth_kbps: None,
+        sign_in_ms: None,
+    };
+    tx.remote_session_insert(TENANT, check.cloud_pc_id, &session)?;
+    tx.remote_session_seen(TENANT, check.cloud_pc_id, 1, Timestamp(2))?;
+    tx.remote_session_end(TENANT, check.cloud_pc_id, 1, Timestamp(2))?;
+    tx.remote_sessions_end(TENANT, check.cloud_pc_id, Timestamp(2))?;
+    tx.remote_sessions_end_watched()?;
     tx.report_insert(&Report {
         id: 0,
         tenant_id: TENANT,
@@ -581,6 +596,9 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.health_check_next_due()?;
     reader.health_check_due_at(TENANT, CloudPcId(GUID))?;
     reader.health_event_list(TENANT, CloudPcId(GUID), None, 1)?;
+    reader.remote_session_list(TENANT, CloudPcId(GUID), None, 1)?;
+    reader.remote_session_list_all(TENANT, None, 1)?;
+    reader.action_list_remote(TENANT, None, 1)?;
     reader.report_list(TENANT, PARTNER, None, 1)?;
     reader.report_count(TENANT, PARTNER)?;
     reader.audit_list(TENANT, None, 1)?;

@@ -291,6 +291,36 @@ fn a_machines_actions_are_listed_newest_first_by_key() {
 }
 
 #[test]
+fn remote_actions_of_a_tenant_are_listed_by_target_in_pieces() {
+    let book = Book::new();
+    let machines = ["a", "b", "c", "d"];
+    let mut expected = Vec::new();
+    for (place, machine) in (0..).zip(machines) {
+        book.insert(deploy(machine, place)).unwrap();
+        for at in 0..place {
+            let id = book.insert(reboot(machine, at)).unwrap();
+            book.append(id, 0, at, finished(State::Canceled)).unwrap();
+            expected.push(id);
+        }
+    }
+    for limit in 1..9 {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let from = after.clone();
+            let (actions, next) = book.read(move |reader| reader.action_list_remote(TENANT, from.as_ref(), limit));
+            assert!(actions.len() <= limit);
+            found.extend(actions.iter().map(|action| action.id));
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, expected, "{limit} at a time");
+    }
+    assert_eq!(book.read(|reader| reader.action_list_remote(OTHER_TENANT, None, 9)), (vec![], None));
+}
+
+#[test]
 fn another_tenant_sees_nothing() {
     let book = Book::new();
     let id = book.insert(reboot(MACHINE, 10)).unwrap();

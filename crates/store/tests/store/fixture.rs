@@ -91,7 +91,7 @@ pub fn open_sql(directory: &Path) -> rusqlite::Connection {
 }
 
 /// Takes a database back to before workers.
-pub const BEFORE_WORKERS: &str = "
+pub const BEFORE_WORKERS: &str = "DROP TABLE remote_sessions;
     DROP TABLE workers; DROP INDEX actions_worker; ALTER TABLE actions RENAME COLUMN worker_id TO leased;";
 
 /// Takes a database back to before rollouts and the change feed.

@@ -18,6 +18,7 @@ mod lists;
 mod nouns;
 mod pages;
 mod reading;
+mod remote_sessions;
 mod rollouts;
 mod schema;
 mod secrets;
