@@ -37,6 +37,7 @@ pub use ledger::RequestContext;
 pub use license_wait::LICENSE_WAIT;
 pub use lifecycle::GRACE_PERIOD;
 pub use policy::put_subscription;
+pub use request::check_resize;
 pub use rollout::has_unapplied_update;
 pub use run::{SEATS_PER_LICENSE, entitle};
 

@@ -7,8 +7,8 @@
 //! once.
 
 use cloudpc_model::{
-    ActionId, Admission, AuditEntry, CloudPc, CloudPcId, Denial, Error, ErrorKind, Kind, Params, State, TenantId,
-    Timestamp, admit,
+    ActionId, Admission, AuditEntry, CloudPc, CloudPcId, Denial, Error, ErrorKind, Kind, Params, ServicePlanId, State,
+    TenantId, Timestamp, admit,
 };
 use cloudpc_store::{ActionFilter, NewAction, Reader, StoreError, Tx};
 
@@ -166,6 +166,36 @@ pub(crate) fn accept_unchecked(
     Ok(action)
 }
 
+/// Checks that a Cloud PC can have another service plan.
+///
+/// # Errors
+/// Invalid: there is no such plan, it is the present one, its disk is smaller, or it is for another
+/// edition.
+pub fn check_resize(reader: &Reader<'_>, cloud_pc: &CloudPc, wanted: ServicePlanId) -> Result<(), Error> {
+    let Some(target) = reader.service_plan(cloud_pc.tenant_id, wanted)? else {
+        return Err(Error::invalid(format!(
+            "There is no service plan '{wanted}'. Choose one from the list of service plans."
+        )));
+    };
+    if wanted == cloud_pc.service_plan_id {
+        return Err(Error::invalid(format!("The Cloud PC already has service plan '{}'.", target.display_name)));
+    }
+    let Some(present) = reader.service_plan(cloud_pc.tenant_id, cloud_pc.service_plan_id)? else { return Ok(()) };
+    if target.storage_gib < present.storage_gib {
+        return Err(Error::invalid(format!(
+            "Service plan '{}' has less storage ({} GB) than the Cloud PC ({} GB). A disk cannot shrink.",
+            target.display_name, target.storage_gib, present.storage_gib
+        )));
+    }
+    if target.product != present.product {
+        return Err(Error::invalid(format!(
+            "Service plan '{}' is for a different edition than the Cloud PC.",
+            target.display_name
+        )));
+    }
+    Ok(())
+}
+
 /// Rejects requests that cannot succeed, so that the caller gets an error instead of a failed
 /// action. Chooses the image of a reprovision.
 fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), Error> {
@@ -175,33 +205,7 @@ fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), 
             Some(image) => *image_id = Some(image.id),
             None => return Err(Error::invalid("The gallery has no image for reprovisioning this Cloud PC.")),
         },
-        Params::Resize { target_service_plan_id: wanted } => {
-            let Some(target) = tx.service_plan(tenant, *wanted)? else {
-                return Err(Error::invalid(format!(
-                    "There is no service plan '{wanted}'. Choose one from the list of service plans."
-                )));
-            };
-            if *wanted == cloud_pc.service_plan_id {
-                return Err(Error::invalid(format!(
-                    "The Cloud PC already has service plan '{}'.",
-                    target.display_name
-                )));
-            }
-            if let Some(present) = tx.service_plan(tenant, cloud_pc.service_plan_id)? {
-                if target.storage_gib < present.storage_gib {
-                    return Err(Error::invalid(format!(
-                        "Service plan '{}' has less storage ({} GB) than the Cloud PC ({} GB). A disk cannot shrink.",
-                        target.display_name, target.storage_gib, present.storage_gib
-                    )));
-                }
-                if target.product != present.product {
-                    return Err(Error::invalid(format!(
-                        "Service plan '{}' is for a different edition than the Cloud PC.",
-                        target.display_name
-                    )));
-                }
-            }
-        }
+        Params::Resize { target_service_plan_id } => check_resize(tx, cloud_pc, *target_service_plan_id)?,
         Params::Restore { snapshot_id } => {
             let snapshot = tx.snapshot(tenant, snapshot_id)?;
             if snapshot.is_none_or(|snapshot| snapshot.cloud_pc_id != cloud_pc.id) {

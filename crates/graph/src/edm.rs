@@ -201,8 +201,8 @@ pub struct Enum {
 }
 
 impl Enum {
-    /// Returns a member in the model's spelling by its case-insensitive name.
-    /// An old name is read as the newer one where this version has that.
+    /// Returns a member in the model's spelling by its case-insensitive name. An old name is read
+    /// as the newer one where this version has that.
     pub fn member(&self, name: &str) -> Option<&str> {
         let spelled = self.members.iter().find(|member| member.eq_ignore_ascii_case(name))?;
         let newer = self.renamed.get(spelled).filter(|newer| self.members.contains(newer));
@@ -247,6 +247,30 @@ pub struct Edm {
 }
 
 impl Edm {
+    /// Returns a model of complex types of our own alone: the name of each, and its properties with
+    /// the names of their types. All properties may be null.
+    pub fn of_types<'a>(version: Version, types: impl IntoIterator<Item = (&'a str, Vec<(&'a str, &'a str)>)>) -> Self {
+        let nullable =
+            |name: &str| TypeRef { name: name.to_owned(), collection: false, nullable: true, navigation: false };
+        let complex = |(name, properties): (&str, Vec<(&str, &str)>)| {
+            let properties =
+                properties.into_iter().map(|(name, of)| Property { name: name.to_owned(), type_ref: nullable(of) });
+            let declared = Type {
+                name: name.to_owned(),
+                namespace: OWN_NAMESPACE,
+                kind: TypeKind::Complex,
+                base: None,
+                is_abstract: false,
+                key: Vec::new(),
+                properties: properties.collect(),
+                inherited: 0,
+            };
+            (name.to_owned(), declared)
+        };
+        let types = types.into_iter().map(complex).collect();
+        Self { version, operations: Vec::new(), types, enums: BTreeMap::new(), trie: Trie::default() }
+    }
+
     /// Returns the model of a version, loading it on the first call.
     pub fn of(version: Version) -> &'static Edm {
         static V1: LazyLock<Edm> = LazyLock::new(|| load::load(Version::V1));

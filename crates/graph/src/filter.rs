@@ -38,14 +38,22 @@ impl Filter {
     /// # Errors
     /// 400 `BadRequest` with the target `$filter` and the position of the error.
     pub fn parse(edm: &Edm, type_name: &str, text: &str) -> Result<Self, GraphError> {
+        Self::parse_option("$filter", edm, type_name, text)
+    }
+
+    /// Parses a filter that the client sent as this option.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], with the option as target.
+    pub fn parse_option(option: &str, edm: &Edm, type_name: &str, text: &str) -> Result<Self, GraphError> {
         if text.len() > FILTER_BYTES_MAX {
-            let message = format!("$filter has {} bytes; at most {FILTER_BYTES_MAX} are allowed.", text.len());
-            return Err(GraphError::bad_request(message).about("$filter"));
+            let message = format!("{option} has {} bytes; at most {FILTER_BYTES_MAX} are allowed.", text.len());
+            return Err(GraphError::bad_request(message).about(option));
         }
         let condition = parser::parse(edm, type_name, text).map_err(|error| {
             let place = text[..error.at].chars().count() + 1;
-            let message = format!("$filter is invalid at character {place}: {}.", error.why);
-            GraphError::bad_request(message).about("$filter")
+            let message = format!("{option} is invalid at character {place}: {}.", error.why);
+            GraphError::bad_request(message).about(option)
         })?;
         Ok(Self { condition })
     }

@@ -98,6 +98,21 @@ impl Kind {
         !others && self.document_type().is_none()
     }
 
+    /// Whether it signs off who is connected to the Cloud PC, if it succeeds.
+    pub fn ends_sessions(self) -> bool {
+        matches!(
+            self,
+            Self::Reprovision
+                | Self::Resize
+                | Self::Restore
+                | Self::Undo
+                | Self::Reboot
+                | Self::PowerOff
+                | Self::PowerOn
+                | Self::Deprovision
+        )
+    }
+
     /// Returns the type of document that it works on; none for a Cloud PC.
     pub fn document_type(self) -> Option<DocumentType> {
         match self {

@@ -1,5 +1,5 @@
 //! `/_cloudpc/`: the administration API, separate from Graph: applications, tokens and keys, and
-//! for simulated fleets the clock, faults, incidents and scenarios.
+//! for simulated fleets the clock, faults, incidents, sessions and scenarios.
 //!
 //! This module authenticates and authorizes each call and renders its reply; the calls themselves
 //! are in one file per noun. Errors use Graph's envelope, and every change writes an audit row.
@@ -15,6 +15,7 @@ mod faults;
 mod fleet;
 mod incidents;
 mod keys;
+mod sessions;
 mod tokens;
 
 use axum::Router;
@@ -39,6 +40,7 @@ use crate::request::{BaseAddress, Peer, RequestIds};
 
 pub use apps::NAME_CHARS_MAX;
 pub use faults::{CLOUD_PCS_MAX, CODE_CHARS_MAX, MESSAGE_CHARS_MAX, RULES_MAX};
+pub use sessions::{MEASUREMENT_MAX, SESSION_USER_CHARS_MAX};
 
 /// The right that a call needs. The owner of the installation has every right.
 #[derive(Clone, Copy)]
@@ -102,6 +104,8 @@ pub fn routes() -> Router<App> {
         )
         .route("/faults/{number}", delete(remove_fault))
         .route("/incidents", post(call!(Simulate, incidents::inject)))
+        .route("/sessions", post(call!(Simulate, sessions::create)))
+        .route("/sessions/end", post(call!(Simulate, sessions::end)))
         .route("/reset", post(call!(Own, fleet::reset)))
         .route("/scenario", get(call!(Own, fleet::save)).post(call!(Own, fleet::load)))
 }

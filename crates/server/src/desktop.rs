@@ -14,6 +14,7 @@ mod bridge;
 mod page;
 mod places;
 mod rfb;
+mod session;
 mod tickets;
 
 use axum::Router;

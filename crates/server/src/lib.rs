@@ -18,6 +18,7 @@ pub mod events;
 pub mod images;
 pub mod operations;
 pub mod pipeline;
+pub mod reports;
 pub mod request;
 pub mod scenario;
 pub mod start;

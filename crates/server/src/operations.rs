@@ -16,6 +16,7 @@ mod managed_device;
 mod on_premises_connection;
 mod partner;
 mod provisioning_policy;
+mod report;
 mod snapshot;
 mod subscribed_sku;
 mod user;
@@ -34,6 +35,7 @@ use crate::pipeline::{
     WRITE_MEMBERS, WRITE_SIGNED_IN, WRITE_USERS,
 };
 
+pub use cloud_pc::VALIDATE_CLOUD_PC_IDS_MAX;
 pub use group::{GROUPS_MAX, REFERENCES_MAX};
 pub use group_member::GROUP_MEMBERS_MAX;
 pub use provisioning_policy::APPLY_CLOUD_PC_IDS_MAX;
@@ -52,6 +54,19 @@ pub struct Row {
     pub handler: fn(Arc<Call>) -> HandlerFuture,
 }
 
+/// Writes of Graph's contract that nobody may make: only the service writes what they would, and no
+/// client is known to call them. They are answered with 405.
+pub static SHUT: &[&str] = &[
+    "cloudPC.create",
+    "cloudPC.update",
+    "cloudPC.delete",
+    "cloudPcAuditEvent.create",
+    "cloudPcAuditEvent.update",
+    "cloudPcAuditEvent.delete",
+    "cloudPcSnapshot.create",
+    "cloudPcSnapshot.update",
+];
+
 macro_rules! table {
     ($($key:literal, $access:ident => $run:path;)+) => {
         &[$(Row { key: $key, access: &$access, handler: |call| Box::pin($run(call)) }),+]
@@ -65,6 +80,7 @@ pub static TABLE: &[Row] = table! {
     "cloudPC.delta", READ => cloud_pc::delta::run;
     "cloudPC.get", READ => cloud_pc::get::run;
     "cloudPC.retrieveCloudPcCountByStatus", READ => cloud_pc::count_by_status::run;
+    "cloudPC.validateBulkResize", READ => cloud_pc::validate_bulk_resize::run;
     "cloudPC.reprovision", WRITE => cloud_pc::reprovision::run;
     "cloudPC.resize", WRITE => cloud_pc::resize::run;
     "cloudPC.restore", WRITE => cloud_pc::restore::run;
@@ -127,6 +143,27 @@ pub static TABLE: &[Row] = table! {
     "cloudPcDeviceImage.reupload", WRITE => device_image::reupload::run;
     "activity.actions", READ => activity::actions::run;
     "activity.cancel", WRITE => activity::cancel::run;
+    "report.retrieveCloudPcClientAppUsageReport", READ => report::run;
+    "report.retrieveCloudPcRecommendationReports", READ => report::run;
+    "reports.getActionStatusReports", READ => report::run;
+    "reports.getCloudPcPerformanceReport", READ => report::run;
+    "reports.getCloudPcRecommendationReports", READ => report::run;
+    "reports.getConnectionQualityReports", READ => report::run;
+    "reports.getDailyAggregatedRemoteConnectionReports", READ => report::run;
+    "reports.getFrontlineReport", READ => report::run;
+    "reports.getInaccessibleCloudPcReports", READ => report::run;
+    "reports.getRawRemoteConnectionReports", READ => report::run;
+    "reports.getRealTimeRemoteConnectionLatency", READ => report::real_time_latency::run;
+    "reports.getRealTimeRemoteConnectionStatus", READ => report::real_time_status::run;
+    "reports.getRemoteConnectionHistoricalReports", READ => report::run;
+    "reports.getTotalAggregatedRemoteConnectionReports", READ => report::run;
+    "reports.retrieveCloudPcPerformanceMetricsReport", READ => report::run;
+    "reports.retrieveCloudPcRecommendationReports", READ => report::run;
+    "reports.retrieveCloudPcTenantMetricsReport", READ => report::run;
+    "reports.retrieveCloudPcTroubleshootReports", READ => report::run;
+    "reports.retrieveConnectionQualityReports", READ => report::run;
+    "reports.retrieveCrossRegionDisasterRecoveryReport", READ => report::run;
+    "reports.retrieveFrontlineReports", READ => report::run;
     "webhook.replay", WRITE => webhook::replay::run;
     "webhook.rotateSigningKey", WRITE => webhook::rotate_signing_key::run;
     "users.list", READ_USERS => user::list::run;

@@ -207,16 +207,25 @@ impl Incoming<'_> {
     }
 }
 
-/// Why an operation of the contract is not served: writes that a kind of document does not take are
-/// 405, anything else is 501.
+/// Why an operation of the contract is not served: writes that nobody may make, and those that a
+/// kind of document does not take, are 405; anything else is 501.
 fn not_served(edm: &Edm, operation: &cloudpc_graph::Operation) -> GraphError {
-    if let Some(allow) = documents::shut(edm, operation) {
+    if let Some(allow) = documents::shut(edm, operation).or_else(|| shut(edm, operation)) {
         let accepted: Vec<_> = allow.iter().map(|method| method.name()).collect();
         let message = format!("{} is not offered. This path accepts {}.", operation.key, accepted.join(", "));
         return GraphError { allow, ..GraphError::new(405, "Request_BadRequest", message) };
     }
     let message = format!("This server does not implement the operation '{}' ({}) yet.", operation.key, operation.path);
     GraphError::new(501, "NotImplemented", message)
+}
+
+/// For a write that nobody may make: the methods that its path takes.
+fn shut(edm: &Edm, operation: &cloudpc_graph::Operation) -> Option<Vec<Method>> {
+    if !operations::SHUT.contains(&operation.key.as_str()) {
+        return None;
+    }
+    let same_path = edm.operations.iter().filter(|other| other.path == operation.path);
+    Some(same_path.filter(|other| operations::ALL.contains_key(other.key.as_str())).map(|other| other.method).collect())
 }
 
 /// Splits a path into the API version and the rest. The version is not case-sensitive.

@@ -14,7 +14,7 @@ use cloudpc_drivers::{Driver, Fetcher, SteadyClock, SystemClock, SystemRng, mono
 use cloudpc_engine::{Engine, EngineSettings, Faults};
 use cloudpc_graph::LinkSigner;
 use cloudpc_model::{Clock, Error, ErrorKind, Rng, SeededRng, Timestamp};
-use cloudpc_store::{ReadCaller, Store, WriteMode};
+use cloudpc_store::{ReadCaller, Store, Tx, WriteMode};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -431,9 +431,13 @@ fn open_store(path: &std::path::Path) -> Result<Store, StartError> {
 }
 
 /// Expires all leases, so that actions interrupted by a crash resume at once. The directory's lock
-/// guarantees that no other process runs them.
+/// guarantees that no other process runs them. Desktops that it had open are closed.
 async fn expire_leases(store: &Store) -> Result<(), Error> {
-    match store.write("worker.expireAll", |tx| Ok::<_, Error>(tx.worker_expire_all()?)).await {
+    let expire = |tx: &mut Tx<'_>| {
+        tx.remote_sessions_end_watched()?;
+        Ok::<_, Error>(tx.worker_expire_all()?)
+    };
+    match store.write("worker.expireAll", expire).await {
         // On a full disk, reads are still served, and the leases expire by themselves.
         Err(error) if error.kind == ErrorKind::Unavailable => {
             tracing::warn!(%error, "expiring leases failed; interrupted actions resume when their leases expire");

@@ -14,4 +14,5 @@ CREATE TABLE remote_sessions (
     PRIMARY KEY (tenant_id, cloud_pc_id, id)
 ) WITHOUT ROWID, STRICT;
 
-CREATE INDEX remote_sessions_open ON remote_sessions (tenant_id, cloud_pc_id, id) WHERE signed_out_at IS NULL;
+-- The column of the condition is in the key, so that it is preferred to the key of the table.
+CREATE INDEX remote_sessions_open ON remote_sessions (tenant_id, cloud_pc_id, signed_out_at, id) WHERE signed_out_at IS NULL;

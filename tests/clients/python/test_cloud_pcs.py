@@ -3,6 +3,9 @@
 import datetime
 
 import pytest
+from msgraph_beta.generated.device_management.virtual_endpoint.cloud_p_cs.validate_bulk_resize.validate_bulk_resize_post_request_body import (  # noqa: E501
+    ValidateBulkResizePostRequestBody,
+)
 from msgraph_beta.generated.models.cloud_pc_connectivity_event_result import CloudPcConnectivityEventResult
 from msgraph_beta.generated.models.cloud_pc_provisioning_type import CloudPcProvisioningType
 from msgraph_beta.generated.models.cloud_pc_service_plan_type import CloudPcServicePlanType
@@ -141,3 +144,18 @@ async def test_what_is_not_built_yet_says_so(beta):
         await beta.device_management.virtual_endpoint.bulk_actions.get()
     assert (caught.value.response_status_code, caught.value.error.code) == (501, "NotImplemented")
     assert "cloudPcBulkAction.list" in caught.value.error.message
+
+
+async def test_a_bulk_resize_is_validated_before_it_is_requested(beta):
+    builder = beta.device_management.virtual_endpoint.cloud_p_cs
+    cloud_pcs = (await builder.get()).value
+    plans = (await beta.device_management.virtual_endpoint.service_plans.get()).value
+    body = ValidateBulkResizePostRequestBody(
+        cloud_pc_ids=[cloud_pcs[0].id, "00000000-0000-4000-8000-000000000000"],
+        target_service_plan_id=cloud_pcs[0].service_plan_id,
+    )
+    assert cloud_pcs[0].service_plan_id in [str(plan.id) for plan in plans]
+    results = (await builder.validate_bulk_resize.post(body)).value
+    codes = {result.cloud_pc_id: result.validation_result.value for result in results}
+    assert codes["00000000-0000-4000-8000-000000000000"] == "cloudPcNotFound"
+    assert codes[cloud_pcs[0].id] in ("targetLicenseHasAssigned", "operationNotSupported", "operationConflict")

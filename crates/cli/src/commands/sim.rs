@@ -5,6 +5,7 @@ mod fault;
 mod incident;
 mod reset;
 mod scenario;
+mod session;
 
 use clap::Subcommand;
 
@@ -17,9 +18,10 @@ Examples:
   cloudpc sim clock advance 1h30m
   cloudpc sim fault add --cloud-pc desk-07 --step runInstaller --hang
   cloudpc sim incident desk-07 crash
+  cloudpc sim session begin desk-07 --ago 2h --lasted 45m
   cloudpc sim scenario load scenarios/fleet-1000.toml";
 
-/// Control a simulated fleet: clock, faults, incidents and scenario
+/// Control a simulated fleet: clock, faults, incidents, sessions and scenario
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
@@ -28,6 +30,8 @@ pub enum Command {
     #[command(subcommand)]
     Fault(fault::Command),
     Incident(incident::Incident),
+    #[command(subcommand)]
+    Session(session::Command),
     #[command(subcommand)]
     Scenario(scenario::Command),
     Reset(reset::Reset),
@@ -39,6 +43,7 @@ impl Command {
             Self::Clock(command) => command.run(session).await,
             Self::Fault(command) => command.run(session).await,
             Self::Incident(incident) => incident.run(session).await,
+            Self::Session(command) => command.run(session).await,
             Self::Scenario(command) => command.run(session).await,
             Self::Reset(command) => command.run(session).await,
         }

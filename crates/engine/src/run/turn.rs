@@ -266,7 +266,12 @@ fn log_and_decide(
     if let Some(end) = &plan.end {
         let before = target.clone();
         match &mut target {
-            Target::CloudPc(cloud_pc) => apply_end(tx, parts, end, cloud_pc, now)?,
+            Target::CloudPc(cloud_pc) => {
+                if end.outcome == State::Done && action.kind().ends_sessions() {
+                    tx.remote_sessions_end(cloud_pc.tenant_id, cloud_pc.id, action.started_at.unwrap_or(now))?;
+                }
+                apply_end(tx, parts, end, cloud_pc, now)?;
+            }
             target => {
                 end_document(tx, recipe(action.kind()), &end.action, target, end.outcome, end.failure.as_ref(), now)?;
             }

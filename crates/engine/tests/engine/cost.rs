@@ -127,7 +127,7 @@ async fn a_reprovision_takes_few_transactions_and_statements() {
     action.accept: 1 transactions, 8 statements
     action.advance: 6 transactions, 21 statements
     action.claim: 3 transactions, 38.8 statements
-    action.decide: 1 transactions, 13 statements
+    action.decide: 1 transactions, 14 statements
     deployment.acceptAutomatic: 1 transactions, 1 statements
     reads and the change feed: 0 transactions, 38.5 statements
     undoRecord.measure: 1 transactions, 2 statements

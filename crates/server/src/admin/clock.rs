@@ -56,7 +56,7 @@ pub async fn resume(call: AdminCall, _body: Bytes) -> Result<Value, Problem> {
 pub async fn advance(call: AdminCall, body: Bytes) -> Result<Value, Problem> {
     let simulation = call.simulation()?;
     let AdvanceRequest { by: text } = read(&body)?;
-    let by = duration(&text)?;
+    let by = duration("by", &text)?;
     let from = simulation.clock.now();
     let entry = call.audit(AuditVerb::Advance, ResourceType::Clock, "");
     call.write_audit(entry.detail("from", &from.to_string()).detail("by", &text)).await?;
@@ -116,13 +116,13 @@ async fn open_actions(call: &AdminCall) -> Result<u64, Error> {
     call.app.store.read(|reader| Ok(reader.action_open_count()?)).await
 }
 
-/// Parses a duration such as `90s`, `1h30m`, `7d` or `PT1H30M`.
-fn duration(text: &str) -> Result<Duration, GraphError> {
+/// Parses a duration such as `90s`, `1h30m`, `7d` or `PT1H30M`, which the request has as `name`.
+pub(super) fn duration(name: &str, text: &str) -> Result<Duration, GraphError> {
     let span: Result<Span, _> = text.parse();
     let span = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
-    let invalid = |reason: &str| GraphError::bad_request(format!("Invalid duration '{text}'. {reason}")).about("by");
+    let invalid = |reason: &str| GraphError::bad_request(format!("Invalid duration '{text}'. {reason}")).about(name);
     let by = span.map_err(|_| invalid("Expected a duration such as 90s, 1h30m, 7d or PT1H30M."))?;
-    let by = Duration::try_from(by).map_err(|_| invalid("The clock cannot be set back."))?;
+    let by = Duration::try_from(by).map_err(|_| invalid("It cannot be negative."))?;
     if by > MOVE_MAX {
         return Err(invalid(&format!("The maximum is {} days at a time.", MOVE_MAX.as_secs() / 86_400)));
     }
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn durations_are_read_in_both_notations_and_within_the_limit() {
-        let seconds = |text| duration(text).map(|by| by.as_secs()).map_err(|error| error.message);
+        let seconds = |text| duration("by", text).map(|by| by.as_secs()).map_err(|error| error.message);
         assert_eq!(seconds("90s"), Ok(90));
         assert_eq!(seconds("1h30m"), Ok(5_400));
         assert_eq!(seconds("PT1H30M"), Ok(5_400));
@@ -144,7 +144,7 @@ mod tests {
         let messages = ["366d 1s", "-1s", "soon", "", "1 month"].map(|text| seconds(text).unwrap_err()).join("\n");
         insta::assert_snapshot!(messages, @"
         Invalid duration '366d 1s'. The maximum is 366 days at a time.
-        Invalid duration '-1s'. The clock cannot be set back.
+        Invalid duration '-1s'. It cannot be negative.
         Invalid duration 'soon'. Expected a duration such as 90s, 1h30m, 7d or PT1H30M.
         Invalid duration ''. Expected a duration such as 90s, 1h30m, 7d or PT1H30M.
         Invalid duration '1 month'. Expected a duration such as 90s, 1h30m, 7d or PT1H30M.

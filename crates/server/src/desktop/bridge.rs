@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use super::places::DesktopPlace;
 use super::rfb::ViewOnlyFilter;
+use super::session::DesktopSession;
 use super::{COOKIE, DesktopAdmission, DesktopEntry, OpenError};
 use crate::app::App;
 use crate::request::{BaseAddress, Peer, RequestIds};
@@ -74,7 +75,8 @@ async fn open(
         let (cloud_pc_id, actor) = (admission.cloud_pc_id, admission.caller.actor());
         let (app_name, user) = (actor.app_name, actor.user_principal_name);
         tracing::info!(%cloud_pc_id, app = app_name, user, view_only, "desktop opened");
-        Bridge { app, admission, view_only, changes }.run(socket, display).await;
+        let session = if view_only { None } else { DesktopSession::begin(&app, &admission).await };
+        Bridge { app, admission, view_only, changes, session }.run(socket, display).await;
         tracing::info!(%cloud_pc_id, "desktop closed");
         drop((place, open));
     })
@@ -164,6 +166,8 @@ struct Bridge {
     view_only: bool,
     /// Signals that the caller may have lost permissions.
     changes: watch::Receiver<u64>,
+    /// The record of the connection; none while somebody only looks on.
+    session: Option<DesktopSession>,
 }
 
 impl Bridge {
@@ -180,6 +184,9 @@ impl Bridge {
                     reason = self.until_withdrawn() => reason,
                     () = stop.cancelled() => (close_code::AWAY, "the service is shutting down".into()),
                 };
+        if let Some(session) = self.session.take() {
+            session.end(&self.app).await;
+        }
         let _ = to_browser.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
     }
 
@@ -188,6 +195,9 @@ impl Bridge {
         loop {
             // The sender lives as long as the server.
             let _ = tokio::time::timeout(RIGHTS_AGE_MAX, self.changes.changed()).await;
+            if let Some(session) = &self.session {
+                session.seen(&self.app).await;
+            }
             match super::check(&self.app, &self.admission).await {
                 Ok(entry) if self.view_only || !entry.view_only => {}
                 Ok(_) | Err(OpenError::Withdrawn) => return (close_code::POLICY, WITHDRAWN.into()),

@@ -23,12 +23,15 @@ pub(super) mod snapshots;
 pub(super) mod supported_actions;
 pub(super) mod troubleshoot;
 pub(super) mod undo;
+pub(super) mod validate_bulk_resize;
 
 use cloudpc_graph::GraphError;
 use cloudpc_graph::resolve::Scope;
 use cloudpc_model::{CloudPc, CloudPcId, Params, Product, ServicePlanId, SnapshotId, UserId};
 use cloudpc_store::Reader;
 use std::sync::Arc;
+
+pub use validate_bulk_resize::VALIDATE_CLOUD_PC_IDS_MAX;
 
 use super::user;
 use crate::config::Fidelity;

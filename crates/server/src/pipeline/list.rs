@@ -24,12 +24,13 @@ use std::sync::Arc;
 use super::call::to_json;
 use super::select::Picked;
 use super::{Answer, Call, Problem};
-use scan::{Budget, Count, PageExpansion, PageScan, ScanPage, SliceInput};
+use scan::{Count, PageExpansion, PageScan, ScanPage, SliceInput};
 use source::Planned;
 
 pub use delta::{DeltaCollection, delta};
 pub use property::ListProperty;
 pub use scan::{SCAN_ROWS_MAX, SCAN_TIME_MAX, SLICE_ROWS};
+pub(crate) use scan::{ScanBudget, scan_limit_reached};
 pub use source::{ListSource, TableCollection};
 
 /// Rows of a page without `$top`.
@@ -122,7 +123,7 @@ pub struct StoredPage {
 pub async fn page<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Answer, Problem> {
     let position = call.position()?;
     let count = if call.options.count { Some(Count::default()) } else { None };
-    let budget = Budget::new(Arc::clone(&call.app.monotonic));
+    let budget = ScanBudget::new(Arc::clone(&call.app.monotonic));
     let call = call.clone();
     let request = ListRequest {
         call: call.clone(),
@@ -159,7 +160,7 @@ where
 
 /// Answers `$count` of a collection.
 pub async fn count<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Answer, Problem> {
-    let budget = Budget::new(Arc::clone(&call.app.monotonic));
+    let budget = ScanBudget::new(Arc::clone(&call.app.monotonic));
     let count = Some(Count::default());
     let call = call.clone();
     let request = ListRequest {
@@ -213,7 +214,7 @@ struct ListRequest<C: Collection> {
     rows: Option<PageScan<C::Row>>,
     /// The finished page, while `$expand` is read for its rows.
     expansion: Option<PageExpansion<C::Row>>,
-    budget: Budget,
+    budget: ScanBudget,
 }
 
 impl<C: Collection> ListRequest<C> {

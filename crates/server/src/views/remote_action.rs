@@ -69,7 +69,7 @@ pub fn capability(kind: Kind, enabled: bool, unknown_enum_members: bool) -> Capa
 }
 
 /// Returns `actionName`, a string spelled as in Graph's samples.
-fn name(kind: Kind) -> &'static str {
+pub(crate) fn name(kind: Kind) -> &'static str {
     match kind {
         Kind::Reprovision => "Reprovision",
         Kind::Resize => "Resize",
@@ -92,7 +92,7 @@ fn name(kind: Kind) -> &'static str {
 }
 
 /// Returns `actionState`.
-fn state(state: State) -> &'static str {
+pub(crate) fn state(state: State) -> &'static str {
     match state {
         State::Pending => "pending",
         State::Running | State::Undoing | State::Stuck => "active",

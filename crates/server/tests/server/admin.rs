@@ -39,6 +39,8 @@ const CALLS: &[(&str, &str, Option<&str>)] = &[
         "/_cloudpc/incidents",
         Some(r#"{"cloudPcId": "10000000-0000-4000-8000-0000000000d1", "incident": "fire"}"#),
     ),
+    ("POST", "/_cloudpc/sessions", Some(r#"{"began": "soon"}"#)),
+    ("POST", "/_cloudpc/sessions/end", Some("{}")),
     ("POST", "/_cloudpc/reset", None),
     ("GET", "/_cloudpc/scenario", None),
     ("POST", "/_cloudpc/scenario", Some("tenants = 7")),

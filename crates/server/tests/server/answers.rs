@@ -6,6 +6,8 @@ mod gallery_image;
 mod launch;
 mod partner;
 
+use cloudpc_graph::{Edm, Version};
+use cloudpc_server::operations::{ALL, SHUT, VALIDATE_CLOUD_PC_IDS_MAX};
 use insta::assert_snapshot;
 use serde_json::json;
 
@@ -121,6 +123,26 @@ async fn alternative_path_spellings_are_resolved() {
 }
 
 #[tokio::test]
+async fn write_that_nobody_may_make_gets_405() {
+    let world = TestServer::new().await;
+    for (method, path, allow) in [
+        ("PATCH", "/cloudPCs/10000000-0000-4000-8000-0000000000d1", "GET"),
+        ("DELETE", "/cloudPCs/10000000-0000-4000-8000-0000000000d1", "GET"),
+        ("POST", "/auditEvents", "GET"),
+        ("POST", "/snapshots", "GET"),
+    ] {
+        let path = format!("/beta/deviceManagement/virtualEndpoint{path}");
+        let reply = world.call(Who::Writer, method, &path, Some(json!({}))).await;
+        assert_eq!(reply.error(), (405, "Request_BadRequest".into()), "{method} {path}");
+        assert_eq!(reply.headers["allow"], allow);
+    }
+    for key in SHUT {
+        assert!(Edm::of(Version::Beta).operations.iter().any(|operation| operation.key == *key), "{key}");
+        assert!(!ALL.contains_key(key), "{key} is open");
+    }
+}
+
+#[tokio::test]
 async fn unimplemented_operation_gets_501() {
     let world = TestServer::new().await;
     assert_snapshot!(world.get(Who::Reader, "/beta/deviceManagement/virtualEndpoint/cloudApps").await, @r#"
@@ -138,4 +160,35 @@ async fn unimplemented_operation_gets_501() {
       }
     }
     "#);
+}
+
+#[tokio::test]
+async fn a_bulk_resize_is_validated_one_by_one() {
+    const PLAN_2: &str = "10000000-0000-4000-8000-0000000000c2";
+    let world = TestServer::new().await;
+    let path = format!("/beta/{CLOUD_PCS}/validateBulkResize");
+    let (desk_1, desk_2) = ("10000000-0000-4000-8000-0000000000d1", "10000000-0000-4000-8000-0000000000d2");
+    let ids = [desk_1, desk_2, "10000000-0000-4000-8000-00000000dead", "no-id"];
+    let validated = async |ids: &[&str], plan: &str| {
+        let body = json!({"cloudPcIds": ids, "targetServicePlanId": plan});
+        world.call(Who::Reader, "POST", &path, Some(body)).await
+    };
+    let codes = async |ids: &[&str]| {
+        let rows = validated(ids, PLAN_2).await.rows();
+        rows.iter().map(|row| row["validationResult"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(&ids).await, ["success", "targetLicenseHasAssigned", "cloudPcNotFound", "cloudPcNotFound"]);
+    let reboot = format!("/beta/{CLOUD_PCS}/{desk_1}/reboot");
+    assert_eq!(world.post(Who::Writer, &reboot).await.status, 204);
+    assert_eq!(codes(&[desk_1]).await, ["operationConflict"]);
+    let smaller = "10000000-0000-4000-8000-0000000000c1";
+    assert_eq!(validated(&[desk_2], smaller).await.rows()[0]["validationResult"], "operationNotSupported");
+    assert_eq!(validated(&[desk_2], "10000000-0000-4000-8000-00000000dead").await.status, 400);
+    let many = vec![desk_2; VALIDATE_CLOUD_PC_IDS_MAX];
+    assert_eq!(validated(&many, PLAN_2).await.status, 200);
+    let more = vec![desk_2; VALIDATE_CLOUD_PC_IDS_MAX + 1];
+    assert_eq!(validated(&more, PLAN_2).await.status, 400);
+    let stranger =
+        world.call(Who::Stranger, "POST", &path, Some(json!({"cloudPcIds": [desk_1], "targetServicePlanId": PLAN_2})));
+    assert_eq!(stranger.await.status, 400, "the plan is another tenant's");
 }

@@ -5,25 +5,45 @@ use cloudpc_graph::{Edm, Version};
 use cloudpc_model::Kind;
 use cloudpc_server::operations::{ALL, Row};
 use cloudpc_server::pipeline::Access;
+use cloudpc_server::reports::{Column, TABLES};
 use std::collections::BTreeSet;
 use strum::IntoEnumIterator;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/API.md");
-const BEGIN: &str = "<!-- Written by `make docs` from the table of operations. -->\n";
+const OPERATIONS: &str = "<!-- Written by `make docs` from the table of operations. -->\n";
+const REPORTS: &str = "<!-- Written by `make docs` from the table of reports. -->\n";
 const END: &str = "<!-- The end of what `make docs` writes. -->";
 
-/// Writes the table instead if `UPDATE_DOCS` is set.
+/// Writes the tables instead if `UPDATE_DOCS` is set.
 #[test]
-fn api_page_lists_the_servers_operations() {
+fn api_page_lists_the_servers_operations_and_reports() {
     let page = std::fs::read_to_string(PAGE).unwrap();
-    let (before, rest) = page.split_once(BEGIN).unwrap();
-    let (written, after) = rest.split_once(END).unwrap();
-    let table = table();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(PAGE, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
-    } else {
-        assert_eq!(written, table, "docs/API.md is out of date; run `make docs` to update its table");
+    let mut current = page.clone();
+    for (begin, table) in [(OPERATIONS, table()), (REPORTS, reports())] {
+        let (before, rest) = current.split_once(begin).unwrap();
+        let (_, after) = rest.split_once(END).unwrap();
+        current = format!("{before}{begin}{table}{END}{after}");
     }
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(PAGE, current).unwrap();
+    } else {
+        assert_eq!(page, current, "docs/API.md is out of date; run `make docs` to update its tables");
+    }
+}
+
+/// Returns the table of reports. Columns of ours are in italics.
+fn reports() -> String {
+    let mut table = String::from("| report | columns | rows |\n| --- | --- | --- |\n");
+    for report in TABLES {
+        let column = |column: &Column| match column.inferred {
+            true => format!("*{}*", column.name),
+            false => format!("`{}`", column.name),
+        };
+        let columns = report.columns.iter().map(column).collect::<Vec<_>>().join(", ");
+        let rows = report.no_source.map_or_else(|| "yes".to_owned(), |reason| format!("none: {reason}"));
+        table += &format!("| `{}` | {columns} | {rows} |\n", report.name);
+    }
+    table
 }
 
 #[test]

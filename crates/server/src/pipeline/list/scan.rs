@@ -33,26 +33,26 @@ pub(super) struct SliceInput<'a, C> {
     pub(super) reader: &'a Reader<'a>,
     pub(super) planned: Option<&'a Planned>,
     pub(super) options: &'a QueryOptions,
-    pub(super) budget: &'a Budget,
+    pub(super) budget: &'a ScanBudget,
 }
 
 /// The run time of a request's slices so far.
-pub(super) struct Budget {
+pub(crate) struct ScanBudget {
     clock: Monotonic,
     spent: Duration,
     began: Duration,
 }
 
-impl Budget {
-    pub(super) fn new(clock: Monotonic) -> Self {
+impl ScanBudget {
+    pub(crate) fn new(clock: Monotonic) -> Self {
         Self { clock, spent: Duration::ZERO, began: Duration::ZERO }
     }
 
-    pub(super) fn begin_slice(&mut self) {
+    pub(crate) fn begin_slice(&mut self) {
         self.began = (self.clock)();
     }
 
-    pub(super) fn end_slice(&mut self) {
+    pub(crate) fn end_slice(&mut self) {
         self.spent = self.spent_now();
     }
 
@@ -60,7 +60,7 @@ impl Budget {
         self.spent + (self.clock)().saturating_sub(self.began)
     }
 
-    fn is_exhausted(&self, rows: usize) -> bool {
+    pub(crate) fn is_exhausted(&self, rows: usize) -> bool {
         rows > SCAN_ROWS_MAX || self.spent_now() > SCAN_TIME_MAX
     }
 }
@@ -135,7 +135,7 @@ impl ScanWalk {
         Ok(self.position.as_deref().map(read_position).transpose()?)
     }
 
-    fn is_over_budget(&self, budget: &Budget) -> bool {
+    fn is_over_budget(&self, budget: &ScanBudget) -> bool {
         budget.is_exhausted(self.seen)
     }
 }
@@ -154,7 +154,7 @@ fn limit_reached<C: Collection>(options: &QueryOptions) -> Problem {
     scan_limit_reached(option, C::SCAN_ADVICE)
 }
 
-fn scan_limit_reached(option: &str, advice: &str) -> Problem {
+pub(crate) fn scan_limit_reached(option: &str, advice: &str) -> Problem {
     let message = format!(
         "'{option}' exceeds the scan limit of {SCAN_ROWS_MAX} rows or {} seconds here. {advice}",
         SCAN_TIME_MAX.as_secs(),

@@ -35,7 +35,7 @@ async fn counted(rows: usize, slice: Duration) -> Result<u64, String> {
     let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
     let now = std::sync::atomic::AtomicU64::new(0);
     let clock = move || slice * u32::try_from(now.fetch_add(1, std::sync::atomic::Ordering::Relaxed)).unwrap();
-    let (mut count, mut budget) = (Count::default(), Budget::new(Arc::new(clock)));
+    let (mut count, mut budget) = (Count::default(), ScanBudget::new(Arc::new(clock)));
     let scan = store.scan(move |reader| {
         budget.begin_slice();
         let (collection, options) = (&Numbers(rows), &QueryOptions::default());
@@ -60,7 +60,7 @@ async fn expanded(rows: Vec<usize>, slice: Duration) -> Result<usize, String> {
     let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
     let now = std::sync::atomic::AtomicU64::new(0);
     let clock = move || slice * u32::try_from(now.fetch_add(1, std::sync::atomic::Ordering::Relaxed)).unwrap();
-    let mut budget = Budget::new(Arc::new(clock));
+    let mut budget = ScanBudget::new(Arc::new(clock));
     let mut expansion = PageExpansion::new(ScanPage { rows, next: None });
     let mut slices = 0;
     let scan = store.scan(move |reader| {

@@ -1,0 +1,115 @@
+//! Remote sessions that are stated for simulated machines, to which nobody connects: reports of
+//! connections read them.
+
+use bytes::Bytes;
+use cloudpc_graph::GraphError;
+use cloudpc_model::{AuditVerb, CloudPc, CloudPcId, Error, RemoteSession, ResourceType};
+use cloudpc_store::{StoreError, Tx};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::clock::duration;
+use super::{AdminCall, AdminReply, read};
+use crate::pipeline::{Problem, check_chars};
+
+/// Greatest measurement of a stated session.
+pub const MEASUREMENT_MAX: i64 = 1_000_000_000;
+/// Length limit of the user of a stated session, in characters.
+pub const SESSION_USER_CHARS_MAX: usize = 256;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SessionRequest {
+    cloud_pc_id: CloudPcId,
+    /// How long ago it began; just now if absent.
+    began: Option<String>,
+    /// How long it lasted; it is still open if absent.
+    lasted: Option<String>,
+    /// The assigned user if absent.
+    user_principal_name: Option<String>,
+    round_trip_time_in_ms: Option<i64>,
+    #[serde(rename = "availableBandwidthInKBps")]
+    available_bandwidth_in_k_bps: Option<i64>,
+    remote_sign_in_time_in_ms: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct EndRequest {
+    cloud_pc_id: CloudPcId,
+}
+
+pub async fn create(call: AdminCall, body: Bytes) -> Result<AdminReply, Problem> {
+    call.simulation()?;
+    let request: SessionRequest = read(&body)?;
+    let cloud_pc = find(&call, request.cloud_pc_id).await?;
+    let session = stated(&call, &request, &cloud_pc)?;
+    let entry = call.audit(AuditVerb::Inject, ResourceType::CloudPc, cloud_pc.id);
+    let entry = entry.detail("session", if session.signed_out_at.is_some() { "ended" } else { "open" });
+    let insert = move |tx: &mut Tx<'_>| {
+        tx.audit_insert(&entry)?;
+        tx.remote_session_insert(cloud_pc.tenant_id, cloud_pc.id, &session)
+    };
+    let id = call.app.store.write("session.state", insert).await.map_err(Error::from)?;
+    Ok(AdminReply::Created(json!({ "id": id })))
+}
+
+pub async fn end(call: AdminCall, body: Bytes) -> Result<(), Problem> {
+    call.simulation()?;
+    let EndRequest { cloud_pc_id } = read(&body)?;
+    let cloud_pc = find(&call, cloud_pc_id).await?;
+    let (name, now) = (cloud_pc.display_name.clone(), call.app.clock.now());
+    let entry = call.audit(AuditVerb::Inject, ResourceType::CloudPc, cloud_pc.id);
+    let entry = entry.detail("session", "ended");
+    let end = move |tx: &mut Tx<'_>| {
+        let ended = tx.remote_sessions_end(cloud_pc.tenant_id, cloud_pc.id, now)?;
+        if ended > 0 {
+            tx.audit_insert(&entry)?;
+        }
+        Ok::<_, StoreError>(ended)
+    };
+    match call.app.store.write("session.stateEnd", end).await.map_err(Error::from)? {
+        0 => Err(GraphError::bad_request(format!("'{name}' has no open session.")).about("cloudPcId").into()),
+        _ => Ok(()),
+    }
+}
+
+async fn find(call: &AdminCall, id: CloudPcId) -> Result<CloudPc, Problem> {
+    let tenant = call.caller.tenant_id;
+    let found = call.app.store.read(move |reader| reader.cloud_pc(tenant, id)).await.map_err(Error::from)?;
+    found.ok_or_else(|| Problem::not_found("Cloud PC", &id.to_string()))
+}
+
+/// Returns the session that a request states.
+fn stated(call: &AdminCall, request: &SessionRequest, cloud_pc: &CloudPc) -> Result<RemoteSession, GraphError> {
+    let began = request.began.as_deref().map(|text| duration("began", text)).transpose()?.unwrap_or_default();
+    let lasted = request.lasted.as_deref().map(|text| duration("lasted", text)).transpose()?;
+    if let Some(lasted) = lasted.filter(|lasted| *lasted > began) {
+        let message = format!("A session that began {began:?} ago cannot have lasted {lasted:?}.");
+        return Err(GraphError::bad_request(message).about("lasted"));
+    }
+    let measured = [
+        ("roundTripTimeInMs", request.round_trip_time_in_ms),
+        ("availableBandwidthInKBps", request.available_bandwidth_in_k_bps),
+        ("remoteSignInTimeInMs", request.remote_sign_in_time_in_ms),
+    ];
+    for (name, value) in measured {
+        if let Some(value) = value.filter(|value| !(0..=MEASUREMENT_MAX).contains(value)) {
+            let message = format!("'{name}' is {value}; it is from 0 to {MEASUREMENT_MAX}.");
+            return Err(GraphError::bad_request(message).about(name));
+        }
+    }
+    let user = request.user_principal_name.as_deref().unwrap_or(&cloud_pc.user_principal_name);
+    check_chars("userPrincipalName", user, SESSION_USER_CHARS_MAX)?;
+    let signed_in_at = call.app.clock.now() - began;
+    Ok(RemoteSession {
+        id: 0,
+        user_principal_name: user.to_owned(),
+        signed_in_at,
+        signed_out_at: lasted.map(|lasted| signed_in_at + lasted),
+        seen_at: None,
+        round_trip_ms: request.round_trip_time_in_ms,
+        bandwidth_kbps: request.available_bandwidth_in_k_bps,
+        sign_in_ms: request.remote_sign_in_time_in_ms,
+    })
+}

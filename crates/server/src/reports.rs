@@ -1,0 +1,92 @@
+//! Reports: tables over the store's data, answered as Graph's stream of schema and values.
+//!
+//! One engine reads, filters, groups, sorts and pages all of them ([`scan`]); a report is its
+//! columns and the source of its rows ([`tables`], [`sources`]). A report of what nothing on this
+//! installation measures has no source: its answer has no rows and says why. A value that was not
+//! measured is null, never 0.
+//!
+//! What records the data is not known here.
+
+mod column;
+mod query;
+mod scan;
+mod sources;
+mod tables;
+
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+use crate::pipeline::{Answer, Call, Problem};
+use query::ReportQuery;
+use scan::ReportScan;
+
+pub use column::{Column, ColumnType};
+pub use query::{REPORT_ROWS, REPORT_ROWS_MAX};
+pub use tables::{ReportTable, TABLES, table};
+
+/// A row: values by the names of their columns.
+type ReportRow = Map<String, Value>;
+
+/// What a report reads.
+#[derive(Clone)]
+struct ReportScope {
+    tenant: cloudpc_model::TenantId,
+    /// The time of the request.
+    now: cloudpc_model::Timestamp,
+    /// The only Cloud PC whose rows can match, if the request names one.
+    cloud_pc: Option<cloudpc_model::CloudPcId>,
+}
+
+/// The rows of a report that a request asked for.
+struct ReportPage {
+    /// Rows before `skip` and `top`.
+    total: usize,
+    rows: Vec<ReportRow>,
+}
+
+/// Answers with the part of a report that the body of a request asks for.
+pub async fn answer(call: &Arc<Call>, table: &'static ReportTable) -> Result<Answer, Problem> {
+    let query = ReportQuery::of(&call.body, table)?;
+    let scope = ReportScope { tenant: call.tenant(), now: call.at, cloud_pc: query.cloud_pc() };
+    let page = read(call, table, &query, scope).await?;
+    Ok(write(table, &query, &page))
+}
+
+/// Answers with the rows of one Cloud PC.
+pub async fn answer_for(
+    call: &Arc<Call>,
+    table: &'static ReportTable,
+    cloud_pc: cloudpc_model::CloudPcId,
+) -> Result<Answer, Problem> {
+    let query = ReportQuery::all(table);
+    let scope = ReportScope { tenant: call.tenant(), now: call.at, cloud_pc: Some(cloud_pc) };
+    let page = read(call, table, &query, scope).await?;
+    Ok(write(table, &query, &page))
+}
+
+async fn read(
+    call: &Call,
+    table: &'static ReportTable,
+    query: &ReportQuery,
+    scope: ReportScope,
+) -> Result<ReportPage, Problem> {
+    let Some(source) = table.source else { return Ok(ReportPage { total: 0, rows: Vec::new() }) };
+    let mut scan = ReportScan::new(source(scope), query.clone(), Arc::clone(&call.app.monotonic));
+    call.store().scan(move |reader| scan.slice(reader)).await
+}
+
+fn write(table: &ReportTable, query: &ReportQuery, page: &ReportPage) -> Answer {
+    let columns = query.shown(table);
+    let schema: Vec<Value> =
+        columns.iter().map(|(name, kind)| json!({ "Column": name, "PropertyType": kind.name() })).collect();
+    let values: Vec<Value> = page
+        .rows
+        .iter()
+        .map(|row| columns.iter().map(|(name, _)| row.get(*name).cloned().unwrap_or_default()).collect())
+        .collect();
+    let mut body = json!({ "TotalRowCount": page.total, "Schema": schema, "Values": values });
+    if let Some(reason) = table.no_source {
+        body["@cloudpc.noSource"] = reason.into();
+    }
+    Answer::Json(body.to_string().into_bytes())
+}
