@@ -1,9 +1,8 @@
 //! Advancing actions: the events of a worker, appended if nobody else has appended any since it
 //! read the action.
 //!
-//! An advance is data, so that the writer can store a run of them without a savepoint for each.
-//! Each is a few statements on single rows: on SQLite, statements on many rows cost as much, since
-//! no statement crosses a network.
+//! An advance is a few statements on single rows: on SQLite, statements on many rows cost as much,
+//! since no statement crosses a network.
 
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use cloudpc_model::{Action, ActionId, ChangeKind, Event, Power, State};
 
 use crate::connection::params;
 use crate::rows::{json, json_opt, micros, word};
-use crate::{StoreError, Tx, WorkerId};
+use crate::{Store, StoreError, Tx, WorkerId};
 
 /// What the worker of an action appends to its log.
 #[derive(Clone, Debug)]
@@ -28,6 +27,16 @@ impl Advance {
     /// Number of events that the log has before.
     fn events_before(&self) -> i64 {
         i64::from(self.action.events) - i64::try_from(self.events.len()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Store {
+    /// Stores an advance of an action and returns after its commit is on disk.
+    ///
+    /// # Errors
+    /// Those of [`Tx::action_advance`] and [`Store::write`].
+    pub async fn advance(&self, advance: Advance) -> Result<(), StoreError> {
+        self.write("action.advance", move |tx| tx.action_advance(&advance)).await
     }
 }
 
