@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cloudpc_model::{Action, ActionId, ChangeKind, Event, Power, State};
 
 use crate::connection::params;
-use crate::rows::{json, json_opt, micros, word};
+use crate::rows::{self, json, json_opt, micros, word};
 use crate::{Store, StoreError, Tx, WorkerId};
 
 /// What the worker of an action appends to its log.
@@ -155,14 +155,19 @@ impl Tx<'_> {
         Ok(if epoch == Some(action.epoch) { StoreError::Overtaken } else { StoreError::LeaseLost })
     }
 
-    /// Appends the events that were just applied to the log.
+    /// Appends the events that were just applied to the log, those of one time in one row.
     pub(super) fn events_insert(&mut self, action: &Action, events: &[Event]) -> Result<(), StoreError> {
-        let last = i64::from(action.events);
-        for (behind, event) in (0_i64..).zip(events.iter().rev()) {
+        let mut number = i64::from(action.events) - rows::limit(events.len()) + 1;
+        for events in events.chunk_by(|one, other| (one.at, one.epoch) == (other.at, other.epoch)) {
+            let text = match events {
+                [event] => json(&event.kind),
+                several => json(&several.iter().map(|event| &event.kind).collect::<Vec<_>>()),
+            };
             self.execute(
                 "INSERT INTO action_events (action_id, number, at, epoch, event) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![action.id.0, last - behind, event.at.0, event.epoch, json(&event.kind)],
+                params![action.id.0, number, events[0].at.0, events[0].epoch, text],
             )?;
+            number += rows::limit(events.len());
         }
         Ok(())
     }
