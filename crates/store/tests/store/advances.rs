@@ -151,7 +151,7 @@ fn events_of_one_time_are_one_row_of_the_log() {
         let next = advance(&succeeded.action, 22, started("restart"));
         let later = advance(&next.action, 23, finished(State::Failed));
         let rows_before = rows();
-        let events = [succeeded.events, next.events, later.events].concat();
+        let events = [succeeded.events, next.events, later.events.clone()].concat();
         store.advance(Advance { events: events.clone(), ..later.clone() }).await.unwrap();
         assert_eq!(rows(), rows_before + 2, "two times");
         let id = action.id;
