@@ -1,5 +1,7 @@
 //! `cloudpc-bench actions`: what it costs to run accepted actions, on machines that take no time
-//! and on a clock that is advanced.
+//! and on a clock that is advanced; and a large fleet while a part of it has actions in flight.
+
+mod in_flight;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -31,6 +33,9 @@ pub struct Actions {
     /// Reprovisions, one of each Cloud PC; given several times, each number is measured
     #[arg(long, default_values_t = [1_000, 10_000])]
     count: Vec<u64>,
+    /// Simulated Cloud PCs of the fleet of which one in ten has an action in flight
+    #[arg(long, default_value_t = 100_000)]
+    machines: u64,
     /// Directory of the test data
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
@@ -75,6 +80,8 @@ impl Actions {
             rows.push(within(format!("advancing until {count} reprovisions have ended"), wall, goal, millis));
             rows.push(Row::anchor("the same, processor time of each", micros(per(advanced.processor))));
         }
+        progress.set_message(format!("{} Cloud PCs, one in ten with an action", self.machines));
+        rows.extend(in_flight::measure(self).await?);
         progress.finish_and_clear();
         Ok(rows)
     }
@@ -108,7 +115,7 @@ impl Actions {
 
     /// Starts a server with a new fleet.
     async fn start(&self, count: u64, pace: &str) -> Result<(Server, String), BenchError> {
-        let data = self.directory.join("actions");
+        let data = self.data();
         if data.exists() {
             fs::remove_dir_all(&data)?;
         }
@@ -119,11 +126,18 @@ impl Actions {
         let token = server.token().await?;
         Ok((server, token))
     }
+
+    /// The data directory of the servers, of one at a time.
+    fn data(&self) -> PathBuf {
+        self.directory.join("actions")
+    }
 }
 
+/// Accepts a reprovision of each of the first Cloud PCs.
 async fn accept_all(server: &Server, token: &str, count: u64) -> Result<Load, BenchError> {
     let devices = fleet::ids(server, token, "managedDevices").await?;
-    let requests: Vec<_> = devices.iter().map(|device| fleet::reprovision(server, token, device)).collect();
+    let devices = devices.iter().take(usize::try_from(count)?);
+    let requests: Vec<_> = devices.map(|device| fleet::reprovision(server, token, device)).collect();
     let write = |number: u64, text: &mut Vec<u8>| text.extend(&requests[usize::try_from(number).unwrap_or(0)]);
     load::run(server, server.address, CLIENTS, count, 204, write).await
 }

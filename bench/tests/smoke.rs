@@ -49,7 +49,7 @@ fn table_has_every_measurement() {
 fn table_of_actions_has_every_measurement() {
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_cloudpc-bench"))
-        .args(["actions", "--count", "20", "--directory"])
+        .args(["actions", "--count", "20", "--machines", "30", "--directory"])
         .arg(directory.path())
         .output()
         .unwrap();
@@ -60,6 +60,10 @@ fn table_of_actions_has_every_measurement() {
         "running 20 reprovisions, each",
         "accepted and ended, 20 reprovisions",
         "advancing until 20 reprovisions have ended",
+        "start to ready, 30 Cloud PCs, 3 with an action",
+        "memory, 30 Cloud PCs",
+        "a page of 30 quiet Cloud PCs",
+        "a page beside the actions",
     ] {
         assert!(out.contains(line), "{line} is missing:\n{out}");
     }

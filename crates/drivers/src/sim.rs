@@ -34,7 +34,7 @@ pub use disk::IMAGE_GIB;
 pub use machine::FULL_DISK_FREE_BYTES;
 
 /// Durations of simulated work. Each value is a mean; a seeded random spread of a quarter in both
-/// directions is applied.
+/// directions is applied, and work ends at a round time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pace {

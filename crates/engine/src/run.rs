@@ -76,8 +76,8 @@ impl Engine {
                     for (turn, claim) in round.turns {
                         tasks.spawn(self.clone().run_action(turn, claim, stop.clone()));
                     }
-                    for record in round.keep {
-                        tasks.spawn(self.clone().process_undo_record(record, stop.clone()));
+                    if !round.keep.is_empty() {
+                        tasks.spawn(self.clone().process_undo_records(round.keep, stop.clone()));
                     }
                     for check in round.checks {
                         tasks.spawn(self.clone().check_health(check, stop.clone()));

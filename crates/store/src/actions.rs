@@ -8,7 +8,6 @@ mod advance;
 mod change;
 
 use cloudpc_model::{Action, ActionId, Actor, CloudPcId, Event, EventKind, Params, State, TenantId, Timestamp};
-
 use serde::{Deserialize, Serialize};
 
 use crate::connection::params;
@@ -63,6 +62,15 @@ pub enum ActionFilter {
     Remote,
 }
 
+/// The events in one row of the log, which have the same time: the end of a step and the start of
+/// the next, for example. The number of the row is that of the first.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum LoggedEvents {
+    One(EventKind),
+    Several(Vec<EventKind>),
+}
+
 /// The place of an open action in the line of its machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueuePlace {
@@ -114,7 +122,12 @@ impl Reader<'_> {
             |row| {
                 let mut columns = Columns::new(row, "action_events");
                 let number: u32 = columns.get()?;
-                Ok((number, Event { at: columns.time()?, epoch: columns.get()?, kind: columns.json()? }))
+                let (at, epoch, kinds) = (columns.time()?, columns.get()?, columns.json()?);
+                let kinds = match kinds {
+                    LoggedEvents::One(kind) => vec![kind],
+                    LoggedEvents::Several(kinds) => kinds,
+                };
+                Ok((number, kinds.into_iter().map(move |kind| Event { at, epoch, kind })))
             },
         )?;
         let has_acceptance = logged.first().is_some_and(|(number, _)| *number == 1);
@@ -123,7 +136,7 @@ impl Reader<'_> {
             false => self.row("SELECT requested_at FROM actions WHERE id = ?1", params![id.0], |row| row.get(0))?,
         };
         let accepted = accepted_at.map(|at| Event { at: Timestamp(at), epoch: 0, kind: EventKind::Accepted });
-        Ok(accepted.into_iter().chain(logged.into_iter().map(|(_, event)| event)).collect())
+        Ok(accepted.into_iter().chain(logged.into_iter().flat_map(|(_, events)| events)).collect())
     }
 
     /// Lists actions on a target, newest first, numbered below `before`, without their steps.

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! read, scan ──▶ queue, in which callers take turns ──▶ reader threads (each its own connection, one snapshot per turn)
-//! write ─▶ queue ──▶ writer thread: BEGIN, a savepoint per closure and per run of advances, COMMIT with one sync,
-//!                    then effects and replies
+//! write ─▶ queue ──▶ writer thread: BEGIN, every queued closure, COMMIT with one sync, then effects and replies
 //!                        └──▶ checkpointer thread: moves the log into the database while no one waits for it
 //! ```
 //!
-//! A closure or an advance that fails or panics loses its own writes and nobody else's. This module
-//! refuses to know what they do.
+//! A closure that fails or panics loses its own writes and nobody else's: if it has written
+//! anything, the transaction is rolled back and every closure runs again, in a savepoint of its
+//! own. This module refuses to know what they do.
 
 mod checkpoint;
 mod damage;
@@ -33,12 +33,12 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
+use crate::StoreError;
 use crate::changes::{Feed, NotedChanges};
-use crate::{Advance, StoreError};
 use checkpoint::{Checkpointer, LOG_PAGES};
 use damage::Damage;
 use database::{DATABASE, DirectoryLock, Durability, FileId};
-use jobs::{AdvanceJob, WriteContext, WriteJob, run_alone, run_and_forget, run_read};
+use jobs::{ClosureJob, WriteContext, WriteJob, run_alone, run_and_forget, run_read};
 use turns::{ReadJob, ReadKind, ReadProgress, Turns};
 
 pub use error::{DatabaseError, DatabaseErrorKind};
@@ -310,27 +310,9 @@ impl Store {
             }
             Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
-                let context = self.write_context();
-                let job = WriteJob::Closure(jobs::closure(context, name, work, answer));
-                threads.writes.send(job).await.map_err(|_| StoreError::Closed)?;
+                let job = ClosureJob { context: self.write_context(), name, work, answer, result: None };
+                threads.writes.send(Box::new(job)).await.map_err(|_| StoreError::Closed)?;
                 answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
-            }
-        }
-    }
-
-    /// Stores an advance of an action and returns after its commit is on disk.
-    ///
-    /// # Errors
-    /// [`StoreError::LeaseLost`] unless the action has the epoch of the advance,
-    /// [`StoreError::Overtaken`] if its log has grown, and errors of [`Store::write`].
-    pub async fn advance(&self, advance: Advance) -> Result<(), StoreError> {
-        match &*self.work {
-            Backend::Inline { .. } => self.write(jobs::ADVANCE, move |tx| tx.action_advance(&advance)).await,
-            Backend::Threads(threads) => {
-                let (answer, answered) = tokio::sync::oneshot::channel();
-                let job = WriteJob::Advance(AdvanceJob { advance, context: self.write_context(), answer });
-                threads.writes.send(job).await.map_err(|_| StoreError::Closed)?;
-                answered.await.unwrap_or_else(|_| Err(StoreError::Closed))
             }
         }
     }
@@ -412,7 +394,7 @@ enum Backend {
 
 struct Threads {
     reads: Arc<Turns>,
-    writes: async_channel::Sender<WriteJob>,
+    writes: async_channel::Sender<Box<dyn WriteJob>>,
     empty_log: Arc<AtomicBool>,
     readers: Vec<JoinHandle<()>>,
     writer: Option<JoinHandle<()>>,

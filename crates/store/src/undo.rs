@@ -122,19 +122,21 @@ impl Tx<'_> {
         Ok(claimed)
     }
 
-    /// Stores the size of an old disk; the record is due when its window ends. While all old disks
-    /// together exceed `bytes_max`, the oldest that no open action needs is to be dropped.
-    pub fn undo_record_measured(
+    /// Stores the sizes of old disks, in bytes; each record is due when its window ends. While all
+    /// old disks together exceed `bytes_max`, the oldest that no open action needs is to be
+    /// dropped.
+    pub fn undo_records_measured(
         &mut self,
-        action: ActionId,
-        size_bytes: u64,
+        sizes: &[(ActionId, u64)],
         bytes_max: u64,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.execute(
-            "UPDATE undo_records SET size_bytes = ?2, due_at = kept_until WHERE action_id = ?1 AND dropping = 0",
-            params![action.0, size_bytes.cast_signed()],
-        )?;
+        for (action, size_bytes) in sizes {
+            self.execute(
+                "UPDATE undo_records SET size_bytes = ?2, due_at = kept_until WHERE action_id = ?1 AND dropping = 0",
+                params![action.0, size_bytes.cast_signed()],
+            )?;
+        }
         let mut kept = self.count(
             "SELECT coalesce(sum(size_bytes), 0) FROM undo_records WHERE dropping = 0 AND size_bytes > 0",
             params![],

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::follow::{self, Follower};
 use crate::service::Service;
 
-/// Number of kills.
+/// Number of kills, unless `CLOUDPC_KILLS` says another.
 const KILLS: u32 = 20;
 /// Number of actions in progress before the first kill.
 const ACTIONS: usize = 500;
@@ -161,7 +161,8 @@ async fn kills_lose_repeat_or_break_no_accepted_action() {
     }
     assert_eq!(ledger.lock().unwrap().accepted(), ACTIONS);
 
-    for _ in 0..KILLS {
+    let kills = std::env::var("CLOUDPC_KILLS").map_or(KILLS, |kills| kills.parse().expect("CLOUDPC_KILLS is a number"));
+    for _ in 0..kills {
         let client = service.client().await;
         let following = follower.follow(&service, &client, None);
         let caller = tokio::spawn(send_calls(

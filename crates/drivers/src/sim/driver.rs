@@ -96,8 +96,9 @@ impl Driver for SimDriver {
             if !world.has(spec.id) {
                 let disk = Disk::from_image(spec, None)?;
                 let mut machine = Machine::new(spec, ScriptedCondition::default());
-                let duration = self.inner.spread(world.pace.mean_ms(WorkKind::Disk));
-                machine.begin(MachineChange::MakeDisk(disk), self.inner.parts.clock.now() + duration);
+                let now = self.inner.parts.clock.now();
+                let duration = self.inner.spread(now, world.pace.mean_ms(WorkKind::Disk));
+                machine.begin(MachineChange::MakeDisk(disk), now + duration);
                 world.put(machine)?;
             }
         }
@@ -241,7 +242,7 @@ impl SimDriver {
         }
         let Requirement::Missing(change, kind) = plan(machine)? else { return Ok(None) };
         let mean_ms = world.pace.mean_ms(kind);
-        let ends_at = now + inner.spread(mean_ms);
+        let ends_at = now + inner.spread(now, mean_ms);
         world.change(id, |machine| {
             machine.begin(change, ends_at);
             machine.catch_up(now);
@@ -261,7 +262,8 @@ impl SimDriver {
             }
             None => {}
         }
-        let ready_at = self.inner.parts.clock.now() + self.inner.spread(world.pace.disk_ms);
+        let now = self.inner.parts.clock.now();
+        let ready_at = now + self.inner.spread(now, world.pace.disk_ms);
         world.images.put(image, ImportedImage { source: source.to_owned(), ready_at }).map_err(unwritable)?;
         Ok(ready_at)
     }
@@ -279,7 +281,7 @@ impl SimDriver {
     /// Draws the duration of the next boot.
     fn draw_boot(&self) -> std::time::Duration {
         let mean_ms = self.inner.lock().pace.boot_ms;
-        self.inner.spread(mean_ms)
+        self.inner.spread(self.inner.parts.clock.now(), mean_ms)
     }
 }
 

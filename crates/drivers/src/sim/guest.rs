@@ -239,7 +239,7 @@ impl SimGuest {
         what: GuestTaskKind,
         mean_ms: Option<u64>,
     ) -> Result<Wait, GuestError> {
-        let task = GuestTask { what, ends_at: mean_ms.map(|mean_ms| now + self.inner.spread(mean_ms)) };
+        let task = GuestTask { what, ends_at: mean_ms.map(|mean_ms| now + self.inner.spread(now, mean_ms)) };
         let wait = Wait::of(&task);
         world.change(self.id, |machine| machine.guest_tasks.push(task))?;
         Ok(wait)

@@ -16,7 +16,8 @@ impl SimDriver {
     pub(super) async fn run_network_check(&self, check: &NetworkCheck) -> NetworkFinding {
         let ends_at = {
             let mean_ms = self.inner.lock().pace.touch_ms;
-            self.inner.parts.clock.now() + self.inner.spread(mean_ms)
+            let now = self.inner.parts.clock.now();
+            now + self.inner.spread(now, mean_ms)
         };
         self.inner.parts.clock.sleep_until(ends_at).await;
         finding(check)

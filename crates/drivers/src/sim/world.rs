@@ -145,10 +145,16 @@ impl Inner {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Draws a duration around `mean_ms`, a quarter more or less.
-    pub fn spread(&self, mean_ms: u64) -> Duration {
+    /// Draws a duration around `mean_ms`, a quarter more or less, of work that begins at `now`. The
+    /// work ends at a round time: machines that began at about the same time often end together, so
+    /// that a clock that is advanced over a large fleet stops less often.
+    pub fn spread(&self, now: Timestamp, mean_ms: u64) -> Duration {
         let mean = mean_ms.saturating_mul(1_000);
-        Duration::from_micros(mean - mean / 4 + self.parts.rng.below(mean / 2 + 1))
+        let grain = grain(mean);
+        let drawn = mean - mean / 4 + self.parts.rng.below((mean / 2 + 2).saturating_sub(grain));
+        let end = (now + Duration::from_micros(drawn)).0;
+        let past_round = end.rem_euclid(grain.cast_signed()).cast_unsigned();
+        Duration::from_micros(drawn + (grain - past_round) % grain)
     }
 }
 
@@ -163,6 +169,13 @@ impl Pace {
     }
 }
 
+/// Returns the multiple at which work of this mean duration ends, in microseconds: the largest
+/// power of ten that is at most a twentieth of the mean, so that round times of long work are round
+/// for short work too.
+fn grain(mean: u64) -> u64 {
+    10_u64.pow((mean / 20).checked_ilog10().unwrap_or(0))
+}
+
 fn no_machine(id: CloudPcId) -> DriverError {
     DriverError::NotFound(format!("machine {id}"))
 }
@@ -173,4 +186,27 @@ fn unreadable(error: io::Error) -> DriverError {
 
 pub fn unwritable(error: io::Error) -> DriverError {
     DriverError::Unavailable(format!("the simulation's journal cannot be written: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Sim;
+    use super::*;
+
+    #[test]
+    fn work_takes_its_mean_within_a_quarter_and_ends_at_a_round_time() {
+        let sim = Sim::new(1);
+        for (mean_ms, round) in [(0, 1), (1, 10), (20, 1_000), (2_000, 100_000), (720_000, 10_000_000)] {
+            let mut ends = std::collections::BTreeSet::new();
+            for begun in 0..1_000 {
+                let now = Timestamp(1_000_003 + begun);
+                let took = sim.driver.inner.spread(now, mean_ms);
+                let mean = Duration::from_millis(mean_ms);
+                assert!(took >= mean * 3 / 4 && took <= mean * 5 / 4, "{mean_ms} ms: {took:?}");
+                assert_eq!((now + took).0.rem_euclid(round), 0, "{mean_ms} ms: {took:?}");
+                ends.insert(now + took);
+            }
+            assert!(mean_ms <= 20 || ends.len() <= 51, "{mean_ms} ms: {} ends", ends.len());
+        }
+    }
 }

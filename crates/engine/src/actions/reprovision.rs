@@ -46,10 +46,15 @@ fn make_disk(context: &StepContext) -> StepFuture<'_> {
 
 async fn new_spec(context: &StepContext) -> Result<MachineSpec, StepError> {
     let (cloud_pc, params) = (context.cloud_pc()?.clone(), context.action.params.clone());
-    let image = context.parts.store.read(move |reader| image::chosen(reader, &cloud_pc, &params)).await?;
+    let plan_id = cloud_pc.service_plan_id;
+    let read = context.parts.store.read(move |reader| {
+        let plan = reader.service_plan(cloud_pc.tenant_id, plan_id)?;
+        Ok::<_, StoreError>((image::chosen(reader, &cloud_pc, &params)?, plan))
+    });
+    let (image, plan) = read.await?;
     let image =
         image.ok_or_else(|| StepError::failed("The gallery no longer has an image of this operating system."))?;
-    context.spec(None, Some(image.id)).await
+    context.spec_of(plan_id, plan, Some(image.id))
 }
 
 /// A reprovisioned Cloud PC has the present settings of its policy.

@@ -1,7 +1,9 @@
 //! Steps: their definition, context and result.
 
 use cloudpc_drivers::{DriverError, Guest, GuestError, MachineSpec, Tag};
-use cloudpc_model::{Action, CloudPc, Document, Failure, ImageId, Kind, Object, Power, ServicePlanId, State};
+use cloudpc_model::{
+    Action, CloudPc, Document, Failure, ImageId, Kind, Object, Power, ServicePlan, ServicePlanId, State,
+};
 use cloudpc_store::StoreError;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -193,6 +195,18 @@ impl StepContext {
         let cloud_pc = self.cloud_pc()?;
         let (tenant, plan_id) = (cloud_pc.tenant_id, plan.unwrap_or(cloud_pc.service_plan_id));
         let plan = self.parts.store.read(move |reader| reader.service_plan(tenant, plan_id)).await?;
+        self.spec_of(plan_id, plan, image)
+    }
+
+    /// Returns the intended machine with the size of a service plan that was read, optionally with
+    /// another image.
+    pub fn spec_of(
+        &self,
+        plan_id: ServicePlanId,
+        plan: Option<ServicePlan>,
+        image: Option<ImageId>,
+    ) -> Result<MachineSpec, StepError> {
+        let cloud_pc = self.cloud_pc()?;
         let plan = plan.ok_or_else(|| StepError::failed(format!("The service plan {plan_id} no longer exists.")))?;
         Ok(MachineSpec {
             id: cloud_pc.id,

@@ -125,11 +125,11 @@ async fn a_reprovision_takes_few_transactions_and_statements() {
     }
     insta::assert_snapshot!(lines.join("\n"), @"
     action.accept: 1 transactions, 8 statements
-    action.advance: 6 transactions, 21 statements
-    action.claim: 3 transactions, 38.8 statements
-    action.decide: 1 transactions, 14 statements
+    action.advance: 6 transactions, 15 statements
+    action.claim: 1.6 transactions, 22.4 statements
+    action.decide: 1 transactions, 13 statements
     deployment.acceptAutomatic: 1 transactions, 1 statements
     reads and the change feed: 0 transactions, 38.5 statements
-    undoRecord.measure: 1 transactions, 2 statements
+    undoRecord.measure: 0.6 transactions, 1.6 statements
     ");
 }

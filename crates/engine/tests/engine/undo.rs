@@ -157,7 +157,7 @@ async fn undo_is_possible_until_the_window_expires() {
     assert_eq!(world.asides(id).await, [""; 0], "the old disk was dropped");
     let error = world.engine.undo(&asked(), id).await.unwrap_err();
     assert_eq!((error.kind, error.code), (ErrorKind::Conflict, "undoWindowPassed"));
-    insta::assert_snapshot!(error.message, @"The reprovision of 2023-11-14T22:28:51.4923390Z (action 1) can no longer be undone: its undo window has expired, or its old disk was deleted to free space.");
+    insta::assert_snapshot!(error.message, @"The reprovision of 2023-11-14T22:33:20.0000000Z (action 1) can no longer be undone: its undo window has expired, or its old disk was deleted to free space.");
 
     world.done(id, REPROVISION).await;
     let end = world.kept_until(id).await;

@@ -1,17 +1,16 @@
 //! Advancing actions: the events of a worker, appended if nobody else has appended any since it
 //! read the action.
 //!
-//! An advance is data, so that the writer can store a run of them without a savepoint for each.
-//! Each is a few statements on single rows: on SQLite, statements on many rows cost as much, since
-//! no statement crosses a network.
+//! An advance is a few statements on single rows: on SQLite, statements on many rows cost as much,
+//! since no statement crosses a network.
 
 use std::sync::Arc;
 
 use cloudpc_model::{Action, ActionId, ChangeKind, Event, Power, State};
 
 use crate::connection::params;
-use crate::rows::{json, json_opt, micros, word};
-use crate::{StoreError, Tx, WorkerId};
+use crate::rows::{self, json, json_opt, micros, word};
+use crate::{Store, StoreError, Tx, WorkerId};
 
 /// What the worker of an action appends to its log.
 #[derive(Clone, Debug)]
@@ -28,6 +27,16 @@ impl Advance {
     /// Number of events that the log has before.
     fn events_before(&self) -> i64 {
         i64::from(self.action.events) - i64::try_from(self.events.len()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Store {
+    /// Stores an advance of an action and returns after its commit is on disk.
+    ///
+    /// # Errors
+    /// Those of [`Tx::action_advance`] and [`Store::write`].
+    pub async fn advance(&self, advance: Advance) -> Result<(), StoreError> {
+        self.write("action.advance", move |tx| tx.action_advance(&advance)).await
     }
 }
 
@@ -146,14 +155,19 @@ impl Tx<'_> {
         Ok(if epoch == Some(action.epoch) { StoreError::Overtaken } else { StoreError::LeaseLost })
     }
 
-    /// Appends the events that were just applied to the log.
+    /// Appends the events that were just applied to the log, those of one time in one row.
     pub(super) fn events_insert(&mut self, action: &Action, events: &[Event]) -> Result<(), StoreError> {
-        let last = i64::from(action.events);
-        for (behind, event) in (0_i64..).zip(events.iter().rev()) {
+        let mut number = i64::from(action.events) - rows::limit(events.len()) + 1;
+        for events in events.chunk_by(|one, other| (one.at, one.epoch) == (other.at, other.epoch)) {
+            let text = match events {
+                [event] => json(&event.kind),
+                several => json(&several.iter().map(|event| &event.kind).collect::<Vec<_>>()),
+            };
             self.execute(
                 "INSERT INTO action_events (action_id, number, at, epoch, event) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![action.id.0, last - behind, event.at.0, event.epoch, json(&event.kind)],
+                params![action.id.0, number, events[0].at.0, events[0].epoch, text],
             )?;
+            number += rows::limit(events.len());
         }
         Ok(())
     }

@@ -9,33 +9,31 @@ use tokio::sync::oneshot;
 
 use super::damage::Damage;
 use super::{Effect, OpenJob, Reader, Shared, Tx, execute};
+use crate::StoreError;
 use crate::changes::NotedChanges;
-use crate::{Advance, StoreError};
-
-/// The name of the transactions that advance actions.
-pub(super) const ADVANCE: &str = "action.advance";
 
 /// A job of the writer.
-pub(super) enum WriteJob {
-    Closure(ClosureJob),
-    Advance(AdvanceJob),
-}
+pub(super) trait WriteJob: Send {
+    /// Runs in the open transaction, or fails with the reason why there is none. It may run again;
+    /// the last run counts.
+    fn run(&mut self, connection: Result<&Connection, StoreError>) -> JobOutcome;
 
-/// Runs a closure in the open transaction, or fails with the reason why there is none.
-pub(super) type ClosureJob = Box<dyn FnOnce(Result<&Connection, StoreError>) -> JobEnd + Send>;
-
-/// How a job has ended.
-pub(super) struct JobEnd {
-    /// The changes that it noted; none if it failed, so that its writes must be rolled back.
-    pub(super) changes: Option<NotedChanges>,
-    /// Replies to its caller once the transaction has ended.
-    pub(super) reply: Reply,
     /// Whether the caller was promised that its writes survive a power failure.
-    pub(super) needs_sync: bool,
+    fn needs_sync(&self) -> bool;
+
+    /// Replies to the caller with the result of the commit, unless the job itself failed.
+    fn reply(self: Box<Self>, commit: Result<(), StoreError>);
 }
 
-/// Replies to a caller with the result of the commit, unless the job itself failed.
-pub(super) type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// How a run of a job has ended.
+pub(super) enum JobOutcome {
+    /// With these changes noted.
+    Done(NotedChanges),
+    /// Without having written anything.
+    Failed,
+    /// Its writes must be rolled back.
+    FailedAfterWriting,
+}
 
 /// What every job carries to the writer.
 pub(super) struct WriteContext {
@@ -46,78 +44,60 @@ pub(super) struct WriteContext {
     pub is_background: bool,
 }
 
-/// An advance of an action. Unlike a closure, it runs without a savepoint of its own.
-pub(super) struct AdvanceJob {
-    pub advance: Advance,
+/// A closure with the way back to its caller.
+pub(super) struct ClosureJob<T, E, F> {
     pub context: WriteContext,
-    pub answer: oneshot::Sender<Result<(), StoreError>>,
+    pub name: &'static str,
+    pub work: F,
+    pub answer: oneshot::Sender<Result<T, E>>,
+    /// The result of the last run.
+    pub result: Option<Result<Finished<T>, E>>,
 }
 
-impl AdvanceJob {
-    /// Stores the advance in the open transaction.
-    pub(super) fn run(&self, connection: &Connection) -> Result<Written<()>, StoreError> {
-        let work = |tx: &mut Tx<'_>| tx.action_advance(&self.advance);
-        run_write(connection, &self.context.shared, ADVANCE, work)
-    }
-
-    /// Ends the job with the result of [`AdvanceJob::run`].
-    pub(super) fn end(self, result: Result<Written<()>, StoreError>) -> JobEnd {
-        end(self.context, ADVANCE, result, self.answer, true)
-    }
-
-    /// Returns the same advance as a closure, which runs in a savepoint of its own.
-    pub(super) fn into_closure(self) -> ClosureJob {
-        let Self { advance, context, answer } = self;
-        closure(context, ADVANCE, move |tx: &mut Tx<'_>| tx.action_advance(&advance), answer)
-    }
+/// What a closure returned, and what it leaves to do after the commit.
+pub(super) struct Finished<T> {
+    value: T,
+    effects: Vec<Effect>,
+    has_changed: bool,
 }
 
-/// Whether an advance that failed so has written nothing.
-pub(super) fn is_guard(error: &StoreError) -> bool {
-    matches!(error, StoreError::LeaseLost | StoreError::Overtaken)
-}
-
-/// Returns the job that runs `work` and sends its result to `answer`.
-pub(super) fn closure<T, E, F>(
-    context: WriteContext,
-    name: &'static str,
-    work: F,
-    answer: oneshot::Sender<Result<T, E>>,
-) -> ClosureJob
+impl<T, E, F> WriteJob for ClosureJob<T, E, F>
 where
     F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
-    Box::new(move |connection| {
-        let connection = context.shared.damage.watch(connection).map_err(E::from);
-        let open = connection.as_ref().ok().copied();
-        let changes_before = open.map(Connection::total_changes);
-        let result = connection.and_then(|connection| run_write(connection, &context.shared, name, &work));
-        let has_changed = open.map(Connection::total_changes) != changes_before;
-        end(context, name, result, answer, has_changed)
-    })
-}
+    fn run(&mut self, connection: Result<&Connection, StoreError>) -> JobOutcome {
+        let Self { context, name, work, .. } = &*self;
+        let connection = match context.shared.damage.watch(connection) {
+            Ok(connection) => connection,
+            Err(error) => {
+                self.result = Some(Err(error.into()));
+                return JobOutcome::Failed;
+            }
+        };
+        let changes_before = connection.total_changes();
+        let written = run_write(connection, &context.shared, name, work);
+        let has_changed = connection.total_changes() != changes_before;
+        let (result, outcome) = match written {
+            Ok(Written { value, effects, changes }) => {
+                (Ok(Finished { value, effects, has_changed }), JobOutcome::Done(changes))
+            }
+            Err(error) if has_changed => (Err(error), JobOutcome::FailedAfterWriting),
+            Err(error) => (Err(error), JobOutcome::Failed),
+        };
+        self.result = Some(result);
+        outcome
+    }
 
-fn end<T, E>(
-    context: WriteContext,
-    name: &'static str,
-    result: Result<Written<T>, E>,
-    answer: oneshot::Sender<Result<T, E>>,
-    has_changed: bool,
-) -> JobEnd
-where
-    T: Send + 'static,
-    E: From<StoreError> + Send + 'static,
-{
-    let (result, changes) = match result {
-        Ok(Written { value, effects, changes }) => (Ok((value, effects)), Some(changes)),
-        Err(error) => (Err(error), None),
-    };
-    let needs_sync = !context.is_background;
-    let reply: Reply = Box::new(move |commit| {
-        let WriteContext { shared, open_job, .. } = context;
-        let result = result.and_then(|(value, effects)| {
+    fn needs_sync(&self) -> bool {
+        !self.context.is_background
+    }
+
+    fn reply(self: Box<Self>, commit: Result<(), StoreError>) {
+        let Self { context: WriteContext { shared, open_job, .. }, name, answer, result, .. } = *self;
+        let result = result.unwrap_or_else(|| Err(StoreError::Closed.into()));
+        let result = result.and_then(|Finished { value, effects, has_changed }| {
             shared.damage.watch(commit).map_err(E::from)?;
             // A transaction without changes needs no disk.
             if has_changed {
@@ -129,8 +109,7 @@ where
         // The caller may be gone; then nobody needs the result.
         let _ = answer.send(result);
         drop(open_job);
-    });
-    JobEnd { changes, reply, needs_sync }
+    }
 }
 
 pub(super) fn run_read<T, E: From<StoreError>>(

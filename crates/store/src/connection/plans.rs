@@ -350,7 +350,7 @@ fn write_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     };
     tx.undo_record_put(&record, Timestamp(1))?;
     tx.undo_record_claim(Timestamp(2), Timestamp(3), 1)?;
-    tx.undo_record_measured(first, 2, 1, Timestamp(3))?;
+    tx.undo_records_measured(&[(first, 2)], 1, Timestamp(3))?;
     tx.undo_record_postpone(first, Timestamp(4))?;
     tx.undo_record_delete(first)?;
     let check = HealthCheck {

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::checkpoint::Checkpointer;
 use super::error::{DatabaseError, DatabaseErrorKind};
-use super::jobs::{AdvanceJob, ClosureJob, JobEnd, Reply, WriteJob, is_guard};
+use super::jobs::{JobOutcome, WriteJob};
 use super::sync::LogSync;
 use super::{Shared, Tx, WRITE_BATCH_MAX, execute};
 use crate::StoreError;
@@ -13,7 +13,7 @@ use crate::changes::NotedChanges;
 /// Writes until the queue is closed and empty.
 pub(super) fn run(
     mut connection: Connection,
-    queue: &async_channel::Receiver<WriteJob>,
+    queue: &async_channel::Receiver<Box<dyn WriteJob>>,
     checkpointer: Checkpointer,
     shared: &Shared,
     mut log_sync: LogSync,
@@ -23,7 +23,8 @@ pub(super) fn run(
         // Other threads on this core run first, so that what they queue shares the sync.
         std::thread::yield_now();
         let more = std::iter::from_fn(|| queue.try_recv().ok());
-        write_batch(&connection, shared, &mut log_sync, std::iter::once(first).chain(more).take(WRITE_BATCH_MAX));
+        let jobs = std::iter::once(first).chain(more).take(WRITE_BATCH_MAX).collect();
+        write_batch(&connection, shared, &mut log_sync, jobs);
         checkpointer.finish_between_batches(&connection);
     }
     checkpointer.stop();
@@ -36,114 +37,104 @@ pub(super) fn run(
 /// What the open transaction holds so far.
 #[derive(Default)]
 struct Batch {
-    replies: Vec<Reply>,
+    jobs: Vec<Box<dyn WriteJob>>,
     changes: NotedChanges,
     needs_sync: bool,
 }
 
 impl Batch {
-    fn push(&mut self, end: JobEnd) {
-        if let Some(noted) = end.changes {
+    fn push(&mut self, job: Box<dyn WriteJob>, outcome: JobOutcome) {
+        if let JobOutcome::Done(noted) = outcome {
             self.changes.append(noted);
-            self.needs_sync |= end.needs_sync;
+            self.needs_sync |= job.needs_sync();
         }
-        self.replies.push(end.reply);
+        self.jobs.push(job);
+    }
+
+    /// Replies to the callers of jobs whose transaction is gone.
+    fn lose(&mut self) {
+        let lost = std::mem::take(self);
+        lost.jobs.into_iter().for_each(|job| job.reply(Err(StoreError::NotCommitted(rolled_back()))));
     }
 }
 
-fn write_batch(connection: &Connection, shared: &Shared, log_sync: &mut LogSync, jobs: impl Iterator<Item = WriteJob>) {
+fn write_batch(connection: &Connection, shared: &Shared, log_sync: &mut LogSync, jobs: Vec<Box<dyn WriteJob>>) {
     if let Err(error) = log_sync.follow(connection) {
         tracing::error!(%error, "syncing the write-ahead log failed; retrying at the next write");
     }
-    let mut batch = Batch::default();
-    let mut jobs = jobs.peekable();
-    while let Some(job) = jobs.next() {
-        match job {
-            WriteJob::Closure(job) => write_closure(connection, job, &mut batch),
-            WriteJob::Advance(first) => {
-                let mut run = vec![first];
-                while let Some(WriteJob::Advance(next)) = jobs.next_if(|job| matches!(job, WriteJob::Advance(_))) {
-                    run.push(next);
-                }
-                write_advances(connection, run, &mut batch);
-            }
-        }
-    }
-    let Batch { mut replies, changes, needs_sync } = batch;
+    let Batch { jobs, changes, needs_sync } =
+        run_together(connection, jobs).unwrap_or_else(|jobs| run_apart(connection, jobs));
     let mut committed =
         if connection.is_autocommit() { Err(rolled_back()) } else { commit(connection, shared, &changes) };
     if committed.is_ok() && needs_sync {
         committed = log_sync.sync_commit().map_err(sync_failed);
     }
-    reply_all(&mut replies, &committed);
-}
-
-fn write_closure(connection: &Connection, job: ClosureJob, batch: &mut Batch) {
-    match begin(connection, batch) {
-        Err(error) => (job(Err(error.into())).reply)(Ok(())),
-        // The first job needs no savepoint: a rollback loses nothing else.
-        Ok(()) if batch.replies.is_empty() => batch.push(write_first(connection, job)),
-        Ok(()) => batch.push(write_next(connection, job)),
+    for job in jobs {
+        job.reply(committed.clone().map_err(StoreError::NotCommitted));
     }
 }
 
-/// Stores a run of advances in one savepoint. If one of them fails after it may have written
-/// something, each runs again in a savepoint of its own.
-fn write_advances(connection: &Connection, jobs: Vec<AdvanceJob>, batch: &mut Batch) {
-    let begun = begin(connection, batch).and_then(|()| execute(connection, "SAVEPOINT run"));
-    let results = begun.map(|()| jobs.iter().map(|job| job.run(connection)).collect::<Vec<_>>());
-    let is_sound = |result: &Result<_, StoreError>| result.as_ref().err().is_none_or(is_guard);
-    match results {
-        Ok(results) if results.iter().all(is_sound) && execute(connection, "RELEASE run").is_ok() => {
-            jobs.into_iter().zip(results).for_each(|(job, result)| batch.push(job.end(result)));
-        }
-        _ => {
-            if !connection.is_autocommit() {
-                // This fails if there is no savepoint; then nothing was written.
-                let _ = execute(connection, "ROLLBACK TO run").and_then(|()| execute(connection, "RELEASE run"));
-            }
-            jobs.into_iter().for_each(|job| write_closure(connection, job.into_closure(), batch));
-        }
+/// Runs jobs in one transaction without savepoints, for which SQLite would copy every page that a
+/// job changes. If one fails after it has written something, nothing remains, and all jobs are
+/// returned, to be run apart.
+fn run_together(connection: &Connection, mut jobs: Vec<Box<dyn WriteJob>>) -> Result<Batch, Vec<Box<dyn WriteJob>>> {
+    if execute(connection, "BEGIN IMMEDIATE").is_err() {
+        return Err(jobs);
     }
+    let mut outcomes = Vec::with_capacity(jobs.len());
+    for job in &mut jobs {
+        let outcome = job.run(Ok(connection));
+        // SQLite ends the whole transaction by itself on some errors, such as a full disk.
+        if connection.is_autocommit() || matches!(outcome, JobOutcome::FailedAfterWriting) {
+            roll_back(connection);
+            return Err(jobs);
+        }
+        outcomes.push(outcome);
+    }
+    let mut batch = Batch::default();
+    jobs.into_iter().zip(outcomes).for_each(|(job, outcome)| batch.push(job, outcome));
+    Ok(batch)
 }
 
-/// Opens a transaction unless one is open. SQLite ends the whole transaction by itself on some
-/// errors, such as a full disk. Earlier jobs are lost then; later ones get a new transaction.
+/// Runs each job in a savepoint of its own, so that a failure loses its own writes only.
+fn run_apart(connection: &Connection, jobs: Vec<Box<dyn WriteJob>>) -> Batch {
+    let mut batch = Batch::default();
+    for mut job in jobs {
+        let begun = begin(connection, &mut batch).and_then(|()| execute(connection, "SAVEPOINT job"));
+        let outcome = match begun {
+            Ok(()) => run_in_savepoint(connection, &mut *job),
+            Err(error) => job.run(Err(error.into())),
+        };
+        batch.push(job, outcome);
+    }
+    batch
+}
+
+/// Opens a transaction unless one is open. If SQLite has ended the one before, its jobs are lost;
+/// later ones get a new transaction.
 fn begin(connection: &Connection, batch: &mut Batch) -> rusqlite::Result<()> {
     if connection.is_autocommit() {
-        reply_all(&mut batch.replies, &Err(rolled_back()));
-        batch.changes = NotedChanges::default();
-        batch.needs_sync = false;
+        batch.lose();
         execute(connection, "BEGIN IMMEDIATE")?;
     }
     Ok(())
 }
 
-fn write_first(connection: &Connection, job: ClosureJob) -> JobEnd {
-    let end = job(Ok(connection));
-    if end.changes.is_none() {
-        roll_back(connection);
-    }
-    end
-}
-
-/// Runs one closure in a savepoint, so that a failure loses its own writes only.
-fn write_next(connection: &Connection, job: ClosureJob) -> JobEnd {
-    if let Err(error) = execute(connection, "SAVEPOINT job") {
-        return job(Err(error.into()));
-    }
-    let end = job(Ok(connection));
-    let ended = match end.changes.is_some() {
-        true => execute(connection, "RELEASE job"),
+fn run_in_savepoint(connection: &Connection, job: &mut dyn WriteJob) -> JobOutcome {
+    let outcome = job.run(Ok(connection));
+    let ended = match outcome {
         // Not if SQLite has rolled back everything by itself.
-        false if connection.is_autocommit() => Ok(()),
-        false => execute(connection, "ROLLBACK TO job").and_then(|()| execute(connection, "RELEASE job")),
+        _ if connection.is_autocommit() => Ok(()),
+        JobOutcome::FailedAfterWriting => {
+            execute(connection, "ROLLBACK TO job").and_then(|()| execute(connection, "RELEASE job"))
+        }
+        JobOutcome::Done(_) | JobOutcome::Failed => execute(connection, "RELEASE job"),
     };
     if let Err(error) = ended {
         tracing::error!(%error, "ending a savepoint failed; rolling back the transaction");
         roll_back(connection);
     }
-    end
+    outcome
 }
 
 /// Writes the changes into the feed as the last thing, commits, and tells those who wait for
@@ -172,12 +163,6 @@ fn feed_failed(error: StoreError) -> DatabaseError {
     match error {
         StoreError::Database(error) => error,
         other => DatabaseError::new(DatabaseErrorKind::Other, format!("writing the change feed failed: {other}")),
-    }
-}
-
-fn reply_all(replies: &mut Vec<Reply>, committed: &Result<(), DatabaseError>) {
-    for reply in replies.drain(..) {
-        reply(committed.clone().map_err(StoreError::NotCommitted));
     }
 }
 

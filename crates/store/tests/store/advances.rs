@@ -1,4 +1,4 @@
-//! Advances of actions: data that the writer stores without a closure.
+//! Advances of actions: the events that a worker appends to their logs.
 
 use std::sync::{Arc, mpsc};
 
@@ -86,8 +86,8 @@ fn an_advance_that_fails_takes_none_of_its_neighbours_down() {
             // All are in the queue before the writer takes the first of them.
             let (release, held) = mpsc::channel::<()>();
             let held = std::sync::Mutex::new(held);
-            if mode != WriteMode::Grouped {
-                release.send(()).unwrap();
+            // Every run of the closure that holds the writer takes one.
+            for _ in 0..if mode == WriteMode::Grouped { 0 } else { 2 } {
                 release.send(()).unwrap();
             }
             let (hold, first, second, third, fourth, ()) = tokio::join!(
@@ -96,7 +96,7 @@ fn an_advance_that_fails_takes_none_of_its_neighbours_down() {
                 store.advance(second),
                 store.advance(third),
                 store.advance(fourth),
-                async { release.send(()).unwrap_or_default() },
+                async { (0..2).for_each(|_| release.send(()).unwrap_or_default()) },
             );
             hold.unwrap();
             first.unwrap();
@@ -131,6 +131,35 @@ fn the_steps_of_an_action_are_in_its_log_until_it_ends() {
         store.advance(end.clone()).await.unwrap();
         assert_eq!(read(&store, &action).await, *end.action);
         assert_ne!(steps(), "[]");
+    });
+}
+
+/// The end of a step and the start of the next are one row, as are a claim and the first start.
+#[test]
+fn events_of_one_time_are_one_row_of_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), WriteMode::InlineTwice).unwrap();
+    let rows = || -> i64 {
+        open_sql(directory.path()).query_row("SELECT count(*) FROM action_events", [], |row| row.get(0)).unwrap()
+    };
+    block_on(async {
+        let action = claimed(&store, 1).await.remove(0);
+        let start = advance(&action, 21, started("checkPower"));
+        store.advance(start.clone()).await.unwrap();
+        let succeeded = EventKind::StepSucceeded { step: "checkPower".into(), message: Some("on".into()) };
+        let succeeded = advance(&start.action, 22, succeeded);
+        let next = advance(&succeeded.action, 22, started("restart"));
+        let later = advance(&next.action, 23, finished(State::Failed));
+        let rows_before = rows();
+        let events = [succeeded.events, next.events, later.events.clone()].concat();
+        store.advance(Advance { events: events.clone(), ..later.clone() }).await.unwrap();
+        assert_eq!(rows(), rows_before + 2, "two times");
+        let id = action.id;
+        let logged: Result<_, StoreError> = store.read(move |reader| reader.action_events(id)).await;
+        let logged = logged.unwrap();
+        assert_eq!(logged[logged.len() - 3..], events);
+        assert_eq!(u32::try_from(logged.len()).unwrap(), later.action.events);
+        assert_eq!(read(&store, &action).await, *later.action);
     });
 }
 

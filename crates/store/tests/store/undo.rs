@@ -56,8 +56,8 @@ impl Book {
     }
 
     fn measured(&self, action: i64, size_bytes: u64, bytes_max: u64, now: i64) {
-        let measured =
-            self.write(move |tx| tx.undo_record_measured(ActionId(action), size_bytes, bytes_max, Timestamp(now)));
+        let measured = self
+            .write(move |tx| tx.undo_records_measured(&[(ActionId(action), size_bytes)], bytes_max, Timestamp(now)));
         measured.unwrap();
     }
 }
