@@ -62,6 +62,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0024_name_parts.sql"),
     include_str!("../../migrations/0025_webhooks.sql"),
     include_str!("../../migrations/0026_turns_and_assigned_groups.sql"),
+    include_str!("../../migrations/0028_authorization_codes.sql"),
 ];
 
 /// What a commit survives.
