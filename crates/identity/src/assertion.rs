@@ -25,9 +25,10 @@ struct AssertionClaims {
     iss: String,
     sub: String,
     aud: String,
-    exp: i64,
+    /// A number of seconds, which may have a fraction: MSAL for Python sends one.
+    exp: f64,
     #[serde(default)]
-    nbf: i64,
+    nbf: f64,
 }
 
 /// An assertion that was not verified yet.
@@ -59,8 +60,8 @@ impl ClientAssertion {
         is_client(&iss)
             && is_client(&sub)
             && self.audiences.contains(&aud)
-            && now.unix_seconds() < exp
-            && nbf <= (now + CLOCK_SKEW_MAX).unix_seconds()
+            && (now.unix_seconds() as f64) < exp
+            && nbf <= (now + CLOCK_SKEW_MAX).unix_seconds() as f64
     }
 }
 

@@ -2,8 +2,8 @@
 //! computer opens the sign-in page in a browser, and gets a code by a redirect to its loopback
 //! address.
 //!
-//! Nothing is stored before a user has signed in. The store holds the hash of the code, bound to the
-//! client, the redirect URI and the code challenge.
+//! Nothing is stored before a user has signed in. The store holds the hash of the code, bound to
+//! the client, the redirect URI and the code challenge.
 
 mod page;
 

@@ -249,8 +249,8 @@ enum AppCredential {
     Assertion(ClientAssertion),
 }
 
-/// Checks an application's credential; none: the tenant has no such application. The check is in the
-/// transaction that counts the attempt, so that concurrent attempts are counted like sequential
+/// Checks an application's credential; none: the tenant has no such application. The check is in
+/// the transaction that counts the attempt, so that concurrent attempts are counted like sequential
 /// ones.
 fn check_credential(
     tx: &mut Tx<'_>,

@@ -201,8 +201,8 @@ impl Identity {
     }
 }
 
-/// Returns the tenant of the users who can sign in, and counts an attempt of a device code. None: any
-/// tenant.
+/// Returns the tenant of the users who can sign in, and counts an attempt of a device code. None:
+/// any tenant.
 fn enter(
     tx: &mut Tx<'_>,
     peer: Peer,

@@ -1,5 +1,5 @@
-//! The part of Azure Resource Manager that the Azure CLI calls when it signs in: this service has no
-//! subscriptions.
+//! The part of Azure Resource Manager that the Azure CLI calls when it signs in: this service has
+//! no subscriptions.
 
 use axum::routing::get;
 use axum::{Json, Router};

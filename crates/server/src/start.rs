@@ -511,8 +511,8 @@ async fn bind(address: Option<SocketAddr>) -> Result<Option<(TcpListener, Socket
     Ok(Some((socket, bound)))
 }
 
-/// Returns a function that connects a tunnel of the forward proxy to the edge inside this process, so
-/// that the limits of the edge count the proxy's client and not the proxy.
+/// Returns a function that connects a tunnel of the forward proxy to the edge inside this process,
+/// so that the limits of the edge count the proxy's client and not the proxy.
 fn open_tunnel(edge: Arc<Edge>, tls: TlsAcceptor, stop: CancellationToken, tasks: TaskTracker) -> OpenService {
     /// Bytes that wait in each direction.
     const BUFFER_BYTES: usize = 64 * 1024;

@@ -105,8 +105,8 @@ impl ForwardedSignals {
         })
     }
 
-    /// Passes signals on until the child has ended; returns its exit code, 128 and the number of the
-    /// signal that ended it, as shells do.
+    /// Passes signals on until the child has ended; returns its exit code, 128 and the number of
+    /// the signal that ended it, as shells do.
     async fn forward_to(&mut self, mut child: Child) -> Result<ExitCode, CommandError> {
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let status = loop {

@@ -74,6 +74,7 @@ async fn an_application_signs_in_with_the_key_of_its_certificate() {
         service.client_credentials(&form).await
     };
     assert!(ask(&key, json!({})).await.is_ok());
+    assert!(ask(&key, json!({ "exp": now as f64 + 0.5 })).await.is_ok(), "a time with a fraction");
     assert_eq!(ask(&other, json!({})).await.unwrap_err().number, 700_027, "another key");
     for wrong in [
         json!({ "aud": "https://login.microsoftonline.com/common/oauth2/v2.0/token" }),

@@ -85,7 +85,8 @@ impl Folder {
             ("CLOUDPC_EXEC_HOSTS", HOSTS.join(",").into()),
             ("CLOUDPC_EXEC_SERVICE", self.service.clone().into()),
             ("CLOUDPC_EXEC_PAGES", self.pages.clone().into()),
-            ("BROWSER", self.path("browser").into()),
+            // Python ignores a browser without %s.
+            ("BROWSER", format!("{} %s", self.path("browser").display()).into()),
         ];
         variables.extend(current("BROWSER").map(|browser| ("CLOUDPC_EXEC_BROWSER", browser)));
         variables
@@ -172,7 +173,7 @@ mod tests {
         CLOUDPC_EXEC_HOSTS=graph.microsoft.com,login.microsoftonline.com,management.azure.com
         CLOUDPC_EXEC_SERVICE=127.0.0.1:8366
         CLOUDPC_EXEC_PAGES=http://127.0.0.1:8365
-        BROWSER=FOLDER/browser
+        BROWSER=FOLDER/browser %s
         "#);
     }
 
