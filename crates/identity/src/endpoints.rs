@@ -25,6 +25,8 @@ const LOGIN_CACHE: &str = "login.windows.net";
 pub(super) fn routes() -> Router<Arc<Identity>> {
     Router::new()
         .route("/{tenant}/v2.0/.well-known/openid-configuration", get(discovery))
+        // MSAL for Python writes this when it is not given an authority.
+        .route("/{tenant}//v2.0/.well-known/openid-configuration", get(discovery))
         .route("/{tenant}/discovery/v2.0/keys", get(keys))
         .route("/{tenant}/oauth2/v2.0/token", post(token))
         .route("/{tenant}/oauth2/v2.0/devicecode", post(device_code))
