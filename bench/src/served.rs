@@ -53,6 +53,7 @@ impl Serve {
             config: Config::default(),
             scenario,
             driver: if self.machines { DriverKind::Qemu } else { DriverKind::Sim },
+            proxy: None,
         };
         let server = Server::start(options).await?;
         let address = server.http_address().ok_or("plain HTTP is served")?;

@@ -45,7 +45,7 @@ class Service:
 
     driver = "sim"
 
-    def __init__(self, scenario: Path, config: Path | None = None):
+    def __init__(self, scenario: Path, config: Path | None = None, proxy: bool = False):
         self._directory = tempfile.TemporaryDirectory(prefix="cloudpc-clients-")
         self.data = Path(self._directory.name) / "cloudpc-data"
         self.log = Path(self._directory.name) / "log"
@@ -53,12 +53,16 @@ class Service:
         command = [PROGRAM, "serve", "--data", self.data, "--scenario", scenario, "--driver", self.driver]
         command += ["--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0"]
         command += ["--config", config] if config else []
+        command += ["--proxy", "127.0.0.1:0"] if proxy else []
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, env={**os.environ, "RUST_LOG": "info"}
             )
         first_line = self._process.stdout.readline()
         assert first_line == b"cloudpc is ready.\n", (first_line, self.log.read_text())
+        if proxy:
+            lines = iter(self._process.stdout.readline, b"")
+            self.proxy = next(line.split()[1].decode() for line in lines if line.startswith(b"  Proxy "))
         admin = json.loads((self.data / "admin.json").read_text())
         self.https, self.http = admin["httpsUrl"], admin["httpUrl"]
         self.tenant_id, self.client_id, self.client_secret = admin["tenantId"], admin["clientId"], admin["clientSecret"]

@@ -47,6 +47,8 @@ pub async fn measure(plan: &Plan, progress: &ProgressBar) -> Result<Vec<Row>, Be
         rng: Arc::new(SystemRng),
         names: vec!["localhost".into()],
         issuers: Vec::new(),
+        well_known_clients: true,
+        page_address: None,
     };
     let identity = Identity::open(parts).await?;
     let base = BaseAddress("http://localhost".into());

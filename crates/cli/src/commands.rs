@@ -4,6 +4,7 @@ mod app;
 pub mod cloud_pc;
 mod completions;
 mod events;
+mod exec;
 mod image;
 mod keys;
 mod partner;
@@ -13,6 +14,7 @@ mod token;
 
 use clap::Subcommand;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use crate::cli::Cli;
 use crate::connection::ServiceConnection;
@@ -31,6 +33,7 @@ pub enum Command {
     App(app::Command),
     Token(token::Token),
     Events(events::Events),
+    Exec(exec::Exec),
     #[command(subcommand)]
     Keys(keys::Command),
     #[command(subcommand)]
@@ -46,10 +49,11 @@ pub struct Session {
     pub format: Format,
 }
 
-/// Runs a command.
-pub async fn run(cli: Cli) -> Result<(), CommandError> {
+/// Runs a command; returns the exit code.
+pub async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
     let (data, format) = (cli.global.data, cli.global.output);
     match cli.command {
+        Command::Exec(exec) => return exec.run(data).await,
         Command::Serve(serve) => serve.run(data).await,
         Command::Completions(completions) => completions.run(),
         Command::Image(command) => command.run(data, format).await,
@@ -60,7 +64,8 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Events(command) => command.run(&open(data, format).await?).await,
         Command::Token(command) => command.run(&open(data, format).await?).await,
         Command::Sim(command) => command.run(&open(data, format).await?).await,
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn open(data: Option<PathBuf>, format: Format) -> Result<Session, CommandError> {

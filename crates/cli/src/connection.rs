@@ -4,6 +4,7 @@ use cloudpc_graph::client::{Client, ClientError, Credentials, EventStream};
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use url::Url;
 
 use crate::failure::{CommandError, ExitStatus};
 
@@ -95,7 +96,58 @@ impl ServiceConnection {
     }
 }
 
-async fn by_directory(data: &Path) -> Result<Client, CommandError> {
+/// How programs other than this one reach a service over TLS.
+pub struct SecureAddress {
+    /// The service's HTTPS URL.
+    pub https: Url,
+    /// The URL at which a browser on this computer opens the sign-in pages.
+    pub pages: Url,
+    /// The certificate authority, PEM.
+    pub authority: Vec<u8>,
+}
+
+impl SecureAddress {
+    /// Finds the service like [`ServiceConnection::open`], without signing in.
+    pub fn find(data: Option<PathBuf>) -> Result<Self, CommandError> {
+        match (data, variable("CLOUDPC_URL")) {
+            (Some(data), _) => Self::by_directory(&data),
+            (None, Some(url)) => Self::by_environment(&url),
+            (None, None) => Self::by_directory(Path::new(DATA_DEFAULT)),
+        }
+    }
+
+    fn by_directory(data: &Path) -> Result<Self, CommandError> {
+        let file = read_admin_file(data)?;
+        let https = file.https_url.ok_or_else(|| {
+            CommandError::new(
+                ExitStatus::Unreachable,
+                "The service does not serve HTTPS. Start it with --tls-listen ADDR.",
+            )
+        })?;
+        let https = https_url(&https)?;
+        let pages = file.http_url.and_then(|url| Url::parse(&url).ok()).unwrap_or_else(|| https.clone());
+        Ok(Self { https, pages, authority: read(&data.join("ca.pem"))? })
+    }
+
+    fn by_environment(url: &str) -> Result<Self, CommandError> {
+        let https = https_url(url)?;
+        let path = variable("CLOUDPC_CA").ok_or_else(|| {
+            let message = "CLOUDPC_URL is set but CLOUDPC_CA is not. Set it to the ca.pem of that service, or pass its data \
+                           directory with --data.";
+            CommandError::new(ExitStatus::Usage, message)
+        })?;
+        Ok(Self { pages: https.clone(), https, authority: read(Path::new(&path))? })
+    }
+}
+
+fn https_url(text: &str) -> Result<Url, CommandError> {
+    Url::parse(text).ok().filter(|url| url.scheme() == "https" && url.has_host()).ok_or_else(|| {
+        let message = format!("Invalid service URL '{text}'. Expected an https URL such as https://127.0.0.1:8366.");
+        CommandError::new(ExitStatus::Usage, message)
+    })
+}
+
+fn read_admin_file(data: &Path) -> Result<AdminFile, CommandError> {
     let path = data.join("admin.json");
     let text = std::fs::read(&path).map_err(|error| {
         let message = format!(
@@ -105,8 +157,12 @@ async fn by_directory(data: &Path) -> Result<Client, CommandError> {
         );
         CommandError::new(ExitStatus::Unreachable, message)
     })?;
-    let file: AdminFile = serde_json::from_slice(&text)
-        .map_err(|error| CommandError::local(format!("{} is not a valid admin.json: {error}.", path.display())))?;
+    serde_json::from_slice(&text)
+        .map_err(|error| CommandError::local(format!("{} is not a valid admin.json: {error}.", path.display())))
+}
+
+async fn by_directory(data: &Path) -> Result<Client, CommandError> {
+    let file = read_admin_file(data)?;
     let credentials =
         Credentials { tenant_id: file.tenant_id, client_id: file.client_id, client_secret: file.client_secret };
     match (file.http_url, file.https_url) {
@@ -117,7 +173,10 @@ async fn by_directory(data: &Path) -> Result<Client, CommandError> {
         }
         (None, None) => Err(CommandError::new(
             ExitStatus::Unreachable,
-            format!("{} contains no service URL. Start the service once with `cloudpc serve`.", path.display()),
+            format!(
+                "{} contains no service URL. Start the service once with `cloudpc serve`.",
+                data.join("admin.json").display()
+            ),
         )),
     }
 }

@@ -11,6 +11,7 @@ use crate::caller::{Caller, CallerUser, TokenOrigin};
 use crate::installation::GRANTED_BY_OWNER;
 use crate::issuers::IssuerConfig;
 use crate::request::BaseAddress;
+use crate::well_known::MANAGEMENT_PERMISSION;
 
 /// Accepted signature algorithms. All are asymmetric: with a shared secret, anyone who can verify a
 /// token could forge one.
@@ -200,6 +201,14 @@ impl Claims {
                 wids: user.roles.iter().filter_map(|name| role_template(name)).map(str::to_owned).collect(),
                 ..common
             },
+        }
+    }
+
+    /// Makes this a token for a service other than this one, without permissions here.
+    pub(super) fn make_foreign(&mut self) {
+        self.roles.clear();
+        if let Some(scp) = &mut self.scp {
+            MANAGEMENT_PERMISSION.clone_into(scp);
         }
     }
 

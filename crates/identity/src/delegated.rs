@@ -53,7 +53,7 @@ pub(super) struct RefreshClaims {
 
 impl Identity {
     /// Returns the token response to a sign-in or a refresh. `sign_in_scope` is the scope of the
-    /// sign-in, which a new refresh token keeps.
+    /// sign-in, which a new refresh token keeps; the id token repeats `nonce`.
     pub(super) fn delegated(
         &self,
         base: &BaseAddress,
@@ -61,13 +61,19 @@ impl Identity {
         client: &PublicClient,
         scopes: &Scopes,
         sign_in_scope: &str,
+        nonce: Option<&str>,
     ) -> Result<Value, OAuthError> {
         let is_allowed = |permission: &str| {
             includes(&user.permissions, permission)
                 && scopes.granted.as_ref().is_none_or(|granted| includes(granted, permission))
                 && client.permissions.as_ref().is_none_or(|granted| includes(granted, permission))
         };
+        let is_foreign = !self.is_our_audience(&scopes.audience);
         let (granted, mut written): (Vec<String>, Vec<String>) = match &scopes.all {
+            _ if is_foreign => {
+                let permissions = scopes.permissions.iter().map(|(_, written)| written);
+                (Vec::new(), scopes.all.iter().chain(permissions).cloned().collect())
+            }
             Some(default) => {
                 // The client may have a narrower permission than the user's, which includes it.
                 let mut granted: Vec<String> = Vec::new();
@@ -83,7 +89,7 @@ impl Identity {
             }
             None => scopes.permissions.iter().filter(|(name, _)| is_allowed(name)).cloned().unzip(),
         };
-        if scopes.all.is_none() && granted.is_empty() && !scopes.permissions.is_empty() {
+        if !is_foreign && scopes.all.is_none() && granted.is_empty() && !scopes.permissions.is_empty() {
             return Err(nothing_granted(user, client, scopes));
         }
         if scopes.openid {
@@ -105,7 +111,7 @@ impl Identity {
                 self.keys().sign(&self.refresh_claims(user, client.id, sign_in_scope, now))?.into();
         }
         if scopes.openid {
-            answer["id_token"] = self.keys().sign(&self.id_claims(base, user, client.id, now))?.into();
+            answer["id_token"] = self.keys().sign(&self.id_claims(base, user, client.id, nonce, now))?.into();
         }
         Ok(answer)
     }
@@ -123,8 +129,8 @@ impl Identity {
         }
     }
 
-    fn id_claims(&self, base: &BaseAddress, user: &User, client: AppId, now: Timestamp) -> Value {
-        json!({
+    fn id_claims(&self, base: &BaseAddress, user: &User, client: AppId, nonce: Option<&str>, now: Timestamp) -> Value {
+        let mut claims = json!({
             "aud": client,
             "iss": claims::issuer(base, &user.tenant_id.to_string()),
             "iat": now.unix_seconds(),
@@ -137,7 +143,11 @@ impl Identity {
             "tid": user.tenant_id,
             "uti": self.rng.uuid().simple().to_string(),
             "ver": "2.0",
-        })
+        });
+        if let Some(nonce) = nonce {
+            claims["nonce"] = nonce.into();
+        }
+        claims
     }
 
     /// Returns the claims of a refresh token, if it is valid now.
@@ -177,7 +187,7 @@ impl Identity {
                 "profile" | "email" => continue,
                 _ => word.rsplit_once('/').unwrap_or((GRAPH_AUDIENCES[0], word)),
             };
-            if !self.is_our_audience(audience) {
+            if !self.is_known_audience(audience) {
                 return Err(invalid(format!(
                     "The scope {word:?} belongs to another service. Request scopes of {}.",
                     GRAPH_AUDIENCES[0]

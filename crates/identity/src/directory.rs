@@ -3,8 +3,8 @@
 use cloudpc_model::{AppId, Error, TenantId, UserId};
 use cloudpc_store::{Reader, StoreError, User};
 
+use super::Identity;
 use super::oauth::OAuthError;
-use super::{BUILT_IN_CLIENT, BUILT_IN_NAME, Identity};
 
 /// The tenant that a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,8 @@ impl Identity {
             .ok_or_else(disabled_user)
     }
 
-    /// Returns a public client: the built-in one, or an enabled application without a secret.
+    /// Returns a public client: an enabled application without a secret, or a built-in client,
+    /// unless the tenant has an application with its id.
     pub(super) async fn public_client(&self, tenant: TenantPath, client_id: &str) -> Result<PublicClient, OAuthError> {
         let unknown = || {
             let problem = format!(
@@ -79,9 +80,6 @@ impl Identity {
             OAuthError::new("unauthorized_client", 700_016, problem)
         };
         let id: AppId = client_id.parse().map_err(|_| unknown())?;
-        if id == BUILT_IN_CLIENT {
-            return Ok(PublicClient { id, name: BUILT_IN_NAME.into(), permissions: None });
-        }
         let tenants = match tenant {
             TenantPath::One(tenant) => vec![tenant],
             TenantPath::Any => self.tenants().await?,
@@ -96,9 +94,11 @@ impl Identity {
                 }
                 Ok(None)
             })
-            .await?
-            .filter(|app| app.enabled)
-            .ok_or_else(unknown)?;
+            .await?;
+        let app = match (app, self.built_in_client(id)) {
+            (None, Some(name)) => return Ok(PublicClient { id, name: name.to_owned(), permissions: None }),
+            (app, _) => app.filter(|app| app.enabled).ok_or_else(unknown)?,
+        };
         if app.secret_hash.is_some() {
             let problem = "The application has a secret. Users can sign in only to public clients, which have none.";
             return Err(OAuthError::new("invalid_client", 7_000_218, problem));

@@ -1,11 +1,12 @@
 //! The HTTP endpoints below `/{tenant}/`: discovery, keys and tokens.
 
-use axum::extract::{FromRequest, Path, Request, State};
+use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -15,20 +16,26 @@ use super::grants::DEVICE_CODE_GRANT;
 use super::oauth::{OAuthError, TokenRequest};
 use super::{Identity, claims};
 use crate::request::{BaseAddress, Peer, RequestIds};
+use crate::well_known::LOGIN_HOST;
+
+/// The name under which MSAL caches tokens of [`LOGIN_HOST`]. It is not connected to.
+const LOGIN_CACHE: &str = "login.windows.net";
 
 /// Returns the routes of the endpoints.
 pub(super) fn routes() -> Router<Arc<Identity>> {
     Router::new()
         .route("/{tenant}/v2.0/.well-known/openid-configuration", get(discovery))
+        // MSAL for Python writes this when it is not given an authority.
+        .route("/{tenant}//v2.0/.well-known/openid-configuration", get(discovery))
         .route("/{tenant}/discovery/v2.0/keys", get(keys))
         .route("/{tenant}/oauth2/v2.0/token", post(token))
         .route("/{tenant}/oauth2/v2.0/devicecode", post(device_code))
-        .route("/{tenant}/oauth2/v2.0/authorize", get(authorize))
+        .route("/{tenant}/discovery/instance", get(instance_discovery))
         .route("/{tenant}/.well-known/openid-configuration", get(discovery_v1))
         .route("/{tenant}/discovery/keys", get(keys))
         .route("/{tenant}/oauth2/token", post(token_v1))
         .route("/{tenant}/oauth2/devicecode", post(device_code_v1))
-        .route("/{tenant}/oauth2/authorize", get(authorize))
+        .route("/{tenant}/oauth2/authorize", get(authorize_v1))
 }
 
 async fn discovery(
@@ -94,11 +101,34 @@ async fn device_code_v1(
     identity.reply(&ids, Err(OAuthError::new("invalid_request", 70_003, problem)))
 }
 
-/// Refuses sign-in by redirect. The discovery document has to name this endpoint because clients
-/// require it.
-async fn authorize(State(identity): State<Arc<Identity>>, Extension(ids): Extension<RequestIds>) -> Response {
-    let description = "Sign-in by redirect is not supported. Use the device code flow or client credentials.";
+/// Refuses sign-in by redirect at the v1 endpoint.
+async fn authorize_v1(
+    State(identity): State<Arc<Identity>>,
+    Path(tenant): Path<String>,
+    Extension(base): Extension<BaseAddress>,
+    Extension(ids): Extension<RequestIds>,
+) -> Response {
+    let description =
+        format!("The v1 endpoint has no sign-in by redirect. Use {}/{tenant}/oauth2/v2.0/authorize.", base.0);
     identity.reply(&ids, Err(OAuthError::new("unsupported_response_type", 700_051, description)))
+}
+
+/// The query of instance discovery.
+#[derive(Deserialize)]
+struct InstanceQuery {
+    #[serde(default)]
+    authorization_endpoint: String,
+}
+
+/// Instance discovery, by which MSAL asks whether it may trust an authority, and for the other
+/// names of that authority.
+async fn instance_discovery(
+    State(identity): State<Arc<Identity>>,
+    Extension(base): Extension<BaseAddress>,
+    Extension(ids): Extension<RequestIds>,
+    Query(query): Query<InstanceQuery>,
+) -> Response {
+    identity.reply(&ids, identity.instances(&base, &query.authorization_endpoint))
 }
 
 /// A request whose body is a form.
@@ -153,17 +183,51 @@ impl Identity {
         Ok(json!({
             "issuer": claims::issuer(base, &issuer_tenant),
             "token_endpoint": at("oauth2/v2.0/token"),
-            "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
             "authorization_endpoint": at("oauth2/v2.0/authorize"),
             "device_authorization_endpoint": at("oauth2/v2.0/devicecode"),
             "jwks_uri": at("discovery/v2.0/keys"),
-            "grant_types_supported": ["client_credentials", DEVICE_CODE_GRANT, "refresh_token"],
-            "response_types_supported": [],
+            "grant_types_supported": ["client_credentials", "authorization_code", DEVICE_CODE_GRANT, "refresh_token"],
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query", "fragment", "form_post"],
+            "code_challenge_methods_supported": ["S256"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
             "scopes_supported": ["openid", "profile", "email", "offline_access"],
             "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nbf", "name", "oid", "preferred_username", "tid", "ver"],
             "request_uri_parameter_supported": false,
+        }))
+    }
+
+    /// Returns the names of the token service that issues for an authorization endpoint.
+    pub(super) fn instances(&self, base: &BaseAddress, endpoint: &str) -> Result<Value, OAuthError> {
+        let unknown = || {
+            let problem = format!(
+                "The authorization endpoint {endpoint:?} is not one of this server. \
+                 Use {}/TENANT/oauth2/v2.0/authorize.",
+                base.0
+            );
+            OAuthError::new("invalid_instance", 50_049, problem)
+        };
+        let url = url::Url::parse(endpoint).map_err(|_| unknown())?;
+        let authority = url.origin().ascii_serialization();
+        let host = url.host_str().unwrap_or_default();
+        let is_named = self.names.iter().any(|name| name.eq_ignore_ascii_case(host.trim_matches(['[', ']'])));
+        if authority != *base.0 && host != LOGIN_HOST && !is_named {
+            return Err(unknown());
+        }
+        let tenant = url.path_segments().and_then(|mut segments| segments.next()).unwrap_or_default();
+        // MSAL leaves out the version in its question, and adds it to the path in the answer.
+        let version = if url.path().contains("/v2.0/") { "/v2.0" } else { "" };
+        let name = url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
+        let (preferred, cache, aliases) = match host {
+            LOGIN_HOST => (LOGIN_HOST, LOGIN_CACHE, json!([LOGIN_HOST, LOGIN_CACHE])),
+            _ => (name.as_str(), name.as_str(), json!([name])),
+        };
+        Ok(json!({
+            "tenant_discovery_endpoint": format!("{authority}/{tenant}{version}/.well-known/openid-configuration"),
+            "api-version": "1.1",
+            "metadata": [{ "preferred_network": preferred, "preferred_cache": cache, "aliases": aliases }],
         }))
     }
 

@@ -1,4 +1,5 @@
-//! Grants: tokens in exchange for an application's secret, a device code or a refresh token.
+//! Grants: tokens in exchange for an application's secret or assertion, a device code or a refresh
+//! token.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use cloudpc_model::{AppId, Error, TenantId};
@@ -6,6 +7,7 @@ use cloudpc_store::{Application, StoreError, Tx, User};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::assertion::{ASSERTION_TYPE, ClientAssertion};
 use super::attempts::{Attempts, PEER_WINDOW, SECRET_ATTEMPTS};
 use super::audit::{Principal, SignInSource};
 use super::claims::TokenSubject;
@@ -30,11 +32,14 @@ impl Identity {
             "client_credentials" => self.client_credentials(request, tenant, &form).await,
             // Older MSAL libraries use the grant type's name from before the RFC.
             DEVICE_CODE_GRANT | "device_code" => self.redeem_device_code(request, tenant, &form).await,
+            "authorization_code" => self.redeem_authorization_code(request, tenant, &form).await,
             "refresh_token" => self.refresh(request, tenant, &form).await,
             other => Err(OAuthError::new(
                 "unsupported_grant_type",
                 70_003,
-                format!("Unsupported grant type {other:?}. Use client_credentials, device_code or refresh_token."),
+                format!(
+                    "Unsupported grant type {other:?}. Use client_credentials, authorization_code, device_code or refresh_token."
+                ),
             )),
         }
     }
@@ -55,7 +60,7 @@ impl Identity {
         }
         let app = self.authenticated_app(request, tenant, &form).await?;
         let resource = form.required("resource")?;
-        if !self.is_our_audience(resource) {
+        if !self.is_known_audience(resource) {
             let problem = format!("The resource {resource:?} is unknown. Use {}.", GRAPH_AUDIENCES[0]);
             return Err(OAuthError::new("invalid_resource", 500_011, problem));
         }
@@ -90,7 +95,7 @@ impl Identity {
         }))
     }
 
-    /// Returns the application that authenticates with its secret.
+    /// Returns the application that authenticates with its secret or an assertion.
     async fn authenticated_app(
         &self,
         request: &TokenRequest<'_>,
@@ -108,20 +113,30 @@ impl Identity {
             Some((id, secret)) => (id, Some(secret)),
             None => (form.required("client_id")?.to_owned(), form.get("client_secret").map(str::to_owned)),
         };
-        let secret = secret.filter(|secret| !secret.is_empty()).ok_or_else(|| {
-            let problem =
-                "The form lacks the parameter \"client_secret\". Other client authentication is not supported.";
-            OAuthError::new("invalid_client", 7_000_216, problem)
-        })?;
         let unknown = || {
             let problem =
                 format!("This tenant has no application {client_id:?}. Use the client id of a registered application.");
             OAuthError::new("unauthorized_client", 700_016, problem)
         };
         let id: AppId = client_id.parse().map_err(|_| unknown())?;
-        let (source, given) = (self.source(request), Sha256::digest(secret.as_bytes()).into());
+        let credential = match (secret.filter(|secret| !secret.is_empty()), form.get("client_assertion")) {
+            (Some(secret), _) => AppCredential::Secret(Sha256::digest(secret.as_bytes()).into()),
+            (None, Some(token)) if form.get("client_assertion_type") == Some(ASSERTION_TYPE) => {
+                let at = |path: &str| format!("{}/{}/{path}", request.base.0, request.tenant);
+                let audiences = ["oauth2/v2.0/token", "oauth2/token", "v2.0"].map(at).to_vec();
+                AppCredential::Assertion(ClientAssertion { token: token.to_owned(), client_id: id, audiences })
+            }
+            (None, _) => {
+                let problem = format!(
+                    "The form lacks the parameter \"client_secret\", or \"client_assertion\" with the type {ASSERTION_TYPE}. \
+                     Other client authentication is not supported."
+                );
+                return Err(OAuthError::new("invalid_client", 7_000_216, problem));
+            }
+        };
+        let source = self.source(request);
         self.store
-            .write("app.checkSecret", move |tx| Ok::<_, Error>(check_secret(tx, &source, tenant, id, &given)?))
+            .write("app.checkSecret", move |tx| Ok::<_, Error>(check_credential(tx, &source, tenant, id, &credential)?))
             .await?
             .ok_or_else(unknown)?
     }
@@ -134,7 +149,7 @@ impl Identity {
         let scope = form.required("scope")?;
         self.scopes(scope)?;
         let code = self.start_device_code(request.peer, tenant, client, scope).await?;
-        let page = format!("{}/devicelogin", request.base.0);
+        let page = format!("{}/devicelogin", self.page_base(request.base).0);
         Ok(json!({
             "message": format!("To sign in, open the page {page} and enter the code {}.", code.user_code),
             "user_code": code.user_code,
@@ -157,7 +172,7 @@ impl Identity {
         let Redeemed { tenant_id, user_id, scope } = self.redeem(device_code, tenant, client_id).await?;
         let client = self.public_client(TenantPath::One(tenant_id), client_id).await?;
         let user = self.user(tenant_id, user_id).await?;
-        self.delegated(request.base, &user, &client, &self.scopes(&scope)?, &scope)
+        self.delegated(request.base, &user, &client, &self.scopes(&scope)?, &scope, None)
     }
 
     async fn refresh(&self, request: &TokenRequest<'_>, tenant: TenantPath, form: &Form) -> Result<Value, OAuthError> {
@@ -185,7 +200,7 @@ impl Identity {
         let client = self.public_client(TenantPath::One(tid), client_id).await?;
         let granted = self.scopes(&claims.scope)?;
         let wanted = self.scopes(form.get("scope").unwrap_or(&claims.scope))?.within(&granted)?;
-        self.delegated(request.base, &user, &client, &wanted, &claims.scope)
+        self.delegated(request.base, &user, &client, &wanted, &claims.scope, None)
     }
 
     async fn record_refused_refresh(
@@ -216,7 +231,7 @@ impl Identity {
             (Some(word), None) => word.strip_suffix("/.default"),
             _ => None,
         };
-        audience.filter(|audience| self.is_our_audience(audience)).map(str::to_owned).ok_or_else(|| {
+        audience.filter(|audience| self.is_known_audience(audience)).map(str::to_owned).ok_or_else(|| {
             let problem = format!(
                 "Invalid scope {scope:?} for an application. Use {}/.default, or https://NAME/.default with a name of this server.",
                 GRAPH_AUDIENCES[0]
@@ -226,15 +241,23 @@ impl Identity {
     }
 }
 
-/// Checks an application's secret; none: the tenant has no such application. The check is in the
-/// transaction that counts the attempt, so that concurrent attempts are counted like sequential
+/// What an application authenticates with.
+enum AppCredential {
+    /// The hash of a secret.
+    Secret([u8; 32]),
+    /// A token signed with the key of a certificate.
+    Assertion(ClientAssertion),
+}
+
+/// Checks an application's credential; none: the tenant has no such application. The check is in
+/// the transaction that counts the attempt, so that concurrent attempts are counted like sequential
 /// ones.
-fn check_secret(
+fn check_credential(
     tx: &mut Tx<'_>,
     source: &SignInSource,
     tenant: TenantId,
     id: AppId,
-    secret_hash: &[u8; 32],
+    credential: &AppCredential,
 ) -> Result<Option<Result<Application, OAuthError>>, StoreError> {
     let (peer, now) = (source.peer, source.at);
     let Some(app) = tx.app(tenant, id)? else {
@@ -255,12 +278,24 @@ fn check_secret(
         );
         return Ok(Some(Err(OAuthError::too_many(PEER_WINDOW, problem))));
     }
-    let fits = app.secret_hash.is_some_and(|hash| verify_slices_are_equal(&hash, secret_hash).is_ok());
+    let (fits, reason, number, problem) = match credential {
+        AppCredential::Secret(given) => (
+            app.secret_hash.is_some_and(|hash| verify_slices_are_equal(&hash, given).is_ok()),
+            "wrongSecret",
+            7_000_215,
+            "The client secret is wrong. Use the application's current secret.",
+        ),
+        AppCredential::Assertion(assertion) => (
+            tx.app_certificate(tenant, id)?.is_some_and(|certificate| assertion.fits(&certificate, now)),
+            "wrongAssertion",
+            700_027,
+            "The client assertion is not for this endpoint now, or not signed with the key of the application's certificate.",
+        ),
+    };
     if !fits {
         attempts.count(tx, now)?;
-        source.failed(tx, Some(tenant), Principal::App(&app), "wrongSecret")?;
-        let problem = "The client secret is wrong. Use the application's current secret.";
-        return Ok(Some(Err(OAuthError::new("invalid_client", 7_000_215, problem))));
+        source.failed(tx, Some(tenant), Principal::App(&app), reason)?;
+        return Ok(Some(Err(OAuthError::new("invalid_client", number, problem))));
     }
     attempts.refund(tx, now)?;
     if !app.enabled {

@@ -6,8 +6,10 @@
 //! This crate refuses to know which operations a permission allows, how requests arrive, and how an
 //! error of Graph looks: it names the [`Caller`] or says why there is none.
 
+mod assertion;
 mod attempts;
 mod audit;
+mod authorize;
 pub mod caller;
 mod claims;
 mod delegated;
@@ -24,6 +26,8 @@ mod passwords;
 pub mod permissions;
 pub mod request;
 mod sign_in;
+mod sign_in_page;
+pub mod well_known;
 
 use axum::Router;
 use cloudpc_model::{AppId, Clock, Error, Rng, TenantId, Timestamp, UserId};
@@ -47,6 +51,7 @@ use permissions::includes;
 use request::BaseAddress;
 use sign_in::SignInPlaces;
 
+pub use assertion::{CERTIFICATE_BYTES_MAX, check_certificate};
 pub use issuers::{IssuerConfig, is_trustworthy};
 pub use keys::{OldKeys, SIGNING_KEY_AGE_MAX};
 pub use passwords::{PASSWORD_BYTES_MAX, hash_password};
@@ -93,6 +98,11 @@ pub struct IdentityDependencies {
     pub names: Vec<String>,
     /// Outside issuers.
     pub issuers: Vec<IssuerConfig>,
+    /// Whether the public clients of Microsoft exist in every tenant.
+    pub well_known_clients: bool,
+    /// URL at which browsers reach the sign-in pages if the client knows the service only by a name
+    /// of Microsoft; none: the client's own.
+    pub page_address: Option<String>,
 }
 
 /// The token service: keys, trusted issuers, and a bounded cache of verified tokens.
@@ -103,6 +113,8 @@ pub struct Identity {
     names: Vec<String>,
     keys: RwLock<Arc<Keys>>,
     issuers: Issuers,
+    well_known_clients: bool,
+    page_address: Option<BaseAddress>,
     passwords: PasswordChecks,
     sign_in_places: SignInPlaces,
     verified: Cache<Box<str>, Verified, TokenBytes>,
@@ -168,6 +180,8 @@ impl Identity {
         Ok(Self {
             keys: RwLock::new(Arc::new(keys)),
             issuers: Issuers::new(parts.issuers, &parts.clock)?,
+            well_known_clients: parts.well_known_clients,
+            page_address: parts.page_address.map(|address| BaseAddress(address.into())),
             passwords: PasswordChecks::new(),
             sign_in_places: SignInPlaces::default(),
             verified: Cache::with_weighter(1_024, VERIFIED_BYTES_MAX, TokenBytes),
@@ -325,7 +339,10 @@ impl Identity {
         audience: &str,
         subject: &TokenSubject<'_>,
     ) -> Result<AccessToken, Error> {
-        let claims = Claims::access(base, audience, subject, self.clock.now(), self.rng.as_ref());
+        let mut claims = Claims::access(base, audience, subject, self.clock.now(), self.rng.as_ref());
+        if !self.is_our_audience(audience) {
+            claims.make_foreign();
+        }
         let permissions = claims.permissions().map(str::to_owned).collect();
         Ok(AccessToken { token: self.keys().sign(&claims)?, expires_in: TOKEN_LIFETIME, permissions })
     }
@@ -378,7 +395,7 @@ impl Identity {
         }
         match &app {
             Some(app) if app.enabled => permissions.retain(|permission| includes(&app.permissions, permission)),
-            None if app_id == BUILT_IN_CLIENT && user_id.is_some() => {}
+            None if self.built_in_client(app_id).is_some() && user_id.is_some() => {}
             _ => return Err(rejected("The application of the access token is unknown or disabled.")),
         }
         let user = match (user_id, user) {
@@ -390,7 +407,8 @@ impl Identity {
             (Some(_), _) => return Err(rejected("The user of the access token is unknown or disabled.")),
         };
         let is_owner = user.is_none() && owner == Some((tenant, app_id));
-        let app_name = app.map_or_else(|| BUILT_IN_NAME.to_owned(), |app| app.name);
+        let app_name = app.map(|app| app.name);
+        let app_name = app_name.unwrap_or_else(|| self.built_in_client(app_id).unwrap_or_default().to_owned());
         let origin = TokenOrigin::Local { key_id: key_id.to_owned() };
         Ok(Caller { tenant_id: tenant, app_id: Some(app_id), app_name, user, permissions, origin, is_owner })
     }
@@ -398,11 +416,31 @@ impl Identity {
     fn is_our_audience(&self, audience: &str) -> bool {
         is_our_audience(&self.names, audience)
     }
+
+    /// Whether tokens are issued for an audience: this service, or Azure Resource Manager.
+    fn is_known_audience(&self, audience: &str) -> bool {
+        self.is_our_audience(audience) || well_known::is_management(audience)
+    }
+
+    /// Returns the name of a public client that needs no registration.
+    fn built_in_client(&self, id: AppId) -> Option<&'static str> {
+        match id {
+            BUILT_IN_CLIENT => Some(BUILT_IN_NAME),
+            _ if self.well_known_clients => well_known::client_name(id),
+            _ => None,
+        }
+    }
+
+    /// Returns the address of the sign-in pages for a person whose client used `base`. The person's
+    /// browser does not reach this service by a name of Microsoft.
+    fn page_base<'a>(&'a self, base: &'a BaseAddress) -> &'a BaseAddress {
+        self.page_address.as_ref().filter(|_| well_known::is_host(base.host())).unwrap_or(base)
+    }
 }
 
 /// Returns the routes of discovery, keys and tokens below `/{tenant}/`, and of the sign-in page.
 pub fn routes() -> Router<Arc<Identity>> {
-    endpoints::routes().merge(device::routes())
+    endpoints::routes().merge(device::routes()).merge(authorize::routes())
 }
 
 /// Whether an audience is this service: Graph's, or `http(s)://<name of the server>`. GUIDs and

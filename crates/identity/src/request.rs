@@ -49,6 +49,17 @@ impl Peer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseAddress(pub Arc<str>);
 
+impl BaseAddress {
+    /// Returns the host without its port. An IPv6 address has brackets.
+    pub fn host(&self) -> &str {
+        let authority = self.0.split_once("://").map_or(&*self.0, |(_, authority)| authority);
+        match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+            _ => authority,
+        }
+    }
+}
+
 impl RequestIds {
     /// Returns the ids of a request with these headers.
     pub fn of(headers: &HeaderMap, rng: &dyn Rng) -> Self {
@@ -65,6 +76,15 @@ impl RequestIds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_host_of_a_base_address_has_no_port() {
+        let host = |text: &str| BaseAddress(text.into()).host().to_owned();
+        assert_eq!(host("https://graph.microsoft.com"), "graph.microsoft.com");
+        assert_eq!(host("https://graph.microsoft.com:443"), "graph.microsoft.com");
+        assert_eq!(host("http://[::1]:8365"), "[::1]");
+        assert_eq!(host("http://[::1]"), "[::1]");
+    }
 
     #[test]
     fn ipv6_addresses_of_one_network_are_one_peer() {

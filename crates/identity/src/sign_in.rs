@@ -1,4 +1,5 @@
-//! Sign-in of a user with user name and password, for a client that shows a code.
+//! Sign-in of a user with user name and password, for a client that shows a code or waits for a
+//! redirect.
 //!
 //! A sign-in takes a place, waits for its turn, counts its attempts, and only then checks the
 //! password. Status, message and work are the same whether the user does not exist, is disabled,
@@ -13,7 +14,8 @@ use tokio::sync::oneshot;
 use super::Identity;
 use super::attempts::{self, Attempts, PASSWORD_ATTEMPTS, PEER_ATTEMPTS_MAX, PEER_WINDOW, SUCCESSES_MAX};
 use super::audit::{Principal, SignInSource};
-use super::device::{code_hash, enterable};
+use super::authorize::AuthorizationRequest;
+use super::device::enterable;
 use super::directory::users_named;
 use crate::request::Peer;
 
@@ -43,9 +45,18 @@ pub(super) enum SignInRefusal {
 pub(super) struct SignIn<'a> {
     pub(super) peer: Peer,
     pub(super) request_id: &'a str,
-    pub(super) user_code: &'a str,
+    pub(super) target: SignInTarget,
     pub(super) user_name: &'a str,
     pub(super) password: &'a str,
+}
+
+/// What a sign-in is for.
+#[derive(Clone)]
+pub(super) enum SignInTarget {
+    /// The client that shows a user code, of which this is the hash.
+    DeviceCode([u8; 32]),
+    /// A client that waits for a redirect.
+    Redirect(AuthorizationRequest),
 }
 
 /// Places for sign-ins, with a limit for each peer.
@@ -160,12 +171,11 @@ impl Identity {
         let busy = SignInRefusal::TooMany(BUSY_RETRY_AFTER);
         let mut place = self.sign_in_places.take(sign_in.peer).ok_or(busy)?;
         let turn = place.wait_for(self.passwords.turn()).await.ok_or(busy)??;
-        let (peer, user_code, now) = (sign_in.peer, code_hash(sign_in.user_code), self.clock.now());
+        let (peer, target, now) = (sign_in.peer, sign_in.target, self.clock.now());
         let name = sign_in.user_name.trim().to_ascii_lowercase();
-        let candidates = self
-            .store
-            .write("signIn.begin", move |tx| Ok::<_, Error>(begin(tx, peer, &user_code, &name, now)?))
-            .await??;
+        let begun = target.clone();
+        let candidates =
+            self.store.write("signIn.begin", move |tx| Ok::<_, Error>(begin(tx, peer, &begun, &name, now)?)).await??;
         let mut signed_in = None;
         for candidate in &candidates {
             let user = candidate.user.as_ref().filter(|_| candidate.allowed);
@@ -180,7 +190,7 @@ impl Identity {
         self.store
             .write("signIn.end", move |tx| {
                 Ok::<_, Error>(match &signed_in {
-                    Some((user, attempts)) => succeed(tx, &source, &user_code, user, attempts)?,
+                    Some((user, attempts)) => succeed(tx, &source, &target, user, attempts)?,
                     None => {
                         candidates.iter().try_for_each(|candidate| candidate.record_failure(tx, &source))?;
                         Err(SignInRefusal::NameOrPassword)
@@ -191,27 +201,47 @@ impl Identity {
     }
 }
 
+/// Returns the tenant of the users who can sign in, and counts an attempt of a device code. None:
+/// any tenant.
+fn enter(
+    tx: &mut Tx<'_>,
+    peer: Peer,
+    target: &SignInTarget,
+    now: Timestamp,
+) -> Result<Result<Option<TenantId>, SignInRefusal>, StoreError> {
+    match target {
+        SignInTarget::DeviceCode(user_code) => {
+            let mut code = match enterable(tx, peer, user_code, now)? {
+                Ok(code) => code,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            code.attempts += 1;
+            tx.device_code_put(&code)?;
+            Ok(Ok(code.tenant_id))
+        }
+        SignInTarget::Redirect(request) => Ok(check_peer_attempts(tx, peer, now)?.map(|()| request.tenant.id())),
+    }
+}
+
 /// Counts an attempt of the code, of the peer, and of each user with the given name.
 fn begin(
     tx: &mut Tx<'_>,
     peer: Peer,
-    user_code: &[u8; 32],
+    target: &SignInTarget,
     name: &str,
     now: Timestamp,
 ) -> Result<Result<Vec<Candidate>, SignInRefusal>, StoreError> {
-    let mut code = match enterable(tx, peer, user_code, now)? {
-        Ok(code) => code,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
     if tx.sign_in_count(&attempts::successes_of_peer(peer), now)? >= SUCCESSES_MAX {
         return Ok(Err(SignInRefusal::TooMany(PEER_WINDOW)));
     }
+    let tenant = match enter(tx, peer, target, now)? {
+        Ok(tenant) => tenant,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
     tx.sign_in_count_add(&attempts::of_peer(peer), now)?;
-    code.attempts += 1;
-    tx.device_code_put(&code)?;
-    let users = users_named(tx, code.tenant_id, name)?;
+    let users = users_named(tx, tenant, name)?;
     let subjects: Vec<(Option<TenantId>, Option<User>)> = match users.is_empty() {
-        true => vec![(code.tenant_id, None)],
+        true => vec![(tenant, None)],
         false => users.into_iter().map(|user| (Some(user.tenant_id), Some(user))).collect(),
     };
     let mut candidates = Vec::with_capacity(subjects.len());
@@ -231,26 +261,38 @@ fn begin(
     Ok(Ok(candidates))
 }
 
-/// Refunds the attempts and marks the code as signed in; returns the client's name.
+/// Refunds the attempts and stores who signed in; returns the client's name.
 fn succeed(
     tx: &mut Tx<'_>,
     source: &SignInSource,
-    user_code: &[u8; 32],
+    target: &SignInTarget,
     user: &User,
     attempts: &Attempts,
 ) -> Result<Result<String, SignInRefusal>, StoreError> {
     let own = attempts.refund(tx, source.at)?;
     tx.sign_in_count_subtract(&attempts::of_peer(source.peer), own)?;
-    // The attempts of the code are not checked: this attempt may be the last one that it allows.
-    let code = tx.device_code_by_user_code(user_code, source.at)?.filter(|code| code.user.is_none() && !code.declined);
-    let Some(mut code) = code else { return Ok(Err(SignInRefusal::Code)) };
+    let (client_id, client_name) = match target {
+        SignInTarget::DeviceCode(user_code) => {
+            // The attempts of the code are not checked: this attempt may be the last one that it
+            // allows.
+            let code = tx.device_code_by_user_code(user_code, source.at)?;
+            let code = code.filter(|code| code.user.is_none() && !code.declined);
+            let Some(mut code) = code else { return Ok(Err(SignInRefusal::Code)) };
+            code.user = Some((user.tenant_id, user.id));
+            tx.device_code_put(&code)?;
+            (code.client_id, code.client_name)
+        }
+        SignInTarget::Redirect(request) => {
+            tx.authorization_codes_sweep(source.at)?;
+            tx.authorization_code_insert(&request.code(user, source.at))?;
+            (request.client_id, request.client_name.clone())
+        }
+    };
     for successes in [attempts::successes_of_user(user), attempts::successes_of_peer(source.peer)] {
         tx.sign_in_count_add(&successes, source.at)?;
     }
-    code.user = Some((user.tenant_id, user.id));
-    tx.device_code_put(&code)?;
-    source.succeeded(tx, user, code.client_id, &code.client_name)?;
-    Ok(Ok(code.client_name))
+    source.succeeded(tx, user, client_id, &client_name)?;
+    Ok(Ok(client_name))
 }
 
 /// Refuses a peer that has no attempts left; see [`PEER_ATTEMPTS_MAX`].

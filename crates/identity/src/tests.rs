@@ -8,6 +8,7 @@ mod issuers;
 mod keys;
 mod recheck;
 mod sign_in;
+mod well_known;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -134,6 +135,8 @@ fn parts(store: Store, clock: &SimClock, rng: SeededRng, issuers: Vec<IssuerConf
         rng: Arc::new(rng),
         names: vec!["localhost".into(), "127.0.0.1".into(), "::1".into()],
         issuers,
+        well_known_clients: true,
+        page_address: Some("http://127.0.0.1:8365".into()),
     }
 }
 

@@ -63,13 +63,16 @@ pub struct ServerConfig {
 }
 
 /// Token services and fidelity.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IdentityConfig {
     /// Whether some of Graph's rules are relaxed.
     pub fidelity: Fidelity,
     /// Token services other than the built-in one.
     pub issuers: Vec<IssuerConfig>,
+    /// Whether the public clients that exist in every tenant of Entra, such as that of the Azure
+    /// CLI, exist in every tenant here.
+    pub well_known_clients: bool,
 }
 
 /// Limits of running actions.
@@ -372,6 +375,12 @@ fn invalid(key: impl Into<String>, problem: impl Into<String>) -> ConfigError {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self { names: Vec::new(), trusted_proxies: Vec::new(), cors_origins: vec![ANY_ORIGIN.into()] }
+    }
+}
+
+impl Default for IdentityConfig {
+    fn default() -> Self {
+        Self { fidelity: Fidelity::default(), issuers: Vec::new(), well_known_clients: true }
     }
 }
 

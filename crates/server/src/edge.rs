@@ -13,6 +13,7 @@ pub mod limits;
 mod listen;
 mod origin;
 pub(crate) mod pool;
+pub mod proxy;
 mod tls;
 
 use axum::Router;
@@ -42,10 +43,11 @@ use tower_http::cors::CorsLayer;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::identity::GRAPH_AUDIENCES;
+use crate::identity::well_known::MANAGEMENT_HOST;
 use crate::request::{
     Authenticated, BaseAddress, CLIENT_REQUEST_ID, OnlyReads, OperationRoute, Peer, REQUEST_ID, RequestIds, WithoutBody,
 };
-use crate::{admin, desktop, events, identity, pipeline};
+use crate::{admin, desktop, events, identity, management, pipeline};
 use body::Allowance;
 use connections::OpenRequest;
 use limits::{
@@ -55,6 +57,7 @@ use origin::Origin;
 use pool::{Owner, Pool, PoolFull, Pools, Taken};
 
 pub use cors::ANY_ORIGIN;
+pub(crate) use listen::serve_tunnel;
 pub use listen::{Listener, serve};
 pub use origin::{Arrival, Reach, Scheme};
 pub use tls::{AUTHORITY_FILE, AUTHORITY_KEY_FILE, TlsError, server_config};
@@ -84,6 +87,8 @@ const ADMINISTRATION: &str = "_cloudpc";
 pub struct Edge {
     app: App,
     router: Router,
+    /// The routes at [`MANAGEMENT_HOST`].
+    management: Router,
     cors: CorsLayer,
     callers: Pools,
     strangers: Pools,
@@ -101,6 +106,7 @@ impl Edge {
     pub fn new(app: App, health: Arc<Health>) -> Self {
         Self {
             router: router(app.clone(), health),
+            management: with_fallbacks(management::routes(), app.clone()),
             cors: cors::layer(&app.edge.cors_origins),
             callers: Pools::of_callers(),
             strangers: Pools::of_strangers(),
@@ -179,6 +185,7 @@ impl Edge {
             parts.method = Method::GET;
             parts.extensions.insert(WithoutBody);
         }
+        let router = if base.host() == MANAGEMENT_HOST { &self.management } else { &self.router };
         parts.extensions.insert(base);
         if let Some(caller) = caller {
             parts.extensions.insert(Authenticated(caller));
@@ -186,7 +193,7 @@ impl Edge {
         let is_get = parts.method == Method::GET;
         let only_reads = OnlyReads::default();
         parts.extensions.insert(only_reads.clone());
-        let (app, router) = (self.app.clone(), self.router.clone());
+        let (app, router) = (self.app.clone(), router.clone());
         // Place and body are held until the response is complete, even if the client has
         // disconnected.
         let answer = AssertUnwindSafe(async move {
@@ -284,12 +291,17 @@ impl Drop for Detached {
 
 fn router(app: App, health: Arc<Health>) -> Router {
     let ready = |State(app): State<App>| async move { ready(&app, &health).await };
-    Router::new()
+    let routes = Router::new()
         .merge(identity::routes().with_state(Arc::clone(&app.identity)))
         .merge(desktop::routes(&app))
         .nest(&format!("/{ADMINISTRATION}"), admin::routes().merge(events::routes()))
         .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(ready))
+        .route("/readyz", get(ready));
+    with_fallbacks(routes, app)
+}
+
+fn with_fallbacks(routes: Router<App>, app: App) -> Router {
+    routes
         .layer(from_fn(name_route))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown)

@@ -16,6 +16,7 @@ mod durable_file;
 pub mod edge;
 pub mod events;
 pub mod images;
+pub mod management;
 pub mod operations;
 pub mod pipeline;
 pub mod reports;

@@ -33,7 +33,8 @@ use crate::config::{Config, Fidelity};
 use crate::desktop::Desktops;
 use crate::documents::adopt;
 use crate::edge::limits::EdgeLimits;
-use crate::edge::{self, Edge, Health, Listener, Reach};
+use crate::edge::proxy::{ByteStream, OpenService, Proxy};
+use crate::edge::{self, Arrival, Edge, Health, Listener, Reach, Scheme};
 use crate::events::EventStreams;
 use crate::identity::{self, Identity};
 use crate::pipeline::ResponseCache;
@@ -86,12 +87,24 @@ pub struct StartOptions {
     pub scenario: Option<String>,
     /// The driver of the machines.
     pub driver: DriverKind,
+    /// The forward proxy; none: not served.
+    pub proxy: Option<ProxyOptions>,
+}
+
+/// The options of the forward proxy.
+#[derive(Clone, Copy, Debug)]
+pub struct ProxyOptions {
+    /// Listen address.
+    pub listen: SocketAddr,
+    /// Whether the proxy connects to hosts other than those of this service.
+    pub pass_through: bool,
 }
 
 /// A running server.
 pub struct Server {
     http_address: Option<SocketAddr>,
     https_address: Option<SocketAddr>,
+    proxy_address: Option<SocketAddr>,
     stop: CancellationToken,
     /// Listeners, connections and background tasks.
     connections: TaskTracker,
@@ -118,6 +131,8 @@ pub struct AppDependencies {
     pub fetcher: Fetcher,
     /// The configuration.
     pub config: Config,
+    /// URL at which browsers reach the sign-in pages; none: where the client reaches the service.
+    pub page_address: Option<String>,
 }
 
 /// The machines of a server.
@@ -172,7 +187,7 @@ fn check_clock(now: Timestamp) -> Result<(), StartError> {
 /// # Errors
 /// The store fails, or the client for an outside issuer cannot be created.
 pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
-    let AppDependencies { store, machines, host_clock, monotonic, rng, fetcher, config } = parts;
+    let AppDependencies { store, machines, host_clock, monotonic, rng, fetcher, config, page_address } = parts;
     let (driver, clock, faults, simulation): (Arc<dyn Driver>, Arc<dyn Clock>, _, _) = match machines {
         Machines::Simulated(simulation) => {
             let driver = Arc::new(simulation.driver.clone());
@@ -197,6 +212,8 @@ pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
         rng: Arc::clone(&rng),
         names: names(&config),
         issuers: config.identity.issuers.clone(),
+        well_known_clients: config.identity.well_known_clients,
+        page_address,
     })
     .await?;
     let engine = Engine::new(cloudpc_engine::EngineDependencies {
@@ -257,6 +274,8 @@ impl Server {
         // yet.
         let http = bind(options.listen).await?;
         let https = bind(options.tls_listen).await?;
+        let proxy = bind(options.proxy.map(|proxy| proxy.listen)).await?;
+        let proxy_address = proxy.as_ref().map(|(_, address)| *address);
         let addresses = [http.as_ref().map(|(_, address)| *address), https.as_ref().map(|(_, address)| *address)];
         let [http_address, https_address] = addresses;
 
@@ -277,6 +296,7 @@ impl Server {
             rng,
             fetcher: fetcher(&options.config)?,
             config: options.config.clone(),
+            page_address: page_address(&options.config, http_address, https_address),
         })
         .await?;
         first_start(&app, &options).await?;
@@ -295,12 +315,29 @@ impl Server {
         let (desktops, events) = (Arc::clone(&app.desktops), Arc::clone(&app.events));
         let edge = Arc::new(Edge::new(app, health));
         let plain = http.map(|(socket, _)| (socket, None));
-        let secured = https.map(|(socket, _)| (socket, Some(TlsAcceptor::from(tls))));
+        let tls = TlsAcceptor::from(tls);
+        if let (Some((socket, _)), Some(ProxyOptions { pass_through, .. })) = (proxy, options.proxy) {
+            let open_service = open_tunnel(Arc::clone(&edge), tls.clone(), stop.clone(), connections.clone());
+            let proxy = Proxy::new(open_service, pass_through);
+            connections.spawn(proxy.serve(socket, stop.clone(), connections.clone()));
+        }
+        let secured = https.map(|(socket, _)| (socket, Some(tls)));
         for (socket, tls) in plain.into_iter().chain(secured) {
             let listener = Listener { socket, tls, limits: EdgeLimits::default() };
             connections.spawn(edge::serve(Arc::clone(&edge), listener, stop.clone(), connections.clone()));
         }
-        Ok(Self { http_address, https_address, stop, connections, engine, desktops, events, store, data: options.data })
+        Ok(Self {
+            http_address,
+            https_address,
+            proxy_address,
+            stop,
+            connections,
+            engine,
+            desktops,
+            events,
+            store,
+            data: options.data,
+        })
     }
 
     /// Returns the address of plain HTTP.
@@ -311,6 +348,11 @@ impl Server {
     /// Returns the address of HTTPS.
     pub fn https_address(&self) -> Option<SocketAddr> {
         self.https_address
+    }
+
+    /// Returns the address of the forward proxy.
+    pub fn proxy_address(&self) -> Option<SocketAddr> {
+        self.proxy_address
     }
 
     /// Shuts down gracefully: stops claiming actions, and lets open requests and running steps
@@ -471,6 +513,34 @@ async fn bind(address: Option<SocketAddr>) -> Result<Option<(TcpListener, Socket
     let socket = TcpListener::bind(address).await.map_err(listen)?;
     let bound = socket.local_addr().map_err(listen)?;
     Ok(Some((socket, bound)))
+}
+
+/// Returns a function that connects a tunnel of the forward proxy to the edge inside this process,
+/// so that the limits of the edge count the proxy's client and not the proxy.
+fn open_tunnel(edge: Arc<Edge>, tls: TlsAcceptor, stop: CancellationToken, tasks: TaskTracker) -> OpenService {
+    /// Bytes that wait in each direction.
+    const BUFFER_BYTES: usize = 64 * 1024;
+    Box::new(move |address| {
+        let (near, far) = tokio::io::duplex(BUFFER_BYTES);
+        let (edge, tls, stop) = (Arc::clone(&edge), tls.clone(), stop.clone());
+        tasks.spawn(async move {
+            let arrival = Arrival { scheme: Scheme::Https, address, stop };
+            edge::serve_tunnel(&edge, far, &tls, arrival).await;
+        });
+        Box::pin(async move { Ok(Box::new(near) as Box<dyn ByteStream>) })
+    })
+}
+
+/// Returns the URL at which a person's browser reaches the sign-in pages: by a configured name, or
+/// on this computer, without TLS if that stays on this computer.
+fn page_address(config: &Config, http: Option<SocketAddr>, https: Option<SocketAddr>) -> Option<String> {
+    let named = config.server.names.iter().find(|name| name.parse::<IpAddr>().is_err());
+    match (named, http, https) {
+        (Some(name), _, Some(https)) => Some(format!("https://{name}:{}", https.port())),
+        (_, Some(http), _) if http.ip().is_loopback() => Some(format!("http://{http}")),
+        (_, _, Some(https)) => Some(format!("https://{}", administrator::reachable(https))),
+        _ => None,
+    }
 }
 
 async fn link_key(store: &Store, rng: &dyn Rng) -> Result<Vec<u8>, Error> {

@@ -38,6 +38,15 @@ impl Reader<'_> {
         )
     }
 
+    /// The certificate by which an application signs in, DER of X.509.
+    pub fn app_certificate(&self, tenant: TenantId, id: AppId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.row(
+            "SELECT certificate FROM app_certificates WHERE tenant_id = ?1 AND app_id = ?2",
+            params![tenant.0, id.0],
+            |row| row.get(0),
+        )
+    }
+
     /// All applications of a tenant, by id; there are few.
     pub fn app_list(&self, tenant: TenantId) -> Result<Vec<Application>, StoreError> {
         self.rows(
@@ -49,6 +58,16 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
+    /// Sets the certificate by which an application signs in, DER of X.509.
+    pub fn app_certificate_put(&mut self, tenant: TenantId, id: AppId, certificate: &[u8]) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO app_certificates (tenant_id, app_id, certificate) VALUES (?1, ?2, ?3)
+             ON CONFLICT (tenant_id, app_id) DO UPDATE SET certificate = excluded.certificate",
+            params![tenant.0, id.0, certificate],
+        )?;
+        Ok(())
+    }
+
     /// Adds a tenant or renames it.
     pub fn tenant_put(&mut self, id: TenantId, name: &str) -> Result<(), StoreError> {
         self.execute(

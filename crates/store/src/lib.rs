@@ -12,6 +12,7 @@
 mod actions;
 mod apps;
 mod audit;
+mod authorization_codes;
 mod catalog;
 mod changes;
 mod cloud_pcs;
@@ -46,6 +47,7 @@ mod workers;
 pub use actions::{ActionFilter, ActionPlace, Advance, NewAction, QueuePlace};
 pub use apps::Application;
 pub use audit::{AUDIT, audit_columns};
+pub use authorization_codes::AuthorizationCode;
 pub use catalog::ImageUses;
 pub use changes::{FeedEntry, FeedPosition, InvalidFeedPosition, ResyncRequired};
 pub use cloud_pcs::{CLOUD_PCS, cloud_pc_columns};

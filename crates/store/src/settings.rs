@@ -30,6 +30,7 @@ pub(crate) const BELONGINGS: &[&str] = &[
     "document_names",
     "documents",
     "device_codes",
+    "authorization_codes",
     "sign_in_counters",
     "provisioning_queue",
     "entitlements",
@@ -42,6 +43,7 @@ pub(crate) const BELONGINGS: &[&str] = &[
     "group_members",
     "groups",
     "users",
+    "app_certificates",
     "apps",
     "tenants",
 ];

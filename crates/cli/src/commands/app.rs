@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 use crate::commands::Session;
 use crate::failure::CommandError;
@@ -18,7 +19,8 @@ Examples:
 const CREATE_EXAMPLES: &str = "\
 Examples:
   cloudpc app create --name ci --permission CloudPC.ReadWrite.All
-  cloudpc app create --name dashboard --permission CloudPC.Read.All -o json";
+  cloudpc app create --name dashboard --permission CloudPC.Read.All -o json
+  cloudpc app create --name ci --permission CloudPC.Read.All --certificate ci.pem";
 
 /// Manage applications that can request access tokens
 #[derive(Debug, Subcommand)]
@@ -42,6 +44,9 @@ pub struct Create {
     /// Permission to grant, for example CloudPC.Read.All; repeatable
     #[arg(long = "permission", value_name = "PERMISSION", required = true)]
     permissions: Vec<String>,
+    /// Certificate with an RSA key, PEM, by which the application can sign in without its secret
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
 }
 
 /// List the applications
@@ -79,8 +84,13 @@ const COLUMNS: &[Column] = &[
 impl Command {
     pub async fn run(self, session: &Session) -> Result<(), CommandError> {
         match self {
-            Self::Create(Create { name, permissions }) => {
-                let body = json!({ "name": name, "permissions": permissions });
+            Self::Create(Create { name, permissions, certificate }) => {
+                let mut body = json!({ "name": name, "permissions": permissions });
+                if let Some(path) = certificate {
+                    let text = std::fs::read_to_string(&path)
+                        .map_err(|error| CommandError::local(format!("Cannot read {}: {error}.", path.display())))?;
+                    body["certificate"] = text.into();
+                }
                 session.format.row(&session.connection.post(APPS, &body).await?, CREATED_COLUMNS)?;
                 tell("Store the secret now; it cannot be shown again.");
                 Ok(())

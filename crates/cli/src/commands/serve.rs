@@ -4,7 +4,7 @@ mod tour;
 
 use clap::{Args, ValueEnum};
 use cloudpc_server::config::{Config, LogConfig, LogFormat};
-use cloudpc_server::start::{DriverKind, Server, StartOptions};
+use cloudpc_server::start::{DriverKind, ProxyOptions, Server, StartOptions};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -46,6 +46,12 @@ pub struct Serve {
     /// Listen address for HTTPS, or off
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8366", value_parser = address)]
     tls_listen: Listen,
+    /// Listen address of a forward proxy for tools with Microsoft's host names; see cloudpc exec
+    #[arg(long, value_name = "ADDR", default_value = "off", value_parser = address)]
+    proxy: Listen,
+    /// Let the proxy connect to all other hosts too
+    #[arg(long)]
+    proxy_pass_through: bool,
     /// Configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -122,6 +128,7 @@ impl Serve {
             config,
             scenario,
             driver: self.driver.into(),
+            proxy: self.proxy.0.map(|listen| ProxyOptions { listen, pass_through: self.proxy_pass_through }),
         };
         let server = Server::start(options).await.map_err(|error| {
             let why = error.to_string();

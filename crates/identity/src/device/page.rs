@@ -9,12 +9,13 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use std::sync::Arc;
 
-use super::CodeRequest;
+use super::code_hash;
 use crate::endpoints::peer_of;
 use crate::html::{cookie, escaped};
 use crate::request::{BaseAddress, Peer, RequestIds};
-use crate::sign_in::{SignIn, SignInRefusal};
-use crate::{Identity, REFRESH_LIFETIME, random_text};
+use crate::sign_in::{SignIn, SignInRefusal, SignInTarget};
+use crate::sign_in_page::{alert, explain, html, permission_lines};
+use crate::{Identity, random_text};
 
 /// The cookie that holds the anti-forgery token of the form.
 const COOKIE: &str = "cloudpc-devicelogin";
@@ -78,12 +79,13 @@ async fn sign_in(
         declined.map(|()| "You declined the request. Nobody was signed in. You can close this page.".to_owned())
     } else {
         let (user_name, password) = (form.user_name.as_str(), form.password.as_str());
-        let sign_in = SignIn { peer, request_id: &ids.request_id, user_code: &code, user_name, password };
+        let target = SignInTarget::DeviceCode(code_hash(&code));
+        let sign_in = SignIn { peer, request_id: &ids.request_id, target, user_name, password };
         let client = identity.sign_in(sign_in).await;
         client.map(|client| format!("You are signed in to {client}. You can close this page."))
     };
     match ended {
-        Ok(text) => html(StatusCode::OK, &format!("<p>{}</p>", escaped(&text))),
+        Ok(text) => html(StatusCode::OK, "'self'", &format!("<p>{}</p>", escaped(&text))),
         Err(SignInRefusal::NameOrPassword) => {
             sign_in_page(&identity, &base, peer, &code, Some(SignInRefusal::NameOrPassword)).await
         }
@@ -94,28 +96,6 @@ async fn sign_in(
 /// Normalizes a code: upper case, without blanks and dashes.
 fn normalized(code: &str) -> String {
     code.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase()
-}
-
-/// Returns the status and message of a refusal.
-fn explain(refusal: SignInRefusal) -> (StatusCode, String) {
-    match refusal {
-        SignInRefusal::Code => (
-            StatusCode::BAD_REQUEST,
-            "The code is unknown, expired or already used. Check the code, or request a new one on your device.".into(),
-        ),
-        SignInRefusal::NameOrPassword => (
-            StatusCode::FORBIDDEN,
-            "The user name or password is wrong, or there were too many attempts. Check both, or try again in 15 minutes.".into(),
-        ),
-        SignInRefusal::TooMany(after) => {
-            let seconds = after.as_secs();
-            let when = if seconds < 60 { format!("{seconds} seconds") } else { format!("{} minutes", seconds / 60) };
-            (StatusCode::TOO_MANY_REQUESTS, format!("Too many sign-in attempts. Try again in {when}."))
-        }
-        SignInRefusal::Service => {
-            (StatusCode::SERVICE_UNAVAILABLE, "The service cannot check the sign-in at the moment. Try again later.".into())
-        }
-    }
 }
 
 fn refused_page(code: &str, refusal: SignInRefusal) -> Response {
@@ -137,7 +117,7 @@ fn code_page(status: StatusCode, code: &str, problem: &str) -> Response {
         problem = alert(problem),
         code = escaped(code),
     );
-    html(status, &content)
+    html(status, "'self'", &content)
 }
 
 /// Returns the page with the requested permissions and the form for user name and password.
@@ -154,7 +134,8 @@ async fn sign_in_page(
     };
     let (status, problem) = refusal.map_or((StatusCode::OK, String::new()), explain);
     let form_token = random_text(identity.rng.as_ref());
-    let asks: String = permissions(&request).iter().map(|line| format!("<li>{}</li>", escaped(line))).collect();
+    let asks: String =
+        permission_lines(&request.scopes).iter().map(|line| format!("<li>{}</li>", escaped(line))).collect();
     let content = format!(
         "{problem}<p>If you sign in with the code {code}, {client} will be able to:</p><ul>{asks}</ul>\
          <form method=\"post\" action=\"/devicelogin\"><input type=\"hidden\" name=\"user_code\" value=\"{code}\">\
@@ -167,35 +148,10 @@ async fn sign_in_page(
         client = escaped(&request.client_name),
         code = escaped(code),
     );
-    let mut response = html(status, &content);
+    let mut response = html(status, "'self'", &content);
     let secure = if base.0.starts_with("https:") { "; Secure" } else { "" };
     let cookie = format!("{COOKIE}={form_token}; Path=/devicelogin; HttpOnly; SameSite=Strict{secure}");
     let cookie = HeaderValue::try_from(cookie).expect("the token is base64");
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     response
-}
-
-/// Returns what the client can do after the sign-in, one line for each permission.
-fn permissions(request: &CodeRequest) -> Vec<String> {
-    let scopes = &request.scopes;
-    let mut lines = vec!["see your name and user name".to_owned()];
-    match &scopes.all {
-        Some(_) => lines.push("use every permission that both you and this client have".to_owned()),
-        None => lines.extend(scopes.permissions.iter().map(|(name, _)| format!("use your permission {name}"))),
-    }
-    if scopes.offline {
-        let days = REFRESH_LIFETIME.as_secs() / (24 * 3600);
-        lines.push(format!("stay signed in for {days} days after each use"));
-    }
-    lines
-}
-
-fn alert(problem: &str) -> String {
-    if problem.is_empty() { String::new() } else { format!("<p role=\"alert\">{}</p>", escaped(problem)) }
-}
-
-fn html(status: StatusCode, content: &str) -> Response {
-    const STYLE: &str = "body{font:1.1em sans-serif;max-width:26em;margin:4em auto;padding:0 1em}label{display:block;margin:1em 0}input{display:block;width:100%;font:inherit}[role=alert]{color:#a00}";
-    let content = format!("<style>{STYLE}</style><h1>Sign in</h1>{content}");
-    crate::html::page(status, "Sign in to cloudpc", "style-src 'unsafe-inline'; form-action 'self'", &content)
 }

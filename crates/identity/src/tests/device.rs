@@ -5,7 +5,7 @@ use super::super::device::{
     CODE_ATTEMPTS_MAX, CODE_LIFETIME, CODE_SCOPE_BYTES_MAX, CODES_MAX, CODES_PER_CLIENT_MAX, CODES_PER_PEER_MAX,
     CODES_PER_PEER_PROTECTED, CODES_PER_PEER_WINDOW_MAX, POLL_INTERVAL, POLL_INTERVAL_MAX, code_hash,
 };
-use super::super::sign_in::{SignIn, SignInRefusal};
+use super::super::sign_in::{SignIn, SignInRefusal, SignInTarget};
 use cloudpc_store::{DeviceCode, DeviceCodeShare};
 
 use super::*;
@@ -62,7 +62,8 @@ impl TestIdentity {
         user_name: &str,
         password: &str,
     ) -> Result<String, SignInRefusal> {
-        self.identity.sign_in(SignIn { peer, request_id: "r", user_code, user_name, password }).await
+        let target = SignInTarget::DeviceCode(code_hash(user_code));
+        self.identity.sign_in(SignIn { peer, request_id: "r", target, user_name, password }).await
     }
 
     /// Polls; returns the error.

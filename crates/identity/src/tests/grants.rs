@@ -99,14 +99,14 @@ async fn invalid_token_requests_get_oauth_errors() {
     table += &format!("twice -> {}\n", summary(&service.post("common", &twice).await.unwrap_err()));
     insta::assert_snapshot!(table, @r#"
     ("client_secret", "wrong") -> 401 invalid_client 7000215: The client secret is wrong. Use the application's current secret.
-    ("client_secret", "") -> 401 invalid_client 7000216: The form lacks the parameter "client_secret". Other client authentication is not supported.
+    ("client_secret", "") -> 401 invalid_client 7000216: The form lacks the parameter "client_secret", or "client_assertion" with the type urn:ietf:params:oauth:client-assertion-type:jwt-bearer. Other client authentication is not supported.
     ("client_id", "00000000-0000-0000-0000-000000000009") -> 400 unauthorized_client 700016: This tenant has no application "00000000-0000-0000-0000-000000000009". Use the client id of a registered application.
     ("client_id", "rollout") -> 400 unauthorized_client 700016: This tenant has no application "rollout". Use the client id of a registered application.
     ("client_id", "") -> 400 invalid_request 900144: The form lacks the parameter "client_id".
     ("scope", "") -> 400 invalid_request 900144: The form lacks the parameter "scope".
     ("scope", "https://graph.microsoft.com/CloudPC.Read.All") -> 400 invalid_scope 70011: Invalid scope "https://graph.microsoft.com/CloudPC.Read.All" for an application. Use https://graph.microsoft.com/.default, or https://NAME/.default with a name of this server.
     ("scope", "https://vault.example.com/.default") -> 400 invalid_scope 70011: Invalid scope "https://vault.example.com/.default" for an application. Use https://graph.microsoft.com/.default, or https://NAME/.default with a name of this server.
-    ("grant_type", "password") -> 400 unsupported_grant_type 70003: Unsupported grant type "password". Use client_credentials, device_code or refresh_token.
+    ("grant_type", "password") -> 400 unsupported_grant_type 70003: Unsupported grant type "password". Use client_credentials, authorization_code, device_code or refresh_token.
     ("grant_type", "") -> 400 invalid_request 900144: The form lacks the parameter "grant_type".
     common -> 400 invalid_request 50194: The path segment "common" does not name a tenant. An application must use its own tenant; put the tenant's id there.
     00000000-0000-0000-0000-000000000009 -> 400 invalid_tenant 90002: Unknown tenant "00000000-0000-0000-0000-000000000009". Use the tenant's id, or a domain of its users' names.

@@ -5,12 +5,14 @@ use cloudpc_graph::{GraphError, is_control_or_bidi};
 use cloudpc_identity::permissions::PERMISSIONS;
 use cloudpc_model::{AppId, AuditVerb, Error, ResourceType};
 use cloudpc_store::Application;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::{AdminCall, AdminReply, check_grant, read};
-use crate::identity::Identity;
+use crate::identity::{Identity, check_certificate};
 use crate::pipeline::Problem;
 
 /// Length limit of an application's name, in characters.
@@ -22,6 +24,8 @@ pub const NAME_CHARS_MAX: usize = 256;
 struct NewApp {
     name: String,
     permissions: Vec<String>,
+    /// A certificate by which the application can sign in, PEM of X.509.
+    certificate: Option<String>,
 }
 
 /// The body that changes an application.
@@ -38,7 +42,7 @@ pub async fn list(call: AdminCall, _body: Bytes) -> Result<Value, Problem> {
 }
 
 pub async fn create(call: AdminCall, body: Bytes) -> Result<AdminReply, Problem> {
-    let NewApp { name, permissions } = read(&body)?;
+    let NewApp { name, permissions, certificate } = read(&body)?;
     if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
         return Err(GraphError::bad_request(format!(
             "The name has {} characters. Expected 1 to {NAME_CHARS_MAX}.",
@@ -56,6 +60,7 @@ pub async fn create(call: AdminCall, body: Bytes) -> Result<AdminReply, Problem>
         return Err(GraphError::bad_request(message).about("permissions").into());
     }
     check_grant(&call.caller, &permissions)?;
+    let certificate = certificate.as_deref().map(certificate_of).transpose()?;
     let secret = Identity::new_app_secret(call.app.rng.as_ref());
     let app = Application {
         tenant_id: call.caller.tenant_id,
@@ -75,6 +80,9 @@ pub async fn create(call: AdminCall, body: Bytes) -> Result<AdminReply, Problem>
         .store
         .write("app.create", move |tx| {
             tx.app_put(&app)?;
+            if let Some(certificate) = &certificate {
+                tx.app_certificate_put(app.tenant_id, app.id, certificate)?;
+            }
             Ok::<_, Error>(tx.audit_insert(&entry)?)
         })
         .await?;
@@ -109,6 +117,15 @@ pub async fn change(call: AdminCall, id: String, body: Bytes) -> Result<Value, P
         .ok_or_else(unknown)?;
     call.app.identity.forget_verified();
     Ok(describe(&changed))
+}
+
+/// Returns the DER of a certificate in PEM.
+fn certificate_of(pem: &str) -> Result<CertificateDer<'static>, Problem> {
+    let invalid = |message: String| Problem::from(GraphError::bad_request(message).about("certificate"));
+    let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
+        .map_err(|_| invalid("The certificate is not PEM. Expected -----BEGIN CERTIFICATE-----.".into()))?;
+    check_certificate(&certificate).map_err(invalid)?;
+    Ok(certificate)
 }
 
 fn describe(app: &Application) -> Value {

@@ -90,6 +90,18 @@ pub(super) const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 /// first [`WRITE_TIME_MAX`].
 pub(super) const WRITE_RATE_MIN: u32 = 16 * 1024;
 
+/// Limit of open connections of the forward proxy, tunnels included. Beyond it, a connection gets
+/// 503.
+pub const PROXY_CONNECTIONS_MAX: usize = 1_024;
+/// Share of each peer.
+pub const PROXY_PEER_CONNECTIONS_MAX: usize = 256;
+/// Time limit for a CONNECT request to arrive.
+pub const PROXY_HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+/// Size limit of a CONNECT request.
+pub const PROXY_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Time limit for the connection to the other side of a tunnel.
+pub const PROXY_CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// Time for which a browser may cache the response to a preflight request.
 pub(super) const PREFLIGHT_AGE: Duration = Duration::from_hours(1);
 

@@ -148,6 +148,17 @@ fn plain_on_tls() -> GraphError {
     GraphError::bad_request("This port serves HTTPS, but the request came without TLS. Use an https URL.")
 }
 
+/// Serves TLS on a stream from the forward proxy until it closes.
+pub(crate) async fn serve_tunnel<S>(edge: &Arc<Edge>, stream: S, tls: &TlsAcceptor, arrival: Arrival)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let handshake = timeout(HANDSHAKE_TIME_MAX, tls.accept(stream));
+    if let Some(Ok(Ok(stream))) = arrival.stop.clone().run_until_cancelled(handshake).await {
+        serve_http(edge, stream, arrival, &Arc::default()).await;
+    }
+}
+
 /// Serves HTTP on a connection until it closes.
 pub(super) async fn serve_http<S>(edge: &Arc<Edge>, mut stream: S, arrival: Arrival, activity: &Arc<Activity>)
 where

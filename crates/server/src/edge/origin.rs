@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use tokio_util::sync::CancellationToken;
 
+use crate::identity::well_known;
 use crate::request::{BaseAddress, Peer};
 
 /// The client's address, followed by that of each proxy except the last.
@@ -99,7 +100,7 @@ impl Reach {
         if authority.host().is_empty() || authority.as_str().len() > 255 || !authority.as_str().bytes().all(is_valid) {
             return Err(invalid_host());
         }
-        if !self.is_ours(authority.host()) {
+        if !self.is_ours(authority.host()) && !(https && well_known::is_host(authority.host())) {
             return Err(misdirected(authority.host()));
         }
         let scheme = if https { "https" } else { "http" };

@@ -171,6 +171,11 @@ pub(crate) fn sign_ins() -> Arc<Pool> {
     strangers(limits::SIGN_IN_REQUESTS_MAX, limits::PEER_SIGN_IN_REQUESTS_MAX)
 }
 
+/// Returns the pool of connections of the forward proxy.
+pub(super) fn proxy() -> Arc<Pool> {
+    strangers(limits::PROXY_CONNECTIONS_MAX, limits::PROXY_PEER_CONNECTIONS_MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ mod events;
 mod heads;
 mod http2;
 mod overload;
+mod proxy;
 mod secured;
 mod stopping;
 
@@ -183,6 +184,7 @@ async fn app(directory: &TempDir, config: Config) -> App {
         rng,
         fetcher: Fetcher::new(None).unwrap(),
         config,
+        page_address: None,
     };
     assemble(parts).await.unwrap()
 }

@@ -1,5 +1,8 @@
 //! The certificate of the server, and its own certificate authority.
 //!
+//! Clients that connect by a name of Microsoft get a certificate for those names instead; they
+//! trust it only if they trust the authority.
+//!
 //! The authority is created on the first start and kept, for clients to trust. The server's
 //! certificate is created at each start, so that it covers the configured names and does not
 //! expire; its key is only in memory.
@@ -9,13 +12,17 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
 use crate::durable_file::{self, Readers};
+use crate::identity::well_known;
 
 /// Name of the file with the authority's certificate in the data directory, for clients to trust.
 pub const AUTHORITY_FILE: &str = "ca.pem";
@@ -73,6 +80,42 @@ pub fn server_config(
     rng: &dyn Rng,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let issuer = authority(directory, now, rng)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let certificates = Certificates {
+        own: certificate(names, &issuer, now, &provider)?,
+        well_known: certificate(&well_known::HOSTS.map(str::to_owned), &issuer, now, &provider)?,
+    };
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(certificates));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The certificates of the server, chosen by the name that the client asks for.
+#[derive(Debug)]
+struct Certificates {
+    /// For the server's own names, and for clients that name none or an unknown one.
+    own: Arc<CertifiedKey>,
+    /// For [`well_known::HOSTS`].
+    well_known: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let is_well_known = hello.server_name().is_some_and(well_known::is_host);
+        Some(Arc::clone(if is_well_known { &self.well_known } else { &self.own }))
+    }
+}
+
+/// Creates a certificate for these names, with a new key.
+fn certificate(
+    names: &[String],
+    issuer: &Issuer<'_, KeyPair>,
+    now: Timestamp,
+    provider: &CryptoProvider,
+) -> Result<Arc<CertifiedKey>, TlsError> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, "cloudpc");
@@ -80,16 +123,9 @@ pub fn server_config(
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
     set_validity(&mut params, now, CERTIFICATE_LIFETIME);
-    let certificate = params.signed_by(&key, &issuer)?;
-
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let certificate = params.signed_by(&key, issuer)?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(Arc::new(CertifiedKey::from_der(vec![certificate.der().clone()], key, provider)?))
 }
 
 /// Loads the authority, and creates it if there is none.

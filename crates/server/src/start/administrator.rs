@@ -126,7 +126,7 @@ fn tenant_permissions() -> Vec<String> {
 
 /// Returns an address that a client on this machine can connect to: the loopback address in place
 /// of the unspecified address.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() {
             std::net::Ipv4Addr::LOCALHOST.into()

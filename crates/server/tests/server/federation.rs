@@ -18,6 +18,7 @@ async fn start(data: &TempDir, config: Config) -> Server {
         config,
         scenario: None,
         driver: DriverKind::Sim,
+        proxy: None,
     })
     .await
     .unwrap()

@@ -1,5 +1,7 @@
 //! Device sign-in of a user: the token service behind the edge, and the sign-in page.
 
+mod redirect;
+
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher as _;
 use argon2::password_hash::phc::PasswordHash;

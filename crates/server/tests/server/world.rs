@@ -131,6 +131,7 @@ impl TestServer {
             rng,
             fetcher,
             config,
+            page_address: None,
         };
         let app = assemble(parts).await.unwrap();
         save_signing_key(&store).await;

@@ -63,6 +63,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0025_webhooks.sql"),
     include_str!("../../migrations/0026_turns_and_assigned_groups.sql"),
     include_str!("../../migrations/0027_event_rows.sql"),
+    include_str!("../../migrations/0028_authorization_codes.sql"),
     include_str!("../../migrations/0029_remote_sessions.sql"),
 ];
 

@@ -94,8 +94,9 @@ pub fn open_sql(directory: &Path) -> rusqlite::Connection {
 pub const BEFORE_WORKERS: &str = "DROP TABLE remote_sessions;
     DROP TABLE workers; DROP INDEX actions_worker; ALTER TABLE actions RENAME COLUMN worker_id TO leased;";
 
-/// Takes a database back to before rollouts and the change feed.
+/// Takes a database back to before rollouts, the change feed and authorization codes.
 pub const BEFORE_ROLLOUTS: &str = "
+    DROP TABLE authorization_codes; DROP TABLE app_certificates;
     DROP TABLE changes; DROP TABLE webhook_deliveries;
     DROP TABLE rollouts; DROP TABLE rollout_cloud_pcs; DROP TABLE policy_schedules;
     ALTER TABLE cloud_pcs DROP COLUMN single_sign_on;";

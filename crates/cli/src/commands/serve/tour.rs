@@ -26,6 +26,9 @@ pub fn addresses(server: &Server, data: &Path) -> String {
     if let Some(address) = server.https_address() {
         line("HTTPS", format!("https://{address}   certificate authority: {}", data.join("ca.pem").display()));
     }
+    if let Some(address) = server.proxy_address() {
+        line("Proxy", format!("http://{address}"));
+    }
     line("Data", format!("{}   credentials: {}", data.display(), data.join(ADMIN_FILE).display()));
     if data.join(PASSWORDS_FILE).exists() {
         line("Users", format!("generated passwords: {}", data.join(PASSWORDS_FILE).display()));

@@ -24,9 +24,61 @@ async fn a_client_that_trusts_the_authority_can_connect() {
 #[tokio::test]
 async fn the_certificate_is_not_valid_for_other_names() {
     let server = TestServer::new().await;
-    let refused = server.secure("graph.microsoft.com", &[]).await.unwrap_err().to_string();
-    assert!(refused.contains("not valid for name \"graph.microsoft.com\""), "{refused}");
+    for name in ["graph.microsoft.us", "microsoft.com", "evil.test"] {
+        let refused = server.secure(name, &[]).await.unwrap_err().to_string();
+        assert!(refused.contains(&format!("not valid for name \"{name}\"")), "{refused}");
+    }
     assert!(server.secure("localhost", &[]).await.is_ok(), "other clients are still served");
+}
+
+#[tokio::test]
+async fn names_of_microsoft_are_served_over_tls_only_and_links_speak_of_them() {
+    let server = TestServer::new().await;
+    let ask = async |name: &str, host: &str, path: &str| {
+        let mut stream = server.secure(name, &[]).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        rest(&mut stream).await
+    };
+    for name in cloudpc_identity::well_known::HOSTS {
+        let answer = ask(name, name, "/beta/nowhere").await;
+        assert!(answer.contains(&format!("authorization_uri=\"https://{name}/common/")), "{answer}");
+    }
+    let discovery = ask(
+        "login.microsoftonline.com",
+        "login.microsoftonline.com",
+        "/common/discovery/instance?authorization_endpoint=https://login.microsoftonline.com/common/oauth2/authorize",
+    );
+    let discovery = discovery.await;
+    assert!(
+        discovery.contains("https://login.microsoftonline.com/common/.well-known/openid-configuration"),
+        "{discovery}"
+    );
+    let plain = server.exchange("GET /beta HTTP/1.1\r\nHost: graph.microsoft.com\r\nConnection: close\r\n\r\n").await;
+    assert!(plain.starts_with("HTTP/1.1 421 "), "{plain}");
+}
+
+#[tokio::test]
+async fn azure_resource_manager_has_no_subscriptions_and_answers_at_its_own_name_only() {
+    let server = TestServer::new().await;
+    let mut outcomes = Vec::new();
+    for (host, path) in [
+        ("management.azure.com", "/tenants?api-version=2022-12-01"),
+        ("management.azure.com", "/subscriptions?api-version=2022-12-01"),
+        ("management.azure.com", "/providers"),
+        ("graph.microsoft.com", "/subscriptions"),
+    ] {
+        let mut stream = server.secure(host, &[]).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        outcomes.push(format!("{host}{path} -> {}", outcome(&rest(&mut stream).await)));
+    }
+    insta::assert_snapshot!(outcomes.join("\n"), @r#"
+    management.azure.com/tenants?api-version=2022-12-01 -> 200 OK: {"value":[]}
+    management.azure.com/subscriptions?api-version=2022-12-01 -> 200 OK: {"value":[]}
+    management.azure.com/providers -> 404 Not Found: ResourceNotFound: No resource at /providers. Graph is below /v1.0 and /beta.
+    graph.microsoft.com/subscriptions -> 404 Not Found: ResourceNotFound: No resource at /subscriptions. Graph is below /v1.0 and /beta.
+    "#);
 }
 
 #[tokio::test]
