@@ -225,7 +225,7 @@ fn check_once(reader: &Reader<'_>, change: &DocumentChange<'_>, target: &Assignm
     let is_other = |sibling: &Document| sibling.key != change.new.key && AssignmentTarget::of(&sibling.body) == *target;
     let Some(other) = siblings(reader, change.new)?.into_iter().find(is_other) else { return Ok(()) };
     let message = format!(
-        "The assignment '{}' already assigns the group '{}'. DocumentChange that one, or choose another group.",
+        "The assignment '{}' already assigns the group '{}'. Change that one, or choose another group.",
         other.key.id, target.group
     );
     Err(GraphError::new(409, "nameAlreadyExists", message).about("target/groupId").into())

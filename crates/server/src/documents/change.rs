@@ -250,7 +250,7 @@ pub(super) fn refuse(kind: &DocumentKind, document: &Document, conflict: Documen
         }
         DocumentConflict::Held { by, property } => {
             let message = format!(
-                "The {name} '{}' is in use by the {} '{}' ({property}). DocumentChange or delete that first.",
+                "The {name} '{}' is in use by the {} '{}' ({property}). Change or delete that first.",
                 document.key.id,
                 by.kind.name(),
                 by.id

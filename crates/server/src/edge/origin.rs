@@ -100,7 +100,7 @@ impl Reach {
         if authority.host().is_empty() || authority.as_str().len() > 255 || !authority.as_str().bytes().all(is_valid) {
             return Err(invalid_host());
         }
-        if !self.is_ours(authority.host()) && !(https && well_known::is_host(authority.host())) {
+        if !(self.is_ours(authority.host()) || https && well_known::is_host(authority.host())) {
             return Err(misdirected(authority.host()));
         }
         let scheme = if https { "https" } else { "http" };

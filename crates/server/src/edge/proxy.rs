@@ -80,9 +80,9 @@ impl Proxy {
         }
     }
 
-    fn destination(&self, authority: Option<&Authority>) -> Result<Destination, Response<String>> {
+    fn destination(&self, authority: Option<&Authority>) -> Result<Destination, ProxyRefusal> {
         let Some((authority, port)) = authority.and_then(|authority| Some((authority, authority.port_u16()?))) else {
-            return Err(refusal(StatusCode::BAD_REQUEST, "CONNECT names no host and port.\n"));
+            return Err(ProxyRefusal::new(StatusCode::BAD_REQUEST, "CONNECT names no host and port.\n"));
         };
         let host = authority.host();
         if port == HTTPS_PORT && well_known::is_host(host) {
@@ -96,7 +96,7 @@ impl Proxy {
              To connect to other hosts too, start the proxy with pass-through.\n",
             well_known::HOSTS.join(", ")
         );
-        Err(refusal(StatusCode::FORBIDDEN, problem))
+        Err(ProxyRefusal::new(StatusCode::FORBIDDEN, problem))
     }
 }
 
@@ -114,7 +114,7 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         let service = service_fn(|request| {
             let connection = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(connection.answer(request).await.unwrap_or_else(|refused| refused)) }
+            async move { Ok::<_, Infallible>(connection.answer(request).await.unwrap_or_else(ProxyRefusal::into_response)) }
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(PROXY_HEAD_TIME_MAX).max_buf_size(PROXY_HEAD_BYTES_MAX);
@@ -123,14 +123,14 @@ impl Connection {
         let _ = self.stop.run_until_cancelled(served).await;
     }
 
-    async fn answer(self: Arc<Self>, mut request: Request<Incoming>) -> Result<Response<String>, Response<String>> {
+    async fn answer(self: Arc<Self>, mut request: Request<Incoming>) -> Result<Response<String>, ProxyRefusal> {
         if request.method() != Method::CONNECT {
             let problem = "This proxy answers CONNECT only. Use it for https URLs.\n";
-            return Err(refusal(StatusCode::METHOD_NOT_ALLOWED, problem));
+            return Err(ProxyRefusal::new(StatusCode::METHOD_NOT_ALLOWED, problem));
         }
         let destination = self.proxy.destination(request.uri().authority())?;
         let mut far = self.open(&destination).await.map_err(|error| {
-            refusal(StatusCode::BAD_GATEWAY, format!("cloudpc cannot connect to the other side: {error}.\n"))
+            ProxyRefusal::new(StatusCode::BAD_GATEWAY, format!("cloudpc cannot connect to the other side: {error}.\n"))
         })?;
         let upgrade = hyper::upgrade::on(&mut request);
         let connection = Arc::clone(&self);
@@ -162,11 +162,23 @@ impl Connection {
     }
 }
 
-fn refusal(status: StatusCode, problem: impl Into<String>) -> Response<String> {
-    let mut response = Response::new(problem.into());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-    response
+/// Why there is no tunnel.
+struct ProxyRefusal {
+    status: StatusCode,
+    problem: String,
+}
+
+impl ProxyRefusal {
+    fn new(status: StatusCode, problem: impl Into<String>) -> Self {
+        Self { status, problem: problem.into() }
+    }
+
+    fn into_response(self) -> Response<String> {
+        let mut response = Response::new(self.problem);
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        response
+    }
 }

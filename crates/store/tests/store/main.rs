@@ -4,6 +4,7 @@
 
 mod actions;
 mod advances;
+mod authorization_codes;
 mod changes;
 mod crash;
 mod deployments;

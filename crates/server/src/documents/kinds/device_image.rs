@@ -118,7 +118,7 @@ pub(crate) fn refuse_used(reader: &Reader<'_>, image: &Document, what: &str) -> 
     };
     let Some(policy) = policies.iter().find(uses) else { return Ok(()) };
     let message = format!(
-        "The device image '{}' cannot be {what}: the provisioning policy '{}' uses it (imageId). DocumentChange or delete the policy first.",
+        "The device image '{}' cannot be {what}: the provisioning policy '{}' uses it (imageId). Change or delete the policy first.",
         image.key.id, policy.key.id
     );
     Err(GraphError::new(409, "resourceInUse", message).into())
