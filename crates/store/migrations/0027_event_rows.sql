@@ -1,2 +1,3 @@
--- A row of action_events may hold several events of the same time: `event` is an object or an array of objects, and `number` is that of the first. Earlier
--- versions cannot read such a row, and refuse a database that has this migration.
+-- A row of action_events may hold several events of the same time: `event` is an object or an array
+-- of objects, and `number` is that of the first. Earlier versions cannot read such a row, and refuse
+-- a database that has this migration.

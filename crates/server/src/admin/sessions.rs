@@ -85,7 +85,8 @@ fn stated(call: &AdminCall, request: &SessionRequest, cloud_pc: &CloudPc) -> Res
     let began = request.began.as_deref().map(|text| duration("began", text)).transpose()?.unwrap_or_default();
     let lasted = request.lasted.as_deref().map(|text| duration("lasted", text)).transpose()?;
     if let Some(lasted) = lasted.filter(|lasted| *lasted > began) {
-        let message = format!("A session that began {began:?} ago cannot have lasted {lasted:?}.");
+        let (began, lasted) = (began.as_secs(), lasted.as_secs());
+        let message = format!("A session that began {began} seconds ago cannot have lasted {lasted} seconds.");
         return Err(GraphError::bad_request(message).about("lasted"));
     }
     let measured = [

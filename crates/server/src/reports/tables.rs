@@ -95,17 +95,8 @@ pub static TABLES: &[ReportTable] = &[
     },
     ReportTable {
         name: "dailyAggregatedRemoteConnectionReports",
-        columns: &[
-            CLOUD_PC[0],
-            CLOUD_PC[1],
-            CLOUD_PC[2],
-            column("SignInDateTime", DateTime),
-            column("SignOutDateTime", DateTime),
-            column("UsageInHour", Double),
-            column("RoundTripTimeInMsP50", Int64),
-            column("AvailableBandwidthInMBpsP50", Double),
-            column("RemoteSignInTimeInSec", Double),
-        ],
+        // A day has no activity of its own.
+        columns: SESSION.split_at(1).1,
         order: LATEST_SESSION_FIRST,
         source: Some(|scope| OfCloudPcs::boxed(scope, sessions::by_day)),
         no_source: None,

@@ -1,6 +1,7 @@
 //! Reports: what of the store's data they show, and how a request chooses part of it.
 
 use axum::body::Body;
+use cloudpc_server::admin::{MEASUREMENT_MAX, SESSION_USER_CHARS_MAX};
 use cloudpc_server::edge::{Edge, Health, Scheme};
 use cloudpc_server::reports::{REPORT_ROWS, REPORT_ROWS_MAX, TABLES};
 use http::Request;
@@ -50,13 +51,18 @@ async fn refused(server: &TestServer, name: &str, body: Value) -> String {
 }
 
 async fn session(server: &TestServer, body: Value) {
+    assert_eq!(state(server, &body).await, 201, "{body}");
+}
+
+/// States a session and returns the status of the answer.
+async fn state(server: &TestServer, body: &Value) -> u16 {
     let edge = Edge::new(server.app.clone(), Arc::new(Health::default()));
     let request = Request::post("/_cloudpc/sessions")
         .header("host", HOST)
         .header("content-type", "application/json")
         .header("authorization", format!("Bearer {}", server.token(Who::Ada).await));
     let response = edge.answer(request.body(Body::from(body.to_string())).unwrap(), &arrival(Scheme::Http)).await;
-    assert_eq!(response.status(), 201, "{body}");
+    response.status().as_u16()
 }
 
 #[tokio::test]
@@ -211,4 +217,24 @@ async fn mistakes_in_a_request_are_explained() {
     let choice = json!({"reportName": "performanceTrendReport"});
     messages += &refused(&server, "retrieveFrontlineReports", choice).await;
     insta::assert_snapshot!("report_mistakes", messages);
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_have_been_is_not_stated() {
+    let server = TestServer::new().await;
+    for wrong in [
+        json!({"cloudPcId": DESK_1, "began": "1h", "lasted": "2h"}),
+        json!({"cloudPcId": DESK_1, "lasted": "1s"}),
+        json!({"cloudPcId": DESK_1, "roundTripTimeInMs": -1}),
+        json!({"cloudPcId": DESK_1, "roundTripTimeInMs": MEASUREMENT_MAX + 1}),
+        json!({"cloudPcId": DESK_1, "userPrincipalName": "u".repeat(SESSION_USER_CHARS_MAX + 1)}),
+    ] {
+        assert_eq!(state(&server, &wrong).await, 400, "{wrong}");
+    }
+    let longest = json!({
+        "cloudPcId": DESK_1, "began": "1h", "lasted": "1h", "roundTripTimeInMs": MEASUREMENT_MAX,
+        "userPrincipalName": "u".repeat(SESSION_USER_CHARS_MAX),
+    });
+    session(&server, longest).await;
+    assert_eq!(report(&server, "getRawRemoteConnectionReports", json!({})).await.total, 1);
 }
