@@ -209,6 +209,7 @@ mod tests {
             target: on.to_string(),
             params: Params::Reboot,
             requested_by: Actor::system(),
+            bulk_action_id: None,
             requested_at: Timestamp(0),
             deadline_at: Timestamp(1),
             state: State::Running,

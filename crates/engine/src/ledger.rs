@@ -7,8 +7,8 @@
 pub(crate) mod audit;
 
 use cloudpc_model::{
-    Action, ActionId, ActivityId, Actor, AgentSetting, AuditResource, AuditVerb, Document, EventKind, Failure, Kind,
-    Params, Partner, ResourceType, State, StepRecord, StepState, TenantId, Timestamp,
+    Action, ActionId, ActivityId, Actor, AgentSetting, AuditResource, AuditVerb, BulkActionId, Document, EventKind,
+    Failure, Kind, Params, Partner, ResourceType, State, StepRecord, StepState, TenantId, Timestamp,
 };
 use cloudpc_store::{NewAction, Report, ReportType, StoreError, Tx};
 use std::time::Duration;
@@ -22,12 +22,14 @@ pub struct RequestContext {
     pub by: Actor,
     /// Request id for the audit log.
     pub request_id: String,
+    /// The bulk action that the request is an item of.
+    pub bulk_action_id: Option<BulkActionId>,
 }
 
 impl RequestContext {
     /// Returns the service itself as the requester of an action.
     pub(crate) fn system(tenant_id: TenantId) -> Self {
-        Self { tenant_id, by: Actor::system(), request_id: String::new() }
+        Self { tenant_id, by: Actor::system(), request_id: String::new(), bulk_action_id: None }
     }
 }
 
@@ -68,6 +70,7 @@ pub(crate) fn accept_deployments(
             deadline_at: now + time_max,
             params,
             requested_by: by.clone(),
+            bulk_action_id: None,
             requested_at: now,
             // The activity id is random and new for each call.
             tag_nonce: activity_id.0.as_u64_pair().1,
@@ -113,6 +116,7 @@ pub(crate) fn accept_on_document(
         target: document.key.id.clone(),
         params,
         requested_by: asked.by.clone(),
+        bulk_action_id: None,
         requested_at: now,
         deadline_at: now + time_max,
         // No machine carries a tag of these actions, so the tag need not be unique.

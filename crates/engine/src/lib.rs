@@ -6,6 +6,7 @@
 //! steps. This crate knows nothing of HTTP and OData, nor which driver is in use.
 
 pub mod actions;
+mod bulk;
 mod cancel;
 mod deploy;
 mod documents;
@@ -30,6 +31,7 @@ use cloudpc_store::Store;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use bulk::{BULK_ACTIONS_OPEN_MAX, BULK_CLOUD_PCS_MAX, NewBulkAction};
 pub use deploy::{DeployReceipt, TARGETS_MAX};
 pub use faults::{Effect, FaultRule, Faults};
 pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
@@ -39,7 +41,7 @@ pub use lifecycle::GRACE_PERIOD;
 pub use policy::put_subscription;
 pub use request::check_resize;
 pub use rollout::has_unapplied_update;
-pub use run::{SEATS_PER_LICENSE, entitle};
+pub use run::{BULK_RUNNING_MAX, SEATS_PER_LICENSE, entitle};
 
 /// Dependencies of the engine.
 #[derive(Clone)]

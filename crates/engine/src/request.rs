@@ -80,7 +80,7 @@ impl Engine {
     }
 }
 
-fn request(
+pub(crate) fn request(
     tx: &mut Tx<'_>,
     asked: &RequestContext,
     cloud_pc: &CloudPc,
@@ -157,12 +157,17 @@ pub(crate) fn accept_unchecked(
         target,
         params,
         requested_by: asked.by.clone(),
+        bulk_action_id: asked.bulk_action_id,
         requested_at: stamp.at,
         deadline_at: stamp.at + recipe(kind).time_max,
         tag_nonce: stamp.tag_nonce,
         idempotency_key: None,
     })?;
-    tx.audit_insert(&entry.detail("actionId", &action.to_string()))?;
+    let entry = entry.detail("actionId", &action.to_string());
+    tx.audit_insert(&match asked.bulk_action_id {
+        Some(bulk) => entry.detail("bulkActionId", &bulk.to_string()),
+        None => entry,
+    })?;
     Ok(action)
 }
 

@@ -9,6 +9,7 @@
 //! The loop sleeps until something is due or it is woken; it never polls.
 
 mod attempt;
+mod bulk_actions;
 mod entitle;
 mod keep;
 mod provisioning;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
 use attempt::Attempt;
+pub use bulk_actions::BULK_RUNNING_MAX;
 pub use entitle::entitle;
 pub use provisioning::SEATS_PER_LICENSE;
 use store_retry::StoreRetry;
@@ -101,7 +103,7 @@ impl Engine {
         }
     }
 
-    /// Returns by when the engine next acts on an action, a queued user or a rollout; none if it
+    /// Returns by when the engine next acts on an action, a queued user, a rollout or a bulk action; none if it
     /// has nothing left to act on, and what is open needs an operator. If the next timer of the
     /// clock is later, the engine is between two timers, for example in the database.
     ///
@@ -114,7 +116,9 @@ impl Engine {
             return Ok(Some(now + self.parts.settings.lease));
         }
         let due = self.parts.store.read(move |reader| {
-            let reconciles = !reader.provisioning_queue_next(1)?.is_empty() || reader.rollout_due(None)?.is_some();
+            let reconciles = !reader.provisioning_queue_next(1)?.is_empty()
+                || reader.rollout_due(None)?.is_some()
+                || reader.bulk_action_due(None, now)?.is_some();
             let due = [
                 reconciles.then_some(now),
                 reader.action_next_due()?,

@@ -21,8 +21,8 @@ use std::net::IpAddr;
 use strum::{EnumIter, EnumString, IntoStaticStr};
 
 use crate::{
-    ActionId, ActivityId, AgentSetting, AppId, CloudPcId, DocumentKey, DocumentType, ImageId, OsVersion, PartnerId,
-    ServicePlanId, SnapshotId, TenantId, Timestamp, UserAccountType, UserId,
+    ActionId, ActivityId, AgentSetting, AppId, BulkActionId, CloudPcId, DocumentKey, DocumentType, ImageId, OsVersion,
+    PartnerId, ServicePlanId, SnapshotId, TenantId, Timestamp, UserAccountType, UserId,
 };
 
 /// The state of an action.
@@ -309,6 +309,8 @@ pub struct Action {
     pub params: Params,
     /// Who requested the action.
     pub requested_by: Actor,
+    /// The bulk action that it is an item of.
+    pub bulk_action_id: Option<BulkActionId>,
     /// Time of the request.
     pub requested_at: Timestamp,
     /// Deadline; past it, the action fails and is undone.

@@ -172,6 +172,8 @@ pub enum AuditVerb {
     Assign,
     CancelAction,
     SettleAction,
+    /// Of items of a bulk action that failed.
+    Retry,
     /// A machine has failed by itself (result `failure`) or is well again.
     CheckHealth,
     ConfigureAgent,
@@ -240,6 +242,7 @@ impl AuditVerb {
             | Self::Assign
             | Self::CancelAction
             | Self::SettleAction
+            | Self::Retry
             | Self::ConfigureAgent
             | Self::SetDetection
             | Self::AllowUrls
@@ -347,6 +350,8 @@ pub enum ResourceType {
     Document(DocumentType),
     #[strum(serialize = "CloudPC")]
     CloudPc,
+    #[strum(serialize = "CloudPcBulkAction")]
+    BulkAction,
     #[strum(serialize = "CloudPcExternalPartner")]
     ExternalPartner,
     Tenant,

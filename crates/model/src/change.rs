@@ -28,6 +28,8 @@ pub enum EntityType {
     CloudPc,
     #[strum(serialize = "cloudPcSnapshot")]
     Snapshot,
+    #[strum(serialize = "cloudPcBulkAction")]
+    BulkAction,
     #[strum(serialize = "action")]
     Action,
 }

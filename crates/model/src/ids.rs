@@ -49,6 +49,8 @@ guid_id! {
     CloudPcId,
     /// The managed device of a Cloud PC in device management.
     ManagedDeviceId,
+    /// A bulk action: a remote action on many Cloud PCs.
+    BulkActionId,
     /// The deployments started by one `deployAgent` call.
     ActivityId,
     /// The entity id of an external partner; not its `partnerId`.

@@ -7,6 +7,7 @@
 mod action;
 mod admit;
 mod audit;
+mod bulk;
 mod catalog;
 mod change;
 mod cloud_pc;
@@ -32,6 +33,9 @@ pub use audit::{
     AUDIT_CHANGES_MAX, AUDIT_TEXT_CHARS_MAX, AuditChange, AuditEntry, AuditResource, AuditResult, AuditVerb,
     OperationType, ResourceType,
 };
+pub use bulk::{
+    BulkAction, BulkCounts, BulkItem, BulkItemState, BulkRequest, BulkStatus, DiskEncryptionType, RestoreTimeRange,
+};
 pub use change::{Change, ChangeKind, EntityType};
 pub use cloud_pc::{
     CloudPc, CloudPcStatus, GalleryImage, OsVersion, Power, Product, ServicePlan, Snapshot, SnapshotType, StatusDetail,
@@ -41,8 +45,8 @@ pub use document::{Document, DocumentKey, DocumentReference, DocumentType, Objec
 pub use error::{Error, ErrorKind};
 pub use health::{HealthCheck, HealthEvent};
 pub use ids::{
-    ActionId, ActivityId, AppId, CloudPcId, GroupId, IMAGE_ID_BYTES_MAX, ImageId, ManagedDeviceId, PartnerId,
-    ServicePlanId, SkuId, SnapshotId, TenantId, UserId,
+    ActionId, ActivityId, AppId, BulkActionId, CloudPcId, GroupId, IMAGE_ID_BYTES_MAX, ImageId, ManagedDeviceId,
+    PartnerId, ServicePlanId, SkuId, SnapshotId, TenantId, UserId,
 };
 pub use naming::{NAMING_TEMPLATE_DEFAULT, NamingTemplate};
 pub use partner::{AgentSetting, ConnectionStatus, Partner};

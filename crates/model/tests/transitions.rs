@@ -13,6 +13,7 @@ fn action_in(state: State) -> Action {
         target: Uuid::nil().to_string(),
         params: Params::Reboot,
         requested_by: Actor::system(),
+        bulk_action_id: None,
         requested_at: Timestamp(0),
         deadline_at: Timestamp(1_000_000),
         state,

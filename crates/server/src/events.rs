@@ -134,6 +134,7 @@ fn list_operation(entity_type: EntityType) -> Option<&'static str> {
         EntityType::ExternalPartner => "cloudPcExternalPartner.list",
         EntityType::CloudPc => "cloudPC.list",
         EntityType::Snapshot => "cloudPcSnapshot.list",
+        EntityType::BulkAction => "cloudPcBulkAction.list",
         EntityType::Action => "cloudPC.actions",
         EntityType::Document(of) => {
             let reads = |binding: documents::Binding| matches!(binding.verb, Verb::List | Verb::Get);

@@ -7,6 +7,7 @@ mod action;
 mod activity;
 mod assigned_user;
 mod audit_event;
+mod bulk_action;
 mod cloud_pc;
 mod device_image;
 mod group;
@@ -35,6 +36,7 @@ use crate::pipeline::{
     WRITE_MEMBERS, WRITE_SIGNED_IN, WRITE_USERS,
 };
 
+pub use bulk_action::BULK_NAME_CHARS_MAX;
 pub use cloud_pc::VALIDATE_CLOUD_PC_IDS_MAX;
 pub use group::{GROUPS_MAX, REFERENCES_MAX};
 pub use group_member::GROUP_MEMBERS_MAX;
@@ -61,6 +63,8 @@ pub static SHUT: &[&str] = &[
     "cloudPC.update",
     "cloudPC.delete",
     "cloudPcAuditEvent.create",
+    "cloudPcBulkAction.update",
+    "cloudPcBulkAction.delete",
     "cloudPcAuditEvent.update",
     "cloudPcAuditEvent.delete",
     "cloudPcSnapshot.create",
@@ -81,6 +85,7 @@ pub static TABLE: &[Row] = table! {
     "cloudPC.get", READ => cloud_pc::get::run;
     "cloudPC.retrieveCloudPcCountByStatus", READ => cloud_pc::count_by_status::run;
     "cloudPC.validateBulkResize", READ => cloud_pc::validate_bulk_resize::run;
+    "cloudPC.getProvisionedCloudPCs", READ => cloud_pc::provisioned::run;
     "cloudPC.reprovision", WRITE => cloud_pc::reprovision::run;
     "cloudPC.resize", WRITE => cloud_pc::resize::run;
     "cloudPC.restore", WRITE => cloud_pc::restore::run;
@@ -110,6 +115,14 @@ pub static TABLE: &[Row] = table! {
     "managedDevice.resizeCloudPc", WRITE => managed_device::resize::run;
     "managedDevice.restoreCloudPc", WRITE => managed_device::restore::run;
     "managedDevice.getCloudPcRemoteActionResults", READ => managed_device::results::run;
+    "managedDevice.bulkReprovisionCloudPc", WRITE => managed_device::bulk_reprovision::run;
+    "managedDevice.bulkRestoreCloudPc", WRITE => managed_device::bulk_restore::run;
+    "cloudPcBulkAction.list", READ => bulk_action::list::run;
+    "cloudPcBulkAction.count", READ => bulk_action::count::run;
+    "cloudPcBulkAction.get", READ => bulk_action::get::run;
+    "cloudPcBulkAction.create", WRITE => bulk_action::create::run;
+    "cloudPcBulkAction.retry", WRITE => bulk_action::retry::run;
+    "cloudPcBulkAction.items", READ => bulk_action::items::run;
     "cloudPcSnapshot.list", READ => snapshot::list::run;
     "cloudPcSnapshot.count", READ => snapshot::count::run;
     "cloudPcSnapshot.get", READ => snapshot::get::run;
@@ -157,6 +170,7 @@ pub static TABLE: &[Row] = table! {
     "reports.getRealTimeRemoteConnectionStatus", READ => report::real_time_status::run;
     "reports.getRemoteConnectionHistoricalReports", READ => report::run;
     "reports.getTotalAggregatedRemoteConnectionReports", READ => report::run;
+    "reports.retrieveBulkActionStatusReport", READ => report::run;
     "reports.retrieveCloudPcPerformanceMetricsReport", READ => report::run;
     "reports.retrieveCloudPcRecommendationReports", READ => report::run;
     "reports.retrieveCloudPcTenantMetricsReport", READ => report::run;

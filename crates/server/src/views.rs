@@ -4,6 +4,7 @@
 
 pub mod action;
 pub mod audit;
+pub mod bulk_action;
 pub mod catalog;
 pub mod cloud_pc;
 pub mod connectivity;

@@ -7,8 +7,11 @@
 mod advance;
 mod change;
 
-use cloudpc_model::{Action, ActionId, Actor, CloudPcId, Event, EventKind, Params, State, TenantId, Timestamp};
+use cloudpc_model::{
+    Action, ActionId, Actor, BulkActionId, CloudPcId, Event, EventKind, Params, State, TenantId, Timestamp,
+};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::connection::params;
 use crate::rows::{self, Columns};
@@ -23,7 +26,7 @@ const TABLE: &str = "actions";
 macro_rules! columns {
     ($steps:literal) => {
         concat!(
-            "id, tag_nonce, tenant_id, target, params, requested_by, requested_at, deadline_at, state, epoch, started_at, updated_at, ",
+            "id, tag_nonce, tenant_id, target, params, requested_by, bulk_action_id, requested_at, deadline_at, state, epoch, started_at, updated_at, ",
             "cancel_requested_at, outcome, ",
             $steps,
             ", events"
@@ -43,6 +46,8 @@ pub struct NewAction {
     pub params: Params,
     /// The caller.
     pub requested_by: Actor,
+    /// The bulk action that it is an item of.
+    pub bulk_action_id: Option<BulkActionId>,
     /// Time of the request.
     pub requested_at: Timestamp,
     /// The action fails if it has not ended by then.
@@ -336,6 +341,7 @@ fn action(columns: &mut Columns<'_>) -> Result<Action, StoreError> {
         target: columns.get()?,
         params: columns.json()?,
         requested_by: columns.json()?,
+        bulk_action_id: columns.get::<Option<Uuid>>()?.map(BulkActionId),
         requested_at: columns.time()?,
         deadline_at: columns.time()?,
         state: columns.word()?,

@@ -1,10 +1,11 @@
 //! Cloud PCs.
 
 use cloudpc_model::{
-    Change, ChangeKind, CloudPc, CloudPcId, EntityType, ImageId, ManagedDeviceId, Power, ServicePlanId, TenantId,
-    Timestamp, UserId,
+    Change, ChangeKind, CloudPc, CloudPcId, EntityType, GroupId, ImageId, ManagedDeviceId, Power, ServicePlanId,
+    TenantId, Timestamp, UserId,
 };
 
+use crate::connection::dialect::join_in_order;
 use crate::connection::{Row, params};
 use crate::lists::{ListColumn, ListTable, NamePart, name_parts};
 use crate::rows::{self, Columns, folded, guid_after, json_opt, micros, word};
@@ -118,6 +119,36 @@ impl Reader<'_> {
                 cloud_pc,
             ),
         }
+    }
+
+    /// Ids of Cloud PCs whose users are members of a group, by user and id, those above `after`.
+    pub fn cloud_pc_ids_of_group(
+        &self,
+        tenant: TenantId,
+        group: GroupId,
+        after: Option<(UserId, CloudPcId)>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, CloudPcId)>, StoreError> {
+        let (last_user, last) = after.unzip();
+        self.rows(
+            concat!(
+                "SELECT group_members.user_id, cloud_pcs.id FROM group_members ",
+                join_in_order!(),
+                " cloud_pcs ON cloud_pcs.tenant_id = group_members.tenant_id
+                 AND cloud_pcs.user_id = group_members.user_id
+                 WHERE group_members.tenant_id = ?1 AND group_id = ?2
+                 AND group_members.user_id >= ?3 AND (group_members.user_id > ?3 OR cloud_pcs.id > ?4)
+                 ORDER BY group_members.user_id, cloud_pcs.id LIMIT ?5"
+            ),
+            params![
+                tenant.0,
+                group.0,
+                guid_after(last_user.map(|id| id.0)),
+                guid_after(last.map(|id| id.0)),
+                rows::limit(limit),
+            ],
+            |row| Ok((UserId(row.get(0)?), CloudPcId(row.get(1)?))),
+        )
     }
 
     /// Cloud PCs by managed device id, those above `after`.

@@ -36,6 +36,8 @@ pub(crate) const BELONGINGS: &[&str] = &[
     "entitlements",
     "rollout_cloud_pcs",
     "rollouts",
+    "bulk_action_items",
+    "bulk_actions",
     "policy_schedules",
     "licenses",
     "license_assignments",

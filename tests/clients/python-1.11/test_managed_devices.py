@@ -3,6 +3,12 @@
 import datetime
 
 import pytest
+from msgraph_beta.generated.device_management.managed_devices.bulk_reprovision_cloud_pc.bulk_reprovision_cloud_pc_post_request_body import (
+    BulkReprovisionCloudPcPostRequestBody,
+)
+from msgraph_beta.generated.device_management.managed_devices.bulk_restore_cloud_pc.bulk_restore_cloud_pc_post_request_body import (
+    BulkRestoreCloudPcPostRequestBody,
+)
 from msgraph_beta.generated.device_management.managed_devices.item.resize_cloud_pc.resize_cloud_pc_post_request_body import (
     ResizeCloudPcPostRequestBody,
 )
@@ -12,6 +18,7 @@ from msgraph_beta.generated.device_management.managed_devices.item.restore_cloud
 from msgraph_beta.generated.models.action_state import ActionState
 from msgraph_beta.generated.models.cloud_p_c import CloudPC
 from msgraph_beta.generated.models.o_data_errors.o_data_error import ODataError
+from msgraph_beta.generated.models.restore_time_range import RestoreTimeRange
 from msgraph_core import PageIterator
 
 from graph import eventually, get
@@ -118,3 +125,31 @@ async def test_an_unknown_device(beta):
         unknown = beta.device_management.managed_devices.by_managed_device_id("00000000-0000-4000-8000-000000000000")
         await unknown.reprovision_cloud_pc.post()
     assert (caught.value.response_status_code, caught.value.error.code) == (404, "ResourceNotFound")
+
+
+async def test_bulk_requests_tell_the_devices_apart(office, beta):
+    desks = [await cloud_pc(beta, name) for name in ("desk-17", "desk-18")]
+    ids = [desk.managed_device_id for desk in desks]
+    devices = beta.device_management.managed_devices
+    with office.paused():
+        reprovision = BulkReprovisionCloudPcPostRequestBody(managed_device_ids=[*ids, "nowhere"])
+        answer = await devices.bulk_reprovision_cloud_pc.post(reprovision)
+        assert (answer.successful_device_ids, answer.not_found_device_ids) == (ids, ["nowhere"])
+        again = await devices.bulk_reprovision_cloud_pc.post(reprovision)
+        assert (again.successful_device_ids, again.failed_device_ids) == ([], ids)
+    path = f"/beta/deviceManagement/virtualEndpoint/cloudPCs/{desks[0].id}"
+    assert office.call("POST", f"{path}/createSnapshot").status == 204
+    office.rest()
+    restore = BulkRestoreCloudPcPostRequestBody(
+        managed_device_ids=ids,
+        restore_point_date_time=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC),
+        time_range=RestoreTimeRange.After,
+    )
+    answer = await devices.bulk_restore_cloud_pc.post(restore)
+    assert (answer.successful_device_ids, answer.failed_device_ids) == ([ids[0]], [ids[1]])
+    office.rest()
+    assert await results(devices.by_managed_device_id(ids[0])) == [
+        ("Restore", ActionState.Done),
+        ("CreateSnapshot", ActionState.Done),
+        ("Reprovision", ActionState.Done),
+    ]

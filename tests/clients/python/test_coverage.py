@@ -7,6 +7,8 @@ from service import REPOSITORY
 
 # Operations that the current SDKs cannot call; ../python-1.11 calls them with an older one.
 OF_OLDER_SDKS = {
+    ("beta", "managedDevice.bulkReprovisionCloudPc"),
+    ("beta", "managedDevice.bulkRestoreCloudPc"),
     ("beta", "managedDevice.getCloudPcRemoteActionResults"),
     ("beta", "managedDevice.reprovisionCloudPc"),
     ("beta", "managedDevice.resizeCloudPc"),

@@ -19,6 +19,7 @@ ACTIONS = [
     "reports.get_raw_remote_connection_reports",
     "reports.get_remote_connection_historical_reports",
     "reports.get_total_aggregated_remote_connection_reports",
+    "reports.retrieve_bulk_action_status_report",
     "reports.retrieve_cloud_pc_performance_metrics_report",
     "reports.retrieve_cloud_pc_recommendation_reports",
     "reports.retrieve_cloud_pc_tenant_metrics_report",

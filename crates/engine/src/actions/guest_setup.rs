@@ -44,11 +44,7 @@ fn deploy_agents(context: &StepContext) -> StepFuture<'_> {
                     && deployed(tx, cloud_pc.tenant_id, partner.id, activity)?.is_empty()
                 {
                     let targets = [cloud_pc.id.to_string()];
-                    let system = RequestContext {
-                        tenant_id: cloud_pc.tenant_id,
-                        by: Actor::system(),
-                        request_id: String::new(),
-                    };
+                    let system = RequestContext::system(cloud_pc.tenant_id);
                     let deployments = Deployments {
                         partner: &partner,
                         agent,

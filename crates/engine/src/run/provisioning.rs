@@ -1,6 +1,6 @@
 //! The reconciler: gives users the Cloud PCs that provisioning policies ask for, puts those that
 //! lost their licence or assignment into a grace period, and deprovisions them at its end. It also
-//! runs the rollouts of changed policies (`rollouts.rs`).
+//! runs the rollouts of changed policies (`rollouts.rs`) and bulk actions (`bulk_actions.rs`).
 //!
 //! Every write to memberships, licences, assignments and policies queues the users it touches. A
 //! user leaves the queue in the transaction that reads all of these and accepts what follows, so a
@@ -17,6 +17,7 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+use super::bulk_actions::advance_bulk_actions;
 use super::rollouts::{advance_rollouts, run_schedules};
 use super::store_retry::StoreRetry;
 use crate::Engine;
@@ -44,7 +45,8 @@ struct Due {
     grace: bool,
     schedules: bool,
     rollouts: bool,
-    /// When the next grace period ends or the next schedule runs.
+    bulk_actions: bool,
+    /// When the next grace period ends, the next schedule runs or the next bulk action goes on.
     next_at: Option<Timestamp>,
 }
 
@@ -53,18 +55,26 @@ struct Due {
 struct Turns {
     users: Option<TenantId>,
     rollouts: Option<TenantId>,
+    bulk_actions: Option<TenantId>,
 }
 
 impl Engine {
-    /// Reconciles queued users, ends grace periods, and runs schedules and rollouts until `stop` is
-    /// cancelled.
+    /// Reconciles queued users, ends grace periods, and runs schedules, rollouts and bulk actions
+    /// until `stop` is cancelled.
     pub(super) async fn reconcile(self, stop: CancellationToken) {
         let mut turns = Turns::default();
         let mut retry = StoreRetry::default();
         while !stop.is_cancelled() {
             let now = self.parts.clock.now();
             let wake_at = match self.reconcile_due(now, &mut turns).await {
-                Ok(Due { users: false, grace: false, schedules: false, rollouts: false, next_at }) => {
+                Ok(Due {
+                    users: false,
+                    grace: false,
+                    schedules: false,
+                    rollouts: false,
+                    bulk_actions: false,
+                    next_at,
+                }) => {
                     retry.reset();
                     next_at
                 }
@@ -90,13 +100,15 @@ impl Engine {
             let next_grace_end = reader.cloud_pc_grace_next_end()?;
             let users = !reader.provisioning_queue_next(1)?.is_empty();
             let next_run = reader.policy_schedule_next_run()?;
+            let next_bulk_action = reader.bulk_action_next_due()?;
             let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
             Ok::<_, StoreError>(Due {
                 users,
                 grace: is_due(next_grace_end),
                 schedules: is_due(next_run),
                 rollouts: reader.rollout_due(None)?.is_some(),
-                next_at: [next_grace_end, next_run].into_iter().flatten().min(),
+                bulk_actions: is_due(next_bulk_action),
+                next_at: [next_grace_end, next_run, next_bulk_action].into_iter().flatten().min(),
             })
         });
         let due = due.await?;
@@ -137,6 +149,16 @@ impl Engine {
                 Ok::<_, StoreError>(turn)
             });
             turns.rollouts = advanced.await?;
+        }
+        if due.bulk_actions {
+            let (seed, work, turn) = (self.parts.rng.next_u64(), Arc::clone(&self.work), turns.bulk_actions);
+            let advanced = self.parts.store.write("bulkAction.advance", move |tx| {
+                let turn = advance_bulk_actions(tx, turn, seed, now)?;
+                let work = Arc::clone(&work);
+                tx.after_commit(move || work.wake.notify_one());
+                Ok::<_, StoreError>(turn)
+            });
+            turns.bulk_actions = advanced.await?;
         }
         Ok(due)
     }

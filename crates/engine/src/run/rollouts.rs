@@ -107,8 +107,11 @@ fn change(
     // An action in progress may still fail, so this one also brings what that one should have
     // brought.
     let brings = missing_later.or(wanted.differing_from(&present));
-    let asked =
-        RequestContext { tenant_id: tenant, by: rollout.requested_by.clone(), request_id: rollout.request_id.clone() };
+    let asked = RequestContext {
+        by: rollout.requested_by.clone(),
+        request_id: rollout.request_id.clone(),
+        ..RequestContext::system(tenant)
+    };
     let PolicyValues { region, single_sign_on } = brings.clone();
     let params = Params::ApplyPolicy { policy_id: policy_id.clone(), region, single_sign_on };
     let action = accept_unchecked(tx, &asked, &cloud_pc, params, stamp)?;

@@ -7,7 +7,7 @@
 //! guest's hostname is set. [`crate::health`] decides what an observation means.
 
 use cloudpc_drivers::{DriverError, GuestError, Observed};
-use cloudpc_model::{Actor, CloudPcId, Error, HealthCheck, Params, Power, TenantId};
+use cloudpc_model::{CloudPcId, Error, HealthCheck, Params, Power, TenantId};
 use cloudpc_store::{StoreError, Tx};
 use futures_util::StreamExt;
 use std::future::pending;
@@ -177,7 +177,7 @@ fn record(
         Remedy::Nothing => Ok(tx.health_check_delete(tenant, id)?),
         Remedy::CheckAgain(at) => Ok(tx.health_check_postpone(&check, at)?),
         Remedy::PowerOn => {
-            let system = RequestContext { tenant_id: tenant, by: Actor::system(), request_id: String::new() };
+            let system = RequestContext::system(tenant);
             accept(tx, &system, &cloud_pc, Params::PowerOn, stamp)?;
             // The machine is checked again after the action.
             Ok(tx.health_check_postpone(&check, now)?)

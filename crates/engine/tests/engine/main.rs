@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "an error fails the test")]
 
 mod architecture;
+mod bulk;
 mod cancel;
 mod connections;
 mod cost;

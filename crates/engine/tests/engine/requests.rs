@@ -329,6 +329,7 @@ async fn action_that_times_out_fails_and_is_undone() {
                 target: id.to_string(),
                 params: REPROVISION,
                 requested_by: asked().by,
+                bulk_action_id: None,
                 requested_at: crate::world::START,
                 deadline_at: crate::world::START + Duration::from_secs(3600),
                 tag_nonce: 1,

@@ -12,6 +12,7 @@ pub(super) mod launch_info;
 pub(super) mod list;
 pub(super) mod power_off;
 pub(super) mod power_on;
+pub(super) mod provisioned;
 pub(super) mod reboot;
 pub(super) mod rename;
 pub(super) mod reprovision;
@@ -83,6 +84,17 @@ fn check_power(call: &Call, cloud_pc: &CloudPc) -> Result<(), Problem> {
     if call.app.fidelity == Fidelity::Strict && cloud_pc.product != Product::Frontline {
         let message = "Only Frontline Cloud PCs can be powered on and off.";
         return Err(GraphError::bad_request(message).into());
+    }
+    Ok(())
+}
+
+/// Returns 400 for a request to copy a restore point to a storage account.
+pub(super) fn refuse_storage_account(call: &Call) -> Result<(), Problem> {
+    for name in ["storageAccountId", "accessTier"] {
+        if call.text(name).is_some() {
+            let message = "Copying a restore point to a storage account is not supported. Omit 'storageAccountId' and 'accessTier'.";
+            return Err(GraphError::bad_request(message).about(name).into());
+        }
     }
     Ok(())
 }

@@ -17,6 +17,8 @@ pub(super) mod update;
 use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, Partner, PartnerId, ResourceType};
 use cloudpc_store::Reader;
 
+pub(super) use deploy_agent::CLOUD_PC_ID_BYTES_MAX;
+
 use crate::pipeline::{Call, Problem};
 use crate::views::partner::{PartnerView, partner};
 

@@ -43,6 +43,7 @@ const FRONTLINE: &[(&str, &str)] = &[
 
 const OPERATIONS: &[ReportOperation] = &[
     only("getActionStatusReports", &[("", "actionStatusReport")]),
+    only("retrieveBulkActionStatusReport", &[("", "bulkActionStatusReport")]),
     only("getTotalAggregatedRemoteConnectionReports", &[("", "totalAggregatedRemoteConnectionReports")]),
     only("getDailyAggregatedRemoteConnectionReports", &[("", "dailyAggregatedRemoteConnectionReports")]),
     only("getRemoteConnectionHistoricalReports", &[("", "remoteConnectionHistoricalReports")]),

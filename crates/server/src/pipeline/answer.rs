@@ -20,6 +20,8 @@ pub enum Answer {
     Json(Vec<u8>),
     /// 200 with JSON that never changes for this URL.
     Immutable(Bytes),
+    /// 202 without a body, for work that has begun.
+    Started,
     /// 202 with the entity that is being changed.
     Accepted(Vec<u8>),
     /// 201 with the new entity and its URL, or 204 if the client prefers no body.
@@ -59,6 +61,11 @@ impl Answer {
                 return response;
             }
             Self::NoContent => no_content(),
+            Self::Started => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::ACCEPTED;
+                response
+            }
             Self::Text(text) => with_body(text.into_bytes(), "text/plain"),
             Self::Picture(png) => with_body(png, "image/png"),
             Self::Json(body) => with_body(body, CONTENT_TYPE_JSON),

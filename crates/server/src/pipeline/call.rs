@@ -146,6 +146,7 @@ impl Call {
             tenant_id: self.tenant(),
             by: self.caller.actor_at(self.peer),
             request_id: self.request_id.to_string(),
+            bulk_action_id: None,
         }
     }
 

@@ -7,6 +7,7 @@ use super::ReportScope;
 use super::column::{Column, ColumnType, column, inferred};
 use super::scan::ReportSource;
 use super::sources::actions::RemoteActions;
+use super::sources::bulk_actions::BulkActions;
 use super::sources::sessions::RemoteSessions;
 use super::sources::{OfCloudPcs, health, sessions, usage};
 
@@ -75,6 +76,25 @@ pub static TABLES: &[ReportTable] = &[
         ],
         order: &[("RequestDateTime", true)],
         source: Some(RemoteActions::boxed),
+        no_source: None,
+    },
+    ReportTable {
+        name: "bulkActionStatusReport",
+        columns: &[
+            column("BulkActionId", String),
+            column("BulkActionDisplayName", String),
+            column("Action", String),
+            column("BulkActionStatus", String),
+            column("InitiatedByUserPrincipalName", String),
+            column("RequestDateTime", DateTime),
+            column("SucceedCount", Int32),
+            column("FailedCount", Int32),
+            column("InprogressCount", Int32),
+            column("TotalCount", Int32),
+            column("Completion", Double),
+        ],
+        order: &[("RequestDateTime", true)],
+        source: Some(BulkActions::boxed),
         no_source: None,
     },
     ReportTable {

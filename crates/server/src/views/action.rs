@@ -1,8 +1,8 @@
 //! `cloudpc.action`: an action with its steps and events. An extension of Graph.
 
 use cloudpc_model::{
-    Action, ActionId, ActivityId, Actor, ActorKind, AppId, Event, Params, State, StepRecord, StepState, Timestamp,
-    UserId,
+    Action, ActionId, ActivityId, Actor, ActorKind, AppId, BulkActionId, Event, Params, State, StepRecord, StepState,
+    Timestamp, UserId,
 };
 use cloudpc_store::{QueuePlace, Reader, StoreError};
 use serde::Serialize;
@@ -45,6 +45,7 @@ pub struct ActionView<'a> {
     state: &'static str,
     cloud_pc_id: &'a str,
     activity_id: Option<Shown<ActivityId>>,
+    bulk_action_id: Option<Shown<BulkActionId>>,
     undone_action_id: Option<Shown<ActionId>>,
     undo_until_date_time: Option<Time>,
     step: Option<&'a str>,
@@ -107,6 +108,7 @@ pub fn action(row: &ActionRow) -> ActionView<'_> {
             Params::DeployAgent { activity_id, .. } => Some(Shown(*activity_id)),
             _ => None,
         },
+        bulk_action_id: action.bulk_action_id.map(Shown),
         undone_action_id: match action.params {
             Params::Undo { action_id } => Some(Shown(action_id)),
             _ => None,

@@ -105,6 +105,7 @@ fn report_cases() -> Vec<Case> {
             "reports.getTotalAggregatedRemoteConnectionReports",
             "POST /reports/getTotalAggregatedRemoteConnectionReports",
         ),
+        ("reports.retrieveBulkActionStatusReport", "POST /reports/retrieveBulkActionStatusReport"),
         ("reports.retrieveCloudPcRecommendationReports", "POST /reports/retrieveCloudPcRecommendationReports"),
         ("reports.retrieveCloudPcTenantMetricsReport", "POST /reports/retrieveCloudPcTenantMetricsReport"),
         ("reports.retrieveCloudPcTroubleshootReports", "POST /reports/retrieveCloudPcTroubleshootReports"),
@@ -151,6 +152,10 @@ fn own_cases() -> Vec<Case> {
         case("cloudPC.delta", "GET /cloudPCs/delta"),
         case("cloudPC.get", "GET /cloudPCs/{cloudPC}"),
         case("cloudPC.retrieveCloudPcCountByStatus", "GET /cloudPCs/retrieveCloudPcCountByStatus"),
+        case(
+            "cloudPC.getProvisionedCloudPCs",
+            "GET /cloudPCs/getProvisionedCloudPCs(groupId='{group}',servicePlanId='{cloudPcServicePlan}')",
+        ),
         case("cloudPC.validateBulkResize", "POST /cloudPCs/validateBulkResize").with(
             json!({"cloudPcIds": ["{cloudPC}"], "targetServicePlanId": PLAN_2}),
             "cloudPcIds",
@@ -213,6 +218,33 @@ fn own_cases() -> Vec<Case> {
             "managedDevice.getCloudPcRemoteActionResults",
             "GET ../managedDevices/{managedDevice}/getCloudPcRemoteActionResults",
         ),
+        case("managedDevice.bulkReprovisionCloudPc", "POST ../managedDevices/bulkReprovisionCloudPc").with(
+            json!({"managedDeviceIds": ["{managedDevice}"]}),
+            "managedDeviceIds",
+            json!([]),
+        ),
+        case("managedDevice.bulkRestoreCloudPc", "POST ../managedDevices/bulkRestoreCloudPc").with(
+            json!({
+                "managedDeviceIds": ["{managedDevice}"], "restorePointDateTime": "2026-01-01T00:00:00Z",
+                "timeRange": "beforeOrAfter",
+            }),
+            "timeRange",
+            json!("yesterday"),
+        ),
+        case("cloudPcBulkAction.list", "GET /bulkActions"),
+        case("cloudPcBulkAction.count", "GET /bulkActions/$count"),
+        case("cloudPcBulkAction.get", "GET /bulkActions/{bulkAction}"),
+        case("cloudPcBulkAction.items", "GET /bulkActions/{bulkAction}/cloudpc.items"),
+        case("cloudPcBulkAction.create", "POST /bulkActions").with(
+            json!({
+                "@odata.type": "#microsoft.graph.cloudPcBulkRestart", "displayName": "Restart",
+                "cloudPcIds": ["{cloudPC}"],
+            }),
+            "cloudPcIds",
+            json!([]),
+        ),
+        case("cloudPcBulkAction.retry", "POST /bulkActions/{bulkAction}/retry")
+            .with_optional("cloudPcIds", json!(["not-in-it"])),
         case("cloudPcSnapshot.list", "GET /snapshots"),
         case("cloudPcSnapshot.count", "GET /snapshots/$count"),
         case("cloudPcSnapshot.get", "GET /snapshots/{snapshot}"),
@@ -459,11 +491,16 @@ pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str
         None => tx.entitlement_insert(&governed),
     };
     world.app.store.write("test.write", govern).await.unwrap();
+    let body = json!({
+        "@odata.type": "#microsoft.graph.cloudPcBulkTroubleshoot", "displayName": "All desks", "cloudPcIds": [desk],
+    });
+    let bulk_action = world.call(who, "POST", &format!("{ROOT}/bulkActions"), Some(body)).await;
     let documents = document_cases::things(world, who, image).await;
     let own = vec![
         ("{governedCloudPC}", desk.clone()),
         ("{assignment}", format!("{policy}_{group}")),
         ("{policy}", policy),
+        ("{bulkAction}", bulk_action.json()["id"].as_str().unwrap().to_owned()),
         ("{subscribedSku}", format!("{tenant}_{sku}")),
         ("{sku}", sku),
         ("{group}", group),
@@ -551,6 +588,7 @@ impl Scene {
         let mut state = Vec::new();
         for path in [
             "auditEvents",
+            "bulkActions",
             "externalPartners",
             "cloudPCs?$select=*",
             "snapshots",
@@ -612,8 +650,10 @@ async fn each_case_is_a_valid_request_and_each_change_is_in_the_feed() {
         assert!(right, "{}: {reply}", case.key);
         let after = written().await;
         let (is_audited, is_noted) = (after.0 > before.0, after.1 > before.1);
-        // A retry only queues users, for whom nothing is missing here.
-        let is_missed = is_audited && !is_noted && case.key != "cloudPcProvisioningPolicy.retry";
+        // A retry of a policy only queues users, for whom nothing is missing here, and no item of the
+        // bulk action has failed.
+        let is_retry = ["cloudPcProvisioningPolicy.retry", "cloudPcBulkAction.retry"].contains(&case.key);
+        let is_missed = is_audited && !is_noted && !is_retry;
         if is_missed || is_noted && !case.changes_something() {
             wrong.push(case.key);
         }

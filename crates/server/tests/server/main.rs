@@ -8,6 +8,7 @@ mod answers;
 mod architecture;
 mod audit;
 mod batch;
+mod bulk;
 mod connections;
 mod delta;
 mod device_images;

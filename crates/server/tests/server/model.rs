@@ -50,6 +50,11 @@ async fn populate(world: &TestServer) -> Vec<(&'static str, String)> {
     let ids = json!({"cloudPcIds": [DESK_1, DESK_2, "nothing"]});
     let deployed = post(format!("{VE}/externalPartners/{PARTNER}/deployAgent"), Some(ids)).await;
     world.rest().await;
+    let bulk = json!({
+        "@odata.type": "#microsoft.graph.cloudPcBulkRestart", "displayName": "Restart", "cloudPcIds": [DESK_1, "nothing"],
+    });
+    let bulk = post(format!("{VE}/bulkActions"), Some(bulk)).await;
+    world.rest().await;
     let sku = populate_directory(world).await;
     let first = async |path: String| world.get(Who::Ada, &path).await.rows()[0]["id"].as_str().unwrap().to_owned();
     let image = first(format!("{VE}/galleryImages")).await;
@@ -60,12 +65,15 @@ async fn populate(world: &TestServer) -> Vec<(&'static str, String)> {
         ("{user-id}", "ada@contoso.test".into()),
         ("{userPrincipalName}", "ada@contoso.test".into()),
         ("{group-id}", ASSIGNED.into()),
+        ("{groupId}", ASSIGNED.into()),
+        ("{servicePlanId}", PLAN_2.into()),
         ("{subscribedSku-id}", sku),
         ("{cloudPC-id}", DESK_1.into()),
         ("{managedDevice-id}", DEVICE_1.into()),
         ("{cloudPcExternalPartner-id}", PARTNER.into()),
         ("{activity-id}", deployed.json()["value"].as_str().unwrap().into()),
         ("{action-id}", first(format!("{VE}/cloudPCs/{DESK_1}/cloudpc.actions")).await),
+        ("{cloudPcBulkAction-id}", bulk.json()["id"].as_str().unwrap().into()),
         ("{cloudPcAuditEvent-id}", first(format!("{VE}/auditEvents")).await),
         ("{cloudPcGalleryImage-id}", first(format!("{VE}/galleryImages")).await),
         ("{cloudPcServicePlan-id}", first(format!("{VE}/servicePlans")).await),
@@ -115,11 +123,10 @@ fn is_read(operation: &Operation) -> bool {
 }
 
 fn fill(path: &str, keys: &[(&str, String)]) -> String {
-    // An alternate key is filled in; arguments of functions are left out.
-    let path = if path.ends_with("(userPrincipalName='{userPrincipalName}')") {
-        path.to_owned()
-    } else {
-        path.split('(').next().unwrap().to_owned()
+    // Alternate keys and required arguments of functions are filled in; other arguments are left out.
+    let path = match path.split_once('(') {
+        Some((name, arguments)) if !keys.iter().any(|(key, _)| arguments.contains(key)) => name.to_owned(),
+        _ => path.to_owned(),
     };
     keys.iter().fold(path, |path, (name, key)| path.replace(name, key))
 }

@@ -5,7 +5,7 @@ use axum::body::Body;
 use cloudpc_drivers::Fetcher;
 use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
 use cloudpc_engine::Faults;
-use cloudpc_model::{AppId, SeededRng, TenantId, Timestamp};
+use cloudpc_model::{AppId, Clock, SeededRng, TenantId, Timestamp};
 use cloudpc_server::app::{App, Monotonic, Simulation};
 use cloudpc_server::config::Config;
 use cloudpc_server::edge::{Arrival, Scheme};
@@ -160,10 +160,14 @@ impl TestServer {
         tokio::spawn(cloudpc_server::webhooks::run(self.app.clone(), self.stop.clone()));
     }
 
-    /// Advances the clock until no action is open.
+    /// Advances the clock until no action is open and no bulk action has items to begin.
     pub async fn rest(&self) {
         for _ in 0..10_000 {
-            if self.app.store.read(|reader| reader.action_open_count()).await.unwrap() == 0 {
+            let now = self.clock.now();
+            let is_idle = self.app.store.read(move |reader| {
+                Ok(reader.action_open_count()? == 0 && reader.bulk_action_due(None, now)?.is_none())
+            });
+            if is_idle.await.map_err(|error: StoreError| error).unwrap() {
                 return;
             }
             self.clock.advance(Duration::from_secs(10)).await;

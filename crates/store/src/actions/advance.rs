@@ -101,6 +101,7 @@ impl Tx<'_> {
                 self.execute("UPDATE actions SET params = ?2 WHERE id = ?1", params![action.id.0, json(&params)])?;
             }
             self.rollout_action_ended(action)?;
+            self.bulk_action_item_ended(action)?;
             self.line_advance(action)?;
         }
         Ok(())

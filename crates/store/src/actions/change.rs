@@ -39,6 +39,7 @@ impl Tx<'_> {
             target: new.target.clone(),
             params: new.params.clone(),
             requested_by: new.requested_by.clone(),
+            bulk_action_id: new.bulk_action_id,
             requested_at: new.requested_at,
             deadline_at: new.deadline_at,
             state: State::Pending,
@@ -195,8 +196,9 @@ impl Tx<'_> {
     ) -> Result<ActionId, StoreError> {
         let inserted = self.insert(
             "INSERT INTO actions (tenant_id, line_id, target, kind, params, requested_by, requested_at, deadline_at,
-             idempotency_key, state, epoch, updated_at, steps, events, remote, open, claim_at, worker_id, at_front, tag_nonce)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1, ?7, 0, ?16, ?17)
+             idempotency_key, state, epoch, updated_at, steps, events, remote, open, claim_at, worker_id, at_front, tag_nonce,
+             bulk_action_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1, ?7, 0, ?16, ?17, ?18)
              ON CONFLICT DO NOTHING",
             params![
                 action.tenant_id.0,
@@ -216,6 +218,7 @@ impl Tx<'_> {
                 action.kind().is_remote_action(),
                 at_front,
                 action.tag_nonce.map(u64::cast_signed),
+                action.bulk_action_id.map(|id| id.0),
             ],
         );
         inserted?.map(ActionId).ok_or(StoreError::Exists("an open remote action on this Cloud PC"))

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use cloudpc_model::{
     ActionId, ActivityId, Actor, AgentSetting, AppId, ApplySchedule, AuditEntry, AuditResource, AuditVerb, Before,
-    CloudPcId, CloudPcStatus, Document, DocumentKey, DocumentReference, DocumentType, Event, EventKind, GalleryImage,
-    GroupId, HealthCheck, HealthEvent, ImageId, ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId,
-    PolicySettingTypes, PolicyTimezone, Power, Product, ReferenceStrength, RemoteSession, ResourceType, Rollout,
-    ServicePlan, ServicePlanId, SkuId, Snapshot, SnapshotId, SnapshotType, State, TenantId, Timestamp, UndoRecord,
-    UserAccountType, UserId,
+    BulkAction, BulkActionId, BulkCounts, BulkItemState, BulkRequest, CloudPcId, CloudPcStatus, Document, DocumentKey,
+    DocumentReference, DocumentType, Event, EventKind, GalleryImage, GroupId, HealthCheck, HealthEvent, ImageId,
+    ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId, PolicySettingTypes, PolicyTimezone, Power, Product,
+    ReferenceStrength, RemoteSession, ResourceType, Rollout, ServicePlan, ServicePlanId, SkuId, Snapshot, SnapshotId,
+    SnapshotType, State, TenantId, Timestamp, UndoRecord, UserAccountType, UserId,
 };
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
@@ -21,11 +21,11 @@ use super::Shared;
 use crate::changes::Feed;
 use crate::cloud_pc_columns as column;
 use crate::{
-    AUDIT, ActionFilter, Advance, Application, CLOUD_PCS, DEPLOYMENTS, DeploymentFilter, DesktopTicket, DocumentIndex,
-    DocumentName, Entitlement, GROUPS, Group, KeyRanges, LicenseHolder, ListCondition, ListOrder, ListPlan,
-    ListPosition, ListTable, ListTop, ListValue, NewAction, PolicySchedule, PolicyValues, Reader, Report, ReportType,
-    SNAPSHOTS, Store, StoreError, Subscription, Tx, USERS, User, UserProfile, WorkerId, WriteMode, audit_columns,
-    deployment_columns, group_columns, snapshot_columns, user_columns,
+    AUDIT, ActionFilter, Advance, Application, BULK_ACTIONS, BulkItemChange, CLOUD_PCS, DEPLOYMENTS, DeploymentFilter,
+    DesktopTicket, DocumentIndex, DocumentName, Entitlement, GROUPS, Group, KeyRanges, LicenseHolder, ListCondition,
+    ListOrder, ListPlan, ListPosition, ListTable, ListTop, ListValue, NewAction, PolicySchedule, PolicyValues, Reader,
+    Report, ReportType, SNAPSHOTS, Store, StoreError, Subscription, Tx, USERS, User, UserProfile, WorkerId, WriteMode,
+    audit_columns, bulk_action_columns, deployment_columns, group_columns, snapshot_columns, user_columns,
 };
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
@@ -68,7 +68,9 @@ fn every_sort_reads_a_range_of_an_index() {
 
 fn list_plans(sorted: bool) -> String {
     let mut plans = plans_of(|tx| select(tx, sorted));
-    for columns in [CLOUD_PCS.columns, AUDIT.columns, SNAPSHOTS.columns, USERS.columns, DEPLOYMENTS.columns] {
+    for columns in
+        [BULK_ACTIONS.columns, CLOUD_PCS.columns, AUDIT.columns, SNAPSHOTS.columns, USERS.columns, DEPLOYMENTS.columns]
+    {
         plans = plans.replace(&columns.split_whitespace().collect::<Vec<_>>().join(" "), "…");
     }
     // The keys that are counted were found before.
@@ -161,6 +163,9 @@ fn select(tx: &Tx<'_>, sorted: bool) -> Result<(), StoreError> {
         let plan = tx.list_plan(&SNAPSHOTS, TENANT, &condition, &[by(order, false)], None)?;
         read(tx, sorted, &SNAPSHOTS, &plan, &at(key, text("snapshot")))?;
     }
+    let plan =
+        tx.list_plan(&BULK_ACTIONS, TENANT, &ListCondition::TRUE, &[by(bulk_action_columns::CREATED_AT, true)], None)?;
+    read(tx, sorted, &BULK_ACTIONS, &plan, &at(number(1), guid()))?;
     for (order, key) in [
         (user_columns::USER_PRINCIPAL_NAME, text("ada@contoso.test")),
         (user_columns::DISPLAY_NAME, text("Ada")),
@@ -222,6 +227,7 @@ fn write_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         target: TARGET.into(),
         params: Params::DeployAgent { partner_id: PARTNER, activity_id: ACTIVITY, agent: agent() },
         requested_by: Actor::system(),
+        bulk_action_id: None,
         requested_at: Timestamp(1),
         deadline_at: Timestamp(9),
         tag_nonce: 1,
@@ -282,6 +288,7 @@ fn write_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     })?;
     write_documents(tx)?;
     write_rollouts(tx)?;
+    write_bulk_actions(tx)?;
     change_directory(tx)?;
     tx.service_plan_put(
         TENANT,
@@ -432,6 +439,7 @@ fn write_rollouts(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         target: cloud_pc.to_string(),
         params: Params::ApplyPolicy { policy_id: policy.into(), region: None, single_sign_on: None },
         requested_by: Actor::system(),
+        bulk_action_id: None,
         requested_at: Timestamp(1),
         deadline_at: Timestamp(9),
         tag_nonce: 1,
@@ -457,6 +465,42 @@ fn write_rollouts(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         next_run_at: None,
     })?;
     tx.policy_schedule_delete(TENANT, policy)
+}
+
+fn write_bulk_actions(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let id = BulkActionId(GUID);
+    let bulk = BulkAction {
+        tenant_id: TENANT,
+        id,
+        display_name: "bulk".into(),
+        request: BulkRequest::Restart,
+        in_maintenance_window: false,
+        requested_by: Actor::system(),
+        request_id: String::new(),
+        created_at: Timestamp(1),
+        counts: BulkCounts { pending: 1, ..BulkCounts::default() },
+    };
+    tx.bulk_action_insert(&bulk, &[GUID.to_string()])?;
+    let begun = tx.action_insert(&NewAction {
+        tenant_id: TENANT,
+        target: "bulk".into(),
+        params: Params::Reboot,
+        requested_by: Actor::system(),
+        bulk_action_id: Some(id),
+        requested_at: Timestamp(1),
+        deadline_at: Timestamp(9),
+        tag_nonce: 2,
+        idempotency_key: None,
+    })?;
+    let item = tx.bulk_action_items(TENANT, id, 0, 1)?.remove(0);
+    let change =
+        BulkItemChange { state: BulkItemState::InProgress, due_at: None, action_id: Some(begun), failure: None };
+    tx.bulk_action_item_put(TENANT, id, &item, &change)?;
+    tx.bulk_action_rest(TENANT, id, false)?;
+    tx.bulk_action_wake(TENANT, id, Timestamp(2))?;
+    tx.bulk_action_windows_changed(TENANT, Timestamp(2))?;
+    tx.action_append(begun, 0, Timestamp(5), EventKind::Finished { outcome: State::Canceled, failure: None })?;
+    Ok(())
 }
 
 fn change_directory(tx: &mut Tx<'_>) -> Result<(), StoreError> {
@@ -565,6 +609,15 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.entitlement(TENANT, CloudPcId(GUID))?;
     reader.entitlement_count(TENANT, "policy")?;
     reader.grace_count(TENANT, SkuId(GUID))?;
+    reader.bulk_action(TENANT, BulkActionId(GUID))?;
+    reader.bulk_action_list(TENANT, None, 1)?;
+    reader.bulk_action_count(TENANT)?;
+    reader.bulk_action_open_count(TENANT)?;
+    reader.bulk_action_items(TENANT, BulkActionId(GUID), 0, 1)?;
+    reader.bulk_action_items_due(TENANT, BulkActionId(GUID), Timestamp(1), 1)?;
+    reader.bulk_action_due(None, Timestamp(1))?;
+    reader.bulk_action_next_due()?;
+    reader.cloud_pc_ids_of_group(TENANT, GroupId(GUID), None, 1)?;
     reader.rollout(TENANT, "policy")?;
     reader.rollout_due(None)?;
     reader.rollout_waiting(TENANT, "policy", 1)?;

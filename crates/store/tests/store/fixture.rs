@@ -91,7 +91,8 @@ pub fn open_sql(directory: &Path) -> rusqlite::Connection {
 }
 
 /// Takes a database back to before workers.
-pub const BEFORE_WORKERS: &str = "DROP TABLE remote_sessions;
+pub const BEFORE_WORKERS: &str = "ALTER TABLE actions DROP COLUMN bulk_action_id;
+    DROP TABLE bulk_actions; DROP TABLE bulk_action_items; DROP TABLE remote_sessions;
     DROP TABLE workers; DROP INDEX actions_worker; ALTER TABLE actions RENAME COLUMN worker_id TO leased;";
 
 /// Takes a database back to before rollouts, the change feed and authorization codes.
@@ -130,6 +131,7 @@ pub fn action(target: &str, params: Params, at: i64) -> NewAction {
         target: target.to_owned(),
         params,
         requested_by: Actor::system(),
+        bulk_action_id: None,
         requested_at: Timestamp(at),
         deadline_at: Timestamp(at + 1_000_000),
         tag_nonce: u64::MAX,

@@ -3,6 +3,7 @@
 use cloudpc_model::{Action, CloudPc, Params};
 use cloudpc_store::{ActionFilter, ActionPlace, Reader};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
 use super::row;
 use crate::pipeline::Problem;
@@ -43,6 +44,7 @@ impl ReportSource for RemoteActions {
     fn next(&mut self, reader: &Reader<'_>) -> Result<ReportPiece, Problem> {
         let (actions, ended) = self.actions(reader)?;
         let mut rows = Vec::with_capacity(actions.len());
+        let mut bulk_names = HashMap::new();
         // Actions come by Cloud PC.
         let mut cloud_pc: Option<CloudPc> = None;
         for action in &actions {
@@ -50,13 +52,20 @@ impl ReportSource for RemoteActions {
             if id != cloud_pc.as_ref().map(|cloud_pc| cloud_pc.id) {
                 cloud_pc = id.map(|id| reader.cloud_pc(self.scope.tenant, id)).transpose()?.flatten();
             }
-            rows.push(action_row(action, cloud_pc.as_ref()));
+            if let Some(bulk) = action.bulk_action_id
+                && !bulk_names.contains_key(&bulk)
+            {
+                let name = reader.bulk_action(self.scope.tenant, bulk)?.map(|bulk| bulk.display_name);
+                bulk_names.insert(bulk, name);
+            }
+            let bulk_name = action.bulk_action_id.and_then(|bulk| bulk_names[&bulk].as_deref());
+            rows.push(action_row(action, cloud_pc.as_ref(), bulk_name));
         }
         Ok(ReportPiece { read: actions.len(), rows, ended })
     }
 }
 
-fn action_row(action: &Action, cloud_pc: Option<&CloudPc>) -> ReportRow {
+fn action_row(action: &Action, cloud_pc: Option<&CloudPc>, bulk_name: Option<&str>) -> ReportRow {
     let by = &action.requested_by;
     row([
         ("Id", action.id.to_string().into()),
@@ -68,8 +77,8 @@ fn action_row(action: &Action, cloud_pc: Option<&CloudPc>) -> ReportRow {
         ("ActionState", remote_action::state(action.state).into()),
         ("RequestDateTime", time(Some(action.requested_at))),
         ("LastUpdatedDateTime", time(Some(action.updated_at))),
-        ("BulkActionId", Value::Null),
-        ("BulkActionDisplayName", Value::Null),
+        ("BulkActionId", action.bulk_action_id.map(|id| id.to_string()).into()),
+        ("BulkActionDisplayName", bulk_name.into()),
         ("ActionParameters", parameters(&action.params).map(|value| value.to_string()).into()),
     ])
 }

@@ -82,6 +82,7 @@ async fn waiting_action_is_listed_and_can_be_canceled() {
         {
           "activityId": null,
           "attempts": 0,
+          "bulkActionId": null,
           "cancelRequestedDateTime": null,
           "cloudPcId": "10000000-0000-4000-8000-0000000000d1",
           "deadlineDateTime": "2026-03-01T14:00:00.0000000Z",

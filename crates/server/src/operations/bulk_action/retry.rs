@@ -1,0 +1,11 @@
+//! `POST …/bulkActions/{id}/retry`
+
+use std::sync::Arc;
+
+use crate::pipeline::{Answer, Call, Problem};
+
+pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
+    let (id, cloud_pcs) = (call.id(0, "bulk action")?, super::cloud_pc_ids(&call)?);
+    call.app.engine.retry_bulk(&call.request_context(), id, cloud_pcs).await?;
+    Ok(Answer::Started)
+}
