@@ -103,9 +103,10 @@ impl Engine {
         }
     }
 
-    /// Returns by when the engine next acts on an action, a queued user, a rollout or a bulk action; none if it
-    /// has nothing left to act on, and what is open needs an operator. If the next timer of the
-    /// clock is later, the engine is between two timers, for example in the database.
+    /// Returns by when the engine next acts on an action, a queued user, a rollout or a bulk
+    /// action; none if it has nothing left to act on, and what is open needs an operator. If the
+    /// next timer of the clock is later, the engine is between two timers, for example in the
+    /// database.
     ///
     /// # Errors
     /// The store fails.

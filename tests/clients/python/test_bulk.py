@@ -65,7 +65,9 @@ async def test_failed_cloud_pcs_are_found_and_retried(office, beta):
     listed = (await get(bulk_actions, filter=f"displayName eq '{name}'")).value
     assert [bulk.id for bulk in listed] == [made.id]
     assert await bulk_actions.count.get() == before + 1
-    answer, rows = await read(beta, BETA, "reports.retrieve_bulk_action_status_report", filter=f"BulkActionId eq '{made.id}'")
+    answer, rows = await read(
+        beta, BETA, "reports.retrieve_bulk_action_status_report", filter=f"BulkActionId eq '{made.id}'"
+    )
     assert answer["TotalRowCount"] == 1
     assert (rows[0]["SucceedCount"], rows[0]["FailedCount"], rows[0]["Completion"]) == (4, 1, 100.0)
 

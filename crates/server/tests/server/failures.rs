@@ -650,8 +650,8 @@ async fn each_case_is_a_valid_request_and_each_change_is_in_the_feed() {
         assert!(right, "{}: {reply}", case.key);
         let after = written().await;
         let (is_audited, is_noted) = (after.0 > before.0, after.1 > before.1);
-        // A retry of a policy only queues users, for whom nothing is missing here, and no item of the
-        // bulk action has failed.
+        // A retry of a policy only queues users, for whom nothing is missing here, and no item of
+        // the bulk action has failed.
         let is_retry = ["cloudPcProvisioningPolicy.retry", "cloudPcBulkAction.retry"].contains(&case.key);
         let is_missed = is_audited && !is_noted && !is_retry;
         if is_missed || is_noted && !case.changes_something() {

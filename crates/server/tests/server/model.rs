@@ -123,7 +123,8 @@ fn is_read(operation: &Operation) -> bool {
 }
 
 fn fill(path: &str, keys: &[(&str, String)]) -> String {
-    // Alternate keys and required arguments of functions are filled in; other arguments are left out.
+    // Alternate keys and required arguments of functions are filled in; other arguments are left
+    // out.
     let path = match path.split_once('(') {
         Some((name, arguments)) if !keys.iter().any(|(key, _)| arguments.contains(key)) => name.to_owned(),
         _ => path.to_owned(),

@@ -78,8 +78,8 @@ async fn object_of_another_tenant_looks_missing() {
     let mut compared = 0;
     for request in requests() {
         for (name, _) in &scene.ids {
-            // A deployment to a missing Cloud PC and a bulk action on one are accepted; other tests check
-            // their results.
+            // A deployment to a missing Cloud PC and a bulk action on one are accepted; other tests
+            // check their results.
             let is_accepted =
                 ["cloudPcExternalPartner.deployAgent", "cloudPcBulkAction.create"].contains(&&*request.what);
             let deployed = is_accepted && *name == "{cloudPC}";
