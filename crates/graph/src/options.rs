@@ -3,6 +3,8 @@
 //!
 //! Page sizes and the default set of properties are not known here.
 
+mod search;
+
 use crate::edm::{Property, ResponseShape, TypeRef};
 use crate::resolve::{Method, decode};
 use crate::{Edm, Filter, GraphError, Operation, Version};
@@ -26,7 +28,7 @@ pub struct QueryOptions {
     pub skiptoken: Option<String>,
     /// Token of the changes since an earlier answer.
     pub deltatoken: Option<String>,
-    /// Filter as sent; next links are bound to it.
+    /// Filter as sent, with the condition of `$search`; next links are bound to it.
     pub filter_text: Option<String>,
     /// Related entities to be sent within the answer.
     pub expand: Vec<Expansion>,
@@ -64,6 +66,7 @@ impl QueryOptions {
     ) -> Result<Self, GraphError> {
         let mut options = Self::default();
         let mut seen: Vec<&str> = Vec::new();
+        let mut search = None;
         let item_type = operation.item_type.as_deref().unwrap_or_default();
         for (raw_name, raw_value) in pairs(query) {
             let name = decode(raw_name, "query option")?;
@@ -84,7 +87,18 @@ impl QueryOptions {
             seen.push(known);
             check_supported(operation, known)?;
             let spaced = raw_value.replace('+', " ");
-            options.set(edm, item_type, expandable, known, decode(&spaced, "value of a query option")?.trim())?;
+            let value = decode(&spaced, "value of a query option")?;
+            match known {
+                "search" => search = Some(search::condition(edm, item_type, value.trim())?),
+                _ => options.set(edm, item_type, expandable, known, value.trim())?,
+            }
+        }
+        if let Some(search) = search {
+            let both = match &options.filter_text {
+                Some(filter) => format!("({filter}) and {search}"),
+                None => search,
+            };
+            options.set(edm, item_type, expandable, "filter", &both)?;
         }
         Ok(options)
     }
@@ -140,10 +154,8 @@ pub(crate) fn is_option(raw_name: &str, option: &str) -> bool {
 }
 
 fn check_supported(operation: &Operation, name: &str) -> Result<(), GraphError> {
-    match name {
-        "format" => return Ok(()),
-        "search" => return Err(invalid(name, "search is not supported; use $filter")),
-        _ => {}
+    if name == "format" {
+        return Ok(());
     }
     let structured = matches!(
         operation.response,

@@ -219,7 +219,7 @@ fn options_on_beta() {
     $format=json&$format=json
         400 BadRequest: The query option '$format' is invalid: it is given twice. [$format]
     $search=%22a%22
-        400 BadRequest: The query option '$search' is invalid: search is not supported; use $filter. [$search]
+        filter "contains(tolower(displayName),'a')"
     $format=json
         
     colour=red
