@@ -6,6 +6,7 @@
 //! take a token.
 
 mod body;
+mod compression;
 mod connections;
 mod cors;
 mod delivery;
@@ -56,6 +57,7 @@ use limits::{
 use origin::Origin;
 use pool::{Owner, Pool, PoolFull, Pools, Taken};
 
+pub use compression::COMPRESSED_BYTES_MIN;
 pub use cors::ANY_ORIGIN;
 pub(crate) use listen::serve_tunnel;
 pub use listen::{Listener, serve};
@@ -130,7 +132,11 @@ impl Edge {
             };
             answer.unwrap_or_else(|error| pipeline::refuse(&self.app, &ids, &error))
         };
+        let accepted = is_graph(request.uri().path()).then(|| compression::accepted(request.headers()));
         let mut response = cors::answer(&self.cors, request, respond).await;
+        if let Some(accepted) = accepted {
+            response = compression::compress(accepted, response).await;
+        }
         self.finish(&mut response, &ids, base.as_ref().ok());
         log(&method, &response, &ids, started.elapsed());
         if method == Method::HEAD {
