@@ -6,6 +6,7 @@
 //!
 //! The meaning of the operations is not known here.
 
+use jiff::civil::Date;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -132,6 +133,17 @@ pub struct Operation {
     pub item_type: Option<String>,
     /// Whether the operation is cloudpc's own.
     pub extension: bool,
+    /// Its deprecation, if Microsoft has announced one with dates.
+    pub deprecation: Option<Deprecation>,
+}
+
+/// When Microsoft said that an operation is deprecated, and when it said that it would remove it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deprecation {
+    /// The operation is deprecated since this day.
+    pub since: Date,
+    /// The operation was to be removed on this day.
+    pub sunset: Date,
 }
 
 /// Kind of a type: with or without a key.

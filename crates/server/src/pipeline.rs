@@ -18,10 +18,14 @@ mod select;
 mod service;
 
 use axum::body::Body;
+use cloudpc_graph::edm::Deprecation;
 use cloudpc_graph::{Edm, Endpoint, ErrorEnvelope, GraphError, Method, QueryOptions, ResolvedTarget, Version};
+use cloudpc_model::Timestamp;
 use http::header::{ALLOW, IF_MATCH};
 use http::request::Parts;
-use http::{Extensions, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use jiff::fmt::rfc2822::DateTimePrinter;
+use jiff::tz::TimeZone;
 use std::sync::Arc;
 
 use crate::app::App;
@@ -50,6 +54,8 @@ pub use response_cache::{RESPONSE_CACHE_BYTES_MAX, ResponseCache};
 pub const CONTENT_TYPE_JSON: &str =
     "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8";
 
+const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+const SUNSET: HeaderName = HeaderName::from_static("sunset");
 const ODATA_VERSION: HeaderName = HeaderName::from_static("odata-version");
 const DIAGNOSTIC: HeaderName = HeaderName::from_static("x-ms-ags-diagnostic");
 const DIAGNOSTIC_VALUE: HeaderValue = HeaderValue::from_static(
@@ -203,7 +209,27 @@ impl Incoming<'_> {
             let key = CacheKeyRef::by(&call.caller, self.base, self.head);
             app.response_cache.insert(&key, body.clone(), row, call.target.scope.clone(), generation);
         }
-        Ok(answer.into_response(prefer))
+        let mut response = answer.into_response(prefer);
+        if let Some(deprecation) = operation.deprecation {
+            announce(response.headers_mut(), deprecation, call.at);
+        }
+        Ok(response)
+    }
+}
+
+/// Adds the headers by which clients learn that an operation is deprecated, from the day on since
+/// which it is: dates of HTTP, as Graph sends them in both.
+fn announce(headers: &mut HeaderMap, deprecation: Deprecation, now: Timestamp) {
+    let now = jiff::Timestamp::from_microsecond(now.0).unwrap_or(jiff::Timestamp::MAX);
+    if deprecation.since > now.to_zoned(TimeZone::UTC).date() {
+        return;
+    }
+    for (name, day) in [(DEPRECATION, deprecation.since), (SUNSET, deprecation.sunset)] {
+        let end = day.at(23, 59, 59, 0).to_zoned(TimeZone::UTC);
+        let text = end.and_then(|end| DateTimePrinter::new().timestamp_to_rfc9110_string(&end.timestamp()));
+        if let Ok(value) = text.map(|text| HeaderValue::from_str(&text).expect("a date is plain text")) {
+            headers.insert(name, value);
+        }
     }
 }
 

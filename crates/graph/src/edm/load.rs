@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::{
-    BodyShape, Edm, Enum, GRAPH_NAMESPACE, OWN_NAMESPACE, Operation, OperationKind, Property, ResponseShape, Type,
-    TypeKind, TypeRef, Version,
+    BodyShape, Deprecation, Edm, Enum, GRAPH_NAMESPACE, OWN_NAMESPACE, Operation, OperationKind, Property,
+    ResponseShape, Type, TypeKind, TypeRef, Version,
 };
 use crate::Method;
 use crate::resolve::Trie;
@@ -56,6 +56,14 @@ struct RawOperation {
     query: Vec<String>,
     body: Option<RawShape>,
     response: RawShape,
+    deprecated: Option<RawDeprecation>,
+}
+
+/// A deprecation that Microsoft has announced. Some have no dates.
+#[derive(Deserialize)]
+struct RawDeprecation {
+    date: Option<jiff::civil::Date>,
+    removal: Option<jiff::civil::Date>,
 }
 
 #[derive(Deserialize)]
@@ -239,6 +247,7 @@ fn read_operation(raw: RawOperation, extension: bool, names: &Names) -> Operatio
         response,
         item_type,
         extension,
+        deprecation: raw.deprecated.and_then(|raw| Some(Deprecation { since: raw.date?, sunset: raw.removal? })),
     }
 }
 

@@ -19,6 +19,7 @@ mod documents;
 mod failures;
 mod federation;
 mod fuzz;
+mod headers;
 mod lists;
 mod model;
 mod paging;
