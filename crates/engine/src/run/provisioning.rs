@@ -1,6 +1,6 @@
 //! The reconciler: gives users the Cloud PCs that provisioning policies ask for, puts those that
 //! lost their licence or assignment into a grace period, and deprovisions them at its end. It also
-//! runs the rollouts of changed policies (`rollouts.rs`).
+//! runs the rollouts of changed policies (`rollouts.rs`) and evaluates alert rules (`alerts.rs`).
 //!
 //! Every write to memberships, licences, assignments and policies queues the users it touches. A
 //! user leaves the queue in the transaction that reads all of these and accepts what follows, so a
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::rollouts::{advance_rollouts, run_schedules};
 use super::store_retry::StoreRetry;
 use crate::Engine;
+use crate::alerts;
 use crate::ledger::{RequestContext, audit};
 use crate::license_wait;
 use crate::lifecycle::{GRACE_PERIOD, accept_deprovision, accept_provision, queue_pending};
@@ -44,6 +45,8 @@ struct Due {
     grace: bool,
     schedules: bool,
     rollouts: bool,
+    /// Alert rules, once nothing else is due.
+    alerts: bool,
     /// When the next grace period ends or the next schedule runs.
     next_at: Option<Timestamp>,
 }
@@ -53,18 +56,19 @@ struct Due {
 struct Turns {
     users: Option<TenantId>,
     rollouts: Option<TenantId>,
+    alerts: Option<TenantId>,
 }
 
 impl Engine {
-    /// Reconciles queued users, ends grace periods, and runs schedules and rollouts until `stop` is
-    /// cancelled.
+    /// Reconciles queued users, ends grace periods, runs schedules and rollouts, and evaluates
+    /// alert rules until `stop` is cancelled.
     pub(super) async fn reconcile(self, stop: CancellationToken) {
         let mut turns = Turns::default();
         let mut retry = StoreRetry::default();
         while !stop.is_cancelled() {
             let now = self.parts.clock.now();
             let wake_at = match self.reconcile_due(now, &mut turns).await {
-                Ok(Due { users: false, grace: false, schedules: false, rollouts: false, next_at }) => {
+                Ok(Due { users: false, grace: false, schedules: false, rollouts: false, alerts: false, next_at }) => {
                     retry.reset();
                     next_at
                 }
@@ -91,11 +95,15 @@ impl Engine {
             let users = !reader.provisioning_queue_next(1)?.is_empty();
             let next_run = reader.policy_schedule_next_run()?;
             let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+            let (grace, schedules) = (is_due(next_grace_end), is_due(next_run));
+            let rollouts = reader.rollout_due(None)?.is_some();
+            let others = users || grace || schedules || rollouts;
             Ok::<_, StoreError>(Due {
                 users,
-                grace: is_due(next_grace_end),
-                schedules: is_due(next_run),
-                rollouts: reader.rollout_due(None)?.is_some(),
+                grace,
+                schedules,
+                rollouts,
+                alerts: !others && reader.alert_evaluation_next(None)?.is_some(),
                 next_at: [next_grace_end, next_run].into_iter().flatten().min(),
             })
         });
@@ -137,6 +145,20 @@ impl Engine {
                 Ok::<_, StoreError>(turn)
             });
             turns.rollouts = advanced.await?;
+        }
+        if due.alerts {
+            let (seed, turn) = (self.parts.rng.next_u64(), turns.alerts);
+            let evaluated = self.parts.store.write("alert.evaluate", move |tx| {
+                let next = match tx.alert_evaluation_next(turn)? {
+                    None => tx.alert_evaluation_next(None)?,
+                    next => next,
+                };
+                if let Some(tenant) = next {
+                    alerts::evaluate(tx, tenant, seed, now)?;
+                }
+                Ok::<_, StoreError>(next)
+            });
+            turns.alerts = evaluated.await?;
         }
         Ok(due)
     }

@@ -18,6 +18,7 @@ mod documents;
 mod failures;
 mod federation;
 mod fuzz;
+mod kinds;
 mod lists;
 mod model;
 mod paging;
