@@ -191,6 +191,7 @@ fn accept(tx: &mut Tx<'_>, cloud_pc: &CloudPc, params: Params) -> Result<ActionI
         target: cloud_pc.id.to_string(),
         params,
         requested_by: Actor::system(),
+        bulk_action_id: None,
         requested_at: THEN,
         deadline_at: THEN + Duration::from_hours(1),
         tag_nonce: 1,

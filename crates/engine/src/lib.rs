@@ -6,6 +6,7 @@
 //! steps. This crate knows nothing of HTTP and OData, nor which driver is in use.
 
 pub mod actions;
+mod alerts;
 mod bulk;
 mod cancel;
 mod deploy;
@@ -16,6 +17,7 @@ mod image;
 mod ledger;
 mod license_wait;
 mod lifecycle;
+mod maintenance;
 mod mask;
 mod partner;
 mod plan;
@@ -31,6 +33,7 @@ use cloudpc_store::Store;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use alerts::{ALERT_COUNT_MAX, ALERT_RECORDS_MAX, ALERT_RULES_MAX, system_alert_rules};
 pub use bulk::{BULK_ACTIONS_OPEN_MAX, BULK_CLOUD_PCS_MAX, NewBulkAction};
 pub use deploy::{DeployReceipt, TARGETS_MAX};
 pub use faults::{Effect, FaultRule, Faults};
@@ -38,6 +41,7 @@ pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
 pub use ledger::RequestContext;
 pub use license_wait::LICENSE_WAIT;
 pub use lifecycle::GRACE_PERIOD;
+pub use maintenance::maintenance_schedules;
 pub use policy::put_subscription;
 pub use request::check_resize;
 pub use rollout::has_unapplied_update;

@@ -103,10 +103,10 @@ impl Engine {
         }
     }
 
-    /// Returns by when the engine next acts on an action, a queued user, a rollout or a bulk
-    /// action; none if it has nothing left to act on, and what is open needs an operator. If the
-    /// next timer of the clock is later, the engine is between two timers, for example in the
-    /// database.
+    /// Returns by when the engine next acts on an action, a queued user, a rollout, a bulk action
+    /// or an alert rule; none if it has nothing left to act on, and what is open needs an operator.
+    /// If the next timer of the clock is later, the engine is between two timers, for example in
+    /// the database.
     ///
     /// # Errors
     /// The store fails.
@@ -119,7 +119,8 @@ impl Engine {
         let due = self.parts.store.read(move |reader| {
             let reconciles = !reader.provisioning_queue_next(1)?.is_empty()
                 || reader.rollout_due(None)?.is_some()
-                || reader.bulk_action_due(None, now)?.is_some();
+                || reader.bulk_action_due(None, now)?.is_some()
+                || reader.alert_evaluation_next(None)?.is_some();
             let due = [
                 reconciles.then_some(now),
                 reader.action_next_due()?,

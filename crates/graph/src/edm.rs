@@ -2,7 +2,9 @@
 //! `contract/`, plus cloudpc's own in their own namespace.
 //!
 //! `contract/observed.json` has what Graph has beyond its Cloud PC API and clients of Cloud PCs
-//! call: users, groups and licences, with the properties that those clients use.
+//! call: users, groups and licences, with the properties that those clients use. What it says of
+//! maintenance windows and setting profiles is in no SDK, and its guesses are marked.
+//! `contract/monitoring.json` has alert rules and records, from the SDKs.
 //!
 //! The meaning of the operations is not known here.
 
@@ -20,6 +22,8 @@ pub use text::TextKind;
 
 /// Namespace of Graph's types.
 pub const GRAPH_NAMESPACE: &str = "microsoft.graph";
+/// Namespace of Graph's alert rules and records.
+pub const MONITORING_NAMESPACE: &str = "microsoft.graph.deviceManagement";
 /// Namespace of cloudpc's own types and operations.
 pub const OWN_NAMESPACE: &str = "cloudpc";
 
@@ -315,25 +319,25 @@ impl Edm {
         false
     }
 
-    /// The one type that derives from this one, if it has no properties of its own to be used
-    /// without.
+    /// The one type that derives from this one, if the base is an entity or has no properties of
+    /// its own to be used without.
     pub fn sole_derived(&self, name: &str) -> Option<&str> {
         let mut derived = self.types.values().filter(|declared| declared.base.as_deref() == Some(name));
         let (first, second) = (derived.next()?, derived.next());
-        let is_bare = self.type_named(name).is_some_and(|base| base.own_properties().is_empty());
-        (second.is_none() && is_bare).then_some(first.name.as_str())
+        let is_base = |base: &Type| base.kind == TypeKind::Entity || base.own_properties().is_empty();
+        let is_base = self.type_named(name).is_some_and(is_base);
+        (second.is_none() && is_base).then_some(first.name.as_str())
     }
 
     /// Returns a type name with its namespace, as used in `$metadata` and `@odata.context`;
     /// primitive types are returned unchanged.
     pub fn qualified(&self, name: &str) -> String {
-        let own = self.types.get(name).is_some_and(|declared| declared.namespace == OWN_NAMESPACE)
-            || self.enums.get(name).is_some_and(|declared| declared.namespace == OWN_NAMESPACE);
-        match name {
-            _ if name.starts_with("Edm.") => name.to_owned(),
-            _ if own => format!("{OWN_NAMESPACE}.{name}"),
-            _ => format!("{GRAPH_NAMESPACE}.{name}"),
+        if name.starts_with("Edm.") {
+            return name.to_owned();
         }
+        let of_type = self.types.get(name).map(|declared| declared.namespace);
+        let declared = of_type.or_else(|| self.enums.get(name).map(|declared| declared.namespace));
+        format!("{}.{name}", declared.unwrap_or(GRAPH_NAMESPACE))
     }
 
     /// Resolves a property path such as `disasterRecoveryCapability/capabilityType`, ignoring case;

@@ -10,7 +10,10 @@ use std::io;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, Event};
 
-use crate::edm::{BodyShape, Enum, GRAPH_NAMESPACE, OWN_NAMESPACE, Property, ResponseShape, Type, TypeKind, TypeRef};
+use crate::edm::{
+    BodyShape, Enum, GRAPH_NAMESPACE, MONITORING_NAMESPACE, OWN_NAMESPACE, Property, ResponseShape, Type, TypeKind,
+    TypeRef,
+};
 use crate::{Edm, Operation, OperationKind};
 
 type Xml = Writer<Vec<u8>>;
@@ -29,6 +32,7 @@ fn write(xml: &mut Xml, edm: &Edm) -> io::Result<()> {
         .write_inner_content(|xml| {
             xml.create_element("edmx:DataServices").write_inner_content(|xml| {
                 schema(xml, edm, GRAPH_NAMESPACE)?;
+                schema(xml, edm, MONITORING_NAMESPACE)?;
                 schema(xml, edm, OWN_NAMESPACE)
             })?;
             Ok(())
@@ -53,7 +57,9 @@ fn schema(xml: &mut Xml, edm: &Edm, namespace: &str) -> io::Result<()> {
                     root_type(xml, edm, root, resources)?;
                 }
             }
-            bound(xml, edm, namespace)?;
+            if namespace != MONITORING_NAMESPACE {
+                bound(xml, edm, namespace)?;
+            }
             if namespace == GRAPH_NAMESPACE {
                 container(xml, edm, roots.keys())?;
             }

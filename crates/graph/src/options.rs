@@ -188,7 +188,8 @@ fn select(edm: &Edm, item_type: &str, value: &str) -> Result<Vec<String>, GraphE
     Ok(selected)
 }
 
-/// `*` asks for all that there is, which is nothing on a type without navigation properties.
+/// `*` asks for all that there is, which is nothing on a type without navigation properties. A
+/// complex property in `expandable` is always sent: clients may expand it, and nothing changes.
 fn expand(edm: &'static Edm, item_type: &str, expandable: &[&str], value: &str) -> Result<Vec<Expansion>, GraphError> {
     let navigations = edm.type_named(item_type).into_iter().flat_map(|declared| &declared.properties);
     let navigations: Vec<&Property> = navigations.filter(|own| own.type_ref.navigation).collect();
@@ -213,6 +214,11 @@ fn expand(edm: &'static Edm, item_type: &str, expandable: &[&str], value: &str) 
             Some((name, rest)) => (name.trim(), rest.strip_suffix(')').ok_or_else(|| unclosed(part))?),
             None => (part.trim(), ""),
         };
+        let is_sent = |own: &Property| !own.type_ref.navigation && expandable.contains(&own.name.as_str());
+        let mut properties = edm.type_named(item_type).into_iter().flat_map(|declared| &declared.properties);
+        if properties.any(|own| is_sent(own) && own.name.eq_ignore_ascii_case(name)) {
+            continue;
+        }
         let found = navigations.iter().filter(is_served).find(|own| own.name.eq_ignore_ascii_case(name));
         let Some(property) = found else {
             let served: Vec<_> = navigations.iter().filter(is_served).map(|own| own.name.as_str()).collect();

@@ -6,9 +6,12 @@ use cloudpc_graph::{Edm, Method, Operation, OperationKind, Scope, Version};
 use serde_json::Value;
 
 const OBSERVED: &str = include_str!("../../../contract/observed.json");
-const FILES: [(Version, &str); 4] = [
+const MONITORING: &str = include_str!("../../../contract/monitoring.json");
+const FILES: [(Version, &str); 6] = [
     (Version::V1, include_str!("../../../contract/operations.v1.json")),
     (Version::Beta, include_str!("../../../contract/operations.beta.json")),
+    (Version::V1, MONITORING),
+    (Version::Beta, MONITORING),
     (Version::V1, OBSERVED),
     (Version::Beta, OBSERVED),
 ];

@@ -195,6 +195,9 @@ pub enum AuditVerb {
     Replace,
     Pause,
     Resume,
+    /// Of cloud applications, so that users may open them.
+    Publish,
+    Unpublish,
     Advance,
     AdvanceToIdle,
     Load,
@@ -254,6 +257,8 @@ impl AuditVerb {
             | Self::Replace
             | Self::Pause
             | Self::Resume
+            | Self::Publish
+            | Self::Unpublish
             | Self::Advance
             | Self::AdvanceToIdle
             | Self::Load

@@ -38,14 +38,25 @@ macro_rules! document_types {
 }
 
 document_types! {
+    AlertRecord = "alertRecord",
+    AlertRule = "alertRule",
+    CloudPcCloudApp = "cloudPcCloudApp",
+    CloudPcCrossCloudGovernmentOrganizationMapping = "cloudPcCrossCloudGovernmentOrganizationMapping",
     CloudPcDeviceImage = "cloudPcDeviceImage",
     CloudPcFrontLineServicePlan = "cloudPcFrontLineServicePlan",
     CloudPcGalleryImage = "cloudPcGalleryImage",
+    CloudPcMaintenanceWindow = "cloudPcMaintenanceWindow",
+    CloudPcMaintenanceWindowAssignment = "cloudPcMaintenanceWindowAssignment",
+    CloudPcManagedLicense = "cloudPcManagedLicense",
     CloudPcOnPremisesConnection = "cloudPcOnPremisesConnection",
     CloudPcOrganizationSettings = "cloudPcOrganizationSettings",
+    CloudPcPool = "cloudPcPool",
+    CloudPcPoolAssignment = "cloudPcPoolAssignment",
     CloudPcProvisioningPolicy = "cloudPcProvisioningPolicy",
     CloudPcProvisioningPolicyAssignment = "cloudPcProvisioningPolicyAssignment",
     CloudPcServicePlan = "cloudPcServicePlan",
+    CloudPcSettingProfile = "cloudPcSettingProfile",
+    CloudPcSettingProfileAssignment = "cloudPcSettingProfileAssignment",
     CloudPcSupportedRegion = "cloudPcSupportedRegion",
     CloudPcUserSetting = "cloudPcUserSetting",
     CloudPcUserSettingAssignment = "cloudPcUserSettingAssignment",
@@ -104,14 +115,18 @@ pub struct Document {
 }
 
 impl Document {
-    /// Returns the group that an assignment of a policy or user setting is to; none if this is no
-    /// assignment, or its group is not a GUID.
+    /// Returns the group to which an assignment is; none if this is not an assignment to a group,
+    /// or its group is not a GUID.
     pub fn assigned_group(&self) -> Option<GroupId> {
-        use DocumentType::{CloudPcProvisioningPolicyAssignment, CloudPcUserSettingAssignment};
-        if !matches!(self.key.kind, CloudPcProvisioningPolicyAssignment | CloudPcUserSettingAssignment) {
-            return None;
-        }
-        self.body.get("target")?.get("groupId")?.as_str()?.parse().ok()
+        use DocumentType as Type;
+        let target = match self.key.kind {
+            Type::CloudPcProvisioningPolicyAssignment
+            | Type::CloudPcUserSettingAssignment
+            | Type::CloudPcMaintenanceWindowAssignment => self.body.get("target")?.as_object()?,
+            Type::CloudPcSettingProfileAssignment => &self.body,
+            _ => return None,
+        };
+        target.get("groupId")?.as_str()?.parse().ok()
     }
 }
 

@@ -15,6 +15,7 @@ mod document;
 mod error;
 mod health;
 mod ids;
+mod maintenance;
 mod naming;
 mod partner;
 mod region;
@@ -47,6 +48,10 @@ pub use health::{HealthCheck, HealthEvent};
 pub use ids::{
     ActionId, ActivityId, AppId, BulkActionId, CloudPcId, GroupId, IMAGE_ID_BYTES_MAX, ImageId, ManagedDeviceId,
     PartnerId, ServicePlanId, SkuId, SnapshotId, TenantId, UserId,
+};
+pub use maintenance::{
+    MAINTENANCE_WINDOW_MIN, MaintenanceDays, MaintenanceSchedule, MaintenanceWindow, MaintenanceWindowTooShort,
+    next_maintenance_window, open_maintenance_window,
 };
 pub use naming::{NAMING_TEMPLATE_DEFAULT, NamingTemplate};
 pub use partner::{AgentSetting, ConnectionStatus, Partner};

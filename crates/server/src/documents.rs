@@ -22,8 +22,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use cloudpc_graph::body::Leniency;
-use cloudpc_graph::{Edm, GraphError, Method, Operation, OperationKind, QueryOptions, Version};
-use cloudpc_model::{DocumentKey, DocumentType, GroupId, TenantId};
+use cloudpc_graph::{Edm, GraphError, Method, Operation, OperationKind, QueryOptions, Scope, Version};
+use cloudpc_model::{AuditVerb, DocumentKey, DocumentType, GroupId, ResourceType, TenantId};
 use cloudpc_store::Reader;
 
 use crate::operations::HandlerFuture;
@@ -36,6 +36,7 @@ pub use kind::{
     Fact, Hooks, READ_ONLY, Rights, Verb, WRITABLE,
 };
 pub use kinds::KINDS;
+pub(crate) use kinds::cloud_app;
 pub(crate) use kinds::device_image;
 pub(crate) use kinds::retry_health_checks;
 pub(crate) use load::load;
@@ -74,6 +75,7 @@ fn at_path(operation: &Operation) -> Option<Binding> {
         OperationKind::List => Verb::List,
         OperationKind::Count => Verb::Count,
         OperationKind::Get => Verb::Get,
+        OperationKind::Create if is_single(&operation.path) => Verb::Update,
         OperationKind::Create => Verb::Create,
         OperationKind::Update => Verb::Update,
         OperationKind::Delete => Verb::Delete,
@@ -98,6 +100,11 @@ fn at_path(operation: &Operation) -> Option<Binding> {
         }
     };
     KINDS.iter().copied().find(is_it).map(|kind| Binding { kind, verb })
+}
+
+/// Whether a path is that of a kind of which there is one.
+fn is_single(path: &str) -> bool {
+    KINDS.iter().any(|kind| matches!(kind.shape, DocumentShape::One) && kind.at == path)
 }
 
 /// The operations that documents carry out, by their keys.
@@ -149,7 +156,7 @@ pub(crate) fn check_options(kind: &DocumentKind, options: &QueryOptions) -> Resu
 /// What bodies of a kind may have although the contract does not say so.
 pub(crate) fn leniency(kind: &DocumentKind, edm: &'static Edm) -> Leniency {
     let mut leniency = Leniency::default();
-    let properties = edm.type_named(kind.name()).into_iter().flat_map(|declared| &declared.properties);
+    let properties = edm.type_named(kind.type_name(edm)).into_iter().flat_map(|declared| &declared.properties);
     leniency.nullable = properties.map(|property| property.name.clone()).filter(|name| kind.fills(name)).collect();
     for fact in kind.facts {
         if let Fact::Observed(name, meant) = *fact
@@ -177,12 +184,33 @@ pub(crate) fn assigned_group(
     group.ok_or_else(|| Problem::not_found(kind.name(), assignment))
 }
 
+/// What the audit log may tell of documents.
+pub(crate) fn audited() -> impl Iterator<Item = (AuditVerb, ResourceType)> {
+    let verb = |verb: &Verb| match verb {
+        Verb::Create => Some(AuditVerb::Create),
+        Verb::Update => Some(AuditVerb::Update),
+        Verb::Delete => Some(AuditVerb::Delete),
+        Verb::Assign => Some(AuditVerb::Assign),
+        Verb::List | Verb::Count | Verb::Get => None,
+    };
+    let of = move |kind: &&'static DocumentKind| {
+        let resource = ResourceType::Document(kind.of);
+        kind.verbs.iter().filter_map(verb).map(move |verb| (verb, resource)).collect::<Vec<_>>()
+    };
+    KINDS.iter().flat_map(of)
+}
+
 /// Answers an operation on documents.
 pub fn answer(call: Arc<Call>) -> HandlerFuture {
     Box::pin(async move {
         let Some(Binding { kind, verb }) = binding(&call.target.operation.key) else {
             return Err(Problem::not_found("operation", &call.target.operation.key));
         };
+        if call.target.scope != Scope::Tenant && !matches!(verb, Verb::List | Verb::Count | Verb::Get) {
+            let message = "Below a user, these entities can only be read. Change them below /deviceManagement.";
+            let allow = vec![Method::Get];
+            return Err(GraphError { allow, ..GraphError::new(405, "Request_BadRequest", message) }.into());
+        }
         match verb {
             Verb::List => read::list(&call, kind).await,
             Verb::Count => read::count(&call, kind).await,
@@ -198,7 +226,9 @@ pub fn answer(call: Arc<Call>) -> HandlerFuture {
 /// The key of the document that a request names. Of what there is one of, the key is empty.
 fn key_of(call: &Call, kind: &DocumentKind) -> DocumentKey {
     match kind.shape {
-        DocumentShape::Many | DocumentShape::Derived(_) => DocumentKey::new(kind.of, call.key(0)),
+        DocumentShape::Many | DocumentShape::Seeded(_) | DocumentShape::Derived(_) => {
+            DocumentKey::new(kind.of, call.key(0))
+        }
         DocumentShape::Within(_) => DocumentKey::within(kind.of, call.key(0), call.key(1)),
         DocumentShape::One => DocumentKey::new(kind.of, ""),
     }
@@ -208,7 +238,9 @@ fn key_of(call: &Call, kind: &DocumentKind) -> DocumentKey {
 fn parent_of(call: &Call, kind: &DocumentKind) -> String {
     match kind.shape {
         DocumentShape::Within(_) => DocumentKey::fold(call.key(0)),
-        DocumentShape::Many | DocumentShape::Derived(_) | DocumentShape::One => String::new(),
+        DocumentShape::Many | DocumentShape::Seeded(_) | DocumentShape::Derived(_) | DocumentShape::One => {
+            String::new()
+        }
     }
 }
 

@@ -8,8 +8,10 @@ mod activity;
 mod assigned_user;
 mod audit_event;
 mod bulk_action;
+mod cloud_app;
 mod cloud_pc;
 mod device_image;
+mod external_partner_setting;
 mod group;
 mod group_member;
 mod license;
@@ -21,6 +23,8 @@ mod report;
 mod snapshot;
 mod subscribed_sku;
 mod user;
+mod user_settings_persistence;
+mod virtual_endpoint;
 mod webhook;
 
 use cloudpc_graph::body::Leniency;
@@ -37,7 +41,9 @@ use crate::pipeline::{
 };
 
 pub use bulk_action::BULK_NAME_CHARS_MAX;
+pub use cloud_app::CLOUD_APPS_PUBLISHED_MAX;
 pub use cloud_pc::VALIDATE_CLOUD_PC_IDS_MAX;
+pub(crate) use cloud_pc::owner;
 pub use group::{GROUPS_MAX, REFERENCES_MAX};
 pub use group_member::GROUP_MEMBERS_MAX;
 pub use provisioning_policy::APPLY_CLOUD_PC_IDS_MAX;
@@ -69,6 +75,19 @@ pub static SHUT: &[&str] = &[
     "cloudPcAuditEvent.delete",
     "cloudPcSnapshot.create",
     "cloudPcSnapshot.update",
+    "cloudPcExternalPartnerSetting.delete",
+    "cloudPcUserProfileSnapshot.create",
+    "cloudPcUserProfileSnapshot.update",
+    "cloudPcUserProfileSnapshot.delete",
+    "mailboxSettings.update",
+    "report.update",
+    "report.delete",
+    "reports.update",
+    "reports.delete",
+    "userSettingsPersistenceDetail.update",
+    "userSettingsPersistenceDetail.delete",
+    "virtualEndpoint.update",
+    "virtualEndpoint.delete",
 ];
 
 macro_rules! table {
@@ -178,6 +197,38 @@ pub static TABLE: &[Row] = table! {
     "reports.retrieveConnectionQualityReports", READ => report::run;
     "reports.retrieveCrossRegionDisasterRecoveryReport", READ => report::run;
     "reports.retrieveFrontlineReports", READ => report::run;
+    "cloudPcAuditEvent.getAuditActivityTypes", READ => audit_event::activity_types::run;
+    "cloudPcCloudApp.publish", WRITE => cloud_app::publish::run;
+    "cloudPcCloudApp.unpublish", WRITE => cloud_app::unpublish::run;
+    "cloudPcCloudApp.reset", WRITE => cloud_app::reset::run;
+    "cloudPcCloudApp.retrieveDiscoveredApps", READ => cloud_app::discovered_apps::run;
+    "cloudPcExternalPartnerSetting.list", READ => external_partner_setting::list::run;
+    "cloudPcExternalPartnerSetting.count", READ => external_partner_setting::list::count;
+    "cloudPcExternalPartnerSetting.get", READ => external_partner_setting::get::run;
+    "cloudPcExternalPartnerSetting.create", WRITE => external_partner_setting::create::run;
+    "cloudPcExternalPartnerSetting.update", WRITE => external_partner_setting::update::run;
+    "virtualEndpoint.get", READ => virtual_endpoint::get::run;
+    "reports.get", READ => virtual_endpoint::get::run;
+    "report.get", READ => virtual_endpoint::get::run;
+    "virtualEndpoint.organizationAction", WRITE_SIGNED_IN => virtual_endpoint::organization_action::run;
+    "virtualEndpoint.retrieveOrganizationActionDetail", READ => virtual_endpoint::organization_action::retrieve;
+    "virtualEndpoint.retrieveTenantEncryptionSetting", READ => virtual_endpoint::encryption_setting::run;
+    "userSettingsPersistenceDetail.get", READ => user_settings_persistence::get::run;
+    "userSettingsPersistenceDetail.retrieveUserSettingsPersistenceProfiles", READ =>
+        user_settings_persistence::profiles::run;
+    "userSettingsPersistenceDetail.retrieveUserSettingsPersistenceProfileUsage", READ =>
+        user_settings_persistence::profile_usage::run;
+    "userSettingsPersistenceDetail.batchCleanupUserSettingsPersistenceProfile", WRITE =>
+        user_settings_persistence::batch_cleanup::run;
+    "userSettingsPersistenceDetail.bulkCreateUserProfileSnapshot", WRITE => user_settings_persistence::bulk::create;
+    "userSettingsPersistenceDetail.bulkExportUserProfileSnapshot", WRITE => user_settings_persistence::bulk::export;
+    "cloudPcUserProfileSnapshot.list", READ => user_settings_persistence::snapshot::list;
+    "cloudPcUserProfileSnapshot.count", READ => user_settings_persistence::snapshot::count;
+    "cloudPcUserProfileSnapshot.get", READ => user_settings_persistence::snapshot::get;
+    "cloudPcUserProfileSnapshot.restore", WRITE => user_settings_persistence::snapshot::restore;
+    "mailboxSettings.get", READ => assigned_user::mailbox_settings::run;
+    "serviceProvisioningError.list", READ => assigned_user::service_provisioning_errors::run;
+    "serviceProvisioningError.count", READ => assigned_user::service_provisioning_errors::count;
     "webhook.replay", WRITE => webhook::replay::run;
     "webhook.rotateSigningKey", WRITE => webhook::rotate_signing_key::run;
     "users.list", READ_USERS => user::list::run;

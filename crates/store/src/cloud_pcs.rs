@@ -5,6 +5,7 @@ use cloudpc_model::{
     TenantId, Timestamp, UserId,
 };
 
+use crate::alerts::is_watched;
 use crate::connection::dialect::join_in_order;
 use crate::connection::{Row, params};
 use crate::lists::{ListColumn, ListTable, NamePart, name_parts};
@@ -266,6 +267,9 @@ impl Tx<'_> {
         }
         self.changed(cloud_pc.tenant_id, change(ChangeKind::Created, cloud_pc));
         self.signal_grace(cloud_pc);
+        if is_watched(cloud_pc.status) {
+            self.alert_evaluation_put(cloud_pc.tenant_id)?;
+        }
         self.name_parts_put(cloud_pc)
     }
 
@@ -274,6 +278,7 @@ impl Tx<'_> {
     /// one moves the row in its index.
     pub fn cloud_pc_update(&mut self, cloud_pc: &CloudPc) -> Result<(), StoreError> {
         self.cloud_pc_put(cloud_pc)?;
+        self.alert_evaluation_put_by_status(cloud_pc)?;
         self.cloud_pc_status_put(cloud_pc)?;
         self.cloud_pc_names_put(cloud_pc)?;
         self.changed(cloud_pc.tenant_id, change(ChangeKind::Updated, cloud_pc));
@@ -287,6 +292,9 @@ impl Tx<'_> {
         self.cloud_pc_put(cloud_pc)?;
         if cloud_pc.status != before.status {
             self.cloud_pc_status_put(cloud_pc)?;
+            if is_watched(before.status) || is_watched(cloud_pc.status) {
+                self.alert_evaluation_put(cloud_pc.tenant_id)?;
+            }
         }
         if names(cloud_pc) != names(before) {
             self.cloud_pc_names_put(cloud_pc)?;
@@ -434,6 +442,9 @@ impl Tx<'_> {
         if let Some(cloud_pc) = self.cloud_pc(tenant, id)? {
             self.name_parts_delete(tenant, id, &folded(&cloud_pc.display_name))?;
             self.changed(tenant, change(ChangeKind::Deleted, &cloud_pc));
+            if is_watched(cloud_pc.status) {
+                self.alert_evaluation_put(tenant)?;
+            }
         }
         for table in [
             "DELETE FROM snapshots WHERE tenant_id = ?1 AND cloud_pc_id = ?2",

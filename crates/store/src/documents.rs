@@ -230,6 +230,7 @@ impl Tx<'_> {
         }
         self.document_group_put(document)?;
         self.changed(document.tenant_id, change(ChangeKind::Created, key, Some(&document.body)));
+        self.alert_evaluation_put_by_document(document.tenant_id, key.kind)?;
         Ok(Ok(()))
     }
 
@@ -266,6 +267,7 @@ impl Tx<'_> {
             return Ok(Err(DocumentConflict::Stale));
         }
         self.changed(document.tenant_id, change(ChangeKind::Updated, key, Some(&document.body)));
+        self.alert_evaluation_put_by_document(document.tenant_id, key.kind)?;
         Ok(Ok(document.revision + 1))
     }
 
@@ -283,6 +285,7 @@ impl Tx<'_> {
         )?;
         if changed == 1 {
             self.changed(tenant, change(ChangeKind::Updated, key, None));
+            self.alert_evaluation_put_by_document(tenant, key.kind)?;
         }
         Ok(changed == 1)
     }
@@ -317,6 +320,7 @@ impl Tx<'_> {
             params![tenant.0, key.kind.name(), key.parent, key.id],
         )?;
         self.changed(tenant, change(ChangeKind::Deleted, key, Some(&deleted.body)));
+        self.alert_evaluation_put_by_document(tenant, key.kind)?;
         Ok(Ok(()))
     }
 

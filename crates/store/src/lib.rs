@@ -10,6 +10,7 @@
 //! event may follow, the engine says when.
 
 mod actions;
+mod alerts;
 mod apps;
 mod audit;
 mod authorization_codes;

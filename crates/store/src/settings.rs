@@ -5,6 +5,8 @@ use crate::{Reader, StoreError, Tx};
 
 /// Every table but the settings and the workers that run, referring tables first.
 pub(crate) const BELONGINGS: &[&str] = &[
+    "alert_evaluations",
+    "active_alerts",
     "changes",
     "webhook_deliveries",
     "desktop_tickets",

@@ -18,12 +18,15 @@ NETWORK = f"{AZURE}/providers/Microsoft.Network/virtualNetworks/office"
 # No resource has this id.
 NOTHING = "00000000-0000-4000-8000-000000000000"
 # What the service writes: different in each run, and ignored in bodies.
-COMPUTED = {"@odata.context", "id", "createdDateTime", "lastModifiedDateTime"}
+COMPUTED = {"@odata.context", "@odata.type", "id", "addedDateTime", "createdDateTime", "lastModifiedDateTime"}
+# What can be created and not deleted: it is deleted by the path of its newer form.
+KEPT = {f"{ENDPOINT}/externalPartnerSettings"}
 
 
 @dataclass(frozen=True)
 class Entity:
-    """What a tool writes, and what it reads back. `<number>` in a text is replaced by a number of the test."""
+    """What a tool writes, and what it reads back. `<number>` in a text is replaced by a number of the test, and
+    `<policy>` by the id of a policy whose users get single applications."""
 
     type: str
     # The properties without which there is no entity.
@@ -44,6 +47,9 @@ class Entity:
     engine: frozenset = frozenset()
     # Whether only people write it, and applications do not.
     by_people: bool = False
+
+    def needs_policy(self):
+        return "<policy>" in self.required.values()
 
 
 def join(region_name, region_group=None):
@@ -166,6 +172,178 @@ SETTING = Entity(
 )
 
 
+APP = Entity(
+    type="cloudPcCloudApp",
+    required={
+        "displayName": "App <number:.20>",
+        "provisioningPolicyId": "<policy>",
+        "appDetail": {
+            "@odata.type": "#microsoft.graph.cloudPcFilePathAppDetail",
+            "commandLineArguments": None,
+            "filePath": "C:/app.exe",
+            "iconIndex": None,
+            "iconPath": None,
+        },
+    },
+    defaults={
+        "actionFailedErrorCode": None,
+        "actionFailedErrorMessage": None,
+        "appStatus": "ready",
+        "availableToUser": False,
+        "description": None,
+        "discoveredAppName": None,
+        "lastPublishedDateTime": None,
+        "scopeIds": ["0"],
+    },
+    changed={"description": "Writes", "scopeIds": ["0", "7"]},
+    kept={
+        "displayName": "Renamed <number:.20>",
+        "appDetail": {
+            "@odata.type": "#microsoft.graph.cloudPcFilePathAppDetail",
+            "commandLineArguments": "/quiet",
+            "filePath": "C:/other.exe",
+            "iconIndex": 3,
+            "iconPath": "C:/other.ico",
+        },
+    },
+)
+
+POOL = Entity(
+    type="cloudPcAgentPool",
+    required={
+        "displayName": "Pool <number>",
+        "cloudPcConfiguration": {
+            "imageDisplayName": "Windows 11 Enterprise 24H2",
+            "imageId": WINDOWS_11,
+            "imageType": "gallery",
+            "osLocale": None,
+        },
+    },
+    defaults={
+        "billingConfiguration": None,
+        "capabilities": None,
+        "description": None,
+        "networkConfiguration": None,
+        "poolUrl": None,
+        "scalingPolicy": None,
+        "sessionUsage": None,
+    },
+    changed={
+        "billingConfiguration": {"billingPlanId": "plan", "billingType": "payAsYouGo"},
+        "capabilities": {"enableSingleSignOn": True},
+        "description": "For agents",
+        "networkConfiguration": {
+            "@odata.type": "#microsoft.graph.cloudPcMicrosoftHostedNetworkConfiguration",
+            "geographicLocationType": "usWest",
+            "regionGroups": [{"regionGroup": "usWest", "regions": ["automatic"]}],
+        },
+        "scalingPolicy": {"maximumCount": 900, "minimumCount": 0},
+    },
+    kept={
+        "displayName": "Renamed <number>",
+        "cloudPcConfiguration": {
+            "imageDisplayName": "Ten",
+            "imageId": WINDOWS_10,
+            "imageType": "gallery",
+            "osLocale": "de-DE",
+        },
+    },
+)
+
+WINDOW = Entity(
+    type="cloudPcMaintenanceWindow",
+    required={
+        "displayName": "Window",
+        "schedules": [{"scheduleType": "weekday", "startTime": "22:00:00.000", "endTime": "02:00:00.0000000"}],
+    },
+    defaults={"description": None, "notificationLeadTimeInMinutes": 60},
+    changed={"description": "At night", "notificationLeadTimeInMinutes": 0},
+    kept={
+        "displayName": "Renamed",
+        "schedules": [{"scheduleType": "weekend", "startTime": "00:00:00", "endTime": "00:00:00"}],
+    },
+)
+
+BOOLEAN = {
+    "@odata.type": "#microsoft.graph.cloudPcBooleanSetting",
+    "dataType": "boolean",
+    "isEnabled": True,
+    "platform": "all",
+    "settingDefinitionId": "W365.CloudPCConfiguration.AI.IsEnabled",
+}
+
+PROFILE = Entity(
+    type="cloudPcSettingProfile",
+    required={"displayName": "Profile"},
+    defaults={
+        "description": None,
+        "isAssigned": False,
+        "priorityMetaData": None,
+        "profileType": "template",
+        "roleScopeTagIds": ["0"],
+        "settings": [],
+        "templateId": None,
+    },
+    changed={
+        "description": "Settings",
+        "priorityMetaData": {"priority": 2},
+        "profileType": "custom",
+        "roleScopeTagIds": ["0", "7"],
+        "templateId": "W365.WindowsApp",
+    },
+    kept={
+        "displayName": "Renamed",
+        "settings": [
+            BOOLEAN,
+            {
+                "@odata.type": "#microsoft.graph.cloudPcListSetting",
+                "children": [BOOLEAN | {"isEnabled": False}],
+                "dataType": "list",
+                "platform": "all",
+                "settingDefinitionId": "W365.List",
+            },
+        ],
+    },
+)
+
+RULE = Entity(
+    type="alertRule",
+    required={
+        "displayName": "Rule",
+        "alertRuleTemplate": "cloudPcProvisionScenario",
+        "threshold": {"aggregation": "count", "operator": "greaterOrEqual", "target": 900},
+    },
+    defaults={
+        "conditions": [],
+        "description": None,
+        "enabled": True,
+        "isSystemRule": False,
+        "notificationChannels": [],
+        "severity": "unknown",
+    },
+    changed={"description": "Many fail", "enabled": False, "severity": "critical"},
+    kept={
+        "displayName": "Renamed",
+        "conditions": [
+            {
+                "aggregation": "affectedCloudPcPercentage",
+                "conditionCategory": "cloudPcInGracePeriod",
+                "operator": "less",
+                "relationshipType": "and",
+                "thresholdValue": "50",
+            }
+        ],
+        "notificationChannels": [
+            {
+                "notificationChannelType": "email",
+                "notificationReceivers": [{"contactInformation": "admin@contoso.test", "locale": "en-US"}],
+            }
+        ],
+        "threshold": {"aggregation": "percentage", "operator": "notEqual", "target": 7},
+    },
+)
+
+
 def assignment(type):
     return Entity(type=type, required={"target": target()}, defaults={}, changed={}, kept={"target": target()})
 
@@ -176,6 +354,33 @@ ENTITIES = {
     f"{ENDPOINT}/provisioningPolicies/{{cloudPcProvisioningPolicy-id}}/assignments": assignment(
         "cloudPcProvisioningPolicyAssignment"
     ),
+    f"{ENDPOINT}/cloudApps": APP,
+    f"{ENDPOINT}/cloudPcPools": POOL,
+    f"{ENDPOINT}/cloudPcPools/{{cloudPcPool-id}}/assignments": Entity(
+        type="cloudPcAgentPoolUserAssignment",
+        required={"userPrincipalId": GROUP},
+        defaults={},
+        changed={},
+        kept={"userPrincipalId": GROUP},
+    ),
+    f"{ENDPOINT}/maintenanceWindows": WINDOW,
+    f"{ENDPOINT}/maintenanceWindows/{{cloudPcMaintenanceWindow-id}}/assignments": Entity(
+        type="cloudPcMaintenanceWindowAssignment",
+        required={"target": {"displayName": None, "groupId": GROUP}},
+        defaults={},
+        changed={},
+        kept={"target": {"displayName": "Everyone", "groupId": GROUP}},
+    ),
+    f"{ENDPOINT}/settingProfiles": PROFILE,
+    f"{ENDPOINT}/settingProfiles/{{cloudPcSettingProfile-id}}/assignments": Entity(
+        type="cloudPcSettingProfileAssignment",
+        required={"groupId": GROUP},
+        defaults={"assignType": "group"},
+        changed={},
+        kept={"groupId": GROUP},
+        engine=frozenset({"profileId"}),
+    ),
+    "/deviceManagement/monitoring/alertRules": RULE,
     f"{ENDPOINT}/userSettings": SETTING,
     f"{ENDPOINT}/userSettings/{{cloudPcUserSetting-id}}/assignments": assignment("cloudPcUserSettingAssignment"),
     f"{ENDPOINT}/galleryImages": Entity(
@@ -356,9 +561,10 @@ def creations(root):
     """Returns the paths of all operations of a root that create an entity that can be updated too. Webhooks cannot:
     their address has to be confirmed."""
     own = contract({"beta": "operations.beta.json", "v1.0": "operations.v1.json"}[root])["operations"]
-    observed = [operation for operation in contract("observed.json")["operations"] if root in operation["api"]]
+    more = contract("observed.json")["operations"] + contract("monitoring.json")["operations"]
+    observed = [operation for operation in more if root in operation["api"]]
     updated = {operation["path"].rpartition("/")[0] for operation in own + observed if operation["kind"] == "update"}
-    return updated & {
+    return (updated - KEPT) & {
         operation["path"]
         for operation in own + observed
         if operation["kind"] == "create" and operation["response"]["kind"] == "entity"
@@ -392,7 +598,10 @@ class Tool:
         self.service, self.root, self.entity = service, root, ENTITIES[path]
         self.token = person if self.entity.by_people else None
         self.number = str(uuid.uuid4())
-        self.parent = None
+        self.parent = self.policy = None
+        if self.entity.needs_policy():
+            self.policy = Tool(service, root, f"{ENDPOINT}/provisioningPolicies", person)
+            self.policy_id = self.policy.create(POLICY.required | POLICY.immutable)["id"]
         if "{" in path:
             above, place = path[: path.index("{")].rstrip("/"), path[path.index("}") + 1 :]
             self.parent = Tool(service, root, above, person)
@@ -401,7 +610,8 @@ class Tool:
 
     def text(self, values):
         """Returns values as this root knows them, with the number of this tool in them."""
-        values = json.loads(json.dumps(values).replace("<number>", self.number))
+        text = json.dumps(values).replace("<number>", self.number).replace("<number:.20>", self.number[:20])
+        values = json.loads(text.replace("<policy>", self.policy_id) if self.policy else text)
         return known(self.root, self.entity.type, values)
 
     def call(self, method, identity=None, query="", body=None):
@@ -434,6 +644,8 @@ class Tool:
         return self.call("DELETE", identity)
 
     def clean_up(self):
+        if self.policy is not None:
+            assert self.policy.delete(self.policy_id).status == 204
         if self.parent is not None:
             parent = self.collection.removesuffix("/assignments").rsplit("/", 1)[1]
             assert self.parent.delete(parent).status == 204

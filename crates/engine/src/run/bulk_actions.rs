@@ -2,12 +2,14 @@
 //! item, a limited number at a time.
 
 use cloudpc_model::{
-    BulkAction, BulkActionId, BulkItem, BulkItemState, BulkRequest, Failure, Rng, SeededRng, TenantId, Timestamp,
+    BulkAction, BulkActionId, BulkItem, BulkItemState, BulkRequest, CloudPc, Failure, Rng, SeededRng, TenantId,
+    Timestamp, next_maintenance_window, open_maintenance_window,
 };
 use cloudpc_store::{BulkItemChange, StoreError, Tx};
 
 use crate::bulk::begin_item;
 use crate::ledger::RequestContext;
+use crate::maintenance::maintenance_schedules;
 use crate::request::Stamp;
 
 /// Most bulk actions advanced, each of another tenant, in one transaction.
@@ -75,14 +77,13 @@ fn begin(
     };
     let Some(cloud_pc) = found else {
         let message = format!("There is no Cloud PC '{}' in this tenant.", item.cloud_pc_id);
-        let failure = Failure { code: "cloudPcNotFound".into(), message };
-        return Ok(BulkItemChange {
-            state: BulkItemState::Failed,
-            due_at: None,
-            action_id: None,
-            failure: Some(failure),
-        });
+        return Ok(failed("cloudPcNotFound", message));
     };
+    if bulk.in_maintenance_window
+        && let Some(held) = hold(tx, &cloud_pc, stamp.at)?
+    {
+        return Ok(held);
+    }
     let asked = RequestContext {
         tenant_id: bulk.tenant_id,
         by: bulk.requested_by.clone(),
@@ -90,4 +91,29 @@ fn begin(
         bulk_action_id: Some(bulk.id),
     };
     begin_item(tx, &asked, &bulk.request, &cloud_pc, rng, stamp)
+}
+
+/// Returns how an item waits for the next maintenance window of its user; none if one is open.
+fn hold(tx: &Tx<'_>, cloud_pc: &CloudPc, now: Timestamp) -> Result<Option<BulkItemChange>, StoreError> {
+    let schedules = maintenance_schedules(tx, cloud_pc.tenant_id, cloud_pc.user_id)?;
+    if open_maintenance_window(&schedules, now).is_some() {
+        return Ok(None);
+    }
+    Ok(Some(match next_maintenance_window(&schedules, now) {
+        Some(window) => BulkItemChange {
+            state: BulkItemState::Pending,
+            due_at: Some(window.starts_at),
+            action_id: None,
+            failure: None,
+        },
+        None => failed(
+            "maintenanceWindowNotFound",
+            "No maintenance window is assigned to a group of the Cloud PC's user. Assign one, then retry.".into(),
+        ),
+    }))
+}
+
+fn failed(code: &str, message: String) -> BulkItemChange {
+    let failure = Some(Failure { code: code.to_owned(), message });
+    BulkItemChange { state: BulkItemState::Failed, due_at: None, action_id: None, failure }
 }

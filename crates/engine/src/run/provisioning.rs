@@ -1,6 +1,7 @@
 //! The reconciler: gives users the Cloud PCs that provisioning policies ask for, puts those that
 //! lost their licence or assignment into a grace period, and deprovisions them at its end. It also
-//! runs the rollouts of changed policies (`rollouts.rs`) and bulk actions (`bulk_actions.rs`).
+//! runs the rollouts of changed policies (`rollouts.rs`) and bulk actions (`bulk_actions.rs`), and
+//! evaluates alert rules (`alerts.rs`).
 //!
 //! Every write to memberships, licences, assignments and policies queues the users it touches. A
 //! user leaves the queue in the transaction that reads all of these and accepts what follows, so a
@@ -21,6 +22,7 @@ use super::bulk_actions::advance_bulk_actions;
 use super::rollouts::{advance_rollouts, run_schedules};
 use super::store_retry::StoreRetry;
 use crate::Engine;
+use crate::alerts;
 use crate::ledger::{RequestContext, audit};
 use crate::license_wait;
 use crate::lifecycle::{GRACE_PERIOD, accept_deprovision, accept_provision, queue_pending};
@@ -46,6 +48,8 @@ struct Due {
     schedules: bool,
     rollouts: bool,
     bulk_actions: bool,
+    /// Alert rules, once nothing else is due.
+    alerts: bool,
     /// When the next grace period ends, the next schedule runs or the next bulk action goes on.
     next_at: Option<Timestamp>,
 }
@@ -56,11 +60,12 @@ struct Turns {
     users: Option<TenantId>,
     rollouts: Option<TenantId>,
     bulk_actions: Option<TenantId>,
+    alerts: Option<TenantId>,
 }
 
 impl Engine {
-    /// Reconciles queued users, ends grace periods, and runs schedules, rollouts and bulk actions
-    /// until `stop` is cancelled.
+    /// Reconciles queued users, ends grace periods, runs schedules, rollouts and bulk actions, and
+    /// evaluates alert rules until `stop` is cancelled.
     pub(super) async fn reconcile(self, stop: CancellationToken) {
         let mut turns = Turns::default();
         let mut retry = StoreRetry::default();
@@ -73,6 +78,7 @@ impl Engine {
                     schedules: false,
                     rollouts: false,
                     bulk_actions: false,
+                    alerts: false,
                     next_at,
                 }) => {
                     retry.reset();
@@ -102,12 +108,17 @@ impl Engine {
             let next_run = reader.policy_schedule_next_run()?;
             let next_bulk_action = reader.bulk_action_next_due()?;
             let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+            let (grace, schedules) = (is_due(next_grace_end), is_due(next_run));
+            let rollouts = reader.rollout_due(None)?.is_some();
+            let bulk_actions = is_due(next_bulk_action);
+            let others = users || grace || schedules || rollouts || bulk_actions;
             Ok::<_, StoreError>(Due {
                 users,
-                grace: is_due(next_grace_end),
-                schedules: is_due(next_run),
-                rollouts: reader.rollout_due(None)?.is_some(),
-                bulk_actions: is_due(next_bulk_action),
+                grace,
+                schedules,
+                rollouts,
+                bulk_actions,
+                alerts: !others && reader.alert_evaluation_next(None)?.is_some(),
                 next_at: [next_grace_end, next_run, next_bulk_action].into_iter().flatten().min(),
             })
         });
@@ -159,6 +170,20 @@ impl Engine {
                 Ok::<_, StoreError>(turn)
             });
             turns.bulk_actions = advanced.await?;
+        }
+        if due.alerts {
+            let (seed, turn) = (self.parts.rng.next_u64(), turns.alerts);
+            let evaluated = self.parts.store.write("alert.evaluate", move |tx| {
+                let next = match tx.alert_evaluation_next(turn)? {
+                    None => tx.alert_evaluation_next(None)?,
+                    next => next,
+                };
+                if let Some(tenant) = next {
+                    alerts::evaluate(tx, tenant, seed, now)?;
+                }
+                Ok::<_, StoreError>(next)
+            });
+            turns.alerts = evaluated.await?;
         }
         Ok(due)
     }

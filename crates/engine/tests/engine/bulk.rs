@@ -4,8 +4,11 @@ use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_engine::{BULK_ACTIONS_OPEN_MAX, BULK_CLOUD_PCS_MAX, BULK_RUNNING_MAX, FaultRule, NewBulkAction};
 use cloudpc_model::{
     BulkAction, BulkActionId, BulkCounts, BulkItem, BulkItemState, BulkRequest, BulkStatus, Clock, CloudPcId,
-    CloudPcStatus, DiskEncryptionType, ErrorKind, Power, RestoreTimeRange, SnapshotId, SnapshotType,
+    CloudPcStatus, DiskEncryptionType, Document, DocumentKey, DocumentType, ErrorKind, GroupId, Object, Power,
+    RestoreTimeRange, SnapshotId, SnapshotType, UserId,
 };
+use cloudpc_store::{DocumentIndex, Group, User, UserProfile};
+use serde_json::json;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -285,4 +288,89 @@ async fn a_bulk_resize_to_an_unknown_plan_is_refused_at_once() {
     let wanted = new(BulkRequest::Resize { target_service_plan_id: unknown }, &ids);
     let refused = world.engine.accept_bulk(&asked(), wanted).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Invalid);
+}
+
+impl TestEngine {
+    /// Assigns a window that opens on every day at 02:00 UTC, for two hours, to a group with the
+    /// user of all Cloud PCs.
+    async fn assign_window(&self) {
+        let group = GroupId(Uuid::from_u128(60));
+        let body = json!({"displayName": "Nights", "schedules": [
+            {"scheduleType": "weekday", "startTime": "02:00:00", "endTime": "04:00:00"},
+            {"scheduleType": "weekend", "startTime": "02:00:00", "endTime": "04:00:00"},
+        ]});
+        let window = DocumentKey::new(DocumentType::CloudPcMaintenanceWindow, "nights");
+        let assigned = DocumentKey { kind: DocumentType::CloudPcMaintenanceWindowAssignment, ..window.clone() };
+        let assigned = DocumentKey { parent: "nights".into(), id: "assigned".into(), ..assigned };
+        let target = json!({"target": {"@odata.type": "#microsoft.graph.cloudPcManagementGroupAssignmentTarget",
+            "groupId": group.to_string()}});
+        self.change(move |tx| {
+            tx.user_put(&User {
+                tenant_id: tenant(),
+                id: UserId(Uuid::from_u128(7)),
+                user_principal_name: "ada@contoso.test".into(),
+                display_name: "Ada".into(),
+                password_hash: None,
+                roles: Vec::new(),
+                permissions: Vec::new(),
+                enabled: true,
+                profile: UserProfile::default(),
+                created_at: None,
+            })?;
+            tx.group_put(&Group {
+                tenant_id: tenant(),
+                id: group,
+                display_name: "Night shift".into(),
+                description: None,
+                mail_nickname: "night".into(),
+                mail_enabled: false,
+                security_enabled: true,
+                created_at: START,
+            })?;
+            tx.group_member_insert(tenant(), group, UserId(Uuid::from_u128(7)), START)?;
+            for (key, body) in [(&window, &body), (&assigned, &target)] {
+                let document = Document {
+                    tenant_id: tenant(),
+                    key: key.clone(),
+                    revision: 1,
+                    body: body.as_object().unwrap().clone(),
+                    status: Object::new(),
+                    secret_counts: Object::new(),
+                    created_at: START,
+                    modified_at: START,
+                };
+                tx.document_insert(&document, &DocumentIndex::default())?.unwrap();
+            }
+            Ok(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_maintenance_window_holds_a_bulk_action_back() {
+    let (mut world, ids) = TestEngine::fleet(2).await;
+    let held = NewBulkAction { in_maintenance_window: true, ..new(BulkRequest::Restart, &ids) };
+    let without = world.engine.accept_bulk(&asked(), held.clone()).await.unwrap();
+    world.end_bulk(without.id).await;
+    assert_eq!(codes(&world.items(without.id).await), ["maintenanceWindowNotFound"; 2]);
+
+    world.assign_window().await;
+    world.engine.retry_bulk(&asked(), without.id, None).await.unwrap();
+    // It is a quarter past ten in the evening.
+    world.rest().await;
+    assert_eq!(world.bulk_now(without.id).await.counts, BulkCounts { pending: 2, ..BulkCounts::default() });
+    world.advance(Duration::from_secs(3 * 3600)).await;
+    assert_eq!(world.bulk_now(without.id).await.counts.pending, 2);
+    world.crash().await;
+    let ended = world.end_bulk(without.id).await;
+    assert_eq!(ended.counts, BulkCounts { succeeded: 2, ..BulkCounts::default() });
+    for item in world.items(without.id).await {
+        let action = world.action(item.action_id.unwrap()).await;
+        assert!(action.requested_at.to_string().contains("T02:00:00"), "{}", action.requested_at);
+    }
+    // A window is open now: the next one begins at once.
+    let at_once = world.engine.accept_bulk(&asked(), held).await.unwrap();
+    world.rest().await;
+    assert_eq!(world.bulk_now(at_once.id).await.counts.pending, 0);
 }

@@ -30,6 +30,7 @@ pub(super) fn check(type_name: &str, value: Value, place: &BodyPath<'_>) -> Resu
                 "Edm.String" => true,
                 "Edm.DateTimeOffset" => instant(text).is_some(),
                 "Edm.Date" => is_date(text),
+                "Edm.TimeOfDay" => is_time_of_day(text),
                 "Edm.Guid" => is_guid(text),
                 _ => false,
             }
@@ -38,7 +39,9 @@ pub(super) fn check(type_name: &str, value: Value, place: &BodyPath<'_>) -> Resu
     };
     match &value {
         _ if fits => Ok(value),
-        Value::String(text) if matches!(type_name, "Edm.DateTimeOffset" | "Edm.Date" | "Edm.Guid") => {
+        Value::String(text)
+            if matches!(type_name, "Edm.DateTimeOffset" | "Edm.Date" | "Edm.TimeOfDay" | "Edm.Guid") =>
+        {
             let expected = expected(type_name);
             Err(wrong(place, format!("The property '{place}' must be {expected}, but is '{text:.64}'.")))
         }
@@ -55,6 +58,7 @@ fn expected(type_name: &str) -> &str {
         "Edm.Double" => "a number",
         "Edm.DateTimeOffset" => "a date and time with a zone, such as 2025-01-31T08:30:00Z",
         "Edm.Date" => "a date such as 2025-01-31",
+        "Edm.TimeOfDay" => "a time of day such as 08:30:00",
         "Edm.Guid" => "a GUID such as 8f3c1b52-6d0e-4a57-9d5b-0f2a6c7e4b19",
         other => other,
     }
@@ -70,6 +74,12 @@ pub(crate) fn instant(text: &str) -> Option<jiff::Timestamp> {
 /// Returns whether a text is a date without a time.
 pub(crate) fn is_date(text: &str) -> bool {
     text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
+}
+
+/// Returns whether a text is a time of day, such as `08:30:00` or `08:30:00.0000000`.
+fn is_time_of_day(text: &str) -> bool {
+    let form = text.len() >= 8 && text.bytes().all(|byte| byte.is_ascii_digit() || b":.".contains(&byte));
+    form && text.parse::<jiff::civil::Time>().is_ok()
 }
 
 /// Returns whether a text is a GUID in its hyphenated form.

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::{
-    BodyShape, Deprecation, Edm, Enum, GRAPH_NAMESPACE, OWN_NAMESPACE, Operation, OperationKind, Property,
-    ResponseShape, Type, TypeKind, TypeRef, Version,
+    BodyShape, Deprecation, Edm, Enum, GRAPH_NAMESPACE, MONITORING_NAMESPACE, OWN_NAMESPACE, Operation, OperationKind,
+    Property, ResponseShape, Type, TypeKind, TypeRef, Version,
 };
 use crate::Method;
 use crate::resolve::Trie;
@@ -19,8 +19,10 @@ const V1_TYPES: &str = include_str!("../../../../contract/types.v1.json");
 const BETA_OPERATIONS: &str = include_str!("../../../../contract/operations.beta.json");
 const BETA_TYPES: &str = include_str!("../../../../contract/types.beta.json");
 /// Operations and types that Graph has, that clients of Cloud PCs use, and that its Cloud PC API
-/// does not describe: the directory.
+/// does not describe: the directory, maintenance windows, setting profiles and webhooks.
 const OBSERVED: &str = include_str!("../../../../contract/observed.json");
+/// Alert rules and records, which Graph has in a namespace of their own.
+const MONITORING: &str = include_str!("../../../../contract/monitoring.json");
 const EXTENSIONS: &str = include_str!("../../../../contract/extensions.json");
 
 #[derive(Deserialize)]
@@ -43,8 +45,8 @@ struct RenamedFile {
 
 #[derive(Deserialize)]
 struct RawOperation {
-    /// Versions that have the operation. Only in `OBSERVED` and the extensions; each other file
-    /// covers one version.
+    /// Versions that have the operation. Only in `OBSERVED`, `MONITORING` and the extensions; each
+    /// other file covers one version.
     #[serde(default)]
     api: Vec<String>,
     kind: OperationKind,
@@ -122,17 +124,17 @@ pub(super) fn load(version: Version) -> Edm {
         Version::V1 => (V1_OPERATIONS, V1_TYPES),
         Version::Beta => (BETA_OPERATIONS, BETA_TYPES),
     };
-    let (graph, observed, own): (OperationsFile, OperationsFile, OperationsFile) =
-        (read(operations), read(OBSERVED), read(EXTENSIONS));
+    let (graph, own): (OperationsFile, OperationsFile) = (read(operations), read(EXTENSIONS));
+    let observed = [OBSERVED, MONITORING].into_iter().flat_map(|file| read::<OperationsFile>(file).operations);
     let here = |raw: &RawOperation| raw.api.iter().any(|api| api == version.segment());
-    let of_graph = graph.operations.into_iter().chain(observed.operations.into_iter().filter(here));
+    let of_graph = graph.operations.into_iter().chain(observed.filter(here));
     let all: Vec<(RawOperation, bool)> = of_graph
         .map(|raw| (raw, false))
         .chain(own.operations.into_iter().filter(here).map(|raw| (raw, true)))
         .collect();
 
-    let (mut graph_types, observed_types, own_types): (TypesFile, TypesFile, TypesFile) =
-        (read(types), read(OBSERVED), read(EXTENSIONS));
+    let (mut graph_types, observed_types): (TypesFile, TypesFile) = (read(types), read(OBSERVED));
+    let (monitoring_types, own_types): (TypesFile, TypesFile) = (read(MONITORING), read(EXTENSIONS));
     for (name, raw) in observed_types.types {
         let earlier = graph_types.types.insert(name.clone(), raw);
         assert!(earlier.is_none(), "{name} is declared twice");
@@ -144,21 +146,29 @@ pub(super) fn load(version: Version) -> Edm {
     let own_enums: RenamedFile = read(EXTENSIONS);
     let mut edm =
         Edm { version, operations: Vec::new(), types: BTreeMap::new(), enums: BTreeMap::new(), trie: Trie::default() };
-    for (file, namespace) in [(&graph_types, GRAPH_NAMESPACE), (&own_types, OWN_NAMESPACE)] {
+    for (file, namespace) in
+        [(&graph_types, GRAPH_NAMESPACE), (&monitoring_types, MONITORING_NAMESPACE), (&own_types, OWN_NAMESPACE)]
+    {
         for name in file.types.keys() {
             let earlier = edm.types.insert(name.clone(), read_type(name, namespace, &file.types));
-            assert!(earlier.is_none(), "{name} is declared in both namespaces");
+            assert!(earlier.is_none(), "{name} is declared in two namespaces");
         }
         for (name, raw) in &file.enums {
             let renamed = own_enums.renamed_members.get(name).cloned().unwrap_or_default();
             let read = Enum { name: name.clone(), namespace, flags: raw.flags, members: raw.members.clone(), renamed };
             let earlier = edm.enums.insert(name.clone(), read);
-            assert!(earlier.is_none(), "{name} is declared in both namespaces");
+            assert!(earlier.is_none(), "{name} is declared in two namespaces");
         }
     }
 
     let names = Names::of(&all, &edm.types);
     edm.operations = all.into_iter().map(|(raw, extension)| read_operation(raw, extension, &names)).collect();
+    let mut operations = std::mem::take(&mut edm.operations);
+    for operation in &mut operations {
+        let derived = operation.item_type.as_deref().and_then(|name| edm.sole_derived(name)).map(str::to_owned);
+        operation.item_type = derived.or(operation.item_type.take());
+    }
+    edm.operations = operations;
     edm.trie = Trie::of(&edm.operations);
     edm
 }

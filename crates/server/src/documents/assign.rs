@@ -123,11 +123,9 @@ pub(super) struct AssignmentTarget {
 
 impl AssignmentTarget {
     pub fn of(body: &Object) -> Self {
-        let text = |name: &str| {
-            let target = body.get("target").and_then(Value::as_object);
-            let text = target.and_then(|target| target.get(name)).and_then(Value::as_str);
-            DocumentKey::fold(text.unwrap_or_default())
-        };
+        // Assignments of setting profiles have no object around their target.
+        let target = body.get("target").and_then(Value::as_object).unwrap_or(body);
+        let text = |name: &str| DocumentKey::fold(target.get(name).and_then(Value::as_str).unwrap_or_default());
         Self { group: text("groupId"), service_plan: text("servicePlanId") }
     }
 
@@ -179,6 +177,10 @@ impl Hooks for ToGroups {
         old: Option<&Document>,
         new: Option<&Document>,
     ) -> Result<(), Problem> {
+        let kind = old.or(new).map(|assignment| assignment.key.kind);
+        if kind == Some(DocumentType::CloudPcMaintenanceWindowAssignment) {
+            tx.bulk_action_windows_changed(call.tenant(), call.at)?;
+        }
         let of_policy = |document: &&Document| document.key.kind == DocumentType::CloudPcProvisioningPolicyAssignment;
         old.into_iter().chain(new).filter(of_policy).try_for_each(|assignment| queue_members(tx, call, assignment))
     }
@@ -187,18 +189,19 @@ impl Hooks for ToGroups {
 /// Checks what an assignment is for. `assign` checks no more than this of each of its assignments:
 /// that no two have the same target is checked for all of them at once.
 fn check_target(reader: &Reader<'_>, change: &DocumentChange<'_>, target: &AssignmentTarget) -> Result<(), Problem> {
+    let property = group_property(change.new.key.kind);
     if target.group.is_empty() {
-        return Err(required("target/groupId").into());
+        return Err(required(property).into());
     }
     let Some(group) = target.group_id() else {
         let message = format!("The group id '{}' is not a GUID.", target.group);
-        return Err(GraphError::bad_request(message).about("target/groupId").into());
+        return Err(GraphError::bad_request(message).about(property).into());
     };
     if reader.group(change.call.tenant(), group)?.is_none() {
         // Terraform configurations create the group first, and retry while the message contains
         // "groupId" and then "not found".
         let message = format!("groupId '{}' not found. Create the group first.", target.group);
-        return Err(GraphError::bad_request(message).about("target/groupId").into());
+        return Err(GraphError::bad_request(message).about(property).into());
     }
     match change.new.key.kind {
         DocumentType::CloudPcProvisioningPolicyAssignment => check_service_plan(reader, change, target),
@@ -208,6 +211,33 @@ fn check_target(reader: &Reader<'_>, change: &DocumentChange<'_>, target: &Assig
             Err(GraphError::bad_request(message).about("target/servicePlanId").into())
         }
     }
+}
+
+/// The property of an assignment that names its group.
+fn group_property(kind: DocumentType) -> &'static str {
+    match kind {
+        DocumentType::CloudPcSettingProfileAssignment => "groupId",
+        _ => "target/groupId",
+    }
+}
+
+/// Refuses to delete a document that is assigned.
+pub(super) fn refuse_assigned(
+    reader: &Reader<'_>,
+    document: &Document,
+    assignment: DocumentType,
+    status: u16,
+) -> Result<(), Problem> {
+    let count = reader.document_count(document.tenant_id, assignment, &document.key.id)?;
+    if count == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "The {} '{}' has {count} assignments. Remove them first: assign it to an empty list.",
+        document.key.kind.name(),
+        document.key.id
+    );
+    Err(GraphError::new(status, "resourceInUse", message).into())
 }
 
 /// Returns the assignments beside one, itself included if it is stored.
@@ -228,7 +258,7 @@ fn check_once(reader: &Reader<'_>, change: &DocumentChange<'_>, target: &Assignm
         "The assignment '{}' already assigns the group '{}'. Change that one, or choose another group.",
         other.key.id, target.group
     );
-    Err(GraphError::new(409, "nameAlreadyExists", message).about("target/groupId").into())
+    Err(GraphError::new(409, "nameAlreadyExists", message).about(group_property(change.new.key.kind)).into())
 }
 
 /// Queues the members of an assignment's group, because their Cloud PCs may change.

@@ -28,8 +28,13 @@ pub(super) fn incoming(kind: &DocumentKind, edm: &'static Edm, mut body: Object)
             _ => {}
         }
     }
+    let type_name = kind.type_name(edm);
+    if type_name != kind.name() {
+        // The type is the kind's, and not stored.
+        body.remove(view::TYPE_ANNOTATION);
+    }
     body.retain(|name, _| !kind.sets(name));
-    newest_members(edm, kind.name(), &mut body);
+    newest_members(edm, type_name, &mut body);
     Ok(body)
 }
 

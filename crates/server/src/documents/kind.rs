@@ -1,10 +1,12 @@
 //! Descriptors: what a kind of document is, in about ten lines, and the facts that the contract
 //! does not tell.
 
-use cloudpc_model::{Document, DocumentType, Object, ReferenceStrength, TenantId};
+use cloudpc_graph::Edm;
+use cloudpc_model::{Document, DocumentType, Object, ReferenceStrength, TenantId, UserId};
 use cloudpc_store::{Reader, StoreError, Tx};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 use crate::pipeline::{Access, Call, Problem};
 
@@ -68,12 +70,18 @@ pub enum DocumentShape {
     Within(&'static DocumentKind),
     /// One; reads as its defaults until it is written.
     One,
+    /// Any number, of which some are built in: each reads as its seed until it is changed, and
+    /// cannot be deleted.
+    Seeded(SeedFn),
     /// Derived from something else when it is read, and never stored.
     Derived(DeriveFn),
 }
 
 /// Returns the id and the properties of each document of a tenant.
 pub type DeriveFn = fn(&Reader<'_>, TenantId) -> Result<Vec<(String, Object)>, StoreError>;
+
+/// Returns the id and the properties of each built-in document, by id.
+pub type SeedFn = fn() -> Vec<(String, Object)>;
 
 /// Who may do what, and what role-based access control calls the resource.
 pub struct Rights {
@@ -126,6 +134,8 @@ pub enum Fact {
         /// Older value and newest value, where they differ.
         values: &'static [(Const, Const)],
     },
+    /// Id of the document that contains it.
+    ParentId(&'static str),
     /// Sent only when `$select` names it.
     SelectOnly(&'static str),
     /// Never sent, compared or kept. Stored is how often it was given.
@@ -196,6 +206,12 @@ impl DocumentKind {
         Self { shape: DocumentShape::Derived(rows), ..self }
     }
 
+    /// The same with built-in documents.
+    #[must_use]
+    pub const fn seeded(self, seeds: SeedFn) -> Self {
+        Self { shape: DocumentShape::Seeded(seeds), ..self }
+    }
+
     /// The same with another limit of documents.
     #[must_use]
     pub const fn at_most(self, rows_max: u64) -> Self {
@@ -219,6 +235,12 @@ impl DocumentKind {
         self.of.name()
     }
 
+    /// Its type in a version: the one that is derived from what the contract names, if there is one
+    /// alone.
+    pub fn type_name(&self, edm: &'static Edm) -> &'static str {
+        edm.sole_derived(self.name()).unwrap_or(self.name())
+    }
+
     /// Who may do this.
     pub fn access(&self, verb: Verb) -> &'static Access {
         match verb {
@@ -231,7 +253,7 @@ impl DocumentKind {
     pub fn parent(&self) -> Option<&'static DocumentKind> {
         match self.shape {
             DocumentShape::Within(parent) => Some(parent),
-            DocumentShape::Many | DocumentShape::One | DocumentShape::Derived(_) => None,
+            DocumentShape::Many | DocumentShape::Seeded(_) | DocumentShape::One | DocumentShape::Derived(_) => None,
         }
     }
 
@@ -251,7 +273,8 @@ impl DocumentKind {
             | Fact::CreatedAt(path)
             | Fact::ModifiedAt(path)
             | Fact::CreatedBy(path)
-            | Fact::ModifiedBy(path) => *path == property,
+            | Fact::ModifiedBy(path)
+            | Fact::ParentId(path) => *path == property,
             _ => false,
         };
         property == "id" || self.facts.iter().any(computed)
@@ -315,6 +338,19 @@ pub trait Hooks: Sync {
         _new: Option<&Document>,
     ) -> Result<(), Problem> {
         Ok(())
+    }
+
+    /// The ids of the documents that a path below a user shows; none if there is no such path.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn of_user(
+        &self,
+        _reader: &Reader<'_>,
+        _tenant: TenantId,
+        _user: UserId,
+    ) -> Result<Option<BTreeSet<String>>, Problem> {
+        Ok(None)
     }
 
     /// Fills in what is computed for a page of documents, into their status.

@@ -3,22 +3,24 @@
 use std::sync::Arc;
 
 use cloudpc_model::{Document, DocumentKey, Object, TenantId, Timestamp};
-use cloudpc_store::Reader;
+use cloudpc_store::{Reader, StoreError};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 use super::expand::{self, Expanded};
-use super::kind::{DocumentKind, DocumentShape};
+use super::kind::{DocumentKind, DocumentShape, SeedFn};
 use super::view::{self, Members};
 use super::{body, key_of, not_found, parent_of};
+use crate::operations::owner;
 use crate::pipeline::list::{self, Collection, PropertySet};
 use crate::pipeline::{Answer, Call, Problem};
 
 pub(super) async fn list(call: &Arc<Call>, kind: &'static DocumentKind) -> Result<Answer, Problem> {
-    list::page(call, Documents { call: call.clone(), kind }).await
+    list::page(call, Documents { call: call.clone(), kind, own: None }).await
 }
 
 pub(super) async fn count(call: &Arc<Call>, kind: &'static DocumentKind) -> Result<Answer, Problem> {
-    list::count(call, Documents { call: call.clone(), kind }).await
+    list::count(call, Documents { call: call.clone(), kind, own: None }).await
 }
 
 pub(super) async fn get(call: &Arc<Call>, kind: &'static DocumentKind) -> Result<Answer, Problem> {
@@ -44,7 +46,9 @@ pub(super) fn entity(call: &Call, kind: &DocumentKind, document: &Document, expa
 pub(super) fn tagged(answer: Answer, kind: &DocumentKind, document: &Document) -> Answer {
     match kind.shape {
         DocumentShape::Derived(_) => answer,
-        DocumentShape::Many | DocumentShape::Within(_) | DocumentShape::One => answer.tagged(etag(document)),
+        DocumentShape::Many | DocumentShape::Seeded(_) | DocumentShape::Within(_) | DocumentShape::One => {
+            answer.tagged(etag(document))
+        }
     }
 }
 
@@ -73,7 +77,19 @@ pub(super) fn etag(document: &Document) -> String {
 /// 404. What there is one of is never missing: it reads as its defaults.
 pub(super) fn find(call: &Call, kind: &'static DocumentKind, reader: &Reader<'_>) -> Result<Document, Problem> {
     let key = key_of(call, kind);
+    if let Some(shown) = own_ids(call, kind, reader)?
+        && !shown.contains(if key.parent.is_empty() { &key.id } else { &key.parent })
+    {
+        return Err(not_found(kind, call.key(0)));
+    }
     match kind.shape {
+        DocumentShape::Seeded(seeds) => match reader.document(call.tenant(), &key)? {
+            Some(document) => Ok(document),
+            None => {
+                let seed = seeds().into_iter().find(|(id, _)| *id == key.id);
+                seed.map(|seed| built_in(call.tenant(), kind, seed)).ok_or_else(|| not_found(kind, call.key(0)))
+            }
+        },
         DocumentShape::Derived(rows) => {
             let row = rows(reader, call.tenant())?.into_iter().find(|(id, _)| DocumentKey::fold(id) == key.id);
             row.map(|row| derived(call.tenant(), kind, row)).ok_or_else(|| not_found(kind, call.key(0)))
@@ -103,6 +119,36 @@ fn unwritten(tenant_id: TenantId, kind: &DocumentKind, key: DocumentKey) -> Docu
     }
 }
 
+/// A built-in document that nobody has changed.
+fn built_in(tenant_id: TenantId, kind: &DocumentKind, (id, mut body): (String, Object)) -> Document {
+    body::fill_defaults(kind, &mut body);
+    Document { body, ..unwritten(tenant_id, kind, DocumentKey::new(kind.of, &id)) }
+}
+
+/// The built-in documents of a kind that nobody has changed.
+fn unchanged_seeds(
+    reader: &Reader<'_>,
+    tenant: TenantId,
+    kind: &DocumentKind,
+    seeds: SeedFn,
+) -> Result<Vec<Document>, StoreError> {
+    let mut unchanged = Vec::new();
+    for seed in seeds() {
+        if reader.document(tenant, &DocumentKey::new(kind.of, &seed.0))?.is_none() {
+            unchanged.push(built_in(tenant, kind, seed));
+        }
+    }
+    Ok(unchanged)
+}
+
+/// Below a user, the ids of the documents that the path shows; otherwise none, which is all.
+fn own_ids(call: &Call, kind: &'static DocumentKind, reader: &Reader<'_>) -> Result<Option<BTreeSet<String>>, Problem> {
+    match owner(call, reader)? {
+        None => Ok(None),
+        Some(user) => kind.parent().unwrap_or(kind).hooks.of_user(reader, call.tenant(), user),
+    }
+}
+
 fn derived(tenant_id: TenantId, kind: &DocumentKind, (id, body): (String, Object)) -> Document {
     Document { body, revision: 1, ..unwritten(tenant_id, kind, DocumentKey::new(kind.of, &id)) }
 }
@@ -111,12 +157,20 @@ fn derived(tenant_id: TenantId, kind: &DocumentKind, (id, body): (String, Object
 struct Documents {
     call: Arc<Call>,
     kind: &'static DocumentKind,
+    /// Below a user, the ids of the documents, or of those that contain them, that are shown.
+    own: Option<BTreeSet<String>>,
 }
 
 impl Collection for Documents {
     type Row = (Document, Expanded);
 
     fn begin(&mut self, reader: &Reader<'_>, _position: Option<&str>) -> Result<(), Problem> {
+        self.own = own_ids(&self.call, self.kind, reader)?;
+        if let DocumentShape::Within(parent) = self.kind.shape
+            && self.own.as_ref().is_some_and(|own| !own.contains(&DocumentKey::fold(self.call.key(0))))
+        {
+            return Err(not_found(parent, self.call.key(0)));
+        }
         if let DocumentShape::Within(parent) = self.kind.shape
             && reader.document(self.call.tenant(), &DocumentKey::new(parent.of, self.call.key(0)))?.is_none()
         {
@@ -126,16 +180,32 @@ impl Collection for Documents {
     }
 
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Self::Row>, Problem> {
-        let Self { call, kind } = self;
+        let Self { call, kind, .. } = self;
         let (tenant, parent) = (call.tenant(), parent_of(call, kind));
+        let after = |document: &Document| position.is_none_or(|last| document.key.id.as_str() > last);
+        let sorted = |mut rows: Vec<Document>| {
+            rows.sort_by(|a, b| a.key.cmp(&b.key));
+            rows.truncate(limit);
+            rows
+        };
         let mut page = match kind.shape {
+            DocumentShape::Many if self.own.is_some() => {
+                let mut rows = Vec::new();
+                for id in self.own.iter().flatten() {
+                    rows.extend(reader.document(tenant, &DocumentKey::new(kind.of, id))?);
+                }
+                rows.retain(after);
+                sorted(rows)
+            }
+            DocumentShape::Seeded(seeds) => {
+                let mut rows = unchanged_seeds(reader, tenant, kind, seeds)?;
+                rows.retain(after);
+                rows.extend(reader.document_list(tenant, kind.of, &parent, position, limit)?);
+                sorted(rows)
+            }
             DocumentShape::Derived(rows) => {
                 let rows = rows(reader, tenant)?.into_iter().map(|row| derived(tenant, kind, row));
-                let mut rows: Vec<_> =
-                    rows.filter(|row| position.is_none_or(|last| row.key.id.as_str() > last)).collect();
-                rows.sort_by(|a, b| a.key.cmp(&b.key));
-                rows.truncate(limit);
-                rows
+                sorted(rows.filter(after).collect())
             }
             DocumentShape::Many | DocumentShape::Within(_) | DocumentShape::One => {
                 reader.document_list(tenant, kind.of, &parent, position, limit)?
@@ -156,9 +226,10 @@ impl Collection for Documents {
     }
 
     fn count(&self, reader: &Reader<'_>) -> Result<Option<u64>, Problem> {
-        let Self { call, kind } = self;
+        let Self { call, kind, .. } = self;
         match kind.shape {
-            DocumentShape::Derived(_) => Ok(None),
+            DocumentShape::Many if self.own.is_some() => Ok(None),
+            DocumentShape::Derived(_) | DocumentShape::Seeded(_) => Ok(None),
             DocumentShape::Many | DocumentShape::Within(_) | DocumentShape::One => {
                 Ok(Some(reader.document_count(call.tenant(), kind.of, &parent_of(call, kind))?))
             }

@@ -9,7 +9,7 @@ use super::kind::{Const, DocumentKind, Fact};
 use super::path;
 use crate::pipeline::list::PropertySet;
 
-const TYPE_ANNOTATION: &str = "@odata.type";
+pub(super) const TYPE_ANNOTATION: &str = "@odata.type";
 
 /// How enum members are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,11 @@ pub(super) fn show(
     // What a tenant has one of has the tenant's id.
     let id = if document.key.id.is_empty() { document.tenant_id.to_string() } else { document.key.id.clone() };
     shown.insert("id".into(), json!(id));
-    let Some(declared) = edm.type_named(kind.name()) else { return shown };
+    let type_name = kind.type_name(edm);
+    if type_name != kind.name() {
+        shown.insert(TYPE_ANNOTATION.into(), json!(format!("#{}", edm.qualified(type_name))));
+    }
+    let Some(declared) = edm.type_named(type_name) else { return shown };
     for property in declared.properties.iter().filter(|property| !property.type_ref.navigation) {
         let name = property.name.as_str();
         if name == "id" || set == PropertySet::Default && is_select_only(kind, name) {
@@ -56,6 +60,7 @@ fn stored(kind: &DocumentKind, document: &Document, name: &str) -> Option<Value>
     for fact in kind.facts {
         match *fact {
             Fact::Secret(at) if at == name => return None,
+            Fact::ParentId(at) if at == name => return Some(json!(document.key.parent)),
             Fact::CreatedAt(at) if at == name => return time(document.created_at),
             Fact::ModifiedAt(at) if at == name => return time(document.modified_at),
             _ => {}
@@ -152,7 +157,7 @@ fn older_names(kind: &DocumentKind, edm: &'static Edm, set: PropertySet, shown: 
 
 /// An element of a collection property, cut to what this version has names for.
 pub(super) fn nested(edm: &'static Edm, kind: &DocumentKind, property: &str, element: &Value) -> Value {
-    match edm.property_path(kind.name(), property) {
+    match edm.property_path(kind.type_name(edm), property) {
         Ok((_, type_ref)) => single(edm, type_ref, element.clone(), Members::Named),
         Err(_) => element.clone(),
     }

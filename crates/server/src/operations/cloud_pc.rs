@@ -40,7 +40,7 @@ use crate::pipeline::{Answer, Call, Problem};
 use crate::views::cloud_pc::CloudPcViewContext;
 
 /// Returns the user whose Cloud PCs the path selects; `None` for all users.
-pub(super) fn owner(call: &Call, reader: &Reader<'_>) -> Result<Option<UserId>, Problem> {
+pub(crate) fn owner(call: &Call, reader: &Reader<'_>) -> Result<Option<UserId>, Problem> {
     match &call.target.scope {
         Scope::Tenant => Ok(None),
         Scope::Me => {

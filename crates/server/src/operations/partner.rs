@@ -29,7 +29,7 @@ pub(super) fn find(call: &Call, reader: &Reader<'_>) -> Result<Partner, Problem>
 }
 
 /// Returns the view of a partner at the current time.
-fn view<'a>(call: &Call, found: &'a Partner) -> PartnerView<'a> {
+pub(super) fn view<'a>(call: &Call, found: &'a Partner) -> PartnerView<'a> {
     partner(found, call.at, call.app.heartbeat_silence_max)
 }
 

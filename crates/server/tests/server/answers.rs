@@ -145,7 +145,7 @@ async fn write_that_nobody_may_make_gets_405() {
 #[tokio::test]
 async fn unimplemented_operation_gets_501() {
     let world = TestServer::new().await;
-    assert_snapshot!(world.get(Who::Reader, "/beta/deviceManagement/virtualEndpoint/cloudApps").await, @r#"
+    assert_snapshot!(world.get(Who::Reader, "/beta/deviceManagement/virtualEndpoint/reports/exportJobs").await, @r#"
     501
     content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
     {
@@ -156,7 +156,7 @@ async fn unimplemented_operation_gets_501() {
           "date": "2026-03-01T12:00:00",
           "request-id": "00000000-0000-4000-8000-000000000001"
         },
-        "message": "This server does not implement the operation 'cloudPcCloudApp.list' (/deviceManagement/virtualEndpoint/cloudApps) yet."
+        "message": "This server does not implement the operation 'cloudPcExportJob.list' (/deviceManagement/virtualEndpoint/reports/exportJobs) yet."
       }
     }
     "#);

@@ -295,7 +295,9 @@ async fn assigned_users_are_the_members_of_the_assigned_group() {
         assert_eq!(world.get(Who::Reader, &format!("{users}{key}")).await.json()["displayName"], "Alan Turing");
     }
     assert_eq!(world.get(Who::Reader, &format!("{users}/{ADA}")).await.status, 404);
-    assert_eq!(world.get(Who::Reader, &format!("{users}/{ALAN}/mailboxSettings")).await.status, 501);
+    let mailbox = world.get(Who::Reader, &format!("{users}/{ALAN}/mailboxSettings")).await;
+    assert_eq!((mailbox.status.as_u16(), &mailbox.json()["userPurpose"]), (200, &Value::Null), "nobody has one");
+    assert_eq!(world.get(Who::Reader, &format!("{users}/{ADA}/mailboxSettings")).await.status, 404);
 }
 
 #[tokio::test]

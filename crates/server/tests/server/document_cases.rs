@@ -4,9 +4,9 @@
 
 use cloudpc_graph::edm::TypeRef;
 use cloudpc_graph::{Edm, Version};
-use cloudpc_model::{DocumentKey, DocumentType, Product, ServicePlan};
+use cloudpc_model::{Document, DocumentKey, DocumentType, Product, ServicePlan, TenantId};
 use cloudpc_server::documents::{self, Binding, DocumentKind, DocumentShape, Fact, Verb};
-use cloudpc_store::{Subscription, Tx};
+use cloudpc_store::{DocumentIndex, Subscription, Tx};
 use serde_json::{Map, Value, json};
 
 use crate::failures::{Case, ROOT};
@@ -31,6 +31,7 @@ fn case(key: &'static str, Binding { kind, verb }: Binding) -> Case {
     let operations = [Version::Beta, Version::V1].into_iter().flat_map(|version| &Edm::of(version).operations);
     let operation = operations.into_iter().find(|operation| operation.key == key).unwrap();
     let path = operation.path.replace("/deviceManagement/virtualEndpoint", "").replace("-id}", "}");
+    let path = path.replace("/deviceManagement", "..");
     let path =
         if verb == Verb::Delete && kind.parent().is_none() { path.replace('{', &format!("{{{UNUSED}")) } else { path };
     let (body, wrong, optional) = match verb {
@@ -53,7 +54,11 @@ pub fn sample(kind: &'static DocumentKind) -> Value {
     let mut body = Map::new();
     for fact in kind.facts {
         if let Fact::Required(property) = *fact {
-            let (_, type_ref) = edm.property_path(kind.name(), property).unwrap();
+            // The sample of the object that holds the property has it.
+            if property.contains('/') {
+                continue;
+            }
+            let (_, type_ref) = edm.property_path(kind.type_name(edm), property).unwrap();
             body.insert(property.into(), value(edm, kind, type_ref));
         }
     }
@@ -85,9 +90,24 @@ fn specific(kind: &DocumentKind) -> Vec<(&'static str, Value)> {
             ("notificationUrl", json!(crate::webhooks::confirming())),
             ("scenario", json!("When a Cloud PC is created")),
         ],
-        DocumentType::CloudPcProvisioningPolicyAssignment | DocumentType::CloudPcUserSettingAssignment => {
-            vec![("target", json!({"groupId": TO_ASSIGN}))]
-        }
+        DocumentType::CloudPcProvisioningPolicyAssignment
+        | DocumentType::CloudPcUserSettingAssignment
+        | DocumentType::CloudPcMaintenanceWindowAssignment => vec![("target", json!({"groupId": TO_ASSIGN}))],
+        DocumentType::CloudPcSettingProfileAssignment => vec![("groupId", json!(TO_ASSIGN))],
+        DocumentType::CloudPcPoolAssignment => vec![("userPrincipalId", json!(TO_ASSIGN))],
+        DocumentType::CloudPcMaintenanceWindow => vec![(
+            "schedules",
+            json!([{"scheduleType": "weekday", "startTime": "22:00:00", "endTime": "02:00:00.0000000"}]),
+        )],
+        DocumentType::CloudPcPool => vec![("cloudPcConfiguration", json!({"imageId": "{galleryImage}"}))],
+        DocumentType::CloudPcCloudApp => vec![
+            ("provisioningPolicyId", json!("{appPolicy}")),
+            (
+                "appDetail",
+                json!({"@odata.type": "#microsoft.graph.cloudPcFilePathAppDetail", "filePath": "C:/app.exe"}),
+            ),
+        ],
+        DocumentType::AlertRule => vec![("threshold", json!({"operator": "greaterOrEqual", "target": 1}))],
         _ => Vec::new(),
     }
 }
@@ -133,10 +153,13 @@ pub async fn things(world: &TestServer, who: Who, image: &str) -> Vec<(&'static 
     add_frontline_subscription(world, if who == Who::Stranger { 2 } else { 1 }).await;
     for kind in documents::KINDS {
         if let DocumentShape::Derived(_) = kind.shape {
-            let path = kind.at.replace("/deviceManagement/virtualEndpoint", ROOT);
+            let path = format!("/beta{}", kind.at);
             ids.push((place(kind, ""), world.get(who, &path).await.rows()[0]["id"].as_str().unwrap().to_owned()));
         }
     }
+    ids.push(("{galleryImage}", image.to_owned()));
+    ids.push(("{appPolicy}", add_app_policy(world, who, image).await));
+    ids.push(("{alertRecord}", add_alert_record(world, who).await));
     // Parents stand before what they contain.
     let mut kinds: Vec<_> = documents::KINDS.iter().filter(|kind| kind.verbs.contains(&Verb::Create)).collect();
     // The scenario has images, which only an administrator of the installation adds.
@@ -152,9 +175,9 @@ pub async fn things(world: &TestServer, who: Who, image: &str) -> Vec<(&'static 
                 body["displayName"] = json!(format!("Sample {}", world.app.rng.uuid()));
             }
             // The case that creates an assignment assigns another group.
-            let body = body.to_string().replace("{galleryImage}", image).replace(TO_ASSIGN, ASSIGNED);
-            let body = serde_json::from_str(&body).unwrap();
-            let path = path.replace("/deviceManagement/virtualEndpoint", ROOT);
+            let body = ids.iter().fold(body.to_string(), |body, (name, id)| body.replace(name, id));
+            let body = serde_json::from_str(&body.replace(TO_ASSIGN, ASSIGNED)).unwrap();
+            let path = format!("/beta{path}");
             let who = if kind.access(Verb::Create).application.is_empty() { who.user() } else { who };
             let made = world.call(who, "POST", &path, Some(body)).await;
             assert_eq!(made.status, 201, "{}: {made}", kind.name());
@@ -167,10 +190,43 @@ pub async fn things(world: &TestServer, who: Who, image: &str) -> Vec<(&'static 
     ids
 }
 
+/// Adds a policy whose users get single applications.
+async fn add_app_policy(world: &TestServer, who: Who, image: &str) -> String {
+    let body = json!({
+        "displayName": format!("Applications {}", world.app.rng.uuid()), "imageId": image,
+        "provisioningType": "sharedByEntraGroup", "userExperienceType": "cloudApp",
+        "domainJoinConfigurations": [{"domainJoinType": "azureADJoin", "regionName": "automatic"}],
+    });
+    let made = world.call(who, "POST", &format!("{ROOT}/provisioningPolicies"), Some(body)).await;
+    made.json()["id"].as_str().unwrap().to_owned()
+}
+
+/// Adds an alert record, which only the engine makes.
+async fn add_alert_record(world: &TestServer, who: Who) -> String {
+    let id = world.app.rng.uuid().to_string();
+    let record = Document {
+        tenant_id: tenant_of(who),
+        key: DocumentKey::new(DocumentType::AlertRecord, &id),
+        revision: 1,
+        body: Map::new(),
+        status: Map::new(),
+        secret_counts: Map::new(),
+        created_at: START,
+        modified_at: START,
+    };
+    let put = move |tx: &mut Tx<'_>| tx.document_insert(&record, &DocumentIndex::default());
+    world.app.store.write("test.write", put).await.unwrap().unwrap();
+    id
+}
+
+fn tenant_of(who: Who) -> TenantId {
+    let tenant = if who == Who::Stranger { 2 } else { 1 };
+    format!("{tenant}0000000-0000-4000-8000-000000000001").parse().unwrap()
+}
+
 /// Ends the upload of an image, so that it can be deleted and uploaded again.
 async fn fail_upload(world: &TestServer, who: Who, id: &str) {
-    let tenant = if who == Who::Stranger { 2 } else { 1 };
-    let tenant = format!("{tenant}0000000-0000-4000-8000-000000000001").parse().unwrap();
+    let tenant = tenant_of(who);
     let key = DocumentKey::new(DocumentType::CloudPcDeviceImage, id);
     let put = move |tx: &mut Tx<'_>| {
         let mut status = tx.document(tenant, &key)?.expect("it was created").status;

@@ -146,7 +146,28 @@ fn own_cases() -> Vec<Case> {
     });
     let group = json!({"displayName": "New", "mailEnabled": false, "mailNickname": "new", "securityEnabled": true});
     let licenses = json!({"addLicenses": [{"skuId": "{sku}"}], "removeLicenses": []});
+    let apps = json!({"cloudAppIds": ["{cloudPcCloudApp}"]});
     vec![
+        case("virtualEndpoint.get", "GET "),
+        case("reports.get", "GET /reports"),
+        case("report.get", "GET /report"),
+        case("virtualEndpoint.organizationAction", "POST /organizationAction").with(
+            json!({"actionType": "activate"}),
+            "actionType",
+            json!("pause"),
+        ),
+        case(
+            "virtualEndpoint.retrieveOrganizationActionDetail",
+            "GET /retrieveOrganizationActionDetail(actionType='activate')",
+        ),
+        case("virtualEndpoint.retrieveTenantEncryptionSetting", "GET /retrieveTenantEncryptionSetting"),
+        case("cloudPcCloudApp.publish", "POST /cloudApps/publish").with(apps.clone(), "cloudAppIds", json!([])),
+        case("cloudPcCloudApp.unpublish", "POST /cloudApps/unpublish").with(apps.clone(), "cloudAppIds", json!([])),
+        case("cloudPcCloudApp.reset", "POST /cloudApps/reset").with(apps, "cloudAppIds", json!([7])),
+        case(
+            "cloudPcCloudApp.retrieveDiscoveredApps",
+            "GET /cloudApps/retrieveDiscoveredApps(sourceId='microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc',provisioningPolicyId='{policy}')",
+        ),
         case("cloudPC.list", "GET /cloudPCs"),
         case("cloudPC.count", "GET /cloudPCs/$count"),
         case("cloudPC.delta", "GET /cloudPCs/delta"),
@@ -251,6 +272,20 @@ fn own_cases() -> Vec<Case> {
         case("cloudPcAuditEvent.list", "GET /auditEvents"),
         case("cloudPcAuditEvent.count", "GET /auditEvents/$count"),
         case("cloudPcAuditEvent.get", "GET /auditEvents/{auditEvent}"),
+        case("cloudPcAuditEvent.getAuditActivityTypes", "GET /auditEvents/getAuditActivityTypes"),
+        case("cloudPcExternalPartnerSetting.list", "GET /externalPartnerSettings"),
+        case("cloudPcExternalPartnerSetting.count", "GET /externalPartnerSettings/$count"),
+        case("cloudPcExternalPartnerSetting.get", "GET /externalPartnerSettings/{partner}"),
+        case("cloudPcExternalPartnerSetting.create", "POST /externalPartnerSettings").with(
+            partner.clone(),
+            "enableConnection",
+            json!("yes"),
+        ),
+        case("cloudPcExternalPartnerSetting.update", "PATCH /externalPartnerSettings/{partner}").with(
+            json!({"enableConnection": false}),
+            "enableConnection",
+            json!(1),
+        ),
         case("cloudPcExternalPartner.list", "GET /externalPartners"),
         case("cloudPcExternalPartner.count", "GET /externalPartners/$count"),
         case("cloudPcExternalPartner.get", "GET /externalPartners/{partner}"),
@@ -371,6 +406,62 @@ fn own_cases() -> Vec<Case> {
         case("assignedUsers.list", "GET /provisioningPolicies/{policy}/assignments/{assignment}/assignedUsers"),
         case("assignedUsers.count", "GET /provisioningPolicies/{policy}/assignments/{assignment}/assignedUsers/$count"),
         case("assignedUsers.get", "GET /provisioningPolicies/{policy}/assignments/{assignment}/assignedUsers/{member}"),
+    ]
+    .into_iter()
+    .chain(below_assignments())
+    .collect()
+}
+
+/// Cases of what is below an assignment of a policy.
+fn below_assignments() -> Vec<Case> {
+    let below = |key: &'static str, method: &str, path: &str| {
+        let request = format!("{method} /provisioningPolicies/{{policy}}/assignments/{{assignment}}/{path}");
+        case(key, Box::leak(request.into_boxed_str()))
+    };
+    let persistence = |name: &str, method: &str, path: &str| {
+        let key = format!("userSettingsPersistenceDetail.{name}");
+        below(Box::leak(key.into_boxed_str()), method, &format!("userSettingsPersistenceDetail{path}"))
+    };
+    let snapshots = "userSettingsPersistenceDetail/userProfileSnapshots";
+    vec![
+        below("mailboxSettings.get", "GET", "assignedUsers/{member}/mailboxSettings"),
+        below("serviceProvisioningError.list", "GET", "assignedUsers/{member}/serviceProvisioningErrors"),
+        below("serviceProvisioningError.count", "GET", "assignedUsers/{member}/serviceProvisioningErrors/$count"),
+        persistence("get", "GET", ""),
+        persistence(
+            "retrieveUserSettingsPersistenceProfiles",
+            "GET",
+            "/retrieveUserSettingsPersistenceProfiles(configurationId='c')",
+        ),
+        persistence(
+            "retrieveUserSettingsPersistenceProfileUsage",
+            "GET",
+            "/retrieveUserSettingsPersistenceProfileUsage(configurationId='c')",
+        ),
+        persistence(
+            "batchCleanupUserSettingsPersistenceProfile",
+            "POST",
+            "/batchCleanupUserSettingsPersistenceProfile",
+        )
+        .with(json!({"configurationId": "c", "cloudProfileIds": ["p"]}), "cloudProfileIds", json!([])),
+        persistence("bulkCreateUserProfileSnapshot", "POST", "/bulkCreateUserProfileSnapshot").with(
+            json!({"cloudProfileIds": ["p"]}),
+            "cloudProfileIds",
+            json!([]),
+        ),
+        persistence("bulkExportUserProfileSnapshot", "POST", "/bulkExportUserProfileSnapshot").with(
+            json!({"snapshotIds": ["s"]}),
+            "snapshotIds",
+            json!(7),
+        ),
+        below("cloudPcUserProfileSnapshot.list", "GET", snapshots),
+        below("cloudPcUserProfileSnapshot.count", "GET", &format!("{snapshots}/$count")),
+        below("cloudPcUserProfileSnapshot.get", "GET", &format!("{snapshots}/none")),
+        below("cloudPcUserProfileSnapshot.restore", "POST", &format!("{snapshots}/none/restore")).with(
+            json!({"targetAssignmentId": "{assignment}"}),
+            "targetAssignmentId",
+            json!([]),
+        ),
     ]
 }
 
@@ -597,11 +688,16 @@ impl Scene {
             "userSettings?$expand=assignments",
             "onPremisesConnections",
             "webhooks",
+            "maintenanceWindows?$expand=assignments",
+            "settingProfiles?$expand=assignments",
+            "cloudApps",
+            "cloudPcPools?$expand=assignments",
         ] {
             state.push(self.world.get(Who::Writer, &format!("{ROOT}/{path}")).await.body);
         }
         state.push(self.world.get(Who::Writer, &format!("{ROOT}/cloudPCs/{DESK_1}/cloudpc.actions")).await.body);
         let group = self.named("groups/{group}/members".into());
+        state.push(self.world.get(Who::Writer, "/beta/deviceManagement/monitoring/alertRules").await.body);
         for path in ["users?$select=*", "groups?$select=*", "subscribedSkus", &group] {
             state.push(self.world.get(Who::Writer, &format!("/beta/{path}")).await.body);
         }
@@ -629,6 +725,8 @@ async fn every_registered_operation_has_a_case() {
 async fn each_case_is_a_valid_request_and_each_change_is_in_the_feed() {
     let shared = Scene::new().await;
     let mut wrong = Vec::new();
+    let known = shared.world.get(Who::Writer, &format!("{ROOT}/auditEvents/getAuditActivityTypes?$top=999")).await;
+    let known: Vec<String> = serde_json::from_value(known.json()["value"].clone()).unwrap();
     for case in cases() {
         // Changes remove objects that other cases need, so each change has its own server.
         let own = if case.changes_something() { Some(Scene::new().await) } else { None };
@@ -646,9 +744,26 @@ async fn each_case_is_a_valid_request_and_each_change_is_in_the_feed() {
         // No action here is stuck, simulated machines have no display, and no Cloud PC is in its
         // grace period.
         let in_vain = ["action.settle", "cloudPC.screenshot", "cloudPC.endGracePeriod"].contains(&case.key);
-        let right = if in_vain { reply.status == 409 } else { reply.status.is_success() };
+        // No profile of a user is stored here.
+        let of_nothing = [
+            "cloudPcUserProfileSnapshot.get",
+            "cloudPcUserProfileSnapshot.restore",
+            "userSettingsPersistenceDetail.batchCleanupUserSettingsPersistenceProfile",
+        ];
+        let right = match case.key {
+            _ if in_vain => reply.status == 409,
+            key if of_nothing.contains(&key) => reply.status == 404,
+            _ => reply.status.is_success(),
+        };
         assert!(right, "{}: {reply}", case.key);
         let after = written().await;
+        if after.0 > before.0 {
+            let tenant = OWNER_TENANT.parse().unwrap();
+            let store = &scene.world.app.store;
+            let newest = store.read(move |reader| reader.audit_list(tenant, None, 1)).await.unwrap();
+            let activity = newest[0].activity();
+            assert!(known.contains(&activity), "{}: getAuditActivityTypes does not list {activity:?}", case.key);
+        }
         let (is_audited, is_noted) = (after.0 > before.0, after.1 > before.1);
         // A retry of a policy only queues users, for whom nothing is missing here, and no item of
         // the bulk action has failed.

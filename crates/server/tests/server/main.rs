@@ -20,6 +20,7 @@ mod failures;
 mod federation;
 mod fuzz;
 mod headers;
+mod kinds;
 mod lists;
 mod model;
 mod paging;

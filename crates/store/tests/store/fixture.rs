@@ -92,7 +92,8 @@ pub fn open_sql(directory: &Path) -> rusqlite::Connection {
 
 /// Takes a database back to before workers.
 pub const BEFORE_WORKERS: &str = "ALTER TABLE actions DROP COLUMN bulk_action_id;
-    DROP TABLE bulk_actions; DROP TABLE bulk_action_items; DROP TABLE remote_sessions;
+    DROP TABLE bulk_actions; DROP TABLE bulk_action_items;
+    DROP TABLE remote_sessions; DROP TABLE alert_evaluations; DROP TABLE active_alerts;
     DROP TABLE workers; DROP INDEX actions_worker; ALTER TABLE actions RENAME COLUMN worker_id TO leased;";
 
 /// Takes a database back to before rollouts, the change feed and authorization codes.

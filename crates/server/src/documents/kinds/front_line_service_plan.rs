@@ -36,7 +36,7 @@ fn plans(reader: &Reader<'_>, tenant: TenantId) -> Result<Vec<(String, Object)>,
         let Some(plan) = reader.service_plan(tenant, id)?.filter(|plan| plan.product == Product::Frontline) else {
             continue;
         };
-        let used = reader.seat_count(tenant, id)?.div_ceil(SEATS_PER_LICENSE);
+        let used = used_licenses(reader, tenant, id)?;
         let body = json!({
             "displayName": plan.display_name,
             "totalCount": total,
@@ -50,8 +50,13 @@ fn plans(reader: &Reader<'_>, tenant: TenantId) -> Result<Vec<(String, Object)>,
     Ok(plans)
 }
 
+/// The licences of a plan whose seats Cloud PCs take.
+pub(super) fn used_licenses(reader: &Reader<'_>, tenant: TenantId, plan: ServicePlanId) -> Result<u64, StoreError> {
+    Ok(reader.seat_count(tenant, plan)?.div_ceil(SEATS_PER_LICENSE))
+}
+
 /// The licences of each plan that assignments of policies have set aside.
-fn allotments(reader: &Reader<'_>, tenant: TenantId) -> Result<BTreeMap<ServicePlanId, u64>, StoreError> {
+pub(super) fn allotments(reader: &Reader<'_>, tenant: TenantId) -> Result<BTreeMap<ServicePlanId, u64>, StoreError> {
     let most = usize::try_from(DOCUMENTS_MAX).unwrap_or(usize::MAX);
     let policies = reader.document_list(tenant, DocumentType::CloudPcProvisioningPolicy, "", None, most)?;
     let ids: Vec<_> = policies.iter().map(|policy| policy.key.id.as_str()).collect();

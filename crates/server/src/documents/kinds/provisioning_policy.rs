@@ -2,12 +2,14 @@
 
 use cloudpc_engine::GRACE_PERIOD;
 use cloudpc_graph::GraphError;
-use cloudpc_model::{Document, DocumentKey, DocumentType, ImageId, NamingTemplate, Object, ReferenceStrength};
+use cloudpc_model::{
+    Document, DocumentKey, DocumentType, ImageId, NamingTemplate, Object, ReferenceStrength, TenantId,
+};
 use cloudpc_store::{Reader, Tx};
 use serde_json::{Value, json};
 
 use super::{device_image, rights};
-use crate::documents::assign::{ToGroups, queue_members};
+use crate::documents::assign::{ToGroups, queue_members, refuse_assigned};
 use crate::documents::kind::Const::{Bool, Text, Texts};
 use crate::documents::kind::Fact::{
     CharsMax, Computed, CreatedAt, CreatedBy, Default, Filled, Immutable, ModifiedAt, ModifiedBy, Observed, Old, Range,
@@ -127,17 +129,9 @@ impl Hooks for PolicyHooks {
         Ok(())
     }
 
-    fn check_delete(&self, reader: &Reader<'_>, call: &Call, policy: &Document) -> Result<(), Problem> {
-        let kind = DocumentType::CloudPcProvisioningPolicyAssignment;
-        let count = reader.document_count(call.tenant(), kind, &policy.key.id)?;
-        if count == 0 {
-            return Ok(());
-        }
-        let message = format!(
-            "The policy '{}' has {count} assignments. Remove them first: assign it to an empty list.",
-            policy.key.id
-        );
-        Err(GraphError::new(400, "resourceInUse", message).into())
+    fn check_delete(&self, reader: &Reader<'_>, _call: &Call, policy: &Document) -> Result<(), Problem> {
+        // Terraform configurations know this refusal as a 400.
+        refuse_assigned(reader, policy, DocumentType::CloudPcProvisioningPolicyAssignment, 400)
     }
 }
 
@@ -219,31 +213,38 @@ fn check_autopatch(body: &mut Object, call: &Call) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Returns the id and the name of the image that `imageId` and `imageType` name. `property` is the
+/// path of that id.
+pub(super) fn find_image(
+    reader: &Reader<'_>,
+    tenant: TenantId,
+    body: &Object,
+    property: &str,
+) -> Result<(String, String), Problem> {
+    let wrong = |message: String| Err(GraphError::bad_request(message).about(property).into());
+    let (id, kind) = (text(body, "imageId"), text(body, "imageType"));
+    let missing = format!("There is no {kind} image with the id '{id}'.");
+    if kind != "custom" {
+        let image = reader.gallery_image(tenant, &ImageId(id.to_owned()))?;
+        return image.map_or_else(|| wrong(missing), |image| Ok((id.to_owned(), image.display_name)));
+    }
+    // Machines know the image by the spelling of its key.
+    let key = DocumentKey::new(DocumentType::CloudPcDeviceImage, id);
+    let Some(image) = reader.document(tenant, &key)? else { return wrong(missing) };
+    match device_image::status(&image) {
+        "ready" => Ok((key.id, text(&image.body, "displayName").to_owned())),
+        status => {
+            wrong(format!("The status of the custom image '{id}' is '{status}'; it can be used when it is 'ready'."))
+        }
+    }
+}
+
 /// Checks that the image is there, and fills in its name unless the caller gives one.
 fn name_image(reader: &Reader<'_>, change: &mut DocumentChange<'_>) -> Result<(), Problem> {
     let body = &mut change.new.body;
-    let (id, tenant) = (text(body, "imageId").to_owned(), change.call.tenant());
-    let name = match text(body, "imageType") {
-        "custom" => {
-            let key = DocumentKey::new(DocumentType::CloudPcDeviceImage, &id);
-            let image = reader.document(tenant, &key)?;
-            if let Some(image) = image.as_ref().filter(|image| device_image::status(image) != "ready") {
-                let message = format!(
-                    "The status of the custom image '{id}' is '{}'; a policy can use it when it is 'ready'.",
-                    device_image::status(image)
-                );
-                return wrong("imageId", message);
-            }
-            // Machines know the image by the spelling of its key.
-            body.insert("imageId".into(), json!(key.id));
-            image.map(|image| text(&image.body, "displayName").to_owned())
-        }
-        _ => reader.gallery_image(tenant, &ImageId(id.clone()))?.map(|image| image.display_name),
-    };
-    let Some(name) = name else {
-        let kind = text(body, "imageType");
-        return wrong("imageId", format!("There is no {kind} image with the id '{id}'."));
-    };
+    let id = text(body, "imageId").to_owned();
+    let (stored_id, name) = find_image(reader, change.call.tenant(), body, "imageId")?;
+    body.insert("imageId".into(), json!(stored_id));
     let old = change.old.map(|old| &old.body);
     let is_another = old.is_some_and(|old| text(old, "imageId") != id);
     let is_kept = old.is_some_and(|old| old.get("imageDisplayName") == body.get("imageDisplayName"));

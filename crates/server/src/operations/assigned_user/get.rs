@@ -4,21 +4,14 @@
 use cloudpc_store::Reader;
 use std::sync::Arc;
 
-use super::group;
-use crate::operations::user::{Shown, by_key};
+use crate::operations::user::Shown;
 use crate::pipeline::list::PropertySet;
 use crate::pipeline::{Answer, Call, Problem};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
     let read = move |reader: &Reader<'_>| {
-        let group = group(&request, reader)?;
-        let name = request.target.arguments.get("userPrincipalName");
-        let key = name.map_or_else(|| request.key(2), String::as_str);
-        let user = by_key(reader, request.tenant(), key)?;
-        if reader.group_member_since(request.tenant(), group, user.id)?.is_none() {
-            return Err(Problem::not_found("assigned user", key));
-        }
+        let user = super::user(&request, reader)?;
         Shown::read(&request, reader, user)
     };
     let found = call.store().read(read).await?;

@@ -10,7 +10,13 @@ use uuid::Uuid;
 use crate::pipeline::{Answer, Call, Problem, required};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
-    let partner = parse(&call)?;
+    let partner = create(&call).await?;
+    Ok(call.created(&partner.id.to_string(), &super::view(&call, &partner)))
+}
+
+/// Creates the partner of a request.
+pub(in crate::operations) async fn create(call: &Arc<Call>) -> Result<Partner, Problem> {
+    let partner = parse(call)?;
     let (request, new) = (call.clone(), partner.clone());
     let write = move |tx: &mut Tx<'_>| {
         tx.partner_insert(&new).map_err(|error| match error {
@@ -22,7 +28,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         Ok::<_, Problem>(())
     };
     call.app.store.write("partner.create", write).await?;
-    Ok(call.created(&partner.id.to_string(), &super::view(&call, &partner)))
+    Ok(partner)
 }
 
 fn parse(call: &Call) -> Result<Partner, Problem> {

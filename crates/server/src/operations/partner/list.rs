@@ -13,7 +13,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
 }
 
 /// The partners of a tenant, by id.
-pub(super) struct Partners(pub(super) Arc<Call>);
+pub(in crate::operations) struct Partners(pub(in crate::operations) Arc<Call>);
 
 impl Collection for Partners {
     type Row = Partner;

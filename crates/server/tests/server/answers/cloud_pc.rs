@@ -266,7 +266,7 @@ async fn machine_failure_is_reported() {
       "value": [
         {
           "activityId": "10000000-0000-4000-8000-0000000000d1-2",
-          "eventDateTime": "2026-03-01T12:01:20.0000000Z",
+          "eventDateTime": "2026-03-01T12:01:19.0000000Z",
           "eventName": "PowerCheck",
           "eventResult": "success",
           "eventType": "deviceHealthCheck",
