@@ -199,10 +199,25 @@ async def test_external_partner_settings_are_external_partners(beta):
 
 
 async def test_nothing_of_users_is_kept_below_assignments(office, beta):
+    directory = "/v1.0"
+    person = {"accountEnabled": True, "displayName": "New hire", "mailNickname": f"hire-{uuid.uuid4()}"}
+    person |= {"userPrincipalName": f"{person['mailNickname']}@contoso.test"}
+    person |= {"passwordProfile": {"password": "correct horse battery"}}
+    new_user = office.call("POST", f"{directory}/users", json.dumps(person)).json()["id"]
+    team = {
+        "displayName": "Team",
+        "mailEnabled": False,
+        "mailNickname": f"team-{uuid.uuid4()}",
+        "securityEnabled": True,
+    }
+    new_group = office.call("POST", f"{directory}/groups", json.dumps(team)).json()["id"]
+    reference = {"@odata.id": f"https://graph.microsoft.com/v1.0/directoryObjects/{new_user}"}
+    added = office.call("POST", f"{directory}/groups/{new_group}/members/$ref", json.dumps(reference))
+    assert added.status == 204, added
     policies = endpoint(beta).provisioning_policies
     made = await policies.post(policy(beta))
     one = policies.by_cloud_pc_provisioning_policy_id(made.id)
-    group = model(beta, "CloudPcManagementGroupAssignmentTarget")(group_id=GROUP)
+    group = model(beta, "CloudPcManagementGroupAssignmentTarget")(group_id=new_group)
     row = await one.assignments.post(model(beta, "CloudPcProvisioningPolicyAssignment")(target=group))
     assignment = one.assignments.by_cloud_pc_provisioning_policy_assignment_id(row.id)
     member = (await assignment.assigned_users.get()).value[0].id
@@ -228,6 +243,8 @@ async def test_nothing_of_users_is_kept_below_assignments(office, beta):
     assert (await persistence.bulk_export_user_profile_snapshot.post(export)).failed_count == 1
     await one.assignments.by_cloud_pc_provisioning_policy_assignment_id(row.id).delete()
     await one.delete()
+    for path in (f"/groups/{new_group}", f"/users/{new_user}"):
+        assert office.call("DELETE", directory + path).status == 204
 
 
 def call(office, method, path, sent=None, status=200):

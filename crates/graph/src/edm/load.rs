@@ -166,7 +166,9 @@ pub(super) fn load(version: Version) -> Edm {
     let mut operations = std::mem::take(&mut edm.operations);
     for operation in &mut operations {
         let derived = operation.item_type.as_deref().and_then(|name| edm.sole_derived(name)).map(str::to_owned);
-        operation.item_type = derived.or(operation.item_type.take());
+        if derived.is_some() {
+            operation.item_type = derived;
+        }
     }
     edm.operations = operations;
     edm.trie = Trie::of(&edm.operations);

@@ -238,7 +238,7 @@ impl DocumentKind {
     /// Its type in a version: the one that is derived from what the contract names, if there is one
     /// alone.
     pub fn type_name(&self, edm: &'static Edm) -> &'static str {
-        edm.sole_derived(self.name()).unwrap_or(self.name())
+        edm.sole_derived(self.name()).unwrap_or_else(|| self.name())
     }
 
     /// Who may do this.

@@ -317,7 +317,16 @@ async fn pools_are_shown_to_those_they_are_assigned_to() {
     let world = server().await;
     let pool = |name: &str| json!({"displayName": name, "cloudPcConfiguration": {"imageId": IMAGE}});
     let id = create(&world, "cloudPcPools", pool("Agents")).await;
-    create(&world, "cloudPcPools", pool("Others")).await;
+    assert_eq!(
+        world.get(Who::Reader, &format!("{ENDPOINT}/cloudPcPools/{id}")).await.json()["networkConfiguration"],
+        Value::Null
+    );
+    let mut others = pool("Others");
+    let network = "#microsoft.graph.cloudPcMicrosoftHostedNetworkConfiguration";
+    others["networkConfiguration"] = json!({"@odata.type": network, "regionGroups": [{"regionGroup": "usWest"}]});
+    let other = create(&world, "cloudPcPools", others).await;
+    let other = world.get(Who::Reader, &format!("{ENDPOINT}/cloudPcPools/{other}")).await.json();
+    assert_eq!(other["networkConfiguration"]["regionGroups"][0]["regions"], json!(["automatic"]));
     let own = |user: &str| format!("/beta/users/{user}/cloudPcPools");
     assert_eq!(world.get(Who::Reader, &own(ADA)).await.rows(), Vec::<Value>::new());
     let assignment = create(&world, &format!("cloudPcPools/{id}/assignments"), json!({"userPrincipalId": GROUP})).await;

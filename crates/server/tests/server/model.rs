@@ -71,6 +71,7 @@ async fn populate(world: &TestServer) -> Vec<(&'static str, String)> {
         ("{cloudPC-id}", DESK_1.into()),
         ("{managedDevice-id}", DEVICE_1.into()),
         ("{cloudPcExternalPartner-id}", PARTNER.into()),
+        ("{cloudPcExternalPartnerSetting-id}", PARTNER.into()),
         ("{activity-id}", deployed.json()["value"].as_str().unwrap().into()),
         ("{action-id}", first(format!("{VE}/cloudPCs/{DESK_1}/cloudpc.actions")).await),
         ("{cloudPcBulkAction-id}", bulk.json()["id"].as_str().unwrap().into()),
@@ -116,9 +117,11 @@ async fn populate_directory(world: &TestServer) -> String {
 }
 
 /// Returns whether an operation is implemented, reads only and answers JSON objects. The screenshot
-/// is a PNG, `$count` is plain text, and the activity types are strings.
+/// is a PNG, `$count` is plain text, the activity types are strings, and no user profile has a
+/// snapshot.
 fn is_read(operation: &Operation) -> bool {
-    if matches!(&operation.response, ResponseShape::Collection(name) if name.starts_with("Edm.")) {
+    let is_text = matches!(&operation.response, ResponseShape::Collection(name) if name.starts_with("Edm."));
+    if is_text || operation.key == "cloudPcUserProfileSnapshot.get" {
         return false;
     }
     let kinds = [OperationKind::List, OperationKind::Get, OperationKind::Function];
@@ -126,11 +129,13 @@ fn is_read(operation: &Operation) -> bool {
 }
 
 fn fill(path: &str, keys: &[(&str, String)]) -> String {
-    // Alternate keys and required arguments of functions are filled in; other arguments are left
-    // out.
-    let path = match path.split_once('(') {
-        Some((name, arguments)) if !keys.iter().any(|(key, _)| arguments.contains(key)) => name.to_owned(),
-        _ => path.to_owned(),
+    // Alternate keys and arguments that are needed are filled in; other arguments are left out.
+    let (name, arguments) = path.split_once('(').unwrap_or((path, ""));
+    let path = match name.rsplit('/').next().unwrap() {
+        "retrieveDiscoveredApps" => format!("{name}(sourceId='{{cloudPcGalleryImage-id}}')"),
+        "retrieveOrganizationActionDetail" => format!("{name}(actionType='activate')"),
+        _ if keys.iter().any(|(key, _)| arguments.contains(key)) => path.to_owned(),
+        _ => name.to_owned(),
     };
     keys.iter().fold(path, |path, (name, key)| path.replace(name, key))
 }

@@ -4,12 +4,12 @@
 use cloudpc_graph::GraphError;
 use cloudpc_model::{Document, DocumentKey, DocumentType, Object, TenantId, UserId};
 use cloudpc_store::Reader;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 use super::provisioning_policy::find_image;
 use super::rights;
-use crate::documents::kind::Const::{Text, Texts};
+use crate::documents::kind::Const::Text;
 use crate::documents::kind::Fact::{
     CharsMax, Computed, CreatedAt, Default, Filled, Immutable, ModifiedAt, Range, Required, Unique,
 };
@@ -36,7 +36,6 @@ pub(super) static CLOUD_PC_POOL: DocumentKind = DocumentKind::many(
         Required("cloudPcConfiguration/imageId"),
         Default("cloudPcConfiguration/imageType", Text("gallery")),
         Filled("cloudPcConfiguration/imageDisplayName"),
-        Default("networkConfiguration/regionGroups/regions", Texts(&["automatic"])),
         Range("scalingPolicy/minimumCount", 0, 900),
         Range("scalingPolicy/maximumCount", 1, 900),
         Computed("poolUrl"),
@@ -65,6 +64,7 @@ struct PoolHooks;
 impl Hooks for PoolHooks {
     fn check(&self, reader: &Reader<'_>, change: &mut DocumentChange<'_>) -> Result<(), Problem> {
         check_scaling(&change.new.body)?;
+        fill_regions(&mut change.new.body);
         name_image(reader, change)
     }
 
@@ -108,6 +108,17 @@ fn check_scaling(pool: &Object) -> Result<(), GraphError> {
             Err(GraphError::bad_request(message).about("scalingPolicy/minimumCount"))
         }
         _ => Ok(()),
+    }
+}
+
+/// A region group without regions takes any of them.
+fn fill_regions(pool: &mut Object) {
+    let network = pool.get_mut("networkConfiguration").and_then(Value::as_object_mut);
+    let groups = network.and_then(|network| network.get_mut("regionGroups")).and_then(Value::as_array_mut);
+    for group in groups.into_iter().flatten().filter_map(Value::as_object_mut) {
+        if group.get("regions").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+            group.insert("regions".into(), json!(["automatic"]));
+        }
     }
 }
 
