@@ -22,6 +22,7 @@ mod policy;
 mod request;
 mod rollout;
 mod run;
+mod sync;
 mod target;
 
 use cloudpc_drivers::{Driver, Tag};

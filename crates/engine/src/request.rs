@@ -12,7 +12,7 @@ use cloudpc_model::{
 };
 use cloudpc_store::{ActionFilter, NewAction, Reader, StoreError, Tx};
 
-use crate::actions::{DISPLAY_NAME_CHARS_MAX, recipe};
+use crate::actions::{DEVICE_NAME_CHARS_MAX, DISPLAY_NAME_CHARS_MAX, is_device_name, recipe};
 use crate::ledger::{RequestContext, audit};
 use crate::{Engine, image, license_wait};
 
@@ -225,6 +225,16 @@ fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), 
                 return Err(Error::invalid(format!("'{snapshot_id}' is not a restore point id of this Cloud PC.")));
             }
         }
+        Params::SetDeviceName { device_name } => {
+            if !is_device_name(device_name) {
+                return Err(Error::invalid(format!(
+                    "'{device_name}' is not a device name. Use 1 to {DEVICE_NAME_CHARS_MAX} letters, digits and hyphens; not digits alone, and no hyphen at either end."
+                )));
+            }
+            if *device_name != cloud_pc.managed_device_name && tx.cloud_pc_device_name_exists(tenant, device_name)? {
+                return Err(Error::invalid(format!("Another device has the name '{device_name}'. Choose another.")));
+            }
+        }
         Params::Undo { .. } => return Err(Error::invalid("'undo' takes no action id.")),
         Params::DeployAgent { .. } => return Err(Error::invalid("Agents are deployed through an external partner.")),
         Params::Provision | Params::Deprovision | Params::ApplyPolicy { .. } => {
@@ -235,7 +245,11 @@ fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), 
         Params::ImportImage { .. } | Params::RemoveImage | Params::CheckConnection => {
             return Err(Error::invalid("This action does not work on a Cloud PC."));
         }
-        Params::Reboot | Params::PowerOn | Params::PowerOff | Params::Troubleshoot => {}
+        Params::Reboot
+        | Params::PowerOn
+        | Params::PowerOff
+        | Params::Troubleshoot
+        | Params::ChangeUserAccountType { .. } => {}
     }
     Ok(())
 }
@@ -286,6 +300,12 @@ fn with_changes(entry: AuditEntry, cloud_pc: &CloudPc, params: &Params) -> Audit
         }
         Params::Resize { target_service_plan_id: wanted } => {
             entry.changed("servicePlanId", Some(&cloud_pc.service_plan_id.to_string()), &wanted.to_string())
+        }
+        Params::ChangeUserAccountType { user_account_type } => {
+            entry.changed("userAccountType", Some(cloud_pc.user_account_type.into()), (*user_account_type).into())
+        }
+        Params::SetDeviceName { device_name } => {
+            entry.changed("managedDeviceName", Some(&cloud_pc.managed_device_name), device_name)
         }
         Params::Rename { display_name } => entry.changed("displayName", Some(&cloud_pc.display_name), display_name),
         Params::Restore { snapshot_id } | Params::CreateSnapshot { snapshot_id } => {

@@ -78,6 +78,9 @@ pub enum Kind {
     PowerOff,
     CreateSnapshot,
     Troubleshoot,
+    ChangeUserAccountType,
+    /// Sets the hostname of the guest.
+    SetDeviceName,
     DeployAgent,
     Provision,
     Deprovision,
@@ -128,6 +131,8 @@ impl Kind {
             | Self::PowerOff
             | Self::CreateSnapshot
             | Self::Troubleshoot
+            | Self::ChangeUserAccountType
+            | Self::SetDeviceName
             | Self::DeployAgent
             | Self::Provision
             | Self::Deprovision
@@ -180,6 +185,12 @@ pub enum Params {
         snapshot_id: SnapshotId,
     },
     Troubleshoot,
+    ChangeUserAccountType {
+        user_account_type: UserAccountType,
+    },
+    SetDeviceName {
+        device_name: String,
+    },
     DeployAgent {
         partner_id: PartnerId,
         activity_id: ActivityId,
@@ -215,6 +226,8 @@ impl Params {
             Self::PowerOff => Kind::PowerOff,
             Self::CreateSnapshot { .. } => Kind::CreateSnapshot,
             Self::Troubleshoot => Kind::Troubleshoot,
+            Self::ChangeUserAccountType { .. } => Kind::ChangeUserAccountType,
+            Self::SetDeviceName { .. } => Kind::SetDeviceName,
             Self::DeployAgent { .. } => Kind::DeployAgent,
             Self::Provision => Kind::Provision,
             Self::Deprovision => Kind::Deprovision,

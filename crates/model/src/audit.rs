@@ -156,6 +156,8 @@ pub enum AuditVerb {
     PowerOff,
     CreateSnapshot,
     Troubleshoot,
+    ChangeUserAccountType,
+    SetDeviceName,
     DeployAgent,
     Provision,
     Deprovision,
@@ -174,6 +176,8 @@ pub enum AuditVerb {
     SettleAction,
     /// A machine has failed by itself (result `failure`) or is well again.
     CheckHealth,
+    /// Observe the machine of a managed device now.
+    SyncDevice,
     ConfigureAgent,
     SetDetection,
     AllowUrls,
@@ -231,6 +235,8 @@ impl AuditVerb {
             | Self::PowerOn
             | Self::PowerOff
             | Self::Troubleshoot
+            | Self::ChangeUserAccountType
+            | Self::SetDeviceName
             | Self::DeployAgent
             | Self::ApplyPolicy
             | Self::ScheduleApplyPolicy
@@ -240,6 +246,7 @@ impl AuditVerb {
             | Self::Assign
             | Self::CancelAction
             | Self::SettleAction
+            | Self::SyncDevice
             | Self::ConfigureAgent
             | Self::SetDetection
             | Self::AllowUrls
@@ -273,6 +280,8 @@ impl From<Kind> for AuditVerb {
             Kind::PowerOff => Self::PowerOff,
             Kind::CreateSnapshot => Self::CreateSnapshot,
             Kind::Troubleshoot => Self::Troubleshoot,
+            Kind::ChangeUserAccountType => Self::ChangeUserAccountType,
+            Kind::SetDeviceName => Self::SetDeviceName,
             Kind::DeployAgent => Self::DeployAgent,
             Kind::Provision => Self::Provision,
             Kind::Deprovision => Self::Deprovision,

@@ -6,6 +6,12 @@ The machines are `desk-21` and later ones of the fleet; each test has its own.
 import datetime
 
 import pytest
+from msgraph_beta.generated.device_management.managed_devices.item.set_device_name.set_device_name_post_request_body import (
+    SetDeviceNamePostRequestBody,
+)
+from msgraph_beta.generated.device_management.virtual_endpoint.cloud_p_cs.item.change_user_account_type.change_user_account_type_post_request_body import (
+    ChangeUserAccountTypePostRequestBody,
+)
 from msgraph_beta.generated.device_management.virtual_endpoint.cloud_p_cs.item.create_snapshot.create_snapshot_post_request_body import (
     CreateSnapshotPostRequestBody,
 )
@@ -133,11 +139,32 @@ async def test_power_and_reboot(office, beta):
     ]
 
 
+async def test_change_user_account_type(office, beta):
+    cloud_pc = await desk(beta, "desk-26")
+    administrator = CloudPcUserAccountType.Administrator
+    assert (await look(cloud_pc, "userAccountType")).user_account_type is CloudPcUserAccountType.StandardUser
+    body = ChangeUserAccountTypePostRequestBody(user_account_type=administrator)
+    await cloud_pc.change_user_account_type.post(body)
+    office.rest()
+    assert (await results(cloud_pc))[0] == ("ChangeUserAccountType", ActionState.Done)
+    assert (await look(cloud_pc, "userAccountType")).user_account_type is administrator
+
+
+async def test_device_name_and_synchronization(office, beta):
+    cloud_pc = await desk(beta, "desk-26")
+    identity = (await cloud_pc.get()).managed_device_id
+    device = beta.device_management.managed_devices.by_managed_device_id(identity)
+    await device.set_device_name.post(SetDeviceNamePostRequestBody(device_name="CPC-RENAMED"))
+    office.rest()
+    assert (await device.get()).device_name == "CPC-RENAMED"
+    await device.sync_device.post()
+
+
 async def test_troubleshoot(office, beta):
     cloud_pc = await desk(beta, "desk-26")
     await cloud_pc.troubleshoot.post()
     office.rest()
-    assert await results(cloud_pc) == [("Troubleshoot", ActionState.Done)]
+    assert (await results(cloud_pc))[0] == ("Troubleshoot", ActionState.Done)
 
 
 async def test_snapshot_and_restore(office, beta):

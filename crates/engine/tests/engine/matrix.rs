@@ -103,6 +103,8 @@ kinds! {
     power_off: PowerOff,
     create_snapshot: CreateSnapshot,
     troubleshoot: Troubleshoot,
+    change_user_account_type: ChangeUserAccountType,
+    set_device_name: SetDeviceName,
     deploy_agent: DeployAgent,
     provision: Provision,
     deprovision: Deprovision,
@@ -406,6 +408,10 @@ impl Case {
             Kind::PowerOff => Params::PowerOff,
             Kind::CreateSnapshot => Params::CreateSnapshot { snapshot_id: self.snapshot.clone() },
             Kind::Troubleshoot => Params::Troubleshoot,
+            Kind::ChangeUserAccountType => {
+                Params::ChangeUserAccountType { user_account_type: UserAccountType::Administrator }
+            }
+            Kind::SetDeviceName => Params::SetDeviceName { device_name: "CPC-NEW".into() },
             Kind::Undo | Kind::DeployAgent | Kind::Provision | Kind::Deprovision | Kind::ApplyPolicy => {
                 unreachable!("requested differently")
             }
@@ -465,6 +471,16 @@ impl Case {
                 assert!(self.trial.world.change(move |tx| tx.snapshot(tenant(), &snapshot)).await.is_some(), "{name}");
             }
             Kind::Troubleshoot => assert_eq!(machine, *self.machine_before(), "{name}"),
+            Kind::ChangeUserAccountType => {
+                assert_eq!(cloud_pc.user_account_type, UserAccountType::Administrator, "{name}");
+                let (administrators, _) = self.trial.world.driver.accounts(self.id);
+                assert_eq!(administrators, [cloud_pc.user_principal_name], "{name}");
+            }
+            Kind::SetDeviceName => {
+                assert_eq!(cloud_pc.managed_device_name, "CPC-NEW", "{name}");
+                let (_, hostname) = self.trial.world.driver.accounts(self.id);
+                assert_eq!(hostname.as_deref(), Some("CPC-NEW"), "{name}");
+            }
             Kind::DeployAgent => {
                 assert_eq!(self.trial.world.driver.installed_agents(self.id), ["agent.msi"], "{name}");
                 let guest = self.trial.world.driver.guest(self.id).await.unwrap();
@@ -539,6 +555,8 @@ impl Case {
         if self.trial.kind == Kind::CreateSnapshot {
             assert!(!self.has_snapshot().await, "{name}");
         }
+        let accounts = (Vec::new(), Some(self.cloud_pc.managed_device_name.clone()));
+        assert_eq!(self.trial.world.driver.accounts(self.id), accounts, "{name}");
         let installed: &[&str] = if self.trial.kind == Kind::Undo { &["agent.msi"] } else { &[] };
         assert_eq!(self.trial.world.driver.installed_agents(self.id), installed, "{name}");
         if self.trial.kind == Kind::Reprovision {

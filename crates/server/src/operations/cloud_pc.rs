@@ -1,5 +1,6 @@
 //! Operations on Cloud PCs.
 
+pub(super) mod change_user_account_type;
 pub(super) mod connectivity_history;
 pub(super) mod count;
 pub(super) mod count_by_status;

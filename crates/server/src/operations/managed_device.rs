@@ -7,6 +7,8 @@ pub(super) mod reprovision;
 pub(super) mod resize;
 pub(super) mod restore;
 pub(super) mod results;
+pub(super) mod set_device_name;
+pub(super) mod sync_device;
 
 use cloudpc_model::{CloudPc, ManagedDeviceId, Params};
 use cloudpc_store::Reader;

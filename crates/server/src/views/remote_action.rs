@@ -52,11 +52,13 @@ pub fn capability(kind: Kind, enabled: bool, unknown_enum_members: bool) -> Capa
         Kind::Restore => "restore",
         Kind::Reprovision => "reprovision",
         Kind::Troubleshoot => "troubleshoot",
+        Kind::ChangeUserAccountType => "changeUserAccountType",
         Kind::CreateSnapshot => late_name("createSnapshot"),
         Kind::PowerOn => late_name("powerOn"),
         Kind::PowerOff => late_name("powerOff"),
         // Graph's enumeration has no member for these kinds, so capabilities omit them.
         Kind::Undo
+        | Kind::SetDeviceName
         | Kind::DeployAgent
         | Kind::Provision
         | Kind::Deprovision
@@ -81,6 +83,8 @@ pub(crate) fn name(kind: Kind) -> &'static str {
         Kind::PowerOff => "CloudPcPowerOff",
         Kind::CreateSnapshot => "CreateSnapshot",
         Kind::Troubleshoot => "Troubleshoot",
+        Kind::ChangeUserAccountType => "ChangeUserAccountType",
+        Kind::SetDeviceName => "SetDeviceName",
         Kind::DeployAgent => "DeployAgent",
         Kind::Provision => "Provision",
         Kind::Deprovision => "Deprovision",

@@ -225,6 +225,7 @@ async fn supported_actions_depend_on_status_and_open_actions() {
     resize disabled
     restore disabled
     reprovision enabled
+    changeUserAccountType disabled
     troubleshoot enabled
     createSnapshot disabled
     powerOn disabled
