@@ -13,6 +13,7 @@ mod deprovision;
 mod guest_setup;
 mod import_image;
 mod machine;
+mod place_under_review;
 mod power_off;
 mod power_on;
 mod provision;
@@ -159,6 +160,7 @@ pub fn recipe(kind: Kind) -> &'static Recipe {
         Kind::Troubleshoot => &troubleshoot::RECIPE,
         Kind::ChangeUserAccountType => &change_user_account_type::RECIPE,
         Kind::SetDeviceName => &set_device_name::RECIPE,
+        Kind::PlaceUnderReview => &place_under_review::RECIPE,
         Kind::DeployAgent => &deploy_agent::RECIPE,
         Kind::Provision => &provision::RECIPE,
         Kind::Deprovision => &deprovision::RECIPE,

@@ -14,7 +14,7 @@ use cloudpc_store::{ActionFilter, NewAction, Reader, StoreError, Tx};
 
 use crate::actions::{DEVICE_NAME_CHARS_MAX, DISPLAY_NAME_CHARS_MAX, is_device_name, recipe};
 use crate::ledger::{RequestContext, audit};
-use crate::{Engine, image, license_wait};
+use crate::{Engine, frontline, image, license_wait};
 
 /// Most recent remote actions searched for one that could have been undone.
 const ACTIONS_SEEN: usize = 100;
@@ -94,6 +94,7 @@ fn request(
         check_admission(tx, cloud_pc, params.kind())?;
     }
     let waits_for_license = params.kind() == Kind::Resize && license_wait::is_needed(tx, cloud_pc)?;
+    frontline::on_accept(tx, cloud_pc, params.kind(), stamp.at)?;
     let action = accept(tx, asked, cloud_pc, params.clone(), stamp)?;
     if waits_for_license {
         license_wait::begin(tx, cloud_pc, action, &params, stamp)?;
@@ -117,7 +118,7 @@ pub(crate) fn find(reader: &Reader<'_>, tenant: TenantId, id: CloudPcId) -> Resu
     cloud_pc.ok_or_else(|| Error::not_found(format!("There is no Cloud PC '{id}' in this tenant.")))
 }
 
-fn check_admission(tx: &Tx<'_>, cloud_pc: &CloudPc, kind: Kind) -> Result<(), Error> {
+pub(crate) fn check_admission(tx: &Tx<'_>, cloud_pc: &CloudPc, kind: Kind) -> Result<(), Error> {
     let open = tx.action_open_remote(cloud_pc.tenant_id, &cloud_pc.id.to_string())?;
     match admit(kind, cloud_pc.status, open) {
         Admission::Accept => Ok(()),
@@ -242,6 +243,9 @@ fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), 
                 "Cloud PCs are provisioned, deprovisioned and given the settings of policies through these policies.",
             ));
         }
+        Params::PlaceUnderReview { .. } => {
+            return Err(Error::invalid("A Cloud PC is placed under review by its review status."));
+        }
         Params::ImportImage { .. } | Params::RemoveImage | Params::CheckConnection => {
             return Err(Error::invalid("This action does not work on a Cloud PC."));
         }
@@ -308,9 +312,9 @@ fn with_changes(entry: AuditEntry, cloud_pc: &CloudPc, params: &Params) -> Audit
             entry.changed("managedDeviceName", Some(&cloud_pc.managed_device_name), device_name)
         }
         Params::Rename { display_name } => entry.changed("displayName", Some(&cloud_pc.display_name), display_name),
-        Params::Restore { snapshot_id } | Params::CreateSnapshot { snapshot_id } => {
-            entry.detail("snapshotId", &snapshot_id.0)
-        }
+        Params::Restore { snapshot_id }
+        | Params::CreateSnapshot { snapshot_id }
+        | Params::PlaceUnderReview { snapshot_id } => entry.detail("snapshotId", &snapshot_id.0),
         Params::Undo { action_id } => entry.detail("undoes", &action_id.to_string()),
         Params::ApplyPolicy { region, single_sign_on, .. } => {
             let entry = match region {

@@ -81,6 +81,7 @@ pub enum Kind {
     ChangeUserAccountType,
     /// Sets the hostname of the guest.
     SetDeviceName,
+    PlaceUnderReview,
     DeployAgent,
     Provision,
     Deprovision,
@@ -133,6 +134,7 @@ impl Kind {
             | Self::Troubleshoot
             | Self::ChangeUserAccountType
             | Self::SetDeviceName
+            | Self::PlaceUnderReview
             | Self::DeployAgent
             | Self::Provision
             | Self::Deprovision
@@ -191,6 +193,9 @@ pub enum Params {
     SetDeviceName {
         device_name: String,
     },
+    PlaceUnderReview {
+        snapshot_id: SnapshotId,
+    },
     DeployAgent {
         partner_id: PartnerId,
         activity_id: ActivityId,
@@ -228,6 +233,7 @@ impl Params {
             Self::Troubleshoot => Kind::Troubleshoot,
             Self::ChangeUserAccountType { .. } => Kind::ChangeUserAccountType,
             Self::SetDeviceName { .. } => Kind::SetDeviceName,
+            Self::PlaceUnderReview { .. } => Kind::PlaceUnderReview,
             Self::DeployAgent { .. } => Kind::DeployAgent,
             Self::Provision => Kind::Provision,
             Self::Deprovision => Kind::Deprovision,

@@ -158,6 +158,9 @@ pub enum AuditVerb {
     Troubleshoot,
     ChangeUserAccountType,
     SetDeviceName,
+    /// The restore point with which a review begins.
+    PlaceUnderReview,
+    SetReviewStatus,
     DeployAgent,
     Provision,
     Deprovision,
@@ -237,6 +240,8 @@ impl AuditVerb {
             | Self::Troubleshoot
             | Self::ChangeUserAccountType
             | Self::SetDeviceName
+            | Self::PlaceUnderReview
+            | Self::SetReviewStatus
             | Self::DeployAgent
             | Self::ApplyPolicy
             | Self::ScheduleApplyPolicy
@@ -282,6 +287,7 @@ impl From<Kind> for AuditVerb {
             Kind::Troubleshoot => Self::Troubleshoot,
             Kind::ChangeUserAccountType => Self::ChangeUserAccountType,
             Kind::SetDeviceName => Self::SetDeviceName,
+            Kind::PlaceUnderReview => Self::PlaceUnderReview,
             Kind::DeployAgent => Self::DeployAgent,
             Kind::Provision => Self::Provision,
             Kind::Deprovision => Self::Deprovision,

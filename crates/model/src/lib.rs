@@ -17,6 +17,7 @@ mod ids;
 mod naming;
 mod partner;
 mod region;
+mod review;
 mod rng;
 mod rollout;
 mod schedule;
@@ -34,8 +35,8 @@ pub use audit::{
 };
 pub use change::{Change, ChangeKind, EntityType};
 pub use cloud_pc::{
-    CloudPc, CloudPcStatus, GalleryImage, OsVersion, Power, Product, ServicePlan, Snapshot, SnapshotType, StatusDetail,
-    UserAccountType,
+    CloudPc, CloudPcStatus, FrontlineAccessState, GalleryImage, OsVersion, Power, Product, ServicePlan, Snapshot,
+    SnapshotType, StatusDetail, UserAccountType,
 };
 pub use document::{Document, DocumentKey, DocumentReference, DocumentType, Object, ReferenceStrength};
 pub use error::{Error, ErrorKind};
@@ -47,6 +48,7 @@ pub use ids::{
 pub use naming::{NAMING_TEMPLATE_DEFAULT, NamingTemplate};
 pub use partner::{AgentSetting, ConnectionStatus, Partner};
 pub use region::{REGION_DEFAULT, REGIONS, Region};
+pub use review::{BlobAccessTier, Review, UserAccessLevel};
 pub use rng::{Rng, SeededRng};
 pub use rollout::{PolicySettingTypes, RESERVE_PERCENTAGE_MAX, Rollout, UnknownPolicySetting};
 pub use schedule::{

@@ -36,6 +36,7 @@ use crate::pipeline::{
 };
 
 pub use cloud_pc::VALIDATE_CLOUD_PC_IDS_MAX;
+pub(crate) use cloud_pc::is_restricted;
 pub use group::{GROUPS_MAX, REFERENCES_MAX};
 pub use group_member::GROUP_MEMBERS_MAX;
 pub use provisioning_policy::APPLY_CLOUD_PC_IDS_MAX;
@@ -89,6 +90,12 @@ pub static TABLE: &[Row] = table! {
     "cloudPC.reboot", WRITE => cloud_pc::reboot::run;
     "cloudPC.powerOn", WRITE => cloud_pc::power_on::run;
     "cloudPC.powerOff", WRITE => cloud_pc::power_off::run;
+    "cloudPC.start", WRITE => cloud_pc::start::run;
+    "cloudPC.stop", WRITE => cloud_pc::stop::run;
+    "cloudPC.getFrontlineCloudPcAccessState", READ => cloud_pc::frontline_access_state::run;
+    "cloudPC.retrieveFrontlineCloudPcDetail", READ => cloud_pc::frontline_detail::run;
+    "cloudPC.setReviewStatus", WRITE => cloud_pc::set_review_status::run;
+    "cloudPC.retrieveReviewStatus", READ => cloud_pc::review_status::run;
     "cloudPC.createSnapshot", WRITE => cloud_pc::create_snapshot::run;
     "cloudPC.troubleshoot", WRITE => cloud_pc::troubleshoot::run;
     "cloudPC.endGracePeriod", WRITE => cloud_pc::end_grace_period::run;
@@ -110,6 +117,8 @@ pub static TABLE: &[Row] = table! {
     "managedDevice.reprovisionCloudPc", WRITE => managed_device::reprovision::run;
     "managedDevice.resizeCloudPc", WRITE => managed_device::resize::run;
     "managedDevice.restoreCloudPc", WRITE => managed_device::restore::run;
+    "managedDevice.setCloudPcReviewStatus", WRITE => managed_device::set_review_status::run;
+    "managedDevice.getCloudPcReviewStatus", READ => managed_device::review_status::run;
     "managedDevice.setDeviceName", WRITE => managed_device::set_device_name::run;
     "managedDevice.syncDevice", WRITE => managed_device::sync_device::run;
     "managedDevice.getCloudPcRemoteActionResults", READ => managed_device::results::run;

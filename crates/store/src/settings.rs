@@ -24,6 +24,8 @@ pub(crate) const BELONGINGS: &[&str] = &[
     "lines",
     "partners",
     "snapshots",
+    "cloud_pc_reviews",
+    "frontline_activations",
     "cloud_pc_name_parts",
     "cloud_pcs",
     "document_references",

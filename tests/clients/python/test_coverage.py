@@ -8,9 +8,11 @@ from service import REPOSITORY
 # Operations that the current SDKs cannot call; ../python-1.11 calls them with an older one.
 OF_OLDER_SDKS = {
     ("beta", "managedDevice.getCloudPcRemoteActionResults"),
+    ("beta", "managedDevice.getCloudPcReviewStatus"),
     ("beta", "managedDevice.reprovisionCloudPc"),
     ("beta", "managedDevice.resizeCloudPc"),
     ("beta", "managedDevice.restoreCloudPc"),
+    ("beta", "managedDevice.setCloudPcReviewStatus"),
 }
 
 

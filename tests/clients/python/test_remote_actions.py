@@ -27,14 +27,19 @@ from msgraph_beta.generated.device_management.virtual_endpoint.cloud_p_cs.item.r
 from msgraph_beta.generated.device_management.virtual_endpoint.cloud_p_cs.item.restore.restore_post_request_body import (
     RestorePostRequestBody,
 )
+from msgraph_beta.generated.device_management.virtual_endpoint.cloud_p_cs.item.set_review_status.set_review_status_post_request_body import (
+    SetReviewStatusPostRequestBody,
+)
 from msgraph_beta.generated.models.action_capability import ActionCapability
 from msgraph_beta.generated.models.action_state import ActionState
 from msgraph_beta.generated.models.cloud_pc_operating_system import CloudPcOperatingSystem
 from msgraph_beta.generated.models.cloud_pc_power_state import CloudPcPowerState
 from msgraph_beta.generated.models.cloud_pc_remote_action_name import CloudPcRemoteActionName
+from msgraph_beta.generated.models.cloud_pc_review_status import CloudPcReviewStatus
 from msgraph_beta.generated.models.cloud_pc_snapshot_status import CloudPcSnapshotStatus
 from msgraph_beta.generated.models.cloud_pc_snapshot_type import CloudPcSnapshotType
 from msgraph_beta.generated.models.cloud_pc_status import CloudPcStatus
+from msgraph_beta.generated.models.cloud_pc_user_access_level import CloudPcUserAccessLevel
 from msgraph_beta.generated.models.cloud_pc_user_account_type import CloudPcUserAccountType
 from msgraph_beta.generated.models.o_data_errors.o_data_error import ODataError
 
@@ -158,6 +163,20 @@ async def test_device_name_and_synchronization(office, beta):
     office.rest()
     assert (await device.get()).device_name == "CPC-RENAMED"
     await device.sync_device.post()
+
+
+async def test_review(office, beta):
+    cloud_pc = await desk(beta, "desk-26")
+    assert (await cloud_pc.retrieve_review_status.get()).in_review is False
+    status = CloudPcReviewStatus(in_review=True, user_access_level=CloudPcUserAccessLevel.Restricted)
+    await cloud_pc.set_review_status.post(SetReviewStatusPostRequestBody(review_status=status))
+    office.rest()
+    status = await cloud_pc.retrieve_review_status.get()
+    assert (status.in_review, status.user_access_level) == (True, CloudPcUserAccessLevel.Restricted)
+    assert status.review_start_date_time <= status.restore_point_date_time
+    ended = SetReviewStatusPostRequestBody(review_status=CloudPcReviewStatus(in_review=False))
+    await cloud_pc.set_review_status.post(ended)
+    assert (await cloud_pc.retrieve_review_status.get()).in_review is False
 
 
 async def test_troubleshoot(office, beta):

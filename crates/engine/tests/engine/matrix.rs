@@ -105,6 +105,7 @@ kinds! {
     troubleshoot: Troubleshoot,
     change_user_account_type: ChangeUserAccountType,
     set_device_name: SetDeviceName,
+    place_under_review: PlaceUnderReview,
     deploy_agent: DeployAgent,
     provision: Provision,
     deprovision: Deprovision,
@@ -380,6 +381,7 @@ impl Case {
             Kind::Provision => self.trial.world.provision(self.id).await,
             Kind::Deprovision => self.trial.world.engine.end_grace_period(&asked(), self.id).await.unwrap(),
             Kind::ApplyPolicy => self.trial.world.apply_policy(self.id).await,
+            Kind::PlaceUnderReview => self.trial.world.begin_review(self.id).await,
             _ => self.trial.world.engine.request(&asked(), self.id, self.params()).await.unwrap(),
         };
         let ended = self.trial.run(action).await;
@@ -412,9 +414,12 @@ impl Case {
                 Params::ChangeUserAccountType { user_account_type: UserAccountType::Administrator }
             }
             Kind::SetDeviceName => Params::SetDeviceName { device_name: "CPC-NEW".into() },
-            Kind::Undo | Kind::DeployAgent | Kind::Provision | Kind::Deprovision | Kind::ApplyPolicy => {
-                unreachable!("requested differently")
-            }
+            Kind::Undo
+            | Kind::DeployAgent
+            | Kind::Provision
+            | Kind::Deprovision
+            | Kind::ApplyPolicy
+            | Kind::PlaceUnderReview => unreachable!("requested differently"),
             Kind::ImportImage | Kind::RemoveImage | Kind::CheckConnection => unreachable!("works on a document"),
         }
     }
@@ -471,6 +476,12 @@ impl Case {
                 assert!(self.trial.world.change(move |tx| tx.snapshot(tenant(), &snapshot)).await.is_some(), "{name}");
             }
             Kind::Troubleshoot => assert_eq!(machine, *self.machine_before(), "{name}"),
+            Kind::PlaceUnderReview => {
+                let (id, ended) = (self.id, self.trial.world.action(action).await);
+                let review = self.trial.world.change(move |tx| tx.review(tenant(), id)).await.unwrap();
+                assert_eq!(review.restore_point_at, Some(ended.updated_at), "{name}");
+                assert_eq!(self.snapshots().await.len(), 1, "{name}");
+            }
             Kind::ChangeUserAccountType => {
                 assert_eq!(cloud_pc.user_account_type, UserAccountType::Administrator, "{name}");
                 let (administrators, _) = self.trial.world.driver.accounts(self.id);
@@ -555,6 +566,9 @@ impl Case {
         if self.trial.kind == Kind::CreateSnapshot {
             assert!(!self.has_snapshot().await, "{name}");
         }
+        if self.trial.kind == Kind::PlaceUnderReview {
+            assert_eq!(self.snapshots().await, [], "{name}");
+        }
         let accounts = (Vec::new(), Some(self.cloud_pc.managed_device_name.clone()));
         assert_eq!(self.trial.world.driver.accounts(self.id), accounts, "{name}");
         let installed: &[&str] = if self.trial.kind == Kind::Undo { &["agent.msi"] } else { &[] };
@@ -638,6 +652,12 @@ impl Case {
             Err(DriverError::Conflict(_)) => true,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Returns the restore points that are stored.
+    async fn snapshots(&self) -> Vec<cloudpc_model::Snapshot> {
+        let id = self.id;
+        self.trial.world.change(move |tx| tx.snapshot_list(tenant(), Some(id), None, 100)).await
     }
 
     /// Returns the action that can be undone now.

@@ -5,14 +5,15 @@ use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition, SimClock, SimDrive
 use cloudpc_drivers::{Driver, Fetcher, MachineSpec, Tag};
 use cloudpc_engine::{
     Effect, Engine, EngineDependencies, EngineSettings, FaultRule, Faults, GRACE_PERIOD, RequestContext, RestartPolicy,
+    ReviewRequest,
 };
 use cloudpc_model::{
-    Action, ActionId, Actor, AgentSetting, AuditEntry, AuditResult, Clock, CloudPc, CloudPcId, CloudPcStatus, Document,
-    DocumentKey, DocumentType, Event, EventKind, GalleryImage, ImageId, ManagedDeviceId, Object, OsVersion, Params,
-    Partner, PartnerId, Power, Product, Rng, SeededRng, ServicePlan, ServicePlanId, State, TenantId, Timestamp,
-    UserAccountType, UserId,
+    Action, ActionId, Actor, AgentSetting, AuditEntry, AuditResult, BlobAccessTier, Clock, CloudPc, CloudPcId,
+    CloudPcStatus, Document, DocumentKey, DocumentType, Event, EventKind, GalleryImage, ImageId, ManagedDeviceId,
+    Object, OsVersion, Params, Partner, PartnerId, Power, Product, Rng, SeededRng, ServicePlan, ServicePlanId, State,
+    TenantId, Timestamp, UserAccessLevel, UserAccountType, UserId,
 };
-use cloudpc_store::{DocumentIndex, Store, StoreError, WriteMode};
+use cloudpc_store::{DocumentIndex, Reader, Store, StoreError, WriteMode};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -482,6 +483,20 @@ impl TestEngine {
     pub async fn deploy(&self, target: &str) -> ActionId {
         self.engine.deploy(&asked(), self.partner, vec![target.to_owned()]).await.unwrap();
         self.latest_action(target).await
+    }
+
+    /// Puts a Cloud PC under review; returns the action that takes its restore point.
+    pub async fn begin_review(&self, id: CloudPcId) -> ActionId {
+        let request = ReviewRequest::Begin {
+            user_access: UserAccessLevel::Restricted,
+            subscription_id: None,
+            storage_account_id: None,
+            access_tier: BlobAccessTier::Hot,
+        };
+        let find = move |reader: &Reader<'_>| {
+            Ok::<_, cloudpc_model::Error>((reader.cloud_pc(tenant(), id)?.unwrap(), request.clone()))
+        };
+        self.engine.set_review_status(&asked(), find).await.unwrap().unwrap()
     }
 
     pub async fn write_marker(&self, id: CloudPcId, content: &str) {

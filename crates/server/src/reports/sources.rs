@@ -1,6 +1,7 @@
 //! Where the rows of reports come from.
 
 pub(super) mod actions;
+pub(super) mod frontline;
 pub(super) mod health;
 pub(super) mod sessions;
 pub(super) mod usage;

@@ -7,6 +7,7 @@ use super::ReportScope;
 use super::column::{Column, ColumnType, column, inferred};
 use super::scan::ReportSource;
 use super::sources::actions::RemoteActions;
+use super::sources::frontline::FrontlineLicenses;
 use super::sources::sessions::RemoteSessions;
 use super::sources::{OfCloudPcs, health, sessions, usage};
 
@@ -287,7 +288,19 @@ pub static TABLES: &[ReportTable] = &[
     ),
     without_source("noLicenseAvailableConnectivityFailureReport", FRONTLINE, NO_SEATS),
     without_source("frontlineLicenseUsageReport", FRONTLINE, NO_SEATS),
-    without_source("frontlineLicenseUsageRealTimeReport", FRONTLINE, NO_SEATS),
+    ReportTable {
+        name: "frontlineLicenseUsageRealTimeReport",
+        columns: &[
+            inferred("ServicePlanId", String),
+            inferred("ServicePlanName", String),
+            inferred("LicensesCount", Int64),
+            inferred("UsedLicensesCount", Int64),
+            inferred("DateTime", DateTime),
+        ],
+        order: &[],
+        source: Some(FrontlineLicenses::boxed),
+        no_source: None,
+    },
     without_source("frontlineLicenseHourlyUsageReport", FRONTLINE, NO_SEATS),
     without_source("frontlineRealtimeUserConnectionsReport", FRONTLINE, NO_SEATS),
     without_source(

@@ -3,8 +3,8 @@
 
 use axum::body::Body;
 use cloudpc_model::{
-    ActionId, Before, CloudPcId, GalleryImage, ImageId, OsVersion, Snapshot, SnapshotId, SnapshotType, TenantId,
-    UndoRecord,
+    ActionId, Before, CloudPc, CloudPcId, GalleryImage, ImageId, OsVersion, Product, Snapshot, SnapshotId,
+    SnapshotType, TenantId, UndoRecord,
 };
 use cloudpc_server::operations::ALL;
 use cloudpc_server::pipeline::BODY_BYTES_MAX;
@@ -181,6 +181,22 @@ fn own_cases() -> Vec<Case> {
         case("cloudPC.reboot", "POST /cloudPCs/{cloudPC}/reboot"),
         case("cloudPC.powerOn", "POST /cloudPCs/{cloudPC}/powerOn"),
         case("cloudPC.powerOff", "POST /cloudPCs/{cloudPC}/powerOff"),
+        case("cloudPC.start", "POST /cloudPCs/{frontlineCloudPC}/start"),
+        case("cloudPC.stop", "POST /cloudPCs/{frontlineCloudPC}/stop"),
+        case(
+            "cloudPC.getFrontlineCloudPcAccessState",
+            "GET /cloudPCs/{frontlineCloudPC}/getFrontlineCloudPcAccessState",
+        ),
+        case(
+            "cloudPC.retrieveFrontlineCloudPcDetail",
+            "GET /cloudPCs/{frontlineCloudPC}/retrieveFrontlineCloudPcDetail",
+        ),
+        case("cloudPC.setReviewStatus", "POST /cloudPCs/{cloudPC}/setReviewStatus").with(
+            json!({"reviewStatus": {"inReview": true, "userAccessLevel": "restricted"}}),
+            "reviewStatus",
+            json!({"inReview": "yes"}),
+        ),
+        case("cloudPC.retrieveReviewStatus", "GET /cloudPCs/{cloudPC}/retrieveReviewStatus"),
         case("cloudPC.createSnapshot", "POST /cloudPCs/{cloudPC}/createSnapshot")
             .with_optional("accessTier", json!("warm")),
         case("cloudPC.troubleshoot", "POST /cloudPCs/{cloudPC}/troubleshoot"),
@@ -214,6 +230,9 @@ fn own_cases() -> Vec<Case> {
             "cloudPcSnapshotId",
             json!(7),
         ),
+        case("managedDevice.setCloudPcReviewStatus", "POST ../managedDevices/{managedDevice}/setCloudPcReviewStatus")
+            .with(json!({"reviewStatus": {"inReview": true}}), "reviewStatus", json!({"accessTier": "warm"})),
+        case("managedDevice.getCloudPcReviewStatus", "GET ../managedDevices/{managedDevice}/getCloudPcReviewStatus"),
         case("managedDevice.setDeviceName", "POST ../managedDevices/{managedDevice}/setDeviceName").with(
             json!({"deviceName": "CPC-NEW"}),
             "deviceName",
@@ -471,8 +490,28 @@ pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str
     };
     world.app.store.write("test.write", govern).await.unwrap();
     let documents = document_cases::things(world, who, image).await;
+    let (shared, shared_device) = (id("d9"), id("e9"));
+    let (shared_id, shared_plan) = (shared.clone(), id("cf"));
+    let share = move |tx: &mut Tx<'_>| {
+        let desk = tx.cloud_pc(tenant, cloud_pc)?.expect("the fleet has it");
+        let shared_id: CloudPcId = shared_id.parse().unwrap();
+        if tx.cloud_pc(tenant, shared_id)?.is_some() {
+            return Ok(());
+        }
+        tx.cloud_pc_insert(&CloudPc {
+            id: shared_id,
+            managed_device_id: shared_device.parse().unwrap(),
+            managed_device_name: "CPC-shared".into(),
+            display_name: "shared".into(),
+            product: Product::Frontline,
+            service_plan_id: shared_plan.parse().unwrap(),
+            ..desk
+        })
+    };
+    world.app.store.write("test.write", share).await.unwrap();
     let own = vec![
         ("{governedCloudPC}", desk.clone()),
+        ("{frontlineCloudPC}", shared),
         ("{assignment}", format!("{policy}_{group}")),
         ("{policy}", policy),
         ("{subscribedSku}", format!("{tenant}_{sku}")),

@@ -65,6 +65,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0027_event_rows.sql"),
     include_str!("../../migrations/0028_authorization_codes.sql"),
     include_str!("../../migrations/0029_remote_sessions.sql"),
+    include_str!("../../migrations/0031_reviews_and_activations.sql"),
 ];
 
 /// What a commit survives.

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use cloudpc_model::{
     ActionId, ActivityId, Actor, AgentSetting, AppId, ApplySchedule, AuditEntry, AuditResource, AuditVerb, Before,
-    CloudPcId, CloudPcStatus, Document, DocumentKey, DocumentReference, DocumentType, Event, EventKind, GalleryImage,
-    GroupId, HealthCheck, HealthEvent, ImageId, ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId,
-    PolicySettingTypes, PolicyTimezone, Power, Product, ReferenceStrength, RemoteSession, ResourceType, Rollout,
-    ServicePlan, ServicePlanId, SkuId, Snapshot, SnapshotId, SnapshotType, State, TenantId, Timestamp, UndoRecord,
-    UserAccountType, UserId,
+    BlobAccessTier, CloudPcId, CloudPcStatus, Document, DocumentKey, DocumentReference, DocumentType, Event, EventKind,
+    GalleryImage, GroupId, HealthCheck, HealthEvent, ImageId, ManagedDeviceId, Object, OsVersion, Params, Partner,
+    PartnerId, PolicySettingTypes, PolicyTimezone, Power, Product, ReferenceStrength, RemoteSession, ResourceType,
+    Review, Rollout, ServicePlan, ServicePlanId, SkuId, Snapshot, SnapshotId, SnapshotType, State, TenantId, Timestamp,
+    UndoRecord, UserAccessLevel, UserAccountType, UserId,
 };
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
@@ -22,10 +22,10 @@ use crate::changes::Feed;
 use crate::cloud_pc_columns as column;
 use crate::{
     AUDIT, ActionFilter, Advance, Application, CLOUD_PCS, DEPLOYMENTS, DeploymentFilter, DesktopTicket, DocumentIndex,
-    DocumentName, Entitlement, GROUPS, Group, KeyRanges, LicenseHolder, ListCondition, ListOrder, ListPlan,
-    ListPosition, ListTable, ListTop, ListValue, NewAction, PolicySchedule, PolicyValues, Reader, Report, ReportType,
-    SNAPSHOTS, Store, StoreError, Subscription, Tx, USERS, User, UserProfile, WorkerId, WriteMode, audit_columns,
-    deployment_columns, group_columns, snapshot_columns, user_columns,
+    DocumentName, Entitlement, FrontlineActivation, GROUPS, Group, KeyRanges, LicenseHolder, ListCondition, ListOrder,
+    ListPlan, ListPosition, ListTable, ListTop, ListValue, NewAction, PolicySchedule, PolicyValues, Reader, Report,
+    ReportType, SNAPSHOTS, Store, StoreError, Subscription, Tx, USERS, User, UserProfile, WorkerId, WriteMode,
+    audit_columns, deployment_columns, group_columns, snapshot_columns, user_columns,
 };
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
@@ -384,6 +384,25 @@ fn write_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.remote_session_end(TENANT, check.cloud_pc_id, 1, Timestamp(2))?;
     tx.remote_sessions_end(TENANT, check.cloud_pc_id, Timestamp(2))?;
     tx.remote_sessions_end_watched()?;
+    tx.review_put(&Review {
+        tenant_id: TENANT,
+        cloud_pc_id: CloudPcId(GUID),
+        user_access: UserAccessLevel::Restricted,
+        subscription_id: None,
+        storage_account_id: None,
+        access_tier: BlobAccessTier::Hot,
+        started_at: Timestamp(1),
+        restore_point_at: None,
+    })?;
+    tx.review_restore_point(TENANT, CloudPcId(GUID), Timestamp(2))?;
+    tx.review_delete(TENANT, CloudPcId(GUID))?;
+    tx.frontline_activation_put(&FrontlineActivation {
+        tenant_id: TENANT,
+        cloud_pc_id: CloudPcId(GUID),
+        service_plan_id: ServicePlanId(GUID),
+        since: Timestamp(1),
+    })?;
+    tx.frontline_activation_delete(TENANT, CloudPcId(GUID))?;
     tx.report_insert(&Report {
         id: 0,
         tenant_id: TENANT,

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use cloudpc_engine::SEATS_PER_LICENSE;
 use cloudpc_model::{DocumentType, Object, Product, ServicePlanId, TenantId};
 use cloudpc_store::{Reader, StoreError};
 use serde_json::{Value, json};
@@ -36,7 +35,7 @@ fn plans(reader: &Reader<'_>, tenant: TenantId) -> Result<Vec<(String, Object)>,
         let Some(plan) = reader.service_plan(tenant, id)?.filter(|plan| plan.product == Product::Frontline) else {
             continue;
         };
-        let used = reader.seat_count(tenant, id)?.div_ceil(SEATS_PER_LICENSE);
+        let used = reader.frontline_activation_count(tenant, id)?;
         let body = json!({
             "displayName": plan.display_name,
             "totalCount": total,

@@ -9,7 +9,7 @@ use crate::pipeline::{Answer, Call, Problem};
 use crate::views::remote_action::capability;
 
 /// The remote actions, in the order of the response.
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::Reboot,
     Kind::Rename,
     Kind::Resize,
@@ -17,6 +17,7 @@ const KINDS: [Kind; 10] = [
     Kind::Reprovision,
     Kind::ChangeUserAccountType,
     Kind::Troubleshoot,
+    Kind::PlaceUnderReview,
     Kind::CreateSnapshot,
     Kind::PowerOn,
     Kind::PowerOff,

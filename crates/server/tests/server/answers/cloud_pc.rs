@@ -227,6 +227,7 @@ async fn supported_actions_depend_on_status_and_open_actions() {
     reprovision enabled
     changeUserAccountType disabled
     troubleshoot enabled
+    placeUnderReview disabled
     createSnapshot disabled
     powerOn disabled
     powerOff disabled
