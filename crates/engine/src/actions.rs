@@ -10,6 +10,7 @@ mod check_connection;
 mod create_snapshot;
 mod deploy_agent;
 mod deprovision;
+mod drop_restore_point;
 mod guest_setup;
 mod import_image;
 mod machine;
@@ -25,6 +26,7 @@ mod resize;
 mod restore;
 mod set_device_name;
 mod step;
+mod take_restore_point;
 mod troubleshoot;
 mod undo;
 
@@ -161,6 +163,8 @@ pub fn recipe(kind: Kind) -> &'static Recipe {
         Kind::ChangeUserAccountType => &change_user_account_type::RECIPE,
         Kind::SetDeviceName => &set_device_name::RECIPE,
         Kind::PlaceUnderReview => &place_under_review::RECIPE,
+        Kind::TakeRestorePoint => &take_restore_point::RECIPE,
+        Kind::DropRestorePoint => &drop_restore_point::RECIPE,
         Kind::DeployAgent => &deploy_agent::RECIPE,
         Kind::Provision => &provision::RECIPE,
         Kind::Deprovision => &deprovision::RECIPE,

@@ -24,6 +24,7 @@ mod request;
 mod review;
 mod rollout;
 mod run;
+mod snapshots;
 mod sync;
 mod target;
 

@@ -243,6 +243,9 @@ fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), 
                 "Cloud PCs are provisioned, deprovisioned and given the settings of policies through these policies.",
             ));
         }
+        Params::TakeRestorePoint { .. } | Params::DropRestorePoint { .. } => {
+            return Err(Error::invalid("Automatic restore points are taken and dropped by the service."));
+        }
         Params::PlaceUnderReview { .. } => {
             return Err(Error::invalid("A Cloud PC is placed under review by its review status."));
         }
@@ -314,7 +317,9 @@ fn with_changes(entry: AuditEntry, cloud_pc: &CloudPc, params: &Params) -> Audit
         Params::Rename { display_name } => entry.changed("displayName", Some(&cloud_pc.display_name), display_name),
         Params::Restore { snapshot_id }
         | Params::CreateSnapshot { snapshot_id }
-        | Params::PlaceUnderReview { snapshot_id } => entry.detail("snapshotId", &snapshot_id.0),
+        | Params::PlaceUnderReview { snapshot_id }
+        | Params::TakeRestorePoint { snapshot_id }
+        | Params::DropRestorePoint { snapshot_id } => entry.detail("snapshotId", &snapshot_id.0),
         Params::Undo { action_id } => entry.detail("undoes", &action_id.to_string()),
         Params::ApplyPolicy { region, single_sign_on, .. } => {
             let entry = match region {

@@ -86,6 +86,10 @@ pub enum Kind {
     Provision,
     Deprovision,
     ApplyPolicy,
+    /// Takes an automatic restore point.
+    TakeRestorePoint,
+    /// Drops the disk of a deleted restore point.
+    DropRestorePoint,
     /// Makes a device image from its source.
     ImportImage,
     /// Removes the image of a deleted or failed device image from the host.
@@ -98,7 +102,15 @@ impl Kind {
     /// Whether Graph counts it as a remote action: what a caller requests on an existing Cloud PC,
     /// deployments excepted. A machine has at most one open remote action.
     pub fn is_remote_action(self) -> bool {
-        let others = matches!(self, Self::DeployAgent | Self::Provision | Self::Deprovision | Self::ApplyPolicy);
+        let others = matches!(
+            self,
+            Self::DeployAgent
+                | Self::Provision
+                | Self::Deprovision
+                | Self::ApplyPolicy
+                | Self::TakeRestorePoint
+                | Self::DropRestorePoint
+        );
         !others && self.document_type().is_none()
     }
 
@@ -138,7 +150,9 @@ impl Kind {
             | Self::DeployAgent
             | Self::Provision
             | Self::Deprovision
-            | Self::ApplyPolicy => None,
+            | Self::ApplyPolicy
+            | Self::TakeRestorePoint
+            | Self::DropRestorePoint => None,
         }
     }
 
@@ -196,6 +210,12 @@ pub enum Params {
     PlaceUnderReview {
         snapshot_id: SnapshotId,
     },
+    TakeRestorePoint {
+        snapshot_id: SnapshotId,
+    },
+    DropRestorePoint {
+        snapshot_id: SnapshotId,
+    },
     DeployAgent {
         partner_id: PartnerId,
         activity_id: ActivityId,
@@ -234,6 +254,8 @@ impl Params {
             Self::ChangeUserAccountType { .. } => Kind::ChangeUserAccountType,
             Self::SetDeviceName { .. } => Kind::SetDeviceName,
             Self::PlaceUnderReview { .. } => Kind::PlaceUnderReview,
+            Self::TakeRestorePoint { .. } => Kind::TakeRestorePoint,
+            Self::DropRestorePoint { .. } => Kind::DropRestorePoint,
             Self::DeployAgent { .. } => Kind::DeployAgent,
             Self::Provision => Kind::Provision,
             Self::Deprovision => Kind::Deprovision,

@@ -160,6 +160,9 @@ pub enum AuditVerb {
     SetDeviceName,
     /// The restore point with which a review begins.
     PlaceUnderReview,
+    /// An automatic one.
+    TakeRestorePoint,
+    DropRestorePoint,
     SetReviewStatus,
     DeployAgent,
     Provision,
@@ -222,8 +225,8 @@ impl AuditVerb {
     /// What kind of change it is, as Graph tells them apart.
     pub fn operation_type(self) -> OperationType {
         match self {
-            Self::Create | Self::CreateSnapshot | Self::Provision => OperationType::Create,
-            Self::Delete | Self::Clear | Self::Deprovision => OperationType::Delete,
+            Self::Create | Self::CreateSnapshot | Self::TakeRestorePoint | Self::Provision => OperationType::Create,
+            Self::Delete | Self::Clear | Self::Deprovision | Self::DropRestorePoint => OperationType::Delete,
             // They change nothing, and Graph's enum has nothing for them.
             Self::SignIn | Self::OpenDesktop | Self::CheckHealth | Self::Save | Self::Unknown => {
                 OperationType::UnknownFutureValue
@@ -288,6 +291,8 @@ impl From<Kind> for AuditVerb {
             Kind::ChangeUserAccountType => Self::ChangeUserAccountType,
             Kind::SetDeviceName => Self::SetDeviceName,
             Kind::PlaceUnderReview => Self::PlaceUnderReview,
+            Kind::TakeRestorePoint => Self::TakeRestorePoint,
+            Kind::DropRestorePoint => Self::DropRestorePoint,
             Kind::DeployAgent => Self::DeployAgent,
             Kind::Provision => Self::Provision,
             Kind::Deprovision => Self::Deprovision,

@@ -308,4 +308,6 @@ pub enum SnapshotType {
     Automatic,
     /// Created on request.
     Manual,
+    /// Created on schedule, and kept for weeks.
+    Retention,
 }

@@ -39,6 +39,7 @@ macro_rules! document_types {
 
 document_types! {
     CloudPcDeviceImage = "cloudPcDeviceImage",
+    CloudPcExportJob = "cloudPcExportJob",
     CloudPcFrontLineServicePlan = "cloudPcFrontLineServicePlan",
     CloudPcGalleryImage = "cloudPcGalleryImage",
     CloudPcOnPremisesConnection = "cloudPcOnPremisesConnection",

@@ -17,6 +17,7 @@ mod ids;
 mod naming;
 mod partner;
 mod region;
+mod retention;
 mod review;
 mod rng;
 mod rollout;
@@ -48,6 +49,9 @@ pub use ids::{
 pub use naming::{NAMING_TEMPLATE_DEFAULT, NamingTemplate};
 pub use partner::{AgentSetting, ConnectionStatus, Partner};
 pub use region::{REGION_DEFAULT, REGIONS, Region};
+pub use retention::{
+    LONG_TERM_INTERVAL, LONG_TERM_SNAPSHOTS_MAX, SHORT_TERM_SNAPSHOTS_MAX, automatic_type, surplus_snapshots,
+};
 pub use review::{BlobAccessTier, Review, UserAccessLevel};
 pub use rng::{Rng, SeededRng};
 pub use rollout::{PolicySettingTypes, RESERVE_PERCENTAGE_MAX, Rollout, UnknownPolicySetting};

@@ -26,6 +26,8 @@ pub(crate) const BELONGINGS: &[&str] = &[
     "snapshots",
     "cloud_pc_reviews",
     "frontline_activations",
+    "restore_point_schedules",
+    "export_files",
     "cloud_pc_name_parts",
     "cloud_pcs",
     "document_references",

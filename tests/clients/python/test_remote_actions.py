@@ -30,6 +30,9 @@ from msgraph_beta.generated.device_management.virtual_endpoint.cloud_p_cs.item.r
 from msgraph_beta.generated.device_management.virtual_endpoint.cloud_p_cs.item.set_review_status.set_review_status_post_request_body import (
     SetReviewStatusPostRequestBody,
 )
+from msgraph_beta.generated.device_management.virtual_endpoint.snapshots.purge_imported_snapshot.purge_imported_snapshot_post_request_body import (
+    PurgeImportedSnapshotPostRequestBody,
+)
 from msgraph_beta.generated.models.action_capability import ActionCapability
 from msgraph_beta.generated.models.action_state import ActionState
 from msgraph_beta.generated.models.cloud_pc_operating_system import CloudPcOperatingSystem
@@ -163,6 +166,25 @@ async def test_device_name_and_synchronization(office, beta):
     office.rest()
     assert (await device.get()).device_name == "CPC-RENAMED"
     await device.sync_device.post()
+
+
+async def test_retry_of_agents_without_a_failed_one(beta):
+    await (await desk(beta, "desk-26")).retry_partner_agent_installation.post()
+
+
+async def test_deleting_a_snapshot(office, beta):
+    cloud_pc = await desk(beta, "desk-26")
+    await cloud_pc.create_snapshot.post(CreateSnapshotPostRequestBody())
+    office.rest()
+    before = (await cloud_pc.retrieve_snapshots.get()).value
+    snapshots = beta.device_management.virtual_endpoint.snapshots
+    await snapshots.by_cloud_pc_snapshot_id(before[0].id).delete()
+    assert len((await cloud_pc.retrieve_snapshots.get()).value) == len(before) - 1
+    assert (await snapshots.get_subscriptions.get()).value == []
+    nobody = "00000000-0000-4000-8000-000000000000"
+    assert (await snapshots.get_storage_accounts_with_subscription_id(nobody).get()).value == []
+    assert (await snapshots.retrieve_snapshot_import_results_with_snapshot_id(nobody).get()).value == []
+    await snapshots.purge_imported_snapshot.post(PurgeImportedSnapshotPostRequestBody(snapshot_ids=[]))
 
 
 async def test_review(office, beta):

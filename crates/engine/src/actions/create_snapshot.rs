@@ -59,7 +59,9 @@ pub(super) fn store(ending: &mut Completion<'_, '_>, snapshot_type: SnapshotType
 /// Returns the restore point that an action takes.
 fn named(params: &Params) -> Option<&SnapshotId> {
     match params {
-        Params::CreateSnapshot { snapshot_id } | Params::PlaceUnderReview { snapshot_id } => Some(snapshot_id),
+        Params::CreateSnapshot { snapshot_id }
+        | Params::PlaceUnderReview { snapshot_id }
+        | Params::TakeRestorePoint { snapshot_id } => Some(snapshot_id),
         _ => None,
     }
 }

@@ -25,6 +25,7 @@ use crate::license_wait;
 use crate::lifecycle::{GRACE_PERIOD, accept_deprovision, accept_provision, queue_pending};
 use crate::policy::{Assignment, Policies, Policy, Supply, unused_licenses};
 use crate::request::{Stamp, accept_unchecked};
+use crate::snapshots;
 
 /// Most users reconciled, and most grace periods ended, in one transaction.
 const BATCH_MAX: usize = 64;
@@ -43,8 +44,9 @@ struct Due {
     users: bool,
     grace: bool,
     schedules: bool,
+    restore_points: bool,
     rollouts: bool,
-    /// When the next grace period ends or the next schedule runs.
+    /// When the next grace period ends, the next schedule runs or a restore point is due.
     next_at: Option<Timestamp>,
 }
 
@@ -64,7 +66,14 @@ impl Engine {
         while !stop.is_cancelled() {
             let now = self.parts.clock.now();
             let wake_at = match self.reconcile_due(now, &mut turns).await {
-                Ok(Due { users: false, grace: false, schedules: false, rollouts: false, next_at }) => {
+                Ok(Due {
+                    users: false,
+                    grace: false,
+                    schedules: false,
+                    restore_points: false,
+                    rollouts: false,
+                    next_at,
+                }) => {
                     retry.reset();
                     next_at
                 }
@@ -90,13 +99,15 @@ impl Engine {
             let next_grace_end = reader.cloud_pc_grace_next_end()?;
             let users = !reader.provisioning_queue_next(1)?.is_empty();
             let next_run = reader.policy_schedule_next_run()?;
+            let next_restore_point = reader.restore_point_next_due()?;
             let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
             Ok::<_, StoreError>(Due {
                 users,
                 grace: is_due(next_grace_end),
                 schedules: is_due(next_run),
+                restore_points: is_due(next_restore_point),
                 rollouts: reader.rollout_due(None)?.is_some(),
-                next_at: [next_grace_end, next_run].into_iter().flatten().min(),
+                next_at: [next_grace_end, next_run, next_restore_point].into_iter().flatten().min(),
             })
         });
         let due = due.await?;
@@ -127,6 +138,16 @@ impl Engine {
         if due.schedules {
             let run = self.parts.store.write("policy.runSchedules", move |tx| run_schedules(tx, now));
             run.await?;
+        }
+        if due.restore_points {
+            let (seed, work) = (self.parts.rng.next_u64(), Arc::clone(&self.work));
+            let taken = self.parts.store.write("restorePoint.takeDue", move |tx| {
+                snapshots::take_due(tx, &SeededRng::new(seed), now)?;
+                let work = Arc::clone(&work);
+                tx.after_commit(move || work.wake.notify_one());
+                Ok::<_, StoreError>(())
+            });
+            taken.await?;
         }
         if due.rollouts {
             let (seed, work, turn) = (self.parts.rng.next_u64(), Arc::clone(&self.work), turns.rollouts);
@@ -254,6 +275,7 @@ fn reconcile_user(
 ) -> Result<(), StoreError> {
     let mut held = tx.entitlement_list(tenant, user)?;
     reconcile_held(tx, claims, grace, &mut held, rng, now)?;
+    snapshots::schedule(tx, tenant, user, claims.policies.restore_point_interval(&claims.groups), now)?;
     let Some(user) = tx.user(tenant, user)? else { return Ok(()) };
     provision_licenses(tx, claims, grace, &user, &held, rng, now)?;
     provision_seats(tx, claims, &user, &held, rng, now)

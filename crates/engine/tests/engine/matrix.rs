@@ -9,7 +9,8 @@ use cloudpc_engine::actions::{CancelMode, OnTimeout, Recipe, Step, recipe};
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_model::{
     Action, ActionId, AgentSetting, AuditEntry, AuditResult, AuditVerb, Clock, CloudPc, CloudPcId, CloudPcStatus,
-    ErrorKind, Kind, OsVersion, Params, Power, ResourceType, SnapshotId, State, StepState, UserAccountType,
+    ErrorKind, Kind, OsVersion, Params, Power, ResourceType, SnapshotId, SnapshotType, State, StepState,
+    UserAccountType,
 };
 use cloudpc_store::ActionFilter;
 use strum::IntoEnumIterator;
@@ -110,6 +111,8 @@ kinds! {
     provision: Provision,
     deprovision: Deprovision,
     apply_policy: ApplyPolicy,
+    take_restore_point: TakeRestorePoint,
+    drop_restore_point: DropRestorePoint,
     import_image: ImportImage,
     remove_image: RemoveImage,
     check_connection: CheckConnection,
@@ -315,7 +318,7 @@ impl Case {
         world.write_marker(id, "restored").await;
         let born = world.cloud_pc(id).await;
         let snapshot = SnapshotId::new(id, Uuid::from_u128(77));
-        if kind == Kind::Restore {
+        if matches!(kind, Kind::Restore | Kind::DropRestorePoint) {
             let params = Params::CreateSnapshot { snapshot_id: snapshot.clone() };
             let made = world.engine.request(&asked(), id, params).await.unwrap();
             assert_eq!(world.end(made).await.state, State::Done);
@@ -382,6 +385,8 @@ impl Case {
             Kind::Deprovision => self.trial.world.engine.end_grace_period(&asked(), self.id).await.unwrap(),
             Kind::ApplyPolicy => self.trial.world.apply_policy(self.id).await,
             Kind::PlaceUnderReview => self.trial.world.begin_review(self.id).await,
+            Kind::TakeRestorePoint => self.trial.world.take_restore_point(self.id).await,
+            Kind::DropRestorePoint => self.trial.world.drop_restore_point(self.id).await,
             _ => self.trial.world.engine.request(&asked(), self.id, self.params()).await.unwrap(),
         };
         let ended = self.trial.run(action).await;
@@ -419,7 +424,9 @@ impl Case {
             | Kind::Provision
             | Kind::Deprovision
             | Kind::ApplyPolicy
-            | Kind::PlaceUnderReview => unreachable!("requested differently"),
+            | Kind::PlaceUnderReview
+            | Kind::TakeRestorePoint
+            | Kind::DropRestorePoint => unreachable!("requested differently"),
             Kind::ImportImage | Kind::RemoveImage | Kind::CheckConnection => unreachable!("works on a document"),
         }
     }
@@ -476,6 +483,14 @@ impl Case {
                 assert!(self.trial.world.change(move |tx| tx.snapshot(tenant(), &snapshot)).await.is_some(), "{name}");
             }
             Kind::Troubleshoot => assert_eq!(machine, *self.machine_before(), "{name}"),
+            Kind::TakeRestorePoint => {
+                let types: Vec<_> = self.snapshots().await.into_iter().map(|snapshot| snapshot.snapshot_type).collect();
+                assert_eq!(types, [SnapshotType::Retention], "{name}: the first is a weekly one");
+            }
+            Kind::DropRestorePoint => {
+                assert_eq!(self.snapshots().await, [], "{name}");
+                assert!(!self.has_snapshot().await, "{name}");
+            }
             Kind::PlaceUnderReview => {
                 let (id, ended) = (self.id, self.trial.world.action(action).await);
                 let review = self.trial.world.change(move |tx| tx.review(tenant(), id)).await.unwrap();
@@ -566,7 +581,7 @@ impl Case {
         if self.trial.kind == Kind::CreateSnapshot {
             assert!(!self.has_snapshot().await, "{name}");
         }
-        if self.trial.kind == Kind::PlaceUnderReview {
+        if matches!(self.trial.kind, Kind::PlaceUnderReview | Kind::TakeRestorePoint) {
             assert_eq!(self.snapshots().await, [], "{name}");
         }
         let accounts = (Vec::new(), Some(self.cloud_pc.managed_device_name.clone()));

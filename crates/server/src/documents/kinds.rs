@@ -1,6 +1,7 @@
 //! The kinds of documents, each a descriptor.
 
 pub(crate) mod device_image;
+mod export_job;
 mod front_line_service_plan;
 mod gallery_image;
 mod on_premises_connection;
@@ -20,6 +21,7 @@ use crate::pipeline::{READ, WRITE};
 /// Every kind.
 pub static KINDS: &[&DocumentKind] = &[
     &device_image::DEVICE_IMAGE,
+    &export_job::EXPORT_JOB,
     &front_line_service_plan::FRONT_LINE_SERVICE_PLAN,
     &gallery_image::GALLERY_IMAGE,
     &on_premises_connection::ON_PREMISES_CONNECTION,

@@ -21,6 +21,7 @@ pub(super) mod reprovision;
 pub(super) mod resize;
 pub(super) mod restore;
 pub(super) mod results;
+pub(super) mod retry_partner_agents;
 pub(super) mod review_status;
 pub(super) mod screenshot;
 pub(super) mod set_review_status;

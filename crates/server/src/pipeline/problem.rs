@@ -27,6 +27,7 @@ pub const CODES: &[&str] = &[
     "userAccessRestricted",
     "noLicensesAvailable",
     "frontlineNotStarted",
+    "importNotSupported",
     "noDisplay",
     "imageNotOnHost",
     "imageInUse",

@@ -64,6 +64,8 @@ pub fn capability(kind: Kind, enabled: bool, unknown_enum_members: bool) -> Capa
         | Kind::Provision
         | Kind::Deprovision
         | Kind::ApplyPolicy
+        | Kind::TakeRestorePoint
+        | Kind::DropRestorePoint
         | Kind::ImportImage
         | Kind::RemoveImage
         | Kind::CheckConnection => "unknown",
@@ -87,6 +89,8 @@ pub(crate) fn name(kind: Kind) -> &'static str {
         Kind::ChangeUserAccountType => "ChangeUserAccountType",
         Kind::SetDeviceName => "SetDeviceName",
         Kind::PlaceUnderReview => "PlaceUnderReview",
+        Kind::TakeRestorePoint => "TakeRestorePoint",
+        Kind::DropRestorePoint => "DropRestorePoint",
         Kind::DeployAgent => "DeployAgent",
         Kind::Provision => "Provision",
         Kind::Deprovision => "Deprovision",

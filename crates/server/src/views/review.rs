@@ -31,13 +31,13 @@ pub fn review(review: Option<&Review>) -> ReviewView<'_> {
     let storage_account = review.and_then(|review| review.storage_account_id.as_deref());
     ReviewView {
         in_review: review.is_some(),
-        user_access_level: review.map_or(UserAccessLevel::default(), |review| review.user_access).into(),
+        user_access_level: review.map_or_else(UserAccessLevel::default, |review| review.user_access).into(),
         subscription_id: review.and_then(|review| review.subscription_id.as_deref()),
         subscription_name: None,
         azure_storage_account_id: storage_account,
         azure_storage_account_name: None,
         azure_storage_container_name: None,
-        access_tier: review.map_or(BlobAccessTier::default(), |review| review.access_tier).into(),
+        access_tier: review.map_or_else(BlobAccessTier::default, |review| review.access_tier).into(),
         review_start_date_time: review.map(|review| Time(review.started_at)),
         restore_point_date_time: review.and_then(|review| review.restore_point_at).map(Time),
         not_copied: storage_account.map(|_| NOT_COPIED),

@@ -15,6 +15,7 @@ mod directory;
 mod docs;
 mod document_cases;
 mod documents;
+mod exports;
 mod failures;
 mod federation;
 mod frontline;

@@ -23,9 +23,9 @@ use crate::cloud_pc_columns as column;
 use crate::{
     AUDIT, ActionFilter, Advance, Application, CLOUD_PCS, DEPLOYMENTS, DeploymentFilter, DesktopTicket, DocumentIndex,
     DocumentName, Entitlement, FrontlineActivation, GROUPS, Group, KeyRanges, LicenseHolder, ListCondition, ListOrder,
-    ListPlan, ListPosition, ListTable, ListTop, ListValue, NewAction, PolicySchedule, PolicyValues, Reader, Report,
-    ReportType, SNAPSHOTS, Store, StoreError, Subscription, Tx, USERS, User, UserProfile, WorkerId, WriteMode,
-    audit_columns, deployment_columns, group_columns, snapshot_columns, user_columns,
+    ListPlan, ListPosition, ListTable, ListTop, ListValue, NewAction, PendingExport, PolicySchedule, PolicyValues,
+    Reader, Report, ReportType, SNAPSHOTS, Store, StoreError, Subscription, Tx, USERS, User, UserProfile, WorkerId,
+    WriteMode, audit_columns, deployment_columns, group_columns, snapshot_columns, user_columns,
 };
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
@@ -403,6 +403,12 @@ fn write_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         since: Timestamp(1),
     })?;
     tx.frontline_activation_delete(TENANT, CloudPcId(GUID))?;
+    tx.restore_point_schedule(TENANT, CloudPcId(GUID), Timestamp(1))?;
+    tx.restore_point_unschedule(TENANT, CloudPcId(GUID))?;
+    let export = PendingExport { tenant_id: TENANT, job_id: "job".into(), caller: String::new() };
+    tx.export_insert(&export, Timestamp(1))?;
+    tx.export_finish(TENANT, "job", Some(b"file"), Timestamp(2))?;
+    tx.export_delete(TENANT, "job")?;
     tx.report_insert(&Report {
         id: 0,
         tenant_id: TENANT,
@@ -617,6 +623,15 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.health_event_list(TENANT, CloudPcId(GUID), None, 1)?;
     reader.remote_session_list(TENANT, CloudPcId(GUID), None, 1)?;
     reader.remote_session_list_all(TENANT, None, 1)?;
+    reader.review(TENANT, CloudPcId(GUID))?;
+    reader.frontline_activation(TENANT, CloudPcId(GUID))?;
+    reader.frontline_activation_count(TENANT, ServicePlanId(GUID))?;
+    reader.restore_points_due(Timestamp(1), 10)?;
+    reader.restore_point_next_due()?;
+    reader.export_pending()?;
+    reader.export_next_expiry()?;
+    reader.exports_expired(Timestamp(1))?;
+    reader.export_file(TENANT, "job")?;
     reader.action_list_remote(TENANT, None, 1)?;
     reader.report_list(TENANT, PARTNER, None, 1)?;
     reader.report_count(TENANT, PARTNER)?;

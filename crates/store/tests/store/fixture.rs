@@ -91,7 +91,9 @@ pub fn open_sql(directory: &Path) -> rusqlite::Connection {
 }
 
 /// Takes a database back to before workers.
-pub const BEFORE_WORKERS: &str = "DROP TABLE remote_sessions;
+pub const BEFORE_WORKERS: &str =
+    "DROP TABLE remote_sessions; DROP TABLE cloud_pc_reviews; DROP TABLE frontline_activations;
+    DROP TABLE restore_point_schedules; DROP TABLE export_files;
     DROP TABLE workers; DROP INDEX actions_worker; ALTER TABLE actions RENAME COLUMN worker_id TO leased;";
 
 /// Takes a database back to before rollouts, the change feed and authorization codes.

@@ -120,6 +120,7 @@ impl DesktopServer {
                 driver: Arc::new(Screen(socket)),
                 desktops,
                 webhooks: Arc::clone(&app.webhooks),
+                exports: Arc::default(),
                 events: Arc::clone(&app.events),
                 edge: app.edge.clone(),
                 store: app.store.clone(),

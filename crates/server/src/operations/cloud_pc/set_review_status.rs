@@ -54,7 +54,7 @@ fn member<T: FromStr + Default>(status: &Map<String, Value>, name: &str) -> Resu
     let Some(text) = status.get(name).and_then(Value::as_str) else { return Ok(T::default()) };
     let unsupported = || {
         GraphError::bad_request(format!("The value '{text}' is not supported here."))
-            .about(&format!("reviewStatus/{name}"))
+            .about(format!("reviewStatus/{name}"))
     };
     text.parse().map_err(|_| unsupported())
 }

@@ -1,5 +1,5 @@
-//! `POST …/cloudPCs/{id}/stop`: the user of a Frontline Cloud PC powers the machine off and gives its
-//! licence back.
+//! `POST …/cloudPCs/{id}/stop`: the user of a Frontline Cloud PC powers the machine off and gives
+//! its licence back.
 
 use cloudpc_model::Params;
 use std::sync::Arc;
